@@ -1,0 +1,218 @@
+//! What can go wrong, and what the engine does about it.
+//!
+//! Owns the error type of the public API, the exit codes of a program, and the reaction that a failure of the
+//! log calls for. Knows no log, no store and no operator. Invariant: every message says what happened and where
+//! (topic, partition, offset, file, line), and ends with the next step if there is one.
+
+use std::{fmt, io};
+
+/// The result of everything that can fail.
+pub type Result<T = (), E = Error> = std::result::Result<T, E>;
+
+/// Any error of the engine. `Display` is written for the person who runs the program.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting is missing, malformed, or contradicts another.
+    #[error("configuration: {0}")]
+    Config(String),
+    /// Mistakes made while building the topology; all of them, one per line, each with file and line.
+    #[error("{0}")]
+    Plan(String),
+    /// The log could not be reached at start; `step` says how far the connection came.
+    #[error("cannot reach {target}: {step} failed: {cause}\n  next: {next}")]
+    Unreachable {
+        /// What was to be reached, as the user wrote it.
+        target: String,
+        /// How far the connection came.
+        step: Step,
+        /// What the client library said.
+        cause: String,
+        /// What to try.
+        next: String,
+    },
+    /// A topic is missing or not as it must be.
+    #[error("topic `{topic}`: {what}")]
+    Topic {
+        /// The topic's name.
+        topic: String,
+        /// What is wrong and what to do.
+        what: String,
+    },
+    /// A record could not be decoded or processed and the policy is `fail`.
+    #[error(
+        "bad record in {topic}-{partition} at offset {offset}: {reason}\n  next: fix the producer, or choose the policy `skip` or `dead-letter` for this source"
+    )]
+    BadRecord {
+        /// Source topic.
+        topic: String,
+        /// Source partition.
+        partition: u32,
+        /// Offset of the record.
+        offset: u64,
+        /// Why, with the field if there is one.
+        reason: String,
+    },
+    /// An operator failed or panicked.
+    #[error("operator `{operator}` on partition {partition}: {reason}")]
+    Operator {
+        /// The name of the node.
+        operator: String,
+        /// Source or state partition of the task.
+        partition: u32,
+        /// The error or the panic message.
+        reason: String,
+    },
+    /// The local state cannot be used as it is.
+    #[error("state: {0}")]
+    State(String),
+    /// The group's offsets contradict what this application has durably recorded. Fails closed.
+    #[error("recovery refused: {0}")]
+    Refused(String),
+    /// Another process runs with our instance id and is newer: we are the zombie and must not go on.
+    #[error("fenced: {0}")]
+    Fenced(String),
+    /// A call to the log failed.
+    #[error(transparent)]
+    Log(#[from] Failure),
+    /// The operating system refused something.
+    #[error("{context}: {source}")]
+    Io {
+        /// What was being done, with the path.
+        context: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The process was told to end at once (second signal, or a crash in simulation).
+    #[error("stopped before the batch was committed")]
+    Killed,
+}
+
+impl Error {
+    /// Wraps an I/O error with what was being done.
+    pub fn io(context: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+        let context = context.into();
+        move |source| Error::Io { context, source }
+    }
+
+    /// The exit code of a program that ends with this error: 1 runtime failure, 3 configuration or plan,
+    /// 4 a dependency cannot be reached, 5 fenced by a newer process, 130 killed by a second signal.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Config(_) | Error::Plan(_) => 3,
+            Error::Unreachable { .. } | Error::Topic { .. } => 4,
+            Error::Fenced(_) => 5,
+            Error::Log(f) if f.reaction == Reaction::Exit => 5,
+            Error::Killed => 130,
+            _ => 1,
+        }
+    }
+}
+
+/// How far a first connection came before it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Name resolution.
+    Resolve,
+    /// TCP connect.
+    Connect,
+    /// TLS handshake.
+    Tls,
+    /// SASL authentication.
+    Sasl,
+    /// The broker refused the operation for lack of a permission.
+    Authorise,
+    /// The broker answered, but not with what was asked (for example metadata) in time.
+    Metadata,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Step::Resolve => "resolving the name",
+            Step::Connect => "the TCP connection",
+            Step::Tls => "the TLS handshake",
+            Step::Sasl => "SASL authentication",
+            Step::Authorise => "authorisation",
+            Step::Metadata => "reading metadata",
+        })
+    }
+}
+
+/// A failed call to the log during a batch, with what the engine must do about it.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{stage}: {message}")]
+pub struct Failure {
+    /// The call that failed.
+    pub stage: Stage,
+    /// What to do.
+    pub reaction: Reaction,
+    /// What the client library said, with its error code.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure of `stage` that calls for `reaction`.
+    pub fn new(stage: Stage, reaction: Reaction, message: impl Into<String>) -> Self {
+        Failure { stage, reaction, message: message.into() }
+    }
+}
+
+/// The calls of the log that can fail while the engine runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Membership: join, poll, acknowledge.
+    Group,
+    /// Reading records of a partition.
+    Fetch,
+    /// Reading committed offsets.
+    OffsetFetch,
+    /// Getting a producer ready and ending what a dead one left open.
+    Init,
+    /// Opening a transaction.
+    Begin,
+    /// Producing a record, or its delivery report.
+    Produce,
+    /// Adding the batch's offsets to the transaction.
+    SendOffsets,
+    /// Ending the transaction with a commit.
+    Commit,
+    /// Ending the transaction with an abort.
+    Abort,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stage::Group => "consumer group",
+            Stage::Fetch => "fetch",
+            Stage::OffsetFetch => "fetch of committed offsets",
+            Stage::Init => "init of the transactional producer",
+            Stage::Begin => "begin of the transaction",
+            Stage::Produce => "produce",
+            Stage::SendOffsets => "adding offsets to the transaction",
+            Stage::Commit => "commit of the transaction",
+            Stage::Abort => "abort of the transaction",
+        })
+    }
+}
+
+/// What a failure of the log calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reaction {
+    /// Nothing has changed: the same call may be made again after a pause.
+    RetrySame,
+    /// The transaction must be aborted and the batch replayed from its input offsets.
+    AbortReplay,
+    /// The commit may or may not have happened: settle it by the token, never guess.
+    Unknown,
+    /// The producer is of no more use: the batch is not committed by it; make a new one, then replay.
+    RecreateProducer,
+    /// The partitions are lost: drop batch, buffers and tasks, and recover them when they are assigned again.
+    CloseTasks,
+    /// Going on cannot help: stop with the message.
+    StopPipeline,
+    /// A newer process has our identity: exit with a code of its own and write nothing more.
+    Exit,
+}

@@ -1,0 +1,308 @@
+//! The log boundary: all that the engine knows of Kafka.
+//!
+//! Membership and assignment, records of a partition from an offset (committed data only), high watermarks, committed
+//! offsets, topics, and one batch committed atomically. Three logs stand behind it: `kafka`, `embedded` (in this process,
+//! in memory or in a directory) and `sim` (embedded in memory plus seeded faults). A program chooses by the bootstrap
+//! string. Knows no task, no operator and no state. Invariant: whatever passes the contract tests may stand here.
+
+pub mod partitioner;
+
+use crate::{
+    error::{Error, Failure, Result},
+    record::{Offset, Partition, RawChunk, TopicPartition},
+};
+use std::{any::Any, collections::BTreeMap, sync::Arc, time::Duration};
+
+/// A log: topics, and the doors to read, join and commit. One per process; shared by its threads.
+pub trait Log: Send + Sync {
+    /// What the user knows it by, for messages: `kafka at host:port`, `embedded log in DIR`, `log in memory`.
+    fn name(&self) -> String;
+
+    /// Whether topics that a program writes to are created when they are missing (the embedded logs do; Kafka does not).
+    fn creates_output_topics(&self) -> bool;
+
+    /// Reaches the log within `timeout`.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] with the step that failed.
+    fn connect(&self, timeout: Duration) -> Result;
+
+    /// What is known of each topic, in order; `None` = it does not exist.
+    ///
+    /// # Errors
+    /// If the log does not answer.
+    fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicInfo>>>;
+
+    /// Creates a topic; one that exists already is left as it is and no error.
+    ///
+    /// # Errors
+    /// If the log refuses, with its reason.
+    fn create(&self, topic: &TopicSpec) -> Result;
+
+    /// The high watermark: the offset after the last record written, committed or not. Never the last stable offset.
+    ///
+    /// # Errors
+    /// If the log does not answer, or the partition does not exist.
+    fn end_offset(&self, at: &TopicPartition) -> Result<Offset>;
+
+    /// The offset of the first record still there.
+    ///
+    /// # Errors
+    /// As [`Log::end_offset`].
+    fn start_offset(&self, at: &TopicPartition) -> Result<Offset>;
+
+    /// Reads one partition from an offset, without a group: for restoring state.
+    ///
+    /// # Errors
+    /// If the partition cannot be read.
+    fn read(&self, at: &TopicPartition, from: Offset) -> Result<Box<dyn Reader>>;
+
+    /// Joins the consumer group; returns at once, the assignment comes as an event.
+    ///
+    /// # Errors
+    /// If the settings are refused.
+    fn join(&self, group: &GroupSpec) -> Result<Box<dyn Member>>;
+
+    /// A producer that is not yet ready: call [`Producer::init`] before anything else.
+    ///
+    /// # Errors
+    /// If the settings are refused.
+    fn producer(&self, spec: &ProducerSpec) -> Result<Box<dyn Producer>>;
+}
+
+/// What a topic is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicInfo {
+    /// Identity that changes when the topic is deleted and made again; empty = the log has none.
+    pub id: String,
+    /// Number of partitions.
+    pub partitions: u32,
+    /// Copies of each partition.
+    pub replication_factor: u16,
+    /// Settings that matter to the guarantee, as the log names them: `cleanup.policy`, `retention.ms`, `delete.retention.ms`,
+    /// `min.insync.replicas`, `max.message.bytes`. Absent = the log does not tell.
+    pub config: BTreeMap<String, String>,
+}
+
+/// A topic to create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// Name.
+    pub name: String,
+    /// Number of partitions.
+    pub partitions: u32,
+    /// Copies of each partition; `None` = the broker's default.
+    pub replication_factor: Option<u16>,
+    /// Settings by the log's names.
+    pub config: BTreeMap<String, String>,
+}
+
+/// Group and identity of a member.
+#[derive(Clone, Debug)]
+pub struct GroupSpec {
+    /// The consumer group: the application id.
+    pub group: String,
+    /// Static member name (`group.instance.id`).
+    pub instance: String,
+    /// Topics to subscribe to.
+    pub topics: Vec<String>,
+    /// How long the group keeps a silent member.
+    pub session_timeout: Duration,
+    /// Bound of fetched, not yet taken bytes of all partitions together.
+    pub buffer_bytes: usize,
+}
+
+/// Identity and kind of a producer.
+#[derive(Clone, Debug)]
+pub struct ProducerSpec {
+    /// `Some` = exactly once under this transactional id; `None` = idempotent only (at least once).
+    pub transactional_id: Option<String>,
+    /// After this time the log aborts an open transaction by itself.
+    pub transaction_timeout: Duration,
+    /// The group whose offsets are committed.
+    pub group: String,
+    /// Whether acknowledged ends of partitions are needed (`false` saves a report per record).
+    pub track_ends: bool,
+    /// Bound of sent, not yet acknowledged bytes.
+    pub buffer_bytes: usize,
+}
+
+/// A place in the group: assignment events, fetching, committed offsets. Owned by one thread.
+pub trait Member: Send {
+    /// Serves the group without blocking: hands over what happened since the last call, in order.
+    ///
+    /// # Errors
+    /// If the membership is lost for good (fenced by a newer member of the same instance, configuration refused).
+    fn poll(&mut self) -> Result<Vec<GroupEvent>, Failure>;
+
+    /// Blocks until records or an event may be there, or `timeout` is over.
+    fn wait(&mut self, timeout: Duration);
+
+    /// Who we are in the group now. The member id is the ownership epoch: another one than at assignment means that all
+    /// partitions were lost. To be read before `assignment_lost`.
+    ///
+    /// # Errors
+    /// If the group is not joined.
+    fn membership(&self) -> Result<Membership, Failure>;
+
+    /// Whether the assignment was lost (not revoked in order): nothing of it may be committed.
+    fn assignment_lost(&self) -> bool;
+
+    /// The committed offset and metadata of each partition, in order, waiting until no transaction is pending on them;
+    /// `None` = never committed.
+    ///
+    /// # Errors
+    /// If the group's coordinator does not answer in time.
+    fn committed(&mut self, at: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Failure>;
+
+    /// Takes up newly assigned partitions (answers [`GroupEvent::Assigned`]); fetching starts at the given offsets.
+    /// Gives a door to each, in order.
+    ///
+    /// # Errors
+    /// If the assignment was replaced meanwhile.
+    fn start(&mut self, at: &[(TopicPartition, Offset)]) -> Result<Vec<Box<dyn Fetcher>>, Failure>;
+
+    /// Goes back (or forward) to an offset of an owned partition; what was fetched is forgotten.
+    ///
+    /// # Errors
+    /// If the partition is not owned.
+    fn seek(&mut self, at: &TopicPartition, to: Offset) -> Result<(), Failure>;
+
+    /// Gives up partitions (answers [`GroupEvent::Revoking`] or [`GroupEvent::Lost`]).
+    ///
+    /// # Errors
+    /// If the group refuses.
+    fn release(&mut self, at: &[TopicPartition]) -> Result<(), Failure>;
+
+    /// Leaves the subscription and takes it up again, so that the group computes a new assignment.
+    ///
+    /// # Errors
+    /// If the subscription is refused.
+    fn rejoin(&mut self) -> Result<(), Failure>;
+
+    /// Ends the membership. `leave` tells the group at once (scale-in); otherwise the place is kept for a restart.
+    fn close(self: Box<Self>, leave: bool);
+}
+
+/// What happens to a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupEvent {
+    /// Partitions are ours from now on: answer with [`Member::start`].
+    Assigned(Vec<TopicPartition>),
+    /// Partitions are wanted back: finish the batch, then answer with [`Member::release`].
+    Revoking(Vec<TopicPartition>),
+    /// Partitions are no longer ours: drop everything, then answer with [`Member::release`].
+    Lost(Vec<TopicPartition>),
+    /// The log cannot be reached (`Some` = why) or can be again (`None`). For logs and readiness only.
+    Connection(Option<String>),
+}
+
+/// Who a member is: opaque to the engine but for the two numbers that it compares.
+#[derive(Clone)]
+pub struct Membership {
+    /// The ownership epoch.
+    pub member_id: String,
+    /// Rises with each rebalance.
+    pub generation: i32,
+    /// What the producer of the same log needs to commit in this member's name.
+    pub handle: Arc<dyn Any + Send + Sync>,
+}
+
+/// A committed offset with its metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The next offset to read.
+    pub offset: Offset,
+    /// Leader epoch of the record before it; `None` = unknown.
+    pub leader_epoch: Option<i32>,
+    /// What was committed with it.
+    pub metadata: String,
+}
+
+/// The fetched records of one owned partition. May be used on any thread; bounded: what is not taken is not fetched.
+pub trait Fetcher: Send {
+    /// Takes records in order without blocking, at most `max_records` and about `max_bytes`; `None` = nothing there now.
+    ///
+    /// # Errors
+    /// Offset out of range, topic gone, or data that does not pass its checksum.
+    fn take(&mut self, max_records: usize, max_bytes: usize) -> Result<Option<Fetched>, Failure>;
+}
+
+/// Records taken from a partition.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The records; may be empty when only control records were passed.
+    pub records: RawChunk,
+    /// The next offset to read: after the last record, and after control and aborted records where that is known.
+    pub next: Offset,
+    /// Leader epoch of the last record; `None` = unknown.
+    pub leader_epoch: Option<i32>,
+}
+
+/// Reads one partition in order; for restoring.
+pub trait Reader: Send {
+    /// The next records, waiting at most `timeout`; `None` = nothing came. `Fetched::next` passes control records, so a
+    /// reader reaches the high watermark also behind an aborted transaction.
+    ///
+    /// # Errors
+    /// As [`Fetcher::take`].
+    fn next(&mut self, timeout: Duration) -> Result<Option<Fetched>, Failure>;
+}
+
+/// Writes records and commits a batch. Owned by one thread; `send` does not wait for acknowledgements.
+pub trait Producer: Send {
+    /// Makes the producer ready and ends what a dead process left open under the same id: after it returned, committed
+    /// offsets and high watermarks are facts.
+    ///
+    /// # Errors
+    /// With the reaction that the log's error calls for.
+    fn init(&mut self) -> Result<(), Failure>;
+
+    /// Opens a transaction.
+    ///
+    /// # Errors
+    /// As [`Producer::init`].
+    fn begin(&mut self) -> Result<(), Failure>;
+
+    /// Hands over records; waits only while the buffer is full. `partition` `None` = by key, as Java clients place it.
+    ///
+    /// # Errors
+    /// If a record is refused (too large, unknown topic): deterministic, so `StopPipeline`.
+    fn send(&mut self, topic: &str, partition: Option<Partition>, records: &RawChunk) -> Result<(), Failure>;
+
+    /// Waits until all records are acknowledged; the offset after the last acknowledged record of each partition written in
+    /// this transaction, if ends are tracked.
+    ///
+    /// # Errors
+    /// The first delivery failure.
+    fn flush(&mut self) -> Result<BTreeMap<TopicPartition, Offset>, Failure>;
+
+    /// Commits the open transaction with these offsets in the member's name.
+    ///
+    /// # Errors
+    /// `AbortReplay`, `RecreateProducer`, `CloseTasks`, `Exit`: certainly not committed. `Unknown`: settle it by the token.
+    fn commit(&mut self, offsets: &[(TopicPartition, Committed)], member: &Membership)
+    -> Result<(), Failure>;
+
+    /// Ends the open transaction without a trace for readers of committed data.
+    ///
+    /// # Errors
+    /// `RecreateProducer` if this producer cannot go on.
+    fn abort(&mut self) -> Result<(), Failure>;
+
+    /// Whether a request of the last transaction was slow, retried or cut off, so that a late copy of it could hit the next
+    /// one: the producer must be replaced before it begins again.
+    fn suspect(&self) -> bool;
+}
+
+/// Opens the log that a bootstrap string names: `host:port[,..]`, `embedded:DIR` or `memory:`.
+///
+/// # Errors
+/// If the string or a client property is not understood, or the directory cannot be used.
+pub fn open(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<Arc<dyn Log>> {
+    if bootstrap == "memory:" {
+        return Err(Error::Config("not yet".into()));
+    }
+    let _ = properties;
+    Err(Error::Config("not yet".into()))
+}

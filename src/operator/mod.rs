@@ -1,0 +1,178 @@
+//! The one trait that every face compiles to.
+//!
+//! Pure: no I/O but reads of local state, no clock, no randomness, no threads. Knows no log. Invariant: the same input chunks
+//! and state give the same outputs and staged changes; `self` holds settings, and scratch that is empty between batches.
+
+use crate::{
+    error::Result,
+    record::{BatchId, BatchTime, Chunk, Data, Partition, RawChunk},
+    state::Stores,
+};
+use std::{collections::VecDeque, sync::Arc};
+
+/// Which input (or output) of an operator; 0 unless it is a join, a union or a side output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Port(pub u8);
+
+/// A node of the plan, by position in topological order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub usize);
+
+/// The facts of a batch: everything time-like that compute may know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Number of the batch in this life of the process.
+    pub id: BatchId,
+    /// Its time.
+    pub time: BatchTime,
+}
+
+/// One operator of one task. After an abort the task drops its operators and makes new ones from the factories, so there
+/// is no reset to forget.
+pub trait Operator: Send {
+    /// Takes one chunk of one input.
+    ///
+    /// # Errors
+    /// If a record cannot be processed; the batch is dropped then.
+    fn process(&mut self, port: Port, input: Chunk, cx: &mut Context<'_>) -> Result;
+
+    /// Once per batch, in topological order, also when no chunk came; all inputs have ended before.
+    ///
+    /// # Errors
+    /// As [`Operator::process`].
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        let _ = cx;
+        Ok(())
+    }
+}
+
+/// What an operator may touch. Public fields on purpose: `cx.stores` can stay borrowed in a loop that also uses `cx.out`.
+pub struct Context<'a> {
+    /// The batch being computed.
+    pub batch: &'a Batch,
+    /// The stores of this task.
+    pub stores: &'a mut Stores,
+    /// Where results go.
+    pub out: Emitter<'a>,
+}
+
+/// A stateless operator: a closure over chunks instead of one type per method.
+pub struct PerChunk<F>(pub F);
+
+impl<F: FnMut(Chunk, &mut Context<'_>) -> Result + Send> Operator for PerChunk<F> {
+    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        (self.0)(input, cx)
+    }
+}
+
+/// Where the output of an operator leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// An operator of the same task, always later in its order.
+    Local {
+        /// Position in the task.
+        index: usize,
+        /// Its input.
+        port: Port,
+    },
+    /// An operator of a later stage; same state partition unless sent with [`Emitter::to_partition`].
+    Stage {
+        /// The node.
+        node: NodeId,
+        /// Its input.
+        port: Port,
+    },
+}
+
+/// What leaves a task.
+#[derive(Clone)]
+pub enum Output {
+    /// Rows for a later stage: handed over in memory, or encoded for the exchange topic.
+    Rows {
+        /// The node that made them: names the edge.
+        from: NodeId,
+        /// Where they go.
+        node: NodeId,
+        /// Its input.
+        port: Port,
+        /// State partition.
+        partition: Partition,
+        /// The rows.
+        chunk: Chunk,
+    },
+    /// Encoded records for a topic, in the batch's transaction.
+    Records {
+        /// The topic.
+        topic: Arc<str>,
+        /// The records.
+        records: RawChunk,
+    },
+    /// Text for the console, shown after the commit only.
+    Console {
+        /// The sink node.
+        node: NodeId,
+        /// Printed rows, without a header.
+        rows: Vec<String>,
+    },
+}
+
+/// Sends chunks on.
+pub struct Emitter<'a> {
+    pub(crate) node: NodeId,
+    pub(crate) targets: &'a [Target],
+    pub(crate) queues: &'a mut [VecDeque<(Port, Chunk)>],
+    pub(crate) outputs: &'a mut Vec<Output>,
+    /// Source or state partition of this task.
+    pub partition: Partition,
+    /// Number of state partitions.
+    pub partitions: u32,
+}
+
+impl Emitter<'_> {
+    /// Sends typed rows.
+    pub fn rows<T: Data>(&mut self, rows: Vec<T>) {
+        self.chunk(Chunk::rows(rows));
+    }
+
+    /// Fan-out: every reader gets the same chunk (a reference count), the last one ours. Empty chunks go nowhere.
+    pub fn chunk(&mut self, chunk: Chunk) {
+        self.fan_out(chunk, self.partition);
+    }
+
+    /// For exchanges only: the chunk belongs to one state partition.
+    pub fn to_partition(&mut self, partition: Partition, chunk: Chunk) {
+        self.fan_out(chunk, partition);
+    }
+
+    /// For sinks only: something that leaves the topology.
+    pub fn output(&mut self, output: Output) {
+        self.outputs.push(output);
+    }
+
+    /// The node that is running.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    fn fan_out(&mut self, chunk: Chunk, partition: Partition) {
+        if chunk.is_empty() {
+            return;
+        }
+        if let Some((last, rest)) = self.targets.split_last() {
+            for target in rest {
+                self.send(*target, chunk.clone(), partition);
+            }
+            self.send(*last, chunk, partition);
+        }
+    }
+
+    fn send(&mut self, target: Target, chunk: Chunk, partition: Partition) {
+        match target {
+            Target::Local { index, port } => self.queues[index].push_back((port, chunk)),
+            Target::Stage { node, port } => {
+                self.outputs.push(Output::Rows { from: self.node, node, port, partition, chunk });
+            }
+        }
+    }
+}

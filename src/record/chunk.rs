@@ -1,0 +1,115 @@
+//! What moves between operators: one type-erased payload per chunk, shared on fan-out, moved otherwise.
+//!
+//! Owns the bounds on user types. Knows no operator. Invariant: a chunk's payload is never changed while shared;
+//! `take` moves it for the last reader and clones it for the others.
+
+use serde::{Serialize, de::DeserializeOwned};
+use std::{any::Any, hash::Hash, sync::Arc};
+
+/// Anything a stream can carry. `Clone` is used only where a stream has several readers that each must own it.
+pub trait Data: Clone + Send + Sync + 'static {}
+impl<T: Clone + Send + Sync + 'static> Data for T {}
+
+/// What may be kept in state or sent to another task.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be kept in state or sent to another task",
+    label = "this operation keeps or re-keys `{Self}` values",
+    note = "put `#[derive(Clone, serde::Serialize, serde::Deserialize)]` on `{Self}`"
+)]
+pub trait Value: Data + Serialize + DeserializeOwned {}
+#[diagnostic::do_not_recommend]
+impl<T: Data + Serialize + DeserializeOwned> Value for T {}
+
+/// What a stream can be keyed by.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a key",
+    label = "keys are compared, hashed and stored; floats cannot be keys, use an integer or a string",
+    note = "put `#[derive(Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]` on your key type"
+)]
+pub trait Key: Value + Hash + Eq {}
+#[diagnostic::do_not_recommend]
+impl<T: Value + Hash + Eq> Key for T {}
+
+/// A bounded piece of a stream: `Vec<T>` of the typed face, a record batch of SQL; the engine never looks inside.
+#[derive(Clone)]
+pub struct Chunk {
+    payload: Arc<dyn Any + Send + Sync>,
+    type_name: &'static str,
+    len: usize,
+}
+
+impl Chunk {
+    /// A chunk of `len` rows in any payload.
+    pub fn new<P: Any + Send + Sync>(payload: P, len: usize) -> Self {
+        Chunk { payload: Arc::new(payload), type_name: std::any::type_name::<P>(), len }
+    }
+
+    /// A chunk of typed rows.
+    pub fn rows<T: Data>(rows: Vec<T>) -> Self {
+        let len = rows.len();
+        Chunk::new(rows, len)
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Reads without owning.
+    ///
+    /// # Panics
+    /// If the payload is of another type, which is a bug of the plan; the task catches it.
+    #[must_use]
+    pub fn view<P: Any>(&self) -> &P {
+        match self.payload.downcast_ref() {
+            Some(p) => p,
+            None => wrong_type::<P>(self.type_name),
+        }
+    }
+
+    /// Owns the payload: moves it when this is the last reader, clones it otherwise.
+    ///
+    /// # Panics
+    /// As [`Chunk::view`].
+    #[must_use]
+    pub fn take<P: Any + Send + Sync + Clone>(self) -> P {
+        match self.payload.downcast::<P>() {
+            Ok(p) => Arc::unwrap_or_clone(p),
+            Err(_) => wrong_type::<P>(self.type_name),
+        }
+    }
+}
+
+fn wrong_type<P>(got: &str) -> ! {
+    panic!("plan bug: expected a chunk of {}, got {got}", std::any::type_name::<P>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_reader_gets_the_allocation_and_an_earlier_one_a_copy() {
+        let rows = vec![1u64, 2, 3];
+        let at = rows.as_ptr();
+        let chunk = Chunk::rows(rows);
+        let second = chunk.clone();
+        assert_eq!(second.view::<Vec<u64>>().as_ptr(), at);
+        let (copy, same): (Vec<u64>, Vec<u64>) = (chunk.take(), second.take());
+        assert_ne!(copy.as_ptr(), at);
+        assert_eq!(same.as_ptr(), at);
+    }
+
+    #[test]
+    #[should_panic(expected = "expected a chunk of alloc::vec::Vec<u32>, got alloc::vec::Vec<u64>")]
+    fn a_wrong_type_is_a_bug_of_the_plan_and_named() {
+        let _ = Chunk::rows(vec![1u64]).view::<Vec<u32>>();
+    }
+}

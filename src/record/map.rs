@@ -1,0 +1,25 @@
+//! The maps and hashes of the core: the same order and the same placement in every run and on every machine.
+//!
+//! Invariant: iteration follows insertion, and placement hashes *encoded* keys with a fixed function
+//! (XXH3, 64 bits, seed 0), so neither depends on a compiler, a process or a random seed.
+
+use super::Partition;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Insertion-ordered map with a fixed hasher.
+pub type Map<K, V> = indexmap::IndexMap<K, V, foldhash::fast::FixedState>;
+/// Insertion-ordered set with a fixed hasher.
+pub type Set<K> = indexmap::IndexSet<K, foldhash::fast::FixedState>;
+
+/// The fixed hash of encoded bytes: XXH3 (Y. Collet), 64 bits, seed 0.
+#[must_use]
+pub fn hash_bytes(bytes: &[u8]) -> u64 {
+    xxh3_64(bytes)
+}
+
+/// The state partition of an encoded key: the high bits of its hash scaled to `partitions`.
+#[must_use]
+pub fn partition_of(encoded_key: &[u8], partitions: u32) -> Partition {
+    let scaled = (u128::from(hash_bytes(encoded_key)) * u128::from(partitions)) >> 64;
+    Partition(u32::try_from(scaled).expect("below `partitions`, which is a u32"))
+}

@@ -1,0 +1,17 @@
+//! The vocabulary of data: ids, records as bytes, chunks of typed rows, text.
+//!
+//! Used by everything, uses nothing but `error`. Knows no log, no operator, no store.
+
+mod chunk;
+mod ids;
+mod map;
+mod raw;
+mod text;
+
+pub use chunk::{Chunk, Data, Key, Value};
+pub use ids::{
+    BatchId, BatchTime, Incarnation, InstanceId, Offset, Partition, TaskId, Token, TopicPartition,
+};
+pub use map::{Map, Set, hash_bytes, partition_of};
+pub use raw::{Headers, RawChunk, RawChunkBuilder, RawRecord};
+pub use text::Text;

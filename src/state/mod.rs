@@ -1,0 +1,157 @@
+//! Keyed state: typed tables with staged changes over one database per state partition.
+//!
+//! Owns the traits, the key and value layout (`docs/state-format.md`) and the staging of a batch. Knows no operator, no task
+//! and no Kafka. Invariants: a database never holds anything that is not committed in the log; keys are bytes whose order is
+//! the logical order; a value equal to the committed one is not a change.
+
+use crate::{
+    error::Result,
+    record::{Partition, RawChunk, hash_bytes},
+};
+use std::{any::Any, marker::PhantomData, sync::Arc};
+
+/// Short durable name of a store: the first 32 bits of XXH3 over its name. Two stores of one id refuse to start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoreId(pub u32);
+
+impl StoreId {
+    /// The id of a store's name.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        StoreId(u32::try_from(hash_bytes(name.as_bytes()) >> 32).expect("32 bits"))
+    }
+}
+
+/// Where the databases of this process live: a directory, or memory.
+pub trait Storage: Send + Sync {
+    /// Opens (or makes) the database of a state partition with a column family for each named store. A database that is
+    /// corrupt is moved aside first and an empty one opened: then the answer says so.
+    ///
+    /// # Errors
+    /// If the directory cannot be used at all (permissions, disk full).
+    fn open(&self, partition: Partition, stores: &[String]) -> Result<Opened>;
+
+    /// Moves the database of a partition aside (it contradicts the log) so that the next `open` starts empty.
+    ///
+    /// # Errors
+    /// If it cannot be moved.
+    fn quarantine(&self, partition: Partition, reason: &str) -> Result;
+}
+
+/// An opened database.
+pub struct Opened {
+    /// The database.
+    pub backend: Arc<dyn Backend>,
+    /// Why the former one was moved aside, if it was.
+    pub quarantined: Option<String>,
+}
+
+/// The database of one state partition.
+pub trait Backend: Send + Sync {
+    /// The copy of the recovery record that was written with the last batch; `None` = empty database.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    fn record(&self) -> Result<Option<Vec<u8>>>;
+
+    /// Stored values of encoded keys, in order, with one multi-get.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    fn get_many(&self, store: StoreId, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>>;
+
+    /// Visits a store's rows in key order, from `from` (inclusive) on, until `visit` answers `false`.
+    ///
+    /// # Errors
+    /// If the database cannot be read, or what `visit` answers.
+    fn scan(
+        &self,
+        store: StoreId,
+        from: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool>,
+    ) -> Result;
+
+    /// Writes changelog rows and the recovery record in ONE atomic write. Rows of stores that are not open are passed over.
+    ///
+    /// # Errors
+    /// If the write fails; nothing of it is visible then.
+    fn apply(&self, changes: &[RawChunk], record: &[u8]) -> Result;
+
+    /// Bytes on disk (or in memory), about; for metrics.
+    fn size_bytes(&self) -> u64;
+}
+
+/// What a task needs of a store, whatever its types. Operators never see this trait.
+pub trait Store: Any + Send {
+    /// Encodes the staged changes as changelog rows (key = store id and key, null value = deleted), in the order of first
+    /// touch; a value equal to the committed one is left out. Staged changes stay readable until `applied` or `aborted`.
+    ///
+    /// # Errors
+    /// If a key or value cannot be encoded.
+    fn seal(&mut self) -> Result<RawChunk>;
+    /// The changes are in the database: forget the staged layer.
+    fn applied(&mut self);
+    /// The batch was aborted: forget the staged layer.
+    fn aborted(&mut self);
+    /// About how many bytes are staged.
+    fn staged_bytes(&self) -> usize;
+}
+
+/// A store of the plan: what it is called, how its rows are laid out, how to open it.
+#[derive(Clone)]
+pub struct StoreSpec {
+    /// Durable name.
+    pub name: String,
+    /// Structural trace of key and value types; part of the topology's fingerprint.
+    pub format: String,
+    /// Makes the typed view on an opened database.
+    pub open: Arc<dyn Fn(Arc<dyn Backend>, StoreId) -> Box<dyn Store> + Send + Sync>,
+}
+
+/// A typed index into the stores of a task. Copy it into the operator; open it once per chunk.
+pub struct Handle<S> {
+    index: usize,
+    store: PhantomData<fn() -> S>,
+}
+
+impl<S> Clone for Handle<S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<S> Copy for Handle<S> {}
+impl<S> Handle<S> {
+    /// The store at `index` of the operator's own list.
+    #[must_use]
+    pub fn at(index: usize) -> Self {
+        Handle { index, store: PhantomData }
+    }
+}
+
+/// The stores of one task.
+#[derive(Default)]
+pub struct Stores(pub(crate) Vec<Box<dyn Store>>);
+
+impl Stores {
+    /// One store.
+    ///
+    /// # Panics
+    /// If the handle is of another task or type: a bug of the plan.
+    pub fn open<S: Store>(&mut self, handle: Handle<S>) -> &mut S {
+        cast(&mut self.0[handle.index])
+    }
+
+    /// Two stores at once, for joins.
+    ///
+    /// # Panics
+    /// As [`Stores::open`], or if both are the same.
+    pub fn open2<A: Store, B: Store>(&mut self, a: Handle<A>, b: Handle<B>) -> (&mut A, &mut B) {
+        let [a, b] = self.0.get_disjoint_mut([a.index, b.index]).expect("two different stores");
+        (cast(a), cast(b))
+    }
+}
+
+fn cast<S: Store>(store: &mut Box<dyn Store>) -> &mut S {
+    let any: &mut dyn Any = store.as_mut();
+    any.downcast_mut().expect("plan bug: store of another type")
+}
