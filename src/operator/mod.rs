@@ -3,6 +3,16 @@
 //! Pure: no I/O but reads of local state, no clock, no randomness, no threads. Knows no log. Invariant: the same input chunks
 //! and state give the same outputs and staged changes; `self` holds settings, and scratch that is empty between batches.
 
+mod exchange;
+mod join;
+mod reduce;
+mod update;
+
+pub use exchange::{ByKey, ExchangeFormat, Pairs, Rows, Spread};
+pub use join::Join;
+pub use reduce::{Reduce, RunningReduce};
+pub use update::UpdateState;
+
 use crate::{
     error::Result,
     record::{BatchId, BatchTime, Chunk, Data, Partition, RawChunk},
@@ -111,8 +121,10 @@ pub enum Output {
     Console {
         /// The sink node.
         node: NodeId,
-        /// Printed rows, without a header.
+        /// Printed rows, without a header; one more than `rows_max` says that there are more.
         rows: Vec<String>,
+        /// How many rows of a batch are shown.
+        rows_max: usize,
     },
 }
 

@@ -1,0 +1,304 @@
+//! Every setting of a program, once, with its unit in its name.
+//!
+//! Owns defaults, the command line flags with their `TIDEGATE_...` twins, and the checks of one setting or of two together. Knows
+//! nothing that uses them. Invariant: a configuration that passed `validate` is never the reason for a failure later on.
+
+use crate::error::{Error, Result};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+/// What a reader of the output may rely on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Guarantee {
+    /// Each input record takes effect once: outputs, state and offsets are committed in one transaction.
+    #[default]
+    ExactlyOnce,
+    /// No record is lost; after a failure some take effect again.
+    AtLeastOnce,
+}
+
+/// Where a program that never ran begins to read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum StartingOffsets {
+    /// At the first record that is still there.
+    #[default]
+    Earliest,
+    /// After the last record.
+    Latest,
+}
+
+/// When a batch ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// At every multiple of the interval.
+    Interval(Duration),
+    /// As soon as what is there is processed: lowest latency.
+    AsSoonAsPossible,
+    /// Processes everything that was there at the start, in as many batches as it takes, then stops.
+    AvailableNow,
+    /// As `AvailableNow` in a single batch, however large.
+    Once,
+}
+
+/// The settings of a program. Start from [`Config::new`] and change fields, or parse [`Args`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The log: `host:port[,host:port]` for Kafka, `embedded:DIR`, or `memory:`.
+    pub bootstrap: String,
+    /// Name of the application: consumer group, and prefix of internal topics and transactional ids.
+    pub application_id: String,
+    /// Stable name of this process; default: an id kept in the state directory. On Kubernetes the pod name.
+    pub instance_id: Option<String>,
+    /// Where local state lives; a folder per application is made in it.
+    pub state_dir: PathBuf,
+    /// When a batch ends.
+    pub trigger: Trigger,
+    /// Worker threads; default: one per core.
+    pub threads: usize,
+    /// What readers of the output may rely on.
+    pub guarantee: Guarantee,
+    /// Where a first start reads from.
+    pub starting_offsets: StartingOffsets,
+    /// Number of state partitions; fixed for the life of an application.
+    pub state_partitions: u32,
+    /// Copies of internal topics; `None` = the broker's default.
+    pub replication_factor: Option<u16>,
+    /// Properties of the Kafka client, by librdkafka's names.
+    pub properties: BTreeMap<String, String>,
+    /// Memory of all local state together (block cache and write buffers), bytes.
+    pub state_memory_bytes: usize,
+    /// A batch ends early when about so many bytes of changes are staged.
+    pub staged_bytes_max: usize,
+    /// A batch ends early after so many records.
+    pub batch_records_max: usize,
+    /// A batch ends early after so many bytes of input.
+    pub batch_bytes_max: usize,
+    /// Fetched but not yet processed bytes, all partitions together.
+    pub receive_buffer_bytes: usize,
+    /// How long the first connection may take.
+    pub connect_timeout: Duration,
+    /// After this time the log aborts an open transaction; a batch ends early at a third of it.
+    pub transaction_timeout: Duration,
+    /// How long the group keeps the partitions of a process that fell silent.
+    pub session_timeout: Duration,
+    /// How often each partition leaves a witness of its position, against lost group offsets.
+    pub witness_interval: Duration,
+    /// Address of metrics and health; the next free port is taken if it is in use. `None` = no server.
+    pub admin_bind: Option<String>,
+    /// Tell the group at a graceful stop that this process does not come back (scale-in).
+    pub leave: bool,
+    /// Take the group's offsets even where a witness says that more was consumed.
+    pub accept_offsets: bool,
+}
+
+impl Config {
+    /// The defaults for an application on the log `bootstrap`.
+    #[must_use]
+    pub fn new(application_id: impl Into<String>, bootstrap: impl Into<String>) -> Self {
+        Config {
+            bootstrap: bootstrap.into(),
+            application_id: application_id.into(),
+            instance_id: None,
+            state_dir: PathBuf::from(".state"),
+            trigger: Trigger::Interval(Duration::from_secs(1)),
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            guarantee: Guarantee::default(),
+            starting_offsets: StartingOffsets::default(),
+            state_partitions: 8,
+            replication_factor: None,
+            properties: BTreeMap::new(),
+            state_memory_bytes: 96 << 20,
+            staged_bytes_max: 64 << 20,
+            batch_records_max: 10_000_000,
+            batch_bytes_max: 1 << 30,
+            receive_buffer_bytes: 32 << 20,
+            connect_timeout: Duration::from_secs(30),
+            transaction_timeout: Duration::from_secs(15),
+            session_timeout: Duration::from_secs(10),
+            witness_interval: Duration::from_secs(5),
+            admin_bind: Some("127.0.0.1:4040".into()),
+            leave: false,
+            accept_offsets: false,
+        }
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names the setting, its value and what is allowed.
+    pub fn validate(&self) -> Result {
+        let id = &self.application_id;
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if id.is_empty() || id.len() > 100 || !id.chars().all(allowed) || id == "." || id == ".." {
+            return Err(Error::Config(format!(
+                "application id `{id}`: 1 to 100 characters of a-z A-Z 0-9 . _ - (it names the group and topics)"
+            )));
+        }
+        if let Some(i) = &self.instance_id
+            && (i.is_empty() || i.len() > 100 || !i.chars().all(allowed))
+        {
+            return Err(Error::Config(format!("instance id `{i}`: 1 to 100 characters of a-z A-Z 0-9 . _ -")));
+        }
+        for (name, value, range) in [
+            ("state partitions", self.state_partitions as usize, 1..=1024),
+            ("threads", self.threads, 1..=1024),
+            ("staged bytes", self.staged_bytes_max, 1 << 16..=1 << 33),
+            ("state memory bytes", self.state_memory_bytes, 8 << 20..=1 << 40),
+            ("receive buffer bytes", self.receive_buffer_bytes, 1 << 16..=1 << 33),
+            ("batch records", self.batch_records_max, 1..=usize::MAX),
+        ] {
+            if !range.contains(&value) {
+                let what = format!("{name}: {value} is not between {} and {}", range.start(), range.end());
+                return Err(Error::Config(what));
+            }
+        }
+        if let Trigger::Interval(i) = self.trigger
+            && (i.is_zero() || i > Duration::from_secs(86_400))
+        {
+            return Err(Error::Config(format!("batch interval {i:?} is not between 1 ms and a day")));
+        }
+        if self.transaction_timeout < Duration::from_secs(1) {
+            return Err(Error::Config(format!("transaction timeout {:?} is under 1 s", self.transaction_timeout)));
+        }
+        Ok(())
+    }
+}
+
+/// The command line flags of a program; every flag has a twin in the environment.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The log: host:port[,host:port] for Kafka, embedded:DIR, or memory:
+    #[arg(long, env = "TIDEGATE_BOOTSTRAP", default_value = "127.0.0.1:9092")]
+    pub bootstrap: String,
+    /// Topic to read
+    #[arg(long, env = "TIDEGATE_INPUT")]
+    pub input: String,
+    /// Topic to write
+    #[arg(long, env = "TIDEGATE_OUTPUT")]
+    pub output: String,
+    /// Name of the application: group, and prefix of internal topics
+    #[arg(long, env = "TIDEGATE_APPLICATION_ID")]
+    pub application_id: String,
+    /// Stable name of this process [default: an id kept in the state directory]
+    #[arg(long, env = "TIDEGATE_INSTANCE_ID")]
+    pub instance_id: Option<String>,
+    /// Where local state lives
+    #[arg(long, env = "TIDEGATE_STATE_DIR", default_value = ".state")]
+    pub state_dir: PathBuf,
+    /// Batch interval; 0 = as soon as possible
+    #[arg(long, env = "TIDEGATE_BATCH_INTERVAL_MS", default_value_t = 1000)]
+    pub batch_interval_ms: u64,
+    /// Process what is there, then stop
+    #[arg(long, env = "TIDEGATE_AVAILABLE_NOW")]
+    pub available_now: bool,
+    /// Worker threads [default: one per core]
+    #[arg(long, env = "TIDEGATE_THREADS")]
+    pub threads: Option<usize>,
+    /// What readers of the output may rely on
+    #[arg(long, env = "TIDEGATE_GUARANTEE", value_enum, default_value_t)]
+    pub guarantee: Guarantee,
+    /// Where a first start reads from
+    #[arg(long, env = "TIDEGATE_STARTING_OFFSETS", value_enum, default_value_t)]
+    pub starting_offsets: StartingOffsets,
+    /// Number of state partitions; fixed for the life of the application
+    #[arg(long, env = "TIDEGATE_STATE_PARTITIONS", default_value_t = 8)]
+    pub state_partitions: u32,
+    /// Copies of internal topics [default: the broker's]
+    #[arg(long, env = "TIDEGATE_REPLICATION_FACTOR")]
+    pub replication_factor: Option<u16>,
+    /// Memory of all local state together, bytes
+    #[arg(long, env = "TIDEGATE_STATE_MEMORY_BYTES", default_value_t = 96 << 20)]
+    pub state_memory_bytes: usize,
+    /// How long the first connection may take
+    #[arg(long, env = "TIDEGATE_CONNECT_TIMEOUT_MS", default_value_t = 30_000)]
+    pub connect_timeout_ms: u64,
+    /// After this time the log aborts an open transaction
+    #[arg(long, env = "TIDEGATE_TRANSACTION_TIMEOUT_MS", default_value_t = 15_000)]
+    pub transaction_timeout_ms: u64,
+    /// How long the group keeps the partitions of a silent process
+    #[arg(long, env = "TIDEGATE_SESSION_TIMEOUT_MS", default_value_t = 10_000)]
+    pub session_timeout_ms: u64,
+    /// Address of metrics and health, or `off`; the next free port is taken if it is in use
+    #[arg(long, env = "TIDEGATE_ADMIN_BIND", default_value = "127.0.0.1:4040")]
+    pub admin_bind: String,
+    /// Tell the group at a graceful stop that this process does not come back
+    #[arg(long, env = "TIDEGATE_LEAVE")]
+    pub leave: bool,
+    /// Take the group's offsets even where a witness says that more was consumed
+    #[arg(long, env = "TIDEGATE_ACCEPT_OFFSETS")]
+    pub accept_offsets: bool,
+    /// Log format: text or json
+    #[arg(long, env = "TIDEGATE_LOG_FORMAT", default_value = "text")]
+    pub log_format: String,
+    /// Property of the Kafka client, key=value; may be repeated
+    #[arg(short = 'X', value_name = "KEY=VALUE", value_parser = property, env = "TIDEGATE_PROPERTIES", value_delimiter = ',')]
+    pub properties: Vec<(String, String)>,
+}
+
+fn property(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not key=value"))?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+impl Args {
+    /// The settings that these flags ask for.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        let mut config = Config::new(&self.application_id, &self.bootstrap);
+        config.instance_id.clone_from(&self.instance_id);
+        config.state_dir.clone_from(&self.state_dir);
+        config.trigger = match (self.available_now, self.batch_interval_ms) {
+            (true, _) => Trigger::AvailableNow,
+            (false, 0) => Trigger::AsSoonAsPossible,
+            (false, ms) => Trigger::Interval(Duration::from_millis(ms)),
+        };
+        config.threads = self.threads.unwrap_or(config.threads);
+        config.guarantee = self.guarantee;
+        config.starting_offsets = self.starting_offsets;
+        config.state_partitions = self.state_partitions;
+        config.replication_factor = self.replication_factor;
+        config.state_memory_bytes = self.state_memory_bytes;
+        config.connect_timeout = Duration::from_millis(self.connect_timeout_ms);
+        config.transaction_timeout = Duration::from_millis(self.transaction_timeout_ms);
+        config.session_timeout = Duration::from_millis(self.session_timeout_ms);
+        config.admin_bind = (self.admin_bind != "off").then(|| self.admin_bind.clone());
+        config.leave = self.leave;
+        config.accept_offsets = self.accept_offsets;
+        config.properties = self.properties.iter().cloned().collect();
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn flags_become_settings() {
+        let line = "p --input i --output o --application-id a --batch-interval-ms 0 -X a.b=c -X d=e=f --guarantee at-least-once";
+        let config = Program::try_parse_from(line.split(' ')).unwrap().args.config();
+        assert_eq!(config.trigger, Trigger::AsSoonAsPossible);
+        assert_eq!(config.guarantee, Guarantee::AtLeastOnce);
+        assert_eq!(config.properties["d"], "e=f");
+        config.validate().unwrap();
+    }
+
+    #[test]
+    fn each_bad_setting_is_named() {
+        let bad = |change: fn(&mut Config)| {
+            let mut c = Config::new("app", "memory:");
+            change(&mut c);
+            c.validate().unwrap_err().to_string()
+        };
+        assert!(bad(|c| c.application_id = "a/b".into()).contains("a/b"));
+        assert!(bad(|c| c.state_partitions = 0).contains("state partitions: 0"));
+        assert!(bad(|c| c.trigger = Trigger::Interval(Duration::ZERO)).contains("batch interval"));
+        assert!(bad(|c| c.instance_id = Some(String::new())).contains("instance id"));
+    }
+}

@@ -1,0 +1,12 @@
+//! The typed face: Spark's DStreams. Thin wrappers that add nodes to a plan; nothing runs here.
+//!
+//! Owns the user's view of a stream. Knows no log and no thread. Invariants: methods never fail, mistakes are collected and told
+//! at `start` with file and line; durable names come from sources and stateful ancestors, never from positions.
+
+mod output;
+mod pair;
+mod source;
+mod stream;
+
+pub use source::SourceOptions;
+pub use stream::{DStream, StreamBuilder};

@@ -1,0 +1,227 @@
+//! Streams and the operations that need no key.
+//!
+//! Owns [`DStream`] and the builder behind it. Knows no store. Invariant: a stream is a node and the promise that its chunks are
+//! `Vec<T>`; closures are `Fn`, so mutable state hidden in one does not compile.
+
+use crate::{
+    error::Result,
+    operator::{Context, NodeId, Operator, PerChunk, Rows, Spread},
+    plan::{Factory, Layout, Node, Role, Topology},
+    record::{Data, Value},
+    state::StoreSpec,
+};
+use std::{
+    marker::PhantomData,
+    panic::Location,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Collects the operations of a program.
+#[derive(Clone, Default)]
+pub struct StreamBuilder {
+    plan: Arc<Mutex<Topology>>,
+}
+
+impl StreamBuilder {
+    /// What was built so far.
+    #[must_use]
+    pub fn topology(&self) -> Topology {
+        self.plan().clone()
+    }
+
+    pub(super) fn plan(&self) -> MutexGuard<'_, Topology> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add<T>(&self, node: Node) -> DStream<T> {
+        let node = self.plan().add(node);
+        DStream { builder: self.clone(), node, rows: PhantomData }
+    }
+}
+
+/// A stream of `T`. Cheap to clone; every method borrows, so one stream may feed any number of others: it is computed once.
+///
+/// ```
+/// # use tidegate::{StreamingContext, Text};
+/// let ssc = StreamingContext::new("word-count");
+/// let lines = ssc.text("lines");
+/// let words = lines.flat_map(|line| line.split(' '));
+/// let counts = words.map(|word| (word, 1u64)).reduce_by_key(|a, b| a + b);
+/// counts.print();
+/// ```
+pub struct DStream<T> {
+    pub(super) builder: StreamBuilder,
+    pub(super) node: NodeId,
+    pub(super) rows: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for DStream<T> {
+    fn clone(&self) -> Self {
+        DStream { builder: self.builder.clone(), node: self.node, rows: PhantomData }
+    }
+}
+
+/// The factory of a stateless operator: one closure over the rows of a chunk.
+pub(super) fn per_rows<T: Data, U: Data>(step: impl Fn(Vec<T>) -> Result<Vec<U>> + Send + Sync + 'static) -> Factory {
+    let step = Arc::new(step);
+    Arc::new(move |_| {
+        let step = step.clone();
+        Box::new(PerChunk(move |chunk: crate::record::Chunk, cx: &mut Context<'_>| {
+            let rows = step(chunk.take())?;
+            cx.out.rows(rows);
+            Ok(())
+        })) as Box<dyn Operator>
+    })
+}
+
+impl<T: Data> DStream<T> {
+    pub(super) fn layout(&self) -> Layout {
+        self.builder.plan().node(self.node).layout
+    }
+
+    pub(super) fn path(&self) -> String {
+        self.builder.plan().node(self.node).path.clone()
+    }
+
+    pub(super) fn then<U>(
+        &self,
+        kind: &'static str,
+        at: &'static Location<'static>,
+        layout: Layout,
+        role: Role,
+    ) -> DStream<U> {
+        let path = self.path();
+        self.builder.add(Node { kind, path, at, inputs: vec![self.node], layout, role, stores: vec![] })
+    }
+
+    /// A node with one store, whose name is the path and `kind` until the user names it.
+    pub(super) fn stateful<U>(
+        &self,
+        kind: &'static str,
+        at: &'static Location<'static>,
+        factory: Factory,
+        store: impl FnOnce(String) -> StoreSpec,
+    ) -> DStream<U> {
+        let path = format!("{}.{kind}", self.path());
+        let stores = vec![store(path.clone())];
+        let role = Role::Operator(factory);
+        self.builder.add(Node { kind, path, at, inputs: vec![self.node], layout: Layout::Keyed, role, stores })
+    }
+
+    /// One row for each row. Rows that are pairs lose their placement by key; [`map_values`](DStream::map_values) keeps it.
+    #[track_caller]
+    pub fn map<U: Data>(&self, f: impl Fn(T) -> U + Send + Sync + 'static) -> DStream<U> {
+        let role = Role::Operator(per_rows(move |rows: Vec<T>| Ok(rows.into_iter().map(&f).collect())));
+        self.then("map", Location::caller(), Layout::Any, role)
+    }
+
+    /// One row for each row, or an error: the source record behind it then goes the way of the source's bad-record policy.
+    ///
+    /// ```
+    /// # use tidegate::{StreamingContext, Text};
+    /// # let ssc = StreamingContext::new("parse");
+    /// let numbers = ssc.text("numbers").try_map(|line| line.parse::<i64>());
+    /// # numbers.print();
+    /// ```
+    #[track_caller]
+    pub fn try_map<U: Data, E: std::fmt::Display>(
+        &self,
+        f: impl Fn(T) -> Result<U, E> + Send + Sync + 'static,
+    ) -> DStream<U> {
+        let at = Location::caller();
+        let step = move |rows: Vec<T>| {
+            let row = |row| f(row).map_err(|e| crate::Error::Config(e.to_string()));
+            rows.into_iter().map(row).collect()
+        };
+        self.then("try_map", at, Layout::Any, Role::Operator(per_rows(step)))
+    }
+
+    /// Any number of rows for each row.
+    #[track_caller]
+    pub fn flat_map<U: Data, I: IntoIterator<Item = U>>(
+        &self,
+        f: impl Fn(T) -> I + Send + Sync + 'static,
+    ) -> DStream<U> {
+        let step = move |rows: Vec<T>| {
+            let mut out = Vec::with_capacity(rows.len() * 4);
+            rows.into_iter().for_each(|row| out.extend(f(row)));
+            Ok(out)
+        };
+        self.then("flat_map", Location::caller(), Layout::Any, Role::Operator(per_rows(step)))
+    }
+
+    /// Only the rows for which `f` holds.
+    #[track_caller]
+    pub fn filter(&self, f: impl Fn(&T) -> bool + Send + Sync + 'static) -> DStream<T> {
+        let step = move |mut rows: Vec<T>| {
+            rows.retain(&f);
+            Ok(rows)
+        };
+        self.then("filter", Location::caller(), self.layout(), Role::Operator(per_rows(step)))
+    }
+
+    /// Pairs of a key and the row.
+    #[track_caller]
+    pub fn key_by<K: Data>(&self, f: impl Fn(&T) -> K + Send + Sync + 'static) -> DStream<(K, T)> {
+        let role =
+            Role::Operator(per_rows(move |rows: Vec<T>| Ok(rows.into_iter().map(|row| (f(&row), row)).collect())));
+        self.then("key_by", Location::caller(), Layout::Any, role)
+    }
+
+    /// The rows of both streams. Rows of one source partition keep their order.
+    #[track_caller]
+    pub fn union(&self, other: &DStream<T>) -> DStream<T>
+    where
+        T: Value,
+    {
+        let at = Location::caller();
+        let (a, b) = self.same_stage(other, at);
+        let pass = |_: &[usize]| {
+            Box::new(PerChunk(|chunk, cx: &mut Context<'_>| {
+                cx.out.chunk(chunk);
+                Ok(())
+            })) as Box<dyn Operator>
+        };
+        let layout = if a.layout() == b.layout() { a.layout() } else { Layout::Any };
+        let path = format!("{}+{}", a.path(), b.path());
+        let inputs = vec![a.node, b.node];
+        a.builder.add(Node { kind: "union", path, at, inputs, layout, role: Role::Operator(Arc::new(pass)), stores: vec![] })
+    }
+
+    /// Gives the last operation a name that survives changes of the program: its state and what is derived from it are known by it.
+    #[track_caller]
+    pub fn named(self, name: &str) -> Self {
+        let mut plan = self.builder.plan();
+        let node = &mut plan.nodes[self.node.0];
+        name.clone_into(&mut node.path);
+        if let [store] = node.stores.as_mut_slice() {
+            name.clone_into(&mut store.name);
+        }
+        drop(plan);
+        self
+    }
+
+    /// Streams of different stages meet only behind an exchange; rows without a key are spread.
+    fn same_stage(&self, other: &DStream<T>, at: &'static Location<'static>) -> (DStream<T>, DStream<T>)
+    where
+        T: Value,
+    {
+        let (a, b) = {
+            let plan = self.builder.plan();
+            (plan.stage_after(self.node), plan.stage_after(other.node))
+        };
+        match (a, b) {
+            (0, 1..) => (self.spread(at), other.clone()),
+            (1.., 0) => (self.clone(), other.spread(at)),
+            _ => (self.clone(), other.clone()),
+        }
+    }
+
+    pub(super) fn spread(&self, at: &'static Location<'static>) -> DStream<T>
+    where
+        T: Value,
+    {
+        let factory: Factory = Arc::new(|_| Box::new(Spread));
+        self.then("spread", at, Layout::Any, Role::Exchange(factory, Arc::new(Rows::<T>::default())))
+    }
+}

@@ -1,0 +1,153 @@
+//! Re-keying between two stages: partial aggregation first, then the split by key.
+//!
+//! Owns the exchange operators and the byte format of rows that change their process. Knows no log: inside one process rows
+//! are handed over as they are. Invariants: a key goes to the state partition of its *encoded* bytes; rows of one key keep
+//! their order; what is held back is sent before the batch ends.
+
+use super::{Context, Operator, Port};
+use crate::{
+    codec::{decode_key, decode_value, encode_key, encode_value, format_of},
+    error::Result,
+    record::{Chunk, Key, Map, Partition, RawChunk, RawChunkBuilder, Value, partition_of},
+};
+use std::{marker::PhantomData, sync::Arc};
+
+/// Combined rows that one task holds at most before it sends them on.
+const HELD_MAX: usize = 1 << 16;
+
+/// Turns rows into bytes and back when their owner is another process; never called inside one.
+pub trait ExchangeFormat: Send + Sync {
+    /// Structural name; part of the fingerprint.
+    fn name(&self) -> String;
+    /// Appends one record per row: key, and value with the edge's header left to the caller.
+    ///
+    /// # Errors
+    /// If a row cannot be encoded.
+    fn encode(&self, chunk: &Chunk, out: &mut RawChunkBuilder) -> Result;
+    /// The rows of records that `encode` made.
+    ///
+    /// # Errors
+    /// If a record is not of this format.
+    fn decode(&self, records: &RawChunk) -> Result<Chunk>;
+}
+
+
+/// Splits pairs by key; with `combine`, rows of one key become one row first.
+pub struct ByKey<K, V, F> {
+    combine: Option<Arc<F>>,
+    held: Map<K, Option<V>>,
+    encoded: Vec<u8>,
+}
+
+impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> ByKey<K, V, F> {
+    /// An exchange that combines with `combine` if there is one.
+    #[must_use]
+    pub fn new(combine: Option<Arc<F>>) -> Self {
+        ByKey { combine, held: Map::default(), encoded: vec![] }
+    }
+
+    fn split(&mut self, rows: impl ExactSizeIterator<Item = (K, V)>, cx: &mut Context<'_>) -> Result {
+        let partitions = cx.out.partitions;
+        let room = rows.len() / partitions as usize + 16;
+        let mut parts: Vec<Vec<(K, V)>> = (0..partitions).map(|_| Vec::with_capacity(room)).collect();
+        for (key, value) in rows {
+            self.encoded.clear();
+            encode_key(&key, &mut self.encoded)?;
+            parts[partition_of(&self.encoded, partitions).0 as usize].push((key, value));
+        }
+        for (partition, rows) in (0..partitions).zip(parts) {
+            cx.out.to_partition(Partition(partition), Chunk::rows(rows));
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> Result {
+        let mut held = std::mem::take(&mut self.held);
+        let rows = held.drain(..).map(|(k, v)| (k, v.expect("filled when it was made")));
+        let result = self.split(rows, cx);
+        self.held = held; // empty, with its allocation
+        result
+    }
+}
+
+impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for ByKey<K, V, F> {
+    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        let rows = input.take::<Vec<(K, V)>>();
+        let Some(combine) = &self.combine else { return self.split(rows.into_iter(), cx) };
+        for (key, value) in rows {
+            let slot = self.held.entry(key).or_default();
+            *slot = Some(match slot.take() {
+                Some(old) => combine(old, value),
+                None => value,
+            });
+        }
+        if self.held.len() >= HELD_MAX { self.flush(cx) } else { Ok(()) }
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        self.flush(cx)
+    }
+}
+
+/// Rows without a key: those of one source partition go, in order, to one state partition.
+pub struct Spread;
+
+impl Operator for Spread {
+    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        let to = Partition(cx.out.partition.0 % cx.out.partitions);
+        cx.out.to_partition(to, input);
+        Ok(())
+    }
+}
+
+/// Pairs as records: key = ordered key bytes, value = versioned value bytes.
+pub struct Pairs<K, V>(PhantomData<fn() -> (K, V)>);
+
+/// Rows without a key as records: null key, value = versioned value bytes.
+pub struct Rows<T>(PhantomData<fn() -> T>);
+
+impl<K, V> Default for Pairs<K, V> {
+    fn default() -> Self {
+        Pairs(PhantomData)
+    }
+}
+impl<T> Default for Rows<T> {
+    fn default() -> Self {
+        Rows(PhantomData)
+    }
+}
+
+impl<K: Key, V: Value> ExchangeFormat for Pairs<K, V> {
+    fn name(&self) -> String {
+        format_of::<(K, V)>()
+    }
+    fn encode(&self, chunk: &Chunk, out: &mut RawChunkBuilder) -> Result {
+        let mut key_bytes = vec![];
+        for (key, value) in chunk.view::<Vec<(K, V)>>() {
+            key_bytes.clear();
+            encode_key(key, &mut key_bytes)?;
+            out.push_with(-1, Some(&key_bytes), |bytes| encode_value(value, bytes).map(|()| true))?;
+        }
+        Ok(())
+    }
+    fn decode(&self, records: &RawChunk) -> Result<Chunk> {
+        let row = |r: crate::record::RawRecord<'_>| -> Result<(K, V)> {
+            Ok((decode_key(r.key.unwrap_or_default())?, decode_value(r.value.unwrap_or_default())?))
+        };
+        Ok(Chunk::rows(records.iter().map(row).collect::<Result<Vec<_>>>()?))
+    }
+}
+
+impl<T: Value> ExchangeFormat for Rows<T> {
+    fn name(&self) -> String {
+        format_of::<T>()
+    }
+    fn encode(&self, chunk: &Chunk, out: &mut RawChunkBuilder) -> Result {
+        let mut rows = chunk.view::<Vec<T>>().iter();
+        rows.try_for_each(|row| out.push_with(-1, None, |bytes| encode_value(row, bytes).map(|()| true)))
+    }
+    fn decode(&self, records: &RawChunk) -> Result<Chunk> {
+        let rows = records.iter().map(|r| decode_value::<T>(r.value.unwrap_or_default()));
+        Ok(Chunk::rows(rows.collect::<Result<Vec<_>>>()?))
+    }
+}

@@ -1,0 +1,67 @@
+//! `update_state_by_key`: a function over every key with state, in each batch.
+//!
+//! Knows no log. Invariant: all keys are visited by a cursor, never loaded at once; only changed values are staged. The cost of a
+//! batch grows with the number of keys: `running_reduce_by_key` touches only changed ones.
+
+use super::{Context, Operator, Port};
+use crate::{
+    error::Result,
+    record::{Chunk, Key, Map, Value},
+    state::{Handle, Table},
+};
+use std::sync::Arc;
+
+/// Keeps one state per key.
+pub struct UpdateState<K: Key, V, S: Value, F> {
+    update: Arc<F>,
+    state: Handle<Table<K, S>>,
+    new: Map<K, Vec<V>>,
+}
+
+impl<K: Key, V, S: Value, F> UpdateState<K, V, S, F> {
+    /// Updates the store `state` with `update`.
+    #[must_use]
+    pub fn new(update: Arc<F>, state: Handle<Table<K, S>>) -> Self {
+        UpdateState { update, state, new: Map::default() }
+    }
+}
+
+impl<K: Key, V: Value, S: Value, F> Operator for UpdateState<K, V, S, F>
+where
+    F: Fn(Vec<V>, Option<S>) -> Option<S> + Send + Sync,
+{
+    fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
+        for (key, value) in input.take::<Vec<(K, V)>>() {
+            self.new.entry(key).or_default().push(value);
+        }
+        Ok(())
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        let state = cx.stores.open(self.state);
+        let mut new = std::mem::take(&mut self.new);
+        let mut rows: Vec<(K, S)> = vec![];
+        state.update_all(|key, slot| {
+            let values = new.swap_remove(key).unwrap_or_default();
+            match (self.update)(values, slot.take()) {
+                Some(next) => {
+                    rows.push((key.clone(), next.clone()));
+                    slot.set(next);
+                }
+                None => {}
+            }
+            Ok(())
+        })?;
+        // What is left are keys without state so far.
+        state.prefetch(new.keys())?;
+        for (key, values) in new {
+            let mut slot = state.entry(key.clone())?;
+            if let Some(next) = (self.update)(values, slot.take()) {
+                rows.push((key, next.clone()));
+                slot.set(next);
+            }
+        }
+        cx.out.rows(rows);
+        Ok(())
+    }
+}

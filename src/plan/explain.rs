@@ -1,0 +1,33 @@
+//! Prints a topology for a person.
+//!
+//! Owns the text form. Knows nothing but the plan. Invariant: the same program prints the same text.
+
+use super::{Role, Topology};
+use std::fmt;
+
+impl fmt::Display for Topology {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for stage in 0..self.stages() {
+            let per = if stage == 0 { "source partition" } else { "state partition" };
+            writeln!(f, "stage {stage}, one task per {per}")?;
+            for (id, node) in self.iter().filter(|(id, _)| self.stage(*id) == stage) {
+                let what = match &node.role {
+                    Role::Source(s) => format!("{} {}", node.kind, s.topics.join(", ")),
+                    Role::Exchange(..) => format!("{} ({})", node.kind, self.edge_name(id)),
+                    Role::Sink { topic: Some(t), .. } => format!("{} {t}", node.kind),
+                    _ => node.kind.to_owned(),
+                };
+                write!(f, "  {:>2}  {what}", id.0)?;
+                if !node.inputs.is_empty() {
+                    let inputs: Vec<_> = node.inputs.iter().map(|i| i.0.to_string()).collect();
+                    write!(f, "  <- {}", inputs.join(", "))?;
+                }
+                for store in &node.stores {
+                    write!(f, "  [store {}: {}]", store.name, store.format)?;
+                }
+                writeln!(f)?;
+            }
+        }
+        Ok(())
+    }
+}

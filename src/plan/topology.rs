@@ -1,0 +1,189 @@
+//! Nodes and edges, and the stages that follow from them.
+//!
+//! Owns the graph. Knows no task. Invariants: inputs of a node come before it; a node's stage is the number of exchanges
+//! upstream; stores stand only after an exchange.
+
+use crate::{
+    operator::{ExchangeFormat, NodeId, Operator, Port, Target},
+    source::SourceSpec,
+    state::StoreSpec,
+};
+use std::{panic::Location, sync::Arc};
+
+/// Makes the operator of a node for one task; gets the positions of the node's stores. Called again after an abort.
+pub type Factory = Arc<dyn Fn(&[usize]) -> Box<dyn Operator> + Send + Sync>;
+
+/// How rows lie: decides whether a join or a reduce needs an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Anywhere.
+    Any,
+    /// By the key of the pair, over the state partitions.
+    Keyed,
+}
+
+/// What a node does.
+#[derive(Clone)]
+pub enum Role {
+    /// Reads topics.
+    Source(SourceSpec),
+    /// Computes.
+    Operator(Factory),
+    /// Ends a stage: rows go on to the owner of their state partition.
+    Exchange(Factory, Arc<dyn ExchangeFormat>),
+    /// Ends a path: writes records to a topic, or shows rows.
+    Sink {
+        /// Makes the operator that encodes.
+        factory: Factory,
+        /// The topic, if there is one.
+        topic: Option<Arc<str>>,
+    },
+}
+
+/// One operation of the user's program.
+#[derive(Clone)]
+pub struct Node {
+    /// The operation, as the user wrote it: `map`, `reduce_by_key`.
+    pub kind: &'static str,
+    /// Sources and stateful ancestors: the base of durable names.
+    pub path: String,
+    /// Where in the user's program.
+    pub at: &'static Location<'static>,
+    /// The nodes it reads, in the order of its ports.
+    pub inputs: Vec<NodeId>,
+    /// How its output lies.
+    pub layout: Layout,
+    /// What it does.
+    pub role: Role,
+    /// Its stores.
+    pub stores: Vec<StoreSpec>,
+}
+
+/// Everything that a program computes.
+#[derive(Clone, Default)]
+pub struct Topology {
+    /// In topological order.
+    pub nodes: Vec<Node>,
+    /// Mistakes found while building, with file and line.
+    pub mistakes: Vec<String>,
+}
+
+impl Topology {
+    /// Appends a node. Faces add nodes in order, so a cycle cannot be built.
+    ///
+    /// # Panics
+    /// If an input does not exist yet: a bug of the face.
+    pub fn add(&mut self, node: Node) -> NodeId {
+        assert!(node.inputs.iter().all(|i| i.0 < self.nodes.len()), "inputs come first");
+        self.nodes.push(node);
+        NodeId(self.nodes.len() - 1)
+    }
+
+    /// The node `id`.
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.0]
+    }
+
+    /// Every node with its id.
+    pub fn iter(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.nodes.iter().enumerate().map(|(i, n)| (NodeId(i), n))
+    }
+
+    /// Number of exchanges upstream of a node.
+    #[must_use]
+    pub fn stage(&self, id: NodeId) -> u32 {
+        self.node(id).inputs.iter().map(|i| self.stage_after(*i)).max().unwrap_or(0)
+    }
+
+    /// The stage that reads a node's output.
+    #[must_use]
+    pub fn stage_after(&self, id: NodeId) -> u32 {
+        self.stage(id) + u32::from(matches!(self.node(id).role, Role::Exchange(..)))
+    }
+
+    /// Number of stages.
+    #[must_use]
+    pub fn stages(&self) -> u32 {
+        self.iter().map(|(id, _)| self.stage(id) + 1).max().unwrap_or(0)
+    }
+
+    /// Whether rows are re-keyed or kept: then there are state partitions.
+    #[must_use]
+    pub fn is_keyed(&self) -> bool {
+        self.stages() > 1
+    }
+
+    /// The sources with their node.
+    pub fn sources(&self) -> impl Iterator<Item = (NodeId, &SourceSpec)> {
+        self.iter().filter_map(|(id, n)| match &n.role {
+            Role::Source(s) => Some((id, s)),
+            _ => None,
+        })
+    }
+
+    /// The source that reads a topic.
+    #[must_use]
+    pub fn source_of(&self, topic: &str) -> Option<(NodeId, &SourceSpec)> {
+        self.sources().find(|(_, s)| s.topics.iter().any(|t| t == topic))
+    }
+
+    /// Names of the topics that sinks write to, each once.
+    #[must_use]
+    pub fn sink_topics(&self) -> Vec<Arc<str>> {
+        let mut topics: Vec<Arc<str>> = vec![];
+        for node in &self.nodes {
+            if let Role::Sink { topic: Some(t), .. } = &node.role
+                && !topics.contains(t)
+            {
+                topics.push(t.clone());
+            }
+        }
+        topics
+    }
+
+    /// The nodes of a task, in order: those of `stage`; in stage 0 only what `source` reaches.
+    #[must_use]
+    pub fn task_nodes(&self, stage: u32, source: Option<NodeId>) -> Vec<NodeId> {
+        let mut nodes: Vec<NodeId> = vec![];
+        for (id, node) in self.iter().filter(|(id, _)| self.stage(*id) == stage) {
+            let belongs = match source {
+                None => true,
+                Some(s) => id == s || node.inputs.iter().any(|i| nodes.contains(i)),
+            };
+            if belongs {
+                nodes.push(id);
+            }
+        }
+        nodes
+    }
+
+    /// Where the output of `id` goes, seen from a task that consists of `local`.
+    #[must_use]
+    pub fn targets(&self, id: NodeId, local: &[NodeId]) -> Vec<Target> {
+        let mut targets = vec![];
+        let ends_stage = self.stage_after(id) > self.stage(id);
+        for (to, node) in self.iter() {
+            for (port, _) in node.inputs.iter().enumerate().filter(|(_, i)| **i == id) {
+                let port = Port(u8::try_from(port).expect("operators have few inputs"));
+                let index = if ends_stage { None } else { local.iter().position(|l| *l == to) };
+                targets.push(match index {
+                    Some(index) => Target::Local { index, port },
+                    None => Target::Stage { node: to, port },
+                });
+            }
+        }
+        targets
+    }
+
+    /// The durable name of the edge behind an exchange: carried by rows on the exchange topic.
+    #[must_use]
+    pub fn edge_name(&self, id: NodeId) -> String {
+        let path = &self.node(id).path;
+        let same = |n: &&Node| matches!(n.role, Role::Exchange(..)) && n.path == *path;
+        match self.nodes[..id.0].iter().filter(same).count() {
+            0 => format!("{path}.exchange"),
+            before => format!("{path}.exchange-{}", before + 1),
+        }
+    }
+}

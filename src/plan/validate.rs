@@ -1,0 +1,68 @@
+//! Finds the mistakes of a program, all at once, when it starts.
+//!
+//! Owns the checks that need the whole topology. Knows no log: topics are checked by the runtime. Invariant: every message
+//! names file, line and column of the user's program and what to change.
+
+use super::{Role, Topology};
+use crate::{
+    error::{Error, Result},
+    record::Map,
+    state::StoreId,
+};
+use std::panic::Location;
+
+impl Topology {
+    /// Checks the topology as a whole.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] with every mistake, one after another.
+    pub fn validate(&self) -> Result {
+        let mut mistakes = self.mistakes.clone();
+        self.check_outputs(&mut mistakes);
+        self.check_stores(&mut mistakes);
+        self.check_sources(&mut mistakes);
+        if mistakes.is_empty() { Ok(()) } else { Err(Error::Plan(mistakes.join("\n"))) }
+    }
+
+    fn check_outputs(&self, mistakes: &mut Vec<String>) {
+        if !self.nodes.iter().any(|n| matches!(n.role, Role::Sink { .. })) {
+            mistakes.push(
+                "no output operations registered, so nothing to execute\n  help: end a stream with `.print()` or `.to_kafka(\"topic\")`"
+                    .into(),
+            );
+        }
+    }
+
+    fn check_stores(&self, mistakes: &mut Vec<String>) {
+        let mut names: Map<&str, &Location> = Map::default();
+        let mut ids: Map<StoreId, &str> = Map::default();
+        for (node, store) in self.nodes.iter().flat_map(|n| n.stores.iter().map(move |s| (n, s))) {
+            let at = node.at;
+            if let Some(other) = names.insert(&store.name, at) {
+                mistakes.push(format!(
+                    "{at}: this state and the one made at {other} would both be called `{}`\n  help: name one of them: `.named(\"...\")`",
+                    store.name
+                ));
+            } else if let Some(other) = ids.insert(StoreId::of(&store.name), &store.name) {
+                mistakes.push(format!(
+                    "{at}: the store names `{}` and `{other}` have the same short id\n  help: choose another name for one of them",
+                    store.name
+                ));
+            }
+        }
+    }
+
+    fn check_sources(&self, mistakes: &mut Vec<String>) {
+        let mut topics: Map<&str, &Location> = Map::default();
+        for (id, source) in self.sources() {
+            let at = self.node(id).at;
+            for topic in &source.topics {
+                if let Some(other) = topics.insert(topic, at) {
+                    mistakes.push(format!(
+                        "{at}: topic `{topic}` is read here and at {other}\n  help: read it once and use the stream twice"
+                    ));
+                }
+            }
+        }
+    }
+}

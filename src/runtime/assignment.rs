@@ -1,0 +1,271 @@
+//! What the group gives and takes, served at the barrier.
+//!
+//! Owns the way from an assigned partition to a unit that can compute, and back. Knows no batch. Invariants: facts are read only
+//! after the producer is ready; a partition is given back only with nothing of it in flight; whatever recovery refuses stops the
+//! process with the reason.
+
+use super::{
+    engine::{Engine, Observed},
+    units::{SourceUnit, StateUnit},
+};
+use crate::{
+    config::{StartingOffsets, Trigger},
+    error::{Error, Reaction, Result, Stage},
+    log::{Committed, Fetcher, GroupEvent},
+    record::{Incarnation, Offset, Partition, TaskId, TopicPartition},
+    source::Receiver,
+    task::{
+        Task,
+        recovery::{self, SourceDecision, SourceFacts},
+        recovery_record::RecoveryRecord,
+    },
+};
+use std::time::Duration;
+
+/// A partition with what the group holds for it.
+pub(super) struct Held {
+    pub at: TopicPartition,
+    pub committed: Option<Committed>,
+    pub record: Option<RecoveryRecord>,
+}
+
+impl Engine {
+    /// Serves everything that the group reported; at the barrier only.
+    pub(super) fn serve_group(&mut self) -> Result {
+        let polled = self.member.poll();
+        match polled {
+            Ok(events) => self.events.extend(events),
+            Err(f) if f.reaction == Reaction::Exit => {
+                self.failure = Some(f.into());
+                return Err(self.fenced());
+            }
+            Err(f) => return Err(f.into()),
+        }
+        for event in std::mem::take(&mut self.events) {
+            match event {
+                GroupEvent::Assigned(at) => self.unrecovered.extend(at),
+                GroupEvent::Revoking(at) | GroupEvent::Lost(at) => {
+                    self.forget(&at);
+                    self.member.release(&at)?;
+                }
+                GroupEvent::Connection(why) => self.env.observer.on(&Observed::Connection(why.as_deref())),
+            }
+        }
+        if self.unrecovered.is_empty() { Ok(()) } else { self.recover() }
+    }
+
+    fn forget(&mut self, at: &[TopicPartition]) {
+        self.sources.retain(|s| !at.contains(&s.at));
+        self.states.retain(|s| !at.contains(&s.at));
+        self.unrecovered.retain(|u| !at.contains(u));
+    }
+
+    /// Brings assigned partitions to their committed state and starts to fetch them.
+    fn recover(&mut self) -> Result {
+        if !self.producer_is_ready()? {
+            return Ok(());
+        }
+        let _ = crate::failpoint::passes("after-assignment");
+        let membership = match self.member.membership() {
+            Ok(m) => m,
+            Err(f) if f.reaction == Reaction::RetrySame => return Ok(()), // joining again: another event will come
+            Err(f) => return Err(f.into()),
+        };
+        let wanted = std::mem::take(&mut self.unrecovered);
+        let held = match self.held(&wanted) {
+            Ok(held) => held,
+            Err(Error::Log(f)) if matches!(f.reaction, Reaction::RetrySame | Reaction::CloseTasks | Reaction::AbortReplay) => {
+                tracing::warn!("{f}; trying again");
+                self.unrecovered = wanted;
+                self.env.clock.sleep(Duration::from_millis(100));
+                return Ok(());
+            }
+            Err(e) => return Err(e),
+        };
+        self.take_incarnation(&held)?;
+        let (states, sources): (Vec<Held>, Vec<Held>) =
+            held.into_iter().partition(|h| h.at.topic == self.names.exchange);
+        let starts = self.source_starts(&sources)?;
+        let states = self.restore_states(states)?;
+        let mut places = starts.clone();
+        places.extend(states.iter().map(|s| (s.at.clone(), s.exchange_next)));
+        let fetchers = self.member.start(&places)?;
+        self.member_id = membership.member_id;
+        let known = sources.iter().map(|h| h.committed.as_ref().map(|c| c.offset));
+        for (((at, from), committed), fetcher) in starts.into_iter().zip(known).zip(fetchers) {
+            let unit = self.source_unit(at, from, committed, fetcher)?;
+            self.sources.push(unit);
+        }
+        self.states.extend(states);
+        self.sources.sort_by(|a, b| a.at.cmp(&b.at));
+        self.states.sort_by_key(|s| s.partition);
+        self.rejoin_if_partitions_are_missing()?;
+        self.env.observer.on(&Observed::Running { sources: self.sources.len(), states: self.states.len() });
+        Ok(())
+    }
+
+    fn producer_is_ready(&mut self) -> Result<bool> {
+        match &self.making {
+            None => Ok(true),
+            Some(handle) if !handle.is_finished() && self.pool_is_threaded() => {
+                self.member.wait(Duration::from_millis(5));
+                Ok(false)
+            }
+            Some(_) => {
+                let handle = self.making.take().expect("matched above");
+                let made = handle.join().map_err(|p| Error::State(format!("making the producer panicked: {}", crate::task::panic_text(p.as_ref()))))?;
+                match made {
+                    Ok(producer) => self.producer = Some(producer),
+                    Err(f) if f.reaction == Reaction::Exit => {
+                        self.failure = Some(f.into());
+                        return Err(self.fenced());
+                    }
+                    Err(f) => return Err(f.into()),
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// The committed offsets and recovery records of partitions, read once no transaction is pending on them.
+    pub(super) fn held(&mut self, at: &[TopicPartition]) -> Result<Vec<Held>> {
+        let committed = self.member.committed(at)?;
+        let held = at.iter().zip(committed).map(|(at, committed)| {
+            let parse = |c: &Committed| RecoveryRecord::parse(&c.metadata, &format!("{at} in group {}", self.config.application_id));
+            let record = committed.as_ref().map(parse).transpose()?;
+            Ok(Held { at: at.clone(), committed, record })
+        });
+        held.collect()
+    }
+
+    /// Whether a newer process has our identity, by what it committed.
+    pub(super) fn is_fenced(&self, held: &[Held]) -> bool {
+        let ours = self.incarnation.unwrap_or_default();
+        self.highest_incarnation(held).is_some_and(|i| i > ours)
+    }
+
+    fn highest_incarnation(&self, held: &[Held]) -> Option<Incarnation> {
+        let tokens = held.iter().filter_map(|h| h.record.as_ref()).map(|r| &r.token);
+        tokens.filter(|t| t.instance == self.env.instance).map(|t| t.incarnation).max()
+    }
+
+    fn take_incarnation(&mut self, held: &[Held]) -> Result {
+        let times = held.iter().filter_map(|h| h.record.as_ref()).map(|r| r.time);
+        self.last_time = times.max().unwrap_or_default().max(self.last_time);
+        if self.incarnation.is_some() {
+            return if self.is_fenced(held) { Err(self.fenced()) } else { Ok(()) };
+        }
+        let before = self.highest_incarnation(held).unwrap_or_default().max(self.env.incarnation_before);
+        self.incarnation = Some(Incarnation(before.0 + 1));
+        tracing::info!(instance = %self.env.instance, incarnation = before.0 + 1, "joined group {}", self.config.application_id);
+        Ok(())
+    }
+
+    /// Where to read each source partition from.
+    fn source_starts(&mut self, sources: &[Held]) -> Result<Vec<(TopicPartition, Offset)>> {
+        let ran_before = self.meta.ran_before() || sources.iter().any(|h| h.committed.is_some());
+        let mut starts = vec![];
+        for held in sources {
+            let at = &held.at;
+            let facts = SourceFacts {
+                at: at.clone(),
+                committed: held.committed.as_ref().map(|c| c.offset),
+                witness: if self.config.accept_offsets { None } else { self.witness(at)? },
+                ran_before,
+                start: self.env.log.start_offset(at)?,
+                end: self.env.log.end_offset(at)?,
+            };
+            match recovery::source(&facts, self.config.starting_offsets) {
+                SourceDecision::From(offset) => starts.push((at.clone(), offset)),
+                SourceDecision::Refuse(why) => return Err(Error::Refused(why)),
+            }
+        }
+        Ok(starts)
+    }
+
+    /// The greatest offset of a source partition that the meta topic or a local database has seen consumed.
+    fn witness(&self, at: &TopicPartition) -> Result<Option<Offset>> {
+        let mut witness = self.meta.witness(at);
+        if self.plan.is_keyed() {
+            for unit in &self.states {
+                let seen = unit.record.as_ref().and_then(|r| r.inputs.get(&at.to_string()).copied());
+                witness = witness.max(seen);
+            }
+        }
+        Ok(witness)
+    }
+
+    fn source_unit(
+        &mut self,
+        at: TopicPartition,
+        from: Offset,
+        committed: Option<Offset>,
+        fetcher: Box<dyn Fetcher>,
+    ) -> Result<SourceUnit> {
+        let (node, spec) = self.plan.source_of(&at.topic).ok_or_else(|| {
+            Error::State(format!("the group assigned {at}, which this program does not read"))
+        })?;
+        let id = TaskId { stage: 0, partition: at.partition };
+        let task = Task::open(&self.plan, id, Some(node), self.config.state_partitions, None);
+        let bounded = matches!(self.config.trigger, Trigger::AvailableNow | Trigger::Once);
+        let stop_at = if bounded { Some(self.env.log.end_offset(&at)?) } else { None };
+        let first_latest = committed.is_none() && self.config.starting_offsets == StartingOffsets::Latest;
+        tracing::debug!(%at, %from, first_latest, "source partition ready");
+        Ok(SourceUnit {
+            node,
+            policy: spec.policy,
+            receiver: Receiver::new(at.clone(), fetcher, spec.decoder.clone()),
+            task,
+            committed,
+            start: from,
+            next: from,
+            leader_epoch: None,
+            stop_at,
+            poison: None,
+            witnessed: None,
+            at,
+        })
+    }
+
+    /// A static member that restarts gets its old assignment even if topics grew meanwhile: then the group is asked anew, once.
+    fn rejoin_if_partitions_are_missing(&mut self) -> Result {
+        let owned = |topic: &str| self.sources.iter().filter(|s| &*s.at.topic == topic).count();
+        let grown = self.topics.inputs.iter().any(|(t, info)| owned(t) > 0 && owned(t) < info.partitions as usize);
+        let changed = self.meta.subscription_changed(&self.topics) || (self.plan.is_keyed() && self.states.is_empty());
+        if changed && (grown || self.topics.inputs.keys().any(|t| owned(t) == 0)) && !self.rejoined {
+            self.rejoined = true;
+            tracing::info!("topics or partitions were added since the last run: asking the group for a new assignment");
+            self.member.rejoin()?;
+        }
+        Ok(())
+    }
+
+    /// The unit of a restored state partition.
+    pub(super) fn state_unit(
+        &self,
+        held: &Held,
+        backend: std::sync::Arc<dyn crate::state::Backend>,
+        record: Option<RecoveryRecord>,
+    ) -> StateUnit {
+        let partition: Partition = held.at.partition;
+        let open = |stage| Task::open(&self.plan, TaskId { stage, partition }, None, self.config.state_partitions, Some(&backend));
+        let tasks: Vec<Task> = (1..self.plan.stages()).map(open).collect();
+        StateUnit {
+            partition,
+            at: held.at.clone(),
+            exchange_next: held.committed.as_ref().map(|c| c.offset).unwrap_or_default(),
+            inbox: tasks.iter().map(|_| vec![]).collect(),
+            tasks,
+            changelog_end: record.as_ref().and_then(|r| r.changelog_end).unwrap_or_default(),
+            record,
+            backend,
+            changes: vec![],
+            touched: false,
+        }
+    }
+
+    pub(super) fn fenced_during(&mut self, stage: Stage, what: &str) -> Error {
+        self.failure = Some(crate::error::Failure::new(stage, Reaction::Exit, what).into());
+        self.fenced()
+    }
+}

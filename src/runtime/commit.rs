@@ -1,0 +1,291 @@
+//! Performing the actions of the checkpoint machine after compute.
+//!
+//! Owns the calls to the producer, the databases and the group that end a batch, and the way back after a failure. Decides nothing.
+//! Invariants: the member id and the loss of the assignment are looked at between the last acknowledgement and the offsets; offsets
+//! are sent for every touched partition, moved or not; the databases are written only by `apply`.
+
+use super::engine::{BatchReport, Engine, Observed};
+use crate::{
+    error::{Error, Failure, Reaction, Result, Stage},
+    log::Committed,
+    operator::Batch,
+    record::TopicPartition,
+    task::{checkpoint::Event, recovery_record::RecoveryRecord},
+};
+use std::collections::BTreeMap;
+
+impl Engine {
+    /// The record of the batch, without what differs per partition.
+    pub(super) fn record(&self, batch: &Batch) -> RecoveryRecord {
+        RecoveryRecord::new(self.token(batch), batch.time, &self.fingerprint)
+    }
+
+    fn batch(&self) -> Batch {
+        self.flight.batch.expect("a batch is in flight")
+    }
+
+    /// Waits for the acknowledgements, while the next input is fetched and decoded.
+    pub(super) fn flush(&mut self) -> Result<Event> {
+        let _ = crate::failpoint::passes("before-flush");
+        let limits = self.limits();
+        let sources = std::mem::take(&mut self.sources);
+        let filling = self.pool.start(sources, move |unit| unit.receiver.fill(limits));
+        let producer = self.producer.as_mut().expect("ready before the first batch");
+        let flushed = if self.flight.open { producer.flush() } else { producer.begin().map(|()| BTreeMap::new()) };
+        self.flight.open |= flushed.is_ok();
+        let (sources, filled): (Vec<_>, Vec<_>) = filling.wait().into_iter().unzip();
+        self.sources = sources;
+        let result = flushed.and_then(|ends| filled.into_iter().collect::<Result<(), Failure>>().map(|()| ends));
+        match result {
+            Ok(ends) => {
+                for unit in &mut self.states {
+                    let at = self.names.changelog_of(unit.partition);
+                    if let Some(end) = ends.get(&at) {
+                        unit.changelog_end = *end;
+                    }
+                }
+                let _ = crate::failpoint::passes("after-flush");
+                Ok(Event::Flushed)
+            }
+            Err(f) => self.failed(f.into()),
+        }
+    }
+
+    /// Sends the offsets and ends the transaction.
+    pub(super) fn commit(&mut self) -> Result<Event> {
+        let membership = match self.member.membership() {
+            Ok(m) => m,
+            Err(f) => return self.failed(f.into()),
+        };
+        if membership.member_id != self.member_id || self.member.assignment_lost() {
+            let what = "the partitions were lost while the batch was computed";
+            return self.failed(Failure::new(Stage::SendOffsets, Reaction::CloseTasks, what).into());
+        }
+        let offsets = match self.offsets() {
+            Ok(offsets) => offsets,
+            Err(e) => return self.failed(e),
+        };
+        let _ = crate::failpoint::passes("before-commit");
+        let producer = self.producer.as_mut().expect("ready before the first batch");
+        let committed = producer.commit(&offsets, &membership);
+        let _ = crate::failpoint::passes("after-commit");
+        match committed {
+            Ok(()) => Ok(Event::Committed),
+            Err(f) => self.failed(f.into()),
+        }
+    }
+
+    /// The offset and record of every touched partition.
+    fn offsets(&self) -> Result<Vec<(TopicPartition, Committed)>> {
+        let record = self.record(&self.batch());
+        let plain = record.to_metadata()?;
+        let sources = self.sources.iter().filter(|s| s.is_touched());
+        let mut offsets: Vec<_> = sources
+            .map(|s| {
+                let committed = Committed { offset: s.next, leader_epoch: s.leader_epoch, metadata: plain.clone() };
+                (s.at.clone(), committed)
+            })
+            .collect();
+        for unit in self.states.iter().filter(|s| s.touched) {
+            let mut record = record.clone();
+            record.changelog_end = Some(unit.changelog_end);
+            let committed = Committed { offset: unit.exchange_next, leader_epoch: None, metadata: record.to_metadata()? };
+            offsets.push((unit.at.clone(), committed));
+        }
+        if offsets.is_empty() {
+            // Output without input or state, such as of a timer: the group check must cover it too.
+            let owned = self.sources.iter().take(1);
+            offsets.extend(owned.map(|s| {
+                let committed = Committed { offset: s.next, leader_epoch: s.leader_epoch, metadata: plain.clone() };
+                (s.at.clone(), committed)
+            }));
+        }
+        Ok(offsets)
+    }
+
+    /// Writes the staged changes of every touched state partition, each in one atomic write.
+    pub(super) fn apply(&mut self) -> Result<Event> {
+        let _ = crate::failpoint::passes("before-apply");
+        let mut record = self.record(&self.batch());
+        record.inputs = self.sources.iter().map(|s| (s.at.to_string(), s.next)).collect();
+        let results = self.pool.run(std::mem::take(&mut self.states), move |unit| {
+            let mut record = record.clone();
+            record.changelog_end = Some(unit.changelog_end);
+            if unit.touched { unit.apply(record) } else { Ok(()) }
+        });
+        let (units, applied): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+        self.states = units;
+        if let Err(e) = applied.into_iter().collect::<Result<()>>() {
+            if matches!(e, Error::Killed) {
+                return Err(e);
+            }
+            self.failure = Some(e);
+            return Ok(Event::Broken);
+        }
+        for unit in &mut self.sources {
+            unit.committed = Some(unit.next);
+            unit.start = unit.next;
+            if self.flight.witnessed {
+                unit.witnessed = Some(unit.next);
+            }
+        }
+        self.first_rows_sent = true;
+        if self.flight.witnessed {
+            self.last_witness = Some(self.env.clock.monotonic());
+        }
+        self.probe = self.probe.map(|n| n * 2).filter(|n| *n < 8_192);
+        self.failure = None;
+        let _ = crate::failpoint::passes("after-apply");
+        self.report(true);
+        let suspect = self.producer.as_ref().is_some_and(|p| p.suspect());
+        Ok(Event::Applied { suspect })
+    }
+
+    /// A batch that changed nothing: positions that only passed control records stay uncommitted until the next one.
+    pub(super) fn rest_empty(&mut self) {
+        self.states.iter_mut().for_each(|s| s.abort());
+        self.sources.iter_mut().for_each(|s| s.task.abort());
+        self.report(false);
+    }
+
+    fn report(&mut self, committed: bool) {
+        let (batch, now) = (self.batch(), self.env.clock.monotonic());
+        for (rows, rows_max) in self.flight.console.values() {
+            self.env.observer.on(&Observed::Console { time: batch.time, rows, rows_max: *rows_max });
+        }
+        let report = BatchReport {
+            id: batch.id.0,
+            time_ms: batch.time.0,
+            records_in: self.flight.records,
+            bytes_in: self.flight.bytes,
+            records_out: self.flight.records_out,
+            bad: self.flight.bad,
+            total: now - self.flight.began,
+            checkpoint: now.saturating_sub(self.input_ended),
+            committed,
+            state_bytes: if self.flight.witnessed { self.states.iter().map(|s| s.backend.size_bytes()).sum() } else { 0 },
+            positions: self.sources.iter().map(|s| (s.at.clone(), s.next)).collect(),
+        };
+        self.env.observer.on(&Observed::Batch(&report));
+    }
+
+    /// Aborts the open transaction.
+    pub(super) fn abort(&mut self) -> Result<Event> {
+        let _ = crate::failpoint::passes("during-abort");
+        if let Some(f) = &self.failure {
+            tracing::info!(batch = self.batch().id.0, "batch given up: {f}");
+            let why = f.to_string();
+            self.env.observer.on(&Observed::Replayed(&why));
+        }
+        let Some(producer) = self.producer.as_mut().filter(|_| self.flight.open) else {
+            return Ok(Event::Aborted { suspect: false });
+        };
+        match producer.abort() {
+            Ok(()) => {
+                self.flight.open = false;
+                Ok(Event::Aborted { suspect: producer.suspect() })
+            }
+            Err(f) if f.reaction == Reaction::Exit => self.failed(f.into()),
+            Err(f) => {
+                tracing::warn!("{f}");
+                Ok(Event::Failed(f.reaction))
+            }
+        }
+    }
+
+    /// Every partition that the batch touched, or all owned ones while none is in flight.
+    fn places(&self) -> Vec<TopicPartition> {
+        let sources = self.sources.iter().map(|s| s.at.clone());
+        sources.chain(self.states.iter().map(|s| s.at.clone())).collect()
+    }
+
+    /// Reads whether a newer process has our identity.
+    pub(super) fn look(&mut self) -> Result<Event> {
+        // The old producer ends here: nothing of it may be open while committed offsets are waited for.
+        let places = self.places();
+        if places.is_empty() {
+            return Ok(Event::NotFenced);
+        }
+        match self.held(&places) {
+            Ok(held) if self.is_fenced(&held) => Ok(Event::Fenced),
+            Ok(_) => Ok(Event::NotFenced),
+            Err(e) => self.failed(e),
+        }
+    }
+
+    /// Replaces the producer.
+    pub(super) fn replace(&mut self) -> Result<Event> {
+        drop(self.producer.take());
+        let spec = Self::producer_spec(&self.config, &self.env, self.plan.is_keyed());
+        let made = self.env.log.producer(&spec).and_then(|mut p| {
+            p.init()?;
+            Ok(p)
+        });
+        match made {
+            Ok(producer) => {
+                self.producer = Some(producer);
+                self.flight.open = false;
+                Ok(Event::Ready)
+            }
+            Err(e) => self.failed(e),
+        }
+    }
+
+    /// Learns the outcome of a doubtful commit from the token.
+    pub(super) fn settle(&mut self) -> Result<Event> {
+        self.events.extend(match self.member.poll() {
+            Ok(events) => events,
+            Err(f) => return self.failed(f.into()),
+        });
+        let places = self.places();
+        let still_ours = self.member.membership().is_ok_and(|m| m.member_id == self.member_id);
+        if places.is_empty() || !still_ours || self.member.assignment_lost() {
+            return Ok(Event::Moved);
+        }
+        let ours = self.token(&self.batch());
+        match self.held(&places) {
+            Ok(held) if self.is_fenced(&held) => Ok(Event::Fenced),
+            Ok(held) => {
+                let found = held.iter().any(|h| h.record.as_ref().is_some_and(|r| r.token == ours));
+                tracing::info!(batch = ours.batch.0, committed = found, "outcome of a doubtful commit settled by its token");
+                Ok(if found { Event::Ours } else { Event::NotOurs })
+            }
+            Err(e) => self.failed(e),
+        }
+    }
+
+    /// Forgets the batch and sets the input back to the committed offsets.
+    pub(super) fn drop_batch(&mut self) -> Result<Event> {
+        self.states.iter_mut().for_each(|s| s.abort());
+        for unit in &mut self.states {
+            unit.changelog_end = unit.record.as_ref().and_then(|r| r.changelog_end).unwrap_or(unit.changelog_end);
+        }
+        let mut gone = vec![];
+        for unit in &mut self.sources {
+            unit.task.abort();
+            unit.receiver.clear();
+            let back = unit.start;
+            unit.next = back;
+            if let Err(f) = self.member.seek(&unit.at, back) {
+                match f.reaction {
+                    Reaction::Exit | Reaction::StopPipeline => return Err(f.into()),
+                    _ => gone.push(unit.at.clone()),
+                }
+            }
+        }
+        self.sources.retain(|s| !gone.contains(&s.at));
+        self.flight.open = false;
+        Ok(Event::Dropped)
+    }
+
+    /// Forgets all tasks; partitions that are still ours are recovered at the barrier.
+    pub(super) fn close_tasks(&mut self) -> Result<Event> {
+        let places = self.places();
+        self.sources.clear();
+        self.states.clear();
+        self.flight.open = false;
+        self.member.release(&places)?;
+        self.unrecovered.extend(places);
+        Ok(Event::Closed)
+    }
+}

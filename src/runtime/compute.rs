@@ -1,0 +1,360 @@
+//! Computing a batch: rounds of input through the stages, then the end of the batch in each, then what is sent with it.
+//!
+//! Owns the routing of what leaves tasks. Knows no operator. Invariants: a round is bounded and the staged bytes are looked at after
+//! each; the transaction opens with the first thing that is sent; stages run in order, tasks of a stage in parallel.
+
+use super::{
+    engine::{Engine, Observed},
+    meta::Meta,
+    trigger,
+    units::{Progress, SourceUnit},
+};
+use crate::{
+    error::{Error, Result},
+    operator::{Batch, Output},
+    record::{Headers, Offset, Partition, RawChunk, RawChunkBuilder, RawRecord, TopicPartition},
+    source::{BadRecordAt, BadRecordPolicy, ReceiverLimits},
+    state::changelog,
+    task::checkpoint::Event,
+};
+use std::time::Duration;
+
+/// One pass of a source partition takes about so many bytes, then the staged bytes are looked at.
+const ROUND_BYTES: usize = 4 << 20;
+/// An idle batch looks at the group at least this often.
+const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// A reason in a dead letter's header is cut to this length, bytes.
+const REASON_BYTES_MAX: usize = 1024;
+
+impl Engine {
+    /// Runs the batch up to everything being sent.
+    pub(super) fn compute(&mut self) -> Result<Event> {
+        match self.try_compute() {
+            Ok(true) => Ok(Event::Computed),
+            Ok(false) => {
+                self.rest_empty();
+                Ok(Event::Empty)
+            }
+            Err(e @ Error::Operator { .. }) => self.search_failing_record(e),
+            Err(e) => self.failed(e),
+        }
+    }
+
+    fn try_compute(&mut self) -> Result<bool> {
+        let batch = self.cut();
+        let longest = self.config.transaction_timeout / 3;
+        loop {
+            let progressed = self.round(&batch)?;
+            self.events.extend(self.member.poll()?);
+            self.env.observer.on(&Observed::Alive);
+            let (age, now) = (self.env.clock.monotonic() - self.flight.began, self.env.clock.now_ms());
+            let left = trigger::time_left(self.config.trigger, batch.time, now, age, longest);
+            let full = self.flight.records >= self.records_max() || self.flight.bytes >= self.config.batch_bytes_max;
+            let idle = !progressed && trigger::ends_when_idle(self.config.trigger);
+            let staged = self.states.iter().map(|s| s.staged_bytes()).sum::<usize>() >= self.config.staged_bytes_max;
+            if left.is_zero() || full || idle || staged || !self.events.is_empty() || self.env.shutdown.is_requested() {
+                break;
+            }
+            if !progressed {
+                self.member.wait(left.min(IDLE_WAIT));
+            }
+        }
+        let _ = crate::failpoint::passes("after-poll");
+        self.input_ended = self.env.clock.monotonic();
+        self.end_stages(&batch)?;
+        let _ = crate::failpoint::passes("during-compute");
+        self.send_changes()
+    }
+
+    /// One bounded pass: input through stage 0, then what it made through the later stages. `false` = nothing was there.
+    fn round(&mut self, batch: &Batch) -> Result<bool> {
+        let (limits, batch) = (self.limits(), *batch);
+        let room = self.records_max().saturating_sub(self.flight.records);
+        let mut moved = false;
+        let results = if self.probe.is_some() {
+            self.advance_one_by_one(&batch, limits, room)
+        } else {
+            let sources = std::mem::take(&mut self.sources);
+            let work = move |unit: &mut SourceUnit| unit.advance(&batch, limits, room, ROUND_BYTES);
+            let (units, results): (Vec<_>, Vec<_>) = self.pool.run(sources, work).into_iter().unzip();
+            self.sources = units;
+            results
+        };
+        for (index, progress) in results.into_iter().enumerate() {
+            let progress = progress.inspect_err(|_| self.flight.suspect = None)?;
+            moved |= progress.records > 0;
+            self.take_progress(index, progress)?;
+        }
+        for stage in 1..self.plan.stages() as usize {
+            self.run_stage(&batch, stage, false)?;
+        }
+        Ok(moved)
+    }
+
+    /// While a failing record is searched, partitions are taken in turn, so that the last record taken is the one that failed.
+    fn advance_one_by_one(&mut self, batch: &Batch, limits: ReceiverLimits, mut room: usize) -> Vec<Result<Progress>> {
+        let mut results = vec![];
+        for unit in &mut self.sources {
+            let limits = ReceiverLimits { chunk_records: limits.chunk_records.min(room.max(1)), ..limits };
+            if room > 0 {
+                self.flight.suspect = Some((unit.at.clone(), unit.next));
+            }
+            let result = if room == 0 { Ok(Progress::default()) } else { unit.advance(batch, limits, room, ROUND_BYTES) };
+            let failed = result.is_err();
+            if let Ok(p) = &result {
+                room = room.saturating_sub(p.records);
+                if let Some(first) = p.first {
+                    self.flight.suspect = Some((unit.at.clone(), first));
+                }
+            }
+            results.push(result);
+            if failed {
+                break;
+            }
+        }
+        results
+    }
+
+    fn take_progress(&mut self, source: usize, progress: Progress) -> Result {
+        self.flight.records += progress.records;
+        self.flight.bytes += progress.bytes;
+        for bad in progress.bad {
+            self.bad_record(source, &bad)?;
+        }
+        self.route(progress.outputs)
+    }
+
+    fn run_stage(&mut self, batch: &Batch, stage: usize, end: bool) -> Result {
+        if !end && self.states.iter().all(|s| s.inbox[stage - 1].is_empty()) {
+            return Ok(());
+        }
+        let batch = *batch;
+        let results = self.pool.run(std::mem::take(&mut self.states), move |unit| unit.advance(&batch, stage, end));
+        let (units, outputs): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+        self.states = units;
+        for (index, outputs) in outputs.into_iter().enumerate() {
+            let outputs = outputs?;
+            self.states[index].touched |= !outputs.is_empty();
+            self.route(outputs)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the batch in every stage, in order.
+    fn end_stages(&mut self, batch: &Batch) -> Result {
+        let facts = *batch;
+        let results = self.pool.run(std::mem::take(&mut self.sources), move |unit| {
+            unit.task.end_batch(&facts)?;
+            Ok::<_, Error>(unit.task.take_outputs())
+        });
+        let (units, outputs): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+        self.sources = units;
+        for outputs in outputs {
+            self.route(outputs?)?;
+        }
+        for stage in 1..self.plan.stages() as usize {
+            self.run_stage(batch, stage, true)?;
+        }
+        Ok(())
+    }
+
+    /// Hands on what left tasks: rows to their state partition, records to the producer, lines to the console.
+    fn route(&mut self, outputs: Vec<Output>) -> Result {
+        for output in outputs {
+            match output {
+                Output::Rows { node, port, partition, chunk, .. } => {
+                    let stage = self.plan.stage(node) as usize;
+                    self.states[partition.0 as usize].inbox[stage - 1].push((node, port, chunk));
+                }
+                Output::Records { topic, records } => {
+                    self.flight.records_out += records.len();
+                    self.send(&topic, None, &records)?;
+                }
+                Output::Console { node, rows, rows_max } => {
+                    let shown = self.flight.console.entry(node).or_insert((vec![], rows_max));
+                    let room = (rows_max + 1).saturating_sub(shown.0.len());
+                    shown.0.extend(rows.into_iter().take(room));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, topic: &str, partition: Option<Partition>, records: &RawChunk) -> Result {
+        let producer = self.producer.as_mut().expect("ready before the first batch");
+        if !self.flight.open {
+            producer.begin()?;
+            self.flight.open = true;
+        }
+        producer.send(topic, partition, records)?;
+        let _ = crate::failpoint::passes("after-send");
+        Ok(())
+    }
+
+    /// Seals the staged state and sends it with the rows of the meta topic. `false` = the batch changed nothing at all.
+    fn send_changes(&mut self) -> Result<bool> {
+        let results = self.pool.run(std::mem::take(&mut self.states), |unit| unit.seal());
+        let (units, sealed): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+        self.states = units;
+        sealed.into_iter().collect::<Result<()>>()?;
+        let moved = self.flight.open || self.sources.iter().any(SourceUnit::is_touched) || self.states.iter().any(|s| s.touched);
+        if !moved {
+            return Ok(false);
+        }
+        let changelog = self.names.changelog.clone();
+        for index in 0..self.states.len() {
+            let (partition, changes) = (self.states[index].partition, std::mem::take(&mut self.states[index].changes));
+            for rows in &changes {
+                self.send(&changelog, Some(partition), rows)?;
+            }
+            self.states[index].changes = changes;
+        }
+        self.send_meta()?;
+        Ok(true)
+    }
+
+    /// The first batch tells what runs; every few seconds each partition leaves a witness of its position.
+    fn send_meta(&mut self) -> Result {
+        let meta = self.names.meta.clone();
+        if !self.first_rows_sent {
+            let rows = Meta::first_rows(&self.print, &self.topics);
+            self.send(&meta, Some(Partition(0)), &rows)?;
+        }
+        let now = self.env.clock.monotonic();
+        if self.last_witness.is_some_and(|last| now - last < self.config.witness_interval) {
+            return Ok(());
+        }
+        self.flight.witnessed = true;
+        let moved = self.sources.iter().filter(|s| s.witnessed != Some(s.next));
+        let rows = Meta::witness_rows(moved.map(|s| (&s.at, s.next)));
+        if !rows.is_empty() {
+            self.send(&meta, Some(Partition(0)), &rows)?;
+        }
+        let batch = self.flight.batch.expect("cut");
+        for index in 0..self.states.len() {
+            if self.states[index].touched {
+                let record = self.record(&batch).to_text();
+                let marker = changelog::marker_row(record.as_bytes());
+                let (changelog, partition) = (self.names.changelog.clone(), self.states[index].partition);
+                self.send(&changelog, Some(partition), &marker)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bad_record(&mut self, source: usize, bad: &BadRecordAt) -> Result {
+        let unit = &self.sources[source];
+        let (at, policy) = (unit.at.clone(), unit.policy);
+        if policy == BadRecordPolicy::Fail {
+            return Err(bad_record_error(&at, bad.offset, &bad.reason));
+        }
+        self.flight.bad += 1;
+        let dead_letter = policy == BadRecordPolicy::DeadLetter;
+        if dead_letter {
+            let (topic, letter) = (self.names.dead_letters.clone(), self.dead_letter(&at, bad)?);
+            self.send(&topic, None, &letter)?;
+        }
+        self.env.observer.on(&Observed::BadRecord { at: &at, offset: bad.offset, reason: &bad.reason, dead_letter });
+        Ok(())
+    }
+
+    /// The record as it came, with where it came from and why it is here.
+    fn dead_letter(&self, at: &TopicPartition, bad: &BadRecordAt) -> Result<RawChunk> {
+        let fetched;
+        let record = if bad.record.is_empty() {
+            fetched = self.fetch_one(at, bad.offset)?;
+            fetched.get(0)
+        } else {
+            bad.record.get(0)
+        };
+        let mut reason = bad.reason.as_str();
+        while reason.len() > REASON_BYTES_MAX {
+            reason = &reason[..reason.char_indices().next_back().map_or(0, |(i, _)| i)];
+        }
+        let mut letter = RawChunkBuilder::default();
+        letter.push(RawRecord { headers: Headers::NONE, ..record });
+        for (name, value) in record.headers.iter() {
+            letter.push_header(name, value);
+        }
+        let (partition, offset) = (at.partition.to_string(), bad.offset.to_string());
+        for (name, value) in [
+            ("__tidegate.errors.application", self.config.application_id.as_str()),
+            ("__tidegate.errors.topic", &at.topic),
+            ("__tidegate.errors.partition", &partition),
+            ("__tidegate.errors.offset", &offset),
+            ("__tidegate.errors.message", reason),
+        ] {
+            letter.push_header(name, Some(value.as_bytes()));
+        }
+        Ok(letter.build())
+    }
+
+    /// A record that failed in an operator is read again from its source.
+    fn fetch_one(&self, at: &TopicPartition, offset: Offset) -> Result<RawChunk> {
+        let mut reader = self.env.log.read(at, offset)?;
+        for _ in 0..100 {
+            let Some(fetched) = reader.next(Duration::from_millis(100))? else { continue };
+            if let Some(record) = fetched.records.iter().find(|r| r.offset == offset) {
+                let mut alone = RawChunkBuilder::default();
+                alone.push(record);
+                return Ok(alone.build());
+            }
+            break;
+        }
+        Err(Error::State(format!("{at}: the record at offset {offset} could not be read again")))
+    }
+
+    /// An operator failed: replay smaller and smaller batches until the record is alone, then treat it as a bad one.
+    fn search_failing_record(&mut self, error: Error) -> Result<Event> {
+        let taken = self.flight.records.max(1);
+        let suspect = self.flight.suspect.take();
+        match self.probe {
+            Some(1) => {
+                let Some((at, offset)) = suspect else { return self.failed_for_good(error) };
+                let Some(unit) = self.sources.iter_mut().find(|s| s.at == at) else { return self.failed_for_good(error) };
+                if unit.policy == BadRecordPolicy::Fail {
+                    return self.failed_for_good(bad_record_error(&at, offset, &error.to_string()));
+                }
+                unit.poison = Some((offset, error.to_string()));
+            }
+            Some(n) => self.probe = Some((n / 2).max(1)),
+            None => self.probe = Some((taken.min(self.config.batch_records_max) / 2).clamp(1, 4096)),
+        }
+        tracing::info!(records = self.probe, "an operator failed; searching the record: {error}");
+        self.env.observer.on(&Observed::Replayed("an operator failed"));
+        self.failure = Some(error);
+        Ok(Event::GivenUp)
+    }
+
+    fn failed_for_good(&mut self, error: Error) -> Result<Event> {
+        self.failure = Some(error);
+        Ok(Event::Broken)
+    }
+
+    fn records_max(&self) -> usize {
+        self.probe.unwrap_or(self.config.batch_records_max)
+    }
+
+    /// Whether something waits to be computed; takes ahead what is there.
+    pub(super) fn has_input(&mut self) -> Result<bool> {
+        if self.is_quiet_source() {
+            return Ok(true);
+        }
+        let limits = self.limits();
+        let mut there = false;
+        for unit in &mut self.sources {
+            unit.receiver.fill(limits)?;
+            there |= unit.receiver.has_ready();
+        }
+        Ok(there)
+    }
+
+    /// Bounded runs cut batches until the last one has taken everything.
+    fn is_quiet_source(&self) -> bool {
+        !matches!(self.config.trigger, crate::config::Trigger::AsSoonAsPossible)
+    }
+}
+
+fn bad_record_error(at: &TopicPartition, offset: Offset, reason: &str) -> Error {
+    Error::BadRecord { topic: at.topic.to_string(), partition: at.partition.0, offset: offset.0, reason: reason.into() }
+}

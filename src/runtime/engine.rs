@@ -1,0 +1,313 @@
+//! The loop: barrier, batch, barrier. One thread; the workers only compute and apply.
+//!
+//! Owns the units, the batch in flight and the phase. Knows no Kafka, only the log boundary. Invariants: assignment, graceful stop
+//! and checks happen only at the barrier, where nothing is in flight; each action of the checkpoint machine gives one event.
+
+use super::{
+    clock::Clock,
+    meta::Meta,
+    pool::Pool,
+    shutdown::Shutdown,
+    topics::{Names, Topics},
+    trigger,
+    units::{InFlight, SourceUnit, StateUnit},
+};
+use crate::{
+    config::{Config, Trigger},
+    error::{Error, Failure, Result},
+    log::{GroupEvent, Log, Member, Producer, TopicInfo},
+    operator::Batch,
+    plan::{Fingerprint, Topology},
+    record::{BatchId, BatchTime, Incarnation, InstanceId, Token, TopicPartition},
+    source::ReceiverLimits,
+    state::Storage,
+    task::checkpoint::{Action, Event, Phase},
+};
+use std::{sync::Arc, thread::JoinHandle, time::Duration};
+
+/// What the loop needs of its surroundings.
+pub struct Env {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// Where state lives.
+    pub storage: Arc<dyn Storage>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Asks the loop to end.
+    pub shutdown: Shutdown,
+    /// What an observer sees.
+    pub observer: Arc<dyn Observer>,
+    /// Name of this process.
+    pub instance: InstanceId,
+    /// The incarnation of the process before this one, as far as the state directory knows.
+    pub incarnation_before: Incarnation,
+}
+
+/// Told of what happens; must not block. The runtime's metrics, status and console stand behind it.
+pub trait Observer: Send + Sync {
+    /// Something happened.
+    fn on(&self, event: &Observed<'_>);
+}
+
+/// What an observer is told.
+#[derive(Debug)]
+pub enum Observed<'a> {
+    /// Waiting for the group's assignment, or for partitions that another process still holds.
+    Waiting(&'a str),
+    /// Restoring a state partition: rows done and rows in all, about.
+    Restoring {
+        /// The partition of the changelog.
+        at: &'a TopicPartition,
+        /// Offsets passed.
+        done: u64,
+        /// Offsets to pass.
+        total: u64,
+    },
+    /// A database was moved aside.
+    Quarantined(&'a str),
+    /// Partitions are owned and recovered; the loop runs.
+    Running {
+        /// Owned source partitions.
+        sources: usize,
+        /// Owned state partitions.
+        states: usize,
+    },
+    /// A record went the way of bad records.
+    BadRecord {
+        /// Where.
+        at: &'a TopicPartition,
+        /// Which.
+        offset: crate::record::Offset,
+        /// Why.
+        reason: &'a str,
+        /// Written to the dead-letter topic, or only counted.
+        dead_letter: bool,
+    },
+    /// A batch ended.
+    Batch(&'a BatchReport),
+    /// A batch was given up and is replayed.
+    Replayed(&'a str),
+    /// Rows for the console, after the commit.
+    Console {
+        /// The batch.
+        time: BatchTime,
+        /// Rows, each a line; one more than `rows_max` says that there are more.
+        rows: &'a [String],
+        /// How many to show.
+        rows_max: usize,
+    },
+    /// The log cannot be reached (`Some` = why), or can be again.
+    Connection(Option<&'a str>),
+    /// Turned: the loop is alive.
+    Alive,
+}
+
+/// Numbers of a batch.
+#[derive(Clone, Debug, Default)]
+pub struct BatchReport {
+    /// Number.
+    pub id: u64,
+    /// Time.
+    pub time_ms: i64,
+    /// Records taken.
+    pub records_in: usize,
+    /// Their bytes.
+    pub bytes_in: usize,
+    /// Records written to topics.
+    pub records_out: usize,
+    /// Bad records.
+    pub bad: usize,
+    /// From the cut to the end of apply.
+    pub total: Duration,
+    /// From the last input to the end of apply.
+    pub checkpoint: Duration,
+    /// Whether anything was committed (an empty batch is not).
+    pub committed: bool,
+    /// Bytes of local state, about.
+    pub state_bytes: u64,
+    /// Next offsets of the source partitions.
+    pub positions: Vec<(TopicPartition, crate::record::Offset)>,
+}
+
+/// The loop of one process.
+pub struct Engine {
+    pub(super) config: Config,
+    pub(super) plan: Arc<Topology>,
+    pub(super) env: Env,
+    pub(super) names: Names,
+    pub(super) topics: Topics,
+    pub(super) meta: Meta,
+    pub(super) print: Fingerprint,
+    pub(super) fingerprint: String,
+    pub(super) pool: Pool,
+    pub(super) member: Box<dyn Member>,
+    pub(super) producer: Option<Box<dyn Producer>>,
+    pub(super) making: Option<JoinHandle<Result<Box<dyn Producer>, Failure>>>,
+    pub(super) member_id: String,
+    pub(super) incarnation: Option<Incarnation>,
+    pub(super) sources: Vec<SourceUnit>,
+    pub(super) states: Vec<StateUnit>,
+    /// Partitions that are ours but not recovered: after a lost membership, or while a batch was in flight.
+    pub(super) unrecovered: Vec<TopicPartition>,
+    pub(super) events: Vec<GroupEvent>,
+    pub(super) phase: Phase,
+    pub(super) flight: InFlight,
+    pub(super) input_ended: Duration,
+    pub(super) last_batch: BatchId,
+    pub(super) last_time: BatchTime,
+    pub(super) failure: Option<Error>,
+    /// Most records of a batch while a failing record is searched.
+    pub(super) probe: Option<usize>,
+    pub(super) first_rows_sent: bool,
+    pub(super) last_witness: Option<Duration>,
+    pub(super) rejoined: bool,
+    pub(super) retries: u32,
+}
+
+/// Runs a topology until it is asked to stop, has processed what was available, or fails.
+///
+/// # Errors
+/// Whatever running on cannot help; everything committed stays committed.
+pub fn run(config: Config, plan: Topology, env: Env) -> Result {
+    let mut engine = Engine::start(config, plan, env)?;
+    let result = engine.turn_until_done();
+    engine.end(result.is_ok());
+    result
+}
+
+impl Engine {
+    fn turn_until_done(&mut self) -> Result {
+        loop {
+            self.env.observer.on(&Observed::Alive);
+            self.serve_group()?;
+            if self.env.shutdown.is_requested() || self.is_done() {
+                return Ok(());
+            }
+            if !self.is_ready() {
+                self.member.wait(Duration::from_millis(20));
+                continue;
+            }
+            if trigger::ends_when_idle(self.config.trigger) && !self.has_input()? {
+                self.member.wait(Duration::from_millis(50));
+                continue;
+            }
+            self.one_batch()?;
+        }
+    }
+
+    /// Drives the checkpoint machine from the cut back to the barrier.
+    fn one_batch(&mut self) -> Result {
+        let mut event = Event::Cut;
+        loop {
+            let (phase, action) = self.phase.on(event);
+            tracing::trace!(?event, ?phase, ?action);
+            self.phase = phase;
+            self.back_off(event);
+            event = match action {
+                Action::Rest => return Ok(()),
+                Action::Compute => self.compute()?,
+                Action::Flush => self.flush()?,
+                Action::Commit => self.commit()?,
+                Action::Apply => self.apply()?,
+                Action::Abort => self.abort()?,
+                Action::Look => self.look()?,
+                Action::Replace => self.replace()?,
+                Action::Settle => self.settle()?,
+                Action::Drop => self.drop_batch()?,
+                Action::Close => self.close_tasks()?,
+                Action::Stop => return Err(self.failure.take().unwrap_or(Error::Killed)),
+                Action::Exit => return Err(self.fenced()),
+            };
+        }
+    }
+
+    fn fenced(&mut self) -> Error {
+        let why = self.failure.take().map_or_else(String::new, |f| format!(" ({f})"));
+        Error::Fenced(format!(
+            "a newer process runs as instance `{}` of `{}`{why}; this one has stopped and writes nothing more\n  next: give each process its own --instance-id, or stop one of them",
+            self.env.instance, self.config.application_id
+        ))
+    }
+
+    /// Waits before a call that failed is made again, longer each time.
+    fn back_off(&mut self, event: Event) {
+        let Event::Failed(_) = event else {
+            if matches!(event, Event::Applied { .. } | Event::Empty) {
+                self.retries = 0;
+            }
+            return;
+        };
+        if matches!(self.phase, Phase::Looking(_) | Phase::Replacing(_) | Phase::Settling) {
+            self.retries += 1;
+            let pause = Duration::from_millis(20 << self.retries.min(8));
+            if let Some(f) = &self.failure {
+                tracing::warn!(retry_in_ms = pause.as_millis(), "{f}");
+            }
+            self.env.clock.sleep(pause);
+        }
+    }
+
+    /// Remembers a failure and reports its reaction; a crash ends the loop at once.
+    pub(super) fn failed(&mut self, error: Error) -> Result<Event> {
+        let event = match &error {
+            Error::Killed => return Err(error),
+            Error::Log(f) => Event::Failed(f.reaction),
+            Error::Operator { .. } | Error::BadRecord { .. } => Event::GivenUp,
+            _ => Event::Broken,
+        };
+        self.failure = Some(error);
+        if self.env.shutdown.is_requested() && self.retries > 3 {
+            // Asked to stop while the log does not answer: what is committed stays, the batch in flight is replayed next time.
+            return Err(self.failure.take().unwrap_or(Error::Killed));
+        }
+        Ok(event)
+    }
+
+    pub(super) fn token(&self, batch: &Batch) -> Token {
+        Token {
+            instance: self.env.instance.clone(),
+            incarnation: self.incarnation.expect("known before the first batch"),
+            batch: batch.id,
+        }
+    }
+
+    pub(super) fn cut(&mut self) -> Batch {
+        let id = BatchId(self.last_batch.0 + 1);
+        let time = trigger::batch_time(self.config.trigger, self.env.clock.now_ms(), self.last_time);
+        (self.last_batch, self.last_time) = (id, time);
+        let batch = Batch { id, time };
+        self.flight = InFlight { batch: Some(batch), began: self.env.clock.monotonic(), ..InFlight::default() };
+        batch
+    }
+
+    /// Limits of one receiver; while a failing record is searched, chunks are as small as the batch.
+    pub(super) fn limits(&self) -> ReceiverLimits {
+        let share = self.config.receive_buffer_bytes / self.sources.len().max(1);
+        ReceiverLimits {
+            chunk_records: self.probe.unwrap_or(8_192),
+            chunk_bytes: 1 << 20,
+            buffer_bytes: if self.probe.is_some() { 1 } else { (share / 2).max(1 << 16) },
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        let all = self.plan.is_keyed();
+        let expected: usize = self.topics.inputs.values().map(|t: &TopicInfo| t.partitions as usize).sum();
+        let owned = self.sources.len();
+        let whole = owned >= expected && self.states.len() == self.config.state_partitions as usize;
+        self.unrecovered.is_empty() && if all { whole } else { owned > 0 }
+    }
+
+    /// Whether everything that was to be processed is.
+    fn is_done(&self) -> bool {
+        let bounded = matches!(self.config.trigger, Trigger::AvailableNow | Trigger::Once);
+        bounded && self.is_ready() && self.sources.iter().all(|s| s.stop_at.is_some_and(|end| s.next >= end))
+    }
+
+    fn end(self, in_order: bool) {
+        let _ = crate::failpoint::passes("during-shutdown");
+        let Engine { member, producer, sources, states, config, .. } = self;
+        drop((sources, states, producer));
+        member.close(in_order && config.leave);
+    }
+}

@@ -1,0 +1,176 @@
+//! The meta topic: what an application knows of itself beside the group's offsets.
+//!
+//! Owns its rows: the topology's fingerprint, identities of input topics, and a witness per source partition. Knows no task.
+//! Invariants: rows are written only inside a batch's transaction; a topic that was deleted and made anew stops the start.
+
+use super::topics::Topics;
+use crate::{
+    error::{Error, Failure, Reaction, Result, Stage},
+    log::{Log, TopicInfo},
+    plan::Fingerprint,
+    record::{Map, Offset, RawChunk, RawChunkBuilder, TopicPartition},
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, time::Duration};
+
+const TOPOLOGY: &str = "topology";
+
+/// Identity of an input topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct TopicRow {
+    id: String,
+    partitions: u32,
+}
+
+/// What an earlier run wrote.
+#[derive(Clone, Debug, Default)]
+pub struct Meta {
+    /// Fingerprint of the topology that ran last.
+    pub topology: Option<Fingerprint>,
+    topics: BTreeMap<String, TopicRow>,
+    witnesses: BTreeMap<String, Offset>,
+}
+
+impl Meta {
+    /// Reads the meta topic to its end.
+    ///
+    /// # Errors
+    /// If it cannot be read, or a row is not ours.
+    pub fn read(log: &dyn Log, topic: &str) -> Result<Self> {
+        let at = TopicPartition::new(topic, 0);
+        let end = log.end_offset(&at)?;
+        let mut from = log.start_offset(&at)?;
+        let mut rows: Map<Vec<u8>, Vec<u8>> = Map::default();
+        if from < end {
+            let mut reader = log.read(&at, from)?;
+            let mut silent = 0;
+            while from < end {
+                let Some(fetched) = reader.next(Duration::from_secs(1))? else {
+                    silent += 1;
+                    if silent > 30 {
+                        let what = format!("{at} ends at {end}, but nothing came after {from} for 30 s");
+                        return Err(Failure::new(Stage::Fetch, Reaction::StopPipeline, what).into());
+                    }
+                    continue;
+                };
+                from = fetched.next;
+                for row in fetched.records.iter() {
+                    rows.insert(row.key.unwrap_or_default().to_vec(), row.value.unwrap_or_default().to_vec());
+                }
+            }
+        }
+        Self::parse(&rows)
+    }
+
+    fn parse(rows: &Map<Vec<u8>, Vec<u8>>) -> Result<Self> {
+        let mut meta = Meta::default();
+        for (key, value) in rows {
+            let key = String::from_utf8_lossy(key);
+            let foreign = |e: serde_json::Error| Error::Refused(format!("the meta topic's row `{key}` is not ours: {e}"));
+            if key == TOPOLOGY {
+                meta.topology = Some(serde_json::from_slice(value).map_err(foreign)?);
+            } else if let Some(topic) = key.strip_prefix("topic/") {
+                meta.topics.insert(topic.into(), serde_json::from_slice(value).map_err(foreign)?);
+            } else if let Some(at) = key.strip_prefix("source/") {
+                meta.witnesses.insert(at.into(), serde_json::from_slice(value).map_err(foreign)?);
+            }
+        }
+        Ok(meta)
+    }
+
+    /// Whether the application ever committed anything.
+    #[must_use]
+    pub fn ran_before(&self) -> bool {
+        self.topology.is_some()
+    }
+
+    /// The greatest offset of a source partition that was witnessed.
+    #[must_use]
+    pub fn witness(&self, at: &TopicPartition) -> Option<Offset> {
+        self.witnesses.get(&at.to_string()).copied()
+    }
+
+    /// Whether topics or partitions were added since the last run.
+    #[must_use]
+    pub fn subscription_changed(&self, topics: &Topics) -> bool {
+        self.ran_before() && topics.inputs.iter().any(|(name, info)| self.topics.get(name) != Some(&row(info)))
+    }
+
+    /// Stops if an input topic is another one than before.
+    ///
+    /// # Errors
+    /// [`Error::Topic`].
+    pub fn check(&self, topics: &Topics) -> Result {
+        for (name, now) in &topics.inputs {
+            let Some(before) = self.topics.get(name) else { continue };
+            let replaced = !before.id.is_empty() && !now.id.is_empty() && before.id != now.id;
+            if replaced || now.partitions < before.partitions {
+                let what = format!(
+                    "was deleted and made anew since this application read it (id {} is now {}, {} partitions are now {})\n  next: start under a new application id",
+                    before.id, now.id, before.partitions, now.partitions
+                );
+                return Err(Error::Topic { topic: name.clone(), what });
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows that tell a later start what ran: written with the first batch of a run.
+    #[must_use]
+    pub fn first_rows(topology: &Fingerprint, topics: &Topics) -> RawChunk {
+        let mut rows = RawChunkBuilder::default();
+        push(&mut rows, TOPOLOGY, topology);
+        for (name, info) in &topics.inputs {
+            push(&mut rows, &format!("topic/{name}"), &row(info));
+        }
+        rows.build()
+    }
+
+    /// Witness rows of source partitions.
+    #[must_use]
+    pub fn witness_rows<'a>(sources: impl Iterator<Item = (&'a TopicPartition, Offset)>) -> RawChunk {
+        let mut rows = RawChunkBuilder::default();
+        sources.for_each(|(at, offset)| push(&mut rows, &format!("source/{at}"), &offset));
+        rows.build()
+    }
+}
+
+fn row(info: &TopicInfo) -> TopicRow {
+    TopicRow { id: info.id.clone(), partitions: info.partitions }
+}
+
+fn push(rows: &mut RawChunkBuilder, key: &str, value: &impl Serialize) {
+    let write = |bytes: &mut Vec<u8>| serde_json::to_writer(bytes, value).map(|()| true);
+    rows.push_with(-1, Some(key.as_bytes()), write).expect("strings and numbers only");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(id: &str, partitions: u32) -> TopicInfo {
+        TopicInfo { id: id.into(), partitions, replication_factor: 1, config: BTreeMap::new() }
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_a_replaced_topic_stops() {
+        let topics = Topics { inputs: BTreeMap::from([("in".to_owned(), info("a", 4))]) };
+        let print = Fingerprint { state_partitions: 2, placement: "p".into(), stores: BTreeMap::new(), edges: BTreeMap::new() };
+        let at = TopicPartition::new("in", 3);
+        let mut rows = Map::default();
+        for chunk in [Meta::first_rows(&print, &topics), Meta::witness_rows([(&at, Offset(9))].into_iter())] {
+            rows.extend(chunk.iter().map(|r| (r.key.unwrap().to_vec(), r.value.unwrap().to_vec())));
+        }
+        let meta = Meta::parse(&rows).unwrap();
+        assert_eq!((meta.topology.clone(), meta.witness(&at)), (Some(print), Some(Offset(9))));
+        assert!(!meta.subscription_changed(&topics));
+        meta.check(&topics).unwrap();
+        let grown = Topics { inputs: BTreeMap::from([("in".to_owned(), info("a", 6))]) };
+        assert!(meta.subscription_changed(&grown));
+        meta.check(&grown).unwrap();
+        for other in [info("b", 4), info("a", 2)] {
+            let topics = Topics { inputs: BTreeMap::from([("in".to_owned(), other)]) };
+            assert!(meta.check(&topics).unwrap_err().to_string().contains("`in`: was deleted and made anew"));
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The loop: who runs what, when, and how a batch ends.
+//!
+//! Owns threads, time, assignment and recovery. Knows no Kafka (only the log boundary) and no face. Invariant: one thread decides;
+//! workers only compute, decode and apply.
+
+mod assignment;
+pub mod clock;
+mod commit;
+mod compute;
+mod engine;
+mod meta;
+mod pool;
+mod restore;
+mod shutdown;
+mod start;
+mod topics;
+mod trigger;
+mod units;
+
+pub use engine::{BatchReport, Env, Observed, Observer, run};
+pub use shutdown::Shutdown;

@@ -1,0 +1,135 @@
+//! The topics of an application: their names, how the internal ones are made, and whether all are as they must be.
+//!
+//! Owns names and policies. Knows no batch. Invariants: an internal topic that differs from the plan stops the start; the
+//! guarantee that the replication gives is told, not assumed.
+
+use crate::{
+    config::Config,
+    error::{Error, Result},
+    log::{Log, TopicInfo, TopicSpec},
+    plan::Topology,
+    record::{Partition, TopicPartition},
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+const DAY_MS: i64 = 86_400_000;
+/// How long a changelog keeps tombstones and the exchange topic keeps rows.
+pub const RETENTION_MS: i64 = 7 * DAY_MS;
+
+/// Names of the internal topics.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// Rows between processes; the group assigns state partitions by it.
+    pub exchange: Arc<str>,
+    /// Changes of state.
+    pub changelog: Arc<str>,
+    /// Topology, topic identities and witnesses.
+    pub meta: Arc<str>,
+    /// Records that could not be processed.
+    pub dead_letters: Arc<str>,
+}
+
+impl Names {
+    /// The names of an application.
+    #[must_use]
+    pub fn of(application_id: &str) -> Self {
+        let name = |suffix: &str| Arc::from(format!("{application_id}-{suffix}"));
+        Names { exchange: name("exchange"), changelog: name("changelog"), meta: name("meta"), dead_letters: name("dlq") }
+    }
+
+    /// The changelog of a state partition.
+    #[must_use]
+    pub fn changelog_of(&self, partition: Partition) -> TopicPartition {
+        TopicPartition { topic: self.changelog.clone(), partition }
+    }
+}
+
+/// What is known of the topics of a program after [`prepare`].
+#[derive(Clone, Debug, Default)]
+pub struct Topics {
+    /// Input topics and their state; identity and number of partitions are recorded.
+    pub inputs: BTreeMap<String, TopicInfo>,
+}
+
+/// Checks the topics of a plan, makes what is missing of the internal ones.
+///
+/// # Errors
+/// [`Error::Topic`] that names the topic and what to do.
+pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -> Result<Topics> {
+    let wanted: Vec<&str> = plan.sources().flat_map(|(_, s)| s.topics.iter().map(String::as_str)).collect();
+    let mut topics = Topics::default();
+    for (name, info) in wanted.iter().zip(log.describe(&wanted)?) {
+        let missing = || Error::Topic {
+            topic: (*name).into(),
+            what: format!("does not exist at {}\n  next: create it, or correct the name", log.name()),
+        };
+        topics.inputs.insert((*name).into(), info.ok_or_else(missing)?);
+    }
+    for topic in plan.sink_topics() {
+        ensure_output(log, &topic)?;
+    }
+    let compact = [("cleanup.policy", "compact".to_owned()), ("delete.retention.ms", RETENTION_MS.to_string())];
+    let mut internal = vec![spec(config, &names.meta, 1, &compact)];
+    if plan.is_keyed() {
+        let kept = [("cleanup.policy", "delete".to_owned()), ("retention.ms", RETENTION_MS.to_string())];
+        internal.push(spec(config, &names.exchange, config.state_partitions, &kept));
+        internal.push(spec(config, &names.changelog, config.state_partitions, &compact));
+    }
+    if plan.sources().any(|(_, s)| s.policy == crate::source::BadRecordPolicy::DeadLetter) {
+        internal.push(spec(config, &names.dead_letters, 1, &[("retention.ms", "-1".to_owned())]));
+    }
+    for spec in &internal {
+        ensure_internal(log, spec)?;
+    }
+    Ok(topics)
+}
+
+fn spec(config: &Config, name: &str, partitions: u32, settings: &[(&str, String)]) -> TopicSpec {
+    TopicSpec {
+        name: name.into(),
+        partitions,
+        replication_factor: config.replication_factor,
+        config: settings.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
+    }
+}
+
+fn ensure_output(log: &dyn Log, topic: &str) -> Result {
+    if log.describe(&[topic])?[0].is_some() {
+        return Ok(());
+    }
+    if !log.creates_output_topics() {
+        let what = format!("is written to, but does not exist at {}\n  next: create it", log.name());
+        return Err(Error::Topic { topic: topic.into(), what });
+    }
+    log.create(&TopicSpec { name: topic.into(), partitions: 4, replication_factor: None, config: BTreeMap::new() })
+}
+
+fn ensure_internal(log: &dyn Log, spec: &TopicSpec) -> Result {
+    log.create(spec)?;
+    let Some(info) = log.describe(&[&spec.name])?.remove(0) else {
+        let what = "was created, but cannot be seen yet\n  next: start again".to_owned();
+        return Err(Error::Topic { topic: spec.name.clone(), what });
+    };
+    if info.partitions != spec.partitions {
+        let what = format!(
+            "has {} partitions, the program needs {}: the number of state partitions is fixed for the life of an application\n  next: start with --state-partitions {}, or under a new application id",
+            info.partitions, spec.partitions, info.partitions
+        );
+        return Err(Error::Topic { topic: spec.name.clone(), what });
+    }
+    for key in ["cleanup.policy", "delete.retention.ms"] {
+        let (Some(is), Some(must)) = (info.config.get(key), spec.config.get(key)) else { continue };
+        let fits = match (key, is.parse::<i64>(), must.parse::<i64>()) {
+            ("delete.retention.ms", Ok(is), Ok(must)) => is >= must || spec.config["cleanup.policy"] != "compact",
+            _ => is == must,
+        };
+        if !fits {
+            let what = format!("has {key}={is}, but needs {must}\n  next: alter the topic's configuration");
+            return Err(Error::Topic { topic: spec.name.clone(), what });
+        }
+    }
+    if info.replication_factor == 1 {
+        tracing::debug!(topic = %spec.name, "one copy only: what is committed is lost with its broker's disk");
+    }
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! What the loop owns per partition, and the batch in flight.
+//!
+//! Owns the bookkeeping between input, tasks and commit. Knows no log call. Invariant: `next` runs ahead of `committed` only while
+//! a batch is in flight; an abort sets it back.
+
+use crate::{
+    error::Result,
+    operator::{Batch, NodeId, Output, Port},
+    record::{Chunk, Map, Offset, Partition, RawChunk, TopicPartition},
+    source::{BadRecordAt, BadRecordPolicy, Receiver, ReceiverLimits, Taken},
+    state::Backend,
+    task::{Task, recovery_record::RecoveryRecord},
+};
+use std::sync::Arc;
+
+/// One owned source partition.
+pub struct SourceUnit {
+    /// Which.
+    pub at: TopicPartition,
+    /// Its source node.
+    pub node: NodeId,
+    /// What happens to its bad records.
+    pub policy: BadRecordPolicy,
+    /// Fetched and decoded records.
+    pub receiver: Receiver,
+    /// Its task of stage 0.
+    pub task: Task,
+    /// Committed offset; a first start has committed none.
+    pub committed: Option<Offset>,
+    /// Where a replay begins: the committed offset, or where a first start begins.
+    pub start: Offset,
+    /// Next offset to read, with the batch in flight.
+    pub next: Offset,
+    /// Leader epoch of the last record taken.
+    pub leader_epoch: Option<i32>,
+    /// Where an available-now run ends.
+    pub stop_at: Option<Offset>,
+    /// Offset of a record that made a batch fail and its reason: it goes the way of bad records.
+    pub poison: Option<(Offset, String)>,
+    /// The offset of the last witness row.
+    pub witnessed: Option<Offset>,
+}
+
+/// What one pass over a source partition gave.
+#[derive(Default)]
+pub struct Progress {
+    /// Records taken, good and bad.
+    pub records: usize,
+    /// Their bytes.
+    pub bytes: usize,
+    /// Bad ones.
+    pub bad: Vec<BadRecordAt>,
+    /// What left the task.
+    pub outputs: Vec<Output>,
+    /// First record, if any.
+    pub first: Option<Offset>,
+}
+
+impl SourceUnit {
+    /// Takes up to `records_max` records or about `bytes_max` bytes through the task.
+    ///
+    /// # Errors
+    /// If the partition cannot be read, or an operator fails.
+    pub fn advance(&mut self, batch: &Batch, limits: ReceiverLimits, records_max: usize, bytes_max: usize) -> Result<Progress> {
+        let mut progress = Progress::default();
+        while progress.records < records_max && progress.bytes < bytes_max {
+            if self.stop_at.is_some_and(|end| self.next >= end) {
+                break;
+            }
+            let Some(taken) = self.receiver.next(limits)? else { break };
+            self.take(batch, taken, &mut progress)?;
+        }
+        progress.outputs = self.task.take_outputs();
+        Ok(progress)
+    }
+
+    fn take(&mut self, batch: &Batch, taken: Taken, progress: &mut Progress) -> Result {
+        let Taken { chunk, mut bad, records, bytes, first, next, leader_epoch } = taken;
+        let poisoned = records == 1 && self.poison.as_ref().is_some_and(|(at, _)| *at == first);
+        if poisoned {
+            bad.extend(self.poison.take().map(|(offset, reason)| BadRecordAt { offset, reason, record: RawChunk::default() }));
+        } else if !chunk.is_empty() {
+            self.task.process(batch, self.node, Port(0), chunk)?;
+        }
+        if records > 0 {
+            progress.first.get_or_insert(first);
+        }
+        progress.records += records;
+        progress.bytes += bytes;
+        progress.bad.extend(bad);
+        self.next = next;
+        self.leader_epoch = leader_epoch.or(self.leader_epoch);
+        Ok(())
+    }
+
+    /// Whether the batch in flight moved this partition, or it was never committed.
+    #[must_use]
+    pub fn is_touched(&self) -> bool {
+        self.committed != Some(self.next)
+    }
+}
+
+/// One owned state partition: its database and the tasks of all keyed stages.
+pub struct StateUnit {
+    /// Which.
+    pub partition: Partition,
+    /// Its partition of the exchange topic: what the group assigns.
+    pub at: TopicPartition,
+    /// Offset on the exchange topic.
+    pub exchange_next: Offset,
+    /// Its database.
+    pub backend: Arc<dyn Backend>,
+    /// Tasks from stage 1 on.
+    pub tasks: Vec<Task>,
+    /// Chunks that wait for each stage.
+    pub inbox: Vec<Vec<(NodeId, Port, Chunk)>>,
+    /// Sealed changes of the batch in flight.
+    pub changes: Vec<RawChunk>,
+    /// The record of the last committed batch that touched it.
+    pub record: Option<RecoveryRecord>,
+    /// Offset after its last changelog row.
+    pub changelog_end: Offset,
+    /// Whether the batch in flight touched it.
+    pub touched: bool,
+}
+
+impl StateUnit {
+    /// Runs what waits for stage `stage` (from 1) and, at the end of the batch, ends it there.
+    ///
+    /// # Errors
+    /// If an operator fails.
+    pub fn advance(&mut self, batch: &Batch, stage: usize, end: bool) -> Result<Vec<Output>> {
+        let task = &mut self.tasks[stage - 1];
+        for (node, port, chunk) in self.inbox[stage - 1].drain(..) {
+            self.touched = true;
+            task.process(batch, node, port, chunk)?;
+        }
+        if end {
+            task.end_batch(batch)?;
+        }
+        Ok(task.take_outputs())
+    }
+
+    /// Encodes the staged changes of all tasks.
+    ///
+    /// # Errors
+    /// If a row cannot be encoded.
+    pub fn seal(&mut self) -> Result {
+        for task in &mut self.tasks {
+            self.changes.extend(task.seal()?);
+        }
+        self.touched |= !self.changes.is_empty();
+        Ok(())
+    }
+
+    /// Writes the sealed changes with `record` to the database.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub fn apply(&mut self, record: RecoveryRecord) -> Result {
+        let _ = crate::failpoint::passes("during-apply");
+        self.backend.apply(&self.changes, record.to_text().as_bytes())?;
+        self.changes.clear();
+        self.tasks.iter_mut().for_each(Task::applied);
+        self.record = Some(record);
+        self.touched = false;
+        Ok(())
+    }
+
+    /// Forgets the batch in flight.
+    pub fn abort(&mut self) {
+        self.tasks.iter_mut().for_each(Task::abort);
+        self.inbox.iter_mut().for_each(Vec::clear);
+        self.changes.clear();
+        self.touched = false;
+    }
+
+    /// About how many bytes are staged.
+    #[must_use]
+    pub fn staged_bytes(&self) -> usize {
+        self.tasks.iter().map(Task::staged_bytes).sum()
+    }
+}
+
+/// The batch in flight.
+#[derive(Default)]
+pub struct InFlight {
+    /// Its facts.
+    pub batch: Option<Batch>,
+    /// When it was cut, on the monotonic clock.
+    pub began: std::time::Duration,
+    /// Whether a transaction is open.
+    pub open: bool,
+    /// Records taken.
+    pub records: usize,
+    /// Their bytes.
+    pub bytes: usize,
+    /// Records sent to topics of sinks.
+    pub records_out: usize,
+    /// Records that went the way of bad ones.
+    pub bad: usize,
+    /// Rows for the console by sink node, with the number to be shown.
+    pub console: Map<NodeId, (Vec<String>, usize)>,
+    /// Where a record was taken while a failing record is searched.
+    pub suspect: Option<(TopicPartition, Offset)>,
+    /// Whether witness rows were sent.
+    pub witnessed: bool,
+}

@@ -1,0 +1,76 @@
+//! The edge on the right: typed chunks become records of a topic, or lines of the console.
+//!
+//! Owns the operators that end a path. Knows no log: what they make leaves the task and is sent in the batch's transaction, or
+//! shown after it. Invariant: encoding is part of compute (pure, parallel), so a commit only moves bytes.
+
+mod display;
+
+pub use display::to_display;
+
+use crate::{
+    error::Result,
+    operator::{Context, Operator, Output, Port},
+    record::{Chunk, Data, RawChunkBuilder, Value},
+};
+use std::{marker::PhantomData, sync::Arc};
+
+/// Encodes rows for a topic.
+pub struct TopicSink<T, F> {
+    topic: Arc<str>,
+    encode: Arc<F>,
+    rows: PhantomData<fn(T)>,
+}
+
+impl<T, F> TopicSink<T, F> {
+    /// Writes to `topic` what `encode` appends for each row.
+    #[must_use]
+    pub fn new(topic: Arc<str>, encode: Arc<F>) -> Self {
+        TopicSink { topic, encode, rows: PhantomData }
+    }
+}
+
+impl<T: Data, F> Operator for TopicSink<T, F>
+where
+    F: Fn(&T, &mut RawChunkBuilder) -> Result + Send + Sync,
+{
+    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        let rows = input.view::<Vec<T>>();
+        let mut out = RawChunkBuilder::with_capacity(rows.len(), rows.len() * 64);
+        rows.iter().try_for_each(|row| (self.encode)(row, &mut out))?;
+        if !out.is_empty() {
+            cx.out.output(Output::Records { topic: self.topic.clone(), records: out.build() });
+        }
+        Ok(())
+    }
+}
+
+/// `print`: the first rows of each batch, shown after the commit.
+pub struct ConsoleSink<T> {
+    rows_max: usize,
+    shown: Vec<String>,
+    rows: PhantomData<fn(T)>,
+}
+
+impl<T> ConsoleSink<T> {
+    /// Shows at most `rows_max` rows of a batch; one more is kept to know that there are more.
+    #[must_use]
+    pub fn new(rows_max: usize) -> Self {
+        ConsoleSink { rows_max, shown: vec![], rows: PhantomData }
+    }
+}
+
+impl<T: Value> Operator for ConsoleSink<T> {
+    fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
+        let room = (self.rows_max + 1).saturating_sub(self.shown.len());
+        for row in input.view::<Vec<T>>().iter().take(room) {
+            self.shown.push(to_display(row)?);
+        }
+        Ok(())
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        let rows = std::mem::take(&mut self.shown);
+        cx.out.output(Output::Console { node: cx.out.node(), rows, rows_max: self.rows_max });
+        Ok(())
+    }
+}

@@ -1,0 +1,56 @@
+//! The edge on the left: records of a partition become typed chunks.
+//!
+//! Owns the description of a source and the receiver of a partition. Knows no task and no plan. Invariants: what is decoded keeps
+//! the order of the partition; a record that cannot be decoded is kept with its reason, never lost.
+
+mod receiver;
+
+pub use receiver::{BadRecordAt, Receiver, ReceiverLimits, Taken};
+
+use crate::{
+    codec::{BadRecord, Decode},
+    record::{Chunk, Data, RawChunk},
+};
+use std::{marker::PhantomData, sync::Arc};
+
+/// What happens to a record that cannot be decoded or processed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BadRecordPolicy {
+    /// Stop with a message that names topic, partition, offset and reason.
+    #[default]
+    Fail,
+    /// Count it, log it at a limited rate, go on.
+    Skip,
+    /// Write it with the reason to `<application.id>-dlq`, in the batch's transaction.
+    DeadLetter,
+}
+
+/// A source of the plan.
+#[derive(Clone)]
+pub struct SourceSpec {
+    /// The topics it reads.
+    pub topics: Vec<String>,
+    /// Makes typed chunks of records.
+    pub decoder: Arc<dyn DecodeChunk>,
+    /// What happens to bad records.
+    pub policy: BadRecordPolicy,
+}
+
+/// Decodes whole chunks into whatever type the stream has.
+pub trait DecodeChunk: Send + Sync {
+    /// The rows that could be decoded, in order, and those that could not.
+    fn decode(&self, records: &RawChunk) -> (Chunk, Vec<BadRecord>);
+}
+
+/// A typed decoder as the plan keeps it.
+pub fn decoder<T: Data>(decode: impl Decode<T> + 'static) -> Arc<dyn DecodeChunk> {
+    struct Typed<T, D>(D, PhantomData<fn() -> T>);
+    impl<T: Data, D: Decode<T>> DecodeChunk for Typed<T, D> {
+        fn decode(&self, records: &RawChunk) -> (Chunk, Vec<BadRecord>) {
+            let (mut good, mut bad) = (Vec::with_capacity(records.len()), vec![]);
+            self.0.decode(records, &mut good, &mut bad);
+            (Chunk::rows(good), bad)
+        }
+    }
+    Arc::new(Typed(decode, PhantomData))
+}

@@ -1,0 +1,137 @@
+//! The bounded buffer of one assigned partition: fetched, decoded, not yet computed.
+//!
+//! Owns the door to the partition and what was taken through it. Knows no group: after a seek or a lost assignment the runtime
+//! clears it or drops it. Invariants: chunks leave in the order of their offsets; at most about `buffer_bytes` are held.
+
+use super::DecodeChunk;
+use crate::{
+    error::{Failure, Result},
+    log::Fetcher,
+    record::{Chunk, Offset, RawChunk, RawChunkBuilder, TopicPartition},
+};
+use std::{collections::VecDeque, sync::Arc};
+
+/// How much a receiver takes and holds.
+#[derive(Clone, Copy, Debug)]
+pub struct ReceiverLimits {
+    /// Most records in one chunk.
+    pub chunk_records: usize,
+    /// About the most bytes in one chunk.
+    pub chunk_bytes: usize,
+    /// About the most decoded but not yet computed bytes (of the records as fetched).
+    pub buffer_bytes: usize,
+}
+
+/// A decoded chunk with what the commit must know of it.
+#[derive(Clone)]
+pub struct Taken {
+    /// The rows.
+    pub chunk: Chunk,
+    /// Records that could not be decoded.
+    pub bad: Vec<BadRecordAt>,
+    /// Number of records, good and bad.
+    pub records: usize,
+    /// Their bytes as fetched.
+    pub bytes: usize,
+    /// Offset of the first record; `next` if there was none.
+    pub first: Offset,
+    /// The next offset to read.
+    pub next: Offset,
+    /// Leader epoch of the last record.
+    pub leader_epoch: Option<i32>,
+}
+
+/// A record that could not be decoded, with its bytes.
+#[derive(Clone, Debug)]
+pub struct BadRecordAt {
+    /// Its offset.
+    pub offset: Offset,
+    /// Why.
+    pub reason: String,
+    /// The record alone.
+    pub record: RawChunk,
+}
+
+/// Fetched and decoded records of one partition.
+pub struct Receiver {
+    at: TopicPartition,
+    fetcher: Box<dyn Fetcher>,
+    decoder: Arc<dyn DecodeChunk>,
+    ready: VecDeque<Taken>,
+    ready_bytes: usize,
+}
+
+impl Receiver {
+    /// A receiver that reads through `fetcher`.
+    #[must_use]
+    pub fn new(at: TopicPartition, fetcher: Box<dyn Fetcher>, decoder: Arc<dyn DecodeChunk>) -> Self {
+        Receiver { at, fetcher, decoder, ready: VecDeque::new(), ready_bytes: 0 }
+    }
+
+    /// The partition.
+    #[must_use]
+    pub fn at(&self) -> &TopicPartition {
+        &self.at
+    }
+
+    /// Takes and decodes ahead until the buffer is full or nothing is there.
+    ///
+    /// # Errors
+    /// If the partition cannot be read.
+    pub fn fill(&mut self, limits: ReceiverLimits) -> Result<(), Failure> {
+        while self.ready_bytes < limits.buffer_bytes {
+            let Some(taken) = self.fetch(limits)? else { break };
+            self.ready_bytes += taken.bytes;
+            self.ready.push_back(taken);
+        }
+        Ok(())
+    }
+
+    /// The next chunk: from the buffer, else straight from the partition; `None` = nothing is there now.
+    ///
+    /// # Errors
+    /// If the partition cannot be read.
+    pub fn next(&mut self, limits: ReceiverLimits) -> Result<Option<Taken>, Failure> {
+        if let Some(taken) = self.ready.pop_front() {
+            self.ready_bytes -= taken.bytes;
+            return Ok(Some(taken));
+        }
+        self.fetch(limits)
+    }
+
+    /// Whether a decoded chunk waits.
+    #[must_use]
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Forgets what was taken but not computed; to be followed by a seek.
+    pub fn clear(&mut self) {
+        self.ready.clear();
+        self.ready_bytes = 0;
+    }
+
+    fn fetch(&mut self, limits: ReceiverLimits) -> Result<Option<Taken>, Failure> {
+        let Some(fetched) = self.fetcher.take(limits.chunk_records, limits.chunk_bytes)? else { return Ok(None) };
+        let records = fetched.records;
+        let (chunk, bad) = self.decoder.decode(&records);
+        let bad = bad.into_iter().map(|b| keep(&records, b.index, b.reason)).collect();
+        let first = if records.is_empty() { fetched.next } else { records.get(0).offset };
+        Ok(Some(Taken {
+            chunk,
+            bad,
+            records: records.len(),
+            bytes: records.bytes(),
+            first,
+            next: fetched.next,
+            leader_epoch: fetched.leader_epoch,
+        }))
+    }
+}
+
+fn keep(records: &RawChunk, index: usize, reason: String) -> BadRecordAt {
+    let record = records.get(index);
+    let mut alone = RawChunkBuilder::default();
+    alone.push(record);
+    BadRecordAt { offset: record.offset, reason, record: alone.build() }
+}

@@ -1,0 +1,204 @@
+//! One stage on one partition: its operators, its stores, and the batch that it computes.
+//!
+//! Owns the order in which chunks pass the operators. Knows no log, no thread and no face. Invariants: compute is pure; targets are
+//! always later in the order, so one forward pass empties all queues; after an abort the operators are made anew.
+
+pub mod checkpoint;
+pub mod recovery;
+pub mod recovery_record;
+
+use crate::{
+    error::{Error, Result},
+    operator::{Batch, Context, Emitter, NodeId, Operator, Output, Port, Target},
+    plan::{Factory, Role, Topology},
+    record::{Chunk, Partition, RawChunk, TaskId},
+    state::{Backend, StoreId, Stores},
+};
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+/// The operators of one stage on one partition.
+pub struct Task {
+    id: TaskId,
+    nodes: Vec<NodeId>,
+    slots: Vec<Slot>,
+    queues: Vec<VecDeque<(Port, Chunk)>>,
+    stores: Stores,
+    outputs: Vec<Output>,
+    state_partitions: u32,
+}
+
+struct Slot {
+    operator: Box<dyn Operator>,
+    factory: Factory,
+    stores: Vec<usize>,
+    targets: Vec<Target>,
+    label: Arc<str>,
+}
+
+impl Task {
+    /// The task of `stage` on `partition`; in stage 0 of the source node `source`. `backend` is the database of the state
+    /// partition (stage 0 has none).
+    #[must_use]
+    pub fn open(
+        plan: &Topology,
+        id: TaskId,
+        source: Option<NodeId>,
+        state_partitions: u32,
+        backend: Option<&Arc<dyn Backend>>,
+    ) -> Self {
+        let nodes = plan.task_nodes(id.stage, source);
+        let mut stores = Stores::default();
+        let mut slots = vec![];
+        for node_id in &nodes {
+            let node = plan.node(*node_id);
+            let first = stores.0.len();
+            if let Some(backend) = backend {
+                let open = node.stores.iter().map(|s| (s.open)(backend.clone(), StoreId::of(&s.name)));
+                stores.0.extend(open);
+            }
+            let indexes: Vec<usize> = (first..stores.0.len()).collect();
+            let factory = match &node.role {
+                Role::Source(_) => pass_on(),
+                Role::Operator(f) | Role::Exchange(f, _) | Role::Sink { factory: f, .. } => f.clone(),
+            };
+            slots.push(Slot {
+                operator: factory(&indexes),
+                factory,
+                stores: indexes,
+                targets: plan.targets(*node_id, &nodes),
+                label: format!("{} (made at {})", node.kind, node.at).into(),
+            });
+        }
+        let queues = nodes.iter().map(|_| VecDeque::new()).collect();
+        Task { id, nodes, slots, queues, stores, outputs: vec![], state_partitions }
+    }
+
+    /// The task's label.
+    #[must_use]
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// Takes a chunk through the operators as far as it goes.
+    ///
+    /// # Errors
+    /// [`Error::Operator`] if an operator fails or panics; the batch must be dropped then.
+    pub fn process(&mut self, batch: &Batch, node: NodeId, port: Port, chunk: Chunk) -> Result {
+        let index = self.nodes.iter().position(|n| *n == node).expect("routed to its own stage");
+        self.queues[index].push_back((port, chunk));
+        self.drain(batch, index)
+    }
+
+    /// Ends the batch in every operator, in order.
+    ///
+    /// # Errors
+    /// As [`Task::process`].
+    pub fn end_batch(&mut self, batch: &Batch) -> Result {
+        for index in 0..self.slots.len() {
+            self.call(batch, index, |operator, cx| operator.end_batch(cx))?;
+            self.drain(batch, index + 1)?;
+        }
+        Ok(())
+    }
+
+    /// What left the task since the last call.
+    pub fn take_outputs(&mut self) -> Vec<Output> {
+        std::mem::take(&mut self.outputs)
+    }
+
+    /// About how many bytes of state changes are staged.
+    #[must_use]
+    pub fn staged_bytes(&self) -> usize {
+        self.stores.0.iter().map(|s| s.staged_bytes()).sum()
+    }
+
+    /// The staged changes of all stores as changelog rows; empty chunks are left out.
+    ///
+    /// # Errors
+    /// If a key or value cannot be encoded.
+    pub fn seal(&mut self) -> Result<Vec<RawChunk>> {
+        let sealed: Result<Vec<RawChunk>> = self.stores.0.iter_mut().map(|s| s.seal()).collect();
+        Ok(sealed?.into_iter().filter(|c| !c.is_empty()).collect())
+    }
+
+    /// The staged changes are in the database.
+    pub fn applied(&mut self) {
+        self.stores.0.iter_mut().for_each(|s| s.applied());
+    }
+
+    /// Forgets the batch: staged changes, queues and outputs; operators are made anew.
+    pub fn abort(&mut self) {
+        self.stores.0.iter_mut().for_each(|s| s.aborted());
+        self.queues.iter_mut().for_each(VecDeque::clear);
+        self.outputs.clear();
+        for slot in &mut self.slots {
+            slot.operator = (slot.factory)(&slot.stores);
+        }
+    }
+
+    fn drain(&mut self, batch: &Batch, from: usize) -> Result {
+        for index in from..self.slots.len() {
+            while let Some((port, chunk)) = self.queues[index].pop_front() {
+                self.call(batch, index, |operator, cx| operator.process(port, chunk, cx))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn call(
+        &mut self,
+        batch: &Batch,
+        index: usize,
+        f: impl FnOnce(&mut dyn Operator, &mut Context<'_>) -> Result,
+    ) -> Result {
+        let Slot { operator, targets, label, .. } = &mut self.slots[index];
+        let out = Emitter {
+            node: self.nodes[index],
+            targets,
+            queues: &mut self.queues,
+            outputs: &mut self.outputs,
+            partition: self.id.partition,
+            partitions: self.state_partitions,
+        };
+        let mut cx = Context { batch, stores: &mut self.stores, out };
+        let failed = |reason: String| Error::Operator {
+            operator: label.to_string(),
+            partition: self.id.partition.0,
+            reason,
+        };
+        match catch_unwind(AssertUnwindSafe(|| f(operator.as_mut(), &mut cx))) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(e @ Error::State(_) | e @ Error::Killed | e @ Error::Io { .. })) => Err(e),
+            Ok(Err(e)) => Err(failed(e.to_string())),
+            Err(panic) => Err(failed(format!("panicked: {}", panic_text(panic.as_ref())))),
+        }
+    }
+}
+
+/// A source node inside a task: hands its chunks on.
+fn pass_on() -> Factory {
+    Arc::new(|_| {
+        Box::new(crate::operator::PerChunk(|chunk, cx: &mut Context<'_>| {
+            cx.out.chunk(chunk);
+            Ok(())
+        }))
+    })
+}
+
+/// The message of a panic.
+#[must_use]
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+/// All tasks of one state partition, from stage 1 on.
+pub struct StateTasks {
+    /// The state partition.
+    pub partition: Partition,
+    /// One task per stage.
+    pub tasks: Vec<Task>,
+}

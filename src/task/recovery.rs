@@ -1,0 +1,243 @@
+//! What to do with a partition that was just assigned: a pure function from observed facts to a decision.
+//!
+//! Knows no log and no database: the runtime reads the facts, only after the producer is ready, and performs the decision.
+//! Invariants: nothing is guessed (what contradicts a witness is refused, with the way out); a database ahead of the log is
+//! put aside, never trusted; a first start is the only one that obeys `starting-offsets`.
+
+use super::recovery_record::RecoveryRecord;
+use crate::{
+    config::StartingOffsets,
+    record::{Offset, TopicPartition},
+};
+
+/// What is known of a source partition.
+#[derive(Clone, Debug)]
+pub struct SourceFacts {
+    /// Which.
+    pub at: TopicPartition,
+    /// The group's committed offset.
+    pub committed: Option<Offset>,
+    /// The greatest offset that any witness has seen consumed.
+    pub witness: Option<Offset>,
+    /// Whether the application has ever committed anything.
+    pub ran_before: bool,
+    /// First offset still there.
+    pub start: Offset,
+    /// High watermark.
+    pub end: Offset,
+}
+
+/// What to do with a source partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceDecision {
+    /// Read from here.
+    From(Offset),
+    /// Stop; the text says why and what to do.
+    Refuse(String),
+}
+
+/// Decides where to read a source partition from.
+#[must_use]
+pub fn source(facts: &SourceFacts, starting: StartingOffsets) -> SourceDecision {
+    use SourceDecision::{From, Refuse};
+    let at = &facts.at;
+    match (facts.committed, facts.witness) {
+        (Some(c), Some(w)) if c < w => Refuse(format!(
+            "{at}: the group's offset {c} lies before {w}, which was consumed and committed already: the offsets were reset, or the broker lost data\n  next: restore the offset, or start under a new application id; --accept-offsets takes the group's offset as it is (records are then processed twice)"
+        )),
+        (None, Some(w)) => Refuse(format!(
+            "{at}: the group has no offset, but {w} was consumed and committed: the offsets expired or were deleted\n  next: set the group's offset to {w}, or start under a new application id"
+        )),
+        (Some(c), _) if c < facts.start => Refuse(format!(
+            "{at}: the records from {c} on are gone (the first one left is {}): retention passed an unread part\n  next: accept the loss by setting the group's offset to {}, and lengthen the retention",
+            facts.start, facts.start
+        )),
+        (Some(c), _) if c > facts.end => Refuse(format!(
+            "{at}: the group's offset {c} lies after the end {}: the topic was truncated or made anew\n  next: start under a new application id",
+            facts.end
+        )),
+        (Some(c), _) => From(c),
+        (None, None) if facts.ran_before || starting == StartingOffsets::Earliest => From(facts.start),
+        (None, None) => From(facts.end),
+    }
+}
+
+/// What is known of a state partition.
+#[derive(Clone, Debug)]
+pub struct StateFacts {
+    /// Its partition of the changelog.
+    pub at: TopicPartition,
+    /// The record committed in the group for it.
+    pub committed: Option<RecoveryRecord>,
+    /// The copy in the local database.
+    pub local: Option<RecoveryRecord>,
+    /// High watermark of the changelog.
+    pub changelog_end: Offset,
+    /// First offset of the changelog.
+    pub changelog_start: Offset,
+    /// How long the changelog surely keeps tombstones, milliseconds.
+    pub delete_retention_ms: i64,
+}
+
+/// What to do with a state partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateDecision {
+    /// The database is exactly the committed one: no changelog is read.
+    Ready,
+    /// Nothing was ever committed; no committed row may be found in the changelog below its end.
+    Fresh,
+    /// Apply the changelog from here to its end over the local database.
+    RollForward(Offset),
+    /// Fill an empty database from the whole changelog.
+    Restore,
+    /// Put the local database aside for this reason, then as `Restore`.
+    Quarantine(String),
+    /// Stop; the text says why and what to do.
+    Refuse(String),
+}
+
+/// Decides how a state partition comes to the committed state.
+#[must_use]
+pub fn state(facts: &StateFacts) -> StateDecision {
+    use StateDecision::{Fresh, Quarantine, Ready, Refuse, Restore, RollForward};
+    let at = &facts.at;
+    let (committed, local) = match (&facts.committed, &facts.local) {
+        (None, None) => return Fresh,
+        (None, Some(l)) => {
+            return Refuse(format!(
+                "{at}: there is local state of batch {}, but the group has no offset for it: the offsets expired or were deleted\n  next: restore the group's offsets, or start under a new application id",
+                l.token
+            ));
+        }
+        (Some(c), l) => (c, l),
+    };
+    let committed_end = committed.changelog_end.unwrap_or_default();
+    if facts.changelog_end < committed_end {
+        return Refuse(format!(
+            "{at}: the changelog ends at {}, but {committed_end} was committed: the broker lost rows\n  next: start under a new application id, or restore the broker's data",
+            facts.changelog_end
+        ));
+    }
+    let Some(local) = local else { return Restore };
+    if local.token == committed.token {
+        return Ready;
+    }
+    let local_end = local.changelog_end.unwrap_or_default();
+    if local_end > committed_end || (local_end == committed_end && is_later(local, committed)) {
+        return Quarantine(format!(
+            "the database is ahead of the log: it holds batch {} up to {local_end}, committed is {} up to {committed_end}",
+            local.token, committed.token
+        ));
+    }
+    if local_end < facts.changelog_start {
+        return Quarantine(format!(
+            "the changelog no longer holds what follows {local_end}; its first offset is {}",
+            facts.changelog_start
+        ));
+    }
+    if committed.time.0.saturating_sub(local.time.0) > facts.delete_retention_ms {
+        return Quarantine(format!(
+            "the database is older than the tombstones that the changelog keeps ({} ms)",
+            facts.delete_retention_ms
+        ));
+    }
+    RollForward(local_end)
+}
+
+/// Whether `a` is a later batch of the same life than `b`.
+fn is_later(a: &RecoveryRecord, b: &RecoveryRecord) -> bool {
+    let (a, b) = (&a.token, &b.token);
+    a.instance == b.instance && (a.incarnation, a.batch) > (b.incarnation, b.batch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{BatchId, BatchTime, Incarnation, InstanceId, Token};
+
+    /// Every combination of few values, so that no case is left to chance.
+    #[test]
+    fn a_source_is_read_from_the_committed_offset_or_refused() {
+        let options = [None, Some(0), Some(3), Some(5), Some(9)];
+        let mut refused = 0;
+        for committed in options {
+            for witness in options {
+                for ran_before in [false, true] {
+                    for starting in [StartingOffsets::Earliest, StartingOffsets::Latest] {
+                        let facts = SourceFacts {
+                            at: TopicPartition::new("t", 1),
+                            committed: committed.map(Offset),
+                            witness: witness.map(Offset),
+                            ran_before,
+                            start: Offset(2),
+                            end: Offset(7),
+                        };
+                        match source(&facts, starting) {
+                            SourceDecision::From(o) => match (committed, witness) {
+                                (Some(c), w) => {
+                                    assert_eq!(o.0, c);
+                                    assert!((2..=7).contains(&c) && w.is_none_or(|w| w <= c), "{facts:?}");
+                                }
+                                (None, Some(_)) => panic!("went on without its offset: {facts:?}"),
+                                (None, None) if ran_before => assert_eq!(o.0, 2, "an added partition is read from its start"),
+                                (None, None) => assert_eq!(o.0, if starting == StartingOffsets::Latest { 7 } else { 2 }),
+                            },
+                            SourceDecision::Refuse(why) => {
+                                refused += 1;
+                                assert!(why.contains("t-1") && why.contains("next:"), "{why}");
+                                assert!(committed.is_some() || witness.is_some());
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        assert!(refused > 20);
+    }
+
+    fn record(incarnation: u64, batch: u64, end: u64, time: i64) -> RecoveryRecord {
+        let token =
+            Token { instance: InstanceId("i".into()), incarnation: Incarnation(incarnation), batch: BatchId(batch) };
+        let mut r = RecoveryRecord::new(token, BatchTime(time), "f");
+        r.changelog_end = Some(Offset(end));
+        r
+    }
+
+    fn facts(committed: Option<RecoveryRecord>, local: Option<RecoveryRecord>, end: u64) -> StateFacts {
+        StateFacts {
+            at: TopicPartition::new("c", 0),
+            committed,
+            local,
+            changelog_end: Offset(end),
+            changelog_start: Offset(0),
+            delete_retention_ms: 1000,
+        }
+    }
+
+    #[test]
+    fn each_row_of_the_table() {
+        let (n, next) = (record(1, 5, 50, 100), record(1, 6, 60, 200));
+        for (committed, local, end, expect) in [
+            (None, None, 0, "Fresh"),
+            (None, None, 9, "Fresh"),
+            (None, Some(&n), 50, "Refuse"),
+            (Some(&n), Some(&n), 50, "Ready"),
+            (Some(&n), Some(&n), 70, "Ready"),
+            (Some(&next), Some(&n), 61, "RollForward(Offset(50))"),
+            (Some(&n), None, 51, "Restore"),
+            (Some(&n), Some(&next), 61, "Quarantine"),
+            (Some(&record(1, 5, 50, 0)), Some(&record(1, 6, 50, 0)), 50, "Quarantine"),
+            (Some(&record(2, 1, 50, 0)), Some(&record(1, 6, 50, 0)), 50, "RollForward(Offset(50))"),
+            (Some(&next), Some(&n), 59, "Refuse"),
+            (Some(&next), None, 59, "Refuse"),
+            (Some(&record(1, 9, 90, 5000)), Some(&n), 90, "Quarantine"),
+        ] {
+            let f = facts(committed.cloned(), local.cloned(), end);
+            let got = format!("{:?}", state(&f));
+            assert!(got.starts_with(expect), "{f:?}\n expected {expect}, got {got}");
+        }
+        let mut truncated = facts(Some(next), Some(n), 61);
+        truncated.changelog_start = Offset(55);
+        assert!(matches!(state(&truncated), StateDecision::Quarantine(_)));
+    }
+}
