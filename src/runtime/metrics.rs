@@ -72,12 +72,7 @@ pub struct Totals {
 /// ```
 pub struct Metrics {
     registry: Registry,
-    records_in: IntCounterVec,
-    bytes_in: IntCounterVec,
-    records_out: IntCounterVec,
-    bytes_out: IntCounterVec,
-    records_failed: IntCounterVec,
-    dead_letters: IntCounter,
+    traffic: Traffic,
     batch_duration: Histogram,
     scheduling_delay: Histogram,
     total_delay: Histogram,
@@ -109,24 +104,7 @@ impl Metrics {
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
         Metrics {
-            records_in: r.counters("tidegate_records_in_total", "Records read.", &["topic"]),
-            bytes_in: r.counters(
-                "tidegate_bytes_in_total",
-                "Bytes of keys, values and headers read.",
-                &["topic"],
-            ),
-            records_out: r.counters(
-                "tidegate_records_out_total",
-                "Records committed to a topic.",
-                &["topic"],
-            ),
-            bytes_out: r.counters("tidegate_bytes_out_total", "Bytes committed to a topic.", &["topic"]),
-            records_failed: r.counters(
-                "tidegate_records_failed_total",
-                "Records that could not be decoded or processed.",
-                &["reason"],
-            ),
-            dead_letters: r.counter("tidegate_dead_letters_total", "Records written to a dead-letter topic."),
+            traffic: Traffic::new(&r),
             batch_duration: r
                 .histogram("tidegate_batch_duration_seconds", "From the start of a batch to its end."),
             scheduling_delay: r.histogram(
@@ -177,24 +155,24 @@ impl Metrics {
 
     /// Records of a batch that were read from a topic.
     pub fn read(&self, topic: &str, records: u64, bytes: u64) {
-        self.records_in.with_label_values(&[topic]).inc_by(records);
-        self.bytes_in.with_label_values(&[topic]).inc_by(bytes);
+        self.traffic.records_in.with_label_values(&[topic]).inc_by(records);
+        self.traffic.bytes_in.with_label_values(&[topic]).inc_by(bytes);
     }
 
     /// Records of a committed batch that were written to a topic.
     pub fn written(&self, topic: &str, records: u64, bytes: u64) {
-        self.records_out.with_label_values(&[topic]).inc_by(records);
-        self.bytes_out.with_label_values(&[topic]).inc_by(bytes);
+        self.traffic.records_out.with_label_values(&[topic]).inc_by(records);
+        self.traffic.bytes_out.with_label_values(&[topic]).inc_by(bytes);
     }
 
     /// Records that were bad. `reason` is one of a few fixed words, such as `decode` or `operator`.
     pub fn failed(&self, reason: &'static str, records: u64) {
-        self.records_failed.with_label_values(&[reason]).inc_by(records);
+        self.traffic.records_failed.with_label_values(&[reason]).inc_by(records);
     }
 
     /// Records of a committed batch that went to a dead-letter topic.
     pub fn dead_lettered(&self, records: u64) {
-        self.dead_letters.inc_by(records);
+        self.traffic.dead_letters.inc_by(records);
     }
 
     /// A batch was committed and applied.
@@ -266,8 +244,8 @@ impl Metrics {
     pub fn totals(&self) -> Totals {
         let owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
         Totals {
-            records_in: sum(&self.records_in),
-            records_out: sum(&self.records_out),
+            records_in: sum(&self.traffic.records_in),
+            records_out: sum(&self.traffic.records_out),
             lag: (!owned.is_empty()).then(|| owned.values().copied().sum()).flatten(),
         }
     }
@@ -333,6 +311,41 @@ impl Register<'_> {
     }
     fn histogram(&self, name: &str, help: &str) -> Histogram {
         self.add(Histogram::with_opts(HistogramOpts::new(name, help).buckets(SECONDS.to_vec())))
+    }
+}
+
+/// What flows through.
+struct Traffic {
+    records_in: IntCounterVec,
+    bytes_in: IntCounterVec,
+    records_out: IntCounterVec,
+    bytes_out: IntCounterVec,
+    records_failed: IntCounterVec,
+    dead_letters: IntCounter,
+}
+
+impl Traffic {
+    fn new(r: &Register<'_>) -> Self {
+        Traffic {
+            records_in: r.counters("tidegate_records_in_total", "Records read.", &["topic"]),
+            bytes_in: r.counters(
+                "tidegate_bytes_in_total",
+                "Bytes of keys, values and headers read.",
+                &["topic"],
+            ),
+            records_out: r.counters(
+                "tidegate_records_out_total",
+                "Records committed to a topic.",
+                &["topic"],
+            ),
+            bytes_out: r.counters("tidegate_bytes_out_total", "Bytes committed to a topic.", &["topic"]),
+            records_failed: r.counters(
+                "tidegate_records_failed_total",
+                "Records that could not be decoded or processed.",
+                &["reason"],
+            ),
+            dead_letters: r.counter("tidegate_dead_letters_total", "Records written to a dead-letter topic."),
+        }
     }
 }
 
