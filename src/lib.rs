@@ -1,5 +1,6 @@
 //! tidegate: a Kafka-native stream processor.
 
+pub mod codec;
 pub mod error;
 pub mod log;
 pub mod operator;
