@@ -584,7 +584,7 @@ mod tests {
 
     #[test]
     fn recursive_types_end_and_generic_ones_are_told_apart() {
-        let shape = "<Sum(^1,^1)|Group([^2])|Dot|Circle{radius:f64,name:str?}|Tag(u8)>";
+        let shape = "<Sum(^2,^2)|Group([^2])|Dot|Circle{radius:f64,name:str?}|Tag(u8)>";
         assert_eq!(format_of::<Shape>(), shape);
         assert_eq!(format_of::<Tree>(), format!("{{left:^2?,right:^2?,shape:{shape},size:u64}}"));
         assert_eq!(format_of::<Pair<Pair<u8>>>(), "{a:{a:u8,b:u8},b:{a:u8,b:u8}}");
@@ -592,7 +592,7 @@ mod tests {
 
     #[test]
     fn types_that_refuse_zero_or_an_empty_string_are_traced_with_another_value() {
-        assert_eq!(format_of::<(NonZeroU32, std::net::IpAddr, u8)>(), "(u32,<V4((u8*4))|V6((u8*16))>,u8)");
+        assert_eq!(format_of::<(NonZeroU32, std::net::IpAddr, u8)>(), "(u32,<V4(u8*4)|V6(u8*16)>,u8)");
         assert_eq!(format_of::<(std::time::Duration, u8)>(), "({secs:u64,nanos:u32},u8)");
     }
 

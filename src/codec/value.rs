@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(bytes.len(), 1 + value_bytes(&value));
         for (broken, reason) in [
             (&bytes[..0], "it is empty"),
-            (&bytes[..4], "unexpected end"),
+            (&bytes[..4], "end of buffer"),
             (&[&[9], &bytes[1..]].concat(), "format version 9, this program knows version 1"),
             (&[bytes, &[0]].concat(), "1 bytes are left over"),
         ] {
