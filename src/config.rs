@@ -52,7 +52,7 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// When a batch ends.
     pub trigger: Trigger,
-    /// Worker threads; default: one per core.
+    /// Worker threads; default: one per core. 0 = everything on the calling thread, in one order (tests).
     pub threads: usize,
     /// What readers of the output may rely on.
     pub guarantee: Guarantee,
@@ -140,7 +140,7 @@ impl Config {
         }
         for (name, value, range) in [
             ("state partitions", self.state_partitions as usize, 1..=1024),
-            ("threads", self.threads, 1..=1024),
+            ("threads", self.threads, 0..=1024),
             ("staged bytes", self.staged_bytes_max, 1 << 16..=1 << 33),
             ("state memory bytes", self.state_memory_bytes, 8 << 20..=1 << 40),
             ("receive buffer bytes", self.receive_buffer_bytes, 1 << 16..=1 << 33),

@@ -63,6 +63,9 @@ pub enum Error {
         /// The error or the panic message.
         reason: String,
     },
+    /// A key or value cannot be written as bytes or read back.
+    #[error("codec: {0}")]
+    Codec(String),
     /// The local state cannot be used as it is.
     #[error("state: {0}")]
     State(String),

@@ -2,16 +2,26 @@
 
 #![cfg_attr(
     not(test),
-    warn(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used, unreachable_pub)
+    warn(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)
 )]
 
+pub mod codec;
+pub mod config;
+pub mod dstream;
 pub mod error;
+pub mod failpoint;
 pub mod log;
 pub mod operator;
+pub mod plan;
 pub mod record;
 pub mod runtime;
+pub mod sink;
+pub mod source;
 pub mod state;
+pub mod task;
 pub mod ui;
 
+pub use config::Config;
+pub use dstream::DStream;
 pub use error::{Error, Result};
 pub use record::Text;

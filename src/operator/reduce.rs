@@ -75,7 +75,7 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for RunningReduc
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
-        let changed = cx.stores.open(self.state).changed();
+        let changed = cx.stores.open(self.state).changed()?;
         let rows = changed.filter_map(|(key, value)| Some((key.clone(), value?.clone())));
         cx.out.rows::<(K, V)>(rows.collect());
         Ok(())

@@ -34,7 +34,7 @@ impl Topology {
     }
 
     fn check_stores(&self, mistakes: &mut Vec<String>) {
-        let mut names: Map<&str, &Location> = Map::default();
+        let mut names: Map<&str, &Location<'_>> = Map::default();
         let mut ids: Map<StoreId, &str> = Map::default();
         for (node, store) in self.nodes.iter().flat_map(|n| n.stores.iter().map(move |s| (n, s))) {
             let at = node.at;
@@ -53,7 +53,7 @@ impl Topology {
     }
 
     fn check_sources(&self, mistakes: &mut Vec<String>) {
-        let mut topics: Map<&str, &Location> = Map::default();
+        let mut topics: Map<&str, &Location<'_>> = Map::default();
         for (id, source) in self.sources() {
             let at = self.node(id).at;
             for topic in &source.topics {

@@ -2,12 +2,14 @@
 //!
 //! Used by everything, uses nothing but `error`. Knows no log, no operator, no store.
 
+mod bytes;
 mod chunk;
 mod ids;
 mod map;
 mod raw;
 mod text;
 
+pub use bytes::Bytes;
 pub use chunk::{Chunk, Data, Key, Value};
 pub use ids::{
     BatchId, BatchTime, Incarnation, InstanceId, Offset, Partition, TaskId, Token, TopicPartition,

@@ -119,7 +119,16 @@ impl RawChunk {
     /// The value of a record as a slice that shares the arena (inline when short); `None` = null.
     #[must_use]
     pub fn shared_value(&self, index: usize) -> Option<HipByt<'static>> {
-        let span = self.rows[index].value;
+        self.shared(self.rows[index].value)
+    }
+
+    /// The key of a record as a slice that shares the arena (inline when short); `None` = null.
+    #[must_use]
+    pub fn shared_key(&self, index: usize) -> Option<HipByt<'static>> {
+        self.shared(self.rows[index].key)
+    }
+
+    fn shared(&self, span: Span) -> Option<HipByt<'static>> {
         (span.len != NULL).then(|| self.arena.slice(span.start as usize..(span.start + span.len) as usize))
     }
 

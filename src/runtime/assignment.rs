@@ -100,30 +100,29 @@ impl Engine {
         self.sources.sort_by(|a, b| a.at.cmp(&b.at));
         self.states.sort_by_key(|s| s.partition);
         self.rejoin_if_partitions_are_missing()?;
-        self.env.observer.on(&Observed::Running { sources: self.sources.len(), states: self.states.len() });
+        self.env.observer.on(&Observed::Running { owned: &self.places() });
         Ok(())
     }
 
     fn producer_is_ready(&mut self) -> Result<bool> {
-        match &self.making {
+        match self.making.take() {
             None => Ok(true),
-            Some(handle) if !handle.is_finished() && self.pool_is_threaded() => {
+            Some(making) if !making.is_finished() => {
+                self.making = Some(making);
                 self.member.wait(Duration::from_millis(5));
                 Ok(false)
             }
-            Some(_) => {
-                let handle = self.making.take().expect("matched above");
-                let made = handle.join().map_err(|p| Error::State(format!("making the producer panicked: {}", crate::task::panic_text(p.as_ref()))))?;
-                match made {
-                    Ok(producer) => self.producer = Some(producer),
-                    Err(f) if f.reaction == Reaction::Exit => {
-                        self.failure = Some(f.into());
-                        return Err(self.fenced());
-                    }
-                    Err(f) => return Err(f.into()),
+            Some(making) => match making.wait(self.env.log.as_ref()) {
+                Ok(producer) => {
+                    self.producer = Some(producer);
+                    Ok(true)
                 }
-                Ok(true)
-            }
+                Err(e @ Error::Log(_)) if e.exit_code() == 5 => {
+                    self.failure = Some(e);
+                    Err(self.fenced())
+                }
+                Err(e) => Err(e),
+            },
         }
     }
 

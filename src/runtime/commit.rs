@@ -157,16 +157,26 @@ impl Engine {
             id: batch.id.0,
             time_ms: batch.time.0,
             records_in: self.flight.records,
-            bytes_in: self.flight.bytes,
-            records_out: self.flight.records_out,
+            records_out: self.flight.written.values().map(|w| w.0).sum(),
+            read: self.flight.read.iter().map(|(t, (n, b))| (t.clone(), *n, *b)).collect(),
+            written: self.flight.written.iter().map(|(t, (n, b))| (t.clone(), *n, *b)).collect(),
             bad: self.flight.bad,
             total: now - self.flight.began,
             checkpoint: now.saturating_sub(self.input_ended),
             committed,
-            state_bytes: if self.flight.witnessed { self.states.iter().map(|s| s.backend.size_bytes()).sum() } else { 0 },
+            state_bytes: if self.flight.witnessed { self.state_bytes() } else { vec![] },
             positions: self.sources.iter().map(|s| (s.at.clone(), s.next)).collect(),
         };
         self.env.observer.on(&Observed::Batch(&report));
+    }
+
+    fn state_bytes(&self) -> Vec<(crate::record::Partition, u64)> {
+        self.states.iter().map(|s| (s.partition, s.backend.size_bytes())).collect()
+    }
+
+    fn replayed(&self, unknown: bool) {
+        let took = self.env.clock.monotonic() - self.flight.began;
+        self.env.observer.on(&Observed::Replayed { unknown, took });
     }
 
     /// Aborts the open transaction.
@@ -174,8 +184,7 @@ impl Engine {
         let _ = crate::failpoint::passes("during-abort");
         if let Some(f) = &self.failure {
             tracing::info!(batch = self.batch().id.0, "batch given up: {f}");
-            let why = f.to_string();
-            self.env.observer.on(&Observed::Replayed(&why));
+            self.replayed(false);
         }
         let Some(producer) = self.producer.as_mut().filter(|_| self.flight.open) else {
             return Ok(Event::Aborted { suspect: false });
@@ -194,7 +203,7 @@ impl Engine {
     }
 
     /// Every partition that the batch touched, or all owned ones while none is in flight.
-    fn places(&self) -> Vec<TopicPartition> {
+    pub(super) fn places(&self) -> Vec<TopicPartition> {
         let sources = self.sources.iter().map(|s| s.at.clone());
         sources.chain(self.states.iter().map(|s| s.at.clone())).collect()
     }
@@ -217,10 +226,7 @@ impl Engine {
     pub(super) fn replace(&mut self) -> Result<Event> {
         drop(self.producer.take());
         let spec = Self::producer_spec(&self.config, &self.env, self.plan.is_keyed());
-        let made = self.env.log.producer(&spec).and_then(|mut p| {
-            p.init()?;
-            Ok(p)
-        });
+        let made = super::start::ready_producer(self.env.log.as_ref(), &spec);
         match made {
             Ok(producer) => {
                 self.producer = Some(producer);
@@ -242,6 +248,7 @@ impl Engine {
         if places.is_empty() || !still_ours || self.member.assignment_lost() {
             return Ok(Event::Moved);
         }
+        self.replayed(true);
         let ours = self.token(&self.batch());
         match self.held(&places) {
             Ok(held) if self.is_fenced(&held) => Ok(Event::Fenced),

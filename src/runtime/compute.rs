@@ -116,6 +116,8 @@ impl Engine {
     }
 
     fn take_progress(&mut self, source: usize, progress: Progress) -> Result {
+        let read = self.flight.read.entry(self.sources[source].at.topic.clone()).or_default();
+        *read = (read.0 + progress.records, read.1 + progress.bytes);
         self.flight.records += progress.records;
         self.flight.bytes += progress.bytes;
         for bad in progress.bad {
@@ -167,7 +169,8 @@ impl Engine {
                     self.states[partition.0 as usize].inbox[stage - 1].push((node, port, chunk));
                 }
                 Output::Records { topic, records } => {
-                    self.flight.records_out += records.len();
+                    let written = self.flight.written.entry(topic.clone()).or_default();
+                    *written = (written.0 + records.len(), written.1 + records.bytes());
                     self.send(&topic, None, &records)?;
                 }
                 Output::Console { node, rows, rows_max } => {
@@ -234,9 +237,10 @@ impl Engine {
         for index in 0..self.states.len() {
             if self.states[index].touched {
                 let record = self.record(&batch).to_text();
-                let marker = changelog::marker_row(record.as_bytes());
+                let mut marker = RawChunkBuilder::default();
+                changelog::push_marker(record.as_bytes(), &mut marker);
                 let (changelog, partition) = (self.names.changelog.clone(), self.states[index].partition);
-                self.send(&changelog, Some(partition), &marker)?;
+                self.send(&changelog, Some(partition), &marker.build())?;
             }
         }
         Ok(())
@@ -321,7 +325,6 @@ impl Engine {
             None => self.probe = Some((taken.min(self.config.batch_records_max) / 2).clamp(1, 4096)),
         }
         tracing::info!(records = self.probe, "an operator failed; searching the record: {error}");
-        self.env.observer.on(&Observed::Replayed("an operator failed"));
         self.failure = Some(error);
         Ok(Event::GivenUp)
     }

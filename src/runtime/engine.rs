@@ -8,13 +8,14 @@ use super::{
     meta::Meta,
     pool::Pool,
     shutdown::Shutdown,
+    start::Making,
     topics::{Names, Topics},
     trigger,
     units::{InFlight, SourceUnit, StateUnit},
 };
 use crate::{
     config::{Config, Trigger},
-    error::{Error, Failure, Result},
+    error::{Error, Result},
     log::{GroupEvent, Log, Member, Producer, TopicInfo},
     operator::Batch,
     plan::{Fingerprint, Topology},
@@ -23,7 +24,7 @@ use crate::{
     state::Storage,
     task::checkpoint::{Action, Event, Phase},
 };
-use std::{sync::Arc, thread::JoinHandle, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// What the loop needs of its surroundings.
 pub struct Env {
@@ -65,12 +66,19 @@ pub enum Observed<'a> {
     },
     /// A database was moved aside.
     Quarantined(&'a str),
+    /// A state partition is restored.
+    StateReady {
+        /// Which.
+        partition: crate::record::Partition,
+        /// How many are ready now.
+        done: usize,
+        /// Of how many that are being restored.
+        of: usize,
+    },
     /// Partitions are owned and recovered; the loop runs.
     Running {
-        /// Owned source partitions.
-        sources: usize,
-        /// Owned state partitions.
-        states: usize,
+        /// All owned partitions.
+        owned: &'a [TopicPartition],
     },
     /// A record went the way of bad records.
     BadRecord {
@@ -85,8 +93,13 @@ pub enum Observed<'a> {
     },
     /// A batch ended.
     Batch(&'a BatchReport),
-    /// A batch was given up and is replayed.
-    Replayed(&'a str),
+    /// A batch was not committed, or its outcome was in doubt.
+    Replayed {
+        /// The log did not say whether it was committed.
+        unknown: bool,
+        /// Since the batch was cut.
+        took: Duration,
+    },
     /// Rows for the console, after the commit.
     Console {
         /// The batch.
@@ -111,10 +124,12 @@ pub struct BatchReport {
     pub time_ms: i64,
     /// Records taken.
     pub records_in: usize,
-    /// Their bytes.
-    pub bytes_in: usize,
-    /// Records written to topics.
+    /// Records written to topics of sinks.
     pub records_out: usize,
+    /// Records and bytes read, by topic.
+    pub read: Vec<(Arc<str>, usize, usize)>,
+    /// Records and bytes written, by topic.
+    pub written: Vec<(Arc<str>, usize, usize)>,
     /// Bad records.
     pub bad: usize,
     /// From the cut to the end of apply.
@@ -123,8 +138,8 @@ pub struct BatchReport {
     pub checkpoint: Duration,
     /// Whether anything was committed (an empty batch is not).
     pub committed: bool,
-    /// Bytes of local state, about.
-    pub state_bytes: u64,
+    /// Bytes of local state by partition, about; told every few seconds.
+    pub state_bytes: Vec<(crate::record::Partition, u64)>,
     /// Next offsets of the source partitions.
     pub positions: Vec<(TopicPartition, crate::record::Offset)>,
 }
@@ -142,7 +157,7 @@ pub struct Engine {
     pub(super) pool: Pool,
     pub(super) member: Box<dyn Member>,
     pub(super) producer: Option<Box<dyn Producer>>,
-    pub(super) making: Option<JoinHandle<Result<Box<dyn Producer>, Failure>>>,
+    pub(super) making: Option<Making>,
     pub(super) member_id: String,
     pub(super) incarnation: Option<Incarnation>,
     pub(super) sources: Vec<SourceUnit>,
@@ -221,7 +236,7 @@ impl Engine {
         }
     }
 
-    fn fenced(&mut self) -> Error {
+    pub(super) fn fenced(&mut self) -> Error {
         let why = self.failure.take().map_or_else(String::new, |f| format!(" ({f})"));
         Error::Fenced(format!(
             "a newer process runs as instance `{}` of `{}`{why}; this one has stopped and writes nothing more\n  next: give each process its own --instance-id, or stop one of them",

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     record::{Offset, RawChunk},
-    state::{Backend, Opened, changelog},
+    state::{Backend, Opened},
     task::{
         recovery::{self, StateDecision, StateFacts},
         recovery_record::RecoveryRecord,
@@ -34,10 +34,12 @@ impl Engine {
             let stores = stores.clone();
             move |held| storage.open(held.at.partition, &stores)
         });
-        let mut units = vec![];
+        let (mut units, of) = (vec![], opened.len());
         for (held, opened) in opened {
             let unit = self.restore_state(&held, opened?, &stores)?;
             units.push(unit);
+            let (partition, done) = (held.at.partition, units.len());
+            self.env.observer.on(&Observed::StateReady { partition, done, of });
         }
         Ok(units)
     }
@@ -92,15 +94,15 @@ impl Engine {
         self.read_changelog(held, from, target, |piece| {
             let _ = crate::failpoint::passes("during-restore");
             bytes += piece.bytes();
-            rows.push(changelog::state_rows(&piece));
+            rows.push(piece);
             if bytes >= PIECE_BYTES {
                 bytes = 0;
-                backend.load(&std::mem::take(&mut rows))?;
+                backend.apply(&std::mem::take(&mut rows), None)?;
             }
             Ok(())
         })?;
-        let record = record.map(RecoveryRecord::to_text).unwrap_or_default();
-        backend.apply(&rows, record.as_bytes())
+        let record = record.map(RecoveryRecord::to_text);
+        backend.apply(&rows, record.as_ref().map(String::as_bytes))
     }
 
     /// Nothing was committed for this partition: then no committed row may exist either.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::{Config, Guarantee},
-    error::{Error, Failure, Result},
+    error::{Error, Result},
     log::{GroupSpec, Log, Producer, ProducerSpec},
     plan::{Fingerprint, Topology},
     record::{BatchId, BatchTime},
@@ -39,7 +39,8 @@ impl Engine {
         if plan.is_keyed() {
             subscription.push(names.exchange.to_string());
         }
-        let making = make_producer(&log, &config, &env, plan.is_keyed());
+        let spec = Self::producer_spec(&config, &env, plan.is_keyed());
+        let making = if config.threads == 0 { Making::Asked(spec) } else { Making::start(&log, spec) };
         let member = log.join(&GroupSpec {
             group: config.application_id.clone(),
             instance: env.instance.0.to_string(),
@@ -48,7 +49,7 @@ impl Engine {
             buffer_bytes: config.receive_buffer_bytes,
         })?;
         Ok(Engine {
-            pool: Pool::new(if config.threads <= 1 { 0 } else { config.threads }),
+            pool: Pool::new(config.threads),
             plan: Arc::new(plan),
             fingerprint: print.short(),
             print,
@@ -93,21 +94,45 @@ impl Engine {
     }
 }
 
-/// Makes the producer ready while the group is joined: both wait for the log.
-fn make_producer(
-    log: &Arc<dyn Log>,
-    config: &Config,
-    env: &Env,
-    track_ends: bool,
-) -> JoinHandle<Result<Box<dyn Producer>, Failure>> {
-    let (log, spec) = (log.clone(), Engine::producer_spec(config, env, track_ends));
-    let make = move || {
-        let mut producer = log.producer(&spec).map_err(|e| match e {
-            Error::Log(f) => f,
-            e => Failure::new(crate::error::Stage::Init, crate::error::Reaction::StopPipeline, e.to_string()),
-        })?;
-        producer.init()?;
-        Ok(producer)
-    };
-    std::thread::Builder::new().name("producer-init".into()).spawn(make).expect("the system can start a thread")
+/// The first producer, made ready while the group is joined: both wait for the log.
+pub(super) enum Making {
+    /// On a thread of its own.
+    Started(JoinHandle<Result<Box<dyn Producer>>>),
+    /// When it is needed, on the calling thread.
+    Asked(ProducerSpec),
+}
+
+impl Making {
+    fn start(log: &Arc<dyn Log>, spec: ProducerSpec) -> Self {
+        let log = log.clone();
+        let make = move || ready_producer(log.as_ref(), &spec);
+        let thread = std::thread::Builder::new().name("producer-init".into());
+        Making::Started(thread.spawn(make).expect("the system can start a thread"))
+    }
+
+    /// Whether waiting would not block for long.
+    pub(super) fn is_finished(&self) -> bool {
+        match self {
+            Making::Started(handle) => handle.is_finished(),
+            Making::Asked(_) => true,
+        }
+    }
+
+    /// The producer, ready.
+    pub(super) fn wait(self, log: &dyn Log) -> Result<Box<dyn Producer>> {
+        match self {
+            Making::Started(handle) => match handle.join() {
+                Ok(made) => made,
+                Err(panic) => std::panic::resume_unwind(panic),
+            },
+            Making::Asked(spec) => ready_producer(log, &spec),
+        }
+    }
+}
+
+/// A producer that has ended what a dead process left open under the same id.
+pub(super) fn ready_producer(log: &dyn Log, spec: &ProducerSpec) -> Result<Box<dyn Producer>> {
+    let mut producer = log.producer(spec)?;
+    producer.init()?;
+    Ok(producer)
 }

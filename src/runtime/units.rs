@@ -159,7 +159,7 @@ impl StateUnit {
     /// If the database refuses.
     pub fn apply(&mut self, record: RecoveryRecord) -> Result {
         let _ = crate::failpoint::passes("during-apply");
-        self.backend.apply(&self.changes, record.to_text().as_bytes())?;
+        self.backend.apply(&self.changes, Some(record.to_text().as_bytes()))?;
         self.changes.clear();
         self.tasks.iter_mut().for_each(Task::applied);
         self.record = Some(record);
@@ -195,8 +195,10 @@ pub struct InFlight {
     pub records: usize,
     /// Their bytes.
     pub bytes: usize,
-    /// Records sent to topics of sinks.
-    pub records_out: usize,
+    /// Records and bytes read, by topic.
+    pub read: Map<Arc<str>, (usize, usize)>,
+    /// Records and bytes sent to topics of sinks.
+    pub written: Map<Arc<str>, (usize, usize)>,
     /// Records that went the way of bad ones.
     pub bad: usize,
     /// Rows for the console by sink node, with the number to be shown.

@@ -4,11 +4,22 @@
 //! and no Kafka. Invariants: a database never holds anything that is not committed in the log; keys are bytes whose order is
 //! the logical order; a value equal to the committed one is not a change.
 
+pub mod changelog;
+mod memory;
+mod ordered;
+mod staged;
+mod table;
+
+pub use memory::MemoryStorage;
+pub use ordered::OrderedTable;
+pub use staged::Slot;
+pub use table::Table;
+
 use crate::{
-    error::Result,
+    error::{Error, Result},
     record::{Partition, RawChunk, hash_bytes},
 };
-use std::{any::Any, marker::PhantomData, sync::Arc};
+use std::{any::Any, collections::BTreeMap, marker::PhantomData, sync::Arc};
 
 /// Short durable name of a store: the first 32 bits of XXH3 over its name. Two stores of one id refuse to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +31,20 @@ impl StoreId {
     pub fn of(name: &str) -> Self {
         StoreId(u32::try_from(hash_bytes(name.as_bytes()) >> 32).expect("32 bits"))
     }
+}
+
+/// The ids of stores by name, refusing two names of one id.
+fn ids_of(stores: &[String]) -> Result<BTreeMap<StoreId, &str>> {
+    let mut ids = BTreeMap::from([(changelog::ENGINE, "the engine's own rows")]);
+    for name in stores {
+        if let Some(other) = ids.insert(StoreId::of(name), name) {
+            return Err(Error::State(format!(
+                "the names of the stores `{name}` and `{other}` have the same id\n  next: give one of them another name"
+            )));
+        }
+    }
+    ids.remove(&changelog::ENGINE);
+    Ok(ids)
 }
 
 /// Where the databases of this process live: a directory, or memory.
@@ -54,11 +79,16 @@ pub trait Backend: Send + Sync {
     /// If the database cannot be read.
     fn record(&self) -> Result<Option<Vec<u8>>>;
 
-    /// Stored values of encoded keys, in order, with one multi-get.
+    /// Looks up encoded keys with one multi-get: `visit` gets the index of each key, in order, and its stored value.
     ///
     /// # Errors
-    /// If the database cannot be read.
-    fn get_many(&self, store: StoreId, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>>;
+    /// If the database cannot be read, or what `visit` answers.
+    fn get_many(
+        &self,
+        store: StoreId,
+        keys: &[&[u8]],
+        visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result,
+    ) -> Result;
 
     /// Visits a store's rows in key order, from `from` (inclusive) on, until `visit` answers `false`.
     ///
@@ -71,11 +101,12 @@ pub trait Backend: Send + Sync {
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool>,
     ) -> Result;
 
-    /// Writes changelog rows and the recovery record in ONE atomic write. Rows of stores that are not open are passed over.
+    /// Writes changelog rows and the recovery record in ONE atomic write; `None` leaves the record as it is (a piece of a
+    /// restore). Rows of stores that are not open are passed over.
     ///
     /// # Errors
     /// If the write fails; nothing of it is visible then.
-    fn apply(&self, changes: &[RawChunk], record: &[u8]) -> Result;
+    fn apply(&self, changes: &[RawChunk], record: Option<&[u8]>) -> Result;
 
     /// Bytes on disk (or in memory), about; for metrics.
     fn size_bytes(&self) -> u64;
@@ -83,8 +114,9 @@ pub trait Backend: Send + Sync {
 
 /// What a task needs of a store, whatever its types. Operators never see this trait.
 pub trait Store: Any + Send {
-    /// Encodes the staged changes as changelog rows (key = store id and key, null value = deleted), in the order of first
-    /// touch; a value equal to the committed one is left out. Staged changes stay readable until `applied` or `aborted`.
+    /// Encodes the staged changes as changelog rows (key = store id and key, null value = deleted), in an order that depends
+    /// on the batch only; a value equal to the committed one is left out. Staged changes stay readable until `applied` or
+    /// `aborted`.
     ///
     /// # Errors
     /// If a key or value cannot be encoded.

@@ -1,0 +1,93 @@
+//! JSON values.
+//!
+//! Knows no topic. Invariant: a null value and the JSON `null` are one: both ways, a type that has no null refuses it.
+
+use super::{BadRecord, Decode, Encode, decode_each};
+use crate::{
+    error::{Error, Result},
+    record::{Data, RawChunk},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Each value is one JSON document. Unknown fields are passed over unless the type says otherwise.
+///
+/// ```
+/// use tidegate::codec::{Encode, Json};
+/// let mut out = vec![];
+/// assert!(Json.encode(&("tide", 3), &mut out).unwrap());
+/// assert_eq!(out, br#"["tide",3]"#);
+/// assert!(!Json.encode(&None::<u8>, &mut out).unwrap()); // a null value, which deletes a key of a compacted topic
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Json;
+
+impl<T: Data + DeserializeOwned> Decode<T> for Json {
+    fn decode(&self, raw: &RawChunk, good: &mut Vec<T>, bad: &mut Vec<BadRecord>) {
+        decode_each(raw, good, bad, |index| match raw.get(index).value {
+            Some(json) => serde_json::from_slice(json).map_err(|e| format!("not the expected JSON: {e}")),
+            None => serde_json::from_slice(b"null").map_err(|_| "the value is null".to_owned()),
+        });
+    }
+}
+
+impl<T: Serialize> Encode<T> for Json {
+    fn encode(&self, value: &T, out: &mut Vec<u8>) -> Result<bool> {
+        let start = out.len();
+        serde_json::to_writer(&mut *out, value)
+            .map_err(|e| Error::Codec(format!("value has no JSON form: {e}")))?;
+        let null = &out[start..] == b"null";
+        if null {
+            out.truncate(start);
+        }
+        Ok(!null)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::RawChunkBuilder;
+    use serde::Deserialize;
+
+    #[derive(Clone, Debug, PartialEq, Deserialize)]
+    struct Click {
+        page: String,
+        ms: u64,
+    }
+
+    #[test]
+    fn bad_documents_are_told_with_place_and_field_and_the_rest_is_read() {
+        let mut b = RawChunkBuilder::default();
+        for value in [
+            Some(&br#"{"page":"/a","ms":1,"more":true}"#[..]),
+            Some(b"{\"page\":\"/b\",\n \"ms\":-1}"),
+            Some(br#"{"ms":2}"#),
+            Some(b""),
+            None,
+            Some(br#"{"page":"/c","ms":3}"#),
+        ] {
+            b.push_with(0, None, |v| {
+                v.extend(value.unwrap_or_default());
+                Ok::<_, ()>(value.is_some())
+            })
+            .unwrap();
+        }
+        let raw = b.build();
+        let (mut good, mut bad): (Vec<Click>, _) = (vec![], vec![]);
+        Json.decode(&raw, &mut good, &mut bad);
+        assert_eq!(good, [Click { page: "/a".into(), ms: 1 }, Click { page: "/c".into(), ms: 3 }]);
+        let reasons: Vec<_> = bad.iter().map(|b| (b.index, b.reason.as_str())).collect();
+        assert_eq!(
+            reasons,
+            [
+                (1, "not the expected JSON: invalid value: integer `-1`, expected u64 at line 2 column 8"),
+                (2, "not the expected JSON: missing field `page` at line 1 column 8"),
+                (3, "not the expected JSON: EOF while parsing a value at line 1 column 0"),
+                (4, "the value is null"),
+            ]
+        );
+        let (mut good, mut bad): (Vec<Option<Click>>, _) = (vec![], vec![]);
+        Decode::<Option<Click>>::decode(&Json, &raw, &mut good, &mut bad);
+        assert_eq!((good.len(), bad.len(), &good[1]), (3, 3, &None));
+    }
+}

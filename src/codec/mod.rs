@@ -1,0 +1,69 @@
+//! Bytes to rows and rows to bytes: keys, stored values, and the formats of input and output topics.
+//!
+//! Owns every byte layout of typed data, and the traits that a format implements. Knows no topic, store or operator.
+//! Invariant: bad input is an answer, never a panic.
+
+mod json;
+mod key;
+mod key_decode;
+mod message;
+mod raw;
+mod text;
+mod trace;
+mod value;
+
+pub use json::Json;
+pub use key::{decode_key, encode_key};
+pub use message::{FromRecord, Message, Messages};
+pub use raw::Raw;
+pub use text::Utf8;
+pub use trace::format_of;
+pub use value::{VALUE_VERSION, decode_value, encode_value};
+
+pub(crate) use value::value_bytes;
+
+use crate::{
+    error::Result,
+    record::{Data, RawChunk},
+};
+
+/// Reads the records of an input topic. Stateless; one serves all tasks.
+pub trait Decode<T: Data>: Send + Sync {
+    /// Decodes each record in order: into `good`, or with the reason into `bad`. Every record ends in exactly one of them,
+    /// and the indexes in `bad` rise.
+    fn decode(&self, raw: &RawChunk, good: &mut Vec<T>, bad: &mut Vec<BadRecord>);
+}
+
+/// Writes the values of an output topic. Stateless; one serves all tasks.
+pub trait Encode<T>: Send + Sync {
+    /// Appends the encoding of `value` to `out`; `false` = nothing was appended, as the value is null.
+    ///
+    /// # Errors
+    /// [`Error::Codec`](crate::Error::Codec) if the value has no encoding; what is in `out` then is of no use.
+    fn encode(&self, value: &T, out: &mut Vec<u8>) -> Result<bool>;
+}
+
+/// A record that could not be decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRecord {
+    /// Its index in the chunk.
+    pub index: usize,
+    /// Why, with place and field if there are such.
+    pub reason: String,
+}
+
+/// Decodes record by record.
+fn decode_each<T>(
+    raw: &RawChunk,
+    good: &mut Vec<T>,
+    bad: &mut Vec<BadRecord>,
+    one: impl Fn(usize) -> std::result::Result<T, String>,
+) {
+    good.reserve(raw.len());
+    for index in 0..raw.len() {
+        match one(index) {
+            Ok(value) => good.push(value),
+            Err(reason) => bad.push(BadRecord { index, reason }),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! UTF-8 values.
+//!
+//! Knows no topic. Invariant: a decoded text shares the arena of its chunk, so decoding copies at most 23 bytes.
+
+use super::{BadRecord, Decode, Encode, decode_each};
+use crate::{
+    error::Result,
+    record::{Data, RawChunk, Text},
+};
+
+/// Each value is one text.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Utf8;
+
+/// [`Text`] itself, or a type of one's own that is made of it.
+impl<T: Data + From<Text>> Decode<T> for Utf8 {
+    fn decode(&self, raw: &RawChunk, good: &mut Vec<T>, bad: &mut Vec<BadRecord>) {
+        decode_each(raw, good, bad, |index| {
+            let bytes = raw.shared_value(index).ok_or("the value is null")?;
+            Text::from_utf8(bytes).map(T::from).map_err(|e| format!("not UTF-8: {e}"))
+        });
+    }
+}
+
+impl<T: AsRef<str>> Encode<T> for Utf8 {
+    fn encode(&self, value: &T, out: &mut Vec<u8>) -> Result<bool> {
+        out.extend_from_slice(value.as_ref().as_bytes());
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::RawChunkBuilder;
+
+    #[test]
+    fn texts_share_the_arena_and_bad_bytes_have_a_place() {
+        let mut b = RawChunkBuilder::default();
+        let long = "to be, or not to be, that is the question";
+        for value in [long.as_bytes(), b"ab\xff", b""] {
+            b.push_with(0, None, |v| {
+                v.extend(value);
+                Ok::<_, ()>(true)
+            })
+            .unwrap();
+        }
+        b.push_with(0, None, |_| Ok::<_, ()>(false)).unwrap();
+        let raw = b.build();
+        let (mut good, mut bad): (Vec<Text>, _) = (vec![], vec![]);
+        Utf8.decode(&raw, &mut good, &mut bad);
+        assert_eq!(good, [long, ""]);
+        assert_eq!(good[0].as_ptr(), raw.get(0).value.unwrap().as_ptr());
+        assert_eq!(
+            bad,
+            [
+                BadRecord {
+                    index: 1,
+                    reason: "not UTF-8: invalid utf-8 sequence of 1 bytes from index 2".into()
+                },
+                BadRecord { index: 3, reason: "the value is null".into() },
+            ]
+        );
+    }
+}

@@ -1,0 +1,195 @@
+//! The one object that a program holds: builds streams, starts them, waits for their end.
+//!
+//! Owns the way from a configuration to a running loop: state directory, log, metrics, status page, signals. Knows both faces and the
+//! runtime; nothing knows it. Invariant: nothing runs before `start`.
+
+mod observer;
+mod signals;
+
+use crate::{
+    codec::{Decode, Utf8},
+    config::Config,
+    dstream::{DStream, SourceOptions, StreamBuilder},
+    error::{Error, Result},
+    log,
+    plan::Topology,
+    record::{Data, Text},
+    runtime::{
+        self, Env, Shutdown,
+        clock::{Clock, SystemClock},
+        metrics::Metrics,
+        status::{Phase, Status},
+    },
+    state::{MemoryStorage, Storage, StateDirectory, rocks::RocksStorage},
+    ui::server::{Server, Settings},
+};
+use observer::Telling;
+use std::{
+    net::{IpAddr, SocketAddr},
+    panic::Location,
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+};
+
+/// Builds a program of streams and runs it.
+///
+/// ```no_run
+/// use tidegate::{Config, StreamingContext, codec::Utf8};
+///
+/// fn main() -> tidegate::Result {
+///     let ssc = StreamingContext::new(Config::new("word-count", "127.0.0.1:9092"));
+///     let words = ssc.text("lines").flat_map(|line| line.split(' ')).filter(|word| !word.is_empty());
+///     let counts = words.map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b);
+///     counts.to_kafka("counts", Utf8, Utf8);
+///     ssc.run()
+/// }
+/// ```
+pub struct StreamingContext {
+    config: Config,
+    builder: StreamBuilder,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    shutdown: Shutdown,
+    thread: JoinHandle<Result>,
+    address: Option<SocketAddr>,
+    metrics: Arc<Metrics>,
+}
+
+impl StreamingContext {
+    /// A context for an application.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        StreamingContext { config, builder: StreamBuilder::default(), running: Mutex::new(None) }
+    }
+
+    /// The lines of a topic: each record's value as text.
+    #[track_caller]
+    pub fn text(&self, topic: &str) -> DStream<Text> {
+        self.builder.source(SourceOptions::topic(topic), Utf8, Location::caller())
+    }
+
+    /// The records of topics, decoded. See [`Messages`](crate::codec::Messages) to keep key, timestamp and headers beside the value.
+    #[track_caller]
+    pub fn source<T: Data>(&self, options: SourceOptions, decode: impl Decode<T> + 'static) -> DStream<T> {
+        self.builder.source(options, decode, Location::caller())
+    }
+
+    /// What was built so far; its `Display` form is the plan for a person.
+    #[must_use]
+    pub fn topology(&self) -> Topology {
+        self.builder.topology()
+    }
+
+    /// Checks the program, and starts it on a thread of its own.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] with every mistake in the program, [`Error::Config`] for a setting, or what keeps the log or the state
+    /// directory from being opened. What goes wrong later comes out of [`await_termination`](Self::await_termination).
+    pub fn start(&self) -> Result {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.is_some() {
+            return Err(Error::Config("this context was started already".into()));
+        }
+        *running = Some(start(&self.config, self.topology())?);
+        Ok(())
+    }
+
+    /// The address of metrics and health, once started; `None` = switched off.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(|r| r.address)
+    }
+
+    /// The metrics, once started.
+    #[must_use]
+    pub fn metrics(&self) -> Option<Arc<Metrics>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|r| r.metrics.clone())
+    }
+
+    /// Asks the loop to finish its batch, commit and end; returns at once.
+    pub fn stop(&self) {
+        if let Some(running) = self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            running.shutdown.request();
+        }
+    }
+
+    /// Waits until the program ends by itself, is stopped, or fails.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub fn await_termination(&self) -> Result {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(running) = running else { return Err(Error::Config("this context was not started".into())) };
+        match running.thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    /// Starts, ends in order at SIGINT or SIGTERM (a second signal ends the process at once), and waits for the end.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start) and [`await_termination`](Self::await_termination).
+    pub fn run(&self) -> Result {
+        self.start()?;
+        let shutdown = {
+            let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            running.as_ref().map(|r| r.shutdown.clone()).unwrap_or_default()
+        };
+        signals::watch(shutdown)?;
+        self.await_termination()
+    }
+}
+
+fn start(config: &Config, plan: Topology) -> Result<Running> {
+    config.validate()?;
+    plan.validate()?;
+    let log = log::open(&config.bootstrap, &config.properties)?;
+    let directory = StateDirectory::open(&config.state_dir, &config.application_id, config.instance_id.as_deref())?;
+    let storage: Arc<dyn Storage> = if config.bootstrap.starts_with("memory:") {
+        Arc::new(MemoryStorage::default())
+    } else {
+        Arc::new(RocksStorage::open(directory.path(), config.state_memory_bytes)?)
+    };
+    let metrics = Arc::new(Metrics::new(&config.application_id));
+    let status = Arc::new(Status::new(&config.application_id, &*directory.instance().0, log.name()));
+    let server = match &config.admin_bind {
+        Some(bind) => Some(Server::start(settings(bind)?, metrics.clone(), status.clone())?),
+        None => None,
+    };
+    let address = server.as_ref().map(Server::address);
+    if let Some(address) = address {
+        tracing::info!("metrics and health: http://{address}/");
+    }
+    let (shutdown, clock): (_, Arc<dyn Clock>) = (Shutdown::default(), Arc::new(SystemClock::new()));
+    let observer = Arc::new(Telling::new(log.clone(), metrics.clone(), status.clone(), clock.clone()));
+    let env = Env {
+        log,
+        storage,
+        clock,
+        shutdown: shutdown.clone(),
+        observer,
+        instance: directory.instance().clone(),
+        incarnation_before: directory.incarnation(),
+    };
+    let config = config.clone();
+    let work = move || {
+        let result = runtime::run(config, plan, env);
+        let reason = result.as_ref().map_or_else(ToString::to_string, |()| "in order".into());
+        status.phase(Phase::Stopped { reason });
+        drop((server, directory)); // the lock on the directory is held to the very end
+        result
+    };
+    let thread = std::thread::Builder::new().name("tidegate".into());
+    let thread = thread.spawn(work).map_err(Error::io("starting the loop's thread"))?;
+    Ok(Running { shutdown, thread, address, metrics })
+}
+
+fn settings(bind: &str) -> Result<Settings> {
+    let wrong = || Error::Config(format!("admin address `{bind}` is not IP:PORT, such as 127.0.0.1:4040"));
+    let (ip, port) = bind.rsplit_once(':').ok_or_else(wrong)?;
+    let bind: IpAddr = ip.trim_matches(['[', ']']).parse().map_err(|_| wrong())?;
+    Ok(Settings { bind, port: port.parse().map_err(|_| wrong())?, ..Settings::default() })
+}

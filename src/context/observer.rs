@@ -1,0 +1,212 @@
+//! What the outside sees of the loop: metrics, the status picture, the console, the progress line.
+//!
+//! Owns no fact: everything comes from the loop. Invariants: never blocks for long; bad records are logged at a limited rate, and
+//! always counted.
+
+use crate::{
+    log::Log,
+    record::{BatchId, BatchTime, Offset, TopicPartition},
+    runtime::{
+        BatchReport, Observed, Observer,
+        clock::Clock,
+        metrics::{BatchTimes, Metrics, Outcome},
+        progress::{self, Snapshot},
+        status::{Checkpoint, Phase, Status},
+    },
+};
+use chrono::{Local, TimeZone};
+use std::{
+    io::{IsTerminal, Write},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// How often the progress line is shown and the lag is read.
+const PROGRESS_MS: i64 = 10_000;
+const LAG_MS: i64 = 1_000;
+/// Bad records that are logged in a second; the others are only counted.
+const BAD_RECORDS_LOGGED: u32 = 5;
+
+/// Tells metrics, status, console and terminal.
+pub(super) struct Telling {
+    log: Arc<dyn Log>,
+    metrics: Arc<Metrics>,
+    status: Arc<Status>,
+    clock: Arc<dyn Clock>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    shown: Snapshot,
+    last_checkpoint_ms: Option<i64>,
+    lag_at_ms: i64,
+    bad_second: i64,
+    bad_logged: u32,
+    waiting: String,
+    totals: (u64, u64),
+}
+
+impl Telling {
+    pub(super) fn new(log: Arc<dyn Log>, metrics: Arc<Metrics>, status: Arc<Status>, clock: Arc<dyn Clock>) -> Self {
+        let shown = Snapshot { at_ms: clock.now_ms(), ..Snapshot::default() };
+        Telling { log, metrics, status, clock, seen: Mutex::new(Seen { shown, ..Seen::default() }) }
+    }
+
+    fn batch(&self, seen: &mut Seen, report: &BatchReport) {
+        let now = self.clock.now_ms();
+        let delay = u64::try_from(now - report.time_ms).unwrap_or(0);
+        let scheduling_delay = Duration::from_millis(delay).saturating_sub(report.total);
+        self.metrics.batch_done(BatchTimes { scheduling_delay, processing: report.total });
+        seen.totals.0 += report.records_in as u64;
+        seen.totals.1 += report.records_out as u64;
+        for (topic, records, bytes) in &report.read {
+            self.metrics.read(topic, *records as u64, *bytes as u64);
+        }
+        for (topic, records, bytes) in &report.written {
+            self.metrics.written(topic, *records as u64, *bytes as u64);
+        }
+        if report.committed {
+            self.metrics.checkpoint_done(Outcome::Committed, report.checkpoint, now);
+            self.status.checkpoint(Checkpoint { batch: BatchId(report.id), at_ms: now });
+            seen.last_checkpoint_ms = Some(now);
+        }
+        for (partition, bytes) in &report.state_bytes {
+            self.metrics.state_bytes(*partition, Some(*bytes));
+        }
+        self.progress(seen, report, now);
+    }
+
+    fn progress(&self, seen: &mut Seen, report: &BatchReport, now: i64) {
+        if now - seen.lag_at_ms >= LAG_MS {
+            seen.lag_at_ms = now;
+            for (at, next) in &report.positions {
+                self.lag(at, *next);
+            }
+        }
+        if now - seen.shown.at_ms < PROGRESS_MS {
+            return;
+        }
+        let snapshot = Snapshot {
+            at_ms: now,
+            records_in: seen.totals.0,
+            records_out: seen.totals.1,
+            lag: self.metrics.totals().lag,
+            last_checkpoint_ms: seen.last_checkpoint_ms,
+            batch: BatchId(report.id),
+        };
+        let line = progress::line(&seen.shown, &snapshot);
+        if std::io::stderr().is_terminal() {
+            eprintln!("{line}");
+        }
+        self.status.progress(line);
+        seen.shown = snapshot;
+    }
+
+    fn lag(&self, at: &TopicPartition, next: Offset) {
+        if let Ok(end) = self.log.end_offset(at) {
+            self.metrics.lag(at, end.0.saturating_sub(next.0));
+        }
+    }
+
+    fn bad_record(&self, seen: &mut Seen, at: &TopicPartition, offset: Offset, reason: &str, dead_letter: bool) {
+        self.metrics.failed(if dead_letter { "dead-letter" } else { "skipped" }, 1);
+        if dead_letter {
+            self.metrics.dead_lettered(1);
+        }
+        let second = self.clock.now_ms() / 1000;
+        if seen.bad_second != second {
+            (seen.bad_second, seen.bad_logged) = (second, 0);
+        }
+        seen.bad_logged += 1;
+        if seen.bad_logged <= BAD_RECORDS_LOGGED {
+            tracing::warn!(%at, %offset, dead_letter, "bad record: {reason}");
+        }
+    }
+}
+
+/// The rows of a batch under its header, as Spark prints them.
+fn console(time: BatchTime, rows: &[String], rows_max: usize) -> String {
+    let when = Local.timestamp_millis_opt(time.0).single();
+    let when = when.map_or_else(|| format!("{} ms", time.0), |t| t.format("%Y-%m-%d %H:%M:%S").to_string());
+    let line = "-".repeat(43);
+    let mut text = format!("{line}\nTime: {when}\n{line}\n");
+    for row in rows.iter().take(rows_max) {
+        text.push_str(row);
+        text.push('\n');
+    }
+    if rows.len() > rows_max {
+        text.push_str("...\n");
+    }
+    text.push('\n');
+    text
+}
+
+impl Observer for Telling {
+    fn on(&self, event: &Observed<'_>) {
+        self.status.turned();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Observed::Alive => {}
+            Observed::Waiting(why) => {
+                self.status.phase(Phase::WaitingForAssignment);
+                if seen.waiting != *why {
+                    tracing::info!("{why}");
+                    seen.waiting = (*why).to_owned();
+                }
+            }
+            Observed::Restoring { at, done, total } => {
+                self.metrics.restore_remaining(at.partition, Some(total - done));
+                tracing::info!(%at, done, total, "restoring state");
+            }
+            Observed::StateReady { partition, done, of } => {
+                self.metrics.restore_remaining(*partition, None);
+                self.status.phase(Phase::Restoring { done: *done, of: *of });
+            }
+            Observed::Quarantined(why) => {
+                self.metrics.quarantined();
+                tracing::warn!("a state database was moved aside and is restored from the log: {why}");
+            }
+            Observed::Running { owned } => {
+                self.metrics.assigned(owned);
+                self.status.phase(Phase::Running);
+            }
+            Observed::BadRecord { at, offset, reason, dead_letter } => {
+                self.bad_record(&mut seen, at, *offset, reason, *dead_letter);
+            }
+            Observed::Batch(report) => self.batch(&mut seen, report),
+            Observed::Replayed { unknown, took } => {
+                let outcome = if *unknown { Outcome::Unknown } else { Outcome::Aborted };
+                self.metrics.checkpoint_done(outcome, *took, self.clock.now_ms());
+            }
+            Observed::Console { time, rows, rows_max } => {
+                let text = console(*time, rows, *rows_max);
+                if let Err(e) = std::io::stdout().lock().write_all(text.as_bytes()) {
+                    tracing::debug!("the console is gone: {e}");
+                }
+            }
+            Observed::Connection(why) => {
+                self.status.disconnected(why.map(str::to_owned));
+                match why {
+                    Some(why) => tracing::warn!("the log cannot be reached: {why}; waiting"),
+                    None => tracing::info!("the log can be reached again"),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_printed_batch_looks_as_in_spark() {
+        let rows: Vec<String> = (0..3).map(|n| format!("(w{n},{n})")).collect();
+        let text = console(BatchTime(1_413_300_321_000), &rows, 2);
+        let lines: Vec<&str> = text.split('\n').collect();
+        assert_eq!(lines[0], "-------------------------------------------");
+        assert!(lines[1].starts_with("Time: 2014-10-1") && lines[1].len() == "Time: 2014-10-14 15:25:21".len());
+        assert_eq!(lines[2..], [lines[0], "(w0,0)", "(w1,1)", "...", "", ""]);
+    }
+}

@@ -1,0 +1,41 @@
+//! SIGINT and SIGTERM: the first asks the loop to end in order, the second ends the process at once.
+//!
+//! Owns one thread. Knows only the wish to stop.
+
+use crate::{
+    error::{Error, Result},
+    runtime::Shutdown,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Exit status of a process that was told twice to end (128 + SIGINT).
+const KILLED: i32 = 130;
+
+/// Watches the signals from now on.
+pub(super) fn watch(shutdown: Shutdown) -> Result {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Error::io("watching for signals"))?;
+    let _inside = runtime.enter();
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::io("watching for SIGINT"))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::io("watching for SIGTERM"))?;
+    drop(_inside);
+    let work = move || {
+        runtime.block_on(async move {
+            loop {
+                tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+                if shutdown.is_requested() {
+                    end_at_once();
+                }
+                tracing::info!("ending after the batch in flight; once more to end at once");
+                shutdown.request();
+            }
+        });
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(work).map_err(Error::io("watching for signals"))?;
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a second signal asks for exactly this; what is committed is safe")]
+fn end_at_once() {
+    std::process::exit(KILLED);
+}

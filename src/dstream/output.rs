@@ -1,0 +1,85 @@
+//! Output operations: what makes a program run at all.
+//!
+//! Owns how rows become records. Knows no producer. Invariant: encoding happens in tasks; writing happens in the batch's transaction,
+//! printing after it.
+
+use super::DStream;
+use crate::{
+    codec::{Encode, Message},
+    error::Result,
+    operator::Operator,
+    plan::{Factory, Layout, Role},
+    record::{Data, RawChunkBuilder, Value},
+    sink::{ConsoleSink, TopicSink},
+};
+use std::{cell::RefCell, panic::Location, sync::Arc};
+
+thread_local! {
+    static KEY_BYTES: RefCell<Vec<u8>> = const { RefCell::new(vec![]) };
+}
+
+impl<T: Value> DStream<T> {
+    /// Prints the first ten rows of each batch, under a header with the batch time, after the batch was committed.
+    #[track_caller]
+    pub fn print(&self) {
+        self.print_rows(10);
+    }
+
+    /// Prints the first `rows_max` rows of each batch; then `...` if there are more.
+    #[track_caller]
+    pub fn print_rows(&self, rows_max: usize) {
+        let factory: Factory = Arc::new(move |_| Box::new(ConsoleSink::<T>::new(rows_max)));
+        let _: DStream<()> =
+            self.then("print", Location::caller(), Layout::Any, Role::Sink { factory, topic: None });
+    }
+}
+
+impl<T: Data> DStream<T> {
+    fn to_topic(
+        &self,
+        topic: &str,
+        at: &'static Location<'static>,
+        encode: impl Fn(&T, &mut RawChunkBuilder) -> Result + Send + Sync + 'static,
+    ) {
+        let (topic, encode): (Arc<str>, _) = (topic.into(), Arc::new(encode));
+        let role = {
+            let topic = topic.clone();
+            let factory: Factory =
+                Arc::new(move |_| Box::new(TopicSink::new(topic.clone(), encode.clone())) as Box<dyn Operator>);
+            factory
+        };
+        let _: DStream<()> =
+            self.then("to_kafka", at, Layout::Any, Role::Sink { factory: role, topic: Some(topic) });
+    }
+}
+
+impl<K: Data, V: Data> DStream<(K, V)> {
+    /// Writes each pair as a record with key and value; the partition follows from the key as with Java clients.
+    ///
+    /// ```
+    /// # use tidegate::{StreamingContext, codec::Utf8};
+    /// # let ssc = StreamingContext::new("counts");
+    /// # let words = ssc.text("lines").flat_map(|line| line.split(' '));
+    /// let counts = words.map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b);
+    /// counts.to_kafka("counts", Utf8, Utf8); // key = word, value = decimal number
+    /// ```
+    #[track_caller]
+    pub fn to_kafka(&self, topic: &str, key: impl Encode<K> + 'static, value: impl Encode<V> + 'static) {
+        let encode = move |(k, v): &(K, V), out: &mut RawChunkBuilder| {
+            KEY_BYTES.with_borrow_mut(|bytes| {
+                bytes.clear();
+                let some = key.encode(k, bytes)?;
+                out.push_with(-1, some.then_some(bytes.as_slice()), |arena| value.encode(v, arena))
+            })
+        };
+        self.to_topic(topic, Location::caller(), encode);
+    }
+}
+
+impl<T: Data> DStream<Message<T>> {
+    /// Writes each message as a record with its own key, timestamp and headers.
+    #[track_caller]
+    pub fn to_kafka(&self, topic: &str, value: impl Encode<T> + 'static) {
+        self.to_topic(topic, Location::caller(), move |message, out| message.push(&value, out));
+    }
+}

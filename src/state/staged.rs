@@ -1,0 +1,211 @@
+//! One key's value within a batch: what is committed, what it became, and what that weighs.
+//!
+//! Owns the rule of what counts as a change. Knows no map and no database. Invariants: a value whose bytes equal the
+//! committed ones is no change, however often it was written; reading never makes a change.
+
+use crate::{
+    codec::{decode_value, encode_value, value_bytes},
+    error::{Error, Result},
+    record::{Bytes, RawChunkBuilder, Value},
+};
+use std::mem::needs_drop;
+
+/// Up to here bytes are inline: they neither share a buffer nor use the heap.
+pub(super) const INLINE_BYTES: usize = 23;
+
+/// What the database holds for a key.
+enum Committed {
+    Nothing,
+    Value(Bytes),
+    /// Written without looking: always counts as a change.
+    Unread,
+}
+
+/// A value that was read or written in this batch.
+pub(super) struct Cell<V> {
+    value: Option<V>,
+    committed: Committed,
+    writes: u32,
+    /// How many writes there were when `heap_bytes` was taken.
+    weighed: u32,
+    heap_bytes: usize,
+    changed: bool,
+}
+
+impl<V: Value> Cell<V> {
+    /// As the database has it.
+    pub fn read(committed: Option<&[u8]>) -> Result<Self> {
+        Ok(match committed {
+            Some(bytes) => Cell { committed: Committed::Value(bytes.into()), ..Cell::passing(bytes)? },
+            None => Cell {
+                value: None,
+                committed: Committed::Nothing,
+                writes: 0,
+                weighed: 0,
+                heap_bytes: 0,
+                changed: false,
+            },
+        })
+    }
+
+    /// A committed value that is staged only if it is changed: its bytes are not kept yet.
+    pub fn passing(committed: &[u8]) -> Result<Self> {
+        let value = Some(decode_value(committed)?);
+        Ok(Cell { value, committed: Committed::Unread, ..Cell::read(None)? })
+    }
+
+    /// Written without a look at the database.
+    pub fn unread(value: V) -> Self {
+        Cell {
+            value: Some(value),
+            committed: Committed::Unread,
+            writes: 1,
+            weighed: 0,
+            heap_bytes: 0,
+            changed: false,
+        }
+    }
+
+    /// After a visit to a passing value: the cell to stage, if it was changed.
+    pub fn differing(mut self, committed: &[u8], scratch: &mut Vec<u8>) -> Result<Option<Self>> {
+        if self.writes == 0 {
+            return Ok(None);
+        }
+        if let Some(value) = &self.value {
+            scratch.clear();
+            encode_value(value, scratch)?;
+            if scratch == committed {
+                return Ok(None);
+            }
+        }
+        self.committed = Committed::Value(committed.into());
+        Ok(Some(self))
+    }
+
+    pub fn value(&self) -> Option<&V> {
+        self.value.as_ref()
+    }
+
+    /// Whether the database has no row of this key.
+    pub fn is_new(&self) -> bool {
+        matches!(self.committed, Committed::Nothing)
+    }
+
+    /// Whether the last seal found a change.
+    pub fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// The heap that the committed bytes use.
+    pub fn committed_heap_bytes(&self) -> usize {
+        match &self.committed {
+            Committed::Value(bytes) if bytes.len() > INLINE_BYTES => bytes.len(),
+            _ => 0,
+        }
+    }
+
+    /// Takes the weight of the value again when the number of writes has doubled, so that weighing costs little however
+    /// often a value is written. Only values that own heap weigh anything beyond the cell.
+    pub fn weigh(&mut self, staged_bytes: &mut usize) {
+        if needs_drop::<V>() && self.writes > 0 && self.writes >= self.weighed.saturating_mul(2) {
+            let now = self.value.as_ref().map_or(0, value_bytes);
+            *staged_bytes = *staged_bytes + now - self.heap_bytes;
+            (self.heap_bytes, self.weighed) = (now, self.writes);
+        }
+    }
+
+    /// Appends the changelog row if there is a change.
+    pub fn seal(&mut self, key: &[u8], rows: &mut RawChunkBuilder) -> Result {
+        self.changed = false;
+        if self.writes == 0 {
+            return Ok(());
+        }
+        let sealed = rows.push_with(-1, Some(key), |out| {
+            let start = out.len();
+            if let Some(value) = &self.value {
+                encode_value(value, out).map_err(Some)?;
+            }
+            let same = match &self.committed {
+                Committed::Nothing => self.value.is_none(),
+                Committed::Value(bytes) => self.value.is_some() && out[start..] == **bytes,
+                Committed::Unread => false,
+            };
+            if same { Err(None) } else { Ok(self.value.is_some()) }
+        });
+        match sealed {
+            Ok(()) => self.changed = true,
+            Err(None) => {}
+            Err(Some(e)) => return Err(e),
+        }
+        Ok(())
+    }
+}
+
+/// Access to the value of one key. Writing marks it; whether that is a change is found at the end of the batch.
+pub struct Slot<'a, V: Value> {
+    cell: &'a mut Cell<V>,
+    /// Where the weight goes; `None` = the cell is not staged.
+    staged_bytes: Option<&'a mut usize>,
+}
+
+impl<'a, V: Value> Slot<'a, V> {
+    pub(super) fn staged(cell: &'a mut Cell<V>, staged_bytes: &'a mut usize) -> Self {
+        Slot { cell, staged_bytes: Some(staged_bytes) }
+    }
+
+    pub(super) fn passing(cell: &'a mut Cell<V>) -> Self {
+        Slot { cell, staged_bytes: None }
+    }
+
+    /// The value, if the key has one.
+    #[must_use]
+    pub fn get(&self) -> Option<&V> {
+        self.cell.value.as_ref()
+    }
+
+    /// The value to change in place, if the key has one.
+    pub fn get_mut(&mut self) -> Option<&mut V> {
+        if self.cell.value.is_some() {
+            self.write();
+        }
+        self.cell.value.as_mut()
+    }
+
+    /// The value to change in place; `default` where the key has none.
+    pub fn get_or_insert_with(&mut self, default: impl FnOnce() -> V) -> &mut V {
+        self.write();
+        self.cell.value.get_or_insert_with(default)
+    }
+
+    /// Writes a value.
+    pub fn set(&mut self, value: V) {
+        self.write();
+        self.cell.value = Some(value);
+    }
+
+    /// Deletes the key and hands over its value.
+    pub fn take(&mut self) -> Option<V> {
+        self.write();
+        self.cell.value.take()
+    }
+
+    fn write(&mut self) {
+        self.cell.writes = self.cell.writes.saturating_add(1);
+    }
+}
+
+impl<V: Value> Drop for Slot<'_, V> {
+    fn drop(&mut self) {
+        if let Some(staged_bytes) = self.staged_bytes.as_deref_mut() {
+            self.cell.weigh(staged_bytes);
+        }
+    }
+}
+
+/// Says which store failed.
+pub(super) fn in_store(name: &str) -> impl Fn(Error) -> Error + '_ {
+    move |e| match e {
+        Error::Codec(what) => Error::State(format!("store `{name}`: {what}")),
+        other => other,
+    }
+}

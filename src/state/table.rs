@@ -1,0 +1,265 @@
+//! A table of one store: point access by typed key, changes staged in memory until the batch is committed.
+//!
+//! Owns the staged layer of one store in the order of first touch. Knows no operator and no log. Invariants: a key is
+//! looked up in the database at most once per batch; keys and values are encoded once, when the batch is sealed; a staged
+//! key keeps no larger buffer alive.
+
+use super::{
+    Backend, Store, StoreId, StoreSpec, changelog,
+    staged::{Cell, INLINE_BYTES, Slot, in_store},
+};
+use crate::{
+    codec::{decode_key, decode_value, encode_key, format_of},
+    error::Result,
+    record::{Key, Map, RawChunk, RawChunkBuilder, Value},
+};
+use indexmap::map::{Entry, MutableEntryKey};
+use std::{mem::needs_drop, sync::Arc};
+
+/// Keyed values with point access.
+pub struct Table<K: Key, V: Value> {
+    name: Arc<str>,
+    id: StoreId,
+    backend: Arc<dyn Backend>,
+    staged: Map<K, Cell<V>>,
+    staged_bytes: usize,
+    /// The rows of the staged changes, while nothing was touched since they were made.
+    sealed: Option<RawChunk>,
+    scratch: Vec<u8>,
+}
+
+impl<K: Key, V: Value> Table<K, V> {
+    /// The store called `name` in an opened database.
+    #[must_use]
+    pub fn new(name: impl Into<Arc<str>>, backend: Arc<dyn Backend>) -> Self {
+        let name = name.into();
+        Table {
+            id: StoreId::of(&name),
+            name,
+            backend,
+            staged: Map::default(),
+            staged_bytes: 0,
+            sealed: None,
+            scratch: vec![],
+        }
+    }
+
+    /// How the plan declares such a table.
+    #[must_use]
+    pub fn spec(name: impl Into<Arc<str>>) -> StoreSpec {
+        let name = name.into();
+        StoreSpec {
+            name: name.to_string(),
+            format: format!("table {} -> {}", format_of::<K>(), format_of::<V>()),
+            open: Arc::new(move |backend, _| Box::new(Self::new(Arc::clone(&name), backend))),
+        }
+    }
+
+    /// Reads the values of keys that were not touched yet with one multi-get, so that `entry` finds them in memory.
+    ///
+    /// # Errors
+    /// If the database cannot be read, or holds what is not a `V`.
+    pub fn prefetch<'k>(&mut self, keys: impl IntoIterator<Item = &'k K>) -> Result
+    where
+        K: 'k,
+    {
+        let first = self.staged.len();
+        let fetched = self.fetch(keys, first);
+        if fetched.is_err() {
+            self.staged.truncate(first);
+        }
+        fetched.map_err(in_store(&self.name))
+    }
+
+    fn fetch<'k>(&mut self, keys: impl IntoIterator<Item = &'k K>, first: usize) -> Result
+    where
+        K: 'k,
+    {
+        let (mut bytes, mut ends) = (std::mem::take(&mut self.scratch), vec![]);
+        bytes.clear();
+        for key in keys {
+            if self.staged.contains_key(key) {
+                continue;
+            }
+            let start = bytes.len();
+            encode_key(key, &mut bytes)?;
+            self.staged.insert(compact(key.clone(), &bytes[start..])?, Cell::read(None)?);
+            ends.push(bytes.len());
+        }
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let keys: Vec<&[u8]> = starts.zip(&ends).map(|(start, end)| &bytes[start..*end]).collect();
+        if !keys.is_empty() {
+            self.sealed = None;
+        }
+        let mut weight = 0;
+        self.backend.get_many(self.id, &keys, &mut |index, committed| {
+            let cell = Cell::read(committed)?;
+            weight += weight_of::<K, V>(keys[index].len(), &cell);
+            self.staged[first + index] = cell;
+            Ok(())
+        })?;
+        self.staged_bytes += weight;
+        self.scratch = bytes;
+        Ok(())
+    }
+
+    /// Access to the value of `key`; costs one hash when the key was touched or fetched before in this batch.
+    ///
+    /// # Errors
+    /// If the database cannot be read, or holds what is not a `V`.
+    pub fn entry(&mut self, key: K) -> Result<Slot<'_, V>> {
+        self.sealed = None;
+        let cell = match self.staged.entry(key) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(mut entry) => {
+                let fail = in_store(&self.name);
+                self.scratch.clear();
+                encode_key(entry.key(), &mut self.scratch).map_err(&fail)?;
+                let cell = read_one(&*self.backend, self.id, &self.scratch, Cell::read).map_err(&fail)?;
+                self.staged_bytes += weight_of::<K, V>(self.scratch.len(), &cell);
+                if keeps_a_buffer::<K>(&self.scratch) {
+                    *entry.key_mut() = decode_key(&self.scratch).map_err(&fail)?;
+                }
+                entry.insert(cell)
+            }
+        };
+        Ok(Slot::staged(cell, &mut self.staged_bytes))
+    }
+
+    /// A copy of the value of `key`, staged or committed.
+    ///
+    /// # Errors
+    /// As [`Table::entry`].
+    pub fn get(&self, key: &K) -> Result<Option<V>> {
+        if let Some(cell) = self.staged.get(key) {
+            return Ok(cell.value().cloned());
+        }
+        let mut bytes = vec![];
+        encode_key(key, &mut bytes)
+            .and_then(|()| {
+                read_one(&*self.backend, self.id, &bytes, |value| value.map(decode_value).transpose())
+            })
+            .map_err(in_store(&self.name))
+    }
+
+    /// The keys whose value is another than the committed one, with what it became (`None` = deleted), in the order of
+    /// first touch. Encodes the changes, for [`Store::seal`] too if nothing is touched in between.
+    ///
+    /// # Errors
+    /// If a key or value cannot be encoded.
+    pub fn changed(&mut self) -> Result<impl Iterator<Item = (&K, Option<&V>)>> {
+        if self.sealed.is_none() {
+            self.sealed = Some(self.rows()?);
+        }
+        Ok(self.staged.iter().filter(|(_, cell)| cell.is_changed()).map(|(key, cell)| (key, cell.value())))
+    }
+
+    /// Visits every key that has a value: committed ones in the order of their bytes, then those new in this batch. Streams:
+    /// only what `visit` changes is staged, so a table may be larger than memory.
+    ///
+    /// # Errors
+    /// If the database cannot be read, or what `visit` answers.
+    pub fn update_all(&mut self, mut visit: impl FnMut(&K, &mut Slot<'_, V>) -> Result) -> Result {
+        self.sealed = None;
+        let touched_before = self.staged.len();
+        let (id, backend) = (self.id, Arc::clone(&self.backend));
+        let name = Arc::clone(&self.name);
+        let scanned = backend.scan(id, None, &mut |bytes, committed| {
+            let key: K = decode_key(bytes)?;
+            match self.staged.get_mut(&key) {
+                Some(cell) if cell.value().is_some() => {
+                    visit(&key, &mut Slot::staged(cell, &mut self.staged_bytes))?;
+                }
+                Some(_) => {}
+                None => {
+                    let mut cell = Cell::passing(committed)?;
+                    visit(&key, &mut Slot::passing(&mut cell))?;
+                    if let Some(mut cell) = cell.differing(committed, &mut self.scratch)? {
+                        self.staged_bytes += weight_of::<K, V>(bytes.len(), &cell);
+                        cell.weigh(&mut self.staged_bytes);
+                        self.staged.insert(key, cell);
+                    }
+                }
+            }
+            Ok(true)
+        });
+        scanned.map_err(in_store(&name))?;
+        for index in 0..touched_before {
+            let Some((key, cell)) = self.staged.get_index_mut(index) else { break };
+            if cell.is_new() && cell.value().is_some() {
+                visit(key, &mut Slot::staged(cell, &mut self.staged_bytes))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rows(&mut self) -> Result<RawChunk> {
+        let mut rows = RawChunkBuilder::with_capacity(self.staged.len(), self.staged.len() * ROW_BYTES);
+        for (key, cell) in &mut self.staged {
+            changelog::store_key(self.id, &mut self.scratch);
+            encode_key(key, &mut self.scratch)
+                .and_then(|()| cell.seal(&self.scratch, &mut rows))
+                .map_err(in_store(&self.name))?;
+        }
+        Ok(rows.build())
+    }
+
+    fn clear(&mut self) {
+        self.staged.clear();
+        self.staged_bytes = 0;
+        self.sealed = None;
+    }
+}
+
+impl<K: Key, V: Value> Store for Table<K, V> {
+    fn seal(&mut self) -> Result<RawChunk> {
+        match self.sealed.take() {
+            Some(rows) => Ok(rows),
+            None => self.rows(),
+        }
+    }
+    fn applied(&mut self) {
+        self.clear();
+    }
+    fn aborted(&mut self) {
+        self.clear();
+    }
+    fn staged_bytes(&self) -> usize {
+        self.staged_bytes
+    }
+}
+
+/// What a small changelog row takes: a first guess of the arena's size.
+const ROW_BYTES: usize = 24;
+
+/// What a touched key takes in memory, but for the heap of its value: the map's row and index, the key's and the
+/// committed value's heap.
+fn weight_of<K, V: Value>(key_bytes: usize, cell: &Cell<V>) -> usize {
+    let row = size_of::<(u64, K, Cell<V>)>() + 2 * size_of::<usize>();
+    let key_heap = if needs_drop::<K>() && key_bytes > INLINE_BYTES { key_bytes } else { 0 };
+    row + key_heap + cell.committed_heap_bytes()
+}
+
+/// Whether a key of these bytes may share a buffer with what it was cut from: short ones are always inline.
+fn keeps_a_buffer<K>(encoded: &[u8]) -> bool {
+    needs_drop::<K>() && encoded.len() > INLINE_BYTES
+}
+
+fn compact<K: Key>(key: K, encoded: &[u8]) -> Result<K> {
+    if keeps_a_buffer::<K>(encoded) { decode_key(encoded) } else { Ok(key) }
+}
+
+/// One key's row, read by `read`.
+pub(super) fn read_one<T>(
+    backend: &dyn Backend,
+    id: StoreId,
+    key: &[u8],
+    mut read: impl FnMut(Option<&[u8]>) -> Result<T>,
+) -> Result<T> {
+    let mut found = None;
+    backend.get_many(id, &[key], &mut |_, value| {
+        found = Some(read(value)?);
+        Ok(())
+    })?;
+    Ok(found.expect("a backend answers for every key"))
+}
