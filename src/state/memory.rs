@@ -4,7 +4,7 @@
 
 use super::{Backend, Opened, Storage, StoreId, changelog, changelog::Row};
 use crate::{
-    error::{Error, Result},
+    error::Result,
     record::{Bytes, Partition, RawChunk},
 };
 use std::{
@@ -57,7 +57,7 @@ impl MemoryBackend {
 
     fn page(&self, store: StoreId, from: Bound<&[u8]>) -> Result<Vec<(Bytes, Bytes)>> {
         let content = self.content();
-        let rows = content.stores.get(&store).ok_or_else(|| not_open(store))?;
+        let rows = content.stores.get(&store).ok_or_else(|| super::not_open(store))?;
         let page = rows.range::<[u8], _>((from, Bound::Unbounded)).take(PAGE_ROWS);
         Ok(page.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
@@ -75,7 +75,7 @@ impl Backend for MemoryBackend {
         visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result,
     ) -> Result {
         let content = self.content();
-        let rows = content.stores.get(&store).ok_or_else(|| not_open(store))?;
+        let rows = content.stores.get(&store).ok_or_else(|| super::not_open(store))?;
         keys.iter()
             .enumerate()
             .try_for_each(|(index, key)| visit(index, rows.get(*key).map(|value| &**value)))
@@ -120,8 +120,4 @@ impl Backend for MemoryBackend {
         let bytes = |(key, value): (&Bytes, &Bytes)| (key.len() + value.len()) as u64;
         content.stores.values().flatten().map(bytes).sum()
     }
-}
-
-fn not_open(store: StoreId) -> Error {
-    Error::State(format!("store {:08x} was read but not opened: a bug of the plan", store.0))
 }

@@ -7,11 +7,14 @@
 pub mod changelog;
 mod memory;
 mod ordered;
+mod rocks;
+mod rocks_options;
 mod staged;
 mod table;
 
 pub use memory::MemoryStorage;
 pub use ordered::OrderedTable;
+pub use rocks::RocksStorage;
 pub use staged::Slot;
 pub use table::Table;
 
@@ -47,6 +50,10 @@ fn ids_of(stores: &[String]) -> Result<BTreeMap<StoreId, &str>> {
     Ok(ids)
 }
 
+fn not_open(store: StoreId) -> Error {
+    Error::State(format!("store {:08x} was read but not opened: a bug of the plan", store.0))
+}
+
 /// Where the databases of this process live: a directory, or memory.
 pub trait Storage: Send + Sync {
     /// Opens (or makes) the database of a state partition with a column family for each named store. A database that is
@@ -79,7 +86,7 @@ pub trait Backend: Send + Sync {
     /// If the database cannot be read.
     fn record(&self) -> Result<Option<Vec<u8>>>;
 
-    /// Looks up encoded keys with one multi-get: `visit` gets the index of each key, in order, and its stored value.
+    /// Looks up encoded keys with one multi-get: `visit` gets the index of each key and its stored value.
     ///
     /// # Errors
     /// If the database cannot be read, or what `visit` answers.

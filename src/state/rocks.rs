@@ -1,0 +1,380 @@
+//! State in RocksDB: one database per state partition, one column family per store.
+//!
+//! Owns the directory of a database and the names in it (`docs/state-format.md`). Knows no type and no log. Invariants: a
+//! batch is one atomic write, rows and recovery record together; a database that is damaged is moved aside, never repaired
+//! and never deleted; one that is not ours, or of a later format, is not touched.
+
+use super::{Backend, Opened, Storage, StoreId, changelog, changelog::Row, ids_of, rocks_options::Shared};
+use crate::{
+    error::{Error, Result},
+    record::{Partition, RawChunk},
+};
+use rocksdb::{
+    ColumnFamily, ColumnFamilyDescriptor, DB, DEFAULT_COLUMN_FAMILY_NAME, ErrorKind, ReadOptions, WriteBatch,
+};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+/// The format of the directories that this program writes.
+const FORMAT: &str = "tidegate-state 1";
+const FORMAT_KEY: &[u8] = b"format";
+const RECORD_KEY: &[u8] = b"record";
+const STORE_PREFIX: &str = "store/";
+/// A file in a database's directory: it failed while in use, so the next `open` moves it aside.
+const DAMAGED_FILE: &str = "DAMAGED";
+const QUARANTINE: &str = "quarantine";
+/// How many keys one multi-get asks for: bounds what it pins in the cache.
+const KEYS_PER_GET: usize = 1024;
+
+/// The databases of this process, in one directory.
+pub struct RocksStorage {
+    directory: PathBuf,
+    shared: Shared,
+    open: Mutex<BTreeMap<Partition, Weak<RocksBackend>>>,
+}
+
+impl RocksStorage {
+    /// What `state.memory-bytes` is by default.
+    pub const MEMORY_BYTES: usize = 96 << 20;
+
+    /// Databases under `directory` that use about `memory_bytes` together.
+    ///
+    /// # Errors
+    /// If RocksDB has no environment.
+    pub fn new(directory: impl Into<PathBuf>, memory_bytes: usize) -> Result<Self> {
+        let directory = directory.into();
+        Ok(RocksStorage { directory, shared: Shared::new(memory_bytes)?, open: Mutex::default() })
+    }
+
+    fn is_open(&self, partition: Partition) -> bool {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get(&partition).is_some_and(|backend| backend.strong_count() > 0)
+    }
+
+    fn path(&self, partition: Partition) -> PathBuf {
+        self.directory.join(partition.to_string())
+    }
+
+    fn try_open(&self, partition: Partition, stores: &[String]) -> Result<RocksBackend, Refusal> {
+        let path = self.path(partition);
+        let existing = existing_stores(&path, &self.shared)?;
+        let stores =
+            ids_of(stores)?.into_iter().map(|(id, name)| (id, format!("{STORE_PREFIX}{name}"))).collect();
+        let mut backend = RocksBackend { db: self.open_db(&path, &existing, &stores)?, stores, path };
+        if existing.is_some() {
+            backend.check_format()?;
+            for name in backend.stores.values() {
+                if backend.db.cf_handle(name).is_none() {
+                    backend.db.create_cf(name, &self.shared.store()).map_err(refusal)?;
+                }
+            }
+            backend.check_record()?;
+        } else {
+            backend.db.put(FORMAT_KEY, FORMAT).map_err(refusal)?;
+        }
+        Ok(backend)
+    }
+
+    /// Opens what is there, or makes all stores of a new database.
+    fn open_db(
+        &self,
+        path: &Path,
+        existing: &Option<Vec<String>>,
+        stores: &BTreeMap<StoreId, String>,
+    ) -> Result<DB, Refusal> {
+        let names: Vec<&String> = match existing {
+            Some(names) => names.iter().collect(),
+            None => stores.values().collect(),
+        };
+        let mut families = vec![ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, self.shared.store())];
+        families.extend(names.iter().map(|name| ColumnFamilyDescriptor::new(*name, self.shared.store())));
+        DB::open_cf_descriptors(&self.shared.database()?, path, families).map_err(refusal)
+    }
+
+    /// Moves a database aside with the reason beside it.
+    fn move_aside(&self, partition: Partition, reason: &str) -> Result {
+        let from = self.path(partition);
+        let aside = self.directory.join(QUARANTINE);
+        fs::create_dir_all(&aside).map_err(Error::io(format!("creating {}", aside.display())))?;
+        let free = |n: &u64| !aside.join(format!("{partition}-{n}")).exists();
+        let to = aside.join(format!("{partition}-{}", (1..).find(free).unwrap_or(u64::MAX)));
+        fs::rename(&from, &to).map_err(Error::io(format!(
+            "moving {} to {}",
+            from.display(),
+            to.display()
+        )))?;
+        let note = to.with_extension("txt");
+        fs::write(&note, format!("{reason}\n")).map_err(Error::io(format!("writing {}", note.display())))
+    }
+}
+
+impl Storage for RocksStorage {
+    fn open(&self, partition: Partition, stores: &[String]) -> Result<Opened> {
+        let path = self.path(partition);
+        if self.is_open(partition) {
+            return Err(Error::State(format!("{} is open already in this process", path.display())));
+        }
+        fs::create_dir_all(&path).map_err(Error::io(format!("creating {}", path.display())))?;
+        let marked = fs::read_to_string(path.join(DAMAGED_FILE)).ok();
+        let first = match marked {
+            Some(reason) => Err(Refusal::Damaged(reason)),
+            None => self.try_open(partition, stores),
+        };
+        let (backend, quarantined) = match first {
+            Err(Refusal::Damaged(reason)) => {
+                self.move_aside(partition, &reason)?;
+                fs::create_dir_all(&path).map_err(Error::io(format!("creating {}", path.display())))?;
+                (self.try_open(partition, stores), Some(reason))
+            }
+            other => (other, None),
+        };
+        let backend = Arc::new(backend.map_err(|refusal| refusal.into_error(&path))?);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.insert(partition, Arc::downgrade(&backend));
+        Ok(Opened { backend, quarantined })
+    }
+
+    fn quarantine(&self, partition: Partition, reason: &str) -> Result {
+        let path = self.path(partition);
+        if self.is_open(partition) {
+            mark_damaged(&path, reason).map_err(Error::io(format!("writing in {}", path.display())))
+        } else if path.exists() {
+            self.move_aside(partition, reason)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The database of one partition.
+struct RocksBackend {
+    db: DB,
+    /// Names of the column families of the stores that are in use.
+    stores: BTreeMap<StoreId, String>,
+    path: PathBuf,
+}
+
+impl RocksBackend {
+    fn check_format(&self) -> Result<(), Refusal> {
+        let refuse =
+            |what: String| Err(Refusal::Other(Error::State(format!("{}: {what}", self.path.display()))));
+        match self.db.get(FORMAT_KEY).map_err(refusal)? {
+            Some(format) if format == FORMAT.as_bytes() => Ok(()),
+            Some(format) => refuse(format!(
+                "its format is `{}`, this program knows `{FORMAT}`\n  next: run the version that wrote it, or move the \
+                 directory away; the state is then restored from the changelog",
+                format.escape_ascii()
+            )),
+            // The log was lost before anything was flushed.
+            None if self.db.latest_sequence_number() == 0 => self.db.put(FORMAT_KEY, FORMAT).map_err(refusal),
+            None => refuse(
+                "a RocksDB database that this program did not write\n  next: choose another state directory"
+                    .into(),
+            ),
+        }
+    }
+
+    /// Rows without a recovery record: nobody knows how old they are.
+    fn check_record(&self) -> Result<(), Refusal> {
+        if self.db.get(RECORD_KEY).map_err(refusal)?.is_some() {
+            return Ok(());
+        }
+        for name in self.stores.values() {
+            let mut rows = self.db.raw_iterator_cf(self.family(name).map_err(Refusal::Other)?);
+            rows.seek_to_first();
+            rows.status().map_err(refusal)?;
+            if rows.valid() {
+                return Err(Refusal::Damaged(format!("`{name}` has rows, but there is no recovery record")));
+            }
+        }
+        Ok(())
+    }
+
+    fn family(&self, name: &str) -> Result<&ColumnFamily> {
+        self.db
+            .cf_handle(name)
+            .ok_or_else(|| Error::State(format!("{}: no column family `{name}`", self.path.display())))
+    }
+
+    fn family_of(&self, store: StoreId) -> Result<&ColumnFamily> {
+        let name = self.stores.get(&store).ok_or_else(|| super::not_open(store))?;
+        self.family(name)
+    }
+
+    /// What a failed call means. Damage is noted in the directory, so that the next `open` moves it aside.
+    fn failed(&self, doing: &str, e: &rocksdb::Error) -> Error {
+        let what = format!("{doing} {} failed: {e}", self.path.display());
+        if !is_damage(e) {
+            return Error::State(what);
+        }
+        let noted = match mark_damaged(&self.path, &what) {
+            Ok(()) => "it is moved aside and restored when it is opened again".to_owned(),
+            Err(e) => format!("move the directory away; noting the damage there failed: {e}"),
+        };
+        Error::State(format!("{what}\n  next: {noted}"))
+    }
+}
+
+impl Backend for RocksBackend {
+    fn record(&self) -> Result<Option<Vec<u8>>> {
+        self.db.get(RECORD_KEY).map_err(|e| self.failed("reading", &e))
+    }
+
+    fn get_many(
+        &self,
+        store: StoreId,
+        keys: &[&[u8]],
+        visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result,
+    ) -> Result {
+        let family = self.family_of(store)?;
+        let mut index = 0;
+        for keys in keys.chunks(KEYS_PER_GET) {
+            for value in self.db.batched_multi_get_cf(family, keys.iter().copied(), false) {
+                visit(index, value.map_err(|e| self.failed("reading", &e))?.as_deref())?;
+                index += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn scan(
+        &self,
+        store: StoreId,
+        from: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool>,
+    ) -> Result {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        let mut rows = self.db.raw_iterator_cf_opt(self.family_of(store)?, options);
+        match from {
+            Some(key) => rows.seek(key),
+            None => rows.seek_to_first(),
+        }
+        while let Some((key, value)) = rows.item() {
+            if !visit(key, value)? {
+                return Ok(());
+            }
+            rows.next();
+        }
+        rows.status().map_err(|e| self.failed("reading", &e))
+    }
+
+    fn apply(&self, changes: &[RawChunk], record: &[u8]) -> Result {
+        let bytes: usize = changes.iter().map(RawChunk::bytes).sum();
+        let mut batch = WriteBatch::with_capacity_bytes(bytes + record.len());
+        let mut last: Option<(StoreId, Option<&ColumnFamily>)> = None;
+        for row in changes.iter().flat_map(RawChunk::iter) {
+            let Row::Change { store, key, value } = changelog::row(row) else { continue };
+            let family = match last {
+                Some((same, family)) if same == store => family,
+                _ => self.stores.get(&store).map(|name| self.family(name)).transpose()?,
+            };
+            last = Some((store, family));
+            match (family, value) {
+                (Some(family), Some(value)) => batch.put_cf(family, key, value),
+                (Some(family), None) => batch.delete_cf(family, key),
+                (None, _) => {}
+            }
+        }
+        batch.put(RECORD_KEY, record);
+        self.db.write(batch).map_err(|e| self.failed("writing", &e))
+    }
+
+    fn size_bytes(&self) -> u64 {
+        let number = |family: &ColumnFamily, name: &str| {
+            self.db.property_int_value_cf(family, name).ok().flatten().unwrap_or(0)
+        };
+        let family_bytes = |family| {
+            number(family, "rocksdb.live-sst-files-size") + number(family, "rocksdb.cur-size-all-mem-tables")
+        };
+        self.stores.values().filter_map(|name| self.db.cf_handle(name)).map(family_bytes).sum()
+    }
+}
+
+impl Drop for RocksBackend {
+    fn drop(&mut self) {
+        self.db.cancel_all_background_work(true);
+    }
+}
+
+/// Why a database does not open.
+enum Refusal {
+    /// To be moved aside.
+    Damaged(String),
+    /// From RocksDB, but no damage: no permission, no space, in use.
+    Failed(rocksdb::Error),
+    Other(Error),
+}
+
+impl Refusal {
+    fn into_error(self, path: &Path) -> Error {
+        let path = path.display();
+        match self {
+            Refusal::Damaged(reason) => {
+                Error::State(format!("{path}: damaged again right after it was made: {reason}"))
+            }
+            Refusal::Failed(e) => Error::State(format!(
+                "{path} cannot be opened: {e}\n  next: check that no other process uses it, its permissions and the free space"
+            )),
+            Refusal::Other(e) => e,
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(e: Error) -> Self {
+        Refusal::Other(e)
+    }
+}
+
+fn refusal(e: rocksdb::Error) -> Refusal {
+    if is_damage(&e) { Refusal::Damaged(e.into_string()) } else { Refusal::Failed(e) }
+}
+
+/// Whether the files contradict themselves, rather than the system refusing something.
+fn is_damage(e: &rocksdb::Error) -> bool {
+    match e.kind() {
+        ErrorKind::Corruption | ErrorKind::NotFound => true,
+        ErrorKind::IOError => e.as_ref().contains("No such file or directory"),
+        _ => false,
+    }
+}
+
+fn mark_damaged(path: &Path, reason: &str) -> std::io::Result<()> {
+    fs::write(path.join(DAMAGED_FILE), reason)
+}
+
+/// The column families of the stores in a directory; `None` = there is no database yet.
+fn existing_stores(path: &Path, shared: &Shared) -> Result<Option<Vec<String>>, Refusal> {
+    if !path.join("CURRENT").exists() {
+        let entries = fs::read_dir(path).map_err(Error::io(format!("reading {}", path.display())))?;
+        let left_over =
+            |name: &str| ["MANIFEST", "OPTIONS"].iter().any(|part| name.starts_with(part)) || is_data(name);
+        return match entries
+            .flatten()
+            .map(|entry| entry.file_name())
+            .find(|name| left_over(&name.to_string_lossy()))
+        {
+            Some(name) => Err(Refusal::Damaged(format!("there is `{}`, but no CURRENT", name.display()))),
+            None => Ok(None),
+        };
+    }
+    let mut names = DB::list_cf(&shared.database()?, path).map_err(refusal)?;
+    names.retain(|name| name != DEFAULT_COLUMN_FAMILY_NAME);
+    match names.iter().find(|name| !name.starts_with(STORE_PREFIX)) {
+        Some(foreign) => Err(Refusal::Other(Error::State(format!(
+            "{}: a RocksDB database that this program did not write (column family `{foreign}`)\n  next: choose another \
+             state directory",
+            path.display()
+        )))),
+        None => Ok(Some(names)),
+    }
+}
+
+fn is_data(file: &str) -> bool {
+    Path::new(file).extension().is_some_and(|extension| extension == "sst" || extension == "log")
+}

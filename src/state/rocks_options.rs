@@ -1,0 +1,76 @@
+//! How the databases are tuned: many small ones in one process, under one memory budget.
+//!
+//! Owns every RocksDB setting. Knows no partition and no row. Invariants: block cache, index, filters and write buffers of
+//! all databases together stay within the budget, softly (a write never waits for a flush to make room); background threads
+//! are shared and few.
+
+use crate::error::{Error, Result};
+use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, Env, LogLevel, Options, WriteBufferManager};
+
+/// What all databases of the process share.
+pub(super) struct Shared {
+    cache: Cache,
+    write_buffers: WriteBufferManager,
+    env: Env,
+}
+
+const MIB: usize = 1 << 20;
+
+impl Shared {
+    pub fn new(memory_bytes: usize) -> Result<Self> {
+        let cache = Cache::new_lru_cache(memory_bytes);
+        // Write buffers are charged to the cache, so one number bounds both.
+        let write_buffers =
+            WriteBufferManager::new_write_buffer_manager_with_cache(memory_bytes / 3, false, cache.clone());
+        let mut env = Env::new().map_err(|e| Error::State(format!("RocksDB has no environment: {e}")))?;
+        env.set_low_priority_background_threads(1);
+        env.set_high_priority_background_threads(1);
+        Ok(Shared { cache, write_buffers, env })
+    }
+
+    /// Settings of a database.
+    pub fn database(&self) -> Result<Options> {
+        // A restart reads the log into memory and goes on; it writes no files for it.
+        let mut o = Options::default()
+            .get_options_from_string("avoid_flush_during_recovery=true")
+            .map_err(|e| Error::State(format!("RocksDB refuses a setting: {e}")))?;
+        o.create_if_missing(true);
+        o.create_missing_column_families(true);
+        o.set_env(&self.env);
+        o.set_write_buffer_manager(&self.write_buffers);
+        // All stores are flushed together: whatever a damaged log loses, the record and the rows stay of one age.
+        o.set_atomic_flush(true);
+        o.set_max_total_wal_size(32 * MIB as u64);
+        o.set_max_background_jobs(2);
+        o.set_max_open_files(64);
+        o.set_max_file_opening_threads(1);
+        o.set_skip_stats_update_on_db_open(true);
+        o.set_stats_dump_period_sec(0);
+        o.set_stats_persist_period_sec(0);
+        o.set_log_level(LogLevel::Warn);
+        o.set_max_log_file_size(MIB);
+        o.set_keep_log_file_num(2);
+        o.set_manifest_preallocation_size(64 << 10);
+        Ok(o)
+    }
+
+    /// Settings of a store in it.
+    pub fn store(&self) -> Options {
+        let mut table = BlockBasedOptions::default();
+        table.set_block_cache(&self.cache);
+        table.set_block_size(8 << 10);
+        table.set_bloom_filter(10.0, false);
+        table.set_optimize_filters_for_memory(true);
+        table.set_cache_index_and_filter_blocks(true);
+        table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        let mut o = Options::default();
+        o.set_block_based_table_factory(&table);
+        o.set_compression_type(DBCompressionType::Lz4);
+        o.set_write_buffer_size(8 * MIB);
+        o.set_arena_block_size(128 << 10);
+        o.set_max_write_buffer_number(4);
+        o.set_target_file_size_base(16 * MIB as u64);
+        o.set_max_bytes_for_level_base(64 * MIB as u64);
+        o
+    }
+}

@@ -1,0 +1,6 @@
+//! Tests of the parts together, through the public interface.
+
+mod key_order;
+mod rocks_faults;
+mod state_model;
+mod state_suite;

@@ -1,0 +1,1 @@
+//! Damaged, foreign and missing files.

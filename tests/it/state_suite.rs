@@ -1,0 +1,387 @@
+//! What every storage must do, for memory and RocksDB alike: tables see what they staged, a batch is applied whole or not at
+//! all, and what was applied is there after a restart.
+
+use std::{ops::Bound, sync::Arc};
+use tempfile::TempDir;
+use tidegate::{
+    Result, Text,
+    record::{Partition, RawChunk, RawChunkBuilder},
+    state::{
+        Backend, MemoryStorage, OrderedTable, RocksStorage, Storage, Store, StoreId, Table,
+        changelog::{self, Row},
+    },
+};
+
+/// A storage whose process can die.
+pub enum Disk {
+    Memory(MemoryStorage),
+    Rocks(TempDir),
+}
+
+impl Disk {
+    pub fn each(test: impl Fn(&Disk)) {
+        test(&Disk::Memory(MemoryStorage::default()));
+        test(&Disk::Rocks(tempfile::tempdir().unwrap()));
+    }
+
+    /// The storage of a new process.
+    pub fn start(&self) -> Box<dyn Storage> {
+        match self {
+            Disk::Memory(storage) => Box::new(storage.clone()),
+            Disk::Rocks(directory) => Box::new(RocksStorage::new(directory.path(), 8 << 20).unwrap()),
+        }
+    }
+
+    /// Partition 3 with the stores of these tests, in a new process.
+    pub fn open(&self) -> Arc<dyn Backend> {
+        open(&*self.start())
+    }
+}
+
+pub const COUNTS: &str = "words.counts";
+pub const TIMERS: &str = "words.timers";
+
+pub fn open(storage: &dyn Storage) -> Arc<dyn Backend> {
+    let opened = storage.open(Partition(3), &[COUNTS.to_owned(), TIMERS.to_owned()]).unwrap();
+    assert_eq!(opened.quarantined, None);
+    opened.backend
+}
+
+pub fn counts(backend: &Arc<dyn Backend>) -> Table<Text, u64> {
+    Table::new(COUNTS, Arc::clone(backend))
+}
+
+fn timers(backend: &Arc<dyn Backend>) -> OrderedTable<(i64, Text), u32> {
+    OrderedTable::new(TIMERS, Arc::clone(backend))
+}
+
+/// Commits what a table staged, as a batch called `record`.
+pub fn apply(backend: &Arc<dyn Backend>, table: &mut dyn Store, record: &str) -> RawChunk {
+    let rows = table.seal().unwrap();
+    backend.apply(std::slice::from_ref(&rows), record.as_bytes()).unwrap();
+    table.applied();
+    rows
+}
+
+fn add(table: &mut Table<Text, u64>, word: &str, n: u64) {
+    *table.entry(word.into()).unwrap().get_or_insert_with(|| 0) += n;
+}
+
+fn changed(table: &mut Table<Text, u64>) -> Vec<(String, Option<u64>)> {
+    table.changed().unwrap().map(|(word, n)| (word.to_string(), n.copied())).collect()
+}
+
+fn due(table: &mut OrderedTable<(i64, Text), u32>, until: i64) -> Vec<(i64, String, u32)> {
+    let mut seen = vec![];
+    let until: Bound<(i64, Text)> = Bound::Excluded((until, Text::default()));
+    table
+        .visit((Bound::Unbounded, until), |(at, what), slot| {
+            seen.push((*at, what.to_string(), *slot.get().unwrap()));
+            Ok(true)
+        })
+        .unwrap();
+    seen
+}
+
+#[test]
+fn an_empty_database_has_no_record_and_no_row() {
+    Disk::each(|disk| {
+        let backend = disk.open();
+        assert_eq!(backend.record().unwrap(), None);
+        assert_eq!(counts(&backend).get(&"a".into()).unwrap(), None);
+        backend.scan(StoreId::of(COUNTS), None, &mut |_, _| panic!("a row")).unwrap();
+    });
+}
+
+#[test]
+fn a_batch_is_there_after_a_restart_with_its_record_and_an_aborted_one_is_not() {
+    Disk::each(|disk| {
+        let backend = disk.open();
+        let mut table = counts(&backend);
+        add(&mut table, "a", 1);
+        add(&mut table, "b", 2);
+        assert_eq!(apply(&backend, &mut table, "one").len(), 2);
+        add(&mut table, "a", 10);
+        add(&mut table, "new", 10);
+        assert_eq!(table.get(&"a".into()).unwrap(), Some(11));
+        table.aborted();
+        assert_eq!((table.staged_bytes(), table.seal().unwrap().len()), (0, 0));
+        assert_eq!(table.get(&"a".into()).unwrap(), Some(1));
+        drop((table, backend));
+
+        let backend = disk.open();
+        assert_eq!(backend.record().unwrap().as_deref(), Some(&b"one"[..]));
+        let table = counts(&backend);
+        let words = ["a", "b", "new"].map(|word| table.get(&word.into()).unwrap());
+        assert_eq!(words, [Some(1), Some(2), None]);
+    });
+}
+
+#[test]
+fn only_real_changes_are_changes_in_the_order_of_first_touch() {
+    Disk::each(|disk| {
+        let backend = disk.open();
+        let mut table = counts(&backend);
+        for (word, n) in [("z", 1), ("a", 2), ("m", 3)] {
+            add(&mut table, word, n);
+        }
+        apply(&backend, &mut table, "one");
+
+        let words: Vec<Text> = ["m", "z", "m", "q"].map(Text::from).to_vec();
+        table.prefetch(&words).unwrap();
+        assert_eq!(table.entry("z".into()).unwrap().get(), Some(&1)); // read
+        add(&mut table, "q", 5); // new
+        table.entry("m".into()).unwrap().set(9);
+        table.entry("m".into()).unwrap().set(3); // written, but as it was
+        assert_eq!(table.entry("a".into()).unwrap().take(), Some(2)); // deleted
+        assert_eq!(table.entry("b".into()).unwrap().take(), None); // never was
+        table.entry("t".into()).unwrap().set(1);
+        table.entry("t".into()).unwrap().take(); // came and went
+        assert_eq!(changed(&mut table), [("q".into(), Some(5)), ("a".into(), None)]);
+        let rows = table.seal().unwrap();
+        assert_eq!(rows.len(), 2);
+        let Row::Change { store, key, value } = changelog::row(rows.get(1)) else { panic!("no change") };
+        assert_eq!((store, key, value), (StoreId::of(COUNTS), &b"a\0\0"[..], None));
+        // Still readable, and a change after sealing is seen by the next seal.
+        assert_eq!(table.get(&"q".into()).unwrap(), Some(5));
+        add(&mut table, "q", 1);
+        assert_eq!(changed(&mut table), [("q".into(), Some(6)), ("a".into(), None)]);
+    });
+}
+
+#[test]
+fn update_all_visits_every_key_once_and_stages_only_what_changed() {
+    Disk::each(|disk| {
+        let backend = disk.open();
+        let mut table = counts(&backend);
+        for n in 0..1000 {
+            add(&mut table, &format!("k{n:03}"), n);
+        }
+        apply(&backend, &mut table, "one");
+        assert_eq!(table.staged_bytes(), 0);
+
+        add(&mut table, "new", 7);
+        table.entry("k001".into()).unwrap().take();
+        table.entry("gone".into()).unwrap().take();
+        add(&mut table, "k002", 100);
+        let mut seen = vec![];
+        table
+            .update_all(|word, slot| {
+                seen.push(word.to_string());
+                match slot.get().copied().unwrap() {
+                    n if n % 100 == 0 && n < 1000 => *slot.get_mut().unwrap() += 1000,
+                    5 => drop(slot.take()),
+                    n => slot.set(n),
+                }
+                Ok(())
+            })
+            .unwrap();
+        let mut expected: Vec<String> = (0..1000).filter(|n| *n != 1).map(|n| format!("k{n:03}")).collect();
+        expected.push("new".into());
+        assert_eq!(seen, expected);
+        assert_eq!(table.seal().unwrap().len(), 1 + 1 + 1 + 10 + 1, "new, k001, k002, k*00, k005");
+        assert!(table.staged_bytes() < 4000, "{}", table.staged_bytes());
+    });
+}
+
+#[test]
+fn an_error_in_a_visit_comes_back() {
+    Disk::each(|disk| {
+        let backend = disk.open();
+        let mut table = counts(&backend);
+        add(&mut table, "a", 1);
+        apply(&backend, &mut table, "one");
+        let fail = |_: &Text, _: &mut tidegate::state::Slot<'_, u64>| -> Result {
+            Err(tidegate::Error::State("stop here".into()))
+        };
+        assert_eq!(table.update_all(fail).unwrap_err().to_string(), "state: stop here");
+    });
+}
+
+#[test]
+fn a_value_of_another_type_is_told_with_the_store() {
+    Disk::each(|disk| {
+        let backend = disk.open();
+        let mut table = counts(&backend);
+        add(&mut table, "a", 1);
+        apply(&backend, &mut table, "one");
+        let mut other: Table<Text, String> = Table::new(COUNTS, Arc::clone(&backend));
+        let e = other.entry("a".into()).err().unwrap().to_string();
+        assert!(e.starts_with("state: store `words.counts`: value of 2 bytes cannot be decoded"), "{e}");
+        assert!(other.prefetch(&[Text::from("b"), Text::from("a")]).is_err());
+        assert_eq!((other.staged_bytes(), other.seal().unwrap().len()), (0, 0));
+    });
+}
+
+#[test]
+fn ordered_tables_merge_what_is_staged_with_what_is_stored() {
+    Disk::each(|disk| {
+        let backend = disk.open();
+        let mut table = timers(&backend);
+        for (at, what) in [(-5, "b"), (10, "a"), (10, "b"), (20, "c"), (30, "d")] {
+            table.insert(&(at, what.into()), 1).unwrap();
+        }
+        apply(&backend, &mut table, "one");
+        table.entry(&(10, "a".into())).unwrap().take();
+        table.entry(&(15, "new".into())).unwrap().set(2);
+        table.insert(&(-9, "first".into()), 3).unwrap();
+        table.insert(&(10, "b".into()), 4).unwrap();
+        let expected = [(-9, "first", 3), (-5, "b", 1), (10, "b", 4), (15, "new", 2), (20, "c", 1)];
+        assert_eq!(due(&mut table, 30), expected.map(|(at, what, n)| (at, what.to_owned(), n)));
+        // A visit may stop, and take what it sees.
+        let mut fired = vec![];
+        table
+            .visit(.., |(at, _), slot| {
+                let due = *at <= 10;
+                if due {
+                    fired.push((*at, slot.take().unwrap()));
+                }
+                Ok(due)
+            })
+            .unwrap();
+        assert_eq!(fired, [(-9, 3), (-5, 1), (10, 4)]);
+        let left = [(15, "new", 2), (20, "c", 1), (30, "d", 1)].map(|(at, what, n)| (at, what.to_owned(), n));
+        assert_eq!(due(&mut table, i64::MAX), left);
+        // The first one came and went in this batch, but was written blindly: it is deleted all the same.
+        assert_eq!(apply(&backend, &mut table, "two").len(), 5);
+        drop((table, backend));
+        assert_eq!(due(&mut timers(&disk.open()), i64::MAX), left);
+    });
+}
+
+#[test]
+fn a_prefix_selects_the_keys_that_begin_with_it() {
+    Disk::each(|disk| {
+        let backend = disk.open();
+        let mut table: OrderedTable<(u8, u16), u8> = OrderedTable::new(TIMERS, Arc::clone(&backend));
+        for (a, b) in [(0, 1), (1, 0), (1, 0xffff), (2, 0), (0xff, 7)] {
+            table.insert(&(a, b), 0).unwrap();
+            if a == 1 && b == 0 {
+                apply(&backend, &mut table, "one");
+            }
+        }
+        for (prefix, expected) in [(1u8, vec![(1, 0), (1, 0xffff)]), (0xff, vec![(0xff, 7)]), (3, vec![])] {
+            let mut seen = vec![];
+            table
+                .visit_prefix(&prefix, |key, _| {
+                    seen.push(*key);
+                    Ok(true)
+                })
+                .unwrap();
+            assert_eq!(seen, expected);
+        }
+        #[expect(clippy::reversed_empty_ranges)]
+        table.visit((2, 0)..(1, 0), |_, _| panic!("an empty range")).unwrap();
+    });
+}
+
+#[test]
+fn staged_bytes_follow_what_values_weigh() {
+    let backend = Disk::Memory(MemoryStorage::default()).open();
+    let mut table: Table<u64, Vec<u64>> = Table::new(COUNTS, Arc::clone(&backend));
+    table.entry(1).unwrap().set(vec![]);
+    let small = table.staged_bytes();
+    assert!(small < 200, "{small}");
+    for n in 0..20_000u64 {
+        table.entry(1).unwrap().get_mut().unwrap().push(n | 1 << 40);
+    }
+    assert!(table.staged_bytes() > 60_000, "{}", table.staged_bytes());
+    table.entry(2).unwrap().get_or_insert_with(Vec::new).extend([1 << 40; 20_000]);
+    assert!(table.staged_bytes() > 160_000, "{}", table.staged_bytes());
+    table.aborted();
+    assert_eq!(table.staged_bytes(), 0);
+}
+
+#[test]
+fn a_staged_key_does_not_keep_the_text_alive_that_it_was_cut_from() {
+    let backend = Disk::Memory(MemoryStorage::default()).open();
+    let word = "a word of more than twenty-three bytes";
+    for prefetched in [false, true] {
+        let line = Text::from(format!("{word} {}", "x".repeat(1000)));
+        let key = line.clone().split('x').next().unwrap();
+        let shared = line.as_ptr()..line[line.len()..].as_ptr();
+        assert!(shared.contains(&key.as_ptr()));
+        let mut table = counts(&backend);
+        if prefetched {
+            table.prefetch([&key]).unwrap();
+        }
+        table.entry(key.clone()).unwrap().set(1);
+        let (staged, _) = table.changed().unwrap().next().unwrap();
+        assert_eq!(*staged, key);
+        assert!(!shared.contains(&staged.as_ptr()));
+    }
+}
+
+#[test]
+fn rows_of_other_stores_and_markers_are_passed_over() {
+    Disk::each(|disk| {
+        let backend = disk.open();
+        let mut table = counts(&backend);
+        add(&mut table, "a", 1);
+        let mut rows = RawChunkBuilder::default();
+        table.seal().unwrap().iter().for_each(|row| rows.push(row));
+        changelog::push_marker(b"marker", &mut rows);
+        let mut removed: Table<Text, u64> = Table::new("a store of an older plan", Arc::clone(&backend));
+        assert!(removed.entry("a".into()).is_err(), "it is not open");
+        rows.push_with(-1, Some(b"\x01\x02\x03\x04key"), |out| {
+            out.push(1);
+            Ok::<_, ()>(true)
+        })
+        .unwrap();
+        backend.apply(&[rows.build()], b"one").unwrap();
+        table.applied();
+        assert_eq!(table.get(&"a".into()).unwrap(), Some(1));
+        assert_eq!(backend.record().unwrap().as_deref(), Some(&b"one"[..]));
+        assert!(removed.get(&"a".into()).is_err());
+    });
+}
+
+#[test]
+fn a_store_added_later_is_empty_and_the_others_stay() {
+    Disk::each(|disk| {
+        let storage = disk.start();
+        let opened = storage.open(Partition(0), &["one".to_owned()]).unwrap();
+        let mut one: Table<u64, u64> = Table::new("one", Arc::clone(&opened.backend));
+        one.entry(1).unwrap().set(2);
+        apply(&opened.backend, &mut one, "r");
+        drop((one, opened, storage));
+        let opened = disk.start().open(Partition(0), &["two".to_owned(), "one".to_owned()]).unwrap();
+        assert_eq!(opened.quarantined, None);
+        let get = |name| Table::<u64, u64>::new(name, Arc::clone(&opened.backend)).get(&1).unwrap();
+        assert_eq!((get("one"), get("two")), (Some(2), None));
+    });
+}
+
+#[test]
+fn a_quarantined_partition_starts_empty_and_the_others_stay() {
+    Disk::each(|disk| {
+        let storage = disk.start();
+        let stores = [COUNTS.to_owned()];
+        for partition in [Partition(0), Partition(1)] {
+            let opened = storage.open(partition, &stores).unwrap();
+            let mut table = counts(&opened.backend);
+            add(&mut table, "a", 1);
+            apply(&opened.backend, &mut table, "one");
+        }
+        storage.quarantine(Partition(0), "ahead of the log").unwrap();
+        let record = |partition| storage.open(partition, &stores).unwrap().backend.record().unwrap();
+        assert_eq!((record(Partition(0)), record(Partition(1))), (None, Some(b"one".to_vec())));
+    });
+}
+
+#[test]
+fn two_names_of_one_id_are_refused() {
+    Disk::each(|disk| {
+        let e =
+            disk.start().open(Partition(0), &["one".to_owned(), "one".to_owned()]).err().unwrap().to_string();
+        assert!(e.contains("`one` and `one` have the same id"), "{e}");
+    });
+}
+
+#[test]
+fn a_plan_declares_tables_with_their_format() {
+    let spec = Table::<Text, Vec<u64>>::spec("a");
+    assert_eq!((spec.name.as_str(), spec.format.as_str()), ("a", "table str -> [u64]"));
+    let spec = OrderedTable::<(i64, Text), ()>::spec("b");
+    assert_eq!((spec.name.as_str(), spec.format.as_str()), ("b", "ordered (i64,str) -> ()"));
+}
