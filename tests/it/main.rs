@@ -1,6 +1,10 @@
-//! Tests of the parts together, through the public interface.
+//! Tests of the parts together, through the public interface; no Kafka needed.
 
+#[macro_use]
+#[path = "../contract/mod.rs"]
+mod contract;
 mod key_order;
+mod log_contract;
 mod rocks_faults;
 mod state_model;
 mod state_suite;
