@@ -5,6 +5,7 @@
 //! in memory or in a directory) and `sim` (embedded in memory plus seeded faults). A program chooses by the bootstrap
 //! string. Knows no task, no operator and no state. Invariant: whatever passes the contract tests may stand here.
 
+pub mod embedded;
 pub mod kafka;
 pub mod partitioner;
 
@@ -296,14 +297,38 @@ pub trait Producer: Send {
     fn suspect(&self) -> bool;
 }
 
-/// Opens the log that a bootstrap string names: `host:port[,..]`, `embedded:DIR` or `memory:`.
+/// Opens the log that a bootstrap string names: `host:port[,..]`, `embedded:DIR`, `memory:` or `memory:NAME`.
 ///
 /// # Errors
 /// If the string or a client property is not understood, or the directory cannot be used.
 pub fn open(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<Arc<dyn Log>> {
-    match bootstrap.split_once(':') {
-        Some(("memory", _)) => Err(Error::Config("not yet".into())),
-        Some(("embedded", _)) => Err(Error::Config("not yet".into())),
-        _ => Ok(Arc::new(kafka::KafkaLog::new(bootstrap, properties)?)),
+    if let Some(name) = bootstrap.strip_prefix("memory:") {
+        return Ok(embedded::Embedded::named(name));
     }
+    Ok(Arc::new(kafka::KafkaLog::new(bootstrap, properties)?))
+}
+
+/// Writes records to a topic at once, without a transaction; answers the offset after the last record of each partition.
+/// For tests, generators and tools.
+///
+/// # Errors
+/// If the topic is missing and not made by writing, or the log refuses a record.
+pub fn write(
+    log: &dyn Log,
+    topic: &str,
+    partition: Option<Partition>,
+    records: &RawChunk,
+) -> Result<BTreeMap<TopicPartition, Offset>> {
+    let spec = ProducerSpec {
+        transactional_id: None,
+        transaction_timeout: Duration::from_secs(15),
+        group: String::new(),
+        track_ends: true,
+        buffer_bytes: 64 << 20,
+    };
+    let mut producer = log.producer(&spec)?;
+    producer.init()?;
+    producer.begin()?;
+    producer.send(topic, partition, records)?;
+    Ok(producer.flush()?)
 }

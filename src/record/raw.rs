@@ -5,6 +5,7 @@
 
 use super::Offset;
 use hipstr::HipByt;
+use std::ops::Range;
 
 const NULL: u32 = u32::MAX;
 
@@ -12,6 +13,27 @@ const NULL: u32 = u32::MAX;
 struct Span {
     start: u32,
     len: u32,
+}
+
+impl Span {
+    fn back_by(self, by: u32) -> Span {
+        if self.len == NULL { self } else { Span { start: self.start - by, len: self.len } }
+    }
+}
+
+/// The part of an arena that some spans cover.
+struct Bounds {
+    low: u32,
+    high: u32,
+}
+
+impl Bounds {
+    fn cover(&mut self, spans: [Span; 2]) {
+        for span in spans.into_iter().filter(|s| s.len != NULL) {
+            self.low = self.low.min(span.start);
+            self.high = self.high.max(span.start + span.len);
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +149,43 @@ impl RawChunk {
     #[must_use]
     pub fn last_offset(&self) -> Option<Offset> {
         self.rows.last().map(|r| Offset(r.offset))
+    }
+
+    /// The records of `range` as a chunk of their own that shares the arena.
+    ///
+    /// # Panics
+    /// If there are fewer records.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> RawChunk {
+        let mut rows = self.rows[range].to_vec();
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return RawChunk::default() };
+        let first_header = first.headers.start;
+        let end_header = last.headers.start + last.headers.len;
+        let mut headers = self.headers[first_header as usize..end_header as usize].to_vec();
+        let mut bytes = Bounds { low: NULL, high: 0 };
+        rows.iter().for_each(|r| bytes.cover([r.key, r.value]));
+        headers.iter().for_each(|h| bytes.cover([h.0, h.1]));
+        let low = bytes.low.min(bytes.high);
+        for row in &mut rows {
+            row.headers.start -= first_header;
+            (row.key, row.value) = (row.key.back_by(low), row.value.back_by(low));
+        }
+        for header in &mut headers {
+            *header = (header.0.back_by(low), header.1.back_by(low));
+        }
+        RawChunk { arena: self.arena.slice(low as usize..bytes.high as usize), rows, headers }
+    }
+
+    /// The same records at consecutive offsets from `first` on; those without a timestamp get `now_ms`.
+    #[must_use]
+    pub fn placed(mut self, first: Offset, now_ms: i64) -> RawChunk {
+        for (row, offset) in self.rows.iter_mut().zip(first.0..) {
+            row.offset = offset;
+            if row.timestamp_ms == -1 {
+                row.timestamp_ms = now_ms;
+            }
+        }
+        self
     }
 
     fn record(&self, row: &Row) -> RawRecord<'_> {
@@ -287,5 +346,48 @@ mod tests {
             assert_eq!(a.headers.iter().collect::<Vec<_>>(), [("h", None), ("i", Some(&b""[..]))]);
             assert_eq!((z.timestamp_ms, z.key, z.value, z.headers.len()), (8, Some(&b""[..]), None, 0));
         }
+    }
+    #[test]
+    fn a_slice_holds_its_records_and_only_their_bytes() {
+        let mut b = RawChunkBuilder::default();
+        for i in 0..5u8 {
+            let (key, value) = ([b'k', i], [b'v', i]);
+            let record = RawRecord {
+                offset: Offset(u64::from(i)),
+                timestamp_ms: -1,
+                key: (i % 2 == 0).then_some(&key[..]),
+                value: (i != 2).then_some(&value[..]),
+                headers: Headers::NONE,
+            };
+            b.push(record);
+            b.push_header("h", Some(&[i]));
+        }
+        let all = b.build().placed(Offset(10), 99);
+        for from in 0..=5 {
+            for to in from..=5 {
+                let part = all.slice(from..to);
+                let show = |c: &RawChunk, i| {
+                    let r = c.get(i);
+                    let headers: Vec<_> =
+                        r.headers.iter().map(|(n, v)| (n.to_owned(), v.map(<[u8]>::to_vec))).collect();
+                    (
+                        r.offset,
+                        r.timestamp_ms,
+                        r.key.map(<[u8]>::to_vec),
+                        r.value.map(<[u8]>::to_vec),
+                        headers,
+                    )
+                };
+                assert_eq!(part.len(), to - from);
+                let mut bytes = 0;
+                for i in 0..part.len() {
+                    assert_eq!(show(&part, i), show(&all, from + i));
+                    let r = part.get(i);
+                    bytes += r.key.map_or(0, <[u8]>::len) + r.value.map_or(0, <[u8]>::len) + 2;
+                }
+                assert_eq!(part.bytes(), bytes, "{from}..{to}");
+            }
+        }
+        assert_eq!((all.get(4).offset, all.get(4).timestamp_ms), (Offset(14), 99));
     }
 }

@@ -25,7 +25,7 @@ use rdkafka::{
     types::RDKafkaRespErr,
 };
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -107,6 +107,8 @@ pub(super) struct Handle {
 
 /// See [`Member`].
 pub(super) struct KafkaMember {
+    /// What the group gave us, taken up or not.
+    assigned: BTreeSet<TopicPartition>,
     slots: BTreeMap<TopicPartition, Arc<Slot>>,
     /// Dropped before the consumer, which it keeps alive.
     events: Queue,
@@ -132,6 +134,7 @@ pub(super) fn join(settings: &Settings, spec: &GroupSpec, partitions: usize) -> 
     let consumer = Arc::new(Owned::new(consumer, "consumer"));
     let events = Queue::of_events(consumer.clone(), consumer.client().native_ptr(), true);
     let member = KafkaMember {
+        assigned: BTreeSet::new(),
         slots: BTreeMap::new(),
         events,
         consumer,
@@ -250,6 +253,11 @@ impl Member for KafkaMember {
             }
         }
         let told = self.told();
+        for event in &told {
+            if let GroupEvent::Assigned(at) = event {
+                self.assigned.extend(at.iter().cloned());
+            }
+        }
         if told.iter().any(|e| matches!(e, GroupEvent::Connection(Some(_)))) {
             self.watch_connection();
         }
@@ -300,6 +308,10 @@ impl Member for KafkaMember {
         let mut list = TopicPartitionList::with_capacity(at.len());
         let mut slots = vec![];
         for (at, from) in at {
+            if !self.assigned.contains(at) || self.slots.contains_key(at) {
+                let message = format!("{at} is not newly assigned to this process");
+                return Err(Failure::new(Stage::Group, Reaction::CloseTasks, message));
+            }
             let from = i64::try_from(from.0).expect("Kafka counts offsets with 63 bits");
             list.add_partition_offset(&at.topic, ffi::partition_number(at), rdkafka::Offset::Offset(from))
                 .expect("an offset is not negative");
@@ -311,11 +323,7 @@ impl Member for KafkaMember {
             slots.push(Arc::new(Slot::new(at.clone(), queue, Arc::clone(&self.waker))));
         }
         self.consumer.incremental_assign(&list).map_err(|e| refused("taking up partitions", &e))?;
-        for slot in &slots {
-            if let Some(old) = self.slots.insert(slot.at.clone(), Arc::clone(slot)) {
-                old.close();
-            }
-        }
+        self.slots.extend(slots.iter().map(|slot| (slot.at.clone(), Arc::clone(slot))));
         Ok(slots.into_iter().map(|slot| Box::new(PartitionFetcher::new(slot)) as Box<dyn Fetcher>).collect())
     }
 
@@ -334,6 +342,7 @@ impl Member for KafkaMember {
         let mut list = TopicPartitionList::with_capacity(at.len());
         for at in at {
             list.add_partition(&at.topic, ffi::partition_number(at));
+            self.assigned.remove(at);
             if let Some(slot) = self.slots.remove(at) {
                 slot.close();
             }

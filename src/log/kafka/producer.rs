@@ -281,22 +281,23 @@ impl KafkaProducer {
         }
     }
 
-    fn commit_transaction(
+    fn add_offsets(
         &self,
         offsets: &[(TopicPartition, Committed)],
         group: &GroupMetadata,
     ) -> Result<(), Failure> {
-        if !offsets.is_empty() {
-            let begun = Instant::now();
-            let list = ffi::offset_list(offsets);
-            let native = self.client.client().native_ptr();
-            let sent = ffi::send_offsets(native, &list, group, self.transaction_timeout);
-            self.note(begun);
-            sent.map_err(|e| {
-                self.slow.set(true);
-                failure(Stage::SendOffsets, &e)
-            })?;
-        }
+        let begun = Instant::now();
+        let list = ffi::offset_list(offsets);
+        let sent =
+            ffi::send_offsets(self.client.client().native_ptr(), &list, group, self.transaction_timeout);
+        self.note(begun);
+        sent.map_err(|e| {
+            self.slow.set(true);
+            failure(Stage::SendOffsets, &e)
+        })
+    }
+
+    fn end_transaction(&self) -> Result<(), Failure> {
         let limit = self.transaction_timeout + MARGIN;
         self.settle(Stage::Commit, limit, |slice| self.client.commit_transaction(slice))
             .map_err(|f| Failure { reaction: Reaction::Unknown, ..f })
@@ -378,15 +379,17 @@ impl Producer for KafkaProducer {
         member: &Membership,
     ) -> Result<(), Failure> {
         self.drain()?;
-        let Some(handle) = member.handle.downcast_ref::<Handle>() else {
-            let message = "the membership is of another log; this is a bug";
-            return Err(Failure::new(Stage::SendOffsets, Reaction::StopPipeline, message));
-        };
-        if self.transactional {
-            self.commit_transaction(offsets, &handle.metadata)
-        } else {
-            self.commit_offsets(offsets, member, handle)
+        if !offsets.is_empty() {
+            let handle = member.handle.downcast_ref::<Handle>().ok_or_else(|| {
+                let message = "the membership is of another log; this is a bug";
+                Failure::new(Stage::SendOffsets, Reaction::StopPipeline, message)
+            })?;
+            if !self.transactional {
+                return self.commit_offsets(offsets, member, handle);
+            }
+            self.add_offsets(offsets, &handle.metadata)?;
         }
+        if self.transactional { self.end_transaction() } else { Ok(()) }
     }
 
     fn abort(&mut self) -> Result<(), Failure> {

@@ -1,0 +1,178 @@
+//! A position in a partition and the way forward from it; fetchers and readers are made of it.
+//!
+//! Knows no group. Invariants: records come in order and once; the position passes offsets that hold no record; at most
+//! one batch is held in memory.
+
+use super::{
+    partition::{Found, Place},
+    store::Store,
+};
+use crate::{
+    error::{Failure, Result},
+    log::{Fetched, Fetcher, Reader},
+    record::{Offset, RawChunk, RawChunkBuilder, RawRecord, TopicPartition},
+};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// Pieces smaller than this are joined with the next, larger ones are handed over as they are.
+const WORTH_HANDING_OVER: usize = 512;
+/// What one call of a reader gives at most.
+const READ_RECORDS: usize = 10_000;
+const READ_BYTES: usize = 4 << 20;
+
+#[derive(Debug)]
+pub(super) struct Cursor {
+    store: Arc<Store>,
+    at: TopicPartition,
+    next: u64,
+    batch: RawChunk,
+    index: usize,
+    /// The partition was given up: nothing comes any more.
+    closed: bool,
+}
+
+impl Cursor {
+    pub fn new(store: Arc<Store>, at: TopicPartition, from: Offset) -> Self {
+        Cursor { store, at, next: from.0, batch: RawChunk::default(), index: 0, closed: false }
+    }
+
+    pub fn seek(&mut self, to: Offset) {
+        (self.next, self.batch, self.index) = (to.0, RawChunk::default(), 0);
+    }
+
+    pub fn close(&mut self) {
+        self.closed = true;
+        self.seek(Offset(self.next));
+    }
+
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The next records, without waiting.
+    pub fn take(&mut self, max_records: usize, max_bytes: usize) -> Result<Option<Fetched>, Failure> {
+        if self.closed {
+            return Ok(None);
+        }
+        let (before, mut pieces) = (self.next, vec![]);
+        let (mut records, mut bytes) = (0, 0);
+        while records < max_records && bytes < max_bytes && self.load()? {
+            let piece = self.cut(max_records - records, max_bytes - bytes);
+            (records, bytes) = (records + piece.len(), bytes + piece.bytes());
+            let large = piece.len() >= WORTH_HANDING_OVER;
+            pieces.push(piece);
+            if large {
+                break;
+            }
+        }
+        if pieces.is_empty() && self.next == before {
+            return Ok(None);
+        }
+        Ok(Some(Fetched {
+            records: join(pieces, records, bytes),
+            next: Offset(self.next),
+            leader_epoch: None,
+        }))
+    }
+
+    /// Gets the batch at the position ready; `false` = no committed record there, the position is moved as far as it goes.
+    fn load(&mut self) -> Result<bool, Failure> {
+        loop {
+            if self.index < self.batch.len() {
+                return Ok(true);
+            }
+            let found = self.store.lock().find(&self.at, self.next)?;
+            let (last, place) = match found {
+                Found::Nothing(end) => {
+                    self.next = self.next.max(end);
+                    return Ok(false);
+                }
+                Found::Batch(batch) => (batch.last, batch.place),
+            };
+            self.batch = match place {
+                Place::Memory(rows) => rows,
+                Place::Disk(span) => span.read(&self.at)?,
+            };
+            self.index = first_at(&self.batch, self.next);
+            if self.index == self.batch.len() {
+                self.next = last + 1;
+            }
+        }
+    }
+
+    fn cut(&mut self, max_records: usize, max_bytes: usize) -> RawChunk {
+        let (from, mut bytes) = (self.index, 0);
+        while self.index < self.batch.len() && self.index - from < max_records && bytes < max_bytes {
+            bytes += size(&self.batch.get(self.index));
+            self.index += 1;
+        }
+        self.next = self.batch.get(self.index - 1).offset.0 + 1;
+        if from == 0 && self.index == self.batch.len() {
+            return self.batch.clone();
+        }
+        self.batch.slice(from..self.index)
+    }
+}
+
+fn first_at(rows: &RawChunk, offset: u64) -> usize {
+    let (mut low, mut high) = (0, rows.len());
+    while low < high {
+        let middle = low.midpoint(high);
+        if rows.get(middle).offset.0 < offset { low = middle + 1 } else { high = middle }
+    }
+    low
+}
+
+/// Bytes of a record's key, value and headers.
+pub(super) fn size(record: &RawRecord<'_>) -> usize {
+    let len = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+    let headers = record.headers.iter().map(|(name, value)| name.len() + len(value));
+    len(record.key) + len(record.value) + headers.sum::<usize>()
+}
+
+fn join(mut pieces: Vec<RawChunk>, records: usize, bytes: usize) -> RawChunk {
+    if pieces.len() < 2 {
+        return pieces.pop().unwrap_or_default();
+    }
+    let mut all = RawChunkBuilder::with_capacity(records, bytes);
+    pieces.iter().flat_map(RawChunk::iter).for_each(|record| all.push(record));
+    all.build()
+}
+
+/// The door to one owned partition.
+#[derive(Clone, Debug)]
+pub(super) struct PartitionFetcher(Arc<Mutex<Cursor>>);
+
+impl PartitionFetcher {
+    pub fn new(cursor: Cursor) -> Self {
+        PartitionFetcher(Arc::new(Mutex::new(cursor)))
+    }
+
+    pub fn cursor(&self) -> MutexGuard<'_, Cursor> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Fetcher for PartitionFetcher {
+    fn take(&mut self, max_records: usize, max_bytes: usize) -> Result<Option<Fetched>, Failure> {
+        self.cursor().take(max_records, max_bytes)
+    }
+}
+
+/// Reads a partition for restoring.
+#[derive(Debug)]
+pub(super) struct PartitionReader(pub Cursor);
+
+impl Reader for PartitionReader {
+    fn next(&mut self, timeout: Duration) -> Result<Option<Fetched>, Failure> {
+        if let Some(fetched) = self.0.take(READ_RECORDS, READ_BYTES)? {
+            return Ok(Some(fetched));
+        }
+        let (store, at, next) = (self.0.store.clone(), self.0.at.clone(), self.0.next);
+        store.wait(timeout, |state| state.partition(&at).filter(|p| p.stable_end() > next).map(|_| ()));
+        self.0.take(READ_RECORDS, READ_BYTES)
+    }
+}

@@ -1,0 +1,277 @@
+//! A member's side of the group: what it was told, what it has answered, and its doors to the partitions.
+//!
+//! Knows no plan. Invariants: an event is told once; a partition is granted to somebody else only after `release`; a member
+//! whose place was taken over by a newer one of the same instance fails for good.
+
+use super::{
+    cursor::{Cursor, PartitionFetcher},
+    store::{State, Store},
+};
+use crate::{
+    error::{Failure, Reaction, Result, Stage},
+    log::{Committed, Fetcher, GroupEvent, GroupSpec, Member, Membership},
+    record::{Offset, TopicPartition},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// How long pending offsets are waited for, beyond which the open transaction would have ended by its own timeout.
+const COMMITTED_TIMEOUT: Duration = Duration::from_secs(90);
+
+pub(crate) struct EmbeddedMember {
+    store: Arc<Store>,
+    spec: GroupSpec,
+    member_id: String,
+    generation: Mutex<i32>,
+    held: BTreeSet<TopicPartition>,
+    told_back: BTreeSet<TopicPartition>,
+    lost: BTreeSet<TopicPartition>,
+    fetchers: BTreeMap<TopicPartition, PartitionFetcher>,
+    closed: bool,
+    /// Simulation: an expelled member joins again without telling that it lost anything, as librdkafka can do.
+    pub(crate) silent: bool,
+}
+
+impl EmbeddedMember {
+    pub(super) fn join(store: Arc<Store>, spec: GroupSpec) -> Self {
+        let mut member = EmbeddedMember {
+            store,
+            spec,
+            member_id: String::new(),
+            generation: Mutex::new(-1),
+            held: BTreeSet::new(),
+            told_back: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            fetchers: BTreeMap::new(),
+            closed: false,
+            silent: false,
+        };
+        member.take_place();
+        member
+    }
+
+    /// Sits down at the instance's place, whoever sits there.
+    pub(crate) fn take_place(&mut self) {
+        let spec = &self.spec;
+        self.member_id = self.store.change(|state| {
+            let counts = state.counts();
+            let group = state.groups.entry(spec.group.clone()).or_default();
+            group.join(&spec.instance, &spec.topics, spec.session_timeout, &counts)
+        });
+    }
+
+    /// Whether another member sits at our place.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.seated(&self.store.lock()).is_some_and(|id| id != self.member_id)
+    }
+
+    /// The committed offsets, or nothing while one is pending.
+    pub(crate) fn committed_now(&self, at: &[TopicPartition]) -> Option<Vec<Option<Committed>>> {
+        self.store.lock().committed(&self.spec.group, at)
+    }
+
+    /// Whether `wait` would return at once.
+    pub(crate) fn is_ready(&self) -> bool {
+        let positions = self.positions();
+        self.ready(&self.store.lock(), &positions)
+    }
+
+    fn seated<'a>(&self, state: &'a State) -> Option<&'a str> {
+        state.groups.get(&self.spec.group)?.seated(&self.spec.instance)
+    }
+
+    /// What is wanted back and what is new, as far as it was not told yet.
+    fn news(&self, state: &State) -> (Vec<TopicPartition>, Vec<TopicPartition>) {
+        let Some(group) = state.groups.get(&self.spec.group) else { return (vec![], vec![]) };
+        let (granted, back) = group.grant(&self.spec.instance);
+        let gone = |tp: &&TopicPartition| !granted.contains(*tp) || back.contains(*tp);
+        let revoking = self.held.iter().filter(gone).filter(|tp| !self.told_back.contains(*tp)).cloned();
+        let assigned = granted.difference(&back).filter(|tp| !self.held.contains(*tp));
+        (revoking.collect(), assigned.filter(|tp| !self.lost.contains(*tp)).cloned().collect())
+    }
+
+    fn positions(&self) -> Vec<(TopicPartition, u64)> {
+        self.fetchers.iter().map(|(at, fetcher)| (at.clone(), fetcher.cursor().next())).collect()
+    }
+
+    fn ready(&self, state: &State, positions: &[(TopicPartition, u64)]) -> bool {
+        let (revoking, assigned) = self.news(state);
+        let more =
+            |(at, next): &(TopicPartition, u64)| state.partition(at).is_some_and(|p| p.stable_end() > *next);
+        !revoking.is_empty()
+            || !assigned.is_empty()
+            || self.seated(state) != Some(&self.member_id)
+            || positions.iter().any(more)
+    }
+
+    /// Gives up what is wanted back before this member was told of it.
+    fn pass_on(&self) {
+        let unheld: Vec<_> = {
+            let state = self.store.lock();
+            let Some(group) = state.groups.get(&self.spec.group) else { return };
+            let (_, back) = group.grant(&self.spec.instance);
+            back.into_iter().filter(|tp| !self.held.contains(tp) && !self.lost.contains(tp)).collect()
+        };
+        if !unheld.is_empty() {
+            self.give_up(&unheld);
+        }
+    }
+
+    fn give_up(&self, at: &[TopicPartition]) {
+        self.store.change(|state| {
+            if self.seated(state) == Some(&self.member_id) {
+                let counts = state.counts();
+                if let Some(group) = state.groups.get_mut(&self.spec.group) {
+                    group.release(&self.spec.instance, at, &counts);
+                }
+            }
+        });
+    }
+
+    fn vacate(&mut self) {
+        if !std::mem::replace(&mut self.closed, true) {
+            let now = self.store.time.elapsed();
+            self.store.change(|state| {
+                if let Some(group) = state.groups.get_mut(&self.spec.group) {
+                    group.vacate(&self.spec.instance, &self.member_id, now);
+                }
+            });
+        }
+    }
+
+    fn not_owned(at: &TopicPartition) -> Failure {
+        Failure::new(Stage::Group, Reaction::CloseTasks, format!("{at} is not assigned to this member"))
+    }
+}
+
+impl Member for EmbeddedMember {
+    fn poll(&mut self) -> Result<Vec<GroupEvent>, Failure> {
+        self.store.expire()?;
+        let mut events = vec![];
+        let seated = self.seated(&self.store.lock()).map(str::to_owned);
+        match seated {
+            Some(id) if id == self.member_id => {}
+            Some(_) => {
+                let what = format!("a newer member took over the instance `{}`", self.spec.instance);
+                return Err(Failure::new(Stage::Group, Reaction::Exit, what));
+            }
+            None => {
+                self.take_place();
+                if !self.silent && !self.held.is_empty() {
+                    let lost: Vec<_> = std::mem::take(&mut self.held).into_iter().collect();
+                    self.told_back.clear();
+                    self.lost.extend(lost.iter().cloned());
+                    events.push(GroupEvent::Lost(lost));
+                }
+            }
+        }
+        self.pass_on();
+        let (revoking, assigned) = self.news(&self.store.lock());
+        if !revoking.is_empty() {
+            self.told_back.extend(revoking.iter().cloned());
+            events.push(GroupEvent::Revoking(revoking));
+        }
+        if !assigned.is_empty() {
+            self.held.extend(assigned.iter().cloned());
+            events.push(GroupEvent::Assigned(assigned));
+        }
+        Ok(events)
+    }
+
+    fn wait(&mut self, timeout: Duration) {
+        let positions = self.positions();
+        let store = self.store.clone();
+        store.wait(timeout, |state| self.ready(state, &positions).then_some(()));
+    }
+
+    fn membership(&self) -> Result<Membership, Failure> {
+        let state = self.store.lock();
+        let mut generation = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.seated(&state) == Some(&self.member_id) {
+            *generation = state.groups[&self.spec.group].generation;
+        }
+        Ok(Membership { member_id: self.member_id.clone(), generation: *generation, handle: Arc::new(()) })
+    }
+
+    fn assignment_lost(&self) -> bool {
+        !self.lost.is_empty() || (!self.silent && self.seated(&self.store.lock()) != Some(&self.member_id))
+    }
+
+    fn committed(&mut self, at: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Failure> {
+        let group = &self.spec.group;
+        let answer = self.store.wait(COMMITTED_TIMEOUT, |state| state.committed(group, at));
+        answer.ok_or_else(|| {
+            let what = "a transaction with these offsets stays open";
+            Failure::new(Stage::OffsetFetch, Reaction::RetrySame, what)
+        })
+    }
+
+    fn start(&mut self, at: &[(TopicPartition, Offset)]) -> Result<Vec<Box<dyn Fetcher>>, Failure> {
+        if let Some((at, _)) = at.iter().find(|(at, _)| !self.held.contains(at)) {
+            return Err(Self::not_owned(at));
+        }
+        let open = |(at, from): &(TopicPartition, Offset)| {
+            let fetcher = PartitionFetcher::new(Cursor::new(self.store.clone(), at.clone(), *from));
+            if let Some(before) = self.fetchers.insert(at.clone(), fetcher.clone()) {
+                before.cursor().close();
+            }
+            Box::new(fetcher) as Box<dyn Fetcher>
+        };
+        Ok(at.iter().map(open).collect())
+    }
+
+    fn seek(&mut self, at: &TopicPartition, to: Offset) -> Result<(), Failure> {
+        let fetcher = self.fetchers.get(at).ok_or_else(|| Self::not_owned(at))?;
+        fetcher.cursor().seek(to);
+        Ok(())
+    }
+
+    fn release(&mut self, at: &[TopicPartition]) -> Result<(), Failure> {
+        let mut granted = vec![];
+        for tp in at {
+            if let Some(fetcher) = self.fetchers.remove(tp) {
+                fetcher.cursor().close();
+            }
+            self.told_back.remove(tp);
+            if self.held.remove(tp) {
+                granted.push(tp.clone());
+            }
+            self.lost.remove(tp);
+        }
+        self.give_up(&granted);
+        Ok(())
+    }
+
+    fn rejoin(&mut self) -> Result<(), Failure> {
+        self.store.change(|state| {
+            let counts = state.counts();
+            if let Some(group) = state.groups.get_mut(&self.spec.group) {
+                group.bump(&counts);
+            }
+        });
+        Ok(())
+    }
+
+    fn close(mut self: Box<Self>, leave: bool) {
+        if leave && self.seated(&self.store.lock()) == Some(&self.member_id) {
+            self.closed = true;
+            self.store.change(|state| {
+                let counts = state.counts();
+                if let Some(group) = state.groups.get_mut(&self.spec.group) {
+                    group.remove(&self.spec.instance, &counts);
+                }
+            });
+        }
+    }
+}
+
+impl Drop for EmbeddedMember {
+    /// The place is kept for the session timeout, as for a process that is about to start again.
+    fn drop(&mut self) {
+        self.vacate();
+        self.fetchers.values().for_each(|fetcher| fetcher.cursor().close());
+    }
+}

@@ -1,0 +1,123 @@
+//! One partition: which offsets exist, which of them are settled, and where the committed records lie.
+//!
+//! Knows no topic name, no producer and no file format. Invariants: offsets are given out once and never twice; batches do
+//! not overlap; readers of committed data stop before the first offset whose transaction is still open.
+
+use super::segment::Span;
+use crate::record::RawChunk;
+use std::collections::{BTreeMap, btree_map::Range};
+
+/// The records of one commit in one partition (fewer of them after compaction).
+#[derive(Clone, Debug)]
+pub(super) struct Batch {
+    /// Offset of its last record when it was written.
+    pub last: u64,
+    /// Where its bytes are.
+    pub place: Place,
+}
+
+/// Where the records of a batch are.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    Memory(RawChunk),
+    Disk(Span),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct PartitionLog {
+    /// Offset of the first record still there.
+    pub start: u64,
+    end: u64,
+    /// First offset of each range that belongs to an open transaction.
+    open: BTreeMap<u64, u64>,
+    /// Committed batches by their first offset.
+    batches: BTreeMap<u64, Batch>,
+}
+
+/// What a reader finds at an offset.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// The batch with the first record at or after the offset.
+    Batch(Batch),
+    /// No committed record between the offset and this one, where committed data ends for now.
+    Nothing(u64),
+}
+
+impl PartitionLog {
+    /// The high watermark.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Where readers of committed data stop: the first offset of an open transaction, else the high watermark.
+    pub fn stable_end(&self) -> u64 {
+        self.open.first_key_value().map_or(self.end, |(first, _)| *first)
+    }
+
+    /// Gives out `count` offsets to an open transaction; answers the first.
+    pub fn reserve(&mut self, count: u64) -> u64 {
+        let first = self.end;
+        self.end += count;
+        self.open.insert(first, count);
+        first
+    }
+
+    /// The transaction that reserved at `first` has ended.
+    pub fn settle(&mut self, first: u64) {
+        self.open.remove(&first);
+    }
+
+    /// Takes up a committed batch.
+    pub fn insert(&mut self, first: u64, batch: Batch) {
+        self.raise_end(batch.last + 1);
+        self.batches.insert(first, batch);
+    }
+
+    /// The high watermark is at least `end`: offsets before it without a batch hold nothing.
+    pub fn raise_end(&mut self, end: u64) {
+        self.end = self.end.max(end);
+    }
+
+    /// Takes one offset that holds no record, as Kafka's commit and abort markers do.
+    pub fn mark(&mut self) {
+        self.end += 1;
+    }
+
+    pub fn at(&self, offset: u64) -> Found {
+        let stable = self.stable_end();
+        let holding = self.batches.range(..=offset).next_back().filter(|(_, b)| b.last >= offset);
+        let found = holding.or_else(|| self.batches.range(offset..).next());
+        match found {
+            Some((first, batch)) if *first < stable => Found::Batch(batch.clone()),
+            _ => Found::Nothing(stable),
+        }
+    }
+
+    /// All batches in order.
+    pub fn batches(&self) -> Range<'_, u64, Batch> {
+        self.batches.range(..)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(last: u64) -> Batch {
+        Batch { last, place: Place::Memory(RawChunk::default()) }
+    }
+
+    #[test]
+    fn readers_stop_before_the_first_open_transaction_and_pass_what_was_aborted() {
+        let mut p = PartitionLog::default();
+        assert_eq!((p.reserve(3), p.reserve(2), p.end()), (0, 3, 5));
+        p.insert(3, batch(4));
+        p.settle(3);
+        assert!(matches!(p.at(0), Found::Nothing(0)), "0..3 is open");
+        p.settle(0);
+        assert!(matches!(p.at(0), Found::Batch(b) if b.last == 4), "0..3 was aborted");
+        assert!(matches!(p.at(5), Found::Nothing(5)));
+        p.mark();
+        assert!(matches!(p.at(5), Found::Nothing(6)));
+    }
+}

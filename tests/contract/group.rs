@@ -1,0 +1,264 @@
+//! The group: assignment, handing over, fencing of members, fetching.
+
+use super::*;
+use std::{collections::BTreeSet, time::Instant};
+use tidegate::{
+    error::Reaction,
+    log::{GroupEvent, GroupSpec},
+};
+
+fn all(name: &str, partitions: u32) -> BTreeSet<TopicPartition> {
+    (0..partitions).map(|p| tp(name, p)).collect()
+}
+
+pub fn one_member_gets_everything(log: &Arc<dyn Log>) {
+    let (a, b, group) = (topic(log, 3), topic(log, 1), unique("group"));
+    write(log, &tp(&a, 2), &[("x", "1")]);
+    let mut seat = Seat::join(log, &group, "one", &[&a, &b]);
+    let expected: BTreeSet<_> = all(&a, 3).union(&all(&b, 1)).cloned().collect();
+    seat.until("all partitions are held", |s| s.holds() == expected);
+    let membership = seat.member.membership().unwrap();
+    assert!(!membership.member_id.is_empty() && membership.generation >= 1);
+    assert_eq!(Some(membership.member_id), seat.member_id);
+    assert!(!seat.member.assignment_lost());
+    assert_eq!(seat.take(1)[&tp(&a, 2)], owned(&[("x", "1")]));
+    seat.member.close(true);
+}
+
+pub fn a_newer_member_of_an_instance_fences_the_older(log: &Arc<dyn Log>) {
+    let (name, group) = (topic(log, 2), unique("group"));
+    let mut old = Seat::join(log, &group, "same", &[&name]);
+    old.until("all is held", |s| s.holds().len() == 2);
+    let mut new = Seat::join(log, &group, "same", &[&name]);
+    new.until("the newer holds all", |s| s.holds().len() == 2);
+    let start = Instant::now();
+    let failure = loop {
+        assert!(start.elapsed() < PATIENCE, "the older was not fenced");
+        if let Err(failure) = old.step(Duration::from_millis(100)) {
+            break failure;
+        }
+    };
+    assert_eq!(failure.reaction, Reaction::Exit, "{failure}");
+    assert_ne!(new.member_id, old.member_id);
+    new.step(Duration::from_millis(100)).unwrap();
+    assert_eq!(new.holds(), all(&name, 2), "the newer keeps what it has");
+    new.member.close(true);
+}
+
+pub fn a_static_member_that_comes_back_keeps_its_partitions(log: &Arc<dyn Log>) {
+    let (name, group) = (topic(log, 4), unique("group"));
+    let mut a = Seat::join(log, &group, "a", &[&name]);
+    let mut b = Seat::join(log, &group, "b", &[&name]);
+    settle(&mut [&mut a, &mut b], 4);
+    let (held, id) = (a.holds(), a.member_id.clone());
+    a.member.close(false);
+    let mut a = Seat::join(log, &group, "a", &[&name]);
+    let start = Instant::now();
+    while a.holds() != held {
+        assert!(start.elapsed() < PATIENCE, "got {:?}, not {held:?}", a.holds());
+        a.step(Duration::from_millis(50)).unwrap();
+        b.step(Duration::from_millis(50)).unwrap();
+    }
+    assert_ne!(a.member_id, id, "another life has another member id");
+    assert_eq!(b.holds().len(), 2);
+    a.member.close(true);
+    b.member.close(true);
+}
+
+/// Steps all members until together they hold `partitions`, none twice, and differ by at most one.
+fn settle(seats: &mut [&mut Seat], partitions: usize) {
+    let start = Instant::now();
+    loop {
+        for seat in seats.iter_mut() {
+            seat.step(Duration::from_millis(50)).unwrap();
+        }
+        let sizes: Vec<usize> = seats.iter().map(|s| s.holds().len()).collect();
+        let union: BTreeSet<_> = seats.iter().flat_map(|s| s.holds()).collect();
+        assert_eq!(union.len(), sizes.iter().sum::<usize>(), "a partition is held twice");
+        let (low, high) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
+        if union.len() == partitions && high - low <= 1 {
+            return;
+        }
+        assert!(start.elapsed() < PATIENCE, "the group does not settle: {sizes:?}");
+    }
+}
+
+pub fn two_members_share_and_pass_on_in_order(log: &Arc<dyn Log>) {
+    let (name, group) = (topic(log, 5), unique("group"));
+    let mut a = Seat::join(log, &group, "a", &[&name]);
+    a.until("a holds all", |s| s.holds().len() == 5);
+    let kept_before = a.holds();
+    let mut b = Seat::join(log, &group, "b", &[&name]);
+    settle(&mut [&mut a, &mut b], 5);
+    assert!(a.holds().is_subset(&kept_before));
+    let told = a.events.iter().filter(|e| matches!(e, GroupEvent::Lost(_))).count();
+    assert_eq!(told, 0, "handing over in order loses nothing");
+    let revoked: usize =
+        a.events.iter().map(|e| if let GroupEvent::Revoking(at) = e { at.len() } else { 0 }).sum();
+    assert_eq!(revoked, b.holds().len(), "cooperative: only what moves is revoked");
+    for partition in 0..5 {
+        write(log, &tp(&name, partition), &[("k", &partition.to_string())]);
+    }
+    let taken: usize = [&mut a, &mut b]
+        .map(|s| {
+            let holds = s.holds().len();
+            s.take(holds).values().map(Vec::len).sum()
+        })
+        .iter()
+        .sum();
+    assert_eq!(taken, 5);
+    b.member.close(true);
+    a.until("a holds all again", |s| s.holds().len() == 5);
+    a.member.close(true);
+}
+
+pub fn a_commit_of_an_older_generation_is_refused(log: &Arc<dyn Log>) {
+    let (name, group) = (topic(log, 2), unique("group"));
+    let mut a = Seat::join(log, &group, "a", &[&name]);
+    a.until("a holds all", |s| s.holds().len() == 2);
+    let older = a.member.membership().unwrap();
+    let mut b = Seat::join(log, &group, "b", &[&name]);
+    settle(&mut [&mut a, &mut b], 2);
+    let newer = a.member.membership().unwrap();
+    assert_eq!(newer.member_id, older.member_id);
+    assert!(newer.generation > older.generation);
+    let mut producer = transactional(log, &unique("writer"), &group);
+    let mine = a.holds().first().unwrap().clone();
+    let list = [(mine.clone(), committed(0, "x"))];
+    producer.begin().unwrap();
+    producer.send(&name, at(0), &rows(&[("gone", "1")])).unwrap();
+    let failure = producer.commit(&list, &older).unwrap_err();
+    assert_eq!(failure.reaction, Reaction::AbortReplay, "{failure}");
+    producer.abort().unwrap();
+    assert_eq!(a.member.committed(std::slice::from_ref(&mine)).unwrap(), [None]);
+    producer.begin().unwrap();
+    producer.commit(&list, &newer).unwrap();
+    assert_eq!(a.member.committed(&[mine]).unwrap()[0].as_ref().unwrap().metadata, "x");
+    assert_eq!(visible(log, &tp(&name, 0)), []);
+    a.member.close(true);
+    b.member.close(true);
+}
+
+pub fn a_commit_of_an_unknown_member_is_refused(log: &Arc<dyn Log>) {
+    let (name, group) = (topic(log, 1), unique("group"));
+    let mut old = Seat::join(log, &group, "a", &[&name]);
+    old.until("the partition is held", |s| s.holds().len() == 1);
+    let gone = old.member.membership().unwrap();
+    old.member.close(true);
+    let mut new = Seat::join(log, &group, "b", &[&name]);
+    new.until("the partition is held by another", |s| s.holds().len() == 1);
+    let mut producer = transactional(log, &unique("writer"), &group);
+    producer.begin().unwrap();
+    producer.send(&name, at(0), &rows(&[("gone", "1")])).unwrap();
+    let failure = producer.commit(&[(tp(&name, 0), committed(0, "x"))], &gone).unwrap_err();
+    assert!([Reaction::CloseTasks, Reaction::AbortReplay].contains(&failure.reaction), "{failure}");
+    producer.abort().unwrap();
+    assert_eq!(new.member.committed(&[tp(&name, 0)]).unwrap(), [None]);
+    assert_eq!(visible(log, &tp(&name, 0)), []);
+    new.member.close(true);
+}
+
+pub fn a_fetcher_takes_within_bounds_and_seeks(log: &Arc<dyn Log>) {
+    let (name, group) = (topic(log, 1), unique("group"));
+    let list: Vec<String> = (0..100).map(|i| i.to_string()).collect();
+    for part in list.chunks(7) {
+        let part: Vec<(&str, &str)> = part.iter().map(|v| ("k", v.as_str())).collect();
+        write(log, &tp(&name, 0), &part);
+    }
+    let mut seat = Seat::join(log, &group, "a", &[&name]);
+    seat.until("the partition is held", |s| s.holds().len() == 1);
+    let only = tp(&name, 0);
+    let mut values = vec![];
+    let mut seek_to = None;
+    let start = Instant::now();
+    while values.len() < 100 {
+        assert!(start.elapsed() < PATIENCE, "got {} records", values.len());
+        seat.step(Duration::from_millis(20)).unwrap();
+        let fetcher = seat.fetchers.get_mut(&only).unwrap();
+        while let Some(fetched) = fetcher.take(10, 1 << 20).unwrap() {
+            assert!(fetched.records.len() <= 10);
+            if values.len() < 30 {
+                seek_to = Some((values.len() + fetched.records.len(), fetched.next));
+            }
+            values.extend(texts(&fetched.records).into_iter().map(|(_, v)| v));
+        }
+    }
+    assert_eq!(values, list);
+    let (count, next) = seek_to.unwrap();
+    seat.member.seek(&only, next).unwrap();
+    let again: Vec<String> = seat.take(100 - count)[&only].iter().map(|(_, v)| v.clone()).collect();
+    assert_eq!(again, list[count..], "after going back to {next}");
+    assert!(seat.member.seek(&tp(&name, 7), Offset(0)).is_err(), "not owned");
+    seat.member.close(true);
+}
+
+pub fn a_partition_that_was_given_up_gives_nothing(log: &Arc<dyn Log>) {
+    let (name, group) = (topic(log, 2), unique("group"));
+    for partition in 0..2 {
+        write(log, &tp(&name, partition), &[("k", "1")]);
+    }
+    let mut a = Seat::join(log, &group, "a", &[&name]);
+    a.until("a holds all", |s| s.holds().len() == 2);
+    let mut b = Seat::join(log, &group, "b", &[&name]);
+    let mut kept = BTreeMap::new();
+    let start = Instant::now();
+    while b.holds().is_empty() {
+        assert!(start.elapsed() < PATIENCE);
+        a.member.wait(Duration::from_millis(50));
+        for event in a.member.poll().unwrap() {
+            if let GroupEvent::Revoking(at) = event {
+                at.iter().for_each(|tp| kept.extend(a.fetchers.remove_entry(tp)));
+                a.member.release(&at).unwrap();
+            }
+        }
+        b.step(Duration::from_millis(50)).unwrap();
+    }
+    let (_, door) = kept.iter_mut().next().unwrap();
+    for _ in 0..5 {
+        assert!(door.take(10, 1000).unwrap_or(None).is_none_or(|f| f.records.is_empty()));
+    }
+    assert!(a.member.start(&[(b.holds().first().unwrap().clone(), Offset(0))]).is_err(), "not ours");
+    a.member.close(true);
+    b.member.close(true);
+}
+
+pub fn waiting_ends_when_records_arrive(log: &Arc<dyn Log>) {
+    let (name, group) = (topic(log, 1), unique("group"));
+    let spec = GroupSpec {
+        group,
+        instance: "a".into(),
+        topics: vec![name.clone()],
+        session_timeout: Duration::from_secs(10),
+        buffer_bytes: 1 << 20,
+    };
+    let mut member = log.join(&spec).unwrap();
+    let mut doors = vec![];
+    let start = Instant::now();
+    while doors.is_empty() {
+        assert!(start.elapsed() < PATIENCE);
+        member.wait(Duration::from_secs(1));
+        for event in member.poll().unwrap() {
+            if let GroupEvent::Assigned(at) = event {
+                doors = member.start(&[(at[0].clone(), Offset(0))]).unwrap();
+            }
+        }
+    }
+    let writer = {
+        let (log, name) = (log.clone(), name.clone());
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            write(&log, &tp(&name, 0), &[("k", "1")]);
+        })
+    };
+    let start = Instant::now();
+    let mut got = 0;
+    while got == 0 {
+        assert!(start.elapsed() < PATIENCE);
+        member.wait(PATIENCE);
+        member.poll().unwrap();
+        got = doors[0].take(10, 1000).unwrap().map_or(0, |f| f.records.len());
+    }
+    assert!(start.elapsed() < PATIENCE / 2, "woken by its timeout only");
+    writer.join().unwrap();
+    member.close(true);
+}

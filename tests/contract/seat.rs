@@ -1,0 +1,91 @@
+//! A member that answers its events as the engine does: starts what it is assigned, releases what is wanted back.
+
+use super::{PATIENCE, texts};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tidegate::{
+    error::Failure,
+    log::{Fetcher, GroupEvent, GroupSpec, Log, Member},
+    record::{Offset, TopicPartition},
+};
+
+pub struct Seat {
+    pub member: Box<dyn Member>,
+    pub fetchers: BTreeMap<TopicPartition, Box<dyn Fetcher>>,
+    /// All that happened, in order.
+    pub events: Vec<GroupEvent>,
+    pub member_id: Option<String>,
+}
+
+impl Seat {
+    pub fn join(log: &Arc<dyn Log>, group: &str, instance: &str, topics: &[&str]) -> Seat {
+        let spec = GroupSpec {
+            group: group.to_owned(),
+            instance: instance.to_owned(),
+            topics: topics.iter().map(|t| (*t).to_owned()).collect(),
+            session_timeout: Duration::from_secs(10),
+            buffer_bytes: 8 << 20,
+        };
+        let member = log.join(&spec).unwrap();
+        Seat { member, fetchers: BTreeMap::new(), events: vec![], member_id: None }
+    }
+
+    /// Serves the group once.
+    pub fn step(&mut self, timeout: Duration) -> Result<(), Failure> {
+        self.member.wait(timeout);
+        for event in self.member.poll()? {
+            self.events.push(event.clone());
+            match event {
+                GroupEvent::Assigned(at) => self.take_up(&at)?,
+                GroupEvent::Revoking(at) | GroupEvent::Lost(at) => {
+                    self.fetchers.retain(|tp, _| !at.contains(tp));
+                    self.member.release(&at)?;
+                }
+                GroupEvent::Connection(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn take_up(&mut self, at: &[TopicPartition]) -> Result<(), Failure> {
+        let from = self.member.committed(at)?;
+        let start: Vec<(TopicPartition, Offset)> =
+            at.iter().zip(from).map(|(tp, c)| (tp.clone(), c.map_or(Offset(0), |c| c.offset))).collect();
+        let doors = self.member.start(&start)?;
+        assert_eq!(doors.len(), at.len());
+        self.fetchers.extend(at.iter().cloned().zip(doors));
+        self.member_id = Some(self.member.membership()?.member_id);
+        Ok(())
+    }
+
+    pub fn holds(&self) -> BTreeSet<TopicPartition> {
+        self.fetchers.keys().cloned().collect()
+    }
+
+    pub fn until(&mut self, what: &str, holds: impl Fn(&Seat) -> bool) {
+        let start = Instant::now();
+        while !holds(self) {
+            assert!(start.elapsed() < PATIENCE, "waited in vain until {what}; events: {:?}", self.events);
+            self.step(Duration::from_millis(50)).unwrap();
+        }
+    }
+
+    /// The records that come within the time it takes to get `count` of them, by partition.
+    pub fn take(&mut self, count: usize) -> BTreeMap<TopicPartition, Vec<(String, String)>> {
+        let start = Instant::now();
+        let mut all: BTreeMap<TopicPartition, Vec<(String, String)>> = BTreeMap::new();
+        while all.values().map(Vec::len).sum::<usize>() < count {
+            assert!(start.elapsed() < PATIENCE, "waited in vain for {count} records, got {all:?}");
+            self.step(Duration::from_millis(50)).unwrap();
+            for (at, fetcher) in &mut self.fetchers {
+                while let Some(fetched) = fetcher.take(1000, 1 << 20).unwrap() {
+                    all.entry(at.clone()).or_default().extend(texts(&fetched.records));
+                }
+            }
+        }
+        all
+    }
+}
