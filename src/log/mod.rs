@@ -6,6 +6,7 @@
 //! string. Knows no task, no operator and no state. Invariant: whatever passes the contract tests may stand here.
 
 pub mod embedded;
+pub mod kafka;
 pub mod partitioner;
 
 use crate::{
@@ -304,8 +305,7 @@ pub fn open(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<Ar
     if let Some(name) = bootstrap.strip_prefix("memory:") {
         return Ok(embedded::Embedded::named(name));
     }
-    let _ = properties;
-    Err(Error::Config("not yet".into()))
+    Ok(Arc::new(kafka::KafkaLog::new(bootstrap, properties)?))
 }
 
 /// Writes records to a topic at once, without a transaction; answers the offset after the last record of each partition.

@@ -1,0 +1,186 @@
+//! Topics: what they are, and making them.
+//!
+//! Owns the questions to the broker about topics and their settings. Knows no group and no record. Invariants: a missing
+//! topic is an answer, not an error; a topic that was made is led by a broker when `create` returns.
+
+use super::{
+    client::{Asking, Owned},
+    config::{Settings, config_error},
+    ffi,
+};
+use crate::{
+    error::{Error, Result},
+    log::{TopicInfo, TopicSpec},
+};
+use rdkafka::{
+    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
+    consumer::{BaseConsumer, Consumer},
+    error::RDKafkaErrorCode as Code,
+};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+/// How long one question may take.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The settings of a topic that matter to the guarantee.
+const SETTINGS: &[&str] =
+    &["cleanup.policy", "retention.ms", "delete.retention.ms", "min.insync.replicas", "max.message.bytes"];
+
+/// The client that asks for and makes topics.
+pub(super) struct Admin(Owned<AdminClient<Asking>>);
+
+impl Admin {
+    pub fn new(settings: &Settings) -> Result<Admin> {
+        let client = settings.admin().create_with_context(Asking::default()).map_err(config_error)?;
+        Ok(Admin(Owned::new(client, "administration client")))
+    }
+
+    /// What is known of each topic, in order.
+    pub fn describe(&self, handle: &BaseConsumer<Asking>, topics: &[&str]) -> Result<Vec<Option<TopicInfo>>> {
+        if topics.is_empty() {
+            return Ok(vec![]);
+        }
+        let found = ffi::describe_topics(handle.client().native_ptr(), topics, TIMEOUT)
+            .map_err(|e| topic_error(&topics.join(", "), &e))?;
+        let mut infos = vec![];
+        for (topic, found) in topics.iter().zip(found) {
+            infos.push(match found {
+                Ok(description) => Some(info(description)),
+                Err(e) if e.code == Code::UnknownTopicOrPartition => None,
+                Err(e) => return Err(topic_error(topic, &e)),
+            });
+        }
+        let known: Vec<usize> = (0..topics.len()).filter(|i| infos[*i].is_some()).collect();
+        let names: Vec<&str> = known.iter().map(|i| topics[*i]).collect();
+        for (index, config) in known.into_iter().zip(self.configs(&names)) {
+            if let Some(info) = &mut infos[index] {
+                info.config = config;
+            }
+        }
+        Ok(infos)
+    }
+
+    /// The settings of each topic; empty where the broker does not tell.
+    fn configs(&self, topics: &[&str]) -> Vec<BTreeMap<String, String>> {
+        let nothing = vec![BTreeMap::new(); topics.len()];
+        if topics.is_empty() {
+            return nothing;
+        }
+        let asked: Vec<ResourceSpecifier<'_>> = topics.iter().map(|t| ResourceSpecifier::Topic(t)).collect();
+        let answer = match block_on(self.0.describe_configs(&asked, &options())) {
+            Ok(answer) => answer,
+            Err(e) => {
+                tracing::warn!("the broker does not tell the settings of {}: {e}", topics.join(", "));
+                return nothing;
+            }
+        };
+        let of = |resource: rdkafka::admin::ConfigResource| {
+            let known = resource.entries.into_iter().filter(|e| SETTINGS.contains(&e.name.as_str()));
+            known.filter_map(|e| Some((e.name, e.value?))).collect()
+        };
+        answer.into_iter().map(|resource| resource.map(of).unwrap_or_default()).collect()
+    }
+
+    /// Makes a topic and waits until it can be used.
+    pub fn create(&self, handle: &BaseConsumer<Asking>, topic: &TopicSpec) -> Result {
+        let partitions = i32::try_from(topic.partitions).map_err(|_| too_many(topic))?;
+        let replication = topic.replication_factor.map_or(-1, i32::from);
+        let mut new = NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(replication));
+        for (name, value) in &topic.config {
+            new = new.set(name, value);
+        }
+        let made = block_on(self.0.create_topics([&new], &options()))
+            .map_err(|e| refused(&topic.name, &e.to_string()))?;
+        for result in made {
+            match result {
+                Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
+                Err((_, code)) => return Err(refused(&topic.name, &code.to_string())),
+            }
+        }
+        await_leaders(handle, &topic.name)
+    }
+}
+
+/// A new topic is known to the controller first; it can be used when every partition has a leader.
+fn await_leaders(handle: &BaseConsumer<Asking>, topic: &str) -> Result {
+    let begun = Instant::now();
+    loop {
+        let found = ffi::describe_topics(handle.client().native_ptr(), &[topic], TIMEOUT);
+        match found.map(|mut all| all.pop()) {
+            Ok(Some(Ok(d))) if d.partitions > 0 && d.led == d.partitions => return Ok(()),
+            Ok(_) if begun.elapsed() < TIMEOUT => thread::sleep(Duration::from_millis(20)),
+            Ok(_) => {
+                return Err(Error::Topic {
+                    topic: topic.to_owned(),
+                    what: format!(
+                        "was created, but has no leader after {TIMEOUT:?}\n  next: check the brokers"
+                    ),
+                });
+            }
+            Err(e) => return Err(topic_error(topic, &e)),
+        }
+    }
+}
+
+fn info(found: ffi::Description) -> TopicInfo {
+    TopicInfo {
+        id: found.id,
+        partitions: u32::try_from(found.partitions).unwrap_or(u32::MAX),
+        replication_factor: u16::try_from(found.replication_factor).unwrap_or(u16::MAX),
+        config: BTreeMap::new(),
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
+}
+
+fn topic_error(topic: &str, error: &ffi::CallError) -> Error {
+    let next = match error.code {
+        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
+            "\n  next: ask for the permission to describe it"
+        }
+        Code::InvalidTopic => "\n  next: use letters, digits, `.`, `_` and `-`, at most 249 of them",
+        _ => "",
+    };
+    Error::Topic { topic: topic.to_owned(), what: format!("{} ({:?}){next}", error.message, error.code) }
+}
+
+fn refused(topic: &str, why: &str) -> Error {
+    let what = format!(
+        "the broker refuses to create it: {why}\n  next: create it by hand, or ask for the permission"
+    );
+    Error::Topic { topic: topic.to_owned(), what }
+}
+
+fn too_many(topic: &TopicSpec) -> Error {
+    Error::Topic { topic: topic.name.clone(), what: format!("cannot have {} partitions", topic.partitions) }
+}
+
+struct Unpark(Thread);
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for an answer on this thread; the client's own thread completes it.
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(answer) => return answer,
+            Poll::Pending => thread::park(),
+        }
+    }
+}

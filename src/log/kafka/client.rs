@@ -1,0 +1,144 @@
+//! What every client of the Kafka library shares: an end that never hangs its owner, its log lines, its last error.
+//!
+//! Owns the threads on which clients are destroyed. Knows no topic and no group. Invariant: dropping a client returns at
+//! once; the library's own shutdown, which may wait for a broker, runs elsewhere and is reported when it hangs.
+
+use rdkafka::{
+    ClientContext,
+    config::RDKafkaLogLevel,
+    consumer::ConsumerContext,
+    error::{KafkaError, RDKafkaErrorCode as Code},
+};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{self, Receiver},
+    },
+    thread,
+    time::Duration,
+};
+
+/// A client that is destroyed on a thread of its own.
+pub(super) struct Owned<T: Send + 'static> {
+    client: Option<T>,
+    what: &'static str,
+}
+
+/// How long a shutdown may take before it is reported. It goes on; the process ends without it.
+const SHUTDOWN_REPORT: Duration = Duration::from_secs(30);
+
+impl<T: Send + 'static> Owned<T> {
+    pub fn new(client: T, what: &'static str) -> Self {
+        Owned { client: Some(client), what }
+    }
+
+    /// Destroys the client; the answer comes when that is done.
+    pub fn destroy(mut self) -> Receiver<()> {
+        retire(self.client.take().expect("taken only here and in drop"), self.what)
+    }
+}
+
+impl<T: Send + 'static> Drop for Owned<T> {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            let _ = retire(client, self.what);
+        }
+    }
+}
+
+impl<T: Send + 'static> Deref for Owned<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        self.client.as_ref().expect("present until dropped")
+    }
+}
+
+impl<T: Send + 'static> DerefMut for Owned<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.client.as_mut().expect("present until dropped")
+    }
+}
+
+fn retire<T: Send + 'static>(client: T, what: &'static str) -> Receiver<()> {
+    let (done, watch) = mpsc::channel();
+    let (tell, told) = mpsc::channel();
+    let end = move || {
+        drop(client);
+        let _ = done.send(());
+    };
+    let watchdog = move || {
+        if watch.recv_timeout(SHUTDOWN_REPORT).is_err_and(|e| e == mpsc::RecvTimeoutError::Timeout) {
+            tracing::warn!("closing the Kafka {what} takes more than {SHUTDOWN_REPORT:?}; it goes on aside");
+            let _ = watch.recv();
+        }
+        let _ = tell.send(());
+    };
+    // Without threads the process is at its end anyway; the closure, and with it the client, is then dropped here.
+    if thread::Builder::new().name("kafka-close".into()).spawn(end).is_ok() {
+        let _ = thread::Builder::new().name("kafka-watch".into()).spawn(watchdog);
+    }
+    told
+}
+
+/// Passes a log line of the library on: its errors are told again where they have a consequence.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
+    use RDKafkaLogLevel as L;
+    match level {
+        L::Emerg | L::Alert | L::Critical | L::Error | L::Warning => {
+            tracing::warn!(target: "kafka", "{facility}: {line}");
+        }
+        _ => tracing::debug!(target: "kafka", "{facility}: {line}"),
+    }
+}
+
+/// Context of a client that only asks: it remembers the last error, for messages.
+#[derive(Debug, Default)]
+pub(super) struct Asking {
+    last: Mutex<Option<(Code, String)>>,
+}
+
+impl Asking {
+    /// The last error that names a cause.
+    pub fn last_error(&self) -> Option<(Code, String)> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Asking {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if let Some(code) = error.rdkafka_error_code().filter(|c| *c != Code::AllBrokersDown) {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, reason.to_owned()));
+        }
+    }
+}
+
+impl ConsumerContext for Asking {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    struct Slow(mpsc::Sender<()>);
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            thread::sleep(Duration::from_millis(300));
+            let _ = self.0.send(());
+        }
+    }
+
+    #[test]
+    fn dropping_does_not_wait_and_the_end_still_happens() {
+        let (tell, told) = mpsc::channel();
+        let begun = Instant::now();
+        drop(Owned::new(Slow(tell.clone()), "test client"));
+        assert!(begun.elapsed() < Duration::from_millis(200));
+        told.recv_timeout(Duration::from_secs(5)).unwrap();
+        Owned::new(Slow(tell), "test client").destroy().recv_timeout(Duration::from_secs(5)).unwrap();
+    }
+}

@@ -1,0 +1,416 @@
+//! The settings of each client of the Kafka library.
+//!
+//! Owns which properties a user may set, which would break the guarantee, and what each client needs. Knows no connection.
+//! Invariants: what the guarantee rests on is set last, so nothing overrides it; a property is given only to clients that
+//! know it; no message shows a value, because it may be a secret.
+
+use crate::{
+    error::{Error, Result},
+    log::{GroupSpec, ProducerSpec},
+};
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
+use std::{collections::BTreeMap, time::Duration};
+
+/// Properties that the guarantee rests on, and who sets them.
+const OURS: &[(&str, &str)] = &[
+    ("acks", "every write is acknowledged by all in-sync replicas"),
+    ("allow.auto.create.topics", "topics are checked before the start, never made by reading them"),
+    ("auto.commit.interval.ms", "offsets are committed with each batch"),
+    (
+        "auto.offset.reset",
+        "a lost position must stop the pipeline, not skip records; see `starting-offsets` of the source",
+    ),
+    ("bootstrap.servers", "it is the bootstrap setting of the pipeline"),
+    ("check.crcs", "checksums are always checked"),
+    ("delivery.report.only.error", "the engine needs the reports"),
+    ("delivery.timeout.ms", "it follows the transaction timeout"),
+    ("enable.auto.commit", "offsets are committed with each batch"),
+    ("enable.auto.offset.store", "offsets are committed with each batch"),
+    ("enable.gapless.guarantee", "the transaction gives it"),
+    ("enable.idempotence", "it is always on"),
+    ("enable.partition.eof", "the engine needs it to find the end of a partition"),
+    ("group.id", "it is the application id"),
+    ("group.instance.id", "it is the instance id"),
+    ("group.protocol", "the classic protocol is the one that is tested"),
+    ("group.remote.assignor", "the classic protocol is the one that is tested"),
+    ("isolation.level", "only committed records are read"),
+    ("log.queue", "the engine serves the log"),
+    ("max.in.flight", "five or less is needed for order and is set"),
+    ("max.in.flight.requests.per.connection", "five or less is needed for order and is set"),
+    ("message.timeout.ms", "it follows the transaction timeout"),
+    ("metadata.broker.list", "it is the bootstrap setting of the pipeline"),
+    (
+        "partition.assignment.strategy",
+        "it is `cooperative-sticky`, so that a rebalance stops only what moves",
+    ),
+    ("partitioner", "keys are placed as Java clients place them (`murmur2_random`)"),
+    ("queue.buffering.max.kbytes", "it follows the memory budget"),
+    ("queue.buffering.max.messages", "it follows the memory budget"),
+    ("queued.max.messages.kbytes", "it follows the memory budget"),
+    ("request.required.acks", "every write is acknowledged by all in-sync replicas"),
+    ("session.timeout.ms", "it is the session timeout of the pipeline"),
+    ("transaction.timeout.ms", "it is the transaction timeout of the pipeline"),
+    ("transactional.id", "it is made of the application id and the instance id"),
+];
+
+/// Names of the Java client that this client does not know, and what to set instead.
+const JAVA: &[(&str, &str)] = &[
+    ("buffer.memory", "it follows the memory budget; leave it out"),
+    ("default.api.timeout.ms", "set `socket.timeout.ms`"),
+    ("fetch.max.wait.ms", "set `fetch.wait.max.ms`"),
+    ("interceptor.classes", "leave it out; there are no Java classes here"),
+    ("key.deserializer", "leave it out; the format of keys is set on the source"),
+    ("key.serializer", "leave it out; the format of keys is set on the sink"),
+    ("max.block.ms", "leave it out; a full buffer waits"),
+    ("max.poll.records", "leave it out; the trigger bounds a batch"),
+    ("max.request.size", "set `message.max.bytes`"),
+    ("metric.reporters", "leave it out; metrics are served over HTTP"),
+    ("partitioner.class", "leave it out; keys are placed as Java clients place them"),
+    ("receive.buffer.bytes", "set `socket.receive.buffer.bytes`"),
+    ("sasl.client.callback.handler.class", "set `sasl.mechanism` and its `sasl.*` properties"),
+    ("sasl.jaas.config", "set `sasl.username` and `sasl.password`"),
+    (
+        "sasl.login.callback.handler.class",
+        "set `sasl.oauthbearer.method=oidc` and its `sasl.oauthbearer.*` properties",
+    ),
+    ("send.buffer.bytes", "set `socket.send.buffer.bytes`"),
+    (
+        "ssl.keystore.type",
+        "leave it out; `ssl.keystore.location` names a PKCS#12 file, `ssl.certificate.location` a PEM file",
+    ),
+    ("ssl.truststore.certificates", "set `ssl.ca.pem`"),
+    ("ssl.truststore.location", "convert the truststore to PEM and set `ssl.ca.location`"),
+    ("ssl.truststore.password", "convert the truststore to PEM and set `ssl.ca.location`"),
+    ("ssl.truststore.type", "convert the truststore to PEM and set `ssl.ca.location`"),
+    ("value.deserializer", "leave it out; the format of values is set on the source"),
+    ("value.serializer", "leave it out; the format of values is set on the sink"),
+];
+
+/// Properties that only a consumer knows.
+const CONSUMER: &[&str] = &[
+    "coordinator.query.interval.ms",
+    "fetch.error.backoff.ms",
+    "fetch.max.bytes",
+    "fetch.message.max.bytes",
+    "fetch.min.bytes",
+    "fetch.queue.backoff.ms",
+    "fetch.wait.max.ms",
+    "group.protocol.type",
+    "heartbeat.interval.ms",
+    "max.partition.fetch.bytes",
+    "max.poll.interval.ms",
+    "queued.min.messages",
+];
+
+/// Properties that only a producer knows.
+const PRODUCER: &[&str] = &[
+    "batch.num.messages",
+    "batch.size",
+    "compression.codec",
+    "compression.level",
+    "compression.type",
+    "linger.ms",
+    "message.send.max.retries",
+    "queue.buffering.backpressure.threshold",
+    "queue.buffering.max.ms",
+    "queuing.strategy",
+    "request.timeout.ms",
+    "retries",
+    "sticky.partitioning.linger.ms",
+];
+
+const MIB: usize = 1 << 20;
+
+/// Checked properties of the user and the broker's address.
+#[derive(Clone)]
+pub(super) struct Settings {
+    bootstrap: String,
+    user: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// Checks the user's properties.
+    pub fn new(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<Settings> {
+        for name in properties.keys() {
+            refuse(name)?;
+        }
+        let settings = Settings { bootstrap: bootstrap.to_owned(), user: properties.clone() };
+        let mut all = settings.base();
+        settings.add_user(&mut all, &[]);
+        all.create_native_config().map_err(config_error)?;
+        Ok(settings)
+    }
+
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// A member of a group; `partitions` is how many there are in all its topics.
+    pub fn member(&self, spec: &GroupSpec, partitions: usize) -> ClientConfig {
+        let session = spec.session_timeout;
+        let mut config = self.base();
+        set(&mut config, FETCH);
+        let per_partition = (spec.buffer_bytes / partitions.max(1)).max(MIB);
+        bound_fetch(&mut config, per_partition);
+        self.add_user(&mut config, PRODUCER);
+        set(&mut config, READ);
+        config
+            .set("group.id", &spec.group)
+            .set("group.instance.id", &spec.instance)
+            .set("group.protocol", "classic")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("isolation.level", "read_committed")
+            .set("session.timeout.ms", ms(session));
+        if config.get("heartbeat.interval.ms").is_none() {
+            config.set("heartbeat.interval.ms", ms((session / 3).min(Duration::from_secs(3))));
+        }
+        config
+    }
+
+    /// A reader of single partitions without a group, for restoring.
+    pub fn reader(&self) -> ClientConfig {
+        let mut config = self.base();
+        set(&mut config, FETCH);
+        bound_fetch(&mut config, 16 * MIB);
+        self.add_user(&mut config, PRODUCER);
+        set(&mut config, READ);
+        config.set("isolation.level", "read_committed");
+        config
+    }
+
+    /// The handle that asks for high watermarks. `read_uncommitted`, because the client library answers such a question
+    /// with the last stable offset otherwise.
+    pub fn watermarks(&self) -> ClientConfig {
+        let mut config = self.base();
+        self.add_user(&mut config, PRODUCER);
+        config.set("isolation.level", "read_uncommitted").set("allow.auto.create.topics", "false");
+        config
+    }
+
+    /// Administration of topics.
+    pub fn admin(&self) -> ClientConfig {
+        let mut config = self.base();
+        self.add_user(&mut config, CONSUMER);
+        for name in PRODUCER {
+            config.remove(name);
+        }
+        // Nobody serves this client's log; what fails is in the answers.
+        config.set_log_level(RDKafkaLogLevel::Emerg);
+        config
+    }
+
+    /// A producer; transactional if the spec names an id.
+    pub fn producer(&self, spec: &ProducerSpec) -> ClientConfig {
+        let mut config = self.base();
+        set(&mut config, PRODUCE);
+        self.add_user(&mut config, CONSUMER);
+        let only_errors = if spec.track_ends { "false" } else { "true" };
+        let kbytes = (spec.buffer_bytes / 1024).clamp(1024, 2_097_151);
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("max.in.flight.requests.per.connection", "5")
+            .set("partitioner", "murmur2_random")
+            .set("delivery.report.only.error", only_errors)
+            .set("queue.buffering.max.messages", "0")
+            .set("queue.buffering.max.kbytes", kbytes.to_string());
+        if let Some(id) = &spec.transactional_id {
+            let timeout = ms(spec.transaction_timeout);
+            config
+                .set("transactional.id", id)
+                .set("transaction.timeout.ms", &timeout)
+                .set("message.timeout.ms", &timeout)
+                .set("socket.timeout.ms", ms(self.socket_timeout(spec)));
+        } else {
+            config.set("message.timeout.ms", ms(spec.transaction_timeout.max(AT_LEAST_ONCE_TIMEOUT)));
+        }
+        config
+    }
+
+    /// How long a producer waits for one answer: within the transaction's time, with room for a second try.
+    pub fn socket_timeout(&self, spec: &ProducerSpec) -> Duration {
+        let ours = (spec.transaction_timeout * 2 / 3).max(Duration::from_secs(1));
+        let wish = self.user.get("socket.timeout.ms").and_then(|v| v.parse().ok()).map(Duration::from_millis);
+        let most = spec.transaction_timeout.saturating_sub(Duration::from_millis(100));
+        wish.unwrap_or(ours).min(most)
+    }
+
+    fn base(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.bootstrap).set("client.id", "tidegate");
+        // Requests that time out are told at this level; the producer's state depends on them.
+        config.set_log_level(RDKafkaLogLevel::Info);
+        config
+    }
+
+    fn add_user(&self, config: &mut ClientConfig, except: &[&str]) {
+        for (name, value) in &self.user {
+            if !except.contains(&name.as_str()) {
+                config.set(name, value);
+            }
+        }
+    }
+}
+
+/// Without a transaction nothing bounds a batch's time, so a broker's restart is waited for.
+const AT_LEAST_ONCE_TIMEOUT: Duration = Duration::from_secs(120);
+
+const FETCH: &[(&str, &str)] =
+    &[("fetch.wait.max.ms", "20"), ("fetch.queue.backoff.ms", "10"), ("fetch.error.backoff.ms", "50")];
+
+const READ: &[(&str, &str)] = &[
+    ("allow.auto.create.topics", "false"),
+    ("auto.offset.reset", "error"),
+    ("check.crcs", "true"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("enable.partition.eof", "true"),
+];
+
+const PRODUCE: &[(&str, &str)] = &[
+    ("linger.ms", "5"),
+    ("batch.num.messages", "100000"),
+    ("retry.backoff.ms", "1"),
+    ("retry.backoff.max.ms", "10"),
+    ("topic.metadata.propagation.max.ms", "5000"),
+];
+
+fn set(config: &mut ClientConfig, all: &[(&str, &str)]) {
+    for (name, value) in all {
+        config.set(*name, *value);
+    }
+}
+
+fn bound_fetch(config: &mut ClientConfig, per_partition_bytes: usize) {
+    config
+        .set("queued.max.messages.kbytes", (per_partition_bytes / 1024).min(2_097_151).to_string())
+        .set("max.partition.fetch.bytes", per_partition_bytes.clamp(MIB, 8 * MIB).to_string());
+}
+
+fn ms(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}
+
+fn refuse(name: &str) -> Result {
+    let find = |table: &[(&str, &'static str)]| table.iter().find(|(n, _)| *n == name).map(|(_, why)| *why);
+    if let Some(why) = find(OURS) {
+        return Err(Error::Config(format!(
+            "Kafka property `{name}` cannot be set: {why}\n  next: remove it"
+        )));
+    }
+    if let Some(instead) = find(JAVA) {
+        return Err(Error::Config(format!(
+            "`{name}` is a property of the Java client and not known here\n  next: {instead}"
+        )));
+    }
+    Ok(())
+}
+
+/// What the client library says of a property, without its value.
+pub(super) fn config_error(error: KafkaError) -> Error {
+    Error::Config(match error {
+        KafkaError::ClientConfig(_, reason, name, value) => {
+            let reason = if value.is_empty() { reason } else { reason.replace(&value, "...") };
+            format!(
+                "Kafka property `{name}`: {reason}\n  next: see the list of properties of librdkafka (CONFIGURATION.md)"
+            )
+        }
+        other => format!("Kafka client: {other}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(properties: &[(&str, &str)]) -> Result<Settings> {
+        let map = properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Settings::new("localhost:1", &map)
+    }
+
+    fn group() -> GroupSpec {
+        GroupSpec {
+            group: "g".into(),
+            instance: "i".into(),
+            topics: vec!["t".into()],
+            session_timeout: Duration::from_secs(10),
+            buffer_bytes: 64 * MIB,
+        }
+    }
+
+    fn transactional() -> ProducerSpec {
+        ProducerSpec {
+            transactional_id: Some("t".into()),
+            transaction_timeout: Duration::from_secs(15),
+            group: "g".into(),
+            track_ends: false,
+            buffer_bytes: 32 * MIB,
+        }
+    }
+
+    #[test]
+    fn what_would_break_the_guarantee_is_refused_with_a_reason() {
+        for (name, part) in [
+            ("enable.auto.commit", "committed with each batch"),
+            ("isolation.level", "only committed records"),
+            ("group.id", "the application id"),
+            ("transactional.id", "instance id"),
+            ("auto.offset.reset", "must stop the pipeline"),
+            ("enable.idempotence", "always on"),
+            ("sasl.jaas.config", "`sasl.username` and `sasl.password`"),
+            ("ssl.truststore.location", "`ssl.ca.location`"),
+            ("fetch.max.wait.ms", "`fetch.wait.max.ms`"),
+            ("no.such.property", "No such configuration property"),
+        ] {
+            let error = settings(&[(name, "true")]).err().expect(name).to_string();
+            assert!(error.contains(part) && error.contains("next:"), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_bad_value_is_not_shown() {
+        let error = settings(&[("security.protocol", "hunter2")]).err().unwrap().to_string();
+        assert!(error.contains("security.protocol") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_user_tunes_but_does_not_override_what_the_guarantee_rests_on() {
+        let s = settings(&[
+            ("fetch.wait.max.ms", "7"),
+            ("linger.ms", "9"),
+            ("compression.type", "zstd"),
+            ("socket.timeout.ms", "60000"),
+        ])
+        .unwrap();
+        let member = s.member(&group(), 4);
+        assert_eq!(member.get("fetch.wait.max.ms"), Some("7"));
+        assert_eq!(member.get("linger.ms"), None, "a consumer has no linger");
+        assert_eq!(
+            member.get("queued.max.messages.kbytes"),
+            Some("16384"),
+            "the budget is for all partitions"
+        );
+        assert_eq!(member.get("isolation.level"), Some("read_committed"));
+        let producer = s.producer(&transactional());
+        assert_eq!((producer.get("linger.ms"), producer.get("fetch.wait.max.ms")), (Some("9"), None));
+        assert_eq!(producer.get("socket.timeout.ms"), Some("14900"), "within the transaction's time");
+        assert_eq!(s.watermarks().get("isolation.level"), Some("read_uncommitted"));
+    }
+
+    #[test]
+    fn the_library_accepts_every_client() {
+        let s = settings(&[("compression.type", "lz4"), ("fetch.min.bytes", "1")]).unwrap();
+        let mut at_least_once = transactional();
+        at_least_once.transactional_id = None;
+        for config in [
+            s.member(&group(), 1),
+            s.reader(),
+            s.watermarks(),
+            s.admin(),
+            s.producer(&transactional()),
+            s.producer(&at_least_once),
+        ] {
+            config.create_native_config().unwrap();
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Records of one owned partition, taken in batches from its own queue.
+//!
+//! Owns the bound of what one call takes. Knows no group. Invariants: a fetcher of a partition that was given up gives
+//! nothing more; records come before the error that follows them.
+
+use super::{
+    classify::{Flags, classify},
+    ffi::{CONSUME_BATCH, Queue, Taken, Waker},
+};
+use crate::{
+    error::{Failure, Stage},
+    log::{Fetched, Fetcher},
+    record::{Offset, RawChunkBuilder, TopicPartition},
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+/// One owned partition, shared by the member and its fetcher.
+pub(super) struct Slot {
+    pub at: TopicPartition,
+    queue: Queue,
+    waker: Arc<Waker>,
+    owned: AtomicBool,
+    seeks: AtomicU64,
+}
+
+impl Slot {
+    pub fn new(at: TopicPartition, queue: Queue, waker: Arc<Waker>) -> Slot {
+        Slot { at, queue, waker, owned: AtomicBool::new(true), seeks: AtomicU64::new(0) }
+    }
+
+    /// The partition is given up: its fetcher gives nothing more.
+    pub fn close(&self) {
+        self.owned.store(false, Ordering::Release);
+        self.queue.silence();
+    }
+
+    /// The position was changed: an error that waits to be told is of the old one.
+    pub fn sought(&self) {
+        self.seeks.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// The fetcher of a [`Slot`].
+pub(super) struct PartitionFetcher {
+    slot: Arc<Slot>,
+    batches: Batches,
+    seeks: u64,
+}
+
+impl PartitionFetcher {
+    pub fn new(slot: Arc<Slot>) -> PartitionFetcher {
+        let seeks = slot.seeks.load(Ordering::Acquire);
+        PartitionFetcher { slot, batches: Batches::default(), seeks }
+    }
+}
+
+impl Fetcher for PartitionFetcher {
+    fn take(&mut self, max_records: usize, max_bytes: usize) -> Result<Option<Fetched>, Failure> {
+        if !self.slot.owned.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        let seeks = self.slot.seeks.load(Ordering::Acquire);
+        if seeks != self.seeks {
+            self.seeks = seeks;
+            self.batches.forget_error();
+        }
+        let (fetched, more) = self.batches.take(&self.slot.at, &self.slot.queue, max_records, max_bytes)?;
+        if more {
+            self.slot.waker.wake();
+        }
+        Ok(fetched)
+    }
+}
+
+/// Takes batches from a queue: bounded by records and, by the size of recent records, by bytes.
+#[derive(Debug, Default)]
+pub(super) struct Batches {
+    bytes_per_record: usize,
+    last_records: usize,
+    failed: Option<Failure>,
+}
+
+/// An arena holds less than 4 GiB; this is far below.
+const MOST_BYTES: usize = 1 << 30;
+/// First guess and floor of a record's size, so that a run of tiny records does not make a huge batch of what follows.
+const SMALL_RECORD: usize = 64;
+/// Records of unknown size are taken a few at a time.
+const FIRST_RECORDS: usize = 16;
+
+impl Batches {
+    pub fn forget_error(&mut self) {
+        self.failed = None;
+    }
+
+    /// What is there now, and whether more may be.
+    pub fn take(
+        &mut self,
+        at: &TopicPartition,
+        queue: &Queue,
+        max_records: usize,
+        max_bytes: usize,
+    ) -> Result<(Option<Fetched>, bool), Failure> {
+        if let Some(failure) = self.failed.take() {
+            return Err(failure);
+        }
+        if max_records == 0 || queue.len() == 0 {
+            return Ok((None, false));
+        }
+        let max_bytes = max_bytes.clamp(1, MOST_BYTES);
+        let records = self.last_records.min(max_records);
+        let mut into =
+            RawChunkBuilder::with_capacity(records, (records * self.bytes_per_record).min(max_bytes));
+        let mut taken = Taken::default();
+        let mut more = true;
+        while more && into.len() < max_records && into.bytes() < max_bytes {
+            more = queue.consume(self.want(&into, max_records, max_bytes), &mut into, &mut taken);
+            if !into.is_empty() {
+                self.bytes_per_record = (into.bytes() / into.len()).max(SMALL_RECORD);
+            }
+        }
+        self.last_records = into.len();
+        self.finish(at, into, taken, more)
+    }
+
+    fn want(&self, into: &RawChunkBuilder, max_records: usize, max_bytes: usize) -> usize {
+        let left = max_records - into.len();
+        if self.bytes_per_record == 0 {
+            return left.min(FIRST_RECORDS);
+        }
+        left.min(CONSUME_BATCH).min(((max_bytes - into.bytes()) / self.bytes_per_record).max(1))
+    }
+
+    fn finish(
+        &mut self,
+        at: &TopicPartition,
+        into: RawChunkBuilder,
+        taken: Taken,
+        more: bool,
+    ) -> Result<(Option<Fetched>, bool), Failure> {
+        let failed = taken.error.map(|(code, text)| {
+            let next = advice(code);
+            Failure::new(
+                Stage::Fetch,
+                classify(Stage::Fetch, code, Flags::default()),
+                format!("{at}: {text} ({code:?}){next}"),
+            )
+        });
+        let Some(next) = taken.next else {
+            return failed.map_or(Ok((None, more)), Err);
+        };
+        let more = more || failed.is_some();
+        self.failed = failed;
+        let next = Offset(u64::try_from(next).expect("offsets of records and of the end are not negative"));
+        Ok((Some(Fetched { records: into.build(), next, leader_epoch: taken.leader_epoch }), more))
+    }
+}
+
+fn advice(code: rdkafka::error::RDKafkaErrorCode) -> &'static str {
+    use rdkafka::error::RDKafkaErrorCode as Code;
+    match code {
+        Code::AutoOffsetReset | Code::OffsetOutOfRange => {
+            "\n  next: the records were deleted before they were read; check the topic's retention, then choose a new start"
+        }
+        Code::LogTruncation => {
+            "\n  next: the broker lost records that were read; check the cluster before going on"
+        }
+        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
+            "\n  next: check whether the topic was deleted"
+        }
+        Code::TopicAuthorizationFailed => "\n  next: ask for the permission to read it",
+        Code::BadMessage | Code::InvalidMessage => {
+            "\n  next: the record is damaged on the broker's disk or on the way; check the broker's log"
+        }
+        _ => "",
+    }
+}

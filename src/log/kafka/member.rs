@@ -1,0 +1,413 @@
+//! A place in the consumer group: classic protocol, cooperative, static.
+//!
+//! Owns the consumer, the order of assignment events and the answers to them. Knows no batch. Invariants: a callback only
+//! records what happened; the library waits for `start` or `release` and goes on with heartbeats meanwhile; a partition's
+//! queue is split off before the partition is assigned, so that no record ever passes the common queue; a membership has a
+//! member id and a generation, because the broker does not fence a commit without them.
+
+use super::{
+    classify::{Flags, classify},
+    client::{self, Owned},
+    config::{Settings, config_error},
+    fetcher::{PartitionFetcher, Slot},
+    ffi::{self, GroupMetadata, Queue, Waker},
+};
+use crate::{
+    error::{Failure, Reaction, Result, Stage},
+    log::{Committed, Fetcher, GroupEvent, GroupSpec, Member, Membership},
+    record::{Offset, TopicPartition},
+};
+use rdkafka::{
+    ClientContext, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    error::{KafkaError, RDKafkaErrorCode as Code},
+    types::RDKafkaRespErr,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Longest wait for a pending transaction of another process: the default transaction timeout, the coordinator's scan for
+/// such transactions (10 s), and room for a retry.
+const COMMITTED_TIMEOUT: Duration = Duration::from_secs(45);
+/// Longest wait for the end of a membership; the close goes on aside.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most events of one `poll`.
+const POLL_EVENTS: usize = 256;
+
+/// The consumer, shared by the member, its fetchers and the handles of its memberships.
+pub(super) type Shared = Arc<Owned<BaseConsumer<Group>>>;
+
+/// What the library tells of the group.
+pub(super) struct Group {
+    events: Mutex<VecDeque<GroupEvent>>,
+    waker: Arc<Waker>,
+    /// Assignments are answered at once: the member is closing.
+    closing: AtomicBool,
+    down: AtomicBool,
+}
+
+impl Group {
+    fn push(&self, event: GroupEvent) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+        self.waker.wake();
+    }
+}
+
+impl ClientContext for Group {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        client::log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(Code::AllBrokersDown) && !self.down.swap(true, Ordering::AcqRel)
+        {
+            self.push(GroupEvent::Connection(Some(reason.to_owned())));
+        }
+    }
+}
+
+impl ConsumerContext for Group {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let at = partitions(list);
+        let assigned = kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        // An empty change needs no answer of the engine, but the library waits for one.
+        if at.is_empty() || self.closing.load(Ordering::Acquire) {
+            let answer = if assigned {
+                consumer.incremental_assign(list)
+            } else {
+                consumer.incremental_unassign(list)
+            };
+            if let Err(e) = answer {
+                tracing::warn!("rebalance: {e}");
+            }
+            return;
+        }
+        self.push(match (assigned, consumer.assignment_lost()) {
+            (true, _) => GroupEvent::Assigned(at),
+            (false, false) => GroupEvent::Revoking(at),
+            (false, true) => GroupEvent::Lost(at),
+        });
+    }
+}
+
+/// What a producer needs to commit in a member's name.
+pub(super) struct Handle {
+    pub metadata: GroupMetadata,
+    pub consumer: Shared,
+}
+
+/// See [`Member`].
+pub(super) struct KafkaMember {
+    /// What the group gave us, taken up or not.
+    assigned: BTreeSet<TopicPartition>,
+    slots: BTreeMap<TopicPartition, Arc<Slot>>,
+    /// Dropped before the consumer, which it keeps alive.
+    events: Queue,
+    consumer: Shared,
+    waker: Arc<Waker>,
+    topics: Vec<String>,
+    instance: String,
+}
+
+/// Joins; the assignment comes as an event.
+pub(super) fn join(settings: &Settings, spec: &GroupSpec, partitions: usize) -> Result<KafkaMember> {
+    let waker = Arc::new(Waker::default());
+    let context = Group {
+        events: Mutex::default(),
+        waker: Arc::clone(&waker),
+        closing: AtomicBool::new(false),
+        down: AtomicBool::new(false),
+    };
+    let config = settings.member(spec, partitions);
+    let mut consumer: BaseConsumer<Group> = config.create_with_context(context).map_err(config_error)?;
+    let wake = Arc::clone(&waker);
+    consumer.set_nonempty_callback(move || wake.wake());
+    let consumer = Arc::new(Owned::new(consumer, "consumer"));
+    let events = Queue::of_events(consumer.clone(), consumer.client().native_ptr(), true);
+    let member = KafkaMember {
+        assigned: BTreeSet::new(),
+        slots: BTreeMap::new(),
+        events,
+        consumer,
+        waker,
+        topics: spec.topics.clone(),
+        instance: spec.instance.clone(),
+    };
+    member.subscribe()?;
+    Ok(member)
+}
+
+impl KafkaMember {
+    fn subscribe(&self) -> Result<(), Failure> {
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        self.consumer.subscribe(&topics).map_err(|e| {
+            Failure::new(Stage::Group, Reaction::StopPipeline, format!("subscribing to {topics:?}: {e}"))
+        })
+    }
+
+    fn told(&self) -> Vec<GroupEvent> {
+        self.consumer.context().events.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
+    }
+
+    /// The failure that an error of the consumer calls for, if it is one.
+    fn judge(&self, error: &KafkaError) -> Option<Failure> {
+        let code = error.rdkafka_error_code()?;
+        let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
+        // The library raises one code for every fatal error and keeps the cause aside.
+        let (code, text) = match self.consumer.client().fatal_error() {
+            Some((cause, text)) if fatal || code == Code::Fatal => (cause, text),
+            _ => (code, error.to_string()),
+        };
+        let reaction = classify(Stage::Group, code, Flags { fatal, ..Flags::default() });
+        let message = match reaction {
+            Reaction::RetrySame => {
+                tracing::debug!("consumer group: {text} ({code:?})");
+                return None;
+            }
+            Reaction::Exit => format!(
+                "another process has joined the group as instance `{}` ({text})\n  next: give each process an instance id of its own; \
+                 if that process replaces this one, nothing is to be done",
+                self.instance
+            ),
+            _ => format!("{text} ({code:?})"),
+        };
+        Some(Failure::new(Stage::Group, reaction, message))
+    }
+
+    /// After a lost connection somebody has to ask whether it is back: the library does not tell.
+    fn watch_connection(&self) {
+        let consumer = Arc::downgrade(&self.consumer);
+        let topic = self.topics.first().cloned().unwrap_or_default();
+        let watch = move || while still_down(&consumer, &topic) {};
+        let _ = thread::Builder::new().name("kafka-probe".into()).spawn(watch);
+    }
+
+    fn slot(&self, at: &TopicPartition) -> Result<&Arc<Slot>, Failure> {
+        self.slots.get(at).ok_or_else(|| {
+            Failure::new(Stage::Group, Reaction::CloseTasks, format!("{at} is not owned by this process"))
+        })
+    }
+
+    /// Gives up everything that the group wants back until nothing is owned, then leaves.
+    fn leave(&self) {
+        self.consumer.unsubscribe();
+        let begun = Instant::now();
+        while begun.elapsed() < CLOSE_TIMEOUT {
+            let _ = self.consumer.poll(Duration::from_millis(10));
+            let owned = self.consumer.assignment().map_or(0, |list| list.count());
+            let known = GroupMetadata::of(self.consumer.client().native_ptr());
+            if owned == 0 && known.is_none_or(|m| m.member_id().is_empty()) {
+                return;
+            }
+        }
+        tracing::warn!("the group did not confirm within {CLOSE_TIMEOUT:?} that this process left it");
+    }
+}
+
+fn still_down(consumer: &Weak<Owned<BaseConsumer<Group>>>, topic: &str) -> bool {
+    let Some(consumer) = consumer.upgrade() else { return false };
+    let context = consumer.context();
+    if context.closing.load(Ordering::Acquire) {
+        return false;
+    }
+    if consumer.client().fetch_metadata(Some(topic), Duration::from_secs(1)).is_ok() {
+        context.down.store(false, Ordering::Release);
+        context.push(GroupEvent::Connection(None));
+        return false;
+    }
+    drop(consumer);
+    thread::sleep(Duration::from_millis(100));
+    true
+}
+
+impl Member for KafkaMember {
+    fn poll(&mut self) -> Result<Vec<GroupEvent>, Failure> {
+        let mut served = 0;
+        loop {
+            // Also when nothing is there: the call tells the library that this process is alive.
+            match self.consumer.poll(Duration::ZERO) {
+                None => {}
+                Some(Ok(record)) => return Err(stray(&record)),
+                Some(Err(error)) => {
+                    if let Some(failure) = self.judge(&error) {
+                        return Err(failure);
+                    }
+                }
+            }
+            served += 1;
+            if self.events.len() == 0 {
+                break;
+            }
+            if served == POLL_EVENTS {
+                self.waker.wake();
+                break;
+            }
+        }
+        let told = self.told();
+        for event in &told {
+            if let GroupEvent::Assigned(at) = event {
+                self.assigned.extend(at.iter().cloned());
+            }
+        }
+        if told.iter().any(|e| matches!(e, GroupEvent::Connection(Some(_)))) {
+            self.watch_connection();
+        }
+        Ok(told)
+    }
+
+    fn wait(&mut self, timeout: Duration) {
+        self.waker.wait(timeout);
+    }
+
+    fn membership(&self) -> Result<Membership, Failure> {
+        let not_joined = || {
+            Failure::new(
+                Stage::Group,
+                Reaction::RetrySame,
+                "the group is not joined (a rebalance is going on)",
+            )
+        };
+        let metadata = GroupMetadata::of(self.consumer.client().native_ptr()).ok_or_else(not_joined)?;
+        let (member_id, generation) = (metadata.member_id(), metadata.generation());
+        if member_id.is_empty() || generation < 0 {
+            return Err(not_joined());
+        }
+        let handle = Arc::new(Handle { metadata, consumer: Arc::clone(&self.consumer) });
+        Ok(Membership { member_id, generation, handle })
+    }
+
+    fn assignment_lost(&self) -> bool {
+        self.consumer.assignment_lost()
+    }
+
+    fn committed(&mut self, at: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Failure> {
+        if at.is_empty() {
+            return Ok(vec![]);
+        }
+        ffi::committed(self.consumer.client().native_ptr(), at, COMMITTED_TIMEOUT).map_err(|code| {
+            let reaction = classify(Stage::OffsetFetch, code, Flags::default());
+            let first = &at[0];
+            Failure::new(
+                Stage::OffsetFetch,
+                reaction,
+                format!("{first} and {} more: {code} ({code:?})", at.len() - 1),
+            )
+        })
+    }
+
+    fn start(&mut self, at: &[(TopicPartition, Offset)]) -> Result<Vec<Box<dyn Fetcher>>, Failure> {
+        let mut list = TopicPartitionList::with_capacity(at.len());
+        let mut slots = vec![];
+        for (at, from) in at {
+            if !self.assigned.contains(at) || self.slots.contains_key(at) {
+                let message = format!("{at} is not newly assigned to this process");
+                return Err(Failure::new(Stage::Group, Reaction::CloseTasks, message));
+            }
+            let from = i64::try_from(from.0).expect("Kafka counts offsets with 63 bits");
+            list.add_partition_offset(&at.topic, ffi::partition_number(at), rdkafka::Offset::Offset(from))
+                .expect("an offset is not negative");
+            let client = self.consumer.client().native_ptr();
+            let queue = Queue::of_partition(self.consumer.clone(), client, at, Arc::clone(&self.waker))
+                .ok_or_else(|| {
+                    Failure::new(Stage::Group, Reaction::StopPipeline, format!("{at}: no such partition"))
+                })?;
+            slots.push(Arc::new(Slot::new(at.clone(), queue, Arc::clone(&self.waker))));
+        }
+        self.consumer.incremental_assign(&list).map_err(|e| refused("taking up partitions", &e))?;
+        self.slots.extend(slots.iter().map(|slot| (slot.at.clone(), Arc::clone(slot))));
+        Ok(slots.into_iter().map(|slot| Box::new(PartitionFetcher::new(slot)) as Box<dyn Fetcher>).collect())
+    }
+
+    fn seek(&mut self, at: &TopicPartition, to: Offset) -> Result<(), Failure> {
+        let slot = self.slot(at)?;
+        let to = i64::try_from(to.0).expect("Kafka counts offsets with 63 bits");
+        let (partition, to) = (ffi::partition_number(at), rdkafka::Offset::Offset(to));
+        self.consumer
+            .seek(&at.topic, partition, to, SEEK_TIMEOUT)
+            .map_err(|e| refused(&format!("going to another offset of {at}"), &e))?;
+        slot.sought();
+        Ok(())
+    }
+
+    fn release(&mut self, at: &[TopicPartition]) -> Result<(), Failure> {
+        let mut list = TopicPartitionList::with_capacity(at.len());
+        for at in at {
+            list.add_partition(&at.topic, ffi::partition_number(at));
+            self.assigned.remove(at);
+            if let Some(slot) = self.slots.remove(at) {
+                slot.close();
+            }
+        }
+        self.consumer.incremental_unassign(&list).map_err(|e| refused("giving up partitions", &e))
+    }
+
+    fn rejoin(&mut self) -> Result<(), Failure> {
+        self.consumer.unsubscribe();
+        self.subscribe()
+    }
+
+    fn close(self: Box<Self>, leave: bool) {
+        self.consumer.context().closing.store(true, Ordering::Release);
+        for slot in self.slots.values() {
+            slot.close();
+        }
+        if leave {
+            // What waits for an answer of the engine is answered now.
+            for event in self.told() {
+                let (GroupEvent::Assigned(at) | GroupEvent::Revoking(at) | GroupEvent::Lost(at)) = &event
+                else {
+                    continue;
+                };
+                let mut list = TopicPartitionList::new();
+                for at in at {
+                    list.add_partition(&at.topic, ffi::partition_number(at));
+                }
+                let _ = match event {
+                    GroupEvent::Assigned(_) => self.consumer.incremental_assign(&TopicPartitionList::new()),
+                    _ => self.consumer.incremental_unassign(&list),
+                };
+            }
+            self.leave();
+        }
+        let KafkaMember { slots, events, consumer, .. } = *self;
+        drop((slots, events));
+        // Fetchers that are still about keep the consumer; it is closed with the last of them.
+        if let Some(consumer) = Arc::into_inner(consumer) {
+            let _ = consumer.destroy().recv_timeout(CLOSE_TIMEOUT);
+        }
+    }
+}
+
+fn partitions(list: &TopicPartitionList) -> Vec<TopicPartition> {
+    let of = |e: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+        TopicPartition::new(
+            e.topic(),
+            u32::try_from(e.partition()).expect("an assigned partition has a number"),
+        )
+    };
+    list.elements().iter().map(of).collect()
+}
+
+fn refused(what: &str, error: &KafkaError) -> Failure {
+    Failure::new(Stage::Group, Reaction::CloseTasks, format!("{what}: {error}"))
+}
+
+fn stray(record: &impl rdkafka::Message) -> Failure {
+    let (topic, partition, offset) = (record.topic(), record.partition(), record.offset());
+    Failure::new(
+        Stage::Fetch,
+        Reaction::StopPipeline,
+        format!(
+            "a record of {topic}-{partition} at offset {offset} came outside its partition's queue; this is a bug"
+        ),
+    )
+}

@@ -1,0 +1,152 @@
+//! The log of production: Apache Kafka through librdkafka.
+//!
+//! Owns the clients. Knows no task and no state. Invariants: only committed records are read; the end of a partition is
+//! its high watermark, asked on a handle of its own; nothing here waits on a thread of an asynchronous runtime.
+
+mod admin;
+mod classify;
+mod client;
+mod config;
+mod connect;
+mod fetcher;
+mod ffi;
+mod member;
+mod producer;
+mod reader;
+
+use self::{
+    admin::Admin,
+    client::{Asking, Owned},
+    config::{Settings, config_error},
+};
+use super::{GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec};
+use crate::{
+    error::{Error, Result},
+    record::{Offset, TopicPartition},
+};
+use rdkafka::{
+    consumer::{BaseConsumer, Consumer},
+    error::RDKafkaErrorCode as Code,
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+/// How long one question for an offset may take.
+const OFFSET_TIMEOUT: Duration = Duration::from_secs(10);
+/// Partitions that a member is assumed to read when nobody asked for its topics.
+const UNKNOWN_PARTITIONS: usize = 4;
+
+/// A Kafka cluster.
+pub struct KafkaLog {
+    settings: Settings,
+    /// Asks for high watermarks and describes topics.
+    asking: Owned<BaseConsumer<Asking>>,
+    admin: OnceLock<Admin>,
+    /// Partitions of each topic, as last described: they share a member's buffer.
+    partitions: Mutex<BTreeMap<String, u32>>,
+}
+
+impl KafkaLog {
+    /// The cluster at `bootstrap` (`host:port`, several separated by commas), with properties of librdkafka. Connects later.
+    ///
+    /// # Errors
+    /// If a property is unknown, malformed, or one that the guarantee rests on.
+    pub fn new(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<KafkaLog> {
+        let settings = Settings::new(bootstrap, properties)?;
+        let asking = settings.watermarks().create_with_context(Asking::default()).map_err(config_error)?;
+        let asking = Owned::new(asking, "watermark handle");
+        Ok(KafkaLog { settings, asking, admin: OnceLock::new(), partitions: Mutex::default() })
+    }
+
+    fn admin(&self) -> Result<&Admin> {
+        if let Some(admin) = self.admin.get() {
+            return Ok(admin);
+        }
+        let made = Admin::new(&self.settings)?;
+        Ok(self.admin.get_or_init(|| made))
+    }
+
+    /// First offset and high watermark.
+    fn watermarks(&self, at: &TopicPartition) -> Result<(Offset, Offset)> {
+        while self.asking.poll(Duration::ZERO).is_some() {}
+        let found =
+            self.asking.client().fetch_watermarks(&at.topic, ffi::partition_number(at), OFFSET_TIMEOUT);
+        let (low, high) = found.map_err(|e| self.no_offset(at, e.rdkafka_error_code()))?;
+        let offset = |raw: i64| u64::try_from(raw).map(Offset).map_err(|_| self.no_offset(at, None));
+        Ok((offset(low)?, offset(high)?))
+    }
+
+    fn no_offset(&self, at: &TopicPartition, code: Option<Code>) -> Error {
+        let mut what = format!("partition {}: the broker tells no offsets", at.partition);
+        if let Some(code) = code {
+            what = format!("{what}: {code} ({code:?})");
+        }
+        while self.asking.poll(Duration::ZERO).is_some() {}
+        if let Some((_, reason)) = self.asking.context().last_error() {
+            what = format!("{what}; last error of the connection: {reason}");
+        }
+        let next = match code {
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
+                "check that the topic exists and has this partition"
+            }
+            Some(Code::TopicAuthorizationFailed) => "ask for the permission to describe and read it",
+            _ => "check that the broker which leads the partition can be reached at its advertised address",
+        };
+        Error::Topic { topic: at.topic.to_string(), what: format!("{what}\n  next: {next}") }
+    }
+}
+
+impl Log for KafkaLog {
+    fn name(&self) -> String {
+        format!("kafka at {}", self.settings.bootstrap())
+    }
+
+    fn creates_output_topics(&self) -> bool {
+        false
+    }
+
+    fn connect(&self, timeout: Duration) -> Result {
+        connect::reach(&self.asking, &self.name(), timeout)
+    }
+
+    fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicInfo>>> {
+        let found = self.admin()?.describe(&self.asking, topics)?;
+        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        for (topic, info) in topics.iter().zip(&found) {
+            if let Some(info) = info {
+                partitions.insert((*topic).to_owned(), info.partitions);
+            }
+        }
+        Ok(found)
+    }
+
+    fn create(&self, topic: &TopicSpec) -> Result {
+        self.admin()?.create(&self.asking, topic)
+    }
+
+    fn end_offset(&self, at: &TopicPartition) -> Result<Offset> {
+        Ok(self.watermarks(at)?.1)
+    }
+
+    fn start_offset(&self, at: &TopicPartition) -> Result<Offset> {
+        Ok(self.watermarks(at)?.0)
+    }
+
+    fn read(&self, at: &TopicPartition, from: Offset) -> Result<Box<dyn Reader>> {
+        Ok(Box::new(reader::PartitionReader::new(&self.settings, at, from)?))
+    }
+
+    fn join(&self, group: &GroupSpec) -> Result<Box<dyn Member>> {
+        let known = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |topic: &String| known.get(topic).map_or(UNKNOWN_PARTITIONS, |n| *n as usize);
+        let partitions = group.topics.iter().map(of).sum();
+        Ok(Box::new(member::join(&self.settings, group, partitions)?))
+    }
+
+    fn producer(&self, spec: &ProducerSpec) -> Result<Box<dyn Producer>> {
+        Ok(Box::new(producer::KafkaProducer::new(&self.settings, spec)?))
+    }
+}

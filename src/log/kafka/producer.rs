@@ -1,0 +1,428 @@
+//! Writes records and commits a batch: transactional (exactly once) or idempotent (at least once).
+//!
+//! Owns the producer, its delivery reports and the end of a transaction. Knows no task. Invariants: everything is
+//! acknowledged before offsets are added to a transaction, and nothing is produced after; once the end of a transaction was
+//! asked for, no error is read as "aborted"; dropping never waits.
+
+use super::{
+    classify::{Flags, classify, failure},
+    client::{self, Owned},
+    config::{Settings, config_error},
+    ffi::{self, CallError, GroupMetadata, Queue, Topic},
+    member::Handle,
+};
+use crate::{
+    error::{Failure, Reaction, Result, Stage},
+    log::{Committed, Membership, Producer, ProducerSpec},
+    record::{Offset, Partition, RawChunk, RawRecord, TopicPartition},
+};
+use rdkafka::{
+    ClientContext, Message,
+    config::RDKafkaLogLevel,
+    consumer::Consumer,
+    error::{KafkaError, RDKafkaErrorCode as Code},
+    message::DeliveryResult,
+    producer::{BaseProducer, Producer as _, ProducerContext},
+};
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    ffi::CString,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// One try to end a transaction.
+const SLICE: Duration = Duration::from_secs(5);
+/// Pause between two tries that the library calls retriable.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How long acknowledgements are waited for without serving reports.
+const FLUSH: Duration = Duration::from_millis(50);
+/// The same when every record has a report, which counts as outstanding until it is served.
+const FLUSH_REPORTED: Duration = Duration::from_millis(1);
+/// Over the transaction timeout: the coordinator scans for such transactions every 10 s.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// What the library reports of records and connections.
+#[derive(Debug, Default)]
+struct Reports {
+    delivered: Mutex<Delivered>,
+    /// A request timed out or a connection broke.
+    disturbed: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Delivered {
+    /// The offset after the last acknowledged record of each partition, by number of the topic.
+    ends: BTreeMap<(usize, i32), i64>,
+    failed: Option<Refusal>,
+}
+
+#[derive(Clone, Debug)]
+struct Refusal {
+    code: Code,
+    topic: usize,
+    partition: i32,
+    bytes: usize,
+}
+
+impl Reports {
+    fn delivered(&self) -> std::sync::MutexGuard<'_, Delivered> {
+        self.delivered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        if matches!(facility, "REQTMOUT" | "FAIL") {
+            self.disturbed.store(true, Ordering::Release);
+        }
+        client::log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.disturbed.store(true, Ordering::Release);
+        tracing::debug!(target: "kafka", "producer: {error}: {reason}");
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, topic: usize) {
+        let mut delivered = self.delivered();
+        match result {
+            Ok(record) => {
+                let end = delivered.ends.entry((topic, record.partition())).or_default();
+                *end = (*end).max(record.offset() + 1);
+            }
+            Err((error, record)) => {
+                delivered.failed.get_or_insert_with(|| Refusal {
+                    code: error.rdkafka_error_code().unwrap_or(Code::Fail),
+                    topic,
+                    partition: record.partition(),
+                    bytes: record.payload_len() + record.key_len(),
+                });
+            }
+        }
+    }
+}
+
+/// See [`Producer`].
+pub(super) struct KafkaProducer {
+    /// Dropped before the client they belong to.
+    topics: Vec<(Arc<str>, Topic)>,
+    events: Queue,
+    client: Arc<Owned<BaseProducer<Reports>>>,
+    transactional: bool,
+    tracked: bool,
+    transaction_timeout: Duration,
+    socket_timeout: Duration,
+    /// A transactional call was slow or had to be made again.
+    slow: Cell<bool>,
+    header_names: Vec<CString>,
+}
+
+impl KafkaProducer {
+    pub fn new(settings: &Settings, spec: &ProducerSpec) -> Result<KafkaProducer> {
+        let config = settings.producer(spec);
+        let client: BaseProducer<Reports> =
+            config.create_with_context(Reports::default()).map_err(config_error)?;
+        let client = Arc::new(Owned::new(client, "producer"));
+        let events = Queue::of_events(client.clone(), client.client().native_ptr(), false);
+        Ok(KafkaProducer {
+            topics: vec![],
+            events,
+            client,
+            transactional: spec.transactional_id.is_some(),
+            tracked: spec.track_ends,
+            transaction_timeout: spec.transaction_timeout,
+            socket_timeout: settings.socket_timeout(spec),
+            slow: Cell::new(false),
+            header_names: vec![],
+        })
+    }
+
+    fn reports(&self) -> &Reports {
+        self.client.client().context()
+    }
+
+    /// Serves reports, errors and log lines that are there.
+    fn serve(&self) {
+        while self.events.len() > 0 {
+            self.client.poll(Duration::ZERO);
+        }
+    }
+
+    fn topic(&mut self, name: &str) -> Result<usize, Failure> {
+        if let Some(known) = self.topics.iter().position(|(n, _)| **n == *name) {
+            return Ok(known);
+        }
+        let topic = Topic::new(self.client.client().native_ptr(), name).ok_or_else(|| {
+            Failure::new(Stage::Produce, Reaction::StopPipeline, format!("`{name}` is not a topic's name"))
+        })?;
+        self.topics.push((name.into(), topic));
+        Ok(self.topics.len() - 1)
+    }
+
+    fn send_one(&mut self, topic: usize, partition: i32, record: &RawRecord<'_>) -> Result<(), Failure> {
+        let mut since = None;
+        loop {
+            let (name, handle) = &self.topics[topic];
+            let native = self.client.client().native_ptr();
+            match ffi::produce(native, handle, partition, record, topic, &mut self.header_names) {
+                Ok(()) => return Ok(()),
+                Err(e) if e.code == Code::QueueFull => {
+                    let since = since.get_or_insert_with(Instant::now);
+                    if since.elapsed() > self.transaction_timeout + MARGIN {
+                        return Err(Failure::new(
+                            Stage::Produce,
+                            Reaction::AbortReplay,
+                            format!("{name}: the buffer stayed full for {:?}", since.elapsed()),
+                        ));
+                    }
+                    ffi::flush(native, FLUSH_REPORTED);
+                    self.serve();
+                    self.first_failure()?;
+                }
+                Err(e) => {
+                    let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+                    return Err(self.refusal(&Refusal { code: e.code, topic, partition, bytes }, &e.message));
+                }
+            }
+        }
+    }
+
+    fn first_failure(&self) -> Result<(), Failure> {
+        let failed = self.reports().delivered().failed.clone();
+        failed.map_or(Ok(()), |refused| Err(self.refusal(&refused, "")))
+    }
+
+    fn refusal(&self, refused: &Refusal, text: &str) -> Failure {
+        let Refusal { code, topic, partition, bytes } = *refused;
+        // The library tells the cause of a fatal error apart.
+        let cause = self.client.client().fatal_error();
+        let fatal = cause.is_some();
+        let (code, text) = match cause {
+            Some((cause, text)) if matches!(code, Code::Fatal | Code::State | Code::PurgeQueue) => {
+                (cause, text)
+            }
+            _ if text.is_empty() => (code, code.to_string()),
+            _ => (code, text.to_owned()),
+        };
+        let reaction = classify(Stage::Produce, code, Flags { fatal, ..Flags::default() });
+        let next = match code {
+            Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize => {
+                "\n  next: raise `max.message.bytes` of the topic and `message.max.bytes` of the client, or write smaller records"
+            }
+            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
+                "\n  next: create the topic, with enough partitions"
+            }
+            Code::TopicAuthorizationFailed => "\n  next: ask for the permission to write to it",
+            _ => "",
+        };
+        let name = &self.topics[topic].0;
+        let to = if partition < 0 { "by key".to_owned() } else { format!("to partition {partition}") };
+        let message = format!("topic `{name}`, {to}, a record of {bytes} bytes: {text} ({code:?}){next}");
+        Failure::new(Stage::Produce, reaction, message)
+    }
+
+    /// Waits for all acknowledgements.
+    fn drain(&self) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let native = self.client.client().native_ptr();
+        let slice = if self.tracked { FLUSH_REPORTED } else { FLUSH };
+        // Every record is acknowledged or given up within its timeout, so this ends.
+        loop {
+            self.serve();
+            if self.client.in_flight_count() == 0 {
+                break;
+            }
+            ffi::flush(native, slice);
+        }
+        self.note(begun);
+        self.first_failure()
+    }
+
+    /// Remembers a call so slow that a request may have been sent twice.
+    fn note(&self, begun: Instant) {
+        if begun.elapsed() > self.socket_timeout / 2 {
+            self.slow.set(true);
+        }
+    }
+
+    /// Makes a call of the transaction's end until it is settled or its time is over.
+    fn settle(
+        &self,
+        stage: Stage,
+        limit: Duration,
+        call: impl Fn(Duration) -> Result<(), KafkaError>,
+    ) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let mut slice = if stage == Stage::Abort { PAUSE } else { SLICE };
+        loop {
+            let answer = call(slice.min(limit)).map_err(|e| failure(stage, &call_error(&e)));
+            self.serve();
+            let Err(failed) = answer else {
+                self.note(begun);
+                return Ok(());
+            };
+            // An abort waits for reports of what it drops, which are served here between two calls.
+            let first_abort = stage == Stage::Abort && slice == PAUSE;
+            self.slow.set(self.slow.get() || !first_abort);
+            if failed.reaction != Reaction::RetrySame || begun.elapsed() >= limit {
+                return Err(failed);
+            }
+            slice = SLICE;
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn add_offsets(
+        &self,
+        offsets: &[(TopicPartition, Committed)],
+        group: &GroupMetadata,
+    ) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let list = ffi::offset_list(offsets);
+        let sent =
+            ffi::send_offsets(self.client.client().native_ptr(), &list, group, self.transaction_timeout);
+        self.note(begun);
+        sent.map_err(|e| {
+            self.slow.set(true);
+            failure(Stage::SendOffsets, &e)
+        })
+    }
+
+    fn end_transaction(&self) -> Result<(), Failure> {
+        let limit = self.transaction_timeout + MARGIN;
+        self.settle(Stage::Commit, limit, |slice| self.client.commit_transaction(slice))
+            .map_err(|f| Failure { reaction: Reaction::Unknown, ..f })
+    }
+
+    fn commit_offsets(
+        &self,
+        offsets: &[(TopicPartition, Committed)],
+        member: &Membership,
+        handle: &Handle,
+    ) -> Result<(), Failure> {
+        let native = handle.consumer.client().native_ptr();
+        // The broker fences by what the consumer is now; records of an earlier membership are not its to commit.
+        let now = GroupMetadata::of(native).map(|m| m.member_id());
+        if now.as_ref() != Some(&member.member_id) || handle.consumer.assignment_lost() {
+            return Err(Failure::new(
+                Stage::SendOffsets,
+                Reaction::CloseTasks,
+                format!("the membership {} is over; its partitions belong to others", member.member_id),
+            ));
+        }
+        ffi::commit_offsets(native, &ffi::offset_list(offsets), self.transaction_timeout).map_err(|code| {
+            let reaction = classify(Stage::SendOffsets, code, Flags::default());
+            Failure::new(Stage::SendOffsets, reaction, format!("{code} ({code:?})"))
+        })
+    }
+}
+
+impl Producer for KafkaProducer {
+    fn init(&mut self) -> Result<(), Failure> {
+        if !self.transactional {
+            return Ok(());
+        }
+        let limit = self.transaction_timeout + MARGIN + MARGIN;
+        // With a broker at hand the library asks it for the coordinator at once, else half a second later.
+        let _ = self.client.client().fetch_cluster_id(limit);
+        self.serve();
+        let answer = self.client.init_transactions(limit);
+        self.serve();
+        answer.map_err(|e| failure(Stage::Init, &call_error(&e)))
+    }
+
+    fn begin(&mut self) -> Result<(), Failure> {
+        self.serve();
+        *self.reports().delivered() = Delivered::default();
+        self.reports().disturbed.store(false, Ordering::Release);
+        self.slow.set(false);
+        if !self.transactional {
+            return Ok(());
+        }
+        self.client.begin_transaction().map_err(|e| failure(Stage::Begin, &call_error(&e)))
+    }
+
+    fn send(&mut self, topic: &str, partition: Option<Partition>, records: &RawChunk) -> Result<(), Failure> {
+        let topic = self.topic(topic)?;
+        let partition =
+            partition.map_or(-1, |p| i32::try_from(p.0).expect("Kafka numbers partitions with 31 bits"));
+        for record in records.iter() {
+            self.send_one(topic, partition, &record)?;
+        }
+        self.serve();
+        self.first_failure()
+    }
+
+    fn flush(&mut self) -> Result<BTreeMap<TopicPartition, Offset>, Failure> {
+        self.drain()?;
+        let delivered = self.reports().delivered();
+        let end = |(&(topic, partition), &end): (&(usize, i32), &i64)| {
+            let partition = u32::try_from(partition).expect("a delivered record has a partition");
+            let end = u64::try_from(end).expect("a delivered record has an offset");
+            (TopicPartition::new(Arc::clone(&self.topics[topic].0), partition), Offset(end))
+        };
+        Ok(delivered.ends.iter().map(end).collect())
+    }
+
+    fn commit(
+        &mut self,
+        offsets: &[(TopicPartition, Committed)],
+        member: &Membership,
+    ) -> Result<(), Failure> {
+        self.drain()?;
+        if !offsets.is_empty() {
+            let handle = member.handle.downcast_ref::<Handle>().ok_or_else(|| {
+                let message = "the membership is of another log; this is a bug";
+                Failure::new(Stage::SendOffsets, Reaction::StopPipeline, message)
+            })?;
+            if !self.transactional {
+                return self.commit_offsets(offsets, member, handle);
+            }
+            self.add_offsets(offsets, &handle.metadata)?;
+        }
+        if self.transactional { self.end_transaction() } else { Ok(()) }
+    }
+
+    fn abort(&mut self) -> Result<(), Failure> {
+        if self.transactional {
+            let limit = self.transaction_timeout + MARGIN;
+            self.settle(Stage::Abort, limit, |slice| self.client.abort_transaction(slice))
+                .map_err(|f| Failure { reaction: Reaction::RecreateProducer, ..f })?;
+        } else {
+            // What was sent stays: at least once. A failure of it is no longer of interest.
+            let _ = self.drain();
+        }
+        *self.reports().delivered() = Delivered::default();
+        Ok(())
+    }
+
+    fn suspect(&self) -> bool {
+        self.serve();
+        self.transactional && (self.slow.get() || self.reports().disturbed.load(Ordering::Acquire))
+    }
+}
+
+fn call_error(error: &KafkaError) -> CallError {
+    if let KafkaError::Transaction(e) = error {
+        return CallError {
+            code: e.code(),
+            message: e.string(),
+            fatal: e.is_fatal(),
+            retriable: e.is_retriable(),
+            requires_abort: e.txn_requires_abort(),
+        };
+    }
+    let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+    // The binding flushes before it commits; that part may be made again.
+    let retriable = matches!(error, KafkaError::Flush(Code::OperationTimedOut));
+    CallError { code, message: error.to_string(), fatal: false, retriable, requires_abort: false }
+}

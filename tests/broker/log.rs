@@ -1,0 +1,365 @@
+//! What only a real broker shows: fencing by time, static membership, the connection's steps, group events in the raw.
+
+use crate::{
+    contract::{
+        Seat, at, committed, nobody, producer_spec, read_all, rows, topic, tp, transactional, unique,
+        visible, write,
+    },
+    subject::{bootstrap, kafka, subject},
+};
+use std::{
+    collections::BTreeMap,
+    net::TcpListener,
+    time::{Duration, Instant},
+};
+use tidegate::{
+    error::{Error, Reaction, Stage, Step},
+    log::{GroupEvent, GroupSpec, ProducerSpec},
+    record::{Offset, RawChunkBuilder, TopicPartition},
+};
+
+contract_tests!(subject);
+
+fn group_spec(group: &str, instance: &str, topic: &str, session: Duration) -> GroupSpec {
+    GroupSpec {
+        group: group.to_owned(),
+        instance: instance.to_owned(),
+        topics: vec![topic.to_owned()],
+        session_timeout: session,
+        buffer_bytes: 8 << 20,
+    }
+}
+
+fn unreachable(bootstrap: &str, properties: &[(&str, &str)]) -> (Step, String) {
+    let properties = properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let log = tidegate::log::open(bootstrap, &properties).unwrap();
+    match log.connect(Duration::from_secs(3)) {
+        Err(e @ Error::Unreachable { step, .. }) => (step, e.to_string()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_first_contact_that_fails_names_the_step() {
+    // A port that nobody listens on: bound and let go.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (step, text) = unreachable(&free.to_string(), &[]);
+    assert_eq!(step, Step::Connect, "{text}");
+    assert!(text.contains("next:") && text.contains(&free.to_string()), "{text}");
+    let (step, text) = unreachable("no-such-host.invalid:9092", &[]);
+    assert_eq!(step, Step::Resolve, "{text}");
+    let (step, text) = unreachable(&bootstrap(), &[("security.protocol", "ssl")]);
+    assert_eq!(step, Step::Tls, "{text}");
+    let sasl = [
+        ("security.protocol", "sasl_plaintext"),
+        ("sasl.mechanism", "PLAIN"),
+        ("sasl.username", "u"),
+        ("sasl.password", "hunter2"),
+    ];
+    let (step, text) = unreachable(&bootstrap(), &sasl);
+    assert!([Step::Sasl, Step::Tls, Step::Metadata].contains(&step), "{step:?} {text}");
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn a_topic_made_again_has_another_id() {
+    let log = kafka();
+    let (one, two) = (topic(&log, 1), topic(&log, 1));
+    let found = log.describe(&[&one, &two, &one]).unwrap();
+    let id = |i: usize| found[i].as_ref().unwrap().id.clone();
+    assert!(!id(0).is_empty() && id(0) != id(1), "{found:?}");
+    assert_eq!(id(0), id(2));
+}
+
+#[test]
+fn an_unanswered_assignment_does_not_end_the_membership() {
+    let log = kafka();
+    let (name, group) = (topic(&log, 2), unique("group"));
+    let session = Duration::from_secs(6);
+    let mut member = log.join(&group_spec(&group, "a", &name, session)).unwrap();
+    let begun = Instant::now();
+    let mut assigned = vec![];
+    while assigned.is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        member.wait(Duration::from_millis(100));
+        for event in member.poll().unwrap() {
+            if let GroupEvent::Assigned(at) = event {
+                assigned = at;
+            }
+        }
+    }
+    let before = member.membership().unwrap();
+    // Longer than the session, and without a call.
+    std::thread::sleep(session * 2);
+    assert_eq!(member.poll().unwrap(), []);
+    let after = member.membership().unwrap();
+    assert_eq!((&after.member_id, after.generation), (&before.member_id, before.generation));
+    assert!(!member.assignment_lost());
+    let at: Vec<_> = assigned.into_iter().map(|at| (at, Offset(0))).collect();
+    assert_eq!(member.start(&at).unwrap().len(), 2);
+    // Proof that the heart still beats on the broker's side: it accepts offsets of this member.
+    let mut producer = transactional(&log, &unique("writer"), &group);
+    producer.begin().unwrap();
+    producer.commit(&[(tp(&name, 0), committed(0, "alive"))], &after).unwrap();
+    member.close(true);
+}
+
+#[test]
+fn a_fenced_member_says_which_instance() {
+    let log = kafka();
+    let (name, group) = (topic(&log, 1), unique("group"));
+    let mut old = Seat::join(&log, &group, "pod-7", &[&name]);
+    old.until("held", |s| s.holds().len() == 1);
+    let mut new = Seat::join(&log, &group, "pod-7", &[&name]);
+    new.until("held by the newer", |s| s.holds().len() == 1);
+    let begun = Instant::now();
+    let failure = loop {
+        assert!(begun.elapsed() < Duration::from_secs(30), "not fenced");
+        if let Err(failure) = old.step(Duration::from_millis(100)) {
+            break failure;
+        }
+    };
+    assert_eq!((failure.stage, failure.reaction), (Stage::Group, Reaction::Exit));
+    assert!(failure.message.contains("`pod-7`") && failure.message.contains("next:"), "{failure}");
+    assert_eq!(Error::from(failure).exit_code(), 5);
+    new.member.close(true);
+}
+
+/// A member whose process is stopped for longer than its session comes back under another id.
+#[test]
+fn an_expelled_member_comes_back_with_another_id() {
+    let log = kafka();
+    let (name, group) = (topic(&log, 2), unique("group"));
+    let session = Duration::from_secs(6);
+    let mut config = BTreeMap::new();
+    // Stands for a stopped process: without a call in this time the client itself leaves the group.
+    config.insert("max.poll.interval.ms".to_owned(), "6000".to_owned());
+    let slow = tidegate::log::open(&bootstrap(), &config).unwrap();
+    let mut member = slow.join(&group_spec(&group, "a", &name, session)).unwrap();
+    let (mut first, mut lost, mut second) = (None, vec![], None);
+    let begun = Instant::now();
+    while second.is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "first {first:?} lost {lost:?}");
+        member.wait(Duration::from_millis(50));
+        for event in member.poll().unwrap() {
+            match event {
+                GroupEvent::Assigned(at) => {
+                    let at: Vec<_> = at.into_iter().map(|at| (at, Offset(0))).collect();
+                    member.start(&at).unwrap();
+                    let id = member.membership().unwrap().member_id;
+                    if first.is_none() {
+                        first = Some(id);
+                        std::thread::sleep(Duration::from_secs(9));
+                    } else {
+                        second = Some(id);
+                    }
+                }
+                GroupEvent::Lost(at) => {
+                    assert!(member.assignment_lost());
+                    lost.extend(at.clone());
+                    member.release(&at).unwrap();
+                }
+                GroupEvent::Revoking(at) => panic!("not in order: {at:?}"),
+                GroupEvent::Connection(_) => {}
+            }
+        }
+    }
+    assert_eq!(lost.len(), 2, "the loss was told");
+    assert_ne!(first, second);
+    member.close(true);
+}
+
+#[test]
+fn leaving_hands_over_at_once_and_closing_does_not() {
+    let log = kafka();
+    let (name, group) = (topic(&log, 2), unique("group"));
+    let mut a = Seat::join(&log, &group, "a", &[&name]);
+    a.until("a holds all", |s| s.holds().len() == 2);
+    a.member.close(true);
+    let begun = Instant::now();
+    let mut b = Seat::join(&log, &group, "b", &[&name]);
+    b.until("b holds all", |s| s.holds().len() == 2);
+    assert!(begun.elapsed() < Duration::from_secs(5), "after a departure: {:?}", begun.elapsed());
+    b.member.close(false);
+    let begun = Instant::now();
+    let mut c = Seat::join(&log, &group, "c", &[&name]);
+    c.until("c holds all", |s| s.holds().len() == 2);
+    assert!(begun.elapsed() > Duration::from_secs(5), "b's place was not kept: {:?}", begun.elapsed());
+    c.member.close(true);
+}
+
+#[test]
+fn rejoining_computes_a_new_assignment() {
+    let log = kafka();
+    let (name, group) = (topic(&log, 3), unique("group"));
+    let mut a = Seat::join(&log, &group, "a", &[&name]);
+    a.until("all is held", |s| s.holds().len() == 3);
+    let before = a.member.membership().unwrap();
+    let events = a.events.len();
+    a.member.rejoin().unwrap();
+    let begun = Instant::now();
+    while a.events[events..].iter().all(|e| !matches!(e, GroupEvent::Assigned(_))) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", a.events);
+        a.step(Duration::from_millis(50)).unwrap();
+    }
+    assert_eq!(a.holds().len(), 3);
+    let after = a.member.membership().unwrap();
+    assert!(after.member_id != before.member_id || after.generation > before.generation);
+    write(&log, &tp(&name, 1), &[("k", "v")]);
+    assert_eq!(a.take(1)[&tp(&name, 1)].len(), 1);
+    a.member.close(true);
+}
+
+fn short(id: &str, group: &str) -> ProducerSpec {
+    ProducerSpec { transaction_timeout: Duration::from_secs(2), ..producer_spec(Some(id), group) }
+}
+
+#[test]
+fn a_transaction_that_outlives_its_time_is_replaced() {
+    let log = kafka();
+    let (name, id) = (topic(&log, 1), unique("writer"));
+    let mut producer = log.producer(&short(&id, "none")).unwrap();
+    producer.init().unwrap();
+    producer.begin().unwrap();
+    producer.send(&name, at(0), &rows(&[("late", "1")])).unwrap();
+    producer.flush().unwrap();
+    // The coordinator looks for such transactions every few seconds.
+    std::thread::sleep(Duration::from_secs(14));
+    let failure = producer.commit(&[], &nobody()).unwrap_err();
+    assert!([Reaction::Unknown, Reaction::RecreateProducer].contains(&failure.reaction), "{failure}");
+    drop(producer);
+    let mut again = log.producer(&short(&id, "none")).unwrap();
+    again.init().unwrap();
+    again.begin().unwrap();
+    again.send(&name, at(0), &rows(&[("new", "2")])).unwrap();
+    again.commit(&[], &nobody()).unwrap();
+    assert_eq!(read_all(&log, &tp(&name, 0)), [("new".to_owned(), "2".to_owned())]);
+}
+
+#[test]
+fn a_fenced_producer_is_told_apart_at_each_step() {
+    let log = kafka();
+    let (name, group, id) = (topic(&log, 1), unique("group"), unique("writer"));
+    let mut seat = Seat::join(&log, &group, "a", &[&name]);
+    seat.until("held", |s| s.holds().len() == 1);
+    let member = seat.member.membership().unwrap();
+    let mut old = transactional(&log, &id, &group);
+    old.begin().unwrap();
+    old.send(&name, at(0), &rows(&[("zombie", "1")])).unwrap();
+    old.flush().unwrap();
+    let _new = transactional(&log, &id, &group);
+    let failure = old.commit(&[(tp(&name, 0), committed(9, "zombie"))], &member).unwrap_err();
+    assert_eq!(failure.reaction, Reaction::RecreateProducer, "offsets: {failure}");
+    assert_eq!(old.abort().unwrap_err().reaction, Reaction::RecreateProducer);
+    assert_eq!(old.begin().unwrap_err().reaction, Reaction::RecreateProducer);
+
+    let mut old = transactional(&log, &id, &group);
+    old.begin().unwrap();
+    let _new = transactional(&log, &id, &group);
+    let sent = old.send(&name, at(0), &rows(&[("zombie", "2")])).and_then(|()| old.flush().map(|_| ()));
+    assert_eq!(sent.unwrap_err().reaction, Reaction::RecreateProducer, "produce");
+    assert_eq!(visible(&log, &tp(&name, 0)), []);
+    assert_eq!(seat.member.committed(&[tp(&name, 0)]).unwrap(), [None]);
+    seat.member.close(true);
+}
+
+#[test]
+fn at_least_once_commits_offsets_through_the_consumer() {
+    let log = kafka();
+    let (name, group) = (topic(&log, 1), unique("group"));
+    let mut seat = Seat::join(&log, &group, "a", &[&name]);
+    seat.until("held", |s| s.holds().len() == 1);
+    let mut producer = log.producer(&producer_spec(None, &group)).unwrap();
+    producer.init().unwrap();
+    producer.begin().unwrap();
+    producer.send(&name, at(0), &rows(&[("a", "1")])).unwrap();
+    let mut offset = committed(1, "token ä");
+    offset.leader_epoch = Some(0);
+    let member = seat.member.membership().unwrap();
+    producer.commit(&[(tp(&name, 0), offset.clone())], &member).unwrap();
+    assert_eq!(seat.member.committed(&[tp(&name, 0)]).unwrap(), [Some(offset)]);
+    assert!(!producer.suspect());
+    // The place is taken over: its offsets are not ours to commit.
+    seat.member.close(true);
+    let mut other = Seat::join(&log, &group, "b", &[&name]);
+    other.until("held", |s| s.holds().len() == 1);
+    let failure = producer.commit(&[(tp(&name, 0), committed(7, "stale"))], &member).unwrap_err();
+    assert!([Reaction::CloseTasks, Reaction::AbortReplay].contains(&failure.reaction), "{failure}");
+    assert_eq!(other.member.committed(&[tp(&name, 0)]).unwrap()[0].as_ref().unwrap().offset, Offset(1));
+    other.member.close(true);
+}
+
+#[test]
+fn a_refused_record_names_topic_and_size() {
+    let log = kafka();
+    let name = topic(&log, 1);
+    let mut producer = transactional(&log, &unique("writer"), "none");
+    producer.begin().unwrap();
+    let mut chunk = RawChunkBuilder::default();
+    chunk
+        .push_with(-1, None, |v| {
+            v.resize(3 << 20, b'x');
+            Ok::<_, ()>(true)
+        })
+        .unwrap();
+    let failure = producer.send(&name, at(0), &chunk.build()).unwrap_err();
+    assert_eq!(failure.reaction, Reaction::StopPipeline);
+    assert!(failure.message.contains(&name) && failure.message.contains("3145728 bytes"), "{failure}");
+    producer.abort().unwrap();
+    let missing = unique("missing");
+    producer.begin().unwrap();
+    let sent =
+        producer.send(&missing, None, &rows(&[("a", "1")])).and_then(|()| producer.flush().map(|_| ()));
+    let failure = sent.unwrap_err();
+    assert_eq!(failure.reaction, Reaction::StopPipeline, "{failure}");
+    assert!(failure.message.contains(&missing), "{failure}");
+}
+
+#[test]
+fn dropping_with_records_on_the_way_does_not_wait() {
+    let log = kafka();
+    let name = topic(&log, 1);
+    let mut producer = transactional(&log, &unique("writer"), "none");
+    producer.begin().unwrap();
+    producer.send(&name, at(0), &rows(&[("a", "1")])).unwrap();
+    let begun = Instant::now();
+    drop(producer);
+    assert!(begun.elapsed() < Duration::from_millis(200), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_record_wakes_a_waiting_member_at_once_and_idling_costs_nothing() {
+    let log = kafka();
+    let (name, group) = (topic(&log, 1), unique("group"));
+    let mut seat = Seat::join(&log, &group, "a", &[&name]);
+    seat.until("held", |s| s.holds().len() == 1);
+    let mut producer = transactional(&log, &unique("writer"), "none");
+    let only: TopicPartition = tp(&name, 0);
+    let mut waits = vec![];
+    for _ in 0..20 {
+        producer.begin().unwrap();
+        producer.send(&name, at(0), &rows(&[("k", "v")])).unwrap();
+        producer.commit(&[], &nobody()).unwrap();
+        let begun = Instant::now();
+        let mut got = 0;
+        while got == 0 {
+            assert!(begun.elapsed() < Duration::from_secs(10));
+            seat.step(Duration::from_secs(5)).unwrap();
+            got =
+                seat.fetchers.get_mut(&only).unwrap().take(10, 1000).unwrap().map_or(0, |f| f.records.len());
+        }
+        waits.push(begun.elapsed());
+    }
+    waits.sort();
+    assert!(waits[10] < Duration::from_millis(100), "{waits:?}");
+    // A loop that does not sleep would turn thousands of times.
+    let (begun, mut turns) = (Instant::now(), 0);
+    while begun.elapsed() < Duration::from_secs(2) {
+        seat.step(Duration::from_millis(500)).unwrap();
+        while seat.fetchers.get_mut(&only).unwrap().take(10, 1000).unwrap().is_some() {}
+        turns += 1;
+    }
+    assert!(turns < 60, "{turns} turns in two idle seconds");
+    println!("commit to record p50 {:?}, idle turns in 2 s: {turns}", waits[10]);
+    seat.member.close(true);
+}

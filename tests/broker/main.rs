@@ -1,0 +1,10 @@
+//! Tests against a real Apache Kafka: the reference of the log's contract.
+//!
+//! The broker's address comes from `TIDEGATE_TEST_BOOTSTRAP`; without a broker every test fails and says how to start one.
+
+#[macro_use]
+#[path = "../contract/mod.rs"]
+mod contract;
+mod log;
+mod speed;
+mod subject;
