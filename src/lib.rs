@@ -7,6 +7,7 @@
 
 pub mod codec;
 pub mod config;
+pub mod context;
 pub mod dstream;
 pub mod error;
 pub mod failpoint;
@@ -22,6 +23,8 @@ pub mod task;
 pub mod ui;
 
 pub use config::Config;
-pub use dstream::DStream;
+pub use context::{StreamingContext, program};
+pub use dstream::{DStream, SourceOptions};
 pub use error::{Error, Result};
 pub use record::Text;
+pub use source::BadRecordPolicy;

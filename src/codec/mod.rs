@@ -16,7 +16,7 @@ pub use json::Json;
 pub use key::{decode_key, encode_key};
 pub use message::{FromRecord, Message, Messages};
 pub use raw::Raw;
-pub use text::Utf8;
+pub use text::{AsText, Utf8};
 pub use trace::format_of;
 pub use value::{VALUE_VERSION, decode_value, encode_value};
 

@@ -29,6 +29,18 @@ impl<T: AsRef<str>> Encode<T> for Utf8 {
     }
 }
 
+/// Writes values as their `Display` form: numbers in decimal, strings as they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AsText;
+
+impl<T: std::fmt::Display> Encode<T> for AsText {
+    fn encode(&self, value: &T, out: &mut Vec<u8>) -> Result<bool> {
+        use std::io::Write;
+        write!(out, "{value}").map_err(|e| crate::Error::State(format!("a value cannot be shown: {e}")))?;
+        Ok(true)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ mod signals;
 
 use crate::{
     codec::{Decode, Utf8},
-    config::Config,
+    config::{Args, Config},
     dstream::{DStream, SourceOptions, StreamBuilder},
     error::{Error, Result},
     log,
@@ -17,16 +17,18 @@ use crate::{
     runtime::{
         self, Env, Shutdown,
         clock::{Clock, SystemClock},
+        logging,
         metrics::Metrics,
         status::{Phase, Status},
     },
-    state::{MemoryStorage, Storage, StateDirectory, rocks::RocksStorage},
-    ui::server::{Server, Settings},
+    state::{MemoryStorage, RocksStorage, StateDirectory, Storage},
+    ui::{Server, Settings},
 };
 use observer::Telling;
 use std::{
     net::{IpAddr, SocketAddr},
     panic::Location,
+    process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
 };
@@ -34,13 +36,13 @@ use std::{
 /// Builds a program of streams and runs it.
 ///
 /// ```no_run
-/// use tidegate::{Config, StreamingContext, codec::Utf8};
+/// use tidegate::{Config, StreamingContext, codec::{AsText, Utf8}};
 ///
 /// fn main() -> tidegate::Result {
 ///     let ssc = StreamingContext::new(Config::new("word-count", "127.0.0.1:9092"));
 ///     let words = ssc.text("lines").flat_map(|line| line.split(' ')).filter(|word| !word.is_empty());
 ///     let counts = words.map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b);
-///     counts.to_kafka("counts", Utf8, Utf8);
+///     counts.to_kafka("counts", Utf8, AsText);
 ///     ssc.run()
 /// }
 /// ```
@@ -151,7 +153,7 @@ fn start(config: &Config, plan: Topology) -> Result<Running> {
     let storage: Arc<dyn Storage> = if config.bootstrap.starts_with("memory:") {
         Arc::new(MemoryStorage::default())
     } else {
-        Arc::new(RocksStorage::open(directory.path(), config.state_memory_bytes)?)
+        Arc::new(RocksStorage::new(directory.path().join("state"), config.state_memory_bytes)?)
     };
     let metrics = Arc::new(Metrics::new(&config.application_id));
     let status = Arc::new(Status::new(&config.application_id, &*directory.instance().0, log.name()));
@@ -185,6 +187,22 @@ fn start(config: &Config, plan: Topology) -> Result<Running> {
     let thread = std::thread::Builder::new().name("tidegate".into());
     let thread = thread.spawn(work).map_err(Error::io("starting the loop's thread"))?;
     Ok(Running { shutdown, thread, address, metrics })
+}
+
+/// Runs the body of a program with flags: sets up logs, tells an error for a person, and gives the exit code
+/// (0 in order, 1 failure, 3 configuration, 4 the log or a topic is missing, 5 fenced by a newer process).
+pub fn program(args: &Args, body: impl FnOnce(&Args) -> Result) -> ExitCode {
+    let result = args.log_format.parse().and_then(|format| {
+        logging::init(format, args.log_level.as_deref())?;
+        body(args)
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::from(e.exit_code())
+        }
+    }
 }
 
 fn settings(bind: &str) -> Result<Settings> {

@@ -57,11 +57,11 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// Writes each pair as a record with key and value; the partition follows from the key as with Java clients.
     ///
     /// ```
-    /// # use tidegate::{StreamingContext, codec::Utf8};
-    /// # let ssc = StreamingContext::new("counts");
+    /// # use tidegate::{Config, StreamingContext, codec::{AsText, Utf8}};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
     /// # let words = ssc.text("lines").flat_map(|line| line.split(' '));
     /// let counts = words.map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b);
-    /// counts.to_kafka("counts", Utf8, Utf8); // key = word, value = decimal number
+    /// counts.to_kafka("counts", Utf8, AsText); // key = word, value = decimal number
     /// ```
     #[track_caller]
     pub fn to_kafka(&self, topic: &str, key: impl Encode<K> + 'static, value: impl Encode<V> + 'static) {

@@ -39,8 +39,8 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// Reduces the values of each key **over all batches**; gives one row per changed key and batch. `f` must be associative.
     ///
     /// ```
-    /// # use tidegate::StreamingContext;
-    /// # let ssc = StreamingContext::new("counts");
+    /// # use tidegate::{Config, StreamingContext};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
     /// let words = ssc.text("lines").flat_map(|line| line.split(' '));
     /// let counts = words.map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b);
     /// # counts.print();

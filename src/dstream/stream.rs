@@ -42,8 +42,8 @@ impl StreamBuilder {
 /// A stream of `T`. Cheap to clone; every method borrows, so one stream may feed any number of others: it is computed once.
 ///
 /// ```
-/// # use tidegate::{StreamingContext, Text};
-/// let ssc = StreamingContext::new("word-count");
+/// # use tidegate::{Config, StreamingContext, Text};
+/// let ssc = StreamingContext::new(Config::new("app", "memory:"));
 /// let lines = ssc.text("lines");
 /// let words = lines.flat_map(|line| line.split(' '));
 /// let counts = words.map(|word| (word, 1u64)).reduce_by_key(|a, b| a + b);
@@ -118,8 +118,8 @@ impl<T: Data> DStream<T> {
     /// One row for each row, or an error: the source record behind it then goes the way of the source's bad-record policy.
     ///
     /// ```
-    /// # use tidegate::{StreamingContext, Text};
-    /// # let ssc = StreamingContext::new("parse");
+    /// # use tidegate::{Config, StreamingContext, Text};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
     /// let numbers = ssc.text("numbers").try_map(|line| line.parse::<i64>());
     /// # numbers.print();
     /// ```

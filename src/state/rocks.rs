@@ -263,9 +263,9 @@ impl Backend for RocksBackend {
         rows.status().map_err(|e| self.failed("reading", &e))
     }
 
-    fn apply(&self, changes: &[RawChunk], record: &[u8]) -> Result {
+    fn apply(&self, changes: &[RawChunk], record: Option<&[u8]>) -> Result {
         let bytes: usize = changes.iter().map(RawChunk::bytes).sum();
-        let mut batch = WriteBatch::with_capacity_bytes(bytes + record.len());
+        let mut batch = WriteBatch::with_capacity_bytes(bytes + record.map_or(0, <[u8]>::len));
         let mut last: Option<(StoreId, Option<&ColumnFamily>)> = None;
         for row in changes.iter().flat_map(RawChunk::iter) {
             let Row::Change { store, key, value } = changelog::row(row) else { continue };
@@ -280,7 +280,9 @@ impl Backend for RocksBackend {
                 (None, _) => {}
             }
         }
-        batch.put(RECORD_KEY, record);
+        if let Some(record) = record {
+            batch.put(RECORD_KEY, record);
+        }
         self.db.write(batch).map_err(|e| self.failed("writing", &e))
     }
 

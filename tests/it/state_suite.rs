@@ -58,7 +58,7 @@ fn timers(backend: &Arc<dyn Backend>) -> OrderedTable<(i64, Text), u32> {
 /// Commits what a table staged, as a batch called `record`.
 pub fn apply(backend: &Arc<dyn Backend>, table: &mut dyn Store, record: &str) -> RawChunk {
     let rows = table.seal().unwrap();
-    backend.apply(std::slice::from_ref(&rows), record.as_bytes()).unwrap();
+    backend.apply(std::slice::from_ref(&rows), Some(record.as_bytes())).unwrap();
     table.applied();
     rows
 }
@@ -328,7 +328,7 @@ fn rows_of_other_stores_and_markers_are_passed_over() {
             Ok::<_, ()>(true)
         })
         .unwrap();
-        backend.apply(&[rows.build()], b"one").unwrap();
+        backend.apply(&[rows.build()], Some(b"one")).unwrap();
         table.applied();
         assert_eq!(table.get(&"a".into()).unwrap(), Some(1));
         assert_eq!(backend.record().unwrap().as_deref(), Some(&b"one"[..]));

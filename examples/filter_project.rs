@@ -1,0 +1,57 @@
+//! Keeps the dear ones of JSON events and some of their fields, exactly once.
+//!
+//! Input: value = JSON `{"id","user","item","price","ts","page"}`. Output: the events with `price > 50.0` as JSON
+//! `{"id","user","price","ts"}`; key and record timestamp are kept. Runs on Kafka and on the embedded log alike.
+
+use clap::Parser;
+use serde::{Deserialize, Serialize};
+use std::process::ExitCode;
+use tidegate::{
+    BadRecordPolicy, SourceOptions, StreamingContext, Text,
+    codec::{Json, Message, Messages},
+    config::Args,
+    program,
+};
+
+/// The fields that are read and written; the others are passed over.
+#[derive(Clone, Serialize, Deserialize)]
+struct Event {
+    id: u64,
+    user: Text,
+    price: f64,
+    ts: i64,
+}
+
+#[derive(Clone, Copy, Default, clap::ValueEnum)]
+enum OnBadRecord {
+    #[default]
+    Fail,
+    Skip,
+    DeadLetter,
+}
+
+#[derive(Parser)]
+#[command(about = "Filters and projects the JSON events of a topic, exactly once")]
+struct Program {
+    #[command(flatten)]
+    args: Args,
+    /// What happens to a record that is not such an event
+    #[arg(long, value_enum, default_value_t)]
+    on_bad_record: OnBadRecord,
+}
+
+fn main() -> ExitCode {
+    let Program { args, on_bad_record } = Program::parse();
+    program(&args, |args| {
+        let policy = match on_bad_record {
+            OnBadRecord::Fail => BadRecordPolicy::Fail,
+            OnBadRecord::Skip => BadRecordPolicy::Skip,
+            OnBadRecord::DeadLetter => BadRecordPolicy::DeadLetter,
+        };
+        let ssc = StreamingContext::new(args.config());
+        let source = SourceOptions::topic(&args.input).on_bad_record(policy);
+        let events = ssc.source::<Message<Event>>(source, Messages(Json));
+        events.filter(|event| event.value.price > 50.0).to_kafka(&args.output, Json);
+        ssc.run()
+    })
+}
