@@ -44,10 +44,7 @@ impl Text {
     /// # Errors
     /// Where the bytes are not UTF-8: the position of the first bad byte.
     pub fn from_utf8(bytes: HipByt<'static>) -> Result<Text, std::str::Utf8Error> {
-        match std::str::from_utf8(&bytes) {
-            Ok(_) => Ok(Text(HipStr::from_utf8_lossy(bytes))),
-            Err(e) => Err(e),
-        }
+        HipStr::from_utf8(bytes).map(Text).map_err(|e| e.utf8_error())
     }
 
     fn piece(&self, of_self: &str) -> Text {
