@@ -47,6 +47,7 @@ pub fn init(format: LogFormat, level: Option<&str>) -> Result {
     Ok(())
 }
 
+#[expect(clippy::disallowed_methods, reason = "RUST_LOG is read by convention")]
 fn filter(level: Option<&str>) -> Result<EnvFilter> {
     let parsed = match level {
         Some(level) => {
@@ -54,7 +55,7 @@ fn filter(level: Option<&str>) -> Result<EnvFilter> {
         }
         None => EnvFilter::builder()
             .with_default_directive(tracing::level_filters::LevelFilter::INFO.into())
-            .try_from_env()
+            .parse(std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default())
             .map_err(|e| (format!("the environment variable {}", EnvFilter::DEFAULT_ENV), e.to_string())),
     };
     parsed.map_err(|(what, why)| {
