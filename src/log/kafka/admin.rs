@@ -18,7 +18,7 @@ use rdkafka::{
     error::RDKafkaErrorCode as Code,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     pin::pin,
     sync::Arc,
@@ -45,27 +45,26 @@ impl Admin {
 
     /// What is known of each topic, in order.
     pub fn describe(&self, handle: &BaseConsumer<Asking>, topics: &[&str]) -> Result<Vec<Option<TopicInfo>>> {
-        if topics.is_empty() {
+        // The broker refuses a question that names a topic twice.
+        let names: Vec<&str> = topics.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+        if names.is_empty() {
             return Ok(vec![]);
         }
-        let found = ffi::describe_topics(handle.client().native_ptr(), topics, TIMEOUT)
-            .map_err(|e| topic_error(&topics.join(", "), &e))?;
-        let mut infos = vec![];
-        for (topic, found) in topics.iter().zip(found) {
-            infos.push(match found {
-                Ok(description) => Some(info(description)),
-                Err(e) if e.code == Code::UnknownTopicOrPartition => None,
-                Err(e) => return Err(topic_error(topic, &e)),
-            });
-        }
-        let known: Vec<usize> = (0..topics.len()).filter(|i| infos[*i].is_some()).collect();
-        let names: Vec<&str> = known.iter().map(|i| topics[*i]).collect();
-        for (index, config) in known.into_iter().zip(self.configs(&names)) {
-            if let Some(info) = &mut infos[index] {
-                info.config = config;
+        let answers = ffi::describe_topics(handle.client().native_ptr(), &names, TIMEOUT)
+            .map_err(|e| topic_error(&names.join(", "), &e))?;
+        let mut infos = BTreeMap::new();
+        for (name, answer) in names.into_iter().zip(answers) {
+            match answer {
+                Ok(description) => drop(infos.insert(name, info(description))),
+                Err(e) if e.code == Code::UnknownTopicOrPartition => {}
+                Err(e) => return Err(topic_error(name, &e)),
             }
         }
-        Ok(infos)
+        let known: Vec<&str> = infos.keys().copied().collect();
+        for (info, config) in infos.values_mut().zip(self.configs(&known)) {
+            info.config = config;
+        }
+        Ok(topics.iter().map(|topic| infos.get(topic).cloned()).collect())
     }
 
     /// The settings of each topic; empty where the broker does not tell.

@@ -95,10 +95,7 @@ const CONSUMER: &[&str] = &[
     "fetch.min.bytes",
     "fetch.queue.backoff.ms",
     "fetch.wait.max.ms",
-    "group.protocol.type",
-    "heartbeat.interval.ms",
     "max.partition.fetch.bytes",
-    "max.poll.interval.ms",
     "queued.min.messages",
 ];
 
@@ -118,6 +115,9 @@ const PRODUCER: &[&str] = &[
     "retries",
     "sticky.partitioning.linger.ms",
 ];
+
+/// Properties of a consumer that only a member of a group needs.
+const MEMBER: &[&str] = &["group.protocol.type", "heartbeat.interval.ms", "max.poll.interval.ms"];
 
 const MIB: usize = 1 << 20;
 
@@ -152,7 +152,7 @@ impl Settings {
         set(&mut config, FETCH);
         let per_partition = (spec.buffer_bytes / partitions.max(1)).max(MIB);
         bound_fetch(&mut config, per_partition);
-        self.add_user(&mut config, PRODUCER);
+        self.add_user(&mut config, &[PRODUCER]);
         set(&mut config, READ);
         config
             .set("group.id", &spec.group)
@@ -172,7 +172,7 @@ impl Settings {
         let mut config = self.base();
         set(&mut config, FETCH);
         bound_fetch(&mut config, 16 * MIB);
-        self.add_user(&mut config, PRODUCER);
+        self.add_user(&mut config, &[PRODUCER, MEMBER]);
         set(&mut config, READ);
         config.set("isolation.level", "read_committed");
         config
@@ -182,7 +182,7 @@ impl Settings {
     /// with the last stable offset otherwise.
     pub fn watermarks(&self) -> ClientConfig {
         let mut config = self.base();
-        self.add_user(&mut config, PRODUCER);
+        self.add_user(&mut config, &[PRODUCER, MEMBER]);
         config.set("isolation.level", "read_uncommitted").set("allow.auto.create.topics", "false");
         config
     }
@@ -190,10 +190,7 @@ impl Settings {
     /// Administration of topics.
     pub fn admin(&self) -> ClientConfig {
         let mut config = self.base();
-        self.add_user(&mut config, CONSUMER);
-        for name in PRODUCER {
-            config.remove(name);
-        }
+        self.add_user(&mut config, &[CONSUMER, PRODUCER, MEMBER]);
         // Nobody serves this client's log; what fails is in the answers.
         config.set_log_level(RDKafkaLogLevel::Emerg);
         config
@@ -203,7 +200,7 @@ impl Settings {
     pub fn producer(&self, spec: &ProducerSpec) -> ClientConfig {
         let mut config = self.base();
         set(&mut config, PRODUCE);
-        self.add_user(&mut config, CONSUMER);
+        self.add_user(&mut config, &[CONSUMER, MEMBER]);
         let only_errors = if spec.track_ends { "false" } else { "true" };
         let kbytes = (spec.buffer_bytes / 1024).clamp(1024, 2_097_151);
         config
@@ -243,9 +240,9 @@ impl Settings {
         config
     }
 
-    fn add_user(&self, config: &mut ClientConfig, except: &[&str]) {
+    fn add_user(&self, config: &mut ClientConfig, except: &[&[&str]]) {
         for (name, value) in &self.user {
-            if !except.contains(&name.as_str()) {
+            if !except.iter().any(|names| names.contains(&name.as_str())) {
                 config.set(name, value);
             }
         }

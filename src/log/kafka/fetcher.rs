@@ -13,28 +13,31 @@ use crate::{
     record::{Offset, RawChunkBuilder, TopicPartition},
 };
 use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
 };
 
 /// One owned partition, shared by the member and its fetcher.
 pub(super) struct Slot {
     pub at: TopicPartition,
-    queue: Queue,
+    /// Gone when the partition is given up, and with it the hold on the consumer.
+    queue: Mutex<Option<Queue>>,
     waker: Arc<Waker>,
-    owned: AtomicBool,
     seeks: AtomicU64,
 }
 
 impl Slot {
     pub fn new(at: TopicPartition, queue: Queue, waker: Arc<Waker>) -> Slot {
-        Slot { at, queue, waker, owned: AtomicBool::new(true), seeks: AtomicU64::new(0) }
+        Slot { at, queue: Mutex::new(Some(queue)), waker, seeks: AtomicU64::new(0) }
     }
 
     /// The partition is given up: its fetcher gives nothing more.
     pub fn close(&self) {
-        self.owned.store(false, Ordering::Release);
-        self.queue.silence();
+        self.queue().take();
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Option<Queue>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The position was changed: an error that waits to be told is of the old one.
@@ -59,15 +62,14 @@ impl PartitionFetcher {
 
 impl Fetcher for PartitionFetcher {
     fn take(&mut self, max_records: usize, max_bytes: usize) -> Result<Option<Fetched>, Failure> {
-        if !self.slot.owned.load(Ordering::Acquire) {
-            return Ok(None);
-        }
+        let queue = self.slot.queue();
+        let Some(queue) = &*queue else { return Ok(None) };
         let seeks = self.slot.seeks.load(Ordering::Acquire);
         if seeks != self.seeks {
             self.seeks = seeks;
             self.batches.forget_error();
         }
-        let (fetched, more) = self.batches.take(&self.slot.at, &self.slot.queue, max_records, max_bytes)?;
+        let (fetched, more) = self.batches.take(&self.slot.at, queue, max_records, max_bytes)?;
         if more {
             self.slot.waker.wake();
         }

@@ -16,10 +16,7 @@ use std::{
     any::Any,
     ffi::{CStr, CString, c_char, c_void},
     ptr, slice,
-    sync::{
-        Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -67,8 +64,8 @@ unsafe extern "C" fn queue_is_nonempty(_: Client, waker: *mut c_void) {
 /// A queue of records or events. Keeps its client alive.
 pub(super) struct Queue {
     native: *mut sys::rd_kafka_queue_t,
+    /// Who is woken when the queue is no longer empty.
     waker: Option<Arc<Waker>>,
-    silent: AtomicBool,
     _client: Arc<dyn Any + Send + Sync>,
 }
 
@@ -107,7 +104,7 @@ impl Queue {
             }
         };
         assert!(!native.is_null(), "a client has this queue from its creation on");
-        Queue { native, waker: None, silent: AtomicBool::new(true), _client: owner }
+        Queue { native, waker: None, _client: owner }
     }
 
     /// A new queue, for reading a partition without a group.
@@ -124,21 +121,13 @@ impl Queue {
         let opaque = Arc::as_ptr(&waker).cast_mut().cast();
         // SAFETY: the waker lives as long as this queue, which switches the callback off before it goes.
         unsafe { sys::rd_kafka_queue_cb_event_enable(native, Some(queue_is_nonempty), opaque) };
-        Queue { native, waker: Some(waker), silent: AtomicBool::new(false), _client: owner }
+        Queue { native, waker: Some(waker), _client: owner }
     }
 
     /// Number of events or records in it.
     pub fn len(&self) -> usize {
         // SAFETY: a valid queue.
         unsafe { sys::rd_kafka_queue_length(self.native) }
-    }
-
-    /// Ends wake-ups. A later queue of the same partition has its own.
-    pub fn silence(&self) {
-        if !self.silent.swap(true, Ordering::AcqRel) {
-            // SAFETY: a valid queue; the call takes the queue's lock, so no callback runs after it.
-            unsafe { sys::rd_kafka_queue_cb_event_enable(self.native, None, ptr::null_mut()) };
-        }
     }
 
     /// Takes at most `want` messages without blocking and copies them; true if there may be more.
@@ -161,10 +150,14 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        self.silence();
-        // SAFETY: the last use of this reference; the client is still alive.
-        unsafe { sys::rd_kafka_queue_destroy(self.native) };
-        drop(self.waker.take());
+        // SAFETY: the last use of this reference; the client is still alive. The callback is switched off under the queue's
+        // lock, so none runs after that.
+        unsafe {
+            if self.waker.is_some() {
+                sys::rd_kafka_queue_cb_event_enable(self.native, None, ptr::null_mut());
+            }
+            sys::rd_kafka_queue_destroy(self.native);
+        }
     }
 }
 

@@ -43,7 +43,7 @@ const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most events of one `poll`.
 const POLL_EVENTS: usize = 256;
 
-/// The consumer, shared by the member, its fetchers and the handles of its memberships.
+/// The consumer, kept alive by the member and the queues of its partitions.
 pub(super) type Shared = Arc<Owned<BaseConsumer<Group>>>;
 
 /// What the library tells of the group.
@@ -102,7 +102,8 @@ impl ConsumerContext for Group {
 /// What a producer needs to commit in a member's name.
 pub(super) struct Handle {
     pub metadata: GroupMetadata,
-    pub consumer: Shared,
+    /// Gone when the member is closed.
+    pub consumer: Weak<Owned<BaseConsumer<Group>>>,
 }
 
 /// See [`Member`].
@@ -281,7 +282,7 @@ impl Member for KafkaMember {
         if member_id.is_empty() || generation < 0 {
             return Err(not_joined());
         }
-        let handle = Arc::new(Handle { metadata, consumer: Arc::clone(&self.consumer) });
+        let handle = Arc::new(Handle { metadata, consumer: Arc::downgrade(&self.consumer) });
         Ok(Membership { member_id, generation, handle })
     }
 
@@ -380,7 +381,11 @@ impl Member for KafkaMember {
         }
         let KafkaMember { slots, events, consumer, .. } = *self;
         drop((slots, events));
-        // Fetchers that are still about keep the consumer; it is closed with the last of them.
+        // The probe of a lost connection may hold it a little longer.
+        let begun = Instant::now();
+        while Arc::strong_count(&consumer) > 1 && begun.elapsed() < CLOSE_TIMEOUT {
+            thread::sleep(Duration::from_millis(5));
+        }
         if let Some(consumer) = Arc::into_inner(consumer) {
             let _ = consumer.destroy().recv_timeout(CLOSE_TIMEOUT);
         }

@@ -31,11 +31,13 @@ use rdkafka::{
 use std::{
     collections::BTreeMap,
     sync::{Mutex, OnceLock, PoisonError},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 /// How long one question for an offset may take.
 const OFFSET_TIMEOUT: Duration = Duration::from_secs(10);
+const OFFSET_PAUSE: Duration = Duration::from_millis(20);
 /// Partitions that a member is assumed to read when nobody asked for its topics.
 const UNKNOWN_PARTITIONS: usize = 4;
 
@@ -71,10 +73,18 @@ impl KafkaLog {
 
     /// First offset and high watermark.
     fn watermarks(&self, at: &TopicPartition) -> Result<(Offset, Offset)> {
-        while self.asking.poll(Duration::ZERO).is_some() {}
-        let found =
-            self.asking.client().fetch_watermarks(&at.topic, ffi::partition_number(at), OFFSET_TIMEOUT);
-        let (low, high) = found.map_err(|e| self.no_offset(at, e.rdkafka_error_code()))?;
+        let begun = Instant::now();
+        let (low, high) = loop {
+            while self.asking.poll(Duration::ZERO).is_some() {}
+            let left = OFFSET_TIMEOUT.saturating_sub(begun.elapsed());
+            match self.asking.client().fetch_watermarks(&at.topic, ffi::partition_number(at), left) {
+                Ok(found) => break found,
+                Err(e) if moves(e.rdkafka_error_code()) && begun.elapsed() < OFFSET_TIMEOUT => {
+                    thread::sleep(OFFSET_PAUSE);
+                }
+                Err(e) => return Err(self.no_offset(at, e.rdkafka_error_code())),
+            }
+        };
         let offset = |raw: i64| u64::try_from(raw).map(Offset).map_err(|_| self.no_offset(at, None));
         Ok((offset(low)?, offset(high)?))
     }
@@ -97,6 +107,21 @@ impl KafkaLog {
         };
         Error::Topic { topic: at.topic.to_string(), what: format!("{what}\n  next: {next}") }
     }
+}
+
+/// Whether the partition's leader is changing, so that asking again helps.
+fn moves(code: Option<Code>) -> bool {
+    matches!(
+        code,
+        Some(
+            Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+                | Code::FencedLeaderEpoch
+                | Code::UnknownLeaderEpoch
+                | Code::OffsetNotAvailable
+                | Code::BrokerTransportFailure
+        )
+    )
 }
 
 impl Log for KafkaLog {

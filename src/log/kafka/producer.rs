@@ -309,15 +309,17 @@ impl KafkaProducer {
         member: &Membership,
         handle: &Handle,
     ) -> Result<(), Failure> {
-        let native = handle.consumer.client().native_ptr();
+        let over = || {
+            let message =
+                format!("the membership {} is over; its partitions belong to others", member.member_id);
+            Failure::new(Stage::SendOffsets, Reaction::CloseTasks, message)
+        };
+        let consumer = handle.consumer.upgrade().ok_or_else(over)?;
+        let native = consumer.client().native_ptr();
         // The broker fences by what the consumer is now; records of an earlier membership are not its to commit.
         let now = GroupMetadata::of(native).map(|m| m.member_id());
-        if now.as_ref() != Some(&member.member_id) || handle.consumer.assignment_lost() {
-            return Err(Failure::new(
-                Stage::SendOffsets,
-                Reaction::CloseTasks,
-                format!("the membership {} is over; its partitions belong to others", member.member_id),
-            ));
+        if now.as_ref() != Some(&member.member_id) || consumer.assignment_lost() {
+            return Err(over());
         }
         ffi::commit_offsets(native, &ffi::offset_list(offsets), self.transaction_timeout).map_err(|code| {
             let reaction = classify(Stage::SendOffsets, code, Flags::default());
