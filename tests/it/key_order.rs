@@ -137,7 +137,7 @@ proptest! {
     #[test]
     fn any_bytes_are_an_answer_and_never_a_panic(junk in vec(any::<u8>(), 0..40)) {
         if let Ok(key) = decode_key::<All>(&junk) {
-            prop_assert_eq!(bytes(&key), junk);
+            prop_assert_eq!(&bytes(&key), &junk);
         }
         let _ = decode_key::<(Vec<Shape>, char, String, bool)>(&junk);
     }
