@@ -5,6 +5,7 @@
 //! the logical order; a value equal to the committed one is not a change.
 
 pub mod changelog;
+mod directory;
 mod memory;
 mod ordered;
 mod rocks;
@@ -12,6 +13,7 @@ mod rocks_options;
 mod staged;
 mod table;
 
+pub use directory::{StateDirectory, TopologySnapshot};
 pub use memory::MemoryStorage;
 pub use ordered::OrderedTable;
 pub use rocks::RocksStorage;

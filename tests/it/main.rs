@@ -2,5 +2,6 @@
 
 mod key_order;
 mod rocks_faults;
+mod state_directory;
 mod state_model;
 mod state_suite;
