@@ -5,7 +5,12 @@
 
 use clap::Parser;
 use std::process::ExitCode;
-use tidegate::{StreamingContext, codec::{AsText, Utf8}, config::Args, program};
+use tidegate::{
+    StreamingContext,
+    codec::{AsText, Utf8},
+    config::Args,
+    program,
+};
 
 #[derive(Parser)]
 #[command(about = "Counts the words of a topic, exactly once")]

@@ -136,7 +136,9 @@ impl Config {
         if let Some(i) = &self.instance_id
             && (i.is_empty() || i.len() > 100 || !i.chars().all(allowed))
         {
-            return Err(Error::Config(format!("instance id `{i}`: 1 to 100 characters of a-z A-Z 0-9 . _ -")));
+            return Err(Error::Config(format!(
+                "instance id `{i}`: 1 to 100 characters of a-z A-Z 0-9 . _ -"
+            )));
         }
         for (name, value, range) in [
             ("state partitions", self.state_partitions as usize, 1..=1024),
@@ -157,7 +159,10 @@ impl Config {
             return Err(Error::Config(format!("batch interval {i:?} is not between 1 ms and a day")));
         }
         if self.transaction_timeout < Duration::from_secs(1) {
-            return Err(Error::Config(format!("transaction timeout {:?} is under 1 s", self.transaction_timeout)));
+            return Err(Error::Config(format!(
+                "transaction timeout {:?} is under 1 s",
+                self.transaction_timeout
+            )));
         }
         Ok(())
     }

@@ -61,7 +61,8 @@ mod active {
         let (action, at) = rest.split_once('@').unwrap_or((rest, "1"));
         let known = super::PLACES.contains(&place) || place.starts_with("mutant-");
         assert!(known, "TIDEGATE_FAILPOINT: there is no place `{place}`; there are {:?}", super::PLACES);
-        let passages_left = at.parse().unwrap_or_else(|_| panic!("TIDEGATE_FAILPOINT: `{at}` is not a number"));
+        let passages_left =
+            at.parse().unwrap_or_else(|_| panic!("TIDEGATE_FAILPOINT: `{at}` is not a number"));
         Point { place: place.into(), action: action.into(), passages_left }
     }
 
@@ -69,7 +70,9 @@ mod active {
     #[must_use]
     pub fn passes(place: &'static str) -> bool {
         let mut points = POINTS.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(point) = points.iter_mut().find(|p| p.place == place && p.passages_left > 0) else { return false };
+        let Some(point) = points.iter_mut().find(|p| p.place == place && p.passages_left > 0) else {
+            return false;
+        };
         if point.action == "mutant" {
             report(place);
             return true;
@@ -97,7 +100,8 @@ mod active {
     #[expect(clippy::disallowed_methods, reason = "a test asks for the delay")]
     fn act(action: &str) {
         let signal = |signal| {
-            rustix::process::kill_process(rustix::process::getpid(), signal).expect("a process may signal itself");
+            rustix::process::kill_process(rustix::process::getpid(), signal)
+                .expect("a process may signal itself");
         };
         match action.split_once(':') {
             None if action == "kill" => {

@@ -1,9 +1,6 @@
 //! tidegate: a Kafka-native stream processor.
 
-#![cfg_attr(
-    not(test),
-    warn(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)
-)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used))]
 
 pub mod codec;
 pub mod config;

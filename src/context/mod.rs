@@ -13,7 +13,7 @@ use crate::{
     error::{Error, Result},
     log,
     plan::Topology,
-    record::{Data, Text},
+    record::{Data, Incarnation, InstanceId, Text},
     runtime::{
         self, Env, Shutdown,
         clock::{Clock, SystemClock},
@@ -26,6 +26,7 @@ use crate::{
 };
 use observer::Telling;
 use std::{
+    io::Read,
     net::{IpAddr, SocketAddr},
     panic::Location,
     process::ExitCode,
@@ -149,14 +150,9 @@ fn start(config: &Config, plan: Topology) -> Result<Running> {
     config.validate()?;
     plan.validate()?;
     let log = log::open(&config.bootstrap, &config.properties)?;
-    let directory = StateDirectory::open(&config.state_dir, &config.application_id, config.instance_id.as_deref())?;
-    let storage: Arc<dyn Storage> = if config.bootstrap.starts_with("memory:") {
-        Arc::new(MemoryStorage::default())
-    } else {
-        Arc::new(RocksStorage::new(directory.path().join("state"), config.state_memory_bytes)?)
-    };
+    let home = Home::open(config)?;
     let metrics = Arc::new(Metrics::new(&config.application_id));
-    let status = Arc::new(Status::new(&config.application_id, &*directory.instance().0, log.name()));
+    let status = Arc::new(Status::new(&config.application_id, &*home.instance.0, log.name()));
     let server = match &config.admin_bind {
         Some(bind) => Some(Server::start(settings(bind)?, metrics.clone(), status.clone())?),
         None => None,
@@ -169,24 +165,50 @@ fn start(config: &Config, plan: Topology) -> Result<Running> {
     let observer = Arc::new(Telling::new(log.clone(), metrics.clone(), status.clone(), clock.clone()));
     let env = Env {
         log,
-        storage,
+        storage: home.storage,
         clock,
         shutdown: shutdown.clone(),
         observer,
-        instance: directory.instance().clone(),
-        incarnation_before: directory.incarnation(),
+        instance: home.instance,
+        incarnation_before: home.incarnation_before,
     };
     let config = config.clone();
     let work = move || {
         let result = runtime::run(config, plan, env);
         let reason = result.as_ref().map_or_else(ToString::to_string, |()| "in order".into());
         status.phase(Phase::Stopped { reason });
-        drop((server, directory)); // the lock on the directory is held to the very end
+        drop((server, home.directory)); // the lock on the directory is held to the very end
         result
     };
     let thread = std::thread::Builder::new().name("tidegate".into());
     let thread = thread.spawn(work).map_err(Error::io("starting the loop's thread"))?;
     Ok(Running { shutdown, thread, address, metrics })
+}
+
+/// Who this process is and where its state lives.
+struct Home {
+    storage: Arc<dyn Storage>,
+    instance: InstanceId,
+    incarnation_before: Incarnation,
+    /// Holds the lock; a log in memory ends with the process, and so does its state.
+    directory: Option<StateDirectory>,
+}
+
+impl Home {
+    fn open(config: &Config) -> Result<Self> {
+        if config.bootstrap.starts_with("memory:") {
+            let instance = InstanceId(config.instance_id.as_deref().unwrap_or("memory").into());
+            let storage = Arc::new(MemoryStorage::default());
+            return Ok(Home { storage, instance, incarnation_before: Incarnation(0), directory: None });
+        }
+        let directory = StateDirectory::open(&config.state_dir, &config.application_id)?;
+        let random = |bits: &mut [u8]| std::fs::File::open("/dev/urandom")?.read_exact(bits);
+        let instance = directory.instance_id(config.instance_id.as_deref(), random)?;
+        let this = directory.next_incarnation(Incarnation(1))?;
+        let storage = Arc::new(RocksStorage::new(directory.databases(), config.state_memory_bytes)?);
+        let incarnation_before = Incarnation(this.0 - 1);
+        Ok(Home { storage, instance, incarnation_before, directory: Some(directory) })
+    }
 }
 
 /// Runs the body of a program with flags: sets up logs, tells an error for a person, and gives the exit code

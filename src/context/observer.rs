@@ -48,7 +48,12 @@ struct Seen {
 }
 
 impl Telling {
-    pub(super) fn new(log: Arc<dyn Log>, metrics: Arc<Metrics>, status: Arc<Status>, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(
+        log: Arc<dyn Log>,
+        metrics: Arc<Metrics>,
+        status: Arc<Status>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let shown = Snapshot { at_ms: clock.now_ms(), ..Snapshot::default() };
         Telling { log, metrics, status, clock, seen: Mutex::new(Seen { shown, ..Seen::default() }) }
     }
@@ -109,7 +114,14 @@ impl Telling {
         }
     }
 
-    fn bad_record(&self, seen: &mut Seen, at: &TopicPartition, offset: Offset, reason: &str, dead_letter: bool) {
+    fn bad_record(
+        &self,
+        seen: &mut Seen,
+        at: &TopicPartition,
+        offset: Offset,
+        reason: &str,
+        dead_letter: bool,
+    ) {
         self.metrics.failed(if dead_letter { "dead-letter" } else { "skipped" }, 1);
         if dead_letter {
             self.metrics.dead_lettered(1);
@@ -206,7 +218,9 @@ mod tests {
         let text = console(BatchTime(1_413_300_321_000), &rows, 2);
         let lines: Vec<&str> = text.split('\n').collect();
         assert_eq!(lines[0], "-------------------------------------------");
-        assert!(lines[1].starts_with("Time: 2014-10-1") && lines[1].len() == "Time: 2014-10-14 15:25:21".len());
+        assert!(
+            lines[1].starts_with("Time: 2014-10-1") && lines[1].len() == "Time: 2014-10-14 15:25:21".len()
+        );
         assert_eq!(lines[2..], [lines[0], "(w0,0)", "(w1,1)", "...", "", ""]);
     }
 }

@@ -31,11 +31,17 @@ pub(super) fn watch(shutdown: Shutdown) -> Result {
             }
         });
     };
-    std::thread::Builder::new().name("signals".into()).spawn(work).map_err(Error::io("watching for signals"))?;
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(work)
+        .map_err(Error::io("watching for signals"))?;
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "a second signal asks for exactly this; what is committed is safe")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a second signal asks for exactly this; what is committed is safe"
+)]
 fn end_at_once() {
     std::process::exit(KILLED);
 }

@@ -44,8 +44,9 @@ impl<T: Data> DStream<T> {
         let (topic, encode): (Arc<str>, _) = (topic.into(), Arc::new(encode));
         let role = {
             let topic = topic.clone();
-            let factory: Factory =
-                Arc::new(move |_| Box::new(TopicSink::new(topic.clone(), encode.clone())) as Box<dyn Operator>);
+            let factory: Factory = Arc::new(move |_| {
+                Box::new(TopicSink::new(topic.clone(), encode.clone())) as Box<dyn Operator>
+            });
             factory
         };
         let _: DStream<()> =

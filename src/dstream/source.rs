@@ -33,7 +33,10 @@ impl SourceOptions {
     /// Several topics whose records have one format.
     #[must_use]
     pub fn topics(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        SourceOptions { topics: names.into_iter().map(Into::into).collect(), policy: BadRecordPolicy::default() }
+        SourceOptions {
+            topics: names.into_iter().map(Into::into).collect(),
+            policy: BadRecordPolicy::default(),
+        }
     }
 
     /// What happens to records that cannot be decoded, or that make an operator fail.

@@ -62,7 +62,9 @@ impl<T> Clone for DStream<T> {
 }
 
 /// The factory of a stateless operator: one closure over the rows of a chunk.
-pub(super) fn per_rows<T: Data, U: Data>(step: impl Fn(Vec<T>) -> Result<Vec<U>> + Send + Sync + 'static) -> Factory {
+pub(super) fn per_rows<T: Data, U: Data>(
+    step: impl Fn(Vec<T>) -> Result<Vec<U>> + Send + Sync + 'static,
+) -> Factory {
     let step = Arc::new(step);
     Arc::new(move |_| {
         let step = step.clone();
@@ -105,7 +107,15 @@ impl<T: Data> DStream<T> {
         let path = format!("{}.{kind}", self.path());
         let stores = vec![store(path.clone())];
         let role = Role::Operator(factory);
-        self.builder.add(Node { kind, path, at, inputs: vec![self.node], layout: Layout::Keyed, role, stores })
+        self.builder.add(Node {
+            kind,
+            path,
+            at,
+            inputs: vec![self.node],
+            layout: Layout::Keyed,
+            role,
+            stores,
+        })
     }
 
     /// One row for each row. Rows that are pairs lose their placement by key; [`map_values`](DStream::map_values) keeps it.
@@ -163,8 +173,9 @@ impl<T: Data> DStream<T> {
     /// Pairs of a key and the row.
     #[track_caller]
     pub fn key_by<K: Data>(&self, f: impl Fn(&T) -> K + Send + Sync + 'static) -> DStream<(K, T)> {
-        let role =
-            Role::Operator(per_rows(move |rows: Vec<T>| Ok(rows.into_iter().map(|row| (f(&row), row)).collect())));
+        let role = Role::Operator(per_rows(move |rows: Vec<T>| {
+            Ok(rows.into_iter().map(|row| (f(&row), row)).collect())
+        }));
         self.then("key_by", Location::caller(), Layout::Any, role)
     }
 
@@ -185,7 +196,15 @@ impl<T: Data> DStream<T> {
         let layout = if a.layout() == b.layout() { a.layout() } else { Layout::Any };
         let path = format!("{}+{}", a.path(), b.path());
         let inputs = vec![a.node, b.node];
-        a.builder.add(Node { kind: "union", path, at, inputs, layout, role: Role::Operator(Arc::new(pass)), stores: vec![] })
+        a.builder.add(Node {
+            kind: "union",
+            path,
+            at,
+            inputs,
+            layout,
+            role: Role::Operator(Arc::new(pass)),
+            stores: vec![],
+        })
     }
 
     /// Gives the last operation a name that survives changes of the program: its state and what is derived from it are known by it.

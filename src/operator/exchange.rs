@@ -31,7 +31,6 @@ pub trait ExchangeFormat: Send + Sync {
     fn decode(&self, records: &RawChunk) -> Result<Chunk>;
 }
 
-
 /// Splits pairs by key; with `combine`, rows of one key become one row first.
 pub struct ByKey<K, V, F> {
     combine: Option<Arc<F>>,

@@ -76,7 +76,9 @@ impl Fingerprint {
             changes.push(match before.stores.get(name) {
                 None => StoreChange::New(name.clone()),
                 Some(was) if was == is => StoreChange::Keep(name.clone()),
-                Some(was) => StoreChange::Incompatible { name: name.clone(), was: was.clone(), is: is.clone() },
+                Some(was) => {
+                    StoreChange::Incompatible { name: name.clone(), was: was.clone(), is: is.clone() }
+                }
             });
         }
         let gone = before.stores.keys().filter(|n| !self.stores.contains_key(*n));
@@ -88,7 +90,9 @@ impl Fingerprint {
     #[must_use]
     pub fn conflict_with(&self, before: &Fingerprint) -> Option<String> {
         let changes = self.changes_since(before);
-        let moved = before.state_partitions != self.state_partitions && before.state_partitions != 0 && self.state_partitions != 0;
+        let moved = before.state_partitions != self.state_partitions
+            && before.state_partitions != 0
+            && self.state_partitions != 0;
         let placed = before.placement != self.placement;
         if !moved && !placed && !changes.iter().any(|c| matches!(c, StoreChange::Incompatible { .. })) {
             return None;
@@ -107,7 +111,9 @@ impl Fingerprint {
             StoreChange::Keep(n) => format!("  keep          {n}"),
             StoreChange::New(n) => format!("  new           {n} (starts empty)"),
             StoreChange::Unused(n) => format!("  unused        {n}"),
-            StoreChange::Incompatible { name, was, is } => format!("  incompatible  {name}: rows are {was}, the program reads {is}"),
+            StoreChange::Incompatible { name, was, is } => {
+                format!("  incompatible  {name}: rows are {was}, the program reads {is}")
+            }
         }));
         lines.push("  next: give a changed store a new name (it is then built from new records), or start under a new application id".into());
         Some(lines.join("\n"))
@@ -120,7 +126,12 @@ mod tests {
 
     fn with(stores: &[(&str, &str)], partitions: u32) -> Fingerprint {
         let stores = stores.iter().map(|(n, f)| ((*n).to_owned(), (*f).to_owned())).collect();
-        Fingerprint { state_partitions: partitions, placement: PLACEMENT.into(), stores, edges: BTreeMap::new() }
+        Fingerprint {
+            state_partitions: partitions,
+            placement: PLACEMENT.into(),
+            stores,
+            edges: BTreeMap::new(),
+        }
     }
 
     #[test]
@@ -128,7 +139,11 @@ mod tests {
         let before = with(&[("a", "(str,u64)"), ("b", "(str,u64)")], 8);
         assert_eq!(with(&[("a", "(str,u64)"), ("c", "(u8,u8)")], 8).conflict_with(&before), None);
         let why = with(&[("a", "(str,i64)"), ("b", "(str,u64)")], 8).conflict_with(&before).unwrap();
-        assert!(why.contains("incompatible  a: rows are (str,u64), the program reads (str,i64)") && why.contains("keep          b"), "{why}");
+        assert!(
+            why.contains("incompatible  a: rows are (str,u64), the program reads (str,i64)")
+                && why.contains("keep          b"),
+            "{why}"
+        );
         let why = with(&[("a", "(str,u64)")], 4).conflict_with(&before).unwrap();
         assert!(why.contains("was 8, is 4"), "{why}");
         assert_ne!(before.short(), with(&[("a", "(str,u64)")], 8).short());

@@ -74,7 +74,12 @@ impl Engine {
         let wanted = std::mem::take(&mut self.unrecovered);
         let held = match self.held(&wanted) {
             Ok(held) => held,
-            Err(Error::Log(f)) if matches!(f.reaction, Reaction::RetrySame | Reaction::CloseTasks | Reaction::AbortReplay) => {
+            Err(Error::Log(f))
+                if matches!(
+                    f.reaction,
+                    Reaction::RetrySame | Reaction::CloseTasks | Reaction::AbortReplay
+                ) =>
+            {
                 tracing::warn!("{f}; trying again");
                 self.unrecovered = wanted;
                 self.env.clock.sleep(Duration::from_millis(100));
@@ -130,7 +135,9 @@ impl Engine {
     pub(super) fn held(&mut self, at: &[TopicPartition]) -> Result<Vec<Held>> {
         let committed = self.member.committed(at)?;
         let held = at.iter().zip(committed).map(|(at, committed)| {
-            let parse = |c: &Committed| RecoveryRecord::parse(&c.metadata, &format!("{at} in group {}", self.config.application_id));
+            let parse = |c: &Committed| {
+                RecoveryRecord::parse(&c.metadata, &format!("{at} in group {}", self.config.application_id))
+            };
             let record = committed.as_ref().map(parse).transpose()?;
             Ok(Held { at: at.clone(), committed, record })
         });
@@ -229,11 +236,15 @@ impl Engine {
     /// A static member that restarts gets its old assignment even if topics grew meanwhile: then the group is asked anew, once.
     fn rejoin_if_partitions_are_missing(&mut self) -> Result {
         let owned = |topic: &str| self.sources.iter().filter(|s| &*s.at.topic == topic).count();
-        let grown = self.topics.inputs.iter().any(|(t, info)| owned(t) > 0 && owned(t) < info.partitions as usize);
-        let changed = self.meta.subscription_changed(&self.topics) || (self.plan.is_keyed() && self.states.is_empty());
+        let grown =
+            self.topics.inputs.iter().any(|(t, info)| owned(t) > 0 && owned(t) < info.partitions as usize);
+        let changed =
+            self.meta.subscription_changed(&self.topics) || (self.plan.is_keyed() && self.states.is_empty());
         if changed && (grown || self.topics.inputs.keys().any(|t| owned(t) == 0)) && !self.rejoined {
             self.rejoined = true;
-            tracing::info!("topics or partitions were added since the last run: asking the group for a new assignment");
+            tracing::info!(
+                "topics or partitions were added since the last run: asking the group for a new assignment"
+            );
             self.member.rejoin()?;
         }
         Ok(())
@@ -247,7 +258,15 @@ impl Engine {
         record: Option<RecoveryRecord>,
     ) -> StateUnit {
         let partition: Partition = held.at.partition;
-        let open = |stage| Task::open(&self.plan, TaskId { stage, partition }, None, self.config.state_partitions, Some(&backend));
+        let open = |stage| {
+            Task::open(
+                &self.plan,
+                TaskId { stage, partition },
+                None,
+                self.config.state_partitions,
+                Some(&backend),
+            )
+        };
         let tasks: Vec<Task> = (1..self.plan.stages()).map(open).collect();
         StateUnit {
             partition,

@@ -31,11 +31,13 @@ impl Engine {
         let sources = std::mem::take(&mut self.sources);
         let filling = self.pool.start(sources, move |unit| unit.receiver.fill(limits));
         let producer = self.producer.as_mut().expect("ready before the first batch");
-        let flushed = if self.flight.open { producer.flush() } else { producer.begin().map(|()| BTreeMap::new()) };
+        let flushed =
+            if self.flight.open { producer.flush() } else { producer.begin().map(|()| BTreeMap::new()) };
         self.flight.open |= flushed.is_ok();
         let (sources, filled): (Vec<_>, Vec<_>) = filling.wait().into_iter().unzip();
         self.sources = sources;
-        let result = flushed.and_then(|ends| filled.into_iter().collect::<Result<(), Failure>>().map(|()| ends));
+        let result =
+            flushed.and_then(|ends| filled.into_iter().collect::<Result<(), Failure>>().map(|()| ends));
         match result {
             Ok(ends) => {
                 for unit in &mut self.states {
@@ -82,21 +84,24 @@ impl Engine {
         let sources = self.sources.iter().filter(|s| s.is_touched());
         let mut offsets: Vec<_> = sources
             .map(|s| {
-                let committed = Committed { offset: s.next, leader_epoch: s.leader_epoch, metadata: plain.clone() };
+                let committed =
+                    Committed { offset: s.next, leader_epoch: s.leader_epoch, metadata: plain.clone() };
                 (s.at.clone(), committed)
             })
             .collect();
         for unit in self.states.iter().filter(|s| s.touched) {
             let mut record = record.clone();
             record.changelog_end = Some(unit.changelog_end);
-            let committed = Committed { offset: unit.exchange_next, leader_epoch: None, metadata: record.to_metadata()? };
+            let committed =
+                Committed { offset: unit.exchange_next, leader_epoch: None, metadata: record.to_metadata()? };
             offsets.push((unit.at.clone(), committed));
         }
         if offsets.is_empty() {
             // Output without input or state, such as of a timer: the group check must cover it too.
             let owned = self.sources.iter().take(1);
             offsets.extend(owned.map(|s| {
-                let committed = Committed { offset: s.next, leader_epoch: s.leader_epoch, metadata: plain.clone() };
+                let committed =
+                    Committed { offset: s.next, leader_epoch: s.leader_epoch, metadata: plain.clone() };
                 (s.at.clone(), committed)
             }));
         }
@@ -254,7 +259,11 @@ impl Engine {
             Ok(held) if self.is_fenced(&held) => Ok(Event::Fenced),
             Ok(held) => {
                 let found = held.iter().any(|h| h.record.as_ref().is_some_and(|r| r.token == ours));
-                tracing::info!(batch = ours.batch.0, committed = found, "outcome of a doubtful commit settled by its token");
+                tracing::info!(
+                    batch = ours.batch.0,
+                    committed = found,
+                    "outcome of a doubtful commit settled by its token"
+                );
                 Ok(if found { Event::Ours } else { Event::NotOurs })
             }
             Err(e) => self.failed(e),
@@ -265,7 +274,8 @@ impl Engine {
     pub(super) fn drop_batch(&mut self) -> Result<Event> {
         self.states.iter_mut().for_each(|s| s.abort());
         for unit in &mut self.states {
-            unit.changelog_end = unit.record.as_ref().and_then(|r| r.changelog_end).unwrap_or(unit.changelog_end);
+            unit.changelog_end =
+                unit.record.as_ref().and_then(|r| r.changelog_end).unwrap_or(unit.changelog_end);
         }
         let mut gone = vec![];
         for unit in &mut self.sources {

@@ -49,10 +49,18 @@ impl Engine {
             self.env.observer.on(&Observed::Alive);
             let (age, now) = (self.env.clock.monotonic() - self.flight.began, self.env.clock.now_ms());
             let left = trigger::time_left(self.config.trigger, batch.time, now, age, longest);
-            let full = self.flight.records >= self.records_max() || self.flight.bytes >= self.config.batch_bytes_max;
+            let full =
+                self.flight.records >= self.records_max() || self.flight.bytes >= self.config.batch_bytes_max;
             let idle = !progressed && trigger::ends_when_idle(self.config.trigger);
-            let staged = self.states.iter().map(|s| s.staged_bytes()).sum::<usize>() >= self.config.staged_bytes_max;
-            if left.is_zero() || full || idle || staged || !self.events.is_empty() || self.env.shutdown.is_requested() {
+            let staged =
+                self.states.iter().map(|s| s.staged_bytes()).sum::<usize>() >= self.config.staged_bytes_max;
+            if left.is_zero()
+                || full
+                || idle
+                || staged
+                || !self.events.is_empty()
+                || self.env.shutdown.is_requested()
+            {
                 break;
             }
             if !progressed {
@@ -92,14 +100,23 @@ impl Engine {
     }
 
     /// While a failing record is searched, partitions are taken in turn, so that the last record taken is the one that failed.
-    fn advance_one_by_one(&mut self, batch: &Batch, limits: ReceiverLimits, mut room: usize) -> Vec<Result<Progress>> {
+    fn advance_one_by_one(
+        &mut self,
+        batch: &Batch,
+        limits: ReceiverLimits,
+        mut room: usize,
+    ) -> Vec<Result<Progress>> {
         let mut results = vec![];
         for unit in &mut self.sources {
             let limits = ReceiverLimits { chunk_records: limits.chunk_records.min(room.max(1)), ..limits };
             if room > 0 {
                 self.flight.suspect = Some((unit.at.clone(), unit.next));
             }
-            let result = if room == 0 { Ok(Progress::default()) } else { unit.advance(batch, limits, room, ROUND_BYTES) };
+            let result = if room == 0 {
+                Ok(Progress::default())
+            } else {
+                unit.advance(batch, limits, room, ROUND_BYTES)
+            };
             let failed = result.is_err();
             if let Ok(p) = &result {
                 room = room.saturating_sub(p.records);
@@ -131,7 +148,8 @@ impl Engine {
             return Ok(());
         }
         let batch = *batch;
-        let results = self.pool.run(std::mem::take(&mut self.states), move |unit| unit.advance(&batch, stage, end));
+        let results =
+            self.pool.run(std::mem::take(&mut self.states), move |unit| unit.advance(&batch, stage, end));
         let (units, outputs): (Vec<_>, Vec<_>) = results.into_iter().unzip();
         self.states = units;
         for (index, outputs) in outputs.into_iter().enumerate() {
@@ -200,13 +218,16 @@ impl Engine {
         let (units, sealed): (Vec<_>, Vec<_>) = results.into_iter().unzip();
         self.states = units;
         sealed.into_iter().collect::<Result<()>>()?;
-        let moved = self.flight.open || self.sources.iter().any(SourceUnit::is_touched) || self.states.iter().any(|s| s.touched);
+        let moved = self.flight.open
+            || self.sources.iter().any(SourceUnit::is_touched)
+            || self.states.iter().any(|s| s.touched);
         if !moved {
             return Ok(false);
         }
         let changelog = self.names.changelog.clone();
         for index in 0..self.states.len() {
-            let (partition, changes) = (self.states[index].partition, std::mem::take(&mut self.states[index].changes));
+            let (partition, changes) =
+                (self.states[index].partition, std::mem::take(&mut self.states[index].changes));
             for rows in &changes {
                 self.send(&changelog, Some(partition), rows)?;
             }
@@ -258,7 +279,12 @@ impl Engine {
             let (topic, letter) = (self.names.dead_letters.clone(), self.dead_letter(&at, bad)?);
             self.send(&topic, None, &letter)?;
         }
-        self.env.observer.on(&Observed::BadRecord { at: &at, offset: bad.offset, reason: &bad.reason, dead_letter });
+        self.env.observer.on(&Observed::BadRecord {
+            at: &at,
+            offset: bad.offset,
+            reason: &bad.reason,
+            dead_letter,
+        });
         Ok(())
     }
 
@@ -315,7 +341,9 @@ impl Engine {
         match self.probe {
             Some(1) => {
                 let Some((at, offset)) = suspect else { return self.failed_for_good(error) };
-                let Some(unit) = self.sources.iter_mut().find(|s| s.at == at) else { return self.failed_for_good(error) };
+                let Some(unit) = self.sources.iter_mut().find(|s| s.at == at) else {
+                    return self.failed_for_good(error);
+                };
                 if unit.policy == BadRecordPolicy::Fail {
                     return self.failed_for_good(bad_record_error(&at, offset, &error.to_string()));
                 }
@@ -359,5 +387,10 @@ impl Engine {
 }
 
 fn bad_record_error(at: &TopicPartition, offset: Offset, reason: &str) -> Error {
-    Error::BadRecord { topic: at.topic.to_string(), partition: at.partition.0, offset: offset.0, reason: reason.into() }
+    Error::BadRecord {
+        topic: at.topic.to_string(),
+        partition: at.partition.0,
+        offset: offset.0,
+        reason: reason.into(),
+    }
 }

@@ -291,7 +291,8 @@ impl Engine {
         let time = trigger::batch_time(self.config.trigger, self.env.clock.now_ms(), self.last_time);
         (self.last_batch, self.last_time) = (id, time);
         let batch = Batch { id, time };
-        self.flight = InFlight { batch: Some(batch), began: self.env.clock.monotonic(), ..InFlight::default() };
+        self.flight =
+            InFlight { batch: Some(batch), began: self.env.clock.monotonic(), ..InFlight::default() };
         batch
     }
 

@@ -66,7 +66,9 @@ impl Meta {
         let mut meta = Meta::default();
         for (key, value) in rows {
             let key = String::from_utf8_lossy(key);
-            let foreign = |e: serde_json::Error| Error::Refused(format!("the meta topic's row `{key}` is not ours: {e}"));
+            let foreign = |e: serde_json::Error| {
+                Error::Refused(format!("the meta topic's row `{key}` is not ours: {e}"))
+            };
             if key == TOPOLOGY {
                 meta.topology = Some(serde_json::from_slice(value).map_err(foreign)?);
             } else if let Some(topic) = key.strip_prefix("topic/") {
@@ -93,7 +95,8 @@ impl Meta {
     /// Whether topics or partitions were added since the last run.
     #[must_use]
     pub fn subscription_changed(&self, topics: &Topics) -> bool {
-        self.ran_before() && topics.inputs.iter().any(|(name, info)| self.topics.get(name) != Some(&row(info)))
+        self.ran_before()
+            && topics.inputs.iter().any(|(name, info)| self.topics.get(name) != Some(&row(info)))
     }
 
     /// Stops if an input topic is another one than before.
@@ -155,7 +158,12 @@ mod tests {
     #[test]
     fn what_was_written_is_read_and_a_replaced_topic_stops() {
         let topics = Topics { inputs: BTreeMap::from([("in".to_owned(), info("a", 4))]) };
-        let print = Fingerprint { state_partitions: 2, placement: "p".into(), stores: BTreeMap::new(), edges: BTreeMap::new() };
+        let print = Fingerprint {
+            state_partitions: 2,
+            placement: "p".into(),
+            stores: BTreeMap::new(),
+            edges: BTreeMap::new(),
+        };
         let at = TopicPartition::new("in", 3);
         let mut rows = Map::default();
         for chunk in [Meta::first_rows(&print, &topics), Meta::witness_rows([(&at, Offset(9))].into_iter())] {

@@ -35,7 +35,10 @@ impl Pool {
         let spawn = |n| {
             let queue = queue.clone();
             let work = move || queue.iter().for_each(|job: Job| job());
-            std::thread::Builder::new().name(format!("worker-{n}")).spawn(work).expect("the system can start a thread")
+            std::thread::Builder::new()
+                .name(format!("worker-{n}"))
+                .spawn(work)
+                .expect("the system can start a thread")
         };
         Pool { jobs: Some(jobs), threads: (0..threads).map(spawn).collect() }
     }
@@ -113,7 +116,10 @@ mod tests {
                 *n += 1;
                 *n * 2
             });
-            assert!(results.iter().enumerate().all(|(i, (n, r))| *n == i as u64 + 1 && *r == 2 * *n), "{threads} threads");
+            assert!(
+                results.iter().enumerate().all(|(i, (n, r))| *n == i as u64 + 1 && *r == 2 * *n),
+                "{threads} threads"
+            );
         }
     }
 

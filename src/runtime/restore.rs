@@ -44,13 +44,20 @@ impl Engine {
         Ok(units)
     }
 
-    fn restore_state(&mut self, held: &Held, opened: Opened, stores: &[String]) -> Result<super::units::StateUnit> {
+    fn restore_state(
+        &mut self,
+        held: &Held,
+        opened: Opened,
+        stores: &[String],
+    ) -> Result<super::units::StateUnit> {
         let mut backend = opened.backend;
         let at = self.names.changelog_of(held.at.partition);
         if let Some(why) = opened.quarantined {
             self.env.observer.on(&Observed::Quarantined(&why));
         }
-        let parse = |bytes: Vec<u8>| RecoveryRecord::parse(&String::from_utf8_lossy(&bytes), &format!("the local state of {at}"));
+        let parse = |bytes: Vec<u8>| {
+            RecoveryRecord::parse(&String::from_utf8_lossy(&bytes), &format!("the local state of {at}"))
+        };
         let facts = StateFacts {
             committed: held.record.clone(),
             local: backend.record()?.map(parse).transpose()?,
@@ -64,7 +71,9 @@ impl Engine {
         match recovery::state(&facts) {
             StateDecision::Ready => {}
             StateDecision::Fresh => self.check_nothing_is_committed(held, facts.changelog_start, target)?,
-            StateDecision::RollForward(from) => self.apply_changelog(held, &backend, from, target, committed.as_ref())?,
+            StateDecision::RollForward(from) => {
+                self.apply_changelog(held, &backend, from, target, committed.as_ref())?
+            }
             StateDecision::Restore => {
                 self.apply_changelog(held, &backend, facts.changelog_start, target, committed.as_ref())?;
             }
@@ -145,14 +154,21 @@ impl Engine {
                     piece(fetched.records)?;
                 }
                 None if now - heard > SILENCE_MAX => {
-                    let what = format!("{at} ends at {target}, but nothing came after {from} for {} s", SILENCE_MAX.as_secs());
+                    let what = format!(
+                        "{at} ends at {target}, but nothing came after {from} for {} s",
+                        SILENCE_MAX.as_secs()
+                    );
                     return Err(Failure::new(Stage::Fetch, Reaction::StopPipeline, what).into());
                 }
                 None => {}
             }
             if now - told > Duration::from_secs(1) || from >= target {
                 told = now;
-                self.env.observer.on(&Observed::Restoring { at: &at, done: from.0 - first.0, total: target.0 - first.0 });
+                self.env.observer.on(&Observed::Restoring {
+                    at: &at,
+                    done: from.0 - first.0,
+                    total: target.0 - first.0,
+                });
             }
         }
         Ok(())

@@ -34,7 +34,12 @@ impl Names {
     #[must_use]
     pub fn of(application_id: &str) -> Self {
         let name = |suffix: &str| Arc::from(format!("{application_id}-{suffix}"));
-        Names { exchange: name("exchange"), changelog: name("changelog"), meta: name("meta"), dead_letters: name("dlq") }
+        Names {
+            exchange: name("exchange"),
+            changelog: name("changelog"),
+            meta: name("meta"),
+            dead_letters: name("dlq"),
+        }
     }
 
     /// The changelog of a state partition.
@@ -68,7 +73,8 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
     for topic in plan.sink_topics() {
         ensure_output(log, &topic)?;
     }
-    let compact = [("cleanup.policy", "compact".to_owned()), ("delete.retention.ms", RETENTION_MS.to_string())];
+    let compact =
+        [("cleanup.policy", "compact".to_owned()), ("delete.retention.ms", RETENTION_MS.to_string())];
     let mut internal = vec![spec(config, &names.meta, 1, &compact)];
     if plan.is_keyed() {
         let kept = [("cleanup.policy", "delete".to_owned()), ("retention.ms", RETENTION_MS.to_string())];
@@ -101,7 +107,12 @@ fn ensure_output(log: &dyn Log, topic: &str) -> Result {
         let what = format!("is written to, but does not exist at {}\n  next: create it", log.name());
         return Err(Error::Topic { topic: topic.into(), what });
     }
-    log.create(&TopicSpec { name: topic.into(), partitions: 4, replication_factor: None, config: BTreeMap::new() })
+    log.create(&TopicSpec {
+        name: topic.into(),
+        partitions: 4,
+        replication_factor: None,
+        config: BTreeMap::new(),
+    })
 }
 
 fn ensure_internal(log: &dyn Log, spec: &TopicSpec) -> Result {
@@ -120,7 +131,9 @@ fn ensure_internal(log: &dyn Log, spec: &TopicSpec) -> Result {
     for key in ["cleanup.policy", "delete.retention.ms"] {
         let (Some(is), Some(must)) = (info.config.get(key), spec.config.get(key)) else { continue };
         let fits = match (key, is.parse::<i64>(), must.parse::<i64>()) {
-            ("delete.retention.ms", Ok(is), Ok(must)) => is >= must || spec.config["cleanup.policy"] != "compact",
+            ("delete.retention.ms", Ok(is), Ok(must)) => {
+                is >= must || spec.config["cleanup.policy"] != "compact"
+            }
             _ => is == must,
         };
         if !fits {

@@ -25,7 +25,13 @@ pub fn batch_time(trigger: Trigger, now_ms: i64, last: BatchTime) -> BatchTime {
 
 /// How long the batch may still take input; zero = it ends now.
 #[must_use]
-pub fn time_left(trigger: Trigger, time: BatchTime, now_ms: i64, age: Duration, longest: Duration) -> Duration {
+pub fn time_left(
+    trigger: Trigger,
+    time: BatchTime,
+    now_ms: i64,
+    age: Duration,
+    longest: Duration,
+) -> Duration {
     let untimed = longest.min(UNTIMED_BATCH_MAX).saturating_sub(age);
     match trigger {
         Trigger::Interval(_) => {

@@ -61,7 +61,13 @@ impl SourceUnit {
     ///
     /// # Errors
     /// If the partition cannot be read, or an operator fails.
-    pub fn advance(&mut self, batch: &Batch, limits: ReceiverLimits, records_max: usize, bytes_max: usize) -> Result<Progress> {
+    pub fn advance(
+        &mut self,
+        batch: &Batch,
+        limits: ReceiverLimits,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> Result<Progress> {
         let mut progress = Progress::default();
         while progress.records < records_max && progress.bytes < bytes_max {
             if self.stop_at.is_some_and(|end| self.next >= end) {
@@ -78,7 +84,11 @@ impl SourceUnit {
         let Taken { chunk, mut bad, records, bytes, first, next, leader_epoch } = taken;
         let poisoned = records == 1 && self.poison.as_ref().is_some_and(|(at, _)| *at == first);
         if poisoned {
-            bad.extend(self.poison.take().map(|(offset, reason)| BadRecordAt { offset, reason, record: RawChunk::default() }));
+            bad.extend(self.poison.take().map(|(offset, reason)| BadRecordAt {
+                offset,
+                reason,
+                record: RawChunk::default(),
+            }));
         } else if !chunk.is_empty() {
             self.task.process(batch, self.node, Port(0), chunk)?;
         }

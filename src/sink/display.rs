@@ -114,10 +114,19 @@ impl<'a> Serializer for Text<'a> {
     fn serialize_unit_struct(self, name: &'static str) -> std::result::Result<(), Failed> {
         self.show(name)
     }
-    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> std::result::Result<(), Failed> {
+    fn serialize_unit_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+    ) -> std::result::Result<(), Failed> {
         self.show(variant)
     }
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> std::result::Result<(), Failed> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> std::result::Result<(), Failed> {
         value.serialize(self)
     }
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -182,7 +191,11 @@ elements!(SerializeSeq serialize_element, SerializeTuple serialize_element, Seri
 impl SerializeStruct for List<'_> {
     type Ok = ();
     type Error = Failed;
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, _: &'static str, value: &T) -> std::result::Result<(), Failed> {
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        _: &'static str,
+        value: &T,
+    ) -> std::result::Result<(), Failed> {
         self.element(value)
     }
     fn end(self) -> std::result::Result<(), Failed> {
@@ -194,7 +207,11 @@ impl SerializeStruct for List<'_> {
 impl SerializeStructVariant for List<'_> {
     type Ok = ();
     type Error = Failed;
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, _: &'static str, value: &T) -> std::result::Result<(), Failed> {
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        _: &'static str,
+        value: &T,
+    ) -> std::result::Result<(), Failed> {
         self.element(value)
     }
     fn end(self) -> std::result::Result<(), Failed> {
@@ -245,6 +262,9 @@ mod tests {
         assert_eq!(to_display(&Point { x: 1, y: Some(0.5) }).unwrap(), "Point(1,Some(0.5))");
         let map = std::collections::BTreeMap::from([(1, "a"), (2, "b")]);
         assert_eq!(to_display(&map).unwrap(), "{1->a,2->b}");
-        assert_eq!(to_display(&(Shape::Unit, Shape::Of(3), Shape::At { x: 4 })).unwrap(), "(Unit,Of(3),At(4))");
+        assert_eq!(
+            to_display(&(Shape::Unit, Shape::Of(3), Shape::At { x: 4 })).unwrap(),
+            "(Unit,Of(3),At(4))"
+        );
     }
 }

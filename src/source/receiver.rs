@@ -112,7 +112,9 @@ impl Receiver {
     }
 
     fn fetch(&mut self, limits: ReceiverLimits) -> Result<Option<Taken>, Failure> {
-        let Some(fetched) = self.fetcher.take(limits.chunk_records, limits.chunk_bytes)? else { return Ok(None) };
+        let Some(fetched) = self.fetcher.take(limits.chunk_records, limits.chunk_bytes)? else {
+            return Ok(None);
+        };
         let records = fetched.records;
         let (chunk, bad) = self.decoder.decode(&records);
         let bad = bad.into_iter().map(|b| keep(&records, b.index, b.reason)).collect();

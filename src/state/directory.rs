@@ -1,21 +1,205 @@
-//! The local state directory (placeholder until the real one is merged).
-use crate::{error::{Error, Result}, record::{Incarnation, InstanceId}};
-use std::path::{Path, PathBuf};
-/// dir
-pub struct StateDirectory { path: PathBuf, instance: InstanceId, incarnation: Incarnation }
+//! The state directory of one application on one machine: who uses it, and what is remembered beside the databases.
+//!
+//! Owns its files (`docs/state-format.md`): lock, instance id, incarnation, topology snapshot. Knows no database and makes no
+//! random numbers. Invariants: at most one process uses a directory; a file is replaced whole (written aside, synced,
+//! renamed) or not at all; the incarnation never repeats.
+
+use crate::{
+    error::{Error, Result},
+    record::{Incarnation, InstanceId},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Seek, Write},
+    path::{Path, PathBuf},
+    process,
+};
+
+const LOCK: &str = "lock";
+const INSTANCE: &str = "instance.id";
+const INCARNATION: &str = "incarnation";
+const TOPOLOGY: &str = "topology.json";
+const DATABASES: &str = "partitions";
+
+/// The state directory of one application, held for the life of this value.
+#[derive(Debug)]
+pub struct StateDirectory {
+    path: PathBuf,
+    /// Locked until it is closed; the system closes it whatever way the process ends.
+    _lock: File,
+}
+
+/// What ran here last: what a start is compared with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopologySnapshot {
+    /// Fingerprint of the topology.
+    pub fingerprint: String,
+    /// Subscribed topics and their numbers of partitions.
+    pub topics: BTreeMap<String, u32>,
+}
+
 impl StateDirectory {
-    /// open
-    pub fn open(dir: &Path, app: &str, instance: Option<&str>) -> Result<Self> {
-        let path = dir.join(app);
-        std::fs::create_dir_all(&path).map_err(Error::io(path.display().to_string()))?;
-        let file = path.join("instance.id");
-        let id = match instance { Some(i) => i.to_owned(), None => match std::fs::read_to_string(&file) { Ok(s) => s, Err(_) => { let id = format!("i-{}", std::process::id()); std::fs::write(&file, &id).map_err(Error::io("instance.id"))?; id } } };
-        Ok(StateDirectory { path, instance: InstanceId(id.into()), incarnation: Incarnation(0) })
+    /// Makes (if needed) and locks the directory of `application` under `root`.
+    ///
+    /// # Errors
+    /// If another process holds it, naming its process id, or if it cannot be made.
+    pub fn open(root: impl AsRef<Path>, application: &str) -> Result<Self> {
+        let path = root.as_ref().join(file_name(application));
+        fs::create_dir_all(&path).map_err(Error::io(format!("creating {}", path.display())))?;
+        let lock_path = path.join(LOCK);
+        let opening = || Error::io(format!("opening {}", lock_path.display()));
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&lock_path)
+            .map_err(opening())?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(in_use(&path, &mut lock)),
+            Err(TryLockError::Error(e)) => {
+                return Err(Error::io(format!("locking {}", lock_path.display()))(e));
+            }
+        }
+        lock.set_len(0).and_then(|()| write!(lock, "{}", process::id())).map_err(opening())?;
+        Ok(StateDirectory { path, _lock: lock })
     }
-    /// path
-    pub fn path(&self) -> &Path { &self.path }
-    /// instance
-    pub fn instance(&self) -> &InstanceId { &self.instance }
-    /// incarnation
-    pub fn incarnation(&self) -> Incarnation { self.incarnation }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the databases are: the directory for [`RocksStorage`](super::RocksStorage).
+    #[must_use]
+    pub fn databases(&self) -> PathBuf {
+        self.path.join(DATABASES)
+    }
+
+    /// The instance id: `configured`, else the one kept here, else a new one of 128 bits from `random`, kept from now on.
+    ///
+    /// # Errors
+    /// If `random` fails, or the file cannot be read or written, or holds something else.
+    pub fn instance_id(
+        &self,
+        configured: Option<&str>,
+        random: impl FnOnce(&mut [u8]) -> io::Result<()>,
+    ) -> Result<InstanceId> {
+        if let Some(id) = configured {
+            return Ok(InstanceId(id.into()));
+        }
+        let path = self.path.join(INSTANCE);
+        if let Some(kept) = read(&path)? {
+            let id = kept.trim();
+            if id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return Ok(InstanceId(id.into()));
+            }
+            return Err(unreadable(&path, "an instance id is 32 hexadecimal digits", "remove the file"));
+        }
+        let mut bits = [0; 16];
+        random(&mut bits).map_err(Error::io("making an instance id"))?;
+        let id = format!("{:032x}", u128::from_be_bytes(bits));
+        self.replace(INSTANCE, id.as_bytes())?;
+        Ok(InstanceId(id.into()))
+    }
+
+    /// The number of this start: one more than the last one here, and at least `at_least` (one more than the highest that
+    /// the log knows, where the directory is new but the instance is not).
+    ///
+    /// # Errors
+    /// If the file cannot be read or written, or holds something else.
+    pub fn next_incarnation(&self, at_least: Incarnation) -> Result<Incarnation> {
+        let path = self.path.join(INCARNATION);
+        let last = match read(&path)? {
+            None => 0,
+            Some(kept) => kept.trim().parse().map_err(|_| {
+                unreadable(&path, "an incarnation is a number", "remove the file; the log knows the last one")
+            })?,
+        };
+        let next = at_least.0.max(last + 1);
+        self.replace(INCARNATION, next.to_string().as_bytes())?;
+        Ok(Incarnation(next))
+    }
+
+    /// What ran here last; `None` = nothing yet.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or holds something else.
+    pub fn topology(&self) -> Result<Option<TopologySnapshot>> {
+        let path = self.path.join(TOPOLOGY);
+        let parse = |json: String| {
+            serde_json::from_str(&json).map_err(|e| {
+                unreadable(&path, &e.to_string(), "remove the file; the start is then taken for the first")
+            })
+        };
+        read(&path)?.map(parse).transpose()
+    }
+
+    /// Remembers what runs here now.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn keep_topology(&self, topology: &TopologySnapshot) -> Result {
+        let json = serde_json::to_string_pretty(topology).expect("strings and numbers have a JSON form");
+        self.replace(TOPOLOGY, json.as_bytes())
+    }
+
+    /// Replaces a file whole: after a crash or power loss it is the old or the new one.
+    fn replace(&self, name: &str, content: &[u8]) -> Result {
+        let (path, aside) = (self.path.join(name), self.path.join(format!("{name}.new")));
+        let replace = || {
+            let mut file = File::create(&aside)?;
+            file.write_all(content)?;
+            file.sync_all()?;
+            fs::rename(&aside, &path)?;
+            File::open(&self.path)?.sync_all()
+        };
+        replace().map_err(Error::io(format!("writing {}", path.display())))
+    }
+}
+
+fn read(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io(format!("reading {}", path.display()))(e)),
+    }
+}
+
+fn unreadable(path: &Path, why: &str, next: &str) -> Error {
+    Error::State(format!("{} cannot be understood: {why}\n  next: {next}", path.display()))
+}
+
+fn in_use(path: &Path, lock: &mut File) -> Error {
+    let mut pid = String::new();
+    let known = lock.rewind().and_then(|()| lock.read_to_string(&mut pid)).is_ok_and(|bytes| bytes > 0);
+    let who = if known { format!("process {}", pid.trim()) } else { "another process".to_owned() };
+    Error::State(format!(
+        "{} is in use by {who}\n  next: stop it, or give this process a state directory of its own",
+        path.display()
+    ))
+}
+
+/// The application's id as one file name: everything but letters, digits, `-`, `_` and inner dots as `%XX`.
+fn file_name(application: &str) -> String {
+    let plain = |i: usize, b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || (b == b'.' && i > 0);
+    let escape =
+        |(i, b): (usize, u8)| if plain(i, b) { char::from(b).to_string() } else { format!("%{b:02X}") };
+    application.bytes().enumerate().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn application_ids_become_one_file_name_each() {
+        assert_eq!(file_name("word-count_2.v1"), "word-count_2.v1");
+        assert_eq!(file_name("../a b/ä"), "%2E.%2Fa%20b%2F%C3%A4");
+        assert_eq!(file_name("%2E"), "%252E");
+    }
 }

@@ -10,7 +10,8 @@ use crate::{
     record::{Partition, RawChunk},
 };
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DB, DEFAULT_COLUMN_FAMILY_NAME, ErrorKind, ReadOptions, WriteBatch,
+    ColumnFamily, ColumnFamilyDescriptor, DB, DEFAULT_COLUMN_FAMILY_NAME, Direction, ErrorKind, IteratorMode,
+    ReadOptions, WriteBatch,
 };
 use std::{
     collections::BTreeMap,
@@ -65,17 +66,19 @@ impl RocksStorage {
         let stores =
             ids_of(stores)?.into_iter().map(|(id, name)| (id, format!("{STORE_PREFIX}{name}"))).collect();
         let mut backend = RocksBackend { db: self.open_db(&path, &existing, &stores)?, stores, path };
-        if existing.is_some() {
+        if let Some(existing) = &existing {
             backend.check_format()?;
-            for name in backend.stores.values() {
-                if backend.db.cf_handle(name).is_none() {
-                    backend.db.create_cf(name, &self.shared.store()).map_err(refusal)?;
-                }
-            }
-            backend.check_record()?;
-        } else {
-            backend.db.put(FORMAT_KEY, FORMAT).map_err(refusal)?;
+            backend.check_stores(existing)?;
         }
+        let mut names = WriteBatch::default();
+        names.put(FORMAT_KEY, FORMAT);
+        for name in backend.stores.values() {
+            if backend.db.cf_handle(name).is_none() {
+                backend.db.create_cf(name, &self.shared.store()).map_err(refusal)?;
+            }
+            names.put(name, "");
+        }
+        backend.db.write(names).map_err(refusal)?;
         Ok(backend)
     }
 
@@ -170,7 +173,7 @@ impl RocksBackend {
                 format.escape_ascii()
             )),
             // The log was lost before anything was flushed.
-            None if self.db.latest_sequence_number() == 0 => self.db.put(FORMAT_KEY, FORMAT).map_err(refusal),
+            None if self.db.latest_sequence_number() == 0 => Ok(()),
             None => refuse(
                 "a RocksDB database that this program did not write\n  next: choose another state directory"
                     .into(),
@@ -178,12 +181,21 @@ impl RocksBackend {
         }
     }
 
-    /// Rows without a recovery record: nobody knows how old they are.
-    fn check_record(&self) -> Result<(), Refusal> {
+    /// Every store that was ever made must be there, and rows only beside a recovery record: else nobody knows how old the
+    /// rows are.
+    fn check_stores(&self, existing: &[String]) -> Result<(), Refusal> {
+        for row in self.db.iterator(IteratorMode::From(STORE_PREFIX.as_bytes(), Direction::Forward)) {
+            let (name, _) = row.map_err(refusal)?;
+            if name.starts_with(STORE_PREFIX.as_bytes())
+                && !existing.iter().any(|other| other.as_bytes() == &*name)
+            {
+                return Err(Refusal::Damaged(format!("column family `{}` is missing", name.escape_ascii())));
+            }
+        }
         if self.db.get(RECORD_KEY).map_err(refusal)?.is_some() {
             return Ok(());
         }
-        for name in self.stores.values() {
+        for name in existing {
             let mut rows = self.db.raw_iterator_cf(self.family(name).map_err(Refusal::Other)?);
             rows.seek_to_first();
             rows.status().map_err(refusal)?;

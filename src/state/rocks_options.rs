@@ -30,9 +30,10 @@ impl Shared {
 
     /// Settings of a database.
     pub fn database(&self) -> Result<Options> {
-        // A restart reads the log into memory and goes on; it writes no files for it.
+        // A restart reads the log into memory and goes on; it writes no files for it. Each log file names the one before, so
+        // that a missing one is noticed.
         let mut o = Options::default()
-            .get_options_from_string("avoid_flush_during_recovery=true")
+            .get_options_from_string("avoid_flush_during_recovery=true;track_and_verify_wals=true")
             .map_err(|e| Error::State(format!("RocksDB refuses a setting: {e}")))?;
         o.create_if_missing(true);
         o.create_missing_column_families(true);

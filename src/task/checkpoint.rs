@@ -247,7 +247,9 @@ mod tests {
             Action::Compute => with(&[Event::Computed, Event::Empty, Event::GivenUp, Event::Broken]),
             Action::Flush => with(&[Event::Flushed]),
             Action::Commit => with(&[Event::Committed]),
-            Action::Apply => vec![Event::Applied { suspect: false }, Event::Applied { suspect: true }, Event::Broken],
+            Action::Apply => {
+                vec![Event::Applied { suspect: false }, Event::Applied { suspect: true }, Event::Broken]
+            }
             Action::Abort => with(&[Event::Aborted { suspect: false }, Event::Aborted { suspect: true }]),
             Action::Look => with(&[Event::NotFenced, Event::Fenced]),
             Action::Replace => with(&[Event::Ready]),
@@ -271,13 +273,21 @@ mod tests {
     fn check(world: &mut World, action: Action, path: &[(Event, Action)]) {
         let fail = |why: &str| panic!("{why} after {path:?}");
         match action {
-            Action::Apply if !world.committed || world.in_doubt || !world.batch_open => fail("applied uncommitted state"),
-            Action::Drop if world.committed || world.in_doubt || !world.batch_open => fail("dropped a batch that may be committed"),
-            Action::Close if world.committed || world.in_doubt => fail("closed over a batch that may be committed here"),
+            Action::Apply if !world.committed || world.in_doubt || !world.batch_open => {
+                fail("applied uncommitted state")
+            }
+            Action::Drop if world.committed || world.in_doubt || !world.batch_open => {
+                fail("dropped a batch that may be committed")
+            }
+            Action::Close if world.committed || world.in_doubt => {
+                fail("closed over a batch that may be committed here")
+            }
             Action::Rest if world.batch_open || world.in_doubt => fail("rest with a batch open"),
             Action::Compute if world.producer_bad => fail("began with a producer to be replaced"),
             Action::Replace if !world.looked => fail("replaced the producer without looking"),
-            Action::Commit | Action::Flush if world.in_doubt || world.producer_bad => fail("went on with a bad producer"),
+            Action::Commit | Action::Flush if world.in_doubt || world.producer_bad => {
+                fail("went on with a bad producer")
+            }
             Action::Settle if world.producer_bad => fail("settled before the old transaction was ended"),
             _ => {}
         }
@@ -289,9 +299,15 @@ mod tests {
         if phase == Phase::Committing && failed(Reaction::Unknown) {
             world.in_doubt = true;
         }
-        if failed(Reaction::Unknown) || failed(Reaction::RecreateProducer) || matches!(phase, Phase::Aborting(_) if matches!(event, Event::Failed(_))) {
-            world.producer_bad = true;
-        }
+        // Only calls of the producer can spoil it; looking and settling ask the group.
+        let spoils = match phase {
+            Phase::Computing | Phase::Flushing | Phase::Committing => {
+                failed(Reaction::Unknown) || failed(Reaction::RecreateProducer)
+            }
+            Phase::Aborting(_) => matches!(event, Event::Failed(_)),
+            _ => false,
+        };
+        world.producer_bad |= spoils;
         match event {
             Event::Applied { suspect } | Event::Aborted { suspect } => world.producer_bad |= suspect,
             Event::Committed => world.committed = true,
@@ -335,14 +351,19 @@ mod tests {
     fn an_exit_or_a_stop_is_final() {
         for end in [End::Fenced, End::Stopped] {
             for event in [Event::Cut, Event::Committed, Event::Ready, Event::Dropped] {
-                assert!(std::panic::catch_unwind(|| Phase::Ended(end).on(event)).is_err(), "{event:?} led out of {end:?}");
+                assert!(
+                    std::panic::catch_unwind(|| Phase::Ended(end).on(event)).is_err(),
+                    "{event:?} led out of {end:?}"
+                );
             }
         }
     }
 
     #[test]
     fn a_doubtful_commit_that_proves_ours_is_applied_and_one_that_does_not_is_replayed() {
-        for (answer, action) in [(Event::Ours, Action::Apply), (Event::NotOurs, Action::Drop), (Event::Moved, Action::Close)] {
+        for (answer, action) in
+            [(Event::Ours, Action::Apply), (Event::NotOurs, Action::Drop), (Event::Moved, Action::Close)]
+        {
             let mut at = (Phase::Committing, Action::Commit);
             for event in [Event::Failed(Reaction::Unknown), Event::NotFenced, Event::Ready, answer] {
                 at = at.0.on(event);

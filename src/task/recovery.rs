@@ -179,8 +179,12 @@ mod tests {
                                     assert!((2..=7).contains(&c) && w.is_none_or(|w| w <= c), "{facts:?}");
                                 }
                                 (None, Some(_)) => panic!("went on without its offset: {facts:?}"),
-                                (None, None) if ran_before => assert_eq!(o.0, 2, "an added partition is read from its start"),
-                                (None, None) => assert_eq!(o.0, if starting == StartingOffsets::Latest { 7 } else { 2 }),
+                                (None, None) if ran_before => {
+                                    assert_eq!(o.0, 2, "an added partition is read from its start")
+                                }
+                                (None, None) => {
+                                    assert_eq!(o.0, if starting == StartingOffsets::Latest { 7 } else { 2 })
+                                }
                             },
                             SourceDecision::Refuse(why) => {
                                 refused += 1;
@@ -196,8 +200,11 @@ mod tests {
     }
 
     fn record(incarnation: u64, batch: u64, end: u64, time: i64) -> RecoveryRecord {
-        let token =
-            Token { instance: InstanceId("i".into()), incarnation: Incarnation(incarnation), batch: BatchId(batch) };
+        let token = Token {
+            instance: InstanceId("i".into()),
+            incarnation: Incarnation(incarnation),
+            batch: BatchId(batch),
+        };
         let mut r = RecoveryRecord::new(token, BatchTime(time), "f");
         r.changelog_end = Some(Offset(end));
         r

@@ -102,7 +102,8 @@ mod tests {
     use crate::record::{BatchId, Incarnation, InstanceId};
 
     fn record() -> RecoveryRecord {
-        let token = Token { instance: InstanceId("i-1".into()), incarnation: Incarnation(3), batch: BatchId(17) };
+        let token =
+            Token { instance: InstanceId("i-1".into()), incarnation: Incarnation(3), batch: BatchId(17) };
         let mut r = RecoveryRecord::new(token, BatchTime(1_700_000_000_000), "00ff");
         r.changelog_end = Some(Offset(42));
         r.inputs.insert("lines-0".into(), Offset(7));

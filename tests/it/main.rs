@@ -7,5 +7,6 @@ mod embedded_log;
 mod key_order;
 mod log_contract;
 mod rocks_faults;
+mod state_directory;
 mod state_model;
 mod state_suite;

@@ -1,1 +1,299 @@
-//! Damaged, foreign and missing files.
+//! Databases whose files are damaged, missing, foreign or of a later format: moved aside or refused, never a panic, never
+//! rows that were not written.
+
+use super::state_suite::{COUNTS, TIMERS, apply, counts, open};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tempfile::TempDir;
+use tidegate::{
+    record::Partition,
+    state::{Backend, Opened, RocksStorage, Storage, Store, Table},
+};
+
+const BATCHES: u64 = 60;
+const KEYS: u64 = 2000;
+
+fn storage(directory: &Path) -> RocksStorage {
+    // So small a budget that a part of what is written here is flushed, and another is in the log only.
+    RocksStorage::new(directory, 512 << 10).unwrap()
+}
+
+fn word(n: u64) -> String {
+    format!("word number {n} {}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+/// Batch `b` sets every key that is a multiple of `b` to `b`, and its record is `b`.
+fn fill(directory: &Path) {
+    let backend = open(&storage(directory));
+    let mut table = counts(&backend);
+    for batch in 1..=BATCHES {
+        for n in (0..KEYS).filter(|n| n % batch == 0) {
+            table.entry(word(n).into()).unwrap().set(batch);
+        }
+        apply(&backend, &mut table, &batch.to_string());
+    }
+}
+
+/// What the rows must be when the record is `batch`.
+fn expected(n: u64, batch: u64) -> Option<u64> {
+    (1..=batch).rev().find(|b| n % b == 0)
+}
+
+fn reopen(directory: &Path) -> Opened {
+    storage(directory).open(Partition(3), &[COUNTS.to_owned(), TIMERS.to_owned()]).unwrap()
+}
+
+fn files(directory: &Path, end: &str) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(directory.join("3"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.file_name().unwrap().to_string_lossy().contains(end))
+        .collect();
+    found.sort();
+    assert!(!found.is_empty(), "the fault has no file to hit: {end}");
+    found
+}
+
+fn flip(path: &Path, at: f64) {
+    let mut bytes = fs::read(path).unwrap();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    let at = (bytes.len() as f64 * at) as usize;
+    bytes[at] ^= 0x55;
+    fs::write(path, bytes).unwrap();
+}
+
+fn truncate(path: &Path, to: f64) {
+    let bytes = fs::read(path).unwrap();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    fs::write(path, &bytes[..(bytes.len() as f64 * to) as usize]).unwrap();
+}
+
+/// What became of a database after a fault.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    /// Moved aside, and an empty one opened.
+    Quarantined,
+    /// Opened with all rows of this batch and of none later.
+    AtBatch(u64),
+    /// Opened, but reading failed; the next open quarantined it.
+    FoundOnRead,
+}
+
+fn rows_match(backend: &Arc<dyn Backend>, batch: u64) -> tidegate::Result<()> {
+    let mut table = counts(backend);
+    let words: Vec<_> = (0..KEYS).map(|n| word(n).into()).collect();
+    table.prefetch(&words)?;
+    for (n, word) in (0..).zip(words) {
+        assert_eq!(table.get(&word)?, expected(n, batch), "key {n} at batch {batch}");
+    }
+    let mut rows = 0;
+    counts(backend).update_all(|_, _| {
+        rows += 1;
+        Ok(())
+    })?;
+    assert_eq!(rows, if batch == 0 { 0 } else { KEYS });
+    Ok(())
+}
+
+fn after(fault: impl Fn(&Path)) -> Outcome {
+    let directory = tempfile::tempdir().unwrap();
+    fill(directory.path());
+    fault(directory.path());
+    let opened = reopen(directory.path());
+    let record = opened.backend.record().unwrap();
+    if opened.quarantined.is_some() {
+        assert_eq!(record, None);
+        rows_match(&opened.backend, 0).unwrap();
+        assert_quarantined(&directory, &opened.quarantined);
+        return Outcome::Quarantined;
+    }
+    let batch = record.map_or(0, |record| String::from_utf8(record).unwrap().parse().unwrap());
+    match rows_match(&opened.backend, batch) {
+        Ok(()) => Outcome::AtBatch(batch),
+        Err(e) => {
+            assert!(e.to_string().contains("moved aside and restored when it is opened again"), "{e}");
+            drop(opened);
+            let opened = reopen(directory.path());
+            rows_match(&opened.backend, 0).unwrap();
+            assert_quarantined(&directory, &opened.quarantined);
+            Outcome::FoundOnRead
+        }
+    }
+}
+
+/// The files are kept with the reason beside them.
+fn assert_quarantined(directory: &TempDir, reason: &Option<String>) {
+    let aside = directory.path().join("quarantine");
+    let note = fs::read_to_string(aside.join("3-1.txt")).unwrap();
+    assert_eq!(Some(note.trim_end()), reason.as_deref().map(str::trim_end));
+    assert!(aside.join("3-1").is_dir());
+}
+
+#[test]
+fn without_a_fault_everything_is_there() {
+    let files_of = |end: &'static str| move |directory: &Path| drop(files(directory, end));
+    assert_eq!(after(files_of(".sst")), Outcome::AtBatch(BATCHES));
+    assert_eq!(after(files_of(".log")), Outcome::AtBatch(BATCHES));
+}
+
+#[test]
+fn a_damaged_or_missing_current_or_manifest_is_quarantined() {
+    for name in ["CURRENT", "MANIFEST"] {
+        for fault in [
+            |file: &Path| fs::remove_file(file).unwrap(),
+            |file: &Path| fs::write(file, "").unwrap(),
+            |file: &Path| truncate(file, 0.5),
+            |file: &Path| flip(file, 0.3),
+            |file: &Path| flip(file, 0.6),
+        ] {
+            assert_eq!(
+                after(|directory| fault(files(directory, name).last().unwrap())),
+                Outcome::Quarantined,
+                "{name}"
+            );
+        }
+    }
+}
+
+/// A manifest that ends early looks as if the last files and stores had never been made.
+#[test]
+fn a_manifest_that_is_cut_or_damaged_anywhere_is_quarantined() {
+    let last = |directory: &Path| files(directory, "MANIFEST").pop().unwrap();
+    for part in 1..8 {
+        let at = f64::from(part) / 8.0;
+        assert_eq!(after(|directory| truncate(&last(directory), at)), Outcome::Quarantined, "cut at {at}");
+        assert_eq!(after(|directory| flip(&last(directory), at)), Outcome::Quarantined, "damaged at {at}");
+    }
+}
+
+#[test]
+fn a_damaged_or_missing_table_file_is_quarantined_at_open_or_when_it_is_read() {
+    for fault in [
+        |file: &Path| fs::remove_file(file).unwrap(),
+        |file: &Path| truncate(file, 0.9),
+        |file: &Path| flip(file, 0.1),
+        |file: &Path| flip(file, 0.5),
+        |file: &Path| fs::write(file, "").unwrap(),
+    ] {
+        let largest = |directory: &Path| {
+            files(directory, ".sst").into_iter().max_by_key(|file| file.metadata().unwrap().len()).unwrap()
+        };
+        let outcome = after(|directory| fault(&largest(directory)));
+        assert!(matches!(outcome, Outcome::Quarantined | Outcome::FoundOnRead), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_damaged_log_costs_the_batches_behind_the_damage_and_the_record_says_so() {
+    for fault in [
+        |file: &Path| truncate(file, 0.99),
+        |file: &Path| truncate(file, 0.5),
+        |file: &Path| flip(file, 0.5),
+        |file: &Path| fs::write(file, "").unwrap(),
+        |file: &Path| fs::remove_file(file).unwrap(),
+    ] {
+        let outcome = after(|directory| fault(files(directory, ".log").last().unwrap()));
+        match outcome {
+            Outcome::AtBatch(batch) => assert!(batch < BATCHES, "the fault hit nothing"),
+            other => assert_eq!(other, Outcome::Quarantined),
+        }
+    }
+}
+
+#[test]
+fn a_foreign_database_or_one_of_a_later_format_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    fill(directory.path());
+    let refused = || storage(directory.path()).open(Partition(3), &[]).err().unwrap().to_string();
+    {
+        let raw = rocksdb_of(directory.path());
+        raw.put("format", "tidegate-state 2").unwrap();
+    }
+    let e = refused();
+    assert!(e.contains("its format is `tidegate-state 2`, this program knows `tidegate-state 1`"), "{e}");
+    rocksdb_of(directory.path()).delete("format").unwrap();
+    let e = refused();
+    assert!(e.contains("a RocksDB database that this program did not write"), "{e}");
+    assert!(!directory.path().join("quarantine").exists());
+}
+
+fn rocksdb_of(directory: &Path) -> rocksdb::DB {
+    let path = directory.join("3");
+    let options = rocksdb::Options::default();
+    let families = rocksdb::DB::list_cf(&options, &path).unwrap();
+    rocksdb::DB::open_cf(&options, &path, families).unwrap()
+}
+
+#[test]
+fn rows_without_a_record_are_quarantined() {
+    let outcome = after(|directory| rocksdb_of(directory).delete("record").unwrap());
+    assert_eq!(outcome, Outcome::Quarantined);
+}
+
+#[test]
+fn a_database_in_use_is_refused_and_not_moved() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, two) = (storage(directory.path()), storage(directory.path()));
+    let opened = one.open(Partition(3), &[]).unwrap();
+    let e = one.open(Partition(3), &[]).err().unwrap().to_string();
+    assert!(e.contains("is open already in this process"), "{e}");
+    let e = two.open(Partition(3), &[]).err().unwrap().to_string();
+    assert!(e.contains("check that no other process uses it"), "{e}");
+    // What is open is moved aside when it is opened next.
+    one.quarantine(Partition(3), "it is ahead of the log").unwrap();
+    assert!(!directory.path().join("quarantine").exists());
+    drop(opened);
+    let opened = one.open(Partition(3), &[]).unwrap();
+    assert_eq!(opened.quarantined.as_deref(), Some("it is ahead of the log"));
+    drop(opened);
+    assert_eq!(one.open(Partition(3), &[]).unwrap().quarantined, None);
+}
+
+#[test]
+fn state_larger_than_the_budget_stays_within_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = RocksStorage::new(directory.path(), 8 << 20).unwrap();
+    let before = resident_bytes();
+    let mut most = 0;
+    for partition in 0..8 {
+        let opened = storage.open(Partition(partition), &[COUNTS.to_owned()]).unwrap();
+        let mut table: Table<u64, [u64; 8]> = Table::new(COUNTS, Arc::clone(&opened.backend));
+        for batch in 0..10u64 {
+            for n in 0..4000u64 {
+                let random = (batch * 4000 + n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                table.entry(random).unwrap().set([
+                    random,
+                    !random,
+                    random ^ 7,
+                    random ^ 9,
+                    n,
+                    batch,
+                    random >> 3,
+                    1,
+                ]);
+            }
+            apply(&opened.backend, &mut table, "r");
+            most = most.max(resident_bytes().saturating_sub(before));
+        }
+        let mut rows = 0;
+        table
+            .update_all(|key, slot| {
+                assert_eq!(slot.get().unwrap()[0], *key);
+                rows += 1;
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!((rows, table.staged_bytes()), (40_000, 0));
+    }
+    let written: u64 = 8 * 40_000 * 72;
+    assert!(written > 2 * (8 << 20));
+    assert!(most < 60 << 20, "{} MiB more than before", most >> 20);
+}
+
+fn resident_bytes() -> usize {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
