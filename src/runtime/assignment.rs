@@ -6,6 +6,7 @@
 
 use super::{
     engine::{Engine, Observed},
+    meta::Meta,
     units::{SourceUnit, StateUnit},
 };
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
         recovery_record::RecoveryRecord,
     },
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// A partition with what the group holds for it.
 pub(super) struct Held {
@@ -60,20 +61,13 @@ impl Engine {
         self.unrecovered.retain(|u| !at.contains(u));
     }
 
-    /// Brings assigned partitions to their committed state and starts to fetch them.
+    /// Brings assigned partitions to their committed state and starts to fetch them. What the log cannot answer now is asked again.
     fn recover(&mut self) -> Result {
         if !self.producer_is_ready()? {
             return Ok(());
         }
-        let _ = crate::failpoint::passes("after-assignment");
-        let membership = match self.member.membership() {
-            Ok(m) => m,
-            Err(f) if f.reaction == Reaction::RetrySame => return Ok(()), // joining again: another event will come
-            Err(f) => return Err(f.into()),
-        };
         let wanted = std::mem::take(&mut self.unrecovered);
-        let held = match self.held(&wanted) {
-            Ok(held) => held,
+        match self.try_recover(&wanted) {
             Err(Error::Log(f))
                 if matches!(
                     f.reaction,
@@ -82,16 +76,23 @@ impl Engine {
             {
                 tracing::warn!("{f}; trying again");
                 self.unrecovered = wanted;
-                self.env.clock.sleep(Duration::from_millis(100));
-                return Ok(());
+                self.env.clock.sleep(Duration::from_millis(200));
+                Ok(())
             }
-            Err(e) => return Err(e),
-        };
+            result => result,
+        }
+    }
+
+    fn try_recover(&mut self, wanted: &[TopicPartition]) -> Result {
+        let _ = crate::failpoint::passes("after-assignment");
+        let membership = self.member.membership()?;
+        self.look_back()?;
+        let held = self.held(wanted)?;
         self.take_incarnation(&held)?;
         let (states, sources): (Vec<Held>, Vec<Held>) =
             held.into_iter().partition(|h| h.at.topic == self.names.exchange);
-        let starts = self.source_starts(&sources)?;
         let states = self.restore_states(states)?;
+        let starts = self.source_starts(&sources, &states)?;
         let mut places = starts.clone();
         places.extend(states.iter().map(|s| (s.at.clone(), s.exchange_next)));
         let fetchers = self.member.start(&places)?;
@@ -106,6 +107,20 @@ impl Engine {
         self.states.sort_by_key(|s| s.partition);
         self.rejoin_if_partitions_are_missing()?;
         self.env.observer.on(&Observed::Running { owned: &self.places() });
+        Ok(())
+    }
+
+    /// Checks once that this program may go on from what an earlier run left.
+    fn look_back(&mut self) -> Result {
+        if self.meta.is_some() {
+            return Ok(());
+        }
+        let meta = Meta::read(self.env.log.as_ref(), &self.names.meta)?;
+        meta.check(&self.topics)?;
+        if let Some(conflict) = meta.topology.as_ref().and_then(|before| self.print.conflict_with(before)) {
+            return Err(Error::Refused(conflict));
+        }
+        self.meta = Some(meta);
         Ok(())
     }
 
@@ -168,15 +183,20 @@ impl Engine {
     }
 
     /// Where to read each source partition from.
-    fn source_starts(&mut self, sources: &[Held]) -> Result<Vec<(TopicPartition, Offset)>> {
-        let ran_before = self.meta.ran_before() || sources.iter().any(|h| h.committed.is_some());
+    fn source_starts(
+        &mut self,
+        sources: &[Held],
+        states: &[StateUnit],
+    ) -> Result<Vec<(TopicPartition, Offset)>> {
+        let ran_before =
+            self.meta.as_ref().is_some_and(Meta::ran_before) || sources.iter().any(|h| h.committed.is_some());
         let mut starts = vec![];
         for held in sources {
             let at = &held.at;
             let facts = SourceFacts {
                 at: at.clone(),
                 committed: held.committed.as_ref().map(|c| c.offset),
-                witness: if self.config.accept_offsets { None } else { self.witness(at)? },
+                witness: if self.config.accept_offsets { None } else { self.witness(at, states) },
                 ran_before,
                 start: self.env.log.start_offset(at)?,
                 end: self.env.log.end_offset(at)?,
@@ -190,15 +210,11 @@ impl Engine {
     }
 
     /// The greatest offset of a source partition that the meta topic or a local database has seen consumed.
-    fn witness(&self, at: &TopicPartition) -> Result<Option<Offset>> {
-        let mut witness = self.meta.witness(at);
-        if self.plan.is_keyed() {
-            for unit in &self.states {
-                let seen = unit.record.as_ref().and_then(|r| r.inputs.get(&at.to_string()).copied());
-                witness = witness.max(seen);
-            }
-        }
-        Ok(witness)
+    fn witness(&self, at: &TopicPartition, states: &[StateUnit]) -> Option<Offset> {
+        let place = at.to_string();
+        let records = self.states.iter().chain(states).filter_map(|s| s.seen.as_ref());
+        let local = records.filter_map(|inputs| inputs.get(&place).copied()).max();
+        local.max(self.meta.as_ref().and_then(|m| m.witness(at)))
     }
 
     fn source_unit(
@@ -238,8 +254,8 @@ impl Engine {
         let owned = |topic: &str| self.sources.iter().filter(|s| &*s.at.topic == topic).count();
         let grown =
             self.topics.inputs.iter().any(|(t, info)| owned(t) > 0 && owned(t) < info.partitions as usize);
-        let changed =
-            self.meta.subscription_changed(&self.topics) || (self.plan.is_keyed() && self.states.is_empty());
+        let changed = self.meta.as_ref().is_some_and(|m| m.subscription_changed(&self.topics))
+            || (self.plan.is_keyed() && self.states.is_empty());
         if changed && (grown || self.topics.inputs.keys().any(|t| owned(t) == 0)) && !self.rejoined {
             self.rejoined = true;
             tracing::info!(
@@ -256,6 +272,7 @@ impl Engine {
         held: &Held,
         backend: std::sync::Arc<dyn crate::state::Backend>,
         record: Option<RecoveryRecord>,
+        seen: Option<BTreeMap<String, Offset>>,
     ) -> StateUnit {
         let partition: Partition = held.at.partition;
         let open = |stage| {
@@ -276,6 +293,7 @@ impl Engine {
             tasks,
             changelog_end: record.as_ref().and_then(|r| r.changelog_end).unwrap_or_default(),
             record,
+            seen,
             backend,
             changes: vec![],
             touched: false,

@@ -10,6 +10,7 @@ use super::{
     units::{Progress, SourceUnit},
 };
 use crate::{
+    config::Trigger,
     error::{Error, Result},
     operator::{Batch, Output},
     record::{Headers, Offset, Partition, RawChunk, RawChunkBuilder, RawRecord, TopicPartition},
@@ -51,7 +52,7 @@ impl Engine {
             let left = trigger::time_left(self.config.trigger, batch.time, now, age, longest);
             let full =
                 self.flight.records >= self.records_max() || self.flight.bytes >= self.config.batch_bytes_max;
-            let idle = !progressed && trigger::ends_when_idle(self.config.trigger);
+            let idle = !progressed && self.ends_now_that_idle();
             let staged =
                 self.states.iter().map(|s| s.staged_bytes()).sum::<usize>() >= self.config.staged_bytes_max;
             if left.is_zero()
@@ -362,6 +363,16 @@ impl Engine {
         Ok(Event::Broken)
     }
 
+    /// Without an interval a batch ends when nothing more is there; a single bounded batch only when it has taken everything.
+    fn ends_now_that_idle(&self) -> bool {
+        match self.config.trigger {
+            Trigger::Interval(_) => false,
+            Trigger::AsSoonAsPossible => true,
+            Trigger::AvailableNow => self.flight.records > 0 || self.has_taken_everything(),
+            Trigger::Once => self.has_taken_everything(),
+        }
+    }
+
     fn records_max(&self) -> usize {
         self.probe.unwrap_or(self.config.batch_records_max)
     }
@@ -382,7 +393,7 @@ impl Engine {
 
     /// Bounded runs cut batches until the last one has taken everything.
     fn is_quiet_source(&self) -> bool {
-        !matches!(self.config.trigger, crate::config::Trigger::AsSoonAsPossible)
+        self.config.trigger != Trigger::AsSoonAsPossible
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::{Config, Trigger},
     error::{Error, Result},
-    log::{GroupEvent, Log, Member, Producer, TopicInfo},
+    log::{GroupEvent, Log, Member, Producer},
     operator::Batch,
     plan::{Fingerprint, Topology},
     record::{BatchId, BatchTime, Incarnation, InstanceId, Token, TopicPartition},
@@ -151,7 +151,8 @@ pub struct Engine {
     pub(super) env: Env,
     pub(super) names: Names,
     pub(super) topics: Topics,
-    pub(super) meta: Meta,
+    /// What an earlier run left; read once the producer is ready.
+    pub(super) meta: Option<Meta>,
     pub(super) print: Fingerprint,
     pub(super) fingerprint: String,
     pub(super) pool: Pool,
@@ -198,7 +199,8 @@ impl Engine {
             if self.env.shutdown.is_requested() || self.is_done() {
                 return Ok(());
             }
-            if !self.is_ready() {
+            if let Some(why) = self.waits_for() {
+                self.env.observer.on(&Observed::Waiting(&why));
                 self.member.wait(Duration::from_millis(20));
                 continue;
             }
@@ -306,18 +308,32 @@ impl Engine {
         }
     }
 
-    fn is_ready(&self) -> bool {
-        let all = self.plan.is_keyed();
-        let expected: usize = self.topics.inputs.values().map(|t: &TopicInfo| t.partitions as usize).sum();
-        let owned = self.sources.len();
-        let whole = owned >= expected && self.states.len() == self.config.state_partitions as usize;
-        self.unrecovered.is_empty() && if all { whole } else { owned > 0 }
+    /// What is missing before batches can run. State is kept by one process: a program with state waits for all partitions.
+    fn waits_for(&self) -> Option<String> {
+        if !self.unrecovered.is_empty() || (self.sources.is_empty() && self.states.is_empty()) {
+            return Some("waiting for the group to assign partitions".into());
+        }
+        let inputs: usize = self.topics.inputs.values().map(|t| t.partitions as usize).sum();
+        let missing = inputs.saturating_sub(self.sources.len());
+        let without_state = self.config.state_partitions as usize - self.states.len();
+        if self.plan.is_keyed() && missing + without_state > 0 {
+            return Some(format!(
+                "waiting for {missing} source and {without_state} state partitions that another process of `{}` holds: a program with state runs in one process",
+                self.config.application_id
+            ));
+        }
+        None
     }
 
     /// Whether everything that was to be processed is.
     fn is_done(&self) -> bool {
         let bounded = matches!(self.config.trigger, Trigger::AvailableNow | Trigger::Once);
-        bounded && self.is_ready() && self.sources.iter().all(|s| s.stop_at.is_some_and(|end| s.next >= end))
+        bounded && self.waits_for().is_none() && self.has_taken_everything()
+    }
+
+    /// Whether each source partition is where a bounded run ends.
+    pub(super) fn has_taken_everything(&self) -> bool {
+        self.sources.iter().all(|s| s.stop_at.is_some_and(|end| s.next >= end))
     }
 
     fn end(self, in_order: bool) {

@@ -67,6 +67,7 @@ impl Engine {
             at: at.clone(),
         };
         let target = facts.changelog_end;
+        let mut seen = facts.local.as_ref().map(|l| l.inputs.clone());
         let committed = facts.committed.clone();
         match recovery::state(&facts) {
             StateDecision::Ready => {}
@@ -78,6 +79,7 @@ impl Engine {
                 self.apply_changelog(held, &backend, facts.changelog_start, target, committed.as_ref())?;
             }
             StateDecision::Quarantine(why) => {
+                seen = None; // a database that the log contradicts is no witness
                 drop(backend);
                 self.env.observer.on(&Observed::Quarantined(&why));
                 self.env.storage.quarantine(held.at.partition, &why)?;
@@ -86,7 +88,7 @@ impl Engine {
             }
             StateDecision::Refuse(why) => return Err(Error::Refused(why)),
         }
-        Ok(self.state_unit(held, backend, committed))
+        Ok(self.state_unit(held, backend, committed, seen))
     }
 
     /// Applies the committed rows from `from` to `target`; the record goes in with the last piece.

@@ -1,18 +1,18 @@
 //! From a plan to a loop that waits for its assignment.
 //!
-//! Owns the order of a start: validate, reach the log, topics, what an earlier run left, join the group while the producer is made
-//! ready. Knows no batch. Invariant: nothing is processed, and nothing but internal topics is made, before all checks passed.
+//! Owns the order of a start: validate, reach the log, prepare topics and join the group while the producer is made ready. Knows no
+//! batch. Invariant: nothing is processed, and nothing but internal topics is made, before all checks passed; what an earlier run
+//! left is looked at with the first assignment, when the producer is ready.
 
 use super::{
     engine::{Engine, Env},
-    meta::Meta,
     pool::Pool,
     topics::{self, Names},
     units::InFlight,
 };
 use crate::{
     config::{Config, Guarantee},
-    error::{Error, Result},
+    error::Result,
     log::{GroupSpec, Log, Producer, ProducerSpec},
     plan::{Fingerprint, Topology},
     record::{BatchId, BatchTime},
@@ -28,19 +28,14 @@ impl Engine {
         let log = env.log.clone();
         log.connect(config.connect_timeout)?;
         let names = Names::of(&config.application_id);
+        let spec = Self::producer_spec(&config, &env, plan.is_keyed());
+        let making = if config.threads == 0 { Making::Asked(spec) } else { Making::start(&log, spec) };
         let topics = topics::prepare(log.as_ref(), &config, &plan, &names)?;
-        let meta = Meta::read(log.as_ref(), &names.meta)?;
-        meta.check(&topics)?;
         let print = Fingerprint::of(&plan, config.state_partitions);
-        if let Some(conflict) = meta.topology.as_ref().and_then(|before| print.conflict_with(before)) {
-            return Err(Error::Refused(conflict));
-        }
         let mut subscription: Vec<String> = topics.inputs.keys().cloned().collect();
         if plan.is_keyed() {
             subscription.push(names.exchange.to_string());
         }
-        let spec = Self::producer_spec(&config, &env, plan.is_keyed());
-        let making = if config.threads == 0 { Making::Asked(spec) } else { Making::start(&log, spec) };
         let member = log.join(&GroupSpec {
             group: config.application_id.clone(),
             instance: env.instance.0.to_string(),
@@ -55,7 +50,7 @@ impl Engine {
             print,
             names,
             topics,
-            meta,
+            meta: None,
             member,
             producer: None,
             making: Some(making),

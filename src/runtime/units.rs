@@ -11,7 +11,7 @@ use crate::{
     state::Backend,
     task::{Task, recovery_record::RecoveryRecord},
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// One owned source partition.
 pub struct SourceUnit {
@@ -128,6 +128,8 @@ pub struct StateUnit {
     pub changes: Vec<RawChunk>,
     /// The record of the last committed batch that touched it.
     pub record: Option<RecoveryRecord>,
+    /// Offsets of the sources that the local database had seen consumed when it was opened: a witness.
+    pub seen: Option<BTreeMap<String, Offset>>,
     /// Offset after its last changelog row.
     pub changelog_end: Offset,
     /// Whether the batch in flight touched it.
