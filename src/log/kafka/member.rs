@@ -39,6 +39,8 @@ use std::{
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(45);
 /// Longest wait for the end of a membership; the close goes on aside.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Joining does not wait for a broker; asking for one makes the library connect now.
+const CONNECT_NUDGE: Duration = Duration::from_millis(5);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most events of one `poll`.
 const POLL_EVENTS: usize = 256;
@@ -144,6 +146,7 @@ pub(super) fn join(settings: &Settings, spec: &GroupSpec, partitions: usize) -> 
         instance: spec.instance.clone(),
     };
     member.subscribe()?;
+    ffi::reach(member.consumer.client().native_ptr(), CONNECT_NUDGE);
     Ok(member)
 }
 

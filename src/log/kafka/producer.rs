@@ -335,7 +335,7 @@ impl Producer for KafkaProducer {
         }
         let limit = self.transaction_timeout + MARGIN + MARGIN;
         // With a broker at hand the library asks it for the coordinator at once, else half a second later.
-        let _ = self.client.client().fetch_cluster_id(limit);
+        ffi::reach(self.client.client().native_ptr(), limit);
         self.serve();
         let answer = self.client.init_transactions(limit);
         self.serve();
