@@ -299,13 +299,28 @@ pub trait Producer: Send {
 
 /// Opens the log that a bootstrap string names: `host:port[,..]`, `embedded:DIR`, `memory:` or `memory:NAME`.
 ///
+/// ```
+/// let log = tidegate::log::open("memory:", &Default::default())?;
+/// assert_eq!(log.name(), "log in memory");
+/// # Ok::<(), tidegate::Error>(())
+/// ```
+///
 /// # Errors
 /// If the string or a client property is not understood, or the directory cannot be used.
 pub fn open(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<Arc<dyn Log>> {
     if let Some(name) = bootstrap.strip_prefix("memory:") {
         return Ok(embedded::Embedded::named(name));
     }
-    Ok(Arc::new(kafka::KafkaLog::new(bootstrap, properties)?))
+    if let Some(dir) = bootstrap.strip_prefix("embedded:") {
+        if dir.is_empty() {
+            return Err(Error::Config("`embedded:` needs a directory, as in `embedded:./data`".into()));
+        }
+        return Ok(embedded::Embedded::directory(dir, embedded::Options::from_properties(properties)?)?);
+    }
+    if bootstrap.contains(':') {
+        return Ok(Arc::new(kafka::KafkaLog::new(bootstrap, properties)?));
+    }
+    Err(Error::Config(format!("`{bootstrap}` is neither `memory:`, `embedded:DIR` nor `host:port`")))
 }
 
 /// Writes records to a topic at once, without a transaction; answers the offset after the last record of each partition.

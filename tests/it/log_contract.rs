@@ -11,3 +11,17 @@ mod memory {
 
     contract_tests!(subject);
 }
+
+mod directory {
+    use crate::contract::Subject;
+    use tidegate::log::embedded::{Embedded, Options};
+
+    fn subject() -> Subject {
+        let dir = tempfile::tempdir().unwrap();
+        // Small segments, so that cases pass from one file to the next.
+        let options = Options { segment_bytes: 2048, ..Options::default() };
+        Subject { log: Embedded::directory(dir.path(), options).unwrap(), keep: Box::new(dir) }
+    }
+
+    contract_tests!(subject);
+}

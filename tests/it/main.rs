@@ -3,4 +3,5 @@
 #[macro_use]
 #[path = "../contract/mod.rs"]
 mod contract;
+mod embedded_log;
 mod log_contract;

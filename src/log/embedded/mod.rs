@@ -4,7 +4,12 @@
 //! by the store. One commit is one atomic, checksummed append. Transactions, groups and fencing behave as Kafka's, in one
 //! process. Invariant: only one process has a directory open.
 
+#![allow(clippy::disallowed_methods, reason = "this log is its own broker: it has a clock and waits")]
+
+mod compact;
 mod cursor;
+mod directory;
+mod frame;
 mod group;
 mod member;
 mod partition;
@@ -14,20 +19,24 @@ mod store;
 mod time;
 mod transaction;
 
+pub use directory::{Fsync, Options};
 pub(crate) use member::EmbeddedMember;
 pub(crate) use producer::EmbeddedProducer;
 pub use time::Time;
 
 use super::{GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     record::{Offset, TopicPartition},
 };
 use cursor::{Cursor, PartitionReader};
+use directory::Directory;
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, Weak},
+    thread,
     time::Duration,
 };
 use store::{State, Store, missing_topic};
@@ -36,6 +45,28 @@ use store::{State, Store, missing_topic};
 pub struct Embedded {
     name: String,
     store: Arc<Store>,
+    cut_bytes: u64,
+}
+
+fn sync_in_background(store: &Arc<Store>, every: Duration) -> Result {
+    let store = Arc::downgrade(store);
+    let run = move || {
+        loop {
+            thread::sleep(every);
+            let Some(store) = store.upgrade() else { return };
+            let segment = store.lock().files.as_mut().and_then(Directory::begin_sync);
+            if let Some(segment) = segment {
+                let synced = segment.file.sync_data();
+                let told = store.lock().files.as_mut().map_or(Ok(()), |f| f.end_sync(&segment, synced));
+                if let Err(e) = told {
+                    tracing::error!("embedded log: {e}");
+                    return;
+                }
+            }
+        }
+    };
+    let started = thread::Builder::new().name("log-sync".into()).spawn(run);
+    started.map(|_| ()).map_err(Error::io("starting the thread that syncs the embedded log"))
 }
 
 impl Embedded {
@@ -43,16 +74,51 @@ impl Embedded {
     #[must_use]
     pub fn in_memory(time: Time) -> Self {
         let state = State { default_partitions: 1, ..State::default() };
-        Embedded { name: "log in memory".into(), store: Arc::new(Store::new(state, time)) }
+        Embedded { name: "log in memory".into(), store: Arc::new(Store::new(state, time)), cut_bytes: 0 }
     }
 
     /// The log in memory of this name: one for the whole process, for as long as the process runs.
     #[must_use]
     pub fn named(name: &str) -> Arc<Self> {
-        static LOGS: OnceLock<Mutex<BTreeMap<String, Arc<Embedded>>>> = OnceLock::new();
-        let mut logs = LOGS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+        static LOGS: Mutex<BTreeMap<String, Arc<Embedded>>> = Mutex::new(BTreeMap::new());
+        let mut logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
         let log = logs.entry(name.to_owned()).or_insert_with(|| Arc::new(Self::in_memory(Time::system())));
         log.clone()
+    }
+
+    /// The log in a directory, which is made if it is missing. While it is open in this process, the same one is answered
+    /// again (with the options of the first time); it is closed when the last user drops it.
+    ///
+    /// # Errors
+    /// If another process has it open, if a file is damaged, or if the directory cannot be used.
+    pub fn directory(dir: impl AsRef<Path>, options: Options) -> Result<Arc<Self>> {
+        static LOGS: Mutex<BTreeMap<PathBuf, Weak<Embedded>>> = Mutex::new(BTreeMap::new());
+        let dir = dir.as_ref();
+        std::fs::create_dir_all(dir).map_err(Error::io(format!("creating {}", dir.display())))?;
+        let real = dir.canonicalize().map_err(Error::io(format!("opening {}", dir.display())))?;
+        let mut logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = logs.get(&real).and_then(Weak::upgrade) {
+            return Ok(open);
+        }
+        let mut state = State { default_partitions: options.default_partitions, ..State::default() };
+        let time = Time::system();
+        let files = Directory::open(&real, options, &mut state, time.now_ms())?;
+        let cut_bytes = files.cut_bytes;
+        state.files = Some(files);
+        let store = Arc::new(Store::new(state, time));
+        if let Fsync::Interval(every) = options.fsync {
+            sync_in_background(&store, every)?;
+        }
+        let name = format!("embedded log in {}", dir.display());
+        let log = Arc::new(Embedded { name, store, cut_bytes });
+        logs.insert(real, Arc::downgrade(&log));
+        Ok(log)
+    }
+
+    /// Bytes of an unfinished commit that were cut when the directory was opened.
+    #[must_use]
+    pub fn cut_bytes(&self) -> u64 {
+        self.cut_bytes
     }
 
     /// Gives a topic more partitions; fewer than it has are no error and change nothing.

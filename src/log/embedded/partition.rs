@@ -5,7 +5,7 @@
 
 use super::segment::Span;
 use crate::record::RawChunk;
-use std::collections::{BTreeMap, btree_map::Range};
+use std::collections::BTreeMap;
 
 /// The records of one commit in one partition (fewer of them after compaction).
 #[derive(Clone, Debug)]
@@ -91,11 +91,6 @@ impl PartitionLog {
             Some((first, batch)) if *first < stable => Found::Batch(batch.clone()),
             _ => Found::Nothing(stable),
         }
-    }
-
-    /// All batches in order.
-    pub fn batches(&self) -> Range<'_, u64, Batch> {
-        self.batches.range(..)
     }
 }
 

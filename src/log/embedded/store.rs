@@ -5,9 +5,10 @@
 //! everybody who waits is woken by every change.
 
 use super::{
+    directory::Directory,
+    frame::Entry,
     group::{Counts, Group},
     partition::{Batch, Found, PartitionLog, Place},
-    segment::{Directory, Entry},
     time::Time,
     transaction::Transaction,
 };
@@ -66,7 +67,7 @@ pub(super) struct Reserved {
 }
 
 /// An offset to be committed for a group.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct GroupOffset {
     pub group: String,
     pub at: TopicPartition,
@@ -181,6 +182,11 @@ impl State {
         Ok(())
     }
 
+    /// Forgets what was read from files, to read them again.
+    pub fn forget(&mut self) {
+        (self.topics, self.groups, self.made) = (BTreeMap::new(), BTreeMap::new(), 0);
+    }
+
     /// Takes up what a commit or a file says.
     pub fn replay(&mut self, entry: Entry) {
         match entry {
@@ -201,12 +207,26 @@ impl State {
                     partition.raise_end(end);
                 }
             }
-            Entry::Batch { at, first, last, place } => {
-                if let Some(partition) = self.partition_mut(&at) {
-                    partition.insert(first, Batch { last, place: Place::Disk(place) });
-                }
-            }
+            Entry::Batch { .. } => unreachable!("batches come with the place of their records"),
         }
+    }
+
+    /// Takes up a committed batch.
+    pub fn insert(&mut self, at: &TopicPartition, first: u64, last: u64, place: Place) {
+        if let Some(partition) = self.partition_mut(at) {
+            partition.insert(first, Batch { last, place });
+        }
+    }
+
+    /// Whether only the last record of each key of a topic must stay.
+    pub fn is_compacted(&self, topic: &str) -> bool {
+        let policy = self.topics.get(topic).and_then(|t| t.config.get("cleanup.policy"));
+        policy.is_some_and(|p| p.split(',').any(|p| p.trim() == "compact"))
+    }
+
+    /// A number among the settings of a topic.
+    pub fn config(&self, topic: &str, name: &str) -> Option<i64> {
+        self.topics.get(topic)?.config.get(name)?.parse().ok()
     }
 
     pub fn describe(&self, topic: &str) -> Option<TopicInfo> {
@@ -292,10 +312,9 @@ impl State {
         }
         .into_iter();
         for Reserved { at, first, rows } in batches {
-            let Some(partition) = self.partition_mut(&at) else { continue };
             let last = first + rows.len() as u64 - 1;
             let place = places.next().unwrap_or(Place::Memory(rows));
-            partition.insert(first, Batch { last, place });
+            self.insert(&at, first, last, place);
         }
         entries.into_iter().for_each(|entry| self.replay(entry));
         Ok(())

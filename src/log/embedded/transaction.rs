@@ -4,8 +4,8 @@
 //! an open transaction are pending, so nobody reads the older ones; a transaction ends once, as a whole.
 
 use super::{
+    frame::Entry,
     group::Refusal,
-    segment::Entry,
     store::{GroupOffset, MAX_METADATA_BYTES, Reserved, State},
 };
 use crate::{

@@ -1,0 +1,383 @@
+//! The files of a directory log: one process at a time, one append per commit, an index rebuilt at open.
+//!
+//! Knows frames and segments, no group and no transaction. Invariants: a commit is in the file before anybody sees it; a torn
+//! tail is cut and told, a bad frame with valid ones behind it stops the open; after a failed sync, or a failed write that
+//! could not be taken back, nothing is written any more.
+
+use super::{
+    compact::{Compactable, clean_up, compact},
+    frame::{self, Entry, FrameBuilder, SEGMENT_HEADER},
+    partition::Place,
+    segment::{Segment, Span},
+    store::{Reserved, State},
+    time,
+};
+use crate::{
+    error::{Error, Result},
+    record::hash_bytes,
+};
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions, TryLockError},
+    io::{Read, Write},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+/// When a commit is forced to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fsync {
+    /// Before each commit returns: survives power loss.
+    Always,
+    /// In the background, this often: a power loss can take the last commits, a crash of the process nothing.
+    Interval(Duration),
+    /// When the log is closed and when a segment is full.
+    Never,
+}
+
+#[derive(Debug)]
+pub(super) struct Directory {
+    path: PathBuf,
+    /// Held as long as the directory is in use.
+    _lock: File,
+    log_id: u64,
+    fsync: Fsync,
+    segment_bytes: u64,
+    sequence: u64,
+    current: Arc<Segment>,
+    length: u64,
+    dirty: bool,
+    broken: Option<String>,
+    /// Bytes of a torn commit that were cut at open.
+    pub cut_bytes: u64,
+}
+
+/// How a directory is used.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// When a commit is forced to the disk.
+    pub fsync: Fsync,
+    /// Size at which a new file is begun.
+    pub segment_bytes: u64,
+    /// Partitions of a topic that is made by writing to it.
+    pub default_partitions: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { fsync: Fsync::Never, segment_bytes: 64 << 20, default_partitions: 1 }
+    }
+}
+
+impl Options {
+    /// The options among the properties of a log: `fsync` (`always`, `never` or milliseconds), `segment.bytes` and
+    /// `num.partitions`.
+    ///
+    /// # Errors
+    /// If a property is not known or its value is not understood.
+    pub fn from_properties(properties: &BTreeMap<String, String>) -> Result<Self> {
+        let mut options = Options::default();
+        for (name, value) in properties {
+            let wrong = |what: &str| Error::Config(format!("embedded log: `{name}={value}`: {what}"));
+            match name.as_str() {
+                "fsync" => {
+                    options.fsync = match (value.as_str(), value.parse()) {
+                        ("always", _) => Fsync::Always,
+                        ("never", _) => Fsync::Never,
+                        (_, Ok(ms @ 1..)) => Fsync::Interval(Duration::from_millis(ms)),
+                        _ => return Err(wrong("expected `always`, `never` or milliseconds")),
+                    };
+                }
+                "segment.bytes" => {
+                    let bytes = value.parse().ok().filter(|b| (1024..=1 << 30).contains(b));
+                    options.segment_bytes = bytes.ok_or_else(|| wrong("expected 1024 to 1073741824"))?;
+                }
+                "num.partitions" => {
+                    let count = value.parse().ok().filter(|n| (1..=10_000).contains(n));
+                    options.default_partitions = count.ok_or_else(|| wrong("expected 1 to 10000"))?;
+                }
+                _ => return Err(wrong("known are `fsync`, `segment.bytes` and `num.partitions`")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+impl Directory {
+    /// Locks the directory (made if it is missing), reads all of it into `state`, and is ready to append.
+    pub fn open(path: &Path, options: Options, state: &mut State, now_ms: i64) -> Result<Directory> {
+        std::fs::create_dir_all(path).map_err(Error::io(format!("creating {}", path.display())))?;
+        let lock = lock(path)?;
+        clean_up(path)?;
+        let numbers = Segment::list(path)?;
+        let mut scan = Scan::all(path, &numbers, state)?;
+        if let Some((log_id, (_, full))) =
+            scan.log_id.zip(numbers.split_last()).filter(|_| scan.compactable.pays())
+        {
+            compact(path, log_id, state, full, &numbers, now_ms)?;
+            state.forget();
+            scan = Scan { cut_bytes: scan.cut_bytes, ..Scan::all(path, &numbers, state)? };
+        }
+        let log_id = scan.log_id.unwrap_or_else(|| new_log_id(path));
+        let current = match scan.current.take() {
+            Some(segment) if numbers.last() == Some(&segment.number) => segment,
+            _ => {
+                scan.length = SEGMENT_HEADER as u64;
+                Segment::create(path, numbers.last().copied().unwrap_or(1), log_id)?
+            }
+        };
+        Ok(Directory {
+            path: path.to_owned(),
+            _lock: lock,
+            log_id,
+            fsync: options.fsync,
+            segment_bytes: options.segment_bytes,
+            sequence: scan.sequence,
+            current,
+            length: scan.length,
+            dirty: false,
+            broken: None,
+            cut_bytes: scan.cut_bytes,
+        })
+    }
+
+    /// A short name of this log that no other has.
+    pub fn id(&self) -> String {
+        format!("{:016x}", self.log_id)
+    }
+
+    /// Appends one commit; answers where its batches lie.
+    pub fn append(&mut self, entries: &[Entry], batches: &[Reserved]) -> Result<Vec<Span>> {
+        if let Some(why) = &self.broken {
+            let why = format!(
+                "{}: nothing is written any more since {why}\n  next: start again",
+                self.path.display()
+            );
+            return Err(Error::State(why));
+        }
+        let mut frame = FrameBuilder::new(self.log_id, self.sequence + 1);
+        let mut places: Vec<_> = batches.iter().map(|b| (frame.batch(b), b.first)).collect();
+        entries.iter().for_each(|entry| frame.entry(entry));
+        let bytes = frame.build();
+        if self.length + bytes.len() as u64 > self.segment_bytes && self.length > SEGMENT_HEADER as u64 {
+            self.roll()?;
+        }
+        self.write(&bytes)?;
+        for (records, _) in &mut places {
+            records.position += self.length;
+        }
+        self.length += bytes.len() as u64;
+        self.sequence += 1;
+        self.dirty = true;
+        if self.fsync == Fsync::Always {
+            self.sync()?;
+        }
+        let span = |(records, first)| Span { segment: self.current.clone(), records, first };
+        Ok(places.into_iter().map(span).collect())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result {
+        let Err(source) = self.current.file.write_all_at(bytes, self.length) else { return Ok(()) };
+        let context = format!("writing {} at position {}", self.current.path.display(), self.length);
+        if let Err(e) = self.current.file.set_len(self.length) {
+            self.broken = Some(format!("{context} failed ({source}) and could not be taken back ({e})"));
+        }
+        Err(Error::Io { context, source })
+    }
+
+    fn roll(&mut self) -> Result {
+        self.dirty = true;
+        self.sync()?;
+        self.current = Segment::create(&self.path, self.current.number + 1, self.log_id)?;
+        self.length = SEGMENT_HEADER as u64;
+        Ok(())
+    }
+
+    /// Forces what was appended to the disk.
+    pub fn sync(&mut self) -> Result {
+        if let Some(segment) = self.begin_sync() {
+            let synced = segment.file.sync_data();
+            self.end_sync(&segment, synced)?;
+        }
+        Ok(())
+    }
+
+    /// The file to sync, if there is anything new; to be synced without the lock of the store.
+    pub fn begin_sync(&mut self) -> Option<Arc<Segment>> {
+        std::mem::take(&mut self.dirty).then(|| self.current.clone())
+    }
+
+    /// What came of it. A failed sync is never tried again: the system may have dropped the pages.
+    pub fn end_sync(&mut self, segment: &Segment, synced: std::io::Result<()>) -> Result {
+        synced.map_err(|source| {
+            let context = format!("syncing {}", segment.path.display());
+            self.broken = Some(format!("{context} failed ({source})"));
+            Error::Io { context, source }
+        })
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if let Err(e) = self.sync() {
+            tracing::error!("closing the embedded log: {e}");
+        }
+    }
+}
+
+fn new_log_id(path: &Path) -> u64 {
+    let birth = format!("{} {} {}", time::birth_ns(), std::process::id(), path.display());
+    hash_bytes(birth.as_bytes())
+}
+
+fn lock(dir: &Path) -> Result<File> {
+    let path = dir.join("lock");
+    let context = || format!("opening {}", path.display());
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let mut file = opened.map_err(Error::io(context()))?;
+    for _ in 0..100 {
+        match file.try_lock() {
+            Ok(()) => {
+                file.set_len(0).map_err(Error::io(context()))?;
+                file.write_all(std::process::id().to_string().as_bytes()).map_err(Error::io(context()))?;
+                return Ok(file);
+            }
+            Err(TryLockError::Error(source)) => return Err(Error::Io { context: context(), source }),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        let mut holder = String::new();
+        let _ = File::open(&path).and_then(|mut f| f.read_to_string(&mut holder));
+        if holder != std::process::id().to_string() {
+            let dir = dir.display();
+            return Err(Error::Config(format!(
+                "embedded:{dir} is in use by process {holder}\n  next: stop that process, or use another directory"
+            )));
+        }
+        // This process is about to close it.
+        thread::sleep(Duration::from_millis(10));
+    }
+    Err(Error::Config(format!("embedded:{} is already open in this process", dir.display())))
+}
+
+fn damaged(path: &Path, position: u64, what: &str) -> Error {
+    let path = path.display();
+    Error::State(format!(
+        "embedded log: {path} at position {position}: {what}\n  next: restore the directory from a copy, or move it away to \
+         start with an empty log"
+    ))
+}
+
+/// Reading all segments at open.
+struct Scan<'a> {
+    dir: &'a Path,
+    log_id: Option<u64>,
+    sequence: u64,
+    length: u64,
+    cut_bytes: u64,
+    compactable: Compactable,
+    current: Option<Arc<Segment>>,
+}
+
+impl<'a> Scan<'a> {
+    fn all(dir: &'a Path, numbers: &[u64], state: &mut State) -> Result<Self> {
+        if let Some(gap) = numbers.windows(2).find(|w| w[0] + 1 != w[1]) {
+            return Err(damaged(&Segment::path(dir, gap[0] + 1), 0, "the segment is missing"));
+        }
+        let compactable = Compactable::default();
+        let mut scan =
+            Scan { dir, log_id: None, sequence: 0, length: 0, cut_bytes: 0, compactable, current: None };
+        for number in numbers {
+            let segment = scan.segment(*number, Some(number) == numbers.last(), state)?;
+            scan.current = segment.or(scan.current.take());
+        }
+        Ok(scan)
+    }
+
+    /// Reads a segment; nothing = it is the last and has not even a header.
+    fn segment(&mut self, number: u64, last: bool, state: &mut State) -> Result<Option<Arc<Segment>>> {
+        let path = Segment::path(self.dir, number);
+        let bytes = std::fs::read(&path).map_err(Error::io(format!("reading {}", path.display())))?;
+        let header = match frame::parse_segment_header(&bytes) {
+            Some(h) if h.number == number && self.log_id.is_none_or(|known| known == h.log_id) => h,
+            Some(_) => return Err(damaged(&path, 0, "the segment is of another log or has another number")),
+            None if last && bytes.len() <= SEGMENT_HEADER => return Ok(None),
+            None => {
+                return Err(damaged(
+                    &path,
+                    0,
+                    "this is no segment of an embedded log, or its header is damaged",
+                ));
+            }
+        };
+        let log_id = header.log_id;
+        self.log_id = Some(log_id);
+        let mut compactable = 0;
+        let segment = Segment::open(self.dir, number, log_id)?;
+        let mut position = SEGMENT_HEADER;
+        while position < bytes.len() {
+            let Some(frame) = frame::frame_at(&bytes, position, log_id) else {
+                self.cut(&segment, &bytes, position, last)?;
+                break;
+            };
+            let payload = &bytes[frame.payload.clone()];
+            let entries = frame::entries(payload, frame.payload.start as u64);
+            let Some(entries) = entries.filter(|_| frame.sequence > self.sequence) else {
+                return Err(damaged(&path, position as u64, "the commit is not understood or out of order"));
+            };
+            self.sequence = frame.sequence;
+            for entry in entries {
+                compactable += take_up(state, &segment, entry);
+            }
+            position = frame.payload.end;
+        }
+        self.length = position as u64;
+        if !last {
+            let bytes =
+                if header.compacted { &mut self.compactable.clean } else { &mut self.compactable.dirty };
+            *bytes += compactable;
+        }
+        Ok(Some(segment))
+    }
+
+    fn cut(&mut self, segment: &Segment, bytes: &[u8], position: usize, last: bool) -> Result {
+        let at = position as u64;
+        if !last {
+            return Err(damaged(&segment.path, at, "a bad commit, and later segments follow"));
+        }
+        if let Some(next) = frame::frame_after(bytes, position, segment.log_id) {
+            let what = format!("a bad commit, followed by a valid one at position {next}");
+            return Err(damaged(&segment.path, at, &what));
+        }
+        self.cut_bytes = (bytes.len() - position) as u64;
+        let path = segment.path.display();
+        tracing::warn!(
+            "{path}: cut {} bytes of a commit that was not finished, at position {at}",
+            self.cut_bytes
+        );
+        let cut = segment.file.set_len(at).and_then(|()| segment.file.sync_all());
+        cut.map_err(Error::io(format!("cutting {path}")))
+    }
+}
+
+/// Takes up an entry; answers its bytes if compaction may drop it one day.
+fn take_up(state: &mut State, segment: &Arc<Segment>, entry: Entry) -> u64 {
+    match entry {
+        Entry::Batch { at, first, last, records } => {
+            let place = Place::Disk(Span { segment: segment.clone(), records, first });
+            state.insert(&at, first, last, place);
+            if state.is_compacted(&at.topic) { u64::from(records.len) } else { 0 }
+        }
+        Entry::Offset(offset) => {
+            let bytes = offset.committed.metadata.len() as u64 + 40;
+            state.replay(Entry::Offset(offset));
+            bytes
+        }
+        entry => {
+            state.replay(entry);
+            0
+        }
+    }
+}
