@@ -12,9 +12,9 @@ use std::{borrow::Borrow, fmt, hash, ops::Deref};
 /// ```
 /// use tidegate::Text;
 /// let line = Text::from("to be or not");
+/// assert_eq!(line.len(), 12); // all methods of `str`
 /// let words: Vec<Text> = line.split(' ').collect();
 /// assert_eq!(words[3], "not");
-/// assert_eq!(line.len(), 12); // all methods of `str`
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Text(HipStr<'static>);

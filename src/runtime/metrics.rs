@@ -1,0 +1,526 @@
+//! The numbers that `/metrics` shows, and the only file that names the metrics library.
+//!
+//! Owns names, help texts and labels. Knows no loop: whoever does something reports it here, once per batch, never once per
+//! record. Invariants: names keep Prometheus' rules (prefix `tidegate_`, base units, counters end in `_total`); labels are
+//! bounded by topics, owned partitions and fixed words.
+
+use crate::record::{Partition, TopicPartition};
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+/// Upper bounds in seconds: a checkpoint takes a few milliseconds, a batch deadline is 5 s, a broken broker takes a minute.
+const SECONDS: [f64; 15] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// How a checkpoint ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Input offsets, state and outputs are durable.
+    Committed,
+    /// Nothing of the batch is durable; it is replayed.
+    Aborted,
+    /// The log did not say; settled afterwards by the token.
+    Unknown,
+}
+
+impl Outcome {
+    fn label(self) -> &'static str {
+        match self {
+            Outcome::Committed => "committed",
+            Outcome::Aborted => "aborted",
+            Outcome::Unknown => "unknown",
+        }
+    }
+}
+
+/// How long a batch took, in the words of Spark's streaming page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchTimes {
+    /// From its batch time to the moment it began.
+    pub scheduling_delay: Duration,
+    /// From then until it was committed and applied.
+    pub processing: Duration,
+}
+
+/// Sums since the start, for the progress line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Records read.
+    pub records_in: u64,
+    /// Records written.
+    pub records_out: u64,
+    /// Lag of all owned partitions; `None` = of one it is not known yet.
+    pub lag: Option<u64>,
+}
+
+/// All metrics of one process. Share it by reference or in an `Arc`; every method is cheap and may be called on any thread.
+///
+/// ```
+/// use tidegate::runtime::metrics::{BatchTimes, Metrics};
+/// let metrics = Metrics::new("orders");
+/// metrics.read("clicks", 1_000, 64_000);
+/// metrics.batch_done(BatchTimes::default());
+/// assert!(metrics.render().contains(r#"tidegate_records_in_total{topic="clicks",application_id="orders"} 1000"#));
+/// ```
+pub struct Metrics {
+    registry: Registry,
+    traffic: Traffic,
+    batch_duration: Histogram,
+    scheduling_delay: Histogram,
+    total_delay: Histogram,
+    checkpoint_duration: Histogram,
+    checkpoints: IntCounterVec,
+    last_checkpoint: Gauge,
+    lag: IntGaugeVec,
+    assigned_partitions: IntGauge,
+    rebalances: IntCounter,
+    restarts: IntCounter,
+    state_bytes: IntGaugeVec,
+    restore_remaining: IntGaugeVec,
+    quarantined: IntCounter,
+    process: Process,
+    owned: Mutex<Owned>,
+}
+
+/// The owned partitions with the lag last told, so that series of a partition go with it.
+type Owned = BTreeMap<TopicPartition, Option<u64>>;
+
+impl Metrics {
+    /// Metrics that all carry `application_id` as a label.
+    #[must_use]
+    pub fn new(application_id: &str) -> Self {
+        let labels = [("application_id".to_string(), application_id.to_string())].into();
+        let registry = Registry::new_custom(None, Some(labels)).expect("a label with a valid name");
+        let r = Register(&registry);
+        r.gauges("tidegate_build_info", "1; the label says which build runs.", &["version"])
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
+        Metrics {
+            traffic: Traffic::new(&r),
+            batch_duration: r
+                .histogram("tidegate_batch_duration_seconds", "From the start of a batch to its end."),
+            scheduling_delay: r.histogram(
+                "tidegate_batch_scheduling_delay_seconds",
+                "From the batch time to the start of the batch.",
+            ),
+            total_delay: r.histogram(
+                "tidegate_batch_total_delay_seconds",
+                "From the batch time to the end of the batch.",
+            ),
+            checkpoint_duration: r.histogram(
+                "tidegate_checkpoint_duration_seconds",
+                "From the last record computed to batch committed and applied.",
+            ),
+            checkpoints: r.counters(
+                "tidegate_checkpoints_total",
+                "Checkpoints by how they ended.",
+                &["status"],
+            ),
+            last_checkpoint: r.seconds(
+                "tidegate_checkpoint_last_success_timestamp_seconds",
+                "When a batch was last committed, in seconds since the epoch.",
+            ),
+            lag: r.gauges(
+                "tidegate_consumer_lag_records",
+                "Records between the committed position and the end of an owned partition.",
+                &["topic", "partition"],
+            ),
+            assigned_partitions: r
+                .gauge("tidegate_assigned_partitions", "Partitions that the group assigned to this process."),
+            rebalances: r.counter("tidegate_rebalances_total", "Changes of this process's assignment."),
+            restarts: r.counter("tidegate_restarts_total", "Restarts of the pipeline in this process."),
+            state_bytes: r.gauges("tidegate_state_bytes", "Size of the local state.", &["partition"]),
+            restore_remaining: r.gauges(
+                "tidegate_restore_records_remaining",
+                "Changelog records that a state partition has still to read.",
+                &["partition"],
+            ),
+            quarantined: r.counter(
+                "tidegate_quarantined_stores_total",
+                "Databases moved aside because they were corrupt or contradicted the log.",
+            ),
+            process: Process::new(&r),
+            owned: Mutex::default(),
+            registry,
+        }
+    }
+
+    /// Records of a batch that were read from a topic.
+    pub fn read(&self, topic: &str, records: u64, bytes: u64) {
+        self.traffic.records_in.with_label_values(&[topic]).inc_by(records);
+        self.traffic.bytes_in.with_label_values(&[topic]).inc_by(bytes);
+    }
+
+    /// Records of a committed batch that were written to a topic.
+    pub fn written(&self, topic: &str, records: u64, bytes: u64) {
+        self.traffic.records_out.with_label_values(&[topic]).inc_by(records);
+        self.traffic.bytes_out.with_label_values(&[topic]).inc_by(bytes);
+    }
+
+    /// Records that were bad. `reason` is one of a few fixed words, such as `decode` or `operator`.
+    pub fn failed(&self, reason: &'static str, records: u64) {
+        self.traffic.records_failed.with_label_values(&[reason]).inc_by(records);
+    }
+
+    /// Records of a committed batch that went to a dead-letter topic.
+    pub fn dead_lettered(&self, records: u64) {
+        self.traffic.dead_letters.inc_by(records);
+    }
+
+    /// A batch was committed and applied.
+    pub fn batch_done(&self, times: BatchTimes) {
+        self.batch_duration.observe(times.processing.as_secs_f64());
+        self.scheduling_delay.observe(times.scheduling_delay.as_secs_f64());
+        self.total_delay.observe((times.scheduling_delay + times.processing).as_secs_f64());
+    }
+
+    /// A checkpoint ended `at_ms` (milliseconds since the epoch) after `took`.
+    pub fn checkpoint_done(&self, outcome: Outcome, took: Duration, at_ms: i64) {
+        self.checkpoints.with_label_values(&[outcome.label()]).inc();
+        if outcome == Outcome::Committed {
+            self.checkpoint_duration.observe(took.as_secs_f64());
+            self.last_checkpoint.set(seconds(at_ms));
+        }
+    }
+
+    /// The assignment changed: these are all partitions that are owned now.
+    pub fn assigned(&self, partitions: &[TopicPartition]) {
+        self.rebalances.inc();
+        self.assigned_partitions.set(gauge(partitions.len() as u64));
+        let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
+        let now: BTreeSet<&TopicPartition> = partitions.iter().collect();
+        owned.retain(|tp, _| {
+            let stays = now.contains(tp);
+            if !stays {
+                // Fails only if its lag was never told.
+                let _ = self.lag.remove_label_values(&[&*tp.topic, &tp.partition.to_string()]);
+            }
+            stays
+        });
+        for tp in partitions {
+            owned.entry(tp.clone()).or_insert(None);
+        }
+    }
+
+    /// How far an owned partition is behind; one that is not owned (any more) is passed over.
+    pub fn lag(&self, at: &TopicPartition, records: u64) {
+        let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = owned.get_mut(at) {
+            *known = Some(records);
+            self.lag.with_label_values(&[&*at.topic, &at.partition.to_string()]).set(gauge(records));
+        }
+    }
+
+    /// The pipeline was started again inside this process.
+    pub fn restarted(&self) {
+        self.restarts.inc();
+    }
+
+    /// Size of the database of an owned state partition; `None` = no longer here.
+    pub fn state_bytes(&self, partition: Partition, bytes: Option<u64>) {
+        set_or_remove(&self.state_bytes, partition, bytes);
+    }
+
+    /// Changelog records a state partition has still to read; `None` = restored, or no longer here.
+    pub fn restore_remaining(&self, partition: Partition, records: Option<u64>) {
+        set_or_remove(&self.restore_remaining, partition, records);
+    }
+
+    /// A database was moved aside.
+    pub fn quarantined(&self) {
+        self.quarantined.inc();
+    }
+
+    /// Sums for the progress line.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
+        Totals {
+            records_in: sum(&self.traffic.records_in),
+            records_out: sum(&self.traffic.records_out),
+            lag: (!owned.is_empty()).then(|| owned.values().copied().sum()).flatten(),
+        }
+    }
+
+    /// Everything in Prometheus' text format, version 0.0.4.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.process.refresh();
+        TextEncoder::new().encode_to_string(&self.registry.gather()).expect("encoding into memory")
+    }
+
+    /// The content type of [`Metrics::render`].
+    pub const CONTENT_TYPE: &'static str = prometheus::TEXT_FORMAT;
+}
+
+fn set_or_remove(of: &IntGaugeVec, partition: Partition, value: Option<u64>) {
+    let label = partition.to_string();
+    match value {
+        Some(value) => of.with_label_values(&[&label]).set(gauge(value)),
+        None => drop(of.remove_label_values(&[&label])), // fails only if it was never set
+    }
+}
+
+fn sum(of: &IntCounterVec) -> u64 {
+    let families = of.collect();
+    let series = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter of whole records")]
+    series.map(|m| m.get_counter().get_value() as u64).sum()
+}
+
+fn gauge(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds since the epoch have 41 bits")]
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+/// Makes metrics and registers them. Names are constants of this file, so a clash is a bug that any test shows.
+struct Register<'a>(&'a Registry);
+
+impl Register<'_> {
+    fn add<C: Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> C {
+        let metric = made.expect("a well-formed metric");
+        self.0.register(Box::new(metric.clone())).expect("a name used once");
+        metric
+    }
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.add(IntCounter::new(name, help))
+    }
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.add(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.add(IntGauge::new(name, help))
+    }
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.add(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+    fn seconds(&self, name: &str, help: &str) -> Gauge {
+        self.add(Gauge::new(name, help))
+    }
+    fn histogram(&self, name: &str, help: &str) -> Histogram {
+        self.add(Histogram::with_opts(HistogramOpts::new(name, help).buckets(SECONDS.to_vec())))
+    }
+}
+
+/// What flows through.
+struct Traffic {
+    records_in: IntCounterVec,
+    bytes_in: IntCounterVec,
+    records_out: IntCounterVec,
+    bytes_out: IntCounterVec,
+    records_failed: IntCounterVec,
+    dead_letters: IntCounter,
+}
+
+impl Traffic {
+    fn new(r: &Register<'_>) -> Self {
+        Traffic {
+            records_in: r.counters("tidegate_records_in_total", "Records read.", &["topic"]),
+            bytes_in: r.counters(
+                "tidegate_bytes_in_total",
+                "Bytes of keys, values and headers read.",
+                &["topic"],
+            ),
+            records_out: r.counters(
+                "tidegate_records_out_total",
+                "Records committed to a topic.",
+                &["topic"],
+            ),
+            bytes_out: r.counters("tidegate_bytes_out_total", "Bytes committed to a topic.", &["topic"]),
+            records_failed: r.counters(
+                "tidegate_records_failed_total",
+                "Records that could not be decoded or processed.",
+                &["reason"],
+            ),
+            dead_letters: r.counter("tidegate_dead_letters_total", "Records written to a dead-letter topic."),
+        }
+    }
+}
+
+/// What the operating system says of this process, under the names that all Prometheus clients use. Read when asked for;
+/// stays 0 where there is no `/proc`.
+struct Process {
+    cpu: Gauge,
+    resident: IntGauge,
+    files: IntGauge,
+    threads: IntGauge,
+    started: Gauge,
+}
+
+impl Process {
+    fn new(r: &Register<'_>) -> Self {
+        Process {
+            cpu: r.seconds("process_cpu_seconds_total", "User and system CPU time."),
+            resident: r.gauge("process_resident_memory_bytes", "Resident memory."),
+            files: r.gauge("process_open_fds", "Open file descriptors."),
+            threads: r.gauge("process_threads", "Threads."),
+            started: r
+                .seconds("process_start_time_seconds", "Start of the process, in seconds since the epoch."),
+        }
+    }
+
+    fn refresh(&self) {
+        let Ok(stat) = fs::read_to_string("/proc/self/stat") else { return };
+        // After the command's name, which may hold anything but ends with the last parenthesis.
+        let fields: Vec<&str> =
+            stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+        let field = |n: usize| fields.get(n - 3).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
+        self.cpu.set((field(14) + field(15)) / TICKS_PER_SECOND);
+        #[expect(clippy::cast_possible_truncation, reason = "whole numbers of the kernel")]
+        {
+            self.threads.set(field(20) as i64);
+            self.resident.set(field(24) as i64 * PAGE_BYTES);
+        }
+        self.started.set(boot_time() + field(22) / TICKS_PER_SECOND);
+        self.files.set(fs::read_dir("/proc/self/fd").map_or(0, |d| gauge(d.count() as u64)));
+    }
+}
+
+/// `USER_HZ`, which Linux fixed for all programs.
+const TICKS_PER_SECOND: f64 = 100.0;
+/// Linux pages of the supported machines (`x86_64`, and `aarch64` in its usual configuration).
+const PAGE_BYTES: i64 = 4096;
+
+fn boot_time() -> f64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    stat.lines().find_map(|l| l.strip_prefix("btime ")?.trim().parse().ok()).unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn used() -> Metrics {
+        let m = Metrics::new("app");
+        m.read("in", 10, 1_000);
+        m.read("in", 5, 500);
+        m.written("out", 7, 70);
+        m.failed("decode", 2);
+        m.dead_lettered(2);
+        m.batch_done(BatchTimes {
+            scheduling_delay: Duration::from_millis(200),
+            processing: Duration::from_millis(30),
+        });
+        m.checkpoint_done(Outcome::Committed, Duration::from_millis(4), 1_500);
+        m.checkpoint_done(Outcome::Aborted, Duration::from_secs(9), 9_000);
+        m.assigned(&[TopicPartition::new("in", 0), TopicPartition::new("in", 1)]);
+        m.lag(&TopicPartition::new("in", 0), 3);
+        m.lag(&TopicPartition::new("in", 1), 4);
+        m.restarted();
+        m.state_bytes(Partition(2), Some(4096));
+        m.restore_remaining(Partition(2), Some(77));
+        m.quarantined();
+        m
+    }
+
+    fn value(text: &str, series: &str) -> Option<f64> {
+        text.lines().find_map(|l| l.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    #[test]
+    fn what_is_reported_is_shown() {
+        let text = used().render();
+        for (series, expected) in [
+            (r#"tidegate_records_in_total{topic="in",application_id="app"}"#, 15.0),
+            (r#"tidegate_bytes_in_total{topic="in",application_id="app"}"#, 1500.0),
+            (r#"tidegate_records_out_total{topic="out",application_id="app"}"#, 7.0),
+            (r#"tidegate_bytes_out_total{topic="out",application_id="app"}"#, 70.0),
+            (r#"tidegate_records_failed_total{reason="decode",application_id="app"}"#, 2.0),
+            (r#"tidegate_dead_letters_total{application_id="app"}"#, 2.0),
+            (r#"tidegate_batch_duration_seconds_sum{application_id="app"}"#, 0.03),
+            (r#"tidegate_batch_scheduling_delay_seconds_sum{application_id="app"}"#, 0.2),
+            (r#"tidegate_batch_total_delay_seconds_sum{application_id="app"}"#, 0.23),
+            (r#"tidegate_checkpoint_duration_seconds_count{application_id="app"}"#, 1.0),
+            (r#"tidegate_checkpoints_total{status="committed",application_id="app"}"#, 1.0),
+            (r#"tidegate_checkpoints_total{status="aborted",application_id="app"}"#, 1.0),
+            (r#"tidegate_checkpoint_last_success_timestamp_seconds{application_id="app"}"#, 1.5),
+            (r#"tidegate_consumer_lag_records{partition="1",topic="in",application_id="app"}"#, 4.0),
+            (r#"tidegate_assigned_partitions{application_id="app"}"#, 2.0),
+            (r#"tidegate_rebalances_total{application_id="app"}"#, 1.0),
+            (r#"tidegate_restarts_total{application_id="app"}"#, 1.0),
+            (r#"tidegate_state_bytes{partition="2",application_id="app"}"#, 4096.0),
+            (r#"tidegate_restore_records_remaining{partition="2",application_id="app"}"#, 77.0),
+            (r#"tidegate_quarantined_stores_total{application_id="app"}"#, 1.0),
+        ] {
+            assert_eq!(value(&text, series), Some(expected), "{series}\n{text}");
+        }
+        assert!(text.contains(concat!("tidegate_build_info{version=\"", env!("CARGO_PKG_VERSION"))));
+    }
+
+    #[test]
+    fn a_partition_that_is_gone_takes_its_series_along() {
+        let m = used();
+        assert_eq!(m.totals(), Totals { records_in: 15, records_out: 7, lag: Some(7) });
+        m.assigned(&[TopicPartition::new("in", 1), TopicPartition::new("in", 2)]);
+        m.lag(&TopicPartition::new("in", 0), 9); // late news of a partition we do not own
+        m.state_bytes(Partition(2), None);
+        m.restore_remaining(Partition(2), None);
+        m.restore_remaining(Partition(3), None); // never set
+        let text = m.render();
+        assert!(!text.contains(r#"partition="0""#) && !text.contains(r#"partition="2""#), "{text}");
+        assert_eq!(m.totals().lag, None, "of partition 2 the lag is not known yet");
+        m.lag(&TopicPartition::new("in", 2), 1);
+        assert_eq!(m.totals().lag, Some(5));
+        m.assigned(&[]);
+        assert_eq!(m.totals().lag, None);
+    }
+
+    #[test]
+    fn names_help_and_types_keep_the_rules_of_prometheus() {
+        let text = used().render();
+        let (mut names, mut helps) = (BTreeMap::new(), BTreeSet::new());
+        for line in text.lines() {
+            if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|l| l.split_once(' ')) {
+                assert!(help.len() > 5, "{line}");
+                helps.insert(name);
+            } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|l| l.split_once(' ')) {
+                assert!(names.insert(name, kind).is_none(), "{name} twice");
+            } else {
+                let (series, number) = line.rsplit_once(' ').expect("series and value");
+                number.parse::<f64>().expect("a number");
+                assert!(series.contains("application_id=\"app\""), "{line}");
+            }
+        }
+        assert!(names.len() > 20);
+        for (name, kind) in names {
+            assert!(helps.contains(name), "{name} has no help");
+            assert!(name.starts_with("tidegate_") || name.starts_with("process_"), "{name}");
+            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{name}");
+            if kind == "counter" || kind == "histogram" {
+                assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
+            }
+            assert_eq!(
+                name.ends_with("_seconds"),
+                kind == "histogram" || name.contains("_time"),
+                "{name} is a {kind}"
+            );
+            assert!(
+                !["_ms", "_millis", "_kb", "_mb"].iter().any(|unit| name.ends_with(unit)),
+                "{name}: base units only"
+            );
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_process_is_seen() {
+        let text = Metrics::new("app").render();
+        let of = |name: &str| value(&text, &format!("{name}{{application_id=\"app\"}}")).expect(name);
+        assert!(of("process_resident_memory_bytes") > 1e6);
+        assert!(of("process_open_fds") >= 3.0);
+        assert!(of("process_threads") >= 1.0);
+        assert!(of("process_start_time_seconds") > 1.6e9);
+    }
+}

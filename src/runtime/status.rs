@@ -1,0 +1,199 @@
+//! What the process is doing, for health checks and the status page.
+//!
+//! Owns one small picture behind a lock, written by the loop and read by the HTTP thread. Knows no clock, no log and no
+//! HTTP. Invariant: ready means assigned, restored and connected; a rebalance or lag alone is no failure of life.
+
+use crate::record::BatchId;
+use serde::Serialize;
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// How far the process is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "name")]
+pub enum Phase {
+    /// Reaching the log, checking topics.
+    Starting,
+    /// In the group, without partitions yet.
+    WaitingForAssignment,
+    /// Rebuilding local state from the changelog.
+    Restoring {
+        /// State partitions that are ready.
+        done: usize,
+        /// State partitions in all.
+        of: usize,
+    },
+    /// Batches are run.
+    Running,
+    /// The loop has ended.
+    Stopped {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The last checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Checkpoint {
+    /// Its batch.
+    pub batch: BatchId,
+    /// When it ended, in milliseconds since the epoch.
+    pub at_ms: i64,
+}
+
+/// The picture at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Picture {
+    /// The application.
+    pub application_id: String,
+    /// This process of it.
+    pub instance: String,
+    /// The log it works on.
+    pub log: String,
+    /// How far it is.
+    pub phase: Phase,
+    /// Why the log cannot be reached; `None` = it can, as far as is known.
+    pub disconnected: Option<String>,
+    /// The last checkpoint; `None` = there was none in this life.
+    pub last_checkpoint: Option<Checkpoint>,
+    /// The last progress line.
+    pub progress: String,
+}
+
+impl Picture {
+    /// What is missing for readiness; nothing = ready.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        let mut missing = vec![];
+        match &self.phase {
+            Phase::Starting => missing.push("the log has not been reached and checked yet".to_string()),
+            Phase::WaitingForAssignment => missing.push("no partition is assigned yet".to_string()),
+            Phase::Restoring { done, of } => {
+                missing.push(format!(
+                    "{} of {of} state partitions are not restored yet",
+                    of.saturating_sub(*done)
+                ));
+            }
+            Phase::Running => {}
+            Phase::Stopped { reason } => missing.push(format!("the pipeline has stopped: {reason}")),
+        }
+        if let Some(why) = &self.disconnected {
+            missing.push(format!("the log cannot be reached: {why}"));
+        }
+        missing
+    }
+}
+
+/// The shared picture. Put it in an `Arc`; every method is short.
+#[derive(Debug)]
+pub struct Status {
+    picture: Mutex<Picture>,
+    turns: AtomicU64,
+}
+
+impl Status {
+    /// The picture of a process that starts.
+    pub fn new(
+        application_id: impl Into<String>,
+        instance: impl Into<String>,
+        log: impl Into<String>,
+    ) -> Self {
+        Status {
+            picture: Mutex::new(Picture {
+                application_id: application_id.into(),
+                instance: instance.into(),
+                log: log.into(),
+                phase: Phase::Starting,
+                disconnected: None,
+                last_checkpoint: None,
+                progress: String::new(),
+            }),
+            turns: AtomicU64::new(0),
+        }
+    }
+
+    /// The loop has turned: call it at least every few seconds, while waiting, restoring and retrying too.
+    pub fn turned(&self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often the loop has turned.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// Enters a phase.
+    pub fn phase(&self, phase: Phase) {
+        self.change().phase = phase;
+    }
+
+    /// The log cannot be reached (`Some` = why) or can be again.
+    pub fn disconnected(&self, why: Option<String>) {
+        self.change().disconnected = why;
+    }
+
+    /// A checkpoint was committed.
+    pub fn checkpoint(&self, last: Checkpoint) {
+        self.change().last_checkpoint = Some(last);
+    }
+
+    /// The line that the terminal shows too.
+    pub fn progress(&self, line: String) {
+        self.change().progress = line;
+    }
+
+    /// The picture now.
+    #[must_use]
+    pub fn picture(&self) -> Picture {
+        self.change().clone()
+    }
+
+    /// A panic elsewhere leaves whole fields, so the picture stays usable.
+    fn change(&self) -> MutexGuard<'_, Picture> {
+        self.picture.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_comes_with_running_and_goes_with_the_connection() {
+        let status = Status::new("orders", "a", "kafka at b:9092");
+        let missing = || status.picture().missing().join("; ");
+        assert_eq!(missing(), "the log has not been reached and checked yet");
+        status.phase(Phase::WaitingForAssignment);
+        assert_eq!(missing(), "no partition is assigned yet");
+        status.phase(Phase::Restoring { done: 3, of: 8 });
+        assert_eq!(missing(), "5 of 8 state partitions are not restored yet");
+        status.phase(Phase::Running);
+        assert_eq!(missing(), "");
+        status.disconnected(Some("connection refused".into()));
+        assert_eq!(missing(), "the log cannot be reached: connection refused");
+        status.disconnected(None);
+        status.phase(Phase::Stopped { reason: "fenced".into() });
+        assert_eq!(missing(), "the pipeline has stopped: fenced");
+    }
+
+    #[test]
+    fn the_picture_is_json_with_named_phases() {
+        let status = Status::new("orders", "a", "memory");
+        status.phase(Phase::Restoring { done: 1, of: 2 });
+        status.checkpoint(Checkpoint { batch: BatchId(7), at_ms: 99 });
+        let json = serde_json::to_value(status.picture()).unwrap();
+        assert_eq!(json["phase"], serde_json::json!({"name": "restoring", "done": 1, "of": 2}));
+        assert_eq!(json["last_checkpoint"], serde_json::json!({"batch": 7, "at_ms": 99}));
+    }
+
+    #[test]
+    fn turns_are_counted() {
+        let status = Status::new("", "", "");
+        status.turned();
+        status.turned();
+        assert_eq!(status.turns(), 2);
+    }
+}

@@ -1,0 +1,344 @@
+//! The HTTP server of one process: metrics, health and a small status page.
+//!
+//! Owns one thread with a small async runtime; all other threads stay synchronous. Knows metrics and status, never the loop.
+//! Invariants: liveness fails only when the loop stops turning; readiness names what is missing; user text is escaped.
+
+#![allow(clippy::disallowed_methods, reason = "liveness is about real time, whatever clock the loop has")]
+
+use crate::{
+    error::{Error, Result},
+    runtime::{metrics::Metrics, status::Status},
+};
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{Html, IntoResponse},
+    routing::get,
+};
+use serde_json::json;
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+use tokio::sync::oneshot;
+
+/// How many ports are tried, the first one included.
+const PORTS: u16 = 16;
+/// How often the server looks whether the loop has turned.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long open requests may take after the shutdown began.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Where to listen, and what counts as alive.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Address to bind.
+    pub bind: IpAddr,
+    /// First port to try; 0 = any free one.
+    pub port: u16,
+    /// The process is dead when its loop has not turned for this time.
+    pub liveness: Duration,
+}
+
+impl Default for Settings {
+    /// This machine only, port 4040, a minute.
+    fn default() -> Self {
+        Settings { bind: Ipv4Addr::LOCALHOST.into(), port: 4040, liveness: Duration::from_secs(60) }
+    }
+}
+
+/// The running server; dropping it ends it.
+pub struct Server {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+struct Shared {
+    metrics: Arc<Metrics>,
+    status: Arc<Status>,
+    liveness: Duration,
+    last_turn: Mutex<(u64, Instant)>,
+}
+
+impl Server {
+    /// Binds the first free port of 16 and answers from a thread of its own.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if no port is free or the address is not one of this machine.
+    pub fn start(settings: Settings, metrics: Arc<Metrics>, status: Arc<Status>) -> Result<Server> {
+        let listener = bind(settings.bind, settings.port)?;
+        let failed = |e| Error::io("the status page's socket")(e);
+        let address = listener.local_addr().map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let last_turn = Mutex::new((status.turns(), Instant::now()));
+        let shared = Arc::new(Shared { metrics, status, liveness: settings.liveness, last_turn });
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::Builder::new()
+            .name("status-page".into())
+            .spawn(move || {
+                if let Err(e) = runtime.block_on(serve(listener, shared, stopped)) {
+                    tracing::error!("the status page has ended: {e}");
+                }
+            })
+            .map_err(Error::io("the status page's thread"))?;
+        Ok(Server { address, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// The address that is really listened on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join(); // a panic there has been printed
+        }
+    }
+}
+
+fn bind(address: IpAddr, first: u16) -> Result<TcpListener> {
+    let last = if first == 0 { 0 } else { first.saturating_add(PORTS - 1) };
+    let mut refused = None;
+    for port in first..=last {
+        match TcpListener::bind((address, port)) {
+            Ok(listener) => return Ok(listener),
+            Err(e) => refused = Some(e),
+        }
+    }
+    let why = refused.map(|e| e.to_string()).unwrap_or_default();
+    Err(Error::Config(format!(
+        "the status page cannot listen on {address}, ports {first} to {last}: {why}\n  next: choose another address or port"
+    )))
+}
+
+async fn serve(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    stopped: oneshot::Receiver<()>,
+) -> std::io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let router = Router::new()
+        .route("/", get(page))
+        .route("/metrics", get(metrics))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/version", get(version))
+        .with_state(shared.clone());
+    let (drain, draining) = oneshot::channel::<()>();
+    let server = axum::serve(listener, router).with_graceful_shutdown(async {
+        let _ = draining.await; // the end of the channel is the signal
+    });
+    let shutdown = async {
+        let _ = stopped.await;
+        drop(drain);
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        ended = server => ended,
+        () = shutdown => Ok(()),
+        () = watch(&shared) => Ok(()),
+    }
+}
+
+/// Notes when the loop has turned; never ends.
+async fn watch(shared: &Shared) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let turns = shared.status.turns();
+        let mut last = shared.last_turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.0 != turns {
+            *last = (turns, Instant::now());
+        }
+    }
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, Metrics::CONTENT_TYPE)], shared.metrics.render())
+}
+
+async fn livez(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    let still = shared.last_turn.lock().unwrap_or_else(PoisonError::into_inner).1.elapsed();
+    if still <= shared.liveness {
+        (StatusCode::OK, "ok\n".to_string())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("the loop has not turned for {} s\n", still.as_secs()))
+    }
+}
+
+async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    let picture = shared.status.picture();
+    let missing = picture.missing();
+    let code = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({ "ready": missing.is_empty(), "missing": missing, "phase": picture.phase });
+    (code, as_json(&body))
+}
+
+async fn version() -> impl IntoResponse {
+    as_json(&json!({ "name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION") }))
+}
+
+fn as_json(value: &serde_json::Value) -> impl IntoResponse + use<> {
+    ([(header::CONTENT_TYPE, "application/json")], format!("{value}\n"))
+}
+
+async fn page(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    let picture = shared.status.picture();
+    let missing = picture.missing();
+    let state = if missing.is_empty() { "ready".to_string() } else { missing.join("; ") };
+    let checkpoint = picture.last_checkpoint.map_or("none yet".to_string(), |c| format!("batch {}", c.batch));
+    let mut rows = String::new();
+    for (name, value) in [
+        ("Application", &picture.application_id),
+        ("Instance", &picture.instance),
+        ("Log", &picture.log),
+        ("State", &state),
+        ("Last checkpoint", &checkpoint),
+        ("Progress", &picture.progress),
+    ] {
+        let _ = write!(rows, "<tr><th scope=\"row\">{name}</th><td>{}</td></tr>", escaped(value));
+    }
+    Html(format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"2\">\
+         <title>{0} - tidegate</title><style>body{{font:16px system-ui,sans-serif;margin:2rem}}\
+         th{{text-align:left;padding-right:2rem;font-weight:600}}</style></head><body><h1>{0}</h1><table>{rows}</table>\
+         <p><a href=\"/metrics\">metrics</a> <a href=\"/readyz\">readiness</a> <a href=\"/livez\">liveness</a> \
+         <a href=\"/version\">version</a></p></body></html>",
+        escaped(&picture.application_id)
+    ))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        record::BatchId,
+        runtime::status::{Checkpoint, Phase},
+    };
+    use std::{
+        io::{Read, Write},
+        net::TcpStream,
+    };
+
+    struct Fixture {
+        server: Server,
+        status: Arc<Status>,
+        metrics: Arc<Metrics>,
+    }
+
+    fn start(liveness: Duration) -> Fixture {
+        let status = Arc::new(Status::new("orders <1>", "pod-0", "kafka at b:9092"));
+        let metrics = Arc::new(Metrics::new("orders"));
+        let settings = Settings { port: 0, liveness, ..Settings::default() };
+        let server = Server::start(settings, metrics.clone(), status.clone()).unwrap();
+        Fixture { server, status, metrics }
+    }
+
+    /// Status code, head and body of a GET.
+    fn get(from: &Fixture, path: &str) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(from.server.address()).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head[9..12].parse().unwrap(), head.to_lowercase(), body.to_string())
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn readiness_turns_with_the_phase_and_names_what_is_missing() {
+        let f = start(LONG);
+        let (code, _, body) = get(&f, "/readyz");
+        assert_eq!((code, body.contains("has not been reached")), (503, true), "{body}");
+        f.status.phase(Phase::Restoring { done: 1, of: 4 });
+        let (code, _, body) = get(&f, "/readyz");
+        let json: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((code, &json["ready"]), (503, &json!(false)));
+        assert_eq!(json["missing"], json!(["3 of 4 state partitions are not restored yet"]));
+        assert_eq!(get(&f, "/livez").0, 200, "restoring is no failure of life");
+        f.status.phase(Phase::Running);
+        let (code, _, body) = get(&f, "/readyz");
+        assert_eq!((code, body.contains("\"ready\":true")), (200, true), "{body}");
+    }
+
+    #[test]
+    fn liveness_fails_when_the_loop_stands_still_and_comes_back_when_it_turns() {
+        let f = start(Duration::from_millis(600));
+        assert_eq!(get(&f, "/livez").0, 200);
+        wait(|| get(&f, "/livez").0 == 503);
+        assert!(get(&f, "/livez").2.contains("has not turned"));
+        wait(|| {
+            f.status.turned();
+            get(&f, "/livez").0 == 200
+        });
+    }
+
+    #[test]
+    fn metrics_and_version_are_served() {
+        let f = start(LONG);
+        f.metrics.read("in", 3, 30);
+        let (code, head, body) = get(&f, "/metrics");
+        assert_eq!((code, head.contains("content-type: text/plain; version=0.0.4")), (200, true), "{head}");
+        assert!(
+            body.contains("tidegate_records_in_total{topic=\"in\",application_id=\"orders\"} 3"),
+            "{body}"
+        );
+        let (code, _, body) = get(&f, "/version");
+        assert_eq!((code, body.contains(env!("CARGO_PKG_VERSION"))), (200, true));
+        assert_eq!(get(&f, "/nothing").0, 404);
+    }
+
+    #[test]
+    fn the_page_shows_the_picture_with_user_text_escaped() {
+        let f = start(LONG);
+        f.status.phase(Phase::Running);
+        f.status.checkpoint(Checkpoint { batch: BatchId(12), at_ms: 0 });
+        f.status.progress("5 in, 4 out".into());
+        let (code, head, body) = get(&f, "/");
+        assert_eq!((code, head.contains("content-type: text/html")), (200, true), "{head}");
+        for part in ["orders &lt;1&gt;", "pod-0", "kafka at b:9092", "batch 12", "5 in, 4 out", ">ready<"] {
+            assert!(body.contains(part), "{part}: {body}");
+        }
+        assert!(!body.contains("<1>"));
+    }
+
+    #[test]
+    fn a_taken_port_is_passed_over_and_a_dropped_server_is_gone_even_with_a_client_connected() {
+        let f = start(LONG);
+        let taken = f.server.address();
+        let settings = Settings { port: taken.port(), ..Settings::default() };
+        let second = Server::start(settings, f.metrics.clone(), f.status.clone()).unwrap();
+        assert!((1..16).contains(&(second.address().port() - taken.port())), "{}", second.address());
+        let mut idle = TcpStream::connect(taken).unwrap();
+        idle.write_all(b"GET / HTTP/1.1\r\n").unwrap(); // never finished
+        let begin = Instant::now();
+        drop(f.server);
+        assert!(begin.elapsed() < Duration::from_secs(10));
+        assert!(TcpStream::connect(taken).is_err());
+        let foreign = Settings { bind: [192, 0, 2, 1].into(), ..Settings::default() };
+        let error = Server::start(foreign, f.metrics, f.status).err().unwrap().to_string();
+        assert!(error.contains("192.0.2.1, ports 4040 to 4055") && error.contains("next:"), "{error}");
+    }
+
+    fn wait(mut until: impl FnMut() -> bool) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !until() {
+            assert!(Instant::now() < end, "waited for 20 s");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! A Kafka broker that belongs to one test: started on ports of its own, killed, stopped, restarted.
+//!
+//! Owns the process and its folder; both go when the value is dropped. Knows no client: a test connects to `bootstrap()`
+//! with what it tests. `./dev test` sets `TIDEGATE_KAFKA_LIBS` (jars, and a formatted folder to copy). Invariant: a
+//! restart keeps address and data.
+
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+const PROPERTIES: &str = include_str!("kafka/server.properties");
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running broker.
+pub struct Kafka {
+    home: PathBuf,
+    port: u16,
+    libs: PathBuf,
+    process: Child,
+}
+
+impl Kafka {
+    /// Starts a broker with an empty log and waits until it answers.
+    pub fn start() -> Kafka {
+        let libs = PathBuf::from(std::env::var_os("TIDEGATE_KAFKA_LIBS").expect("run through ./dev test"));
+        let mut last = String::new();
+        for _ in 0..5 {
+            let (port, controller) = (free_port(), free_port());
+            let home = std::env::temp_dir().join(format!("tidegate-broker-{port}"));
+            lay_out(&libs, &home, port, controller);
+            let mut kafka = Kafka { process: spawn(&libs, &home), home, port, libs: libs.clone() };
+            match kafka.wait_until_it_answers() {
+                Ok(()) => return kafka,
+                Err(log) => last = log, // for example another program took the port meanwhile
+            }
+        }
+        panic!("no broker started; the last one said: {last}");
+    }
+
+    /// `host:port`.
+    pub fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// SIGKILL: the process is gone when this returns, its data stays.
+    pub fn kill9(&mut self) {
+        self.process.kill().expect("the broker runs");
+        self.process.wait().expect("the broker is our child");
+    }
+
+    /// SIGSTOP: connections stay open, nothing is answered.
+    pub fn stop_signal(&self) {
+        self.signal("STOP");
+        while self.process_state() != Some('T') {
+            sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// SIGCONT: ends a `stop_signal`.
+    pub fn cont_signal(&self) {
+        self.signal("CONT");
+    }
+
+    /// Starts again after a `kill9`, on the same address and data, and waits until it answers.
+    pub fn restart(&mut self) {
+        assert!(self.process.try_wait().expect("our child").is_some(), "restart comes after kill9");
+        self.process = spawn(&self.libs, &self.home);
+        if let Err(log) = self.wait_until_it_answers() {
+            panic!("the broker did not come back: {log}");
+        }
+    }
+
+    /// The state letter of the process, as `ps` shows it; `None` = gone.
+    fn process_state(&self) -> Option<char> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).ok()?;
+        stat.rsplit_once(") ")?.1.chars().next()
+    }
+
+    fn signal(&self, name: &str) {
+        let ok = Command::new("kill").args(["-s", name, &self.process.id().to_string()]).status();
+        assert!(ok.expect("kill is there").success(), "SIG{name} could not be sent");
+    }
+
+    fn wait_until_it_answers(&mut self) -> Result<(), String> {
+        let log = self.home.join("log");
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            if text.contains("Kafka Server started") && TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                return Ok(());
+            }
+            if self.process.try_wait().expect("our child").is_some() || Instant::now() > end {
+                let tail: Vec<&str> = text.lines().rev().take(10).collect();
+                return Err(tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
+            }
+            sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.home);
+    }
+}
+
+fn lay_out(libs: &Path, home: &Path, port: u16, controller: u16) {
+    let data = home.join("data");
+    fs::create_dir_all(&data).expect("the temporary folder can be written");
+    for file in fs::read_dir(libs.join("formatted")).expect("run through ./dev test").flatten() {
+        fs::copy(file.path(), data.join(file.file_name())).expect("copy of the formatted folder");
+    }
+    let own = format!(
+        "listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+         controller.quorum.voters=1@127.0.0.1:{controller}\nlog.dirs={}\n",
+        data.display()
+    );
+    fs::write(home.join("server.properties"), format!("{PROPERTIES}{own}")).expect("server.properties");
+}
+
+fn spawn(libs: &Path, home: &Path) -> Child {
+    let log = fs::File::create(home.join("log")).expect("log file");
+    let process = Command::new("java")
+        .args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-cp"])
+        .arg(libs.join("*"))
+        .arg("kafka.Kafka")
+        .arg(home.join("server.properties"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("log file"))
+        .stderr(log)
+        .spawn()
+        .expect("java is there: ./dev test installs it");
+    // For `./dev test`, which ends what a killed test process left behind.
+    fs::write(home.join("pid"), process.id().to_string()).expect("pid file");
+    process
+}
+
+/// A port below the range that outgoing connections are given, so that nothing takes it while the broker is down (and
+/// no client can connect to itself there).
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(37);
+    loop {
+        let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        let port = u16::try_from(port).expect("below 32,000");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+#[test]
+fn a_broker_of_a_test_can_be_stopped_killed_and_restarted() {
+    let mut kafka = Kafka::start();
+    let address = kafka.bootstrap();
+    kafka.stop_signal();
+    assert_eq!(kafka.process_state(), Some('T'));
+    kafka.cont_signal();
+    assert_ne!(kafka.process_state(), Some('T'));
+    kafka.kill9();
+    assert!(TcpStream::connect(&address).is_err());
+    kafka.restart();
+    assert_eq!(kafka.bootstrap(), address);
+    assert!(TcpStream::connect(&address).is_ok());
+    let home = kafka.home.clone();
+    drop(kafka);
+    assert!(TcpStream::connect(&address).is_err());
+    assert!(!home.exists());
+}

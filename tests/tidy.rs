@@ -1,0 +1,393 @@
+//! Holds the shape of the source tree: who may use whom, which file may name which crate, sizes, names and words.
+//!
+//! Reads text only; knows nothing of what the code does. Clippy and rustc hold what they can see better (`clippy.toml`,
+//! `[lints]` in Cargo.toml). Invariant: each rule is a function from path and text to complaints, with a test that it can fail.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The folders (and single files) of `src/`; each may use only what stands before it.
+const ORDER: [&str; 18] = [
+    "error", "record", "config", "codec", "state", "operator", "log", "source", "sink", "plan", "dstream",
+    "sql", "ml", "task", "runtime", "ui", "sim", "context",
+];
+/// Narrower than the order: the path names none of the edges, the loop names no face.
+const NEVER: [(&str, &[&str]); 2] =
+    [("task", &["log", "source", "sink", "dstream", "sql", "ml"]), ("runtime", &["dstream", "sql", "ml"])];
+/// Re-exports at the crate root that may be used by their short path.
+const ROOT_NAMES: [&str; 3] = ["Error", "Result", "Text"];
+/// Crates, and the places that may name them.
+const FENCES: [(&str, &[&str]); 8] = [
+    ("rdkafka", &["src/log/kafka/"]),
+    ("rdkafka_sys", &["src/log/kafka/"]),
+    ("rocksdb", &["src/state/rocks.rs"]),
+    ("prometheus", &["src/runtime/metrics.rs"]),
+    ("tracing_subscriber", &["src/runtime/logging.rs"]),
+    ("axum", &["src/ui/"]),
+    ("tokio", &["src/ui/"]),
+    ("clap", &["src/main.rs", "src/config"]),
+];
+/// Lints that are switched off only here: the edges to the operating system, and the one file that talks C.
+const PERMITS: [(&str, &[&str]); 3] = [
+    ("unsafe_code", &["src/log/kafka/ffi.rs"]),
+    ("clippy::disallowed_types", &[]),
+    (
+        "clippy::disallowed_methods",
+        &[
+            "src/runtime/clock.rs",
+            "src/log/kafka",
+            "src/log/embedded",
+            "src/log/mod.rs",
+            "src/ui/",
+            "src/sim/",
+            "src/main.rs",
+        ],
+    ),
+];
+const MAX_LINES: usize = 800;
+const BANNED_NAMES: [&str; 11] = [
+    "utils", "util", "common", "helpers", "helper", "managers", "manager", "impl", "misc", "shared", "stuff",
+];
+/// Split, so that this file does not contain them.
+const BANNED_WORDS: [&str; 3] = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
+const DOCUMENTS: [&str; 3] = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"];
+
+type Complaints = Vec<String>;
+
+// ---- the rules --------------------------------------------------------------------------------------------------
+
+fn direction(path: &str, text: &str) -> Complaints {
+    let Some(own) = folder(path) else { return vec![] };
+    let Some(rank) = ORDER.iter().position(|f| *f == own) else {
+        return vec![format!("{path}: `{own}` is not in the order of tests/tidy.rs")];
+    };
+    let code = code(text);
+    let mut bad = vec![];
+    for used in crate_uses(&code) {
+        let allowed = match ORDER.iter().position(|f| *f == used) {
+            Some(other) => {
+                other <= rank && !NEVER.iter().any(|(f, no)| *f == own && no.contains(&used.as_str()))
+            }
+            None => ROOT_NAMES.contains(&used.as_str()),
+        };
+        if !allowed {
+            bad.push(format!("{path}: `{own}` must not use `crate::{used}`"));
+        }
+    }
+    let is_root =
+        path.ends_with("/mod.rs") && path.matches('/').count() == 2 || path.matches('/').count() == 1;
+    if code.contains("super::super") || (is_root && code.contains("super::")) {
+        bad.push(format!("{path}: name modules of other folders by `crate::`, not by `super::`"));
+    }
+    bad
+}
+
+fn fences(path: &str, text: &str) -> Complaints {
+    let code = code(text);
+    let mut bad = vec![];
+    for (name, places) in FENCES {
+        let named = words(&code)
+            .any(|(word, rest)| word == name && (rest.starts_with("::") || rest.starts_with(';')));
+        if named && path.starts_with("src/") && !places.iter().any(|p| path.starts_with(p)) {
+            bad.push(format!("{path}: `{name}` may be named only in {}", places.join(", ")));
+        }
+    }
+    bad
+}
+
+fn permits(path: &str, text: &str) -> Complaints {
+    let code = code(text);
+    let mut bad = vec![];
+    for open in ["allow(", "expect("] {
+        for (at, _) in code.match_indices(open) {
+            let before = code[..at].trim_end_matches(|c: char| c.is_whitespace());
+            if !before.ends_with(['[', ',']) || !code[..at].rsplit('\n').take(3).any(|l| l.contains('#')) {
+                continue; // a call, not an attribute
+            }
+            let lints = code[at + open.len()..].split(')').next().unwrap_or_default();
+            if !lints.contains("reason") {
+                bad.push(format!("{path}: `{open}{lints})` does not say its reason"));
+            }
+            for (lint, places) in PERMITS {
+                if lints.contains(lint) && !places.iter().any(|p| path.starts_with(p)) {
+                    bad.push(format!("{path}: `{lint}` must stay on here"));
+                }
+            }
+        }
+    }
+    bad
+}
+
+fn header(path: &str, text: &str) -> Complaints {
+    if text.starts_with("//! ") {
+        return vec![];
+    }
+    vec![format!("{path}: does not start with `//! ` (what it owns, what it does not know, its invariants)")]
+}
+
+fn size(path: &str, text: &str) -> Complaints {
+    let lines = without_tests(text).lines().count();
+    if lines <= MAX_LINES { vec![] } else { vec![format!("{path}: {lines} lines, {MAX_LINES} is the end")] }
+}
+
+fn names(path: &str) -> Complaints {
+    let parts = path.split('/').map(|p| p.split('.').next().unwrap_or(p));
+    parts
+        .filter(|p| BANNED_NAMES.contains(p))
+        .map(|p| format!("{path}: `{p}` says nothing about its content"))
+        .collect()
+}
+
+fn banned_words(path: &str, text: &str) -> Complaints {
+    let mut bad = vec![];
+    for (n, line) in text.lines().enumerate() {
+        for (word, _) in words(line).filter(|(w, _)| BANNED_WORDS.contains(w)) {
+            bad.push(format!(
+                "{path}:{}: `{word}`: do it, or write down the limit in the documentation",
+                n + 1
+            ));
+        }
+    }
+    bad
+}
+
+/// Metrics that a document names and `metrics` (the text of runtime/metrics.rs) does not have.
+fn unknown_metrics(path: &str, text: &str, metrics: &str) -> Complaints {
+    let known: BTreeSet<&str> =
+        words(metrics).map(|(w, _)| w).filter(|w| w.starts_with("tidegate_")).collect();
+    let named: BTreeSet<&str> = words(text).map(|(w, _)| w).filter(|w| w.starts_with("tidegate_")).collect();
+    let is_known = |name: &str| {
+        let series = ["_bucket", "_sum", "_count"].iter().find_map(|s| name.strip_suffix(s));
+        known.contains(name) || series.is_some_and(|s| known.contains(s))
+    };
+    named.iter().filter(|n| !is_known(n)).map(|n| format!("{path}: no metric is called `{n}`")).collect()
+}
+
+// ---- reading the text -------------------------------------------------------------------------------------------
+
+/// The folder or single file of `src/` that a path belongs to; `None` for the crate roots and for other trees.
+fn folder(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("src/")?;
+    let first = rest.split('/').next()?.trim_end_matches(".rs");
+    (!["lib", "main"].contains(&first)).then_some(first)
+}
+
+/// The text without its inline test modules.
+fn without_tests(text: &str) -> String {
+    let mut out = String::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line == "#[cfg(test)]" && lines.peek().is_some_and(|l| l.starts_with("mod ") && l.ends_with('{')) {
+            for inner in lines.by_ref() {
+                if inner == "}" {
+                    break;
+                }
+            }
+            continue;
+        }
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
+}
+
+/// The text without tests and comments.
+fn code(text: &str) -> String {
+    let lines = without_tests(text);
+    let lines = lines.lines().filter(|l| !l.trim_start().starts_with("//"));
+    lines.map(|l| l.split(" // ").next().unwrap_or(l)).collect::<Vec<_>>().join("\n")
+}
+
+/// Each identifier of the text with what follows it.
+fn words(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let start = rest.find(is_word)?;
+        let tail = &rest[start..];
+        let end = tail.find(|c| !is_word(c)).unwrap_or(tail.len());
+        rest = &tail[end..];
+        Some((&tail[..end], rest))
+    })
+}
+
+/// The first names of all paths that begin with `crate::`, groups in braces included.
+fn crate_uses(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut first_name = |s: &str| found.extend(words(s).next().map(|(w, _)| w.to_string()));
+    for (at, path) in code.match_indices("crate::") {
+        let after = &code[at + path.len()..];
+        if !after.starts_with('{') {
+            first_name(after);
+            continue;
+        }
+        let (mut depth, mut start) = (0, 1);
+        for (i, c) in after.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ => {}
+            }
+            if (c == ',' && depth == 1) || depth == 0 {
+                first_name(&after[start..i]);
+                start = i + 1;
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+    }
+    found
+}
+
+// ---- the tree ---------------------------------------------------------------------------------------------------
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All files below the given folders (or the files themselves), by path relative to the root, that end in one of `ends`.
+fn files(at: &[&str], ends: &[&str]) -> Vec<(String, String)> {
+    let mut todo: Vec<PathBuf> = at.iter().map(|p| root().join(p)).collect();
+    let mut found = vec![];
+    while let Some(path) = todo.pop() {
+        if path.is_dir() && !path.ends_with("target") {
+            todo.extend(fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()));
+        } else if ends.iter().any(|e| path.to_string_lossy().ends_with(e)) && path.is_file() {
+            let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+            found.push((name, fs::read_to_string(&path).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
+fn rust_files() -> Vec<(String, String)> {
+    files(&["src", "tests", "examples", "benches"], &[".rs"])
+}
+
+fn assert_none(complaints: impl IntoIterator<Item = String>) {
+    let all: Vec<String> = complaints.into_iter().collect();
+    assert!(all.is_empty(), "\n{}\n", all.join("\n"));
+}
+
+#[test]
+fn files_use_only_what_stands_before_them() {
+    let sources = files(&["src"], &[".rs"]);
+    assert!(sources.len() > 10, "the sources were not found");
+    assert_none(sources.iter().flat_map(|(p, t)| direction(p, t)));
+}
+
+#[test]
+fn crates_stay_behind_their_fences() {
+    assert_none(rust_files().iter().flat_map(|(p, t)| fences(p, t)));
+}
+
+#[test]
+fn lints_are_switched_off_with_a_reason_and_only_at_the_edges() {
+    assert_none(files(&["src"], &[".rs"]).iter().flat_map(|(p, t)| permits(p, t)));
+}
+
+#[test]
+fn files_say_what_they_own_and_stay_readable() {
+    assert_none(rust_files().iter().flat_map(|(p, t)| [header(p, t), size(p, t)].concat()));
+}
+
+#[test]
+fn names_and_words_are_those_of_a_finished_work() {
+    let all = files(
+        &[
+            "src",
+            "tests",
+            "examples",
+            "benches",
+            "docs",
+            "README.md",
+            "ARCHITECTURE.md",
+            "CHANGELOG.md",
+            "dev",
+        ],
+        &[".rs", ".md", ".toml", ".py", ".java", ".sh", "dev"],
+    );
+    assert_none(all.iter().flat_map(|(p, t)| [names(p), banned_words(p, t)].concat()));
+}
+
+#[test]
+fn documents_are_there_and_name_only_metrics_that_exist() {
+    for name in DOCUMENTS {
+        assert!(root().join(name).is_file(), "{name} is missing");
+    }
+    let metrics = fs::read_to_string(root().join("src/runtime/metrics.rs")).unwrap();
+    let docs = files(&["README.md", "ARCHITECTURE.md", "docs", "deploy"], &[".md", ".json", ".yaml"]);
+    assert_none(docs.iter().flat_map(|(p, t)| unknown_metrics(p, t, &metrics)));
+}
+
+// ---- each rule can fail -----------------------------------------------------------------------------------------
+
+#[test]
+fn the_direction_rule_sees_every_way_to_name_a_module() {
+    let bad = |path: &str, text: &str| !direction(path, text).is_empty();
+    assert!(bad("src/record/a.rs", "use crate::log::Log;"));
+    assert!(bad("src/record/a.rs", "use crate::{error::Error, log::{Log, Member}};"));
+    assert!(bad("src/record/a.rs", "use crate::{\n    error::{Error, Result},\n    runtime,\n};"));
+    assert!(bad("src/record/a.rs", "fn f() { crate::plan::go() }"));
+    assert!(bad("src/record/a.rs", "use super::super::plan;"));
+    assert!(bad("src/record/mod.rs", "use super::plan;"));
+    assert!(bad("src/error.rs", "use super::plan;"));
+    assert!(bad("src/task/a.rs", "use crate::source::Source;"));
+    assert!(bad("src/runtime/a.rs", "use crate::dstream::DStream;"));
+    assert!(bad("src/record/a.rs", "use crate::Context;"));
+    assert!(bad("src/elsewhere/a.rs", ""));
+    assert!(!bad(
+        "src/log/a.rs",
+        "use crate::{Result, error::{Error, Failure}, record::{Offset, Partition}};"
+    ));
+    assert!(!bad("src/record/a.rs", "use super::ids; // and crate::log\n/// [`crate::log`]"));
+    assert!(!bad("src/record/a.rs", "\n#[cfg(test)]\nmod tests {\n    use crate::log::Log;\n}\n"));
+    assert!(!bad("src/main.rs", "use crate::context::Context;"));
+}
+
+#[test]
+fn the_fence_rule_sees_paths_and_imports() {
+    assert!(!fences("src/task/a.rs", "use rocksdb::DB;").is_empty());
+    assert!(!fences("src/task/a.rs", "let c = rdkafka::config::ClientConfig::new();").is_empty());
+    assert!(!fences("src/task/a.rs", "use tokio;").is_empty());
+    assert!(fences("src/state/rocks.rs", "use rocksdb::DB;").is_empty());
+    assert!(fences("src/task/a.rs", "let rocksdb_path = 1; // rocksdb::DB").is_empty());
+}
+
+#[test]
+fn the_permit_rule_sees_lints_without_reason_and_out_of_place() {
+    assert!(!permits("src/task/a.rs", "#[allow(dead_code)]\nfn f() {}").is_empty());
+    assert!(!permits("src/task/a.rs", "#![allow(unsafe_code, reason = \"C\")]").is_empty());
+    assert!(
+        !permits("src/task/a.rs", "#[expect(\n    clippy::disallowed_types,\n    reason = \"x\"\n)]")
+            .is_empty()
+    );
+    assert!(!permits("src/task/a.rs", "#[cfg_attr(test, allow(dead_code))]").is_empty());
+    assert!(permits("src/task/a.rs", "#[allow(dead_code, reason = \"x\")]\nfn f() {}").is_empty());
+    assert!(permits("src/log/kafka/ffi.rs", "#![allow(unsafe_code, reason = \"C\")]").is_empty());
+    assert!(permits("src/task/a.rs", "let x = y.expect(\"z\");\nallow(1);").is_empty());
+}
+
+#[test]
+fn the_other_rules_can_fail() {
+    assert!(!header("a.rs", "use std::fmt;\n//! late").is_empty());
+    assert!(header("a.rs", "//! Owns.").is_empty());
+    let long = "fn a() {}\n".repeat(MAX_LINES + 1);
+    assert!(!size("a.rs", &long).is_empty());
+    assert!(size("a.rs", &format!("x\n#[cfg(test)]\nmod tests {{\n{long}}}\n")).is_empty());
+    assert!(!names("src/log/utils.rs").is_empty());
+    assert!(!names("src/common/ids.rs").is_empty());
+    assert!(names("src/log/mod.rs").is_empty());
+    assert!(!banned_words("a.rs", &format!("// {}: later", BANNED_WORDS[0])).is_empty());
+    assert!(banned_words("a.rs", "// to do later, tidegate_todos").is_empty());
+    let metrics = "const A: &str = \"tidegate_batch_duration_seconds\";";
+    assert!(!unknown_metrics("README.md", "`tidegate_batches`", metrics).is_empty());
+    assert!(
+        unknown_metrics("README.md", "tidegate_batch_duration_seconds_bucket{le=\"1\"}", metrics).is_empty()
+    );
+}
