@@ -2,6 +2,7 @@
 
 mod key_order;
 mod rocks_faults;
+mod rocks_kill;
 mod state_directory;
 mod state_model;
 mod state_suite;
