@@ -88,7 +88,7 @@ pub trait Backend: Send + Sync {
     /// If the database cannot be read.
     fn record(&self) -> Result<Option<Vec<u8>>>;
 
-    /// Looks up encoded keys with one multi-get: `visit` gets the index of each key and its stored value.
+    /// Looks up encoded keys with one multi-get: `visit` gets the index of each key and its stored value, in any order.
     ///
     /// # Errors
     /// If the database cannot be read, or what `visit` answers.

@@ -243,11 +243,13 @@ impl Backend for RocksBackend {
         visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result,
     ) -> Result {
         let family = self.family_of(store)?;
-        let mut index = 0;
-        for keys in keys.chunks(KEYS_PER_GET) {
-            for value in self.db.batched_multi_get_cf(family, keys.iter().copied(), false) {
-                visit(index, value.map_err(|e| self.failed("reading", &e))?.as_deref())?;
-                index += 1;
+        // Neighbours share blocks, so each block is read once.
+        let mut sorted: Vec<(&[u8], usize)> = keys.iter().copied().zip(0..).collect();
+        sorted.sort_unstable();
+        for part in sorted.chunks(KEYS_PER_GET) {
+            let values = self.db.batched_multi_get_cf(family, part.iter().map(|(key, _)| *key), true);
+            for (value, (_, index)) in values.into_iter().zip(part) {
+                visit(*index, value.map_err(|e| self.failed("reading", &e))?.as_deref())?;
             }
         }
         Ok(())

@@ -7,6 +7,7 @@ mod embedded_log;
 mod key_order;
 mod log_contract;
 mod rocks_faults;
+mod rocks_kill;
 mod state_directory;
 mod state_model;
 mod state_suite;
