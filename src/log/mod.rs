@@ -317,14 +317,10 @@ pub fn open(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<Ar
         }
         return Ok(embedded::Embedded::directory(dir, embedded::Options::from_properties(properties)?)?);
     }
-<<<<<<< HEAD
-    Ok(Arc::new(kafka::KafkaLog::new(bootstrap, properties)?))
-=======
     if bootstrap.contains(':') {
         return Ok(Arc::new(kafka::KafkaLog::new(bootstrap, properties)?));
     }
     Err(Error::Config(format!("`{bootstrap}` is neither `memory:`, `embedded:DIR` nor `host:port`")))
->>>>>>> kafka
 }
 
 /// Writes records to a topic at once, without a transaction; answers the offset after the last record of each partition.
