@@ -16,7 +16,7 @@ use std::{borrow::Borrow, fmt, hash, ops::Deref};
 /// let words: Vec<Text> = line.split(' ').collect();
 /// assert_eq!(words[3], "not");
 /// ```
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Default, Eq, PartialOrd, Ord)]
 pub struct Text(HipStr<'static>);
 
 impl Text {
@@ -67,7 +67,10 @@ impl Iterator for Split {
     fn next(&mut self) -> Option<Text> {
         let from = self.from?;
         let rest = &self.text[from..];
-        let found = rest.find(self.at);
+        let found = match u8::try_from(self.at) {
+            Ok(at) if at.is_ascii() => rest.as_bytes().iter().position(|b| *b == at),
+            _ => rest.find(self.at),
+        };
         self.from = found.map(|i| from + i + self.at.len_utf8());
         Some(self.text.piece(&rest[..found.unwrap_or(rest.len())]))
     }
@@ -102,6 +105,11 @@ impl AsRef<str> for Text {
 impl Borrow<str> for Text {
     fn borrow(&self) -> &str {
         self
+    }
+}
+impl PartialEq for Text {
+    fn eq(&self, other: &Text) -> bool {
+        self.as_bytes() == other.as_bytes()
     }
 }
 impl hash::Hash for Text {

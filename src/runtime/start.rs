@@ -28,7 +28,7 @@ impl Engine {
         let log = env.log.clone();
         log.connect(config.connect_timeout)?;
         let names = Names::of(&config.application_id);
-        let spec = Self::producer_spec(&config, &env, plan.is_keyed());
+        let spec = Self::producer_spec(&config, &env);
         let making = if config.threads == 0 { Making::Asked(spec) } else { Making::start(&log, spec) };
         let topics = topics::prepare(log.as_ref(), &config, &plan, &names)?;
         let print = Fingerprint::of(&plan, config.state_partitions);
@@ -77,13 +77,13 @@ impl Engine {
     }
 
     /// A new producer of our identity, not yet ready.
-    pub(super) fn producer_spec(config: &Config, env: &Env, track_ends: bool) -> ProducerSpec {
+    pub(super) fn producer_spec(config: &Config, env: &Env) -> ProducerSpec {
         let id = format!("{}-{}", config.application_id, env.instance);
         ProducerSpec {
             transactional_id: (config.guarantee == Guarantee::ExactlyOnce).then_some(id),
             transaction_timeout: config.transaction_timeout,
             group: config.application_id.clone(),
-            track_ends,
+            track_ends: false,
             buffer_bytes: 64 << 20,
         }
     }

@@ -130,7 +130,7 @@ pub struct StateUnit {
     pub record: Option<RecoveryRecord>,
     /// Offsets of the sources that the local database had seen consumed when it was opened: a witness.
     pub seen: Option<BTreeMap<String, Offset>>,
-    /// Offset after its last changelog row.
+    /// At most the offset after its last changelog row: where a roll forward begins.
     pub changelog_end: Offset,
     /// Whether the batch in flight touched it.
     pub touched: bool,

@@ -29,7 +29,7 @@ pub struct RecoveryRecord {
     /// Fingerprint of the topology that ran.
     #[serde(rename = "fp")]
     pub fingerprint: String,
-    /// State partitions: the offset after the last changelog row of this partition.
+    /// State partitions: at most the offset after the last changelog row of the batch; a roll forward begins here.
     #[serde(rename = "cl", default, skip_serializing_if = "Option::is_none")]
     pub changelog_end: Option<Offset>,
     /// Next offset of each source partition when the batch was committed: a witness against lost group offsets. Kept beside
