@@ -7,6 +7,7 @@
 
 pub mod embedded;
 pub mod partitioner;
+pub mod sim;
 
 use crate::{
     error::{Error, Failure, Result},

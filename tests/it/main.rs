@@ -5,3 +5,4 @@
 mod contract;
 mod embedded_log;
 mod log_contract;
+mod sim_world;
