@@ -13,8 +13,12 @@ pub mod operator;
 pub mod plan;
 pub mod record;
 pub mod runtime;
+<<<<<<< HEAD
 pub mod sink;
 pub mod source;
+=======
+pub mod sim;
+>>>>>>> embedded
 pub mod state;
 pub mod task;
 pub mod ui;

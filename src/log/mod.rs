@@ -8,6 +8,7 @@
 pub mod embedded;
 pub mod kafka;
 pub mod partitioner;
+pub mod sim;
 
 use crate::{
     error::{Error, Failure, Result},

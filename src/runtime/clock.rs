@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! The one place that reads time and waits for it.
 //!
 //! Knows nothing else. Invariant: everything in the core that depends on time takes it from here.
@@ -10,10 +11,29 @@ pub trait Clock: Send + Sync {
     fn now_ms(&self) -> i64;
     /// Time since some moment before; never goes back.
     fn monotonic(&self) -> Duration;
+=======
+//! The only clock of the engine: wall time for batch times and stamps, monotonic time for intervals and timeouts.
+//!
+//! Injected, so that tests and simulation own time. Knows nothing else. Invariant: `monotonic` never goes back.
+
+#![allow(clippy::disallowed_methods, reason = "this is where time comes from")]
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Where the engine takes its time from.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since the epoch; may jump when the system's clock is set.
+    fn now_ms(&self) -> i64;
+
+    /// Time since some fixed moment; never goes back.
+    fn monotonic(&self) -> Duration;
+
+>>>>>>> embedded
     /// Waits.
     fn sleep(&self, time: Duration);
 }
 
+<<<<<<< HEAD
 /// The system's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {
@@ -31,14 +51,42 @@ impl SystemClock {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+=======
+/// The clocks of the operating system.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock(Instant);
+
+impl SystemClock {
+    /// A clock that starts now.
+    #[must_use]
+    pub fn new() -> Self {
+        SystemClock(Instant::now())
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+>>>>>>> embedded
 impl Clock for SystemClock {
     fn now_ms(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
+<<<<<<< HEAD
     fn monotonic(&self) -> Duration {
         self.start.elapsed()
     }
+=======
+
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+>>>>>>> embedded
     fn sleep(&self, time: Duration) {
         std::thread::sleep(time);
     }

@@ -8,6 +8,7 @@ mod key_order;
 mod log_contract;
 mod rocks_faults;
 mod rocks_kill;
+mod sim_world;
 mod state_directory;
 mod state_model;
 mod state_suite;

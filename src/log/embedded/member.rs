@@ -69,8 +69,12 @@ impl EmbeddedMember {
     }
 
     /// The committed offsets, or nothing while one is pending.
-    pub(crate) fn committed_now(&self, at: &[TopicPartition]) -> Option<Vec<Option<Committed>>> {
-        self.store.lock().committed(&self.spec.group, at)
+    pub(crate) fn committed_now(
+        &self,
+        at: &[TopicPartition],
+    ) -> Result<Option<Vec<Option<Committed>>>, Failure> {
+        self.store.expire()?;
+        Ok(self.store.lock().committed(&self.spec.group, at))
     }
 
     /// Whether `wait` would return at once.

@@ -139,14 +139,19 @@ impl Embedded {
         self.store.lock().markers = true;
     }
 
-    /// Throws a member out of its group as if its session had timed out.
-    pub(crate) fn expel(&self, group: &str, instance: &str) {
+    /// The member id that sits at an instance of a group.
+    pub(crate) fn seated(&self, group: &str, instance: &str) -> Option<String> {
+        let state = self.store.lock();
+        state.groups.get(group)?.seated(instance).map(str::to_owned)
+    }
+
+    /// Throws a member out of its group as if its session had timed out; whether it was still there.
+    pub(crate) fn expel(&self, group: &str, instance: &str, member_id: &str) -> bool {
         self.store.change(|state| {
             let counts = state.counts();
-            if let Some(group) = state.groups.get_mut(group) {
-                group.remove(instance, &counts);
-            }
-        });
+            let group = state.groups.get_mut(group).filter(|g| g.seated(instance) == Some(member_id));
+            group.map(|g| g.remove(instance, &counts)).is_some()
+        })
     }
 
     /// Makes the group's generation rise.

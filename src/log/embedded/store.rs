@@ -116,7 +116,7 @@ impl Store {
                 return Some(answer);
             }
             let now = self.time.elapsed();
-            if now >= deadline {
+            if now >= deadline || !self.time.passes() {
                 return None;
             }
             // An open transaction or an empty place can end by time alone, so look again at least every 100 ms.

@@ -11,15 +11,17 @@ use std::{
 pub struct Time {
     now_ms: Box<dyn Fn() -> i64 + Send + Sync>,
     elapsed: Box<dyn Fn() -> Duration + Send + Sync>,
+    passes: bool,
 }
 
 impl Time {
-    /// `now_ms`: milliseconds since the epoch, for records without a timestamp; `elapsed`: never goes back, for timeouts.
+    /// Time that somebody else moves, so that no call waits in it: one that would, returns at once. `now_ms`: milliseconds
+    /// since the epoch, for records without a timestamp; `elapsed`: never goes back, for timeouts.
     pub fn new(
         now_ms: impl Fn() -> i64 + Send + Sync + 'static,
         elapsed: impl Fn() -> Duration + Send + Sync + 'static,
     ) -> Self {
-        Time { now_ms: Box::new(now_ms), elapsed: Box::new(elapsed) }
+        Time { now_ms: Box::new(now_ms), elapsed: Box::new(elapsed), passes: false }
     }
 
     /// The clocks of the operating system.
@@ -30,11 +32,16 @@ impl Time {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
         };
-        Time::new(now_ms, move || start.elapsed())
+        Time { passes: true, ..Time::new(now_ms, move || start.elapsed()) }
     }
 
     pub(super) fn now_ms(&self) -> i64 {
         (self.now_ms)()
+    }
+
+    /// Whether time passes while a call waits.
+    pub(super) fn passes(&self) -> bool {
+        self.passes
     }
 
     pub(super) fn elapsed(&self) -> Duration {

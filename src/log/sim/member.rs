@@ -1,0 +1,145 @@
+//! A member that is expelled, replaced, rebalanced and cut off.
+//!
+//! Knows no plan of the group. Invariant: what it does to the group is what the group's coordinator could have done.
+
+use super::{Call, Fate, Fault, SimFetcher, Verdict, killed, transient};
+use crate::{
+    error::{Failure, Reaction, Result, Stage},
+    log::{
+        Committed, Fetcher, GroupEvent, GroupSpec, Member, Membership,
+        embedded::{Embedded, EmbeddedMember},
+    },
+    record::{Offset, TopicPartition},
+};
+use std::{sync::Arc, time::Duration};
+
+/// As of Kafka's client: a transaction with these offsets has ended by its own timeout before.
+const COMMITTED_TIMEOUT: Duration = Duration::from_secs(90);
+
+pub(super) struct SimMember {
+    inner: Box<EmbeddedMember>,
+    log: Arc<Embedded>,
+    fate: Arc<dyn Fate>,
+    spec: GroupSpec,
+    disconnected: bool,
+}
+
+impl SimMember {
+    pub(super) fn new(
+        inner: EmbeddedMember,
+        log: Arc<Embedded>,
+        fate: Arc<dyn Fate>,
+        spec: GroupSpec,
+    ) -> Self {
+        SimMember { inner: Box::new(inner), log, fate, spec, disconnected: false }
+    }
+
+    fn step(&self, call: Call, offers: &[Fault], stage: Stage) -> Result<Option<Fault>, Failure> {
+        match self.fate.step(call, offers) {
+            Verdict::Go => Ok(None),
+            Verdict::Fault(fault) => Ok(Some(fault)),
+            Verdict::Killed => Err(killed(stage)),
+        }
+    }
+
+    fn expel(&mut self, silently: bool) {
+        self.inner.silent = silently;
+        if let Some(id) = self.log.seated(&self.spec.group, &self.spec.instance) {
+            self.log.expel(&self.spec.group, &self.spec.instance, &id);
+        }
+    }
+}
+
+impl Member for SimMember {
+    fn poll(&mut self) -> Result<Vec<GroupEvent>, Failure> {
+        let replaced = self.inner.is_replaced();
+        let offers: &[Fault] = if replaced {
+            &[Fault::Usurp]
+        } else {
+            &[Fault::Rebalance, Fault::Expelled, Fault::ExpelledSilently, Fault::Disconnected]
+        };
+        let mut events = vec![];
+        let fault = self.step(Call::Poll, offers, Stage::Group)?;
+        match fault {
+            Some(Fault::Rebalance) => self.log.rebalance(&self.spec.group),
+            Some(Fault::Expelled | Fault::Usurp) => self.expel(false),
+            Some(Fault::ExpelledSilently) => self.expel(true),
+            _ => {}
+        }
+        let disconnected = fault == Some(Fault::Disconnected);
+        if disconnected != self.disconnected {
+            self.disconnected = disconnected;
+            events
+                .push(GroupEvent::Connection(disconnected.then(|| "simulated: all brokers are down".into())));
+        }
+        if !disconnected {
+            events.extend(self.inner.poll()?);
+        }
+        Ok(events)
+    }
+
+    fn wait(&mut self, timeout: Duration) {
+        let deadline = self.fate.now() + timeout;
+        while self.fate.step(Call::Wait, &[]) != Verdict::Killed && !self.inner.is_ready() {
+            let left = deadline.saturating_sub(self.fate.now());
+            if left.is_zero() {
+                return;
+            }
+            self.fate.block(left);
+        }
+    }
+
+    fn membership(&self) -> Result<Membership, Failure> {
+        self.inner.membership()
+    }
+
+    fn assignment_lost(&self) -> bool {
+        self.inner.assignment_lost()
+    }
+
+    fn committed(&mut self, at: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Failure> {
+        let deadline = self.fate.now() + COMMITTED_TIMEOUT;
+        loop {
+            let fault = self.step(Call::Committed, &[Fault::Transient], Stage::OffsetFetch)?;
+            if fault == Some(Fault::Transient) {
+                return Err(transient(Stage::OffsetFetch));
+            }
+            if let Some(found) = self.inner.committed_now(at)? {
+                return Ok(found);
+            }
+            if self.fate.now() >= deadline {
+                let what = "a transaction with these offsets stays open";
+                return Err(Failure::new(Stage::OffsetFetch, Reaction::RetrySame, what));
+            }
+            self.fate.block(Duration::from_millis(200));
+        }
+    }
+
+    fn start(&mut self, at: &[(TopicPartition, Offset)]) -> Result<Vec<Box<dyn Fetcher>>, Failure> {
+        self.step(Call::Start, &[], Stage::Group)?;
+        let doors = self.inner.start(at)?;
+        let wrap = |inner| Box::new(SimFetcher { inner, fate: self.fate.clone() }) as Box<dyn Fetcher>;
+        Ok(doors.into_iter().map(wrap).collect())
+    }
+
+    fn seek(&mut self, at: &TopicPartition, to: Offset) -> Result<(), Failure> {
+        self.step(Call::Seek, &[], Stage::Group)?;
+        self.inner.seek(at, to)
+    }
+
+    fn release(&mut self, at: &[TopicPartition]) -> Result<(), Failure> {
+        self.step(Call::Release, &[], Stage::Group)?;
+        self.inner.release(at)
+    }
+
+    fn rejoin(&mut self) -> Result<(), Failure> {
+        self.step(Call::Rejoin, &[], Stage::Group)?;
+        self.inner.rejoin()
+    }
+
+    fn close(self: Box<Self>, leave: bool) {
+        // A dead process says nothing; its place stays until its session is over.
+        let alive = self.fate.step(Call::Release, &[]) != Verdict::Killed;
+        self.inner.close(leave && alive);
+    }
+}

@@ -1,0 +1,262 @@
+//! The simulated log: the embedded log in memory as one process sees it that fails, stalls and is cut off.
+//!
+//! Wraps each door of the boundary and asks the process's `Fate` at each call who runs first and what goes wrong. Knows no
+//! threads, no seed and no probabilities. Invariants: a fault is one that Kafka and its client can really show; a killed
+//! process changes nothing any more.
+
+mod member;
+mod producer;
+
+use super::{
+    Fetched, Fetcher, GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec,
+    embedded::Embedded,
+};
+use crate::{
+    error::{Error, Failure, Reaction, Result, Stage},
+    record::{Offset, TopicPartition},
+};
+use member::SimMember;
+use producer::SimProducer;
+use std::{sync::Arc, time::Duration};
+
+/// Calls at which other processes may run and something may happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "named after the calls")]
+pub enum Call {
+    Describe,
+    Create,
+    Offsets,
+    Read,
+    Join,
+    Poll,
+    Wait,
+    Committed,
+    Start,
+    Seek,
+    Release,
+    Rejoin,
+    Fetch,
+    Init,
+    Begin,
+    Send,
+    Flush,
+    AddOffsets,
+    Commit,
+    Abort,
+    OpenState,
+    StateRecord,
+    Apply,
+    Quarantine,
+    Sleep,
+}
+
+/// What can go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// The process dies before the call.
+    Crash,
+    /// The process dies after the call was carried out, before it returns: at a commit, at an apply.
+    CrashAfter,
+    /// The process dies with its commit on the way, which arrives later (or is overtaken by the next `init`).
+    CrashCommitLate,
+    /// With a crash: the local disk is gone.
+    DiskLost,
+    /// With a crash: the last writes of the local disk are gone (power loss).
+    DiskBehind,
+    /// The process stands still; when that is longer than its session, its partitions go to others.
+    Pause,
+    /// A second process of the same instance starts, with an empty disk.
+    Duplicate,
+    /// The log asks to try the same call again.
+    Transient,
+    /// A fetch answers nothing although there is something.
+    EmptyFetch,
+    /// A fetch answers a single record.
+    ShortFetch,
+    /// The group computes a new assignment.
+    Rebalance,
+    /// The member was expelled and is told that it lost everything.
+    Expelled,
+    /// The member was expelled, joins again under a new member id and is told nothing (a static member of librdkafka).
+    ExpelledSilently,
+    /// A member that was replaced joins again and throws the newer one out.
+    Usurp,
+    /// The log cannot be reached for a while, as an event.
+    Disconnected,
+    /// The commit is refused; nothing of it happened.
+    CommitRefused,
+    /// Committed, but the answer is lost.
+    CommitLost,
+    /// Aborted, but the answer is lost.
+    CommitAborted,
+    /// The request is on the way: committed later, unless an `init` is faster; the answer is lost.
+    CommitLate,
+    /// Committed after a long time; the producer is suspect.
+    CommitSlow,
+    /// A second copy of an older request to commit ends a later transaction of a producer that should have been replaced.
+    StaleCommit,
+    /// The producer is of no more use; its transaction stays open.
+    ProducerFatal,
+}
+
+/// What happens at a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The call is made.
+    Go,
+    /// Something goes wrong, of what was offered.
+    Fault(Fault),
+    /// The process is dead: no call has any effect.
+    Killed,
+}
+
+/// The fate of one life of a process: a scheduler with a seed, or whatever a test needs.
+pub trait Fate: Send + Sync {
+    /// Lets others run first, then decides what happens at the call; `offers` are the faults that make sense at it, besides
+    /// those that can always happen.
+    fn step(&self, call: Call, offers: &[Fault]) -> Verdict;
+
+    /// Virtual time since the start of the world.
+    fn now(&self) -> Duration;
+
+    /// Lets others run until something in the log changes or `timeout` is over.
+    fn block(&self, timeout: Duration);
+
+    /// Carries something out at a later time; it answers whether it had an effect, which counts as `fault`.
+    fn later(&self, fault: Fault, action: Box<dyn FnOnce() -> bool + Send>);
+
+    /// The process dies here.
+    fn kill(&self);
+
+    /// Whether the process lives: the calls of a dead one have no effect.
+    fn alive(&self) -> bool;
+
+    /// The process is now a member, so that a long pause can cost it its place.
+    fn joined(&self, group: &GroupSpec);
+}
+
+/// The log as one simulated process sees it.
+pub struct SimLog {
+    inner: Arc<Embedded>,
+    fate: Arc<dyn Fate>,
+}
+
+impl SimLog {
+    /// The view of the process with this fate.
+    pub fn new(inner: Arc<Embedded>, fate: Arc<dyn Fate>) -> Self {
+        SimLog { inner, fate }
+    }
+
+    fn step(&self, call: Call) -> Result {
+        match self.fate.step(call, &[]) {
+            Verdict::Killed => Err(Error::Killed),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How a call fails in a process that is dead.
+fn killed(stage: Stage) -> Failure {
+    Failure::new(stage, Reaction::Exit, "the simulated process was killed")
+}
+
+fn transient(stage: Stage) -> Failure {
+    Failure::new(stage, Reaction::RetrySame, "simulated: try again")
+}
+
+impl Log for SimLog {
+    fn name(&self) -> String {
+        "simulated log".into()
+    }
+
+    fn creates_output_topics(&self) -> bool {
+        true
+    }
+
+    fn connect(&self, _: Duration) -> Result {
+        self.step(Call::Describe)
+    }
+
+    fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicInfo>>> {
+        self.step(Call::Describe)?;
+        self.inner.describe(topics)
+    }
+
+    fn create(&self, topic: &TopicSpec) -> Result {
+        self.step(Call::Create)?;
+        self.inner.create(topic)
+    }
+
+    fn end_offset(&self, at: &TopicPartition) -> Result<Offset> {
+        self.step(Call::Offsets)?;
+        self.inner.end_offset(at)
+    }
+
+    fn start_offset(&self, at: &TopicPartition) -> Result<Offset> {
+        self.step(Call::Offsets)?;
+        self.inner.start_offset(at)
+    }
+
+    fn read(&self, at: &TopicPartition, from: Offset) -> Result<Box<dyn Reader>> {
+        self.step(Call::Read)?;
+        let inner = self.inner.read(at, from)?;
+        Ok(Box::new(SimReader { inner, fate: self.fate.clone() }))
+    }
+
+    fn join(&self, group: &GroupSpec) -> Result<Box<dyn Member>> {
+        self.step(Call::Join)?;
+        let inner = self.inner.join_embedded(group);
+        self.fate.joined(group);
+        Ok(Box::new(SimMember::new(inner, self.inner.clone(), self.fate.clone(), group.clone())))
+    }
+
+    fn producer(&self, spec: &ProducerSpec) -> Result<Box<dyn Producer>> {
+        self.step(Call::Describe)?;
+        Ok(Box::new(SimProducer::new(self.inner.producer_embedded(spec), self.fate.clone())))
+    }
+}
+
+struct SimReader {
+    inner: Box<dyn Reader>,
+    fate: Arc<dyn Fate>,
+}
+
+impl Reader for SimReader {
+    fn next(&mut self, timeout: Duration) -> Result<Option<Fetched>, Failure> {
+        let deadline = self.fate.now() + timeout;
+        loop {
+            match self.fate.step(Call::Read, &[Fault::Transient, Fault::EmptyFetch]) {
+                Verdict::Killed => return Err(killed(Stage::Fetch)),
+                Verdict::Fault(Fault::Transient) => return Err(transient(Stage::Fetch)),
+                Verdict::Fault(Fault::EmptyFetch) => {}
+                _ => {
+                    if let Some(fetched) = self.inner.next(Duration::ZERO)? {
+                        return Ok(Some(fetched));
+                    }
+                }
+            }
+            let left = deadline.saturating_sub(self.fate.now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            self.fate.block(left);
+        }
+    }
+}
+
+struct SimFetcher {
+    inner: Box<dyn Fetcher>,
+    fate: Arc<dyn Fate>,
+}
+
+impl Fetcher for SimFetcher {
+    fn take(&mut self, max_records: usize, max_bytes: usize) -> Result<Option<Fetched>, Failure> {
+        match self.fate.step(Call::Fetch, &[Fault::Transient, Fault::EmptyFetch, Fault::ShortFetch]) {
+            Verdict::Killed => Err(killed(Stage::Fetch)),
+            Verdict::Fault(Fault::Transient) => Err(transient(Stage::Fetch)),
+            Verdict::Fault(Fault::EmptyFetch) => Ok(None),
+            Verdict::Fault(Fault::ShortFetch) => self.inner.take(max_records.min(1), max_bytes),
+            _ => self.inner.take(max_records, max_bytes),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The disk of a simulated process: state that survives its crashes, unless the crash takes it.
+//!
+//! Wraps any storage; knows no layout. Invariants: what a dead process writes is not there; a disk that falls back holds
+//! exactly what the first of its writes made it, as a database whose log was not synced.
+
+use crate::{
+    error::{Error, Result},
+    log::sim::{Call, Fate, Fault, Verdict},
+    record::{Partition, RawChunk},
+    state::{Backend, Opened, Storage, StoreId},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Makes an empty storage.
+pub(super) type MakeStorage = Arc<dyn Fn() -> Arc<dyn Storage> + Send + Sync>;
+
+pub(super) struct Disk {
+    make: MakeStorage,
+    content: Mutex<Content>,
+}
+
+struct Content {
+    storage: Arc<dyn Storage>,
+    written: BTreeMap<Partition, Written>,
+}
+
+#[derive(Default)]
+struct Written {
+    stores: Vec<String>,
+    batches: Vec<(Vec<RawChunk>, Vec<u8>)>,
+}
+
+impl Disk {
+    pub fn new(make: MakeStorage) -> Self {
+        let content = Content { storage: make(), written: BTreeMap::new() };
+        Disk { make, content: Mutex::new(content) }
+    }
+
+    fn content(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything is gone.
+    pub fn lose(&self) {
+        *self.content() = Content { storage: (self.make)(), written: BTreeMap::new() };
+    }
+
+    /// The last `batches` writes of each database are gone.
+    pub fn fall_back(&self, batches: usize) -> Result {
+        let mut content = self.content();
+        let storage = (self.make)();
+        for (partition, written) in &mut content.written {
+            let keep = written.batches.len().saturating_sub(batches);
+            written.batches.truncate(keep);
+            let backend = storage.open(*partition, &written.stores)?.backend;
+            for (changes, record) in &written.batches {
+                backend.apply(changes, record)?;
+            }
+        }
+        content.storage = storage;
+        Ok(())
+    }
+}
+
+/// The disk as one life of a process sees it.
+pub(super) struct SimStorage {
+    pub disk: Arc<Disk>,
+    pub fate: Arc<dyn Fate>,
+}
+
+fn step(fate: &dyn Fate, call: Call, offers: &[Fault]) -> Result<Option<Fault>> {
+    match fate.step(call, offers) {
+        Verdict::Killed => Err(Error::Killed),
+        Verdict::Fault(fault) => Ok(Some(fault)),
+        Verdict::Go => Ok(None),
+    }
+}
+
+impl Storage for SimStorage {
+    fn open(&self, partition: Partition, stores: &[String]) -> Result<Opened> {
+        step(&*self.fate, Call::OpenState, &[])?;
+        let mut content = self.disk.content();
+        let opened = content.storage.open(partition, stores)?;
+        content.written.entry(partition).or_default().stores = stores.to_vec();
+        let backend =
+            SimBackend { inner: opened.backend, disk: self.disk.clone(), fate: self.fate.clone(), partition };
+        Ok(Opened { backend: Arc::new(backend), quarantined: opened.quarantined })
+    }
+
+    fn quarantine(&self, partition: Partition, reason: &str) -> Result {
+        step(&*self.fate, Call::Quarantine, &[])?;
+        let mut content = self.disk.content();
+        content.written.remove(&partition);
+        content.storage.quarantine(partition, reason)
+    }
+}
+
+struct SimBackend {
+    inner: Arc<dyn Backend>,
+    disk: Arc<Disk>,
+    fate: Arc<dyn Fate>,
+    partition: Partition,
+}
+
+impl SimBackend {
+    fn alive(&self) -> Result {
+        if self.fate.alive() { Ok(()) } else { Err(Error::Killed) }
+    }
+}
+
+impl Backend for SimBackend {
+    fn record(&self) -> Result<Option<Vec<u8>>> {
+        step(&*self.fate, Call::StateRecord, &[])?;
+        self.inner.record()
+    }
+
+    // Reading local state has no effect on others, so nobody else needs to run before it.
+    fn get_many(&self, store: StoreId, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>> {
+        self.alive()?;
+        self.inner.get_many(store, keys)
+    }
+
+    fn scan(
+        &self,
+        store: StoreId,
+        from: Option<&[u8]>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool>,
+    ) -> Result {
+        self.alive()?;
+        self.inner.scan(store, from, visit)
+    }
+
+    fn apply(&self, changes: &[RawChunk], record: &[u8]) -> Result {
+        let fault = step(&*self.fate, Call::Apply, &[Fault::CrashAfter])?;
+        self.inner.apply(changes, record)?;
+        let mut content = self.disk.content();
+        let written = content.written.entry(self.partition).or_default();
+        written.batches.push((changes.to_vec(), record.to_vec()));
+        drop(content);
+        if fault == Some(Fault::CrashAfter) {
+            self.fate.kill();
+            return Err(Error::Killed);
+        }
+        Ok(())
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.inner.size_bytes()
+    }
+}

@@ -1,0 +1,32 @@
+//! The randomness of a world: SplitMix64 (S. Vigna, public domain), the same for a seed on every machine.
+
+/// Numbers that follow from a seed alone.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// The numbers of a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Random(seed)
+    }
+
+    /// The next number.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `end`, or 0 if that is 0.
+    pub fn below(&mut self, end: u64) -> u64 {
+        let scaled = (u128::from(self.next()) * u128::from(end)) >> 64;
+        u64::try_from(scaled).expect("below `end`, which is a u64")
+    }
+
+    /// `true` this many times of a million.
+    pub fn in_a_million(&mut self, times: u64) -> bool {
+        self.below(1_000_000) < times
+    }
+}

@@ -1,0 +1,406 @@
+//! The simulated world, proven with a process of a few lines: it copies a topic exactly once, as the engine does.
+//!
+//! With all its rules the copy must be right in every world; each rule left out must be caught, and each fault must fire.
+
+use crate::contract::{at, rows, texts, tp};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tidegate::{
+    Error, Result,
+    error::{Failure, Reaction},
+    log::{Committed, Fetcher, GroupEvent, GroupSpec, Log, Member, Producer, ProducerSpec, TopicSpec},
+    record::{Offset, Partition, RawChunk, TopicPartition},
+    sim::{Fault, Faults, Outcome, ProcessEnv, World, sweep},
+    state::{Backend, Opened, Storage, StoreId},
+};
+
+const PARTITIONS: u32 = 3;
+const RECORDS: usize = 40;
+
+/// A rule that is left out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mutant {
+    None,
+    /// An unknown outcome is taken for committed.
+    UnknownIsCommitted,
+    /// An unknown outcome is taken for aborted, and the batch is written again.
+    UnknownIsAborted,
+    /// A suspect producer goes on.
+    KeepsSuspect,
+    /// The member id is read when the batch is committed, not when partitions were assigned.
+    LateMembership,
+    /// Offsets are committed after the transaction, in one of their own.
+    OffsetsLater,
+}
+
+/// State of one number per partition: what was applied last.
+#[derive(Default, Clone)]
+struct Memory(Arc<Mutex<BTreeMap<Partition, Vec<u8>>>>);
+struct Cell(Memory, Partition);
+
+impl Storage for Memory {
+    fn open(&self, partition: Partition, _: &[String]) -> Result<Opened> {
+        Ok(Opened { backend: Arc::new(Cell(self.clone(), partition)), quarantined: None })
+    }
+    fn quarantine(&self, partition: Partition, _: &str) -> Result {
+        self.0.lock().unwrap().remove(&partition);
+        Ok(())
+    }
+}
+
+impl Backend for Cell {
+    fn record(&self) -> Result<Option<Vec<u8>>> {
+        Ok(self.0.0.lock().unwrap().get(&self.1).cloned())
+    }
+    fn get_many(&self, _: StoreId, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>> {
+        Ok(vec![None; keys.len()])
+    }
+    fn scan(&self, _: StoreId, _: Option<&[u8]>, _: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool>) -> Result {
+        Ok(())
+    }
+    fn apply(&self, _: &[RawChunk], record: &[u8]) -> Result {
+        self.0.0.lock().unwrap().insert(self.1, record.to_vec());
+        Ok(())
+    }
+    fn size_bytes(&self) -> u64 {
+        0
+    }
+}
+
+/// The copying process.
+struct Copier {
+    env: ProcessEnv,
+    mutant: Mutant,
+    member: Box<dyn Member>,
+    producer: Box<dyn Producer>,
+    owner: String,
+    doors: BTreeMap<TopicPartition, Box<dyn Fetcher>>,
+    states: BTreeMap<TopicPartition, Arc<dyn Backend>>,
+    batch: u64,
+}
+
+type Ranges = BTreeMap<TopicPartition, (Offset, RawChunk)>;
+
+fn again<T>(mut call: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    loop {
+        match call() {
+            Err(f) if f.reaction == Reaction::RetrySame => {}
+            other => return other,
+        }
+    }
+}
+
+fn producer(env: &ProcessEnv) -> Result<Box<dyn Producer>> {
+    let spec = ProducerSpec {
+        transactional_id: Some(format!("app-{}", env.instance)),
+        transaction_timeout: Duration::from_secs(15),
+        group: "app".into(),
+        track_ends: true,
+        buffer_bytes: 1 << 20,
+    };
+    let mut producer = env.log.producer(&spec)?;
+    again(|| producer.init())?;
+    Ok(producer)
+}
+
+impl Copier {
+    fn run(env: ProcessEnv, mutant: Mutant) -> Result {
+        let producer = producer(&env)?;
+        let member = env.log.join(&GroupSpec {
+            group: "app".into(),
+            instance: env.instance.clone(),
+            topics: vec!["in".into()],
+            session_timeout: Duration::from_secs(10),
+            buffer_bytes: 1 << 20,
+        })?;
+        let (doors, states) = (BTreeMap::new(), BTreeMap::new());
+        let mut copier =
+            Copier { env, mutant, member, producer, owner: String::new(), doors, states, batch: 0 };
+        loop {
+            copier.serve()?;
+            let batch = copier.take()?;
+            if !batch.is_empty() {
+                copier.commit(&batch)?;
+            }
+            copier.member.wait(Duration::from_millis(100));
+        }
+    }
+
+    fn serve(&mut self) -> Result {
+        for event in again(|| self.member.poll())? {
+            match event {
+                GroupEvent::Assigned(at) => {
+                    let from = self.facts(&at)?;
+                    let start: Vec<_> = at.iter().cloned().zip(from).collect();
+                    let doors = match self.member.start(&start) {
+                        Err(f) if f.reaction == Reaction::CloseTasks => continue,
+                        doors => doors?,
+                    };
+                    self.doors.extend(at.iter().cloned().zip(doors));
+                    for at in at {
+                        let state = self.env.storage.open(at.partition, &[])?.backend;
+                        self.states.insert(at, state);
+                    }
+                    self.owner = self.member.membership()?.member_id;
+                }
+                GroupEvent::Revoking(at) | GroupEvent::Lost(at) => {
+                    self.doors.retain(|tp, _| !at.contains(tp));
+                    self.member.release(&at)?;
+                }
+                GroupEvent::Connection(_) => {}
+            }
+        }
+        if self.mutant != Mutant::LateMembership && self.member.membership()?.member_id != self.owner {
+            self.owner = self.member.membership()?.member_id;
+            self.back()?;
+        }
+        Ok(())
+    }
+
+    fn facts(&mut self, at: &[TopicPartition]) -> Result<Vec<Offset>> {
+        let found = again(|| self.member.committed(at))?;
+        Ok(found.into_iter().map(|c| c.map_or(Offset(0), |c| c.offset)).collect())
+    }
+
+    /// Everything held goes on from the committed offsets.
+    fn back(&mut self) -> Result {
+        let held: Vec<_> = self.doors.keys().cloned().collect();
+        for (at, to) in held.iter().zip(self.facts(&held)?) {
+            self.member.seek(at, to)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self) -> Result<Ranges> {
+        let mut batch = Ranges::new();
+        for (at, door) in &mut self.doors {
+            if let Some(fetched) = again(|| door.take(4, 1000))? {
+                batch.insert(at.clone(), (fetched.next, fetched.records));
+            }
+        }
+        Ok(batch)
+    }
+
+    fn commit(&mut self, batch: &Ranges) -> Result {
+        self.batch += 1;
+        let token = format!("{}/{}/{}", self.env.instance, self.env.life, self.batch);
+        loop {
+            let Err(failure) = self.transaction(batch, &token) else { break };
+            match failure.reaction {
+                Reaction::RetrySame => continue,
+                Reaction::Unknown if self.mutant == Mutant::UnknownIsCommitted => {
+                    self.producer = producer(&self.env)?;
+                    break;
+                }
+                Reaction::Unknown if self.mutant == Mutant::UnknownIsAborted => {
+                    self.producer = producer(&self.env)?;
+                    continue;
+                }
+                Reaction::Unknown | Reaction::RecreateProducer => {
+                    self.producer = producer(&self.env)?;
+                    let held: Vec<_> = batch.keys().cloned().collect();
+                    let found = again(|| self.member.committed(&held))?;
+                    if !found.iter().flatten().any(|c| c.metadata == token) {
+                        return self.back();
+                    }
+                    break;
+                }
+                Reaction::AbortReplay | Reaction::CloseTasks => {
+                    match again(|| self.producer.abort()) {
+                        Err(f) if f.reaction == Reaction::RecreateProducer => {
+                            self.producer = producer(&self.env)?;
+                        }
+                        aborted => aborted?,
+                    }
+                    return self.back();
+                }
+                Reaction::StopPipeline | Reaction::Exit => return Err(failure.into()),
+            }
+        }
+        for at in batch.keys() {
+            self.states[at].apply(&[], token.as_bytes())?;
+        }
+        if self.producer.suspect() && self.mutant != Mutant::KeepsSuspect {
+            self.producer = producer(&self.env)?;
+        }
+        Ok(())
+    }
+
+    fn transaction(&mut self, batch: &Ranges, token: &str) -> Result<(), Failure> {
+        let mut membership = self.member.membership()?;
+        if self.mutant != Mutant::LateMembership {
+            membership.member_id.clone_from(&self.owner);
+        }
+        again(|| self.producer.begin())?;
+        for (at, (_, records)) in batch {
+            self.producer.send("out", Some(at.partition), records)?;
+        }
+        self.producer.flush()?;
+        let committed =
+            |next: Offset| Committed { offset: next, leader_epoch: None, metadata: token.to_owned() };
+        let offsets: Vec<_> = batch.iter().map(|(at, (next, _))| (at.clone(), committed(*next))).collect();
+        if self.mutant == Mutant::OffsetsLater {
+            self.producer.commit(&[], &membership)?;
+            again(|| self.producer.begin())?;
+        }
+        self.producer.commit(&offsets, &membership)
+    }
+}
+
+fn expected(partition: u32) -> Vec<(String, String)> {
+    (0..RECORDS).map(|i| ("k".to_owned(), format!("{partition}:{i}"))).collect()
+}
+
+/// One world of two processes; what the copy is in the end.
+fn world(seed: u64, faults: Faults, mutant: Mutant) -> (Outcome, BTreeMap<u32, Vec<(String, String)>>) {
+    let mut world = World::new(seed, faults, || Arc::new(Memory::default()));
+    let log = world.log();
+    for name in ["in", "out"] {
+        let (name, config) = (name.to_owned(), BTreeMap::new());
+        log.create(&TopicSpec { name, partitions: PARTITIONS, replication_factor: None, config }).unwrap();
+    }
+    for i in 0..RECORDS {
+        world.at(Duration::from_millis(700 * i as u64), move |log| {
+            for p in 0..PARTITIONS {
+                tidegate::log::write(log, "in", at(p), &rows(&[("k", &format!("{p}:{i}"))])).unwrap();
+            }
+        });
+    }
+    for instance in ["a", "b"] {
+        world.process(instance, true, move |env| Copier::run(env, mutant));
+    }
+    let done = |world: &World| {
+        let copied = |p| world.log().end_offset(&tp("out", p)).unwrap() >= Offset(RECORDS as u64);
+        world.now() > Duration::from_secs(60)
+            && (0..PARTITIONS).all(copied)
+            && (0..PARTITIONS).all(|p| all_committed(&world.log(), p).len() >= RECORDS)
+    };
+    let outcome = world.run(Duration::from_secs(600), done);
+    let copy = (0..PARTITIONS).map(|p| (p, all_committed(&log, p))).collect();
+    (outcome, copy)
+}
+
+fn all_committed(log: &Arc<dyn Log>, partition: u32) -> Vec<(String, String)> {
+    let mut reader = log.read(&tp("out", partition), Offset(0)).unwrap();
+    let mut all = vec![];
+    while let Some(fetched) = reader.next(Duration::ZERO).unwrap() {
+        all.extend(texts(&fetched.records));
+    }
+    all
+}
+
+fn check(seed: u64, faults: Faults, mutant: Mutant) -> Result<Outcome, String> {
+    let (outcome, copy) = world(seed, faults, mutant);
+    for (partition, copied) in copy {
+        if copied != expected(partition) {
+            return Err(format!("seed {seed}: partition {partition} is {copied:?}"));
+        }
+    }
+    let wrong: Vec<_> = outcome.ended.iter().filter(|e| !is_expected(e.result.as_ref())).collect();
+    if !wrong.is_empty() {
+        return Err(format!("seed {seed}: {wrong:?}"));
+    }
+    if outcome.finished { Ok(outcome) } else { Err(format!("seed {seed}: not finished: {outcome:?}")) }
+}
+
+/// A process may end by being fenced, and by what a fault of another process makes of it; never by a panic.
+fn is_expected(result: Result<&(), &String>) -> bool {
+    result.is_err_and(|e| e.contains("took over the instance") || e.contains("took `app-"))
+}
+
+#[test]
+fn without_faults_the_copy_is_right_and_two_runs_agree() {
+    let (one, copy) = world(1, Faults::none(), Mutant::None);
+    assert!(one.finished && one.fired.is_empty(), "{one:?}");
+    assert_eq!(copy[&2], expected(2));
+    assert_eq!(world(1, Faults::none(), Mutant::None).0.trace_hash, one.trace_hash);
+    assert_ne!(world(2, Faults::none(), Mutant::None).0.trace_hash, one.trace_hash);
+}
+
+#[test]
+fn two_runs_of_a_seed_agree_in_every_call() {
+    for seed in 0..30 {
+        let one = world(seed, Faults::all(), Mutant::None);
+        let two = world(seed, Faults::all(), Mutant::None);
+        assert_eq!(one.0.trace_hash, two.0.trace_hash, "seed {seed}");
+        assert_eq!((one.0.calls, one.0.time, one.1), (two.0.calls, two.0.time, two.1), "seed {seed}");
+    }
+}
+
+#[test]
+fn the_copy_is_exact_in_every_world_and_every_fault_fires() {
+    let (fired, calls) = (Mutex::new(BTreeMap::new()), Mutex::new(0));
+    let start = std::time::Instant::now();
+    let failed = sweep(0..400, 2, |seed| {
+        let outcome = check(seed, Faults::all(), Mutant::None)?;
+        *calls.lock().unwrap() += outcome.calls;
+        for (fault, count) in outcome.fired {
+            *fired.lock().unwrap().entry(fault).or_insert(0) += count;
+        }
+        Ok(())
+    });
+    println!("400 worlds, {} calls in {:?}: {fired:?}", calls.lock().unwrap(), start.elapsed());
+    assert!(failed.is_empty(), "{:#?}", failed.values().take(3).collect::<Vec<_>>());
+    let fired: BTreeSet<Fault> = fired.into_inner().unwrap().into_keys().collect();
+    let all = [
+        Fault::Crash,
+        Fault::CrashAfter,
+        Fault::CrashCommitLate,
+        Fault::DiskLost,
+        Fault::DiskBehind,
+        Fault::Pause,
+        Fault::Duplicate,
+        Fault::Transient,
+        Fault::EmptyFetch,
+        Fault::ShortFetch,
+        Fault::Rebalance,
+        Fault::Expelled,
+        Fault::ExpelledSilently,
+        Fault::Usurp,
+        Fault::Disconnected,
+        Fault::CommitRefused,
+        Fault::CommitLost,
+        Fault::CommitAborted,
+        Fault::CommitLate,
+        Fault::CommitSlow,
+        Fault::ProducerFatal,
+    ];
+    // A stale commit finds an open transaction only in a process that goes on with a suspect producer.
+    assert_eq!(fired, all.into_iter().collect());
+}
+
+#[test]
+fn each_rule_left_out_is_caught() {
+    let mutants = [
+        Mutant::UnknownIsCommitted,
+        Mutant::UnknownIsAborted,
+        Mutant::KeepsSuspect,
+        Mutant::LateMembership,
+        Mutant::OffsetsLater,
+    ];
+    for mutant in mutants {
+        let caught = (0..2000).find(|seed| check(*seed, Faults::all(), mutant).is_err());
+        println!("{mutant:?}: caught by seed {caught:?}");
+        assert!(caught.is_some(), "{mutant:?} was not caught");
+    }
+}
+
+#[test]
+fn a_panic_is_told_and_a_process_that_ends_well_does_not_come_back() {
+    let mut world = World::new(3, Faults::none(), || Arc::new(Memory::default()));
+    world.process("panics", false, |env| {
+        env.clock.sleep(Duration::from_secs(1));
+        panic!("on purpose")
+    });
+    world.process("ends", true, |_| Ok(()));
+    world.process("fails", false, |_| Err(Error::Refused("no".into())));
+    let outcome = world.run(Duration::from_secs(100), |world| world.ended().len() == 3);
+    assert!(outcome.finished, "{outcome:?}");
+    let ended: BTreeMap<_, _> = outcome.ended.into_iter().map(|e| (e.name, e.result)).collect();
+    assert_eq!(ended["panics/1"], Err("panicked: on purpose".into()));
+    assert_eq!(ended["ends/1"], Ok(()));
+    assert_eq!(ended["fails/1"], Err("recovery refused: no".into()));
+}
