@@ -1,6 +1,6 @@
 //! How the databases are tuned: many small ones in one process, under one memory budget.
 //!
-//! Owns every RocksDB setting. Knows no partition and no row. Invariants: block cache, index, filters and write buffers of
+//! Owns every `RocksDB` setting. Knows no partition and no row. Invariants: block cache, index, filters and write buffers of
 //! all databases together stay within the budget, softly (a write never waits for a flush to make room); background threads
 //! are shared and few.
 
@@ -34,10 +34,9 @@ impl Shared {
 
     /// Settings of a database.
     pub fn database(&self) -> Result<Options> {
-        // A restart reads the log into memory and goes on; it writes no files for it. Each log file names the one before, so
-        // that a missing one is noticed.
+        // Each log file names the one before and one must be there, so that a missing one is noticed.
         let mut o = Options::default()
-            .get_options_from_string("avoid_flush_during_recovery=true;track_and_verify_wals=true")
+            .get_options_from_string("track_and_verify_wals=true")
             .map_err(|e| Error::State(format!("RocksDB refuses a setting: {e}")))?;
         o.create_if_missing(true);
         o.create_missing_column_families(true);

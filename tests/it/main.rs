@@ -10,5 +10,6 @@ mod rocks_faults;
 mod rocks_kill;
 mod sim_world;
 mod state_directory;
+mod state_golden;
 mod state_model;
 mod state_suite;
