@@ -13,12 +13,9 @@ pub mod operator;
 pub mod plan;
 pub mod record;
 pub mod runtime;
-<<<<<<< HEAD
+pub mod sim;
 pub mod sink;
 pub mod source;
-=======
-pub mod sim;
->>>>>>> embedded
 pub mod state;
 pub mod task;
 pub mod ui;

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The loop: who runs what, when, and how a batch ends.
 //!
 //! Owns threads, time, assignment and recovery. Knows no Kafka (only the log boundary) and no face. Invariant: one thread decides;
@@ -24,8 +23,3 @@ mod units;
 
 pub use engine::{BatchReport, Env, Observed, Observer, run};
 pub use shutdown::Shutdown;
-=======
-//! The loop around the tasks, and what it needs of the operating system.
-
-pub mod clock;
->>>>>>> embedded

@@ -69,7 +69,12 @@ impl Engine {
         let target = facts.changelog_end;
         let mut seen = facts.local.as_ref().map(|l| l.inputs.clone());
         let committed = facts.committed.clone();
-        match recovery::state(&facts) {
+        let mut decision = recovery::state(&facts);
+        if !opened.added.is_empty() && matches!(decision, StateDecision::Ready | StateDecision::RollForward(_)) {
+            // The changelog may hold rows of these stores from before they were left out: all rows are applied again.
+            decision = StateDecision::RollForward(facts.changelog_start);
+        }
+        match decision {
             StateDecision::Ready => {}
             StateDecision::Fresh => self.check_nothing_is_committed(held, facts.changelog_start, target)?,
             StateDecision::RollForward(from) => {

@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Result},
     log::sim::{Call, Fate, Fault, Verdict},
     record::{Partition, RawChunk},
-    state::{Backend, Opened, Storage, StoreId},
+    state::{VisitRow, Backend, Opened, Storage, StoreId},
 };
 use std::{
     collections::BTreeMap,
@@ -30,7 +30,7 @@ struct Content {
 #[derive(Default)]
 struct Written {
     stores: Vec<String>,
-    batches: Vec<(Vec<RawChunk>, Vec<u8>)>,
+    batches: Vec<(Vec<RawChunk>, Option<Vec<u8>>)>,
 }
 
 impl Disk {
@@ -57,7 +57,7 @@ impl Disk {
             written.batches.truncate(keep);
             let backend = storage.open(*partition, &written.stores)?.backend;
             for (changes, record) in &written.batches {
-                backend.apply(changes, record)?;
+                backend.apply(changes, record.as_deref())?;
             }
         }
         content.storage = storage;
@@ -87,7 +87,7 @@ impl Storage for SimStorage {
         content.written.entry(partition).or_default().stores = stores.to_vec();
         let backend =
             SimBackend { inner: opened.backend, disk: self.disk.clone(), fate: self.fate.clone(), partition };
-        Ok(Opened { backend: Arc::new(backend), quarantined: opened.quarantined })
+        Ok(Opened { backend: Arc::new(backend), quarantined: opened.quarantined, added: opened.added })
     }
 
     fn quarantine(&self, partition: Partition, reason: &str) -> Result {
@@ -118,27 +118,27 @@ impl Backend for SimBackend {
     }
 
     // Reading local state has no effect on others, so nobody else needs to run before it.
-    fn get_many(&self, store: StoreId, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>> {
-        self.alive()?;
-        self.inner.get_many(store, keys)
-    }
-
-    fn scan(
+    fn get_many(
         &self,
         store: StoreId,
-        from: Option<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool>,
+        keys: &[&[u8]],
+        visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result,
     ) -> Result {
+        self.alive()?;
+        self.inner.get_many(store, keys, visit)
+    }
+
+    fn scan(&self, store: StoreId, from: Option<&[u8]>, visit: &mut VisitRow<'_>) -> Result {
         self.alive()?;
         self.inner.scan(store, from, visit)
     }
 
-    fn apply(&self, changes: &[RawChunk], record: &[u8]) -> Result {
+    fn apply(&self, changes: &[RawChunk], record: Option<&[u8]>) -> Result {
         let fault = step(&*self.fate, Call::Apply, &[Fault::CrashAfter])?;
         self.inner.apply(changes, record)?;
         let mut content = self.disk.content();
         let written = content.written.entry(self.partition).or_default();
-        written.batches.push((changes.to_vec(), record.to_vec()));
+        written.batches.push((changes.to_vec(), record.map(<[u8]>::to_vec)));
         drop(content);
         if fault == Some(Fault::CrashAfter) {
             self.fate.kill();
