@@ -48,7 +48,11 @@ fn an_unknown_outcome_is_settled_by_the_token() {
             first.send(&name, at(0), &rows(&[("k", token)])).unwrap();
             first.flush().unwrap();
             if token == "2" {
-                if kill { broker.kill9() } else { broker.stop_signal() }
+                if kill {
+                    broker.kill9();
+                } else {
+                    broker.stop_signal()
+                }
             }
             let outcome = first.commit(&[(tp(&name, 0), committed(1, token))], &member);
             assert_eq!(outcome.is_ok(), token == "1", "the fault has fired");
@@ -60,9 +64,9 @@ fn an_unknown_outcome_is_settled_by_the_token() {
         }
         drop(first);
         if kill {
-            broker.restart()
+            broker.restart();
         } else {
-            broker.cont_signal()
+            broker.cont_signal();
         }
         seat.until("the group works again", |s| s.member.membership().is_ok());
         settle(&log, &mut seat, &name, &id, &group);
