@@ -152,7 +152,7 @@ impl Log for KafkaLog {
     }
 
     fn connect(&self, timeout: Duration) -> Result {
-        connect::reach(&self.asking, &self.name(), timeout)
+        connect::reach(&self.asking, self.settings.bootstrap(), timeout)
     }
 
     fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicInfo>>> {
