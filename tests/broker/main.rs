@@ -5,6 +5,8 @@
 #[macro_use]
 #[path = "../contract/mod.rs"]
 mod contract;
+mod faults;
+mod kafka;
 mod log;
 mod speed;
 mod subject;

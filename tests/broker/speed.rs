@@ -26,7 +26,7 @@ impl Cost {
     }
     fn tell(&self, what: &str) {
         let (wall, cpu) = (self.0.elapsed().as_secs_f64(), cpu() - self.1);
-        let rate = RECORDS as f64 / wall / 1000.0;
+        let rate = f64::from(u32::try_from(RECORDS).unwrap()) / wall / 1000.0;
         println!("{what}: {rate:.0} k records/s, {cpu:.2} CPU s per million");
     }
 }

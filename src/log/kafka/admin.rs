@@ -38,13 +38,17 @@ const SETTINGS: &[&str] =
 pub(super) struct Admin(Owned<AdminClient<Asking>>);
 
 impl Admin {
-    pub fn new(settings: &Settings) -> Result<Admin> {
+    pub(super) fn new(settings: &Settings) -> Result<Admin> {
         let client = settings.admin().create_with_context(Asking::default()).map_err(config_error)?;
         Ok(Admin(Owned::new(client, "administration client")))
     }
 
     /// What is known of each topic, in order.
-    pub fn describe(&self, handle: &BaseConsumer<Asking>, topics: &[&str]) -> Result<Vec<Option<TopicInfo>>> {
+    pub(super) fn describe(
+        &self,
+        handle: &BaseConsumer<Asking>,
+        topics: &[&str],
+    ) -> Result<Vec<Option<TopicInfo>>> {
         // The broker refuses a question that names a topic twice.
         let names: Vec<&str> = topics.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
         if names.is_empty() {
@@ -89,7 +93,7 @@ impl Admin {
     }
 
     /// Makes a topic and waits until it can be used.
-    pub fn create(&self, handle: &BaseConsumer<Asking>, topic: &TopicSpec) -> Result {
+    pub(super) fn create(&self, handle: &BaseConsumer<Asking>, topic: &TopicSpec) -> Result {
         let partitions = i32::try_from(topic.partitions).map_err(|_| too_many(topic))?;
         let replication = topic.replication_factor.map_or(-1, i32::from);
         let mut new = NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(replication));

@@ -11,11 +11,11 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Flags {
     /// The client instance is of no more use.
-    pub fatal: bool,
+    pub(super) fatal: bool,
     /// The same call may be made again.
-    pub retriable: bool,
+    pub(super) retriable: bool,
     /// The open transaction cannot be committed any more.
-    pub requires_abort: bool,
+    pub(super) requires_abort: bool,
 }
 
 /// What the engine must do when `stage` failed with `code`.
@@ -25,15 +25,13 @@ pub(super) fn classify(stage: Stage, code: Code, flags: Flags) -> Reaction {
         Stage::Fetch => fetch(code),
         Stage::OffsetFetch => offset_fetch(code),
         Stage::Init => init(code, flags),
-        Stage::Begin => Reaction::RecreateProducer,
         Stage::Produce => produce(code, flags),
         Stage::SendOffsets => send_offsets(code, flags),
+        Stage::Commit | Stage::Abort if flags.retriable && !flags.fatal => Reaction::RetrySame,
         // The library retries the end of a transaction by itself, so even an answer that denies it may follow a lost one
         // that granted it.
-        Stage::Commit if flags.retriable && !flags.fatal => Reaction::RetrySame,
         Stage::Commit => Reaction::Unknown,
-        Stage::Abort if flags.retriable && !flags.fatal => Reaction::RetrySame,
-        Stage::Abort => Reaction::RecreateProducer,
+        Stage::Begin | Stage::Abort => Reaction::RecreateProducer,
     }
 }
 
@@ -171,12 +169,17 @@ mod tests {
     const RETRY: Flags = Flags { retriable: true, ..NONE };
     const ABORT: Flags = Flags { requires_abort: true, ..NONE };
 
+    fn check(table: &[(Stage, Code, Flags, Reaction)]) {
+        for (stage, code, flags, want) in table {
+            assert_eq!(classify(*stage, *code, *flags), *want, "{stage:?} {code:?} {flags:?}");
+        }
+    }
+
     #[test]
-    fn the_table() {
+    fn the_table_of_reading() {
         use Reaction as R;
         use Stage as S;
-        for (stage, code, flags, want) in [
-            // The group.
+        check(&[
             (S::Group, Code::FencedInstanceId, FATAL, R::Exit),
             (S::Group, Code::FencedInstanceId, NONE, R::Exit),
             (S::Group, Code::AllBrokersDown, NONE, R::RetrySame),
@@ -188,7 +191,6 @@ mod tests {
             (S::Group, Code::InconsistentGroupProtocol, NONE, R::StopPipeline),
             (S::Group, Code::InvalidSessionTimeout, NONE, R::StopPipeline),
             (S::Group, Code::InvalidRequest, FATAL, R::StopPipeline),
-            // Reading.
             (S::Fetch, Code::AutoOffsetReset, NONE, R::StopPipeline),
             (S::Fetch, Code::OffsetOutOfRange, NONE, R::StopPipeline),
             (S::Fetch, Code::LogTruncation, NONE, R::StopPipeline),
@@ -198,14 +200,20 @@ mod tests {
             (S::Fetch, Code::BrokerTransportFailure, NONE, R::RetrySame),
             (S::Fetch, Code::NotLeaderForPartition, NONE, R::RetrySame),
             (S::Fetch, Code::KafkaStorageError, NONE, R::RetrySame),
-            // Committed offsets.
             (S::OffsetFetch, Code::OperationTimedOut, NONE, R::RetrySame),
             (S::OffsetFetch, Code::UnstableOffsetCommit, NONE, R::RetrySame),
             (S::OffsetFetch, Code::WaitingForCoordinator, NONE, R::RetrySame),
             (S::OffsetFetch, Code::NotCoordinator, NONE, R::RetrySame),
             (S::OffsetFetch, Code::UnknownMemberId, NONE, R::CloseTasks),
             (S::OffsetFetch, Code::GroupAuthorizationFailed, NONE, R::StopPipeline),
-            // Getting ready.
+        ]);
+    }
+
+    #[test]
+    fn the_table_of_writing() {
+        use Reaction as R;
+        use Stage as S;
+        check(&[
             (S::Init, Code::OperationTimedOut, RETRY, R::RetrySame),
             (S::Init, Code::ConcurrentTransactions, RETRY, R::RetrySame),
             (S::Init, Code::CoordinatorNotAvailable, RETRY, R::RetrySame),
@@ -215,7 +223,6 @@ mod tests {
             (S::Init, Code::InvalidTransactionTimeout, FATAL, R::StopPipeline),
             (S::Begin, Code::State, NONE, R::RecreateProducer),
             (S::Begin, Code::Fenced, FATAL, R::RecreateProducer),
-            // Producing.
             (S::Produce, Code::MessageSizeTooLarge, NONE, R::StopPipeline),
             (S::Produce, Code::UnknownTopicOrPartition, NONE, R::StopPipeline),
             (S::Produce, Code::UnknownPartition, NONE, R::StopPipeline),
@@ -229,7 +236,6 @@ mod tests {
             (S::Produce, Code::Fenced, FATAL, R::RecreateProducer),
             (S::Produce, Code::Fatal, NONE, R::RecreateProducer),
             (S::Produce, Code::InvalidTransactionalState, FATAL, R::RecreateProducer),
-            // Offsets of the batch.
             (S::SendOffsets, Code::IllegalGeneration, ABORT, R::AbortReplay),
             (S::SendOffsets, Code::RebalanceInProgress, ABORT, R::AbortReplay),
             (S::SendOffsets, Code::OperationTimedOut, ABORT, R::AbortReplay),
@@ -241,7 +247,6 @@ mod tests {
             (S::SendOffsets, Code::InvalidTransactionalState, FATAL, R::RecreateProducer),
             (S::SendOffsets, Code::OffsetMetadataTooLarge, ABORT, R::StopPipeline),
             (S::SendOffsets, Code::GroupAuthorizationFailed, ABORT, R::StopPipeline),
-            // The end.
             (S::Commit, Code::OperationTimedOut, RETRY, R::RetrySame),
             (S::Commit, Code::OperationTimedOut, NONE, R::Unknown),
             (S::Commit, Code::Fenced, FATAL, R::Unknown),
@@ -252,9 +257,7 @@ mod tests {
             (S::Abort, Code::OperationTimedOut, RETRY, R::RetrySame),
             (S::Abort, Code::Fenced, FATAL, R::RecreateProducer),
             (S::Abort, Code::InvalidTransactionalState, NONE, R::RecreateProducer),
-        ] {
-            assert_eq!(classify(stage, code, flags), want, "{stage:?} {code:?} {flags:?}");
-        }
+        ]);
     }
 
     /// All codes that librdkafka knows, against what must hold for each of them.

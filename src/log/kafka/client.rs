@@ -29,12 +29,12 @@ pub(super) struct Owned<T: Send + 'static> {
 const SHUTDOWN_REPORT: Duration = Duration::from_secs(30);
 
 impl<T: Send + 'static> Owned<T> {
-    pub fn new(client: T, what: &'static str) -> Self {
+    pub(super) fn new(client: T, what: &'static str) -> Self {
         Owned { client: Some(client), what }
     }
 
     /// Destroys the client; the answer comes when that is done.
-    pub fn destroy(mut self) -> Receiver<()> {
+    pub(super) fn destroy(mut self) -> Receiver<()> {
         retire(self.client.take().expect("taken only here and in drop"), self.what)
     }
 }
@@ -100,7 +100,7 @@ pub(super) struct Asking {
 
 impl Asking {
     /// The last error that names a cause.
-    pub fn last_error(&self) -> Option<(Code, String)> {
+    pub(super) fn last_error(&self) -> Option<(Code, String)> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -130,7 +130,7 @@ pub(super) struct Settings {
 
 impl Settings {
     /// Checks the user's properties.
-    pub fn new(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<Settings> {
+    pub(super) fn new(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<Settings> {
         for name in properties.keys() {
             refuse(name)?;
         }
@@ -141,12 +141,12 @@ impl Settings {
         Ok(settings)
     }
 
-    pub fn bootstrap(&self) -> &str {
+    pub(super) fn bootstrap(&self) -> &str {
         &self.bootstrap
     }
 
     /// A member of a group; `partitions` is how many there are in all its topics.
-    pub fn member(&self, spec: &GroupSpec, partitions: usize) -> ClientConfig {
+    pub(super) fn member(&self, spec: &GroupSpec, partitions: usize) -> ClientConfig {
         let session = spec.session_timeout;
         let mut config = self.base();
         set(&mut config, FETCH);
@@ -168,7 +168,7 @@ impl Settings {
     }
 
     /// A reader of single partitions without a group, for restoring.
-    pub fn reader(&self) -> ClientConfig {
+    pub(super) fn reader(&self) -> ClientConfig {
         let mut config = self.base();
         set(&mut config, FETCH);
         bound_fetch(&mut config, 16 * MIB);
@@ -180,7 +180,7 @@ impl Settings {
 
     /// The handle that asks for high watermarks. `read_uncommitted`, because the client library answers such a question
     /// with the last stable offset otherwise.
-    pub fn watermarks(&self) -> ClientConfig {
+    pub(super) fn watermarks(&self) -> ClientConfig {
         let mut config = self.base();
         self.add_user(&mut config, &[PRODUCER, MEMBER]);
         config.set("isolation.level", "read_uncommitted").set("allow.auto.create.topics", "false");
@@ -188,7 +188,7 @@ impl Settings {
     }
 
     /// Administration of topics.
-    pub fn admin(&self) -> ClientConfig {
+    pub(super) fn admin(&self) -> ClientConfig {
         let mut config = self.base();
         self.add_user(&mut config, &[CONSUMER, PRODUCER, MEMBER]);
         // Nobody serves this client's log; what fails is in the answers.
@@ -197,7 +197,7 @@ impl Settings {
     }
 
     /// A producer; transactional if the spec names an id.
-    pub fn producer(&self, spec: &ProducerSpec) -> ClientConfig {
+    pub(super) fn producer(&self, spec: &ProducerSpec) -> ClientConfig {
         let mut config = self.base();
         set(&mut config, PRODUCE);
         self.add_user(&mut config, &[CONSUMER, MEMBER]);
@@ -225,7 +225,7 @@ impl Settings {
     }
 
     /// How long a producer waits for one answer: within the transaction's time, with room for a second try.
-    pub fn socket_timeout(&self, spec: &ProducerSpec) -> Duration {
+    pub(super) fn socket_timeout(&self, spec: &ProducerSpec) -> Duration {
         let ours = (spec.transaction_timeout * 2 / 3).max(Duration::from_secs(1));
         let wish = self.user.get("socket.timeout.ms").and_then(|v| v.parse().ok()).map(Duration::from_millis);
         let most = spec.transaction_timeout.saturating_sub(Duration::from_millis(100));

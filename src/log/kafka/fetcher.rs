@@ -19,7 +19,7 @@ use std::sync::{
 
 /// One owned partition, shared by the member and its fetcher.
 pub(super) struct Slot {
-    pub at: TopicPartition,
+    pub(super) at: TopicPartition,
     /// Gone when the partition is given up, and with it the hold on the consumer.
     queue: Mutex<Option<Queue>>,
     waker: Arc<Waker>,
@@ -27,12 +27,12 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub fn new(at: TopicPartition, queue: Queue, waker: Arc<Waker>) -> Slot {
+    pub(super) fn new(at: TopicPartition, queue: Queue, waker: Arc<Waker>) -> Slot {
         Slot { at, queue: Mutex::new(Some(queue)), waker, seeks: AtomicU64::new(0) }
     }
 
     /// The partition is given up: its fetcher gives nothing more.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         self.queue().take();
     }
 
@@ -41,7 +41,7 @@ impl Slot {
     }
 
     /// The position was changed: an error that waits to be told is of the old one.
-    pub fn sought(&self) {
+    pub(super) fn sought(&self) {
         self.seeks.fetch_add(1, Ordering::AcqRel);
     }
 }
@@ -54,7 +54,7 @@ pub(super) struct PartitionFetcher {
 }
 
 impl PartitionFetcher {
-    pub fn new(slot: Arc<Slot>) -> PartitionFetcher {
+    pub(super) fn new(slot: Arc<Slot>) -> PartitionFetcher {
         let seeks = slot.seeks.load(Ordering::Acquire);
         PartitionFetcher { slot, batches: Batches::default(), seeks }
     }
@@ -93,12 +93,12 @@ const SMALL_RECORD: usize = 64;
 const FIRST_RECORDS: usize = 16;
 
 impl Batches {
-    pub fn forget_error(&mut self) {
+    pub(super) fn forget_error(&mut self) {
         self.failed = None;
     }
 
     /// What is there now, and whether more may be.
-    pub fn take(
+    pub(super) fn take(
         &mut self,
         at: &TopicPartition,
         queue: &Queue,

@@ -4,7 +4,7 @@
 //! numbers, leader epochs in offset lists, and topic descriptions with their ids. Knows no policy: it reports codes, the
 //! caller classifies. Invariants: every handle is destroyed before its client (each keeps the client alive, or is declared
 //! before it), and no message outlives the call that took it.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "the binding offers none of these calls")]
 
 use crate::{
     log::Committed,
@@ -26,11 +26,11 @@ pub(super) type Client = *mut sys::rd_kafka_t;
 /// An error object of librdkafka, taken apart.
 #[derive(Clone, Debug)]
 pub(super) struct CallError {
-    pub code: Code,
-    pub message: String,
-    pub fatal: bool,
-    pub retriable: bool,
-    pub requires_abort: bool,
+    pub(super) code: Code,
+    pub(super) message: String,
+    pub(super) fatal: bool,
+    pub(super) retriable: bool,
+    pub(super) requires_abort: bool,
 }
 
 /// Wakes one waiting thread from callbacks of any thread; a wake-up before the wait is not lost.
@@ -41,12 +41,12 @@ pub(super) struct Waker {
 }
 
 impl Waker {
-    pub fn wake(&self) {
+    pub(super) fn wake(&self) {
         *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.changed.notify_one();
     }
 
-    pub fn wait(&self, timeout: Duration) {
+    pub(super) fn wait(&self, timeout: Duration) {
         let woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut woken, _) = self
             .changed
@@ -71,11 +71,12 @@ pub(super) struct Queue {
 
 // SAFETY: librdkafka's queues are thread safe, and all use of the pointer is through their calls.
 unsafe impl Send for Queue {}
+// SAFETY: as above.
 unsafe impl Sync for Queue {}
 
 impl Queue {
     /// The queue of one partition, cut off from the consumer's common queue. To be taken before the partition is assigned.
-    pub fn of_partition(
+    pub(super) fn of_partition(
         owner: Arc<dyn Any + Send + Sync>,
         client: Client,
         at: &TopicPartition,
@@ -94,7 +95,7 @@ impl Queue {
     }
 
     /// The queue of a client's events (reports, errors, log lines), or of the consumer's.
-    pub fn of_events(owner: Arc<dyn Any + Send + Sync>, client: Client, consumer: bool) -> Queue {
+    pub(super) fn of_events(owner: Arc<dyn Any + Send + Sync>, client: Client, consumer: bool) -> Queue {
         // SAFETY: the client is alive through `owner`.
         let native = unsafe {
             if consumer {
@@ -108,7 +109,7 @@ impl Queue {
     }
 
     /// A new queue, for reading a partition without a group.
-    pub fn new(owner: Arc<dyn Any + Send + Sync>, client: Client, waker: Arc<Waker>) -> Queue {
+    pub(super) fn new(owner: Arc<dyn Any + Send + Sync>, client: Client, waker: Arc<Waker>) -> Queue {
         // SAFETY: the client is alive through `owner`; creation does not fail.
         Self::with_waker(unsafe { sys::rd_kafka_queue_new(client) }, owner, waker)
     }
@@ -125,13 +126,13 @@ impl Queue {
     }
 
     /// Number of events or records in it.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         // SAFETY: a valid queue.
         unsafe { sys::rd_kafka_queue_length(self.native) }
     }
 
     /// Takes at most `want` messages without blocking and copies them; true if there may be more.
-    pub fn consume(&self, want: usize, into: &mut RawChunkBuilder, taken: &mut Taken) -> bool {
+    pub(super) fn consume(&self, want: usize, into: &mut RawChunkBuilder, taken: &mut Taken) -> bool {
         let mut messages: [*mut sys::rd_kafka_message_t; CONSUME_BATCH] = [ptr::null_mut(); CONSUME_BATCH];
         let want = want.min(CONSUME_BATCH);
         // SAFETY: room for `want` pointers.
@@ -168,10 +169,10 @@ pub(super) const CONSUME_BATCH: usize = 512;
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     /// The next offset to read: after the last record, or where the end of the partition was met.
-    pub next: Option<i64>,
-    pub leader_epoch: Option<i32>,
+    pub(super) next: Option<i64>,
+    pub(super) leader_epoch: Option<i32>,
     /// The first error.
-    pub error: Option<(Code, String)>,
+    pub(super) error: Option<(Code, String)>,
 }
 
 unsafe fn take(message: &sys::rd_kafka_message_t, into: &mut RawChunkBuilder, taken: &mut Taken) {
@@ -242,7 +243,7 @@ unsafe impl Send for Topic {}
 
 impl Topic {
     /// `client` must outlive the handle.
-    pub fn new(client: Client, name: &str) -> Option<Topic> {
+    pub(super) fn new(client: Client, name: &str) -> Option<Topic> {
         let name = CString::new(name).ok()?;
         // SAFETY: the client is alive; the string outlives the call.
         let native = unsafe { sys::rd_kafka_topic_new(client, name.as_ptr(), ptr::null_mut()) };
@@ -250,7 +251,7 @@ impl Topic {
     }
 
     /// Starts reading a partition into `queue`, without a group.
-    pub fn start(&self, partition: i32, from: i64, queue: &Queue) -> Result<(), Code> {
+    pub(super) fn start(&self, partition: i32, from: i64, queue: &Queue) -> Result<(), Code> {
         // SAFETY: valid handles of one client.
         match unsafe { sys::rd_kafka_consume_start_queue(self.0, partition, from, queue.native) } {
             0 => Ok(()),
@@ -260,7 +261,7 @@ impl Topic {
     }
 
     /// Ends what `start` began.
-    pub fn stop(&self, partition: i32) {
+    pub(super) fn stop(&self, partition: i32) {
         // SAFETY: a valid handle; the code tells only that nothing was started.
         let _ = unsafe { sys::rd_kafka_consume_stop(self.0, partition) };
     }
@@ -345,21 +346,22 @@ pub(super) struct GroupMetadata(*mut sys::rd_kafka_consumer_group_metadata_t);
 
 // SAFETY: an immutable object of its own.
 unsafe impl Send for GroupMetadata {}
+// SAFETY: as above.
 unsafe impl Sync for GroupMetadata {}
 
 impl GroupMetadata {
-    pub fn of(client: Client) -> Option<GroupMetadata> {
+    pub(super) fn of(client: Client) -> Option<GroupMetadata> {
         // SAFETY: the client is alive.
         let native = unsafe { sys::rd_kafka_consumer_group_metadata(client) };
         (!native.is_null()).then_some(GroupMetadata(native))
     }
 
-    pub fn member_id(&self) -> String {
+    pub(super) fn member_id(&self) -> String {
         // SAFETY: the text belongs to the object.
         unsafe { text(sys::rd_kafka_consumer_group_metadata_member_id(self.0)) }
     }
 
-    pub fn generation(&self) -> i32 {
+    pub(super) fn generation(&self) -> i32 {
         // SAFETY: a valid object.
         unsafe { sys::rd_kafka_consumer_group_metadata_generation_id(self.0) }
     }
@@ -475,11 +477,11 @@ unsafe fn committed_of(element: &sys::rd_kafka_topic_partition_t) -> Result<Opti
 /// A topic as the broker describes it.
 #[derive(Debug)]
 pub(super) struct Description {
-    pub id: String,
-    pub partitions: usize,
-    pub replication_factor: usize,
+    pub(super) id: String,
+    pub(super) partitions: usize,
+    pub(super) replication_factor: usize,
     /// Partitions that have a leader.
-    pub led: usize,
+    pub(super) led: usize,
 }
 
 /// Describes each topic, in order.

@@ -152,9 +152,9 @@ impl ConsumerContext for Group {
 
 /// What a producer needs to commit in a member's name.
 pub(super) struct Handle {
-    pub metadata: GroupMetadata,
+    pub(super) metadata: GroupMetadata,
     /// Gone when the member is closed.
-    pub consumer: Weak<Owned<GroupConsumer>>,
+    pub(super) consumer: Weak<Owned<GroupConsumer>>,
 }
 
 /// See [`Member`].

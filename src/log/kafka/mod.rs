@@ -3,6 +3,8 @@
 //! Owns the clients. Knows no task and no state. Invariants: only committed records are read; the end of a partition is
 //! its high watermark, asked on a handle of its own; nothing here waits on a thread of an asynchronous runtime.
 
+#![allow(clippy::disallowed_methods, reason = "timeouts at the edge to a broker are in real time")]
+
 mod admin;
 mod classify;
 mod client;
@@ -150,7 +152,7 @@ impl Log for KafkaLog {
     }
 
     fn connect(&self, timeout: Duration) -> Result {
-        connect::reach(&self.asking, &self.name(), timeout)
+        connect::reach(&self.asking, self.settings.bootstrap(), timeout)
     }
 
     fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicInfo>>> {

@@ -127,7 +127,7 @@ pub(super) struct KafkaProducer {
 }
 
 impl KafkaProducer {
-    pub fn new(settings: &Settings, spec: &ProducerSpec) -> Result<KafkaProducer> {
+    pub(super) fn new(settings: &Settings, spec: &ProducerSpec) -> Result<KafkaProducer> {
         let config = settings.producer(spec);
         let client: BaseProducer<Reports> =
             config.create_with_context(Reports::default()).map_err(config_error)?;

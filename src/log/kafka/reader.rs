@@ -38,7 +38,7 @@ pub(super) struct PartitionReader {
 }
 
 impl PartitionReader {
-    pub fn new(settings: &Settings, at: &TopicPartition, from: Offset) -> Result<PartitionReader> {
+    pub(super) fn new(settings: &Settings, at: &TopicPartition, from: Offset) -> Result<PartitionReader> {
         let client: BaseConsumer<Asking> =
             settings.reader().create_with_context(Asking::default()).map_err(config_error)?;
         let client = Arc::new(Owned::new(client, "reader"));

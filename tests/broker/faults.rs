@@ -1,0 +1,103 @@
+//! A broker that stops answering or dies inside a transaction: the outcome is never guessed, and found by the token.
+
+use crate::{
+    contract::{Seat, at, committed, producer_spec, read_all, rows, topic, tp, unique},
+    kafka::Kafka,
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tidegate::{
+    error::Reaction,
+    log::{GroupEvent, Log, Producer, ProducerSpec},
+};
+
+fn producer(log: &Arc<dyn Log>, id: &str, group: &str) -> Box<dyn Producer> {
+    let timeout = Duration::from_secs(3);
+    let spec = ProducerSpec { transaction_timeout: timeout, ..producer_spec(Some(id), group) };
+    let mut producer = log.producer(&spec).unwrap();
+    producer.init().unwrap();
+    producer
+}
+
+/// The token that is committed, and what readers of committed data see, must agree.
+fn settle(log: &Arc<dyn Log>, seat: &mut Seat, name: &str, id: &str, group: &str) {
+    let mut again = producer(log, id, group);
+    let token = seat.member.committed(&[tp(name, 0)]).unwrap()[0].clone().unwrap().metadata;
+    let seen: Vec<String> = read_all(log, &tp(name, 0)).into_iter().map(|(_, value)| value).collect();
+    let expected: &[&str] = if token == "2" { &["1", "2"] } else { &["1"] };
+    assert_eq!(seen, expected, "the token says {token}");
+    again.begin().unwrap();
+    again.send(name, at(0), &rows(&[("k", "3")])).unwrap();
+    let member = seat.member.membership().unwrap();
+    again.commit(&[(tp(name, 0), committed(3, "3"))], &member).unwrap();
+    assert_eq!(read_all(log, &tp(name, 0)).last().unwrap().1, "3");
+}
+
+#[test]
+fn an_unknown_outcome_is_settled_by_the_token() {
+    let mut broker = Kafka::start();
+    let log = tidegate::log::open(&broker.bootstrap(), &BTreeMap::new()).unwrap();
+    log.connect(Duration::from_secs(10)).unwrap();
+    for kill in [false, true] {
+        let (name, group, id) = (topic(&log, 1), unique("group"), unique("writer"));
+        let mut seat = Seat::join(&log, &group, "a", &[&name]);
+        seat.until("held", |s| s.holds().len() == 1);
+        let mut first = producer(&log, &id, &group);
+        for token in ["1", "2"] {
+            let member = seat.member.membership().unwrap();
+            first.begin().unwrap();
+            first.send(&name, at(0), &rows(&[("k", token)])).unwrap();
+            first.flush().unwrap();
+            if token == "2" {
+                if kill {
+                    broker.kill9();
+                } else {
+                    broker.stop_signal()
+                }
+            }
+            let outcome = first.commit(&[(tp(&name, 0), committed(1, token))], &member);
+            assert_eq!(outcome.is_ok(), token == "1", "the fault has fired");
+            if let Err(failure) = outcome {
+                let sane = [Reaction::Unknown, Reaction::AbortReplay, Reaction::RecreateProducer];
+                assert!(sane.contains(&failure.reaction), "{failure}");
+                assert!(first.suspect(), "after {failure}");
+            }
+        }
+        drop(first);
+        if kill {
+            broker.restart();
+        } else {
+            broker.cont_signal();
+        }
+        seat.until("the group works again", |s| s.member.membership().is_ok());
+        settle(&log, &mut seat, &name, &id, &group);
+        seat.member.close(true);
+    }
+}
+
+#[test]
+fn a_broker_that_dies_is_told_and_so_is_its_return() {
+    let mut broker = Kafka::start();
+    let log = tidegate::log::open(&broker.bootstrap(), &BTreeMap::new()).unwrap();
+    log.connect(Duration::from_secs(10)).unwrap();
+    let (name, group) = (topic(&log, 1), unique("group"));
+    let mut seat = Seat::join(&log, &group, "a", &[&name]);
+    seat.until("held", |s| s.holds().len() == 1);
+    let states = |s: &Seat| {
+        let state = |e: &GroupEvent| match e {
+            GroupEvent::Connection(state) => Some(state.is_none()),
+            _ => None,
+        };
+        s.events.iter().filter_map(state).collect::<Vec<_>>()
+    };
+    broker.kill9();
+    seat.until("the loss is told", |s| states(s) == [false]);
+    broker.restart();
+    seat.until("the return is told", |s| states(s) == [false, true]);
+    // It goes on by itself: what is written now arrives.
+    let mut producer = producer(&log, &unique("writer"), &group);
+    producer.begin().unwrap();
+    producer.send(&name, at(0), &rows(&[("k", "v")])).unwrap();
+    producer.commit(&[], &crate::contract::nobody()).unwrap();
+    assert_eq!(seat.take(1)[&tp(&name, 0)].len(), 1);
+    seat.member.close(false);
+}
