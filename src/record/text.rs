@@ -12,7 +12,7 @@ use std::{borrow::Borrow, fmt, hash, ops::Deref};
 /// ```
 /// use tidegate::Text;
 /// let line = Text::from("to be or not");
-/// let words: Vec<Text> = line.split(' ').collect();
+/// let words: Vec<Text> = line.clone().split(' ').collect();
 /// assert_eq!(words[3], "not");
 /// assert_eq!(line.len(), 12); // all methods of `str`
 /// ```

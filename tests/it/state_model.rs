@@ -3,7 +3,7 @@
 use super::state_suite::{COUNTS, Disk, apply};
 use proptest::prelude::*;
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
-use tidegate::state::{Backend, OrderedTable, Store, Table};
+use tidegate::state::{Backend, MemoryStorage, OrderedTable, Store, Table};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -208,12 +208,12 @@ proptest! {
 
     #[test]
     fn tables_in_memory_are_maps(ops in prop::collection::vec(op(), 1..80)) {
-        run_table(&Disk::Memory(Default::default()), &ops);
+        run_table(&Disk::Memory(MemoryStorage::default()), &ops);
     }
 
     #[test]
     fn ordered_tables_in_memory_are_maps(ops in prop::collection::vec(op(), 1..80)) {
-        run_ordered(&Disk::Memory(Default::default()), &ops);
+        run_ordered(&Disk::Memory(MemoryStorage::default()), &ops);
     }
 }
 
