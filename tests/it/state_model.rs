@@ -144,16 +144,11 @@ fn run_ordered(disk: &Disk, ops: &[Op]) {
                 model.insert(*key, *value);
             }
             Op::Add(key) => {
-                let expected = model.get_mut(key).map(|value| {
+                let add = |value: &mut u8| {
                     *value = value.wrapping_add(1);
                     *value
-                });
-                let mut slot = table.entry(key).unwrap();
-                let value = slot.get_mut().map(|value| {
-                    *value = value.wrapping_add(1);
-                    *value
-                });
-                assert_eq!(value, expected);
+                };
+                assert_eq!(table.entry(key).unwrap().get_mut().map(add), model.get_mut(key).map(add));
             }
             Op::Take(key) => assert_eq!(table.entry(key).unwrap().take(), model.remove(key)),
             Op::Prefetch(keys) => table.prefetch(keys).unwrap(),
