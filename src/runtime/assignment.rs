@@ -44,7 +44,10 @@ impl Engine {
         }
         for event in std::mem::take(&mut self.events) {
             match event {
-                GroupEvent::Assigned(at) => self.unrecovered.extend(at),
+                GroupEvent::Assigned(at) => {
+                    self.forget(&at);
+                    self.unrecovered.extend(at);
+                }
                 GroupEvent::Revoking(at) | GroupEvent::Lost(at) => {
                     self.forget(&at);
                     self.member.release(&at)?;

@@ -303,14 +303,13 @@ impl Engine {
         Ok(Event::Dropped)
     }
 
-    /// Forgets all tasks; partitions that are still ours are recovered at the barrier.
+    /// Forgets all tasks and asks the group anew: a member that was expelled and taken in again under another id may be told
+    /// nothing, and must not go on from where it was.
     pub(super) fn close_tasks(&mut self) -> Result<Event> {
-        let places = self.places();
         self.sources.clear();
         self.states.clear();
         self.flight.open = false;
-        self.member.release(&places)?;
-        self.unrecovered.extend(places);
+        self.member.rejoin()?;
         Ok(Event::Closed)
     }
 }

@@ -315,7 +315,7 @@ impl Engine {
         }
         let inputs: usize = self.topics.inputs.values().map(|t| t.partitions as usize).sum();
         let missing = inputs.saturating_sub(self.sources.len());
-        let without_state = self.config.state_partitions as usize - self.states.len();
+        let without_state = (self.config.state_partitions as usize).saturating_sub(self.states.len());
         if self.plan.is_keyed() && missing + without_state > 0 {
             return Some(format!(
                 "waiting for {missing} source and {without_state} state partitions that another process of `{}` holds: a program with state runs in one process",

@@ -137,6 +137,10 @@ fn check(seed: u64, faults: Faults, traced: bool) -> Result<Outcome, String> {
         }
         format!("{what}; faults {:?}; lives that ended: {:?}", outcome.fired, outcome.ended)
     };
+    let panicked = outcome.ended.iter().find(|life| matches!(&life.result, Err(e) if e.starts_with("panicked")));
+    if let Some(life) = panicked {
+        return Err(show(format!("{} panicked", life.name)));
+    }
     let counts = replay(world.log().as_ref()).map_err(show)?;
     if counts != oracle {
         return Err(show(format!("after {:?} the output says {counts:?}, the input has {oracle:?}", outcome.time)));
