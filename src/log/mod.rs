@@ -177,7 +177,8 @@ pub trait Member: Send {
     /// If the group refuses.
     fn release(&mut self, at: &[TopicPartition]) -> Result<(), Failure>;
 
-    /// Leaves the subscription and takes it up again, so that the group computes a new assignment.
+    /// Leaves the group and joins it again, so that it computes a new assignment: everything held is wanted back or lost
+    /// (answer with [`Member::release`]), then partitions are assigned anew.
     ///
     /// # Errors
     /// If the subscription is refused.

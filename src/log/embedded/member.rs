@@ -31,6 +31,7 @@ pub(crate) struct EmbeddedMember {
     lost: BTreeSet<TopicPartition>,
     fetchers: BTreeMap<TopicPartition, PartitionFetcher>,
     closed: bool,
+    rejoining: bool,
     /// Simulation: an expelled member joins again without telling that it lost anything, as librdkafka can do.
     pub(crate) silent: bool,
 }
@@ -47,6 +48,7 @@ impl EmbeddedMember {
             lost: BTreeSet::new(),
             fetchers: BTreeMap::new(),
             closed: false,
+            rejoining: false,
             silent: false,
         };
         member.take_place();
@@ -164,7 +166,8 @@ impl Member for EmbeddedMember {
             }
             None => {
                 self.take_place();
-                if !self.silent && !self.held.is_empty() {
+                let tells = std::mem::take(&mut self.rejoining) || !self.silent;
+                if tells && !self.held.is_empty() {
                     let lost: Vec<_> = std::mem::take(&mut self.held).into_iter().collect();
                     self.told_back.clear();
                     self.lost.extend(lost.iter().cloned());
@@ -249,11 +252,15 @@ impl Member for EmbeddedMember {
         Ok(())
     }
 
+    /// Leaves, so that the next `poll` takes a place anew and tells that everything held is lost.
     fn rejoin(&mut self) -> Result<(), Failure> {
+        self.rejoining = true;
         self.store.change(|state| {
-            let counts = state.counts();
-            if let Some(group) = state.groups.get_mut(&self.spec.group) {
-                group.bump(&counts);
+            if self.seated(state) == Some(&self.member_id) {
+                let counts = state.counts();
+                if let Some(group) = state.groups.get_mut(&self.spec.group) {
+                    group.remove(&self.spec.instance, &counts);
+                }
             }
         });
         Ok(())
