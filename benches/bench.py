@@ -94,6 +94,11 @@ def preload(kind, n, **options):
     return name
 
 
+def generate(**options):
+    """Starts a generator of live traffic."""
+    return machine.start(machine.java_command("tools", "peers.Gen", "bootstrap=" + machine.BOOTSTRAP, *(f"{k}={v}" for k, v in options.items())))
+
+
 # ---- programs under test ----------------------------------------------------------------------------------------
 
 
@@ -123,7 +128,7 @@ class Run:
 
     def start(self, commit_ms, tuned=False):
         log = open(f"{CACHE}/logs/{self.id}.log", "ab")
-        self.process = subprocess.Popen(self.command(commit_ms, tuned), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        self.process = machine.start(self.command(commit_ms, tuned), log)
         return time.time()
 
     def watch(self):
@@ -222,14 +227,11 @@ def latency(peer, app, size, rate=5000):
     time.sleep(8)
     kind = "events" if app == "w1" else "lines"
     n = rate * (seconds + 20)
-    generator = subprocess.Popen(machine.java_command("tools", "peers.Gen", "bootstrap=" + machine.BOOTSTRAP, "kind=" + kind, "topic=" + source, f"rate={rate}", f"n={n}"), stdout=subprocess.DEVNULL)
-    try:
-        before, begin = cpu_tree(run.process.pid), time.time()
-        seen = json.loads(java("tools", "peers.Scan", mode="latency", topic=run.out, sec=seconds, skip=skip, by="payload" if app == "w1" else "record"))
-        cores = (cpu_tree(run.process.pid) - before) / (time.time() - begin)
-    finally:
-        generator.kill()
-        generator.wait()
+    generator = generate(kind=kind, topic=source, rate=rate, n=n)
+    before, begin = cpu_tree(run.process.pid), time.time()
+    seen = json.loads(java("tools", "peers.Scan", mode="latency", topic=run.out, sec=seconds, skip=skip, by="payload" if app == "w1" else "record"))
+    cores = (cpu_tree(run.process.pid) - before) / (time.time() - begin)
+    stop(generator, signal.SIGKILL)
     if run.trouble() or not seen["n"]:
         sys.exit(f"bench: {peer} {app}: {run.trouble() or 'nothing came out'} (log: {CACHE}/logs/{run.id}.log)")
     run.end()
@@ -238,13 +240,18 @@ def latency(peer, app, size, rate=5000):
 
 
 def restart(peer, keys, kept, size):
-    """kill -9 when four fifths of the input are done, start again with the state folder kept or deleted."""
-    n, vocabulary = keys * 4 // WORDS_A_LINE, dict(seed=2, vocab=keys, zipf=0)
-    source = preload("lines", n, **vocabulary)
+    """A word count with `keys` distinct words and live traffic on top; kill -9, start again with the state folder kept or deleted."""
+    base, live, rate = keys * 4 // WORDS_A_LINE, 10_000 if size.name == "quick" else 40_000, 500 if size.name == "quick" else 2000
+    words = dict(seed=2, vocab=keys, zipf=0)
+    source = f"bench-restart-{os.getpid()}-{time.time_ns()}"
+    topics(create=f"{source}:{PARTITIONS}")
+    java("tools", "peers.Gen", kind="lines", topic=source, n=base, **words)
     run = Run(peer, "w2", source)
     with run.watch() as watch:
         begin = run.start(1000, tuned=True)
-        follow(run, watch, begin, lambda s: run.progress(s, n) >= 0.8, 900)
+        follow(run, watch, begin, lambda s: run.progress(s, base) >= 1, 900)
+        traffic = generate(kind="lines", topic=source, n=live, rate=rate, **{"from": base}, **words)
+        killed_at = follow(run, watch, begin, lambda s: run.progress(s, base + live / 10) >= 1, 900)[-1]
     stop(run.process, signal.SIGKILL)
     with run.watch() as watch:
         written = next(iter(watch))["high"]
@@ -256,11 +263,13 @@ def restart(peer, keys, kept, size):
         begin = run.start(1000, tuned=True)
         # Ends of transactions use offsets too: back at work = more is committed than was written before, and their markers.
         back = follow(run, watch, begin, lambda s: s["out"] > written + 4 * PARTITIONS, 600)[-1]
-        samples = follow(run, watch, begin, lambda s: run.progress(s, n) >= 1, 900)
+        traffic.wait()
+        samples = follow(run, watch, begin, lambda s: run.progress(s, base + live) >= 1, 900)
     run.end(keep=True)
-    result = dict(kind="restart", peer=peer, app="w2", keys=keys, state="kept" if kept else "deleted", state_mb=state_mb, back_s=round(back["t"], 2),
-                  done_s=round(samples[-1]["t"], 2), peak_rss_mb=round(max(s["rss"] for s in samples)), verified=verify("w2", run.out, n, **vocabulary))
+    result = dict(kind="restart", peer=peer, app="w2", keys=keys, state="kept" if kept else "deleted", state_mb=state_mb, open_tail=written - killed_at["out"],
+                  back_s=round(back["t"], 2), peak_rss_mb=round(max(s["rss"] for s in samples)), verified=verify("w2", run.out, base + live, **words))
     run.end()
+    topics(delete=source)
     return result
 
 
@@ -296,7 +305,7 @@ def measurements(args, peers, size):
 COLUMNS = {
     "throughput": ["app", "peer", "units", "steady", "overall", "first_output_s", "cpu_s_per_m", "broker_cpu_s_per_m", "peak_rss_mb", "verified"],
     "latency": ["app", "peer", "rate", "p50", "p90", "p99", "p999", "max", "cpu_cores", "seen"],
-    "restart": ["keys", "state", "peer", "back_s", "done_s", "state_mb", "peak_rss_mb", "verified"],
+    "restart": ["keys", "state", "peer", "back_s", "state_mb", "peak_rss_mb", "verified"],
 }
 
 
@@ -331,6 +340,7 @@ def main():
     args = parser.parse_args()
     args.what = args.what or list(COLUMNS)
     peers, size = args.peers.split(","), Size(args.quick)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
     prepare(peers)
     shutil.rmtree(CACHE + "/state", ignore_errors=True)
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=REPO, stdout=subprocess.PIPE, text=True).stdout.strip()

@@ -24,8 +24,25 @@ def broker():
     try:
         yield
     finally:
+        end_all()
         if ours:
             subprocess.run([DEV, "kafka", "down"], check=True)
+
+
+started = []
+
+
+def start(command, log=subprocess.DEVNULL):
+    """Starts a program that `end_all` ends at the latest."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    started.append(process)
+    return process
+
+
+def end_all():
+    for process in started:
+        if process.poll() is None:
+            stop(process, signal.SIGKILL)
 
 
 def java_command(module, main, *arguments, heap="1g"):

@@ -11,6 +11,7 @@ public final class Gen {
     Map<String, String> o = Opt.parse(a);
     String kind = o.get("kind"), topic = o.get("topic");
     long n = Long.parseLong(o.getOrDefault("n", "1000000")), seed = Long.parseLong(o.getOrDefault("seed", "1"));
+    long from = Long.parseLong(o.getOrDefault("from", "0"));    // index of the first record
     int vocab = Integer.parseInt(o.getOrDefault("vocab", "100000")), parts = Integer.parseInt(o.getOrDefault("partitions", "4"));
     double s = Double.parseDouble(o.getOrDefault("zipf", "1.0"));
     long rate = Long.parseLong(o.getOrDefault("rate", "0"));  // records/s; 0: as fast as it goes
@@ -29,10 +30,10 @@ public final class Gen {
     try (KafkaProducer<byte[], byte[]> pr = new KafkaProducer<>(p, new ByteArraySerializer(), new ByteArraySerializer())) {
       if (txnEvery > 0) { pr.initTransactions(); pr.beginTransaction(); }
       long t0 = System.nanoTime(), bytes = 0, lastTxn = t0;
-      for (long i = 0; i < n; i++) {
+      for (long i = from; i < from + n; i++) {
         long ts;
         if (now) {
-          long due = t0 + (long) (i * 1e9 / rate), d;
+          long due = t0 + (long) ((i - from) * 1e9 / rate), d;
           while ((d = due - System.nanoTime()) > 0) { if (d > 200_000) Thread.sleep(0, (int) Math.min(999_999, d - 100_000)); else Thread.onSpinWait(); }
           ts = System.currentTimeMillis();
         } else ts = Data.ts(seed, i);
