@@ -299,6 +299,7 @@ impl Engine {
             seen,
             backend,
             changes: vec![],
+            sent_rows: 0,
             touched: false,
         }
     }

@@ -85,7 +85,7 @@ impl Engine {
             .collect();
         for unit in self.states.iter().filter(|s| s.touched) {
             let mut record = record.clone();
-            record.changelog_end = Some(unit.changelog_end);
+            record.changelog_end = Some(unit.end_in_flight());
             let committed =
                 Committed { offset: unit.exchange_next, leader_epoch: None, metadata: record.to_metadata()? };
             offsets.push((unit.at.clone(), committed));
@@ -109,7 +109,7 @@ impl Engine {
         record.inputs = self.sources.iter().map(|s| (s.at.to_string(), s.next)).collect();
         let results = self.pool.run(std::mem::take(&mut self.states), move |unit| {
             let mut record = record.clone();
-            record.changelog_end = Some(unit.changelog_end);
+            record.changelog_end = Some(unit.end_in_flight());
             if unit.touched { unit.apply(record) } else { Ok(()) }
         });
         let (units, applied): (Vec<_>, Vec<_>) = results.into_iter().unzip();
@@ -281,10 +281,6 @@ impl Engine {
     /// Forgets the batch and sets the input back to the committed offsets.
     pub(super) fn drop_batch(&mut self) -> Result<Event> {
         self.states.iter_mut().for_each(|s| s.abort());
-        for unit in &mut self.states {
-            unit.changelog_end =
-                unit.record.as_ref().and_then(|r| r.changelog_end).unwrap_or(unit.changelog_end);
-        }
         let mut gone = vec![];
         for unit in &mut self.sources {
             unit.task.abort();

@@ -231,7 +231,7 @@ impl Engine {
                 (self.states[index].partition, std::mem::take(&mut self.states[index].changes));
             for rows in &changes {
                 self.send(&changelog, Some(partition), rows)?;
-                self.states[index].changelog_end.0 += rows.len() as u64;
+                self.states[index].sent_rows += rows.len() as u64;
             }
             self.states[index].changes = changes;
         }

@@ -130,8 +130,10 @@ pub struct StateUnit {
     pub record: Option<RecoveryRecord>,
     /// Offsets of the sources that the local database had seen consumed when it was opened: a witness.
     pub seen: Option<BTreeMap<String, Offset>>,
-    /// At most the offset after its last changelog row: where a roll forward begins.
+    /// At most the offset after its last committed changelog row: where a roll forward begins.
     pub changelog_end: Offset,
+    /// Changelog rows that the batch in flight sent.
+    pub sent_rows: u64,
     /// Whether the batch in flight touched it.
     pub touched: bool,
 }
@@ -174,7 +176,9 @@ impl StateUnit {
         self.backend.apply(&self.changes, Some(record.to_text().as_bytes()))?;
         self.changes.clear();
         self.tasks.iter_mut().for_each(Task::applied);
+        self.changelog_end = self.end_in_flight();
         self.record = Some(record);
+        self.sent_rows = 0;
         self.touched = false;
         Ok(())
     }
@@ -184,7 +188,14 @@ impl StateUnit {
         self.tasks.iter_mut().for_each(Task::abort);
         self.inbox.iter_mut().for_each(Vec::clear);
         self.changes.clear();
+        self.sent_rows = 0;
         self.touched = false;
+    }
+
+    /// `changelog_end` once the batch in flight is committed.
+    #[must_use]
+    pub fn end_in_flight(&self) -> Offset {
+        Offset(self.changelog_end.0 + self.sent_rows)
     }
 
     /// About how many bytes are staged.
