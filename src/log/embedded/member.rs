@@ -31,7 +31,7 @@ pub(crate) struct EmbeddedMember {
     lost: BTreeSet<TopicPartition>,
     fetchers: BTreeMap<TopicPartition, PartitionFetcher>,
     closed: bool,
-    /// Simulation: an expelled member joins again without telling that it lost anything, as librdkafka can do.
+    /// Simulation: whenever it is expelled, it joins again without telling that it lost anything, as librdkafka can do.
     pub(crate) silent: bool,
 }
 
