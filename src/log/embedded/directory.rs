@@ -38,6 +38,9 @@ pub enum Fsync {
     Never,
 }
 
+/// Largest commit: all of it is encoded in memory once.
+const MAX_COMMIT_BYTES: usize = 1 << 30;
+
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
@@ -157,6 +160,15 @@ impl Directory {
                 self.path.display()
             );
             return Err(Error::State(why));
+        }
+        let bytes: usize = batches.iter().map(|b| b.rows.bytes()).sum();
+        if bytes > MAX_COMMIT_BYTES {
+            let what =
+                format!("a commit of {bytes} bytes; the embedded log takes at most {MAX_COMMIT_BYTES}");
+            return Err(Error::State(format!(
+                "{}: {what}\n  next: commit smaller batches",
+                self.path.display()
+            )));
         }
         let mut frame = FrameBuilder::new(self.log_id, self.sequence + 1);
         let mut places: Vec<_> = batches.iter().map(|b| (frame.batch(b), b.first)).collect();
