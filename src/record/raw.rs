@@ -172,8 +172,12 @@ impl RawChunk {
         let end_header = last.headers.start + last.headers.len;
         let mut headers = self.headers[first_header as usize..end_header as usize].to_vec();
         let mut bytes = Bounds { low: NULL, high: 0 };
-        rows.iter().for_each(|r| bytes.cover([r.key, r.value]));
-        headers.iter().for_each(|h| bytes.cover([h.0, h.1]));
+        for row in &rows {
+            bytes.cover([row.key, row.value]);
+        }
+        for header in &headers {
+            bytes.cover([header.0, header.1]);
+        }
         let low = bytes.low.min(bytes.high);
         for row in &mut rows {
             row.headers.start -= first_header;

@@ -42,6 +42,7 @@ impl Engine {
             }
             Err(f) => return Err(f.into()),
         }
+        self.notice_expulsion()?;
         for event in std::mem::take(&mut self.events) {
             match event {
                 GroupEvent::Assigned(at) => {
@@ -56,6 +57,16 @@ impl Engine {
             }
         }
         if self.unrecovered.is_empty() { Ok(()) } else { self.recover() }
+    }
+
+    /// A member that was expelled and taken in again may be told of new partitions only, or of nothing; those it held are lost.
+    fn notice_expulsion(&mut self) -> Result {
+        let holds = !self.sources.is_empty() || !self.states.is_empty();
+        if holds && self.member.membership().is_ok_and(|m| m.member_id != self.member_id) {
+            tracing::warn!("expelled from the group and taken in again: all partitions are recovered anew");
+            self.close_tasks()?;
+        }
+        Ok(())
     }
 
     fn forget(&mut self, at: &[TopicPartition]) {

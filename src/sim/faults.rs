@@ -31,7 +31,7 @@ const ALL: [(Fault, u64); 22] = [
     (Fault::Rebalance, 10_000),
     (Fault::Expelled, 5_000),
     (Fault::ExpelledSilently, 5_000),
-    (Fault::Usurp, 300_000),
+    (Fault::Usurp, 50_000),
     (Fault::Disconnected, 5_000),
     (Fault::CommitRefused, 20_000),
     (Fault::CommitLost, 20_000),

@@ -117,6 +117,7 @@ impl World {
     }
 
     /// The log as the harness sees it: without faults, for making topics, writing input and reading what was committed.
+    /// Nothing waits: a reader at the end of the committed records answers nothing at once.
     pub fn log(&self) -> Arc<dyn Log> {
         self.log.clone()
     }

@@ -1,4 +1,4 @@
-//! The randomness of a world: SplitMix64 (S. Vigna, public domain), the same for a seed on every machine.
+//! The randomness of a world: `SplitMix64` (S. Vigna, public domain), the same for a seed on every machine.
 
 /// Numbers that follow from a seed alone.
 #[derive(Clone, Debug)]
@@ -12,6 +12,7 @@ impl Random {
     }
 
     /// The next number.
+    #[expect(clippy::should_implement_trait, reason = "it never ends, so nothing that iterates is meant")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -210,9 +210,10 @@ impl Scheduler {
     /// Waits for a change of the log, at most `timeout`.
     pub fn block(self: &Arc<Self>, task: usize, timeout: Duration) {
         let mut state = self.lock();
-        if !self.is_mine(task) || state.tasks[task].dead {
+        if state.tasks[task].dead {
             return;
         }
+        assert!(self.is_mine(task), "a simulated process must wait on the thread that it was given");
         let until = us(self.now() + timeout);
         state.tasks[task].blocked = Some((until, self.log.changes()));
         drop(self.others_first(state, task));
@@ -221,8 +222,8 @@ impl Scheduler {
     /// Waits without looking at the log.
     pub fn sleep(self: &Arc<Self>, task: usize, time: Duration) {
         let until = self.now() + time;
-        while self.now() < until && self.step(task, Call::Sleep, &[]) != Verdict::Killed && self.is_mine(task)
-        {
+        while self.now() < until && self.step(task, Call::Sleep, &[]) != Verdict::Killed {
+            assert!(self.is_mine(task), "a simulated process must wait on the thread that it was given");
             let mut state = self.lock();
             state.tasks[task].paused_until_us = us(until);
             drop(self.others_first(state, task));

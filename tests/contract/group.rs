@@ -207,7 +207,9 @@ pub fn a_partition_that_was_given_up_gives_nothing(log: &Arc<dyn Log>) {
         a.member.wait(Duration::from_millis(50));
         for event in a.member.poll().unwrap() {
             if let GroupEvent::Revoking(at) = event {
-                at.iter().for_each(|tp| kept.extend(a.fetchers.remove_entry(tp)));
+                for tp in &at {
+                    kept.extend(a.fetchers.remove_entry(tp));
+                }
                 a.member.release(&at).unwrap();
             }
         }
@@ -244,7 +246,7 @@ pub fn waiting_ends_when_records_arrive(log: &Arc<dyn Log>) {
         }
     }
     let writer = {
-        let (log, name) = (log.clone(), name.clone());
+        let log = log.clone();
         std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(300));
             write(&log, &tp(&name, 0), &[("k", "1")]);

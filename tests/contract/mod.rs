@@ -4,7 +4,7 @@
 //! `fn() -> Subject`; `contract_tests!(factory)` makes one test per case. Waits are bounded and generous (a real group needs
 //! seconds to settle); nothing here measures speed.
 
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 mod group;
 mod records;
@@ -39,6 +39,7 @@ pub struct Subject {
 /// How long a case waits for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// One test per case of the contract for a factory of subjects.
 #[macro_export]
 macro_rules! contract_tests {
     ($subject:path) => {
@@ -197,6 +198,7 @@ pub fn committed(offset: u64, metadata: &str) -> Committed {
     Committed { offset: Offset(offset), leader_epoch: None, metadata: metadata.to_owned() }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the argument of `send` is an option")]
 pub fn at(partition: u32) -> Option<Partition> {
     Some(Partition(partition))
 }

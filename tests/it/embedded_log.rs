@@ -56,7 +56,9 @@ fn values(log: &Arc<dyn Log>) -> (Vec<String>, Vec<String>, String) {
 
 fn three_commits(dir: &Path) -> (Vec<u8>, usize) {
     let log = open(dir);
-    ["in", "a", "b"].iter().for_each(|t| log.create(&spec(t, 1)).unwrap());
+    for topic in ["in", "a", "b"] {
+        log.create(&spec(topic, 1)).unwrap();
+    }
     commit(&log, "1");
     commit(&log, "2");
     let before = fs::metadata(&segments(dir)[0]).unwrap().len();
@@ -344,7 +346,9 @@ fn compaction_keeps_the_last_record_of_each_key_and_all_offsets() {
     let log = open();
     let config = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
     log.create(&TopicSpec { config, ..spec("state", 1) }).unwrap();
-    ["in", "a", "b"].iter().for_each(|t| log.create(&spec(t, 1)).unwrap());
+    for topic in ["in", "a", "b"] {
+        log.create(&spec(topic, 1)).unwrap();
+    }
     let mut chunk = RawChunkBuilder::default();
     chunk.push(RawRecord { timestamp_ms: 1, ..record(Some(b"old tombstone"), None) });
     chunk.push(record(Some(b"young tombstone"), None));

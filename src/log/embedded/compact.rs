@@ -46,7 +46,7 @@ pub(super) fn compact(
 ) -> Result {
     let mut last = Last { state, now_ms, keys: Map::default(), offsets: BTreeMap::new() };
     for number in all {
-        read(dir, *number, log_id, |sequence, entry, records| last.note(sequence, entry, records))?;
+        read(dir, *number, log_id, |sequence, entry, records| last.note(sequence, entry, records.as_ref()))?;
     }
     for number in full {
         let bytes = rewritten(dir, *number, log_id, &last)?;
@@ -106,13 +106,13 @@ struct Last<'a> {
 }
 
 impl Last<'_> {
-    fn note(&mut self, sequence: u64, entry: Entry, rows: Option<RawChunk>) {
+    fn note(&mut self, sequence: u64, entry: Entry, rows: Option<&RawChunk>) {
         match entry {
             Entry::Offset(o) => {
                 self.offsets.insert((o.group, o.at), sequence);
             }
             Entry::Batch { at, .. } if self.state.is_compacted(&at.topic) => {
-                for record in rows.iter().flat_map(RawChunk::iter) {
+                for record in rows.into_iter().flat_map(RawChunk::iter) {
                     if let Some(key) = record.key {
                         let newest = self.keys.entry((at.clone(), xxh3_128(key))).or_default();
                         *newest = (*newest).max(record.offset.0);
@@ -176,9 +176,13 @@ fn rewritten(dir: &Path, number: u64, log_id: u64, last: &Last<'_>) -> Result<Ve
         }
     })?;
     if let Some((_, frame)) = frames.last_mut() {
-        ends.into_iter().for_each(|(at, end)| frame.entry(&Entry::Gap { at, end }));
+        for (at, end) in ends {
+            frame.entry(&Entry::Gap { at, end });
+        }
     }
     let mut out = frame::segment_header(log_id, number, true);
-    frames.into_iter().filter(|(_, f)| !f.is_empty()).for_each(|(_, f)| out.extend(f.build()));
+    for (_, frame) in frames.into_iter().filter(|(_, f)| !f.is_empty()) {
+        out.extend(frame.build());
+    }
     Ok(out)
 }

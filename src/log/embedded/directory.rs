@@ -38,6 +38,9 @@ pub enum Fsync {
     Never,
 }
 
+/// Largest commit: all of it is encoded in memory once.
+const MAX_COMMIT_BYTES: usize = 1 << 30;
+
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
@@ -158,9 +161,20 @@ impl Directory {
             );
             return Err(Error::State(why));
         }
+        let bytes: usize = batches.iter().map(|b| b.rows.bytes()).sum();
+        if bytes > MAX_COMMIT_BYTES {
+            let what =
+                format!("a commit of {bytes} bytes; the embedded log takes at most {MAX_COMMIT_BYTES}");
+            return Err(Error::State(format!(
+                "{}: {what}\n  next: commit smaller batches",
+                self.path.display()
+            )));
+        }
         let mut frame = FrameBuilder::new(self.log_id, self.sequence + 1);
         let mut places: Vec<_> = batches.iter().map(|b| (frame.batch(b), b.first)).collect();
-        entries.iter().for_each(|entry| frame.entry(entry));
+        for entry in entries {
+            frame.entry(entry);
+        }
         let bytes = frame.build();
         if self.length + bytes.len() as u64 > self.segment_bytes && self.length > SEGMENT_HEADER as u64 {
             self.roll()?;
@@ -379,5 +393,43 @@ fn take_up(state: &mut State, segment: &Arc<Segment>, entry: Entry) -> u64 {
             state.replay(entry);
             0
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::TopicPartition;
+
+    fn on(device: &str, fsync: Fsync) -> (tempfile::TempDir, Directory) {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { fsync, ..Options::default() };
+        let mut log = Directory::open(dir.path(), options, &mut State::default(), 0).unwrap();
+        let file = OpenOptions::new().write(true).open(device).unwrap();
+        log.current = Arc::new(Segment { file, path: device.into(), number: 1, log_id: log.log_id });
+        (dir, log)
+    }
+
+    fn gap() -> Entry {
+        Entry::Gap { at: TopicPartition::new("t", 0), end: 1 }
+    }
+
+    #[test]
+    fn after_a_failed_sync_nothing_is_written_and_no_sync_is_tried_again() {
+        let (_dir, mut log) = on("/dev/null", Fsync::Always);
+        let told = log.append(&[gap()], &[]).unwrap_err().to_string();
+        assert!(told.contains("syncing /dev/null"), "{told}");
+        let told = log.append(&[gap()], &[]).unwrap_err().to_string();
+        assert!(told.contains("nothing is written any more since syncing /dev/null failed"), "{told}");
+        assert!(log.begin_sync().is_none());
+    }
+
+    #[test]
+    fn after_a_write_that_cannot_be_taken_back_nothing_is_written() {
+        let (_dir, mut log) = on("/dev/full", Fsync::Never);
+        let told = log.append(&[gap()], &[]).unwrap_err().to_string();
+        assert!(told.contains("writing /dev/full at position 40"), "{told}");
+        let told = log.append(&[gap()], &[]).unwrap_err().to_string();
+        assert!(told.contains("could not be taken back"), "{told}");
     }
 }

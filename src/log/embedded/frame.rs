@@ -144,7 +144,9 @@ impl FrameBuilder {
         let head = self.out.len();
         self.out.extend([0; 12]);
         let position = self.out.len();
-        rows.iter().for_each(|record| put_record(&mut self.out, first, &record));
+        for record in rows.iter() {
+            put_record(&mut self.out, first, &record);
+        }
         let records = &self.out[position..];
         let (hash, len) = (hash(records, self.log_id), as_u32(records.len()));
         self.out[head..head + 8].copy_from_slice(&hash.to_le_bytes());
@@ -242,10 +244,10 @@ fn put_nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
 
 fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
+        out.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.push(value.to_le_bytes()[0]);
 }
 
 fn put_at(out: &mut Vec<u8>, at: &TopicPartition) {
@@ -327,6 +329,7 @@ impl<'a> Input<'a> {
         None
     }
 
+    #[expect(clippy::option_option, reason = "outside: understood or not; inside: null or not")]
     fn nullable(&mut self) -> Option<Option<&'a [u8]>> {
         match self.varint()? {
             0 => Some(None),
@@ -382,7 +385,7 @@ mod tests {
 
     #[test]
     fn the_format_of_version_1_does_not_change() {
-        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().concat();
         assert_eq!(
             hex(&segment_header(5, 1, true)),
             "544944454c4f473105000000000000000100000000000000010000000000000030209523552b449c"
@@ -401,7 +404,8 @@ mod tests {
         let all = entries(&bytes[found.payload.clone()], found.payload.start as u64).unwrap();
         assert_eq!(all.len(), 4);
         let Entry::Batch { first, records: place, .. } = &all[1] else { panic!("{all:?}") };
-        let encoded = &bytes[place.position as usize..place.position as usize + place.len as usize];
+        let start = usize::try_from(place.position).unwrap();
+        let encoded = &bytes[start..start + place.len as usize];
         assert_eq!(hash(encoded, 5), place.hash);
         let back = records(encoded, *first).unwrap();
         let show = |c: &RawChunk| {

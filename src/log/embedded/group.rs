@@ -94,13 +94,10 @@ impl Group {
         }
     }
 
-    /// Removes instances whose place was empty for longer than their session timeout. Whether there were any.
-    pub fn expire(&mut self, now: Duration, counts: &Counts) -> bool {
+    /// Instances whose place was empty for longer than their session timeout.
+    pub fn over(&self, now: Duration) -> Vec<String> {
         let over = |s: &Slot| s.empty_since.is_some_and(|since| now >= since + s.session);
-        let gone: Vec<String> =
-            self.slots.iter().filter(|(_, s)| over(s)).map(|(instance, _)| instance.clone()).collect();
-        gone.iter().for_each(|instance| self.remove(instance, counts));
-        !gone.is_empty()
+        self.slots.iter().filter(|(_, s)| over(s)).map(|(instance, _)| instance.clone()).collect()
     }
 
     /// A new round without a change of members: the generation rises, as when a member joins again.
@@ -110,8 +107,8 @@ impl Group {
     }
 
     /// What an instance may hold, and what of it is wanted back.
-    pub fn grant(&self, instance: &str) -> (BTreeSet<TopicPartition>, BTreeSet<TopicPartition>) {
-        self.slots.get(instance).map(|s| (s.granted.clone(), s.wanted_back.clone())).unwrap_or_default()
+    pub fn grant(&self, instance: &str) -> Option<(&BTreeSet<TopicPartition>, &BTreeSet<TopicPartition>)> {
+        self.slots.get(instance).map(|s| (&s.granted, &s.wanted_back))
     }
 
     /// The instance gives partitions up; whoever waits for them gets them.
@@ -223,6 +220,7 @@ fn one_move(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const SESSION: Duration = Duration::from_secs(10);
 
@@ -243,12 +241,12 @@ mod tests {
         g.join("b", &["t".into()], SESSION, &counts);
         assert_eq!(sizes(&g), [(4, 2), (0, 0)]);
         assert!(g.generation > first);
-        let (_, back) = g.grant("a");
+        let back = g.grant("a").unwrap().1.clone();
         g.bump(&counts);
-        assert_eq!(g.grant("a").1, back, "a plan made again wants the same partitions back");
+        assert_eq!(*g.grant("a").unwrap().1, back, "a plan made again wants the same partitions back");
         g.release("a", &back.iter().cloned().collect::<Vec<_>>(), &counts);
         assert_eq!(sizes(&g), [(2, 0), (2, 0)]);
-        assert_eq!(g.grant("b").0, back);
+        assert_eq!(*g.grant("b").unwrap().0, back);
     }
 
     #[test]
@@ -257,14 +255,16 @@ mod tests {
         let old = g.join("a", &["t".into()], SESSION, &counts);
         let generation = g.generation;
         g.vacate("a", &old, Duration::from_secs(1));
-        assert!(!g.expire(Duration::from_secs(10), &counts));
+        assert!(g.over(Duration::from_secs(10)).is_empty());
         let new = g.join("a", &["t".into()], SESSION, &counts);
         assert_eq!((g.generation, sizes(&g)), (generation, vec![(2, 0)]));
         assert_eq!(g.check(&old, generation), Err(Refusal::UnknownMember));
         assert_eq!(g.check(&new, generation), Ok(()));
         assert_eq!(g.check(&new, generation - 1), Err(Refusal::IllegalGeneration));
         g.vacate("a", &new, Duration::from_secs(20));
-        assert!(g.expire(Duration::from_secs(30), &counts) && g.is_empty());
+        assert_eq!(g.over(Duration::from_secs(30)), ["a"]);
+        g.remove("a", &counts);
+        assert!(g.is_empty());
     }
 
     #[test]
@@ -273,5 +273,47 @@ mod tests {
         g.join("a", &["t".into(), "missing".into()], SESSION, &counts);
         g.join("b", &["u".into()], SESSION, &counts);
         assert_eq!(sizes(&g), [(3, 0), (1, 0)]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_partition_is_held_twice_and_all_are_held_in_the_end(
+            steps in proptest::collection::vec((0u8..5, 0u8..4, 1u32..6), 1..40)
+        ) {
+            let (mut g, mut all) = (Group::default(), counts(&[("t", 1), ("u", 3)]));
+            let topics = ["t".to_owned(), "u".to_owned()];
+            for (what, who, number) in steps {
+                let who = format!("m{who}");
+                let before = g.generation;
+                match what {
+                    0 | 1 => drop(g.join(&who, &topics, SESSION, &all)),
+                    2 => g.remove(&who, &all),
+                    3 => {
+                        let partitions = all.entry("t".into()).or_default();
+                        *partitions = number.max(*partitions);
+                        g.rebalance(&all);
+                    }
+                    _ => {
+                        let back = g.grant(&who).map(|(_, back)| back.iter().cloned().collect::<Vec<_>>());
+                        g.release(&who, &back.unwrap_or_default(), &all);
+                    }
+                }
+                prop_assert!(g.generation >= before);
+                let held: Vec<_> = g.slots.values().flat_map(|s| &s.granted).collect();
+                prop_assert_eq!(held.iter().collect::<BTreeSet<_>>().len(), held.len());
+            }
+            // Everybody answers what is wanted back until nothing is.
+            let members: Vec<String> = g.slots.keys().cloned().collect();
+            for _ in 0..10 {
+                for who in &members {
+                    let back: Vec<_> = g.grant(who).unwrap().1.iter().cloned().collect();
+                    g.release(who, &back, &all);
+                }
+            }
+            let sizes: Vec<usize> = g.slots.values().map(|s| s.granted.len()).collect();
+            let total = if members.is_empty() { 0 } else { all.values().sum::<u32>() as usize };
+            prop_assert_eq!(sizes.iter().sum::<usize>(), total);
+            prop_assert!(sizes.iter().max().unwrap_or(&0) - sizes.iter().min().unwrap_or(&0) <= 1, "{:?}", sizes);
+        }
     }
 }

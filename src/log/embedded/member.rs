@@ -91,11 +91,12 @@ impl EmbeddedMember {
 
     /// What is wanted back and what is new, as far as it was not told yet.
     fn news(&self, state: &State) -> (Vec<TopicPartition>, Vec<TopicPartition>) {
-        let Some(group) = state.groups.get(&self.spec.group) else { return (vec![], vec![]) };
-        let (granted, back) = group.grant(&self.spec.instance);
+        let (none, group) = (BTreeSet::new(), state.groups.get(&self.spec.group));
+        let grant = group.and_then(|g| g.grant(&self.spec.instance));
+        let (granted, back) = grant.unwrap_or((&none, &none));
         let gone = |tp: &&TopicPartition| !granted.contains(*tp) || back.contains(*tp);
         let revoking = self.held.iter().filter(gone).filter(|tp| !self.told_back.contains(*tp)).cloned();
-        let assigned = granted.difference(&back).filter(|tp| !self.held.contains(*tp));
+        let assigned = granted.difference(back).filter(|tp| !self.held.contains(*tp));
         (revoking.collect(), assigned.filter(|tp| !self.lost.contains(*tp)).cloned().collect())
     }
 
@@ -118,8 +119,9 @@ impl EmbeddedMember {
         let unheld: Vec<_> = {
             let state = self.store.lock();
             let Some(group) = state.groups.get(&self.spec.group) else { return };
-            let (_, back) = group.grant(&self.spec.instance);
-            back.into_iter().filter(|tp| !self.held.contains(tp) && !self.lost.contains(tp)).collect()
+            let Some((_, back)) = group.grant(&self.spec.instance) else { return };
+            let told = |tp: &&TopicPartition| self.held.contains(*tp) || self.lost.contains(*tp);
+            back.iter().filter(|tp| !told(tp)).cloned().collect()
         };
         if !unheld.is_empty() {
             self.give_up(&unheld);

@@ -45,7 +45,6 @@ use store::{State, Store, missing_topic};
 pub struct Embedded {
     name: String,
     store: Arc<Store>,
-    cut_bytes: u64,
 }
 
 fn sync_in_background(store: &Arc<Store>, every: Duration) -> Result {
@@ -74,7 +73,7 @@ impl Embedded {
     #[must_use]
     pub fn in_memory(time: Time) -> Self {
         let state = State { default_partitions: 1, ..State::default() };
-        Embedded { name: "log in memory".into(), store: Arc::new(Store::new(state, time)), cut_bytes: 0 }
+        Embedded { name: "log in memory".into(), store: Arc::new(Store::new(state, time)) }
     }
 
     /// The log in memory of this name: one for the whole process, for as long as the process runs.
@@ -92,33 +91,30 @@ impl Embedded {
     /// # Errors
     /// If another process has it open, if a file is damaged, or if the directory cannot be used.
     pub fn directory(dir: impl AsRef<Path>, options: Options) -> Result<Arc<Self>> {
-        static LOGS: Mutex<BTreeMap<PathBuf, Weak<Embedded>>> = Mutex::new(BTreeMap::new());
+        static LOGS: Mutex<BTreeMap<PathBuf, Weak<Store>>> = Mutex::new(BTreeMap::new());
         let dir = dir.as_ref();
         std::fs::create_dir_all(dir).map_err(Error::io(format!("creating {}", dir.display())))?;
         let real = dir.canonicalize().map_err(Error::io(format!("opening {}", dir.display())))?;
         let mut logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = logs.get(&real).and_then(Weak::upgrade) {
-            return Ok(open);
+        let name = format!("embedded log in {}", dir.display());
+        if let Some(store) = logs.get(&real).and_then(Weak::upgrade) {
+            return Ok(Arc::new(Embedded { name, store }));
         }
         let mut state = State { default_partitions: options.default_partitions, ..State::default() };
         let time = Time::system();
-        let files = Directory::open(&real, options, &mut state, time.now_ms())?;
-        let cut_bytes = files.cut_bytes;
-        state.files = Some(files);
+        state.files = Some(Directory::open(&real, options, &mut state, time.now_ms())?);
         let store = Arc::new(Store::new(state, time));
         if let Fsync::Interval(every) = options.fsync {
             sync_in_background(&store, every)?;
         }
-        let name = format!("embedded log in {}", dir.display());
-        let log = Arc::new(Embedded { name, store, cut_bytes });
-        logs.insert(real, Arc::downgrade(&log));
-        Ok(log)
+        logs.insert(real, Arc::downgrade(&store));
+        Ok(Arc::new(Embedded { name, store }))
     }
 
     /// Bytes of an unfinished commit that were cut when the directory was opened.
     #[must_use]
     pub fn cut_bytes(&self) -> u64 {
-        self.cut_bytes
+        self.store.lock().files.as_ref().map_or(0, |files| files.cut_bytes)
     }
 
     /// Gives a topic more partitions; fewer than it has are no error and change nothing.
@@ -134,8 +130,9 @@ impl Embedded {
         self.store.lock().changes
     }
 
-    /// Makes the end of a transaction take an offset in each partition that it wrote, as Kafka's markers do.
-    pub(crate) fn write_markers(&self) {
+    /// Makes the end of a transaction take an offset in each partition that it wrote, as Kafka's markers do: offsets have
+    /// gaps then. For simulation and tests, in memory only.
+    pub fn write_markers(&self) {
         self.store.lock().markers = true;
     }
 

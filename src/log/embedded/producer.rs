@@ -79,15 +79,12 @@ impl EmbeddedProducer {
         let list: Vec<GroupOffset> = offsets.iter().map(of_group).collect();
         self.store.change(|state| {
             state.check_offsets(&self.spec.group, offsets, &member.member_id, member.generation)?;
-            match &self.id {
-                Some(id) => state.add_offsets(id, list),
-                None => {
-                    let stop = |e: crate::Error| {
-                        Failure::new(Stage::SendOffsets, Reaction::StopPipeline, e.to_string())
-                    };
-                    state.write(vec![], list).map_err(stop)
-                }
+            if let Some(id) = &self.id {
+                return state.add_offsets(id, list);
             }
+            let stop =
+                |e: crate::Error| Failure::new(Stage::SendOffsets, Reaction::StopPipeline, e.to_string());
+            state.write(vec![], list).map_err(stop)
         })
     }
 
@@ -135,7 +132,11 @@ impl Producer for EmbeddedProducer {
     fn send(&mut self, topic: &str, partition: Option<Partition>, records: &RawChunk) -> Result<(), Failure> {
         self.usable(Stage::Produce)?;
         let refuse = |what: String| Err(Failure::new(Stage::Produce, Reaction::StopPipeline, what));
-        let (partitions, max_bytes) = self.store.lock().writable(topic)?;
+        let known = self.store.lock().writable(topic);
+        let (partitions, max_bytes) = match known {
+            Some(known) => known,
+            None => self.store.change(|state| state.make_writable(topic))?,
+        };
         if let Some(p) = partition.filter(|p| p.0 >= partitions) {
             return refuse(format!("{topic}-{p} does not exist: the topic has {partitions} partitions"));
         }

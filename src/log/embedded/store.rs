@@ -120,7 +120,7 @@ impl Store {
                 return None;
             }
             // An open transaction or an empty place can end by time alone, so look again at least every 100 ms.
-            let slice = (deadline - now).min(Duration::from_millis(100));
+            let slice = deadline.saturating_sub(now).min(Duration::from_millis(100));
             state = self.changed.wait_timeout(state, slice).unwrap_or_else(PoisonError::into_inner).0;
             let now = self.time.elapsed();
             if let Ok(true) = state.expire(now) {
@@ -178,7 +178,9 @@ impl State {
         }
         self.replay(entry);
         let counts = self.counts();
-        self.groups.values_mut().for_each(|group| group.rebalance(&counts));
+        for group in self.groups.values_mut() {
+            group.rebalance(&counts);
+        }
         Ok(())
     }
 
@@ -240,22 +242,24 @@ impl State {
         Some(TopicInfo { id: topic.id.clone(), partitions, replication_factor: 1, config })
     }
 
-    /// Number of partitions and largest record of a topic, which is made if it is missing.
-    pub fn writable(&mut self, topic: &str) -> Result<(u32, usize), Failure> {
-        let refused = |e: Error| Failure::new(Stage::Produce, Reaction::StopPipeline, e.to_string());
-        if !self.topics.contains_key(topic) {
-            let spec = TopicSpec {
-                name: topic.to_owned(),
-                partitions: self.default_partitions,
-                replication_factor: None,
-                config: BTreeMap::new(),
-            };
-            self.create(&spec).map_err(refused)?;
-        }
-        let Some(topic) = self.topics.get(topic) else { return Err(refused(missing_topic(topic))) };
+    /// Number of partitions and largest record of a topic; nothing = it does not exist.
+    pub fn writable(&self, topic: &str) -> Option<(u32, usize)> {
+        let topic = self.topics.get(topic)?;
         let max = topic.config.get("max.message.bytes").and_then(|v| v.parse().ok());
         let partitions = u32::try_from(topic.partitions.len()).expect("counted by a u32");
-        Ok((partitions, max.unwrap_or(MAX_MESSAGE_BYTES)))
+        Some((partitions, max.unwrap_or(MAX_MESSAGE_BYTES)))
+    }
+
+    /// The same of a topic that is made if it is missing.
+    pub fn make_writable(&mut self, topic: &str) -> Result<(u32, usize), Failure> {
+        let spec = TopicSpec {
+            name: topic.to_owned(),
+            partitions: self.default_partitions,
+            replication_factor: None,
+            config: BTreeMap::new(),
+        };
+        let made = self.create(&spec).and_then(|()| self.writable(topic).ok_or_else(|| missing_topic(topic)));
+        made.map_err(|e| Failure::new(Stage::Produce, Reaction::StopPipeline, e.to_string()))
     }
 
     pub fn counts(&self) -> Counts {
@@ -316,7 +320,9 @@ impl State {
             let place = places.next().unwrap_or(Place::Memory(rows));
             self.insert(&at, first, last, place);
         }
-        entries.into_iter().for_each(|entry| self.replay(entry));
+        for entry in entries {
+            self.replay(entry);
+        }
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{
     frame::Entry,
-    group::Refusal,
+    group::{Group, Refusal},
     store::{GroupOffset, MAX_METADATA_BYTES, Reserved, State},
 };
 use crate::{
@@ -42,7 +42,7 @@ impl State {
         transaction.epoch += 1;
         let epoch = transaction.epoch;
         if let Some(open) = transaction.open.take() {
-            self.drop_open(open, Stage::Init)?;
+            self.drop_open(&open, Stage::Init)?;
         }
         Ok(ProducerId { id: id.to_owned(), epoch })
     }
@@ -116,7 +116,7 @@ impl State {
             return if commit { self.open_of(producer, stage).map(|_| ()) } else { Ok(()) };
         };
         if !commit {
-            return self.drop_open(open, stage);
+            return self.drop_open(&open, stage);
         }
         let written: Vec<_> = open.batches.iter().map(|b| (b.at.clone(), b.first)).collect();
         let offsets = open.offsets.clone();
@@ -137,16 +137,22 @@ impl State {
         }
         for open in over {
             any = true;
-            self.drop_open(open, Stage::Abort)?;
+            self.drop_open(&open, Stage::Abort)?;
         }
-        let counts = self.counts();
-        for group in self.groups.values_mut() {
-            any |= group.expire(now, &counts);
+        let over = |(name, group): (&String, &Group)| (name.clone(), group.over(now));
+        let over: Vec<_> = self.groups.iter().map(over).filter(|(_, gone)| !gone.is_empty()).collect();
+        for (name, gone) in over {
+            any = true;
+            let counts = self.counts();
+            let Some(group) = self.groups.get_mut(&name) else { continue };
+            for instance in gone {
+                group.remove(&instance, &counts);
+            }
         }
         Ok(any)
     }
 
-    fn drop_open(&mut self, open: Open, stage: Stage) -> Result<(), Failure> {
+    fn drop_open(&mut self, open: &Open, stage: Stage) -> Result<(), Failure> {
         let written: Vec<_> = open.batches.iter().map(|b| (b.at.clone(), b.first)).collect();
         self.settle(&written, &open.offsets);
         let Some(files) = &mut self.files else { return Ok(()) };
@@ -191,13 +197,11 @@ impl State {
     }
 
     fn open_of(&mut self, producer: &ProducerId, stage: Stage) -> Result<&mut Open, Failure> {
-        match &mut self.of(producer, stage)?.open {
-            Some(open) => Ok(open),
-            None => {
-                let what = format!("`{}` has no open transaction", producer.id);
-                Err(Failure::new(stage, Reaction::StopPipeline, what))
-            }
-        }
+        let open = self.of(producer, stage)?.open.as_mut();
+        open.ok_or_else(|| {
+            let what = format!("`{}` has no open transaction", producer.id);
+            Failure::new(stage, Reaction::StopPipeline, what)
+        })
     }
 
     /// Whether a member may commit these offsets now.
