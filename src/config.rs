@@ -84,6 +84,8 @@ pub struct Config {
     pub witness_interval: Duration,
     /// Address of metrics and health; the next free port is taken if it is in use. `None` = no server.
     pub admin_bind: Option<String>,
+    /// Print a line of progress every ten seconds if standard error is a terminal.
+    pub progress_line: bool,
     /// Tell the group at a graceful stop that this process does not come back (scale-in).
     pub leave: bool,
     /// Take the group's offsets even where a witness says that more was consumed.
@@ -116,6 +118,7 @@ impl Config {
             session_timeout: Duration::from_secs(10),
             witness_interval: Duration::from_secs(5),
             admin_bind: Some("127.0.0.1:4040".into()),
+            progress_line: true,
             leave: false,
             accept_offsets: false,
         }
