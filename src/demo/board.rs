@@ -95,7 +95,8 @@ impl Batches {
         }
     }
 
-    fn lines(&self) -> u64 {
+    /// Lines counted by all runs.
+    pub fn lines(&self) -> u64 {
         self.resumed_after.unwrap_or(0) + self.records
     }
 

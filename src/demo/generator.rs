@@ -1,13 +1,13 @@
 //! Writes generated lines to the log at a steady rate.
 //!
-//! Owns one thread. Knows no stream. Invariants: the lines go on after the last one in the log; a line that is late is written,
-//! but what a whole second could not hold is left out.
+//! Owns one thread. Knows no stream. Invariants: the lines go on after the last one in the log; it waits while the program is
+//! more than a few seconds behind, so that the lines that are kept stay bounded.
 
 use super::{LINES, PARTITIONS, lines::Lines};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -19,6 +19,8 @@ use tidegate::{
 };
 
 const PAUSE: Duration = Duration::from_millis(25);
+/// How far the program may be behind, in seconds of lines.
+const BEHIND_MAX_S: u64 = 5;
 
 /// A thread that generates until it is stopped.
 pub struct Generator {
@@ -27,12 +29,12 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Starts to write `rate` lines a second.
-    pub fn start(log: Arc<dyn Log>, rate: u32) -> Result<Self> {
+    /// Starts to write `rate` lines a second; `counted` = lines that the program has committed, 0 = not known yet.
+    pub fn start(log: Arc<dyn Log>, rate: u32, counted: Arc<AtomicU64>) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let asked = stop.clone();
         let thread = thread::Builder::new().name("generator".into());
-        let thread = thread.spawn(move || generate(log.as_ref(), u64::from(rate), &asked));
+        let thread = thread.spawn(move || generate(log.as_ref(), u64::from(rate), &counted, &asked));
         Ok(Generator { stop, thread: thread.map_err(Error::io("starting the generator's thread"))? })
     }
 
@@ -51,22 +53,24 @@ impl Generator {
     }
 }
 
-fn generate(log: &dyn Log, rate: u64, stop: &AtomicBool) -> Result {
+fn generate(log: &dyn Log, rate: u64, counted: &AtomicU64, stop: &AtomicBool) -> Result {
     let lines = Lines::new();
     let mut n = 0;
     for partition in 0..PARTITIONS {
         n += log.end_offset(&TopicPartition::new(LINES, partition))?.0;
     }
+    let first = n;
     let (mut began, mut written, mut text, mut turn) = (Instant::now(), 0, String::new(), 0);
     while !stop.load(Ordering::SeqCst) {
         thread::sleep(PAUSE);
-        let due = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX) / 100 * rate / 10_000;
-        let count = (due - written).min(rate);
-        if due - written > rate {
-            (began, written) = (Instant::now(), 0); // the machine was too slow, or asleep
-        } else {
-            written = due;
+        let elapsed_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let count = (elapsed_us / 100 * rate / 10_000).saturating_sub(written);
+        let behind = n - first.max(counted.load(Ordering::SeqCst)).min(n);
+        if behind > BEHIND_MAX_S * rate || count > rate {
+            (began, written) = (Instant::now(), 0); // the machine is too slow, or was asleep
+            continue;
         }
+        written += count;
         if count == 0 {
             continue;
         }

@@ -12,7 +12,10 @@ use generator::Generator;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -30,7 +33,7 @@ pub const COUNTS: &str = "counts";
 /// Partitions of both.
 const PARTITIONS: u32 = 2;
 /// About how much of the generated lines is kept, all partitions together.
-const KEPT_BYTES: u64 = 64 << 20;
+const KEPT_BYTES: u64 = 32 << 20;
 /// Size at which the log begins a new file; full ones are cleaned up while the demo runs.
 const SEGMENT_BYTES: u64 = 16 << 20;
 /// How often the screen is drawn.
@@ -68,8 +71,13 @@ pub fn run(options: &Options) -> Result {
     let words = ssc.text(LINES).flat_map(|line| line.split(' ')).filter(|word| !word.is_empty());
     words.map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b).to_kafka(COUNTS, Utf8, AsText);
     let batches = Arc::new(Mutex::new(Batches::default()));
-    let seen = batches.clone();
-    ssc.add_listener(move |batch| seen.lock().unwrap_or_else(PoisonError::into_inner).add(batch));
+    let counted = Arc::new(AtomicU64::new(0));
+    let (seen, lines) = (batches.clone(), counted.clone());
+    ssc.add_listener(move |batch| {
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.add(batch);
+        lines.store(seen.lines(), Ordering::SeqCst);
+    });
     ssc.start()?;
     ssc.stop_on_signals()?;
 
@@ -77,7 +85,7 @@ pub fn run(options: &Options) -> Result {
     let mut screen = Screen::new();
     let address = ssc.admin_address().map_or("off".to_owned(), |a| format!("http://{a}/metrics"));
     screen.header(&address, &dir, options.rate);
-    let generator = Generator::start(log.clone(), options.rate)?;
+    let generator = Generator::start(log.clone(), options.rate, counted)?;
     let shown = watch(&ssc, log, &batches, &mut screen, &generator, options.seconds.map(Duration::from_secs));
     ssc.stop();
     let generated = generator.stop();
