@@ -301,6 +301,18 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_lists_every_flag_with_its_twin() {
+        use clap::CommandFactory;
+        let text = include_str!("../docs/operations.md");
+        for arg in Program::command().get_arguments() {
+            let (Some(env), long) = (arg.get_env(), arg.get_long()) else { continue };
+            let env = env.to_string_lossy();
+            let flag = long.map_or("`-X KEY=VALUE` (".to_owned(), |long| format!("| `--{long}` | "));
+            assert!(text.contains(&format!("{flag}`{env}`")), "{flag} {env}");
+        }
+    }
+
+    #[test]
     fn each_bad_setting_is_named() {
         let bad = |change: fn(&mut Config)| {
             let mut c = Config::new("app", "memory:");

@@ -323,6 +323,9 @@ fn documents_are_there_and_name_only_metrics_that_exist() {
     let metrics = fs::read_to_string(root().join("src/runtime/metrics.rs")).unwrap();
     let docs = files(&["README.md", "ARCHITECTURE.md", "docs", "deploy"], &[".md", ".json", ".yaml"]);
     assert_none(docs.iter().flat_map(|(p, t)| unknown_metrics(p, t, &metrics)));
+    let operations = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let made = metrics.split("#[cfg(test)]").next().unwrap();
+    assert_none(unknown_metrics("docs/operations.md lacks a metric", made, &operations));
 }
 
 // ---- each rule can fail -----------------------------------------------------------------------------------------

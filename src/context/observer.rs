@@ -192,6 +192,7 @@ impl Observer for Telling {
             }
             Observed::Running { owned } => {
                 self.metrics.assigned(owned);
+                seen.waiting.clear();
                 self.status.phase(Phase::Running);
             }
             Observed::BadRecord { at, offset, reason, dead_letter } => {

@@ -317,6 +317,12 @@ pub fn open(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<Ar
         }
         return Ok(embedded::Embedded::directory(dir, embedded::Options::from_properties(properties)?)?);
     }
+    let is_address =
+        |a: &str| a.rsplit_once(':').is_some_and(|(h, p)| !h.is_empty() && p.parse::<u16>().is_ok());
+    if !bootstrap.split(',').all(|address| is_address(address.trim())) {
+        let forms = "`host:port[,host:port]` for Kafka, `embedded:DIR`, or `memory:`";
+        return Err(Error::Config(format!("the log `{bootstrap}` is none of {forms}")));
+    }
     Ok(Arc::new(kafka::KafkaLog::new(bootstrap, properties)?))
 }
 

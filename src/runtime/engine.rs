@@ -199,6 +199,7 @@ impl Engine {
                 return Ok(());
             }
             if !self.is_ready() {
+                self.env.observer.on(&Observed::Waiting(self.waits_for()));
                 self.member.wait(Duration::from_millis(20));
                 continue;
             }
@@ -312,6 +313,16 @@ impl Engine {
         let owned = self.sources.len();
         let whole = owned >= expected && self.states.len() == self.config.state_partitions as usize;
         self.unrecovered.is_empty() && if all { whole } else { owned > 0 }
+    }
+
+    fn waits_for(&self) -> &'static str {
+        if !self.unrecovered.is_empty() {
+            "recovering the assigned partitions"
+        } else if self.sources.is_empty() && self.states.is_empty() {
+            "waiting for the group to assign partitions"
+        } else {
+            "waiting for all partitions: an application with state runs as one process for now, and another one of the group holds some of them\n  next: stop the other process"
+        }
     }
 
     /// Whether everything that was to be processed is.
