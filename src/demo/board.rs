@@ -157,10 +157,13 @@ impl Screen {
             return;
         }
         let picture = picture(board, batches);
-        let up = if self.drawn_lines > 0 { format!("\x1b[{}A", self.drawn_lines) } else { String::new() };
+        let mut out =
+            if self.drawn_lines > 0 { format!("\x1b[{}A", self.drawn_lines) } else { String::new() };
         self.drawn_lines = picture.lines().count();
-        let cleared: String = picture.lines().map(|line| format!("\x1b[2K{line}\n")).collect();
-        self.print(&(up + &cleared));
+        for line in picture.lines() {
+            let _ = writeln!(out, "\x1b[2K{line}");
+        }
+        self.print(&out);
     }
 
     /// The end of a run.

@@ -86,7 +86,14 @@ pub fn run(options: &Options) -> Result {
     let address = ssc.admin_address().map_or("off".to_owned(), |a| format!("http://{a}/metrics"));
     screen.header(&address, &dir, options.rate);
     let generator = Generator::start(log.clone(), options.rate, counted)?;
-    let shown = watch(&ssc, log, &batches, &mut screen, &generator, options.seconds.map(Duration::from_secs));
+    let shown = watch(
+        &ssc,
+        log.as_ref(),
+        &batches,
+        &mut screen,
+        &generator,
+        options.seconds.map(Duration::from_secs),
+    );
     ssc.stop();
     let generated = generator.stop();
     let ended = ssc.await_termination();
@@ -125,14 +132,14 @@ fn create_topics(log: &dyn Log) -> Result {
 /// Shows what was committed, once per second, until the program ends or the time is over.
 fn watch(
     ssc: &StreamingContext,
-    log: Arc<dyn Log>,
+    log: &dyn Log,
     batches: &Mutex<Batches>,
     screen: &mut Screen,
     generator: &Generator,
     limit: Option<Duration>,
 ) -> Result {
     let began = Instant::now();
-    let mut board = Board::open(log.as_ref(), PARTITIONS)?;
+    let mut board = Board::open(log, PARTITIONS)?;
     let mut next = FRAME;
     loop {
         let over = limit.is_some_and(|limit| began.elapsed() >= limit);

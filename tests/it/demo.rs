@@ -22,9 +22,8 @@ fn until(child: &mut Child, out: &mut dyn BufRead, found: impl Fn(&str) -> bool)
     let mut line = String::new();
     while !found(&line) {
         line.clear();
-        if out.read_line(&mut line).unwrap() == 0 {
-            panic!("the demo ended early: {}", child.wait().unwrap());
-        }
+        let read = out.read_line(&mut line).unwrap();
+        assert!(read > 0, "the demo ended early: {}", child.wait().unwrap());
     }
 }
 

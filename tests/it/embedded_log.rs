@@ -467,7 +467,9 @@ fn a_compaction_cut_short_is_finished_at_the_next_open() {
     // As if the process had died before it removed the files that were merged.
     let left: Vec<_> = copies.iter().filter(|(f, _)| !merged.contains(f)).collect();
     assert!(!left.is_empty());
-    left.iter().for_each(|(f, bytes)| fs::write(f, bytes).unwrap());
+    for (f, bytes) in left {
+        fs::write(f, bytes).unwrap();
+    }
     let log: Arc<dyn Log> = open();
     assert_eq!(segments(dir.path()), merged);
     assert_eq!(read_all(&log, &tp("t", 0)), expected);
