@@ -174,7 +174,7 @@ impl Config {
 /// The command line flags of a program; every flag has a twin in the environment.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The log: host:port[,host:port] for Kafka, embedded:DIR, or memory:
+    /// The log: host:port (several with commas between them) for Kafka, embedded:DIR, or memory:
     #[arg(long, env = "TIDEGATE_BOOTSTRAP", default_value = "127.0.0.1:9092")]
     pub bootstrap: String,
     /// Topic to read

@@ -122,7 +122,9 @@ mod tests {
         assert_eq!(facts, [(1, 74, Some(&b"key"[..])), (3, 79, None)]);
 
         let mut out = RawChunkBuilder::default();
-        good.iter().for_each(|m| m.push(&Json, &mut out).unwrap());
+        for message in &good {
+            message.push(&Json, &mut out).unwrap();
+        }
         let again = out.build();
         let one = again.get(1);
         assert_eq!((one.value, one.timestamp_ms, one.key), (Some(&b"3"[..]), 79, None));

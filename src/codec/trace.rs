@@ -561,7 +561,6 @@ mod tests {
         size: u64,
     }
     #[derive(Deserialize)]
-    #[expect(dead_code)]
     struct Wrap<T>(T);
     #[derive(Deserialize)]
     #[expect(dead_code)]

@@ -143,6 +143,9 @@ impl StateDirectory {
     ///
     /// # Errors
     /// If the file cannot be written.
+    ///
+    /// # Panics
+    /// Never: strings and numbers have a JSON form.
     pub fn keep_topology(&self, topology: &TopologySnapshot) -> Result {
         let json = serde_json::to_string_pretty(topology).expect("strings and numbers have a JSON form");
         self.replace(TOPOLOGY, json.as_bytes())

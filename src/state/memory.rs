@@ -2,7 +2,7 @@
 //!
 //! Knows no type and no log. Invariant: the content belongs to the storage and survives its backends, as files do.
 
-use super::{Backend, Opened, Storage, StoreId, changelog, changelog::Row};
+use super::{Backend, Opened, Storage, StoreId, VisitRow, changelog, changelog::Row};
 use crate::{
     error::Result,
     record::{Bytes, Partition, RawChunk},
@@ -23,11 +23,15 @@ impl Storage for MemoryStorage {
         let mut databases = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let backend = Arc::clone(databases.entry(partition).or_default());
         let mut content = backend.0.write().unwrap_or_else(PoisonError::into_inner);
-        for id in stores.into_keys() {
+        let mut added = vec![];
+        for (id, name) in stores {
+            if !content.stores.contains_key(&id) && content.record.is_some() {
+                added.push(name.to_owned());
+            }
             content.stores.entry(id).or_default();
         }
         drop(content);
-        Ok(Opened { backend, quarantined: None })
+        Ok(Opened { backend, quarantined: None, added })
     }
 
     fn quarantine(&self, partition: Partition, _: &str) -> Result {
@@ -81,12 +85,7 @@ impl Backend for MemoryBackend {
             .try_for_each(|(index, key)| visit(index, rows.get(*key).map(|value| &**value)))
     }
 
-    fn scan(
-        &self,
-        store: StoreId,
-        from: Option<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool>,
-    ) -> Result {
+    fn scan(&self, store: StoreId, from: Option<&[u8]>, visit: &mut VisitRow<'_>) -> Result {
         let mut page = self.page(store, from.map_or(Bound::Unbounded, Bound::Included))?;
         while let Some((last, _)) = page.last() {
             for (key, value) in &page {

@@ -32,6 +32,9 @@ pub struct StoreId(pub u32);
 
 impl StoreId {
     /// The id of a store's name.
+    ///
+    /// # Panics
+    /// Never: the upper half of 64 bits is 32 bits.
     #[must_use]
     pub fn of(name: &str) -> Self {
         StoreId(u32::try_from(hash_bytes(name.as_bytes()) >> 32).expect("32 bits"))
@@ -78,7 +81,13 @@ pub struct Opened {
     pub backend: Arc<dyn Backend>,
     /// Why the former one was moved aside, if it was.
     pub quarantined: Option<String>,
+    /// Stores that were made just now although the database has a record. If the changelog holds rows of them (the plan had
+    /// them before, but not while this database was restored), they are missing here.
+    pub added: Vec<String>,
 }
+
+/// Takes a key and its value; `false` ends the visits.
+pub type VisitRow<'a> = dyn FnMut(&[u8], &[u8]) -> Result<bool> + 'a;
 
 /// The database of one state partition.
 pub trait Backend: Send + Sync {
@@ -88,7 +97,7 @@ pub trait Backend: Send + Sync {
     /// If the database cannot be read.
     fn record(&self) -> Result<Option<Vec<u8>>>;
 
-    /// Looks up encoded keys with one multi-get: `visit` gets the index of each key and its stored value.
+    /// Looks up encoded keys with one multi-get: `visit` gets the index of each key and its stored value, in any order.
     ///
     /// # Errors
     /// If the database cannot be read, or what `visit` answers.
@@ -103,12 +112,7 @@ pub trait Backend: Send + Sync {
     ///
     /// # Errors
     /// If the database cannot be read, or what `visit` answers.
-    fn scan(
-        &self,
-        store: StoreId,
-        from: Option<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool>,
-    ) -> Result;
+    fn scan(&self, store: StoreId, from: Option<&[u8]>, visit: &mut VisitRow<'_>) -> Result;
 
     /// Writes changelog rows and the recovery record in ONE atomic write; `None` leaves the record as it is (a piece of a
     /// restore). Rows of stores that are not open are passed over.
@@ -146,8 +150,11 @@ pub struct StoreSpec {
     /// Structural trace of key and value types; part of the topology's fingerprint.
     pub format: String,
     /// Makes the typed view on an opened database.
-    pub open: Arc<dyn Fn(Arc<dyn Backend>, StoreId) -> Box<dyn Store> + Send + Sync>,
+    pub open: Arc<OpenStore>,
 }
+
+/// Makes a typed view on an opened database.
+pub type OpenStore = dyn Fn(Arc<dyn Backend>, StoreId) -> Box<dyn Store> + Send + Sync;
 
 /// A typed index into the stores of a task. Copy it into the operator; open it once per chunk.
 pub struct Handle<S> {

@@ -91,6 +91,9 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
     ///
     /// # Errors
     /// If the database cannot be read, or holds what is not a `V`.
+    ///
+    /// # Panics
+    /// Never: the key is staged first.
     pub fn entry(&mut self, key: &K) -> Result<Slot<'_, V>> {
         self.scratch.clear();
         encode_key(key, &mut self.scratch).map_err(in_store(&self.name))?;

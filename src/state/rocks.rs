@@ -1,10 +1,12 @@
-//! State in RocksDB: one database per state partition, one column family per store.
+//! State in `RocksDB`: one database per state partition, one column family per store.
 //!
 //! Owns the directory of a database and the names in it (`docs/state-format.md`). Knows no type and no log. Invariants: a
 //! batch is one atomic write, rows and recovery record together; a database that is damaged is moved aside, never repaired
 //! and never deleted; one that is not ours, or of a later format, is not touched.
 
-use super::{Backend, Opened, Storage, StoreId, changelog, changelog::Row, ids_of, rocks_options::Shared};
+use super::{
+    Backend, Opened, Storage, StoreId, VisitRow, changelog, changelog::Row, ids_of, rocks_options::Shared,
+};
 use crate::{
     error::{Error, Result},
     record::{Partition, RawChunk},
@@ -45,7 +47,7 @@ impl RocksStorage {
     /// Databases under `directory` that use about `memory_bytes` together.
     ///
     /// # Errors
-    /// If RocksDB has no environment.
+    /// If `RocksDB` has no environment.
     pub fn new(directory: impl Into<PathBuf>, memory_bytes: usize) -> Result<Self> {
         let directory = directory.into();
         Ok(RocksStorage { directory, shared: Shared::new(memory_bytes)?, open: Mutex::default() })
@@ -60,33 +62,43 @@ impl RocksStorage {
         self.directory.join(partition.to_string())
     }
 
-    fn try_open(&self, partition: Partition, stores: &[String]) -> Result<RocksBackend, Refusal> {
+    /// The database, and the stores that were made in it.
+    fn try_open(
+        &self,
+        partition: Partition,
+        stores: &[String],
+    ) -> Result<(RocksBackend, Vec<String>), Refusal> {
         let path = self.path(partition);
         let existing = existing_stores(&path, &self.shared)?;
         let stores =
             ids_of(stores)?.into_iter().map(|(id, name)| (id, format!("{STORE_PREFIX}{name}"))).collect();
-        let mut backend = RocksBackend { db: self.open_db(&path, &existing, &stores)?, stores, path };
+        let mut backend =
+            RocksBackend { db: self.open_db(&path, existing.as_deref(), &stores)?, stores, path };
         if let Some(existing) = &existing {
             backend.check_format()?;
             backend.check_stores(existing)?;
         }
-        let mut names = WriteBatch::default();
+        let (mut names, mut added) = (WriteBatch::default(), vec![]);
         names.put(FORMAT_KEY, FORMAT);
         for name in backend.stores.values() {
             if backend.db.cf_handle(name).is_none() {
                 backend.db.create_cf(name, &self.shared.store()).map_err(refusal)?;
+                added.push(name[STORE_PREFIX.len()..].to_owned());
             }
             names.put(name, "");
         }
         backend.db.write(names).map_err(refusal)?;
-        Ok(backend)
+        if backend.db.get(RECORD_KEY).map_err(refusal)?.is_none() {
+            added.clear();
+        }
+        Ok((backend, added))
     }
 
     /// Opens what is there, or makes all stores of a new database.
     fn open_db(
         &self,
         path: &Path,
-        existing: &Option<Vec<String>>,
+        existing: Option<&[String]>,
         stores: &BTreeMap<StoreId, String>,
     ) -> Result<DB, Refusal> {
         let names: Vec<&String> = match existing {
@@ -103,8 +115,8 @@ impl RocksStorage {
         let from = self.path(partition);
         let aside = self.directory.join(QUARANTINE);
         fs::create_dir_all(&aside).map_err(Error::io(format!("creating {}", aside.display())))?;
-        let free = |n: &u64| !aside.join(format!("{partition}-{n}")).exists();
-        let to = aside.join(format!("{partition}-{}", (1..).find(free).unwrap_or(u64::MAX)));
+        let mut numbered = (1u64..).map(|n| aside.join(format!("{partition}-{n}")));
+        let to = numbered.find(|path| !path.exists()).expect("one of 2^64 names is free");
         fs::rename(&from, &to).map_err(Error::io(format!(
             "moving {} to {}",
             from.display(),
@@ -127,7 +139,7 @@ impl Storage for RocksStorage {
             Some(reason) => Err(Refusal::Damaged(reason)),
             None => self.try_open(partition, stores),
         };
-        let (backend, quarantined) = match first {
+        let (second, quarantined) = match first {
             Err(Refusal::Damaged(reason)) => {
                 self.move_aside(partition, &reason)?;
                 fs::create_dir_all(&path).map_err(Error::io(format!("creating {}", path.display())))?;
@@ -135,10 +147,11 @@ impl Storage for RocksStorage {
             }
             other => (other, None),
         };
-        let backend = Arc::new(backend.map_err(|refusal| refusal.into_error(&path))?);
+        let (backend, added) = second.map_err(|refusal| refusal.into_error(&path))?;
+        let backend = Arc::new(backend);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.insert(partition, Arc::downgrade(&backend));
-        Ok(Opened { backend, quarantined })
+        Ok(Opened { backend, quarantined, added })
     }
 
     fn quarantine(&self, partition: Partition, reason: &str) -> Result {
@@ -243,22 +256,19 @@ impl Backend for RocksBackend {
         visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result,
     ) -> Result {
         let family = self.family_of(store)?;
-        let mut index = 0;
-        for keys in keys.chunks(KEYS_PER_GET) {
-            for value in self.db.batched_multi_get_cf(family, keys.iter().copied(), false) {
-                visit(index, value.map_err(|e| self.failed("reading", &e))?.as_deref())?;
-                index += 1;
+        // Neighbours share blocks, so each block is read once.
+        let mut sorted: Vec<(&[u8], usize)> = keys.iter().copied().zip(0..).collect();
+        sorted.sort_unstable();
+        for part in sorted.chunks(KEYS_PER_GET) {
+            let values = self.db.batched_multi_get_cf(family, part.iter().map(|(key, _)| *key), true);
+            for (value, (_, index)) in values.into_iter().zip(part) {
+                visit(*index, value.map_err(|e| self.failed("reading", &e))?.as_deref())?;
             }
         }
         Ok(())
     }
 
-    fn scan(
-        &self,
-        store: StoreId,
-        from: Option<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool>,
-    ) -> Result {
+    fn scan(&self, store: StoreId, from: Option<&[u8]>, visit: &mut VisitRow<'_>) -> Result {
         let mut options = ReadOptions::default();
         options.fill_cache(false);
         let mut rows = self.db.raw_iterator_cf_opt(self.family_of(store)?, options);
@@ -319,7 +329,7 @@ impl Drop for RocksBackend {
 enum Refusal {
     /// To be moved aside.
     Damaged(String),
-    /// From RocksDB, but no damage: no permission, no space, in use.
+    /// From `RocksDB`, but no damage: no permission, no space, in use.
     Failed(rocksdb::Error),
     Other(Error),
 }

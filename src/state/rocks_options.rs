@@ -1,11 +1,14 @@
 //! How the databases are tuned: many small ones in one process, under one memory budget.
 //!
-//! Owns every RocksDB setting. Knows no partition and no row. Invariants: block cache, index, filters and write buffers of
+//! Owns every `RocksDB` setting. Knows no partition and no row. Invariants: block cache, index, filters and write buffers of
 //! all databases together stay within the budget, softly (a write never waits for a flush to make room); background threads
 //! are shared and few.
 
 use crate::error::{Error, Result};
-use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, Env, LogLevel, Options, WriteBufferManager};
+use rocksdb::{
+    BlockBasedOptions, Cache, DBCompressionType, DataBlockIndexType, Env, LogLevel, Options,
+    WriteBufferManager,
+};
 
 /// What all databases of the process share.
 pub(super) struct Shared {
@@ -19,9 +22,10 @@ const MIB: usize = 1 << 20;
 impl Shared {
     pub fn new(memory_bytes: usize) -> Result<Self> {
         let cache = Cache::new_lru_cache(memory_bytes);
-        // Write buffers are charged to the cache, so one number bounds both.
+        // Write buffers are charged to the cache, so one number bounds both. What is in them is read from the log again after
+        // a crash: a small part of the budget keeps restarts short.
         let write_buffers =
-            WriteBufferManager::new_write_buffer_manager_with_cache(memory_bytes / 3, false, cache.clone());
+            WriteBufferManager::new_write_buffer_manager_with_cache(memory_bytes / 4, false, cache.clone());
         let mut env = Env::new().map_err(|e| Error::State(format!("RocksDB has no environment: {e}")))?;
         env.set_low_priority_background_threads(1);
         env.set_high_priority_background_threads(1);
@@ -30,10 +34,9 @@ impl Shared {
 
     /// Settings of a database.
     pub fn database(&self) -> Result<Options> {
-        // A restart reads the log into memory and goes on; it writes no files for it. Each log file names the one before, so
-        // that a missing one is noticed.
+        // Each log file names the one before and one must be there, so that a missing one is noticed.
         let mut o = Options::default()
-            .get_options_from_string("avoid_flush_during_recovery=true;track_and_verify_wals=true")
+            .get_options_from_string("track_and_verify_wals=true")
             .map_err(|e| Error::State(format!("RocksDB refuses a setting: {e}")))?;
         o.create_if_missing(true);
         o.create_missing_column_families(true);
@@ -62,6 +65,7 @@ impl Shared {
         table.set_block_size(8 << 10);
         table.set_bloom_filter(10.0, false);
         table.set_optimize_filters_for_memory(true);
+        table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
         table.set_cache_index_and_filter_blocks(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
         let mut o = Options::default();
@@ -69,6 +73,9 @@ impl Shared {
         o.set_compression_type(DBCompressionType::Lz4);
         o.set_write_buffer_size(8 * MIB);
         o.set_arena_block_size(128 << 10);
+        // Keys that are not in a write buffer, most of a batch's, are not searched there.
+        o.set_memtable_prefix_bloom_ratio(0.02);
+        o.set_memtable_whole_key_filtering(true);
         o.set_max_write_buffer_number(4);
         o.set_target_file_size_base(16 * MIB as u64);
         o.set_max_bytes_for_level_base(64 * MIB as u64);

@@ -8,6 +8,8 @@ mod embedded_log;
 mod key_order;
 mod log_contract;
 mod rocks_faults;
+mod rocks_kill;
 mod state_directory;
+mod state_golden;
 mod state_model;
 mod state_suite;

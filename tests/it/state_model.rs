@@ -3,7 +3,7 @@
 use super::state_suite::{COUNTS, Disk, apply};
 use proptest::prelude::*;
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
-use tidegate::state::{Backend, OrderedTable, Store, Table};
+use tidegate::state::{Backend, MemoryStorage, OrderedTable, Store, Table};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -144,16 +144,11 @@ fn run_ordered(disk: &Disk, ops: &[Op]) {
                 model.insert(*key, *value);
             }
             Op::Add(key) => {
-                let expected = model.get_mut(key).map(|value| {
+                let add = |value: &mut u8| {
                     *value = value.wrapping_add(1);
                     *value
-                });
-                let mut slot = table.entry(key).unwrap();
-                let value = slot.get_mut().map(|value| {
-                    *value = value.wrapping_add(1);
-                    *value
-                });
-                assert_eq!(value, expected);
+                };
+                assert_eq!(table.entry(key).unwrap().get_mut().map(add), model.get_mut(key).map(add));
             }
             Op::Take(key) => assert_eq!(table.entry(key).unwrap().take(), model.remove(key)),
             Op::Prefetch(keys) => table.prefetch(keys).unwrap(),
@@ -208,12 +203,12 @@ proptest! {
 
     #[test]
     fn tables_in_memory_are_maps(ops in prop::collection::vec(op(), 1..80)) {
-        run_table(&Disk::Memory(Default::default()), &ops);
+        run_table(&Disk::Memory(MemoryStorage::default()), &ops);
     }
 
     #[test]
     fn ordered_tables_in_memory_are_maps(ops in prop::collection::vec(op(), 1..80)) {
-        run_ordered(&Disk::Memory(Default::default()), &ops);
+        run_ordered(&Disk::Memory(MemoryStorage::default()), &ops);
     }
 }
 
