@@ -3,7 +3,7 @@
 //! Owns the reading of the output topic and the drawing. Knows no stream. Invariants: only committed records and batches are shown;
 //! on a terminal each picture has the same height and takes the place of the one before.
 
-use super::COUNTS;
+use super::{COUNTS, KEPT_BYTES};
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt::Write as _,
@@ -83,14 +83,15 @@ impl Batches {
         if self.resumed_after.is_none() {
             // The offsets of this topic have no gaps, so the position is the number of lines.
             let position: u64 = batch.positions.iter().map(|(_, next)| next.0).sum();
-            self.resumed_after = Some(position - records);
+            self.resumed_after = Some(position.saturating_sub(records));
         }
         self.records += records;
         self.batch_times.push(batch.total);
         self.checkpoint_times.push(batch.checkpoint);
         self.last = Some((batch.id, batch.time_ms));
         self.recent.push_back((batch.time_ms, records));
-        while self.recent.len() as u64 > RATE_OVER_S {
+        // The first batch began with the program, or holds what an earlier run left: it says nothing of the rate.
+        if self.batch_times.len() == 2 || self.recent.len() as u64 > RATE_OVER_S {
             self.recent.pop_front();
         }
     }
@@ -139,8 +140,9 @@ impl Screen {
     pub fn header(&self, metrics: &str, dir: &Path, rate: u32) {
         let rate = grouped(u64::from(rate));
         self.print(&format!(
-            "metrics    {metrics}\ndirectory  {}\ncounting the words of {rate} generated lines per second, exactly once; Ctrl-C ends\n\n",
-            dir.display()
+            "metrics    {metrics}\ndirectory  {} (keeps all counts and the newest {} MiB of lines)\ncounting the words of {rate} generated lines per second, exactly once; Ctrl-C ends\n\n",
+            dir.display(),
+            KEPT_BYTES >> 20
         ));
     }
 
@@ -157,19 +159,23 @@ impl Screen {
             return;
         }
         let picture = picture(board, batches);
-        let mut out =
-            if self.drawn_lines > 0 { format!("\x1b[{}A", self.drawn_lines) } else { String::new() };
+        // A line that is wider than the terminal is cut: wrapped, it would make the picture higher.
+        let mut out = "\x1b[?7l".to_owned();
+        if self.drawn_lines > 0 {
+            let _ = write!(out, "\x1b[{}A", self.drawn_lines);
+        }
         self.drawn_lines = picture.lines().count();
         for line in picture.lines() {
             let _ = writeln!(out, "\x1b[2K{line}");
         }
+        out.push_str("\x1b[?7h");
         self.print(&out);
     }
 
     /// The end of a run.
     pub fn summary(&self, batches: &Batches, age: Duration, dir: &Path, default_dir: bool) {
         let dir = dir.display();
-        let flag = if default_dir { String::new() } else { format!(" --dir {dir}") };
+        let flag = if default_dir { String::new() } else { format!(" with --dir {dir}") };
         let last =
             batches.last.map_or("none".to_owned(), |(id, at)| format!("batch {id}, {}", clock_time(at)));
         self.print(&format!(
@@ -178,7 +184,7 @@ impl Screen {
              batches     {}, time p99 {} ms, of which the checkpoint p99 {} ms\n\
              checkpoint  {last}\n\
              state       {dir} (log: topics, state: RocksDB)\n\
-             to resume   tidegate demo{flag}\n",
+             to resume   start the demo again{flag}; to begin anew, delete the directory first\n",
             age.as_secs(),
             batches.beginning(),
             grouped(batches.records),
@@ -210,7 +216,7 @@ fn picture(board: &Board, batches: &Batches) -> String {
         batches.last.map_or("no checkpoint yet".to_owned(), |(id, _)| format!("checkpoint {id}"));
     let _ = writeln!(
         out,
-        "\n{} lines/s | {} lines | {} words known | {checkpoint} | {}",
+        "\n{} lines/s | {} lines | {} different words\n{checkpoint} | {}",
         grouped(batches.rate()),
         grouped(batches.lines()),
         grouped(board.counts.len() as u64),
@@ -244,7 +250,7 @@ mod tests {
         batches.add(&batch(8, 100, 1_100));
         batches.add(&batch(9, 300, 1_400));
         assert_eq!((batches.beginning().as_str(), batches.lines()), ("resumed after 1,000 lines", 1_400));
-        assert_eq!(batches.rate(), 200);
+        assert_eq!(batches.rate(), 300, "the first batch does not count");
         batches.add(&BatchReport { records_in: 7, ..BatchReport::default() });
         assert_eq!(batches.lines(), 1_400, "not committed");
     }
