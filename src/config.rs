@@ -84,6 +84,8 @@ pub struct Config {
     pub witness_interval: Duration,
     /// Address of metrics and health; the next free port is taken if it is in use. `None` = no server.
     pub admin_bind: Option<String>,
+    /// Print a line of progress every ten seconds if standard error is a terminal.
+    pub progress_line: bool,
     /// Tell the group at a graceful stop that this process does not come back (scale-in).
     pub leave: bool,
     /// Take the group's offsets even where a witness says that more was consumed.
@@ -116,6 +118,7 @@ impl Config {
             session_timeout: Duration::from_secs(10),
             witness_interval: Duration::from_secs(5),
             admin_bind: Some("127.0.0.1:4040".into()),
+            progress_line: true,
             leave: false,
             accept_offsets: false,
         }
@@ -171,7 +174,7 @@ impl Config {
 /// The command line flags of a program; every flag has a twin in the environment.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The log: host:port[,host:port] for Kafka, embedded:DIR, or memory:
+    /// The log: host:port (several with commas between them) for Kafka, embedded:DIR, or memory:
     #[arg(long, env = "TIDEGATE_BOOTSTRAP", default_value = "127.0.0.1:9092")]
     pub bootstrap: String,
     /// Topic to read
@@ -295,6 +298,18 @@ mod tests {
         assert_eq!(config.guarantee, Guarantee::AtLeastOnce);
         assert_eq!(config.properties["d"], "e=f");
         config.validate().unwrap();
+    }
+
+    #[test]
+    fn the_documentation_lists_every_flag_with_its_twin() {
+        use clap::CommandFactory;
+        let text = include_str!("../docs/operations.md");
+        for arg in Program::command().get_arguments() {
+            let (Some(env), long) = (arg.get_env(), arg.get_long()) else { continue };
+            let env = env.to_string_lossy();
+            let flag = long.map_or("`-X KEY=VALUE` (".to_owned(), |long| format!("| `--{long}` | "));
+            assert!(text.contains(&format!("{flag}`{env}`")), "{flag} {env}");
+        }
     }
 
     #[test]

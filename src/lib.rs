@@ -1,4 +1,103 @@
 //! tidegate: a Kafka-native stream processor.
+//!
+//! A program says what to compute with streams, and runs as a plain process in a consumer group. Input offsets, state and outputs of
+//! a batch become durable as one, in one transaction.
+//!
+//! ```no_run
+//! use tidegate::{Config, StreamingContext, codec::{AsText, Utf8}};
+//!
+//! fn main() -> tidegate::Result {
+//!     let ssc = StreamingContext::new(Config::new("word-count", "127.0.0.1:9092"));
+//!     let words = ssc.text("lines").flat_map(|line| line.split(' ')).filter(|word| !word.is_empty());
+//!     let counts = words.map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b);
+//!     counts.to_kafka("counts", Utf8, AsText);
+//!     ssc.run()
+//! }
+//! ```
+//!
+//! # The map
+//!
+//! ```text
+//!                 dstream/                     FACE    says what to compute; never runs it
+//!                    |
+//!                  plan/                       WAIST   one Topology
+//!                    |
+//!                runtime/                      LOOP    poll, compute, commit; rebalance; clock
+//!                    |
+//! log -> source/ -> task/ -> operator/ -> sink/ -> log     PATH: a record only moves right
+//!        bytes->Chunk   |        |  ^     Chunk->bytes
+//!                       |       state/  (RocksDB)
+//!                       +- checkpoint: {offsets, state, outputs} become durable as one
+//!
+//! log/     kafka | embedded                    THE LOG: topics, group, atomic commit of a batch
+//! record/  codec/  error.rs  config.rs         VOCABULARY: used by all, uses none of the above
+//! context/ ui/                                 AROUND IT: the object a program holds; HTTP
+//! ```
+//!
+//! | for | look at |
+//! |---|---|
+//! | the object a program holds | [`StreamingContext`], [`Config`] |
+//! | what can be done with a stream | [`DStream`] |
+//! | formats of keys and values | [`codec`] |
+//! | what goes wrong, and exit codes | [`Error`] |
+//! | where the program runs: Kafka, a directory, memory | [`log::open`] |
+//! | the plan, as text | [`plan::Topology`] |
+//!
+//! # A record's path
+//!
+//! 1. [`log`]: a member of the group fetches bytes, a [`record::RawChunk`] at a time.
+//! 2. [`source`]: the receiver of the partition decodes them into a [`record::Chunk`] of rows.
+//! 3. [`task`]: the operators of a stage, one after the other; `map` and `filter` on the source partition, keyed ones
+//!    ([`operator`]) behind an exchange on a state partition. Changes of [`state`] are staged.
+//! 4. [`sink`]: rows become bytes, which the producer takes.
+//! 5. [`runtime`] ends the batch: changelog, offsets and [recovery records](task::recovery_record) in the same transaction, then the
+//!    staged changes into RocksDB in one atomic write. [`task::checkpoint`] says what follows what, and what a crash leaves behind.
+//!
+//! Steps 2 to 4 are pure: the same input and state give the same result, so a batch that fails is dropped and computed again.
+//!
+//! # Without Kafka
+//!
+//! The same program runs on a log in a directory or in memory, here to its end:
+//!
+//! ```
+//! use tidegate::{
+//!     Config, StreamingContext,
+//!     codec::{AsText, Utf8},
+//!     config::Trigger,
+//!     log,
+//!     record::{Headers, Offset, RawChunkBuilder, RawRecord, TopicPartition},
+//! };
+//!
+//! let log = log::open("memory:crate-doc", &Default::default())?;
+//! let mut lines = RawChunkBuilder::default();
+//! for line in ["to be or", "not to be"] {
+//!     let value = Some(line.as_bytes());
+//!     lines.push(RawRecord { offset: Offset(0), timestamp_ms: 0, key: None, value, headers: Headers::NONE });
+//! }
+//! log::write(log.as_ref(), "lines", None, &lines.build())?;
+//!
+//! let mut config = Config::new("word-count", "memory:crate-doc");
+//! config.trigger = Trigger::AvailableNow;
+//! config.admin_bind = None;
+//! let ssc = StreamingContext::new(config);
+//! let words = ssc.text("lines").flat_map(|line| line.split(' '));
+//! words.map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b).to_kafka("counts", Utf8, AsText);
+//! ssc.start()?;
+//! ssc.await_termination()?;
+//!
+//! let mut counts = vec![];
+//! for partition in 0..4 {
+//!     let at = TopicPartition::new("counts", partition);
+//!     let mut reader = log.read(&at, Offset(0))?;
+//!     while let Some(fetched) = reader.next(std::time::Duration::ZERO)? {
+//!         let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+//!         counts.extend(fetched.records.iter().map(|r| format!("{} {}", text(r.key), text(r.value))));
+//!     }
+//! }
+//! counts.sort();
+//! assert_eq!(counts, ["be 2", "not 1", "or 1", "to 2"]);
+//! # Ok::<(), tidegate::Error>(())
+//! ```
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used))]
 
@@ -26,3 +125,8 @@ pub use dstream::{DStream, SourceOptions};
 pub use error::{Error, Result};
 pub use record::Text;
 pub use source::BadRecordPolicy;
+
+/// The program of the README, so that it compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

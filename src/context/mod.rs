@@ -15,7 +15,7 @@ use crate::{
     plan::Topology,
     record::{Data, Incarnation, InstanceId, Text},
     runtime::{
-        self, Env, Shutdown,
+        self, BatchReport, Env, Shutdown,
         clock::{Clock, SystemClock},
         logging,
         metrics::Metrics,
@@ -24,7 +24,7 @@ use crate::{
     state::{MemoryStorage, RocksStorage, StateDirectory, Storage},
     ui::{Server, Settings},
 };
-use observer::Telling;
+use observer::{Listener, Telling};
 use std::{
     io::Read,
     net::{IpAddr, SocketAddr},
@@ -50,6 +50,7 @@ use std::{
 pub struct StreamingContext {
     config: Config,
     builder: StreamBuilder,
+    listeners: Mutex<Vec<Listener>>,
     running: Mutex<Option<Running>>,
 }
 
@@ -64,7 +65,12 @@ impl StreamingContext {
     /// A context for an application.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        StreamingContext { config, builder: StreamBuilder::default(), running: Mutex::new(None) }
+        StreamingContext {
+            config,
+            builder: StreamBuilder::default(),
+            listeners: Mutex::default(),
+            running: Mutex::default(),
+        }
     }
 
     /// The lines of a topic: each record's value as text.
@@ -77,6 +83,12 @@ impl StreamingContext {
     #[track_caller]
     pub fn source<T: Data>(&self, options: SourceOptions, decode: impl Decode<T> + 'static) -> DStream<T> {
         self.builder.source(options, decode, Location::caller())
+    }
+
+    /// Calls `listener` after each batch, on the loop's thread: what it is told was committed, unless
+    /// [`BatchReport::committed`] says that there was nothing to commit. It must return soon. To be called before `start`.
+    pub fn add_listener(&self, listener: impl Fn(&BatchReport) + Send + Sync + 'static) {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(listener));
     }
 
     /// What was built so far; its `Display` form is the plan for a person.
@@ -95,8 +107,16 @@ impl StreamingContext {
         if running.is_some() {
             return Err(Error::Config("this context was started already".into()));
         }
-        *running = Some(start(&self.config, self.topology())?);
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        *running = Some(start(&self.config, self.topology(), listeners)?);
         Ok(())
+    }
+
+    /// Whether the loop runs: `false` before the start, and once it has ended for whatever reason.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().is_some_and(|r| !r.thread.is_finished())
     }
 
     /// The address of metrics and health, once started; `None` = switched off.
@@ -137,16 +157,24 @@ impl StreamingContext {
     /// As [`start`](Self::start) and [`await_termination`](Self::await_termination).
     pub fn run(&self) -> Result {
         self.start()?;
+        self.stop_on_signals()?;
+        self.await_termination()
+    }
+
+    /// From now on SIGINT or SIGTERM ends the program in order; a second signal ends the process at once.
+    ///
+    /// # Errors
+    /// If it was not started, or the system does not let signals be watched.
+    pub fn stop_on_signals(&self) -> Result {
         let shutdown = {
             let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-            running.as_ref().map(|r| r.shutdown.clone()).unwrap_or_default()
+            running.as_ref().map(|r| r.shutdown.clone())
         };
-        signals::watch(shutdown)?;
-        self.await_termination()
+        signals::watch(shutdown.ok_or_else(|| Error::Config("this context was not started".into()))?)
     }
 }
 
-fn start(config: &Config, plan: Topology) -> Result<Running> {
+fn start(config: &Config, plan: Topology, listeners: Vec<Listener>) -> Result<Running> {
     config.validate()?;
     plan.validate()?;
     let log = log::open(&config.bootstrap, &config.properties)?;
@@ -162,7 +190,8 @@ fn start(config: &Config, plan: Topology) -> Result<Running> {
         tracing::info!("metrics and health: http://{address}/");
     }
     let (shutdown, clock): (_, Arc<dyn Clock>) = (Shutdown::default(), Arc::new(SystemClock::new()));
-    let observer = Arc::new(Telling::new(log.clone(), metrics.clone(), status.clone(), clock.clone()));
+    let observer = Telling::new(log.clone(), metrics.clone(), status.clone(), clock.clone());
+    let observer = Arc::new(observer.telling(listeners, config.progress_line));
     let env = Env {
         log,
         storage: home.storage,

@@ -27,12 +27,17 @@ const LAG_MS: i64 = 1_000;
 /// Bad records that are logged in a second; the others are only counted.
 const BAD_RECORDS_LOGGED: u32 = 5;
 
-/// Tells metrics, status, console and terminal.
+/// Called after each batch.
+pub(super) type Listener = Arc<dyn Fn(&BatchReport) + Send + Sync>;
+
+/// Tells metrics, status, console, terminal and listeners.
 pub(super) struct Telling {
     log: Arc<dyn Log>,
     metrics: Arc<Metrics>,
     status: Arc<Status>,
     clock: Arc<dyn Clock>,
+    listeners: Vec<Listener>,
+    progress_line: bool,
     seen: Mutex<Seen>,
 }
 
@@ -55,7 +60,13 @@ impl Telling {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let shown = Snapshot { at_ms: clock.now_ms(), ..Snapshot::default() };
-        Telling { log, metrics, status, clock, seen: Mutex::new(Seen { shown, ..Seen::default() }) }
+        let seen = Mutex::new(Seen { shown, ..Seen::default() });
+        Telling { log, metrics, status, clock, listeners: vec![], progress_line: false, seen }
+    }
+
+    /// Also tells these, and the terminal.
+    pub(super) fn telling(self, listeners: Vec<Listener>, progress_line: bool) -> Self {
+        Telling { listeners, progress_line, ..self }
     }
 
     fn batch(&self, seen: &mut Seen, report: &BatchReport) {
@@ -101,7 +112,7 @@ impl Telling {
             batch: BatchId(report.id),
         };
         let line = progress::line(&seen.shown, &snapshot);
-        if std::io::stderr().is_terminal() {
+        if self.progress_line && std::io::stderr().is_terminal() {
             eprintln!("{line}");
         }
         self.status.progress(line);
@@ -181,12 +192,17 @@ impl Observer for Telling {
             }
             Observed::Running { owned } => {
                 self.metrics.assigned(owned);
+                seen.waiting.clear();
                 self.status.phase(Phase::Running);
             }
             Observed::BadRecord { at, offset, reason, dead_letter } => {
                 self.bad_record(&mut seen, at, *offset, reason, *dead_letter);
             }
-            Observed::Batch(report) => self.batch(&mut seen, report),
+            Observed::Batch(report) => {
+                self.batch(&mut seen, report);
+                drop(seen);
+                self.listeners.iter().for_each(|listener| listener(report));
+            }
             Observed::Replayed { unknown, took } => {
                 let outcome = if *unknown { Outcome::Unknown } else { Outcome::Aborted };
                 self.metrics.checkpoint_done(outcome, *took, self.clock.now_ms());

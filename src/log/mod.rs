@@ -319,10 +319,13 @@ pub fn open(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<Ar
         }
         return Ok(embedded::Embedded::directory(dir, embedded::Options::from_properties(properties)?)?);
     }
-    if bootstrap.contains(':') {
-        return Ok(Arc::new(kafka::KafkaLog::new(bootstrap, properties)?));
+    let is_address =
+        |a: &str| a.rsplit_once(':').is_some_and(|(h, p)| !h.is_empty() && p.parse::<u16>().is_ok());
+    if !bootstrap.split(',').all(|address| is_address(address.trim())) {
+        let forms = "`host:port[,host:port]` for Kafka, `embedded:DIR`, or `memory:`";
+        return Err(Error::Config(format!("the log `{bootstrap}` is none of {forms}")));
     }
-    Err(Error::Config(format!("`{bootstrap}` is neither `memory:`, `embedded:DIR` nor `host:port`")))
+    Ok(Arc::new(kafka::KafkaLog::new(bootstrap, properties)?))
 }
 
 /// Writes records to a topic at once, without a transaction; answers the offset after the last record of each partition.

@@ -340,7 +340,7 @@ fn what_a_directory_log_holds_stays_on_disk() {
 #[test]
 fn compaction_keeps_the_last_record_of_each_key_and_all_offsets() {
     let dir = tempfile::tempdir().unwrap();
-    let options = Options { segment_bytes: 4096, ..Options::default() };
+    let options = Options { segment_bytes: 4096, clean_every: None, ..Options::default() };
     let open = || Embedded::directory(dir.path(), options).unwrap() as Arc<dyn Log>;
     let size = || segments(dir.path()).iter().map(|f| fs::metadata(f).unwrap().len()).sum::<u64>();
     let log = open();
@@ -383,4 +383,107 @@ fn compaction_keeps_the_last_record_of_each_key_and_all_offsets() {
     let log = open();
     assert!(after.abs_diff(size()) < 4096, "compacted again without need");
     assert_eq!(read_all(&log, &tp("state", 0)), left);
+}
+
+#[test]
+fn retention_keeps_the_newest_records_and_what_a_group_has_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { segment_bytes: 4096, clean_every: None, ..Options::default() };
+    let open = || Embedded::directory(dir.path(), options).unwrap();
+    let shared = open();
+    let log: Arc<dyn Log> = shared.clone();
+    let config = BTreeMap::from([("retention.bytes".to_owned(), "2000".to_owned())]);
+    log.create(&TopicSpec { config, ..spec("t", 1) }).unwrap();
+    log.create(&spec("in", 1)).unwrap();
+    let read_by = |offset: u64| {
+        let mut seat = Seat::join(&log, "group", "a", &["in"]);
+        seat.until("the partition is held", |s| s.holds().len() == 1);
+        let mut producer = transactional(&log, "writer", "group");
+        producer.begin().unwrap();
+        producer.commit(&[(tp("t", 0), committed(offset, ""))], &seat.member.membership().unwrap()).unwrap();
+    };
+    let fill = |from: u32| {
+        (from..from + 200).for_each(|i| {
+            let value = format!("{i} {}", "x".repeat(80));
+            tidegate::log::write(&*log, "t", at(0), &rows(&[("k", &value)])).unwrap();
+        });
+    };
+    read_by(50);
+    fill(0);
+    // A reader that stands in the middle, with a batch of a file that is about to be replaced.
+    let mut standing = log.read(&tp("t", 0), Offset(60)).unwrap();
+    assert!(standing.next(Duration::ZERO).unwrap().is_some());
+    assert!(shared.clean().unwrap(), "it pays");
+    assert!(!shared.clean().unwrap(), "nothing is new");
+    assert_eq!(log.start_offset(&tp("t", 0)).unwrap(), Offset(50), "the group stands at 50");
+    assert!(standing.next(Duration::ZERO).unwrap().is_none_or(|f| f.next.0 <= 200));
+
+    read_by(400);
+    fill(200);
+    fill(400);
+    assert!(shared.clean().unwrap());
+    let start = log.start_offset(&tp("t", 0)).unwrap();
+    let kept = read_all(&log, &tp("t", 0));
+    assert!((Offset(300)..=Offset(400)).contains(&start), "{start}");
+    assert_eq!(kept.len() as u64, 600 - start.0);
+    let failure = log.read(&tp("t", 0), Offset(0)).unwrap().next(Duration::ZERO).unwrap_err();
+    assert!(failure.message.contains("out of range"), "{failure}");
+    let files = segments(dir.path()).len();
+    (0..40).for_each(|_| {
+        read_by(log.end_offset(&tp("t", 0)).unwrap().0);
+        fill(0);
+        shared.clean().unwrap();
+    });
+    assert!(segments(dir.path()).len() < files + 20, "{} files", segments(dir.path()).len());
+
+    let end = log.end_offset(&tp("t", 0)).unwrap();
+    let before = read_all(&log, &tp("t", 0));
+    drop((standing, shared));
+    drop(log);
+    let log: Arc<dyn Log> = open();
+    assert_eq!(log.end_offset(&tp("t", 0)).unwrap(), end);
+    let after = read_all(&log, &tp("t", 0));
+    assert!(after.len() * 2 > 20 && before.ends_with(&after), "the newest are still there");
+}
+
+#[test]
+fn a_compaction_cut_short_is_finished_at_the_next_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { segment_bytes: 4096, clean_every: None, ..Options::default() };
+    let open = || Embedded::directory(dir.path(), options).unwrap();
+    let log = open();
+    let config = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
+    log.create(&TopicSpec { config, ..spec("t", 1) }).unwrap();
+    for i in 0..300 {
+        let value = format!("{i} {}", "x".repeat(80));
+        tidegate::log::write(&*log, "t", at(0), &rows(&[(if i == 0 { "once" } else { "k" }, &value)]))
+            .unwrap();
+    }
+    let old = segments(dir.path());
+    let copies: Vec<_> = old.iter().map(|f| (f.clone(), fs::read(f).unwrap())).collect();
+    assert!(old.len() > 3);
+    assert!(log.clean().unwrap());
+    let merged = segments(dir.path());
+    assert!(merged.len() < old.len(), "segments were merged");
+    let shared: Arc<dyn Log> = log;
+    let expected = read_all(&shared, &tp("t", 0));
+    drop(shared);
+    // As if the process had died before it removed the files that were merged.
+    let left: Vec<_> = copies.iter().filter(|(f, _)| !merged.contains(f)).collect();
+    assert!(!left.is_empty());
+    for (f, bytes) in left {
+        fs::write(f, bytes).unwrap();
+    }
+    let log: Arc<dyn Log> = open();
+    assert_eq!(segments(dir.path()), merged);
+    assert_eq!(read_all(&log, &tp("t", 0)), expected);
+    drop(log);
+    // A segment that really is missing is still noticed.
+    tidegate::log::write(&*open(), "t", at(0), &rows(&[("a", &"x".repeat(5000)), ("b", "y")])).unwrap();
+    tidegate::log::write(&*open(), "t", at(0), &rows(&[("c", &"x".repeat(5000))])).unwrap();
+    let files = segments(dir.path());
+    assert!(files.len() >= 3, "{files:?}");
+    fs::remove_file(&files[files.len() - 2]).unwrap();
+    let error = Embedded::directory(dir.path(), options).unwrap_err().to_string();
+    assert!(error.contains("the segment is missing"), "{error}");
 }

@@ -3,6 +3,7 @@
 #[macro_use]
 #[path = "../contract/mod.rs"]
 mod contract;
+mod demo;
 mod embedded_log;
 mod key_order;
 mod log_contract;

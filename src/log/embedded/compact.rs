@@ -1,11 +1,13 @@
-//! Compaction when a directory is opened: of a compacted topic the last record of each key stays, of a group the last offset.
+//! Compaction: of a compacted topic the last record of each key stays, of a topic with `retention.bytes` the newest records, of a
+//! group the last offset. Small segments are merged.
 //!
-//! Works on full segments only, before anybody reads them. Knows no group and no open transaction. Invariants: offsets never
-//! change; a segment is replaced by one rename; the oldest goes first, so a tombstone leaves only after what it deletes. Topics
-//! that are not compacted lose nothing: there is no retention by time or size here.
+//! Works on full segments only, when a directory is opened and while it is in use. Knows no open transaction. Invariants: offsets
+//! never change; a segment (or several that follow each other) is replaced by one rename; the oldest goes first, so a tombstone
+//! leaves only after what it deletes; what a group has not read yet is never removed by retention. Topics without these settings
+//! lose nothing, and there is no retention by time.
 
 use super::{
-    frame::{self, Entry, FrameBuilder, SEGMENT_HEADER},
+    frame::{self, Entry, FrameBuilder, Records, SEGMENT_HEADER, SegmentHeader},
     segment::{Segment, sync_dir},
     store::State,
 };
@@ -13,7 +15,13 @@ use crate::{
     error::{Error, Result},
     record::{Map, RawChunk, RawChunkBuilder, TopicPartition},
 };
-use std::{collections::BTreeMap, fs::File, io::Write, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// How long a tombstone stays unless its topic says otherwise: the default of Kafka's brokers.
@@ -35,32 +43,74 @@ impl Compactable {
     }
 }
 
-/// Rewrites the segments `full`, given what all segments together hold.
-pub(super) fn compact(
-    dir: &Path,
-    log_id: u64,
-    state: &State,
-    full: &[u64],
-    all: &[u64],
-    now_ms: i64,
-) -> Result {
-    let mut last = Last { state, now_ms, keys: Map::default(), offsets: BTreeMap::new() };
+/// What a compaction works on.
+pub(super) struct Job {
+    pub dir: PathBuf,
+    pub log_id: u64,
+    /// The full segments, in order.
+    pub full: Vec<u64>,
+    pub segment_bytes: u64,
+    /// Bytes that no compaction has seen yet.
+    pub dirty: u64,
+}
+
+/// What may go, by the topics' settings and the groups' offsets at one moment.
+pub(super) struct Rules {
+    /// Compacted topics, and how long their tombstones stay.
+    compacted: BTreeMap<Arc<str>, i64>,
+    /// The first offset to keep.
+    pub keep_from: BTreeMap<TopicPartition, u64>,
+}
+
+impl Rules {
+    /// Whether nothing but old offsets could go, which alone never pays.
+    pub fn is_empty(&self) -> bool {
+        self.compacted.is_empty() && self.keep_from.is_empty()
+    }
+
+    pub fn of(state: &State) -> Self {
+        let mut rules = Rules { compacted: BTreeMap::new(), keep_from: BTreeMap::new() };
+        for (name, topic) in &state.topics {
+            if state.is_compacted(name) {
+                let stay = state.config(name, "delete.retention.ms").unwrap_or(DELETE_RETENTION_MS);
+                rules.compacted.insert(name.clone(), stay);
+            }
+            let Some(bytes) = state.retention_bytes(name) else { continue };
+            for (number, partition) in (0..).zip(&topic.partitions) {
+                let at = TopicPartition::new(name.clone(), number);
+                let read = state.groups.values().filter_map(|g| g.offsets.get(&at)).map(|c| c.offset.0);
+                let from = read.chain([partition.keep_from(bytes)]).min().unwrap_or(0);
+                rules.keep_from.insert(at, from);
+            }
+        }
+        rules
+    }
+}
+
+/// A segment that came out of a compaction.
+pub(super) struct Merged {
+    pub number: u64,
+    /// The segments that it stands for, itself included.
+    pub of: Vec<u64>,
+    pub bytes: u64,
+    /// Where the batches lie now: partition, first and last offset.
+    pub batches: Vec<(TopicPartition, u64, u64, Records)>,
+}
+
+/// Rewrites the full segments of a job, given what the segments `all` hold.
+pub(super) fn compact(job: &Job, rules: &Rules, all: &[u64], now_ms: i64) -> Result<Vec<Merged>> {
+    let mut last = Last { rules, now_ms, keys: Map::default(), offsets: BTreeMap::new() };
     for number in all {
-        read(dir, *number, log_id, |sequence, entry, records| last.note(sequence, entry, records.as_ref()))?;
+        read(&job.dir, *number, job.log_id, |sequence, entry, records| last.note(sequence, entry, records))?;
     }
-    for number in full {
-        let bytes = rewritten(dir, *number, log_id, &last)?;
-        let (path, next) = (Segment::path(dir, *number), Segment::path(dir, *number).with_extension("tmp"));
-        let write = || {
-            let mut file = File::create(&next)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&next, &path)
-        };
-        write().map_err(Error::io(format!("compacting {}", path.display())))?;
-        sync_dir(dir)?;
+    let (mut done, mut group) = (vec![], Group::default());
+    for number in &job.full {
+        group.add(job, *number, &last)?;
+        if group.bytes() * 2 >= job.segment_bytes || Some(number) == job.full.last() {
+            done.push(std::mem::take(&mut group).replace(job)?);
+        }
     }
-    Ok(())
+    Ok(done)
 }
 
 /// Removes what a compaction that was cut short left behind.
@@ -76,11 +126,21 @@ pub(super) fn clean_up(dir: &Path) -> Result {
 }
 
 /// Visits all entries of a segment that was checked before; records come with those that have some.
-fn read(dir: &Path, number: u64, log_id: u64, mut visit: impl FnMut(u64, Entry, Option<RawChunk>)) -> Result {
+fn read(
+    dir: &Path,
+    number: u64,
+    log_id: u64,
+    visit: impl FnMut(u64, Entry, Option<RawChunk>),
+) -> Result<Option<SegmentHeader>> {
     let path = Segment::path(dir, number);
     let bytes = std::fs::read(&path).map_err(Error::io(format!("reading {}", path.display())))?;
+    walk(&bytes, log_id, visit);
+    Ok(frame::parse_segment_header(&bytes))
+}
+
+fn walk(bytes: &[u8], log_id: u64, mut visit: impl FnMut(u64, Entry, Option<RawChunk>)) {
     let mut position = SEGMENT_HEADER;
-    while let Some(frame) = frame::frame_at(&bytes, position, log_id) {
+    while let Some(frame) = frame::frame_at(bytes, position, log_id) {
         let entries = frame::entries(&bytes[frame.payload.clone()], frame.payload.start as u64);
         for entry in entries.unwrap_or_default() {
             let rows = match &entry {
@@ -94,25 +154,24 @@ fn read(dir: &Path, number: u64, log_id: u64, mut visit: impl FnMut(u64, Entry, 
         }
         position = frame.payload.end;
     }
-    Ok(())
 }
 
 /// The last record of each key and the last commit of each offset.
 struct Last<'a> {
-    state: &'a State,
+    rules: &'a Rules,
     now_ms: i64,
     keys: Map<(TopicPartition, u128), u64>,
     offsets: BTreeMap<(String, TopicPartition), u64>,
 }
 
 impl Last<'_> {
-    fn note(&mut self, sequence: u64, entry: Entry, rows: Option<&RawChunk>) {
+    fn note(&mut self, sequence: u64, entry: Entry, rows: Option<RawChunk>) {
         match entry {
             Entry::Offset(o) => {
                 self.offsets.insert((o.group, o.at), sequence);
             }
-            Entry::Batch { at, .. } if self.state.is_compacted(&at.topic) => {
-                for record in rows.into_iter().flat_map(RawChunk::iter) {
+            Entry::Batch { at, .. } if self.rules.compacted.contains_key(&at.topic) => {
+                for record in rows.iter().flat_map(RawChunk::iter) {
                     if let Some(key) = record.key {
                         let newest = self.keys.entry((at.clone(), xxh3_128(key))).or_default();
                         *newest = (*newest).max(record.offset.0);
@@ -125,10 +184,11 @@ impl Last<'_> {
 
     /// The records that stay.
     fn kept(&self, at: &TopicPartition, rows: RawChunk) -> RawChunk {
-        if !self.state.is_compacted(&at.topic) {
-            return rows;
+        let from = self.rules.keep_from.get(at).copied().unwrap_or(0);
+        if rows.last_offset().is_some_and(|last| last.0 < from) {
+            return RawChunk::default();
         }
-        let retention = self.state.config(&at.topic, "delete.retention.ms").unwrap_or(DELETE_RETENTION_MS);
+        let Some(retention) = self.rules.compacted.get(&at.topic) else { return rows };
         let mut kept = RawChunkBuilder::default();
         for record in rows.iter() {
             let Some(key) = record.key else {
@@ -136,7 +196,7 @@ impl Last<'_> {
                 continue;
             };
             let newest = self.keys.get(&(at.clone(), xxh3_128(key))) == Some(&record.offset.0);
-            let aged = record.value.is_none() && record.timestamp_ms.saturating_add(retention) < self.now_ms;
+            let aged = record.value.is_none() && record.timestamp_ms.saturating_add(*retention) < self.now_ms;
             if newest && !aged {
                 kept.push(record);
             }
@@ -145,44 +205,83 @@ impl Last<'_> {
     }
 }
 
-fn rewritten(dir: &Path, number: u64, log_id: u64, last: &Last<'_>) -> Result<Vec<u8>> {
-    let mut frames: Vec<(u64, FrameBuilder)> = vec![];
-    let mut ends: BTreeMap<TopicPartition, u64> = BTreeMap::new();
-    read(dir, number, log_id, |sequence, entry, rows| {
-        if frames.last().is_none_or(|(s, _)| *s != sequence) {
-            frames.push((sequence, FrameBuilder::new(log_id, sequence)));
-        }
-        let Some((_, frame)) = frames.last_mut() else { return };
-        match (entry, rows) {
-            (Entry::Batch { at, first, last: end, .. }, Some(rows)) => {
-                let kept = last.kept(&at, rows);
-                if kept.is_empty() {
+/// What stays of segments that follow each other.
+#[derive(Default)]
+struct Group {
+    numbers: Vec<u64>,
+    /// Numbers that they stand for.
+    covers: u64,
+    frames: Vec<(u64, FrameBuilder)>,
+    ends: BTreeMap<TopicPartition, u64>,
+}
+
+impl Group {
+    fn bytes(&self) -> u64 {
+        self.frames.iter().filter(|(_, f)| !f.is_empty()).map(|(_, f)| f.len() as u64).sum()
+    }
+
+    fn add(&mut self, job: &Job, number: u64, last: &Last<'_>) -> Result {
+        let Group { frames, ends, .. } = self;
+        let header = read(&job.dir, number, job.log_id, |sequence, entry, rows| {
+            if frames.last().is_none_or(|(s, _)| *s != sequence) {
+                frames.push((sequence, FrameBuilder::new(job.log_id, sequence)));
+            }
+            let Some((_, frame)) = frames.last_mut() else { return };
+            match (entry, rows) {
+                (Entry::Batch { at, first, last: end, .. }, Some(rows)) => {
+                    let kept = last.kept(&at, rows);
+                    if kept.is_empty() {
+                        let known = ends.entry(at).or_default();
+                        *known = (*known).max(end + 1);
+                    } else {
+                        frame.records(&at, first, end, &kept);
+                    }
+                }
+                (Entry::Gap { at, end }, _) => {
                     let known = ends.entry(at).or_default();
-                    *known = (*known).max(end + 1);
-                } else {
-                    frame.records(&at, first, end, &kept);
+                    *known = (*known).max(end);
                 }
-            }
-            (Entry::Gap { at, end }, _) => {
-                let known = ends.entry(at).or_default();
-                *known = (*known).max(end);
-            }
-            (Entry::Offset(o), _) => {
-                if last.offsets.get(&(o.group.clone(), o.at.clone())) == Some(&sequence) {
-                    frame.entry(&Entry::Offset(o));
+                (Entry::Offset(o), _) => {
+                    if last.offsets.get(&(o.group.clone(), o.at.clone())) == Some(&sequence) {
+                        frame.entry(&Entry::Offset(o));
+                    }
                 }
+                (entry, _) => frame.entry(&entry),
             }
-            (entry, _) => frame.entry(&entry),
-        }
-    })?;
-    if let Some((_, frame)) = frames.last_mut() {
-        for (at, end) in ends {
-            frame.entry(&Entry::Gap { at, end });
-        }
+        })?;
+        self.numbers.push(number);
+        self.covers += header.map_or(1, SegmentHeader::covers);
+        Ok(())
     }
-    let mut out = frame::segment_header(log_id, number, true);
-    for (_, frame) in frames.into_iter().filter(|(_, f)| !f.is_empty()) {
-        out.extend(frame.build());
+
+    /// Puts the merged segment in the place of the last one, then removes the others.
+    fn replace(mut self, job: &Job) -> Result<Merged> {
+        let number = self.numbers.last().copied().expect("a group has a segment");
+        if let Some((_, frame)) = self.frames.last_mut() {
+            self.ends.into_iter().for_each(|(at, end)| frame.entry(&Entry::Gap { at, end }));
+        }
+        let mut bytes = frame::segment_header(job.log_id, number, self.covers);
+        self.frames.into_iter().filter(|(_, f)| !f.is_empty()).for_each(|(_, f)| bytes.extend(f.build()));
+        let path = Segment::path(&job.dir, number);
+        let write = || {
+            let next = path.with_extension("tmp");
+            let mut file = File::create(&next)?;
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            std::fs::rename(&next, &path)
+        };
+        write().map_err(Error::io(format!("compacting {}", path.display())))?;
+        sync_dir(&job.dir)?;
+        for old in self.numbers.iter().filter(|n| **n != number) {
+            let path = Segment::path(&job.dir, *old);
+            std::fs::remove_file(&path).map_err(Error::io(format!("removing {}", path.display())))?;
+        }
+        let mut batches = vec![];
+        walk(&bytes, job.log_id, |_, entry, _| {
+            if let Entry::Batch { at, first, last, records } = entry {
+                batches.push((at, first, last, records));
+            }
+        });
+        Ok(Merged { number, of: self.numbers, bytes: bytes.len() as u64, batches })
     }
-    Ok(out)
 }

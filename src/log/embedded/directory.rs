@@ -5,7 +5,7 @@
 //! could not be taken back, nothing is written any more.
 
 use super::{
-    compact::{Compactable, clean_up, compact},
+    compact::{Compactable, Job, Rules, clean_up, compact},
     frame::{self, Entry, FrameBuilder, SEGMENT_HEADER},
     partition::Place,
     segment::{Segment, Span},
@@ -54,6 +54,7 @@ pub(super) struct Directory {
     length: u64,
     dirty: bool,
     broken: Option<String>,
+    compactable: Compactable,
     /// Bytes of a torn commit that were cut at open.
     pub cut_bytes: u64,
 }
@@ -67,11 +68,14 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Partitions of a topic that is made by writing to it.
     pub default_partitions: u32,
+    /// How often it is looked whether a compaction pays; `None` = only when the directory is opened.
+    pub clean_every: Option<Duration>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { fsync: Fsync::Never, segment_bytes: 64 << 20, default_partitions: 1 }
+        let clean_every = Some(Duration::from_secs(1));
+        Options { fsync: Fsync::Never, segment_bytes: 64 << 20, default_partitions: 1, clean_every }
     }
 }
 
@@ -115,15 +119,20 @@ impl Directory {
         std::fs::create_dir_all(path).map_err(Error::io(format!("creating {}", path.display())))?;
         let lock = lock(path)?;
         clean_up(path)?;
-        let numbers = Segment::list(path)?;
+        let mut numbers = Segment::list(path)?;
+        Segment::remove_merged(path, &mut numbers)?;
         let mut scan = Scan::all(path, &numbers, state)?;
         if let Some((log_id, (_, full))) =
             scan.log_id.zip(numbers.split_last()).filter(|_| scan.compactable.pays())
         {
-            compact(path, log_id, state, full, &numbers, now_ms)?;
+            let (dir, full) = (path.to_owned(), full.to_vec());
+            let job = Job { dir, log_id, full, segment_bytes: options.segment_bytes, dirty: 0 };
+            compact(&job, &Rules::of(state), &numbers, now_ms)?;
             state.forget();
+            numbers = Segment::list(path)?;
             scan = Scan { cut_bytes: scan.cut_bytes, ..Scan::all(path, &numbers, state)? };
         }
+        state.begin_with_oldest();
         let log_id = scan.log_id.unwrap_or_else(|| new_log_id(path));
         let current = match scan.current.take() {
             Some(segment) if numbers.last() == Some(&segment.number) => segment,
@@ -143,6 +152,7 @@ impl Directory {
             length: scan.length,
             dirty: false,
             broken: None,
+            compactable: scan.compactable,
             cut_bytes: scan.cut_bytes,
         })
     }
@@ -202,9 +212,27 @@ impl Directory {
         Err(Error::Io { context, source })
     }
 
+    /// What a compaction would work on, if it pays.
+    pub fn due(&self) -> Result<Option<Job>> {
+        if !self.compactable.pays() {
+            return Ok(None);
+        }
+        let mut full = Segment::list(&self.path)?;
+        full.retain(|number| *number < self.current.number);
+        let (dir, dirty) = (self.path.clone(), self.compactable.dirty);
+        Ok(Some(Job { dir, log_id: self.log_id, full, segment_bytes: self.segment_bytes, dirty }))
+    }
+
+    /// The full segments were compacted to so many bytes.
+    pub fn compacted(&mut self, job: &Job, bytes: u64) {
+        self.compactable.clean = bytes;
+        self.compactable.dirty -= job.dirty;
+    }
+
     fn roll(&mut self) -> Result {
         self.dirty = true;
         self.sync()?;
+        self.compactable.dirty += self.length;
         self.current = Segment::create(&self.path, self.current.number + 1, self.log_id)?;
         self.length = SEGMENT_HEADER as u64;
         Ok(())
@@ -293,19 +321,27 @@ struct Scan<'a> {
     cut_bytes: u64,
     compactable: Compactable,
     current: Option<Arc<Segment>>,
+    /// Number of the segment that was read last.
+    before: Option<u64>,
 }
 
 impl<'a> Scan<'a> {
     fn all(dir: &'a Path, numbers: &[u64], state: &mut State) -> Result<Self> {
-        if let Some(gap) = numbers.windows(2).find(|w| w[0] + 1 != w[1]) {
-            return Err(damaged(&Segment::path(dir, gap[0] + 1), 0, "the segment is missing"));
-        }
         let compactable = Compactable::default();
-        let mut scan =
-            Scan { dir, log_id: None, sequence: 0, length: 0, cut_bytes: 0, compactable, current: None };
+        let mut scan = Scan {
+            dir,
+            log_id: None,
+            sequence: 0,
+            length: 0,
+            cut_bytes: 0,
+            compactable,
+            current: None,
+            before: None,
+        };
         for number in numbers {
             let segment = scan.segment(*number, Some(number) == numbers.last(), state)?;
             scan.current = segment.or(scan.current.take());
+            scan.before = Some(*number);
         }
         Ok(scan)
     }
@@ -326,6 +362,9 @@ impl<'a> Scan<'a> {
                 ));
             }
         };
+        if let Some(before) = self.before.filter(|before| before + header.covers() != number) {
+            return Err(damaged(&Segment::path(self.dir, before + 1), 0, "the segment is missing"));
+        }
         let log_id = header.log_id;
         self.log_id = Some(log_id);
         let mut compactable = 0;
@@ -350,7 +389,7 @@ impl<'a> Scan<'a> {
         self.length = position as u64;
         if !last {
             let bytes =
-                if header.compacted { &mut self.compactable.clean } else { &mut self.compactable.dirty };
+                if header.merged > 0 { &mut self.compactable.clean } else { &mut self.compactable.dirty };
             *bytes += compactable;
         }
         Ok(Some(segment))
@@ -382,7 +421,8 @@ fn take_up(state: &mut State, segment: &Arc<Segment>, entry: Entry) -> u64 {
         Entry::Batch { at, first, last, records } => {
             let place = Place::Disk(Span { segment: segment.clone(), records, first });
             state.insert(&at, first, last, place);
-            if state.is_compacted(&at.topic) { u64::from(records.len) } else { 0 }
+            let may_go = state.is_compacted(&at.topic) || state.retention_bytes(&at.topic).is_some();
+            if may_go { u64::from(records.len) } else { 0 }
         }
         Entry::Offset(offset) => {
             let bytes = offset.committed.metadata.len() as u64 + 40;

@@ -3,7 +3,8 @@
 //! Knows no file. All numbers are little endian; a string is a u32 length and UTF-8 bytes; a varint is LEB128.
 //!
 //! ```text
-//! segment  = "TIDELOG1" | log id u64 | segment number u64 | 1 if compacted else 0 u64 | hash u64 | frame*
+//! segment  = "TIDELOG1" | log id u64 | segment number u64 | merged u64 | hash u64 | frame*
+//! merged   = 0 as it was written; n = compacted, stands for n segments: itself and those before it
 //! frame    = "TGF1" | payload length u32 | sequence u64 | hash u64 | entry*         one frame = one commit, all or nothing
 //! entry    = 1 topic id partitions:u32 n:u32 (name value)*                          a topic, or more partitions of one
 //!          | 2 topic partition:u32 first:u64 last:u64 hash:u64 length:u32 record*   the records of one partition
@@ -57,11 +58,11 @@ fn frame_hash(head: &[u8], payload: &[u8], log_id: u64) -> u64 {
     hash.digest()
 }
 
-pub(super) fn segment_header(log_id: u64, number: u64, compacted: bool) -> Vec<u8> {
+pub(super) fn segment_header(log_id: u64, number: u64, merged: u64) -> Vec<u8> {
     let mut out = SEGMENT_MAGIC.to_vec();
     out.extend(log_id.to_le_bytes());
     out.extend(number.to_le_bytes());
-    out.extend(u64::from(compacted).to_le_bytes());
+    out.extend(merged.to_le_bytes());
     out.extend(hash(&out, log_id).to_le_bytes());
     out
 }
@@ -71,16 +72,24 @@ pub(super) fn segment_header(log_id: u64, number: u64, compacted: bool) -> Vec<u
 pub(super) struct SegmentHeader {
     pub log_id: u64,
     pub number: u64,
-    pub compacted: bool,
+    /// How many segments it stands for after compaction; 0 = it is as it was written.
+    pub merged: u64,
 }
 
 /// The header of a segment, if it is whole.
 pub(super) fn parse_segment_header(bytes: &[u8]) -> Option<SegmentHeader> {
     let mut input = Input { bytes: bytes.get(..SEGMENT_HEADER)?, at: 0 };
     let magic = input.take(8)?;
-    let (log_id, number, compacted, stored) = (input.u64()?, input.u64()?, input.u64()?, input.u64()?);
+    let (log_id, number, merged, stored) = (input.u64()?, input.u64()?, input.u64()?, input.u64()?);
     let whole = magic == SEGMENT_MAGIC && stored == hash(&bytes[..SEGMENT_HEADER - 8], log_id);
-    whole.then_some(SegmentHeader { log_id, number, compacted: compacted == 1 })
+    whole.then_some(SegmentHeader { log_id, number, merged })
+}
+
+impl SegmentHeader {
+    /// How many numbers it covers, its own included.
+    pub fn covers(self) -> u64 {
+        self.merged.max(1)
+    }
 }
 
 /// A frame under construction.
@@ -152,6 +161,11 @@ impl FrameBuilder {
         self.out[head..head + 8].copy_from_slice(&hash.to_le_bytes());
         self.out[head + 8..position].copy_from_slice(&len.to_le_bytes());
         Records { position: position as u64, len, hash }
+    }
+
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.out.len()
     }
 
     /// Whether nothing was added.
@@ -387,7 +401,7 @@ mod tests {
     fn the_format_of_version_1_does_not_change() {
         let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().concat();
         assert_eq!(
-            hex(&segment_header(5, 1, true)),
+            hex(&segment_header(5, 1, 1)),
             "544944454c4f473105000000000000000100000000000000010000000000000030209523552b449c"
         );
         assert_eq!(

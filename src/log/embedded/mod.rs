@@ -6,6 +6,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "this log is its own broker: it has a clock and waits")]
 
+mod cleaning;
 mod compact;
 mod cursor;
 mod directory;
@@ -107,6 +108,9 @@ impl Embedded {
         if let Fsync::Interval(every) = options.fsync {
             sync_in_background(&store, every)?;
         }
+        if let Some(every) = options.clean_every {
+            cleaning::clean_in_background(&store, every)?;
+        }
         logs.insert(real, Arc::downgrade(&store));
         Ok(Arc::new(Embedded { name, store }))
     }
@@ -115,6 +119,14 @@ impl Embedded {
     #[must_use]
     pub fn cut_bytes(&self) -> u64 {
         self.store.lock().files.as_ref().map_or(0, |files| files.cut_bytes)
+    }
+
+    /// Compacts full files now if at least half of their bytes are new, as [`Options::clean_every`] does by itself; answers whether it did.
+    ///
+    /// # Errors
+    /// If the directory cannot be read or written; nothing is lost then.
+    pub fn clean(&self) -> Result<bool> {
+        cleaning::clean(&self.store)
     }
 
     /// Gives a topic more partitions; fewer than it has are no error and change nothing.

@@ -3,9 +3,12 @@
 //! Knows no topic name, no producer and no file format. Invariants: offsets are given out once and never twice; batches do
 //! not overlap; readers of committed data stop before the first offset whose transaction is still open.
 
-use super::segment::Span;
+use super::{
+    frame::Records,
+    segment::{Segment, Span},
+};
 use crate::record::RawChunk;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The records of one commit in one partition (fewer of them after compaction).
 #[derive(Clone, Debug)]
@@ -71,6 +74,44 @@ impl PartitionLog {
     pub fn insert(&mut self, first: u64, batch: Batch) {
         self.raise_end(batch.last + 1);
         self.batches.insert(first, batch);
+    }
+
+    /// The first offset to keep so that the newest batches of about `bytes` on the disk stay, and always the last one.
+    pub fn keep_from(&self, bytes: u64) -> u64 {
+        let (mut kept, mut from) = (0, None);
+        for (first, batch) in self.batches.iter().rev() {
+            if let Place::Disk(span) = &batch.place {
+                kept += u64::from(span.records.len);
+            }
+            if kept > bytes && from.is_some() {
+                break;
+            }
+            from = Some(*first);
+        }
+        from.unwrap_or(self.start).max(self.start)
+    }
+
+    /// Everything before an offset is gone; what lies in between stays readable to its end.
+    pub fn forget_before(&mut self, from: u64) {
+        self.start = self.start.max(from);
+        self.batches.retain(|_, batch| batch.last >= from);
+    }
+
+    /// The oldest records were removed earlier: the partition begins with what is still there.
+    pub fn begin_with_oldest(&mut self) {
+        self.start = self.batches.first_key_value().map_or(self.end, |(first, _)| *first);
+    }
+
+    /// Segments were rewritten: what they held lies elsewhere or is gone.
+    pub fn forget_segments(&mut self, numbers: &[u64]) {
+        self.batches
+            .retain(|_, b| !matches!(&b.place, Place::Disk(s) if numbers.contains(&s.segment.number)));
+    }
+
+    /// A batch lies here now.
+    pub fn replace(&mut self, first: u64, last: u64, segment: &Arc<Segment>, records: Records) {
+        let place = Place::Disk(Span { segment: segment.clone(), records, first });
+        self.batches.insert(first, Batch { last, place });
     }
 
     /// The high watermark is at least `end`: offsets before it without a batch hold nothing.

@@ -43,12 +43,29 @@ impl Segment {
         Ok(numbers)
     }
 
+    /// Removes segments that a merged one stands for: a compaction was cut short after it had put the merged one in place.
+    pub fn remove_merged(dir: &Path, numbers: &mut Vec<u64>) -> Result {
+        for number in numbers.clone().into_iter().rev() {
+            let path = Self::path(dir, number);
+            let mut head = vec![0; frame::SEGMENT_HEADER];
+            let read = File::open(&path).and_then(|f| f.read_exact_at(&mut head, 0));
+            let Some(header) = read.ok().and_then(|()| frame::parse_segment_header(&head)) else { continue };
+            let superseded = |n: &u64| *n < number && *n + header.covers() > number;
+            for n in numbers.iter().filter(|n| superseded(n)) {
+                let path = Self::path(dir, *n);
+                std::fs::remove_file(&path).map_err(Error::io(format!("removing {}", path.display())))?;
+            }
+            numbers.retain(|n| !superseded(n));
+        }
+        Ok(())
+    }
+
     /// Makes a new segment that holds only its header, durable with its name.
     pub fn create(dir: &Path, number: u64, log_id: u64) -> Result<Arc<Self>> {
         let path = Self::path(dir, number);
         let context = || format!("creating {}", path.display());
         let mut file = File::create(&path).map_err(Error::io(context()))?;
-        file.write_all(&frame::segment_header(log_id, number, false)).map_err(Error::io(context()))?;
+        file.write_all(&frame::segment_header(log_id, number, 0)).map_err(Error::io(context()))?;
         file.sync_all().map_err(Error::io(context()))?;
         sync_dir(dir)?;
         Self::open(dir, number, log_id)

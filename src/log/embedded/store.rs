@@ -32,6 +32,8 @@ pub(super) const MAX_METADATA_BYTES: usize = 4096;
 pub(super) struct Store {
     state: Mutex<State>,
     changed: Condvar,
+    /// Held while segments are rewritten.
+    pub cleaning: Mutex<()>,
     pub time: Time,
 }
 
@@ -76,7 +78,7 @@ pub(super) struct GroupOffset {
 
 impl Store {
     pub fn new(state: State, time: Time) -> Self {
-        Store { state: Mutex::new(state), changed: Condvar::new(), time }
+        Store { state: Mutex::new(state), changed: Condvar::new(), cleaning: Mutex::default(), time }
     }
 
     /// Looks at the state.
@@ -220,10 +222,27 @@ impl State {
         }
     }
 
+    /// Partitions with a retention begin with the oldest record that is still there.
+    pub fn begin_with_oldest(&mut self) {
+        let names: Vec<_> =
+            self.topics.keys().filter(|t| self.retention_bytes(t).is_some()).cloned().collect();
+        for name in names {
+            if let Some(topic) = self.topics.get_mut(&name) {
+                topic.partitions.iter_mut().for_each(PartitionLog::begin_with_oldest);
+            }
+        }
+    }
+
     /// Whether only the last record of each key of a topic must stay.
     pub fn is_compacted(&self, topic: &str) -> bool {
         let policy = self.topics.get(topic).and_then(|t| t.config.get("cleanup.policy"));
         policy.is_some_and(|p| p.split(',').any(|p| p.trim() == "compact"))
+    }
+
+    /// How many bytes of records a partition of a topic keeps at least; nothing = all of them.
+    pub fn retention_bytes(&self, topic: &str) -> Option<u64> {
+        let bytes = self.config(topic, "retention.bytes").and_then(|b| u64::try_from(b).ok());
+        bytes.filter(|_| !self.is_compacted(topic))
     }
 
     /// A number among the settings of a topic.

@@ -1,0 +1,79 @@
+//! Compaction while a directory is in use.
+//!
+//! Owns when it runs and how its result is taken up. Knows no file format. Invariants: files are read and written without the lock
+//! of the store; readers that hold a batch of a replaced file read on in the old one; one compaction at a time.
+
+use super::{
+    compact::{Rules, compact},
+    directory::Directory,
+    segment::Segment,
+    store::{State, Store},
+};
+use crate::error::{Error, Result};
+use std::{
+    sync::{Arc, PoisonError},
+    thread,
+    time::Duration,
+};
+
+/// Compacts the full segments if at least half of their bytes are new; answers whether it did.
+pub(super) fn clean(store: &Store) -> Result<bool> {
+    let _one = store.cleaning.lock().unwrap_or_else(PoisonError::into_inner);
+    let (job, rules) = {
+        let state = store.lock();
+        let Some(job) = state.files.as_ref().map(Directory::due).transpose()?.flatten() else {
+            return Ok(false);
+        };
+        (job, Rules::of(&state))
+    };
+    if rules.is_empty() {
+        return Ok(false);
+    }
+    let merged = compact(&job, &rules, &job.full, store.time.now_ms())?;
+    let bytes = merged.iter().map(|m| m.bytes).sum();
+    let opened = |number| Segment::open(&job.dir, number, job.log_id);
+    let segments = merged.iter().map(|m| opened(m.number)).collect::<Result<Vec<_>>>()?;
+    store.change(|state| {
+        state.forget_segments(&merged.iter().flat_map(|m| m.of.iter().copied()).collect::<Vec<_>>());
+        for (segment, merged) in segments.iter().zip(merged) {
+            for (at, first, last, records) in merged.batches {
+                if let Some(partition) = state.partition_mut(&at) {
+                    partition.replace(first, last, segment, records);
+                }
+            }
+        }
+        for (at, from) in &rules.keep_from {
+            if let Some(partition) = state.partition_mut(at) {
+                partition.forget_before(*from);
+            }
+        }
+        if let Some(files) = &mut state.files {
+            files.compacted(&job, bytes);
+        }
+    });
+    Ok(true)
+}
+
+impl State {
+    fn forget_segments(&mut self, numbers: &[u64]) {
+        let partitions = self.topics.values_mut().flat_map(|t| &mut t.partitions);
+        partitions.for_each(|p| p.forget_segments(numbers));
+    }
+}
+
+/// Looks `every` so long whether it pays, for as long as the log is open.
+pub(super) fn clean_in_background(store: &Arc<Store>, every: Duration) -> Result {
+    let store = Arc::downgrade(store);
+    let run = move || {
+        loop {
+            thread::sleep(every);
+            let Some(store) = store.upgrade() else { return };
+            if let Err(e) = clean(&store) {
+                tracing::error!("embedded log: compaction has stopped: {e}");
+                return;
+            }
+        }
+    };
+    let started = thread::Builder::new().name("log-cleaner".into()).spawn(run);
+    started.map(|_| ()).map_err(Error::io("starting the thread that compacts the embedded log"))
+}
