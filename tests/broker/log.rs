@@ -363,3 +363,58 @@ fn a_record_wakes_a_waiting_member_at_once_and_idling_costs_nothing() {
     println!("commit to record p50 {:?}, idle turns in 2 s: {turns}", waits[10]);
     seat.member.close(true);
 }
+
+#[test]
+fn committed_offsets_wait_for_a_pending_transaction() {
+    use rdkafka::{
+        ClientConfig, Offset as Position, TopicPartitionList,
+        consumer::{BaseConsumer, Consumer},
+        producer::{BaseProducer, Producer as _},
+    };
+    let log = kafka();
+    let (name, group) = (topic(&log, 1), unique("group"));
+    // Not a member, so that its offsets can stay pending while nothing else of it lives.
+    let outsider: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", bootstrap()).set("group.id", &group).create().unwrap();
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap())
+        .set("transactional.id", unique("outsider"))
+        .create()
+        .unwrap();
+    producer.init_transactions(Duration::from_secs(10)).unwrap();
+    producer.begin_transaction().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&name, 0, Position::Offset(7)).unwrap();
+    let metadata = outsider.group_metadata().unwrap();
+    producer.send_offsets_to_transaction(&list, &metadata, Duration::from_secs(10)).unwrap();
+    let mut seat = log.join(&group_spec(&group, "a", &name, Duration::from_secs(10))).unwrap();
+    let hold = Duration::from_secs(2);
+    let begun = Instant::now();
+    let end = std::thread::spawn(move || {
+        std::thread::sleep(hold);
+        producer.commit_transaction(Duration::from_secs(10)).unwrap();
+    });
+    let found = seat.committed(&[tp(&name, 0)]).unwrap();
+    assert!(begun.elapsed() >= hold, "answered while the outcome was open: {found:?}");
+    assert_eq!(found[0].as_ref().unwrap().offset, Offset(7));
+    end.join().unwrap();
+    seat.close(true);
+}
+
+#[test]
+fn a_missing_topic_is_named() {
+    let log = kafka();
+    let missing = unique("missing");
+    let mut member = log.join(&group_spec(&unique("group"), "a", &missing, Duration::from_secs(10))).unwrap();
+    let begun = Instant::now();
+    let failure = loop {
+        assert!(begun.elapsed() < Duration::from_secs(60), "not told");
+        member.wait(Duration::from_millis(100));
+        if let Err(failure) = member.poll() {
+            break failure;
+        }
+    };
+    assert_eq!(failure.reaction, Reaction::StopPipeline);
+    assert!(failure.message.contains(&missing), "{failure}");
+    member.close(true);
+}

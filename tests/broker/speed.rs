@@ -107,6 +107,31 @@ fn a_million_records_keep_their_order_and_none_is_lost() {
     }
 }
 
+/// What every start waits for.
+#[test]
+fn joining_and_getting_ready_are_quick() {
+    let log = kafka();
+    let name = topic(&log, 4);
+    let (mut inits, mut joins) = (vec![], vec![]);
+    for _ in 0..10 {
+        let mut producer = log.producer(&producer_spec(Some(&unique("writer")), "none")).unwrap();
+        let begun = Instant::now();
+        producer.init().unwrap();
+        inits.push(begun.elapsed());
+        let begun = Instant::now();
+        let mut seat = Seat::join(&log, &unique("group"), "a", &[&name]);
+        seat.until("held", |s| s.holds().len() == 4);
+        joins.push(begun.elapsed());
+        seat.member.close(true);
+    }
+    inits.sort();
+    joins.sort();
+    println!(
+        "init p50 {:?} max {:?}; join to assignment p50 {:?} max {:?}",
+        inits[5], inits[9], joins[5], joins[9]
+    );
+}
+
 /// What a checkpoint costs: a small transaction with offsets, again and again.
 #[test]
 fn a_small_transaction_is_quick() {

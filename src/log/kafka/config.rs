@@ -234,7 +234,12 @@ impl Settings {
 
     fn base(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.bootstrap).set("client.id", "tidegate");
+        config
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("client.id", "tidegate")
+            // Also half of it is the pause between two first connections, which every start waits for.
+            .set("reconnect.backoff.ms", "20")
+            .set("reconnect.backoff.max.ms", "1000");
         // Requests that time out are told at this level; the producer's state depends on them.
         config.set_log_level(RDKafkaLogLevel::Info);
         config

@@ -3,7 +3,7 @@
 //! Owns the reading of the client library's error texts. Knows no topic. Invariant: success means that a broker answered a
 //! metadata request; a failure names the step that failed and the next one to try.
 
-use super::client::Asking;
+use super::{client::Asking, ffi};
 use crate::error::{Error, Result, Step};
 use rdkafka::{
     consumer::{BaseConsumer, Consumer},
@@ -20,7 +20,7 @@ pub(super) fn reach(handle: &BaseConsumer<Asking>, target: &str, timeout: Durati
     let begun = Instant::now();
     loop {
         let slice = SLICE.min(timeout.saturating_sub(begun.elapsed()));
-        if handle.client().fetch_cluster_id(slice).is_some() {
+        if ffi::reach(handle.client().native_ptr(), slice) {
             return Ok(());
         }
         // Serves errors and log lines; without a group there are no records.

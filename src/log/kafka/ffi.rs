@@ -326,6 +326,20 @@ pub(super) fn flush(client: Client, timeout: Duration) -> bool {
     code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
+/// Asks any broker for the cluster's brokers: true if one answered in time. Unlike waiting for the library's own first
+/// question, which sometimes comes a second late, this makes it connect now.
+pub(super) fn reach(client: Client, timeout: Duration) -> bool {
+    let mut found = ptr::null();
+    // SAFETY: the client is alive; the answer is ours to free.
+    unsafe {
+        let code = sys::rd_kafka_metadata(client, 0, ptr::null_mut(), &raw mut found, millis(timeout));
+        if !found.is_null() {
+            sys::rd_kafka_metadata_destroy(found);
+        }
+        code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+    }
+}
+
 /// Who a consumer is in its group, as librdkafka sends it with transactional offsets.
 pub(super) struct GroupMetadata(*mut sys::rd_kafka_consumer_group_metadata_t);
 

@@ -21,44 +21,91 @@ use rdkafka::{
     ClientContext, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
-    error::{KafkaError, RDKafkaErrorCode as Code},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code},
     types::RDKafkaRespErr,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Deref,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
-/// Longest wait for a pending transaction of another process: the default transaction timeout, the coordinator's scan for
-/// such transactions (10 s), and room for a retry.
-const COMMITTED_TIMEOUT: Duration = Duration::from_secs(45);
+/// Over the longest transaction: the coordinator scans for such transactions every 10 s, and a retry needs room.
+const PENDING_MARGIN: Duration = Duration::from_secs(15);
 /// Longest wait for the end of a membership; the close goes on aside.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Joining does not wait for a broker; asking for one makes the library connect now.
+const CONNECT_NUDGE: Duration = Duration::from_millis(5);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most events of one `poll`.
 const POLL_EVENTS: usize = 256;
 
 /// The consumer, kept alive by the member and the queues of its partitions.
-pub(super) type Shared = Arc<Owned<BaseConsumer<Group>>>;
+type Shared = Arc<Owned<GroupConsumer>>;
+
+/// A consumer that answers by itself what the library still waits for when it goes.
+pub(super) struct GroupConsumer(BaseConsumer<Group>);
+
+impl Deref for GroupConsumer {
+    type Target = BaseConsumer<Group>;
+    fn deref(&self) -> &BaseConsumer<Group> {
+        &self.0
+    }
+}
+
+impl Drop for GroupConsumer {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl GroupConsumer {
+    /// From now on nobody else answers assignments.
+    fn end(&self) {
+        self.context().closing.store(true, Ordering::Release);
+        let answer = match self.context().state().unanswered.take() {
+            Some(Unanswered::Assigned) => self.incremental_assign(&TopicPartitionList::new()),
+            Some(Unanswered::Revoked(at)) => give_up(&self.0, &at),
+            None => Ok(()),
+        };
+        if let Err(e) = answer {
+            tracing::debug!("leaving the group: {e}");
+        }
+    }
+}
 
 /// What the library tells of the group.
 pub(super) struct Group {
-    events: Mutex<VecDeque<GroupEvent>>,
+    state: Mutex<State>,
     waker: Arc<Waker>,
     /// Assignments are answered at once: the member is closing.
     closing: AtomicBool,
-    down: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    events: VecDeque<GroupEvent>,
+    unanswered: Option<Unanswered>,
+    /// No broker can be reached.
+    down: bool,
+    /// The last error with its text, which the binding keeps from the one who polls.
+    last_error: Option<(Code, String)>,
+}
+
+/// The library waits for this answer before it goes on.
+enum Unanswered {
+    Assigned,
+    Revoked(Vec<TopicPartition>),
 }
 
 impl Group {
-    fn push(&self, event: GroupEvent) {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
-        self.waker.wake();
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -68,10 +115,14 @@ impl ClientContext for Group {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(Code::AllBrokersDown) && !self.down.swap(true, Ordering::AcqRel)
-        {
-            self.push(GroupEvent::Connection(Some(reason.to_owned())));
+        let Some(code) = error.rdkafka_error_code() else { return };
+        let mut state = self.state();
+        if code == Code::AllBrokersDown && !state.down {
+            state.down = true;
+            state.events.push_back(GroupEvent::Connection(Some(reason.to_owned())));
+            self.waker.wake();
         }
+        state.last_error = Some((code, reason.to_owned()));
     }
 }
 
@@ -81,21 +132,21 @@ impl ConsumerContext for Group {
         let assigned = kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         // An empty change needs no answer of the engine, but the library waits for one.
         if at.is_empty() || self.closing.load(Ordering::Acquire) {
-            let answer = if assigned {
-                consumer.incremental_assign(list)
-            } else {
-                consumer.incremental_unassign(list)
-            };
+            let answer = if assigned { consumer.incremental_assign(list) } else { give_up(consumer, &at) };
             if let Err(e) = answer {
                 tracing::warn!("rebalance: {e}");
             }
             return;
         }
-        self.push(match (assigned, consumer.assignment_lost()) {
-            (true, _) => GroupEvent::Assigned(at),
-            (false, false) => GroupEvent::Revoking(at),
-            (false, true) => GroupEvent::Lost(at),
-        });
+        let (event, unanswered) = match (assigned, consumer.assignment_lost()) {
+            (true, _) => (GroupEvent::Assigned(at), Unanswered::Assigned),
+            (false, false) => (GroupEvent::Revoking(at.clone()), Unanswered::Revoked(at)),
+            (false, true) => (GroupEvent::Lost(at.clone()), Unanswered::Revoked(at)),
+        };
+        let mut state = self.state();
+        state.events.push_back(event);
+        state.unanswered = Some(unanswered);
+        self.waker.wake();
     }
 }
 
@@ -103,7 +154,7 @@ impl ConsumerContext for Group {
 pub(super) struct Handle {
     pub metadata: GroupMetadata,
     /// Gone when the member is closed.
-    pub consumer: Weak<Owned<BaseConsumer<Group>>>,
+    pub consumer: Weak<Owned<GroupConsumer>>,
 }
 
 /// See [`Member`].
@@ -117,22 +168,26 @@ pub(super) struct KafkaMember {
     waker: Arc<Waker>,
     topics: Vec<String>,
     instance: String,
+    /// Longest wait for another process's pending transaction.
+    committed_timeout: Duration,
 }
 
-/// Joins; the assignment comes as an event.
-pub(super) fn join(settings: &Settings, spec: &GroupSpec, partitions: usize) -> Result<KafkaMember> {
+/// Joins; the assignment comes as an event. `partitions` share the buffer; a transaction of the group takes at most
+/// `transaction_timeout`.
+pub(super) fn join(
+    settings: &Settings,
+    spec: &GroupSpec,
+    partitions: usize,
+    transaction_timeout: Duration,
+) -> Result<KafkaMember> {
     let waker = Arc::new(Waker::default());
-    let context = Group {
-        events: Mutex::default(),
-        waker: Arc::clone(&waker),
-        closing: AtomicBool::new(false),
-        down: AtomicBool::new(false),
-    };
+    let context =
+        Group { state: Mutex::default(), waker: Arc::clone(&waker), closing: AtomicBool::new(false) };
     let config = settings.member(spec, partitions);
     let mut consumer: BaseConsumer<Group> = config.create_with_context(context).map_err(config_error)?;
     let wake = Arc::clone(&waker);
     consumer.set_nonempty_callback(move || wake.wake());
-    let consumer = Arc::new(Owned::new(consumer, "consumer"));
+    let consumer = Arc::new(Owned::new(GroupConsumer(consumer), "consumer"));
     let events = Queue::of_events(consumer.clone(), consumer.client().native_ptr(), true);
     let member = KafkaMember {
         assigned: BTreeSet::new(),
@@ -142,8 +197,10 @@ pub(super) fn join(settings: &Settings, spec: &GroupSpec, partitions: usize) -> 
         waker,
         topics: spec.topics.clone(),
         instance: spec.instance.clone(),
+        committed_timeout: transaction_timeout + PENDING_MARGIN,
     };
     member.subscribe()?;
+    ffi::reach(member.consumer.client().native_ptr(), CONNECT_NUDGE);
     Ok(member)
 }
 
@@ -155,17 +212,15 @@ impl KafkaMember {
         })
     }
 
-    fn told(&self) -> Vec<GroupEvent> {
-        self.consumer.context().events.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect()
-    }
-
     /// The failure that an error of the consumer calls for, if it is one.
     fn judge(&self, error: &KafkaError) -> Option<Failure> {
         let code = error.rdkafka_error_code()?;
         let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
+        let told = self.consumer.context().state().last_error.take().filter(|(c, _)| *c == code);
         // The library raises one code for every fatal error and keeps the cause aside.
-        let (code, text) = match self.consumer.client().fatal_error() {
-            Some((cause, text)) if fatal || code == Code::Fatal => (cause, text),
+        let (code, text) = match (self.consumer.client().fatal_error(), told) {
+            (Some(cause), _) if fatal || code == Code::Fatal => cause,
+            (_, Some(told)) => told,
             _ => (code, error.to_string()),
         };
         let reaction = classify(Stage::Group, code, Flags { fatal, ..Flags::default() });
@@ -214,15 +269,17 @@ impl KafkaMember {
     }
 }
 
-fn still_down(consumer: &Weak<Owned<BaseConsumer<Group>>>, topic: &str) -> bool {
+fn still_down(consumer: &Weak<Owned<GroupConsumer>>, topic: &str) -> bool {
     let Some(consumer) = consumer.upgrade() else { return false };
     let context = consumer.context();
     if context.closing.load(Ordering::Acquire) {
         return false;
     }
     if consumer.client().fetch_metadata(Some(topic), Duration::from_secs(1)).is_ok() {
-        context.down.store(false, Ordering::Release);
-        context.push(GroupEvent::Connection(None));
+        let mut state = context.state();
+        state.down = false;
+        state.events.push_back(GroupEvent::Connection(None));
+        context.waker.wake();
         return false;
     }
     drop(consumer);
@@ -253,7 +310,7 @@ impl Member for KafkaMember {
                 break;
             }
         }
-        let told = self.told();
+        let told: Vec<GroupEvent> = self.consumer.context().state().events.drain(..).collect();
         for event in &told {
             if let GroupEvent::Assigned(at) = event {
                 self.assigned.extend(at.iter().cloned());
@@ -294,7 +351,7 @@ impl Member for KafkaMember {
         if at.is_empty() {
             return Ok(vec![]);
         }
-        ffi::committed(self.consumer.client().native_ptr(), at, COMMITTED_TIMEOUT).map_err(|code| {
+        ffi::committed(self.consumer.client().native_ptr(), at, self.committed_timeout).map_err(|code| {
             let reaction = classify(Stage::OffsetFetch, code, Flags::default());
             let first = &at[0];
             Failure::new(
@@ -324,6 +381,7 @@ impl Member for KafkaMember {
             slots.push(Arc::new(Slot::new(at.clone(), queue, Arc::clone(&self.waker))));
         }
         self.consumer.incremental_assign(&list).map_err(|e| refused("taking up partitions", &e))?;
+        self.consumer.context().state().unanswered = None;
         self.slots.extend(slots.iter().map(|slot| (slot.at.clone(), Arc::clone(slot))));
         Ok(slots.into_iter().map(|slot| Box::new(PartitionFetcher::new(slot)) as Box<dyn Fetcher>).collect())
     }
@@ -340,15 +398,14 @@ impl Member for KafkaMember {
     }
 
     fn release(&mut self, at: &[TopicPartition]) -> Result<(), Failure> {
-        let mut list = TopicPartitionList::with_capacity(at.len());
         for at in at {
-            list.add_partition(&at.topic, ffi::partition_number(at));
             self.assigned.remove(at);
             if let Some(slot) = self.slots.remove(at) {
                 slot.close();
             }
         }
-        self.consumer.incremental_unassign(&list).map_err(|e| refused("giving up partitions", &e))
+        self.consumer.context().state().unanswered = None;
+        give_up(&self.consumer, at).map_err(|e| refused("giving up partitions", &e))
     }
 
     fn rejoin(&mut self) -> Result<(), Failure> {
@@ -357,26 +414,11 @@ impl Member for KafkaMember {
     }
 
     fn close(self: Box<Self>, leave: bool) {
-        self.consumer.context().closing.store(true, Ordering::Release);
         for slot in self.slots.values() {
             slot.close();
         }
+        self.consumer.end();
         if leave {
-            // What waits for an answer of the engine is answered now.
-            for event in self.told() {
-                let (GroupEvent::Assigned(at) | GroupEvent::Revoking(at) | GroupEvent::Lost(at)) = &event
-                else {
-                    continue;
-                };
-                let mut list = TopicPartitionList::new();
-                for at in at {
-                    list.add_partition(&at.topic, ffi::partition_number(at));
-                }
-                let _ = match event {
-                    GroupEvent::Assigned(_) => self.consumer.incremental_assign(&TopicPartitionList::new()),
-                    _ => self.consumer.incremental_unassign(&list),
-                };
-            }
             self.leave();
         }
         let KafkaMember { slots, events, consumer, .. } = *self;
@@ -400,6 +442,21 @@ fn partitions(list: &TopicPartitionList) -> Vec<TopicPartition> {
         )
     };
     list.elements().iter().map(of).collect()
+}
+
+/// Answers a revocation. The library refuses a list with partitions that `start` did not take up, and then still waits.
+fn give_up(consumer: &BaseConsumer<Group>, at: &[TopicPartition]) -> KafkaResult<()> {
+    let mut held = partitions(&consumer.assignment()?);
+    held.retain(|held| at.contains(held));
+    consumer.incremental_unassign(&list_of(&held))
+}
+
+fn list_of(at: &[TopicPartition]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(at.len());
+    for at in at {
+        list.add_partition(&at.topic, ffi::partition_number(at));
+    }
+    list
 }
 
 fn refused(what: &str, error: &KafkaError) -> Failure {

@@ -8,6 +8,8 @@ mod classify;
 mod client;
 mod config;
 mod connect;
+#[cfg(test)]
+mod faults;
 mod fetcher;
 mod ffi;
 mod member;
@@ -30,7 +32,10 @@ use rdkafka::{
 };
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -49,7 +54,12 @@ pub struct KafkaLog {
     admin: OnceLock<Admin>,
     /// Partitions of each topic, as last described: they share a member's buffer.
     partitions: Mutex<BTreeMap<String, u32>>,
+    /// The longest transaction that a producer was made for, in milliseconds: how long committed offsets may be pending.
+    transaction_ms: AtomicU64,
 }
+
+/// Assumed before a producer is made.
+const TRANSACTION_MS: u64 = 15_000;
 
 impl KafkaLog {
     /// The cluster at `bootstrap` (`host:port`, several separated by commas), with properties of librdkafka. Connects later.
@@ -60,7 +70,13 @@ impl KafkaLog {
         let settings = Settings::new(bootstrap, properties)?;
         let asking = settings.watermarks().create_with_context(Asking::default()).map_err(config_error)?;
         let asking = Owned::new(asking, "watermark handle");
-        Ok(KafkaLog { settings, asking, admin: OnceLock::new(), partitions: Mutex::default() })
+        Ok(KafkaLog {
+            settings,
+            asking,
+            admin: OnceLock::new(),
+            partitions: Mutex::default(),
+            transaction_ms: AtomicU64::new(TRANSACTION_MS),
+        })
     }
 
     fn admin(&self) -> Result<&Admin> {
@@ -168,10 +184,13 @@ impl Log for KafkaLog {
         let known = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         let of = |topic: &String| known.get(topic).map_or(UNKNOWN_PARTITIONS, |n| *n as usize);
         let partitions = group.topics.iter().map(of).sum();
-        Ok(Box::new(member::join(&self.settings, group, partitions)?))
+        let transaction = Duration::from_millis(self.transaction_ms.load(Ordering::Relaxed));
+        Ok(Box::new(member::join(&self.settings, group, partitions, transaction)?))
     }
 
     fn producer(&self, spec: &ProducerSpec) -> Result<Box<dyn Producer>> {
+        let transaction = u64::try_from(spec.transaction_timeout.as_millis()).unwrap_or(u64::MAX);
+        self.transaction_ms.fetch_max(transaction, Ordering::Relaxed);
         Ok(Box::new(producer::KafkaProducer::new(&self.settings, spec)?))
     }
 }

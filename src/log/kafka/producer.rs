@@ -335,9 +335,10 @@ impl Producer for KafkaProducer {
         }
         let limit = self.transaction_timeout + MARGIN + MARGIN;
         // With a broker at hand the library asks it for the coordinator at once, else half a second later.
-        let _ = self.client.client().fetch_cluster_id(limit);
+        let begun = Instant::now();
+        ffi::reach(self.client.client().native_ptr(), limit);
         self.serve();
-        let answer = self.client.init_transactions(limit);
+        let answer = self.client.init_transactions(limit.saturating_sub(begun.elapsed()).max(SLICE));
         self.serve();
         answer.map_err(|e| failure(Stage::Init, &call_error(&e)))
     }

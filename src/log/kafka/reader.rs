@@ -20,6 +20,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Makes the library connect now.
+const CONNECT_NUDGE: Duration = Duration::from_millis(5);
 /// Most of one answer.
 const MOST_RECORDS: usize = 8_192;
 const MOST_BYTES: usize = 8 << 20;
@@ -44,6 +46,7 @@ impl PartitionReader {
         let waker = Arc::new(Waker::default());
         let queue = Queue::new(client.clone(), native, Arc::clone(&waker));
         let cannot = |why: String| Error::Topic { topic: at.topic.to_string(), what: why };
+        ffi::reach(native, CONNECT_NUDGE);
         let topic = Topic::new(native, &at.topic).ok_or_else(|| cannot("is not a topic's name".into()))?;
         let from = i64::try_from(from.0).map_err(|_| cannot(format!("has no offset {from}")))?;
         topic

@@ -1,0 +1,355 @@
+#!/usr/bin/env python3
+"""Measures tidegate beside raw librdkafka and Kafka Streams, in one go on one machine and one broker. Run it by `./dev bench`.
+
+./dev bench [throughput|latency|restart ...] [--quick] [--peers raw,kstreams,tidegate] [--repeat N]
+
+Every run is checked against an oracle that recomputes the input. How the numbers are made: benches/README.md.
+"""
+import argparse
+import glob
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+
+import machine
+from machine import Watch, cpu_tree, java, stop, topics
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+REPO = os.path.dirname(HERE)
+CACHE = os.environ["TIDEGATE_CACHE"] + "/bench"
+TARGET = os.environ["CARGO_TARGET_DIR"] + "/release"
+PARTITIONS = 4
+WORDS_A_LINE = 10
+EXAMPLE = {"w1": "filter_project", "w2": "kafka_word_count"}
+
+
+class Size:
+    """Records of each input; `quick` proves the harness, its numbers mean nothing."""
+
+    def __init__(self, quick):
+        self.events = 200_000 if quick else 10_000_000
+        self.lines = 20_000 if quick else 500_000
+        self.latency_s = 10 if quick else 60
+        self.keys = [20_000, 100_000] if quick else [500_000, 5_000_000]
+        self.name = "quick" if quick else "full"
+
+
+def prepare(peers):
+    """Builds what is measured and what measures."""
+    print("building ...", file=sys.stderr)
+    os.makedirs(CACHE + "/logs", exist_ok=True)
+    run_quietly(["mvn", "-q", "-B", "-f", HERE + "/peers/pom.xml", "package", "-Dbench.out=" + machine.JAVA], "maven")
+    missing = []
+    for name in EXAMPLE.values():
+        if "tidegate" in peers and os.path.exists(f"{REPO}/examples/{name}.rs"):
+            run_quietly(["cargo", "build", "--locked", "--release", "--example", name], "cargo")
+        elif "tidegate" in peers:
+            missing.append(name)
+    if missing:
+        print(f"no example {', '.join(missing)}: tidegate is left out", file=sys.stderr)
+        peers.remove("tidegate")
+    if "raw" in peers:
+        build_raw()
+
+
+def run_quietly(command, name):
+    log = f"{CACHE}/logs/{name}.log"
+    with open(log, "w") as out:
+        if subprocess.run(command, cwd=REPO, stdin=subprocess.DEVNULL, stdout=out, stderr=out).returncode:
+            sys.exit(f"bench: {' '.join(command[:3])} failed (log: {log})")
+
+
+def build_raw():
+    """Compiles raw.c against the very librdkafka that the crate has built."""
+    built = {n: sorted(glob.glob(f"{TARGET}/build/{n}-*/out"), key=os.path.getmtime) for n in ("rdkafka-sys", "libz-sys", "zstd-sys", "lz4-sys")}
+    built = {n: [d for d in ds if glob.glob(d + "/**/*.a", recursive=True)] for n, ds in built.items()}
+    if not all(built.values()):
+        run_quietly(["cargo", "build", "--locked", "--release", "--lib"], "cargo")
+        return build_raw()
+    lib = {n: ds[-1] for n, ds in built.items()}
+    include = CACHE + "/include"
+    os.makedirs(include, exist_ok=True)
+    if os.path.islink(include + "/librdkafka"):
+        os.unlink(include + "/librdkafka")
+    os.symlink(lib["rdkafka-sys"] + "/src", include + "/librdkafka")
+    archives = [lib["rdkafka-sys"] + "/src/librdkafka.a", lib["libz-sys"] + "/lib/libz.a", lib["zstd-sys"] + "/libzstd.a", lib["lz4-sys"] + "/liblz4.a"]
+    run_quietly(["cc", "-O2", "-o", CACHE + "/raw", HERE + "/peers/raw/raw.c", "-I" + include, *archives, "-lssl", "-lcrypto", "-lpthread", "-lm", "-ldl"], "cc")
+
+
+# ---- inputs -----------------------------------------------------------------------------------------------------
+
+
+def preload(kind, n, **options):
+    """A topic with n generated records; made once per broker."""
+    name = "bench-" + "-".join([kind, str(n), *map(str, options.values())])
+    if int(topics(end=name)) != n:
+        print(f"preloading {name} ...", file=sys.stderr)
+        topics(delete=name, create=f"{name}:{PARTITIONS}")
+        java("tools", "peers.Gen", kind=kind, topic=name, n=n, partitions=PARTITIONS, **options)
+    return name
+
+
+# ---- programs under test ----------------------------------------------------------------------------------------
+
+
+class Run:
+    """One program on one input with an output topic, a state folder and a log of its own."""
+
+    count = 0
+
+    def __init__(self, peer, app, source, output_config=""):
+        Run.count += 1
+        self.peer, self.app, self.source = peer, app, source
+        self.id = f"bench-run-{peer}-{app}-{os.getpid()}-{Run.count}"
+        self.out = self.id + "-out"
+        self.state = f"{CACHE}/state/{self.id}"
+        os.makedirs(self.state)
+        topics(create=f"{self.out}:{PARTITIONS}{output_config}")
+        self.process = None
+
+    def command(self, commit_ms, tuned):
+        if self.peer == "kstreams":
+            extra = ["c.group.instance.id=bench", "c.session.timeout.ms=10000"] if tuned else []
+            return machine.java_command("kstreams", "peers.KsApp", "bootstrap=" + machine.BOOTSTRAP, "app=" + self.app, "in=" + self.source,
+                                        "out=" + self.out, "id=" + self.id, "state=" + self.state, "mode=eos", f"commit={commit_ms}", *extra, heap="2g")
+        return [f"{TARGET}/examples/{EXAMPLE[self.app]}", "--bootstrap", machine.BOOTSTRAP, "--input", self.source, "--output", self.out,
+                "--application-id", self.id, "--state-dir", self.state, "--batch-interval-ms", str(commit_ms), "--threads", "2",
+                "--guarantee", "exactly-once", "--starting-offsets", "earliest", "--state-partitions", str(PARTITIONS)]
+
+    def start(self, commit_ms, tuned=False):
+        log = open(f"{CACHE}/logs/{self.id}.log", "ab")
+        self.process = subprocess.Popen(self.command(commit_ms, tuned), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        return time.time()
+
+    def watch(self):
+        return Watch(self.out, self.source, self.id)
+
+    def progress(self, sample, total):
+        """The part of the input that is processed and committed. Kafka Streams commits a word count's input when it has been
+        re-partitioned, so there the re-partition topic counts."""
+        if self.peer == "kstreams" and self.app == "w2":
+            return sample["inner"] / (total * WORDS_A_LINE)
+        return sample["in"] / total
+
+    def end(self, keep=False):
+        if self.process:
+            stop(self.process)
+        if not keep:
+            topics(delete=self.id + "*")
+            shutil.rmtree(self.state, ignore_errors=True)
+
+    def trouble(self):
+        """Why the run cannot go on, if it cannot."""
+        code = self.process.poll()
+        return None if code is None else f"ended by itself with code {code} (log: {CACHE}/logs/{self.id}.log)"
+
+
+def follow(run, watch, begin, until, limit_s):
+    """Samples of the run until `until(sample)`; each with seconds since `begin`, CPU seconds and resident MB of its processes."""
+    samples, broker = [], machine.broker_cpu()
+    for s in watch:
+        s |= {"t": s["ms"] / 1000 - begin, "cpu": cpu_tree(run.process.pid), "rss": machine.rss_mb(run.process.pid), "broker": machine.broker_cpu() - broker}
+        samples.append(s)
+        if until(s):
+            return samples
+        why = run.trouble() or (f"not done after {limit_s} s" if s["t"] > limit_s else None)
+        if why:
+            sys.exit(f"bench: {run.peer} {run.app}: {why}")
+    sys.exit("bench: the watcher ended (is the broker up?)")
+
+
+# ---- what is measured -------------------------------------------------------------------------------------------
+
+
+def throughput(peer, app, size):
+    n = size.events if app == "w1" else size.lines
+    source = preload("events" if app == "w1" else "lines", n)
+    run = Run(peer, app, source)
+    with run.watch() as watch:
+        begin = run.start(1000)
+        samples = follow(run, watch, begin, lambda s: run.progress(s, n) >= 1, 900)
+    run.end(keep=True)
+    units = n * (1 if app == "w1" else WORDS_A_LINE)
+    last = samples[-1]
+    first = next(s["t"] for s in samples if s["out"] > 0)
+    low, high = (when(samples, lambda s: run.progress(s, n), f) for f in (0.25, 0.9))
+    result = dict(kind="throughput", peer=peer, app=app, units=units, overall=round(units / last["t"]), steady=round(0.65 * units / max(0.1, high - low)),
+                  first_output_s=round(first, 2), cpu_s_per_m=round(last["cpu"] / units * 1e6, 3), broker_cpu_s_per_m=round(last["broker"] / units * 1e6, 3),
+                  peak_rss_mb=round(max(s["rss"] for s in samples)), out=last["out"], verified=verify(app, run.out, n))
+    run.end()
+    return result
+
+
+def when(samples, progress, part):
+    """Seconds at which `part` of the input was done, between two samples by interpolation."""
+    before = samples[0]
+    for s in samples:
+        done, earlier = progress(s), progress(before)
+        if done >= part:
+            return s["t"] if done == earlier else before["t"] + (s["t"] - before["t"]) * (part - earlier) / (done - earlier)
+        before = s
+    return samples[-1]["t"]
+
+
+def raw(size):
+    source = preload("events", size.events)
+    out = f"bench-run-raw-{os.getpid()}-{time.time_ns()}"
+    topics(create=f"{out}:{PARTITIONS}")
+    results = []
+    for name, command in (("raw consume", ["consume", machine.BOOTSTRAP, source, str(PARTITIONS)]), ("raw copy", ["copy", machine.BOOTSTRAP, source, str(PARTITIONS), out, "1000", "50"])):
+        broker = machine.broker_cpu()
+        r = json.loads(subprocess.run([CACHE + "/raw", *command], check=True, stdout=subprocess.PIPE).stdout)
+        if r["records"] != size.events:
+            sys.exit(f"bench: {name} read {r['records']} of {size.events} records")
+        results.append(dict(kind="throughput", peer=name, app="w1", units=size.events, overall=round(r["overall"]), steady=round(r["steady"]),
+                            cpu_s_per_m=round(r["cpu_s"] / size.events * 1e6, 3), broker_cpu_s_per_m=round((machine.broker_cpu() - broker) / size.events * 1e6, 3), peak_rss_mb=r["rss_mb"]))
+    topics(delete=out)
+    return results
+
+
+def latency(peer, app, size, rate=5000):
+    source = f"bench-live-{os.getpid()}-{time.time_ns()}"
+    topics(create=f"{source}:{PARTITIONS}")
+    run = Run(peer, app, source, ":message.timestamp.type=LogAppendTime" if app == "w1" else "")
+    skip = 3 if size.name == "quick" else 15
+    seconds = size.latency_s + skip
+    run.start(100 if peer == "kstreams" else 0)
+    time.sleep(8)
+    kind = "events" if app == "w1" else "lines"
+    n = rate * (seconds + 20)
+    generator = subprocess.Popen(machine.java_command("tools", "peers.Gen", "bootstrap=" + machine.BOOTSTRAP, "kind=" + kind, "topic=" + source, f"rate={rate}", f"n={n}"), stdout=subprocess.DEVNULL)
+    try:
+        before, begin = cpu_tree(run.process.pid), time.time()
+        seen = json.loads(java("tools", "peers.Scan", mode="latency", topic=run.out, sec=seconds, skip=skip, by="payload" if app == "w1" else "record"))
+        cores = (cpu_tree(run.process.pid) - before) / (time.time() - begin)
+    finally:
+        generator.kill()
+        generator.wait()
+    if run.trouble() or not seen["n"]:
+        sys.exit(f"bench: {peer} {app}: {run.trouble() or 'nothing came out'} (log: {CACHE}/logs/{run.id}.log)")
+    run.end()
+    topics(delete=source)
+    return dict(kind="latency", peer=peer, app=app, rate=rate, seen=seen["n"], visible_ms=seen["visible_ms"], cpu_cores=round(cores, 3))
+
+
+def restart(peer, keys, kept, size):
+    """kill -9 when four fifths of the input are done, start again with the state folder kept or deleted."""
+    n, vocabulary = keys * 4 // WORDS_A_LINE, dict(seed=2, vocab=keys, zipf=0)
+    source = preload("lines", n, **vocabulary)
+    run = Run(peer, "w2", source)
+    with run.watch() as watch:
+        begin = run.start(1000, tuned=True)
+        follow(run, watch, begin, lambda s: run.progress(s, n) >= 0.8, 900)
+    stop(run.process, signal.SIGKILL)
+    with run.watch() as watch:
+        written = next(iter(watch))["high"]
+    state_mb = int(subprocess.run(["du", "-sm", run.state], check=True, stdout=subprocess.PIPE).stdout.split()[0])
+    if not kept:
+        shutil.rmtree(run.state)
+        os.makedirs(run.state)
+    with run.watch() as watch:
+        begin = run.start(1000, tuned=True)
+        # Ends of transactions use offsets too: back at work = more is committed than was written before, and their markers.
+        back = follow(run, watch, begin, lambda s: s["out"] > written + 4 * PARTITIONS, 600)[-1]
+        samples = follow(run, watch, begin, lambda s: run.progress(s, n) >= 1, 900)
+    run.end(keep=True)
+    result = dict(kind="restart", peer=peer, app="w2", keys=keys, state="kept" if kept else "deleted", state_mb=state_mb, back_s=round(back["t"], 2),
+                  done_s=round(samples[-1]["t"], 2), peak_rss_mb=round(max(s["rss"] for s in samples)), verified=verify("w2", run.out, n, **vocabulary))
+    run.end()
+    return result
+
+
+def verify(app, topic, n, **options):
+    found = json.loads(java("tools", "peers.Scan", heap="4g", mode="verify", what=app, topic=topic, n=n, **options))
+    if not found["ok"]:
+        print(f"bench: WRONG OUTPUT in {topic}: {found}", file=sys.stderr)
+    return found["ok"]
+
+
+# ---- the whole --------------------------------------------------------------------------------------------------
+
+
+def measurements(args, peers, size):
+    engines = [p for p in peers if p != "raw"]
+    if "throughput" in args.what:
+        if "raw" in peers:
+            yield lambda: raw(size)
+        for app in EXAMPLE:
+            for peer in engines:
+                yield lambda peer=peer, app=app: [throughput(peer, app, size)]
+    if "latency" in args.what:
+        for app in EXAMPLE:
+            for peer in engines:
+                yield lambda peer=peer, app=app: [latency(peer, app, size)]
+    if "restart" in args.what:
+        for keys in size.keys:
+            for kept in (True, False):
+                for peer in engines:
+                    yield lambda peer=peer, keys=keys, kept=kept: [restart(peer, keys, kept, size)]
+
+
+COLUMNS = {
+    "throughput": ["app", "peer", "units", "steady", "overall", "first_output_s", "cpu_s_per_m", "broker_cpu_s_per_m", "peak_rss_mb", "verified"],
+    "latency": ["app", "peer", "rate", "p50", "p90", "p99", "p999", "max", "cpu_cores", "seen"],
+    "restart": ["keys", "state", "peer", "back_s", "done_s", "state_mb", "peak_rss_mb", "verified"],
+}
+
+
+def table(kind, results):
+    """A Markdown table; repeated runs are shown by their median."""
+    columns, groups = COLUMNS[kind], {}
+    for r in results:
+        r = r | r.get("visible_ms", {})
+        groups.setdefault(tuple(r.get(c) for c in ("app", "keys", "state", "peer")), []).append(r)
+    print(f"\n{kind} ({'ms until a read_committed reader has it' if kind == 'latency' else 'medians'})\n")
+    print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
+    for runs in groups.values():
+        print("| " + " | ".join(cell([r.get(c) for r in runs]) for c in columns) + " |")
+
+
+def cell(values):
+    if any(v is None for v in values):
+        return "-"
+    if isinstance(values[0], bool):
+        return "yes" if all(values) else "NO"
+    if isinstance(values[0], str):
+        return values[0]
+    return f"{statistics.median(values):,.10g}"
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n")[0])
+    parser.add_argument("what", nargs="*", choices=[*COLUMNS, []], help="throughput, latency, restart; nothing = all")
+    parser.add_argument("--quick", action="store_true", help="small sizes: proves the harness, measures nothing")
+    parser.add_argument("--peers", default="raw,kstreams,tidegate")
+    parser.add_argument("--repeat", type=int, default=1)
+    args = parser.parse_args()
+    args.what = args.what or list(COLUMNS)
+    peers, size = args.peers.split(","), Size(args.quick)
+    prepare(peers)
+    shutil.rmtree(CACHE + "/state", ignore_errors=True)
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=REPO, stdout=subprocess.PIPE, text=True).stdout.strip()
+    results = []
+    with machine.broker():
+        for _ in range(args.repeat):
+            for measure in measurements(args, peers, size):
+                idle = machine.idle_percent()
+                for r in measure():
+                    r |= dict(size=size.name, at=time.strftime("%Y-%m-%dT%H:%M:%S"), commit=commit, idle_before_percent=idle)
+                    results.append(r)
+                    print(json.dumps(r), file=sys.stderr)
+                    with open(CACHE + "/results.jsonl", "a") as out:
+                        out.write(json.dumps(r) + "\n")
+    for kind in args.what:
+        if found := [r for r in results if r["kind"] == kind]:
+            table(kind, found)
+    sys.exit(any(r.get("verified") is False for r in results))
+
+
+if __name__ == "__main__":
+    main()
