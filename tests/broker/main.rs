@@ -5,6 +5,9 @@
 #[macro_use]
 #[path = "../contract/mod.rs"]
 mod contract;
+#[cfg(feature = "failpoints")]
+mod eos;
+mod kafka;
 mod log;
 mod speed;
 mod subject;
