@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-const CALL: Duration = Duration::from_secs(30);
+const CALL: Duration = Duration::from_secs(10);
 
 /// One record as a reader of committed data sees it.
 #[derive(Clone, Debug)]
@@ -69,9 +69,7 @@ impl Client {
             let made = self.admin(async |admin, options| admin.create_topics([&new], options).await).unwrap();
             made[0].is_ok()
         });
-        until(&format!("topic {topic} is led"), || {
-            (0..partitions).all(|p| self.ends.fetch_watermarks(topic, p, CALL).is_ok())
-        });
+        self.until_led(topic, partitions);
     }
 
     pub fn delete(&self, topic: &str) {
@@ -84,8 +82,15 @@ impl Client {
         let new = NewPartitions::new(topic, count);
         let made = self.admin(async |admin, options| admin.create_partitions([&new], options).await).unwrap();
         made[0].as_ref().unwrap();
-        until("the new partitions are led", || {
-            (0..partitions).all(|p| self.ends.fetch_watermarks(topic, p, CALL).is_ok())
+        self.until_led(topic, partitions);
+    }
+
+    fn until_led(&self, topic: &str, partitions: i32) {
+        until(&format!("{partitions} partitions of {topic} are led"), || {
+            let Ok(metadata) = self.ends.fetch_metadata(Some(topic), CALL) else { return false };
+            let led =
+                metadata.topics()[0].partitions().iter().filter(|p| p.leader() >= 0 && p.error().is_none());
+            led.count() == usize::try_from(partitions).unwrap()
         });
     }
 
@@ -109,14 +114,18 @@ impl Client {
     }
 
     pub fn partitions(&self, topic: &str) -> i32 {
-        let metadata = self.ends.fetch_metadata(Some(topic), CALL).unwrap();
-        i32::try_from(metadata.topics()[0].partitions().len()).unwrap()
+        let mut partitions = 0;
+        until(&format!("the broker tells of {topic}"), || {
+            let told = self.ends.fetch_metadata(Some(topic), CALL);
+            partitions = told.map_or(0, |m| i32::try_from(m.topics()[0].partitions().len()).unwrap());
+            partitions > 0
+        });
+        partitions
     }
 
     /// The high watermark of each partition.
     pub fn ends(&self, topic: &str) -> BTreeMap<i32, i64> {
-        let end = |p| (p, self.ends.fetch_watermarks(topic, p, CALL).unwrap().1);
-        (0..self.partitions(topic)).map(end).collect()
+        (0..self.partitions(topic)).map(|p| (p, end(&self.ends, topic, p))).collect()
     }
 
     /// What the group has committed for each partition of a topic; without pending transactions.
@@ -135,8 +144,9 @@ impl Client {
     pub fn read(&self, topic: &str) -> Vec<Row> {
         let consumer = self.consumer(&format!("reader-of-{topic}"), "read_committed");
         let ends = self.ends(topic);
-        let stable = |p: &i32| consumer.fetch_watermarks(topic, *p, CALL).unwrap().1;
-        until("no transaction is open on the output", || ends.iter().all(|(p, end)| stable(p) >= *end));
+        until("no transaction is open on the output", || {
+            ends.iter().all(|(p, e)| end(&consumer, topic, *p) >= *e)
+        });
         let mut list = TopicPartitionList::new();
         for partition in ends.keys() {
             list.add_partition_offset(topic, *partition, Offset::Beginning).unwrap();
@@ -155,6 +165,16 @@ impl Client {
         }
         rows
     }
+}
+
+/// The end of a partition as this consumer sees it: the high watermark, or the end of what is decided.
+fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> i64 {
+    let mut end = None;
+    until(&format!("the broker tells the end of {topic}-{partition}"), || {
+        end = consumer.fetch_watermarks(topic, partition, CALL).ok();
+        end.is_some()
+    });
+    end.expect("just told").1
 }
 
 fn row(record: &impl Message) -> Row {

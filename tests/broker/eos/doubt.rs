@@ -94,7 +94,7 @@ fn the_broker_dies_before_the_end_of_the_transaction() {
 #[test]
 fn the_broker_sleeps_in_a_commit() {
     a_broker_that_goes("broker asleep in a commit", |kafka| {
-        sleep(Duration::from_millis(1995)); // as the request goes out, or just before
+        // The request to commit will lie in the socket of a broker that sleeps, and be read when it wakes up.
         kafka.stop_signal();
         sleep(OVER_THE_COMMIT);
         kafka.cont_signal();

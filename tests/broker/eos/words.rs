@@ -33,7 +33,9 @@ pub struct Delivered {
 }
 
 impl ClientContext for Delivered {
-    fn error(&self, _: KafkaError, _: &str) {} // a broker that is down on purpose
+    fn error(&self, error: KafkaError, reason: &str) {
+        eprintln!("writer of lines: {error}: {reason}"); // such as a broker that is down on purpose
+    }
 }
 
 impl ProducerContext for Delivered {
