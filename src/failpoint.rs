@@ -3,11 +3,12 @@
 //! Owns the names and the actions. Knows nothing else. Invariants: without the feature `failpoints` a place compiles to nothing;
 //! with it, a place that acts first appends its name to the file `TIDEGATE_FAILPOINT_LOG`, so that a test can prove that it fired.
 //!
-//! `TIDEGATE_FAILPOINT=name=action@n[,name=action@n]` acts at the n-th passage (from 1). Actions: `kill` (SIGKILL), `stop`
-//! (SIGSTOP), `sleep:ms`, `mutant` (the code at the place does something wrong on purpose).
+//! `TIDEGATE_FAILPOINT=name=action@n[,name=action@n]` acts at the n-th passage (from 1). Actions: `kill` (SIGKILL), `kill-in:ms`
+//! (SIGKILL a little later, while the code goes on), `stop` (SIGSTOP), `sleep:ms`, `fail` (the call at the place fails, once),
+//! `mutant` (the code at the place does something wrong on purpose, each time).
 
-/// Every place, in the order of a batch.
-pub const PLACES: [&str; 16] = [
+/// Every place, in the order of a batch; then those that make a call fail.
+pub const PLACES: [&str; 21] = [
     "after-assignment",
     "during-restore",
     "after-poll",
@@ -17,16 +18,24 @@ pub const PLACES: [&str; 16] = [
     "after-flush",
     "before-offsets",
     "after-offsets",
-    "before-commit",
     "after-commit",
     "before-apply",
     "during-apply",
     "after-apply",
     "during-abort",
+    "before-replace",
+    "during-settle",
+    "after-drop",
     "during-shutdown",
+    // The batch is given up after its acknowledgements.
+    "fail-flush",
+    // The request to end the transaction is not sent, or its answer is lost: the outcome is in doubt.
+    "lose-request",
+    "lose-answer",
 ];
 
-/// Passes a named place; with the feature `failpoints`, acts there if it was asked to. `true` = do the wrong thing on purpose.
+/// Passes a named place; with the feature `failpoints`, acts there if it was asked to. `true` = fail here, or do the wrong thing
+/// on purpose.
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
 #[must_use]
@@ -84,6 +93,9 @@ mod active {
         let action = point.action.clone();
         drop(points);
         report(place);
+        if action == "fail" {
+            return true;
+        }
         act(&action);
         false
     }
@@ -110,6 +122,13 @@ mod active {
             }
             None if action == "stop" => signal(rustix::process::Signal::STOP),
             Some(("sleep", ms)) => std::thread::sleep(Duration::from_millis(ms.parse().unwrap_or(1000))),
+            Some(("kill-in", ms)) => {
+                let pause = Duration::from_millis(ms.parse().unwrap_or(1));
+                std::thread::spawn(move || {
+                    std::thread::sleep(pause);
+                    signal(rustix::process::Signal::KILL);
+                });
+            }
             _ => panic!("TIDEGATE_FAILPOINT: there is no action `{action}`"),
         }
     }

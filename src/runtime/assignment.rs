@@ -167,7 +167,8 @@ impl Engine {
             let parse = |c: &Committed| {
                 RecoveryRecord::parse(&c.metadata, &format!("{at} in group {}", self.config.application_id))
             };
-            let record = committed.as_ref().map(parse).transpose()?;
+            // Offsets that were set from outside, as Kafka's own tools do, come without metadata.
+            let record = committed.as_ref().filter(|c| !c.metadata.is_empty()).map(parse).transpose()?;
             Ok(Held { at: at.clone(), committed, record })
         });
         held.collect()

@@ -10,7 +10,7 @@ use crate::{
     log::Committed,
     operator::Batch,
     record::TopicPartition,
-    task::{checkpoint::Event, recovery_record::RecoveryRecord},
+    task::{checkpoint::{Event, Phase}, recovery_record::RecoveryRecord},
 };
 use std::collections::BTreeMap;
 
@@ -41,6 +41,10 @@ impl Engine {
         match result {
             Ok(_) => {
                 let _ = crate::failpoint::passes("after-flush");
+                if crate::failpoint::passes("fail-flush") {
+                    let what = "a test gives the batch up";
+                    return self.failed(Failure::new(Stage::Produce, Reaction::AbortReplay, what).into());
+                }
                 Ok(Event::Flushed)
             }
             Err(f) => self.failed(f.into()),
@@ -61,14 +65,41 @@ impl Engine {
             Ok(offsets) => offsets,
             Err(e) => return self.failed(e),
         };
-        let _ = crate::failpoint::passes("before-commit");
+        let _ = crate::failpoint::passes("before-offsets");
+        if crate::failpoint::passes("mutant-apply-before-commit") {
+            for unit in self.states.iter().filter(|s| s.touched) {
+                unit.backend.apply(&unit.changes, None)?;
+            }
+        }
         let producer = self.producer.as_mut().expect("ready before the first batch");
-        let committed = producer.commit(&offsets, &membership);
+        let committed = if crate::failpoint::passes("lose-request") {
+            Err(Failure::new(Stage::Commit, Reaction::Unknown, "a test lost the request"))
+        } else {
+            producer.commit(&offsets, &membership)
+        };
         let _ = crate::failpoint::passes("after-commit");
+        let committed = committed.and_then(|()| match crate::failpoint::passes("lose-answer") {
+            true => Err(Failure::new(Stage::Commit, Reaction::Unknown, "a test lost the answer")),
+            false => Ok(()),
+        });
         match committed {
             Ok(()) => Ok(Event::Committed),
+            Err(f) if f.reaction == Reaction::Unknown => self.in_doubt(f),
             Err(f) => self.failed(f.into()),
         }
+    }
+
+    fn in_doubt(&mut self, failure: Failure) -> Result<Event> {
+        self.replayed(true);
+        self.flight.in_doubt = true;
+        if crate::failpoint::passes("mutant-doubt-means-aborted") {
+            let aborted = Failure { reaction: Reaction::RecreateProducer, ..failure };
+            return self.failed(aborted.into());
+        }
+        if crate::failpoint::passes("mutant-doubt-means-committed") {
+            return Ok(Event::Committed);
+        }
+        self.failed(failure.into())
     }
 
     /// The offset and record of every touched partition.
@@ -197,7 +228,6 @@ impl Engine {
         let _ = crate::failpoint::passes("during-abort");
         if let Some(f) = &self.failure {
             tracing::info!(batch = self.batch().id.0, "batch given up: {f}");
-            self.replayed(false);
         }
         let Some(producer) = self.producer.as_mut().filter(|_| self.flight.open) else {
             return Ok(Event::Aborted { suspect: false });
@@ -237,6 +267,7 @@ impl Engine {
 
     /// Replaces the producer.
     pub(super) fn replace(&mut self) -> Result<Event> {
+        let _ = crate::failpoint::passes("before-replace");
         drop(self.producer.take());
         let spec = Self::producer_spec(&self.config, &self.env);
         let made = super::start::ready_producer(self.env.log.as_ref(), &spec);
@@ -252,6 +283,7 @@ impl Engine {
 
     /// Learns the outcome of a doubtful commit from the token.
     pub(super) fn settle(&mut self) -> Result<Event> {
+        let _ = crate::failpoint::passes("during-settle");
         self.events.extend(match self.member.poll() {
             Ok(events) => events,
             Err(f) => return self.failed(f.into()),
@@ -261,7 +293,6 @@ impl Engine {
         if places.is_empty() || !still_ours || self.member.assignment_lost() {
             return Ok(Event::Moved);
         }
-        self.replayed(true);
         let ours = self.token(&self.batch());
         match self.held(&places) {
             Ok(held) if self.is_fenced(&held) => Ok(Event::Fenced),
@@ -296,12 +327,17 @@ impl Engine {
         }
         self.sources.retain(|s| !gone.contains(&s.at));
         self.flight.open = false;
+        self.replayed(false);
+        let _ = crate::failpoint::passes("after-drop");
         Ok(Event::Dropped)
     }
 
     /// Forgets all tasks and asks the group anew: a member that was expelled and taken in again under another id may be told
     /// nothing, and must not go on from where it was.
     pub(super) fn close_tasks(&mut self) -> Result<Event> {
+        if self.phase == Phase::Closing && !self.flight.in_doubt {
+            self.replayed(false);
+        }
         self.sources.clear();
         self.states.clear();
         self.flight.open = false;

@@ -269,7 +269,7 @@ impl Engine {
         let event = match &error {
             Error::Killed => return Err(error),
             Error::Log(f) => Event::Failed(f.reaction),
-            Error::Operator { .. } | Error::BadRecord { .. } => Event::GivenUp,
+            Error::Operator { .. } => Event::GivenUp,
             _ => Event::Broken,
         };
         self.failure = Some(error);

@@ -214,6 +214,8 @@ pub struct InFlight {
     pub began: std::time::Duration,
     /// Whether a transaction is open.
     pub open: bool,
+    /// Whether the log did not say if it was committed.
+    pub in_doubt: bool,
     /// Records taken.
     pub records: usize,
     /// Their bytes.

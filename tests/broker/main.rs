@@ -5,6 +5,8 @@
 #[macro_use]
 #[path = "../contract/mod.rs"]
 mod contract;
+#[cfg(feature = "failpoints")]
+mod eos;
 mod faults;
 mod kafka;
 mod log;

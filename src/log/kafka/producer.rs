@@ -390,8 +390,14 @@ impl Producer for KafkaProducer {
             if !self.transactional {
                 return self.commit_offsets(offsets, member, handle);
             }
+            if crate::failpoint::passes("mutant-offsets-outside") {
+                self.end_transaction()?;
+                let _ = crate::failpoint::passes("after-offsets");
+                return self.commit_offsets(offsets, member, handle);
+            }
             self.add_offsets(offsets, &handle.metadata)?;
         }
+        let _ = crate::failpoint::passes("after-offsets");
         if self.transactional { self.end_transaction() } else { Ok(()) }
     }
 

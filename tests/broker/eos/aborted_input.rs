@@ -1,0 +1,59 @@
+//! Input of a transactional producer that aborts some of its transactions: what was aborted does not count.
+
+use super::{
+    Random,
+    client::Client,
+    program::App,
+    until,
+    words::{Lines, Truth, count, judge},
+};
+use crate::{contract::unique, subject::bootstrap};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use std::time::Duration;
+
+const CALL: Duration = Duration::from_secs(60);
+const TRANSACTIONS: u64 = 90;
+
+#[test]
+fn aborted_input_does_not_count() {
+    let seed = Random::seed();
+    eprintln!("aborted input: seed {seed}");
+    let (client, mut random) = (Client::new(&bootstrap()), Random(seed));
+    let app = App::new("kafka_word_count", &client);
+    let mut config = client.config();
+    let producer: BaseProducer = config.set("transactional.id", unique("writer")).create().unwrap();
+    producer.init_transactions(CALL).unwrap();
+    let (mut truth, mut number, mut aborted) = (Truth::new(), 0, 0);
+    let mut run = app.start("");
+    for transaction in 1..=TRANSACTIONS {
+        producer.begin_transaction().unwrap();
+        let commit = transaction % 3 != 0 || transaction == TRANSACTIONS;
+        for partition in 0..4 {
+            for _ in 0..=random.below(4) {
+                let line = Lines::line(&mut random, number);
+                number += 1;
+                let record = BaseRecord::<(), _>::to(&app.input).payload(line.as_str()).partition(partition);
+                producer.send(record).map_err(|(e, _)| e).unwrap();
+                if commit { count(&line, &mut truth) } else { aborted += 1 }
+            }
+        }
+        // Some aborted records must be on the broker, not only in the producer.
+        producer.flush(CALL).unwrap();
+        if commit { producer.commit_transaction(CALL) } else { producer.abort_transaction(CALL) }.unwrap();
+        if transaction % 30 == 10 {
+            run.kill();
+            run = app.start("");
+        }
+    }
+    // The last offset of each partition is the mark of the last commit, which is no record.
+    until("the program has read everything", || {
+        run.must_run();
+        let (read, ends) = (client.committed(&app.id, &app.input), client.ends(&app.input));
+        ends.iter().all(|(p, end)| read.get(p).is_some_and(|at| at + 1 >= *end))
+    });
+    run.stop();
+    let rows = client.read(&app.output);
+    judge(&format!("seed {seed}"), &truth, &rows);
+    assert!(aborted > 50);
+    println!("aborted input: {aborted} aborted lines left out, {} words, {} counts", truth.len(), rows.len());
+}

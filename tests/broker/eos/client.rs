@@ -1,0 +1,192 @@
+//! The outside view of the broker: topics, group offsets and committed records, by the Kafka client alone.
+//!
+//! Shares no code with what is tested. Owns a connection each. Invariant: `read` gives committed records only, up to the end
+//! of every partition, and only when no transaction is open.
+
+use super::{deadline, until};
+use rdkafka::{
+    ClientConfig, Message,
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, CommitMode, Consumer},
+    error::KafkaError,
+    message::Headers,
+    topic_partition_list::{Offset, TopicPartitionList},
+    types::RDKafkaErrorCode,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+const CALL: Duration = Duration::from_secs(10);
+
+/// One record as a reader of committed data sees it.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub partition: i32,
+    pub offset: i64,
+    pub key: String,
+    pub value: String,
+    pub headers: BTreeMap<String, String>,
+}
+
+pub struct Client {
+    pub bootstrap: String,
+    ends: BaseConsumer,
+}
+
+impl Client {
+    pub fn new(bootstrap: &str) -> Client {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", bootstrap).set("isolation.level", "read_uncommitted");
+        Client { bootstrap: bootstrap.into(), ends: config.create().unwrap() }
+    }
+
+    pub fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.bootstrap);
+        config
+    }
+
+    fn consumer(&self, group: &str, isolation: &str) -> BaseConsumer {
+        let mut config = self.config();
+        config.set("group.id", group).set("isolation.level", isolation).set("enable.auto.commit", "false");
+        config.set("enable.partition.eof", "true").set("auto.offset.reset", "error").create().unwrap()
+    }
+
+    fn admin<T>(&self, call: impl AsyncFnOnce(&AdminClient<DefaultClientContext>, &AdminOptions) -> T) -> T {
+        let admin = self.config().create().unwrap();
+        let options = AdminOptions::new().operation_timeout(Some(CALL)).request_timeout(Some(CALL));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(call(&admin, &options))
+    }
+
+    /// Makes a topic; one of this name that was just deleted may still be on its way out.
+    pub fn create(&self, topic: &str, partitions: i32) {
+        until(&format!("topic {topic} is made"), || {
+            let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+            let made = self.admin(async |admin, options| admin.create_topics([&new], options).await).unwrap();
+            made[0].is_ok()
+        });
+        self.until_led(topic, partitions);
+    }
+
+    pub fn delete(&self, topic: &str) {
+        let gone = self.admin(async |admin, options| admin.delete_topics(&[topic], options).await).unwrap();
+        gone[0].as_ref().unwrap();
+    }
+
+    pub fn grow(&self, topic: &str, partitions: i32) {
+        let count = usize::try_from(partitions).unwrap();
+        let new = NewPartitions::new(topic, count);
+        let made = self.admin(async |admin, options| admin.create_partitions([&new], options).await).unwrap();
+        made[0].as_ref().unwrap();
+        self.until_led(topic, partitions);
+    }
+
+    fn until_led(&self, topic: &str, partitions: i32) {
+        until(&format!("{partitions} partitions of {topic} are led"), || {
+            let Ok(metadata) = self.ends.fetch_metadata(Some(topic), CALL) else { return false };
+            let led =
+                metadata.topics()[0].partitions().iter().filter(|p| p.leader() >= 0 && p.error().is_none());
+            led.count() == usize::try_from(partitions).unwrap()
+        });
+    }
+
+    /// Deletes a group with its offsets, as soon as its members are gone.
+    pub fn delete_group(&self, group: &str) {
+        until(&format!("group {group} is deleted"), || {
+            let gone =
+                self.admin(async |admin, options| admin.delete_groups(&[group], options).await).unwrap();
+            gone[0].is_ok()
+        });
+    }
+
+    /// Sets offsets of a group from outside, as Kafka's own tool does; waits until the group has no members.
+    pub fn set_offsets(&self, group: &str, topic: &str, offsets: &[(i32, i64)]) {
+        let consumer = self.consumer(group, "read_uncommitted");
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).unwrap();
+        }
+        until("the offsets are set", || consumer.commit(&list, CommitMode::Sync).is_ok());
+    }
+
+    pub fn partitions(&self, topic: &str) -> i32 {
+        let mut partitions = 0;
+        until(&format!("the broker tells of {topic}"), || {
+            let told = self.ends.fetch_metadata(Some(topic), CALL);
+            partitions = told.map_or(0, |m| i32::try_from(m.topics()[0].partitions().len()).unwrap());
+            partitions > 0
+        });
+        partitions
+    }
+
+    /// The high watermark of each partition.
+    pub fn ends(&self, topic: &str) -> BTreeMap<i32, i64> {
+        (0..self.partitions(topic)).map(|p| (p, end(&self.ends, topic, p))).collect()
+    }
+
+    /// What the group has committed for each partition of a topic; without pending transactions.
+    pub fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
+        let consumer = self.consumer(group, "read_uncommitted");
+        let mut list = TopicPartitionList::new();
+        for partition in 0..self.partitions(topic) {
+            list.add_partition(topic, partition);
+        }
+        let found = consumer.committed_offsets(list, CALL).unwrap_or_default();
+        let known = found.elements().into_iter().filter_map(|e| Some((e.partition(), e.offset().to_raw()?)));
+        known.filter(|(_, offset)| *offset >= 0).collect()
+    }
+
+    /// Every committed record of a topic, in the order of each partition.
+    pub fn read(&self, topic: &str) -> Vec<Row> {
+        let consumer = self.consumer(&format!("reader-of-{topic}"), "read_committed");
+        let ends = self.ends(topic);
+        until("no transaction is open on the output", || {
+            ends.iter().all(|(p, e)| end(&consumer, topic, *p) >= *e)
+        });
+        let mut list = TopicPartitionList::new();
+        for partition in ends.keys() {
+            list.add_partition_offset(topic, *partition, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&list).unwrap();
+        let (mut rows, mut ended, patience) = (vec![], BTreeSet::new(), deadline());
+        while ended.len() < ends.len() {
+            patience.check("the output can be read to its end");
+            match consumer.poll(Duration::from_millis(100)) {
+                None => {}
+                Some(Ok(record)) => rows.push(row(&record)),
+                Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
+                Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure))) => {}
+                Some(Err(e)) => panic!("reading {topic}: {e}"),
+            }
+        }
+        rows
+    }
+}
+
+/// The end of a partition as this consumer sees it: the high watermark, or the end of what is decided.
+fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> i64 {
+    let mut end = None;
+    until(&format!("the broker tells the end of {topic}-{partition}"), || {
+        end = consumer.fetch_watermarks(topic, partition, CALL).ok();
+        end.is_some()
+    });
+    end.expect("just told").1
+}
+
+fn row(record: &impl Message) -> Row {
+    let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+    let headers = record.headers().map_or_else(BTreeMap::new, |headers| {
+        headers.iter().map(|h| (h.key.to_owned(), text(h.value))).collect()
+    });
+    Row {
+        partition: record.partition(),
+        offset: record.offset(),
+        key: text(record.key()),
+        value: text(record.payload()),
+        headers,
+    }
+}

@@ -1,0 +1,95 @@
+//! SIGKILL at every place of a batch, then at random moments, while lines keep coming.
+
+use super::{
+    Random,
+    client::Client,
+    program::App,
+    words::{Lines, Stream, judge},
+};
+use crate::subject::bootstrap;
+use std::{thread::sleep, time::Duration};
+
+/// What happens to the local state before a start.
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    InTurn,
+    Lost,
+}
+
+/// Failpoints, of which the last one kills; the others bring the program there.
+const KILLS: [(&str, State); 26] = [
+    ("after-assignment=kill@1", State::InTurn),
+    ("after-poll=kill@3", State::InTurn),
+    ("during-compute=kill@2", State::InTurn),
+    ("after-send=kill@9", State::InTurn),
+    ("before-flush=kill@3", State::InTurn),
+    ("after-flush=kill@2", State::InTurn),
+    ("before-offsets=kill@2", State::InTurn),
+    ("after-offsets=kill@3", State::InTurn),
+    ("after-offsets=kill@1", State::InTurn),
+    // While the end of the transaction is under way.
+    ("after-offsets=kill-in:0@2", State::InTurn),
+    ("after-offsets=kill-in:1@3", State::InTurn),
+    ("after-offsets=kill-in:2@3", State::InTurn),
+    ("after-offsets=kill-in:5@2", State::InTurn),
+    ("after-commit=kill@2", State::InTurn),
+    ("after-commit=kill@1", State::InTurn),
+    ("before-apply=kill@3", State::InTurn),
+    ("during-apply=kill@2", State::InTurn),
+    ("during-apply=kill@7", State::InTurn),
+    ("during-restore=kill@1", State::Lost),
+    ("after-apply=kill@2", State::InTurn),
+    ("fail-flush=fail@2,during-abort=kill@1", State::InTurn),
+    ("fail-flush=fail@2,after-drop=kill@1", State::InTurn),
+    ("lose-request=fail@2,before-replace=kill@1", State::InTurn),
+    ("lose-answer=fail@2,during-settle=kill@1", State::InTurn),
+    ("lose-request=fail@2,after-apply=kill@4", State::InTurn),
+    ("lose-answer=fail@2,after-apply=kill@4", State::InTurn),
+];
+const RANDOM_KILLS: u32 = 20;
+
+#[test]
+fn kill_matrix() {
+    let seed = Random::seed();
+    eprintln!("kill_matrix: seed {seed} (TIDEGATE_TEST_SEED={seed} repeats it)");
+    let (client, mut random) = (Client::new(&bootstrap()), Random(seed));
+    let app = App::new("kafka_word_count", &client);
+    let stream = Stream::start(Lines::new(&client, &app.input, seed));
+    let mut losses = 0;
+    for (number, (failpoints, state)) in KILLS.iter().enumerate() {
+        // Some batches before, so that there is something to lose.
+        let mut before = app.start("");
+        app.progress(&client, &mut before);
+        before.kill();
+        if *state == State::Lost || number % 2 == 1 {
+            app.lose_state();
+            losses += 1;
+        }
+        app.start(failpoints).dies_at_its_failpoint();
+    }
+    let mut last = app.start("during-shutdown=kill@1");
+    app.progress(&client, &mut last);
+    last.signal("TERM");
+    last.dies_at_its_failpoint();
+    for number in 0..RANDOM_KILLS {
+        if number % 2 == 1 {
+            app.lose_state();
+        }
+        let run = app.start("");
+        sleep(Duration::from_millis(50 + random.below(1450)));
+        run.kill();
+    }
+    let truth = stream.finish();
+    let mut run = app.start("");
+    app.catch_up(&client, &mut run);
+    run.stop();
+    let rows = client.read(&app.output);
+    judge(&format!("seed {seed}"), &truth, &rows);
+    println!(
+        "kill_matrix: {} kills at places, {} between, {RANDOM_KILLS} at random, {losses} with the state lost: {} words, {} counts, none lost, none twice",
+        KILLS.len() + 1,
+        KILLS.len(),
+        truth.len(),
+        rows.len()
+    );
+}

@@ -1,0 +1,276 @@
+//! A program under test as a child process: started with flags and failpoints, signalled, watched, and killed with the test.
+//!
+//! Owns the folder of one application (state, logs); it is removed after a test that passed and kept, with its path printed,
+//! after one that failed. Knows no topic's content.
+
+use super::{client::Client, deadline, until};
+use crate::contract::unique;
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread::sleep,
+    time::Duration,
+};
+
+/// One application: a program, its topics and its state.
+pub struct App {
+    pub id: String,
+    pub input: String,
+    pub output: String,
+    pub folder: PathBuf,
+    program: &'static str,
+    bootstrap: String,
+    flags: Vec<(String, Option<String>)>,
+    runs: AtomicU32,
+}
+
+impl App {
+    /// An application of the example `program` with new topics of four partitions.
+    pub fn new(program: &'static str, client: &Client) -> App {
+        let id = unique("eos");
+        let (input, output) = (format!("{id}-in"), format!("{id}-out"));
+        client.create(&input, 4);
+        client.create(&output, 4);
+        App::on(program, &client.bootstrap, id, input, output)
+    }
+
+    fn on(program: &'static str, bootstrap: &str, id: String, input: String, output: String) -> App {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique("eos"));
+        fs::create_dir_all(&folder).unwrap();
+        let mut app = App {
+            id,
+            input,
+            output,
+            folder,
+            program,
+            bootstrap: bootstrap.into(),
+            flags: vec![],
+            runs: AtomicU32::new(0),
+        };
+        for (name, value) in [
+            ("instance-id", "pod-1"),
+            ("batch-interval-ms", "150"),
+            ("transaction-timeout-ms", "6000"),
+            ("session-timeout-ms", "6000"),
+            ("state-partitions", "4"),
+            ("admin-bind", "127.0.0.1:0"),
+            ("log-level", "info"),
+        ] {
+            app = app.with(name, value);
+        }
+        app
+    }
+
+    /// The same application in another folder, as on another machine.
+    pub fn elsewhere(&self) -> App {
+        let (id, input, output) = (self.id.clone(), self.input.clone(), self.output.clone());
+        let mut other = App::on(self.program, &self.bootstrap, id, input, output);
+        other.flags.clone_from(&self.flags);
+        other
+    }
+
+    pub fn with(mut self, name: &str, value: &str) -> App {
+        self.flags.retain(|(n, _)| n != name);
+        self.flags.push((name.into(), Some(value.into())));
+        self
+    }
+
+    pub fn with_flag(mut self, name: &str) -> App {
+        self.flags.push((name.into(), None));
+        self
+    }
+
+    /// Deletes the local state, as a lost disk does.
+    pub fn lose_state(&self) {
+        let _ = fs::remove_dir_all(self.folder.join("state"));
+    }
+
+    /// Starts the program with these failpoints (empty = none).
+    pub fn start(&self, failpoints: &str) -> Run {
+        let run = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
+        let log = self.folder.join(format!("run-{run:02}.log"));
+        let fired = self.folder.join(format!("run-{run:02}.fired"));
+        let out = fs::File::create(&log).unwrap();
+        let mut command = Command::new(example(self.program));
+        command.args(["--bootstrap", &self.bootstrap, "--application-id", &self.id]);
+        command.args(["--input", &self.input, "--output", &self.output]);
+        command.arg("--state-dir").arg(self.folder.join("state"));
+        for (name, value) in &self.flags {
+            command.arg(format!("--{name}")).args(value);
+        }
+        command.env("TIDEGATE_FAILPOINT", failpoints).env("TIDEGATE_FAILPOINT_LOG", &fired);
+        command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
+        let child = command.spawn().unwrap();
+        Run { child, log, fired, failpoints: failpoints.into() }
+    }
+
+    /// Waits until the group's offsets are at the end of the input, while the program runs.
+    pub fn catch_up(&self, client: &Client, run: &mut Run) {
+        until(&format!("{} catches up (log: {})", self.id, run.log.display()), || {
+            run.must_run();
+            client.committed(&self.id, &self.input) == client.ends(&self.input)
+        });
+    }
+
+    /// Waits until the group has committed something.
+    pub fn has_committed(&self, client: &Client, run: &mut Run) {
+        until(&format!("{} commits (log: {})", self.id, run.log.display()), || {
+            run.must_run();
+            client.committed(&self.id, &self.input).len() == 4
+        });
+    }
+
+    /// Waits until the group has committed more than before.
+    pub fn progress(&self, client: &Client, run: &mut Run) {
+        let sum = || client.committed(&self.id, &self.input).values().sum::<i64>();
+        let before = sum();
+        until(&format!("{} goes on (log: {})", self.id, run.log.display()), || {
+            run.must_run();
+            sum() > before
+        });
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("logs and state of {}: {}", self.id, self.folder.display());
+        } else {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// The examples are built beside the tests.
+fn example(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let path = tests.parent().and_then(Path::parent).unwrap().join("examples").join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: run through ./dev test, which builds the examples",
+        path.display()
+    );
+    path
+}
+
+/// One life of a program.
+pub struct Run {
+    child: Child,
+    pub log: PathBuf,
+    fired: PathBuf,
+    failpoints: String,
+}
+
+impl Run {
+    /// The failpoints that have acted.
+    pub fn fired(&self) -> Vec<String> {
+        fs::read_to_string(&self.fired).unwrap_or_default().lines().map(str::to_owned).collect()
+    }
+
+    pub fn text(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub fn until_fired(&mut self, place: &str) {
+        until(&format!("{place} fires (log: {})", self.log.display()), || {
+            let fired = self.fired().iter().any(|f| f == place);
+            if !fired {
+                self.must_run();
+            }
+            fired
+        });
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub fn must_run(&mut self) {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            panic!("the program ended with {status}:\n{}", self.tail());
+        }
+    }
+
+    /// Waits for the end.
+    pub fn end(&mut self) -> ExitStatus {
+        let patience = deadline();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            patience.check(&format!("{:?} ends (log: {})", self.failpoints, self.log.display()));
+            sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits for the exit code.
+    pub fn exit_code(&mut self) -> i32 {
+        let status = self.end();
+        status.code().unwrap_or_else(|| panic!("{status}:\n{}", self.tail()))
+    }
+
+    /// Waits until the program has died at the last of its failpoints.
+    pub fn dies_at_its_failpoint(mut self) {
+        let status = self.end();
+        let place = self.failpoints.rsplit(',').next().unwrap().split('=').next().unwrap();
+        assert!(self.fired().iter().any(|f| f == place), "{place} did not fire; {status}:\n{}", self.tail());
+        assert_eq!(status.signal(), Some(9), "{place}: {status}:\n{}", self.tail());
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success(), "SIG{name} could not be sent");
+    }
+
+    /// SIGKILL; fails if the program had ended before.
+    pub fn kill(mut self) {
+        self.must_run();
+        self.child.kill().unwrap();
+        assert_eq!(self.child.wait().unwrap().signal(), Some(9));
+    }
+
+    /// SIGTERM, and the end in order.
+    pub fn stop(mut self) -> String {
+        self.signal("TERM");
+        assert_eq!(self.exit_code(), 0, "{}", self.tail());
+        self.text()
+    }
+
+    /// Has every thread of the process stopped?
+    pub fn is_stopped(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    }
+
+    /// How often a checkpoint ended in this way, by the program's metrics.
+    pub fn checkpoints(&self, status: &str) -> u64 {
+        let text = self.text();
+        let address = text.split("http://").nth(1).and_then(|t| t.split('/').next()).expect("admin address");
+        let mut socket = TcpStream::connect(address).unwrap();
+        write!(socket, "GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        let label = format!("status=\"{status}\"");
+        let line =
+            answer.lines().find(|l| l.starts_with("tidegate_checkpoints_total{") && l.contains(&label));
+        line.and_then(|l| l.rsplit(' ').next()?.parse::<f64>().ok()).map_or(0, |n| n as u64)
+    }
+
+    fn tail(&self) -> String {
+        let text = self.text();
+        let lines: Vec<&str> = text.lines().collect();
+        format!("{}\n(whole log: {})", lines[lines.len().saturating_sub(25)..].join("\n"), self.log.display())
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,138 @@
+//! Facts that contradict what the program has committed: it refuses to go on, names the place and the next step.
+
+use super::{
+    Random,
+    client::Client,
+    program::App,
+    words::{Lines, judge},
+};
+use crate::subject::bootstrap;
+
+/// A program that has committed something, and whose group is empty.
+fn ran(program: &'static str) -> (Client, App, Lines) {
+    let client = Client::new(&bootstrap());
+    let app = App::new(program, &client).with_flag("leave");
+    let mut lines = Lines::new(&client, &app.input, Random::seed());
+    if program == "kafka_word_count" {
+        lines.write(400, 4)
+    } else {
+        lines.write_events(400)
+    }
+    lines.flush();
+    let mut run = app.start("");
+    app.catch_up(&client, &mut run);
+    run.stop();
+    (client, app, lines)
+}
+
+fn refuses(app: &App, code: i32, parts: &[&str]) {
+    let mut run = app.start("");
+    assert_eq!(run.exit_code(), code, "{}", run.text());
+    let text = run.text();
+    for part in parts.iter().chain(&["next:"]) {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+}
+
+#[test]
+fn deleted_offsets_of_a_stateful_program_are_refused() {
+    let (client, app, _) = ran("kafka_word_count");
+    let before = client.read(&app.output).len();
+    client.delete_group(&app.id);
+    refuses(&app, 1, &["recovery refused", &format!("{}-", app.input), "expired or were deleted"]);
+    app.lose_state();
+    refuses(&app, 1, &["recovery refused", &format!("{}-", app.input), "expired or were deleted"]);
+    assert_eq!(client.read(&app.output).len(), before, "nothing was written");
+    println!("deleted offsets, with state: refused with and without local state");
+}
+
+#[test]
+fn deleted_offsets_of_a_stateless_program_are_refused_and_can_be_set_again() {
+    let (client, app, _) = ran("filter_project");
+    client.delete_group(&app.id);
+    app.lose_state();
+    refuses(&app, 1, &["recovery refused", &format!("{}-0", app.input), "set the group's offset to 100"]);
+    // The next step that it tells does help.
+    client.set_offsets(&app.id, &app.input, &[(0, 100), (1, 100), (2, 100), (3, 100)]);
+    let before = client.read(&app.output).len();
+    let mut more = Lines::new(&client, &app.input, 1);
+    more.write_events(40);
+    more.flush();
+    let mut run = app.start("");
+    app.catch_up(&client, &mut run);
+    run.stop();
+    assert_eq!(client.read(&app.output).len(), before + 40);
+    println!("deleted offsets, stateless: refused; with offsets set by hand it goes on");
+}
+
+#[test]
+fn offsets_that_were_set_back_are_refused() {
+    for program in ["kafka_word_count", "filter_project"] {
+        let (client, app, _) = ran(program);
+        let before = client.read(&app.output).len();
+        client.set_offsets(&app.id, &app.input, &[(2, 30)]);
+        let place = format!("{}-2: the group's offset 30 lies before 100", app.input);
+        refuses(&app, 1, &["recovery refused", &place, "--accept-offsets"]);
+        assert_eq!(client.read(&app.output).len(), before, "nothing was written");
+        let again = app.with_flag("accept-offsets");
+        let mut run = again.start("");
+        again.catch_up(&client, &mut run);
+        run.stop();
+        assert!(client.read(&again.output).len() > before, "70 records are processed again, as was asked");
+    }
+    println!("offsets set back: refused with partition and offsets; taken with --accept-offsets");
+}
+
+#[test]
+fn an_input_topic_that_was_made_anew_is_refused() {
+    let (client, app, _) = ran("kafka_word_count");
+    client.delete(&app.input);
+    client.create(&app.input, 4);
+    refuses(&app, 4, &[&format!("topic `{}`", app.input), "deleted and made anew", "application id"]);
+    println!("an input topic made anew while the program was down: refused");
+}
+
+#[test]
+fn a_program_stops_when_its_input_topic_is_made_anew() {
+    let client = Client::new(&bootstrap());
+    let app = App::new("kafka_word_count", &client);
+    let mut lines = Lines::new(&client, &app.input, Random::seed());
+    lines.write(400, 4);
+    lines.flush();
+    let mut run = app.start("");
+    app.catch_up(&client, &mut run);
+    client.delete(&app.input);
+    client.create(&app.input, 4);
+    let mut other = Lines::new(&client, &app.input, 1);
+    other.write(40, 4);
+    other.flush();
+    assert_ne!(run.exit_code(), 0, "{}", run.text());
+    assert!(run.text().contains(&app.input), "{}", run.text());
+    judge("what came before", &lines.truth, &client.read(&app.output));
+    println!("an input topic made anew under the running program: it stops");
+}
+
+#[test]
+fn partitions_that_were_added_meanwhile_are_read_from_their_start() {
+    let client = Client::new(&bootstrap());
+    // The place in the group is kept, with the old assignment; and a first start would have begun at the end.
+    let app = App::new("kafka_word_count", &client).with("session-timeout-ms", "60000");
+    let app = app.with("starting-offsets", "latest");
+    let mut run = app.start("");
+    app.has_committed(&client, &mut run);
+    let mut lines = Lines::new(&client, &app.input, Random::seed());
+    lines.write(400, 4);
+    lines.flush();
+    app.catch_up(&client, &mut run);
+    run.stop();
+    client.grow(&app.input, 6);
+    lines.write(600, 6);
+    lines.flush();
+    let mut run = app.start("");
+    app.catch_up(&client, &mut run);
+    assert_eq!(client.committed(&app.id, &app.input).len(), 6);
+    run.stop();
+    let rows = client.read(&app.output);
+    judge("six partitions", &lines.truth, &rows);
+    println!("two partitions added while the program was down: all read from their start");
+}

@@ -1,0 +1,208 @@
+//! Lines of known words into a topic, and the judge of the counts that come out.
+//!
+//! Every line has one word that occurs nowhere else, so that a line processed twice, or not at all, is seen whatever the batches
+//! were; the other words are frequent, so that their counts must rise in every batch. Knows no program.
+
+use super::{
+    Random,
+    client::{Client, Row},
+};
+use rdkafka::{
+    ClientContext,
+    error::KafkaError,
+    message::DeliveryResult,
+    producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{JoinHandle, sleep},
+    time::Duration,
+};
+
+/// How often each word was written.
+pub type Truth = BTreeMap<String, u64>;
+
+#[derive(Default)]
+pub struct Delivered {
+    good: AtomicU64,
+    bad: AtomicU64,
+}
+
+impl ClientContext for Delivered {
+    fn error(&self, error: KafkaError, reason: &str) {
+        eprintln!("writer of lines: {error}: {reason}"); // such as a broker that is down on purpose
+    }
+}
+
+impl ProducerContext for Delivered {
+    type DeliveryOpaque = ();
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let counter = if result.is_ok() { &self.good } else { &self.bad };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A producer of lines that knows what it wrote.
+pub struct Lines {
+    producer: BaseProducer<Delivered>,
+    topic: String,
+    random: Random,
+    written: u64,
+    pub truth: Truth,
+}
+
+impl Lines {
+    pub fn new(client: &Client, topic: &str, seed: u64) -> Lines {
+        let mut config = client.config();
+        config.set("enable.idempotence", "true").set("message.timeout.ms", "0").set("linger.ms", "1");
+        let producer = config.create_with_context(Delivered::default()).unwrap();
+        Lines { producer, topic: topic.into(), random: Random(seed), written: 0, truth: Truth::new() }
+    }
+
+    /// A line of one word of its own and up to six frequent ones.
+    pub fn line(random: &mut Random, number: u64) -> String {
+        let mut words = vec![format!("only-{number}")];
+        for _ in 0..random.below(6) {
+            // Some words are much more frequent than others.
+            let most = 1 + random.below(40);
+            words.push(format!("w{}", random.below(most)));
+        }
+        words.join(" ")
+    }
+
+    /// Writes one line to a partition.
+    pub fn write_to(&mut self, partition: i32) {
+        let line = Self::line(&mut self.random, self.written);
+        self.written += 1;
+        count(&line, &mut self.truth);
+        let mut record = BaseRecord::<(), _>::to(&self.topic).payload(line.as_str()).partition(partition);
+        while let Err((e, again)) = self.producer.send(record) {
+            assert_eq!(e.rdkafka_error_code(), Some(rdkafka::types::RDKafkaErrorCode::QueueFull), "{e}");
+            self.producer.poll(Duration::from_millis(20));
+            record = again;
+        }
+        self.producer.poll(Duration::ZERO);
+    }
+
+    /// Writes lines to all of `partitions` in turn.
+    pub fn write(&mut self, lines: u64, partitions: u64) {
+        for _ in 0..lines {
+            self.write_to(i32::try_from(self.written % partitions).unwrap());
+        }
+    }
+
+    /// Writes JSON events that `filter_project` passes on to four partitions in turn; without counting.
+    pub fn write_events(&mut self, events: u64) {
+        for id in 0..events {
+            let value = format!(r#"{{"id":{id},"user":"u","item":"i","price":99.0,"ts":{id},"page":"p"}}"#);
+            let partition = i32::try_from(id % 4).unwrap();
+            let record = BaseRecord::<(), _>::to(&self.topic).payload(value.as_str()).partition(partition);
+            self.producer.send(record).map_err(|(e, _)| e).unwrap();
+            self.written += 1;
+        }
+    }
+
+    /// Waits until the broker has everything.
+    pub fn flush(&mut self) {
+        super::until("all lines are acknowledged", || {
+            let _ = self.producer.flush(Duration::from_secs(1));
+            self.producer.in_flight_count() == 0
+        });
+        let delivered = self.producer.context();
+        assert_eq!(delivered.bad.load(Ordering::Relaxed), 0, "a line was refused");
+        assert_eq!(delivered.good.load(Ordering::Relaxed), self.written);
+    }
+}
+
+pub fn count(line: &str, truth: &mut Truth) {
+    for word in line.split(' ') {
+        *truth.entry(word.to_owned()).or_default() += 1;
+    }
+}
+
+/// Writes lines to four partitions until it is told to finish.
+pub struct Stream {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Truth>,
+}
+
+impl Stream {
+    pub fn start(mut lines: Lines) -> Stream {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                lines.write(4, 4);
+                sleep(Duration::from_millis(8));
+            }
+            lines.flush();
+            lines.truth
+        });
+        Stream { stop, thread }
+    }
+
+    /// Ends the writing; what was written in all.
+    pub fn finish(self) -> Truth {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+/// Everything that is wrong with the counts: each word's must rise, end at the truth, and no other word may be there.
+pub fn violations(truth: &Truth, rows: &[Row]) -> Vec<String> {
+    let mut last: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut wrong = vec![];
+    for row in rows {
+        let Ok(count) = row.value.parse::<u64>() else {
+            wrong.push(format!("`{}` is not a count: {row:?}", row.value));
+            continue;
+        };
+        let before = last.insert(&row.key, count).unwrap_or(0);
+        if count <= before {
+            wrong.push(format!("{}: {count} after {before} at {}-{}", row.key, row.partition, row.offset));
+        }
+        if !truth.contains_key(&row.key) {
+            wrong.push(format!("{}: nobody wrote this word", row.key));
+        }
+    }
+    for (word, written) in truth {
+        let counted = last.get(word.as_str()).copied().unwrap_or(0);
+        if counted != *written {
+            wrong.push(format!("{word}: written {written} times, counted {counted}"));
+        }
+    }
+    wrong
+}
+
+/// Fails with the first violations.
+pub fn judge(what: &str, truth: &Truth, rows: &[Row]) {
+    let wrong = violations(truth, rows);
+    let first: Vec<&String> = wrong.iter().take(20).collect();
+    assert!(wrong.is_empty(), "{what}: {} violations, such as {first:#?}", wrong.len());
+    assert!(!truth.is_empty() && rows.len() >= truth.len(), "{what}: nothing was tested");
+}
+
+#[test]
+fn the_judge_sees_each_kind_of_mistake() {
+    let row = |key: &str, value: &str| Row {
+        partition: 0,
+        offset: 0,
+        key: key.into(),
+        value: value.into(),
+        headers: BTreeMap::new(),
+    };
+    let truth = Truth::from([("a".to_owned(), 3), ("b".to_owned(), 1)]);
+    let good = vec![row("a", "2"), row("b", "1"), row("a", "3")];
+    assert_eq!(violations(&truth, &good), Vec::<String>::new());
+    let with = |extra: Row| [good.clone(), vec![extra]].concat();
+    let part = |wrong: &[String], part: &str| assert!(wrong.iter().any(|w| w.contains(part)), "{wrong:?}");
+    part(&violations(&truth, &with(row("a", "3"))), "3 after 3");
+    part(&violations(&truth, &with(row("a", "4"))), "written 3 times, counted 4");
+    part(&violations(&truth, &with(row("c", "1"))), "nobody wrote");
+    part(&violations(&truth, &good[..1]), "b: written 1 times, counted 0");
+    part(&violations(&truth, &with(row("b", "x"))), "not a count");
+}
