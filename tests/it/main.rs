@@ -3,6 +3,7 @@
 #[macro_use]
 #[path = "../contract/mod.rs"]
 mod contract;
+mod driver;
 mod embedded_log;
 mod key_order;
 mod log_contract;
@@ -10,3 +11,4 @@ mod rocks_faults;
 mod state_directory;
 mod state_model;
 mod state_suite;
+mod topology;
