@@ -90,10 +90,11 @@ impl Engine {
         self.take_incarnation(&held)?;
         let (states, sources): (Vec<Held>, Vec<Held>) =
             held.into_iter().partition(|h| h.at.topic == self.names.exchange);
-        let starts = self.source_starts(&sources)?;
         let states = self.restore_states(states)?;
-        let mut places = starts.clone();
-        places.extend(states.iter().map(|s| (s.at.clone(), s.exchange_next)));
+        let exchange: Vec<_> = states.iter().map(|s| (s.at.clone(), s.exchange_next)).collect();
+        self.states.extend(states); // witnesses of how far the sources were consumed
+        let starts = self.source_starts(&sources)?;
+        let places: Vec<_> = starts.iter().cloned().chain(exchange).collect();
         let fetchers = self.member.start(&places)?;
         self.member_id = membership.member_id;
         let known = sources.iter().map(|h| h.committed.as_ref().map(|c| c.offset));
@@ -101,7 +102,6 @@ impl Engine {
             let unit = self.source_unit(at, from, committed, fetcher)?;
             self.sources.push(unit);
         }
-        self.states.extend(states);
         self.sources.sort_by(|a, b| a.at.cmp(&b.at));
         self.states.sort_by_key(|s| s.partition);
         self.rejoin_if_partitions_are_missing()?;
@@ -176,7 +176,7 @@ impl Engine {
             let facts = SourceFacts {
                 at: at.clone(),
                 committed: held.committed.as_ref().map(|c| c.offset),
-                witness: if self.config.accept_offsets { None } else { self.witness(at)? },
+                witness: if self.config.accept_offsets { None } else { self.witness(at) },
                 ran_before,
                 start: self.env.log.start_offset(at)?,
                 end: self.env.log.end_offset(at)?,
@@ -190,7 +190,7 @@ impl Engine {
     }
 
     /// The greatest offset of a source partition that the meta topic or a local database has seen consumed.
-    fn witness(&self, at: &TopicPartition) -> Result<Option<Offset>> {
+    fn witness(&self, at: &TopicPartition) -> Option<Offset> {
         let mut witness = self.meta.witness(at);
         if self.plan.is_keyed() {
             for unit in &self.states {
@@ -198,7 +198,7 @@ impl Engine {
                 witness = witness.max(seen);
             }
         }
-        Ok(witness)
+        witness
     }
 
     fn source_unit(

@@ -7,7 +7,7 @@ use super::{
     engine::{Engine, Observed},
     meta::Meta,
     trigger,
-    units::{Progress, SourceUnit},
+    units::{Progress, SourceUnit, StateUnit},
 };
 use crate::{
     error::{Error, Result},
@@ -30,6 +30,7 @@ impl Engine {
     /// Runs the batch up to everything being sent.
     pub(super) fn compute(&mut self) -> Result<Event> {
         match self.try_compute() {
+            Ok(_) if self.accused.is_some() => self.convict(),
             Ok(true) => Ok(Event::Computed),
             Ok(false) => {
                 self.rest_empty();
@@ -47,13 +48,14 @@ impl Engine {
             let progressed = self.round(&batch)?;
             self.events.extend(self.member.poll()?);
             self.env.observer.on(&Observed::Alive);
-            let (age, now) = (self.env.clock.monotonic() - self.flight.began, self.env.clock.now_ms());
+            let (age, now) =
+                (self.env.clock.monotonic().saturating_sub(self.flight.began), self.env.clock.now_ms());
             let left = trigger::time_left(self.config.trigger, batch.time, now, age, longest);
             let full =
                 self.flight.records >= self.records_max() || self.flight.bytes >= self.config.batch_bytes_max;
             let idle = !progressed && trigger::ends_when_idle(self.config.trigger);
-            let staged =
-                self.states.iter().map(|s| s.staged_bytes()).sum::<usize>() >= self.config.staged_bytes_max;
+            let staged = self.states.iter().map(StateUnit::staged_bytes).sum::<usize>()
+                >= self.config.staged_bytes_max;
             if left.is_zero()
                 || full
                 || idle
@@ -214,7 +216,7 @@ impl Engine {
 
     /// Seals the staged state and sends it with the rows of the meta topic. `false` = the batch changed nothing at all.
     fn send_changes(&mut self) -> Result<bool> {
-        let results = self.pool.run(std::mem::take(&mut self.states), |unit| unit.seal());
+        let results = self.pool.run(std::mem::take(&mut self.states), StateUnit::seal);
         let (units, sealed): (Vec<_>, Vec<_>) = results.into_iter().unzip();
         self.states = units;
         sealed.into_iter().collect::<Result<()>>()?;
@@ -245,7 +247,7 @@ impl Engine {
             self.send(&meta, Some(Partition(0)), &rows)?;
         }
         let now = self.env.clock.monotonic();
-        if self.last_witness.is_some_and(|last| now - last < self.config.witness_interval) {
+        if self.last_witness.is_some_and(|last| now.saturating_sub(last) < self.config.witness_interval) {
             return Ok(());
         }
         self.flight.witnessed = true;
@@ -273,8 +275,9 @@ impl Engine {
         if policy == BadRecordPolicy::Fail {
             return Err(bad_record_error(&at, bad.offset, &bad.reason));
         }
-        self.flight.bad += 1;
         let dead_letter = policy == BadRecordPolicy::DeadLetter;
+        self.flight.dead_letters += usize::from(dead_letter);
+        self.flight.skipped += usize::from(!dead_letter);
         if dead_letter {
             let (topic, letter) = (self.names.dead_letters.clone(), self.dead_letter(&at, bad)?);
             self.send(&topic, None, &letter)?;
@@ -334,20 +337,17 @@ impl Engine {
         Err(Error::State(format!("{at}: the record at offset {offset} could not be read again")))
     }
 
-    /// An operator failed: replay smaller and smaller batches until the record is alone, then treat it as a bad one.
+    /// An operator failed: replay smaller and smaller batches until the record is alone, then a batch without any record.
     fn search_failing_record(&mut self, error: Error) -> Result<Event> {
         let taken = self.flight.records.max(1);
         let suspect = self.flight.suspect.take();
         match self.probe {
+            Some(0) => return Ok(self.failed_for_good(error)), // no record is to blame
             Some(1) => {
-                let Some((at, offset)) = suspect else { return self.failed_for_good(error) };
-                let Some(unit) = self.sources.iter_mut().find(|s| s.at == at) else {
-                    return self.failed_for_good(error);
-                };
-                if unit.policy == BadRecordPolicy::Fail {
-                    return self.failed_for_good(bad_record_error(&at, offset, &error.to_string()));
-                }
-                unit.poison = Some((offset, error.to_string()));
+                let Some((at, offset)) = suspect else { return Ok(self.failed_for_good(error)) };
+                self.accused = Some((at, offset, error));
+                self.probe = Some(0);
+                return Ok(Event::GivenUp);
             }
             Some(n) => self.probe = Some((n / 2).max(1)),
             None => self.probe = Some((taken.min(self.config.batch_records_max) / 2).clamp(1, 4096)),
@@ -357,9 +357,21 @@ impl Engine {
         Ok(Event::GivenUp)
     }
 
-    fn failed_for_good(&mut self, error: Error) -> Result<Event> {
+    /// The batch without records did not fail: the accused record goes the way of bad records. The trial leaves no trace.
+    fn convict(&mut self) -> Result<Event> {
+        let (at, offset, error) = self.accused.take().expect("asked before");
+        self.probe = Some(1);
+        let Some(unit) = self.sources.iter_mut().find(|s| s.at == at) else { return Ok(Event::GivenUp) };
+        if unit.policy == BadRecordPolicy::Fail {
+            return Ok(self.failed_for_good(bad_record_error(&at, offset, &error.to_string())));
+        }
+        unit.poison = Some((offset, error.to_string()));
+        Ok(Event::GivenUp)
+    }
+
+    fn failed_for_good(&mut self, error: Error) -> Event {
         self.failure = Some(error);
-        Ok(Event::Broken)
+        Event::Broken
     }
 
     fn records_max(&self) -> usize {

@@ -72,7 +72,7 @@ impl Engine {
             StateDecision::Ready => {}
             StateDecision::Fresh => self.check_nothing_is_committed(held, facts.changelog_start, target)?,
             StateDecision::RollForward(from) => {
-                self.apply_changelog(held, &backend, from, target, committed.as_ref())?
+                self.apply_changelog(held, &backend, from, target, committed.as_ref())?;
             }
             StateDecision::Restore => {
                 self.apply_changelog(held, &backend, facts.changelog_start, target, committed.as_ref())?;
@@ -153,7 +153,7 @@ impl Engine {
                     (from, heard) = (fetched.next, now);
                     piece(fetched.records)?;
                 }
-                None if now - heard > SILENCE_MAX => {
+                None if now.saturating_sub(heard) > SILENCE_MAX => {
                     let what = format!(
                         "{at} ends at {target}, but nothing came after {from} for {} s",
                         SILENCE_MAX.as_secs()
@@ -162,7 +162,7 @@ impl Engine {
                 }
                 None => {}
             }
-            if now - told > Duration::from_secs(1) || from >= target {
+            if now.saturating_sub(told) > Duration::from_secs(1) || from >= target {
                 told = now;
                 self.env.observer.on(&Observed::Restoring {
                     at: &at,

@@ -209,8 +209,10 @@ pub struct InFlight {
     pub read: Map<Arc<str>, (usize, usize)>,
     /// Records and bytes sent to topics of sinks.
     pub written: Map<Arc<str>, (usize, usize)>,
-    /// Records that went the way of bad ones.
-    pub bad: usize,
+    /// Bad records that were passed over.
+    pub skipped: usize,
+    /// Bad records that were written to the dead-letter topic.
+    pub dead_letters: usize,
     /// Rows for the console by sink node, with the number to be shown.
     pub console: Map<NodeId, (Vec<String>, usize)>,
     /// Where a record was taken while a failing record is searched.

@@ -172,7 +172,7 @@ impl Task {
         };
         match catch_unwind(AssertUnwindSafe(|| f(operator.as_mut(), &mut cx))) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(e @ Error::State(_) | e @ Error::Killed | e @ Error::Io { .. })) => Err(e),
+            Ok(Err(e @ (Error::State(_) | Error::Killed | Error::Io { .. }))) => Err(e),
             Ok(Err(e)) => Err(failed(e.to_string())),
             Err(panic) => Err(failed(format!("panicked: {}", panic_text(panic.as_ref())))),
         }

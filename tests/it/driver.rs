@@ -18,7 +18,9 @@ use tidegate::{
     Config, Error, Result, StreamingContext,
     config::Trigger,
     log::{self, Log, TopicSpec},
-    record::{Headers, Incarnation, InstanceId, Offset, Partition, RawChunkBuilder, RawRecord, TopicPartition},
+    record::{
+        Headers, Incarnation, InstanceId, Offset, Partition, RawChunkBuilder, RawRecord, TopicPartition,
+    },
     runtime::{self, BatchReport, Env, Observed, Observer, Shutdown, clock::Clock},
     state::MemoryStorage,
 };
@@ -44,7 +46,7 @@ pub struct Way {
 }
 
 pub const PLAIN: Way = Way { threads: 0, state_partitions: 8, lose_state: false };
-const WAYS: [Way; 6] = [
+pub const WAYS: [Way; 6] = [
     PLAIN,
     Way { threads: 1, ..PLAIN },
     Way { threads: 3, ..PLAIN },
@@ -218,7 +220,8 @@ impl Session {
             let mut next = self.read_to.get(&at).copied().unwrap_or_default();
             let mut reader = self.log.read(&at, next).unwrap();
             while next < end {
-                let fetched = reader.next(Duration::from_secs(5)).unwrap().expect("the reader reaches the end");
+                let fetched =
+                    reader.next(Duration::from_secs(5)).unwrap().expect("the reader reaches the end");
                 rows.extend(fetched.records.iter().map(|r| show_record(topic, &r)));
                 next = fetched.next;
             }
@@ -235,7 +238,8 @@ fn create(log: &dyn Log, topic: &str, partitions: u32) {
 
 fn show_record(topic: &str, record: &RawRecord<'_>) -> String {
     let text = |bytes: Option<&[u8]>| {
-        let bytes = bytes.map(|b| b.iter().flat_map(|b| b.escape_ascii()).map(char::from).collect::<String>());
+        let bytes =
+            bytes.map(|b| b.iter().flat_map(|b| b.escape_ascii()).map(char::from).collect::<String>());
         bytes.unwrap_or_else(|| "-".to_owned())
     };
     let mut row = format!("{topic} | {} | {}", text(record.key), text(record.value));

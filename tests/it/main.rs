@@ -3,12 +3,17 @@
 #[macro_use]
 #[path = "../contract/mod.rs"]
 mod contract;
+mod bad_records;
 mod driver;
 mod embedded_log;
 mod key_order;
 mod log_contract;
+mod names_and_formats;
+mod on_disk;
 mod rocks_faults;
+mod start_mistakes;
 mod state_directory;
 mod state_model;
 mod state_suite;
 mod topology;
+mod topology_model;

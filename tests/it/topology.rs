@@ -34,7 +34,18 @@ fn map_flat_map_and_filter_keep_every_row() {
         let words = ssc.text("lines").flat_map(|line| line.split(' ')).filter(|word| word.len() > 2);
         words.map(|word| (word.to_uppercase(), word.len())).to_kafka("long", Utf8, AsText);
     };
-    check_any_batches(Invariant::Rows, build, LINES, &expect![[""]]);
+    check_any_batches(
+        Invariant::Rows,
+        build,
+        LINES,
+        &expect![[r#"
+        long | NOT | 3
+        long | THAT | 4
+        ---
+        ---
+        ---
+    "#]],
+    );
 }
 
 #[test]
@@ -55,7 +66,19 @@ fn reduce_by_key_sees_one_batch() {
     check(
         |ssc| words(ssc).reduce_by_key(|a, b| a + b).to_kafka("counts", Utf8, AsText),
         LINES,
-        &expect![[""]],
+        &expect![[r#"
+            counts | be | 2
+            counts | not | 1
+            counts | or | 1
+            counts | that | 1
+            counts | to | 2
+            ---
+            counts | is | 1
+            ---
+            ---
+            counts | be | 2
+            counts | or | 1
+        "#]],
     );
 }
 
@@ -65,7 +88,19 @@ fn running_reduce_gives_one_row_per_changed_key_and_batch() {
         Invariant::LastPerKey,
         |ssc| words(ssc).running_reduce_by_key(|a, b| a + b).to_kafka("counts", Utf8, AsText),
         LINES,
-        &expect![[""]],
+        &expect![[r#"
+            counts | be | 2
+            counts | not | 1
+            counts | or | 1
+            counts | that | 1
+            counts | to | 2
+            ---
+            counts | is | 1
+            ---
+            ---
+            counts | be | 4
+            counts | or | 2
+        "#]],
     );
 }
 
@@ -76,7 +111,18 @@ fn map_values_and_filter_keep_the_placement_so_no_second_exchange() {
         counts.running_reduce_by_key(|a, b| a + b).to_kafka("tens", Utf8, AsText);
         assert_eq!(ssc.topology().stages(), 2);
     };
-    check(build, LINES, &expect![[""]]);
+    check(
+        build,
+        LINES,
+        &expect![[r#"
+        tens | be | 20
+        tens | to | 20
+        ---
+        ---
+        ---
+        tens | be | 40
+    "#]],
+    );
 }
 
 #[test]
@@ -91,8 +137,32 @@ fn update_state_visits_all_keys_in_each_batch_and_stages_only_changes() {
         });
         sums.to_kafka("sums", Utf8, AsText);
     };
-    let batches = ["n 0 | a | 1\nn 1 | b | 2\nn 2 | c | 3\n", "n 0 | a | 4\n", "n 2 | b | -9\n", "n 1 | b | 5\nn 0 | a | 0\n"];
-    check(build, &batches.join("---\n"), &expect![[""]]);
+    let batches = [
+        "n 0 | a | 1\nn 1 | b | 2\nn 2 | c | 3\n",
+        "n 0 | a | 4\n",
+        "n 2 | b | -9\n",
+        "n 1 | b | 5\nn 0 | a | 0\n",
+    ];
+    check(
+        build,
+        &batches.join("---\n"),
+        &expect![[r#"
+        sums | a | 1
+        sums | b | 2
+        sums | c | 3
+        ---
+        sums | a | 5
+        sums | b | 2
+        sums | c | 3
+        ---
+        sums | a | 5
+        sums | c | 3
+        ---
+        sums | a | 5
+        sums | b | 5
+        sums | c | 3
+    "#]],
+    );
     let mut session = Session::new(PLAIN);
     let mut staged = String::new();
     for batch in batches {
@@ -102,7 +172,19 @@ fn update_state_visits_all_keys_in_each_batch_and_stages_only_changes() {
         rows.sort();
         staged += &format!("{}\n---\n", rows.join("\n"));
     }
-    expect![[""]].assert_eq(&staged);
+    expect![[r#"
+        app-changelog | \x1b\xff\r\xa7a\x00\x00 | \x01\x02
+        app-changelog | \x1b\xff\r\xa7b\x00\x00 | \x01\x04
+        app-changelog | \x1b\xff\r\xa7c\x00\x00 | \x01\x06
+        ---
+        app-changelog | \x1b\xff\r\xa7a\x00\x00 | \x01\n
+        ---
+        app-changelog | \x1b\xff\r\xa7b\x00\x00 | -
+        ---
+        app-changelog | \x1b\xff\r\xa7b\x00\x00 | \x01\n
+        ---
+    "#]]
+    .assert_eq(&staged);
 }
 
 fn key_text<T>(message: &Message<T>) -> String {
@@ -112,7 +194,8 @@ fn key_text<T>(message: &Message<T>) -> String {
 #[test]
 fn union_of_two_sources() {
     let build = |ssc: &StreamingContext| {
-        let both = ssc.text("a").map(|t| (t, "a".to_owned())).union(&ssc.text("b").map(|t| (t, "b".to_owned())));
+        let both =
+            ssc.text("a").map(|t| (t, "a".to_owned())).union(&ssc.text("b").map(|t| (t, "b".to_owned())));
         both.to_kafka("both", Utf8, Utf8);
         assert_eq!(ssc.topology().stages(), 1);
     };
@@ -120,7 +203,13 @@ fn union_of_two_sources() {
         Invariant::Rows,
         build,
         "a 0 | - | x\nb 0 | - | y\n---\nb 1 | - | z\na 2 | - | x\n",
-        &expect![[""]],
+        &expect![[r#"
+            both | x | a
+            both | y | b
+            ---
+            both | x | a
+            both | z | b
+        "#]],
     );
 }
 
@@ -132,7 +221,21 @@ fn union_of_streams_of_different_stages_spreads_the_one_without_a_key() {
         raw.union(&sums).to_kafka("all", Utf8, AsText);
         sums.union(&raw).map(|(word, n)| (n, word)).to_kafka("swapped", AsText, Utf8);
     };
-    check(build, "lines 0 | - | a a\nextra 1 | - | e\n---\nextra 1 | - | f\nlines 0 | - | a\n", &expect![[""]]);
+    check(
+        build,
+        "lines 0 | - | a a\nextra 1 | - | e\n---\nextra 1 | - | f\nlines 0 | - | a\n",
+        &expect![[r#"
+        all | a | 2
+        all | e | 1000
+        swapped | 1000 | e
+        swapped | 2 | a
+        ---
+        all | a | 3
+        all | f | 1000
+        swapped | 1000 | f
+        swapped | 3 | a
+    "#]],
+    );
 }
 
 #[test]
@@ -143,7 +246,18 @@ fn a_stream_joined_with_another_within_each_batch() {
         left.join(&right).map(|(k, (l, r))| (k, format!("{l}-{r}"))).to_kafka("joined", AsText, Utf8);
     };
     let input = "l 0 | - | a\nl 1 | - | b\nr 2 | - | x\nr 0 | - | yy\n---\nl 0 | - | cc\n---\nr 0 | - | z\nl 2 | - | d\nr 1 | - | z\n";
-    check(build, input, &expect![[""]]);
+    check(
+        build,
+        input,
+        &expect![[r#"
+        joined | 1 | a-x
+        joined | 1 | b-x
+        ---
+        ---
+        joined | 1 | d-z
+        joined | 1 | d-z
+    "#]],
+    );
 }
 
 #[test]
@@ -163,7 +277,23 @@ fn a_diamond_is_computed_once_and_joined_without_a_further_exchange() {
         joined.map(|(w, ((a, b), c))| (w, format!("{a} {b} {c}"))).to_kafka("joined", Utf8, Utf8);
         assert_eq!(ssc.topology().stages(), 2);
     };
-    check(&build, LINES, &expect![[""]]);
+    check(
+        &build,
+        LINES,
+        &expect![[r#"
+        joined | be | 5 400 4
+        joined | not | 4 300 3
+        joined | or | 3 200 2
+        joined | that | 5 400 4
+        joined | to | 5 400 4
+        ---
+        joined | is | 3 200 2
+        ---
+        ---
+        joined | be | 9 800 8
+        joined | or | 5 400 4
+    "#]],
+    );
     calls.store(0, Ordering::Relaxed);
     crate::driver::run_batches(&build, &[LINES.split("---").next().unwrap()], PLAIN);
     assert_eq!(calls.load(Ordering::Relaxed), 7, "one call per word");
@@ -179,7 +309,17 @@ fn streams_of_different_stages_are_joined_at_the_later_one() {
         by_count.join(&names).map(|(n, (w, name))| (n, format!("{w} {name}"))).to_kafka("j", AsText, Utf8);
         names.join(&by_count).map(|(n, (name, w))| (n, format!("{name} {w}"))).to_kafka("k", AsText, Utf8);
     };
-    check(build, "lines 0 | - | a b a\nnames 1 | - | ii\nlines 2 | - | c\n---\nnames 0 | - | i\nlines 0 | - | q\n", &expect![[""]]);
+    check(
+        build,
+        "lines 0 | - | a b a\nnames 1 | - | ii\nlines 2 | - | c\n---\nnames 0 | - | i\nlines 0 | - | q\n",
+        &expect![[r#"
+        j | 2 | a ii
+        k | 2 | ii a
+        ---
+        j | 1 | q i
+        k | 1 | i q
+    "#]],
+    );
 }
 
 #[test]
@@ -197,7 +337,36 @@ fn a_stream_with_several_readers_is_computed_once() {
         lines.map(|line| (line, 1)).to_kafka("two", Utf8, AsText); // two sinks of one topic
         lines.print();
     };
-    check_any_batches(Invariant::Rows, &build, LINES, &expect![[""]]);
+    check_any_batches(
+        Invariant::Rows,
+        &build,
+        LINES,
+        &expect![[r#"
+        console | not to be
+        console | that
+        console | to be or
+        one | 4 | that
+        one | 8 | to be or
+        one | 9 | not to be
+        two | not to be | 1
+        two | that | 1
+        two | to be or | 1
+        ---
+        console | is
+        one | 2 | is
+        two | is | 0
+        two | is | 1
+        ---
+        ---
+        console | be be
+        console | or
+        one | 2 | or
+        one | 5 | be be
+        two | be be | 1
+        two | or | 0
+        two | or | 1
+    "#]],
+    );
     calls.store(0, Ordering::Relaxed);
     crate::driver::run_batches(&build, &["lines 0 | - | a\nlines 1 | - | b\n"], PLAIN);
     assert_eq!(calls.load(Ordering::Relaxed), 2);
@@ -223,7 +392,17 @@ fn messages_keep_key_timestamp_and_headers() {
         all.filter(|m| &*m.value != "drop").to_kafka("out", Utf8);
     };
     let input = "a 0 | k | v | @17 | h=1 | i=x\nb 1 | - | w\na 2 | k | drop\n---\nb 0 | '' | '' | @5\n";
-    check_any_batches(Invariant::Rows, build, input, &expect![[""]]);
+    check_any_batches(
+        Invariant::Rows,
+        build,
+        input,
+        &expect![[r#"
+        out | - | w
+        out | k | v | @17 | h=1 | i=x
+        ---
+        out |  |  | @5
+    "#]],
+    );
 }
 
 #[test]
@@ -231,9 +410,22 @@ fn null_values_are_not_empty_ones() {
     let build = |ssc: &StreamingContext| {
         let all = ssc.source::<Message<Option<Bytes>>>(SourceOptions::topic("in"), Messages(Raw));
         all.to_kafka("copy", Raw);
-        all.map(|m| (m.key.clone(), u8::from(m.value.is_none()))).filter(|(k, _)| k.is_some()).to_kafka("null", Raw, AsText);
+        all.map(|m| (m.key.clone(), u8::from(m.value.is_none())))
+            .filter(|(k, _)| k.is_some())
+            .to_kafka("null", Raw, AsText);
     };
-    check_any_batches(Invariant::Rows, build, "in 0 | a | -\nin 0 | a | ''\nin 1 | - | -\n", &expect![[""]]);
+    check_any_batches(
+        Invariant::Rows,
+        build,
+        "in 0 | a | -\nin 0 | a | ''\nin 1 | - | -\n",
+        &expect![[r#"
+        copy | - | -
+        copy | a | 
+        copy | a | -
+        null | a | 0
+        null | a | 1
+    "#]],
+    );
 }
 
 #[test]
