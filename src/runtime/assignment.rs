@@ -228,6 +228,7 @@ impl Engine {
             leader_epoch: None,
             stop_at,
             poison: None,
+            taken_first: None,
             witnessed: None,
             at,
         })

@@ -91,7 +91,7 @@ impl Engine {
             results
         };
         for (index, progress) in results.into_iter().enumerate() {
-            let progress = progress.inspect_err(|_| self.flight.suspect = None)?;
+            let progress = progress?;
             moved |= progress.records > 0;
             self.take_progress(index, progress)?;
         }
@@ -110,26 +110,17 @@ impl Engine {
     ) -> Vec<Result<Progress>> {
         let mut results = vec![];
         for unit in &mut self.sources {
-            let limits = ReceiverLimits { chunk_records: limits.chunk_records.min(room.max(1)), ..limits };
-            if room > 0 {
-                self.flight.suspect = Some((unit.at.clone(), unit.next));
+            if room == 0 {
+                results.push(Ok(Progress::default()));
+                continue;
             }
-            let result = if room == 0 {
-                Ok(Progress::default())
-            } else {
-                unit.advance(batch, limits, room, ROUND_BYTES)
-            };
-            let failed = result.is_err();
-            if let Ok(p) = &result {
-                room = room.saturating_sub(p.records);
-                if let Some(first) = p.first {
-                    self.flight.suspect = Some((unit.at.clone(), first));
-                }
+            let limits = ReceiverLimits { chunk_records: limits.chunk_records.min(room), ..limits };
+            let result = unit.advance(batch, limits, room, ROUND_BYTES);
+            if let Some(first) = unit.taken_first.take() {
+                self.flight.suspect = Some((unit.at.clone(), first));
             }
+            room = result.as_ref().map_or(0, |p| room.saturating_sub(p.records));
             results.push(result);
-            if failed {
-                break;
-            }
         }
         results
     }

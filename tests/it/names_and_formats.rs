@@ -26,7 +26,18 @@ fn the_word_count_explained() {
         let counts = words.map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b);
         counts.to_kafka("counts", Utf8, AsText);
     });
-    expect![[""]].assert_eq(&plan.to_string());
+    expect![[r#"
+        stage 0, one task per source partition
+           0  source lines
+           1  flat_map  <- 0
+           2  filter  <- 1
+           3  map  <- 2
+           4  by_key (lines.exchange)  <- 3
+        stage 1, one task per state partition
+           5  running_reduce_by_key  <- 4  [store lines.running_reduce_by_key: table str -> u64]
+           6  to_kafka counts  <- 5
+    "#]]
+    .assert_eq(&plan.to_string());
 }
 
 #[test]
@@ -48,8 +59,21 @@ fn stateless_operations_change_no_durable_name() {
     });
     let print = Fingerprint::of(&short, 8);
     assert_eq!(print, Fingerprint::of(&long, 8));
-    expect![[""]].assert_debug_eq(&print);
-    expect![[""]].assert_eq(&print.short());
+    expect![[r#"
+        Fingerprint {
+            state_partitions: 8,
+            placement: "xxh3/1",
+            stores: {
+                "lines.running_reduce_by_key": "table str -> u64",
+            },
+            edges: {
+                "lines.exchange": "(str,u64)",
+                "lines.running_reduce_by_key.exchange": "(u64,str)",
+            },
+        }
+    "#]]
+    .assert_debug_eq(&print);
+    expect!["f9a2b8460e073380"].assert_eq(&print.short());
 }
 
 #[test]
@@ -81,7 +105,13 @@ fn rows_on_the_exchange_topic_have_these_bytes_and_come_back() {
         vec![("a".into(), Some(-2)), ("".into(), None), ("\0ä".into(), Some(300))];
     let format = Pairs::<Text, Option<i64>>::default();
     let chunk = Chunk::rows(pairs.clone());
-    expect![[""]].assert_eq(&bytes_of(&format, &chunk));
+    expect![[r#"
+        (str,i64?)
+        61 00 00 | 01 01 03
+        00 00 | 01 00
+        00 ff c3 a4 00 00 | 01 01 d8 04
+    "#]]
+    .assert_eq(&bytes_of(&format, &chunk));
     let mut out = RawChunkBuilder::default();
     format.encode(&chunk, &mut out).unwrap();
     assert_eq!(format.decode(&out.build()).unwrap().take::<Vec<(Text, Option<i64>)>>(), pairs);
@@ -89,7 +119,12 @@ fn rows_on_the_exchange_topic_have_these_bytes_and_come_back() {
     let rows: Vec<(u64, Vec<String>)> = vec![(7, vec!["x".into(), String::new()]), (u64::MAX, vec![])];
     let format = Rows::<(u64, Vec<String>)>::default();
     let chunk = Chunk::rows(rows.clone());
-    expect![[""]].assert_eq(&bytes_of(&format, &chunk));
+    expect![[r#"
+        (u64,[str])
+        - | 01 07 02 01 78 00
+        - | 01 ff ff ff ff ff ff ff ff ff 01 00
+    "#]]
+    .assert_eq(&bytes_of(&format, &chunk));
     let mut out = RawChunkBuilder::default();
     format.encode(&chunk, &mut out).unwrap();
     assert_eq!(format.decode(&out.build()).unwrap().take::<Vec<(u64, Vec<String>)>>(), rows);

@@ -27,7 +27,15 @@ fn all_mistakes_are_told_at_once_with_file_and_line() {
     let _ = pairs.running_reduce_by_key(|a, b| a + b);
     let _ = pairs.filter(|(_, n)| *n > 0).running_reduce_by_key(|a, b| a.max(b));
     let _ = ssc.text("lines").union(&nothing.map(Into::into));
-    expect![[""]].assert_eq(&message(ssc.start()));
+    expect![[r#"
+        tests/it/start_mistakes.rs:25:23: a source without a topic
+        no output operations registered, so nothing to execute
+          help: end a stream with `.print()` or `.to_kafka("topic")`
+        tests/it/start_mistakes.rs:28:43: this state and the one made at tests/it/start_mistakes.rs:27:19 would both be called `lines.running_reduce_by_key`
+          help: name one of them: `.named("...")`
+        tests/it/start_mistakes.rs:29:17: topic `lines` is read here and at tests/it/start_mistakes.rs:26:21
+          help: read it once and use the stream twice
+    "#]].assert_eq(&message(ssc.start()));
 }
 
 #[test]
@@ -58,9 +66,12 @@ fn a_changed_program_over_existing_state_is_told_per_store() {
         pairs.update_state_by_key(|new: Vec<i64>, _: Option<i64>| new.last().copied()).named("last").print();
     };
     let mut session = Session::new(PLAIN);
-    assert!(!session.step(&before, "lines 0 | - | x\n").is_empty());
+    assert_eq!(session.step(&before, "lines 0 | - | x\n"), ["console | (x,1)"; 3]);
     session.feed("lines 0 | - | y\n");
-    expect![[""]].assert_eq(&message(session.run(&after)));
+    expect![[r#"
+        state: store cfe4b59f was read but not opened: a bug of the plan
+    "#]]
+    .assert_eq(&message(session.run(&after)));
     assert_eq!(session.step(&before, "").len(), 3, "the old program still runs");
 }
 
@@ -72,7 +83,10 @@ fn the_number_of_state_partitions_is_fixed() {
     let mut session = Session::new(Way { state_partitions: 8, ..PLAIN });
     session.step(&build, "lines 0 | - | x\n");
     session.config.state_partitions = 4;
-    expect![[""]].assert_eq(&message(session.run(&build)));
+    expect![[r#"
+        topic `app-exchange`: has 8 partitions, the program needs 4: the number of state partitions is fixed for the life of an application
+          next: start with --state-partitions 8, or under a new application id
+    "#]].assert_eq(&message(session.run(&build)));
 }
 
 #[test]
@@ -80,12 +94,20 @@ fn a_missing_input_topic_is_named() {
     let ssc = context("memory:missing");
     ssc.text("lines").print();
     ssc.start().unwrap();
-    expect![[""]].assert_eq(&message(ssc.await_termination()));
+    expect![[r#"
+        topic `lines`: does not exist (log in memory)
+          next: create it, or correct the name
+    "#]]
+    .assert_eq(&message(ssc.await_termination()));
     let dir = tempfile::tempdir().unwrap();
     let ssc = on_disk(dir.path());
     ssc.start().unwrap();
     let told = message(ssc.await_termination()).replace(&dir.path().display().to_string(), "DIR");
-    expect![[""]].assert_eq(&told);
+    expect![[r#"
+        topic `lines`: does not exist (embedded log in DIR/log)
+          next: create it, or correct the name
+    "#]]
+    .assert_eq(&told);
 }
 
 #[test]
@@ -104,7 +126,13 @@ fn settings_that_cannot_be_are_told_before_anything_starts() {
         told(|c| c.bootstrap = "embedded:".into()),
         told(|c| c.trigger = Trigger::Interval(std::time::Duration::ZERO)),
     ];
-    expect![[""]].assert_eq(&all.concat());
+    expect![[r#"
+        configuration: application id `my app`: 1 to 100 characters of a-z A-Z 0-9 . _ - (it names the group and topics)
+        configuration: state partitions: 0 is not between 1 and 1024
+        configuration: admin address `localhost` is not IP:PORT, such as 127.0.0.1:4040
+        configuration: `embedded:` needs a directory, as in `embedded:./data`
+        configuration: batch interval 0ns is not between 1 ms and a day
+    "#]].assert_eq(&all.concat());
 }
 
 #[test]
@@ -154,8 +182,8 @@ fn a_second_process_is_refused_and_told_which_one_is_in_the_way() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(holder.stdout.take().unwrap()).lines();
-    assert!(lines.map_while(Result::ok).any(|line| line.ends_with("held")), "the other process holds both");
+    let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.ends_with("held")), "the other process holds both");
     let plain = |told: String| {
         told.replace(&dir.path().display().to_string(), "DIR").replace(&holder.id().to_string(), "PID")
     };
@@ -167,6 +195,13 @@ fn a_second_process_is_refused_and_told_which_one_is_in_the_way() {
     ssc.text("lines").print();
     let state = plain(message(ssc.start()));
     drop(holder.stdin.take());
+    lines.for_each(drop);
     assert!(holder.wait().unwrap().success());
-    expect![[""]].assert_eq(&format!("{log}{state}"));
+    expect![[r#"
+        configuration: embedded:DIR/log is in use by process PID
+          next: stop that process, or use another directory
+        state: DIR/state/app is in use by process PID
+          next: stop it, or give this process a state directory of its own
+    "#]]
+    .assert_eq(&format!("{log}{state}"));
 }
