@@ -145,8 +145,8 @@ pub struct StoreSpec {
     pub name: String,
     /// Structural trace of key and value types; part of the topology's fingerprint.
     pub format: String,
-    /// Makes the typed view on an opened database.
-    pub open: Arc<dyn Fn(Arc<dyn Backend>, StoreId) -> Box<dyn Store> + Send + Sync>,
+    /// Makes the typed view of the store of this name on an opened database; the name may be another than at first.
+    pub open: Arc<dyn Fn(&str, Arc<dyn Backend>) -> Box<dyn Store> + Send + Sync>,
 }
 
 /// A typed index into the stores of a task. Copy it into the operator; open it once per chunk.
