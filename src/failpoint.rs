@@ -51,6 +51,7 @@ mod active {
         passages_left: u64,
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a test sets it for a process of its own")]
     static POINTS: LazyLock<Mutex<Vec<Point>>> = LazyLock::new(|| {
         let text = std::env::var("TIDEGATE_FAILPOINT").unwrap_or_default();
         Mutex::new(text.split(',').filter(|t| !t.is_empty()).map(parse).collect())
@@ -88,6 +89,7 @@ mod active {
         false
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a test sets it for a process of its own")]
     fn report(place: &str) {
         if let Some(path) = std::env::var_os("TIDEGATE_FAILPOINT_LOG") {
             let file = std::fs::OpenOptions::new().create(true).append(true).open(path);

@@ -21,7 +21,8 @@ fn deps() -> PathBuf {
 fn library(deps: &Path) -> PathBuf {
     let files = fs::read_dir(deps).unwrap().map(|entry| entry.unwrap().path());
     let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
-    let ours = files.filter(|path| name(path).starts_with("libtidegate-") && name(path).ends_with(".rlib"));
+    let is_ours = |path: &PathBuf| name(path).starts_with("libtidegate-");
+    let ours = files.filter(|path| is_ours(path) && path.extension().is_some_and(|e| e == "rlib"));
     ours.max_by_key(|path| path.metadata().unwrap().modified().unwrap()).expect("the library was built")
 }
 

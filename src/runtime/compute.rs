@@ -30,13 +30,13 @@ impl Engine {
     /// Runs the batch up to everything being sent.
     pub(super) fn compute(&mut self) -> Result<Event> {
         match self.try_compute() {
-            Ok(_) if self.accused.is_some() => self.convict(),
+            Ok(_) if self.accused.is_some() => Ok(self.convict()),
             Ok(true) => Ok(Event::Computed),
             Ok(false) => {
                 self.rest_empty();
                 Ok(Event::Empty)
             }
-            Err(e @ Error::Operator { .. }) => self.search_failing_record(e),
+            Err(e @ Error::Operator { .. }) => Ok(self.search_failing_record(e)),
             Err(e) => self.failed(e),
         }
     }
@@ -329,35 +329,35 @@ impl Engine {
     }
 
     /// An operator failed: replay smaller and smaller batches until the record is alone, then a batch without any record.
-    fn search_failing_record(&mut self, error: Error) -> Result<Event> {
+    fn search_failing_record(&mut self, error: Error) -> Event {
         let taken = self.flight.records.max(1);
         let suspect = self.flight.suspect.take();
         match self.probe {
-            Some(0) => return Ok(self.failed_for_good(error)), // no record is to blame
+            Some(0) => return self.failed_for_good(error), // no record is to blame
             Some(1) => {
-                let Some((at, offset)) = suspect else { return Ok(self.failed_for_good(error)) };
+                let Some((at, offset)) = suspect else { return self.failed_for_good(error) };
                 self.accused = Some((at, offset, error));
                 self.probe = Some(0);
-                return Ok(Event::GivenUp);
+                return Event::GivenUp;
             }
             Some(n) => self.probe = Some((n / 2).max(1)),
             None => self.probe = Some((taken.min(self.config.batch_records_max) / 2).clamp(1, 4096)),
         }
         tracing::info!(records = self.probe, "an operator failed; searching the record: {error}");
         self.failure = Some(error);
-        Ok(Event::GivenUp)
+        Event::GivenUp
     }
 
     /// The batch without records did not fail: the accused record goes the way of bad records. The trial leaves no trace.
-    fn convict(&mut self) -> Result<Event> {
+    fn convict(&mut self) -> Event {
         let (at, offset, error) = self.accused.take().expect("asked before");
         self.probe = Some(1);
-        let Some(unit) = self.sources.iter_mut().find(|s| s.at == at) else { return Ok(Event::GivenUp) };
+        let Some(unit) = self.sources.iter_mut().find(|s| s.at == at) else { return Event::GivenUp };
         if unit.policy == BadRecordPolicy::Fail {
-            return Ok(self.failed_for_good(bad_record_error(&at, offset, &error.to_string())));
+            return self.failed_for_good(bad_record_error(&at, offset, &error.to_string()));
         }
         unit.poison = Some((offset, error.to_string()));
-        Ok(Event::GivenUp)
+        Event::GivenUp
     }
 
     fn failed_for_good(&mut self, error: Error) -> Event {

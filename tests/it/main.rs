@@ -1,5 +1,7 @@
 //! Tests of the parts together, through the public interface; no Kafka needed.
 
+#![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
+
 #[macro_use]
 #[path = "../contract/mod.rs"]
 mod contract;

@@ -3,6 +3,7 @@
 use crate::driver::{PLAIN, Session, Way, message};
 use expect_test::expect;
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
     process::{Command, Stdio},
 };
@@ -25,15 +26,15 @@ fn all_mistakes_are_told_at_once_with_file_and_line() {
     let nothing = ssc.source::<String>(SourceOptions::topics([""; 0]), Utf8);
     let pairs = ssc.text("lines").map(|l| (l, 1u64));
     let _ = pairs.running_reduce_by_key(|a, b| a + b);
-    let _ = pairs.filter(|(_, n)| *n > 0).running_reduce_by_key(|a, b| a.max(b));
+    let _ = pairs.filter(|(_, n)| *n > 0).running_reduce_by_key(u64::max);
     let _ = ssc.text("lines").union(&nothing.map(Into::into));
     expect![[r#"
-        tests/it/start_mistakes.rs:25:23: a source without a topic
+        tests/it/start_mistakes.rs:26:23: a source without a topic
         no output operations registered, so nothing to execute
           help: end a stream with `.print()` or `.to_kafka("topic")`
-        tests/it/start_mistakes.rs:28:43: this state and the one made at tests/it/start_mistakes.rs:27:19 would both be called `lines.running_reduce_by_key`
+        tests/it/start_mistakes.rs:29:43: this state and the one made at tests/it/start_mistakes.rs:28:19 would both be called `lines.running_reduce_by_key`
           help: name one of them: `.named("...")`
-        tests/it/start_mistakes.rs:29:17: topic `lines` is read here and at tests/it/start_mistakes.rs:26:21
+        tests/it/start_mistakes.rs:30:17: topic `lines` is read here and at tests/it/start_mistakes.rs:27:21
           help: read it once and use the stream twice
     "#]].assert_eq(&message(ssc.start()));
 }
@@ -43,7 +44,7 @@ fn two_states_of_one_origin_are_kept_apart_once_one_is_named() {
     let build = |ssc: &StreamingContext| {
         let pairs = ssc.text("lines").map(|l| (l, 1u64));
         pairs.running_reduce_by_key(|a, b| a + b).to_kafka("out", Utf8, AsText);
-        pairs.running_reduce_by_key(|a, b| a.max(b)).named("most").to_kafka("out", Utf8, AsText);
+        pairs.running_reduce_by_key(u64::max).named("most").to_kafka("out", Utf8, AsText);
     };
     let mut session = Session::new(PLAIN);
     assert_eq!(session.step(&build, "lines 0 | - | x\nlines 1 | - | x\n"), ["out | x | 1", "out | x | 2"]);
@@ -55,13 +56,13 @@ fn a_changed_program_over_existing_state_is_told_per_store() {
     let before = |ssc: &StreamingContext| {
         let pairs = ssc.text("lines").map(|l| (l, 1u64));
         pairs.running_reduce_by_key(|a, b| a + b).named("counts").print();
-        pairs.running_reduce_by_key(|a, b| a.max(b)).named("most").print();
-        pairs.running_reduce_by_key(|a, b| a.min(b)).named("least").print();
+        pairs.running_reduce_by_key(u64::max).named("most").print();
+        pairs.running_reduce_by_key(u64::min).named("least").print();
     };
     let after = |ssc: &StreamingContext| {
         let pairs = ssc.text("lines").map(|l| (l, 1i64));
         pairs.running_reduce_by_key(|a, b| a + b).named("counts").print();
-        pairs.map_values(|n| n as u64).running_reduce_by_key(|a, b| a.max(b)).named("most").print();
+        pairs.map_values(i64::unsigned_abs).running_reduce_by_key(u64::max).named("most").print();
         pairs.update_state_by_key(|new: Vec<i64>, _: Option<i64>| new.last().copied()).named("last").print();
     };
     let mut session = Session::new(PLAIN);
@@ -167,8 +168,8 @@ const HOLDER: &str = "TIDEGATE_TEST_HOLD";
 fn holds_what_another_process_wants() {
     let Ok(dir) = std::env::var(HOLDER) else { return };
     let dir = std::path::PathBuf::from(dir);
-    let log =
-        tidegate::log::open(&format!("embedded:{}", dir.join("log").display()), &Default::default()).unwrap();
+    let log = tidegate::log::open(&format!("embedded:{}", dir.join("log").display()), &BTreeMap::default())
+        .unwrap();
     let state = tidegate::state::StateDirectory::open(dir.join("state"), "app").unwrap();
     println!("held");
     std::io::stdout().flush().unwrap();

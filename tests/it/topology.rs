@@ -54,7 +54,7 @@ fn rows_of_a_partition_keep_their_order() {
     let build = |ssc: &StreamingContext| {
         ssc.text("lines").key_by(|_| "one".to_owned()).to_kafka("out", Utf8, Utf8);
     };
-    let rows: String = (0..500).map(|n| format!("lines 1 | - | {n}\n")).collect();
+    let rows: String = (0..500).fold(String::new(), |all, n| all + &format!("lines 1 | - | {n}\n"));
     session.feed(&rows);
     session.run(&build).unwrap();
     let expected: Vec<String> = (0..500).map(|n| format!("out | one | {n}")).collect();
@@ -170,7 +170,7 @@ fn update_state_visits_all_keys_in_each_batch_and_stages_only_changes() {
         let mut rows = session.new_rows("app-changelog");
         rows.retain(|row| !row.contains("marker"));
         rows.sort();
-        staged += &format!("{}\n---\n", rows.join("\n"));
+        staged = staged + &rows.join("\n") + "\n---\n";
     }
     expect![[r#"
         app-changelog | \x1b\xff\r\xa7a\x00\x00 | \x01\x02
@@ -332,7 +332,7 @@ fn a_stream_with_several_readers_is_computed_once() {
             calls.fetch_add(1, Ordering::Relaxed);
             line
         });
-        lines.key_by(|line| line.len()).to_kafka("one", AsText, Utf8);
+        lines.key_by(|line: &Text| line.len()).to_kafka("one", AsText, Utf8);
         lines.filter(|line| line.len() == 2).map(|line| (line, 0)).to_kafka("two", Utf8, AsText);
         lines.map(|line| (line, 1)).to_kafka("two", Utf8, AsText); // two sinks of one topic
         lines.print();
