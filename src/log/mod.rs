@@ -317,6 +317,17 @@ pub fn open(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<Ar
         }
         return Ok(embedded::Embedded::directory(dir, embedded::Options::from_properties(properties)?)?);
     }
+    let is_place = |place: &str| {
+        place
+            .trim()
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    };
+    if !bootstrap.split(',').all(is_place) {
+        return Err(Error::Config(format!(
+            "`{bootstrap}` names no log: it is neither host:port[,host:port] of Kafka, nor embedded:DIR, nor memory:"
+        )));
+    }
     Ok(Arc::new(kafka::KafkaLog::new(bootstrap, properties)?))
 }
 

@@ -129,6 +129,7 @@ fn settings_that_cannot_be_are_told_before_anything_starts() {
         told(|c| c.state_partitions = 0),
         told(|c| c.admin_bind = Some("localhost".into())),
         told(|c| c.bootstrap = "embedded:".into()),
+        told(|c| c.bootstrap = "localhost".into()),
         told(|c| c.trigger = Trigger::Interval(std::time::Duration::ZERO)),
     ];
     expect![[r#"
@@ -136,6 +137,7 @@ fn settings_that_cannot_be_are_told_before_anything_starts() {
         configuration: state partitions: 0 is not between 1 and 1024
         configuration: admin address `localhost` is not IP:PORT, such as 127.0.0.1:4040
         configuration: `embedded:` needs a directory, as in `embedded:./data`
+        configuration: `localhost` names no log: it is neither host:port[,host:port] of Kafka, nor embedded:DIR, nor memory:
         configuration: batch interval 0ns is not between 1 ms and a day
     "#]].assert_eq(&all.concat());
 }

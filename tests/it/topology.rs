@@ -303,7 +303,7 @@ fn a_diamond_is_computed_once_and_joined_without_a_further_exchange() {
 fn streams_of_different_stages_are_joined_at_the_later_one() {
     let build = |ssc: &StreamingContext| {
         let counts = words(ssc).reduce_by_key(|a, b| a + b);
-        let by_count = counts.map(|(word, n)| (n, word.to_string())).reduce_by_key(|a, b| a.max(b));
+        let by_count = counts.map(|(word, n)| (n, word.to_string())).reduce_by_key(Ord::max);
         let names = ssc.text("names").map(|t| (t.len() as u64, t)).reduce_by_key(|_, b| b);
         assert_eq!(ssc.topology().stages(), 3);
         by_count.join(&names).map(|(n, (w, name))| (n, format!("{w} {name}"))).to_kafka("j", AsText, Utf8);
