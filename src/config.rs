@@ -237,7 +237,7 @@ pub struct Args {
     /// Log format: text or json
     #[arg(long, env = "TIDEGATE_LOG_FORMAT", default_value = "text")]
     pub log_format: String,
-    /// Log level: error, warn, info, debug or trace [default: info; RUST_LOG is obeyed too]
+    /// Log level: error, warn, info, debug or trace [default: info; `RUST_LOG` is obeyed too]
     #[arg(long, env = "TIDEGATE_LOG_LEVEL")]
     pub log_level: Option<String>,
     /// Property of the Kafka client, key=value; may be repeated

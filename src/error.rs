@@ -63,6 +63,9 @@ pub enum Error {
         /// The error or the panic message.
         reason: String,
     },
+    /// A function of the program refused a row.
+    #[error("{0}")]
+    Row(String),
     /// A key or value cannot be written as bytes or read back.
     #[error("codec: {0}")]
     Codec(String),

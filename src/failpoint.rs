@@ -60,6 +60,7 @@ mod active {
         passages_left: u64,
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a test sets it for a process of its own")]
     static POINTS: LazyLock<Mutex<Vec<Point>>> = LazyLock::new(|| {
         let text = std::env::var("TIDEGATE_FAILPOINT").unwrap_or_default();
         Mutex::new(text.split(',').filter(|t| !t.is_empty()).map(parse).collect())
@@ -68,8 +69,12 @@ mod active {
     fn parse(text: &str) -> Point {
         let (place, rest) = text.split_once('=').unwrap_or((text, "kill"));
         let (action, at) = rest.split_once('@').unwrap_or((rest, "1"));
-        let known = super::PLACES.contains(&place) || place.starts_with("mutant-");
-        assert!(known, "TIDEGATE_FAILPOINT: there is no place `{place}`; there are {:?}", super::PLACES);
+        let known = crate::failpoint::PLACES.contains(&place) || place.starts_with("mutant-");
+        assert!(
+            known,
+            "TIDEGATE_FAILPOINT: there is no place `{place}`; there are {:?}",
+            crate::failpoint::PLACES
+        );
         let passages_left =
             at.parse().unwrap_or_else(|_| panic!("TIDEGATE_FAILPOINT: `{at}` is not a number"));
         Point { place: place.into(), action: action.into(), passages_left }
@@ -100,6 +105,7 @@ mod active {
         false
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a test sets it for a process of its own")]
     fn report(place: &str) {
         if let Some(path) = std::env::var_os("TIDEGATE_FAILPOINT_LOG") {
             let file = std::fs::OpenOptions::new().create(true).append(true).open(path);

@@ -87,6 +87,9 @@ impl Telling {
             self.status.checkpoint(Checkpoint { batch: BatchId(report.id), at_ms: now });
             seen.last_checkpoint_ms = Some(now);
         }
+        self.metrics.failed("skipped", report.skipped as u64);
+        self.metrics.failed("dead-letter", report.dead_letters as u64);
+        self.metrics.dead_lettered(report.dead_letters as u64);
         for (partition, bytes) in &report.state_bytes {
             self.metrics.state_bytes(*partition, Some(*bytes));
         }
@@ -133,10 +136,6 @@ impl Telling {
         reason: &str,
         dead_letter: bool,
     ) {
-        self.metrics.failed(if dead_letter { "dead-letter" } else { "skipped" }, 1);
-        if dead_letter {
-            self.metrics.dead_lettered(1);
-        }
         let second = self.clock.now_ms() / 1000;
         if seen.bad_second != second {
             (seen.bad_second, seen.bad_logged) = (second, 0);
@@ -175,7 +174,7 @@ impl Observer for Telling {
                 self.status.phase(Phase::WaitingForAssignment);
                 if seen.waiting != *why {
                     tracing::info!("{why}");
-                    seen.waiting = (*why).to_owned();
+                    (*why).clone_into(&mut seen.waiting);
                 }
             }
             Observed::Restoring { at, done, total } => {
@@ -215,9 +214,10 @@ impl Observer for Telling {
             }
             Observed::Connection(why) => {
                 self.status.disconnected(why.map(str::to_owned));
-                match why {
-                    Some(why) => tracing::warn!("the log cannot be reached: {why}; waiting"),
-                    None => tracing::info!("the log can be reached again"),
+                if let Some(why) = why {
+                    tracing::warn!("the log cannot be reached: {why}; waiting");
+                } else {
+                    tracing::info!("the log can be reached again");
                 }
             }
         }

@@ -15,10 +15,10 @@ const KILLED: i32 = 130;
 pub(super) fn watch(shutdown: Shutdown) -> Result {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Error::io("watching for signals"))?;
-    let _inside = runtime.enter();
+    let inside = runtime.enter();
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::io("watching for SIGINT"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::io("watching for SIGTERM"))?;
-    drop(_inside);
+    drop(inside);
     let work = move || {
         runtime.block_on(async move {
             loop {

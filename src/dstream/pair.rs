@@ -25,6 +25,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// Reduces the values of each key **within each batch**, as Spark's `reduceByKey`. `f` must be associative; it runs before
     /// the exchange too. For a value over all batches see [`running_reduce_by_key`](DStream::running_reduce_by_key).
     #[track_caller]
+    #[must_use]
     pub fn reduce_by_key(&self, f: impl Fn(V, V) -> V + Send + Sync + 'static) -> DStream<(K, V)>
     where
         K: Key,
@@ -46,6 +47,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// # counts.print();
     /// ```
     #[track_caller]
+    #[must_use]
     pub fn running_reduce_by_key(&self, f: impl Fn(V, V) -> V + Send + Sync + 'static) -> DStream<(K, V)>
     where
         K: Key,

@@ -4,7 +4,7 @@
 //! `Vec<T>`; closures are `Fn`, so mutable state hidden in one does not compile.
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     operator::{Context, NodeId, Operator, PerChunk, Rows, Spread},
     plan::{Factory, Layout, Node, Role, Topology},
     record::{Data, Value},
@@ -140,7 +140,7 @@ impl<T: Data> DStream<T> {
     ) -> DStream<U> {
         let at = Location::caller();
         let step = move |rows: Vec<T>| {
-            let row = |row| f(row).map_err(|e| crate::Error::Config(e.to_string()));
+            let row = |row| f(row).map_err(|e| Error::Row(e.to_string()));
             rows.into_iter().map(row).collect()
         };
         self.then("try_map", at, Layout::Any, Role::Operator(per_rows(step)))
@@ -154,7 +154,9 @@ impl<T: Data> DStream<T> {
     ) -> DStream<U> {
         let step = move |rows: Vec<T>| {
             let mut out = Vec::with_capacity(rows.len() * 4);
-            rows.into_iter().for_each(|row| out.extend(f(row)));
+            for row in rows {
+                out.extend(f(row));
+            }
             Ok(out)
         };
         self.then("flat_map", Location::caller(), Layout::Any, Role::Operator(per_rows(step)))
@@ -162,6 +164,7 @@ impl<T: Data> DStream<T> {
 
     /// Only the rows for which `f` holds.
     #[track_caller]
+    #[must_use]
     pub fn filter(&self, f: impl Fn(&T) -> bool + Send + Sync + 'static) -> DStream<T> {
         let step = move |mut rows: Vec<T>| {
             rows.retain(&f);
@@ -181,6 +184,7 @@ impl<T: Data> DStream<T> {
 
     /// The rows of both streams. Rows of one source partition keep their order.
     #[track_caller]
+    #[must_use]
     pub fn union(&self, other: &DStream<T>) -> DStream<T>
     where
         T: Value,
@@ -208,7 +212,7 @@ impl<T: Data> DStream<T> {
     }
 
     /// Gives the last operation a name that survives changes of the program: its state and what is derived from it are known by it.
-    #[track_caller]
+    #[must_use]
     pub fn named(self, name: &str) -> Self {
         let mut plan = self.builder.plan();
         let node = &mut plan.nodes[self.node.0];

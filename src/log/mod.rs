@@ -319,11 +319,16 @@ pub fn open(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<Ar
         }
         return Ok(embedded::Embedded::directory(dir, embedded::Options::from_properties(properties)?)?);
     }
-    let is_address =
-        |a: &str| a.rsplit_once(':').is_some_and(|(h, p)| !h.is_empty() && p.parse::<u16>().is_ok());
-    if !bootstrap.split(',').all(|address| is_address(address.trim())) {
-        let forms = "`host:port[,host:port]` for Kafka, `embedded:DIR`, or `memory:`";
-        return Err(Error::Config(format!("the log `{bootstrap}` is none of {forms}")));
+    let is_place = |place: &str| {
+        place
+            .trim()
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    };
+    if !bootstrap.split(',').all(is_place) {
+        return Err(Error::Config(format!(
+            "`{bootstrap}` names no log: it is neither host:port[,host:port] of Kafka, nor embedded:DIR, nor memory:"
+        )));
     }
     Ok(Arc::new(kafka::KafkaLog::new(bootstrap, properties)?))
 }

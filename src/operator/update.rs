@@ -43,12 +43,9 @@ where
         let mut rows: Vec<(K, S)> = vec![];
         state.update_all(|key, slot| {
             let values = new.swap_remove(key).unwrap_or_default();
-            match (self.update)(values, slot.take()) {
-                Some(next) => {
-                    rows.push((key.clone(), next.clone()));
-                    slot.set(next);
-                }
-                None => {}
+            if let Some(next) = (self.update)(values, slot.take()) {
+                rows.push((key.clone(), next.clone()));
+                slot.set(next);
             }
             Ok(())
         })?;

@@ -4,13 +4,19 @@
 //! Invariants: the member id and the loss of the assignment are looked at between the last acknowledgement and the offsets; offsets
 //! are sent for every touched partition, moved or not; the databases are written only by `apply`.
 
-use super::engine::{BatchReport, Engine, Observed};
+use super::{
+    engine::{BatchReport, Engine, Observed},
+    units::StateUnit,
+};
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     log::Committed,
     operator::Batch,
     record::TopicPartition,
-    task::{checkpoint::{Event, Phase}, recovery_record::RecoveryRecord},
+    task::{
+        checkpoint::{Event, Phase},
+        recovery_record::RecoveryRecord,
+    },
 };
 use std::collections::BTreeMap;
 
@@ -187,7 +193,7 @@ impl Engine {
 
     /// A batch that changed nothing: positions that only passed control records stay uncommitted until the next one.
     pub(super) fn rest_empty(&mut self) {
-        self.states.iter_mut().for_each(|s| s.abort());
+        self.states.iter_mut().for_each(StateUnit::abort);
         self.sources.iter_mut().for_each(|s| s.task.abort());
         self.report(false);
     }
@@ -204,8 +210,9 @@ impl Engine {
             records_out: self.flight.written.values().map(|w| w.0).sum(),
             read: self.flight.read.iter().map(|(t, (n, b))| (t.clone(), *n, *b)).collect(),
             written: self.flight.written.iter().map(|(t, (n, b))| (t.clone(), *n, *b)).collect(),
-            bad: self.flight.bad,
-            total: now - self.flight.began,
+            skipped: self.flight.skipped,
+            dead_letters: self.flight.dead_letters,
+            total: now.saturating_sub(self.flight.began),
             checkpoint: now.saturating_sub(self.input_ended),
             committed,
             state_bytes: if self.flight.witnessed { self.state_bytes() } else { vec![] },
@@ -219,7 +226,7 @@ impl Engine {
     }
 
     fn replayed(&self, unknown: bool) {
-        let took = self.env.clock.monotonic() - self.flight.began;
+        let took = self.env.clock.monotonic().saturating_sub(self.flight.began);
         self.env.observer.on(&Observed::Replayed { unknown, took });
     }
 
@@ -311,7 +318,7 @@ impl Engine {
 
     /// Forgets the batch and sets the input back to the committed offsets.
     pub(super) fn drop_batch(&mut self) -> Result<Event> {
-        self.states.iter_mut().for_each(|s| s.abort());
+        self.states.iter_mut().for_each(StateUnit::abort);
         let mut gone = vec![];
         for unit in &mut self.sources {
             unit.task.abort();

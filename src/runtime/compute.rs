@@ -7,7 +7,7 @@ use super::{
     engine::{Engine, Observed},
     meta::Meta,
     trigger,
-    units::{Progress, SourceUnit},
+    units::{Progress, SourceUnit, StateUnit},
 };
 use crate::{
     config::Trigger,
@@ -31,12 +31,13 @@ impl Engine {
     /// Runs the batch up to everything being sent.
     pub(super) fn compute(&mut self) -> Result<Event> {
         match self.try_compute() {
+            Ok(_) if self.accused.is_some() => Ok(self.convict()),
             Ok(true) => Ok(Event::Computed),
             Ok(false) => {
                 self.rest_empty();
                 Ok(Event::Empty)
             }
-            Err(e @ Error::Operator { .. }) => self.search_failing_record(e),
+            Err(e @ Error::Operator { .. }) => Ok(self.search_failing_record(e)),
             Err(e) => self.failed(e),
         }
     }
@@ -48,13 +49,14 @@ impl Engine {
             let progressed = self.round(&batch)?;
             self.events.extend(self.member.poll()?);
             self.env.observer.on(&Observed::Alive);
-            let (age, now) = (self.env.clock.monotonic() - self.flight.began, self.env.clock.now_ms());
+            let (age, now) =
+                (self.env.clock.monotonic().saturating_sub(self.flight.began), self.env.clock.now_ms());
             let left = trigger::time_left(self.config.trigger, batch.time, now, age, longest);
             let full =
                 self.flight.records >= self.records_max() || self.flight.bytes >= self.config.batch_bytes_max;
             let idle = !progressed && self.ends_now_that_idle();
-            let staged =
-                self.states.iter().map(|s| s.staged_bytes()).sum::<usize>() >= self.config.staged_bytes_max;
+            let staged = self.states.iter().map(StateUnit::staged_bytes).sum::<usize>()
+                >= self.config.staged_bytes_max;
             if left.is_zero()
                 || full
                 || idle
@@ -90,7 +92,7 @@ impl Engine {
             results
         };
         for (index, progress) in results.into_iter().enumerate() {
-            let progress = progress.inspect_err(|_| self.flight.suspect = None)?;
+            let progress = progress?;
             moved |= progress.records > 0;
             self.take_progress(index, progress)?;
         }
@@ -109,26 +111,17 @@ impl Engine {
     ) -> Vec<Result<Progress>> {
         let mut results = vec![];
         for unit in &mut self.sources {
-            let limits = ReceiverLimits { chunk_records: limits.chunk_records.min(room.max(1)), ..limits };
-            if room > 0 {
-                self.flight.suspect = Some((unit.at.clone(), unit.next));
+            if room == 0 {
+                results.push(Ok(Progress::default()));
+                continue;
             }
-            let result = if room == 0 {
-                Ok(Progress::default())
-            } else {
-                unit.advance(batch, limits, room, ROUND_BYTES)
-            };
-            let failed = result.is_err();
-            if let Ok(p) = &result {
-                room = room.saturating_sub(p.records);
-                if let Some(first) = p.first {
-                    self.flight.suspect = Some((unit.at.clone(), first));
-                }
+            let limits = ReceiverLimits { chunk_records: limits.chunk_records.min(room), ..limits };
+            let result = unit.advance(batch, limits, room, ROUND_BYTES);
+            if let Some(first) = unit.taken_first.take() {
+                self.flight.suspect = Some((unit.at.clone(), first));
             }
+            room = result.as_ref().map_or(0, |p| room.saturating_sub(p.records));
             results.push(result);
-            if failed {
-                break;
-            }
         }
         results
     }
@@ -215,7 +208,7 @@ impl Engine {
 
     /// Seals the staged state and sends it with the rows of the meta topic. `false` = the batch changed nothing at all.
     fn send_changes(&mut self) -> Result<bool> {
-        let results = self.pool.run(std::mem::take(&mut self.states), |unit| unit.seal());
+        let results = self.pool.run(std::mem::take(&mut self.states), StateUnit::seal);
         let (units, sealed): (Vec<_>, Vec<_>) = results.into_iter().unzip();
         self.states = units;
         sealed.into_iter().collect::<Result<()>>()?;
@@ -247,7 +240,7 @@ impl Engine {
             self.send(&meta, Some(Partition(0)), &rows)?;
         }
         let now = self.env.clock.monotonic();
-        if self.last_witness.is_some_and(|last| now - last < self.config.witness_interval) {
+        if self.last_witness.is_some_and(|last| now.saturating_sub(last) < self.config.witness_interval) {
             return Ok(());
         }
         self.flight.witnessed = true;
@@ -275,8 +268,9 @@ impl Engine {
         if policy == BadRecordPolicy::Fail {
             return Err(bad_record_error(&at, bad.offset, &bad.reason));
         }
-        self.flight.bad += 1;
         let dead_letter = policy == BadRecordPolicy::DeadLetter;
+        self.flight.dead_letters += usize::from(dead_letter);
+        self.flight.skipped += usize::from(!dead_letter);
         if dead_letter {
             let (topic, letter) = (self.names.dead_letters.clone(), self.dead_letter(&at, bad)?);
             self.send(&topic, None, &letter)?;
@@ -336,32 +330,41 @@ impl Engine {
         Err(Error::State(format!("{at}: the record at offset {offset} could not be read again")))
     }
 
-    /// An operator failed: replay smaller and smaller batches until the record is alone, then treat it as a bad one.
-    fn search_failing_record(&mut self, error: Error) -> Result<Event> {
+    /// An operator failed: replay smaller and smaller batches until the record is alone, then a batch without any record.
+    fn search_failing_record(&mut self, error: Error) -> Event {
         let taken = self.flight.records.max(1);
         let suspect = self.flight.suspect.take();
         match self.probe {
+            Some(0) => return self.failed_for_good(error), // no record is to blame
             Some(1) => {
                 let Some((at, offset)) = suspect else { return self.failed_for_good(error) };
-                let Some(unit) = self.sources.iter_mut().find(|s| s.at == at) else {
-                    return self.failed_for_good(error);
-                };
-                if unit.policy == BadRecordPolicy::Fail {
-                    return self.failed_for_good(bad_record_error(&at, offset, &error.to_string()));
-                }
-                unit.poison = Some((offset, error.to_string()));
+                self.accused = Some((at, offset, error));
+                self.probe = Some(0);
+                return Event::GivenUp;
             }
             Some(n) => self.probe = Some((n / 2).max(1)),
             None => self.probe = Some((taken.min(self.config.batch_records_max) / 2).clamp(1, 4096)),
         }
         tracing::info!(records = self.probe, "an operator failed; searching the record: {error}");
         self.failure = Some(error);
-        Ok(Event::GivenUp)
+        Event::GivenUp
     }
 
-    fn failed_for_good(&mut self, error: Error) -> Result<Event> {
+    /// The batch without records did not fail: the accused record goes the way of bad records. The trial leaves no trace.
+    fn convict(&mut self) -> Event {
+        let (at, offset, error) = self.accused.take().expect("asked before");
+        self.probe = Some(1);
+        let Some(unit) = self.sources.iter_mut().find(|s| s.at == at) else { return Event::GivenUp };
+        if unit.policy == BadRecordPolicy::Fail {
+            return self.failed_for_good(bad_record_error(&at, offset, &error.to_string()));
+        }
+        unit.poison = Some((offset, error.to_string()));
+        Event::GivenUp
+    }
+
+    fn failed_for_good(&mut self, error: Error) -> Event {
         self.failure = Some(error);
-        Ok(Event::Broken)
+        Event::Broken
     }
 
     /// Without an interval a batch ends when nothing more is there; a single bounded batch only when it has taken everything.

@@ -19,7 +19,7 @@ use crate::{
     log::{GroupEvent, Log, Member, Producer},
     operator::Batch,
     plan::{Fingerprint, Topology},
-    record::{BatchId, BatchTime, Incarnation, InstanceId, Token, TopicPartition},
+    record::{BatchId, BatchTime, Incarnation, InstanceId, Offset, Token, TopicPartition},
     source::ReceiverLimits,
     state::Storage,
     task::checkpoint::{Action, Event, Phase},
@@ -80,7 +80,7 @@ pub enum Observed<'a> {
         /// All owned partitions.
         owned: &'a [TopicPartition],
     },
-    /// A record went the way of bad records.
+    /// A record goes the way of bad records; told again if its batch is replayed, so it is counted by the batch.
     BadRecord {
         /// Where.
         at: &'a TopicPartition,
@@ -130,8 +130,10 @@ pub struct BatchReport {
     pub read: Vec<(Arc<str>, usize, usize)>,
     /// Records and bytes written, by topic.
     pub written: Vec<(Arc<str>, usize, usize)>,
-    /// Bad records.
-    pub bad: usize,
+    /// Bad records that were passed over.
+    pub skipped: usize,
+    /// Bad records written to the dead-letter topic.
+    pub dead_letters: usize,
     /// From the cut to the end of apply.
     pub total: Duration,
     /// From the last input to the end of apply.
@@ -172,8 +174,10 @@ pub struct Engine {
     pub(super) last_batch: BatchId,
     pub(super) last_time: BatchTime,
     pub(super) failure: Option<Error>,
-    /// Most records of a batch while a failing record is searched.
+    /// Most records of a batch while a failing record is searched; 0 = a trial without any.
     pub(super) probe: Option<usize>,
+    /// The record that failed alone, and why: it is bad if a batch without records does not fail as well.
+    pub(super) accused: Option<(TopicPartition, Offset, Error)>,
     pub(super) first_rows_sent: bool,
     pub(super) last_witness: Option<Duration>,
     pub(super) rejoined: bool,
@@ -302,7 +306,7 @@ impl Engine {
     pub(super) fn limits(&self) -> ReceiverLimits {
         let share = self.config.receive_buffer_bytes / self.sources.len().max(1);
         ReceiverLimits {
-            chunk_records: self.probe.unwrap_or(8_192),
+            chunk_records: self.probe.unwrap_or(8_192).clamp(1, self.config.batch_records_max),
             chunk_bytes: 1 << 20,
             buffer_bytes: if self.probe.is_some() { 1 } else { (share / 2).max(1 << 16) },
         }
@@ -325,10 +329,11 @@ impl Engine {
         None
     }
 
-    /// Whether everything that was to be processed is.
+    /// Whether everything that was to be processed is. A first run that finds nothing still commits where it began.
     fn is_done(&self) -> bool {
         let bounded = matches!(self.config.trigger, Trigger::AvailableNow | Trigger::Once);
-        bounded && self.waits_for().is_none() && self.has_taken_everything()
+        let committed = self.sources.iter().all(|s| s.committed.is_some());
+        bounded && self.waits_for().is_none() && committed && self.has_taken_everything()
     }
 
     /// Whether each source partition is where a bounded run ends.

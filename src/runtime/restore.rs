@@ -70,7 +70,9 @@ impl Engine {
         let mut seen = facts.local.as_ref().map(|l| l.inputs.clone());
         let committed = facts.committed.clone();
         let mut decision = recovery::state(&facts);
-        if !opened.added.is_empty() && matches!(decision, StateDecision::Ready | StateDecision::RollForward(_)) {
+        if !opened.added.is_empty()
+            && matches!(decision, StateDecision::Ready | StateDecision::RollForward(_))
+        {
             // The changelog may hold rows of these stores from before they were left out: all rows are applied again.
             decision = StateDecision::RollForward(facts.changelog_start);
         }
@@ -78,7 +80,7 @@ impl Engine {
             StateDecision::Ready => {}
             StateDecision::Fresh => self.check_nothing_is_committed(held, facts.changelog_start, target)?,
             StateDecision::RollForward(from) => {
-                self.apply_changelog(held, &backend, from, target, committed.as_ref())?
+                self.apply_changelog(held, &backend, from, target, committed.as_ref())?;
             }
             StateDecision::Restore => {
                 self.apply_changelog(held, &backend, facts.changelog_start, target, committed.as_ref())?;
@@ -160,7 +162,7 @@ impl Engine {
                     (from, heard) = (fetched.next, now);
                     piece(fetched.records)?;
                 }
-                None if now - heard > SILENCE_MAX => {
+                None if now.saturating_sub(heard) > SILENCE_MAX => {
                     let what = format!(
                         "{at} ends at {target}, but nothing came after {from} for {} s",
                         SILENCE_MAX.as_secs()
@@ -169,7 +171,7 @@ impl Engine {
                 }
                 None => {}
             }
-            if now - told > Duration::from_secs(1) || from >= target {
+            if now.saturating_sub(told) > Duration::from_secs(1) || from >= target {
                 told = now;
                 self.env.observer.on(&Observed::Restoring {
                     at: &at,

@@ -67,6 +67,7 @@ impl Engine {
             last_time: BatchTime(0),
             failure: None,
             probe: None,
+            accused: None,
             first_rows_sent: false,
             last_witness: None,
             rejoined: false,

@@ -66,7 +66,7 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
     for (name, info) in wanted.iter().zip(log.describe(&wanted)?) {
         let missing = || Error::Topic {
             topic: (*name).into(),
-            what: format!("does not exist at {}\n  next: create it, or correct the name", log.name()),
+            what: format!("does not exist ({})\n  next: create it, or correct the name", log.name()),
         };
         topics.inputs.insert((*name).into(), info.ok_or_else(missing)?);
     }
@@ -104,7 +104,7 @@ fn ensure_output(log: &dyn Log, topic: &str) -> Result {
         return Ok(());
     }
     if !log.creates_output_topics() {
-        let what = format!("is written to, but does not exist at {}\n  next: create it", log.name());
+        let what = format!("is written to, but does not exist ({})\n  next: create it", log.name());
         return Err(Error::Topic { topic: topic.into(), what });
     }
     log.create(&TopicSpec {

@@ -37,6 +37,8 @@ pub struct SourceUnit {
     pub stop_at: Option<Offset>,
     /// Offset of a record that made a batch fail and its reason: it goes the way of bad records.
     pub poison: Option<(Offset, String)>,
+    /// Offset of the first record of the chunk that was taken last.
+    pub taken_first: Option<Offset>,
     /// The offset of the last witness row.
     pub witnessed: Option<Offset>,
 }
@@ -52,8 +54,6 @@ pub struct Progress {
     pub bad: Vec<BadRecordAt>,
     /// What left the task.
     pub outputs: Vec<Output>,
-    /// First record, if any.
-    pub first: Option<Offset>,
 }
 
 impl SourceUnit {
@@ -82,6 +82,7 @@ impl SourceUnit {
 
     fn take(&mut self, batch: &Batch, taken: Taken, progress: &mut Progress) -> Result {
         let Taken { chunk, mut bad, records, bytes, first, next, leader_epoch } = taken;
+        self.taken_first = (records > 0).then_some(first);
         let poisoned = records == 1 && self.poison.as_ref().is_some_and(|(at, _)| *at == first);
         if poisoned {
             bad.extend(self.poison.take().map(|(offset, reason)| BadRecordAt {
@@ -91,9 +92,6 @@ impl SourceUnit {
             }));
         } else if !chunk.is_empty() {
             self.task.process(batch, self.node, Port(0), chunk)?;
-        }
-        if records > 0 {
-            progress.first.get_or_insert(first);
         }
         progress.records += records;
         progress.bytes += bytes;
@@ -224,8 +222,10 @@ pub struct InFlight {
     pub read: Map<Arc<str>, (usize, usize)>,
     /// Records and bytes sent to topics of sinks.
     pub written: Map<Arc<str>, (usize, usize)>,
-    /// Records that went the way of bad ones.
-    pub bad: usize,
+    /// Bad records that were passed over.
+    pub skipped: usize,
+    /// Bad records that were written to the dead-letter topic.
+    pub dead_letters: usize,
     /// Rows for the console by sink node, with the number to be shown.
     pub console: Map<NodeId, (Vec<String>, usize)>,
     /// Where a record was taken while a failing record is searched.

@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Result},
     log::sim::{Call, Fate, Fault, Verdict},
     record::{Partition, RawChunk},
-    state::{VisitRow, Backend, Opened, Storage, StoreId},
+    state::{Backend, Opened, Storage, StoreId, VisitRow},
 };
 use std::{
     collections::BTreeMap,

@@ -16,7 +16,7 @@ use std::fmt::{Display, Write};
 /// What the value's own `Serialize` answers.
 pub fn to_display<T: Serialize + ?Sized>(value: &T) -> Result<String> {
     let mut text = String::new();
-    value.serialize(Text(&mut text)).map_err(|e| Error::State(format!("a row cannot be shown: {e}")))?;
+    value.serialize(Text(&mut text)).map_err(|e| Error::Codec(format!("a row cannot be shown: {e}")))?;
     Ok(text)
 }
 
@@ -89,12 +89,10 @@ impl<'a> Serializer for Text<'a> {
         serialize_u128: u128, serialize_char: char, serialize_str: &str
     }
     fn serialize_f32(self, v: f32) -> std::result::Result<(), Failed> {
-        self.0.push_str(&format!("{v:?}"));
-        Ok(())
+        self.show(format_args!("{v:?}"))
     }
     fn serialize_f64(self, v: f64) -> std::result::Result<(), Failed> {
-        self.0.push_str(&format!("{v:?}"));
-        Ok(())
+        self.show(format_args!("{v:?}"))
     }
     fn serialize_bytes(self, v: &[u8]) -> std::result::Result<(), Failed> {
         self.show(String::from_utf8_lossy(v))

@@ -142,6 +142,9 @@ pub trait Store: Any + Send {
     fn staged_bytes(&self) -> usize;
 }
 
+/// Makes the typed view of the store of a name on an opened database.
+pub type OpenStore = Arc<dyn Fn(&str, Arc<dyn Backend>) -> Box<dyn Store> + Send + Sync>;
+
 /// A store of the plan: what it is called, how its rows are laid out, how to open it.
 #[derive(Clone)]
 pub struct StoreSpec {
@@ -149,12 +152,9 @@ pub struct StoreSpec {
     pub name: String,
     /// Structural trace of key and value types; part of the topology's fingerprint.
     pub format: String,
-    /// Makes the typed view on an opened database.
-    pub open: Arc<OpenStore>,
+    /// Makes the typed view of the store of this name on an opened database; the name may be another than at first.
+    pub open: OpenStore,
 }
-
-/// Makes a typed view on an opened database.
-pub type OpenStore = dyn Fn(Arc<dyn Backend>, StoreId) -> Box<dyn Store> + Send + Sync;
 
 /// A typed index into the stores of a task. Copy it into the operator; open it once per chunk.
 pub struct Handle<S> {

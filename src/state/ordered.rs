@@ -49,12 +49,11 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
 
     /// How the plan declares such a table.
     #[must_use]
-    pub fn spec(name: impl Into<Arc<str>>) -> StoreSpec {
-        let name = name.into();
+    pub fn spec(name: impl Into<String>) -> StoreSpec {
         StoreSpec {
-            name: name.to_string(),
+            name: name.into(),
             format: format!("ordered {} -> {}", format_of::<K>(), format_of::<V>()),
-            open: Arc::new(move |backend, _| Box::new(Self::new(Arc::clone(&name), backend))),
+            open: Arc::new(|name, backend| Box::new(Self::new(name, backend))),
         }
     }
 

@@ -153,6 +153,7 @@ impl Phase {
     /// # Panics
     /// If the runtime reports an event that the last action cannot have: a bug of the engine, caught by its tests.
     #[must_use]
+    #[expect(clippy::match_same_arms, reason = "one line per transition, in the order of the phases")]
     pub fn on(self, event: Event) -> (Phase, Action) {
         use Event as E;
         use Phase as P;
@@ -261,6 +262,10 @@ mod tests {
     }
 
     /// What is true of the world, followed beside the machine.
+    #[expect(
+        clippy::struct_excessive_bools,
+        reason = "each is one fact of the world, all combinations are tried"
+    )]
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
     struct World {
         batch_open: bool,
@@ -274,19 +279,19 @@ mod tests {
         let fail = |why: &str| panic!("{why} after {path:?}");
         match action {
             Action::Apply if !world.committed || world.in_doubt || !world.batch_open => {
-                fail("applied uncommitted state")
+                fail("applied uncommitted state");
             }
             Action::Drop if world.committed || world.in_doubt || !world.batch_open => {
-                fail("dropped a batch that may be committed")
+                fail("dropped a batch that may be committed");
             }
             Action::Close if world.committed || world.in_doubt => {
-                fail("closed over a batch that may be committed here")
+                fail("closed over a batch that may be committed here");
             }
             Action::Rest if world.batch_open || world.in_doubt => fail("rest with a batch open"),
             Action::Compute if world.producer_bad => fail("began with a producer to be replaced"),
             Action::Replace if !world.looked => fail("replaced the producer without looking"),
             Action::Commit | Action::Flush if world.in_doubt || world.producer_bad => {
-                fail("went on with a bad producer")
+                fail("went on with a bad producer");
             }
             Action::Settle if world.producer_bad => fail("settled before the old transaction was ended"),
             _ => {}

@@ -12,7 +12,7 @@ use crate::{
     operator::{Batch, Context, Emitter, NodeId, Operator, Output, Port, Target},
     plan::{Factory, Role, Topology},
     record::{Chunk, Partition, RawChunk, TaskId},
-    state::{Backend, StoreId, Stores},
+    state::{Backend, Stores},
 };
 use std::{
     collections::VecDeque,
@@ -57,7 +57,7 @@ impl Task {
             let node = plan.node(*node_id);
             let first = stores.0.len();
             if let Some(backend) = backend {
-                let open = node.stores.iter().map(|s| (s.open)(backend.clone(), StoreId::of(&s.name)));
+                let open = node.stores.iter().map(|s| (s.open)(&s.name, backend.clone()));
                 stores.0.extend(open);
             }
             let indexes: Vec<usize> = (first..stores.0.len()).collect();
@@ -172,7 +172,7 @@ impl Task {
         };
         match catch_unwind(AssertUnwindSafe(|| f(operator.as_mut(), &mut cx))) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(e @ Error::State(_) | e @ Error::Killed | e @ Error::Io { .. })) => Err(e),
+            Ok(Err(e @ (Error::State(_) | Error::Killed | Error::Io { .. }))) => Err(e),
             Ok(Err(e)) => Err(failed(e.to_string())),
             Err(panic) => Err(failed(format!("panicked: {}", panic_text(panic.as_ref())))),
         }

@@ -180,10 +180,10 @@ mod tests {
                                 }
                                 (None, Some(_)) => panic!("went on without its offset: {facts:?}"),
                                 (None, None) if ran_before => {
-                                    assert_eq!(o.0, 2, "an added partition is read from its start")
+                                    assert_eq!(o.0, 2, "an added partition is read from its start");
                                 }
                                 (None, None) => {
-                                    assert_eq!(o.0, if starting == StartingOffsets::Latest { 7 } else { 2 })
+                                    assert_eq!(o.0, if starting == StartingOffsets::Latest { 7 } else { 2 });
                                 }
                             },
                             SourceDecision::Refuse(why) => {

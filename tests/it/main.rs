@@ -1,16 +1,25 @@
 //! Tests of the parts together, through the public interface; no Kafka needed.
 
+#![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
+
 #[macro_use]
 #[path = "../contract/mod.rs"]
 mod contract;
+mod bad_records;
 mod demo;
+mod driver;
 mod embedded_log;
 mod key_order;
 mod log_contract;
+mod names_and_formats;
+mod on_disk;
 mod rocks_faults;
 mod rocks_kill;
 mod sim_world;
+mod start_mistakes;
 mod state_directory;
 mod state_golden;
 mod state_model;
 mod state_suite;
+mod topology;
+mod topology_model;

@@ -118,7 +118,8 @@ fn world(seed: u64, faults: Faults, traced: bool) -> (World, BTreeMap<String, u6
                     Ok::<_, ()>(true)
                 };
                 records.push_with(-1, None, value).unwrap();
-                log::write(log, "lines", Some(tidegate::record::Partition(partition)), &records.build()).unwrap();
+                log::write(log, "lines", Some(tidegate::record::Partition(partition)), &records.build())
+                    .unwrap();
             }
         });
     }
@@ -137,13 +138,17 @@ fn check(seed: u64, faults: Faults, traced: bool) -> Result<Outcome, String> {
         }
         format!("{what}; faults {:?}; lives that ended: {:?}", outcome.fired, outcome.ended)
     };
-    let panicked = outcome.ended.iter().find(|life| matches!(&life.result, Err(e) if e.starts_with("panicked")));
+    let panicked =
+        outcome.ended.iter().find(|life| matches!(&life.result, Err(e) if e.starts_with("panicked")));
     if let Some(life) = panicked {
         return Err(show(format!("{} panicked", life.name)));
     }
     let counts = replay(world.log().as_ref()).map_err(show)?;
     if counts != oracle {
-        return Err(show(format!("after {:?} the output says {counts:?}, the input has {oracle:?}", outcome.time)));
+        return Err(show(format!(
+            "after {:?} the output says {counts:?}, the input has {oracle:?}",
+            outcome.time
+        )));
     }
     Ok(outcome)
 }
@@ -175,7 +180,12 @@ fn every_seed_counts_every_word_exactly_once() {
     for (seed, what) in failed.iter().take(5) {
         eprintln!("SIM_SEED={seed}: {what}");
     }
-    assert!(failed.is_empty(), "{} seeds failed: {:?}", failed.len(), failed.keys().take(20).collect::<Vec<_>>());
+    assert!(
+        failed.is_empty(),
+        "{} seeds failed: {:?}",
+        failed.len(),
+        failed.keys().take(20).collect::<Vec<_>>()
+    );
     println!("faults: {:?}", fired.lock().unwrap());
 }
 

@@ -1,0 +1,205 @@
+//! Records that cannot be decoded or processed, under each policy: found one by one, the others take effect.
+
+use crate::driver::{PLAIN, Session, WAYS, show};
+use expect_test::{Expect, expect};
+use tidegate::{
+    BadRecordPolicy, Error, SourceOptions, StreamingContext,
+    codec::{AsText, Message, Messages, Utf8},
+};
+
+const ROWS: &str = "\
+n 0 | a | 1
+n 0 | b | 2
+n 1 | a | ten | @7 | h=x
+n 1 | b | 3
+n 2 | c | -
+n 2 | c | 4
+";
+
+/// Sums by key; each value is parsed by a function that may fail.
+fn sums(policy: BadRecordPolicy) -> impl Fn(&StreamingContext) {
+    move |ssc| {
+        let source = SourceOptions::topic("n").on_bad_record(policy);
+        let rows = ssc.source::<Message<String>>(source, Messages(Utf8));
+        let pairs = rows.try_map(|m| m.value.parse::<i64>().map(|n| (key_of(&m), n)));
+        pairs.running_reduce_by_key(|a, b| a + b).to_kafka("sums", Utf8, AsText);
+    }
+}
+
+fn key_of(message: &Message<String>) -> String {
+    String::from_utf8(message.key.as_deref().unwrap_or_default().to_vec()).unwrap()
+}
+
+/// The last row of each key of `topic`, and every other row.
+fn last_sums(rows: Vec<String>) -> String {
+    let mut last = std::collections::BTreeMap::new();
+    for row in rows {
+        let key =
+            if row.starts_with("sums") { row.rsplit_once(" | ").unwrap().0.to_owned() } else { row.clone() };
+        last.insert(key, row);
+    }
+    show(&[last.into_values().collect()])
+}
+
+fn check_all_ways(build: &dyn Fn(&StreamingContext), rows: &str, expected: &Expect) {
+    let [first, others @ ..] = WAYS.map(|way| last_sums(Session::new(way).step(build, rows)));
+    expected.assert_eq(&first);
+    assert!(others.iter().all(|other| *other == first), "{others:?}");
+}
+
+#[test]
+fn fail_stops_and_names_the_record() {
+    for way in WAYS {
+        let error = Session::new(way).step(&sums(BadRecordPolicy::Fail), ROWS).pop().unwrap();
+        let places = ["n-1 at offset 0: ", "n-2 at offset 0: the value is null"];
+        assert!(places.iter().any(|p| error.contains(p)) && error.contains("next: "), "{error}");
+    }
+    let one = "n 1 | b | 3\nn 1 | a | ten\n";
+    let error = Session::new(PLAIN).step(&sums(BadRecordPolicy::Fail), one).pop().unwrap();
+    expect![[r#"
+        error: bad record in n-1 at offset 1: operator `try_map (made at tests/it/bad_records.rs:24:26)` on partition 1: invalid digit found in string
+          next: fix the producer, or choose the policy `skip` or `dead-letter` for this source"#]].assert_eq(&error);
+}
+
+#[test]
+fn what_stands_before_a_failing_record_is_committed_and_a_later_run_goes_on_there() {
+    let mut session = Session::new(PLAIN);
+    let first =
+        session.step(&sums(BadRecordPolicy::Fail), "n 1 | a | 5\nn 1 | b | 3\nn 1 | a | ten\nn 1 | a | 1\n");
+    assert_eq!(first.len(), 3, "{first:?}");
+    let second = session.step(&sums(BadRecordPolicy::Skip), "");
+    assert_eq!(second, ["sums | a | 6"]);
+}
+
+#[test]
+fn skip_counts_each_once() {
+    check_all_ways(
+        &sums(BadRecordPolicy::Skip),
+        ROWS,
+        &expect![[r#"
+        sums | a | 1
+        sums | b | 5
+        sums | c | 4
+    "#]],
+    );
+    let mut session = Session::new(PLAIN);
+    session.step(&sums(BadRecordPolicy::Skip), ROWS);
+    let skipped: usize = session.seen.batches.lock().unwrap().iter().map(|b| b.skipped).sum();
+    assert_eq!(skipped, 2, "also over the replays of the search");
+    let mut told = session.seen.bad.lock().unwrap().clone();
+    told.dedup();
+    expect![[r#"
+        [
+            "n-1 0: operator `try_map (made at tests/it/bad_records.rs:24:26)` on partition 1: invalid digit found in string",
+            "n-2 0: the value is null",
+        ]
+    "#]].assert_debug_eq(&told);
+}
+
+#[test]
+fn dead_letters_are_the_exact_records_with_their_place_and_reason() {
+    check_all_ways(
+        &sums(BadRecordPolicy::DeadLetter),
+        ROWS,
+        &expect![[r#"
+        app-dlq | a | ten | @7 | h=x | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=1 | __tidegate.errors.offset=0 | __tidegate.errors.message=operator `try_map (made at tests/it/bad_records.rs:24:26)` on partition 1: invalid digit found in string
+        app-dlq | c | - | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=2 | __tidegate.errors.offset=0 | __tidegate.errors.message=the value is null
+        sums | a | 1
+        sums | b | 5
+        sums | c | 4
+    "#]],
+    );
+}
+
+/// The value that no closure takes; sums are never equal to it.
+const BAD: u64 = 1013;
+
+/// Values of 1000 to 1299 by their hundreds, over three partitions.
+fn many() -> String {
+    (1000..1300).fold(String::new(), |all, n| all + &format!("n {} | - | {n}\n", n % 3))
+}
+
+fn source(ssc: &StreamingContext) -> tidegate::DStream<(u64, u64)> {
+    let source = SourceOptions::topic("n").on_bad_record(BadRecordPolicy::DeadLetter);
+    ssc.source::<String>(source, Utf8).map(|n| n.parse().unwrap()).map(|n: u64| (n / 100, n))
+}
+
+fn refuse(n: u64) -> u64 {
+    assert!(n != BAD, "no {n}");
+    n
+}
+
+#[test]
+fn a_panic_in_any_closure_is_found_among_many_records() {
+    let programs: [(&str, fn(&StreamingContext)); 4] = [
+        ("map", |ssc| source(ssc).map(|(k, n)| (k, refuse(n))).to_kafka("out", AsText, AsText)),
+        ("filter", |ssc| source(ssc).filter(|(_, n)| refuse(*n) > 0).to_kafka("out", AsText, AsText)),
+        ("running_reduce_by_key", |ssc| {
+            source(ssc).running_reduce_by_key(|a, b| refuse(a) + refuse(b)).to_kafka("out", AsText, AsText);
+        }),
+        ("update_state_by_key", |ssc| {
+            let sums = source(ssc).update_state_by_key(|new: Vec<u64>, sum: Option<u64>| {
+                Some(sum.unwrap_or(0) + new.into_iter().map(refuse).sum::<u64>())
+            });
+            sums.to_kafka("out", AsText, AsText);
+        }),
+    ];
+    for (kind, build) in programs {
+        for way in [WAYS[0], WAYS[2]] {
+            let mut session = Session::new(way);
+            let written = session.step(&build, &many());
+            assert!(!written.iter().any(|row| row.starts_with("error")), "{kind}: {:?}", written.last());
+            let told = session.seen.bad.lock().unwrap().clone();
+            let is_named = |t: &String| t.starts_with("n-2 4: operator `") && t.contains("panicked: no 1013");
+            assert!(told.iter().all(is_named), "{kind}: {told:?}");
+            let letters: Vec<_> = written.iter().filter(|row| row.starts_with("app-dlq")).collect();
+            assert_eq!(letters.len(), 1, "{kind}: {letters:?}");
+            assert!(letters[0].starts_with("app-dlq | - | 1013 |"), "{kind}: {letters:?}");
+        }
+    }
+}
+
+#[test]
+fn the_rest_takes_effect_exactly_once_around_a_failing_record() {
+    let build = |ssc: &StreamingContext| {
+        source(ssc).running_reduce_by_key(|a, b| refuse(a) + refuse(b)).to_kafka("sums", AsText, AsText);
+    };
+    for way in WAYS {
+        let mut session = Session::new(way);
+        session.feed(&many());
+        session.run(&build).unwrap();
+        // Sums only grow, so the last one of a key is the greatest.
+        let mut greatest = std::collections::BTreeMap::new();
+        for row in session.new_rows("sums") {
+            let (key, n) = row.rsplit_once(" | ").unwrap();
+            let n: u64 = n.parse().unwrap();
+            greatest.entry(key.to_owned()).and_modify(|g: &mut u64| *g = n.max(*g)).or_insert(n);
+        }
+        let sum = |from: u64| (from..from + 100).sum::<u64>();
+        assert_eq!(greatest.into_values().collect::<Vec<_>>(), [sum(1000) - BAD, sum(1100), sum(1200)]);
+    }
+}
+
+#[test]
+fn a_failure_that_is_no_records_fault_blames_none() {
+    let fails = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let switch = fails.clone();
+    let build = move |ssc: &StreamingContext| {
+        let fails = fails.clone();
+        let sums = source(ssc).update_state_by_key(move |new: Vec<u64>, sum: Option<u64>| {
+            assert!(!fails.load(std::sync::atomic::Ordering::Relaxed), "the state cannot be updated");
+            Some(sum.unwrap_or(0) + new.iter().sum::<u64>())
+        });
+        sums.to_kafka("out", AsText, AsText);
+    };
+    let mut session = Session::new(PLAIN);
+    session.step(&build, "n 0 | - | 1\n");
+    switch.store(true, std::sync::atomic::Ordering::Relaxed);
+    session.feed("n 0 | - | 2\nn 1 | - | 3\n");
+    let error = session.run(&build).unwrap_err();
+    assert!(matches!(error, Error::Operator { .. }), "{error}");
+    assert!(error.to_string().contains("panicked: the state cannot be updated"), "{error}");
+    assert_eq!(session.new_rows("app-dlq"), [""; 0]);
+    switch.store(false, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(session.step(&build, "").last().map(String::as_str), Some("out | 0 | 6"));
+}

@@ -1,0 +1,214 @@
+//! What a person reads when a program cannot start: every mistake at once, with its place and the next step.
+
+use crate::driver::{PLAIN, Session, Way, message};
+use expect_test::expect;
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read, Write},
+    process::{Command, Stdio},
+};
+use tidegate::{
+    Config, SourceOptions, StreamingContext,
+    codec::{AsText, Utf8},
+    config::Trigger,
+};
+
+fn context(bootstrap: &str) -> StreamingContext {
+    let mut config = Config::new("app", bootstrap);
+    config.trigger = Trigger::AvailableNow;
+    config.admin_bind = None;
+    StreamingContext::new(config)
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_with_file_and_line() {
+    let ssc = context("memory:mistakes");
+    let nothing = ssc.source::<String>(SourceOptions::topics([""; 0]), Utf8);
+    let pairs = ssc.text("lines").map(|l| (l, 1u64));
+    let _ = pairs.running_reduce_by_key(|a, b| a + b);
+    let _ = pairs.filter(|(_, n)| *n > 0).running_reduce_by_key(u64::max);
+    let _ = ssc.text("lines").union(&nothing.map(Into::into));
+    expect![[r#"
+        tests/it/start_mistakes.rs:26:23: a source without a topic
+        no output operations registered, so nothing to execute
+          help: end a stream with `.print()` or `.to_kafka("topic")`
+        tests/it/start_mistakes.rs:29:43: this state and the one made at tests/it/start_mistakes.rs:28:19 would both be called `lines.running_reduce_by_key`
+          help: name one of them: `.named("...")`
+        tests/it/start_mistakes.rs:30:17: topic `lines` is read here and at tests/it/start_mistakes.rs:27:21
+          help: read it once and use the stream twice
+    "#]].assert_eq(&message(ssc.start()));
+}
+
+#[test]
+fn two_states_of_one_origin_are_kept_apart_once_one_is_named() {
+    let build = |ssc: &StreamingContext| {
+        let pairs = ssc.text("lines").map(|l| (l, 1u64));
+        pairs.running_reduce_by_key(|a, b| a + b).to_kafka("out", Utf8, AsText);
+        pairs.running_reduce_by_key(u64::max).named("most").to_kafka("out", Utf8, AsText);
+    };
+    let mut session = Session::new(PLAIN);
+    assert_eq!(session.step(&build, "lines 0 | - | x\nlines 1 | - | x\n"), ["out | x | 1", "out | x | 2"]);
+    assert_eq!(session.step(&build, "lines 0 | - | x\n"), ["out | x | 3"]);
+}
+
+#[test]
+fn a_changed_program_over_existing_state_is_told_per_store() {
+    let before = |ssc: &StreamingContext| {
+        let pairs = ssc.text("lines").map(|l| (l, 1u64));
+        pairs.running_reduce_by_key(|a, b| a + b).named("counts").print();
+        pairs.running_reduce_by_key(u64::max).named("most").print();
+        pairs.running_reduce_by_key(u64::min).named("least").print();
+    };
+    let after = |ssc: &StreamingContext| {
+        let pairs = ssc.text("lines").map(|l| (l, 1i64));
+        pairs.running_reduce_by_key(|a, b| a + b).named("counts").print();
+        pairs.map_values(i64::unsigned_abs).running_reduce_by_key(u64::max).named("most").print();
+        pairs.update_state_by_key(|new: Vec<i64>, _: Option<i64>| new.last().copied()).named("last").print();
+    };
+    let mut session = Session::new(PLAIN);
+    assert_eq!(session.step(&before, "lines 0 | - | x\n"), ["console | (x,1)"; 3]);
+    session.feed("lines 0 | - | y\n");
+    expect![[r#"
+        recovery refused: this program cannot go on from the existing state:
+          incompatible  counts: rows are table str -> u64, the program reads table str -> i64
+          new           last (starts empty)
+          keep          most
+          unused        least
+          next: give a changed store a new name (it is then built from new records), or start under a new application id
+    "#]]
+    .assert_eq(&message(session.run(&after)));
+    assert_eq!(session.step(&before, "").len(), 3, "the old program still runs");
+}
+
+#[test]
+fn the_number_of_state_partitions_is_fixed() {
+    let build = |ssc: &StreamingContext| {
+        ssc.text("lines").map(|l| (l, 1u64)).running_reduce_by_key(|a, b| a + b).print();
+    };
+    let mut session = Session::new(Way { state_partitions: 8, ..PLAIN });
+    session.step(&build, "lines 0 | - | x\n");
+    session.config.state_partitions = 4;
+    expect![[r#"
+        topic `app-exchange`: has 8 partitions, the program needs 4: the number of state partitions is fixed for the life of an application
+          next: start with --state-partitions 8, or under a new application id
+    "#]].assert_eq(&message(session.run(&build)));
+}
+
+#[test]
+fn a_missing_input_topic_is_named() {
+    let ssc = context("memory:missing");
+    ssc.text("lines").print();
+    ssc.start().unwrap();
+    expect![[r#"
+        topic `lines`: does not exist (log in memory)
+          next: create it, or correct the name
+    "#]]
+    .assert_eq(&message(ssc.await_termination()));
+    let dir = tempfile::tempdir().unwrap();
+    let ssc = on_disk(dir.path());
+    ssc.start().unwrap();
+    let told = message(ssc.await_termination()).replace(&dir.path().display().to_string(), "DIR");
+    expect![[r#"
+        topic `lines`: does not exist (embedded log in DIR/log)
+          next: create it, or correct the name
+    "#]]
+    .assert_eq(&told);
+}
+
+#[test]
+fn settings_that_cannot_be_are_told_before_anything_starts() {
+    let told = |change: fn(&mut Config)| {
+        let mut config = Config::new("app", "memory:settings");
+        change(&mut config);
+        let ssc = StreamingContext::new(config);
+        ssc.text("lines").print();
+        message(ssc.start())
+    };
+    let all = [
+        told(|c| c.application_id = "my app".into()),
+        told(|c| c.state_partitions = 0),
+        told(|c| c.admin_bind = Some("localhost".into())),
+        told(|c| c.bootstrap = "embedded:".into()),
+        told(|c| c.bootstrap = "localhost".into()),
+        told(|c| c.trigger = Trigger::Interval(std::time::Duration::ZERO)),
+    ];
+    expect![[r#"
+        configuration: application id `my app`: 1 to 100 characters of a-z A-Z 0-9 . _ - (it names the group and topics)
+        configuration: state partitions: 0 is not between 1 and 1024
+        configuration: admin address `localhost` is not IP:PORT, such as 127.0.0.1:4040
+        configuration: `embedded:` needs a directory, as in `embedded:./data`
+        configuration: `localhost` names no log: it is neither host:port[,host:port] of Kafka, nor embedded:DIR, nor memory:
+        configuration: batch interval 0ns is not between 1 ms and a day
+    "#]].assert_eq(&all.concat());
+}
+
+#[test]
+fn a_context_starts_once_and_is_awaited_after_it_started() {
+    let ssc = context("memory:once");
+    ssc.text("lines").print();
+    assert!(message(ssc.await_termination()).contains("this context was not started"));
+    ssc.start().unwrap();
+    assert!(message(ssc.start()).contains("was started already"));
+    assert!(message(ssc.await_termination()).contains("`lines`"));
+}
+
+/// A program on the embedded log in `dir`, its state beside it.
+fn on_disk(dir: &std::path::Path) -> StreamingContext {
+    let mut config = Config::new("app", format!("embedded:{}", dir.join("log").display()));
+    config.state_dir = dir.join("state");
+    config.trigger = Trigger::Interval(std::time::Duration::from_millis(50));
+    config.admin_bind = None;
+    let ssc = StreamingContext::new(config);
+    ssc.text("lines").map(|l| (l, 1u64)).running_reduce_by_key(|a, b| a + b).to_kafka("out", Utf8, AsText);
+    ssc
+}
+
+const HOLDER: &str = "TIDEGATE_TEST_HOLD";
+
+/// Not a case of its own: another process runs it to hold a log, or a state directory, until its input ends.
+#[test]
+fn holds_what_another_process_wants() {
+    let Ok(dir) = std::env::var(HOLDER) else { return };
+    let dir = std::path::PathBuf::from(dir);
+    let log = tidegate::log::open(&format!("embedded:{}", dir.join("log").display()), &BTreeMap::default())
+        .unwrap();
+    let state = tidegate::state::StateDirectory::open(dir.join("state"), "app").unwrap();
+    println!("held");
+    std::io::stdout().flush().unwrap();
+    std::io::stdin().read_to_end(&mut vec![]).unwrap();
+    drop((log, state));
+}
+
+#[test]
+fn a_second_process_is_refused_and_told_which_one_is_in_the_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut holder = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "start_mistakes::holds_what_another_process_wants", "--nocapture"])
+        .env(HOLDER, dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.ends_with("held")), "the other process holds both");
+    let plain = |told: String| {
+        told.replace(&dir.path().display().to_string(), "DIR").replace(&holder.id().to_string(), "PID")
+    };
+    let log = plain(message(on_disk(dir.path()).start()));
+    let mut config = Config::new("app", format!("embedded:{}", dir.path().join("other-log").display()));
+    config.state_dir = dir.path().join("state");
+    config.admin_bind = None;
+    let ssc = StreamingContext::new(config);
+    ssc.text("lines").print();
+    let state = plain(message(ssc.start()));
+    drop(holder.stdin.take());
+    lines.for_each(drop);
+    assert!(holder.wait().unwrap().success());
+    expect![[r#"
+        configuration: embedded:DIR/log is in use by process PID
+          next: stop that process, or use another directory
+        state: DIR/state/app is in use by process PID
+          next: stop it, or give this process a state directory of its own
+    "#]]
+    .assert_eq(&format!("{log}{state}"));
+}
