@@ -337,7 +337,7 @@ impl Engine {
         self.sources.clear();
         self.states.clear();
         self.flight.open = false;
-        self.member.release(&places)?;
+        // Not given back to the group: what was lost it will tell, the rest is taken up again.
         self.unrecovered.extend(places);
         Ok(Event::Closed)
     }
