@@ -178,7 +178,7 @@ impl Observer for Telling {
                 }
             }
             Observed::Restoring { at, done, total } => {
-                self.metrics.restore_remaining(at.partition, Some(total - done));
+                self.metrics.restore_remaining(at.partition, Some(total.saturating_sub(*done)));
                 tracing::info!(%at, done, total, "restoring state");
             }
             Observed::StateReady { partition, done, of } => {

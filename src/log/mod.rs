@@ -158,8 +158,8 @@ pub trait Member: Send {
     /// If the group's coordinator does not answer in time.
     fn committed(&mut self, at: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Failure>;
 
-    /// Takes up newly assigned partitions (answers [`GroupEvent::Assigned`]); fetching starts at the given offsets.
-    /// Gives a door to each, in order.
+    /// Takes up assigned partitions (answers [`GroupEvent::Assigned`]), or takes them up again: doors given before are closed.
+    /// Fetching starts at the given offsets. Gives a door to each, in order.
     ///
     /// # Errors
     /// If the assignment was replaced meanwhile.

@@ -175,7 +175,7 @@ impl Engine {
                 told = now;
                 self.env.observer.on(&Observed::Restoring {
                     at: &at,
-                    done: from.0 - first.0,
+                    done: from.min(target).0 - first.0,
                     total: target.0 - first.0,
                 });
             }

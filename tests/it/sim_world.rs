@@ -14,7 +14,7 @@ use tidegate::{
     log::{Committed, Fetcher, GroupEvent, GroupSpec, Log, Member, Producer, ProducerSpec, TopicSpec},
     record::{Offset, Partition, RawChunk, TopicPartition},
     sim::{Fault, Faults, Outcome, ProcessEnv, World, sweep},
-    state::{Backend, Opened, Storage, StoreId},
+    state::{Backend, Opened, Storage, StoreId, VisitRow},
 };
 
 const PARTITIONS: u32 = 3;
@@ -45,7 +45,7 @@ struct Cell(Memory, Partition);
 
 impl Storage for Memory {
     fn open(&self, partition: Partition, _: &[String]) -> Result<Opened> {
-        Ok(Opened { backend: Arc::new(Cell(self.clone(), partition)), quarantined: None })
+        Ok(Opened { backend: Arc::new(Cell(self.clone(), partition)), quarantined: None, added: vec![] })
     }
     fn quarantine(&self, partition: Partition, _: &str) -> Result {
         self.0.lock().unwrap().remove(&partition);
@@ -57,14 +57,21 @@ impl Backend for Cell {
     fn record(&self) -> Result<Option<Vec<u8>>> {
         Ok(self.0.0.lock().unwrap().get(&self.1).cloned())
     }
-    fn get_many(&self, _: StoreId, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>> {
-        Ok(vec![None; keys.len()])
+    fn get_many(
+        &self,
+        _: StoreId,
+        keys: &[&[u8]],
+        visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result,
+    ) -> Result {
+        (0..keys.len()).try_for_each(|index| visit(index, None))
     }
-    fn scan(&self, _: StoreId, _: Option<&[u8]>, _: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool>) -> Result {
+    fn scan(&self, _: StoreId, _: Option<&[u8]>, _: &mut VisitRow<'_>) -> Result {
         Ok(())
     }
-    fn apply(&self, _: &[RawChunk], record: &[u8]) -> Result {
-        self.0.0.lock().unwrap().insert(self.1, record.to_vec());
+    fn apply(&self, _: &[RawChunk], record: Option<&[u8]>) -> Result {
+        if let Some(record) = record {
+            self.0.0.lock().unwrap().insert(self.1, record.to_vec());
+        }
         Ok(())
     }
     fn size_bytes(&self) -> u64 {
@@ -225,7 +232,7 @@ impl Copier {
             }
         }
         for at in batch.keys() {
-            self.states[at].apply(&[], token.as_bytes())?;
+            self.states[at].apply(&[], Some(token.as_bytes()))?;
         }
         if self.producer.suspect() && self.mutant != Mutant::KeepsSuspect {
             self.producer = producer(&self.env)?;

@@ -365,11 +365,19 @@ impl Member for KafkaMember {
     fn start(&mut self, at: &[(TopicPartition, Offset)]) -> Result<Vec<Box<dyn Fetcher>>, Failure> {
         let mut list = TopicPartitionList::with_capacity(at.len());
         let mut slots = vec![];
+        if let Some((at, _)) = at.iter().find(|(at, _)| !self.assigned.contains(at)) {
+            let message = format!("{at} is not assigned to this process");
+            return Err(Failure::new(Stage::Group, Reaction::CloseTasks, message));
+        }
+        let again: Vec<_> =
+            at.iter().map(|(at, _)| at.clone()).filter(|at| self.slots.contains_key(at)).collect();
+        for slot in again.iter().filter_map(|at| self.slots.remove(at)) {
+            slot.close();
+        }
+        if !again.is_empty() {
+            give_up(&self.consumer, &again).map_err(|e| refused("taking up partitions again", &e))?;
+        }
         for (at, from) in at {
-            if !self.assigned.contains(at) || self.slots.contains_key(at) {
-                let message = format!("{at} is not newly assigned to this process");
-                return Err(Failure::new(Stage::Group, Reaction::CloseTasks, message));
-            }
             let from = i64::try_from(from.0).expect("Kafka counts offsets with 63 bits");
             list.add_partition_offset(&at.topic, ffi::partition_number(at), rdkafka::Offset::Offset(from))
                 .expect("an offset is not negative");

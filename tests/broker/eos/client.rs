@@ -140,13 +140,20 @@ impl Client {
         known.filter(|(_, offset)| *offset >= 0).collect()
     }
 
+    /// Waits until no transaction is open on a topic; its ends then.
+    pub fn until_decided(&self, topic: &str) -> BTreeMap<i32, i64> {
+        let consumer = self.consumer(&format!("reader-of-{topic}"), "read_committed");
+        let ends = self.ends(topic);
+        until(&format!("no transaction is open on {topic}"), || {
+            ends.iter().all(|(p, e)| end(&consumer, topic, *p) >= *e)
+        });
+        ends
+    }
+
     /// Every committed record of a topic, in the order of each partition.
     pub fn read(&self, topic: &str) -> Vec<Row> {
         let consumer = self.consumer(&format!("reader-of-{topic}"), "read_committed");
-        let ends = self.ends(topic);
-        until("no transaction is open on the output", || {
-            ends.iter().all(|(p, e)| end(&consumer, topic, *p) >= *e)
-        });
+        let ends = self.until_decided(topic);
         let mut list = TopicPartitionList::new();
         for partition in ends.keys() {
             list.add_partition_offset(topic, *partition, Offset::Beginning).unwrap();

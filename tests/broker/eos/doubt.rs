@@ -38,8 +38,9 @@ fn a_program_that_sleeps(what: &str, failpoints: &str, session_ms: &str) {
         run.is_stopped()
     });
     assert_eq!(run.fired(), [place]);
-    // Longer than the transaction's 6 s and the coordinator's scan.
-    sleep(Duration::from_secs(10));
+    // Longer than the transaction's 6 s; the coordinator's scan comes when it comes.
+    sleep(Duration::from_secs(8));
+    client.until_decided(&app.output);
     run.signal("CONT");
     app.progress(&client, &mut run);
     finish(what, seed, &client, &app, run, stream);

@@ -126,6 +126,10 @@ fn partitions_that_were_added_meanwhile_are_read_from_their_start() {
     app.catch_up(&client, &mut run);
     run.stop();
     client.grow(&app.input, 6);
+    // A producer of its own learns of the new partitions at once.
+    let mut more = Lines::new(&client, &app.input, 7);
+    more.continue_after(lines);
+    let mut lines = more;
     lines.write(600, 6);
     lines.flush();
     let mut run = app.start("");

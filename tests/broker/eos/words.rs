@@ -51,6 +51,8 @@ pub struct Lines {
     producer: BaseProducer<Delivered>,
     topic: String,
     random: Random,
+    /// Of the next line.
+    number: u64,
     written: u64,
     pub truth: Truth,
 }
@@ -60,7 +62,20 @@ impl Lines {
         let mut config = client.config();
         config.set("enable.idempotence", "true").set("message.timeout.ms", "0").set("linger.ms", "1");
         let producer = config.create_with_context(Delivered::default()).unwrap();
-        Lines { producer, topic: topic.into(), random: Random(seed), written: 0, truth: Truth::new() }
+        Lines {
+            producer,
+            topic: topic.into(),
+            random: Random(seed),
+            number: 0,
+            written: 0,
+            truth: Truth::new(),
+        }
+    }
+
+    /// Counts on where another producer, whose lines are all acknowledged, has stopped.
+    pub fn continue_after(&mut self, before: Lines) {
+        self.number = before.number;
+        self.truth = before.truth;
     }
 
     /// A line of one word of its own and up to six frequent ones.
@@ -76,8 +91,8 @@ impl Lines {
 
     /// Writes one line to a partition.
     pub fn write_to(&mut self, partition: i32) {
-        let line = Self::line(&mut self.random, self.written);
-        self.written += 1;
+        let line = Self::line(&mut self.random, self.number);
+        (self.number, self.written) = (self.number + 1, self.written + 1);
         count(&line, &mut self.truth);
         let mut record = BaseRecord::<(), _>::to(&self.topic).payload(line.as_str()).partition(partition);
         while let Err((e, again)) = self.producer.send(record) {
@@ -91,7 +106,7 @@ impl Lines {
     /// Writes lines to all of `partitions` in turn.
     pub fn write(&mut self, lines: u64, partitions: u64) {
         for _ in 0..lines {
-            self.write_to(i32::try_from(self.written % partitions).unwrap());
+            self.write_to(i32::try_from(self.number % partitions).unwrap());
         }
     }
 
