@@ -10,9 +10,27 @@ use std::{
 };
 
 /// The folders (and single files) of `src/`; each may use only what stands before it.
-const ORDER: [&str; 19] = [
-    "error", "record", "config", "codec", "state", "operator", "log", "source", "sink", "plan", "dstream",
-    "sql", "ml", "task", "runtime", "ui", "sim", "context", "demo",
+const ORDER: [&str; 20] = [
+    "error",
+    "failpoint",
+    "record",
+    "config",
+    "codec",
+    "state",
+    "operator",
+    "log",
+    "source",
+    "sink",
+    "plan",
+    "dstream",
+    "sql",
+    "ml",
+    "task",
+    "runtime",
+    "ui",
+    "sim",
+    "context",
+    "demo",
 ];
 /// Narrower than the order: the path names none of the edges, the loop names no face.
 const NEVER: [(&str, &[&str]); 2] =
@@ -23,7 +41,7 @@ const ROOT_NAMES: [&str; 3] = ["Error", "Result", "Text"];
 const FENCES: [(&str, &[&str]); 8] = [
     ("rdkafka", &["src/log/kafka/"]),
     ("rdkafka_sys", &["src/log/kafka/"]),
-    ("rocksdb", &["src/state/rocks.rs"]),
+    ("rocksdb", &["src/state/rocks"]),
     ("prometheus", &["src/runtime/metrics.rs"]),
     ("tracing_subscriber", &["src/runtime/logging.rs"]),
     ("axum", &["src/ui/"]),
@@ -37,7 +55,10 @@ const PERMITS: [(&str, &[&str]); 3] = [
     (
         "clippy::disallowed_methods",
         &[
+            "src/failpoint.rs",
             "src/runtime/clock.rs",
+            "src/runtime/logging.rs",
+            "src/context/signals.rs",
             "src/log/kafka",
             "src/log/embedded",
             "src/log/mod.rs",
@@ -158,7 +179,8 @@ fn banned_words(path: &str, text: &str) -> Complaints {
 fn unknown_metrics(path: &str, text: &str, metrics: &str) -> Complaints {
     let known: BTreeSet<&str> =
         words(metrics).map(|(w, _)| w).filter(|w| w.starts_with("tidegate_")).collect();
-    let named: BTreeSet<&str> = words(text).map(|(w, _)| w).filter(|w| w.starts_with("tidegate_")).collect();
+    let is_name = |w: &&str| w.strip_prefix("tidegate_").is_some_and(|rest| !rest.is_empty());
+    let named: BTreeSet<&str> = words(text).map(|(w, _)| w).filter(is_name).collect();
     let is_known = |name: &str| {
         let series = ["_bucket", "_sum", "_count"].iter().find_map(|s| name.strip_suffix(s));
         known.contains(name) || series.is_some_and(|s| known.contains(s))

@@ -170,7 +170,9 @@ impl Directory {
         }
         let mut frame = FrameBuilder::new(self.log_id, self.sequence + 1);
         let mut places: Vec<_> = batches.iter().map(|b| (frame.batch(b), b.first)).collect();
-        entries.iter().for_each(|entry| frame.entry(entry));
+        for entry in entries {
+            frame.entry(entry);
+        }
         let bytes = frame.build();
         if self.length + bytes.len() as u64 > self.segment_bytes && self.length > SEGMENT_HEADER as u64 {
             self.roll()?;

@@ -4,7 +4,7 @@
 //! numbers, leader epochs in offset lists, and topic descriptions with their ids. Knows no policy: it reports codes, the
 //! caller classifies. Invariants: every handle is destroyed before its client (each keeps the client alive, or is declared
 //! before it), and no message outlives the call that took it.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "calls of the C library that its binding does not wrap")]
 
 use crate::{
     log::Committed,
