@@ -59,8 +59,12 @@ mod active {
     fn parse(text: &str) -> Point {
         let (place, rest) = text.split_once('=').unwrap_or((text, "kill"));
         let (action, at) = rest.split_once('@').unwrap_or((rest, "1"));
-        let known = super::PLACES.contains(&place) || place.starts_with("mutant-");
-        assert!(known, "TIDEGATE_FAILPOINT: there is no place `{place}`; there are {:?}", super::PLACES);
+        let known = crate::failpoint::PLACES.contains(&place) || place.starts_with("mutant-");
+        assert!(
+            known,
+            "TIDEGATE_FAILPOINT: there is no place `{place}`; there are {:?}",
+            crate::failpoint::PLACES
+        );
         let passages_left =
             at.parse().unwrap_or_else(|_| panic!("TIDEGATE_FAILPOINT: `{at}` is not a number"));
         Point { place: place.into(), action: action.into(), passages_left }
