@@ -101,7 +101,9 @@ pub(super) struct Merged {
 pub(super) fn compact(job: &Job, rules: &Rules, all: &[u64], now_ms: i64) -> Result<Vec<Merged>> {
     let mut last = Last { rules, now_ms, keys: Map::default(), offsets: BTreeMap::new() };
     for number in all {
-        read(&job.dir, *number, job.log_id, |sequence, entry, records| last.note(sequence, entry, records))?;
+        read(&job.dir, *number, job.log_id, |sequence, entry, rows| {
+            last.note(sequence, entry, rows.as_ref())
+        })?;
     }
     let (mut done, mut group) = (vec![], Group::default());
     for number in &job.full {
@@ -165,13 +167,13 @@ struct Last<'a> {
 }
 
 impl Last<'_> {
-    fn note(&mut self, sequence: u64, entry: Entry, rows: Option<RawChunk>) {
+    fn note(&mut self, sequence: u64, entry: Entry, rows: Option<&RawChunk>) {
         match entry {
             Entry::Offset(o) => {
                 self.offsets.insert((o.group, o.at), sequence);
             }
             Entry::Batch { at, .. } if self.rules.compacted.contains_key(&at.topic) => {
-                for record in rows.iter().flat_map(RawChunk::iter) {
+                for record in rows.into_iter().flat_map(RawChunk::iter) {
                     if let Some(key) = record.key {
                         let newest = self.keys.entry((at.clone(), xxh3_128(key))).or_default();
                         *newest = (*newest).max(record.offset.0);
