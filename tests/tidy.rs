@@ -41,11 +41,7 @@ const ROOT_NAMES: [&str; 3] = ["Error", "Result", "Text"];
 const FENCES: [(&str, &[&str]); 8] = [
     ("rdkafka", &["src/log/kafka/"]),
     ("rdkafka_sys", &["src/log/kafka/"]),
-<<<<<<< HEAD
     ("rocksdb", &["src/state/rocks.rs", "src/state/rocks_options.rs"]),
-=======
-    ("rocksdb", &["src/state/rocks"]),
->>>>>>> demo
     ("prometheus", &["src/runtime/metrics.rs"]),
     ("tracing_subscriber", &["src/runtime/logging.rs"]),
     ("axum", &["src/ui/"]),

@@ -113,17 +113,7 @@ impl Engine {
         let starts = self.source_starts(&sources, &states)?;
         let mut places = starts.clone();
         places.extend(states.iter().map(|s| (s.at.clone(), s.exchange_next)));
-        let fetchers = match self.member.start(&places) {
-            Ok(fetchers) => fetchers,
-            // The assignment was replaced meanwhile; the next poll tells by what.
-            Err(f) if f.reaction == Reaction::CloseTasks => {
-                tracing::warn!("{f}; trying again");
-                self.unrecovered = wanted;
-                self.env.clock.sleep(Duration::from_millis(100));
-                return Ok(());
-            }
-            Err(f) => return Err(f.into()),
-        };
+        let fetchers = self.member.start(&places)?;
         self.member_id = membership.member_id;
         let known = sources.iter().map(|h| h.committed.as_ref().map(|c| c.offset));
         for (((at, from), committed), fetcher) in starts.into_iter().zip(known).zip(fetchers) {
