@@ -120,6 +120,7 @@ impl Engine {
             let unit = self.source_unit(at, from, committed, fetcher)?;
             self.sources.push(unit);
         }
+        self.states.extend(states);
         self.sources.sort_by(|a, b| a.at.cmp(&b.at));
         self.states.sort_by_key(|s| s.partition);
         self.rejoin_if_partitions_are_missing()?;
