@@ -126,7 +126,11 @@ mod active {
                 signal(rustix::process::Signal::KILL);
                 std::thread::sleep(Duration::from_secs(60));
             }
-            None if action == "stop" => signal(rustix::process::Signal::STOP),
+            None if action == "stop" => {
+                signal(rustix::process::Signal::STOP);
+                // The signal stops this thread a moment later than the call returns: not beyond this place.
+                std::thread::sleep(Duration::from_millis(200));
+            }
             Some(("sleep", ms)) => std::thread::sleep(Duration::from_millis(ms.parse().unwrap_or(1000))),
             Some(("kill-in", ms)) => {
                 let pause = Duration::from_millis(ms.parse().unwrap_or(1));

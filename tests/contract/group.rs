@@ -192,6 +192,33 @@ pub fn a_fetcher_takes_within_bounds_and_seeks(log: &Arc<dyn Log>) {
     seat.member.close(true);
 }
 
+pub fn a_partition_is_taken_up_again(log: &Arc<dyn Log>) {
+    let (name, group) = (topic(log, 2), unique("group"));
+    let at = [tp(&name, 0), tp(&name, 1)];
+    at.iter().for_each(|at| write(log, at, &[("k", "1"), ("k", "2")]));
+    let mut a = Seat::join(log, &group, "a", &[&name]);
+    a.until("a holds all", |s| s.holds().len() == 2);
+    assert_eq!(a.take(4).len(), 2);
+    let begun = a.member.membership().unwrap();
+    for _ in 0..2 {
+        let from = at.clone().map(|at| (at, Offset(0)));
+        let before = std::mem::take(&mut a.fetchers);
+        a.fetchers = at.iter().cloned().zip(a.member.start(&from).unwrap()).collect();
+        for mut door in before.into_values() {
+            assert!(door.take(10, 1000).unwrap_or(None).is_none_or(|f| f.records.is_empty()), "closed");
+        }
+        let again = a.take(4);
+        assert!(again.values().all(|rows| *rows == owned(&[("k", "1"), ("k", "2")])), "{again:?}");
+    }
+    let now = a.member.membership().unwrap();
+    assert_eq!(
+        (now.member_id, now.generation),
+        (begun.member_id, begun.generation),
+        "the group was not asked"
+    );
+    a.member.close(true);
+}
+
 pub fn a_partition_that_was_given_up_gives_nothing(log: &Arc<dyn Log>) {
     let (name, group) = (topic(log, 2), unique("group"));
     for partition in 0..2 {

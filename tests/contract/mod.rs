@@ -70,6 +70,7 @@ macro_rules! contract_tests {
             a_commit_of_an_older_generation_is_refused,
             a_commit_of_an_unknown_member_is_refused,
             a_fetcher_takes_within_bounds_and_seeks,
+            a_partition_is_taken_up_again,
             a_partition_that_was_given_up_gives_nothing,
             waiting_ends_when_records_arrive,
         );

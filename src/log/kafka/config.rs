@@ -239,7 +239,10 @@ impl Settings {
             .set("client.id", "tidegate")
             // Also half of it is the pause between two first connections, which every start waits for.
             .set("reconnect.backoff.ms", "20")
-            .set("reconnect.backoff.max.ms", "1000");
+            .set("reconnect.backoff.max.ms", "1000")
+            // A broker that fell out of the cluster for a moment is no longer listed, and the library forgets it; when it was the
+            // only one, nothing is asked for 5 minutes unless the bootstrap servers are turned to again.
+            .set("metadata.recovery.rebootstrap.trigger.ms", "2000");
         // Requests that time out are told at this level; the producer's state depends on them.
         config.set_log_level(RDKafkaLogLevel::Info);
         config

@@ -38,15 +38,12 @@ pub struct Client {
 
 impl Client {
     pub fn new(bootstrap: &str) -> Client {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", bootstrap).set("isolation.level", "read_uncommitted");
-        Client { bootstrap: bootstrap.into(), ends: config.create().unwrap() }
+        let ends = client_config(bootstrap).set("isolation.level", "read_uncommitted").create().unwrap();
+        Client { bootstrap: bootstrap.into(), ends }
     }
 
     pub fn config(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.bootstrap);
-        config
+        client_config(&self.bootstrap)
     }
 
     fn consumer(&self, group: &str, isolation: &str) -> BaseConsumer {
@@ -172,6 +169,14 @@ impl Client {
         }
         rows
     }
+}
+
+fn client_config(bootstrap: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap);
+    // The only broker may have been out of its own cluster for a moment; by default it is then forgotten for 5 minutes.
+    config.set("metadata.recovery.rebootstrap.trigger.ms", "2000");
+    config
 }
 
 /// The end of a partition as this consumer sees it: the high watermark, or the end of what is decided.

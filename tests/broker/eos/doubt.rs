@@ -66,15 +66,16 @@ fn a_program_sleeps_in_its_commit() {
     );
 }
 
-fn a_broker_that_goes(what: &str, meanwhile: impl FnOnce(&mut Kafka)) {
+fn a_broker_that_goes(what: &str, failpoint: &str, meanwhile: impl FnOnce(&mut Kafka)) {
     let seed = Random::seed();
     eprintln!("{what}: seed {seed}");
     let mut kafka = Kafka::start();
     let client = Client::new(&kafka.bootstrap());
-    let app = App::new("kafka_word_count", &client).with("session-timeout-ms", "30000");
+    // Longer than the broker is away: a member that rejoins after its session can be fenced by itself, which ends it with code 5.
+    let app = App::new("kafka_word_count", &client).with("session-timeout-ms", "120000");
     let stream = Stream::start(Lines::new(&client, &app.input, seed));
-    let mut run = app.start("after-offsets=sleep:2000@5");
-    run.until_fired("after-offsets");
+    let mut run = app.start(failpoint);
+    run.until_fired(failpoint.split('=').next().unwrap());
     meanwhile(&mut kafka);
     app.progress(&client, &mut run);
     finish(what, seed, &client, &app, run, stream);
@@ -85,7 +86,7 @@ const OVER_THE_COMMIT: Duration = Duration::from_secs(22);
 
 #[test]
 fn the_broker_dies_before_the_end_of_the_transaction() {
-    a_broker_that_goes("broker killed in a commit", |kafka| {
+    a_broker_that_goes("broker killed in a commit", "after-offsets=sleep:2000@5", |kafka| {
         kafka.kill9();
         sleep(OVER_THE_COMMIT);
         kafka.restart();
@@ -94,10 +95,19 @@ fn the_broker_dies_before_the_end_of_the_transaction() {
 
 #[test]
 fn the_broker_sleeps_in_a_commit() {
-    a_broker_that_goes("broker asleep in a commit", |kafka| {
+    a_broker_that_goes("broker asleep in a commit", "after-offsets=sleep:2000@5", |kafka| {
         // The request to commit will lie in the socket of a broker that sleeps, and be read when it wakes up.
         kafka.stop_signal();
         sleep(OVER_THE_COMMIT);
+        kafka.cont_signal();
+    });
+}
+
+#[test]
+fn the_broker_sleeps_in_a_batch() {
+    a_broker_that_goes("broker asleep in a batch", "after-send=sleep:2000@30", |kafka| {
+        kafka.stop_signal();
+        sleep(Duration::from_secs(9));
         kafka.cont_signal();
     });
 }

@@ -93,3 +93,14 @@ fn kill_matrix() {
         rows.len()
     );
 }
+
+#[test]
+fn the_kill_matrix_has_every_place() {
+    let killed = |place: &&&str| KILLS.iter().any(|(points, _)| points.contains(&format!("{place}=kill")));
+    let left: Vec<&&str> = tidegate::failpoint::PLACES.iter().filter(|p| !killed(p)).collect();
+    assert_eq!(
+        left,
+        [&"during-shutdown", &"fail-flush", &"lose-request", &"lose-answer"],
+        "the first is killed last"
+    );
+}
