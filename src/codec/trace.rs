@@ -527,7 +527,7 @@ mod tests {
     use std::{collections::BTreeMap, num::NonZeroU32};
 
     #[derive(Deserialize)]
-    #[expect(dead_code)]
+    #[expect(dead_code, reason = "only its structure is looked at")]
     struct Visit {
         url: Text,
         at_ms: i64,
@@ -536,7 +536,7 @@ mod tests {
     mod moved {
         use super::{Deserialize, Text};
         #[derive(Deserialize)]
-        #[expect(dead_code)]
+        #[expect(dead_code, reason = "only its structure is looked at")]
         pub struct Renamed {
             url: Text,
             at_ms: i64,
@@ -544,7 +544,7 @@ mod tests {
         }
     }
     #[derive(Deserialize)]
-    #[expect(dead_code)]
+    #[expect(dead_code, reason = "only its structure is looked at")]
     enum Shape {
         Sum(Box<Shape>, Box<Shape>),
         Group(Vec<Shape>),
@@ -553,7 +553,7 @@ mod tests {
         Tag(u8),
     }
     #[derive(Deserialize)]
-    #[expect(dead_code)]
+    #[expect(dead_code, reason = "only its structure is looked at")]
     struct Tree {
         left: Option<Box<Tree>>,
         right: Option<Box<Tree>>,
@@ -563,7 +563,7 @@ mod tests {
     #[derive(Deserialize)]
     struct Wrap<T>(T);
     #[derive(Deserialize)]
-    #[expect(dead_code)]
+    #[expect(dead_code, reason = "only its structure is looked at")]
     struct Pair<T> {
         a: T,
         b: T,

@@ -84,10 +84,12 @@ impl Engine {
             producer.commit(&offsets, &membership)
         };
         let _ = crate::failpoint::passes("after-commit");
-        let committed = committed.and_then(|()| match crate::failpoint::passes("lose-answer") {
-            true => Err(Failure::new(Stage::Commit, Reaction::Unknown, "a test lost the answer")),
-            false => Ok(()),
-        });
+        let lost = committed.is_ok() && crate::failpoint::passes("lose-answer");
+        let committed = if lost {
+            Err(Failure::new(Stage::Commit, Reaction::Unknown, "a test lost the answer"))
+        } else {
+            committed
+        };
         match committed {
             Ok(()) => Ok(Event::Committed),
             Err(f) if f.reaction == Reaction::Unknown => self.in_doubt(f),

@@ -102,7 +102,7 @@ pub(super) fn compact(job: &Job, rules: &Rules, all: &[u64], now_ms: i64) -> Res
     let mut last = Last { rules, now_ms, keys: Map::default(), offsets: BTreeMap::new() };
     for number in all {
         read(&job.dir, *number, job.log_id, |sequence, entry, rows| {
-            last.note(sequence, entry, rows.as_ref())
+            last.note(sequence, entry, rows.as_ref());
         })?;
     }
     let (mut done, mut group) = (vec![], Group::default());
