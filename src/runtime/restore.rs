@@ -131,6 +131,11 @@ impl Engine {
             Ok(())
         })?;
         let Some(at) = found else { return Ok(()) };
+        // Both facts were read one after the other: a newer process of our identity may have committed in between.
+        if self.held(std::slice::from_ref(&held.at))?.iter().any(|h| h.committed.is_some()) {
+            let what = format!("{} was committed while this process started", held.at);
+            return Err(self.fenced_during(Stage::OffsetFetch, &what));
+        }
         Err(Error::Refused(format!(
             "{}: the group has no offset, but the changelog holds a committed row at {at}: the offsets expired or were deleted\n  next: restore the group's offsets, or start under a new application id",
             self.names.changelog_of(held.at.partition)
