@@ -51,7 +51,7 @@ fn an_unknown_outcome_is_settled_by_the_token() {
                 if kill {
                     broker.kill9();
                 } else {
-                    broker.stop_signal()
+                    broker.stop_signal();
                 }
             }
             let outcome = first.commit(&[(tp(&name, 0), committed(1, token))], &member);

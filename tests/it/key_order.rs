@@ -54,6 +54,7 @@ struct All {
     unit: Unit,
     array: [u8; 3],
     map: BTreeMap<String, i8>,
+    #[expect(clippy::option_option, reason = "a key may hold one")]
     nested: Option<Option<u8>>,
     shape: Shape,
 }
@@ -132,7 +133,7 @@ proptest! {
     #[test]
     fn floats_sort_by_value(a in any::<f64>(), b in any::<f64>()) {
         prop_assert_eq!(a.partial_cmp(&b).unwrap(), bytes(&a).cmp(&bytes(&b)));
-        prop_assert_eq!(decode_key::<f64>(&bytes(&a)).unwrap(), a);
+        prop_assert_eq!(decode_key::<f64>(&bytes(&a)).unwrap().to_bits(), a.to_bits());
     }
     #[test]
     fn any_bytes_are_an_answer_and_never_a_panic(junk in vec(any::<u8>(), 0..40)) {

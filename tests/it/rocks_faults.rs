@@ -71,7 +71,12 @@ fn files(directory: &Path, end: &str) -> Vec<PathBuf> {
 
 fn flip(path: &Path, at: f64) {
     let mut bytes = fs::read(path).unwrap();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a place in a small file"
+    )]
     let at = (bytes.len() as f64 * at) as usize;
     bytes[at] ^= 0x55;
     fs::write(path, bytes).unwrap();
@@ -79,7 +84,12 @@ fn flip(path: &Path, at: f64) {
 
 fn truncate(path: &Path, to: f64) {
     let bytes = fs::read(path).unwrap();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a place in a small file"
+    )]
     fs::write(path, &bytes[..(bytes.len() as f64 * to) as usize]).unwrap();
 }
 

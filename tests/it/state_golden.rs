@@ -64,7 +64,7 @@ fn write(backend: &Arc<dyn Backend>) -> RawChunkBuilder {
     let chunks = [table.seal().unwrap(), ordered.seal().unwrap()];
     backend.apply(&chunks, Some(b"record 2")).unwrap();
     let mut rows = RawChunkBuilder::default();
-    chunks.iter().flat_map(|chunk| chunk.iter()).for_each(|row| rows.push(row));
+    chunks.iter().flat_map(tidegate::record::RawChunk::iter).for_each(|row| rows.push(row));
     changelog::push_marker(b"record 2", &mut rows);
     rows
 }

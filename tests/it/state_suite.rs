@@ -285,7 +285,7 @@ fn staged_bytes_follow_what_values_weigh() {
         table.entry(1).unwrap().get_mut().unwrap().push(n | 1 << 40);
     }
     assert!(table.staged_bytes() > 60_000, "{}", table.staged_bytes());
-    table.entry(2).unwrap().get_or_insert_with(Vec::new).extend([1 << 40; 20_000]);
+    table.entry(2).unwrap().get_or_insert_with(Vec::new).extend(vec![1 << 40; 20_000]);
     assert!(table.staged_bytes() > 160_000, "{}", table.staged_bytes());
     table.aborted();
     assert_eq!(table.staged_bytes(), 0);

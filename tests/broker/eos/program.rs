@@ -258,7 +258,7 @@ impl Run {
         let label = format!("status=\"{status}\"");
         let line =
             answer.lines().find(|l| l.starts_with("tidegate_checkpoints_total{") && l.contains(&label));
-        line.and_then(|l| l.rsplit(' ').next()?.parse::<f64>().ok()).map_or(0, |n| n as u64)
+        line.and_then(|l| l.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
     }
 
     fn tail(&self) -> String {

@@ -14,9 +14,9 @@ fn ran(program: &'static str) -> (Client, App, Lines) {
     let app = App::new(program, &client).with_flag("leave");
     let mut lines = Lines::new(&client, &app.input, Random::seed());
     if program == "kafka_word_count" {
-        lines.write(400, 4)
+        lines.write(400, 4);
     } else {
-        lines.write_events(400)
+        lines.write_events(400);
     }
     lines.flush();
     let mut run = app.start("");
