@@ -106,9 +106,10 @@ fn world(seed: u64, faults: Faults, traced: bool) -> (World, BTreeMap<String, u6
     for step in 0..20u64 {
         let mut lines: Vec<(u32, String)> = vec![];
         for _ in 0..random.below(4) {
-            let words: Vec<&str> = (0..=random.below(4)).map(|_| WORDS[random.below(7) as usize]).collect();
+            let words: Vec<&str> =
+                (0..=random.below(4)).map(|_| WORDS[usize::try_from(random.below(7)).unwrap()]).collect();
             words.iter().for_each(|w| *oracle.entry((*w).to_owned()).or_insert(0) += 1);
-            lines.push((random.below(u64::from(PARTITIONS)) as u32, words.join(" ")));
+            lines.push((u32::try_from(random.below(u64::from(PARTITIONS))).unwrap(), words.join(" ")));
         }
         world.at(Duration::from_millis(step * 300), move |log| {
             for (partition, line) in lines {
