@@ -43,6 +43,9 @@ impl Engine {
             Err(f) => return Err(f.into()),
         }
         self.notice_expulsion()?;
+        if std::mem::take(&mut self.must_rejoin) {
+            self.member.rejoin()?;
+        }
         for event in std::mem::take(&mut self.events) {
             match event {
                 GroupEvent::Assigned(at) => {
@@ -109,6 +112,9 @@ impl Engine {
         self.take_incarnation(&held)?;
         let (states, sources): (Vec<Held>, Vec<Held>) =
             held.into_iter().partition(|h| h.at.topic == self.names.exchange);
+        if sources.iter().any(|h| h.committed.is_none()) {
+            self.source_starts(&sources, &[])?; // lost offsets are told by the name of the input, before any restore
+        }
         let states = self.restore_states(states)?;
         let starts = self.source_starts(&sources, &states)?;
         let mut places = starts.clone();

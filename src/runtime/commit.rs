@@ -350,7 +350,7 @@ impl Engine {
         self.sources.clear();
         self.states.clear();
         self.flight.open = false;
-        self.member.rejoin()?;
+        self.must_rejoin = true;
         Ok(Event::Closed)
     }
 }

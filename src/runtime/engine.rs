@@ -181,6 +181,8 @@ pub struct Engine {
     pub(super) first_rows_sent: bool,
     pub(super) last_witness: Option<Duration>,
     pub(super) rejoined: bool,
+    /// The tasks were closed; the group is asked anew once it was heard.
+    pub(super) must_rejoin: bool,
     pub(super) retries: u32,
 }
 

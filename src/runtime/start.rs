@@ -71,6 +71,7 @@ impl Engine {
             first_rows_sent: false,
             last_witness: None,
             rejoined: false,
+            must_rejoin: false,
             retries: 0,
             config,
             env,

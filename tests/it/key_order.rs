@@ -133,7 +133,7 @@ proptest! {
     #[test]
     fn floats_sort_by_value(a in any::<f64>(), b in any::<f64>()) {
         prop_assert_eq!(a.partial_cmp(&b).unwrap(), bytes(&a).cmp(&bytes(&b)));
-        prop_assert_eq!(decode_key::<f64>(&bytes(&a)).unwrap().to_bits(), a.to_bits());
+        prop_assert!(decode_key::<f64>(&bytes(&a)).unwrap().total_cmp(&(a + 0.0)).is_eq(), "{a}: the sign of zero is not kept");
     }
     #[test]
     fn any_bytes_are_an_answer_and_never_a_panic(junk in vec(any::<u8>(), 0..40)) {
