@@ -122,9 +122,10 @@ class Run:
             extra = ["c.group.instance.id=bench", "c.session.timeout.ms=10000"] if tuned else []
             return machine.java_command("kstreams", "peers.KsApp", "bootstrap=" + machine.BOOTSTRAP, "app=" + self.app, "in=" + self.source,
                                         "out=" + self.out, "id=" + self.id, "state=" + self.state, "mode=eos", f"commit={commit_ms}", *extra, heap="2g")
+        extra = ["--instance-id", "bench"] if tuned else []  # else the id is lost with the state folder, and the session must run out
         return [f"{TARGET}/examples/{EXAMPLE[self.app]}", "--bootstrap", machine.BOOTSTRAP, "--input", self.source, "--output", self.out,
                 "--application-id", self.id, "--state-dir", self.state, "--batch-interval-ms", str(commit_ms), "--threads", "2",
-                "--guarantee", "exactly-once", "--starting-offsets", "earliest", "--state-partitions", str(PARTITIONS)]
+                "--guarantee", "exactly-once", "--starting-offsets", "earliest", "--state-partitions", str(PARTITIONS), *extra]
 
     def start(self, commit_ms, tuned=False):
         log = open(f"{CACHE}/logs/{self.id}.log", "ab")

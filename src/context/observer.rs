@@ -147,6 +147,13 @@ impl Telling {
     }
 }
 
+/// Rows per second so far, and the seconds that the rest takes at that rate.
+fn restore_pace(done: u64, remaining: u64, took: Duration) -> (u64, u64) {
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
+    let rate = (done.saturating_mul(1000) / took_ms).max(1);
+    (rate, remaining.div_ceil(rate))
+}
+
 /// The rows of a batch under its header, as Spark prints them.
 fn console(time: BatchTime, rows: &[String], rows_max: usize) -> String {
     let when = Local.timestamp_millis_opt(time.0).single();
@@ -177,9 +184,11 @@ impl Observer for Telling {
                     (*why).clone_into(&mut seen.waiting);
                 }
             }
-            Observed::Restoring { at, done, total } => {
-                self.metrics.restore_remaining(at.partition, Some(total.saturating_sub(*done)));
-                tracing::info!(%at, done, total, "restoring state");
+            Observed::Restoring { at, done, total, took } => {
+                let remaining = total.saturating_sub(*done);
+                self.metrics.restore_remaining(at.partition, Some(remaining));
+                let (rate, left) = restore_pace(*done, remaining, *took);
+                tracing::info!("restoring {at}: {done} of {total} rows, {rate} rows/s, about {left} s left");
             }
             Observed::StateReady { partition, done, of } => {
                 self.metrics.restore_remaining(*partition, None);
@@ -227,6 +236,12 @@ impl Observer for Telling {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_restore_tells_its_pace() {
+        assert_eq!(restore_pace(1_000_000, 500_000, Duration::from_secs(2)), (500_000, 1));
+        assert_eq!(restore_pace(0, 10, Duration::ZERO), (1, 10));
+    }
 
     #[test]
     fn a_printed_batch_looks_as_in_spark() {

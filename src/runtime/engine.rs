@@ -63,6 +63,8 @@ pub enum Observed<'a> {
         done: u64,
         /// Offsets to pass.
         total: u64,
+        /// Since this restore began.
+        took: Duration,
     },
     /// A database was moved aside.
     Quarantined(&'a str),

@@ -155,7 +155,7 @@ impl Engine {
         }
         let at = self.names.changelog_of(held.at.partition);
         let (first, mut told) = (from, self.env.clock.monotonic());
-        let mut heard = told;
+        let (began, mut heard) = (told, told);
         let mut reader = self.env.log.read(&at, from)?;
         tracing::info!(%at, %from, to = %target, "restoring state from the changelog");
         while from < target {
@@ -182,6 +182,7 @@ impl Engine {
                     at: &at,
                     done: from.min(target).0 - first.0,
                     total: target.0 - first.0,
+                    took: now.saturating_sub(began),
                 });
             }
         }
