@@ -1,6 +1,6 @@
 //! The state directory of one application on one machine: who uses it, and what is remembered beside the databases.
 //!
-//! Owns its files (`docs/state-format.md`): lock, instance id, incarnation, topology snapshot. Knows no database and makes no
+//! Owns its files (`docs/state-format.md`): lock, instance id, incarnation. Knows no database and makes no
 //! random numbers. Invariants: at most one process uses a directory; a file is replaced whole (written aside, synced,
 //! renamed) or not at all; the incarnation never repeats.
 
@@ -8,9 +8,7 @@ use crate::{
     error::{Error, Result},
     record::{Incarnation, InstanceId},
 };
-use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
@@ -20,7 +18,6 @@ use std::{
 const LOCK: &str = "lock";
 const INSTANCE: &str = "instance.id";
 const INCARNATION: &str = "incarnation";
-const TOPOLOGY: &str = "topology.json";
 const DATABASES: &str = "partitions";
 
 /// The state directory of one application, held for the life of this value.
@@ -29,15 +26,6 @@ pub struct StateDirectory {
     path: PathBuf,
     /// Locked until it is closed; the system closes it whatever way the process ends.
     _lock: File,
-}
-
-/// What ran here last: what a start is compared with.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TopologySnapshot {
-    /// Fingerprint of the topology.
-    pub fingerprint: String,
-    /// Subscribed topics and their numbers of partitions.
-    pub topics: BTreeMap<String, u32>,
 }
 
 impl StateDirectory {
@@ -123,32 +111,6 @@ impl StateDirectory {
         let next = at_least.0.max(last + 1);
         self.replace(INCARNATION, next.to_string().as_bytes())?;
         Ok(Incarnation(next))
-    }
-
-    /// What ran here last; `None` = nothing yet.
-    ///
-    /// # Errors
-    /// If the file cannot be read, or holds something else.
-    pub fn topology(&self) -> Result<Option<TopologySnapshot>> {
-        let path = self.path.join(TOPOLOGY);
-        let parse = |json: String| {
-            serde_json::from_str(&json).map_err(|e| {
-                unreadable(&path, &e.to_string(), "remove the file; the start is then taken for the first")
-            })
-        };
-        read(&path)?.map(parse).transpose()
-    }
-
-    /// Remembers what runs here now.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    ///
-    /// # Panics
-    /// Never: strings and numbers have a JSON form.
-    pub fn keep_topology(&self, topology: &TopologySnapshot) -> Result {
-        let json = serde_json::to_string_pretty(topology).expect("strings and numbers have a JSON form");
-        self.replace(TOPOLOGY, json.as_bytes())
     }
 
     /// Replaces a file whole: after a crash or power loss it is the old or the new one.

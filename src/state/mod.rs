@@ -13,7 +13,7 @@ mod rocks_options;
 mod staged;
 mod table;
 
-pub use directory::{StateDirectory, TopologySnapshot};
+pub use directory::StateDirectory;
 pub use memory::MemoryStorage;
 pub use ordered::OrderedTable;
 pub use rocks::RocksStorage;

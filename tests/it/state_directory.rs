@@ -1,10 +1,7 @@
 //! The state directory over restarts, and against a second process.
 
-use std::{collections::BTreeMap, fs, io};
-use tidegate::{
-    record::Incarnation,
-    state::{StateDirectory, TopologySnapshot},
-};
+use std::{fs, io};
+use tidegate::{record::Incarnation, state::StateDirectory};
 
 fn bits(n: u8) -> impl FnOnce(&mut [u8]) -> io::Result<()> {
     move |out| {
@@ -49,20 +46,4 @@ fn the_instance_id_is_made_once_and_incarnations_rise() {
     assert!(e.contains("instance.id cannot be understood"), "{e}");
     let e = directory.next_incarnation(Incarnation(0)).unwrap_err().to_string();
     assert!(e.contains("incarnation cannot be understood"), "{e}");
-}
-
-#[test]
-fn the_topology_is_remembered() {
-    let root = tempfile::tempdir().unwrap();
-    let directory = StateDirectory::open(root.path(), "app").unwrap();
-    assert_eq!(directory.topology().unwrap(), None);
-    for partitions in [4, 8] {
-        let topics = BTreeMap::from([("lines".to_owned(), partitions)]);
-        let topology = TopologySnapshot { fingerprint: "f1".into(), topics };
-        directory.keep_topology(&topology).unwrap();
-        assert_eq!(directory.topology().unwrap(), Some(topology));
-    }
-    fs::write(directory.path().join("topology.json"), "{").unwrap();
-    let e = directory.topology().unwrap_err().to_string();
-    assert!(e.contains("topology.json cannot be understood: EOF"), "{e}");
 }
