@@ -42,7 +42,7 @@ impl Engine {
             }
             Err(f) => return Err(f.into()),
         }
-        self.notice_expulsion()?;
+        self.notice_expulsion();
         if std::mem::take(&mut self.must_rejoin) {
             self.member.rejoin()?;
         }
@@ -67,13 +67,12 @@ impl Engine {
     }
 
     /// A member that was expelled and taken in again may be told of new partitions only, or of nothing; those it held are lost.
-    fn notice_expulsion(&mut self) -> Result {
+    fn notice_expulsion(&mut self) {
         let holds = !self.sources.is_empty() || !self.states.is_empty();
         if holds && self.member.membership().is_ok_and(|m| m.member_id != self.member_id) {
             tracing::warn!("expelled from the group and taken in again: all partitions are recovered anew");
-            self.close_tasks()?;
+            self.close_tasks();
         }
-        Ok(())
     }
 
     fn forget(&mut self, at: &[TopicPartition]) {

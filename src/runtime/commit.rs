@@ -343,7 +343,7 @@ impl Engine {
 
     /// Forgets all tasks and asks the group anew: a member that was expelled and taken in again under another id may be told
     /// nothing, and must not go on from where it was.
-    pub(super) fn close_tasks(&mut self) -> Result<Event> {
+    pub(super) fn close_tasks(&mut self) -> Event {
         if self.phase == Phase::Closing && !self.flight.in_doubt {
             self.replayed(false);
         }
@@ -351,6 +351,6 @@ impl Engine {
         self.states.clear();
         self.flight.open = false;
         self.must_rejoin = true;
-        Ok(Event::Closed)
+        Event::Closed
     }
 }

@@ -239,7 +239,7 @@ impl Engine {
                 Action::Replace => self.replace()?,
                 Action::Settle => self.settle()?,
                 Action::Drop => self.drop_batch()?,
-                Action::Close => self.close_tasks()?,
+                Action::Close => self.close_tasks(),
                 Action::Stop => return Err(self.failure.take().unwrap_or(Error::Killed)),
                 Action::Exit => return Err(self.fenced()),
             };
