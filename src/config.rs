@@ -42,14 +42,16 @@ pub enum Trigger {
 /// The settings of a program. Start from [`Config::new`] and change fields, or parse [`Args`].
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The log: `host:port[,host:port]` for Kafka, `embedded:DIR`, or `memory:`.
+    /// The log: `host:port[,host:port]` for Kafka, `embedded:DIR`, or `memory:`. Empty = a log in the folder `log` of the state
+    /// directory, or in memory if there is none.
     pub bootstrap: String,
     /// Name of the application: consumer group, and prefix of internal topics and transactional ids.
     pub application_id: String,
     /// Stable name of this process; default: an id kept in the state directory. On Kubernetes the pod name.
     pub instance_id: Option<String>,
-    /// Where local state lives; a folder per application is made in it.
-    pub state_dir: PathBuf,
+    /// Where local state lives (the checkpoint directory); a folder per application is made in it. `None` = operations with state
+    /// are refused, unless the log is in memory.
+    pub state_dir: Option<PathBuf>,
     /// When a batch ends.
     pub trigger: Trigger,
     /// Worker threads; default: one per core. 0 = everything on the calling thread, in one order (tests).
@@ -100,7 +102,7 @@ impl Config {
             bootstrap: bootstrap.into(),
             application_id: application_id.into(),
             instance_id: None,
-            state_dir: PathBuf::from(".state"),
+            state_dir: None,
             trigger: Trigger::Interval(Duration::from_secs(1)),
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             guarantee: Guarantee::default(),
@@ -256,7 +258,7 @@ impl Args {
     pub fn config(&self) -> Config {
         let mut config = Config::new(&self.application_id, &self.bootstrap);
         config.instance_id.clone_from(&self.instance_id);
-        config.state_dir.clone_from(&self.state_dir);
+        config.state_dir = Some(self.state_dir.clone());
         config.trigger = match (self.available_now, self.batch_interval_ms) {
             (true, _) => Trigger::AvailableNow,
             (false, 0) => Trigger::AsSoonAsPossible,

@@ -120,7 +120,7 @@ pub mod task;
 pub mod ui;
 
 pub use config::Config;
-pub use context::{StreamingContext, program};
+pub use context::{StreamingContext, program, program_in};
 pub use dstream::{DStream, SourceOptions};
 pub use error::{Error, Result};
 pub use record::Text;

@@ -3,35 +3,41 @@
 //! Owns the way from a configuration to a running loop: state directory, log, metrics, status page, signals. Knows both faces and the
 //! runtime; nothing knows it. Invariant: nothing runs before `start`.
 
+mod builder;
+mod home;
 mod observer;
 mod signals;
+mod streams;
+
+pub use builder::ContextBuilder;
 
 use crate::{
-    codec::{Decode, Utf8},
     config::{Args, Config},
-    dstream::{DStream, SourceOptions, StreamBuilder},
+    dstream::StreamBuilder,
     error::{Error, Result},
     log,
     plan::Topology,
-    record::{Data, Incarnation, InstanceId, Text},
     runtime::{
         self, BatchReport, Env, Shutdown,
         clock::{Clock, SystemClock},
-        logging,
+        logging::{self, LogFormat},
         metrics::Metrics,
         status::{Phase, Status},
     },
-    state::{MemoryStorage, RocksStorage, StateDirectory, Storage},
     ui::{Server, Settings},
 };
+use home::Home;
 use observer::{Listener, Telling};
 use std::{
-    io::Read,
     net::{IpAddr, SocketAddr},
-    panic::Location,
+    path::PathBuf,
     process::ExitCode,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     thread::JoinHandle,
+    time::Duration,
 };
 
 /// Builds a program of streams and runs it.
@@ -41,6 +47,7 @@ use std::{
 ///
 /// fn main() -> tidegate::Result {
 ///     let ssc = StreamingContext::new(Config::new("word-count", "127.0.0.1:9092"));
+///     ssc.checkpoint("state");
 ///     let words = ssc.text("lines").flat_map(|line| line.split(' ')).filter(|word| !word.is_empty());
 ///     let counts = words.map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b);
 ///     counts.to_kafka("counts", Utf8, AsText);
@@ -48,7 +55,7 @@ use std::{
 /// }
 /// ```
 pub struct StreamingContext {
-    config: Config,
+    config: Mutex<Config>,
     builder: StreamBuilder,
     listeners: Mutex<Vec<Listener>>,
     running: Mutex<Option<Running>>,
@@ -66,23 +73,54 @@ impl StreamingContext {
     #[must_use]
     pub fn new(config: Config) -> Self {
         StreamingContext {
-            config,
+            config: Mutex::new(config),
             builder: StreamBuilder::default(),
             listeners: Mutex::default(),
             running: Mutex::default(),
         }
     }
 
-    /// The lines of a topic: each record's value as text.
-    #[track_caller]
-    pub fn text(&self, topic: &str) -> DStream<Text> {
-        self.builder.source(SourceOptions::topic(topic), Utf8, Location::caller())
+    /// A context with a batch each second, on a log of its own: in the checkpoint directory, or in memory if there is none.
+    ///
+    /// ```
+    /// # use tidegate::StreamingContext;
+    /// # use std::time::Duration;
+    /// let ssc = StreamingContext::builder("word count").batch_interval(Duration::from_secs(5)).threads(2).build();
+    /// ```
+    pub fn builder(name: &str) -> ContextBuilder {
+        ContextBuilder::new(name)
     }
 
-    /// The records of topics, decoded. See [`Messages`](crate::codec::Messages) to keep key, timestamp and headers beside the value.
-    #[track_caller]
-    pub fn source<T: Data>(&self, options: SourceOptions, decode: impl Decode<T> + 'static) -> DStream<T> {
-        self.builder.source(options, decode, Location::caller())
+    /// The context that `create` makes, with its checkpoint in `dir`: where a former run left one, it goes on from there. Streams are
+    /// always built by `create`, so the program may change between runs; state is known by the names of its operations.
+    ///
+    /// ```
+    /// # use tidegate::StreamingContext;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let ssc = StreamingContext::get_or_create(dir.path(), || {
+    ///     let ssc = StreamingContext::builder("app").build();
+    ///     ssc.socket_text_stream("localhost", 9999).map(|line| (line, 1)).running_reduce_by_key(|a, b| a + b).print();
+    ///     ssc
+    /// });
+    /// ```
+    pub fn get_or_create(dir: impl Into<PathBuf>, create: impl FnOnce() -> Self) -> Self {
+        let context = create();
+        context.checkpoint(dir);
+        context
+    }
+
+    /// Sets the directory where state is kept (and the log, where none was named). Operations with state need it.
+    pub fn checkpoint(&self, dir: impl Into<PathBuf>) {
+        self.config().state_dir = Some(dir.into());
+    }
+
+    /// The settings.
+    pub(crate) fn config(&self) -> MutexGuard<'_, Config> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn application_id(&self) -> String {
+        self.config().application_id.clone()
     }
 
     /// Calls `listener` after each batch, on the loop's thread: what it is told was committed, unless
@@ -108,7 +146,10 @@ impl StreamingContext {
             return Err(Error::Config("this context was started already".into()));
         }
         let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        *running = Some(start(&self.config, self.topology(), listeners)?);
+        let (config, plan) = (self.config().clone(), self.topology());
+        check_checkpoint(&config, &plan)?;
+        *running = Some(start(&settle(config), plan, listeners)?);
+        self.builder.close();
         Ok(())
     }
 
@@ -131,11 +172,26 @@ impl StreamingContext {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|r| r.metrics.clone())
     }
 
-    /// Asks the loop to finish its batch, commit and end; returns at once.
-    pub fn stop(&self) {
+    /// Asks the loop to end; returns at once. In any case the batch in flight is finished and committed. `graceful`: receivers stop
+    /// first, and what they have stored is processed before the end; else it is processed after the next start (what is kept in
+    /// memory only is lost).
+    pub fn stop(&self, graceful: bool) {
         if let Some(running) = self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            running.shutdown.request();
+            if graceful { running.shutdown.request_drain() } else { running.shutdown.request() }
         }
+    }
+
+    /// As [`await_termination`](Self::await_termination), but at most so long: `false` = it still runs.
+    ///
+    /// # Errors
+    /// As [`await_termination`](Self::await_termination).
+    pub fn await_termination_or_timeout(&self, timeout: Duration) -> Result<bool> {
+        let (pause, mut left) = (Duration::from_millis(10), timeout);
+        while self.is_running() && !left.is_zero() {
+            SystemClock::new().sleep(pause.min(left));
+            left = left.saturating_sub(pause);
+        }
+        if self.is_running() { Ok(false) } else { self.await_termination().map(|()| true) }
     }
 
     /// Waits until the program ends by itself, is stopped, or fails.
@@ -146,7 +202,7 @@ impl StreamingContext {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(running) = running else { return Err(Error::Config("this context was not started".into())) };
         match running.thread.join() {
-            Ok(result) => result,
+            Ok(result) => result.and_then(|()| self.builder.late_additions()),
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
@@ -171,6 +227,31 @@ impl StreamingContext {
             running.as_ref().map(|r| r.shutdown.clone())
         };
         signals::watch(shutdown.ok_or_else(|| Error::Config("this context was not started".into()))?)
+    }
+}
+
+/// Names the log of a program that named none.
+fn settle(mut config: Config) -> Config {
+    static CONTEXTS: AtomicU32 = AtomicU32::new(0);
+    if config.bootstrap.is_empty() {
+        config.bootstrap = match &config.state_dir {
+            Some(dir) => format!("embedded:{}", dir.join("log").display()),
+            None => format!("memory:context-{}", CONTEXTS.fetch_add(1, Ordering::Relaxed)),
+        };
+        config.state_dir = config.state_dir.map(|dir| dir.join("state"));
+    }
+    config
+}
+
+/// State needs a place, unless the user asked for a log in memory, where nothing is to outlive the process.
+fn check_checkpoint(config: &Config, plan: &Topology) -> Result {
+    let stateful = plan.nodes.iter().find(|n| !n.stores.is_empty());
+    match (stateful, &config.state_dir) {
+        (Some(node), None) if !config.bootstrap.starts_with("memory:") => Err(Error::Plan(format!(
+            "{}: the checkpoint directory has not been set, but `{}` keeps state\n  help: set it by `StreamingContext::checkpoint(\"dir\")`",
+            node.at, node.kind
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -214,32 +295,6 @@ fn start(config: &Config, plan: Topology, listeners: Vec<Listener>) -> Result<Ru
     Ok(Running { shutdown, thread, address, metrics })
 }
 
-/// Who this process is and where its state lives.
-struct Home {
-    storage: Arc<dyn Storage>,
-    instance: InstanceId,
-    incarnation_before: Incarnation,
-    /// Holds the lock; a log in memory ends with the process, and so does its state.
-    directory: Option<StateDirectory>,
-}
-
-impl Home {
-    fn open(config: &Config) -> Result<Self> {
-        if config.bootstrap.starts_with("memory:") {
-            let instance = InstanceId(config.instance_id.as_deref().unwrap_or("memory").into());
-            let storage = Arc::new(MemoryStorage::default());
-            return Ok(Home { storage, instance, incarnation_before: Incarnation(0), directory: None });
-        }
-        let directory = StateDirectory::open(&config.state_dir, &config.application_id)?;
-        let random = |bits: &mut [u8]| std::fs::File::open("/dev/urandom")?.read_exact(bits);
-        let instance = directory.instance_id(config.instance_id.as_deref(), random)?;
-        let this = directory.next_incarnation(Incarnation(1))?;
-        let storage = Arc::new(RocksStorage::new(directory.databases(), config.state_memory_bytes)?);
-        let incarnation_before = Incarnation(this.0 - 1);
-        Ok(Home { storage, instance, incarnation_before, directory: Some(directory) })
-    }
-}
-
 /// Runs the body of a program with flags: sets up logs, tells an error for a person, and gives the exit code
 /// (0 in order, 1 failure, 3 configuration, 4 the log or a topic is missing, 5 fenced by a newer process).
 pub fn program(args: &Args, body: impl FnOnce(&Args) -> Result) -> ExitCode {
@@ -247,6 +302,15 @@ pub fn program(args: &Args, body: impl FnOnce(&Args) -> Result) -> ExitCode {
         logging::init(format, args.log_level.as_deref())?;
         body(args)
     });
+    exit_code(result)
+}
+
+/// As [`program`], for programs with flags of their own: `log_level` is that of its logs, unless `RUST_LOG` says otherwise.
+pub fn program_in(log_level: &str, body: impl FnOnce() -> Result) -> ExitCode {
+    exit_code(logging::init(LogFormat::Text, Some(log_level)).and_then(|()| body()))
+}
+
+fn exit_code(result: Result) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {

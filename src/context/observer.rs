@@ -176,6 +176,9 @@ impl Observer for Telling {
         self.status.turned();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
+            Observed::Receiver { name, state, message } => {
+                tracing::debug!(receiver = name, ?state, message);
+            }
             Observed::Alive => {}
             Observed::Waiting(why) => {
                 self.status.phase(Phase::WaitingForAssignment);

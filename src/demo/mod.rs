@@ -94,7 +94,7 @@ pub fn run(options: &Options) -> Result {
         &generator,
         options.seconds.map(Duration::from_secs),
     );
-    ssc.stop();
+    ssc.stop(false);
     let generated = generator.stop();
     let ended = ssc.await_termination();
     let batches = batches.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,7 +105,7 @@ pub fn run(options: &Options) -> Result {
 fn config(options: &Options, dir: &Path) -> Config {
     let mut config = Config::new("demo", format!("embedded:{}", dir.join("log").display()));
     config.properties.insert("segment.bytes".into(), SEGMENT_BYTES.to_string());
-    config.state_dir = dir.join("state");
+    config.state_dir = Some(dir.join("state"));
     config.state_partitions = 4;
     config.admin_bind = (options.admin_bind != "off").then(|| options.admin_bind.clone());
     config.progress_line = false;

@@ -5,8 +5,10 @@
 
 mod output;
 mod pair;
+mod receiver;
 mod source;
 mod stream;
 
+pub use receiver::ReceiverSpec;
 pub use source::SourceOptions;
 pub use stream::{DStream, StreamBuilder};

@@ -60,7 +60,7 @@ impl StreamBuilder {
             self.plan().mistakes.push(format!("{at}: a source without a topic"));
         }
         let path = topics.join("+");
-        let role = Role::Source(SourceSpec { topics, decoder: decoder(decode), policy });
+        let role = Role::Source(SourceSpec { topics, decoder: decoder(decode), policy, starting: None });
         self.add(Node { kind: "source", path, at, inputs: vec![], layout: Layout::Any, role, stores: vec![] })
     }
 }

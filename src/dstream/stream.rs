@@ -20,6 +20,8 @@ use std::{
 #[derive(Clone, Default)]
 pub struct StreamBuilder {
     plan: Arc<Mutex<Topology>>,
+    /// Once the program runs: what was added in vain.
+    late: Arc<Mutex<Option<Vec<String>>>>,
 }
 
 impl StreamBuilder {
@@ -33,7 +35,35 @@ impl StreamBuilder {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The program runs: what is added from now on has no effect, and is told.
+    pub fn close(&self) {
+        self.late().get_or_insert_default();
+    }
+
+    /// Operations that were added while the program ran.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] with all of them.
+    pub fn late_additions(&self) -> Result {
+        match self.late().as_deref() {
+            Some(late @ [_, ..]) => Err(Error::Plan(late.join("\n"))),
+            _ => Ok(()),
+        }
+    }
+
+    fn late(&self) -> MutexGuard<'_, Option<Vec<String>>> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn add<T>(&self, node: Node) -> DStream<T> {
+        if let Some(late) = self.late().as_mut() {
+            let what = format!(
+                "{}: adding new inputs, transformations, and output operations after starting a context is not supported (`{}`)",
+                node.at, node.kind
+            );
+            tracing::error!("{what}");
+            late.push(what);
+        }
         let node = self.plan().add(node);
         DStream { builder: self.clone(), node, rows: PhantomData }
     }

@@ -5,7 +5,7 @@
 
 use crate::{
     operator::{ExchangeFormat, NodeId, Operator, Port, Target},
-    source::SourceSpec,
+    source::{FeedSpec, MakeLocal, SourceSpec},
     state::StoreSpec,
 };
 use std::{panic::Location, sync::Arc};
@@ -27,6 +27,8 @@ pub enum Layout {
 pub enum Role {
     /// Reads topics.
     Source(SourceSpec),
+    /// Takes rows that this process makes or receives.
+    Local(MakeLocal),
     /// Computes.
     Operator(Factory),
     /// Ends a stage: rows go on to the owner of their state partition.
@@ -64,6 +66,8 @@ pub struct Node {
 pub struct Topology {
     /// In topological order.
     pub nodes: Vec<Node>,
+    /// Receivers that fill topics or sources of this process.
+    pub feeds: Vec<FeedSpec>,
     /// Mistakes found while building, with file and line.
     pub mistakes: Vec<String>,
 }
@@ -112,6 +116,20 @@ impl Topology {
     #[must_use]
     pub fn is_keyed(&self) -> bool {
         self.stages() > 1
+    }
+
+    /// Sources in this process, with their node.
+    pub fn locals(&self) -> impl Iterator<Item = (NodeId, &MakeLocal)> {
+        self.iter().filter_map(|(id, n)| match &n.role {
+            Role::Local(make) => Some((id, make)),
+            _ => None,
+        })
+    }
+
+    /// Whether the group assigns state partitions: also for sources in this process, which run beside the first of them.
+    #[must_use]
+    pub fn has_state_partitions(&self) -> bool {
+        self.is_keyed() || self.locals().next().is_some()
     }
 
     /// The sources with their node.

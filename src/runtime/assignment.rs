@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Reaction, Result, Stage},
     log::{Committed, Fetcher, GroupEvent},
     record::{Incarnation, Offset, Partition, TaskId, TopicPartition},
-    source::Receiver,
+    source::PartitionReceiver,
     task::{
         Task,
         recovery::{self, SourceDecision, SourceFacts},
@@ -63,7 +63,10 @@ impl Engine {
                 GroupEvent::Connection(why) => self.env.observer.on(&Observed::Connection(why.as_deref())),
             }
         }
-        if self.unrecovered.is_empty() { Ok(()) } else { self.recover() }
+        if !self.unrecovered.is_empty() {
+            self.recover()?;
+        }
+        self.feeds.run_in(&self.places())
     }
 
     /// A member that was expelled and taken in again may be told of new partitions only, or of nothing; those it held are lost.
@@ -225,7 +228,8 @@ impl Engine {
                 start: self.env.log.start_offset(at)?,
                 end: self.env.log.end_offset(at)?,
             };
-            match recovery::source(&facts, self.config.starting_offsets) {
+            let starting = self.plan.source_of(&at.topic).and_then(|(_, source)| source.starting);
+            match recovery::source(&facts, starting.unwrap_or(self.config.starting_offsets)) {
                 SourceDecision::From(offset) => starts.push((at.clone(), offset)),
                 SourceDecision::Refuse(why) => return Err(Error::Refused(why)),
             }
@@ -260,7 +264,7 @@ impl Engine {
         Ok(SourceUnit {
             node,
             policy: spec.policy,
-            receiver: Receiver::new(at.clone(), fetcher, spec.decoder.clone()),
+            receiver: PartitionReceiver::new(at.clone(), fetcher, spec.decoder.clone()),
             task,
             committed,
             start: from,
@@ -280,7 +284,7 @@ impl Engine {
         let grown =
             self.topics.inputs.iter().any(|(t, info)| owned(t) > 0 && owned(t) < info.partitions as usize);
         let changed = self.meta.as_ref().is_some_and(|m| m.subscription_changed(&self.topics))
-            || (self.plan.is_keyed() && self.states.is_empty());
+            || (self.plan.has_state_partitions() && self.states.is_empty());
         if changed && (grown || self.topics.inputs.keys().any(|t| owned(t) == 0)) && !self.rejoined {
             self.rejoined = true;
             tracing::info!(

@@ -6,6 +6,7 @@
 
 use super::{
     engine::{BatchReport, Engine, Observed},
+    local::LocalUnit,
     units::StateUnit,
 };
 use crate::{
@@ -131,11 +132,10 @@ impl Engine {
         }
         if offsets.is_empty() {
             // Output without input or state, such as of a timer: the group check must cover it too.
-            let owned = self.sources.iter().take(1);
-            offsets.extend(owned.map(|s| {
-                let committed =
-                    Committed { offset: s.next, leader_epoch: s.leader_epoch, metadata: plain.clone() };
-                (s.at.clone(), committed)
+            let source = self.sources.first().map(|s| (&s.at, s.next, s.leader_epoch));
+            let state = self.states.first().map(|s| (&s.at, s.exchange_next, None));
+            offsets.extend(source.or(state).map(|(at, offset, leader_epoch)| {
+                (at.clone(), Committed { offset, leader_epoch, metadata: plain })
             }));
         }
         Ok(offsets)
@@ -167,6 +167,7 @@ impl Engine {
                 unit.witnessed = Some(unit.next);
             }
         }
+        self.locals.iter_mut().for_each(LocalUnit::applied);
         self.first_rows_sent = true;
         self.refresh_changelog_ends();
         if self.flight.witnessed {
@@ -197,6 +198,7 @@ impl Engine {
     pub(super) fn rest_empty(&mut self) {
         self.states.iter_mut().for_each(StateUnit::abort);
         self.sources.iter_mut().for_each(|s| s.task.abort());
+        self.locals.iter_mut().for_each(LocalUnit::rest);
         self.report(false);
     }
 
@@ -321,6 +323,7 @@ impl Engine {
     /// Forgets the batch and sets the input back to the committed offsets.
     pub(super) fn drop_batch(&mut self) -> Result<Event> {
         self.states.iter_mut().for_each(StateUnit::abort);
+        self.locals.iter_mut().for_each(LocalUnit::abort);
         let mut gone = vec![];
         for unit in &mut self.sources {
             unit.task.abort();
@@ -349,6 +352,7 @@ impl Engine {
         }
         self.sources.clear();
         self.states.clear();
+        self.locals.iter_mut().for_each(LocalUnit::abort);
         self.flight.open = false;
         self.must_rejoin = true;
         Event::Closed

@@ -5,6 +5,7 @@
 
 use super::{
     engine::{Engine, Observed},
+    local::LocalUnit,
     meta::Meta,
     trigger,
     units::{Progress, SourceUnit, StateUnit},
@@ -96,8 +97,29 @@ impl Engine {
             moved |= progress.records > 0;
             self.take_progress(index, progress)?;
         }
+        moved |= self.round_of_locals(&batch)?;
         for stage in 1..self.plan.stages() as usize {
             self.run_stage(&batch, stage, false)?;
+        }
+        Ok(moved)
+    }
+
+    fn round_of_locals(&mut self, batch: &Batch) -> Result<bool> {
+        if self.locals.is_empty() {
+            return Ok(false);
+        }
+        let (batch, rows_max) = (*batch, self.config.batch_records_max.saturating_sub(self.flight.records));
+        let work = move |unit: &mut LocalUnit| unit.advance(&batch, rows_max);
+        let (units, results): (Vec<_>, Vec<_>) =
+            self.pool.run(std::mem::take(&mut self.locals), work).into_iter().unzip();
+        self.locals = units;
+        let mut moved = false;
+        for (index, progress) in results.into_iter().enumerate() {
+            let Progress { records, outputs, .. } = progress?;
+            moved |= records > 0;
+            self.flight.records += records;
+            self.flight.read.entry(self.locals[index].name.clone()).or_default().0 += records;
+            self.route(outputs)?;
         }
         Ok(moved)
     }
@@ -161,8 +183,16 @@ impl Engine {
             unit.task.end_batch(&facts)?;
             Ok::<_, Error>(unit.task.take_outputs())
         });
-        let (units, outputs): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+        let (units, mut outputs): (Vec<_>, Vec<_>) = results.into_iter().unzip();
         self.sources = units;
+        let results = self.pool.run(std::mem::take(&mut self.locals), move |unit| {
+            unit.task.end_batch(&facts)?;
+            Ok::<_, Error>(unit.task.take_outputs())
+        });
+        for (unit, output) in results {
+            self.locals.push(unit);
+            outputs.push(output);
+        }
         for outputs in outputs {
             self.route(outputs?)?;
         }
@@ -387,7 +417,7 @@ impl Engine {
             return Ok(true);
         }
         let limits = self.limits();
-        let mut there = false;
+        let mut there = self.locals.iter().any(LocalUnit::has_more);
         for unit in &mut self.sources {
             unit.receiver.fill(limits)?;
             there |= unit.receiver.has_ready();

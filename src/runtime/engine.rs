@@ -5,6 +5,8 @@
 
 use super::{
     clock::Clock,
+    feeds::{Feeds, ReceiverState},
+    local::LocalUnit,
     meta::Meta,
     pool::Pool,
     shutdown::Shutdown,
@@ -111,6 +113,15 @@ pub enum Observed<'a> {
         /// How many to show.
         rows_max: usize,
     },
+    /// A receiver was started, had an error, or ended.
+    Receiver {
+        /// Its name.
+        name: &'a str,
+        /// What it does now.
+        state: ReceiverState,
+        /// Why, if it had an error.
+        message: &'a str,
+    },
     /// The log cannot be reached (`Some` = why), or can be again.
     Connection(Option<&'a str>),
     /// Turned: the loop is alive.
@@ -166,6 +177,8 @@ pub struct Engine {
     pub(super) member_id: String,
     pub(super) incarnation: Option<Incarnation>,
     pub(super) sources: Vec<SourceUnit>,
+    pub(super) locals: Vec<LocalUnit>,
+    pub(super) feeds: Feeds,
     pub(super) states: Vec<StateUnit>,
     /// Partitions that are ours but not recovered: after a lost membership, or while a batch was in flight.
     pub(super) unrecovered: Vec<TopicPartition>,
@@ -204,7 +217,7 @@ impl Engine {
         loop {
             self.env.observer.on(&Observed::Alive);
             self.serve_group()?;
-            if self.env.shutdown.is_requested() || self.is_done() {
+            if self.env.shutdown.is_requested() || self.is_done() || self.is_drained()? {
                 return Ok(());
             }
             if let Some(why) = self.waits_for() {
@@ -324,7 +337,7 @@ impl Engine {
         let inputs: usize = self.topics.inputs.values().map(|t| t.partitions as usize).sum();
         let missing = inputs.saturating_sub(self.sources.len());
         let without_state = (self.config.state_partitions as usize).saturating_sub(self.states.len());
-        if self.plan.is_keyed() && missing + without_state > 0 {
+        if self.plan.has_state_partitions() && missing + without_state > 0 {
             return Some(format!(
                 "waiting for {missing} source and {without_state} state partitions that another process of `{}` holds: a program with state runs in one process",
                 self.config.application_id
@@ -340,14 +353,30 @@ impl Engine {
         bounded && self.waits_for().is_none() && committed && self.has_taken_everything()
     }
 
-    /// Whether each source partition is where a bounded run ends.
+    /// Asked to drain: no receiver receives any more; whether everything that they stored is processed.
+    fn is_drained(&mut self) -> Result<bool> {
+        if !self.env.shutdown.is_drain_requested() {
+            return Ok(false);
+        }
+        self.feeds.stop();
+        for unit in self.sources.iter().filter(|s| self.feeds.fill(&s.at.topic)) {
+            if unit.next < self.env.log.end_offset(&unit.at)? {
+                return Ok(false);
+            }
+        }
+        Ok(!self.locals.iter().any(LocalUnit::has_more))
+    }
+
+    /// Whether each source is where a bounded run ends.
     pub(super) fn has_taken_everything(&self) -> bool {
         self.sources.iter().all(|s| s.stop_at.is_some_and(|end| s.next >= end))
+            && !self.locals.iter().any(LocalUnit::has_more)
     }
 
     fn end(self, in_order: bool) {
         let _ = crate::failpoint::passes("during-shutdown");
-        let Engine { member, producer, sources, states, config, .. } = self;
+        let Engine { member, producer, sources, states, config, mut feeds, .. } = self;
+        feeds.stop();
         drop((sources, states, producer));
         member.close(in_order && config.leave);
     }

@@ -8,6 +8,8 @@ pub mod clock;
 mod commit;
 mod compute;
 mod engine;
+mod feeds;
+mod local;
 pub mod logging;
 mod meta;
 pub mod metrics;
@@ -22,4 +24,5 @@ mod trigger;
 mod units;
 
 pub use engine::{BatchReport, Env, Observed, Observer, run};
+pub use feeds::ReceiverState;
 pub use shutdown::Shutdown;

@@ -6,6 +6,8 @@
 
 use super::{
     engine::{Engine, Env},
+    feeds::Feeds,
+    local::LocalUnit,
     pool::Pool,
     topics::{self, Names},
     units::InFlight,
@@ -15,8 +17,8 @@ use crate::{
     error::Result,
     log::{GroupSpec, Log, Producer, ProducerSpec},
     plan::{Fingerprint, Topology},
-    record::{BatchId, BatchTime},
-    task::checkpoint::Phase,
+    record::{BatchId, BatchTime, Partition, TaskId},
+    task::{Task, checkpoint::Phase},
 };
 use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
@@ -33,9 +35,10 @@ impl Engine {
         let topics = topics::prepare(log.as_ref(), &config, &plan, &names)?;
         let print = Fingerprint::of(&plan, config.state_partitions);
         let mut subscription: Vec<String> = topics.inputs.keys().cloned().collect();
-        if plan.is_keyed() {
+        if plan.has_state_partitions() {
             subscription.push(names.exchange.to_string());
         }
+        let plan = Arc::new(plan);
         let member = log.join(&GroupSpec {
             group: config.application_id.clone(),
             instance: env.instance.0.to_string(),
@@ -45,7 +48,7 @@ impl Engine {
         })?;
         Ok(Engine {
             pool: Pool::new(config.threads),
-            plan: Arc::new(plan),
+            plan: plan.clone(),
             fingerprint: print.short(),
             print,
             names,
@@ -57,6 +60,8 @@ impl Engine {
             member_id: String::new(),
             incarnation: None,
             sources: vec![],
+            locals: locals(&plan, config.state_partitions),
+            feeds: Feeds::new(plan.feeds.clone(), log, env.observer.clone(), env.clock.clone()),
             states: vec![],
             unrecovered: vec![],
             events: vec![],
@@ -89,6 +94,15 @@ impl Engine {
             buffer_bytes: 64 << 20,
         }
     }
+}
+
+fn locals(plan: &Topology, state_partitions: u32) -> Vec<LocalUnit> {
+    let unit = |(index, (node, make)): (u32, (_, &crate::source::MakeLocal))| {
+        let id = TaskId { stage: 0, partition: Partition(index) };
+        let task = Task::open(plan, id, Some(node), state_partitions, None);
+        LocalUnit::new(node, &plan.node(node).path, task, make())
+    };
+    (0..).zip(plan.locals()).map(unit).collect()
 }
 
 /// The first producer, made ready while the group is joined: both wait for the log.

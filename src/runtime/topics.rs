@@ -9,6 +9,7 @@ use crate::{
     log::{Log, TopicInfo, TopicSpec},
     plan::Topology,
     record::{Partition, TopicPartition},
+    source::feed::FeedTarget,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -61,6 +62,11 @@ pub struct Topics {
 /// # Errors
 /// [`Error::Topic`] that names the topic and what to do.
 pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -> Result<Topics> {
+    for feed in &plan.feeds {
+        if let FeedTarget::Topic { name, compact } = &feed.target {
+            ensure_internal(log, &ingest(config, name, *compact))?;
+        }
+    }
     let wanted: Vec<&str> = plan.sources().flat_map(|(_, s)| s.topics.iter().map(String::as_str)).collect();
     let mut topics = Topics::default();
     for (name, info) in wanted.iter().zip(log.describe(&wanted)?) {
@@ -76,7 +82,7 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
     let compact =
         [("cleanup.policy", "compact".to_owned()), ("delete.retention.ms", RETENTION_MS.to_string())];
     let mut internal = vec![spec(config, &names.meta, 1, &compact)];
-    if plan.is_keyed() {
+    if plan.has_state_partitions() {
         let kept = [("cleanup.policy", "delete".to_owned()), ("retention.ms", RETENTION_MS.to_string())];
         internal.push(spec(config, &names.exchange, config.state_partitions, &kept));
         internal.push(spec(config, &names.changelog, config.state_partitions, &compact));
@@ -88,6 +94,13 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
         ensure_internal(log, spec)?;
     }
     Ok(topics)
+}
+
+/// The topic of a receiver: one partition, so that what it stores keeps its order.
+fn ingest(config: &Config, name: &str, compact: bool) -> TopicSpec {
+    let policy = if compact { "compact" } else { "delete" };
+    let kept = [("cleanup.policy", policy.to_owned()), ("retention.ms", RETENTION_MS.to_string())];
+    spec(config, name, 1, &kept)
 }
 
 fn spec(config: &Config, name: &str, partitions: u32, settings: &[(&str, String)]) -> TopicSpec {

@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     operator::{Batch, NodeId, Output, Port},
     record::{Chunk, Map, Offset, Partition, RawChunk, TopicPartition},
-    source::{BadRecordAt, BadRecordPolicy, Receiver, ReceiverLimits, Taken},
+    source::{BadRecordAt, BadRecordPolicy, PartitionReceiver, ReceiverLimits, Taken},
     state::Backend,
     task::{Task, recovery_record::RecoveryRecord},
 };
@@ -22,7 +22,7 @@ pub struct SourceUnit {
     /// What happens to its bad records.
     pub policy: BadRecordPolicy,
     /// Fetched and decoded records.
-    pub receiver: Receiver,
+    pub receiver: PartitionReceiver,
     /// Its task of stage 0.
     pub task: Task,
     /// Committed offset; a first start has committed none.

@@ -3,15 +3,23 @@
 //! Owns the description of a source and the receiver of a partition. Knows no task and no plan. Invariants: what is decoded keeps
 //! the order of the partition; a record that cannot be decoded is kept with its reason, never lost.
 
-mod receiver;
+pub mod feed;
+mod local;
+mod partition;
+mod socket;
 
-pub use receiver::{BadRecordAt, Receiver, ReceiverLimits, Taken};
+pub use feed::{FeedSpec, Receiver, ReceiverContext, ReceiverError, StorageLevel};
+pub use local::{LocalSource, MakeLocal, Queue, QueueSource, RateSource};
+pub use partition::{BadRecordAt, PartitionReceiver, ReceiverLimits, Taken};
 
 use crate::{
     codec::{BadRecord, Decode},
+    config::StartingOffsets,
     record::{Chunk, Data, RawChunk},
 };
 use std::{marker::PhantomData, sync::Arc};
+
+pub use socket::SocketReceiver;
 
 /// What happens to a record that cannot be decoded or processed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +42,8 @@ pub struct SourceSpec {
     pub decoder: Arc<dyn DecodeChunk>,
     /// What happens to bad records.
     pub policy: BadRecordPolicy,
+    /// Where a first start begins; `None` = as the program is configured.
+    pub starting: Option<StartingOffsets>,
 }
 
 /// Decodes whole chunks into whatever type the stream has.

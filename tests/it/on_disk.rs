@@ -24,7 +24,7 @@ fn feed(dir: &Path, partition: u32, lines: &[(&str, &str)]) {
 
 fn context(dir: &Path, trigger: Trigger) -> StreamingContext {
     let mut config = Config::new("word-count", bootstrap(dir));
-    config.state_dir = dir.join("state");
+    config.state_dir = Some(dir.join("state"));
     config.trigger = trigger;
     config.admin_bind = None;
     config.state_partitions = 4;
@@ -86,7 +86,7 @@ fn a_running_program_takes_what_comes_and_stops_in_order() {
     wait_for(&[("a", "1")]);
     feed(dir.path(), 1, &[("", "a b")]);
     wait_for(&[("a", "1"), ("a", "2"), ("b", "1")]);
-    ssc.stop();
+    ssc.stop(false);
     ssc.await_termination().unwrap();
 }
 
@@ -96,7 +96,7 @@ fn a_first_run_from_the_latest_offsets_keeps_its_place_even_if_nothing_came() {
     feed(dir.path(), 0, &[("", "before")]);
     let run_latest = || {
         let mut config = Config::new("latest", bootstrap(dir.path()));
-        config.state_dir = dir.path().join("state");
+        config.state_dir = Some(dir.path().join("state"));
         config.trigger = Trigger::AvailableNow;
         config.admin_bind = None;
         config.starting_offsets = tidegate::config::StartingOffsets::Latest;
@@ -116,7 +116,7 @@ fn every_interval_yields_a_batch_also_without_input() {
     let dir = tempfile::tempdir().unwrap();
     feed(dir.path(), 0, &[("", "x")]);
     let mut config = Config::new("ticks", bootstrap(dir.path()));
-    config.state_dir = dir.path().join("state");
+    config.state_dir = Some(dir.path().join("state"));
     config.trigger = Trigger::Interval(Duration::from_millis(20));
     config.admin_bind = None;
     let ssc = StreamingContext::new(config);
@@ -129,7 +129,7 @@ fn every_interval_yields_a_batch_also_without_input() {
         let log = log::open(&bootstrap(dir.path()), &BTreeMap::new()).unwrap();
         log.describe(&["counts"]).unwrap()[0].is_some() && counts(dir.path()).len() >= 5
     });
-    ssc.stop();
+    ssc.stop(false);
     ssc.await_termination().unwrap();
     let mut ticks: Vec<u64> = counts(dir.path()).iter().map(|(_, n)| n.parse().unwrap()).collect();
     ticks.sort_unstable();

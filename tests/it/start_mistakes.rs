@@ -155,7 +155,7 @@ fn a_context_starts_once_and_is_awaited_after_it_started() {
 /// A program on the embedded log in `dir`, its state beside it.
 fn on_disk(dir: &std::path::Path) -> StreamingContext {
     let mut config = Config::new("app", format!("embedded:{}", dir.join("log").display()));
-    config.state_dir = dir.join("state");
+    config.state_dir = Some(dir.join("state"));
     config.trigger = Trigger::Interval(std::time::Duration::from_millis(50));
     config.admin_bind = None;
     let ssc = StreamingContext::new(config);
@@ -196,7 +196,7 @@ fn a_second_process_is_refused_and_told_which_one_is_in_the_way() {
     };
     let log = plain(message(on_disk(dir.path()).start()));
     let mut config = Config::new("app", format!("embedded:{}", dir.path().join("other-log").display()));
-    config.state_dir = dir.path().join("state");
+    config.state_dir = Some(dir.path().join("state"));
     config.admin_bind = None;
     let ssc = StreamingContext::new(config);
     ssc.text("lines").print();

@@ -53,7 +53,7 @@ pub struct BadRecordAt {
 }
 
 /// Fetched and decoded records of one partition.
-pub struct Receiver {
+pub struct PartitionReceiver {
     at: TopicPartition,
     fetcher: Box<dyn Fetcher>,
     decoder: Arc<dyn DecodeChunk>,
@@ -61,11 +61,11 @@ pub struct Receiver {
     ready_bytes: usize,
 }
 
-impl Receiver {
+impl PartitionReceiver {
     /// A receiver that reads through `fetcher`.
     #[must_use]
     pub fn new(at: TopicPartition, fetcher: Box<dyn Fetcher>, decoder: Arc<dyn DecodeChunk>) -> Self {
-        Receiver { at, fetcher, decoder, ready: VecDeque::new(), ready_bytes: 0 }
+        PartitionReceiver { at, fetcher, decoder, ready: VecDeque::new(), ready_bytes: 0 }
     }
 
     /// The partition.

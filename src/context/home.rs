@@ -1,0 +1,41 @@
+//! The state directory of a process, and who the process is.
+//!
+//! Owns the choice of the storage. Knows no stream. Invariant: a directory is used by one process at a time.
+
+use crate::{
+    config::Config,
+    error::Result,
+    record::{Incarnation, InstanceId},
+    state::{MemoryStorage, RocksStorage, StateDirectory, Storage},
+};
+use std::{io::Read, path::Path, sync::Arc};
+
+/// Where a program without state keeps the name of its process.
+const IDENTITY_DIR: &str = ".state";
+
+/// Who this process is and where its state lives.
+pub(super) struct Home {
+    pub storage: Arc<dyn Storage>,
+    pub instance: InstanceId,
+    pub incarnation_before: Incarnation,
+    /// Holds the lock; a log in memory ends with the process, and so does its state.
+    pub directory: Option<StateDirectory>,
+}
+
+impl Home {
+    pub fn open(config: &Config) -> Result<Self> {
+        if config.bootstrap.starts_with("memory:") {
+            let instance = InstanceId(config.instance_id.as_deref().unwrap_or("memory").into());
+            let storage = Arc::new(MemoryStorage::default());
+            return Ok(Home { storage, instance, incarnation_before: Incarnation(0), directory: None });
+        }
+        let state_dir = config.state_dir.as_deref().unwrap_or(Path::new(IDENTITY_DIR));
+        let directory = StateDirectory::open(state_dir, &config.application_id)?;
+        let random = |bits: &mut [u8]| std::fs::File::open("/dev/urandom")?.read_exact(bits);
+        let instance = directory.instance_id(config.instance_id.as_deref(), random)?;
+        let this = directory.next_incarnation(Incarnation(1))?;
+        let storage = Arc::new(RocksStorage::new(directory.databases(), config.state_memory_bytes)?);
+        let incarnation_before = Incarnation(this.0 - 1);
+        Ok(Home { storage, instance, incarnation_before, directory: Some(directory) })
+    }
+}

@@ -1,0 +1,100 @@
+//! The inputs of a program.
+//!
+//! Owns the methods that begin a stream. Knows no engine. Invariant: what they read is named by the user or by what it is, never by
+//! its place in the program.
+
+use super::StreamingContext;
+use crate::{
+    codec::{Decode, Native, Utf8},
+    dstream::{DStream, ReceiverSpec, SourceOptions},
+    record::{Data, Text, Value},
+    source::{LocalSource, Queue, QueueSource, RateSource, Receiver, SocketReceiver, StorageLevel},
+};
+use std::{panic::Location, sync::Arc};
+
+impl StreamingContext {
+    /// The lines of a topic: each record's value as text.
+    #[track_caller]
+    pub fn text(&self, topic: &str) -> DStream<Text> {
+        self.builder.source(SourceOptions::topic(topic), Utf8, Location::caller())
+    }
+
+    /// The records of topics, decoded. See [`Messages`](crate::codec::Messages) to keep key, timestamp and headers beside the value.
+    #[track_caller]
+    pub fn source<T: Data>(&self, options: SourceOptions, decode: impl Decode<T> + 'static) -> DStream<T> {
+        self.builder.source(options, decode, Location::caller())
+    }
+
+    /// The lines that a TCP server sends, such as `nc -lk 9999`. Connects out, and again when the connection ends (after 100 ms at first,
+    /// later up to 10 s). What was received is kept in a topic of the log until it is processed: a crash loses nothing that was
+    /// received, but what is sent while nobody is connected is lost. See [`socket_text_stream_at`](Self::socket_text_stream_at).
+    ///
+    /// ```
+    /// # use tidegate::StreamingContext;
+    /// let ssc = StreamingContext::builder("NetworkWordCount").build();
+    /// let lines = ssc.socket_text_stream("localhost", 9999);
+    /// lines.flat_map(|line| line.split(' ')).map(|word| (word, 1)).reduce_by_key(|a, b| a + b).print();
+    /// ```
+    #[track_caller]
+    pub fn socket_text_stream(&self, host: &str, port: u16) -> DStream<Text> {
+        self.socket_text_stream_at(host, port, StorageLevel::default())
+    }
+
+    /// As [`socket_text_stream`](Self::socket_text_stream), with the choice where lines are kept until they are processed.
+    #[track_caller]
+    pub fn socket_text_stream_at(&self, host: &str, port: u16, level: StorageLevel) -> DStream<Text> {
+        let clean: String = host.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let (name, receiver) = (format!("socket-{clean}-{port}"), SocketReceiver::new(host, port));
+        let spec = ReceiverSpec { name, receiver, level };
+        self.builder.receiver(&self.application_id(), spec, Utf8, Location::caller())
+    }
+
+    /// What a receiver of your own stores. `name` is durable: what was stored at the level `Log` is found by it after a restart. The
+    /// receiver runs on a thread of its own in one process, and is started again when it fails.
+    ///
+    /// ```
+    /// # use tidegate::{StreamingContext, source::{Receiver, ReceiverContext, ReceiverError, StorageLevel}};
+    /// struct Once;
+    /// impl Receiver<String> for Once {
+    ///     fn receive(&mut self, to: &ReceiverContext<String>) -> Result<(), ReceiverError> {
+    ///         to.store("hello".to_owned())
+    ///     }
+    /// }
+    /// let ssc = StreamingContext::builder("app").build();
+    /// let greetings = ssc.receiver_stream("greetings", Once, StorageLevel::Log);
+    /// greetings.print();
+    /// ```
+    #[track_caller]
+    pub fn receiver_stream<T: Value>(
+        &self,
+        name: &str,
+        receiver: impl Receiver<T>,
+        level: StorageLevel,
+    ) -> DStream<T> {
+        let spec = ReceiverSpec { name: name.to_owned(), receiver, level };
+        self.builder.receiver(&self.application_id(), spec, Native, Location::caller())
+    }
+
+    /// What is pushed into a queue: one element per batch, or everything that waits. For tests and demonstrations: what was pushed
+    /// and not committed is lost with the process.
+    ///
+    /// ```
+    /// # use tidegate::{StreamingContext, source::Queue};
+    /// let (ssc, queue) = (StreamingContext::builder("app").build(), Queue::default());
+    /// ssc.queue_stream(&queue, true).map(|n: i64| (n % 10, 1)).reduce_by_key(|a, b| a + b).print();
+    /// queue.push((0..1000).collect());
+    /// ```
+    #[track_caller]
+    pub fn queue_stream<T: Data>(&self, queue: &Queue<T>, one_at_a_time: bool) -> DStream<T> {
+        let queue = queue.clone();
+        let make = move || Box::new(QueueSource::new(queue.clone(), one_at_a_time)) as Box<dyn LocalSource>;
+        self.builder.local("queue_stream", "queue", Arc::new(make), Location::caller())
+    }
+
+    /// Numbers from 0 on, `rows_per_second` for each second, each with its time in milliseconds since the epoch.
+    #[track_caller]
+    pub fn rate_stream(&self, rows_per_second: u64) -> DStream<(u64, i64)> {
+        let make = move || Box::new(RateSource::new(rows_per_second)) as Box<dyn LocalSource>;
+        self.builder.local("rate_stream", "rate", Arc::new(make), Location::caller())
+    }
+}

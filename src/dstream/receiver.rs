@@ -1,0 +1,87 @@
+//! Streams of what this process receives or makes itself.
+//!
+//! Owns how a receiver becomes a source: through a topic of its own, or in memory. Knows no thread. Invariant: the topic of a receiver
+//! is named after the receiver, so its rows are found again after a restart.
+
+use super::{DStream, StreamBuilder};
+use crate::{
+    codec::{Decode, Encode},
+    config::StartingOffsets,
+    plan::{Layout, Node, Role},
+    record::Data,
+    source::{
+        BadRecordPolicy, FeedSpec, MakeLocal, Receiver, SourceSpec, StorageLevel, decoder,
+        feed::{self, FeedTarget},
+    },
+};
+use std::{panic::Location, sync::Arc};
+
+/// A receiver and how its rows are kept: see [`StreamingContext::receiver_stream`](crate::StreamingContext::receiver_stream).
+pub struct ReceiverSpec<R> {
+    /// Durable name; part of the name of its topic.
+    pub name: String,
+    /// The receiver.
+    pub receiver: R,
+    /// Where rows are kept until their batch is committed.
+    pub level: StorageLevel,
+}
+
+impl StreamBuilder {
+    /// A stream of what a receiver stores; `prefix` stands before its name in the name of its topic.
+    pub fn receiver<T: Data, C: Encode<T> + Decode<T> + Clone + 'static>(
+        &self,
+        prefix: &str,
+        spec: ReceiverSpec<impl Receiver<T>>,
+        codec: C,
+        at: &'static Location<'static>,
+    ) -> DStream<T> {
+        let ReceiverSpec { name, receiver, level } = spec;
+        if let Some(other) = self.plan().feeds.iter().find(|f| f.name == name) {
+            let what = format!(
+                "{at}: there is a receiver called `{}` already\n  help: choose another name",
+                other.name
+            );
+            self.plan().mistakes.push(what);
+        }
+        let (feed, target, role) = match level {
+            StorageLevel::Log => {
+                let topic = format!("{prefix}-ingest-{name}");
+                let source = SourceSpec {
+                    topics: vec![topic.clone()],
+                    decoder: decoder(codec.clone()),
+                    policy: BadRecordPolicy::Fail,
+                    starting: Some(StartingOffsets::Earliest),
+                };
+                let encode: Arc<dyn Encode<T>> = Arc::new(codec);
+                let target = FeedTarget::Topic { name: topic, compact: false };
+                (feed::feed(receiver, Some(encode)), target, Role::Source(source))
+            }
+            StorageLevel::Memory => {
+                let (target, local) = feed::in_memory();
+                (feed::feed(receiver, None), target, Role::Local(local))
+            }
+        };
+        self.plan().feeds.push(FeedSpec { name: name.clone(), target, feed });
+        self.add(Node {
+            kind: "receiver",
+            path: name,
+            at,
+            inputs: vec![],
+            layout: Layout::Any,
+            role,
+            stores: vec![],
+        })
+    }
+
+    /// A stream of rows that this process makes.
+    pub fn local<T: Data>(
+        &self,
+        kind: &'static str,
+        name: &str,
+        make: MakeLocal,
+        at: &'static Location<'static>,
+    ) -> DStream<T> {
+        let (path, role) = (name.to_owned(), Role::Local(make));
+        self.add(Node { kind, path, at, inputs: vec![], layout: Layout::Any, role, stores: vec![] })
+    }
+}

@@ -1,0 +1,90 @@
+//! Sources of this process in the loop: what they gave is kept until its batch is committed.
+//!
+//! Owns the replay of their rows. Knows no log. Invariant: a batch that is given up gets its rows again, in order, and no others
+//! before them.
+
+use super::units::Progress;
+use crate::{
+    error::Result,
+    operator::{Batch, NodeId, Port},
+    record::Chunk,
+    source::LocalSource,
+    task::Task,
+};
+use std::{collections::VecDeque, sync::Arc};
+
+/// One source of this process.
+pub struct LocalUnit {
+    /// Its source node.
+    pub node: NodeId,
+    /// What the user knows it by.
+    pub name: Arc<str>,
+    /// Its task of stage 0.
+    pub task: Task,
+    source: Box<dyn LocalSource>,
+    /// Given in the batch in flight.
+    taken: VecDeque<Chunk>,
+    /// Given in a batch that was given up.
+    again: VecDeque<Chunk>,
+    /// Whether the batch in flight began with rows of such a batch: then it gets no others.
+    replays: bool,
+}
+
+impl LocalUnit {
+    /// A unit that takes from `source`.
+    #[must_use]
+    pub fn new(node: NodeId, name: &str, task: Task, source: Box<dyn LocalSource>) -> Self {
+        let (taken, again) = (VecDeque::new(), VecDeque::new());
+        LocalUnit { node, name: name.into(), task, source, taken, again, replays: false }
+    }
+
+    /// Takes what is there, up to `rows_max`, through the task.
+    ///
+    /// # Errors
+    /// If the source is broken or an operator fails.
+    pub fn advance(&mut self, batch: &Batch, rows_max: usize) -> Result<Progress> {
+        let mut progress = Progress::default();
+        while progress.records < rows_max {
+            let next = match self.again.pop_front() {
+                Some(chunk) => {
+                    self.replays = true;
+                    Some(chunk)
+                }
+                None if self.replays => None,
+                None => self.source.take(batch)?,
+            };
+            let Some(chunk) = next else { break };
+            progress.records += chunk.len();
+            self.taken.push_back(chunk.clone());
+            self.task.process(batch, self.node, Port(0), chunk)?;
+        }
+        progress.outputs = self.task.take_outputs();
+        Ok(progress)
+    }
+
+    /// Whether rows wait.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        !self.again.is_empty() || self.source.has_more()
+    }
+
+    /// The batch in flight is committed.
+    pub fn applied(&mut self) {
+        self.taken.clear();
+        self.replays = false;
+    }
+
+    /// The batch in flight changed nothing: its rows are done with.
+    pub fn rest(&mut self) {
+        self.task.abort();
+        self.applied();
+    }
+
+    /// The batch in flight was given up: its rows come again.
+    pub fn abort(&mut self) {
+        self.task.abort();
+        std::mem::swap(&mut self.taken, &mut self.again);
+        self.again.append(&mut self.taken);
+        self.replays = false;
+    }
+}

@@ -1,0 +1,266 @@
+//! Receivers: data that somebody sends to us, such as a socket, which cannot be read again.
+//!
+//! Owns the trait that a user implements and the door through which it hands over rows. Knows no thread: the runtime runs receivers
+//! and writes what they store. Invariant: rows that `store_all` has confirmed are in the log (or, at the level `Memory`, in this
+//! process) in the order in which they were stored.
+
+use super::local::{LocalSource, MakeLocal};
+use crate::{
+    codec::Encode,
+    error::Result,
+    log::Log,
+    operator::Batch,
+    record::{Chunk, Data, RawChunk, RawChunkBuilder},
+};
+use crossbeam_channel::{Receiver as Inbox, RecvTimeoutError, Sender, TryRecvError, bounded};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+/// Why a receiver ended; it is started again after a pause.
+pub type ReceiverError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Receives data from outside, on a thread of its own that takes nothing from the workers.
+///
+/// ```
+/// use tidegate::source::{Receiver, ReceiverContext, ReceiverError};
+///
+/// struct Ticks;
+/// impl Receiver<u64> for Ticks {
+///     fn receive(&mut self, to: &ReceiverContext<u64>) -> Result<(), ReceiverError> {
+///         for n in 0.. {
+///             if to.is_stopped() {
+///                 break;
+///             }
+///             to.store(n)?;
+///             to.sleep(std::time::Duration::from_millis(100));
+///         }
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Receiver<T>: Send + 'static {
+    /// Receives until [`ReceiverContext::is_stopped`]. `Ok` = there is nothing more to receive, ever; an error = it is started
+    /// again after a pause that grows from 100 ms to 10 s.
+    ///
+    /// # Errors
+    /// Whatever keeps it from going on; shown on the page and to listeners.
+    fn receive(&mut self, to: &ReceiverContext<T>) -> Result<(), ReceiverError>;
+}
+
+/// Where what a receiver stores is kept until its batch is committed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StorageLevel {
+    /// In a topic of the log (`<application.id>-ingest-<name>`): what was stored survives a crash and is processed exactly once.
+    #[default]
+    Log,
+    /// In this process: what was stored but not committed is lost with it.
+    Memory,
+}
+
+/// Rows on their way from a receiver.
+pub enum Parcel {
+    /// Records for the receiver's topic, and who is told when they are stored.
+    Records(RawChunk, Option<Sender<()>>),
+    /// Typed rows for a source in this process.
+    Rows(Chunk),
+}
+
+/// The untyped door of a receiver.
+#[derive(Clone)]
+pub struct Intake {
+    /// Where parcels go.
+    pub parcels: Sender<Parcel>,
+    /// Disconnected when the program ends, or when another process took the receiver over.
+    pub stop: Inbox<()>,
+    /// Told of errors that do not end the receiver.
+    pub report: Arc<dyn Fn(&str) + Send + Sync>,
+    /// The log and topic behind the door; `None` at the level `Memory`.
+    pub topic: Option<(Arc<dyn Log>, String)>,
+}
+
+/// What the runtime runs.
+pub trait Feed: Send {
+    /// As [`Receiver::receive`].
+    ///
+    /// # Errors
+    /// As [`Receiver::receive`].
+    fn run(&mut self, to: &Intake) -> Result<(), ReceiverError>;
+}
+
+/// A receiver of the plan.
+#[derive(Clone)]
+pub struct FeedSpec {
+    /// Its name: part of its topic's name, and shown on the page.
+    pub name: String,
+    /// Where its rows go.
+    pub target: FeedTarget,
+    /// The receiver; taken by the thread that runs it.
+    pub feed: Arc<Mutex<dyn Feed>>,
+}
+
+/// Where the rows of a receiver go.
+#[derive(Clone)]
+pub enum FeedTarget {
+    /// To an internal topic.
+    Topic {
+        /// Its name.
+        name: String,
+        /// Keeps only the newest record of each key, for ever; else records are deleted by age.
+        compact: bool,
+    },
+    /// To a source in this process.
+    Memory(Sender<Parcel>),
+}
+
+/// The door through which a receiver hands over rows.
+pub struct ReceiverContext<T> {
+    intake: Intake,
+    /// `None` = rows stay in this process.
+    encode: Option<Arc<dyn Encode<T>>>,
+}
+
+const STOPPED: &str = "the receiver was stopped";
+const WAIT: Duration = Duration::from_millis(50);
+
+impl<T: Data> ReceiverContext<T> {
+    /// Hands over one row; waits only while too much is under way. Not yet stored when it returns: see [`Self::store_all`].
+    ///
+    /// # Errors
+    /// If the row cannot be encoded, or the receiver was stopped.
+    pub fn store(&self, row: T) -> Result<(), ReceiverError> {
+        self.send(vec![row], None)
+    }
+
+    /// Hands over rows in order, as [`Self::store`] does one.
+    ///
+    /// # Errors
+    /// If a row cannot be encoded, or the receiver was stopped.
+    pub fn store_many(&self, rows: Vec<T>) -> Result<(), ReceiverError> {
+        if rows.is_empty() { Ok(()) } else { self.send(rows, None) }
+    }
+
+    /// Hands over rows and waits until all are stored: a sender that waits for an answer may have it then.
+    ///
+    /// # Errors
+    /// If a row cannot be encoded, or the receiver was stopped before they were stored.
+    pub fn store_all(&self, rows: Vec<T>) -> Result<(), ReceiverError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let (stored, answer) = bounded(1);
+        self.send(rows, Some(stored))?;
+        loop {
+            match answer.recv_timeout(WAIT) {
+                Ok(()) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) if !self.is_stopped() => {}
+                Err(_) => return Err(STOPPED.into()),
+            }
+        }
+    }
+
+    fn send(&self, rows: Vec<T>, stored: Option<Sender<()>>) -> Result<(), ReceiverError> {
+        let Some(encode) = &self.encode else {
+            self.intake.send(Parcel::Rows(Chunk::rows(rows)))?;
+            return stored.map_or(Ok(()), |s| s.send(()).map_err(Into::into));
+        };
+        let mut records = RawChunkBuilder::with_capacity(rows.len(), rows.len() * 32);
+        for row in &rows {
+            records.push_with(-1, None, |out| encode.encode(row, out))?;
+        }
+        self.intake.send(Parcel::Records(records.build(), stored))
+    }
+
+    /// An error that makes the runtime start the receiver again: `return to.restart("connection closed")`.
+    ///
+    /// # Errors
+    /// Always: that is its purpose.
+    pub fn restart(&self, why: impl Into<String>) -> Result<(), ReceiverError> {
+        Err(why.into().into())
+    }
+
+    /// Tells of an error that does not end the receiver.
+    pub fn report_error(&self, what: &str) {
+        (self.intake.report)(what);
+    }
+
+    /// Whether the receiver is to end.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.intake.is_stopped()
+    }
+
+    /// Waits, but not longer than until the receiver is to end.
+    pub fn sleep(&self, time: Duration) {
+        self.intake.sleep(time);
+    }
+}
+
+impl Intake {
+    /// Hands over a parcel; waits while too much is under way.
+    ///
+    /// # Errors
+    /// If the receiver was stopped.
+    pub fn send(&self, mut parcel: Parcel) -> Result<(), ReceiverError> {
+        loop {
+            if self.is_stopped() {
+                return Err(STOPPED.into());
+            }
+            match self.parcels.send_timeout(parcel, WAIT) {
+                Ok(()) => return Ok(()),
+                Err(crossbeam_channel::SendTimeoutError::Timeout(back)) => parcel = back,
+                Err(crossbeam_channel::SendTimeoutError::Disconnected(_)) => return Err(STOPPED.into()),
+            }
+        }
+    }
+
+    /// Whether the receiver is to end.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stop.try_recv() == Err(TryRecvError::Disconnected)
+    }
+
+    /// Waits, but not longer than until the receiver is to end.
+    pub fn sleep(&self, time: Duration) {
+        let _ = self.stop.recv_timeout(time); // nothing is ever sent: either the time is over, or the receiver is stopped
+    }
+}
+
+/// A typed receiver as the plan keeps it; `encode` `None` = its rows stay in this process.
+pub fn feed<T: Data>(receiver: impl Receiver<T>, encode: Option<Arc<dyn Encode<T>>>) -> Arc<Mutex<dyn Feed>> {
+    struct Typed<T, R>(R, Option<Arc<dyn Encode<T>>>);
+    impl<T: Data, R: Receiver<T>> Feed for Typed<T, R> {
+        fn run(&mut self, to: &Intake) -> Result<(), ReceiverError> {
+            self.0.receive(&ReceiverContext { intake: to.clone(), encode: self.1.clone() })
+        }
+    }
+    Arc::new(Mutex::new(Typed(receiver, encode)))
+}
+
+/// How many parcels may wait in this process.
+const PARCELS_MAX: usize = 4_096;
+
+/// A channel from a receiver to a source of this process.
+#[must_use]
+pub fn in_memory() -> (FeedTarget, MakeLocal) {
+    let (parcels, inbox) = bounded(PARCELS_MAX);
+    let make: MakeLocal = Arc::new(move || Box::new(Received(inbox.clone())));
+    (FeedTarget::Memory(parcels), make)
+}
+
+struct Received(Inbox<Parcel>);
+
+impl LocalSource for Received {
+    fn take(&mut self, _: &Batch) -> Result<Option<Chunk>> {
+        let rows = self.0.try_iter().find_map(|parcel| match parcel {
+            Parcel::Rows(chunk) => Some(chunk),
+            Parcel::Records(..) => None,
+        });
+        Ok(rows)
+    }
+
+    fn has_more(&self) -> bool {
+        !self.0.is_empty()
+    }
+}

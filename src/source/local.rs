@@ -1,0 +1,182 @@
+//! Sources inside this process: rows that no log keeps.
+//!
+//! Owns the trait and the queue and rate sources. Knows no thread. Invariants: a source is asked when a batch takes its input; the
+//! runtime keeps what it gave until the batch is committed, so that a batch that is given up is computed again; what was given
+//! and not committed is lost with the process.
+
+use crate::{
+    error::Result,
+    operator::Batch,
+    record::{BatchId, BatchTime, Chunk, Data},
+};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Gives rows to batches.
+pub trait LocalSource: Send {
+    /// The next rows of this batch; `None` = none for now. Asked again until it answers `None`, and again later in the same batch.
+    ///
+    /// # Errors
+    /// If the source is broken; the program stops then.
+    fn take(&mut self, batch: &Batch) -> Result<Option<Chunk>>;
+
+    /// Whether rows wait: a bounded run ends, and a run without an interval rests, when there are none.
+    fn has_more(&self) -> bool;
+}
+
+/// Makes the source when the program starts.
+pub type MakeLocal = Arc<dyn Fn() -> Box<dyn LocalSource> + Send + Sync>;
+
+/// The queue behind `queue_stream`: what is pushed, batch by batch. Clones share it; rows may be pushed before and after the start.
+///
+/// ```
+/// use tidegate::source::Queue;
+/// let queue = Queue::default();
+/// queue.push(vec!["a", "b"]);
+/// queue.push(vec!["c"]);
+/// assert_eq!(queue.len(), 2);
+/// ```
+pub struct Queue<T>(Arc<Mutex<VecDeque<Vec<T>>>>);
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Queue(Arc::default())
+    }
+}
+
+impl<T> Clone for Queue<T> {
+    fn clone(&self) -> Self {
+        Queue(self.0.clone())
+    }
+}
+
+impl<T> Queue<T> {
+    /// Appends the rows of one batch.
+    pub fn push(&self, rows: Vec<T>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(rows);
+    }
+
+    /// Number of batches that wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn pop(&self) -> Option<Vec<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
+/// Gives a queue's elements: one per batch, or all that wait.
+pub struct QueueSource<T> {
+    queue: Queue<T>,
+    one_at_a_time: bool,
+    given_in: Option<BatchId>,
+}
+
+impl<T> QueueSource<T> {
+    /// Reads `queue`.
+    #[must_use]
+    pub fn new(queue: Queue<T>, one_at_a_time: bool) -> Self {
+        QueueSource { queue, one_at_a_time, given_in: None }
+    }
+}
+
+impl<T: Data> LocalSource for QueueSource<T> {
+    fn take(&mut self, batch: &Batch) -> Result<Option<Chunk>> {
+        if self.one_at_a_time && self.given_in == Some(batch.id) {
+            return Ok(None);
+        }
+        self.given_in = Some(batch.id);
+        Ok(self.queue.pop().map(Chunk::rows))
+    }
+
+    fn has_more(&self) -> bool {
+        !self.queue.is_empty()
+    }
+}
+
+/// Gives numbers from 0 on at a steady rate, each with the time at which it was due.
+pub struct RateSource {
+    rows_per_second: u64,
+    next: u64,
+    first: Option<BatchTime>,
+}
+
+impl RateSource {
+    /// Gives `rows_per_second` rows for each second of batch time; the first batch gives none.
+    #[must_use]
+    pub fn new(rows_per_second: u64) -> Self {
+        RateSource { rows_per_second, next: 0, first: None }
+    }
+}
+
+/// Most rows of one chunk.
+const CHUNK_ROWS: u64 = 8_192;
+
+impl LocalSource for RateSource {
+    /// Rows of `(u64, i64)`: the number, and its time in milliseconds since the epoch.
+    fn take(&mut self, batch: &Batch) -> Result<Option<Chunk>> {
+        let first = *self.first.get_or_insert(batch.time);
+        let elapsed_ms = u128::try_from(batch.time.0 - first.0).unwrap_or(0);
+        let due = elapsed_ms * u128::from(self.rows_per_second) / 1_000;
+        let due = u64::try_from(due).unwrap_or(u64::MAX).min(self.next.saturating_add(CHUNK_ROWS));
+        if due <= self.next {
+            return Ok(None);
+        }
+        let time_of = |n: u64| {
+            first.0
+                + i64::try_from(u128::from(n) * 1_000 / u128::from(self.rows_per_second)).unwrap_or(i64::MAX)
+        };
+        let rows: Vec<(u64, i64)> = (self.next..due).map(|n| (n, time_of(n))).collect();
+        self.next = due;
+        Ok(Some(Chunk::rows(rows)))
+    }
+
+    fn has_more(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(id: u64, time: i64) -> Batch {
+        Batch { id: BatchId(id), time: BatchTime(time) }
+    }
+
+    #[test]
+    fn a_queue_gives_one_element_per_batch_or_all() {
+        let queue = Queue::default();
+        (0..3).for_each(|n| queue.push(vec![n]));
+        let mut source = QueueSource::new(queue.clone(), true);
+        let mut take = |id| source.take(&batch(id, 0)).unwrap().map(Chunk::take::<Vec<i32>>);
+        assert_eq!((take(1), take(1), take(2)), (Some(vec![0]), None, Some(vec![1])));
+        queue.push(vec![3]);
+        let mut all = QueueSource::new(queue, false);
+        let mut take = || all.take(&batch(9, 0)).unwrap().map(Chunk::take::<Vec<i32>>);
+        assert_eq!((take(), take(), take()), (Some(vec![2]), Some(vec![3]), None));
+    }
+
+    #[test]
+    fn a_rate_is_kept_over_batches_of_any_length() {
+        let mut source = RateSource::new(3);
+        let mut numbers: Vec<(u64, i64)> = vec![];
+        for time in [1_000, 1_100, 2_000, 2_001, 12_000] {
+            while let Some(chunk) = source.take(&batch(1, time)).unwrap() {
+                numbers.extend(chunk.take::<Vec<(u64, i64)>>());
+            }
+        }
+        assert_eq!(numbers.len(), 33);
+        assert_eq!(numbers[..4], [(0, 1_000), (1, 1_333), (2, 1_666), (3, 2_000)]);
+    }
+}
