@@ -63,6 +63,9 @@ pub enum Error {
         /// The error or the panic message.
         reason: String,
     },
+    /// An output outside the log failed, or a function of the program that is one.
+    #[error("{0}\n  next: correct it and start again; the batch was not committed")]
+    Output(String),
     /// A function of the program refused a row.
     #[error("{0}")]
     Row(String),
@@ -114,6 +117,16 @@ impl Error {
             _ => 1,
         }
     }
+}
+
+/// The message of a panic.
+#[must_use]
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }
 
 /// How far a first connection came before it failed.

@@ -124,6 +124,7 @@ pub use context::{StreamingContext, program, program_in};
 pub use dstream::{DStream, SourceOptions};
 pub use error::{Error, Result};
 pub use record::Text;
+pub use sink::Rdd;
 pub use source::BadRecordPolicy;
 
 /// The program of the README, so that it compiles.

@@ -9,8 +9,8 @@ use crate::{
     error::Result,
     operator::Operator,
     plan::{Factory, Layout, Role},
-    record::{Data, RawChunkBuilder, Value},
-    sink::{ConsoleSink, TopicSink},
+    record::{BatchTime, Data, RawChunkBuilder, Value},
+    sink::{ConsoleSink, ForeachRdd, Gather, MakeOutside, OutsideSpec, Rdd, TopicSink},
 };
 use std::{cell::RefCell, panic::Location, sync::Arc};
 
@@ -29,12 +29,46 @@ impl<T: Value> DStream<T> {
     #[track_caller]
     pub fn print_rows(&self, rows_max: usize) {
         let factory: Factory = Arc::new(move |_| Box::new(ConsoleSink::<T>::new(rows_max)));
-        let _: DStream<()> =
-            self.then("print", Location::caller(), Layout::Any, Role::Sink { factory, topic: None });
+        let _: DStream<()> = self.then(
+            "print",
+            Location::caller(),
+            Layout::Any,
+            Role::Sink { factory, topic: None, outside: None },
+        );
     }
 }
 
 impl<T: Data> DStream<T> {
+    /// Calls `f` with the rows of each batch, also of an empty one, and the time of the batch, on the loop of the program, before the
+    /// batch is committed: **at least once**. After a crash the rows come again in a batch with another time; what has to be exact
+    /// goes to a topic, files or Postgres. An error or a panic stops the program, and the batch is not committed.
+    ///
+    /// ```
+    /// # use tidegate::StreamingContext;
+    /// # let ssc = StreamingContext::builder("app").build();
+    /// # let lines = ssc.socket_text_stream("localhost", 9999);
+    /// lines.foreach_rdd(|rdd, time| {
+    ///     println!("{} lines at {time}", rdd.count());
+    ///     Ok::<_, std::io::Error>(())
+    /// });
+    /// ```
+    #[track_caller]
+    pub fn foreach_rdd<E: std::fmt::Display + 'static>(
+        &self,
+        f: impl Fn(Rdd<T>, BatchTime) -> Result<(), E> + Send + Sync + 'static,
+    ) {
+        let (at, f) = (Location::caller(), Arc::new(f));
+        let make: MakeOutside = Arc::new(move |_| Box::new(ForeachRdd::<T, E, _>::new(f.clone(), at)));
+        self.to_outside("foreach_rdd", at, OutsideSpec { name: String::new(), make });
+    }
+
+    /// Ends the stream in an output outside the log.
+    pub(super) fn to_outside(&self, kind: &'static str, at: &'static Location<'static>, spec: OutsideSpec) {
+        let factory: Factory = Arc::new(|_| Box::new(Gather));
+        let role = Role::Sink { factory, topic: None, outside: Some(spec) };
+        let _: DStream<()> = self.then(kind, at, Layout::Any, role);
+    }
+
     fn to_topic(
         &self,
         topic: &str,
@@ -49,8 +83,12 @@ impl<T: Data> DStream<T> {
             });
             factory
         };
-        let _: DStream<()> =
-            self.then("to_kafka", at, Layout::Any, Role::Sink { factory: role, topic: Some(topic) });
+        let _: DStream<()> = self.then(
+            "to_kafka",
+            at,
+            Layout::Any,
+            Role::Sink { factory: role, topic: Some(topic), outside: None },
+        );
     }
 }
 

@@ -117,6 +117,15 @@ pub enum Output {
         /// The records.
         records: RawChunk,
     },
+    /// Rows for an output outside the log.
+    Gathered {
+        /// The sink node.
+        node: NodeId,
+        /// The task that made them.
+        partition: Partition,
+        /// The rows.
+        chunk: Chunk,
+    },
     /// Text for the console, shown after the commit only.
     Console {
         /// The sink node.

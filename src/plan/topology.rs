@@ -5,6 +5,7 @@
 
 use crate::{
     operator::{ExchangeFormat, NodeId, Operator, Port, Target},
+    sink::OutsideSpec,
     source::{FeedSpec, MakeLocal, SourceSpec},
     state::StoreSpec,
 };
@@ -39,6 +40,8 @@ pub enum Role {
         factory: Factory,
         /// The topic, if there is one.
         topic: Option<Arc<str>>,
+        /// The output outside the log that takes the rows, if there is one.
+        outside: Option<OutsideSpec>,
     },
 }
 

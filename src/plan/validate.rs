@@ -21,6 +21,7 @@ impl Topology {
         self.check_outputs(&mut mistakes);
         self.check_stores(&mut mistakes);
         self.check_sources(&mut mistakes);
+        self.check_outsides(&mut mistakes);
         if mistakes.is_empty() { Ok(()) } else { Err(Error::Plan(mistakes.join("\n"))) }
     }
 
@@ -47,6 +48,19 @@ impl Topology {
                 mistakes.push(format!(
                     "{at}: the store names `{}` and `{other}` have the same short id\n  help: choose another name for one of them",
                     store.name
+                ));
+            }
+        }
+    }
+
+    fn check_outsides(&self, mistakes: &mut Vec<String>) {
+        let mut names: Map<&str, &Location<'_>> = Map::default();
+        for node in &self.nodes {
+            let Role::Sink { outside: Some(spec), .. } = &node.role else { continue };
+            if let Some(other) = names.insert(&spec.name, node.at).filter(|_| !spec.name.is_empty()) {
+                mistakes.push(format!(
+                    "{}: `{}` is written here and at {other}\n  help: choose another place for one of them",
+                    node.at, spec.name
                 ));
             }
         }

@@ -146,6 +146,7 @@ impl Engine {
         if let Some(conflict) = meta.topology.as_ref().and_then(|before| self.print.conflict_with(before)) {
             return Err(Error::Refused(conflict));
         }
+        self.recover_outsides(&meta)?;
         self.meta = Some(meta);
         Ok(())
     }

@@ -160,6 +160,10 @@ impl Engine {
             self.failure = Some(e);
             return Ok(Event::Broken);
         }
+        if let Err(e) = self.finish_outsides() {
+            self.failure = Some(e);
+            return Ok(Event::Broken);
+        }
         for unit in &mut self.sources {
             unit.committed = Some(unit.next);
             unit.start = unit.next;
@@ -324,6 +328,7 @@ impl Engine {
     pub(super) fn drop_batch(&mut self) -> Result<Event> {
         self.states.iter_mut().for_each(StateUnit::abort);
         self.locals.iter_mut().for_each(LocalUnit::abort);
+        self.discard_outsides();
         let mut gone = vec![];
         for unit in &mut self.sources {
             unit.task.abort();
@@ -353,6 +358,7 @@ impl Engine {
         self.sources.clear();
         self.states.clear();
         self.locals.iter_mut().for_each(LocalUnit::abort);
+        self.forget_outsides();
         self.flight.open = false;
         self.must_rejoin = true;
         Event::Closed

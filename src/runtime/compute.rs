@@ -215,6 +215,9 @@ impl Engine {
                     *written = (written.0 + records.len(), written.1 + records.bytes());
                     self.send(&topic, None, &records)?;
                 }
+                Output::Gathered { node, partition, chunk } => {
+                    self.flight.gathered.entry(node).or_default().entry(partition).or_default().push(chunk);
+                }
                 Output::Console { node, rows, rows_max } => {
                     let shown = self.flight.console.entry(node).or_insert((vec![], rows_max));
                     let room = (rows_max + 1).saturating_sub(shown.0.len());
@@ -225,7 +228,7 @@ impl Engine {
         Ok(())
     }
 
-    fn send(&mut self, topic: &str, partition: Option<Partition>, records: &RawChunk) -> Result {
+    pub(super) fn send(&mut self, topic: &str, partition: Option<Partition>, records: &RawChunk) -> Result {
         let producer = self.producer.as_mut().expect("ready before the first batch");
         if !self.flight.open {
             producer.begin()?;
@@ -242,6 +245,8 @@ impl Engine {
         let (units, sealed): (Vec<_>, Vec<_>) = results.into_iter().unzip();
         self.states = units;
         sealed.into_iter().collect::<Result<()>>()?;
+        let batch = self.flight.batch.expect("cut");
+        self.prepare_outsides(&batch)?;
         let moved = self.flight.open
             || self.sources.iter().any(SourceUnit::is_touched)
             || self.states.iter().any(|s| s.touched);

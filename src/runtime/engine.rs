@@ -8,6 +8,7 @@ use super::{
     feeds::{Feeds, ReceiverState},
     local::LocalUnit,
     meta::Meta,
+    outside::OutsideUnit,
     pool::Pool,
     shutdown::Shutdown,
     start::Making,
@@ -179,6 +180,7 @@ pub struct Engine {
     pub(super) sources: Vec<SourceUnit>,
     pub(super) locals: Vec<LocalUnit>,
     pub(super) feeds: Feeds,
+    pub(super) outsides: Vec<OutsideUnit>,
     pub(super) states: Vec<StateUnit>,
     /// Partitions that are ours but not recovered: after a lost membership, or while a batch was in flight.
     pub(super) unrecovered: Vec<TopicPartition>,

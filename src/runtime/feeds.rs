@@ -9,7 +9,7 @@ use super::{
     engine::{Observed, Observer},
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, panic_text},
     log::{Log, Producer, ProducerSpec},
     record::{Partition, RawChunkBuilder, TopicPartition},
     source::{
@@ -174,7 +174,7 @@ fn receive(spec: &FeedSpec, name: &str, intake: &Intake, observer: &dyn Observer
             Ok(Ok(())) => break,
             Ok(Err(_)) if intake.is_stopped() => break,
             Ok(Err(e)) => e.to_string(),
-            Err(panic) => format!("panicked: {}", crate::task::panic_text(panic.as_ref())),
+            Err(panic) => format!("panicked: {}", panic_text(panic.as_ref())),
         };
         tell(ReceiverState::Error, &why);
         if clock.monotonic().saturating_sub(began) > HEALTHY {

@@ -8,12 +8,14 @@ use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     log::{Log, TopicInfo},
     plan::Fingerprint,
-    record::{Map, Offset, RawChunk, RawChunkBuilder, TopicPartition},
+    record::{Headers, InstanceId, Map, Offset, RawChunk, RawChunkBuilder, RawRecord, TopicPartition},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
 const TOPOLOGY: &str = "topology";
+/// Before the instance and the name of an output outside the log.
+const OUTPUT: &str = "output/";
 
 /// Identity of an input topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +31,7 @@ pub struct Meta {
     pub topology: Option<Fingerprint>,
     topics: BTreeMap<String, TopicRow>,
     witnesses: BTreeMap<String, Offset>,
+    prepared: BTreeMap<String, Vec<Vec<u8>>>,
 }
 
 impl Meta {
@@ -75,6 +78,8 @@ impl Meta {
                 meta.topics.insert(topic.into(), serde_json::from_slice(value).map_err(foreign)?);
             } else if let Some(at) = key.strip_prefix("source/") {
                 meta.witnesses.insert(at.into(), serde_json::from_slice(value).map_err(foreign)?);
+            } else if let Some((_, name)) = key.strip_prefix(OUTPUT).and_then(|rest| rest.split_once('/')) {
+                meta.prepared.entry(name.into()).or_default().push(value.clone());
             }
         }
         Ok(meta)
@@ -90,6 +95,19 @@ impl Meta {
     #[must_use]
     pub fn witness(&self, at: &TopicPartition) -> Option<Offset> {
         self.witnesses.get(&at.to_string()).copied()
+    }
+
+    /// What each process prepared for an output outside the log with its last committed batch.
+    #[must_use]
+    pub fn prepared(&self, output: &str) -> Vec<Vec<u8>> {
+        self.prepared.get(output).cloned().unwrap_or_default()
+    }
+
+    /// The row that carries what a process prepared for an output.
+    pub fn push_prepared(output: &str, instance: &InstanceId, prepared: &[u8], rows: &mut RawChunkBuilder) {
+        let key = format!("{OUTPUT}{instance}/{output}");
+        let (key, value) = (Some(key.as_bytes()), Some(prepared));
+        rows.push(RawRecord { offset: Offset(0), timestamp_ms: -1, key, value, headers: Headers::NONE });
     }
 
     /// Whether topics or partitions were added since the last run.

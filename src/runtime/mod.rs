@@ -13,6 +13,7 @@ mod local;
 pub mod logging;
 mod meta;
 pub mod metrics;
+mod outside;
 mod pool;
 pub mod progress;
 mod restore;

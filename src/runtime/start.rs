@@ -8,6 +8,7 @@ use super::{
     engine::{Engine, Env},
     feeds::Feeds,
     local::LocalUnit,
+    outside,
     pool::Pool,
     topics::{self, Names},
     units::InFlight,
@@ -18,6 +19,7 @@ use crate::{
     log::{GroupSpec, Log, Producer, ProducerSpec},
     plan::{Fingerprint, Topology},
     record::{BatchId, BatchTime, Partition, TaskId},
+    sink::OutsideContext,
     task::{Task, checkpoint::Phase},
 };
 use std::{sync::Arc, thread::JoinHandle, time::Duration};
@@ -61,6 +63,7 @@ impl Engine {
             incarnation: None,
             sources: vec![],
             locals: locals(&plan, config.state_partitions),
+            outsides: outside::outsides(&plan, &OutsideContext { instance: env.instance.0.clone() }),
             feeds: Feeds::new(plan.feeds.clone(), log, env.observer.clone(), env.clock.clone()),
             states: vec![],
             unrecovered: vec![],

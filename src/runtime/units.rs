@@ -7,6 +7,7 @@ use crate::{
     error::Result,
     operator::{Batch, NodeId, Output, Port},
     record::{Chunk, Map, Offset, Partition, RawChunk, TopicPartition},
+    sink::outside::Gathered,
     source::{BadRecordAt, BadRecordPolicy, PartitionReceiver, ReceiverLimits, Taken},
     state::Backend,
     task::{Task, recovery_record::RecoveryRecord},
@@ -228,6 +229,8 @@ pub struct InFlight {
     pub dead_letters: usize,
     /// Rows for the console by sink node, with the number to be shown.
     pub console: Map<NodeId, (Vec<String>, usize)>,
+    /// Rows for outputs outside the log, by sink node and task.
+    pub gathered: Map<NodeId, Gathered>,
     /// Where a record was taken while a failing record is searched.
     pub suspect: Option<(TopicPartition, Offset)>,
     /// Whether witness rows were sent.

@@ -4,8 +4,12 @@
 //! shown after it. Invariant: encoding is part of compute (pure, parallel), so a commit only moves bytes.
 
 mod display;
+pub mod outside;
+mod rdd;
 
 pub use display::to_display;
+pub use outside::{Gather, MakeOutside, Outside, OutsideContext, OutsideSpec};
+pub use rdd::{ForeachRdd, Rdd};
 
 use crate::{
     error::Result,

@@ -8,7 +8,7 @@ pub mod recovery;
 pub mod recovery_record;
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, panic_text},
     operator::{Batch, Context, Emitter, NodeId, Operator, Output, Port, Target},
     plan::{Factory, Role, Topology},
     record::{Chunk, Partition, RawChunk, TaskId},
@@ -187,16 +187,6 @@ fn pass_on() -> Factory {
             Ok(())
         }))
     })
-}
-
-/// The message of a panic.
-#[must_use]
-pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
 }
 
 /// All tasks of one state partition, from stage 1 on.

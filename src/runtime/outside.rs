@@ -1,0 +1,116 @@
+//! Outputs outside the log in the loop: prepared before the commit, finished after it.
+//!
+//! Owns the order of their two steps and the rows of the meta topic that carry them over a crash. Knows no format. Invariants: nothing is
+//! finished before its batch is committed; before the first batch everything that was committed is finished.
+
+use super::{engine::Engine, meta::Meta};
+use crate::{
+    error::Result,
+    operator::{Batch, NodeId},
+    plan::{Role, Topology},
+    record::{Partition, RawChunkBuilder},
+    sink::{Outside, OutsideContext, outside::Gathered},
+};
+
+/// One output outside the log.
+pub struct OutsideUnit {
+    node: NodeId,
+    name: String,
+    outside: Box<dyn Outside>,
+    /// Of the batch in flight.
+    prepared: Option<Vec<u8>>,
+}
+
+/// The outputs of a plan.
+#[must_use]
+pub fn outsides(plan: &Topology, context: &OutsideContext) -> Vec<OutsideUnit> {
+    let unit = |(node, n): (NodeId, &crate::plan::Node)| match &n.role {
+        Role::Sink { outside: Some(spec), .. } => {
+            let (name, outside) = (spec.name.clone(), (spec.make)(context));
+            Some(OutsideUnit { node, name, outside, prepared: None })
+        }
+        _ => None,
+    };
+    plan.iter().filter_map(unit).collect()
+}
+
+impl OutsideUnit {
+    fn prepare(&mut self, batch: &Batch, rows: Gathered) -> Result<Option<Vec<u8>>> {
+        self.prepared = self.outside.prepare(batch, rows)?;
+        Ok(self.prepared.clone())
+    }
+
+    fn finish(&mut self) -> Result {
+        self.prepared.take().map_or(Ok(()), |prepared| self.outside.finish(&prepared))
+    }
+
+    /// Deletes what was prepared; what cannot be deleted now is deleted at the next start.
+    fn discard(&mut self) {
+        if let Some(prepared) = self.prepared.take()
+            && let Err(e) = self.outside.discard(&prepared)
+        {
+            tracing::warn!("{e}");
+        }
+    }
+}
+
+impl Engine {
+    /// Finishes what earlier processes committed.
+    pub(super) fn recover_outsides(&mut self, meta: &Meta) -> Result {
+        self.outsides.iter_mut().try_for_each(|unit| unit.outside.recover(&meta.prepared(&unit.name)))
+    }
+
+    /// Hands the rows of the batch to the outputs, and sends what finishing them takes. The trial of a failing record leaves no trace.
+    pub(super) fn prepare_outsides(&mut self, batch: &Batch) -> Result {
+        if self.outsides.is_empty() || self.accused.is_some() {
+            return Ok(());
+        }
+        let mut rows = std::mem::take(&mut self.flight.gathered);
+        let units = std::mem::take(&mut self.outsides);
+        let work = units.into_iter().map(|unit| {
+            let rows = rows.swap_remove(&unit.node).unwrap_or_default();
+            (unit, Some(rows))
+        });
+        let batch = *batch;
+        let results = self
+            .pool
+            .run(work.collect(), move |(unit, rows)| unit.prepare(&batch, rows.take().unwrap_or_default()));
+        let (units, prepared): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+        self.outsides = units.into_iter().map(|(unit, _)| unit).collect();
+        let mut meta_rows = RawChunkBuilder::default();
+        for (index, prepared) in prepared.into_iter().enumerate() {
+            if let Some(prepared) = prepared? {
+                Meta::push_prepared(
+                    &self.outsides[index].name,
+                    &self.env.instance,
+                    &prepared,
+                    &mut meta_rows,
+                );
+            }
+        }
+        if !meta_rows.is_empty() {
+            let meta = self.names.meta.clone();
+            self.send(&meta, Some(Partition(0)), &meta_rows.build())?;
+        }
+        Ok(())
+    }
+
+    /// The batch is committed.
+    pub(super) fn finish_outsides(&mut self) -> Result {
+        let _ = crate::failpoint::passes("before-finish");
+        self.outsides.iter_mut().try_for_each(OutsideUnit::finish)
+    }
+
+    /// The batch was given up.
+    pub(super) fn discard_outsides(&mut self) {
+        self.outsides.iter_mut().for_each(OutsideUnit::discard);
+    }
+
+    /// The outcome of the batch is not ours to know: the next recovery reads it from the log.
+    pub(super) fn forget_outsides(&mut self) {
+        if !self.outsides.is_empty() {
+            self.outsides.iter_mut().for_each(|unit| unit.prepared = None);
+            self.meta = None;
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Outputs outside the log: files, and functions of the user.
+//!
+//! Owns the two steps of such an output and the operator that gathers its rows. Knows no format. Invariants: `prepare` runs before the
+//! batch is committed, `finish` after it; what `prepare` answers is committed with the batch, so that a later process can finish what a
+//! dead one could not; `finish` may run again for a batch that is finished.
+
+use crate::{
+    error::Result,
+    operator::{Batch, Context, Operator, Output, Port},
+    record::{Chunk, Partition},
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The chunks of a batch by task.
+pub type Gathered = BTreeMap<Partition, Vec<Chunk>>;
+
+/// An output outside the log.
+pub trait Outside: Send {
+    /// Before the first batch of a process: `committed` holds what was prepared with the last committed batch of each process of the
+    /// application. Finishes all of it, and deletes what this process prepared in vain.
+    ///
+    /// # Errors
+    /// If the place cannot be used.
+    fn recover(&mut self, committed: &[Vec<u8>]) -> Result {
+        let _ = committed;
+        Ok(())
+    }
+
+    /// Takes the rows of a batch, also of an empty one, where no reader looks yet. What it answers is what [`Outside::finish`] needs;
+    /// `None` = there is nothing to finish.
+    ///
+    /// # Errors
+    /// If the place cannot be used; the program stops then, and the batch is not committed.
+    fn prepare(&mut self, batch: &Batch, rows: Gathered) -> Result<Option<Vec<u8>>>;
+
+    /// The batch is committed: shows the rows to readers.
+    ///
+    /// # Errors
+    /// If the place cannot be used; the next start finishes it.
+    fn finish(&mut self, prepared: &[u8]) -> Result {
+        let _ = prepared;
+        Ok(())
+    }
+
+    /// The batch was given up: deletes what was prepared.
+    ///
+    /// # Errors
+    /// If the place cannot be used.
+    fn discard(&mut self, prepared: &[u8]) -> Result {
+        let _ = prepared;
+        Ok(())
+    }
+}
+
+/// What a new output is told of the process.
+#[derive(Clone, Debug)]
+pub struct OutsideContext {
+    /// The name of the process: keeps what two processes prepare apart.
+    pub instance: Arc<str>,
+}
+
+/// Makes the output when the program starts.
+pub type MakeOutside = Arc<dyn Fn(&OutsideContext) -> Box<dyn Outside> + Send + Sync>;
+
+/// An output of the plan.
+#[derive(Clone)]
+pub struct OutsideSpec {
+    /// Durable name, such as the place that it writes to; empty = it has nothing to finish.
+    pub name: String,
+    /// Makes it.
+    pub make: MakeOutside,
+}
+
+/// Hands chunks over to the output of its node.
+pub struct Gather;
+
+impl Operator for Gather {
+    fn process(&mut self, _: Port, chunk: Chunk, cx: &mut Context<'_>) -> Result {
+        let (node, partition) = (cx.out.node(), cx.out.partition);
+        cx.out.output(Output::Gathered { node, partition, chunk });
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! The rows of one batch in the hands of the user.
+//!
+//! Knows no engine. Invariant: partitions keep their order and the order of their rows.
+
+use super::outside::{Gathered, Outside};
+use crate::{
+    error::{Error, Result, panic_text},
+    operator::Batch,
+    record::{BatchTime, Chunk, Data},
+};
+use std::{
+    fmt::Display,
+    marker::PhantomData,
+    panic::{AssertUnwindSafe, Location, catch_unwind},
+    sync::Arc,
+};
+
+/// All rows of a stream in one batch, by partition. Lives in this process: unlike Spark's there is nothing to move or to keep.
+///
+/// ```
+/// use tidegate::Rdd;
+/// let rdd = Rdd::from(vec![vec![3, 1], vec![2]]);
+/// assert_eq!((rdd.count(), rdd.take(2), rdd.collect()), (3, vec![3, 1], vec![3, 1, 2]));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rdd<T> {
+    partitions: Vec<Vec<T>>,
+}
+
+impl<T> From<Vec<Vec<T>>> for Rdd<T> {
+    fn from(partitions: Vec<Vec<T>>) -> Self {
+        Rdd { partitions }
+    }
+}
+
+impl<T: Clone> Rdd<T> {
+    /// Number of rows.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.partitions.iter().map(Vec::len).sum()
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
+    /// The rows, partition by partition.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.partitions.iter().flatten()
+    }
+
+    /// The rows of each partition.
+    #[must_use]
+    pub fn partitions(&self) -> &[Vec<T>] {
+        &self.partitions
+    }
+
+    /// Calls `f` with the rows of each partition.
+    pub fn foreach_partition(&self, f: impl FnMut(&[T])) {
+        self.partitions.iter().map(Vec::as_slice).for_each(f);
+    }
+
+    /// The first `rows_max` rows.
+    #[must_use]
+    pub fn take(&self, rows_max: usize) -> Vec<T> {
+        self.iter().take(rows_max).cloned().collect()
+    }
+
+    /// All rows.
+    #[must_use]
+    pub fn collect(self) -> Vec<T> {
+        self.partitions.into_iter().flatten().collect()
+    }
+}
+
+/// `foreach_rdd`: a function of the user is the output.
+pub struct ForeachRdd<T, E, F> {
+    function: Arc<F>,
+    at: &'static Location<'static>,
+    types: PhantomData<fn(T) -> E>,
+}
+
+impl<T, E, F> ForeachRdd<T, E, F> {
+    /// Calls `function`, which was given at `at`.
+    #[must_use]
+    pub fn new(function: Arc<F>, at: &'static Location<'static>) -> Self {
+        ForeachRdd { function, at, types: PhantomData }
+    }
+}
+
+impl<T: Data, E: Display, F> Outside for ForeachRdd<T, E, F>
+where
+    F: Fn(Rdd<T>, BatchTime) -> Result<(), E> + Send + Sync,
+{
+    fn prepare(&mut self, batch: &Batch, rows: Gathered) -> Result<Option<Vec<u8>>> {
+        let of_task = |chunks: Vec<Chunk>| chunks.into_iter().flat_map(Chunk::take::<Vec<T>>).collect();
+        let rdd = Rdd { partitions: rows.into_values().map(of_task).collect() };
+        let failed = |why: String| {
+            Error::Output(format!("foreach_rdd at {} in the batch of {}: {why}", self.at, batch.time))
+        };
+        match catch_unwind(AssertUnwindSafe(|| (self.function)(rdd, batch.time))) {
+            Ok(Ok(())) => Ok(None),
+            Ok(Err(e)) => Err(failed(e.to_string())),
+            Err(panic) => Err(failed(format!("panicked: {}", panic_text(panic.as_ref())))),
+        }
+    }
+}
