@@ -218,7 +218,8 @@ def raw(size):
     return results
 
 
-def latency(peer, app, size, rate=5000):
+def latency(peer, app, size):
+    rate = 5000 if app == "w1" else 5000 // WORDS_A_LINE
     source = f"bench-live-{os.getpid()}-{time.time_ns()}"
     topics(create=f"{source}:{PARTITIONS}")
     run = Run(peer, app, source, ":message.timestamp.type=LogAppendTime" if app == "w1" else "")
@@ -228,9 +229,9 @@ def latency(peer, app, size, rate=5000):
     time.sleep(8)
     kind = "events" if app == "w1" else "lines"
     n = rate * (seconds + 20)
-    generator = generate(kind=kind, topic=source, rate=rate, n=n)
+    generator = generate(kind=kind, topic=source, rate=rate, n=n, **({} if app == "w1" else {"mark": 1}))
     before, begin = cpu_tree(run.process.pid), time.time()
-    seen = json.loads(java("tools", "peers.Scan", mode="latency", topic=run.out, sec=seconds, skip=skip, by="payload" if app == "w1" else "record"))
+    seen = json.loads(java("tools", "peers.Scan", mode="latency", topic=run.out, sec=seconds, skip=skip, by="payload" if app == "w1" else "mark"))
     cores = (cpu_tree(run.process.pid) - before) / (time.time() - begin)
     stop(generator, signal.SIGKILL)
     if run.trouble() or not seen["n"]:

@@ -70,6 +70,7 @@ impl Telling {
     }
 
     fn batch(&self, seen: &mut Seen, report: &BatchReport) {
+        tracing::debug!(target: "tidegate::batch", id = report.id, records = report.records_in, total = ?report.total, checkpoint = ?report.checkpoint, phases = ?report.phases);
         let now = self.clock.now_ms();
         let delay = u64::try_from(now - report.time_ms).unwrap_or(0);
         let scheduling_delay = Duration::from_millis(delay).saturating_sub(report.total);

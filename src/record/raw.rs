@@ -189,6 +189,21 @@ impl RawChunk {
         RawChunk { arena: self.arena.slice(low as usize..bytes.high as usize), rows, headers }
     }
 
+    /// The greatest timestamp; -1 = no record has one.
+    #[must_use]
+    pub fn max_timestamp_ms(&self) -> i64 {
+        self.rows.iter().map(|row| row.timestamp_ms).max().unwrap_or(-1)
+    }
+
+    /// The same records; those without a timestamp get `timestamp_ms`.
+    #[must_use]
+    pub fn stamped(mut self, timestamp_ms: i64) -> RawChunk {
+        for row in self.rows.iter_mut().filter(|row| row.timestamp_ms == -1) {
+            row.timestamp_ms = timestamp_ms;
+        }
+        self
+    }
+
     /// The same records at consecutive offsets from `first` on; those without a timestamp get `now_ms`.
     #[must_use]
     pub fn placed(mut self, first: Offset, now_ms: i64) -> RawChunk {

@@ -144,6 +144,7 @@ impl Engine {
     /// Writes the staged changes of every touched state partition, each in one atomic write.
     pub(super) fn apply(&mut self) -> Result<Event> {
         let _ = crate::failpoint::passes("before-apply");
+        let began = self.env.clock.monotonic();
         let mut record = self.record(&self.batch());
         record.inputs = self.sources.iter().map(|s| (s.at.to_string(), s.next)).collect();
         let results = self.pool.run(std::mem::take(&mut self.states), move |unit| {
@@ -179,6 +180,7 @@ impl Engine {
         }
         self.probe = self.probe.map(|n| n * 2).filter(|n| *n < 8_192);
         self.failure = None;
+        self.flight.phases.apply = self.env.clock.monotonic().saturating_sub(began);
         let _ = crate::failpoint::passes("after-apply");
         self.report(true);
         let suspect = self.producer.as_ref().is_some_and(|p| p.suspect());
@@ -222,6 +224,7 @@ impl Engine {
             dead_letters: self.flight.dead_letters,
             total: now.saturating_sub(self.flight.began),
             checkpoint: now.saturating_sub(self.input_ended),
+            phases: self.flight.phases,
             committed,
             state_bytes: if self.flight.witnessed { self.state_bytes() } else { vec![] },
             positions: self.sources.iter().map(|s| (s.at.clone(), s.next)).collect(),

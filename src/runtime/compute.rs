@@ -153,6 +153,7 @@ impl Engine {
         *read = (read.0 + progress.records, read.1 + progress.bytes);
         self.flight.records += progress.records;
         self.flight.bytes += progress.bytes;
+        self.flight.max_timestamp_ms = self.flight.max_timestamp_ms.max(progress.max_timestamp_ms);
         for bad in progress.bad {
             self.bad_record(source, &bad)?;
         }
@@ -213,6 +214,8 @@ impl Engine {
                 Output::Records { topic, records } => {
                     let written = self.flight.written.entry(topic.clone()).or_default();
                     *written = (written.0 + records.len(), written.1 + records.bytes());
+                    let stamp = self.flight.max_timestamp_ms;
+                    let records = if stamp > 0 { records.stamped(stamp) } else { records };
                     self.send(&topic, None, &records)?;
                 }
                 Output::Gathered { node, partition, chunk } => {

@@ -152,12 +152,25 @@ pub struct BatchReport {
     pub total: Duration,
     /// From the last input to the end of apply.
     pub checkpoint: Duration,
+    /// The parts of the checkpoint.
+    pub phases: Phases,
     /// Whether anything was committed (an empty batch is not).
     pub committed: bool,
     /// Bytes of local state by partition, about; told every few seconds.
     pub state_bytes: Vec<(crate::record::Partition, u64)>,
     /// Next offsets of the source partitions.
     pub positions: Vec<(TopicPartition, crate::record::Offset)>,
+}
+
+/// How long the parts of a checkpoint took; the rest of it is the end of the batch in the operators and the sealing of state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Phases {
+    /// Waiting for the acknowledgements of what was sent.
+    pub flush: Duration,
+    /// Sending the offsets and ending the transaction.
+    pub commit: Duration,
+    /// Writing the changes to the databases.
+    pub apply: Duration,
 }
 
 /// The loop of one process.
@@ -246,8 +259,8 @@ impl Engine {
             event = match action {
                 Action::Rest => return Ok(()),
                 Action::Compute => self.compute()?,
-                Action::Flush => self.flush()?,
-                Action::Commit => self.commit()?,
+                Action::Flush => self.timed(Self::flush, |phases| &mut phases.flush)?,
+                Action::Commit => self.timed(Self::commit, |phases| &mut phases.commit)?,
                 Action::Apply => self.apply()?,
                 Action::Abort => self.abort()?,
                 Action::Look => self.look()?,
@@ -259,6 +272,17 @@ impl Engine {
                 Action::Exit => return Err(self.fenced()),
             };
         }
+    }
+
+    fn timed(
+        &mut self,
+        act: impl FnOnce(&mut Self) -> Result<Event>,
+        phase: impl FnOnce(&mut Phases) -> &mut Duration,
+    ) -> Result<Event> {
+        let began = self.env.clock.monotonic();
+        let event = act(self);
+        *phase(&mut self.flight.phases) += self.env.clock.monotonic().saturating_sub(began);
+        event
     }
 
     pub(super) fn fenced(&mut self) -> Error {

@@ -24,6 +24,6 @@ mod topics;
 mod trigger;
 mod units;
 
-pub use engine::{BatchReport, Env, Observed, Observer, run};
+pub use engine::{BatchReport, Env, Observed, Observer, Phases, run};
 pub use feeds::ReceiverState;
 pub use shutdown::Shutdown;

@@ -3,6 +3,7 @@
 //! Owns the bookkeeping between input, tasks and commit. Knows no log call. Invariant: `next` runs ahead of `committed` only while
 //! a batch is in flight; an abort sets it back.
 
+use super::engine::Phases;
 use crate::{
     error::Result,
     operator::{Batch, NodeId, Output, Port},
@@ -51,6 +52,8 @@ pub struct Progress {
     pub records: usize,
     /// Their bytes.
     pub bytes: usize,
+    /// The greatest timestamp of a record.
+    pub max_timestamp_ms: i64,
     /// Bad ones.
     pub bad: Vec<BadRecordAt>,
     /// What left the task.
@@ -82,7 +85,8 @@ impl SourceUnit {
     }
 
     fn take(&mut self, batch: &Batch, taken: Taken, progress: &mut Progress) -> Result {
-        let Taken { chunk, mut bad, records, bytes, first, next, leader_epoch } = taken;
+        let Taken { chunk, mut bad, records, bytes, max_timestamp_ms, first, next, leader_epoch } = taken;
+        progress.max_timestamp_ms = progress.max_timestamp_ms.max(max_timestamp_ms);
         self.taken_first = (records > 0).then_some(first);
         let poisoned = records == 1 && self.poison.as_ref().is_some_and(|(at, _)| *at == first);
         if poisoned {
@@ -215,10 +219,14 @@ pub struct InFlight {
     pub open: bool,
     /// Whether the log did not say if it was committed.
     pub in_doubt: bool,
+    /// How long its checkpoint took so far.
+    pub phases: Phases,
     /// Records taken.
     pub records: usize,
     /// Their bytes.
     pub bytes: usize,
+    /// The greatest timestamp of a record taken: that of outputs that have none of their own; 0 = no record was taken.
+    pub max_timestamp_ms: i64,
     /// Records and bytes read, by topic.
     pub read: Map<Arc<str>, (usize, usize)>,
     /// Records and bytes sent to topics of sinks.

@@ -33,6 +33,8 @@ pub struct Taken {
     pub records: usize,
     /// Their bytes as fetched.
     pub bytes: usize,
+    /// The greatest timestamp of a record; -1 = there is none.
+    pub max_timestamp_ms: i64,
     /// Offset of the first record; `next` if there was none.
     pub first: Offset,
     /// The next offset to read.
@@ -124,6 +126,7 @@ impl PartitionReceiver {
             bad,
             records: records.len(),
             bytes: records.bytes(),
+            max_timestamp_ms: records.max_timestamp_ms(),
             first,
             next: fetched.next,
             leader_epoch: fetched.leader_epoch,

@@ -15,6 +15,7 @@ public final class Gen {
     int vocab = Integer.parseInt(o.getOrDefault("vocab", "100000")), parts = Integer.parseInt(o.getOrDefault("partitions", "4"));
     double s = Double.parseDouble(o.getOrDefault("zipf", "1.0"));
     long rate = Long.parseLong(o.getOrDefault("rate", "0"));  // records/s; 0: as fast as it goes
+    boolean mark = o.containsKey("mark");                      // each line ends in a word that tells when it was made: t<milliseconds>
     boolean now = rate > 0;                                     // paced runs stamp the wall clock
     Properties p = new Properties();
     p.put("bootstrap.servers", o.get("bootstrap"));
@@ -48,6 +49,7 @@ public final class Gen {
             if (w > 0) buf[len++] = ' ';
             System.arraycopy(x, 0, buf, len, x.length); len += x.length;
           }
+          if (mark) for (byte x : (" t" + ts).getBytes()) buf[len++] = x;
           v = Arrays.copyOf(buf, len); part = (int) (i % parts);
         }
         bytes += v.length;

@@ -106,7 +106,7 @@ public final class Scan {
   }
   static long num(byte[] v, int i) { while (v[i] == ' ') i++; long x = 0; for (; i < v.length && v[i] >= '0' && v[i] <= '9'; i++) x = x * 10 + v[i] - '0'; return x; }
 
-  /** by=payload: "ts": in the value; by=record: the record's timestamp. skip=seconds of warm-up to leave out. */
+  /** by=payload: "ts": in the value; by=mark: in the key, t<milliseconds>; other keys are left out. skip=seconds of warm-up to leave out. */
   static void latency(String topic) {
     long sec = Long.parseLong(o.getOrDefault("sec", "60")), skip = Long.parseLong(o.getOrDefault("skip", "15"));
     boolean payload = o.getOrDefault("by", "payload").equals("payload");
@@ -121,7 +121,8 @@ public final class Scan {
         for (var r : rs) {
           if (first == 0) { first = now; end = now + sec * 1000; }
           if (now - first < skip * 1000) continue;
-          long in = payload ? num(r.value(), find(r.value(), "\"ts\":")) : r.timestamp();
+          if (!payload && !(r.key()[0] == 't' && r.key()[1] >= '0' && r.key()[1] <= '9')) continue;
+          long in = payload ? num(r.value(), find(r.value(), "\"ts\":")) : num(r.key(), 1);
           int d = (int) Math.max(0, Math.min(120_000, now - in)); h[d]++; c[0]++;
           if (payload) ha[(int) Math.max(0, Math.min(120_000, r.timestamp() - in))]++;
         }
