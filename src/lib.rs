@@ -108,6 +108,7 @@ pub mod dstream;
 pub mod error;
 pub mod failpoint;
 pub mod log;
+pub mod ml;
 pub mod operator;
 pub mod plan;
 pub mod record;

@@ -3,6 +3,7 @@
 //! Owns the user's view of a stream. Knows no log and no thread. Invariants: methods never fail, mistakes are collected and told
 //! at `start` with file and line; durable names come from sources and stateful ancestors, never from positions.
 
+mod extension;
 mod output;
 mod pair;
 mod receiver;

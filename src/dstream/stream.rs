@@ -111,11 +111,11 @@ impl<T: Data> DStream<T> {
         self.builder.plan().node(self.node).layout
     }
 
-    pub(super) fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         self.builder.plan().node(self.node).path.clone()
     }
 
-    pub(super) fn then<U>(
+    pub(crate) fn then<U>(
         &self,
         kind: &'static str,
         at: &'static Location<'static>,
@@ -127,7 +127,7 @@ impl<T: Data> DStream<T> {
     }
 
     /// A node with one store, whose name is the path and `kind` until the user names it.
-    pub(super) fn stateful<U>(
+    pub(crate) fn stateful<U>(
         &self,
         kind: &'static str,
         at: &'static Location<'static>,

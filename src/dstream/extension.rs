@@ -1,0 +1,35 @@
+//! What other faces need of a stream to stand on it.
+//!
+//! Knows no operation. Invariant: nodes are added in order.
+
+use super::DStream;
+use crate::{
+    operator::NodeId,
+    plan::{Layout, Node},
+    record::{Data, Value},
+};
+use std::panic::Location;
+
+impl<T: Data> DStream<T> {
+    pub(crate) fn node(&self) -> NodeId {
+        self.node
+    }
+
+    pub(crate) fn add<U>(&self, node: Node) -> DStream<U> {
+        self.builder.add(node)
+    }
+
+    /// Tells of a mistake when the program starts.
+    pub(crate) fn mistake(&self, what: String) {
+        self.builder.plan().mistakes.push(what);
+    }
+
+    /// The same rows where state may stand: spread, unless they passed an exchange already.
+    pub(crate) fn in_state_partitions(&self, at: &'static Location<'static>) -> DStream<T>
+    where
+        T: Value,
+    {
+        let stage = self.builder.plan().stage_after(self.node);
+        if stage > 0 || self.layout() != Layout::Any { self.clone() } else { self.spread(at) }
+    }
+}

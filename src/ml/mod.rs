@@ -1,0 +1,26 @@
+//! Models that learn from a stream while they score another: streaming k-means, linear and logistic regression.
+//!
+//! Owns the algorithms and how they stand in a plan. Knows no log and no thread. Invariants: a model is keyed state, so it is committed with
+//! the batch that taught it, survives restarts, and a batch teaches it exactly once; predictions of a batch use the model as it was
+//! before that batch.
+
+mod kmeans;
+mod regression;
+mod stream;
+
+pub use kmeans::{KMeansModel, StreamingKMeans, TimeUnit};
+pub use regression::{LabeledPoint, Regularization, StreamingLinearRegression, StreamingLogisticRegression};
+pub use stream::{Algorithm, Trained, Training};
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Why a vector does not fit a model of `dimensions`; `None` = it does.
+fn misfit(features: &[f64], dimensions: usize) -> Option<String> {
+    if features.len() != dimensions {
+        return Some(format!("a vector of {} numbers for a model of {dimensions}", features.len()));
+    }
+    let odd = features.iter().position(|x| !x.is_finite())?;
+    Some(format!("number {odd} of the vector is {}", features[odd]))
+}

@@ -1,0 +1,253 @@
+//! Streaming linear and logistic regression by gradient descent over each batch.
+//!
+//! The descent is that of `MLlib`'s `GradientDescent` (all examples of the batch in each iteration, step size falling with the square root of
+//! the iteration): <https://spark.apache.org/docs/3.5.1/mllib-optimization.html>. Knows no stream. Invariant: the weights after a
+//! batch are the starting point of the next one.
+
+use super::{Algorithm, dot, misfit};
+use serde::{Deserialize, Serialize};
+
+/// An example: what was observed, and what it was observed with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LabeledPoint {
+    /// What is to be predicted; 0 or 1 for logistic regression.
+    pub label: f64,
+    /// What it is predicted from.
+    pub features: Vec<f64>,
+}
+
+/// What keeps weights small.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Regularization {
+    /// Nothing.
+    #[default]
+    None,
+    /// The sum of the absolute weights times this (lasso): drives small weights to zero.
+    L1(f64),
+    /// Half the sum of the squared weights times this (ridge).
+    L2(f64),
+}
+
+#[derive(Clone, Debug)]
+struct Descent {
+    initial: Vec<f64>,
+    step_size: f64,
+    iterations: u32,
+    regularization: Regularization,
+    convergence_tolerance: f64,
+}
+
+macro_rules! settings {
+    () => {
+        /// Starts from these weights, one per feature; with an intercept one more, the last.
+        #[must_use]
+        pub fn new(initial_weights: Vec<f64>) -> Self {
+            Self {
+                descent: Descent {
+                    initial: initial_weights,
+                    step_size: 0.1,
+                    iterations: 50,
+                    regularization: Regularization::None,
+                    convergence_tolerance: 0.001,
+                },
+                intercept: false,
+            }
+        }
+
+        /// Size of the first step of each batch; default 0.1.
+        #[must_use]
+        pub fn step_size(mut self, step_size: f64) -> Self {
+            self.descent.step_size = step_size;
+            self
+        }
+
+        /// Steps per batch; default 50.
+        #[must_use]
+        pub fn iterations(mut self, iterations: u32) -> Self {
+            self.descent.iterations = iterations;
+            self
+        }
+
+        /// What keeps weights small; default nothing.
+        #[must_use]
+        pub fn regularization(mut self, regularization: Regularization) -> Self {
+            self.descent.regularization = regularization;
+            self
+        }
+
+        /// A batch's descent ends early when a step changes the weights by less than this part of their length; default 0.001.
+        #[must_use]
+        pub fn convergence_tolerance(mut self, tolerance: f64) -> Self {
+            self.descent.convergence_tolerance = tolerance;
+            self
+        }
+
+        /// Also learns a constant: the last weight.
+        #[must_use]
+        pub fn with_intercept(mut self) -> Self {
+            self.intercept = true;
+            self
+        }
+    };
+}
+
+/// Predicts a number from a vector by weights that follow the stream.
+///
+/// ```
+/// use tidegate::ml::{Algorithm, LabeledPoint, StreamingLinearRegression};
+/// let regression = StreamingLinearRegression::new(vec![0.0]).step_size(0.5).convergence_tolerance(0.0);
+/// let mut weights = regression.initial();
+/// let examples: Vec<_> = (1..=3).map(|x| LabeledPoint { label: 2.0 * f64::from(x), features: vec![f64::from(x)] }).collect();
+/// regression.train(&mut weights, &examples).unwrap();
+/// assert!((weights[0] - 2.0).abs() < 1e-6);
+/// ```
+#[derive(Clone, Debug)]
+pub struct StreamingLinearRegression {
+    descent: Descent,
+    intercept: bool,
+}
+
+/// Predicts the probability of label 1 from a vector by weights that follow the stream.
+#[derive(Clone, Debug)]
+pub struct StreamingLogisticRegression {
+    descent: Descent,
+    intercept: bool,
+}
+
+impl StreamingLinearRegression {
+    settings!();
+}
+
+impl StreamingLogisticRegression {
+    settings!();
+}
+
+impl Descent {
+    /// `slope` answers the derivative of an example's loss by its margin (weights times features), given margin and label.
+    #[expect(clippy::cast_precision_loss, reason = "numbers of examples are far below 2^53")]
+    fn train(
+        &self,
+        weights: &mut [f64],
+        batch: &[LabeledPoint],
+        intercept: bool,
+        slope: impl Fn(f64, f64) -> f64,
+    ) -> Result<(), String> {
+        for iteration in 1..=self.iterations {
+            let mut gradient = vec![0.0; weights.len()];
+            for LabeledPoint { label, features } in batch {
+                let slope = slope(margin(weights, features, intercept), *label);
+                let inputs = features.iter().chain(intercept.then_some(&1.0));
+                gradient.iter_mut().zip(inputs).for_each(|(g, x)| *g += slope * x);
+            }
+            let step = self.step_size / f64::from(iteration).sqrt();
+            let before = weights.to_vec();
+            for (w, g) in weights.iter_mut().zip(&gradient) {
+                *w = self.regularization.step(*w, step, g / batch.len() as f64);
+            }
+            if weights.iter().any(|w| !w.is_finite()) {
+                return Err(format!(
+                    "the weights left all bounds in iteration {iteration}: choose a smaller step size than {}, or scale the features",
+                    self.step_size
+                ));
+            }
+            let moved = weights.iter().zip(&before).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
+            if moved < self.convergence_tolerance * dot(weights, weights).sqrt().max(1.0) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.initial.is_empty() {
+            return Err("a regression needs a weight".into());
+        }
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        if !positive(self.step_size) {
+            return Err(format!("the step size {} is not a positive number", self.step_size));
+        }
+        match self.regularization {
+            Regularization::L1(r) | Regularization::L2(r) if !(r.is_finite() && r >= 0.0) => {
+                Err(format!("the regularization {r} is negative or no number"))
+            }
+            _ => misfit(&self.initial, self.initial.len()).map_or(Ok(()), Err),
+        }
+    }
+
+    fn features(&self, intercept: bool) -> usize {
+        self.initial.len() - usize::from(intercept)
+    }
+}
+
+impl Regularization {
+    /// One step of one weight against its gradient.
+    fn step(self, weight: f64, step: f64, gradient: f64) -> f64 {
+        match self {
+            Regularization::None => weight - step * gradient,
+            Regularization::L2(r) => weight * (1.0 - step * r) - step * gradient,
+            Regularization::L1(r) => {
+                let moved = weight - step * gradient;
+                moved.signum() * (moved.abs() - step * r).max(0.0)
+            }
+        }
+    }
+}
+
+fn margin(weights: &[f64], features: &[f64], intercept: bool) -> f64 {
+    let constant = if intercept { weights[weights.len() - 1] } else { 0.0 };
+    dot(weights, features) + constant
+}
+
+fn sigmoid(margin: f64) -> f64 {
+    1.0 / (1.0 + (-margin).exp())
+}
+
+impl Algorithm for StreamingLinearRegression {
+    type Model = Vec<f64>;
+    type Example = LabeledPoint;
+    type Prediction = f64;
+
+    fn initial(&self) -> Vec<f64> {
+        self.descent.initial.clone()
+    }
+    fn check(&self) -> Result<(), String> {
+        self.descent.check()
+    }
+    fn refuses(&self, example: &LabeledPoint) -> Option<String> {
+        let label = (!example.label.is_finite()).then(|| format!("the label {}", example.label));
+        label.or_else(|| misfit(&example.features, self.descent.features(self.intercept)))
+    }
+    fn train(&self, weights: &mut Vec<f64>, batch: &[LabeledPoint]) -> Result<(), String> {
+        self.descent.train(weights, batch, self.intercept, |margin, label| margin - label)
+    }
+    fn predict(&self, weights: &Vec<f64>, features: &[f64]) -> Result<f64, String> {
+        let misfit = misfit(features, self.descent.features(self.intercept));
+        misfit.map_or_else(|| Ok(margin(weights, features, self.intercept)), Err)
+    }
+}
+
+impl Algorithm for StreamingLogisticRegression {
+    type Model = Vec<f64>;
+    type Example = LabeledPoint;
+    type Prediction = f64;
+
+    fn initial(&self) -> Vec<f64> {
+        self.descent.initial.clone()
+    }
+    fn check(&self) -> Result<(), String> {
+        self.descent.check()
+    }
+    #[expect(clippy::float_cmp, reason = "labels are exactly 0 or 1")]
+    fn refuses(&self, example: &LabeledPoint) -> Option<String> {
+        let odd = example.label != 0.0 && example.label != 1.0;
+        let label = odd.then(|| format!("the label {} (it must be 0 or 1)", example.label));
+        label.or_else(|| misfit(&example.features, self.descent.features(self.intercept)))
+    }
+    fn train(&self, weights: &mut Vec<f64>, batch: &[LabeledPoint]) -> Result<(), String> {
+        self.descent.train(weights, batch, self.intercept, |margin, label| sigmoid(margin) - label)
+    }
+    fn predict(&self, weights: &Vec<f64>, features: &[f64]) -> Result<f64, String> {
+        let misfit = misfit(features, self.descent.features(self.intercept));
+        misfit.map_or_else(|| Ok(sigmoid(margin(weights, features, self.intercept))), Err)
+    }
+}

@@ -1,0 +1,235 @@
+//! Where training and prediction stand in a plan.
+//!
+//! Owns the operators and the two exchanges of a model: examples come to one task, and each new model goes to all tasks that predict.
+//! Knows no algorithm. Invariants: examples of a batch are taught in the order in which they came; a task that predicts keeps the model in
+//! its own state, so a restart does not wait for new examples.
+
+use crate::{
+    dstream::DStream,
+    error::{Error, Result},
+    operator::{Context, ExchangeFormat, Operator, Port, Rows},
+    plan::{Factory, Layout, Node, Role},
+    record::{Chunk, Data, Partition, Value},
+    state::{Handle, Table},
+};
+use std::{panic::Location, sync::Arc};
+
+/// An algorithm that learns from batches.
+pub trait Algorithm: Send + Sync + 'static {
+    /// What it has learnt.
+    type Model: Value;
+    /// What it learns from.
+    type Example: Value;
+    /// What it answers.
+    type Prediction: Data;
+
+    /// The model before the first example.
+    fn initial(&self) -> Self::Model;
+
+    /// Whether the settings make sense; asked when the program is built.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Why an example cannot be learnt from; `None` = it can.
+    fn refuses(&self, example: &Self::Example) -> Option<String>;
+
+    /// Learns from the examples of a batch; there is at least one.
+    ///
+    /// # Errors
+    /// If the model can no longer be used.
+    fn train(&self, model: &mut Self::Model, batch: &[Self::Example]) -> Result<(), String>;
+
+    /// The answer for a vector.
+    ///
+    /// # Errors
+    /// If the vector does not fit the model.
+    fn predict(&self, model: &Self::Model, features: &[f64]) -> Result<Self::Prediction, String>;
+}
+
+/// Begins to teach an algorithm: every [`Algorithm`] has it.
+pub trait Training: Algorithm + Sized {
+    /// Learns from every batch of `examples`. All examples come to one task, which is the limit of the rate; those of one batch are held
+    /// in memory until its end. The model's state is called after the stream, until it is [named](Trained::named). An example that
+    /// does not fit goes the way of the source's bad records.
+    ///
+    /// ```
+    /// # use tidegate::{StreamingContext, source::Queue};
+    /// use tidegate::ml::{StreamingKMeans, Training};
+    /// # let (ssc, queue) = (StreamingContext::builder("app").build(), Queue::<Vec<f64>>::default());
+    /// let points = ssc.queue_stream(&queue, true);
+    /// let model = StreamingKMeans::with_random_centers(2, 3, 0.0, 42).train_on(&points);
+    /// model.predict_on(&points).print();
+    /// ```
+    #[track_caller]
+    fn train_on(self, examples: &DStream<Self::Example>) -> Trained<Self> {
+        let (at, algorithm) = (Location::caller(), Arc::new(self));
+        if let Err(why) = algorithm.check() {
+            examples.mistake(format!("{at}: {why}"));
+        }
+        let refuses = algorithm.clone();
+        let examples = examples.try_map(move |e| refuses.refuses(&e).map_or(Ok(e), Err));
+        let one: Factory = Arc::new(|_| Box::new(ToOne));
+        let format: Arc<dyn ExchangeFormat> = Arc::new(Rows::<Self::Example>::default());
+        let gathered: DStream<Self::Example> =
+            examples.then("train_on", at, Layout::Any, Role::Exchange(one, format));
+        let taught = algorithm.clone();
+        let factory: Factory = Arc::new(move |stores: &[usize]| {
+            Box::new(Train { algorithm: taught.clone(), state: Handle::at(stores[0]), examples: vec![] })
+        });
+        let models = gathered.stateful("model", at, factory, Table::<(), Self::Model>::spec);
+        Trained { algorithm, models }
+    }
+}
+
+impl<A: Algorithm> Training for A {}
+
+/// A model that learns, in the plan.
+pub struct Trained<A: Algorithm> {
+    algorithm: Arc<A>,
+    models: DStream<A::Model>,
+}
+
+impl<A: Algorithm> Trained<A> {
+    /// The model after each batch that taught it.
+    #[must_use]
+    pub fn models(&self) -> DStream<A::Model> {
+        self.models.clone()
+    }
+
+    /// Gives the model's state a name that survives changes of the program.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Trained { algorithm: self.algorithm, models: self.models.named(name) }
+    }
+
+    /// The answer for each vector, by the model as it was before the batch. Every task that predicts has its own copy of the model.
+    #[track_caller]
+    #[must_use]
+    pub fn predict_on(&self, vectors: &DStream<Vec<f64>>) -> DStream<A::Prediction> {
+        self.predict("predict_on", vectors, Location::caller(), |v| v, |_, p| p)
+    }
+
+    /// As [`predict_on`](Self::predict_on) for the values of pairs; keys stay beside the answers.
+    #[track_caller]
+    #[must_use]
+    pub fn predict_on_values<K: Value>(&self, pairs: &DStream<(K, Vec<f64>)>) -> DStream<(K, A::Prediction)> {
+        let at = Location::caller();
+        self.predict("predict_on_values", pairs, at, |(_, v)| v, |(k, _), p| (k, p))
+    }
+
+    fn predict<T: Value, U: Data>(
+        &self,
+        kind: &'static str,
+        rows: &DStream<T>,
+        at: &'static Location<'static>,
+        features: fn(&T) -> &Vec<f64>,
+        answer: fn(T, A::Prediction) -> U,
+    ) -> DStream<U> {
+        let all: Factory = Arc::new(|_| Box::new(ToAll));
+        let format: Arc<dyn ExchangeFormat> = Arc::new(Rows::<A::Model>::default());
+        let models: DStream<A::Model> = self.models.then(kind, at, Layout::Any, Role::Exchange(all, format));
+        let rows = rows.in_state_partitions(at);
+        let algorithm = self.algorithm.clone();
+        let factory: Factory = Arc::new(move |stores: &[usize]| {
+            let (algorithm, state) = (algorithm.clone(), Handle::at(stores[0]));
+            Box::new(Predict { algorithm, state, features, answer, model: None, next: None })
+        });
+        let path = format!("{}.{kind}({})", models.path(), rows.path());
+        let stores = vec![Table::<(), A::Model>::spec(path.clone())];
+        let (inputs, role) = (vec![rows.node(), models.node()], Role::Operator(factory));
+        models.add(Node { kind, path, at, inputs, layout: Layout::Any, role, stores })
+    }
+}
+
+/// Everything to the first state partition.
+struct ToOne;
+
+impl Operator for ToOne {
+    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        cx.out.to_partition(Partition(0), input);
+        Ok(())
+    }
+}
+
+/// Everything to every state partition.
+struct ToAll;
+
+impl Operator for ToAll {
+    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        for partition in 0..cx.out.partitions {
+            cx.out.to_partition(Partition(partition), input.clone());
+        }
+        Ok(())
+    }
+}
+
+struct Train<A: Algorithm> {
+    algorithm: Arc<A>,
+    state: Handle<Table<(), A::Model>>,
+    examples: Vec<A::Example>,
+}
+
+impl<A: Algorithm> Operator for Train<A> {
+    fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
+        self.examples.extend(input.take::<Vec<A::Example>>());
+        Ok(())
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        let examples = std::mem::take(&mut self.examples);
+        if examples.is_empty() {
+            return Ok(());
+        }
+        let mut slot = cx.stores.open(self.state).entry(())?;
+        let mut model = slot.take().unwrap_or_else(|| self.algorithm.initial());
+        self.algorithm.train(&mut model, &examples).map_err(Error::Row)?;
+        slot.set(model.clone());
+        drop(slot);
+        cx.out.rows(vec![model]);
+        Ok(())
+    }
+}
+
+struct Predict<A: Algorithm, T, U> {
+    algorithm: Arc<A>,
+    state: Handle<Table<(), A::Model>>,
+    features: fn(&T) -> &Vec<f64>,
+    answer: fn(T, A::Prediction) -> U,
+    /// The model of this batch, once it was needed.
+    model: Option<A::Model>,
+    /// The model of the next batch.
+    next: Option<A::Model>,
+}
+
+impl<A: Algorithm, T: Data, U: Data> Operator for Predict<A, T, U> {
+    fn process(&mut self, port: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        if port == Port(1) {
+            self.next = input.take::<Vec<A::Model>>().pop();
+            return Ok(());
+        }
+        let model = match self.model.take() {
+            Some(model) => model,
+            None => cx.stores.open(self.state).get(&())?.unwrap_or_else(|| self.algorithm.initial()),
+        };
+        let answer = |row: T| {
+            let prediction = self.algorithm.predict(&model, (self.features)(&row)).map_err(Error::Row)?;
+            Ok((self.answer)(row, prediction))
+        };
+        let rows: Result<Vec<U>> = input.take::<Vec<T>>().into_iter().map(answer).collect();
+        self.model = Some(model);
+        cx.out.rows(rows?);
+        Ok(())
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        self.model = None;
+        if let Some(next) = self.next.take() {
+            cx.stores.open(self.state).entry(())?.set(next);
+        }
+        Ok(())
+    }
+}
