@@ -7,6 +7,7 @@ mod output;
 mod pair;
 mod source;
 mod stream;
+mod window;
 
 pub use source::SourceOptions;
 pub use stream::{DStream, StreamBuilder};

@@ -7,11 +7,21 @@ mod exchange;
 mod join;
 mod reduce;
 mod update;
+mod window;
+mod window_inverse;
+mod window_panes;
+mod window_reduce;
+mod window_rows;
 
 pub use exchange::{ByKey, ExchangeFormat, Pairs, Rows, Spread};
 pub use join::Join;
 pub use reduce::{Reduce, RunningReduce};
 pub use update::UpdateState;
+pub use window::{Mark, Marks, Slides};
+pub use window_inverse::{Invertible, KeepIf, Totals, WindowInverse};
+pub use window_panes::Panes;
+pub use window_reduce::WindowReduce;
+pub use window_rows::{Blocks, WindowRows};
 
 use crate::{
     error::Result,
@@ -53,6 +63,12 @@ pub trait Operator: Send {
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let _ = cx;
         Ok(())
+    }
+
+    /// Whether `end_batch` has more to give: it is called again once what it gave was passed on, so that a large result need
+    /// not be in memory at once.
+    fn has_more(&self) -> bool {
+        false
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     source::SourceSpec,
     state::StoreSpec,
 };
-use std::{panic::Location, sync::Arc};
+use std::{collections::BTreeMap, panic::Location, sync::Arc};
 
 /// Makes the operator of a node for one task; gets the positions of the node's stores. Called again after an abort.
 pub type Factory = Arc<dyn Fn(&[usize]) -> Box<dyn Operator> + Send + Sync>;
@@ -66,6 +66,8 @@ pub struct Topology {
     pub nodes: Vec<Node>,
     /// Mistakes found while building, with file and line.
     pub mistakes: Vec<String>,
+    /// Windows over batch times, by their node.
+    pub windows: BTreeMap<NodeId, super::WindowSpec>,
 }
 
 impl Topology {

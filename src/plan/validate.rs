@@ -5,6 +5,7 @@
 
 use super::{Role, Topology};
 use crate::{
+    config::Trigger,
     error::{Error, Result},
     record::Map,
     state::StoreId,
@@ -12,15 +13,16 @@ use crate::{
 use std::panic::Location;
 
 impl Topology {
-    /// Checks the topology as a whole.
+    /// Checks the topology as a whole, for batches that end as `trigger` says.
     ///
     /// # Errors
     /// [`Error::Plan`] with every mistake, one after another.
-    pub fn validate(&self) -> Result {
+    pub fn validate(&self, trigger: Trigger) -> Result {
         let mut mistakes = self.mistakes.clone();
         self.check_outputs(&mut mistakes);
         self.check_stores(&mut mistakes);
         self.check_sources(&mut mistakes);
+        self.check_windows(trigger, &mut mistakes);
         if mistakes.is_empty() { Ok(()) } else { Err(Error::Plan(mistakes.join("\n"))) }
     }
 

@@ -99,8 +99,13 @@ impl Task {
     /// As [`Task::process`].
     pub fn end_batch(&mut self, batch: &Batch) -> Result {
         for index in 0..self.slots.len() {
-            self.call(batch, index, |operator, cx| operator.end_batch(cx))?;
-            self.drain(batch, index + 1)?;
+            loop {
+                self.call(batch, index, |operator, cx| operator.end_batch(cx))?;
+                self.drain(batch, index + 1)?;
+                if !self.slots[index].operator.has_more() {
+                    break;
+                }
+            }
         }
         Ok(())
     }
