@@ -180,7 +180,8 @@ impl<K: Key, V: Value> DStream<(K, V)> {
     }
 
     /// As [`reduce_by_key_and_window_inverse`](DStream::reduce_by_key_and_window_inverse); keys for whose value `filter_fn` does not
-    /// hold are neither given nor kept.
+    /// hold are not given, and not kept once all their rows have left. (Spark forgets the value of such a key at once, and fails when a
+    /// row of it leaves.)
     #[track_caller]
     #[must_use]
     pub fn reduce_by_key_and_window_filtered(

@@ -1,8 +1,8 @@
 //! `reduce_by_key_and_window` with an inverse: a running value per key, to which a slide adds what came and takes what left.
 //!
 //! Knows no exchange: rows of a key come to one task. Invariants: a slide reads and writes only the panes that entered and left,
-//! then the running values of all keys are given, as Spark does; a key stays until the filter drops it; panes are deleted only
-//! when they have left.
+//! then the running values of all keys are given, as Spark does; a key stays until its rows have left and the filter refuses it;
+//! panes are deleted only when they have left.
 
 use super::{
     Context, Operator, Port,
@@ -16,16 +16,29 @@ use crate::{
     record::{Chunk, Key, Value, partition_of},
     state::{Handle, OrderedTable},
 };
+use serde::{Deserialize, Serialize};
 use std::{
     ops::{Bound, RangeInclusive},
     sync::Arc,
 };
 
 /// Running values by key.
-pub type Totals<K, V> = OrderedTable<K, V>;
+pub type Totals<K, V> = OrderedTable<K, Total<V>>;
 
-/// Whether a key with this value stays.
+/// The running value of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Total<V> {
+    /// The value over all panes of the window.
+    pub value: V,
+    /// How many panes of the window have the key.
+    pub panes: u32,
+}
+
+/// Whether a key with this value is given, and stays when all its rows have left.
 pub type KeepIf<K, V> = Arc<dyn Fn(&K, &V) -> bool + Send + Sync>;
+
+/// Spark's words.
+const INCONSISTENT: &str = "Neither previous window has value for key, nor new values found. Are you sure your key class hashes consistently?";
 
 /// Keeps a running value per key.
 pub struct WindowInverse<K: Key, V: Value, F, G> {
@@ -45,7 +58,7 @@ pub struct Invertible<K, V, F, G> {
     pub reduce: Arc<F>,
     /// Takes a value that was added.
     pub inverse: Arc<G>,
-    /// Which keys stay; `None` = all.
+    /// Which keys are given, and stay when all their rows have left; `None` = all.
     pub keep_if: Option<KeepIf<K, V>>,
     /// A key that has a value at each slide, even if no row ever came.
     pub always: Option<(K, V)>,
@@ -117,7 +130,7 @@ where
         encode_key(key, &mut bytes)?;
         let ours = partition_of(&bytes, cx.out.partitions) == cx.out.partition;
         if ours && cx.stores.open(self.totals).get(key)?.is_none() {
-            cx.stores.open(self.totals).insert(key, value.clone())?;
+            cx.stores.open(self.totals).insert(key, Total { value: value.clone(), panes: 0 })?;
         }
         Ok(ours)
     }
@@ -128,10 +141,10 @@ where
         self.for_panes(times, cx, |totals, rows| {
             for (key, value) in rows {
                 let mut slot = totals.entry(&key)?;
-                let Some(total) = slot.take() else {
-                    return Err(Error::State("neither previous window has value for key, nor new values found: a value left that never came".into()));
+                let Some(Total { value: total, panes }) = slot.take().filter(|total| total.panes > 0) else {
+                    return Err(Error::State(INCONSISTENT.into()));
                 };
-                slot.set(inverse(total, value));
+                slot.set(Total { value: inverse(total, value), panes: panes - 1 });
             }
             Ok(())
         })
@@ -144,8 +157,8 @@ where
             for (key, value) in rows {
                 let mut slot = totals.entry(&key)?;
                 let next = match slot.take() {
-                    Some(total) => reduce(total, value),
-                    None => value,
+                    Some(total) => Total { value: reduce(total.value, value), panes: total.panes + 1 },
+                    None => Total { value, panes: 1 },
                 };
                 slot.set(next);
             }
@@ -190,7 +203,8 @@ where
         }
     }
 
-    /// Gives out the next totals; those that the filter refuses are deleted.
+    /// Gives out the next totals, but for those that the filter refuses. They are deleted when all rows of the key have left: what
+    /// leaves later must find its total.
     fn give(&mut self, cx: &mut Context<'_>) -> Result {
         let Some(from) = self.giving.take() else { return Ok(()) };
         let mut rows: Vec<(K, V)> = vec![];
@@ -202,11 +216,11 @@ where
                 return Ok(false);
             }
             seen += 1;
-            match slot.get() {
-                Some(total) if keep_if.as_ref().is_none_or(|keep| keep(key, total)) => {
-                    rows.push((key.clone(), total.clone()));
-                }
-                _ => drop(slot.take()),
+            let Some(Total { value, panes }) = slot.get() else { return Ok(true) };
+            if keep_if.as_ref().is_none_or(|keep| keep(key, value)) {
+                rows.push((key.clone(), value.clone()));
+            } else if *panes == 0 {
+                slot.take();
             }
             Ok(true)
         })?;

@@ -41,6 +41,9 @@ impl Topology {
         for (node, store) in self.nodes.iter().flat_map(|n| n.stores.iter().map(move |s| (n, s))) {
             let at = node.at;
             if let Some(other) = names.insert(&store.name, at) {
+                if node.stores.first().is_some_and(|first| first.name != store.name) {
+                    continue; // a further store of the same operation
+                }
                 mistakes.push(format!(
                     "{at}: this state and the one made at {other} would both be called `{}`\n  help: name one of them: `.named(\"...\")`",
                     store.name

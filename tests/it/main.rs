@@ -23,3 +23,6 @@ mod state_model;
 mod state_suite;
 mod topology;
 mod topology_model;
+mod windows;
+mod windows_cost;
+mod windows_model;
