@@ -21,6 +21,7 @@ mod state_directory;
 mod state_golden;
 mod state_model;
 mod state_suite;
+mod testing;
 mod topology;
 mod topology_model;
 mod windows;
