@@ -53,7 +53,8 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> WindowReduce<K, V, F> {
             return Ok(());
         }
         mark.emitted = due.or(mark.emitted).or(Some(self.slides.instant(time)));
-        let expired = self.slides.expired_after(mark.emitted.unwrap_or(time));
+        // What the window to be given now does not cover either.
+        let expired = before.emitted.map_or(i64::MIN, |last| self.slides.expired_after(last));
         let limit = DELETED_PER_BATCH.max(2 * self.written);
         let swept = delete_some(cx.stores.open(self.panes), mark.deleted, expired, limit)?;
         mark.deleted = swept.up_to;

@@ -37,13 +37,13 @@ fn a_window_of_three_batches_slides_by_two() {
     let written = run_every_way(|ssc| listed(&numbers(ssc).window_by(secs(3), secs(2)), "out"), &one_each(6));
     expect![[r#"
         ---
-        out | window | [2]
+        out | window | [1, 2]
         ---
         ---
-        out | window | [4]
+        out | window | [2, 3, 4]
         ---
         ---
-        out | window | [6]
+        out | window | [4, 5, 6]
     "#]]
     .assert_eq(&written);
 }
@@ -73,12 +73,18 @@ fn a_window_of_a_window_counts_in_slides_of_its_parent() {
     let written = run_every_way(program, &one_each(8));
     expect![[r#"
         ---
+        each | window | [3]
         ---
         ---
+        each | window | [3, 7]
+        out | window | [3, 7]
         ---
         ---
+        each | window | [3, 7, 11]
         ---
         ---
+        each | window | [7, 11, 15]
+        out | window | [11, 15]
     "#]]
     .assert_eq(&written);
 }
@@ -156,9 +162,10 @@ fn instants_that_passed_while_nothing_ran_are_not_made_up_for() {
         of-windows | window | [1, 2]
         out | window | [1, 2]
         7000:
-        of-windows | window | [1, 2]
+        of-windows | window | [1, 2, 3]
+        out | window | [3]
         8000:
-        of-windows | window | [7]
+        of-windows | window | [1, 2, 3, 7]
         out | window | [7]
     "#]]
     .assert_eq(&written);
@@ -174,13 +181,13 @@ fn durations_are_checked_against_the_slide_of_the_parent_when_the_program_starts
     lines.union(&windows).print();
     let message = ssc.start().unwrap_err().to_string();
     expect![[r#"
-        tests/it/windows.rs:180:11: this state and the one made at tests/it/windows.rs:178:25 would both be called `n.window`
+        tests/it/windows.rs:173:11: this state and the one made at tests/it/windows.rs:171:25 would both be called `n.window`
           help: name one of them: `.named("...")`
-        tests/it/windows.rs:178:25: The window duration of windowed DStream (2500 ms) must be a multiple of the slide duration of parent DStream (1000 ms)
-        tests/it/windows.rs:179:13: The window duration of windowed DStream (5000 ms) must be a multiple of the slide duration of parent DStream (2000 ms)
-        tests/it/windows.rs:179:13: The slide duration of windowed DStream (3000 ms) must be a multiple of the slide duration of parent DStream (2000 ms)
-        tests/it/windows.rs:180:11: The window duration of windowed DStream (0 ms) must be a multiple of the slide duration of parent DStream (1000 ms)
-        tests/it/windows.rs:181:11: Some of the DStreams have different slide durations (1000 ms, 2000 ms)
+        tests/it/windows.rs:171:25: The window duration of windowed DStream (2500 ms) must be a multiple of the slide duration of parent DStream (1000 ms)
+        tests/it/windows.rs:172:13: The window duration of windowed DStream (5000 ms) must be a multiple of the slide duration of parent DStream (2000 ms)
+        tests/it/windows.rs:172:13: The slide duration of windowed DStream (3000 ms) must be a multiple of the slide duration of parent DStream (2000 ms)
+        tests/it/windows.rs:173:11: The window duration of windowed DStream (0 ms) must be a multiple of the slide duration of parent DStream (1000 ms)
+        tests/it/windows.rs:174:11: Some of the DStreams have different slide durations (1000 ms, 2000 ms)
           help: give both windows the same slide"#]].assert_eq(&message);
 }
 
@@ -191,7 +198,7 @@ fn a_window_needs_a_batch_interval() {
     let ssc = StreamingContext::new(config);
     ssc.text("n").window(secs(1)).print();
     expect![[r#"
-        tests/it/windows.rs:191:19: `window` needs a batch interval
+        tests/it/windows.rs:192:19: `window` needs a batch interval
           help: set one (--batch-interval-ms), or use a window over event time"#]].assert_eq(&ssc.start().unwrap_err().to_string());
 }
 
@@ -226,11 +233,11 @@ fn large_windows_leave_in_chunks_and_complete() {
         out | rows | 0
         3000:
         out | inverse | 25000
-        out | keys | 0
-        out | rows | 0
+        out | keys | 25000
+        out | rows | 45000
         6000:
         out | inverse | 40000
-        out | keys | 0
-        out | rows | 0
+        out | keys | 30000
+        out | rows | 45000
     "#]].assert_eq(&written);
 }
