@@ -123,7 +123,7 @@ pub mod ui;
 
 pub use config::Config;
 pub use context::{StreamingContext, program};
-pub use dstream::{DStream, SourceOptions};
+pub use dstream::{DStream, EventWindow, SourceOptions};
 pub use error::{Error, Result};
 pub use record::Text;
 pub use source::BadRecordPolicy;

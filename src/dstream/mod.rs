@@ -8,6 +8,8 @@ mod pair;
 mod source;
 mod stream;
 mod window;
+mod window_event;
 
 pub use source::SourceOptions;
 pub use stream::{DStream, StreamBuilder};
+pub use window_event::EventWindow;

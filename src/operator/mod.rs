@@ -8,6 +8,8 @@ mod join;
 mod reduce;
 mod update;
 mod window;
+mod window_event;
+mod window_event_rows;
 mod window_inverse;
 mod window_panes;
 mod window_reduce;
@@ -18,6 +20,8 @@ pub use join::Join;
 pub use reduce::{Reduce, RunningReduce};
 pub use update::UpdateState;
 pub use window::{Mark, Marks, Slides};
+pub use window_event::{EventMarks, EventReduce};
+pub use window_event_rows::{EventFormat, EventRows, EventSpans, IntoEventWindows, Windowed};
 pub use window_inverse::{Invertible, KeepIf, Totals, WindowInverse};
 pub use window_panes::Panes;
 pub use window_reduce::WindowReduce;
@@ -25,7 +29,7 @@ pub use window_rows::{Blocks, WindowRows};
 
 use crate::{
     error::Result,
-    record::{BatchId, BatchTime, Chunk, Data, Partition, RawChunk},
+    record::{BatchId, BatchTime, Chunk, Data, Partition, RawChunk, TopicPartition},
     state::Stores,
 };
 use std::{collections::VecDeque, sync::Arc};
@@ -76,6 +80,8 @@ pub trait Operator: Send {
 pub struct Context<'a> {
     /// The batch being computed.
     pub batch: &'a Batch,
+    /// The partition of the input that this task reads; `None` from stage 1 on.
+    pub source: Option<&'a TopicPartition>,
     /// The stores of this task.
     pub stores: &'a mut Stores,
     /// Where results go.
@@ -133,6 +139,8 @@ pub enum Output {
         /// The records.
         records: RawChunk,
     },
+    /// So many records came too late for what they belong to, and were left out.
+    Late(usize),
     /// Text for the console, shown after the commit only.
     Console {
         /// The sink node.

@@ -185,6 +185,7 @@ impl Engine {
                     *written = (written.0 + records.len(), written.1 + records.bytes());
                     self.send(&topic, None, &records)?;
                 }
+                Output::Late(records) => self.flight.late += records,
                 Output::Console { node, rows, rows_max } => {
                     let shown = self.flight.console.entry(node).or_insert((vec![], rows_max));
                     let room = (rows_max + 1).saturating_sub(shown.0.len());

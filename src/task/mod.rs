@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result},
     operator::{Batch, Context, Emitter, NodeId, Operator, Output, Port, Target},
     plan::{Factory, Role, Topology},
-    record::{Chunk, Partition, RawChunk, TaskId},
+    record::{Chunk, Partition, RawChunk, TaskId, TopicPartition},
     state::{Backend, Stores},
 };
 use std::{
@@ -23,6 +23,7 @@ use std::{
 /// The operators of one stage on one partition.
 pub struct Task {
     id: TaskId,
+    source: Option<TopicPartition>,
     nodes: Vec<NodeId>,
     slots: Vec<Slot>,
     queues: Vec<VecDeque<(Port, Chunk)>>,
@@ -74,7 +75,14 @@ impl Task {
             });
         }
         let queues = nodes.iter().map(|_| VecDeque::new()).collect();
-        Task { id, nodes, slots, queues, stores, outputs: vec![], state_partitions }
+        Task { id, source: None, nodes, slots, queues, stores, outputs: vec![], state_partitions }
+    }
+
+    /// Tells the task which partition of the input it reads.
+    #[must_use]
+    pub fn reading(mut self, source: TopicPartition) -> Self {
+        self.source = Some(source);
+        self
     }
 
     /// The task's label.
@@ -135,6 +143,12 @@ impl Task {
         self.stores.0.iter_mut().for_each(|s| s.applied());
     }
 
+    /// Ends a batch that changed nothing: what was read is forgotten.
+    pub fn rest(&mut self) {
+        self.stores.0.iter_mut().for_each(|s| s.aborted());
+        self.outputs.clear();
+    }
+
     /// Forgets the batch: staged changes, queues and outputs; operators are made anew.
     pub fn abort(&mut self) {
         self.stores.0.iter_mut().for_each(|s| s.aborted());
@@ -169,7 +183,7 @@ impl Task {
             partition: self.id.partition,
             partitions: self.state_partitions,
         };
-        let mut cx = Context { batch, stores: &mut self.stores, out };
+        let mut cx = Context { batch, source: self.source.as_ref(), stores: &mut self.stores, out };
         let failed = |reason: String| Error::Operator {
             operator: label.to_string(),
             partition: self.id.partition.0,

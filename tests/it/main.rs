@@ -26,4 +26,5 @@ mod topology;
 mod topology_model;
 mod windows;
 mod windows_cost;
+mod windows_event;
 mod windows_model;
