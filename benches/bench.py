@@ -25,7 +25,8 @@ CACHE = os.environ["TIDEGATE_CACHE"] + "/bench"
 TARGET = os.environ["CARGO_TARGET_DIR"] + "/release"
 PARTITIONS = 4
 WORDS_A_LINE = 10
-EXAMPLE = {"w1": "filter_project", "w2": "kafka_word_count"}
+EXAMPLE = {"w1": "filter_project", "w2": "kafka_word_count", "w3t": "windowed_counts"}
+LATENCY = ["w1", "w2"]
 
 
 class Size:
@@ -173,14 +174,14 @@ def follow(run, watch, begin, until, limit_s):
 
 
 def throughput(peer, app, size):
-    n = size.events if app == "w1" else size.lines
-    source = preload("events" if app == "w1" else "lines", n)
+    n = size.lines if app == "w2" else size.events
+    source = preload("lines" if app == "w2" else "events", n)
     run = Run(peer, app, source)
     with run.watch() as watch:
         begin = run.start(1000)
         samples = follow(run, watch, begin, lambda s: run.progress(s, n) >= 1, 900)
     run.end(keep=True)
-    units = n * (1 if app == "w1" else WORDS_A_LINE)
+    units = n * (WORDS_A_LINE if app == "w2" else 1)
     last = samples[-1]
     first = next(s["t"] for s in samples if s["out"] > 0)
     low, high = (when(samples, lambda s: run.progress(s, n), f) for f in (0.25, 0.9))
@@ -294,7 +295,7 @@ def measurements(args, peers, size):
             for peer in engines:
                 yield lambda peer=peer, app=app: [throughput(peer, app, size)]
     if "latency" in args.what:
-        for app in EXAMPLE:
+        for app in LATENCY:
             for peer in engines:
                 yield lambda peer=peer, app=app: [latency(peer, app, size)]
     if "restart" in args.what:

@@ -31,7 +31,7 @@
 //!
 //! log/     kafka | embedded                    THE LOG: topics, group, atomic commit of a batch
 //! record/  codec/  error.rs  config.rs         VOCABULARY: used by all, uses none of the above
-//! context/ ui/                                 AROUND IT: the object a program holds; HTTP
+//! context/ ui/ testing/                        AROUND IT: the object a program holds; HTTP; tests of programs
 //! ```
 //!
 //! | for | look at |
@@ -42,6 +42,7 @@
 //! | what goes wrong, and exit codes | [`Error`] |
 //! | where the program runs: Kafka, a directory, memory | [`log::open`] |
 //! | the plan, as text | [`plan::Topology`] |
+//! | tests of a program, in virtual time | [`testing`] |
 //!
 //! # A record's path
 //!
@@ -118,11 +119,12 @@ pub mod sink;
 pub mod source;
 pub mod state;
 pub mod task;
+pub mod testing;
 pub mod ui;
 
 pub use config::Config;
 pub use context::{StreamingContext, program, program_in};
-pub use dstream::{DStream, SourceOptions};
+pub use dstream::{DStream, EventWindow, SourceOptions};
 pub use error::{Error, Result};
 pub use record::Text;
 pub use sink::Rdd;

@@ -257,7 +257,7 @@ fn check_checkpoint(config: &Config, plan: &Topology) -> Result {
 
 fn start(config: &Config, plan: Topology, listeners: Vec<Listener>) -> Result<Running> {
     config.validate()?;
-    plan.validate()?;
+    plan.validate(config.trigger)?;
     let log = log::open(&config.bootstrap, &config.properties)?;
     let home = Home::open(config)?;
     let metrics = Arc::new(Metrics::new(&config.application_id));

@@ -90,6 +90,7 @@ impl Telling {
         }
         self.metrics.failed("skipped", report.skipped as u64);
         self.metrics.failed("dead-letter", report.dead_letters as u64);
+        self.metrics.failed("late", report.late as u64);
         self.metrics.dead_lettered(report.dead_letters as u64);
         for (partition, bytes) in &report.state_bytes {
             self.metrics.state_bytes(*partition, Some(*bytes));

@@ -9,7 +9,10 @@ mod pair;
 mod receiver;
 mod source;
 mod stream;
+mod window;
+mod window_event;
 
 pub use receiver::ReceiverSpec;
 pub use source::SourceOptions;
 pub use stream::{DStream, StreamBuilder};
+pub use window_event::EventWindow;

@@ -12,7 +12,7 @@ use crate::{
 };
 use std::{panic::Location, sync::Arc};
 
-type NoCombine<V> = fn(V, V) -> V;
+pub(super) type NoCombine<V> = fn(V, V) -> V;
 
 impl<K: Data, V: Data> DStream<(K, V)> {
     /// The same keys with other values; rows stay where they lie.
@@ -104,7 +104,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         })
     }
 
-    fn by_key<F>(&self, at: &'static Location<'static>, combine: Option<Arc<F>>) -> DStream<(K, V)>
+    pub(super) fn by_key<F>(&self, at: &'static Location<'static>, combine: Option<Arc<F>>) -> DStream<(K, V)>
     where
         K: Key,
         V: Value,

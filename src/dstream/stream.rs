@@ -246,9 +246,10 @@ impl<T: Data> DStream<T> {
     pub fn named(self, name: &str) -> Self {
         let mut plan = self.builder.plan();
         let node = &mut plan.nodes[self.node.0];
-        name.clone_into(&mut node.path);
-        if let [store] = node.stores.as_mut_slice() {
-            name.clone_into(&mut store.name);
+        let before = std::mem::replace(&mut node.path, name.to_owned());
+        for store in &mut node.stores {
+            let part = store.name.strip_prefix(&before).unwrap_or_default();
+            store.name = format!("{name}{part}");
         }
         drop(plan);
         self

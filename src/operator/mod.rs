@@ -7,15 +7,29 @@ mod exchange;
 mod join;
 mod reduce;
 mod update;
+mod window;
+mod window_event;
+mod window_event_rows;
+mod window_inverse;
+mod window_panes;
+mod window_reduce;
+mod window_rows;
 
 pub use exchange::{ByKey, ExchangeFormat, Pairs, Rows, Spread};
 pub use join::Join;
 pub use reduce::{Reduce, RunningReduce};
 pub use update::UpdateState;
+pub use window::{Mark, Marks, Slides};
+pub use window_event::{EventMarks, EventReduce};
+pub use window_event_rows::{EventFormat, EventRows, EventSpans, IntoEventWindows, Windowed};
+pub use window_inverse::{Invertible, KeepIf, Totals, WindowInverse};
+pub use window_panes::Panes;
+pub use window_reduce::WindowReduce;
+pub use window_rows::{Blocks, WindowRows};
 
 use crate::{
     error::Result,
-    record::{BatchId, BatchTime, Chunk, Data, Partition, RawChunk},
+    record::{BatchId, BatchTime, Chunk, Data, Partition, RawChunk, TopicPartition},
     state::Stores,
 };
 use std::{collections::VecDeque, sync::Arc};
@@ -54,12 +68,20 @@ pub trait Operator: Send {
         let _ = cx;
         Ok(())
     }
+
+    /// Whether `end_batch` has more to give: it is called again once what it gave was passed on, so that a large result need
+    /// not be in memory at once.
+    fn has_more(&self) -> bool {
+        false
+    }
 }
 
 /// What an operator may touch. Public fields on purpose: `cx.stores` can stay borrowed in a loop that also uses `cx.out`.
 pub struct Context<'a> {
     /// The batch being computed.
     pub batch: &'a Batch,
+    /// The partition of the input that this task reads; `None` from stage 1 on.
+    pub source: Option<&'a TopicPartition>,
     /// The stores of this task.
     pub stores: &'a mut Stores,
     /// Where results go.
@@ -126,6 +148,8 @@ pub enum Output {
         /// The rows.
         chunk: Chunk,
     },
+    /// So many records came too late for what they belong to, and were left out.
+    Late(usize),
     /// Text for the console, shown after the commit only.
     Console {
         /// The sink node.

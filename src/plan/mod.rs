@@ -7,6 +7,8 @@ mod explain;
 mod fingerprint;
 mod topology;
 mod validate;
+mod window;
 
 pub use fingerprint::{Fingerprint, StoreChange};
 pub use topology::{Factory, Layout, Node, Role, Topology};
+pub use window::WindowSpec;

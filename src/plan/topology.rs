@@ -9,7 +9,7 @@ use crate::{
     source::{FeedSpec, MakeLocal, SourceSpec},
     state::StoreSpec,
 };
-use std::{panic::Location, sync::Arc};
+use std::{collections::BTreeMap, panic::Location, sync::Arc};
 
 /// Makes the operator of a node for one task; gets the positions of the node's stores. Called again after an abort.
 pub type Factory = Arc<dyn Fn(&[usize]) -> Box<dyn Operator> + Send + Sync>;
@@ -73,6 +73,8 @@ pub struct Topology {
     pub feeds: Vec<FeedSpec>,
     /// Mistakes found while building, with file and line.
     pub mistakes: Vec<String>,
+    /// Windows over batch times, by their node.
+    pub windows: BTreeMap<NodeId, super::WindowSpec>,
 }
 
 impl Topology {

@@ -5,6 +5,7 @@
 
 use super::{Role, Topology};
 use crate::{
+    config::Trigger,
     error::{Error, Result},
     record::Map,
     state::StoreId,
@@ -12,16 +13,17 @@ use crate::{
 use std::panic::Location;
 
 impl Topology {
-    /// Checks the topology as a whole.
+    /// Checks the topology as a whole, for batches that end as `trigger` says.
     ///
     /// # Errors
     /// [`Error::Plan`] with every mistake, one after another.
-    pub fn validate(&self) -> Result {
+    pub fn validate(&self, trigger: Trigger) -> Result {
         let mut mistakes = self.mistakes.clone();
         self.check_outputs(&mut mistakes);
         self.check_stores(&mut mistakes);
         self.check_sources(&mut mistakes);
         self.check_outsides(&mut mistakes);
+        self.check_windows(trigger, &mut mistakes);
         if mistakes.is_empty() { Ok(()) } else { Err(Error::Plan(mistakes.join("\n"))) }
     }
 
@@ -40,6 +42,9 @@ impl Topology {
         for (node, store) in self.nodes.iter().flat_map(|n| n.stores.iter().map(move |s| (n, s))) {
             let at = node.at;
             if let Some(other) = names.insert(&store.name, at) {
+                if node.stores.first().is_some_and(|first| first.name != store.name) {
+                    continue; // a further store of the same operation
+                }
                 mistakes.push(format!(
                     "{at}: this state and the one made at {other} would both be called `{}`\n  help: name one of them: `.named(\"...\")`",
                     store.name

@@ -257,7 +257,8 @@ impl Engine {
             Error::State(format!("the group assigned {at}, which this program does not read"))
         })?;
         let id = TaskId { stage: 0, partition: at.partition };
-        let task = Task::open(&self.plan, id, Some(node), self.config.state_partitions, None);
+        let task =
+            Task::open(&self.plan, id, Some(node), self.config.state_partitions, None).reading(at.clone());
         let bounded = matches!(self.config.trigger, Trigger::AvailableNow | Trigger::Once);
         let stop_at = if bounded { Some(self.env.log.end_offset(&at)?) } else { None };
         let first_latest = committed.is_none() && self.config.starting_offsets == StartingOffsets::Latest;

@@ -202,8 +202,8 @@ impl Engine {
 
     /// A batch that changed nothing: positions that only passed control records stay uncommitted until the next one.
     pub(super) fn rest_empty(&mut self) {
-        self.states.iter_mut().for_each(StateUnit::abort);
-        self.sources.iter_mut().for_each(|s| s.task.abort());
+        self.states.iter_mut().for_each(StateUnit::rest);
+        self.sources.iter_mut().for_each(|s| s.task.rest());
         self.locals.iter_mut().for_each(LocalUnit::rest);
         self.report(false);
     }
@@ -221,6 +221,7 @@ impl Engine {
             read: self.flight.read.iter().map(|(t, (n, b))| (t.clone(), *n, *b)).collect(),
             written: self.flight.written.iter().map(|(t, (n, b))| (t.clone(), *n, *b)).collect(),
             skipped: self.flight.skipped,
+            late: self.flight.late,
             dead_letters: self.flight.dead_letters,
             total: now.saturating_sub(self.flight.began),
             checkpoint: now.saturating_sub(self.input_ended),

@@ -221,6 +221,7 @@ impl Engine {
                 Output::Gathered { node, partition, chunk } => {
                     self.flight.gathered.entry(node).or_default().entry(partition).or_default().push(chunk);
                 }
+                Output::Late(records) => self.flight.late += records,
                 Output::Console { node, rows, rows_max } => {
                     let shown = self.flight.console.entry(node).or_insert((vec![], rows_max));
                     let room = (rows_max + 1).saturating_sub(shown.0.len());

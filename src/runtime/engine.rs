@@ -148,6 +148,8 @@ pub struct BatchReport {
     pub skipped: usize,
     /// Bad records written to the dead-letter topic.
     pub dead_letters: usize,
+    /// Records that came after the end of their window and its lateness, and were left out of it.
+    pub late: usize,
     /// From the cut to the end of apply.
     pub total: Duration,
     /// From the last input to the end of apply.

@@ -76,7 +76,7 @@ impl LocalUnit {
 
     /// The batch in flight changed nothing: its rows are done with.
     pub fn rest(&mut self) {
-        self.task.abort();
+        self.task.rest();
         self.applied();
     }
 

@@ -28,7 +28,7 @@ impl Engine {
     /// Checks everything that can be checked before records flow, and joins the group.
     pub(super) fn start(config: Config, plan: Topology, env: Env) -> Result<Self> {
         config.validate()?;
-        plan.validate()?;
+        plan.validate(config.trigger)?;
         let log = env.log.clone();
         log.connect(config.connect_timeout)?;
         let names = Names::of(&config.application_id);

@@ -195,6 +195,11 @@ impl StateUnit {
         self.touched = false;
     }
 
+    /// Ends a batch that changed nothing.
+    pub fn rest(&mut self) {
+        self.tasks.iter_mut().for_each(Task::rest);
+    }
+
     /// `changelog_end` once the batch in flight is committed.
     #[must_use]
     pub fn end_in_flight(&self) -> Offset {
@@ -233,6 +238,8 @@ pub struct InFlight {
     pub written: Map<Arc<str>, (usize, usize)>,
     /// Bad records that were passed over.
     pub skipped: usize,
+    /// Records that came too late.
+    pub late: usize,
     /// Bad records that were written to the dead-letter topic.
     pub dead_letters: usize,
     /// Rows for the console by sink node, with the number to be shown.

@@ -186,6 +186,20 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
         self.visit_bytes((Bound::Included(&from), to), visit)
     }
 
+    /// Visits the keys from `first` on, the first parts of a tuple or struct, as [`OrderedTable::visit`].
+    ///
+    /// # Errors
+    /// As [`OrderedTable::visit`].
+    pub fn visit_from<P: Serialize + ?Sized>(
+        &mut self,
+        first: &P,
+        visit: impl FnMut(&K, &mut Slot<'_, V>) -> Result<bool>,
+    ) -> Result {
+        let mut from = vec![];
+        encode_key(first, &mut from).map_err(in_store(&self.name))?;
+        self.visit_bytes((Bound::Included(&from), Bound::Unbounded), visit)
+    }
+
     fn visit_bytes(
         &mut self,
         range: ByteRange<'_>,

@@ -14,6 +14,7 @@ use crate::{
     record::{Key, Map, RawChunk, RawChunkBuilder, Value},
 };
 use indexmap::map::{Entry, MutableEntryKey};
+use serde::Serialize;
 use std::{mem::needs_drop, sync::Arc};
 
 /// Keyed values with point access.
@@ -23,6 +24,8 @@ pub struct Table<K: Key, V: Value> {
     backend: Arc<dyn Backend>,
     staged: Map<K, Cell<V>>,
     staged_bytes: usize,
+    /// Encoded keys of committed rows to delete, one after the other, and where each ends.
+    deleted: (Vec<u8>, Vec<usize>),
     /// The rows of the staged changes, while nothing was touched since they were made.
     sealed: Option<RawChunk>,
     scratch: Vec<u8>,
@@ -39,6 +42,7 @@ impl<K: Key, V: Value> Table<K, V> {
             backend,
             staged: Map::default(),
             staged_bytes: 0,
+            deleted: (vec![], vec![]),
             sealed: None,
             scratch: vec![],
         }
@@ -125,6 +129,63 @@ impl<K: Key, V: Value> Table<K, V> {
         Ok(Slot::staged(cell, &mut self.staged_bytes))
     }
 
+    /// As [`Table::entry`] for a key of which the caller knows that nothing is committed: the database is not asked.
+    ///
+    /// # Errors
+    /// If the key cannot be encoded.
+    pub fn entry_of_new(&mut self, key: K) -> Result<Slot<'_, V>> {
+        self.sealed = None;
+        let cell = match self.staged.entry(key) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(mut entry) => {
+                let fail = in_store(&self.name);
+                let cell = Cell::read(None)?;
+                self.scratch.clear();
+                if needs_drop::<K>() {
+                    encode_key(entry.key(), &mut self.scratch).map_err(&fail)?;
+                    if keeps_a_buffer::<K>(&self.scratch) {
+                        *entry.key_mut() = decode_key(&self.scratch).map_err(&fail)?;
+                    }
+                }
+                self.staged_bytes += weight_of::<K, V>(self.scratch.len(), &cell);
+                entry.insert(cell)
+            }
+        };
+        Ok(Slot::staged(cell, &mut self.staged_bytes))
+    }
+
+    /// Deletes up to `limit` of the committed rows whose keys lie from `from` (inclusive) to `to` (exclusive), the first parts of a
+    /// tuple or struct, unread and in order. No key of the range may be touched in this batch. Gives the first key of the
+    /// range that is left, if there is one.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub fn delete_range<P: Serialize>(&mut self, from: &P, to: &P, limit: usize) -> Result<Option<K>> {
+        self.sealed = None;
+        let fail = in_store(&self.name);
+        let (mut first, mut end) = (vec![], vec![]);
+        encode_key(from, &mut first).and_then(|()| encode_key(to, &mut end)).map_err(&fail)?;
+        let (bytes, ends) = &mut self.deleted;
+        let before = bytes.len();
+        let (mut count, mut left) = (0, None);
+        let scanned = self.backend.scan(self.id, Some(&first), &mut |key, _| {
+            if key >= &end[..] {
+                return Ok(false);
+            }
+            if count == limit {
+                left = Some(decode_key(key)?);
+                return Ok(false);
+            }
+            count += 1;
+            bytes.extend_from_slice(key);
+            ends.push(bytes.len());
+            Ok(true)
+        });
+        self.staged_bytes += bytes.len() - before + count * size_of::<usize>();
+        scanned.map_err(fail)?;
+        Ok(left)
+    }
+
     /// A copy of the value of `key`, staged or committed.
     ///
     /// # Errors
@@ -193,18 +254,30 @@ impl<K: Key, V: Value> Table<K, V> {
     }
 
     fn rows(&mut self) -> Result<RawChunk> {
-        let mut rows = RawChunkBuilder::with_capacity(self.staged.len(), self.staged.len() * ROW_BYTES);
+        let count = self.staged.len() + self.deleted.1.len();
+        let mut rows = RawChunkBuilder::with_capacity(count, count * ROW_BYTES);
         for (key, cell) in &mut self.staged {
             changelog::store_key(self.id, &mut self.scratch);
             encode_key(key, &mut self.scratch)
                 .and_then(|()| cell.seal(&self.scratch, &mut rows))
                 .map_err(in_store(&self.name))?;
         }
+        let (bytes, ends) = &self.deleted;
+        let mut start = 0;
+        for end in ends {
+            changelog::store_key(self.id, &mut self.scratch);
+            self.scratch.extend_from_slice(&bytes[start..*end]);
+            let Ok(()) =
+                rows.push_with(-1, Some(&self.scratch), |_| Ok::<_, std::convert::Infallible>(false));
+            start = *end;
+        }
         Ok(rows.build())
     }
 
     fn clear(&mut self) {
         self.staged.clear();
+        self.deleted.0.clear();
+        self.deleted.1.clear();
         self.staged_bytes = 0;
         self.sealed = None;
     }

@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Result, panic_text},
     operator::{Batch, Context, Emitter, NodeId, Operator, Output, Port, Target},
     plan::{Factory, Role, Topology},
-    record::{Chunk, Partition, RawChunk, TaskId},
+    record::{Chunk, Partition, RawChunk, TaskId, TopicPartition},
     state::{Backend, Stores},
 };
 use std::{
@@ -23,6 +23,7 @@ use std::{
 /// The operators of one stage on one partition.
 pub struct Task {
     id: TaskId,
+    source: Option<TopicPartition>,
     nodes: Vec<NodeId>,
     slots: Vec<Slot>,
     queues: Vec<VecDeque<(Port, Chunk)>>,
@@ -74,7 +75,14 @@ impl Task {
             });
         }
         let queues = nodes.iter().map(|_| VecDeque::new()).collect();
-        Task { id, nodes, slots, queues, stores, outputs: vec![], state_partitions }
+        Task { id, source: None, nodes, slots, queues, stores, outputs: vec![], state_partitions }
+    }
+
+    /// Tells the task which partition of the input it reads.
+    #[must_use]
+    pub fn reading(mut self, source: TopicPartition) -> Self {
+        self.source = Some(source);
+        self
     }
 
     /// The task's label.
@@ -99,8 +107,13 @@ impl Task {
     /// As [`Task::process`].
     pub fn end_batch(&mut self, batch: &Batch) -> Result {
         for index in 0..self.slots.len() {
-            self.call(batch, index, |operator, cx| operator.end_batch(cx))?;
-            self.drain(batch, index + 1)?;
+            loop {
+                self.call(batch, index, |operator, cx| operator.end_batch(cx))?;
+                self.drain(batch, index + 1)?;
+                if !self.slots[index].operator.has_more() {
+                    break;
+                }
+            }
         }
         Ok(())
     }
@@ -128,6 +141,12 @@ impl Task {
     /// The staged changes are in the database.
     pub fn applied(&mut self) {
         self.stores.0.iter_mut().for_each(|s| s.applied());
+    }
+
+    /// Ends a batch that changed nothing: what was read is forgotten.
+    pub fn rest(&mut self) {
+        self.stores.0.iter_mut().for_each(|s| s.aborted());
+        self.outputs.clear();
     }
 
     /// Forgets the batch: staged changes, queues and outputs; operators are made anew.
@@ -164,7 +183,7 @@ impl Task {
             partition: self.id.partition,
             partitions: self.state_partitions,
         };
-        let mut cx = Context { batch, stores: &mut self.stores, out };
+        let mut cx = Context { batch, source: self.source.as_ref(), stores: &mut self.stores, out };
         let failed = |reason: String| Error::Operator {
             operator: label.to_string(),
             partition: self.id.partition.0,

@@ -1,14 +1,12 @@
-//! Runs a program of streams on tables of records, and shows what it wrote as a table.
+//! Expected tables, and runs of a program to the end of its input.
 //!
-//! Input rows are `topic partition | key | value`, `-` is null, optional further columns are `@timestamp` and `header=value`; a line
-//! `---` ends a batch: the engine runs until everything is processed, stops, and the next batch starts it again. Output rows are
-//! `topic | key | value`, sorted within a batch, as their order over partitions means nothing. Knows no operator. Invariant: a case
-//! passes only if all ways to run it (threads, state partitions, lost local state) write the same.
+//! [`check`] steps programs through batches with the public driver. A [`Session`] runs a program until everything that is there is
+//! processed, as an available-now run does, and lets a test look at log, reports and errors. Knows no operator. Invariant: a case
+//! passes only if all ways to run it (threads, state partitions, lost local state, crashes) write the same.
 
 use expect_test::Expect;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Write,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicU32, Ordering},
@@ -19,11 +17,10 @@ use tidegate::{
     Config, Error, Result, StreamingContext,
     config::Trigger,
     log::{self, Log, TopicSpec},
-    record::{
-        Headers, Incarnation, InstanceId, Offset, Partition, RawChunkBuilder, RawRecord, TopicPartition,
-    },
+    record::{Incarnation, InstanceId},
     runtime::{self, BatchReport, Env, Observed, Observer, Shutdown, clock::Clock},
     state::MemoryStorage,
+    testing::{self, Reading},
 };
 
 pub const INPUT_PARTITIONS: u32 = 3;
@@ -56,14 +53,9 @@ pub const WAYS: [Way; 6] = [
     Way { lose_state: true, ..PLAIN },
 ];
 
-/// Runs `build` over `input` in all ways and compares what it wrote.
+/// Steps `build` over the batches of `input` in all ways and compares what it wrote.
 pub fn check(build: impl Fn(&StreamingContext), input: &str, expected: &Expect) {
-    let batches: Vec<&str> = batches(input);
-    let first = run_batches(&build, &batches, PLAIN);
-    expected.assert_eq(&show(&first));
-    for way in &WAYS[1..] {
-        assert_eq!(show(&run_batches(&build, &batches, *way)), show(&first), "{way:?}");
-    }
+    expected.assert_eq(&testing::run_every_way(build, input));
 }
 
 /// As [`check`]; also as one batch and with one record per batch, where `invariant` must stay equal.
@@ -74,34 +66,26 @@ pub fn check_any_batches(
     expected: &Expect,
 ) {
     check(&build, input, expected);
-    let batches: Vec<&str> = batches(input);
-    let as_given = invariant.of(&run_batches(&build, &batches, PLAIN));
-    let one = batches.concat();
-    assert_eq!(invariant.of(&run_batches(&build, &[&one], PLAIN)), as_given, "in one batch");
+    let run = |input: &str| testing::run(testing::Settings::default(), &build, input).unwrap();
+    let as_given = invariant.of(&run(input));
+    let one = input.replace("---\n", "");
+    assert_eq!(invariant.of(&run(&one)), as_given, "in one batch");
     let each: Vec<&str> = one.split_inclusive('\n').collect();
-    assert_eq!(invariant.of(&run_batches(&build, &each, PLAIN)), as_given, "one record per batch");
+    assert_eq!(invariant.of(&run(&each.join("---\n"))), as_given, "one record per batch");
 }
 
-fn batches(input: &str) -> Vec<&str> {
-    input.split("---\n").collect()
-}
-
-pub fn run_batches(build: &dyn Fn(&StreamingContext), batches: &[&str], way: Way) -> Vec<Vec<String>> {
-    let mut session = Session::new(way);
-    batches.iter().map(|rows| session.step(build, rows)).collect()
-}
-
+/// Batches as a table.
 pub fn show(batches: &[Vec<String>]) -> String {
     let text = |rows: &Vec<String>| rows.iter().flat_map(|r| [r, "\n"]).collect::<String>();
     batches.iter().map(text).collect::<Vec<_>>().join("---\n")
 }
 
 impl Invariant {
-    fn of(self, batches: &[Vec<String>]) -> BTreeSet<(String, usize)> {
+    fn of(self, table: &str) -> BTreeSet<(String, usize)> {
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         let mut last: BTreeMap<String, String> = BTreeMap::new();
-        for row in batches.iter().flatten() {
-            *seen.entry(row.clone()).or_default() += 1;
+        for row in table.lines().filter(|row| *row != "---") {
+            *seen.entry(row.to_owned()).or_default() += 1;
             let (key, value) = row.rsplit_once(" | ").unwrap_or((row, ""));
             last.insert(key.to_owned(), value.to_owned());
         }
@@ -120,7 +104,7 @@ pub struct Session {
     way: Way,
     storage: MemoryStorage,
     clock: Arc<TestClock>,
-    read_to: BTreeMap<TopicPartition, Offset>,
+    reading: Reading,
 }
 
 impl Session {
@@ -139,36 +123,13 @@ impl Session {
             way,
             storage: MemoryStorage::default(),
             clock: Arc::new(TestClock(AtomicI64::new(1_000))),
-            read_to: BTreeMap::new(),
+            reading: Reading::default(),
         }
     }
 
     /// Writes input rows.
     pub fn feed(&self, rows: &str) {
-        for row in rows.lines().map(str::trim).filter(|l| !l.is_empty()) {
-            let mut columns = row.split('|').map(str::trim);
-            let place = columns.next().unwrap();
-            let (topic, partition) = place.split_once(' ').expect("topic and partition");
-            let partition = Partition(partition.parse().expect("a partition"));
-            create(&*self.log, topic, INPUT_PARTITIONS);
-            let mut bytes = || columns.next().filter(|c| *c != "-").map(|c| c.replace("''", "").into_bytes());
-            let (key, value) = (bytes(), bytes());
-            let (mut timestamp_ms, mut headers) = (-1, vec![]);
-            for column in columns {
-                match (column.strip_prefix('@'), column.split_once('=')) {
-                    (Some(at), _) => timestamp_ms = at.parse().expect("a timestamp"),
-                    (_, Some(header)) => headers.push(header),
-                    _ => panic!("`{column}` is neither `@timestamp` nor `header=value`"),
-                }
-            }
-            let mut chunk = RawChunkBuilder::default();
-            let (key, value) = (key.as_deref(), value.as_deref());
-            chunk.push(RawRecord { offset: Offset(0), timestamp_ms, key, value, headers: Headers::NONE });
-            for (name, value) in headers {
-                chunk.push_header(name, Some(value.as_bytes()));
-            }
-            log::write(&*self.log, topic, Some(partition), &chunk.build()).unwrap();
-        }
+        testing::feed(&*self.log, INPUT_PARTITIONS, rows).unwrap();
     }
 
     /// Runs a program until everything that is there is processed.
@@ -215,44 +176,13 @@ impl Session {
 
     /// The committed rows of a topic that were not given before.
     pub fn new_rows(&mut self, topic: &str) -> Vec<String> {
-        let Some(info) = self.log.describe(&[topic]).unwrap().remove(0) else { return vec![] };
-        let mut rows = vec![];
-        for partition in 0..info.partitions {
-            let at = TopicPartition::new(topic, partition);
-            let end = self.log.end_offset(&at).unwrap();
-            let mut next = self.read_to.get(&at).copied().unwrap_or_default();
-            let mut reader = self.log.read(&at, next).unwrap();
-            while next < end {
-                let fetched =
-                    reader.next(Duration::from_secs(5)).unwrap().expect("the reader reaches the end");
-                rows.extend(fetched.records.iter().map(|r| show_record(topic, &r)));
-                next = fetched.next;
-            }
-            self.read_to.insert(at, next);
-        }
-        rows
+        self.reading.new_rows(&*self.log, topic).unwrap()
     }
 }
 
 fn create(log: &dyn Log, topic: &str, partitions: u32) {
     let config = BTreeMap::new();
     log.create(&TopicSpec { name: topic.into(), partitions, replication_factor: None, config }).unwrap();
-}
-
-fn show_record(topic: &str, record: &RawRecord<'_>) -> String {
-    let text = |bytes: Option<&[u8]>| {
-        let bytes =
-            bytes.map(|b| b.iter().flat_map(|b| b.escape_ascii()).map(char::from).collect::<String>());
-        bytes.unwrap_or_else(|| "-".to_owned())
-    };
-    let mut row = format!("{topic} | {} | {}", text(record.key), text(record.value));
-    if (0..1_000_000).contains(&record.timestamp_ms) {
-        write!(row, " | @{}", record.timestamp_ms).unwrap(); // given by the test; others are stamped by the log
-    }
-    for (name, value) in record.headers.iter() {
-        write!(row, " | {name}={}", text(value)).unwrap();
-    }
-    row
 }
 
 /// What the engine told.

@@ -295,7 +295,7 @@ fn a_diamond_is_computed_once_and_joined_without_a_further_exchange() {
     "#]],
     );
     calls.store(0, Ordering::Relaxed);
-    crate::driver::run_batches(&build, &[LINES.split("---").next().unwrap()], PLAIN);
+    Session::new(PLAIN).step(&build, LINES.split("---").next().unwrap());
     assert_eq!(calls.load(Ordering::Relaxed), 7, "one call per word");
 }
 
@@ -368,7 +368,7 @@ fn a_stream_with_several_readers_is_computed_once() {
     "#]],
     );
     calls.store(0, Ordering::Relaxed);
-    crate::driver::run_batches(&build, &["lines 0 | - | a\nlines 1 | - | b\n"], PLAIN);
+    Session::new(PLAIN).step(&build, "lines 0 | - | a\nlines 1 | - | b\n");
     assert_eq!(calls.load(Ordering::Relaxed), 2);
 }
 

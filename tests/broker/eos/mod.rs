@@ -12,6 +12,7 @@ mod mutants;
 mod program;
 mod refusals;
 mod shutdown;
+mod windowed;
 mod words;
 mod zombie;
 

@@ -1,0 +1,50 @@
+//! Counts the records of each key in windows over event time, exactly once.
+//!
+//! Input: key = user as text, record timestamp = event time; the value is not read. Output: key = `user@window_start_ms`, value =
+//! decimal count so far; one record per changed window and batch. Runs on Kafka and on the embedded log alike.
+
+use clap::Parser;
+use std::{process::ExitCode, time::Duration};
+use tidegate::{
+    EventWindow, SourceOptions, StreamingContext, Text,
+    codec::{AsText, FromRecord, Message},
+    config::Args,
+    program,
+    record::RawRecord,
+};
+
+#[derive(Parser)]
+#[command(about = "Counts the records of each key in windows over event time, exactly once")]
+struct Program {
+    #[command(flatten)]
+    args: Args,
+    /// Length of a window
+    #[arg(long, default_value_t = 10_000)]
+    size_ms: u64,
+    /// From the start of a window to that of the next [default: the length]
+    #[arg(long)]
+    hop_ms: Option<u64>,
+    /// How long after its end a window still takes records
+    #[arg(long, default_value_t = 5_000)]
+    lateness_ms: u64,
+}
+
+fn main() -> ExitCode {
+    let Program { args, size_ms, hop_ms, lateness_ms } = Program::parse();
+    let ms = Duration::from_millis;
+    let window = EventWindow::hopping(ms(size_ms), ms(hop_ms.unwrap_or(size_ms))).lateness(ms(lateness_ms));
+    program(&args, |args| {
+        let ssc = StreamingContext::new(args.config());
+        let users = ssc.source::<Message<Text>>(SourceOptions::topic(&args.input), FromRecord(user));
+        let counts = users.count_by_key_and_event_window(window, |message| message.value);
+        counts.to_kafka(&args.output, AsText, AsText);
+        ssc.run()
+    })
+}
+
+/// The user, from the key.
+fn user(record: RawRecord<'_>) -> Result<Message<Text>, String> {
+    let key = record.key.ok_or("it has no key")?;
+    let value = std::str::from_utf8(key).map_err(|e| format!("its key is not text: {e}"))?.into();
+    Ok(Message { key: None, value, timestamp_ms: record.timestamp_ms, headers: vec![] })
+}

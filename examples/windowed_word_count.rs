@@ -1,0 +1,46 @@
+//! Counts the words of the last 30 seconds, every 10 seconds, exactly once.
+//!
+//! Spark's `reduceByKeyAndWindow(add, subtract, 30, 10)`: counts that enter are added and those that leave are subtracted, so a
+//! slide costs what came and went. Input: value = UTF-8 line, split at single spaces. Output: key = word, value = decimal count; words
+//! that do not occur any more are left out. Windows cover the time of arrival; they survive any restart, as they are state.
+
+use clap::Parser;
+use std::{process::ExitCode, time::Duration};
+use tidegate::{
+    StreamingContext,
+    codec::{AsText, Utf8},
+    config::Args,
+    program,
+};
+
+#[derive(Parser)]
+#[command(about = "Counts the words of the last 30 seconds, every 10 seconds, exactly once")]
+struct Program {
+    #[command(flatten)]
+    args: Args,
+    /// Length of the window
+    #[arg(long, default_value_t = 30_000)]
+    window_ms: u64,
+    /// How often counts are given
+    #[arg(long, default_value_t = 10_000)]
+    slide_ms: u64,
+}
+
+fn main() -> ExitCode {
+    let Program { args, window_ms, slide_ms } = Program::parse();
+    let (window, slide) = (Duration::from_millis(window_ms), Duration::from_millis(slide_ms));
+    program(&args, |args| {
+        let ssc = StreamingContext::new(args.config());
+        let words = ssc.text(&args.input).flat_map(|line| line.split(' ')).filter(|word| !word.is_empty());
+        let counts = words.map(|word| (word, 1u64)).reduce_by_key_and_window_filtered(
+            |a, b| a + b,
+            |a, b| a - b,
+            window,
+            slide,
+            |_, count| *count > 0,
+        );
+        counts.print();
+        counts.to_kafka(&args.output, Utf8, AsText);
+        ssc.run()
+    })
+}

@@ -1,0 +1,316 @@
+//! Windows over batch times: Spark's window operations, with the window in the state store.
+//!
+//! Owns which exchange and which stores a window needs. Knows no clock. Invariants: a window stands behind an exchange, as
+//! state does; its stores are named after its path; durations are checked at `start`, with all other mistakes.
+//!
+//! A window of the instant `b` covers the batches in `(b - length, b]`; instants are the multiples of the slide, counted from the
+//! epoch (Spark counts from the start of the program), so they stay the same after a restart. Early windows are partial. Instants
+//! that passed while no batch ran, as the program was down or late, are not made up for (Spark replays them): only the last one is
+//! given. Windows are kept in state, so nothing of them is lost when a process dies, and a window may be larger than memory.
+
+use super::{DStream, pair::NoCombine, stream::per_rows};
+use crate::{
+    operator::{
+        Blocks, Invertible, KeepIf, Mark, NodeId, Panes, Slides, Totals, WindowInverse, WindowReduce,
+        WindowRows,
+    },
+    plan::{Factory, Layout, Node, Role, WindowSpec},
+    record::{Data, Key, Value},
+    state::{Handle, StoreSpec, Table},
+};
+use std::{panic::Location, sync::Arc, time::Duration};
+
+type At = &'static Location<'static>;
+
+/// The one key of windows that have no key.
+const ALL: u8 = 0;
+
+impl<T: Value> DStream<T> {
+    /// The rows of the last batches, at every batch: all those whose time lies in the last `length`.
+    ///
+    /// ```
+    /// # use tidegate::{Config, StreamingContext};
+    /// # use std::time::Duration;
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// let last_minute = ssc.text("lines").window(Duration::from_secs(60));
+    /// # last_minute.print();
+    /// ```
+    #[track_caller]
+    #[must_use]
+    pub fn window(&self, length: Duration) -> DStream<T> {
+        self.rows_window(length, None, Location::caller())
+    }
+
+    /// As [`window`](DStream::window), at every multiple of `slide` instead of at every batch.
+    #[track_caller]
+    #[must_use]
+    pub fn window_by(&self, length: Duration, slide: Duration) -> DStream<T> {
+        self.rows_window(length, Some(slide), Location::caller())
+    }
+
+    /// The number of rows in a window, at each slide; 0 if there are none.
+    #[track_caller]
+    pub fn count_by_window(&self, length: Duration, slide: Duration) -> DStream<u64> {
+        let at = Location::caller();
+        let count = move |rows: Vec<T>| Ok(vec![(ALL, rows.len() as u64)]);
+        let counts: DStream<(u8, u64)> = self.then("map", at, Layout::Any, Role::Operator(per_rows(count)));
+        let functions = Invertible {
+            reduce: Arc::new(|a: u64, b: u64| a + b),
+            inverse: Arc::new(|a: u64, b: u64| a - b),
+            keep_if: None,
+            always: Some((ALL, 0)),
+        };
+        counts.inverse_window("count_by_window", functions, window(length, slide), at).without_key(at)
+    }
+
+    /// Reduces all rows of a window to one, at each slide; gives nothing for an empty window. `f` must be associative.
+    #[track_caller]
+    #[must_use]
+    pub fn reduce_by_window(
+        &self,
+        f: impl Fn(T, T) -> T + Send + Sync + 'static,
+        length: Duration,
+        slide: Duration,
+    ) -> DStream<T> {
+        let (at, f) = (Location::caller(), Arc::new(f));
+        self.with_key(at)
+            .reduce_window("reduce_by_window", f, window(length, slide), None, at)
+            .without_key(at)
+    }
+
+    /// As [`reduce_by_window`](DStream::reduce_by_window), by adding what entered the window with `f` and taking out what left it
+    /// with `inverse`: `inverse(f(a, b), b)` must be `a`. The cost of a slide does not grow with the length. Once a row came, there
+    /// is a result at each slide.
+    #[track_caller]
+    #[must_use]
+    pub fn reduce_by_window_inverse(
+        &self,
+        f: impl Fn(T, T) -> T + Send + Sync + 'static,
+        inverse: impl Fn(T, T) -> T + Send + Sync + 'static,
+        length: Duration,
+        slide: Duration,
+    ) -> DStream<T> {
+        let at = Location::caller();
+        let functions =
+            Invertible { reduce: Arc::new(f), inverse: Arc::new(inverse), keep_if: None, always: None };
+        let pairs = self.with_key(at);
+        pairs.inverse_window("reduce_by_window_inverse", functions, window(length, slide), at).without_key(at)
+    }
+
+    /// How often each value occurs in a window, at each slide; values that do not occur any more are left out.
+    #[track_caller]
+    pub fn count_by_value_and_window(&self, length: Duration, slide: Duration) -> DStream<(T, u64)>
+    where
+        T: Key,
+    {
+        let at = Location::caller();
+        let ones = |rows: Vec<T>| Ok(rows.into_iter().map(|row| (row, 1u64)).collect());
+        let ones: DStream<(T, u64)> = self.then("map", at, Layout::Any, Role::Operator(per_rows(ones)));
+        let keep_if: KeepIf<T, u64> = Arc::new(|_, count| *count > 0);
+        let functions = Invertible {
+            reduce: Arc::new(|a: u64, b: u64| a + b),
+            inverse: Arc::new(|a: u64, b: u64| a - b),
+            keep_if: Some(keep_if),
+            always: None,
+        };
+        ones.inverse_window("count_by_value_and_window", functions, window(length, slide), at)
+    }
+
+    fn with_key(&self, at: At) -> DStream<(u8, T)> {
+        let step = |rows: Vec<T>| Ok(rows.into_iter().map(|row| (ALL, row)).collect());
+        self.then("map", at, Layout::Any, Role::Operator(per_rows(step)))
+    }
+
+    fn rows_window(&self, length: Duration, slide: Option<Duration>, at: At) -> DStream<T> {
+        let spec = WindowSpec { length, slide: slide.or(self.slide()) };
+        let slides = self.slides(spec);
+        let placed = if self.is_on_state() { self.clone() } else { self.spread(at) };
+        let factory: Factory = Arc::new(move |stores: &[usize]| {
+            Box::new(WindowRows::<T>::new(slides, Handle::at(stores[0]), Handle::at(stores[1])))
+        });
+        let layout = placed.layout();
+        placed.windowed("window", at, layout, factory, spec, |path| {
+            vec![Blocks::<T>::spec(path.clone()), marks(path)]
+        })
+    }
+}
+
+impl<K: Key, V: Value> DStream<(K, V)> {
+    /// Reduces the values of each key in a window, at each slide. `f` must be associative. A slide reads the whole window, reduced
+    /// to panes; [the form with an inverse](DStream::reduce_by_key_and_window_inverse) reads only what entered and left.
+    ///
+    /// ```
+    /// # use tidegate::{Config, StreamingContext};
+    /// # use std::time::Duration;
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// # let pairs = ssc.text("lines").flat_map(|line| line.split(' ')).map(|word| (word, 1u64));
+    /// let (length, slide) = (Duration::from_secs(30), Duration::from_secs(10));
+    /// let counts = pairs.reduce_by_key_and_window(|a, b| a + b, length, slide);
+    /// # counts.print();
+    /// ```
+    #[track_caller]
+    #[must_use]
+    pub fn reduce_by_key_and_window(
+        &self,
+        f: impl Fn(V, V) -> V + Send + Sync + 'static,
+        length: Duration,
+        slide: Duration,
+    ) -> DStream<(K, V)> {
+        let at = Location::caller();
+        self.reduce_window("reduce_by_key_and_window", Arc::new(f), window(length, slide), None, at)
+    }
+
+    /// As [`reduce_by_key_and_window`](DStream::reduce_by_key_and_window), by adding what entered the window with `f` and taking out
+    /// what left it with `inverse`: `inverse(f(a, b), b)` must be `a`.
+    ///
+    /// A slide reads and writes only what entered and left, however long the window is; then it gives every key, as Spark does,
+    /// which is one pass over the running values. A key stays, say with the value 0, when all its rows have left:
+    /// [the form with a filter](DStream::reduce_by_key_and_window_filtered) lets it go.
+    #[track_caller]
+    #[must_use]
+    pub fn reduce_by_key_and_window_inverse(
+        &self,
+        f: impl Fn(V, V) -> V + Send + Sync + 'static,
+        inverse: impl Fn(V, V) -> V + Send + Sync + 'static,
+        length: Duration,
+        slide: Duration,
+    ) -> DStream<(K, V)> {
+        let functions =
+            Invertible { reduce: Arc::new(f), inverse: Arc::new(inverse), keep_if: None, always: None };
+        let at = Location::caller();
+        self.inverse_window("reduce_by_key_and_window_inverse", functions, window(length, slide), at)
+    }
+
+    /// As [`reduce_by_key_and_window_inverse`](DStream::reduce_by_key_and_window_inverse); keys for whose value `filter_fn` does not
+    /// hold are not given, and not kept once all their rows have left. (Spark forgets the value of such a key at once, and fails when a
+    /// row of it leaves.)
+    #[track_caller]
+    #[must_use]
+    pub fn reduce_by_key_and_window_filtered(
+        &self,
+        f: impl Fn(V, V) -> V + Send + Sync + 'static,
+        inverse: impl Fn(V, V) -> V + Send + Sync + 'static,
+        length: Duration,
+        slide: Duration,
+        filter_fn: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
+    ) -> DStream<(K, V)> {
+        let functions = Invertible {
+            reduce: Arc::new(f),
+            inverse: Arc::new(inverse),
+            keep_if: Some(Arc::new(filter_fn) as KeepIf<K, V>),
+            always: None,
+        };
+        let at = Location::caller();
+        self.inverse_window("reduce_by_key_and_window_filtered", functions, window(length, slide), at)
+    }
+
+    /// The values of each key in a window, at each slide, in the order of their batches. What a key has in one batch is one value in
+    /// the store and must fit in a record of the changelog.
+    #[track_caller]
+    pub fn group_by_key_and_window(&self, length: Duration, slide: Duration) -> DStream<(K, Vec<V>)> {
+        let at = Location::caller();
+        let placed = self.by_key::<NoCombine<V>>(at, None);
+        let step = |rows: Vec<(K, V)>| Ok(rows.into_iter().map(|(key, value)| (key, vec![value])).collect());
+        let lists: DStream<(K, Vec<V>)> =
+            placed.then("map_values", at, Layout::Keyed, Role::Operator(per_rows(step)));
+        let join = |mut a: Vec<V>, b: Vec<V>| {
+            a.extend(b);
+            a
+        };
+        // Values are kept by batch: a pane of several batches would be written anew in each.
+        lists.reduce_window("group_by_key_and_window", Arc::new(join), window(length, slide), Some(1), at)
+    }
+
+    fn reduce_window<F: Fn(V, V) -> V + Send + Sync + 'static>(
+        &self,
+        kind: &'static str,
+        f: Arc<F>,
+        spec: WindowSpec,
+        pane_ms: Option<i64>,
+        at: At,
+    ) -> DStream<(K, V)> {
+        let slides = self.slides(spec);
+        let pane_ms = pane_ms.unwrap_or(slides.pane_ms());
+        let placed = self.by_key(at, Some(f.clone()));
+        let factory: Factory = Arc::new(move |stores: &[usize]| {
+            let (panes, marks) = (Handle::at(stores[0]), Handle::at(stores[1]));
+            Box::new(WindowReduce::<K, V, F>::new(slides, pane_ms, f.clone(), panes, marks))
+        });
+        placed.windowed(kind, at, Layout::Keyed, factory, spec, |path| {
+            vec![Panes::<K, V>::spec(path.clone()), marks(path)]
+        })
+    }
+
+    fn inverse_window<F, G>(
+        &self,
+        kind: &'static str,
+        functions: Invertible<K, V, F, G>,
+        spec: WindowSpec,
+        at: At,
+    ) -> DStream<(K, V)>
+    where
+        F: Fn(V, V) -> V + Send + Sync + 'static,
+        G: Fn(V, V) -> V + Send + Sync + 'static,
+    {
+        let slides = self.slides(spec);
+        let placed = self.by_key(at, Some(functions.reduce.clone()));
+        let factory: Factory = Arc::new(move |stores: &[usize]| {
+            let (panes, totals, marks) =
+                (Handle::at(stores[0]), Handle::at(stores[1]), Handle::at(stores[2]));
+            Box::new(WindowInverse::<K, V, F, G>::new(slides, functions.clone(), panes, totals, marks))
+        });
+        placed.windowed(kind, at, Layout::Keyed, factory, spec, |path| {
+            let totals = Totals::<K, V>::spec(format!("{path}.totals"));
+            vec![Panes::<K, V>::spec(path.clone()), totals, marks(path)]
+        })
+    }
+}
+
+impl<T: Data> DStream<T> {
+    /// The slide of this stream; `None` = the batch interval.
+    fn slide(&self) -> Option<Duration> {
+        self.builder.plan().slide_of(self.node)
+    }
+
+    /// Whether its rows lie on state partitions already.
+    fn is_on_state(&self) -> bool {
+        self.builder.plan().stage_after(self.node) > 0
+    }
+
+    fn slides(&self, spec: WindowSpec) -> Slides {
+        let millis = |d: Option<Duration>| d.map_or(1, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+        Slides::new(millis(Some(spec.length)), millis(spec.slide), millis(self.slide()))
+    }
+
+    fn windowed<U>(
+        &self,
+        kind: &'static str,
+        at: At,
+        layout: Layout,
+        factory: Factory,
+        spec: WindowSpec,
+        stores: impl FnOnce(String) -> Vec<StoreSpec>,
+    ) -> DStream<U> {
+        let path = format!("{}.{kind}", self.path());
+        let stores = stores(path.clone());
+        let (inputs, role): (Vec<NodeId>, _) = (vec![self.node], Role::Operator(factory));
+        let stream = self.builder.add(Node { kind, path, at, inputs, layout, role, stores });
+        self.builder.plan().windows.insert(stream.node, spec);
+        stream
+    }
+}
+
+impl<V: Data> DStream<(u8, V)> {
+    fn without_key(&self, at: At) -> DStream<V> {
+        let step = |rows: Vec<(u8, V)>| Ok(rows.into_iter().map(|(_, value)| value).collect());
+        self.then("map", at, Layout::Any, Role::Operator(per_rows(step)))
+    }
+}
+
+fn window(length: Duration, slide: Duration) -> WindowSpec {
+    WindowSpec { length, slide: Some(slide) }
+}
+
+fn marks(path: String) -> StoreSpec {
+    Table::<u8, Mark>::spec(format!("{path}.mark"))
+}

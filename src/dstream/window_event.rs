@@ -1,0 +1,155 @@
+//! Windows over event time: the time in the records, not that of the batches.
+//!
+//! Owns which operators and stores such a window needs. Knows no clock. Invariant: a window stands behind an exchange by window and
+//! key, before which rows are reduced already.
+
+use super::DStream;
+use crate::{
+    codec::Message,
+    operator::{EventFormat, EventMarks, EventReduce, EventSpans, IntoEventWindows, Windowed},
+    plan::{Factory, Layout, Node, Role},
+    record::{Data, Key, Value},
+    state::{Handle, Table},
+};
+use std::{panic::Location, sync::Arc, time::Duration};
+
+/// Windows over event time, aligned to the epoch.
+///
+/// A window `[start, start + size)` starts at each multiple of the hop. It takes rows until the watermark, the least of the
+/// greatest event times of all input partitions, is `lateness` past its end; rows that come later are left out and counted
+/// (`tidegate_records_failed_total{reason="late"}`). The watermark moves between batches and never goes back. A partition without
+/// new rows holds it back: then windows are kept for longer, and nothing is lost.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate::EventWindow;
+/// let minutes = EventWindow::tumbling(Duration::from_secs(60)).lateness(Duration::from_secs(5));
+/// let sliding = EventWindow::hopping(Duration::from_secs(30), Duration::from_secs(10));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventWindow {
+    /// Length of a window.
+    pub size: Duration,
+    /// From the start of a window to that of the next.
+    pub hop: Duration,
+    /// How long after its end a window still takes rows.
+    pub lateness: Duration,
+}
+
+impl EventWindow {
+    /// Windows that follow each other; no lateness.
+    #[must_use]
+    pub fn tumbling(size: Duration) -> Self {
+        EventWindow { size, hop: size, lateness: Duration::ZERO }
+    }
+
+    /// Windows of `size` that start every `hop`; no lateness.
+    #[must_use]
+    pub fn hopping(size: Duration, hop: Duration) -> Self {
+        EventWindow { size, hop, lateness: Duration::ZERO }
+    }
+
+    /// Windows that take rows for so long after their end.
+    #[must_use]
+    pub fn lateness(self, lateness: Duration) -> Self {
+        EventWindow { lateness, ..self }
+    }
+
+    fn spans(self) -> EventSpans {
+        let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+        EventSpans {
+            size_ms: millis(self.size).max(1),
+            hop_ms: millis(self.hop).max(1),
+            lateness_ms: millis(self.lateness),
+        }
+    }
+
+    /// What is wrong with it.
+    fn mistake(self) -> Option<String> {
+        let whole =
+            |d: Duration| d.subsec_nanos().is_multiple_of(1_000_000) && d < Duration::from_secs(1 << 40);
+        let what = if self.size.is_zero() || self.hop.is_zero() {
+            "its size and hop must be more than zero"
+        } else if ![self.size, self.hop, self.lateness].into_iter().all(whole) {
+            "its size, hop and lateness must be whole milliseconds"
+        } else {
+            return None;
+        };
+        Some(format!("an event window of {:?} every {:?}: {what}", self.size, self.hop))
+    }
+}
+
+impl<T: Data> DStream<Message<T>> {
+    /// Counts the messages of each key in windows over the record timestamp; one row per changed window and batch, with the count so
+    /// far.
+    ///
+    /// ```
+    /// # use tidegate::{Config, EventWindow, SourceOptions, StreamingContext, Text, codec::{AsText, Message, Messages, Utf8}};
+    /// # use std::time::Duration;
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// let clicks = ssc.source::<Message<Text>>(SourceOptions::topic("clicks"), Messages(Utf8));
+    /// let window = EventWindow::tumbling(Duration::from_secs(10)).lateness(Duration::from_secs(5));
+    /// let counts = clicks.count_by_key_and_event_window(window, |click| click.value);
+    /// counts.to_kafka("counts", AsText, AsText); // key = `page@1795340000000`
+    /// ```
+    #[track_caller]
+    pub fn count_by_key_and_event_window<K: Key>(
+        &self,
+        window: EventWindow,
+        key: impl Fn(Message<T>) -> K + Send + Sync + 'static,
+    ) -> DStream<(Windowed<K>, u64)> {
+        let at = Location::caller();
+        let event = move |message: Message<T>| (message.timestamp_ms, key(message), 1u64);
+        self.event_window("count_by_key_and_event_window", window, event, |a, b| a + b, at)
+    }
+
+    /// Reduces the messages of each key in windows over the record timestamp; one row per changed window and batch, with the value
+    /// so far. `pair` gives key and value; `f` must be associative and commutative. For another event time, set `timestamp_ms` with
+    /// `map` before.
+    #[track_caller]
+    pub fn reduce_by_key_and_event_window<K: Key, V: Value>(
+        &self,
+        window: EventWindow,
+        pair: impl Fn(Message<T>) -> (K, V) + Send + Sync + 'static,
+        f: impl Fn(V, V) -> V + Send + Sync + 'static,
+    ) -> DStream<(Windowed<K>, V)> {
+        let event = move |message: Message<T>| {
+            let time_ms = message.timestamp_ms;
+            let (key, value) = pair(message);
+            (time_ms, key, value)
+        };
+        self.event_window("reduce_by_key_and_event_window", window, event, f, Location::caller())
+    }
+
+    fn event_window<K: Key, V: Value>(
+        &self,
+        kind: &'static str,
+        window: EventWindow,
+        event: impl Fn(Message<T>) -> (i64, K, V) + Send + Sync + 'static,
+        f: impl Fn(V, V) -> V + Send + Sync + 'static,
+        at: &'static Location<'static>,
+    ) -> DStream<(Windowed<K>, V)> {
+        let (spans, event, f) = (window.spans(), Arc::new(event), Arc::new(f));
+        if let Some(mistake) = window.mistake() {
+            self.builder.plan().mistakes.push(format!("{at}: {mistake}"));
+        }
+        let reduce = f.clone();
+        let before: Factory = Arc::new(move |_| {
+            Box::new(IntoEventWindows::<Message<T>, K, V, _, _>::new(spans, event.clone(), reduce.clone()))
+        });
+        let format = Arc::new(EventFormat::<K, V>::default());
+        let placed: DStream<()> =
+            self.then("into_event_windows", at, Layout::Keyed, Role::Exchange(before, format));
+        let behind: Factory = Arc::new(move |stores: &[usize]| {
+            let (windows, marks) = (Handle::at(stores[0]), Handle::at(stores[1]));
+            Box::new(EventReduce::<K, V, _>::new(spans, f.clone(), windows, marks))
+        });
+        let path = format!("{}.{kind}", placed.path());
+        let stores = vec![
+            Table::<Windowed<K>, V>::spec(path.clone()),
+            Table::<u8, EventMarks>::spec(format!("{path}.mark")),
+        ];
+        let (inputs, role) = (vec![placed.node], Role::Operator(behind));
+        self.builder.add(Node { kind, path, at, inputs, layout: Layout::Keyed, role, stores })
+    }
+}

@@ -1,0 +1,227 @@
+//! When windows over batch times are emitted and which batches they cover, and what is kept of that between batches.
+//!
+//! Pure arithmetic on batch times, and the one row of state that remembers the last instant. Knows no rows and no key.
+//! Invariants: instants are the multiples of the slide, counted from the epoch, so they are the same after any restart; an
+//! instant is emitted at most once; what a later instant covers is never expired.
+
+use crate::{
+    error::Result,
+    operator::Context,
+    record::Value,
+    state::{Handle, OrderedTable, Table},
+};
+use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
+
+/// How many rows leave an operator at a time at the end of a batch, so that a window need not be in memory at once.
+pub const ROWS_PER_CHUNK: usize = 8_192;
+
+/// Length and slide of a window over batch times, milliseconds.
+///
+/// The window of the instant `b` covers the batch times in `(b - length, b]`. Instants are the multiples of the slide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slides {
+    length_ms: i64,
+    slide_ms: i64,
+    parent_ms: i64,
+}
+
+impl Slides {
+    /// The length, milliseconds.
+    #[must_use]
+    pub fn length_ms(&self) -> i64 {
+        self.length_ms
+    }
+
+    /// A window that is emitted at each multiple of `slide_ms`, over the rows of a stream that itself has rows only at multiples of
+    /// `parent_ms`. 1 stands for "at every batch".
+    #[must_use]
+    pub fn new(length_ms: i64, slide_ms: i64, parent_ms: i64) -> Self {
+        Slides { length_ms: length_ms.max(1), slide_ms: slide_ms.max(1), parent_ms: parent_ms.max(1) }
+    }
+
+    /// The time that the rows of a batch have here. Rows of a parent with a slide have the instant that they were emitted for, which
+    /// lies before the batch time when batches were skipped.
+    #[must_use]
+    pub fn time_of(&self, batch_ms: i64) -> i64 {
+        floor(batch_ms, self.parent_ms)
+    }
+
+    /// The instant to be emitted at `time_ms`, if the last one was `emitted`. A stream that begins between two instants emits
+    /// nothing before the second one. Instants that were skipped are not made up for.
+    #[must_use]
+    pub fn due(&self, time_ms: i64, emitted: Option<i64>) -> Option<i64> {
+        let instant = floor(time_ms, self.slide_ms);
+        match emitted {
+            Some(last) => (instant > last).then_some(instant),
+            None => (instant == time_ms).then_some(instant),
+        }
+    }
+
+    /// The instant at or before a time.
+    #[must_use]
+    pub fn instant(&self, time_ms: i64) -> i64 {
+        floor(time_ms, self.slide_ms)
+    }
+
+    /// How long the panes are that rows can be reduced to beforehand: each window is made of whole panes.
+    #[must_use]
+    pub fn pane_ms(&self) -> i64 {
+        gcd(self.length_ms, self.slide_ms)
+    }
+
+    /// The end of the pane of `pane_ms` that a time lies in; the end belongs to the pane.
+    #[must_use]
+    pub fn pane(&self, time_ms: i64, pane_ms: i64) -> i64 {
+        floor(time_ms + pane_ms - 1, pane_ms)
+    }
+
+    /// The times that the window of an instant covers.
+    #[must_use]
+    pub fn covered(&self, instant: i64) -> RangeInclusive<i64> {
+        instant - self.length_ms + 1..=instant
+    }
+
+    /// Everything up to this time is in no window after the instant `emitted`.
+    #[must_use]
+    pub fn expired_after(&self, emitted: i64) -> i64 {
+        emitted + self.slide_ms - self.length_ms
+    }
+
+    /// The times that come into a running value from one instant to a later one.
+    #[must_use]
+    pub fn entering(&self, before: Option<i64>, instant: i64) -> RangeInclusive<i64> {
+        let first = *self.covered(instant).start();
+        before.map_or(first, |b| first.max(b + 1))..=instant
+    }
+
+    /// The times that leave a running value from one instant to a later one.
+    #[must_use]
+    pub fn leaving(&self, before: Option<i64>, instant: i64) -> RangeInclusive<i64> {
+        let Some(before) = before else { return RangeInclusive::new(1, 0) };
+        before - self.length_ms + 1..=(instant - self.length_ms).min(before)
+    }
+}
+
+fn floor(time_ms: i64, step_ms: i64) -> i64 {
+    time_ms.div_euclid(step_ms) * step_ms
+}
+
+fn gcd(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// What a window remembers of its past, one row per state partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The last instant that was emitted, or passed before the first one.
+    pub emitted: Option<i64>,
+    /// Everything up to this time is deleted.
+    pub deleted: i64,
+}
+
+impl Mark {
+    /// Before the first row.
+    pub const NONE: Mark = Mark { emitted: None, deleted: i64::MIN };
+}
+
+/// The store of a [`Mark`]; its only key is 0.
+pub type Marks = Table<u8, Mark>;
+
+/// The mark of this state partition.
+///
+/// # Errors
+/// If the database cannot be read.
+pub fn read_mark(marks: Handle<Marks>, cx: &mut Context<'_>) -> Result<Mark> {
+    Ok(cx.stores.open(marks).get(&0)?.unwrap_or(Mark::NONE))
+}
+
+/// Keeps the mark, if it is another.
+///
+/// # Errors
+/// If the database cannot be read.
+pub fn write_mark(marks: Handle<Marks>, mark: Mark, cx: &mut Context<'_>) -> Result {
+    cx.stores.open(marks).entry(0)?.set(mark);
+    Ok(())
+}
+
+/// What [`delete_some`] has done.
+pub(super) struct Swept {
+    /// Everything up to this time is deleted now.
+    pub up_to: i64,
+    /// Rows that were deleted.
+    pub rows: usize,
+    /// Nothing is left in the store at all.
+    pub is_empty: bool,
+}
+
+/// Deletes at most `limit` of the rows whose time is after `from` and at most `to`; everything up to `from` is gone already, so
+/// what was deleted before is not passed again.
+pub(super) fn delete_some<K: Value, V: Value>(
+    table: &mut OrderedTable<(i64, K), V>,
+    from: i64,
+    to: i64,
+    limit: usize,
+) -> Result<Swept> {
+    let mut swept = Swept { up_to: to.max(from), rows: 0, is_empty: true };
+    table.visit_from(&from.saturating_add(1), |(time, _), row| {
+        if *time > to || swept.rows == limit {
+            swept.is_empty = false;
+            swept.up_to = swept.up_to.min(*time - 1);
+            return Ok(false);
+        }
+        swept.rows += 1;
+        row.take();
+        Ok(true)
+    })?;
+    Ok(swept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_of_3_that_slides_by_2() {
+        let w = Slides::new(3, 2, 1);
+        let due: Vec<_> = (1..=6).map(|t| w.due(t, None)).collect();
+        assert_eq!(due, [None, Some(2), None, Some(4), None, Some(6)]);
+        assert_eq!((w.covered(4), w.pane_ms(), w.expired_after(4)), (2..=4, 1, 3));
+        assert_eq!((w.entering(Some(2), 4), w.leaving(Some(2), 4)), (3..=4, 0..=1));
+    }
+
+    #[test]
+    fn instants_that_were_skipped_are_passed_over_and_what_came_and_went_in_between_too() {
+        let w = Slides::new(30, 10, 1);
+        assert_eq!(w.due(47, Some(10)), Some(40));
+        assert_eq!(w.due(47, Some(40)), None);
+        assert_eq!((w.entering(Some(10), 20), w.leaving(Some(10), 20)), (11..=20, -19..=-10));
+        assert_eq!((w.entering(Some(10), 90), w.leaving(Some(10), 90)), (61..=90, -19..=10));
+        assert!(w.leaving(None, 40).is_empty());
+        assert_eq!(w.entering(None, 40), 11..=40);
+    }
+
+    #[test]
+    fn panes_tile_every_window() {
+        for (length, slide) in [(3, 2), (30, 10), (10, 10), (10, 30), (7, 1)] {
+            let w = Slides::new(length, slide, 1);
+            let pane = w.pane_ms();
+            for instant in [0, slide, 5 * slide] {
+                for time in *w.covered(instant).start() - 40..=instant + 40 {
+                    let inside = w.covered(instant).contains(&time);
+                    assert_eq!(
+                        w.covered(instant).contains(&w.pane(time, pane)),
+                        inside,
+                        "{length} {slide} {time}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_child_sees_rows_at_the_instant_they_were_made_for() {
+        let child = Slides::new(40, 20, 10);
+        assert_eq!((child.time_of(43), child.due(child.time_of(43), Some(20))), (40, Some(40)));
+    }
+}

@@ -1,0 +1,175 @@
+//! Windows over event time: the side behind the exchange, with the aggregates and the watermark in state.
+//!
+//! Owns what is late and what has expired. Knows no clock: the watermark is the least of the greatest event times of all input
+//! partitions. Invariants: it advances between batches only, so that a batch's own rows never make its rows late, and never
+//! goes back, over restarts too; a window that can still take a row is never deleted; each changed window gives one row per batch.
+
+use super::{
+    Context, Operator, Output, Port,
+    window_event_rows::{EventRows, EventSpans, SourceMark, Windowed},
+};
+use crate::{
+    error::Result,
+    record::{Chunk, Key, Value},
+    state::{Handle, Table},
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// How many expired rows a batch deletes, beside twice as many as it has touched.
+const DELETED_PER_BATCH: usize = 8_192;
+
+/// What a state partition knows of event time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventMarks {
+    /// The greatest event time of each input partition; `None` = no row came yet.
+    sources: BTreeMap<String, Option<i64>>,
+    /// The watermark.
+    watermark: Option<i64>,
+    /// The greatest start of a window that has a row: later ones need not be looked up.
+    newest: Option<i64>,
+    /// Every window that starts before is deleted.
+    deleted: i64,
+}
+
+impl EventMarks {
+    fn advance(&mut self, marks: Vec<SourceMark>) {
+        for (name, time) in marks {
+            let known = self.sources.entry(name.to_string()).or_default();
+            *known = (*known).max(time);
+        }
+        let least = self.sources.values().copied().min().flatten();
+        self.watermark = self.watermark.max(least);
+    }
+}
+
+/// Reduces the values of each key and window; one row per changed window and batch.
+pub struct EventReduce<K: Key, V: Value, F> {
+    spans: EventSpans,
+    reduce: Arc<F>,
+    windows: Handle<Table<Windowed<K>, V>>,
+    marks: Handle<Table<u8, EventMarks>>,
+    /// The marks as they were when the batch began, once something came.
+    before: Option<EventMarks>,
+    newest: Option<i64>,
+    news: Vec<SourceMark>,
+    touched: usize,
+    late: usize,
+}
+
+impl<K: Key, V: Value, F> EventReduce<K, V, F> {
+    /// Windows whose aggregates and marks are in these stores.
+    #[must_use]
+    pub fn new(
+        spans: EventSpans,
+        reduce: Arc<F>,
+        windows: Handle<Table<Windowed<K>, V>>,
+        marks: Handle<Table<u8, EventMarks>>,
+    ) -> Self {
+        let (before, newest, news, touched, late) = (None, None, vec![], 0, 0);
+        EventReduce { spans, reduce, windows, marks, before, newest, news, touched, late }
+    }
+}
+
+impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> EventReduce<K, V, F> {
+    fn marks<'m>(
+        before: &'m mut Option<EventMarks>,
+        marks: Handle<Table<u8, EventMarks>>,
+        cx: &mut Context<'_>,
+    ) -> Result<&'m mut EventMarks> {
+        if before.is_none() {
+            *before = Some(cx.stores.open(marks).get(&0)?.unwrap_or_default());
+        }
+        Ok(before.get_or_insert_default())
+    }
+
+    fn add(&mut self, rows: Vec<(Windowed<K>, V, u32)>, cx: &mut Context<'_>) -> Result {
+        let before = Self::marks(&mut self.before, self.marks, cx)?;
+        let first_open = before.watermark.map_or(i64::MIN, |watermark| self.spans.first_open(watermark));
+        let newest = before.newest.unwrap_or(i64::MIN);
+        let windows = cx.stores.open(self.windows);
+        let may_be_there =
+            |(key, _, _): &&(Windowed<K>, V, u32)| (first_open..=newest).contains(&key.start_ms);
+        windows.prefetch(rows.iter().filter(may_be_there).map(|(key, _, _)| key))?;
+        for (key, value, records) in rows {
+            if key.start_ms < first_open {
+                self.late += records as usize;
+                continue;
+            }
+            self.touched += 1;
+            self.newest = self.newest.max(Some(key.start_ms));
+            let mut slot = windows.entry_of_new(key)?; // prefetched, or new
+            let next = match slot.take() {
+                Some(old) => (self.reduce)(old, value),
+                None => value,
+            };
+            slot.set(next);
+        }
+        Ok(())
+    }
+
+    /// Deletes some of the windows that were closed when the batch began: no row of this batch can be theirs.
+    fn delete_expired(&mut self, marks: &mut EventMarks, cx: &mut Context<'_>) -> Result {
+        let Some(watermark) = marks.watermark else { return Ok(()) };
+        let first_open = self.spans.first_open(watermark);
+        // Nothing but whole windows expires: without a new one there is nothing to look for.
+        let first_start = first_open.saturating_add(self.spans.hop_ms - 1).div_euclid(self.spans.hop_ms)
+            * self.spans.hop_ms;
+        if first_start <= marks.deleted {
+            return Ok(());
+        }
+        let limit = DELETED_PER_BATCH.max(2 * self.touched);
+        let left = cx.stores.open(self.windows).delete_range(&marks.deleted, &first_start, limit)?;
+        marks.deleted = left.map_or(first_start, |key| key.start_ms);
+        Ok(())
+    }
+}
+
+impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for EventReduce<K, V, F> {
+    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        let EventRows { rows, marks } = input.take::<EventRows<K, V>>();
+        self.news.extend(marks);
+        if rows.is_empty() { Ok(()) } else { self.add(rows, cx) }
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        let mut marks = Self::marks(&mut self.before, self.marks, cx)?.clone();
+        self.delete_expired(&mut marks, cx)?;
+        marks.advance(std::mem::take(&mut self.news));
+        marks.newest = marks.newest.max(self.newest.take());
+        if self.before.take().as_ref() != Some(&marks) {
+            cx.stores.open(self.marks).entry(0)?.set(marks);
+        }
+        if self.late > 0 {
+            cx.out.output(Output::Late(std::mem::take(&mut self.late)));
+        }
+        self.touched = 0;
+        let changed = cx.stores.open(self.windows).changed()?;
+        let rows = changed.filter_map(|(key, value)| Some((key.clone(), value?.clone())));
+        cx.out.rows::<(Windowed<K>, V)>(rows.collect());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_watermark_is_that_of_the_slowest_partition_and_never_goes_back() {
+        let mut marks = EventMarks::default();
+        let mut at = |news: &[(&str, Option<i64>)]| {
+            marks.advance(news.iter().map(|(name, time)| ((*name).into(), *time)).collect());
+            marks.watermark
+        };
+        assert_eq!(at(&[("a", Some(10)), ("b", None)]), None, "a partition without rows holds it back");
+        assert_eq!(at(&[("b", Some(7))]), Some(7));
+        assert_eq!(at(&[("a", Some(9)), ("b", Some(12))]), Some(10), "a's 10 stays");
+        assert_eq!(
+            at(&[("a", None), ("c", None)]),
+            Some(10),
+            "neither a restart nor a new partition moves it back"
+        );
+        assert_eq!(at(&[("c", Some(3))]), Some(10));
+    }
+}

@@ -1,0 +1,124 @@
+//! `window`: the rows of the last batches, again at every slide.
+//!
+//! Keeps rows in blocks under the time of their batch. Knows no key. Invariants: a window is read from the store block by block,
+//! never held; blocks that no later window covers are deleted, some at each batch.
+
+use super::{
+    Context, Operator, Port,
+    window::{Marks, ROWS_PER_CHUNK, Slides, delete_some, read_mark, write_mark},
+};
+use crate::{
+    codec::value_bytes,
+    error::Result,
+    record::{Chunk, Value},
+    state::{Handle, OrderedTable},
+};
+use std::ops::Bound;
+
+/// A block of rows is closed at about this size, so that it always fits in a record of the changelog.
+const BLOCK_BYTES: usize = 32 << 10;
+const BLOCK_ROWS: usize = 1_024;
+/// How many expired blocks a batch deletes, beside twice as many as it has written.
+const DELETED_PER_BATCH: usize = 256;
+
+/// Rows in blocks: time of the batch, number of the block in it.
+pub type Blocks<T> = OrderedTable<(i64, u32), Vec<T>>;
+
+/// Keeps the rows of a window and gives them at each slide.
+pub struct WindowRows<T: Value> {
+    slides: Slides,
+    blocks: Handle<Blocks<T>>,
+    marks: Handle<Marks>,
+    /// Blocks that this batch has written.
+    written: u32,
+    /// While a window is given out: the last time in it, and the block given last.
+    giving: Option<(i64, (i64, u32))>,
+}
+
+impl<T: Value> WindowRows<T> {
+    /// A window whose blocks and mark are in these stores.
+    #[must_use]
+    pub fn new(slides: Slides, blocks: Handle<Blocks<T>>, marks: Handle<Marks>) -> Self {
+        WindowRows { slides, blocks, marks, written: 0, giving: None }
+    }
+
+    fn keep(&mut self, rows: Vec<T>, cx: &mut Context<'_>) -> Result {
+        let time = self.slides.time_of(cx.batch.time.0);
+        cx.stores.open(self.blocks).insert(&(time, self.written), rows)?;
+        self.written += 1;
+        Ok(())
+    }
+
+    /// Looks whether a window is due, and deletes what no window needs any more.
+    fn begin(&mut self, cx: &mut Context<'_>) -> Result {
+        let time = self.slides.time_of(cx.batch.time.0);
+        let before = read_mark(self.marks, cx)?;
+        let mut mark = before;
+        let due = self.slides.due(time, mark.emitted);
+        if due.is_none() && self.written == 0 && mark.emitted.is_none() {
+            return Ok(());
+        }
+        mark.emitted = due.or(mark.emitted).or(Some(self.slides.instant(time)));
+        // What the window to be given now does not cover either.
+        let expired = before.emitted.map_or(i64::MIN, |last| self.slides.expired_after(last));
+        let limit = DELETED_PER_BATCH.max(2 * self.written as usize);
+        let swept = delete_some(cx.stores.open(self.blocks), mark.deleted, expired, limit)?;
+        mark.deleted = swept.up_to;
+        // Of a window without any block nothing need be known.
+        if (swept.rows > 0 || !swept.is_empty) && mark != before {
+            write_mark(self.marks, mark, cx)?;
+        }
+        self.giving = due
+            .filter(|_| !swept.is_empty)
+            .map(|instant| (instant, (*self.slides.covered(instant).start(), 0)));
+        self.written = 0;
+        Ok(())
+    }
+
+    /// Gives out a part of the window.
+    fn give(&mut self, cx: &mut Context<'_>) -> Result {
+        let Some((last, from)) = self.giving.take() else { return Ok(()) };
+        let mut rows = vec![];
+        let mut next = None;
+        cx.stores.open(self.blocks).visit(
+            (Bound::Included(from), Bound::Included((last, u32::MAX))),
+            |at, block| {
+                if rows.len() >= ROWS_PER_CHUNK {
+                    next = Some(*at);
+                    return Ok(false);
+                }
+                rows.extend(block.get().into_iter().flatten().cloned());
+                Ok(true)
+            },
+        )?;
+        self.giving = next.map(|next| (last, next));
+        cx.out.rows(rows);
+        Ok(())
+    }
+}
+
+impl<T: Value> Operator for WindowRows<T> {
+    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        let (mut block, mut bytes) = (vec![], 0);
+        for row in input.take::<Vec<T>>() {
+            bytes += value_bytes(&row);
+            block.push(row);
+            if bytes >= BLOCK_BYTES || block.len() >= BLOCK_ROWS {
+                bytes = 0;
+                self.keep(std::mem::take(&mut block), cx)?;
+            }
+        }
+        if block.is_empty() { Ok(()) } else { self.keep(block, cx) }
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        if self.giving.is_none() {
+            self.begin(cx)?;
+        }
+        self.give(cx)
+    }
+
+    fn has_more(&self) -> bool {
+        self.giving.is_some()
+    }
+}

@@ -1,0 +1,194 @@
+//! Runs a program of streams on tables of records, in virtual time, and shows what it wrote as a table.
+//!
+//! Owns the form of the tables, the clock of a test and the ways to disturb a run. Knows no operator and no operation: programs
+//! run on the real engine, with a log and state in memory. Invariants: a batch has exactly the time that the test says; nothing
+//! depends on the machine's clock; what is shown was committed.
+//!
+//! ```
+//! use tidegate::{StreamingContext, codec::{AsText, Utf8}, testing::Driver};
+//!
+//! let word_count = |ssc: &StreamingContext| {
+//!     let words = ssc.text("lines").flat_map(|line| line.split(' '));
+//!     words.map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b).to_kafka("counts", Utf8, AsText);
+//! };
+//! let mut driver = Driver::new(word_count);
+//! // topic partition | key | value
+//! let written = driver.batch_at(1_000, "lines 0 | - | to be\nlines 1 | - | or not to be\n")?;
+//! assert_eq!(written.to_string(), "counts | be | 2\ncounts | not | 1\ncounts | or | 1\ncounts | to | 2\n");
+//! driver.restart_without_state();
+//! assert_eq!(driver.batch("lines 2 | - | be\n")?.to_string(), "counts | be | 3\n");
+//! # Ok::<(), tidegate::Error>(())
+//! ```
+//!
+//! # Tables
+//!
+//! An input row is `topic partition | key | value`; `-` is null, `''` is empty. Further columns are `@timestamp` in milliseconds and
+//! `header=value`. In a table for several batches a line `---` ends a batch. An output row is `topic | key | value`, with its
+//! timestamp and headers if the program gave them, or `console | row`; rows of a batch are sorted, as their order over partitions
+//! means nothing.
+
+mod driver;
+mod table;
+mod turnstile;
+
+pub use driver::{Crash, Driver};
+pub use table::{Reading, feed};
+
+use crate::{context::StreamingContext, error::Result};
+use std::fmt;
+
+/// How a program is run in a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Time from one batch to the next, milliseconds.
+    pub interval_ms: i64,
+    /// Partitions of each input topic.
+    pub input_partitions: u32,
+    /// Partitions of all state.
+    pub state_partitions: u32,
+    /// Worker threads; 0 = all on one thread.
+    pub threads: usize,
+    /// What happens to the process between two batches.
+    pub between: Between,
+}
+
+impl Default for Settings {
+    /// A second, 3 input partitions, 8 state partitions, no worker threads, nothing between two batches.
+    fn default() -> Self {
+        Settings {
+            interval_ms: 1_000,
+            input_partitions: 3,
+            state_partitions: 8,
+            threads: 0,
+            between: Between::GoesOn,
+        }
+    }
+}
+
+/// What happens to the process from one batch to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Between {
+    /// It goes on.
+    GoesOn,
+    /// It ends and starts again on its local state.
+    Restart,
+    /// It ends and starts again elsewhere: state comes back from the changelog.
+    RestartWithoutState,
+    /// Each batch that writes anything is cut off before its commit, and run again by a new process with the local state.
+    CrashBeforeCommit,
+    /// Each batch that writes anything is committed, but its process dies before its local state says so.
+    CrashAfterCommit,
+}
+
+/// Ways to run a program that must not change what it writes: threads, state partitions, restarts and crashes. The first one is
+/// [`Settings::default`].
+#[must_use]
+pub fn ways() -> [Settings; 7] {
+    let plain = Settings::default();
+    [
+        plain,
+        Settings { threads: 3, ..plain },
+        Settings { state_partitions: 1, between: Between::Restart, ..plain },
+        Settings { between: Between::RestartWithoutState, ..plain },
+        Settings { threads: 2, state_partitions: 3, between: Between::RestartWithoutState, ..plain },
+        Settings { between: Between::CrashBeforeCommit, ..plain },
+        Settings { between: Between::CrashAfterCommit, ..plain },
+    ]
+}
+
+/// Runs a program over a table of batches, one at each interval; gives what it wrote, with `---` between batches.
+///
+/// ```
+/// use tidegate::{StreamingContext, codec::{AsText, Utf8}, testing::{Settings, run}};
+///
+/// let lengths = |ssc: &StreamingContext| {
+///     ssc.text("words").map(|word| (word.clone(), word.len())).to_kafka("lengths", Utf8, AsText);
+/// };
+/// let written = run(Settings::default(), lengths, "words 0 | - | sea\n---\nwords 2 | - | tide\n")?;
+/// assert_eq!(written, "lengths | sea | 3\n---\nlengths | tide | 4\n");
+/// # Ok::<(), tidegate::Error>(())
+/// ```
+///
+/// # Errors
+/// Mistakes in the program or the table, or why the program failed.
+pub fn run(settings: Settings, program: impl Fn(&StreamingContext), input: &str) -> Result<String> {
+    let mut driver = Driver::with(settings, program);
+    let batches: Result<Vec<String>> =
+        input.split("---\n").map(|rows| Ok(driver.batch(rows)?.to_string())).collect();
+    Ok(batches?.join("---\n"))
+}
+
+/// As [`run`], in each of the [`ways`]. Console rows are not compared where a process dies after a commit: they are shown once at
+/// most.
+///
+/// # Panics
+/// If the program fails, or does not write the same in each way; the message shows both.
+#[track_caller]
+#[must_use]
+pub fn run_every_way(program: impl Fn(&StreamingContext), input: &str) -> String {
+    let show = |settings| match run(settings, &program, input) {
+        Ok(written) => written,
+        Err(e) => format!("error: {e}\n"),
+    };
+    let [plain, others @ ..] = ways();
+    let expected = show(plain);
+    for settings in others {
+        let written = show(settings);
+        let shown_once = settings.between != Between::CrashAfterCommit;
+        let compared = |table: &str| -> Vec<String> {
+            let rows = table.lines().filter(|row| shown_once || !row.starts_with("console |"));
+            rows.map(str::to_owned).collect()
+        };
+        assert!(
+            compared(&written) == compared(&expected),
+            "{settings:?} writes\n{written}\nbut {plain:?} writes\n{expected}"
+        );
+    }
+    expected
+}
+
+/// What batches wrote, in order; shown as a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Each batch that ran.
+    pub batches: Vec<WrittenBatch>,
+}
+
+/// What one batch wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenBatch {
+    /// The batch's time, milliseconds.
+    pub time_ms: i64,
+    /// Output rows, sorted.
+    pub rows: Vec<String>,
+}
+
+impl Written {
+    /// The rows of all batches.
+    pub fn rows(&self) -> impl Iterator<Item = &str> {
+        self.batches.iter().flat_map(|batch| batch.rows.iter().map(String::as_str))
+    }
+
+    /// The batches that wrote something, each under a line `time_ms:`.
+    #[must_use]
+    pub fn by_time(&self) -> String {
+        let wrote = self.batches.iter().filter(|batch| !batch.rows.is_empty());
+        wrote.map(|batch| format!("{}:\n{batch}", batch.time_ms)).collect()
+    }
+}
+
+impl fmt::Display for WrittenBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.rows.iter().try_for_each(|row| writeln!(f, "{row}"))
+    }
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, batch) in self.batches.iter().enumerate() {
+            let end = if n == 0 { "" } else { "---\n" };
+            write!(f, "{end}{batch}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,165 @@
+//! Lets the engine run up to a time and no further: the clock of a test, and where its process dies.
+//!
+//! Stands behind the simulated log as the fate of a process without faults. Knows no batch and no table. Invariants: time stands
+//! still while there is input; once the engine waits for more it jumps to the goal, and there the engine is held; a dead process
+//! has no effect.
+
+use super::Crash;
+use crate::{
+    log::{
+        GroupSpec,
+        sim::{Call, Fate, Fault, Verdict},
+    },
+    runtime::clock::Clock,
+};
+use std::{
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// What engine and driver share.
+pub(super) struct Turnstile {
+    state: Mutex<State>,
+    moved: Condvar,
+}
+
+struct State {
+    now_ms: i64,
+    goal_ms: i64,
+    /// Rises with each wait, so that nothing waits for ever in the log.
+    elapsed: Duration,
+    last_call: Call,
+    /// Partitions are owned: a wait is one for input.
+    running: bool,
+    held: bool,
+    dead: bool,
+    /// The engine's thread has ended.
+    ended: bool,
+    crash: Option<Crash>,
+}
+
+impl Turnstile {
+    /// A process that starts at `now_ms` with the goal `goal_ms`, and dies at `crash`.
+    pub fn new(now_ms: i64, goal_ms: i64, crash: Option<Crash>) -> Self {
+        let state = State {
+            now_ms,
+            goal_ms,
+            elapsed: Duration::ZERO,
+            last_call: Call::Describe,
+            running: false,
+            held: false,
+            dead: false,
+            ended: false,
+            crash,
+        };
+        Turnstile { state: Mutex::new(state), moved: Condvar::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.moved.wait(state).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the engine go on to a time, where it may die at `crash`.
+    pub fn go_to(&self, goal_ms: i64, crash: Option<Crash>) {
+        let mut state = self.state();
+        (state.goal_ms, state.crash, state.held) = (goal_ms, crash, false);
+        self.moved.notify_all();
+    }
+
+    /// Waits until the engine is held at its goal (`true`) or has ended.
+    pub fn reached(&self) -> bool {
+        let mut state = self.state();
+        while !state.held && !state.ended {
+            state = self.wait(state);
+        }
+        state.held && !state.ended
+    }
+
+    /// Whether it died at the place it was to.
+    pub fn has_crashed(&self) -> bool {
+        self.state().dead
+    }
+
+    /// The engine has its partitions, or waits for them.
+    pub fn set_running(&self, running: bool) {
+        self.state().running = running;
+    }
+
+    /// The engine's thread is over.
+    pub fn end(&self) {
+        self.state().ended = true;
+        self.moved.notify_all();
+    }
+}
+
+impl Fate for Turnstile {
+    fn step(&self, call: Call, offers: &[Fault]) -> Verdict {
+        let mut state = self.state();
+        state.last_call = call;
+        if state.dead {
+            return Verdict::Killed;
+        }
+        match (state.crash, call) {
+            (Some(Crash::BeforeCommit), Call::AddOffsets) => {
+                state.dead = true;
+                Verdict::Killed
+            }
+            (Some(Crash::AfterCommit), Call::Commit) if offers.contains(&Fault::CrashAfter) => {
+                Verdict::Fault(Fault::CrashAfter)
+            }
+            _ => Verdict::Go,
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.state().elapsed
+    }
+
+    fn block(&self, timeout: Duration) {
+        let mut state = self.state();
+        state.elapsed += timeout;
+        if !state.running || state.last_call != Call::Wait {
+            return;
+        }
+        if state.now_ms < state.goal_ms {
+            state.now_ms = state.goal_ms;
+            return;
+        }
+        state.held = true;
+        self.moved.notify_all();
+        while state.goal_ms <= state.now_ms && !state.dead {
+            state = self.wait(state);
+        }
+    }
+
+    fn later(&self, _: Fault, _: Box<dyn FnOnce() -> bool + Send>) {}
+
+    fn kill(&self) {
+        self.state().dead = true;
+        self.moved.notify_all();
+    }
+
+    fn alive(&self) -> bool {
+        !self.state().dead
+    }
+
+    fn joined(&self, _: &GroupSpec) {}
+}
+
+impl Clock for Turnstile {
+    fn now_ms(&self) -> i64 {
+        self.state().now_ms
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep(&self, time: Duration) {
+        self.state().elapsed += time;
+    }
+}

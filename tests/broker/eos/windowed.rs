@@ -1,0 +1,139 @@
+//! Windowed counts over event time: SIGKILL at random moments while events keep coming, with the state kept and deleted.
+//!
+//! Event time runs faster than the clock, so that windows close and are deleted all the time. Times jitter backwards by less than
+//! the lateness, so whatever the batches were, no event is late, and the oracle is a plain count. At the end events come that
+//! are late for sure.
+
+use super::{
+    Random,
+    client::Client,
+    program::App,
+    words::{Truth, judge},
+};
+use crate::subject::bootstrap;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::sleep,
+    time::Duration,
+};
+
+const KILLS: u32 = 16;
+const START_MS: i64 = 1_795_340_000_000;
+const WINDOW_MS: i64 = 10_000;
+const LATENESS_MS: u64 = 5_000;
+const STEP_MS: i64 = 20;
+
+/// Writes events and counts them by user and window.
+struct Events {
+    producer: BaseProducer,
+    topic: String,
+    random: Random,
+    number: i64,
+    truth: Truth,
+}
+
+impl Events {
+    fn new(client: &Client, topic: &str, seed: u64) -> Events {
+        let mut config = client.config();
+        config.set("enable.idempotence", "true").set("message.timeout.ms", "0").set("linger.ms", "1");
+        let producer = config.create().unwrap();
+        Events { producer, topic: topic.into(), random: Random(seed), number: 0, truth: Truth::new() }
+    }
+
+    /// An event of a user of its own, or of a frequent one.
+    fn write(&mut self) {
+        let jitter = i64::try_from(self.random.below(LATENESS_MS)).unwrap();
+        let time_ms = START_MS + self.number * STEP_MS - jitter;
+        let user = match self.random.below(4) {
+            0 => format!("only-{}", self.number),
+            _ => format!("u{}", self.random.below(30)),
+        };
+        *self.truth.entry(window_of(&user, time_ms)).or_default() += 1;
+        self.send(&user, time_ms);
+    }
+
+    fn send(&mut self, user: &str, time_ms: i64) {
+        let partition = i32::try_from(self.number % 4).unwrap();
+        self.number += 1;
+        let record =
+            BaseRecord::to(&self.topic).key(user).payload("").partition(partition).timestamp(time_ms);
+        self.producer.send(record).map_err(|(e, _)| e).unwrap();
+        self.producer.poll(Duration::ZERO);
+    }
+
+    fn flush(&self) {
+        super::until("all events are acknowledged", || {
+            let _ = self.producer.flush(Duration::from_secs(1));
+            self.producer.in_flight_count() == 0
+        });
+    }
+}
+
+fn window_of(user: &str, time_ms: i64) -> String {
+    format!("{user}@{}", time_ms.div_euclid(WINDOW_MS) * WINDOW_MS)
+}
+
+#[test]
+fn windowed_counts_are_killed() {
+    let seed = Random::seed();
+    eprintln!("windowed_counts_are_killed: seed {seed} (TIDEGATE_TEST_SEED={seed} repeats it)");
+    let (client, mut random) = (Client::new(&bootstrap()), Random(seed));
+    let app = App::new("windowed_counts", &client);
+    let mut events = Events::new(&client, &app.input, seed);
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = stop.clone();
+    let writing = std::thread::spawn(move || {
+        while !stopped.load(Ordering::Relaxed) {
+            (0..8).for_each(|_| events.write());
+            sleep(Duration::from_millis(8));
+        }
+        events.flush();
+        events
+    });
+    let mut losses = 0;
+    for number in 0..KILLS {
+        if number % 2 == 1 {
+            app.lose_state();
+            losses += 1;
+        }
+        let mut run = app.start("");
+        if number % 4 < 2 {
+            app.progress(&client, &mut run);
+        }
+        sleep(Duration::from_millis(50 + random.below(1_500)));
+        run.kill();
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut events = writing.join().unwrap();
+    let mut run = app.start("");
+    app.catch_up(&client, &mut run);
+    // The first windows closed long ago.
+    assert!(events.number * STEP_MS > 4 * WINDOW_MS, "event time has moved: {} events", events.number);
+    for _ in 0..40 {
+        events.send("late", START_MS);
+    }
+    events.flush();
+    app.catch_up(&client, &mut run);
+    run.kill();
+    app.lose_state();
+    let mut run = app.start("");
+    for _ in 0..40 {
+        events.send("late", START_MS);
+    }
+    events.flush();
+    app.catch_up(&client, &mut run);
+    run.stop();
+    let (truth, rows) = (events.truth, client.read(&app.output));
+    judge(&format!("seed {seed}"), &truth, &rows);
+    let deleted = client.read(&format!("{}-changelog", app.id)).iter().filter(|r| r.value.is_empty()).count();
+    assert!(deleted > truth.len() / 2, "of {} windows {deleted} were deleted", truth.len());
+    println!(
+        "windowed_counts: {KILLS} kills at random, {losses} with the state lost: {} counts of {} windows, {deleted} deleted, none wrong",
+        rows.len(),
+        truth.len()
+    );
+}
