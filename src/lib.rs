@@ -123,9 +123,9 @@ pub mod ui;
 
 pub use config::Config;
 pub use context::{StreamingContext, program};
-pub use dstream::{DStream, SourceOptions};
+pub use dstream::{DStream, MapWithStateDStream, SourceOptions, State, StateSpec, StorageLevel};
 pub use error::{Error, Result};
-pub use record::Text;
+pub use record::{BatchTime, Text};
 pub use source::BadRecordPolicy;
 
 /// The program of the README, so that it compiles.

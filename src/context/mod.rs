@@ -109,6 +109,7 @@ impl StreamingContext {
         }
         let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
         *running = Some(start(&self.config, self.topology(), listeners)?);
+        self.builder.start();
         Ok(())
     }
 

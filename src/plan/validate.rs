@@ -20,6 +20,7 @@ impl Topology {
         let mut mistakes = self.mistakes.clone();
         self.check_outputs(&mut mistakes);
         self.check_stores(&mut mistakes);
+        self.check_edges(&mut mistakes);
         self.check_sources(&mut mistakes);
         if mistakes.is_empty() { Ok(()) } else { Err(Error::Plan(mistakes.join("\n"))) }
     }
@@ -47,6 +48,19 @@ impl Topology {
                 mistakes.push(format!(
                     "{at}: the store names `{}` and `{other}` have the same short id\n  help: choose another name for one of them",
                     store.name
+                ));
+            }
+        }
+    }
+
+    fn check_edges(&self, mistakes: &mut Vec<String>) {
+        let mut names: Map<String, &Location<'_>> = Map::default();
+        for (id, node) in self.iter().filter(|(_, n)| matches!(n.role, Role::Exchange(..))) {
+            let name = self.edge_name(id);
+            if let Some(other) = names.insert(name.clone(), node.at) {
+                mistakes.push(format!(
+                    "{}: the exchange of this operation and of the one made at {other} would both be called `{name}`\n  help: name one of them: `.named(\"...\")`",
+                    node.at
                 ));
             }
         }
