@@ -81,7 +81,7 @@ impl<T: Data> DStream<T> {
             self.builder.plan().mistakes.push(format!("{at}: `repartition` into 0 partitions"));
         }
         let factory: Factory = Arc::new(move |_| Box::new(SpreadOver::<T>::new(n)));
-        self.then("repartition", at, Layout::Any, Role::Exchange(factory, Arc::new(Rows::<T>::default())))
+        self.placed("repartition", at, Layout::Any, factory, Arc::new(Rows::<T>::default()))
     }
 
     /// The number of rows of each batch, one row per batch: 0 for a batch without rows. Each task counts its own.

@@ -99,7 +99,12 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         K: Key,
         V: Value,
     {
-        self.by_key::<NoCombine<V>>(Location::caller(), None)
+        if self.layout() == Layout::Keyed {
+            return self.clone();
+        }
+        let factory: Factory = Arc::new(|_| Box::new(ByKey::<K, V, NoCombine<V>>::new(None)));
+        let format = Arc::new(Pairs::<K, V>::default());
+        self.placed("partition_by", Location::caller(), Layout::Keyed, factory, format)
     }
 
     /// Reduces the values of each key **within each batch**, as Spark's `reduceByKey`. `f` must be associative; it runs before

@@ -6,7 +6,7 @@
 use super::StorageLevel;
 use crate::{
     error::{Error, Result},
-    operator::{Context, NodeId, Operator, PerChunk, Rows, Spread},
+    operator::{Context, ExchangeFormat, NodeId, Operator, PerChunk, Rows, Spread},
     plan::{Factory, Layout, Node, Role, Topology},
     record::{Chunk, Data, Value},
     state::StoreSpec,
@@ -132,6 +132,20 @@ impl<T: Data> DStream<T> {
         let stores = stores(&path);
         let role = Role::Operator(factory);
         self.builder.add(Node { kind, path, at, inputs: vec![self.node], layout, role, stores })
+    }
+
+    /// An operation that is nothing but an exchange.
+    pub(super) fn placed(
+        &self,
+        kind: &'static str,
+        at: &'static Location<'static>,
+        layout: Layout,
+        factory: Factory,
+        format: Arc<dyn ExchangeFormat>,
+    ) -> DStream<T> {
+        let path = format!("{}.{kind}", self.path());
+        let role = Role::Exchange(factory, format);
+        self.builder.add(Node { kind, path, at, inputs: vec![self.node], layout, role, stores: vec![] })
     }
 
     /// One row for each row. Rows that are pairs lose their placement by key; [`map_values`](DStream::map_values) keeps it.
