@@ -55,15 +55,17 @@ where
 /// Every pairing of the values of a key, appended to `made`; the last use of a value moves it.
 pub fn pair_up<K: Key, V: Data, W: Data>(
     key: K,
-    left: Vec<V>,
+    mut left: Vec<V>,
     mut right: Vec<W>,
     made: &mut Vec<(K, (V, W))>,
 ) {
-    let Some(last) = right.pop() else { return };
+    let (Some(last_left), Some(last_right)) = (left.pop(), right.pop()) else { return };
     for other in right {
-        made.extend(left.iter().map(|value| (key.clone(), (value.clone(), other.clone()))));
+        let lefts = left.iter().chain([&last_left]);
+        made.extend(lefts.map(|value| (key.clone(), (value.clone(), other.clone()))));
     }
-    made.extend(left.into_iter().map(|value| (key.clone(), (value, last.clone()))));
+    made.extend(left.into_iter().map(|value| (key.clone(), (value, last_right.clone()))));
+    made.push((key, (last_left, last_right)));
 }
 
 /// The values of a key in three streams.
