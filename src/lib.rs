@@ -124,11 +124,11 @@ pub mod ui;
 
 pub use config::Config;
 pub use context::{StreamingContext, program, program_in};
-pub use dstream::{DStream, EventWindow, SourceOptions};
+pub use dstream::{DStream, EventWindow, MapWithStateDStream, SourceOptions, State, StateSpec};
 pub use error::{Error, Result};
-pub use record::Text;
+pub use record::{BatchTime, Text};
 pub use sink::Rdd;
-pub use source::BadRecordPolicy;
+pub use source::{BadRecordPolicy, StorageLevel};
 
 /// The program of the README, so that it compiles.
 #[cfg(doctest)]

@@ -149,7 +149,7 @@ impl StreamingContext {
         let (config, plan) = (self.config().clone(), self.topology());
         check_checkpoint(&config, &plan)?;
         *running = Some(start(&settle(config), plan, listeners)?);
-        self.builder.close();
+        self.builder.start();
         Ok(())
     }
 
@@ -202,7 +202,7 @@ impl StreamingContext {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(running) = running else { return Err(Error::Config("this context was not started".into())) };
         match running.thread.join() {
-            Ok(result) => result.and_then(|()| self.builder.late_additions()),
+            Ok(result) => result,
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }

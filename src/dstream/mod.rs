@@ -3,16 +3,24 @@
 //! Owns the user's view of a stream. Knows no log and no thread. Invariants: methods never fail, mistakes are collected and told
 //! at `start` with file and line; durable names come from sources and stateful ancestors, never from positions.
 
+mod batch;
+mod combine;
 mod extension;
+mod join;
+mod lookup;
 mod output;
 mod pair;
+mod persist;
 mod receiver;
 mod source;
+mod state;
 mod stream;
 mod window;
 mod window_event;
 
+pub use crate::operator::State;
 pub use receiver::ReceiverSpec;
 pub use source::SourceOptions;
+pub use state::{MapWithStateDStream, StateSpec};
 pub use stream::{DStream, StreamBuilder};
 pub use window_event::EventWindow;

@@ -5,8 +5,8 @@
 
 use super::{DStream, stream::per_rows};
 use crate::{
-    operator::{ByKey, Join, Operator, Pairs, Reduce, RunningReduce, UpdateState},
-    plan::{Factory, Layout, Node, Role},
+    operator::{ByKey, Pairs, Reduce, RunningReduce},
+    plan::{Factory, Layout, Role},
     record::{Data, Key, Value},
     state::{Handle, Table},
 };
@@ -22,8 +22,101 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         self.then("map_values", Location::caller(), self.layout(), Role::Operator(per_rows(step)))
     }
 
+    /// Any number of values for each value, under the same key; rows stay where they lie.
+    ///
+    /// ```
+    /// # use tidegate::{Config, StreamingContext};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// let lines = ssc.text("lines").key_by(|line| line.len());
+    /// let words = lines.flat_map_values(|line| line.split(' '));
+    /// # words.print();
+    /// ```
+    #[track_caller]
+    pub fn flat_map_values<W: Data, I: IntoIterator<Item = W>>(
+        &self,
+        f: impl Fn(V) -> I + Send + Sync + 'static,
+    ) -> DStream<(K, W)> {
+        let step = move |rows: Vec<(K, V)>| {
+            let mut out = Vec::with_capacity(rows.len());
+            for (key, value) in rows {
+                let mut made = f(value).into_iter().peekable();
+                while let Some(value) = made.next() {
+                    if made.peek().is_none() {
+                        out.push((key, value)); // the last one moves the key
+                        break;
+                    }
+                    out.push((key.clone(), value));
+                }
+            }
+            Ok(out)
+        };
+        self.then("flat_map_values", Location::caller(), self.layout(), Role::Operator(per_rows(step)))
+    }
+
+    /// The keys, one for each row.
+    #[track_caller]
+    pub fn keys(&self) -> DStream<K> {
+        let step = |rows: Vec<(K, V)>| Ok(rows.into_iter().map(|(key, _)| key).collect());
+        self.then("keys", Location::caller(), Layout::Any, Role::Operator(per_rows(step)))
+    }
+
+    /// The values, one for each row.
+    #[track_caller]
+    pub fn values(&self) -> DStream<V> {
+        let step = |rows: Vec<(K, V)>| Ok(rows.into_iter().map(|(_, value)| value).collect());
+        self.then("values", Location::caller(), Layout::Any, Role::Operator(per_rows(step)))
+    }
+
+    /// Values become keys and keys values.
+    ///
+    /// ```
+    /// # use tidegate::{Config, StreamingContext};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// # let counts = ssc.text("words").count_by_value();
+    /// let words_by_count = counts.swap().group_by_key();
+    /// # words_by_count.print();
+    /// ```
+    #[track_caller]
+    pub fn swap(&self) -> DStream<(V, K)> {
+        let step = |rows: Vec<(K, V)>| Ok(rows.into_iter().map(|(key, value)| (value, key)).collect());
+        self.then("swap", Location::caller(), Layout::Any, Role::Operator(per_rows(step)))
+    }
+
+    /// Places the rows by key over the state partitions and leaves them as they are: keyed operations behind it need no exchange
+    /// of their own. Where Spark takes a partitioner, the placement here is always that of the state.
+    ///
+    /// ```
+    /// # use tidegate::{Config, StreamingContext};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// let placed = ssc.text("lines").key_by(|line| line.len()).partition_by();
+    /// let (first, all) = (placed.reduce_by_key(|a, _| a), placed.group_by_key());
+    /// # first.join(&all).print();
+    /// ```
+    #[track_caller]
+    #[must_use]
+    pub fn partition_by(&self) -> DStream<(K, V)>
+    where
+        K: Key,
+        V: Value,
+    {
+        if self.layout() == Layout::Keyed {
+            return self.clone();
+        }
+        let factory: Factory = Arc::new(|_| Box::new(ByKey::<K, V, NoCombine<V>>::new(None)));
+        let format = Arc::new(Pairs::<K, V>::default());
+        self.placed("partition_by", Location::caller(), Layout::Keyed, factory, format)
+    }
+
     /// Reduces the values of each key **within each batch**, as Spark's `reduceByKey`. `f` must be associative; it runs before
     /// the exchange too. For a value over all batches see [`running_reduce_by_key`](DStream::running_reduce_by_key).
+    ///
+    /// ```
+    /// # use tidegate::{Config, StreamingContext};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// let pairs = ssc.text("lines").flat_map(|line| line.split(' ')).map(|word| (word, 1u64));
+    /// let counts = pairs.reduce_by_key(|a, b| a + b);
+    /// # counts.print();
+    /// ```
     #[track_caller]
     #[must_use]
     pub fn reduce_by_key(&self, f: impl Fn(V, V) -> V + Send + Sync + 'static) -> DStream<(K, V)>
@@ -31,10 +124,23 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         K: Key,
         V: Value,
     {
-        let (at, f) = (Location::caller(), Arc::new(f));
+        self.reduce_values("reduce_by_key", Location::caller(), Arc::new(f))
+    }
+
+    pub(super) fn reduce_values<F>(
+        &self,
+        kind: &'static str,
+        at: &'static Location<'static>,
+        f: Arc<F>,
+    ) -> Self
+    where
+        K: Key,
+        V: Value,
+        F: Fn(V, V) -> V + Send + Sync + 'static,
+    {
         let parts = self.by_key(at, Some(f.clone()));
-        let factory = move |_: &[usize]| Box::new(Reduce::<K, V, _>::new(f.clone())) as Box<dyn Operator>;
-        parts.then("reduce_by_key", at, Layout::Keyed, Role::Operator(Arc::new(factory)))
+        let factory: Factory = Arc::new(move |_| Box::new(Reduce::<K, V, F>::new(f.clone())));
+        parts.operation(kind, at, Layout::Keyed, factory, |_| vec![])
     }
 
     /// Reduces the values of each key **over all batches**; gives one row per changed key and batch. `f` must be associative.
@@ -58,49 +164,8 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             Box::new(RunningReduce::<K, V, _>::new(f.clone(), Handle::at(stores[0])))
         });
-        parts.stateful("running_reduce_by_key", at, factory, Table::<K, V>::spec)
-    }
-
-    /// Spark's `updateStateByKey`: `f` gets the new values of a key and its state, **for every key with state in every batch**;
-    /// `None` drops the key. Gives every state in every batch. The cost of a batch grows with the number of keys: where only keys
-    /// with new values matter, [`running_reduce_by_key`](DStream::running_reduce_by_key) is cheaper.
-    #[track_caller]
-    pub fn update_state_by_key<S: Value>(
-        &self,
-        f: impl Fn(Vec<V>, Option<S>) -> Option<S> + Send + Sync + 'static,
-    ) -> DStream<(K, S)>
-    where
-        K: Key,
-        V: Value,
-    {
-        let (at, f) = (Location::caller(), Arc::new(f));
-        let rows = self.by_key::<NoCombine<V>>(at, None);
-        let factory: Factory = Arc::new(move |stores: &[usize]| {
-            Box::new(UpdateState::<K, V, S, _>::new(f.clone(), Handle::at(stores[0])))
-        });
-        rows.stateful("update_state_by_key", at, factory, Table::<K, S>::spec)
-    }
-
-    /// The inner join of two streams within each batch, as in Spark: every pairing of the values of a key.
-    #[track_caller]
-    pub fn join<W: Value>(&self, other: &DStream<(K, W)>) -> DStream<(K, (V, W))>
-    where
-        K: Key,
-        V: Value,
-    {
-        let at = Location::caller();
-        let left = self.by_key::<NoCombine<V>>(at, None);
-        let right = other.by_key::<NoCombine<W>>(at, None);
-        let factory: Factory = Arc::new(|_| Box::new(Join::<K, V, W>::default()));
-        let path = format!("{}*{}", left.path(), right.path());
-        left.builder.add(Node {
-            kind: "join",
-            path,
-            at,
-            inputs: vec![left.node, right.node],
-            layout: Layout::Keyed,
-            role: Role::Operator(factory),
-            stores: vec![],
+        parts.operation("running_reduce_by_key", at, Layout::Keyed, factory, |name| {
+            vec![Table::<K, V>::spec(name)]
         })
     }
 

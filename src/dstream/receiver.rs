@@ -44,7 +44,7 @@ impl StreamBuilder {
             self.plan().mistakes.push(what);
         }
         let (feed, target, role) = match level {
-            StorageLevel::Log => {
+            StorageLevel::Log | StorageLevel::MemoryAndDisk | StorageLevel::None => {
                 let topic = format!("{prefix}-ingest-{name}");
                 let source = SourceSpec {
                     topics: vec![topic.clone()],

@@ -5,23 +5,28 @@
 
 use crate::{
     error::{Error, Result},
-    operator::{Context, NodeId, Operator, PerChunk, Rows, Spread},
+    operator::{Context, ExchangeFormat, NodeId, Operator, PerChunk, Rows, Spread},
     plan::{Factory, Layout, Node, Role, Topology},
-    record::{Data, Value},
+    record::{Chunk, Data, Value},
+    source::StorageLevel,
     state::StoreSpec,
 };
 use std::{
+    collections::BTreeMap,
     marker::PhantomData,
     panic::Location,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// Collects the operations of a program.
 #[derive(Clone, Default)]
 pub struct StreamBuilder {
     plan: Arc<Mutex<Topology>>,
-    /// Once the program runs: what was added in vain.
-    late: Arc<Mutex<Option<Vec<String>>>>,
+    pub(super) levels: Arc<Mutex<BTreeMap<NodeId, StorageLevel>>>,
+    started: Arc<AtomicBool>,
 }
 
 impl StreamBuilder {
@@ -31,39 +36,27 @@ impl StreamBuilder {
         self.plan().clone()
     }
 
+    /// The program runs: from now on nothing can be added to it.
+    pub fn start(&self) {
+        self.started.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_started(&self) -> bool {
+        self.started.load(Ordering::Relaxed)
+    }
+
     pub(super) fn plan(&self) -> MutexGuard<'_, Topology> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The program runs: what is added from now on has no effect, and is told.
-    pub fn close(&self) {
-        self.late().get_or_insert_default();
-    }
-
-    /// Operations that were added while the program ran.
-    ///
-    /// # Errors
-    /// [`Error::Plan`] with all of them.
-    pub fn late_additions(&self) -> Result {
-        match self.late().as_deref() {
-            Some(late @ [_, ..]) => Err(Error::Plan(late.join("\n"))),
-            _ => Ok(()),
-        }
-    }
-
-    fn late(&self) -> MutexGuard<'_, Option<Vec<String>>> {
-        self.late.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+    /// # Panics
+    /// If the program runs already.
     pub(super) fn add<T>(&self, node: Node) -> DStream<T> {
-        if let Some(late) = self.late().as_mut() {
-            let what = format!(
-                "{}: adding new inputs, transformations, and output operations after starting a context is not supported (`{}`)",
-                node.at, node.kind
-            );
-            tracing::error!("{what}");
-            late.push(what);
-        }
+        assert!(
+            !self.is_started(),
+            "{}: Adding new inputs, transformations, and output operations after starting a context is not supported",
+            node.at
+        );
         let node = self.plan().add(node);
         DStream { builder: self.clone(), node, rows: PhantomData }
     }
@@ -98,7 +91,7 @@ pub(super) fn per_rows<T: Data, U: Data>(
     let step = Arc::new(step);
     Arc::new(move |_| {
         let step = step.clone();
-        Box::new(PerChunk(move |chunk: crate::record::Chunk, cx: &mut Context<'_>| {
+        Box::new(PerChunk(move |chunk: Chunk, cx: &mut Context<'_>| {
             let rows = step(chunk.take())?;
             cx.out.rows(rows);
             Ok(())
@@ -107,7 +100,7 @@ pub(super) fn per_rows<T: Data, U: Data>(
 }
 
 impl<T: Data> DStream<T> {
-    pub(super) fn layout(&self) -> Layout {
+    pub(crate) fn layout(&self) -> Layout {
         self.builder.plan().node(self.node).layout
     }
 
@@ -126,26 +119,33 @@ impl<T: Data> DStream<T> {
         self.builder.add(Node { kind, path, at, inputs: vec![self.node], layout, role, stores: vec![] })
     }
 
-    /// A node with one store, whose name is the path and `kind` until the user names it.
-    pub(crate) fn stateful<U>(
+    /// An operation that durable names tell: what follows is called after it. `path` is its name unless the user gives one.
+    pub(crate) fn operation<U>(
         &self,
         kind: &'static str,
         at: &'static Location<'static>,
+        layout: Layout,
         factory: Factory,
-        store: impl FnOnce(String) -> StoreSpec,
+        stores: impl FnOnce(&str) -> Vec<StoreSpec>,
     ) -> DStream<U> {
         let path = format!("{}.{kind}", self.path());
-        let stores = vec![store(path.clone())];
+        let stores = stores(&path);
         let role = Role::Operator(factory);
-        self.builder.add(Node {
-            kind,
-            path,
-            at,
-            inputs: vec![self.node],
-            layout: Layout::Keyed,
-            role,
-            stores,
-        })
+        self.builder.add(Node { kind, path, at, inputs: vec![self.node], layout, role, stores })
+    }
+
+    /// An operation that is nothing but an exchange.
+    pub(crate) fn placed(
+        &self,
+        kind: &'static str,
+        at: &'static Location<'static>,
+        layout: Layout,
+        factory: Factory,
+        format: Arc<dyn ExchangeFormat>,
+    ) -> DStream<T> {
+        let path = format!("{}.{kind}", self.path());
+        let role = Role::Exchange(factory, format);
+        self.builder.add(Node { kind, path, at, inputs: vec![self.node], layout, role, stores: vec![] })
     }
 
     /// One row for each row. Rows that are pairs lose their placement by key; [`map_values`](DStream::map_values) keeps it.
@@ -203,6 +203,20 @@ impl<T: Data> DStream<T> {
         self.then("filter", Location::caller(), self.layout(), Role::Operator(per_rows(step)))
     }
 
+    /// A row for each row for which `f` gives one: `map` and `filter` in one.
+    ///
+    /// ```
+    /// # use tidegate::{Config, StreamingContext, Text};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// let numbers = ssc.text("numbers").filter_map(|line| line.parse::<i64>().ok());
+    /// # numbers.print();
+    /// ```
+    #[track_caller]
+    pub fn filter_map<U: Data>(&self, f: impl Fn(T) -> Option<U> + Send + Sync + 'static) -> DStream<U> {
+        let step = move |rows: Vec<T>| Ok(rows.into_iter().filter_map(&f).collect());
+        self.then("filter_map", Location::caller(), Layout::Any, Role::Operator(per_rows(step)))
+    }
+
     /// Pairs of a key and the row.
     #[track_caller]
     pub fn key_by<K: Data>(&self, f: impl Fn(&T) -> K + Send + Sync + 'static) -> DStream<(K, T)> {
@@ -219,29 +233,60 @@ impl<T: Data> DStream<T> {
     where
         T: Value,
     {
+        self.union_all([other])
+    }
+
+    /// The rows of this stream and of all others, as [`union`](DStream::union).
+    ///
+    /// ```
+    /// # use tidegate::{Config, StreamingContext, Text};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// let (eu, us, asia) = (ssc.text("eu"), ssc.text("us"), ssc.text("asia"));
+    /// eu.union_all([&us, &asia]).print();
+    /// ```
+    #[track_caller]
+    #[must_use]
+    pub fn union_all<'s>(&self, others: impl IntoIterator<Item = &'s DStream<T>>) -> DStream<T>
+    where
+        T: Value,
+    {
         let at = Location::caller();
-        let (a, b) = self.same_stage(other, at);
-        let pass = |_: &[usize]| {
+        let streams: Vec<DStream<T>> =
+            std::iter::once(self.clone()).chain(others.into_iter().cloned()).collect();
+        if streams.len() > 255 {
+            self.builder.plan().mistakes.push(format!("{at}: a union of more than 255 streams"));
+            return self.clone();
+        }
+        let path = streams.iter().map(Self::path).collect::<Vec<_>>().join("+");
+        let streams = self.same_stage(streams, at);
+        let pass: Factory = Arc::new(|_| {
             Box::new(PerChunk(|chunk, cx: &mut Context<'_>| {
                 cx.out.chunk(chunk);
                 Ok(())
-            })) as Box<dyn Operator>
-        };
-        let layout = if a.layout() == b.layout() { a.layout() } else { Layout::Any };
-        let path = format!("{}+{}", a.path(), b.path());
-        let inputs = vec![a.node, b.node];
-        a.builder.add(Node {
+            }))
+        });
+        let keyed = streams.iter().all(|stream| stream.layout() == Layout::Keyed);
+        self.builder.add(Node {
             kind: "union",
             path,
             at,
-            inputs,
-            layout,
-            role: Role::Operator(Arc::new(pass)),
+            inputs: streams.iter().map(|stream| stream.node).collect(),
+            layout: if keyed { Layout::Keyed } else { Layout::Any },
+            role: Role::Operator(pass),
             stores: vec![],
         })
     }
 
-    /// Gives the last operation a name that survives changes of the program: its state and what is derived from it are known by it.
+    /// Gives the last operation a name that survives changes of the program: its state, its exchange and what is derived from it are
+    /// known by it. To be called at once, before other operations read the stream.
+    ///
+    /// ```
+    /// # use tidegate::{Config, StreamingContext};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// # let pairs = ssc.text("lines").map(|line| (line, 1u64));
+    /// let counts = pairs.running_reduce_by_key(|a, b| a + b).named("counts");
+    /// # counts.print();
+    /// ```
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         let mut plan = self.builder.plan();
@@ -256,19 +301,19 @@ impl<T: Data> DStream<T> {
     }
 
     /// Streams of different stages meet only behind an exchange; rows without a key are spread.
-    fn same_stage(&self, other: &DStream<T>, at: &'static Location<'static>) -> (DStream<T>, DStream<T>)
+    fn same_stage(&self, streams: Vec<DStream<T>>, at: &'static Location<'static>) -> Vec<DStream<T>>
     where
         T: Value,
     {
-        let (a, b) = {
+        let stages: Vec<u32> = {
             let plan = self.builder.plan();
-            (plan.stage_after(self.node), plan.stage_after(other.node))
+            streams.iter().map(|stream| plan.stage_after(stream.node)).collect()
         };
-        match (a, b) {
-            (0, 1..) => (self.spread(at), other.clone()),
-            (1.., 0) => (self.clone(), other.spread(at)),
-            _ => (self.clone(), other.clone()),
+        if stages.iter().all(|stage| *stage == 0) {
+            return streams;
         }
+        let meet = |(stream, stage): (DStream<T>, u32)| if stage == 0 { stream.spread(at) } else { stream };
+        streams.into_iter().zip(stages).map(meet).collect()
     }
 
     pub(super) fn spread(&self, at: &'static Location<'static>) -> DStream<T>

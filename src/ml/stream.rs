@@ -74,13 +74,13 @@ pub trait Training: Algorithm + Sized {
         let examples = examples.try_map(move |e| refuses.refuses(&e).map_or(Ok(e), Err));
         let one: Factory = Arc::new(|_| Box::new(ToOne));
         let format: Arc<dyn ExchangeFormat> = Arc::new(Rows::<Self::Example>::default());
-        let gathered: DStream<Self::Example> =
-            examples.then("train_on", at, Layout::Any, Role::Exchange(one, format));
+        let gathered = examples.placed("train_on", at, Layout::Any, one, format);
         let taught = algorithm.clone();
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             Box::new(Train { algorithm: taught.clone(), state: Handle::at(stores[0]), examples: vec![] })
         });
-        let models = gathered.stateful("model", at, factory, Table::<(), Self::Model>::spec);
+        let store = |name: &str| vec![Table::<(), Self::Model>::spec(name)];
+        let models = gathered.operation("model", at, Layout::Any, factory, store);
         Trained { algorithm, models }
     }
 }
@@ -131,7 +131,7 @@ impl<A: Algorithm> Trained<A> {
     ) -> DStream<U> {
         let all: Factory = Arc::new(|_| Box::new(ToAll));
         let format: Arc<dyn ExchangeFormat> = Arc::new(Rows::<A::Model>::default());
-        let models: DStream<A::Model> = self.models.then(kind, at, Layout::Any, Role::Exchange(all, format));
+        let models = self.models.placed(kind, at, Layout::Any, all, format);
         let rows = rows.in_state_partitions(at);
         let algorithm = self.algorithm.clone();
         let factory: Factory = Arc::new(move |stores: &[usize]| {

@@ -1,49 +1,109 @@
-//! `join`: the inner join of two keyed streams within a batch.
+//! Keyed streams that meet within a batch: joins and groups of two or three.
 //!
-//! Knows no exchange: both sides of a key come to one task. Invariant: empty between batches; rows leave in the order of the
-//! left side's first touch.
+//! Knows no exchange: all values of a key come to one task. Invariant: empty between batches; rows leave in the order of a key's
+//! first touch.
 
 use super::{Context, Operator, Port};
 use crate::{
     error::Result,
-    record::{Chunk, Key, Map, Value},
+    record::{Chunk, Data, Key, Map, Value},
 };
+use std::marker::PhantomData;
 
-/// Holds both sides of each key until the batch ends. Left is port 0, right is port 1.
-pub struct Join<K, V, W> {
-    left: Map<K, Vec<V>>,
-    right: Map<K, Vec<W>>,
+/// Holds the values of both sides of each key until the batch ends, then makes rows of them. Left is port 0, right is port 1.
+pub struct CoGroup<K, V, W, U, F> {
+    held: Map<K, (Vec<V>, Vec<W>)>,
+    rows: F,
+    made: PhantomData<fn() -> U>,
 }
 
-impl<K, V, W> Default for Join<K, V, W> {
-    fn default() -> Self {
-        Join { left: Map::default(), right: Map::default() }
+impl<K, V, W, U, F> CoGroup<K, V, W, U, F> {
+    /// `rows` appends what is made of the values of a key.
+    #[must_use]
+    pub fn new(rows: F) -> Self {
+        CoGroup { held: Map::default(), rows, made: PhantomData }
     }
 }
 
-impl<K: Key, V: Value, W: Value> Operator for Join<K, V, W> {
+impl<K: Key, V: Value, W: Value, U: Data, F> Operator for CoGroup<K, V, W, U, F>
+where
+    F: Fn(K, Vec<V>, Vec<W>, &mut Vec<(K, U)>) + Send,
+{
     fn process(&mut self, port: Port, input: Chunk, _: &mut Context<'_>) -> Result {
         if port == Port(0) {
             for (key, value) in input.take::<Vec<(K, V)>>() {
-                self.left.entry(key).or_default().push(value);
+                self.held.entry(key).or_default().0.push(value);
             }
         } else {
             for (key, value) in input.take::<Vec<(K, W)>>() {
-                self.right.entry(key).or_default().push(value);
+                self.held.entry(key).or_default().1.push(value);
             }
         }
         Ok(())
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
-        let mut rows = vec![];
-        for (key, lefts) in self.left.drain(..) {
-            for right in self.right.get(&key).into_iter().flatten() {
-                rows.extend(lefts.iter().map(|left| (key.clone(), (left.clone(), right.clone()))));
+        let mut made = Vec::with_capacity(self.held.len());
+        for (key, (left, right)) in self.held.drain(..) {
+            (self.rows)(key, left, right, &mut made);
+        }
+        cx.out.rows(made);
+        Ok(())
+    }
+}
+
+/// Every pairing of the values of a key, appended to `made`; the last use of a value moves it.
+pub fn pair_up<K: Key, V: Data, W: Data>(
+    key: K,
+    mut left: Vec<V>,
+    mut right: Vec<W>,
+    made: &mut Vec<(K, (V, W))>,
+) {
+    let (Some(last_left), Some(last_right)) = (left.pop(), right.pop()) else { return };
+    for other in right {
+        let lefts = left.iter().chain([&last_left]);
+        made.extend(lefts.map(|value| (key.clone(), (value.clone(), other.clone()))));
+    }
+    made.extend(left.into_iter().map(|value| (key.clone(), (value, last_right.clone()))));
+    made.push((key, (last_left, last_right)));
+}
+
+/// The values of a key in three streams.
+type Three<V, W, X> = (Vec<V>, Vec<W>, Vec<X>);
+
+/// All values of each key in three streams, ports 0 to 2.
+pub struct CoGroup3<K, V, W, X>(Map<K, Three<V, W, X>>);
+
+impl<K, V, W, X> Default for CoGroup3<K, V, W, X> {
+    fn default() -> Self {
+        CoGroup3(Map::default())
+    }
+}
+
+impl<K: Key, V: Value, W: Value, X: Value> Operator for CoGroup3<K, V, W, X> {
+    fn process(&mut self, port: Port, input: Chunk, _: &mut Context<'_>) -> Result {
+        match port {
+            Port(0) => {
+                for (key, value) in input.take::<Vec<(K, V)>>() {
+                    self.0.entry(key).or_default().0.push(value);
+                }
+            }
+            Port(1) => {
+                for (key, value) in input.take::<Vec<(K, W)>>() {
+                    self.0.entry(key).or_default().1.push(value);
+                }
+            }
+            _ => {
+                for (key, value) in input.take::<Vec<(K, X)>>() {
+                    self.0.entry(key).or_default().2.push(value);
+                }
             }
         }
-        self.right.clear();
-        cx.out.rows(rows);
+        Ok(())
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        cx.out.rows::<(K, Three<V, W, X>)>(self.0.drain(..).collect());
         Ok(())
     }
 }

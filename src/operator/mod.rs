@@ -3,8 +3,12 @@
 //! Pure: no I/O but reads of local state, no clock, no randomness, no threads. Knows no log. Invariant: the same input chunks
 //! and state give the same outputs and staged changes; `self` holds settings, and scratch that is empty between batches.
 
+mod combine;
 mod exchange;
+mod global;
+mod initial;
 mod join;
+mod map_state;
 mod reduce;
 mod update;
 mod window;
@@ -15,8 +19,12 @@ mod window_panes;
 mod window_reduce;
 mod window_rows;
 
+pub use combine::{CombineValues, Group};
 pub use exchange::{ByKey, ExchangeFormat, Pairs, Rows, Spread};
-pub use join::Join;
+pub use global::{CountRows, Gather, Home, ReduceRows, SpreadOver, Total, TwoBatches, WholeBatch};
+pub use initial::{Initial, Seeded};
+pub use join::{CoGroup, CoGroup3, pair_up};
+pub use map_state::{Kept, MapState, MapWithState, Snapshot, State, TimeoutIndex};
 pub use reduce::{Reduce, RunningReduce};
 pub use update::UpdateState;
 pub use window::{Mark, Marks, Slides};

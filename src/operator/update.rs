@@ -3,7 +3,7 @@
 //! Knows no log. Invariant: all keys are visited by a cursor, never loaded at once; only changed values are staged. The cost of a
 //! batch grows with the number of keys: `running_reduce_by_key` touches only changed ones.
 
-use super::{Context, Operator, Port};
+use super::{Context, Initial, Operator, Port};
 use crate::{
     error::Result,
     record::{Chunk, Key, Map, Value},
@@ -15,14 +15,29 @@ use std::sync::Arc;
 pub struct UpdateState<K: Key, V, S: Value, F> {
     update: Arc<F>,
     state: Handle<Table<K, S>>,
+    initial: Option<Initial<K, S>>,
     new: Map<K, Vec<V>>,
 }
 
 impl<K: Key, V, S: Value, F> UpdateState<K, V, S, F> {
-    /// Updates the store `state` with `update`.
+    /// Updates the store `state` with `update`, which has `initial` before the first batch.
     #[must_use]
-    pub fn new(update: Arc<F>, state: Handle<Table<K, S>>) -> Self {
-        UpdateState { update, state, new: Map::default() }
+    pub fn new(update: Arc<F>, state: Handle<Table<K, S>>, initial: Option<Initial<K, S>>) -> Self {
+        UpdateState { update, state, initial, new: Map::default() }
+    }
+
+    fn seed(&mut self, cx: &mut Context<'_>) -> Result {
+        let Some(initial) = &mut self.initial else { return Ok(()) };
+        let rows = initial.take(cx)?;
+        let state = cx.stores.open(self.state);
+        state.prefetch(rows.iter().map(|(key, _)| key))?;
+        for (key, value) in rows {
+            let mut slot = state.entry(key)?;
+            if slot.get().is_none() {
+                slot.set(value);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -38,6 +53,7 @@ where
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        self.seed(cx)?;
         let state = cx.stores.open(self.state);
         let mut new = std::mem::take(&mut self.new);
         let mut rows: Vec<(K, S)> = vec![];

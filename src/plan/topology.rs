@@ -199,14 +199,23 @@ impl Topology {
         targets
     }
 
-    /// The durable name of the edge behind an exchange: carried by rows on the exchange topic.
+    /// The durable name of the edge behind an exchange: carried by rows on the exchange topic. It is that of the operation that the
+    /// exchange is a part of, so it does not depend on what else the program does.
     #[must_use]
     pub fn edge_name(&self, id: NodeId) -> String {
-        let path = &self.node(id).path;
-        let same = |n: &&Node| matches!(n.role, Role::Exchange(..)) && n.path == *path;
-        match self.nodes[..id.0].iter().filter(same).count() {
-            0 => format!("{path}.exchange"),
-            before => format!("{path}.exchange-{}", before + 1),
+        let at = self.node(id).at;
+        let (mut last, mut port) = (id, None);
+        // The nodes of one operation were made at one place of the program.
+        while let Some((next, node)) = self.iter().find(|(_, n)| n.at == at && n.inputs.contains(&last)) {
+            if node.inputs.len() > 1 {
+                port = node.inputs.iter().position(|input| *input == last);
+            }
+            last = next;
         }
+        let (exchange, operation) = (self.node(id), self.node(last));
+        let kind =
+            if operation.path == exchange.path { format!(".{}", operation.kind) } else { String::new() };
+        let port = port.map_or_else(String::new, |port| format!("-{port}"));
+        format!("{}{kind}.exchange{port}", operation.path)
     }
 }

@@ -20,7 +20,8 @@ impl Topology {
     pub fn validate(&self, trigger: Trigger) -> Result {
         let mut mistakes = self.mistakes.clone();
         self.check_outputs(&mut mistakes);
-        self.check_stores(&mut mistakes);
+        let told = self.check_stores(&mut mistakes);
+        self.check_edges(&told, &mut mistakes);
         self.check_sources(&mut mistakes);
         self.check_outsides(&mut mistakes);
         self.check_windows(trigger, &mut mistakes);
@@ -36,7 +37,9 @@ impl Topology {
         }
     }
 
-    fn check_stores(&self, mistakes: &mut Vec<String>) {
+    /// Answers the places of operations whose names were found wanting.
+    fn check_stores(&self, mistakes: &mut Vec<String>) -> Vec<&'static Location<'static>> {
+        let mut told = vec![];
         let mut names: Map<&str, &Location<'_>> = Map::default();
         let mut ids: Map<StoreId, &str> = Map::default();
         for (node, store) in self.nodes.iter().flat_map(|n| n.stores.iter().map(move |s| (n, s))) {
@@ -45,6 +48,7 @@ impl Topology {
                 if node.stores.first().is_some_and(|first| first.name != store.name) {
                     continue; // a further store of the same operation
                 }
+                told.push(at);
                 mistakes.push(format!(
                     "{at}: this state and the one made at {other} would both be called `{}`\n  help: name one of them: `.named(\"...\")`",
                     store.name
@@ -53,6 +57,22 @@ impl Topology {
                 mistakes.push(format!(
                     "{at}: the store names `{}` and `{other}` have the same short id\n  help: choose another name for one of them",
                     store.name
+                ));
+            }
+        }
+        told
+    }
+
+    fn check_edges(&self, told: &[&Location<'_>], mistakes: &mut Vec<String>) {
+        let mut names: Map<String, &Location<'_>> = Map::default();
+        for (id, node) in self.iter().filter(|(_, n)| matches!(n.role, Role::Exchange(..))) {
+            let name = self.edge_name(id);
+            if let Some(other) = names.insert(name.clone(), node.at)
+                && !told.contains(&node.at)
+            {
+                mistakes.push(format!(
+                    "{}: the exchange of this operation and of the one made at {other} would both be called `{name}`\n  help: name one of them: `.named(\"...\")`",
+                    node.at
                 ));
             }
         }

@@ -62,6 +62,12 @@ impl Chunk {
         self.len == 0
     }
 
+    /// Whether the payload is of this type: for operators with outputs of two kinds.
+    #[must_use]
+    pub fn is<P: Any>(&self) -> bool {
+        self.payload.is::<P>()
+    }
+
     /// Reads without owning.
     ///
     /// # Panics

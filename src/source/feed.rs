@@ -49,14 +49,21 @@ pub trait Receiver<T>: Send + 'static {
     fn receive(&mut self, to: &ReceiverContext<T>) -> Result<(), ReceiverError>;
 }
 
-/// Where what a receiver stores is kept until its batch is committed.
+/// Where rows are kept: what a receiver stored until its batch is committed, and what `persist` marks.
+///
+/// `persist` accepts every level and none changes anything: a stream that several operations read is computed once per batch here, its
+/// rows are in memory while the batch is computed, and windows are in the state store, which is memory and disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StorageLevel {
     /// In a topic of the log (`<application.id>-ingest-<name>`): what was stored survives a crash and is processed exactly once.
     #[default]
     Log,
-    /// In this process: what was stored but not committed is lost with it.
+    /// In this process: what a receiver stored and was not committed is lost with it.
     Memory,
+    /// For receivers as `Log`.
+    MemoryAndDisk,
+    /// Not marked. For receivers as `Log`.
+    None,
 }
 
 /// Rows on their way from a receiver.

@@ -173,7 +173,8 @@ impl Written {
     #[must_use]
     pub fn by_time(&self) -> String {
         let wrote = self.batches.iter().filter(|batch| !batch.rows.is_empty());
-        wrote.map(|batch| format!("{}:\n{batch}", batch.time_ms)).collect()
+        let shown: Vec<String> = wrote.map(|batch| format!("{}:\n{batch}", batch.time_ms)).collect();
+        shown.concat()
     }
 }
 

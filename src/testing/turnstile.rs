@@ -29,13 +29,21 @@ struct State {
     /// Rises with each wait, so that nothing waits for ever in the log.
     elapsed: Duration,
     last_call: Call,
-    /// Partitions are owned: a wait is one for input.
-    running: bool,
-    held: bool,
+    phase: Phase,
     dead: bool,
-    /// The engine's thread has ended.
-    ended: bool,
     crash: Option<Crash>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Waits for partitions.
+    Starting,
+    /// Partitions are owned: a wait is one for input.
+    Running,
+    /// At the goal, with nothing in flight.
+    Held,
+    /// The engine's thread is over.
+    Ended,
 }
 
 impl Turnstile {
@@ -46,10 +54,8 @@ impl Turnstile {
             goal_ms,
             elapsed: Duration::ZERO,
             last_call: Call::Describe,
-            running: false,
-            held: false,
+            phase: Phase::Starting,
             dead: false,
-            ended: false,
             crash,
         };
         Turnstile { state: Mutex::new(state), moved: Condvar::new() }
@@ -66,17 +72,20 @@ impl Turnstile {
     /// Lets the engine go on to a time, where it may die at `crash`.
     pub fn go_to(&self, goal_ms: i64, crash: Option<Crash>) {
         let mut state = self.state();
-        (state.goal_ms, state.crash, state.held) = (goal_ms, crash, false);
+        (state.goal_ms, state.crash) = (goal_ms, crash);
+        if state.phase == Phase::Held {
+            state.phase = Phase::Running;
+        }
         self.moved.notify_all();
     }
 
     /// Waits until the engine is held at its goal (`true`) or has ended.
     pub fn reached(&self) -> bool {
         let mut state = self.state();
-        while !state.held && !state.ended {
+        while !matches!(state.phase, Phase::Held | Phase::Ended) {
             state = self.wait(state);
         }
-        state.held && !state.ended
+        state.phase == Phase::Held
     }
 
     /// Whether it died at the place it was to.
@@ -86,12 +95,12 @@ impl Turnstile {
 
     /// The engine has its partitions, or waits for them.
     pub fn set_running(&self, running: bool) {
-        self.state().running = running;
+        self.state().phase = if running { Phase::Running } else { Phase::Starting };
     }
 
     /// The engine's thread is over.
     pub fn end(&self) {
-        self.state().ended = true;
+        self.state().phase = Phase::Ended;
         self.moved.notify_all();
     }
 }
@@ -122,14 +131,14 @@ impl Fate for Turnstile {
     fn block(&self, timeout: Duration) {
         let mut state = self.state();
         state.elapsed += timeout;
-        if !state.running || state.last_call != Call::Wait {
+        if state.phase != Phase::Running || state.last_call != Call::Wait {
             return;
         }
         if state.now_ms < state.goal_ms {
             state.now_ms = state.goal_ms;
             return;
         }
-        state.held = true;
+        state.phase = Phase::Held;
         self.moved.notify_all();
         while state.goal_ms <= state.now_ms && !state.dead {
             state = self.wait(state);

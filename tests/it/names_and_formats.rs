@@ -32,7 +32,7 @@ fn the_word_count_explained() {
            1  flat_map  <- 0
            2  filter  <- 1
            3  map  <- 2
-           4  by_key (lines.exchange)  <- 3
+           4  by_key (lines.running_reduce_by_key.exchange)  <- 3
         stage 1, one task per state partition
            5  running_reduce_by_key  <- 4  [store lines.running_reduce_by_key: table str -> u64]
            6  to_kafka counts  <- 5
@@ -67,13 +67,13 @@ fn stateless_operations_change_no_durable_name() {
                 "lines.running_reduce_by_key": "table str -> u64",
             },
             edges: {
-                "lines.exchange": "(str,u64)",
-                "lines.running_reduce_by_key.exchange": "(u64,str)",
+                "lines.running_reduce_by_key.exchange": "(str,u64)",
+                "lines.running_reduce_by_key.reduce_by_key.exchange": "(u64,str)",
             },
         }
     "#]]
     .assert_debug_eq(&print);
-    expect!["f9a2b8460e073380"].assert_eq(&print.short());
+    expect!["c88332005bbecd20"].assert_eq(&print.short());
 }
 
 #[test]
@@ -84,7 +84,10 @@ fn a_name_of_the_user_takes_the_place_of_the_derived_one() {
     });
     let print = Fingerprint::of(&plan, 8);
     assert_eq!(print.stores.keys().collect::<Vec<_>>(), ["counts", "counts.update_state_by_key"]);
-    assert_eq!(print.edges.keys().collect::<Vec<_>>(), ["counts.exchange", "lines.exchange"]);
+    assert_eq!(
+        print.edges.keys().collect::<Vec<_>>(),
+        ["counts.exchange", "counts.update_state_by_key.exchange"]
+    );
 }
 
 fn bytes_of(format: &dyn ExchangeFormat, chunk: &Chunk) -> String {

@@ -1,0 +1,222 @@
+//! Operations on whole batches and whole partitions of a batch.
+//!
+//! Owns which of them need all rows in one place, and says what that costs. Knows no store. Invariant: a global result is made of
+//! partial ones wherever the operation allows it.
+
+use super::DStream;
+use crate::{
+    operator::{
+        CountRows, Gather, Home, NodeId, Operator, ReduceRows, Rows, SpreadOver, Total, TwoBatches,
+        WholeBatch,
+    },
+    plan::{Factory, Layout, Node, Role},
+    record::{BatchTime, Data, Key, Value},
+};
+use std::{panic::Location, sync::Arc};
+
+type At = &'static Location<'static>;
+
+impl<T: Data> DStream<T> {
+    /// Spark's `mapPartitions`: `f` gets all rows that one partition has in a batch, also when there are none. A partition is one of
+    /// the input topic, or a state partition behind an exchange. The rows of a partition are in memory together.
+    ///
+    /// ```
+    /// # use tidegate::{Config, StreamingContext};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// let longest = ssc.text("words").map_partitions(|words| words.into_iter().max_by_key(|word| word.len()));
+    /// # longest.print();
+    /// ```
+    #[track_caller]
+    pub fn map_partitions<U: Data, I: IntoIterator<Item = U> + 'static>(
+        &self,
+        f: impl Fn(Vec<T>) -> I + Send + Sync + 'static,
+    ) -> DStream<U> {
+        self.each_task("map_partitions", Location::caller(), move |rows, _| f(rows))
+    }
+
+    /// As [`map_partitions`](DStream::map_partitions), with the time of the batch: the part of [`transform`](DStream::transform) that
+    /// needs no exchange.
+    #[track_caller]
+    pub fn transform_partitions<U: Data, I: IntoIterator<Item = U> + 'static>(
+        &self,
+        f: impl Fn(Vec<T>, BatchTime) -> I + Send + Sync + 'static,
+    ) -> DStream<U> {
+        self.each_task("transform_partitions", Location::caller(), f)
+    }
+
+    /// The rows of each partition in a batch as one row, also when there are none.
+    #[track_caller]
+    pub fn glom(&self) -> DStream<Vec<T>> {
+        self.each_task("glom", Location::caller(), |rows, _| [rows])
+    }
+
+    fn each_task<U: Data, I: IntoIterator<Item = U> + 'static>(
+        &self,
+        kind: &'static str,
+        at: At,
+        f: impl Fn(Vec<T>, BatchTime) -> I + Send + Sync + 'static,
+    ) -> DStream<U> {
+        let f = Arc::new(f);
+        let factory: Factory = Arc::new(move |_| Box::new(WholeBatch::of_each_task(f.clone())));
+        self.then(kind, at, Layout::Any, Role::Operator(factory))
+    }
+
+    /// Spreads the rows over `n` state partitions: more tasks for a topic with few partitions, or fewer. `n` is a hint: there are at
+    /// most as many as state partitions. Rows lose their order.
+    ///
+    /// ```
+    /// # use tidegate::{Config, StreamingContext};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// let hard_work = ssc.text("one-partition").repartition(8).map(|line| line.to_uppercase());
+    /// # hard_work.print();
+    /// ```
+    #[track_caller]
+    #[must_use]
+    pub fn repartition(&self, n: u32) -> DStream<T>
+    where
+        T: Value,
+    {
+        let at = Location::caller();
+        if n == 0 {
+            self.builder.plan().mistakes.push(format!("{at}: `repartition` into 0 partitions"));
+        }
+        let factory: Factory = Arc::new(move |_| Box::new(SpreadOver::<T>::new(n)));
+        self.placed("repartition", at, Layout::Any, factory, Arc::new(Rows::<T>::default()))
+    }
+
+    /// The number of rows of each batch, one row per batch: 0 for a batch without rows. Each task counts its own.
+    ///
+    /// ```
+    /// use tidegate::{StreamingContext, testing::Driver};
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| ssc.text("lines").count().print());
+    /// assert_eq!(driver.batch("lines 0 | - | a\nlines 1 | - | b\n")?.to_string(), "console | 2\n");
+    /// assert_eq!(driver.batch("")?.to_string(), "console | 0\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    #[track_caller]
+    #[must_use]
+    pub fn count(&self) -> DStream<u64> {
+        let at = Location::caller();
+        let home = Home::of(&format!("{}.count", self.path()));
+        let partial: Factory = Arc::new(|_| Box::new(CountRows::default()));
+        let partial: DStream<u64> = self.then("count", at, Layout::Any, Role::Operator(partial));
+        let gathered = partial.gather(home.clone(), at);
+        let factory: Factory = Arc::new(move |_| Box::new(Total::new(home.clone())));
+        gathered.operation("count", at, Layout::Any, factory, |_| vec![])
+    }
+
+    /// All rows of each batch reduced to one; none for a batch without rows. `f` must be associative; each task reduces its own rows
+    /// first.
+    ///
+    /// ```
+    /// # use tidegate::{Config, StreamingContext};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// let most = ssc.text("numbers").filter_map(|n| n.parse::<i64>().ok()).reduce(Ord::max);
+    /// # most.print();
+    /// ```
+    #[track_caller]
+    #[must_use]
+    pub fn reduce(&self, f: impl Fn(T, T) -> T + Send + Sync + 'static) -> DStream<T>
+    where
+        T: Value,
+    {
+        let (at, f) = (Location::caller(), Arc::new(f));
+        let home = Home::of(&format!("{}.reduce", self.path()));
+        let factory: Factory = Arc::new(move |_| Box::new(ReduceRows::<T, _>::new(f.clone())));
+        let partial: DStream<T> = self.then("reduce", at, Layout::Any, Role::Operator(factory.clone()));
+        partial.gather(home, at).operation("reduce", at, Layout::Any, factory, |_| vec![])
+    }
+
+    /// How often each row occurs in each batch.
+    ///
+    /// ```
+    /// # use tidegate::{Config, StreamingContext};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// let counts = ssc.text("lines").flat_map(|line| line.split(' ')).count_by_value();
+    /// # counts.print();
+    /// ```
+    #[track_caller]
+    pub fn count_by_value(&self) -> DStream<(T, u64)>
+    where
+        T: Key,
+    {
+        let at = Location::caller();
+        let step = |rows: Vec<T>| Ok(rows.into_iter().map(|row| (row, 1u64)).collect());
+        let ones: DStream<(T, u64)> =
+            self.then("map", at, Layout::Any, Role::Operator(super::stream::per_rows(step)));
+        ones.reduce_values("count_by_value", at, Arc::new(|a, b| a + b))
+    }
+
+    /// Any function over all rows of a batch, and its time; it is called for a batch without rows too. Spark's `transform` gets the
+    /// batch as a distributed collection; here **all rows of the batch come to one task**, so this is for small batches, and for
+    /// what needs them all: sorting, the top rows, a join with a table of one's own. The order of rows of different partitions is
+    /// not defined. Where rows of one partition are enough, [`transform_partitions`](DStream::transform_partitions) is parallel
+    /// and needs no exchange.
+    ///
+    /// ```
+    /// # use tidegate::{Config, StreamingContext};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// # let counts = ssc.text("words").count_by_value();
+    /// let top_three = counts.transform(|mut rows, _time| {
+    ///     rows.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+    ///     rows.truncate(3);
+    ///     rows
+    /// });
+    /// # top_three.print();
+    /// ```
+    #[track_caller]
+    pub fn transform<U: Data, I: IntoIterator<Item = U> + 'static>(
+        &self,
+        f: impl Fn(Vec<T>, BatchTime) -> I + Send + Sync + 'static,
+    ) -> DStream<U>
+    where
+        T: Value,
+    {
+        let (at, f) = (Location::caller(), Arc::new(f));
+        let home = Home::of(&format!("{}.transform", self.path()));
+        let gathered = self.gather(home.clone(), at);
+        let factory: Factory = Arc::new(move |_| Box::new(WholeBatch::at(home.clone(), f.clone())));
+        gathered.operation("transform", at, Layout::Any, factory, |_| vec![])
+    }
+
+    /// As [`transform`](DStream::transform), over the rows of two streams in a batch, at the same cost.
+    ///
+    /// ```
+    /// # use tidegate::{Config, StreamingContext};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// let (orders, stopped) = (ssc.text("orders"), ssc.text("stopped"));
+    /// let valid = orders.transform_with(&stopped, |mut orders, stopped, _time| {
+    ///     orders.retain(|order| !stopped.contains(order));
+    ///     orders
+    /// });
+    /// # valid.print();
+    /// ```
+    #[track_caller]
+    pub fn transform_with<U: Value, W: Data, I: IntoIterator<Item = W> + 'static>(
+        &self,
+        other: &DStream<U>,
+        f: impl Fn(Vec<T>, Vec<U>, BatchTime) -> I + Send + Sync + 'static,
+    ) -> DStream<W>
+    where
+        T: Value,
+    {
+        let (at, f) = (Location::caller(), Arc::new(f));
+        let path = format!("{}*{}.transform_with", self.path(), other.path());
+        let home = Home::of(&path);
+        let inputs: Vec<NodeId> =
+            vec![self.gather(home.clone(), at).node, other.gather(home.clone(), at).node];
+        let factory: Factory = Arc::new(move |_| {
+            Box::new(TwoBatches::<T, U, _>::new(home.clone(), f.clone())) as Box<dyn Operator>
+        });
+        let (layout, role) = (Layout::Any, Role::Operator(factory));
+        self.builder.add(Node { kind: "transform_with", path, at, inputs, layout, role, stores: vec![] })
+    }
+
+    fn gather(&self, home: Home, at: At) -> DStream<T>
+    where
+        T: Value,
+    {
+        let factory: Factory = Arc::new(move |_| Box::new(Gather(home.clone())));
+        self.then("gather", at, Layout::Any, Role::Exchange(factory, Arc::new(Rows::<T>::default())))
+    }
+}

@@ -1,0 +1,154 @@
+//! Joins and groups of streams by key, within each batch.
+//!
+//! Knows no store. Invariant: sides that lie by key already are not exchanged again.
+
+use super::{DStream, pair::NoCombine};
+use crate::{
+    operator::{CoGroup, CoGroup3, NodeId, pair_up},
+    plan::{Factory, Layout, Node, Role},
+    record::{Data, Key, Value},
+};
+use std::{panic::Location, sync::Arc};
+
+type At = &'static Location<'static>;
+/// Appends what is made of all values of a key.
+type Rows<K, V, W, U> = fn(K, Vec<V>, Vec<W>, &mut Vec<(K, U)>);
+
+impl<K: Data, V: Data> DStream<(K, V)> {
+    /// The inner join of two streams within each batch, as in Spark: every pairing of the values of a key.
+    ///
+    /// ```
+    /// # use tidegate::{Config, StreamingContext};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// # let (orders, payments) = (ssc.text("orders").key_by(|o| o.len()), ssc.text("payments").key_by(|p| p.len()));
+    /// let paid = orders.join(&payments).map_values(|(order, payment)| format!("{order} by {payment}"));
+    /// # paid.print();
+    /// ```
+    #[track_caller]
+    pub fn join<W: Value>(&self, other: &DStream<(K, W)>) -> DStream<(K, (V, W))>
+    where
+        K: Key,
+        V: Value,
+    {
+        self.meet("join", other, pair_up, Location::caller())
+    }
+
+    /// The left outer join within each batch: a value without a partner comes with `None`.
+    ///
+    /// ```
+    /// # use tidegate::{Config, StreamingContext};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// # let (orders, payments) = (ssc.text("orders").key_by(|o| o.len()), ssc.text("payments").key_by(|p| p.len()));
+    /// let unpaid = orders.left_outer_join(&payments).filter(|(_, (_, payment))| payment.is_none());
+    /// # unpaid.print();
+    /// ```
+    #[track_caller]
+    pub fn left_outer_join<W: Value>(&self, other: &DStream<(K, W)>) -> DStream<(K, (V, Option<W>))>
+    where
+        K: Key,
+        V: Value,
+    {
+        let rows: Rows<K, V, W, (V, Option<W>)> =
+            |key, left, right, made| pair_up(key, left, or_none(right), made);
+        self.meet("left_outer_join", other, rows, Location::caller())
+    }
+
+    /// The right outer join within each batch: a value of `other` without a partner comes with `None`.
+    #[track_caller]
+    pub fn right_outer_join<W: Value>(&self, other: &DStream<(K, W)>) -> DStream<(K, (Option<V>, W))>
+    where
+        K: Key,
+        V: Value,
+    {
+        let rows: Rows<K, V, W, (Option<V>, W)> =
+            |key, left, right, made| pair_up(key, or_none(left), right, made);
+        self.meet("right_outer_join", other, rows, Location::caller())
+    }
+
+    /// The full outer join within each batch: a value of either side without a partner comes with `None`.
+    #[track_caller]
+    pub fn full_outer_join<W: Value>(&self, other: &DStream<(K, W)>) -> DStream<(K, (Option<V>, Option<W>))>
+    where
+        K: Key,
+        V: Value,
+    {
+        let rows: Rows<K, V, W, (Option<V>, Option<W>)> =
+            |key, left, right, made| pair_up(key, or_none(left), or_none(right), made);
+        self.meet("full_outer_join", other, rows, Location::caller())
+    }
+
+    /// All values of each key on both sides within each batch.
+    ///
+    /// ```
+    /// # use tidegate::{Config, StreamingContext};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// # let (views, clicks) = (ssc.text("views").key_by(|v| v.len()), ssc.text("clicks").key_by(|c| c.len()));
+    /// let rates = views.cogroup(&clicks).map_values(|(views, clicks)| (views.len(), clicks.len()));
+    /// # rates.print();
+    /// ```
+    #[track_caller]
+    pub fn cogroup<W: Value>(&self, other: &DStream<(K, W)>) -> DStream<(K, (Vec<V>, Vec<W>))>
+    where
+        K: Key,
+        V: Value,
+    {
+        let rows: Rows<K, V, W, (Vec<V>, Vec<W>)> = |key, left, right, made| made.push((key, (left, right)));
+        self.meet("cogroup", other, rows, Location::caller())
+    }
+
+    /// All values of each key in three streams within each batch.
+    #[track_caller]
+    pub fn cogroup3<W: Value, X: Value>(
+        &self,
+        second: &DStream<(K, W)>,
+        third: &DStream<(K, X)>,
+    ) -> DStream<(K, (Vec<V>, Vec<W>, Vec<X>))>
+    where
+        K: Key,
+        V: Value,
+    {
+        let at = Location::caller();
+        let path = format!("{}*{}*{}.cogroup3", self.path(), second.path(), third.path());
+        let inputs = vec![
+            self.by_key::<NoCombine<V>>(at, None).node,
+            second.by_key::<NoCombine<W>>(at, None).node,
+            third.by_key::<NoCombine<X>>(at, None).node,
+        ];
+        let factory: Factory = Arc::new(|_| Box::new(CoGroup3::<K, V, W, X>::default()));
+        self.met("cogroup3", at, path, inputs, factory)
+    }
+
+    fn meet<W: Value, U: Data>(
+        &self,
+        kind: &'static str,
+        other: &DStream<(K, W)>,
+        rows: Rows<K, V, W, U>,
+        at: At,
+    ) -> DStream<(K, U)>
+    where
+        K: Key,
+        V: Value,
+    {
+        let path = format!("{}*{}.{kind}", self.path(), other.path());
+        let (left, right) = (self.by_key::<NoCombine<V>>(at, None), other.by_key::<NoCombine<W>>(at, None));
+        let factory: Factory = Arc::new(move |_| Box::new(CoGroup::<K, V, W, U, _>::new(rows)));
+        self.met(kind, at, path, vec![left.node, right.node], factory)
+    }
+
+    fn met<U>(
+        &self,
+        kind: &'static str,
+        at: At,
+        path: String,
+        inputs: Vec<NodeId>,
+        factory: Factory,
+    ) -> DStream<U> {
+        let role = Role::Operator(factory);
+        self.builder.add(Node { kind, path, at, inputs, layout: Layout::Keyed, role, stores: vec![] })
+    }
+}
+
+/// The values, or one `None` where there is no value.
+fn or_none<T>(values: Vec<T>) -> Vec<Option<T>> {
+    if values.is_empty() { vec![None] } else { values.into_iter().map(Some).collect() }
+}

@@ -1,0 +1,163 @@
+//! Joins with data that is no stream: a map given with the program, or one that is loaded again and again.
+//!
+//! Owns when data is loaded. Knows no store. Invariants: rows stay where they lie, each process holds the whole map; all rows of a
+//! batch meet the same version of it, also when the batch is computed again by the same process.
+
+use super::{DStream, stream::per_rows};
+use crate::{
+    error::{Error, Result},
+    operator::{Context, PerChunk},
+    plan::{Factory, Role},
+    record::{BatchTime, Chunk, Data, Key, Map},
+};
+use std::{
+    fmt::Display,
+    panic::{AssertUnwindSafe, Location, catch_unwind},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+impl<K: Key, V: Data> DStream<(K, V)> {
+    /// The inner join with a map that is known when the program starts; the last value of a key counts. Rows do not move: the map
+    /// is shared by all tasks of the process.
+    ///
+    /// ```
+    /// # use tidegate::{Config, StreamingContext, Text};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// let countries = [(Text::from("de"), "Germany".to_owned()), (Text::from("fr"), "France".to_owned())];
+    /// let named = ssc.text("codes").map(|code| (code, 1u64)).join_static(countries);
+    /// # named.print();
+    /// ```
+    #[track_caller]
+    pub fn join_static<W: Data>(&self, rows: impl IntoIterator<Item = (K, W)>) -> DStream<(K, (V, W))> {
+        let map: Map<K, W> = rows.into_iter().collect();
+        let step = move |rows: Vec<(K, V)>| {
+            let joined = rows.into_iter().filter_map(|(key, value)| {
+                let found = map.get(&key)?.clone();
+                Some((key, (value, found)))
+            });
+            Ok(joined.collect())
+        };
+        self.then("join_static", Location::caller(), self.layout(), Role::Operator(per_rows(step)))
+    }
+
+    /// The left outer join with a map, as [`join_static`](DStream::join_static).
+    #[track_caller]
+    pub fn left_outer_join_static<W: Data>(
+        &self,
+        rows: impl IntoIterator<Item = (K, W)>,
+    ) -> DStream<(K, (V, Option<W>))> {
+        let map: Map<K, W> = rows.into_iter().collect();
+        let step = move |rows: Vec<(K, V)>| {
+            let joined = rows.into_iter().map(|(key, value)| {
+                let found = map.get(&key).cloned();
+                (key, (value, found))
+            });
+            Ok(joined.collect())
+        };
+        self.then("left_outer_join_static", Location::caller(), self.layout(), Role::Operator(per_rows(step)))
+    }
+
+    /// The left outer join with a map that `load` gives: a file, a table of a database, the answer of a service.
+    ///
+    /// - `load` is called by the first batch that has rows, and then by the first one with rows whose time is `every` later or more;
+    ///   the batch waits for it.
+    /// - If it fails or panics, the map of before stays, a warning tells the reason and how often it failed in a row, and it is tried
+    ///   again after `every`. If there is no map yet, the program stops.
+    /// - A batch that is computed again by the same process meets the same map. After a restart the map is loaded anew, so a batch
+    ///   that was never committed may then meet newer data; its rows still take effect once.
+    ///
+    /// ```
+    /// # use tidegate::{Config, StreamingContext, Text};
+    /// # use std::{fs, io, time::Duration};
+    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    /// # let orders = ssc.text("orders").map(|line| (line, 1u64));
+    /// let load = || -> io::Result<Vec<(Text, String)>> {
+    ///     let file = fs::read_to_string("prices.csv")?;
+    ///     Ok(file.lines().filter_map(|l| l.split_once(',')).map(|(k, v)| (k.into(), v.into())).collect())
+    /// };
+    /// let priced = orders.join_reloaded(Duration::from_secs(60), load);
+    /// # priced.print();
+    /// ```
+    #[track_caller]
+    pub fn join_reloaded<W: Data, I: IntoIterator<Item = (K, W)>, E: Display>(
+        &self,
+        every: Duration,
+        load: impl Fn() -> Result<I, E> + Send + Sync + 'static,
+    ) -> DStream<(K, (V, Option<W>))> {
+        let at = Location::caller();
+        let load = move || load().map(|rows| rows.into_iter().collect()).map_err(|e| e.to_string());
+        let loader = Arc::new(Loader {
+            load: Box::new(load),
+            every_ms: i64::try_from(every.as_millis()).unwrap_or(i64::MAX),
+            at,
+            loaded: Mutex::new(None),
+        });
+        let factory: Factory = Arc::new(move |_| {
+            let loader = loader.clone();
+            Box::new(PerChunk(move |chunk: Chunk, cx: &mut Context<'_>| {
+                let map = loader.map_at(cx.batch.time)?;
+                let rows = chunk.take::<Vec<(K, V)>>().into_iter();
+                let joined = rows.map(|(key, value)| {
+                    let found = map.get(&key).cloned();
+                    (key, (value, found))
+                });
+                cx.out.rows::<(K, (V, Option<W>))>(joined.collect());
+                Ok(())
+            }))
+        });
+        self.then("join_reloaded", at, self.layout(), Role::Operator(factory))
+    }
+}
+
+type Load<K, W> = Box<dyn Fn() -> Result<Map<K, W>, String> + Send + Sync>;
+
+/// The map of one operation, shared by its tasks.
+struct Loader<K, W> {
+    load: Load<K, W>,
+    every_ms: i64,
+    at: &'static Location<'static>,
+    loaded: Mutex<Option<Loaded<K, W>>>,
+}
+
+struct Loaded<K, W> {
+    /// When it was loaded, or was to be.
+    time_ms: i64,
+    failures: u32,
+    map: Arc<Map<K, W>>,
+}
+
+impl<K: Key, W: Data> Loader<K, W> {
+    /// The map of a batch; the first task that asks loads it if it is time to.
+    fn map_at(&self, time: BatchTime) -> Result<Arc<Map<K, W>>> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(loaded) = loaded.as_ref()
+            && time.0.saturating_sub(loaded.time_ms) < self.every_ms.max(1)
+        {
+            return Ok(loaded.map.clone());
+        }
+        let result =
+            catch_unwind(AssertUnwindSafe(|| (self.load)())).unwrap_or_else(|_| Err("it panicked".into()));
+        match (result, loaded.as_mut()) {
+            (Ok(map), _) => {
+                let map = Arc::new(map);
+                *loaded = Some(Loaded { time_ms: time.0, failures: 0, map: map.clone() });
+                Ok(map)
+            }
+            (Err(why), Some(before)) => {
+                before.failures += 1;
+                before.time_ms = time.0;
+                tracing::warn!(
+                    failures_in_a_row = before.failures,
+                    "{}: the data of `join_reloaded` could not be loaded, that of before stays: {why}",
+                    self.at
+                );
+                Ok(before.map.clone())
+            }
+            (Err(why), None) => Err(Error::State(format!(
+                "{}: the data of `join_reloaded` could not be loaded: {why}\n  next: make it available and start again",
+                self.at
+            ))),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Spark's marks for streams that are used more than once.
+//!
+//! Knows no store. Invariant: a mark changes nothing of what is computed, as every stream is computed once per batch whatever reads it.
+
+use super::DStream;
+use crate::{record::Data, source::StorageLevel};
+use std::sync::PoisonError;
+
+impl<T: Data> DStream<T> {
+    /// Marks the stream as used more than once. Accepted for compatibility: here a stream that several operations read is computed
+    /// once per batch anyway, and shared without a copy; windows keep what they need in the state store.
+    ///
+    /// # Panics
+    /// If the program runs already.
+    #[must_use]
+    pub fn persist(&self) -> Self {
+        self.persist_at(StorageLevel::Memory)
+    }
+
+    /// As [`persist`](DStream::persist), with a storage level.
+    ///
+    /// # Panics
+    /// If the program runs already.
+    #[must_use]
+    pub fn persist_at(&self, level: StorageLevel) -> Self {
+        assert!(
+            !self.builder.is_started(),
+            "Cannot change storage level of a DStream after streaming context has started"
+        );
+        let mut levels = self.builder.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        levels.insert(self.node, level);
+        drop(levels);
+        self.clone()
+    }
+
+    /// As [`persist`](DStream::persist).
+    ///
+    /// # Panics
+    /// If the program runs already.
+    #[must_use]
+    pub fn cache(&self) -> Self {
+        self.persist()
+    }
+
+    /// Takes the mark back.
+    ///
+    /// # Panics
+    /// If the program runs already.
+    #[must_use]
+    pub fn unpersist(&self) -> Self {
+        self.persist_at(StorageLevel::None)
+    }
+
+    /// How the stream is marked.
+    #[must_use]
+    pub fn storage_level(&self) -> StorageLevel {
+        let levels = self.builder.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        levels.get(&self.node).copied().unwrap_or(StorageLevel::None)
+    }
+}

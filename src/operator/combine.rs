@@ -1,0 +1,84 @@
+//! Values of a key become one value of another type, first within each task and then behind the exchange.
+//!
+//! Knows no exchange. Invariant: empty between batches; values of a key are taken in their order.
+
+use super::{Context, Operator, Port};
+use crate::{
+    error::Result,
+    record::{Chunk, Data, Key, Map, Value},
+};
+use std::{marker::PhantomData, sync::Arc};
+
+/// Combined rows that one task holds at most before it sends them on.
+const HELD_MAX: usize = 1 << 16;
+
+/// The part before the exchange: the first value of a key makes a combined one, the others are merged into it.
+pub struct CombineValues<K, V, C, F, G> {
+    create: Arc<F>,
+    merge: Arc<G>,
+    held: Map<K, Option<C>>,
+    value: PhantomData<fn(V)>,
+}
+
+impl<K, V, C, F, G> CombineValues<K, V, C, F, G> {
+    /// Combines with these functions.
+    #[must_use]
+    pub fn new(create: Arc<F>, merge: Arc<G>) -> Self {
+        CombineValues { create, merge, held: Map::default(), value: PhantomData }
+    }
+}
+
+impl<K: Key, V: Data, C: Value, F, G> CombineValues<K, V, C, F, G> {
+    fn flush(&mut self, cx: &mut Context<'_>) {
+        let rows = self.held.drain(..).map(|(k, c)| (k, c.expect("filled when it was made")));
+        cx.out.rows::<(K, C)>(rows.collect());
+    }
+}
+
+impl<K: Key, V: Data, C: Value, F, G> Operator for CombineValues<K, V, C, F, G>
+where
+    F: Fn(V) -> C + Send + Sync,
+    G: Fn(C, V) -> C + Send + Sync,
+{
+    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        for (key, value) in input.take::<Vec<(K, V)>>() {
+            let slot = self.held.entry(key).or_default();
+            *slot = Some(match slot.take() {
+                Some(combined) => (self.merge)(combined, value),
+                None => (self.create)(value),
+            });
+        }
+        if self.held.len() >= HELD_MAX {
+            self.flush(cx);
+        }
+        Ok(())
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        self.flush(cx);
+        Ok(())
+    }
+}
+
+/// `group_by_key`: all values of a key in a batch, in the order in which they come.
+pub struct Group<K, V>(Map<K, Vec<V>>);
+
+impl<K, V> Default for Group<K, V> {
+    fn default() -> Self {
+        Group(Map::default())
+    }
+}
+
+impl<K: Key, V: Value> Operator for Group<K, V> {
+    fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
+        for (key, value) in input.take::<Vec<(K, V)>>() {
+            self.0.entry(key).or_default().push(value);
+        }
+        Ok(())
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        cx.out.rows::<(K, Vec<V>)>(self.0.drain(..).collect());
+        Ok(())
+    }
+}

@@ -1,0 +1,238 @@
+//! What has one result for a whole batch: all rows, or a partial result of each task, come to one state partition.
+//!
+//! Knows no log and no key. Invariants: empty between batches; the partition is chosen by the operation's name, so that several
+//! global operations do not meet on one; only there a batch without rows has a result.
+
+use super::{Context, Operator, Port};
+use crate::{
+    error::Result,
+    record::{BatchTime, Chunk, Data, Partition, partition_of},
+};
+use std::{marker::PhantomData, sync::Arc};
+
+/// The state partition of a global operation.
+#[derive(Clone)]
+pub struct Home(Arc<str>);
+
+impl Home {
+    /// Of the operation of this name.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        Home(name.into())
+    }
+
+    fn partition(&self, cx: &Context<'_>) -> Partition {
+        partition_of(self.0.as_bytes(), cx.out.partitions)
+    }
+
+    fn is_here(&self, cx: &Context<'_>) -> bool {
+        self.partition(cx) == cx.out.partition
+    }
+}
+
+/// An exchange that brings all rows to one state partition.
+pub struct Gather(pub Home);
+
+impl Operator for Gather {
+    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        cx.out.to_partition(self.0.partition(cx), input);
+        Ok(())
+    }
+}
+
+/// An exchange that spreads the rows of each task over the first state partitions in turn.
+pub struct SpreadOver<T> {
+    partitions: u32,
+    next: u32,
+    rows: PhantomData<fn() -> T>,
+}
+
+impl<T> SpreadOver<T> {
+    /// Over `partitions`, or all of them if that is more.
+    #[must_use]
+    pub fn new(partitions: u32) -> Self {
+        SpreadOver { partitions: partitions.max(1), next: 0, rows: PhantomData }
+    }
+}
+
+impl<T: Data> Operator for SpreadOver<T> {
+    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        let over = self.partitions.min(cx.out.partitions);
+        let rows = input.take::<Vec<T>>();
+        let share = rows.len().div_ceil(over as usize);
+        let mut rows = rows.into_iter();
+        while rows.len() > 0 {
+            let to = Partition((cx.out.partition.0 + self.next) % over);
+            cx.out.to_partition(to, Chunk::rows(rows.by_ref().take(share).collect::<Vec<T>>()));
+            self.next = (self.next + 1) % over;
+        }
+        Ok(())
+    }
+
+    fn end_batch(&mut self, _: &mut Context<'_>) -> Result {
+        self.next = 0; // a replay places rows as the first time
+        Ok(())
+    }
+}
+
+/// Reduces the rows that come to one task; nothing for a batch without rows. Stands before and behind the exchange.
+pub struct ReduceRows<T, F> {
+    reduce: Arc<F>,
+    held: Option<T>,
+}
+
+impl<T, F> ReduceRows<T, F> {
+    /// Reduces with `reduce`.
+    #[must_use]
+    pub fn new(reduce: Arc<F>) -> Self {
+        ReduceRows { reduce, held: None }
+    }
+}
+
+impl<T: Data, F: Fn(T, T) -> T + Send + Sync> Operator for ReduceRows<T, F> {
+    fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
+        let rows = self.held.take().into_iter().chain(input.take::<Vec<T>>());
+        self.held = rows.reduce(&*self.reduce);
+        Ok(())
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        cx.out.rows::<T>(self.held.take().into_iter().collect());
+        Ok(())
+    }
+}
+
+/// Counts the rows of one task, whatever they are.
+#[derive(Default)]
+pub struct CountRows(u64);
+
+impl Operator for CountRows {
+    fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
+        self.0 += input.len() as u64;
+        Ok(())
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        let count = std::mem::take(&mut self.0);
+        cx.out.rows(if count == 0 { vec![] } else { vec![count] });
+        Ok(())
+    }
+}
+
+/// Adds the counts of all tasks; one row per batch, also when it is 0.
+pub struct Total {
+    home: Home,
+    sum: u64,
+}
+
+impl Total {
+    /// At `home`.
+    #[must_use]
+    pub fn new(home: Home) -> Self {
+        Total { home, sum: 0 }
+    }
+}
+
+impl Operator for Total {
+    fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
+        self.sum += input.view::<Vec<u64>>().iter().sum::<u64>();
+        Ok(())
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        let sum = std::mem::take(&mut self.sum);
+        if self.home.is_here(cx) {
+            cx.out.rows(vec![sum]);
+        }
+        Ok(())
+    }
+}
+
+/// A function over all rows that one task has in a batch, also when there are none; with a home, only of the task there.
+pub struct WholeBatch<T, F> {
+    f: Arc<F>,
+    home: Option<Home>,
+    rows: Vec<T>,
+}
+
+impl<T, F> WholeBatch<T, F> {
+    /// Of each task.
+    #[must_use]
+    pub fn of_each_task(f: Arc<F>) -> Self {
+        WholeBatch { f, home: None, rows: vec![] }
+    }
+
+    /// Of the task at `home`.
+    #[must_use]
+    pub fn at(home: Home, f: Arc<F>) -> Self {
+        WholeBatch { f, home: Some(home), rows: vec![] }
+    }
+}
+
+impl<T: Data, U: Data, I, F> Operator for WholeBatch<T, F>
+where
+    I: IntoIterator<Item = U>,
+    F: Fn(Vec<T>, BatchTime) -> I + Send + Sync,
+{
+    fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
+        append(&mut self.rows, input.take());
+        Ok(())
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        let rows = std::mem::take(&mut self.rows);
+        if self.home.as_ref().is_none_or(|home| home.is_here(cx)) {
+            let made = (self.f)(rows, cx.batch.time).into_iter().collect();
+            cx.out.rows::<U>(made);
+        }
+        Ok(())
+    }
+}
+
+/// A function over all rows of a batch of two streams, also when there are none.
+pub struct TwoBatches<T, U, F> {
+    f: Arc<F>,
+    home: Home,
+    left: Vec<T>,
+    right: Vec<U>,
+}
+
+impl<T, U, F> TwoBatches<T, U, F> {
+    /// At `home`. The stream itself is port 0, the other one port 1.
+    #[must_use]
+    pub fn new(home: Home, f: Arc<F>) -> Self {
+        TwoBatches { f, home, left: vec![], right: vec![] }
+    }
+}
+
+impl<T: Data, U: Data, W: Data, I, F> Operator for TwoBatches<T, U, F>
+where
+    I: IntoIterator<Item = W>,
+    F: Fn(Vec<T>, Vec<U>, BatchTime) -> I + Send + Sync,
+{
+    fn process(&mut self, port: Port, input: Chunk, _: &mut Context<'_>) -> Result {
+        if port == Port(0) {
+            append(&mut self.left, input.take());
+        } else {
+            append(&mut self.right, input.take());
+        }
+        Ok(())
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        let (left, right) = (std::mem::take(&mut self.left), std::mem::take(&mut self.right));
+        if self.home.is_here(cx) {
+            let made = (self.f)(left, right, cx.batch.time).into_iter().collect();
+            cx.out.rows::<W>(made);
+        }
+        Ok(())
+    }
+}
+
+fn append<T>(rows: &mut Vec<T>, more: Vec<T>) {
+    if rows.is_empty() {
+        *rows = more;
+    } else {
+        rows.extend(more);
+    }
+}

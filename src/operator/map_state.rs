@@ -1,0 +1,239 @@
+//! `map_with_state`: a function over each row and the state of its key; only touched keys cost anything.
+//!
+//! Knows no log. Invariants: a key with a timeout has exactly one row in the index of timeouts, at the time that its state tells;
+//! a key that times out is handed to the function once, without a value, and has no state afterwards; a snapshot follows the
+//! timeouts.
+
+use super::{Context, Initial, Operator, Port};
+use crate::{
+    error::Result,
+    record::{BatchTime, Chunk, Data, Key, Value},
+    state::{Handle, OrderedTable, Table},
+};
+use serde::{Deserialize, Serialize};
+use std::{ops::Bound, sync::Arc};
+
+/// Timeouts, or rows of a snapshot, that are looked at together.
+const SLICE: usize = 8_192;
+
+/// The state of one key, in the hands of the function of `map_with_state`.
+#[derive(Debug)]
+pub struct State<S> {
+    value: Option<S>,
+    is_timing_out: bool,
+    is_removed: bool,
+}
+
+impl<S> State<S> {
+    fn of(value: Option<S>, is_timing_out: bool) -> Self {
+        State { value, is_timing_out, is_removed: false }
+    }
+
+    /// The state, if the key has one.
+    #[must_use]
+    pub fn get(&self) -> Option<&S> {
+        self.value.as_ref()
+    }
+
+    /// The state, to change in place, if the key has one.
+    ///
+    /// # Panics
+    /// If the key is timing out.
+    pub fn get_mut(&mut self) -> Option<&mut S> {
+        assert!(!self.is_timing_out, "Cannot update the state that is timing out");
+        self.value.as_mut()
+    }
+
+    /// Whether the key has a state.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.value.is_some()
+    }
+
+    /// Gives the key a state.
+    ///
+    /// # Panics
+    /// As in Spark: if it was removed in this call, or the key is timing out. The engine tells it as a failure of the function.
+    pub fn update(&mut self, state: S) {
+        assert!(!self.is_removed, "Cannot update the state that has been removed");
+        assert!(!self.is_timing_out, "Cannot update the state that is timing out");
+        self.value = Some(state);
+    }
+
+    /// Removes the state of the key.
+    ///
+    /// # Panics
+    /// As in Spark: if it was removed already, or the key is timing out, which removes it anyway.
+    pub fn remove(&mut self) {
+        assert!(!self.is_timing_out, "Cannot remove the state that is timing out");
+        assert!(!self.is_removed, "Cannot remove the state that has already been removed");
+        self.value = None;
+        self.is_removed = true;
+    }
+
+    /// Whether the key is about to be removed because it was idle for too long.
+    #[must_use]
+    pub fn is_timing_out(&self) -> bool {
+        self.is_timing_out
+    }
+}
+
+/// The state of a key in the store. Times are 0 where there is no timeout.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Kept<S> {
+    /// Time of the last batch with a row of the key, milliseconds.
+    touched_ms: i64,
+    /// The time at which the key stands in the index of timeouts: at most the former.
+    indexed_ms: i64,
+    state: S,
+}
+
+/// Keys by a time at which they were touched.
+pub type TimeoutIndex<K> = OrderedTable<(i64, K), ()>;
+
+/// The function of `map_with_state`.
+pub type MapState<K, V, S, M> =
+    Arc<dyn Fn(BatchTime, &K, Option<V>, &mut State<S>) -> Option<M> + Send + Sync>;
+
+/// All states of a task; a payload of its own, beside that of the mapped rows.
+#[derive(Clone)]
+pub struct Snapshot<K, S>(pub Vec<(K, S)>);
+
+/// The operator.
+pub struct MapWithState<K: Key, V, S: Value, M> {
+    /// The function.
+    pub map: MapState<K, V, S, M>,
+    /// The states.
+    pub states: Handle<Table<K, Kept<S>>>,
+    /// After how many milliseconds an idle key times out, and the index.
+    pub timeout: Option<(i64, Handle<TimeoutIndex<K>>)>,
+    /// States before the first batch.
+    pub initial: Option<Initial<K, S>>,
+    /// Whether all states are given in each batch.
+    pub gives_snapshots: bool,
+}
+
+impl<K: Key, V: Value, S: Value, M: Data> MapWithState<K, V, S, M> {
+    fn seed(&mut self, cx: &mut Context<'_>) -> Result {
+        let Some(initial) = &mut self.initial else { return Ok(()) };
+        let rows = initial.take(cx)?;
+        cx.stores.open(self.states).prefetch(rows.iter().map(|(key, _)| key))?;
+        let time_ms = if self.timeout.is_some() { cx.batch.time.0 } else { 0 };
+        for (key, state) in rows {
+            let mut slot = cx.stores.open(self.states).entry(key.clone())?;
+            if slot.get().is_some() {
+                continue;
+            }
+            slot.set(Kept { touched_ms: time_ms, indexed_ms: time_ms, state });
+            drop(slot);
+            if let Some((_, index)) = self.timeout {
+                cx.stores.open(index).insert(&(time_ms, key), ())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands one row to the function and keeps what it left.
+    fn touch(&self, key: K, value: V, cx: &mut Context<'_>) -> Result<Option<M>> {
+        let time = cx.batch.time;
+        let mut slot = cx.stores.open(self.states).entry(key.clone())?;
+        let kept = slot.take();
+        let indexed_ms = kept.as_ref().map_or(0, |kept| kept.indexed_ms);
+        let mut state = State::of(kept.map(|kept| kept.state), false);
+        let mapped = (self.map)(time, &key, Some(value), &mut state);
+        let has_state = state.exists();
+        let Some((_, index)) = self.timeout else {
+            if let Some(state) = state.value {
+                slot.set(Kept { touched_ms: 0, indexed_ms, state });
+            }
+            return Ok(mapped);
+        };
+        if let Some(state) = state.value {
+            let indexed_ms = if indexed_ms == 0 { time.0 } else { indexed_ms };
+            slot.set(Kept { touched_ms: time.0, indexed_ms, state });
+        }
+        drop(slot);
+        match (has_state, indexed_ms) {
+            (true, 0) => cx.stores.open(index).insert(&(time.0, key), ())?,
+            (false, 1..) => {
+                cx.stores.open(index).entry(&(indexed_ms, key))?.take();
+            }
+            _ => {}
+        }
+        Ok(mapped)
+    }
+
+    /// Keys that were last touched before `T - timeout` time out; those that were touched since they were indexed are indexed anew.
+    fn time_out(&self, cx: &mut Context<'_>) -> Result {
+        let Some((timeout_ms, index)) = self.timeout else { return Ok(()) };
+        let threshold = cx.batch.time.0.saturating_sub(timeout_ms);
+        let mut after = Bound::Unbounded;
+        loop {
+            let mut due: Vec<(i64, K)> = vec![];
+            cx.stores.open(index).visit((after, Bound::Unbounded), |entry, slot| {
+                if entry.0 >= threshold || due.len() == SLICE {
+                    return Ok(false);
+                }
+                due.push(entry.clone());
+                slot.take();
+                Ok(true)
+            })?;
+            let Some(last) = due.last() else { return Ok(()) };
+            after = Bound::Excluded(last.clone());
+            cx.stores.open(self.states).prefetch(due.iter().map(|(_, key)| key))?;
+            let mut rows = vec![];
+            for (_, key) in due {
+                let mut slot = cx.stores.open(self.states).entry(key.clone())?;
+                let Some(mut kept) = slot.take() else { continue };
+                if kept.touched_ms < threshold {
+                    let mut state = State::of(Some(kept.state), true);
+                    rows.extend((self.map)(cx.batch.time, &key, None, &mut state));
+                    continue;
+                }
+                let touched_ms = kept.touched_ms;
+                kept.indexed_ms = touched_ms;
+                slot.set(kept);
+                drop(slot);
+                cx.stores.open(index).insert(&(touched_ms, key), ())?;
+            }
+            cx.out.rows::<M>(rows);
+        }
+    }
+
+    fn snapshot(&self, cx: &mut Context<'_>) -> Result {
+        let (out, mut rows) = (&mut cx.out, vec![]);
+        let mut send = |rows: Vec<(K, S)>| {
+            let len = rows.len();
+            out.chunk(Chunk::new(Snapshot(rows), len));
+        };
+        cx.stores.open(self.states).update_all(|key, slot| {
+            rows.extend(slot.get().map(|kept| (key.clone(), kept.state.clone())));
+            if rows.len() == SLICE {
+                send(std::mem::take(&mut rows));
+            }
+            Ok(())
+        })?;
+        send(rows);
+        Ok(())
+    }
+}
+
+impl<K: Key, V: Value, S: Value, M: Data> Operator for MapWithState<K, V, S, M> {
+    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        self.seed(cx)?;
+        let rows = input.take::<Vec<(K, V)>>();
+        cx.stores.open(self.states).prefetch(rows.iter().map(|(key, _)| key))?;
+        let mut mapped = Vec::with_capacity(rows.len());
+        for (key, value) in rows {
+            mapped.extend(self.touch(key, value, cx)?);
+        }
+        cx.out.rows::<M>(mapped);
+        Ok(())
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        self.seed(cx)?;
+        self.time_out(cx)?;
+        if self.gives_snapshots { self.snapshot(cx) } else { Ok(()) }
+    }
+}
