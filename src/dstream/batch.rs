@@ -212,7 +212,7 @@ impl<T: Data> DStream<T> {
         self.builder.add(Node { kind: "transform_with", path, at, inputs, layout, role, stores: vec![] })
     }
 
-    fn gather(&self, home: Home, at: At) -> DStream<T>
+    pub(crate) fn gather(&self, home: Home, at: At) -> DStream<T>
     where
         T: Value,
     {

@@ -7,7 +7,7 @@
 use crate::{
     dstream::DStream,
     error::{Error, Result},
-    operator::{Context, ExchangeFormat, Operator, Port, Rows},
+    operator::{Context, ExchangeFormat, Home, Operator, Port, Rows},
     plan::{Factory, Layout, Node, Role},
     record::{Chunk, Data, Partition, Value},
     state::{Handle, Table},
@@ -72,9 +72,8 @@ pub trait Training: Algorithm + Sized {
         }
         let refuses = algorithm.clone();
         let examples = examples.try_map(move |e| refuses.refuses(&e).map_or(Ok(e), Err));
-        let one: Factory = Arc::new(|_| Box::new(ToOne));
-        let format: Arc<dyn ExchangeFormat> = Arc::new(Rows::<Self::Example>::default());
-        let gathered = examples.placed("train_on", at, Layout::Any, one, format);
+        let home = Home::of(&format!("{}.train_on", examples.path()));
+        let gathered = examples.gather(home, at);
         let taught = algorithm.clone();
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             Box::new(Train { algorithm: taught.clone(), state: Handle::at(stores[0]), examples: vec![] })
@@ -142,16 +141,6 @@ impl<A: Algorithm> Trained<A> {
         let stores = vec![Table::<(), A::Model>::spec(path.clone())];
         let (inputs, role) = (vec![rows.node(), models.node()], Role::Operator(factory));
         models.add(Node { kind, path, at, inputs, layout: Layout::Any, role, stores })
-    }
-}
-
-/// Everything to the first state partition.
-struct ToOne;
-
-impl Operator for ToOne {
-    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
-        cx.out.to_partition(Partition(0), input);
-        Ok(())
     }
 }
 

@@ -181,13 +181,13 @@ fn durations_are_checked_against_the_slide_of_the_parent_when_the_program_starts
     lines.union(&windows).print();
     let message = ssc.start().unwrap_err().to_string();
     expect![[r#"
-        tests/it/windows.rs:173:11: this state and the one made at tests/it/windows.rs:171:25 would both be called `n.window`
+        tests/it/windows.rs:180:11: this state and the one made at tests/it/windows.rs:178:25 would both be called `n.window`
           help: name one of them: `.named("...")`
-        tests/it/windows.rs:171:25: The window duration of windowed DStream (2500 ms) must be a multiple of the slide duration of parent DStream (1000 ms)
-        tests/it/windows.rs:172:13: The window duration of windowed DStream (5000 ms) must be a multiple of the slide duration of parent DStream (2000 ms)
-        tests/it/windows.rs:172:13: The slide duration of windowed DStream (3000 ms) must be a multiple of the slide duration of parent DStream (2000 ms)
-        tests/it/windows.rs:173:11: The window duration of windowed DStream (0 ms) must be a multiple of the slide duration of parent DStream (1000 ms)
-        tests/it/windows.rs:174:11: Some of the DStreams have different slide durations (1000 ms, 2000 ms)
+        tests/it/windows.rs:178:25: The window duration of windowed DStream (2500 ms) must be a multiple of the slide duration of parent DStream (1000 ms)
+        tests/it/windows.rs:179:13: The window duration of windowed DStream (5000 ms) must be a multiple of the slide duration of parent DStream (2000 ms)
+        tests/it/windows.rs:179:13: The slide duration of windowed DStream (3000 ms) must be a multiple of the slide duration of parent DStream (2000 ms)
+        tests/it/windows.rs:180:11: The window duration of windowed DStream (0 ms) must be a multiple of the slide duration of parent DStream (1000 ms)
+        tests/it/windows.rs:181:11: Some of the DStreams have different slide durations (1000 ms, 2000 ms)
           help: give both windows the same slide"#]].assert_eq(&message);
 }
 
@@ -198,7 +198,7 @@ fn a_window_needs_a_batch_interval() {
     let ssc = StreamingContext::new(config);
     ssc.text("n").window(secs(1)).print();
     expect![[r#"
-        tests/it/windows.rs:192:19: `window` needs a batch interval
+        tests/it/windows.rs:199:19: `window` needs a batch interval
           help: set one (--batch-interval-ms), or use a window over event time"#]]
     .assert_eq(&ssc.start().unwrap_err().to_string());
 }
