@@ -14,6 +14,7 @@ use rocksdb::{
 pub(super) struct Shared {
     cache: Cache,
     write_buffers: WriteBufferManager,
+    write_buffer_bytes: usize,
     env: Env,
 }
 
@@ -29,7 +30,8 @@ impl Shared {
         let mut env = Env::new().map_err(|e| Error::State(format!("RocksDB has no environment: {e}")))?;
         env.set_low_priority_background_threads(1);
         env.set_high_priority_background_threads(1);
-        Ok(Shared { cache, write_buffers, env })
+        let write_buffer_bytes = (memory_bytes / 12).clamp(MIB, 8 * MIB);
+        Ok(Shared { cache, write_buffers, write_buffer_bytes, env })
     }
 
     /// Settings of a database.
@@ -72,7 +74,7 @@ impl Shared {
         let mut o = Options::default();
         o.set_block_based_table_factory(&table);
         o.set_compression_type(DBCompressionType::Lz4);
-        o.set_write_buffer_size(8 * MIB);
+        o.set_write_buffer_size(self.write_buffer_bytes);
         o.set_arena_block_size(128 << 10);
         // Keys that are not in a write buffer, most of a batch's, are not searched there.
         o.set_memtable_prefix_bloom_ratio(0.02);
