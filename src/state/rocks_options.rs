@@ -80,12 +80,12 @@ impl Shared {
         table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
         table.set_cache_index_and_filter_blocks(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
-        if std::env::var("ZZ_PART").is_ok() {
-            table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
-            table.set_partition_filters(true);
-            table.set_metadata_block_size(std::env::var("ZZ_PART").unwrap().parse().unwrap());
-            table.set_pin_top_level_index_and_filter(true);
-        }
+        // Index and filter in blocks of their own size class: only the part that a key needs is in the cache, so state may be many
+        // times larger than the budget. The small top of each stays there.
+        table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        table.set_partition_filters(true);
+        table.set_metadata_block_size(8 << 10);
+        table.set_pin_top_level_index_and_filter(true);
         let mut o = Options::default();
         o.set_block_based_table_factory(&table);
         o.set_compression_type(DBCompressionType::Lz4);
