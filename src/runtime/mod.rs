@@ -16,6 +16,7 @@ pub mod metrics;
 mod outside;
 mod pool;
 pub mod progress;
+mod replay;
 mod restore;
 mod shutdown;
 mod start;

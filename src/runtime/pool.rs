@@ -43,6 +43,12 @@ impl Pool {
         Pool { jobs: Some(jobs), threads: (0..threads).map(spawn).collect() }
     }
 
+    /// How many items are worked on at a time.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.threads.len().max(1)
+    }
+
     /// Starts `work` on every item and returns at once (without threads: when all is done).
     pub fn start<T: Send + 'static, R: Send + 'static>(
         &self,

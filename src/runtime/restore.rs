@@ -1,196 +1,232 @@
-//! Brings the database of a state partition to the committed state.
+//! Brings the databases of state partitions to the committed state.
 //!
-//! Owns the reading of the changelog. Decides nothing: that is `task::recovery`. Invariants: the target is the high watermark, read
-//! after the producer was ready; only committed rows are applied; rows and the record that tells how far they go are written
-//! together; a restore that was cut off leaves a database without a record of that batch, so it is taken up again.
+//! Owns opening, the facts, and the turns between replays and the group. Decides nothing: that is `task::recovery`. Invariants:
+//! the end of the changelog is read after the producer was ready; as many partitions are restored at a time as there are
+//! workers, within one budget of memory; a restore that is given up is taken up again where it stopped.
 
 use super::{
     assignment::Held,
     engine::{Engine, Observed},
+    replay::{Replay, Rows},
+    units::StateUnit,
 };
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
-    record::{Offset, RawChunk},
-    state::{Backend, Opened},
+    log::{GroupEvent, Log},
+    record::{Offset, TopicPartition},
+    state::{Backend, Opened, Storage},
     task::{
         recovery::{self, StateDecision, StateFacts},
         recovery_record::RecoveryRecord,
+        restore_progress::RestoreProgress,
     },
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
-/// Rows are applied in pieces of about this size, bytes.
-const PIECE_BYTES: usize = 4 << 20;
-/// How long the changelog may be silent before the restore stops.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// The part of the memory for state that rows on their way into databases may take: one of so many, for all partitions together.
+const PIECES_SHARE: usize = 16;
+/// Progress is told this often.
+const TELL: Duration = Duration::from_secs(1);
+
+/// An opened database with what is known of it.
+struct Found {
+    opened: Opened,
+    local: Option<RecoveryRecord>,
+    progress: Option<RestoreProgress>,
+    changelog_start: Offset,
+    changelog_end: Offset,
+}
+
+/// What has to be done before a state partition is ready.
+struct Work {
+    held: Held,
+    backend: Arc<dyn Backend>,
+    record: RecoveryRecord,
+    /// What the local database saw consumed.
+    seen: Option<BTreeMap<String, Offset>>,
+    from: Offset,
+    to: Offset,
+    began_ms: i64,
+}
+
+/// A [`Work`] under way.
+struct Active {
+    held: Held,
+    record: RecoveryRecord,
+    seen: Option<BTreeMap<String, Offset>>,
+    replay: Replay,
+    told: Duration,
+}
 
 impl Engine {
     /// Opens, checks and restores the databases of assigned state partitions.
-    pub(super) fn restore_states(&mut self, held: Vec<Held>) -> Result<Vec<super::units::StateUnit>> {
+    pub(super) fn restore_states(&mut self, held: Vec<Held>) -> Result<Vec<StateUnit>> {
         let stores: Arc<Vec<String>> =
             Arc::new(self.plan.nodes.iter().flat_map(|n| n.stores.iter().map(|s| s.name.clone())).collect());
-        let storage = self.env.storage.clone();
-        let opened = self.pool.run(held, {
+        let (storage, log, names) = (self.env.storage.clone(), self.env.log.clone(), self.names.clone());
+        let clock = self.env.clock.clone();
+        let found = self.pool.run(held, {
             let stores = stores.clone();
-            move |held| storage.open(held.at.partition, &stores)
+            move |held| {
+                let (at, began) = (names.changelog_of(held.at.partition), clock.monotonic());
+                let found = find(&*storage, &*log, held, &at, &stores);
+                let took = clock.monotonic().saturating_sub(began);
+                tracing::debug!(%at, took_ms = took.as_millis(), "database opened");
+                found
+            }
         });
-        let (mut units, of) = (vec![], opened.len());
-        for (held, opened) in opened {
-            let unit = self.restore_state(&held, opened?, &stores)?;
-            units.push(unit);
-            let (partition, done) = (held.at.partition, units.len());
-            self.env.observer.on(&Observed::StateReady { partition, done, of });
+        let of = found.len();
+        let (mut units, mut work) = (vec![], VecDeque::new());
+        for (held, found) in found {
+            match self.decide(held, found?, &stores)? {
+                Ok(unit) => self.is_ready(unit, &mut units, of),
+                Err(todo) => work.push_back(todo),
+            }
         }
+        self.replay(work, &mut units, of)?;
         Ok(units)
     }
 
-    fn restore_state(
-        &mut self,
-        held: &Held,
-        opened: Opened,
-        stores: &[String],
-    ) -> Result<super::units::StateUnit> {
-        let mut backend = opened.backend;
-        let at = self.names.changelog_of(held.at.partition);
-        if let Some(why) = opened.quarantined {
+    fn is_ready(&self, unit: StateUnit, units: &mut Vec<StateUnit>, of: usize) {
+        let partition = unit.partition;
+        units.push(unit);
+        self.env.observer.on(&Observed::StateReady { partition, done: units.len(), of });
+    }
+
+    /// A unit that is ready, or what has to be done before.
+    fn decide(&mut self, held: Held, found: Found, stores: &[String]) -> Result<Result<StateUnit, Work>> {
+        let Found { opened, local, progress, changelog_start, changelog_end } = found;
+        let Opened { mut backend, quarantined, added } = opened;
+        if let Some(why) = quarantined {
             self.env.observer.on(&Observed::Quarantined(&why));
         }
-        let parse = |bytes: Vec<u8>| {
-            RecoveryRecord::parse(&String::from_utf8_lossy(&bytes), &format!("the local state of {at}"))
-        };
+        let (at, now_ms) = (self.names.changelog_of(held.at.partition), self.env.clock.now_ms());
         let facts = StateFacts {
             committed: held.record.clone(),
-            local: backend.record()?.map(parse).transpose()?,
-            changelog_end: self.env.log.end_offset(&at)?,
-            changelog_start: self.env.log.start_offset(&at)?,
+            local,
+            progress,
+            now_ms,
+            changelog_end,
+            changelog_start,
             delete_retention_ms: super::topics::RETENTION_MS,
-            at: at.clone(),
+            at,
         };
-        let target = facts.changelog_end;
+        let decision = recovery::state(&facts);
+        tracing::debug!(at = %facts.at, ?decision, %changelog_start, %changelog_end, "state partition");
         let mut seen = facts.local.as_ref().map(|l| l.inputs.clone());
-        let committed = facts.committed.clone();
-        let mut decision = recovery::state(&facts);
-        if !opened.added.is_empty()
-            && matches!(decision, StateDecision::Ready | StateDecision::RollForward(_))
-        {
+        let mut began_ms = now_ms;
+        let from = match decision {
             // The changelog may hold rows of these stores from before they were left out: all rows are applied again.
-            decision = StateDecision::RollForward(facts.changelog_start);
-        }
-        match decision {
-            StateDecision::Ready => {}
-            StateDecision::Fresh => self.check_nothing_is_committed(held, facts.changelog_start, target)?,
-            StateDecision::RollForward(from) => {
-                self.apply_changelog(held, &backend, from, target, committed.as_ref())?;
+            StateDecision::Ready | StateDecision::RollForward(_) | StateDecision::Resume(_)
+                if !added.is_empty() =>
+            {
+                changelog_start
             }
-            StateDecision::Restore => {
-                self.apply_changelog(held, &backend, facts.changelog_start, target, committed.as_ref())?;
+            StateDecision::Fresh => {
+                self.check_nothing_is_committed(&held, changelog_start, changelog_end)?;
+                return Ok(Ok(self.state_unit(&held, backend, None, seen)));
             }
+            StateDecision::Ready => {
+                return Ok(Ok(self.state_unit(&held, backend, facts.committed, seen)));
+            }
+            StateDecision::RollForward(from) => from,
+            StateDecision::Resume(from) => {
+                began_ms = facts.progress.as_ref().map_or(now_ms, |p| p.began_ms);
+                from
+            }
+            StateDecision::Restore => changelog_start,
             StateDecision::Quarantine(why) => {
                 seen = None; // a database that the log contradicts is no witness
                 drop(backend);
                 self.env.observer.on(&Observed::Quarantined(&why));
                 self.env.storage.quarantine(held.at.partition, &why)?;
                 backend = self.env.storage.open(held.at.partition, stores)?.backend;
-                self.apply_changelog(held, &backend, facts.changelog_start, target, committed.as_ref())?;
+                changelog_start
             }
             StateDecision::Refuse(why) => return Err(Error::Refused(why)),
-        }
-        Ok(self.state_unit(held, backend, committed, seen))
+        };
+        let record = facts.committed.expect("without a committed record there is nothing to replay");
+        tracing::info!(at = %facts.at, %from, to = %changelog_end, "restoring state from the changelog");
+        Ok(Err(Work { held, backend, record, seen, from, to: changelog_end, began_ms }))
     }
 
-    /// Applies the committed rows from `from` to `target`; the record goes in with the last piece.
-    fn apply_changelog(
-        &mut self,
-        held: &Held,
-        backend: &Arc<dyn Backend>,
-        from: Offset,
-        target: Offset,
-        record: Option<&RecoveryRecord>,
-    ) -> Result {
-        let mut rows: Vec<RawChunk> = vec![];
-        let mut bytes = 0;
-        self.read_changelog(held, from, target, |piece| {
-            let _ = crate::failpoint::passes("during-restore");
-            bytes += piece.bytes();
-            rows.push(piece);
-            if bytes >= PIECE_BYTES {
-                bytes = 0;
-                backend.apply(&std::mem::take(&mut rows), None)?;
+    /// Replays changelogs, some at a time, while the group is served.
+    fn replay(&mut self, mut work: VecDeque<Work>, units: &mut Vec<StateUnit>, of: usize) -> Result {
+        let wanted: Vec<TopicPartition> = work.iter().map(|w| w.held.at.clone()).collect();
+        let mut active: Vec<Active> = vec![];
+        while !(active.is_empty() && work.is_empty()) {
+            while active.len() < self.pool.width()
+                && let Some(next) = work.pop_front()
+            {
+                active.push(self.activate(next)?);
             }
-            Ok(())
-        })?;
-        let record = record.map(RecoveryRecord::to_text);
-        backend.apply(&rows, record.as_ref().map(String::as_bytes))
+            let clock = self.env.clock.clone();
+            let stepped = self.pool.run(std::mem::take(&mut active), move |a| a.replay.step(&*clock));
+            for (mut one, result) in stepped {
+                result?;
+                self.tell(&mut one);
+                if one.replay.is_done() {
+                    let unit = self.state_unit(&one.held, one.replay.backend(), Some(one.record), one.seen);
+                    self.is_ready(unit, units, of);
+                } else {
+                    active.push(one);
+                }
+            }
+            self.stay_in_the_group(&wanted)?;
+        }
+        Ok(())
+    }
+
+    fn activate(&self, work: Work) -> Result<Active> {
+        let Work { held, backend, record, seen, from, to, began_ms } = work;
+        let (at, clock) = (self.names.changelog_of(held.at.partition), &*self.env.clock);
+        let rows = Rows::read(&*self.env.log, clock, &at, from, to)?;
+        let share = self.config.state_memory_bytes / PIECES_SHARE / self.pool.width();
+        let piece_bytes = share.clamp(256 << 10, 4 << 20);
+        let replay = Replay::new(rows, backend, record.clone(), began_ms, piece_bytes);
+        Ok(Active { held, record, seen, replay, told: clock.monotonic() })
+    }
+
+    fn tell(&self, one: &mut Active) {
+        let now = self.env.clock.monotonic();
+        if now.saturating_sub(one.told) > TELL || one.replay.is_done() {
+            one.told = now;
+            let (done, total, took) = one.replay.pace(&*self.env.clock);
+            if total == 0 {
+                return;
+            }
+            self.env.observer.on(&Observed::Restoring { at: one.replay.at(), done, total, took });
+        }
     }
 
     /// Nothing was committed for this partition: then no committed row may exist either.
     fn check_nothing_is_committed(&mut self, held: &Held, from: Offset, target: Offset) -> Result {
+        let at = self.names.changelog_of(held.at.partition);
+        let mut rows = Rows::read(&*self.env.log, &*self.env.clock, &at, from, target)?;
         let mut found = None;
-        self.read_changelog(held, from, target, |piece| {
-            found = found.or(piece.last_offset());
-            Ok(())
-        })?;
-        let Some(at) = found else { return Ok(()) };
+        while !rows.is_done() {
+            let piece = rows.next(&*self.env.clock)?;
+            found = found.or(piece.and_then(|piece| piece.last_offset()));
+            self.stay_in_the_group(std::slice::from_ref(&held.at))?;
+        }
+        let Some(row) = found else { return Ok(()) };
         // Both facts were read one after the other: a newer process of our identity may have committed in between.
         if self.held(std::slice::from_ref(&held.at))?.iter().any(|h| h.committed.is_some()) {
             let what = format!("{} was committed while this process started", held.at);
             return Err(self.fenced_during(Stage::OffsetFetch, &what));
         }
         Err(Error::Refused(format!(
-            "{}: the group has no offset, but the changelog holds a committed row at {at}: the offsets expired or were deleted\n  next: restore the group's offsets, or start under a new application id",
-            self.names.changelog_of(held.at.partition)
+            "{at}: the group has no offset, but the changelog holds a committed row at {row}: the offsets expired or were deleted\n  next: restore the group's offsets, or start under a new application id",
         )))
     }
 
-    /// Hands over the committed rows of the changelog from `from` until the position passes `target`.
-    fn read_changelog(
-        &mut self,
-        held: &Held,
-        mut from: Offset,
-        target: Offset,
-        mut piece: impl FnMut(RawChunk) -> Result,
-    ) -> Result {
-        if from >= target {
-            return Ok(());
-        }
-        let at = self.names.changelog_of(held.at.partition);
-        let (first, mut told) = (from, self.env.clock.monotonic());
-        let (began, mut heard) = (told, told);
-        let mut reader = self.env.log.read(&at, from)?;
-        tracing::info!(%at, %from, to = %target, "restoring state from the changelog");
-        while from < target {
-            let fetched = reader.next(Duration::from_millis(100))?;
-            let now = self.env.clock.monotonic();
-            self.stay_in_the_group()?;
-            match fetched {
-                Some(fetched) => {
-                    (from, heard) = (fetched.next, now);
-                    piece(fetched.records)?;
-                }
-                None if now.saturating_sub(heard) > SILENCE_MAX => {
-                    let what = format!(
-                        "{at} ends at {target}, but nothing came after {from} for {} s",
-                        SILENCE_MAX.as_secs()
-                    );
-                    return Err(Failure::new(Stage::Fetch, Reaction::StopPipeline, what).into());
-                }
-                None => {}
-            }
-            if now.saturating_sub(told) > Duration::from_secs(1) || from >= target {
-                told = now;
-                self.env.observer.on(&Observed::Restoring {
-                    at: &at,
-                    done: from.min(target).0 - first.0,
-                    total: target.0 - first.0,
-                    took: now.saturating_sub(began),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// A long restore serves the group; what it reports waits for the barrier, but for our end.
-    fn stay_in_the_group(&mut self) -> Result {
+    /// A long restore serves the group. What it reports waits for the barrier, but for our end, and for partitions that are wanted
+    /// back: the restore of those is given up.
+    fn stay_in_the_group(&mut self, restored: &[TopicPartition]) -> Result {
         self.env.observer.on(&Observed::Alive);
         if self.env.shutdown.is_requested() {
             return Err(Error::Killed);
@@ -200,6 +236,33 @@ impl Engine {
             Err(f) if f.reaction == Reaction::Exit => return Err(self.fenced_during(f.stage, &f.message)),
             Err(f) => return Err(f.into()),
         }
+        let gone = self.events.iter().any(|event| match event {
+            GroupEvent::Revoking(at) | GroupEvent::Lost(at) => at.iter().any(|at| restored.contains(at)),
+            GroupEvent::Assigned(_) | GroupEvent::Connection(_) => false,
+        });
+        if gone {
+            let what = "the group took partitions back while their state was restored";
+            return Err(Failure::new(Stage::Group, Reaction::CloseTasks, what).into());
+        }
         Ok(())
     }
+}
+
+/// Opens a database and reads what is known of it.
+fn find(
+    storage: &dyn Storage,
+    log: &dyn Log,
+    held: &Held,
+    at: &TopicPartition,
+    stores: &[String],
+) -> Result<Found> {
+    let opened = storage.open(held.at.partition, stores)?;
+    let place = format!("the local state of {at}");
+    let record = opened.backend.record()?;
+    let local =
+        record.map(|bytes| RecoveryRecord::parse(&String::from_utf8_lossy(&bytes), &place)).transpose()?;
+    let progress =
+        opened.backend.progress()?.map(|bytes| RestoreProgress::parse(&bytes, &place)).transpose()?;
+    let (changelog_end, changelog_start) = (log.end_offset(at)?, log.start_offset(at)?);
+    Ok(Found { opened, local, progress, changelog_start, changelog_end })
 }

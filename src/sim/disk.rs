@@ -30,7 +30,13 @@ struct Content {
 #[derive(Default)]
 struct Written {
     stores: Vec<String>,
-    batches: Vec<(Vec<RawChunk>, Option<Vec<u8>>)>,
+    batches: Vec<(Vec<RawChunk>, Mark)>,
+}
+
+/// What was written with rows.
+enum Mark {
+    Record(Option<Vec<u8>>),
+    Progress(Vec<u8>),
 }
 
 impl Disk {
@@ -56,8 +62,11 @@ impl Disk {
             let keep = written.batches.len().saturating_sub(batches);
             written.batches.truncate(keep);
             let backend = storage.open(*partition, &written.stores)?.backend;
-            for (changes, record) in &written.batches {
-                backend.apply(changes, record.as_deref())?;
+            for (changes, mark) in &written.batches {
+                match mark {
+                    Mark::Record(record) => backend.apply(changes, record.as_deref())?,
+                    Mark::Progress(progress) => backend.restore(changes, progress)?,
+                }
             }
         }
         content.storage = storage;
@@ -109,6 +118,19 @@ impl SimBackend {
     fn alive(&self) -> Result {
         if self.fate.alive() { Ok(()) } else { Err(Error::Killed) }
     }
+
+    fn write(&self, changes: &[RawChunk], mark: Mark, write: impl FnOnce() -> Result) -> Result {
+        let fault = step(&*self.fate, Call::Apply, &[Fault::CrashAfter])?;
+        write()?;
+        let mut content = self.disk.content();
+        content.written.entry(self.partition).or_default().batches.push((changes.to_vec(), mark));
+        drop(content);
+        if fault == Some(Fault::CrashAfter) {
+            self.fate.kill();
+            return Err(Error::Killed);
+        }
+        Ok(())
+    }
 }
 
 impl Backend for SimBackend {
@@ -133,18 +155,17 @@ impl Backend for SimBackend {
         self.inner.scan(store, from, visit)
     }
 
+    fn progress(&self) -> Result<Option<Vec<u8>>> {
+        self.alive()?;
+        self.inner.progress()
+    }
+
     fn apply(&self, changes: &[RawChunk], record: Option<&[u8]>) -> Result {
-        let fault = step(&*self.fate, Call::Apply, &[Fault::CrashAfter])?;
-        self.inner.apply(changes, record)?;
-        let mut content = self.disk.content();
-        let written = content.written.entry(self.partition).or_default();
-        written.batches.push((changes.to_vec(), record.map(<[u8]>::to_vec)));
-        drop(content);
-        if fault == Some(Fault::CrashAfter) {
-            self.fate.kill();
-            return Err(Error::Killed);
-        }
-        Ok(())
+        self.write(changes, Mark::Record(record.map(<[u8]>::to_vec)), || self.inner.apply(changes, record))
+    }
+
+    fn restore(&self, changes: &[RawChunk], progress: &[u8]) -> Result {
+        self.write(changes, Mark::Progress(progress.to_vec()), || self.inner.restore(changes, progress))
     }
 
     fn size_bytes(&self) -> u64 {

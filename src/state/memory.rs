@@ -8,7 +8,7 @@ use crate::{
     record::{Bytes, Partition, RawChunk},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::Bound,
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
 };
@@ -25,10 +25,12 @@ impl Storage for MemoryStorage {
         let mut content = backend.0.write().unwrap_or_else(PoisonError::into_inner);
         let mut added = vec![];
         for (id, name) in stores {
-            if !content.stores.contains_key(&id) && content.record.is_some() {
+            content.stores.entry(id).or_default();
+            if content.record.is_none() && content.progress.is_none() {
+                content.complete.insert(id);
+            } else if !content.complete.contains(&id) {
                 added.push(name.to_owned());
             }
-            content.stores.entry(id).or_default();
         }
         drop(content);
         Ok(Opened { backend, quarantined: None, added })
@@ -46,7 +48,23 @@ struct MemoryBackend(RwLock<Content>);
 #[derive(Default)]
 struct Content {
     record: Option<Vec<u8>>,
+    progress: Option<Vec<u8>>,
     stores: BTreeMap<StoreId, Rows>,
+    /// Stores that were there when the record was written, or before any.
+    complete: BTreeSet<StoreId>,
+}
+
+impl Content {
+    fn change(&mut self, changes: &[RawChunk]) {
+        for row in changes.iter().flat_map(RawChunk::iter) {
+            let Row::Change { store, key, value } = changelog::row(row) else { continue };
+            let Some(rows) = self.stores.get_mut(&store) else { continue };
+            match value {
+                Some(value) => rows.insert(key.into(), value.into()),
+                None => rows.remove(key),
+            };
+        }
+    }
 }
 
 type Rows = BTreeMap<Bytes, Bytes>;
@@ -98,19 +116,25 @@ impl Backend for MemoryBackend {
         Ok(())
     }
 
+    fn progress(&self) -> Result<Option<Vec<u8>>> {
+        Ok(self.content().progress.clone())
+    }
+
     fn apply(&self, changes: &[RawChunk], record: Option<&[u8]>) -> Result {
         let mut content = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        for row in changes.iter().flat_map(RawChunk::iter) {
-            let Row::Change { store, key, value } = changelog::row(row) else { continue };
-            let Some(rows) = content.stores.get_mut(&store) else { continue };
-            match value {
-                Some(value) => rows.insert(key.into(), value.into()),
-                None => rows.remove(key),
-            };
-        }
+        content.change(changes);
         if let Some(record) = record {
             content.record = Some(record.to_vec());
+            content.progress = None;
+            content.complete = content.stores.keys().copied().collect();
         }
+        Ok(())
+    }
+
+    fn restore(&self, changes: &[RawChunk], progress: &[u8]) -> Result {
+        let mut content = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        content.change(changes);
+        content.progress = Some(progress.to_vec());
         Ok(())
     }
 

@@ -81,8 +81,9 @@ pub struct Opened {
     pub backend: Arc<dyn Backend>,
     /// Why the former one was moved aside, if it was.
     pub quarantined: Option<String>,
-    /// Stores that were made just now although the database has a record. If the changelog holds rows of them (the plan had
-    /// them before, but not while this database was restored), they are missing here.
+    /// Stores that are new although the database has a record or a part of a restore. If the changelog holds rows of them
+    /// (the plan had them before, but not while this database was restored), they are missing here. They stay new until the
+    /// next record is written.
     pub added: Vec<String>,
 }
 
@@ -114,12 +115,27 @@ pub trait Backend: Send + Sync {
     /// If the database cannot be read, or what `visit` answers.
     fn scan(&self, store: StoreId, from: Option<&[u8]>, visit: &mut VisitRow<'_>) -> Result;
 
-    /// Writes changelog rows and the recovery record in ONE atomic write; `None` leaves the record as it is (a piece of a
-    /// restore). Rows of stores that are not open are passed over.
+    /// How far a restore that is not complete came, as [`Backend::restore`] was told; `None` = the rows are those of the
+    /// record.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    fn progress(&self) -> Result<Option<Vec<u8>>>;
+
+    /// Writes changelog rows and the recovery record in ONE atomic write; `None` leaves the record as it is. A record ends a
+    /// restore: everything before it is made durable first, and the progress is removed with it. Rows of stores that are not
+    /// open are passed over.
     ///
     /// # Errors
     /// If the write fails; nothing of it is visible then.
     fn apply(&self, changes: &[RawChunk], record: Option<&[u8]>) -> Result;
+
+    /// Writes a piece of a restore: changelog rows and how far they go in ONE atomic write. A crash may take the last pieces,
+    /// each whole, with the progress that they told.
+    ///
+    /// # Errors
+    /// As [`Backend::apply`].
+    fn restore(&self, changes: &[RawChunk], progress: &[u8]) -> Result;
 
     /// Bytes on disk (or in memory), about; for metrics.
     fn size_bytes(&self) -> u64;

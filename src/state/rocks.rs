@@ -1,37 +1,46 @@
 //! State in `RocksDB`: one database per state partition, one column family per store.
 //!
 //! Owns the directory of a database and the names in it (`docs/state-format.md`). Knows no type and no log. Invariants: a
-//! batch is one atomic write, rows and recovery record together; a database that is damaged is moved aside, never repaired
-//! and never deleted; one that is not ours, or of a later format, is not touched.
+//! batch is one atomic write, rows and recovery record together; a database that is damaged is moved aside, never repaired,
+//! and deleted only when a later one of its partition is; one that is not ours, or of a later format, is not touched.
 
 use super::{
-    Backend, Opened, Storage, StoreId, VisitRow, changelog, changelog::Row, ids_of, rocks_options::Shared,
+    Backend, Opened, Storage, StoreId, VisitRow, changelog,
+    changelog::Row,
+    ids_of,
+    rocks_options::{Shared, WRITE_LOG_BYTES},
 };
 use crate::{
     error::{Error, Result},
     record::{Partition, RawChunk},
 };
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DB, DEFAULT_COLUMN_FAMILY_NAME, Direction, ErrorKind, IteratorMode,
-    ReadOptions, WriteBatch,
+    ColumnFamily, ColumnFamilyDescriptor, DB, DEFAULT_COLUMN_FAMILY_NAME, Direction, ErrorKind, FlushOptions,
+    IteratorMode, ReadOptions, WriteBatch, WriteOptions,
 };
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 /// The format of the directories that this program writes.
 const FORMAT: &str = "tidegate-state 1";
 const FORMAT_KEY: &[u8] = b"format";
 const RECORD_KEY: &[u8] = b"record";
+const PROGRESS_KEY: &[u8] = b"progress";
 const STORE_PREFIX: &str = "store/";
 /// A file in a database's directory: it failed while in use, so the next `open` moves it aside.
 const DAMAGED_FILE: &str = "DAMAGED";
 const QUARANTINE: &str = "quarantine";
 /// How many keys one multi-get asks for: bounds what it pins in the cache.
 const KEYS_PER_GET: usize = 1024;
+/// Room for a record or a progress in a write batch.
+const MARK_BYTES: usize = 1024;
 
 /// The databases of this process, in one directory.
 pub struct RocksStorage {
@@ -72,26 +81,35 @@ impl RocksStorage {
         let existing = existing_stores(&path, &self.shared)?;
         let stores =
             ids_of(stores)?.into_iter().map(|(id, name)| (id, format!("{STORE_PREFIX}{name}"))).collect();
-        let mut backend =
-            RocksBackend { db: self.open_db(&path, existing.as_deref(), &stores)?, stores, path };
+        let db = self.open_db(&path, existing.as_deref(), &stores)?;
+        let mut backend = RocksBackend {
+            db,
+            stores,
+            path,
+            added: Mutex::default(),
+            unlogged: AtomicBool::new(false),
+            logged_bytes: AtomicUsize::new(0),
+        };
         if let Some(existing) = &existing {
             backend.check_format()?;
             backend.check_stores(existing)?;
         }
+        let has_rows = backend.has_mark().map_err(refusal)?;
         let (mut names, mut added) = (WriteBatch::default(), vec![]);
         names.put(FORMAT_KEY, FORMAT);
         for name in backend.stores.values() {
             if backend.db.cf_handle(name).is_none() {
                 backend.db.create_cf(name, &self.shared.store()).map_err(refusal)?;
-                added.push(name[STORE_PREFIX.len()..].to_owned());
             }
-            names.put(name, "");
+            if !has_rows {
+                names.put(name, "");
+            } else if backend.db.get(name).map_err(refusal)?.is_none() {
+                added.push(name.clone());
+            }
         }
         backend.db.write(names).map_err(refusal)?;
-        if backend.db.get(RECORD_KEY).map_err(refusal)?.is_none() {
-            added.clear();
-        }
-        Ok((backend, added))
+        backend.added = Mutex::new(added.clone());
+        Ok((backend, added.iter().map(|name| name[STORE_PREFIX.len()..].to_owned()).collect()))
     }
 
     /// Opens what is there, or makes all stores of a new database.
@@ -115,15 +133,27 @@ impl RocksStorage {
         let from = self.path(partition);
         let aside = self.directory.join(QUARANTINE);
         fs::create_dir_all(&aside).map_err(Error::io(format!("creating {}", aside.display())))?;
-        let mut numbered = (1u64..).map(|n| aside.join(format!("{partition}-{n}")));
-        let to = numbered.find(|path| !path.exists()).expect("one of 2^64 names is free");
+        let older = quarantined(&aside, partition)?;
+        let number = older.iter().map(|(n, _)| *n).max().unwrap_or(0) + 1;
+        let to = aside.join(format!("{partition}-{number}"));
         fs::rename(&from, &to).map_err(Error::io(format!(
             "moving {} to {}",
             from.display(),
             to.display()
         )))?;
         let note = to.with_extension("txt");
-        fs::write(&note, format!("{reason}\n")).map_err(Error::io(format!("writing {}", note.display())))
+        fs::write(&note, format!("{reason}\n")).map_err(Error::io(format!("writing {}", note.display())))?;
+        for (_, path) in older {
+            // What is left over takes room, but stands in nobody's way.
+            let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            match gone {
+                Ok(()) => tracing::info!("{} is deleted: a later one was moved aside", path.display()),
+                Err(e) => {
+                    tracing::warn!("{} is in the way of nothing, but cannot be deleted: {e}", path.display())
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -172,9 +202,20 @@ struct RocksBackend {
     /// Names of the column families of the stores that are in use.
     stores: BTreeMap<StoreId, String>,
     path: PathBuf,
+    /// Stores whose name is written with the next record: until then rows of them may be missing.
+    added: Mutex<Vec<String>>,
+    /// Whether pieces of a restore were written that no write log holds.
+    unlogged: AtomicBool,
+    /// What was written to the log since the last flush that was asked for.
+    logged_bytes: AtomicUsize,
 }
 
 impl RocksBackend {
+    /// Whether something says how far the rows go.
+    fn has_mark(&self) -> Result<bool, rocksdb::Error> {
+        Ok(self.db.get(RECORD_KEY)?.is_some() || self.db.get(PROGRESS_KEY)?.is_some())
+    }
+
     fn check_format(&self) -> Result<(), Refusal> {
         let refuse =
             |what: String| Err(Refusal::Other(Error::State(format!("{}: {what}", self.path.display()))));
@@ -194,8 +235,8 @@ impl RocksBackend {
         }
     }
 
-    /// Every store that was ever made must be there, and rows only beside a recovery record: else nobody knows how old the
-    /// rows are.
+    /// Every store that was ever made must be there, and rows only beside a recovery record or the progress of a restore: else
+    /// nobody knows how old the rows are.
     fn check_stores(&self, existing: &[String]) -> Result<(), Refusal> {
         for row in self.db.iterator(IteratorMode::From(STORE_PREFIX.as_bytes(), Direction::Forward)) {
             let (name, _) = row.map_err(refusal)?;
@@ -205,7 +246,7 @@ impl RocksBackend {
                 return Err(Refusal::Damaged(format!("column family `{}` is missing", name.escape_ascii())));
             }
         }
-        if self.db.get(RECORD_KEY).map_err(refusal)?.is_some() {
+        if self.has_mark().map_err(refusal)? {
             return Ok(());
         }
         for name in existing {
@@ -228,6 +269,51 @@ impl RocksBackend {
     fn family_of(&self, store: StoreId) -> Result<&ColumnFamily> {
         let name = self.stores.get(&store).ok_or_else(|| super::not_open(store))?;
         self.family(name)
+    }
+
+    /// The rows in the order of their keys: each is put beside the one before, which costs a third of a search from the top,
+    /// also when the write log is read again. The last of several rows of a key stays the last.
+    fn batch(&self, changes: &[RawChunk]) -> Result<WriteBatch> {
+        let mut rows: Vec<Ordered<'_>> = Vec::with_capacity(changes.iter().map(RawChunk::len).sum());
+        for row in changes.iter().flat_map(RawChunk::iter) {
+            let Row::Change { store, key, value } = changelog::row(row) else { continue };
+            if self.stores.contains_key(&store) {
+                rows.push(Ordered { store, start: start_of(key), key, value });
+            }
+        }
+        rows.sort_by(|a, b| (a.store, a.start).cmp(&(b.store, b.start)).then_with(|| a.key.cmp(b.key)));
+        let bytes: usize = changes.iter().map(RawChunk::bytes).sum();
+        let mut batch = WriteBatch::with_capacity_bytes(bytes + MARK_BYTES);
+        for rows in rows.chunk_by(|a, b| a.store == b.store) {
+            let family = self.family_of(rows[0].store)?;
+            for Ordered { key, value, .. } in rows {
+                match value {
+                    Some(value) => batch.put_cf(family, key, value),
+                    None => batch.delete_cf(family, key),
+                }
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Writes with a log. RocksDB bounds its log before a write only, so what a large batch left there is flushed after it.
+    fn write(&self, batch: WriteBatch) -> Result {
+        let bytes = batch.size_in_bytes();
+        self.db.write(batch).map_err(|e| self.failed("writing", &e))?;
+        if self.logged_bytes.fetch_add(bytes, Ordering::AcqRel) + bytes > WRITE_LOG_BYTES {
+            self.logged_bytes.store(0, Ordering::Release);
+            self.flush(false).map_err(|e| self.failed("flushing", &e))?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything that is in memory durable, all stores at one moment.
+    fn flush(&self, wait: bool) -> Result<(), rocksdb::Error> {
+        let mut options = FlushOptions::default();
+        options.set_wait(wait);
+        let names = self.stores.values().map(String::as_str).chain([DEFAULT_COLUMN_FAMILY_NAME]);
+        let families: Vec<&ColumnFamily> = names.filter_map(|name| self.db.cf_handle(name)).collect();
+        self.db.flush_cfs_opt(&families, &options)
     }
 
     /// What a failed call means. Damage is noted in the directory, so that the next `open` moves it aside.
@@ -285,27 +371,39 @@ impl Backend for RocksBackend {
         rows.status().map_err(|e| self.failed("reading", &e))
     }
 
+    fn progress(&self) -> Result<Option<Vec<u8>>> {
+        self.db.get(PROGRESS_KEY).map_err(|e| self.failed("reading", &e))
+    }
+
     fn apply(&self, changes: &[RawChunk], record: Option<&[u8]>) -> Result {
-        let bytes: usize = changes.iter().map(RawChunk::bytes).sum();
-        let mut batch = WriteBatch::with_capacity_bytes(bytes + record.map_or(0, <[u8]>::len));
-        let mut last: Option<(StoreId, Option<&ColumnFamily>)> = None;
-        for row in changes.iter().flat_map(RawChunk::iter) {
-            let Row::Change { store, key, value } = changelog::row(row) else { continue };
-            let family = match last {
-                Some((same, family)) if same == store => family,
-                _ => self.stores.get(&store).map(|name| self.family(name)).transpose()?,
-            };
-            last = Some((store, family));
-            match (family, value) {
-                (Some(family), Some(value)) => batch.put_cf(family, key, value),
-                (Some(family), None) => batch.delete_cf(family, key),
-                (None, _) => {}
-            }
+        let mut batch = self.batch(changes)?;
+        let Some(record) = record else {
+            return self.write(batch);
+        };
+        if self.unlogged.load(Ordering::Acquire) {
+            self.flush(true).map_err(|e| self.failed("flushing", &e))?;
+            self.unlogged.store(false, Ordering::Release);
         }
-        if let Some(record) = record {
-            batch.put(RECORD_KEY, record);
+        let mut added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        batch.put(RECORD_KEY, record);
+        batch.delete(PROGRESS_KEY);
+        for name in &*added {
+            batch.put(name, "");
         }
-        self.db.write(batch).map_err(|e| self.failed("writing", &e))
+        self.write(batch)?;
+        added.clear();
+        Ok(())
+    }
+
+    fn restore(&self, changes: &[RawChunk], progress: &[u8]) -> Result {
+        let mut batch = self.batch(changes)?;
+        batch.put(PROGRESS_KEY, progress);
+        // All column families are flushed together, so a crash leaves rows and progress of one piece. What it takes is still in
+        // the changelog, so a write log would be work for nothing.
+        let mut options = WriteOptions::default();
+        options.disable_wal(true);
+        self.unlogged.store(true, Ordering::Release);
+        self.db.write_opt(batch, &options).map_err(|e| self.failed("writing", &e))
     }
 
     fn size_bytes(&self) -> u64 {
@@ -323,6 +421,22 @@ impl Drop for RocksBackend {
     fn drop(&mut self) {
         self.db.cancel_all_background_work(true);
     }
+}
+
+/// A row on its way into a write batch.
+struct Ordered<'a> {
+    store: StoreId,
+    /// The first bytes of the key as a number: decides most comparisons.
+    start: u64,
+    key: &'a [u8],
+    value: Option<&'a [u8]>,
+}
+
+fn start_of(key: &[u8]) -> u64 {
+    let mut start = [0; 8];
+    let length = key.len().min(8);
+    start[..length].copy_from_slice(&key[..length]);
+    u64::from_be_bytes(start)
 }
 
 /// Why a database does not open.
@@ -366,6 +480,16 @@ fn is_damage(e: &rocksdb::Error) -> bool {
         ErrorKind::IOError => e.as_ref().contains("No such file or directory"),
         _ => false,
     }
+}
+
+/// What was moved aside of a partition before, and the notes beside it, with their numbers.
+fn quarantined(aside: &Path, partition: Partition) -> Result<Vec<(u64, PathBuf)>> {
+    let entries = fs::read_dir(aside).map_err(Error::io(format!("reading {}", aside.display())))?;
+    let number = |path: &Path| {
+        let name = path.file_stem()?.to_str()?;
+        name.strip_prefix(&format!("{partition}-"))?.parse().ok()
+    };
+    Ok(entries.flatten().filter_map(|entry| Some((number(&entry.path())?, entry.path()))).collect())
 }
 
 fn mark_damaged(path: &Path, reason: &str) -> std::io::Result<()> {

@@ -6,22 +6,32 @@
 
 use crate::error::{Error, Result};
 use rocksdb::{
-    BlockBasedOptions, Cache, DBCompressionType, DataBlockIndexType, Env, LogLevel, Options,
-    WriteBufferManager,
+    BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DataBlockIndexType, Env, LogLevel,
+    LruCacheOptions, Options, WriteBufferManager,
 };
 
 /// What all databases of the process share.
 pub(super) struct Shared {
     cache: Cache,
     write_buffers: WriteBufferManager,
+    write_buffer_bytes: usize,
     env: Env,
 }
 
 const MIB: usize = 1 << 20;
+/// From this size on the cache has four shards, so that threads wait less for each other.
+const SHARDED_BYTES: usize = 64 * MIB;
+/// How much of a write log a restart reads again at most, about, bytes for each database.
+pub(super) const WRITE_LOG_BYTES: usize = 4 * MIB;
 
 impl Shared {
     pub fn new(memory_bytes: usize) -> Result<Self> {
-        let cache = Cache::new_lru_cache(memory_bytes);
+        let mut lru = LruCacheOptions::default();
+        lru.set_capacity(memory_bytes);
+        // A table's filter is one block of about a MiB: in many small shards such blocks push each other out, and every look-up
+        // reads them again from the file.
+        lru.set_num_shard_bits(if memory_bytes < SHARDED_BYTES { 0 } else { 2 });
+        let cache = Cache::new_lru_cache_opts(&lru);
         // Write buffers are charged to the cache, so one number bounds both. What is in them is read from the log again after
         // a crash: a small part of the budget keeps restarts short.
         let write_buffers =
@@ -29,7 +39,8 @@ impl Shared {
         let mut env = Env::new().map_err(|e| Error::State(format!("RocksDB has no environment: {e}")))?;
         env.set_low_priority_background_threads(1);
         env.set_high_priority_background_threads(1);
-        Ok(Shared { cache, write_buffers, env })
+        let write_buffer_bytes = (memory_bytes / 12).clamp(MIB, 8 * MIB);
+        Ok(Shared { cache, write_buffers, write_buffer_bytes, env })
     }
 
     /// Settings of a database.
@@ -44,8 +55,8 @@ impl Shared {
         o.set_write_buffer_manager(&self.write_buffers);
         // All stores are flushed together: whatever a damaged log loses, the record and the rows stay of one age.
         o.set_atomic_flush(true);
-        // Replaying a write log takes about 30 ms per MiB, and a restart replays those of all databases.
-        o.set_max_total_wal_size(4 * MIB as u64);
+        // A restart reads the write logs of all databases again.
+        o.set_max_total_wal_size(WRITE_LOG_BYTES as u64);
         o.set_max_background_jobs(2);
         o.set_max_open_files(64);
         o.set_max_file_opening_threads(1);
@@ -69,10 +80,16 @@ impl Shared {
         table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
         table.set_cache_index_and_filter_blocks(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        // Index and filter in blocks of their own size class: only the part that a key needs is in the cache, so state may be many
+        // times larger than the budget. The small top of each stays there.
+        table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        table.set_partition_filters(true);
+        table.set_metadata_block_size(8 << 10);
+        table.set_pin_top_level_index_and_filter(true);
         let mut o = Options::default();
         o.set_block_based_table_factory(&table);
         o.set_compression_type(DBCompressionType::Lz4);
-        o.set_write_buffer_size(8 * MIB);
+        o.set_write_buffer_size(self.write_buffer_bytes);
         o.set_arena_block_size(128 << 10);
         // Keys that are not in a write buffer, most of a batch's, are not searched there.
         o.set_memtable_prefix_bloom_ratio(0.02);

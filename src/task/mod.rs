@@ -6,6 +6,7 @@
 pub mod checkpoint;
 pub mod recovery;
 pub mod recovery_record;
+pub mod restore_progress;
 
 use crate::{
     error::{Error, Result, panic_text},

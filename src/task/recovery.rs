@@ -4,10 +4,10 @@
 //! Invariants: nothing is guessed (what contradicts a witness is refused, with the way out); a database ahead of the log is
 //! put aside, never trusted; a first start is the only one that obeys `starting-offsets`.
 
-use super::recovery_record::RecoveryRecord;
+use super::{recovery_record::RecoveryRecord, restore_progress::RestoreProgress};
 use crate::{
     config::StartingOffsets,
-    record::{Offset, TopicPartition},
+    record::{Offset, Token, TopicPartition},
 };
 
 /// What is known of a source partition.
@@ -71,6 +71,10 @@ pub struct StateFacts {
     pub committed: Option<RecoveryRecord>,
     /// The copy in the local database.
     pub local: Option<RecoveryRecord>,
+    /// How far a restore of the local database came that was cut off.
+    pub progress: Option<RestoreProgress>,
+    /// Now, milliseconds since the epoch.
+    pub now_ms: i64,
     /// High watermark of the changelog.
     pub changelog_end: Offset,
     /// First offset of the changelog.
@@ -88,6 +92,8 @@ pub enum StateDecision {
     Fresh,
     /// Apply the changelog from here to its end over the local database.
     RollForward(Offset),
+    /// Go on from here with a restore that was cut off, to the changelog's end.
+    Resume(Offset),
     /// Fill an empty database from the whole changelog.
     Restore,
     /// Put the local database aside for this reason, then as `Restore`.
@@ -101,15 +107,15 @@ pub enum StateDecision {
 pub fn state(facts: &StateFacts) -> StateDecision {
     use StateDecision::{Fresh, Quarantine, Ready, Refuse, Restore, RollForward};
     let at = &facts.at;
-    let (committed, local) = match (&facts.committed, &facts.local) {
+    let of = facts.local.as_ref().map(|l| &l.token).or(facts.progress.as_ref().map(|p| &p.token));
+    let (committed, local) = match (&facts.committed, of) {
         (None, None) => return Fresh,
-        (None, Some(l)) => {
+        (None, Some(of)) => {
             return Refuse(format!(
-                "{at}: there is local state of batch {}, but the group has no offset for it: the offsets expired or were deleted\n  next: restore the group's offsets, or start under a new application id",
-                l.token
+                "{at}: there is local state of batch {of}, but the group has no offset for it: the offsets expired or were deleted\n  next: restore the group's offsets, or start under a new application id",
             ));
         }
-        (Some(c), l) => (c, l),
+        (Some(c), _) => (c, &facts.local),
     };
     let committed_end = committed.changelog_end.unwrap_or_default();
     if facts.changelog_end < committed_end {
@@ -118,12 +124,15 @@ pub fn state(facts: &StateFacts) -> StateDecision {
             facts.changelog_end
         ));
     }
+    if let Some(progress) = &facts.progress {
+        return resume(facts, progress, committed);
+    }
     let Some(local) = local else { return Restore };
     if local.token == committed.token {
         return Ready;
     }
     let local_end = local.changelog_end.unwrap_or_default();
-    if local_end > committed_end || (local_end == committed_end && is_later(local, committed)) {
+    if local_end > committed_end || (local_end == committed_end && is_later(&local.token, &committed.token)) {
         return Quarantine(format!(
             "the database is ahead of the log: it holds batch {} up to {local_end}, committed is {} up to {committed_end}",
             local.token, committed.token
@@ -135,25 +144,56 @@ pub fn state(facts: &StateFacts) -> StateDecision {
             facts.changelog_start
         ));
     }
-    if committed.time.0.saturating_sub(local.time.0) > facts.delete_retention_ms {
-        return Quarantine(format!(
-            "the database is older than the tombstones that the changelog keeps ({} ms)",
-            facts.delete_retention_ms
-        ));
+    if outlived_tombstones(facts, local, committed) {
+        return too_old(facts);
     }
     RollForward(local_end)
 }
 
-/// Whether `a` is a later batch of the same life than `b`.
-fn is_later(a: &RecoveryRecord, b: &RecoveryRecord) -> bool {
-    let (a, b) = (&a.token, &b.token);
+/// Whether a restore that was cut off may go on. It began with an empty database or with that of `facts.local`.
+fn resume(facts: &StateFacts, progress: &RestoreProgress, committed: &RecoveryRecord) -> StateDecision {
+    use StateDecision::{Quarantine, Resume};
+    if facts.changelog_end < progress.target || is_later(&progress.token, &committed.token) {
+        return Quarantine(format!(
+            "a restore was on the way to batch {} and the end {} of the changelog, but committed is {} and the end is {}: the log went back",
+            progress.token, progress.target, committed.token, facts.changelog_end
+        ));
+    }
+    if progress.next < facts.changelog_start {
+        return Quarantine(format!(
+            "the changelog no longer holds what follows {}, where a restore was cut off; its first offset is {}",
+            progress.next, facts.changelog_start
+        ));
+    }
+    // Half of the time is left to the rest of the restore.
+    let age_ms = facts.now_ms.saturating_sub(progress.began_ms);
+    let local_is_old = facts.local.as_ref().is_some_and(|local| outlived_tombstones(facts, local, committed));
+    if !(0..=facts.delete_retention_ms / 2).contains(&age_ms) || local_is_old {
+        return too_old(facts);
+    }
+    Resume(progress.next)
+}
+
+fn outlived_tombstones(facts: &StateFacts, local: &RecoveryRecord, committed: &RecoveryRecord) -> bool {
+    committed.time.0.saturating_sub(local.time.0) > facts.delete_retention_ms
+}
+
+fn too_old(facts: &StateFacts) -> StateDecision {
+    StateDecision::Quarantine(format!(
+        "the database is older than the tombstones that the changelog keeps ({} ms)",
+        facts.delete_retention_ms
+    ))
+}
+
+/// Whether `a` is a later batch of the same instance than `b`.
+fn is_later(a: &Token, b: &Token) -> bool {
     a.instance == b.instance && (a.incarnation, a.batch) > (b.incarnation, b.batch)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{BatchId, BatchTime, Incarnation, InstanceId, Token};
+    use crate::record::{BatchId, BatchTime, Incarnation, InstanceId};
 
     /// Every combination of few values, so that no case is left to chance.
     #[test]
@@ -215,6 +255,8 @@ mod tests {
             at: TopicPartition::new("c", 0),
             committed,
             local,
+            progress: None,
+            now_ms: 10_000,
             changelog_end: Offset(end),
             changelog_start: Offset(0),
             delete_retention_ms: 1000,
@@ -246,5 +288,62 @@ mod tests {
         let mut truncated = facts(Some(next), Some(n), 61);
         truncated.changelog_start = Offset(55);
         assert!(matches!(state(&truncated), StateDecision::Quarantine(_)));
+    }
+
+    /// Every combination of few values: a restore goes on only where nothing contradicts it, from where it stopped.
+    #[test]
+    fn a_restore_that_was_cut_off_goes_on_or_begins_anew() {
+        let committed = record(1, 6, 60, 200);
+        let (before, after) = (record(1, 5, 50, 100), record(1, 7, 70, 300));
+        let old = record(1, 5, 50, -2_000);
+        let mut seen = std::collections::BTreeMap::<&str, usize>::new();
+        for local in [None, Some(&before), Some(&committed), Some(&after), Some(&old)] {
+            for began_with in [&before, &committed, &after] {
+                for next in [0, 20, 55, 61, 80] {
+                    for target in [61, 80, 90] {
+                        for (start, end) in [(0, 59), (0, 80), (30, 80), (0, 95)] {
+                            for began_ms in [9_999, 9_500, 9_499, 0, 10_001] {
+                                let (next, target) = (Offset(next), Offset(target));
+                                let mut f = facts(Some(committed.clone()), local.cloned(), end);
+                                f.changelog_start = Offset(start);
+                                f.progress = Some(RestoreProgress::new(
+                                    next,
+                                    target,
+                                    began_with.token.clone(),
+                                    began_ms,
+                                ));
+                                let went_back = target.0 > end || std::ptr::eq(began_with, &raw const after);
+                                let expect = if end < 60 {
+                                    "refused"
+                                } else if went_back || next.0 < start {
+                                    "anew"
+                                } else if local == Some(&old) || !(9_500..=10_000).contains(&began_ms) {
+                                    "too old"
+                                } else {
+                                    "resumed"
+                                };
+                                let got = match state(&f) {
+                                    StateDecision::Refuse(why) if why.contains("next:") => "refused",
+                                    StateDecision::Quarantine(why) if why.contains("older") => "too old",
+                                    StateDecision::Quarantine(_) => "anew",
+                                    StateDecision::Resume(from) if from == next => "resumed",
+                                    other => panic!("{f:?}: {other:?}"),
+                                };
+                                assert_eq!(got, expect, "{f:?}");
+                                *seen.entry(got).or_default() += 1;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        assert!(seen.len() == 4 && seen.values().all(|n| *n > 50), "{seen:?}");
+    }
+
+    #[test]
+    fn a_part_of_a_restore_without_a_committed_offset_is_refused() {
+        let mut f = facts(None, None, 50);
+        f.progress = Some(RestoreProgress::new(Offset(9), Offset(50), record(1, 5, 50, 0).token, 9_999));
+        assert!(matches!(state(&f), StateDecision::Refuse(why) if why.contains("no offset for it")));
     }
 }

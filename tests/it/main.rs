@@ -19,6 +19,7 @@ mod operations;
 mod operations_model;
 mod rocks_faults;
 mod rocks_kill;
+mod rocks_reads;
 mod sim_world;
 mod start_mistakes;
 mod state_directory;

@@ -277,6 +277,26 @@ fn a_database_in_use_is_refused_and_not_moved() {
     assert_eq!(one.open(Partition(3), &[]).unwrap().quarantined, None);
 }
 
+#[test]
+fn only_the_last_database_of_a_partition_that_was_moved_aside_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = storage(directory.path());
+    for (partition, times) in [(3, 12), (13, 1), (1, 2)] {
+        for time in 1..=times {
+            storage.open(Partition(partition), &[]).unwrap();
+            storage.quarantine(Partition(partition), &format!("reason {time}")).unwrap();
+        }
+    }
+    let aside = directory.path().join("quarantine");
+    let mut kept: Vec<String> = fs::read_dir(&aside)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    kept.sort();
+    assert_eq!(kept, ["1-2", "1-2.txt", "13-1", "13-1.txt", "3-12", "3-12.txt"]);
+    assert_eq!(fs::read_to_string(aside.join("3-12.txt")).unwrap(), "reason 12\n");
+}
+
 const BUDGET_BYTES: usize = 4 << 20;
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
 };
 use tidegate::{
     record::Partition,
-    state::{Backend, RocksStorage, Storage},
+    state::{Backend, RocksStorage, Storage, Store},
 };
 
 const DIRECTORY: &str = "TIDEGATE_TEST_KILLED_IN";
@@ -44,28 +44,80 @@ fn write_until_killed() {
     }
 }
 
+/// Runs in the process that is killed: every piece of a restore adds one to every word.
+#[test]
+#[ignore = "runs in a process of its own"]
+fn restore_until_killed() {
+    let Some(directory) = env::var_os(DIRECTORY) else { return };
+    let backend = open(Path::new(&directory));
+    for piece in piece_of(&backend) + 1.. {
+        let mut table = counts(&backend);
+        for n in 0..WORDS {
+            table.entry(format!("word number {n}").into()).unwrap().set(piece);
+        }
+        backend.restore(&[table.seal().unwrap()], piece.to_string().as_bytes()).unwrap();
+        println!("applied {piece}");
+    }
+}
+
+fn piece_of(backend: &Arc<dyn Backend>) -> u64 {
+    let progress = backend.progress().unwrap();
+    progress.map_or(0, |progress| String::from_utf8(progress).unwrap().parse().unwrap())
+}
+
+#[test]
+fn a_killed_restore_has_whole_pieces_and_knows_which() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut before = 0;
+    for _ in 0..3 {
+        // Far enough that a part is surely on disk: nothing of a restore is in the write log.
+        kill_at("rocks_kill::restore_until_killed", directory.path(), before + 500);
+        let backend = open(directory.path());
+        let piece = piece_of(&backend);
+        assert!(piece > before, "the restore began anew: {piece} after {before}");
+        counts(&backend)
+            .update_all(|word, slot| {
+                assert_eq!(slot.get(), Some(&piece), "{word}");
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(backend.record().unwrap(), None);
+        before = piece;
+    }
+    let backend = open(directory.path());
+    backend.apply(&[], Some(b"77")).unwrap();
+    drop(backend);
+    assert_eq!(batch_of(&open(directory.path())), 77);
+}
+
+/// Runs a test of this file in a process of its own and kills it when it has applied `until`; what it applied at last.
+fn kill_at(test: &str, directory: &Path, until: u64) -> u64 {
+    let mut applied = 0;
+    let mut child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .env(DIRECTORY, directory)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        if let Some(number) = line.unwrap().strip_prefix("applied ") {
+            applied = number.parse().unwrap();
+            if applied >= until {
+                child.kill().unwrap();
+            }
+        }
+    }
+    assert!(!child.wait().unwrap().success(), "it was not killed");
+    assert!(applied >= until, "it ended too early");
+    applied
+}
+
 #[test]
 fn a_killed_process_finds_every_batch_that_it_applied() {
     let directory = tempfile::tempdir().unwrap();
     let mut applied = 0;
     for round in 1..=6 {
-        let mut child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "rocks_kill::write_until_killed", "--ignored", "--nocapture"])
-            .env(DIRECTORY, directory.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let until = applied + 37 * round;
-        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-            if let Some(batch) = line.unwrap().strip_prefix("applied ") {
-                applied = batch.parse().unwrap();
-                if applied >= until {
-                    child.kill().unwrap();
-                }
-            }
-        }
-        assert!(!child.wait().unwrap().success(), "it was not killed");
-        assert!(applied >= until, "it ended too early");
+        applied = kill_at("rocks_kill::write_until_killed", directory.path(), applied + 37 * round);
 
         let backend = open(directory.path());
         let batch = batch_of(&backend);

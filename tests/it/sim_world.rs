@@ -68,6 +68,12 @@ impl Backend for Cell {
     fn scan(&self, _: StoreId, _: Option<&[u8]>, _: &mut VisitRow<'_>) -> Result {
         Ok(())
     }
+    fn progress(&self) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+    fn restore(&self, _: &[RawChunk], _: &[u8]) -> Result {
+        panic!("this process restores nothing")
+    }
     fn apply(&self, _: &[RawChunk], record: Option<&[u8]>) -> Result {
         if let Some(record) = record {
             self.0.0.lock().unwrap().insert(self.1, record.to_vec());

@@ -353,6 +353,77 @@ fn a_store_added_later_is_empty_and_the_others_stay() {
 }
 
 #[test]
+fn a_store_added_later_stays_new_until_a_record_is_written() {
+    Disk::each(|disk| {
+        let open = |stores: &[&str]| {
+            let stores: Vec<String> = stores.iter().map(|name| (*name).to_owned()).collect();
+            disk.start().open(Partition(0), &stores).unwrap()
+        };
+        open(&["one"]).backend.apply(&[], Some(b"r")).unwrap();
+        // The changelog is applied again for it; what cuts that off must not be taken for its end.
+        for _ in 0..2 {
+            let opened = open(&["one", "two"]);
+            assert_eq!(opened.added, ["two"]);
+            opened.backend.restore(&[], b"p").unwrap();
+        }
+        open(&["one", "two"]).backend.apply(&[], Some(b"s")).unwrap();
+        assert_eq!(open(&["one", "two"]).added, [""; 0]);
+    });
+}
+
+#[test]
+fn a_restore_that_was_cut_off_is_found_with_its_progress_and_ends_with_a_record() {
+    Disk::each(|disk| {
+        let rows = |word: &str, n: u64| {
+            let mut table = counts(&open(&MemoryStorage::default()));
+            table.entry(word.into()).unwrap().set(n);
+            table.seal().unwrap()
+        };
+        let pieces = [(rows("a", 1), b"1"), (rows("b", 2), b"2"), (rows("a", 3), b"3")];
+        for (piece, progress) in &pieces {
+            disk.open().restore(std::slice::from_ref(piece), *progress).unwrap();
+            let backend = disk.open();
+            assert_eq!(
+                (backend.record().unwrap(), backend.progress().unwrap()),
+                (None, Some(progress.to_vec()))
+            );
+        }
+        let backend = disk.open();
+        backend.restore(&[rows("c", 4)], b"4").unwrap();
+        backend.apply(&[rows("b", 5)], Some(b"r")).unwrap();
+        drop(backend);
+        let backend = disk.open();
+        assert_eq!((backend.record().unwrap(), backend.progress().unwrap()), (Some(b"r".to_vec()), None));
+        let get = |word: &str| counts(&backend).get(&word.into()).unwrap();
+        assert_eq!((get("a"), get("b"), get("c")), (Some(3), Some(5), Some(4)));
+    });
+}
+
+#[test]
+fn the_last_of_several_rows_of_a_key_counts() {
+    Disk::each(|disk| {
+        let backend = disk.open();
+        let row = |n: Option<u64>| {
+            let mut table = counts(&backend);
+            let mut slot = table.entry("a".into()).unwrap();
+            slot.set(n.unwrap_or(0));
+            if n.is_none() {
+                slot.take();
+            }
+            drop(slot);
+            table.seal().unwrap()
+        };
+        backend.apply(&[row(Some(1)), row(Some(3)), row(Some(2))], Some(b"r")).unwrap();
+        assert_eq!(counts(&backend).get(&"a".into()).unwrap(), Some(2));
+        let (gone, back) = (row(None), row(Some(7)));
+        backend.apply(&[back.clone(), gone.clone()], Some(b"s")).unwrap();
+        assert_eq!(counts(&backend).get(&"a".into()).unwrap(), None);
+        backend.apply(&[gone, back], Some(b"t")).unwrap();
+        assert_eq!(counts(&backend).get(&"a".into()).unwrap(), Some(7));
+    });
+}
+
+#[test]
 fn a_quarantined_partition_starts_empty_and_the_others_stay() {
     Disk::each(|disk| {
         let storage = disk.start();

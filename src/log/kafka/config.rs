@@ -171,7 +171,9 @@ impl Settings {
     pub(super) fn reader(&self) -> ClientConfig {
         let mut config = self.base();
         set(&mut config, FETCH);
-        bound_fetch(&mut config, 16 * MIB);
+        // Rows of state are small, and the library takes several times the size of each: few are kept ready.
+        bound_fetch(&mut config, 4 * MIB);
+        config.set("max.partition.fetch.bytes", MIB.to_string()).set("queued.min.messages", "50000");
         self.add_user(&mut config, &[PRODUCER, MEMBER]);
         set(&mut config, READ);
         config.set("isolation.level", "read_committed");

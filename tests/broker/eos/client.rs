@@ -10,7 +10,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, CommitMode, Consumer},
     error::KafkaError,
-    message::Headers,
+    message::{BorrowedMessage, Headers},
     topic_partition_list::{Offset, TopicPartitionList},
     types::RDKafkaErrorCode,
 };
@@ -149,6 +149,13 @@ impl Client {
 
     /// Every committed record of a topic, in the order of each partition.
     pub fn read(&self, topic: &str) -> Vec<Row> {
+        let mut rows = vec![];
+        self.visit(topic, |record| rows.push(row(record)));
+        rows
+    }
+
+    /// Visits every committed record of a topic, in the order of each partition.
+    pub fn visit(&self, topic: &str, mut visit: impl FnMut(&BorrowedMessage<'_>)) {
         let consumer = self.consumer(&format!("reader-of-{topic}"), "read_committed");
         let ends = self.until_decided(topic);
         let mut list = TopicPartitionList::new();
@@ -156,18 +163,17 @@ impl Client {
             list.add_partition_offset(topic, *partition, Offset::Beginning).unwrap();
         }
         consumer.assign(&list).unwrap();
-        let (mut rows, mut ended, patience) = (vec![], BTreeSet::new(), deadline());
+        let (mut ended, patience) = (BTreeSet::new(), deadline());
         while ended.len() < ends.len() {
             patience.check("the output can be read to its end");
             match consumer.poll(Duration::from_millis(100)) {
                 None => {}
-                Some(Ok(record)) => rows.push(row(&record)),
+                Some(Ok(record)) => visit(&record),
                 Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
                 Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure))) => {}
                 Some(Err(e)) => panic!("reading {topic}: {e}"),
             }
         }
-        rows
     }
 }
 

@@ -4,6 +4,7 @@
 //! (`client`) and judged by `words`. Invariant of every test here: it proves that its fault happened.
 
 mod aborted_input;
+mod big_state;
 mod client;
 mod doubt;
 mod kill;

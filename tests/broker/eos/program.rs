@@ -101,7 +101,8 @@ impl App {
         command.args(["--input", &self.input, "--output", &self.output]);
         command.arg("--state-dir").arg(self.folder.join("state"));
         for (name, value) in &self.flags {
-            command.arg(format!("--{name}")).args(value);
+            let dashes = if name.len() == 1 { "-" } else { "--" };
+            command.arg(format!("{dashes}{name}")).args(value);
         }
         command.env("TIDEGATE_FAILPOINT", failpoints).env("TIDEGATE_FAILPOINT_LOG", &fired);
         command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
@@ -239,6 +240,13 @@ impl Run {
         self.signal("TERM");
         assert_eq!(self.exit_code(), 0, "{}", self.tail());
         self.text()
+    }
+
+    /// The most memory that the process ever had resident, bytes.
+    pub fn peak_resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
     /// Has every thread of the process stopped?

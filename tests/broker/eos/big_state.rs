@@ -1,0 +1,143 @@
+//! State of ten times its memory budget: counted, killed, lost, restored with a kill in the middle, and right to the last word.
+//!
+//! What is bounded is the resident memory of the whole process. Beside the budget (16 MiB) it holds what the client library has
+//! fetched and not yet sent, one batch of input with its outputs, and the program itself. All of that depends on the size of a
+//! batch, not on the state, so the input comes in portions of 12 MiB; the bound is the same for each life of the program, and the
+//! words alone (195 MiB, and as much again for a map of them) would break it.
+
+use super::{
+    client::Client,
+    program::{App, Run},
+    until,
+};
+use crate::subject::bootstrap;
+use rdkafka::{
+    Message,
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+
+const BUDGET_BYTES: u64 = 16 << 20;
+const RESIDENT_BYTES_MAX: u64 = 256 << 20;
+const PORTION: u64 = 25_000;
+const WORDS: u64 = 400_000;
+const WORD_BYTES: usize = 512;
+const WORDS_A_LINE: u64 = 8;
+
+/// A word of its own number and filling that does not compress.
+fn word(number: u64) -> String {
+    let mut word = format!("{number:07}-");
+    let mut random = super::Random(number);
+    while word.len() < WORD_BYTES {
+        for byte in random.next().to_be_bytes() {
+            // 64 characters, no space among them.
+            word.push(char::from(b'0' + (byte & 63)));
+        }
+    }
+    word.truncate(WORD_BYTES);
+    word
+}
+
+/// Counts each of the first `words` words once more, in an order that jumps through all of them, a portion at a time.
+fn feed(client: &Client, app: &App, run: &mut Run, words: u64) {
+    for first in (0..words).step_by(usize::try_from(PORTION).unwrap()) {
+        write(client, &app.input, words, first..words.min(first + PORTION));
+        app.catch_up(client, run);
+    }
+}
+
+fn write(client: &Client, topic: &str, words: u64, places: std::ops::Range<u64>) {
+    let producer: BaseProducer = client.config().set("linger.ms", "5").create().unwrap();
+    for (line, first) in places.clone().step_by(usize::try_from(WORDS_A_LINE).unwrap()).enumerate() {
+        let numbers = (first..places.end.min(first + WORDS_A_LINE)).map(|n| n * 7_919 % words);
+        let text = numbers.map(word).collect::<Vec<_>>().join(" ");
+        let partition = i32::try_from(line % 4).unwrap();
+        let mut record = BaseRecord::<(), _>::to(topic).payload(&text).partition(partition);
+        while let Err((_, again)) = producer.send(record) {
+            producer.poll(Duration::from_millis(20));
+            record = again;
+        }
+    }
+    until("the lines are written", || {
+        let _ = producer.flush(Duration::from_secs(1));
+        producer.in_flight_count() == 0
+    });
+}
+
+fn bytes_below(path: &Path) -> u64 {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(m) if m.is_dir() => bytes_below(&entry.path()),
+            Ok(m) => m.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+fn is_bounded(run: &Run, what: &str) {
+    let peak = run.peak_resident_bytes();
+    println!("big_state: {what}: at most {} MiB resident", peak >> 20);
+    assert!(peak < RESIDENT_BYTES_MAX, "{what}: {} MiB resident", peak >> 20);
+}
+
+#[test]
+fn state_of_ten_times_the_memory_is_counted_killed_and_restored() {
+    let client = Client::new(&bootstrap());
+    let app = App::new("kafka_word_count", &client)
+        .with("state-memory-bytes", &BUDGET_BYTES.to_string())
+        .with("transaction-timeout-ms", "30000");
+    let mut run = app.start("");
+    feed(&client, &app, &mut run, WORDS);
+    is_bounded(&run, "filling");
+    run.kill();
+    let on_disk = bytes_below(&app.folder.join("state"));
+    println!("big_state: {} MiB of state on disk", on_disk >> 20);
+    assert!(on_disk >= 10 * BUDGET_BYTES, "{on_disk} bytes are no test");
+
+    // Every second word once more, over state that is on disk.
+    let mut run = app.start("");
+    feed(&client, &app, &mut run, WORDS / 2);
+    is_bounded(&run, "after a kill");
+    assert!(!run.text().contains("from=0 "), "state that was kept was restored from the start");
+    run.kill();
+
+    // Lost, and killed again far into the restore.
+    app.lose_state();
+    app.start("during-restore=kill@60").dies_at_its_failpoint();
+    let mut run = app.start("");
+    feed(&client, &app, &mut run, 8);
+    is_bounded(&run, "after a restore that was killed");
+    let (resumed, of) = (restored_from(&run.text()), changelog_rows(&client, &app));
+    println!("big_state: the second restore began at {resumed:?} of {of:?} rows");
+    assert!(resumed.values().any(|from| *from > 0), "the second restore began anew: {resumed:?}");
+    run.stop();
+
+    let mut last = vec![0u64; usize::try_from(WORDS).unwrap()];
+    client.visit(&app.output, |record| {
+        let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
+        let (key, count) = (text(record.key()), text(record.payload()).parse::<u64>().unwrap());
+        let number: u64 = key[..7].parse().unwrap();
+        assert_eq!(key, word(number));
+        let before = std::mem::replace(&mut last[usize::try_from(number).unwrap()], count);
+        assert!(count > before, "word {number}: {count} after {before}");
+    });
+    for (number, count) in (0..).zip(&last) {
+        let written = 1 + u64::from(number < WORDS / 2) + u64::from(number < 8);
+        assert_eq!(*count, written, "word {number}");
+    }
+}
+
+/// Where the restore of each partition began, by the log lines of a run.
+fn restored_from(text: &str) -> BTreeMap<String, u64> {
+    let lines = text.lines().filter(|line| line.contains("restoring state from the changelog"));
+    let field = |line: &str, name: &str| {
+        let rest = line.split_once(&format!("{name}=")).unwrap().1;
+        rest.split(' ').next().unwrap().to_owned()
+    };
+    lines.map(|line| (field(line, "at"), field(line, "from").parse().unwrap())).collect()
+}
+
+fn changelog_rows(client: &Client, app: &App) -> BTreeMap<i32, i64> {
+    client.ends(&format!("{}-changelog", app.id))
+}
