@@ -224,8 +224,8 @@ pub(super) fn not_found(why: &str) -> Response {
 mod tests {
     use super::*;
     use crate::{
-        record::BatchId,
-        runtime::status::{Checkpoint, Phase},
+        config::Trigger,
+        runtime::{history::Program, status::Phase},
     };
     use std::{
         io::{Read, Write},
@@ -236,14 +236,25 @@ mod tests {
         server: Server,
         status: Arc<Status>,
         metrics: Arc<Metrics>,
+        history: Arc<History>,
     }
 
     fn start(liveness: Duration) -> Fixture {
         let status = Arc::new(Status::new("orders <1>", "pod-0", "kafka at b:9092"));
+        let history = Arc::new(History::new(Program {
+            application_id: "orders".into(),
+            instance: "pod-0".into(),
+            host: "host".into(),
+            trigger: Trigger::AsSoonAsPossible,
+            streams: vec![],
+            operations: vec![],
+            topology: "[store {{data}}: <b>]".into(),
+            launched_ms: 0,
+        }));
         let metrics = Arc::new(Metrics::new("orders"));
         let settings = Settings { port: 0, liveness, ..Settings::default() };
-        let server = Server::start(settings, metrics.clone(), status.clone()).unwrap();
-        Fixture { server, status, metrics }
+        let server = Server::start(settings, metrics.clone(), status.clone(), history.clone()).unwrap();
+        Fixture { server, status, metrics, history }
     }
 
     /// Status code, head and body of a GET.
@@ -302,17 +313,32 @@ mod tests {
     }
 
     #[test]
-    fn the_page_shows_the_picture_with_user_text_escaped() {
+    fn text_of_the_user_cannot_become_markup() {
         let f = start(LONG);
-        f.status.phase(Phase::Running);
-        f.status.checkpoint(Checkpoint { batch: BatchId(12), at_ms: 0 });
-        f.status.progress("5 in, 4 out".into());
         let (code, head, body) = get(&f, "/");
         assert_eq!((code, head.contains("content-type: text/html")), (200, true), "{head}");
-        for part in ["orders &lt;1&gt;", "pod-0", "kafka at b:9092", "batch 12", "5 in, 4 out", ">ready<"] {
+        assert!(head.contains("content-security-policy: default-src 'self'"), "{head}");
+        for part in ["orders &lt;1&gt;", "pod-0", "kafka at b:9092", "[store &#123;{data}}: &lt;b&gt;]"] {
             assert!(body.contains(part), "{part}: {body}");
         }
-        assert!(!body.contains("<1>"));
+        assert!(!body.contains("<1>") && !body.contains("<b>") && !body.contains("{{"), "{body}");
+    }
+
+    #[test]
+    fn all_files_of_the_page_come_from_here() {
+        let f = start(LONG);
+        let (_, _, body) = get(&f, "/streaming");
+        let mut files = 0;
+        for part in body.split(['"']).filter(|p| p.starts_with("/static/") || *p == "/favicon.ico") {
+            assert_eq!(get(&f, part).0, 200, "{part}");
+            files += 1;
+        }
+        assert!(files >= 6, "{files}");
+        for text in [&body, &get(&f, "/static/page.js").2, &get(&f, "/static/charts.js").2] {
+            let elsewhere = text.replace("http://www.w3.org/2000/svg", "");
+            assert!(!elsewhere.contains("http://") && !elsewhere.contains("https://"));
+        }
+        assert!(get(&f, "/static/uplot.LICENSE").2.starts_with("The MIT License"));
     }
 
     #[test]
@@ -320,7 +346,7 @@ mod tests {
         let f = start(LONG);
         let taken = f.server.address();
         let settings = Settings { port: taken.port(), ..Settings::default() };
-        let second = Server::start(settings, f.metrics.clone(), f.status.clone()).unwrap();
+        let second = Server::start(settings, f.metrics.clone(), f.status.clone(), f.history.clone()).unwrap();
         assert!((1..16).contains(&(second.address().port() - taken.port())), "{}", second.address());
         let mut idle = TcpStream::connect(taken).unwrap();
         idle.write_all(b"GET / HTTP/1.1\r\n").unwrap(); // never finished
@@ -329,7 +355,7 @@ mod tests {
         assert!(begin.elapsed() < Duration::from_secs(10));
         assert!(TcpStream::connect(taken).is_err());
         let foreign = Settings { bind: [192, 0, 2, 1].into(), ..Settings::default() };
-        let error = Server::start(foreign, f.metrics, f.status).err().unwrap().to_string();
+        let error = Server::start(foreign, f.metrics, f.status, f.history).err().unwrap().to_string();
         assert!(error.contains("192.0.2.1, ports 4040 to 4055") && error.contains("next:"), "{error}");
     }
 

@@ -26,6 +26,7 @@ mod state_golden;
 mod state_model;
 mod state_suite;
 mod testing;
+mod streaming_api;
 mod topology;
 mod topology_model;
 mod windows;

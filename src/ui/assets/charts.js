@@ -81,7 +81,7 @@ class Charts {
       scales: { x: { time: true, range: (u, a, b) => (a === b ? [a - 1, b + 1] : [a, b]) }, y: { range: () => [0, this.end] } },
       axes: [
         { ...axis, size: CHART_BOTTOM, space: 90, values: (u, splits) => splits.map(clock) },
-        { ...axis, size: 62, space: 30, values: (u, splits) => splits.map(this.write) },
+        { ...axis, size: 62, space: 30, values: (u, splits) => splits.map((value) => this.write(value)) },
       ],
       series: [{}, {
         stroke: color("series"), width: 1.6, fill: color("fill"),
@@ -104,6 +104,7 @@ class Charts {
     ctx.fillStyle = ctx.strokeStyle = color("limit");
     ctx.font = 11 * ratio + "px system-ui, sans-serif";
     ctx.textAlign = "right";
+    ctx.textBaseline = this.limitIsNear ? "bottom" : "top";
     if (this.limitIsNear) {
       ctx.setLineDash([5 * ratio, 4 * ratio]);
       ctx.lineWidth = 1.2 * ratio;
@@ -113,7 +114,7 @@ class Charts {
       ctx.stroke();
     }
     const text = this.limitIsNear ? this.limit.text : "\u2191 " + this.limit.text + " is above";
-    ctx.fillText(text, u.bbox.left + u.bbox.width - 4 * ratio, y + (this.limitIsNear ? -4 : 8) * ratio);
+    ctx.fillText(text, u.bbox.left + u.bbox.width - 4 * ratio, y + (this.limitIsNear ? -3 * ratio : 0));
     ctx.restore();
   }
 

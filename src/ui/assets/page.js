@@ -126,6 +126,10 @@ class StreamingPage {
       return { id, row, charts: new Charts(row, formatRate, open) };
     });
     element("expand").addEventListener("click", () => this.expand());
+    if (location.hash === "#per-input") {
+      element("streams").hidden = false;
+      element("expand").setAttribute("aria-expanded", "true");
+    }
     element("more").addEventListener("click", () => {
       this.rows = BATCHES_MAX;
       this.showCompleted();
@@ -195,6 +199,7 @@ class StreamingPage {
     const body = element("streams");
     body.hidden = !body.hidden;
     element("expand").setAttribute("aria-expanded", String(!body.hidden));
+    history.replaceState(null, "", body.hidden ? location.pathname : "#per-input");
     if (!body.hidden) this.showStreams(this.succeeded.map((b) => b.batchId));
   }
 
@@ -219,7 +224,7 @@ class StreamingPage {
       cells: [
         r.streamName,
         { text: r.status, kind: r.status.toLowerCase() },
-        r.executorHost ? `${r.executorId} / ${r.executorHost}` : r.executorId,
+        { text: r.executorHost ? `${r.executorId} / ${r.executorHost}` : r.executorId, kind: "place" },
         r.nextOffset === undefined ? "-" : grouped(r.nextOffset),
         r.lag === undefined ? "-" : grouped(r.lag),
         r.lastErrorTime ? formatTime(parseDate(r.lastErrorTime)) : "-",
