@@ -302,7 +302,7 @@ fn start(config: &Config, plan: Topology, told: Told) -> Result<Running> {
         storage: home.storage,
         clock,
         shutdown: shutdown.clone(),
-        observer,
+        observer: observer.clone(),
         instance: home.instance,
         incarnation_before: home.incarnation_before,
     };
@@ -311,6 +311,7 @@ fn start(config: &Config, plan: Topology, told: Told) -> Result<Running> {
         let result = runtime::run(config, plan, env);
         let reason = result.as_ref().map_or_else(ToString::to_string, |()| "in order".into());
         status.phase(Phase::Stopped { reason });
+        observer.ended();
         drop((server, home.directory)); // the lock on the directory is held to the very end
         result
     };

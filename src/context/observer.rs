@@ -77,6 +77,11 @@ impl Telling {
         Telling { after_batch, progress_line, ..self }
     }
 
+    /// The loop has ended.
+    pub(super) fn ended(&self) {
+        self.listeners().waiting();
+    }
+
     fn listeners(&self) -> MutexGuard<'_, Listeners> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -27,6 +27,7 @@ mod state_model;
 mod state_suite;
 mod testing;
 mod streaming_api;
+mod streaming_listener;
 mod topology;
 mod topology_model;
 mod windows;

@@ -14,8 +14,8 @@ use tidegate::{
     runtime::{
         history::{History, Position, Program},
         listener::{
-            BatchInfo, OffsetRange, OutputOperationInfo, ReceiverError, ReceiverInfo, ReceiverStatus, StreamInputInfo,
-            StreamingListener, StreamingStarted,
+            BatchInfo, OffsetRange, OutputOperationInfo, ReceiverError, ReceiverInfo, ReceiverStatus,
+            StreamInputInfo, StreamingListener, StreamingStarted,
         },
         metrics::Metrics,
         status::{Phase, Status},
@@ -161,7 +161,8 @@ fn statistics_have_the_names_and_units_of_spark() {
           "numTotalCompletedBatches": 2,
           "startTime": "1970-01-01T00:00:00.900GMT",
           "stateBytes": 1024
-        }"#]].assert_eq(&shown(&statistics));
+        }"#]]
+    .assert_eq(&shown(&statistics));
 }
 
 #[test]
@@ -181,7 +182,8 @@ fn before_the_first_batch_nothing_is_made_up() {
           "numRetainedCompletedBatches": 0,
           "numTotalCompletedBatches": 0,
           "stateBytes": 0
-        }"#]].assert_eq(&shown(&statistics));
+        }"#]]
+    .assert_eq(&shown(&statistics));
     let (code, batches) = get(&serve(SECOND), "/orders/streaming/batches");
     assert_eq!((code, batches), (200, Value::Array(vec![])));
 }
@@ -239,7 +241,8 @@ fn receivers_tell_their_errors_and_rates() {
             "streamName": "lines-1",
             "topic": "lines"
           }
-        ]"#]].assert_eq(&shown(&receivers));
+        ]"#]]
+    .assert_eq(&shown(&receivers));
     assert_eq!(get(&served, "/orders/streaming/receivers/0").1, receivers);
     assert_eq!(get(&served, "/orders/streaming/receivers/3").1, Value::Array(vec![]));
     assert_eq!(get(&served, "/orders/streaming/receivers/1").0, 404);
@@ -300,7 +303,8 @@ fn batches_are_listed_newest_first_and_a_single_one_has_its_offsets() {
           ],
           "takingInput": false,
           "totalDelay": 24
-        }"#]].assert_eq(&shown(&one));
+        }"#]]
+    .assert_eq(&shown(&one));
 }
 
 #[test]
@@ -327,7 +331,8 @@ fn operations_of_a_batch_tell_how_long_they_took_and_why_they_failed() {
             "outputOpId": 1,
             "startTime": "1970-01-01T00:00:04.004GMT"
           }
-        ]"#]].assert_eq(&shown(&operations));
+        ]"#]]
+    .assert_eq(&shown(&operations));
     let (_, failed) = get(&served, "/orders/streaming/batches/3000/operations/1");
     assert_eq!((&failed["name"], &failed["failureReason"]), (&"print".into(), &"no luck".into()));
 }

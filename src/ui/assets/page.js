@@ -302,7 +302,7 @@ function showBatch(batch, ops) {
   const ranges = batch.streams.flatMap((s) => s.ranges.map((r) => [s.streamName, r]));
   fill(element("inputs"), ranges.map(([name, r]) => ({
     cells: [name, r.topic, r.partition, grouped(r.fromOffset), grouped(r.untilOffset), grouped(r.numRecords)],
-  })), batch.takingInput ? "It still takes input" : batch.inputSize ? "The offsets of this batch are no longer kept" : "No input");
+  })), batch.takingInput ? "It still takes input" : failed ? "Nothing was processed before it failed" : batch.inputSize ? "The offsets of this batch are no longer kept" : "No input");
 }
 
 async function followBatch() {
