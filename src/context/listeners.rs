@@ -27,7 +27,7 @@ use std::{
 };
 
 /// Why a batch was given up when the loop does not know a failure of its own.
-const GIVEN_UP: &str = "the batch was given up; its input comes again";
+pub(super) const GIVEN_UP: &str = "the batch was given up; its input comes again";
 
 /// What is known of a program before it runs.
 pub(super) fn program(plan: &Topology, config: &Config, instance: Arc<str>, launched_ms: i64) -> Program {
@@ -51,7 +51,7 @@ pub(super) fn program(plan: &Topology, config: &Config, instance: Arc<str>, laun
 
 /// Everybody who is told.
 pub(super) struct Listeners {
-    listeners: Vec<Arc<dyn StreamingListener>>,
+    told: Vec<Arc<dyn StreamingListener>>,
     program: Program,
     /// The stream of each input topic.
     streams: BTreeMap<String, usize>,
@@ -66,7 +66,7 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    pub(super) fn new(plan: &Topology, program: Program, listeners: Vec<Arc<dyn StreamingListener>>) -> Self {
+    pub(super) fn new(plan: &Topology, program: Program, told: Vec<Arc<dyn StreamingListener>>) -> Self {
         let topics = |(id, spec): (NodeId, &SourceSpec)| {
             spec.topics.iter().map(|t| (t.clone(), id.0)).collect::<Vec<_>>()
         };
@@ -75,7 +75,7 @@ impl Listeners {
             _ => None,
         };
         Listeners {
-            listeners,
+            told,
             streams: plan.sources().flat_map(topics).collect(),
             sinks: plan.iter().filter_map(is_sink).collect(),
             program,
@@ -180,7 +180,7 @@ impl Listeners {
     }
 
     /// The batch is over; `failure` says why it was given up.
-    pub(super) fn ended(&mut self, report: &BatchReport, failure: Option<Option<&str>>, now_ms: i64) {
+    pub(super) fn ended(&mut self, report: &BatchReport, failure: Option<&str>, now_ms: i64) {
         if self.ended == Some(report.id) {
             return; // given up once is enough
         }
@@ -190,7 +190,7 @@ impl Listeners {
             self.input_ended(batch, &report.inputs, now_ms); // it failed while it took input
         }
         let Some(mut info) = self.open.take() else { return };
-        let reason: Option<Arc<str>> = failure.map(|why| why.unwrap_or(GIVEN_UP).into());
+        let reason: Option<Arc<str>> = failure.map(Into::into);
         for (operation, sink) in info.output_operations.iter_mut().zip(&self.sinks) {
             let time = report.sinks.iter().find(|(node, _)| node == sink);
             operation.duration = Some(time.map_or(Duration::ZERO, |(_, time)| *time));
@@ -246,7 +246,7 @@ impl Listeners {
     }
 
     fn tell(&self, what: impl Fn(&dyn StreamingListener)) {
-        for listener in &self.listeners {
+        for listener in &self.told {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| what(listener.as_ref()))) {
                 tracing::error!("a streaming listener panicked: {}", panic_text(panic.as_ref()));
             }
@@ -262,4 +262,124 @@ impl Listeners {
 /// Zero if `from_ms` is still to come.
 fn since(from_ms: i64, now_ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(now_ms - from_ms).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        codec::{AsText, Utf8},
+        dstream::{SourceOptions, StreamBuilder},
+        record::{Offset, Text},
+        runtime::history::{History, Moment},
+    };
+    use std::panic::Location;
+
+    fn listeners(trigger: Trigger) -> (Listeners, Arc<History>) {
+        let builder = StreamBuilder::default();
+        let lines = builder.source::<Text>(SourceOptions::topic("in"), Utf8, Location::caller());
+        lines.map(|line| (line, 1u64)).to_kafka("out", Utf8, AsText);
+        lines.print();
+        let plan = builder.topology();
+        let mut config = Config::new("app", "memory:");
+        config.trigger = trigger;
+        let program = program(&plan, &config, "pod-0".into(), 0);
+        let history = Arc::new(History::new(program.clone()));
+        (Listeners::new(&plan, program, vec![history.clone()]), history)
+    }
+
+    fn at(partition: u32) -> TopicPartition {
+        TopicPartition::new("in", partition)
+    }
+
+    fn input(until: u64) -> InputRange {
+        InputRange { at: at(0), node: NodeId(0), from: Offset(1), until: Offset(until), records: 3 }
+    }
+
+    /// A batch of time 1,000 that was cut at 0, waited for 600 ms and ends 40 ms after its input was complete.
+    fn report(id: u64) -> BatchReport {
+        BatchReport {
+            id,
+            time_ms: 1_000,
+            total: Duration::from_millis(1_050),
+            waited: Duration::from_millis(600),
+            inputs: vec![input(5)],
+            sinks: vec![(NodeId(2), Duration::from_millis(7))],
+            ..BatchReport::default()
+        }
+    }
+
+    fn run(listeners: &mut Listeners, failure: Option<&str>) {
+        listeners.input_ended(Batch { id: BatchId(1), time: BatchTime(1_000) }, &[input(5)], 1_010);
+        listeners.ended(&report(1), failure, 1_050);
+    }
+
+    fn statuses(moment: &Moment) -> Vec<&str> {
+        moment.receivers.values().map(|r| r.status.name()).collect()
+    }
+
+    #[test]
+    fn times_of_a_batch_say_how_late_it_was_and_how_long_the_loop_was_busy() {
+        let (mut with_interval, history) = listeners(Trigger::Interval(Duration::from_secs(1)));
+        run(&mut with_interval, None);
+        let batch = history.moment().completed[0].clone();
+        let millis = |n| Some(Duration::from_millis(n));
+        let times = |b: &BatchInfo| (b.scheduling_delay, b.processing_delay, b.total_delay);
+        assert_eq!(times(&batch), (millis(10), millis(450), millis(50)));
+        assert_eq!((batch.processing_start_ms, batch.processing_end_ms), (Some(1_010), Some(1_050)));
+        assert_eq!((batch.num_records(), batch.streams[0].ranges[0].until), (3, Offset(5)));
+        let operations: Vec<_> = batch.output_operations.iter().map(|o| (&*o.name, o.duration)).collect();
+        assert_eq!(operations, [("to_kafka out", millis(7)), ("print", millis(0))]);
+
+        let (mut without, history) = listeners(Trigger::AsSoonAsPossible);
+        run(&mut without, None);
+        assert_eq!(times(&history.moment().completed[0]), (millis(0), millis(450), millis(450)));
+    }
+
+    #[test]
+    fn a_batch_that_fails_while_it_takes_input_is_submitted_first_and_completed_once() {
+        let (mut listeners, history) = listeners(Trigger::AsSoonAsPossible);
+        listeners.ended(&report(7), Some("no luck"), 1_050);
+        listeners.ended(&report(7), Some("told twice"), 1_060);
+        let moment = history.moment();
+        assert_eq!((moment.ended, moment.total_failed, moment.completed[0].num_records()), (1, 1, 3));
+        assert_eq!(moment.completed[0].failure_reason(), Some("no luck"));
+        assert!(moment.completed[0].output_operations.iter().all(|o| o.failure_reason.is_some()));
+    }
+
+    #[test]
+    fn a_receiver_fails_recovers_with_the_next_batch_and_keeps_its_last_error() {
+        let (mut listeners, history) = listeners(Trigger::AsSoonAsPossible);
+        listeners.running(&[at(0), at(1), TopicPartition::new("app-exchange", 0)], 5);
+        assert_eq!(statuses(&history.moment()), ["ACTIVE", "ACTIVE"], "an exchange has no receiver");
+        listeners.receiver_error(&at(0), ReceiverStatus::Error, "unreadable", 6);
+        run(&mut listeners, Some("unreadable"));
+        assert_eq!(statuses(&history.moment()), ["ERROR", "ACTIVE"], "nothing was read since");
+        listeners.ended(&report(2), None, 9);
+        let moment = history.moment();
+        assert_eq!(statuses(&moment), ["ACTIVE", "ACTIVE"]);
+        let error = moment.receivers[&at(0)].last_error.clone().unwrap();
+        assert_eq!((error.at_ms, error.message.as_str()), (6, "unreadable"));
+        assert_eq!(listeners.receivers_in(ReceiverStatus::Active), 2);
+    }
+
+    #[test]
+    fn receivers_follow_the_connection_and_the_assignment() {
+        let (mut listeners, history) = listeners(Trigger::AsSoonAsPossible);
+        listeners.running(&[at(0), at(1)], 5);
+        listeners.connection(Some("brokers are down"), 6);
+        assert_eq!(statuses(&history.moment()), ["ERROR", "ERROR"]);
+        listeners.connection(None, 7);
+        assert_eq!(statuses(&history.moment()), ["ACTIVE", "ACTIVE"]);
+        listeners.running(&[at(1)], 8);
+        assert_eq!(statuses(&history.moment()), ["INACTIVE", "ACTIVE"]);
+        listeners.waiting();
+        listeners.connection(Some("brokers are down"), 9);
+        assert_eq!(statuses(&history.moment()), ["INACTIVE", "INACTIVE"], "what is not ours cannot fail");
+        listeners.running(&[at(0)], 10);
+        assert_eq!(
+            (statuses(&history.moment()), history.moment().started_ms),
+            (vec!["ACTIVE", "INACTIVE"], Some(5))
+        );
+    }
 }

@@ -178,7 +178,7 @@ impl StreamingContext {
         running.as_ref().is_some_and(|r| !r.thread.is_finished())
     }
 
-    /// The address of metrics and health, once started; `None` = switched off.
+    /// The address of the streaming page, metrics and health, once started; `None` = switched off.
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(|r| r.address)

@@ -3,7 +3,7 @@
 //! Owns no fact: everything comes from the loop. Invariants: never blocks for long; bad records are logged at a limited rate, and
 //! always counted.
 
-use super::listeners::Listeners;
+use super::listeners::{GIVEN_UP, Listeners};
 use crate::{
     log::Log,
     record::{BatchId, BatchTime, Offset, TopicPartition},
@@ -99,7 +99,9 @@ impl Telling {
             Observed::Connection(why) => listeners.connection(*why, now),
             Observed::InputEnded { batch, inputs } => listeners.input_ended(*batch, inputs, now),
             Observed::Batch(report) => listeners.ended(report, None, now),
-            Observed::Replayed { report: Some(report), why, .. } => listeners.ended(report, Some(*why), now),
+            Observed::Replayed { report: Some(report), why, .. } => {
+                listeners.ended(report, Some(why.unwrap_or(GIVEN_UP)), now);
+            }
             _ => return,
         }
         self.metrics.receivers(|status| listeners.receivers_in(status));

@@ -107,6 +107,7 @@ pub(super) struct Receiver {
 }
 
 /// A batch.
+#[expect(clippy::struct_field_names, reason = "the names of Spark's fields")]
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Batch {

@@ -1,6 +1,9 @@
 //! What a listener is told while a real program runs: order, causes, and that nothing it does harms the program.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 use tidegate::{
     BadRecordPolicy, Config, SourceOptions, StreamingContext,
     codec::{AsText, Utf8},
@@ -68,7 +71,7 @@ impl StreamingListener for Seen {
 
 #[test]
 fn a_listener_hears_everything_in_order_and_its_mistakes_harm_nobody() {
-    let log = log::open("memory:listener", &Default::default()).unwrap();
+    let log = log::open("memory:listener", &BTreeMap::default()).unwrap();
     let mut records = RawChunkBuilder::default();
     for line in ["a", "b", "bad", "c"] {
         let value = Some(line.as_bytes());

@@ -3,6 +3,7 @@
 use crate::browser::{api, document, rows, text};
 use serde_json::Value;
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::Arc,
     thread,
@@ -33,7 +34,7 @@ fn write(log: &Arc<dyn Log>, topic: &str, lines: &[&str]) {
 
 /// A program that has processed three waves of lines, one of them with a line that makes it fail; nothing more happens to it.
 fn at_rest() -> (StreamingContext, SocketAddr, String) {
-    let log = log::open("memory:page", &Default::default()).unwrap();
+    let log = log::open("memory:page", &BTreeMap::default()).unwrap();
     let mut config = Config::new("word-count", "memory:page");
     config.trigger = Trigger::AsSoonAsPossible;
     config.admin_bind = Some("127.0.0.1:0".into());
