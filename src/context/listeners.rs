@@ -5,19 +5,19 @@
 
 use crate::{
     config::{Config, Trigger},
+    error::panic_text,
     operator::{Batch, NodeId},
     plan::{Node, Role, Topology},
     record::{BatchId, BatchTime, TopicPartition},
     runtime::{
-        BatchReport, InputRange,
+        BatchReport, InputRange, ReceiverState,
         history::Program,
         listener::{
-            BatchInfo, OffsetRange, OutputOperationInfo, ReceiverError, ReceiverInfo, ReceiverStatus,
-            StreamInputInfo, StreamingListener, StreamingStarted,
+            BatchInfo, OffsetRange, OutputOperationInfo, ReceiverError, ReceiverId, ReceiverInfo,
+            ReceiverStatus, StreamInputInfo, StreamingListener, StreamingStarted,
         },
     },
-    source::SourceSpec,
-    task::panic_text,
+    source::{FeedSpec, SourceSpec, feed::FeedTarget},
 };
 use std::{
     collections::BTreeMap,
@@ -42,10 +42,41 @@ pub(super) fn program(plan: &Topology, config: &Config, instance: Arc<str>, laun
         instance,
         host: host.trim().into(),
         trigger: config.trigger,
-        streams: plan.sources().map(|(id, spec)| (id.0, spec.topics.join(", ").into())).collect(),
+        streams: streams(plan),
         operations: sinks.collect(),
         topology: plan.to_string(),
         launched_ms,
+    }
+}
+
+/// Every source by its node and what the user knows it by: receiver, topics, or kind.
+fn streams(plan: &Topology) -> Vec<(usize, Arc<str>)> {
+    let name = |id: NodeId, node: &Node| {
+        let topics = match &node.role {
+            Role::Source(spec) => spec.topics.join(", "),
+            Role::Local(_) => node.path.clone(),
+            _ => return None,
+        };
+        let feed = plan.feeds.iter().find(|f| stream_of(plan, f) == Some(id.0));
+        Some((id.0, feed.map_or(topics, |f| f.name.clone()).into()))
+    };
+    plan.iter().filter_map(|(id, node)| name(id, node)).collect()
+}
+
+/// The source that reads what a receiver stores.
+fn stream_of(plan: &Topology, feed: &FeedSpec) -> Option<usize> {
+    let reads = |node: &Node| match (&node.role, &feed.target) {
+        (Role::Source(spec), FeedTarget::Topic { name, .. }) => spec.topics.contains(name),
+        (Role::Local(_), FeedTarget::Memory(_)) => node.path == feed.name,
+        _ => false,
+    };
+    plan.iter().find(|(_, node)| reads(node)).map(|(id, _)| id.0)
+}
+
+fn topic_of(feed: &FeedSpec) -> Option<&str> {
+    match &feed.target {
+        FeedTarget::Topic { name, .. } => Some(name),
+        FeedTarget::Memory(_) => None,
     }
 }
 
@@ -57,7 +88,11 @@ pub(super) struct Listeners {
     streams: BTreeMap<String, usize>,
     /// The sinks, in the order of the program's operations.
     sinks: Vec<NodeId>,
-    receivers: BTreeMap<TopicPartition, ReceiverInfo>,
+    /// The stream of each receiver with a name.
+    feeds: BTreeMap<String, usize>,
+    /// The receiver that fills a topic of the program's own.
+    ingest: BTreeMap<String, Arc<str>>,
+    receivers: BTreeMap<ReceiverId, ReceiverInfo>,
     started: bool,
     /// The batch in flight, once its input is complete.
     open: Option<BatchInfo>,
@@ -79,6 +114,12 @@ impl Listeners {
             streams: plan.sources().flat_map(topics).collect(),
             sinks: plan.iter().filter_map(is_sink).collect(),
             program,
+            feeds: plan.feeds.iter().filter_map(|f| Some((f.name.clone(), stream_of(plan, f)?))).collect(),
+            ingest: plan
+                .feeds
+                .iter()
+                .filter_map(|f| Some((topic_of(f)?.to_owned(), f.name.as_str().into())))
+                .collect(),
             receivers: BTreeMap::new(),
             started: false,
             open: None,
@@ -94,36 +135,53 @@ impl Listeners {
             self.started = true;
             self.tell(|l| l.on_streaming_started(&StreamingStarted { time_ms: now_ms }));
         }
-        let gone = self.receivers.keys().filter(|at| !owned.contains(at)).cloned().collect::<Vec<_>>();
-        gone.iter().for_each(|at| self.stopped(at));
+        let is_gone = |id: &&ReceiverId| matches!(id, ReceiverId::Partition(at) if !owned.contains(at));
+        let gone: Vec<_> = self.receivers.keys().filter(is_gone).cloned().collect();
+        gone.iter().for_each(|id| self.stopped(id));
         for at in owned {
-            let Some(stream_id) = self.streams.get(&*at.topic).copied() else { continue };
-            let before = self.receivers.get(at);
-            if before.is_some_and(|r| r.status == ReceiverStatus::Active) {
-                continue;
+            let stream = self.streams.get(&*at.topic).filter(|_| !self.ingest.contains_key(&*at.topic));
+            if let Some(stream_id) = stream.copied() {
+                self.reads(ReceiverId::Partition(at.clone()), stream_id);
             }
-            let receiver = ReceiverInfo {
-                stream_id,
-                at: at.clone(),
-                status: ReceiverStatus::Active,
-                instance: self.program.instance.clone(),
-                host: self.program.host.clone(),
-                last_error: before.and_then(|r| r.last_error.clone()),
-            };
-            self.tell(|l| l.on_receiver_started(&receiver));
-            self.receivers.insert(at.clone(), receiver);
+        }
+    }
+
+    /// A receiver is there and reads; told unless it did before.
+    fn reads(&mut self, id: ReceiverId, stream_id: usize) {
+        let before = self.receivers.get(&id);
+        if before.is_some_and(|r| r.status == ReceiverStatus::Active) {
+            return;
+        }
+        let last_error = before.and_then(|r| r.last_error.clone());
+        let (instance, host) = (self.program.instance.clone(), self.program.host.clone());
+        let status = ReceiverStatus::Active;
+        let receiver = ReceiverInfo { stream_id, id: id.clone(), status, instance, host, last_error };
+        self.tell(|l| l.on_receiver_started(&receiver));
+        self.receivers.insert(id, receiver);
+    }
+
+    /// A receiver with a name was started, failed, or has ended.
+    pub(super) fn feed(&mut self, name: &str, state: ReceiverState, message: &str, now_ms: i64) {
+        let id = ReceiverId::Named(name.into());
+        let Some(stream_id) = self.feeds.get(name).copied() else { return };
+        match state {
+            ReceiverState::Started => self.reads(id, stream_id),
+            ReceiverState::Error => self.receiver_error(&id, ReceiverStatus::Error, message, now_ms),
+            ReceiverState::Stopped => self.stopped(&id),
         }
     }
 
     /// No batches are run: partitions were taken away, or an application waits for its other partitions.
     pub(super) fn waiting(&mut self) {
-        let active = self.receivers.values().filter(|r| r.status != ReceiverStatus::Inactive);
-        let active: Vec<_> = active.map(|r| r.at.clone()).collect();
-        active.iter().for_each(|at| self.stopped(at));
+        let reads = |r: &&ReceiverInfo| {
+            r.status != ReceiverStatus::Inactive && matches!(r.id, ReceiverId::Partition(_))
+        };
+        let reading: Vec<_> = self.receivers.values().filter(reads).map(|r| r.id.clone()).collect();
+        reading.iter().for_each(|id| self.stopped(id));
     }
 
-    fn stopped(&mut self, at: &TopicPartition) {
-        let Some(receiver) = self.receivers.get_mut(at) else { return };
+    fn stopped(&mut self, id: &ReceiverId) {
+        let Some(receiver) = self.receivers.get_mut(id) else { return };
         if receiver.status != ReceiverStatus::Inactive {
             receiver.status = ReceiverStatus::Inactive;
             let receiver = receiver.clone();
@@ -131,40 +189,72 @@ impl Listeners {
         }
     }
 
-    /// A receiver could not read (`ReceiverStatus::Error`), or met a bad record and goes on (`ReceiverStatus::Active`).
-    pub(super) fn receiver_error(
+    /// A partition could not be read (`ReceiverStatus::Error`), or had a bad record and is read on (`ReceiverStatus::Active`).
+    pub(super) fn partition_error(
         &mut self,
         at: &TopicPartition,
         status: ReceiverStatus,
         why: &str,
         now_ms: i64,
     ) {
-        let Some(receiver) = self.receivers.get_mut(at) else { return };
+        self.receiver_error(&self.receiver_of(at), status, why, now_ms);
+    }
+
+    fn receiver_error(&mut self, id: &ReceiverId, status: ReceiverStatus, why: &str, now_ms: i64) {
+        let Some(receiver) = self.receivers.get_mut(id) else { return };
         receiver.status = status;
         receiver.last_error = Some(ReceiverError { at_ms: now_ms, message: why.to_owned() });
         let receiver = receiver.clone();
         self.tell(|l| l.on_receiver_error(&receiver));
     }
 
+    /// The receiver that fills the partition's topic, if one of this program does; else that of the partition.
+    fn receiver_of(&self, at: &TopicPartition) -> ReceiverId {
+        let name = self.ingest.get(&*at.topic);
+        name.map_or_else(|| ReceiverId::Partition(at.clone()), |name| ReceiverId::Named(name.clone()))
+    }
+
     /// The log cannot be reached, or can be again.
     pub(super) fn connection(&mut self, why: Option<&str>, now_ms: i64) {
-        let reads = |r: &&ReceiverInfo| r.status != ReceiverStatus::Inactive;
-        let places: Vec<_> = self.receivers.values().filter(reads).map(|r| r.at.clone()).collect();
-        match why {
-            Some(why) => {
-                let error = ReceiverStatus::Error;
-                places.iter().for_each(|at| self.receiver_error(at, error, why, now_ms));
+        let reads = |r: &&ReceiverInfo| {
+            r.status != ReceiverStatus::Inactive && matches!(r.id, ReceiverId::Partition(_))
+        };
+        let reading: Vec<_> = self.receivers.values().filter(reads).map(|r| r.id.clone()).collect();
+        for id in &reading {
+            match why {
+                Some(why) => self.receiver_error(id, ReceiverStatus::Error, why, now_ms),
+                None => self.recovered(id),
             }
-            None => places.iter().for_each(|at| self.recovered(at)),
         }
     }
 
-    fn recovered(&mut self, at: &TopicPartition) {
-        let Some(receiver) = self.receivers.get_mut(at) else { return };
+    fn recovered(&mut self, id: &ReceiverId) {
+        let Some(receiver) = self.receivers.get_mut(id) else { return };
         if receiver.status == ReceiverStatus::Error {
             receiver.status = ReceiverStatus::Active;
             let receiver = receiver.clone();
             self.tell(|l| l.on_receiver_started(&receiver));
+        }
+    }
+
+    /// A committed batch has read all its partitions, and something of the receivers whose rows it had.
+    fn recovered_by(&mut self, inputs: &[InputRange]) {
+        if self.receivers.values().all(|r| r.status != ReceiverStatus::Error) {
+            return;
+        }
+        for input in inputs {
+            match &input.at {
+                Some(at) if input.records > 0 || !self.ingest.contains_key(&*at.topic) => {
+                    self.recovered(&self.receiver_of(at));
+                }
+                None if input.records > 0 => {
+                    let own = self.feeds.iter().find(|(_, stream_id)| **stream_id == input.node.0);
+                    if let Some(id) = own.map(|(name, _)| ReceiverId::Named(name.as_str().into())) {
+                        self.recovered(&id);
+                    }
+                }
+                _ => {}
+            }
         }
     }
 
@@ -206,19 +296,19 @@ impl Listeners {
         info.output_operations.iter().for_each(|o| self.tell(|l| l.on_output_operation_completed(o)));
         self.tell(|l| l.on_batch_completed(&info));
         if reason.is_none() {
-            report.inputs.iter().for_each(|input| self.recovered(&input.at));
+            self.recovered_by(&report.inputs);
         }
     }
 
     fn submitted(&self, id: u64, batch_time_ms: i64, inputs: &[InputRange], now_ms: i64) -> BatchInfo {
         let mut streams: Vec<StreamInputInfo> = vec![];
         for (stream_id, name) in &self.program.streams {
-            let own = inputs.iter().filter(|i| i.node.0 == *stream_id);
-            let moved = own.filter(|i| i.until > i.from);
-            let ranges: Vec<_> = moved
-                .map(|i| OffsetRange { at: i.at.clone(), from: i.from, until: i.until, records: i.records })
-                .collect();
-            let num_records = ranges.iter().map(|r| r.records).sum();
+            let own = || inputs.iter().filter(|i| i.node.0 == *stream_id);
+            let range = |i: &InputRange| {
+                let at = i.at.clone().filter(|_| i.until > i.from)?;
+                Some(OffsetRange { at, from: i.from, until: i.until, records: i.records })
+            };
+            let (ranges, num_records) = (own().filter_map(range).collect(), own().map(|i| i.records).sum());
             streams.push(StreamInputInfo { stream_id: *stream_id, name: name.clone(), num_records, ranges });
         }
         let operation = |(id, (name, place)): (usize, &(Arc<str>, Arc<str>))| OutputOperationInfo {
@@ -293,7 +383,7 @@ mod tests {
     }
 
     fn input(until: u64) -> InputRange {
-        InputRange { at: at(0), node: NodeId(0), from: Offset(1), until: Offset(until), records: 3 }
+        InputRange { at: Some(at(0)), node: NodeId(0), from: Offset(1), until: Offset(until), records: 3 }
     }
 
     /// A batch of time 1,000 that was cut at 0, waited for 600 ms and ends 40 ms after its input was complete.
@@ -352,13 +442,13 @@ mod tests {
         let (mut listeners, history) = listeners(Trigger::AsSoonAsPossible);
         listeners.running(&[at(0), at(1), TopicPartition::new("app-exchange", 0)], 5);
         assert_eq!(statuses(&history.moment()), ["ACTIVE", "ACTIVE"], "an exchange has no receiver");
-        listeners.receiver_error(&at(0), ReceiverStatus::Error, "unreadable", 6);
+        listeners.partition_error(&at(0), ReceiverStatus::Error, "unreadable", 6);
         run(&mut listeners, Some("unreadable"));
         assert_eq!(statuses(&history.moment()), ["ERROR", "ACTIVE"], "nothing was read since");
         listeners.ended(&report(2), None, 9);
         let moment = history.moment();
         assert_eq!(statuses(&moment), ["ACTIVE", "ACTIVE"]);
-        let error = moment.receivers[&at(0)].last_error.clone().unwrap();
+        let error = moment.receivers[&ReceiverId::Partition(at(0))].last_error.clone().unwrap();
         assert_eq!((error.at_ms, error.message.as_str()), (6, "unreadable"));
         assert_eq!(listeners.receivers_in(ReceiverStatus::Active), 2);
     }

@@ -94,9 +94,10 @@ impl Telling {
             Observed::Waiting(_) => listeners.waiting(),
             Observed::Running { owned } => listeners.running(owned, now),
             Observed::ReceiverFailed { at, why } => {
-                listeners.receiver_error(at, ReceiverStatus::Error, why, now);
+                listeners.partition_error(at, ReceiverStatus::Error, why, now);
             }
             Observed::Connection(why) => listeners.connection(*why, now),
+            Observed::Receiver { name, state, message } => listeners.feed(name, *state, message, now),
             Observed::InputEnded { batch, inputs } => listeners.input_ended(*batch, inputs, now),
             Observed::Batch(report) => listeners.ended(report, None, now),
             Observed::Replayed { report: Some(report), why, .. } => {
@@ -184,7 +185,7 @@ impl Telling {
         if seen.bad_logged <= BAD_RECORDS_LOGGED {
             tracing::warn!(%at, %offset, dead_letter, "bad record: {reason}");
             let why = format!("bad record at offset {offset}: {reason}");
-            self.listeners().receiver_error(at, ReceiverStatus::Active, &why, self.clock.now_ms());
+            self.listeners().partition_error(at, ReceiverStatus::Active, &why, self.clock.now_ms());
         }
     }
 }

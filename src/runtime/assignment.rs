@@ -298,7 +298,7 @@ impl Engine {
         Ok(())
     }
 
-    fn stopwatch(&self) -> Stopwatch {
+    pub(super) fn stopwatch(&self) -> Stopwatch {
         let clock = self.env.clock.clone();
         Arc::new(move || clock.monotonic())
     }

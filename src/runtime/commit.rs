@@ -249,10 +249,14 @@ impl Engine {
     fn sink_times(&mut self) -> Vec<(NodeId, Duration)> {
         let mut times: BTreeMap<NodeId, Duration> = BTreeMap::new();
         let tasks = self.sources.iter_mut().map(|s| &mut s.task);
+        let tasks = tasks.chain(self.locals.iter_mut().map(|l| &mut l.task));
         for task in tasks.chain(self.states.iter_mut().flat_map(|s| &mut s.tasks)) {
             for (node, time) in task.take_sink_times() {
                 *times.entry(node).or_default() += time;
             }
+        }
+        for (node, time) in self.flight.outside_times.drain(..) {
+            *times.entry(node).or_default() += time;
         }
         times.into_iter().collect()
     }

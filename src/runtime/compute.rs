@@ -121,6 +121,7 @@ impl Engine {
             let Progress { records, outputs, .. } = progress?;
             moved |= records > 0;
             self.flight.records += records;
+            self.flight.inputs[self.sources.len() + index].records += records;
             self.flight.read.entry(self.locals[index].name.clone()).or_default().0 += records;
             self.route(outputs)?;
         }

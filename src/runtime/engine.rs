@@ -184,19 +184,19 @@ pub struct BatchReport {
     pub positions: Vec<(TopicPartition, crate::record::Offset)>,
     /// How long the loop waited for input.
     pub waited: Duration,
-    /// What was read, by source partition.
+    /// What was read, by source partition and source of this process.
     pub inputs: Vec<InputRange>,
     /// How long the operator of each sink took, summed over all tasks.
     pub sinks: Vec<(NodeId, Duration)>,
 }
 
-/// What a batch read of a source partition.
+/// What a batch read of a source partition, or of a source of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputRange {
-    /// Which.
-    pub at: TopicPartition,
     /// Its source node.
     pub node: NodeId,
+    /// The partition; `None` = a source of this process, whose rows have no offsets.
+    pub at: Option<TopicPartition>,
     /// The first offset.
     pub from: Offset,
     /// The next offset.
@@ -384,7 +384,8 @@ impl Engine {
         (self.last_batch, self.last_time) = (id, time);
         let batch = Batch { id, time };
         let began = self.env.clock.monotonic();
-        let inputs = self.sources.iter().map(SourceUnit::nothing_read).collect();
+        let inputs = self.sources.iter().map(SourceUnit::nothing_read);
+        let inputs = inputs.chain(self.locals.iter().map(LocalUnit::nothing_read)).collect();
         self.flight = InFlight { batch: Some(batch), began, inputs, ..InFlight::default() };
         self.env.observer.on(&Observed::Cut(batch));
         batch

@@ -3,7 +3,9 @@
 //! Owns what the page shows of the past; told as any listener is. Knows no HTTP. Invariants: memory is bounded (batches, and offset
 //! ranges in them); readers take what they need under a short lock and work on their own copy.
 
-use super::listener::{BatchInfo, ReceiverInfo, ReceiverStatus, StreamingListener, StreamingStarted};
+use super::listener::{
+    BatchInfo, ReceiverId, ReceiverInfo, ReceiverStatus, StreamingListener, StreamingStarted,
+};
 use crate::{
     config::Trigger,
     record::{Offset, Partition, TopicPartition},
@@ -67,7 +69,7 @@ pub struct Moment {
     /// Records in completed batches.
     pub total_records: u64,
     /// All receivers that this process had.
-    pub receivers: BTreeMap<TopicPartition, ReceiverInfo>,
+    pub receivers: BTreeMap<ReceiverId, ReceiverInfo>,
     /// How far the partitions were read; told about once a second.
     pub positions: BTreeMap<TopicPartition, Position>,
     /// Size of local state in bytes; told every few seconds.
@@ -167,7 +169,7 @@ impl History {
     /// Whether a receiver can read, when it changed without an error of its own.
     pub fn receiver(&self, receiver: &ReceiverInfo) {
         self.change(|kept| {
-            kept.moment.receivers.insert(receiver.at.clone(), receiver.clone());
+            kept.moment.receivers.insert(receiver.id.clone(), receiver.clone());
         });
     }
 
@@ -198,7 +200,9 @@ impl StreamingListener for History {
 
     fn on_receiver_stopped(&self, receiver: &ReceiverInfo) {
         self.receiver(receiver);
-        self.kept().moment.positions.remove(&receiver.at);
+        if let ReceiverId::Partition(at) = &receiver.id {
+            self.kept().moment.positions.remove(at);
+        }
     }
 
     fn on_batch_started(&self, batch: &BatchInfo) {

@@ -4,7 +4,7 @@
 //! whoever tells. Invariant: a batch is submitted, started and completed once, in this order; its operations lie between.
 
 use crate::record::{Offset, TopicPartition};
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// Told of what happens, on the loop's thread: each method must return soon. All do nothing unless they are written.
 ///
@@ -29,7 +29,7 @@ pub trait StreamingListener: Send + Sync {
         let _ = started;
     }
 
-    /// A receiver was assigned to this process.
+    /// A receiver was assigned to this process, or reads again after an error.
     fn on_receiver_started(&self, receiver: &ReceiverInfo) {
         let _ = receiver;
     }
@@ -39,7 +39,7 @@ pub trait StreamingListener: Send + Sync {
         let _ = receiver;
     }
 
-    /// A receiver was taken from this process.
+    /// A receiver has ended, was taken from this process, or rests while its application waits for partitions.
     fn on_receiver_stopped(&self, receiver: &ReceiverInfo) {
         let _ = receiver;
     }
@@ -132,7 +132,7 @@ pub struct StreamInputInfo {
     pub name: Arc<str>,
     /// Records.
     pub num_records: usize,
-    /// Where they were; only partitions that moved.
+    /// Where they were; only partitions that moved. Rows of sources of this process have no offsets.
     pub ranges: Vec<OffsetRange>,
 }
 
@@ -166,13 +166,31 @@ pub struct OutputOperationInfo {
     pub failure_reason: Option<Arc<str>>,
 }
 
-/// The receiver of one partition of an input.
+/// Which receiver. Shown as its name, or as topic and partition.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReceiverId {
+    /// One that receives what somebody sends, such as a socket, by its name.
+    Named(Arc<str>),
+    /// One that reads a partition of an input.
+    Partition(TopicPartition),
+}
+
+impl fmt::Display for ReceiverId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReceiverId::Named(name) => f.write_str(name),
+            ReceiverId::Partition(at) => at.fmt(f),
+        }
+    }
+}
+
+/// A receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiverInfo {
     /// The stream that it serves.
     pub stream_id: usize,
-    /// The partition.
-    pub at: TopicPartition,
+    /// Which it is.
+    pub id: ReceiverId,
     /// How it is.
     pub status: ReceiverStatus,
     /// The process that it runs in.
@@ -188,7 +206,7 @@ pub struct ReceiverInfo {
 pub enum ReceiverStatus {
     /// It reads.
     Active,
-    /// It was taken from this process, or its application waits for partitions.
+    /// It has ended, was taken from this process, or its application waits for partitions.
     Inactive,
     /// It could not read, and has not read since.
     Error,

@@ -109,7 +109,13 @@ impl SourceUnit {
     /// What a batch that begins here has read.
     #[must_use]
     pub fn nothing_read(&self) -> InputRange {
-        InputRange { at: self.at.clone(), node: self.node, from: self.next, until: self.next, records: 0 }
+        InputRange {
+            node: self.node,
+            at: Some(self.at.clone()),
+            from: self.next,
+            until: self.next,
+            records: 0,
+        }
     }
 
     /// Whether the batch in flight moved this partition, or it was never committed.
@@ -234,8 +240,10 @@ pub struct InFlight {
     pub phases: Phases,
     /// How long the loop waited for input.
     pub waited: std::time::Duration,
-    /// What was read, by position of the source.
+    /// What was read, by position of the source; sources of this process come last.
     pub inputs: Vec<InputRange>,
+    /// How long outputs outside the log took their rows.
+    pub outside_times: Vec<(NodeId, std::time::Duration)>,
     /// Records taken.
     pub records: usize,
     /// Their bytes.

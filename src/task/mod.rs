@@ -83,7 +83,17 @@ impl Task {
             });
         }
         let queues = nodes.iter().map(|_| VecDeque::new()).collect();
-        Task { id, source: None, nodes, slots, queues, stores, outputs: vec![], state_partitions, stopwatch: None }
+        Task {
+            id,
+            source: None,
+            nodes,
+            slots,
+            queues,
+            stores,
+            outputs: vec![],
+            state_partitions,
+            stopwatch: None,
+        }
     }
 
     /// Tells the task which partition of the input it reads.

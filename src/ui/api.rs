@@ -9,7 +9,9 @@ use crate::{
     record::TopicPartition,
     runtime::{
         history::{Moment, Program},
-        listener::{BatchInfo, OutputOperationInfo, ReceiverInfo, ReceiverStatus, StreamInputInfo},
+        listener::{
+            BatchInfo, OutputOperationInfo, ReceiverId, ReceiverInfo, ReceiverStatus, StreamInputInfo,
+        },
     },
 };
 use axum::{
@@ -76,7 +78,7 @@ pub(super) struct Statistics {
     state_bytes: u64,
 }
 
-/// The receiver of one partition.
+/// A receiver: of a partition, or one that has a name.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Receiver {
@@ -96,8 +98,10 @@ pub(super) struct Receiver {
     event_rates: Option<Vec<(i64, f64)>>,
     /// Beyond Spark: `ACTIVE`, `INACTIVE` or `ERROR`.
     status: &'static str,
-    topic: Arc<str>,
-    partition: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partition: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_offset: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -218,14 +222,21 @@ fn receiver(
     info: &ReceiverInfo,
     rates: bool,
 ) -> Receiver {
-    let position = moment.positions.get(&info.at);
-    let records = |batch: &BatchInfo| records_of(batch, &info.at);
+    let at = match &info.id {
+        ReceiverId::Partition(at) => Some(at),
+        ReceiverId::Named(_) => None,
+    };
+    let position = at.and_then(|at| moment.positions.get(at));
+    let records = |batch: &BatchInfo| match at {
+        Some(at) => records_of(batch, at),
+        None => batch.streams.iter().filter(|s| s.stream_id == info.stream_id).map(|s| s.num_records).sum(),
+    };
     let rate = |(i, batch): (usize, &&Arc<BatchInfo>)| {
         (batch.batch_time_ms, rate(records(batch), gap_ms(program, retained, i)))
     };
     Receiver {
         stream_id: info.stream_id,
-        stream_name: info.at.to_string(),
+        stream_name: info.id.to_string(),
         is_active: info.status == ReceiverStatus::Active,
         executor_id: info.instance.clone(),
         executor_host: info.host.clone(),
@@ -234,8 +245,8 @@ fn receiver(
         avg_event_rate: rates.then(|| average_rate(program, retained, records)).flatten(),
         event_rates: rates.then(|| retained.iter().enumerate().map(rate).collect()),
         status: info.status.name(),
-        topic: info.at.topic.clone(),
-        partition: info.at.partition.0,
+        topic: at.map(|at| at.topic.clone()),
+        partition: at.map(|at| at.partition.0),
         next_offset: position.map(|p| p.next.0),
         end_offset: position.map(|p| p.end.0),
         lag: position.map(|p| p.end.0.saturating_sub(p.next.0)),

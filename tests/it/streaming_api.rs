@@ -14,8 +14,8 @@ use tidegate::{
     runtime::{
         history::{History, Position, Program},
         listener::{
-            BatchInfo, OffsetRange, OutputOperationInfo, ReceiverError, ReceiverInfo, ReceiverStatus,
-            StreamInputInfo, StreamingListener, StreamingStarted,
+            BatchInfo, OffsetRange, OutputOperationInfo, ReceiverError, ReceiverId, ReceiverInfo,
+            ReceiverStatus, StreamInputInfo, StreamingListener, StreamingStarted,
         },
         metrics::Metrics,
         status::{Phase, Status},
@@ -44,7 +44,7 @@ fn program(trigger: Trigger) -> Program {
 fn receiver(partition: u32, status: ReceiverStatus, error: Option<&str>) -> ReceiverInfo {
     ReceiverInfo {
         stream_id: 0,
-        at: TopicPartition::new("lines", partition),
+        id: ReceiverId::Partition(TopicPartition::new("lines", partition)),
         status,
         instance: "pod-0".into(),
         host: "node-a".into(),

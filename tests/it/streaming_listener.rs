@@ -28,14 +28,14 @@ impl StreamingListener for Seen {
         self.add("started".into());
     }
     fn on_receiver_started(&self, receiver: &ReceiverInfo) {
-        self.add(format!("receiver {} started", receiver.at));
+        self.add(format!("receiver {} started", receiver.id));
     }
     fn on_receiver_error(&self, receiver: &ReceiverInfo) {
         let error = receiver.last_error.as_ref().unwrap();
-        self.add(format!("receiver {} {}: {}", receiver.at, receiver.status.name(), error.message));
+        self.add(format!("receiver {} {}: {}", receiver.id, receiver.status.name(), error.message));
     }
     fn on_receiver_stopped(&self, receiver: &ReceiverInfo) {
-        self.add(format!("receiver {} stopped", receiver.at));
+        self.add(format!("receiver {} stopped", receiver.id));
     }
     fn on_batch_submitted(&self, batch: &BatchInfo) {
         assert_eq!(batch.processing_end_ms, None);

@@ -8,8 +8,8 @@ use tidegate::{
     runtime::{
         history::{History, Program},
         listener::{
-            BatchInfo, OutputOperationInfo, ReceiverError, ReceiverInfo, ReceiverStatus, StreamInputInfo,
-            StreamingListener, StreamingStarted,
+            BatchInfo, OutputOperationInfo, ReceiverError, ReceiverId, ReceiverInfo, ReceiverStatus,
+            StreamInputInfo, StreamingListener, StreamingStarted,
         },
         metrics::Metrics,
         status::{Phase, Status},
@@ -43,7 +43,7 @@ fn serve(interval: Duration) -> Fed {
 fn receiver(partition: u32, status: ReceiverStatus, error: Option<&str>) -> ReceiverInfo {
     ReceiverInfo {
         stream_id: 0,
-        at: TopicPartition::new("lines", partition),
+        id: ReceiverId::Partition(TopicPartition::new("lines", partition)),
         status,
         instance: "pod-0".into(),
         host: "node-a".into(),
