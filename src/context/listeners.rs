@@ -472,4 +472,51 @@ mod tests {
             (vec!["ACTIVE", "INACTIVE"], Some(5))
         );
     }
+
+    #[test]
+    fn a_receiver_with_a_name_stands_for_the_partitions_of_its_topic() {
+        use crate::source::{Receiver, ReceiverContext, StorageLevel};
+        struct Quiet;
+        impl Receiver<Text> for Quiet {
+            fn receive(&mut self, _: &ReceiverContext<Text>) -> Result<(), crate::source::ReceiverError> {
+                Ok(())
+            }
+        }
+        let builder = StreamBuilder::default();
+        for (name, level) in [("kept", StorageLevel::Log), ("quick", StorageLevel::Memory)] {
+            let spec = crate::dstream::ReceiverSpec { name: name.into(), receiver: Quiet, level };
+            builder.receiver("app", spec, Utf8, Location::caller()).print();
+        }
+        let plan = builder.topology();
+        let program = program(&plan, &Config::new("app", "memory:"), "pod-0".into(), 0);
+        let names: Vec<_> = program.streams.iter().map(|(_, name)| name.to_string()).collect();
+        assert_eq!(names, ["kept", "quick"]);
+        let streams: Vec<_> = program.streams.iter().map(|(id, _)| NodeId(*id)).collect();
+        let history = Arc::new(History::new(program.clone()));
+        let mut listeners = Listeners::new(&plan, program, vec![history.clone()]);
+        let ingest = TopicPartition::new("app-ingest-kept", 0);
+        listeners.running(std::slice::from_ref(&ingest), 1);
+        assert!(history.moment().receivers.is_empty(), "none was started");
+        for name in ["kept", "quick"] {
+            listeners.feed(name, ReceiverState::Started, "", 2);
+            listeners.feed(name, ReceiverState::Error, "no answer", 3);
+        }
+        assert_eq!(statuses(&history.moment()), ["ERROR", "ERROR"]);
+        let read = |node: NodeId, at: Option<TopicPartition>, records| InputRange {
+            node,
+            at,
+            from: Offset(0),
+            until: Offset(0),
+            records,
+        };
+        let nothing = vec![read(streams[0], Some(ingest.clone()), 0), read(streams[1], None, 0)];
+        listeners.ended(&BatchReport { id: 1, inputs: nothing, ..BatchReport::default() }, None, 4);
+        assert_eq!(statuses(&history.moment()), ["ERROR", "ERROR"], "neither gave a record");
+        let some = vec![read(streams[0], Some(ingest.clone()), 1), read(streams[1], None, 1)];
+        listeners.ended(&BatchReport { id: 2, inputs: some, ..BatchReport::default() }, None, 5);
+        assert_eq!(statuses(&history.moment()), ["ACTIVE", "ACTIVE"]);
+        listeners.partition_error(&ingest, ReceiverStatus::Error, "unreadable", 6);
+        listeners.feed("quick", ReceiverState::Stopped, "", 7);
+        assert_eq!(statuses(&history.moment()), ["ERROR", "INACTIVE"]);
+    }
 }

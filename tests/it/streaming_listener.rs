@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 use tidegate::{
     BadRecordPolicy, Config, SourceOptions, StreamingContext,
@@ -11,6 +12,7 @@ use tidegate::{
     log,
     record::{Headers, Offset, RawChunkBuilder, RawRecord, Text},
     runtime::listener::{BatchInfo, OutputOperationInfo, ReceiverInfo, StreamingListener, StreamingStarted},
+    source::Queue,
 };
 
 #[derive(Clone, Default)]
@@ -130,4 +132,38 @@ fn a_listener_hears_everything_in_order_and_its_mistakes_harm_nobody() {
     assert!(failed >= 2, "first with the others, then alone: {seen:#?}");
     let errors: Vec<_> = seen.iter().filter(|s| s.contains("bad record at offset 2")).collect();
     assert!(errors.len() == 1 && errors[0].contains(" ACTIVE: "), "it goes on: {seen:#?}");
+}
+
+#[derive(Clone, Default)]
+struct Batches(Arc<Mutex<Vec<BatchInfo>>>);
+
+impl StreamingListener for Batches {
+    fn on_batch_completed(&self, batch: &BatchInfo) {
+        self.0.lock().unwrap().push(batch.clone());
+    }
+}
+
+#[test]
+fn rows_of_a_queue_are_counted_and_outputs_outside_the_log_are_timed() {
+    let mut config = Config::new("queued", "memory:queued");
+    (config.trigger, config.admin_bind) = (Trigger::AvailableNow, None);
+    let (ssc, queue) = (StreamingContext::new(config), Queue::default());
+    queue.push(vec![1u64, 2, 3]);
+    queue.push(vec![4u64]);
+    ssc.queue_stream(&queue, true).foreach_rdd(|_, _| {
+        std::thread::sleep(Duration::from_millis(20));
+        Ok::<_, std::io::Error>(())
+    });
+    let batches = Batches::default();
+    ssc.add_streaming_listener(batches.clone());
+    ssc.start().unwrap();
+    ssc.await_termination().unwrap();
+    let batches = batches.0.lock().unwrap();
+    assert_eq!(batches.iter().map(BatchInfo::num_records).sum::<usize>(), 4);
+    for batch in batches.iter().filter(|b| b.num_records() > 0) {
+        let (stream, operation) = (&batch.streams[0], &batch.output_operations[0]);
+        assert_eq!((&*stream.name, stream.ranges.len(), &*operation.name), ("queue", 0, "foreach_rdd"));
+        assert!(operation.duration.unwrap() >= Duration::from_millis(20), "{operation:?}");
+        assert!(batch.processing_delay.unwrap() >= Duration::from_millis(20), "{batch:?}");
+    }
 }

@@ -51,7 +51,7 @@ fn at_rest() -> (StreamingContext, SocketAddr, String) {
     ssc.start().unwrap();
     let (server, at) = (ssc.admin_address().unwrap(), "/api/v1/applications/word-count/streaming".to_owned());
     for (records, wave) in [(2, &["that", "is"][..]), (4, &["the", "bad", "question"][..]), (7, &[])] {
-        wait(server, &at, |s| s["numProcessedRecords"] == records);
+        wait(server, &at, 0, |s| s["numProcessedRecords"] == records);
         if !wave.is_empty() {
             write(&log, "lines", wave);
         }
@@ -59,11 +59,12 @@ fn at_rest() -> (StreamingContext, SocketAddr, String) {
     (ssc, server, at)
 }
 
-fn wait(server: SocketAddr, at: &str, until: impl Fn(&Value) -> bool) {
+/// `active`: batches that take input when it is over.
+fn wait(server: SocketAddr, at: &str, active: u64, until: impl Fn(&Value) -> bool) {
     let end = Instant::now() + Duration::from_secs(60);
     loop {
         let statistics = api(server, &format!("{at}/statistics"));
-        if until(&statistics) && statistics["numActiveBatches"] == 0 {
+        if until(&statistics) && statistics["numActiveBatches"] == active {
             return;
         }
         assert!(Instant::now() < end, "waited for 60 s: {statistics}");
@@ -108,7 +109,7 @@ fn the_numbers_on_the_page_are_those_of_the_interface() {
     assert!(page.matches("<rect").count() >= 4, "bars beside them");
     assert!(text(&page, "topology").contains("to_kafka counts"));
     batch_pages(server, &at, completed[0], failed[0]);
-    ssc.stop();
+    ssc.stop(false);
     ssc.await_termination().unwrap();
 }
 
@@ -154,4 +155,29 @@ fn batch_pages(server: SocketAddr, at: &str, completed: &Value, failed: &Value) 
             assert_eq!(row[1..], expected);
         }
     }
+}
+
+#[test]
+fn a_receiver_that_cannot_connect_is_red_and_says_why() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut config = Config::new("network", "memory:page-network");
+    config.trigger = Trigger::Interval(Duration::from_secs(1));
+    config.admin_bind = Some("127.0.0.1:0".into());
+    let ssc = StreamingContext::new(config);
+    ssc.socket_text_stream("127.0.0.1", nobody).print();
+    ssc.start().unwrap();
+    let server = ssc.admin_address().unwrap();
+    let at = "/api/v1/applications/network/streaming".to_owned();
+    wait(server, &at, 1, |s| {
+        s["numInactiveReceivers"] == 1 && s["numTotalCompletedBatches"].as_u64() > Some(3)
+    });
+    // It tries again and again, and for a moment each time it is not known to fail.
+    let pages = (0..10).map(|_| document(server, "/"));
+    let rows = pages.map(|page| rows(&page, "receiver-table")).find(|rows| rows[0][0] == "failing");
+    let rows = rows.expect("it fails");
+    assert_eq!((rows.len(), rows[0][1].as_str()), (1, &*format!("socket-127-0-0-1-{nobody}")));
+    assert_eq!(rows[0][2], "ERROR");
+    assert!(rows[0][6].starts_with("20") && rows[0][7].contains("refused"), "{rows:?}");
+    ssc.stop(false);
+    ssc.await_termination().unwrap();
 }
