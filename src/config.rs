@@ -84,7 +84,7 @@ pub struct Config {
     pub session_timeout: Duration,
     /// How often each partition leaves a witness of its position, against lost group offsets.
     pub witness_interval: Duration,
-    /// Address of metrics and health; the next free port is taken if it is in use. `None` = no server.
+    /// Address of the streaming page, metrics and health; the next free port is taken if it is in use. `None` = no server.
     pub admin_bind: Option<String>,
     /// Print a line of progress every ten seconds if standard error is a terminal.
     pub progress_line: bool,
@@ -227,7 +227,7 @@ pub struct Args {
     /// How long the group keeps the partitions of a silent process
     #[arg(long, env = "TIDEGATE_SESSION_TIMEOUT_MS", default_value_t = 10_000)]
     pub session_timeout_ms: u64,
-    /// Address of metrics and health, or `off`; the next free port is taken if it is in use
+    /// Address of the streaming page, metrics and health, or `off`; the next free port is taken if it is in use
     #[arg(long, env = "TIDEGATE_ADMIN_BIND", default_value = "127.0.0.1:4040")]
     pub admin_bind: String,
     /// Tell the group at a graceful stop that this process does not come back

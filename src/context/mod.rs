@@ -5,6 +5,7 @@
 
 mod builder;
 mod home;
+mod listeners;
 mod observer;
 mod signals;
 mod streams;
@@ -20,6 +21,8 @@ use crate::{
     runtime::{
         self, BatchReport, Env, Shutdown,
         clock::{Clock, SystemClock},
+        history::History,
+        listener::StreamingListener,
         logging::{self, LogFormat},
         metrics::Metrics,
         status::{Phase, Status},
@@ -27,7 +30,8 @@ use crate::{
     ui::{Server, Settings},
 };
 use home::Home;
-use observer::{Listener, Telling};
+use listeners::Listeners;
+use observer::{AfterBatch, Telling};
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -57,8 +61,15 @@ use std::{
 pub struct StreamingContext {
     config: Mutex<Config>,
     builder: StreamBuilder,
-    listeners: Mutex<Vec<Listener>>,
+    listeners: Mutex<Told>,
     running: Mutex<Option<Running>>,
+}
+
+/// Who is told of batches.
+#[derive(Clone, Default)]
+struct Told {
+    after_batch: Vec<AfterBatch>,
+    listeners: Vec<Arc<dyn StreamingListener>>,
 }
 
 struct Running {
@@ -126,7 +137,14 @@ impl StreamingContext {
     /// Calls `listener` after each batch, on the loop's thread: what it is told was committed, unless
     /// [`BatchReport::committed`] says that there was nothing to commit. It must return soon. To be called before `start`.
     pub fn add_listener(&self, listener: impl Fn(&BatchReport) + Send + Sync + 'static) {
-        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(listener));
+        let mut told = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        told.after_batch.push(Arc::new(listener));
+    }
+
+    /// Tells `listener` of batches, output operations and receivers. To be called before `start`. See [`StreamingListener`].
+    pub fn add_streaming_listener(&self, listener: impl StreamingListener + 'static) {
+        let mut told = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        told.listeners.push(Arc::new(listener));
     }
 
     /// What was built so far; its `Display` form is the plan for a person.
@@ -160,7 +178,7 @@ impl StreamingContext {
         running.as_ref().is_some_and(|r| !r.thread.is_finished())
     }
 
-    /// The address of metrics and health, once started; `None` = switched off.
+    /// The address of the streaming page, metrics and health, once started; `None` = switched off.
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(|r| r.address)
@@ -255,30 +273,36 @@ fn check_checkpoint(config: &Config, plan: &Topology) -> Result {
     }
 }
 
-fn start(config: &Config, plan: Topology, listeners: Vec<Listener>) -> Result<Running> {
+fn start(config: &Config, plan: Topology, told: Told) -> Result<Running> {
     config.validate()?;
     plan.validate(config.trigger)?;
     let log = log::open(&config.bootstrap, &config.properties)?;
     let home = Home::open(config)?;
     let metrics = Arc::new(Metrics::new(&config.application_id));
     let status = Arc::new(Status::new(&config.application_id, &*home.instance.0, log.name()));
+    let (shutdown, clock): (_, Arc<dyn Clock>) = (Shutdown::default(), Arc::new(SystemClock::new()));
+    let program = listeners::program(&plan, config, home.instance.0.clone(), clock.now_ms());
+    let history = Arc::new(History::new(program.clone()));
     let server = match &config.admin_bind {
-        Some(bind) => Some(Server::start(settings(bind)?, metrics.clone(), status.clone())?),
+        Some(bind) => Some(Server::start(settings(bind)?, metrics.clone(), status.clone(), history.clone())?),
         None => None,
     };
     let address = server.as_ref().map(Server::address);
     if let Some(address) = address {
-        tracing::info!("metrics and health: http://{address}/");
+        tracing::info!("streaming page, metrics and health: http://{address}/");
     }
-    let (shutdown, clock): (_, Arc<dyn Clock>) = (Shutdown::default(), Arc::new(SystemClock::new()));
-    let observer = Telling::new(log.clone(), metrics.clone(), status.clone(), clock.clone());
-    let observer = Arc::new(observer.telling(listeners, config.progress_line));
+    let mut told_of_batches: Vec<Arc<dyn StreamingListener>> = vec![metrics.clone(), history.clone()];
+    told_of_batches.extend(told.listeners);
+    let listeners = Listeners::new(&plan, program, told_of_batches);
+    let observer =
+        Telling::new(log.clone(), metrics.clone(), status.clone(), clock.clone(), history, listeners);
+    let observer = Arc::new(observer.telling(told.after_batch, config.progress_line));
     let env = Env {
         log,
         storage: home.storage,
         clock,
         shutdown: shutdown.clone(),
-        observer,
+        observer: observer.clone(),
         instance: home.instance,
         incarnation_before: home.incarnation_before,
     };
@@ -287,6 +311,7 @@ fn start(config: &Config, plan: Topology, listeners: Vec<Listener>) -> Result<Ru
         let result = runtime::run(config, plan, env);
         let reason = result.as_ref().map_or_else(ToString::to_string, |()| "in order".into());
         status.phase(Phase::Stopped { reason });
+        observer.ended();
         drop((server, home.directory)); // the lock on the directory is held to the very end
         result
     };

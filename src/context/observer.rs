@@ -3,13 +3,16 @@
 //! Owns no fact: everything comes from the loop. Invariants: never blocks for long; bad records are logged at a limited rate, and
 //! always counted.
 
+use super::listeners::{GIVEN_UP, Listeners};
 use crate::{
     log::Log,
     record::{BatchId, BatchTime, Offset, TopicPartition},
     runtime::{
         BatchReport, Observed, Observer,
         clock::Clock,
-        metrics::{BatchTimes, Metrics, Outcome},
+        history::{History, Position},
+        listener::ReceiverStatus,
+        metrics::{Metrics, Outcome},
         progress::{self, Snapshot},
         status::{Checkpoint, Phase, Status},
     },
@@ -17,7 +20,7 @@ use crate::{
 use chrono::{Local, TimeZone};
 use std::{
     io::{IsTerminal, Write},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -28,7 +31,7 @@ const LAG_MS: i64 = 1_000;
 const BAD_RECORDS_LOGGED: u32 = 5;
 
 /// Called after each batch.
-pub(super) type Listener = Arc<dyn Fn(&BatchReport) + Send + Sync>;
+pub(super) type AfterBatch = Arc<dyn Fn(&BatchReport) + Send + Sync>;
 
 /// Tells metrics, status, console, terminal and listeners.
 pub(super) struct Telling {
@@ -36,7 +39,9 @@ pub(super) struct Telling {
     metrics: Arc<Metrics>,
     status: Arc<Status>,
     clock: Arc<dyn Clock>,
-    listeners: Vec<Listener>,
+    history: Arc<History>,
+    listeners: Mutex<Listeners>,
+    after_batch: Vec<AfterBatch>,
     progress_line: bool,
     seen: Mutex<Seen>,
 }
@@ -58,23 +63,55 @@ impl Telling {
         metrics: Arc<Metrics>,
         status: Arc<Status>,
         clock: Arc<dyn Clock>,
+        history: Arc<History>,
+        listeners: Listeners,
     ) -> Self {
         let shown = Snapshot { at_ms: clock.now_ms(), ..Snapshot::default() };
         let seen = Mutex::new(Seen { shown, ..Seen::default() });
-        Telling { log, metrics, status, clock, listeners: vec![], progress_line: false, seen }
+        let (listeners, after_batch) = (Mutex::new(listeners), vec![]);
+        Telling { log, metrics, status, clock, history, listeners, after_batch, progress_line: false, seen }
     }
 
     /// Also tells these, and the terminal.
-    pub(super) fn telling(self, listeners: Vec<Listener>, progress_line: bool) -> Self {
-        Telling { listeners, progress_line, ..self }
+    pub(super) fn telling(self, after_batch: Vec<AfterBatch>, progress_line: bool) -> Self {
+        Telling { after_batch, progress_line, ..self }
+    }
+
+    /// The loop has ended.
+    pub(super) fn ended(&self) {
+        self.listeners().waiting();
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Listeners> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is told of batches and receivers; the rest of the world hears of it through listeners.
+    fn tell_listeners(&self, event: &Observed<'_>) {
+        let now = self.clock.now_ms();
+        let mut listeners = self.listeners();
+        match event {
+            Observed::Waiting(_) => listeners.waiting(),
+            Observed::Running { owned } => listeners.running(owned, now),
+            Observed::ReceiverFailed { at, why } => {
+                listeners.partition_error(at, ReceiverStatus::Error, why, now);
+            }
+            Observed::Connection(why) => listeners.connection(*why, now),
+            Observed::Receiver { name, state, message } => listeners.feed(name, *state, message, now),
+            Observed::InputEnded { batch, inputs } => listeners.input_ended(*batch, inputs, now),
+            Observed::Batch(report) => listeners.ended(report, None, now),
+            Observed::Replayed { report: Some(report), why, .. } => {
+                listeners.ended(report, Some(why.unwrap_or(GIVEN_UP)), now);
+            }
+            _ => return,
+        }
+        self.metrics.receivers(|status| listeners.receivers_in(status));
     }
 
     fn batch(&self, seen: &mut Seen, report: &BatchReport) {
         tracing::debug!(target: "tidegate::batch", id = report.id, records = report.records_in, total = ?report.total, checkpoint = ?report.checkpoint, phases = ?report.phases);
         let now = self.clock.now_ms();
-        let delay = u64::try_from(now - report.time_ms).unwrap_or(0);
-        let scheduling_delay = Duration::from_millis(delay).saturating_sub(report.total);
-        self.metrics.batch_done(BatchTimes { scheduling_delay, processing: report.total });
+        self.metrics.batch_duration(report.total);
         seen.totals.0 += report.records_in as u64;
         seen.totals.1 += report.records_out as u64;
         for (topic, records, bytes) in &report.read {
@@ -95,6 +132,7 @@ impl Telling {
         for (partition, bytes) in &report.state_bytes {
             self.metrics.state_bytes(*partition, Some(*bytes));
         }
+        self.history.state_bytes(&report.state_bytes);
         self.progress(seen, report, now);
     }
 
@@ -127,6 +165,7 @@ impl Telling {
     fn lag(&self, at: &TopicPartition, next: Offset) {
         if let Ok(end) = self.log.end_offset(at) {
             self.metrics.lag(at, end.0.saturating_sub(next.0));
+            self.history.position(at, Position { next, end });
         }
     }
 
@@ -145,6 +184,8 @@ impl Telling {
         seen.bad_logged += 1;
         if seen.bad_logged <= BAD_RECORDS_LOGGED {
             tracing::warn!(%at, %offset, dead_letter, "bad record: {reason}");
+            let why = format!("bad record at offset {offset}: {reason}");
+            self.listeners().partition_error(at, ReceiverStatus::Active, &why, self.clock.now_ms());
         }
     }
 }
@@ -176,12 +217,17 @@ fn console(time: BatchTime, rows: &[String], rows_max: usize) -> String {
 impl Observer for Telling {
     fn on(&self, event: &Observed<'_>) {
         self.status.turned();
+        if matches!(event, Observed::Alive) {
+            return;
+        }
+        self.tell_listeners(event);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Observed::Receiver { name, state, message } => {
                 tracing::debug!(receiver = name, ?state, message);
             }
-            Observed::Alive => {}
+            Observed::Alive | Observed::InputEnded { .. } | Observed::ReceiverFailed { .. } => {}
+            Observed::Cut(batch) => self.history.takes_input(batch.id.0, batch.time.0),
             Observed::Waiting(why) => {
                 self.status.phase(Phase::WaitingForAssignment);
                 if seen.waiting != *why {
@@ -214,9 +260,9 @@ impl Observer for Telling {
             Observed::Batch(report) => {
                 self.batch(&mut seen, report);
                 drop(seen);
-                self.listeners.iter().for_each(|listener| listener(report));
+                self.after_batch.iter().for_each(|told| told(report));
             }
-            Observed::Replayed { unknown, took } => {
+            Observed::Replayed { unknown, took, .. } => {
                 let outcome = if *unknown { Outcome::Unknown } else { Outcome::Aborted };
                 self.metrics.checkpoint_done(outcome, *took, self.clock.now_ms());
             }

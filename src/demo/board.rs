@@ -137,10 +137,10 @@ impl Screen {
     }
 
     /// What stays on top.
-    pub fn header(&self, metrics: &str, dir: &Path, rate: u32) {
+    pub fn header(&self, page: &str, dir: &Path, rate: u32) {
         let rate = grouped(u64::from(rate));
         self.print(&format!(
-            "metrics    {metrics}\ndirectory  {} (keeps all counts and the newest {} MiB of lines)\ncounting the words of {rate} generated lines per second, exactly once; Ctrl-C ends\n\n",
+            "page       {page}\ndirectory  {} (keeps all counts and the newest {} MiB of lines)\ncounting the words of {rate} generated lines per second, exactly once; Ctrl-C ends\n\n",
             dir.display(),
             KEPT_BYTES >> 20
         ));

@@ -51,7 +51,7 @@ pub struct Options {
     /// End by itself after so many seconds
     #[arg(long, env = "TIDEGATE_DEMO_SECONDS")]
     seconds: Option<u64>,
-    /// Address of metrics and health, or `off`; the next free port is taken if it is in use
+    /// Address of the streaming page, metrics and health, or `off`; the next free port is taken if it is in use
     #[arg(long, env = "TIDEGATE_ADMIN_BIND", default_value = "127.0.0.1:4040")]
     admin_bind: String,
 }
@@ -83,7 +83,7 @@ pub fn run(options: &Options) -> Result {
 
     let began = Instant::now();
     let mut screen = Screen::new();
-    let address = ssc.admin_address().map_or("off".to_owned(), |a| format!("http://{a}/metrics"));
+    let address = ssc.admin_address().map_or("off".to_owned(), |a| format!("http://{a}"));
     screen.header(&address, &dir, options.rate);
     let generator = Generator::start(log.clone(), options.rate, counted)?;
     let shown = watch(

@@ -16,12 +16,12 @@ use crate::{
     record::{Incarnation, Offset, Partition, TaskId, TopicPartition},
     source::PartitionReceiver,
     task::{
-        Task,
+        Stopwatch, Task,
         recovery::{self, SourceDecision, SourceFacts},
         recovery_record::RecoveryRecord,
     },
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// A partition with what the group holds for it.
 pub(super) struct Held {
@@ -257,8 +257,9 @@ impl Engine {
             Error::State(format!("the group assigned {at}, which this program does not read"))
         })?;
         let id = TaskId { stage: 0, partition: at.partition };
-        let task =
-            Task::open(&self.plan, id, Some(node), self.config.state_partitions, None).reading(at.clone());
+        let task = Task::open(&self.plan, id, Some(node), self.config.state_partitions, None)
+            .reading(at.clone())
+            .timed(self.stopwatch());
         let bounded = matches!(self.config.trigger, Trigger::AvailableNow | Trigger::Once);
         let stop_at = if bounded { Some(self.env.log.end_offset(&at)?) } else { None };
         let first_latest = committed.is_none() && self.config.starting_offsets == StartingOffsets::Latest;
@@ -297,6 +298,11 @@ impl Engine {
         Ok(())
     }
 
+    pub(super) fn stopwatch(&self) -> Stopwatch {
+        let clock = self.env.clock.clone();
+        Arc::new(move || clock.monotonic())
+    }
+
     /// The unit of a restored state partition.
     pub(super) fn state_unit(
         &self,
@@ -314,6 +320,7 @@ impl Engine {
                 self.config.state_partitions,
                 Some(&backend),
             )
+            .timed(self.stopwatch())
         };
         let tasks: Vec<Task> = (1..self.plan.stages()).map(open).collect();
         StateUnit {

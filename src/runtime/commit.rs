@@ -12,14 +12,14 @@ use super::{
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     log::Committed,
-    operator::Batch,
+    operator::{Batch, NodeId},
     record::TopicPartition,
     task::{
         checkpoint::{Event, Phase},
         recovery_record::RecoveryRecord,
     },
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 impl Engine {
     /// The record of the batch, without what differs per partition.
@@ -43,6 +43,11 @@ impl Engine {
         self.flight.open |= flushed.is_ok();
         let (sources, filled): (Vec<_>, Vec<_>) = filling.wait().into_iter().unzip();
         self.sources = sources;
+        for (unit, filled) in self.sources.iter().zip(&filled) {
+            if let Err(f) = filled {
+                self.env.observer.on(&Observed::ReceiverFailed { at: &unit.at, why: &f.message });
+            }
+        }
         let result =
             flushed.and_then(|ends| filled.into_iter().collect::<Result<(), Failure>>().map(|()| ends));
         match result {
@@ -209,11 +214,17 @@ impl Engine {
     }
 
     fn report(&mut self, committed: bool) {
-        let (batch, now) = (self.batch(), self.env.clock.monotonic());
+        let batch = self.batch();
         for (rows, rows_max) in self.flight.console.values() {
             self.env.observer.on(&Observed::Console { time: batch.time, rows, rows_max: *rows_max });
         }
-        let report = BatchReport {
+        let report = self.batch_report(batch, committed);
+        self.env.observer.on(&Observed::Batch(&report));
+    }
+
+    fn batch_report(&mut self, batch: Batch, committed: bool) -> BatchReport {
+        let now = self.env.clock.monotonic();
+        BatchReport {
             id: batch.id.0,
             time_ms: batch.time.0,
             records_in: self.flight.records,
@@ -229,17 +240,38 @@ impl Engine {
             committed,
             state_bytes: if self.flight.witnessed { self.state_bytes() } else { vec![] },
             positions: self.sources.iter().map(|s| (s.at.clone(), s.next)).collect(),
-        };
-        self.env.observer.on(&Observed::Batch(&report));
+            waited: self.flight.waited,
+            inputs: std::mem::take(&mut self.flight.inputs),
+            sinks: self.sink_times(),
+        }
+    }
+
+    fn sink_times(&mut self) -> Vec<(NodeId, Duration)> {
+        let mut times: BTreeMap<NodeId, Duration> = BTreeMap::new();
+        let tasks = self.sources.iter_mut().map(|s| &mut s.task);
+        let tasks = tasks.chain(self.locals.iter_mut().map(|l| &mut l.task));
+        for task in tasks.chain(self.states.iter_mut().flat_map(|s| &mut s.tasks)) {
+            for (node, time) in task.take_sink_times() {
+                *times.entry(node).or_default() += time;
+            }
+        }
+        for (node, time) in self.flight.outside_times.drain(..) {
+            *times.entry(node).or_default() += time;
+        }
+        times.into_iter().collect()
     }
 
     fn state_bytes(&self) -> Vec<(crate::record::Partition, u64)> {
         self.states.iter().map(|s| (s.partition, s.backend.size_bytes())).collect()
     }
 
-    fn replayed(&self, unknown: bool) {
+    /// Told in doubt too; then the batch is told once more, when its outcome is known.
+    fn replayed(&mut self, unknown: bool) {
         let took = self.env.clock.monotonic().saturating_sub(self.flight.began);
-        self.env.observer.on(&Observed::Replayed { unknown, took });
+        let report = self.flight.batch.filter(|_| !unknown).map(|batch| self.batch_report(batch, false));
+        let why = self.failure.as_ref().map(ToString::to_string);
+        let (report, why) = (report.as_ref(), why.as_deref());
+        self.env.observer.on(&Observed::Replayed { report, why, unknown, took });
     }
 
     /// Aborts the open transaction.

@@ -68,11 +68,14 @@ impl Engine {
                 break;
             }
             if !progressed {
+                let before = self.env.clock.monotonic();
                 self.member.wait(left.min(IDLE_WAIT));
+                self.flight.waited += self.env.clock.monotonic().saturating_sub(before);
             }
         }
         let _ = crate::failpoint::passes("after-poll");
         self.input_ended = self.env.clock.monotonic();
+        self.env.observer.on(&Observed::InputEnded { batch, inputs: &self.flight.inputs });
         self.end_stages(&batch)?;
         let _ = crate::failpoint::passes("during-compute");
         self.send_changes()
@@ -93,7 +96,7 @@ impl Engine {
             results
         };
         for (index, progress) in results.into_iter().enumerate() {
-            let progress = progress?;
+            let progress = progress.inspect_err(|e| self.tell_failed_receiver(index, e))?;
             moved |= progress.records > 0;
             self.take_progress(index, progress)?;
         }
@@ -118,6 +121,7 @@ impl Engine {
             let Progress { records, outputs, .. } = progress?;
             moved |= records > 0;
             self.flight.records += records;
+            self.flight.inputs[self.sources.len() + index].records += records;
             self.flight.read.entry(self.locals[index].name.clone()).or_default().0 += records;
             self.route(outputs)?;
         }
@@ -148,7 +152,17 @@ impl Engine {
         results
     }
 
+    /// What an operator does to a record is no failure of its receiver.
+    fn tell_failed_receiver(&self, source: usize, error: &Error) {
+        if let Error::Log(failure) = error {
+            let at = &self.sources[source].at;
+            self.env.observer.on(&Observed::ReceiverFailed { at, why: &failure.message });
+        }
+    }
+
     fn take_progress(&mut self, source: usize, progress: Progress) -> Result {
+        let input = &mut self.flight.inputs[source];
+        (input.until, input.records) = (self.sources[source].next, input.records + progress.records);
         let read = self.flight.read.entry(self.sources[source].at.topic.clone()).or_default();
         *read = (read.0 + progress.records, read.1 + progress.bytes);
         self.flight.records += progress.records;

@@ -20,7 +20,7 @@ use crate::{
     config::{Config, Trigger},
     error::{Error, Result},
     log::{GroupEvent, Log, Member, Producer},
-    operator::Batch,
+    operator::{Batch, NodeId},
     plan::{Fingerprint, Topology},
     record::{BatchId, BatchTime, Incarnation, InstanceId, Offset, Token, TopicPartition},
     source::ReceiverLimits,
@@ -96,10 +96,30 @@ pub enum Observed<'a> {
         /// Written to the dead-letter topic, or only counted.
         dead_letter: bool,
     },
+    /// A receiver could not read.
+    ReceiverFailed {
+        /// The partition.
+        at: &'a TopicPartition,
+        /// Why.
+        why: &'a str,
+    },
+    /// A batch was cut: it takes input from now on.
+    Cut(Batch),
+    /// The input of a batch is complete; its end begins.
+    InputEnded {
+        /// The batch.
+        batch: Batch,
+        /// What it read.
+        inputs: &'a [InputRange],
+    },
     /// A batch ended.
     Batch(&'a BatchReport),
     /// A batch was not committed, or its outcome was in doubt.
     Replayed {
+        /// The batch, if one was in flight.
+        report: Option<&'a BatchReport>,
+        /// Why, as far as is known.
+        why: Option<&'a str>,
         /// The log did not say whether it was committed.
         unknown: bool,
         /// Since the batch was cut.
@@ -162,6 +182,27 @@ pub struct BatchReport {
     pub state_bytes: Vec<(crate::record::Partition, u64)>,
     /// Next offsets of the source partitions.
     pub positions: Vec<(TopicPartition, crate::record::Offset)>,
+    /// How long the loop waited for input.
+    pub waited: Duration,
+    /// What was read, by source partition and source of this process.
+    pub inputs: Vec<InputRange>,
+    /// How long the operator of each sink took, summed over all tasks.
+    pub sinks: Vec<(NodeId, Duration)>,
+}
+
+/// What a batch read of a source partition, or of a source of this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputRange {
+    /// Its source node.
+    pub node: NodeId,
+    /// The partition; `None` = a source of this process, whose rows have no offsets.
+    pub at: Option<TopicPartition>,
+    /// The first offset.
+    pub from: Offset,
+    /// The next offset.
+    pub until: Offset,
+    /// Records, good and bad.
+    pub records: usize,
 }
 
 /// How long the parts of a checkpoint took; the rest of it is the end of the batch in the operators and the sealing of state.
@@ -342,8 +383,11 @@ impl Engine {
         let time = trigger::batch_time(self.config.trigger, self.env.clock.now_ms(), self.last_time);
         (self.last_batch, self.last_time) = (id, time);
         let batch = Batch { id, time };
-        self.flight =
-            InFlight { batch: Some(batch), began: self.env.clock.monotonic(), ..InFlight::default() };
+        let began = self.env.clock.monotonic();
+        let inputs = self.sources.iter().map(SourceUnit::nothing_read);
+        let inputs = inputs.chain(self.locals.iter().map(LocalUnit::nothing_read)).collect();
+        self.flight = InFlight { batch: Some(batch), began, inputs, ..InFlight::default() };
+        self.env.observer.on(&Observed::Cut(batch));
         batch
     }
 

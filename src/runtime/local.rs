@@ -3,11 +3,11 @@
 //! Owns the replay of their rows. Knows no log. Invariant: a batch that is given up gets its rows again, in order, and no others
 //! before them.
 
-use super::units::Progress;
+use super::{engine::InputRange, units::Progress};
 use crate::{
     error::Result,
     operator::{Batch, NodeId, Port},
-    record::Chunk,
+    record::{Chunk, Offset},
     source::LocalSource,
     task::Task,
 };
@@ -36,6 +36,12 @@ impl LocalUnit {
     pub fn new(node: NodeId, name: &str, task: Task, source: Box<dyn LocalSource>) -> Self {
         let (taken, again) = (VecDeque::new(), VecDeque::new());
         LocalUnit { node, name: name.into(), task, source, taken, again, replays: false }
+    }
+
+    /// What a batch that begins here has read.
+    #[must_use]
+    pub fn nothing_read(&self) -> InputRange {
+        InputRange { node: self.node, at: None, from: Offset(0), until: Offset(0), records: 0 }
     }
 
     /// Takes what is there, up to `rows_max`, through the task.

@@ -4,10 +4,11 @@
 //! record. Invariants: names keep Prometheus' rules (prefix `tidegate_`, base units, counters end in `_total`); labels are
 //! bounded by topics, owned partitions and fixed words.
 
+use super::listener::{BatchInfo, OutputOperationInfo, ReceiverStatus, StreamingListener};
 use crate::record::{Partition, TopicPartition};
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder, core::Collector,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, core::Collector,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,15 +42,6 @@ impl Outcome {
     }
 }
 
-/// How long a batch took, in the words of Spark's streaming page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BatchTimes {
-    /// From its batch time to the moment it began.
-    pub scheduling_delay: Duration,
-    /// From then until it was committed and applied.
-    pub processing: Duration,
-}
-
 /// Sums since the start, for the progress line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -64,18 +56,21 @@ pub struct Totals {
 /// All metrics of one process. Share it by reference or in an `Arc`; every method is cheap and may be called on any thread.
 ///
 /// ```
-/// use tidegate::runtime::metrics::{BatchTimes, Metrics};
+/// use tidegate::runtime::metrics::Metrics;
 /// let metrics = Metrics::new("orders");
 /// metrics.read("clicks", 1_000, 64_000);
-/// metrics.batch_done(BatchTimes::default());
 /// assert!(metrics.render().contains(r#"tidegate_records_in_total{topic="clicks",application_id="orders"} 1000"#));
 /// ```
 pub struct Metrics {
     registry: Registry,
     traffic: Traffic,
     batch_duration: Histogram,
+    batches: IntCounterVec,
+    processing_time: Histogram,
     scheduling_delay: Histogram,
     total_delay: Histogram,
+    operation_duration: HistogramVec,
+    receivers: IntGaugeVec,
     checkpoint_duration: Histogram,
     checkpoints: IntCounterVec,
     last_checkpoint: Gauge,
@@ -107,14 +102,25 @@ impl Metrics {
             traffic: Traffic::new(&r),
             batch_duration: r
                 .histogram("tidegate_batch_duration_seconds", "From the start of a batch to its end."),
+            batches: r.counters("tidegate_batches_total", "Batches by how they ended.", &["status"]),
+            processing_time: r.histogram(
+                "tidegate_batch_processing_time_seconds",
+                "How long the loop was busy with a batch, without the wait for input.",
+            ),
             scheduling_delay: r.histogram(
                 "tidegate_batch_scheduling_delay_seconds",
-                "From the batch time to the start of the batch.",
+                "From the batch time to the moment its end could begin.",
             ),
             total_delay: r.histogram(
                 "tidegate_batch_total_delay_seconds",
                 "From the batch time to the end of the batch.",
             ),
+            operation_duration: r.histograms(
+                "tidegate_output_operation_duration_seconds",
+                "How long the operator of an output operation took in a batch, summed over its tasks.",
+                &["operation"],
+            ),
+            receivers: r.gauges("tidegate_receivers", "Receivers of this process by status.", &["status"]),
             checkpoint_duration: r.histogram(
                 "tidegate_checkpoint_duration_seconds",
                 "From the last record computed to batch committed and applied.",
@@ -175,11 +181,20 @@ impl Metrics {
         self.traffic.dead_letters.inc_by(records);
     }
 
-    /// A batch was committed and applied.
-    pub fn batch_done(&self, times: BatchTimes) {
-        self.batch_duration.observe(times.processing.as_secs_f64());
-        self.scheduling_delay.observe(times.scheduling_delay.as_secs_f64());
-        self.total_delay.observe((times.scheduling_delay + times.processing).as_secs_f64());
+    /// A batch was committed and applied `took` after it was cut, or was empty.
+    pub fn batch_duration(&self, took: Duration) {
+        self.batch_duration.observe(took.as_secs_f64());
+    }
+
+    /// How many receivers are in each status.
+    pub fn receivers(&self, count: impl Fn(ReceiverStatus) -> u64) {
+        for (status, label) in [
+            (ReceiverStatus::Active, "active"),
+            (ReceiverStatus::Inactive, "inactive"),
+            (ReceiverStatus::Error, "error"),
+        ] {
+            self.receivers.with_label_values(&[label]).set(gauge(count(status)));
+        }
     }
 
     /// A checkpoint ended `at_ms` (milliseconds since the epoch) after `took`.
@@ -261,6 +276,28 @@ impl Metrics {
     pub const CONTENT_TYPE: &'static str = prometheus::TEXT_FORMAT;
 }
 
+impl StreamingListener for Metrics {
+    fn on_batch_completed(&self, batch: &BatchInfo) {
+        let status = if batch.has_failed() { "failed" } else { "completed" };
+        self.batches.with_label_values(&[status]).inc();
+        if batch.has_failed() {
+            return;
+        }
+        let of = [&self.processing_time, &self.scheduling_delay, &self.total_delay];
+        let times = [batch.processing_delay, batch.scheduling_delay, batch.total_delay];
+        for (histogram, time) in of.into_iter().zip(times) {
+            histogram.observe(time.unwrap_or_default().as_secs_f64());
+        }
+    }
+
+    fn on_output_operation_completed(&self, operation: &OutputOperationInfo) {
+        if let Some(time) = operation.duration.filter(|_| operation.failure_reason.is_none()) {
+            let label = format!("{} {}", operation.id, operation.name);
+            self.operation_duration.with_label_values(&[&label]).observe(time.as_secs_f64());
+        }
+    }
+}
+
 fn set_or_remove(of: &IntGaugeVec, partition: Partition, value: Option<u64>) {
     let label = partition.to_string();
     match value {
@@ -308,6 +345,9 @@ impl Register<'_> {
     }
     fn seconds(&self, name: &str, help: &str) -> Gauge {
         self.add(Gauge::new(name, help))
+    }
+    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+        self.add(HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), labels))
     }
     fn histogram(&self, name: &str, help: &str) -> Histogram {
         self.add(Histogram::with_opts(HistogramOpts::new(name, help).buckets(SECONDS.to_vec())))
@@ -409,10 +449,27 @@ mod tests {
         m.written("out", 7, 70);
         m.failed("decode", 2);
         m.dead_lettered(2);
-        m.batch_done(BatchTimes {
-            scheduling_delay: Duration::from_millis(200),
-            processing: Duration::from_millis(30),
+        m.batch_duration(Duration::from_millis(30));
+        m.on_batch_completed(&BatchInfo {
+            scheduling_delay: Some(Duration::from_millis(200)),
+            processing_delay: Some(Duration::from_millis(25)),
+            total_delay: Some(Duration::from_millis(230)),
+            ..BatchInfo::default()
         });
+        let operation = OutputOperationInfo {
+            batch_time_ms: 0,
+            id: 1,
+            name: "to_kafka out".into(),
+            description: "x.rs:1".into(),
+            duration: Some(Duration::from_millis(3)),
+            failure_reason: None,
+        };
+        m.on_output_operation_completed(&operation);
+        let failed = OutputOperationInfo { failure_reason: Some("no luck".into()), ..operation };
+        m.on_output_operation_completed(&failed);
+        let batch = BatchInfo { output_operations: vec![failed], ..BatchInfo::default() };
+        m.on_batch_completed(&batch);
+        m.receivers(|status| if status == ReceiverStatus::Active { 2 } else { 0 });
         m.checkpoint_done(Outcome::Committed, Duration::from_millis(4), 1_500);
         m.checkpoint_done(Outcome::Aborted, Duration::from_secs(9), 9_000);
         m.assigned(&[TopicPartition::new("in", 0), TopicPartition::new("in", 1)]);
@@ -440,6 +497,15 @@ mod tests {
             (r#"tidegate_records_failed_total{reason="decode",application_id="app"}"#, 2.0),
             (r#"tidegate_dead_letters_total{application_id="app"}"#, 2.0),
             (r#"tidegate_batch_duration_seconds_sum{application_id="app"}"#, 0.03),
+            (r#"tidegate_batches_total{status="completed",application_id="app"}"#, 1.0),
+            (r#"tidegate_batches_total{status="failed",application_id="app"}"#, 1.0),
+            (r#"tidegate_batch_processing_time_seconds_sum{application_id="app"}"#, 0.025),
+            (
+                r#"tidegate_output_operation_duration_seconds_count{operation="1 to_kafka out",application_id="app"}"#,
+                1.0,
+            ),
+            (r#"tidegate_receivers{status="active",application_id="app"}"#, 2.0),
+            (r#"tidegate_receivers{status="error",application_id="app"}"#, 0.0),
             (r#"tidegate_batch_scheduling_delay_seconds_sum{application_id="app"}"#, 0.2),
             (r#"tidegate_batch_total_delay_seconds_sum{application_id="app"}"#, 0.23),
             (r#"tidegate_checkpoint_duration_seconds_count{application_id="app"}"#, 1.0),

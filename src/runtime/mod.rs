@@ -9,6 +9,8 @@ mod commit;
 mod compute;
 mod engine;
 mod feeds;
+pub mod history;
+pub mod listener;
 mod local;
 pub mod logging;
 mod meta;
@@ -25,6 +27,6 @@ mod topics;
 mod trigger;
 mod units;
 
-pub use engine::{BatchReport, Env, Observed, Observer, Phases, run};
+pub use engine::{BatchReport, Env, InputRange, Observed, Observer, Phases, run};
 pub use feeds::ReceiverState;
 pub use shutdown::Shutdown;

@@ -72,11 +72,16 @@ impl Engine {
             (unit, Some(rows))
         });
         let batch = *batch;
-        let results = self
-            .pool
-            .run(work.collect(), move |(unit, rows)| unit.prepare(&batch, rows.take().unwrap_or_default()));
-        let (units, prepared): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+        let now = self.stopwatch();
+        let results = self.pool.run(work.collect(), move |(unit, rows)| {
+            let began = now();
+            let prepared = unit.prepare(&batch, rows.take().unwrap_or_default());
+            (prepared, now().saturating_sub(began))
+        });
+        let (units, results): (Vec<_>, Vec<_>) = results.into_iter().unzip();
         self.outsides = units.into_iter().map(|(unit, _)| unit).collect();
+        let (prepared, times): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+        self.flight.outside_times = self.outsides.iter().map(|unit| unit.node).zip(times).collect();
         let mut meta_rows = RawChunkBuilder::default();
         for (index, prepared) in prepared.into_iter().enumerate() {
             if let Some(prepared) = prepared? {

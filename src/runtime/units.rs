@@ -3,7 +3,7 @@
 //! Owns the bookkeeping between input, tasks and commit. Knows no log call. Invariant: `next` runs ahead of `committed` only while
 //! a batch is in flight; an abort sets it back.
 
-use super::engine::Phases;
+use super::engine::{InputRange, Phases};
 use crate::{
     error::Result,
     operator::{Batch, NodeId, Output, Port},
@@ -104,6 +104,18 @@ impl SourceUnit {
         self.next = next;
         self.leader_epoch = leader_epoch.or(self.leader_epoch);
         Ok(())
+    }
+
+    /// What a batch that begins here has read.
+    #[must_use]
+    pub fn nothing_read(&self) -> InputRange {
+        InputRange {
+            node: self.node,
+            at: Some(self.at.clone()),
+            from: self.next,
+            until: self.next,
+            records: 0,
+        }
     }
 
     /// Whether the batch in flight moved this partition, or it was never committed.
@@ -226,6 +238,12 @@ pub struct InFlight {
     pub in_doubt: bool,
     /// How long its checkpoint took so far.
     pub phases: Phases,
+    /// How long the loop waited for input.
+    pub waited: std::time::Duration,
+    /// What was read, by position of the source; sources of this process come last.
+    pub inputs: Vec<InputRange>,
+    /// How long outputs outside the log took their rows.
+    pub outside_times: Vec<(NodeId, std::time::Duration)>,
     /// Records taken.
     pub records: usize,
     /// Their bytes.

@@ -19,7 +19,11 @@ use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Duration,
 };
+
+/// Time since some fixed moment, for measuring only: what a task computes does not depend on it.
+pub type Stopwatch = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// The operators of one stage on one partition.
 pub struct Task {
@@ -31,6 +35,7 @@ pub struct Task {
     stores: Stores,
     outputs: Vec<Output>,
     state_partitions: u32,
+    stopwatch: Option<Stopwatch>,
 }
 
 struct Slot {
@@ -39,6 +44,8 @@ struct Slot {
     stores: Vec<usize>,
     targets: Vec<Target>,
     label: Arc<str>,
+    /// How long a sink took since this was asked last; other operators are not timed.
+    sink_time: Option<Duration>,
 }
 
 impl Task {
@@ -73,10 +80,21 @@ impl Task {
                 stores: indexes,
                 targets: plan.targets(*node_id, &nodes),
                 label: format!("{} (made at {})", node.kind, node.at).into(),
+                sink_time: matches!(node.role, Role::Sink { .. }).then_some(Duration::ZERO),
             });
         }
         let queues = nodes.iter().map(|_| VecDeque::new()).collect();
-        Task { id, source: None, nodes, slots, queues, stores, outputs: vec![], state_partitions }
+        Task {
+            id,
+            source: None,
+            nodes,
+            slots,
+            queues,
+            stores,
+            outputs: vec![],
+            state_partitions,
+            stopwatch: None,
+        }
     }
 
     /// Tells the task which partition of the input it reads.
@@ -84,6 +102,18 @@ impl Task {
     pub fn reading(mut self, source: TopicPartition) -> Self {
         self.source = Some(source);
         self
+    }
+
+    /// Measures how long sinks take.
+    #[must_use]
+    pub fn timed(self, stopwatch: Stopwatch) -> Self {
+        Task { stopwatch: Some(stopwatch), ..self }
+    }
+
+    /// How long each sink took since the last call.
+    pub fn take_sink_times(&mut self) -> impl Iterator<Item = (NodeId, Duration)> {
+        let slots = self.nodes.iter().zip(&mut self.slots);
+        slots.filter_map(|(node, slot)| Some((*node, std::mem::take(slot.sink_time.as_mut()?))))
     }
 
     /// The task's label.
@@ -175,7 +205,7 @@ impl Task {
         index: usize,
         f: impl FnOnce(&mut dyn Operator, &mut Context<'_>) -> Result,
     ) -> Result {
-        let Slot { operator, targets, label, .. } = &mut self.slots[index];
+        let Slot { operator, targets, label, sink_time, .. } = &mut self.slots[index];
         let out = Emitter {
             node: self.nodes[index],
             targets,
@@ -190,7 +220,12 @@ impl Task {
             partition: self.id.partition.0,
             reason,
         };
-        match catch_unwind(AssertUnwindSafe(|| f(operator.as_mut(), &mut cx))) {
+        let timing = sink_time.as_mut().zip(self.stopwatch.as_ref()).map(|(time, now)| (time, now, now()));
+        let result = catch_unwind(AssertUnwindSafe(|| f(operator.as_mut(), &mut cx)));
+        if let Some((time, now, began)) = timing {
+            *time += now().saturating_sub(began);
+        }
+        match result {
             Ok(Ok(())) => Ok(()),
             Ok(Err(e @ (Error::State(_) | Error::Killed | Error::Io { .. }))) => Err(e),
             Ok(Err(e)) => Err(failed(e.to_string())),

@@ -1,30 +1,32 @@
-//! The HTTP server of one process: metrics, health and a small status page.
+//! The HTTP server of one process: metrics, health, and the way to the streaming page and its interface for machines.
 //!
-//! Owns one thread with a small async runtime; all other threads stay synchronous. Knows metrics and status, never the loop.
-//! Invariants: liveness fails only when the loop stops turning; readiness names what is missing; user text is escaped.
+//! Owns one thread with a small async runtime; all other threads stay synchronous. Knows metrics, status and history, never the loop.
+//! Invariants: liveness fails only when the loop stops turning; readiness names what is missing; while nobody asks, nothing is done
+//! but a look at the loop.
 
 #![allow(clippy::disallowed_methods, reason = "liveness is about real time, whatever clock the loop has")]
 
+use super::{api, events, page};
 use crate::{
     error::{Error, Result},
-    runtime::{metrics::Metrics, status::Status},
+    runtime::{history::History, metrics::Metrics, status::Status},
 };
 use axum::{
     Router,
     extract::State,
     http::{StatusCode, header},
-    response::{Html, IntoResponse},
+    response::{IntoResponse, Response},
     routing::get,
 };
+use serde::Serialize;
 use serde_json::json;
 use std::{
-    fmt::Write as _,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// How many ports are tried, the first one included.
 const PORTS: u16 = 16;
@@ -58,9 +60,15 @@ pub struct Server {
     thread: Option<thread::JoinHandle<()>>,
 }
 
-struct Shared {
+/// What the answers are made of.
+pub(super) struct Shared {
     metrics: Arc<Metrics>,
-    status: Arc<Status>,
+    pub(super) status: Arc<Status>,
+    pub(super) history: Arc<History>,
+    /// Counts changes of the history.
+    pub(super) changes: watch::Sender<u64>,
+    /// Changes when the server ends: for answers that have no end of their own.
+    pub(super) closing: watch::Receiver<bool>,
     liveness: Duration,
     last_turn: Mutex<(u64, Instant)>,
 }
@@ -70,19 +78,28 @@ impl Server {
     ///
     /// # Errors
     /// [`Error::Config`] if no port is free or the address is not one of this machine.
-    pub fn start(settings: Settings, metrics: Arc<Metrics>, status: Arc<Status>) -> Result<Server> {
+    pub fn start(
+        settings: Settings,
+        metrics: Arc<Metrics>,
+        status: Arc<Status>,
+        history: Arc<History>,
+    ) -> Result<Server> {
         let listener = bind(settings.bind, settings.port)?;
         let failed = |e| Error::io("the status page's socket")(e);
         let address = listener.local_addr().map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let last_turn = Mutex::new((status.turns(), Instant::now()));
-        let shared = Arc::new(Shared { metrics, status, liveness: settings.liveness, last_turn });
+        let (changes, (close, closing)) = (watch::Sender::new(0u64), watch::channel(false));
+        let changed = changes.clone();
+        history.on_change(move || changed.send_modify(|n| *n = n.wrapping_add(1)));
+        let liveness = settings.liveness;
+        let shared = Arc::new(Shared { metrics, status, history, changes, closing, liveness, last_turn });
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new()
             .name("status-page".into())
             .spawn(move || {
-                if let Err(e) = runtime.block_on(serve(listener, shared, stopped)) {
+                if let Err(e) = runtime.block_on(serve(listener, shared, stopped, close)) {
                     tracing::error!("the status page has ended: {e}");
                 }
             })
@@ -125,10 +142,13 @@ async fn serve(
     listener: TcpListener,
     shared: Arc<Shared>,
     stopped: oneshot::Receiver<()>,
+    close: watch::Sender<bool>,
 ) -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let router = Router::new()
-        .route("/", get(page))
+        .merge(page::routes())
+        .merge(api::routes())
+        .route("/api/v1/events", get(events::events))
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -140,7 +160,7 @@ async fn serve(
     });
     let shutdown = async {
         let _ = stopped.await;
-        drop(drain);
+        drop((drain, close));
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
@@ -187,46 +207,25 @@ async fn version() -> impl IntoResponse {
     as_json(&json!({ "name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION") }))
 }
 
-fn as_json(value: &serde_json::Value) -> impl IntoResponse + use<> {
-    ([(header::CONTENT_TYPE, "application/json")], format!("{value}\n"))
-}
-
-async fn page(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
-    let picture = shared.status.picture();
-    let missing = picture.missing();
-    let state = if missing.is_empty() { "ready".to_string() } else { missing.join("; ") };
-    let checkpoint = picture.last_checkpoint.map_or("none yet".to_string(), |c| format!("batch {}", c.batch));
-    let mut rows = String::new();
-    for (name, value) in [
-        ("Application", &picture.application_id),
-        ("Instance", &picture.instance),
-        ("Log", &picture.log),
-        ("State", &state),
-        ("Last checkpoint", &checkpoint),
-        ("Progress", &picture.progress),
-    ] {
-        let _ = write!(rows, "<tr><th scope=\"row\">{name}</th><td>{}</td></tr>", escaped(value));
+/// An answer of the interface for machines.
+pub(super) fn as_json(value: &impl Serialize) -> Response {
+    match serde_json::to_string(value) {
+        Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text + "\n").into_response(),
+        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{e}\n")).into_response(),
     }
-    Html(format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"2\">\
-         <title>{0} - tidegate</title><style>body{{font:16px system-ui,sans-serif;margin:2rem}}\
-         th{{text-align:left;padding-right:2rem;font-weight:600}}</style></head><body><h1>{0}</h1><table>{rows}</table>\
-         <p><a href=\"/metrics\">metrics</a> <a href=\"/readyz\">readiness</a> <a href=\"/livez\">liveness</a> \
-         <a href=\"/version\">version</a></p></body></html>",
-        escaped(&picture.application_id)
-    ))
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+/// The resource is not there, and why.
+pub(super) fn not_found(why: &str) -> Response {
+    (StatusCode::NOT_FOUND, as_json(&json!({ "error": why }))).into_response()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        record::BatchId,
-        runtime::status::{Checkpoint, Phase},
+        config::Trigger,
+        runtime::{history::Program, status::Phase},
     };
     use std::{
         io::{Read, Write},
@@ -237,14 +236,25 @@ mod tests {
         server: Server,
         status: Arc<Status>,
         metrics: Arc<Metrics>,
+        history: Arc<History>,
     }
 
     fn start(liveness: Duration) -> Fixture {
         let status = Arc::new(Status::new("orders <1>", "pod-0", "kafka at b:9092"));
+        let history = Arc::new(History::new(Program {
+            application_id: "orders".into(),
+            instance: "pod-0".into(),
+            host: "host".into(),
+            trigger: Trigger::AsSoonAsPossible,
+            streams: vec![],
+            operations: vec![],
+            topology: "[store {{data}}: <b>]".into(),
+            launched_ms: 0,
+        }));
         let metrics = Arc::new(Metrics::new("orders"));
         let settings = Settings { port: 0, liveness, ..Settings::default() };
-        let server = Server::start(settings, metrics.clone(), status.clone()).unwrap();
-        Fixture { server, status, metrics }
+        let server = Server::start(settings, metrics.clone(), status.clone(), history.clone()).unwrap();
+        Fixture { server, status, metrics, history }
     }
 
     /// Status code, head and body of a GET.
@@ -303,17 +313,32 @@ mod tests {
     }
 
     #[test]
-    fn the_page_shows_the_picture_with_user_text_escaped() {
+    fn text_of_the_user_cannot_become_markup() {
         let f = start(LONG);
-        f.status.phase(Phase::Running);
-        f.status.checkpoint(Checkpoint { batch: BatchId(12), at_ms: 0 });
-        f.status.progress("5 in, 4 out".into());
         let (code, head, body) = get(&f, "/");
         assert_eq!((code, head.contains("content-type: text/html")), (200, true), "{head}");
-        for part in ["orders &lt;1&gt;", "pod-0", "kafka at b:9092", "batch 12", "5 in, 4 out", ">ready<"] {
+        assert!(head.contains("content-security-policy: default-src 'self'"), "{head}");
+        for part in ["orders &lt;1&gt;", "pod-0", "kafka at b:9092", "[store &#123;&#123;data}}: &lt;b&gt;]"] {
             assert!(body.contains(part), "{part}: {body}");
         }
-        assert!(!body.contains("<1>"));
+        assert!(!body.contains("<1>") && !body.contains("<b>") && !body.contains("{{"), "{body}");
+    }
+
+    #[test]
+    fn all_files_of_the_page_come_from_here() {
+        let f = start(LONG);
+        let (_, _, body) = get(&f, "/streaming");
+        let mut files = 0;
+        for part in body.split(['"']).filter(|p| p.starts_with("/static/") || *p == "/favicon.ico") {
+            assert_eq!(get(&f, part).0, 200, "{part}");
+            files += 1;
+        }
+        assert!(files >= 6, "{files}");
+        for text in [&body, &get(&f, "/static/page.js").2, &get(&f, "/static/charts.js").2] {
+            let elsewhere = text.replace("http://www.w3.org/2000/svg", "");
+            assert!(!elsewhere.contains("http://") && !elsewhere.contains("https://"));
+        }
+        assert!(get(&f, "/static/uplot.LICENSE").2.starts_with("The MIT License"));
     }
 
     #[test]
@@ -321,7 +346,7 @@ mod tests {
         let f = start(LONG);
         let taken = f.server.address();
         let settings = Settings { port: taken.port(), ..Settings::default() };
-        let second = Server::start(settings, f.metrics.clone(), f.status.clone()).unwrap();
+        let second = Server::start(settings, f.metrics.clone(), f.status.clone(), f.history.clone()).unwrap();
         assert!((1..16).contains(&(second.address().port() - taken.port())), "{}", second.address());
         let mut idle = TcpStream::connect(taken).unwrap();
         idle.write_all(b"GET / HTTP/1.1\r\n").unwrap(); // never finished
@@ -330,7 +355,7 @@ mod tests {
         assert!(begin.elapsed() < Duration::from_secs(10));
         assert!(TcpStream::connect(taken).is_err());
         let foreign = Settings { bind: [192, 0, 2, 1].into(), ..Settings::default() };
-        let error = Server::start(foreign, f.metrics, f.status).err().unwrap().to_string();
+        let error = Server::start(foreign, f.metrics, f.status, f.history).err().unwrap().to_string();
         assert!(error.contains("192.0.2.1, ports 4040 to 4055") && error.contains("next:"), "{error}");
     }
 

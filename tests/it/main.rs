@@ -26,6 +26,8 @@ mod state_directory;
 mod state_golden;
 mod state_model;
 mod state_suite;
+mod streaming_api;
+mod streaming_listener;
 mod testing;
 mod topology;
 mod topology_model;

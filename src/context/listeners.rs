@@ -1,0 +1,522 @@
+//! Tells listeners of batches, output operations and receivers.
+//!
+//! Owns the way from what the loop reports to what a listener is told: times, names, and the order of calls. Knows no page.
+//! Invariants: a batch is submitted, started and completed once; a listener that panics is told again next time, and the loop goes on.
+
+use crate::{
+    config::{Config, Trigger},
+    error::panic_text,
+    operator::{Batch, NodeId},
+    plan::{Node, Role, Topology},
+    record::{BatchId, BatchTime, TopicPartition},
+    runtime::{
+        BatchReport, InputRange, ReceiverState,
+        history::Program,
+        listener::{
+            BatchInfo, OffsetRange, OutputOperationInfo, ReceiverError, ReceiverId, ReceiverInfo,
+            ReceiverStatus, StreamInputInfo, StreamingListener, StreamingStarted,
+        },
+    },
+    source::{FeedSpec, SourceSpec, feed::FeedTarget},
+};
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Why a batch was given up when the loop does not know a failure of its own.
+pub(super) const GIVEN_UP: &str = "the batch was given up; its input comes again";
+
+/// What is known of a program before it runs.
+pub(super) fn program(plan: &Topology, config: &Config, instance: Arc<str>, launched_ms: i64) -> Program {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let sinks = plan.nodes.iter().filter_map(|node| {
+        let Role::Sink { topic, .. } = &node.role else { return None };
+        let name = topic.as_ref().map_or_else(|| node.kind.to_owned(), |t| format!("{} {t}", node.kind));
+        Some((name.into(), node.at.to_string().into()))
+    });
+    Program {
+        application_id: config.application_id.clone(),
+        instance,
+        host: host.trim().into(),
+        trigger: config.trigger,
+        streams: streams(plan),
+        operations: sinks.collect(),
+        topology: plan.to_string(),
+        launched_ms,
+    }
+}
+
+/// Every source by its node and what the user knows it by: receiver, topics, or kind.
+fn streams(plan: &Topology) -> Vec<(usize, Arc<str>)> {
+    let name = |id: NodeId, node: &Node| {
+        let topics = match &node.role {
+            Role::Source(spec) => spec.topics.join(", "),
+            Role::Local(_) => node.path.clone(),
+            _ => return None,
+        };
+        let feed = plan.feeds.iter().find(|f| stream_of(plan, f) == Some(id.0));
+        Some((id.0, feed.map_or(topics, |f| f.name.clone()).into()))
+    };
+    plan.iter().filter_map(|(id, node)| name(id, node)).collect()
+}
+
+/// The source that reads what a receiver stores.
+fn stream_of(plan: &Topology, feed: &FeedSpec) -> Option<usize> {
+    let reads = |node: &Node| match (&node.role, &feed.target) {
+        (Role::Source(spec), FeedTarget::Topic { name, .. }) => spec.topics.contains(name),
+        (Role::Local(_), FeedTarget::Memory(_)) => node.path == feed.name,
+        _ => false,
+    };
+    plan.iter().find(|(_, node)| reads(node)).map(|(id, _)| id.0)
+}
+
+fn topic_of(feed: &FeedSpec) -> Option<&str> {
+    match &feed.target {
+        FeedTarget::Topic { name, .. } => Some(name),
+        FeedTarget::Memory(_) => None,
+    }
+}
+
+/// Everybody who is told.
+pub(super) struct Listeners {
+    told: Vec<Arc<dyn StreamingListener>>,
+    program: Program,
+    /// The stream of each input topic.
+    streams: BTreeMap<String, usize>,
+    /// The sinks, in the order of the program's operations.
+    sinks: Vec<NodeId>,
+    /// The stream of each receiver with a name.
+    feeds: BTreeMap<String, usize>,
+    /// The receiver that fills a topic of the program's own.
+    ingest: BTreeMap<String, Arc<str>>,
+    receivers: BTreeMap<ReceiverId, ReceiverInfo>,
+    started: bool,
+    /// The batch in flight, once its input is complete.
+    open: Option<BatchInfo>,
+    /// The last batch that was completed.
+    ended: Option<u64>,
+}
+
+impl Listeners {
+    pub(super) fn new(plan: &Topology, program: Program, told: Vec<Arc<dyn StreamingListener>>) -> Self {
+        let topics = |(id, spec): (NodeId, &SourceSpec)| {
+            spec.topics.iter().map(|t| (t.clone(), id.0)).collect::<Vec<_>>()
+        };
+        let is_sink = |(id, node): (NodeId, &Node)| match node.role {
+            Role::Sink { .. } => Some(id),
+            _ => None,
+        };
+        Listeners {
+            told,
+            streams: plan.sources().flat_map(topics).collect(),
+            sinks: plan.iter().filter_map(is_sink).collect(),
+            program,
+            feeds: plan.feeds.iter().filter_map(|f| Some((f.name.clone(), stream_of(plan, f)?))).collect(),
+            ingest: plan
+                .feeds
+                .iter()
+                .filter_map(|f| Some((topic_of(f)?.to_owned(), f.name.as_str().into())))
+                .collect(),
+            receivers: BTreeMap::new(),
+            started: false,
+            open: None,
+            ended: None,
+        }
+    }
+
+    // ---- receivers ----------------------------------------------------------------------------------------------
+
+    /// These partitions, and no others, are read from now on.
+    pub(super) fn running(&mut self, owned: &[TopicPartition], now_ms: i64) {
+        if !self.started {
+            self.started = true;
+            self.tell(|l| l.on_streaming_started(&StreamingStarted { time_ms: now_ms }));
+        }
+        let is_gone = |id: &&ReceiverId| matches!(id, ReceiverId::Partition(at) if !owned.contains(at));
+        let gone: Vec<_> = self.receivers.keys().filter(is_gone).cloned().collect();
+        gone.iter().for_each(|id| self.stopped(id));
+        for at in owned {
+            let stream = self.streams.get(&*at.topic).filter(|_| !self.ingest.contains_key(&*at.topic));
+            if let Some(stream_id) = stream.copied() {
+                self.reads(ReceiverId::Partition(at.clone()), stream_id);
+            }
+        }
+    }
+
+    /// A receiver is there and reads; told unless it did before.
+    fn reads(&mut self, id: ReceiverId, stream_id: usize) {
+        let before = self.receivers.get(&id);
+        if before.is_some_and(|r| r.status == ReceiverStatus::Active) {
+            return;
+        }
+        let last_error = before.and_then(|r| r.last_error.clone());
+        let (instance, host) = (self.program.instance.clone(), self.program.host.clone());
+        let status = ReceiverStatus::Active;
+        let receiver = ReceiverInfo { stream_id, id: id.clone(), status, instance, host, last_error };
+        self.tell(|l| l.on_receiver_started(&receiver));
+        self.receivers.insert(id, receiver);
+    }
+
+    /// A receiver with a name was started, failed, or has ended.
+    pub(super) fn feed(&mut self, name: &str, state: ReceiverState, message: &str, now_ms: i64) {
+        let id = ReceiverId::Named(name.into());
+        let Some(stream_id) = self.feeds.get(name).copied() else { return };
+        match state {
+            ReceiverState::Started => self.reads(id, stream_id),
+            ReceiverState::Error => self.receiver_error(&id, ReceiverStatus::Error, message, now_ms),
+            ReceiverState::Stopped => self.stopped(&id),
+        }
+    }
+
+    /// No batches are run: partitions were taken away, or an application waits for its other partitions.
+    pub(super) fn waiting(&mut self) {
+        let reads = |r: &&ReceiverInfo| {
+            r.status != ReceiverStatus::Inactive && matches!(r.id, ReceiverId::Partition(_))
+        };
+        let reading: Vec<_> = self.receivers.values().filter(reads).map(|r| r.id.clone()).collect();
+        reading.iter().for_each(|id| self.stopped(id));
+    }
+
+    fn stopped(&mut self, id: &ReceiverId) {
+        let Some(receiver) = self.receivers.get_mut(id) else { return };
+        if receiver.status != ReceiverStatus::Inactive {
+            receiver.status = ReceiverStatus::Inactive;
+            let receiver = receiver.clone();
+            self.tell(|l| l.on_receiver_stopped(&receiver));
+        }
+    }
+
+    /// A partition could not be read (`ReceiverStatus::Error`), or had a bad record and is read on (`ReceiverStatus::Active`).
+    pub(super) fn partition_error(
+        &mut self,
+        at: &TopicPartition,
+        status: ReceiverStatus,
+        why: &str,
+        now_ms: i64,
+    ) {
+        self.receiver_error(&self.receiver_of(at), status, why, now_ms);
+    }
+
+    fn receiver_error(&mut self, id: &ReceiverId, status: ReceiverStatus, why: &str, now_ms: i64) {
+        let Some(receiver) = self.receivers.get_mut(id) else { return };
+        receiver.status = status;
+        receiver.last_error = Some(ReceiverError { at_ms: now_ms, message: why.to_owned() });
+        let receiver = receiver.clone();
+        self.tell(|l| l.on_receiver_error(&receiver));
+    }
+
+    /// The receiver that fills the partition's topic, if one of this program does; else that of the partition.
+    fn receiver_of(&self, at: &TopicPartition) -> ReceiverId {
+        let name = self.ingest.get(&*at.topic);
+        name.map_or_else(|| ReceiverId::Partition(at.clone()), |name| ReceiverId::Named(name.clone()))
+    }
+
+    /// The log cannot be reached, or can be again.
+    pub(super) fn connection(&mut self, why: Option<&str>, now_ms: i64) {
+        let reads = |r: &&ReceiverInfo| {
+            r.status != ReceiverStatus::Inactive && matches!(r.id, ReceiverId::Partition(_))
+        };
+        let reading: Vec<_> = self.receivers.values().filter(reads).map(|r| r.id.clone()).collect();
+        for id in &reading {
+            match why {
+                Some(why) => self.receiver_error(id, ReceiverStatus::Error, why, now_ms),
+                None => self.recovered(id),
+            }
+        }
+    }
+
+    fn recovered(&mut self, id: &ReceiverId) {
+        let Some(receiver) = self.receivers.get_mut(id) else { return };
+        if receiver.status == ReceiverStatus::Error {
+            receiver.status = ReceiverStatus::Active;
+            let receiver = receiver.clone();
+            self.tell(|l| l.on_receiver_started(&receiver));
+        }
+    }
+
+    /// A committed batch has read all its partitions, and something of the receivers whose rows it had.
+    fn recovered_by(&mut self, inputs: &[InputRange]) {
+        if self.receivers.values().all(|r| r.status != ReceiverStatus::Error) {
+            return;
+        }
+        for input in inputs {
+            match &input.at {
+                Some(at) if input.records > 0 || !self.ingest.contains_key(&*at.topic) => {
+                    self.recovered(&self.receiver_of(at));
+                }
+                None if input.records > 0 => {
+                    let own = self.feeds.iter().find(|(_, stream_id)| **stream_id == input.node.0);
+                    if let Some(id) = own.map(|(name, _)| ReceiverId::Named(name.as_str().into())) {
+                        self.recovered(&id);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    // ---- batches ------------------------------------------------------------------------------------------------
+
+    /// The input is complete.
+    pub(super) fn input_ended(&mut self, batch: Batch, inputs: &[InputRange], now_ms: i64) {
+        let info = self.submitted(batch.id.0, batch.time.0, inputs, now_ms);
+        self.tell(|l| l.on_batch_submitted(&info));
+        self.tell(|l| l.on_batch_started(&info));
+        info.output_operations.iter().for_each(|o| self.tell(|l| l.on_output_operation_started(o)));
+        self.open = Some(info);
+    }
+
+    /// The batch is over; `failure` says why it was given up.
+    pub(super) fn ended(&mut self, report: &BatchReport, failure: Option<&str>, now_ms: i64) {
+        if self.ended == Some(report.id) {
+            return; // given up once is enough
+        }
+        self.ended = Some(report.id);
+        if self.open.as_ref().is_none_or(|open| open.id != report.id) {
+            let batch = Batch { id: BatchId(report.id), time: BatchTime(report.time_ms) };
+            self.input_ended(batch, &report.inputs, now_ms); // it failed while it took input
+        }
+        let Some(mut info) = self.open.take() else { return };
+        let reason: Option<Arc<str>> = failure.map(Into::into);
+        for (operation, sink) in info.output_operations.iter_mut().zip(&self.sinks) {
+            let time = report.sinks.iter().find(|(node, _)| node == sink);
+            operation.duration = Some(time.map_or(Duration::ZERO, |(_, time)| *time));
+            operation.failure_reason.clone_from(&reason);
+        }
+        info.processing_end_ms = Some(now_ms);
+        let processing = report.total.saturating_sub(report.waited);
+        info.processing_delay = Some(processing);
+        info.total_delay = Some(match self.program.trigger {
+            Trigger::Interval(_) => since(info.batch_time_ms, now_ms),
+            _ => processing,
+        });
+        info.output_operations.iter().for_each(|o| self.tell(|l| l.on_output_operation_completed(o)));
+        self.tell(|l| l.on_batch_completed(&info));
+        if reason.is_none() {
+            self.recovered_by(&report.inputs);
+        }
+    }
+
+    fn submitted(&self, id: u64, batch_time_ms: i64, inputs: &[InputRange], now_ms: i64) -> BatchInfo {
+        let mut streams: Vec<StreamInputInfo> = vec![];
+        for (stream_id, name) in &self.program.streams {
+            let own = || inputs.iter().filter(|i| i.node.0 == *stream_id);
+            let range = |i: &InputRange| {
+                let at = i.at.clone().filter(|_| i.until > i.from)?;
+                Some(OffsetRange { at, from: i.from, until: i.until, records: i.records })
+            };
+            let (ranges, num_records) = (own().filter_map(range).collect(), own().map(|i| i.records).sum());
+            streams.push(StreamInputInfo { stream_id: *stream_id, name: name.clone(), num_records, ranges });
+        }
+        let operation = |(id, (name, place)): (usize, &(Arc<str>, Arc<str>))| OutputOperationInfo {
+            batch_time_ms,
+            id,
+            name: name.clone(),
+            description: place.clone(),
+            duration: None,
+            failure_reason: None,
+        };
+        let delay = match self.program.trigger {
+            Trigger::Interval(_) => since(batch_time_ms, now_ms),
+            _ => Duration::ZERO,
+        };
+        BatchInfo {
+            id,
+            batch_time_ms,
+            streams,
+            submission_time_ms: batch_time_ms,
+            processing_start_ms: Some(now_ms),
+            scheduling_delay: Some(delay),
+            output_operations: self.program.operations.iter().enumerate().map(operation).collect(),
+            ..BatchInfo::default()
+        }
+    }
+
+    fn tell(&self, what: impl Fn(&dyn StreamingListener)) {
+        for listener in &self.told {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| what(listener.as_ref()))) {
+                tracing::error!("a streaming listener panicked: {}", panic_text(panic.as_ref()));
+            }
+        }
+    }
+
+    /// How many receivers are in a status.
+    pub(super) fn receivers_in(&self, status: ReceiverStatus) -> u64 {
+        self.receivers.values().filter(|r| r.status == status).count() as u64
+    }
+}
+
+/// Zero if `from_ms` is still to come.
+fn since(from_ms: i64, now_ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(now_ms - from_ms).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        codec::{AsText, Utf8},
+        dstream::{SourceOptions, StreamBuilder},
+        record::{Offset, Text},
+        runtime::history::{History, Moment},
+    };
+    use std::panic::Location;
+
+    fn listeners(trigger: Trigger) -> (Listeners, Arc<History>) {
+        let builder = StreamBuilder::default();
+        let lines = builder.source::<Text>(SourceOptions::topic("in"), Utf8, Location::caller());
+        lines.map(|line| (line, 1u64)).to_kafka("out", Utf8, AsText);
+        lines.print();
+        let plan = builder.topology();
+        let mut config = Config::new("app", "memory:");
+        config.trigger = trigger;
+        let program = program(&plan, &config, "pod-0".into(), 0);
+        let history = Arc::new(History::new(program.clone()));
+        (Listeners::new(&plan, program, vec![history.clone()]), history)
+    }
+
+    fn at(partition: u32) -> TopicPartition {
+        TopicPartition::new("in", partition)
+    }
+
+    fn input(until: u64) -> InputRange {
+        InputRange { at: Some(at(0)), node: NodeId(0), from: Offset(1), until: Offset(until), records: 3 }
+    }
+
+    /// A batch of time 1,000 that was cut at 0, waited for 600 ms and ends 40 ms after its input was complete.
+    fn report(id: u64) -> BatchReport {
+        BatchReport {
+            id,
+            time_ms: 1_000,
+            total: Duration::from_millis(1_050),
+            waited: Duration::from_millis(600),
+            inputs: vec![input(5)],
+            sinks: vec![(NodeId(2), Duration::from_millis(7))],
+            ..BatchReport::default()
+        }
+    }
+
+    fn run(listeners: &mut Listeners, failure: Option<&str>) {
+        listeners.input_ended(Batch { id: BatchId(1), time: BatchTime(1_000) }, &[input(5)], 1_010);
+        listeners.ended(&report(1), failure, 1_050);
+    }
+
+    fn statuses(moment: &Moment) -> Vec<&str> {
+        moment.receivers.values().map(|r| r.status.name()).collect()
+    }
+
+    #[test]
+    fn times_of_a_batch_say_how_late_it_was_and_how_long_the_loop_was_busy() {
+        let (mut with_interval, history) = listeners(Trigger::Interval(Duration::from_secs(1)));
+        run(&mut with_interval, None);
+        let batch = history.moment().completed[0].clone();
+        let millis = |n| Some(Duration::from_millis(n));
+        let times = |b: &BatchInfo| (b.scheduling_delay, b.processing_delay, b.total_delay);
+        assert_eq!(times(&batch), (millis(10), millis(450), millis(50)));
+        assert_eq!((batch.processing_start_ms, batch.processing_end_ms), (Some(1_010), Some(1_050)));
+        assert_eq!((batch.num_records(), batch.streams[0].ranges[0].until), (3, Offset(5)));
+        let operations: Vec<_> = batch.output_operations.iter().map(|o| (&*o.name, o.duration)).collect();
+        assert_eq!(operations, [("to_kafka out", millis(7)), ("print", millis(0))]);
+
+        let (mut without, history) = listeners(Trigger::AsSoonAsPossible);
+        run(&mut without, None);
+        assert_eq!(times(&history.moment().completed[0]), (millis(0), millis(450), millis(450)));
+    }
+
+    #[test]
+    fn a_batch_that_fails_while_it_takes_input_is_submitted_first_and_completed_once() {
+        let (mut listeners, history) = listeners(Trigger::AsSoonAsPossible);
+        listeners.ended(&report(7), Some("no luck"), 1_050);
+        listeners.ended(&report(7), Some("told twice"), 1_060);
+        let moment = history.moment();
+        assert_eq!((moment.ended, moment.total_failed, moment.completed[0].num_records()), (1, 1, 3));
+        assert_eq!(moment.completed[0].failure_reason(), Some("no luck"));
+        assert!(moment.completed[0].output_operations.iter().all(|o| o.failure_reason.is_some()));
+    }
+
+    #[test]
+    fn a_receiver_fails_recovers_with_the_next_batch_and_keeps_its_last_error() {
+        let (mut listeners, history) = listeners(Trigger::AsSoonAsPossible);
+        listeners.running(&[at(0), at(1), TopicPartition::new("app-exchange", 0)], 5);
+        assert_eq!(statuses(&history.moment()), ["ACTIVE", "ACTIVE"], "an exchange has no receiver");
+        listeners.partition_error(&at(0), ReceiverStatus::Error, "unreadable", 6);
+        run(&mut listeners, Some("unreadable"));
+        assert_eq!(statuses(&history.moment()), ["ERROR", "ACTIVE"], "nothing was read since");
+        listeners.ended(&report(2), None, 9);
+        let moment = history.moment();
+        assert_eq!(statuses(&moment), ["ACTIVE", "ACTIVE"]);
+        let error = moment.receivers[&ReceiverId::Partition(at(0))].last_error.clone().unwrap();
+        assert_eq!((error.at_ms, error.message.as_str()), (6, "unreadable"));
+        assert_eq!(listeners.receivers_in(ReceiverStatus::Active), 2);
+    }
+
+    #[test]
+    fn receivers_follow_the_connection_and_the_assignment() {
+        let (mut listeners, history) = listeners(Trigger::AsSoonAsPossible);
+        listeners.running(&[at(0), at(1)], 5);
+        listeners.connection(Some("brokers are down"), 6);
+        assert_eq!(statuses(&history.moment()), ["ERROR", "ERROR"]);
+        listeners.connection(None, 7);
+        assert_eq!(statuses(&history.moment()), ["ACTIVE", "ACTIVE"]);
+        listeners.running(&[at(1)], 8);
+        assert_eq!(statuses(&history.moment()), ["INACTIVE", "ACTIVE"]);
+        listeners.waiting();
+        listeners.connection(Some("brokers are down"), 9);
+        assert_eq!(statuses(&history.moment()), ["INACTIVE", "INACTIVE"], "what is not ours cannot fail");
+        listeners.running(&[at(0)], 10);
+        assert_eq!(
+            (statuses(&history.moment()), history.moment().started_ms),
+            (vec!["ACTIVE", "INACTIVE"], Some(5))
+        );
+    }
+
+    #[test]
+    fn a_receiver_with_a_name_stands_for_the_partitions_of_its_topic() {
+        use crate::source::{Receiver, ReceiverContext, StorageLevel};
+        struct Quiet;
+        impl Receiver<Text> for Quiet {
+            fn receive(&mut self, _: &ReceiverContext<Text>) -> Result<(), crate::source::ReceiverError> {
+                Ok(())
+            }
+        }
+        let builder = StreamBuilder::default();
+        for (name, level) in [("kept", StorageLevel::Log), ("quick", StorageLevel::Memory)] {
+            let spec = crate::dstream::ReceiverSpec { name: name.into(), receiver: Quiet, level };
+            builder.receiver("app", spec, Utf8, Location::caller()).print();
+        }
+        let plan = builder.topology();
+        let program = program(&plan, &Config::new("app", "memory:"), "pod-0".into(), 0);
+        let names: Vec<_> = program.streams.iter().map(|(_, name)| name.to_string()).collect();
+        assert_eq!(names, ["kept", "quick"]);
+        let streams: Vec<_> = program.streams.iter().map(|(id, _)| NodeId(*id)).collect();
+        let history = Arc::new(History::new(program.clone()));
+        let mut listeners = Listeners::new(&plan, program, vec![history.clone()]);
+        let ingest = TopicPartition::new("app-ingest-kept", 0);
+        listeners.running(std::slice::from_ref(&ingest), 1);
+        assert!(history.moment().receivers.is_empty(), "none was started");
+        for name in ["kept", "quick"] {
+            listeners.feed(name, ReceiverState::Started, "", 2);
+            listeners.feed(name, ReceiverState::Error, "no answer", 3);
+        }
+        assert_eq!(statuses(&history.moment()), ["ERROR", "ERROR"]);
+        let read = |node: NodeId, at: Option<TopicPartition>, records| InputRange {
+            node,
+            at,
+            from: Offset(0),
+            until: Offset(0),
+            records,
+        };
+        let nothing = vec![read(streams[0], Some(ingest.clone()), 0), read(streams[1], None, 0)];
+        listeners.ended(&BatchReport { id: 1, inputs: nothing, ..BatchReport::default() }, None, 4);
+        assert_eq!(statuses(&history.moment()), ["ERROR", "ERROR"], "neither gave a record");
+        let some = vec![read(streams[0], Some(ingest.clone()), 1), read(streams[1], None, 1)];
+        listeners.ended(&BatchReport { id: 2, inputs: some, ..BatchReport::default() }, None, 5);
+        assert_eq!(statuses(&history.moment()), ["ACTIVE", "ACTIVE"]);
+        listeners.partition_error(&ingest, ReceiverStatus::Error, "unreadable", 6);
+        listeners.feed("quick", ReceiverState::Stopped, "", 7);
+        assert_eq!(statuses(&history.moment()), ["ERROR", "INACTIVE"]);
+    }
+}

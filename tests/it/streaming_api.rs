@@ -1,0 +1,414 @@
+//! The interface for machines and the events of the page, served from a history that the test tells.
+
+use expect_test::expect;
+use serde_json::Value;
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+    time::Duration,
+};
+use tidegate::{
+    config::Trigger,
+    record::{Offset, Partition, TopicPartition},
+    runtime::{
+        history::{History, Position, Program},
+        listener::{
+            BatchInfo, OffsetRange, OutputOperationInfo, ReceiverError, ReceiverId, ReceiverInfo,
+            ReceiverStatus, StreamInputInfo, StreamingListener, StreamingStarted,
+        },
+        metrics::Metrics,
+        status::{Phase, Status},
+    },
+    ui::{Server, Settings},
+};
+
+const SECOND: Trigger = Trigger::Interval(Duration::from_secs(1));
+
+fn program(trigger: Trigger) -> Program {
+    Program {
+        application_id: "orders".into(),
+        instance: "pod-0".into(),
+        host: "node-a".into(),
+        trigger,
+        streams: vec![(0, "lines".into()), (3, "clicks".into())],
+        operations: vec![
+            ("to_kafka counts".into(), "src/main.rs:12:9".into()),
+            ("print".into(), "src/main.rs:14:9".into()),
+        ],
+        topology: "stage 0".into(),
+        launched_ms: 500,
+    }
+}
+
+fn receiver(partition: u32, status: ReceiverStatus, error: Option<&str>) -> ReceiverInfo {
+    ReceiverInfo {
+        stream_id: 0,
+        id: ReceiverId::Partition(TopicPartition::new("lines", partition)),
+        status,
+        instance: "pod-0".into(),
+        host: "node-a".into(),
+        last_error: error.map(|message| ReceiverError { at_ms: 2_500, message: message.into() }),
+    }
+}
+
+/// A batch of `records` lines from offset 100 on, which took 30 ms, of it 10 before its time.
+fn batch(time_ms: i64, records: usize, failure: Option<&str>) -> BatchInfo {
+    let operation = |id: usize, name: &str| OutputOperationInfo {
+        batch_time_ms: time_ms,
+        id,
+        name: name.into(),
+        description: format!("src/main.rs:{}:9", 12 + 2 * id).into(),
+        duration: Some(Duration::from_micros(2_600)),
+        failure_reason: failure.map(Into::into),
+    };
+    let range = OffsetRange {
+        at: TopicPartition::new("lines", 1),
+        from: Offset(100),
+        until: Offset(101 + records as u64),
+        records,
+    };
+    let stream = |stream_id, name: &str, ranges: Vec<OffsetRange>| StreamInputInfo {
+        stream_id,
+        name: name.into(),
+        num_records: ranges.iter().map(|r| r.records).sum(),
+        ranges,
+    };
+    BatchInfo {
+        id: 1,
+        batch_time_ms: time_ms,
+        streams: vec![stream(0, "lines", vec![range]), stream(3, "clicks", vec![])],
+        submission_time_ms: time_ms,
+        processing_start_ms: Some(time_ms + 4),
+        processing_end_ms: Some(time_ms + 24),
+        scheduling_delay: Some(Duration::from_millis(4)),
+        processing_delay: Some(Duration::from_millis(30)),
+        total_delay: Some(Duration::from_millis(24)),
+        output_operations: vec![operation(0, "to_kafka counts"), operation(1, "print")],
+    }
+}
+
+struct Served {
+    history: Arc<History>,
+    server: Server,
+}
+
+fn serve(trigger: Trigger) -> Served {
+    let history = Arc::new(History::new(program(trigger)));
+    let status = Arc::new(Status::new("orders", "pod-0", "memory"));
+    status.phase(Phase::Running);
+    let settings = Settings { port: 0, ..Settings::default() };
+    let server = Server::start(settings, Arc::new(Metrics::new("orders")), status, history.clone()).unwrap();
+    Served { history, server }
+}
+
+fn request(to: SocketAddr, path: &str, header: &str) -> BufReader<TcpStream> {
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}\r\n").unwrap();
+    BufReader::new(stream)
+}
+
+fn get(served: &Served, path: &str) -> (u16, Value) {
+    let mut answer = String::new();
+    let path = format!("/api/v1/applications{path}");
+    request(served.server.address(), &path, "").read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head[9..12].parse().unwrap(), serde_json::from_str(body).unwrap())
+}
+
+/// One member a line, in the order of the answer's text.
+fn shown(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap()
+}
+
+fn running(trigger: Trigger) -> Served {
+    let served = serve(trigger);
+    let history = &served.history;
+    history.on_streaming_started(&StreamingStarted { time_ms: 900 });
+    history.on_receiver_started(&receiver(0, ReceiverStatus::Active, None));
+    history.on_receiver_started(&receiver(1, ReceiverStatus::Active, None));
+    history.on_receiver_error(&receiver(0, ReceiverStatus::Error, Some("broker down")));
+    history.position(&TopicPartition::new("lines", 1), Position { next: Offset(141), end: Offset(150) });
+    history.state_bytes(&[(Partition(0), 1_000), (Partition(1), 24)]);
+    history.on_batch_completed(&batch(2_000, 40, None));
+    history.on_batch_completed(&batch(3_000, 7, Some("no luck")));
+    history.on_batch_completed(&batch(4_000, 7, None));
+    history.takes_input(4, 5_000);
+    served
+}
+
+#[test]
+fn statistics_have_the_names_and_units_of_spark() {
+    let (code, statistics) = get(&running(SECOND), "/orders/streaming/statistics");
+    assert_eq!(code, 200);
+    // 47 records in the second of the first batch and the two up to the third: what was given up is no input of its own.
+    expect![[r#"
+        {
+          "avgInputRate": 15.666666666666666,
+          "avgProcessingTime": 30,
+          "avgSchedulingDelay": 4,
+          "avgTotalDelay": 24,
+          "batchDuration": 1000,
+          "numActiveBatches": 1,
+          "numActiveReceivers": 1,
+          "numFailedBatches": 1,
+          "numInactiveReceivers": 1,
+          "numProcessedRecords": 47,
+          "numReceivedRecords": 47,
+          "numReceivers": 2,
+          "numRetainedCompletedBatches": 2,
+          "numTotalCompletedBatches": 2,
+          "startTime": "1970-01-01T00:00:00.900GMT",
+          "stateBytes": 1024
+        }"#]]
+    .assert_eq(&shown(&statistics));
+}
+
+#[test]
+fn before_the_first_batch_nothing_is_made_up() {
+    let (code, statistics) = get(&serve(Trigger::AsSoonAsPossible), "/orders/streaming/statistics");
+    assert_eq!(code, 200);
+    expect![[r#"
+        {
+          "batchDuration": 0,
+          "numActiveBatches": 0,
+          "numActiveReceivers": 0,
+          "numFailedBatches": 0,
+          "numInactiveReceivers": 0,
+          "numProcessedRecords": 0,
+          "numReceivedRecords": 0,
+          "numReceivers": 0,
+          "numRetainedCompletedBatches": 0,
+          "numTotalCompletedBatches": 0,
+          "stateBytes": 0
+        }"#]]
+    .assert_eq(&shown(&statistics));
+    let (code, batches) = get(&serve(SECOND), "/orders/streaming/batches");
+    assert_eq!((code, batches), (200, Value::Array(vec![])));
+}
+
+#[test]
+fn receivers_tell_their_errors_and_rates() {
+    let served = running(SECOND);
+    let (_, receivers) = get(&served, "/orders/streaming/receivers");
+    expect![[r#"
+        [
+          {
+            "avgEventRate": 0.0,
+            "eventRates": [
+              [
+                2000,
+                0.0
+              ],
+              [
+                4000,
+                0.0
+              ]
+            ],
+            "executorHost": "node-a",
+            "executorId": "pod-0",
+            "isActive": false,
+            "lastErrorMessage": "broker down",
+            "lastErrorTime": "1970-01-01T00:00:02.500GMT",
+            "partition": 0,
+            "status": "ERROR",
+            "streamId": 0,
+            "streamName": "lines-0",
+            "topic": "lines"
+          },
+          {
+            "avgEventRate": 15.666666666666666,
+            "endOffset": 150,
+            "eventRates": [
+              [
+                2000,
+                40.0
+              ],
+              [
+                4000,
+                3.5
+              ]
+            ],
+            "executorHost": "node-a",
+            "executorId": "pod-0",
+            "isActive": true,
+            "lag": 9,
+            "nextOffset": 141,
+            "partition": 1,
+            "status": "ACTIVE",
+            "streamId": 0,
+            "streamName": "lines-1",
+            "topic": "lines"
+          }
+        ]"#]]
+    .assert_eq(&shown(&receivers));
+    assert_eq!(get(&served, "/orders/streaming/receivers/0").1, receivers);
+    assert_eq!(get(&served, "/orders/streaming/receivers/3").1, Value::Array(vec![]));
+    assert_eq!(get(&served, "/orders/streaming/receivers/1").0, 404);
+}
+
+#[test]
+fn batches_are_listed_newest_first_and_a_single_one_has_its_offsets() {
+    let served = running(SECOND);
+    let (_, all) = get(&served, "/orders/streaming/batches");
+    let brief = |all: &Value| {
+        let text = |b: &Value| format!("{} {} {}", b["batchId"], b["status"], b["numFailedOutputOps"]);
+        all.as_array().unwrap().iter().map(text).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        brief(&all),
+        ["5000 \"PROCESSING\" 0", "4000 \"COMPLETED\" 0", "3000 \"COMPLETED\" 2", "2000 \"COMPLETED\" 0"]
+    );
+    assert_eq!(brief(&get(&served, "/orders/streaming/batches?status=processing").1), brief(&all)[..1]);
+    assert_eq!(brief(&get(&served, "/orders/streaming/batches?status=COMPLETED").1), brief(&all)[1..]);
+    assert_eq!(get(&served, "/orders/streaming/batches?status=lost").0, 400);
+    let (code, one) = get(&served, "/orders/streaming/batches/3000");
+    assert_eq!(code, 200);
+    expect![[r#"
+        {
+          "batchDuration": 1000,
+          "batchId": 3000,
+          "batchTime": "1970-01-01T00:00:03.000GMT",
+          "firstFailureReason": "no luck",
+          "inputSize": 7,
+          "numActiveOutputOps": 0,
+          "numCompletedOutputOps": 0,
+          "numFailedOutputOps": 2,
+          "numTotalOutputOps": 2,
+          "processingTime": 30,
+          "schedulingDelay": 4,
+          "status": "COMPLETED",
+          "streams": [
+            {
+              "numRecords": 7,
+              "ranges": [
+                {
+                  "fromOffset": 100,
+                  "numRecords": 7,
+                  "partition": 1,
+                  "topic": "lines",
+                  "untilOffset": 108
+                }
+              ],
+              "streamId": 0,
+              "streamName": "lines"
+            },
+            {
+              "numRecords": 0,
+              "ranges": [],
+              "streamId": 3,
+              "streamName": "clicks"
+            }
+          ],
+          "takingInput": false,
+          "totalDelay": 24
+        }"#]]
+    .assert_eq(&shown(&one));
+}
+
+#[test]
+fn operations_of_a_batch_tell_how_long_they_took_and_why_they_failed() {
+    let served = running(SECOND);
+    let (_, operations) = get(&served, "/orders/streaming/batches/4000/operations");
+    expect![[r#"
+        [
+          {
+            "description": "src/main.rs:12:9",
+            "duration": 3,
+            "endTime": "1970-01-01T00:00:04.024GMT",
+            "jobIds": [],
+            "name": "to_kafka counts",
+            "outputOpId": 0,
+            "startTime": "1970-01-01T00:00:04.004GMT"
+          },
+          {
+            "description": "src/main.rs:14:9",
+            "duration": 3,
+            "endTime": "1970-01-01T00:00:04.024GMT",
+            "jobIds": [],
+            "name": "print",
+            "outputOpId": 1,
+            "startTime": "1970-01-01T00:00:04.004GMT"
+          }
+        ]"#]]
+    .assert_eq(&shown(&operations));
+    let (_, failed) = get(&served, "/orders/streaming/batches/3000/operations/1");
+    assert_eq!((&failed["name"], &failed["failureReason"]), (&"print".into(), &"no luck".into()));
+}
+
+#[test]
+fn what_is_not_there_is_404_with_a_reason() {
+    let served = running(SECOND);
+    for (path, why) in [
+        ("/other/streaming/statistics", "unknown application: other; this is orders"),
+        ("/orders/streaming/batches/17", "unknown batch: 17; the last 1,000 are kept"),
+        ("/orders/streaming/batches/x/operations", "unknown batch: x; the last 1,000 are kept"),
+        ("/orders/streaming/batches/4000/operations/9", "unknown output operation: 9"),
+        ("/orders/jobs", "no such resource; see docs/api.md"),
+    ] {
+        let (code, answer) = get(&served, path);
+        assert_eq!((code, answer["error"].as_str()), (404, Some(why)), "{path}");
+    }
+    assert_eq!(get(&served, "").1[0]["id"], "orders");
+    assert_eq!(get(&served, "/orders/topology").1["text"], "stage 0");
+}
+
+#[test]
+fn without_an_interval_rates_are_over_the_time_between_batches() {
+    let (_, statistics) = get(&running(Trigger::AsSoonAsPossible), "/orders/streaming/statistics");
+    // 40 records in the 30 ms of the first batch, then 7 in 2 s.
+    let expected = 47.0 * 1000.0 / 2030.0;
+    assert!((statistics["avgInputRate"].as_f64().unwrap() - expected).abs() < 1e-9, "{statistics}");
+    assert_eq!(statistics["batchDuration"], 0);
+}
+
+/// The next event: its id and its data.
+fn event(events: &mut impl BufRead) -> (String, Value) {
+    let (mut id, mut line) = (String::new(), String::new());
+    loop {
+        line.clear();
+        assert!(events.read_line(&mut line).unwrap() > 0, "the stream ended");
+        if let Some(value) = line.strip_prefix("id: ") {
+            id = value.trim().to_owned();
+        } else if let Some(data) = line.strip_prefix("data: ") {
+            return (id, serde_json::from_str(data).unwrap());
+        }
+    }
+}
+
+fn ended(news: &Value) -> Vec<i64> {
+    news["ended"].as_array().unwrap().iter().map(|b| b["batchId"].as_i64().unwrap()).collect()
+}
+
+#[test]
+fn events_bring_what_is_new_and_go_on_after_a_break() {
+    let served = running(SECOND);
+    let mut events = request(served.server.address(), "/api/v1/events", "");
+    let (_, all) = event(&mut events);
+    assert_eq!((&all["reset"], ended(&all)), (&Value::Bool(true), vec![2_000, 3_000, 4_000]));
+    served.history.on_batch_completed(&batch(5_000, 1, None));
+    let (id, news) = event(&mut events);
+    assert_eq!((&news["reset"], ended(&news)), (&Value::Bool(false), vec![5_000]));
+    assert_eq!(news["statistics"]["numTotalCompletedBatches"], 3);
+    assert_eq!(id, "500/4");
+    drop(events);
+    served.history.on_batch_completed(&batch(6_000, 1, None));
+    let mut again = request(served.server.address(), "/api/v1/events", &format!("Last-Event-ID: {id}\r\n"));
+    let (_, news) = event(&mut again);
+    assert_eq!((&news["reset"], ended(&news)), (&Value::Bool(false), vec![6_000]));
+    for stale in ["Last-Event-ID: 499/4\r\n", "Last-Event-ID: 500/9\r\n", "Last-Event-ID: nonsense\r\n"] {
+        let (_, news) = event(&mut request(served.server.address(), "/api/v1/events", stale));
+        assert_eq!((&news["reset"], ended(&news).len()), (&Value::Bool(true), 5), "{stale}");
+    }
+}
+
+#[test]
+fn an_open_page_does_not_hold_up_the_end() {
+    let served = running(SECOND);
+    let mut events = request(served.server.address(), "/api/v1/events", "");
+    event(&mut events);
+    drop(served.server);
+    let mut rest = vec![];
+    events.read_to_end(&mut rest).unwrap(); // ended in order, not by a timeout
+}

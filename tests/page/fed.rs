@@ -1,0 +1,159 @@
+//! The page over a history that the test tells: what is hard to bring about in a program, and what must not change meanwhile.
+
+use crate::browser::{api, document, element, held_back, rows, text};
+use std::{sync::Arc, thread, time::Duration};
+use tidegate::{
+    config::Trigger,
+    record::TopicPartition,
+    runtime::{
+        history::{History, Program},
+        listener::{
+            BatchInfo, OutputOperationInfo, ReceiverError, ReceiverId, ReceiverInfo, ReceiverStatus,
+            StreamInputInfo, StreamingListener, StreamingStarted,
+        },
+        metrics::Metrics,
+        status::{Phase, Status},
+    },
+    ui::{Server, Settings},
+};
+
+struct Fed {
+    history: Arc<History>,
+    server: Server,
+}
+
+fn serve(interval: Duration) -> Fed {
+    let history = Arc::new(History::new(Program {
+        application_id: "orders".into(),
+        instance: "pod-0".into(),
+        host: "node-a".into(),
+        trigger: Trigger::Interval(interval),
+        streams: vec![(0, "lines".into())],
+        operations: vec![("to_kafka counts".into(), "src/main.rs:12:9".into())],
+        topology: "stage 0 <b>".into(),
+        launched_ms: 500,
+    }));
+    let status = Arc::new(Status::new("orders", "pod-0", "memory"));
+    status.phase(Phase::Running);
+    let settings = Settings { port: 0, ..Settings::default() };
+    let server = Server::start(settings, Arc::new(Metrics::new("orders")), status, history.clone()).unwrap();
+    Fed { history, server }
+}
+
+fn receiver(partition: u32, status: ReceiverStatus, error: Option<&str>) -> ReceiverInfo {
+    ReceiverInfo {
+        stream_id: 0,
+        id: ReceiverId::Partition(TopicPartition::new("lines", partition)),
+        status,
+        instance: "pod-0".into(),
+        host: "node-a".into(),
+        last_error: error.map(|message| ReceiverError { at_ms: 1_700_000_000_000, message: message.into() }),
+    }
+}
+
+fn batch(time_ms: i64, records: usize) -> BatchInfo {
+    BatchInfo {
+        id: 1,
+        batch_time_ms: time_ms,
+        streams: vec![StreamInputInfo {
+            stream_id: 0,
+            name: "lines".into(),
+            num_records: records,
+            ranges: vec![],
+        }],
+        submission_time_ms: time_ms,
+        processing_start_ms: Some(time_ms),
+        processing_end_ms: Some(time_ms + 1_500),
+        scheduling_delay: Some(Duration::from_millis(7)),
+        processing_delay: Some(Duration::from_millis(1_500)),
+        total_delay: Some(Duration::from_secs(90)),
+        output_operations: vec![OutputOperationInfo {
+            batch_time_ms: time_ms,
+            id: 0,
+            name: "to_kafka counts".into(),
+            description: "src/main.rs:12:9".into(),
+            duration: Some(Duration::from_millis(3)),
+            failure_reason: None,
+        }],
+    }
+}
+
+#[test]
+fn before_the_first_batch_the_page_says_so() {
+    let fed = serve(Duration::from_secs(1));
+    let page = document(fed.server.address(), "/");
+    assert_eq!(text(&page, "running"), "No batch has begun yet.");
+    assert_eq!(text(&page, "timelines"), "Timelines (Last 0 batches, 0 active, 0 completed)");
+    assert_eq!(text(&page, "completed-title"), "Completed Batches (last 0 out of 0)");
+    assert_eq!(page.matches(">No batch yet<").count(), 4, "in each chart");
+    assert_eq!(text(&page, "topology"), "stage 0 <b>", "as text");
+    let unknown = document(fed.server.address(), "/streaming/batch/17");
+    assert!(text(&unknown, "problem").starts_with("This batch is not known"), "{unknown}");
+}
+
+#[test]
+fn the_header_is_a_sentence_as_in_spark() {
+    for (interval_ms, words) in [(1_000, "1 second"), (90_250, "1 minute 30 seconds")] {
+        let fed = serve(Duration::from_millis(interval_ms));
+        let time_ms = chrono::Utc::now().timestamp_millis() - 2 * 3_600_000 - 3 * 60_000;
+        fed.history.on_streaming_started(&StreamingStarted { time_ms });
+        (1..=3).for_each(|n| fed.history.on_batch_completed(&batch(n * 1_000, 1_500)));
+        let page = document(fed.server.address(), "/streaming");
+        let line = text(&page, "running");
+        assert!(line.starts_with(&format!("Running batches of {words} for 2 hours 3 minutes ")), "{line}");
+        assert!(
+            line.contains(" since 20") && line.ends_with(" (3 completed batches, 4500 records)"),
+            "{line}"
+        );
+        let strong: Vec<&str> = element(&page, "running").matches("<strong").collect();
+        assert_eq!(strong.len(), 5);
+    }
+}
+
+#[test]
+fn a_failing_receiver_is_red() {
+    let fed = serve(Duration::from_secs(1));
+    fed.history.on_streaming_started(&StreamingStarted { time_ms: 1_000 });
+    fed.history.on_receiver_started(&receiver(0, ReceiverStatus::Active, None));
+    fed.history.on_receiver_error(&receiver(1, ReceiverStatus::Error, Some("no broker <answers>")));
+    fed.history.on_receiver_stopped(&receiver(2, ReceiverStatus::Inactive, None));
+    let page = document(fed.server.address(), "/");
+    assert_eq!(text(&page, "receivers-title"), "Receivers (1 / 3 active)");
+    let rows = rows(&page, "receiver-table");
+    assert_eq!(
+        (rows[0][0].as_str(), &rows[0][1..4]),
+        ("", &["lines-0", "ACTIVE", "pod-0 / node-a"].map(String::from)[..])
+    );
+    assert_eq!(
+        (rows[1][0].as_str(), rows[1][2].as_str(), rows[1][7].as_str()),
+        ("failing", "ERROR", "no broker <answers>")
+    );
+    assert!(rows[1][6].starts_with("2023/11/1"), "{:?}", rows[1]);
+    assert_eq!((rows[2][0].as_str(), rows[2][2].as_str()), ("", "INACTIVE"));
+    let style = include_str!("../../src/ui/assets/page.css");
+    assert!(style.contains(".list tr.failing td { color: var(--bad); }"), "the class is red");
+}
+
+#[test]
+fn an_open_page_follows_the_program() {
+    let fed = serve(Duration::from_secs(1));
+    fed.history.on_streaming_started(&StreamingStarted { time_ms: 1_000 });
+    fed.history.on_batch_completed(&batch(1_000, 10));
+    let (server, listens) = held_back(fed.server.address(), "\"numTotalCompletedBatches\":5,");
+    let history = fed.history.clone();
+    let told = thread::spawn(move || {
+        listens.recv().unwrap();
+        (2..=5).for_each(|n| history.on_batch_completed(&batch(n * 1_000, 10)));
+    });
+    let page = document(server, "/");
+    told.join().unwrap();
+    assert!(
+        page.contains("\"numTotalCompletedBatches\":1,"),
+        "the data in the page is that of its beginning"
+    );
+    assert_eq!(text(&page, "completed-batches"), "5");
+    assert_eq!(rows(&page, "completed").len(), 5);
+    let statistics = api(fed.server.address(), "/api/v1/applications/orders/streaming/statistics");
+    assert_eq!(statistics["numProcessedRecords"], 50);
+    assert_eq!(text(&page, "records"), "50");
+}

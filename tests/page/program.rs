@@ -1,0 +1,183 @@
+//! The page of a program that runs: its numbers against those of the interface for machines.
+
+use crate::browser::{api, document, rows, text};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+use tidegate::{
+    BadRecordPolicy, Config, SourceOptions, StreamingContext,
+    codec::{AsText, Utf8},
+    config::Trigger,
+    log::{self, Log},
+    record::{Headers, Offset, RawChunkBuilder, RawRecord, Text},
+};
+
+fn write(log: &Arc<dyn Log>, topic: &str, lines: &[&str]) {
+    let mut records = RawChunkBuilder::default();
+    for line in lines {
+        let value = Some(line.as_bytes());
+        records.push(RawRecord {
+            offset: Offset(0),
+            timestamp_ms: 0,
+            key: None,
+            value,
+            headers: Headers::NONE,
+        });
+    }
+    log::write(log.as_ref(), topic, None, &records.build()).unwrap();
+}
+
+/// A program that has processed three waves of lines, one of them with a line that makes it fail; nothing more happens to it.
+fn at_rest() -> (StreamingContext, SocketAddr, String) {
+    let log = log::open("memory:page", &BTreeMap::default()).unwrap();
+    let mut config = Config::new("word-count", "memory:page");
+    config.trigger = Trigger::AsSoonAsPossible;
+    config.admin_bind = Some("127.0.0.1:0".into());
+    let ssc = StreamingContext::new(config);
+    let options = SourceOptions::topic("lines").on_bad_record(BadRecordPolicy::Skip);
+    let lines = ssc.source::<Text>(options, Utf8).map(|line| {
+        assert!(&*line != "bad", "a bad line");
+        line
+    });
+    let words = lines.flat_map(|line| line.split(' ')).map(|word| (word, 1u64));
+    words.running_reduce_by_key(|a, b| a + b).to_kafka("counts", Utf8, AsText);
+    lines.print();
+    write(&log, "lines", &["to be or", "not to be"]);
+    ssc.start().unwrap();
+    let (server, at) = (ssc.admin_address().unwrap(), "/api/v1/applications/word-count/streaming".to_owned());
+    for (records, wave) in [(2, &["that", "is"][..]), (4, &["the", "bad", "question"][..]), (7, &[])] {
+        wait(server, &at, 0, |s| s["numProcessedRecords"] == records);
+        if !wave.is_empty() {
+            write(&log, "lines", wave);
+        }
+    }
+    (ssc, server, at)
+}
+
+/// `active`: batches that take input when it is over.
+fn wait(server: SocketAddr, at: &str, active: u64, until: impl Fn(&Value) -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let statistics = api(server, &format!("{at}/statistics"));
+        if until(&statistics) && statistics["numActiveBatches"] == active {
+            return;
+        }
+        assert!(Instant::now() < end, "waited for 60 s: {statistics}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn records(n: &Value) -> String {
+    if *n == 1 { "1 record".into() } else { format!("{n} records") }
+}
+
+#[test]
+fn the_numbers_on_the_page_are_those_of_the_interface() {
+    let (ssc, server, at) = at_rest();
+    let page = document(server, "/");
+    let statistics = api(server, &format!("{at}/statistics"));
+    let number = |name: &str| statistics[name].to_string();
+    let line = text(&page, "running");
+    assert!(line.starts_with("Running batches as soon as possible for "), "{line}");
+    assert_eq!(text(&page, "completed-batches"), number("numTotalCompletedBatches"));
+    assert_eq!((text(&page, "records"), number("numProcessedRecords")), ("7".into(), "7".into()));
+    let receivers = statistics["numReceivers"].as_u64().unwrap();
+    assert_eq!(text(&page, "receivers"), format!("{receivers} / {receivers} active"));
+    assert_eq!(rows(&page, "receiver-table").len() as u64, receivers);
+
+    let all = api(server, &format!("{at}/batches"));
+    let (failed, completed): (Vec<_>, Vec<_>) =
+        all.as_array().unwrap().iter().partition(|b| b["numFailedOutputOps"] != 0);
+    let shown = rows(&page, "completed");
+    assert_eq!(shown.len(), completed.len());
+    for (row, batch) in shown.iter().zip(&completed) {
+        let time = |name: &str| format!("{} ms", batch[name]);
+        assert_eq!(row[2], records(&batch["inputSize"]), "{batch}");
+        let times = ["schedulingDelay", "processingTime", "totalDelay"].map(time);
+        assert_eq!((&row[3..6], row[6].as_str()), (&times[..], "2/2"), "{batch}");
+    }
+    assert!(!failed.is_empty(), "the bad line made a batch fail");
+    let shown = rows(&page, "failed");
+    assert_eq!(shown.len(), failed.len());
+    assert!(shown.iter().all(|row| row[0] == "failing" && row[5].contains("a bad line")), "{shown:?}");
+    assert_eq!(page.matches("<canvas").count(), 4, "a chart for each row");
+    assert!(page.matches("<rect").count() >= 4, "bars beside them");
+    assert!(text(&page, "topology").contains("to_kafka counts"));
+    batch_pages(server, &at, completed[0], failed[0]);
+    ssc.stop(false);
+    ssc.await_termination().unwrap();
+}
+
+fn batch_pages(server: SocketAddr, at: &str, completed: &Value, failed: &Value) {
+    for (batch, status) in [(completed, "SUCCEEDED"), (failed, "FAILED")] {
+        let id = batch["batchId"].to_string();
+        let page = document(server, &format!("/streaming/batch/{id}"));
+        assert_eq!(text(&page, "input-size"), records(&batch["inputSize"]));
+        let operations = api(server, &format!("{at}/batches/{id}/operations"));
+        let shown = rows(&page, "operations");
+        assert_eq!(shown.len(), 2);
+        for (row, operation) in shown.iter().zip(operations.as_array().unwrap()) {
+            let text = |name: &str| operation[name].as_str().unwrap_or("-").to_owned();
+            let place = format!("{} at {}", text("name"), text("description"));
+            let duration = format!("{} ms", operation["duration"]);
+            let expected =
+                [operation["outputOpId"].to_string(), place, duration, status.into(), text("failureReason")];
+            assert_eq!(row[1..], expected);
+        }
+        assert!(shown[0][2].starts_with("to_kafka counts at tests/page/program.rs:"), "{shown:?}");
+        let one = api(server, &format!("{at}/batches/{id}"));
+        let ranges = one["streams"][0]["ranges"].as_array().unwrap();
+        let shown = rows(&page, "inputs");
+        if ranges.is_empty() {
+            assert_eq!(
+                (status, shown[0][1].as_str()),
+                ("FAILED", "Nothing was processed before it failed"),
+                "{one}"
+            );
+            continue;
+        }
+        assert_eq!(shown.len(), ranges.len(), "{one}");
+        for (row, range) in shown.iter().zip(ranges) {
+            let of = |name: &str| range[name].to_string().trim_matches('"').to_owned();
+            let expected = [
+                "lines".into(),
+                of("topic"),
+                of("partition"),
+                of("fromOffset"),
+                of("untilOffset"),
+                of("numRecords"),
+            ];
+            assert_eq!(row[1..], expected);
+        }
+    }
+}
+
+#[test]
+fn a_receiver_that_cannot_connect_is_red_and_says_why() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut config = Config::new("network", "memory:page-network");
+    config.trigger = Trigger::Interval(Duration::from_secs(1));
+    config.admin_bind = Some("127.0.0.1:0".into());
+    let ssc = StreamingContext::new(config);
+    ssc.socket_text_stream("127.0.0.1", nobody).print();
+    ssc.start().unwrap();
+    let server = ssc.admin_address().unwrap();
+    let at = "/api/v1/applications/network/streaming".to_owned();
+    wait(server, &at, 1, |s| {
+        s["numInactiveReceivers"] == 1 && s["numTotalCompletedBatches"].as_u64() > Some(3)
+    });
+    // It tries again and again, and for a moment each time it is not known to fail.
+    let pages = (0..10).map(|_| document(server, "/"));
+    let rows = pages.map(|page| rows(&page, "receiver-table")).find(|rows| rows[0][0] == "failing");
+    let rows = rows.expect("it fails");
+    assert_eq!((rows.len(), rows[0][1].as_str()), (1, &*format!("socket-127-0-0-1-{nobody}")));
+    assert_eq!(rows[0][2], "ERROR");
+    assert!(rows[0][6].starts_with("20") && rows[0][7].contains("refused"), "{rows:?}");
+    ssc.stop(false);
+    ssc.await_termination().unwrap();
+}
