@@ -9,6 +9,7 @@ mod commit;
 mod compute;
 mod engine;
 mod feeds;
+mod fencing;
 mod local;
 pub mod logging;
 mod meta;

@@ -134,7 +134,7 @@ impl Engine {
         // Both facts were read one after the other: a newer process of our identity may have committed in between.
         if self.held(std::slice::from_ref(&held.at))?.iter().any(|h| h.committed.is_some()) {
             let what = format!("{} was committed while this process started", held.at);
-            return Err(self.fenced_during(Stage::OffsetFetch, &what));
+            return Err(Failure::new(Stage::OffsetFetch, Reaction::RetrySame, what).into());
         }
         Err(Error::Refused(format!(
             "{}: the group has no offset, but the changelog holds a committed row at {at}: the offsets expired or were deleted\n  next: restore the group's offsets, or start under a new application id",
@@ -195,11 +195,8 @@ impl Engine {
         if self.env.shutdown.is_requested() {
             return Err(Error::Killed);
         }
-        match self.member.poll() {
-            Ok(events) => self.events.extend(events),
-            Err(f) if f.reaction == Reaction::Exit => return Err(self.fenced_during(f.stage, &f.message)),
-            Err(f) => return Err(f.into()),
-        }
+        let heard = self.hear_group()?;
+        self.events.extend(heard);
         Ok(())
     }
 }

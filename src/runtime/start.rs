@@ -10,7 +10,7 @@ use super::{
     local::LocalUnit,
     outside,
     pool::Pool,
-    topics::{self, Names},
+    topics::{self, Names, Topics},
     units::InFlight,
 };
 use crate::{
@@ -36,18 +36,8 @@ impl Engine {
         let making = if config.threads == 0 { Making::Asked(spec) } else { Making::start(&log, spec) };
         let topics = topics::prepare(log.as_ref(), &config, &plan, &names)?;
         let print = Fingerprint::of(&plan, config.state_partitions);
-        let mut subscription: Vec<String> = topics.inputs.keys().cloned().collect();
-        if plan.has_state_partitions() {
-            subscription.push(names.exchange.to_string());
-        }
         let plan = Arc::new(plan);
-        let member = log.join(&GroupSpec {
-            group: config.application_id.clone(),
-            instance: env.instance.0.to_string(),
-            topics: subscription,
-            session_timeout: config.session_timeout,
-            buffer_bytes: config.receive_buffer_bytes,
-        })?;
+        let member = log.join(&Self::group_spec(&config, &env, &plan, &names, &topics))?;
         Ok(Engine {
             pool: Pool::new(config.threads),
             plan: plan.clone(),
@@ -84,6 +74,27 @@ impl Engine {
             config,
             env,
         })
+    }
+
+    /// Our place in the group.
+    pub(super) fn group_spec(
+        config: &Config,
+        env: &Env,
+        plan: &Topology,
+        names: &Names,
+        topics: &Topics,
+    ) -> GroupSpec {
+        let mut subscription: Vec<String> = topics.inputs.keys().cloned().collect();
+        if plan.has_state_partitions() {
+            subscription.push(names.exchange.to_string());
+        }
+        GroupSpec {
+            group: config.application_id.clone(),
+            instance: env.instance.0.to_string(),
+            topics: subscription,
+            session_timeout: config.session_timeout,
+            buffer_bytes: config.receive_buffer_bytes,
+        }
     }
 
     /// A new producer of our identity, not yet ready.

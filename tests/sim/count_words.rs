@@ -190,6 +190,20 @@ fn every_seed_counts_every_word_exactly_once() {
     println!("faults: {:?}", fired.lock().unwrap());
 }
 
+/// A place in the group that is lost without a newer process ends no process.
+#[test]
+fn a_process_that_is_fenced_by_itself_goes_on() {
+    let mut fired = 0;
+    for seed in 0..200 {
+        let mut faults = Faults::none().with(Fault::FencedByItself, 20_000);
+        faults.calm_after = Duration::from_secs(30);
+        let outcome = check(seed, faults, false).unwrap();
+        fired += outcome.fired.get(&Fault::FencedByItself).copied().unwrap_or(0);
+        assert!(outcome.ended.is_empty(), "seed {seed}: {:?}", outcome.ended);
+    }
+    assert!(fired > 100, "fired {fired} times only");
+}
+
 #[test]
 fn two_runs_of_a_seed_agree() {
     for seed in 0..20 {

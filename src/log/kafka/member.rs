@@ -168,6 +168,8 @@ pub(super) struct KafkaMember {
     waker: Arc<Waker>,
     topics: Vec<String>,
     instance: String,
+    /// The place in the group is lost for good.
+    over: Option<Failure>,
     /// Longest wait for another process's pending transaction.
     committed_timeout: Duration,
 }
@@ -197,6 +199,7 @@ pub(super) fn join(
         waker,
         topics: spec.topics.clone(),
         instance: spec.instance.clone(),
+        over: None,
         committed_timeout: transaction_timeout + PENDING_MARGIN,
     };
     member.subscribe()?;
@@ -229,11 +232,7 @@ impl KafkaMember {
                 tracing::debug!("consumer group: {text} ({code:?})");
                 return None;
             }
-            Reaction::Exit => format!(
-                "another process has joined the group as instance `{}` ({text})\n  next: give each process an instance id of its own; \
-                 if that process replaces this one, nothing is to be done",
-                self.instance
-            ),
+            Reaction::Exit => format!("another member sits at the place of instance `{}` ({text})", self.instance),
             _ => format!("{text} ({code:?})"),
         };
         Some(Failure::new(Stage::Group, reaction, message))
@@ -289,6 +288,9 @@ fn still_down(consumer: &Weak<Owned<GroupConsumer>>, topic: &str) -> bool {
 
 impl Member for KafkaMember {
     fn poll(&mut self) -> Result<Vec<GroupEvent>, Failure> {
+        if let Some(failure) = &self.over {
+            return Err(failure.clone());
+        }
         let mut served = 0;
         loop {
             // Also when nothing is there: the call tells the library that this process is alive.
@@ -297,6 +299,7 @@ impl Member for KafkaMember {
                 Some(Ok(record)) => return Err(stray(&record)),
                 Some(Err(error)) => {
                     if let Some(failure) = self.judge(&error) {
+                        self.over = Some(failure.clone()).filter(|f| f.reaction == Reaction::Exit);
                         return Err(failure);
                     }
                 }
