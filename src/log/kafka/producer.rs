@@ -416,6 +416,9 @@ impl Producer for KafkaProducer {
 
     fn suspect(&self) -> bool {
         self.serve();
+        if crate::failpoint::passes("mutant-suspect-goes-on") {
+            return false;
+        }
         self.transactional && (self.slow.get() || self.reports().disturbed.load(Ordering::Acquire))
     }
 }

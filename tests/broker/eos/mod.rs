@@ -6,9 +6,11 @@
 mod aborted_input;
 mod client;
 mod doubt;
+mod events;
 mod kill;
 mod letters;
 mod mutants;
+mod network;
 mod program;
 mod refusals;
 mod shutdown;

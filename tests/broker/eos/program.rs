@@ -66,6 +66,12 @@ impl App {
         app
     }
 
+    /// Reaches the broker by this address.
+    pub fn via(mut self, bootstrap: String) -> App {
+        self.bootstrap = bootstrap;
+        self
+    }
+
     /// The same application in another folder, as on another machine.
     pub fn elsewhere(&self) -> App {
         let (id, input, output) = (self.id.clone(), self.input.clone(), self.output.clone());
