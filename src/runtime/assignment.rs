@@ -42,8 +42,8 @@ impl Engine {
             Err(f) => return Err(f.into()),
         }
         self.notice_expulsion();
-        if std::mem::take(&mut self.must_rejoin) {
-            self.member.rejoin()?;
+        if self.must_rejoin {
+            return self.join_anew();
         }
         for event in std::mem::take(&mut self.events) {
             match event {

@@ -34,23 +34,17 @@ impl Engine {
     /// Another member sits at our place in the group, for good: a newer process, or our own shadow.
     pub(super) fn place_taken(&mut self, failure: Failure) -> Result {
         tracing::warn!("{failure}; looking whether a newer process runs");
-        self.sources.clear();
-        self.states.clear();
-        self.unrecovered.clear();
-        self.events.clear();
-        self.must_rejoin = false;
+        self.close_tasks();
         let until = self.env.clock.monotonic() + CLAIM_WAIT;
-        loop {
+        while self.incarnation.is_some() && self.env.clock.monotonic() < until {
             self.env.observer.on(&Observed::Alive);
             match self.is_superseded() {
                 Ok(true) => {
                     self.failure = Some(failure.into());
                     return Err(self.fenced());
                 }
-                Ok(false) if self.incarnation.is_none() || self.env.clock.monotonic() >= until => break,
-                Ok(false) => {}
                 Err(Error::Log(f)) if may_pass(f.reaction) => tracing::warn!("{f}"),
-                Err(e) => return Err(e),
+                looked => drop(looked?),
             }
             if self.env.shutdown.is_requested() {
                 return Ok(());
@@ -58,9 +52,26 @@ impl Engine {
             self.env.clock.sleep(CLAIM_PAUSE);
         }
         tracing::info!("no newer process has begun: joining the group as a new member");
+        self.join_anew()
+    }
+
+    /// Gives the membership up for a new one, unless a newer process has begun: what the old one holds, was told or still waits for
+    /// counts no more. (To subscribe again is not enough: in the middle of a rebalance the client takes that for no change.)
+    pub(super) fn join_anew(&mut self) -> Result {
+        match self.is_superseded() {
+            Ok(true) => return Err(self.fenced()),
+            Err(Error::Log(f)) if may_pass(f.reaction) => {
+                tracing::warn!("{f}; trying again");
+                self.env.clock.sleep(CLAIM_PAUSE);
+                return Ok(());
+            }
+            looked => drop(looked?),
+        }
         let group = Self::group_spec(&self.config, &self.env, &self.plan, &self.names, &self.topics);
-        let old = std::mem::replace(&mut self.member, self.env.log.join(&group)?);
-        old.close(false);
+        self.unrecovered.clear();
+        self.events.clear();
+        self.member = self.env.log.join(&group)?;
+        self.must_rejoin = false;
         Ok(())
     }
 
