@@ -12,6 +12,7 @@ mod letters;
 mod mutants;
 mod network;
 mod program;
+mod programs;
 mod refusals;
 mod shutdown;
 mod windowed;

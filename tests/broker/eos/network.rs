@@ -15,7 +15,7 @@ use crate::{
     proxy::{Api, Fault, Proxy, end_txn_error},
     subject::bootstrap,
 };
-use std::{thread::sleep, time::Duration};
+use std::{collections::BTreeMap, thread::sleep, time::Duration};
 
 const EVERY: u64 = u64::MAX;
 
@@ -194,4 +194,38 @@ fn a_join_that_is_held_past_the_session() {
     run.stop();
     events::judge("held join", written, &client.read(&app.output));
     println!("held join: {written} events, each once");
+}
+
+/// A batch without input moves no offset, so that only its token can tell whether it was committed.
+#[test]
+fn a_batch_without_input_whose_commit_is_in_doubt() {
+    let (client, proxy) = (Client::new(&bootstrap()), Proxy::start(&bootstrap()));
+    let app = App::new("test:ticking", &client).via(proxy.bootstrap());
+    let mut lines = Lines::new(&client, &app.input, Random::seed());
+    lines.write(4, 4);
+    lines.flush();
+    let mut run = app.start("");
+    app.catch_up(&client, &mut run);
+    let ticks = || client.read(&app.output).len();
+    let before = ticks();
+    until("batches without input are committed", || ticks() > before + 8);
+    let producers = proxy.passed(Api::InitProducerId);
+    let lost = proxy.on(Api::EndTxn, Fault::LoseReply, EVERY);
+    until("the program makes a new producer", || proxy.passed(Api::InitProducerId) > producers);
+    lost.end();
+    assert!(lost.fired() > 1, "each answer to the request to commit was lost");
+    until("the outcome is settled", || run.text().contains("settled by its token"));
+    let before = ticks();
+    until("the program goes on", || ticks() > before + 8);
+    let log = run.stop();
+    let settled = log.lines().find(|l| l.contains("settled by its token")).unwrap();
+    assert!(settled.contains("committed=true"), "{settled}");
+    let mut last: BTreeMap<String, u64> = BTreeMap::new();
+    for row in client.read(&app.output) {
+        let (tick, before) = (row.value.parse::<u64>().unwrap(), last.entry(row.key).or_default());
+        assert_eq!(tick, *before + 1, "a batch was lost or is there twice");
+        *before = tick;
+    }
+    assert_eq!(last.len(), 4);
+    println!("batch without input in doubt: {} answers lost, ticks {last:?}, none lost, none twice", lost.fired());
 }

@@ -30,7 +30,7 @@ pub struct App {
 }
 
 impl App {
-    /// An application of the example `program` with new topics of four partitions.
+    /// An application of the example `program`, or with `test:` before it of one in `programs.rs`, with new topics of four partitions.
     pub fn new(program: &'static str, client: &Client) -> App {
         let id = unique("eos");
         let (input, output) = (format!("{id}-in"), format!("{id}-out"));
@@ -102,17 +102,26 @@ impl App {
         let log = self.folder.join(format!("run-{run:02}.log"));
         let fired = self.folder.join(format!("run-{run:02}.fired"));
         let out = fs::File::create(&log).unwrap();
-        let mut command = Command::new(example(self.program));
-        command.args(["--bootstrap", &self.bootstrap, "--application-id", &self.id]);
-        command.args(["--input", &self.input, "--output", &self.output]);
-        command.arg("--state-dir").arg(self.folder.join("state"));
-        for (name, value) in &self.flags {
-            command.arg(format!("--{name}")).args(value);
-        }
+        let mut command = self.command();
         command.env("TIDEGATE_FAILPOINT", failpoints).env("TIDEGATE_FAILPOINT_LOG", &fired);
         command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
         let child = command.spawn().unwrap();
         Run { child, log, fired, failpoints: failpoints.into() }
+    }
+
+    fn command(&self) -> Command {
+        let state = self.folder.join("state");
+        if let Some(name) = self.program.strip_prefix("test:") {
+            return in_this_binary(name, self, &state);
+        }
+        let mut command = Command::new(example(self.program));
+        command.args(["--bootstrap", &self.bootstrap, "--application-id", &self.id]);
+        command.args(["--input", &self.input, "--output", &self.output]);
+        command.arg("--state-dir").arg(state);
+        for (name, value) in &self.flags {
+            command.arg(format!("--{name}")).args(value);
+        }
+        command
     }
 
     /// Waits until the group's offsets are at the end of the input, while the program runs.
@@ -150,6 +159,20 @@ impl Drop for App {
             let _ = fs::remove_dir_all(&self.folder);
         }
     }
+}
+
+/// A program of `programs.rs`, which is told everything by its environment.
+fn in_this_binary(name: &str, app: &App, state: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--nocapture", "--exact", &format!("eos::programs::{name}")]);
+    command.env("TIDEGATE_TEST_PROGRAM", name).env("TIDEGATE_STATE_DIR", state);
+    command.env("TIDEGATE_BOOTSTRAP", &app.bootstrap).env("TIDEGATE_APPLICATION_ID", &app.id);
+    command.env("TIDEGATE_INPUT", &app.input).env("TIDEGATE_OUTPUT", &app.output);
+    for (name, value) in &app.flags {
+        let name = format!("TIDEGATE_{}", name.replace('-', "_").to_uppercase());
+        command.env(name, value.as_deref().unwrap_or("true"));
+    }
+    command
 }
 
 /// The examples are built beside the tests.
