@@ -82,8 +82,10 @@ pub struct TopicInfo {
     pub partitions: u32,
     /// Copies of each partition.
     pub replication_factor: u16,
+    /// Whether this process may write to it; `None` = the log does not tell.
+    pub may_write: Option<bool>,
     /// Settings that matter to the guarantee, as the log names them: `cleanup.policy`, `retention.ms`, `delete.retention.ms`,
-    /// `min.insync.replicas`, `max.message.bytes`. Absent = the log does not tell.
+    /// `min.insync.replicas`, `unclean.leader.election.enable`, `max.message.bytes`. Absent = the log does not tell.
     pub config: BTreeMap<String, String>,
 }
 

@@ -221,7 +221,8 @@ mod tests {
     use super::*;
 
     fn info(id: &str, partitions: u32) -> TopicInfo {
-        TopicInfo { id: id.into(), partitions, replication_factor: 1, config: BTreeMap::new() }
+        let config = BTreeMap::new();
+        TopicInfo { id: id.into(), partitions, replication_factor: 1, may_write: None, config }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod compute;
 mod engine;
 mod feeds;
 mod fencing;
+mod guarantee;
 mod local;
 pub mod logging;
 mod meta;

@@ -167,6 +167,7 @@ pub(super) struct KafkaMember {
     consumer: Shared,
     waker: Arc<Waker>,
     topics: Vec<String>,
+    group: String,
     instance: String,
     /// The place in the group is lost for good.
     over: Option<Failure>,
@@ -198,6 +199,7 @@ pub(super) fn join(
         consumer,
         waker,
         topics: spec.topics.clone(),
+        group: spec.group.clone(),
         instance: spec.instance.clone(),
         over: None,
         committed_timeout: transaction_timeout + PENDING_MARGIN,
@@ -233,6 +235,14 @@ impl KafkaMember {
                 return None;
             }
             Reaction::Exit => format!("another member sits at the place of instance `{}` ({text})", self.instance),
+            _ if code == Code::GroupAuthorizationFailed => format!(
+                "authorisation failed: {text} ({code:?})\n  next: ask for the permission READ on the group `{}`",
+                self.group
+            ),
+            _ if code == Code::TopicAuthorizationFailed => {
+                let next = format!("ask for the permission READ on {}", self.topics.join(", "));
+                format!("authorisation failed: {text} ({code:?})\n  next: {next}")
+            }
             _ => format!("{text} ({code:?})"),
         };
         Some(Failure::new(Stage::Group, reaction, message))

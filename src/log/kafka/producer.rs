@@ -118,6 +118,7 @@ pub(super) struct KafkaProducer {
     events: Queue,
     client: Arc<Owned<BaseProducer<Reports>>>,
     transactional: bool,
+    transactional_id: String,
     tracked: bool,
     transaction_timeout: Duration,
     socket_timeout: Duration,
@@ -138,6 +139,7 @@ impl KafkaProducer {
             events,
             client,
             transactional: spec.transactional_id.is_some(),
+            transactional_id: spec.transactional_id.clone().unwrap_or_default(),
             tracked: spec.track_ends,
             transaction_timeout: spec.transaction_timeout,
             socket_timeout: settings.socket_timeout(spec),
@@ -340,7 +342,17 @@ impl Producer for KafkaProducer {
         self.serve();
         let answer = self.client.init_transactions(limit.saturating_sub(begun.elapsed()).max(SLICE));
         self.serve();
-        answer.map_err(|e| failure(Stage::Init, &call_error(&e)))
+        answer.map_err(|e| {
+            let error = call_error(&e);
+            let mut failed = failure(Stage::Init, &error);
+            if error.code == Code::TransactionalIdAuthorizationFailed {
+                failed.message = format!(
+                    "authorisation failed: {}\n  next: ask for the permissions DESCRIBE and WRITE on the transactional id `{}`",
+                    failed.message, self.transactional_id
+                );
+            }
+            failed
+        })
     }
 
     fn begin(&mut self) -> Result<(), Failure> {

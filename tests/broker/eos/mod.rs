@@ -14,6 +14,7 @@ mod network;
 mod program;
 mod programs;
 mod refusals;
+mod secure;
 mod shutdown;
 mod windowed;
 mod words;

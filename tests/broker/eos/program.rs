@@ -26,6 +26,7 @@ pub struct App {
     program: &'static str,
     bootstrap: String,
     flags: Vec<(String, Option<String>)>,
+    properties: Vec<String>,
     runs: AtomicU32,
 }
 
@@ -50,6 +51,7 @@ impl App {
             program,
             bootstrap: bootstrap.into(),
             flags: vec![],
+            properties: vec![],
             runs: AtomicU32::new(0),
         };
         for (name, value) in [
@@ -77,12 +79,19 @@ impl App {
         let (id, input, output) = (self.id.clone(), self.input.clone(), self.output.clone());
         let mut other = App::on(self.program, &self.bootstrap, id, input, output);
         other.flags.clone_from(&self.flags);
+        other.properties.clone_from(&self.properties);
         other
     }
 
     pub fn with(mut self, name: &str, value: &str) -> App {
         self.flags.retain(|(n, _)| n != name);
         self.flags.push((name.into(), Some(value.into())));
+        self
+    }
+
+    /// A property of the Kafka client.
+    pub fn property(mut self, name: &str, value: &str) -> App {
+        self.properties.push(format!("{name}={value}"));
         self
     }
 
@@ -120,6 +129,9 @@ impl App {
         command.arg("--state-dir").arg(state);
         for (name, value) in &self.flags {
             command.arg(format!("--{name}")).args(value);
+        }
+        for property in &self.properties {
+            command.args(["-X", property]);
         }
         command
     }

@@ -1,0 +1,135 @@
+//! What a reader of the output may rely on, told in one line at the start.
+//!
+//! Owns the judgement of replication. Knows no log: it is given what the log tells of its topics. Invariant: nothing is promised that
+//! the settings do not give; what cannot be read is said to be unknown.
+
+use crate::{config::Guarantee, log::TopicInfo};
+
+/// Topics that are named before "and so many more".
+const NAMED_MAX: usize = 4;
+
+/// One topic on which the guarantee rests.
+pub(super) type Written = (String, TopicInfo);
+
+/// How many brokers may lose their disks without an acknowledged record being lost.
+fn survives(info: &TopicInfo) -> u16 {
+    let insync = insync(info).unwrap_or(info.replication_factor).max(1);
+    info.replication_factor.min(insync).saturating_sub(1)
+}
+
+fn insync(info: &TopicInfo) -> Option<u16> {
+    info.config.get("min.insync.replicas")?.parse().ok()
+}
+
+/// The line for a cluster whose topics are copied between brokers.
+pub(super) fn of_cluster(guarantee: Guarantee, written: &[Written]) -> String {
+    let least = written.iter().map(|(_, info)| survives(info)).min().unwrap_or(0);
+    let failures = if least == 1 { "failure" } else { "failures" };
+    let mut line = format!("{}; survives {least} broker {failures}", name(guarantee));
+    let weakest: Vec<&Written> = written.iter().filter(|(_, info)| survives(info) == least).collect();
+    let single: Vec<&str> = weakest.iter().filter(|w| w.1.replication_factor <= least + 1).map(|w| &*w.0).collect();
+    let lax: Vec<&str> = weakest.iter().filter(|w| w.1.replication_factor > least + 1).map(|w| &*w.0).collect();
+    let mut causes = vec![];
+    if !single.is_empty() {
+        causes.push(format!("replication factor {} of {}", least + 1, list(&single)));
+    }
+    if !lax.is_empty() {
+        causes.push(format!("min.insync.replicas {} of {}", least + 1, list(&lax)));
+    }
+    if least > 0 || written.is_empty() {
+        return line;
+    }
+    let next = if single.is_empty() {
+        "set min.insync.replicas to 2"
+    } else {
+        "with three brokers or more give them replication factor 3 and min.insync.replicas 2; --replication-factor sets it for new internal topics"
+    };
+    line.push_str(&format!(": {} (next: {next})", causes.join(", ")));
+    let unknown: Vec<&str> = written.iter().filter(|w| insync(&w.1).is_none()).map(|w| &*w.0).collect();
+    if !unknown.is_empty() {
+        line.push_str(&format!("; min.insync.replicas of {} cannot be read", list(&unknown)));
+    }
+    line
+}
+
+/// The line for a log without copies.
+pub(super) fn of_one_copy(guarantee: Guarantee, log: &str) -> String {
+    format!("{}; there is one copy ({log}): what is committed lasts as long as it", name(guarantee))
+}
+
+/// Settings that can lose acknowledged records although there are copies.
+pub(super) fn warnings(written: &[Written]) -> Vec<String> {
+    let mut warnings = vec![];
+    for (topic, info) in written {
+        let factor = info.replication_factor;
+        if factor >= 3 && insync(info) == Some(1) {
+            warnings.push(format!(
+                "topic `{topic}`: min.insync.replicas is 1 with replication factor {factor}: an acknowledged record may be on one broker only\n  next: set min.insync.replicas to {}",
+                factor - 1
+            ));
+        }
+        let unclean = info.config.get("unclean.leader.election.enable");
+        if factor > 1 && unclean.is_some_and(|value| value == "true") {
+            warnings.push(format!(
+                "topic `{topic}`: unclean.leader.election.enable is true: a broker that lags behind may become leader, and acknowledged records are lost then\n  next: set it to false"
+            ));
+        }
+    }
+    warnings
+}
+
+fn name(guarantee: Guarantee) -> &'static str {
+    match guarantee {
+        Guarantee::ExactlyOnce => "exactly once",
+        Guarantee::AtLeastOnce => "at least once",
+    }
+}
+
+fn list(names: &[&str]) -> String {
+    let more = names.len().saturating_sub(NAMED_MAX);
+    let shown = names[..names.len() - more].join(", ");
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(name: &str, replication_factor: u16, config: &[(&str, &str)]) -> Written {
+        let config = config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        (name.into(), TopicInfo { id: String::new(), partitions: 1, replication_factor, may_write: None, config })
+    }
+
+    const ONE: (&str, &str) = ("min.insync.replicas", "1");
+    const TWO: (&str, &str) = ("min.insync.replicas", "2");
+
+    #[test]
+    fn the_weakest_topics_are_named_with_the_cause() {
+        let good = topic("a-changelog", 3, &[TWO]);
+        let line = |written: &[Written]| of_cluster(Guarantee::ExactlyOnce, written);
+        assert_eq!(line(&[good.clone()]), "exactly once; survives 1 broker failure");
+        let single = line(&[topic("counts", 1, &[ONE]), good.clone(), topic("a-meta", 1, &[ONE])]);
+        assert!(single.starts_with("exactly once; survives 0 broker failures: replication factor 1 of counts, a-meta (next: "), "{single}");
+        let lax = line(&[topic("counts", 3, &[ONE]), good]);
+        assert!(lax.contains("survives 0 broker failures: min.insync.replicas 1 of counts (next: set"), "{lax}");
+        let unknown = line(&[topic("counts", 1, &[])]);
+        assert!(unknown.contains("min.insync.replicas of counts cannot be read"), "{unknown}");
+        let many: Vec<Written> = (0..7).map(|i| topic(&format!("t{i}"), 1, &[ONE])).collect();
+        assert!(line(&many).contains("t0, t1, t2, t3 and 3 more"), "{}", line(&many));
+        assert!(of_one_copy(Guarantee::AtLeastOnce, "log in memory").starts_with("at least once; there is one copy (log in memory)"));
+    }
+
+    #[test]
+    fn settings_that_undo_the_copies_are_warned_of() {
+        let unclean = ("unclean.leader.election.enable", "true");
+        let found = warnings(&[
+            topic("lax", 3, &[ONE]),
+            topic("unclean", 3, &[TWO, unclean]),
+            topic("good", 3, &[TWO]),
+            topic("single", 1, &[ONE, unclean]),
+        ]);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].contains("`lax`: min.insync.replicas is 1") && found[0].contains("next:"));
+        assert!(found[1].contains("`unclean`: unclean.leader.election.enable is true") && found[1].contains("next:"));
+    }
+}
