@@ -130,7 +130,8 @@ impl Engine {
                 self.making = Some(Making::Asked(Self::producer_spec(&self.config, &self.env)));
                 let what = "claiming the next incarnation with another producer";
                 let why = outcome.err().map_or_else(String::new, |f| format!(": {f}"));
-                Err(Failure::new(crate::error::Stage::Init, Reaction::RetrySame, format!("{what}{why}")).into())
+                Err(Failure::new(crate::error::Stage::Init, Reaction::RetrySame, format!("{what}{why}"))
+                    .into())
             }
         }
     }

@@ -27,8 +27,10 @@ pub(super) fn of_cluster(guarantee: Guarantee, written: &[Written]) -> String {
     let failures = if least == 1 { "failure" } else { "failures" };
     let mut line = format!("{}; survives {least} broker {failures}", name(guarantee));
     let weakest: Vec<&Written> = written.iter().filter(|(_, info)| survives(info) == least).collect();
-    let single: Vec<&str> = weakest.iter().filter(|w| w.1.replication_factor <= least + 1).map(|w| &*w.0).collect();
-    let lax: Vec<&str> = weakest.iter().filter(|w| w.1.replication_factor > least + 1).map(|w| &*w.0).collect();
+    let single: Vec<&str> =
+        weakest.iter().filter(|w| w.1.replication_factor <= least + 1).map(|w| &*w.0).collect();
+    let lax: Vec<&str> =
+        weakest.iter().filter(|w| w.1.replication_factor > least + 1).map(|w| &*w.0).collect();
     let mut causes = vec![];
     if !single.is_empty() {
         causes.push(format!("replication factor {} of {}", least + 1, list(&single)));
@@ -97,7 +99,10 @@ mod tests {
 
     fn topic(name: &str, replication_factor: u16, config: &[(&str, &str)]) -> Written {
         let config = config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        (name.into(), TopicInfo { id: String::new(), partitions: 1, replication_factor, may_write: None, config })
+        (
+            name.into(),
+            TopicInfo { id: String::new(), partitions: 1, replication_factor, may_write: None, config },
+        )
     }
 
     const ONE: (&str, &str) = ("min.insync.replicas", "1");
@@ -109,14 +114,25 @@ mod tests {
         let line = |written: &[Written]| of_cluster(Guarantee::ExactlyOnce, written);
         assert_eq!(line(&[good.clone()]), "exactly once; survives 1 broker failure");
         let single = line(&[topic("counts", 1, &[ONE]), good.clone(), topic("a-meta", 1, &[ONE])]);
-        assert!(single.starts_with("exactly once; survives 0 broker failures: replication factor 1 of counts, a-meta (next: "), "{single}");
+        assert!(
+            single.starts_with(
+                "exactly once; survives 0 broker failures: replication factor 1 of counts, a-meta (next: "
+            ),
+            "{single}"
+        );
         let lax = line(&[topic("counts", 3, &[ONE]), good]);
-        assert!(lax.contains("survives 0 broker failures: min.insync.replicas 1 of counts (next: set"), "{lax}");
+        assert!(
+            lax.contains("survives 0 broker failures: min.insync.replicas 1 of counts (next: set"),
+            "{lax}"
+        );
         let unknown = line(&[topic("counts", 1, &[])]);
         assert!(unknown.contains("min.insync.replicas of counts cannot be read"), "{unknown}");
         let many: Vec<Written> = (0..7).map(|i| topic(&format!("t{i}"), 1, &[ONE])).collect();
         assert!(line(&many).contains("t0, t1, t2, t3 and 3 more"), "{}", line(&many));
-        assert!(of_one_copy(Guarantee::AtLeastOnce, "log in memory").starts_with("at least once; there is one copy (log in memory)"));
+        assert!(
+            of_one_copy(Guarantee::AtLeastOnce, "log in memory")
+                .starts_with("at least once; there is one copy (log in memory)")
+        );
     }
 
     #[test]
@@ -130,6 +146,9 @@ mod tests {
         ]);
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].contains("`lax`: min.insync.replicas is 1") && found[0].contains("next:"));
-        assert!(found[1].contains("`unclean`: unclean.leader.election.enable is true") && found[1].contains("next:"));
+        assert!(
+            found[1].contains("`unclean`: unclean.leader.election.enable is true")
+                && found[1].contains("next:")
+        );
     }
 }

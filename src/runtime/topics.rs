@@ -149,7 +149,10 @@ fn ensure_output(log: &dyn Log, topic: &str) -> Result<TopicInfo> {
         return Ok(info);
     }
     if !log.creates_output_topics() {
-        return Err(missing(&format!("is written to, but does not exist ({})\n  next: create it", log.name())));
+        return Err(missing(&format!(
+            "is written to, but does not exist ({})\n  next: create it",
+            log.name()
+        )));
     }
     log.create(&TopicSpec {
         name: topic.into(),

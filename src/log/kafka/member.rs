@@ -234,7 +234,9 @@ impl KafkaMember {
                 tracing::debug!("consumer group: {text} ({code:?})");
                 return None;
             }
-            Reaction::Exit => format!("another member sits at the place of instance `{}` ({text})", self.instance),
+            Reaction::Exit => {
+                format!("another member sits at the place of instance `{}` ({text})", self.instance)
+            }
             _ if code == Code::GroupAuthorizationFailed => format!(
                 "authorisation failed: {text} ({code:?})\n  next: ask for the permission READ on the group `{}`",
                 self.group

@@ -121,6 +121,12 @@ impl Producer for SimProducer {
             let what = "simulated: the group is rebalancing";
             return Err(Failure::new(Stage::SendOffsets, Reaction::AbortReplay, what));
         }
+        if crate::failpoint::passes("mutant-offsets-outside") {
+            self.inner.prepare(&[], member)?;
+            self.inner.end(true)?;
+            self.step(Call::Commit, &[], Stage::Commit)?;
+            self.inner.begin()?;
+        }
         self.inner.prepare(offsets, member)?;
         let offers = [
             Fault::CommitLost,

@@ -29,7 +29,8 @@ impl Events {
             let mut next = 0;
             while !stopped.load(Ordering::Relaxed) {
                 for id in next..next + 4 {
-                    let value = format!(r#"{{"id":{id},"user":"u","item":"i","price":99.0,"ts":{id},"page":"p"}}"#);
+                    let value =
+                        format!(r#"{{"id":{id},"user":"u","item":"i","price":99.0,"ts":{id},"page":"p"}}"#);
                     let to = BaseRecord::<(), _>::to(&topic).partition(i32::try_from(id % 4).unwrap());
                     producer.send(to.payload(value.as_str())).map_err(|(e, _)| e).unwrap();
                 }
@@ -58,7 +59,8 @@ pub fn judge(what: &str, written: u64, rows: &[Row]) {
         *times.entry(event["id"].as_u64().unwrap()).or_default() += 1;
     }
     let missing: Vec<u64> = (0..written).filter(|id| !times.contains_key(id)).take(20).collect();
-    let wrong: Vec<(&u64, &u64)> = times.iter().filter(|(id, n)| **n > 1 || **id >= written).take(20).collect();
+    let wrong: Vec<(&u64, &u64)> =
+        times.iter().filter(|(id, n)| **n > 1 || **id >= written).take(20).collect();
     assert!(missing.is_empty() && wrong.is_empty(), "{what}: missing {missing:?}, more than once {wrong:?}");
     assert!(written > 0, "{what}: nothing was tested");
 }

@@ -228,5 +228,8 @@ fn a_batch_without_input_whose_commit_is_in_doubt() {
         *before = tick;
     }
     assert_eq!(last.len(), 4);
-    println!("batch without input in doubt: {} answers lost, ticks {last:?}, none lost, none twice", lost.fired());
+    println!(
+        "batch without input in doubt: {} answers lost, ticks {last:?}, none lost, none twice",
+        lost.fired()
+    );
 }

@@ -24,7 +24,17 @@ const USERS: [&str; 4] = ["app", "no-output", "no-group", "no-transaction"];
 fn certificate(folder: &Path, name: &str) {
     let file = |kind: &str| folder.join(format!("{name}.{kind}"));
     let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+        ])
         .args(["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"])
         .args([&"-keyout".into(), &file("key"), &"-out".into(), &file("crt")])
         .stderr(Stdio::null())
