@@ -4,6 +4,7 @@
 //! always later in the order, so one forward pass empties all queues; after an abort the operators are made anew.
 
 pub mod checkpoint;
+mod panics;
 pub mod recovery;
 pub mod recovery_record;
 
@@ -14,11 +15,7 @@ use crate::{
     record::{Chunk, Partition, RawChunk, TaskId, TopicPartition},
     state::{Backend, Stores},
 };
-use std::{
-    collections::VecDeque,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 /// The operators of one stage on one partition.
 pub struct Task {
@@ -30,6 +27,8 @@ pub struct Task {
     stores: Stores,
     outputs: Vec<Output>,
     state_partitions: u32,
+    /// Panics are not shown.
+    quiet: bool,
 }
 
 struct Slot {
@@ -75,7 +74,7 @@ impl Task {
             });
         }
         let queues = nodes.iter().map(|_| VecDeque::new()).collect();
-        Task { id, source: None, nodes, slots, queues, stores, outputs: vec![], state_partitions }
+        Task { id, source: None, nodes, slots, queues, stores, outputs: vec![], state_partitions, quiet: false }
     }
 
     /// Tells the task which partition of the input it reads.
@@ -89,6 +88,11 @@ impl Task {
     #[must_use]
     pub fn id(&self) -> TaskId {
         self.id
+    }
+
+    /// Whether panics are not shown from now on, as while a failing record is searched.
+    pub fn set_quiet(&mut self, quiet: bool) {
+        self.quiet = quiet;
     }
 
     /// Takes a chunk through the operators as far as it goes.
@@ -189,7 +193,7 @@ impl Task {
             partition: self.id.partition.0,
             reason,
         };
-        match catch_unwind(AssertUnwindSafe(|| f(operator.as_mut(), &mut cx))) {
+        match panics::caught(self.quiet, || f(operator.as_mut(), &mut cx)) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(e @ (Error::State(_) | Error::Killed | Error::Io { .. }))) => Err(e),
             Ok(Err(e)) => Err(failed(e.to_string())),
