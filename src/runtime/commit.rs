@@ -19,7 +19,6 @@ use crate::{
         recovery_record::RecoveryRecord,
     },
 };
-use std::collections::BTreeMap;
 
 impl Engine {
     /// The record of the batch, without what differs per partition.
@@ -38,15 +37,13 @@ impl Engine {
         let sources = std::mem::take(&mut self.sources);
         let filling = self.pool.start(sources, move |unit| unit.receiver.fill(limits));
         let producer = self.producer.as_mut().expect("ready before the first batch");
-        let flushed =
-            if self.flight.open { producer.flush() } else { producer.begin().map(|()| BTreeMap::new()) };
+        let flushed = if self.flight.open { producer.flush() } else { producer.begin() };
         self.flight.open |= flushed.is_ok();
         let (sources, filled): (Vec<_>, Vec<_>) = filling.wait().into_iter().unzip();
         self.sources = sources;
-        let result =
-            flushed.and_then(|ends| filled.into_iter().collect::<Result<(), Failure>>().map(|()| ends));
+        let result = flushed.and_then(|()| filled.into_iter().collect::<Result<(), Failure>>());
         match result {
-            Ok(_) => {
+            Ok(()) => {
                 let _ = crate::failpoint::passes("after-flush");
                 if crate::failpoint::passes("fail-flush") {
                     let what = "a test gives the batch up";

@@ -1,19 +1,23 @@
 //! What a reader of the output may rely on, told in one line at the start.
 //!
 //! Owns the judgement of replication. Knows no log: it is given what the log tells of its topics. Invariant: nothing is promised that
-//! the settings do not give; what cannot be read is said to be unknown.
+//! the settings do not give.
 
 use crate::{config::Guarantee, log::TopicInfo};
 
 /// Topics that are named before "and so many more".
 const NAMED_MAX: usize = 4;
 
+const NEXT_IF_SINGLE: &str = "with three brokers or more give them replication factor 3 and min.insync.replicas 2; --replication-factor sets it for new internal topics";
+const NEXT_IF_LAX: &str = "set min.insync.replicas to 2";
+
 /// One topic on which the guarantee rests.
 pub(super) type Written = (String, TopicInfo);
 
 /// How many brokers may lose their disks without an acknowledged record being lost.
+/// A setting that cannot be read counts as Kafka's default.
 fn survives(info: &TopicInfo) -> u16 {
-    let insync = insync(info).unwrap_or(info.replication_factor).max(1);
+    let insync = insync(info).unwrap_or(1).max(1);
     info.replication_factor.min(insync).saturating_sub(1)
 }
 
@@ -25,33 +29,23 @@ fn insync(info: &TopicInfo) -> Option<u16> {
 pub(super) fn of_cluster(guarantee: Guarantee, written: &[Written]) -> String {
     let least = written.iter().map(|(_, info)| survives(info)).min().unwrap_or(0);
     let failures = if least == 1 { "failure" } else { "failures" };
-    let mut line = format!("{}; survives {least} broker {failures}", name(guarantee));
-    let weakest: Vec<&Written> = written.iter().filter(|(_, info)| survives(info) == least).collect();
-    let single: Vec<&str> =
-        weakest.iter().filter(|w| w.1.replication_factor <= least + 1).map(|w| &*w.0).collect();
-    let lax: Vec<&str> =
-        weakest.iter().filter(|w| w.1.replication_factor > least + 1).map(|w| &*w.0).collect();
-    let mut causes = vec![];
-    if !single.is_empty() {
-        causes.push(format!("replication factor {} of {}", least + 1, list(&single)));
-    }
-    if !lax.is_empty() {
-        causes.push(format!("min.insync.replicas {} of {}", least + 1, list(&lax)));
-    }
+    let promise = format!("{}; survives {least} broker {failures}", name(guarantee));
     if least > 0 || written.is_empty() {
-        return line;
+        return promise;
     }
-    let next = if single.is_empty() {
-        "set min.insync.replicas to 2"
-    } else {
-        "with three brokers or more give them replication factor 3 and min.insync.replicas 2; --replication-factor sets it for new internal topics"
+    let weak = |single: bool| -> Vec<&str> {
+        let weakest = written.iter().filter(|(_, info)| survives(info) == 0);
+        weakest
+            .filter(|(_, info)| (info.replication_factor <= 1) == single)
+            .map(|(topic, _)| &**topic)
+            .collect()
     };
-    line.push_str(&format!(": {} (next: {next})", causes.join(", ")));
-    let unknown: Vec<&str> = written.iter().filter(|w| insync(&w.1).is_none()).map(|w| &*w.0).collect();
-    if !unknown.is_empty() {
-        line.push_str(&format!("; min.insync.replicas of {} cannot be read", list(&unknown)));
-    }
-    line
+    let (single, lax) = (weak(true), weak(false));
+    let next = if single.is_empty() { NEXT_IF_LAX } else { NEXT_IF_SINGLE };
+    let causes = [("replication factor", single), ("min.insync.replicas", lax)];
+    let causes = causes.iter().filter(|(_, topics)| !topics.is_empty());
+    let causes: Vec<String> = causes.map(|(what, topics)| format!("{what} 1 of {}", list(topics))).collect();
+    format!("{promise}: {} (next: {next})", causes.join(", "))
 }
 
 /// The line for a log without copies.
@@ -112,7 +106,7 @@ mod tests {
     fn the_weakest_topics_are_named_with_the_cause() {
         let good = topic("a-changelog", 3, &[TWO]);
         let line = |written: &[Written]| of_cluster(Guarantee::ExactlyOnce, written);
-        assert_eq!(line(&[good.clone()]), "exactly once; survives 1 broker failure");
+        assert_eq!(line(std::slice::from_ref(&good)), "exactly once; survives 1 broker failure");
         let single = line(&[topic("counts", 1, &[ONE]), good.clone(), topic("a-meta", 1, &[ONE])]);
         assert!(
             single.starts_with(
@@ -125,8 +119,8 @@ mod tests {
             lax.contains("survives 0 broker failures: min.insync.replicas 1 of counts (next: set"),
             "{lax}"
         );
-        let unknown = line(&[topic("counts", 1, &[])]);
-        assert!(unknown.contains("min.insync.replicas of counts cannot be read"), "{unknown}");
+        let unknown = line(&[topic("counts", 3, &[])]);
+        assert!(unknown.contains("survives 0 broker failures: min.insync.replicas 1 of counts"), "{unknown}");
         let many: Vec<Written> = (0..7).map(|i| topic(&format!("t{i}"), 1, &[ONE])).collect();
         assert!(line(&many).contains("t0, t1, t2, t3 and 3 more"), "{}", line(&many));
         assert!(

@@ -104,7 +104,6 @@ impl Engine {
             transactional_id: (config.guarantee == Guarantee::ExactlyOnce).then_some(id),
             transaction_timeout: config.transaction_timeout,
             group: config.application_id.clone(),
-            track_ends: false,
             buffer_bytes: 64 << 20,
         }
     }

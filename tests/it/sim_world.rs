@@ -107,7 +107,6 @@ fn producer(env: &ProcessEnv) -> Result<Box<dyn Producer>> {
         transactional_id: Some(format!("app-{}", env.instance)),
         transaction_timeout: Duration::from_secs(15),
         group: "app".into(),
-        track_ends: true,
         buffer_bytes: 1 << 20,
     };
     let mut producer = env.log.producer(&spec)?;
