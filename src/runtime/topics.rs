@@ -64,9 +64,11 @@ pub struct Topics {
 /// # Errors
 /// [`Error::Topic`] that names the topic and what to do.
 pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -> Result<Topics> {
+    let mut written = vec![];
     for feed in &plan.feeds {
         if let FeedTarget::Topic { name, compact } = &feed.target {
-            ensure_internal(log, &ingest(config, name, *compact))?;
+            let spec = ingest(config, name, *compact);
+            written.push((spec.name.clone(), ensure_internal(log, &spec)?));
         }
     }
     let wanted: Vec<&str> = plan.sources().flat_map(|(_, s)| s.topics.iter().map(String::as_str)).collect();
@@ -78,7 +80,6 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
         };
         topics.inputs.insert((*name).into(), info.ok_or_else(missing)?);
     }
-    let mut written = vec![];
     for topic in plan.sink_topics() {
         let info = ensure_output(log, &topic)?;
         written.push((topic.to_string(), info));

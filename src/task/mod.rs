@@ -74,7 +74,17 @@ impl Task {
             });
         }
         let queues = nodes.iter().map(|_| VecDeque::new()).collect();
-        Task { id, source: None, nodes, slots, queues, stores, outputs: vec![], state_partitions, quiet: false }
+        Task {
+            id,
+            source: None,
+            nodes,
+            slots,
+            queues,
+            stores,
+            outputs: vec![],
+            state_partitions,
+            quiet: false,
+        }
     }
 
     /// Tells the task which partition of the input it reads.

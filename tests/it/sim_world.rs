@@ -333,7 +333,9 @@ fn one_seed() {
 
 /// A process may end by being fenced, and by what a fault of another process makes of it; never by a panic.
 fn is_expected(result: Result<&(), &String>) -> bool {
-    result.is_err_and(|e| e.contains("took over the instance") || e.contains("took `app-"))
+    result.is_err_and(|e| {
+        e.contains("took over the instance") || e.contains("took `app-") || e.contains("sits at this place")
+    })
 }
 
 #[test]
