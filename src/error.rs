@@ -113,6 +113,12 @@ impl Error {
             Error::Unreachable { .. } | Error::Topic { .. } => 4,
             Error::Fenced(_) => 5,
             Error::Log(f) if f.reaction == Reaction::Exit => 5,
+            // The group or the transactional id is refused: as a topic that is missing.
+            Error::Log(f)
+                if f.reaction == Reaction::StopPipeline && matches!(f.stage, Stage::Group | Stage::Init) =>
+            {
+                4
+            }
             Error::Killed => 130,
             _ => 1,
         }

@@ -82,8 +82,10 @@ pub struct TopicInfo {
     pub partitions: u32,
     /// Copies of each partition.
     pub replication_factor: u16,
+    /// Whether this process may write to it; `None` = the log does not tell.
+    pub may_write: Option<bool>,
     /// Settings that matter to the guarantee, as the log names them: `cleanup.policy`, `retention.ms`, `delete.retention.ms`,
-    /// `min.insync.replicas`, `max.message.bytes`. Absent = the log does not tell.
+    /// `min.insync.replicas`, `unclean.leader.election.enable`, `max.message.bytes`. Absent = the log does not tell.
     pub config: BTreeMap<String, String>,
 }
 
@@ -124,8 +126,6 @@ pub struct ProducerSpec {
     pub transaction_timeout: Duration,
     /// The group whose offsets are committed.
     pub group: String,
-    /// Whether acknowledged ends of partitions are needed (`false` saves a report per record).
-    pub track_ends: bool,
     /// Bound of sent, not yet acknowledged bytes.
     pub buffer_bytes: usize,
 }
@@ -274,12 +274,11 @@ pub trait Producer: Send {
     /// If a record is refused (too large, unknown topic): deterministic, so `StopPipeline`.
     fn send(&mut self, topic: &str, partition: Option<Partition>, records: &RawChunk) -> Result<(), Failure>;
 
-    /// Waits until all records are acknowledged; the offset after the last acknowledged record of each partition written in
-    /// this transaction, if ends are tracked.
+    /// Waits until all records are acknowledged.
     ///
     /// # Errors
     /// The first delivery failure.
-    fn flush(&mut self) -> Result<BTreeMap<TopicPartition, Offset>, Failure>;
+    fn flush(&mut self) -> Result<(), Failure>;
 
     /// Commits the open transaction with these offsets in the member's name.
     ///
@@ -333,22 +332,15 @@ pub fn open(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<Ar
     Ok(Arc::new(kafka::KafkaLog::new(bootstrap, properties)?))
 }
 
-/// Writes records to a topic at once, without a transaction; answers the offset after the last record of each partition.
-/// For tests, generators and tools.
+/// Writes records to a topic at once, without a transaction; returns when they are acknowledged. For tests, generators and tools.
 ///
 /// # Errors
 /// If the topic is missing and not made by writing, or the log refuses a record.
-pub fn write(
-    log: &dyn Log,
-    topic: &str,
-    partition: Option<Partition>,
-    records: &RawChunk,
-) -> Result<BTreeMap<TopicPartition, Offset>> {
+pub fn write(log: &dyn Log, topic: &str, partition: Option<Partition>, records: &RawChunk) -> Result {
     let spec = ProducerSpec {
         transactional_id: None,
         transaction_timeout: Duration::from_secs(15),
         group: String::new(),
-        track_ends: true,
         buffer_bytes: 64 << 20,
     };
     let mut producer = log.producer(&spec)?;

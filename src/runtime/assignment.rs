@@ -6,14 +6,16 @@
 
 use super::{
     engine::{Engine, Observed},
+    fencing::may_pass,
     meta::Meta,
+    start::Making,
     units::{SourceUnit, StateUnit},
 };
 use crate::{
     config::{StartingOffsets, Trigger},
-    error::{Error, Reaction, Result, Stage},
+    error::{Error, Reaction, Result},
     log::{Committed, Fetcher, GroupEvent},
-    record::{Incarnation, Offset, Partition, TaskId, TopicPartition},
+    record::{Offset, Partition, TaskId, TopicPartition},
     source::PartitionReceiver,
     task::{
         Stopwatch, Task,
@@ -36,15 +38,12 @@ impl Engine {
         let polled = self.member.poll();
         match polled {
             Ok(events) => self.events.extend(events),
-            Err(f) if f.reaction == Reaction::Exit => {
-                self.failure = Some(f.into());
-                return Err(self.fenced());
-            }
+            Err(f) if f.reaction == Reaction::Exit => return self.place_taken(f),
             Err(f) => return Err(f.into()),
         }
         self.notice_expulsion();
-        if std::mem::take(&mut self.must_rejoin) {
-            self.member.rejoin()?;
+        if self.must_rejoin {
+            return self.join_anew();
         }
         for event in std::mem::take(&mut self.events) {
             match event {
@@ -91,12 +90,7 @@ impl Engine {
         }
         let wanted = std::mem::take(&mut self.unrecovered);
         match self.try_recover(&wanted) {
-            Err(Error::Log(f))
-                if matches!(
-                    f.reaction,
-                    Reaction::RetrySame | Reaction::CloseTasks | Reaction::AbortReplay
-                ) =>
-            {
+            Err(Error::Log(f)) if may_pass(f.reaction) => {
                 tracing::warn!("{f}; trying again");
                 self.unrecovered = wanted;
                 self.env.clock.sleep(Duration::from_millis(200));
@@ -111,7 +105,7 @@ impl Engine {
         let membership = self.member.membership()?;
         self.look_back()?;
         let held = self.held(wanted)?;
-        self.take_incarnation(&held)?;
+        self.take_incarnation(&held, &membership)?;
         let (states, sources): (Vec<Held>, Vec<Held>) =
             held.into_iter().partition(|h| h.at.topic == self.names.exchange);
         if sources.iter().any(|h| h.committed.is_none()) {
@@ -164,9 +158,15 @@ impl Engine {
                     self.producer = Some(producer);
                     Ok(true)
                 }
-                Err(e @ Error::Log(_)) if e.exit_code() == 5 => {
-                    self.failure = Some(e);
-                    Err(self.fenced())
+                // Another process of our name was made ready at the same time; and after the first start anything may pass.
+                Err(Error::Log(f))
+                    if f.reaction == Reaction::RecreateProducer
+                        || (self.incarnation.is_some() && may_pass(f.reaction)) =>
+                {
+                    tracing::warn!("{f}; trying again");
+                    self.making = Some(Making::Asked(Self::producer_spec(&self.config, &self.env)));
+                    self.env.clock.sleep(Duration::from_millis(200));
+                    Ok(false)
                 }
                 Err(e) => Err(e),
             },
@@ -185,29 +185,6 @@ impl Engine {
             Ok(Held { at: at.clone(), committed, record })
         });
         held.collect()
-    }
-
-    /// Whether a newer process has our identity, by what it committed.
-    pub(super) fn is_fenced(&self, held: &[Held]) -> bool {
-        let ours = self.incarnation.unwrap_or_default();
-        self.highest_incarnation(held).is_some_and(|i| i > ours)
-    }
-
-    fn highest_incarnation(&self, held: &[Held]) -> Option<Incarnation> {
-        let tokens = held.iter().filter_map(|h| h.record.as_ref()).map(|r| &r.token);
-        tokens.filter(|t| t.instance == self.env.instance).map(|t| t.incarnation).max()
-    }
-
-    fn take_incarnation(&mut self, held: &[Held]) -> Result {
-        let times = held.iter().filter_map(|h| h.record.as_ref()).map(|r| r.time);
-        self.last_time = times.max().unwrap_or_default().max(self.last_time);
-        if self.incarnation.is_some() {
-            return if self.is_fenced(held) { Err(self.fenced()) } else { Ok(()) };
-        }
-        let before = self.highest_incarnation(held).unwrap_or_default().max(self.env.incarnation_before);
-        self.incarnation = Some(Incarnation(before.0 + 1));
-        tracing::info!(instance = %self.env.instance, incarnation = before.0 + 1, "joined group {}", self.config.application_id);
-        Ok(())
     }
 
     /// Where to read each source partition from.
@@ -337,10 +314,5 @@ impl Engine {
             sent_rows: 0,
             touched: false,
         }
-    }
-
-    pub(super) fn fenced_during(&mut self, stage: Stage, what: &str) -> Error {
-        self.failure = Some(crate::error::Failure::new(stage, Reaction::Exit, what).into());
-        self.fenced()
     }
 }

@@ -38,8 +38,7 @@ impl Engine {
         let sources = std::mem::take(&mut self.sources);
         let filling = self.pool.start(sources, move |unit| unit.receiver.fill(limits));
         let producer = self.producer.as_mut().expect("ready before the first batch");
-        let flushed =
-            if self.flight.open { producer.flush() } else { producer.begin().map(|()| BTreeMap::new()) };
+        let flushed = if self.flight.open { producer.flush() } else { producer.begin() };
         self.flight.open |= flushed.is_ok();
         let (sources, filled): (Vec<_>, Vec<_>) = filling.wait().into_iter().unzip();
         self.sources = sources;
@@ -48,10 +47,9 @@ impl Engine {
                 self.env.observer.on(&Observed::ReceiverFailed { at: &unit.at, why: &f.message });
             }
         }
-        let result =
-            flushed.and_then(|ends| filled.into_iter().collect::<Result<(), Failure>>().map(|()| ends));
+        let result = flushed.and_then(|()| filled.into_iter().collect::<Result<(), Failure>>());
         match result {
-            Ok(_) => {
+            Ok(()) => {
                 let _ = crate::failpoint::passes("after-flush");
                 if crate::failpoint::passes("fail-flush") {
                     let what = "a test gives the batch up";
@@ -304,7 +302,12 @@ impl Engine {
 
     /// Reads whether a newer process has our identity.
     pub(super) fn look(&mut self) -> Result<Event> {
-        // The old producer ends here: nothing of it may be open while committed offsets are waited for.
+        // The claim comes first: what the old producer has left open, which ends only in `replace`, is not waited for.
+        match self.is_superseded() {
+            Ok(true) => return Ok(Event::Fenced),
+            Ok(false) => {}
+            Err(e) => return self.failed(e),
+        }
         let places = self.places();
         if places.is_empty() {
             return Ok(Event::NotFenced);
@@ -312,6 +315,8 @@ impl Engine {
         match self.held(&places) {
             Ok(held) if self.is_fenced(&held) => Ok(Event::Fenced),
             Ok(_) => Ok(Event::NotFenced),
+            // The place in the group is lost, so it tells nothing more.
+            Err(Error::Log(f)) if f.reaction == Reaction::CloseTasks => Ok(Event::NotFenced),
             Err(e) => self.failed(e),
         }
     }
@@ -335,10 +340,11 @@ impl Engine {
     /// Learns the outcome of a doubtful commit from the token.
     pub(super) fn settle(&mut self) -> Result<Event> {
         let _ = crate::failpoint::passes("during-settle");
-        self.events.extend(match self.member.poll() {
-            Ok(events) => events,
+        match self.hear_group() {
+            Ok(events) => self.events.extend(events),
+            Err(f) if f.reaction == Reaction::CloseTasks => return Ok(Event::Moved),
             Err(f) => return self.failed(f.into()),
-        });
+        }
         let places = self.places();
         let still_ours = self.member.membership().is_ok_and(|m| m.member_id == self.member_id);
         if places.is_empty() || !still_ours || self.member.assignment_lost() {

@@ -48,7 +48,8 @@ impl Engine {
         let longest = self.config.transaction_timeout / 3;
         loop {
             let progressed = self.round(&batch)?;
-            self.events.extend(self.member.poll()?);
+            let heard = self.hear_group()?;
+            self.events.extend(heard);
             self.env.observer.on(&Observed::Alive);
             let (age, now) =
                 (self.env.clock.monotonic().saturating_sub(self.flight.began), self.env.clock.now_ms());

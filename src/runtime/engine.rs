@@ -382,6 +382,9 @@ impl Engine {
         let id = BatchId(self.last_batch.0 + 1);
         let time = trigger::batch_time(self.config.trigger, self.env.clock.now_ms(), self.last_time);
         (self.last_batch, self.last_time) = (id, time);
+        let quiet = self.probe.is_some();
+        self.sources.iter_mut().for_each(|s| s.task.set_quiet(quiet));
+        self.states.iter_mut().flat_map(|s| &mut s.tasks).for_each(|task| task.set_quiet(quiet));
         let batch = Batch { id, time };
         let began = self.env.clock.monotonic();
         let inputs = self.sources.iter().map(SourceUnit::nothing_read);

@@ -249,7 +249,6 @@ impl Writer {
                     transactional_id: None,
                     transaction_timeout: Duration::from_secs(15),
                     group: String::new(),
-                    track_ends: false,
                     buffer_bytes: 2 * WRITE_BYTES,
                 })?;
                 producer.init()?;

@@ -1,14 +1,17 @@
 //! The meta topic: what an application knows of itself beside the group's offsets.
 //!
-//! Owns its rows: the topology's fingerprint, identities of input topics, and a witness per source partition. Knows no task.
-//! Invariants: rows are written only inside a batch's transaction; a topic that was deleted and made anew stops the start.
+//! Owns its rows: the topology's fingerprint, identities of input topics, a witness per source partition, and the incarnation that
+//! runs of each instance. Knows no task. Invariants: rows are written only inside a transaction of a process that is not fenced; a
+//! topic that was deleted and made anew stops the start.
 
 use super::topics::Topics;
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     log::{Log, TopicInfo},
     plan::Fingerprint,
-    record::{Headers, InstanceId, Map, Offset, RawChunk, RawChunkBuilder, RawRecord, TopicPartition},
+    record::{
+        Headers, Incarnation, InstanceId, Map, Offset, RawChunk, RawChunkBuilder, RawRecord, TopicPartition,
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
@@ -16,6 +19,10 @@ use std::{collections::BTreeMap, time::Duration};
 const TOPOLOGY: &str = "topology";
 /// Before the instance and the name of an output outside the log.
 const OUTPUT: &str = "output/";
+/// Seconds without a row before the end, after which a reading is given up: a transaction of a dead process ends earlier.
+const SILENCE_S: u32 = 30;
+/// The same for claims alone: a process with a claim has ended our open transactions before it wrote it.
+const SILENCE_OF_CLAIMS_S: u32 = 2;
 
 /// Identity of an input topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +39,9 @@ pub struct Meta {
     topics: BTreeMap<String, TopicRow>,
     witnesses: BTreeMap<String, Offset>,
     prepared: BTreeMap<String, Vec<Vec<u8>>>,
+    claims: BTreeMap<String, Incarnation>,
+    /// Read up to here.
+    next: Offset,
 }
 
 impl Meta {
@@ -41,28 +51,24 @@ impl Meta {
     /// If it cannot be read, or a row is not ours.
     pub fn read(log: &dyn Log, topic: &str) -> Result<Self> {
         let at = TopicPartition::new(topic, 0);
-        let end = log.end_offset(&at)?;
         let mut from = log.start_offset(&at)?;
-        let mut rows: Map<Vec<u8>, Vec<u8>> = Map::default();
-        if from < end {
-            let mut reader = log.read(&at, from)?;
-            let mut silent = 0;
-            while from < end {
-                let Some(fetched) = reader.next(Duration::from_secs(1))? else {
-                    silent += 1;
-                    if silent > 30 {
-                        let what = format!("{at} ends at {end}, but nothing came after {from} for 30 s");
-                        return Err(Failure::new(Stage::Fetch, Reaction::StopPipeline, what).into());
-                    }
-                    continue;
-                };
-                from = fetched.next;
-                for row in fetched.records.iter() {
-                    rows.insert(row.key.unwrap_or_default().to_vec(), row.value.unwrap_or_default().to_vec());
-                }
-            }
+        let (rows, whole) = rows(log, &at, &mut from, SILENCE_S)?;
+        if !whole {
+            let what = format!("{at} did not end, but nothing came after {from} for {SILENCE_S} s");
+            return Err(Failure::new(Stage::Fetch, Reaction::StopPipeline, what).into());
         }
-        Self::parse(&rows)
+        Ok(Meta { next: from, ..Self::parse(&rows)? })
+    }
+
+    /// Reads on for incarnations only: what this run left in the other rows says nothing of an earlier run. What is behind another
+    /// process's open transaction is not waited for.
+    ///
+    /// # Errors
+    /// As [`Meta::read`].
+    pub fn read_claims(&mut self, log: &dyn Log, topic: &str) -> Result {
+        let (rows, _) = rows(log, &TopicPartition::new(topic, 0), &mut self.next, SILENCE_OF_CLAIMS_S)?;
+        self.claims.extend(Self::parse(&rows)?.claims);
+        Ok(())
     }
 
     fn parse(rows: &Map<Vec<u8>, Vec<u8>>) -> Result<Self> {
@@ -80,6 +86,8 @@ impl Meta {
                 meta.witnesses.insert(at.into(), serde_json::from_slice(value).map_err(foreign)?);
             } else if let Some((_, name)) = key.strip_prefix(OUTPUT).and_then(|rest| rest.split_once('/')) {
                 meta.prepared.entry(name.into()).or_default().push(value.clone());
+            } else if let Some(instance) = key.strip_prefix("instance/") {
+                meta.claims.insert(instance.into(), serde_json::from_slice(value).map_err(foreign)?);
             }
         }
         Ok(meta)
@@ -108,6 +116,12 @@ impl Meta {
         let key = format!("{OUTPUT}{instance}/{output}");
         let (key, value) = (Some(key.as_bytes()), Some(prepared));
         rows.push(RawRecord { offset: Offset(0), timestamp_ms: -1, key, value, headers: Headers::NONE });
+    }
+
+    /// The incarnation of an instance that began last.
+    #[must_use]
+    pub fn claim(&self, instance: &InstanceId) -> Option<Incarnation> {
+        self.claims.get(&*instance.0).copied()
     }
 
     /// Whether topics or partitions were added since the last run.
@@ -147,6 +161,14 @@ impl Meta {
         rows.build()
     }
 
+    /// The row by which a process tells older ones of its instance that it runs.
+    #[must_use]
+    pub fn claim_row(instance: &InstanceId, incarnation: Incarnation) -> RawChunk {
+        let mut rows = RawChunkBuilder::default();
+        push(&mut rows, &format!("instance/{instance}"), &incarnation);
+        rows.build()
+    }
+
     /// Witness rows of source partitions.
     #[must_use]
     pub fn witness_rows<'a>(sources: impl Iterator<Item = (&'a TopicPartition, Offset)>) -> RawChunk {
@@ -154,6 +176,35 @@ impl Meta {
         sources.for_each(|(at, offset)| push(&mut rows, &format!("source/{at}"), &offset));
         rows.build()
     }
+}
+
+/// The last value of each key from an offset on, which moves to where reading came; `false` = not to the end.
+fn rows(
+    log: &dyn Log,
+    at: &TopicPartition,
+    from: &mut Offset,
+    silence_s: u32,
+) -> Result<(Map<Vec<u8>, Vec<u8>>, bool)> {
+    let end = log.end_offset(at)?;
+    let mut rows: Map<Vec<u8>, Vec<u8>> = Map::default();
+    if *from >= end {
+        return Ok((rows, true));
+    }
+    let (mut reader, mut silent_s) = (log.read(at, *from)?, 0);
+    while *from < end {
+        let Some(fetched) = reader.next(Duration::from_secs(1))? else {
+            silent_s += 1;
+            if silent_s > silence_s {
+                return Ok((rows, false));
+            }
+            continue;
+        };
+        *from = fetched.next;
+        for row in fetched.records.iter() {
+            rows.insert(row.key.unwrap_or_default().to_vec(), row.value.unwrap_or_default().to_vec());
+        }
+    }
+    Ok((rows, true))
 }
 
 fn row(info: &TopicInfo) -> TopicRow {
@@ -170,7 +221,8 @@ mod tests {
     use super::*;
 
     fn info(id: &str, partitions: u32) -> TopicInfo {
-        TopicInfo { id: id.into(), partitions, replication_factor: 1, config: BTreeMap::new() }
+        let config = BTreeMap::new();
+        TopicInfo { id: id.into(), partitions, replication_factor: 1, may_write: None, config }
     }
 
     #[test]
@@ -184,11 +236,18 @@ mod tests {
         };
         let at = TopicPartition::new("in", 3);
         let mut rows = Map::default();
-        for chunk in [Meta::first_rows(&print, &topics), Meta::witness_rows([(&at, Offset(9))].into_iter())] {
+        let (one, other) = (InstanceId("a".into()), InstanceId("b".into()));
+        for chunk in [
+            Meta::first_rows(&print, &topics),
+            Meta::witness_rows([(&at, Offset(9))].into_iter()),
+            Meta::claim_row(&one, Incarnation(6)),
+            Meta::claim_row(&one, Incarnation(7)),
+        ] {
             rows.extend(chunk.iter().map(|r| (r.key.unwrap().to_vec(), r.value.unwrap().to_vec())));
         }
         let meta = Meta::parse(&rows).unwrap();
         assert_eq!((meta.topology.clone(), meta.witness(&at)), (Some(print), Some(Offset(9))));
+        assert_eq!((meta.claim(&one), meta.claim(&other)), (Some(Incarnation(7)), None));
         assert!(!meta.subscription_changed(&topics));
         meta.check(&topics).unwrap();
         let grown = Topics { inputs: BTreeMap::from([("in".to_owned(), info("a", 6))]) };

@@ -9,6 +9,8 @@ mod commit;
 mod compute;
 mod engine;
 mod feeds;
+mod fencing;
+mod guarantee;
 pub mod history;
 pub mod listener;
 mod local;

@@ -217,7 +217,7 @@ impl Engine {
         // Both facts were read one after the other: a newer process of our identity may have committed in between.
         if self.held(std::slice::from_ref(&held.at))?.iter().any(|h| h.committed.is_some()) {
             let what = format!("{} was committed while this process started", held.at);
-            return Err(self.fenced_during(Stage::OffsetFetch, &what));
+            return Err(Failure::new(Stage::OffsetFetch, Reaction::RetrySame, what).into());
         }
         Err(Error::Refused(format!(
             "{at}: the group has no offset, but the changelog holds a committed row at {row}: the offsets expired or were deleted\n  next: restore the group's offsets, or start under a new application id",
@@ -231,11 +231,8 @@ impl Engine {
         if self.env.shutdown.is_requested() {
             return Err(Error::Killed);
         }
-        match self.member.poll() {
-            Ok(events) => self.events.extend(events),
-            Err(f) if f.reaction == Reaction::Exit => return Err(self.fenced_during(f.stage, &f.message)),
-            Err(f) => return Err(f.into()),
-        }
+        let heard = self.hear_group()?;
+        self.events.extend(heard);
         let gone = self.events.iter().any(|event| match event {
             GroupEvent::Revoking(at) | GroupEvent::Lost(at) => at.iter().any(|at| restored.contains(at)),
             GroupEvent::Assigned(_) | GroupEvent::Connection(_) => false,

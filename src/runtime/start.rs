@@ -10,7 +10,7 @@ use super::{
     local::LocalUnit,
     outside,
     pool::Pool,
-    topics::{self, Names},
+    topics::{self, Names, Topics},
     units::InFlight,
 };
 use crate::{
@@ -36,18 +36,8 @@ impl Engine {
         let making = if config.threads == 0 { Making::Asked(spec) } else { Making::start(&log, spec) };
         let topics = topics::prepare(log.as_ref(), &config, &plan, &names)?;
         let print = Fingerprint::of(&plan, config.state_partitions);
-        let mut subscription: Vec<String> = topics.inputs.keys().cloned().collect();
-        if plan.has_state_partitions() {
-            subscription.push(names.exchange.to_string());
-        }
         let plan = Arc::new(plan);
-        let member = log.join(&GroupSpec {
-            group: config.application_id.clone(),
-            instance: env.instance.0.to_string(),
-            topics: subscription,
-            session_timeout: config.session_timeout,
-            buffer_bytes: config.receive_buffer_bytes,
-        })?;
+        let member = log.join(&Self::group_spec(&config, &env, &plan, &names, &topics))?;
         Ok(Engine {
             pool: Pool::new(config.threads),
             plan: plan.clone(),
@@ -86,6 +76,27 @@ impl Engine {
         })
     }
 
+    /// Our place in the group.
+    pub(super) fn group_spec(
+        config: &Config,
+        env: &Env,
+        plan: &Topology,
+        names: &Names,
+        topics: &Topics,
+    ) -> GroupSpec {
+        let mut subscription: Vec<String> = topics.inputs.keys().cloned().collect();
+        if plan.has_state_partitions() {
+            subscription.push(names.exchange.to_string());
+        }
+        GroupSpec {
+            group: config.application_id.clone(),
+            instance: env.instance.0.to_string(),
+            topics: subscription,
+            session_timeout: config.session_timeout,
+            buffer_bytes: config.receive_buffer_bytes,
+        }
+    }
+
     /// A new producer of our identity, not yet ready.
     pub(super) fn producer_spec(config: &Config, env: &Env) -> ProducerSpec {
         let id = format!("{}-{}", config.application_id, env.instance);
@@ -93,7 +104,6 @@ impl Engine {
             transactional_id: (config.guarantee == Guarantee::ExactlyOnce).then_some(id),
             transaction_timeout: config.transaction_timeout,
             group: config.application_id.clone(),
-            track_ends: false,
             buffer_bytes: 64 << 20,
         }
     }

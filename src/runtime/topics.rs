@@ -3,6 +3,7 @@
 //! Owns names and policies. Knows no batch. Invariants: an internal topic that differs from the plan stops the start; the
 //! guarantee that the replication gives is told, not assumed.
 
+use super::guarantee::{self, Written};
 use crate::{
     config::Config,
     error::{Error, Result},
@@ -13,6 +14,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::Arc};
 
+const UNSEEN: &str = "was created, but cannot be seen yet\n  next: start again";
 const DAY_MS: i64 = 86_400_000;
 /// How long a changelog keeps tombstones and the exchange topic keeps rows.
 pub const RETENTION_MS: i64 = 7 * DAY_MS;
@@ -62,9 +64,11 @@ pub struct Topics {
 /// # Errors
 /// [`Error::Topic`] that names the topic and what to do.
 pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -> Result<Topics> {
+    let mut written = vec![];
     for feed in &plan.feeds {
         if let FeedTarget::Topic { name, compact } = &feed.target {
-            ensure_internal(log, &ingest(config, name, *compact))?;
+            let spec = ingest(config, name, *compact);
+            written.push((spec.name.clone(), ensure_internal(log, &spec)?));
         }
     }
     let wanted: Vec<&str> = plan.sources().flat_map(|(_, s)| s.topics.iter().map(String::as_str)).collect();
@@ -77,7 +81,8 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
         topics.inputs.insert((*name).into(), info.ok_or_else(missing)?);
     }
     for topic in plan.sink_topics() {
-        ensure_output(log, &topic)?;
+        let info = ensure_output(log, &topic)?;
+        written.push((topic.to_string(), info));
     }
     let compact =
         [("cleanup.policy", "compact".to_owned()), ("delete.retention.ms", RETENTION_MS.to_string())];
@@ -91,8 +96,9 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
         internal.push(spec(config, &names.dead_letters, 1, &[("retention.ms", "-1".to_owned())]));
     }
     for spec in &internal {
-        ensure_internal(log, spec)?;
+        written.push((spec.name.clone(), ensure_internal(log, spec)?));
     }
+    tell_guarantee(log, config, written);
     Ok(topics)
 }
 
@@ -101,6 +107,31 @@ fn ingest(config: &Config, name: &str, compact: bool) -> TopicSpec {
     let policy = if compact { "compact" } else { "delete" };
     let kept = [("cleanup.policy", policy.to_owned()), ("retention.ms", RETENTION_MS.to_string())];
     spec(config, name, 1, &kept)
+}
+
+fn tell_guarantee(log: &dyn Log, config: &Config, mut written: Vec<Written>) {
+    if log.creates_output_topics() {
+        tracing::info!("guarantee: {}", guarantee::of_one_copy(config.guarantee, &log.name()));
+        return;
+    }
+    // Where offsets and outcomes of transactions live; made with the first group, and not everybody may look at them.
+    for name in ["__consumer_offsets", "__transaction_state"] {
+        let found = log.describe(&[name]).ok().and_then(|mut found| found.remove(0));
+        written.extend(found.map(|info| (name.to_owned(), info)));
+    }
+    tracing::info!("guarantee: {}", guarantee::of_cluster(config.guarantee, &written));
+    for warning in guarantee::warnings(&written) {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// Stops before anything is processed whose result could not be written.
+fn check_rights(topic: &str, info: &TopicInfo) -> Result {
+    if info.may_write != Some(false) {
+        return Ok(());
+    }
+    let what = "authorisation failed: this user may not write to it\n  next: ask for the permission WRITE on the topic";
+    Err(Error::Topic { topic: topic.into(), what: what.into() })
 }
 
 fn spec(config: &Config, name: &str, partitions: u32, settings: &[(&str, String)]) -> TopicSpec {
@@ -112,28 +143,33 @@ fn spec(config: &Config, name: &str, partitions: u32, settings: &[(&str, String)
     }
 }
 
-fn ensure_output(log: &dyn Log, topic: &str) -> Result {
-    if log.describe(&[topic])?[0].is_some() {
-        return Ok(());
+fn ensure_output(log: &dyn Log, topic: &str) -> Result<TopicInfo> {
+    let missing = |what: &str| Error::Topic { topic: topic.into(), what: what.into() };
+    if let Some(info) = log.describe(&[topic])?.remove(0) {
+        check_rights(topic, &info)?;
+        return Ok(info);
     }
     if !log.creates_output_topics() {
-        let what = format!("is written to, but does not exist ({})\n  next: create it", log.name());
-        return Err(Error::Topic { topic: topic.into(), what });
+        return Err(missing(&format!(
+            "is written to, but does not exist ({})\n  next: create it",
+            log.name()
+        )));
     }
     log.create(&TopicSpec {
         name: topic.into(),
         partitions: 4,
         replication_factor: None,
         config: BTreeMap::new(),
-    })
+    })?;
+    log.describe(&[topic])?.remove(0).ok_or_else(|| missing(UNSEEN))
 }
 
-fn ensure_internal(log: &dyn Log, spec: &TopicSpec) -> Result {
+fn ensure_internal(log: &dyn Log, spec: &TopicSpec) -> Result<TopicInfo> {
     log.create(spec)?;
     let Some(info) = log.describe(&[&spec.name])?.remove(0) else {
-        let what = "was created, but cannot be seen yet\n  next: start again".to_owned();
-        return Err(Error::Topic { topic: spec.name.clone(), what });
+        return Err(Error::Topic { topic: spec.name.clone(), what: UNSEEN.into() });
     };
+    check_rights(&spec.name, &info)?;
     if info.partitions != spec.partitions {
         let what = format!(
             "has {} partitions, the program needs {}: the number of state partitions is fixed for the life of an application\n  next: start with --state-partitions {}, or under a new application id",
@@ -154,8 +190,5 @@ fn ensure_internal(log: &dyn Log, spec: &TopicSpec) -> Result {
             return Err(Error::Topic { topic: spec.name.clone(), what });
         }
     }
-    if info.replication_factor == 1 {
-        tracing::debug!(topic = %spec.name, "one copy only: what is committed is lost with its broker's disk");
-    }
-    Ok(())
+    Ok(info)
 }

@@ -17,7 +17,7 @@ pub struct Faults {
 }
 
 /// All kinds with rates that let several of each happen in some hundred calls.
-const ALL: [(Fault, u64); 22] = [
+const ALL: [(Fault, u64); 23] = [
     (Fault::Crash, 5_000),
     (Fault::CrashAfter, 20_000),
     (Fault::CrashCommitLate, 10_000),
@@ -31,6 +31,7 @@ const ALL: [(Fault, u64); 22] = [
     (Fault::Rebalance, 10_000),
     (Fault::Expelled, 5_000),
     (Fault::ExpelledSilently, 5_000),
+    (Fault::FencedByItself, 5_000),
     (Fault::Usurp, 50_000),
     (Fault::Disconnected, 5_000),
     (Fault::CommitRefused, 20_000),

@@ -4,6 +4,7 @@
 //! always later in the order, so one forward pass empties all queues; after an abort the operators are made anew.
 
 pub mod checkpoint;
+mod panics;
 pub mod recovery;
 pub mod recovery_record;
 pub mod restore_progress;
@@ -15,12 +16,7 @@ use crate::{
     record::{Chunk, Partition, RawChunk, TaskId, TopicPartition},
     state::{Backend, Stores},
 };
-use std::{
-    collections::VecDeque,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 /// Time since some fixed moment, for measuring only: what a task computes does not depend on it.
 pub type Stopwatch = Arc<dyn Fn() -> Duration + Send + Sync>;
@@ -36,6 +32,8 @@ pub struct Task {
     outputs: Vec<Output>,
     state_partitions: u32,
     stopwatch: Option<Stopwatch>,
+    /// Panics are not shown.
+    quiet: bool,
 }
 
 struct Slot {
@@ -94,6 +92,7 @@ impl Task {
             outputs: vec![],
             state_partitions,
             stopwatch: None,
+            quiet: false,
         }
     }
 
@@ -120,6 +119,11 @@ impl Task {
     #[must_use]
     pub fn id(&self) -> TaskId {
         self.id
+    }
+
+    /// Whether panics are not shown from now on, as while a failing record is searched.
+    pub fn set_quiet(&mut self, quiet: bool) {
+        self.quiet = quiet;
     }
 
     /// Takes a chunk through the operators as far as it goes.
@@ -221,7 +225,7 @@ impl Task {
             reason,
         };
         let timing = sink_time.as_mut().zip(self.stopwatch.as_ref()).map(|(time, now)| (time, now, now()));
-        let result = catch_unwind(AssertUnwindSafe(|| f(operator.as_mut(), &mut cx)));
+        let result = panics::caught(self.quiet, || f(operator.as_mut(), &mut cx));
         if let Some((time, now, began)) = timing {
             *time += now().saturating_sub(began);
         }

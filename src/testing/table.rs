@@ -48,7 +48,7 @@ fn feed_row(log: &dyn Log, partitions: u32, row: &str) -> Result {
     for (name, value) in headers {
         chunk.push_header(name, Some(value.as_bytes()));
     }
-    log::write(log, topic, Some(Partition(number)), &chunk.build()).map(|_| ())
+    log::write(log, topic, Some(Partition(number)), &chunk.build())
 }
 
 pub(super) fn make_topic(log: &dyn Log, topic: &str, partitions: u32) -> Result {

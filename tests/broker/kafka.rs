@@ -23,18 +23,37 @@ pub struct Kafka {
     port: u16,
     libs: PathBuf,
     process: Child,
+    /// Of the listener with TLS, if it has one.
+    secure_port: Option<u16>,
 }
+
+/// Properties of a second listener, `SASL_SSL`; the folder of the broker is given.
+pub type Secure<'a> = &'a dyn Fn(&Path) -> String;
 
 impl Kafka {
     /// Starts a broker with an empty log and waits until it answers.
     pub fn start() -> Kafka {
+        Kafka::start_with(None)
+    }
+
+    /// The same, with a listener that wants TLS and a password.
+    pub fn start_secure(secure: Secure<'_>) -> Kafka {
+        Kafka::start_with(Some(secure))
+    }
+
+    fn start_with(secure: Option<Secure<'_>>) -> Kafka {
         let libs = PathBuf::from(std::env::var_os("TIDEGATE_KAFKA_LIBS").expect("run through ./dev test"));
         let mut last = String::new();
         for _ in 0..5 {
             let (port, controller) = (free_port(), free_port());
             let home = std::env::temp_dir().join(format!("tidegate-broker-{port}"));
+            let secure_port = secure.map(|_| free_port());
             lay_out(&libs, &home, port, controller);
-            let mut kafka = Kafka { process: spawn(&libs, &home), home, port, libs: libs.clone() };
+            if let (Some(secure), Some(secure_port)) = (secure, secure_port) {
+                add_secure_listener(&home, secure_port, &secure(&home));
+            }
+            let process = spawn(&libs, &home);
+            let mut kafka = Kafka { process, home, port, libs: libs.clone(), secure_port };
             match kafka.wait_until_it_answers() {
                 Ok(()) => return kafka,
                 Err(log) => last = log, // for example another program took the port meanwhile
@@ -46,6 +65,16 @@ impl Kafka {
     /// `host:port`.
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// `host:port` of the listener with TLS.
+    pub fn secure_bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.secure_port.expect("started with a secure listener"))
+    }
+
+    /// The broker's folder.
+    pub fn home(&self) -> &Path {
+        &self.home
     }
 
     /// SIGKILL: the process is gone when this returns, its data stays.
@@ -124,6 +153,18 @@ fn lay_out(libs: &Path, home: &Path, port: u16, controller: u16) {
         data.display()
     );
     fs::write(home.join("server.properties"), format!("{PROPERTIES}{own}")).expect("server.properties");
+}
+
+/// The last of two properties of one name counts.
+fn add_secure_listener(home: &Path, port: u16, properties: &str) {
+    let path = home.join("server.properties");
+    let text = fs::read_to_string(&path).expect("just written");
+    let listeners = text.lines().rfind(|l| l.starts_with("listeners=")).expect("just written");
+    let own = format!(
+        "{listeners},SASL_SSL://127.0.0.1:{port}\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL\n"
+    );
+    fs::write(&path, format!("{text}{own}{properties}")).expect("server.properties");
 }
 
 fn spawn(libs: &Path, home: &Path) -> Child {

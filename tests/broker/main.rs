@@ -10,5 +10,7 @@ mod eos;
 mod faults;
 mod kafka;
 mod log;
+#[cfg(feature = "failpoints")]
+mod proxy;
 mod speed;
 mod subject;

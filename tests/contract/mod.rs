@@ -57,7 +57,6 @@ macro_rules! contract_tests {
             nothing_is_visible_before_the_commit,
             an_abort_leaves_no_trace,
             the_high_watermark_counts_open_transactions,
-            ends_are_those_of_the_committed_records,
             offsets_and_metadata_come_back,
             offsets_of_an_aborted_transaction_are_not_there,
             an_empty_batch_commits_its_metadata,
@@ -142,7 +141,6 @@ pub fn producer_spec(transactional_id: Option<&str>, group: &str) -> ProducerSpe
         transactional_id: transactional_id.map(str::to_owned),
         transaction_timeout: Duration::from_secs(30),
         group: group.to_owned(),
-        track_ends: true,
         buffer_bytes: 16 << 20,
     }
 }

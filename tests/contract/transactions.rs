@@ -49,25 +49,6 @@ pub fn the_high_watermark_counts_open_transactions(log: &Arc<dyn Log>) {
     assert_eq!(read_all(log, &tp(&name, 0)), owned(&[("behind", "3")]));
 }
 
-pub fn ends_are_those_of_the_committed_records(log: &Arc<dyn Log>) {
-    let name = topic(log, 2);
-    let mut producer = transactional(log, &unique("writer"), &unique("none"));
-    for round in 0..3 {
-        producer.begin().unwrap();
-        producer.send(&name, at(0), &rows(&[("a", "1"), ("b", "2")])).unwrap();
-        producer.flush().unwrap();
-        write(log, &tp(&name, 0), &[("other", "writer")]);
-        producer.send(&name, at(0), &rows(&[("c", "3")])).unwrap();
-        let ends = producer.flush().unwrap();
-        assert_eq!(ends.len(), 1, "only what was written in this transaction");
-        producer.commit(&[], &nobody()).unwrap();
-        let last = log.read(&tp(&name, 0), Offset(ends[&tp(&name, 0)].0 - 1)).unwrap().next(PATIENCE);
-        let last = last.unwrap().unwrap();
-        assert_eq!(texts(&last.records)[0], ("c".into(), "3".into()), "round {round}");
-        assert_eq!(last.records.get(0).offset.next(), ends[&tp(&name, 0)]);
-    }
-}
-
 pub fn offsets_and_metadata_come_back(log: &Arc<dyn Log>) {
     let (name, group) = (topic(log, 2), unique("group"));
     let mut seat = Seat::join(log, &group, "a", &[&name]);

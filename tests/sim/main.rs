@@ -7,3 +7,7 @@
 //! `SIM_SEEDS=n` runs so many seeds (default 10,000), `SIM_SEED=n` shows one with its trace.
 
 mod count_words;
+#[cfg(feature = "failpoints")]
+mod mutants;
+mod told;
+mod worlds;

@@ -11,9 +11,9 @@ use super::{
 use crate::{
     error::{Failure, Reaction, Result, Stage},
     log::{Committed, Membership, Producer, ProducerSpec, partitioner},
-    record::{Map, Offset, Partition, RawChunk, RawChunkBuilder, RawRecord, TopicPartition},
+    record::{Map, Partition, RawChunk, RawChunkBuilder, RawRecord, TopicPartition},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// A partition's records are sealed into one chunk at this size.
 const CHUNK_BYTES: usize = 16 << 20;
@@ -26,7 +26,6 @@ pub(crate) struct EmbeddedProducer {
     staged: Map<TopicPartition, RawChunkBuilder>,
     sealed: Vec<(TopicPartition, RawChunk)>,
     staged_bytes: usize,
-    ends: BTreeMap<TopicPartition, Offset>,
     turn: u32,
 }
 
@@ -40,7 +39,6 @@ impl EmbeddedProducer {
             staged: Map::default(),
             sealed: vec![],
             staged_bytes: 0,
-            ends: BTreeMap::new(),
             turn: 0,
         }
     }
@@ -58,7 +56,6 @@ impl EmbeddedProducer {
         self.staged.clear();
         self.sealed.clear();
         self.staged_bytes = 0;
-        self.ends.clear();
     }
 
     /// The first half of a commit: everything is written and the offsets are pending.
@@ -163,7 +160,7 @@ impl Producer for EmbeddedProducer {
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<BTreeMap<TopicPartition, Offset>, Failure> {
+    fn flush(&mut self) -> Result<(), Failure> {
         self.usable(Stage::Produce)?;
         let mut chunks = std::mem::take(&mut self.sealed);
         let staged = std::mem::take(&mut self.staged);
@@ -172,13 +169,12 @@ impl Producer for EmbeddedProducer {
         self.staged_bytes = 0;
         if !chunks.is_empty() {
             let now_ms = self.store.time.now_ms();
-            let ends = self.store.change(|state| match &self.id {
+            self.store.change(|state| match &self.id {
                 Some(id) => state.produce(id, chunks, now_ms),
                 None => state.produce_now(chunks, now_ms),
             })?;
-            self.ends.extend(ends.into_iter().map(|(at, end)| (at, Offset(end))));
         }
-        Ok(if self.spec.track_ends { self.ends.clone() } else { BTreeMap::new() })
+        Ok(())
     }
 
     fn commit(

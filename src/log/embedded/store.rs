@@ -258,7 +258,8 @@ impl State {
         config.entry("cleanup.policy".into()).or_insert_with(|| "delete".into());
         config.entry("min.insync.replicas".into()).or_insert_with(|| "1".into());
         let partitions = u32::try_from(topic.partitions.len()).expect("counted by a u32");
-        Some(TopicInfo { id: topic.id.clone(), partitions, replication_factor: 1, config })
+        let id = topic.id.clone();
+        Some(TopicInfo { id, partitions, replication_factor: 1, may_write: Some(true), config })
     }
 
     /// Number of partitions and largest record of a topic; nothing = it does not exist.

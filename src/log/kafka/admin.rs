@@ -31,8 +31,14 @@ use std::{
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The settings of a topic that matter to the guarantee.
-const SETTINGS: &[&str] =
-    &["cleanup.policy", "retention.ms", "delete.retention.ms", "min.insync.replicas", "max.message.bytes"];
+const SETTINGS: &[&str] = &[
+    "cleanup.policy",
+    "retention.ms",
+    "delete.retention.ms",
+    "min.insync.replicas",
+    "unclean.leader.election.enable",
+    "max.message.bytes",
+];
 
 /// The client that asks for and makes topics.
 pub(super) struct Admin(Owned<AdminClient<Asking>>);
@@ -138,6 +144,7 @@ fn info(found: ffi::Description) -> TopicInfo {
         id: found.id,
         partitions: u32::try_from(found.partitions).unwrap_or(u32::MAX),
         replication_factor: u16::try_from(found.replication_factor).unwrap_or(u16::MAX),
+        may_write: found.may_write,
         config: BTreeMap::new(),
     }
 }

@@ -22,7 +22,7 @@ const OURS: &[(&str, &str)] = &[
     ),
     ("bootstrap.servers", "it is the bootstrap setting of the pipeline"),
     ("check.crcs", "checksums are always checked"),
-    ("delivery.report.only.error", "the engine needs the reports"),
+    ("delivery.report.only.error", "only refusals are reported, which saves a report per record"),
     ("delivery.timeout.ms", "it follows the transaction timeout"),
     ("enable.auto.commit", "offsets are committed with each batch"),
     ("enable.auto.offset.store", "offsets are committed with each batch"),
@@ -203,14 +203,13 @@ impl Settings {
         let mut config = self.base();
         set(&mut config, PRODUCE);
         self.add_user(&mut config, &[CONSUMER, MEMBER]);
-        let only_errors = if spec.track_ends { "false" } else { "true" };
         let kbytes = (spec.buffer_bytes / 1024).clamp(1024, 2_097_151);
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("max.in.flight.requests.per.connection", "5")
             .set("partitioner", "murmur2_random")
-            .set("delivery.report.only.error", only_errors)
+            .set("delivery.report.only.error", "true")
             .set("queue.buffering.max.messages", "0")
             .set("queue.buffering.max.kbytes", kbytes.to_string());
         if let Some(id) = &spec.transactional_id {
@@ -350,7 +349,6 @@ mod tests {
             transactional_id: Some("t".into()),
             transaction_timeout: Duration::from_secs(15),
             group: "g".into(),
-            track_ends: false,
             buffer_bytes: 32 * MIB,
         }
     }

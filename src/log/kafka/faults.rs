@@ -41,7 +41,6 @@ impl Mock {
             transactional_id: Some("id".into()),
             transaction_timeout: Duration::from_secs(4),
             group: "g".into(),
-            track_ends: true,
             buffer_bytes: 1 << 20,
         };
         self.log.producer(&spec).unwrap()

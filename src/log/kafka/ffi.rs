@@ -482,6 +482,8 @@ pub(super) struct Description {
     pub(super) replication_factor: usize,
     /// Partitions that have a leader.
     pub(super) led: usize,
+    /// Whether the broker allows this client to write; `None` = it does not tell.
+    pub(super) may_write: Option<bool>,
 }
 
 /// Describes each topic, in order.
@@ -500,6 +502,10 @@ pub(super) fn describe_topics(
         let options = sys::rd_kafka_AdminOptions_new(client, op);
         let ms = millis(timeout);
         sys::rd_kafka_AdminOptions_set_request_timeout(options, ms, reason.as_mut_ptr(), reason.len());
+        let refused = sys::rd_kafka_AdminOptions_set_include_authorized_operations(options, 1);
+        if !refused.is_null() {
+            sys::rd_kafka_error_destroy(refused); // then the rights are not told
+        }
         let queue = sys::rd_kafka_queue_new(client);
         sys::rd_kafka_DescribeTopics(client, collection, options, queue);
         let event = sys::rd_kafka_queue_poll(queue, ms.saturating_add(1_000));
@@ -563,7 +569,13 @@ unsafe fn description(topic: *const sys::rd_kafka_TopicDescription_t) -> Result<
         let id = sys::rd_kafka_TopicDescription_topic_id(topic);
         let id = if id.is_null() { String::new() } else { text(sys::rd_kafka_Uuid_base64str(id)) };
         let replication_factor = if infos.is_empty() { 0 } else { replicas };
-        Ok(Description { id, partitions, replication_factor, led })
+        let mut count = 0;
+        let rights = sys::rd_kafka_TopicDescription_authorized_operations(topic, &raw mut count);
+        let may_write = (!rights.is_null()).then(|| {
+            let rights = if count == 0 { &[] } else { slice::from_raw_parts(rights, count) };
+            rights.contains(&sys::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_WRITE)
+        });
+        Ok(Description { id, partitions, replication_factor, led, may_write })
     }
 }
 

@@ -167,7 +167,10 @@ pub(super) struct KafkaMember {
     consumer: Shared,
     waker: Arc<Waker>,
     topics: Vec<String>,
+    group: String,
     instance: String,
+    /// The place in the group is lost for good.
+    over: Option<Failure>,
     /// Longest wait for another process's pending transaction.
     committed_timeout: Duration,
 }
@@ -196,7 +199,9 @@ pub(super) fn join(
         consumer,
         waker,
         topics: spec.topics.clone(),
+        group: spec.group.clone(),
         instance: spec.instance.clone(),
+        over: None,
         committed_timeout: transaction_timeout + PENDING_MARGIN,
     };
     member.subscribe()?;
@@ -229,11 +234,17 @@ impl KafkaMember {
                 tracing::debug!("consumer group: {text} ({code:?})");
                 return None;
             }
-            Reaction::Exit => format!(
-                "another process has joined the group as instance `{}` ({text})\n  next: give each process an instance id of its own; \
-                 if that process replaces this one, nothing is to be done",
-                self.instance
+            Reaction::Exit => {
+                format!("another member sits at the place of instance `{}` ({text})", self.instance)
+            }
+            _ if code == Code::GroupAuthorizationFailed => format!(
+                "authorisation failed: {text} ({code:?})\n  next: ask for the permission READ on the group `{}`",
+                self.group
             ),
+            _ if code == Code::TopicAuthorizationFailed => {
+                let next = format!("ask for the permission READ on {}", self.topics.join(", "));
+                format!("authorisation failed: {text} ({code:?})\n  next: {next}")
+            }
             _ => format!("{text} ({code:?})"),
         };
         Some(Failure::new(Stage::Group, reaction, message))
@@ -289,6 +300,9 @@ fn still_down(consumer: &Weak<Owned<GroupConsumer>>, topic: &str) -> bool {
 
 impl Member for KafkaMember {
     fn poll(&mut self) -> Result<Vec<GroupEvent>, Failure> {
+        if let Some(failure) = &self.over {
+            return Err(failure.clone());
+        }
         let mut served = 0;
         loop {
             // Also when nothing is there: the call tells the library that this process is alive.
@@ -297,6 +311,7 @@ impl Member for KafkaMember {
                 Some(Ok(record)) => return Err(stray(&record)),
                 Some(Err(error)) => {
                     if let Some(failure) = self.judge(&error) {
+                        self.over = Some(failure.clone()).filter(|f| f.reaction == Reaction::Exit);
                         return Err(failure);
                     }
                 }

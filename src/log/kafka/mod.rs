@@ -25,7 +25,7 @@ use self::{
 };
 use super::{GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Failure, Reaction, Result, Stage},
     record::{Offset, TopicPartition},
 };
 use rdkafka::{
@@ -121,7 +121,11 @@ impl KafkaLog {
                 "check that the topic exists and has this partition"
             }
             Some(Code::TopicAuthorizationFailed) => "ask for the permission to describe and read it",
-            _ => "check that the broker which leads the partition can be reached at its advertised address",
+            _ => {
+                let next = "check that the broker which leads the partition can be reached at its advertised address";
+                let what = format!("topic `{}`: {what}\n  next: {next}", at.topic);
+                return Failure::new(Stage::Fetch, Reaction::RetrySame, what).into();
+            }
         };
         Error::Topic { topic: at.topic.to_string(), what: format!("{what}\n  next: {next}") }
     }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::{Failure, Reaction, Result, Stage},
     log::{Committed, Membership, Producer, ProducerSpec},
-    record::{Offset, Partition, RawChunk, RawRecord, TopicPartition},
+    record::{Partition, RawChunk, RawRecord, TopicPartition},
 };
 use rdkafka::{
     ClientContext, Message,
@@ -26,7 +26,6 @@ use rdkafka::{
 };
 use std::{
     cell::Cell,
-    collections::BTreeMap,
     ffi::CString,
     sync::{
         Arc, Mutex, PoisonError,
@@ -41,24 +40,18 @@ const SLICE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long acknowledgements are waited for without serving reports.
 const FLUSH: Duration = Duration::from_millis(50);
-/// The same when every record has a report, which counts as outstanding until it is served.
-const FLUSH_REPORTED: Duration = Duration::from_millis(1);
+/// How long room in a full buffer is waited for at a time.
+const FULL_PAUSE: Duration = Duration::from_millis(1);
 /// Over the transaction timeout: the coordinator scans for such transactions every 10 s.
 const MARGIN: Duration = Duration::from_secs(10);
 
 /// What the library reports of records and connections.
 #[derive(Debug, Default)]
 struct Reports {
-    delivered: Mutex<Delivered>,
+    /// The first record of the transaction that was refused.
+    refused: Mutex<Option<Refusal>>,
     /// A request timed out or a connection broke.
     disturbed: AtomicBool,
-}
-
-#[derive(Debug, Default)]
-struct Delivered {
-    /// The offset after the last acknowledged record of each partition, by number of the topic.
-    ends: BTreeMap<(usize, i32), i64>,
-    failed: Option<Refusal>,
 }
 
 #[derive(Clone, Debug)]
@@ -70,8 +63,8 @@ struct Refusal {
 }
 
 impl Reports {
-    fn delivered(&self) -> std::sync::MutexGuard<'_, Delivered> {
-        self.delivered.lock().unwrap_or_else(PoisonError::into_inner)
+    fn refused(&self) -> std::sync::MutexGuard<'_, Option<Refusal>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -93,21 +86,13 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, topic: usize) {
-        let mut delivered = self.delivered();
-        match result {
-            Ok(record) => {
-                let end = delivered.ends.entry((topic, record.partition())).or_default();
-                *end = (*end).max(record.offset() + 1);
-            }
-            Err((error, record)) => {
-                delivered.failed.get_or_insert_with(|| Refusal {
-                    code: error.rdkafka_error_code().unwrap_or(Code::Fail),
-                    topic,
-                    partition: record.partition(),
-                    bytes: record.payload_len() + record.key_len(),
-                });
-            }
-        }
+        let Err((error, record)) = result else { return };
+        self.refused().get_or_insert_with(|| Refusal {
+            code: error.rdkafka_error_code().unwrap_or(Code::Fail),
+            topic,
+            partition: record.partition(),
+            bytes: record.payload_len() + record.key_len(),
+        });
     }
 }
 
@@ -118,7 +103,7 @@ pub(super) struct KafkaProducer {
     events: Queue,
     client: Arc<Owned<BaseProducer<Reports>>>,
     transactional: bool,
-    tracked: bool,
+    transactional_id: String,
     transaction_timeout: Duration,
     socket_timeout: Duration,
     /// A transactional call was slow or had to be made again.
@@ -138,7 +123,7 @@ impl KafkaProducer {
             events,
             client,
             transactional: spec.transactional_id.is_some(),
-            tracked: spec.track_ends,
+            transactional_id: spec.transactional_id.clone().unwrap_or_default(),
             transaction_timeout: spec.transaction_timeout,
             socket_timeout: settings.socket_timeout(spec),
             slow: Cell::new(false),
@@ -184,7 +169,7 @@ impl KafkaProducer {
                             format!("{name}: the buffer stayed full for {:?}", since.elapsed()),
                         ));
                     }
-                    ffi::flush(native, FLUSH_REPORTED);
+                    ffi::flush(native, FULL_PAUSE);
                     self.serve();
                     self.first_failure()?;
                 }
@@ -197,7 +182,7 @@ impl KafkaProducer {
     }
 
     fn first_failure(&self) -> Result<(), Failure> {
-        let failed = self.reports().delivered().failed.clone();
+        let failed = self.reports().refused().clone();
         failed.map_or(Ok(()), |refused| Err(self.refusal(&refused, "")))
     }
 
@@ -234,14 +219,13 @@ impl KafkaProducer {
     fn drain(&self) -> Result<(), Failure> {
         let begun = Instant::now();
         let native = self.client.client().native_ptr();
-        let slice = if self.tracked { FLUSH_REPORTED } else { FLUSH };
         // Every record is acknowledged or given up within its timeout, so this ends.
         loop {
             self.serve();
             if self.client.in_flight_count() == 0 {
                 break;
             }
-            ffi::flush(native, slice);
+            ffi::flush(native, FLUSH);
         }
         self.note(begun);
         self.first_failure()
@@ -340,12 +324,22 @@ impl Producer for KafkaProducer {
         self.serve();
         let answer = self.client.init_transactions(limit.saturating_sub(begun.elapsed()).max(SLICE));
         self.serve();
-        answer.map_err(|e| failure(Stage::Init, &call_error(&e)))
+        answer.map_err(|e| {
+            let error = call_error(&e);
+            let mut failed = failure(Stage::Init, &error);
+            if error.code == Code::TransactionalIdAuthorizationFailed {
+                failed.message = format!(
+                    "authorisation failed: {}\n  next: ask for the permissions DESCRIBE and WRITE on the transactional id `{}`",
+                    failed.message, self.transactional_id
+                );
+            }
+            failed
+        })
     }
 
     fn begin(&mut self) -> Result<(), Failure> {
         self.serve();
-        *self.reports().delivered() = Delivered::default();
+        *self.reports().refused() = None;
         self.reports().disturbed.store(false, Ordering::Release);
         self.slow.set(false);
         if !self.transactional {
@@ -365,15 +359,8 @@ impl Producer for KafkaProducer {
         self.first_failure()
     }
 
-    fn flush(&mut self) -> Result<BTreeMap<TopicPartition, Offset>, Failure> {
-        self.drain()?;
-        let delivered = self.reports().delivered();
-        let end = |(&(topic, partition), &end): (&(usize, i32), &i64)| {
-            let partition = u32::try_from(partition).expect("a delivered record has a partition");
-            let end = u64::try_from(end).expect("a delivered record has an offset");
-            (TopicPartition::new(Arc::clone(&self.topics[topic].0), partition), Offset(end))
-        };
-        Ok(delivered.ends.iter().map(end).collect())
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.drain()
     }
 
     fn commit(
@@ -410,12 +397,15 @@ impl Producer for KafkaProducer {
             // What was sent stays: at least once. A failure of it is no longer of interest.
             let _ = self.drain();
         }
-        *self.reports().delivered() = Delivered::default();
+        *self.reports().refused() = None;
         Ok(())
     }
 
     fn suspect(&self) -> bool {
         self.serve();
+        if crate::failpoint::passes("mutant-suspect-goes-on") {
+            return false;
+        }
         self.transactional && (self.slow.get() || self.reports().disturbed.load(Ordering::Acquire))
     }
 }

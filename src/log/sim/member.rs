@@ -22,6 +22,8 @@ pub(super) struct SimMember {
     fate: Arc<dyn Fate>,
     spec: GroupSpec,
     disconnected: bool,
+    /// Thrown out for good.
+    fenced: bool,
 }
 
 impl SimMember {
@@ -31,7 +33,7 @@ impl SimMember {
         fate: Arc<dyn Fate>,
         spec: GroupSpec,
     ) -> Self {
-        SimMember { inner: Box::new(inner), log, fate, spec, disconnected: false }
+        SimMember { inner: Box::new(inner), log, fate, spec, disconnected: false, fenced: false }
     }
 
     fn step(&self, call: Call, offers: &[Fault], stage: Stage) -> Result<Option<Fault>, Failure> {
@@ -56,7 +58,13 @@ impl Member for SimMember {
         let offers: &[Fault] = if replaced {
             &[Fault::Usurp]
         } else {
-            &[Fault::Rebalance, Fault::Expelled, Fault::ExpelledSilently, Fault::Disconnected]
+            &[
+                Fault::Rebalance,
+                Fault::Expelled,
+                Fault::ExpelledSilently,
+                Fault::FencedByItself,
+                Fault::Disconnected,
+            ]
         };
         let mut events = vec![];
         let fault = self.step(Call::Poll, offers, Stage::Group)?;
@@ -64,7 +72,15 @@ impl Member for SimMember {
             Some(Fault::Rebalance) => self.log.rebalance(&self.spec.group),
             Some(Fault::Expelled | Fault::Usurp) => self.expel(false),
             Some(Fault::ExpelledSilently) => self.expel(true),
+            Some(Fault::FencedByItself) => {
+                self.expel(false);
+                self.fenced = true;
+            }
             _ => {}
+        }
+        if self.fenced {
+            let what = "simulated: another member sits at this place";
+            return Err(Failure::new(Stage::Group, Reaction::Exit, what));
         }
         let disconnected = fault == Some(Fault::Disconnected);
         if disconnected != self.disconnected {

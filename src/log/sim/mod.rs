@@ -79,6 +79,8 @@ pub enum Fault {
     Expelled,
     /// The member was expelled, joins again under a new member id and is told nothing (a static member of librdkafka).
     ExpelledSilently,
+    /// A late request of its own makes the group throw the member out for good, as if a newer one had its place.
+    FencedByItself,
     /// A member that was replaced joins again and throws the newer one out.
     Usurp,
     /// The log cannot be reached for a while, as an event.

@@ -6,9 +6,9 @@ use super::{Call, Fate, Fault, Verdict, killed, transient};
 use crate::{
     error::{Failure, Reaction, Result, Stage},
     log::{Committed, Membership, Producer, embedded::EmbeddedProducer},
-    record::{Offset, Partition, RawChunk, TopicPartition},
+    record::{Partition, RawChunk, TopicPartition},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// How long a slow commit takes.
 const SLOW: Duration = Duration::from_secs(3);
@@ -106,7 +106,7 @@ impl Producer for SimProducer {
         self.inner.send(topic, partition, records)
     }
 
-    fn flush(&mut self) -> Result<BTreeMap<TopicPartition, Offset>, Failure> {
+    fn flush(&mut self) -> Result<(), Failure> {
         self.step(Call::Flush, &[Fault::ProducerFatal], Stage::Produce)?;
         self.inner.flush()
     }
@@ -120,6 +120,12 @@ impl Producer for SimProducer {
         if self.step(Call::AddOffsets, &refused, Stage::SendOffsets)? == Some(Fault::CommitRefused) {
             let what = "simulated: the group is rebalancing";
             return Err(Failure::new(Stage::SendOffsets, Reaction::AbortReplay, what));
+        }
+        if crate::failpoint::passes("mutant-offsets-outside") {
+            self.inner.prepare(&[], member)?;
+            self.inner.end(true)?;
+            self.step(Call::Commit, &[], Stage::Commit)?;
+            self.inner.begin()?;
         }
         self.inner.prepare(offsets, member)?;
         let offers = [

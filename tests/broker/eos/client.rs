@@ -69,9 +69,25 @@ impl Client {
         self.until_led(topic, partitions);
     }
 
+    /// Makes a topic with a setting.
+    pub fn create_with(&self, topic: &str, partitions: i32, setting: (&str, &str)) {
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1)).set(setting.0, setting.1);
+        let made = self.admin(async |admin, options| admin.create_topics([&new], options).await).unwrap();
+        made[0].as_ref().unwrap();
+        self.until_led(topic, partitions);
+    }
+
     pub fn delete(&self, topic: &str) {
         let gone = self.admin(async |admin, options| admin.delete_topics(&[topic], options).await).unwrap();
         gone[0].as_ref().unwrap();
+    }
+
+    /// Waits until a topic that was deleted is not there any more.
+    pub fn until_gone(&self, topic: &str) {
+        until(&format!("topic {topic} is gone"), || {
+            let told = self.ends.fetch_metadata(Some(topic), CALL);
+            told.is_ok_and(|m| m.topics()[0].error().is_some())
+        });
     }
 
     pub fn grow(&self, topic: &str, partitions: i32) {

@@ -71,8 +71,7 @@ fn a_broker_that_goes(what: &str, failpoint: &str, meanwhile: impl FnOnce(&mut K
     eprintln!("{what}: seed {seed}");
     let mut kafka = Kafka::start();
     let client = Client::new(&kafka.bootstrap());
-    // Longer than the broker is away: a member that rejoins after its session can be fenced by itself, which ends it with code 5.
-    let app = App::new("kafka_word_count", &client).with("session-timeout-ms", "120000");
+    let app = App::new("kafka_word_count", &client);
     let stream = Stream::start(Lines::new(&client, &app.input, seed));
     let mut run = app.start(failpoint);
     run.until_fired(failpoint.split('=').next().unwrap());

@@ -26,11 +26,12 @@ pub struct App {
     program: &'static str,
     bootstrap: String,
     flags: Vec<(String, Option<String>)>,
+    properties: Vec<String>,
     runs: AtomicU32,
 }
 
 impl App {
-    /// An application of the example `program` with new topics of four partitions.
+    /// An application of the example `program`, or with `test:` before it of one in `programs.rs`, with new topics of four partitions.
     pub fn new(program: &'static str, client: &Client) -> App {
         let id = unique("eos");
         let (input, output) = (format!("{id}-in"), format!("{id}-out"));
@@ -50,6 +51,7 @@ impl App {
             program,
             bootstrap: bootstrap.into(),
             flags: vec![],
+            properties: vec![],
             runs: AtomicU32::new(0),
         };
         for (name, value) in [
@@ -66,17 +68,30 @@ impl App {
         app
     }
 
+    /// Reaches the broker by this address.
+    pub fn via(mut self, bootstrap: String) -> App {
+        self.bootstrap = bootstrap;
+        self
+    }
+
     /// The same application in another folder, as on another machine.
     pub fn elsewhere(&self) -> App {
         let (id, input, output) = (self.id.clone(), self.input.clone(), self.output.clone());
         let mut other = App::on(self.program, &self.bootstrap, id, input, output);
         other.flags.clone_from(&self.flags);
+        other.properties.clone_from(&self.properties);
         other
     }
 
     pub fn with(mut self, name: &str, value: &str) -> App {
         self.flags.retain(|(n, _)| n != name);
         self.flags.push((name.into(), Some(value.into())));
+        self
+    }
+
+    /// A property of the Kafka client.
+    pub fn property(mut self, name: &str, value: &str) -> App {
+        self.properties.push(format!("{name}={value}"));
         self
     }
 
@@ -96,18 +111,30 @@ impl App {
         let log = self.folder.join(format!("run-{run:02}.log"));
         let fired = self.folder.join(format!("run-{run:02}.fired"));
         let out = fs::File::create(&log).unwrap();
-        let mut command = Command::new(example(self.program));
-        command.args(["--bootstrap", &self.bootstrap, "--application-id", &self.id]);
-        command.args(["--input", &self.input, "--output", &self.output]);
-        command.arg("--state-dir").arg(self.folder.join("state"));
-        for (name, value) in &self.flags {
-            let dashes = if name.len() == 1 { "-" } else { "--" };
-            command.arg(format!("{dashes}{name}")).args(value);
-        }
+        let mut command = self.command();
         command.env("TIDEGATE_FAILPOINT", failpoints).env("TIDEGATE_FAILPOINT_LOG", &fired);
         command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
         let child = command.spawn().unwrap();
         Run { child, log, fired, failpoints: failpoints.into() }
+    }
+
+    fn command(&self) -> Command {
+        let state = self.folder.join("state");
+        if let Some(name) = self.program.strip_prefix("test:") {
+            return in_this_binary(name, self, &state);
+        }
+        let mut command = Command::new(example(self.program));
+        command.args(["--bootstrap", &self.bootstrap, "--application-id", &self.id]);
+        command.args(["--input", &self.input, "--output", &self.output]);
+        command.arg("--state-dir").arg(state);
+        for (name, value) in &self.flags {
+            let dashes = if name.len() == 1 { "-" } else { "--" };
+            command.arg(format!("{dashes}{name}")).args(value);
+        }
+        for property in &self.properties {
+            command.args(["-X", property]);
+        }
+        command
     }
 
     /// Waits until the group's offsets are at the end of the input, while the program runs.
@@ -145,6 +172,20 @@ impl Drop for App {
             let _ = fs::remove_dir_all(&self.folder);
         }
     }
+}
+
+/// A program of `programs.rs`, which is told everything by its environment.
+fn in_this_binary(name: &str, app: &App, state: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--nocapture", "--exact", &format!("eos::programs::{name}")]);
+    command.env("TIDEGATE_TEST_PROGRAM", name).env("TIDEGATE_STATE_DIR", state);
+    command.env("TIDEGATE_BOOTSTRAP", &app.bootstrap).env("TIDEGATE_APPLICATION_ID", &app.id);
+    command.env("TIDEGATE_INPUT", &app.input).env("TIDEGATE_OUTPUT", &app.output);
+    for (name, value) in &app.flags {
+        let name = format!("TIDEGATE_{}", name.replace('-', "_").to_uppercase());
+        command.env(name, value.as_deref().unwrap_or("true"));
+    }
+    command
 }
 
 /// The examples are built beside the tests.

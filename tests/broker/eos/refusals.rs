@@ -140,3 +140,38 @@ fn partitions_that_were_added_meanwhile_are_read_from_their_start() {
     judge("six partitions", &lines.truth, &rows);
     println!("two partitions added while the program was down: all read from their start");
 }
+
+#[test]
+fn an_internal_topic_that_is_not_as_it_must_be_is_refused() {
+    let client = Client::new(&bootstrap());
+    let app = App::new("kafka_word_count", &client);
+    let changelog = format!("{}-changelog", app.id);
+    for (partitions, setting, part) in [
+        (4, ("cleanup.policy", "delete"), "has cleanup.policy=delete, but needs compact"),
+        (4, ("cleanup.policy", "compact,delete"), "has cleanup.policy=compact,delete, but needs compact"),
+        (6, ("cleanup.policy", "compact"), "has 6 partitions, the program needs 4"),
+    ] {
+        client.create_with(&changelog, partitions, setting);
+        refuses(&app, 4, &[&format!("topic `{changelog}`"), part]);
+        client.delete(&changelog);
+        client.until_gone(&changelog);
+    }
+    assert!(client.read(&app.output).is_empty(), "nothing was written");
+    println!("an internal topic with another policy or number of partitions: refused");
+}
+
+#[test]
+fn the_guarantee_is_told_at_the_start_with_the_topics_that_weaken_it() {
+    let client = Client::new(&bootstrap());
+    let app = App::new("kafka_word_count", &client);
+    let mut run = app.start("");
+    app.has_committed(&client, &mut run);
+    let log = run.stop();
+    let line = log.lines().find(|l| l.contains("guarantee:")).unwrap_or_else(|| panic!("{log}"));
+    let expected = format!(
+        "guarantee: exactly once; survives 0 broker failures: replication factor 1 of {}, {}-meta, {}-exchange, {}-changelog",
+        app.output, app.id, app.id, app.id
+    );
+    assert!(line.contains(&expected) && line.contains("(next: "), "{line}");
+    println!("{line}");
+}

@@ -3,6 +3,7 @@
 use super::{
     Random,
     client::Client,
+    events::{self, Events},
     program::App,
     words::{Lines, Stream, judge},
 };
@@ -35,6 +36,28 @@ fn the_older_process_of_an_instance_ends_with_code_5() {
     let rows = client.read(&newer.output);
     judge(&format!("seed {seed}"), &truth, &rows);
     println!("zombie: the older process ended with 5; {} words, {} counts", truth.len(), rows.len());
+}
+
+/// Without state nothing but the meta topic and the group know who is newer.
+#[test]
+fn the_older_process_of_a_stateless_instance_ends_with_code_5() {
+    let client = Client::new(&bootstrap());
+    let older = App::new("filter_project", &client);
+    let newer = older.elsewhere();
+    let stream = Events::start(&client, &older.input);
+    let mut first = older.start("");
+    older.progress(&client, &mut first);
+    let mut second = newer.start("");
+    assert_eq!(first.exit_code(), 5, "{}", first.text());
+    for part in ["error: fenced", "`pod-1`", "writes nothing more", "next:"] {
+        assert!(first.text().contains(part), "`{part}` is not in:\n{}", first.text());
+    }
+    newer.progress(&client, &mut second);
+    let written = stream.finish();
+    newer.catch_up(&client, &mut second);
+    second.stop();
+    events::judge("stateless zombie", written, &client.read(&newer.output));
+    println!("stateless zombie: the older process ended with 5; {written} events, each once");
 }
 
 const SUPERVISED: Duration = Duration::from_secs(30);

@@ -1,0 +1,63 @@
+//! Panics of a program's functions: caught, and shown once.
+//!
+//! The search for the record that makes a function panic runs the same batch again and again; only the first panic is of interest.
+//! Knows no task. Invariants: the hook that the program has set shows every panic but those of a search; nothing is changed in the
+//! process before a first search begins.
+
+use std::{
+    any::Any,
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook},
+    sync::Once,
+};
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls `f`, which may panic; `quiet` = the panic is not shown.
+pub(super) fn caught<T>(quiet: bool, f: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+    static HOOK: Once = Once::new();
+    if !quiet {
+        return catch_unwind(AssertUnwindSafe(f));
+    }
+    HOOK.call_once(|| {
+        let before = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !QUIET.get() {
+                before(panic);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let result = catch_unwind(AssertUnwindSafe(f));
+    QUIET.set(false);
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    };
+
+    #[test]
+    fn a_panic_is_shown_unless_it_is_one_of_a_search() {
+        let shown = Arc::new(AtomicU32::new(0));
+        let (count, mine, others) = (shown.clone(), std::thread::current().id(), take_hook());
+        set_hook(Box::new(move |panic| {
+            if std::thread::current().id() == mine {
+                count.fetch_add(1, Ordering::Relaxed);
+            } else {
+                others(panic);
+            }
+        }));
+        for (quiet, expected) in [(false, 1), (true, 1), (true, 1), (false, 2)] {
+            assert!(caught(quiet, || panic!("on purpose")).is_err());
+            assert_eq!(shown.load(Ordering::Relaxed), expected);
+        }
+        assert!(matches!(caught(true, || 7), Ok(7)));
+    }
+}

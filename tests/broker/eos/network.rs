@@ -1,0 +1,235 @@
+//! Requests that come late, replies that get lost: the network between program and broker is a proxy that a test disturbs.
+//!
+//! Every test shows by the proxy's counts that its fault happened, and by a reader of committed data that nothing was lost or
+//! doubled by it.
+
+use super::{
+    Random,
+    client::Client,
+    events::{self, Events},
+    program::{App, Run},
+    until,
+    words::{Lines, Stream, judge, violations},
+};
+use crate::{
+    proxy::{Api, Fault, Proxy, end_txn_error},
+    subject::bootstrap,
+};
+use std::{collections::BTreeMap, thread::sleep, time::Duration};
+
+const EVERY: u64 = u64::MAX;
+
+/// A program behind a proxy, its input, and what it was given.
+struct World {
+    seed: u64,
+    client: Client,
+    proxy: Proxy,
+    app: App,
+    stream: Stream,
+}
+
+impl World {
+    fn new(what: &str) -> World {
+        let seed = Random::seed();
+        eprintln!("{what}: seed {seed}");
+        let (client, proxy) = (Client::new(&bootstrap()), Proxy::start(&bootstrap()));
+        let app = App::new("kafka_word_count", &client).via(proxy.bootstrap());
+        let stream = Stream::start(Lines::new(&client, &app.input, seed));
+        World { seed, client, proxy, app, stream }
+    }
+
+    /// A program that has committed.
+    fn run(&self, failpoints: &str) -> Run {
+        let mut run = self.app.start(failpoints);
+        self.app.progress(&self.client, &mut run);
+        run
+    }
+
+    fn finish(self, what: &str, mut run: Run) -> String {
+        let truth = self.stream.finish();
+        self.app.catch_up(&self.client, &mut run);
+        let log = run.stop();
+        let rows = self.client.read(&self.app.output);
+        judge(&format!("{what}, seed {}", self.seed), &truth, &rows);
+        println!("{what}: {} words, {} counts, none lost, none twice", truth.len(), rows.len());
+        log
+    }
+}
+
+/// A request to commit is still on its way when the program has repeated it on another connection, and arrives inside of a later
+/// transaction; then the program is killed. The broker's answer to the late request, and what the judge finds.
+fn late_commit(failpoints: &str) -> (i16, Vec<String>) {
+    let world = World::new("late commit");
+    let run = world.run(failpoints);
+    let late = world.proxy.on(Api::EndTxn, Fault::HoldAndCut, 1);
+    until("a request to commit is held", || late.fired() == 1);
+    // The next transaction stays open here, with its outputs written.
+    let open = world.proxy.on(Api::AddOffsetsToTxn, Fault::Hold, 1);
+    until("the next transaction is open", || open.fired() == 1);
+    let answer = end_txn_error(&late.deliver());
+    run.kill();
+    let (truth, mut run) = (world.stream.finish(), world.app.start(""));
+    world.app.catch_up(&world.client, &mut run);
+    run.stop();
+    let found = violations(&truth, &world.client.read(&world.app.output));
+    println!("late commit: the broker answers {answer}; {} violations", found.len());
+    (answer, found)
+}
+
+#[test]
+fn a_late_commit_does_not_hit_a_later_transaction() {
+    let (answer, found) = late_commit("");
+    assert_ne!(answer, 0, "the broker took the late request");
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn a_producer_that_goes_on_after_a_lost_connection_is_found_out() {
+    let (answer, found) = late_commit("mutant-suspect-goes-on=mutant");
+    assert_eq!(answer, 0, "the late request was to hit a transaction");
+    assert!(!found.is_empty());
+}
+
+/// Every request to commit is held and its connection cut, until the program gives up and makes a new producer.
+fn commit_in_doubt(what: &str, deliver_before: bool) {
+    let world = World::new(what);
+    let run = world.run("");
+    let producers = world.proxy.passed(Api::InitProducerId);
+    let lost = world.proxy.on(Api::EndTxn, Fault::HoldAndCut, EVERY);
+    until("a request to commit is held", || lost.fired() > 0);
+    let before = deliver_before.then(|| end_txn_error(&lost.deliver()));
+    until("the program makes a new producer", || world.proxy.passed(Api::InitProducerId) > producers);
+    lost.end();
+    // The new producer is made when the answer of the broker is there, which it needs before it goes on.
+    until("the outcome is settled", || run.text().contains("settled by its token"));
+    if let Some(answer) = before {
+        assert_eq!(answer, 0, "the broker takes the request, late but in time");
+    } else {
+        assert_ne!(end_txn_error(&lost.deliver()), 0, "the broker refuses a request of an ended producer");
+    }
+    let log = world.finish(what, run);
+    let settled = log.lines().find(|l| l.contains("settled by its token")).unwrap();
+    assert!(settled.contains(&format!("committed={deliver_before}")), "{settled}");
+}
+
+#[test]
+fn a_commit_that_arrives_after_the_program_gave_it_up_is_found_by_its_token() {
+    commit_in_doubt("commit delivered, answers lost", true);
+}
+
+#[test]
+fn a_commit_that_arrives_after_the_next_producer_is_refused_and_the_batch_replayed() {
+    commit_in_doubt("commit delivered too late", false);
+}
+
+#[test]
+fn lost_replies_to_offsets_of_a_transaction() {
+    let world = World::new("lost replies to TxnOffsetCommit");
+    let mut run = world.run("");
+    for _ in 0..4 {
+        let lost = world.proxy.on(Api::TxnOffsetCommit, Fault::LoseReply, 1);
+        until("a reply is lost", || lost.fired() == 1);
+        world.app.progress(&world.client, &mut run);
+    }
+    world.finish("lost replies to TxnOffsetCommit", run);
+}
+
+#[test]
+fn lost_replies_to_the_question_for_offsets() {
+    let world = World::new("lost replies to OffsetFetch");
+    world.run("").kill();
+    let lost = world.proxy.on(Api::OffsetFetch, Fault::LoseReply, 3);
+    let mut run = world.app.start("lose-answer=fail@3");
+    until("replies at the start are lost", || lost.fired() == 3);
+    // Those by which a doubtful commit is settled too.
+    run.until_fired("lose-answer");
+    let lost = world.proxy.on(Api::OffsetFetch, Fault::LoseReply, 2);
+    until("replies while settling are lost", || lost.fired() == 2);
+    world.app.progress(&world.client, &mut run);
+    let log = world.finish("lost replies to OffsetFetch", run);
+    assert!(log.contains("settled by its token"), "{log}");
+}
+
+/// A heartbeat is held until the member has lost its place, has joined again, and then arrives: the broker answers that another
+/// member has this place for good. There is no other process.
+#[test]
+fn a_process_that_is_fenced_by_its_own_late_heartbeat_goes_on() {
+    let world = World::new("own late heartbeat");
+    let mut run = world.run("");
+    let late = world.proxy.on(Api::Heartbeat, Fault::Hold, 1);
+    until("a heartbeat is held", || late.fired() == 1);
+    let joined = world.proxy.passed(Api::SyncGroup);
+    until("the member has joined anew", || world.proxy.passed(Api::SyncGroup) > joined);
+    late.deliver();
+    until("the program notices", || {
+        run.must_run();
+        run.text().contains("joining the group as a new member")
+    });
+    world.app.progress(&world.client, &mut run);
+    world.finish("own late heartbeat", run);
+}
+
+/// A static member that joins too late was thrown out meanwhile, its partitions were read by another, and come back to it without a
+/// word: it must not go on from where it was.
+#[test]
+fn a_join_that_is_held_past_the_session() {
+    let (client, proxy) = (Client::new(&bootstrap()), Proxy::start(&bootstrap()));
+    let app = App::new("filter_project", &client).via(proxy.bootstrap());
+    let other = app.elsewhere().via(bootstrap()).with("instance-id", "pod-2");
+    let stream = Events::start(&client, &app.input);
+    let mut run = app.start("");
+    app.progress(&client, &mut run);
+    let join = proxy.on(Api::JoinGroup, Fault::Hold, 1);
+    let mut second = other.start("");
+    until("a request to join is held", || join.fired() == 1);
+    // The session is 6 s; then the second process has all partitions and commits offsets beyond those of the first.
+    sleep(Duration::from_secs(8));
+    other.progress(&client, &mut second);
+    join.deliver();
+    other.progress(&client, &mut second);
+    second.signal("TERM");
+    assert_eq!(second.exit_code(), 0, "{}", second.text());
+    let written = stream.finish();
+    app.catch_up(&client, &mut run);
+    run.stop();
+    events::judge("held join", written, &client.read(&app.output));
+    println!("held join: {written} events, each once");
+}
+
+/// A batch without input moves no offset, so that only its token can tell whether it was committed.
+#[test]
+fn a_batch_without_input_whose_commit_is_in_doubt() {
+    let (client, proxy) = (Client::new(&bootstrap()), Proxy::start(&bootstrap()));
+    let app = App::new("test:ticking", &client).via(proxy.bootstrap());
+    let mut lines = Lines::new(&client, &app.input, Random::seed());
+    lines.write(4, 4);
+    lines.flush();
+    let mut run = app.start("");
+    app.catch_up(&client, &mut run);
+    // Each batch writes to the output.
+    let written = || client.ends(&app.output).values().sum::<i64>();
+    let before = written();
+    until("batches without input are committed", || written() > before + 40);
+    let producers = proxy.passed(Api::InitProducerId);
+    let lost = proxy.on(Api::EndTxn, Fault::LoseReply, EVERY);
+    until("the program makes a new producer", || proxy.passed(Api::InitProducerId) > producers);
+    lost.end();
+    assert!(lost.fired() > 1, "each answer to the request to commit was lost");
+    until("the outcome is settled", || run.text().contains("settled by its token"));
+    let before = written();
+    until("the program goes on", || written() > before + 40);
+    let log = run.stop();
+    let settled = log.lines().find(|l| l.contains("settled by its token")).unwrap();
+    assert!(settled.contains("committed=true"), "{settled}");
+    let mut last: BTreeMap<String, u64> = BTreeMap::new();
+    for row in client.read(&app.output) {
+        let (tick, before) = (row.value.parse::<u64>().unwrap(), last.entry(row.key).or_default());
+        assert_eq!(tick, *before + 1, "a batch was lost or is there twice");
+        *before = tick;
+    }
+    assert_eq!(last.len(), 4);
+    println!(
+        "batch without input in doubt: {} answers lost, ticks {last:?}, none lost, none twice",
+        lost.fired()
+    );
+}

@@ -1,0 +1,42 @@
+//! Programs that only tests need: they run as processes of their own, of this very binary.
+//!
+//! `program.rs` starts them by name and tells them everything by their environment.
+
+use clap::Parser;
+use std::process::{ExitCode, exit};
+use tidegate::{
+    DStream, StreamingContext, Text,
+    codec::{AsText, Utf8},
+    config::Args,
+    program,
+};
+
+#[derive(Parser)]
+struct Program {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn run(name: &str, body: impl FnOnce(&Args, DStream<Text>)) {
+    if std::env::var("TIDEGATE_TEST_PROGRAM").as_deref() != Ok(name) {
+        return;
+    }
+    let args = Program::parse_from([name]).args;
+    let code = program(&args, |args| {
+        let ssc = StreamingContext::new(args.config());
+        body(args, ssc.text(&args.input));
+        ssc.run()
+    });
+    exit(i32::from(code != ExitCode::SUCCESS));
+}
+
+/// In each batch, with input or without, the number of batches that each line has seen.
+#[test]
+#[ignore = "a program that a test starts"]
+fn ticking() {
+    run("ticking", |args, lines| {
+        let pairs = lines.map(|line| (line, 1u64));
+        let ticks = pairs.update_state_by_key(|_, before: Option<u64>| Some(before.unwrap_or(0) + 1));
+        ticks.to_kafka(&args.output, Utf8, AsText);
+    });
+}

@@ -1,0 +1,83 @@
+//! What observers are told in simulated worlds.
+
+use crate::{
+    count_words::word_count,
+    worlds::{PARTITIONS, create, life},
+};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tidegate::{
+    log,
+    record::RawChunkBuilder,
+    runtime::{Observed, Observer},
+    sim::{Fault, Faults, World},
+    state::MemoryStorage,
+};
+
+/// What was told of batches and receivers.
+#[derive(Default)]
+struct Told {
+    cut: u64,
+    ended: u64,
+    given_up: u64,
+    failed_receivers: u64,
+    committed_records: usize,
+}
+
+struct Telling(Mutex<Told>);
+
+impl Observer for Telling {
+    fn on(&self, event: &Observed<'_>) {
+        let mut told = self.0.lock().unwrap();
+        match event {
+            Observed::Cut(_) => told.cut += 1,
+            Observed::ReceiverFailed { at, why } => {
+                assert!(&*at.topic == "lines" && !why.is_empty());
+                told.failed_receivers += 1;
+            }
+            Observed::Batch(report) => {
+                told.ended += 1;
+                let read: usize = report.inputs.iter().map(|i| i.records).sum();
+                assert_eq!(read, report.records_in);
+                told.committed_records += read;
+            }
+            Observed::Replayed { report, why, .. } => {
+                assert!(report.is_some() && why.is_some());
+                told.given_up += 1;
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_receiver_that_cannot_read_is_told_and_every_batch_ends_once() {
+    let mut faults = Faults::none().with(Fault::Transient, 20_000);
+    faults.calm_after = Duration::from_secs(8);
+    let make = || Arc::new(MemoryStorage::default()) as Arc<dyn tidegate::state::Storage>;
+    let mut world = World::new(11, faults, make);
+    create(world.log().as_ref(), "lines", PARTITIONS);
+    create(world.log().as_ref(), "counts", 4);
+    for step in 0..40 {
+        world.at(Duration::from_millis(step * 200), |log| {
+            let mut records = RawChunkBuilder::default();
+            let value = |out: &mut Vec<u8>| {
+                out.extend(b"a b");
+                Ok::<_, ()>(true)
+            };
+            records.push_with(-1, None, value).unwrap();
+            log::write(log, "lines", None, &records.build()).unwrap();
+        });
+    }
+    let told = Arc::new(Telling(Mutex::default()));
+    let observer = told.clone();
+    world.process("a", true, move |env| life(env, word_count, observer.clone()));
+    let outcome = world.run(Duration::from_secs(60), |w| w.now() > Duration::from_secs(20));
+    assert!(outcome.finished && outcome.ended.is_empty(), "{outcome:?}");
+    let told = told.0.lock().unwrap();
+    assert!(told.failed_receivers > 0 && told.given_up > 0, "no read failed");
+    assert!(told.cut - (told.ended + told.given_up) <= 1, "the last one is in flight");
+    assert_eq!(told.committed_records, 40);
+}

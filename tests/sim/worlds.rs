@@ -1,0 +1,190 @@
+//! A program in a simulated world, and the judge of what it writes.
+//!
+//! Each line has a word of its own and some frequent ones. A program of any shape counts something in the lines, so that its output is
+//! judged in one way: for each key the counts rise up to the oracle's. Knows no single program.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tidegate::{
+    Config,
+    config::{Guarantee, Trigger},
+    log::{self, Log, TopicSpec},
+    plan::Topology,
+    record::{Incarnation, InstanceId, Offset, RawChunkBuilder, TopicPartition},
+    runtime::{Env, Observed, Observer, Shutdown, run},
+    sim::{Fault, Faults, Outcome, ProcessEnv, Random, World, sweep},
+    state::MemoryStorage,
+};
+
+pub const PARTITIONS: u32 = 3;
+const STATE_PARTITIONS: u32 = 2;
+const WORDS: [&str; 7] = ["a", "b", "cc", "dd", "eee", "f", "ggg"];
+
+/// What runs in a world.
+#[derive(Clone, Copy)]
+pub struct Case {
+    pub topology: fn() -> Topology,
+    /// What the program counts in a line.
+    pub counted: fn(&str) -> Vec<String>,
+    pub processes: &'static [&'static str],
+}
+
+struct Silent;
+impl Observer for Silent {
+    fn on(&self, _: &Observed<'_>) {}
+}
+
+fn config() -> Config {
+    let mut config = Config::new("app", "simulated");
+    config.threads = 0;
+    config.trigger = Trigger::Interval(Duration::from_millis(200));
+    config.state_partitions = STATE_PARTITIONS;
+    config.guarantee = Guarantee::ExactlyOnce;
+    config.transaction_timeout = Duration::from_secs(3);
+    config.session_timeout = Duration::from_secs(2);
+    config.witness_interval = Duration::from_secs(1);
+    config
+}
+
+/// One life of a program.
+pub fn life(env: ProcessEnv, topology: fn() -> Topology, observer: Arc<dyn Observer>) -> tidegate::Result {
+    let env = Env {
+        log: env.log,
+        storage: env.storage,
+        clock: env.clock,
+        shutdown: Shutdown::default(),
+        observer,
+        instance: InstanceId(env.instance.as_str().into()),
+        incarnation_before: Incarnation(0),
+    };
+    run(config(), topology(), env)
+}
+
+pub fn create(log: &dyn Log, name: &str, partitions: u32) {
+    let spec = TopicSpec { name: name.into(), partitions, replication_factor: None, config: BTreeMap::new() };
+    log.create(&spec).unwrap();
+}
+
+/// Everything committed in a topic, partition by partition.
+fn read(log: &dyn Log, topic: &str, partitions: u32) -> Vec<(String, String)> {
+    let mut rows = vec![];
+    for partition in 0..partitions {
+        let at = TopicPartition::new(topic, partition);
+        let (mut from, end) = (Offset(0), log.end_offset(&at).unwrap());
+        let mut reader = log.read(&at, from).unwrap();
+        while from < end {
+            let Some(fetched) = reader.next(Duration::ZERO).unwrap() else { break };
+            from = fetched.next;
+            let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
+            rows.extend(fetched.records.iter().map(|r| (text(r.key), text(r.value))));
+        }
+    }
+    rows
+}
+
+/// The count of each word as the committed output tells it, or what is wrong with it.
+fn replay(log: &dyn Log) -> Result<BTreeMap<String, u64>, String> {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for (word, count) in read(log, "counts", 4) {
+        let count: u64 = count.parse().map_err(|e| format!("{word}: `{count}`: {e}"))?;
+        let last = counts.insert(word.clone(), count).unwrap_or(0);
+        if count <= last {
+            return Err(format!("`{word}` went from {last} to {count}"));
+        }
+    }
+    Ok(counts)
+}
+
+fn world(case: Case, seed: u64, faults: Faults, traced: bool) -> (World, BTreeMap<String, u64>) {
+    let make = || Arc::new(MemoryStorage::default()) as Arc<dyn tidegate::state::Storage>;
+    let mut world = if traced { World::traced(seed, faults, make) } else { World::new(seed, faults, make) };
+    create(world.log().as_ref(), "lines", PARTITIONS);
+    create(world.log().as_ref(), "counts", 4);
+    let (mut random, mut oracle) = (Random::new(seed ^ 0x5eed), BTreeMap::new());
+    let mut number = 0;
+    for step in 0..20u64 {
+        let mut lines: Vec<(u32, String)> = vec![];
+        for _ in 0..random.below(4) {
+            let mut words = vec![format!("only{number}")];
+            number += 1;
+            words.extend(
+                (0..=random.below(4)).map(|_| WORDS[usize::try_from(random.below(7)).unwrap()].into()),
+            );
+            let line = words.join(" ");
+            (case.counted)(&line).into_iter().for_each(|key| *oracle.entry(key).or_insert(0) += 1);
+            lines.push((u32::try_from(random.below(u64::from(PARTITIONS))).unwrap(), line));
+        }
+        world.at(Duration::from_millis(step * 300), move |log| {
+            for (partition, line) in lines {
+                let mut records = RawChunkBuilder::default();
+                let value = |out: &mut Vec<u8>| {
+                    out.extend(line.as_bytes());
+                    Ok::<_, ()>(true)
+                };
+                records.push_with(-1, None, value).unwrap();
+                log::write(log, "lines", Some(tidegate::record::Partition(partition)), &records.build())
+                    .unwrap();
+            }
+        });
+    }
+    for process in case.processes {
+        world.process(process, true, move |env| life(env, case.topology, Arc::new(Silent)));
+    }
+    (world, oracle)
+}
+
+pub fn check(case: Case, seed: u64, faults: Faults, traced: bool) -> Result<Outcome, String> {
+    let (mut world, oracle) = world(case, seed, faults, traced);
+    let outcome = world.run(Duration::from_secs(600), |w| {
+        w.now() > Duration::from_secs(8) && replay(w.log().as_ref()).map_or(true, |counts| counts == oracle)
+    });
+    let show = |what: String| {
+        if traced {
+            outcome.trace.iter().for_each(|line| println!("{line}"));
+        }
+        format!("{what}; faults {:?}; lives that ended: {:?}", outcome.fired, outcome.ended)
+    };
+    let panicked =
+        outcome.ended.iter().find(|life| matches!(&life.result, Err(e) if e.starts_with("panicked")));
+    if let Some(life) = panicked {
+        return Err(show(format!("{} panicked", life.name)));
+    }
+    let counts = replay(world.log().as_ref()).map_err(show)?;
+    if counts != oracle {
+        return Err(show(format!(
+            "after {:?} the output says {counts:?}, the input has {oracle:?}",
+            outcome.time
+        )));
+    }
+    Ok(outcome)
+}
+
+/// Checks so many seeds with everything that can go wrong; or the one seed that `SIM_SEED` names, with its trace.
+pub fn sweep_all(case: Case, default: u64) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|s| s.parse::<u64>().ok());
+    if let Some(seed) = number("SIM_SEED") {
+        check(case, seed, Faults::all(), true).unwrap();
+        return;
+    }
+    let fired: Mutex<BTreeMap<Fault, u64>> = Mutex::default();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let failed = sweep(0..number("SIM_SEEDS").unwrap_or(default), threads, |seed| {
+        let outcome = check(case, seed, Faults::all(), false)?;
+        let mut fired = fired.lock().unwrap();
+        outcome.fired.iter().for_each(|(fault, n)| *fired.entry(*fault).or_default() += n);
+        Ok(())
+    });
+    for (seed, what) in failed.iter().take(5) {
+        eprintln!("SIM_SEED={seed}: {what}");
+    }
+    assert!(
+        failed.is_empty(),
+        "{} seeds failed: {:?}",
+        failed.len(),
+        failed.keys().take(20).collect::<Vec<_>>()
+    );
+    println!("faults: {:?}", fired.lock().unwrap());
+}
