@@ -134,3 +134,8 @@ pub use source::{BadRecordPolicy, StorageLevel};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The example of the migration guide, so that it runs.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/migration.md")]
+struct Migration;

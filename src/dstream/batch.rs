@@ -84,7 +84,8 @@ impl<T: Data> DStream<T> {
         self.placed("repartition", at, Layout::Any, factory, Arc::new(Rows::<T>::default()))
     }
 
-    /// The number of rows of each batch, one row per batch: 0 for a batch without rows. Each task counts its own.
+    /// The number of rows of each batch, one row per batch (behind a window: per slide): 0 where there are no rows. Each task counts
+    /// its own.
     ///
     /// ```
     /// use tidegate::{StreamingContext, testing::Driver};
@@ -101,7 +102,9 @@ impl<T: Data> DStream<T> {
         let partial: Factory = Arc::new(|_| Box::new(CountRows::default()));
         let partial: DStream<u64> = self.then("count", at, Layout::Any, Role::Operator(partial));
         let gathered = partial.gather(home.clone(), at);
-        let factory: Factory = Arc::new(move |_| Box::new(Total::new(home.clone())));
+        let slide = self.builder.plan().slide_of(self.node);
+        let every_ms = slide.map_or(1, |slide| i64::try_from(slide.as_millis()).unwrap_or(i64::MAX));
+        let factory: Factory = Arc::new(move |_| Box::new(Total::new(home.clone(), every_ms)));
         gathered.operation("count", at, Layout::Any, factory, |_| vec![])
     }
 

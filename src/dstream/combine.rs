@@ -10,7 +10,7 @@ use crate::{
 };
 use std::{panic::Location, sync::Arc};
 
-impl<K: Key, V: Data> DStream<(K, V)> {
+impl<K: Data, V: Data> DStream<(K, V)> {
     /// Spark's `combineByKey`: the first value of a key makes a combined one, the others are merged into it, and combined values of
     /// one key are merged behind the exchange. Within each batch; `merge_combiners` must be associative.
     ///
@@ -32,7 +32,10 @@ impl<K: Key, V: Data> DStream<(K, V)> {
         create: impl Fn(V) -> C + Send + Sync + 'static,
         merge_value: impl Fn(C, V) -> C + Send + Sync + 'static,
         merge_combiners: impl Fn(C, C) -> C + Send + Sync + 'static,
-    ) -> DStream<(K, C)> {
+    ) -> DStream<(K, C)>
+    where
+        K: Key,
+    {
         self.combined("combine_by_key", Location::caller(), (create, merge_value), merge_combiners)
     }
 
@@ -60,7 +63,10 @@ impl<K: Key, V: Data> DStream<(K, V)> {
         zero: C,
         merge_value: impl Fn(C, V) -> C + Send + Sync + 'static,
         merge_combiners: impl Fn(C, C) -> C + Send + Sync + 'static,
-    ) -> DStream<(K, C)> {
+    ) -> DStream<(K, C)>
+    where
+        K: Key,
+    {
         let merge_value = Arc::new(merge_value);
         let merge = merge_value.clone();
         let create = move |value| merge(zero.clone(), value);
@@ -76,6 +82,7 @@ impl<K: Key, V: Data> DStream<(K, V)> {
         merge_combiners: H,
     ) -> DStream<(K, C)>
     where
+        K: Key,
         F: Fn(V) -> C + Send + Sync + 'static,
         G: Fn(C, V) -> C + Send + Sync + 'static,
         H: Fn(C, C) -> C + Send + Sync + 'static,
@@ -101,6 +108,7 @@ impl<K: Key, V: Data> DStream<(K, V)> {
     #[track_caller]
     pub fn group_by_key(&self) -> DStream<(K, Vec<V>)>
     where
+        K: Key,
         V: Value,
     {
         let at = Location::caller();

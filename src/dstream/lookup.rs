@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-impl<K: Key, V: Data> DStream<(K, V)> {
+impl<K: Data, V: Data> DStream<(K, V)> {
     /// The inner join with a map that is known when the program starts; the last value of a key counts. Rows do not move: the map
     /// is shared by all tasks of the process.
     ///
@@ -29,7 +29,10 @@ impl<K: Key, V: Data> DStream<(K, V)> {
     /// # named.print();
     /// ```
     #[track_caller]
-    pub fn join_static<W: Data>(&self, rows: impl IntoIterator<Item = (K, W)>) -> DStream<(K, (V, W))> {
+    pub fn join_static<W: Data>(&self, rows: impl IntoIterator<Item = (K, W)>) -> DStream<(K, (V, W))>
+    where
+        K: Key,
+    {
         let map: Map<K, W> = rows.into_iter().collect();
         let step = move |rows: Vec<(K, V)>| {
             let joined = rows.into_iter().filter_map(|(key, value)| {
@@ -46,7 +49,10 @@ impl<K: Key, V: Data> DStream<(K, V)> {
     pub fn left_outer_join_static<W: Data>(
         &self,
         rows: impl IntoIterator<Item = (K, W)>,
-    ) -> DStream<(K, (V, Option<W>))> {
+    ) -> DStream<(K, (V, Option<W>))>
+    where
+        K: Key,
+    {
         let map: Map<K, W> = rows.into_iter().collect();
         let step = move |rows: Vec<(K, V)>| {
             let joined = rows.into_iter().map(|(key, value)| {
@@ -84,7 +90,10 @@ impl<K: Key, V: Data> DStream<(K, V)> {
         &self,
         every: Duration,
         load: impl Fn() -> Result<I, E> + Send + Sync + 'static,
-    ) -> DStream<(K, (V, Option<W>))> {
+    ) -> DStream<(K, (V, Option<W>))>
+    where
+        K: Key,
+    {
         let at = Location::caller();
         let load = move || load().map(|rows| rows.into_iter().collect()).map_err(|e| e.to_string());
         let loader = Arc::new(Loader {

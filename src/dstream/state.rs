@@ -222,7 +222,8 @@ pub struct MapWithStateDStream<K, S, M> {
 }
 
 impl<K: Key, S: Value, M: Data> MapWithStateDStream<K, S, M> {
-    /// Every key with its state, in every batch, after what the batch changed. Costs a pass over all states per batch.
+    /// Every key with its state, in every batch, after what the batch changed. Costs a pass over all states per batch, and memory
+    /// for them while the batch is computed.
     ///
     /// ```
     /// # use tidegate::{BatchTime, Config, State, StateSpec, StreamingContext, Text};

@@ -119,17 +119,18 @@ impl Operator for CountRows {
     }
 }
 
-/// Adds the counts of all tasks; one row per batch, also when it is 0.
+/// Adds the counts of all tasks; one row per batch, or per slide of a window, also when it is 0.
 pub struct Total {
     home: Home,
+    every_ms: i64,
     sum: u64,
 }
 
 impl Total {
-    /// At `home`.
+    /// At `home`, for a stream that has rows only in batches at multiples of `every_ms`; 1 stands for every batch.
     #[must_use]
-    pub fn new(home: Home) -> Self {
-        Total { home, sum: 0 }
+    pub fn new(home: Home, every_ms: i64) -> Self {
+        Total { home, every_ms: every_ms.max(1), sum: 0 }
     }
 }
 
@@ -141,7 +142,9 @@ impl Operator for Total {
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let sum = std::mem::take(&mut self.sum);
-        if self.home.is_here(cx) {
+        // Rows of a slide whose batch was missed come later.
+        let is_due = sum > 0 || cx.batch.time.0 % self.every_ms == 0;
+        if is_due && self.home.is_here(cx) {
             cx.out.rows(vec![sum]);
         }
         Ok(())

@@ -23,9 +23,10 @@
 //! # Tables
 //!
 //! An input row is `topic partition | key | value`; `-` is null, `''` is empty. Further columns are `@timestamp` in milliseconds and
-//! `header=value`. In a table for several batches a line `---` ends a batch. An output row is `topic | key | value`, with its
-//! timestamp and headers if the program gave them, or `console | row`; rows of a batch are sorted, as their order over partitions
-//! means nothing.
+//! `header=value`. In a table for several batches a line `---` ends a batch. An output row is `topic | key | value`, with headers if
+//! there are any, and with its timestamp if the program or the input gave one (a record carries the greatest timestamp of its
+//! batch's input, unless the program sets another), or `console | row`; rows of a batch are sorted, as their order over
+//! partitions means nothing.
 
 mod driver;
 mod table;

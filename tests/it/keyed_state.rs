@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidegate::{
     BatchTime, DStream, State, StateSpec, StreamingContext, Text,
     codec::{AsText, Utf8},
-    testing::{Driver, ways},
+    testing::{Driver, Settings, ways},
 };
 
 fn pairs(ssc: &StreamingContext) -> DStream<(Text, i64)> {
@@ -118,6 +118,33 @@ fn a_key_that_was_touched_every_time_keeps_one_row_in_the_index_of_timeouts() {
     // One row for the state in each batch; the index is written when the key is new, and when it is looked at.
     let index = rows.iter().filter(|row| row.ends_with("| \\x01") || row.ends_with("| -")).count();
     assert_eq!((rows.len() - index, index), (9, 5), "{rows:#?}");
+}
+
+#[test]
+fn more_keys_than_one_slice_time_out_in_one_batch() {
+    const KEYS: i64 = 20_000;
+    let settings = Settings { state_partitions: 1, ..Settings::default() };
+    let mut driver = Driver::with(settings, |ssc| {
+        let keys = ssc.text("n").flat_map(|n| (0..n.parse::<i64>().unwrap()).map(|key| (key, key)));
+        let keep = |_: BatchTime, key: &i64, value: Option<i64>, state: &mut State<i64>| match value {
+            Some(value) => {
+                state.update(value);
+                None
+            }
+            None => Some(*key + state.get()?),
+        };
+        let mapped = keys.map_with_state(StateSpec::function(keep).idle_timeout(Duration::from_secs(1)));
+        mapped.reduce(|a, b| a + b).map(|sum| ("left", sum)).to_kafka("out", Utf8, AsText);
+        mapped.state_snapshots().count().map(|n| ("states", n)).to_kafka("out", Utf8, AsText);
+    });
+    let written = driver.batch(&format!("n 0 | - | {KEYS}\n")).unwrap();
+    assert_eq!(written.to_string(), format!("out | states | {KEYS}\n"));
+    let written = driver.batch_at(4_000, "").unwrap().by_time();
+    let sum = KEYS * (KEYS - 1);
+    let expected = format!(
+        "2000:\nout | states | {KEYS}\n3000:\nout | left | {sum}\nout | states | 0\n4000:\nout | states | 0\n"
+    );
+    assert_eq!(written, expected);
 }
 
 #[test]

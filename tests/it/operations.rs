@@ -63,6 +63,23 @@ fn count_gives_a_row_in_each_batch_and_reduce_none_without_rows() {
 }
 
 #[test]
+fn the_rows_of_a_window_are_counted_at_each_slide() {
+    let two = Duration::from_secs(2);
+    check(
+        move |ssc| ssc.text("w").window_by(two, two).count().map(|n| ("n", n)).to_kafka("out", Utf8, AsText),
+        "w 0 | - | a\n---\nw 1 | - | b\n---\n---\n---\nw 1 | - | c\n",
+        &expect![[r#"
+            ---
+            out | n | 2
+            ---
+            ---
+            out | n | 0
+            ---
+        "#]],
+    );
+}
+
+#[test]
 fn glom_and_map_partitions_see_each_partition_also_without_rows() {
     let input = "w 0 | - | b\nw 0 | - | a\nw 1 | - | c\n---\n";
     let program = |ssc: &StreamingContext| {
@@ -408,7 +425,7 @@ fn equal_names_of_exchanges_are_refused_until_one_is_named() {
     };
     let refused = Driver::new(program(false)).batch("").unwrap_err().to_string();
     expect![[r#"
-        tests/it/operations.rs:404:71: the exchange of this operation and of the one made at tests/it/operations.rs:404:40 would both be called `p.reduce_by_key.exchange`
+        tests/it/operations.rs:421:71: the exchange of this operation and of the one made at tests/it/operations.rs:421:40 would both be called `p.reduce_by_key.exchange`
           help: name one of them: `.named("...")`"#]].assert_eq(&refused);
     check(
         program(true),
