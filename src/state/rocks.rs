@@ -149,7 +149,7 @@ impl RocksStorage {
             match gone {
                 Ok(()) => tracing::info!("{} is deleted: a later one was moved aside", path.display()),
                 Err(e) => {
-                    tracing::warn!("{} is in the way of nothing, but cannot be deleted: {e}", path.display())
+                    tracing::warn!("{} cannot be deleted: {e}", path.display());
                 }
             }
         }

@@ -44,6 +44,12 @@ impl Backend for Counting {
             visit(key, value)
         })
     }
+    fn progress(&self) -> Result<Option<Vec<u8>>> {
+        self.inner.progress()
+    }
+    fn restore(&self, changes: &[RawChunk], progress: &[u8]) -> Result {
+        self.inner.restore(changes, progress)
+    }
     fn apply(&self, changes: &[RawChunk], record: Option<&[u8]>) -> Result {
         self.written.fetch_add(changes.iter().map(|c| c.len() as u64).sum(), Relaxed);
         self.inner.apply(changes, record)
