@@ -318,7 +318,8 @@ mod tests {
         let (code, head, body) = get(&f, "/");
         assert_eq!((code, head.contains("content-type: text/html")), (200, true), "{head}");
         assert!(head.contains("content-security-policy: default-src 'self'"), "{head}");
-        for part in ["orders &lt;1&gt;", "pod-0", "kafka at b:9092", "[store &#123;&#123;data}}: &lt;b&gt;]"] {
+        for part in ["orders &lt;1&gt;", "pod-0", "kafka at b:9092", "[store &#123;&#123;data}}: &lt;b&gt;]"]
+        {
             assert!(body.contains(part), "{part}: {body}");
         }
         assert!(!body.contains("<1>") && !body.contains("<b>") && !body.contains("{{"), "{body}");
