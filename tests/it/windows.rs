@@ -198,7 +198,7 @@ fn a_window_needs_a_batch_interval() {
     let ssc = StreamingContext::new(config);
     ssc.text("n").window(secs(1)).print();
     expect![[r#"
-        tests/it/windows.rs:199:19: `window` needs a batch interval
+        tests/it/windows.rs:192:19: `window` needs a batch interval
           help: set one (--batch-interval-ms), or use a window over event time"#]]
     .assert_eq(&ssc.start().unwrap_err().to_string());
 }
