@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures tidegate beside raw librdkafka and Kafka Streams, in one go on one machine and one broker. Run it by `./dev bench`.
 
-./dev bench [throughput|latency|restart ...] [--quick] [--peers raw,kstreams,tidegate] [--repeat N]
+./dev bench [throughput|latency|restart ...] [--quick] [--peers raw,kstreams,tidegate] [--work w1,w2,w3t] [--repeat N]
 
 Every run is checked against an oracle that recomputes the input. How the numbers are made: benches/README.md.
 """
@@ -25,7 +25,8 @@ CACHE = os.environ["TIDEGATE_CACHE"] + "/bench"
 TARGET = os.environ["CARGO_TARGET_DIR"] + "/release"
 PARTITIONS = 4
 WORDS_A_LINE = 10
-EXAMPLE = {"w1": "filter_project", "w2": "kafka_word_count", "w3t": "windowed_counts"}
+EXAMPLE = {"w1": "filter_project", "w2": "kafka_word_count", "w3t": "windowed_counts", "w3h": "windowed_counts"}
+FLAGS = {"w3h": ["--size-ms", "30000", "--hop-ms", "10000"]}
 LATENCY = ["w1", "w2"]
 
 
@@ -40,13 +41,13 @@ class Size:
         self.name = "quick" if quick else "full"
 
 
-def prepare(peers):
+def prepare(peers, work):
     """Builds what is measured and what measures."""
     print("building ...", file=sys.stderr)
     os.makedirs(CACHE + "/logs", exist_ok=True)
     run_quietly(["mvn", "-q", "-B", "-f", HERE + "/peers/pom.xml", "package", "-Dbench.out=" + machine.JAVA], "maven")
     missing = []
-    for name in EXAMPLE.values():
+    for name in dict.fromkeys(EXAMPLE[app] for app in work):
         if "tidegate" in peers and os.path.exists(f"{REPO}/examples/{name}.rs"):
             run_quietly(["cargo", "build", "--locked", "--release", "--example", name], "cargo")
         elif "tidegate" in peers:
@@ -126,7 +127,7 @@ class Run:
         extra = ["--instance-id", "bench"] if tuned else []  # else the id is lost with the state folder, and the session must run out
         return [f"{TARGET}/examples/{EXAMPLE[self.app]}", "--bootstrap", machine.BOOTSTRAP, "--input", self.source, "--output", self.out,
                 "--application-id", self.id, "--state-dir", self.state, "--batch-interval-ms", str(commit_ms), "--threads", "2",
-                "--guarantee", "exactly-once", "--starting-offsets", "earliest", "--state-partitions", str(PARTITIONS), *extra]
+                "--guarantee", "exactly-once", "--starting-offsets", "earliest", "--state-partitions", str(PARTITIONS), *FLAGS.get(self.app, []), *extra]
 
     def start(self, commit_ms, tuned=False):
         log = open(f"{CACHE}/logs/{self.id}.log", "ab")
@@ -291,11 +292,11 @@ def measurements(args, peers, size):
     if "throughput" in args.what:
         if "raw" in peers:
             yield lambda: raw(size)
-        for app in EXAMPLE:
+        for app in args.work:
             for peer in engines:
                 yield lambda peer=peer, app=app: [throughput(peer, app, size)]
     if "latency" in args.what:
-        for app in LATENCY:
+        for app in [app for app in LATENCY if app in args.work]:
             for peer in engines:
                 yield lambda peer=peer, app=app: [latency(peer, app, size)]
     if "restart" in args.what:
@@ -339,12 +340,14 @@ def main():
     parser.add_argument("what", nargs="*", choices=[*COLUMNS, []], help="throughput, latency, restart; nothing = all")
     parser.add_argument("--quick", action="store_true", help="small sizes: proves the harness, measures nothing")
     parser.add_argument("--peers", default="raw,kstreams,tidegate")
+    parser.add_argument("--work", default="w1,w2,w3t", help="which programs, of " + ", ".join(EXAMPLE))
     parser.add_argument("--repeat", type=int, default=1)
     args = parser.parse_args()
     args.what = args.what or list(COLUMNS)
     peers, size = args.peers.split(","), Size(args.quick)
+    args.work = args.work.split(",")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
-    prepare(peers)
+    prepare(peers, args.work)
     shutil.rmtree(CACHE + "/state", ignore_errors=True)
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=REPO, stdout=subprocess.PIPE, text=True).stdout.strip()
     results = []

@@ -11,8 +11,7 @@
 use super::{DStream, pair::NoCombine, stream::per_rows};
 use crate::{
     operator::{
-        Blocks, Invertible, KeepIf, Mark, NodeId, Panes, Slides, Totals, WindowInverse, WindowReduce,
-        WindowRows,
+        Blocks, Invertible, KeepIf, Mark, Panes, Slides, Totals, WindowInverse, WindowReduce, WindowRows,
     },
     plan::{Factory, Layout, Node, Role, WindowSpec},
     record::{Data, Key, Value},
@@ -128,10 +127,7 @@ impl<T: Value> DStream<T> {
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             Box::new(WindowRows::<T>::new(slides, Handle::at(stores[0]), Handle::at(stores[1])))
         });
-        let layout = placed.layout();
-        placed.windowed("window", at, layout, factory, spec, |path| {
-            vec![Blocks::<T>::spec(path.clone()), marks(path)]
-        })
+        placed.windowed("window", at, factory, spec, |path| vec![Blocks::<T>::spec(path), marks(path)])
     }
 }
 
@@ -236,9 +232,7 @@ impl<K: Key, V: Value> DStream<(K, V)> {
             let (panes, marks) = (Handle::at(stores[0]), Handle::at(stores[1]));
             Box::new(WindowReduce::<K, V, F>::new(slides, pane_ms, f.clone(), panes, marks))
         });
-        placed.windowed(kind, at, Layout::Keyed, factory, spec, |path| {
-            vec![Panes::<K, V>::spec(path.clone()), marks(path)]
-        })
+        placed.windowed(kind, at, factory, spec, |path| vec![Panes::<K, V>::spec(path), marks(path)])
     }
 
     fn inverse_window<F, G>(
@@ -259,9 +253,9 @@ impl<K: Key, V: Value> DStream<(K, V)> {
                 (Handle::at(stores[0]), Handle::at(stores[1]), Handle::at(stores[2]));
             Box::new(WindowInverse::<K, V, F, G>::new(slides, functions.clone(), panes, totals, marks))
         });
-        placed.windowed(kind, at, Layout::Keyed, factory, spec, |path| {
+        placed.windowed(kind, at, factory, spec, |path| {
             let totals = Totals::<K, V>::spec(format!("{path}.totals"));
-            vec![Panes::<K, V>::spec(path.clone()), totals, marks(path)]
+            vec![Panes::<K, V>::spec(path), totals, marks(path)]
         })
     }
 }
@@ -286,14 +280,13 @@ impl<T: Data> DStream<T> {
         &self,
         kind: &'static str,
         at: At,
-        layout: Layout,
         factory: Factory,
         spec: WindowSpec,
-        stores: impl FnOnce(String) -> Vec<StoreSpec>,
+        stores: impl FnOnce(&str) -> Vec<StoreSpec>,
     ) -> DStream<U> {
         let path = format!("{}.{kind}", self.path());
-        let stores = stores(path.clone());
-        let (inputs, role): (Vec<NodeId>, _) = (vec![self.node], Role::Operator(factory));
+        let stores = stores(&path);
+        let (inputs, layout, role) = (vec![self.node], self.layout(), Role::Operator(factory));
         let stream = self.builder.add(Node { kind, path, at, inputs, layout, role, stores });
         self.builder.plan().windows.insert(stream.node, spec);
         stream
@@ -311,6 +304,6 @@ fn window(length: Duration, slide: Duration) -> WindowSpec {
     WindowSpec { length, slide: Some(slide) }
 }
 
-fn marks(path: String) -> StoreSpec {
+fn marks(path: &str) -> StoreSpec {
     Table::<u8, Mark>::spec(format!("{path}.mark"))
 }

@@ -20,6 +20,7 @@ pub const ROWS_PER_CHUNK: usize = 8_192;
 ///
 /// The window of the instant `b` covers the batch times in `(b - length, b]`. Instants are the multiples of the slide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_field_names, reason = "units stand last")]
 pub struct Slides {
     length_ms: i64,
     slide_ms: i64,

@@ -171,6 +171,14 @@ fn instants_that_passed_while_nothing_ran_are_not_made_up_for() {
     .assert_eq(&written);
 }
 
+/// A message without file, line and column, which change with this file.
+fn without_places(message: &str) -> String {
+    let bare = |line: &str| {
+        line.split(' ').filter(|word| !word.contains("tests/it/windows.rs:")).collect::<Vec<_>>().join(" ")
+    };
+    message.lines().map(bare).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn durations_are_checked_against_the_slide_of_the_parent_when_the_program_starts() {
     let ssc = StreamingContext::new(Config::new("app", "memory:"));
@@ -179,15 +187,15 @@ fn durations_are_checked_against_the_slide_of_the_parent_when_the_program_starts
     windows.window_by(secs(5), secs(3)).print();
     lines.window_by(secs(0), secs(1)).print();
     lines.union(&windows).print();
-    let message = ssc.start().unwrap_err().to_string();
+    let message = without_places(&ssc.start().unwrap_err().to_string());
     expect![[r#"
-        tests/it/windows.rs:180:11: this state and the one made at tests/it/windows.rs:178:25 would both be called `n.window`
+        this state and the one made at would both be called `n.window`
           help: name one of them: `.named("...")`
-        tests/it/windows.rs:178:25: The window duration of windowed DStream (2500 ms) must be a multiple of the slide duration of parent DStream (1000 ms)
-        tests/it/windows.rs:179:13: The window duration of windowed DStream (5000 ms) must be a multiple of the slide duration of parent DStream (2000 ms)
-        tests/it/windows.rs:179:13: The slide duration of windowed DStream (3000 ms) must be a multiple of the slide duration of parent DStream (2000 ms)
-        tests/it/windows.rs:180:11: The window duration of windowed DStream (0 ms) must be a multiple of the slide duration of parent DStream (1000 ms)
-        tests/it/windows.rs:181:11: Some of the DStreams have different slide durations (1000 ms, 2000 ms)
+        The window duration of windowed DStream (2500 ms) must be a multiple of the slide duration of parent DStream (1000 ms)
+        The window duration of windowed DStream (5000 ms) must be a multiple of the slide duration of parent DStream (2000 ms)
+        The slide duration of windowed DStream (3000 ms) must be a multiple of the slide duration of parent DStream (2000 ms)
+        The window duration of windowed DStream (0 ms) must be a multiple of the slide duration of parent DStream (1000 ms)
+        Some of the DStreams have different slide durations (1000 ms, 2000 ms)
           help: give both windows the same slide"#]].assert_eq(&message);
 }
 
@@ -198,9 +206,9 @@ fn a_window_needs_a_batch_interval() {
     let ssc = StreamingContext::new(config);
     ssc.text("n").window(secs(1)).print();
     expect![[r#"
-        tests/it/windows.rs:199:19: `window` needs a batch interval
+        `window` needs a batch interval
           help: set one (--batch-interval-ms), or use a window over event time"#]]
-    .assert_eq(&ssc.start().unwrap_err().to_string());
+    .assert_eq(&without_places(&ssc.start().unwrap_err().to_string()));
 }
 
 #[test]

@@ -89,17 +89,17 @@ impl Model {
         self.emitted = Some(instant);
         let covers = |t: i64| t > instant - length && t <= instant;
         let window: Vec<(i64, u8, i64)> = self.rows.iter().copied().filter(|r| covers(r.0)).collect();
-        self.show(window)
+        self.show(&window)
     }
 
-    fn show(&mut self, window: Vec<(i64, u8, i64)>) -> Vec<String> {
+    fn show(&mut self, window: &[(i64, u8, i64)]) -> Vec<String> {
         let sorted = |rows: &[(i64, u8, i64)]| {
             let mut rows: Vec<(u8, i64)> = rows.iter().map(|r| (r.1, r.2)).collect();
             rows.sort_unstable();
             rows
         };
         let mut written = vec![format!("count | 0 | {}", window.len())];
-        let all = sorted(&window);
+        let all = sorted(window);
         let (mut groups, mut values) = (BTreeMap::<u8, Vec<i64>>::new(), BTreeMap::<i64, u64>::new());
         for (key, value) in &all {
             groups.entry(*key).or_default().push(*value);
@@ -144,8 +144,8 @@ proptest! {
             if *skipped > 0 {
                 driver.set_now_ms(driver.now_ms() + skipped * 1_000);
             }
-            let input: String = rows.iter().map(|(p, k, v)| format!("n {p} | - | {k} {v}\n")).collect();
-            let written = driver.batch(&input).unwrap();
+            let input: Vec<String> = rows.iter().map(|(p, k, v)| format!("n {p} | - | {k} {v}\n")).collect();
+            let written = driver.batch(&input.concat()).unwrap();
             let written: Vec<String> = written.rows().map(str::to_owned).collect();
             let expected = model.batch(driver.now_ms() / 1_000, rows, length, slide);
             prop_assert_eq!(written, expected, "at {} s", driver.now_ms() / 1_000);
