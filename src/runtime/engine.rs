@@ -384,6 +384,7 @@ impl Engine {
         (self.last_batch, self.last_time) = (id, time);
         let quiet = self.probe.is_some();
         self.sources.iter_mut().for_each(|s| s.task.set_quiet(quiet));
+        self.locals.iter_mut().for_each(|l| l.task.set_quiet(quiet));
         self.states.iter_mut().flat_map(|s| &mut s.tasks).for_each(|task| task.set_quiet(quiet));
         let batch = Batch { id, time };
         let began = self.env.clock.monotonic();

@@ -92,8 +92,8 @@ impl Rule {
     }
 }
 
-/// The error code in the answer to an `EndTxn` of version 1, as librdkafka sends it.
-pub fn end_txn_error(answer: &[u8]) -> i16 {
+/// The error code in the answer to an `EndTxn` or a `Heartbeat`, in the versions that librdkafka sends.
+pub fn error_of(answer: &[u8]) -> i16 {
     i16::from_be_bytes([answer[8], answer[9]])
 }
 

@@ -24,11 +24,19 @@ pub(super) struct Slot {
     queue: Mutex<Option<Queue>>,
     waker: Arc<Waker>,
     seeks: AtomicU64,
+    /// After what was handed over.
+    next: AtomicU64,
 }
 
 impl Slot {
-    pub(super) fn new(at: TopicPartition, queue: Queue, waker: Arc<Waker>) -> Slot {
-        Slot { at, queue: Mutex::new(Some(queue)), waker, seeks: AtomicU64::new(0) }
+    pub(super) fn new(at: TopicPartition, from: Offset, queue: Queue, waker: Arc<Waker>) -> Slot {
+        let (queue, next) = (Mutex::new(Some(queue)), AtomicU64::new(from.0));
+        Slot { at, queue, waker, seeks: AtomicU64::new(0), next }
+    }
+
+    /// The offset after everything that was handed over.
+    pub(super) fn next(&self) -> Offset {
+        Offset(self.next.load(Ordering::Acquire))
     }
 
     /// The partition is given up: its fetcher gives nothing more.
@@ -41,7 +49,8 @@ impl Slot {
     }
 
     /// The position was changed: an error that waits to be told is of the old one.
-    pub(super) fn sought(&self) {
+    pub(super) fn sought(&self, to: Offset) {
+        self.next.store(to.0, Ordering::Release);
         self.seeks.fetch_add(1, Ordering::AcqRel);
     }
 }
@@ -70,6 +79,9 @@ impl Fetcher for PartitionFetcher {
             self.batches.forget_error();
         }
         let (fetched, more) = self.batches.take(&self.slot.at, queue, max_records, max_bytes)?;
+        if let Some(fetched) = &fetched {
+            self.slot.next.store(fetched.next.0, Ordering::Release);
+        }
         if more {
             self.slot.waker.wake();
         }

@@ -85,6 +85,8 @@ pub(super) struct Group {
     waker: Arc<Waker>,
     /// Assignments are answered at once: the member is closing.
     closing: AtomicBool,
+    /// A rebalance that changed nothing here was answered: fetching was stopped and started.
+    passed_by: AtomicBool,
 }
 
 #[derive(Default)]
@@ -136,6 +138,7 @@ impl ConsumerContext for Group {
             if let Err(e) = answer {
                 tracing::warn!("rebalance: {e}");
             }
+            self.passed_by.store(true, Ordering::Release);
             return;
         }
         let (event, unanswered) = match (assigned, consumer.assignment_lost()) {
@@ -184,8 +187,12 @@ pub(super) fn join(
     transaction_timeout: Duration,
 ) -> Result<KafkaMember> {
     let waker = Arc::new(Waker::default());
-    let context =
-        Group { state: Mutex::default(), waker: Arc::clone(&waker), closing: AtomicBool::new(false) };
+    let context = Group {
+        state: Mutex::default(),
+        waker: Arc::clone(&waker),
+        closing: AtomicBool::new(false),
+        passed_by: AtomicBool::new(false),
+    };
     let config = settings.member(spec, partitions);
     let mut consumer: BaseConsumer<Group> = config.create_with_context(context).map_err(config_error)?;
     let wake = Arc::clone(&waker);
@@ -258,6 +265,22 @@ impl KafkaMember {
         let _ = thread::Builder::new().name("kafka-probe".into()).spawn(watch);
     }
 
+    /// Each rebalance stops and starts the fetching of all partitions, and what the library was just handing over then can be lost to
+    /// it: each partition that is kept goes on after what was really handed over.
+    fn go_on(&self) -> Result<(), Failure> {
+        self.slots.values().try_for_each(|slot| self.go_to(slot, slot.next()))
+    }
+
+    fn go_to(&self, slot: &Slot, to: Offset) -> Result<(), Failure> {
+        let at = &slot.at;
+        let offset = rdkafka::Offset::Offset(i64::try_from(to.0).expect("Kafka counts offsets with 63 bits"));
+        self.consumer
+            .seek(&at.topic, ffi::partition_number(at), offset, SEEK_TIMEOUT)
+            .map_err(|e| refused(&format!("going to another offset of {at}"), &e))?;
+        slot.sought(to);
+        Ok(())
+    }
+
     fn slot(&self, at: &TopicPartition) -> Result<&Arc<Slot>, Failure> {
         self.slots.get(at).ok_or_else(|| {
             Failure::new(Stage::Group, Reaction::CloseTasks, format!("{at} is not owned by this process"))
@@ -324,6 +347,9 @@ impl Member for KafkaMember {
                 self.waker.wake();
                 break;
             }
+        }
+        if self.consumer.context().passed_by.swap(false, Ordering::AcqRel) {
+            self.go_on()?;
         }
         let told: Vec<GroupEvent> = self.consumer.context().state().events.drain(..).collect();
         for event in &told {
@@ -392,8 +418,8 @@ impl Member for KafkaMember {
         if !again.is_empty() {
             give_up(&self.consumer, &again).map_err(|e| refused("taking up partitions again", &e))?;
         }
-        for (at, from) in at {
-            let from = i64::try_from(from.0).expect("Kafka counts offsets with 63 bits");
+        for (at, first) in at {
+            let from = i64::try_from(first.0).expect("Kafka counts offsets with 63 bits");
             list.add_partition_offset(&at.topic, ffi::partition_number(at), rdkafka::Offset::Offset(from))
                 .expect("an offset is not negative");
             let client = self.consumer.client().native_ptr();
@@ -401,23 +427,17 @@ impl Member for KafkaMember {
                 .ok_or_else(|| {
                     Failure::new(Stage::Group, Reaction::StopPipeline, format!("{at}: no such partition"))
                 })?;
-            slots.push(Arc::new(Slot::new(at.clone(), queue, Arc::clone(&self.waker))));
+            slots.push(Arc::new(Slot::new(at.clone(), *first, queue, Arc::clone(&self.waker))));
         }
         self.consumer.incremental_assign(&list).map_err(|e| refused("taking up partitions", &e))?;
         self.consumer.context().state().unanswered = None;
+        self.go_on()?;
         self.slots.extend(slots.iter().map(|slot| (slot.at.clone(), Arc::clone(slot))));
         Ok(slots.into_iter().map(|slot| Box::new(PartitionFetcher::new(slot)) as Box<dyn Fetcher>).collect())
     }
 
     fn seek(&mut self, at: &TopicPartition, to: Offset) -> Result<(), Failure> {
-        let slot = self.slot(at)?;
-        let to = i64::try_from(to.0).expect("Kafka counts offsets with 63 bits");
-        let (partition, to) = (ffi::partition_number(at), rdkafka::Offset::Offset(to));
-        self.consumer
-            .seek(&at.topic, partition, to, SEEK_TIMEOUT)
-            .map_err(|e| refused(&format!("going to another offset of {at}"), &e))?;
-        slot.sought();
-        Ok(())
+        self.go_to(self.slot(at)?, to)
     }
 
     fn release(&mut self, at: &[TopicPartition]) -> Result<(), Failure> {
@@ -428,7 +448,8 @@ impl Member for KafkaMember {
             }
         }
         self.consumer.context().state().unanswered = None;
-        give_up(&self.consumer, at).map_err(|e| refused("giving up partitions", &e))
+        give_up(&self.consumer, at).map_err(|e| refused("giving up partitions", &e))?;
+        self.go_on()
     }
 
     fn rejoin(&mut self) -> Result<(), Failure> {

@@ -12,12 +12,13 @@ use super::{
     words::{Lines, Stream, judge, violations},
 };
 use crate::{
-    proxy::{Api, Fault, Proxy, end_txn_error},
+    proxy::{Api, Fault, Proxy, error_of},
     subject::bootstrap,
 };
 use std::{collections::BTreeMap, thread::sleep, time::Duration};
 
 const EVERY: u64 = u64::MAX;
+const FENCED_INSTANCE_ID: i16 = 82;
 
 /// A program behind a proxy, its input, and what it was given.
 struct World {
@@ -66,7 +67,7 @@ fn late_commit(failpoints: &str) -> (i16, Vec<String>) {
     // The next transaction stays open here, with its outputs written.
     let open = world.proxy.on(Api::AddOffsetsToTxn, Fault::Hold, 1);
     until("the next transaction is open", || open.fired() == 1);
-    let answer = end_txn_error(&late.deliver());
+    let answer = error_of(&late.deliver());
     run.kill();
     let (truth, mut run) = (world.stream.finish(), world.app.start(""));
     world.app.catch_up(&world.client, &mut run);
@@ -97,7 +98,7 @@ fn commit_in_doubt(what: &str, deliver_before: bool) {
     let producers = world.proxy.passed(Api::InitProducerId);
     let lost = world.proxy.on(Api::EndTxn, Fault::HoldAndCut, EVERY);
     until("a request to commit is held", || lost.fired() > 0);
-    let before = deliver_before.then(|| end_txn_error(&lost.deliver()));
+    let before = deliver_before.then(|| error_of(&lost.deliver()));
     until("the program makes a new producer", || world.proxy.passed(Api::InitProducerId) > producers);
     lost.end();
     // The new producer is made when the answer of the broker is there, which it needs before it goes on.
@@ -105,7 +106,7 @@ fn commit_in_doubt(what: &str, deliver_before: bool) {
     if let Some(answer) = before {
         assert_eq!(answer, 0, "the broker takes the request, late but in time");
     } else {
-        assert_ne!(end_txn_error(&lost.deliver()), 0, "the broker refuses a request of an ended producer");
+        assert_ne!(error_of(&lost.deliver()), 0, "the broker refuses a request of an ended producer");
     }
     let log = world.finish(what, run);
     let settled = log.lines().find(|l| l.contains("settled by its token")).unwrap();
@@ -160,11 +161,11 @@ fn a_process_that_is_fenced_by_its_own_late_heartbeat_goes_on() {
     until("a heartbeat is held", || late.fired() == 1);
     let joined = world.proxy.passed(Api::SyncGroup);
     until("the member has joined anew", || world.proxy.passed(Api::SyncGroup) > joined);
-    late.deliver();
-    until("the program notices", || {
-        run.must_run();
-        run.text().contains("joining the group as a new member")
-    });
+    assert_eq!(
+        error_of(&late.deliver()),
+        FENCED_INSTANCE_ID,
+        "the broker takes the program for its own shadow"
+    );
     world.app.progress(&world.client, &mut run);
     world.finish("own late heartbeat", run);
 }
