@@ -47,8 +47,11 @@ const STATELESS: Case =
 fn words_by_length() -> Topology {
     let builder = StreamBuilder::default();
     let words = words(&builder);
-    let counts = words.map(|word| (word, 1u64)).reduce_by_key(|a, b| a + b);
-    let lengths = words.map(|word| (word.clone(), word.len() as u64)).reduce_by_key(|length, _| length);
+    let counts = words.map(|word| (word, 1u64)).reduce_by_key(|a, b| a + b).named("counts");
+    let lengths = words
+        .map(|word| (word.clone(), word.len() as u64))
+        .reduce_by_key(|length, _| length)
+        .named("lengths");
     let by_length = counts.join(&lengths).map(|(_, (count, length))| (length, count));
     by_length.running_reduce_by_key(|a, b| a + b).to_kafka("counts", AsText, AsText);
     builder.topology()
