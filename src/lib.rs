@@ -126,6 +126,7 @@ pub use config::Config;
 pub use context::{StreamingContext, program, program_in};
 pub use dstream::{DStream, EventWindow, MapWithStateDStream, SourceOptions, State, StateSpec};
 pub use error::{Error, Result};
+pub use operator::Windowed;
 pub use record::{BatchTime, Text};
 pub use sink::Rdd;
 pub use source::{BadRecordPolicy, StorageLevel};
