@@ -21,6 +21,7 @@ use crate::{
     runtime::{
         self, BatchReport, Env, Shutdown,
         clock::{Clock, SystemClock},
+        ends::Ends,
         history::History,
         listener::StreamingListener,
         logging::{self, LogFormat},
@@ -294,8 +295,8 @@ fn start(config: &Config, plan: Topology, told: Told) -> Result<Running> {
     let mut told_of_batches: Vec<Arc<dyn StreamingListener>> = vec![metrics.clone(), history.clone()];
     told_of_batches.extend(told.listeners);
     let listeners = Listeners::new(&plan, program, told_of_batches);
-    let observer =
-        Telling::new(log.clone(), metrics.clone(), status.clone(), clock.clone(), history, listeners);
+    let ends = Ends::new(log.clone(), Some("lag"))?;
+    let observer = Telling::new(ends, metrics.clone(), status.clone(), clock.clone(), history, listeners);
     let observer = Arc::new(observer.telling(told.after_batch, config.progress_line));
     let env = Env {
         log,

@@ -5,11 +5,11 @@
 
 use super::listeners::{GIVEN_UP, Listeners};
 use crate::{
-    log::Log,
     record::{BatchId, BatchTime, Offset, TopicPartition},
     runtime::{
         BatchReport, Observed, Observer,
         clock::Clock,
+        ends::Ends,
         history::{History, Position},
         listener::ReceiverStatus,
         metrics::{Metrics, Outcome},
@@ -35,7 +35,7 @@ pub(super) type AfterBatch = Arc<dyn Fn(&BatchReport) + Send + Sync>;
 
 /// Tells metrics, status, console, terminal and listeners.
 pub(super) struct Telling {
-    log: Arc<dyn Log>,
+    ends: Ends,
     metrics: Arc<Metrics>,
     status: Arc<Status>,
     clock: Arc<dyn Clock>,
@@ -59,7 +59,7 @@ struct Seen {
 
 impl Telling {
     pub(super) fn new(
-        log: Arc<dyn Log>,
+        ends: Ends,
         metrics: Arc<Metrics>,
         status: Arc<Status>,
         clock: Arc<dyn Clock>,
@@ -69,7 +69,7 @@ impl Telling {
         let shown = Snapshot { at_ms: clock.now_ms(), ..Snapshot::default() };
         let seen = Mutex::new(Seen { shown, ..Seen::default() });
         let (listeners, after_batch) = (Mutex::new(listeners), vec![]);
-        Telling { log, metrics, status, clock, history, listeners, after_batch, progress_line: false, seen }
+        Telling { ends, metrics, status, clock, history, listeners, after_batch, progress_line: false, seen }
     }
 
     /// Also tells these, and the terminal.
@@ -137,11 +137,14 @@ impl Telling {
     }
 
     fn progress(&self, seen: &mut Seen, report: &BatchReport, now: i64) {
+        for (at, end) in self.ends.answers() {
+            if let Some((_, next)) = report.positions.iter().find(|(known, _)| *known == at) {
+                self.lag(&at, *next, end);
+            }
+        }
         if now - seen.lag_at_ms >= LAG_MS {
             seen.lag_at_ms = now;
-            for (at, next) in &report.positions {
-                self.lag(at, *next);
-            }
+            self.ends.ask(report.positions.iter().map(|(at, _)| at.clone()).collect());
         }
         if now - seen.shown.at_ms < PROGRESS_MS {
             return;
@@ -162,11 +165,9 @@ impl Telling {
         seen.shown = snapshot;
     }
 
-    fn lag(&self, at: &TopicPartition, next: Offset) {
-        if let Ok(end) = self.log.end_offset(at) {
-            self.metrics.lag(at, end.0.saturating_sub(next.0));
-            self.history.position(at, Position { next, end });
-        }
+    fn lag(&self, at: &TopicPartition, next: Offset, end: Offset) {
+        self.metrics.lag(at, end.0.saturating_sub(next.0));
+        self.history.position(at, Position { next, end });
     }
 
     fn bad_record(

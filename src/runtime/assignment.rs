@@ -117,6 +117,7 @@ impl Engine {
         places.extend(states.iter().map(|s| (s.at.clone(), s.exchange_next)));
         let fetchers = self.member.start(&places)?;
         self.member_id = membership.member_id;
+        self.ends.answers().for_each(drop); // of what these partitions were before
         let known = sources.iter().map(|h| h.committed.as_ref().map(|c| c.offset));
         for (((at, from), committed), fetcher) in starts.into_iter().zip(known).zip(fetchers) {
             let unit = self.source_unit(at, from, committed, fetcher)?;

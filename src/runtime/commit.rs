@@ -191,15 +191,17 @@ impl Engine {
     }
 
     /// Between reports of the true ends, ends are counted by rows sent, which leaves out control records: they are at most the
-    /// true ends, so a roll forward may apply some rows again, and never misses one. Now and then the true ends are read.
+    /// true ends, so a roll forward may apply some rows again, and never misses one. Now and then the true ends are read, beside the
+    /// loop. An answer may hold rows of the batch that was in flight when it came; here they are all applied.
     fn refresh_changelog_ends(&mut self) {
-        if !self.flight.witnessed {
-            return;
-        }
-        for unit in &mut self.states {
-            if let Ok(end) = self.env.log.end_offset(&self.names.changelog_of(unit.partition)) {
-                unit.changelog_end = end;
+        for (at, end) in self.ends.answers() {
+            let unit = self.states.iter_mut().find(|s| s.partition == at.partition);
+            if let Some(unit) = unit {
+                unit.changelog_end = unit.changelog_end.max(end);
             }
+        }
+        if self.flight.witnessed && !self.states.is_empty() {
+            self.ends.ask(self.states.iter().map(|s| self.names.changelog_of(s.partition)).collect());
         }
     }
 

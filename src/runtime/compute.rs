@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::Trigger,
-    error::{Error, Result},
+    error::{Error, Reaction, Result},
     operator::{Batch, Output},
     record::{Headers, Offset, Partition, RawChunk, RawChunkBuilder, RawRecord, TopicPartition},
     source::{BadRecordAt, BadRecordPolicy, ReceiverLimits},
@@ -442,11 +442,22 @@ impl Engine {
         }
         let limits = self.limits();
         let mut there = self.locals.iter().any(LocalUnit::has_more);
+        let mut lost = false;
         for unit in &mut self.sources {
-            unit.receiver.fill(limits)?;
+            if let Err(f) = unit.receiver.fill(limits) {
+                self.env.observer.on(&Observed::ReceiverFailed { at: &unit.at, why: &f.message });
+                match f.reaction {
+                    Reaction::RetrySame | Reaction::AbortReplay => tracing::warn!("{f}; trying again"),
+                    Reaction::CloseTasks => lost = true,
+                    _ => return Err(f.into()),
+                }
+            }
             there |= unit.receiver.has_ready();
         }
-        Ok(there)
+        if lost {
+            self.close_tasks();
+        }
+        Ok(there && !lost)
     }
 
     /// Bounded runs cut batches until the last one has taken everything.

@@ -5,6 +5,7 @@
 
 use super::{
     clock::Clock,
+    ends::Ends,
     feeds::{Feeds, ReceiverState},
     local::LocalUnit,
     meta::Meta,
@@ -237,6 +238,8 @@ pub struct Engine {
     pub(super) locals: Vec<LocalUnit>,
     pub(super) feeds: Feeds,
     pub(super) outsides: Vec<OutsideUnit>,
+    /// Ends of changelogs.
+    pub(super) ends: Ends,
     pub(super) states: Vec<StateUnit>,
     /// Partitions that are ours but not recovered: after a lost membership, or while a batch was in flight.
     pub(super) unrecovered: Vec<TopicPartition>,

@@ -5,6 +5,7 @@
 //! left is looked at with the first assignment, when the producer is ready.
 
 use super::{
+    ends::Ends,
     engine::{Engine, Env},
     feeds::Feeds,
     local::LocalUnit,
@@ -54,6 +55,7 @@ impl Engine {
             sources: vec![],
             locals: locals(&plan, config.state_partitions),
             outsides: outside::outsides(&plan, &OutsideContext { instance: env.instance.0.clone() }),
+            ends: Ends::new(log.clone(), (config.threads > 0).then_some("changelog-ends"))?,
             feeds: Feeds::new(plan.feeds.clone(), log, env.observer.clone(), env.clock.clone()),
             states: vec![],
             unrecovered: vec![],

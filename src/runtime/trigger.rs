@@ -2,7 +2,8 @@
 //!
 //! Pure: the clock's readings are arguments. Owns the alignment to the interval. Invariants: a batch's time is greater than the
 //! last one; with an interval it is the multiple of the interval at which the batch ends, and intervals missed while a batch took
-//! longer are merged into the next one.
+//! longer are merged into the next one. Batches that end early, because they are full, stay in their interval: the next one has a time
+//! just after the multiple, so that times never run ahead of the clock by more than an interval.
 
 use crate::{config::Trigger, record::BatchTime};
 use std::time::Duration;
@@ -16,8 +17,8 @@ pub fn batch_time(trigger: Trigger, now_ms: i64, last: BatchTime) -> BatchTime {
     match trigger {
         Trigger::Interval(interval) => {
             let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1);
-            let after = now_ms.max(last.0);
-            BatchTime((after.div_euclid(interval) + 1) * interval)
+            let boundary = (now_ms.div_euclid(interval) + 1) * interval;
+            BatchTime(boundary.max(last.0 + 1))
         }
         _ => BatchTime(now_ms.max(last.0 + 1)),
     }
@@ -58,7 +59,9 @@ mod tests {
         let second = Trigger::Interval(Duration::from_secs(1));
         assert_eq!(batch_time(second, 1_500, BatchTime(0)), BatchTime(2_000));
         assert_eq!(batch_time(second, 2_000, BatchTime(2_000)), BatchTime(3_000));
-        assert_eq!(batch_time(second, 1_900, BatchTime(7_000)), BatchTime(8_000), "a clock that went back");
+        assert_eq!(batch_time(second, 1_900, BatchTime(7_000)), BatchTime(7_001), "a clock that went back");
+        assert_eq!(batch_time(second, 1_100, BatchTime(2_000)), BatchTime(2_001), "the last batch was full");
+        assert_eq!(batch_time(second, 2_000, BatchTime(2_001)), BatchTime(3_000));
         assert_eq!(batch_time(Trigger::AsSoonAsPossible, 5, BatchTime(9)), BatchTime(10));
         assert_eq!(batch_time(Trigger::AsSoonAsPossible, 50, BatchTime(9)), BatchTime(50));
     }

@@ -370,7 +370,7 @@ fn event(events: &mut impl BufRead) -> (String, Value) {
         line.clear();
         assert!(events.read_line(&mut line).unwrap() > 0, "the stream ended");
         if let Some(value) = line.strip_prefix("id: ") {
-            id = value.trim().to_owned();
+            value.trim().clone_into(&mut id);
         } else if let Some(data) = line.strip_prefix("data: ") {
             return (id, serde_json::from_str(data).unwrap());
         }

@@ -54,12 +54,6 @@ impl Backend for Counting {
         self.written.fetch_add(changes.iter().map(|c| c.len() as u64).sum(), Relaxed);
         self.inner.apply(changes, record)
     }
-    fn progress(&self) -> Result<Option<Vec<u8>>> {
-        self.inner.progress()
-    }
-    fn restore(&self, rows: &[RawChunk], progress: &[u8]) -> Result {
-        self.inner.restore(rows, progress)
-    }
     fn size_bytes(&self) -> u64 {
         self.inner.size_bytes()
     }
