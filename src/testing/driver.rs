@@ -243,10 +243,11 @@ impl<'p> Driver<'p> {
 
     /// Lets the process run to a time, starting it where there is none.
     fn run_to(&mut self, goal: i64) -> Result {
+        let mut now = goal - self.settings.interval_ms;
         loop {
             match &self.life {
                 Some(life) => life.turnstile.go_to(goal, self.crash),
-                None => self.life = Some(self.start(goal)?),
+                None => self.life = Some(self.start(now, goal)?),
             }
             if self.life.as_ref().is_some_and(|life| life.turnstile.reached()) {
                 return Ok(());
@@ -258,11 +259,13 @@ impl<'p> Driver<'p> {
                 return result.and(Err(Error::Killed));
             }
             self.crashes += 1;
-            self.crash = None;
+            if self.crash.take() == Some(Crash::AfterCommit) {
+                now = goal; // the batch of that time is committed
+            }
         }
     }
 
-    fn start(&self, goal: i64) -> Result<Life> {
+    fn start(&self, now: i64, goal: i64) -> Result<Life> {
         let ssc = StreamingContext::new(self.config.clone());
         (self.program)(&ssc);
         let plan = ssc.topology();
@@ -270,7 +273,7 @@ impl<'p> Driver<'p> {
             table::make_topic(&*self.log, topic, self.settings.input_partitions)?;
         }
         let outputs = plan.sink_topics();
-        let turnstile = Arc::new(Turnstile::new(goal - self.settings.interval_ms, goal, self.crash));
+        let turnstile = Arc::new(Turnstile::new(now, goal, self.crash));
         let env = Env {
             log: Arc::new(SimLog::new(self.log.clone(), turnstile.clone())),
             storage: Arc::new(self.storage.clone()),

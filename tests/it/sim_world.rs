@@ -393,6 +393,7 @@ fn the_copy_is_exact_in_every_world_and_every_fault_fires() {
         Fault::Rebalance,
         Fault::Expelled,
         Fault::ExpelledSilently,
+        Fault::FencedByItself,
         Fault::Usurp,
         Fault::Disconnected,
         Fault::CommitRefused,
