@@ -74,6 +74,15 @@ pub struct Config {
     pub batch_records_max: usize,
     /// A batch ends early after so many bytes of input.
     pub batch_bytes_max: usize,
+    /// Bounds the records of each batch by what the batches before it achieved, so that a burst is processed at the pace of the program
+    /// while it waits in the log. Needs a batch interval.
+    pub backpressure: bool,
+    /// With back-pressure: records per second of all sources together until the first batches are done; `None` = no bound.
+    pub initial_rate: Option<u64>,
+    /// Most records per second from each partition; `None` = no bound. Needs a batch interval.
+    pub max_rate_per_partition: Option<u64>,
+    /// How often new topics of patterns and new partitions are looked for.
+    pub metadata_refresh: Duration,
     /// Fetched but not yet processed bytes, all partitions together.
     pub receive_buffer_bytes: usize,
     /// How long the first connection may take.
@@ -114,6 +123,10 @@ impl Config {
             staged_bytes_max: 64 << 20,
             batch_records_max: 10_000_000,
             batch_bytes_max: 1 << 30,
+            backpressure: false,
+            initial_rate: None,
+            max_rate_per_partition: None,
+            metadata_refresh: Duration::from_secs(30),
             receive_buffer_bytes: 32 << 20,
             connect_timeout: Duration::from_secs(30),
             transaction_timeout: Duration::from_secs(15),
@@ -163,11 +176,31 @@ impl Config {
         {
             return Err(Error::Config(format!("batch interval {i:?} is not between 1 ms and a day")));
         }
+        self.validate_rates()?;
         if self.transaction_timeout < Duration::from_secs(1) {
             return Err(Error::Config(format!(
                 "transaction timeout {:?} is under 1 s",
                 self.transaction_timeout
             )));
+        }
+        Ok(())
+    }
+
+    fn validate_rates(&self) -> Result {
+        let is_bounded = self.backpressure || self.max_rate_per_partition.is_some();
+        if is_bounded && !matches!(self.trigger, Trigger::Interval(_)) {
+            let what = "back-pressure and a rate per partition bound the records of an interval, but batches have none: set a batch interval, or bound batches by `batch_records_max`";
+            return Err(Error::Config(what.into()));
+        }
+        for (name, rate) in
+            [("initial rate", self.initial_rate), ("rate per partition", self.max_rate_per_partition)]
+        {
+            if rate == Some(0) {
+                return Err(Error::Config(format!("{name}: 0 records per second would never end")));
+            }
+        }
+        if self.metadata_refresh.is_zero() {
+            return Err(Error::Config("metadata refresh: 0 s is not a pause".into()));
         }
         Ok(())
     }

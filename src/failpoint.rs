@@ -34,6 +34,9 @@ pub const PLACES: [&str; 21] = [
     "lose-answer",
 ];
 
+/// Places of sources, outside of a batch: around the commit of a listing of files.
+pub const SOURCE_PLACES: [&str; 2] = ["before-listing", "after-listing"];
+
 /// Passes a named place; with the feature `failpoints`, acts there if it was asked to. `true` = fail here, or do the wrong thing
 /// on purpose.
 #[cfg(not(feature = "failpoints"))]
@@ -69,7 +72,9 @@ mod active {
     fn parse(text: &str) -> Point {
         let (place, rest) = text.split_once('=').unwrap_or((text, "kill"));
         let (action, at) = rest.split_once('@').unwrap_or((rest, "1"));
-        let known = crate::failpoint::PLACES.contains(&place) || place.starts_with("mutant-");
+        let known = crate::failpoint::PLACES.contains(&place)
+            || crate::failpoint::SOURCE_PLACES.contains(&place)
+            || place.starts_with("mutant-");
         assert!(
             known,
             "TIDEGATE_FAILPOINT: there is no place `{place}`; there are {:?}",

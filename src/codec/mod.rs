@@ -7,6 +7,7 @@ mod json;
 mod key;
 mod key_decode;
 mod message;
+mod message_at;
 mod native;
 mod raw;
 mod text;
@@ -16,6 +17,7 @@ mod value;
 pub use json::Json;
 pub use key::{decode_key, encode_key};
 pub use message::{FromRecord, Message, Messages};
+pub use message_at::{MessageAt, MessagesAt};
 pub use native::Native;
 pub use raw::Raw;
 pub use text::{AsText, Utf8};
@@ -34,6 +36,12 @@ pub trait Decode<T: Data>: Send + Sync {
     /// Decodes each record in order: into `good`, or with the reason into `bad`. Every record ends in exactly one of them,
     /// and the indexes in `bad` rise.
     fn decode(&self, raw: &RawChunk, good: &mut Vec<T>, bad: &mut Vec<BadRecord>);
+}
+
+impl<T: Data, D: Decode<T> + ?Sized> Decode<T> for &D {
+    fn decode(&self, raw: &RawChunk, good: &mut Vec<T>, bad: &mut Vec<BadRecord>) {
+        (**self).decode(raw, good, bad);
+    }
 }
 
 /// Writes the values of an output topic. Stateless; one serves all tasks.

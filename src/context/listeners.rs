@@ -67,7 +67,7 @@ fn streams(plan: &Topology) -> Vec<(usize, Arc<str>)> {
 fn stream_of(plan: &Topology, feed: &FeedSpec) -> Option<usize> {
     let reads = |node: &Node| match (&node.role, &feed.target) {
         (Role::Source(spec), FeedTarget::Topic { name, .. }) => spec.topics.contains(name),
-        (Role::Local(_), FeedTarget::Memory(_)) => node.path == feed.name,
+        (Role::Local(_), FeedTarget::Memory(..)) => node.path == feed.name,
         _ => false,
     };
     plan.iter().find(|(_, node)| reads(node)).map(|(id, _)| id.0)
@@ -76,7 +76,7 @@ fn stream_of(plan: &Topology, feed: &FeedSpec) -> Option<usize> {
 fn topic_of(feed: &FeedSpec) -> Option<&str> {
     match &feed.target {
         FeedTarget::Topic { name, .. } => Some(name),
-        FeedTarget::Memory(_) => None,
+        FeedTarget::Memory(..) => None,
     }
 }
 

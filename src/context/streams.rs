@@ -8,9 +8,12 @@ use crate::{
     codec::{Decode, Native, Utf8},
     dstream::{DStream, ReceiverSpec, SourceOptions},
     record::{Data, Text, Value},
-    source::{LocalSource, Queue, QueueSource, RateSource, Receiver, SocketReceiver, StorageLevel},
+    source::{
+        FileOptions, LocalSource, LossyText, Queue, QueueSource, RateSource, Receiver, SocketReceiver,
+        StorageLevel,
+    },
 };
-use std::{panic::Location, sync::Arc};
+use std::{panic::Location, path::PathBuf, sync::Arc};
 
 impl StreamingContext {
     /// The lines of a topic: each record's value as text.
@@ -73,6 +76,40 @@ impl StreamingContext {
     ) -> DStream<T> {
         let spec = ReceiverSpec { name: name.to_owned(), receiver, level };
         self.builder.receiver(&self.application_id(), spec, Native, Location::caller())
+    }
+
+    /// The lines of the files that appear in a directory; those that are there at the first start are passed over, as in Spark. See
+    /// [`file_stream`](Self::file_stream) for everything else.
+    ///
+    /// ```
+    /// # use tidegate::StreamingContext;
+    /// let ssc = StreamingContext::builder("app").checkpoint("state").build();
+    /// let words = ssc.text_file_stream("/var/spool/lines").flat_map(|line| line.split(' '));
+    /// words.map(|word| (word, 1)).reduce_by_key(|a, b| a + b).print();
+    /// ```
+    #[track_caller]
+    pub fn text_file_stream(&self, dir: impl Into<PathBuf>) -> DStream<Text> {
+        self.file_stream(FileOptions::new(dir).new_files_only(), LossyText)
+    }
+
+    /// The lines of the files of a directory, decoded. A file is read once by name and time of change, when it is complete: write it
+    /// elsewhere and rename it into the directory, or under a name that begins with `.` or `_`, or leave it alone for the
+    /// [settle time](FileOptions::settle_time). What was found is remembered in a topic of the log; the files themselves must stay as
+    /// they are until they are processed, and be seen by every process that may take over.
+    ///
+    /// ```
+    /// # use tidegate::{StreamingContext, codec::Json, source::FileOptions};
+    /// #[derive(Clone, serde::Deserialize)]
+    /// struct Click {
+    ///     page: String,
+    /// }
+    /// let ssc = StreamingContext::builder("app").checkpoint("state").build();
+    /// let clicks = ssc.file_stream::<Click>(FileOptions::new("/var/spool/clicks").suffix(".json"), Json);
+    /// clicks.map(|click| (click.page, 1)).reduce_by_key(|a, b| a + b).print();
+    /// ```
+    #[track_caller]
+    pub fn file_stream<T: Data>(&self, options: FileOptions, decode: impl Decode<T> + 'static) -> DStream<T> {
+        self.builder.files(&self.application_id(), options, decode, Location::caller())
     }
 
     /// What is pushed into a queue: one element per batch, or everything that waits. For tests and demonstrations: what was pushed

@@ -6,15 +6,18 @@
 use super::{DStream, StreamBuilder};
 use crate::{
     codec::{Decode, Encode},
-    config::StartingOffsets,
     plan::{Layout, Node, Role},
     record::Data,
     source::{
-        BadRecordPolicy, FeedSpec, MakeLocal, Receiver, SourceSpec, StorageLevel, decoder,
+        BadRecordPolicy, FeedSpec, FileOptions, MakeLocal, Receiver, SourceSpec, Starting, StorageLevel,
+        decoder,
         feed::{self, FeedTarget},
     },
 };
-use std::{panic::Location, sync::Arc};
+use std::{
+    panic::Location,
+    sync::{Arc, Mutex},
+};
 
 /// A receiver and how its rows are kept: see [`StreamingContext::receiver_stream`](crate::StreamingContext::receiver_stream).
 pub struct ReceiverSpec<R> {
@@ -36,21 +39,16 @@ impl StreamBuilder {
         at: &'static Location<'static>,
     ) -> DStream<T> {
         let ReceiverSpec { name, receiver, level } = spec;
-        if let Some(other) = self.plan().feeds.iter().find(|f| f.name == name) {
-            let what = format!(
-                "{at}: there is a receiver called `{}` already\n  help: choose another name",
-                other.name
-            );
-            self.plan().mistakes.push(what);
-        }
+        self.check_name(&name, at);
         let (feed, target, role) = match level {
             StorageLevel::Log | StorageLevel::MemoryAndDisk | StorageLevel::None => {
                 let topic = format!("{prefix}-ingest-{name}");
                 let source = SourceSpec {
                     topics: vec![topic.clone()],
                     decoder: decoder(codec.clone()),
+                    pattern: None,
                     policy: BadRecordPolicy::Fail,
-                    starting: Some(StartingOffsets::Earliest),
+                    starting: Some(Starting::Earliest),
                 };
                 let encode: Arc<dyn Encode<T>> = Arc::new(codec);
                 let target = FeedTarget::Topic { name: topic, compact: false };
@@ -71,6 +69,47 @@ impl StreamBuilder {
             role,
             stores: vec![],
         })
+    }
+
+    /// The name of a receiver is part of its topic's name, and its alone.
+    fn check_name(&self, name: &str, at: &'static Location<'static>) {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let mut plan = self.plan();
+        if name.is_empty() || name.len() > 100 || !name.chars().all(allowed) {
+            plan.mistakes.push(format!(
+                "{at}: the name `{name}` is part of a topic's name\n  help: 1 to 100 characters of a-z A-Z 0-9 . _ -"
+            ));
+        } else if plan.feeds.iter().any(|f| f.name == name) {
+            plan.mistakes.push(format!(
+                "{at}: there is a receiver called `{name}` already\n  help: choose another name"
+            ));
+        }
+    }
+
+    /// A stream of the lines of the files of a directory; `prefix` stands before its name in the name of its topic.
+    pub fn files<T: Data>(
+        &self,
+        prefix: &str,
+        options: FileOptions,
+        decode: impl Decode<T> + 'static,
+        at: &'static Location<'static>,
+    ) -> DStream<T> {
+        let name = options.durable_name();
+        self.check_name(&name, at);
+        let topic = format!("{prefix}-ingest-{name}");
+        let source = SourceSpec {
+            topics: vec![topic.clone()],
+            pattern: None,
+            decoder: options.decoder(decode),
+            policy: options.policy(),
+            starting: Some(Starting::Earliest),
+        };
+        let target = FeedTarget::Topic { name: topic, compact: true };
+        let feed = Arc::new(Mutex::new(options.lister()));
+        self.plan().feeds.push(FeedSpec { name: name.clone(), target, feed });
+        let role = Role::Source(source);
+        let (kind, path) = ("file_stream", name);
+        self.add(Node { kind, path, at, inputs: vec![], layout: Layout::Any, role, stores: vec![] })
     }
 
     /// A stream of rows that this process makes.

@@ -7,42 +7,59 @@ use crate::{
     codec::Decode,
     plan::{Layout, Node, Role},
     record::Data,
-    source::{BadRecordPolicy, SourceSpec, decoder},
+    source::{BadRecordPolicy, SourceSpec, Starting, TopicPattern, decoder},
 };
 use std::panic::Location;
 
-/// Which topics a stream reads, and what happens to records that cannot be processed.
+/// Which topics a stream reads, where it begins, and what happens to records that cannot be processed.
 ///
 /// ```
-/// use tidegate::{BadRecordPolicy, SourceOptions};
+/// use tidegate::{BadRecordPolicy, SourceOptions, source::Starting};
 /// let clicks = SourceOptions::topic("clicks").on_bad_record(BadRecordPolicy::DeadLetter);
+/// let regions = SourceOptions::pattern("clicks-.*").starting(Starting::Timestamp(1_700_000_000_000));
 /// ```
 #[derive(Clone, Debug)]
 pub struct SourceOptions {
     topics: Vec<String>,
+    pattern: Option<String>,
     policy: BadRecordPolicy,
+    starting: Option<Starting>,
 }
 
 impl SourceOptions {
     /// One topic.
     #[must_use]
     pub fn topic(name: impl Into<String>) -> Self {
-        SourceOptions { topics: vec![name.into()], policy: BadRecordPolicy::default() }
+        Self::topics([name])
     }
 
     /// Several topics whose records have one format.
     #[must_use]
     pub fn topics(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        SourceOptions {
-            topics: names.into_iter().map(Into::into).collect(),
-            policy: BadRecordPolicy::default(),
-        }
+        let topics = names.into_iter().map(Into::into).collect();
+        SourceOptions { topics, pattern: None, policy: BadRecordPolicy::default(), starting: None }
+    }
+
+    /// All topics whose whole names match a regular expression, also such as appear while the program runs: they are looked for every
+    /// [`metadata_refresh`](crate::Config::metadata_refresh) and read from their beginning. Topics of the application itself are
+    /// never meant.
+    #[must_use]
+    pub fn pattern(pattern: impl Into<String>) -> Self {
+        SourceOptions { pattern: Some(pattern.into()), ..Self::topics(None::<String>) }
     }
 
     /// What happens to records that cannot be decoded, or that make an operator fail.
     #[must_use]
     pub fn on_bad_record(mut self, policy: BadRecordPolicy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Where a first start begins; default: as the program is configured. Later starts go on from what was committed, and topics and
+    /// partitions that appear later are read from their beginning.
+    #[must_use]
+    pub fn starting(mut self, starting: Starting) -> Self {
+        self.starting = Some(starting);
         self
     }
 }
@@ -55,12 +72,22 @@ impl StreamBuilder {
         decode: impl Decode<T> + 'static,
         at: &'static Location<'static>,
     ) -> DStream<T> {
-        let SourceOptions { topics, policy } = options;
-        if topics.is_empty() {
+        let SourceOptions { topics, pattern, policy, starting } = options;
+        let mut compiled = None;
+        if let Some(text) = &pattern {
+            match TopicPattern::new(text) {
+                Ok(pattern) => compiled = Some(pattern),
+                Err(e) => self
+                    .plan()
+                    .mistakes
+                    .push(format!("{at}: the pattern `{text}` is no regular expression: {e}")),
+            }
+        } else if topics.is_empty() {
             self.plan().mistakes.push(format!("{at}: a source without a topic"));
         }
-        let path = topics.join("+");
-        let role = Role::Source(SourceSpec { topics, decoder: decoder(decode), policy, starting: None });
+        let path = pattern.unwrap_or_else(|| topics.join("+"));
+        let source = SourceSpec { topics, pattern: compiled, decoder: decoder(decode), policy, starting };
+        let role = Role::Source(source);
         self.add(Node { kind: "source", path, at, inputs: vec![], layout: Layout::Any, role, stores: vec![] })
     }
 }

@@ -9,6 +9,7 @@ pub mod embedded;
 pub mod kafka;
 pub mod partitioner;
 pub mod sim;
+mod timestamps;
 
 use crate::{
     error::{Error, Failure, Result},
@@ -53,6 +54,18 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// As [`Log::end_offset`].
     fn start_offset(&self, at: &TopicPartition) -> Result<Offset>;
+
+    /// The offset of the first record whose timestamp is at least `timestamp_ms`; the high watermark if there is none.
+    ///
+    /// # Errors
+    /// As [`Log::end_offset`].
+    fn offset_at(&self, at: &TopicPartition, timestamp_ms: i64) -> Result<Offset>;
+
+    /// The names of all topics that may be read, in any order.
+    ///
+    /// # Errors
+    /// If the log does not answer.
+    fn topics(&self) -> Result<Vec<String>>;
 
     /// Reads one partition from an offset, without a group: for restoring state.
     ///

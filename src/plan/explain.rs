@@ -12,7 +12,11 @@ impl fmt::Display for Topology {
             writeln!(f, "stage {stage}, one task per {per}")?;
             for (id, node) in self.iter().filter(|(id, _)| self.stage(*id) == stage) {
                 let what = match &node.role {
-                    Role::Source(s) => format!("{} {}", node.kind, s.topics.join(", ")),
+                    Role::Source(s) => {
+                        let pattern = s.pattern.iter().map(|p| format!("/{}/", p.as_str()));
+                        let topics = s.topics.iter().cloned().chain(pattern).collect::<Vec<_>>();
+                        format!("{} {}", node.kind, topics.join(", "))
+                    }
                     Role::Exchange(..) => format!("{} ({})", node.kind, self.edge_name(id)),
                     Role::Sink { topic: Some(t), .. } => format!("{} {t}", node.kind),
                     _ => node.kind.to_owned(),

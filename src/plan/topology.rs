@@ -148,7 +148,7 @@ impl Topology {
     /// The source that reads a topic.
     #[must_use]
     pub fn source_of(&self, topic: &str) -> Option<(NodeId, &SourceSpec)> {
-        self.sources().find(|(_, s)| s.topics.iter().any(|t| t == topic))
+        self.sources().find(|(_, s)| s.reads(topic))
     }
 
     /// Names of the topics that sinks write to, each once.

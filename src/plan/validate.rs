@@ -23,6 +23,7 @@ impl Topology {
         let told = self.check_stores(&mut mistakes);
         self.check_edges(&told, &mut mistakes);
         self.check_sources(&mut mistakes);
+        self.check_patterns(&mut mistakes);
         self.check_outsides(&mut mistakes);
         self.check_windows(trigger, &mut mistakes);
         if mistakes.is_empty() { Ok(()) } else { Err(Error::Plan(mistakes.join("\n"))) }
@@ -87,6 +88,21 @@ impl Topology {
                     "{}: `{}` is written here and at {other}\n  help: choose another place for one of them",
                     node.at, spec.name
                 ));
+            }
+        }
+    }
+
+    /// A stream that reads what it writes would never end; with a pattern that is easily overlooked.
+    fn check_patterns(&self, mistakes: &mut Vec<String>) {
+        let patterns = self.sources().filter_map(|(id, s)| Some((self.node(id).at, s.pattern.as_ref()?)));
+        for (at, pattern) in patterns {
+            let text = pattern.as_str();
+            if let Some(topic) = self.sink_topics().iter().find(|topic| pattern.matches(topic)) {
+                mistakes.push(format!("{at}: the pattern `{text}` speaks of topic `{topic}`, which this program writes\n  help: choose a narrower pattern"));
+            }
+            let others = self.sources().filter(|(id, _)| self.node(*id).at != at);
+            for topic in others.flat_map(|(_, s)| &s.topics).filter(|topic| pattern.matches(topic)) {
+                mistakes.push(format!("{at}: the pattern `{text}` speaks of topic `{topic}`, which is read elsewhere\n  help: read it once and use the stream twice"));
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Owns the layout. Knows no codec and no log. Invariants: a chunk is immutable once built and cheap to share; a null key
 //! or value is not an empty one; offsets within a fetched chunk rise.
 
-use super::Offset;
+use super::{Offset, TopicPartition};
 use hipstr::HipByt;
 use std::ops::Range;
 
@@ -51,6 +51,7 @@ pub struct RawChunk {
     arena: HipByt<'static>,
     rows: Vec<Row>,
     headers: Vec<(Span, Span)>,
+    origin: Option<TopicPartition>,
 }
 
 /// One record of a chunk; borrows the arena.
@@ -116,6 +117,19 @@ impl RawChunk {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// The partition that the records were read from; `None` = they were made here.
+    #[must_use]
+    pub fn origin(&self) -> Option<&TopicPartition> {
+        self.origin.as_ref()
+    }
+
+    /// The same records, said to be of a partition.
+    #[must_use]
+    pub fn from_partition(mut self, at: &TopicPartition) -> Self {
+        self.origin = Some(at.clone());
+        self
     }
 
     /// Bytes of keys, values and headers.
@@ -186,7 +200,8 @@ impl RawChunk {
         for header in &mut headers {
             *header = (header.0.back_by(low), header.1.back_by(low));
         }
-        RawChunk { arena: self.arena.slice(low as usize..bytes.high as usize), rows, headers }
+        let arena = self.arena.slice(low as usize..bytes.high as usize);
+        RawChunk { arena, rows, headers, origin: self.origin.clone() }
     }
 
     /// The greatest timestamp; -1 = no record has one.
@@ -320,7 +335,7 @@ impl RawChunkBuilder {
     /// The finished chunk.
     #[must_use]
     pub fn build(self) -> RawChunk {
-        RawChunk { arena: HipByt::from(self.arena), rows: self.rows, headers: self.headers }
+        RawChunk { arena: HipByt::from(self.arena), rows: self.rows, headers: self.headers, origin: None }
     }
 
     fn copy(&mut self, bytes: Option<&[u8]>) -> Span {

@@ -12,7 +12,7 @@ use super::{
     units::{SourceUnit, StateUnit},
 };
 use crate::{
-    config::{StartingOffsets, Trigger},
+    config::Trigger,
     error::{Error, Reaction, Result},
     log::{Committed, Fetcher, GroupEvent},
     record::{Offset, Partition, TaskId, TopicPartition},
@@ -65,6 +65,7 @@ impl Engine {
         if !self.unrecovered.is_empty() {
             self.recover()?;
         }
+        self.refresh_topics()?;
         self.feeds.run_in(&self.places())
     }
 
@@ -194,8 +195,9 @@ impl Engine {
         sources: &[Held],
         states: &[StateUnit],
     ) -> Result<Vec<(TopicPartition, Offset)>> {
-        let ran_before =
-            self.meta.as_ref().is_some_and(Meta::ran_before) || sources.iter().any(|h| h.committed.is_some());
+        let ran_before = self.meta.as_ref().is_some_and(Meta::ran_before)
+            || sources.iter().any(|h| h.committed.is_some())
+            || self.sources.iter().any(|s| s.committed.is_some());
         let mut starts = vec![];
         for held in sources {
             let at = &held.at;
@@ -207,8 +209,9 @@ impl Engine {
                 start: self.env.log.start_offset(at)?,
                 end: self.env.log.end_offset(at)?,
             };
-            let starting = self.plan.source_of(&at.topic).and_then(|(_, source)| source.starting);
-            match recovery::source(&facts, starting.unwrap_or(self.config.starting_offsets)) {
+            let is_first = facts.committed.is_none() && facts.witness.is_none() && !ran_before;
+            match recovery::source(&facts, self.config.starting_offsets) {
+                SourceDecision::From(_) if is_first => starts.push((at.clone(), self.first_offset(&facts)?)),
                 SourceDecision::From(offset) => starts.push((at.clone(), offset)),
                 SourceDecision::Refuse(why) => return Err(Error::Refused(why)),
             }
@@ -240,8 +243,7 @@ impl Engine {
             .timed(self.stopwatch());
         let bounded = matches!(self.config.trigger, Trigger::AvailableNow | Trigger::Once);
         let stop_at = if bounded { Some(self.env.log.end_offset(&at)?) } else { None };
-        let first_latest = committed.is_none() && self.config.starting_offsets == StartingOffsets::Latest;
-        tracing::debug!(%at, %from, first_latest, "source partition ready");
+        tracing::debug!(%at, %from, is_first = committed.is_none(), "source partition ready");
         Ok(SourceUnit {
             node,
             policy: spec.policy,
@@ -254,6 +256,7 @@ impl Engine {
             stop_at,
             poison: None,
             taken_first: None,
+            taken_records: 0,
             witnessed: None,
             at,
         })

@@ -7,9 +7,11 @@
 use super::{
     engine::{BatchReport, Engine, Observed},
     local::LocalUnit,
+    rate::Achieved,
     units::StateUnit,
 };
 use crate::{
+    config::Trigger,
     error::{Error, Failure, Reaction, Result, Stage},
     log::Committed,
     operator::{Batch, NodeId},
@@ -220,6 +222,7 @@ impl Engine {
         }
         let report = self.batch_report(batch, committed);
         self.env.observer.on(&Observed::Batch(&report));
+        self.learn_rate(&report);
     }
 
     fn batch_report(&mut self, batch: Batch, committed: bool) -> BatchReport {
@@ -259,6 +262,22 @@ impl Engine {
             *times.entry(node).or_default() += time;
         }
         times.into_iter().collect()
+    }
+
+    fn learn_rate(&mut self, report: &BatchReport) {
+        let Trigger::Interval(interval) = self.config.trigger else { return };
+        let interval_ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
+        let due_ms = report.time_ms.saturating_sub(interval_ms);
+        let late_ms = self.flight.began_ms.saturating_sub(due_ms).clamp(0, interval_ms);
+        self.rates.learn(Achieved {
+            at_ms: self.env.clock.now_ms(),
+            records: report.records_in,
+            processing_ms: report.total.saturating_sub(report.waited).as_secs_f64() * 1_000.0,
+            scheduling_ms: Duration::from_millis(late_ms.unsigned_abs()).as_secs_f64() * 1_000.0,
+        });
+        if let Some(rate) = self.rates.rate() {
+            tracing::debug!(records_per_second = rate, "back-pressure");
+        }
     }
 
     fn state_bytes(&self) -> Vec<(crate::record::Partition, u64)> {

@@ -25,6 +25,8 @@ use std::time::Duration;
 const ROUND_BYTES: usize = 4 << 20;
 /// An idle batch looks at the group at least this often.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// A batch that took all it may looks at the group so often.
+const THROTTLED_PAUSE: Duration = Duration::from_millis(10);
 /// A reason in a dead letter's header is cut to this length, bytes.
 const REASON_BYTES_MAX: usize = 1024;
 
@@ -70,7 +72,11 @@ impl Engine {
             }
             if !progressed {
                 let before = self.env.clock.monotonic();
-                self.member.wait(left.min(IDLE_WAIT));
+                if self.rates_are_reached() {
+                    self.env.clock.sleep(left.min(THROTTLED_PAUSE)); // records may wait, so the member would not
+                } else {
+                    self.member.wait(left.min(IDLE_WAIT));
+                }
                 self.flight.waited += self.env.clock.monotonic().saturating_sub(before);
             }
         }
@@ -85,13 +91,16 @@ impl Engine {
     /// One bounded pass: input through stage 0, then what it made through the later stages. `false` = nothing was there.
     fn round(&mut self, batch: &Batch) -> Result<bool> {
         let (limits, batch) = (self.limits(), *batch);
-        let room = self.records_max().saturating_sub(self.flight.records);
+        let (room, of_partition) = (self.room(), self.rates.partition_records());
         let mut moved = false;
         let results = if self.probe.is_some() {
             self.advance_one_by_one(&batch, limits, room)
         } else {
             let sources = std::mem::take(&mut self.sources);
-            let work = move |unit: &mut SourceUnit| unit.advance(&batch, limits, room, ROUND_BYTES);
+            let work = move |unit: &mut SourceUnit| {
+                let room = room.min(of_partition.saturating_sub(unit.taken_records));
+                unit.advance(&batch, limits, room, ROUND_BYTES)
+            };
             let (units, results): (Vec<_>, Vec<_>) = self.pool.run(sources, work).into_iter().unzip();
             self.sources = units;
             results
@@ -112,7 +121,7 @@ impl Engine {
         if self.locals.is_empty() {
             return Ok(false);
         }
-        let (batch, rows_max) = (*batch, self.config.batch_records_max.saturating_sub(self.flight.records));
+        let (batch, rows_max) = (*batch, self.batch_room(self.config.batch_records_max));
         let work = move |unit: &mut LocalUnit| unit.advance(&batch, rows_max);
         let (units, results): (Vec<_>, Vec<_>) =
             self.pool.run(std::mem::take(&mut self.locals), work).into_iter().unzip();
@@ -429,6 +438,26 @@ impl Engine {
             Trigger::AvailableNow => self.flight.records > 0 || self.has_taken_everything(),
             Trigger::Once => self.has_taken_everything(),
         }
+    }
+
+    /// How many records a source may give in the next round. A bound of the rate is shared, as all sources take at once.
+    fn room(&self) -> usize {
+        let room = self.batch_room(self.records_max());
+        if self.rates.batch_records() == usize::MAX {
+            return room;
+        }
+        room.div_ceil(self.sources.len().max(1))
+    }
+
+    fn batch_room(&self, records_max: usize) -> usize {
+        records_max.min(self.rates.batch_records()).saturating_sub(self.flight.records)
+    }
+
+    /// Whether a bound of the rate, not a lack of input, may be why nothing moved.
+    fn rates_are_reached(&self) -> bool {
+        let of_partition = self.rates.partition_records();
+        self.flight.records >= self.rates.batch_records()
+            || self.sources.iter().any(|unit| unit.taken_records >= of_partition)
     }
 
     fn records_max(&self) -> usize {

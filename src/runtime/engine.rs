@@ -11,6 +11,7 @@ use super::{
     meta::Meta,
     outside::OutsideUnit,
     pool::Pool,
+    rate::Rates,
     shutdown::Shutdown,
     start::Making,
     topics::{Names, Topics},
@@ -257,6 +258,9 @@ pub struct Engine {
     pub(super) first_rows_sent: bool,
     pub(super) last_witness: Option<Duration>,
     pub(super) rejoined: bool,
+    /// When it was last looked for new topics and partitions.
+    pub(super) refreshed: Option<Duration>,
+    pub(super) rates: Rates,
     /// The tasks were closed; the group is asked anew once it was heard.
     pub(super) must_rejoin: bool,
     pub(super) retries: u32,
@@ -390,10 +394,12 @@ impl Engine {
         self.locals.iter_mut().for_each(|l| l.task.set_quiet(quiet));
         self.states.iter_mut().flat_map(|s| &mut s.tasks).for_each(|task| task.set_quiet(quiet));
         let batch = Batch { id, time };
+        self.sources.iter_mut().for_each(|unit| unit.taken_records = 0);
         let began = self.env.clock.monotonic();
         let inputs = self.sources.iter().map(SourceUnit::nothing_read);
         let inputs = inputs.chain(self.locals.iter().map(LocalUnit::nothing_read)).collect();
-        self.flight = InFlight { batch: Some(batch), began, inputs, ..InFlight::default() };
+        let began_ms = self.env.clock.now_ms();
+        self.flight = InFlight { batch: Some(batch), began, began_ms, inputs, ..InFlight::default() };
         self.env.observer.on(&Observed::Cut(batch));
         batch
     }
@@ -404,6 +410,7 @@ impl Engine {
         ReceiverLimits {
             chunk_records: self.probe.unwrap_or(8_192).clamp(1, self.config.batch_records_max),
             chunk_bytes: 1 << 20,
+            buffer_records: self.rates.partition_records().min(self.rates.batch_records()),
             buffer_bytes: if self.probe.is_some() { 1 } else { (share / 2).max(1 << 16) },
         }
     }

@@ -1,8 +1,8 @@
 //! Runs receivers: a thread that receives, and one that writes what was received to the receiver's topic.
 //!
 //! Owns those threads and their restarts. Knows no batch. Invariants: a receiver runs in the one process that owns partition 0 of its
-//! topic (in every process if its rows stay in memory); rows are confirmed only once the log has them; a receiver that fails is
-//! started again, after a longer pause each time.
+//! topic (in every process if its rows stay in memory), and on one thread at a time; rows are confirmed only once the log has them; what
+//! a receiver handed over is written before its stop is over; a receiver that fails is started again, after a longer pause each time.
 
 use super::{
     clock::Clock,
@@ -14,10 +14,10 @@ use crate::{
     record::{Partition, RawChunkBuilder, TopicPartition},
     source::{
         FeedSpec,
-        feed::{FeedTarget, Intake, Parcel},
+        feed::{Budget, FeedTarget, Intake, Load, PARCELS_MAX, Parcel},
     },
 };
-use crossbeam_channel::{Receiver as Inbox, RecvTimeoutError, Sender, TryRecvError, bounded};
+use crossbeam_channel::{Receiver as Inbox, Sender, TryRecvError, bounded};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, PoisonError},
@@ -25,16 +25,19 @@ use std::{
     time::Duration,
 };
 
-/// Parcels that wait to be written.
-const PARCELS_MAX: usize = 1_024;
+/// What a receiver handed over and what is not written yet, bytes.
+const WAITING_BYTES: usize = 16 << 20;
 /// About how much is written at once, bytes.
 const WRITE_BYTES: usize = 1 << 20;
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A receiver that ran so long is healthy: its next restart comes soon again.
 const HEALTHY: Duration = Duration::from_secs(5);
-/// How long the end of a program waits for its receivers.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How often the end of a program looks whether its receivers have ended, and the pause between.
+const FAREWELL_LOOKS: u32 = 400;
+const FAREWELL_PAUSE: Duration = Duration::from_millis(5);
+/// How often a write is tried again after the stop.
+const LAST_TRIES: u32 = 3;
 
 /// What a receiver does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +54,10 @@ pub enum ReceiverState {
 pub struct Feeds {
     specs: Vec<FeedSpec>,
     running: Vec<Option<Running>>,
+    /// Asked to stop, but not ended yet: such a receiver is not started again before.
+    ending: Vec<Vec<JoinHandle<()>>>,
     ended: bool,
+    looks: u32,
     log: Arc<dyn Log>,
     observer: Arc<dyn Observer>,
     clock: Arc<dyn Clock>,
@@ -72,13 +78,14 @@ impl Feeds {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let running = specs.iter().map(|_| None).collect();
-        Feeds { specs, running, ended: false, log, observer, clock }
+        let ending = specs.iter().map(|_| vec![]).collect();
+        Feeds { specs, running, ending, ended: false, looks: 0, log, observer, clock }
     }
 
-    /// Runs those receivers whose topic's first partition is owned, and stops the others.
+    /// Runs those receivers whose topic's first partition is owned, and stops the others; to be called at each barrier.
     ///
     /// # Errors
-    /// If a thread or a producer cannot be made.
+    /// If a thread cannot be made.
     pub fn run_in(&mut self, owned: &[TopicPartition]) -> Result {
         if self.ended {
             return Ok(());
@@ -88,24 +95,31 @@ impl Feeds {
                 FeedTarget::Topic { name, .. } => {
                     owned.iter().any(|o| *o.topic == **name && o.partition == Partition(0))
                 }
-                FeedTarget::Memory(_) => true,
+                FeedTarget::Memory(..) => true,
             };
-            match (ours, self.running[index].take()) {
-                (true, None) => self.running[index] = Some(self.start(index)?),
-                (true, running) => self.running[index] = running,
-                (false, Some(running)) => drop(running.stop()),
-                (false, None) => {}
+            self.ending[index].retain(|thread| !thread.is_finished());
+            if !ours {
+                self.stop_one(index);
+            } else if self.running[index].is_none() && self.ending[index].is_empty() {
+                self.running[index] = Some(self.start(index)?);
             }
         }
         Ok(())
+    }
+
+    fn stop_one(&mut self, index: usize) {
+        if let Some(Running { stop, threads }) = self.running[index].take() {
+            drop(stop);
+            self.ending[index].extend(threads);
+        }
     }
 
     fn start(&self, index: usize) -> Result<Running> {
         let spec = self.specs[index].clone();
         let (stop, stopped) = bounded(0);
         let (name, mut threads): (Arc<str>, _) = (spec.name.as_str().into(), vec![]);
-        let (parcels, topic) = match &spec.target {
-            FeedTarget::Memory(parcels) => (parcels.clone(), None),
+        let (parcels, budget, topic) = match &spec.target {
+            FeedTarget::Memory(parcels, budget) => (parcels.clone(), budget.clone(), None),
             FeedTarget::Topic { name: topic, .. } => {
                 let (parcels, inbox) = bounded(PARCELS_MAX);
                 let writer = Writer {
@@ -116,14 +130,14 @@ impl Feeds {
                     stopped: stopped.clone(),
                 };
                 threads.push(spawn(&format!("ingest-{name}"), move || writer.run(&inbox))?);
-                (parcels, Some((self.log.clone(), topic.clone())))
+                (parcels, Budget::new(WAITING_BYTES), Some((self.log.clone(), topic.clone())))
             }
         };
         let (observer, told) = (self.observer.clone(), name.clone());
         let report = Arc::new(move |what: &str| {
             observer.on(&Observed::Receiver { name: &told, state: ReceiverState::Error, message: what });
         });
-        let intake = Intake { parcels, stop: stopped, report, topic };
+        let intake = Intake { parcels, budget, stop: stopped, report, topic };
         let (observer, clock) = (self.observer.clone(), self.clock.clone());
         let work = move || receive(&spec, &name, &intake, observer.as_ref(), clock.as_ref());
         threads.push(spawn(&format!("receiver-{}", self.specs[index].name), work)?);
@@ -136,23 +150,23 @@ impl Feeds {
         self.specs.iter().any(|s| matches!(&s.target, FeedTarget::Topic { name, .. } if name == topic))
     }
 
-    /// Stops all receivers for good and waits for what they stored to be written.
+    /// Stops all receivers for good and waits until everything they handed over is written. A receiver that does not end within two
+    /// seconds is no longer waited for.
     pub fn stop(&mut self) {
-        self.ended = true;
-        let running = self.running.iter_mut().filter_map(Option::take);
-        let threads: Vec<_> = running.flat_map(Running::stop).collect();
-        let until = self.clock.monotonic() + FAREWELL;
-        let alive = || threads.iter().any(|t| !t.is_finished());
-        while alive() && self.clock.monotonic() < until {
-            self.clock.sleep(Duration::from_millis(5));
+        while !self.has_stopped() {
+            self.clock.sleep(FAREWELL_PAUSE);
         }
     }
-}
 
-impl Running {
-    fn stop(self) -> Vec<JoinHandle<()>> {
-        drop(self.stop);
-        self.threads
+    fn has_stopped(&mut self) -> bool {
+        self.ended = true;
+        (0..self.specs.len()).for_each(|index| self.stop_one(index));
+        self.looks += 1;
+        let alive = self.ending.iter().flatten().any(|thread| !thread.is_finished());
+        if alive && self.looks == FAREWELL_LOOKS {
+            tracing::warn!("a receiver did not end; the program goes on without it");
+        }
+        !alive || self.looks >= FAREWELL_LOOKS
     }
 }
 
@@ -197,12 +211,11 @@ struct Writer {
 }
 
 impl Writer {
+    /// Ends when the receiver has let go of its door, so that nothing it handed over is forgotten.
     fn run(mut self, inbox: &Inbox<Parcel>) {
-        loop {
-            match inbox.recv_timeout(Duration::from_millis(50)) {
-                Ok(first) => self.write_all(first, inbox),
-                Err(RecvTimeoutError::Timeout) if !self.is_stopped() => {}
-                Err(_) => return,
+        while let Ok(first) = inbox.recv() {
+            if !self.write_all(first, inbox) {
+                return;
             }
         }
     }
@@ -211,18 +224,21 @@ impl Writer {
         self.stopped.try_recv() == Err(TryRecvError::Disconnected)
     }
 
-    fn write_all(&mut self, first: Parcel, inbox: &Inbox<Parcel>) {
-        let (mut records, mut waiting): (RawChunkBuilder, Vec<Sender<()>>) = Default::default();
+    /// Writes a parcel and what waits behind it; `false` = the log does not take it and the receiver was stopped.
+    fn write_all(&mut self, first: Parcel, inbox: &Inbox<Parcel>) -> bool {
+        let (mut records, mut waiting, mut shares): (RawChunkBuilder, Vec<Sender<()>>, Vec<_>) =
+            Default::default();
         let mut next = Some(first);
-        while let Some(parcel) = next {
-            if let Parcel::Records(chunk, stored) = parcel {
+        while let Some(Parcel { load, share }) = next {
+            shares.push(share);
+            if let Load::Records(chunk, stored) = load {
                 chunk.iter().for_each(|record| records.push(record));
                 waiting.extend(stored);
             }
             next = if records.bytes() < WRITE_BYTES { inbox.try_recv().ok() } else { None };
         }
         let records = records.build();
-        let mut pause = PAUSE_MIN;
+        let (mut pause, mut tries_left) = (PAUSE_MIN, LAST_TRIES);
         while let Err(e) = self.write(&records) {
             self.producer = None; // what it had under way may be written twice
             tracing::warn!(
@@ -231,7 +247,10 @@ impl Writer {
                 "what a receiver stored is not written yet: {e}"
             );
             if self.is_stopped() {
-                return; // nobody was told that it is stored
+                tries_left -= 1;
+            }
+            if tries_left == 0 {
+                return false; // nobody was told that it is stored
             }
             self.clock.sleep(pause);
             pause = (pause * 2).min(PAUSE_MAX);
@@ -239,6 +258,7 @@ impl Writer {
         for stored in waiting {
             let _ = stored.send(()); // whoever asked may have gone
         }
+        true
     }
 
     fn write(&mut self, records: &crate::record::RawChunk) -> Result {

@@ -78,6 +78,9 @@ impl LocalUnit {
     pub fn applied(&mut self) {
         self.taken.clear();
         self.replays = false;
+        if self.again.is_empty() {
+            self.source.committed();
+        }
     }
 
     /// The batch in flight changed nothing: its rows are done with.

@@ -11,6 +11,7 @@ use super::{
     local::LocalUnit,
     outside,
     pool::Pool,
+    rate::Rates,
     topics::{self, Names, Topics},
     units::InFlight,
 };
@@ -71,6 +72,8 @@ impl Engine {
             first_rows_sent: false,
             last_witness: None,
             rejoined: false,
+            refreshed: None,
+            rates: Rates::new(&config),
             must_rejoin: false,
             retries: 0,
             config,

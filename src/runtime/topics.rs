@@ -12,7 +12,10 @@ use crate::{
     record::{Partition, TopicPartition},
     source::feed::FeedTarget,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 const UNSEEN: &str = "was created, but cannot be seen yet\n  next: start again";
 const DAY_MS: i64 = 86_400_000;
@@ -45,6 +48,14 @@ impl Names {
         }
     }
 
+    /// Whether a topic is one of the application's own.
+    #[must_use]
+    pub fn is_internal(&self, topic: &str) -> bool {
+        let own = [&self.exchange, &self.changelog, &self.meta, &self.dead_letters];
+        let prefix = self.exchange.trim_end_matches("exchange");
+        own.iter().any(|name| ***name == *topic) || topic.starts_with(&format!("{prefix}ingest-"))
+    }
+
     /// The changelog of a state partition.
     #[must_use]
     pub fn changelog_of(&self, partition: Partition) -> TopicPartition {
@@ -71,15 +82,7 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
             written.push((spec.name.clone(), ensure_internal(log, &spec)?));
         }
     }
-    let wanted: Vec<&str> = plan.sources().flat_map(|(_, s)| s.topics.iter().map(String::as_str)).collect();
-    let mut topics = Topics::default();
-    for (name, info) in wanted.iter().zip(log.describe(&wanted)?) {
-        let missing = || Error::Topic {
-            topic: (*name).into(),
-            what: format!("does not exist ({})\n  next: create it, or correct the name", log.name()),
-        };
-        topics.inputs.insert((*name).into(), info.ok_or_else(missing)?);
-    }
+    let topics = inputs(log, plan, names)?;
     for topic in plan.sink_topics() {
         let info = ensure_output(log, &topic)?;
         written.push((topic.to_string(), info));
@@ -99,6 +102,43 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
         written.push((spec.name.clone(), ensure_internal(log, spec)?));
     }
     tell_guarantee(log, config, written);
+    Ok(topics)
+}
+
+/// The topics that the sources of a plan read now.
+///
+/// # Errors
+/// [`Error::Topic`] if one that is named does not exist, or a source with a pattern has none at all.
+pub fn inputs(log: &dyn Log, plan: &Topology, names: &Names) -> Result<Topics> {
+    let mut wanted: BTreeSet<String> = plan.sources().flat_map(|(_, s)| s.topics.iter().cloned()).collect();
+    let named = wanted.clone();
+    if plan.sources().any(|(_, s)| s.pattern.is_some()) {
+        let there = log.topics()?;
+        for pattern in plan.sources().filter_map(|(_, s)| s.pattern.as_ref()) {
+            let mut matching =
+                there.iter().filter(|t| pattern.matches(t) && !names.is_internal(t)).peekable();
+            if matching.peek().is_none() {
+                let what = format!(
+                    "matches no topic yet ({})\n  next: create the first one, or correct the pattern",
+                    log.name()
+                );
+                return Err(Error::Topic { topic: pattern.as_str().into(), what });
+            }
+            wanted.extend(matching.cloned());
+        }
+    }
+    let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+    let mut topics = Topics::default();
+    for (name, info) in wanted.iter().zip(log.describe(&wanted)?) {
+        let missing = || Error::Topic {
+            topic: (*name).into(),
+            what: format!("does not exist ({})\n  next: create it, or correct the name", log.name()),
+        };
+        match info {
+            None if !named.contains(*name) => {} // deleted between the two questions
+            info => drop(topics.inputs.insert((*name).into(), info.ok_or_else(missing)?)),
+        }
+    }
     Ok(topics)
 }
 

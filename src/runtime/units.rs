@@ -41,6 +41,8 @@ pub struct SourceUnit {
     pub poison: Option<(Offset, String)>,
     /// Offset of the first record of the chunk that was taken last.
     pub taken_first: Option<Offset>,
+    /// Records taken in the batch in flight.
+    pub taken_records: usize,
     /// The offset of the last witness row.
     pub witnessed: Option<Offset>,
 }
@@ -61,7 +63,8 @@ pub struct Progress {
 }
 
 impl SourceUnit {
-    /// Takes up to `records_max` records or about `bytes_max` bytes through the task.
+    /// Takes up to `records_max` records or about `bytes_max` bytes through the task; a decoded chunk that is larger than what is left
+    /// waits for the next batch, unless the batch has nothing yet.
     ///
     /// # Errors
     /// If the partition cannot be read, or an operator fails.
@@ -77,6 +80,11 @@ impl SourceUnit {
             if self.stop_at.is_some_and(|end| self.next >= end) {
                 break;
             }
+            let room = records_max - progress.records;
+            if self.taken_records > 0 && self.receiver.ready_records().is_some_and(|waiting| waiting > room) {
+                break;
+            }
+            let limits = ReceiverLimits { chunk_records: limits.chunk_records.min(room), ..limits };
             let Some(taken) = self.receiver.next(limits)? else { break };
             self.take(batch, taken, &mut progress)?;
         }
@@ -87,6 +95,7 @@ impl SourceUnit {
     fn take(&mut self, batch: &Batch, taken: Taken, progress: &mut Progress) -> Result {
         let Taken { chunk, mut bad, records, bytes, max_timestamp_ms, first, next, leader_epoch } = taken;
         progress.max_timestamp_ms = progress.max_timestamp_ms.max(max_timestamp_ms);
+        let rows = chunk.len() + bad.len();
         self.taken_first = (records > 0).then_some(first);
         let poisoned = records == 1 && self.poison.as_ref().is_some_and(|(at, _)| *at == first);
         if poisoned {
@@ -98,7 +107,8 @@ impl SourceUnit {
         } else if !chunk.is_empty() {
             self.task.process(batch, self.node, Port(0), chunk)?;
         }
-        progress.records += records;
+        progress.records += records.max(rows); // a record may stand for many rows
+        self.taken_records += records.max(rows);
         progress.bytes += bytes;
         progress.bad.extend(bad);
         self.next = next;
@@ -232,6 +242,8 @@ pub struct InFlight {
     pub batch: Option<Batch>,
     /// When it was cut, on the monotonic clock.
     pub began: std::time::Duration,
+    /// When it was cut, milliseconds since the epoch.
+    pub began_ms: i64,
     /// Whether a transaction is open.
     pub open: bool,
     /// Whether the log did not say if it was committed.

@@ -4,6 +4,8 @@
 //! and writes what they store. Invariant: rows that `store_all` has confirmed are in the log (or, at the level `Memory`, in this
 //! process) in the order in which they were stored.
 
+pub use super::budget::{Budget, Share};
+
 use super::local::{LocalSource, MakeLocal};
 use crate::{
     codec::Encode,
@@ -12,7 +14,9 @@ use crate::{
     operator::Batch,
     record::{Chunk, Data, RawChunk, RawChunkBuilder},
 };
-use crossbeam_channel::{Receiver as Inbox, RecvTimeoutError, Sender, TryRecvError, bounded};
+use crossbeam_channel::{
+    Receiver as Inbox, RecvTimeoutError, SendTimeoutError, Sender, TryRecvError, bounded,
+};
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -66,8 +70,16 @@ pub enum StorageLevel {
     None,
 }
 
-/// Rows on their way from a receiver.
-pub enum Parcel {
+/// Rows on their way from a receiver; their share of the receiver's memory is given back when the parcel is dropped.
+pub struct Parcel {
+    /// What is on its way.
+    pub load: Load,
+    /// The memory that it takes.
+    pub share: Share,
+}
+
+/// What is in a parcel.
+pub enum Load {
     /// Records for the receiver's topic, and who is told when they are stored.
     Records(RawChunk, Option<Sender<()>>),
     /// Typed rows for a source in this process.
@@ -79,6 +91,8 @@ pub enum Parcel {
 pub struct Intake {
     /// Where parcels go.
     pub parcels: Sender<Parcel>,
+    /// Bounds what is in parcels.
+    pub budget: Budget,
     /// Disconnected when the program ends, or when another process took the receiver over.
     pub stop: Inbox<()>,
     /// Told of errors that do not end the receiver.
@@ -117,8 +131,8 @@ pub enum FeedTarget {
         /// Keeps only the newest record of each key, for ever; else records are deleted by age.
         compact: bool,
     },
-    /// To a source in this process.
-    Memory(Sender<Parcel>),
+    /// To a source in this process, within a bound of memory.
+    Memory(Sender<Parcel>, Budget),
 }
 
 /// The door through which a receiver hands over rows.
@@ -169,14 +183,17 @@ impl<T: Data> ReceiverContext<T> {
 
     fn send(&self, rows: Vec<T>, stored: Option<Sender<()>>) -> Result<(), ReceiverError> {
         let Some(encode) = &self.encode else {
-            self.intake.send(Parcel::Rows(Chunk::rows(rows)))?;
+            let bytes = rows.len() * size_of::<T>().max(ROW_BYTES_MIN);
+            self.intake.send(Load::Rows(Chunk::rows(rows)), bytes)?;
             return stored.map_or(Ok(()), |s| s.send(()).map_err(Into::into));
         };
         let mut records = RawChunkBuilder::with_capacity(rows.len(), rows.len() * 32);
         for row in &rows {
             records.push_with(-1, None, |out| encode.encode(row, out))?;
         }
-        self.intake.send(Parcel::Records(records.build(), stored))
+        let records = records.build();
+        let bytes = records.bytes() + records.len() * ROW_BYTES_MIN;
+        self.intake.send(Load::Records(records, stored), bytes)
     }
 
     /// An error that makes the runtime start the receiver again: `return to.restart("connection closed")`.
@@ -205,19 +222,26 @@ impl<T: Data> ReceiverContext<T> {
 }
 
 impl Intake {
-    /// Hands over a parcel; waits while too much is under way.
+    /// Hands over about `bytes` of rows; waits while too much is under way.
     ///
     /// # Errors
     /// If the receiver was stopped.
-    pub fn send(&self, mut parcel: Parcel) -> Result<(), ReceiverError> {
-        loop {
+    pub fn send(&self, load: Load, bytes: usize) -> Result<(), ReceiverError> {
+        let share = loop {
             if self.is_stopped() {
                 return Err(STOPPED.into());
             }
+            if let Some(share) = self.budget.take(bytes, WAIT) {
+                break share;
+            }
+        };
+        let mut parcel = Parcel { load, share };
+        loop {
             match self.parcels.send_timeout(parcel, WAIT) {
                 Ok(()) => return Ok(()),
-                Err(crossbeam_channel::SendTimeoutError::Timeout(back)) => parcel = back,
-                Err(crossbeam_channel::SendTimeoutError::Disconnected(_)) => return Err(STOPPED.into()),
+                Err(SendTimeoutError::Timeout(_)) if self.is_stopped() => return Err(STOPPED.into()),
+                Err(SendTimeoutError::Timeout(back)) => parcel = back,
+                Err(SendTimeoutError::Disconnected(_)) => return Err(STOPPED.into()),
             }
         }
     }
@@ -245,29 +269,43 @@ pub fn feed<T: Data>(receiver: impl Receiver<T>, encode: Option<Arc<dyn Encode<T
     Arc::new(Mutex::new(Typed(receiver, encode)))
 }
 
-/// How many parcels may wait in this process.
-const PARCELS_MAX: usize = 4_096;
+/// How many parcels may be under way.
+pub const PARCELS_MAX: usize = 4_096;
+/// A row counts for at least so many bytes.
+const ROW_BYTES_MIN: usize = 32;
+/// What the receivers' rows in this process may take, per receiver, bytes: of rows with strings and vectors, only the rows are counted.
+const MEMORY_BYTES: usize = 128 << 20;
 
 /// A channel from a receiver to a source of this process.
 #[must_use]
 pub fn in_memory() -> (FeedTarget, MakeLocal) {
     let (parcels, inbox) = bounded(PARCELS_MAX);
-    let make: MakeLocal = Arc::new(move || Box::new(Received(inbox.clone())));
-    (FeedTarget::Memory(parcels), make)
+    let make: MakeLocal = Arc::new(move || Box::new(Received { inbox: inbox.clone(), taken: vec![] }));
+    (FeedTarget::Memory(parcels, Budget::new(MEMORY_BYTES)), make)
 }
 
-struct Received(Inbox<Parcel>);
+/// Rows count until their batch is committed: only then they are out of memory for good.
+struct Received {
+    inbox: Inbox<Parcel>,
+    taken: Vec<Share>,
+}
 
 impl LocalSource for Received {
     fn take(&mut self, _: &Batch) -> Result<Option<Chunk>> {
-        let rows = self.0.try_iter().find_map(|parcel| match parcel {
-            Parcel::Rows(chunk) => Some(chunk),
-            Parcel::Records(..) => None,
-        });
-        Ok(rows)
+        while let Ok(Parcel { load, share }) = self.inbox.try_recv() {
+            if let Load::Rows(chunk) = load {
+                self.taken.push(share);
+                return Ok(Some(chunk));
+            }
+        }
+        Ok(None)
     }
 
     fn has_more(&self) -> bool {
-        !self.0.is_empty()
+        !self.inbox.is_empty()
+    }
+
+    fn committed(&mut self) {
+        self.taken.clear();
     }
 }

@@ -24,6 +24,9 @@ pub trait LocalSource: Send {
 
     /// Whether rows wait: a bounded run ends, and a run without an interval rests, when there are none.
     fn has_more(&self) -> bool;
+
+    /// What was taken so far is committed: it will not be computed again.
+    fn committed(&mut self) {}
 }
 
 /// Makes the source when the program starts.

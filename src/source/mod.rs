@@ -3,10 +3,14 @@
 //! Owns the description of a source and the receiver of a partition. Knows no task and no plan. Invariants: what is decoded keeps
 //! the order of the partition; a record that cannot be decoded is kept with its reason, never lost.
 
+mod budget;
 pub mod feed;
+mod file_ranges;
+mod files;
 mod local;
 mod partition;
 mod socket;
+mod topics;
 
 pub use feed::{FeedSpec, Receiver, ReceiverContext, ReceiverError, StorageLevel};
 pub use local::{LocalSource, MakeLocal, Queue, QueueSource, RateSource};
@@ -14,12 +18,13 @@ pub use partition::{BadRecordAt, PartitionReceiver, ReceiverLimits, Taken};
 
 use crate::{
     codec::{BadRecord, Decode},
-    config::StartingOffsets,
     record::{Chunk, Data, RawChunk},
 };
 use std::{marker::PhantomData, sync::Arc};
 
+pub use files::{FileOptions, LossyText};
 pub use socket::SocketReceiver;
+pub use topics::{Starting, TopicPattern};
 
 /// What happens to a record that cannot be decoded or processed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,18 +43,38 @@ pub enum BadRecordPolicy {
 pub struct SourceSpec {
     /// The topics it reads.
     pub topics: Vec<String>,
+    /// Further topics that it reads, also such as appear later.
+    pub pattern: Option<TopicPattern>,
     /// Makes typed chunks of records.
     pub decoder: Arc<dyn DecodeChunk>,
     /// What happens to bad records.
     pub policy: BadRecordPolicy,
     /// Where a first start begins; `None` = as the program is configured.
-    pub starting: Option<StartingOffsets>,
+    pub starting: Option<Starting>,
+}
+
+impl SourceSpec {
+    /// Whether it reads a topic.
+    #[must_use]
+    pub fn reads(&self, topic: &str) -> bool {
+        self.topics.iter().any(|t| t == topic) || self.pattern.as_ref().is_some_and(|p| p.matches(topic))
+    }
 }
 
 /// Decodes whole chunks into whatever type the stream has.
 pub trait DecodeChunk: Send + Sync {
     /// The rows that could be decoded, in order, and those that could not.
     fn decode(&self, records: &RawChunk) -> (Chunk, Vec<BadRecord>);
+
+    /// About how many bytes the rows of these records take.
+    fn bytes(&self, records: &RawChunk) -> usize {
+        records.bytes()
+    }
+
+    /// Most records of a chunk: fewer where each of them becomes many rows.
+    fn chunk_records_max(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// A typed decoder as the plan keeps it.

@@ -20,6 +20,8 @@ pub struct ReceiverLimits {
     pub chunk_bytes: usize,
     /// About the most decoded but not yet computed bytes (of the records as fetched).
     pub buffer_bytes: usize,
+    /// Most decoded but not yet computed records.
+    pub buffer_records: usize,
 }
 
 /// A decoded chunk with what the commit must know of it.
@@ -61,13 +63,14 @@ pub struct PartitionReceiver {
     decoder: Arc<dyn DecodeChunk>,
     ready: VecDeque<Taken>,
     ready_bytes: usize,
+    ready_records: usize,
 }
 
 impl PartitionReceiver {
     /// A receiver that reads through `fetcher`.
     #[must_use]
     pub fn new(at: TopicPartition, fetcher: Box<dyn Fetcher>, decoder: Arc<dyn DecodeChunk>) -> Self {
-        PartitionReceiver { at, fetcher, decoder, ready: VecDeque::new(), ready_bytes: 0 }
+        PartitionReceiver { at, fetcher, decoder, ready: VecDeque::new(), ready_bytes: 0, ready_records: 0 }
     }
 
     /// The partition.
@@ -81,9 +84,12 @@ impl PartitionReceiver {
     /// # Errors
     /// If the partition cannot be read.
     pub fn fill(&mut self, limits: ReceiverLimits) -> Result<(), Failure> {
-        while self.ready_bytes < limits.buffer_bytes {
+        while self.ready_bytes < limits.buffer_bytes && self.ready_records < limits.buffer_records {
+            let room = limits.buffer_records - self.ready_records;
+            let limits = ReceiverLimits { chunk_records: limits.chunk_records.min(room), ..limits };
             let Some(taken) = self.fetch(limits)? else { break };
             self.ready_bytes += taken.bytes;
+            self.ready_records += taken.records;
             self.ready.push_back(taken);
         }
         Ok(())
@@ -96,9 +102,16 @@ impl PartitionReceiver {
     pub fn next(&mut self, limits: ReceiverLimits) -> Result<Option<Taken>, Failure> {
         if let Some(taken) = self.ready.pop_front() {
             self.ready_bytes -= taken.bytes;
+            self.ready_records -= taken.records;
             return Ok(Some(taken));
         }
         self.fetch(limits)
+    }
+
+    /// Number of records in the decoded chunk that waits.
+    #[must_use]
+    pub fn ready_records(&self) -> Option<usize> {
+        self.ready.front().map(|taken| taken.records)
     }
 
     /// Whether a decoded chunk waits.
@@ -111,13 +124,15 @@ impl PartitionReceiver {
     pub fn clear(&mut self) {
         self.ready.clear();
         self.ready_bytes = 0;
+        self.ready_records = 0;
     }
 
     fn fetch(&mut self, limits: ReceiverLimits) -> Result<Option<Taken>, Failure> {
-        let Some(fetched) = self.fetcher.take(limits.chunk_records, limits.chunk_bytes)? else {
+        let most = limits.chunk_records.min(self.decoder.chunk_records_max());
+        let Some(fetched) = self.fetcher.take(most, limits.chunk_bytes)? else {
             return Ok(None);
         };
-        let records = fetched.records;
+        let records = fetched.records.from_partition(&self.at);
         let (chunk, bad) = self.decoder.decode(&records);
         let bad = bad.into_iter().map(|b| keep(&records, b.index, b.reason)).collect();
         let first = if records.is_empty() { fetched.next } else { records.get(0).offset };
@@ -125,8 +140,8 @@ impl PartitionReceiver {
             chunk,
             bad,
             records: records.len(),
-            bytes: records.bytes(),
             max_timestamp_ms: records.max_timestamp_ms(),
+            bytes: self.decoder.bytes(&records),
             first,
             next: fetched.next,
             leader_epoch: fetched.leader_epoch,

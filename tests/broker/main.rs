@@ -10,7 +10,10 @@ mod eos;
 mod faults;
 mod kafka;
 mod log;
+#[path = "../programs/mod.rs"]
+mod programs;
 #[cfg(feature = "failpoints")]
 mod proxy;
+mod sources;
 mod speed;
 mod subject;

@@ -54,6 +54,8 @@ macro_rules! contract_tests {
             an_offset_out_of_range_is_told_with_its_partition,
             records_without_a_transaction_are_visible_after_flush,
             a_reader_starts_anywhere,
+            an_offset_is_found_by_time,
+            topics_are_listed,
             nothing_is_visible_before_the_commit,
             an_abort_leaves_no_trace,
             the_high_watermark_counts_open_transactions,

@@ -186,3 +186,25 @@ pub fn a_reader_starts_anywhere(log: &Arc<dyn Log>) {
     let mut reader = log.read(&tp(&name, 0), Offset(4)).unwrap();
     assert!(reader.next(Duration::from_millis(100)).unwrap().is_none_or(|f| f.records.is_empty()));
 }
+
+pub fn an_offset_is_found_by_time(log: &Arc<dyn Log>) {
+    let name = topic(log, 2);
+    let place = tp(&name, 1);
+    assert_eq!(log.offset_at(&place, 0).unwrap(), Offset(0), "of an empty partition");
+    let mut chunk = RawChunkBuilder::default();
+    for time in [1_000, 3_000, 2_000, 5_000] {
+        chunk.push(RawRecord { timestamp_ms: time, ..record(Some(b"k"), Some(b"v")) });
+    }
+    tidegate::log::write(&**log, &name, at(1), &chunk.build()).unwrap();
+    let found = [0, 1_000, 1_001, 3_000, 3_001, 5_000].map(|ms| log.offset_at(&place, ms).unwrap().0);
+    assert_eq!(found, [0, 0, 1, 1, 3, 3]);
+    assert_eq!(log.offset_at(&place, 5_001).unwrap(), Offset(4), "nothing is so new: the end");
+    assert!(log.offset_at(&tp(&name, 2), 0).is_err(), "there is no partition 2");
+}
+
+pub fn topics_are_listed(log: &Arc<dyn Log>) {
+    let (one, other) = (topic(log, 1), topic(log, 2));
+    let listed = log.topics().unwrap();
+    assert!(listed.contains(&one) && listed.contains(&other), "{listed:?}");
+    assert!(!listed.contains(&unique("missing")));
+}

@@ -17,10 +17,13 @@ mod names_and_formats;
 mod on_disk;
 mod operations;
 mod operations_model;
+#[path = "../programs/mod.rs"]
+mod programs;
 mod rocks_faults;
 mod rocks_kill;
 mod rocks_reads;
 mod sim_world;
+mod sources;
 mod start_mistakes;
 mod state_directory;
 mod state_golden;

@@ -25,7 +25,7 @@ pub(crate) use member::EmbeddedMember;
 pub(crate) use producer::EmbeddedProducer;
 pub use time::Time;
 
-use super::{GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec};
+use super::{GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec, timestamps};
 use crate::{
     error::{Error, Result},
     record::{Offset, TopicPartition},
@@ -228,6 +228,14 @@ impl Log for Embedded {
 
     fn start_offset(&self, at: &TopicPartition) -> Result<Offset> {
         self.of_partition(at, |p| Offset(p.start))
+    }
+
+    fn offset_at(&self, at: &TopicPartition, timestamp_ms: i64) -> Result<Offset> {
+        timestamps::scan(self, at, timestamp_ms)
+    }
+
+    fn topics(&self) -> Result<Vec<String>> {
+        Ok(self.store.lock().counts().keys().map(ToString::to_string).collect())
     }
 
     fn read(&self, at: &TopicPartition, from: Offset) -> Result<Box<dyn Reader>> {

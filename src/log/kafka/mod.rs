@@ -14,6 +14,7 @@ mod connect;
 mod faults;
 mod fetcher;
 mod ffi;
+mod listing;
 mod member;
 mod producer;
 mod reader;
@@ -180,6 +181,14 @@ impl Log for KafkaLog {
 
     fn start_offset(&self, at: &TopicPartition) -> Result<Offset> {
         Ok(self.watermarks(at)?.0)
+    }
+
+    fn offset_at(&self, at: &TopicPartition, timestamp_ms: i64) -> Result<Offset> {
+        listing::offset_at(&self.asking, at, timestamp_ms)?.map_or_else(|| self.end_offset(at), Ok)
+    }
+
+    fn topics(&self) -> Result<Vec<String>> {
+        listing::topics(&self.asking)
     }
 
     fn read(&self, at: &TopicPartition, from: Offset) -> Result<Box<dyn Reader>> {

@@ -9,7 +9,7 @@ mod producer;
 
 use super::{
     Fetched, Fetcher, GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec,
-    embedded::Embedded,
+    embedded::Embedded, timestamps,
 };
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
@@ -197,6 +197,15 @@ impl Log for SimLog {
     fn start_offset(&self, at: &TopicPartition) -> Result<Offset> {
         self.step(Call::Offsets)?;
         self.inner.start_offset(at)
+    }
+
+    fn offset_at(&self, at: &TopicPartition, timestamp_ms: i64) -> Result<Offset> {
+        timestamps::scan(self, at, timestamp_ms)
+    }
+
+    fn topics(&self) -> Result<Vec<String>> {
+        self.step(Call::Describe)?;
+        self.inner.topics()
     }
 
     fn read(&self, at: &TopicPartition, from: Offset) -> Result<Box<dyn Reader>> {

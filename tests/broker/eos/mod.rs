@@ -5,7 +5,7 @@
 
 mod aborted_input;
 mod big_state;
-mod client;
+pub mod client;
 mod doubt;
 mod events;
 mod kill;

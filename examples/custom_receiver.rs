@@ -1,0 +1,84 @@
+//! A receiver of one's own: reads lines from a TCP server and answers each with `ok`, once it is stored for good.
+//!
+//! A server that sends again what it has no answer for, and knows its lines apart, can rely on each of them being processed:
+//! `cargo run --release --example custom_receiver localhost 9999 ~/checkpoint`. The lines go to the topic `received`. With `nc -lk 9999` as
+//! the server the answers can be seen in its terminal.
+
+use clap::Parser;
+use std::{
+    io::{BufRead, BufReader, ErrorKind, Write},
+    net::TcpStream,
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+use tidegate::{
+    StreamingContext,
+    codec::Utf8,
+    program_in,
+    source::{Receiver, ReceiverContext, ReceiverError, StorageLevel},
+};
+
+#[derive(Parser)]
+#[command(about = "Receives lines from a TCP server and answers each once it is stored")]
+struct Program {
+    /// Where the server runs
+    host: String,
+    /// Its port
+    port: u16,
+    /// Where everything is kept that the program needs to go on
+    checkpoint_dir: PathBuf,
+    /// The log: host:port of Kafka, where the topic `received` must exist [default: one in the checkpoint directory]
+    #[arg(long, default_value = "")]
+    bootstrap: String,
+    /// Name of the application
+    #[arg(long, default_value = "CustomReceiver")]
+    name: String,
+    /// The topic for the lines
+    #[arg(long, default_value = "received")]
+    output: String,
+}
+
+struct AnsweringReceiver {
+    host: String,
+    port: u16,
+}
+
+impl Receiver<String> for AnsweringReceiver {
+    fn receive(&mut self, to: &ReceiverContext<String>) -> Result<(), ReceiverError> {
+        let mut server = TcpStream::connect((self.host.as_str(), self.port))?;
+        // Ends the wait for a line now and then, to look whether the program ends.
+        server.set_read_timeout(Some(Duration::from_millis(100)))?;
+        let mut reader = BufReader::new(server.try_clone()?);
+        let mut line = String::new();
+        while !to.is_stopped() {
+            match reader.read_line(&mut line) {
+                Ok(0) => return to.restart("the server closed the connection"),
+                Ok(_) if line.ends_with('\n') => {
+                    to.store_all(vec![line.trim_end().to_owned()])?;
+                    server.write_all(b"ok\n")?;
+                    line.clear();
+                }
+                Ok(_) => {} // the connection ended inside a line
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn main() -> ExitCode {
+    let Program { host, port, checkpoint_dir, bootstrap, name, output } = Program::parse();
+    program_in("warn", || {
+        let ssc = StreamingContext::builder(&name)
+            .batch_interval(Duration::from_millis(200))
+            .log(&bootstrap)
+            .checkpoint(checkpoint_dir)
+            .build();
+        let receiver = AnsweringReceiver { host, port };
+        let lines = ssc.receiver_stream("answering", receiver, StorageLevel::Log);
+        lines.map(|line| (line.clone(), line)).to_kafka(&output, Utf8, Utf8);
+        ssc.run()
+    })
+}

@@ -1,0 +1,49 @@
+//! Messages together with the place that they were read from.
+//!
+//! Knows no format: it wraps those that decode the value. Invariant: topic and partition are those of the chunk, the offset that of the
+//! record.
+
+use super::{BadRecord, Decode, Message, Messages};
+use crate::record::{Data, Offset, RawChunk, TopicPartition};
+
+/// A message and where it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageAt<T> {
+    /// Topic and partition; an empty topic if it was read from none.
+    pub at: TopicPartition,
+    /// Offset in the partition.
+    pub offset: Offset,
+    /// Value, key, timestamp and headers.
+    pub message: Message<T>,
+}
+
+/// As [`Messages`], with topic, partition and offset beside each message.
+///
+/// ```
+/// use tidegate::codec::{Decode, MessageAt, MessagesAt, Utf8};
+/// use tidegate::record::{Offset, RawChunkBuilder, Text, TopicPartition};
+/// let mut records = RawChunkBuilder::default();
+/// records.push_with(5, None, |v| { v.extend(b"hello"); Ok::<_, ()>(true) }).unwrap();
+/// let records = records.build().placed(Offset(7), 0).from_partition(&TopicPartition::new("lines", 3));
+/// let (mut good, mut bad): (Vec<MessageAt<Text>>, _) = (vec![], vec![]);
+/// MessagesAt(Utf8).decode(&records, &mut good, &mut bad);
+/// assert_eq!((good[0].at.to_string(), good[0].offset), ("lines-3".to_owned(), Offset(7)));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MessagesAt<D>(pub D);
+
+impl<T: Data, D: Decode<T>> Decode<MessageAt<T>> for MessagesAt<D> {
+    fn decode(&self, raw: &RawChunk, good: &mut Vec<MessageAt<T>>, bad: &mut Vec<BadRecord>) {
+        let (mut messages, first_bad) = (vec![], bad.len());
+        Messages(&self.0).decode(raw, &mut messages, bad);
+        let at = raw.origin().cloned().unwrap_or_else(|| TopicPartition::new("", 0));
+        let mut bad = bad[first_bad..].iter().map(|b| b.index).peekable();
+        let decoded = (0..raw.len()).filter(|index| bad.next_if_eq(index).is_none());
+        let place = |(index, message): (usize, _)| MessageAt {
+            at: at.clone(),
+            offset: raw.get(index).offset,
+            message,
+        };
+        good.extend(decoded.zip(messages).map(place));
+    }
+}

@@ -1,0 +1,78 @@
+//! What a broker tells of the names of its topics and of offsets by time.
+//!
+//! Knows no group. Invariant: a question that a change of leaders disturbs is asked again for a while.
+
+use super::{
+    client::{Asking, Owned},
+    ffi, moves,
+};
+use crate::{
+    error::{Error, Failure, Reaction, Result, Stage},
+    record::{Offset, TopicPartition},
+};
+use rdkafka::{
+    TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::{KafkaError, RDKafkaErrorCode as Code},
+};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The names of all topics that the broker shows to us.
+pub(super) fn topics(asking: &Owned<BaseConsumer<Asking>>) -> Result<Vec<String>> {
+    while asking.poll(Duration::ZERO).is_some() {}
+    let metadata = asking.client().fetch_metadata(None, TIMEOUT).map_err(|e| {
+        let what = format!("the broker does not list its topics: {e}");
+        Error::from(Failure::new(Stage::Group, Reaction::RetrySame, what))
+    })?;
+    Ok(metadata.topics().iter().map(|t| t.name().to_owned()).collect())
+}
+
+/// The first offset whose record is not older; `None` = there is none.
+pub(super) fn offset_at(
+    asking: &Owned<BaseConsumer<Asking>>,
+    at: &TopicPartition,
+    timestamp_ms: i64,
+) -> Result<Option<Offset>> {
+    let refused = |why: String| Error::Topic {
+        topic: at.topic.to_string(),
+        what: format!(
+            "partition {}: the broker tells no offset for the time {timestamp_ms}: {why}",
+            at.partition
+        ),
+    };
+    let begun = Instant::now();
+    loop {
+        while asking.poll(Duration::ZERO).is_some() {}
+        match ask(asking, at, timestamp_ms) {
+            Ok(rdkafka::Offset::Offset(found)) => {
+                return u64::try_from(found).map(|o| Some(Offset(o))).map_err(|_| refused(found.to_string()));
+            }
+            Ok(_) => return Ok(None),
+            Err(e) if moves(e.rdkafka_error_code()) && begun.elapsed() < TIMEOUT => thread::sleep(PAUSE),
+            Err(e) => return Err(refused(e.to_string())),
+        }
+    }
+}
+
+fn ask(
+    asking: &Owned<BaseConsumer<Asking>>,
+    at: &TopicPartition,
+    timestamp_ms: i64,
+) -> Result<rdkafka::Offset, KafkaError> {
+    let mut times = TopicPartitionList::new();
+    times.add_partition_offset(
+        &at.topic,
+        ffi::partition_number(at),
+        rdkafka::Offset::Offset(timestamp_ms),
+    )?;
+    let answer = asking.offsets_for_times(times, TIMEOUT)?;
+    let of_partition = answer.elements().first().map(|e| (e.error(), e.offset()));
+    let (error, offset) = of_partition.ok_or(KafkaError::OffsetFetch(Code::UnknownPartition))?;
+    error.map(|()| offset)
+}

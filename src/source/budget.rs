@@ -1,0 +1,95 @@
+//! A bound of memory that threads share: who would go over it waits until something is given back.
+//!
+//! Knows no rows. Invariants: at most the bound is given out, but for one share that is larger than the whole bound, which goes alone;
+//! a share is given back when it is dropped.
+
+use std::{
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// The bound; clones share it.
+#[derive(Clone, Debug)]
+pub struct Budget(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    bytes_max: usize,
+    given: Mutex<usize>,
+    returned: Condvar,
+}
+
+/// A part of a budget.
+#[derive(Debug)]
+pub struct Share {
+    budget: Budget,
+    bytes: usize,
+}
+
+impl Budget {
+    /// A bound of `bytes_max` bytes.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Self {
+        Budget(Arc::new(Inner { bytes_max, given: Mutex::new(0), returned: Condvar::new() }))
+    }
+
+    /// Takes a share, waiting at most `timeout`; `None` = there was no room.
+    #[must_use]
+    pub fn take(&self, bytes: usize, timeout: Duration) -> Option<Share> {
+        let Inner { bytes_max, given, returned } = &*self.0;
+        let given = given.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = |given: &mut usize| *given > 0 && given.saturating_add(bytes) > *bytes_max;
+        let waited = returned.wait_timeout_while(given, timeout, is_full);
+        let (mut given, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            return None;
+        }
+        *given += bytes;
+        Some(Share { budget: self.clone(), bytes })
+    }
+
+    /// Bytes that are given out.
+    #[must_use]
+    pub fn given(&self) -> usize {
+        *self.0.given.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let inner = &self.budget.0;
+        *inner.given.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
+        inner.returned.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::ZERO;
+
+    #[test]
+    fn the_bound_is_kept_and_a_share_larger_than_it_goes_alone() {
+        let budget = Budget::new(100);
+        let small = budget.take(60, NOW).unwrap();
+        assert!(budget.take(41, NOW).is_none());
+        let other = budget.take(40, NOW).unwrap();
+        assert_eq!(budget.given(), 100);
+        drop((small, other));
+        let large = budget.take(1_000, NOW).unwrap();
+        assert!(budget.take(0, NOW).is_none());
+        drop(large);
+        assert_eq!(budget.given(), 0);
+    }
+
+    #[test]
+    fn who_waits_goes_on_when_a_share_is_given_back() {
+        let budget = Budget::new(10);
+        let held = budget.take(10, NOW).unwrap();
+        let other = budget.clone();
+        let waiting = std::thread::spawn(move || other.take(10, Duration::from_secs(60)).is_some());
+        drop(held);
+        assert!(waiting.join().unwrap());
+    }
+}

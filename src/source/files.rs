@@ -1,0 +1,400 @@
+//! The files of a directory: found, remembered in a topic of the log, and read from there.
+//!
+//! Owns the listing and what it remembers. Knows no batch. Invariants: what was listed is known from the topic alone, so each file (by
+//! name and time of change) is listed once over restarts, kills and moves to other processes; the ranges of a file are written in one
+//! transaction, by one process at a time; a file is listed only when it is complete.
+
+use super::{
+    DecodeChunk,
+    feed::{Feed, Intake, ReceiverError},
+    file_ranges::{Reference, Version, lines},
+};
+use crate::{
+    codec::{BadRecord, Decode},
+    log::{Log, Membership, Producer, ProducerSpec},
+    record::{Chunk, Data, Partition, RawChunk, RawChunkBuilder, Text, TopicPartition},
+    source::BadRecordPolicy,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    marker::PhantomData,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+/// Most records of one transaction of the listing: files beyond it are listed in the next one.
+const RECORDS_MAX: usize = 50_000;
+/// A reader that gives nothing before the end is asked again so often.
+const SILENT_MAX: u32 = 300;
+
+/// Which files a stream reads: see [`StreamingContext::file_stream`](crate::StreamingContext::file_stream).
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate::source::FileOptions;
+/// let logs = FileOptions::new("/var/spool/logs").suffix(".log").look_every(Duration::from_secs(5));
+/// ```
+#[derive(Clone, Debug)]
+pub struct FileOptions {
+    dir: PathBuf,
+    name: Option<String>,
+    policy: BadRecordPolicy,
+    suffix: String,
+    new_files_only: bool,
+    look_every: Duration,
+    settle_time: Duration,
+}
+
+impl FileOptions {
+    /// The files of a directory, not of those in it. Files whose names begin with `.` or `_` are passed over.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        FileOptions {
+            dir: dir.into(),
+            name: None,
+            policy: BadRecordPolicy::default(),
+            suffix: String::new(),
+            new_files_only: false,
+            look_every: Duration::from_secs(1),
+            settle_time: Duration::from_secs(2),
+        }
+    }
+
+    /// Durable name of the stream; part of the name of its topic. Default: made of the directory's path.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Only files whose names end so.
+    #[must_use]
+    pub fn suffix(mut self, suffix: impl Into<String>) -> Self {
+        self.suffix = suffix.into();
+        self
+    }
+
+    /// Passes over files that are there when the program runs for the first time.
+    #[must_use]
+    pub fn new_files_only(mut self) -> Self {
+        self.new_files_only = true;
+        self
+    }
+
+    /// The pause between two looks at the directory; default 1 s.
+    #[must_use]
+    pub fn look_every(mut self, pause: Duration) -> Self {
+        self.look_every = pause.max(Duration::from_millis(1));
+        self
+    }
+
+    /// A file is complete when neither its length nor its time of change moved for so long; default 2 s. Zero is right for a directory
+    /// into which complete files are renamed: they are read at the next look.
+    #[must_use]
+    pub fn settle_time(mut self, time: Duration) -> Self {
+        self.settle_time = time;
+        self
+    }
+
+    /// What happens to lines that cannot be decoded, and to files that are gone or were changed after they were listed.
+    #[must_use]
+    pub fn on_bad_record(mut self, policy: BadRecordPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// The name of the stream.
+    #[must_use]
+    pub fn durable_name(&self) -> String {
+        let clean = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' };
+        let of_path = || {
+            format!(
+                "files-{}",
+                self.dir.to_string_lossy().trim_matches('/').chars().map(clean).collect::<String>()
+            )
+        };
+        self.name.clone().unwrap_or_else(of_path)
+    }
+
+    /// The policy of bad records.
+    #[must_use]
+    pub fn policy(&self) -> BadRecordPolicy {
+        self.policy
+    }
+
+    /// What lists the directory.
+    #[must_use]
+    pub fn lister(&self) -> impl Feed + use<> {
+        Lister { options: self.clone() }
+    }
+
+    /// What makes rows of the lines.
+    pub fn decoder<T: Data>(&self, decode: impl Decode<T> + 'static) -> Arc<dyn DecodeChunk> {
+        Arc::new(Lines { dir: self.dir.clone(), decode, row: PhantomData })
+    }
+
+    fn takes(&self, name: &str) -> bool {
+        !name.starts_with(['.', '_']) && name.ends_with(&self.suffix)
+    }
+}
+
+/// Lists a directory into its topic.
+struct Lister {
+    options: FileOptions,
+}
+
+/// What a lister knows while it runs.
+struct Listing {
+    begun: bool,
+    listed: BTreeSet<(String, u128)>,
+    /// Files that may still grow, and for how long they did not.
+    settling: BTreeMap<String, (Version, Duration)>,
+}
+
+impl Feed for Lister {
+    fn run(&mut self, to: &Intake) -> Result<(), ReceiverError> {
+        let (log, topic) = to.topic.as_ref().ok_or("files are listed into a topic")?;
+        // A lister that still runs elsewhere is fenced off here: after this, the topic tells everything that was listed.
+        let mut producer = log.producer(&ProducerSpec {
+            transactional_id: Some(topic.clone()),
+            transaction_timeout: Duration::from_secs(15),
+            group: String::new(),
+            buffer_bytes: 16 << 20,
+        })?;
+        producer.init()?;
+        let mut listing = Listing::read(log.as_ref(), topic, to)?;
+        while !to.is_stopped() {
+            let found = files(&self.options, to)?;
+            let references = listing.complete(found, &self.options);
+            if !references.is_empty() {
+                write(producer.as_mut(), topic, &references)?;
+            }
+            if references.len() < RECORDS_MAX {
+                to.sleep(self.options.look_every);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Listing {
+    /// What former runs wrote.
+    fn read(log: &dyn Log, topic: &str, to: &Intake) -> Result<Self, ReceiverError> {
+        let mut listing = Listing { begun: false, listed: BTreeSet::new(), settling: BTreeMap::new() };
+        let at = TopicPartition::new(topic, 0);
+        let (mut next, end) = (log.start_offset(&at)?, log.end_offset(&at)?);
+        if next == end {
+            return Ok(listing);
+        }
+        let (mut reader, mut silent) = (log.read(&at, next)?, 0);
+        while next < end {
+            if to.is_stopped() || silent > SILENT_MAX {
+                return Err(format!("{at} ends at {end}, but was read to {next} only").into());
+            }
+            let Some(fetched) = reader.next(Duration::from_millis(100))? else {
+                silent += 1;
+                continue;
+            };
+            (next, silent) = (fetched.next, 0);
+            for record in fetched.records.iter() {
+                match Reference::parse(record.value)? {
+                    Reference::Begun => listing.begun = true,
+                    Reference::Passed(file) | Reference::Range { file, .. } => {
+                        listing.listed.insert((file.name, file.mtime_ns));
+                    }
+                }
+            }
+        }
+        Ok(listing)
+    }
+
+    /// What is to be written of the files that were found.
+    fn complete(&mut self, found: Vec<Version>, options: &FileOptions) -> Vec<Reference> {
+        let first = !std::mem::replace(&mut self.begun, true);
+        let mut references: Vec<Reference> = first.then_some(Reference::Begun).into_iter().collect();
+        let mut settling = BTreeMap::new();
+        for file in found {
+            let place = (file.name.clone(), file.mtime_ns);
+            if self.listed.contains(&place) {
+                continue;
+            }
+            let quiet = match self.settling.remove(&file.name) {
+                Some((before, quiet)) if before == file => quiet + options.look_every,
+                _ => Duration::ZERO,
+            };
+            if first && options.new_files_only {
+                references.push(Reference::Passed(file));
+                self.listed.insert(place);
+            } else if quiet >= options.settle_time && references.len() < RECORDS_MAX {
+                references.extend(file.ranges());
+                self.listed.insert(place);
+            } else {
+                settling.insert(file.name.clone(), (file, quiet));
+            }
+        }
+        self.settling = settling;
+        references
+    }
+}
+
+/// The files that there are, oldest first.
+fn files(options: &FileOptions, to: &Intake) -> Result<Vec<Version>, ReceiverError> {
+    let broken = |e: std::io::Error| format!("listing {}: {e}", options.dir.display());
+    let mut found = vec![];
+    for entry in std::fs::read_dir(&options.dir).map_err(broken)? {
+        let entry = entry.map_err(broken)?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else {
+            (to.report)(&format!(
+                "{}: the name is not UTF-8, the file is passed over",
+                entry.path().display()
+            ));
+            continue;
+        };
+        // Whatever happened to it meanwhile, the next look will tell; links are followed.
+        if options.takes(name)
+            && let Ok(metadata) = std::fs::metadata(entry.path())
+        {
+            found.extend(Version::of(name, &metadata));
+        }
+    }
+    found.sort_by(|a, b| (a.mtime_ns, &a.name).cmp(&(b.mtime_ns, &b.name)));
+    Ok(found)
+}
+
+/// All or nothing; an unknown outcome ends the lister, and the next one reads what it was.
+fn write(producer: &mut dyn Producer, topic: &str, references: &[Reference]) -> Result<(), ReceiverError> {
+    let mut records = RawChunkBuilder::default();
+    references.iter().for_each(|r| r.push(&mut records));
+    let nobody = Membership { member_id: String::new(), generation: -1, handle: Arc::new(()) };
+    producer.begin()?;
+    producer.send(topic, Some(Partition(0)), &records.build())?;
+    producer.flush()?;
+    let _ = crate::failpoint::passes("before-listing");
+    producer.commit(&[], &nobody)?;
+    let _ = crate::failpoint::passes("after-listing");
+    if producer.suspect() {
+        return Err("the log was slow; the lister begins anew".into());
+    }
+    Ok(())
+}
+
+/// Makes lines of references, and rows of lines.
+struct Lines<T, D> {
+    dir: PathBuf,
+    decode: D,
+    row: PhantomData<fn() -> T>,
+}
+
+impl<T: Data, D: Decode<T>> Lines<T, D> {
+    fn range(&self, index: usize, value: Option<&[u8]>, good: &mut Vec<T>, bad: &mut Vec<BadRecord>) {
+        let read = Reference::parse(value).and_then(|reference| match reference {
+            Reference::Range { file, from, to } => Ok(Some((lines(&self.dir, &file, from, to)?, file.name))),
+            Reference::Begun | Reference::Passed(_) => Ok(None),
+        });
+        match read {
+            Err(reason) => bad.push(BadRecord { index, reason }),
+            Ok(None) => {}
+            Ok(Some((lines, name))) => {
+                let mut bad_lines = vec![];
+                self.decode.decode(&lines, good, &mut bad_lines);
+                bad.extend(bad_lines.into_iter().map(|b| {
+                    let (at, reason) = (lines.get(b.index).offset, b.reason);
+                    BadRecord { index, reason: format!("{name}, the line at byte {at}: {reason}") }
+                }));
+            }
+        }
+    }
+}
+
+impl<T: Data, D: Decode<T>> DecodeChunk for Lines<T, D> {
+    fn decode(&self, records: &RawChunk) -> (Chunk, Vec<BadRecord>) {
+        let (mut good, mut bad) = (vec![], vec![]);
+        for (index, record) in records.iter().enumerate() {
+            self.range(index, record.value, &mut good, &mut bad);
+        }
+        (Chunk::rows(good), bad)
+    }
+
+    fn bytes(&self, records: &RawChunk) -> usize {
+        let bytes = |value| match Reference::parse(value) {
+            Ok(Reference::Range { from, to, .. }) => usize::try_from(to - from).unwrap_or(usize::MAX),
+            _ => 0,
+        };
+        records.bytes() + records.iter().map(|r| bytes(r.value)).sum::<usize>()
+    }
+
+    /// Each record may become a whole range of lines.
+    fn chunk_records_max(&self) -> usize {
+        1
+    }
+}
+
+/// Lines as text; bytes that are not UTF-8 become the replacement character.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LossyText;
+
+impl Decode<Text> for LossyText {
+    fn decode(&self, raw: &RawChunk, good: &mut Vec<Text>, _: &mut Vec<BadRecord>) {
+        good.extend((0..raw.len()).map(|index| {
+            let bytes = raw.shared_value(index).unwrap_or_default();
+            let lossy = |_| Text::from(String::from_utf8_lossy(&bytes).as_ref());
+            Text::from_utf8(bytes.clone()).unwrap_or_else(lossy)
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, mtime_ns: u128, len: u64) -> Version {
+        Version { name: name.into(), mtime_ns, len }
+    }
+
+    fn names(references: &[Reference]) -> Vec<&str> {
+        let name = |r| match r {
+            &Reference::Begun => "begun",
+            Reference::Passed(_) => "passed",
+            Reference::Range { file, .. } => file.name.as_str(),
+        };
+        references.iter().map(name).collect()
+    }
+
+    fn empty() -> Listing {
+        Listing { begun: false, listed: BTreeSet::new(), settling: BTreeMap::new() }
+    }
+
+    #[test]
+    fn a_file_is_listed_once_it_stands_still() {
+        let options = FileOptions::new("d").settle_time(Duration::from_secs(2));
+        let mut listing = empty();
+        assert_eq!(names(&listing.complete(vec![file("a", 1, 5)], &options)), ["begun"]);
+        for (mtime, len) in [(1, 6), (2, 6), (2, 6)] {
+            assert!(listing.complete(vec![file("a", mtime, len)], &options).is_empty(), "{mtime} {len}");
+        }
+        assert_eq!(names(&listing.complete(vec![file("a", 2, 6)], &options)), ["a"]);
+        assert!(listing.complete(vec![file("a", 2, 6)], &options).is_empty(), "once");
+        (0..2).for_each(|_| assert!(listing.complete(vec![file("a", 3, 9)], &options).is_empty()));
+        assert_eq!(names(&listing.complete(vec![file("a", 3, 9)], &options)), ["a"], "written anew");
+    }
+
+    #[test]
+    fn files_of_before_the_first_start_are_passed_over_only_then() {
+        let options = FileOptions::new("d").settle_time(Duration::ZERO).new_files_only();
+        let mut listing = empty();
+        assert_eq!(names(&listing.complete(vec![file("old", 9, 5)], &options)), ["begun", "passed"]);
+        let both = vec![file("old", 9, 5), file("moved in", 1, 5)];
+        assert_eq!(names(&listing.complete(both, &options)), ["moved in"]);
+    }
+
+    #[test]
+    fn hidden_files_and_other_suffixes_are_not_taken() {
+        let options = FileOptions::new("d").suffix(".log");
+        assert_eq!(
+            ["a.log", ".a.log", "_a.log", "a.tmp"].map(|n| options.takes(n)),
+            [true, false, false, false]
+        );
+    }
+}

@@ -1,0 +1,77 @@
+//! Which topics a source reads, and where it begins.
+//!
+//! Owns the choice by name and by pattern. Knows no log. Invariant: a pattern speaks of whole names, and never of names that begin with
+//! two underscores, which Kafka keeps for itself.
+
+use crate::{
+    config::StartingOffsets,
+    record::{Offset, TopicPartition},
+};
+use std::collections::BTreeMap;
+
+/// Where a source begins when the program never ran before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Starting {
+    /// At the first record that is still there.
+    Earliest,
+    /// After the last record.
+    Latest,
+    /// At the first record of each partition that is not older than this, milliseconds since the epoch; after the last record where
+    /// there is none.
+    Timestamp(i64),
+    /// At these offsets; partitions that are not named begin as the program is configured.
+    Offsets(BTreeMap<TopicPartition, Offset>),
+}
+
+impl From<StartingOffsets> for Starting {
+    fn from(of_program: StartingOffsets) -> Self {
+        match of_program {
+            StartingOffsets::Earliest => Starting::Earliest,
+            StartingOffsets::Latest => Starting::Latest,
+        }
+    }
+}
+
+/// Names of topics as a regular expression.
+#[derive(Clone, Debug)]
+pub struct TopicPattern {
+    text: String,
+    expression: regex::Regex,
+}
+
+impl TopicPattern {
+    /// Compiles a pattern.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let whole = regex::Regex::new(&format!("^(?:{text})$")).map_err(|e| e.to_string())?;
+        Ok(TopicPattern { text: text.to_owned(), expression: whole })
+    }
+
+    /// The pattern as the user wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it speaks of this topic.
+    #[must_use]
+    pub fn matches(&self, topic: &str) -> bool {
+        !topic.starts_with("__") && self.expression.is_match(topic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_speaks_of_whole_names() {
+        let pattern = TopicPattern::new("clicks-.*|views").unwrap();
+        let names = ["clicks-eu", "clicks-", "views", "old-clicks-eu", "views-eu", "__clicks-x"];
+        assert_eq!(names.map(|n| pattern.matches(n)), [true, true, true, false, false, false]);
+        assert!(!TopicPattern::new(".*").unwrap().matches("__consumer_offsets"));
+        assert!(TopicPattern::new("clicks-(").unwrap_err().contains("unclosed group"));
+    }
+}

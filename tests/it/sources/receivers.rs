@@ -1,0 +1,99 @@
+//! Receivers in a running program: restarts, blocking ones, what a graceful end processes.
+
+use super::{collect, context, context_on, new_log, stop};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+};
+use tidegate::source::{Queue, Receiver, ReceiverContext, ReceiverError, StorageLevel};
+
+/// Fails, panics, then gives its number.
+struct Unsteady(Arc<AtomicU32>);
+impl Receiver<u32> for Unsteady {
+    fn receive(&mut self, to: &ReceiverContext<u32>) -> Result<(), ReceiverError> {
+        match self.0.fetch_add(1, Ordering::SeqCst) {
+            0 => to.restart("the first connection failed"),
+            1 => panic!("the second one was worse"),
+            n => to.store_all(vec![n]),
+        }
+    }
+}
+
+#[test]
+fn a_receiver_that_fails_or_panics_is_started_again() {
+    for level in [StorageLevel::Log, StorageLevel::Memory] {
+        let (ssc, _) = context("unsteady");
+        let runs = Arc::new(AtomicU32::new(0));
+        let rows = collect(&ssc.receiver_stream("unsteady", Unsteady(runs.clone()), level));
+        ssc.start().unwrap();
+        assert_eq!(rows.until(&ssc, 1), [2], "{level:?}");
+        stop(&ssc, true);
+        assert_eq!(runs.load(Ordering::SeqCst), 3, "it has ended and is not started again");
+    }
+}
+
+/// Never looks up.
+struct Deaf(Arc<AtomicBool>);
+impl Receiver<u32> for Deaf {
+    fn receive(&mut self, _: &ReceiverContext<u32>) -> Result<(), ReceiverError> {
+        self.0.store(true, Ordering::SeqCst);
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+#[test]
+fn a_receiver_that_blocks_for_ever_keeps_nobody_from_working_or_ending() {
+    let ((ssc, _), queue, blocks) = (context("deaf"), Queue::default(), Arc::new(AtomicBool::new(false)));
+    let deaf = ssc.receiver_stream("deaf", Deaf(blocks.clone()), StorageLevel::Log);
+    let rows = collect(&ssc.queue_stream(&queue, true).union(&deaf));
+    ssc.start().unwrap();
+    crate::contract::until("the receiver blocks", || blocks.load(Ordering::SeqCst));
+    (0..20).for_each(|n| queue.push(vec![n]));
+    assert_eq!(rows.until(&ssc, 20), (0..20).collect::<Vec<u32>>());
+    stop(&ssc, true);
+}
+
+/// Stores as fast as it may, and counts what was taken from it.
+struct Eager(Arc<AtomicU64>);
+impl Receiver<u64> for Eager {
+    fn receive(&mut self, to: &ReceiverContext<u64>) -> Result<(), ReceiverError> {
+        while !to.is_stopped() {
+            to.store(self.0.load(Ordering::SeqCst))?;
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_graceful_end_processes_everything_that_receivers_stored() {
+    for level in [StorageLevel::Log, StorageLevel::Memory] {
+        let ((ssc, _), stored) = (context("eager"), Arc::new(AtomicU64::new(0)));
+        let rows = collect(&ssc.receiver_stream("eager", Eager(stored.clone()), level));
+        ssc.start().unwrap();
+        rows.until(&ssc, 10);
+        stop(&ssc, true);
+        let stored = stored.load(Ordering::SeqCst);
+        assert!(rows.get().into_iter().eq(0..stored), "{level:?}: {} of {stored}", rows.get().len());
+    }
+}
+
+#[test]
+fn a_restarted_context_goes_on_with_what_was_stored() {
+    let (bootstrap, stored) = (new_log(), Arc::new(AtomicU64::new(0)));
+    let (first, _) = context_on(&bootstrap, "again", |_| {});
+    let before = collect(&first.receiver_stream("eager", Eager(stored.clone()), StorageLevel::Log));
+    first.start().unwrap();
+    before.until(&first, 10);
+    stop(&first, false);
+    let (second, _) = context_on(&bootstrap, "again", |_| {});
+    let after = collect(&second.receiver_stream("eager", Eager(stored.clone()), StorageLevel::Log));
+    second.start().unwrap();
+    after.until(&second, 10);
+    stop(&second, true);
+    let (mut all, stored) = (before.get(), stored.load(Ordering::SeqCst));
+    all.extend(after.get());
+    assert!(all.into_iter().eq(0..stored), "over the two runs each row once, in order");
+}
