@@ -11,6 +11,9 @@ mod faults;
 mod kafka;
 mod log;
 #[cfg(feature = "failpoints")]
+#[path = "../postgres/mod.rs"]
+mod postgres;
+#[cfg(feature = "failpoints")]
 mod proxy;
 mod speed;
 mod subject;
