@@ -118,7 +118,7 @@ impl Engine {
         self.look_back()?;
         let held = self.held(wanted)?;
         self.take_incarnation(&held, &membership)?;
-        self.recover_outsides()?;
+        self.recover_outsides(&membership.member_id)?;
         let (states, sources): (Vec<Held>, Vec<Held>) =
             held.into_iter().partition(|h| h.at.topic == self.names.exchange);
         if sources.iter().any(|h| h.committed.is_none()) {

@@ -8,7 +8,7 @@ use crate::{
     error::Result,
     operator::{Batch, NodeId},
     plan::{Role, Topology},
-    record::{Partition, RawChunkBuilder},
+    record::{Partition, RawChunkBuilder, hash_bytes},
     sink::{Outside, OutsideContext, outside::Gathered},
 };
 
@@ -57,14 +57,16 @@ impl OutsideUnit {
 impl Engine {
     /// Finishes what was committed by this process before, and by those whose partitions it takes over. To be called once the committed
     /// offsets of these partitions were read: then no transaction of their former owner is pending.
-    pub(super) fn recover_outsides(&mut self) -> Result {
+    pub(super) fn recover_outsides(&mut self, member_id: &str) -> Result {
         if self.outsides.iter().all(|unit| unit.name.is_empty()) {
             return Ok(());
         }
         let meta = Meta::read(self.env.log.as_ref(), &self.names.meta)?;
-        let life = self.incarnation.expect("taken before");
+        // Two processes of one identity can have the same incarnation while neither has committed; never the same member id.
+        let incarnation = self.incarnation.expect("taken before");
+        let life = format!("{incarnation}-{:016x}", hash_bytes(member_id.as_bytes()));
         for unit in self.outsides.iter_mut().filter(|unit| !unit.name.is_empty()) {
-            unit.outside.recover(life, &meta.prepared(&unit.name))?;
+            unit.outside.recover(&life, &meta.prepared(&unit.name))?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 use crate::{
     error::Result,
     operator::{Batch, Context, Operator, Output, Port},
-    record::{Chunk, Incarnation, Partition},
+    record::{Chunk, Partition},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -18,11 +18,11 @@ pub type Gathered = BTreeMap<Partition, Vec<Chunk>>;
 pub trait Outside: Send {
     /// Whenever partitions were assigned, with no batch in flight: `committed` holds what was prepared with the last committed batch of
     /// each process of the application. Finishes all of it, also what another process is about to finish itself, and deletes what
-    /// this process prepared in vain. `life` is the number of this life of the process: greater than that of any life before.
+    /// this process prepared in vain. `life` is a short name that no other process, and no other life of this one, is given.
     ///
     /// # Errors
     /// If the place cannot be used.
-    fn recover(&mut self, life: Incarnation, committed: &[Vec<u8>]) -> Result {
+    fn recover(&mut self, life: &str, committed: &[Vec<u8>]) -> Result {
         let _ = (life, committed);
         Ok(())
     }

@@ -231,7 +231,9 @@ fn the_column_and_the_key_of_a_refused_row_are_told() {
     let mut drain = (ssc.topology().drains[0].make)();
     drain.open(&source).unwrap();
     let told = |refused: Result<(), DrainFailure>| match refused {
-        Err(DrainFailure::Broken(e)) => e.to_string().replace(&postgres.port.to_string(), "PORT"),
+        Err(DrainFailure::Broken(e)) => {
+            e.to_string().replace(&postgres.port.to_string(), "PORT").replace('\0', "NUL")
+        }
         other => format!("{other:?}"),
     };
     let mut all = vec![];
@@ -243,7 +245,15 @@ fn the_column_and_the_key_of_a_refused_row_are_told() {
     ] {
         all.push(told(drain.write(&one(row), Offset(0), Offset(1))));
     }
-    expect![[r#""#]].assert_eq(&all.join("\n"));
+    expect![[r#"
+        table `s.counts` of Postgres at 127.0.0.1:PORT/postgres: the row at offset 0 of t, word = a, column "n" is refused: invalid input syntax for type integer: "many" (22P02)
+          next: correct it and start again; the rows are kept, and written then
+        table `s.counts` of Postgres at 127.0.0.1:PORT/postgres: the row at offset 0 of t, word = aNUL, column "word" is refused: invalid byte sequence for encoding "UTF8": 0x00 (22021); unnamed portal parameter $2
+          next: correct it and start again; the rows are kept, and written then
+        table `s.counts` of Postgres at 127.0.0.1:PORT/postgres: the row at offset 0 of t, word = null is refused: null value in column "word" of relation "counts" violates not-null constraint (23502), column "word"; Failing row contains (null, 1).
+          next: correct it and start again; the rows are kept, and written then
+        table `s.counts` of Postgres at 127.0.0.1:PORT/postgres: the row at offset 0 of t, word = b, column "n" is refused: value "3000000000" is out of range for type integer (22003)
+          next: correct it and start again; the rows are kept, and written then"#]].assert_eq(&all.join("\n"));
     drain.write(&one(r#"{"word":"a","n":1}"#), Offset(0), Offset(1)).unwrap();
 }
 

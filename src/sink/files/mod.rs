@@ -14,7 +14,7 @@ use super::outside::{Gathered, Outside, OutsideContext};
 use crate::{
     error::{Error, Result},
     operator::{Batch, Context, Operator, Output, Port},
-    record::{BatchTime, Chunk, Data, Incarnation, Map, hash_bytes},
+    record::{BatchTime, Chunk, Data, Map, hash_bytes},
 };
 use format::{Content, write};
 use pending::Pending;
@@ -145,7 +145,7 @@ struct Prepared {
 pub struct FileOutput {
     place: Place,
     pending: Pending,
-    life: Incarnation,
+    life: String,
 }
 
 impl FileOutput {
@@ -155,7 +155,7 @@ impl FileOutput {
         let output = format!("{:016x}", hash_bytes(place.name().as_bytes()));
         let path = [&*context.application, &*context.instance, &output];
         let pending = Pending::new(Path::new(place.root()), path, &context.instance);
-        FileOutput { place, pending, life: Incarnation(0) }
+        FileOutput { place, pending, life: String::new() }
     }
 
     fn parse(&self, prepared: &[u8]) -> Result<Prepared> {
@@ -169,8 +169,8 @@ impl FileOutput {
 }
 
 impl Outside for FileOutput {
-    fn recover(&mut self, life: Incarnation, committed: &[Vec<u8>]) -> Result {
-        self.life = life;
+    fn recover(&mut self, life: &str, committed: &[Vec<u8>]) -> Result {
+        life.clone_into(&mut self.life);
         committed.iter().try_for_each(|prepared| self.finish(prepared))?;
         self.pending.discard_all()
     }
@@ -179,7 +179,7 @@ impl Outside for FileOutput {
         if rows.values().all(Vec::is_empty) {
             return Ok(None);
         }
-        let from = self.pending.folder(&format!("{}-{}", self.life.0, batch.id))?;
+        let from = self.pending.folder(&format!("{}-{}", self.life, batch.id))?;
         for (task, chunks) in &rows {
             let mut folders: Map<&str, Vec<&Content>> = Map::default();
             for block in chunks.iter().map(Chunk::view::<Block>) {
