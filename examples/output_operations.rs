@@ -15,7 +15,7 @@ struct Program {
     /// Where files are written
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// The database that gets lines and counts of words, such as postgres://user@host/db
+    /// The database that gets lines and counts of words, such as `postgres://user@host/db`
     #[arg(long)]
     postgres: Option<String>,
 }

@@ -167,7 +167,11 @@ fn what_does_not_fit_is_told_before_rows_are_lost() {
 
 fn one(value: &str) -> RawChunk {
     let mut chunk = RawChunkBuilder::default();
-    chunk.push_with(-1, None, |out| Ok::<_, ()>(out.extend(value.as_bytes())).map(|()| true)).unwrap();
+    let write = |out: &mut Vec<u8>| {
+        out.extend(value.as_bytes());
+        Ok::<_, ()>(true)
+    };
+    chunk.push_with(-1, None, write).unwrap();
     chunk.build()
 }
 
@@ -195,8 +199,8 @@ fn a_server_that_is_killed_gets_each_row_once() {
     postgres.run(COUNTS);
     let url = postgres.url("");
     let mut session = Session::new(PLAIN);
-    let words =
-        |n: usize| (0..200).map(|k| format!("lines {} | - | w{n}-{k} all\n", k % 3)).collect::<String>();
+    let line = |n: usize, k: usize| format!("lines {} | - | w{n}-{k} all\n", k % 3);
+    let words = |n: usize| (0..200).map(|k| line(n, k)).collect::<Vec<_>>().concat();
     for n in 0..5 {
         session.feed(&words(n));
         postgres.kill();
