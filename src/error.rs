@@ -66,6 +66,9 @@ pub enum Error {
     /// An output outside the log failed, or a function of the program that is one.
     #[error("{0}\n  next: correct it and start again; the batch was not committed")]
     Output(String),
+    /// A place outside the log refused rows that are committed already.
+    #[error("{0}\n  next: correct it and start again; the rows are kept, and written then")]
+    Undelivered(String),
     /// A function of the program refused a row.
     #[error("{0}")]
     Row(String),

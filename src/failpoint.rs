@@ -8,12 +8,13 @@
 //! `mutant` (the code at the place does something wrong on purpose, each time).
 
 /// Every place, in the order of a batch; then those that make a call fail.
-pub const PLACES: [&str; 21] = [
+pub const PLACES: [&str; 26] = [
     "after-assignment",
     "during-restore",
     "after-poll",
     "during-compute",
     "after-send",
+    "after-prepare",
     "before-flush",
     "after-flush",
     "before-offsets",
@@ -21,12 +22,17 @@ pub const PLACES: [&str; 21] = [
     "after-commit",
     "before-apply",
     "during-apply",
+    "before-finish",
+    "during-finish",
     "after-apply",
     "during-abort",
     "before-replace",
     "during-settle",
     "after-drop",
     "during-shutdown",
+    // In the writer of a drain, around its commit.
+    "before-drained",
+    "after-drained",
     // The batch is given up after its acknowledgements.
     "fail-flush",
     // The request to end the transaction is not sent, or its answer is lost: the outcome is in doubt.

@@ -128,7 +128,7 @@ pub use dstream::{DStream, EventWindow, MapWithStateDStream, SourceOptions, Stat
 pub use error::{Error, Result};
 pub use operator::Windowed;
 pub use record::{BatchTime, Text};
-pub use sink::Rdd;
+pub use sink::{FileSink, PostgresSink, Rdd, TimeUnit};
 pub use source::{BadRecordPolicy, StorageLevel};
 
 /// The program of the README, so that it compiles.

@@ -84,9 +84,10 @@ impl StreamingContext {
     /// A context for an application.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        let builder = StreamBuilder::of(&config.application_id);
         StreamingContext {
             config: Mutex::new(config),
-            builder: StreamBuilder::default(),
+            builder,
             listeners: Mutex::default(),
             running: Mutex::default(),
         }

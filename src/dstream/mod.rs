@@ -9,6 +9,8 @@ mod extension;
 mod join;
 mod lookup;
 mod output;
+mod output_files;
+mod output_postgres;
 mod pair;
 mod persist;
 mod receiver;

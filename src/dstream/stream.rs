@@ -27,9 +27,21 @@ pub struct StreamBuilder {
     plan: Arc<Mutex<Topology>>,
     pub(super) levels: Arc<Mutex<BTreeMap<NodeId, StorageLevel>>>,
     started: Arc<AtomicBool>,
+    /// The application id: the beginning of the names of internal topics.
+    application: Arc<str>,
 }
 
 impl StreamBuilder {
+    /// Collects the operations of the program of this application.
+    #[must_use]
+    pub fn of(application_id: &str) -> Self {
+        StreamBuilder { application: application_id.into(), ..StreamBuilder::default() }
+    }
+
+    pub(super) fn application(&self) -> &str {
+        &self.application
+    }
+
     /// What was built so far.
     #[must_use]
     pub fn topology(&self) -> Topology {

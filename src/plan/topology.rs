@@ -5,7 +5,7 @@
 
 use crate::{
     operator::{ExchangeFormat, NodeId, Operator, Port, Target},
-    sink::OutsideSpec,
+    sink::{OutsideSpec, drain::DrainSpec},
     source::{FeedSpec, MakeLocal, SourceSpec},
     state::StoreSpec,
 };
@@ -71,6 +71,8 @@ pub struct Topology {
     pub nodes: Vec<Node>,
     /// Receivers that fill topics or sources of this process.
     pub feeds: Vec<FeedSpec>,
+    /// Writers of internal topics to places outside the log.
+    pub drains: Vec<DrainSpec>,
     /// Mistakes found while building, with file and line.
     pub mistakes: Vec<String>,
     /// Windows over batch times, by their node.
@@ -135,6 +137,14 @@ impl Topology {
     #[must_use]
     pub fn has_state_partitions(&self) -> bool {
         self.is_keyed() || self.locals().next().is_some()
+    }
+
+    /// Whether there is an output outside the log that has something to finish.
+    #[must_use]
+    pub fn has_outsides(&self) -> bool {
+        self.nodes
+            .iter()
+            .any(|n| matches!(&n.role, Role::Sink { outside: Some(o), .. } if !o.name.is_empty()))
     }
 
     /// The sources with their node.

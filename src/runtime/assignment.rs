@@ -66,7 +66,19 @@ impl Engine {
             self.recover()?;
         }
         self.refresh_topics()?;
+        self.drains.run(self.owns_the_first_partition())?;
         self.feeds.run_in(&self.places())
+    }
+
+    /// Whether this process does what only one process of the application does.
+    fn owns_the_first_partition(&self) -> bool {
+        if self.plan.has_state_partitions() {
+            return self.states.iter().any(|s| s.partition == Partition(0));
+        }
+        let first = self.topics.inputs.keys().next();
+        self.sources
+            .iter()
+            .any(|s| s.at.partition == Partition(0) && first.is_some_and(|t| *s.at.topic == **t))
     }
 
     /// A member that was expelled and taken in again may be told of new partitions only, or of nothing; those it held are lost.
@@ -107,6 +119,7 @@ impl Engine {
         self.look_back()?;
         let held = self.held(wanted)?;
         self.take_incarnation(&held, &membership)?;
+        self.recover_outsides(&membership.member_id)?;
         let (states, sources): (Vec<Held>, Vec<Held>) =
             held.into_iter().partition(|h| h.at.topic == self.names.exchange);
         if sources.iter().any(|h| h.committed.is_none()) {
@@ -142,7 +155,6 @@ impl Engine {
         if let Some(conflict) = meta.topology.as_ref().and_then(|before| self.print.conflict_with(before)) {
             return Err(Error::Refused(conflict));
         }
-        self.recover_outsides(&meta)?;
         self.meta = Some(meta);
         Ok(())
     }

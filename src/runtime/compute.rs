@@ -133,7 +133,7 @@ impl Engine {
             self.flight.records += records;
             self.flight.inputs[self.sources.len() + index].records += records;
             self.flight.read.entry(self.locals[index].name.clone()).or_default().0 += records;
-            self.route(outputs)?;
+            self.route(0, outputs)?;
         }
         Ok(moved)
     }
@@ -181,7 +181,7 @@ impl Engine {
         for bad in progress.bad {
             self.bad_record(source, &bad)?;
         }
-        self.route(progress.outputs)
+        self.route(self.topics.first_task(&self.sources[source].at.topic), progress.outputs)
     }
 
     fn run_stage(&mut self, batch: &Batch, stage: usize, end: bool) -> Result {
@@ -196,7 +196,7 @@ impl Engine {
         for (index, outputs) in outputs.into_iter().enumerate() {
             let outputs = outputs?;
             self.states[index].touched |= !outputs.is_empty();
-            self.route(outputs)?;
+            self.route(0, outputs)?;
         }
         Ok(())
     }
@@ -208,18 +208,21 @@ impl Engine {
             unit.task.end_batch(&facts)?;
             Ok::<_, Error>(unit.task.take_outputs())
         });
-        let (units, mut outputs): (Vec<_>, Vec<_>) = results.into_iter().unzip();
-        self.sources = units;
+        let mut outputs = vec![];
+        for (unit, output) in results {
+            outputs.push((self.topics.first_task(&unit.at.topic), output));
+            self.sources.push(unit);
+        }
         let results = self.pool.run(std::mem::take(&mut self.locals), move |unit| {
             unit.task.end_batch(&facts)?;
             Ok::<_, Error>(unit.task.take_outputs())
         });
         for (unit, output) in results {
             self.locals.push(unit);
-            outputs.push(output);
+            outputs.push((0, output));
         }
-        for outputs in outputs {
-            self.route(outputs?)?;
+        for (first_task, outputs) in outputs {
+            self.route(first_task, outputs?)?;
         }
         for stage in 1..self.plan.stages() as usize {
             self.run_stage(batch, stage, true)?;
@@ -227,8 +230,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Hands on what left tasks: rows to their state partition, records to the producer, lines to the console.
-    fn route(&mut self, outputs: Vec<Output>) -> Result {
+    /// Hands on what left tasks: rows to their state partition, records to the producer, lines to the console. Outputs outside the log
+    /// see the tasks of all topics counted through, `first_task` being that of partition 0.
+    fn route(&mut self, first_task: u32, outputs: Vec<Output>) -> Result {
         for output in outputs {
             match output {
                 Output::Rows { node, port, partition, chunk, .. } => {
@@ -243,7 +247,8 @@ impl Engine {
                     self.send(&topic, None, &records)?;
                 }
                 Output::Gathered { node, partition, chunk } => {
-                    self.flight.gathered.entry(node).or_default().entry(partition).or_default().push(chunk);
+                    let task = Partition(first_task + partition.0);
+                    self.flight.gathered.entry(node).or_default().entry(task).or_default().push(chunk);
                 }
                 Output::Late(records) => self.flight.late += records,
                 Output::Console { node, rows, rows_max } => {

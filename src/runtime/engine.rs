@@ -5,6 +5,7 @@
 
 use super::{
     clock::Clock,
+    drains::Drains,
     ends::Ends,
     feeds::{Feeds, ReceiverState},
     local::LocalUnit,
@@ -238,6 +239,7 @@ pub struct Engine {
     pub(super) sources: Vec<SourceUnit>,
     pub(super) locals: Vec<LocalUnit>,
     pub(super) feeds: Feeds,
+    pub(super) drains: Drains,
     pub(super) outsides: Vec<OutsideUnit>,
     /// Ends of changelogs.
     pub(super) ends: Ends,
@@ -282,8 +284,15 @@ impl Engine {
         loop {
             self.env.observer.on(&Observed::Alive);
             self.serve_group()?;
-            if self.env.shutdown.is_requested() || self.is_done() || self.is_drained()? {
+            if self.env.shutdown.is_requested() {
                 return Ok(());
+            }
+            if self.is_done() || self.is_drained()? {
+                if self.drains.have_caught_up()? {
+                    return Ok(());
+                }
+                self.member.wait(Duration::from_millis(20));
+                continue;
             }
             if let Some(why) = self.waits_for() {
                 self.env.observer.on(&Observed::Waiting(&why));
@@ -461,8 +470,9 @@ impl Engine {
 
     fn end(self, in_order: bool) {
         let _ = crate::failpoint::passes("during-shutdown");
-        let Engine { member, producer, sources, states, config, mut feeds, .. } = self;
+        let Engine { member, producer, sources, states, config, mut feeds, mut drains, .. } = self;
         feeds.stop();
+        drains.stop();
         drop((sources, states, producer));
         member.close(in_order && config.leave);
     }

@@ -7,6 +7,7 @@ mod assignment;
 pub mod clock;
 mod commit;
 mod compute;
+mod drains;
 pub mod ends;
 mod engine;
 mod feeds;

@@ -8,7 +8,7 @@ use crate::{
     error::Result,
     operator::{Batch, NodeId},
     plan::{Role, Topology},
-    record::{Partition, RawChunkBuilder},
+    record::{Partition, RawChunkBuilder, hash_bytes},
     sink::{Outside, OutsideContext, outside::Gathered},
 };
 
@@ -55,9 +55,20 @@ impl OutsideUnit {
 }
 
 impl Engine {
-    /// Finishes what earlier processes committed.
-    pub(super) fn recover_outsides(&mut self, meta: &Meta) -> Result {
-        self.outsides.iter_mut().try_for_each(|unit| unit.outside.recover(&meta.prepared(&unit.name)))
+    /// Finishes what was committed by this process before, and by those whose partitions it takes over. To be called once the committed
+    /// offsets of these partitions were read: then no transaction of their former owner is pending.
+    pub(super) fn recover_outsides(&mut self, member_id: &str) -> Result {
+        if self.outsides.iter().all(|unit| unit.name.is_empty()) {
+            return Ok(());
+        }
+        let meta = Meta::read(self.env.log.as_ref(), &self.names.meta)?;
+        // Two processes of one identity can have the same incarnation while neither has committed; never the same member id.
+        let incarnation = self.incarnation.expect("taken before");
+        let life = format!("{incarnation}-{:016x}", hash_bytes(member_id.as_bytes()));
+        for unit in self.outsides.iter_mut().filter(|unit| !unit.name.is_empty()) {
+            unit.outside.recover(&life, &meta.prepared(&unit.name))?;
+        }
+        Ok(())
     }
 
     /// Hands the rows of the batch to the outputs, and sends what finishing them takes. The trial of a failing record leaves no trace.
@@ -93,6 +104,7 @@ impl Engine {
                 );
             }
         }
+        let _ = crate::failpoint::passes("after-prepare");
         if !meta_rows.is_empty() {
             let meta = self.names.meta.clone();
             self.send(&meta, Some(Partition(0)), &meta_rows.build())?;
@@ -113,9 +125,6 @@ impl Engine {
 
     /// The outcome of the batch is not ours to know: the next recovery reads it from the log.
     pub(super) fn forget_outsides(&mut self) {
-        if !self.outsides.is_empty() {
-            self.outsides.iter_mut().for_each(|unit| unit.prepared = None);
-            self.meta = None;
-        }
+        self.outsides.iter_mut().for_each(|unit| unit.prepared = None);
     }
 }

@@ -5,6 +5,7 @@
 //! left is looked at with the first assignment, when the producer is ready.
 
 use super::{
+    drains::Drains,
     ends::Ends,
     engine::{Engine, Env},
     feeds::Feeds,
@@ -55,7 +56,14 @@ impl Engine {
             incarnation: None,
             sources: vec![],
             locals: locals(&plan, config.state_partitions),
-            outsides: outside::outsides(&plan, &OutsideContext { instance: env.instance.0.clone() }),
+            outsides: outside::outsides(
+                &plan,
+                &OutsideContext {
+                    application: config.application_id.as_str().into(),
+                    instance: env.instance.0.clone(),
+                },
+            ),
+            drains: Drains::new(plan.drains.clone(), &config.application_id, log.clone(), env.clock.clone()),
             ends: Ends::new(log.clone(), (config.threads > 0).then_some("changelog-ends"))?,
             feeds: Feeds::new(plan.feeds.clone(), log, env.observer.clone(), env.clock.clone()),
             states: vec![],

@@ -70,6 +70,19 @@ pub struct Topics {
     pub inputs: BTreeMap<String, TopicInfo>,
 }
 
+impl Topics {
+    /// The number of an input topic's first task when the partitions of all input topics are counted through, as Spark counts those of
+    /// a union: tasks of two topics, which may run in two processes, never have the same number.
+    #[must_use]
+    pub fn first_task(&self, topic: &str) -> u32 {
+        self.inputs
+            .iter()
+            .take_while(|(name, _)| name.as_str() < topic)
+            .map(|(_, info)| info.partitions)
+            .sum()
+    }
+}
+
 /// Checks the topics of a plan, makes what is missing of the internal ones.
 ///
 /// # Errors
@@ -82,6 +95,9 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
             written.push((spec.name.clone(), ensure_internal(log, &spec)?));
         }
     }
+    for drain in &plan.drains {
+        ensure_internal(log, &ingest(config, &drain.topic, false))?;
+    }
     let topics = inputs(log, plan, names)?;
     for topic in plan.sink_topics() {
         let info = ensure_output(log, &topic)?;
@@ -89,7 +105,12 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
     }
     let compact =
         [("cleanup.policy", "compact".to_owned()), ("delete.retention.ms", RETENTION_MS.to_string())];
-    let mut internal = vec![spec(config, &names.meta, 1, &compact)];
+    let mut of_meta = compact.to_vec();
+    if plan.has_outsides() {
+        // A row with each batch: only closed segments are compacted, and the topic is read at each start.
+        of_meta.extend([("segment.ms", "600000".to_owned()), ("segment.bytes", "16777216".to_owned())]);
+    }
+    let mut internal = vec![spec(config, &names.meta, 1, &of_meta)];
     if plan.has_state_partitions() {
         let kept = [("cleanup.policy", "delete".to_owned()), ("retention.ms", RETENTION_MS.to_string())];
         internal.push(spec(config, &names.exchange, config.state_partitions, &kept));
@@ -142,7 +163,7 @@ pub fn inputs(log: &dyn Log, plan: &Topology, names: &Names) -> Result<Topics> {
     Ok(topics)
 }
 
-/// The topic of a receiver: one partition, so that what it stores keeps its order.
+/// The topic of a receiver or a drain: one partition, so that what is stored keeps its order.
 fn ingest(config: &Config, name: &str, compact: bool) -> TopicSpec {
     let policy = if compact { "compact" } else { "delete" };
     let kept = [("cleanup.policy", policy.to_owned()), ("retention.ms", RETENTION_MS.to_string())];

@@ -4,11 +4,16 @@
 //! shown after it. Invariant: encoding is part of compute (pure, parallel), so a commit only moves bytes.
 
 mod display;
+pub mod drain;
+pub mod files;
 pub mod outside;
+mod postgres;
 mod rdd;
 
 pub use display::to_display;
+pub use files::{FileSink, TimeUnit};
 pub use outside::{Gather, MakeOutside, Outside, OutsideContext, OutsideSpec};
+pub use postgres::PostgresSink;
 pub use rdd::{ForeachRdd, Rdd};
 
 use crate::{

@@ -16,18 +16,19 @@ pub type Gathered = BTreeMap<Partition, Vec<Chunk>>;
 
 /// An output outside the log.
 pub trait Outside: Send {
-    /// Before the first batch of a process: `committed` holds what was prepared with the last committed batch of each process of the
-    /// application. Finishes all of it, and deletes what this process prepared in vain.
+    /// Whenever partitions were assigned, with no batch in flight: `committed` holds what was prepared with the last committed batch of
+    /// each process of the application. Finishes all of it, also what another process is about to finish itself, and deletes what
+    /// this process prepared in vain. `life` is a short name that no other process, and no other life of this one, is given.
     ///
     /// # Errors
     /// If the place cannot be used.
-    fn recover(&mut self, committed: &[Vec<u8>]) -> Result {
-        let _ = committed;
+    fn recover(&mut self, life: &str, committed: &[Vec<u8>]) -> Result {
+        let _ = (life, committed);
         Ok(())
     }
 
-    /// Takes the rows of a batch, also of an empty one, where no reader looks yet. What it answers is what [`Outside::finish`] needs;
-    /// `None` = there is nothing to finish.
+    /// Takes the rows of a batch, also of an empty one, where no reader looks yet. What it answers is what [`Outside::finish`] needs, at
+    /// most a few hundred bytes, as it is a row of the meta topic; `None` = there is nothing to finish.
     ///
     /// # Errors
     /// If the place cannot be used; the program stops then, and the batch is not committed.
@@ -55,6 +56,8 @@ pub trait Outside: Send {
 /// What a new output is told of the process.
 #[derive(Clone, Debug)]
 pub struct OutsideContext {
+    /// The application: keeps what two programs prepare apart.
+    pub application: Arc<str>,
     /// The name of the process: keeps what two processes prepare apart.
     pub instance: Arc<str>,
 }

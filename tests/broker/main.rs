@@ -10,6 +10,9 @@ mod eos;
 mod faults;
 mod kafka;
 mod log;
+#[cfg(feature = "failpoints")]
+#[path = "../postgres/mod.rs"]
+mod postgres;
 #[path = "../programs/mod.rs"]
 mod programs;
 #[cfg(feature = "failpoints")]

@@ -17,6 +17,11 @@ mod names_and_formats;
 mod on_disk;
 mod operations;
 mod operations_model;
+mod outputs;
+mod outputs_postgres;
+mod outputs_sim;
+#[path = "../postgres/mod.rs"]
+mod postgres;
 #[path = "../programs/mod.rs"]
 mod programs;
 mod rocks_faults;

@@ -3,6 +3,7 @@
 use super::{
     Random,
     client::Client,
+    outputs::{FILE_KILLS, TABLE_KILLS},
     program::App,
     words::{Lines, Stream, judge},
 };
@@ -17,7 +18,7 @@ enum State {
 }
 
 /// Failpoints, of which the last one kills; the others bring the program there.
-const KILLS: [(&str, State); 26] = [
+const KILLS: [(&str, State); 27] = [
     ("after-assignment=kill@1", State::InTurn),
     ("after-poll=kill@3", State::InTurn),
     ("during-compute=kill@2", State::InTurn),
@@ -38,6 +39,7 @@ const KILLS: [(&str, State); 26] = [
     ("during-apply=kill@2", State::InTurn),
     ("during-apply=kill@7", State::InTurn),
     ("during-restore=kill@1", State::Lost),
+    ("before-finish=kill@2", State::InTurn),
     ("after-apply=kill@2", State::InTurn),
     ("fail-flush=fail@2,during-abort=kill@1", State::InTurn),
     ("fail-flush=fail@2,after-drop=kill@1", State::InTurn),
@@ -96,7 +98,9 @@ fn kill_matrix() {
 
 #[test]
 fn the_kill_matrix_has_every_place() {
-    let killed = |place: &&&str| KILLS.iter().any(|(points, _)| points.contains(&format!("{place}=kill")));
+    let points = KILLS.iter().map(|(points, _)| points).chain(&FILE_KILLS).chain(&TABLE_KILLS);
+    let points: Vec<&&str> = points.collect();
+    let killed = |place: &&&str| points.iter().any(|points| points.contains(&format!("{place}=kill")));
     let left: Vec<&&str> = tidegate::failpoint::PLACES.iter().filter(|p| !killed(p)).collect();
     assert_eq!(
         left,

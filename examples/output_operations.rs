@@ -1,0 +1,41 @@
+//! Writes the lines of a topic to files and, if asked, their words to Postgres, each exactly once.
+//!
+//! Input: value = UTF-8 line. Output: `DIR/batches/lines-TIME/part-*` as text, `DIR/tree/date=.../part-*.json`; with `--postgres` the table
+//! `lines (line text)` and the table `counts (word text primary key, n bigint)`.
+
+use clap::Parser;
+use std::{path::PathBuf, process::ExitCode};
+use tidegate::{FileSink, PostgresSink, StreamingContext, TimeUnit, config::Args, program};
+
+#[derive(Parser)]
+#[command(about = "Writes lines to files and to Postgres, exactly once")]
+struct Program {
+    #[command(flatten)]
+    args: Args,
+    /// Where files are written
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// The database that gets lines and counts of words, such as `postgres://user@host/db`
+    #[arg(long)]
+    postgres: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let Program { args, dir, postgres } = Program::parse();
+    program(&args, |args| {
+        let ssc = StreamingContext::new(args.config());
+        let lines = ssc.text(&args.input);
+        if let Some(dir) = dir {
+            lines.save_as_text_files(&dir.join("batches/lines").to_string_lossy(), "");
+            let tree = FileSink::json(&dir.join("tree").to_string_lossy()).partition_by(TimeUnit::Day);
+            lines.to_files(tree);
+        }
+        if let Some(url) = postgres {
+            lines.to_postgres(PostgresSink::new(&url, "lines").columns(["line"]));
+            let words = lines.flat_map(|line| line.split(' ')).map(|word| (word, 1i64));
+            let counts = words.running_reduce_by_key(|a, b| a + b);
+            counts.to_postgres(PostgresSink::new(&url, "counts").columns(["word", "n"]).upsert(["word"]));
+        }
+        ssc.run()
+    })
+}

@@ -1,0 +1,285 @@
+//! Runs the writers of internal topics: a thread for each drain of the plan.
+//!
+//! Owns those threads, their pauses, and how far they are. Knows no batch and no place outside. Invariants: a writer runs in the process that owns
+//! the first partition of all (a second one, of a process that does not know yet that it lost it, is refused by the place outside);
+//! it reads committed records only; rows are never passed over: what is refused stops the program.
+
+use super::clock::Clock;
+use crate::{
+    error::{Error, Failure, Reaction, Result},
+    log::{Log, Reader},
+    record::{Offset, RawChunk, TopicPartition},
+    sink::drain::{Drain, DrainFailure, DrainSource, DrainSpec},
+};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+/// Records and bytes of one write, about.
+const RECORDS_MAX: usize = 10_000;
+const BYTES_MAX: usize = 4 << 20;
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// How long one look for new records takes: the end of the program waits for it.
+const LOOK: Duration = Duration::from_millis(100);
+/// What lies between rows, such as the ends of transactions, is passed over there too once no row came for so long: or else the position
+/// would lie before the start of the topic one day.
+const IDLE: Duration = Duration::from_secs(5);
+/// How long the end of a program waits for its writers.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// The writers of a program.
+pub struct Drains {
+    specs: Vec<DrainSpec>,
+    running: Vec<Option<Running>>,
+    application: String,
+    log: Arc<dyn Log>,
+    clock: Arc<dyn Clock>,
+    failed: Arc<Mutex<Option<Error>>>,
+}
+
+struct Running {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+    /// Everything before this offset is written.
+    written: Arc<AtomicU64>,
+}
+
+impl Drains {
+    /// Runs nothing yet.
+    #[must_use]
+    pub fn new(specs: Vec<DrainSpec>, application: &str, log: Arc<dyn Log>, clock: Arc<dyn Clock>) -> Self {
+        let running = specs.iter().map(|_| None).collect();
+        Drains { specs, running, application: application.into(), log, clock, failed: Arc::default() }
+    }
+
+    /// Runs the writers if `ours`, else stops them.
+    ///
+    /// # Errors
+    /// Why a writer could not go on.
+    pub fn run(&mut self, ours: bool) -> Result {
+        if let Some(failed) = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(failed);
+        }
+        for index in 0..self.specs.len() {
+            match (ours, self.running[index].take()) {
+                (true, None) => self.running[index] = Some(self.start(index)?),
+                (true, running) => self.running[index] = running,
+                (false, _) => {} // its end of the channel is dropped, which ends it
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&self, index: usize) -> Result<Running> {
+        let spec = self.specs[index].clone();
+        let (stop, stopped) = bounded(0);
+        let written = Arc::new(AtomicU64::new(0));
+        let writer = Writer {
+            at: TopicPartition::new(spec.topic.clone(), 0),
+            application: self.application.clone(),
+            log: self.log.clone(),
+            clock: self.clock.clone(),
+            stopped,
+            written: written.clone(),
+            pause: PAUSE_MIN,
+            spec,
+        };
+        let failed = self.failed.clone();
+        let name = format!("drain-{}", self.specs[index].name);
+        let work = move || {
+            if let Err(e) = writer.run() {
+                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
+            }
+        };
+        let thread = std::thread::Builder::new().name(name.clone());
+        let thread = thread.spawn(work).map_err(Error::io(format!("starting the thread {name}")))?;
+        Ok(Running { stop, thread, written })
+    }
+
+    /// Whether the writers that run here have written everything that is committed.
+    ///
+    /// # Errors
+    /// If the log does not tell its ends.
+    pub fn have_caught_up(&self) -> Result<bool> {
+        for (spec, running) in self.specs.iter().zip(&self.running) {
+            let Some(running) = running else { continue };
+            let end = self.log.end_offset(&TopicPartition::new(spec.topic.clone(), 0))?;
+            if running.written.load(Ordering::Acquire) < end.0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Stops all writers; what is not written is written after the next start.
+    pub fn stop(&mut self) {
+        let threads: Vec<JoinHandle<()>> = self
+            .running
+            .iter_mut()
+            .filter_map(Option::take)
+            .map(|running| {
+                drop(running.stop);
+                running.thread
+            })
+            .collect();
+        let until = self.clock.monotonic() + FAREWELL;
+        while threads.iter().any(|t| !t.is_finished()) && self.clock.monotonic() < until {
+            self.clock.sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+struct Writer {
+    spec: DrainSpec,
+    at: TopicPartition,
+    application: String,
+    log: Arc<dyn Log>,
+    clock: Arc<dyn Clock>,
+    stopped: Receiver<()>,
+    written: Arc<AtomicU64>,
+    pause: Duration,
+}
+
+impl Writer {
+    fn run(mut self) -> Result {
+        while !self.is_stopped(Duration::ZERO) {
+            let why = match self.write_until_stopped() {
+                Ok(()) => return Ok(()),
+                Err(DrainFailure::Broken(e)) => return Err(e),
+                Err(DrainFailure::Superseded) => "another process has written meanwhile".to_owned(),
+                Err(DrainFailure::Unavailable(why) | DrainFailure::Record(why)) => why,
+            };
+            tracing::warn!(
+                output = self.spec.name,
+                retry_in_ms = self.pause.as_millis(),
+                "not written yet: {why}"
+            );
+            self.is_stopped(self.pause);
+            self.pause = (self.pause * 2).min(PAUSE_MAX);
+        }
+        Ok(())
+    }
+
+    fn is_stopped(&self, wait: Duration) -> bool {
+        self.stopped.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    fn write_until_stopped(&mut self) -> Result<(), DrainFailure> {
+        let mut drain = (self.spec.make)();
+        let described = self.log.describe(&[&self.at.topic]).map_err(of_log)?.remove(0);
+        let source = DrainSource {
+            application: self.application.clone(),
+            topic: self.at.topic.to_string(),
+            topic_id: described.map(|info| info.id).unwrap_or_default(),
+        };
+        let mut from = drain.open(&source)?;
+        self.check(from)?;
+        let mut reader = self.log.read(&self.at, from).map_err(of_log)?;
+        self.written.store(from.0, Ordering::Release);
+        let (mut seen, mut last_write) = (from, self.clock.monotonic());
+        while !self.is_stopped(Duration::ZERO) {
+            let (chunks, next) = read_some(reader.as_mut()).map_err(|f| of_log(f.into()))?;
+            let last = chunks.len().saturating_sub(1);
+            for (index, chunk) in chunks.iter().enumerate() {
+                let end = if index == last { next } else { chunk.last_offset().map(Offset::next) };
+                from = self.write(drain.as_mut(), chunk, from, end.unwrap_or(from))?;
+            }
+            if !chunks.is_empty() {
+                last_write = self.clock.monotonic();
+            }
+            seen = next.unwrap_or(seen);
+            self.written.store(seen.0, Ordering::Release);
+            if seen > from && self.clock.monotonic().saturating_sub(last_write) > IDLE {
+                drain.write(&RawChunk::default(), from, seen)?;
+                from = seen;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows before `from` must be written, and those after it must be there.
+    fn check(&self, from: Offset) -> Result<(), DrainFailure> {
+        let start = self.log.start_offset(&self.at).map_err(of_log)?;
+        let end = self.log.end_offset(&self.at).map_err(of_log)?;
+        let what = if from < start {
+            format!(
+                "rows from offset {from} on are not written, but the topic begins at {start}: they were deleted by its retention"
+            )
+        } else if from > end {
+            format!(
+                "rows up to offset {from} are written, but the topic ends at {end}: it lost its end, or was deleted and made anew"
+            )
+        } else {
+            return Ok(());
+        };
+        let (name, topic) = (&self.spec.name, &self.at.topic);
+        Err(DrainFailure::Broken(Error::Refused(format!(
+            "output `{name}` from {topic}: {what}\n  next: decide what is to become of the table, then set the position in tidegate_positions to {start}"
+        ))))
+    }
+
+    /// Writes a chunk; if a record of it is refused, in smaller and smaller parts, until it is alone.
+    fn write(
+        &mut self,
+        drain: &mut dyn Drain,
+        chunk: &RawChunk,
+        mut from: Offset,
+        end: Offset,
+    ) -> Result<Offset, DrainFailure> {
+        let (mut done, mut part) = (0, chunk.len());
+        while done < chunk.len() {
+            let until = (done + part).min(chunk.len());
+            let to = if until == chunk.len() { end } else { chunk.get(until).offset };
+            match drain.write(&chunk.slice(done..until), from, to) {
+                Err(DrainFailure::Record(why)) if until - done > 1 => {
+                    tracing::info!(
+                        output = self.spec.name,
+                        rows = until - done,
+                        "a row is refused; searching it: {why}"
+                    );
+                    part = (until - done) / 2;
+                }
+                written => {
+                    written?;
+                    (done, from) = (until, to);
+                    self.pause = PAUSE_MIN;
+                }
+            }
+        }
+        Ok(from)
+    }
+}
+
+/// What is there, up to a bound; waits a moment for the first of it. `None` = nothing came, also no control record.
+fn read_some(reader: &mut dyn Reader) -> Result<(Vec<RawChunk>, Option<Offset>), Failure> {
+    let (mut chunks, mut next, mut wait): (Vec<RawChunk>, _, _) = (vec![], None, LOOK);
+    while let Some(fetched) = reader.next(wait)? {
+        next = Some(fetched.next);
+        wait = Duration::ZERO;
+        if !fetched.records.is_empty() {
+            chunks.push(fetched.records);
+        }
+        let (records, bytes) = chunks.iter().fold((0, 0), |(n, b), c| (n + c.len(), b + c.bytes()));
+        if records >= RECORDS_MAX || bytes >= BYTES_MAX {
+            break;
+        }
+    }
+    Ok((chunks, next))
+}
+
+fn of_log(e: Error) -> DrainFailure {
+    match e {
+        Error::Log(Failure { reaction: Reaction::StopPipeline | Reaction::Exit, .. }) => {
+            DrainFailure::Broken(e)
+        }
+        Error::Log(f) => DrainFailure::Unavailable(f.to_string()),
+        other => DrainFailure::Broken(other),
+    }
+}

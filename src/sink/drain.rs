@@ -1,0 +1,63 @@
+//! Writers of an internal topic: rows that were committed in the log go on to a place that has transactions of its own.
+//!
+//! Owns what such a place must do. Knows no thread and no log. Invariant: records and the position after them become durable there as one, and
+//! only if the position there is what the writer believes; so each record is written once, whoever else believes to be the writer.
+
+use crate::{
+    error::{Error, Result},
+    record::{Offset, RawChunk},
+};
+use std::sync::Arc;
+
+/// Where records come from, as the place outside knows it.
+#[derive(Clone, Debug)]
+pub struct DrainSource {
+    /// The application.
+    pub application: String,
+    /// The internal topic; it has one partition.
+    pub topic: String,
+    /// Changes if the topic is deleted and made anew; empty = not known.
+    pub topic_id: String,
+}
+
+/// A place outside the log that keeps rows and a position in one transaction.
+pub trait Drain: Send {
+    /// Connects; the position of the first record that was not written. After a failure it is called again, on a new drain.
+    ///
+    /// # Errors
+    /// See [`DrainFailure`].
+    fn open(&mut self, source: &DrainSource) -> Result<Offset, DrainFailure>;
+
+    /// Writes records, which may be none, and moves the position from `from` to `to`, in one transaction.
+    ///
+    /// # Errors
+    /// See [`DrainFailure`]; but for an outcome that is not known, nothing is written then.
+    fn write(&mut self, records: &RawChunk, from: Offset, to: Offset) -> Result<(), DrainFailure>;
+}
+
+/// Why a drain does not go on.
+#[derive(Debug)]
+pub enum DrainFailure {
+    /// The place cannot be reached, or asks for patience; what was written last may be there or not. To be opened again later.
+    Unavailable(String),
+    /// Another process has moved the position: nothing is written. To be opened again.
+    Superseded,
+    /// One of the records is refused. With fewer of them it shows which.
+    Record(String),
+    /// Going on cannot help.
+    Broken(Error),
+}
+
+/// Makes a drain, for each connection a new one.
+pub type MakeDrain = Arc<dyn Fn() -> Box<dyn Drain> + Send + Sync>;
+
+/// A drain of the plan.
+#[derive(Clone)]
+pub struct DrainSpec {
+    /// What the user knows it by.
+    pub name: String,
+    /// The internal topic that it reads.
+    pub topic: Arc<str>,
+    /// Makes it.
+    pub make: MakeDrain,
+}

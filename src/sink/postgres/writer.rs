@@ -1,0 +1,265 @@
+//! Writes records of the internal topic into the table.
+//!
+//! Owns the transaction of rows and position, and what an error of Postgres means. Knows no thread. Invariants: the position is moved first, by
+//! compare and set, so two writers wait for each other and only one of them goes on; a row is written by its text, which Postgres
+//! converts and checks.
+
+use super::{
+    Settings, cell,
+    connect::Address,
+    table::{Table, quoted},
+};
+use crate::{
+    error::Error,
+    record::{Map, Offset, RawChunk},
+    sink::drain::{Drain, DrainFailure, DrainSource},
+};
+use postgres::{Client, Transaction, types::ToSql};
+use serde_json::value::RawValue;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+    sync::Arc,
+};
+
+const CREATE_POSITIONS: &str = "CREATE TABLE IF NOT EXISTS tidegate_positions (application text, topic text, \
+    partition int, position bigint NOT NULL, topic_id text NOT NULL, PRIMARY KEY (application, topic, partition))";
+const ADD_POSITION: &str = "INSERT INTO tidegate_positions (application, topic, partition, position, topic_id) \
+    VALUES ($1, $2, 0, 0, $3) ON CONFLICT DO NOTHING";
+const POSITION: &str = "SELECT position, topic_id FROM tidegate_positions WHERE application = $1 AND topic = $2 AND partition = 0";
+const MOVE_POSITION: &str = "UPDATE tidegate_positions SET position = $4 \
+    WHERE application = $1 AND topic = $2 AND partition = 0 AND position = $3";
+
+/// A connection to the table of one sink.
+pub struct PostgresDrain {
+    address: Arc<Address>,
+    settings: Arc<Settings>,
+    open: Option<Open>,
+}
+
+struct Open {
+    client: Client,
+    table: Table,
+    source: DrainSource,
+}
+
+/// Rows of one transaction, by column.
+struct Rows {
+    columns: Vec<String>,
+    /// By column, then by row.
+    cells: Vec<Vec<Option<String>>>,
+    count: usize,
+}
+
+impl PostgresDrain {
+    pub(super) fn new(address: Arc<Address>, settings: Arc<Settings>) -> Self {
+        PostgresDrain { address, settings, open: None }
+    }
+
+    fn broken(&self, what: impl std::fmt::Display) -> DrainFailure {
+        let place = self.address.shown();
+        let table = &self.settings.table;
+        DrainFailure::Broken(Error::Undelivered(format!("table `{table}` of Postgres at {place}: {what}")))
+    }
+
+    /// What an error means, outside of the rows.
+    fn failure(&self, e: &postgres::Error) -> DrainFailure {
+        let told = told(e);
+        let class = e.code().map_or("", |code| &code.code()[..2]);
+        match class {
+            // Data, constraints, and what triggers and views say.
+            "21" | "22" | "23" | "27" | "44" | "P0" => DrainFailure::Record(told),
+            // Connection, rollback, resources, locks, shutdown, a standby.
+            "08" | "25" | "40" | "53" | "55" | "57" | "58" | "XX" => DrainFailure::Unavailable(told),
+            "" if told.contains("certificate verify failed") => {
+                self.broken(format!("{told}\n  help: check `sslrootcert`"))
+            }
+            "" => DrainFailure::Unavailable(told),
+            _ => self.broken(told),
+        }
+    }
+
+    fn try_open(&self, source: &DrainSource) -> Result<(Open, Offset), DrainFailure> {
+        let failure = |e: postgres::Error| match self.failure(&e) {
+            DrainFailure::Record(told) => DrainFailure::Unavailable(told), // two processes made the same table
+            other => other,
+        };
+        self.address.check().map_err(|e| self.broken(e))?;
+        let mut client = self.address.connect().map_err(failure)?;
+        let Some(table) = Table::read(&mut client, &self.settings.table).map_err(failure)? else {
+            let columns = if self.settings.columns.is_empty() {
+                "a column for each field of the rows".into()
+            } else {
+                format!("the columns {}", self.settings.columns.join(", "))
+            };
+            return Err(self
+                .broken(format!("does not exist, or is not to be seen\n  help: create it with {columns}")));
+        };
+        let there: bool = client
+            .query_one("SELECT to_regclass('tidegate_positions') IS NOT NULL", &[])
+            .and_then(|row| row.try_get(0))
+            .map_err(failure)?;
+        if !there {
+            client.batch_execute(CREATE_POSITIONS).map_err(failure)?;
+        }
+        client
+            .execute(ADD_POSITION, &[&source.application, &source.topic, &source.topic_id])
+            .map_err(failure)?;
+        let row = client.query_one(POSITION, &[&source.application, &source.topic]).map_err(failure)?;
+        let (position, topic_id): (i64, String) = (row.get(0), row.get(1));
+        if !topic_id.is_empty() && !source.topic_id.is_empty() && topic_id != source.topic_id {
+            return Err(self.broken(format!(
+                "was filled from another topic `{}` (id {topic_id}, now {}): the topic was deleted and made anew\n  help: delete its row from tidegate_positions to begin at the start of the new topic",
+                source.topic, source.topic_id
+            )));
+        }
+        let position = u64::try_from(position).map_err(|_| self.broken("its position is below 0"))?;
+        Ok((Open { client, table, source: source.clone() }, Offset(position)))
+    }
+
+    fn rows(&self, table: &Table, records: &RawChunk) -> Result<Rows, DrainFailure> {
+        let mut objects: Vec<BTreeMap<String, &RawValue>> = vec![];
+        for record in records.iter() {
+            let object = serde_json::from_slice(record.value.unwrap_or_default());
+            objects.push(object.map_err(|e| {
+                self.broken(format!("the record at offset {} is not ours: {e}", record.offset))
+            })?);
+        }
+        let columns: BTreeSet<&String> = objects.iter().flat_map(BTreeMap::keys).collect();
+        for column in columns.iter().copied().chain(&self.settings.keys) {
+            if !table.columns.contains_key(column) {
+                let columns = table.shown();
+                return Err(self.broken(format!("there is no column `{column}`; there are: {columns}")));
+            }
+        }
+        let columns: Vec<String> = columns.into_iter().cloned().collect();
+        let cell = |object: &BTreeMap<String, &RawValue>, column: &String| {
+            object.get(column).and_then(|value| cell::text(value, table.columns[column].kind))
+        };
+        if !self.settings.keys.is_empty() {
+            // One statement may not change a row twice: the last one of each key remains.
+            let mut last: Map<Vec<Option<String>>, usize> = Map::default();
+            for (index, object) in objects.iter().enumerate() {
+                last.insert(self.settings.keys.iter().map(|key| cell(object, key)).collect(), index);
+            }
+            let mut kept: Vec<usize> = last.into_values().collect();
+            kept.sort_unstable();
+            objects = kept.into_iter().map(|index| std::mem::take(&mut objects[index])).collect();
+        }
+        let cells = columns.iter().map(|column| objects.iter().map(|o| cell(o, column)).collect()).collect();
+        Ok(Rows { columns, cells, count: objects.len() })
+    }
+
+    fn insert(&self, tx: &mut Transaction<'_>, table: &Table, rows: &Rows) -> Result<(), postgres::Error> {
+        let columns: Vec<&str> = rows.columns.iter().map(String::as_str).collect();
+        if self.settings.keys.is_empty() {
+            let mut writer = tx.copy_in(&table.copy(&columns))?;
+            let mut text = vec![];
+            for row in 0..rows.count {
+                for (index, column) in rows.cells.iter().enumerate() {
+                    if index > 0 {
+                        text.push(b'\t');
+                    }
+                    cell::push_copied(column[row].as_deref(), &mut text);
+                }
+                text.push(b'\n');
+            }
+            // What the server refuses meanwhile is told by `finish`.
+            let _ = writer.write_all(&text);
+            writer.finish().map(drop)
+        } else {
+            let values: Vec<&(dyn ToSql + Sync)> =
+                rows.cells.iter().map(|c| c as &(dyn ToSql + Sync)).collect();
+            tx.execute(&table.upsert(&columns, &self.settings.keys), &values).map(drop)
+        }
+    }
+
+    /// Why a single row was refused: with its place, its key, and the column.
+    fn blame(&self, open: &mut Open, records: &RawChunk, why: &str) -> DrainFailure {
+        let offset = records.iter().next().map(|r| r.offset).unwrap_or_default();
+        let rows = match self.rows(&open.table, records) {
+            Ok(rows) => rows,
+            Err(failure) => return failure,
+        };
+        let (mut column, mut key) = (String::new(), String::new());
+        for (name, cells) in rows.columns.iter().zip(&rows.cells) {
+            let value = cells.first().cloned().flatten();
+            let trial = open.table.trial(name).unwrap_or_default();
+            let refused = open.client.query_one(&trial, &[&value]).is_err();
+            if refused && !open.client.is_closed() && column.is_empty() {
+                column = format!(", column {}", quoted(name));
+            }
+            if self.settings.keys.contains(name) {
+                let value = value.unwrap_or_else(|| "null".into());
+                key = format!("{key}, {name} = {value}");
+            }
+        }
+        let topic = &open.source.topic;
+        self.broken(format!("the row at offset {offset} of {topic}{key}{column} is refused: {why}"))
+    }
+}
+
+impl Drain for PostgresDrain {
+    fn open(&mut self, source: &DrainSource) -> Result<Offset, DrainFailure> {
+        let (open, position) = self.try_open(source)?;
+        self.open = Some(open);
+        Ok(position)
+    }
+
+    fn write(&mut self, records: &RawChunk, from: Offset, to: Offset) -> Result<(), DrainFailure> {
+        let mut open = self.open.take().expect("opened before");
+        let written = self.try_write(&mut open, records, from, to);
+        let result = match written {
+            Err(DrainFailure::Record(why)) if records.len() == 1 => Err(self.blame(&mut open, records, &why)),
+            other => other,
+        };
+        self.open = Some(open);
+        result
+    }
+}
+
+impl PostgresDrain {
+    fn try_write(
+        &self,
+        open: &mut Open,
+        records: &RawChunk,
+        from: Offset,
+        to: Offset,
+    ) -> Result<(), DrainFailure> {
+        let failure = |e: postgres::Error| self.failure(&e);
+        let rows = self.rows(&open.table, records)?;
+        let position =
+            |offset: Offset| i64::try_from(offset.0).map_err(|_| self.broken("its position is too large"));
+        let (from, to) = (position(from)?, position(to)?);
+        let mut tx = open.client.transaction().map_err(failure)?;
+        let moved = tx.execute(MOVE_POSITION, &[&open.source.application, &open.source.topic, &from, &to]);
+        if moved.map_err(failure)? != 1 {
+            return Err(DrainFailure::Superseded); // dropping the transaction rolls it back
+        }
+        if rows.count > 0 {
+            self.insert(&mut tx, &open.table, &rows).map_err(failure)?;
+        }
+        let _ = crate::failpoint::passes("before-drained");
+        tx.commit().map_err(failure)?;
+        let _ = crate::failpoint::passes("after-drained");
+        Ok(())
+    }
+}
+
+/// What Postgres says, with detail and the name of what refused.
+fn told(e: &postgres::Error) -> String {
+    let Some(db) = e.as_db_error() else {
+        let cause = std::error::Error::source(e).map(|s| format!(": {s}")).unwrap_or_default();
+        return format!("{e}{cause}");
+    };
+    let mut text = format!("{} ({})", db.message(), db.code().code());
+    for (what, part) in [("column", db.column()), ("constraint", db.constraint())] {
+        if let Some(part) = part {
+            text = format!("{text}, {what} {}", quoted(part));
+        }
+    }
+    for part in [db.detail(), db.where_()].into_iter().flatten() {
+        text = format!("{text}; {part}");
+    }
+    text
+}
