@@ -41,6 +41,7 @@ pub enum Trigger {
 
 /// The settings of a program. Start from [`Config::new`] and change fields, or parse [`Args`].
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that have nothing to do with each other")]
 pub struct Config {
     /// The log: `host:port[,host:port]` for Kafka, `embedded:DIR`, or `memory:`. Empty = a log in the folder `log` of the state
     /// directory, or in memory if there is none.

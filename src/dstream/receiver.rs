@@ -9,15 +9,12 @@ use crate::{
     plan::{Layout, Node, Role},
     record::Data,
     source::{
-        BadRecordPolicy, FeedSpec, FileOptions, MakeLocal, Receiver, SourceSpec, Starting, StorageLevel,
-        decoder,
+        BadRecordPolicy, FeedSpec, FileOptions, FileSource, MakeLocal, Receiver, SourceSpec, Starting,
+        StorageLevel, decoder,
         feed::{self, FeedTarget},
     },
 };
-use std::{
-    panic::Location,
-    sync::{Arc, Mutex},
-};
+use std::{panic::Location, sync::Arc};
 
 /// A receiver and how its rows are kept: see [`StreamingContext::receiver_stream`](crate::StreamingContext::receiver_stream).
 pub struct ReceiverSpec<R> {
@@ -94,18 +91,18 @@ impl StreamBuilder {
         decode: impl Decode<T> + 'static,
         at: &'static Location<'static>,
     ) -> DStream<T> {
-        let name = options.durable_name();
+        let FileSource { name, policy, lister, decoder } = options.source(decode);
         self.check_name(&name, at);
         let topic = format!("{prefix}-ingest-{name}");
         let source = SourceSpec {
             topics: vec![topic.clone()],
             pattern: None,
-            decoder: options.decoder(decode),
-            policy: options.policy(),
+            decoder,
+            policy,
             starting: Some(Starting::Earliest),
         };
         let target = FeedTarget::Topic { name: topic, compact: true };
-        let feed = Arc::new(Mutex::new(options.lister()));
+        let feed = lister;
         self.plan().feeds.push(FeedSpec { name: name.clone(), target, feed });
         let role = Role::Source(source);
         let (kind, path) = ("file_stream", name);

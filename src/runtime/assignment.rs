@@ -280,7 +280,8 @@ impl Engine {
         let grown =
             self.topics.inputs.iter().any(|(t, info)| owned(t) > 0 && owned(t) < info.partitions as usize);
         let changed = self.meta.as_ref().is_some_and(|m| m.subscription_changed(&self.topics))
-            || (self.plan.has_state_partitions() && self.states.is_empty());
+            || (self.plan.has_state_partitions() && self.states.is_empty())
+            || (!self.first_rows_sent && self.last_batch.0 > 0); // they were added in this run
         if changed && (grown || self.topics.inputs.keys().any(|t| owned(t) == 0)) && !self.rejoined {
             self.rejoined = true;
             tracing::info!(

@@ -67,7 +67,7 @@ impl Engine {
             "topics or partitions were added: asking the group for a new assignment"
         );
         self.topics.inputs.extend(found.inputs); // a topic that is gone is told by its fetcher
-        (self.first_rows_sent, self.rejoined) = (false, true);
+        (self.first_rows_sent, self.rejoined) = (false, false);
         let _ = self.close_tasks();
         Ok(())
     }

@@ -88,7 +88,7 @@ impl Rates {
         Rates {
             interval,
             estimator: config.backpressure.then(|| PidRateEstimator::new(interval)),
-            rate: config.initial_rate.filter(|_| config.backpressure).map(|r| real(r)),
+            rate: config.initial_rate.filter(|_| config.backpressure).map(real),
             per_partition: config.max_rate_per_partition,
         }
     }

@@ -87,8 +87,7 @@ mod tests {
     fn who_waits_goes_on_when_a_share_is_given_back() {
         let budget = Budget::new(10);
         let held = budget.take(10, NOW).unwrap();
-        let other = budget.clone();
-        let waiting = std::thread::spawn(move || other.take(10, Duration::from_secs(60)).is_some());
+        let waiting = std::thread::spawn(move || budget.take(10, Duration::from_secs(60)).is_some());
         drop(held);
         assert!(waiting.join().unwrap());
     }

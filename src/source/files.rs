@@ -19,7 +19,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     marker::PhantomData,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -104,39 +104,33 @@ impl FileOptions {
         self
     }
 
-    /// The name of the stream.
-    #[must_use]
-    pub fn durable_name(&self) -> String {
+    /// The source of these files.
+    pub fn source<T: Data>(self, decode: impl Decode<T> + 'static) -> FileSource {
         let clean = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' };
-        let of_path = || {
-            format!(
-                "files-{}",
-                self.dir.to_string_lossy().trim_matches('/').chars().map(clean).collect::<String>()
-            )
-        };
-        self.name.clone().unwrap_or_else(of_path)
-    }
-
-    /// The policy of bad records.
-    #[must_use]
-    pub fn policy(&self) -> BadRecordPolicy {
-        self.policy
-    }
-
-    /// What lists the directory.
-    #[must_use]
-    pub fn lister(&self) -> impl Feed + use<> {
-        Lister { options: self.clone() }
-    }
-
-    /// What makes rows of the lines.
-    pub fn decoder<T: Data>(&self, decode: impl Decode<T> + 'static) -> Arc<dyn DecodeChunk> {
-        Arc::new(Lines { dir: self.dir.clone(), decode, row: PhantomData })
+        let path = self.dir.to_string_lossy().trim_matches('/').chars().map(clean).collect::<String>();
+        FileSource {
+            name: self.name.clone().unwrap_or_else(|| format!("files-{path}")),
+            policy: self.policy,
+            decoder: Arc::new(Lines { dir: self.dir.clone(), decode, row: PhantomData }),
+            lister: Arc::new(Mutex::new(Lister { options: self })),
+        }
     }
 
     fn takes(&self, name: &str) -> bool {
         !name.starts_with(['.', '_']) && name.ends_with(&self.suffix)
     }
+}
+
+/// The parts of a source of files.
+pub struct FileSource {
+    /// Its durable name.
+    pub name: String,
+    /// What happens to bad lines and files.
+    pub policy: BadRecordPolicy,
+    /// What makes rows of references.
+    pub decoder: Arc<dyn DecodeChunk>,
+    /// What lists the directory into the topic.
+    pub lister: Arc<Mutex<dyn Feed>>,
 }
 
 /// Lists a directory into its topic.

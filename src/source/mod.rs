@@ -22,7 +22,7 @@ use crate::{
 };
 use std::{marker::PhantomData, sync::Arc};
 
-pub use files::{FileOptions, LossyText};
+pub use files::{FileOptions, FileSource, LossyText};
 pub use socket::SocketReceiver;
 pub use topics::{Starting, TopicPattern};
 

@@ -36,8 +36,8 @@ fn files_are_read_once_over_restarts_and_large_ones_in_parts() {
     assert_eq!(texts, ["one", "two", "", "three", "\u{fffd}b"]);
 
     // 20 MB are three parts; line numbers tell whether each is there once, in order.
-    let lines: String = (0..1_200_000).map(|n| format!("{n:015}\n")).collect();
-    put(dir.path(), "large", &lines);
+    let lines: Vec<String> = (0..1_200_000).map(|n| format!("{n:015}")).collect();
+    put(dir.path(), "large", lines.join("\n"));
     let (second, _) = context_on(&bootstrap, "files", |_| {});
     let rows =
         collect(&second.file_stream(options(dir.path()), LossyText).map(|l| l.parse::<u64>().unwrap()));

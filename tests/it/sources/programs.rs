@@ -100,8 +100,8 @@ fn network_word_count_beside_a_real_nc() {
     let mut nc = Nc::listen(port);
     nc.type_in("hello once more\n");
     program.until("it goes on", |p| rows(&p.out()).contains_key("more"));
-    let words: String = (0..12).map(|n| format!("w{n} ")).collect();
-    nc.type_in(&format!("{}\n", words.trim_end()));
+    let words: Vec<String> = (0..12).map(|n| format!("w{n}")).collect();
+    nc.type_in(&format!("{}\n", words.join(" ")));
     program.until("ten rows and no more are shown", |p| {
         blocks(&p.out()).iter().any(|(_, rows)| rows.len() == 11 && rows[10] == "...")
     });
