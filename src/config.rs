@@ -100,6 +100,8 @@ pub struct Config {
     pub progress_line: bool,
     /// Tell the group at a graceful stop that this process does not come back (scale-in).
     pub leave: bool,
+    /// How long rows of past batches are kept for the program itself, where it asks for them.
+    pub remember: Duration,
     /// Take the group's offsets even where a witness says that more was consumed.
     pub accept_offsets: bool,
 }
@@ -136,6 +138,7 @@ impl Config {
             admin_bind: Some("127.0.0.1:4040".into()),
             progress_line: true,
             leave: false,
+            remember: Duration::from_secs(60),
             accept_offsets: false,
         }
     }

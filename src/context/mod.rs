@@ -127,6 +127,11 @@ impl StreamingContext {
         self.config().state_dir = Some(dir.into());
     }
 
+    /// How long streams that are [remembered](crate::DStream::remembered) keep the rows of past batches; default one minute.
+    pub fn remember(&self, duration: Duration) {
+        self.config().remember = duration;
+    }
+
     /// The settings.
     pub(crate) fn config(&self) -> MutexGuard<'_, Config> {
         self.config.lock().unwrap_or_else(PoisonError::into_inner)

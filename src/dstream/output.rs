@@ -10,7 +10,7 @@ use crate::{
     operator::Operator,
     plan::{Factory, Layout, Role},
     record::{BatchTime, Data, RawChunkBuilder, Value},
-    sink::{ConsoleSink, ForeachRdd, Gather, MakeOutside, OutsideSpec, Rdd, TopicSink},
+    sink::{ConsoleSink, ForeachRdd, Gather, MakeOutside, OutsideSpec, Rdd, Remember, Remembered, TopicSink},
 };
 use std::{cell::RefCell, panic::Location, sync::Arc};
 
@@ -23,6 +23,12 @@ impl<T: Value> DStream<T> {
     #[track_caller]
     pub fn print(&self) {
         self.print_rows(10);
+    }
+
+    /// As [`print_rows`](DStream::print_rows), by the name that it has in Spark's Python.
+    #[track_caller]
+    pub fn pprint(&self, rows_max: usize) {
+        self.print_rows(rows_max);
     }
 
     /// Prints the first `rows_max` rows of each batch; then `...` if there are more.
@@ -60,6 +66,31 @@ impl<T: Data> DStream<T> {
         let (at, f) = (Location::caller(), Arc::new(f));
         let make: MakeOutside = Arc::new(move |_| Box::new(ForeachRdd::<T, E, _>::new(f.clone(), at)));
         self.to_outside("foreach_rdd", at, OutsideSpec { name: String::new(), make });
+    }
+
+    /// Keeps the rows of past batches in memory for the program itself, as long as
+    /// [`StreamingContext::remember`](crate::StreamingContext::remember) says; they are there once their batch was committed.
+    ///
+    /// ```
+    /// use tidegate::{BatchTime, StreamingContext, config::Trigger, source::Queue};
+    /// let (queue, trigger) = (Queue::default(), Trigger::AvailableNow);
+    /// let ssc = StreamingContext::builder("app").trigger(trigger).configure(|c| c.admin_bind = None).build();
+    /// let seen = ssc.queue_stream(&queue, true).map(|n: u32| n * 2).remembered();
+    /// queue.push(vec![1, 2]);
+    /// ssc.start()?;
+    /// ssc.await_termination()?;
+    /// let batches = seen.slice(BatchTime(0), BatchTime(i64::MAX));
+    /// assert_eq!(batches.into_iter().map(|(_, rows)| rows).collect::<Vec<_>>(), [[2, 4]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    #[track_caller]
+    #[must_use]
+    pub fn remembered(&self) -> Remembered<T> {
+        let remembered = Remembered::default();
+        let kept = remembered.clone();
+        let make: MakeOutside = Arc::new(move |cx| Box::new(Remember::<T>::new(kept.clone(), cx.remember)));
+        self.to_outside("remembered", Location::caller(), OutsideSpec { name: String::new(), make });
+        remembered
     }
 
     /// Ends the stream in an output outside the log.

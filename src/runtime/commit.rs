@@ -212,6 +212,9 @@ impl Engine {
         self.states.iter_mut().for_each(StateUnit::rest);
         self.sources.iter_mut().for_each(|s| s.task.rest());
         self.locals.iter_mut().for_each(LocalUnit::rest);
+        if let Err(e) = self.finish_outsides() {
+            tracing::warn!("{e}");
+        }
         self.report(false);
     }
 

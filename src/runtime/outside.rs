@@ -95,7 +95,7 @@ impl Engine {
         self.flight.outside_times = self.outsides.iter().map(|unit| unit.node).zip(times).collect();
         let mut meta_rows = RawChunkBuilder::default();
         for (index, prepared) in prepared.into_iter().enumerate() {
-            if let Some(prepared) = prepared? {
+            if let Some(prepared) = prepared?.filter(|_| !self.outsides[index].name.is_empty()) {
                 Meta::push_prepared(
                     &self.outsides[index].name,
                     &self.env.instance,

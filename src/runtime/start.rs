@@ -59,6 +59,7 @@ impl Engine {
             outsides: outside::outsides(
                 &plan,
                 &OutsideContext {
+                    remember: config.remember,
                     application: config.application_id.as_str().into(),
                     instance: env.instance.0.clone(),
                 },

@@ -9,12 +9,14 @@ pub mod files;
 pub mod outside;
 mod postgres;
 mod rdd;
+mod remembered;
 
 pub use display::to_display;
 pub use files::{FileSink, TimeUnit};
 pub use outside::{Gather, MakeOutside, Outside, OutsideContext, OutsideSpec};
 pub use postgres::PostgresSink;
 pub use rdd::{ForeachRdd, Rdd};
+pub use remembered::{Remember, Remembered};
 
 use crate::{
     error::Result,

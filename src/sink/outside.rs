@@ -60,6 +60,8 @@ pub struct OutsideContext {
     pub application: Arc<str>,
     /// The name of the process: keeps what two processes prepare apart.
     pub instance: Arc<str>,
+    /// How long rows of past batches are kept for the program itself.
+    pub remember: std::time::Duration,
 }
 
 /// Makes the output when the program starts.
