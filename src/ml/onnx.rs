@@ -124,8 +124,8 @@ impl Loaded {
             .with_ignore_value_info(true)
             .model_for_path(path)
             .map_err(|e| format!("is no ONNX model that can be read: {e:#}"))?;
-        choose_output(&mut model, output)?;
         let (input, mut shape) = input_of(&model)?;
+        choose_output(&mut model, output)?;
         let rows = match shape[0].to_usize().ok() {
             Some(0) => return Err(format!("input `{input}` takes no row")),
             rows => rows,
@@ -178,14 +178,22 @@ fn choose_output(model: &mut InferenceModel, name: Option<&str>) -> Result<(), S
     let [one] = fitting[..] else {
         let all = (0..facts.len()).map(|i| format!("`{}` {}", named(i), facts[i].format_dt_shape()));
         let wanted = name.map_or_else(|| "one output".to_owned(), |n| format!("an output `{n}`"));
+        let next = if fitting.is_empty() {
+            "export it with one; with skl2onnx, `zipmap` must be off"
+        } else {
+            "choose one of that type with `OnnxModel::load_output`"
+        };
+        let all = all.collect::<Vec<_>>().join(", ");
         return Err(format!(
-            "expected is {wanted} of 32-bit floats (F32), its outputs are {}\n  next: choose one of that type with `OnnxModel::load_output`",
-            all.collect::<Vec<_>>().join(", ")
+            "expected is {wanted} of 32-bit floats (F32), its outputs are {all}\n  next: {next}"
         ));
     };
-    let chosen = [outlets[one]];
-    let select = model.select_output_outlets(&chosen);
-    select.and_then(|()| model.set_output_fact(0, InferenceFact::default())).map_err(|e| e.to_string())
+    // The declared shapes have names of their own for the rows; what leads to other outputs need not be supported.
+    outlets
+        .iter()
+        .try_for_each(|o| model.set_outlet_fact(*o, InferenceFact::default()))
+        .map_err(|e| e.to_string())?;
+    model.select_output_outlets(&[outlets[one]]).and_then(|()| model.compact()).map_err(|e| e.to_string())
 }
 
 /// Name and shape of the only input.
