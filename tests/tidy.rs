@@ -39,13 +39,14 @@ const NEVER: [(&str, &[&str]); 2] =
 /// Re-exports at the crate root that may be used by their short path.
 const ROOT_NAMES: [&str; 3] = ["Error", "Result", "Text"];
 /// Crates, and the places that may name them.
-const FENCES: [(&str, &[&str]); 13] = [
+const FENCES: [(&str, &[&str]); 14] = [
     ("rdkafka", &["src/log/kafka/"]),
     ("rdkafka_sys", &["src/log/kafka/"]),
     ("rocksdb", &["src/state/rocks.rs", "src/state/rocks_options.rs"]),
     ("prometheus", &["src/runtime/metrics.rs"]),
     ("tracing_subscriber", &["src/runtime/logging.rs"]),
     ("axum", &["src/ui/"]),
+    ("tract_onnx", &["src/ml/onnx.rs"]),
     ("parquet", &["src/sink/files/"]),
     ("arrow_array", &["src/sink/files/"]),
     ("arrow_json", &["src/sink/files/"]),

@@ -1,16 +1,28 @@
-//! Models that learn from a stream while they score another: streaming k-means, linear and logistic regression.
+//! Models that learn from a stream while they score another: streaming k-means, linear and logistic regression; and, with the cargo
+//! feature `onnx`, models that were trained elsewhere.
 //!
 //! Owns the algorithms and how they stand in a plan. Knows no log and no thread. Invariants: a model is keyed state, so it is committed with
 //! the batch that taught it, survives restarts, and a batch teaches it exactly once; predictions of a batch use the model as it was
 //! before that batch.
 
 mod kmeans;
+#[cfg(feature = "onnx")]
+mod onnx;
+mod point;
 mod regression;
 mod stream;
 
 pub use kmeans::{KMeansModel, StreamingKMeans, TimeUnit};
-pub use regression::{LabeledPoint, Regularization, StreamingLinearRegression, StreamingLogisticRegression};
+#[cfg(feature = "onnx")]
+pub use onnx::OnnxModel;
+pub use point::{LabeledPoint, parse_vector};
+pub use regression::{Regularization, StreamingLinearRegression, StreamingLogisticRegression};
 pub use stream::{Algorithm, Trained, Training};
+
+/// The examples of the guide, so that they compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/ml.md")]
+struct Guide;
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()

@@ -4,17 +4,7 @@
 //! the iteration): <https://spark.apache.org/docs/3.5.1/mllib-optimization.html>. Knows no stream. Invariant: the weights after a
 //! batch are the starting point of the next one.
 
-use super::{Algorithm, dot, misfit};
-use serde::{Deserialize, Serialize};
-
-/// An example: what was observed, and what it was observed with.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LabeledPoint {
-    /// What is to be predicted; 0 or 1 for logistic regression.
-    pub label: f64,
-    /// What it is predicted from.
-    pub features: Vec<f64>,
-}
+use super::{Algorithm, LabeledPoint, dot, misfit};
 
 /// What keeps weights small.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
