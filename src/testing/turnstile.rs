@@ -117,7 +117,10 @@ impl Fate for Turnstile {
                 state.dead = true;
                 Verdict::Killed
             }
-            (Some(Crash::AfterCommit), Call::Commit) if offers.contains(&Fault::CrashAfter) => {
+            // Before it runs, a process commits the claim of its name.
+            (Some(Crash::AfterCommit), Call::Commit)
+                if state.phase == Phase::Running && offers.contains(&Fault::CrashAfter) =>
+            {
                 Verdict::Fault(Fault::CrashAfter)
             }
             _ => Verdict::Go,
