@@ -97,7 +97,10 @@ impl Engine {
             committed
         };
         match committed {
-            Ok(()) => Ok(Event::Committed),
+            Ok(()) => {
+                self.last_commit = Some(self.env.clock.monotonic());
+                Ok(Event::Committed)
+            }
             Err(f) if f.reaction == Reaction::Unknown => self.in_doubt(f),
             Err(f) => self.failed(f.into()),
         }

@@ -32,6 +32,9 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
+/// How long a log takes, about, to end a transaction after it has said that it is committed.
+const SETTLE: Duration = Duration::from_millis(5);
+
 /// What the loop needs of its surroundings.
 pub struct Env {
     /// The log.
@@ -259,6 +262,8 @@ pub struct Engine {
     pub(super) accused: Option<(TopicPartition, Offset, Error)>,
     pub(super) first_rows_sent: bool,
     pub(super) last_witness: Option<Duration>,
+    /// When the last batch was committed, until the next one begins.
+    pub(super) last_commit: Option<Duration>,
     pub(super) rejoined: bool,
     /// When it was last looked for new topics and partitions.
     pub(super) refreshed: Option<Duration>,
@@ -303,7 +308,18 @@ impl Engine {
                 self.member.wait(Duration::from_millis(50));
                 continue;
             }
+            self.let_the_log_settle();
             self.one_batch()?;
+        }
+    }
+
+    /// Right after a commit the log still ends the transaction; the client would be sent away and come back only after 20 ms.
+    fn let_the_log_settle(&mut self) {
+        let Some(committed) = self.last_commit.take() else { return };
+        let since = self.env.clock.monotonic().saturating_sub(committed);
+        let left = SETTLE.saturating_sub(since);
+        if self.config.trigger == Trigger::AsSoonAsPossible && !left.is_zero() {
+            self.env.clock.sleep(left);
         }
     }
 

@@ -80,6 +80,7 @@ impl Engine {
             accused: None,
             first_rows_sent: false,
             last_witness: None,
+            last_commit: None,
             rejoined: false,
             refreshed: None,
             rates: Rates::new(&config),
