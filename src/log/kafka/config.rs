@@ -131,6 +131,9 @@ pub(super) struct Settings {
 impl Settings {
     /// Checks the user's properties.
     pub(super) fn new(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<Settings> {
+        // First of all, because it counts only before the client library's own: OpenSSL then does not tear itself down when
+        // the process ends, under threads of clients that are still closing.
+        openssl::init();
         for name in properties.keys() {
             refuse(name)?;
         }

@@ -168,7 +168,10 @@ fn a_program_with_all_rights_runs_and_one_that_lacks_something_names_it() {
     let wrong = secure(&kafka, &client, "app", "hunter2", "broker.crt");
     refused(&wrong, &["cannot reach", "SASL authentication failed", "`sasl.password`"]);
     let untrusted = secure(&kafka, &client, "app", "secret", "other.crt");
-    refused(&untrusted, &["cannot reach", "the TLS handshake failed", "`ssl.ca.location`"]);
+    // Often, because a process that ends while its clients still close must not crash in what OpenSSL has torn down.
+    for _ in 0..20 {
+        refused(&untrusted, &["cannot reach", "the TLS handshake failed", "`ssl.ca.location`"]);
+    }
     for left_out in ["output", "group", "transaction"] {
         let user = format!("no-{left_out}");
         let app = secure(&kafka, &client, &user, "secret", "broker.crt");
