@@ -51,7 +51,7 @@ const FENCES: [(&str, &[&str]); 14] = [
     ("arrow_array", &["src/sink/files/"]),
     ("arrow_json", &["src/sink/files/"]),
     ("postgres", &["src/sink/postgres/", "src/sink/mod.rs"]),
-    ("openssl", &["src/sink/postgres/"]),
+    ("openssl", &["src/sink/postgres/", "src/log/kafka/config.rs"]),
     ("tokio", &["src/ui/", "src/context/signals.rs"]),
     ("clap", &["src/main.rs", "src/demo/", "src/config"]),
 ];
