@@ -243,6 +243,13 @@ def latency(peer, app, size):
     return dict(kind="latency", peer=peer, app=app, rate=rate, seen=seen["n"], visible_ms=seen["visible_ms"], cpu_cores=round(cores, 3))
 
 
+def warm(peers, apps, size):
+    for app in [app for app in LATENCY if app in apps]:
+        for peer in peers:
+            latency(peer, app, size)
+    return []
+
+
 def restart(peer, keys, kept, size):
     """A word count with `keys` distinct words and live traffic on top; kill -9, start again with the state folder kept or deleted."""
     base, live, rate = keys * 4 // WORDS_A_LINE, 10_000 if size.name == "quick" else 40_000, 500 if size.name == "quick" else 2000
@@ -296,6 +303,8 @@ def measurements(args, peers, size):
             for peer in engines:
                 yield lambda peer=peer, app=app: [throughput(peer, app, size)]
     if "latency" in args.what:
+        # A JVM of the broker that has not compiled its code yet costs the first program to run ten times the tail.
+        yield lambda: warm(engines, args.work, size)
         for app in [app for app in LATENCY if app in args.work]:
             for peer in engines:
                 yield lambda peer=peer, app=app: [latency(peer, app, size)]

@@ -1,6 +1,7 @@
 package peers;
 
 import java.util.*;
+import java.util.concurrent.locks.LockSupport;
 import org.apache.kafka.clients.producer.*;
 import org.apache.kafka.common.utils.Utils;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
@@ -35,7 +36,8 @@ public final class Gen {
         long ts;
         if (now) {
           long due = t0 + (long) ((i - from) * 1e9 / rate), d;
-          while ((d = due - System.nanoTime()) > 0) { if (d > 200_000) Thread.sleep(0, (int) Math.min(999_999, d - 100_000)); else Thread.onSpinWait(); }
+          // Never spins: on two cores that would take one of them from the broker and from what is measured.
+          while ((d = due - System.nanoTime()) > 0) LockSupport.parkNanos(Math.max(d, 1_000_000));
           ts = System.currentTimeMillis();
         } else ts = Data.ts(seed, i);
         byte[] v, k = null; int part;
