@@ -111,6 +111,7 @@ pub mod failpoint;
 pub mod log;
 pub mod ml;
 pub mod operator;
+mod panics;
 pub mod plan;
 pub mod record;
 pub mod runtime;

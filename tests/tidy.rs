@@ -10,9 +10,10 @@ use std::{
 };
 
 /// The folders (and single files) of `src/`; each may use only what stands before it.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "error",
     "failpoint",
+    "panics",
     "record",
     "config",
     "codec",

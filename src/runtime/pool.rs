@@ -86,7 +86,8 @@ impl<T, R> Pending<T, R> {
     /// Waits for all items; each with its result, in the order given.
     ///
     /// # Panics
-    /// If the work panicked: tasks catch the panics of user code, so this is a bug of the engine.
+    /// If the work panicked: the panics of a program's functions are caught where they are called (by tasks, and around decoders), so
+    /// this is a bug of the engine.
     #[must_use]
     pub fn wait(self) -> Vec<(T, R)> {
         let mut slots: Vec<Option<(T, R)>> = (0..self.count).map(|_| None).collect();

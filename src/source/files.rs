@@ -5,7 +5,7 @@
 //! transaction, by one process at a time; a file is listed only when it is complete.
 
 use super::{
-    DecodeChunk,
+    DecodeChunk, decode,
     feed::{Feed, Intake, ReceiverError},
     file_ranges::{Reference, Version, lines},
 };
@@ -292,7 +292,7 @@ impl<T: Data, D: Decode<T>> Lines<T, D> {
             Ok(None) => {}
             Ok(Some((lines, name))) => {
                 let mut bad_lines = vec![];
-                self.decode.decode(&lines, good, &mut bad_lines);
+                decode::all(&self.decode, &lines, good, &mut bad_lines);
                 bad.extend(bad_lines.into_iter().map(|b| {
                     let (at, reason) = (lines.get(b.index).offset, b.reason);
                     BadRecord { index, reason: format!("{name}, the line at byte {at}: {reason}") }

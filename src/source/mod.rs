@@ -4,6 +4,7 @@
 //! the order of the partition; a record that cannot be decoded is kept with its reason, never lost.
 
 mod budget;
+mod decode;
 pub mod feed;
 mod file_ranges;
 mod files;
@@ -83,7 +84,7 @@ pub fn decoder<T: Data>(decode: impl Decode<T> + 'static) -> Arc<dyn DecodeChunk
     impl<T: Data, D: Decode<T>> DecodeChunk for Typed<T, D> {
         fn decode(&self, records: &RawChunk) -> (Chunk, Vec<BadRecord>) {
             let (mut good, mut bad) = (Vec::with_capacity(records.len()), vec![]);
-            self.0.decode(records, &mut good, &mut bad);
+            decode::all(&self.0, records, &mut good, &mut bad);
             (Chunk::rows(good), bad)
         }
     }

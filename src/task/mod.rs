@@ -4,7 +4,6 @@
 //! always later in the order, so one forward pass empties all queues; after an abort the operators are made anew.
 
 pub mod checkpoint;
-mod panics;
 pub mod recovery;
 pub mod recovery_record;
 pub mod restore_progress;
@@ -12,6 +11,7 @@ pub mod restore_progress;
 use crate::{
     error::{Error, Result, panic_text},
     operator::{Batch, Context, Emitter, NodeId, Operator, Output, Port, Target},
+    panics,
     plan::{Factory, Role, Topology},
     record::{Chunk, Partition, RawChunk, TaskId, TopicPartition},
     state::{Backend, Stores},

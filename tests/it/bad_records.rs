@@ -4,7 +4,7 @@ use crate::driver::{PLAIN, Session, WAYS, show};
 use expect_test::{Expect, expect};
 use tidegate::{
     BadRecordPolicy, Error, SourceOptions, StreamingContext,
-    codec::{AsText, Message, Messages, Utf8},
+    codec::{self, AsText, Decode, Message, Messages, Utf8},
 };
 
 const ROWS: &str = "\
@@ -156,6 +156,42 @@ fn a_panic_in_any_closure_is_found_among_many_records() {
             assert_eq!(letters.len(), 1, "{kind}: {letters:?}");
             assert!(letters[0].starts_with("app-dlq | - | 1013 |"), "{kind}: {letters:?}");
         }
+    }
+}
+
+/// Reads numbers; does not expect the bad one.
+struct Numbers;
+
+impl Decode<u64> for Numbers {
+    fn decode(&self, raw: &tidegate::record::RawChunk, good: &mut Vec<u64>, _: &mut Vec<codec::BadRecord>) {
+        let texts = raw.iter().map(|r| std::str::from_utf8(r.value.unwrap()).unwrap());
+        good.extend(texts.map(|text| refuse(text.parse().unwrap())));
+    }
+}
+
+#[test]
+fn a_panic_of_a_decoder_is_that_of_one_record_under_each_policy() {
+    let build = |policy| {
+        move |ssc: &StreamingContext| {
+            let numbers = ssc.source::<u64>(SourceOptions::topic("n").on_bad_record(policy), Numbers);
+            let sums = numbers.map(|n| (n / 100, n)).running_reduce_by_key(|a, b| a + b);
+            sums.to_kafka("sums", AsText, AsText);
+        }
+    };
+    let sum = |from: u64| (from..from + 100).sum::<u64>();
+    let sums =
+        format!("sums | 10 | {}\nsums | 11 | {}\nsums | 12 | {}\n", sum(1000) - BAD, sum(1100), sum(1200));
+    for way in [WAYS[0], WAYS[2]] {
+        let fail = Session::new(way).step(&build(BadRecordPolicy::Fail), &many()).pop().unwrap();
+        let told = "error: bad record in n-2 at offset 4: the decoder panicked: no 1013\n  next: ";
+        assert!(fail.starts_with(told), "{fail}");
+        let mut session = Session::new(way);
+        assert_eq!(last_sums(session.step(&build(BadRecordPolicy::Skip), &many())), sums);
+        let skipped: usize = session.seen.batches.lock().unwrap().iter().map(|b| b.skipped).sum();
+        assert_eq!(skipped, 1);
+        let letters = last_sums(Session::new(way).step(&build(BadRecordPolicy::DeadLetter), &many()));
+        let letter = "app-dlq | - | 1013 | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=2 | __tidegate.errors.offset=4 | __tidegate.errors.message=the decoder panicked: no 1013\n";
+        assert_eq!(letters, format!("{letter}{sums}"));
     }
 }
 

@@ -1,8 +1,8 @@
 //! Panics of a program's functions: caught, and shown once.
 //!
-//! The search for the record that makes a function panic runs the same batch again and again; only the first panic is of interest.
-//! Knows no task. Invariants: the hook that the program has set shows every panic but those of a search; nothing is changed in the
-//! process before a first search begins.
+//! The search for the record that makes a function panic runs the same records again and again; only the first panic is of interest.
+//! Knows no task and no source. Invariants: the hook that the program has set shows every panic but those of a search; nothing is
+//! changed in the process before a first search begins.
 
 use std::{
     any::Any,
@@ -16,7 +16,7 @@ thread_local! {
 }
 
 /// Calls `f`, which may panic; `quiet` = the panic is not shown.
-pub(super) fn caught<T>(quiet: bool, f: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+pub(crate) fn caught<T>(quiet: bool, f: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
     static HOOK: Once = Once::new();
     if !quiet {
         return catch_unwind(AssertUnwindSafe(f));
