@@ -167,10 +167,24 @@ impl Task {
     /// The staged changes of all stores as changelog rows; empty chunks are left out.
     ///
     /// # Errors
-    /// If a key or value cannot be encoded.
+    /// If a key or value cannot be encoded; [`Error::Operator`] if its encoding panics.
     pub fn seal(&mut self) -> Result<Vec<RawChunk>> {
-        let sealed: Result<Vec<RawChunk>> = self.stores.0.iter_mut().map(|s| s.seal()).collect();
-        Ok(sealed?.into_iter().filter(|c| !c.is_empty()).collect())
+        let mut sealed = vec![];
+        for (index, store) in self.stores.0.iter_mut().enumerate() {
+            let rows = match panics::caught(self.quiet, || store.seal()) {
+                Ok(rows) => rows?,
+                Err(panic) => {
+                    let slot = self.slots.iter().find(|s| s.stores.contains(&index));
+                    let operator = slot.map_or_else(String::new, |s| s.label.to_string());
+                    let reason = format!("panicked: {}", panic_text(panic.as_ref()));
+                    return Err(Error::Operator { operator, partition: self.id.partition.0, reason });
+                }
+            };
+            if !rows.is_empty() {
+                sealed.push(rows);
+            }
+        }
+        Ok(sealed)
     }
 
     /// The staged changes are in the database.

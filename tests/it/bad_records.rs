@@ -195,6 +195,35 @@ fn a_panic_of_a_decoder_is_that_of_one_record_under_each_policy() {
     }
 }
 
+/// A number that cannot be kept in state if it is the bad one.
+#[derive(Clone, Copy, PartialEq, serde::Deserialize)]
+struct Kept(u64);
+
+impl serde::Serialize for Kept {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(refuse(self.0))
+    }
+}
+
+#[test]
+fn a_panic_while_state_is_encoded_is_that_of_one_record() {
+    let build = |ssc: &StreamingContext| {
+        let all = source(ssc).map(|(_, n)| (n, n));
+        let kept = all.update_state_by_key(|new: Vec<u64>, _: Option<Kept>| new.last().map(|n| Kept(*n)));
+        kept.map(|(k, n)| (k, n.0)).to_kafka("out", AsText, AsText);
+    };
+    for way in [WAYS[0], WAYS[2]] {
+        let written = Session::new(way).step(&build, &many());
+        let letters: Vec<_> = written.iter().filter(|row| row.starts_with("app-dlq")).collect();
+        assert!(letters.len() == 1 && letters[0].starts_with("app-dlq | - | 1013 |"), "{letters:?}");
+        assert!(letters[0].contains("update_state_by_key") && letters[0].ends_with("panicked: no 1013"));
+        let mut rows: Vec<_> = written.iter().filter(|row| row.starts_with("out")).collect();
+        rows.sort();
+        rows.dedup();
+        assert_eq!(rows.len(), 299);
+    }
+}
+
 #[test]
 fn the_rest_takes_effect_exactly_once_around_a_failing_record() {
     let build = |ssc: &StreamingContext| {
