@@ -80,7 +80,7 @@ pub enum Event {
     Empty,
     /// A record cannot be processed (the runtime decides by policy what the replay does with it), or the batch was given up.
     GivenUp,
-    /// Computing failed in a way that a replay cannot help.
+    /// What was found, or what was to be written, cannot be used: neither a replay nor another try helps.
     Broken,
     /// Every record sent is acknowledged.
     Flushed,
@@ -125,17 +125,17 @@ pub enum Action {
     Compute,
     /// Wait for acknowledgements: `Flushed` or `Failed`.
     Flush,
-    /// Send offsets and end the transaction: `Committed` or `Failed`.
+    /// Send offsets and end the transaction: `Committed`, `Failed`, or `Broken` if nothing was sent.
     Commit,
     /// Write the staged changes: `Applied` or `Broken`.
     Apply,
     /// Abort the transaction if one is open: `Aborted` or `Failed`.
     Abort,
-    /// Read the committed metadata for a newer incarnation of our identity: `NotFenced`, `Fenced` or `Failed`.
+    /// Read the committed metadata for a newer incarnation of our identity: `NotFenced`, `Fenced`, `Broken` or `Failed`.
     Look,
-    /// Make a new producer ready: `Ready` or `Failed`.
+    /// Make a new producer ready: `Ready`, `Broken` or `Failed`.
     Replace,
-    /// Read the token of the doubtful batch: `Ours`, `NotOurs`, `Moved`, `Fenced` or `Failed`.
+    /// Read the token of the doubtful batch: `Ours`, `NotOurs`, `Moved`, `Fenced`, `Broken` or `Failed`.
     Settle,
     /// Forget the batch and rewind its input: `Dropped`.
     Drop,
@@ -162,7 +162,7 @@ impl Phase {
             (P::Computing, E::Empty) => (P::Barrier, Action::Rest),
             (P::Computing, E::Computed) => (P::Flushing, Action::Flush),
             (P::Computing, E::GivenUp) => abort(After::Drop),
-            (P::Computing, E::Broken) => abort(After::Stop),
+            (P::Computing | P::Committing, E::Broken) => abort(After::Stop),
             (P::Computing | P::Flushing, E::Failed(Reaction::Unknown)) => look(After::Drop),
             (P::Flushing, E::Flushed) => (P::Committing, Action::Commit),
             (P::Committing, E::Committed) | (P::Settling, E::Ours) => (P::Applying, Action::Apply),
@@ -170,7 +170,9 @@ impl Phase {
             (P::Computing | P::Flushing | P::Committing, E::Failed(reaction)) => failed(reaction),
             (P::Applying, E::Applied { suspect: false }) => (P::Barrier, Action::Rest),
             (P::Applying, E::Applied { suspect: true }) => look(After::Rest),
-            (P::Applying, E::Broken) => (P::Ended(End::Stopped), Action::Stop),
+            (P::Applying | P::Looking(_) | P::Replacing(_) | P::Settling, E::Broken) => {
+                (P::Ended(End::Stopped), Action::Stop)
+            }
             (P::Aborting(after), E::Aborted { suspect: false }) => then(after),
             (P::Aborting(after), E::Aborted { suspect: true }) => look(after),
             (P::Looking(after), E::NotFenced) => (P::Replacing(after), Action::Replace),
@@ -247,14 +249,16 @@ mod tests {
             Action::Rest => vec![Event::Cut],
             Action::Compute => with(&[Event::Computed, Event::Empty, Event::GivenUp, Event::Broken]),
             Action::Flush => with(&[Event::Flushed]),
-            Action::Commit => with(&[Event::Committed]),
+            Action::Commit => with(&[Event::Committed, Event::Broken]),
             Action::Apply => {
                 vec![Event::Applied { suspect: false }, Event::Applied { suspect: true }, Event::Broken]
             }
             Action::Abort => with(&[Event::Aborted { suspect: false }, Event::Aborted { suspect: true }]),
-            Action::Look => with(&[Event::NotFenced, Event::Fenced]),
-            Action::Replace => with(&[Event::Ready]),
-            Action::Settle => with(&[Event::Ours, Event::NotOurs, Event::Moved, Event::Fenced]),
+            Action::Look => with(&[Event::NotFenced, Event::Fenced, Event::Broken]),
+            Action::Replace => with(&[Event::Ready, Event::Broken]),
+            Action::Settle => {
+                with(&[Event::Ours, Event::NotOurs, Event::Moved, Event::Fenced, Event::Broken])
+            }
             Action::Drop => vec![Event::Dropped],
             Action::Close => vec![Event::Closed],
             Action::Stop | Action::Exit => vec![],

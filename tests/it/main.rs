@@ -12,6 +12,7 @@ mod embedded_log;
 mod key_order;
 mod keyed_state;
 mod log_contract;
+mod log_trouble;
 mod ml;
 mod names_and_formats;
 mod on_disk;

@@ -1,0 +1,104 @@
+//! A log that answers badly at one moment: what the engine makes of it.
+//!
+//! Each test lets one thing go wrong at one call of the log boundary and shows that it did. Knows no seed: what happens at random
+//! is in `tests/sim`.
+
+use crate::driver::{PLAIN, Session};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tidegate::{
+    Result, StreamingContext,
+    codec::{AsText, Utf8},
+    log::{
+        self, GroupSpec, Log,
+        embedded::Embedded,
+        sim::{Call, Fate, Fault, SimLog, Verdict},
+    },
+    record::{Partition, RawChunkBuilder},
+    runtime,
+};
+
+/// What happens at the calls of one process, in real time.
+struct Script<F> {
+    begun: Instant,
+    act: F,
+}
+
+impl<F: Fn(Call, &[Fault]) -> Verdict + Send + Sync> Fate for Script<F> {
+    fn step(&self, call: Call, offers: &[Fault]) -> Verdict {
+        (self.act)(call, offers)
+    }
+    fn now(&self) -> Duration {
+        self.begun.elapsed()
+    }
+    fn block(&self, timeout: Duration) {
+        std::thread::sleep(timeout.min(Duration::from_millis(2)));
+    }
+    fn later(&self, _: Fault, _: Box<dyn FnOnce() -> bool + Send>) {}
+    fn kill(&self) {
+        panic!("nothing kills");
+    }
+    fn alive(&self) -> bool {
+        true
+    }
+    fn joined(&self, _: &GroupSpec) {}
+}
+
+/// Runs a program to the end of its input on the session's log, with `act` at each of its calls.
+fn run_with(
+    session: &mut Session,
+    build: &dyn Fn(&StreamingContext),
+    act: impl Fn(Call, &[Fault]) -> Verdict + Send + Sync + 'static,
+) -> Result {
+    let ssc = StreamingContext::new(session.config.clone());
+    build(&ssc);
+    let mut env = session.env();
+    env.log = Arc::new(SimLog::new(inner(session), Arc::new(Script { begun: Instant::now(), act })));
+    runtime::run(session.config.clone(), ssc.topology(), env)
+}
+
+fn inner(session: &Session) -> Arc<Embedded> {
+    Embedded::named(session.config.bootstrap.strip_prefix("memory:").unwrap())
+}
+
+fn counts(ssc: &StreamingContext) {
+    ssc.text("lines").map(|l| (l, 1u64)).running_reduce_by_key(|a, b| a + b).to_kafka("out", Utf8, AsText);
+}
+
+/// Writes a row that no tidegate wrote.
+fn write_foreign(log: &dyn Log, topic: &str, key: &str) {
+    let mut row = RawChunkBuilder::default();
+    let value = |out: &mut Vec<u8>| {
+        out.extend(b"not ours");
+        Ok::<_, ()>(true)
+    };
+    row.push_with(-1, Some(key.as_bytes()), value).unwrap();
+    log::write(log, topic, Some(Partition(0)), &row.build()).unwrap();
+}
+
+/// After a commit in doubt the process reads who else has begun: what it finds there may be of no use.
+#[test]
+fn foreign_rows_in_the_meta_topic_stop_a_process_that_looks_there() {
+    let mut session = Session::new(PLAIN);
+    assert_eq!(session.step(&counts, "lines 0 | - | a\n"), ["out | a | 1"]);
+    session.feed("lines 1 | - | a\n");
+    let (log, lost) = (inner(&session), Arc::new(AtomicU32::new(0)));
+    let counted = lost.clone();
+    let result = run_with(&mut session, &counts, move |call, offers| {
+        // The first commit of a process is the claim of its name.
+        let commit = call == Call::Commit && offers.contains(&Fault::CommitLost);
+        if !commit || counted.fetch_add(1, Ordering::Relaxed) != 1 {
+            return Verdict::Go;
+        }
+        write_foreign(log.as_ref(), "app-meta", "instance/test");
+        Verdict::Fault(Fault::CommitLost)
+    });
+    assert_eq!(lost.load(Ordering::Relaxed), 2);
+    let told = result.unwrap_err().to_string();
+    assert!(told.contains("the meta topic's row `instance/test` is not ours"), "{told}");
+}
