@@ -174,8 +174,10 @@ fn resume(facts: &StateFacts, progress: &RestoreProgress, committed: &RecoveryRe
     Resume(progress.next)
 }
 
+/// Whether tombstones that the database lacks may be gone from the changelog by now: keys that they deleted would come back. The last
+/// batch counts too, in case the clock went back.
 fn outlived_tombstones(facts: &StateFacts, local: &RecoveryRecord, committed: &RecoveryRecord) -> bool {
-    committed.time.0.saturating_sub(local.time.0) > facts.delete_retention_ms
+    facts.now_ms.max(committed.time.0).saturating_sub(local.time.0) > facts.delete_retention_ms
 }
 
 fn too_old(facts: &StateFacts) -> StateDecision {
@@ -265,7 +267,7 @@ mod tests {
 
     #[test]
     fn each_row_of_the_table() {
-        let (n, next) = (record(1, 5, 50, 100), record(1, 6, 60, 200));
+        let (n, next) = (record(1, 5, 50, 9_800), record(1, 6, 60, 9_900));
         for (committed, local, end, expect) in [
             (None, None, 0, "Fresh"),
             (None, None, 9, "Fresh"),
@@ -275,11 +277,11 @@ mod tests {
             (Some(&next), Some(&n), 61, "RollForward(Offset(50))"),
             (Some(&n), None, 51, "Restore"),
             (Some(&n), Some(&next), 61, "Quarantine"),
-            (Some(&record(1, 5, 50, 0)), Some(&record(1, 6, 50, 0)), 50, "Quarantine"),
-            (Some(&record(2, 1, 50, 0)), Some(&record(1, 6, 50, 0)), 50, "RollForward(Offset(50))"),
+            (Some(&record(1, 5, 50, 9_800)), Some(&record(1, 6, 50, 9_800)), 50, "Quarantine"),
+            (Some(&record(2, 1, 50, 9_800)), Some(&record(1, 6, 50, 9_800)), 50, "RollForward(Offset(50))"),
             (Some(&next), Some(&n), 59, "Refuse"),
             (Some(&next), None, 59, "Refuse"),
-            (Some(&record(1, 9, 90, 5000)), Some(&n), 90, "Quarantine"),
+            (Some(&record(1, 9, 90, 15_000)), Some(&n), 90, "Quarantine"),
         ] {
             let f = facts(committed.cloned(), local.cloned(), end);
             let got = format!("{:?}", state(&f));
@@ -290,12 +292,103 @@ mod tests {
         assert!(matches!(state(&truncated), StateDecision::Quarantine(_)));
     }
 
+    /// An application that stood still: its last batch is as old as the tombstones that the directory lacks.
+    #[test]
+    fn the_age_of_a_database_is_counted_until_now_also_if_nothing_was_committed_since() {
+        for (now_ms, expect) in
+            [(10_000, "RollForward(Offset(50))"), (10_800, "RollForward"), (10_801, "Quarantine")]
+        {
+            let mut f = facts(Some(record(2, 1, 60, 9_900)), Some(record(1, 5, 50, 9_800)), 61);
+            f.now_ms = now_ms;
+            let got = format!("{:?}", state(&f));
+            assert!(got.starts_with(expect), "at {now_ms}: {got}");
+        }
+    }
+
+    /// Every combination of few values for what is committed, what is local, the changelog and the clock.
+    #[test]
+    fn a_database_is_trusted_only_where_nothing_contradicts_it() {
+        let mut records = vec![None];
+        for (incarnation, batch) in [(1, 5), (1, 6), (2, 1)] {
+            for end in [40, 50, 60] {
+                for time in [8_900, 9_800, 9_900, 10_050] {
+                    records.push(Some(record(incarnation, batch, end, time)));
+                }
+            }
+        }
+        let mut other = record(7, 7, 50, 9_800);
+        other.token.instance = InstanceId("other".into());
+        records.push(Some(other));
+        let mut seen = std::collections::BTreeMap::<&str, usize>::new();
+        for committed in &records {
+            for local in &records {
+                for start in [0, 45, 55] {
+                    for end in [39, 50, 61] {
+                        for now_ms in [9_000, 10_000, 10_850] {
+                            let mut f = facts(committed.clone(), local.clone(), end);
+                            f.changelog_start = Offset(start);
+                            f.now_ms = now_ms;
+                            let decided = state(&f);
+                            let (expect, says) = expected(&f);
+                            let (got, said) = match &decided {
+                                StateDecision::Ready => ("ready", ""),
+                                StateDecision::Fresh => ("fresh", ""),
+                                StateDecision::RollForward(from) => {
+                                    assert_eq!(Some(*from), f.local.as_ref().and_then(|l| l.changelog_end));
+                                    ("roll forward", "")
+                                }
+                                StateDecision::Restore => ("restore", ""),
+                                StateDecision::Quarantine(why) => ("quarantine", why.as_str()),
+                                StateDecision::Refuse(why) if why.contains("next:") => {
+                                    ("refuse", why.as_str())
+                                }
+                                other => panic!("{f:?}: {other:?}"),
+                            };
+                            assert_eq!(got, expect, "{f:?}: {decided:?}");
+                            assert!(said.contains(says), "{f:?}: {said}");
+                            *seen.entry(if says.is_empty() { got } else { says }).or_default() += 1;
+                        }
+                    }
+                }
+            }
+        }
+        assert!(seen.len() == 9 && seen.values().all(|n| *n >= 9), "{seen:?}");
+    }
+
+    /// The table of the architecture page, written down a second time: what is decided, and what the text says.
+    fn expected(f: &StateFacts) -> (&'static str, &'static str) {
+        let (c, l) = match (&f.committed, &f.local) {
+            (None, None) => return ("fresh", ""),
+            (None, Some(_)) => return ("refuse", "the group has no offset"),
+            (Some(c), _) if f.changelog_end < c.changelog_end.unwrap() => {
+                return ("refuse", "the broker lost rows");
+            }
+            (Some(_), None) => return ("restore", ""),
+            (Some(c), Some(l)) => (c, l),
+        };
+        if c.token == l.token {
+            return ("ready", "");
+        }
+        let batch = |r: &RecoveryRecord| (r.changelog_end, r.token.incarnation, r.token.batch);
+        let same_instance = c.token.instance == l.token.instance;
+        let is_ahead = if same_instance { batch(l) > batch(c) } else { l.changelog_end > c.changelog_end };
+        if is_ahead {
+            ("quarantine", "ahead of the log")
+        } else if l.changelog_end < Some(f.changelog_start) {
+            ("quarantine", "no longer holds")
+        } else if f.now_ms - l.time.0 > 1000 || c.time.0 - l.time.0 > 1000 {
+            ("quarantine", "older than the tombstones")
+        } else {
+            ("roll forward", "")
+        }
+    }
+
     /// Every combination of few values: a restore goes on only where nothing contradicts it, from where it stopped.
     #[test]
     fn a_restore_that_was_cut_off_goes_on_or_begins_anew() {
-        let committed = record(1, 6, 60, 200);
-        let (before, after) = (record(1, 5, 50, 100), record(1, 7, 70, 300));
-        let old = record(1, 5, 50, -2_000);
+        let committed = record(1, 6, 60, 9_700);
+        let (before, after) = (record(1, 5, 50, 9_600), record(1, 7, 70, 9_800));
+        let old = record(1, 5, 50, 8_999);
         let mut seen = std::collections::BTreeMap::<&str, usize>::new();
         for local in [None, Some(&before), Some(&committed), Some(&after), Some(&old)] {
             for began_with in [&before, &committed, &after] {
