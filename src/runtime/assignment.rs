@@ -104,8 +104,12 @@ impl Engine {
         let wanted = std::mem::take(&mut self.unrecovered);
         match self.try_recover(&wanted) {
             Err(Error::Log(f)) if may_pass(f.reaction) => {
-                tracing::warn!("{f}; trying again");
                 self.unrecovered = wanted;
+                if self.env.shutdown.is_requested() {
+                    tracing::info!("{f}");
+                    return Ok(());
+                }
+                tracing::warn!("{f}; trying again");
                 self.env.clock.sleep(Duration::from_millis(200));
                 Ok(())
             }

@@ -229,7 +229,8 @@ impl Engine {
     fn stay_in_the_group(&mut self, restored: &[TopicPartition]) -> Result {
         self.env.observer.on(&Observed::Alive);
         if self.env.shutdown.is_requested() {
-            return Err(Error::Killed);
+            let what = "asked to end while state is restored, which the next start goes on with";
+            return Err(Failure::new(Stage::Group, Reaction::RetrySame, what).into());
         }
         let heard = self.hear_group()?;
         self.events.extend(heard);

@@ -3,7 +3,7 @@
 //! Each test lets one thing go wrong at one call of the log boundary and shows that it did. Knows no seed: what happens at random
 //! is in `tests/sim`.
 
-use crate::driver::{PLAIN, Session};
+use crate::driver::{PLAIN, Session, Way};
 use std::{
     sync::{
         Arc,
@@ -19,8 +19,8 @@ use tidegate::{
         embedded::Embedded,
         sim::{Call, Fate, Fault, SimLog, Verdict},
     },
-    record::{Partition, RawChunkBuilder},
-    runtime,
+    record::{InstanceId, Partition, RawChunkBuilder},
+    runtime::{self, Env},
 };
 
 /// What happens at the calls of one process, in real time.
@@ -55,15 +55,31 @@ fn run_with(
     build: &dyn Fn(&StreamingContext),
     act: impl Fn(Call, &[Fault]) -> Verdict + Send + Sync + 'static,
 ) -> Result {
+    let env = session.env();
+    run_in(session, env, build, act)
+}
+
+fn run_in(
+    session: &Session,
+    mut env: Env,
+    build: &dyn Fn(&StreamingContext),
+    act: impl Fn(Call, &[Fault]) -> Verdict + Send + Sync + 'static,
+) -> Result {
     let ssc = StreamingContext::new(session.config.clone());
     build(&ssc);
-    let mut env = session.env();
     env.log = Arc::new(SimLog::new(inner(session), Arc::new(Script { begun: Instant::now(), act })));
     runtime::run(session.config.clone(), ssc.topology(), env)
 }
 
 fn inner(session: &Session) -> Arc<Embedded> {
     Embedded::named(session.config.bootstrap.strip_prefix("memory:").unwrap())
+}
+
+/// What was written since the last call, in the order of the alphabet.
+fn written(session: &mut Session) -> Vec<String> {
+    let mut rows = session.new_rows("out");
+    rows.sort();
+    rows
 }
 
 fn counts(ssc: &StreamingContext) {
@@ -101,4 +117,39 @@ fn foreign_rows_in_the_meta_topic_stop_a_process_that_looks_there() {
     assert_eq!(lost.load(Ordering::Relaxed), 2);
     let told = result.unwrap_err().to_string();
     assert!(told.contains("the meta topic's row `instance/test` is not ours"), "{told}");
+}
+
+
+#[test]
+fn asked_to_end_while_state_is_restored_a_process_ends_in_order_and_leaves_if_it_is_to() {
+    let mut session = Session::new(Way { lose_state: true, ..PLAIN });
+    assert_eq!(session.step(&counts, "lines 0 | - | a\nlines 1 | - | a\n"), ["out | a | 2"]);
+    session.config.leave = true;
+    session.config.session_timeout = Duration::from_secs(300);
+    let env = session.env();
+    let (shutdown, starts) = (env.shutdown.clone(), Arc::new(AtomicU32::new(0)));
+    let (asked, counted) = (shutdown.clone(), starts.clone());
+    let result = run_in(&session, env, &counts, move |call, _| {
+        match call {
+            Call::Committed => asked.request(), // asked for right before the databases are opened
+            Call::Start => drop(counted.fetch_add(1, Ordering::Relaxed)),
+            _ => {}
+        }
+        Verdict::Go
+    });
+    result.unwrap();
+    assert!(shutdown.is_requested() && starts.load(Ordering::Relaxed) == 0, "it ended during the restore");
+    // Another process need not wait until the session of the first one is over.
+    session.feed("lines 2 | - | a\n");
+    let mut env = session.env();
+    env.instance = InstanceId("other".into());
+    let (patience, waits) = (env.shutdown.clone(), AtomicU32::new(0));
+    let result = run_in(&session, env, &counts, move |call, _| {
+        if call == Call::Wait && waits.fetch_add(1, Ordering::Relaxed) > 2_000 {
+            patience.request();
+        }
+        Verdict::Go
+    });
+    result.unwrap();
+    assert_eq!(written(&mut session), ["out | a | 3"]);
 }
