@@ -39,6 +39,11 @@ impl Engine {
         match polled {
             Ok(events) => self.events.extend(events),
             Err(f) if f.reaction == Reaction::Exit => return self.place_taken(f),
+            Err(f) if f.reaction == Reaction::CloseTasks => {
+                tracing::warn!("{f}; all partitions are recovered anew");
+                self.close_tasks();
+                self.env.clock.sleep(Duration::from_millis(200));
+            }
             Err(f) => return Err(f.into()),
         }
         self.notice_expulsion();

@@ -210,7 +210,7 @@ impl Engine {
         }
     }
 
-    /// A batch that changed nothing: positions that only passed control records stay uncommitted until the next one.
+    /// A batch that changed nothing: no position moved, not even over control records, and nothing was sent.
     pub(super) fn rest_empty(&mut self) {
         self.states.iter_mut().for_each(StateUnit::rest);
         self.sources.iter_mut().for_each(|s| s.task.rest());
@@ -393,12 +393,13 @@ impl Engine {
         }
     }
 
-    /// Forgets the batch and sets the input back to the committed offsets.
+    /// Forgets the batch and sets the input back to the committed offsets. If a partition cannot be set back, our place in the group
+    /// is of no more use: everything is recovered anew.
     pub(super) fn drop_batch(&mut self) -> Result<Event> {
         self.states.iter_mut().for_each(StateUnit::abort);
         self.locals.iter_mut().for_each(LocalUnit::abort);
         self.discard_outsides();
-        let mut gone = vec![];
+        let mut lost = None;
         for unit in &mut self.sources {
             unit.task.abort();
             unit.receiver.clear();
@@ -407,13 +408,16 @@ impl Engine {
             if let Err(f) = self.member.seek(&unit.at, back) {
                 match f.reaction {
                     Reaction::Exit | Reaction::StopPipeline => return Err(f.into()),
-                    _ => gone.push(unit.at.clone()),
+                    _ => lost = Some(f),
                 }
             }
         }
-        self.sources.retain(|s| !gone.contains(&s.at));
         self.flight.open = false;
         self.replayed(false);
+        if let Some(f) = lost {
+            tracing::warn!("{f}; all partitions are recovered anew");
+            self.close_tasks();
+        }
         let _ = crate::failpoint::passes("after-drop");
         Ok(Event::Dropped)
     }

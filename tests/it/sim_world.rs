@@ -108,6 +108,16 @@ fn again<T>(mut call: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> 
     }
 }
 
+/// As `again`, also where a partition could not be set to another offset.
+fn again_unless_lost<T>(mut call: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    loop {
+        match again(&mut call) {
+            Err(f) if f.message.contains("cannot be set to another offset") => {}
+            other => return other,
+        }
+    }
+}
+
 fn producer(env: &ProcessEnv) -> Result<Box<dyn Producer>> {
     let spec = ProducerSpec {
         transactional_id: Some(format!("app-{}", env.instance)),
@@ -144,7 +154,7 @@ impl Copier {
     }
 
     fn serve(&mut self) -> Result {
-        for event in again(|| self.member.poll())? {
+        for event in again_unless_lost(|| self.member.poll())? {
             match event {
                 GroupEvent::Assigned(at) => {
                     let from = self.facts(&at)?;
@@ -187,7 +197,7 @@ impl Copier {
     fn back(&mut self) -> Result {
         let held: Vec<_> = self.doors.keys().cloned().collect();
         for (at, to) in held.iter().zip(self.facts(&held)?) {
-            self.member.seek(at, to)?;
+            again_unless_lost(|| self.member.seek(at, to))?;
         }
         Ok(())
     }
@@ -395,6 +405,7 @@ fn the_copy_is_exact_in_every_world_and_every_fault_fires() {
         Fault::ExpelledSilently,
         Fault::FencedByItself,
         Fault::Usurp,
+        Fault::SeekRefused,
         Fault::Disconnected,
         Fault::CommitRefused,
         Fault::CommitLost,

@@ -63,6 +63,7 @@ impl Member for SimMember {
                 Fault::Expelled,
                 Fault::ExpelledSilently,
                 Fault::FencedByItself,
+                Fault::SeekRefused,
                 Fault::Disconnected,
             ]
         };
@@ -76,6 +77,7 @@ impl Member for SimMember {
                 self.expel(false);
                 self.fenced = true;
             }
+            Some(Fault::SeekRefused) => return Err(seek_refused()),
             _ => {}
         }
         if self.fenced {
@@ -139,7 +141,9 @@ impl Member for SimMember {
     }
 
     fn seek(&mut self, at: &TopicPartition, to: Offset) -> Result<(), Failure> {
-        self.step(Call::Seek, &[], Stage::Group)?;
+        if self.step(Call::Seek, &[Fault::SeekRefused], Stage::Group)? == Some(Fault::SeekRefused) {
+            return Err(seek_refused());
+        }
         self.inner.seek(at, to)
     }
 
@@ -158,4 +162,8 @@ impl Member for SimMember {
         let alive = self.fate.step(Call::Release, &[]) != Verdict::Killed;
         self.inner.close(leave && alive);
     }
+}
+
+fn seek_refused() -> Failure {
+    Failure::new(Stage::Group, Reaction::CloseTasks, "simulated: a partition cannot be set to another offset")
 }

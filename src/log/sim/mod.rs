@@ -83,6 +83,8 @@ pub enum Fault {
     FencedByItself,
     /// A member that was replaced joins again and throws the newer one out.
     Usurp,
+    /// A partition cannot be set to another offset: in a seek, or when those that are kept go on after a rebalance.
+    SeekRefused,
     /// The log cannot be reached for a while, as an event.
     Disconnected,
     /// The commit is refused; nothing of it happened.
