@@ -8,7 +8,7 @@
 //! `mutant` (the code at the place does something wrong on purpose, each time).
 
 /// Every place, in the order of a batch; then those that make a call fail.
-pub const PLACES: [&str; 26] = [
+pub const PLACES: [&str; 27] = [
     "after-assignment",
     "during-restore",
     "after-poll",
@@ -38,6 +38,8 @@ pub const PLACES: [&str; 26] = [
     // The request to end the transaction is not sent, or its answer is lost: the outcome is in doubt.
     "lose-request",
     "lose-answer",
+    // A partition cannot be set to another offset.
+    "fail-seek",
 ];
 
 /// Places of sources, outside of a batch: around the commit of a listing of files.

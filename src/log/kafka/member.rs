@@ -174,6 +174,8 @@ pub(super) struct KafkaMember {
     instance: String,
     /// The place in the group is lost for good.
     over: Option<Failure>,
+    /// Partitions that are kept are still to be set to what was handed over.
+    must_go_on: bool,
     /// Longest wait for another process's pending transaction.
     committed_timeout: Duration,
 }
@@ -209,6 +211,7 @@ pub(super) fn join(
         group: spec.group.clone(),
         instance: spec.instance.clone(),
         over: None,
+        must_go_on: false,
         committed_timeout: transaction_timeout + PENDING_MARGIN,
     };
     member.subscribe()?;
@@ -266,13 +269,20 @@ impl KafkaMember {
     }
 
     /// Each rebalance stops and starts the fetching of all partitions, and what the library was just handing over then can be lost to
-    /// it: each partition that is kept goes on after what was really handed over.
-    fn go_on(&self) -> Result<(), Failure> {
-        self.slots.values().try_for_each(|slot| self.go_to(slot, slot.next()))
+    /// it: each partition that is kept goes on after what was really handed over. If that fails, it is made up for at the next poll.
+    fn go_on(&mut self) -> Result<(), Failure> {
+        self.must_go_on = true;
+        self.slots.values().try_for_each(|slot| self.go_to(slot, slot.next()))?;
+        self.must_go_on = false;
+        Ok(())
     }
 
     fn go_to(&self, slot: &Slot, to: Offset) -> Result<(), Failure> {
         let at = &slot.at;
+        if crate::failpoint::passes("fail-seek") {
+            let message = format!("going to another offset of {at}: a test refuses it");
+            return Err(Failure::new(Stage::Group, Reaction::CloseTasks, message));
+        }
         let offset = rdkafka::Offset::Offset(i64::try_from(to.0).expect("Kafka counts offsets with 63 bits"));
         self.consumer
             .seek(&at.topic, ffi::partition_number(at), offset, SEEK_TIMEOUT)
@@ -348,7 +358,7 @@ impl Member for KafkaMember {
                 break;
             }
         }
-        if self.consumer.context().passed_by.swap(false, Ordering::AcqRel) {
+        if self.consumer.context().passed_by.swap(false, Ordering::AcqRel) || self.must_go_on {
             self.go_on()?;
         }
         let told: Vec<GroupEvent> = self.consumer.context().state().events.drain(..).collect();
@@ -431,8 +441,9 @@ impl Member for KafkaMember {
         }
         self.consumer.incremental_assign(&list).map_err(|e| refused("taking up partitions", &e))?;
         self.consumer.context().state().unanswered = None;
-        self.go_on()?;
+        // Whatever fails from here on: the partitions are taken up, and the next try has to give them up first.
         self.slots.extend(slots.iter().map(|slot| (slot.at.clone(), Arc::clone(slot))));
+        self.go_on()?;
         Ok(slots.into_iter().map(|slot| Box::new(PartitionFetcher::new(slot)) as Box<dyn Fetcher>).collect())
     }
 

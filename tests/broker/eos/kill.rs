@@ -104,7 +104,7 @@ fn the_kill_matrix_has_every_place() {
     let left: Vec<&&str> = tidegate::failpoint::PLACES.iter().filter(|p| !killed(p)).collect();
     assert_eq!(
         left,
-        [&"during-shutdown", &"fail-flush", &"lose-request", &"lose-answer"],
+        [&"during-shutdown", &"fail-flush", &"lose-request", &"lose-answer", &"fail-seek"],
         "the first is killed last"
     );
 }
