@@ -8,6 +8,7 @@ use super::{
     drains::Drains,
     ends::Ends,
     feeds::{Feeds, ReceiverState},
+    fencing::may_pass,
     local::LocalUnit,
     meta::Meta,
     outside::OutsideUnit,
@@ -34,6 +35,9 @@ use std::{sync::Arc, time::Duration};
 
 /// How long a log takes, about, to end a transaction after it has said that it is committed.
 const SETTLE: Duration = Duration::from_millis(5);
+
+/// Before the log is asked again for what it did not tell.
+const ASK_PAUSE: Duration = Duration::from_millis(200);
 
 /// What the loop needs of its surroundings.
 pub struct Env {
@@ -292,8 +296,8 @@ impl Engine {
             if self.env.shutdown.is_requested() {
                 return Ok(());
             }
-            if self.is_done() || self.is_drained()? {
-                if self.drains.have_caught_up()? {
+            if self.is_done() || self.when_told(Self::is_drained)? {
+                if self.when_told(|engine| engine.drains.have_caught_up())? {
                     return Ok(());
                 }
                 self.member.wait(Duration::from_millis(20));
@@ -310,6 +314,18 @@ impl Engine {
             }
             self.let_the_log_settle();
             self.one_batch()?;
+        }
+    }
+
+    /// What the log does not tell now is asked again at the next turn.
+    fn when_told(&mut self, ask: impl FnOnce(&mut Self) -> Result<bool>) -> Result<bool> {
+        match ask(self) {
+            Err(Error::Log(f)) if may_pass(f.reaction) => {
+                tracing::warn!("{f}; trying again");
+                self.env.clock.sleep(ASK_PAUSE);
+                Ok(false)
+            }
+            told => told,
         }
     }
 

@@ -14,6 +14,7 @@ use std::{
 use tidegate::{
     Result, StreamingContext,
     codec::{AsText, Utf8},
+    config::Trigger,
     log::{
         self, GroupSpec, Log,
         embedded::Embedded,
@@ -21,6 +22,7 @@ use tidegate::{
     },
     record::{InstanceId, Partition, RawChunkBuilder},
     runtime::{self, Env},
+    source::{Receiver, ReceiverContext, ReceiverError, StorageLevel},
 };
 
 /// What happens at the calls of one process, in real time.
@@ -202,4 +204,41 @@ fn asked_to_end_while_state_is_restored_a_process_ends_in_order_and_leaves_if_it
     });
     result.unwrap();
     assert_eq!(written(&mut session), ["out | a | 3"]);
+}
+
+/// Stores three rows, then asks for the end.
+struct Three(runtime::Shutdown);
+impl Receiver<u32> for Three {
+    fn receive(&mut self, to: &ReceiverContext<u32>) -> std::result::Result<(), ReceiverError> {
+        to.store_all(vec![1, 2, 3])?;
+        self.0.request_drain();
+        while !to.is_stopped() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_drain_outlasts_a_log_that_does_not_answer_for_a_while() {
+    let mut session = Session::new(PLAIN);
+    session.config.trigger = Trigger::AsSoonAsPossible;
+    let env = session.env();
+    let (shutdown, silent) = (env.shutdown.clone(), Arc::new(AtomicU32::new(0)));
+    let (draining, counted) = (shutdown.clone(), silent.clone());
+    let build = move |ssc: &StreamingContext| {
+        let rows = ssc.receiver_stream("three", Three(shutdown.clone()), StorageLevel::Log);
+        rows.map(|n| (n, n)).to_kafka("out", AsText, AsText);
+    };
+    let result = run_in(&session, env, &build, move |call, offers| {
+        let asked = call == Call::Offsets && draining.is_drain_requested();
+        if !asked || counted.fetch_add(1, Ordering::Relaxed) > 2 {
+            return Verdict::Go;
+        }
+        assert!(offers.contains(&Fault::Transient));
+        Verdict::Fault(Fault::Transient)
+    });
+    result.unwrap();
+    assert!(silent.load(Ordering::Relaxed) > 3, "the log was silent three times: {silent:?}");
+    assert_eq!(written(&mut session), ["out | 1 | 1", "out | 2 | 2", "out | 3 | 3"]);
 }

@@ -157,6 +157,14 @@ impl SimLog {
             _ => Ok(()),
         }
     }
+
+    fn step_offsets(&self) -> Result {
+        match self.fate.step(Call::Offsets, &[Fault::Transient]) {
+            Verdict::Killed => Err(Error::Killed),
+            Verdict::Fault(Fault::Transient) => Err(transient(Stage::Fetch).into()),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// How a call fails in a process that is dead.
@@ -192,12 +200,12 @@ impl Log for SimLog {
     }
 
     fn end_offset(&self, at: &TopicPartition) -> Result<Offset> {
-        self.step(Call::Offsets)?;
+        self.step_offsets()?;
         self.inner.end_offset(at)
     }
 
     fn start_offset(&self, at: &TopicPartition) -> Result<Offset> {
-        self.step(Call::Offsets)?;
+        self.step_offsets()?;
         self.inner.start_offset(at)
     }
 
