@@ -225,11 +225,14 @@ fn ensure_output(log: &dyn Log, topic: &str) -> Result<TopicInfo> {
     log.describe(&[topic])?.remove(0).ok_or_else(|| missing(UNSEEN))
 }
 
+/// A topic that is there, made by hand or by an earlier run, takes no right to create.
 fn ensure_internal(log: &dyn Log, spec: &TopicSpec) -> Result<TopicInfo> {
-    log.create(spec)?;
-    let Some(info) = log.describe(&[&spec.name])?.remove(0) else {
-        return Err(Error::Topic { topic: spec.name.clone(), what: UNSEEN.into() });
-    };
+    let mut info = log.describe(&[&spec.name])?.remove(0);
+    if info.is_none() {
+        log.create(spec)?;
+        info = log.describe(&[&spec.name])?.remove(0);
+    }
+    let info = info.ok_or_else(|| Error::Topic { topic: spec.name.clone(), what: UNSEEN.into() })?;
     check_rights(&spec.name, &info)?;
     if info.partitions != spec.partitions {
         let what = format!(

@@ -7,7 +7,7 @@ use crate::driver::{PLAIN, Session, Way};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -241,4 +241,24 @@ fn a_drain_outlasts_a_log_that_does_not_answer_for_a_while() {
     result.unwrap();
     assert!(silent.load(Ordering::Relaxed) > 3, "the log was silent three times: {silent:?}");
     assert_eq!(written(&mut session), ["out | 1 | 1", "out | 2 | 2", "out | 3 | 3"]);
+}
+
+#[test]
+fn internal_topics_that_are_there_are_not_made_again() {
+    let mut session = Session::new(PLAIN);
+    let makes = |session: &mut Session| {
+        let made = Arc::new(AtomicBool::new(false));
+        let seen = made.clone();
+        let result = run_with(session, &counts, move |call, _| {
+            seen.fetch_or(call == Call::Create, Ordering::Relaxed);
+            Verdict::Go
+        });
+        result.unwrap();
+        made.load(Ordering::Relaxed)
+    };
+    session.feed("lines 0 | - | a\n");
+    assert!(makes(&mut session));
+    session.feed("lines 1 | - | a\n");
+    assert!(!makes(&mut session), "a user who may not create topics can go on");
+    assert_eq!(written(&mut session), ["out | a | 1", "out | a | 2"]);
 }

@@ -18,7 +18,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-const USERS: [&str; 4] = ["app", "no-output", "no-group", "no-transaction"];
+const USERS: [&str; 5] = ["app", "no-output", "no-group", "no-transaction", "no-create"];
 
 /// Makes a key and a certificate that is signed with it: `NAME.crt`, and both as `NAME.pem`.
 fn certificate(folder: &Path, name: &str) {
@@ -115,11 +115,12 @@ fn grant(broker: &str, user: &str, grants: &[Grant<'_>]) {
 fn grant_all_but(broker: &str, user: &str, app: &App, left_out: &str) {
     let internal = ["meta", "changelog", "exchange"].map(|suffix| format!("{}-{suffix}", app.id));
     let mut grants: Vec<Grant<'_>> = vec![];
-    for operation in [READ, CREATE, DESCRIBE, DESCRIBE_CONFIGS] {
+    for operation in [READ, DESCRIBE, DESCRIBE_CONFIGS] {
         grants.push((TOPIC, &app.id, operation));
     }
     grants.extend(internal.iter().map(|name| (TOPIC, name.as_str(), WRITE)));
     for (what, grant) in [
+        ("create", (TOPIC, app.id.as_str(), CREATE)),
         ("output", (TOPIC, app.output.as_str(), WRITE)),
         ("group", (GROUP, app.id.as_str(), READ)),
         ("transaction", (TRANSACTIONAL_ID, app.id.as_str(), WRITE)),
@@ -164,6 +165,17 @@ fn a_program_with_all_rights_runs_and_one_that_lacks_something_names_it() {
     app.catch_up(&client, &mut run);
     run.stop();
     judge("with TLS, a password and access lists", &lines.truth, &client.read(&app.output));
+
+    // The topics are there now: nothing has to be made any more.
+    grant_all_but(&broker, "no-create", &app, "create");
+    let mut later = secure(&kafka, &client, "no-create", "secret", "broker.crt");
+    (later.id, later.input, later.output) = (app.id.clone(), app.input.clone(), app.output.clone());
+    lines.write(400, 4);
+    lines.flush();
+    let mut run = later.start("");
+    later.catch_up(&client, &mut run);
+    run.stop();
+    judge("without the right to create topics", &lines.truth, &client.read(&app.output));
 
     let wrong = secure(&kafka, &client, "app", "hunter2", "broker.crt");
     refused(&wrong, &["cannot reach", "SASL authentication failed", "`sasl.password`"]);
