@@ -270,11 +270,15 @@ impl KafkaMember {
 
     /// Each rebalance stops and starts the fetching of all partitions, and what the library was just handing over then can be lost to
     /// it: each partition that is kept goes on after what was really handed over. If that fails, it is made up for at the next poll.
-    fn go_on(&mut self) -> Result<(), Failure> {
+    fn go_on(&mut self, kept: &[Arc<Slot>]) -> Result<(), Failure> {
         self.must_go_on = true;
-        self.slots.values().try_for_each(|slot| self.go_to(slot, slot.next()))?;
+        kept.iter().try_for_each(|slot| self.go_to(slot, slot.next()))?;
         self.must_go_on = false;
         Ok(())
+    }
+
+    fn kept(&self) -> Vec<Arc<Slot>> {
+        self.slots.values().cloned().collect()
     }
 
     fn go_to(&self, slot: &Slot, to: Offset) -> Result<(), Failure> {
@@ -359,7 +363,7 @@ impl Member for KafkaMember {
             }
         }
         if self.consumer.context().passed_by.swap(false, Ordering::AcqRel) || self.must_go_on {
-            self.go_on()?;
+            self.go_on(&self.kept())?;
         }
         let told: Vec<GroupEvent> = self.consumer.context().state().events.drain(..).collect();
         for event in &told {
@@ -441,9 +445,10 @@ impl Member for KafkaMember {
         }
         self.consumer.incremental_assign(&list).map_err(|e| refused("taking up partitions", &e))?;
         self.consumer.context().state().unanswered = None;
+        let kept = self.kept();
         // Whatever fails from here on: the partitions are taken up, and the next try has to give them up first.
         self.slots.extend(slots.iter().map(|slot| (slot.at.clone(), Arc::clone(slot))));
-        self.go_on()?;
+        self.go_on(&kept)?;
         Ok(slots.into_iter().map(|slot| Box::new(PartitionFetcher::new(slot)) as Box<dyn Fetcher>).collect())
     }
 
@@ -460,7 +465,7 @@ impl Member for KafkaMember {
         }
         self.consumer.context().state().unanswered = None;
         give_up(&self.consumer, at).map_err(|e| refused("giving up partitions", &e))?;
-        self.go_on()
+        self.go_on(&self.kept())
     }
 
     fn rejoin(&mut self) -> Result<(), Failure> {

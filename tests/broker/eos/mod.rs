@@ -17,6 +17,7 @@ mod program;
 mod programs;
 mod refusals;
 mod secure;
+mod seeks;
 mod shutdown;
 mod windowed;
 mod words;
