@@ -89,7 +89,10 @@ impl Engine {
     /// A member that was expelled and taken in again may be told of new partitions only, or of nothing; those it held are lost.
     fn notice_expulsion(&mut self) {
         let holds = !self.sources.is_empty() || !self.states.is_empty();
-        if holds && self.member.membership().is_ok_and(|m| m.member_id != self.member_id) {
+        if holds
+            && self.member.membership().is_ok_and(|m| m.member_id != self.member_id)
+            && !crate::failpoint::passes("mutant-expelled-goes-on")
+        {
             tracing::warn!("expelled from the group and taken in again: all partitions are recovered anew");
             self.close_tasks();
         }
@@ -242,6 +245,9 @@ impl Engine {
 
     /// The greatest offset of a source partition that the meta topic or a local database has seen consumed.
     fn witness(&self, at: &TopicPartition, states: &[StateUnit]) -> Option<Offset> {
+        if crate::failpoint::passes("mutant-no-witness") {
+            return None;
+        }
         let place = at.to_string();
         let records = self.states.iter().chain(states).filter_map(|s| s.seen.as_ref());
         let local = records.filter_map(|inputs| inputs.get(&place).copied()).max();
@@ -293,6 +299,9 @@ impl Engine {
             || (!self.first_rows_sent && self.last_batch.0 > 0); // they were added in this run
         if changed && (grown || self.topics.inputs.keys().any(|t| owned(t) == 0)) && !self.rejoined {
             self.rejoined = true;
+            if crate::failpoint::passes("mutant-no-rejoin") {
+                return Ok(());
+            }
             tracing::info!(
                 "topics or partitions were added since the last run: asking the group for a new assignment"
             );

@@ -69,7 +69,8 @@ impl Engine {
             Ok(m) => m,
             Err(f) => return self.failed(f.into()),
         };
-        if membership.member_id != self.member_id || self.member.assignment_lost() {
+        let expelled = membership.member_id != self.member_id || self.member.assignment_lost();
+        if expelled && !crate::failpoint::passes("mutant-expelled-goes-on") {
             let what = "the partitions were lost while the batch was computed";
             return self.failed(Failure::new(Stage::SendOffsets, Reaction::CloseTasks, what).into());
         }
@@ -381,7 +382,13 @@ impl Engine {
         match self.held(&places) {
             Ok(held) if self.is_fenced(&held) => Ok(Event::Fenced),
             Ok(held) => {
-                let found = held.iter().any(|h| h.record.as_ref().is_some_and(|r| r.token == ours));
+                let mut found = held.iter().any(|h| h.record.as_ref().is_some_and(|r| r.token == ours));
+                if crate::failpoint::passes("mutant-settle-by-offset") {
+                    found = self.sources.iter().all(|s| {
+                        let at = held.iter().find(|h| h.at == s.at);
+                        at.and_then(|h| h.committed.as_ref()).is_some_and(|c| c.offset == s.next)
+                    });
+                }
                 tracing::info!(
                     batch = ours.batch.0,
                     committed = found,

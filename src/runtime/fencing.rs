@@ -80,13 +80,15 @@ impl Engine {
         let Some(meta) = self.meta.as_mut() else { return Ok(false) };
         meta.read_claims(self.env.log.as_ref(), &self.names.meta)?;
         let claim = meta.claim(&self.env.instance);
-        Ok(self.incarnation.is_some_and(|ours| claim.is_some_and(|claim| claim > ours)))
+        let superseded = self.incarnation.is_some_and(|ours| claim.is_some_and(|claim| claim > ours));
+        Ok(superseded && !crate::failpoint::passes("mutant-never-superseded"))
     }
 
     /// Whether a newer process has our identity, by what it committed.
     pub(super) fn is_fenced(&self, held: &[Held]) -> bool {
         let ours = self.incarnation.unwrap_or_default();
-        self.highest_incarnation(held).is_some_and(|i| i > ours)
+        let fenced = self.highest_incarnation(held).is_some_and(|i| i > ours);
+        fenced && !crate::failpoint::passes("mutant-never-superseded")
     }
 
     fn highest_incarnation(&self, held: &[Held]) -> Option<Incarnation> {

@@ -189,6 +189,9 @@ impl Settings {
         let mut config = self.base();
         self.add_user(&mut config, &[PRODUCER, MEMBER]);
         config.set("isolation.level", "read_uncommitted").set("allow.auto.create.topics", "false");
+        if crate::failpoint::passes("mutant-stable-end") {
+            config.set("isolation.level", "read_committed");
+        }
         config
     }
 

@@ -126,6 +126,13 @@ impl Client {
         until("the offsets are set", || consumer.commit(&list, CommitMode::Sync).is_ok());
     }
 
+    /// The broker's names of the members of a group.
+    pub fn members(&self, group: &str) -> Vec<String> {
+        let found = self.ends.fetch_group_list(Some(group), CALL);
+        let groups = found.as_ref().map_or(&[][..], |found| found.groups());
+        groups.iter().flat_map(|g| g.members()).map(|m| m.id().to_owned()).collect()
+    }
+
     pub fn partitions(&self, topic: &str) -> i32 {
         let mut partitions = 0;
         until(&format!("the broker tells of {topic}"), || {

@@ -51,16 +51,37 @@ impl Events {
     }
 }
 
-/// Fails unless each number below `written` came out once.
-pub fn judge(what: &str, written: u64, rows: &[Row]) {
+/// Everything that is wrong: each number below `written` must have come out once, and no other.
+pub fn violations(written: u64, rows: &[Row]) -> Vec<String> {
+    assert!(written > 0, "nothing was tested");
     let mut times: BTreeMap<u64, u64> = BTreeMap::new();
     for row in rows {
         let event: serde_json::Value = serde_json::from_str(&row.value).unwrap();
         *times.entry(event["id"].as_u64().unwrap()).or_default() += 1;
     }
-    let missing: Vec<u64> = (0..written).filter(|id| !times.contains_key(id)).take(20).collect();
-    let wrong: Vec<(&u64, &u64)> =
-        times.iter().filter(|(id, n)| **n > 1 || **id >= written).take(20).collect();
-    assert!(missing.is_empty() && wrong.is_empty(), "{what}: missing {missing:?}, more than once {wrong:?}");
-    assert!(written > 0, "{what}: nothing was tested");
+    let missing = (0..written).filter(|id| !times.contains_key(id)).map(|id| format!("event {id} is missing"));
+    let wrong = times.iter().filter(|(id, n)| **n > 1 || **id >= written);
+    missing.chain(wrong.map(|(id, n)| format!("event {id} is there {n} times"))).collect()
+}
+
+/// Fails with the first violations.
+pub fn judge(what: &str, written: u64, rows: &[Row]) {
+    let wrong = violations(written, rows);
+    let first: Vec<&String> = wrong.iter().take(20).collect();
+    assert!(wrong.is_empty(), "{what}: {} violations, such as {first:#?}", wrong.len());
+}
+
+#[test]
+fn the_judge_of_events_sees_each_kind_of_mistake() {
+    let row = |id: u64| Row {
+        partition: 0,
+        offset: 0,
+        key: String::new(),
+        value: format!(r#"{{"id":{id}}}"#),
+        headers: BTreeMap::new(),
+    };
+    assert_eq!(violations(2, &[row(1), row(0)]), Vec::<String>::new());
+    assert_eq!(violations(2, &[row(1)]), ["event 0 is missing"]);
+    assert_eq!(violations(1, &[row(0), row(0)]), ["event 0 is there 2 times"]);
+    assert_eq!(violations(1, &[row(0), row(1)]), ["event 1 is there 1 times"]);
 }

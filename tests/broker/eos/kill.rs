@@ -49,6 +49,8 @@ const KILLS: [(&str, State); 27] = [
     ("lose-answer=fail@2,after-apply=kill@4", State::InTurn),
 ];
 const RANDOM_KILLS: u32 = 20;
+/// What the log says of a partition whose state is rebuilt.
+const RESTORE: &str = "restoring state from the changelog";
 
 #[test]
 fn kill_matrix() {
@@ -62,12 +64,22 @@ fn kill_matrix() {
         // Some batches before, so that there is something to lose.
         let mut before = app.start("");
         app.progress(&client, &mut before);
+        let restores = before.text().lines().any(|l| l.contains(RESTORE) && l.contains("from=0 "));
+        assert!(restores || number == 0, "the death before was not followed by a restore: {}", before.text());
         before.kill();
         if *state == State::Lost || number % 2 == 1 {
             app.lose_state();
             losses += 1;
         }
+        // What this death leaves is taken up twice: first with the local state, by a program that dies in the same place, then
+        // without, by the next turn.
         app.start(failpoints).dies_at_its_failpoint();
+        if *state == State::Lost {
+            app.lose_state();
+        }
+        app.start(failpoints).dies_at_its_failpoint();
+        app.lose_state();
+        losses += 1;
     }
     let mut last = app.start("during-shutdown=kill@1");
     app.progress(&client, &mut last);
@@ -77,7 +89,11 @@ fn kill_matrix() {
         if number % 2 == 1 {
             app.lose_state();
         }
-        let run = app.start("");
+        let mut run = app.start("");
+        // Half of them are killed while they start, whatever comes of it; half while they work.
+        if number % 4 < 2 {
+            app.progress(&client, &mut run);
+        }
         sleep(Duration::from_millis(50 + random.below(1450)));
         run.kill();
     }
@@ -89,7 +105,7 @@ fn kill_matrix() {
     judge(&format!("seed {seed}"), &truth, &rows);
     println!(
         "kill_matrix: {} kills at places, {} between, {RANDOM_KILLS} at random, {losses} with the state lost: {} words, {} counts, none lost, none twice",
-        KILLS.len() + 1,
+        2 * KILLS.len() + 1,
         KILLS.len(),
         truth.len(),
         rows.len()

@@ -12,6 +12,7 @@ mod kill;
 mod letters;
 mod mutants;
 mod network;
+mod open_end;
 mod outputs;
 mod program;
 mod programs;

@@ -3,10 +3,13 @@
 use super::{
     Random,
     client::Client,
+    events,
     program::App,
+    until,
     words::{Lines, judge},
 };
 use crate::subject::bootstrap;
+use std::{thread::sleep, time::Duration};
 
 /// A program that has committed something, and whose group is empty.
 fn ran(program: &'static str) -> (Client, App, Lines) {
@@ -66,6 +69,20 @@ fn deleted_offsets_of_a_stateless_program_are_refused_and_can_be_set_again() {
 }
 
 #[test]
+fn a_stateless_program_that_takes_deleted_offsets_for_a_first_start_is_found_out() {
+    let (client, app, _) = ran("filter_project");
+    client.delete_group(&app.id);
+    app.lose_state();
+    let mut run = app.start("mutant-no-witness=mutant");
+    app.catch_up(&client, &mut run);
+    assert!(run.fired().iter().any(|f| f == "mutant-no-witness"));
+    run.stop();
+    let wrong = events::violations(400, &client.read(&app.output));
+    assert!(!wrong.is_empty());
+    println!("deleted offsets without a witness: {} violations, such as {:?}", wrong.len(), wrong.first());
+}
+
+#[test]
 fn offsets_that_were_set_back_are_refused() {
     for program in ["kafka_word_count", "filter_project"] {
         let (client, app, _) = ran(program);
@@ -112,8 +129,8 @@ fn a_program_stops_when_its_input_topic_is_made_anew() {
     println!("an input topic made anew under the running program: it stops");
 }
 
-#[test]
-fn partitions_that_were_added_meanwhile_are_read_from_their_start() {
+/// A program with an input topic that grew from four partitions to six while it was down, and more lines in all of them.
+fn grown() -> (Client, App, Lines) {
     let client = Client::new(&bootstrap());
     // The place in the group is kept, with the old assignment; and a first start would have begun at the end.
     let app = App::new("kafka_word_count", &client).with("session-timeout-ms", "60000");
@@ -132,6 +149,12 @@ fn partitions_that_were_added_meanwhile_are_read_from_their_start() {
     let mut lines = more;
     lines.write(600, 6);
     lines.flush();
+    (client, app, lines)
+}
+
+#[test]
+fn partitions_that_were_added_meanwhile_are_read_from_their_start() {
+    let (client, app, lines) = grown();
     let mut run = app.start("");
     app.catch_up(&client, &mut run);
     assert_eq!(client.committed(&app.id, &app.input).len(), 6);
@@ -139,6 +162,23 @@ fn partitions_that_were_added_meanwhile_are_read_from_their_start() {
     let rows = client.read(&app.output);
     judge("six partitions", &lines.truth, &rows);
     println!("two partitions added while the program was down: all read from their start");
+}
+
+/// A static member gets its old assignment back, and nobody ever looks at the new partitions.
+#[test]
+fn a_program_that_does_not_ask_for_added_partitions_is_found_out() {
+    let (client, app, _) = grown();
+    let mut run = app.start("mutant-no-rejoin=mutant");
+    run.until_fired("mutant-no-rejoin");
+    until("the program waits for the new partitions", || {
+        run.must_run();
+        run.text().contains("waiting for 2 source and 0 state partitions")
+    });
+    // As long as a session, after which the group has told everybody everything it has to tell.
+    sleep(Duration::from_secs(8));
+    assert_eq!(client.committed(&app.id, &app.input).len(), 4);
+    println!("added partitions: never given to a program that does not ask");
+    run.kill();
 }
 
 #[test]

@@ -5,10 +5,11 @@ use super::{
     client::Client,
     events::{self, Events},
     program::App,
-    words::{Lines, Stream, judge},
+    words::{Lines, Stream, judge, violations},
 };
 use crate::subject::bootstrap;
 use std::{
+    sync::atomic::{AtomicU64, Ordering},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -60,59 +61,95 @@ fn the_older_process_of_a_stateless_instance_ends_with_code_5() {
     println!("stateless zombie: the older process ended with 5; {written} events, each once");
 }
 
-const SUPERVISED: Duration = Duration::from_secs(30);
+/// Two processes of one identity, each started again a little after its end, as supervisors do.
+struct Supervised {
+    begun: Instant,
+    time: Duration,
+    failpoints: &'static str,
+    fired: AtomicU64,
+}
 
-/// Starts the program again and again, each time a little after its end, as a supervisor does; the exit codes.
-fn supervise(app: &App, begun: Instant, mut random: Random) -> Vec<i32> {
-    let mut codes = vec![];
-    while begun.elapsed() < SUPERVISED {
-        let mut run = app.start("");
-        while run.is_running() && begun.elapsed() < SUPERVISED {
-            sleep(Duration::from_millis(20));
-        }
-        if run.is_running() {
-            run.kill();
-            break;
-        }
-        codes.push(run.exit_code());
-        sleep(Duration::from_millis(500 + random.below(2500)));
+impl Supervised {
+    fn goes_on(&self) -> bool {
+        self.begun.elapsed() < self.time
     }
-    codes
+
+    /// The exit codes of one of them.
+    fn run(&self, app: &App, mut random: Random) -> Vec<i32> {
+        let mut codes = vec![];
+        while self.goes_on() {
+            let mut run = app.start(self.failpoints);
+            while run.is_running() && self.goes_on() {
+                sleep(Duration::from_millis(20));
+            }
+            self.fired.fetch_add(run.fired().len() as u64, Ordering::Relaxed);
+            if run.is_running() {
+                run.kill();
+                break;
+            }
+            codes.push(run.exit_code());
+            sleep(Duration::from_millis(500 + random.below(2500)));
+        }
+        codes
+    }
 }
 
 #[test]
 fn two_supervised_processes_of_one_instance_make_progress_and_no_mistake() {
+    let wrong = supervised(Duration::from_secs(30), "");
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+/// Nobody gives way, so they throw each other out of the group for ever.
+#[test]
+fn an_older_process_that_does_not_give_way_is_found_out() {
+    assert!(!supervised(Duration::from_secs(15), "mutant-never-superseded=mutant").is_empty());
+}
+
+fn supervised(time: Duration, failpoints: &'static str) -> Vec<String> {
     let seed = Random::seed();
     eprintln!("supervised: seed {seed}");
     let client = Client::new(&bootstrap());
     let app = App::new("kafka_word_count", &client);
     let twin = app.elsewhere();
     let stream = Stream::start(Lines::new(&client, &app.input, seed));
-    let begun = Instant::now();
+    let both = Supervised { begun: Instant::now(), time, failpoints, fired: AtomicU64::new(0) };
     let mut marks = vec![];
     let (one, two) = std::thread::scope(|scope| {
-        let one = scope.spawn(|| supervise(&app, begun, Random(seed)));
-        let two = scope.spawn(|| supervise(&twin, begun, Random(seed + 1)));
-        while begun.elapsed() < SUPERVISED {
-            sleep(SUPERVISED / 5);
+        let one = scope.spawn(|| both.run(&app, Random(seed)));
+        let two = scope.spawn(|| both.run(&twin, Random(seed + 1)));
+        while both.goes_on() {
+            sleep(time / 5);
             marks.push(client.committed(&app.id, &app.input).values().sum::<i64>());
         }
         (one.join().unwrap(), two.join().unwrap())
     });
-    assert!(one.iter().chain(&two).all(|code| *code == 5), "exit codes {one:?} and {two:?}");
-    assert!(one.len() + two.len() >= 4, "they hardly met: {one:?} and {two:?}");
-    assert!(marks.windows(2).filter(|w| w[1] > w[0]).count() >= 2, "no progress: {marks:?}");
+    let fired = both.fired.into_inner();
+    assert_eq!(fired > 0, !failpoints.is_empty(), "{failpoints} acted {fired} times");
+    let mut wrong = vec![];
+    if one.iter().chain(&two).any(|code| *code != 5) {
+        wrong.push(format!("exit codes {one:?} and {two:?}"));
+    }
+    if one.len() + two.len() < 4 {
+        wrong.push(format!("they hardly gave way to each other: {one:?} and {two:?}"));
+    }
+    if marks.windows(2).filter(|w| w[1] > w[0]).count() < 2 {
+        wrong.push(format!("no progress: {marks:?}"));
+    }
     let truth = stream.finish();
     let mut run = app.start("");
     app.catch_up(&client, &mut run);
     run.stop();
     let rows = client.read(&app.output);
-    judge(&format!("seed {seed}"), &truth, &rows);
+    wrong.extend(violations(&truth, &rows));
     println!(
-        "supervised: fenced {} and {} times, committed {marks:?}; {} words, {} counts, none lost, none twice",
+        "supervised: {failpoints} fenced {} and {} times, committed {marks:?}; {} words, {} counts, {} violations, such as {:?}",
         one.len(),
         two.len(),
         truth.len(),
-        rows.len()
+        rows.len(),
+        wrong.len(),
+        wrong.first()
     );
+    wrong
 }
