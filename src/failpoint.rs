@@ -4,8 +4,9 @@
 //! with it, a place that acts first appends its name to the file `TIDEGATE_FAILPOINT_LOG`, so that a test can prove that it fired.
 //!
 //! `TIDEGATE_FAILPOINT=name=action@n[,name=action@n]` acts at the n-th passage (from 1). Actions: `kill` (SIGKILL), `kill-in:ms`
-//! (SIGKILL a little later, while the code goes on), `stop` (SIGSTOP), `sleep:ms`, `fail` (the call at the place fails, once),
-//! `mutant` (the code at the place does something wrong on purpose, each time).
+//! (SIGKILL a little later, while the code goes on), `stop` (SIGSTOP), `sleep:ms`, `hold` (this thread waits until there is a file
+//! of the log's name with `.go`), `fail` (the call at the place fails, once), `mutant` (the code at the place does something
+//! wrong on purpose, each time).
 
 /// Every place, in the order of a batch; then those that make a call fail.
 pub const PLACES: [&str; 27] = [
@@ -143,6 +144,13 @@ mod active {
                 signal(rustix::process::Signal::STOP);
                 // The signal stops this thread a moment later than the call returns: not beyond this place.
                 std::thread::sleep(Duration::from_millis(200));
+            }
+            None if action == "hold" => {
+                let mut go = std::env::var_os("TIDEGATE_FAILPOINT_LOG").unwrap_or_default();
+                go.push(".go");
+                while !std::path::Path::new(&go).exists() {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
             }
             Some(("sleep", ms)) => std::thread::sleep(Duration::from_millis(ms.parse().unwrap_or(1000))),
             Some(("kill-in", ms)) => {

@@ -170,37 +170,44 @@ fn a_process_that_is_fenced_by_its_own_late_heartbeat_goes_on() {
     world.finish("own late heartbeat", run);
 }
 
-/// A static member that joins too late was thrown out meanwhile, its partitions were read by another, and come back to it without a
-/// word: it must not go on from where it was.
-fn held_join(failpoints: &str) -> Vec<String> {
+/// A static member that joins too late, in the middle of a batch, was thrown out meanwhile, its partitions were read by another, and
+/// come back to it without a word: it must not go on from where it was. What is wrong with the output.
+fn held_join(mutant: &str) -> Vec<String> {
     let (client, proxy) = (Client::new(&bootstrap()), Proxy::start(&bootstrap()));
     let app = App::new("filter_project", &client).via(proxy.bootstrap());
+    // The transaction of the batch outlives the session.
+    let app = app.with("transaction-timeout-ms", "120000");
     let other = app.elsewhere().via(bootstrap()).with("instance-id", "pod-2");
     let stream = Events::start(&client, &app.input);
-    let mut run = app.start(failpoints);
-    app.progress(&client, &mut run);
-    let member_before = member_id(&client, &app, "pod-1");
-    assert!(member_before.is_some(), "{:?}", client.members(&app.id));
+    let mut run = app.start(&format!("{mutant}after-flush=hold@10"));
+    run.until_fired("after-flush");
+    let before = member_id(&client, &app, "pod-1");
+    assert!(before.is_some(), "{:?}", client.members(&app.id));
     let join = proxy.on(Api::JoinGroup, Fault::Hold, 1);
     let mut second = other.start("");
     until("a request to join is held", || join.fired() == 1);
-    // When the session has ended the second process has all partitions and commits offsets beyond those of the first.
+    // Then the second process has all partitions, and commits offsets beyond those of the batch in flight.
     until("the member whose request is held is expelled", || member_id(&client, &app, "pod-1").is_none());
     other.progress(&client, &mut second);
     join.deliver();
-    let mut member_after = None;
-    until("the expelled one is taken in again", || {
-        run.must_run();
-        member_after = member_id(&client, &app, "pod-1");
-        member_after.is_some()
+    let mut after = None;
+    until("it is taken in again", || {
+        after = member_id(&client, &app, "pod-1");
+        after.is_some()
     });
-    assert_ne!(member_after, member_before);
-    until("it has seen that it was expelled", || {
-        failpoints.contains("mutant") && !run.fired().is_empty()
-            || ["expelled from the group and taken in again", "the partitions were lost"]
+    assert_ne!(after, before, "it was never expelled");
+    other.progress(&client, &mut second);
+    run.go_on();
+    if mutant.is_empty() {
+        until("it has seen that it was expelled", || {
+            run.must_run();
+            ["expelled from the group and taken in again", "the partitions were lost while the batch was computed"]
                 .iter()
                 .any(|told| run.text().contains(told))
-    });
+        });
+    } else {
+        run.until_fired("mutant-expelled-goes-on");
+    }
     other.progress(&client, &mut second);
     second.signal("TERM");
     assert_eq!(second.exit_code(), 0, "{}", second.text());
@@ -225,7 +232,7 @@ fn a_join_that_is_held_past_the_session() {
 
 #[test]
 fn a_member_that_goes_on_after_it_was_expelled_is_found_out() {
-    assert!(!held_join("mutant-expelled-goes-on=mutant").is_empty());
+    assert!(!held_join("mutant-expelled-goes-on=mutant,").is_empty());
 }
 
 /// A batch without input moves no offset, so that only its token can tell whether it was committed.

@@ -228,6 +228,13 @@ impl Run {
         });
     }
 
+    /// Ends the action `hold`.
+    pub fn go_on(&self) {
+        let mut go = self.fired.clone().into_os_string();
+        go.push(".go");
+        fs::write(go, "").unwrap();
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
