@@ -5,7 +5,7 @@ use super::{
     client::Client,
     outputs::{FILE_KILLS, TABLE_KILLS},
     program::App,
-    words::{Lines, Stream, judge},
+    words::{Lines, Stream, judge, shortfalls, violations},
 };
 use crate::subject::bootstrap;
 use std::{thread::sleep, time::Duration};
@@ -107,6 +107,54 @@ fn kill_matrix() {
         "kill_matrix: {} kills at places, {} between, {RANDOM_KILLS} at random, {losses} with the state lost: {} words, {} counts, none lost, none twice",
         2 * KILLS.len() + 1,
         KILLS.len(),
+        truth.len(),
+        rows.len()
+    );
+}
+
+/// Without transactions: where a batch is there in part.
+const AT_LEAST_ONCE_KILLS: [&str; 8] = [
+    "after-send=kill@9",
+    "before-flush=kill@3",
+    "after-flush=kill@2",
+    "before-offsets=kill@3",
+    "after-commit=kill@1",
+    "after-commit=kill@3",
+    "during-apply=kill@3",
+    "after-apply=kill@2",
+];
+
+#[test]
+fn at_least_once_loses_nothing() {
+    let seed = Random::seed();
+    eprintln!("at least once: seed {seed}");
+    let client = Client::new(&bootstrap());
+    let app = App::new("kafka_word_count", &client).with("guarantee", "at-least-once");
+    let stream = Stream::start(Lines::new(&client, &app.input, seed));
+    for (number, failpoints) in AT_LEAST_ONCE_KILLS.iter().enumerate() {
+        let mut before = app.start("");
+        app.progress(&client, &mut before);
+        before.kill();
+        if number % 2 == 1 {
+            app.lose_state();
+        }
+        app.start(failpoints).dies_at_its_failpoint();
+        if number % 4 > 1 {
+            app.lose_state();
+        }
+    }
+    let truth = stream.finish();
+    let mut run = app.start("");
+    app.catch_up(&client, &mut run);
+    let log = run.stop();
+    assert!(log.contains("at least once"), "{log}");
+    let rows = client.read(&app.output);
+    let (wrong, repeated) = (shortfalls(&truth, &rows), violations(&truth, &rows).len());
+    let first: Vec<&String> = wrong.iter().take(20).collect();
+    assert!(wrong.is_empty(), "seed {seed}: {} words, such as {first:#?}", wrong.len());
+    println!(
+        "at least once: {} kills, {} words, {} counts, none lost, {repeated} repeated",
+        2 * AT_LEAST_ONCE_KILLS.len(),
         truth.len(),
         rows.len()
     );

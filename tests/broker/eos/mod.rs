@@ -10,6 +10,7 @@ mod doubt;
 mod events;
 mod kill;
 mod letters;
+mod membership;
 mod mutants;
 mod network;
 mod open_end;

@@ -89,6 +89,11 @@ impl App {
         self
     }
 
+    pub fn without(mut self, name: &str) -> App {
+        self.flags.retain(|(n, _)| n != name);
+        self
+    }
+
     /// A property of the Kafka client.
     pub fn property(mut self, name: &str, value: &str) -> App {
         self.properties.push(format!("{name}={value}"));

@@ -193,6 +193,28 @@ pub fn violations(truth: &Truth, rows: &[Row]) -> Vec<String> {
     wrong
 }
 
+/// Everything that is wrong with counts of at least once: a word may be counted again, and its count go back on the way, but in the
+/// end none may be below the truth, and no other word may be there.
+pub fn shortfalls(truth: &Truth, rows: &[Row]) -> Vec<String> {
+    let mut last: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut wrong = vec![];
+    for row in rows {
+        match row.value.parse::<u64>() {
+            Ok(count) => drop(last.insert(&row.key, count)),
+            Err(_) => wrong.push(format!("`{}` is not a count: {row:?}", row.value)),
+        }
+    }
+    let strange = last.keys().filter(|word| !truth.contains_key(**word));
+    wrong.extend(strange.map(|word| format!("{word}: nobody wrote this word")));
+    for (word, written) in truth {
+        let counted = last.get(word.as_str()).copied().unwrap_or(0);
+        if counted < *written {
+            wrong.push(format!("{word}: written {written} times, counted {counted}"));
+        }
+    }
+    wrong
+}
+
 /// Fails with the first violations.
 pub fn judge(what: &str, truth: &Truth, rows: &[Row]) {
     let wrong = violations(truth, rows);
@@ -201,15 +223,29 @@ pub fn judge(what: &str, truth: &Truth, rows: &[Row]) {
     assert!(!truth.is_empty() && rows.len() >= truth.len(), "{what}: nothing was tested");
 }
 
+#[cfg(test)]
+fn of(key: &str, value: &str) -> Row {
+    let (key, value) = (key.into(), value.into());
+    Row { partition: 0, offset: 0, key, value, headers: BTreeMap::new() }
+}
+
+#[test]
+fn the_judge_of_at_least_once_tolerates_repetitions_and_no_loss() {
+    let truth = Truth::from([("a".to_owned(), 3), ("b".to_owned(), 1)]);
+    let repeated = [of("a", "3"), of("a", "2"), of("b", "1"), of("b", "1"), of("a", "4")];
+    assert_eq!(shortfalls(&truth, &repeated), Vec::<String>::new());
+    assert!(!violations(&truth, &repeated).is_empty());
+    assert_eq!(shortfalls(&truth, &repeated[..4]), ["a: written 3 times, counted 2"]);
+    assert_eq!(shortfalls(&truth, &repeated[3..]), Vec::<String>::new());
+    assert_eq!(shortfalls(&truth, &repeated[4..]), ["b: written 1 times, counted 0"]);
+    let strange = [repeated.to_vec(), vec![of("c", "1")]].concat();
+    assert_eq!(shortfalls(&truth, &strange), ["c: nobody wrote this word"]);
+    assert!(shortfalls(&truth, &[repeated.to_vec(), vec![of("b", "x")]].concat())[0].contains("not a count"));
+}
+
 #[test]
 fn the_judge_sees_each_kind_of_mistake() {
-    let row = |key: &str, value: &str| Row {
-        partition: 0,
-        offset: 0,
-        key: key.into(),
-        value: value.into(),
-        headers: BTreeMap::new(),
-    };
+    let row = of;
     let truth = Truth::from([("a".to_owned(), 3), ("b".to_owned(), 1)]);
     let good = vec![row("a", "2"), row("b", "1"), row("a", "3")];
     assert_eq!(violations(&truth, &good), Vec::<String>::new());
