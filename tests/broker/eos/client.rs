@@ -10,6 +10,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, CommitMode, Consumer},
     error::KafkaError,
+    groups::GroupInfo,
     message::{BorrowedMessage, Headers},
     topic_partition_list::{Offset, TopicPartitionList},
     types::RDKafkaErrorCode,
@@ -130,7 +131,7 @@ impl Client {
     pub fn members(&self, group: &str) -> Vec<String> {
         let found = self.ends.fetch_group_list(Some(group), CALL);
         let groups = found.as_ref().map_or(&[][..], |found| found.groups());
-        groups.iter().flat_map(|g| g.members()).map(|m| m.id().to_owned()).collect()
+        groups.iter().flat_map(GroupInfo::members).map(|m| m.id().to_owned()).collect()
     }
 
     pub fn partitions(&self, topic: &str) -> i32 {

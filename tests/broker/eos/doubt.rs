@@ -17,42 +17,66 @@ enum Outcome {
     UnknownOrAborted,
 }
 
-fn finish(what: &str, seed: u64, client: &Client, app: &App, mut run: Run, stream: Stream, outcome: Outcome) {
-    let truth = stream.finish();
-    app.catch_up(client, &mut run);
-    let (unknown, aborted) = (run.checkpoints("unknown"), run.checkpoints("aborted"));
-    let fired = unknown + if outcome == Outcome::Unknown { 0 } else { aborted };
-    let log = run.log.display();
-    assert!(fired > 0, "{what}: {unknown} commits were unknown, {aborted} aborted; log: {log}");
-    run.stop();
-    let rows = client.read(&app.output);
-    judge(&format!("{what}, seed {seed}"), &truth, &rows);
-    println!(
-        "{what}: {unknown} unknown and {aborted} aborted commits, {} words, {} counts, none lost, none twice",
-        truth.len(),
-        rows.len()
-    );
+/// A program, its input, and what is done to it.
+struct World<'a> {
+    what: &'a str,
+    seed: u64,
+    client: Client,
+    app: App,
+    stream: Stream,
+}
+
+impl<'a> World<'a> {
+    /// A program with this session timeout.
+    fn new(what: &'a str, bootstrap: &str, session_ms: &str) -> World<'a> {
+        let seed = Random::seed();
+        eprintln!("{what}: seed {seed}");
+        let client = Client::new(bootstrap);
+        let app = App::new("kafka_word_count", &client).with("session-timeout-ms", session_ms);
+        let stream = Stream::start(Lines::new(&client, &app.input, seed));
+        World { what, seed, client, app, stream }
+    }
+
+    /// A program that has stopped itself at the failpoint.
+    fn stopped(&self, failpoint: &str) -> Run {
+        let mut run = self.app.start(failpoint);
+        let place = failpoint.split('=').next().unwrap();
+        until(&format!("the program stops at {place}"), || {
+            run.must_run();
+            run.is_stopped()
+        });
+        assert_eq!(run.fired(), [place]);
+        run
+    }
+
+    fn finish(self, mut run: Run, outcome: Outcome) {
+        let World { what, seed, client, app, stream } = self;
+        app.progress(&client, &mut run);
+        let truth = stream.finish();
+        app.catch_up(&client, &mut run);
+        let (unknown, aborted) = (run.checkpoints("unknown"), run.checkpoints("aborted"));
+        let fired = unknown + if outcome == Outcome::Unknown { 0 } else { aborted };
+        let log = run.log.display();
+        assert!(fired > 0, "{what}: {unknown} commits were unknown, {aborted} aborted; log: {log}");
+        run.stop();
+        let rows = client.read(&app.output);
+        judge(&format!("{what}, seed {seed}"), &truth, &rows);
+        println!(
+            "{what}: {unknown} unknown and {aborted} aborted commits, {} words, {} counts, none lost, none twice",
+            truth.len(),
+            rows.len()
+        );
+    }
 }
 
 fn a_program_that_sleeps(what: &str, failpoints: &str, session_ms: &str) {
-    let seed = Random::seed();
-    eprintln!("{what}: seed {seed}");
-    let client = Client::new(&bootstrap());
-    let app = App::new("kafka_word_count", &client).with("session-timeout-ms", session_ms);
-    let stream = Stream::start(Lines::new(&client, &app.input, seed));
-    let mut run = app.start(failpoints);
-    let place = failpoints.split('=').next().unwrap();
-    until(&format!("the program stops at {place}"), || {
-        run.must_run();
-        run.is_stopped()
-    });
-    assert_eq!(run.fired(), [place]);
+    let world = World::new(what, &bootstrap(), session_ms);
+    let run = world.stopped(failpoints);
     // Longer than the transaction's 6 s; the coordinator's scan comes when it comes.
     sleep(Duration::from_secs(8));
-    client.until_decided(&app.output);
+    world.client.until_decided(&world.app.output);
     run.signal("CONT");
-    app.progress(&client, &mut run);
-    finish(what, seed, &client, &app, run, stream, Outcome::UnknownOrAborted);
+    world.finish(run, Outcome::UnknownOrAborted);
 }
 
 #[test]
@@ -82,20 +106,11 @@ fn a_broker_that_goes(
     outcome: Outcome,
     meanwhile: impl FnOnce(&mut Kafka, &mut Run),
 ) {
-    let seed = Random::seed();
-    eprintln!("{what}: seed {seed}");
     let mut kafka = Kafka::start();
-    let client = Client::new(&kafka.bootstrap());
-    let app = App::new("kafka_word_count", &client);
-    let stream = Stream::start(Lines::new(&client, &app.input, seed));
-    let mut run = app.start(failpoint);
-    until(&format!("{what}: the program stops"), || {
-        run.must_run();
-        run.is_stopped()
-    });
+    let world = World::new(what, &kafka.bootstrap(), "6000");
+    let mut run = world.stopped(failpoint);
     meanwhile(&mut kafka, &mut run);
-    app.progress(&client, &mut run);
-    finish(what, seed, &client, &app, run, stream, outcome);
+    world.finish(run, outcome);
 }
 
 /// The program gives up to end a transaction after its timeout of 6 s and 10 s more.
@@ -109,21 +124,31 @@ fn until_it_gives_up(run: &mut Run) {
 
 #[test]
 fn the_broker_dies_before_the_end_of_the_transaction() {
-    a_broker_that_goes("broker killed in a commit", "after-offsets=stop@5", Outcome::Unknown, |kafka, run| {
-        kafka.kill9();
-        until_it_gives_up(run);
-        kafka.restart();
-    });
+    a_broker_that_goes(
+        "broker killed in a commit",
+        "after-offsets=stop@5",
+        Outcome::Unknown,
+        |kafka, run| {
+            kafka.kill9();
+            until_it_gives_up(run);
+            kafka.restart();
+        },
+    );
 }
 
 #[test]
 fn the_broker_sleeps_in_a_commit() {
-    a_broker_that_goes("broker asleep in a commit", "after-offsets=stop@5", Outcome::Unknown, |kafka, run| {
-        // The request to commit will lie in the socket of a broker that sleeps, and be read when it wakes up.
-        kafka.stop_signal();
-        until_it_gives_up(run);
-        kafka.cont_signal();
-    });
+    a_broker_that_goes(
+        "broker asleep in a commit",
+        "after-offsets=stop@5",
+        Outcome::Unknown,
+        |kafka, run| {
+            // The request to commit will lie in the socket of a broker that sleeps, and be read when it wakes up.
+            kafka.stop_signal();
+            until_it_gives_up(run);
+            kafka.cont_signal();
+        },
+    );
 }
 
 #[test]

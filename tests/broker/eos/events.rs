@@ -59,7 +59,8 @@ pub fn violations(written: u64, rows: &[Row]) -> Vec<String> {
         let event: serde_json::Value = serde_json::from_str(&row.value).unwrap();
         *times.entry(event["id"].as_u64().unwrap()).or_default() += 1;
     }
-    let missing = (0..written).filter(|id| !times.contains_key(id)).map(|id| format!("event {id} is missing"));
+    let missing =
+        (0..written).filter(|id| !times.contains_key(id)).map(|id| format!("event {id} is missing"));
     let wrong = times.iter().filter(|(id, n)| **n > 1 || **id >= written);
     missing.chain(wrong.map(|(id, n)| format!("event {id} is there {n} times"))).collect()
 }

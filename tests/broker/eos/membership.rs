@@ -46,7 +46,11 @@ fn a_process_without_an_instance_id_takes_its_partitions_back() {
     run.stop();
     let rows = client.read(&app.output);
     judge(&format!("seed {seed}"), &truth, &rows);
-    println!("kept instance id: 3 kills, no session waited for; {} words, {} counts", truth.len(), rows.len());
+    println!(
+        "kept instance id: 3 kills, no session waited for; {} words, {} counts",
+        truth.len(),
+        rows.len()
+    );
 }
 
 /// For at least so long, and so often, a second process joins and leaves.
@@ -79,5 +83,8 @@ fn work_goes_on_under_frequent_rebalances() {
     app.catch_up(&client, &mut run);
     run.stop();
     events::judge("rebalances", written, &client.read(&app.output));
-    println!("rebalances: a second process came and went {visits} times in {:?}; {written} events, each once", begun.elapsed());
+    println!(
+        "rebalances: a second process came and went {visits} times in {:?}; {written} events, each once",
+        begun.elapsed()
+    );
 }

@@ -201,9 +201,12 @@ fn held_join(mutant: &str) -> Vec<String> {
     if mutant.is_empty() {
         until("it has seen that it was expelled", || {
             run.must_run();
-            ["expelled from the group and taken in again", "the partitions were lost while the batch was computed"]
-                .iter()
-                .any(|told| run.text().contains(told))
+            [
+                "expelled from the group and taken in again",
+                "the partitions were lost while the batch was computed",
+            ]
+            .iter()
+            .any(|told| run.text().contains(told))
         });
     } else {
         run.until_fired("mutant-expelled-goes-on");

@@ -61,7 +61,11 @@ fn restored_over_an_open_transaction(failpoints: &str) -> Vec<String> {
         app.catch_up(&client, &mut run);
         run.stop();
     } else {
-        wrong.push(format!("the program ended with {}: {}", run.exit_code(), run.text().lines().last().unwrap()));
+        wrong.push(format!(
+            "the program ended with {}: {}",
+            run.exit_code(),
+            run.text().lines().last().unwrap()
+        ));
     }
     wrong.extend(violations(&truth, &client.read(&app.output)));
     println!("open transaction in the changelog: {} violations, such as {:?}", wrong.len(), wrong.first());
