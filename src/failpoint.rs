@@ -46,6 +46,9 @@ pub const PLACES: [&str; 27] = [
 /// Places of sources, outside of a batch: around the commit of a listing of files.
 pub const SOURCE_PLACES: [&str; 2] = ["before-listing", "after-listing"];
 
+/// Places of a member of Kafka's group: after the answer to a rebalance, when fetching has begun again.
+pub const GROUP_PLACES: [&str; 1] = ["after-answer"];
+
 /// Passes a named place; with the feature `failpoints`, acts there if it was asked to. `true` = fail here, or do the wrong thing
 /// on purpose.
 #[cfg(not(feature = "failpoints"))]
@@ -83,6 +86,7 @@ mod active {
         let (action, at) = rest.split_once('@').unwrap_or((rest, "1"));
         let known = crate::failpoint::PLACES.contains(&place)
             || crate::failpoint::SOURCE_PLACES.contains(&place)
+            || crate::failpoint::GROUP_PLACES.contains(&place)
             || place.starts_with("mutant-");
         assert!(
             known,

@@ -85,7 +85,7 @@ pub(super) struct Group {
     waker: Arc<Waker>,
     /// Assignments are answered at once: the member is closing.
     closing: AtomicBool,
-    /// A rebalance that changed nothing here was answered: fetching was stopped and started.
+    /// A rebalance that changes nothing here waits for its answer.
     passed_by: AtomicBool,
 }
 
@@ -132,13 +132,19 @@ impl ConsumerContext for Group {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let at = partitions(list);
         let assigned = kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        // An empty change needs no answer of the engine, but the library waits for one.
-        if at.is_empty() || self.closing.load(Ordering::Acquire) {
+        if self.closing.load(Ordering::Acquire) {
             let answer = if assigned { consumer.incremental_assign(list) } else { give_up(consumer, &at) };
             if let Err(e) = answer {
                 tracing::warn!("rebalance: {e}");
             }
+            return;
+        }
+        // An empty change needs no answer of the engine, but the library waits for one: the next poll gives it.
+        if at.is_empty() {
+            let unanswered = if assigned { Unanswered::Assigned } else { Unanswered::Revoked(at) };
+            self.state().unanswered = Some(unanswered);
             self.passed_by.store(true, Ordering::Release);
+            self.waker.wake();
             return;
         }
         let (event, unanswered) = match (assigned, consumer.assignment_lost()) {
@@ -268,8 +274,11 @@ impl KafkaMember {
         let _ = thread::Builder::new().name("kafka-probe".into()).spawn(watch);
     }
 
-    /// Each rebalance stops and starts the fetching of all partitions, and what the library was just handing over then can be lost to
-    /// it: each partition that is kept goes on after what was really handed over. If that fails, it is made up for at the next poll.
+    /// Each rebalance stops and starts the fetching of all partitions, and the library then takes the position up that it believes:
+    /// what it was just handing over can be lost to it, and after the end of a partition was told it stands one offset behind that
+    /// end, from where the broker answers that there is no such offset. So each partition that is kept is set to what was really
+    /// handed over before the rebalance is answered, which starts the fetching, and once more after that. If that fails, it is made
+    /// up for at the next poll.
     fn go_on(&mut self, kept: &[Arc<Slot>]) -> Result<(), Failure> {
         self.must_go_on = true;
         kept.iter().try_for_each(|slot| self.go_to(slot, slot.next()))?;
@@ -279,6 +288,22 @@ impl KafkaMember {
 
     fn kept(&self) -> Vec<Arc<Slot>> {
         self.slots.values().cloned().collect()
+    }
+
+    /// Answers a rebalance that changes nothing here.
+    fn pass_by(&mut self) -> Result<(), Failure> {
+        let kept = self.kept();
+        let set = self.go_on(&kept);
+        let answer = match self.consumer.context().state().unanswered.take() {
+            Some(Unanswered::Assigned) => self.consumer.incremental_assign(&TopicPartitionList::new()),
+            Some(Unanswered::Revoked(at)) => give_up(&self.consumer, &at),
+            None => Ok(()),
+        };
+        if let Err(e) = answer {
+            tracing::warn!("rebalance: {e}");
+        }
+        let _ = crate::failpoint::passes("after-answer");
+        set.and_then(|()| self.go_on(&kept))
     }
 
     fn go_to(&self, slot: &Slot, to: Offset) -> Result<(), Failure> {
@@ -363,7 +388,7 @@ impl Member for KafkaMember {
             }
         }
         if self.consumer.context().passed_by.swap(false, Ordering::AcqRel) || self.must_go_on {
-            self.go_on(&self.kept())?;
+            self.pass_by()?;
         }
         let told: Vec<GroupEvent> = self.consumer.context().state().events.drain(..).collect();
         for event in &told {
@@ -443,11 +468,13 @@ impl Member for KafkaMember {
                 })?;
             slots.push(Arc::new(Slot::new(at.clone(), *first, queue, Arc::clone(&self.waker))));
         }
+        let kept = self.kept();
+        self.go_on(&kept)?;
         self.consumer.incremental_assign(&list).map_err(|e| refused("taking up partitions", &e))?;
         self.consumer.context().state().unanswered = None;
-        let kept = self.kept();
         // Whatever fails from here on: the partitions are taken up, and the next try has to give them up first.
         self.slots.extend(slots.iter().map(|slot| (slot.at.clone(), Arc::clone(slot))));
+        let _ = crate::failpoint::passes("after-answer");
         self.go_on(&kept)?;
         Ok(slots.into_iter().map(|slot| Box::new(PartitionFetcher::new(slot)) as Box<dyn Fetcher>).collect())
     }
@@ -464,8 +491,11 @@ impl Member for KafkaMember {
             }
         }
         self.consumer.context().state().unanswered = None;
+        let kept = self.kept();
+        let set = self.go_on(&kept);
         give_up(&self.consumer, at).map_err(|e| refused("giving up partitions", &e))?;
-        self.go_on(&self.kept())
+        let _ = crate::failpoint::passes("after-answer");
+        set.and_then(|()| self.go_on(&kept))
     }
 
     fn rejoin(&mut self) -> Result<(), Failure> {

@@ -22,11 +22,16 @@ pub struct Events {
 
 impl Events {
     pub fn start(client: &Client, topic: &str) -> Events {
+        Events::start_at(client, topic, 0)
+    }
+
+    /// The same, with numbers from `first` on.
+    pub fn start_at(client: &Client, topic: &str, first: u64) -> Events {
         let producer: BaseProducer = client.config().set("enable.idempotence", "true").create().unwrap();
         let (topic, stop) = (topic.to_owned(), Arc::new(AtomicBool::new(false)));
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
-            let mut next = 0;
+            let mut next = first;
             while !stopped.load(Ordering::Relaxed) {
                 for id in next..next + 4 {
                     let value =
@@ -44,7 +49,7 @@ impl Events {
         Events { stop, thread }
     }
 
-    /// Ends the writing; how many were written.
+    /// Ends the writing; the number after the last one.
     pub fn finish(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
