@@ -4,13 +4,13 @@
 //! log calls for. Knows no log, no store and no operator. Invariant: every message says what happened and where
 //! (topic, partition, offset, file, line), and ends with the next step if there is one.
 
-use std::{fmt, io};
+use std::{fmt, io, sync::Arc};
 
 /// The result of everything that can fail.
 pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
 /// Any error of the engine. `Display` is written for the person who runs the program.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A setting is missing, malformed, or contradicts another.
@@ -93,7 +93,7 @@ pub enum Error {
         /// What was being done, with the path.
         context: String,
         /// The system's answer.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// The process was told to end at once (second signal, or a crash in simulation).
     #[error("stopped before the batch was committed")]
@@ -104,7 +104,7 @@ impl Error {
     /// Wraps an I/O error with what was being done.
     pub fn io(context: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
         let context = context.into();
-        move |source| Error::Io { context, source }
+        move |source| Error::Io { context, source: Arc::new(source) }
     }
 
     /// The exit code of a program that ends with this error: 1 runtime failure, 3 configuration or plan,

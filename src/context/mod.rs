@@ -4,6 +4,7 @@
 //! runtime; nothing knows it. Invariant: nothing runs before `start`.
 
 mod builder;
+mod course;
 mod home;
 mod listeners;
 mod observer;
@@ -30,6 +31,7 @@ use crate::{
     },
     ui::{Server, Settings},
 };
+use course::{Course, End, Running};
 use home::Home;
 use listeners::Listeners;
 use observer::{AfterBatch, Telling};
@@ -41,7 +43,6 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
-    thread::JoinHandle,
     time::Duration,
 };
 
@@ -63,7 +64,7 @@ pub struct StreamingContext {
     config: Mutex<Config>,
     builder: StreamBuilder,
     listeners: Mutex<Told>,
-    running: Mutex<Option<Running>>,
+    course: Mutex<Course>,
 }
 
 /// Who is told of batches.
@@ -71,13 +72,6 @@ pub struct StreamingContext {
 struct Told {
     after_batch: Vec<AfterBatch>,
     listeners: Vec<Arc<dyn StreamingListener>>,
-}
-
-struct Running {
-    shutdown: Shutdown,
-    thread: JoinHandle<Result>,
-    address: Option<SocketAddr>,
-    metrics: Arc<Metrics>,
 }
 
 impl StreamingContext {
@@ -89,7 +83,7 @@ impl StreamingContext {
             config: Mutex::new(config),
             builder,
             listeners: Mutex::default(),
-            running: Mutex::default(),
+            course: Mutex::default(),
         }
     }
 
@@ -166,43 +160,65 @@ impl StreamingContext {
     /// [`Error::Plan`] with every mistake in the program, [`Error::Config`] for a setting, or what keeps the log or the state
     /// directory from being opened. What goes wrong later comes out of [`await_termination`](Self::await_termination).
     pub fn start(&self) -> Result {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if running.is_some() {
-            return Err(Error::Config("this context was started already".into()));
+        let mut course = self.lock_course();
+        let refused = match &*course {
+            Course::Built => None,
+            Course::Started(running) if !running.is_stopped() => Some("this context was started already"),
+            Course::Started(_) | Course::Stopped => {
+                Some("this context was stopped and cannot be started again: make another one")
+            }
+        };
+        if let Some(why) = refused {
+            return Err(Error::Config(why.into()));
         }
         let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (config, plan) = (self.config().clone(), self.topology());
         check_checkpoint(&config, &plan)?;
-        *running = Some(start(&settle(config), plan, listeners)?);
+        *course = Course::Started(start(&settle(config), plan, listeners)?);
         self.builder.start();
         Ok(())
+    }
+
+    fn lock_course(&self) -> MutexGuard<'_, Course> {
+        self.course.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was started; waiting for its end holds no lock, so that others may stop it meanwhile.
+    fn started(&self) -> Option<Running> {
+        match &*self.lock_course() {
+            Course::Started(running) => Some(running.clone()),
+            Course::Built | Course::Stopped => None,
+        }
     }
 
     /// Whether the loop runs: `false` before the start, and once it has ended for whatever reason.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.as_ref().is_some_and(|r| !r.thread.is_finished())
+        self.started().is_some_and(|running| !running.end.has_come())
     }
 
-    /// The address of the streaming page, metrics and health, once started; `None` = switched off.
+    /// The address of the streaming page, metrics and health, while the loop runs; `None` = switched off.
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(|r| r.address)
+        self.started().filter(|running| !running.end.has_come()).and_then(|running| running.address)
     }
 
-    /// The metrics, once started.
+    /// The metrics, once started; they stay after the end.
     #[must_use]
     pub fn metrics(&self) -> Option<Arc<Metrics>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|r| r.metrics.clone())
+        self.started().map(|running| running.metrics)
     }
 
-    /// Asks the loop to end; returns at once. In any case the batch in flight is finished and committed. `graceful`: receivers stop
-    /// first, and what they have stored is processed before the end; else it is processed after the next start (what is kept in
-    /// memory only is lost).
+    /// Asks the loop to end; returns at once. May be called from any thread, also while others await the end, and from a listener. In
+    /// any case the batch in flight is finished and committed. `graceful`: receivers stop first, and what they have stored is
+    /// processed before the end; else it is processed after the next start (what is kept in memory only is lost). A context that
+    /// was stopped cannot be started again.
     pub fn stop(&self, graceful: bool) {
-        if let Some(running) = self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            if graceful { running.shutdown.request_drain() } else { running.shutdown.request() }
+        let mut course = self.lock_course();
+        match &*course {
+            Course::Started(running) if graceful => running.shutdown.request_drain(),
+            Course::Started(running) => running.shutdown.request(),
+            Course::Built | Course::Stopped => *course = Course::Stopped,
         }
     }
 
@@ -211,24 +227,29 @@ impl StreamingContext {
     /// # Errors
     /// As [`await_termination`](Self::await_termination).
     pub fn await_termination_or_timeout(&self, timeout: Duration) -> Result<bool> {
-        let (pause, mut left) = (Duration::from_millis(10), timeout);
-        while self.is_running() && !left.is_zero() {
-            SystemClock::new().sleep(pause.min(left));
-            left = left.saturating_sub(pause);
+        match self.awaited()? {
+            Some(running) => {
+                running.end.wait_at_most(timeout).map_or(Ok(false), |ended| ended.map(|()| true))
+            }
+            None => Ok(true),
         }
-        if self.is_running() { Ok(false) } else { self.await_termination().map(|()| true) }
     }
 
-    /// Waits until the program ends by itself, is stopped, or fails.
+    /// Waits until the program ends by itself, is stopped, or fails. Any number of threads may wait, also once it is over: all are
+    /// told the same.
     ///
     /// # Errors
-    /// Why it failed.
+    /// Why it failed, or that it was not started.
     pub fn await_termination(&self) -> Result {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(running) = running else { return Err(Error::Config("this context was not started".into())) };
-        match running.thread.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
+        self.awaited()?.map_or(Ok(()), |running| running.end.wait())
+    }
+
+    /// What is to be waited for; `None` = it was stopped before it began.
+    fn awaited(&self) -> Result<Option<Running>> {
+        match &*self.lock_course() {
+            Course::Started(running) => Ok(Some(running.clone())),
+            Course::Stopped => Ok(None),
+            Course::Built => Err(Error::Config("this context was not started".into())),
         }
     }
 
@@ -247,10 +268,7 @@ impl StreamingContext {
     /// # Errors
     /// If it was not started, or the system does not let signals be watched.
     pub fn stop_on_signals(&self) -> Result {
-        let shutdown = {
-            let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-            running.as_ref().map(|r| r.shutdown.clone())
-        };
+        let shutdown = self.started().map(|running| running.shutdown);
         signals::watch(shutdown.ok_or_else(|| Error::Config("this context was not started".into()))?)
     }
 }
@@ -322,9 +340,11 @@ fn start(config: &Config, plan: Topology, told: Told) -> Result<Running> {
         drop((server, home.directory)); // the lock on the directory is held to the very end
         result
     };
+    let end = Arc::new(End::default());
+    let running = Running { shutdown, address, metrics, end: end.clone() };
     let thread = std::thread::Builder::new().name("tidegate".into());
-    let thread = thread.spawn(work).map_err(Error::io("starting the loop's thread"))?;
-    Ok(Running { shutdown, thread, address, metrics })
+    thread.spawn(move || end.of(work)).map_err(Error::io("starting the loop's thread"))?;
+    Ok(running)
 }
 
 /// Runs the body of a program with flags: sets up logs, tells an error for a person, and gives the exit code

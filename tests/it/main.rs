@@ -35,6 +35,7 @@ mod state_directory;
 mod state_golden;
 mod state_model;
 mod state_suite;
+mod stopping;
 mod streaming_api;
 mod streaming_listener;
 mod testing;

@@ -209,7 +209,7 @@ impl Directory {
         if let Err(e) = self.current.file.set_len(self.length) {
             self.broken = Some(format!("{context} failed ({source}) and could not be taken back ({e})"));
         }
-        Err(Error::Io { context, source })
+        Err(Error::Io { context, source: source.into() })
     }
 
     /// What a compaction would work on, if it pays.
@@ -257,7 +257,7 @@ impl Directory {
         synced.map_err(|source| {
             let context = format!("syncing {}", segment.path.display());
             self.broken = Some(format!("{context} failed ({source})"));
-            Error::Io { context, source }
+            Error::Io { context, source: source.into() }
         })
     }
 }
@@ -287,7 +287,7 @@ fn lock(dir: &Path) -> Result<File> {
                 file.write_all(std::process::id().to_string().as_bytes()).map_err(Error::io(context()))?;
                 return Ok(file);
             }
-            Err(TryLockError::Error(source)) => return Err(Error::Io { context: context(), source }),
+            Err(TryLockError::Error(source)) => return Err(Error::io(context())(source)),
             Err(TryLockError::WouldBlock) => {}
         }
         let mut holder = String::new();

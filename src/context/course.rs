@@ -1,0 +1,91 @@
+//! The run of a context: how it is told to stop, and how it ended.
+//!
+//! Owns the outcome of the loop's thread, for whoever waits for it. Knows no loop. Invariants: a run ends once; everybody who waits
+//! is told the same; whoever waits holds nothing that `stop` needs.
+
+use crate::{
+    error::{Result, panic_text},
+    runtime::{Shutdown, metrics::Metrics},
+};
+use std::{
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// What a context does.
+#[derive(Clone, Default)]
+pub(super) enum Course {
+    /// Streams are built.
+    #[default]
+    Built,
+    /// It was started; it may have ended since.
+    Started(Running),
+    /// It was stopped before it was started.
+    Stopped,
+}
+
+/// A context that was started.
+#[derive(Clone)]
+pub(super) struct Running {
+    pub shutdown: Shutdown,
+    pub address: Option<SocketAddr>,
+    pub metrics: Arc<Metrics>,
+    pub end: Arc<End>,
+}
+
+impl Running {
+    /// Whether somebody asked for the end, or it has come.
+    pub fn is_stopped(&self) -> bool {
+        self.end.has_come() || self.shutdown.is_requested() || self.shutdown.is_drain_requested()
+    }
+}
+
+/// How the loop's thread ended; the text of its panic.
+type Outcome = Result<Result, String>;
+
+/// The end of a run, to be waited for by any number of threads.
+#[derive(Default)]
+pub(super) struct End {
+    outcome: Mutex<Option<Outcome>>,
+    come: Condvar,
+}
+
+impl End {
+    /// Runs `work`, and tells how it ended once everything that it held is gone.
+    pub fn of(&self, work: impl FnOnce() -> Result) {
+        let outcome =
+            catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_text(panic.as_ref()).to_owned());
+        *self.outcome() = Some(outcome);
+        self.come.notify_all();
+    }
+
+    fn outcome(&self) -> MutexGuard<'_, Option<Outcome>> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the run is over.
+    pub fn has_come(&self) -> bool {
+        self.outcome().is_some()
+    }
+
+    /// Waits for the end. A panic of the loop goes on in whoever waits.
+    pub fn wait(&self) -> Result {
+        let outcome = self.come.wait_while(self.outcome(), |outcome| outcome.is_none());
+        told(outcome.unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or(Ok(()))
+    }
+
+    /// As `wait`, at most so long: `None` = it still runs.
+    pub fn wait_at_most(&self, timeout: Duration) -> Option<Result> {
+        let waited = self.come.wait_timeout_while(self.outcome(), timeout, |outcome| outcome.is_none());
+        told(waited.unwrap_or_else(PoisonError::into_inner).0.clone())
+    }
+}
+
+fn told(outcome: Option<Outcome>) -> Option<Result> {
+    match outcome? {
+        Ok(result) => Some(result),
+        Err(panic) => resume_unwind(Box::new(panic)),
+    }
+}

@@ -1,0 +1,94 @@
+//! Stopping a program from elsewhere: while others await it, from a listener, twice, and before it began.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+use tidegate::{
+    Config, StreamingContext,
+    config::Trigger,
+    log::{self, TopicSpec},
+};
+
+/// A program that prints the lines of an empty topic, ten times a second.
+fn idle(name: &str) -> Arc<StreamingContext> {
+    let mut config = Config::new("idle", format!("memory:stopping-{name}"));
+    config.trigger = Trigger::Interval(Duration::from_millis(100));
+    config.admin_bind = Some("127.0.0.1:0".into());
+    config.threads = 1;
+    let log = log::open(&config.bootstrap, &BTreeMap::new()).unwrap();
+    let topic =
+        TopicSpec { name: "lines".into(), partitions: 1, replication_factor: None, config: BTreeMap::new() };
+    log.create(&topic).unwrap();
+    let ssc = StreamingContext::new(config);
+    ssc.text("lines").print();
+    Arc::new(ssc)
+}
+
+fn waiter(ssc: &Arc<StreamingContext>) -> thread::JoinHandle<tidegate::Result> {
+    let ssc = ssc.clone();
+    thread::spawn(move || ssc.await_termination())
+}
+
+#[test]
+fn it_is_stopped_from_elsewhere_while_several_threads_await_it() {
+    for graceful in [true, false] {
+        let ssc = idle(if graceful { "graceful" } else { "at-once" });
+        ssc.start().unwrap();
+        let waiters = [waiter(&ssc), waiter(&ssc)];
+        assert!(!ssc.await_termination_or_timeout(Duration::from_millis(200)).unwrap(), "it runs");
+        assert!(ssc.is_running() && ssc.admin_address().is_some() && ssc.metrics().is_some());
+        assert!(ssc.start().unwrap_err().to_string().contains("was started already"));
+        ssc.stop(graceful);
+        assert!(ssc.await_termination_or_timeout(Duration::from_secs(60)).unwrap(), "it was stopped");
+        for waiter in waiters {
+            waiter.join().unwrap().unwrap();
+        }
+        assert!(!ssc.is_running() && ssc.admin_address().is_none() && ssc.metrics().is_some());
+        ssc.await_termination().unwrap();
+        assert!(ssc.start().unwrap_err().to_string().contains("was stopped and cannot be started again"));
+    }
+}
+
+#[test]
+fn a_listener_may_stop_it() {
+    let ssc = idle("by-a-listener");
+    let (own, told) = (Arc::downgrade(&ssc), Arc::new(AtomicBool::new(false)));
+    let seen = told.clone();
+    ssc.add_listener(move |_| {
+        seen.store(true, Ordering::SeqCst);
+        own.upgrade().expect("it is awaited").stop(false);
+    });
+    ssc.start().unwrap();
+    assert!(ssc.await_termination_or_timeout(Duration::from_secs(60)).unwrap());
+    assert!(told.load(Ordering::SeqCst));
+}
+
+#[test]
+fn everybody_is_told_the_same_failure() {
+    let mut config = Config::new("app", "memory:stopping-failure");
+    config.admin_bind = None;
+    let ssc = Arc::new(StreamingContext::new(config));
+    ssc.text("nothing").print();
+    ssc.start().unwrap();
+    let waiter = waiter(&ssc);
+    let told = ssc.await_termination().unwrap_err().to_string();
+    assert!(told.contains("`nothing`"), "{told}");
+    assert_eq!(waiter.join().unwrap().unwrap_err().to_string(), told);
+    assert_eq!(ssc.await_termination().unwrap_err().to_string(), told);
+}
+
+#[test]
+fn what_was_stopped_before_it_began_does_not_begin() {
+    let ssc = idle("early");
+    ssc.stop(true);
+    assert!(ssc.start().unwrap_err().to_string().contains("cannot be started again"));
+    ssc.await_termination().unwrap();
+    assert!(ssc.await_termination_or_timeout(Duration::ZERO).unwrap());
+    assert!(!ssc.is_running());
+}
