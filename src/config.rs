@@ -88,7 +88,8 @@ pub struct Config {
     pub receive_buffer_bytes: usize,
     /// How long the first connection may take.
     pub connect_timeout: Duration,
-    /// After this time the log aborts an open transaction; a batch ends early at a third of it.
+    /// After this time the log aborts an open transaction. A batch ends early at a third of it; a longer batch interval makes it
+    /// longer, see [`Config::transaction_duration_max`].
     pub transaction_timeout: Duration,
     /// How long the group keeps the partitions of a process that fell silent.
     pub session_timeout: Duration,
@@ -190,6 +191,23 @@ impl Config {
         Ok(())
     }
 
+    /// How long a batch may take input: a third of the transaction timeout, or the batch interval and a margin if that is more.
+    #[must_use]
+    pub fn batch_duration_max(&self) -> Duration {
+        let third = self.transaction_timeout / 3;
+        match self.trigger {
+            Trigger::Interval(interval) => third.max(interval + third / 2),
+            _ => third,
+        }
+    }
+
+    /// How long a transaction may be open before the log aborts it: the transaction timeout, or more where the batch interval needs
+    /// it, so that what a batch of a whole interval writes is one transaction.
+    #[must_use]
+    pub fn transaction_duration_max(&self) -> Duration {
+        self.batch_duration_max() + self.transaction_timeout - self.transaction_timeout / 3
+    }
+
     fn validate_rates(&self) -> Result {
         let is_bounded = self.backpressure || self.max_rate_per_partition.is_some();
         if is_bounded && !matches!(self.trigger, Trigger::Interval(_)) {
@@ -258,7 +276,7 @@ pub struct Args {
     /// How long the first connection may take
     #[arg(long, env = "TIDEGATE_CONNECT_TIMEOUT_MS", default_value_t = 30_000)]
     pub connect_timeout_ms: u64,
-    /// After this time the log aborts an open transaction
+    /// After this time the log aborts an open transaction; a batch interval over a third of it makes it longer
     #[arg(long, env = "TIDEGATE_TRANSACTION_TIMEOUT_MS", default_value_t = 15_000)]
     pub transaction_timeout_ms: u64,
     /// How long the group keeps the partitions of a silent process
@@ -349,6 +367,22 @@ mod tests {
             let flag = long.map_or("`-X KEY=VALUE` (".to_owned(), |long| format!("| `--{long}` | "));
             assert!(text.contains(&format!("{flag}`{env}`")), "{flag} {env}");
         }
+    }
+
+    #[test]
+    fn a_transaction_may_be_open_for_an_interval_and_a_while() {
+        let mut config = Config::new("app", "memory:");
+        let seconds = Duration::from_secs;
+        for (interval, batch, transaction) in [(1, 5_000, 15_000), (5, 7_500, 17_500), (60, 62_500, 72_500)] {
+            config.trigger = Trigger::Interval(seconds(interval));
+            assert_eq!(config.batch_duration_max(), Duration::from_millis(batch));
+            assert_eq!(config.transaction_duration_max(), Duration::from_millis(transaction));
+        }
+        config.trigger = Trigger::Once;
+        assert_eq!(
+            (config.batch_duration_max(), config.transaction_duration_max()),
+            (seconds(5), seconds(15))
+        );
     }
 
     #[test]

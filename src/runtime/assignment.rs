@@ -284,6 +284,8 @@ impl Engine {
             poison: None,
             taken_first: None,
             taken_records: 0,
+            taken_before: 0,
+            interval_records_max: usize::MAX,
             witnessed: None,
             at,
         })

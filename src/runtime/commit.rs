@@ -224,6 +224,7 @@ impl Engine {
 
     fn report(&mut self, committed: bool) {
         let batch = self.batch();
+        self.last_time = batch.time; // one that was given up is run again at its time
         for (rows, rows_max) in self.flight.console.values() {
             self.env.observer.on(&Observed::Console { time: batch.time, rows, rows_max: *rows_max });
         }
@@ -276,7 +277,7 @@ impl Engine {
         let interval_ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
         let due_ms = report.time_ms.saturating_sub(interval_ms);
         let late_ms = self.flight.began_ms.saturating_sub(due_ms).clamp(0, interval_ms);
-        self.rates.learn(Achieved {
+        self.rates.done(Achieved {
             at_ms: self.env.clock.now_ms(),
             records: report.records_in,
             processing_ms: report.total.saturating_sub(report.waited).as_secs_f64() * 1_000.0,
@@ -410,6 +411,7 @@ impl Engine {
         for unit in &mut self.sources {
             unit.task.abort();
             unit.receiver.clear();
+            unit.taken_records = 0;
             let back = unit.start;
             unit.next = back;
             if let Err(f) = self.member.seek(&unit.at, back) {

@@ -47,7 +47,7 @@ impl Engine {
 
     fn try_compute(&mut self) -> Result<bool> {
         let batch = self.cut();
-        let longest = self.config.transaction_timeout / 3;
+        let longest = self.config.batch_duration_max();
         loop {
             let progressed = self.round(&batch)?;
             let heard = self.hear_group()?;
@@ -67,6 +67,7 @@ impl Engine {
                 || staged
                 || !self.events.is_empty()
                 || self.env.shutdown.is_requested()
+                || (!progressed && self.is_drained()?)
             {
                 break;
             }
@@ -91,14 +92,14 @@ impl Engine {
     /// One bounded pass: input through stage 0, then what it made through the later stages. `false` = nothing was there.
     fn round(&mut self, batch: &Batch) -> Result<bool> {
         let (limits, batch) = (self.limits(), *batch);
-        let (room, of_partition) = (self.room(), self.rates.partition_records());
+        let room = self.room();
         let mut moved = false;
         let results = if self.probe.is_some() {
             self.advance_one_by_one(&batch, limits, room)
         } else {
             let sources = std::mem::take(&mut self.sources);
             let work = move |unit: &mut SourceUnit| {
-                let room = room.min(of_partition.saturating_sub(unit.taken_records));
+                let room = room.min(unit.left_in_interval());
                 unit.advance(&batch, limits, room, ROUND_BYTES)
             };
             let (units, results): (Vec<_>, Vec<_>) = self.pool.run(sources, work).into_iter().unzip();
@@ -460,9 +461,8 @@ impl Engine {
 
     /// Whether a bound of the rate, not a lack of input, may be why nothing moved.
     fn rates_are_reached(&self) -> bool {
-        let of_partition = self.rates.partition_records();
         self.flight.records >= self.rates.batch_records()
-            || self.sources.iter().any(|unit| unit.taken_records >= of_partition)
+            || self.sources.iter().any(SourceUnit::is_at_its_rate)
     }
 
     fn records_max(&self) -> usize {

@@ -258,6 +258,7 @@ pub struct Engine {
     pub(super) flight: InFlight,
     pub(super) input_ended: Duration,
     pub(super) last_batch: BatchId,
+    /// The time of the last batch that is done.
     pub(super) last_time: BatchTime,
     pub(super) failure: Option<Error>,
     /// Most records of a batch while a failing record is searched; 0 = a trial without any.
@@ -428,18 +429,25 @@ impl Engine {
 
     pub(super) fn cut(&mut self) -> Batch {
         let id = BatchId(self.last_batch.0 + 1);
-        let time = trigger::batch_time(self.config.trigger, self.env.clock.now_ms(), self.last_time);
-        (self.last_batch, self.last_time) = (id, time);
+        let (trigger, began_ms) = (self.config.trigger, self.env.clock.now_ms());
+        if self.last_batch == BatchId(0) {
+            self.last_time = trigger::last_before_start(trigger, began_ms, self.last_time);
+        }
+        let trigger::Cut { time, opens_interval } = trigger::cut(trigger, began_ms, self.last_time);
+        self.last_batch = id;
+        if opens_interval {
+            self.rates.next_interval();
+        }
         let quiet = self.probe.is_some();
         self.sources.iter_mut().for_each(|s| s.task.set_quiet(quiet));
         self.locals.iter_mut().for_each(|l| l.task.set_quiet(quiet));
         self.states.iter_mut().flat_map(|s| &mut s.tasks).for_each(|task| task.set_quiet(quiet));
         let batch = Batch { id, time };
-        self.sources.iter_mut().for_each(|unit| unit.taken_records = 0);
+        let of_partition = self.rates.partition_records();
+        self.sources.iter_mut().for_each(|unit| unit.begin_batch(opens_interval, of_partition));
         let began = self.env.clock.monotonic();
         let inputs = self.sources.iter().map(SourceUnit::nothing_read);
         let inputs = inputs.chain(self.locals.iter().map(LocalUnit::nothing_read)).collect();
-        let began_ms = self.env.clock.now_ms();
         self.flight = InFlight { batch: Some(batch), began, began_ms, inputs, ..InFlight::default() };
         self.env.observer.on(&Observed::Cut(batch));
         batch
@@ -451,7 +459,7 @@ impl Engine {
         ReceiverLimits {
             chunk_records: self.probe.unwrap_or(8_192).clamp(1, self.config.batch_records_max),
             chunk_bytes: 1 << 20,
-            buffer_records: self.rates.partition_records().min(self.rates.batch_records()),
+            buffer_records: self.rates.partition_records().min(self.rates.interval_records()),
             buffer_bytes: if self.probe.is_some() { 1 } else { (share / 2).max(1 << 16) },
         }
     }
@@ -481,7 +489,7 @@ impl Engine {
     }
 
     /// Asked to drain: no receiver receives any more; whether everything that they stored is processed.
-    fn is_drained(&mut self) -> Result<bool> {
+    pub(super) fn is_drained(&mut self) -> Result<bool> {
         if !self.env.shutdown.is_drain_requested() {
             return Ok(false);
         }

@@ -1,7 +1,8 @@
-//! How many records a batch may take: fixed limits, and back-pressure that follows what batches achieve.
+//! How many records an interval may take: fixed limits, and back-pressure that follows what intervals achieve.
 //!
-//! Pure: times are arguments. Owns the estimator and the bounds that follow from it. Knows no source. Invariants: a bound is at least
-//! one record, so a stream never stands still; without limits there is no bound.
+//! Pure: times are arguments. Owns the estimator and the bounds that follow from it. Knows no source. Invariants: a bound is of an
+//! interval, whose batches share it when there are several; it is at least one record, so a stream never stands still; without
+//! limits there is no bound.
 
 use crate::config::{Config, Trigger};
 use std::time::Duration;
@@ -12,16 +13,16 @@ const DERIVATIVE: f64 = 0.0;
 /// The estimator never asks for less, records per second.
 const RATE_MIN: f64 = 100.0;
 
-/// What a batch took and how long it worked.
+/// What a batch, or the batches of an interval, took and how long they worked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Achieved {
-    /// When it ended, milliseconds.
+    /// When the last one ended, milliseconds.
     pub at_ms: i64,
     /// Records processed.
     pub records: usize,
     /// Time spent on them, without waiting for input, milliseconds.
     pub processing_ms: f64,
-    /// How long after its due time the batch began, milliseconds.
+    /// How long after its due time the first one began, milliseconds.
     pub scheduling_ms: f64,
 }
 
@@ -75,6 +76,8 @@ pub struct Rates {
     /// Records per second of all partitions together.
     rate: Option<f64>,
     per_partition: Option<u64>,
+    /// What the batches of the interval have done so far.
+    so_far: Option<Achieved>,
 }
 
 impl Rates {
@@ -90,16 +93,26 @@ impl Rates {
             estimator: config.backpressure.then(|| PidRateEstimator::new(interval)),
             rate: config.initial_rate.filter(|_| config.backpressure).map(real),
             per_partition: config.max_rate_per_partition,
+            so_far: None,
         }
     }
 
-    /// Most records of a batch from all sources together; `usize::MAX` = no bound.
+    /// Most records of an interval from all sources together; `usize::MAX` = no bound.
     #[must_use]
-    pub fn batch_records(&self) -> usize {
+    pub fn interval_records(&self) -> usize {
         self.rate.map_or(usize::MAX, |rate| whole(rate * self.interval.as_secs_f64()))
     }
 
-    /// Most records of a batch from one partition; `usize::MAX` = no bound.
+    /// What is left of them for the batch in flight.
+    #[must_use]
+    pub fn batch_records(&self) -> usize {
+        match self.interval_records() {
+            usize::MAX => usize::MAX,
+            bound => bound.saturating_sub(self.so_far.map_or(0, |done| done.records)),
+        }
+    }
+
+    /// Most records of an interval from one partition; `usize::MAX` = no bound.
     #[must_use]
     pub fn partition_records(&self) -> usize {
         self.per_partition.map_or(usize::MAX, |rate| whole(real(rate) * self.interval.as_secs_f64()))
@@ -111,9 +124,21 @@ impl Rates {
         self.rate
     }
 
-    /// A batch is done: the next ones are bounded by what it achieved.
-    pub fn learn(&mut self, batch: Achieved) {
-        let estimate = self.estimator.as_mut().and_then(|estimator| estimator.compute(batch));
+    /// A batch is done.
+    pub fn done(&mut self, batch: Achieved) {
+        let before = self.so_far.unwrap_or(Achieved { records: 0, processing_ms: 0.0, ..batch });
+        self.so_far = Some(Achieved {
+            at_ms: batch.at_ms,
+            records: before.records + batch.records,
+            processing_ms: before.processing_ms + batch.processing_ms,
+            scheduling_ms: before.scheduling_ms, // that of its first batch
+        });
+    }
+
+    /// The next interval begins: it is bounded by what the one before it achieved.
+    pub fn next_interval(&mut self) {
+        let done = self.so_far.take();
+        let estimate = self.estimator.as_mut().and_then(|estimator| estimator.compute(done?));
         self.rate = estimate.or(self.rate);
     }
 }
@@ -165,7 +190,8 @@ mod tests {
                 let taken = waiting.min(rates.batch_records());
                 waiting -= taken;
                 let processing_ms = real(taken);
-                rates.learn(batch(second, taken, processing_ms, late_ms));
+                rates.done(batch(second, taken, processing_ms, late_ms));
+                rates.next_interval();
                 late_ms = (late_ms + processing_ms - 1_000.0).max(0.0);
                 times.push(processing_ms + late_ms);
             }
@@ -182,7 +208,24 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_of_a_batch_and_at_least_one_record() {
+    fn batches_of_one_interval_share_its_bound_and_are_learned_from_as_one() {
+        let mut config = Config::new("a", "memory:");
+        (config.backpressure, config.initial_rate) = (true, Some(1_000));
+        let mut rates = Rates::new(&config);
+        rates.done(batch(1, 600, 300.0, 10.0));
+        assert_eq!((rates.interval_records(), rates.batch_records()), (1_000, 400));
+        rates.done(batch(2, 400, 200.0, 900.0));
+        assert_eq!(rates.batch_records(), 0);
+        rates.next_interval();
+        assert_eq!(rates.batch_records(), 1_000, "the first interval is only looked at: 2,000 a second");
+        rates.done(batch(3, 300, 500.0, 0.0));
+        rates.done(batch(4, 700, 500.0, 900.0));
+        rates.next_interval();
+        assert_eq!(rates.rate(), Some(1_000.0), "1,000 records in a second; not late");
+    }
+
+    #[test]
+    fn bounds_are_of_an_interval_and_at_least_one_record() {
         let mut config = Config::new("a", "memory:");
         assert_eq!(
             (Rates::new(&config).batch_records(), Rates::new(&config).partition_records()),

@@ -117,7 +117,7 @@ impl Engine {
         let id = format!("{}-{}", config.application_id, env.instance);
         ProducerSpec {
             transactional_id: (config.guarantee == Guarantee::ExactlyOnce).then_some(id),
-            transaction_timeout: config.transaction_timeout,
+            transaction_timeout: config.transaction_duration_max(),
             group: config.application_id.clone(),
             buffer_bytes: 64 << 20,
         }

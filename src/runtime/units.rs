@@ -43,6 +43,10 @@ pub struct SourceUnit {
     pub taken_first: Option<Offset>,
     /// Records taken in the batch in flight.
     pub taken_records: usize,
+    /// Records taken in earlier batches of its interval.
+    pub taken_before: usize,
+    /// Most records of an interval.
+    pub interval_records_max: usize,
     /// The offset of the last witness row.
     pub witnessed: Option<Offset>,
 }
@@ -81,6 +85,9 @@ impl SourceUnit {
                 break;
             }
             let room = records_max - progress.records;
+            if self.is_at_its_rate() {
+                break;
+            }
             if self.taken_records > 0 && self.receiver.ready_records().is_some_and(|waiting| waiting > room) {
                 break;
             }
@@ -114,6 +121,26 @@ impl SourceUnit {
         self.next = next;
         self.leader_epoch = leader_epoch.or(self.leader_epoch);
         Ok(())
+    }
+
+    /// A batch begins; what was given up was not taken.
+    pub fn begin_batch(&mut self, opens_interval: bool, interval_records_max: usize) {
+        let before = if opens_interval { 0 } else { self.taken_before + self.taken_records };
+        (self.taken_before, self.taken_records) = (before, 0);
+        self.interval_records_max = interval_records_max;
+    }
+
+    /// Records that it may still give to the interval.
+    #[must_use]
+    pub fn left_in_interval(&self) -> usize {
+        self.interval_records_max.saturating_sub(self.taken_before + self.taken_records)
+    }
+
+    /// Whether it has given its interval what it may: what waits comes whole, or in the next one.
+    #[must_use]
+    pub fn is_at_its_rate(&self) -> bool {
+        let (left, waiting) = (self.left_in_interval(), self.receiver.ready_records());
+        left == 0 || (left < self.interval_records_max && waiting.is_some_and(|waiting| waiting > left))
     }
 
     /// What a batch that begins here has read.

@@ -223,7 +223,7 @@ impl Settings {
             config
                 .set("transactional.id", id)
                 .set("transaction.timeout.ms", &timeout)
-                .set("message.timeout.ms", &timeout)
+                .set("message.timeout.ms", ms(patience(spec)))
                 .set("socket.timeout.ms", ms(self.socket_timeout(spec)));
         } else {
             config.set("message.timeout.ms", ms(spec.transaction_timeout.max(AT_LEAST_ONCE_TIMEOUT)));
@@ -233,7 +233,7 @@ impl Settings {
 
     /// How long a producer waits for one answer: within the transaction's time, with room for a second try.
     pub(super) fn socket_timeout(&self, spec: &ProducerSpec) -> Duration {
-        let ours = (spec.transaction_timeout * 2 / 3).max(Duration::from_secs(1));
+        let ours = (patience(spec) * 2 / 3).max(Duration::from_secs(1));
         let wish = self.user.get("socket.timeout.ms").and_then(|v| v.parse().ok()).map(Duration::from_millis);
         let most = spec.transaction_timeout.saturating_sub(Duration::from_millis(100));
         wish.unwrap_or(ours).min(most)
@@ -264,6 +264,13 @@ impl Settings {
     }
 }
 
+/// How long a call of a producer and its records may wait for answers: the transaction timeout, but not the whole time for which a
+/// transaction with a long batch interval may be open.
+pub(super) fn patience(spec: &ProducerSpec) -> Duration {
+    spec.transaction_timeout.min(PATIENCE_MAX)
+}
+
+const PATIENCE_MAX: Duration = Duration::from_secs(60);
 /// Without a transaction nothing bounds a batch's time, so a broker's restart is waited for.
 const AT_LEAST_ONCE_TIMEOUT: Duration = Duration::from_secs(120);
 

@@ -167,6 +167,9 @@ fn each_error_of_getting_ready_gets_its_reaction() {
         mock.broker.request_errors(Api::InitProducerId, &[error]);
         let failure = mock.producer().init().unwrap_err();
         assert_eq!((failure.stage, failure.reaction), (Stage::Init, reaction), "{error:?}: {failure}");
+        let told = failure.message.contains("may be open for 4s")
+            && failure.message.contains("`transaction.max.timeout.ms`");
+        assert_eq!(told, error == Err::RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT, "{failure}");
     }
     // The library asks again by itself.
     mock.broker.request_errors(Api::InitProducerId, &[Err::RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS]);

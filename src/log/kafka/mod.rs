@@ -204,7 +204,7 @@ impl Log for KafkaLog {
     }
 
     fn producer(&self, spec: &ProducerSpec) -> Result<Box<dyn Producer>> {
-        let transaction = u64::try_from(spec.transaction_timeout.as_millis()).unwrap_or(u64::MAX);
+        let transaction = u64::try_from(config::patience(spec).as_millis()).unwrap_or(u64::MAX);
         self.transaction_ms.fetch_max(transaction, Ordering::Relaxed);
         Ok(Box::new(producer::KafkaProducer::new(&self.settings, spec)?))
     }

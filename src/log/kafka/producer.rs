@@ -7,7 +7,7 @@
 use super::{
     classify::{Flags, classify, failure},
     client::{self, Owned},
-    config::{Settings, config_error},
+    config::{self, Settings, config_error},
     ffi::{self, CallError, GroupMetadata, Queue, Topic},
     member::Handle,
 };
@@ -104,7 +104,10 @@ pub(super) struct KafkaProducer {
     client: Arc<Owned<BaseProducer<Reports>>>,
     transactional: bool,
     transactional_id: String,
+    /// How long its calls wait for answers.
     transaction_timeout: Duration,
+    /// After this time the broker aborts an open transaction.
+    open_longest: Duration,
     socket_timeout: Duration,
     /// A transactional call was slow or had to be made again.
     slow: Cell<bool>,
@@ -124,7 +127,8 @@ impl KafkaProducer {
             client,
             transactional: spec.transactional_id.is_some(),
             transactional_id: spec.transactional_id.clone().unwrap_or_default(),
-            transaction_timeout: spec.transaction_timeout,
+            transaction_timeout: config::patience(spec),
+            open_longest: spec.transaction_timeout,
             socket_timeout: settings.socket_timeout(spec),
             slow: Cell::new(false),
             header_names: vec![],
@@ -331,6 +335,12 @@ impl Producer for KafkaProducer {
                 failed.message = format!(
                     "authorisation failed: {}\n  next: ask for the permissions DESCRIBE and WRITE on the transactional id `{}`",
                     failed.message, self.transactional_id
+                );
+            }
+            if error.code == Code::InvalidTransactionTimeout {
+                failed.message = format!(
+                    "a transaction of this program may be open for {:?}, longer than the broker allows ({})\n  next: choose a shorter batch interval or transaction timeout, or raise the broker's `transaction.max.timeout.ms`",
+                    self.open_longest, failed.message
                 );
             }
             failed

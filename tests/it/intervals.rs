@@ -1,0 +1,191 @@
+//! Batch intervals on a real clock: one batch per interval, also when it is longer than a transaction may be, when intervals were
+//! missed, when a batch is given up, and when the program is to stop. No test depends on how fast it runs.
+
+use crate::contract::{read_all, rows, tp, until};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tidegate::{
+    Config, SourceOptions, StreamingContext,
+    codec::{AsText, Utf8},
+    config::Trigger,
+    log::{self, Log, TopicSpec},
+    record::{Partition, Text},
+    runtime::BatchReport,
+    source::BadRecordPolicy,
+    testing::Driver,
+};
+
+fn context(
+    name: &str,
+    interval_ms: u64,
+    configure: impl FnOnce(&mut Config),
+) -> (StreamingContext, Arc<dyn Log>) {
+    let mut config = Config::new("app", format!("memory:intervals-{name}"));
+    config.trigger = Trigger::Interval(Duration::from_millis(interval_ms));
+    (config.admin_bind, config.threads, config.state_partitions) = (None, 1, 2);
+    configure(&mut config);
+    let log = log::open(&config.bootstrap, &BTreeMap::new()).unwrap();
+    for topic in ["lines", "out"] {
+        let spec = TopicSpec {
+            name: topic.into(),
+            partitions: 1,
+            replication_factor: None,
+            config: BTreeMap::new(),
+        };
+        log.create(&spec).unwrap();
+    }
+    (StreamingContext::new(config), log)
+}
+
+fn write(log: &Arc<dyn Log>, lines: &[&str]) {
+    let lines: Vec<(&str, &str)> = lines.iter().map(|line| ("", *line)).collect();
+    log::write(&**log, "lines", Some(Partition(0)), &rows(&lines)).unwrap();
+}
+
+/// Everything that is reported of batches.
+fn reports(ssc: &StreamingContext) -> Arc<Mutex<Vec<BatchReport>>> {
+    let reports: Arc<Mutex<Vec<BatchReport>>> = Arc::default();
+    let into = reports.clone();
+    ssc.add_listener(move |report| into.lock().unwrap().push(report.clone()));
+    reports
+}
+
+fn times(reports: &Mutex<Vec<BatchReport>>) -> Vec<i64> {
+    reports.lock().unwrap().iter().map(|r| r.time_ms).collect()
+}
+
+#[track_caller]
+fn assert_each_interval_once(times: &[i64], interval_ms: i64) {
+    assert!(times.len() > 1, "{times:?}");
+    for pair in times.windows(2) {
+        assert_eq!(pair[1] - pair[0], interval_ms, "{times:?}");
+    }
+    assert_eq!(times[0] % interval_ms, 0);
+}
+
+#[test]
+fn an_interval_longer_than_the_transaction_timeout_is_one_batch() {
+    let (ssc, log) = context("long", 2_500, |c| c.transaction_timeout = Duration::from_secs(1));
+    // The rows are sent as they are read: the transaction opens early in the interval.
+    ssc.text("lines").map(|line| (line.clone(), line)).to_kafka("out", Utf8, Utf8);
+    let reports = reports(&ssc);
+    ssc.start().unwrap();
+    let begun_twice = || times(&reports).len() >= 2;
+    until("two intervals are over", || {
+        write(&log, &["x"]);
+        begun_twice()
+    });
+    until("one more interval is over", || times(&reports).len() >= 3);
+    ssc.stop(false);
+    ssc.await_termination().unwrap();
+    let times = times(&reports);
+    assert_each_interval_once(&times, 2_500); // the last one, which was stopped, has its boundary's time all the same
+    let reports = reports.lock().unwrap();
+    assert!(
+        reports.iter().any(|r| r.committed && r.total > Duration::from_secs(1)),
+        "longer than the timeout"
+    );
+    let taken: usize = reports.iter().map(|r| r.records_in).sum();
+    assert_eq!(read_all(&log, &tp("out", 0)).len(), taken);
+}
+
+#[test]
+fn missed_intervals_get_batches_of_their_own_and_every_window_is_given() {
+    let (ssc, log) = context("missed", 200, |_| {});
+    let slow = ssc.text("lines").map(|line| {
+        if &*line == "slow" {
+            std::thread::sleep(Duration::from_millis(1_500));
+        }
+        line
+    });
+    let instants: Arc<Mutex<Vec<i64>>> = Arc::default();
+    let into = instants.clone();
+    slow.count_by_window(Duration::from_millis(800), Duration::from_millis(400)).foreach_rdd(
+        move |rdd, time| {
+            if rdd.count() > 0 {
+                into.lock().unwrap().push(time.0);
+            }
+            Ok::<_, std::io::Error>(())
+        },
+    );
+    let reports = reports(&ssc);
+    write(&log, &["first"]);
+    ssc.start().unwrap();
+    until("it runs", || instants.lock().unwrap().len() >= 2);
+    write(&log, &["slow"]);
+    let took_slow = || {
+        let reports = reports.lock().unwrap();
+        let slow = reports.iter().rposition(|r| r.total >= Duration::from_millis(1_500))?;
+        (reports.len() > slow + 10).then_some(())
+    };
+    until("a batch missed some intervals", || took_slow().is_some());
+    ssc.stop(false);
+    ssc.await_termination().unwrap();
+    assert_each_interval_once(&times(&reports), 200);
+    assert_each_interval_once(&instants.lock().unwrap(), 400);
+}
+
+#[test]
+fn batches_of_one_interval_share_its_rate() {
+    let (ssc, log) = context("shared", 500, |c| {
+        c.batch_records_max = 100;
+        c.max_rate_per_partition = Some(300);
+    });
+    ssc.text("lines").map(|line| (line.clone(), line)).to_kafka("out", Utf8, Utf8);
+    let reports = reports(&ssc);
+    write(&log, &["x"; 600]);
+    ssc.start().unwrap();
+    let taken = || reports.lock().unwrap().iter().map(|r| r.records_in).sum::<usize>();
+    until("everything is taken", || taken() == 600);
+    ssc.stop(false);
+    ssc.await_termination().unwrap();
+    let mut intervals: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+    for report in reports.lock().unwrap().iter().filter(|r| r.records_in > 0) {
+        intervals.entry(report.time_ms.div_euclid(500)).or_default().push(report.records_in);
+    }
+    assert!(intervals.values().all(|taken| taken.iter().sum::<usize>() <= 150), "{intervals:?}");
+    assert!(
+        intervals.values().any(|taken| taken.len() > 1),
+        "an interval had several batches: {intervals:?}"
+    );
+}
+
+#[test]
+fn a_batch_that_is_given_up_is_run_again_at_its_time() {
+    let mut driver = Driver::new(|ssc: &StreamingContext| {
+        let lines =
+            ssc.source::<Text>(SourceOptions::topic("lines").on_bad_record(BadRecordPolicy::Skip), Utf8);
+        let words = lines.map(|line| {
+            assert!(&*line != "bad", "a bad line");
+            (line, 1u64)
+        });
+        words.reduce_by_key(|a, b| a + b).to_kafka("out", Utf8, AsText);
+    });
+    driver.batch_at(1_000, "lines 0 | - | a\nlines 0 | - | bad\nlines 0 | - | b\n").unwrap();
+    let reports = driver.take_reports();
+    assert_eq!(reports[0].time_ms, 1_000);
+    let times: BTreeSet<i64> = reports.iter().map(|r| r.time_ms).collect();
+    assert_eq!(times.len(), reports.len(), "each committed batch has its own time");
+    driver.batch("lines 0 | - | c\n").unwrap();
+    assert_eq!(driver.take_reports().last().unwrap().time_ms, 2_000);
+}
+
+#[test]
+fn a_program_that_is_to_stop_does_not_wait_for_the_end_of_its_interval() {
+    for graceful in [true, false] {
+        let (ssc, log) = context(&format!("stop-{graceful}"), 86_400_000, |_| {});
+        ssc.text("lines").map(|line| (line.clone(), line)).to_kafka("out", Utf8, Utf8);
+        write(&log, &["x"; 10]);
+        let reports = reports(&ssc);
+        ssc.start().unwrap();
+        assert!(!ssc.await_termination_or_timeout(Duration::from_millis(300)).unwrap());
+        ssc.stop(graceful);
+        assert!(ssc.await_termination_or_timeout(Duration::from_secs(60)).unwrap(), "graceful: {graceful}");
+        if graceful {
+            assert_eq!(reports.lock().unwrap().iter().map(|r| r.records_in).sum::<usize>(), 10);
+        }
+    }
+}
