@@ -65,12 +65,7 @@ fn streams(plan: &Topology) -> Vec<(usize, Arc<str>)> {
 
 /// The source that reads what a receiver stores.
 fn stream_of(plan: &Topology, feed: &FeedSpec) -> Option<usize> {
-    let reads = |node: &Node| match (&node.role, &feed.target) {
-        (Role::Source(spec), FeedTarget::Topic { name, .. }) => spec.topics.contains(name),
-        (Role::Local(_), FeedTarget::Memory(..)) => node.path == feed.name,
-        _ => false,
-    };
-    plan.iter().find(|(_, node)| reads(node)).map(|(id, _)| id.0)
+    plan.fed_by(feed).map(|id| id.0)
 }
 
 fn topic_of(feed: &FeedSpec) -> Option<&str> {

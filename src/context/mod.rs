@@ -173,7 +173,7 @@ impl StreamingContext {
         }
         let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (config, plan) = (self.config().clone(), self.topology());
-        check_checkpoint(&config, &plan)?;
+        check_checkpoint(&config, &plan.clone().computed())?;
         *course = Course::Started(start(&settle(config), plan, listeners)?);
         self.builder.start();
         Ok(())
@@ -306,7 +306,8 @@ fn start(config: &Config, plan: Topology, told: Told) -> Result<Running> {
     let metrics = Arc::new(Metrics::new(&config.application_id));
     let status = Arc::new(Status::new(&config.application_id, &*home.instance.0, log.name()));
     let (shutdown, clock): (_, Arc<dyn Clock>) = (Shutdown::default(), Arc::new(SystemClock::new()));
-    let program = listeners::program(&plan, config, home.instance.0.clone(), clock.now_ms());
+    let computed = plan.clone().computed();
+    let program = listeners::program(&computed, config, home.instance.0.clone(), clock.now_ms());
     let history = Arc::new(History::new(program.clone()));
     let server = match &config.admin_bind {
         Some(bind) => Some(Server::start(settings(bind)?, metrics.clone(), status.clone(), history.clone())?),
@@ -318,7 +319,7 @@ fn start(config: &Config, plan: Topology, told: Told) -> Result<Running> {
     }
     let mut told_of_batches: Vec<Arc<dyn StreamingListener>> = vec![metrics.clone(), history.clone()];
     told_of_batches.extend(told.listeners);
-    let listeners = Listeners::new(&plan, program, told_of_batches);
+    let listeners = Listeners::new(&computed, program, told_of_batches);
     let ends = Ends::new(log.clone(), Some("lag"))?;
     let observer = Telling::new(ends, metrics.clone(), status.clone(), clock.clone(), history, listeners);
     let observer = Arc::new(observer.telling(told.after_batch, config.progress_line));

@@ -19,6 +19,12 @@ impl<T: Data> DStream<T> {
         self.builder.add(node)
     }
 
+    /// Has it computed although no output reads it.
+    pub(crate) fn kept(self) -> Self {
+        self.builder.plan().kept.insert(self.node);
+        self
+    }
+
     /// Tells of a mistake when the program starts.
     pub(crate) fn mistake(&self, what: String) {
         self.builder.plan().mistakes.push(what);

@@ -79,7 +79,7 @@ pub trait Training: Algorithm + Sized {
             Box::new(Train { algorithm: taught.clone(), state: Handle::at(stores[0]), examples: vec![] })
         });
         let store = |name: &str| vec![Table::<(), Self::Model>::spec(name)];
-        let models = gathered.operation("model", at, Layout::Any, factory, store);
+        let models = gathered.operation("model", at, Layout::Any, factory, store).kept();
         Trained { algorithm, models }
     }
 }

@@ -11,6 +11,9 @@ impl fmt::Display for Topology {
             let per = if stage == 0 { "source partition" } else { "state partition" };
             writeln!(f, "stage {stage}, one task per {per}")?;
             for (id, node) in self.iter().filter(|(id, _)| self.stage(*id) == stage) {
+                if matches!(node.role, Role::Idle) {
+                    continue;
+                }
                 let what = match &node.role {
                     Role::Source(s) => {
                         let pattern = s.pattern.iter().map(|p| format!("/{}/", p.as_str()));

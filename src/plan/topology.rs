@@ -1,15 +1,19 @@
 //! Nodes and edges, and the stages that follow from them.
 //!
 //! Owns the graph. Knows no task. Invariants: inputs of a node come before it; a node's stage is the number of exchanges
-//! upstream; stores stand only after an exchange.
+//! upstream; stores stand only after an exchange; leaving out what nothing needs changes no id and no name.
 
 use crate::{
     operator::{ExchangeFormat, NodeId, Operator, Port, Target},
     sink::{OutsideSpec, drain::DrainSpec},
-    source::{FeedSpec, MakeLocal, SourceSpec},
+    source::{FeedSpec, MakeLocal, SourceSpec, feed::FeedTarget},
     state::StoreSpec,
 };
-use std::{collections::BTreeMap, panic::Location, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::Location,
+    sync::Arc,
+};
 
 /// Makes the operator of a node for one task; gets the positions of the node's stores. Called again after an abort.
 pub type Factory = Arc<dyn Fn(&[usize]) -> Box<dyn Operator> + Send + Sync>;
@@ -34,6 +38,8 @@ pub enum Role {
     Operator(Factory),
     /// Ends a stage: rows go on to the owner of their state partition.
     Exchange(Factory, Arc<dyn ExchangeFormat>),
+    /// Nothing: no output needs it.
+    Idle,
     /// Ends a path: writes records to a topic, or shows rows.
     Sink {
         /// Makes the operator that encodes.
@@ -75,6 +81,8 @@ pub struct Topology {
     pub drains: Vec<DrainSpec>,
     /// Mistakes found while building, with file and line.
     pub mistakes: Vec<String>,
+    /// Nodes that are computed although no sink reads them, as they are wanted for their state.
+    pub kept: BTreeSet<NodeId>,
     /// Windows over batch times, by their node.
     pub windows: BTreeMap<NodeId, super::WindowSpec>,
 }
@@ -88,6 +96,40 @@ impl Topology {
         assert!(node.inputs.iter().all(|i| i.0 < self.nodes.len()), "inputs come first");
         self.nodes.push(node);
         NodeId(self.nodes.len() - 1)
+    }
+
+    /// The topology without what no output needs, which is never computed: its nodes stay in their places, but do nothing, read
+    /// nothing and keep nothing.
+    #[must_use]
+    pub fn computed(mut self) -> Self {
+        let mut needed = vec![false; self.nodes.len()];
+        for id in (0..self.nodes.len()).rev() {
+            let node = &self.nodes[id];
+            needed[id] |= matches!(node.role, Role::Sink { .. }) || self.kept.contains(&NodeId(id));
+            if needed[id] {
+                node.inputs.iter().for_each(|input| needed[input.0] = true);
+            }
+        }
+        for (node, _) in self.nodes.iter_mut().zip(&needed).filter(|(_, needed)| !**needed) {
+            node.role = Role::Idle;
+            node.inputs.clear();
+            node.stores.clear();
+        }
+        self.windows.retain(|id, _| needed[id.0]);
+        let feeds = std::mem::take(&mut self.feeds);
+        self.feeds = feeds.into_iter().filter(|feed| self.fed_by(feed).is_some()).collect();
+        self
+    }
+
+    /// The source that reads what a receiver stores.
+    #[must_use]
+    pub fn fed_by(&self, feed: &FeedSpec) -> Option<NodeId> {
+        let reads = |node: &Node| match (&node.role, &feed.target) {
+            (Role::Source(spec), FeedTarget::Topic { name, .. }) => spec.topics.contains(name),
+            (Role::Local(_), FeedTarget::Memory(..)) => node.path == feed.name,
+            _ => false,
+        };
+        self.iter().find(|(_, node)| reads(node)).map(|(id, _)| id)
     }
 
     /// The node `id`.

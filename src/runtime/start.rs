@@ -37,9 +37,9 @@ impl Engine {
         let names = Names::of(&config.application_id);
         let spec = Self::producer_spec(&config, &env);
         let making = if config.threads == 0 { Making::Asked(spec) } else { Making::start(&log, spec) };
+        let print = Fingerprint::of(&plan, config.state_partitions); // of all that the program names
+        let plan = Arc::new(plan.computed());
         let topics = topics::prepare(log.as_ref(), &config, &plan, &names)?;
-        let print = Fingerprint::of(&plan, config.state_partitions);
-        let plan = Arc::new(plan);
         let member = log.join(&Self::group_spec(&config, &env, &plan, &names, &topics))?;
         Ok(Engine {
             pool: Pool::new(config.threads),

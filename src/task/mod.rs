@@ -69,7 +69,7 @@ impl Task {
             }
             let indexes: Vec<usize> = (first..stores.0.len()).collect();
             let factory = match &node.role {
-                Role::Source(_) | Role::Local(_) => pass_on(),
+                Role::Source(_) | Role::Local(_) | Role::Idle => pass_on(),
                 Role::Operator(f) | Role::Exchange(f, _) | Role::Sink { factory: f, .. } => f.clone(),
             };
             slots.push(Slot {

@@ -26,6 +26,7 @@ mod outputs_sim;
 mod postgres;
 #[path = "../programs/mod.rs"]
 mod programs;
+mod pruning;
 mod rocks_faults;
 mod rocks_kill;
 mod rocks_reads;
