@@ -35,7 +35,8 @@ pub enum Trigger {
     AsSoonAsPossible,
     /// Processes everything that was there at the start, in as many batches as it takes, then stops.
     AvailableNow,
-    /// As `AvailableNow` in a single batch, however large.
+    /// As `AvailableNow` in a single batch. It is bounded as every batch is: by records, bytes, staged bytes, and a third of the
+    /// transaction timeout. What does not fit is left for the next run.
     Once,
 }
 
@@ -255,6 +256,9 @@ pub struct Args {
     /// Process what is there, then stop
     #[arg(long, env = "TIDEGATE_AVAILABLE_NOW")]
     pub available_now: bool,
+    /// Process one batch of what is there, then stop; what does not fit is left for the next run
+    #[arg(long, env = "TIDEGATE_ONCE", conflicts_with = "available_now")]
+    pub once: bool,
     /// Worker threads [default: one per core]
     #[arg(long, env = "TIDEGATE_THREADS")]
     pub threads: Option<usize>,
@@ -314,10 +318,11 @@ impl Args {
         let mut config = Config::new(&self.application_id, &self.bootstrap);
         config.instance_id.clone_from(&self.instance_id);
         config.state_dir = Some(self.state_dir.clone());
-        config.trigger = match (self.available_now, self.batch_interval_ms) {
-            (true, _) => Trigger::AvailableNow,
-            (false, 0) => Trigger::AsSoonAsPossible,
-            (false, ms) => Trigger::Interval(Duration::from_millis(ms)),
+        config.trigger = match self.batch_interval_ms {
+            _ if self.available_now => Trigger::AvailableNow,
+            _ if self.once => Trigger::Once,
+            0 => Trigger::AsSoonAsPossible,
+            ms => Trigger::Interval(Duration::from_millis(ms)),
         };
         config.threads = self.threads.unwrap_or(config.threads);
         config.guarantee = self.guarantee;
@@ -353,6 +358,8 @@ mod tests {
         let config = Program::try_parse_from(line.split(' ')).unwrap().args.config();
         assert_eq!(config.trigger, Trigger::AsSoonAsPossible);
         assert_eq!(config.guarantee, Guarantee::AtLeastOnce);
+        let once = Program::try_parse_from(line.split(' ').chain(["--once"])).unwrap().args.config();
+        assert_eq!(once.trigger, Trigger::Once);
         assert_eq!(config.properties["d"], "e=f");
         config.validate().unwrap();
     }

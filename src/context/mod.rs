@@ -4,6 +4,7 @@
 //! runtime; nothing knows it. Invariant: nothing runs before `start`.
 
 mod builder;
+mod checkpoint;
 mod course;
 mod home;
 mod listeners;
@@ -116,7 +117,8 @@ impl StreamingContext {
         context
     }
 
-    /// Sets the directory where state is kept (and the log, where none was named). Operations with state need it.
+    /// Sets the directory where state is kept (and the log, where none was named): a path, or a `file:` URL. Operations with state need
+    /// it.
     pub fn checkpoint(&self, dir: impl Into<PathBuf>) {
         self.config().state_dir = Some(dir.into());
     }
@@ -136,7 +138,8 @@ impl StreamingContext {
     }
 
     /// Calls `listener` after each batch, on the loop's thread: what it is told was committed, unless
-    /// [`BatchReport::committed`] says that there was nothing to commit. It must return soon. To be called before `start`.
+    /// [`BatchReport::committed`] says that there was nothing to commit. It must return soon; a panic of it is logged. To be called
+    /// before `start`.
     pub fn add_listener(&self, listener: impl Fn(&BatchReport) + Send + Sync + 'static) {
         let mut told = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         told.after_batch.push(Arc::new(listener));
@@ -172,7 +175,8 @@ impl StreamingContext {
             return Err(Error::Config(why.into()));
         }
         let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (config, plan) = (self.config().clone(), self.topology());
+        let (mut config, plan) = (self.config().clone(), self.topology());
+        config.state_dir = config.state_dir.as_deref().map(checkpoint::directory).transpose()?;
         check_checkpoint(&config, &plan.clone().computed())?;
         *course = Course::Started(start(&settle(config), plan, listeners)?);
         self.builder.start();

@@ -1,10 +1,11 @@
 //! What the outside sees of the loop: metrics, the status picture, the console, the progress line.
 //!
 //! Owns no fact: everything comes from the loop. Invariants: never blocks for long; bad records are logged at a limited rate, and
-//! always counted.
+//! always counted; a listener that panics ends nothing.
 
 use super::listeners::{GIVEN_UP, Listeners};
 use crate::{
+    error::panic_text,
     record::{BatchId, BatchTime, Offset, TopicPartition},
     runtime::{
         BatchReport, Observed, Observer,
@@ -20,6 +21,7 @@ use crate::{
 use chrono::{Local, TimeZone};
 use std::{
     io::{IsTerminal, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -191,6 +193,12 @@ impl Telling {
     }
 }
 
+fn tell(told: &AfterBatch, report: &BatchReport) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| told(report))) {
+        tracing::error!("a listener panicked after batch {}: {}", report.id, panic_text(panic.as_ref()));
+    }
+}
+
 /// Rows per second so far, and the seconds that the rest takes at that rate.
 fn restore_pace(done: u64, remaining: u64, took: Duration) -> (u64, u64) {
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
@@ -261,7 +269,7 @@ impl Observer for Telling {
             Observed::Batch(report) => {
                 self.batch(&mut seen, report);
                 drop(seen);
-                self.after_batch.iter().for_each(|told| told(report));
+                self.after_batch.iter().for_each(|told| tell(told, report));
             }
             Observed::Replayed { unknown, took, .. } => {
                 let outcome = if *unknown { Outcome::Unknown } else { Outcome::Aborted };

@@ -43,11 +43,18 @@ impl StreamingContext {
         self.socket_text_stream_at(host, port, StorageLevel::default())
     }
 
-    /// As [`socket_text_stream`](Self::socket_text_stream), with the choice where lines are kept until they are processed.
+    /// As [`socket_text_stream`](Self::socket_text_stream), with the choice where lines are kept until they are processed. Its durable
+    /// name is made of host and port; to choose another, for a server that moves or that is read twice, make the receiver yourself:
+    ///
+    /// ```
+    /// # use tidegate::{StreamingContext, source::{SocketReceiver, StorageLevel}};
+    /// let ssc = StreamingContext::builder("app").build();
+    /// let lines = ssc.receiver_stream("orders", SocketReceiver::new("10.0.0.7", 9999), StorageLevel::Log);
+    /// lines.print();
+    /// ```
     #[track_caller]
     pub fn socket_text_stream_at(&self, host: &str, port: u16, level: StorageLevel) -> DStream<Text> {
-        let clean: String = host.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        let (name, receiver) = (format!("socket-{clean}-{port}"), SocketReceiver::new(host, port));
+        let (name, receiver) = (socket_name(host, port), SocketReceiver::new(host, port));
         let spec = ReceiverSpec { name, receiver, level };
         self.builder.receiver(&self.application_id(), spec, Utf8, Location::caller())
     }
@@ -133,5 +140,32 @@ impl StreamingContext {
     pub fn rate_stream(&self, rows_per_second: u64) -> DStream<(u64, i64)> {
         let make = move || Box::new(RateSource::new(rows_per_second)) as Box<dyn LocalSource>;
         self.builder.local("rate_stream", "rate", Arc::new(make), Location::caller())
+    }
+}
+
+/// The name of a socket's receiver, another one for each valid host and port: in a topic's name a dot may not stand beside an
+/// underscore, so dots become dashes, dashes two, and colons underscores.
+fn socket_name(host: &str, port: u16) -> String {
+    let clean = |c: char| match c {
+        '.' => "-".to_owned(),
+        '-' => "--".to_owned(),
+        ':' => "_".to_owned(),
+        c if c.is_ascii_alphanumeric() => c.to_string(),
+        _ => "-".to_owned(),
+    };
+    format!("socket-{}-{port}", host.chars().map(clean).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_of_different_hosts_have_different_names() {
+        let hosts = ["a.b", "a-b", "ab", "a--b", "127.0.0.1", "::1", "1::1", "localhost"];
+        let names: std::collections::BTreeSet<String> = hosts.iter().map(|h| socket_name(h, 1)).collect();
+        assert_eq!(names.len(), hosts.len(), "{names:?}");
+        assert_eq!(socket_name("127.0.0.1", 9999), "socket-127-0-0-1-9999");
+        assert_eq!(socket_name("db-1.example.org", 9), "socket-db--1-example-org-9");
     }
 }

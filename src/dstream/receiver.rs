@@ -78,7 +78,7 @@ impl StreamBuilder {
             ));
         } else if plan.feeds.iter().any(|f| f.name == name) {
             plan.mistakes.push(format!(
-                "{at}: there is a receiver called `{name}` already\n  help: choose another name"
+                "{at}: there is a receiver called `{name}` already\n  help: use its stream twice, or choose another name: `receiver_stream(\"name\", ..)`"
             ));
         }
     }

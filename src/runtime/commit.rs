@@ -225,12 +225,23 @@ impl Engine {
     fn report(&mut self, committed: bool) {
         let batch = self.batch();
         self.last_time = batch.time; // one that was given up is run again at its time
+        self.had_its_batch |= self.probe.is_none();
+        if self.config.trigger == Trigger::Once && self.had_its_batch {
+            self.tell_what_is_left();
+        }
         for (rows, rows_max) in self.flight.console.values() {
             self.env.observer.on(&Observed::Console { time: batch.time, rows, rows_max: *rows_max });
         }
         let report = self.batch_report(batch, committed);
         self.env.observer.on(&Observed::Batch(&report));
         self.learn_rate(&report);
+    }
+
+    fn tell_what_is_left(&self) {
+        let left: u64 = self.sources.iter().filter_map(|s| Some(s.stop_at?.0.saturating_sub(s.next.0))).sum();
+        if left > 0 {
+            tracing::warn!("the batch was full: about {left} records are left for the next run");
+        }
     }
 
     fn batch_report(&mut self, batch: Batch, committed: bool) -> BatchReport {

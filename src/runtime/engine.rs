@@ -260,6 +260,8 @@ pub struct Engine {
     pub(super) last_batch: BatchId,
     /// The time of the last batch that is done.
     pub(super) last_time: BatchTime,
+    /// A batch is done that was not cut short to find a failing record.
+    pub(super) had_its_batch: bool,
     pub(super) failure: Option<Error>,
     /// Most records of a batch while a failing record is searched; 0 = a trial without any.
     pub(super) probe: Option<usize>,
@@ -483,9 +485,13 @@ impl Engine {
 
     /// Whether everything that was to be processed is. A first run that finds nothing still commits where it began.
     fn is_done(&self) -> bool {
-        let bounded = matches!(self.config.trigger, Trigger::AvailableNow | Trigger::Once);
+        let has_ended = match self.config.trigger {
+            Trigger::AvailableNow => self.has_taken_everything(),
+            Trigger::Once => self.had_its_batch || self.has_taken_everything(),
+            Trigger::Interval(_) | Trigger::AsSoonAsPossible => false,
+        };
         let committed = self.sources.iter().all(|s| s.committed.is_some());
-        bounded && self.waits_for().is_none() && committed && self.has_taken_everything()
+        has_ended && self.waits_for().is_none() && committed
     }
 
     /// Asked to drain: no receiver receives any more; whether everything that they stored is processed.

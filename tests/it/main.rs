@@ -17,6 +17,7 @@ mod log_trouble;
 mod ml;
 mod names_and_formats;
 mod on_disk;
+mod once;
 mod operations;
 mod operations_model;
 mod outputs;

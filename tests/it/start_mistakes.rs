@@ -131,6 +131,7 @@ fn settings_that_cannot_be_are_told_before_anything_starts() {
         told(|c| c.bootstrap = "embedded:".into()),
         told(|c| c.bootstrap = "localhost".into()),
         told(|c| c.trigger = Trigger::Interval(std::time::Duration::ZERO)),
+        told(|c| c.state_dir = Some("s3://bucket/state".into())),
     ];
     expect![[r#"
         configuration: application id `my app`: 1 to 100 characters of a-z A-Z 0-9 . _ - (it names the group and topics)
@@ -139,6 +140,8 @@ fn settings_that_cannot_be_are_told_before_anything_starts() {
         configuration: `embedded:` needs a directory, as in `embedded:./data`
         configuration: `localhost` names no log: it is neither host:port[,host:port] of Kafka, nor embedded:DIR, nor memory:
         configuration: batch interval 0ns is not between 1 ms and a day
+        configuration: checkpoint directory `s3://bucket/state`: `s3://` is no place on this machine; state lies on the local disk, and is restored from the log where that is lost
+          next: name a directory, or a file:///URL of one
     "#]].assert_eq(&all.concat());
 }
 

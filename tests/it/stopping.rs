@@ -70,6 +70,19 @@ fn a_listener_may_stop_it() {
 }
 
 #[test]
+fn a_listener_that_panics_ends_nothing() {
+    let ssc = idle("panicking");
+    let told = Arc::new(AtomicBool::new(false));
+    let seen = told.clone();
+    ssc.add_listener(|_| panic!("on purpose"));
+    ssc.add_listener(move |_| seen.store(true, Ordering::SeqCst));
+    ssc.start().unwrap();
+    crate::contract::until("the other listener is told", || told.load(Ordering::SeqCst));
+    ssc.stop(false);
+    ssc.await_termination().unwrap();
+}
+
+#[test]
 fn everybody_is_told_the_same_failure() {
     let mut config = Config::new("app", "memory:stopping-failure");
     config.admin_bind = None;
