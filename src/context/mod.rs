@@ -167,9 +167,10 @@ impl StreamingContext {
         let refused = match &*course {
             Course::Built => None,
             Course::Started(running) if !running.is_stopped() => Some("this context was started already"),
-            Course::Started(_) | Course::Stopped => {
-                Some("this context was stopped and cannot be started again: make another one")
-            }
+            Course::Started(_) => Some(
+                "this context was started already; it was stopped and cannot be started again: make another one",
+            ),
+            Course::Stopped => Some("this context was stopped and cannot be started again: make another one"),
         };
         if let Some(why) = refused {
             return Err(Error::Config(why.into()));
