@@ -34,6 +34,8 @@ pub const PLACES: [&str; 27] = [
     // In the writer of a drain, around its commit.
     "before-drained",
     "after-drained",
+    // Between a function of the user and its acknowledgement.
+    "before-acknowledged",
     // The batch is given up after its acknowledgements.
     "fail-flush",
     // The request to end the transaction is not sent, or its answer is lost: the outcome is in doubt.

@@ -10,6 +10,7 @@ mod join;
 mod lookup;
 mod output;
 mod output_files;
+mod output_foreach_batch;
 mod output_postgres;
 mod pair;
 mod persist;

@@ -42,7 +42,7 @@ impl<T: Value> DStream<T> {
             );
             self.builder.plan().mistakes.push(what);
         }
-        self.builder.plan().drains.push(DrainSpec { name, topic: topic.clone(), make });
+        self.builder.plan().drains.push(DrainSpec { name, topic: topic.clone(), positions: None, make });
         let encode = sink.encoder::<T>();
         let encode = Arc::new(move |row: &T, out: &mut RawChunkBuilder| {
             out.push_with(-1, None, |bytes| encode(row, bytes).map(|()| true))

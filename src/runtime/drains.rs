@@ -1,4 +1,4 @@
-//! Runs the writers of internal topics: a thread for each drain of the plan.
+//! Runs the writers of internal topics: a thread for each drain of the plan, or none where everything is on the thread of the loop.
 //!
 //! Owns those threads, their pauses, and how far they are. Knows no batch and no place outside. Invariants: a writer runs in the process that owns
 //! the first partition of all (a second one, of a process that does not know yet that it lost it, is refused by the place outside);
@@ -38,25 +38,44 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub struct Drains {
     specs: Vec<DrainSpec>,
     running: Vec<Option<Running>>,
+    /// Whether each writer has a thread; else it writes whenever the loop turns.
+    threads: bool,
     application: String,
     log: Arc<dyn Log>,
     clock: Arc<dyn Clock>,
     failed: Arc<Mutex<Option<Error>>>,
 }
 
-struct Running {
-    stop: Sender<()>,
-    thread: JoinHandle<()>,
-    /// Everything before this offset is written.
-    written: Arc<AtomicU64>,
+enum Running {
+    OnThread {
+        stop: Sender<()>,
+        thread: JoinHandle<()>,
+        /// Everything before this offset is written.
+        written: Arc<AtomicU64>,
+    },
+    InTheLoop(Writer),
 }
 
 impl Drains {
     /// Runs nothing yet.
     #[must_use]
-    pub fn new(specs: Vec<DrainSpec>, application: &str, log: Arc<dyn Log>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        specs: Vec<DrainSpec>,
+        application: &str,
+        threads: bool,
+        log: Arc<dyn Log>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let running = specs.iter().map(|_| None).collect();
-        Drains { specs, running, application: application.into(), log, clock, failed: Arc::default() }
+        Drains {
+            specs,
+            running,
+            threads,
+            application: application.into(),
+            log,
+            clock,
+            failed: Arc::default(),
+        }
     }
 
     /// Runs the writers if `ours`, else stops them.
@@ -73,34 +92,40 @@ impl Drains {
                 (true, running) => self.running[index] = running,
                 (false, _) => {} // its end of the channel is dropped, which ends it
             }
+            if let Some(Running::InTheLoop(writer)) = &mut self.running[index] {
+                writer.catch_up()?;
+            }
         }
         Ok(())
     }
 
     fn start(&self, index: usize) -> Result<Running> {
         let spec = self.specs[index].clone();
-        let (stop, stopped) = bounded(0);
         let written = Arc::new(AtomicU64::new(0));
         let writer = Writer {
             at: TopicPartition::new(spec.topic.clone(), 0),
             application: self.application.clone(),
             log: self.log.clone(),
             clock: self.clock.clone(),
-            stopped,
             written: written.clone(),
             pause: PAUSE_MIN,
+            open: None,
             spec,
         };
+        if !self.threads {
+            return Ok(Running::InTheLoop(writer));
+        }
+        let (stop, stopped) = bounded(0);
         let failed = self.failed.clone();
         let name = format!("drain-{}", self.specs[index].name);
         let work = move || {
-            if let Err(e) = writer.run() {
+            if let Err(e) = writer.run(&stopped) {
                 *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
             }
         };
         let thread = std::thread::Builder::new().name(name.clone());
         let thread = thread.spawn(work).map_err(Error::io(format!("starting the thread {name}")))?;
-        Ok(Running { stop, thread, written })
+        Ok(Running::OnThread { stop, thread, written })
     }
 
     /// Whether the writers that run here have written everything that is committed.
@@ -109,9 +134,13 @@ impl Drains {
     /// If the log does not tell its ends.
     pub fn have_caught_up(&self) -> Result<bool> {
         for (spec, running) in self.specs.iter().zip(&self.running) {
-            let Some(running) = running else { continue };
+            let written = match running {
+                None => continue,
+                Some(Running::OnThread { written, .. }) => written,
+                Some(Running::InTheLoop(writer)) => &writer.written,
+            };
             let end = self.log.end_offset(&TopicPartition::new(spec.topic.clone(), 0))?;
-            if running.written.load(Ordering::Acquire) < end.0 {
+            if written.load(Ordering::Acquire) < end.0 {
                 return Ok(false);
             }
         }
@@ -120,15 +149,15 @@ impl Drains {
 
     /// Stops all writers; what is not written is written after the next start.
     pub fn stop(&mut self) {
-        let threads: Vec<JoinHandle<()>> = self
-            .running
-            .iter_mut()
-            .filter_map(Option::take)
-            .map(|running| {
-                drop(running.stop);
-                running.thread
-            })
-            .collect();
+        let stop = |running| match running {
+            Running::OnThread { stop, thread, .. } => {
+                drop(stop);
+                Some(thread)
+            }
+            Running::InTheLoop(_) => None,
+        };
+        let threads: Vec<JoinHandle<()>> =
+            self.running.iter_mut().filter_map(Option::take).filter_map(stop).collect();
         let until = self.clock.monotonic() + FAREWELL;
         while threads.iter().any(|t| !t.is_finished()) && self.clock.monotonic() < until {
             self.clock.sleep(Duration::from_millis(5));
@@ -142,36 +171,87 @@ struct Writer {
     application: String,
     log: Arc<dyn Log>,
     clock: Arc<dyn Clock>,
-    stopped: Receiver<()>,
     written: Arc<AtomicU64>,
     pause: Duration,
+    open: Option<Open>,
+}
+
+/// From the opening of the place to its first failure.
+struct Open {
+    drain: Box<dyn Drain>,
+    reader: Box<dyn Reader>,
+    /// Everything before is written.
+    from: Offset,
+    /// Everything before was read.
+    seen: Offset,
+    last_write: Duration,
 }
 
 impl Writer {
-    fn run(mut self) -> Result {
-        while !self.is_stopped(Duration::ZERO) {
-            let why = match self.write_until_stopped() {
-                Ok(()) => return Ok(()),
-                Err(DrainFailure::Broken(e)) => return Err(e),
-                Err(DrainFailure::Superseded) => "another process has written meanwhile".to_owned(),
-                Err(DrainFailure::Unavailable(why) | DrainFailure::Record(why)) => why,
-            };
-            tracing::warn!(
-                output = self.spec.name,
-                retry_in_ms = self.pause.as_millis(),
-                "not written yet: {why}"
-            );
-            self.is_stopped(self.pause);
-            self.pause = (self.pause * 2).min(PAUSE_MAX);
+    /// Writes until the other end of the channel is dropped.
+    fn run(mut self, stopped: &Receiver<()>) -> Result {
+        let is_stopped = |wait: Duration| stopped.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected);
+        while !is_stopped(Duration::ZERO) {
+            if let Err(failure) = self.turn(LOOK) {
+                is_stopped(self.back_off(failure)?);
+            }
         }
         Ok(())
     }
 
-    fn is_stopped(&self, wait: Duration) -> bool {
-        self.stopped.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected)
+    /// Writes what is there; what fails is tried again the next time.
+    fn catch_up(&mut self) -> Result {
+        loop {
+            match self.turn(Duration::ZERO) {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(failure) => return self.back_off(failure).map(drop),
+            }
+        }
     }
 
-    fn write_until_stopped(&mut self) -> Result<(), DrainFailure> {
+    /// Closes the place; how long to wait before it is opened again.
+    fn back_off(&mut self, failure: DrainFailure) -> Result<Duration> {
+        self.open = None;
+        let why = match failure {
+            DrainFailure::Broken(e) => return Err(e),
+            DrainFailure::Superseded => "another process has written meanwhile".to_owned(),
+            DrainFailure::Unavailable(why) | DrainFailure::Record(why) => why,
+        };
+        let pause = self.pause;
+        let (output, retry_in_ms) = (&self.spec.name, pause.as_millis());
+        tracing::warn!(output, retry_in_ms, "not written yet: {why}");
+        self.pause = (pause * 2).min(PAUSE_MAX);
+        Ok(pause)
+    }
+
+    /// Reads some records, waiting at most `wait` for the first, and writes them; whether anything was read.
+    fn turn(&mut self, wait: Duration) -> Result<bool, DrainFailure> {
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.opened()?,
+        };
+        let (chunks, next) = read_some(open.reader.as_mut(), wait).map_err(|f| of_log(f.into()))?;
+        let last = chunks.len().saturating_sub(1);
+        for (index, chunk) in chunks.iter().enumerate() {
+            let end = if index == last { next } else { chunk.last_offset().map(Offset::next) };
+            open.from = self.write(open.drain.as_mut(), chunk, open.from, end.unwrap_or(open.from))?;
+        }
+        let now = self.clock.monotonic();
+        if !chunks.is_empty() {
+            open.last_write = now;
+        }
+        open.seen = next.unwrap_or(open.seen);
+        self.written.store(open.seen.0, Ordering::Release);
+        if open.seen > open.from && now.saturating_sub(open.last_write) > IDLE {
+            open.drain.write(&RawChunk::default(), open.from, open.seen)?;
+            open.from = open.seen;
+        }
+        self.open = Some(open);
+        Ok(next.is_some())
+    }
+
+    fn opened(&self) -> Result<Open, DrainFailure> {
         let mut drain = (self.spec.make)();
         let described = self.log.describe(&[&self.at.topic]).map_err(of_log)?.remove(0);
         let source = DrainSource {
@@ -179,33 +259,15 @@ impl Writer {
             topic: self.at.topic.to_string(),
             topic_id: described.map(|info| info.id).unwrap_or_default(),
         };
-        let mut from = drain.open(&source)?;
-        self.check(from)?;
-        let mut reader = self.log.read(&self.at, from).map_err(of_log)?;
+        let from = drain.open(&source, self.log.as_ref())?;
+        self.check(drain.as_ref(), from)?;
+        let reader = self.log.read(&self.at, from).map_err(of_log)?;
         self.written.store(from.0, Ordering::Release);
-        let (mut seen, mut last_write) = (from, self.clock.monotonic());
-        while !self.is_stopped(Duration::ZERO) {
-            let (chunks, next) = read_some(reader.as_mut()).map_err(|f| of_log(f.into()))?;
-            let last = chunks.len().saturating_sub(1);
-            for (index, chunk) in chunks.iter().enumerate() {
-                let end = if index == last { next } else { chunk.last_offset().map(Offset::next) };
-                from = self.write(drain.as_mut(), chunk, from, end.unwrap_or(from))?;
-            }
-            if !chunks.is_empty() {
-                last_write = self.clock.monotonic();
-            }
-            seen = next.unwrap_or(seen);
-            self.written.store(seen.0, Ordering::Release);
-            if seen > from && self.clock.monotonic().saturating_sub(last_write) > IDLE {
-                drain.write(&RawChunk::default(), from, seen)?;
-                from = seen;
-            }
-        }
-        Ok(())
+        Ok(Open { drain, reader, from, seen: from, last_write: self.clock.monotonic() })
     }
 
     /// Rows before `from` must be written, and those after it must be there.
-    fn check(&self, from: Offset) -> Result<(), DrainFailure> {
+    fn check(&self, drain: &dyn Drain, from: Offset) -> Result<(), DrainFailure> {
         let start = self.log.start_offset(&self.at).map_err(of_log)?;
         let end = self.log.end_offset(&self.at).map_err(of_log)?;
         let what = if from < start {
@@ -221,7 +283,8 @@ impl Writer {
         };
         let (name, topic) = (&self.spec.name, &self.at.topic);
         Err(DrainFailure::Broken(Error::Refused(format!(
-            "output `{name}` from {topic}: {what}\n  next: decide what is to become of the table, then set the position in tidegate_positions to {start}"
+            "output `{name}` from {topic}: {what}\n  next: {}",
+            drain.reposition(start)
         ))))
     }
 
@@ -258,8 +321,11 @@ impl Writer {
 }
 
 /// What is there, up to a bound; waits a moment for the first of it. `None` = nothing came, also no control record.
-fn read_some(reader: &mut dyn Reader) -> Result<(Vec<RawChunk>, Option<Offset>), Failure> {
-    let (mut chunks, mut next, mut wait): (Vec<RawChunk>, _, _) = (vec![], None, LOOK);
+fn read_some(
+    reader: &mut dyn Reader,
+    mut wait: Duration,
+) -> Result<(Vec<RawChunk>, Option<Offset>), Failure> {
+    let (mut chunks, mut next): (Vec<RawChunk>, _) = (vec![], None);
     while let Some(fetched) = reader.next(wait)? {
         next = Some(fetched.next);
         wait = Duration::ZERO;

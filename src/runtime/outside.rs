@@ -105,6 +105,10 @@ impl Engine {
             }
         }
         let _ = crate::failpoint::passes("after-prepare");
+        let records: Vec<_> = self.outsides.iter_mut().flat_map(|unit| unit.outside.take_records()).collect();
+        for (topic, records) in &records {
+            self.send(topic, Some(Partition(0)), records)?;
+        }
         if !meta_rows.is_empty() {
             let meta = self.names.meta.clone();
             self.send(&meta, Some(Partition(0)), &meta_rows.build())?;

@@ -5,7 +5,7 @@
 
 use super::guarantee::{self, Written};
 use crate::{
-    config::Config,
+    config::{Config, Guarantee},
     error::{Error, Result},
     log::{Log, TopicInfo, TopicSpec},
     plan::Topology,
@@ -19,6 +19,9 @@ use std::{
 
 const UNSEEN: &str = "was created, but cannot be seen yet\n  next: start again";
 const DAY_MS: i64 = 86_400_000;
+/// A row with each batch in a topic that is read at each start: only closed segments are compacted.
+const COMPACTED_SOON: [(&str, &str); 3] =
+    [("cleanup.policy", "compact"), ("segment.ms", "600000"), ("segment.bytes", "16777216")];
 /// How long a changelog keeps tombstones and the exchange topic keeps rows.
 pub const RETENTION_MS: i64 = 7 * DAY_MS;
 
@@ -53,7 +56,9 @@ impl Names {
     pub fn is_internal(&self, topic: &str) -> bool {
         let own = [&self.exchange, &self.changelog, &self.meta, &self.dead_letters];
         let prefix = self.exchange.trim_end_matches("exchange");
-        own.iter().any(|name| ***name == *topic) || topic.starts_with(&format!("{prefix}ingest-"))
+        let of_kind = |kind: &str| topic.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(kind));
+        own.iter().any(|name| ***name == *topic)
+            || ["ingest-", "postgres-", "foreach-", "delivered"].into_iter().any(of_kind)
     }
 
     /// The changelog of a state partition.
@@ -95,9 +100,7 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
             written.push((spec.name.clone(), ensure_internal(log, &spec)?));
         }
     }
-    for drain in &plan.drains {
-        ensure_internal(log, &ingest(config, &drain.topic, false))?;
-    }
+    prepare_drains(log, config, plan)?;
     let topics = inputs(log, plan, names)?;
     for topic in plan.sink_topics() {
         let info = ensure_output(log, &topic)?;
@@ -124,6 +127,23 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
     }
     tell_guarantee(log, config, written);
     Ok(topics)
+}
+
+/// Makes the topics between the program and places outside; their positions are read at each start, so they are compacted soon.
+fn prepare_drains(log: &dyn Log, config: &Config, plan: &Topology) -> Result {
+    for drain in &plan.drains {
+        ensure_internal(log, &ingest(config, &drain.topic, false))?;
+        let Some(positions) = &drain.positions else { continue };
+        if config.guarantee == Guarantee::AtLeastOnce {
+            let what = format!(
+                "output `{}`: `foreach_batch` gives the same rows under the same id again, which at least once cannot do\n  next: start with --guarantee exactly-once, or use `foreach_rdd`",
+                drain.name
+            );
+            return Err(Error::Config(what));
+        }
+        ensure_internal(log, &spec(config, positions, 1, &COMPACTED_SOON.map(|(k, v)| (k, v.to_owned()))))?;
+    }
+    Ok(())
 }
 
 /// The topics that the sources of a plan read now.

@@ -1,10 +1,12 @@
 //! Writers of an internal topic: rows that were committed in the log go on to a place that has transactions of its own.
 //!
-//! Owns what such a place must do. Knows no thread and no log. Invariant: records and the position after them become durable there as one, and
-//! only if the position there is what the writer believes; so each record is written once, whoever else believes to be the writer.
+//! Owns what such a place must do. Knows no thread. Invariant: records and the position after them become durable there as one, and
+//! only if the position there is what the writer believes; so each record is written once, whoever else believes to be the writer. A function
+//! of the user has no transaction: its position is kept in the log and moves after the call, so it may be called again with the same records.
 
 use crate::{
     error::{Error, Result},
+    log::Log,
     record::{Offset, RawChunk},
 };
 use std::sync::Arc;
@@ -20,19 +22,22 @@ pub struct DrainSource {
     pub topic_id: String,
 }
 
-/// A place outside the log that keeps rows and a position in one transaction.
+/// A place outside the log that rows are written to, and the position after them.
 pub trait Drain: Send {
     /// Connects; the position of the first record that was not written. After a failure it is called again, on a new drain.
     ///
     /// # Errors
     /// See [`DrainFailure`].
-    fn open(&mut self, source: &DrainSource) -> Result<Offset, DrainFailure>;
+    fn open(&mut self, source: &DrainSource, log: &dyn Log) -> Result<Offset, DrainFailure>;
 
-    /// Writes records, which may be none, and moves the position from `from` to `to`, in one transaction.
+    /// Writes records, which may be none, and moves the position from `from` to `to`, in one transaction where there are any.
     ///
     /// # Errors
     /// See [`DrainFailure`]; but for an outcome that is not known, nothing is written then.
     fn write(&mut self, records: &RawChunk, from: Offset, to: Offset) -> Result<(), DrainFailure>;
+
+    /// What a person does if the position lies outside the topic, which begins at `start` now.
+    fn reposition(&self, start: Offset) -> String;
 }
 
 /// Why a drain does not go on.
@@ -58,6 +63,8 @@ pub struct DrainSpec {
     pub name: String,
     /// The internal topic that it reads.
     pub topic: Arc<str>,
+    /// Where it keeps its position in the log: a compacted topic of one partition; `None` = it keeps it outside.
+    pub positions: Option<Arc<str>>,
     /// Makes it.
     pub make: MakeDrain,
 }

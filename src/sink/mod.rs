@@ -6,6 +6,7 @@
 mod display;
 pub mod drain;
 pub mod files;
+mod foreach_batch;
 pub mod outside;
 mod postgres;
 mod rdd;
@@ -13,6 +14,7 @@ mod remembered;
 
 pub use display::to_display;
 pub use files::{FileSink, TimeUnit};
+pub use foreach_batch::{CommittedBatch, Deliver, EncodeRows, SendBatch};
 pub use outside::{Gather, MakeOutside, Outside, OutsideContext, OutsideSpec};
 pub use postgres::PostgresSink;
 pub use rdd::{ForeachRdd, Rdd};

@@ -7,7 +7,7 @@
 use crate::{
     error::Result,
     operator::{Batch, Context, Operator, Output, Port},
-    record::{Chunk, Partition},
+    record::{Chunk, Partition, RawChunk},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -33,6 +33,11 @@ pub trait Outside: Send {
     /// # Errors
     /// If the place cannot be used; the program stops then, and the batch is not committed.
     fn prepare(&mut self, batch: &Batch, rows: Gathered) -> Result<Option<Vec<u8>>>;
+
+    /// After `prepare`: what is sent to the first partition of topics, in the transaction of the batch.
+    fn take_records(&mut self) -> Vec<(Arc<str>, RawChunk)> {
+        vec![]
+    }
 
     /// The batch is committed: shows the rows to readers.
     ///

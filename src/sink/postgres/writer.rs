@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    log::Log,
     record::{Map, Offset, RawChunk},
     sink::drain::{Drain, DrainFailure, DrainSource},
 };
@@ -200,7 +201,7 @@ impl PostgresDrain {
 }
 
 impl Drain for PostgresDrain {
-    fn open(&mut self, source: &DrainSource) -> Result<Offset, DrainFailure> {
+    fn open(&mut self, source: &DrainSource, _: &dyn Log) -> Result<Offset, DrainFailure> {
         let (open, position) = self.try_open(source)?;
         self.open = Some(open);
         Ok(position)
@@ -215,6 +216,12 @@ impl Drain for PostgresDrain {
         };
         self.open = Some(open);
         result
+    }
+
+    fn reposition(&self, start: Offset) -> String {
+        format!(
+            "decide what is to become of the table, then set the position in tidegate_positions to {start}"
+        )
     }
 }
 

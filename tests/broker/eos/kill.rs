@@ -3,6 +3,7 @@
 use super::{
     Random,
     client::Client,
+    foreach_batch::FUNCTION_KILLS,
     outputs::{FILE_KILLS, TABLE_KILLS},
     program::App,
     words::{Lines, Stream, judge, shortfalls, violations},
@@ -162,7 +163,8 @@ fn at_least_once_loses_nothing() {
 
 #[test]
 fn the_kill_matrix_has_every_place() {
-    let points = KILLS.iter().map(|(points, _)| points).chain(&FILE_KILLS).chain(&TABLE_KILLS);
+    let points =
+        KILLS.iter().map(|(points, _)| points).chain(&FILE_KILLS).chain(&TABLE_KILLS).chain(&FUNCTION_KILLS);
     let points: Vec<&&str> = points.collect();
     let killed = |place: &&&str| points.iter().any(|points| points.contains(&format!("{place}=kill")));
     let left: Vec<&&str> = tidegate::failpoint::PLACES.iter().filter(|p| !killed(p)).collect();

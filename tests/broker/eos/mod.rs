@@ -8,6 +8,7 @@ mod big_state;
 pub mod client;
 mod doubt;
 mod events;
+mod foreach_batch;
 mod kill;
 mod letters;
 mod membership;

@@ -65,7 +65,7 @@ fn words_of_files(root: &Path) -> (Truth, usize) {
     (words, number)
 }
 
-fn must_equal(what: &str, truth: &Truth, found: &Truth) {
+pub fn must_equal(what: &str, truth: &Truth, found: &Truth) {
     let words = truth.keys().chain(found.keys());
     let wrong: Vec<String> = words
         .filter(|word| truth.get(*word) != found.get(*word))
@@ -75,7 +75,7 @@ fn must_equal(what: &str, truth: &Truth, found: &Truth) {
     assert!(!truth.is_empty(), "{what}: nothing was tested");
 }
 
-fn kill_at(client: &Client, app: &App, kills: &[&str]) {
+pub fn kill_at(client: &Client, app: &App, kills: &[&str]) {
     for failpoints in kills {
         let mut before = app.start("");
         app.progress(client, &mut before);

@@ -1,0 +1,107 @@
+//! From the rows of a batch to the records of the internal topic.
+//!
+//! Knows no log. Invariants: rows are encoded in tasks, so a row that cannot be encoded goes the way of bad records; a batch without rows
+//! sends nothing; the key of the records names the batch among all of all processes.
+
+use super::{BLOCK_BYTES, END, End, TASK, push_row};
+use crate::{
+    error::{Error, Result},
+    operator::{Batch, Context, Operator, Output, Port},
+    record::{Chunk, Headers, Offset, RawChunk, RawChunkBuilder, RawRecord, Value},
+    sink::outside::{Gathered, Outside, OutsideContext},
+};
+use std::{marker::PhantomData, sync::Arc};
+
+/// A chunk of records ends with the block that takes it to this size.
+const CHUNK_BYTES: usize = 4 << 20;
+
+type Blocks = Vec<Vec<u8>>;
+
+/// Encodes rows in blocks and hands them over to the output of its node.
+pub struct EncodeRows<T>(PhantomData<fn(T)>);
+
+impl<T> Default for EncodeRows<T> {
+    fn default() -> Self {
+        EncodeRows(PhantomData)
+    }
+}
+
+impl<T: Value> Operator for EncodeRows<T> {
+    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        let (mut blocks, mut block): (Blocks, Vec<u8>) = (vec![], vec![]);
+        for row in input.view::<Vec<T>>() {
+            push_row(row, &mut block)?;
+            if block.len() >= BLOCK_BYTES {
+                blocks.push(std::mem::take(&mut block));
+            }
+        }
+        if !block.is_empty() {
+            blocks.push(block);
+        }
+        let (node, partition) = (cx.out.node(), cx.out.partition);
+        cx.out.output(Output::Gathered { node, partition, chunk: Chunk::new(blocks, input.len()) });
+        Ok(())
+    }
+}
+
+/// Sends the rows of each batch to the internal topic, in its transaction.
+pub struct SendBatch {
+    topic: Arc<str>,
+    instance: Arc<str>,
+    /// What no other process, and no other life of this one, is called.
+    life: String,
+    records: Vec<RawChunk>,
+}
+
+impl SendBatch {
+    /// Sends to `topic`.
+    #[must_use]
+    pub fn new(topic: Arc<str>, context: &OutsideContext) -> Self {
+        SendBatch { topic, instance: context.instance.clone(), life: String::new(), records: vec![] }
+    }
+}
+
+impl Outside for SendBatch {
+    fn recover(&mut self, life: &str, _: &[Vec<u8>]) -> Result {
+        life.clone_into(&mut self.life);
+        Ok(())
+    }
+
+    fn prepare(&mut self, batch: &Batch, gathered: Gathered) -> Result<Option<Vec<u8>>> {
+        self.records.clear();
+        let name = format!("{}/{}/{}", self.instance, self.life, batch.id);
+        let key = Some(name.as_bytes());
+        let (mut chunk, mut blocks) = (RawChunkBuilder::default(), 0);
+        for (task, chunks) in gathered {
+            let task = task.to_string();
+            for block in chunks.into_iter().flat_map(Chunk::take::<Blocks>) {
+                let value = Some(block.as_slice());
+                chunk.push(RawRecord {
+                    offset: Offset(0),
+                    timestamp_ms: -1,
+                    key,
+                    value,
+                    headers: Headers::NONE,
+                });
+                chunk.push_header(TASK, Some(task.as_bytes()));
+                blocks += 1;
+                if chunk.bytes() >= CHUNK_BYTES {
+                    self.records.push(std::mem::take(&mut chunk).build());
+                }
+            }
+        }
+        if blocks == 0 {
+            return Ok(None);
+        }
+        let end = End { time_ms: batch.time.0, blocks };
+        let write = |bytes: &mut Vec<u8>| serde_json::to_writer(bytes, &end).map(|()| true);
+        chunk.push_with(-1, key, write).map_err(|e| Error::Codec(e.to_string()))?;
+        chunk.push_header(END, None);
+        self.records.push(chunk.build());
+        Ok(None)
+    }
+
+    fn take_records(&mut self) -> Vec<(Arc<str>, RawChunk)> {
+        self.records.drain(..).map(|chunk| (self.topic.clone(), chunk)).collect()
+    }
+}

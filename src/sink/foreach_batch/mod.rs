@@ -1,0 +1,116 @@
+//! `foreach_batch`: committed batches in the hands of a function of the user.
+//!
+//! Owns the form of a batch in the internal topic: blocks of encoded rows, each with the number of its task, then one record that ends the
+//! batch and tells its time. Knows no engine. Invariants: all records of a batch are in one transaction, so whoever reads committed data
+//! reads the whole batch; the offset of the last one names the batch for ever.
+
+mod collect;
+mod deliver;
+
+pub use collect::{EncodeRows, SendBatch};
+pub use deliver::Deliver;
+
+use crate::{
+    codec::{decode_value, encode_value},
+    error::{Error, Result},
+    record::{BatchTime, Partition, RawRecord, Value},
+};
+use serde::{Deserialize, Serialize};
+
+/// A committed batch, as [`DStream::foreach_batch`](crate::DStream::foreach_batch) tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommittedBatch {
+    /// Names the batch: whenever its rows are given again they are the same rows, with the same id and time. Greater than the ids of all
+    /// batches that this output was given before, but not by one.
+    pub id: i64,
+    /// The time of the batch; two processes of one program may have batches of the same time.
+    pub time: BatchTime,
+}
+
+/// A block ends with the row that takes it to this size: far below what a record may have.
+const BLOCK_BYTES: usize = 64 << 10;
+/// The name of a header: the task of a block.
+const TASK: &str = "task";
+/// The name of a header: the record ends the batch.
+const END: &str = "end";
+
+/// The value of the record that ends a batch.
+#[derive(Serialize, Deserialize)]
+struct End {
+    time_ms: i64,
+    blocks: usize,
+}
+
+/// What a record of the topic is.
+enum Part {
+    /// Rows of a task.
+    Block(Partition),
+    /// Nothing more of the batch follows.
+    End(End),
+}
+
+impl Part {
+    /// `None` = the record is not one of ours.
+    fn of(record: &RawRecord<'_>) -> Option<Self> {
+        let (name, value) = record.headers.iter().next()?;
+        match name {
+            TASK => {
+                let task = std::str::from_utf8(value?).ok()?.parse().ok()?;
+                Some(Part::Block(Partition(task)))
+            }
+            END => Some(Part::End(serde_json::from_slice(record.value?).ok()?)),
+            _ => None,
+        }
+    }
+}
+
+/// Appends a row to a block: its length, four bytes with the least significant first, then its value.
+fn push_row<T: Value>(row: &T, block: &mut Vec<u8>) -> Result {
+    let start = block.len();
+    block.extend([0; 4]);
+    let encoded = encode_value(row, block).and_then(|()| {
+        let too_long = |_| Error::Codec("a row of more than 4 GB cannot be encoded".into());
+        u32::try_from(block.len() - start - 4).map_err(too_long)
+    });
+    match encoded {
+        Ok(bytes) => block[start..start + 4].copy_from_slice(&bytes.to_le_bytes()),
+        Err(e) => {
+            block.truncate(start);
+            return Err(e);
+        }
+    }
+    Ok(())
+}
+
+/// The rows of a block.
+fn rows<T: Value>(mut block: &[u8], rows: &mut Vec<T>) -> Result {
+    while !block.is_empty() {
+        let cut = || Error::Codec("a block of rows ends within a row".into());
+        let (length, rest) = block.split_first_chunk::<4>().ok_or_else(cut)?;
+        let length = u32::from_le_bytes(*length) as usize;
+        let (row, rest) = rest.split_at_checked(length).ok_or_else(cut)?;
+        rows.push(decode_value(row)?);
+        block = rest;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_back_from_a_block_and_a_cut_one_is_told() {
+        let mut block = vec![];
+        let given = [("a".to_owned(), 1u64), (String::new(), u64::MAX)];
+        given.iter().for_each(|row| push_row(row, &mut block).unwrap());
+        let mut read: Vec<(String, u64)> = vec![];
+        rows(&block, &mut read).unwrap();
+        assert_eq!(read, given);
+        for cut in [2, 5, block.len() - 1] {
+            let told = rows::<(String, u64)>(&block[..cut], &mut vec![]).unwrap_err().to_string();
+            assert!(told.contains("ends within a row"), "{cut}: {told}");
+        }
+        assert!(rows::<(u64, u64)>(&block, &mut vec![]).is_err(), "rows of another type");
+    }
+}
