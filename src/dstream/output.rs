@@ -88,7 +88,10 @@ impl<T: Data> DStream<T> {
     pub fn remembered(&self) -> Remembered<T> {
         let remembered = Remembered::default();
         let kept = remembered.clone();
-        let make: MakeOutside = Arc::new(move |cx| Box::new(Remember::<T>::new(kept.clone(), cx.remember)));
+        let slide = self.builder.plan().slide_of(self.node);
+        let make: MakeOutside = Arc::new(move |cx| {
+            Box::new(Remember::<T>::new(kept.clone(), cx.remember, slide.or(cx.interval)))
+        });
         self.to_outside("remembered", Location::caller(), OutsideSpec { name: String::new(), make });
         remembered
     }

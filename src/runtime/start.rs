@@ -17,7 +17,7 @@ use super::{
     units::InFlight,
 };
 use crate::{
-    config::{Config, Guarantee},
+    config::{Config, Guarantee, Trigger},
     error::Result,
     log::{GroupSpec, Log, Producer, ProducerSpec},
     plan::{Fingerprint, Topology},
@@ -60,6 +60,10 @@ impl Engine {
                 &plan,
                 &OutsideContext {
                     remember: config.remember,
+                    interval: match config.trigger {
+                        Trigger::Interval(interval) => Some(interval),
+                        _ => None,
+                    },
                     application: config.application_id.as_str().into(),
                     instance: env.instance.0.clone(),
                 },

@@ -67,6 +67,8 @@ pub struct OutsideContext {
     pub instance: Arc<str>,
     /// How long rows of past batches are kept for the program itself.
     pub remember: std::time::Duration,
+    /// How often a batch ends, if that follows the clock.
+    pub interval: Option<std::time::Duration>,
 }
 
 /// Makes the output when the program starts.

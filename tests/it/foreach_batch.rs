@@ -201,8 +201,12 @@ fn sent(program: &StreamingContext, instance: &str, time: i64, blocks: &[&str]) 
         Role::Sink { outside: Some(spec), .. } => Some(spec.clone()),
         _ => None,
     });
-    let context =
-        OutsideContext { application: "app".into(), instance: instance.into(), remember: Duration::ZERO };
+    let context = OutsideContext {
+        application: "app".into(),
+        instance: instance.into(),
+        remember: Duration::ZERO,
+        interval: None,
+    };
     let mut outside = (spec.unwrap().make)(&context);
     outside.recover("1-00", &[]).unwrap();
     let block = |row: &&str| {

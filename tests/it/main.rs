@@ -33,6 +33,7 @@ mod rocks_faults;
 mod rocks_kill;
 mod rocks_reads;
 mod sim_world;
+mod slices;
 mod sources;
 mod start_mistakes;
 mod state_directory;
