@@ -303,15 +303,47 @@ mod tests {
         assert_eq!(restore_pace(0, 10, Duration::ZERO), (1, 10));
     }
 
+    /// The block of Spark's programming guide, in whatever zone the test runs.
     #[test]
-    fn a_printed_batch_looks_as_in_spark() {
-        let rows: Vec<String> = (0..3).map(|n| format!("(w{n},{n})")).collect();
-        let text = console(BatchTime(1_413_300_321_000), &rows, 2);
-        let lines: Vec<&str> = text.split('\n').collect();
-        assert_eq!(lines[0], "-------------------------------------------");
-        assert!(
-            lines[1].starts_with("Time: 2014-10-1") && lines[1].len() == "Time: 2014-10-14 15:25:21".len()
-        );
-        assert_eq!(lines[2..], [lines[0], "(w0,0)", "(w1,1)", "...", "", ""]);
+    fn a_printed_batch_is_the_block_of_the_guide() {
+        let rows = ["(hello,1)".to_owned(), "(world,1)".to_owned()];
+        let time = Local.with_ymd_and_hms(2014, 10, 14, 15, 25, 21).single().unwrap().timestamp_millis();
+        let text = console(BatchTime(time), &rows, 10);
+        let guide = "\
+-------------------------------------------
+Time: 2014-10-14 15:25:21
+-------------------------------------------
+(hello,1)
+(world,1)
+
+";
+        assert_eq!(text, guide);
+        let header = guide.split_inclusive('\n').take(3).collect::<String>();
+        assert_eq!(console(BatchTime(time), &[], 10), format!("{header}\n"), "an empty batch");
+        assert_eq!(console(BatchTime(time), &rows, 2), guide, "as many as are shown");
+        assert_eq!(console(BatchTime(time), &rows, 1), format!("{header}(hello,1)\n...\n\n"));
+        assert_eq!(console(BatchTime(time), &rows, 0), format!("{header}...\n\n"));
+    }
+
+    /// The zone is read once in a process, so each has its own.
+    #[test]
+    fn the_time_is_that_of_the_zone_of_the_process() {
+        if let Ok(expected) = std::env::var("TIDEGATE_TEST_PRINTED") {
+            let text = console(BatchTime(1_413_300_321_000), &[], 10);
+            assert_eq!(text.lines().nth(1), Some(expected.as_str()));
+            return;
+        }
+        for (zone, time) in [
+            ("UTC", "2014-10-14 15:25:21"),
+            ("IST-5:30", "2014-10-14 20:55:21"),
+            ("EST5EDT,M3.2.0,M11.1.0", "2014-10-14 11:25:21"),
+        ] {
+            let name = "context::observer::tests::the_time_is_that_of_the_zone_of_the_process";
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+            child.args(["--exact", name]).env("TZ", zone);
+            let output = child.env("TIDEGATE_TEST_PRINTED", format!("Time: {time}")).output().unwrap();
+            let told = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && told.contains("1 passed"), "{zone}: {told}");
+        }
     }
 }
