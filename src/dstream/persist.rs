@@ -1,10 +1,11 @@
 //! Spark's marks for streams that are used more than once.
 //!
-//! Knows no store. Invariant: a mark changes nothing of what is computed, as every stream is computed once per batch whatever reads it.
+//! Knows no store. Invariant: a mark changes nothing of what is computed, as every stream is computed once per batch whatever reads it; a
+//! level that asks for more is refused.
 
 use super::DStream;
 use crate::{record::Data, source::StorageLevel};
-use std::sync::PoisonError;
+use std::{panic::Location, sync::PoisonError};
 
 impl<T: Data> DStream<T> {
     /// Marks the stream as used more than once. Accepted for compatibility: here a stream that several operations read is computed
@@ -17,16 +18,33 @@ impl<T: Data> DStream<T> {
         self.persist_at(StorageLevel::Memory)
     }
 
-    /// As [`persist`](DStream::persist), with a storage level.
+    /// As [`persist`](DStream::persist), with a storage level. `Memory` and `MemoryAndDisk` are marks of the same meaning, as nothing is
+    /// kept beyond its batch; `None` takes the mark back; `Log` is refused at the start, as what is computed is not written anywhere
+    /// but by outputs.
+    ///
+    /// ```
+    /// # use tidegate::{StorageLevel, StreamingContext};
+    /// # let ssc = StreamingContext::builder("app").build();
+    /// let words = ssc.text("lines").flat_map(|line| line.split(' ')).persist_at(StorageLevel::Memory);
+    /// assert_eq!(words.storage_level(), StorageLevel::Memory);
+    /// assert_eq!(words.unpersist().storage_level(), StorageLevel::None);
+    /// ```
     ///
     /// # Panics
     /// If the program runs already.
+    #[track_caller]
     #[must_use]
     pub fn persist_at(&self, level: StorageLevel) -> Self {
         assert!(
             !self.builder.is_started(),
             "Cannot change storage level of a DStream after streaming context has started"
         );
+        if level == StorageLevel::Log {
+            self.builder.plan().mistakes.push(format!(
+                "{}: `persist_at(StorageLevel::Log)`: what is computed is not kept in the log\n  help: write it to a topic (`to_kafka`) that another program reads, or use `StorageLevel::Memory`",
+                Location::caller()
+            ));
+        }
         let mut levels = self.builder.levels.lock().unwrap_or_else(PoisonError::into_inner);
         levels.insert(self.node, level);
         drop(levels);

@@ -37,6 +37,11 @@ impl StreamBuilder {
     ) -> DStream<T> {
         let ReceiverSpec { name, receiver, level } = spec;
         self.check_name(&name, at);
+        if level == StorageLevel::None {
+            self.plan().mistakes.push(format!(
+                "{at}: a receiver cannot have `StorageLevel::None`: its rows must be kept until their batch is committed\n  help: `StorageLevel::Log` keeps them over a crash, `StorageLevel::Memory` does not"
+            ));
+        }
         let (feed, target, role) = match level {
             StorageLevel::Log | StorageLevel::MemoryAndDisk | StorageLevel::None => {
                 let topic = format!("{prefix}-ingest-{name}");

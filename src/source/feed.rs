@@ -55,18 +55,19 @@ pub trait Receiver<T>: Send + 'static {
 
 /// Where rows are kept: what a receiver stored until its batch is committed, and what `persist` marks.
 ///
-/// `persist` accepts every level and none changes anything: a stream that several operations read is computed once per batch here, its
-/// rows are in memory while the batch is computed, and windows are in the state store, which is memory and disk.
+/// For `persist` a level changes nothing: a stream that several operations read is computed once per batch here, its rows are in memory
+/// while the batch is computed, and windows are in the state store, which is memory and disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StorageLevel {
-    /// In a topic of the log (`<application.id>-ingest-<name>`): what was stored survives a crash and is processed exactly once.
+    /// In a topic of the log (`<application.id>-ingest-<name>`): what was stored survives a crash and is processed exactly once. For
+    /// receivers only; `persist_at` refuses it.
     #[default]
     Log,
-    /// In this process: what a receiver stored and was not committed is lost with it.
+    /// In this process: what a receiver stored and was not committed is lost with it. What `persist` and `cache` mark with.
     Memory,
-    /// For receivers as `Log`.
+    /// For receivers as `Log`, which is on disk; for `persist_at` as `Memory`.
     MemoryAndDisk,
-    /// Not marked. For receivers as `Log`.
+    /// Not marked. Refused for receivers.
     None,
 }
 

@@ -435,3 +435,44 @@ fn equal_names_of_exchanges_are_refused_until_one_is_named() {
     "#]],
     );
 }
+
+#[test]
+fn a_storage_level_that_cannot_be_meant_is_refused() {
+    let mut driver = Driver::new(|ssc| {
+        let words = ssc.text("w");
+        words.persist_at(StorageLevel::Log).print();
+        ssc.socket_text_stream_at("localhost", 1, StorageLevel::None).print();
+    });
+    let refused = driver.batch("").unwrap_err().to_string();
+    expect![[r#"
+        tests/it/operations.rs:443:15: `persist_at(StorageLevel::Log)`: what is computed is not kept in the log
+          help: write it to a topic (`to_kafka`) that another program reads, or use `StorageLevel::Memory`
+        tests/it/operations.rs:444:13: a receiver cannot have `StorageLevel::None`: its rows must be kept until their batch is committed
+          help: `StorageLevel::Log` keeps them over a crash, `StorageLevel::Memory` does not"#]]
+    .assert_eq(&refused);
+}
+
+#[test]
+fn no_mark_changes_what_is_computed_or_written() {
+    let program = |mark: fn(DStream<Text>) -> DStream<Text>| {
+        move |ssc: &StreamingContext| {
+            let words = mark(ssc.text("w"));
+            words.count_by_value().to_kafka("counts", Utf8, AsText);
+            words.print();
+        }
+    };
+    let run = |mark| {
+        let rows = "w 0 | - | a\nw 1 | - | b\n---\nw 2 | - | a\n";
+        tidegate::testing::run(tidegate::testing::Settings::default(), program(mark), rows).unwrap()
+    };
+    let plain = run(|words| words);
+    let marks: [fn(DStream<Text>) -> DStream<Text>; 4] = [
+        |words| words.cache(),
+        |words| words.persist_at(StorageLevel::MemoryAndDisk),
+        |words| words.persist_at(StorageLevel::None),
+        |words| words.persist().unpersist(),
+    ];
+    for mark in marks {
+        assert_eq!(run(mark), plain);
+    }
+}
