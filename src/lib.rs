@@ -129,7 +129,7 @@ pub use dstream::{DStream, EventWindow, MapWithStateDStream, SourceOptions, Stat
 pub use error::{Error, Result};
 pub use operator::Windowed;
 pub use record::{BatchTime, Text};
-pub use sink::{CommittedBatch, FileSink, PostgresSink, Rdd, TimeUnit};
+pub use sink::{CommittedBatch, FileSink, PostgresSink, PrintOptions, Rdd, TimeUnit};
 pub use source::{BadRecordPolicy, StorageLevel};
 
 /// The program of the README, so that it compiles.

@@ -10,7 +10,10 @@ use crate::{
     operator::Operator,
     plan::{Factory, Layout, Role},
     record::{BatchTime, Data, RawChunkBuilder, Value},
-    sink::{ConsoleSink, ForeachRdd, Gather, MakeOutside, OutsideSpec, Rdd, Remember, Remembered, TopicSink},
+    sink::{
+        ConsoleSink, ForeachRdd, Gather, MakeOutside, OutsideSpec, PrintOptions, Rdd, Remember, Remembered,
+        TopicSink,
+    },
 };
 use std::{cell::RefCell, panic::Location, sync::Arc};
 
@@ -25,22 +28,19 @@ impl<T: Value> DStream<T> {
         self.print_rows(10);
     }
 
-    /// As [`print_rows`](DStream::print_rows), by the name that it has in Spark's Python.
+    /// As [`print_rows`](DStream::print_rows), by the name that it has in Spark's Python; with [`PrintOptions`] also in Python's form.
     #[track_caller]
-    pub fn pprint(&self, rows_max: usize) {
-        self.print_rows(rows_max);
+    pub fn pprint(&self, options: impl Into<PrintOptions>) {
+        let options = options.into();
+        let factory: Factory = Arc::new(move |_| Box::new(ConsoleSink::<T>::new(options)));
+        let role = Role::Sink { factory, topic: None, outside: None };
+        let _: DStream<()> = self.then("print", Location::caller(), Layout::Any, role);
     }
 
     /// Prints the first `rows_max` rows of each batch; then `...` if there are more.
     #[track_caller]
     pub fn print_rows(&self, rows_max: usize) {
-        let factory: Factory = Arc::new(move |_| Box::new(ConsoleSink::<T>::new(rows_max)));
-        let _: DStream<()> = self.then(
-            "print",
-            Location::caller(),
-            Layout::Any,
-            Role::Sink { factory, topic: None, outside: None },
-        );
+        self.pprint(rows_max);
     }
 }
 

@@ -1,4 +1,5 @@
-//! Writes a value as Scala's `toString` shows it: `(hello,1)`, `[1,2]`, plain strings without quotes.
+//! Writes a value as Scala's `toString` shows it: `(hello,1)`, `[1,2]`, plain strings without quotes; or as Python's `str`:
+//! `('hello', 1)`, `[1, 2]`.
 //!
 //! `Display` does not exist for tuples and `Debug` quotes strings, so this is a small serde serializer. Owns the text form of
 //! `print` only. Invariant: every serde value has a text form; nothing fails but a `Serialize` that fails by itself.
@@ -10,22 +11,82 @@ use serde::ser::{
 };
 use std::fmt::{Display, Write};
 
-/// The text of a value.
+/// What a printed row looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RowFormat {
+    /// As Scala shows it, and Spark's guide: `(hello,1)`.
+    #[default]
+    Scala,
+    /// As Python shows it: `('hello', 1)`.
+    Python,
+}
+
+/// How many rows of a batch are printed, and in which form.
+///
+/// ```
+/// # use tidegate::{PrintOptions, StreamingContext};
+/// # let ssc = StreamingContext::builder("app").build();
+/// let pairs = ssc.text("words").map(|word| (word, 1));
+/// pairs.pprint(20); // (hello,1)
+/// pairs.pprint(PrintOptions::rows(20).python()); // ('hello', 1)
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrintOptions {
+    pub(crate) rows_max: usize,
+    pub(crate) format: RowFormat,
+}
+
+impl PrintOptions {
+    /// At most so many rows.
+    #[must_use]
+    pub fn rows(rows_max: usize) -> Self {
+        PrintOptions { rows_max, format: RowFormat::Scala }
+    }
+
+    /// In the form of Python.
+    #[must_use]
+    pub fn python(self) -> Self {
+        PrintOptions { format: RowFormat::Python, ..self }
+    }
+}
+
+impl From<usize> for PrintOptions {
+    fn from(rows_max: usize) -> Self {
+        PrintOptions::rows(rows_max)
+    }
+}
+
+/// The text of a value, as Scala shows it.
 ///
 /// # Errors
 /// What the value's own `Serialize` answers.
 pub fn to_display<T: Serialize + ?Sized>(value: &T) -> Result<String> {
+    shown(value, RowFormat::Scala)
+}
+
+/// The text of a value.
+///
+/// # Errors
+/// As [`to_display`].
+pub fn shown<T: Serialize + ?Sized>(value: &T, format: RowFormat) -> Result<String> {
     let mut text = String::new();
-    value.serialize(Text(&mut text)).map_err(|e| Error::Codec(format!("a row cannot be shown: {e}")))?;
+    let serialized = value.serialize(Text { out: &mut text, format, inner: false });
+    serialized.map_err(|e| Error::Codec(format!("a row cannot be shown: {e}")))?;
     Ok(text)
 }
 
-struct Text<'a>(&'a mut String);
+struct Text<'a> {
+    out: &'a mut String,
+    format: RowFormat,
+    /// Within another value: there Python quotes strings.
+    inner: bool,
+}
 
 /// Writes elements with a separator and a closing mark.
 struct List<'a> {
     text: &'a mut String,
-    first: bool,
+    format: RowFormat,
+    elements: usize,
     end: &'static str,
 }
 
@@ -45,21 +106,67 @@ impl serde::ser::Error for Failed {
 
 impl<'a> Text<'a> {
     fn show(self, value: impl Display) -> std::result::Result<(), Failed> {
-        write!(self.0, "{value}").map_err(|e| Failed(e.to_string()))
+        write!(self.out, "{value}").map_err(|e| Failed(e.to_string()))
     }
     fn list(self, name: &str, begin: &str, end: &'static str) -> List<'a> {
-        self.0.push_str(name);
-        self.0.push_str(begin);
-        List { text: self.0, first: true, end }
+        self.out.push_str(name);
+        self.out.push_str(begin);
+        List { text: self.out, format: self.format, elements: 0, end }
     }
+    /// The digits are those of Scala and Python; they differ in the exponent, infinities and what is no number.
+    fn float(self, digits: &str) -> std::result::Result<(), Failed> {
+        let python = self.format == RowFormat::Python;
+        match digits.split_once('e').filter(|_| python) {
+            Some((mantissa, exponent)) => {
+                let exponent: i32 = exponent.parse().map_err(|_| Failed(format!("{digits} is no number")))?;
+                self.show(format_args!("{mantissa}e{exponent:+03}"))
+            }
+            None if python && digits == "NaN" => self.show("nan"),
+            None => self.show(digits),
+        }
+    }
+}
+
+/// Text in quotes as Python's `repr` has it.
+fn quoted(text: &str, out: &mut String) {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    out.push(quote);
+    for c in text.chars() {
+        let _ = match c {
+            // Writing to a string does not fail.
+            '\n' => write!(out, "\\n"),
+            '\r' => write!(out, "\\r"),
+            '\t' => write!(out, "\\t"),
+            '\\' => write!(out, "\\\\"),
+            c if c == quote => write!(out, "\\{c}"),
+            c if c.is_control() => write!(out, "\\x{:02x}", u32::from(c)),
+            c => write!(out, "{c}"),
+        };
+    }
+    out.push(quote);
 }
 
 impl List<'_> {
     fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> std::result::Result<(), Failed> {
-        if !std::mem::take(&mut self.first) {
-            self.text.push(',');
+        self.next();
+        self.value(value)
+    }
+    fn named<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> std::result::Result<(), Failed> {
+        self.next();
+        if self.format == RowFormat::Python {
+            self.text.push_str(name);
+            self.text.push('=');
         }
-        value.serialize(Text(self.text))
+        self.value(value)
+    }
+    fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> std::result::Result<(), Failed> {
+        value.serialize(Text { out: self.text, format: self.format, inner: true })
+    }
+    fn next(&mut self) {
+        if self.elements > 0 {
+            self.text.push_str(if self.format == RowFormat::Python { ", " } else { "," });
+        }
+        self.elements += 1;
     }
     fn close(self) {
         self.text.push_str(self.end);
@@ -84,23 +191,43 @@ impl<'a> Serializer for Text<'a> {
     type SerializeStructVariant = List<'a>;
 
     show! {
-        serialize_bool: bool, serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64,
+        serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64,
         serialize_i128: i128, serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64,
-        serialize_u128: u128, serialize_char: char, serialize_str: &str
+        serialize_u128: u128
+    }
+    fn serialize_bool(self, v: bool) -> std::result::Result<(), Failed> {
+        match (self.format, v) {
+            (RowFormat::Scala, _) => self.show(v),
+            (RowFormat::Python, true) => self.show("True"),
+            (RowFormat::Python, false) => self.show("False"),
+        }
+    }
+    fn serialize_char(self, v: char) -> std::result::Result<(), Failed> {
+        self.serialize_str(v.encode_utf8(&mut [0; 4]))
+    }
+    fn serialize_str(self, v: &str) -> std::result::Result<(), Failed> {
+        if self.format == RowFormat::Python && self.inner {
+            quoted(v, self.out);
+            return Ok(());
+        }
+        self.show(v)
     }
     fn serialize_f32(self, v: f32) -> std::result::Result<(), Failed> {
-        self.show(format_args!("{v:?}"))
+        self.float(&format!("{v:?}"))
     }
     fn serialize_f64(self, v: f64) -> std::result::Result<(), Failed> {
-        self.show(format_args!("{v:?}"))
+        self.float(&format!("{v:?}"))
     }
     fn serialize_bytes(self, v: &[u8]) -> std::result::Result<(), Failed> {
-        self.show(String::from_utf8_lossy(v))
+        self.serialize_str(&String::from_utf8_lossy(v))
     }
     fn serialize_none(self) -> std::result::Result<(), Failed> {
         self.show("None")
     }
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> std::result::Result<(), Failed> {
+        if self.format == RowFormat::Python {
+            return value.serialize(self);
+        }
         let mut list = self.list("Some", "(", ")");
         list.element(value)?;
         list.close();
@@ -184,17 +311,32 @@ macro_rules! elements {
         }
     )* };
 }
-elements!(SerializeSeq serialize_element, SerializeTuple serialize_element, SerializeTupleStruct serialize_field, SerializeTupleVariant serialize_field);
+elements!(SerializeSeq serialize_element, SerializeTupleStruct serialize_field, SerializeTupleVariant serialize_field);
+
+impl SerializeTuple for List<'_> {
+    type Ok = ();
+    type Error = Failed;
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> std::result::Result<(), Failed> {
+        self.element(value)
+    }
+    fn end(self) -> std::result::Result<(), Failed> {
+        if self.elements == 1 && self.format == RowFormat::Python {
+            self.text.push(',');
+        }
+        self.close();
+        Ok(())
+    }
+}
 
 impl SerializeStruct for List<'_> {
     type Ok = ();
     type Error = Failed;
     fn serialize_field<T: Serialize + ?Sized>(
         &mut self,
-        _: &'static str,
+        name: &'static str,
         value: &T,
     ) -> std::result::Result<(), Failed> {
-        self.element(value)
+        self.named(name, value)
     }
     fn end(self) -> std::result::Result<(), Failed> {
         self.close();
@@ -207,10 +349,10 @@ impl SerializeStructVariant for List<'_> {
     type Error = Failed;
     fn serialize_field<T: Serialize + ?Sized>(
         &mut self,
-        _: &'static str,
+        name: &'static str,
         value: &T,
     ) -> std::result::Result<(), Failed> {
-        self.element(value)
+        self.named(name, value)
     }
     fn end(self) -> std::result::Result<(), Failed> {
         self.close();
@@ -225,8 +367,8 @@ impl SerializeMap for List<'_> {
         self.element(key)
     }
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> std::result::Result<(), Failed> {
-        self.text.push_str("->");
-        value.serialize(Text(self.text))
+        self.text.push_str(if self.format == RowFormat::Python { ": " } else { "->" });
+        self.value(value)
     }
     fn end(self) -> std::result::Result<(), Failed> {
         self.close();
@@ -250,6 +392,28 @@ mod tests {
         Unit,
         Of(u8),
         At { x: i32 },
+    }
+
+    #[test]
+    fn values_look_as_in_python() {
+        fn python<T: Serialize + ?Sized>(value: &T) -> String {
+            shown(value, RowFormat::Python).unwrap()
+        }
+        assert_eq!(python(&(Text::from("hello"), 1u64)), "('hello', 1)");
+        assert_eq!(python("a 'b'"), "a 'b'", "a row that is text is printed as it is");
+        assert_eq!(python(&("it's", "\"", "'\"", "a\n\\\u{7}")), r#"("it's", '"', '\'"', 'a\n\\\x07')"#);
+        assert_eq!(
+            python(&(1, (2.0, vec!["x", "y"]), (true, None::<u8>, Some(false)))),
+            "(1, (2.0, ['x', 'y']), (True, None, False))"
+        );
+        assert_eq!(
+            python(&(1e16, 1.5e-7, f64::NAN, f64::NEG_INFINITY, 0.1f32)),
+            "(1e+16, 1.5e-07, nan, -inf, 0.1)"
+        );
+        assert_eq!(python(&[(7,)]), "((7,),)", "an array is a tuple to serde");
+        assert_eq!(python(&Point { x: 1, y: Some(0.5) }), "Point(x=1, y=0.5)");
+        assert_eq!(python(&std::collections::BTreeMap::from([(1, 'a'), (2, 'b')])), "{1: 'a', 2: 'b'}");
+        assert_eq!(python(&(Shape::Unit, Shape::Of(3), Shape::At { x: 4 })), "(Unit, Of(3), At(x=4))");
     }
 
     #[test]

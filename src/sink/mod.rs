@@ -12,7 +12,7 @@ mod postgres;
 mod rdd;
 mod remembered;
 
-pub use display::to_display;
+pub use display::{PrintOptions, to_display};
 pub use files::{FileSink, TimeUnit};
 pub use foreach_batch::{CommittedBatch, Deliver, EncodeRows, SendBatch};
 pub use outside::{Gather, MakeOutside, Outside, OutsideContext, OutsideSpec};
@@ -59,31 +59,31 @@ where
 
 /// `print`: the first rows of each batch, shown after the commit.
 pub struct ConsoleSink<T> {
-    rows_max: usize,
+    options: PrintOptions,
     shown: Vec<String>,
     rows: PhantomData<fn(T)>,
 }
 
 impl<T> ConsoleSink<T> {
-    /// Shows at most `rows_max` rows of a batch; one more is kept to know that there are more.
+    /// Shows the first rows of a batch; one more is kept to know that there are more.
     #[must_use]
-    pub fn new(rows_max: usize) -> Self {
-        ConsoleSink { rows_max, shown: vec![], rows: PhantomData }
+    pub fn new(options: PrintOptions) -> Self {
+        ConsoleSink { options, shown: vec![], rows: PhantomData }
     }
 }
 
 impl<T: Value> Operator for ConsoleSink<T> {
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
-        let room = (self.rows_max + 1).saturating_sub(self.shown.len());
+        let room = (self.options.rows_max + 1).saturating_sub(self.shown.len());
         for row in input.view::<Vec<T>>().iter().take(room) {
-            self.shown.push(to_display(row)?);
+            self.shown.push(display::shown(row, self.options.format)?);
         }
         Ok(())
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let rows = std::mem::take(&mut self.shown);
-        cx.out.output(Output::Console { node: cx.out.node(), rows, rows_max: self.rows_max });
+        cx.out.output(Output::Console { node: cx.out.node(), rows, rows_max: self.options.rows_max });
         Ok(())
     }
 }
