@@ -77,6 +77,14 @@ struct Told {
 
 impl StreamingContext {
     /// A context for an application.
+    ///
+    /// ```
+    /// use tidegate::{Config, StreamingContext};
+    /// let mut config = Config::new("app", "memory:");
+    /// config.state_partitions = 4;
+    /// let ssc = StreamingContext::new(config);
+    /// assert!(!ssc.is_running());
+    /// ```
     #[must_use]
     pub fn new(config: Config) -> Self {
         let builder = StreamBuilder::of(&config.application_id);
@@ -91,9 +99,11 @@ impl StreamingContext {
     /// A context with a batch each second, on a log of its own: in the checkpoint directory, or in memory if there is none.
     ///
     /// ```
-    /// # use tidegate::StreamingContext;
-    /// # use std::time::Duration;
+    /// use std::time::Duration;
+    /// use tidegate::StreamingContext;
     /// let ssc = StreamingContext::builder("word count").batch_interval(Duration::from_secs(5)).threads(2).build();
+    /// ssc.text("lines").count().print();
+    /// assert!(ssc.topology().to_string().contains("lines"));
     /// ```
     pub fn builder(name: &str) -> ContextBuilder {
         ContextBuilder::new(name)
@@ -103,13 +113,26 @@ impl StreamingContext {
     /// always built by `create`, so the program may change between runs; state is known by the names of its operations.
     ///
     /// ```
-    /// # use tidegate::StreamingContext;
-    /// # let dir = tempfile::tempdir().unwrap();
-    /// let ssc = StreamingContext::get_or_create(dir.path(), || {
-    ///     let ssc = StreamingContext::builder("app").build();
-    ///     ssc.socket_text_stream("localhost", 9999).map(|line| (line, 1)).running_reduce_by_key(|a, b| a + b).print();
-    ///     ssc
-    /// });
+    /// use tidegate::{StreamingContext, config::Trigger, source::Queue};
+    /// let (dir, queue) = (tempfile::tempdir().unwrap(), Queue::default());
+    /// let run = || -> tidegate::Result<Vec<(char, i32)>> {
+    ///     let mut counts = None;
+    ///     let ssc = StreamingContext::get_or_create(dir.path(), || {
+    ///         let ssc =
+    ///             StreamingContext::builder("app").trigger(Trigger::AvailableNow).configure(|c| c.admin_bind = None).build();
+    ///         let letters = ssc.queue_stream(&queue, true).map(|letter| (letter, 1));
+    ///         counts = Some(letters.running_reduce_by_key(|a, b| a + b).remembered());
+    ///         ssc
+    ///     });
+    ///     queue.push(vec!['a']);
+    ///     ssc.start()?;
+    ///     ssc.await_termination()?;
+    ///     let kept = counts.unwrap().slice(tidegate::BatchTime(0), tidegate::BatchTime(i64::MAX));
+    ///     Ok(kept.into_iter().flat_map(|(_, rows)| rows).collect())
+    /// };
+    /// assert_eq!(run()?, [('a', 1)]);
+    /// assert_eq!(run()?, [('a', 2)]); // a second run goes on with the state of the first
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     pub fn get_or_create(dir: impl Into<PathBuf>, create: impl FnOnce() -> Self) -> Self {
         let context = create();
@@ -119,11 +142,44 @@ impl StreamingContext {
 
     /// Sets the directory where state is kept (and the log, where none was named): a path, or a `file:` URL. Operations with state need
     /// it.
+    ///
+    /// ```
+    /// use tidegate::{StreamingContext, config::Trigger, source::Queue};
+    /// let (dir, queue) = (tempfile::tempdir().unwrap(), Queue::default());
+    /// let ssc = StreamingContext::builder("app").trigger(Trigger::AvailableNow).configure(|c| c.admin_bind = None).build();
+    /// ssc.checkpoint(dir.path());
+    /// ssc.queue_stream(&queue, true).running_reduce_by_key(|a: i32, b| a + b).print();
+    /// queue.push(vec![('a', 1)]);
+    /// ssc.start()?;
+    /// ssc.await_termination()?;
+    /// assert!(dir.path().join("state").is_dir());
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     pub fn checkpoint(&self, dir: impl Into<PathBuf>) {
         self.config().state_dir = Some(dir.into());
     }
 
     /// How long streams that are [remembered](crate::DStream::remembered) keep the rows of past batches; default one minute.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{BatchTime, StreamingContext, source::Queue, testing::Driver};
+    /// let (queue, mut seen) = (Queue::default(), None);
+    /// (1..=5).for_each(|n| queue.push(vec![n]));
+    /// let slot = std::cell::RefCell::new(&mut seen);
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     **slot.borrow_mut() = Some(ssc.queue_stream(&queue, true).remembered());
+    /// });
+    /// driver.config().remember = Duration::from_secs(2); // what `ssc.remember` sets
+    /// driver.batch_at(5_000, "")?;
+    /// drop(driver);
+    /// let kept = seen.unwrap().slice(BatchTime(0), BatchTime(9_000));
+    /// assert_eq!(
+    ///     kept.into_iter().map(|(time, rows)| (time.0, rows)).collect::<Vec<_>>(),
+    ///     [(4_000, vec![4]), (5_000, vec![5])]
+    /// );
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     pub fn remember(&self, duration: Duration) {
         self.config().remember = duration;
     }
@@ -140,24 +196,94 @@ impl StreamingContext {
     /// Calls `listener` after each batch, on the loop's thread: what it is told was committed, unless
     /// [`BatchReport::committed`] says that there was nothing to commit. It must return soon; a panic of it is logged. To be called
     /// before `start`.
+    ///
+    /// ```
+    /// use std::sync::{
+    ///     Arc,
+    ///     atomic::{AtomicUsize, Ordering},
+    /// };
+    /// use tidegate::{StreamingContext, config::Trigger, source::Queue};
+    /// let (queue, batches) = (Queue::default(), Arc::new(AtomicUsize::new(0)));
+    /// let ssc = StreamingContext::builder("app").trigger(Trigger::AvailableNow).configure(|c| c.admin_bind = None).build();
+    /// ssc.queue_stream(&queue, true).map(|n: i32| n * 2).print();
+    /// let counter = batches.clone();
+    /// ssc.add_listener(move |_report| {
+    ///     counter.fetch_add(1, Ordering::Relaxed);
+    /// });
+    /// queue.push(vec![1]);
+    /// ssc.start()?;
+    /// ssc.await_termination()?;
+    /// assert!(batches.load(Ordering::Relaxed) > 0);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     pub fn add_listener(&self, listener: impl Fn(&BatchReport) + Send + Sync + 'static) {
         let mut told = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         told.after_batch.push(Arc::new(listener));
     }
 
     /// Tells `listener` of batches, output operations and receivers. To be called before `start`. See [`StreamingListener`].
+    ///
+    /// ```
+    /// use std::sync::{
+    ///     Arc,
+    ///     atomic::{AtomicUsize, Ordering},
+    /// };
+    /// use tidegate::{
+    ///     StreamingContext,
+    ///     config::Trigger,
+    ///     runtime::listener::{BatchInfo, StreamingListener},
+    ///     source::Queue,
+    /// };
+    /// struct Rows(Arc<AtomicUsize>);
+    /// impl StreamingListener for Rows {
+    ///     fn on_batch_completed(&self, batch: &BatchInfo) {
+    ///         self.0.fetch_add(batch.num_records(), Ordering::Relaxed);
+    ///     }
+    /// }
+    /// let (queue, rows) = (Queue::default(), Arc::new(AtomicUsize::new(0)));
+    /// let ssc = StreamingContext::builder("app").trigger(Trigger::AvailableNow).configure(|c| c.admin_bind = None).build();
+    /// ssc.queue_stream(&queue, true).map(|n: i32| n * 2).print();
+    /// ssc.add_streaming_listener(Rows(rows.clone()));
+    /// queue.push(vec![1, 2, 3]);
+    /// ssc.start()?;
+    /// ssc.await_termination()?;
+    /// assert_eq!(rows.load(Ordering::Relaxed), 3);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     pub fn add_streaming_listener(&self, listener: impl StreamingListener + 'static) {
         let mut told = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         told.listeners.push(Arc::new(listener));
     }
 
     /// What was built so far; its `Display` form is the plan for a person.
+    ///
+    /// ```
+    /// use tidegate::StreamingContext;
+    /// let ssc = StreamingContext::builder("app").build();
+    /// ssc.text("lines").map(|line| (line, 1)).running_reduce_by_key(|a, b| a + b).print();
+    /// let plan = ssc.topology().to_string();
+    /// assert!(plan.contains("running_reduce_by_key"), "{plan}");
+    /// ```
     #[must_use]
     pub fn topology(&self) -> Topology {
         self.builder.topology()
     }
 
     /// Checks the program, and starts it on a thread of its own.
+    ///
+    /// ```
+    /// use tidegate::{StreamingContext, config::Trigger, source::Queue};
+    /// let queue = Queue::default();
+    /// let ssc = StreamingContext::builder("app").trigger(Trigger::AvailableNow).configure(|c| c.admin_bind = None).build();
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// ssc.queue_stream(&queue, true).foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|n| tell.send(n * 2)));
+    /// queue.push(vec![1, 2]);
+    /// ssc.start()?;
+    /// assert!(ssc.start().is_err()); // once only
+    /// ssc.await_termination()?;
+    /// assert_eq!(told.try_iter().collect::<Vec<_>>(), [2, 4]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Plan`] with every mistake in the program, [`Error::Config`] for a setting, or what keeps the log or the state
@@ -197,18 +323,55 @@ impl StreamingContext {
     }
 
     /// Whether the loop runs: `false` before the start, and once it has ended for whatever reason.
+    ///
+    /// ```
+    /// use tidegate::StreamingContext;
+    /// let ssc = StreamingContext::builder("app").configure(|c| c.admin_bind = None).build();
+    /// ssc.rate_stream(1).print();
+    /// assert!(!ssc.is_running());
+    /// ssc.start()?;
+    /// assert!(ssc.is_running());
+    /// ssc.stop(false);
+    /// ssc.await_termination()?;
+    /// assert!(!ssc.is_running());
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.started().is_some_and(|running| !running.end.has_come())
     }
 
     /// The address of the streaming page, metrics and health, while the loop runs; `None` = switched off.
+    ///
+    /// ```
+    /// use tidegate::StreamingContext;
+    /// let ssc = StreamingContext::builder("app").configure(|c| c.admin_bind = Some("127.0.0.1:0".into())).build();
+    /// ssc.rate_stream(1).print();
+    /// ssc.start()?;
+    /// let page = ssc.admin_address().unwrap(); // http://127.0.0.1:PORT/
+    /// assert!(page.ip().is_loopback() && page.port() > 0);
+    /// ssc.stop(false);
+    /// ssc.await_termination()?;
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.started().filter(|running| !running.end.has_come()).and_then(|running| running.address)
     }
 
     /// The metrics, once started; they stay after the end.
+    ///
+    /// ```
+    /// use tidegate::StreamingContext;
+    /// let ssc = StreamingContext::builder("app").configure(|c| c.admin_bind = None).build();
+    /// ssc.rate_stream(1).print();
+    /// ssc.start()?;
+    /// let text = ssc.metrics().unwrap().render();
+    /// assert!(text.contains("tidegate_build_info"));
+    /// ssc.stop(false);
+    /// ssc.await_termination()?;
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn metrics(&self) -> Option<Arc<Metrics>> {
         self.started().map(|running| running.metrics)
@@ -218,6 +381,24 @@ impl StreamingContext {
     /// any case the batch in flight is finished and committed. `graceful`: receivers stop first, and what they have stored is
     /// processed before the end; else it is processed after the next start (what is kept in memory only is lost). A context that
     /// was stopped cannot be started again.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{StreamingContext, source::Queue};
+    /// let queue = Queue::default();
+    /// let ssc = StreamingContext::builder("app")
+    ///     .batch_interval(Duration::from_millis(20))
+    ///     .configure(|c| c.admin_bind = None)
+    ///     .build();
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// ssc.queue_stream(&queue, true).foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|n| tell.send(n * 2)));
+    /// ssc.start()?;
+    /// queue.push(vec![21]);
+    /// ssc.stop(true);
+    /// ssc.await_termination()?; // `stop` itself does not wait
+    /// assert_eq!(told.try_iter().collect::<Vec<_>>(), [42]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     pub fn stop(&self, graceful: bool) {
         let mut course = self.lock_course();
         match &*course {
@@ -228,6 +409,18 @@ impl StreamingContext {
     }
 
     /// As [`await_termination`](Self::await_termination), but at most so long: `false` = it still runs.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::StreamingContext;
+    /// let ssc = StreamingContext::builder("app").configure(|c| c.admin_bind = None).build();
+    /// ssc.rate_stream(1).print();
+    /// ssc.start()?;
+    /// assert!(!ssc.await_termination_or_timeout(Duration::from_millis(20))?); // it still runs
+    /// ssc.stop(false);
+    /// assert!(ssc.await_termination_or_timeout(Duration::from_secs(60))?);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`await_termination`](Self::await_termination).
@@ -242,6 +435,19 @@ impl StreamingContext {
 
     /// Waits until the program ends by itself, is stopped, or fails. Any number of threads may wait, also once it is over: all are
     /// told the same.
+    ///
+    /// ```
+    /// use tidegate::{StreamingContext, config::Trigger, source::Queue};
+    /// let queue = Queue::default();
+    /// let ssc = StreamingContext::builder("app").trigger(Trigger::AvailableNow).configure(|c| c.admin_bind = None).build();
+    /// ssc.queue_stream(&queue, true)
+    ///     .foreach_rdd(|rdd, _| if rdd.iter().any(|n: &i32| *n < 0) { Err("a negative number") } else { Ok(()) });
+    /// queue.push(vec![1, -1]);
+    /// ssc.start()?;
+    /// let why = ssc.await_termination().unwrap_err().to_string();
+    /// assert!(why.contains("a negative number"), "{why}");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Why it failed, or that it was not started.
@@ -260,6 +466,18 @@ impl StreamingContext {
 
     /// Starts, ends in order at SIGINT or SIGTERM (a second signal ends the process at once), and waits for the end.
     ///
+    /// ```
+    /// use tidegate::{StreamingContext, config::Trigger, source::Queue};
+    /// let queue = Queue::default();
+    /// queue.push(vec!["tide"]);
+    /// let ssc = StreamingContext::builder("app").trigger(Trigger::AvailableNow).configure(|c| c.admin_bind = None).build();
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// ssc.queue_stream(&queue, true).foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|word| tell.send(word.len())));
+    /// ssc.run()?; // until everything is processed, a signal, or a failure
+    /// assert_eq!(told.try_iter().collect::<Vec<_>>(), [4]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`start`](Self::start) and [`await_termination`](Self::await_termination).
     pub fn run(&self) -> Result {
@@ -269,6 +487,17 @@ impl StreamingContext {
     }
 
     /// From now on SIGINT or SIGTERM ends the program in order; a second signal ends the process at once.
+    ///
+    /// ```no_run
+    /// use tidegate::StreamingContext;
+    /// let ssc = StreamingContext::builder("app").build();
+    /// ssc.rate_stream(1).print();
+    /// ssc.start()?;
+    /// ssc.stop_on_signals()?;
+    /// // the program's own work
+    /// ssc.await_termination()?;
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     ///
     /// # Errors
     /// If it was not started, or the system does not let signals be watched.
@@ -355,6 +584,25 @@ fn start(config: &Config, plan: Topology, told: Told) -> Result<Running> {
 
 /// Runs the body of a program with flags: sets up logs, tells an error for a person, and gives the exit code
 /// (0 in order, 1 failure, 3 configuration, 4 the log or a topic is missing, 5 fenced by a newer process).
+///
+/// ```no_run
+/// use clap::Parser;
+/// use tidegate::{StreamingContext, config::Args};
+///
+/// #[derive(Parser)]
+/// struct Program {
+///     #[command(flatten)]
+///     args: Args,
+/// }
+///
+/// fn main() -> std::process::ExitCode {
+///     tidegate::program(&Program::parse().args, |args| {
+///         let ssc = StreamingContext::new(args.config());
+///         ssc.text("lines").count().print();
+///         ssc.run()
+///     })
+/// }
+/// ```
 pub fn program(args: &Args, body: impl FnOnce(&Args) -> Result) -> ExitCode {
     let result = args.log_format.parse().and_then(|format| {
         logging::init(format, args.log_level.as_deref())?;
@@ -364,6 +612,13 @@ pub fn program(args: &Args, body: impl FnOnce(&Args) -> Result) -> ExitCode {
 }
 
 /// As [`program`], for programs with flags of their own: `log_level` is that of its logs, unless `RUST_LOG` says otherwise.
+///
+/// ```
+/// use std::process::ExitCode;
+/// use tidegate::Error;
+/// assert_eq!(tidegate::program_in("warn", || Ok(())), ExitCode::SUCCESS);
+/// assert_eq!(tidegate::program_in("warn", || Err(Error::Config("no topic".into()))), ExitCode::from(3));
+/// ```
 pub fn program_in(log_level: &str, body: impl FnOnce() -> Result) -> ExitCode {
     exit_code(logging::init(LogFormat::Text, Some(log_level)).and_then(|()| body()))
 }

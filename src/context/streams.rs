@@ -17,12 +17,32 @@ use std::{panic::Location, path::PathBuf, sync::Arc};
 
 impl StreamingContext {
     /// The lines of a topic: each record's value as text.
+    ///
+    /// ```
+    /// use tidegate::{StreamingContext, testing::Driver};
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| ssc.text("lines").print());
+    /// assert_eq!(driver.batch("lines 0 | - | to be\n")?.to_string(), "console | to be\n"); // topic, partition | key | value
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn text(&self, topic: &str) -> DStream<Text> {
         self.builder.source(SourceOptions::topic(topic), Utf8, Location::caller())
     }
 
     /// The records of topics, decoded. See [`Messages`](crate::codec::Messages) to keep key, timestamp and headers beside the value.
+    ///
+    /// ```
+    /// use tidegate::{SourceOptions, StreamingContext, codec::Json, testing::Driver};
+    /// #[derive(Clone, serde::Deserialize)]
+    /// struct Click {
+    ///     page: String,
+    /// }
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     ssc.source::<Click>(SourceOptions::topic("clicks"), Json).map(|click| click.page).print();
+    /// });
+    /// assert_eq!(driver.batch("clicks 0 | - | {\"page\":\"home\"}\n")?.to_string(), "console | home\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn source<T: Data>(&self, options: SourceOptions, decode: impl Decode<T> + 'static) -> DStream<T> {
         self.builder.source(options, decode, Location::caller())
@@ -32,11 +52,13 @@ impl StreamingContext {
     /// later up to 10 s). What was received is kept in a topic of the log until it is processed: a crash loses nothing that was
     /// received, but what is sent while nobody is connected is lost. See [`socket_text_stream_at`](Self::socket_text_stream_at).
     ///
-    /// ```
-    /// # use tidegate::StreamingContext;
+    /// ```no_run
+    /// use tidegate::StreamingContext;
     /// let ssc = StreamingContext::builder("NetworkWordCount").build();
-    /// let lines = ssc.socket_text_stream("localhost", 9999);
+    /// let lines = ssc.socket_text_stream("localhost", 9999); // nc -lk 9999
     /// lines.flat_map(|line| line.split(' ')).map(|word| (word, 1)).reduce_by_key(|a, b| a + b).print();
+    /// ssc.run()?;
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn socket_text_stream(&self, host: &str, port: u16) -> DStream<Text> {
@@ -52,6 +74,15 @@ impl StreamingContext {
     /// let lines = ssc.receiver_stream("orders", SocketReceiver::new("10.0.0.7", 9999), StorageLevel::Log);
     /// lines.print();
     /// ```
+    /// Kept in memory only:
+    ///
+    /// ```no_run
+    /// use tidegate::{StreamingContext, source::StorageLevel};
+    /// let ssc = StreamingContext::builder("app").build();
+    /// ssc.socket_text_stream_at("localhost", 9999, StorageLevel::Memory).count().print(); // faster, lost with the process
+    /// ssc.run()?;
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn socket_text_stream_at(&self, host: &str, port: u16, level: StorageLevel) -> DStream<Text> {
         let (name, receiver) = (socket_name(host, port), SocketReceiver::new(host, port));
@@ -63,16 +94,27 @@ impl StreamingContext {
     /// receiver runs on a thread of its own in one process, and is started again when it fails.
     ///
     /// ```
-    /// # use tidegate::{StreamingContext, source::{Receiver, ReceiverContext, ReceiverError, StorageLevel}};
-    /// struct Once;
-    /// impl Receiver<String> for Once {
+    /// use tidegate::{
+    ///     StreamingContext,
+    ///     config::Trigger,
+    ///     source::{Receiver, ReceiverContext, ReceiverError, StorageLevel},
+    /// };
+    /// struct Greets;
+    /// impl Receiver<String> for Greets {
     ///     fn receive(&mut self, to: &ReceiverContext<String>) -> Result<(), ReceiverError> {
-    ///         to.store("hello".to_owned())
+    ///         to.store("hello".to_owned()) // there is nothing more to receive, ever
     ///     }
     /// }
-    /// let ssc = StreamingContext::builder("app").build();
-    /// let greetings = ssc.receiver_stream("greetings", Once, StorageLevel::Log);
-    /// greetings.print();
+    /// let ssc =
+    ///     StreamingContext::builder("app").configure(|c| c.admin_bind = None).trigger(Trigger::AsSoonAsPossible).build();
+    /// let greetings = ssc.receiver_stream("greetings", Greets, StorageLevel::Log);
+    /// let (tell, told) = std::sync::mpsc::sync_channel(10);
+    /// greetings.foreach_rdd(move |rdd, _| rdd.collect().into_iter().try_for_each(|row| tell.send(row)));
+    /// ssc.start()?;
+    /// assert_eq!(told.recv().unwrap(), "hello");
+    /// ssc.stop(true);
+    /// ssc.await_termination()?;
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn receiver_stream<T: Value>(
@@ -89,10 +131,21 @@ impl StreamingContext {
     /// [`file_stream`](Self::file_stream) for everything else.
     ///
     /// ```
-    /// # use tidegate::StreamingContext;
-    /// let ssc = StreamingContext::builder("app").checkpoint("state").build();
-    /// let words = ssc.text_file_stream("/var/spool/lines").flat_map(|line| line.split(' '));
-    /// words.map(|word| (word, 1)).reduce_by_key(|a, b| a + b).print();
+    /// use std::{fs, time::Duration};
+    /// use tidegate::StreamingContext;
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let ssc = StreamingContext::builder("app").configure(|c| c.admin_bind = None).build();
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// ssc.text_file_stream(dir.path()).foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|line| tell.send(line.to_string())));
+    /// ssc.start()?;
+    /// let line = (0..).find_map(|n| {
+    ///     fs::write(dir.path().join(format!("{n}.txt")), "to be\n").unwrap();
+    ///     told.recv_timeout(Duration::from_secs(4)).ok() // a file is read when it stood still for two seconds
+    /// });
+    /// assert_eq!(line.as_deref(), Some("to be"));
+    /// ssc.stop(false);
+    /// ssc.await_termination()?;
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn text_file_stream(&self, dir: impl Into<PathBuf>) -> DStream<Text> {
@@ -105,14 +158,20 @@ impl StreamingContext {
     /// they are until they are processed, and be seen by every process that may take over.
     ///
     /// ```
-    /// # use tidegate::{StreamingContext, codec::Json, source::FileOptions};
-    /// #[derive(Clone, serde::Deserialize)]
-    /// struct Click {
-    ///     page: String,
-    /// }
-    /// let ssc = StreamingContext::builder("app").checkpoint("state").build();
-    /// let clicks = ssc.file_stream::<Click>(FileOptions::new("/var/spool/clicks").suffix(".json"), Json);
-    /// clicks.map(|click| (click.page, 1)).reduce_by_key(|a, b| a + b).print();
+    /// use std::time::Duration;
+    /// use tidegate::{StreamingContext, codec::Json, config::Trigger, source::FileOptions};
+    /// let dir = tempfile::tempdir().unwrap();
+    /// std::fs::write(dir.path().join("a.json"), "7\n8\n").unwrap();
+    /// let ssc =
+    ///     StreamingContext::builder("app").configure(|c| c.admin_bind = None).trigger(Trigger::AsSoonAsPossible).build();
+    /// let options = FileOptions::new(dir.path()).suffix(".json").settle_time(Duration::ZERO); // files come here complete
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// ssc.file_stream::<u32>(options, Json).foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|n| tell.send(*n)));
+    /// ssc.start()?;
+    /// assert_eq!([told.recv().unwrap(), told.recv().unwrap()], [7, 8]);
+    /// ssc.stop(false);
+    /// ssc.await_termination()?;
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn file_stream<T: Data>(&self, options: FileOptions, decode: impl Decode<T> + 'static) -> DStream<T> {
@@ -123,10 +182,14 @@ impl StreamingContext {
     /// and not committed is lost with the process.
     ///
     /// ```
-    /// # use tidegate::{StreamingContext, source::Queue};
-    /// let (ssc, queue) = (StreamingContext::builder("app").build(), Queue::default());
-    /// ssc.queue_stream(&queue, true).map(|n: i64| (n % 10, 1)).reduce_by_key(|a, b| a + b).print();
-    /// queue.push((0..1000).collect());
+    /// use tidegate::{StreamingContext, source::Queue, testing::Driver};
+    /// let queue = Queue::default();
+    /// queue.push(vec![1, 2]);
+    /// queue.push(vec![3]);
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| ssc.queue_stream(&queue, true).print());
+    /// assert_eq!(driver.batch("")?.to_string(), "console | 1\nconsole | 2\n");
+    /// assert_eq!(driver.batch("")?.to_string(), "console | 3\n");
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn queue_stream<T: Data>(&self, queue: &Queue<T>, one_at_a_time: bool) -> DStream<T> {
@@ -136,6 +199,14 @@ impl StreamingContext {
     }
 
     /// Numbers from 0 on, `rows_per_second` for each second, each with its time in milliseconds since the epoch.
+    ///
+    /// ```
+    /// use tidegate::{StreamingContext, testing::Driver};
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| ssc.rate_stream(2).print());
+    /// driver.batch("")?; // counted from the first batch
+    /// assert_eq!(driver.batch("")?.to_string(), "console | (0,1000)\nconsole | (1,1500)\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn rate_stream(&self, rows_per_second: u64) -> DStream<(u64, i64)> {
         let make = move || Box::new(RateSource::new(rows_per_second)) as Box<dyn LocalSource>;

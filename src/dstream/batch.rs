@@ -21,10 +21,10 @@ impl<T: Data> DStream<T> {
     /// the input topic, or a state partition behind an exchange. The rows of a partition are in memory together.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// let longest = ssc.text("words").map_partitions(|words| words.into_iter().max_by_key(|word| word.len()));
-    /// # longest.print();
+    /// use tidegate::{DStream, testing::outputs};
+    /// let greatest = |numbers: DStream<i32>| numbers.map_partitions(|rows| rows.into_iter().max());
+    /// assert_eq!(outputs([vec![3, 7, 5], vec![], vec![2]], greatest)?, [vec![7], vec![], vec![2]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn map_partitions<U: Data, I: IntoIterator<Item = U> + 'static>(
@@ -36,6 +36,14 @@ impl<T: Data> DStream<T> {
 
     /// As [`map_partitions`](DStream::map_partitions), with the time of the batch: the part of [`transform`](DStream::transform) that
     /// needs no exchange.
+    ///
+    /// ```
+    /// use tidegate::{DStream, testing::outputs};
+    /// let stamped =
+    ///     |numbers: DStream<i32>| numbers.transform_partitions(|rows, time| rows.into_iter().map(move |n| (time.0, n)));
+    /// assert_eq!(outputs([[5], [6]], stamped)?, [[(1_000, 5)], [(2_000, 6)]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn transform_partitions<U: Data, I: IntoIterator<Item = U> + 'static>(
         &self,
@@ -45,6 +53,12 @@ impl<T: Data> DStream<T> {
     }
 
     /// The rows of each partition in a batch as one row, also when there are none.
+    ///
+    /// ```
+    /// use tidegate::{DStream, testing::outputs};
+    /// assert_eq!(outputs([vec![3, 1], vec![]], |numbers: DStream<i32>| numbers.glom())?, [[vec![3, 1]], [vec![]]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn glom(&self) -> DStream<Vec<T>> {
         self.each_task("glom", Location::caller(), |rows, _| [rows])
@@ -65,10 +79,11 @@ impl<T: Data> DStream<T> {
     /// most as many as state partitions. Rows lose their order.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// let hard_work = ssc.text("one-partition").repartition(8).map(|line| line.to_uppercase());
-    /// # hard_work.print();
+    /// use tidegate::{DStream, testing::outputs};
+    /// let spread = outputs([[1, 2, 3, 4]], |numbers: DStream<i32>| numbers.repartition(2).glom().map(|rows| rows.len()))?;
+    /// assert_eq!(spread[0].iter().sum::<usize>(), 4);
+    /// assert!(spread[0].len() > 1); // more than the one partition that they came from
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     #[must_use]
@@ -88,10 +103,9 @@ impl<T: Data> DStream<T> {
     /// its own.
     ///
     /// ```
-    /// use tidegate::{StreamingContext, testing::Driver};
-    /// let mut driver = Driver::new(|ssc: &StreamingContext| ssc.text("lines").count().print());
-    /// assert_eq!(driver.batch("lines 0 | - | a\nlines 1 | - | b\n")?.to_string(), "console | 2\n");
-    /// assert_eq!(driver.batch("")?.to_string(), "console | 0\n");
+    /// use tidegate::{DStream, Text, testing::outputs};
+    /// let counts = outputs([vec!["a", "b"], vec![]], |lines: DStream<Text>| lines.count())?;
+    /// assert_eq!(counts, [[2], [0]]);
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
@@ -112,10 +126,10 @@ impl<T: Data> DStream<T> {
     /// first.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// let most = ssc.text("numbers").filter_map(|n| n.parse::<i64>().ok()).reduce(Ord::max);
-    /// # most.print();
+    /// use tidegate::{DStream, testing::outputs};
+    /// let greatest = outputs([vec![3, 7, 5], vec![]], |numbers: DStream<i32>| numbers.reduce(Ord::max))?;
+    /// assert_eq!(greatest, [vec![7], vec![]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     #[must_use]
@@ -133,10 +147,10 @@ impl<T: Data> DStream<T> {
     /// How often each row occurs in each batch.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// let counts = ssc.text("lines").flat_map(|line| line.split(' ')).count_by_value();
-    /// # counts.print();
+    /// use tidegate::{DStream, testing::outputs};
+    /// let counts = outputs([vec!['a', 'b', 'a'], vec!['a']], |letters: DStream<char>| letters.count_by_value())?;
+    /// assert_eq!(counts, [vec![('a', 2), ('b', 1)], vec![('a', 1)]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn count_by_value(&self) -> DStream<(T, u64)>
@@ -157,15 +171,15 @@ impl<T: Data> DStream<T> {
     /// and needs no exchange.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// # let counts = ssc.text("words").count_by_value();
-    /// let top_three = counts.transform(|mut rows, _time| {
-    ///     rows.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-    ///     rows.truncate(3);
-    ///     rows
-    /// });
-    /// # top_three.print();
+    /// use tidegate::{DStream, testing::outputs};
+    /// let greatest_two = |numbers: DStream<i32>| {
+    ///     numbers.transform(|mut rows, _time| {
+    ///         rows.sort_unstable_by(|a, b| b.cmp(a));
+    ///         rows.into_iter().take(2)
+    ///     })
+    /// };
+    /// assert_eq!(outputs([vec![5, 9, 7], vec![3]], greatest_two)?, [vec![7, 9], vec![3]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn transform<U: Data, I: IntoIterator<Item = U> + 'static>(
@@ -185,14 +199,15 @@ impl<T: Data> DStream<T> {
     /// As [`transform`](DStream::transform), over the rows of two streams in a batch, at the same cost.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// let (orders, stopped) = (ssc.text("orders"), ssc.text("stopped"));
-    /// let valid = orders.transform_with(&stopped, |mut orders, stopped, _time| {
-    ///     orders.retain(|order| !stopped.contains(order));
-    ///     orders
-    /// });
-    /// # valid.print();
+    /// use tidegate::{DStream, testing::outputs_of_two};
+    /// let valid = |orders: DStream<u32>, stopped: DStream<u32>| {
+    ///     orders.transform_with(&stopped, |mut orders, stopped, _time| {
+    ///         orders.retain(|order| !stopped.contains(order));
+    ///         orders
+    ///     })
+    /// };
+    /// assert_eq!(outputs_of_two([[1u32, 2, 3]], [[2u32]], valid)?, [[1, 3]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn transform_with<U: Value, W: Data, I: IntoIterator<Item = W> + 'static>(

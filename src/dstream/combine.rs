@@ -15,16 +15,17 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// one key are merged behind the exchange. Within each batch; `merge_combiners` must be associative.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// # let prices = ssc.text("prices").map(|line| (line.len(), line.len() as u64));
-    /// let sums_and_counts = prices.combine_by_key(
-    ///     |price| (price, 1u64),
-    ///     |(sum, n), price| (sum + price, n + 1),
-    ///     |a, b| (a.0 + b.0, a.1 + b.1),
-    /// );
-    /// let means = sums_and_counts.map_values(|(sum, n)| sum / n);
-    /// # means.print();
+    /// use tidegate::{DStream, testing::outputs};
+    /// let means = |prices: DStream<(char, u64)>| {
+    ///     let sums_and_counts = prices.combine_by_key(
+    ///         |price| (price, 1u64),
+    ///         |(sum, n), price| (sum + price, n + 1),
+    ///         |a, b| (a.0 + b.0, a.1 + b.1),
+    ///     );
+    ///     sums_and_counts.map_values(|(sum, n)| sum / n)
+    /// };
+    /// assert_eq!(outputs([[('a', 10u64), ('a', 20), ('b', 7)]], means)?, [[('a', 15), ('b', 7)]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn combine_by_key<C: Value>(
@@ -43,19 +44,17 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// nothing when it is merged.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext};
-    /// # use std::collections::BTreeSet;
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// # let visits = ssc.text("visits").key_by(|line| line.len());
-    /// let visitors = visits.aggregate_by_key(
-    ///     BTreeSet::new(),
-    ///     |mut seen, visitor| {
+    /// use std::collections::BTreeSet;
+    /// use tidegate::{DStream, testing::outputs};
+    /// let visitors = |visits: DStream<(char, u32)>| {
+    ///     let add = |mut seen: BTreeSet<u32>, visitor| {
     ///         seen.insert(visitor);
     ///         seen
-    ///     },
-    ///     |a, b| &a | &b,
-    /// );
-    /// # visitors.print();
+    ///     };
+    ///     visits.aggregate_by_key(BTreeSet::new(), add, |a, b| &a | &b).map_values(|seen| seen.len())
+    /// };
+    /// assert_eq!(outputs([[('a', 7u32), ('a', 9), ('a', 7), ('b', 7)]], visitors)?, [[('a', 2), ('b', 1)]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn aggregate_by_key<C: Value>(
@@ -100,10 +99,10 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// [`reduce_by_key`](DStream::reduce_by_key) or [`combine_by_key`](DStream::combine_by_key) is cheaper.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// let by_length = ssc.text("words").key_by(|word| word.len()).group_by_key();
-    /// # by_length.print();
+    /// use tidegate::{DStream, testing::outputs};
+    /// let groups = |pairs: DStream<(char, i32)>| pairs.group_by_key();
+    /// assert_eq!(outputs([[('a', 3), ('b', 2), ('a', 1)]], groups)?, [[('a', vec![3, 1]), ('b', vec![2])]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn group_by_key(&self) -> DStream<(K, Vec<V>)>

@@ -18,11 +18,11 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// The inner join of two streams within each batch, as in Spark: every pairing of the values of a key.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// # let (orders, payments) = (ssc.text("orders").key_by(|o| o.len()), ssc.text("payments").key_by(|p| p.len()));
-    /// let paid = orders.join(&payments).map_values(|(order, payment)| format!("{order} by {payment}"));
-    /// # paid.print();
+    /// use tidegate::{DStream, testing::outputs_of_two};
+    /// let paid = |orders: DStream<(u32, char)>, payments: DStream<(u32, i32)>| orders.join(&payments);
+    /// let written = outputs_of_two([[(1u32, 'a'), (2, 'b')]], [[(1u32, 30), (1, 20)]], paid)?;
+    /// assert_eq!(written, [[(1, ('a', 20)), (1, ('a', 30))]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn join<W: Value>(&self, other: &DStream<(K, W)>) -> DStream<(K, (V, W))>
@@ -36,11 +36,11 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// The left outer join within each batch: a value without a partner comes with `None`.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// # let (orders, payments) = (ssc.text("orders").key_by(|o| o.len()), ssc.text("payments").key_by(|p| p.len()));
-    /// let unpaid = orders.left_outer_join(&payments).filter(|(_, (_, payment))| payment.is_none());
-    /// # unpaid.print();
+    /// use tidegate::{DStream, testing::outputs_of_two};
+    /// let paid = |orders: DStream<(u32, char)>, payments: DStream<(u32, i32)>| orders.left_outer_join(&payments);
+    /// let written = outputs_of_two([[(1u32, 'a'), (2, 'b')]], [[(1u32, 30), (3, 20)]], paid)?;
+    /// assert_eq!(written, [[(1, ('a', Some(30))), (2, ('b', None))]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn left_outer_join<W: Value>(&self, other: &DStream<(K, W)>) -> DStream<(K, (V, Option<W>))>
@@ -54,6 +54,14 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     }
 
     /// The right outer join within each batch: a value of `other` without a partner comes with `None`.
+    ///
+    /// ```
+    /// use tidegate::{DStream, testing::outputs_of_two};
+    /// let paid = |orders: DStream<(u32, char)>, payments: DStream<(u32, i32)>| orders.right_outer_join(&payments);
+    /// let written = outputs_of_two([[(1u32, 'a'), (2, 'b')]], [[(1u32, 30), (3, 20)]], paid)?;
+    /// assert_eq!(written, [[(1, (Some('a'), 30)), (3, (None, 20))]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn right_outer_join<W: Value>(&self, other: &DStream<(K, W)>) -> DStream<(K, (Option<V>, W))>
     where
@@ -66,6 +74,14 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     }
 
     /// The full outer join within each batch: a value of either side without a partner comes with `None`.
+    ///
+    /// ```
+    /// use tidegate::{DStream, testing::outputs_of_two};
+    /// let paid = |orders: DStream<(u32, char)>, payments: DStream<(u32, i32)>| orders.full_outer_join(&payments);
+    /// let written = outputs_of_two([[(1u32, 'a'), (2, 'b')]], [[(1u32, 30), (3, 20)]], paid)?;
+    /// assert_eq!(written, [[(1, (Some('a'), Some(30))), (2, (Some('b'), None)), (3, (None, Some(20)))]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn full_outer_join<W: Value>(&self, other: &DStream<(K, W)>) -> DStream<(K, (Option<V>, Option<W>))>
     where
@@ -80,11 +96,11 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// All values of each key on both sides within each batch.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// # let (views, clicks) = (ssc.text("views").key_by(|v| v.len()), ssc.text("clicks").key_by(|c| c.len()));
-    /// let rates = views.cogroup(&clicks).map_values(|(views, clicks)| (views.len(), clicks.len()));
-    /// # rates.print();
+    /// use tidegate::{DStream, testing::outputs_of_two};
+    /// let both = |views: DStream<(char, u32)>, clicks: DStream<(char, u32)>| views.cogroup(&clicks);
+    /// let written = outputs_of_two([[('a', 1u32), ('a', 2)]], [[('a', 3u32), ('b', 4)]], both)?;
+    /// assert_eq!(written, [[('a', (vec![1, 2], vec![3])), ('b', (vec![], vec![4]))]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn cogroup<W: Value>(&self, other: &DStream<(K, W)>) -> DStream<(K, (Vec<V>, Vec<W>))>
@@ -97,6 +113,16 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     }
 
     /// All values of each key in three streams within each batch.
+    ///
+    /// ```
+    /// use tidegate::{DStream, testing::outputs_of_two};
+    /// let all = |views: DStream<(char, u32)>, clicks: DStream<(char, u32)>| {
+    ///     views.cogroup3(&clicks, &views.map_values(|n| n * 10).named("tenfold"))
+    /// };
+    /// let written = outputs_of_two([[('a', 1u32)]], [[('a', 3u32), ('b', 4)]], all)?;
+    /// assert_eq!(written, [[('a', (vec![1], vec![3], vec![10])), ('b', (vec![], vec![4], vec![]))]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn cogroup3<W: Value, X: Value>(
         &self,

@@ -22,11 +22,10 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// is shared by all tasks of the process.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext, Text};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// let countries = [(Text::from("de"), "Germany".to_owned()), (Text::from("fr"), "France".to_owned())];
-    /// let named = ssc.text("codes").map(|code| (code, 1u64)).join_static(countries);
-    /// # named.print();
+    /// use tidegate::{DStream, testing::outputs};
+    /// let prices = |orders: DStream<(char, u32)>| orders.join_static([('a', 30), ('b', 20)]);
+    /// assert_eq!(outputs([[('a', 1u32), ('x', 2)]], prices)?, [[('a', (1, 30))]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn join_static<W: Data>(&self, rows: impl IntoIterator<Item = (K, W)>) -> DStream<(K, (V, W))>
@@ -45,6 +44,13 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     }
 
     /// The left outer join with a map, as [`join_static`](DStream::join_static).
+    ///
+    /// ```
+    /// use tidegate::{DStream, testing::outputs};
+    /// let prices = |orders: DStream<(char, u32)>| orders.left_outer_join_static([('a', 30), ('b', 20)]);
+    /// assert_eq!(outputs([[('a', 1u32), ('x', 2)]], prices)?, [[('a', (1, Some(30))), ('x', (2, None))]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn left_outer_join_static<W: Data>(
         &self,
@@ -74,16 +80,24 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     ///   that was never committed may then meet newer data; its rows still take effect once.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext, Text};
-    /// # use std::{fs, io, time::Duration};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// # let orders = ssc.text("orders").map(|line| (line, 1u64));
-    /// let load = || -> io::Result<Vec<(Text, String)>> {
-    ///     let file = fs::read_to_string("prices.csv")?;
-    ///     Ok(file.lines().filter_map(|l| l.split_once(',')).map(|(k, v)| (k.into(), v.into())).collect())
-    /// };
-    /// let priced = orders.join_reloaded(Duration::from_secs(60), load);
-    /// # priced.print();
+    /// use std::{fs, io, time::Duration};
+    /// use tidegate::{StreamingContext, Text, testing::Driver};
+    /// let file = tempfile::NamedTempFile::new().unwrap();
+    /// fs::write(&file, "chair,30").unwrap();
+    /// let path = file.path().to_owned();
+    /// let mut driver = Driver::new(move |ssc: &StreamingContext| {
+    ///     let path = path.clone();
+    ///     let load = move || -> io::Result<Vec<(Text, String)>> {
+    ///         let lines = fs::read_to_string(&path)?;
+    ///         Ok(lines.lines().filter_map(|l| l.split_once(',')).map(|(k, v)| (k.into(), v.into())).collect())
+    ///     };
+    ///     ssc.text("orders").map(|item| (item, 1)).join_reloaded(Duration::from_secs(2), load).print();
+    /// });
+    /// assert_eq!(driver.batch("orders 0 | - | chair\n")?.to_string(), "console | (chair,(1,Some(30)))\n");
+    /// fs::write(&file, "chair,35").unwrap();
+    /// assert_eq!(driver.batch("orders 0 | - | chair\n")?.to_string(), "console | (chair,(1,Some(30)))\n");
+    /// assert_eq!(driver.batch("orders 0 | - | chair\n")?.to_string(), "console | (chair,(1,Some(35)))\n");
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn join_reloaded<W: Data, I: IntoIterator<Item = (K, W)>, E: Display>(

@@ -23,12 +23,26 @@ thread_local! {
 
 impl<T: Value> DStream<T> {
     /// Prints the first ten rows of each batch, under a header with the batch time, after the batch was committed.
+    ///
+    /// ```
+    /// use tidegate::{StreamingContext, testing::Driver};
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| ssc.text("words").map(|word| (word, 1)).print());
+    /// assert_eq!(driver.batch("words 0 | - | tide\n")?.to_string(), "console | (tide,1)\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn print(&self) {
         self.print_rows(10);
     }
 
     /// As [`print_rows`](DStream::print_rows), by the name that it has in Spark's Python; with [`PrintOptions`] also in Python's form.
+    ///
+    /// ```
+    /// use tidegate::{StreamingContext, testing::Driver};
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| ssc.text("words").pprint(1));
+    /// assert_eq!(driver.batch("words 0 | - | sea\nwords 0 | - | tide\n")?.to_string(), "console | ...\nconsole | sea\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn pprint(&self, options: impl Into<PrintOptions>) {
         let options = options.into();
@@ -38,6 +52,14 @@ impl<T: Value> DStream<T> {
     }
 
     /// Prints the first `rows_max` rows of each batch; then `...` if there are more.
+    ///
+    /// ```
+    /// use tidegate::{StreamingContext, testing::Driver};
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| ssc.text("words").print_rows(1));
+    /// assert_eq!(driver.batch("words 0 | - | sea\n")?.to_string(), "console | sea\n");
+    /// assert_eq!(driver.batch("words 0 | - | sea\nwords 0 | - | tide\n")?.to_string(), "console | ...\nconsole | sea\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn print_rows(&self, rows_max: usize) {
         self.pprint(rows_max);
@@ -50,13 +72,20 @@ impl<T: Data> DStream<T> {
     /// goes to a topic, files or Postgres. An error or a panic stops the program, and the batch is not committed.
     ///
     /// ```
-    /// # use tidegate::StreamingContext;
-    /// # let ssc = StreamingContext::builder("app").build();
-    /// # let lines = ssc.socket_text_stream("localhost", 9999);
-    /// lines.foreach_rdd(|rdd, time| {
-    ///     println!("{} lines at {time}", rdd.count());
-    ///     Ok::<_, std::io::Error>(())
+    /// use std::sync::{Arc, Mutex};
+    /// use tidegate::{StreamingContext, testing::Driver};
+    /// let counts = Arc::new(Mutex::new(vec![]));
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     let counts = counts.clone();
+    ///     ssc.text("lines").foreach_rdd(move |rdd, time| {
+    ///         counts.lock().unwrap().push((time.0, rdd.count()));
+    ///         Ok::<_, std::io::Error>(())
+    ///     });
     /// });
+    /// driver.batch("lines 0 | - | to be\n")?;
+    /// driver.batch("")?;
+    /// assert_eq!(*counts.lock().unwrap(), [(1_000, 1), (2_000, 0)]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn foreach_rdd<E: std::fmt::Display + 'static>(
@@ -130,11 +159,18 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// Writes each pair as a record with key and value; the partition follows from the key as with Java clients.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext, codec::{AsText, Utf8}};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// # let words = ssc.text("lines").flat_map(|line| line.split(' '));
-    /// let counts = words.map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b);
-    /// counts.to_kafka("counts", Utf8, AsText); // key = word, value = decimal number
+    /// use tidegate::{
+    ///     StreamingContext,
+    ///     codec::{AsText, Utf8},
+    ///     testing::Driver,
+    /// };
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     let words = ssc.text("lines").flat_map(|line| line.split(' '));
+    ///     words.map(|word| (word, 1u64)).reduce_by_key(|a, b| a + b).to_kafka("counts", Utf8, AsText);
+    /// });
+    /// let written = driver.batch("lines 0 | - | to be or not to be\n")?; // topic | key | value
+    /// assert_eq!(written.to_string(), "counts | be | 2\ncounts | not | 1\ncounts | or | 1\ncounts | to | 2\n");
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn to_kafka(&self, topic: &str, key: impl Encode<K> + 'static, value: impl Encode<V> + 'static) {
@@ -151,6 +187,21 @@ impl<K: Data, V: Data> DStream<(K, V)> {
 
 impl<T: Data> DStream<Message<T>> {
     /// Writes each message as a record with its own key, timestamp and headers.
+    ///
+    /// ```
+    /// use tidegate::{
+    ///     SourceOptions, StreamingContext, Text,
+    ///     codec::{Message, Messages, Utf8},
+    ///     testing::Driver,
+    /// };
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     let words = ssc.source::<Message<Text>>(SourceOptions::topic("words"), Messages(Utf8));
+    ///     words.map(|word| Message { value: word.value.to_uppercase().into(), ..word }).to_kafka("loud", Utf8);
+    /// });
+    /// let written = driver.batch("words 0 | k | tide | @1000 | trace=7\n")?;
+    /// assert_eq!(written.to_string(), "loud | k | TIDE | @1000 | trace=7\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn to_kafka(&self, topic: &str, value: impl Encode<T> + 'static) {
         self.to_topic(topic, Location::caller(), move |message, out| message.push(&value, out));

@@ -21,10 +21,15 @@ impl<T: Value> DStream<T> {
     /// written last. Exactly once: files appear under these names after their batch was committed. A batch without rows writes nothing.
     ///
     /// ```
-    /// # use tidegate::StreamingContext;
-    /// # let ssc = StreamingContext::builder("app").build();
-    /// # let words = ssc.socket_text_stream("localhost", 9999);
-    /// words.save_as_text_files("out/words", "txt"); // out/words-1795356305000.txt/part-00000
+    /// use tidegate::{StreamingContext, testing::Driver};
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let prefix = format!("{}/words", dir.path().display());
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     ssc.text("words").map(|word| (word, 1)).save_as_text_files(&prefix, "txt");
+    /// });
+    /// driver.batch("words 0 | - | tide\nwords 0 | - | gate\n")?;
+    /// assert_eq!(std::fs::read_to_string(dir.path().join("words-1000.txt/part-00000")).unwrap(), "(tide,1)\n(gate,1)\n");
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn save_as_text_files(&self, prefix: &str, suffix: &str) {
@@ -32,12 +37,36 @@ impl<T: Value> DStream<T> {
     }
 
     /// As [`save_as_text_files`](Self::save_as_text_files), each row a line with a JSON document.
+    ///
+    /// ```
+    /// use tidegate::{StreamingContext, testing::Driver};
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let prefix = format!("{}/words", dir.path().display());
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     ssc.text("words").map(|word| (word, 1)).save_as_json_files(&prefix, "json");
+    /// });
+    /// driver.batch("words 0 | - | tide\n")?;
+    /// assert_eq!(std::fs::read_to_string(dir.path().join("words-1000.json/part-00000")).unwrap(), "[\"tide\",1]\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn save_as_json_files(&self, prefix: &str, suffix: &str) {
         self.save("save_as_json_files", FileSink::json(prefix), suffix, Location::caller());
     }
 
     /// As [`save_as_text_files`](Self::save_as_text_files), but as Parquet: see [`FileSink::parquet`].
+    ///
+    /// ```
+    /// use tidegate::{StreamingContext, testing::Driver};
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let prefix = format!("{}/words", dir.path().display());
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     ssc.text("words").map(|word| (word, 1)).save_as_parquet_files(&prefix, "parquet"); // columns `_1` and `_2`
+    /// });
+    /// driver.batch("words 0 | - | tide\n")?;
+    /// assert!(std::fs::read(dir.path().join("words-1000.parquet/part-00000")).unwrap().starts_with(b"PAR1"));
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn save_as_parquet_files(&self, prefix: &str, suffix: &str) {
         self.save("save_as_parquet_files", FileSink::parquet(prefix), suffix, Location::caller());
@@ -47,10 +76,16 @@ impl<T: Value> DStream<T> {
     /// their batch was committed.
     ///
     /// ```
-    /// # use tidegate::{FileSink, StreamingContext, TimeUnit};
-    /// # let ssc = StreamingContext::builder("app").build();
-    /// # let words = ssc.socket_text_stream("localhost", 9999);
-    /// words.to_files(FileSink::json("words").partition_by(TimeUnit::Hour));
+    /// use tidegate::{FileSink, StreamingContext, TimeUnit, testing::Driver};
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let root = dir.path().display().to_string();
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     ssc.text("words").to_files(FileSink::json(&root).partition_by(TimeUnit::Hour));
+    /// });
+    /// driver.batch("words 0 | - | tide\n")?; // at 1,000 ms after 1970 began
+    /// let file = dir.path().join("date=1970-01-01/hour=00/part-1000-00000.json");
+    /// assert_eq!(std::fs::read_to_string(file).unwrap(), "\"tide\"\n");
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn to_files(&self, sink: FileSink<T>) {

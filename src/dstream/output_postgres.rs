@@ -18,13 +18,15 @@ impl<T: Value> DStream<T> {
     /// the table `tidegate_positions` of the same database (made if it is missing). Rows thus come to the table a moment after their
     /// batch, in its order. A row that Postgres refuses stops the program with a message; it is kept, and written once the table fits.
     ///
-    /// ```
-    /// # use tidegate::{PostgresSink, StreamingContext};
-    /// # let ssc = StreamingContext::builder("app").build();
-    /// # let words = ssc.socket_text_stream("localhost", 9999);
+    /// ```no_run
+    /// use tidegate::{PostgresSink, StreamingContext};
+    /// let ssc = StreamingContext::builder("app").checkpoint("state").build();
+    /// let words = ssc.socket_text_stream("localhost", 9999);
     /// let counts = words.map(|word| (word, 1i64)).running_reduce_by_key(|a, b| a + b);
     /// // CREATE TABLE counts (word text PRIMARY KEY, n bigint)
     /// counts.to_postgres(PostgresSink::new("postgres://me@localhost/db", "counts").columns(["word", "n"]).upsert(["word"]));
+    /// ssc.run()?;
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn to_postgres(&self, sink: PostgresSink) {

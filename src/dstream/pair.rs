@@ -16,6 +16,13 @@ pub(super) type NoCombine<V> = fn(V, V) -> V;
 
 impl<K: Data, V: Data> DStream<(K, V)> {
     /// The same keys with other values; rows stay where they lie.
+    ///
+    /// ```
+    /// use tidegate::{DStream, testing::outputs};
+    /// let tenfold = outputs([[('a', 1), ('b', 2)]], |pairs: DStream<(char, i32)>| pairs.map_values(|n| n * 10))?;
+    /// assert_eq!(tenfold, [[('a', 10), ('b', 20)]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn map_values<W: Data>(&self, f: impl Fn(V) -> W + Send + Sync + 'static) -> DStream<(K, W)> {
         let step = move |rows: Vec<(K, V)>| Ok(rows.into_iter().map(|(k, v)| (k, f(v))).collect());
@@ -25,11 +32,10 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// Any number of values for each value, under the same key; rows stay where they lie.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// let lines = ssc.text("lines").key_by(|line| line.len());
-    /// let words = lines.flat_map_values(|line| line.split(' '));
-    /// # words.print();
+    /// use tidegate::{DStream, testing::outputs};
+    /// let up_to = |pairs: DStream<(char, i32)>| pairs.flat_map_values(|n| 0..n);
+    /// assert_eq!(outputs([[('a', 2), ('b', 1), ('c', 0)]], up_to)?, [[('a', 0), ('a', 1), ('b', 0)]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn flat_map_values<W: Data, I: IntoIterator<Item = W>>(
@@ -54,6 +60,13 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     }
 
     /// The keys, one for each row.
+    ///
+    /// ```
+    /// use tidegate::{DStream, testing::outputs};
+    /// let keys = outputs([[('a', 1), ('b', 2), ('a', 3)]], |pairs: DStream<(char, i32)>| pairs.keys())?;
+    /// assert_eq!(keys, [['a', 'a', 'b']]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn keys(&self) -> DStream<K> {
         let step = |rows: Vec<(K, V)>| Ok(rows.into_iter().map(|(key, _)| key).collect());
@@ -61,6 +74,13 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     }
 
     /// The values, one for each row.
+    ///
+    /// ```
+    /// use tidegate::{DStream, testing::outputs};
+    /// let values = outputs([[('a', 1), ('b', 2), ('a', 3)]], |pairs: DStream<(char, i32)>| pairs.values())?;
+    /// assert_eq!(values, [[1, 2, 3]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn values(&self) -> DStream<V> {
         let step = |rows: Vec<(K, V)>| Ok(rows.into_iter().map(|(_, value)| value).collect());
@@ -70,11 +90,10 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// Values become keys and keys values.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// # let counts = ssc.text("words").count_by_value();
-    /// let words_by_count = counts.swap().group_by_key();
-    /// # words_by_count.print();
+    /// use tidegate::{DStream, testing::outputs};
+    /// let swapped = outputs([[('a', 2), ('b', 1)]], |pairs: DStream<(char, i32)>| pairs.swap())?;
+    /// assert_eq!(swapped, [[(1, 'b'), (2, 'a')]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn swap(&self) -> DStream<(V, K)> {
@@ -86,11 +105,13 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// of their own. Where Spark takes a partitioner, the placement here is always that of the state.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// let placed = ssc.text("lines").key_by(|line| line.len()).partition_by();
-    /// let (first, all) = (placed.reduce_by_key(|a, _| a), placed.group_by_key());
-    /// # first.join(&all).print();
+    /// use tidegate::{DStream, testing::outputs};
+    /// let least_and_sum = |pairs: DStream<(char, i32)>| {
+    ///     let placed = pairs.partition_by(); // the only exchange
+    ///     placed.reduce_by_key(Ord::min).join(&placed.reduce_by_key(|a, b| a + b))
+    /// };
+    /// assert_eq!(outputs([[('a', 2), ('b', 5), ('a', 3)]], least_and_sum)?, [[('a', (2, 5)), ('b', (5, 5))]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     #[must_use]
@@ -111,11 +132,13 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// the exchange too. For a value over all batches see [`running_reduce_by_key`](DStream::running_reduce_by_key).
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// let pairs = ssc.text("lines").flat_map(|line| line.split(' ')).map(|word| (word, 1u64));
-    /// let counts = pairs.reduce_by_key(|a, b| a + b);
-    /// # counts.print();
+    /// use tidegate::{DStream, testing::outputs};
+    /// let sums = |pairs: DStream<(char, i32)>| pairs.reduce_by_key(|a, b| a + b);
+    /// assert_eq!(
+    ///     outputs([vec![('a', 1), ('b', 2), ('a', 3)], vec![('a', 1)]], sums)?,
+    ///     [vec![('a', 4), ('b', 2)], vec![('a', 1)]]
+    /// );
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     #[must_use]
@@ -146,11 +169,13 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// Reduces the values of each key **over all batches**; gives one row per changed key and batch. `f` must be associative.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// let words = ssc.text("lines").flat_map(|line| line.split(' '));
-    /// let counts = words.map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b);
-    /// # counts.print();
+    /// use tidegate::{DStream, testing::outputs};
+    /// let sums = |pairs: DStream<(char, i32)>| pairs.running_reduce_by_key(|a, b| a + b);
+    /// assert_eq!(
+    ///     outputs([vec![('a', 1), ('b', 2), ('a', 3)], vec![('a', 1)]], sums)?,
+    ///     [vec![('a', 4), ('b', 2)], vec![('a', 5)]]
+    /// );
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     #[must_use]

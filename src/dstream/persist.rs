@@ -11,6 +11,16 @@ impl<T: Data> DStream<T> {
     /// Marks the stream as used more than once. Accepted for compatibility: here a stream that several operations read is computed
     /// once per batch anyway, and shared without a copy; windows keep what they need in the state store.
     ///
+    /// ```
+    /// use tidegate::{DStream, testing::outputs};
+    /// let both_ends = |numbers: DStream<i32>| {
+    ///     let doubled = numbers.map(|n| n * 2).persist(); // computed once, with or without the mark
+    ///     doubled.reduce(Ord::min).named("least").union(&doubled.reduce(Ord::max).named("greatest"))
+    /// };
+    /// assert_eq!(outputs([[1, 2, 3]], both_ends)?, [[2, 6]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    ///
     /// # Panics
     /// If the program runs already.
     #[must_use]
@@ -53,6 +63,12 @@ impl<T: Data> DStream<T> {
 
     /// As [`persist`](DStream::persist).
     ///
+    /// ```
+    /// use tidegate::{StreamingContext, source::StorageLevel};
+    /// let ssc = StreamingContext::builder("app").build();
+    /// assert_eq!(ssc.text("lines").cache().storage_level(), StorageLevel::Memory);
+    /// ```
+    ///
     /// # Panics
     /// If the program runs already.
     #[must_use]
@@ -62,6 +78,12 @@ impl<T: Data> DStream<T> {
 
     /// Takes the mark back.
     ///
+    /// ```
+    /// use tidegate::{StreamingContext, source::StorageLevel};
+    /// let ssc = StreamingContext::builder("app").build();
+    /// assert_eq!(ssc.text("lines").cache().unpersist().storage_level(), StorageLevel::None);
+    /// ```
+    ///
     /// # Panics
     /// If the program runs already.
     #[must_use]
@@ -70,6 +92,12 @@ impl<T: Data> DStream<T> {
     }
 
     /// How the stream is marked.
+    ///
+    /// ```
+    /// use tidegate::{StreamingContext, source::StorageLevel};
+    /// let ssc = StreamingContext::builder("app").build();
+    /// assert_eq!(ssc.text("lines").storage_level(), StorageLevel::None);
+    /// ```
     #[must_use]
     pub fn storage_level(&self) -> StorageLevel {
         let levels = self.builder.levels.lock().unwrap_or_else(PoisonError::into_inner);

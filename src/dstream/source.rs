@@ -28,12 +28,30 @@ pub struct SourceOptions {
 
 impl SourceOptions {
     /// One topic.
+    ///
+    /// ```
+    /// use tidegate::{SourceOptions, StreamingContext, codec::Json, testing::Driver};
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     ssc.source::<u32>(SourceOptions::topic("numbers"), Json).map(|n| n * 2).print();
+    /// });
+    /// assert_eq!(driver.batch("numbers 0 | - | 21\n")?.to_string(), "console | 42\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn topic(name: impl Into<String>) -> Self {
         Self::topics([name])
     }
 
     /// Several topics whose records have one format.
+    ///
+    /// ```
+    /// use tidegate::{SourceOptions, StreamingContext, codec::Utf8, testing::Driver};
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     ssc.source::<String>(SourceOptions::topics(["eu", "us"]), Utf8).print();
+    /// });
+    /// assert_eq!(driver.batch("eu 0 | - | Oslo\nus 0 | - | Reno\n")?.to_string(), "console | Oslo\nconsole | Reno\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn topics(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let topics = names.into_iter().map(Into::into).collect();
@@ -43,12 +61,34 @@ impl SourceOptions {
     /// All topics whose whole names match a regular expression, also such as appear while the program runs: they are looked for every
     /// [`metadata_refresh`](crate::Config::metadata_refresh) and read from their beginning. Topics of the application itself are
     /// never meant.
+    ///
+    /// ```
+    /// use tidegate::{SourceOptions, StreamingContext, codec::Utf8, log::TopicSpec, testing::Driver};
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     ssc.source::<String>(SourceOptions::pattern("clicks-.*"), Utf8).print();
+    /// });
+    /// let config = Default::default();
+    /// driver.log().create(&TopicSpec { name: "clicks-eu".into(), partitions: 3, replication_factor: None, config })?;
+    /// assert_eq!(driver.batch("clicks-eu 0 | - | home\n")?.to_string(), "console | home\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn pattern(pattern: impl Into<String>) -> Self {
         SourceOptions { pattern: Some(pattern.into()), ..Self::topics(None::<String>) }
     }
 
     /// What happens to records that cannot be decoded, or that make an operator fail.
+    ///
+    /// ```
+    /// use tidegate::{BadRecordPolicy, SourceOptions, StreamingContext, codec::Json, testing::Driver};
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     let numbers = SourceOptions::topic("numbers").on_bad_record(BadRecordPolicy::Skip);
+    ///     ssc.source::<u32>(numbers, Json).print();
+    /// });
+    /// assert_eq!(driver.batch("numbers 0 | - | 7\nnumbers 0 | - | seven\n")?.to_string(), "console | 7\n");
+    /// assert_eq!(driver.take_bad_records().len(), 1);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn on_bad_record(mut self, policy: BadRecordPolicy) -> Self {
         self.policy = policy;
@@ -57,6 +97,17 @@ impl SourceOptions {
 
     /// Where a first start begins; default: as the program is configured. Later starts go on from what was committed, and topics and
     /// partitions that appear later are read from their beginning.
+    ///
+    /// ```
+    /// use tidegate::{SourceOptions, StreamingContext, codec::Utf8, source::Starting, testing::Driver};
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     let clicks = SourceOptions::topic("clicks").starting(Starting::Timestamp(1_500));
+    ///     ssc.source::<String>(clicks, Utf8).print();
+    /// });
+    /// let written = driver.batch("clicks 0 | - | old | @1000\nclicks 0 | - | new | @2000\n")?;
+    /// assert_eq!(written.to_string(), "console | new\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn starting(mut self, starting: Starting) -> Self {
         self.starting = Some(starting);

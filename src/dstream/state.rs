@@ -34,16 +34,12 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// others.
     ///
     /// ```
-    /// use tidegate::{StreamingContext, testing::Driver};
-    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
-    ///     let words = ssc.text("words").map(|word| (word, 1u64));
-    ///     let counts = words.update_state_by_key(|new, count: Option<u64>| {
-    ///         Some(count.unwrap_or(0) + new.into_iter().sum::<u64>())
-    ///     });
-    ///     counts.print();
-    /// });
-    /// assert_eq!(driver.batch("words 0 | - | a\n")?.to_string(), "console | (a,1)\n");
-    /// assert_eq!(driver.batch("")?.to_string(), "console | (a,1)\n");
+    /// use tidegate::{DStream, testing::outputs};
+    /// let sums = |pairs: DStream<(char, i32)>| {
+    ///     pairs.update_state_by_key(|new, sum: Option<i32>| Some(sum.unwrap_or(0) + new.into_iter().sum::<i32>()))
+    /// };
+    /// let written = outputs([vec![('a', 1), ('b', 5)], vec![('a', 1)], vec![]], sums)?;
+    /// assert_eq!(written, [[('a', 1), ('b', 5)], [('a', 2), ('b', 5)], [('a', 2), ('b', 5)]]);
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
@@ -63,13 +59,13 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// on existing state. Each process holds them in memory until then.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext, Text};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// # let sales = ssc.text("sales").map(|item| (item, 1i64));
-    /// let stock = sales.update_state_by_key_from([(Text::from("chair"), 40)], |sold, left: Option<i64>| {
-    ///     Some(left? - sold.into_iter().sum::<i64>())
-    /// });
-    /// # stock.print();
+    /// use tidegate::{DStream, testing::outputs};
+    /// let stock = |sales: DStream<(char, i32)>| {
+    ///     let left = |sold: Vec<i32>, left: Option<i32>| Some(left? - sold.into_iter().sum::<i32>());
+    ///     sales.update_state_by_key_from([('a', 40)], left) // what was never in stock has no state
+    /// };
+    /// assert_eq!(outputs([vec![('a', 3), ('b', 1)], vec![('a', 1)]], stock)?, [[('a', 37)], [('a', 36)]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn update_state_by_key_from<S: Value>(
@@ -111,18 +107,17 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// cost anything**, however many have state.
     ///
     /// ```
-    /// use tidegate::{BatchTime, State, StateSpec, StreamingContext, Text, testing::Driver};
-    /// let running_sum = |_: BatchTime, word: &Text, one: Option<u64>, sum: &mut State<u64>| {
-    ///     let now = sum.get().unwrap_or(&0) + one?;
+    /// use tidegate::{BatchTime, DStream, State, StateSpec, testing::outputs};
+    /// let running_sum = |_: BatchTime, key: &char, new: Option<i32>, sum: &mut State<i32>| {
+    ///     let now = sum.get().unwrap_or(&0) + new?;
     ///     sum.update(now);
-    ///     Some((word.clone(), now))
+    ///     Some((*key, now))
     /// };
-    /// let mut driver = Driver::new(move |ssc: &StreamingContext| {
-    ///     let words = ssc.text("words").map(|word| (word, 1u64));
-    ///     words.map_with_state(StateSpec::function(running_sum)).print();
-    /// });
-    /// assert_eq!(driver.batch("words 0 | - | a\nwords 0 | - | a\n")?.to_string(), "console | (a,1)\nconsole | (a,2)\n");
-    /// assert_eq!(driver.batch("")?.to_string(), "");
+    /// let sums = |pairs: DStream<(char, i32)>| pairs.map_with_state(StateSpec::function(running_sum)).clone();
+    /// assert_eq!(
+    ///     outputs([vec![('a', 1), ('a', 2)], vec![], vec![('a', 5)]], sums)?,
+    ///     [vec![('a', 1), ('a', 3)], vec![], vec![('a', 8)]]
+    /// );
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
@@ -167,19 +162,22 @@ impl<K: Data, V: Data> DStream<(K, V)> {
 /// What [`map_with_state`](DStream::map_with_state) does: a function, and what holds for the state of all keys.
 ///
 /// ```
-/// # use tidegate::{BatchTime, Config, State, StateSpec, StreamingContext, Text};
-/// # use std::time::Duration;
-/// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-/// # let clicks = ssc.text("clicks").map(|user| (user, 1u64));
-/// let session = |_time: BatchTime, user: &Text, click: Option<u64>, clicks: &mut State<u64>| {
+/// use std::time::Duration;
+/// use tidegate::{BatchTime, DStream, State, StateSpec, testing::outputs};
+/// let session = |time: BatchTime, user: &char, click: Option<u32>, clicks: &mut State<u32>| {
 ///     if clicks.is_timing_out() {
-///         return Some(format!("{user} left after {} clicks", clicks.get()?));
+///         return Some((time.0, *user, *clicks.get()?)); // the session is over
 ///     }
-///     clicks.update(clicks.get().unwrap_or(&0) + click?);
+///     let now = clicks.get().unwrap_or(&0) + click?;
+///     clicks.update(now);
 ///     None
 /// };
-/// let sessions = clicks.map_with_state(StateSpec::function(session).idle_timeout(Duration::from_secs(1800)));
-/// # sessions.print();
+/// let sessions = |clicks: DStream<(char, u32)>| {
+///     clicks.map_with_state(StateSpec::function(session).idle_timeout(Duration::from_secs(2))).clone()
+/// };
+/// let written = outputs([vec![('a', 1u32), ('a', 1)], vec![], vec![], vec![], vec![]], sessions)?;
+/// assert_eq!(written.concat(), [(4_000, 'a', 2)]); // the first batch more than 2 s after that of 1,000 ms
+/// # Ok::<(), tidegate::Error>(())
 /// ```
 pub struct StateSpec<K, V, S, M> {
     map: MapState<K, V, S, M>,
@@ -190,6 +188,20 @@ pub struct StateSpec<K, V, S, M> {
 impl<K, V, S, M> StateSpec<K, V, S, M> {
     /// The function gets the time of the batch, the key, the value and the state of the key. It is called for each row, in the order
     /// of a partition's rows; for a key that times out once more, without a value. It must depend on nothing else.
+    ///
+    /// ```
+    /// use tidegate::{BatchTime, DStream, State, StateSpec, testing::outputs};
+    /// let first_seen = |time: BatchTime, key: &char, _: Option<u32>, seen: &mut State<i64>| {
+    ///     if seen.exists() {
+    ///         return None;
+    ///     }
+    ///     seen.update(time.0);
+    ///     Some((*key, time.0))
+    /// };
+    /// let firsts = |pairs: DStream<(char, u32)>| pairs.map_with_state(StateSpec::function(first_seen)).clone();
+    /// assert_eq!(outputs([[('a', 1u32)], [('a', 1)], [('b', 1)]], firsts)?, [vec![('a', 1_000)], vec![], vec![('b', 3_000)]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     pub fn function(
         f: impl Fn(BatchTime, &K, Option<V>, &mut State<S>) -> Option<M> + Send + Sync + 'static,
     ) -> Self {
@@ -198,6 +210,23 @@ impl<K, V, S, M> StateSpec<K, V, S, M> {
 
     /// The state of a key is removed in the first batch whose time is more than `timeout` after the key's last row. Spark may do so
     /// some batches later.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{BatchTime, DStream, State, StateSpec, testing::outputs};
+    /// let last_words = |_: BatchTime, key: &char, value: Option<u32>, state: &mut State<u32>| match value {
+    ///     Some(value) => {
+    ///         state.update(value);
+    ///         None
+    ///     }
+    ///     None => Some((*key, *state.get()?)), // without a value: the key times out
+    /// };
+    /// let expired = |pairs: DStream<(char, u32)>| {
+    ///     pairs.map_with_state(StateSpec::function(last_words).idle_timeout(Duration::from_secs(1))).clone()
+    /// };
+    /// assert_eq!(outputs([vec![('a', 7u32)], vec![], vec![]], expired)?, [vec![], vec![], vec![('a', 7)]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = Some(timeout);
@@ -206,6 +235,20 @@ impl<K, V, S, M> StateSpec<K, V, S, M> {
 
     /// States that keys have before the first batch; taken up once in the life of the store. Their idle time begins with the first
     /// batch. The function is not called for them.
+    ///
+    /// ```
+    /// use tidegate::{BatchTime, DStream, State, StateSpec, testing::outputs};
+    /// let running_sum = |_: BatchTime, key: &char, new: Option<i32>, sum: &mut State<i32>| {
+    ///     let now = sum.get().unwrap_or(&0) + new?;
+    ///     sum.update(now);
+    ///     Some((*key, now))
+    /// };
+    /// let sums = |pairs: DStream<(char, i32)>| {
+    ///     pairs.map_with_state(StateSpec::function(running_sum).initial_state([('a', 100)])).clone()
+    /// };
+    /// assert_eq!(outputs([[('a', 1), ('b', 1)]], sums)?, [[('a', 101), ('b', 1)]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn initial_state(mut self, rows: impl IntoIterator<Item = (K, S)>) -> Self {
         self.initial = rows.into_iter().collect();
@@ -214,6 +257,21 @@ impl<K, V, S, M> StateSpec<K, V, S, M> {
 }
 
 /// The rows that the function of [`map_with_state`](DStream::map_with_state) gives: a stream like any other, with a view of the states.
+///
+/// ```
+/// use tidegate::{BatchTime, DStream, State, StateSpec, testing::outputs};
+/// let longest = |_: BatchTime, _: &char, new: Option<u32>, most: &mut State<u32>| {
+///     let more = new? > *most.get().unwrap_or(&0);
+///     more.then(|| most.update(new.unwrap_or(0)))
+/// };
+/// let records_and_keys = |runs: DStream<(char, u32)>| {
+///     let mapped = runs.map_with_state(StateSpec::function(longest));
+///     let records = mapped.count(); // what the function gave, as of any stream
+///     records.union(&mapped.state_snapshots().count().named("keys"))
+/// };
+/// assert_eq!(outputs([[('a', 5u32), ('b', 7)], [('a', 4), ('b', 9)]], records_and_keys)?, [[2, 2], [1, 2]]);
+/// # Ok::<(), tidegate::Error>(())
+/// ```
 pub struct MapWithStateDStream<K, S, M> {
     states: DStream<(K, S)>,
     mapped: DStream<M>,
@@ -226,13 +284,14 @@ impl<K: Key, S: Value, M: Data> MapWithStateDStream<K, S, M> {
     /// for them while the batch is computed.
     ///
     /// ```
-    /// # use tidegate::{BatchTime, Config, State, StateSpec, StreamingContext, Text};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// # let pairs = ssc.text("words").map(|word| (word, 1u64));
-    /// # let function = |_: BatchTime, _: &Text, one: Option<u64>, sum: &mut State<u64>| { sum.update(one?); one };
-    /// let mapped = pairs.map_with_state(StateSpec::function(function));
-    /// let all = mapped.state_snapshots();
-    /// # all.print();
+    /// use tidegate::{BatchTime, DStream, State, StateSpec, testing::outputs};
+    /// let keep_last = |_: BatchTime, _: &char, new: Option<i32>, last: &mut State<i32>| {
+    ///     last.update(new?);
+    ///     None::<()>
+    /// };
+    /// let all = |pairs: DStream<(char, i32)>| pairs.map_with_state(StateSpec::function(keep_last)).state_snapshots();
+    /// assert_eq!(outputs([vec![('a', 1), ('b', 2)], vec![('a', 3)]], all)?, [[('a', 1), ('b', 2)], [('a', 3), ('b', 2)]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     pub fn state_snapshots(&self) -> DStream<(K, S)> {
         self.gives_snapshots.store(true, Ordering::Relaxed);
@@ -241,6 +300,21 @@ impl<K: Key, S: Value, M: Data> MapWithStateDStream<K, S, M> {
     }
 
     /// Gives the operation a name, as [`DStream::named`].
+    ///
+    /// ```
+    /// use tidegate::{BatchTime, State, StateSpec, StreamingContext, Text, testing::Driver};
+    /// let count = |_: BatchTime, word: &Text, one: Option<u64>, count: &mut State<u64>| {
+    ///     let now = count.get().unwrap_or(&0) + one?;
+    ///     count.update(now);
+    ///     Some((word.clone(), now))
+    /// };
+    /// let mut driver = Driver::new(move |ssc: &StreamingContext| {
+    ///     let words = ssc.text("words").map(|word| (word, 1u64));
+    ///     words.map_with_state(StateSpec::function(count)).named("counts").print();
+    /// });
+    /// assert_eq!(driver.batch("words 0 | - | tide\n")?.to_string(), "console | (tide,1)\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         let (states, mapped) = (self.states.named(name), self.mapped.named(name));

@@ -77,12 +77,13 @@ impl StreamBuilder {
 /// A stream of `T`. Cheap to clone; every method borrows, so one stream may feed any number of others: it is computed once.
 ///
 /// ```
-/// # use tidegate::{Config, StreamingContext, Text};
-/// let ssc = StreamingContext::new(Config::new("app", "memory:"));
-/// let lines = ssc.text("lines");
-/// let words = lines.flat_map(|line| line.split(' '));
-/// let counts = words.map(|word| (word, 1u64)).reduce_by_key(|a, b| a + b);
-/// counts.print();
+/// use tidegate::{DStream, Text, testing::outputs};
+/// let known = |lines: DStream<Text>| {
+///     let words = lines.flat_map(|line| line.split(' ')); // computed once, read twice
+///     words.filter(|word| word.len() > 2).union(&words.map(|word| word.to_uppercase().into()))
+/// };
+/// assert_eq!(outputs([["to be", "not"]], known)?, [["BE", "NOT", "TO", "not"]]);
+/// # Ok::<(), tidegate::Error>(())
 /// ```
 pub struct DStream<T> {
     pub(super) builder: StreamBuilder,
@@ -161,6 +162,13 @@ impl<T: Data> DStream<T> {
     }
 
     /// One row for each row. Rows that are pairs lose their placement by key; [`map_values`](DStream::map_values) keeps it.
+    ///
+    /// ```
+    /// use tidegate::{DStream, testing::outputs};
+    /// let doubled = outputs([[1, 2]], |numbers: DStream<i32>| numbers.map(|n| n * 2))?;
+    /// assert_eq!(doubled, [[2, 4]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn map<U: Data>(&self, f: impl Fn(T) -> U + Send + Sync + 'static) -> DStream<U> {
         let role = Role::Operator(per_rows(move |rows: Vec<T>| Ok(rows.into_iter().map(&f).collect())));
@@ -170,10 +178,15 @@ impl<T: Data> DStream<T> {
     /// One row for each row, or an error: the source record behind it then goes the way of the source's bad-record policy.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext, Text};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// let numbers = ssc.text("numbers").try_map(|line| line.parse::<i64>());
-    /// # numbers.print();
+    /// use tidegate::{BadRecordPolicy, SourceOptions, StreamingContext, Text, codec::Utf8, testing::Driver};
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     let lines = SourceOptions::topic("lines").on_bad_record(BadRecordPolicy::DeadLetter);
+    ///     ssc.source::<Text>(lines, Utf8).try_map(|line| line.parse::<i64>()).print();
+    /// });
+    /// let written = driver.batch("lines 0 | - | 7\nlines 0 | - | seven\n")?;
+    /// assert!(written.rows().any(|row| row == "console | 7"));
+    /// assert!(written.rows().any(|row| row.starts_with("app-dlq | - | seven | "))); // with the reason
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn try_map<U: Data, E: std::fmt::Display>(
@@ -189,6 +202,13 @@ impl<T: Data> DStream<T> {
     }
 
     /// Any number of rows for each row.
+    ///
+    /// ```
+    /// use tidegate::{DStream, Text, testing::outputs};
+    /// let words = outputs([["to be", "or not"]], |lines: DStream<Text>| lines.flat_map(|line| line.split(' ')))?;
+    /// assert_eq!(words, [["be", "not", "or", "to"]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn flat_map<U: Data, I: IntoIterator<Item = U>>(
         &self,
@@ -205,6 +225,13 @@ impl<T: Data> DStream<T> {
     }
 
     /// Only the rows for which `f` holds.
+    ///
+    /// ```
+    /// use tidegate::{DStream, testing::outputs};
+    /// let even = outputs([[1, 2, 3, 4]], |numbers: DStream<i32>| numbers.filter(|n| n % 2 == 0))?;
+    /// assert_eq!(even, [[2, 4]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     #[must_use]
     pub fn filter(&self, f: impl Fn(&T) -> bool + Send + Sync + 'static) -> DStream<T> {
@@ -218,10 +245,10 @@ impl<T: Data> DStream<T> {
     /// A row for each row for which `f` gives one: `map` and `filter` in one.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext, Text};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// let numbers = ssc.text("numbers").filter_map(|line| line.parse::<i64>().ok());
-    /// # numbers.print();
+    /// use tidegate::{DStream, Text, testing::outputs};
+    /// let numbers = outputs([["7", "x"]], |lines: DStream<Text>| lines.filter_map(|line| line.parse::<i64>().ok()))?;
+    /// assert_eq!(numbers, [[7]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn filter_map<U: Data>(&self, f: impl Fn(T) -> Option<U> + Send + Sync + 'static) -> DStream<U> {
@@ -230,6 +257,13 @@ impl<T: Data> DStream<T> {
     }
 
     /// Pairs of a key and the row.
+    ///
+    /// ```
+    /// use tidegate::{DStream, testing::outputs};
+    /// let by_parity = outputs([[1, 2, 3]], |numbers: DStream<i32>| numbers.key_by(|n| n % 2))?;
+    /// assert_eq!(by_parity, [[(0, 2), (1, 1), (1, 3)]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn key_by<K: Data>(&self, f: impl Fn(&T) -> K + Send + Sync + 'static) -> DStream<(K, T)> {
         let role = Role::Operator(per_rows(move |rows: Vec<T>| {
@@ -239,6 +273,13 @@ impl<T: Data> DStream<T> {
     }
 
     /// The rows of both streams. Rows of one source partition keep their order.
+    ///
+    /// ```
+    /// use tidegate::{DStream, testing::outputs_of_two};
+    /// let both = outputs_of_two([[1, 2]], [[2, 3]], |a: DStream<i32>, b: DStream<i32>| a.union(&b))?;
+    /// assert_eq!(both, [[1, 2, 2, 3]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     #[must_use]
     pub fn union(&self, other: &DStream<T>) -> DStream<T>
@@ -251,10 +292,14 @@ impl<T: Data> DStream<T> {
     /// The rows of this stream and of all others, as [`union`](DStream::union).
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext, Text};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// let (eu, us, asia) = (ssc.text("eu"), ssc.text("us"), ssc.text("asia"));
-    /// eu.union_all([&us, &asia]).print();
+    /// use tidegate::{StreamingContext, testing::Driver};
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     let (eu, us, asia) = (ssc.text("eu"), ssc.text("us"), ssc.text("asia"));
+    ///     eu.union_all([&us, &asia]).print();
+    /// });
+    /// let written = driver.batch("eu 0 | - | Oslo\nus 0 | - | Reno\nasia 0 | - | Osaka\n")?;
+    /// assert_eq!(written.to_string(), "console | Osaka\nconsole | Oslo\nconsole | Reno\n");
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     #[must_use]
@@ -293,11 +338,16 @@ impl<T: Data> DStream<T> {
     /// known by it. To be called at once, before other operations read the stream.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext};
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// # let pairs = ssc.text("lines").map(|line| (line, 1u64));
-    /// let counts = pairs.running_reduce_by_key(|a, b| a + b).named("counts");
-    /// # counts.print();
+    /// use tidegate::{StreamingContext, testing::Driver};
+    /// let counts = |ssc: &StreamingContext, topic: &str| {
+    ///     let words = ssc.text(topic).map(|word| (word, 1u64));
+    ///     words.running_reduce_by_key(|a, b| a + b).named("counts").print();
+    /// };
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| counts(ssc, "words"));
+    /// assert_eq!(driver.batch("words 0 | - | tide\n")?.to_string(), "console | (tide,1)\n");
+    /// driver.restart_as(|ssc| counts(ssc, "terms")); // another source, the same state
+    /// assert_eq!(driver.batch("terms 0 | - | tide\n")?.to_string(), "console | (tide,2)\n");
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[must_use]
     pub fn named(self, name: &str) -> Self {

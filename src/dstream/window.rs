@@ -28,11 +28,12 @@ impl<T: Value> DStream<T> {
     /// The rows of the last batches, at every batch: all those whose time lies in the last `length`.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext};
-    /// # use std::time::Duration;
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// let last_minute = ssc.text("lines").window(Duration::from_secs(60));
-    /// # last_minute.print();
+    /// use std::time::Duration;
+    /// use tidegate::{DStream, testing::outputs};
+    /// let last_two_seconds = |numbers: DStream<i32>| numbers.window(Duration::from_secs(2));
+    /// let written = outputs([vec![1], vec![2], vec![3], vec![], vec![]], last_two_seconds)?; // a batch each second
+    /// assert_eq!(written, [vec![1], vec![1, 2], vec![2, 3], vec![3], vec![]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     #[must_use]
@@ -41,6 +42,15 @@ impl<T: Value> DStream<T> {
     }
 
     /// As [`window`](DStream::window), at every multiple of `slide` instead of at every batch.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{DStream, testing::outputs};
+    /// let (length, slide) = (Duration::from_secs(3), Duration::from_secs(2));
+    /// let written = outputs([[1], [2], [3], [4]], |numbers: DStream<i32>| numbers.window_by(length, slide))?;
+    /// assert_eq!(written, [vec![], vec![1, 2], vec![], vec![2, 3, 4]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     #[must_use]
     pub fn window_by(&self, length: Duration, slide: Duration) -> DStream<T> {
@@ -48,6 +58,16 @@ impl<T: Value> DStream<T> {
     }
 
     /// The number of rows in a window, at each slide; 0 if there are none.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{DStream, testing::outputs};
+    /// let (length, slide) = (Duration::from_secs(2), Duration::from_secs(1));
+    /// let written =
+    ///     outputs([vec!['a', 'b'], vec!['c'], vec![], vec![]], |rows: DStream<char>| rows.count_by_window(length, slide))?;
+    /// assert_eq!(written, [[2], [3], [1], [0]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn count_by_window(&self, length: Duration, slide: Duration) -> DStream<u64> {
         let at = Location::caller();
@@ -63,6 +83,15 @@ impl<T: Value> DStream<T> {
     }
 
     /// Reduces all rows of a window to one, at each slide; gives nothing for an empty window. `f` must be associative.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{DStream, testing::outputs};
+    /// let (length, slide) = (Duration::from_secs(2), Duration::from_secs(1));
+    /// let greatest = |numbers: DStream<i32>| numbers.reduce_by_window(Ord::max, length, slide);
+    /// assert_eq!(outputs([vec![5, 7], vec![6], vec![], vec![]], greatest)?, [vec![7], vec![7], vec![6], vec![]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     #[must_use]
     pub fn reduce_by_window(
@@ -80,6 +109,15 @@ impl<T: Value> DStream<T> {
     /// As [`reduce_by_window`](DStream::reduce_by_window), by adding what entered the window with `f` and taking out what left it
     /// with `inverse`: `inverse(f(a, b), b)` must be `a`. The cost of a slide does not grow with the length. Once a row came, there
     /// is a result at each slide.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{DStream, testing::outputs};
+    /// let (length, slide) = (Duration::from_secs(2), Duration::from_secs(1));
+    /// let sums = |numbers: DStream<i32>| numbers.reduce_by_window_inverse(|a, b| a + b, |a, b| a - b, length, slide);
+    /// assert_eq!(outputs([vec![1, 2], vec![3], vec![], vec![]], sums)?, [[3], [6], [3], [0]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     #[must_use]
     pub fn reduce_by_window_inverse(
@@ -97,6 +135,16 @@ impl<T: Value> DStream<T> {
     }
 
     /// How often each value occurs in a window, at each slide; values that do not occur any more are left out.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{DStream, testing::outputs};
+    /// let (length, slide) = (Duration::from_secs(2), Duration::from_secs(1));
+    /// let counts = |letters: DStream<char>| letters.count_by_value_and_window(length, slide);
+    /// let written = outputs([vec!['a', 'b'], vec!['a'], vec![]], counts)?;
+    /// assert_eq!(written, [vec![('a', 1), ('b', 1)], vec![('a', 2), ('b', 1)], vec![('a', 1)]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn count_by_value_and_window(&self, length: Duration, slide: Duration) -> DStream<(T, u64)>
     where
@@ -136,13 +184,13 @@ impl<K: Key, V: Value> DStream<(K, V)> {
     /// to panes; [the form with an inverse](DStream::reduce_by_key_and_window_inverse) reads only what entered and left.
     ///
     /// ```
-    /// # use tidegate::{Config, StreamingContext};
-    /// # use std::time::Duration;
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// # let pairs = ssc.text("lines").flat_map(|line| line.split(' ')).map(|word| (word, 1u64));
-    /// let (length, slide) = (Duration::from_secs(30), Duration::from_secs(10));
-    /// let counts = pairs.reduce_by_key_and_window(|a, b| a + b, length, slide);
-    /// # counts.print();
+    /// use std::time::Duration;
+    /// use tidegate::{DStream, testing::outputs};
+    /// let (length, slide) = (Duration::from_secs(3), Duration::from_secs(2));
+    /// let counts = |words: DStream<(char, u32)>| words.reduce_by_key_and_window(|a, b| a + b, length, slide);
+    /// let written = outputs([vec![('a', 1u32)], vec![('b', 1)], vec![('a', 1)], vec![('a', 1)]], counts)?;
+    /// assert_eq!(written, [vec![], vec![('a', 1), ('b', 1)], vec![], vec![('a', 2), ('b', 1)]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     #[must_use]
@@ -162,6 +210,17 @@ impl<K: Key, V: Value> DStream<(K, V)> {
     /// A slide reads and writes only what entered and left, however long the window is; then it gives every key, as Spark does,
     /// which is one pass over the running values. A key stays, say with the value 0, when all its rows have left:
     /// [the form with a filter](DStream::reduce_by_key_and_window_filtered) lets it go.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{DStream, testing::outputs};
+    /// let (length, slide) = (Duration::from_secs(2), Duration::from_secs(1));
+    /// let counts =
+    ///     |words: DStream<(char, i32)>| words.reduce_by_key_and_window_inverse(|a, b| a + b, |a, b| a - b, length, slide);
+    /// let written = outputs([vec![('a', 1)], vec![('a', 2), ('b', 1)], vec![], vec![]], counts)?;
+    /// assert_eq!(written, [vec![('a', 1)], vec![('a', 3), ('b', 1)], vec![('a', 2), ('b', 1)], vec![('a', 0), ('b', 0)]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     #[must_use]
     pub fn reduce_by_key_and_window_inverse(
@@ -180,6 +239,18 @@ impl<K: Key, V: Value> DStream<(K, V)> {
     /// As [`reduce_by_key_and_window_inverse`](DStream::reduce_by_key_and_window_inverse); keys for whose value `filter_fn` does not
     /// hold are not given, and not kept once all their rows have left. (Spark forgets the value of such a key at once, and fails when a
     /// row of it leaves.)
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{DStream, testing::outputs};
+    /// let (length, slide) = (Duration::from_secs(2), Duration::from_secs(1));
+    /// let counts = |words: DStream<(char, i32)>| {
+    ///     words.reduce_by_key_and_window_filtered(|a, b| a + b, |a, b| a - b, length, slide, |_, count| *count > 0)
+    /// };
+    /// let written = outputs([vec![('a', 1), ('b', 1)], vec![('a', 2)], vec![], vec![]], counts)?;
+    /// assert_eq!(written, [vec![('a', 1), ('b', 1)], vec![('a', 3), ('b', 1)], vec![('a', 2)], vec![]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     #[must_use]
     pub fn reduce_by_key_and_window_filtered(
@@ -202,6 +273,19 @@ impl<K: Key, V: Value> DStream<(K, V)> {
 
     /// The values of each key in a window, at each slide, in the order of their batches. What a key has in one batch is one value in
     /// the store and must fit in a record of the changelog.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{DStream, testing::outputs};
+    /// let (length, slide) = (Duration::from_secs(2), Duration::from_secs(1));
+    /// let groups = |pairs: DStream<(char, i32)>| pairs.group_by_key_and_window(length, slide);
+    /// let written = outputs([vec![('a', 5)], vec![('a', 3), ('b', 4)], vec![]], groups)?;
+    /// assert_eq!(
+    ///     written,
+    ///     [vec![('a', vec![5])], vec![('a', vec![5, 3]), ('b', vec![4])], vec![('a', vec![3]), ('b', vec![4])]]
+    /// );
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn group_by_key_and_window(&self, length: Duration, slide: Duration) -> DStream<(K, Vec<V>)> {
         let at = Location::caller();

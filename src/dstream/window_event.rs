@@ -24,7 +24,7 @@ use std::{panic::Location, sync::Arc, time::Duration};
 /// use std::time::Duration;
 /// use tidegate::EventWindow;
 /// let minutes = EventWindow::tumbling(Duration::from_secs(60)).lateness(Duration::from_secs(5));
-/// let sliding = EventWindow::hopping(Duration::from_secs(30), Duration::from_secs(10));
+/// assert_eq!((minutes.size, minutes.hop, minutes.lateness.as_secs()), (minutes.hop, minutes.size, 5));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventWindow {
@@ -38,18 +38,73 @@ pub struct EventWindow {
 
 impl EventWindow {
     /// Windows that follow each other; no lateness.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{
+    ///     EventWindow, SourceOptions, StreamingContext, Text,
+    ///     codec::{Message, Messages, Utf8},
+    ///     testing::Driver,
+    /// };
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     let clicks = ssc.source::<Message<Text>>(SourceOptions::topic("clicks"), Messages(Utf8));
+    ///     let window = EventWindow::tumbling(Duration::from_secs(10));
+    ///     clicks.count_by_key_and_event_window(window, |click| click.value).map(|(at, n)| (at.start_ms, n)).print();
+    /// });
+    /// let written = driver.batch("clicks 0 | - | home | @9999\nclicks 0 | - | home | @10000\n")?;
+    /// assert_eq!(written.to_string(), "console | (0,1)\nconsole | (10000,1)\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn tumbling(size: Duration) -> Self {
         EventWindow { size, hop: size, lateness: Duration::ZERO }
     }
 
     /// Windows of `size` that start every `hop`; no lateness.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{
+    ///     EventWindow, SourceOptions, StreamingContext, Text,
+    ///     codec::{Message, Messages, Utf8},
+    ///     testing::Driver,
+    /// };
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     let clicks = ssc.source::<Message<Text>>(SourceOptions::topic("clicks"), Messages(Utf8));
+    ///     let window = EventWindow::hopping(Duration::from_secs(30), Duration::from_secs(10));
+    ///     clicks.count_by_key_and_event_window(window, |click| click.value).map(|(at, n)| (at.start_ms, n)).print();
+    /// });
+    /// let written = driver.batch("clicks 0 | - | home | @25000\n")?; // in three windows
+    /// assert_eq!(written.to_string(), "console | (0,1)\nconsole | (10000,1)\nconsole | (20000,1)\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn hopping(size: Duration, hop: Duration) -> Self {
         EventWindow { size, hop, lateness: Duration::ZERO }
     }
 
     /// Windows that take rows for so long after their end.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{
+    ///     EventWindow, SourceOptions, StreamingContext, Text,
+    ///     codec::{Message, Messages, Utf8},
+    ///     testing::{Driver, Settings},
+    /// };
+    /// let mut driver = Driver::with(Settings { input_partitions: 1, ..Settings::default() }, |ssc: &StreamingContext| {
+    ///     let clicks = ssc.source::<Message<Text>>(SourceOptions::topic("clicks"), Messages(Utf8));
+    ///     let window = EventWindow::tumbling(Duration::from_secs(10)).lateness(Duration::from_secs(5));
+    ///     clicks.count_by_key_and_event_window(window, |click| click.value).map(|(at, n)| (at.start_ms, n)).print();
+    /// });
+    /// driver.batch("clicks 0 | - | home | @9000\nclicks 0 | - | home | @14000\n")?; // the watermark is at 14 s then
+    /// assert_eq!(
+    ///     driver.batch("clicks 0 | - | home | @8000\nclicks 0 | - | home | @15000\n")?.to_string(),
+    ///     "console | (0,2)\nconsole | (10000,2)\n"
+    /// );
+    /// assert_eq!(driver.batch("clicks 0 | - | home | @7000\n")?.to_string(), ""); // too late
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn lateness(self, lateness: Duration) -> Self {
         EventWindow { lateness, ..self }
@@ -84,13 +139,24 @@ impl<T: Data> DStream<Message<T>> {
     /// far.
     ///
     /// ```
-    /// # use tidegate::{Config, EventWindow, SourceOptions, StreamingContext, Text, codec::{AsText, Message, Messages, Utf8}};
-    /// # use std::time::Duration;
-    /// # let ssc = StreamingContext::new(Config::new("app", "memory:"));
-    /// let clicks = ssc.source::<Message<Text>>(SourceOptions::topic("clicks"), Messages(Utf8));
-    /// let window = EventWindow::tumbling(Duration::from_secs(10)).lateness(Duration::from_secs(5));
-    /// let counts = clicks.count_by_key_and_event_window(window, |click| click.value);
-    /// counts.to_kafka("counts", AsText, AsText); // key = `page@1795340000000`
+    /// use std::time::Duration;
+    /// use tidegate::{
+    ///     EventWindow, SourceOptions, StreamingContext, Text,
+    ///     codec::{Message, Messages, Utf8},
+    ///     testing::Driver,
+    /// };
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     let clicks = ssc.source::<Message<Text>>(SourceOptions::topic("clicks"), Messages(Utf8));
+    ///     let window = EventWindow::tumbling(Duration::from_secs(10)).lateness(Duration::from_secs(5));
+    ///     let counts = clicks.count_by_key_and_event_window(window, |click| click.value);
+    ///     counts.map(|(window, n)| (window.key, window.start_ms, n)).print();
+    /// });
+    /// assert_eq!(
+    ///     driver.batch("clicks 0 | - | home | @1000\nclicks 1 | - | home | @2000\n")?.to_string(),
+    ///     "console | (home,0,2)\n"
+    /// );
+    /// assert_eq!(driver.batch("clicks 0 | - | home | @9000\n")?.to_string(), "console | (home,0,3)\n");
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     pub fn count_by_key_and_event_window<K: Key>(
@@ -106,6 +172,24 @@ impl<T: Data> DStream<Message<T>> {
     /// Reduces the messages of each key in windows over the record timestamp; one row per changed window and batch, with the value
     /// so far. `pair` gives key and value; `f` must be associative and commutative. For another event time, set `timestamp_ms` with
     /// `map` before.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{
+    ///     EventWindow, SourceOptions, StreamingContext, Text,
+    ///     codec::{Message, Messages, Utf8},
+    ///     testing::Driver,
+    /// };
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     let words = ssc.source::<Message<Text>>(SourceOptions::topic("words"), Messages(Utf8));
+    ///     let window = EventWindow::tumbling(Duration::from_secs(10));
+    ///     let longest = words.reduce_by_key_and_event_window(window, |word| ('w', word.value.len()), Ord::max);
+    ///     longest.map(|(window, length)| (window.start_ms, length)).print();
+    /// });
+    /// let written = driver.batch("words 0 | - | sea | @1000\nwords 1 | - | tide | @2000\nwords 2 | - | gate | @12000\n")?;
+    /// assert_eq!(written.to_string(), "console | (0,4)\nconsole | (10000,4)\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     pub fn reduce_by_key_and_event_window<K: Key, V: Value>(
         &self,

@@ -49,6 +49,14 @@ const SPLIT: f64 = 1e-14;
 
 impl StreamingKMeans {
     /// Starts from the given centers; a center with weight 0 moves to the mean of its first points.
+    ///
+    /// ```
+    /// use tidegate::ml::{Algorithm, StreamingKMeans};
+    /// let kmeans = StreamingKMeans::with_centers(vec![vec![0.0], vec![10.0]], vec![0.0, 3.0]);
+    /// let mut model = kmeans.initial();
+    /// kmeans.train(&mut model, &[vec![2.0], vec![6.0]]).unwrap();
+    /// assert_eq!((model.centers, model.weights), (vec![vec![2.0], vec![9.0]], vec![1.0, 4.0]));
+    /// ```
     #[must_use]
     pub fn with_centers(centers: Vec<Vec<f64>>, weights: Vec<f64>) -> Self {
         let initial = KMeansModel { centers, weights };
@@ -57,6 +65,13 @@ impl StreamingKMeans {
 
     /// Starts from `k` centers drawn from the standard normal distribution, each of the weight `weight`. The same seed gives the same
     /// centers.
+    ///
+    /// ```
+    /// use tidegate::ml::{Algorithm, StreamingKMeans};
+    /// let model = StreamingKMeans::with_random_centers(3, 2, 0.0, 42).initial();
+    /// assert_eq!((model.centers.len(), model.centers[0].len()), (3, 2));
+    /// assert_eq!(model, StreamingKMeans::with_random_centers(3, 2, 0.0, 42).initial());
+    /// ```
     #[must_use]
     pub fn with_random_centers(k: usize, dimensions: usize, weight: f64, seed: u64) -> Self {
         let mut normal = Normal(seed);
@@ -65,6 +80,14 @@ impl StreamingKMeans {
     }
 
     /// How much what was learnt before counts beside a new batch: 1 = as much as each of its points (the default), 0 = not at all.
+    ///
+    /// ```
+    /// use tidegate::ml::{Algorithm, StreamingKMeans, TimeUnit};
+    /// let kmeans = StreamingKMeans::with_centers(vec![vec![0.0]], vec![1.0]).decay_factor(0.0, TimeUnit::Batches);
+    /// let mut model = kmeans.initial();
+    /// kmeans.train(&mut model, &[vec![4.0], vec![6.0]]).unwrap();
+    /// assert_eq!(model.centers, [[5.0]]); // what was before is forgotten
+    /// ```
     #[must_use]
     pub fn decay_factor(mut self, factor: f64, unit: TimeUnit) -> Self {
         (self.decay_factor, self.time_unit) = (factor, unit);
@@ -72,6 +95,14 @@ impl StreamingKMeans {
     }
 
     /// The decay factor with which the weight of a batch falls to one half after so many batches or points.
+    ///
+    /// ```
+    /// use tidegate::ml::{Algorithm, StreamingKMeans, TimeUnit};
+    /// let kmeans = StreamingKMeans::with_centers(vec![vec![0.0]], vec![8.0]).half_life(1.0, TimeUnit::Batches);
+    /// let mut model = kmeans.initial();
+    /// kmeans.train(&mut model, &[vec![10.0]]).unwrap();
+    /// assert!((model.weights[0] - 5.0).abs() < 1e-9); // half of 8, and the new point
+    /// ```
     #[must_use]
     pub fn half_life(self, half_life: f64, unit: TimeUnit) -> Self {
         self.decay_factor((0.5f64.ln() / half_life).exp(), unit)

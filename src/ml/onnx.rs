@@ -31,12 +31,11 @@ const ROWS_MAX: usize = 1024;
 /// the same first dimension. Needs the cargo feature `onnx`.
 ///
 /// ```
-/// # use tidegate::{StreamingContext, ml::OnnxModel, source::Queue};
-/// # let (ssc, queue) = (StreamingContext::builder("app").build(), Queue::<Vec<f32>>::default());
-/// let model = OnnxModel::load("tests/it/data/onnx/perceptron.onnx")?;
+/// use tidegate::{DStream, ml::OnnxModel, testing::outputs};
+/// let model = OnnxModel::load("tests/it/data/onnx/perceptron.onnx")?; // tells three kinds of irises apart
 /// assert_eq!((model.inputs(), model.outputs()), (4, 3));
-/// let measured = ssc.queue_stream(&queue, true);
-/// measured.score(&model).print();
+/// let species = |irises: DStream<Vec<f32>>| irises.score(&model).map(|p| (0..3).max_by(|a, b| p[*a].total_cmp(&p[*b])));
+/// assert_eq!(outputs([[vec![5.1, 3.5, 1.4, 0.2], vec![7.0, 3.2, 4.7, 1.4]]], species)?, [[Some(0), Some(1)]]);
 /// # Ok::<(), tidegate::Error>(())
 /// ```
 #[derive(Clone)]
@@ -64,6 +63,13 @@ impl fmt::Debug for OnnxModel {
 impl OnnxModel {
     /// Reads a model. It answers by its only output of 32-bit floats.
     ///
+    /// ```
+    /// use tidegate::ml::OnnxModel;
+    /// assert!(OnnxModel::load("tests/it/data/onnx/perceptron.onnx").is_ok());
+    /// let why = OnnxModel::load("missing.onnx").unwrap_err().to_string();
+    /// assert!(why.contains("missing.onnx"), "{why}");
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Config`] with the path: if the file is missing or no ONNX model; if it has an operator that is not supported; if its inputs
     /// or outputs are other than [told above](OnnxModel), with the expected and the found shape.
@@ -73,6 +79,13 @@ impl OnnxModel {
 
     /// As [`load`](Self::load), for a model with several outputs of 32-bit floats: it answers by the one of this name.
     ///
+    /// ```
+    /// use tidegate::ml::OnnxModel;
+    /// let negated = OnnxModel::load_output("tests/it/data/onnx/two_outputs.onnx", "n")?;
+    /// assert_eq!(negated.score(&[vec![1.0, -2.0]]), Ok(vec![vec![-1.0, 2.0]]));
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`load`](Self::load), and if there is no such output.
     pub fn load_output(path: impl AsRef<Path>, output: &str) -> Result<Self> {
@@ -80,18 +93,37 @@ impl OnnxModel {
     }
 
     /// Numbers of a row.
+    ///
+    /// ```
+    /// let model = tidegate::ml::OnnxModel::load("tests/it/data/onnx/perceptron.onnx")?;
+    /// assert_eq!(model.inputs(), 4);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn inputs(&self) -> usize {
         self.0.inputs
     }
 
     /// Numbers of an answer.
+    ///
+    /// ```
+    /// let model = tidegate::ml::OnnxModel::load("tests/it/data/onnx/perceptron.onnx")?;
+    /// assert_eq!(model.outputs(), 3);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn outputs(&self) -> usize {
         self.0.outputs
     }
 
     /// The answers for rows, in their order.
+    ///
+    /// ```
+    /// let model = tidegate::ml::OnnxModel::load_output("tests/it/data/onnx/two_outputs.onnx", "n")?;
+    /// assert_eq!(model.score(&[vec![1.0, -2.0], vec![0.5, 3.0]]), Ok(vec![vec![-1.0, 2.0], vec![-0.5, -3.0]]));
+    /// assert!(model.score(&[vec![1.0]]).is_err()); // it takes two numbers
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     ///
     /// # Errors
     /// If a row has not [`inputs`](Self::inputs) numbers.
@@ -255,6 +287,14 @@ fn scored<T: Data, U: Data>(
 impl DStream<Vec<f32>> {
     /// The answer of a model for each row. A row of another length than the model's goes the way of the source's bad records; numbers
     /// that are not finite are the model's business.
+    ///
+    /// ```
+    /// use tidegate::{DStream, ml::OnnxModel, testing::outputs};
+    /// let negated = OnnxModel::load_output("tests/it/data/onnx/two_outputs.onnx", "n")?;
+    /// let scores = outputs([[vec![1.0, -2.0]]], |rows: DStream<Vec<f32>>| rows.score(&negated))?;
+    /// assert_eq!(scores, [[vec![-1.0, 2.0]]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     #[must_use]
     pub fn score(&self, model: &OnnxModel) -> DStream<Vec<f32>> {
@@ -265,6 +305,14 @@ impl DStream<Vec<f32>> {
 
 impl<K: Data> DStream<(K, Vec<f32>)> {
     /// As [`score`](DStream::score) for the values of pairs: keys stay beside the answers, and rows where they lie.
+    ///
+    /// ```
+    /// use tidegate::{DStream, ml::OnnxModel, testing::outputs};
+    /// let negated = OnnxModel::load_output("tests/it/data/onnx/two_outputs.onnx", "n")?;
+    /// let scores = outputs([[('a', vec![1.0, -2.0])]], |rows: DStream<(char, Vec<f32>)>| rows.score_values(&negated))?;
+    /// assert_eq!(scores, [[('a', vec![-1.0, 2.0])]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     #[must_use]
     pub fn score_values(&self, model: &OnnxModel) -> DStream<(K, Vec<f32>)> {

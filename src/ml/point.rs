@@ -35,6 +35,12 @@ impl FromStr for LabeledPoint {
 
 /// Reads a vector from text such as `[1.0,2.0]`.
 ///
+/// ```
+/// use tidegate::ml::parse_vector;
+/// assert_eq!(parse_vector("[1.0, -2e3]"), Ok(vec![1.0, -2000.0]));
+/// assert!(parse_vector("1.0,2.0").is_err());
+/// ```
+///
 /// # Errors
 /// If it is not of this form; the message names the part.
 pub fn parse_vector(text: &str) -> Result<Vec<f64>, String> {

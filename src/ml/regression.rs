@@ -7,6 +7,18 @@
 use super::{Algorithm, LabeledPoint, dot, misfit};
 
 /// What keeps weights small.
+///
+/// ```
+/// use tidegate::ml::{Algorithm, LabeledPoint, Regularization, StreamingLinearRegression};
+/// let weight = |regularization| {
+///     let regression = StreamingLinearRegression::new(vec![0.0]).regularization(regularization);
+///     let mut weights = regression.initial();
+///     regression.train(&mut weights, &[LabeledPoint { label: 1.0, features: vec![1.0] }]).unwrap();
+///     weights[0]
+/// };
+/// assert!(weight(Regularization::L2(1.0)) < weight(Regularization::None));
+/// assert_eq!(weight(Regularization::L1(2.0)), 0.0);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Regularization {
     /// Nothing.
@@ -84,12 +96,19 @@ macro_rules! settings {
 /// Predicts a number from a vector by weights that follow the stream.
 ///
 /// ```
-/// use tidegate::ml::{Algorithm, LabeledPoint, StreamingLinearRegression};
-/// let regression = StreamingLinearRegression::new(vec![0.0]).step_size(0.5).convergence_tolerance(0.0);
-/// let mut weights = regression.initial();
-/// let examples: Vec<_> = (1..=3).map(|x| LabeledPoint { label: 2.0 * f64::from(x), features: vec![f64::from(x)] }).collect();
-/// regression.train(&mut weights, &examples).unwrap();
-/// assert!((weights[0] - 2.0).abs() < 1e-6);
+/// use tidegate::{
+///     DStream,
+///     ml::{LabeledPoint, StreamingLinearRegression, Training},
+///     testing::outputs,
+/// };
+/// let line = |examples: DStream<LabeledPoint>| {
+///     let regression = StreamingLinearRegression::new(vec![0.0, 0.0]).with_intercept().step_size(0.5);
+///     let model = regression.iterations(500).convergence_tolerance(0.0).train_on(&examples);
+///     model.models().map(|weights| (weights[0].round(), weights[1].round()))
+/// };
+/// let point = |x: f64| LabeledPoint { label: 2.0 * x + 1.0, features: vec![x] };
+/// assert_eq!(outputs([[point(-1.0), point(0.0), point(1.0)]], line)?, [[(2.0, 1.0)]]); // y = 2x + 1
+/// # Ok::<(), tidegate::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct StreamingLinearRegression {
@@ -98,6 +117,19 @@ pub struct StreamingLinearRegression {
 }
 
 /// Predicts the probability of label 1 from a vector by weights that follow the stream.
+///
+/// ```
+/// use tidegate::ml::{Algorithm, LabeledPoint, StreamingLogisticRegression};
+/// let regression = StreamingLogisticRegression::new(vec![0.0]).step_size(1.0);
+/// let mut weights = regression.initial();
+/// let examples: Vec<_> = [(-2.0, 0.0), (-1.0, 0.0), (1.0, 1.0), (2.0, 1.0)]
+///     .into_iter()
+///     .map(|(x, label)| LabeledPoint { label, features: vec![x] })
+///     .collect();
+/// regression.train(&mut weights, &examples).unwrap();
+/// assert!(regression.predict(&weights, &[2.0]).unwrap() > 0.9);
+/// assert!(regression.predict(&weights, &[-2.0]).unwrap() < 0.1);
+/// ```
 #[derive(Clone, Debug)]
 pub struct StreamingLogisticRegression {
     descent: Descent,

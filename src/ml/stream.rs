@@ -15,6 +15,37 @@ use crate::{
 use std::{panic::Location, sync::Arc};
 
 /// An algorithm that learns from batches.
+///
+/// ```
+/// use tidegate::{
+///     DStream,
+///     ml::{Algorithm, Training},
+///     testing::outputs,
+/// };
+/// /// Learns the mean of all numbers, and tells how far others are from it.
+/// struct Mean;
+/// impl Algorithm for Mean {
+///     type Model = (f64, f64); // sum and count
+///     type Example = f64;
+///     type Prediction = f64;
+///     fn initial(&self) -> (f64, f64) {
+///         (0.0, 0.0)
+///     }
+///     fn refuses(&self, example: &f64) -> Option<String> {
+///         (!example.is_finite()).then(|| format!("{example} is no number"))
+///     }
+///     fn train(&self, model: &mut (f64, f64), batch: &[f64]) -> Result<(), String> {
+///         *model = (model.0 + batch.iter().sum::<f64>(), model.1 + batch.len() as f64);
+///         Ok(())
+///     }
+///     fn predict(&self, model: &(f64, f64), features: &[f64]) -> Result<f64, String> {
+///         Ok(features[0] - model.0 / model.1.max(1.0))
+///     }
+/// }
+/// let far = |numbers: DStream<f64>| Mean.train_on(&numbers).predict_on(&numbers.map(|n| vec![n]));
+/// assert_eq!(outputs([vec![2.0, 4.0], vec![5.0]], far)?, [vec![2.0, 4.0], vec![2.0]]);
+/// # Ok::<(), tidegate::Error>(())
+/// ```
 pub trait Algorithm: Send + Sync + 'static {
     /// What it has learnt.
     type Model: Value;
@@ -57,12 +88,18 @@ pub trait Training: Algorithm + Sized {
     /// does not fit goes the way of the source's bad records.
     ///
     /// ```
-    /// # use tidegate::{StreamingContext, source::Queue};
-    /// use tidegate::ml::{StreamingKMeans, Training};
-    /// # let (ssc, queue) = (StreamingContext::builder("app").build(), Queue::<Vec<f64>>::default());
-    /// let points = ssc.queue_stream(&queue, true);
-    /// let model = StreamingKMeans::with_random_centers(2, 3, 0.0, 42).train_on(&points);
-    /// model.predict_on(&points).print();
+    /// use tidegate::{
+    ///     DStream,
+    ///     ml::{StreamingKMeans, Training},
+    ///     testing::outputs,
+    /// };
+    /// let centers = |points: DStream<Vec<f64>>| {
+    ///     let model = StreamingKMeans::with_centers(vec![vec![0.0], vec![10.0]], vec![0.0, 0.0]).train_on(&points);
+    ///     model.models().map(|model| model.centers.concat())
+    /// };
+    /// let written = outputs([vec![vec![1.0], vec![3.0], vec![8.0]], vec![vec![8.0]]], centers)?;
+    /// assert_eq!(written, [[vec![2.0, 8.0]], [vec![2.0, 8.0]]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     fn train_on(self, examples: &DStream<Self::Example>) -> Trained<Self> {
@@ -94,18 +131,61 @@ pub struct Trained<A: Algorithm> {
 
 impl<A: Algorithm> Trained<A> {
     /// The model after each batch that taught it.
+    ///
+    /// ```
+    /// use tidegate::{
+    ///     DStream,
+    ///     ml::{LabeledPoint, StreamingLinearRegression, Training},
+    ///     testing::outputs,
+    /// };
+    /// let weights = |examples: DStream<LabeledPoint>| {
+    ///     let regression = StreamingLinearRegression::new(vec![0.0]).step_size(0.5).convergence_tolerance(0.0);
+    ///     regression.train_on(&examples).models().map(|weights| weights[0].round())
+    /// };
+    /// let twice = |x: f64| LabeledPoint { label: 2.0 * x, features: vec![x] };
+    /// let written = outputs([vec![twice(1.0), twice(2.0)], vec![]], weights)?;
+    /// assert_eq!(written, [vec![2.0], vec![]]); // none for a batch that taught nothing
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn models(&self) -> DStream<A::Model> {
         self.models.clone()
     }
 
     /// Gives the model's state a name that survives changes of the program.
+    ///
+    /// ```
+    /// use tidegate::{
+    ///     StreamingContext,
+    ///     ml::{StreamingKMeans, Training, parse_vector},
+    /// };
+    /// let ssc = StreamingContext::builder("app").build();
+    /// let points = ssc.text("points").try_map(|line| parse_vector(&line));
+    /// let model = StreamingKMeans::with_random_centers(3, 2, 0.0, 42).train_on(&points).named("clusters");
+    /// model.models().print();
+    /// assert!(ssc.topology().to_string().contains("clusters"));
+    /// ```
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         Trained { algorithm: self.algorithm, models: self.models.named(name) }
     }
 
     /// The answer for each vector, by the model as it was before the batch. Every task that predicts has its own copy of the model.
+    ///
+    /// ```
+    /// use tidegate::{
+    ///     DStream,
+    ///     ml::{StreamingKMeans, Training},
+    ///     testing::outputs,
+    /// };
+    /// let clusters = |points: DStream<Vec<f64>>| {
+    ///     let model = StreamingKMeans::with_centers(vec![vec![0.0], vec![10.0]], vec![0.0, 0.0]).train_on(&points);
+    ///     model.predict_on(&points)
+    /// };
+    /// let written = outputs([vec![vec![4.0], vec![9.0]], vec![vec![6.0], vec![7.0]]], clusters)?;
+    /// assert_eq!(written, [[0, 1], [0, 1]]); // the centers are 0 and 10 at first, 4 and 9 then
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     #[must_use]
     pub fn predict_on(&self, vectors: &DStream<Vec<f64>>) -> DStream<A::Prediction> {
@@ -113,6 +193,21 @@ impl<A: Algorithm> Trained<A> {
     }
 
     /// As [`predict_on`](Self::predict_on) for the values of pairs; keys stay beside the answers.
+    ///
+    /// ```
+    /// use tidegate::{
+    ///     DStream,
+    ///     ml::{StreamingKMeans, Training},
+    ///     testing::outputs,
+    /// };
+    /// let clusters = |points: DStream<(char, Vec<f64>)>| {
+    ///     let centers = vec![vec![0.0], vec![10.0]];
+    ///     let model = StreamingKMeans::with_centers(centers, vec![0.0, 0.0]).train_on(&points.values());
+    ///     model.predict_on_values(&points)
+    /// };
+    /// assert_eq!(outputs([[('a', vec![9.0]), ('b', vec![1.0])]], clusters)?, [[('a', 1), ('b', 0)]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     #[must_use]
     pub fn predict_on_values<K: Value>(&self, pairs: &DStream<(K, Vec<f64>)>) -> DStream<(K, A::Prediction)> {

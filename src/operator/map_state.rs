@@ -30,12 +30,38 @@ impl<S> State<S> {
     }
 
     /// The state, if the key has one.
+    ///
+    /// ```
+    /// use tidegate::{BatchTime, DStream, State, StateSpec, testing::outputs};
+    /// let before = |_: BatchTime, _: &char, new: Option<i32>, last: &mut State<i32>| {
+    ///     let before = last.get().copied();
+    ///     last.update(new?);
+    ///     Some(before)
+    /// };
+    /// let befores = |pairs: DStream<(char, i32)>| pairs.map_with_state(StateSpec::function(before)).clone();
+    /// assert_eq!(outputs([[('a', 1)], [('a', 2)]], befores)?, [[None], [Some(1)]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn get(&self) -> Option<&S> {
         self.value.as_ref()
     }
 
     /// The state, to change in place, if the key has one.
+    ///
+    /// ```
+    /// use tidegate::{BatchTime, DStream, State, StateSpec, testing::outputs};
+    /// let history = |_: BatchTime, _: &char, new: Option<i32>, all: &mut State<Vec<i32>>| {
+    ///     match all.get_mut() {
+    ///         Some(all) => all.push(new?), // changed in place
+    ///         None => all.update(vec![new?]),
+    ///     }
+    ///     all.get().cloned()
+    /// };
+    /// let histories = |pairs: DStream<(char, i32)>| pairs.map_with_state(StateSpec::function(history)).clone();
+    /// assert_eq!(outputs([[('a', 1)], [('a', 2)]], histories)?, [[vec![1]], [vec![1, 2]]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     ///
     /// # Panics
     /// If the key is timing out.
@@ -45,12 +71,36 @@ impl<S> State<S> {
     }
 
     /// Whether the key has a state.
+    ///
+    /// ```
+    /// use tidegate::{BatchTime, DStream, State, StateSpec, testing::outputs};
+    /// let is_new = |_: BatchTime, key: &char, new: Option<i32>, seen: &mut State<i32>| {
+    ///     let is_new = !seen.exists();
+    ///     seen.update(new?);
+    ///     is_new.then_some(*key)
+    /// };
+    /// let firsts = |pairs: DStream<(char, i32)>| pairs.map_with_state(StateSpec::function(is_new)).clone();
+    /// assert_eq!(outputs([[('a', 1), ('a', 2)], [('a', 3), ('b', 4)]], firsts)?, [['a'], ['b']]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn exists(&self) -> bool {
         self.value.is_some()
     }
 
     /// Gives the key a state.
+    ///
+    /// ```
+    /// use tidegate::{BatchTime, DStream, State, StateSpec, testing::outputs};
+    /// let greatest = |_: BatchTime, _: &char, new: Option<i32>, most: &mut State<i32>| {
+    ///     let most_now = new?.max(*most.get().unwrap_or(&0));
+    ///     most.update(most_now);
+    ///     Some(most_now)
+    /// };
+    /// let greatest = |pairs: DStream<(char, i32)>| pairs.map_with_state(StateSpec::function(greatest)).clone();
+    /// assert_eq!(outputs([[('a', 5)], [('a', 3)], [('a', 8)]], greatest)?, [[5], [5], [8]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     ///
     /// # Panics
     /// As in Spark: if it was removed in this call, or the key is timing out. The engine tells it as a failure of the function.
@@ -62,6 +112,21 @@ impl<S> State<S> {
 
     /// Removes the state of the key.
     ///
+    /// ```
+    /// use tidegate::{BatchTime, DStream, State, StateSpec, testing::outputs};
+    /// let open = |_: BatchTime, _: &char, is_open: Option<bool>, opened: &mut State<bool>| {
+    ///     if is_open? {
+    ///         opened.update(true);
+    ///     } else if opened.exists() {
+    ///         opened.remove();
+    ///     }
+    ///     None::<()>
+    /// };
+    /// let keys = |pairs: DStream<(char, bool)>| pairs.map_with_state(StateSpec::function(open)).state_snapshots().keys();
+    /// assert_eq!(outputs([[('a', true), ('b', true)], [('a', false), ('c', false)]], keys)?, [vec!['a', 'b'], vec!['b']]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    ///
     /// # Panics
     /// As in Spark: if it was removed already, or the key is timing out, which removes it anyway.
     pub fn remove(&mut self) {
@@ -72,6 +137,23 @@ impl<S> State<S> {
     }
 
     /// Whether the key is about to be removed because it was idle for too long.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate::{BatchTime, DStream, State, StateSpec, testing::outputs};
+    /// let goodbye = |_: BatchTime, key: &char, new: Option<i32>, last: &mut State<i32>| {
+    ///     if last.is_timing_out() {
+    ///         return Some((*key, *last.get()?)); // gone after this call
+    ///     }
+    ///     last.update(new?);
+    ///     None
+    /// };
+    /// let gone = |pairs: DStream<(char, i32)>| {
+    ///     pairs.map_with_state(StateSpec::function(goodbye).idle_timeout(Duration::from_secs(1))).clone()
+    /// };
+    /// assert_eq!(outputs([vec![('a', 7)], vec![], vec![]], gone)?, [vec![], vec![], vec![('a', 7)]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn is_timing_out(&self) -> bool {
         self.is_timing_out

@@ -35,40 +35,76 @@ impl<T> From<Vec<Vec<T>>> for Rdd<T> {
 
 impl<T: Clone> Rdd<T> {
     /// Number of rows.
+    ///
+    /// ```
+    /// let rdd = tidegate::Rdd::from(vec![vec![3, 1], vec![2]]);
+    /// assert_eq!(rdd.count(), 3);
+    /// ```
     #[must_use]
     pub fn count(&self) -> usize {
         self.partitions.iter().map(Vec::len).sum()
     }
 
     /// Whether there is no row.
+    ///
+    /// ```
+    /// assert!(tidegate::Rdd::<i32>::from(vec![vec![], vec![]]).is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count() == 0
     }
 
     /// The rows, partition by partition.
+    ///
+    /// ```
+    /// let rdd = tidegate::Rdd::from(vec![vec![3, 1], vec![2]]);
+    /// assert_eq!(rdd.iter().max(), Some(&3));
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.partitions.iter().flatten()
     }
 
     /// The rows of each partition.
+    ///
+    /// ```
+    /// let rdd = tidegate::Rdd::from(vec![vec![3, 1], vec![2]]);
+    /// assert_eq!(rdd.partitions().len(), 2);
+    /// ```
     #[must_use]
     pub fn partitions(&self) -> &[Vec<T>] {
         &self.partitions
     }
 
     /// Calls `f` with the rows of each partition.
+    ///
+    /// ```
+    /// let rdd = tidegate::Rdd::from(vec![vec![3, 1], vec![2]]);
+    /// let mut lengths = vec![];
+    /// rdd.foreach_partition(|rows| lengths.push(rows.len())); // say, one connection for each partition
+    /// assert_eq!(lengths, [2, 1]);
+    /// ```
     pub fn foreach_partition(&self, f: impl FnMut(&[T])) {
         self.partitions.iter().map(Vec::as_slice).for_each(f);
     }
 
     /// The first `rows_max` rows.
+    ///
+    /// ```
+    /// let rdd = tidegate::Rdd::from(vec![vec![3, 1], vec![2]]);
+    /// assert_eq!(rdd.take(2), [3, 1]);
+    /// ```
     #[must_use]
     pub fn take(&self, rows_max: usize) -> Vec<T> {
         self.iter().take(rows_max).cloned().collect()
     }
 
     /// All rows.
+    ///
+    /// ```
+    /// let rdd = tidegate::Rdd::from(vec![vec![3, 1], vec![2]]);
+    /// assert_eq!(rdd.collect(), [3, 1, 2]);
+    /// ```
     #[must_use]
     pub fn collect(self) -> Vec<T> {
         self.partitions.into_iter().flatten().collect()

@@ -149,6 +149,30 @@ const WAIT: Duration = Duration::from_millis(50);
 impl<T: Data> ReceiverContext<T> {
     /// Hands over one row; waits only while too much is under way. Not yet stored when it returns: see [`Self::store_all`].
     ///
+    /// ```
+    /// use tidegate::{
+    ///     StreamingContext,
+    ///     config::Trigger,
+    ///     source::{Receiver, ReceiverContext, ReceiverError, StorageLevel},
+    /// };
+    /// struct Numbers;
+    /// impl Receiver<u32> for Numbers {
+    ///     fn receive(&mut self, to: &ReceiverContext<u32>) -> Result<(), ReceiverError> {
+    ///         (1..=3).try_for_each(|n| to.store(n))
+    ///     }
+    /// }
+    /// let ssc =
+    ///     StreamingContext::builder("app").configure(|c| c.admin_bind = None).trigger(Trigger::AsSoonAsPossible).build();
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let numbers = ssc.receiver_stream("numbers", Numbers, StorageLevel::Memory);
+    /// numbers.foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|n| tell.send(*n)));
+    /// ssc.start()?;
+    /// assert_eq!(told.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
+    /// ssc.stop(true);
+    /// ssc.await_termination()?;
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// If the row cannot be encoded, or the receiver was stopped.
     pub fn store(&self, row: T) -> Result<(), ReceiverError> {
@@ -157,6 +181,19 @@ impl<T: Data> ReceiverContext<T> {
 
     /// Hands over rows in order, as [`Self::store`] does one.
     ///
+    /// ```
+    /// use tidegate::source::{Receiver, ReceiverContext, ReceiverError};
+    /// struct Words(std::net::TcpStream);
+    /// impl Receiver<String> for Words {
+    ///     fn receive(&mut self, to: &ReceiverContext<String>) -> Result<(), ReceiverError> {
+    ///         for line in std::io::BufRead::lines(std::io::BufReader::new(&self.0)) {
+    ///             to.store_many(line?.split(' ').map(str::to_owned).collect())?;
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// If a row cannot be encoded, or the receiver was stopped.
     pub fn store_many(&self, rows: Vec<T>) -> Result<(), ReceiverError> {
@@ -164,6 +201,21 @@ impl<T: Data> ReceiverContext<T> {
     }
 
     /// Hands over rows and waits until all are stored: a sender that waits for an answer may have it then.
+    ///
+    /// ```
+    /// use std::io::{BufRead, BufReader, Write};
+    /// use tidegate::source::{Receiver, ReceiverContext, ReceiverError};
+    /// struct Orders(std::net::TcpStream);
+    /// impl Receiver<String> for Orders {
+    ///     fn receive(&mut self, to: &ReceiverContext<String>) -> Result<(), ReceiverError> {
+    ///         for order in BufReader::new(&self.0).lines() {
+    ///             to.store_all(vec![order?])?;
+    ///             (&self.0).write_all(b"taken\n")?; // it is in the log: the sender may forget it
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Errors
     /// If a row cannot be encoded, or the receiver was stopped before they were stored.
@@ -199,6 +251,20 @@ impl<T: Data> ReceiverContext<T> {
 
     /// An error that makes the runtime start the receiver again: `return to.restart("connection closed")`.
     ///
+    /// ```
+    /// use tidegate::source::{Receiver, ReceiverContext, ReceiverError};
+    /// struct Pings(std::net::UdpSocket);
+    /// impl Receiver<Vec<u8>> for Pings {
+    ///     fn receive(&mut self, to: &ReceiverContext<Vec<u8>>) -> Result<(), ReceiverError> {
+    ///         let mut ping = [0; 64];
+    ///         match self.0.recv(&mut ping)? {
+    ///             0 => to.restart("an empty ping"),
+    ///             length => to.store(ping[..length].to_vec()),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// Always: that is its purpose.
     pub fn restart(&self, why: impl Into<String>) -> Result<(), ReceiverError> {
@@ -206,6 +272,22 @@ impl<T: Data> ReceiverContext<T> {
     }
 
     /// Tells of an error that does not end the receiver.
+    ///
+    /// ```
+    /// use tidegate::source::{Receiver, ReceiverContext, ReceiverError};
+    /// struct Numbers(Vec<String>);
+    /// impl Receiver<i64> for Numbers {
+    ///     fn receive(&mut self, to: &ReceiverContext<i64>) -> Result<(), ReceiverError> {
+    ///         for text in self.0.drain(..) {
+    ///             match text.parse() {
+    ///                 Ok(number) => to.store(number)?,
+    ///                 Err(e) => to.report_error(&format!("`{text}`: {e}")), // shown on the page; it goes on
+    ///             }
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
     pub fn report_error(&self, what: &str) {
         (self.intake.report)(what);
     }

@@ -57,17 +57,40 @@ impl<T> Clone for Queue<T> {
 
 impl<T> Queue<T> {
     /// Appends the rows of one batch.
+    ///
+    /// ```
+    /// use tidegate::{StreamingContext, source::Queue, testing::Driver};
+    /// let queue = Queue::default();
+    /// queue.push(vec!['a', 'b']);
+    /// queue.push(vec![]); // a batch without rows
+    /// queue.push(vec!['c']);
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| ssc.queue_stream(&queue, true).print());
+    /// assert_eq!(driver.batch_at(3_000, "")?.to_string(), "console | a\nconsole | b\n---\n---\nconsole | c\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     pub fn push(&self, rows: Vec<T>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(rows);
     }
 
     /// Number of batches that wait.
+    ///
+    /// ```
+    /// use tidegate::source::Queue;
+    /// let queue = Queue::default();
+    /// queue.push(vec!["a", "b"]);
+    /// assert_eq!(queue.len(), 1); // batches, not rows
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Whether nothing waits.
+    ///
+    /// ```
+    /// use tidegate::source::Queue;
+    /// assert!(Queue::<u32>::default().is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -29,10 +29,12 @@
 //! partitions means nothing.
 
 mod driver;
+mod outputs;
 mod table;
 mod turnstile;
 
 pub use driver::{Crash, Driver};
+pub use outputs::{outputs, outputs_of_two};
 pub use table::{Reading, feed};
 
 use crate::{context::StreamingContext, error::Result};

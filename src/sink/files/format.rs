@@ -127,12 +127,41 @@ pub struct FileSink<T> {
 
 impl<T: Value> FileSink<T> {
     /// Each row a line, as `print` shows it; text as it is.
+    ///
+    /// ```
+    /// use tidegate::{FileSink, StreamingContext, testing::Driver};
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let root = dir.path().display().to_string();
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| ssc.text("words").to_files(FileSink::text(&root)));
+    /// driver.batch("words 0 | - | tide\n")?;
+    /// assert_eq!(std::fs::read_to_string(dir.path().join("part-1000-00000.txt")).unwrap(), "tide\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn text(dir: &str) -> Self {
         Self::new(dir, Ok(Arc::new(Lines)))
     }
 
     /// Each row a line with a JSON document. Floats that are no numbers become null.
+    ///
+    /// ```
+    /// use tidegate::{FileSink, StreamingContext, testing::Driver};
+    /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    /// struct Length {
+    ///     of: String,
+    ///     letters: usize,
+    /// }
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let root = dir.path().display().to_string();
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     let lengths = ssc.text("words").map(|word| Length { of: word.to_string(), letters: word.len() });
+    ///     lengths.to_files(FileSink::json(&root));
+    /// });
+    /// driver.batch("words 0 | - | tide\n")?;
+    /// let written = std::fs::read_to_string(dir.path().join("part-1000-00000.json")).unwrap();
+    /// assert_eq!(written, "{\"of\":\"tide\",\"letters\":4}\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn json(dir: &str) -> Self {
         Self::new(dir, Ok(Arc::new(JsonLines)))
@@ -140,6 +169,18 @@ impl<T: Value> FileSink<T> {
 
     /// Parquet files; the columns follow from the type of the rows. Fields of a struct are columns of the same name, parts of a tuple
     /// `_1`, `_2` and so on, anything else is a column `value`. All columns may be null; floats that are no numbers are.
+    ///
+    /// ```
+    /// use tidegate::{FileSink, StreamingContext, testing::Driver};
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let root = dir.path().display().to_string();
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     ssc.text("words").map(|word| (word.len(), word)).to_files(FileSink::parquet(&root)); // columns `_1` and `_2`
+    /// });
+    /// driver.batch("words 0 | - | tide\n")?;
+    /// assert!(std::fs::read(dir.path().join("part-1000-00000.parquet")).unwrap().starts_with(b"PAR1"));
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn parquet(dir: &str) -> Self {
         let format = Columns::of::<T>().map(|columns| Arc::new(columns) as Arc<dyn FileFormat<T>>);
@@ -151,12 +192,38 @@ impl<T: Value> FileSink<T> {
     }
 
     /// A folder for each day, hour or minute (UTC) of the batch, or of the row if [`time`](Self::time) is given.
+    ///
+    /// ```
+    /// use tidegate::{FileSink, StreamingContext, TimeUnit, testing::Driver};
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let root = dir.path().display().to_string();
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     ssc.text("words").to_files(FileSink::text(&root).partition_by(TimeUnit::Day));
+    /// });
+    /// driver.batch("words 0 | - | tide\n")?;
+    /// assert!(dir.path().join("date=1970-01-01/part-1000-00000.txt").is_file());
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn partition_by(self, unit: TimeUnit) -> Self {
         FileSink { unit: Some(unit), ..self }
     }
 
     /// The time of a row in milliseconds since 1970, that decides about its folder.
+    ///
+    /// ```
+    /// use tidegate::{FileSink, SourceOptions, StreamingContext, TimeUnit, codec::Json, testing::Driver};
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let root = dir.path().display().to_string();
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     let orders = ssc.source::<(String, i64)>(SourceOptions::topic("orders"), Json);
+    ///     orders.to_files(FileSink::text(&root).partition_by(TimeUnit::Day).time(|(_, at_ms)| *at_ms));
+    /// });
+    /// driver.batch("orders 0 | - | [\"chair\",1795356305000]\n")?;
+    /// let file = dir.path().join("date=2026-11-22/part-1000-00000.txt");
+    /// assert_eq!(std::fs::read_to_string(file).unwrap(), "(chair,1795356305000)\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn time(self, time_ms: impl Fn(&T) -> i64 + Send + Sync + 'static) -> Self {
         FileSink { time: Some(Arc::new(time_ms)), ..self }

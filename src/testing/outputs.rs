@@ -1,0 +1,91 @@
+//! The shortest test: rows of batches in, rows of batches out.
+//!
+//! Owns how an operation is fed and what is read back. Knows no table. Invariant: the n-th element of the result is what the batch over
+//! the n-th element of the input gave, also if it gave nothing.
+
+use super::Driver;
+use crate::{context::StreamingContext, dstream::DStream, error::Result, record::Data, source::Queue};
+use std::{
+    cmp::Ordering,
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// What an operation gives for the rows of each batch. There is a batch each second of virtual time, the first one at 1,000 ms. The rows
+/// of a batch come from one partition, in their order; those of the result are sorted, as their order over partitions means nothing.
+///
+/// ```
+/// use tidegate::{DStream, Text, testing::outputs};
+/// let count = |lines: DStream<Text>| lines.flat_map(|line| line.split(' ')).count_by_value();
+/// let counted = outputs([vec!["a b", "a"], vec![]], count)?;
+/// assert_eq!(counted, [vec![("a".into(), 2), ("b".into(), 1)], vec![]]);
+/// # Ok::<(), tidegate::Error>(())
+/// ```
+///
+/// For restarts, crashes, other settings, and sources and sinks of the program's own there is [`Driver`].
+///
+/// # Errors
+/// Mistakes in the operation, or why it failed.
+///
+/// # Panics
+/// May panic if rows of the result have no order among each other, as `NaN` has none.
+pub fn outputs<T: Data, R: Into<T>, U: Data + PartialOrd>(
+    input: impl IntoIterator<Item = impl IntoIterator<Item = R>>,
+    operation: impl Fn(DStream<T>) -> DStream<U>,
+) -> Result<Vec<Vec<U>>> {
+    let (queue, batches) = queue(input);
+    given(batches, |ssc| operation(ssc.queue_stream(&queue, true)))
+}
+
+/// As [`outputs`], of an operation over two streams; where one has fewer batches, its last ones are empty.
+///
+/// ```
+/// use tidegate::{DStream, testing::outputs_of_two};
+/// let join = |a: DStream<(char, i32)>, b: DStream<(char, bool)>| a.join(&b);
+/// let joined = outputs_of_two([[('x', 1), ('y', 2)]], [[('y', true)]], join)?;
+/// assert_eq!(joined, [[('y', (2, true))]]);
+/// # Ok::<(), tidegate::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`outputs`].
+///
+/// # Panics
+/// As [`outputs`].
+pub fn outputs_of_two<T: Data, R: Into<T>, S: Data, Q: Into<S>, U: Data + PartialOrd>(
+    left: impl IntoIterator<Item = impl IntoIterator<Item = R>>,
+    right: impl IntoIterator<Item = impl IntoIterator<Item = Q>>,
+    operation: impl Fn(DStream<T>, DStream<S>) -> DStream<U>,
+) -> Result<Vec<Vec<U>>> {
+    let ((left, of_left), (right, of_right)) = (queue(left), queue(right));
+    given(of_left.max(of_right), |ssc| {
+        operation(ssc.queue_stream(&left, true), ssc.queue_stream(&right, true).named("right"))
+    })
+}
+
+/// The rows, and of how many batches they are.
+fn queue<T, R: Into<T>>(input: impl IntoIterator<Item = impl IntoIterator<Item = R>>) -> (Queue<T>, usize) {
+    let queue = Queue::default();
+    input.into_iter().for_each(|rows| queue.push(rows.into_iter().map(Into::into).collect()));
+    let batches = queue.len();
+    (queue, batches)
+}
+
+fn given<U: Data + PartialOrd>(
+    batches: usize,
+    stream: impl Fn(&StreamingContext) -> DStream<U>,
+) -> Result<Vec<Vec<U>>> {
+    let given = Arc::new(Mutex::new(vec![]));
+    let mut driver = Driver::new(|ssc| {
+        let given = given.clone();
+        stream(ssc).foreach_rdd(move |rdd, _| {
+            let mut rows = rdd.collect();
+            rows.sort_by(|a, b| a.partial_cmp(b).unwrap_or(Ordering::Equal));
+            given.lock().unwrap_or_else(PoisonError::into_inner).push(rows);
+            Ok::<_, Infallible>(())
+        });
+    });
+    (0..batches).try_for_each(|_| driver.batch("").map(drop))?;
+    drop(driver);
+    Ok(std::mem::take(&mut *given.lock().unwrap_or_else(PoisonError::into_inner)))
+}
