@@ -9,7 +9,7 @@
 //! wrong on purpose, each time).
 
 /// Every place, in the order of a batch; then those that make a call fail.
-pub const PLACES: [&str; 27] = [
+pub const PLACES: [&str; 28] = [
     "after-assignment",
     "during-restore",
     "after-poll",

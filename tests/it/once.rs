@@ -52,8 +52,7 @@ fn run(dir: &Path, configure: impl FnOnce(&mut Config)) -> Vec<usize> {
     ssc.add_listener(move |report| into.lock().unwrap().push(report.records_in));
     ssc.start().unwrap();
     ssc.await_termination().unwrap();
-    let batches = batches.lock().unwrap().clone();
-    batches
+    batches.lock().unwrap().clone()
 }
 
 fn written(dir: &Path) -> usize {
@@ -64,7 +63,7 @@ fn written(dir: &Path) -> usize {
 #[test]
 fn a_run_is_one_batch_of_what_is_there() {
     let dir = tempfile::tempdir().unwrap();
-    feed(dir.path(), &["x"; 20_000]);
+    feed(dir.path(), &vec!["x"; 20_000]);
     assert_eq!(run(dir.path(), |_| {}), [20_000]);
     assert_eq!(run(dir.path(), |_| {}), [0; 0], "nothing new");
     feed(dir.path(), &["x"; 10]);

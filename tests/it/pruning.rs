@@ -35,8 +35,7 @@ fn topics_read(ssc: &StreamingContext) -> BTreeSet<String> {
     });
     ssc.start().unwrap();
     ssc.await_termination().unwrap();
-    let read = read.lock().unwrap().clone();
-    read
+    read.lock().unwrap().clone()
 }
 
 #[test]
