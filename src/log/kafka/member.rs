@@ -387,8 +387,12 @@ impl Member for KafkaMember {
                 break;
             }
         }
-        if self.consumer.context().passed_by.swap(false, Ordering::AcqRel) || self.must_go_on {
+        if self.consumer.context().passed_by.swap(false, Ordering::AcqRel) {
             self.pass_by()?;
+        } else if self.must_go_on {
+            // Not `pass_by`: what waits for an answer now may be a change that only the engine can answer.
+            let kept = self.kept();
+            self.go_on(&kept)?;
         }
         let told: Vec<GroupEvent> = self.consumer.context().state().events.drain(..).collect();
         for event in &told {
