@@ -206,7 +206,7 @@ impl Config {
     /// it, so that what a batch of a whole interval writes is one transaction.
     #[must_use]
     pub fn transaction_duration_max(&self) -> Duration {
-        self.batch_duration_max() + self.transaction_timeout.saturating_sub(self.transaction_timeout / 3)
+        self.batch_duration_max() + self.transaction_timeout * 2 / 3
     }
 
     fn validate_rates(&self) -> Result {
@@ -231,7 +231,7 @@ impl Config {
 
 /// The command line flags of a program; every flag has a twin in the environment.
 #[derive(Clone, Debug, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub struct Args {
     /// The log: host:port (several with commas between them) for Kafka, embedded:DIR, or memory:
     #[arg(long, env = "TIDEGATE_BOOTSTRAP", default_value = "127.0.0.1:9092")]

@@ -225,8 +225,8 @@ impl Engine {
     fn report(&mut self, committed: bool) {
         let batch = self.batch();
         self.last_time = batch.time; // one that was given up is run again at its time
-        self.had_its_batch |= self.probe.is_none();
-        if self.config.trigger == Trigger::Once && self.had_its_batch {
+        self.whole_batches += u64::from(self.probe.is_none());
+        if self.config.trigger == Trigger::Once && self.whole_batches > 0 {
             self.tell_what_is_left();
         }
         for (rows, rows_max) in self.flight.console.values() {

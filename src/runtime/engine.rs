@@ -261,8 +261,8 @@ pub struct Engine {
     pub(super) last_batch: BatchId,
     /// The time of the last batch that is done.
     pub(super) last_time: BatchTime,
-    /// A batch is done that was not cut short to find a failing record.
-    pub(super) had_its_batch: bool,
+    /// Batches that are done and were not cut short to find a failing record.
+    pub(super) whole_batches: u64,
     pub(super) failure: Option<Error>,
     /// Most records of a batch while a failing record is searched; 0 = a trial without any.
     pub(super) probe: Option<usize>,
@@ -488,7 +488,7 @@ impl Engine {
     fn is_done(&self) -> bool {
         let has_ended = match self.config.trigger {
             Trigger::AvailableNow => self.has_taken_everything(),
-            Trigger::Once => self.had_its_batch || self.has_taken_everything(),
+            Trigger::Once => self.whole_batches > 0 || self.has_taken_everything(),
             Trigger::Interval(_) | Trigger::AsSoonAsPossible => false,
         };
         let committed = self.sources.iter().all(|s| s.committed.is_some());

@@ -85,7 +85,7 @@ impl Engine {
             input_ended: Duration::ZERO,
             last_batch: BatchId(0),
             last_time: BatchTime(0),
-            had_its_batch: false,
+            whole_batches: 0,
             failure: None,
             probe: None,
             accused: None,
