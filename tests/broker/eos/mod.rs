@@ -23,6 +23,7 @@ mod secure;
 mod seeks;
 mod shutdown;
 mod windowed;
+mod windowed_words;
 mod words;
 mod zombie;
 
