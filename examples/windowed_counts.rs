@@ -18,9 +18,9 @@ use tidegate::{
 struct Program {
     #[command(flatten)]
     args: Args,
-    /// Length of a window
-    #[arg(long, default_value_t = 10_000)]
-    size_ms: u64,
+    /// Length of a window [default: 10000, or 30000 with --hop-ms]
+    #[arg(long)]
+    size_ms: Option<u64>,
     /// From the start of a window to that of the next [default: the length]
     #[arg(long)]
     hop_ms: Option<u64>,
@@ -32,6 +32,7 @@ struct Program {
 fn main() -> ExitCode {
     let Program { args, size_ms, hop_ms, lateness_ms } = Program::parse();
     let ms = Duration::from_millis;
+    let size_ms = size_ms.unwrap_or(if hop_ms.is_some() { 30_000 } else { 10_000 });
     let window = EventWindow::hopping(ms(size_ms), ms(hop_ms.unwrap_or(size_ms))).lateness(ms(lateness_ms));
     program(&args, |args| {
         let ssc = StreamingContext::new(args.config());
