@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures tidegate beside raw librdkafka and Kafka Streams, in one go on one machine and one broker. Run it by `./dev bench`.
 
-./dev bench [throughput|latency|restart ...] [--quick] [--peers raw,kstreams,tidegate] [--work w1,w2,w3t] [--repeat N]
+./dev bench [throughput|latency|restart|windows ...] [--quick] [--peers raw,kstreams,tidegate] [--work w1,w2,w3t] [--repeat N]
 
 Every run is checked against an oracle that recomputes the input. How the numbers are made: benches/README.md.
 """
@@ -26,8 +26,10 @@ TARGET = os.environ["CARGO_TARGET_DIR"] + "/release"
 PARTITIONS = 4
 WORDS_A_LINE = 10
 EXAMPLE = {"w1": "filter_project", "w2": "kafka_word_count", "w3t": "windowed_counts", "w3h": "windowed_counts"}
-FLAGS = {"w3h": ["--size-ms", "30000", "--hop-ms", "10000"]}
+FLAGS = {"w3h": ["--hop-ms", "10000"]}
 LATENCY = ["w1", "w2"]
+FORMS = {"inverse": [], "recomputed": ["--recompute"]}  # of a window over batch times
+SLIDE_MS, KEYS = 200, 1000
 
 
 class Size:
@@ -37,17 +39,18 @@ class Size:
         self.events = 200_000 if quick else 10_000_000
         self.lines = 20_000 if quick else 500_000
         self.latency_s = 10 if quick else 60
+        self.windows_s = 5 if quick else 40
         self.keys = [20_000, 100_000] if quick else [500_000, 5_000_000]
         self.name = "quick" if quick else "full"
 
 
-def prepare(peers, work):
+def prepare(peers, names):
     """Builds what is measured and what measures."""
     print("building ...", file=sys.stderr)
     os.makedirs(CACHE + "/logs", exist_ok=True)
     run_quietly(["mvn", "-q", "-B", "-f", HERE + "/peers/pom.xml", "package", "-Dbench.out=" + machine.JAVA], "maven")
     missing = []
-    for name in dict.fromkeys(EXAMPLE[app] for app in work):
+    for name in dict.fromkeys(names):
         if "tidegate" in peers and os.path.exists(f"{REPO}/examples/{name}.rs"):
             run_quietly(["cargo", "build", "--locked", "--release", "--example", name], "cargo")
         elif "tidegate" in peers:
@@ -109,9 +112,10 @@ class Run:
 
     count = 0
 
-    def __init__(self, peer, app, source, output_config=""):
+    def __init__(self, peer, app, source, output_config="", example=None, flags=()):
         Run.count += 1
         self.peer, self.app, self.source = peer, app, source
+        self.example, self.flags = example or EXAMPLE[app], [*FLAGS.get(app, []), *flags]
         self.id = f"bench-run-{peer}-{app}-{os.getpid()}-{Run.count}"
         self.out = self.id + "-out"
         self.state = f"{CACHE}/state/{self.id}"
@@ -125,9 +129,9 @@ class Run:
             return machine.java_command("kstreams", "peers.KsApp", "bootstrap=" + machine.BOOTSTRAP, "app=" + self.app, "in=" + self.source,
                                         "out=" + self.out, "id=" + self.id, "state=" + self.state, "mode=eos", f"commit={commit_ms}", *extra, heap="2g")
         extra = ["--instance-id", "bench"] if tuned else []  # else the id is lost with the state folder, and the session must run out
-        return [f"{TARGET}/examples/{EXAMPLE[self.app]}", "--bootstrap", machine.BOOTSTRAP, "--input", self.source, "--output", self.out,
+        return [f"{TARGET}/examples/{self.example}", "--bootstrap", machine.BOOTSTRAP, "--input", self.source, "--output", self.out,
                 "--application-id", self.id, "--state-dir", self.state, "--batch-interval-ms", str(commit_ms), "--threads", "2",
-                "--guarantee", "exactly-once", "--starting-offsets", "earliest", "--state-partitions", str(PARTITIONS), *FLAGS.get(self.app, []), *extra]
+                "--guarantee", "exactly-once", "--starting-offsets", "earliest", "--state-partitions", str(PARTITIONS), *self.flags, *extra]
 
     def start(self, commit_ms, tuned=False):
         log = open(f"{CACHE}/logs/{self.id}.log", "ab")
@@ -284,6 +288,27 @@ def restart(peer, keys, kept, size):
     return result
 
 
+def windows(form, panes, size):
+    """CPU of a word count in a window of so many slides, once it is full: a fixed set of keys, nearly all of them in each slide."""
+    rate, warm = 2000, panes * SLIDE_MS / 1000 + 3
+    source = f"bench-live-{os.getpid()}-{time.time_ns()}"
+    topics(create=f"{source}:{PARTITIONS}")
+    flags = ["--slide-ms", str(SLIDE_MS), "--window-ms", str(panes * SLIDE_MS), *FORMS[form]]
+    run = Run("tidegate", form, source, example="windowed_word_count", flags=flags)
+    generator = generate(kind="lines", topic=source, rate=rate, n=rate * round(warm + size.windows_s + 60), vocab=KEYS, zipf=0)
+    with run.watch() as watch:
+        begin = run.start(SLIDE_MS)
+        first = follow(run, watch, begin, lambda s: s["in"] > rate * warm, 300)[-1]
+        last = follow(run, watch, begin, lambda s: s["t"] > first["t"] + size.windows_s, 300)[-1]
+        behind = int(topics(end=source)) - last["in"]
+    stop(generator, signal.SIGKILL)
+    run.end()
+    topics(delete=source)
+    words, seconds = (last["in"] - first["in"]) * WORDS_A_LINE, last["t"] - first["t"]
+    return dict(kind="windows", peer="tidegate", app=form, panes=panes, rate=rate * WORDS_A_LINE, done=round(words / seconds), behind_ms=round(1000 * behind / rate),
+                given_per_s=round((last["out"] - first["out"]) / seconds), cpu_s_per_m=round((last["cpu"] - first["cpu"]) / words * 1e6, 3), peak_rss_mb=round(last["rss"]))
+
+
 def verify(app, topic, n, **options):
     found = json.loads(java("tools", "peers.Scan", heap="4g", mode="verify", what=app, topic=topic, n=n, **options))
     if not found["ok"]:
@@ -313,12 +338,17 @@ def measurements(args, peers, size):
             for kept in (True, False):
                 for peer in engines:
                     yield lambda peer=peer, keys=keys, kept=kept: [restart(peer, keys, kept, size)]
+    if "windows" in args.what and "tidegate" in peers:
+        for panes in (10, 100):
+            for form in FORMS:
+                yield lambda form=form, panes=panes: [windows(form, panes, size)]
 
 
 COLUMNS = {
     "throughput": ["app", "peer", "units", "steady", "overall", "first_output_s", "cpu_s_per_m", "broker_cpu_s_per_m", "peak_rss_mb", "verified"],
     "latency": ["app", "peer", "rate", "p50", "p90", "p99", "p999", "max", "cpu_cores", "seen"],
     "restart": ["keys", "state", "peer", "back_s", "state_mb", "peak_rss_mb", "verified"],
+    "windows": ["app", "panes", "rate", "done", "behind_ms", "given_per_s", "cpu_s_per_m", "peak_rss_mb"],
 }
 
 
@@ -327,7 +357,7 @@ def table(kind, results):
     columns, groups = COLUMNS[kind], {}
     for r in results:
         r = r | r.get("visible_ms", {})
-        groups.setdefault(tuple(r.get(c) for c in ("app", "keys", "state", "peer")), []).append(r)
+        groups.setdefault(tuple(r.get(c) for c in ("app", "panes", "keys", "state", "peer")), []).append(r)
     print(f"\n{kind} ({'ms until a read_committed reader has it' if kind == 'latency' else 'medians'})\n")
     print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
     for runs in groups.values():
@@ -346,7 +376,7 @@ def cell(values):
 
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n")[0])
-    parser.add_argument("what", nargs="*", choices=[*COLUMNS, []], help="throughput, latency, restart; nothing = all")
+    parser.add_argument("what", nargs="*", choices=[*COLUMNS, []], help="throughput, latency, restart, windows; nothing = all")
     parser.add_argument("--quick", action="store_true", help="small sizes: proves the harness, measures nothing")
     parser.add_argument("--peers", default="raw,kstreams,tidegate")
     parser.add_argument("--work", default="w1,w2,w3t", help="which programs, of " + ", ".join(EXAMPLE))
@@ -356,7 +386,8 @@ def main():
     peers, size = args.peers.split(","), Size(args.quick)
     args.work = args.work.split(",")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
-    prepare(peers, args.work)
+    examples = [EXAMPLE[app] for app in args.work] if set(args.what) != {"windows"} else []
+    prepare(peers, examples + (["windowed_word_count"] if "windows" in args.what else []))
     shutil.rmtree(CACHE + "/state", ignore_errors=True)
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=REPO, stdout=subprocess.PIPE, text=True).stdout.strip()
     results = []

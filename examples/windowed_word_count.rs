@@ -24,21 +24,24 @@ struct Program {
     /// How often counts are given
     #[arg(long, default_value_t = 10_000)]
     slide_ms: u64,
+    /// Count each window anew from its parts, as for a function without an inverse
+    #[arg(long)]
+    recompute: bool,
 }
 
 fn main() -> ExitCode {
-    let Program { args, window_ms, slide_ms } = Program::parse();
+    let Program { args, window_ms, slide_ms, recompute } = Program::parse();
     let (window, slide) = (Duration::from_millis(window_ms), Duration::from_millis(slide_ms));
     program(&args, |args| {
         let ssc = StreamingContext::new(args.config());
         let words = ssc.text(&args.input).flat_map(|line| line.split(' ')).filter(|word| !word.is_empty());
-        let counts = words.map(|word| (word, 1u64)).reduce_by_key_and_window_filtered(
-            |a, b| a + b,
-            |a, b| a - b,
-            window,
-            slide,
-            |_, count| *count > 0,
-        );
+        let ones = words.map(|word| (word, 1u64));
+        let counts = if recompute {
+            ones.reduce_by_key_and_window(|a, b| a + b, window, slide)
+        } else {
+            let present = |_: &_, count: &u64| *count > 0;
+            ones.reduce_by_key_and_window_filtered(|a, b| a + b, |a, b| a - b, window, slide, present)
+        };
         counts.print();
         counts.to_kafka(&args.output, Utf8, AsText);
         ssc.run()
