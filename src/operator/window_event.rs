@@ -2,7 +2,8 @@
 //!
 //! Owns what is late and what has expired. Knows no clock: the watermark is the least of the greatest event times of all input
 //! partitions. Invariants: it advances between batches only, so that a batch's own rows never make its rows late, and never
-//! goes back, over restarts too; a window that can still take a row is never deleted; each changed window gives one row per batch.
+//! goes back, over restarts too; a window that can still take a row is never deleted; a window that cannot when the batch that
+//! made it ends is given, and not kept; each changed window gives one row per batch.
 
 use super::{
     Context, Operator, Output, Port,
@@ -137,6 +138,7 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for EventReduce<
         self.delete_expired(&mut marks, cx)?;
         marks.advance(std::mem::take(&mut self.news));
         marks.newest = marks.newest.max(self.newest.take());
+        let closed_before = marks.watermark.map_or(i64::MIN, |watermark| self.spans.first_open(watermark));
         if self.before.take().as_ref() != Some(&marks) {
             cx.stores.open(self.marks).entry(0)?.set(marks);
         }
@@ -144,9 +146,12 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for EventReduce<
             cx.out.output(Output::Late(std::mem::take(&mut self.late)));
         }
         self.touched = 0;
-        let changed = cx.stores.open(self.windows).changed()?;
-        let rows = changed.filter_map(|(key, value)| Some((key.clone(), value?.clone())));
-        cx.out.rows::<(Windowed<K>, V)>(rows.collect());
+        let windows = cx.stores.open(self.windows);
+        // A window that began and closed within this batch is never asked for again: it is given, and not kept.
+        let mut rows = windows.take_new(|key| key.start_ms < closed_before);
+        let changed = windows.changed()?;
+        rows.extend(changed.filter_map(|(key, value)| Some((key.clone(), value?.clone()))));
+        cx.out.rows::<(Windowed<K>, V)>(rows);
         Ok(())
     }
 }

@@ -91,6 +91,11 @@ impl<V: Value> Cell<V> {
         matches!(self.committed, Committed::Nothing)
     }
 
+    /// The value, if the database has no row of this key and `wanted` says so.
+    pub fn take_new(&mut self, wanted: impl FnOnce() -> bool) -> Option<V> {
+        if self.is_new() && self.value.is_some() && wanted() { self.value.take() } else { None }
+    }
+
     /// Whether the last seal found a change.
     pub fn is_changed(&self) -> bool {
         self.changed

@@ -186,6 +186,27 @@ impl<K: Key, V: Value> Table<K, V> {
         Ok(left)
     }
 
+    /// Hands over the keys that are new in this batch, have a value and are never asked for again, as `over` says. They leave no trace:
+    /// neither in the changelog nor in the database.
+    pub fn take_new(&mut self, over: impl Fn(&K) -> bool) -> Vec<(K, V)> {
+        if !self.staged.keys().any(&over) {
+            return vec![];
+        }
+        let (mut taken, mut left) = (vec![], vec![]);
+        for (key, mut cell) in self.staged.drain(..) {
+            match cell.take_new(|| over(&key)) {
+                Some(value) => taken.push((key, value)),
+                None => left.push((key, cell)),
+            }
+        }
+        self.staged.extend(left);
+        if !taken.is_empty() {
+            self.sealed = None;
+            self.staged_bytes = self.staged_bytes.saturating_sub(taken.len() * row_bytes_of::<K, V>());
+        }
+        taken
+    }
+
     /// A copy of the value of `key`, staged or committed.
     ///
     /// # Errors
@@ -307,9 +328,14 @@ const ROW_BYTES: usize = 24;
 /// What a touched key takes in memory, but for the heap of its value: the map's row and index, the key's and the
 /// committed value's heap.
 fn weight_of<K, V: Value>(key_bytes: usize, cell: &Cell<V>) -> usize {
-    let row = size_of::<(u64, K, Cell<V>)>() + 2 * size_of::<usize>();
+    let row = row_bytes_of::<K, V>();
     let key_heap = if needs_drop::<K>() && key_bytes > INLINE_BYTES { key_bytes } else { 0 };
     row + key_heap + cell.committed_heap_bytes()
+}
+
+/// The map's row and index.
+fn row_bytes_of<K, V>() -> usize {
+    size_of::<(u64, K, Cell<V>)>() + 2 * size_of::<usize>()
 }
 
 /// Whether a key of these bytes may share a buffer with what it was cut from: short ones are always inline.

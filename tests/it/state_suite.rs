@@ -150,6 +150,38 @@ fn only_real_changes_are_changes_in_the_order_of_first_touch() {
 }
 
 #[test]
+fn new_keys_that_are_taken_leave_no_trace_and_all_others_stay() {
+    Disk::each(|disk| {
+        let backend = disk.open();
+        let mut table = counts(&backend);
+        add(&mut table, "old", 1);
+        apply(&backend, &mut table, "one");
+
+        let long = "a key that is longer than what is kept inline";
+        for word in ["new", "old", "stays", long, "gone"] {
+            add(&mut table, word, 2);
+        }
+        table.entry("gone".into()).unwrap().take();
+        let before = table.staged_bytes();
+        let taken = table.take_new(|word| **word != *"stays");
+        assert_eq!(
+            taken,
+            [("new".into(), 2), (long.into(), 2)],
+            "neither `old`, which is committed, nor `gone`"
+        );
+        assert!(table.staged_bytes() < before);
+        assert_eq!(table.get(&"new".into()).unwrap(), None);
+        assert_eq!(table.take_new(|_| false), []);
+        add(&mut table, "new", 5);
+        let changed: Vec<_> =
+            table.changed().unwrap().map(|(key, n)| (key.to_string(), n.copied())).collect();
+        let expected = [("old", 3), ("stays", 2), ("new", 5)].map(|(key, n)| (key.to_owned(), Some(n)));
+        assert_eq!(changed, expected);
+        assert_eq!(apply(&backend, &mut table, "two").len(), 3);
+    });
+}
+
+#[test]
 fn update_all_visits_every_key_once_and_stages_only_what_changed() {
     Disk::each(|disk| {
         let backend = disk.open();
