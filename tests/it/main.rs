@@ -49,4 +49,5 @@ mod topology_model;
 mod windows;
 mod windows_cost;
 mod windows_event;
+mod windows_golden;
 mod windows_model;
