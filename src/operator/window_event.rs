@@ -2,8 +2,8 @@
 //!
 //! Owns what is late and what has expired. Knows no clock: the watermark is the least of the greatest event times of all input
 //! partitions. Invariants: it advances between batches only, so that a batch's own rows never make its rows late, and never
-//! goes back, over restarts too; a window that can still take a row is never deleted; a window that cannot when the batch that
-//! made it ends is given, and not kept; each changed window gives one row per batch.
+//! goes back, over restarts too; a window that can still take a row is never deleted; one that cannot when a batch ends is not
+//! stored by it; each changed window gives one row per batch.
 
 use super::{
     Context, Operator, Output, Port,
@@ -147,8 +147,8 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for EventReduce<
         }
         self.touched = 0;
         let windows = cx.stores.open(self.windows);
-        // A window that began and closed within this batch is never asked for again: it is given, and not kept.
-        let mut rows = windows.take_new(|key| key.start_ms < closed_before);
+        // What closes with this batch is given once more, and kept no longer. Most of it was never stored.
+        let mut rows = windows.close(|key| key.start_ms < closed_before)?;
         let changed = windows.changed()?;
         rows.extend(changed.filter_map(|(key, value)| Some((key.clone(), value?.clone()))));
         cx.out.rows::<(Windowed<K>, V)>(rows);

@@ -91,9 +91,17 @@ impl<V: Value> Cell<V> {
         matches!(self.committed, Committed::Nothing)
     }
 
-    /// The value, if the database has no row of this key and `wanted` says so.
-    pub fn take_new(&mut self, wanted: impl FnOnce() -> bool) -> Option<V> {
-        if self.is_new() && self.value.is_some() && wanted() { self.value.take() } else { None }
+    /// Takes the value if it is another than the committed one. What was committed becomes a deletion.
+    pub fn close(&mut self, scratch: &mut Vec<u8>) -> Result<Option<V>> {
+        let (Some(value), true) = (&self.value, self.writes > 0) else { return Ok(None) };
+        if let Committed::Value(committed) = &self.committed {
+            scratch.clear();
+            encode_value(value, scratch)?;
+            if scratch[..] == **committed {
+                return Ok(None);
+            }
+        }
+        Ok(self.value.take())
     }
 
     /// Whether the last seal found a change.

@@ -186,25 +186,33 @@ impl<K: Key, V: Value> Table<K, V> {
         Ok(left)
     }
 
-    /// Hands over the keys that are new in this batch, have a value and are never asked for again, as `over` says. They leave no trace:
-    /// neither in the changelog nor in the database.
-    pub fn take_new(&mut self, over: impl Fn(&K) -> bool) -> Vec<(K, V)> {
+    /// Ends keys that nobody asks for again, as `over` says: hands over those of them whose value is another than the committed one, in
+    /// the order of first touch. New ones leave no trace, neither in the changelog nor in the database; of the others a
+    /// deletion stays. Keys that were not touched in this batch are not looked for.
+    ///
+    /// # Errors
+    /// If a value cannot be encoded.
+    pub fn close(&mut self, over: impl Fn(&K) -> bool) -> Result<Vec<(K, V)>> {
         if !self.staged.keys().any(&over) {
-            return vec![];
+            return Ok(vec![]);
         }
-        let (mut taken, mut left) = (vec![], vec![]);
+        self.sealed = None;
+        let (mut closed, mut left, mut forgotten) = (vec![], vec![], 0);
         for (key, mut cell) in self.staged.drain(..) {
-            match cell.take_new(|| over(&key)) {
-                Some(value) => taken.push((key, value)),
-                None => left.push((key, cell)),
+            let value =
+                if over(&key) { cell.close(&mut self.scratch).map_err(in_store(&self.name))? } else { None };
+            if let Some(value) = value {
+                closed.push((key.clone(), value));
+                if cell.is_new() {
+                    forgotten += 1;
+                    continue;
+                }
             }
+            left.push((key, cell));
         }
         self.staged.extend(left);
-        if !taken.is_empty() {
-            self.sealed = None;
-            self.staged_bytes = self.staged_bytes.saturating_sub(taken.len() * row_bytes_of::<K, V>());
-        }
-        taken
+        self.staged_bytes = self.staged_bytes.saturating_sub(forgotten * row_bytes_of::<K, V>());
+        Ok(closed)
     }
 
     /// A copy of the value of `key`, staged or committed.

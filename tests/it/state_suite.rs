@@ -150,11 +150,11 @@ fn only_real_changes_are_changes_in_the_order_of_first_touch() {
 }
 
 #[test]
-fn new_keys_that_are_taken_leave_no_trace_and_all_others_stay() {
+fn keys_that_are_closed_are_handed_over_and_leave_at_most_a_deletion() {
     Disk::each(|disk| {
         let backend = disk.open();
         let mut table = counts(&backend);
-        add(&mut table, "old", 1);
+        ["old", "same", "read"].iter().for_each(|word| add(&mut table, word, 1));
         apply(&backend, &mut table, "one");
 
         let long = "a key that is longer than what is kept inline";
@@ -162,22 +162,22 @@ fn new_keys_that_are_taken_leave_no_trace_and_all_others_stay() {
             add(&mut table, word, 2);
         }
         table.entry("gone".into()).unwrap().take();
+        table.entry("same".into()).unwrap().set(1);
+        assert_eq!(table.entry("read".into()).unwrap().get(), Some(&1));
         let before = table.staged_bytes();
-        let taken = table.take_new(|word| **word != *"stays");
-        assert_eq!(
-            taken,
-            [("new".into(), 2), (long.into(), 2)],
-            "neither `old`, which is committed, nor `gone`"
-        );
+        let closed = table.close(|word| **word != *"stays").unwrap();
+        assert_eq!(closed, [("new".into(), 2), ("old".into(), 3), (long.into(), 2)]);
         assert!(table.staged_bytes() < before);
-        assert_eq!(table.get(&"new".into()).unwrap(), None);
-        assert_eq!(table.take_new(|_| false), []);
-        add(&mut table, "new", 5);
+        assert_eq!((table.get(&"new".into()).unwrap(), table.get(&"old".into()).unwrap()), (None, None));
+        assert_eq!(table.close(|_| false).unwrap(), []);
         let changed: Vec<_> =
             table.changed().unwrap().map(|(key, n)| (key.to_string(), n.copied())).collect();
-        let expected = [("old", 3), ("stays", 2), ("new", 5)].map(|(key, n)| (key.to_owned(), Some(n)));
-        assert_eq!(changed, expected);
-        assert_eq!(apply(&backend, &mut table, "two").len(), 3);
+        assert_eq!(changed, [("old".to_owned(), None), ("stays".to_owned(), Some(2))]);
+        assert_eq!(apply(&backend, &mut table, "two").len(), 2);
+        drop((table, backend));
+        let table = counts(&disk.open());
+        let found = ["old", "same", "read", "stays", "new"].map(|word| table.get(&word.into()).unwrap());
+        assert_eq!(found, [None, Some(1), Some(1), Some(2), None]);
     });
 }
 
