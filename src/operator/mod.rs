@@ -169,6 +169,21 @@ pub enum Output {
     },
 }
 
+impl Output {
+    /// What it takes in memory, bytes; of rows that are not encoded, a guess.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Output::Records { records, .. } => records.bytes(),
+            Output::Rows { chunk, .. } | Output::Gathered { chunk, .. } => chunk.len() * ROW_BYTES,
+            Output::Console { .. } | Output::Late(_) => 0,
+        }
+    }
+}
+
+/// A row that is not encoded, about.
+const ROW_BYTES: usize = 64;
+
 /// Sends chunks on.
 pub struct Emitter<'a> {
     pub(crate) node: NodeId,

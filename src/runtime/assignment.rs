@@ -350,6 +350,7 @@ impl Engine {
             changes: vec![],
             sent_rows: 0,
             touched: false,
+            is_ending: false,
         }
     }
 }

@@ -190,8 +190,26 @@ impl Engine {
             return Ok(());
         }
         let batch = *batch;
-        let results =
-            self.pool.run(std::mem::take(&mut self.states), move |unit| unit.advance(&batch, stage, end));
+        self.advance_states(move |unit| unit.advance(&batch, stage, end))?;
+        // A window may be larger than memory: what came out goes on its way before more is made.
+        while end && self.states.iter().any(|s| s.is_ending) {
+            for later in stage + 1..self.plan.stages() as usize {
+                self.run_stage(&batch, later, false)?;
+            }
+            self.advance_states(
+                move |unit| {
+                    if unit.is_ending { unit.advance(&batch, stage, true) } else { Ok(vec![]) }
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    fn advance_states(
+        &mut self,
+        advance: impl Fn(&mut StateUnit) -> Result<Vec<Output>> + Send + Sync + 'static,
+    ) -> Result {
+        let results = self.pool.run(std::mem::take(&mut self.states), advance);
         let (units, outputs): (Vec<_>, Vec<_>) = results.into_iter().unzip();
         self.states = units;
         for (index, outputs) in outputs.into_iter().enumerate() {

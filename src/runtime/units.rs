@@ -188,10 +188,13 @@ pub struct StateUnit {
     pub sent_rows: u64,
     /// Whether the batch in flight touched it.
     pub touched: bool,
+    /// Whether the end of the batch, in the stage that is under way, has more to give.
+    pub is_ending: bool,
 }
 
 impl StateUnit {
-    /// Runs what waits for stage `stage` (from 1) and, at the end of the batch, ends it there.
+    /// Runs what waits for stage `stage` (from 1) and, at the end of the batch, ends it there; `is_ending` tells whether there is
+    /// more to come, for another call.
     ///
     /// # Errors
     /// If an operator fails.
@@ -202,7 +205,7 @@ impl StateUnit {
             task.process(batch, node, port, chunk)?;
         }
         if end {
-            task.end_batch(batch)?;
+            self.is_ending = task.end_some(batch)?;
         }
         Ok(task.take_outputs())
     }

@@ -21,6 +21,9 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 /// Time since some fixed moment, for measuring only: what a task computes does not depend on it.
 pub type Stopwatch = Arc<dyn Fn() -> Duration + Send + Sync>;
 
+/// How much comes out of the end of a batch at a time, about.
+const OUTPUT_BYTES: usize = 4 << 20;
+
 /// The operators of one stage on one partition.
 pub struct Task {
     id: TaskId,
@@ -30,6 +33,8 @@ pub struct Task {
     queues: Vec<VecDeque<(Port, Chunk)>>,
     stores: Stores,
     outputs: Vec<Output>,
+    /// The operator in which the batch ends next.
+    ending: usize,
     state_partitions: u32,
     stopwatch: Option<Stopwatch>,
     /// Panics are not shown.
@@ -90,6 +95,7 @@ impl Task {
             queues,
             stores,
             outputs: vec![],
+            ending: 0,
             state_partitions,
             stopwatch: None,
             quiet: false,
@@ -141,16 +147,28 @@ impl Task {
     /// # Errors
     /// As [`Task::process`].
     pub fn end_batch(&mut self, batch: &Batch) -> Result {
-        for index in 0..self.slots.len() {
-            loop {
-                self.call(batch, index, |operator, cx| operator.end_batch(cx))?;
-                self.drain(batch, index + 1)?;
-                if !self.slots[index].operator.has_more() {
-                    break;
-                }
+        while self.end_some(batch)? {}
+        Ok(())
+    }
+
+    /// As [`Task::end_batch`], until about 4 MiB of records wait to be taken: a window may be larger than memory. `true` = take the
+    /// outputs and call again.
+    ///
+    /// # Errors
+    /// As [`Task::process`].
+    pub fn end_some(&mut self, batch: &Batch) -> Result<bool> {
+        while self.ending < self.slots.len() {
+            let index = self.ending;
+            self.call(batch, index, |operator, cx| operator.end_batch(cx))?;
+            self.drain(batch, index + 1)?;
+            if !self.slots[index].operator.has_more() {
+                self.ending += 1;
+            } else if self.outputs.iter().map(Output::bytes).sum::<usize>() >= OUTPUT_BYTES {
+                return Ok(true);
             }
         }
-        Ok(())
+        self.ending = 0;
+        Ok(false)
     }
 
     /// What left the task since the last call.
@@ -196,6 +214,7 @@ impl Task {
     pub fn rest(&mut self) {
         self.stores.0.iter_mut().for_each(|s| s.aborted());
         self.outputs.clear();
+        self.ending = 0;
     }
 
     /// Forgets the batch: staged changes, queues and outputs; operators are made anew.
@@ -203,6 +222,7 @@ impl Task {
         self.stores.0.iter_mut().for_each(|s| s.aborted());
         self.queues.iter_mut().for_each(VecDeque::clear);
         self.outputs.clear();
+        self.ending = 0;
         for slot in &mut self.slots {
             slot.operator = (slot.factory)(&slot.stores);
         }

@@ -10,7 +10,7 @@ use std::{
 use tidegate::{
     Config, DStream, Result, StreamingContext,
     codec::{AsText, Utf8},
-    operator::{Batch, Port},
+    operator::{Batch, Output, Port},
     record::{BatchId, BatchTime, Chunk, Partition, RawChunk, TaskId},
     state::{Backend, MemoryStorage, Storage, StoreId, VisitRow},
     task::Task,
@@ -124,4 +124,38 @@ fn without_an_inverse_a_slide_reads_the_window_and_writes_what_entered_and_left(
         let window = length * KEYS_PER_BATCH;
         assert!((window..window + 4 * KEYS_PER_BATCH).contains(&read), "length {length}: {read} rows read");
     }
+}
+
+#[test]
+fn a_window_that_is_large_leaves_the_task_in_parts() {
+    let ssc = StreamingContext::new(Config::new("app", "memory:"));
+    let pairs = ssc.text("n").map(|line| (line.to_string(), 1u64));
+    anew(&pairs, Duration::from_secs(1), Duration::from_secs(1)).to_kafka("out", Utf8, AsText);
+    let plan = ssc.topology();
+    let (node, _) = plan.iter().find(|(id, n)| plan.stage(*id) == 1 && !n.stores.is_empty()).unwrap();
+    let names: Vec<String> = plan.nodes.iter().flat_map(|n| &n.stores).map(|s| s.name.clone()).collect();
+    let backend = MemoryStorage::default().open(Partition(0), &names).unwrap().backend;
+    let id = TaskId { stage: 1, partition: Partition(0) };
+    let mut task = Task::open(&plan, id, None, 1, Some(&backend));
+    let batch = Batch { id: BatchId(1), time: BatchTime(1_000) };
+    let (keys, key_bytes) = (40_000, 400);
+    let rows = (0..keys).map(|k| (format!("{k:key_bytes$}"), 1u64)).collect();
+    task.process(&batch, node, Port(0), Chunk::rows::<(String, u64)>(rows)).unwrap();
+    let (mut parts, mut records) = (0, 0);
+    loop {
+        let more = task.end_some(&batch).unwrap();
+        let outputs = task.take_outputs();
+        let bytes: usize = outputs.iter().map(Output::bytes).sum();
+        assert!(bytes < 8 << 20, "{bytes} bytes at once");
+        parts += 1;
+        records += outputs
+            .iter()
+            .map(|o| if let Output::Records { records, .. } = o { records.len() } else { 0 })
+            .sum::<usize>();
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(records, keys);
+    assert!(parts >= 3, "{parts} parts of 16 MB");
 }
