@@ -25,7 +25,7 @@ const WORD_BYTES: usize = 512;
 const WORDS_A_LINE: u64 = 8;
 
 /// A word of its own number and filling that does not compress.
-fn word(number: u64) -> String {
+pub fn word(number: u64) -> String {
     let mut word = format!("{number:07}-");
     let mut random = super::Random(number);
     while word.len() < WORD_BYTES {
@@ -47,7 +47,7 @@ fn feed(client: &Client, app: &App, run: &mut Run, words: u64, places: Range<u64
     }
 }
 
-fn write(client: &Client, topic: &str, words: u64, places: Range<u64>) {
+pub fn write(client: &Client, topic: &str, words: u64, places: Range<u64>) {
     let producer: BaseProducer = client.config().set("linger.ms", "5").create().unwrap();
     for (line, first) in places.clone().step_by(usize::try_from(WORDS_A_LINE).unwrap()).enumerate() {
         let numbers = (first..places.end.min(first + WORDS_A_LINE)).map(|n| n * 7_919 % words);
@@ -65,7 +65,7 @@ fn write(client: &Client, topic: &str, words: u64, places: Range<u64>) {
     });
 }
 
-fn bytes_below(path: &Path) -> u64 {
+pub fn bytes_below(path: &Path) -> u64 {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     entries
         .map(|entry| match entry.metadata() {

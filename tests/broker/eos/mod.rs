@@ -5,6 +5,7 @@
 
 mod aborted_input;
 mod big_state;
+mod big_window;
 pub mod client;
 mod doubt;
 mod events;
