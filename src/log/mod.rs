@@ -73,6 +73,16 @@ pub trait Log: Send + Sync {
     /// If the partition cannot be read.
     fn read(&self, at: &TopicPartition, from: Offset) -> Result<Box<dyn Reader>>;
 
+    /// Tells that a reader without a group, named `reader`, never reads rows before `until` again. A log may delete by it what all
+    /// readers have passed; one that deletes by time alone does nothing.
+    ///
+    /// # Errors
+    /// If the log cannot write it down; nothing is deleted then.
+    fn passed(&self, reader: &str, at: &TopicPartition, until: Offset) -> Result {
+        let _ = (reader, at, until);
+        Ok(())
+    }
+
     /// Joins the consumer group; returns at once, the assignment comes as an event.
     ///
     /// # Errors

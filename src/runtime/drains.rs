@@ -240,6 +240,8 @@ impl Writer {
         let now = self.clock.monotonic();
         if !chunks.is_empty() {
             open.last_write = now;
+            let passed = open.drain.read_again_from(open.from);
+            self.log.passed(&self.at.topic, &self.at, passed).map_err(of_log)?;
         }
         open.seen = next.unwrap_or(open.seen);
         self.written.store(open.seen.0, Ordering::Release);

@@ -24,6 +24,8 @@ const COMPACTED_SOON: [(&str, &str); 3] =
     [("cleanup.policy", "compact"), ("segment.ms", "600000"), ("segment.bytes", "16777216")];
 /// How long a changelog keeps tombstones and the exchange topic keeps rows.
 pub const RETENTION_MS: i64 = 7 * DAY_MS;
+/// What the embedded log keeps of rows that are written outside already: so far a table may go back, as from a copy of it.
+const DRAINED_BYTES: u64 = 64 << 20;
 
 /// Names of the internal topics.
 #[derive(Clone, Debug)]
@@ -96,7 +98,7 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
     let mut written = vec![];
     for feed in &plan.feeds {
         if let FeedTarget::Topic { name, compact } = &feed.target {
-            let spec = ingest(config, name, *compact);
+            let spec = TopicSpec { config: ingest(log, *compact, 0), ..spec(config, name, 1, &[]) };
             written.push((spec.name.clone(), ensure_internal(log, &spec)?));
         }
     }
@@ -132,7 +134,8 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
 /// Makes the topics between the program and places outside; their positions are read at each start, so they are compacted soon.
 fn prepare_drains(log: &dyn Log, config: &Config, plan: &Topology) -> Result {
     for drain in &plan.drains {
-        ensure_internal(log, &ingest(config, &drain.topic, false))?;
+        let kept = ingest(log, false, DRAINED_BYTES);
+        ensure_internal(log, &TopicSpec { config: kept, ..spec(config, &drain.topic, 1, &[]) })?;
         let Some(positions) = &drain.positions else { continue };
         if config.guarantee == Guarantee::AtLeastOnce {
             let what = format!(
@@ -183,11 +186,16 @@ pub fn inputs(log: &dyn Log, plan: &Topology, names: &Names) -> Result<Topics> {
     Ok(topics)
 }
 
-/// The topic of a receiver or a drain: one partition, so that what is stored keeps its order.
-fn ingest(config: &Config, name: &str, compact: bool) -> TopicSpec {
+/// How long a topic of a receiver or a drain keeps rows. It has one partition, so that what is stored keeps its order. A log that
+/// makes its topics itself counts who has read them: of what is not compacted only the newest `consumed_bytes` of read rows stay.
+fn ingest(log: &dyn Log, compact: bool, consumed_bytes: u64) -> BTreeMap<String, String> {
     let policy = if compact { "compact" } else { "delete" };
-    let kept = [("cleanup.policy", policy.to_owned()), ("retention.ms", RETENTION_MS.to_string())];
-    spec(config, name, 1, &kept)
+    let mut kept = vec![("cleanup.policy", policy.to_owned()), ("retention.ms", RETENTION_MS.to_string())];
+    if log.creates_output_topics() && !compact {
+        kept.push(("retention.bytes", consumed_bytes.to_string()));
+        kept.push(("delete.consumed.only", "true".to_owned()));
+    }
+    kept.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
 }
 
 fn tell_guarantee(log: &dyn Log, config: &Config, mut written: Vec<Written>) {

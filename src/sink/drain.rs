@@ -36,6 +36,11 @@ pub trait Drain: Send {
     /// See [`DrainFailure`]; but for an outcome that is not known, nothing is written then.
     fn write(&mut self, records: &RawChunk, from: Offset, to: Offset) -> Result<(), DrainFailure>;
 
+    /// What is read first when it is opened again, where everything before `written` is written: rows before may be deleted.
+    fn read_again_from(&self, written: Offset) -> Offset {
+        written
+    }
+
     /// What a person does if the position lies outside the topic, which begins at `start` now.
     fn reposition(&self, start: Offset) -> String;
 }

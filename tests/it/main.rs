@@ -9,6 +9,7 @@ mod bad_records;
 mod demo;
 mod driver;
 mod embedded_log;
+mod embedded_retention;
 mod foreach_batch;
 mod intervals;
 mod key_order;

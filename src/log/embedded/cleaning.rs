@@ -42,9 +42,10 @@ pub(super) fn clean(store: &Store) -> Result<bool> {
                 }
             }
         }
-        for (at, from) in &rules.keep_from {
+        // What was let go meanwhile has come back with its segment.
+        for at in rules.keep_from.keys() {
             if let Some(partition) = state.partition_mut(at) {
-                partition.forget_before(*from);
+                partition.forget_before_start();
             }
         }
         if let Some(files) = &mut state.files {

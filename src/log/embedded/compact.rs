@@ -1,10 +1,10 @@
 //! Compaction: of a compacted topic the last record of each key stays, of a topic with `retention.bytes` the newest records, of a
 //! group the last offset. Small segments are merged.
 //!
-//! Works on full segments only, when a directory is opened and while it is in use. Knows no open transaction. Invariants: offsets
+//! Works on full segments only, when a directory is opened and while it is in use. Knows no open transaction; what may go is decided
+//! by `retention.rs`. Invariants: offsets
 //! never change; a segment (or several that follow each other) is replaced by one rename; the oldest goes first, so a tombstone
-//! leaves only after what it deletes; what a group has not read yet is never removed by retention. Topics without these settings
-//! lose nothing, and there is no retention by time.
+//! leaves only after what it deletes. Topics without these settings lose nothing.
 
 use super::{
     frame::{self, Entry, FrameBuilder, Records, SEGMENT_HEADER, SegmentHeader},
@@ -23,9 +23,6 @@ use std::{
     sync::Arc,
 };
 use xxhash_rust::xxh3::xxh3_128;
-
-/// How long a tombstone stays unless its topic says otherwise: the default of Kafka's brokers.
-const DELETE_RETENTION_MS: i64 = 86_400_000;
 
 /// Bytes of full segments that compaction could make fewer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,16 +68,12 @@ impl Rules {
     pub fn of(state: &State) -> Self {
         let mut rules = Rules { compacted: BTreeMap::new(), keep_from: BTreeMap::new() };
         for (name, topic) in &state.topics {
-            if state.is_compacted(name) {
-                let stay = state.config(name, "delete.retention.ms").unwrap_or(DELETE_RETENTION_MS);
+            if let Some(stay) = state.tombstones_stay_ms(name) {
                 rules.compacted.insert(name.clone(), stay);
             }
-            let Some(bytes) = state.retention_bytes(name) else { continue };
-            for (number, partition) in (0..).zip(&topic.partitions) {
-                let at = TopicPartition::new(name.clone(), number);
-                let read = state.groups.values().filter_map(|g| g.offsets.get(&at)).map(|c| c.offset.0);
-                let from = read.chain([partition.keep_from(bytes)]).min().unwrap_or(0);
-                rules.keep_from.insert(at, from);
+            if state.retention(name).is_some() {
+                let starts = (0..).zip(&topic.partitions);
+                rules.keep_from.extend(starts.map(|(n, p)| (TopicPartition::new(name.clone(), n), p.start)));
             }
         }
         rules

@@ -122,6 +122,7 @@ impl Directory {
         let mut numbers = Segment::list(path)?;
         Segment::remove_merged(path, &mut numbers)?;
         let mut scan = Scan::all(path, &numbers, state)?;
+        state.trim_all();
         if let Some((log_id, (_, full))) =
             scan.log_id.zip(numbers.split_last()).filter(|_| scan.compactable.pays())
         {
@@ -131,8 +132,8 @@ impl Directory {
             state.forget();
             numbers = Segment::list(path)?;
             scan = Scan { cut_bytes: scan.cut_bytes, ..Scan::all(path, &numbers, state)? };
+            state.trim_all();
         }
-        state.begin_with_oldest();
         let log_id = scan.log_id.unwrap_or_else(|| new_log_id(path));
         let current = match scan.current.take() {
             Some(segment) if numbers.last() == Some(&segment.number) => segment,
@@ -421,7 +422,7 @@ fn take_up(state: &mut State, segment: &Arc<Segment>, entry: Entry) -> u64 {
         Entry::Batch { at, first, last, records } => {
             let place = Place::Disk(Span { segment: segment.clone(), records, first });
             state.insert(&at, first, last, place);
-            let may_go = state.is_compacted(&at.topic) || state.retention_bytes(&at.topic).is_some();
+            let may_go = state.is_compacted(&at.topic) || state.retention(&at.topic).is_some();
             if may_go { u64::from(records.len) } else { 0 }
         }
         Entry::Offset(offset) => {

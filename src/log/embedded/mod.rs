@@ -15,6 +15,7 @@ mod group;
 mod member;
 mod partition;
 mod producer;
+mod retention;
 mod segment;
 mod store;
 mod time;
@@ -25,7 +26,7 @@ pub(crate) use member::EmbeddedMember;
 pub(crate) use producer::EmbeddedProducer;
 pub use time::Time;
 
-use super::{GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec, timestamps};
+use super::{Committed, GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec, timestamps};
 use crate::{
     error::{Error, Result},
     record::{Offset, TopicPartition},
@@ -40,7 +41,7 @@ use std::{
     thread,
     time::Duration,
 };
-use store::{State, Store, missing_topic};
+use store::{GroupOffset, State, Store, missing_topic};
 
 /// Topics inside this process.
 pub struct Embedded {
@@ -119,6 +120,14 @@ impl Embedded {
     #[must_use]
     pub fn cut_bytes(&self) -> u64 {
         self.store.lock().files.as_ref().map_or(0, |files| files.cut_bytes)
+    }
+
+    /// Bytes of the records that are still kept, whether in memory or in files; of files that wait for compaction only what is
+    /// to stay by size and by what groups have read.
+    #[must_use]
+    pub fn kept_bytes(&self) -> u64 {
+        let state = self.store.lock();
+        state.topics.values().flat_map(|t| &t.partitions).map(partition::PartitionLog::bytes).sum()
     }
 
     /// Compacts full files now if at least half of their bytes are new, as [`Options::clean_every`] does by itself; answers whether it did.
@@ -241,6 +250,12 @@ impl Log for Embedded {
     fn read(&self, at: &TopicPartition, from: Offset) -> Result<Box<dyn Reader>> {
         self.of_partition(at, |_| ())?;
         Ok(Box::new(PartitionReader(Cursor::new(self.store.clone(), at.clone(), from))))
+    }
+
+    fn passed(&self, reader: &str, at: &TopicPartition, until: Offset) -> Result {
+        let committed = Committed { offset: until, leader_epoch: None, metadata: String::new() };
+        let offset = GroupOffset { group: reader.to_owned(), at: at.clone(), committed };
+        self.store.change(|state| state.write(vec![], vec![offset]))
     }
 
     fn join(&self, group: &GroupSpec) -> Result<Box<dyn Member>> {

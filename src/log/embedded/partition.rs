@@ -1,7 +1,8 @@
 //! One partition: which offsets exist, which of them are settled, and where the committed records lie.
 //!
 //! Knows no topic name, no producer and no file format. Invariants: offsets are given out once and never twice; batches do
-//! not overlap; readers of committed data stop before the first offset whose transaction is still open.
+//! not overlap; readers of committed data stop before the first offset whose transaction is still open. What may be forgotten is
+//! decided elsewhere (`retention.rs`).
 
 use super::{
     frame::Records,
@@ -26,6 +27,19 @@ pub(super) enum Place {
     Disk(Span),
 }
 
+/// What a record in memory takes beside its bytes: offset, timestamp and where key, value and headers lie.
+const ROW_BYTES: u64 = 40;
+
+impl Batch {
+    /// Bytes of its records, where they are.
+    pub fn bytes(&self) -> u64 {
+        match &self.place {
+            Place::Memory(rows) => rows.bytes() as u64 + rows.len() as u64 * ROW_BYTES,
+            Place::Disk(span) => u64::from(span.records.len),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct PartitionLog {
     /// Offset of the first record still there.
@@ -35,6 +49,10 @@ pub(super) struct PartitionLog {
     open: BTreeMap<u64, u64>,
     /// Committed batches by their first offset.
     batches: BTreeMap<u64, Batch>,
+    /// Bytes of all batches.
+    bytes: u64,
+    /// Bytes that were added since overwritten keys were dropped.
+    pub fresh_bytes: u64,
 }
 
 /// What a reader finds at an offset.
@@ -73,28 +91,55 @@ impl PartitionLog {
     /// Takes up a committed batch.
     pub fn insert(&mut self, first: u64, batch: Batch) {
         self.raise_end(batch.last + 1);
-        self.batches.insert(first, batch);
+        self.fresh_bytes += batch.bytes();
+        self.put(first, batch);
     }
 
-    /// The first offset to keep so that the newest batches of about `bytes` on the disk stay, and always the last one.
-    pub fn keep_from(&self, bytes: u64) -> u64 {
-        let (mut kept, mut from) = (0, None);
-        for (first, batch) in self.batches.iter().rev() {
-            if let Place::Disk(span) = &batch.place {
-                kept += u64::from(span.records.len);
-            }
-            if kept > bytes && from.is_some() {
+    fn put(&mut self, first: u64, batch: Batch) {
+        self.bytes += batch.bytes();
+        let before = self.batches.insert(first, batch);
+        self.bytes -= before.map_or(0, |b| b.bytes());
+    }
+
+    /// Bytes of the records that are there.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Takes out the batches before the first open transaction, in order.
+    pub fn take_stable(&mut self) -> BTreeMap<u64, Batch> {
+        let later = self.batches.split_off(&self.stable_end());
+        let taken = std::mem::replace(&mut self.batches, later);
+        self.bytes -= taken.values().map(Batch::bytes).sum::<u64>();
+        taken
+    }
+
+    /// Puts batches back; their offsets lie within those that were taken out.
+    pub fn put_back(&mut self, batches: impl IntoIterator<Item = (u64, Batch)>) {
+        batches.into_iter().for_each(|(first, batch)| self.put(first, batch));
+    }
+
+    /// Forgets the oldest batches while more than `bytes` are there, never the last one and nothing from offset `read` on.
+    pub fn trim(&mut self, bytes: u64, read: u64) {
+        let mut start = self.start;
+        while self.bytes > bytes && self.batches.len() > 1 {
+            let oldest = self.batches.first_entry().expect("there are two");
+            if oldest.get().last >= read {
+                start = start.max(read);
                 break;
             }
-            from = Some(*first);
+            self.bytes -= oldest.remove().bytes();
+            let next = self.batches.first_key_value().expect("there were two");
+            start = start.max(*next.0).min(read);
         }
-        from.unwrap_or(self.start).max(self.start)
+        self.start = start.min(self.stable_end()).max(self.start);
     }
 
-    /// Everything before an offset is gone; what lies in between stays readable to its end.
-    pub fn forget_before(&mut self, from: u64) {
-        self.start = self.start.max(from);
-        self.batches.retain(|_, batch| batch.last >= from);
+    /// Everything before the start is gone; a batch in which it lies stays readable to its end.
+    pub fn forget_before_start(&mut self) {
+        while let Some(oldest) = self.batches.first_entry().filter(|b| b.get().last < self.start) {
+            self.bytes -= oldest.remove().bytes();
+        }
     }
 
     /// The oldest records were removed earlier: the partition begins with what is still there.
@@ -106,12 +151,13 @@ impl PartitionLog {
     pub fn forget_segments(&mut self, numbers: &[u64]) {
         self.batches
             .retain(|_, b| !matches!(&b.place, Place::Disk(s) if numbers.contains(&s.segment.number)));
+        self.bytes = self.batches.values().map(Batch::bytes).sum();
     }
 
     /// A batch lies here now.
     pub fn replace(&mut self, first: u64, last: u64, segment: &Arc<Segment>, records: Records) {
         let place = Place::Disk(Span { segment: segment.clone(), records, first });
-        self.batches.insert(first, Batch { last, place });
+        self.put(first, Batch { last, place });
     }
 
     /// The high watermark is at least `end`: offsets before it without a batch hold nothing.

@@ -18,7 +18,7 @@ use crate::{
     record::{Offset, RawChunk, TopicPartition},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -51,6 +51,8 @@ pub(super) struct State {
     /// Rises with everything that somebody may wait for.
     pub changes: u64,
     pub made: u64,
+    /// Partitions with new records or offsets: their retention is looked at with the change that made them.
+    pub touched: BTreeSet<TopicPartition>,
 }
 
 #[derive(Debug)]
@@ -91,6 +93,9 @@ impl Store {
         let answer = {
             let mut state = self.lock();
             let answer = change(&mut state);
+            if !state.touched.is_empty() {
+                state.tidy(self.time.now_ms());
+            }
             state.changes += 1;
             answer
         };
@@ -222,29 +227,6 @@ impl State {
         }
     }
 
-    /// Partitions with a retention begin with the oldest record that is still there.
-    pub fn begin_with_oldest(&mut self) {
-        let names: Vec<_> =
-            self.topics.keys().filter(|t| self.retention_bytes(t).is_some()).cloned().collect();
-        for name in names {
-            if let Some(topic) = self.topics.get_mut(&name) {
-                topic.partitions.iter_mut().for_each(PartitionLog::begin_with_oldest);
-            }
-        }
-    }
-
-    /// Whether only the last record of each key of a topic must stay.
-    pub fn is_compacted(&self, topic: &str) -> bool {
-        let policy = self.topics.get(topic).and_then(|t| t.config.get("cleanup.policy"));
-        policy.is_some_and(|p| p.split(',').any(|p| p.trim() == "compact"))
-    }
-
-    /// How many bytes of records a partition of a topic keeps at least; nothing = all of them.
-    pub fn retention_bytes(&self, topic: &str) -> Option<u64> {
-        let bytes = self.config(topic, "retention.bytes").and_then(|b| u64::try_from(b).ok());
-        bytes.filter(|_| !self.is_compacted(topic))
-    }
-
     /// A number among the settings of a topic.
     pub fn config(&self, topic: &str, name: &str) -> Option<i64> {
         self.topics.get(topic)?.config.get(name)?.parse().ok()
@@ -339,8 +321,12 @@ impl State {
             let last = first + rows.len() as u64 - 1;
             let place = places.next().unwrap_or(Place::Memory(rows));
             self.insert(&at, first, last, place);
+            self.touched.insert(at);
         }
         for entry in entries {
+            if let Entry::Offset(offset) = &entry {
+                self.touched.insert(offset.at.clone());
+            }
             self.replay(entry);
         }
         Ok(())

@@ -224,6 +224,11 @@ impl Log for SimLog {
         Ok(Box::new(SimReader { inner, fate: self.fate.clone() }))
     }
 
+    fn passed(&self, reader: &str, at: &TopicPartition, until: Offset) -> Result {
+        self.step(Call::Offsets)?;
+        self.inner.passed(reader, at, until)
+    }
+
     fn join(&self, group: &GroupSpec) -> Result<Box<dyn Member>> {
         self.step(Call::Join)?;
         let inner = self.inner.join_embedded(group);

@@ -1,8 +1,8 @@
 //! From the records of the internal topic to calls of the function.
 //!
 //! Owns the position of the output: a row of the application's topic of deliveries. Knows no thread. Invariants: batches are given in the
-//! order of their ends, each whole; the position moves only after the function returned, and never back, whoever else believes to be the
-//! one who calls; so a batch may be given again, but never another one under its id.
+//! order of their ends, each whole; the position moves only after the function returned; a process that was replaced may still write
+//! an older one. So a batch may be given again, but never another one under its id.
 
 use super::{CommittedBatch, End, Part, rows};
 use crate::{
@@ -218,6 +218,11 @@ where
             self.acknowledge(to, to)?;
         }
         Ok(())
+    }
+
+    /// A batch that is read in part is read again from its first record.
+    fn read_again_from(&self, _: Offset) -> Offset {
+        self.open.as_ref().map_or(Offset(0), |open| Offset(open.position.from))
     }
 
     fn reposition(&self, _: Offset) -> String {
