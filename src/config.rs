@@ -70,7 +70,8 @@ pub struct Config {
     pub properties: BTreeMap<String, String>,
     /// Memory of all local state together (block cache and write buffers), bytes.
     pub state_memory_bytes: usize,
-    /// A batch ends early when about so many bytes of changes are staged.
+    /// A batch ends early when it holds about so many bytes until its end: changes of state with the records that they make, and rows that
+    /// operators hold back. Less where the log takes long to get them.
     pub staged_bytes_max: usize,
     /// A batch ends early after so many records.
     pub batch_records_max: usize,

@@ -2,7 +2,7 @@
 //!
 //! Knows no exchange. Invariant: empty between batches; values of a key are taken in their order.
 
-use super::{Context, Operator, Port};
+use super::{Context, Operator, Port, map_row_bytes};
 use crate::{
     error::Result,
     record::{Chunk, Data, Key, Map, Value},
@@ -58,27 +58,41 @@ where
         self.flush(cx);
         Ok(())
     }
+
+    fn held_bytes(&self) -> usize {
+        self.held.len() * map_row_bytes::<(K, Option<C>)>()
+    }
 }
 
 /// `group_by_key`: all values of a key in a batch, in the order in which they come.
-pub struct Group<K, V>(Map<K, Vec<V>>);
+pub struct Group<K, V> {
+    held: Map<K, Vec<V>>,
+    values: usize,
+}
 
 impl<K, V> Default for Group<K, V> {
     fn default() -> Self {
-        Group(Map::default())
+        Group { held: Map::default(), values: 0 }
     }
 }
 
 impl<K: Key, V: Value> Operator for Group<K, V> {
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
-        for (key, value) in input.take::<Vec<(K, V)>>() {
-            self.0.entry(key).or_default().push(value);
+        let rows = input.take::<Vec<(K, V)>>();
+        self.values += rows.len();
+        for (key, value) in rows {
+            self.held.entry(key).or_default().push(value);
         }
         Ok(())
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
-        cx.out.rows::<(K, Vec<V>)>(self.0.drain(..).collect());
+        cx.out.rows::<(K, Vec<V>)>(self.held.drain(..).collect());
+        self.values = 0;
         Ok(())
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.held.len() * map_row_bytes::<(K, Vec<V>)>() + self.values * size_of::<V>()
     }
 }

@@ -4,7 +4,7 @@
 //! are handed over as they are. Invariants: a key goes to the state partition of its *encoded* bytes; rows of one key keep
 //! their order; what is held back is sent before the batch ends.
 
-use super::{Context, Operator, Port};
+use super::{Context, Operator, Port, map_row_bytes};
 use crate::{
     codec::{decode_key, decode_value, encode_key, encode_value, format_of},
     error::Result,
@@ -14,6 +14,9 @@ use std::{marker::PhantomData, sync::Arc};
 
 /// Combined rows that one task holds at most before it sends them on.
 const HELD_MAX: usize = 1 << 16;
+/// From so many on they are sent on at once if keys hardly repeat: holding them would save nothing, and a batch is measured by what its
+/// state partitions hold.
+const HELD_DISTINCT_MAX: usize = 1 << 13;
 
 /// Turns rows into bytes and back when their owner is another process; never called inside one.
 pub trait ExchangeFormat: Send + Sync {
@@ -35,6 +38,8 @@ pub trait ExchangeFormat: Send + Sync {
 pub struct ByKey<K, V, F> {
     combine: Option<Arc<F>>,
     held: Map<K, Option<V>>,
+    /// Rows that became the held ones.
+    taken: usize,
     encoded: Vec<u8>,
 }
 
@@ -42,7 +47,7 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> ByKey<K, V, F> {
     /// An exchange that combines with `combine` if there is one.
     #[must_use]
     pub fn new(combine: Option<Arc<F>>) -> Self {
-        ByKey { combine, held: Map::default(), encoded: vec![] }
+        ByKey { combine, held: Map::default(), taken: 0, encoded: vec![] }
     }
 
     fn split(&mut self, rows: impl ExactSizeIterator<Item = (K, V)>, cx: &mut Context<'_>) -> Result {
@@ -64,7 +69,7 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> ByKey<K, V, F> {
         let mut held = std::mem::take(&mut self.held);
         let rows = held.drain(..).map(|(k, v)| (k, v.expect("filled when it was made")));
         let result = self.split(rows, cx);
-        self.held = held; // empty, with its allocation
+        (self.held, self.taken) = (held, 0); // empty, with its allocation
         result
     }
 }
@@ -73,6 +78,7 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for ByKey<K, V, 
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         let rows = input.take::<Vec<(K, V)>>();
         let Some(combine) = &self.combine else { return self.split(rows.into_iter(), cx) };
+        self.taken += rows.len();
         for (key, value) in rows {
             let slot = self.held.entry(key).or_default();
             *slot = Some(match slot.take() {
@@ -80,11 +86,16 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for ByKey<K, V, 
                 None => value,
             });
         }
-        if self.held.len() >= HELD_MAX { self.flush(cx) } else { Ok(()) }
+        let hardly_repeat = self.held.len() >= HELD_DISTINCT_MAX && self.taken < 2 * self.held.len();
+        if hardly_repeat || self.held.len() >= HELD_MAX { self.flush(cx) } else { Ok(()) }
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         self.flush(cx)
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.held.len() * map_row_bytes::<(K, Option<V>)>()
     }
 }
 

@@ -82,6 +82,16 @@ pub trait Operator: Send {
     fn has_more(&self) -> bool {
         false
     }
+
+    /// About how many bytes of rows it holds back until the batch ends; a batch that holds too much ends early.
+    fn held_bytes(&self) -> usize {
+        0
+    }
+}
+
+/// What a row takes in a map: the row, its hash and its place in the index.
+const fn map_row_bytes<T>() -> usize {
+    size_of::<(u64, T)>() + 2 * size_of::<usize>()
 }
 
 /// What an operator may touch. Public fields on purpose: `cx.stores` can stay borrowed in a loop that also uses `cx.out`.

@@ -3,13 +3,16 @@
 //! Knows no log and no exchange: rows of a key come to one task. Invariant: `Reduce` is empty between batches; the running form
 //! keeps everything in its store and sends each changed key once per batch, in the order of first touch.
 
-use super::{Context, Operator, Port};
+use super::{Context, Operator, Port, map_row_bytes};
 use crate::{
     error::Result,
     record::{Chunk, Key, Map, Value},
     state::{Handle, Table},
 };
 use std::sync::Arc;
+
+/// What a small record takes on its way to the log.
+const RECORD_BYTES: usize = 64;
 
 /// `reduce_by_key`: one row per key and batch.
 pub struct Reduce<K, V, F> {
@@ -41,6 +44,11 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for Reduce<K, V,
         let rows = self.held.drain(..).map(|(k, v)| (k, v.expect("filled when it was made")));
         cx.out.rows::<(K, V)>(rows.collect());
         Ok(())
+    }
+
+    fn held_bytes(&self) -> usize {
+        // At the end each becomes a row, and mostly a record, too.
+        self.held.len() * (map_row_bytes::<(K, Option<V>)>() + size_of::<(K, V)>() + RECORD_BYTES)
     }
 }
 

@@ -235,6 +235,7 @@ impl Engine {
         let report = self.batch_report(batch, committed);
         self.env.observer.on(&Observed::Batch(&report));
         self.learn_rate(&report);
+        self.staging.learn(self.flight.staged_bytes, report.checkpoint.saturating_sub(report.phases.apply));
     }
 
     fn tell_what_is_left(&self) {
@@ -415,6 +416,10 @@ impl Engine {
     /// Forgets the batch and sets the input back to the committed offsets. If a partition cannot be set back, our place in the group
     /// is of no more use: everything is recovered anew.
     pub(super) fn drop_batch(&mut self) -> Result<Event> {
+        if self.flight.staged_bytes > 0 {
+            let took = self.env.clock.monotonic().saturating_sub(self.input_ended);
+            self.staging.learn(self.flight.staged_bytes, took);
+        }
         self.states.iter_mut().for_each(StateUnit::abort);
         self.locals.iter_mut().for_each(LocalUnit::abort);
         self.discard_outsides();

@@ -21,8 +21,9 @@ use crate::{
 };
 use std::time::Duration;
 
-/// One pass of a source partition takes about so many bytes, then the staged bytes are looked at.
-const ROUND_BYTES: usize = 4 << 20;
+/// One pass of all source partitions takes about so many bytes, then the staged bytes are looked at: short words that are all new stage
+/// some twenty times as much.
+pub(super) const ROUND_BYTES: usize = 2 << 20;
 /// An idle batch looks at the group at least this often.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// A batch that took all it may looks at the group so often.
@@ -59,8 +60,7 @@ impl Engine {
             let full =
                 self.flight.records >= self.records_max() || self.flight.bytes >= self.config.batch_bytes_max;
             let idle = !progressed && self.ends_now_that_idle();
-            let staged = self.states.iter().map(StateUnit::staged_bytes).sum::<usize>()
-                >= self.config.staged_bytes_max;
+            let staged = self.staged_bytes() >= self.staging.bytes_max();
             if left.is_zero()
                 || full
                 || idle
@@ -83,16 +83,25 @@ impl Engine {
         }
         let _ = crate::failpoint::passes("after-poll");
         self.input_ended = self.env.clock.monotonic();
+        self.flight.staged_bytes = self.staged_bytes();
         self.env.observer.on(&Observed::InputEnded { batch, inputs: &self.flight.inputs });
         self.end_stages(&batch)?;
         let _ = crate::failpoint::passes("during-compute");
         self.send_changes()
     }
 
+    /// About how many bytes the batch holds until it ends.
+    fn staged_bytes(&self) -> usize {
+        let of_states = self.states.iter().map(StateUnit::staged_bytes).sum::<usize>();
+        let of_sources = self.sources.iter().map(|unit| unit.task.staged_bytes()).sum::<usize>();
+        of_states + of_sources + self.locals.iter().map(|unit| unit.task.staged_bytes()).sum::<usize>()
+    }
+
     /// One bounded pass: input through stage 0, then what it made through the later stages. `false` = nothing was there.
     fn round(&mut self, batch: &Batch) -> Result<bool> {
         let (limits, batch) = (self.limits(), *batch);
         let room = self.room();
+        let round_bytes = ROUND_BYTES / self.sources.len().max(1);
         let mut moved = false;
         let results = if self.probe.is_some() {
             self.advance_one_by_one(&batch, limits, room)
@@ -100,7 +109,7 @@ impl Engine {
             let sources = std::mem::take(&mut self.sources);
             let work = move |unit: &mut SourceUnit| {
                 let room = room.min(unit.left_in_interval());
-                unit.advance(&batch, limits, room, ROUND_BYTES)
+                unit.advance(&batch, limits, room, round_bytes)
             };
             let (units, results): (Vec<_>, Vec<_>) = self.pool.run(sources, work).into_iter().unzip();
             self.sources = units;

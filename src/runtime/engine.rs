@@ -15,6 +15,7 @@ use super::{
     pool::Pool,
     rate::Rates,
     shutdown::Shutdown,
+    staging::Staging,
     start::Making,
     topics::{Names, Topics},
     trigger,
@@ -258,6 +259,7 @@ pub struct Engine {
     pub(super) phase: Phase,
     pub(super) flight: InFlight,
     pub(super) input_ended: Duration,
+    pub(super) staging: Staging,
     pub(super) last_batch: BatchId,
     /// The time of the last batch that is done.
     pub(super) last_time: BatchTime,
@@ -461,7 +463,7 @@ impl Engine {
         let share = self.config.receive_buffer_bytes / self.sources.len().max(1);
         ReceiverLimits {
             chunk_records: self.probe.unwrap_or(8_192).clamp(1, self.config.batch_records_max),
-            chunk_bytes: 1 << 20,
+            chunk_bytes: (super::compute::ROUND_BYTES / self.sources.len().max(1)).clamp(1 << 16, 1 << 20),
             buffer_records: self.rates.partition_records().min(self.rates.interval_records()),
             buffer_bytes: if self.probe.is_some() { 1 } else { (share / 2).max(1 << 16) },
         }

@@ -27,6 +27,7 @@ pub mod rate;
 mod replay;
 mod restore;
 mod shutdown;
+mod staging;
 mod start;
 pub mod status;
 mod topics;

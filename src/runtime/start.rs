@@ -13,6 +13,7 @@ use super::{
     outside,
     pool::Pool,
     rate::Rates,
+    staging::Staging,
     topics::{self, Names, Topics},
     units::InFlight,
 };
@@ -95,6 +96,7 @@ impl Engine {
             rejoined: false,
             refreshed: None,
             rates: Rates::new(&config),
+            staging: Staging::new(config.staged_bytes_max, config.transaction_timeout),
             must_rejoin: false,
             retries: 0,
             config,

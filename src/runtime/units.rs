@@ -286,6 +286,8 @@ pub struct InFlight {
     pub inputs: Vec<InputRange>,
     /// How long outputs outside the log took their rows.
     pub outside_times: Vec<(NodeId, std::time::Duration)>,
+    /// About how many bytes it held when its input ended; nothing yet = 0.
+    pub staged_bytes: usize,
     /// Records taken.
     pub records: usize,
     /// Their bytes.

@@ -333,12 +333,16 @@ impl<K: Key, V: Value> Store for Table<K, V> {
 /// What a small changelog row takes: a first guess of the arena's size.
 const ROW_BYTES: usize = 24;
 
+/// What a record takes beside the bytes of its key: its place in a chunk, the store's id, and a small value.
+const RECORD_BYTES: usize = 56;
+
 /// What a touched key takes in memory, but for the heap of its value: the map's row and index, the key's and the
-/// committed value's heap.
+/// committed value's heap; and at the end of the batch the changelog row, mostly a row of output too, and its record.
 fn weight_of<K, V: Value>(key_bytes: usize, cell: &Cell<V>) -> usize {
+    let at_end = size_of::<(K, V)>() + 2 * (RECORD_BYTES + key_bytes);
     let row = row_bytes_of::<K, V>();
     let key_heap = if needs_drop::<K>() && key_bytes > INLINE_BYTES { key_bytes } else { 0 };
-    row + key_heap + cell.committed_heap_bytes()
+    row + key_heap + cell.committed_heap_bytes() + at_end
 }
 
 /// The map's row and index.

@@ -176,10 +176,11 @@ impl Task {
         std::mem::take(&mut self.outputs)
     }
 
-    /// About how many bytes of state changes are staged.
+    /// About how many bytes the batch holds until it ends: state changes that are staged, and rows that operators hold back.
     #[must_use]
     pub fn staged_bytes(&self) -> usize {
-        self.stores.0.iter().map(|s| s.staged_bytes()).sum()
+        let held = self.slots.iter().map(|s| s.operator.held_bytes()).sum::<usize>();
+        held + self.stores.0.iter().map(|s| s.staged_bytes()).sum::<usize>()
     }
 
     /// The staged changes of all stores as changelog rows; empty chunks are left out.

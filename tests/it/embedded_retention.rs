@@ -237,9 +237,8 @@ fn a_crash_while_read_rows_are_removed_loses_nothing() {
     assert!(log.clean().unwrap(), "it pays");
     let after = copy(dir.path());
     drop(log);
-    let (merged, gone): (Vec<_>, Vec<_>) = before
-        .iter()
-        .partition(|(file, bytes)| after.iter().any(|(f, b)| f == file && b != bytes));
+    let (merged, gone): (Vec<_>, Vec<_>) =
+        before.iter().partition(|(file, bytes)| after.iter().any(|(f, b)| f == file && b != bytes));
     let gone: Vec<_> = gone.iter().filter(|(f, _)| !after.iter().any(|(a, _)| a == f)).collect();
     assert!(merged.len() > 1 && gone.len() > 3, "{} merged, {} gone", merged.len(), gone.len());
     let bytes = |files: &[(PathBuf, Vec<u8>)]| files.iter().map(|(_, b)| b.len()).sum::<usize>();

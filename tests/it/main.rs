@@ -8,6 +8,7 @@ mod contract;
 mod bad_records;
 mod demo;
 mod driver;
+mod embedded_examples;
 mod embedded_log;
 mod embedded_retention;
 mod foreach_batch;

@@ -26,7 +26,9 @@ pub(crate) use member::EmbeddedMember;
 pub(crate) use producer::EmbeddedProducer;
 pub use time::Time;
 
-use super::{Committed, GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec, timestamps};
+use super::{
+    Committed, GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec, timestamps,
+};
 use crate::{
     error::{Error, Result},
     record::{Offset, TopicPartition},

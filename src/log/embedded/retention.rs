@@ -80,7 +80,9 @@ impl State {
         let with_retention: Vec<_> = self.topics.keys().filter(|t| self.retention(t).is_some()).collect();
         let all: Vec<TopicPartition> = with_retention
             .into_iter()
-            .flat_map(|t| (0..).zip(&self.topics[t].partitions).map(|(n, _)| TopicPartition::new(t.clone(), n)))
+            .flat_map(|t| {
+                (0..).zip(&self.topics[t].partitions).map(|(n, _)| TopicPartition::new(t.clone(), n))
+            })
             .collect();
         for at in all {
             if let Some(partition) = self.partition_mut(&at) {
@@ -191,7 +193,10 @@ mod tests {
         let mut p = PartitionLog::default();
         for i in 0..4 {
             let (from, to) = (i * 10, i * 10 + 4);
-            p.insert(from, in_memory(chunk(&[record(from, "k", Some(b"v"), 1), record(to, "k", Some(b"w"), 1)])));
+            p.insert(
+                from,
+                in_memory(chunk(&[record(from, "k", Some(b"v"), 1), record(to, "k", Some(b"w"), 1)])),
+            );
         }
         p.trim(0, 7);
         assert_eq!(p.start, 7, "between two batches");

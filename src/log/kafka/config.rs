@@ -120,6 +120,8 @@ const PRODUCER: &[&str] = &[
 const MEMBER: &[&str] = &["group.protocol.type", "heartbeat.interval.ms", "max.poll.interval.ms"];
 
 const MIB: usize = 1 << 20;
+/// What the library is taken to use for a small record that waits: it counts only the bytes of key and value, which can be a tenth of it.
+const MESSAGE_BYTES: usize = 1024;
 
 /// Checked properties of the user and the broker's address.
 #[derive(Clone)]
@@ -210,13 +212,14 @@ impl Settings {
         set(&mut config, PRODUCE);
         self.add_user(&mut config, &[CONSUMER, MEMBER]);
         let kbytes = (spec.buffer_bytes / 1024).clamp(1024, 2_097_151);
+        let messages = (spec.buffer_bytes / MESSAGE_BYTES).clamp(10_000, 10_000_000);
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("max.in.flight.requests.per.connection", "5")
             .set("partitioner", "murmur2_random")
             .set("delivery.report.only.error", "true")
-            .set("queue.buffering.max.messages", "0")
+            .set("queue.buffering.max.messages", messages.to_string())
             .set("queue.buffering.max.kbytes", kbytes.to_string());
         if let Some(id) = &spec.transactional_id {
             let timeout = ms(spec.transaction_timeout);

@@ -13,6 +13,7 @@ mod foreach_batch;
 mod kill;
 mod letters;
 mod membership;
+mod memory;
 mod mutants;
 mod network;
 mod open_end;

@@ -9,7 +9,7 @@ use std::{
     process::{ExitCode, exit},
 };
 use tidegate::{
-    DStream, StreamingContext, Text,
+    Config, DStream, StreamingContext, Text,
     codec::{AsText, Utf8},
     config::Args,
     program,
@@ -21,13 +21,15 @@ struct Program {
     args: Args,
 }
 
-fn run(name: &str, body: impl FnOnce(&Args, DStream<Text>)) {
+fn run(name: &str, configure: impl FnOnce(&mut Config), body: impl FnOnce(&Args, DStream<Text>)) {
     if std::env::var("TIDEGATE_TEST_PROGRAM").as_deref() != Ok(name) {
         return;
     }
     let args = Program::parse_from([name]).args;
     let code = program(&args, |args| {
-        let ssc = StreamingContext::new(args.config());
+        let mut config = args.config();
+        configure(&mut config);
+        let ssc = StreamingContext::new(config);
         body(args, ssc.text(&args.input));
         ssc.run()
     });
@@ -38,7 +40,7 @@ fn run(name: &str, body: impl FnOnce(&Args, DStream<Text>)) {
 #[test]
 #[ignore = "a program that a test starts"]
 fn ticking() {
-    run("ticking", |args, lines| {
+    run("ticking", |_| {}, |args, lines| {
         let pairs = lines.map(|line| (line, 1u64));
         let ticks = pairs.update_state_by_key(|_, before: Option<u64>| Some(before.unwrap_or(0) + 1));
         ticks.to_kafka(&args.output, Utf8, AsText);
@@ -49,12 +51,23 @@ fn ticking() {
 #[test]
 #[ignore = "a program that a test starts"]
 fn foreach_batch() {
-    run("foreach_batch", |_, lines| {
+    run("foreach_batch", |_| {}, |_, lines| {
         let path = std::env::var("TIDEGATE_CALLS").unwrap();
         lines.map(|line| line.to_string()).foreach_batch("calls", move |rdd, batch| {
             let call = serde_json::json!({ "id": batch.id, "time": batch.time.0, "rows": rdd.collect() });
             let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
             file.write_all(format!("{call}\n").as_bytes())
         });
+    });
+}
+
+/// `kafka_word_count` with back-pressure.
+#[test]
+#[ignore = "a program that a test starts"]
+fn words_with_backpressure() {
+    let configure = |config: &mut Config| config.backpressure = true;
+    run("words_with_backpressure", configure, |args, lines| {
+        let words = lines.flat_map(|line| line.split(' ')).map(|word| (word, 1u64));
+        words.running_reduce_by_key(|a, b| a + b).to_kafka(&args.output, Utf8, AsText);
     });
 }

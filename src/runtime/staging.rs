@@ -1,0 +1,71 @@
+//! How much a batch may stage: what is configured, and less where the log takes long to get it.
+//!
+//! What a batch holds at its end is sent in one transaction, which has a time; a machine or broker that is slow would let it end by
+//! its timeout again and again. So the bound follows the time that it took the batches before. Pure: knows no clock. Invariant: the bound
+//! is never over the configured one, and never so low that nothing could be staged.
+
+use std::time::Duration;
+
+/// However slow the log is, a batch may stage so much, bytes.
+const STAGED_BYTES_MIN: usize = 1 << 20;
+/// What sending and committing may take, as a part of the transaction's time: the input before it may take a third.
+const PART_OF_TIMEOUT: u32 = 4;
+
+/// The bound of the bytes that a batch stages.
+#[derive(Clone, Copy, Debug)]
+pub struct Staging {
+    configured: usize,
+    bytes_max: usize,
+    allowed: Duration,
+}
+
+impl Staging {
+    /// Nothing learned yet.
+    #[must_use]
+    pub fn new(staged_bytes_max: usize, transaction_timeout: Duration) -> Self {
+        let allowed = transaction_timeout / PART_OF_TIMEOUT;
+        Staging { configured: staged_bytes_max, bytes_max: staged_bytes_max, allowed }
+    }
+
+    /// A batch that has staged so much ends, bytes.
+    #[must_use]
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    /// A batch that had staged `bytes` took so long from the end of its input until it was committed or given up.
+    pub fn learn(&mut self, bytes: usize, took: Duration) {
+        let least = STAGED_BYTES_MIN.min(self.configured);
+        if took > self.allowed {
+            let (allowed, took) = (self.allowed.as_millis(), took.as_millis().max(1));
+            let fits = (bytes as u128).saturating_mul(allowed) / took;
+            let fits = usize::try_from(fits).unwrap_or(usize::MAX);
+            self.bytes_max = fits.min(self.bytes_max).max(least);
+        } else if took < self.allowed / 2 {
+            self.bytes_max = self.bytes_max.saturating_mul(2).min(self.configured);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_log_gets_smaller_batches_and_a_fast_one_what_is_configured() {
+        let ms = Duration::from_millis;
+        let mut staging = Staging::new(64 << 20, ms(16_000));
+        staging.learn(64 << 20, ms(4_000));
+        assert_eq!(staging.bytes_max(), 64 << 20, "in time");
+        staging.learn(64 << 20, ms(16_000));
+        assert_eq!(staging.bytes_max(), 16 << 20, "a quarter would have been in time");
+        staging.learn(16 << 20, ms(3_000));
+        assert_eq!(staging.bytes_max(), 16 << 20, "just in time");
+        staging.learn(1000, ms(60_000));
+        assert_eq!(staging.bytes_max(), 1 << 20, "never so little that nothing gets on");
+        for _ in 0..10 {
+            staging.learn(1 << 20, ms(10));
+        }
+        assert_eq!(staging.bytes_max(), 64 << 20);
+    }
+}
