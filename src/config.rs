@@ -126,7 +126,7 @@ impl Config {
             replication_factor: None,
             properties: BTreeMap::new(),
             state_memory_bytes: 96 << 20,
-            staged_bytes_max: 64 << 20,
+            staged_bytes_max: 48 << 20,
             batch_records_max: 10_000_000,
             batch_bytes_max: 1 << 30,
             backpressure: false,

@@ -1,6 +1,7 @@
 //! Rows in tables of a real Postgres: what they look like, what is refused, and what a server that dies leaves behind.
 
 use crate::{
+    contract::{Seat, tp},
     driver::{PLAIN, Session},
     postgres::Postgres,
 };
@@ -94,6 +95,12 @@ fn the_last_row_of_a_key_remains() {
     assert_eq!(postgres.texts("SELECT string_agg(word, '' ORDER BY word) FROM words"), ["aaabbc"]);
     let positions = postgres.texts("SELECT topic || ' ' || position FROM tidegate_positions ORDER BY 1");
     assert_eq!(positions.len(), 2, "{positions:?}");
+    // A log that keeps only what is unread knows how far they are.
+    let topic = "app-postgres-counts";
+    let mut seat = Seat::join(&session.log, topic, "look", &[]);
+    let told = seat.member.committed(&[tp(topic, 0)]).unwrap().remove(0);
+    let told = format!("{topic} {}", told.expect("told").offset);
+    assert!(positions.contains(&told), "{told}: {positions:?}");
 }
 
 #[test]

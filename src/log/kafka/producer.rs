@@ -173,9 +173,7 @@ impl KafkaProducer {
                             format!("{name}: the buffer stayed full for {:?}", since.elapsed()),
                         ));
                     }
-                    ffi::flush(native, FULL_PAUSE);
-                    self.serve();
-                    self.first_failure()?;
+                    self.make_room(*since)?;
                 }
                 Err(e) => {
                     let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
@@ -183,6 +181,18 @@ impl KafkaProducer {
                 }
             }
         }
+    }
+
+    /// Waits until half of the buffer is free, so that large requests go out and not one for each place.
+    fn make_room(&self, since: Instant) -> Result<(), Failure> {
+        let full = self.client.in_flight_count();
+        while self.client.in_flight_count() > full / 2 && since.elapsed() <= self.transaction_timeout + MARGIN
+        {
+            ffi::flush(self.client.client().native_ptr(), FULL_PAUSE);
+            self.serve();
+            self.first_failure()?;
+        }
+        Ok(())
     }
 
     fn first_failure(&self) -> Result<(), Failure> {
