@@ -20,7 +20,7 @@ use crate::{
     source::{FeedSpec, SourceSpec, feed::FeedTarget},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -88,6 +88,8 @@ pub(super) struct Listeners {
     /// The receiver that fills a topic of the program's own.
     ingest: BTreeMap<String, Arc<str>>,
     receivers: BTreeMap<ReceiverId, ReceiverInfo>,
+    /// Receivers with a name that failed and have not told since that they receive again.
+    failing: BTreeSet<ReceiverId>,
     started: bool,
     /// The batch in flight, once its input is complete.
     open: Option<BatchInfo>,
@@ -116,6 +118,7 @@ impl Listeners {
                 .filter_map(|f| Some((topic_of(f)?.to_owned(), f.name.as_str().into())))
                 .collect(),
             receivers: BTreeMap::new(),
+            failing: BTreeSet::new(),
             started: false,
             open: None,
             ended: None,
@@ -155,14 +158,25 @@ impl Listeners {
         self.receivers.insert(id, receiver);
     }
 
-    /// A receiver with a name was started, failed, or has ended.
+    /// A receiver with a name was started, failed, receives again, or has ended.
     pub(super) fn feed(&mut self, name: &str, state: ReceiverState, message: &str, now_ms: i64) {
         let id = ReceiverId::Named(name.into());
         let Some(stream_id) = self.feeds.get(name).copied() else { return };
         match state {
+            ReceiverState::Started if self.failing.contains(&id) => {}
             ReceiverState::Started => self.reads(id, stream_id),
-            ReceiverState::Error => self.receiver_error(&id, ReceiverStatus::Error, message, now_ms),
-            ReceiverState::Stopped => self.stopped(&id),
+            ReceiverState::Error => {
+                self.receiver_error(&id, ReceiverStatus::Error, message, now_ms);
+                self.failing.insert(id);
+            }
+            ReceiverState::Recovered => {
+                self.failing.remove(&id);
+                self.recovered(&id);
+            }
+            ReceiverState::Stopped => {
+                self.failing.remove(&id);
+                self.stopped(&id);
+            }
         }
     }
 
@@ -232,23 +246,15 @@ impl Listeners {
         }
     }
 
-    /// A committed batch has read all its partitions, and something of the receivers whose rows it had.
+    /// A committed batch has read all its partitions. It says nothing of a receiver that fails: its rows may be older.
     fn recovered_by(&mut self, inputs: &[InputRange]) {
         if self.receivers.values().all(|r| r.status != ReceiverStatus::Error) {
             return;
         }
-        for input in inputs {
-            match &input.at {
-                Some(at) if input.records > 0 || !self.ingest.contains_key(&*at.topic) => {
-                    self.recovered(&self.receiver_of(at));
-                }
-                None if input.records > 0 => {
-                    let own = self.feeds.iter().find(|(_, stream_id)| **stream_id == input.node.0);
-                    if let Some(id) = own.map(|(name, _)| ReceiverId::Named(name.as_str().into())) {
-                        self.recovered(&id);
-                    }
-                }
-                _ => {}
+        for at in inputs.iter().filter_map(|input| input.at.as_ref()) {
+            let id = self.receiver_of(at);
+            if !self.failing.contains(&id) {
+                self.recovered(&id);
             }
         }
     }
@@ -497,21 +503,27 @@ mod tests {
             listeners.feed(name, ReceiverState::Error, "no answer", 3);
         }
         assert_eq!(statuses(&history.moment()), ["ERROR", "ERROR"]);
-        let read = |node: NodeId, at: Option<TopicPartition>, records| InputRange {
-            node,
-            at,
-            from: Offset(0),
-            until: Offset(0),
-            records,
+        let read = |node: NodeId, at: Option<TopicPartition>| {
+            let (from, until) = (Offset(0), Offset(1));
+            InputRange { node, at, from, until, records: 1 }
         };
-        let nothing = vec![read(streams[0], Some(ingest.clone()), 0), read(streams[1], None, 0)];
-        listeners.ended(&BatchReport { id: 1, inputs: nothing, ..BatchReport::default() }, None, 4);
-        assert_eq!(statuses(&history.moment()), ["ERROR", "ERROR"], "neither gave a record");
-        let some = vec![read(streams[0], Some(ingest.clone()), 1), read(streams[1], None, 1)];
-        listeners.ended(&BatchReport { id: 2, inputs: some, ..BatchReport::default() }, None, 5);
+        let inputs = vec![read(streams[0], Some(ingest.clone())), read(streams[1], None)];
+        let report = |id| BatchReport { id, inputs: inputs.clone(), ..BatchReport::default() };
+        for name in ["kept", "quick"] {
+            listeners.feed(name, ReceiverState::Started, "", 4);
+        }
+        listeners.ended(&report(1), None, 4);
+        assert_eq!(statuses(&history.moment()), ["ERROR", "ERROR"], "started again; the rows are older");
+        for name in ["kept", "quick"] {
+            listeners.feed(name, ReceiverState::Recovered, "", 5);
+        }
         assert_eq!(statuses(&history.moment()), ["ACTIVE", "ACTIVE"]);
         listeners.partition_error(&ingest, ReceiverStatus::Error, "unreadable", 6);
         listeners.feed("quick", ReceiverState::Stopped, "", 7);
         assert_eq!(statuses(&history.moment()), ["ERROR", "INACTIVE"]);
+        listeners.ended(&report(2), None, 8);
+        assert_eq!(statuses(&history.moment()), ["ACTIVE", "INACTIVE"], "its topic could be read");
+        listeners.feed("quick", ReceiverState::Started, "", 9);
+        assert_eq!(statuses(&history.moment()), ["ACTIVE", "ACTIVE"]);
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     record::{Partition, RawChunkBuilder, TopicPartition},
     source::{
         FeedSpec,
-        feed::{Budget, FeedTarget, Intake, Load, PARCELS_MAX, Parcel},
+        feed::{Budget, FeedTarget, Health, Intake, Load, PARCELS_MAX, Parcel},
     },
 };
 use crossbeam_channel::{Receiver as Inbox, Sender, TryRecvError, bounded};
@@ -42,10 +42,12 @@ const LAST_TRIES: u32 = 3;
 /// What a receiver does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReceiverState {
-    /// It receives.
+    /// It was started for the first time here, or again after an error: one that failed may fail still.
     Started,
     /// It failed, and is started again; or it told of an error and goes on.
     Error,
+    /// It receives again after an error.
+    Recovered,
     /// It has ended, or was stopped.
     Stopped,
 }
@@ -134,10 +136,11 @@ impl Feeds {
             }
         };
         let (observer, told) = (self.observer.clone(), name.clone());
-        let report = Arc::new(move |what: &str| {
-            observer.on(&Observed::Receiver { name: &told, state: ReceiverState::Error, message: what });
-        });
-        let intake = Intake { parcels, budget, stop: stopped, report, topic };
+        let health = Arc::new(Health::new(move |error| {
+            let state = if error.is_some() { ReceiverState::Error } else { ReceiverState::Recovered };
+            observer.on(&Observed::Receiver { name: &told, state, message: error.unwrap_or_default() });
+        }));
+        let intake = Intake { parcels, budget, stop: stopped, health, topic };
         let (observer, clock) = (self.observer.clone(), self.clock.clone());
         let work = move || receive(&spec, &name, &intake, observer.as_ref(), clock.as_ref());
         threads.push(spawn(&format!("receiver-{}", self.specs[index].name), work)?);
@@ -178,10 +181,10 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 /// Runs a receiver until it ends or is stopped.
 fn receive(spec: &FeedSpec, name: &str, intake: &Intake, observer: &dyn Observer, clock: &dyn Clock) {
     let mut feed = spec.feed.lock().unwrap_or_else(PoisonError::into_inner);
-    let tell = |state, message: &str| observer.on(&Observed::Receiver { name, state, message });
+    let tell = |state| observer.on(&Observed::Receiver { name, state, message: "" });
     let mut pause = PAUSE_MIN;
     while !intake.is_stopped() {
-        tell(ReceiverState::Started, "");
+        tell(ReceiverState::Started);
         let began = clock.monotonic();
         let ended = catch_unwind(AssertUnwindSafe(|| feed.run(intake)));
         let why = match ended {
@@ -190,7 +193,7 @@ fn receive(spec: &FeedSpec, name: &str, intake: &Intake, observer: &dyn Observer
             Ok(Err(e)) => e.to_string(),
             Err(panic) => format!("panicked: {}", panic_text(panic.as_ref())),
         };
-        tell(ReceiverState::Error, &why);
+        intake.health.failed(&why);
         if clock.monotonic().saturating_sub(began) > HEALTHY {
             pause = PAUSE_MIN;
         }
@@ -198,7 +201,7 @@ fn receive(spec: &FeedSpec, name: &str, intake: &Intake, observer: &dyn Observer
         intake.sleep(pause);
         pause = (pause * 2).min(PAUSE_MAX);
     }
-    tell(ReceiverState::Stopped, "");
+    tell(ReceiverState::Stopped);
 }
 
 /// Writes parcels to the topic of a receiver.

@@ -18,7 +18,10 @@ use crossbeam_channel::{
     Receiver as Inbox, RecvTimeoutError, SendTimeoutError, Sender, TryRecvError, bounded,
 };
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -33,6 +36,7 @@ pub type ReceiverError = Box<dyn std::error::Error + Send + Sync>;
 /// struct Ticks;
 /// impl Receiver<u64> for Ticks {
 ///     fn receive(&mut self, to: &ReceiverContext<u64>) -> Result<(), ReceiverError> {
+///         to.connected(); // to its clock
 ///         for n in 0.. {
 ///             if to.is_stopped() {
 ///                 break;
@@ -96,10 +100,37 @@ pub struct Intake {
     pub budget: Budget,
     /// Disconnected when the program ends, or when another process took the receiver over.
     pub stop: Inbox<()>,
-    /// Told of errors that do not end the receiver.
-    pub report: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Told of errors, and when the receiver receives again.
+    pub health: Arc<Health>,
     /// The log and topic behind the door; `None` at the level `Memory`.
     pub topic: Option<(Arc<dyn Log>, String)>,
+}
+
+/// Whether a receiver fails; tells whoever wants to know. One that failed does so until it is connected again or hands over a row, however
+/// often it is started meanwhile.
+pub struct Health {
+    failing: AtomicBool,
+    tell: Box<dyn Fn(Option<&str>) + Send + Sync>,
+}
+
+impl Health {
+    /// `tell` is called with each error, and with `None` when the receiver receives again.
+    pub fn new(tell: impl Fn(Option<&str>) + Send + Sync + 'static) -> Self {
+        Health { failing: AtomicBool::new(false), tell: Box::new(tell) }
+    }
+
+    /// There was an error.
+    pub fn failed(&self, why: &str) {
+        self.failing.store(true, Ordering::Relaxed);
+        (self.tell)(Some(why));
+    }
+
+    /// It receives; told only after an error.
+    pub fn receives(&self) {
+        if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
+            (self.tell)(None);
+        }
+    }
 }
 
 /// What the runtime runs.
@@ -271,7 +302,13 @@ impl<T: Data> ReceiverContext<T> {
         Err(why.into().into())
     }
 
-    /// Tells of an error that does not end the receiver.
+    /// Tells that it can receive, such as after it has connected: one that failed before is shown as failing until it says so or hands over
+    /// a row.
+    pub fn connected(&self) {
+        self.intake.health.receives();
+    }
+
+    /// Tells of an error that does not end the receiver; it is shown as failing until it hands over a row or calls [`Self::connected`].
     ///
     /// ```
     /// use tidegate::source::{Receiver, ReceiverContext, ReceiverError};
@@ -289,7 +326,7 @@ impl<T: Data> ReceiverContext<T> {
     /// }
     /// ```
     pub fn report_error(&self, what: &str) {
-        (self.intake.report)(what);
+        self.intake.health.failed(what);
     }
 
     /// Whether the receiver is to end.
@@ -321,7 +358,10 @@ impl Intake {
         let mut parcel = Parcel { load, share };
         loop {
             match self.parcels.send_timeout(parcel, WAIT) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.health.receives();
+                    return Ok(());
+                }
                 Err(SendTimeoutError::Timeout(_)) if self.is_stopped() => return Err(STOPPED.into()),
                 Err(SendTimeoutError::Timeout(back)) => parcel = back,
                 Err(SendTimeoutError::Disconnected(_)) => return Err(STOPPED.into()),

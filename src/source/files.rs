@@ -158,11 +158,14 @@ impl Feed for Lister {
         })?;
         producer.init()?;
         let mut listing = Listing::read(log.as_ref(), topic, to)?;
+        entries(&self.options)?;
+        to.health.receives();
         while !to.is_stopped() {
             let found = files(&self.options, to)?;
             let references = listing.complete(found, &self.options);
             if !references.is_empty() {
                 write(producer.as_mut(), topic, &references)?;
+                to.health.receives();
             }
             if references.len() < RECORDS_MAX {
                 to.sleep(self.options.look_every);
@@ -232,15 +235,22 @@ impl Listing {
     }
 }
 
+fn broken(options: &FileOptions, why: &std::io::Error) -> ReceiverError {
+    format!("listing {}: {why}", options.dir.display()).into()
+}
+
+fn entries(options: &FileOptions) -> Result<std::fs::ReadDir, ReceiverError> {
+    std::fs::read_dir(&options.dir).map_err(|e| broken(options, &e))
+}
+
 /// The files that there are, oldest first.
 fn files(options: &FileOptions, to: &Intake) -> Result<Vec<Version>, ReceiverError> {
-    let broken = |e: std::io::Error| format!("listing {}: {e}", options.dir.display());
     let mut found = vec![];
-    for entry in std::fs::read_dir(&options.dir).map_err(broken)? {
-        let entry = entry.map_err(broken)?;
+    for entry in entries(options)? {
+        let entry = entry.map_err(|e| broken(options, &e))?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else {
-            (to.report)(&format!(
+            to.health.failed(&format!(
                 "{}: the name is not UTF-8, the file is passed over",
                 entry.path().display()
             ));

@@ -52,6 +52,7 @@ impl SocketReceiver {
 impl Receiver<Text> for SocketReceiver {
     fn receive(&mut self, to: &ReceiverContext<Text>) -> Result<(), ReceiverError> {
         let mut reader = BufReader::with_capacity(64 << 10, self.connect()?);
+        to.connected();
         let (mut line, mut ready) = (vec![], vec![]);
         while !to.is_stopped() {
             let room = LINE_BYTES_MAX.saturating_sub(line.len() as u64);

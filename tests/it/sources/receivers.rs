@@ -2,10 +2,13 @@
 
 use super::{collect, context, context_on, new_log, stop};
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
-use tidegate::source::{Queue, Receiver, ReceiverContext, ReceiverError, StorageLevel};
+use tidegate::{
+    runtime::listener::{ReceiverInfo, StreamingListener},
+    source::{Queue, Receiver, ReceiverContext, ReceiverError, StorageLevel},
+};
 
 /// Fails, panics, then gives its number.
 struct Unsteady(Arc<AtomicU32>);
@@ -29,6 +32,79 @@ fn a_receiver_that_fails_or_panics_is_started_again() {
         assert_eq!(rows.until(&ssc, 1), [2], "{level:?}");
         stop(&ssc, true);
         assert_eq!(runs.load(Ordering::SeqCst), 3, "it has ended and is not started again");
+    }
+}
+
+/// Cannot connect; then connects once `answers` is true, has an odd line, stores a row and loses the connection; then connects.
+struct Distant {
+    runs: Arc<AtomicU32>,
+    answers: Arc<AtomicBool>,
+}
+impl Receiver<u32> for Distant {
+    fn receive(&mut self, to: &ReceiverContext<u32>) -> Result<(), ReceiverError> {
+        match self.runs.fetch_add(1, Ordering::SeqCst) {
+            0 => return to.restart("no route"),
+            1 => {
+                crate::contract::until("there is an answer", || self.answers.load(Ordering::SeqCst));
+                to.connected();
+                to.report_error("an odd line");
+                to.store(1)?;
+                return to.restart("it went away");
+            }
+            _ => to.connected(),
+        }
+        crate::contract::until("it is stopped", || to.is_stopped());
+        Ok(())
+    }
+}
+
+/// What was told of the receiver, in order.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<String>>>);
+impl Told {
+    fn add(&self, of: &ReceiverInfo) {
+        let why = of.last_error.as_ref().map_or("", |e| &e.message);
+        self.0.lock().unwrap().push(format!("{} {why}", of.status.name()));
+    }
+}
+impl StreamingListener for Told {
+    fn on_receiver_started(&self, receiver: &ReceiverInfo) {
+        self.add(receiver);
+    }
+    fn on_receiver_error(&self, receiver: &ReceiverInfo) {
+        self.add(receiver);
+    }
+    fn on_receiver_stopped(&self, receiver: &ReceiverInfo) {
+        self.add(receiver);
+    }
+}
+
+#[test]
+fn a_receiver_that_failed_is_active_again_only_when_it_is_connected_or_stores() {
+    for level in [StorageLevel::Log, StorageLevel::Memory] {
+        let ((ssc, _), told) = (context("distant"), Told::default());
+        let (runs, answers) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
+        let distant = Distant { runs: runs.clone(), answers: answers.clone() };
+        let rows = collect(&ssc.receiver_stream("distant", distant, level));
+        ssc.add_streaming_listener(told.clone());
+        ssc.start().unwrap();
+        crate::contract::until("it was started again", || runs.load(Ordering::SeqCst) == 2);
+        assert_eq!(*told.0.lock().unwrap(), ["ACTIVE ", "ERROR no route"], "{level:?}");
+        answers.store(true, Ordering::SeqCst);
+        rows.until(&ssc, 1);
+        crate::contract::until("it is well", || told.0.lock().unwrap().len() == 7);
+        stop(&ssc, true);
+        let expected = [
+            "ACTIVE ",
+            "ERROR no route",
+            "ACTIVE no route",
+            "ERROR an odd line",
+            "ACTIVE an odd line",
+            "ERROR it went away",
+            "ACTIVE it went away",
+            "INACTIVE it went away",
+        ];
+        assert_eq!(*told.0.lock().unwrap(), expected, "{level:?}");
     }
 }
 
