@@ -25,9 +25,15 @@ fn chromium() -> PathBuf {
 
 /// The document at `path` once it was loaded and its script has run.
 pub fn document(server: SocketAddr, path: &str) -> String {
+    run(server, path, &[])
+}
+
+/// As `document`, with more options for Chromium.
+pub fn run(server: SocketAddr, path: &str, options: &[String]) -> String {
     let home = tempfile::tempdir().unwrap();
     let mut command = Command::new(chromium());
     command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--dump-dom"]);
+    command.args(options);
     command.arg(format!("--user-data-dir={}", home.path().display())).arg(format!("http://{server}{path}"));
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut out = child.stdout.take().unwrap();
@@ -95,7 +101,7 @@ pub fn api(server: SocketAddr, path: &str) -> Value {
     serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
-fn ask(server: SocketAddr, request: &str) -> TcpStream {
+pub fn ask(server: SocketAddr, request: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server).unwrap();
     write!(stream, "{request}Connection: close\r\n\r\n").unwrap();
     stream
@@ -129,7 +135,7 @@ pub fn held_back(server: SocketAddr, text: &'static str) -> (SocketAddr, Receive
                 let brought = brought.clone();
                 thread::spawn(move || pass_events_on(from, client, text, &brought));
             } else if line.starts_with("GET / ") {
-                add_picture(from, client);
+                add(from, client, "<img src=\"/held-back.svg\"></body>");
             } else {
                 let _ = std::io::copy(&mut from, &mut client);
             }
@@ -138,7 +144,7 @@ pub fn held_back(server: SocketAddr, text: &'static str) -> (SocketAddr, Receive
     (address, heard)
 }
 
-fn request_line(client: &TcpStream) -> String {
+pub fn request_line(client: &TcpStream) -> String {
     let mut request = BufReader::new(client.try_clone().unwrap());
     let (mut line, mut head) = (String::new(), String::new());
     request.read_line(&mut line).unwrap();
@@ -146,11 +152,12 @@ fn request_line(client: &TcpStream) -> String {
     line
 }
 
-fn add_picture(mut from: TcpStream, client: TcpStream) {
+/// Passes a page on with something more at its end.
+pub fn add(mut from: TcpStream, client: TcpStream, end: &str) {
     let mut page = String::new();
     from.read_to_string(&mut page).unwrap();
     let (head, body) = page.split_once("\r\n\r\n").unwrap();
-    let body = body.replace("</body>", "<img src=\"/held-back.svg\"></body>");
+    let body = body.replace("</body>", end);
     let head = head.lines().filter(|l| !l.to_lowercase().starts_with("content-length"));
     answer(client, &format!("{}\r\n\r\n{body}", head.collect::<Vec<_>>().join("\r\n")));
 }
@@ -165,6 +172,6 @@ fn pass_events_on(from: TcpStream, mut client: TcpStream, text: &str, brought: &
     }
 }
 
-fn answer(mut client: TcpStream, text: &str) {
+pub fn answer(mut client: TcpStream, text: &str) {
     let _ = client.write_all(text.as_bytes()); // the browser may have gone
 }

@@ -1,6 +1,9 @@
 //! The page over a history that the test tells: what is hard to bring about in a program, and what must not change meanwhile.
 
-use crate::browser::{api, document, element, held_back, rows, text};
+use crate::{
+    browser::{api, document, element, held_back, rows, text},
+    sight::{Sight, is_blue, is_red, rgb},
+};
 use std::{sync::Arc, thread, time::Duration};
 use tidegate::{
     config::Trigger,
@@ -130,8 +133,58 @@ fn a_failing_receiver_is_red() {
     );
     assert!(rows[1][6].starts_with("2023/11/1"), "{:?}", rows[1]);
     assert_eq!((rows[2][0].as_str(), rows[2][2].as_str()), ("", "INACTIVE"));
-    let style = include_str!("../../src/ui/assets/page.css");
-    assert!(style.contains(".list tr.failing td { color: var(--bad); }"), "the class is red");
+
+    let sight = Sight::of(fed.server.address());
+    let row = |n: usize| &sight.parts["receivers"][n];
+    let red = |n: usize| sight.count(row(n), is_red);
+    assert!(row(1)["cells"].as_array().unwrap().iter().all(|c| is_red(&rgb(&c["color"]))), "{}", row(1));
+    assert_ne!(rgb(&row(1)["background"]), [0; 3], "{}", row(1));
+    assert!(!is_red(&rgb(&row(0)["cells"][0]["color"])), "{}", row(0));
+    assert!(red(1) > 200, "letters of the failing one: {}", red(1));
+    assert_eq!((red(0), red(2)), (0, 0), "and of no other");
+}
+
+/// Batches whose processing took so many milliseconds, of an interval of a second.
+fn sight_of(processing_ms: &[u64]) -> Sight {
+    let fed = serve(Duration::from_secs(1));
+    fed.history.on_streaming_started(&StreamingStarted { time_ms: 1_000 });
+    for (n, time_ms) in processing_ms.iter().zip(1i64..) {
+        let processing_delay = Some(Duration::from_millis(*n));
+        fed.history.on_batch_completed(&BatchInfo { processing_delay, ..batch(time_ms * 1_000, 10) });
+    }
+    Sight::of(fed.server.address())
+}
+
+#[test]
+fn the_page_is_drawn() {
+    let sight = sight_of(&[300, 100, 700, 500]);
+    let charts = sight.parts["charts"].as_object().unwrap();
+    assert_eq!(charts.len(), 4);
+    for (name, chart) in charts {
+        let bars = &sight.parts["histograms"][name];
+        assert!(sight.count(chart, is_blue) > 200, "the line of {name}: {}", sight.count(chart, is_blue));
+        assert!(sight.count(bars, is_blue) > 200, "the bars of {name}: {}", sight.count(bars, is_blue));
+    }
+}
+
+#[test]
+fn the_batch_interval_is_a_line_in_the_chart_of_processing_times_however_short_these_are() {
+    for processing_ms in [[2, 3, 2, 1], [900, 1_100, 1_500, 400]] {
+        let sight = sight_of(&processing_ms);
+        for (name, chart) in sight.parts["charts"].as_object().unwrap() {
+            let red = sight.lines(chart, is_red);
+            if name != "processing-time" {
+                assert!(red.iter().all(|n| *n == 0), "{name} has no limit");
+                continue;
+            }
+            let width = usize::try_from(chart["box"][2].as_u64().unwrap()).unwrap();
+            let line = red.iter().position(|n| *n > width * 4 / 10);
+            let line = line.unwrap_or_else(|| panic!("no line of dashes over {width} pixels: {red:?}"));
+            // The scale ends at 2 s.
+            assert!(line.abs_diff(red.len() / 2) <= 2, "at pixel {line} of {}", red.len());
+            assert!(red[line - 14..line - 2].iter().sum::<usize>() > 100, "words above it: {red:?}");
+        }
+    }
 }
 
 #[test]

@@ -5,3 +5,4 @@
 mod browser;
 mod fed;
 mod program;
+mod sight;

@@ -31,9 +31,7 @@ class Charts {
   show(times, values) {
     this.data = [times.map((t) => t / 1000), values];
     let greatest = values.reduce((a, b) => Math.max(a, b), 0);
-    // The limit is drawn where it helps to judge: not when everything is far below it.
-    this.limitIsNear = this.limit && greatest > this.limit.at / 5;
-    if (this.limitIsNear) greatest = Math.max(greatest, this.limit.at * 1.1);
+    if (this.limit) greatest = Math.max(greatest, this.limit.at * 1.1);
     this.end = scaleEnd(greatest);
     this.showEmpty(times.length === 0);
     if (times.length === 0) return;
@@ -87,7 +85,7 @@ class Charts {
         stroke: color("series"), width: 1.6, fill: color("fill"),
         points: { show: this.data[0].length < 40, size: 5, fill: color("series") },
       }],
-      hooks: { drawAxes: [(u) => this.drawLimit(u)], setCursor: [(u) => this.hint(u)] },
+      hooks: { draw: [(u) => this.drawLimit(u)], setCursor: [(u) => this.hint(u)] },
     };
     this.plot = new uPlot(options, this.data, this.timeline);
     this.tip = Object.assign(document.createElement("div"), { className: "hint", hidden: true });
@@ -99,22 +97,26 @@ class Charts {
 
   drawLimit(u) {
     if (!this.limit) return;
-    const { ctx } = u, ratio = devicePixelRatio, y = this.limitIsNear ? u.valToPos(this.limit.at, "y", true) : u.bbox.top + 4 * ratio;
+    const { ctx } = u, ratio = devicePixelRatio, y = u.valToPos(this.limit.at, "y", true);
     ctx.save();
-    ctx.fillStyle = ctx.strokeStyle = color("limit");
+    ctx.strokeStyle = color("limit");
+    ctx.setLineDash([5 * ratio, 4 * ratio]);
+    ctx.lineWidth = 1.2 * ratio;
+    ctx.beginPath();
+    ctx.moveTo(u.bbox.left, y);
+    ctx.lineTo(u.bbox.left + u.bbox.width, y);
+    ctx.stroke();
     ctx.font = 11 * ratio + "px system-ui, sans-serif";
     ctx.textAlign = "right";
-    ctx.textBaseline = this.limitIsNear ? "bottom" : "top";
-    if (this.limitIsNear) {
-      ctx.setLineDash([5 * ratio, 4 * ratio]);
-      ctx.lineWidth = 1.2 * ratio;
-      ctx.beginPath();
-      ctx.moveTo(u.bbox.left, y);
-      ctx.lineTo(u.bbox.left + u.bbox.width, y);
-      ctx.stroke();
-    }
-    const text = this.limitIsNear ? this.limit.text : "\u2191 " + this.limit.text + " is above";
-    ctx.fillText(text, u.bbox.left + u.bbox.width - 4 * ratio, y + (this.limitIsNear ? -3 * ratio : 0));
+    ctx.textBaseline = "bottom";
+    // Values may pass behind the words.
+    const x = u.bbox.left + u.bbox.width - 4 * ratio;
+    ctx.setLineDash([]);
+    ctx.strokeStyle = color("paper");
+    ctx.lineWidth = 4 * ratio;
+    ctx.strokeText(this.limit.text, x, y - 3 * ratio);
+    ctx.fillStyle = color("limit");
+    ctx.fillText(this.limit.text, x, y - 3 * ratio);
     ctx.restore();
   }
 
