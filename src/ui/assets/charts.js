@@ -74,7 +74,7 @@ class Charts {
     const axis = { stroke: color("quiet"), font: "11px system-ui, sans-serif", grid: { stroke: color("line"), width: 1 }, ticks: { show: false } };
     const clock = (t) => new Date(t * 1000).toLocaleTimeString("en-GB");
     const options = {
-      width: this.width(), height: CHART_HEIGHT, padding: [CHART_TOP, 14, 0, 0], legend: { show: false },
+      width: this.width(), height: CHART_HEIGHT, padding: [CHART_TOP, 28, 0, 0], legend: { show: false },
       cursor: { x: false, y: false, drag: { x: false, y: false }, points: { size: 8 } },
       scales: { x: { time: true, range: (u, a, b) => (a === b ? [a - 1, b + 1] : [a, b]) }, y: { range: () => [0, this.end] } },
       axes: [
