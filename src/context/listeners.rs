@@ -45,6 +45,7 @@ pub(super) fn program(plan: &Topology, config: &Config, instance: Arc<str>, laun
         streams: streams(plan),
         operations: sinks.collect(),
         topology: plan.to_string(),
+        views: plan.views.clone(),
         launched_ms,
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     operator::NodeId,
     plan::{Layout, Node},
     record::{Data, Value},
+    sink::View,
 };
 use std::panic::Location;
 
@@ -23,6 +24,11 @@ impl<T: Data> DStream<T> {
     pub(crate) fn kept(self) -> Self {
         self.builder.plan().kept.insert(self.node);
         self
+    }
+
+    /// Lets the running program be asked for something.
+    pub(crate) fn view(&self, view: View) {
+        self.builder.plan().views.push(view);
     }
 
     /// Tells of a mistake when the program starts.

@@ -126,7 +126,7 @@ impl<T: Data> DStream<T> {
     }
 
     /// Ends the stream in an output outside the log.
-    pub(super) fn to_outside(&self, kind: &'static str, at: &'static Location<'static>, spec: OutsideSpec) {
+    pub(crate) fn to_outside(&self, kind: &'static str, at: &'static Location<'static>, spec: OutsideSpec) {
         let factory: Factory = Arc::new(|_| Box::new(Gather));
         let role = Role::Sink { factory, topic: None, outside: Some(spec) };
         let _: DStream<()> = self.then(kind, at, Layout::Any, role);

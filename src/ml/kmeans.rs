@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// What the decay factor is applied to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TimeUnit {
-    /// Once per batch that has points.
+    /// Once per batch, also one without points.
     #[default]
     Batches,
     /// Once per point.
@@ -137,6 +137,17 @@ impl Algorithm for StreamingKMeans {
         misfit(example, self.initial.centers[0].len())
     }
 
+    /// The weights decay in each batch, if the factor is one per batch.
+    fn forget(&self, model: &mut KMeansModel) -> bool {
+        let decays = self.time_unit == TimeUnit::Batches && self.decay_factor < 1.0;
+        if !decays || model.weights.iter().all(|w| *w == 0.0) {
+            return false;
+        }
+        model.decay(self.decay_factor);
+        model.revive();
+        true
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "numbers of points are far below 2^53")]
     fn train(&self, model: &mut KMeansModel, batch: &[Vec<f64>]) -> Result<(), String> {
         let dimensions = model.centers[0].len();
@@ -150,7 +161,7 @@ impl Algorithm for StreamingKMeans {
             TimeUnit::Batches => self.decay_factor,
             TimeUnit::Points => self.decay_factor.powf(batch.len() as f64),
         };
-        model.weights.iter_mut().for_each(|w| *w *= discount);
+        model.decay(discount);
         for (cluster, (sum, count)) in sums.into_iter().enumerate().filter(|(_, (_, count))| *count > 0.0) {
             let weight = model.weights[cluster] + count;
             model.weights[cluster] = weight;
@@ -174,6 +185,10 @@ impl KMeansModel {
         let distance = |c: &[f64]| c.iter().zip(point).map(|(c, x)| (c - x) * (c - x)).sum::<f64>();
         let distances = self.centers.iter().map(|c| distance(c)).enumerate();
         distances.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(cluster, _)| cluster)
+    }
+
+    fn decay(&mut self, discount: f64) {
+        self.weights.iter_mut().for_each(|w| *w *= discount);
     }
 
     /// Splits the heaviest cluster in two if the lightest is dying.
@@ -231,6 +246,23 @@ mod tests {
         assert!((taught(&batches) - (1.0 + 0.5 + 1.0 + 2.0)).abs() < 1e-12);
         let points = kmeans.half_life(2.0, TimeUnit::Points);
         assert!((taught(&points) - taught(&batches)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_batch_without_points_forgets_too() {
+        let kmeans = StreamingKMeans::with_centers(vec![vec![7.0], vec![9.0]], vec![8.0, 4.0]);
+        let quiet = |kmeans: &StreamingKMeans| {
+            let mut model = kmeans.initial();
+            (kmeans.forget(&mut model), model.weights, model.centers)
+        };
+        let centers = vec![vec![7.0], vec![9.0]];
+        let batches = kmeans.clone().half_life(1.0, TimeUnit::Batches);
+        assert_eq!(quiet(&batches), (true, vec![4.0, 2.0], centers.clone()));
+        let unchanged = (false, vec![8.0, 4.0], centers);
+        assert_eq!(quiet(&kmeans.clone().half_life(1.0, TimeUnit::Points)), unchanged);
+        assert_eq!(quiet(&kmeans.clone()), unchanged, "it forgets nothing");
+        let mut blank = KMeansModel { centers: vec![vec![1.0]], weights: vec![0.0] };
+        assert!(!batches.forget(&mut blank), "nothing is left to forget");
     }
 
     #[test]

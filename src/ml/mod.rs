@@ -6,6 +6,7 @@
 //! before that batch.
 
 mod kmeans;
+mod latest;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod point;

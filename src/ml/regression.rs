@@ -1,10 +1,12 @@
 //! Streaming linear and logistic regression by gradient descent over each batch.
 //!
 //! The descent is that of `MLlib`'s `GradientDescent` (all examples of the batch in each iteration, step size falling with the square root of
-//! the iteration): <https://spark.apache.org/docs/3.5.1/mllib-optimization.html>. Knows no stream. Invariant: the weights after a
+//! the iteration): <https://spark.apache.org/docs/3.5.1/mllib-optimization.html>. Knows no operator. Invariant: the weights after a
 //! batch are the starting point of the next one.
 
-use super::{Algorithm, LabeledPoint, dot, misfit};
+use super::{Algorithm, LabeledPoint, Trained, dot, misfit};
+use crate::{dstream::DStream, record::Value};
+use std::panic::Location;
 
 /// What keeps weights small.
 ///
@@ -116,7 +118,7 @@ pub struct StreamingLinearRegression {
     intercept: bool,
 }
 
-/// Predicts the probability of label 1 from a vector by weights that follow the stream.
+/// Predicts the label of a vector, 0 or 1, by weights that follow the stream.
 ///
 /// ```
 /// use tidegate::ml::{Algorithm, LabeledPoint, StreamingLogisticRegression};
@@ -127,8 +129,9 @@ pub struct StreamingLinearRegression {
 ///     .map(|(x, label)| LabeledPoint { label, features: vec![x] })
 ///     .collect();
 /// regression.train(&mut weights, &examples).unwrap();
-/// assert!(regression.predict(&weights, &[2.0]).unwrap() > 0.9);
-/// assert!(regression.predict(&weights, &[-2.0]).unwrap() < 0.1);
+/// assert_eq!(regression.predict(&weights, &[2.0]), Ok(1.0));
+/// assert_eq!(regression.predict(&weights, &[-2.0]), Ok(0.0));
+/// assert!(regression.probability(&weights, &[2.0]).unwrap() > 0.9);
 /// ```
 #[derive(Clone, Debug)]
 pub struct StreamingLogisticRegression {
@@ -142,6 +145,38 @@ impl StreamingLinearRegression {
 
 impl StreamingLogisticRegression {
     settings!();
+
+    /// The probability that the label is 1.
+    ///
+    /// # Errors
+    /// If the vector does not fit the model.
+    #[expect(clippy::ptr_arg, reason = "as `Algorithm::predict` takes it")]
+    pub fn probability(&self, weights: &Vec<f64>, features: &[f64]) -> Result<f64, String> {
+        let misfit = misfit(features, self.descent.features(self.intercept));
+        misfit.map_or_else(|| Ok(sigmoid(margin(weights, features, self.intercept))), Err)
+    }
+}
+
+impl Trained<StreamingLogisticRegression> {
+    /// The probability of label 1 for each vector, by the model as it was before the batch; [`predict_on`](Self::predict_on) answers the
+    /// label.
+    #[track_caller]
+    #[must_use]
+    pub fn predict_probability_on(&self, vectors: &DStream<Vec<f64>>) -> DStream<f64> {
+        let (at, answer) = (Location::caller(), StreamingLogisticRegression::probability);
+        self.predict("predict_probability_on", vectors, at, answer, |v| v, |_, p| p)
+    }
+
+    /// As [`predict_probability_on`](Self::predict_probability_on) for the values of pairs; keys stay beside the answers.
+    #[track_caller]
+    #[must_use]
+    pub fn predict_probability_on_values<K: Value>(
+        &self,
+        pairs: &DStream<(K, Vec<f64>)>,
+    ) -> DStream<(K, f64)> {
+        let (at, answer) = (Location::caller(), StreamingLogisticRegression::probability);
+        self.predict("predict_probability_on_values", pairs, at, answer, |(_, v)| v, |(k, _), p| (k, p))
+    }
 }
 
 impl Descent {
@@ -268,8 +303,8 @@ impl Algorithm for StreamingLogisticRegression {
     fn train(&self, weights: &mut Vec<f64>, batch: &[LabeledPoint]) -> Result<(), String> {
         self.descent.train(weights, batch, self.intercept, |margin, label| sigmoid(margin) - label)
     }
+    /// The label: 1 if its probability is above one half.
     fn predict(&self, weights: &Vec<f64>, features: &[f64]) -> Result<f64, String> {
-        let misfit = misfit(features, self.descent.features(self.intercept));
-        misfit.map_or_else(|| Ok(sigmoid(margin(weights, features, self.intercept))), Err)
+        self.probability(weights, features).map(|p| f64::from(u8::from(p > 0.5)))
     }
 }

@@ -4,12 +4,14 @@
 //! Knows no algorithm. Invariants: examples of a batch are taught in the order in which they came; a task that predicts keeps the model in
 //! its own state, so a restart does not wait for new examples.
 
+use super::latest::Show;
 use crate::{
     dstream::DStream,
     error::{Error, Result},
     operator::{Context, ExchangeFormat, Home, Operator, Port, Rows},
     plan::{Factory, Layout, Node, Role},
     record::{Chunk, Data, Partition, Value},
+    sink::{KeepLatest, Latest, MakeOutside, OutsideSpec},
     state::{Handle, Table},
 };
 use std::{panic::Location, sync::Arc};
@@ -68,6 +70,12 @@ pub trait Algorithm: Send + Sync + 'static {
     /// Why an example cannot be learnt from; `None` = it can.
     fn refuses(&self, example: &Self::Example) -> Option<String>;
 
+    /// What a batch without examples does to a model; answers whether it has changed. By default it changes nothing.
+    fn forget(&self, model: &mut Self::Model) -> bool {
+        let _ = model;
+        false
+    }
+
     /// Learns from the examples of a batch; there is at least one.
     ///
     /// # Errors
@@ -110,14 +118,15 @@ pub trait Training: Algorithm + Sized {
         let refuses = algorithm.clone();
         let examples = examples.try_map(move |e| refuses.refuses(&e).map_or(Ok(e), Err));
         let home = Home::of(&format!("{}.train_on", examples.path()));
-        let gathered = examples.gather(home, at);
-        let taught = algorithm.clone();
+        let gathered = examples.gather(home.clone(), at);
+        let (taught, place) = (algorithm.clone(), home.clone());
         let factory: Factory = Arc::new(move |stores: &[usize]| {
-            Box::new(Train { algorithm: taught.clone(), state: Handle::at(stores[0]), examples: vec![] })
+            let (algorithm, home, state) = (taught.clone(), place.clone(), Handle::at(stores[0]));
+            Box::new(Train { algorithm, home, state, examples: vec![] })
         });
         let store = |name: &str| vec![Table::<(), Self::Model>::spec(name)];
         let models = gathered.operation("model", at, Layout::Any, factory, store).kept();
-        Trained { algorithm, models }
+        Trained { algorithm, home, models }
     }
 }
 
@@ -126,11 +135,16 @@ impl<A: Algorithm> Training for A {}
 /// A model that learns, in the plan.
 pub struct Trained<A: Algorithm> {
     algorithm: Arc<A>,
+    /// Where it is taught.
+    home: Home,
     models: DStream<A::Model>,
 }
 
+/// How an algorithm answers.
+type Answer<A, P> = fn(&A, &<A as Algorithm>::Model, &[f64]) -> Result<P, String>;
+
 impl<A: Algorithm> Trained<A> {
-    /// The model after each batch that taught it.
+    /// The model after each batch that taught it, or in which it forgot.
     ///
     /// ```
     /// use tidegate::{
@@ -167,7 +181,42 @@ impl<A: Algorithm> Trained<A> {
     /// ```
     #[must_use]
     pub fn named(self, name: &str) -> Self {
-        Trained { algorithm: self.algorithm, models: self.models.named(name) }
+        Trained { models: self.models.named(name), ..self }
+    }
+
+    /// The newest model for the program itself, and, under the name of its state, for everybody at `/api/v1/applications/<id>/models`:
+    /// [name](Self::named) it before. It is there with the first batch after a start, in the process that trains it.
+    ///
+    /// ```
+    /// use tidegate::{StreamingContext, config::Trigger, source::Queue};
+    /// use tidegate::ml::{StreamingKMeans, Training};
+    /// let (queue, trigger) = (Queue::<Vec<f64>>::default(), Trigger::AvailableNow);
+    /// let ssc = StreamingContext::builder("app").trigger(trigger).configure(|c| c.admin_bind = None).build();
+    /// let kmeans = StreamingKMeans::with_centers(vec![vec![0.0], vec![10.0]], vec![0.0, 0.0]);
+    /// let latest = kmeans.train_on(&ssc.queue_stream(&queue, true)).latest();
+    /// queue.push(vec![vec![1.0], vec![3.0], vec![8.0]]);
+    /// ssc.start()?;
+    /// ssc.await_termination()?;
+    /// let (_, model) = latest.get().expect("a batch was committed");
+    /// assert_eq!(model.centers, [[2.0], [8.0]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    #[track_caller]
+    #[must_use]
+    pub fn latest(&self) -> Latest<A::Model> {
+        let (at, latest) = (Location::caller(), Latest::default());
+        let (algorithm, home) = (self.algorithm.clone(), self.home.clone());
+        let factory: Factory = Arc::new(move |stores: &[usize]| {
+            let (home, initial, state) = (home.clone(), algorithm.initial(), Handle::at(stores[0]));
+            Box::new(Show { home, initial, state, shown: false })
+        });
+        let store = |name: &str| vec![Table::<(), A::Model>::spec(name)];
+        let shown: DStream<A::Model> = self.models.operation("latest", at, Layout::Any, factory, store);
+        let kept = latest.clone();
+        let make: MakeOutside = Arc::new(move |_| Box::new(KeepLatest::new(kept.clone())));
+        shown.to_outside("latest", at, OutsideSpec { name: String::new(), make });
+        self.models.view(latest.view(self.models.path().as_ref()));
+        latest
     }
 
     /// The answer for each vector, by the model as it was before the batch. Every task that predicts has its own copy of the model.
@@ -189,7 +238,7 @@ impl<A: Algorithm> Trained<A> {
     #[track_caller]
     #[must_use]
     pub fn predict_on(&self, vectors: &DStream<Vec<f64>>) -> DStream<A::Prediction> {
-        self.predict("predict_on", vectors, Location::caller(), |v| v, |_, p| p)
+        self.predict("predict_on", vectors, Location::caller(), A::predict, |v| v, |_, p| p)
     }
 
     /// As [`predict_on`](Self::predict_on) for the values of pairs; keys stay beside the answers.
@@ -212,16 +261,17 @@ impl<A: Algorithm> Trained<A> {
     #[must_use]
     pub fn predict_on_values<K: Value>(&self, pairs: &DStream<(K, Vec<f64>)>) -> DStream<(K, A::Prediction)> {
         let at = Location::caller();
-        self.predict("predict_on_values", pairs, at, |(_, v)| v, |(k, _), p| (k, p))
+        self.predict("predict_on_values", pairs, at, A::predict, |(_, v)| v, |(k, _), p| (k, p))
     }
 
-    fn predict<T: Value, U: Data>(
+    pub(super) fn predict<T: Value, P: Data, U: Data>(
         &self,
         kind: &'static str,
         rows: &DStream<T>,
         at: &'static Location<'static>,
+        predict: Answer<A, P>,
         features: fn(&T) -> &Vec<f64>,
-        answer: fn(T, A::Prediction) -> U,
+        answer: fn(T, P) -> U,
     ) -> DStream<U> {
         let all: Factory = Arc::new(|_| Box::new(ToAll));
         let format: Arc<dyn ExchangeFormat> = Arc::new(Rows::<A::Model>::default());
@@ -230,7 +280,7 @@ impl<A: Algorithm> Trained<A> {
         let algorithm = self.algorithm.clone();
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             let (algorithm, state) = (algorithm.clone(), Handle::at(stores[0]));
-            Box::new(Predict { algorithm, state, features, answer, model: None, next: None })
+            Box::new(Predict { algorithm, state, predict, features, answer, model: None, next: None })
         });
         let path = format!("{}.{kind}({})", models.path(), rows.path());
         let stores = vec![Table::<(), A::Model>::spec(path.clone())];
@@ -253,6 +303,7 @@ impl Operator for ToAll {
 
 struct Train<A: Algorithm> {
     algorithm: Arc<A>,
+    home: Home,
     state: Handle<Table<(), A::Model>>,
     examples: Vec<A::Example>,
 }
@@ -265,31 +316,37 @@ impl<A: Algorithm> Operator for Train<A> {
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let examples = std::mem::take(&mut self.examples);
-        if examples.is_empty() {
+        if examples.is_empty() && !self.home.is_here(cx) {
             return Ok(());
         }
-        let mut slot = cx.stores.open(self.state).entry(())?;
-        let mut model = slot.take().unwrap_or_else(|| self.algorithm.initial());
-        self.algorithm.train(&mut model, &examples).map_err(Error::Row)?;
-        slot.set(model.clone());
-        drop(slot);
+        let known = cx.stores.open(self.state).get(&())?;
+        let mut model = known.unwrap_or_else(|| self.algorithm.initial());
+        if examples.is_empty() {
+            if !self.algorithm.forget(&mut model) {
+                return Ok(());
+            }
+        } else {
+            self.algorithm.train(&mut model, &examples).map_err(Error::Row)?;
+        }
+        cx.stores.open(self.state).entry(())?.set(model.clone());
         cx.out.rows(vec![model]);
         Ok(())
     }
 }
 
-struct Predict<A: Algorithm, T, U> {
+struct Predict<A: Algorithm, T, P, U> {
     algorithm: Arc<A>,
     state: Handle<Table<(), A::Model>>,
+    predict: Answer<A, P>,
     features: fn(&T) -> &Vec<f64>,
-    answer: fn(T, A::Prediction) -> U,
+    answer: fn(T, P) -> U,
     /// The model of this batch, once it was needed.
     model: Option<A::Model>,
     /// The model of the next batch.
     next: Option<A::Model>,
 }
 
-impl<A: Algorithm, T: Data, U: Data> Operator for Predict<A, T, U> {
+impl<A: Algorithm, T: Data, P: Data, U: Data> Operator for Predict<A, T, P, U> {
     fn process(&mut self, port: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         if port == Port(1) {
             self.next = input.take::<Vec<A::Model>>().pop();
@@ -300,7 +357,8 @@ impl<A: Algorithm, T: Data, U: Data> Operator for Predict<A, T, U> {
             None => cx.stores.open(self.state).get(&())?.unwrap_or_else(|| self.algorithm.initial()),
         };
         let answer = |row: T| {
-            let prediction = self.algorithm.predict(&model, (self.features)(&row)).map_err(Error::Row)?;
+            let prediction =
+                (self.predict)(&self.algorithm, &model, (self.features)(&row)).map_err(Error::Row)?;
             Ok((self.answer)(row, prediction))
         };
         let rows: Result<Vec<U>> = input.take::<Vec<T>>().into_iter().map(answer).collect();

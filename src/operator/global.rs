@@ -25,7 +25,9 @@ impl Home {
         partition_of(self.0.as_bytes(), cx.out.partitions)
     }
 
-    fn is_here(&self, cx: &Context<'_>) -> bool {
+    /// Whether this task is it.
+    #[must_use]
+    pub fn is_here(&self, cx: &Context<'_>) -> bool {
         self.partition(cx) == cx.out.partition
     }
 }

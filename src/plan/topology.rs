@@ -5,7 +5,7 @@
 
 use crate::{
     operator::{ExchangeFormat, NodeId, Operator, Port, Target},
-    sink::{OutsideSpec, drain::DrainSpec},
+    sink::{OutsideSpec, View, drain::DrainSpec},
     source::{FeedSpec, MakeLocal, SourceSpec, feed::FeedTarget},
     state::StoreSpec,
 };
@@ -79,6 +79,8 @@ pub struct Topology {
     pub feeds: Vec<FeedSpec>,
     /// Writers of internal topics to places outside the log.
     pub drains: Vec<DrainSpec>,
+    /// What the running program can be asked for.
+    pub views: Vec<View>,
     /// Mistakes found while building, with file and line.
     pub mistakes: Vec<String>,
     /// Nodes that are computed although no sink reads them, as they are wanted for their state.

@@ -9,6 +9,7 @@ use super::listener::{
 use crate::{
     config::Trigger,
     record::{Offset, Partition, TopicPartition},
+    sink::View,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -38,6 +39,8 @@ pub struct Program {
     pub operations: Vec<(Arc<str>, Arc<str>)>,
     /// The topology as text.
     pub topology: String,
+    /// What it can be asked for: its models.
+    pub views: Vec<View>,
     /// When this process began, in milliseconds since the epoch.
     pub launched_ms: i64,
 }
@@ -260,6 +263,7 @@ mod tests {
             streams: vec![(0, "in".into())],
             operations: vec![("print".into(), "x.rs:1".into())],
             topology: String::new(),
+            views: vec![],
             launched_ms: 0,
         })
     }

@@ -13,6 +13,7 @@ use crate::{
             BatchInfo, OutputOperationInfo, ReceiverId, ReceiverInfo, ReceiverStatus, StreamInputInfo,
         },
     },
+    sink::View,
 };
 use axum::{
     Router,
@@ -35,6 +36,8 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/api/v1/applications", get(applications))
         .route(&of(""), get(application))
         .route(&of("/topology"), get(topology))
+        .route(&of("/models"), get(models))
+        .route(&of("/models/{name}"), get(model))
         .route(&of("/streaming/statistics"), get(statistics))
         .route(&of("/streaming/receivers"), get(receivers))
         .route(&of("/streaming/receivers/{stream}"), get(stream_receivers))
@@ -418,6 +421,28 @@ async fn application(State(shared): Api, Path(app): Path<String>) -> Response {
 
 async fn topology(State(shared): Api, Path(app): Path<String>) -> Response {
     shared.of(&app, |program, _| as_json(&json!({ "text": program.topology })))
+}
+
+/// A model that is not there yet in this process has only a name.
+fn model_of(view: &View) -> serde_json::Value {
+    let name = &*view.name;
+    match (view.newest)() {
+        Some((time, model)) => {
+            json!({ "name": name, "batchId": time.0, "batchTime": date(time.0), "model": model })
+        }
+        None => json!({ "name": name }),
+    }
+}
+
+async fn models(State(shared): Api, Path(app): Path<String>) -> Response {
+    shared.of(&app, |program, _| as_json(&program.views.iter().map(model_of).collect::<Vec<_>>()))
+}
+
+async fn model(State(shared): Api, Path((app, name)): Path<(String, String)>) -> Response {
+    shared.of(&app, |program, _| match program.views.iter().find(|v| *v.name == name) {
+        Some(view) => as_json(&model_of(view)),
+        None => not_found(&format!("unknown model: {name}; `latest()` makes a model known")),
+    })
 }
 
 async fn statistics(State(shared): Api, Path(app): Path<String>) -> Response {

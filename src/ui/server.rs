@@ -249,6 +249,7 @@ mod tests {
             streams: vec![],
             operations: vec![],
             topology: "[store {{data}}: <b>]".into(),
+            views: vec![],
             launched_ms: 0,
         }));
         let metrics = Arc::new(Metrics::new("orders"));

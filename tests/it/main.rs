@@ -18,6 +18,7 @@ mod keyed_state;
 mod log_contract;
 mod log_trouble;
 mod ml;
+mod ml_programs;
 mod names_and_formats;
 mod on_disk;
 mod once;

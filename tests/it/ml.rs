@@ -98,11 +98,15 @@ fn logistic_regression_finds_what_scikit_learn_finds() {
         &[-1.863_341_081_420_424, -1.646_020_516_601_174, 2.477_246_723_021_982, 2.593_142_807_949_388],
         1e-3,
     );
-    let right = examples.iter().filter(|e| {
-        let probability = regression.predict(&weights, &e.features).unwrap();
-        (probability > 0.5) == (e.label > 0.5)
-    });
-    assert_eq!(right.count(), 96, "of 100");
+    let told = examples.iter().map(|e| (regression.predict(&weights, &e.features).unwrap(), e));
+    let (right, wrong): (Vec<_>, Vec<_>) = told.partition(|(label, e)| label.total_cmp(&e.label).is_eq());
+    assert_eq!((right.len(), wrong.len()), (96, 4));
+    assert!(wrong.iter().all(|(label, _)| [0.0, 1.0].contains(label)), "{wrong:?}");
+    for (label, e) in right {
+        let probability = regression.probability(&weights, &e.features).unwrap();
+        let sigmoid = 1.0 / (1.0 + (-weights.iter().zip(&e.features).map(|(w, x)| w * x).sum::<f64>()).exp());
+        assert!((probability - sigmoid).abs() < 1e-12 && (probability > 0.5) == (label > 0.5));
+    }
 }
 
 #[test]
@@ -152,6 +156,45 @@ fn a_model_learns_each_batch_once_and_answers_by_what_it_knew_before_the_batch()
         answers | 5 5 | 0\nanswers | 6 6 | 1\nmodels | model | [[2.0, 2.0], [8.0, 8.0]]\n---\n\
         answers | 1 1 | 0\nanswers | 5 5 | 0\n---\nanswers | 5 5 | 0\n";
     assert_eq!(run_every_way(clusters, POINTS), expected);
+}
+
+#[test]
+fn k_means_forgets_in_each_batch_also_in_one_without_points() {
+    let program = |ssc: &StreamingContext| {
+        let points = ssc.text("points").map(|line| vector(&line));
+        let kmeans = StreamingKMeans::with_centers(vec![vec![0.0], vec![100.0]], vec![0.0, 8.0])
+            .decay_factor(0.5, TimeUnit::Batches);
+        let model = kmeans.train_on(&points).named("clusters");
+        model
+            .models()
+            .map(|m| ("model", format!("{:?} {:?}", m.centers, m.weights)))
+            .to_kafka("models", Utf8, AsText);
+        ssc.text("other").map(|line| ("row", line)).to_kafka("others", Utf8, Utf8);
+    };
+    let input = "points 0 | - | 3\npoints 0 | - | 5\n---\nother 0 | - | x\n---\npoints 0 | - | 10\n";
+    // MLlib: weights [0, 8] and two points; half of [2, 4] without points; half of [1, 2], and the point 10.
+    let expected = "models | model | [[4.0], [100.0]] [2.0, 4.0]\n---\n\
+        models | model | [[4.0], [100.0]] [1.0, 2.0]\nothers | row | x\n---\nmodels | model | [[8.0], [100.0]] [1.5, 1.0]\n";
+    assert_eq!(run(Settings::default(), program, input).unwrap(), expected);
+}
+
+#[test]
+fn logistic_regression_answers_the_label_and_beside_it_the_probability() {
+    let program = |ssc: &StreamingContext| {
+        let examples = ssc.text("examples").try_map(|line| line.parse::<LabeledPoint>());
+        let model = StreamingLogisticRegression::new(vec![2.0]).train_on(&examples);
+        let asked = ssc.text("asked").map(|line| (line.clone(), vector(&line)));
+        let vectors = asked.map(|(_, v)| v);
+        let text = |p: f64| ("p", format!("{p:.3}"));
+        model.predict_on(&vectors).map(text).to_kafka("labels", Utf8, AsText);
+        model.predict_probability_on(&vectors).map(text).to_kafka("probabilities", Utf8, AsText);
+        let keyed = model.predict_probability_on_values(&asked).map(|(k, p)| (k, format!("{p:.3}")));
+        keyed.to_kafka("keyed", Utf8, AsText);
+    };
+    let expected = "keyed | -0.5 | 0.269\nkeyed | 0.5 | 0.731\nlabels | p | 0.000\nlabels | p | 1.000\n\
+        probabilities | p | 0.269\nprobabilities | p | 0.731\n";
+    let found = run(Settings::default(), program, "asked 0 | - | 0.5\nasked 0 | - | -0.5\n").unwrap();
+    assert_eq!(found, expected);
 }
 
 #[test]

@@ -37,6 +37,7 @@ fn program(trigger: Trigger) -> Program {
             ("print".into(), "src/main.rs:14:9".into()),
         ],
         topology: "stage 0".into(),
+        views: vec![],
         launched_ms: 500,
     }
 }

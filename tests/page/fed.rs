@@ -34,6 +34,7 @@ fn serve(interval: Duration) -> Fed {
         streams: vec![(0, "lines".into())],
         operations: vec![("to_kafka counts".into(), "src/main.rs:12:9".into())],
         topology: "stage 0 <b>".into(),
+        views: vec![],
         launched_ms: 500,
     }));
     let status = Arc::new(Status::new("orders", "pod-0", "memory"));

@@ -76,6 +76,12 @@ impl Process {
         self.child.try_wait().unwrap().is_some()
     }
 
+    /// It has ended, and well.
+    pub fn succeeded(mut self) {
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}: {}\n{}", self.out(), self.err());
+    }
+
     /// SIGTERM, and the end in order.
     pub fn end(mut self) {
         let ok = Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()]).status().unwrap();

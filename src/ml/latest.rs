@@ -1,0 +1,39 @@
+//! Where the newest model is kept for whoever asks.
+//!
+//! Owns the operator that gives it to an output: each new model, and after a start the one that was learnt before. Knows no algorithm.
+//! Invariant: only the task that trains gives models, so nobody sees one that is older than one it saw.
+
+use crate::{
+    error::Result,
+    operator::{Context, Home, Operator, Port},
+    record::{Chunk, Value},
+    state::{Handle, Table},
+};
+
+/// Passes models on; keeps the newest one, so that it is there after a restart without a new example.
+pub(super) struct Show<M: Value> {
+    pub home: Home,
+    pub initial: M,
+    pub state: Handle<Table<(), M>>,
+    /// Whether a model was given since this task began.
+    pub shown: bool,
+}
+
+impl<M: Value> Operator for Show<M> {
+    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        if let Some(model) = input.take::<Vec<M>>().pop() {
+            cx.stores.open(self.state).entry(())?.set(model.clone());
+            cx.out.rows(vec![model]);
+            self.shown = true;
+        }
+        Ok(())
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        if !std::mem::replace(&mut self.shown, true) && self.home.is_here(cx) {
+            let model = cx.stores.open(self.state).get(&())?.unwrap_or_else(|| self.initial.clone());
+            cx.out.rows(vec![model]);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! The newest row of a stream, such as a model, for the program itself and for whoever asks it.
+//!
+//! Owns one row. Knows no log and no HTTP. Invariant: only a row of a committed batch is seen.
+
+use super::outside::{Gathered, Outside};
+use crate::{
+    error::Result,
+    operator::Batch,
+    record::{BatchTime, Chunk, Data, Value},
+};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+type Newest<T> = Option<(BatchTime, T)>;
+
+/// The newest row of a stream. Cheap to clone.
+pub struct Latest<T>(Arc<Mutex<Newest<T>>>);
+
+impl<T> Clone for Latest<T> {
+    fn clone(&self) -> Self {
+        Latest(self.0.clone())
+    }
+}
+
+impl<T> Default for Latest<T> {
+    fn default() -> Self {
+        Latest(Arc::default())
+    }
+}
+
+impl<T: Clone> Latest<T> {
+    /// The newest row, and the time of the batch that gave it; `None` = no batch of this process has given one yet.
+    #[must_use]
+    pub fn get(&self) -> Option<(BatchTime, T)> {
+        self.newest().clone()
+    }
+
+    fn newest(&self) -> MutexGuard<'_, Newest<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Value> Latest<T> {
+    /// The same, for those who do not know its type.
+    #[must_use]
+    pub fn view(&self, name: &str) -> View {
+        let latest = self.clone();
+        let newest = move || {
+            let (time, row) = latest.get()?;
+            Some((time, serde_json::to_value(row).ok()?))
+        };
+        View { name: name.into(), newest: Arc::new(newest) }
+    }
+}
+
+/// Something in a program that can be asked for, under a name.
+#[derive(Clone)]
+pub struct View {
+    /// What it is called.
+    pub name: Arc<str>,
+    /// Its newest value and the time of the batch that gave it.
+    pub newest: Arc<dyn Fn() -> Option<(BatchTime, serde_json::Value)> + Send + Sync>,
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "View({})", self.name)
+    }
+}
+
+/// The output that keeps the newest row.
+pub struct KeepLatest<T> {
+    latest: Latest<T>,
+    /// Of the batch in flight.
+    next: Newest<T>,
+}
+
+impl<T> KeepLatest<T> {
+    /// Keeps it in `latest`.
+    #[must_use]
+    pub fn new(latest: Latest<T>) -> Self {
+        KeepLatest { latest, next: None }
+    }
+}
+
+impl<T: Data> Outside for KeepLatest<T> {
+    fn prepare(&mut self, batch: &Batch, rows: Gathered) -> Result<Option<Vec<u8>>> {
+        let row = rows.into_values().flatten().filter_map(|chunk| Chunk::take::<Vec<T>>(chunk).pop()).last();
+        self.next = row.map(|row| (batch.time, row));
+        Ok(self.next.is_some().then(Vec::new))
+    }
+
+    fn finish(&mut self, _: &[u8]) -> Result {
+        if let Some(next) = self.next.take() {
+            *self.latest.newest() = Some(next);
+        }
+        Ok(())
+    }
+
+    fn discard(&mut self, _: &[u8]) -> Result {
+        self.next = None;
+        Ok(())
+    }
+}
