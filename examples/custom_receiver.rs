@@ -2,7 +2,8 @@
 //!
 //! A server that sends again what it has no answer for, and knows its lines apart, can rely on each of them being processed:
 //! `cargo run --release --example custom_receiver localhost 9999 ~/checkpoint`. The lines go to the topic `received`. With `nc -lk 9999` as
-//! the server the answers can be seen in its terminal.
+//! the server the answers can be seen in its terminal. A line that begins with `~` wants no answer, so nobody waits for it; an empty one
+//! is answered with `empty`, and told on the streaming page.
 
 use clap::Parser;
 use std::{
@@ -47,6 +48,7 @@ struct AnsweringReceiver {
 impl Receiver<String> for AnsweringReceiver {
     fn receive(&mut self, to: &ReceiverContext<String>) -> Result<(), ReceiverError> {
         let mut server = TcpStream::connect((self.host.as_str(), self.port))?;
+        to.connected();
         // Ends the wait for a line now and then, to look whether the program ends.
         server.set_read_timeout(Some(Duration::from_millis(100)))?;
         let mut reader = BufReader::new(server.try_clone()?);
@@ -55,8 +57,7 @@ impl Receiver<String> for AnsweringReceiver {
             match reader.read_line(&mut line) {
                 Ok(0) => return to.restart("the server closed the connection"),
                 Ok(_) if line.ends_with('\n') => {
-                    to.store_all(vec![line.trim_end().to_owned()])?;
-                    server.write_all(b"ok\n")?;
+                    take(line.trim_end(), to, &mut server)?;
                     line.clear();
                 }
                 Ok(_) => {} // the connection ended inside a line
@@ -66,6 +67,19 @@ impl Receiver<String> for AnsweringReceiver {
         }
         Ok(())
     }
+}
+
+fn take(line: &str, to: &ReceiverContext<String>, server: &mut impl Write) -> Result<(), ReceiverError> {
+    if line.is_empty() {
+        to.report_error("the server sent an empty line");
+        server.write_all(b"empty\n")?;
+    } else if let Some(line) = line.strip_prefix('~') {
+        to.store(line.to_owned())?; // on its way
+    } else {
+        to.store_all(vec![line.to_owned()])?; // in the log
+        server.write_all(b"ok\n")?;
+    }
+    Ok(())
 }
 
 fn main() -> ExitCode {

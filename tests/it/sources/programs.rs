@@ -7,7 +7,7 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::Write,
+    io::{Read, Write},
     net::TcpListener,
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
@@ -189,6 +189,27 @@ fn what_a_receiver_answered_survives_kills() {
     };
     let received = || values_of(dir.path(), "received").into_iter().map(|(_, line)| line).collect();
     answered_lines_survive_kills(&command, &received);
+}
+
+#[test]
+fn the_custom_receiver_answers_what_wants_an_answer() {
+    let (dir, server) = (tempfile::tempdir().unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let port = server.local_addr().unwrap().port().to_string();
+    let mut command = example("custom_receiver");
+    let mut program = Process::start(command.args(["127.0.0.1", &port]).arg(dir.path()));
+    let (mut stream, _) = server.accept().unwrap();
+    stream.write_all(b"~quick\n\nsure\n~last\n").unwrap();
+    let mut answers = [0; 9];
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.read_exact(&mut answers).unwrap();
+    assert_eq!(str::from_utf8(&answers), Ok("empty\nok\n"));
+    let received = || values_of(dir.path(), "received").into_iter().map(|(_, line)| line).collect::<Vec<_>>();
+    program.until("all lines are processed", |_| received().len() == 3);
+    program.end();
+    assert_eq!(
+        received().into_iter().collect::<BTreeSet<_>>(),
+        ["last", "quick", "sure"].map(String::from).into()
+    );
 }
 
 #[cfg(feature = "failpoints")]
