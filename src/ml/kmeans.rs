@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(quiet(&batches), (true, vec![4.0, 2.0], centers.clone()));
         let unchanged = (false, vec![8.0, 4.0], centers);
         assert_eq!(quiet(&kmeans.clone().half_life(1.0, TimeUnit::Points)), unchanged);
-        assert_eq!(quiet(&kmeans.clone()), unchanged, "it forgets nothing");
+        assert_eq!(quiet(&kmeans), unchanged, "it forgets nothing");
         let mut blank = KMeansModel { centers: vec![vec![1.0]], weights: vec![0.0] };
         assert!(!batches.forget(&mut blank), "nothing is left to forget");
     }

@@ -4,7 +4,7 @@
 //! the iteration): <https://spark.apache.org/docs/3.5.1/mllib-optimization.html>. Knows no operator. Invariant: the weights after a
 //! batch are the starting point of the next one.
 
-use super::{Algorithm, LabeledPoint, Trained, dot, misfit};
+use super::{Algorithm, LabeledPoint, Trained, dot, misfit, stream::Question};
 use crate::{dstream::DStream, record::Value};
 use std::panic::Location;
 
@@ -163,8 +163,9 @@ impl Trained<StreamingLogisticRegression> {
     #[track_caller]
     #[must_use]
     pub fn predict_probability_on(&self, vectors: &DStream<Vec<f64>>) -> DStream<f64> {
-        let (at, answer) = (Location::caller(), StreamingLogisticRegression::probability);
-        self.predict("predict_probability_on", vectors, at, answer, |v| v, |_, p| p)
+        let question =
+            Question { ask: StreamingLogisticRegression::probability, features: |v| v, answer: |_, p| p };
+        self.predict("predict_probability_on", vectors, Location::caller(), question)
     }
 
     /// As [`predict_probability_on`](Self::predict_probability_on) for the values of pairs; keys stay beside the answers.
@@ -174,8 +175,9 @@ impl Trained<StreamingLogisticRegression> {
         &self,
         pairs: &DStream<(K, Vec<f64>)>,
     ) -> DStream<(K, f64)> {
-        let (at, answer) = (Location::caller(), StreamingLogisticRegression::probability);
-        self.predict("predict_probability_on_values", pairs, at, answer, |(_, v)| v, |(k, _), p| (k, p))
+        let ask = StreamingLogisticRegression::probability;
+        let question = Question { ask, features: |(_, v)| v, answer: |(k, _), p| (k, p) };
+        self.predict("predict_probability_on_values", pairs, Location::caller(), question)
     }
 }
 

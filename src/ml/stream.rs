@@ -140,8 +140,23 @@ pub struct Trained<A: Algorithm> {
     models: DStream<A::Model>,
 }
 
-/// How an algorithm answers.
-type Answer<A, P> = fn(&A, &<A as Algorithm>::Model, &[f64]) -> Result<P, String>;
+/// What a row asks a model, and what becomes of the answer.
+pub(super) struct Question<A: Algorithm, T, P, U> {
+    /// How the algorithm answers.
+    pub(super) ask: fn(&A, &A::Model, &[f64]) -> Result<P, String>,
+    /// The features of a row.
+    pub(super) features: fn(&T) -> &Vec<f64>,
+    /// The row that leaves.
+    pub(super) answer: fn(T, P) -> U,
+}
+
+impl<A: Algorithm, T, P, U> Clone for Question<A, T, P, U> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A: Algorithm, T, P, U> Copy for Question<A, T, P, U> {}
 
 impl<A: Algorithm> Trained<A> {
     /// The model after each batch that taught it, or in which it forgot.
@@ -238,7 +253,8 @@ impl<A: Algorithm> Trained<A> {
     #[track_caller]
     #[must_use]
     pub fn predict_on(&self, vectors: &DStream<Vec<f64>>) -> DStream<A::Prediction> {
-        self.predict("predict_on", vectors, Location::caller(), A::predict, |v| v, |_, p| p)
+        let question = Question { ask: A::predict, features: |v| v, answer: |_, p| p };
+        self.predict("predict_on", vectors, Location::caller(), question)
     }
 
     /// As [`predict_on`](Self::predict_on) for the values of pairs; keys stay beside the answers.
@@ -260,8 +276,8 @@ impl<A: Algorithm> Trained<A> {
     #[track_caller]
     #[must_use]
     pub fn predict_on_values<K: Value>(&self, pairs: &DStream<(K, Vec<f64>)>) -> DStream<(K, A::Prediction)> {
-        let at = Location::caller();
-        self.predict("predict_on_values", pairs, at, A::predict, |(_, v)| v, |(k, _), p| (k, p))
+        let question = Question { ask: A::predict, features: |(_, v)| v, answer: |(k, _), p| (k, p) };
+        self.predict("predict_on_values", pairs, Location::caller(), question)
     }
 
     pub(super) fn predict<T: Value, P: Data, U: Data>(
@@ -269,9 +285,7 @@ impl<A: Algorithm> Trained<A> {
         kind: &'static str,
         rows: &DStream<T>,
         at: &'static Location<'static>,
-        predict: Answer<A, P>,
-        features: fn(&T) -> &Vec<f64>,
-        answer: fn(T, P) -> U,
+        question: Question<A, T, P, U>,
     ) -> DStream<U> {
         let all: Factory = Arc::new(|_| Box::new(ToAll));
         let format: Arc<dyn ExchangeFormat> = Arc::new(Rows::<A::Model>::default());
@@ -280,7 +294,7 @@ impl<A: Algorithm> Trained<A> {
         let algorithm = self.algorithm.clone();
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             let (algorithm, state) = (algorithm.clone(), Handle::at(stores[0]));
-            Box::new(Predict { algorithm, state, predict, features, answer, model: None, next: None })
+            Box::new(Predict { algorithm, state, question, model: None, next: None })
         });
         let path = format!("{}.{kind}({})", models.path(), rows.path());
         let stores = vec![Table::<(), A::Model>::spec(path.clone())];
@@ -337,9 +351,7 @@ impl<A: Algorithm> Operator for Train<A> {
 struct Predict<A: Algorithm, T, P, U> {
     algorithm: Arc<A>,
     state: Handle<Table<(), A::Model>>,
-    predict: Answer<A, P>,
-    features: fn(&T) -> &Vec<f64>,
-    answer: fn(T, P) -> U,
+    question: Question<A, T, P, U>,
     /// The model of this batch, once it was needed.
     model: Option<A::Model>,
     /// The model of the next batch.
@@ -356,10 +368,10 @@ impl<A: Algorithm, T: Data, P: Data, U: Data> Operator for Predict<A, T, P, U> {
             Some(model) => model,
             None => cx.stores.open(self.state).get(&())?.unwrap_or_else(|| self.algorithm.initial()),
         };
+        let Question { ask, features, answer } = self.question;
         let answer = |row: T| {
-            let prediction =
-                (self.predict)(&self.algorithm, &model, (self.features)(&row)).map_err(Error::Row)?;
-            Ok((self.answer)(row, prediction))
+            let prediction = ask(&self.algorithm, &model, features(&row)).map_err(Error::Row)?;
+            Ok(answer(row, prediction))
         };
         let rows: Result<Vec<U>> = input.take::<Vec<T>>().into_iter().map(answer).collect();
         self.model = Some(model);

@@ -228,7 +228,6 @@ pub struct Phases {
 }
 
 /// The loop of one process.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Engine {
     pub(super) config: Config,
     pub(super) plan: Arc<Topology>,

@@ -28,6 +28,19 @@ use crate::{
 };
 use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
+fn outside_context(config: &Config, env: &Env) -> OutsideContext {
+    let interval = match config.trigger {
+        Trigger::Interval(interval) => Some(interval),
+        _ => None,
+    };
+    OutsideContext {
+        remember: config.remember,
+        interval,
+        application: config.application_id.as_str().into(),
+        instance: env.instance.0.clone(),
+    }
+}
+
 impl Engine {
     /// Checks everything that can be checked before records flow, and joins the group.
     pub(super) fn start(config: Config, plan: Topology, env: Env) -> Result<Self> {
@@ -57,18 +70,7 @@ impl Engine {
             incarnation: None,
             sources: vec![],
             locals: locals(&plan, config.state_partitions),
-            outsides: outside::outsides(
-                &plan,
-                &OutsideContext {
-                    remember: config.remember,
-                    interval: match config.trigger {
-                        Trigger::Interval(interval) => Some(interval),
-                        _ => None,
-                    },
-                    application: config.application_id.as_str().into(),
-                    instance: env.instance.0.clone(),
-                },
-            ),
+            outsides: outside::outsides(&plan, &outside_context(&config, &env)),
             drains: Drains::new(
                 plan.drains.clone(),
                 &config.application_id,

@@ -40,25 +40,33 @@ fn run(name: &str, configure: impl FnOnce(&mut Config), body: impl FnOnce(&Args,
 #[test]
 #[ignore = "a program that a test starts"]
 fn ticking() {
-    run("ticking", |_| {}, |args, lines| {
-        let pairs = lines.map(|line| (line, 1u64));
-        let ticks = pairs.update_state_by_key(|_, before: Option<u64>| Some(before.unwrap_or(0) + 1));
-        ticks.to_kafka(&args.output, Utf8, AsText);
-    });
+    run(
+        "ticking",
+        |_| {},
+        |args, lines| {
+            let pairs = lines.map(|line| (line, 1u64));
+            let ticks = pairs.update_state_by_key(|_, before: Option<u64>| Some(before.unwrap_or(0) + 1));
+            ticks.to_kafka(&args.output, Utf8, AsText);
+        },
+    );
 }
 
 /// Appends each batch that it is given to a file.
 #[test]
 #[ignore = "a program that a test starts"]
 fn foreach_batch() {
-    run("foreach_batch", |_| {}, |_, lines| {
-        let path = std::env::var("TIDEGATE_CALLS").unwrap();
-        lines.map(|line| line.to_string()).foreach_batch("calls", move |rdd, batch| {
-            let call = serde_json::json!({ "id": batch.id, "time": batch.time.0, "rows": rdd.collect() });
-            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
-            file.write_all(format!("{call}\n").as_bytes())
-        });
-    });
+    run(
+        "foreach_batch",
+        |_| {},
+        |_, lines| {
+            let path = std::env::var("TIDEGATE_CALLS").unwrap();
+            lines.map(|line| line.to_string()).foreach_batch("calls", move |rdd, batch| {
+                let call = serde_json::json!({ "id": batch.id, "time": batch.time.0, "rows": rdd.collect() });
+                let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+                file.write_all(format!("{call}\n").as_bytes())
+            });
+        },
+    );
 }
 
 /// `kafka_word_count` with back-pressure.
