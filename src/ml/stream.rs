@@ -206,7 +206,8 @@ impl<A: Algorithm> Trained<A> {
     /// use tidegate::{StreamingContext, config::Trigger, source::Queue};
     /// use tidegate::ml::{StreamingKMeans, Training};
     /// let (queue, trigger) = (Queue::<Vec<f64>>::default(), Trigger::AvailableNow);
-    /// let ssc = StreamingContext::builder("app").trigger(trigger).configure(|c| c.admin_bind = None).build();
+    /// let app = StreamingContext::builder("app").log("memory:latest").trigger(trigger);
+    /// let ssc = app.configure(|c| c.admin_bind = None).build();
     /// let kmeans = StreamingKMeans::with_centers(vec![vec![0.0], vec![10.0]], vec![0.0, 0.0]);
     /// let latest = kmeans.train_on(&ssc.queue_stream(&queue, true)).latest();
     /// queue.push(vec![vec![1.0], vec![3.0], vec![8.0]]);
