@@ -207,6 +207,10 @@ pub trait Member: Send {
     /// If the subscription is refused.
     fn rejoin(&mut self) -> Result<(), Failure>;
 
+    /// Gives everything back and tells the group that this member goes, before it is replaced by a new one. Its place is otherwise
+    /// taken over as it is, and partitions that were wanted back and not given yet would be nobody's.
+    fn leave(&mut self) {}
+
     /// Ends the membership. `leave` tells the group at once (scale-in); otherwise the place is kept for a restart.
     fn close(self: Box<Self>, leave: bool);
 }

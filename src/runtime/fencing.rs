@@ -70,6 +70,7 @@ impl Engine {
         let group = Self::group_spec(&self.config, &self.env, &self.plan, &self.names, &self.topics);
         self.unrecovered.clear();
         self.events.clear();
+        self.member.leave();
         self.member = self.env.log.join(&group)?;
         self.must_rejoin = false;
         Ok(())

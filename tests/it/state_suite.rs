@@ -212,7 +212,7 @@ fn update_all_visits_every_key_once_and_stages_only_what_changed() {
         expected.push("new".into());
         assert_eq!(seen, expected);
         assert_eq!(table.seal().unwrap().len(), 1 + 1 + 1 + 10 + 1, "new, k001, k002, k*00, k005");
-        assert!(table.staged_bytes() < 4000, "{}", table.staged_bytes());
+        assert!(table.staged_bytes() < 6000, "{}", table.staged_bytes());
     });
 }
 
@@ -312,7 +312,7 @@ fn staged_bytes_follow_what_values_weigh() {
     let mut table: Table<u64, Vec<u64>> = Table::new(COUNTS, Arc::clone(&backend));
     table.entry(1).unwrap().set(vec![]);
     let small = table.staged_bytes();
-    assert!(small < 200, "{small}");
+    assert!(small < 400, "{small}");
     for n in 0..20_000u64 {
         table.entry(1).unwrap().get_mut().unwrap().push(n | 1 << 40);
     }

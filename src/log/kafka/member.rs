@@ -327,7 +327,7 @@ impl KafkaMember {
     }
 
     /// Gives up everything that the group wants back until nothing is owned, then leaves.
-    fn leave(&self) {
+    fn leave_group(&self) {
         self.consumer.unsubscribe();
         let begun = Instant::now();
         while begun.elapsed() < CLOSE_TIMEOUT {
@@ -507,13 +507,18 @@ impl Member for KafkaMember {
         self.subscribe()
     }
 
+    fn leave(&mut self) {
+        self.consumer.end();
+        self.leave_group();
+    }
+
     fn close(self: Box<Self>, leave: bool) {
         for slot in self.slots.values() {
             slot.close();
         }
         self.consumer.end();
         if leave {
-            self.leave();
+            self.leave_group();
         }
         let KafkaMember { slots, events, consumer, .. } = *self;
         drop((slots, events));

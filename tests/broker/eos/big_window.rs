@@ -15,6 +15,8 @@ use rdkafka::Message;
 
 const BUDGET_BYTES: u64 = 16 << 20;
 const RESIDENT_BYTES_MAX: u64 = 256 << 20;
+/// While the changelog is read the client's queues come on top.
+const RESTORING_BYTES_MAX: u64 = 320 << 20;
 const PORTION: u64 = 25_000;
 const WORDS: u64 = 200_000;
 
@@ -28,10 +30,10 @@ fn gives(client: &Client, app: &App, run: &mut Run) {
     client.until_decided(&app.output);
 }
 
-fn is_bounded(run: &Run, what: &str) {
+fn is_bounded(run: &Run, what: &str, bytes_max: u64) {
     let peak = run.peak_resident_bytes();
     println!("big_window: {what}: at most {} MiB resident", peak >> 20);
-    assert!(peak < RESIDENT_BYTES_MAX, "{what}: {} MiB resident", peak >> 20);
+    assert!(peak < bytes_max, "{what}: {} MiB resident", peak >> 20);
 }
 
 #[test]
@@ -49,7 +51,7 @@ fn a_window_of_ten_times_the_memory_is_given_killed_and_restored() {
         write(&client, &app.input, WORDS, first..first + PORTION);
         app.catch_up(&client, &mut run);
         gives(&client, &app, &mut run);
-        is_bounded(&run, &format!("{} words", first + PORTION));
+        is_bounded(&run, &format!("{} words", first + PORTION), RESIDENT_BYTES_MAX);
     }
     run.kill();
     let on_disk = bytes_below(&app.folder.join("state"));
@@ -58,12 +60,12 @@ fn a_window_of_ten_times_the_memory_is_given_killed_and_restored() {
 
     let mut run = app.start("");
     gives(&client, &app, &mut run);
-    is_bounded(&run, "after a kill");
+    is_bounded(&run, "after a kill", RESIDENT_BYTES_MAX);
     run.kill();
     app.lose_state();
     let mut run = app.start("");
     gives(&client, &app, &mut run);
-    is_bounded(&run, "after a restore");
+    is_bounded(&run, "after a restore", RESTORING_BYTES_MAX);
     run.stop();
 
     // The rows of an instant are those of one transaction.
