@@ -85,8 +85,13 @@ fn records(n: &Value) -> String {
 #[test]
 fn the_numbers_on_the_page_are_those_of_the_interface() {
     let (ssc, server, at) = at_rest();
-    let page = document(server, "/");
-    let statistics = api(server, &format!("{at}/statistics"));
+    let asked = || (api(server, &format!("{at}/batches")), api(server, &format!("{at}/statistics")));
+    let of_one_moment = || {
+        let (batches, page, (again, statistics)) = (asked().0, document(server, "/"), asked());
+        (batches == again).then_some((page, batches, statistics))
+    };
+    let (page, all, statistics) =
+        (0..20).find_map(|_| of_one_moment()).expect("no batch ends while the page is drawn");
     let number = |name: &str| statistics[name].to_string();
     let line = text(&page, "running");
     assert!(line.starts_with("Running batches as soon as possible for "), "{line}");
@@ -96,7 +101,6 @@ fn the_numbers_on_the_page_are_those_of_the_interface() {
     assert_eq!(text(&page, "receivers"), format!("{receivers} / {receivers} active"));
     assert_eq!(rows(&page, "receiver-table").len() as u64, receivers);
 
-    let all = api(server, &format!("{at}/batches"));
     let (failed, completed): (Vec<_>, Vec<_>) =
         all.as_array().unwrap().iter().partition(|b| b["numFailedOutputOps"] != 0);
     let shown = rows(&page, "completed");
