@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures tidegate beside raw librdkafka and Kafka Streams, in one go on one machine and one broker. Run it by `./dev bench`.
 
-./dev bench [throughput|latency|restart|windows ...] [--quick] [--peers raw,kstreams,tidegate] [--work w1,w2,w3t] [--repeat N]
+./dev bench [throughput|stall|latency|restart|windows ...] [--quick] [--peers raw,kstreams,tidegate] [--work w1,w2,w3t] [--repeat N]
 
 Every run is checked against an oracle that recomputes the input. How the numbers are made: benches/README.md.
 """
@@ -89,13 +89,13 @@ def build_raw():
 # ---- inputs -----------------------------------------------------------------------------------------------------
 
 
-def preload(kind, n, **options):
-    """A topic with n generated records; made once per broker."""
-    name = "bench-" + "-".join([kind, str(n), *map(str, options.values())])
+def preload(kind, n, partitions=PARTITIONS, used=PARTITIONS):
+    """A topic with n generated records in the first `used` partitions; made once per broker."""
+    name = f"bench-{kind}-{n}" + ("" if used == partitions == PARTITIONS else f"-{used}-of-{partitions}")
     if int(topics(end=name)) != n:
         print(f"preloading {name} ...", file=sys.stderr)
-        topics(delete=name, create=f"{name}:{PARTITIONS}")
-        java("tools", "peers.Gen", kind=kind, topic=name, n=n, partitions=PARTITIONS, **options)
+        topics(delete=name, create=f"{name}:{partitions}")
+        java("tools", "peers.Gen", kind=kind, topic=name, n=n, partitions=used)
     return name
 
 
@@ -206,6 +206,17 @@ def when(samples, progress, part):
             return s["t"] if done == earlier else before["t"] + (s["t"] - before["t"]) * (part - earlier) / (done - earlier)
         before = s
     return samples[-1]["t"]
+
+
+def stall(peer, partitions, size):
+    """One partition has everything to be read; the others of the topic, if there are any, are caught up: they are empty."""
+    n = size.events // 4
+    run = Run(peer, "w1", preload("events", n, partitions=partitions, used=1))
+    with run.watch() as watch:
+        begin = run.start(1000)
+        last = follow(run, watch, begin, lambda s: run.progress(s, n) >= 1, 900)[-1]
+    run.end()
+    return dict(kind="stall", peer=peer, app="w1", partitions=partitions, units=n, overall=round(n / last["t"]), cpu_s_per_m=round(last["cpu"] / n * 1e6, 3))
 
 
 def raw(size):
@@ -327,6 +338,10 @@ def measurements(args, peers, size):
         for app in args.work:
             for peer in engines:
                 yield lambda peer=peer, app=app: [throughput(peer, app, size)]
+    if "stall" in args.what:
+        for partitions in (1, PARTITIONS):
+            for peer in engines:
+                yield lambda peer=peer, partitions=partitions: [stall(peer, partitions, size)]
     if "latency" in args.what:
         # A JVM of the broker that has not compiled its code yet costs the first program to run ten times the tail.
         yield lambda: warm(engines, args.work, size)
@@ -346,6 +361,7 @@ def measurements(args, peers, size):
 
 COLUMNS = {
     "throughput": ["app", "peer", "units", "steady", "overall", "first_output_s", "cpu_s_per_m", "broker_cpu_s_per_m", "peak_rss_mb", "verified"],
+    "stall": ["partitions", "peer", "units", "overall", "cpu_s_per_m"],
     "latency": ["app", "peer", "rate", "p50", "p90", "p99", "p999", "max", "cpu_cores", "seen"],
     "restart": ["keys", "state", "peer", "back_s", "state_mb", "peak_rss_mb", "verified"],
     "windows": ["app", "panes", "rate", "done", "behind_ms", "given_per_s", "cpu_s_per_m", "peak_rss_mb"],
@@ -357,7 +373,7 @@ def table(kind, results):
     columns, groups = COLUMNS[kind], {}
     for r in results:
         r = r | r.get("visible_ms", {})
-        groups.setdefault(tuple(r.get(c) for c in ("app", "panes", "keys", "state", "peer")), []).append(r)
+        groups.setdefault(tuple(r.get(c) for c in ("app", "panes", "partitions", "keys", "state", "peer")), []).append(r)
     print(f"\n{kind} ({'ms until a read_committed reader has it' if kind == 'latency' else 'medians'})\n")
     print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
     for runs in groups.values():
@@ -376,7 +392,7 @@ def cell(values):
 
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n")[0])
-    parser.add_argument("what", nargs="*", choices=[*COLUMNS, []], help="throughput, latency, restart, windows; nothing = all")
+    parser.add_argument("what", nargs="*", choices=[*COLUMNS, []], help="throughput, stall, latency, restart, windows; nothing = all")
     parser.add_argument("--quick", action="store_true", help="small sizes: proves the harness, measures nothing")
     parser.add_argument("--peers", default="raw,kstreams,tidegate")
     parser.add_argument("--work", default="w1,w2,w3t", help="which programs, of " + ", ".join(EXAMPLE))

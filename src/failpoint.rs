@@ -48,8 +48,9 @@ pub const PLACES: [&str; 28] = [
 /// Places of sources, outside of a batch: around the commit of a listing of files.
 pub const SOURCE_PLACES: [&str; 2] = ["before-listing", "after-listing"];
 
-/// Places of a member of Kafka's group: after the answer to a rebalance, when fetching has begun again.
-pub const GROUP_PLACES: [&str; 1] = ["after-answer"];
+/// Places of a member of Kafka's group: before partitions are given back, and after the answer to a rebalance, when fetching has begun
+/// again.
+pub const GROUP_PLACES: [&str; 2] = ["before-release", "after-answer"];
 
 /// Passes a named place; with the feature `failpoints`, acts there if it was asked to. `true` = fail here, or do the wrong thing
 /// on purpose.

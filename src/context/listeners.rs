@@ -96,6 +96,8 @@ pub(super) struct Listeners {
     open: Option<BatchInfo>,
     /// The last batch that was completed.
     ended: Option<u64>,
+    /// The newest batch, and the time by which it is known.
+    newest: (Option<u64>, i64),
 }
 
 impl Listeners {
@@ -123,6 +125,7 @@ impl Listeners {
             started: false,
             open: None,
             ended: None,
+            newest: (None, i64::MIN),
         }
     }
 
@@ -262,9 +265,18 @@ impl Listeners {
 
     // ---- batches ------------------------------------------------------------------------------------------------
 
+    /// The time by which a batch is known: its own, or the next that no attempt before it has.
+    pub(super) fn time_of(&mut self, batch: Batch) -> i64 {
+        if self.newest.0 != Some(batch.id.0) {
+            self.newest = (Some(batch.id.0), batch.time.0.max(self.newest.1.saturating_add(1)));
+        }
+        self.newest.1
+    }
+
     /// The input is complete.
     pub(super) fn input_ended(&mut self, batch: Batch, inputs: &[InputRange], now_ms: i64) {
-        let info = self.submitted(batch.id.0, batch.time.0, inputs, now_ms);
+        let time_ms = self.time_of(batch);
+        let info = self.submitted(batch.id.0, time_ms, inputs, now_ms);
         self.tell(|l| l.on_batch_submitted(&info));
         self.tell(|l| l.on_batch_started(&info));
         info.output_operations.iter().for_each(|o| self.tell(|l| l.on_output_operation_started(o)));
@@ -437,6 +449,18 @@ mod tests {
         assert_eq!((moment.ended, moment.total_failed, moment.completed[0].num_records()), (1, 1, 3));
         assert_eq!(moment.completed[0].failure_reason(), Some("no luck"));
         assert!(moment.completed[0].output_operations.iter().all(|o| o.failure_reason.is_some()));
+    }
+
+    #[test]
+    fn attempts_of_one_batch_are_told_apart_by_their_times() {
+        let (mut listeners, history) = listeners(Trigger::Interval(Duration::from_secs(1)));
+        listeners.ended(&report(1), Some("no luck"), 1_050);
+        listeners.ended(&report(2), Some("again"), 1_060);
+        assert_eq!(listeners.time_of(Batch { id: BatchId(3), time: BatchTime(1_000) }), 1_002);
+        listeners.ended(&report(3), None, 1_070);
+        let moment = history.moment();
+        let why = |time| moment.batch(time).unwrap().0.failure_reason();
+        assert_eq!((why(1_000), why(1_001), why(1_002)), (Some("no luck"), Some("again"), None));
     }
 
     #[test]

@@ -236,7 +236,10 @@ impl Observer for Telling {
                 tracing::debug!(receiver = name, ?state, message);
             }
             Observed::Alive | Observed::InputEnded { .. } | Observed::ReceiverFailed { .. } => {}
-            Observed::Cut(batch) => self.history.takes_input(batch.id.0, batch.time.0),
+            Observed::Cut(batch) => {
+                let time_ms = self.listeners().time_of(*batch);
+                self.history.takes_input(batch.id.0, time_ms);
+            }
             Observed::Waiting(why) => {
                 self.status.phase(Phase::WaitingForAssignment);
                 if seen.waiting != *why {

@@ -200,6 +200,16 @@ pub trait Member: Send {
     /// If the group refuses.
     fn release(&mut self, at: &[TopicPartition]) -> Result<(), Failure>;
 
+    /// The partitions of these topics (with their numbers of partitions) that no member of the group holds; empty if the log does not
+    /// tell, or not now.
+    ///
+    /// # Errors
+    /// If the log does not answer.
+    fn unheld(&mut self, topics: &[(String, u32)]) -> Result<Vec<TopicPartition>, Failure> {
+        let _ = topics;
+        Ok(vec![])
+    }
+
     /// Leaves the group and joins it again, so that it computes a new assignment: everything held is wanted back or lost
     /// (answer with [`Member::release`]), then partitions are assigned anew.
     ///

@@ -192,6 +192,10 @@ where
         }
         Ok(())
     }
+
+    fn held_bytes(&self) -> usize {
+        self.rows.len() * size_of::<T>()
+    }
 }
 
 /// A function over all rows of a batch of two streams, also when there are none.
@@ -231,6 +235,10 @@ where
             cx.out.rows::<W>(made);
         }
         Ok(())
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.left.len() * size_of::<T>() + self.right.len() * size_of::<U>()
     }
 }
 

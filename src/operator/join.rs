@@ -3,7 +3,7 @@
 //! Knows no exchange: all values of a key come to one task. Invariant: empty between batches; rows leave in the order of a key's
 //! first touch.
 
-use super::{Context, Operator, Port};
+use super::{Context, Operator, Port, map_row_bytes};
 use crate::{
     error::Result,
     record::{Chunk, Data, Key, Map, Value},
@@ -13,6 +13,8 @@ use std::marker::PhantomData;
 /// Holds the values of both sides of each key until the batch ends, then makes rows of them. Left is port 0, right is port 1.
 pub struct CoGroup<K, V, W, U, F> {
     held: Map<K, (Vec<V>, Vec<W>)>,
+    /// Values of each side.
+    values: (usize, usize),
     rows: F,
     made: PhantomData<fn() -> U>,
 }
@@ -21,7 +23,7 @@ impl<K, V, W, U, F> CoGroup<K, V, W, U, F> {
     /// `rows` appends what is made of the values of a key.
     #[must_use]
     pub fn new(rows: F) -> Self {
-        CoGroup { held: Map::default(), rows, made: PhantomData }
+        CoGroup { held: Map::default(), values: (0, 0), rows, made: PhantomData }
     }
 }
 
@@ -31,10 +33,12 @@ where
 {
     fn process(&mut self, port: Port, input: Chunk, _: &mut Context<'_>) -> Result {
         if port == Port(0) {
+            self.values.0 += input.len();
             for (key, value) in input.take::<Vec<(K, V)>>() {
                 self.held.entry(key).or_default().0.push(value);
             }
         } else {
+            self.values.1 += input.len();
             for (key, value) in input.take::<Vec<(K, W)>>() {
                 self.held.entry(key).or_default().1.push(value);
             }
@@ -47,8 +51,14 @@ where
         for (key, (left, right)) in self.held.drain(..) {
             (self.rows)(key, left, right, &mut made);
         }
+        self.values = (0, 0);
         cx.out.rows(made);
         Ok(())
+    }
+
+    fn held_bytes(&self) -> usize {
+        let values = self.values.0 * size_of::<V>() + self.values.1 * size_of::<W>();
+        self.held.len() * map_row_bytes::<(K, Vec<V>, Vec<W>)>() + values
     }
 }
 
@@ -72,38 +82,44 @@ pub fn pair_up<K: Key, V: Data, W: Data>(
 type Three<V, W, X> = (Vec<V>, Vec<W>, Vec<X>);
 
 /// All values of each key in three streams, ports 0 to 2.
-pub struct CoGroup3<K, V, W, X>(Map<K, Three<V, W, X>>);
+pub struct CoGroup3<K, V, W, X> {
+    held: Map<K, Three<V, W, X>>,
+    /// Bytes of the values, without what they point to.
+    values_bytes: usize,
+}
 
 impl<K, V, W, X> Default for CoGroup3<K, V, W, X> {
     fn default() -> Self {
-        CoGroup3(Map::default())
+        CoGroup3 { held: Map::default(), values_bytes: 0 }
+    }
+}
+
+impl<K: Key, V: Value, W: Value, X: Value> CoGroup3<K, V, W, X> {
+    fn add<T: Data>(&mut self, input: Chunk, values: impl Fn(&mut Three<V, W, X>) -> &mut Vec<T>) {
+        self.values_bytes += input.len() * size_of::<T>();
+        for (key, value) in input.take::<Vec<(K, T)>>() {
+            values(self.held.entry(key).or_default()).push(value);
+        }
     }
 }
 
 impl<K: Key, V: Value, W: Value, X: Value> Operator for CoGroup3<K, V, W, X> {
     fn process(&mut self, port: Port, input: Chunk, _: &mut Context<'_>) -> Result {
         match port {
-            Port(0) => {
-                for (key, value) in input.take::<Vec<(K, V)>>() {
-                    self.0.entry(key).or_default().0.push(value);
-                }
-            }
-            Port(1) => {
-                for (key, value) in input.take::<Vec<(K, W)>>() {
-                    self.0.entry(key).or_default().1.push(value);
-                }
-            }
-            _ => {
-                for (key, value) in input.take::<Vec<(K, X)>>() {
-                    self.0.entry(key).or_default().2.push(value);
-                }
-            }
+            Port(0) => self.add(input, |three| &mut three.0),
+            Port(1) => self.add(input, |three| &mut three.1),
+            _ => self.add(input, |three| &mut three.2),
         }
         Ok(())
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
-        cx.out.rows::<(K, Three<V, W, X>)>(self.0.drain(..).collect());
+        self.values_bytes = 0;
+        cx.out.rows::<(K, Three<V, W, X>)>(self.held.drain(..).collect());
         Ok(())
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.held.len() * map_row_bytes::<(K, Three<V, W, X>)>() + self.values_bytes
     }
 }

@@ -57,6 +57,7 @@ impl Engine {
                     self.unrecovered.extend(at);
                 }
                 GroupEvent::Revoking(at) | GroupEvent::Lost(at) => {
+                    let _ = crate::failpoint::passes("before-release");
                     self.forget(&at);
                     match self.member.release(&at) {
                         // A membership that is over cannot be answered; the next poll tells how it ended.
@@ -71,6 +72,7 @@ impl Engine {
             self.recover()?;
         }
         self.refresh_topics()?;
+        self.find_orphans();
         self.drains.run(self.owns_the_first_partition())?;
         self.feeds.run_in(&self.places())
     }

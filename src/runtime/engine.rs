@@ -11,6 +11,7 @@ use super::{
     fencing::may_pass,
     local::LocalUnit,
     meta::Meta,
+    orphans::Orphans,
     outside::OutsideUnit,
     pool::Pool,
     rate::Rates,
@@ -274,6 +275,7 @@ pub struct Engine {
     /// When the last batch was committed, until the next one begins.
     pub(super) last_commit: Option<Duration>,
     pub(super) rejoined: bool,
+    pub(super) orphans: Orphans,
     /// When it was last looked for new topics and partitions.
     pub(super) refreshed: Option<Duration>,
     pub(super) rates: Rates,

@@ -85,7 +85,7 @@ impl Moment {
         self.completed.iter().filter(|b| !b.has_failed())
     }
 
-    /// The batch of a time; of several attempts the last.
+    /// The batch of a time.
     #[must_use]
     pub fn batch(&self, time_ms: i64) -> Option<(&Arc<BatchInfo>, bool)> {
         let active = self.active.as_ref().filter(|(b, _)| b.batch_time_ms == time_ms);

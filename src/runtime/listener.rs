@@ -82,7 +82,8 @@ pub struct StreamingStarted {
 pub struct BatchInfo {
     /// Its number in this life of the process.
     pub id: u64,
-    /// Its time, in milliseconds since the epoch: with an interval, the boundary at which its input ends.
+    /// Its time, in milliseconds since the epoch: with an interval, the boundary at which its input ends. No two batches are told
+    /// with the same time: what comes again after a failure has one a millisecond later.
     pub batch_time_ms: i64,
     /// What each stream read.
     pub streams: Vec<StreamInputInfo>,

@@ -20,6 +20,7 @@ mod local;
 pub mod logging;
 mod meta;
 pub mod metrics;
+mod orphans;
 mod outside;
 mod pool;
 pub mod progress;

@@ -120,8 +120,8 @@ const PRODUCER: &[&str] = &[
 const MEMBER: &[&str] = &["group.protocol.type", "heartbeat.interval.ms", "max.poll.interval.ms"];
 
 const MIB: usize = 1 << 20;
-/// What the library is taken to use for a small record that waits: it counts only the bytes of key and value, which can be a tenth of it.
-const MESSAGE_BYTES: usize = 1024;
+/// What the library is taken to use for a small record that waits: it counts only the bytes of key and value.
+const MESSAGE_BYTES: usize = 256;
 
 /// Checked properties of the user and the broker's address.
 #[derive(Clone)]

@@ -11,6 +11,7 @@ use super::{
     config::{Settings, config_error},
     fetcher::{PartitionFetcher, Slot},
     ffi::{self, GroupMetadata, Queue, Waker},
+    holders,
 };
 use crate::{
     error::{Failure, Reaction, Result, Stage},
@@ -42,6 +43,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Joining does not wait for a broker; asking for one makes the library connect now.
 const CONNECT_NUDGE: Duration = Duration::from_millis(5);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
+const GROUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most events of one `poll`.
 const POLL_EVENTS: usize = 256;
 
@@ -500,6 +502,15 @@ impl Member for KafkaMember {
         give_up(&self.consumer, at).map_err(|e| refused("giving up partitions", &e))?;
         let _ = crate::failpoint::passes("after-answer");
         set.and_then(|()| self.go_on(&kept))
+    }
+
+    fn unheld(&mut self, topics: &[(String, u32)]) -> Result<Vec<TopicPartition>, Failure> {
+        let found = self.consumer.fetch_group_list(Some(&self.group), GROUP_TIMEOUT).map_err(|e| {
+            let message = format!("describing the group `{}`: {e}", self.group);
+            Failure::new(Stage::Group, Reaction::RetrySame, message)
+        })?;
+        let group = found.groups().iter().find(|g| g.name() == self.group);
+        Ok(group.and_then(|group| holders::unheld(group, topics)).unwrap_or_default())
     }
 
     fn rejoin(&mut self) -> Result<(), Failure> {

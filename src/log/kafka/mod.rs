@@ -14,6 +14,7 @@ mod connect;
 mod faults;
 mod fetcher;
 mod ffi;
+mod holders;
 mod listing;
 mod member;
 mod producer;

@@ -178,7 +178,7 @@ impl Client {
         rows
     }
 
-    /// Visits every committed record of a topic, in the order of each partition.
+    /// Visits every record of a topic that is committed by now, in the order of each partition; what comes meanwhile is not waited for.
     pub fn visit(&self, topic: &str, mut visit: impl FnMut(&BorrowedMessage<'_>)) {
         let consumer = self.consumer(&format!("reader-of-{topic}"), "read_committed");
         let ends = self.until_decided(topic);
@@ -192,7 +192,8 @@ impl Client {
             patience.check("the output can be read to its end");
             match consumer.poll(Duration::from_millis(100)) {
                 None => {}
-                Some(Ok(record)) => visit(&record),
+                Some(Ok(record)) if record.offset() < ends[&record.partition()] => visit(&record),
+                Some(Ok(record)) => drop(ended.insert(record.partition())),
                 Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
                 Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure))) => {}
                 Some(Err(e)) => panic!("reading {topic}: {e}"),

@@ -53,6 +53,33 @@ fn a_process_without_an_instance_id_takes_its_partitions_back() {
     );
 }
 
+/// The group has taken two partitions from the first process for the second one; before it gives them back it is killed, and started
+/// again within its session. It is given what it was left with, and the two belong to nobody until somebody looks.
+#[test]
+fn partitions_that_a_killed_process_was_to_give_back_are_read_again() {
+    let client = Client::new(&bootstrap());
+    let app = App::new("filter_project", &client);
+    let other = app.elsewhere().with("instance-id", "pod-2");
+    let stream = Events::start(&client, &app.input);
+    let mut first = app.start("before-release=kill@1");
+    app.progress(&client, &mut first);
+    let mut second = other.start("");
+    first.dies_at_its_failpoint();
+    let mut first = app.start("");
+    until("one of the two has noticed", || {
+        first.must_run();
+        second.must_run();
+        [&first, &second].iter().any(|run| run.text().contains("a rebalance was not finished"))
+    });
+    let written = stream.finish();
+    app.catch_up(&client, &mut first);
+    second.must_run();
+    first.stop();
+    second.stop();
+    events::judge("killed before giving back", written, &client.read(&app.output));
+    println!("killed before giving back: {written} events, each once");
+}
+
 /// For at least so long, and so often, a second process joins and leaves.
 const UNREST: Duration = Duration::from_secs(20);
 const VISITS_MIN: u32 = 5;

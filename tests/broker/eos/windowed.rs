@@ -8,7 +8,7 @@ use super::{
     Random,
     client::Client,
     program::App,
-    words::{Truth, judge},
+    words::{Truth, judge, violations},
 };
 use crate::subject::bootstrap;
 use rdkafka::{
@@ -21,7 +21,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread::sleep,
+    thread::{JoinHandle, sleep},
     time::Duration,
 };
 
@@ -77,6 +77,33 @@ impl Events {
     }
 }
 
+/// Writes events until it is told to finish.
+struct Writing {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Events>,
+}
+
+impl Writing {
+    fn start(mut events: Events) -> Writing {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                (0..8).for_each(|_| events.write());
+                sleep(Duration::from_millis(8));
+            }
+            events.flush();
+            events
+        });
+        Writing { stop, thread }
+    }
+
+    fn finish(self) -> Events {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
 fn window_of(user: &str, time_ms: i64) -> String {
     format!("{user}@{}", time_ms.div_euclid(WINDOW_MS) * WINDOW_MS)
 }
@@ -87,17 +114,7 @@ fn windowed_counts_are_killed() {
     eprintln!("windowed_counts_are_killed: seed {seed} (TIDEGATE_TEST_SEED={seed} repeats it)");
     let (client, mut random) = (Client::new(&bootstrap()), Random(seed));
     let app = App::new("windowed_counts", &client);
-    let mut events = Events::new(&client, &app.input, seed);
-    let stop = Arc::new(AtomicBool::new(false));
-    let stopped = stop.clone();
-    let writing = std::thread::spawn(move || {
-        while !stopped.load(Ordering::Relaxed) {
-            (0..8).for_each(|_| events.write());
-            sleep(Duration::from_millis(8));
-        }
-        events.flush();
-        events
-    });
+    let writing = Writing::start(Events::new(&client, &app.input, seed));
     let mut losses = 0;
     for number in 0..KILLS {
         if number % 2 == 1 {
@@ -111,8 +128,7 @@ fn windowed_counts_are_killed() {
         sleep(Duration::from_millis(50 + random.below(1_500)));
         run.kill();
     }
-    stop.store(true, Ordering::Relaxed);
-    let mut events = writing.join().unwrap();
+    let mut events = writing.finish();
     let mut run = app.start("");
     app.catch_up(&client, &mut run);
     // The first windows closed long ago.
@@ -146,4 +162,36 @@ fn windowed_counts_are_killed() {
         truth.len(),
         stored.len()
     );
+}
+
+/// Kills the program at failpoints, twice, then runs it in order; what the judge finds.
+fn found(failpoints: &str) -> Vec<String> {
+    let seed = Random::seed();
+    eprintln!("windowed counts, {failpoints}: seed {seed}");
+    let client = Client::new(&bootstrap());
+    let app = App::new("windowed_counts", &client);
+    let writing = Writing::start(Events::new(&client, &app.input, seed));
+    for _ in 0..2 {
+        let mut before = app.start("");
+        app.progress(&client, &mut before);
+        before.kill();
+        app.start(failpoints).dies_at_its_failpoint();
+    }
+    let events = writing.finish();
+    let mut run = app.start("");
+    app.catch_up(&client, &mut run);
+    run.stop();
+    let wrong = violations(&events.truth, &client.read(&app.output));
+    println!("windowed counts, {failpoints}: {} violations, such as {:?}", wrong.len(), wrong.first());
+    wrong
+}
+
+#[test]
+fn without_a_mutant_the_judge_of_windowed_counts_finds_nothing() {
+    assert_eq!(found("after-offsets=kill@3"), Vec::<String>::new());
+}
+
+#[test]
+fn windowed_counts_that_are_written_before_the_commit_are_found_out() {
+    assert!(!found("mutant-apply-before-commit=mutant,after-offsets=kill@3").is_empty());
 }

@@ -29,6 +29,8 @@ const KILLS: [&str; 7] = [
     "fail-flush=fail@2,after-apply=kill@4",
 ];
 const RANDOM_KILLS: u32 = 10;
+/// After four lines; each instant gives all words of its window once more, so many lines are much output.
+const WRITING_PAUSE: Duration = Duration::from_millis(60);
 
 /// What one instant gave.
 type Given = BTreeMap<String, u64>;
@@ -143,7 +145,7 @@ fn windowed_word_counts_are_killed() {
     let mut apps = [(3_600_000, 1_200), (3_000, 600), (600, 600)].map(|(w, s)| app(&client, w, s));
     let input = apps[0].input.clone();
     apps.iter_mut().for_each(|app| app.input.clone_from(&input));
-    let stream = Stream::start(Lines::new(&client, &input, seed));
+    let stream = Stream::start_with(Lines::new(&client, &input, seed), WRITING_PAUSE);
     let mut losses = 0;
     for (number, failpoints) in KILLS.iter().enumerate() {
         let mut before = apps.each_ref().map(|app| app.start(""));
@@ -211,7 +213,7 @@ fn found(window_ms: u64, failpoints: &str) -> Vec<String> {
     eprintln!("windows, {failpoints}: seed {seed}");
     let client = Client::new(&bootstrap());
     let app = app(&client, window_ms, 300);
-    let stream = Stream::start(Lines::new(&client, &app.input, seed));
+    let stream = Stream::start_with(Lines::new(&client, &app.input, seed), WRITING_PAUSE);
     for _ in 0..2 {
         let mut before = app.start("");
         app.progress(&client, &mut before);
@@ -225,7 +227,6 @@ fn found(window_ms: u64, failpoints: &str) -> Vec<String> {
     }
     let mut run = app.start("");
     app.progress(&client, &mut run);
-    // Before the output is read again and again: each window gives all words once more.
     let truth = stream.finish();
     let instants = || given(&client.read(&app.output)).len();
     let before = instants();

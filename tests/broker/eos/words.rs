@@ -146,13 +146,18 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub fn start(mut lines: Lines) -> Stream {
+    pub fn start(lines: Lines) -> Stream {
+        Stream::start_with(lines, Duration::from_millis(8))
+    }
+
+    /// With this pause after every four lines.
+    pub fn start_with(mut lines: Lines, pause: Duration) -> Stream {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 lines.write(4, 4);
-                sleep(Duration::from_millis(8));
+                sleep(pause);
             }
             lines.flush();
             lines.truth
