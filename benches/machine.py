@@ -127,10 +127,11 @@ def broker_cpu():
 
 
 def rss_mb(pid):
+    """The most memory that was ever resident, MB."""
     total = 0
     for p in tree(pid):
         with contextlib.suppress(OSError), open(f"/proc/{p}/status") as status:
-            total += sum(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+            total += sum(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
     return total / 1024
 
 

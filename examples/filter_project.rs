@@ -36,7 +36,7 @@ struct Program {
     #[command(flatten)]
     args: Args,
     /// What happens to a record that is not such an event
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, env = "TIDEGATE_ON_BAD_RECORD", value_enum, default_value_t)]
     on_bad_record: OnBadRecord,
 }
 

@@ -303,9 +303,12 @@ pub struct Args {
     /// Log level: error, warn, info, debug or trace [default: info; `RUST_LOG` is obeyed too]
     #[arg(long, env = "TIDEGATE_LOG_LEVEL")]
     pub log_level: Option<String>,
-    /// Property of the Kafka client, key=value; may be repeated
-    #[arg(short = 'X', value_name = "KEY=VALUE", value_parser = property, env = "TIDEGATE_PROPERTIES", value_delimiter = ',')]
+    /// Property of the Kafka client, key=value; may be repeated; in the environment `TIDEGATE_PROPERTIES`, with commas
+    #[arg(short = 'X', value_name = "KEY=VALUE", value_parser = property)]
     pub properties: Vec<(String, String)>,
+    /// The same from the environment, with commas between them; what the flag says counts more
+    #[arg(long = "properties", hide = true, value_name = "KEY=VALUE,...", value_parser = property, env = "TIDEGATE_PROPERTIES", value_delimiter = ',')]
+    pub properties_before: Vec<(String, String)>,
 }
 
 fn property(text: &str) -> Result<(String, String), String> {
@@ -338,7 +341,7 @@ impl Args {
         config.admin_bind = (self.admin_bind != "off").then(|| self.admin_bind.clone());
         config.leave = self.leave;
         config.accept_offsets = self.accept_offsets;
-        config.properties = self.properties.iter().cloned().collect();
+        config.properties = self.properties_before.iter().chain(&self.properties).cloned().collect();
         config
     }
 }
@@ -352,6 +355,15 @@ mod tests {
     struct Program {
         #[command(flatten)]
         args: Args,
+    }
+
+    #[test]
+    fn a_comma_belongs_to_a_property_of_the_command_line() {
+        let line = ["p", "--input", "i", "--output", "o", "--application-id", "a", "-X", "debug=cgrp,broker"];
+        let more = ["-X", "b=2", "--properties", "a=1,b=1"]; // as the environment would say
+        let config = Program::try_parse_from(line.into_iter().chain(more)).unwrap().args.config();
+        let expected = [("a", "1"), ("b", "2"), ("debug", "cgrp,broker")];
+        assert_eq!(config.properties, expected.map(|(k, v)| (k.into(), v.into())).into());
     }
 
     #[test]
@@ -371,7 +383,9 @@ mod tests {
         use clap::CommandFactory;
         let text = include_str!("../docs/operations.md");
         for arg in Program::command().get_arguments() {
-            let (Some(env), long) = (arg.get_env(), arg.get_long()) else { continue };
+            let (Some(env), long) = (arg.get_env(), arg.get_long().filter(|_| !arg.is_hide_set())) else {
+                continue;
+            };
             let env = env.to_string_lossy();
             let flag = long.map_or("`-X KEY=VALUE` (".to_owned(), |long| format!("| `--{long}` | "));
             assert!(text.contains(&format!("{flag}`{env}`")), "{flag} {env}");

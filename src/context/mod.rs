@@ -38,6 +38,7 @@ use listeners::Listeners;
 use observer::{AfterBatch, Telling};
 use std::{
     net::{IpAddr, SocketAddr},
+    panic::Location,
     path::PathBuf,
     process::ExitCode,
     sync::{
@@ -155,7 +156,12 @@ impl StreamingContext {
     /// assert!(dir.path().join("state").is_dir());
     /// # Ok::<(), tidegate::Error>(())
     /// ```
+    ///
+    /// # Panics
+    /// After the start.
+    #[track_caller]
     pub fn checkpoint(&self, dir: impl Into<PathBuf>) {
+        self.must_be_new("checkpoint");
         self.config().state_dir = Some(dir.into());
     }
 
@@ -180,8 +186,20 @@ impl StreamingContext {
     /// );
     /// # Ok::<(), tidegate::Error>(())
     /// ```
+    ///
+    /// # Panics
+    /// After the start.
+    #[track_caller]
     pub fn remember(&self, duration: Duration) {
+        self.must_be_new("remember");
         self.config().remember = duration;
+    }
+
+    /// What is set now would have no effect on a program that runs.
+    #[track_caller]
+    fn must_be_new(&self, method: &str) {
+        let is_new = matches!(*self.lock_course(), Course::Built);
+        assert!(is_new, "{}: `{method}` after starting a context is not supported", Location::caller());
     }
 
     /// The settings.
@@ -216,7 +234,12 @@ impl StreamingContext {
     /// assert!(batches.load(Ordering::Relaxed) > 0);
     /// # Ok::<(), tidegate::Error>(())
     /// ```
+    ///
+    /// # Panics
+    /// After the start.
+    #[track_caller]
     pub fn add_listener(&self, listener: impl Fn(&BatchReport) + Send + Sync + 'static) {
+        self.must_be_new("add_listener");
         let mut told = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         told.after_batch.push(Arc::new(listener));
     }
@@ -250,7 +273,12 @@ impl StreamingContext {
     /// assert_eq!(rows.load(Ordering::Relaxed), 3);
     /// # Ok::<(), tidegate::Error>(())
     /// ```
+    ///
+    /// # Panics
+    /// After the start.
+    #[track_caller]
     pub fn add_streaming_listener(&self, listener: impl StreamingListener + 'static) {
+        self.must_be_new("add_streaming_listener");
         let mut told = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         told.listeners.push(Arc::new(listener));
     }
@@ -401,6 +429,7 @@ impl StreamingContext {
     /// ```
     pub fn stop(&self, graceful: bool) {
         let mut course = self.lock_course();
+        self.builder.stop();
         match &*course {
             Course::Started(running) if graceful => running.shutdown.request_drain(),
             Course::Started(running) => running.shutdown.request(),

@@ -57,6 +57,9 @@ struct Seen {
     bad_logged: u32,
     waiting: String,
     totals: (u64, u64),
+    batch: u64,
+    /// After the last batch.
+    positions: Vec<(TopicPartition, Offset)>,
 }
 
 impl Telling {
@@ -86,6 +89,10 @@ impl Telling {
 
     fn listeners(&self) -> MutexGuard<'_, Listeners> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is told of batches and receivers; the rest of the world hears of it through listeners.
@@ -129,24 +136,28 @@ impl Telling {
         }
         self.metrics.failed("skipped", report.skipped as u64);
         self.metrics.failed("dead-letter", report.dead_letters as u64);
-        self.metrics.failed("late", report.late as u64);
+        self.metrics.late(report.late as u64);
         self.metrics.dead_lettered(report.dead_letters as u64);
         for (partition, bytes) in &report.state_bytes {
-            self.metrics.state_bytes(*partition, Some(*bytes));
+            self.metrics.state_bytes(*partition, *bytes);
         }
         self.history.state_bytes(&report.state_bytes);
-        self.progress(seen, report, now);
+        seen.batch = report.id;
+        seen.positions.clone_from(&report.positions);
+        self.progress(seen);
     }
 
-    fn progress(&self, seen: &mut Seen, report: &BatchReport, now: i64) {
+    /// Also while batches fail, or none is run: then the lag rises.
+    fn progress(&self, seen: &mut Seen) {
+        let now = self.clock.now_ms();
         for (at, end) in self.ends.answers() {
-            if let Some((_, next)) = report.positions.iter().find(|(known, _)| *known == at) {
+            if let Some((_, next)) = seen.positions.iter().find(|(known, _)| *known == at) {
                 self.lag(&at, *next, end);
             }
         }
         if now - seen.lag_at_ms >= LAG_MS {
             seen.lag_at_ms = now;
-            self.ends.ask(report.positions.iter().map(|(at, _)| at.clone()).collect());
+            self.ends.ask(seen.positions.iter().map(|(at, _)| at.clone()).collect());
         }
         if now - seen.shown.at_ms < PROGRESS_MS {
             return;
@@ -157,7 +168,7 @@ impl Telling {
             records_out: seen.totals.1,
             lag: self.metrics.totals().lag,
             last_checkpoint_ms: seen.last_checkpoint_ms,
-            batch: BatchId(report.id),
+            batch: BatchId(seen.batch),
         };
         let line = progress::line(&seen.shown, &snapshot);
         if self.progress_line && std::io::stderr().is_terminal() {
@@ -227,10 +238,10 @@ impl Observer for Telling {
     fn on(&self, event: &Observed<'_>) {
         self.status.turned();
         if matches!(event, Observed::Alive) {
-            return;
+            return self.progress(&mut self.seen());
         }
         self.tell_listeners(event);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen();
         match event {
             Observed::Receiver { name, state, message } => {
                 tracing::debug!(receiver = name, ?state, message);
@@ -261,9 +272,11 @@ impl Observer for Telling {
                 self.metrics.quarantined();
                 tracing::warn!("a state database was moved aside and is restored from the log: {why}");
             }
+            Observed::Closed => self.metrics.restarted(),
             Observed::Running { owned } => {
                 self.metrics.assigned(owned);
                 seen.waiting.clear();
+                seen.positions.retain(|(at, _)| owned.contains(at));
                 self.status.phase(Phase::Running);
             }
             Observed::BadRecord { at, offset, reason, dead_letter } => {

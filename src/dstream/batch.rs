@@ -6,7 +6,7 @@
 use super::DStream;
 use crate::{
     operator::{
-        CountRows, Gather, Home, NodeId, Operator, ReduceRows, Rows, SpreadOver, Total, TwoBatches,
+        CountRows, Gather, Home, NodeId, Operator, ReduceRows, Rhythm, Rows, SpreadOver, Total, TwoBatches,
         WholeBatch,
     },
     plan::{Factory, Layout, Node, Role},
@@ -17,7 +17,8 @@ use std::{panic::Location, sync::Arc};
 type At = &'static Location<'static>;
 
 impl<T: Data> DStream<T> {
-    /// Spark's `mapPartitions`: `f` gets all rows that one partition has in a batch, also when there are none. A partition is one of
+    /// Spark's `mapPartitions`: `f` gets all rows that one partition has in a batch (behind a window: in a slide), also when there are
+    /// none. A partition is one of
     /// the input topic, or a state partition behind an exchange. The rows of a partition are in memory together.
     ///
     /// ```
@@ -70,8 +71,8 @@ impl<T: Data> DStream<T> {
         at: At,
         f: impl Fn(Vec<T>, BatchTime) -> I + Send + Sync + 'static,
     ) -> DStream<U> {
-        let f = Arc::new(f);
-        let factory: Factory = Arc::new(move |_| Box::new(WholeBatch::of_each_task(f.clone())));
+        let (f, rhythm) = (Arc::new(f), self.rhythm());
+        let factory: Factory = Arc::new(move |_| Box::new(WholeBatch::of_each_task(f.clone(), rhythm)));
         self.then(kind, at, Layout::Any, Role::Operator(factory))
     }
 
@@ -116,9 +117,8 @@ impl<T: Data> DStream<T> {
         let partial: Factory = Arc::new(|_| Box::new(CountRows::default()));
         let partial: DStream<u64> = self.then("count", at, Layout::Any, Role::Operator(partial));
         let gathered = partial.gather(home.clone(), at);
-        let slide = self.builder.plan().slide_of(self.node);
-        let every_ms = slide.map_or(1, |slide| i64::try_from(slide.as_millis()).unwrap_or(i64::MAX));
-        let factory: Factory = Arc::new(move |_| Box::new(Total::new(home.clone(), every_ms)));
+        let rhythm = self.rhythm();
+        let factory: Factory = Arc::new(move |_| Box::new(Total::new(home.clone(), rhythm)));
         gathered.operation("count", at, Layout::Any, factory, |_| vec![])
     }
 
@@ -164,7 +164,7 @@ impl<T: Data> DStream<T> {
         ones.reduce_values("count_by_value", at, Arc::new(|a, b| a + b))
     }
 
-    /// Any function over all rows of a batch, and its time; it is called for a batch without rows too. Spark's `transform` gets the
+    /// Any function over all rows of a batch (behind a window: of a slide), and its time; it is called for one without rows too. Spark's `transform` gets the
     /// batch as a distributed collection; here **all rows of the batch come to one task**, so this is for small batches, and for
     /// what needs them all: sorting, the top rows, a join with a table of one's own. The order of rows of different partitions is
     /// not defined. Where rows of one partition are enough, [`transform_partitions`](DStream::transform_partitions) is parallel
@@ -189,10 +189,10 @@ impl<T: Data> DStream<T> {
     where
         T: Value,
     {
-        let (at, f) = (Location::caller(), Arc::new(f));
+        let (at, f, rhythm) = (Location::caller(), Arc::new(f), self.rhythm());
         let home = Home::of(&format!("{}.transform", self.path()));
         let gathered = self.gather(home.clone(), at);
-        let factory: Factory = Arc::new(move |_| Box::new(WholeBatch::at(home.clone(), f.clone())));
+        let factory: Factory = Arc::new(move |_| Box::new(WholeBatch::at(home.clone(), f.clone(), rhythm)));
         gathered.operation("transform", at, Layout::Any, factory, |_| vec![])
     }
 
@@ -218,16 +218,21 @@ impl<T: Data> DStream<T> {
     where
         T: Value,
     {
-        let (at, f) = (Location::caller(), Arc::new(f));
+        let (at, f, rhythm) = (Location::caller(), Arc::new(f), self.rhythm());
         let path = format!("{}*{}.transform_with", self.path(), other.path());
         let home = Home::of(&path);
         let inputs: Vec<NodeId> =
             vec![self.gather(home.clone(), at).node, other.gather(home.clone(), at).node];
         let factory: Factory = Arc::new(move |_| {
-            Box::new(TwoBatches::<T, U, _>::new(home.clone(), f.clone())) as Box<dyn Operator>
+            Box::new(TwoBatches::<T, U, _>::new(home.clone(), f.clone(), rhythm)) as Box<dyn Operator>
         });
         let (layout, role) = (Layout::Any, Role::Operator(factory));
         self.builder.add(Node { kind: "transform_with", path, at, inputs, layout, role, stores: vec![] })
+    }
+
+    /// When what is made of this stream acts without rows.
+    pub(crate) fn rhythm(&self) -> Rhythm {
+        Rhythm::of(self.builder.plan().slide_of(self.node))
     }
 
     pub(crate) fn gather(&self, home: Home, at: At) -> DStream<T>

@@ -22,7 +22,8 @@ thread_local! {
 }
 
 impl<T: Value> DStream<T> {
-    /// Prints the first ten rows of each batch, under a header with the batch time, after the batch was committed.
+    /// Prints the first ten rows of each batch (behind a window: of each slide), under a header with the batch time, after the batch was
+    /// committed.
     ///
     /// ```
     /// use tidegate::{StreamingContext, testing::Driver};
@@ -46,7 +47,8 @@ impl<T: Value> DStream<T> {
     #[track_caller]
     pub fn pprint(&self, options: impl Into<PrintOptions>) {
         let options = options.into();
-        let factory: Factory = Arc::new(move |_| Box::new(ConsoleSink::<T>::new(options)));
+        let rhythm = self.rhythm();
+        let factory: Factory = Arc::new(move |_| Box::new(ConsoleSink::<T>::new(options, rhythm)));
         let role = Role::Sink { factory, topic: None, outside: None };
         let _: DStream<()> = self.then("print", Location::caller(), Layout::Any, role);
     }
@@ -67,7 +69,7 @@ impl<T: Value> DStream<T> {
 }
 
 impl<T: Data> DStream<T> {
-    /// Calls `f` with the rows of each batch, also of an empty one, and the time of the batch, on the loop of the program, before the
+    /// Calls `f` with the rows of each batch (behind a window: of each slide), also of an empty one, and the time of the batch, on the loop of the program, before the
     /// batch is committed: **at least once**. After a crash the rows come again in a batch with another time; what has to be exact
     /// goes to a topic, files or Postgres. An error or a panic stops the program, and the batch is not committed.
     ///
@@ -92,8 +94,9 @@ impl<T: Data> DStream<T> {
         &self,
         f: impl Fn(Rdd<T>, BatchTime) -> Result<(), E> + Send + Sync + 'static,
     ) {
-        let (at, f) = (Location::caller(), Arc::new(f));
-        let make: MakeOutside = Arc::new(move |_| Box::new(ForeachRdd::<T, E, _>::new(f.clone(), at)));
+        let (at, f, rhythm) = (Location::caller(), Arc::new(f), self.rhythm());
+        let make: MakeOutside =
+            Arc::new(move |_| Box::new(ForeachRdd::<T, E, _>::new(f.clone(), rhythm, at)));
         self.to_outside("foreach_rdd", at, OutsideSpec { name: String::new(), make });
     }
 

@@ -26,7 +26,7 @@ type At = &'static Location<'static>;
 
 impl<K: Data, V: Data> DStream<(K, V)> {
     /// Spark's `updateStateByKey`: `f` gets the new values of a key and its state, **for every key with state in every batch**, also
-    /// without new values; `None` drops the key. Gives every state in every batch.
+    /// without new values; `None` drops the key. Gives every state in every batch. Behind a window that is at each slide.
     ///
     /// A key without new values costs a pass of the database's cursor, decoding, a call of `f` and a row of output in each batch; it
     /// is written only if its state changed. Where only touched keys matter,
@@ -90,11 +90,11 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         K: Key,
         V: Value,
     {
-        let (f, has_initial) = (Arc::new(f), initial.is_some());
+        let (f, has_initial, rhythm) = (Arc::new(f), initial.is_some(), self.rhythm());
         let rows = self.by_key::<NoCombine<V>>(at, None);
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             let initial = initial.clone().map(|rows| Initial::new(rows, Handle::at(stores[1])));
-            Box::new(UpdateState::<K, V, S, _>::new(f.clone(), Handle::at(stores[0]), initial))
+            Box::new(UpdateState::<K, V, S, _>::new(f.clone(), Handle::at(stores[0]), initial, rhythm))
         });
         rows.operation("update_state_by_key", at, Layout::Keyed, factory, |name| {
             let mut stores = vec![Table::<K, S>::spec(name)];
@@ -133,7 +133,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         let StateSpec { map, idle_timeout, initial } = spec;
         let timeout_ms = idle_timeout.map(|t| i64::try_from(t.as_millis()).unwrap_or(i64::MAX));
         let gives_snapshots = Arc::new(AtomicBool::new(false));
-        let (switch, has_initial) = (gives_snapshots.clone(), !initial.is_empty());
+        let (switch, has_initial, rhythm) = (gives_snapshots.clone(), !initial.is_empty(), self.rhythm());
         let initial = Arc::new(initial);
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             let timeout = timeout_ms.map(|ms| (ms, Handle::at(stores[1])));
@@ -144,6 +144,9 @@ impl<K: Data, V: Data> DStream<(K, V)> {
                 timeout,
                 initial: has_initial.then(|| Initial::new(initial.clone(), seeded)),
                 gives_snapshots: switch.load(Ordering::Relaxed),
+                rhythm,
+                touched: false,
+                giving: None,
             };
             Box::new(operator)
         });

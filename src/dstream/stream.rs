@@ -27,6 +27,7 @@ pub struct StreamBuilder {
     plan: Arc<Mutex<Topology>>,
     pub(super) levels: Arc<Mutex<BTreeMap<NodeId, StorageLevel>>>,
     started: Arc<AtomicBool>,
+    stopped: Arc<AtomicBool>,
     /// The application id: the beginning of the names of internal topics.
     application: Arc<str>,
 }
@@ -53,6 +54,11 @@ impl StreamBuilder {
         self.started.store(true, Ordering::Relaxed);
     }
 
+    /// The program was stopped, perhaps before it ran.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn is_started(&self) -> bool {
         self.started.load(Ordering::Relaxed)
     }
@@ -62,11 +68,12 @@ impl StreamBuilder {
     }
 
     /// # Panics
-    /// If the program runs already.
+    /// If the program runs already, or was stopped.
     pub(super) fn add<T>(&self, node: Node) -> DStream<T> {
+        let after = if self.stopped.load(Ordering::Relaxed) { "stopping" } else { "starting" };
         assert!(
-            !self.is_started(),
-            "{}: Adding new inputs, transformations, and output operations after starting a context is not supported",
+            after == "starting" && !self.is_started(),
+            "{}: Adding new inputs, transformations, and output operations after {after} a context is not supported",
             node.at
         );
         let node = self.plan().add(node);

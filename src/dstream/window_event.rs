@@ -17,7 +17,7 @@ use std::{panic::Location, sync::Arc, time::Duration};
 ///
 /// A window `[start, start + size)` starts at each multiple of the hop. It takes rows until the watermark, the least of the
 /// greatest event times of all input partitions, is `lateness` past its end; rows that come later are left out and counted
-/// (`tidegate_records_failed_total{reason="late"}`). The watermark moves between batches and never goes back. A partition without
+/// (`tidegate_late_records_dropped_total`). The watermark moves between batches and never goes back. A partition without
 /// new rows holds it back: then windows are kept for longer, and nothing is lost.
 ///
 /// ```

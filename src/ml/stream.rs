@@ -6,9 +6,10 @@
 
 use super::latest::Show;
 use crate::{
+    codec::value_bytes,
     dstream::DStream,
     error::{Error, Result},
-    operator::{Context, ExchangeFormat, Home, Operator, Port, Rows},
+    operator::{Context, ExchangeFormat, Home, Operator, Port, Rhythm, Rows},
     plan::{Factory, Layout, Node, Role},
     record::{Chunk, Data, Partition, Value},
     sink::{KeepLatest, Latest, MakeOutside, OutsideSpec},
@@ -119,10 +120,10 @@ pub trait Training: Algorithm + Sized {
         let examples = examples.try_map(move |e| refuses.refuses(&e).map_or(Ok(e), Err));
         let home = Home::of(&format!("{}.train_on", examples.path()));
         let gathered = examples.gather(home.clone(), at);
-        let (taught, place) = (algorithm.clone(), home.clone());
+        let (taught, place, rhythm) = (algorithm.clone(), home.clone(), examples.rhythm());
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             let (algorithm, home, state) = (taught.clone(), place.clone(), Handle::at(stores[0]));
-            Box::new(Train { algorithm, home, state, examples: vec![] })
+            Box::new(Train { algorithm, home, rhythm, state, examples: vec![], held_bytes: 0 })
         });
         let store = |name: &str| vec![Table::<(), Self::Model>::spec(name)];
         let models = gathered.operation("model", at, Layout::Any, factory, store).kept();
@@ -319,19 +320,25 @@ impl Operator for ToAll {
 struct Train<A: Algorithm> {
     algorithm: Arc<A>,
     home: Home,
+    rhythm: Rhythm,
     state: Handle<Table<(), A::Model>>,
     examples: Vec<A::Example>,
+    held_bytes: usize,
 }
 
 impl<A: Algorithm> Operator for Train<A> {
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
-        self.examples.extend(input.take::<Vec<A::Example>>());
+        let examples = input.take::<Vec<A::Example>>();
+        self.held_bytes += examples.iter().map(|e| size_of::<A::Example>() + value_bytes(e)).sum::<usize>();
+        self.examples.extend(examples);
         Ok(())
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let examples = std::mem::take(&mut self.examples);
-        if examples.is_empty() && !self.home.is_here(cx) {
+        self.held_bytes = 0;
+        let is_due = self.rhythm.is_due(!examples.is_empty(), cx.batch.time);
+        if !is_due || examples.is_empty() && !self.home.is_here(cx) {
             return Ok(());
         }
         let known = cx.stores.open(self.state).get(&())?;
@@ -346,6 +353,10 @@ impl<A: Algorithm> Operator for Train<A> {
         cx.stores.open(self.state).entry(())?.set(model.clone());
         cx.out.rows(vec![model]);
         Ok(())
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 }
 

@@ -3,7 +3,7 @@
 //! Knows no log and no key. Invariants: empty between batches; the partition is chosen by the operation's name, so that several
 //! global operations do not meet on one; only there a batch without rows has a result.
 
-use super::{Context, Operator, Port};
+use super::{Context, Operator, Port, Rhythm};
 use crate::{
     error::Result,
     record::{BatchTime, Chunk, Data, Partition, partition_of},
@@ -124,15 +124,15 @@ impl Operator for CountRows {
 /// Adds the counts of all tasks; one row per batch, or per slide of a window, also when it is 0.
 pub struct Total {
     home: Home,
-    every_ms: i64,
+    rhythm: Rhythm,
     sum: u64,
 }
 
 impl Total {
-    /// At `home`, for a stream that has rows only in batches at multiples of `every_ms`; 1 stands for every batch.
+    /// At `home`.
     #[must_use]
-    pub fn new(home: Home, every_ms: i64) -> Self {
-        Total { home, every_ms: every_ms.max(1), sum: 0 }
+    pub fn new(home: Home, rhythm: Rhythm) -> Self {
+        Total { home, rhythm, sum: 0 }
     }
 }
 
@@ -144,9 +144,7 @@ impl Operator for Total {
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let sum = std::mem::take(&mut self.sum);
-        // Rows of a slide whose batch was missed come later.
-        let is_due = sum > 0 || cx.batch.time.0 % self.every_ms == 0;
-        if is_due && self.home.is_here(cx) {
+        if self.rhythm.is_due(sum > 0, cx.batch.time) && self.home.is_here(cx) {
             cx.out.rows(vec![sum]);
         }
         Ok(())
@@ -157,20 +155,21 @@ impl Operator for Total {
 pub struct WholeBatch<T, F> {
     f: Arc<F>,
     home: Option<Home>,
+    rhythm: Rhythm,
     rows: Vec<T>,
 }
 
 impl<T, F> WholeBatch<T, F> {
     /// Of each task.
     #[must_use]
-    pub fn of_each_task(f: Arc<F>) -> Self {
-        WholeBatch { f, home: None, rows: vec![] }
+    pub fn of_each_task(f: Arc<F>, rhythm: Rhythm) -> Self {
+        WholeBatch { f, home: None, rhythm, rows: vec![] }
     }
 
     /// Of the task at `home`.
     #[must_use]
-    pub fn at(home: Home, f: Arc<F>) -> Self {
-        WholeBatch { f, home: Some(home), rows: vec![] }
+    pub fn at(home: Home, f: Arc<F>, rhythm: Rhythm) -> Self {
+        WholeBatch { f, home: Some(home), rhythm, rows: vec![] }
     }
 }
 
@@ -186,7 +185,8 @@ where
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let rows = std::mem::take(&mut self.rows);
-        if self.home.as_ref().is_none_or(|home| home.is_here(cx)) {
+        let is_due = self.rhythm.is_due(!rows.is_empty(), cx.batch.time);
+        if is_due && self.home.as_ref().is_none_or(|home| home.is_here(cx)) {
             let made = (self.f)(rows, cx.batch.time).into_iter().collect();
             cx.out.rows::<U>(made);
         }
@@ -202,6 +202,7 @@ where
 pub struct TwoBatches<T, U, F> {
     f: Arc<F>,
     home: Home,
+    rhythm: Rhythm,
     left: Vec<T>,
     right: Vec<U>,
 }
@@ -209,8 +210,8 @@ pub struct TwoBatches<T, U, F> {
 impl<T, U, F> TwoBatches<T, U, F> {
     /// At `home`. The stream itself is port 0, the other one port 1.
     #[must_use]
-    pub fn new(home: Home, f: Arc<F>) -> Self {
-        TwoBatches { f, home, left: vec![], right: vec![] }
+    pub fn new(home: Home, f: Arc<F>, rhythm: Rhythm) -> Self {
+        TwoBatches { f, home, rhythm, left: vec![], right: vec![] }
     }
 }
 
@@ -230,7 +231,8 @@ where
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let (left, right) = (std::mem::take(&mut self.left), std::mem::take(&mut self.right));
-        if self.home.is_here(cx) {
+        let has_rows = !left.is_empty() || !right.is_empty();
+        if self.rhythm.is_due(has_rows, cx.batch.time) && self.home.is_here(cx) {
             let made = (self.f)(left, right, cx.batch.time).into_iter().collect();
             cx.out.rows::<W>(made);
         }

@@ -4,7 +4,7 @@
 //! a key that times out is handed to the function once, without a value, and has no state afterwards; a snapshot follows the
 //! timeouts.
 
-use super::{Context, Initial, Operator, Port};
+use super::{Context, Initial, Operator, Port, Rhythm};
 use crate::{
     error::Result,
     record::{BatchTime, Chunk, Data, Key, Value},
@@ -193,6 +193,12 @@ pub struct MapWithState<K: Key, V, S: Value, M> {
     pub initial: Option<Initial<K, S>>,
     /// Whether all states are given in each batch.
     pub gives_snapshots: bool,
+    /// In which batches without rows they are.
+    pub rhythm: Rhythm,
+    /// Whether this batch had rows.
+    pub touched: bool,
+    /// While they are given: where the next part begins.
+    pub giving: Option<Vec<u8>>,
 }
 
 impl<K: Key, V: Value, S: Value, M: Data> MapWithState<K, V, S, M> {
@@ -282,20 +288,16 @@ impl<K: Key, V: Value, S: Value, M: Data> MapWithState<K, V, S, M> {
         }
     }
 
-    fn snapshot(&self, cx: &mut Context<'_>) -> Result {
-        let (out, mut rows) = (&mut cx.out, vec![]);
-        let mut send = |rows: Vec<(K, S)>| {
-            let len = rows.len();
-            out.chunk(Chunk::new(Snapshot(rows), len));
-        };
-        cx.stores.open(self.states).update_all(|key, slot| {
+    /// Gives a part of the states.
+    fn snapshot(&mut self, from: Option<&[u8]>, cx: &mut Context<'_>) -> Result {
+        let mut rows = vec![];
+        let states = cx.stores.open(self.states);
+        self.giving = states.update_some(from, SLICE, |key, slot| {
             rows.extend(slot.get().map(|kept| (key.clone(), kept.state.clone())));
-            if rows.len() == SLICE {
-                send(std::mem::take(&mut rows));
-            }
             Ok(())
         })?;
-        send(rows);
+        let len = rows.len();
+        cx.out.chunk(Chunk::new(Snapshot(rows), len));
         Ok(())
     }
 }
@@ -304,6 +306,7 @@ impl<K: Key, V: Value, S: Value, M: Data> Operator for MapWithState<K, V, S, M> 
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         self.seed(cx)?;
         let rows = input.take::<Vec<(K, V)>>();
+        self.touched |= !rows.is_empty();
         cx.stores.open(self.states).prefetch(rows.iter().map(|(key, _)| key))?;
         let mut mapped = Vec::with_capacity(rows.len());
         for (key, value) in rows {
@@ -314,8 +317,17 @@ impl<K: Key, V: Value, S: Value, M: Data> Operator for MapWithState<K, V, S, M> 
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        if let Some(from) = self.giving.take() {
+            return self.snapshot(Some(&from), cx);
+        }
         self.seed(cx)?;
         self.time_out(cx)?;
-        if self.gives_snapshots { self.snapshot(cx) } else { Ok(()) }
+        let has_rows = std::mem::take(&mut self.touched);
+        let is_due = self.gives_snapshots && self.rhythm.is_due(has_rows, cx.batch.time);
+        if is_due { self.snapshot(None, cx) } else { Ok(()) }
+    }
+
+    fn has_more(&self) -> bool {
+        self.giving.is_some()
     }
 }

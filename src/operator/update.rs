@@ -1,9 +1,9 @@
 //! `update_state_by_key`: a function over every key with state, in each batch.
 //!
-//! Knows no log. Invariant: all keys are visited by a cursor, never loaded at once; only changed values are staged. The cost of a
-//! batch grows with the number of keys: `running_reduce_by_key` touches only changed ones.
+//! Knows no log. Invariant: all keys are visited by a cursor and given in parts, never loaded at once; only changed values are staged.
+//! The cost of a batch grows with the number of keys: `running_reduce_by_key` touches only changed ones.
 
-use super::{Context, Initial, Operator, Port};
+use super::{Context, Initial, Operator, Port, Rhythm, map_row_bytes, window::ROWS_PER_CHUNK};
 use crate::{
     error::Result,
     record::{Chunk, Key, Map, Value},
@@ -16,14 +16,23 @@ pub struct UpdateState<K: Key, V, S: Value, F> {
     update: Arc<F>,
     state: Handle<Table<K, S>>,
     initial: Option<Initial<K, S>>,
+    rhythm: Rhythm,
     new: Map<K, Vec<V>>,
+    new_values: usize,
+    /// While states are given: where the next part begins.
+    next: Option<Vec<u8>>,
 }
 
 impl<K: Key, V, S: Value, F> UpdateState<K, V, S, F> {
     /// Updates the store `state` with `update`, which has `initial` before the first batch.
     #[must_use]
-    pub fn new(update: Arc<F>, state: Handle<Table<K, S>>, initial: Option<Initial<K, S>>) -> Self {
-        UpdateState { update, state, initial, new: Map::default() }
+    pub fn new(
+        update: Arc<F>,
+        state: Handle<Table<K, S>>,
+        initial: Option<Initial<K, S>>,
+        rhythm: Rhythm,
+    ) -> Self {
+        UpdateState { update, state, initial, rhythm, new: Map::default(), new_values: 0, next: None }
     }
 
     fn seed(&mut self, cx: &mut Context<'_>) -> Result {
@@ -46,6 +55,7 @@ where
     F: Fn(Vec<V>, Option<S>) -> Option<S> + Send + Sync,
 {
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
+        self.new_values += input.len();
         for (key, value) in input.take::<Vec<(K, V)>>() {
             self.new.entry(key).or_default().push(value);
         }
@@ -53,28 +63,44 @@ where
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
-        self.seed(cx)?;
+        let from = self.next.take();
+        if from.is_none() {
+            if !self.rhythm.is_due(!self.new.is_empty(), cx.batch.time) {
+                return Ok(());
+            }
+            self.new_values = 0;
+            self.seed(cx)?;
+        }
         let state = cx.stores.open(self.state);
-        let mut new = std::mem::take(&mut self.new);
         let mut rows: Vec<(K, S)> = vec![];
-        state.update_all(|key, slot| {
-            let values = new.swap_remove(key).unwrap_or_default();
+        self.next = state.update_some(from.as_deref(), ROWS_PER_CHUNK, |key, slot| {
+            let values = self.new.swap_remove(key).unwrap_or_default();
             if let Some(next) = (self.update)(values, slot.take()) {
                 rows.push((key.clone(), next.clone()));
                 slot.set(next);
             }
             Ok(())
         })?;
-        // What is left are keys without state so far.
-        state.prefetch(new.keys())?;
-        for (key, values) in new {
-            let mut slot = state.entry(key.clone())?;
-            if let Some(next) = (self.update)(values, slot.take()) {
-                rows.push((key, next.clone()));
-                slot.set(next);
+        if self.next.is_none() {
+            // What is left are keys without state so far.
+            state.prefetch(self.new.keys())?;
+            for (key, values) in self.new.drain(..) {
+                let mut slot = state.entry(key.clone())?;
+                if let Some(next) = (self.update)(values, slot.take()) {
+                    rows.push((key, next.clone()));
+                    slot.set(next);
+                }
             }
         }
         cx.out.rows(rows);
         Ok(())
+    }
+
+    fn has_more(&self) -> bool {
+        self.next.is_some()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.new.len() * map_row_bytes::<(K, Vec<V>)>() + self.new_values * size_of::<V>()
     }
 }

@@ -382,7 +382,7 @@ impl Engine {
     pub(super) fn settle(&mut self) -> Result<Event> {
         let _ = crate::failpoint::passes("during-settle");
         match self.hear_group() {
-            Ok(events) => self.events.extend(events),
+            Ok(()) => {}
             Err(f) if f.reaction == Reaction::CloseTasks => return Ok(Event::Moved),
             Err(f) => return self.failed(f.into()),
         }
@@ -459,6 +459,7 @@ impl Engine {
         self.forget_outsides();
         self.flight.open = false;
         self.must_rejoin = true;
+        self.env.observer.on(&Observed::Closed);
         Event::Closed
     }
 }

@@ -51,9 +51,7 @@ impl Engine {
         let longest = self.config.batch_duration_max();
         loop {
             let progressed = self.round(&batch)?;
-            let heard = self.hear_group()?;
-            self.events.extend(heard);
-            self.env.observer.on(&Observed::Alive);
+            self.hear_group()?;
             let (age, now) =
                 (self.env.clock.monotonic().saturating_sub(self.flight.began), self.env.clock.now_ms());
             let left = trigger::time_left(self.config.trigger, batch.time, now, age, longest);

@@ -38,6 +38,9 @@ use std::{sync::Arc, time::Duration};
 /// How long a log takes, about, to end a transaction after it has said that it is committed.
 const SETTLE: Duration = Duration::from_millis(5);
 
+/// The try of a call after a commit at which the log counts as away.
+const RETRIES_QUIET: u32 = 2;
+
 /// Before the log is asked again for what it did not tell.
 const ASK_PAUSE: Duration = Duration::from_millis(200);
 
@@ -117,6 +120,8 @@ pub enum Observed<'a> {
     },
     /// A batch was cut: it takes input from now on.
     Cut(Batch),
+    /// All partitions are given up and recovered anew.
+    Closed,
     /// The input of a batch is complete; its end begins.
     InputEnded {
         /// The batch.
@@ -395,15 +400,22 @@ impl Engine {
     fn back_off(&mut self, event: Event) {
         let Event::Failed(_) = event else {
             if matches!(event, Event::Applied { .. } | Event::Empty) {
+                if self.retries >= RETRIES_QUIET {
+                    self.env.observer.on(&Observed::Connection(None));
+                }
                 self.retries = 0;
             }
             return;
         };
         if matches!(self.phase, Phase::Looking(_) | Phase::Replacing(_) | Phase::Settling) {
+            self.env.observer.on(&Observed::Alive);
             self.retries += 1;
             let pause = Duration::from_millis(20 << self.retries.min(8));
             if let Some(f) = &self.failure {
                 tracing::warn!(retry_in_ms = pause.as_millis(), "{f}");
+                if self.retries == RETRIES_QUIET {
+                    self.env.observer.on(&Observed::Connection(Some(&f.to_string())));
+                }
             }
             self.env.clock.sleep(pause);
         }

@@ -23,12 +23,21 @@ const CLAIM_WAIT: Duration = Duration::from_secs(3);
 const CLAIM_PAUSE: Duration = Duration::from_millis(200);
 
 impl Engine {
-    /// What the group reports while a batch is in flight: that the place was taken is looked into at the barrier.
-    pub(super) fn hear_group(&mut self) -> Result<Vec<GroupEvent>, Failure> {
-        self.member.poll().map_err(|f| match f.reaction {
+    /// Keeps for the barrier what the group reports while a batch is in flight; that the place was taken is looked into there, too. A
+    /// lost connection is told at once.
+    pub(super) fn hear_group(&mut self) -> Result<(), Failure> {
+        self.env.observer.on(&Observed::Alive);
+        let heard = self.member.poll().map_err(|f| match f.reaction {
             Reaction::Exit => Failure { reaction: Reaction::CloseTasks, ..f },
             _ => f,
-        })
+        })?;
+        for event in heard {
+            match event {
+                GroupEvent::Connection(why) => self.env.observer.on(&Observed::Connection(why.as_deref())),
+                event => self.events.push(event),
+            }
+        }
+        Ok(())
     }
 
     /// Another member sits at our place in the group, for good: a newer process, or our own shadow.

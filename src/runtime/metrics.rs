@@ -176,6 +176,11 @@ impl Metrics {
         self.traffic.records_failed.with_label_values(&[reason]).inc_by(records);
     }
 
+    /// Records of a committed batch that came after their window was closed.
+    pub fn late(&self, records: u64) {
+        self.traffic.late.inc_by(records);
+    }
+
     /// Records of a committed batch that went to a dead-letter topic.
     pub fn dead_lettered(&self, records: u64) {
         self.traffic.dead_letters.inc_by(records);
@@ -209,6 +214,9 @@ impl Metrics {
     /// The assignment changed: these are all partitions that are owned now.
     pub fn assigned(&self, partitions: &[TopicPartition]) {
         self.rebalances.inc();
+        // Those that are here still are told again with the next batches.
+        self.state_bytes.reset();
+        self.restore_remaining.reset();
         self.assigned_partitions.set(gauge(partitions.len() as u64));
         let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
         let now: BTreeSet<&TopicPartition> = partitions.iter().collect();
@@ -239,9 +247,9 @@ impl Metrics {
         self.restarts.inc();
     }
 
-    /// Size of the database of an owned state partition; `None` = no longer here.
-    pub fn state_bytes(&self, partition: Partition, bytes: Option<u64>) {
-        set_or_remove(&self.state_bytes, partition, bytes);
+    /// Size of the database of an owned state partition.
+    pub fn state_bytes(&self, partition: Partition, bytes: u64) {
+        self.state_bytes.with_label_values(&[&partition.to_string()]).set(gauge(bytes));
     }
 
     /// Changelog records a state partition has still to read; `None` = restored, or no longer here.
@@ -362,6 +370,7 @@ struct Traffic {
     bytes_out: IntCounterVec,
     records_failed: IntCounterVec,
     dead_letters: IntCounter,
+    late: IntCounter,
 }
 
 impl Traffic {
@@ -385,6 +394,10 @@ impl Traffic {
                 &["reason"],
             ),
             dead_letters: r.counter("tidegate_dead_letters_total", "Records written to a dead-letter topic."),
+            late: r.counter(
+                "tidegate_late_records_dropped_total",
+                "Records that came after their window was closed.",
+            ),
         }
     }
 }
@@ -448,6 +461,7 @@ mod tests {
         m.read("in", 5, 500);
         m.written("out", 7, 70);
         m.failed("decode", 2);
+        m.late(3);
         m.dead_lettered(2);
         m.batch_duration(Duration::from_millis(30));
         m.on_batch_completed(&BatchInfo {
@@ -476,7 +490,7 @@ mod tests {
         m.lag(&TopicPartition::new("in", 0), 3);
         m.lag(&TopicPartition::new("in", 1), 4);
         m.restarted();
-        m.state_bytes(Partition(2), Some(4096));
+        m.state_bytes(Partition(2), 4096);
         m.restore_remaining(Partition(2), Some(77));
         m.quarantined();
         m
@@ -496,6 +510,7 @@ mod tests {
             (r#"tidegate_bytes_out_total{topic="out",application_id="app"}"#, 70.0),
             (r#"tidegate_records_failed_total{reason="decode",application_id="app"}"#, 2.0),
             (r#"tidegate_dead_letters_total{application_id="app"}"#, 2.0),
+            (r#"tidegate_late_records_dropped_total{application_id="app"}"#, 3.0),
             (r#"tidegate_batch_duration_seconds_sum{application_id="app"}"#, 0.03),
             (r#"tidegate_batches_total{status="completed",application_id="app"}"#, 1.0),
             (r#"tidegate_batches_total{status="failed",application_id="app"}"#, 1.0),
@@ -531,8 +546,6 @@ mod tests {
         assert_eq!(m.totals(), Totals { records_in: 15, records_out: 7, lag: Some(7) });
         m.assigned(&[TopicPartition::new("in", 1), TopicPartition::new("in", 2)]);
         m.lag(&TopicPartition::new("in", 0), 9); // late news of a partition we do not own
-        m.state_bytes(Partition(2), None);
-        m.restore_remaining(Partition(2), None);
         m.restore_remaining(Partition(3), None); // never set
         let text = m.render();
         assert!(!text.contains(r#"partition="0""#) && !text.contains(r#"partition="2""#), "{text}");

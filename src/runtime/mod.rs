@@ -38,3 +38,4 @@ mod units;
 pub use engine::{BatchReport, Env, InputRange, Observed, Observer, Phases, run};
 pub use feeds::ReceiverState;
 pub use shutdown::Shutdown;
+pub use trigger::LATE_INTERVALS_MAX;

@@ -227,13 +227,11 @@ impl Engine {
     /// A long restore serves the group. What it reports waits for the barrier, but for our end, and for partitions that are wanted
     /// back: the restore of those is given up.
     fn stay_in_the_group(&mut self, restored: &[TopicPartition]) -> Result {
-        self.env.observer.on(&Observed::Alive);
         if self.env.shutdown.is_requested() {
             let what = "asked to end while state is restored, which the next start goes on with";
             return Err(Failure::new(Stage::Group, Reaction::RetrySame, what).into());
         }
-        let heard = self.hear_group()?;
-        self.events.extend(heard);
+        self.hear_group()?;
         let gone = self.events.iter().any(|event| match event {
             GroupEvent::Revoking(at) | GroupEvent::Lost(at) => at.iter().any(|at| restored.contains(at)),
             GroupEvent::Assigned(_) | GroupEvent::Connection(_) => false,

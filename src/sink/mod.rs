@@ -24,7 +24,7 @@ pub use remembered::{Remember, Remembered};
 
 use crate::{
     error::Result,
-    operator::{Context, Operator, Output, Port},
+    operator::{Context, Operator, Output, Port, Rhythm},
     record::{Chunk, Data, RawChunkBuilder, Value},
 };
 use std::{marker::PhantomData, sync::Arc};
@@ -62,6 +62,7 @@ where
 /// `print`: the first rows of each batch, shown after the commit.
 pub struct ConsoleSink<T> {
     options: PrintOptions,
+    rhythm: Rhythm,
     shown: Vec<String>,
     rows: PhantomData<fn(T)>,
 }
@@ -69,8 +70,8 @@ pub struct ConsoleSink<T> {
 impl<T> ConsoleSink<T> {
     /// Shows the first rows of a batch; one more is kept to know that there are more.
     #[must_use]
-    pub fn new(options: PrintOptions) -> Self {
-        ConsoleSink { options, shown: vec![], rows: PhantomData }
+    pub fn new(options: PrintOptions, rhythm: Rhythm) -> Self {
+        ConsoleSink { options, rhythm, shown: vec![], rows: PhantomData }
     }
 }
 
@@ -85,7 +86,9 @@ impl<T: Value> Operator for ConsoleSink<T> {
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let rows = std::mem::take(&mut self.shown);
-        cx.out.output(Output::Console { node: cx.out.node(), rows, rows_max: self.options.rows_max });
+        if self.rhythm.is_due(!rows.is_empty(), cx.batch.time) {
+            cx.out.output(Output::Console { node: cx.out.node(), rows, rows_max: self.options.rows_max });
+        }
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 use super::outside::{Gathered, Outside};
 use crate::{
     error::{Error, Result, panic_text},
-    operator::Batch,
+    operator::{Batch, Rhythm},
     record::{BatchTime, Chunk, Data},
 };
 use std::{
@@ -114,6 +114,7 @@ impl<T: Clone> Rdd<T> {
 /// `foreach_rdd`: a function of the user is the output.
 pub struct ForeachRdd<T, E, F> {
     function: Arc<F>,
+    rhythm: Rhythm,
     at: &'static Location<'static>,
     types: PhantomData<fn(T) -> E>,
 }
@@ -121,8 +122,8 @@ pub struct ForeachRdd<T, E, F> {
 impl<T, E, F> ForeachRdd<T, E, F> {
     /// Calls `function`, which was given at `at`.
     #[must_use]
-    pub fn new(function: Arc<F>, at: &'static Location<'static>) -> Self {
-        ForeachRdd { function, at, types: PhantomData }
+    pub fn new(function: Arc<F>, rhythm: Rhythm, at: &'static Location<'static>) -> Self {
+        ForeachRdd { function, rhythm, at, types: PhantomData }
     }
 }
 
@@ -131,6 +132,10 @@ where
     F: Fn(Rdd<T>, BatchTime) -> Result<(), E> + Send + Sync,
 {
     fn prepare(&mut self, batch: &Batch, rows: Gathered) -> Result<Option<Vec<u8>>> {
+        let has_rows = rows.values().flatten().any(|chunk| !chunk.is_empty());
+        if !self.rhythm.is_due(has_rows, batch.time) {
+            return Ok(None);
+        }
         let of_task = |chunks: Vec<Chunk>| chunks.into_iter().flat_map(Chunk::take::<Vec<T>>).collect();
         let rdd = Rdd { partitions: rows.into_values().map(of_task).collect() };
         let failed = |why: String| {

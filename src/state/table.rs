@@ -248,12 +248,32 @@ impl<K: Key, V: Value> Table<K, V> {
     ///
     /// # Errors
     /// If the database cannot be read, or what `visit` answers.
-    pub fn update_all(&mut self, mut visit: impl FnMut(&K, &mut Slot<'_, V>) -> Result) -> Result {
+    pub fn update_all(&mut self, visit: impl FnMut(&K, &mut Slot<'_, V>) -> Result) -> Result {
+        self.update_some(None, usize::MAX, visit).map(drop)
+    }
+
+    /// As [`Table::update_all`], at most `keys_max` committed keys at a time: gives where the next part begins, or `None` after
+    /// the last one. The first part has no `from`.
+    ///
+    /// # Errors
+    /// As [`Table::update_all`].
+    pub fn update_some(
+        &mut self,
+        from: Option<&[u8]>,
+        keys_max: usize,
+        mut visit: impl FnMut(&K, &mut Slot<'_, V>) -> Result,
+    ) -> Result<Option<Vec<u8>>> {
         self.sealed = None;
         let touched_before = self.staged.len();
         let (id, backend) = (self.id, Arc::clone(&self.backend));
         let name = Arc::clone(&self.name);
-        let scanned = backend.scan(id, None, &mut |bytes, committed| {
+        let (mut keys, mut next) = (0, None);
+        let scanned = backend.scan(id, from, &mut |bytes, committed| {
+            if keys == keys_max {
+                next = Some(bytes.to_vec());
+                return Ok(false);
+            }
+            keys += 1;
             let key: K = decode_key(bytes)?;
             match self.staged.get_mut(&key) {
                 Some(cell) if cell.value().is_some() => {
@@ -273,13 +293,16 @@ impl<K: Key, V: Value> Table<K, V> {
             Ok(true)
         });
         scanned.map_err(in_store(&name))?;
+        if next.is_some() {
+            return Ok(next);
+        }
         for index in 0..touched_before {
             let Some((key, cell)) = self.staged.get_index_mut(index) else { break };
             if cell.is_new() && cell.value().is_some() {
                 visit(key, &mut Slot::staged(cell, &mut self.staged_bytes))?;
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn rows(&mut self) -> Result<RawChunk> {

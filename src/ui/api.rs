@@ -3,11 +3,12 @@
 //! Owns names and units of the fields: Spark's where Spark has one, milliseconds and records. Knows the history only. Invariant: a
 //! number that is not known is left out, never 0.
 
-use super::server::{Shared, as_json, not_found};
+use super::server::{Shared, as_json, not_found, now_ms};
 use crate::{
     config::Trigger,
     record::TopicPartition,
     runtime::{
+        LATE_INTERVALS_MAX,
         history::{Moment, Program},
         listener::{
             BatchInfo, OutputOperationInfo, ReceiverId, ReceiverInfo, ReceiverStatus, StreamInputInfo,
@@ -121,7 +122,7 @@ pub(super) struct Batch {
     /// The batch time in milliseconds.
     batch_id: i64,
     batch_time: String,
-    /// `PROCESSING` or `COMPLETED`.
+    /// `QUEUED`, `PROCESSING` or `COMPLETED`.
     status: &'static str,
     batch_duration: u64,
     /// Records.
@@ -188,7 +189,7 @@ pub(super) struct Operation {
 
 // ---- from the history -------------------------------------------------------------------------------------------
 
-pub(super) fn statistics_of(program: &Program, moment: &Moment) -> Statistics {
+pub(super) fn statistics_of(program: &Program, moment: &Moment, now_ms: i64) -> Statistics {
     let retained: Vec<&Arc<BatchInfo>> = moment.succeeded().collect();
     let inactive = moment.receivers_in(ReceiverStatus::Inactive) + moment.receivers_in(ReceiverStatus::Error);
     let open = moment.active.as_ref().map_or(0, |(b, _)| b.num_records() as u64);
@@ -200,7 +201,7 @@ pub(super) fn statistics_of(program: &Program, moment: &Moment) -> Statistics {
         num_inactive_receivers: inactive,
         num_total_completed_batches: moment.total_completed,
         num_retained_completed_batches: retained.len(),
-        num_active_batches: usize::from(moment.active.is_some()),
+        num_active_batches: usize::from(moment.active.is_some()) + queued(program, moment, now_ms).count(),
         num_processed_records: moment.total_records,
         num_received_records: moment.total_records + open,
         avg_input_rate: average_rate(program, &retained, BatchInfo::num_records),
@@ -280,8 +281,24 @@ pub(super) fn last_batches_of(program: &Program, moment: &Moment, count: usize) 
     batches
 }
 
-pub(super) fn active_batches_of(program: &Program, moment: &Moment) -> Vec<Batch> {
-    moment.active.iter().map(|(b, takes_input)| batch_of(program, b, *takes_input, false)).collect()
+/// The batch under way, and those whose time has passed meanwhile.
+pub(super) fn active_batches_of(program: &Program, moment: &Moment, now_ms: i64) -> Vec<Batch> {
+    let running = moment.active.iter().map(|(b, takes_input)| batch_of(program, b, *takes_input, false));
+    let waiting = queued(program, moment, now_ms).map(|time_ms| {
+        let info = BatchInfo { batch_time_ms: time_ms, ..BatchInfo::default() };
+        Batch { status: "QUEUED", num_active_output_ops: 0, ..batch_of(program, &info, false, false) }
+    });
+    running.chain(waiting).collect()
+}
+
+/// The times of batches that wait for the one under way.
+fn queued(program: &Program, moment: &Moment, now_ms: i64) -> impl Iterator<Item = i64> {
+    let interval = i64::try_from(interval_ms(program)).unwrap_or(i64::MAX);
+    let active = moment.active.as_ref().filter(|_| interval > 0).map(|(b, _)| b.batch_time_ms);
+    let first =
+        active.map_or(i64::MAX, |time| time.div_euclid(interval).saturating_add(1).saturating_mul(interval));
+    let last = now_ms.min(first.saturating_add((LATE_INTERVALS_MAX - 1).saturating_mul(interval)));
+    (first..=last).step_by(usize::try_from(interval).unwrap_or(1).max(1))
 }
 
 pub(super) fn batch_of(program: &Program, info: &BatchInfo, taking_input: bool, with_ranges: bool) -> Batch {
@@ -446,7 +463,7 @@ async fn model(State(shared): Api, Path((app, name)): Path<(String, String)>) ->
 }
 
 async fn statistics(State(shared): Api, Path(app): Path<String>) -> Response {
-    shared.of(&app, |program, moment| as_json(&statistics_of(program, moment)))
+    shared.of(&app, |program, moment| as_json(&statistics_of(program, moment, now_ms())))
 }
 
 async fn receivers(State(shared): Api, Path(app): Path<String>) -> Response {
@@ -477,7 +494,7 @@ async fn batches(State(shared): Api, Path(app): Path<String>, RawQuery(query): R
     }
     shared.of(&app, |program, moment| {
         let mut all = last_batches_of(program, moment, usize::MAX);
-        all.extend(active_batches_of(program, moment));
+        all.extend(active_batches_of(program, moment, now_ms()));
         all.retain(|b| wanted.is_empty() || wanted.iter().any(|s| s == b.status));
         all.reverse();
         as_json(&all)

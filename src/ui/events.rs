@@ -5,7 +5,7 @@
 
 use super::{
     api::{self, Batch, Receiver, Statistics},
-    server::Shared,
+    server::{Shared, now_ms},
 };
 use crate::runtime::history::BATCHES_MAX;
 use axum::{
@@ -48,17 +48,17 @@ pub(super) struct News {
 
 /// What is new after the batch number `after`; `None` = everything.
 pub(super) fn news(shared: &Shared, after: Option<u64>) -> News {
-    let (program, moment) = (shared.history.program(), shared.history.moment());
+    let (program, moment, now_ms) = (shared.history.program(), shared.history.moment(), now_ms());
     let missed = after.and_then(|after| moment.ended.checked_sub(after));
     let missed = missed.and_then(|n| usize::try_from(n).ok()).filter(|n| *n < BATCHES_MAX);
     News {
         reset: missed.is_none(),
-        now: chrono::Utc::now().timestamp_millis(),
+        now: now_ms,
         missing: shared.status.picture().missing(),
         started_ms: moment.started_ms,
-        statistics: api::statistics_of(program, &moment),
+        statistics: api::statistics_of(program, &moment, now_ms),
         receivers: api::receivers_of(program, &moment, false),
-        active: api::active_batches_of(program, &moment),
+        active: api::active_batches_of(program, &moment, now_ms),
         ended: api::last_batches_of(program, &moment, missed.unwrap_or(BATCHES_MAX)),
         last: moment.ended,
     }

@@ -47,10 +47,16 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// This machine only, port 4040, a minute.
+    /// This machine only, port 4040; longer than any single call to the log may wait for its answers.
     fn default() -> Self {
-        Settings { bind: Ipv4Addr::LOCALHOST.into(), port: 4040, liveness: Duration::from_secs(60) }
+        Settings { bind: Ipv4Addr::LOCALHOST.into(), port: 4040, liveness: Duration::from_secs(180) }
     }
+}
+
+/// Milliseconds since the epoch, for pages.
+pub(super) fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |t| i64::try_from(t.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// The running server; dropping it ends it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidegate::{
     BatchTime, DStream, State, StateSpec, StreamingContext, Text,
     codec::{AsText, Utf8},
-    testing::{Driver, Settings, ways},
+    testing::{Driver, Settings, outputs, ways},
 };
 
 fn pairs(ssc: &StreamingContext) -> DStream<(Text, i64)> {
@@ -247,5 +247,42 @@ fn a_program_gets_timeouts_and_initial_state_over_existing_state() {
         let written = driver.batch_at(6_000, "n 0 | - | b:1\n").unwrap();
         let expected = "4000:\ns | a | 4000 left with Some(2)\ns | c | 4000 left with Some(100)\n6000:\ns | b | 6000 2 true\n";
         assert_eq!(written.by_time(), expected, "{settings:?}");
+    }
+}
+
+/// States are given in parts; more keys than a part has.
+#[test]
+fn many_states_are_given_once_each_in_every_batch() {
+    const KEYS: u32 = 30_000;
+    let first: Vec<(u32, u32)> = (0..KEYS).map(|n| (n, n)).collect();
+    let second = vec![(7, 1), (KEYS, 5)];
+    let update = |pairs: DStream<(u32, u32)>| {
+        pairs.update_state_by_key(|new, sum: Option<u32>| {
+            Some(sum.unwrap_or(0) + new.into_iter().sum::<u32>())
+        })
+    };
+    let snapshots = |pairs: DStream<(u32, u32)>| {
+        let add = |_: BatchTime, _: &u32, new: Option<u32>, sum: &mut State<u32>| {
+            let before = sum.get().copied().unwrap_or(0);
+            sum.update(before + new?);
+            None::<()>
+        };
+        pairs.map_with_state(StateSpec::function(add)).state_snapshots()
+    };
+    let expected: Vec<(u32, u32)> = (0..=KEYS)
+        .map(|n| {
+            if n == 7 {
+                (7, 8)
+            } else if n == KEYS {
+                (KEYS, 5)
+            } else {
+                (n, n)
+            }
+        })
+        .collect();
+    let batches = [first.clone(), second, vec![]];
+    for mut written in [outputs(batches.clone(), update).unwrap(), outputs(batches, snapshots).unwrap()] {
+        written.iter_mut().for_each(|rows| rows.sort_unstable());
+        assert!(written[0] == first && written[1] == expected && written[2] == expected);
     }
 }

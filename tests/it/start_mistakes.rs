@@ -40,6 +40,39 @@ fn all_mistakes_are_told_at_once_with_file_and_line() {
 }
 
 #[test]
+fn state_and_windows_need_a_checkpoint_directory_unless_the_log_is_in_memory() {
+    let refused = |build: &dyn Fn(&StreamingContext)| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::new("app", format!("embedded:{}", dir.path().display()));
+        config.trigger = Trigger::Interval(std::time::Duration::from_secs(1));
+        config.admin_bind = None;
+        let ssc = StreamingContext::new(config);
+        build(&ssc);
+        message(ssc.start())
+    };
+    let second = std::time::Duration::from_secs(1);
+    expect![[r#"
+        tests/it/start_mistakes.rs:62:47: the checkpoint directory has not been set, but `running_reduce_by_key` keeps state
+          help: set it by `StreamingContext::checkpoint("dir")`
+    "#]]
+    .assert_eq(&refused(&|ssc| ssc.text("lines").map(|l| (l, 1u64)).running_reduce_by_key(|a, b| a + b).print()));
+    expect![[r#"
+        tests/it/start_mistakes.rs:64:47: the checkpoint directory has not been set, but `window` keeps state
+          help: set it by `StreamingContext::checkpoint("dir")`
+    "#]]
+    .assert_eq(&refused(&|ssc| ssc.text("lines").window(second).print()));
+    let ssc = context("memory:without-a-directory");
+    let queue = tidegate::source::Queue::default();
+    queue.push(vec![("a", 1u64)]);
+    ssc.queue_stream(&queue, true)
+        .map(|(word, n)| (word.to_owned(), n))
+        .running_reduce_by_key(|a, b| a + b)
+        .print();
+    ssc.start().unwrap();
+    ssc.await_termination().unwrap();
+}
+
+#[test]
 fn two_states_of_one_origin_are_kept_apart_once_one_is_named() {
     let build = |ssc: &StreamingContext| {
         let pairs = ssc.text("lines").map(|l| (l, 1u64));

@@ -217,6 +217,36 @@ fn update_all_visits_every_key_once_and_stages_only_what_changed() {
 }
 
 #[test]
+fn a_table_is_visited_in_parts_each_key_once() {
+    Disk::each(|disk| {
+        let backend = disk.open();
+        let mut table = counts(&backend);
+        (0..40).for_each(|n| add(&mut table, &format!("k{n:02}"), n));
+        apply(&backend, &mut table, "one");
+        add(&mut table, "new", 7);
+        table.entry("k14".into()).unwrap().take(); // where the third part would begin
+        let (mut parts, mut next, mut seen) = (0, None::<Vec<u8>>, vec![]);
+        loop {
+            next = table
+                .update_some(next.as_deref(), 7, |word, slot| {
+                    seen.push(word.to_string());
+                    *slot.get_mut().unwrap() += 1000;
+                    Ok(())
+                })
+                .unwrap();
+            parts += 1;
+            if next.is_none() {
+                break;
+            }
+        }
+        let mut expected: Vec<String> = (0..40).filter(|n| *n != 14).map(|n| format!("k{n:02}")).collect();
+        expected.push("new".into());
+        assert_eq!((parts, seen), (6, expected));
+        assert_eq!(table.seal().unwrap().len(), 41);
+    });
+}
+
+#[test]
 fn an_error_in_a_visit_comes_back() {
     Disk::each(|disk| {
         let backend = disk.open();

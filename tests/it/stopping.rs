@@ -105,3 +105,38 @@ fn what_was_stopped_before_it_began_does_not_begin() {
     assert!(ssc.await_termination_or_timeout(Duration::ZERO).unwrap());
     assert!(!ssc.is_running());
 }
+
+fn panic_of(work: impl FnOnce()) -> String {
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_err();
+    panic.downcast_ref::<String>().unwrap().clone()
+}
+
+#[test]
+fn nothing_is_added_or_set_once_it_was_started_or_stopped() {
+    let stopped = idle("built");
+    stopped.stop(true);
+    let text = panic_of(|| stopped.text("more").print());
+    assert!(text.ends_with("output operations after stopping a context is not supported"), "{text}");
+
+    let ssc = idle("set");
+    ssc.start().unwrap();
+    let settings: [(&str, &dyn Fn()); 4] = [
+        ("checkpoint", &|| ssc.checkpoint("elsewhere")),
+        ("remember", &|| ssc.remember(Duration::from_secs(1))),
+        ("add_listener", &|| ssc.add_listener(|_| ())),
+        ("add_streaming_listener", &|| {
+            ssc.add_streaming_listener(tidegate::runtime::metrics::Metrics::new("x"));
+        }),
+    ];
+    for (name, set) in settings {
+        let text = panic_of(set);
+        assert!(text.starts_with("tests/it/stopping.rs:"), "{text}");
+        assert!(text.ends_with(&format!("`{name}` after starting a context is not supported")), "{text}");
+    }
+    let text = panic_of(|| ssc.text("more").print());
+    assert!(text.ends_with("output operations after starting a context is not supported"), "{text}");
+    ssc.stop(false);
+    ssc.await_termination().unwrap();
+    let text = panic_of(|| ssc.text("more").print());
+    assert!(text.ends_with("output operations after stopping a context is not supported"), "{text}");
+}

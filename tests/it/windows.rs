@@ -1,9 +1,13 @@
 //! What each window operation gives, batch by batch; mistakes in durations; what a slide costs.
 
 use expect_test::expect;
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tidegate::{
-    Config, DStream, StreamingContext,
+    BatchTime, Config, DStream, StreamingContext,
     codec::{AsText, Utf8},
     config::Trigger,
     testing::{Driver, Settings, run_every_way},
@@ -251,4 +255,56 @@ fn large_windows_leave_in_chunks_and_complete() {
         out | rows | 45000
     "#]]
     .assert_eq(&written);
+}
+
+/// As in Spark: a stream behind a window is computed at the slides, not at each batch.
+#[test]
+fn behind_a_window_everything_acts_at_its_slides_only() {
+    let calls = Arc::new(Mutex::new(BTreeMap::<&str, Vec<i64>>::new()));
+    let called = |what: &'static str| {
+        let calls = calls.clone();
+        move |time: BatchTime| calls.lock().unwrap().entry(what).or_default().push(time.0)
+    };
+    let mut driver = Driver::new(|ssc: &StreamingContext| {
+        let window = numbers(ssc).window_by(secs(4), secs(2));
+        let (rdd, transform, each, with) = (
+            called("foreach_rdd"),
+            called("transform"),
+            called("transform_partitions"),
+            called("transform_with"),
+        );
+        window.foreach_rdd(move |_, time| {
+            rdd(time);
+            Ok::<_, std::io::Error>(())
+        });
+        let transformed = window.transform(move |rows, time| {
+            transform(time);
+            rows
+        });
+        let both = window.transform_with(&transformed, move |rows, _, time| {
+            with(time);
+            rows
+        });
+        both.map(|n| (n, n)).to_kafka("both", AsText, AsText);
+        let partitions = window.transform_partitions(move |rows, time| {
+            each(time);
+            rows
+        });
+        partitions.map(|n| (n, n)).to_kafka("each", AsText, AsText);
+        window
+            .map(|n| (n, ()))
+            .update_state_by_key(|_, calls: Option<u64>| Some(calls.unwrap_or(0) + 1))
+            .to_kafka("state", AsText, AsText);
+    });
+    let mut states = vec![];
+    for batch in ["n 0 | - | 7\n", "", "", "", "", "", "", ""] {
+        let written = driver.batch(batch).unwrap().to_string();
+        states.push(written.lines().filter(|l| l.starts_with("state")).collect::<Vec<_>>().join(","));
+    }
+    assert_eq!(states, ["", "state | 7 | 1", "", "state | 7 | 2", "", "state | 7 | 3", "", "state | 7 | 4"]);
+    let mut calls = calls.lock().unwrap();
+    calls.values_mut().for_each(Vec::dedup); // of each partition
+    for what in ["foreach_rdd", "transform", "transform_partitions", "transform_with"] {
+        assert_eq!(calls[what], [2_000, 4_000, 6_000, 8_000], "{what}");
+    }
 }

@@ -236,12 +236,14 @@ class StreamingPage {
   showActive() {
     const { active } = this.news;
     element("active-title").textContent = `Active Batches (${active.length})`;
-    fill(element("active"), active.map((b) => ({
+    fill(element("active"), active.slice().reverse().map((b) => b.status === "QUEUED" ? {
+      cells: [formatTime(b.batchId), "-", "-", "-", operations(b), "queued"],
+    } : {
       cells: [
         batchLink(b), b.takingInput ? "-" : records(b.inputSize), formatDuration(b.schedulingDelay), formatDuration(b.processingTime),
         operations(b), b.takingInput ? "processing, takes input" : "processing",
       ],
-    })), "None");
+    }), "None");
   }
 
   showFailed() {

@@ -1,0 +1,42 @@
+//! In which batches an operation acts that does something without rows, too, such as printing a header.
+//!
+//! Pure arithmetic. Invariant: behind a window that is at its slides only, as in Spark; rows of a slide whose batch was missed come
+//! later, and are never held back.
+
+use crate::record::BatchTime;
+use std::time::Duration;
+
+/// Every batch, or every slide of the window before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rhythm {
+    /// 1 stands for every batch.
+    every_ms: i64,
+}
+
+impl Rhythm {
+    /// Of a stream with this slide; `None` = the batch interval.
+    #[must_use]
+    pub fn of(slide: Option<Duration>) -> Self {
+        Rhythm { every_ms: slide.map_or(1, |s| i64::try_from(s.as_millis()).unwrap_or(i64::MAX)).max(1) }
+    }
+
+    /// Whether to act in the batch of a time.
+    #[must_use]
+    pub fn is_due(self, has_rows: bool, time: BatchTime) -> bool {
+        has_rows || time.0 % self.every_ms == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_rows_only_slides_count() {
+        let due = |rhythm: Rhythm| [1, 2, 3, 4].map(|t| rhythm.is_due(false, BatchTime(t)));
+        assert_eq!(due(Rhythm::of(None)), [true; 4]);
+        let slides = Rhythm::of(Some(Duration::from_millis(2)));
+        assert_eq!(due(slides), [false, true, false, true]);
+        assert!(slides.is_due(true, BatchTime(3)), "rows of a slide that was missed");
+    }
+}
