@@ -1,5 +1,5 @@
-//! Writes a value for `print`: tuples, strings, numbers and structs as Scala's `toString` shows them, `(hello,1)`, strings without quotes; or
-//! all as Python's `str`: `('hello', 1)`, `[1, 2]`.
+//! Writes a value for `print`: tuples, strings, numbers and structs as Scala's `toString` shows them, `(hello,1)`, strings without
+//! quotes; or all as Python's `str`: `('hello', 1)`, `[1, 2]`.
 //!
 //! In the first form sequences, maps, and floats from 10^7 on or under 10^-3 are shorter or plainer than in Scala: `[1,2]` and not
 //! `List(1, 2)`, `{1->a}` and not `Map(1 -> a)`, `10000000.0` and `1e16` and not `1.0E7` and `1.0E16`, `inf` and not `Infinity`. A
