@@ -456,8 +456,12 @@ fn the_permit_rule_sees_lints_without_reason_and_out_of_place() {
 fn the_rule_of_examples_sees_a_method_without_one() {
     let bad = |text: &str| !examples("src/dstream/state.rs", text).is_empty();
     assert!(bad("/// Gives.\npub fn give() {}"));
-    assert!(bad("    /// Gives.\n    #[expect(\n        x,\n        reason = \"y\"\n    )]\n    #[must_use]\n    pub fn give(&self) {}"));
-    assert!(bad("/// Takes.\n///\n/// ```\n/// take();\n/// ```\npub fn take() {}\n\n/// Gives.\npub fn give() {}"));
+    assert!(bad(
+        "    /// Gives.\n    #[expect(\n        x,\n        reason = \"y\"\n    )]\n    #[must_use]\n    pub fn give(&self) {}"
+    ));
+    assert!(bad(
+        "/// Takes.\n///\n/// ```\n/// take();\n/// ```\npub fn take() {}\n\n/// Gives.\npub fn give() {}"
+    ));
     assert!(!bad("/// Gives.\n///\n/// ```\n/// give();\n/// ```\n#[must_use]\npub fn give() {}"));
     assert!(!bad("/// Gives.\npub(super) fn give() {}"));
     assert!(!bad("pub fn of_a_trait_of_the_crate() {}"));
