@@ -10,7 +10,7 @@
 //! With a Kafka at hand and its commands in the `PATH`, each program in a terminal of its own:
 //!
 //! ```sh
-//! for topic in events dear-events; do kafka-topics.sh --bootstrap-server localhost:9092 --create --topic $topic --partitions 4; done
+//! for topic in events dear-events; do kafka-topics.sh --bootstrap-server localhost:9092 --create --if-not-exists --topic $topic --partitions 4; done
 //! cargo run --release --example filter_project -- --input events --output dear-events --application-id dear
 //! kafka-console-producer.sh --bootstrap-server localhost:9092 --topic events # {"id":1,"user":"u","item":"i","price":99.0,"ts":1,"page":"p"}
 //! kafka-console-consumer.sh --bootstrap-server localhost:9092 --topic dear-events --from-beginning --isolation-level read_committed --property print.key=true

@@ -10,7 +10,7 @@
 //! With a Kafka at hand and its commands in the `PATH`, each program in a terminal of its own:
 //!
 //! ```sh
-//! for topic in lines counts; do kafka-topics.sh --bootstrap-server localhost:9092 --create --topic $topic --partitions 4; done
+//! for topic in lines counts; do kafka-topics.sh --bootstrap-server localhost:9092 --create --if-not-exists --topic $topic --partitions 4; done
 //! cargo run --release --example kafka_word_count -- --input lines --output counts --application-id word-count
 //! kafka-console-producer.sh --bootstrap-server localhost:9092 --topic lines
 //! kafka-console-consumer.sh --bootstrap-server localhost:9092 --topic counts --from-beginning --isolation-level read_committed --property print.key=true

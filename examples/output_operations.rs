@@ -7,7 +7,7 @@
 //! this one does not read:
 //!
 //! ```sh
-//! kafka-topics.sh --bootstrap-server localhost:9092 --create --topic lines --partitions 4
+//! kafka-topics.sh --bootstrap-server localhost:9092 --create --if-not-exists --topic lines --partitions 4
 //! cargo run --release --example output_operations -- --input lines --output none --application-id outputs --dir out
 //! kafka-console-producer.sh --bootstrap-server localhost:9092 --topic lines
 //! ```

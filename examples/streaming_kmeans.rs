@@ -7,7 +7,7 @@
 //! batch is answered by the model as it was before:
 //!
 //! ```sh
-//! for topic in points test-points clusters; do kafka-topics.sh --bootstrap-server localhost:9092 --create --topic $topic --partitions 4; done
+//! for topic in points test-points clusters; do kafka-topics.sh --bootstrap-server localhost:9092 --create --if-not-exists --topic $topic --partitions 4; done
 //! cargo run --release --example streaming_kmeans -- --input points --test test-points --output clusters --application-id clusters --clusters 2 --dimensions 2
 //! printf '[0.0,0.1]\n[0.1,0.0]\n[9.0,9.1]\n[9.1,9.0]\n' | kafka-console-producer.sh --bootstrap-server localhost:9092 --topic points
 //! printf '(1,[0.2,0.0])\n(2,[9.2,9.0])\n' | kafka-console-producer.sh --bootstrap-server localhost:9092 --topic test-points

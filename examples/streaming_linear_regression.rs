@@ -7,7 +7,7 @@
 //! batch is answered by the model as it was before:
 //!
 //! ```sh
-//! for topic in examples test-examples predictions; do kafka-topics.sh --bootstrap-server localhost:9092 --create --topic $topic --partitions 4; done
+//! for topic in examples test-examples predictions; do kafka-topics.sh --bootstrap-server localhost:9092 --create --if-not-exists --topic $topic --partitions 4; done
 //! cargo run --release --example streaming_linear_regression -- --input examples --test test-examples --output predictions --application-id regression --features 1 --step-size 0.5
 //! printf '(2.0,[1.0])\n(4.0,[2.0])\n(-2.0,[-1.0])\n' | kafka-console-producer.sh --bootstrap-server localhost:9092 --topic examples
 //! printf '(6.0,[3.0])\n' | kafka-console-producer.sh --bootstrap-server localhost:9092 --topic test-examples

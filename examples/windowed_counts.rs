@@ -11,7 +11,7 @@
 //! With a Kafka at hand and its commands in the `PATH`, each program in a terminal of its own:
 //!
 //! ```sh
-//! for topic in visits visits-by-window; do kafka-topics.sh --bootstrap-server localhost:9092 --create --topic $topic --partitions 4; done
+//! for topic in visits visits-by-window; do kafka-topics.sh --bootstrap-server localhost:9092 --create --if-not-exists --topic $topic --partitions 4; done
 //! cargo run --release --example windowed_counts -- --input visits --output visits-by-window --application-id visits
 //! kafka-console-producer.sh --bootstrap-server localhost:9092 --topic visits --property parse.key=true --property key.separator=: # user:anything
 //! kafka-console-consumer.sh --bootstrap-server localhost:9092 --topic visits-by-window --from-beginning --isolation-level read_committed --property print.key=true

@@ -8,7 +8,7 @@
 //! With a Kafka at hand and its commands in the `PATH`, each program in a terminal of its own:
 //!
 //! ```sh
-//! for topic in lines recent-counts; do kafka-topics.sh --bootstrap-server localhost:9092 --create --topic $topic --partitions 4; done
+//! for topic in lines recent-counts; do kafka-topics.sh --bootstrap-server localhost:9092 --create --if-not-exists --topic $topic --partitions 4; done
 //! cargo run --release --example windowed_word_count -- --input lines --output recent-counts --application-id recent-words
 //! kafka-console-producer.sh --bootstrap-server localhost:9092 --topic lines
 //! ```
