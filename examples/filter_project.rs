@@ -1,7 +1,20 @@
 //! Keeps the dear ones of JSON events and some of their fields, exactly once.
 //!
 //! Input: value = JSON `{"id","user","item","price","ts","page"}`. Output: the events with `price > 50.0` as JSON
-//! `{"id","user","price","ts"}`; key and record timestamp are kept. Runs on Kafka and on the embedded log alike.
+//! `{"id","user","price","ts"}`; key and record timestamp are kept.
+//!
+//! Runs on Kafka and on the embedded log alike. On Kafka both topics must exist. On the embedded log (`--bootstrap embedded:DIR`) the
+//! output is made, but no command makes or fills the input: an earlier program does, whose output it was, or one that writes through
+//! `tidegate::log`.
+//!
+//! With a Kafka at hand and its commands in the `PATH`, each program in a terminal of its own:
+//!
+//! ```sh
+//! for topic in events dear-events; do kafka-topics.sh --bootstrap-server localhost:9092 --create --if-not-exists --topic $topic --partitions 4; done
+//! cargo run --release --example filter_project -- --input events --output dear-events --application-id dear
+//! kafka-console-producer.sh --bootstrap-server localhost:9092 --topic events # {"id":1,"user":"u","item":"i","price":99.0,"ts":1,"page":"p"}
+//! kafka-console-consumer.sh --bootstrap-server localhost:9092 --topic dear-events --from-beginning --isolation-level read_committed --property print.key=true
+//! ```
 
 use clap::Parser;
 use serde::{Deserialize, Serialize};

@@ -2,6 +2,17 @@
 //!
 //! Training lines are vectors, `[1.0,2.0,3.0]`; test lines are labelled points, `(7,[1.0,2.0,3.0])`, of the same number of dimensions.
 //! Output: key = label, value = number of the cluster, as the model was before the batch. The model is kept over restarts.
+//!
+//! With a Kafka at hand and its commands in the `PATH`, the program in a terminal of its own. What is to be learnt is written first, as a
+//! batch is answered by the model as it was before:
+//!
+//! ```sh
+//! for topic in points test-points clusters; do kafka-topics.sh --bootstrap-server localhost:9092 --create --if-not-exists --topic $topic --partitions 4; done
+//! cargo run --release --example streaming_kmeans -- --input points --test test-points --output clusters --application-id clusters --clusters 2 --dimensions 2
+//! printf '[0.0,0.1]\n[0.1,0.0]\n[9.0,9.1]\n[9.1,9.0]\n' | kafka-console-producer.sh --bootstrap-server localhost:9092 --topic points
+//! printf '(1,[0.2,0.0])\n(2,[9.2,9.0])\n' | kafka-console-producer.sh --bootstrap-server localhost:9092 --topic test-points
+//! kafka-console-consumer.sh --bootstrap-server localhost:9092 --topic clusters --from-beginning --isolation-level read_committed --property print.key=true
+//! ```
 
 use clap::Parser;
 use std::process::ExitCode;

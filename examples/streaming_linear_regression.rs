@@ -2,6 +2,17 @@
 //!
 //! Lines of both are labelled points, `(label,[x,y,z])`, of the same number of features. Output: key = label, value = prediction, as the
 //! model was before the batch. The model is kept over restarts.
+//!
+//! With a Kafka at hand and its commands in the `PATH`, the program in a terminal of its own. What is to be learnt is written first, as a
+//! batch is answered by the model as it was before:
+//!
+//! ```sh
+//! for topic in examples test-examples predictions; do kafka-topics.sh --bootstrap-server localhost:9092 --create --if-not-exists --topic $topic --partitions 4; done
+//! cargo run --release --example streaming_linear_regression -- --input examples --test test-examples --output predictions --application-id regression --features 1 --step-size 0.5
+//! printf '(2.0,[1.0])\n(4.0,[2.0])\n(-2.0,[-1.0])\n' | kafka-console-producer.sh --bootstrap-server localhost:9092 --topic examples
+//! printf '(6.0,[3.0])\n' | kafka-console-producer.sh --bootstrap-server localhost:9092 --topic test-examples
+//! kafka-console-consumer.sh --bootstrap-server localhost:9092 --topic predictions --from-beginning --isolation-level read_committed --property print.key=true
+//! ```
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -1,7 +1,21 @@
 //! Counts the records of each key in windows over event time, exactly once.
 //!
 //! Input: key = user as text, record timestamp = event time; the value is not read. Output: key = `user@window_start_ms`, value =
-//! decimal count so far; one record per changed window and batch. Runs on Kafka and on the embedded log alike.
+//! decimal count so far; one record per changed window and batch. With `--hop-ms` windows overlap, and a record is counted in each that
+//! it lies in.
+//!
+//! Runs on Kafka and on the embedded log alike. On Kafka both topics must exist. On the embedded log (`--bootstrap embedded:DIR`) the
+//! output is made, but no command makes or fills the input: an earlier program does, whose output it was, or one that writes through
+//! `tidegate::log`.
+//!
+//! With a Kafka at hand and its commands in the `PATH`, each program in a terminal of its own:
+//!
+//! ```sh
+//! for topic in visits visits-by-window; do kafka-topics.sh --bootstrap-server localhost:9092 --create --if-not-exists --topic $topic --partitions 4; done
+//! cargo run --release --example windowed_counts -- --input visits --output visits-by-window --application-id visits
+//! kafka-console-producer.sh --bootstrap-server localhost:9092 --topic visits --property parse.key=true --property key.separator=: # user:anything
+//! kafka-console-consumer.sh --bootstrap-server localhost:9092 --topic visits-by-window --from-beginning --isolation-level read_committed --property print.key=true
+//! ```
 
 use clap::Parser;
 use std::{process::ExitCode, time::Duration};

@@ -1,8 +1,17 @@
 //! Counts the words of the last 30 seconds, every 10 seconds, exactly once.
 //!
-//! Spark's `reduceByKeyAndWindow(add, subtract, 30, 10)`: counts that enter are added and those that leave are subtracted, so a
-//! slide costs what came and went. Input: value = UTF-8 line, split at single spaces. Output: key = word, value = decimal count; words
-//! that do not occur any more are left out. Windows cover the time of arrival; they survive any restart, as they are state.
+//! Spark's `reduceByKeyAndWindow(add, subtract, 30, 10)`: counts that enter are added and those that leave are subtracted, so a slide
+//! costs what came and went. Input: value = UTF-8 line, split at single spaces. Output: key = word, value = decimal count; words that
+//! do not occur any more are left out, and empty ones, as between two spaces, which Spark's examples count. Windows cover the time of
+//! arrival; they survive any restart, as they are state.
+//!
+//! With a Kafka at hand and its commands in the `PATH`, each program in a terminal of its own:
+//!
+//! ```sh
+//! for topic in lines recent-counts; do kafka-topics.sh --bootstrap-server localhost:9092 --create --if-not-exists --topic $topic --partitions 4; done
+//! cargo run --release --example windowed_word_count -- --input lines --output recent-counts --application-id recent-words
+//! kafka-console-producer.sh --bootstrap-server localhost:9092 --topic lines
+//! ```
 
 use clap::Parser;
 use std::{process::ExitCode, time::Duration};

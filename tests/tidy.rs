@@ -82,6 +82,12 @@ const BANNED_NAMES: [&str; 11] = [
 ];
 /// Split, so that this file does not contain them.
 const BANNED_WORDS: [&str; 3] = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
+/// Methods of the builder behind a context, whose own methods have the examples.
+const WITHOUT_EXAMPLE: [(&str, &[&str]); 3] = [
+    ("src/dstream/receiver.rs", &["receiver", "files", "local"]),
+    ("src/dstream/source.rs", &["source"]),
+    ("src/dstream/stream.rs", &["of", "topology", "start"]),
+];
 /// Named as metrics are, but tables of a database.
 const TABLES: [&str; 1] = ["tidegate_positions"];
 const DOCUMENTS: [&str; 3] = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"];
@@ -201,6 +207,28 @@ fn unknown_metrics(path: &str, text: &str, metrics: &str) -> Complaints {
         known.contains(name) || series.is_some_and(|s| known.contains(s))
     };
     named.iter().filter(|n| !is_known(n)).map(|n| format!("{path}: no metric is called `{n}`")).collect()
+}
+
+/// Public methods whose doc comment has no example.
+fn examples(path: &str, text: &str) -> Complaints {
+    let except = WITHOUT_EXAMPLE.iter().find(|(file, _)| *file == path).map_or(&[][..], |(_, names)| names);
+    let (mut bad, mut has_fence, mut in_attribute) = (vec![], None, false);
+    for line in without_tests(text).lines().map(str::trim) {
+        if let Some(doc) = line.strip_prefix("///") {
+            has_fence = Some(has_fence == Some(true) || doc.trim_start().starts_with("```"));
+        } else if in_attribute || line.starts_with("#[") {
+            in_attribute = !line.ends_with(']');
+        } else {
+            let method = line.strip_prefix("pub fn ").and_then(|rest| words(rest).next());
+            if let (Some((name, _)), Some(false)) = (method, has_fence)
+                && !except.contains(&name)
+            {
+                bad.push(format!("{path}: `{name}` has no example in its doc comment"));
+            }
+            has_fence = None;
+        }
+    }
+    bad
 }
 
 // ---- reading the text -------------------------------------------------------------------------------------------
@@ -356,6 +384,13 @@ fn names_and_words_are_those_of_a_finished_work() {
 }
 
 #[test]
+fn what_streams_can_do_is_shown_by_examples() {
+    let faces = files(&["src/dstream", "src/ml"], &[".rs"]);
+    assert!(faces.len() > 20, "the faces were not found");
+    assert_none(faces.iter().flat_map(|(p, t)| examples(p, t)));
+}
+
+#[test]
 fn documents_are_there_and_name_only_metrics_that_exist() {
     for name in DOCUMENTS {
         assert!(root().join(name).is_file(), "{name} is missing");
@@ -415,6 +450,23 @@ fn the_permit_rule_sees_lints_without_reason_and_out_of_place() {
     assert!(permits("src/task/a.rs", "#[allow(dead_code, reason = \"x\")]\nfn f() {}").is_empty());
     assert!(permits("src/log/kafka/ffi.rs", "#![allow(unsafe_code, reason = \"C\")]").is_empty());
     assert!(permits("src/task/a.rs", "let x = y.expect(\"z\");\nallow(1);").is_empty());
+}
+
+#[test]
+fn the_rule_of_examples_sees_a_method_without_one() {
+    let bad = |text: &str| !examples("src/dstream/state.rs", text).is_empty();
+    assert!(bad("/// Gives.\npub fn give() {}"));
+    assert!(bad(
+        "    /// Gives.\n    #[expect(\n        x,\n        reason = \"y\"\n    )]\n    #[must_use]\n    pub fn give(&self) {}"
+    ));
+    assert!(bad(
+        "/// Takes.\n///\n/// ```\n/// take();\n/// ```\npub fn take() {}\n\n/// Gives.\npub fn give() {}"
+    ));
+    assert!(!bad("/// Gives.\n///\n/// ```\n/// give();\n/// ```\n#[must_use]\npub fn give() {}"));
+    assert!(!bad("/// Gives.\npub(super) fn give() {}"));
+    assert!(!bad("pub fn of_a_trait_of_the_crate() {}"));
+    assert!(examples("src/dstream/source.rs", "/// Reads.\npub fn source() {}").is_empty());
+    assert!(!examples("src/dstream/source.rs", "/// Reads.\npub fn read() {}").is_empty());
 }
 
 #[test]

@@ -23,6 +23,25 @@ pub struct Message<T> {
 
 impl<T> Message<T> {
     /// The same record with another value.
+    ///
+    /// ```
+    /// use tidegate::{
+    ///     SourceOptions, StreamingContext, Text,
+    ///     codec::{AsText, Message, Messages, Utf8},
+    ///     testing::Driver,
+    /// };
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     let words = ssc.source::<Message<Text>>(SourceOptions::topic("words"), Messages(Utf8));
+    ///     let lengths = words.map(|word| {
+    ///         let length = word.value.len();
+    ///         word.with_value(length)
+    ///     });
+    ///     lengths.to_kafka("lengths", AsText);
+    /// });
+    /// let written = driver.batch("words 0 | a-key | tide | @7000 | unit=bytes\n")?;
+    /// assert_eq!(written.to_string(), "lengths | a-key | 4 | @7000 | unit=bytes\n"); // key, timestamp and headers stay
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     pub fn with_value<U>(self, value: U) -> Message<U> {
         Message { key: self.key, value, timestamp_ms: self.timestamp_ms, headers: self.headers }
     }

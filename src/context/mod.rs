@@ -165,25 +165,21 @@ impl StreamingContext {
         self.config().state_dir = Some(dir.into());
     }
 
-    /// How long streams that are [remembered](crate::DStream::remembered) keep the rows of past batches; default one minute.
+    /// How long streams that are [remembered](crate::DStream::remembered) keep the rows of past batches; default one minute. To be
+    /// called before `start`.
     ///
     /// ```
     /// use std::time::Duration;
-    /// use tidegate::{BatchTime, StreamingContext, source::Queue, testing::Driver};
-    /// let (queue, mut seen) = (Queue::default(), None);
-    /// (1..=5).for_each(|n| queue.push(vec![n]));
-    /// let slot = std::cell::RefCell::new(&mut seen);
-    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
-    ///     **slot.borrow_mut() = Some(ssc.queue_stream(&queue, true).remembered());
-    /// });
-    /// driver.config().remember = Duration::from_secs(2); // what `ssc.remember` sets
-    /// driver.batch_at(5_000, "")?;
-    /// drop(driver);
-    /// let kept = seen.unwrap().slice(BatchTime(0), BatchTime(9_000));
-    /// assert_eq!(
-    ///     kept.into_iter().map(|(time, rows)| (time.0, rows)).collect::<Vec<_>>(),
-    ///     [(4_000, vec![4]), (5_000, vec![5])]
-    /// );
+    /// use tidegate::{BatchTime, StreamingContext, config::Trigger, source::Queue};
+    /// let (queue, app) = (Queue::default(), StreamingContext::builder("app").log("memory:remember"));
+    /// let ssc = app.trigger(Trigger::AvailableNow).configure(|c| c.admin_bind = None).build();
+    /// ssc.remember(Duration::from_millis(1)); // batches are at least so far apart: the newest one stays
+    /// let seen = ssc.queue_stream(&queue, true).remembered();
+    /// (1..=3).for_each(|n| queue.push(vec![n]));
+    /// ssc.start()?;
+    /// ssc.await_termination()?;
+    /// let kept = seen.slice(BatchTime(0), BatchTime(i64::MAX));
+    /// assert_eq!(kept.into_iter().map(|(_, rows)| rows).collect::<Vec<_>>(), [[3]]);
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     ///

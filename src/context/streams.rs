@@ -52,12 +52,24 @@ impl StreamingContext {
     /// later up to 10 s). What was received is kept in a topic of the log until it is processed: a crash loses nothing that was
     /// received, but what is sent while nobody is connected is lost. See [`socket_text_stream_at`](Self::socket_text_stream_at).
     ///
-    /// ```no_run
+    /// ```
+    /// use std::{io::Write, net::TcpListener, sync::mpsc::channel, time::Duration};
     /// use tidegate::StreamingContext;
-    /// let ssc = StreamingContext::builder("NetworkWordCount").build();
-    /// let lines = ssc.socket_text_stream("localhost", 9999); // nc -lk 9999
-    /// lines.flat_map(|line| line.split(' ')).map(|word| (word, 1)).reduce_by_key(|a, b| a + b).print();
-    /// ssc.run()?;
+    /// let server = TcpListener::bind("127.0.0.1:0").unwrap(); // as `nc -lk 9999`
+    /// let port = server.local_addr().unwrap().port();
+    /// let app = StreamingContext::builder("NetworkWordCount").batch_interval(Duration::from_millis(100));
+    /// let ssc = app.configure(|c| c.admin_bind = None).build();
+    /// let words = ssc.socket_text_stream("127.0.0.1", port).flat_map(|line| line.split(' '));
+    /// let counts = words.map(|word| (word, 1)).reduce_by_key(|a, b| a + b);
+    /// let (tell, told) = channel();
+    /// counts.foreach_rdd(move |rdd, _| rdd.collect().into_iter().try_for_each(|row| tell.send(row)));
+    /// ssc.start()?;
+    /// server.accept().unwrap().0.write_all(b"to be or not to be\n").unwrap();
+    /// let mut counted: Vec<_> = told.iter().take(4).collect();
+    /// counted.sort();
+    /// assert_eq!(counted, [("be".into(), 2), ("not".into(), 1), ("or".into(), 1), ("to".into(), 2)]);
+    /// ssc.stop(false);
+    /// ssc.await_termination()?;
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]

@@ -33,11 +33,17 @@ impl<T: Data> DStream<T> {
     /// but by outputs.
     ///
     /// ```
-    /// # use tidegate::{StorageLevel, StreamingContext};
-    /// # let ssc = StreamingContext::builder("app").build();
-    /// let words = ssc.text("lines").flat_map(|line| line.split(' ')).persist_at(StorageLevel::Memory);
-    /// assert_eq!(words.storage_level(), StorageLevel::Memory);
-    /// assert_eq!(words.unpersist().storage_level(), StorageLevel::None);
+    /// use tidegate::{DStream, StorageLevel, testing::outputs};
+    /// let level = StorageLevel::MemoryAndDisk;
+    /// let marked = move |numbers: DStream<i32>| {
+    ///     let doubled = numbers.map(|n| n * 2).persist_at(level);
+    ///     assert_eq!(doubled.storage_level(), level);
+    ///     doubled.map(|n| n + 1).union(&doubled)
+    /// };
+    /// assert_eq!(outputs([[1, 2]], marked)?, [[2, 3, 4, 5]]);
+    /// let to_the_log = |numbers: DStream<i32>| numbers.persist_at(StorageLevel::Log);
+    /// assert!(outputs([[1, 2]], to_the_log).unwrap_err().to_string().contains("not kept in the log"));
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     ///
     /// # Panics
@@ -64,9 +70,14 @@ impl<T: Data> DStream<T> {
     /// As [`persist`](DStream::persist).
     ///
     /// ```
-    /// use tidegate::{StreamingContext, source::StorageLevel};
-    /// let ssc = StreamingContext::builder("app").build();
-    /// assert_eq!(ssc.text("lines").cache().storage_level(), StorageLevel::Memory);
+    /// use tidegate::{DStream, StorageLevel, testing::outputs};
+    /// let both = |numbers: DStream<i32>| {
+    ///     let doubled = numbers.map(|n| n * 2).cache();
+    ///     assert_eq!(doubled.storage_level(), StorageLevel::Memory);
+    ///     doubled.filter(|n| *n > 2).union(&doubled)
+    /// };
+    /// assert_eq!(outputs([[1, 2]], both)?, [[2, 4, 4]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     ///
     /// # Panics
@@ -79,9 +90,14 @@ impl<T: Data> DStream<T> {
     /// Takes the mark back.
     ///
     /// ```
-    /// use tidegate::{StreamingContext, source::StorageLevel};
-    /// let ssc = StreamingContext::builder("app").build();
-    /// assert_eq!(ssc.text("lines").cache().unpersist().storage_level(), StorageLevel::None);
+    /// use tidegate::{DStream, StorageLevel, testing::outputs};
+    /// let both = |numbers: DStream<i32>| {
+    ///     let doubled = numbers.map(|n| n * 2).cache().unpersist();
+    ///     assert_eq!(doubled.storage_level(), StorageLevel::None);
+    ///     doubled.filter(|n| *n > 2).union(&doubled) // computed once all the same
+    /// };
+    /// assert_eq!(outputs([[1, 2]], both)?, [[2, 4, 4]]);
+    /// # Ok::<(), tidegate::Error>(())
     /// ```
     ///
     /// # Panics

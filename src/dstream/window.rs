@@ -4,9 +4,10 @@
 //! state does; its stores are named after its path; durations are checked at `start`, with all other mistakes.
 //!
 //! A window of the instant `b` covers the batches in `(b - length, b]`; instants are the multiples of the slide, counted from the
-//! epoch (Spark counts from the start of the program), so they stay the same after a restart. Early windows are partial. Instants
-//! that passed while no batch ran, as the program was down or late, are not made up for (Spark replays them): only the last one is
-//! given. Windows are kept in state, so nothing of them is lost when a process dies, and a window may be larger than memory.
+//! epoch (Spark counts from the start of the program), so they stay the same after a restart. Early windows are partial. Intervals that
+//! were missed while the program ran have batches of their own, so their instants are given, too, each by its batch. Instants for which
+//! there is no batch, as the program was down or more than a hundred intervals late, are not made up for (Spark replays them): only the
+//! last one is given. Windows are kept in state, so nothing of them is lost when a process dies, and a window may be larger than memory.
 
 use super::{DStream, pair::NoCombine, stream::per_rows};
 use crate::{
@@ -57,7 +58,7 @@ impl<T: Value> DStream<T> {
         self.rows_window(length, Some(slide), Location::caller())
     }
 
-    /// The number of rows in a window, at each slide; 0 if there are none.
+    /// The number of rows in a window, at each slide; 0 if there are none, also before the first row (Spark gives nothing until then).
     ///
     /// ```
     /// use std::time::Duration;
@@ -238,7 +239,7 @@ impl<K: Key, V: Value> DStream<(K, V)> {
 
     /// As [`reduce_by_key_and_window_inverse`](DStream::reduce_by_key_and_window_inverse); keys for whose value `filter_fn` does not
     /// hold are not given, and not kept once all their rows have left. (Spark forgets the value of such a key at once, and fails when a
-    /// row of it leaves.)
+    /// row of it leaves and none comes.)
     ///
     /// ```
     /// use std::time::Duration;

@@ -44,6 +44,12 @@ struct Descent {
 macro_rules! settings {
     () => {
         /// Starts from these weights, one per feature; with an intercept one more, the last.
+        ///
+        /// ```
+        /// use tidegate::ml::{Algorithm, StreamingLinearRegression};
+        /// let regression = StreamingLinearRegression::new(vec![2.0, 3.0]);
+        /// assert_eq!(regression.predict(&regression.initial(), &[1.0, 10.0]), Ok(32.0));
+        /// ```
         #[must_use]
         pub fn new(initial_weights: Vec<f64>) -> Self {
             Self {
@@ -59,6 +65,18 @@ macro_rules! settings {
         }
 
         /// Size of the first step of each batch; default 0.1.
+        ///
+        /// ```
+        /// use tidegate::ml::{Algorithm, LabeledPoint, StreamingLinearRegression};
+        /// let learnt = |regression: StreamingLinearRegression| {
+        ///     let mut weights = regression.initial();
+        ///     regression.train(&mut weights, &[LabeledPoint { label: 1.0, features: vec![1.0] }]).unwrap();
+        ///     weights[0]
+        /// };
+        /// let once = StreamingLinearRegression::new(vec![0.0]).iterations(1);
+        /// assert_eq!(learnt(once.clone()), 0.1); // a tenth of the way to 1
+        /// assert_eq!(learnt(once.step_size(0.5)), 0.5);
+        /// ```
         #[must_use]
         pub fn step_size(mut self, step_size: f64) -> Self {
             self.descent.step_size = step_size;
@@ -66,6 +84,18 @@ macro_rules! settings {
         }
 
         /// Steps per batch; default 50.
+        ///
+        /// ```
+        /// use tidegate::ml::{Algorithm, LabeledPoint, StreamingLinearRegression};
+        /// let learnt = |regression: StreamingLinearRegression| {
+        ///     let mut weights = regression.initial();
+        ///     regression.train(&mut weights, &[LabeledPoint { label: 1.0, features: vec![1.0] }]).unwrap();
+        ///     weights[0]
+        /// };
+        /// let regression = StreamingLinearRegression::new(vec![0.0]).step_size(0.5);
+        /// assert_eq!(learnt(regression.clone().iterations(1)), 0.5);
+        /// assert!((learnt(regression.iterations(2)) - 0.68).abs() < 0.01); // the second step is divided by the root of 2
+        /// ```
         #[must_use]
         pub fn iterations(mut self, iterations: u32) -> Self {
             self.descent.iterations = iterations;
@@ -73,6 +103,18 @@ macro_rules! settings {
         }
 
         /// What keeps weights small; default nothing.
+        ///
+        /// ```
+        /// use tidegate::ml::{Algorithm, LabeledPoint, Regularization, StreamingLinearRegression};
+        /// let learnt = |regression: StreamingLinearRegression| {
+        ///     let mut weights = regression.initial();
+        ///     regression.train(&mut weights, &[LabeledPoint { label: 1.0, features: vec![1.0] }]).unwrap();
+        ///     weights[0]
+        /// };
+        /// let regression = StreamingLinearRegression::new(vec![1.0]).iterations(1);
+        /// assert_eq!(learnt(regression.clone()), 1.0); // it fits already
+        /// assert_eq!(learnt(regression.regularization(Regularization::L2(1.0))), 0.9);
+        /// ```
         #[must_use]
         pub fn regularization(mut self, regularization: Regularization) -> Self {
             self.descent.regularization = regularization;
@@ -80,6 +122,18 @@ macro_rules! settings {
         }
 
         /// A batch's descent ends early when a step changes the weights by less than this part of their length; default 0.001.
+        ///
+        /// ```
+        /// use tidegate::ml::{Algorithm, LabeledPoint, StreamingLinearRegression};
+        /// let learnt = |regression: StreamingLinearRegression| {
+        ///     let mut weights = regression.initial();
+        ///     regression.train(&mut weights, &[LabeledPoint { label: 1.0, features: vec![1.0] }]).unwrap();
+        ///     weights[0]
+        /// };
+        /// let regression = StreamingLinearRegression::new(vec![0.0]).step_size(0.5);
+        /// assert!(learnt(regression.clone().convergence_tolerance(0.0)) > 0.99);
+        /// assert_eq!(learnt(regression.convergence_tolerance(0.9)), 0.5); // the first step changed them by 0.5: that will do
+        /// ```
         #[must_use]
         pub fn convergence_tolerance(mut self, tolerance: f64) -> Self {
             self.descent.convergence_tolerance = tolerance;
@@ -87,6 +141,12 @@ macro_rules! settings {
         }
 
         /// Also learns a constant: the last weight.
+        ///
+        /// ```
+        /// use tidegate::ml::{Algorithm, StreamingLinearRegression};
+        /// let line = StreamingLinearRegression::new(vec![2.0, 1.0]).with_intercept(); // y = 2x + 1
+        /// assert_eq!(line.predict(&line.initial(), &[3.0]), Ok(7.0));
+        /// ```
         #[must_use]
         pub fn with_intercept(mut self) -> Self {
             self.intercept = true;
@@ -148,6 +208,13 @@ impl StreamingLogisticRegression {
 
     /// The probability that the label is 1.
     ///
+    /// ```
+    /// use tidegate::ml::StreamingLogisticRegression;
+    /// let regression = StreamingLogisticRegression::new(vec![0.0]);
+    /// assert_eq!(regression.probability(&vec![3.0], &[0.0]), Ok(0.5)); // at the border of both labels
+    /// assert!(regression.probability(&vec![3.0], &[1.0]).unwrap() > 0.95);
+    /// ```
+    ///
     /// # Errors
     /// If the vector does not fit the model.
     #[expect(clippy::ptr_arg, reason = "as `Algorithm::predict` takes it")]
@@ -160,6 +227,21 @@ impl StreamingLogisticRegression {
 impl Trained<StreamingLogisticRegression> {
     /// The probability of label 1 for each vector, by the model as it was before the batch; [`predict_on`](Self::predict_on) answers the
     /// label.
+    ///
+    /// ```
+    /// use tidegate::{
+    ///     DStream,
+    ///     ml::{LabeledPoint, StreamingLogisticRegression, Training},
+    ///     testing::outputs,
+    /// };
+    /// let percents = |examples: DStream<LabeledPoint>| {
+    ///     let model = StreamingLogisticRegression::new(vec![3f64.ln()]).train_on(&examples);
+    ///     model.predict_probability_on(&examples.map(|example| example.features)).map(|p| (p * 100.0).round())
+    /// };
+    /// let example = |x| LabeledPoint { label: 1.0, features: vec![x] };
+    /// assert_eq!(outputs([[example(0.0), example(1.0)]], percents)?, [[50.0, 75.0]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     #[must_use]
     pub fn predict_probability_on(&self, vectors: &DStream<Vec<f64>>) -> DStream<f64> {
@@ -169,6 +251,21 @@ impl Trained<StreamingLogisticRegression> {
     }
 
     /// As [`predict_probability_on`](Self::predict_probability_on) for the values of pairs; keys stay beside the answers.
+    ///
+    /// ```
+    /// use tidegate::{
+    ///     DStream,
+    ///     ml::{LabeledPoint, StreamingLogisticRegression, Training},
+    ///     testing::outputs,
+    /// };
+    /// let percents = |examples: DStream<(char, f64)>| {
+    ///     let points = examples.map_values(|x| LabeledPoint { label: 1.0, features: vec![x] });
+    ///     let model = StreamingLogisticRegression::new(vec![3f64.ln()]).train_on(&points.values());
+    ///     model.predict_probability_on_values(&points.map_values(|p| p.features)).map_values(|p| (p * 100.0).round())
+    /// };
+    /// assert_eq!(outputs([[('a', 0.0), ('b', 1.0)]], percents)?, [[('a', 50.0), ('b', 75.0)]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[track_caller]
     #[must_use]
     pub fn predict_probability_on_values<K: Value>(

@@ -1,6 +1,9 @@
-//! Writes a value as Scala's `toString` shows it: `(hello,1)`, `[1,2]`, plain strings without quotes; or as Python's `str`:
-//! `('hello', 1)`, `[1, 2]`.
+//! Writes a value for `print`: tuples, strings, numbers and structs as Scala's `toString` shows them, `(hello,1)`, strings without
+//! quotes; or all as Python's `str`: `('hello', 1)`, `[1, 2]`.
 //!
+//! In the first form sequences, maps, and floats from 10^7 on or under 10^-3 are shorter or plainer than in Scala: `[1,2]` and not
+//! `List(1, 2)`, `{1->a}` and not `Map(1 -> a)`, `10000000.0` and `1e16` and not `1.0E7` and `1.0E16`, `inf` and not `Infinity`. A
+//! struct of one field without a name looks as that field.
 //! `Display` does not exist for tuples and `Debug` quotes strings, so this is a small serde serializer. Owns the text form of
 //! `print` only. Invariant: every serde value has a text form; nothing fails but a `Serialize` that fails by itself.
 
@@ -14,7 +17,8 @@ use std::fmt::{Display, Write};
 /// What a printed row looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RowFormat {
-    /// As Scala shows it, and Spark's guide: `(hello,1)`.
+    /// As Scala shows tuples, strings, numbers and structs, and Spark's guide: `(hello,1)`. Sequences are `[3,1]`, maps `{1->a}`, great
+    /// numbers `1e16`.
     #[default]
     Scala,
     /// As Python shows it: `('hello', 1)`.
@@ -56,7 +60,7 @@ impl From<usize> for PrintOptions {
     }
 }
 
-/// The text of a value, as Scala shows it.
+/// The text of a value in the form of [`RowFormat::Scala`].
 ///
 /// # Errors
 /// What the value's own `Serialize` answers.
@@ -113,7 +117,7 @@ impl<'a> Text<'a> {
         self.out.push_str(begin);
         List { text: self.out, format: self.format, elements: 0, end }
     }
-    /// The digits are those of Scala and Python; they differ in the exponent, infinities and what is no number.
+    /// The digits are those of Python; it differs in the exponent and in what is no number.
     fn float(self, digits: &str) -> std::result::Result<(), Failed> {
         let python = self.format == RowFormat::Python;
         match digits.split_once('e').filter(|_| python) {

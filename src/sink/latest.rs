@@ -32,6 +32,26 @@ impl<T> Default for Latest<T> {
 
 impl<T: Clone> Latest<T> {
     /// The newest row, and the time of the batch that gave it; `None` = no batch of this process has given one yet.
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    /// use tidegate::{
+    ///     BatchTime, StreamingContext,
+    ///     ml::{LabeledPoint, StreamingLinearRegression, Training},
+    ///     testing::Driver,
+    /// };
+    /// let slot = RefCell::new(None);
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     let examples = ssc.text("examples").try_map(|line| line.parse::<LabeledPoint>());
+    ///     *slot.borrow_mut() = Some(StreamingLinearRegression::new(vec![2.0]).iterations(1).train_on(&examples).latest());
+    /// });
+    /// driver.batch("")?;
+    /// let latest = slot.borrow().clone().unwrap();
+    /// assert_eq!(latest.get(), Some((BatchTime(1_000), vec![2.0]))); // as it was at the start
+    /// driver.batch("examples 0 | - | (3.0,[1.0])\n")?;
+    /// assert_eq!(latest.get(), Some((BatchTime(2_000), vec![2.1])));
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     #[must_use]
     pub fn get(&self) -> Option<(BatchTime, T)> {
         self.newest().clone()

@@ -168,6 +168,59 @@ pub enum FeedTarget {
 }
 
 /// The door through which a receiver hands over rows.
+///
+/// ```
+/// use std::{sync::mpsc::{Sender, channel}, time::Duration};
+/// use tidegate::{
+///     StreamingContext,
+///     runtime::listener::{ReceiverInfo, StreamingListener},
+///     source::{Receiver, ReceiverContext, ReceiverError, StorageLevel},
+/// };
+/// /// A scale whose connection breaks once.
+/// struct Scale {
+///     connections: u32,
+///     seen: Sender<String>,
+/// }
+/// impl Receiver<u32> for Scale {
+///     fn receive(&mut self, to: &ReceiverContext<u32>) -> Result<(), ReceiverError> {
+///         self.connections += 1;
+///         if self.connections == 1 {
+///             to.report_error("it is slow"); // shown as failing, but it goes on
+///             to.store_many(vec![1, 2])?; // no longer shown so
+///             return to.restart("the connection broke"); // called again after 100 ms
+///         }
+///         to.connected(); // no longer shown as failing, even before it has a row
+///         to.store_all(vec![3])?; // when it returns, the row is in the log
+///         self.seen.send("3 is stored".into())?;
+///         while !to.is_stopped() {
+///             to.sleep(Duration::from_secs(3_600)); // ends at once when the program does
+///         }
+///         self.seen.send("stopped".into())?;
+///         Ok(())
+///     }
+/// }
+/// /// Tells of errors.
+/// struct Errors(Sender<String>);
+/// impl StreamingListener for Errors {
+///     fn on_receiver_error(&self, receiver: &ReceiverInfo) {
+///         let _ = self.0.send(receiver.last_error.clone().unwrap().message);
+///     }
+/// }
+/// let app = StreamingContext::builder("app").batch_interval(Duration::from_millis(50));
+/// let ssc = app.configure(|c| c.admin_bind = None).build();
+/// let ((seen, saw), (tell, told), (error, errors)) = (channel(), channel(), channel());
+/// let weights = ssc.receiver_stream("scale", Scale { connections: 0, seen }, StorageLevel::Log);
+/// weights.foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|weight| tell.send(*weight)));
+/// ssc.add_streaming_listener(Errors(error));
+/// ssc.start()?;
+/// assert_eq!(told.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
+/// assert_eq!(errors.iter().take(2).collect::<Vec<_>>(), ["it is slow", "the connection broke"]);
+/// assert_eq!(saw.recv().unwrap(), "3 is stored");
+/// ssc.stop(true);
+/// ssc.await_termination()?;
+/// assert_eq!(saw.recv().unwrap(), "stopped");
+/// # Ok::<(), tidegate::Error>(())
+/// ```
 pub struct ReceiverContext<T> {
     intake: Intake,
     /// `None` = rows stay in this process.
@@ -210,7 +263,8 @@ impl<T: Data> ReceiverContext<T> {
         self.send(vec![row], None)
     }
 
-    /// Hands over rows in order, as [`Self::store`] does one.
+    /// Hands over rows in order, as [`Self::store`] does one. See also
+    /// [the example](ReceiverContext).
     ///
     /// ```
     /// use tidegate::source::{Receiver, ReceiverContext, ReceiverError};
@@ -231,7 +285,8 @@ impl<T: Data> ReceiverContext<T> {
         if rows.is_empty() { Ok(()) } else { self.send(rows, None) }
     }
 
-    /// Hands over rows and waits until all are stored: a sender that waits for an answer may have it then.
+    /// Hands over rows and waits until all are stored: a sender that waits for an answer may have it then. See also
+    /// [the example](ReceiverContext).
     ///
     /// ```
     /// use std::io::{BufRead, BufReader, Write};
@@ -280,7 +335,8 @@ impl<T: Data> ReceiverContext<T> {
         self.intake.send(Load::Records(records, stored), bytes)
     }
 
-    /// An error that makes the runtime start the receiver again: `return to.restart("connection closed")`.
+    /// An error that makes the runtime start the receiver again: `return to.restart("connection closed")`. See also
+    /// [the example](ReceiverContext).
     ///
     /// ```
     /// use tidegate::source::{Receiver, ReceiverContext, ReceiverError};
@@ -303,12 +359,13 @@ impl<T: Data> ReceiverContext<T> {
     }
 
     /// Tells that it can receive, such as after it has connected: one that failed before is shown as failing until it says so or hands over
-    /// a row.
+    /// a row. See [the example](ReceiverContext).
     pub fn connected(&self) {
         self.intake.health.receives();
     }
 
     /// Tells of an error that does not end the receiver; it is shown as failing until it hands over a row or calls [`Self::connected`].
+    /// See also [the example](ReceiverContext).
     ///
     /// ```
     /// use tidegate::source::{Receiver, ReceiverContext, ReceiverError};
@@ -329,13 +386,13 @@ impl<T: Data> ReceiverContext<T> {
         self.intake.health.failed(what);
     }
 
-    /// Whether the receiver is to end.
+    /// Whether the receiver is to end. See [the example](ReceiverContext).
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.intake.is_stopped()
     }
 
-    /// Waits, but not longer than until the receiver is to end.
+    /// Waits, but not longer than until the receiver is to end. See [the example](ReceiverContext).
     pub fn sleep(&self, time: Duration) {
         self.intake.sleep(time);
     }

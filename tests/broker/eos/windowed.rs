@@ -2,7 +2,7 @@
 //!
 //! Event time runs faster than the clock, so that windows close and are deleted all the time. Times jitter backwards by less than
 //! the lateness, so whatever the batches were, no event is late, and the oracle is a plain count. At the end events come that
-//! are late for sure.
+//! are late for sure. The same for windows that overlap, where an event is counted in three.
 
 use super::{
     Random,
@@ -25,14 +25,36 @@ use std::{
     time::Duration,
 };
 
-const KILLS: u32 = 16;
 const START_MS: i64 = 1_795_340_000_000;
-const WINDOW_MS: i64 = 10_000;
 const LATENESS_MS: u64 = 5_000;
 const STEP_MS: i64 = 20;
 
+/// The windows of a program.
+#[derive(Clone, Copy)]
+struct Windows {
+    size_ms: i64,
+    hop_ms: i64,
+}
+
+const TUMBLING: Windows = Windows { size_ms: 10_000, hop_ms: 10_000 };
+const HOPPING: Windows = Windows { size_ms: 30_000, hop_ms: 10_000 };
+
+impl Windows {
+    /// How many an event is in.
+    fn of_an_event(self) -> i64 {
+        self.size_ms / self.hop_ms
+    }
+
+    /// The keys of those that a user has an event in.
+    fn of(self, user: &str, time_ms: i64) -> impl Iterator<Item = String> {
+        let newest_ms = time_ms.div_euclid(self.hop_ms) * self.hop_ms;
+        (0..self.of_an_event()).map(move |n| format!("{user}@{}", newest_ms - n * self.hop_ms))
+    }
+}
+
 /// Writes events and counts them by user and window.
 struct Events {
+    windows: Windows,
     producer: BaseProducer,
     topic: String,
     random: Random,
@@ -41,11 +63,12 @@ struct Events {
 }
 
 impl Events {
-    fn new(client: &Client, topic: &str, seed: u64) -> Events {
+    fn new(client: &Client, topic: &str, seed: u64, windows: Windows) -> Events {
         let mut config = client.config();
         config.set("enable.idempotence", "true").set("message.timeout.ms", "0").set("linger.ms", "1");
         let producer = config.create().unwrap();
-        Events { producer, topic: topic.into(), random: Random(seed), number: 0, truth: Truth::new() }
+        let (topic, random, truth) = (topic.into(), Random(seed), Truth::new());
+        Events { windows, producer, topic, random, number: 0, truth }
     }
 
     /// An event of a user of its own, or of a frequent one.
@@ -56,7 +79,7 @@ impl Events {
             0 => format!("only-{}", self.number),
             _ => format!("u{}", self.random.below(30)),
         };
-        *self.truth.entry(window_of(&user, time_ms)).or_default() += 1;
+        self.windows.of(&user, time_ms).for_each(|window| *self.truth.entry(window).or_default() += 1);
         self.send(&user, time_ms);
     }
 
@@ -104,40 +127,51 @@ impl Writing {
     }
 }
 
-fn window_of(user: &str, time_ms: i64) -> String {
-    format!("{user}@{}", time_ms.div_euclid(WINDOW_MS) * WINDOW_MS)
+#[test]
+fn windowed_counts_are_killed() {
+    let client = Client::new(&bootstrap());
+    kill_at_random(&client, &App::new("windowed_counts", &client), TUMBLING, 16);
 }
 
 #[test]
-fn windowed_counts_are_killed() {
+fn counts_in_windows_that_overlap_are_killed() {
+    let client = Client::new(&bootstrap());
+    let app = App::new("windowed_counts", &client).with("hop-ms", &HOPPING.hop_ms.to_string());
+    kill_at_random(&client, &app, HOPPING, 4);
+}
+
+fn kill_at_random(client: &Client, app: &App, windows: Windows, kills: u32) {
     let seed = Random::seed();
-    eprintln!("windowed_counts_are_killed: seed {seed} (TIDEGATE_TEST_SEED={seed} repeats it)");
-    let (client, mut random) = (Client::new(&bootstrap()), Random(seed));
-    let app = App::new("windowed_counts", &client);
-    let writing = Writing::start(Events::new(&client, &app.input, seed));
+    eprintln!("windowed counts are killed: seed {seed} (TIDEGATE_TEST_SEED={seed} repeats it)");
+    let mut random = Random(seed);
+    let writing = Writing::start(Events::new(client, &app.input, seed, windows));
     let mut losses = 0;
-    for number in 0..KILLS {
+    for number in 0..kills {
         if number % 2 == 1 {
             app.lose_state();
             losses += 1;
         }
         let mut run = app.start("");
         if number % 4 < 2 {
-            app.progress(&client, &mut run);
+            app.progress(client, &mut run);
         }
         sleep(Duration::from_millis(50 + random.below(1_500)));
         run.kill();
     }
     let mut events = writing.finish();
+    // The first windows close long before the end.
+    while events.number * STEP_MS < 5 * windows.size_ms {
+        events.write();
+    }
+    events.flush();
+    assert_eq!(events.truth.values().sum::<u64>(), (events.number * windows.of_an_event()).unsigned_abs());
     let mut run = app.start("");
-    app.catch_up(&client, &mut run);
-    // The first windows closed long ago.
-    assert!(events.number * STEP_MS > 4 * WINDOW_MS, "event time has moved: {} events", events.number);
+    app.catch_up(client, &mut run);
     for _ in 0..40 {
         events.send("late", START_MS);
     }
     events.flush();
-    app.catch_up(&client, &mut run);
+    app.catch_up(client, &mut run);
     run.kill();
     app.lose_state();
     let mut run = app.start("");
@@ -145,7 +179,7 @@ fn windowed_counts_are_killed() {
         events.send("late", START_MS);
     }
     events.flush();
-    app.catch_up(&client, &mut run);
+    app.catch_up(client, &mut run);
     run.stop();
     let (truth, rows) = (events.truth, client.read(&app.output));
     judge(&format!("seed {seed}"), &truth, &rows);
@@ -157,7 +191,8 @@ fn windowed_counts_are_killed() {
     let left = stored.values().filter(|there| **there).count();
     assert!(left < truth.len() / 2 && left < stored.len(), "of {} windows {left} are left", truth.len());
     println!(
-        "windowed_counts: {KILLS} kills at random, {losses} with the state lost: {} counts of {} windows, {} stored, {left} left, none wrong",
+        "windowed_counts, {} windows for an event: {kills} kills at random, {losses} with the state lost: {} counts of {} windows, {} stored, {left} left, none wrong",
+        windows.of_an_event(),
         rows.len(),
         truth.len(),
         stored.len()
@@ -170,7 +205,7 @@ fn found(failpoints: &str) -> Vec<String> {
     eprintln!("windowed counts, {failpoints}: seed {seed}");
     let client = Client::new(&bootstrap());
     let app = App::new("windowed_counts", &client);
-    let writing = Writing::start(Events::new(&client, &app.input, seed));
+    let writing = Writing::start(Events::new(&client, &app.input, seed, TUMBLING));
     for _ in 0..2 {
         let mut before = app.start("");
         app.progress(&client, &mut before);

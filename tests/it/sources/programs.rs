@@ -111,9 +111,13 @@ fn network_word_count_beside_a_real_nc() {
     let times: BTreeSet<&String> = blocks.iter().map(|(time, _)| time).collect();
     assert_eq!(times.len(), blocks.len(), "one block per second");
     assert!(blocks.last().unwrap().1.is_empty());
+    nc.type_in("a  b\n");
+    program.until("the empty word between two spaces is counted, as Spark does", |p| {
+        self::blocks(&p.out()).iter().any(|(_, rows)| rows.contains(&"(,1)".to_owned()))
+    });
     let sums = rows(&program.out());
-    let counted = ["hello", "world", "again", "the", "last", "once", "more"].map(|w| sums[w]);
-    assert_eq!(counted, [3, 1, 1, 1, 1, 1, 1], "{sums:?}");
+    let counted = ["hello", "world", "again", "the", "last", "once", "more", "a", "", "b"].map(|w| sums[w]);
+    assert_eq!(counted, [3, 1, 1, 1, 1, 1, 1, 1, 1, 1], "{sums:?}");
     program.end();
 }
 

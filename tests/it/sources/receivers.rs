@@ -121,7 +121,8 @@ impl Receiver<u32> for Deaf {
 
 #[test]
 fn a_receiver_that_blocks_for_ever_keeps_nobody_from_working_or_ending() {
-    let ((ssc, _), queue, blocks) = (context("deaf"), Queue::default(), Arc::new(AtomicBool::new(false)));
+    let (ssc, _) = context_on(&new_log(), "deaf", |c| c.threads = 1); // a receiver must not take the only worker
+    let (queue, blocks) = (Queue::default(), Arc::new(AtomicBool::new(false)));
     let deaf = ssc.receiver_stream("deaf", Deaf(blocks.clone()), StorageLevel::Log);
     let rows = collect(&ssc.queue_stream(&queue, true).union(&deaf));
     ssc.start().unwrap();
