@@ -3,6 +3,7 @@
 //! Owns the way from a configuration to a running loop: state directory, log, metrics, status page, signals. Knows both faces and the
 //! runtime; nothing knows it. Invariant: nothing runs before `start`.
 
+mod bad_records;
 mod builder;
 mod checkpoint;
 mod course;

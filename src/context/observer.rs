@@ -3,7 +3,10 @@
 //! Owns no fact: everything comes from the loop. Invariants: never blocks for long; bad records are logged at a limited rate, and
 //! always counted; a listener that panics ends nothing.
 
-use super::listeners::{GIVEN_UP, Listeners};
+use super::{
+    bad_records::BadRecords,
+    listeners::{GIVEN_UP, Listeners},
+};
 use crate::{
     error::panic_text,
     record::{BatchId, BatchTime, Offset, TopicPartition},
@@ -29,8 +32,6 @@ use std::{
 /// How often the progress line is shown and the lag is read.
 const PROGRESS_MS: i64 = 10_000;
 const LAG_MS: i64 = 1_000;
-/// Bad records that are logged in a second; the others are only counted.
-const BAD_RECORDS_LOGGED: u32 = 5;
 
 /// Called after each batch.
 pub(super) type AfterBatch = Arc<dyn Fn(&BatchReport) + Send + Sync>;
@@ -53,13 +54,23 @@ struct Seen {
     shown: Snapshot,
     last_checkpoint_ms: Option<i64>,
     lag_at_ms: i64,
-    bad_second: i64,
-    bad_logged: u32,
+    bad: BadRecords,
     waiting: String,
     totals: (u64, u64),
     batch: u64,
     /// After the last batch.
     positions: Vec<(TopicPartition, Offset)>,
+}
+
+impl Seen {
+    /// Tells of bad records that were not logged, once their second is over.
+    fn tell_left_out(&mut self, now_ms: i64) {
+        if let Some(left_out) = self.bad.left_out(now_ms) {
+            tracing::warn!(
+                "and {left_out} more bad records since; the metric tidegate_records_failed_total counts all of them"
+            );
+        }
+    }
 }
 
 impl Telling {
@@ -84,6 +95,7 @@ impl Telling {
 
     /// The loop has ended.
     pub(super) fn ended(&self) {
+        self.seen().tell_left_out(i64::MAX);
         self.listeners().waiting();
     }
 
@@ -150,6 +162,7 @@ impl Telling {
     /// Also while batches fail, or none is run: then the lag rises.
     fn progress(&self, seen: &mut Seen) {
         let now = self.clock.now_ms();
+        seen.tell_left_out(now);
         for (at, end) in self.ends.answers() {
             if let Some((_, next)) = seen.positions.iter().find(|(known, _)| *known == at) {
                 self.lag(&at, *next, end);
@@ -191,12 +204,8 @@ impl Telling {
         reason: &str,
         dead_letter: bool,
     ) {
-        let second = self.clock.now_ms() / 1000;
-        if seen.bad_second != second {
-            (seen.bad_second, seen.bad_logged) = (second, 0);
-        }
-        seen.bad_logged += 1;
-        if seen.bad_logged <= BAD_RECORDS_LOGGED {
+        seen.tell_left_out(self.clock.now_ms());
+        if seen.bad.is_logged() {
             tracing::warn!(%at, %offset, dead_letter, "bad record: {reason}");
             let why = format!("bad record at offset {offset}: {reason}");
             self.listeners().partition_error(at, ReceiverStatus::Active, &why, self.clock.now_ms());
@@ -312,11 +321,70 @@ impl Observer for Telling {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{config::Config, context::listeners::program, dstream::StreamBuilder};
+    use std::{
+        collections::BTreeMap,
+        io::Seek,
+        sync::atomic::{AtomicI64, Ordering},
+    };
 
     #[test]
     fn a_restore_tells_its_pace() {
         assert_eq!(restore_pace(1_000_000, 500_000, Duration::from_secs(2)), (500_000, 1));
         assert_eq!(restore_pace(0, 10, Duration::ZERO), (1, 10));
+    }
+
+    struct Still(AtomicI64);
+    impl Clock for Still {
+        fn now_ms(&self) -> i64 {
+            self.0.load(Ordering::Relaxed)
+        }
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+        fn sleep(&self, _: Duration) {}
+    }
+
+    /// Nothing was computed yet.
+    fn telling(clock: Arc<Still>) -> Telling {
+        let plan = StreamBuilder::default().topology();
+        let program = program(&plan, &Config::new("app", "memory:"), "one".into(), 0);
+        let log = crate::log::open("memory:", &BTreeMap::new()).unwrap();
+        let (ends, metrics) = (Ends::new(log, None).unwrap(), Arc::new(Metrics::new("app")));
+        let status = Arc::new(Status::new("app", "one", "memory"));
+        let history = Arc::new(History::new(program.clone()));
+        Telling::new(ends, metrics, status, clock, history, Listeners::new(&plan, program, vec![]))
+    }
+
+    #[test]
+    fn a_thousand_bad_records_are_a_few_lines() {
+        let (clock, mut file) = (Arc::new(Still(AtomicI64::new(5_000))), tempfile::tempfile().unwrap());
+        let writer = file.try_clone().unwrap();
+        let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let told = telling(clock.clone());
+            let at = TopicPartition::new("n", 0);
+            for offset in (0..1_000).map(Offset) {
+                told.on(&Observed::BadRecord { at: &at, offset, reason: "no number", dead_letter: false });
+            }
+            for now_ms in [5_999, 6_000, 6_500, 8_000] {
+                clock.0.store(now_ms, Ordering::Relaxed);
+                told.on(&Observed::Batch(&BatchReport::default()));
+            }
+            for offset in (0..7).map(Offset) {
+                told.on(&Observed::BadRecord { at: &at, offset, reason: "no number", dead_letter: false });
+            }
+            told.ended();
+            told.ended();
+        });
+        file.rewind().unwrap();
+        let lines = std::io::read_to_string(file).unwrap();
+        let of = |part: &str| lines.lines().filter(|line| line.contains(part)).count();
+        assert_eq!(
+            (of("bad record: no number"), of("and 995 more"), of("and 2 more")),
+            (10, 1, 1),
+            "{lines}"
+        );
     }
 
     /// The block of Spark's programming guide, in whatever zone the test runs.

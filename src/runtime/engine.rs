@@ -492,8 +492,9 @@ impl Engine {
         let without_state = (self.config.state_partitions as usize).saturating_sub(self.states.len());
         if self.plan.has_state_partitions() && missing + without_state > 0 {
             return Some(format!(
-                "waiting for {missing} source and {without_state} state partitions that another process of `{}` holds: a program with state runs in one process",
-                self.config.application_id
+                "waiting for {missing} source and {without_state} state partitions: a program with state runs in one process; others of `{}` hold the rest, or the group has not given it to anybody yet (next: let one process run and stop the others, with --leave so that their partitions are free at once; if no other runs, the group gives them after the session timeout, {} s)",
+                self.config.application_id,
+                self.config.session_timeout.as_secs_f64()
             ));
         }
         None

@@ -64,6 +64,11 @@ impl Faults {
         self
     }
 
+    /// What can go wrong.
+    pub fn kinds(&self) -> impl Iterator<Item = Fault> {
+        self.rates.iter().filter(|(_, rate)| **rate > 0).map(|(fault, _)| *fault)
+    }
+
     /// The rates of one world.
     pub(super) fn draw(mut self, random: &mut Random) -> Self {
         if self.swarm {

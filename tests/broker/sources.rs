@@ -124,3 +124,51 @@ fn topics_and_partitions_that_appear_later_are_read_from_their_beginning_on_kafk
     assert_eq!(once.len(), values.len(), "each record once: {values:?}");
     assert!(!values.contains(&"before".to_owned()));
 }
+
+/// A static member that comes back is given what it had, and that is the first topic.
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_topic_that_was_added_while_the_program_was_down_is_read_on_kafka() {
+    use crate::{contract::until, eos::client::Client};
+    use tidegate::{
+        SourceOptions, StreamingContext,
+        codec::Utf8,
+        record::{Partition, Text},
+        source::Starting,
+    };
+    let (log, client, app, dir) =
+        (kafka(), Client::new(&bootstrap()), unique("added"), tempfile::tempdir().unwrap());
+    let (output, first, second) = (topic(&log), format!("{app}-in-1"), format!("{app}-in-2"));
+    let write = |topic: &str, partition: u32, value: &str| {
+        let rows = crate::contract::rows(&[("", value)]);
+        tidegate::log::write(&*log, topic, Some(Partition(partition)), &rows).unwrap();
+    };
+    let values = || {
+        let mut values: Vec<String> = rows(&log, &output).into_iter().map(|(_, value)| value).collect();
+        values.sort();
+        values
+    };
+    let run_until = |expected: &[&str]| {
+        let builder = StreamingContext::builder(&app).log(&bootstrap()).checkpoint(dir.path());
+        let ssc = builder
+            .batch_interval(Duration::from_millis(200))
+            .configure(|c| {
+                c.admin_bind = None;
+                c.session_timeout = Duration::from_secs(240); // nothing here waits for its end
+            })
+            .build();
+        let options = SourceOptions::pattern(format!("{app}-in-.*")).starting(Starting::Earliest);
+        ssc.source::<Text>(options, Utf8).map(|line| (line.clone(), line)).to_kafka(&output, Utf8, Utf8);
+        ssc.start().unwrap();
+        until(&format!("{expected:?} is there"), || values() == expected);
+        ssc.stop(false);
+        ssc.await_termination().unwrap();
+    };
+    client.create(&first, 1);
+    write(&first, 0, "before");
+    run_until(&["before"]);
+    client.create(&second, 2);
+    write(&second, 1, "added");
+    write(&first, 0, "later");
+    run_until(&["added", "before", "later"]);
+}

@@ -3,8 +3,10 @@
 use crate::driver::{PLAIN, Session, WAYS, show};
 use expect_test::{Expect, expect};
 use tidegate::{
-    BadRecordPolicy, Error, SourceOptions, StreamingContext,
+    BadRecordPolicy, Config, Error, SourceOptions, StreamingContext,
     codec::{self, AsText, Decode, Message, Messages, Utf8},
+    config::Trigger,
+    log, testing,
 };
 
 const ROWS: &str = "\
@@ -57,7 +59,7 @@ fn fail_stops_and_names_the_record() {
     let one = "n 1 | b | 3\nn 1 | a | ten\n";
     let error = Session::new(PLAIN).step(&sums(BadRecordPolicy::Fail), one).pop().unwrap();
     expect![[r#"
-        error: bad record in n-1 at offset 1: operator `try_map (made at tests/it/bad_records.rs:24:26)` on partition 1: invalid digit found in string
+        error: bad record in n-1 at offset 1: operator `try_map (made at tests/it/bad_records.rs:26:26)` on partition 1: invalid digit found in string
           next: fix the producer, or choose the policy `skip` or `dead-letter` for this source"#]].assert_eq(&error);
 }
 
@@ -90,7 +92,7 @@ fn skip_counts_each_once() {
     told.dedup();
     expect![[r#"
         [
-            "n-1 0: operator `try_map (made at tests/it/bad_records.rs:24:26)` on partition 1: invalid digit found in string",
+            "n-1 0: operator `try_map (made at tests/it/bad_records.rs:26:26)` on partition 1: invalid digit found in string",
             "n-2 0: the value is null",
         ]
     "#]].assert_debug_eq(&told);
@@ -102,7 +104,7 @@ fn dead_letters_are_the_exact_records_with_their_place_and_reason() {
         &sums(BadRecordPolicy::DeadLetter),
         ROWS,
         &expect![[r#"
-        app-dlq | a | ten | @7 | h=x | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=1 | __tidegate.errors.offset=0 | __tidegate.errors.message=operator `try_map (made at tests/it/bad_records.rs:24:26)` on partition 1: invalid digit found in string
+        app-dlq | a | ten | @7 | h=x | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=1 | __tidegate.errors.offset=0 | __tidegate.errors.message=operator `try_map (made at tests/it/bad_records.rs:26:26)` on partition 1: invalid digit found in string
         app-dlq | c | - | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=2 | __tidegate.errors.offset=0 | __tidegate.errors.message=the value is null
         sums | a | 1
         sums | b | 5
@@ -267,4 +269,21 @@ fn a_failure_that_is_no_records_fault_blames_none() {
     assert_eq!(session.new_rows("app-dlq"), [""; 0]);
     switch.store(false, std::sync::atomic::Ordering::Relaxed);
     assert_eq!(session.step(&build, "").last().map(String::as_str), Some("out | 0 | 6"));
+}
+
+#[test]
+fn a_thousand_skipped_records_are_all_in_the_metric() {
+    let mut config = Config::new("skipping", "memory:skipping");
+    config.trigger = Trigger::AvailableNow;
+    config.admin_bind = None;
+    let log = log::open(&config.bootstrap, &config.properties).unwrap();
+    testing::feed(&*log, 3, &("n 1 | c | -\n".repeat(1_000) + "n 1 | c | 4\n")).unwrap();
+    let ssc = StreamingContext::new(config);
+    sums(BadRecordPolicy::Skip)(&ssc);
+    ssc.start().unwrap();
+    ssc.await_termination().unwrap();
+    let metrics = ssc.metrics().unwrap().render();
+    let line = |l: &&str| l.starts_with("tidegate_records_failed_total{") && l.contains("reason=\"skipped\"");
+    let skipped = metrics.lines().find(line).unwrap_or_else(|| panic!("{metrics}"));
+    assert!(skipped.ends_with("} 1000"), "{skipped}");
 }

@@ -76,9 +76,16 @@ fn counts_stay_exact_over_an_end_a_kill_and_a_signal() {
     until(&mut third, &mut out, |line| line.contains("| resumed after "));
     until(&mut third, &mut out, |line| line.contains("| resumed after "));
     let pid = third.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    // As Ctrl-C does.
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     let text = wait(third, &mut out);
-    assert!(text.contains("ended after ") && text.contains("checkpoint  batch "), "{text}");
+    let resume = format!(
+        "to resume   start the demo again with --dir {}; to begin anew, delete the directory first",
+        dir.path().canonicalize().unwrap().display()
+    );
+    for part in ["ended after ", "; resumed after ", "records     ", "checkpoint  batch ", &resume] {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
 
     let log = log::open(&format!("embedded:{}", dir.path().join("log").display()), &BTreeMap::new()).unwrap();
     let (expected, lines) = oracle(&log);

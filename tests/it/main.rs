@@ -32,6 +32,8 @@ mod postgres;
 #[path = "../programs/mod.rs"]
 mod programs;
 mod pruning;
+mod quarantine;
+mod recovery_refused;
 mod rocks_faults;
 mod rocks_kill;
 mod rocks_reads;

@@ -10,11 +10,11 @@ use tidegate::{
     record::Partition,
 };
 
-fn bootstrap(dir: &Path) -> String {
+pub fn bootstrap(dir: &Path) -> String {
     format!("embedded:{}", dir.join("log").display())
 }
 
-fn feed(dir: &Path, partition: u32, lines: &[(&str, &str)]) {
+pub fn feed(dir: &Path, partition: u32, lines: &[(&str, &str)]) {
     let log = log::open(&bootstrap(dir), &BTreeMap::new()).unwrap();
     let spec =
         TopicSpec { name: "lines".into(), partitions: 2, replication_factor: None, config: BTreeMap::new() };
@@ -22,7 +22,7 @@ fn feed(dir: &Path, partition: u32, lines: &[(&str, &str)]) {
     log::write(&*log, "lines", Some(Partition(partition)), &rows(lines)).unwrap();
 }
 
-fn context(dir: &Path, trigger: Trigger) -> StreamingContext {
+pub fn context(dir: &Path, trigger: Trigger) -> StreamingContext {
     let mut config = Config::new("word-count", bootstrap(dir));
     config.state_dir = Some(dir.join("state"));
     config.trigger = trigger;
@@ -41,14 +41,14 @@ fn run(dir: &Path) -> Result {
 }
 
 /// All rows of the output, sorted.
-fn counts(dir: &Path) -> Vec<(String, String)> {
+pub fn counts(dir: &Path) -> Vec<(String, String)> {
     let log = log::open(&bootstrap(dir), &BTreeMap::new()).unwrap();
     let mut all: Vec<_> = (0..4).flat_map(|p| read_all(&log, &tp("counts", p))).collect();
     all.sort();
     all
 }
 
-fn owned(rows: &[(&str, &str)]) -> Vec<(String, String)> {
+pub fn owned(rows: &[(&str, &str)]) -> Vec<(String, String)> {
     rows.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
 }
 

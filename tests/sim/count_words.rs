@@ -1,7 +1,7 @@
 //! Programs of several shapes in simulated worlds: a running word count, one without state in two processes, one with a join.
 
-use crate::worlds::{Case, check, sweep_all};
-use std::time::Duration;
+use crate::worlds::{Case, check, check_and_look, content, sweep_all};
+use std::{collections::BTreeSet, time::Duration};
 use tidegate::{
     DStream, SourceOptions,
     codec::{AsText, Utf8},
@@ -102,13 +102,20 @@ fn a_process_that_is_fenced_by_itself_goes_on() {
     assert!(fired > 100, "fired {fired} times only");
 }
 
+/// In every call and its time, and in every byte of every topic.
 #[test]
 fn two_runs_of_a_seed_agree() {
     for case in [WORD_COUNT, STATELESS, JOIN] {
+        let mut contents = BTreeSet::new();
         for seed in 0..20 {
-            let run =
-                || check(case, seed, Faults::all(), false).map(|o| (o.trace_hash, o.calls, o.time)).unwrap();
-            assert_eq!(run(), run(), "seed {seed}");
+            let run = || {
+                let (o, content) = check_and_look(case, seed, Faults::all(), false, content).unwrap();
+                (o.trace_hash, o.calls, o.time, content)
+            };
+            let first = run();
+            assert_eq!(first, run(), "seed {seed}");
+            contents.insert(first.3);
         }
+        assert_eq!(contents.len(), 20, "each seed has topics of its own");
     }
 }

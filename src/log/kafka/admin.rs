@@ -29,6 +29,10 @@ use std::{
 
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// What to do about a topic that the broker does not create.
+const BY_HAND: &str = "create it by hand, or ask for the permission";
+const FEWER_COPIES: &str =
+    "start with --replication-factor of at most the number of brokers, or start more brokers";
 
 /// The settings of a topic that matter to the guarantee.
 const SETTINGS: &[&str] = &[
@@ -107,11 +111,17 @@ impl Admin {
             new = new.set(name, value);
         }
         let made = block_on(self.0.create_topics([&new], &options()))
-            .map_err(|e| refused(&topic.name, &e.to_string()))?;
+            .map_err(|e| refused(&topic.name, &e.to_string(), BY_HAND))?;
         for result in made {
             match result {
                 Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
-                Err((_, code)) => return Err(refused(&topic.name, &code.to_string())),
+                Err((_, code @ Code::InvalidReplicationFactor)) => {
+                    let copies =
+                        topic.replication_factor.map_or("as many as its default".into(), |n| n.to_string());
+                    let why = format!("copies: {copies}; {code}");
+                    return Err(refused(&topic.name, &why, FEWER_COPIES));
+                }
+                Err((_, code)) => return Err(refused(&topic.name, &code.to_string(), BY_HAND)),
             }
         }
         await_leaders(handle, &topic.name)
@@ -164,10 +174,8 @@ fn topic_error(topic: &str, error: &ffi::CallError) -> Error {
     Error::Topic { topic: topic.to_owned(), what: format!("{} ({:?}){next}", error.message, error.code) }
 }
 
-fn refused(topic: &str, why: &str) -> Error {
-    let what = format!(
-        "the broker refuses to create it: {why}\n  next: create it by hand, or ask for the permission"
-    );
+fn refused(topic: &str, why: &str, next: &str) -> Error {
+    let what = format!("the broker refuses to create it: {why}\n  next: {next}");
     Error::Topic { topic: topic.to_owned(), what }
 }
 

@@ -110,16 +110,16 @@ fn state_of_ten_times_the_memory_is_counted_killed_and_restored() {
     assert!(!run.text().contains("from=0 "), "state that was kept was restored from the start");
     run.kill();
 
-    // Lost, and killed again far into the restore.
+    // Lost, and killed again in the restore of the first partitions, with much of them on disk.
     app.lose_state();
-    app.start("during-restore=kill@60").dies_at_its_failpoint();
+    app.start("during-restore=kill@24").dies_at_its_failpoint();
     let mut run = app.start("");
     feed(&client, &app, &mut run, 8, 0..8);
     is_bounded(&run, "after a restore that was killed");
     let (resumed, of) = (restored_from(&run.text()), changelog_rows(&client, &app));
     println!("big_state: the second restore began at {resumed:?} of {of:?} rows");
     assert!(resumed.values().any(|from| *from > 0), "the second restore began anew: {resumed:?}");
-    run.stop();
+    tells_its_pace(&run.stop(), &resumed);
 
     let mut last = vec![0u64; usize::try_from(WORDS).unwrap()];
     client.visit(&app.output, |record| {
@@ -144,6 +144,23 @@ fn restored_from(text: &str) -> BTreeMap<String, u64> {
         rest.split(' ').next().unwrap().to_owned()
     };
     lines.map(|line| (field(line, "at"), field(line, "from").parse().unwrap())).collect()
+}
+
+/// Lines such as `restoring app-changelog-0: 1000 of 2000 rows, 500 rows/s, about 2 s left`, up to the end of each partition.
+fn tells_its_pace(text: &str, restored: &BTreeMap<String, u64>) {
+    let mut last = BTreeMap::new();
+    for line in text.lines().filter(|line| line.contains(" rows/s, about ")) {
+        let words: Vec<&str> = line.split_once("restoring ").unwrap().1.split(' ').collect();
+        let [at, done, "of", total, "rows,", rate, "rows/s,", "about", left, "s", "left"] = words[..] else {
+            panic!("{line}");
+        };
+        let [done, total, rate, left] = [done, total, rate, left].map(|n| n.parse::<u64>().unwrap());
+        assert!(done <= total && rate > 0 && left >= (total - done) / rate, "{line}");
+        let before = last.insert(at.trim_end_matches(':').to_owned(), (done, total));
+        assert!(before.is_none_or(|(before, _)| before <= done), "{line}");
+    }
+    println!("big_state: the restore told {last:?} last");
+    assert!(last.keys().eq(restored.keys()) && last.values().all(|(done, total)| done == total), "{last:?}");
 }
 
 fn changelog_rows(client: &Client, app: &App) -> BTreeMap<i32, i64> {

@@ -201,6 +201,17 @@ fn an_internal_topic_that_is_not_as_it_must_be_is_refused() {
 }
 
 #[test]
+fn more_copies_than_brokers_are_refused_with_the_topic_that_wants_them() {
+    let client = Client::new(&bootstrap());
+    let app = App::new("kafka_word_count", &client).with("replication-factor", "2");
+    let why = "the broker refuses to create it: copies: 2; InvalidReplicationFactor";
+    let next = "next: start with --replication-factor of at most the number of brokers";
+    refuses(&app, 4, &[&format!("topic `{}-", app.id), why, next]);
+    assert!(client.read(&app.output).is_empty(), "nothing was written");
+    println!("more copies than brokers: refused");
+}
+
+#[test]
 fn the_guarantee_is_told_at_the_start_with_the_topics_that_weaken_it() {
     let client = Client::new(&bootstrap());
     let app = App::new("kafka_word_count", &client);

@@ -1,0 +1,88 @@
+//! Databases that a program cannot trust: it moves them aside, once, and goes on from the changelog.
+
+use crate::on_disk::{context, counts, feed, owned};
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
+use tidegate::config::Trigger;
+
+/// Runs to the end of the input; how many databases were moved aside, by the metric.
+fn run(dir: &Path) -> u64 {
+    let ssc = context(dir, Trigger::AvailableNow);
+    ssc.start().unwrap();
+    ssc.await_termination().unwrap();
+    let metrics = ssc.metrics().unwrap().render();
+    let line = metrics.lines().find(|line| line.starts_with("tidegate_quarantined_stores_total{")).unwrap();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// Names of what was moved aside, and why.
+fn aside(dir: &Path) -> BTreeMap<String, String> {
+    let folder = dir.join("state/word-count/partitions/quarantine");
+    let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let (databases, notes): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    assert_eq!(databases.len(), notes.len());
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let note = |path: &Path| fs::read_to_string(path.with_extension("txt")).unwrap();
+    databases.iter().map(|path| (name(path), note(path))).collect()
+}
+
+const WORDS: &str = "a b c d e f g h i j k l m n o p";
+
+/// How often each word was counted, as the last row of each tells it.
+fn last(dir: &Path) -> BTreeMap<String, u64> {
+    let mut last: BTreeMap<String, u64> = BTreeMap::new();
+    for (word, count) in counts(dir) {
+        let most = last.entry(word).or_default();
+        *most = (*most).max(count.parse().unwrap());
+    }
+    last
+}
+
+#[test]
+fn a_damaged_database_is_moved_aside_and_the_counts_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    feed(dir.path(), 0, &[("", WORDS)]);
+    assert_eq!((run(dir.path()), aside(dir.path()).len()), (0, 0));
+    let database = dir.path().join("state/word-count/partitions/2");
+    let files = fs::read_dir(&database).unwrap().map(|entry| entry.unwrap().path());
+    let manifest = files.max_by_key(|path| path.display().to_string().contains("MANIFEST-")).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&manifest).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    feed(dir.path(), 1, &[("", WORDS)]);
+    assert_eq!(run(dir.path()), 1, "by the metric");
+    assert!(last(dir.path()).values().all(|count| *count == 2), "{:?}", last(dir.path()));
+    let moved = aside(dir.path());
+    assert!(moved.len() == 1 && moved["2-1"].contains("partitions/2"), "{moved:?}");
+    feed(dir.path(), 0, &[("", WORDS)]);
+    assert_eq!((run(dir.path()), aside(dir.path())), (0, moved), "once");
+    assert_eq!(counts(dir.path()).len(), 3 * 16, "each word, each time");
+    assert!(last(dir.path()).values().all(|count| *count == 3), "{:?}", last(dir.path()));
+}
+
+/// The log of yesterday was put back: what the databases know of today was never committed there.
+#[test]
+fn databases_that_are_ahead_of_the_log_are_moved_aside() {
+    let (dir, restored) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    feed(dir.path(), 0, &[("", "a b c d")]);
+    assert_eq!(run(dir.path()), 0);
+    let (log, copy) = (dir.path().join("log"), restored.path().join("log"));
+    assert!(Command::new("cp").arg("-a").args([&log, &copy]).status().unwrap().success());
+    feed(dir.path(), 1, &[("", "a")]);
+    assert_eq!(run(dir.path()), 0);
+    assert_eq!(last(dir.path())["a"], 2);
+    fs::rename(dir.path().join("state"), restored.path().join("state")).unwrap();
+
+    let dir = restored;
+    feed(dir.path(), 0, &[("", "a b")]);
+    let moved = run(dir.path());
+    let notes = aside(dir.path());
+    assert!(moved > 0 && notes.len() as u64 == moved, "{moved}: {notes:?}");
+    for note in notes.values() {
+        assert!(note.starts_with("the database is ahead of the log: it holds batch "), "{note}");
+        assert!(note.contains(", committed is "), "{note}");
+    }
+    let all = [("a", "1"), ("a", "2"), ("b", "1"), ("b", "2"), ("c", "1"), ("d", "1")];
+    assert_eq!(counts(dir.path()), owned(&all), "`a` was counted once in this log");
+    feed(dir.path(), 1, &[("", "a b c d")]);
+    assert_eq!((run(dir.path()), aside(dir.path())), (0, notes), "once");
+    assert_eq!(last(dir.path()), [("a", 3), ("b", 3), ("c", 2), ("d", 2)].map(|(w, n)| (w.into(), n)).into());
+}
