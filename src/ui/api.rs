@@ -3,7 +3,7 @@
 //! Owns names and units of the fields: Spark's where Spark has one, milliseconds and records. Knows the history only. Invariant: a
 //! number that is not known is left out, never 0.
 
-use super::server::{Shared, as_json, not_found, now_ms};
+use super::server::{Shared, as_json, not_found};
 use crate::{
     config::Trigger,
     record::TopicPartition,
@@ -463,7 +463,7 @@ async fn model(State(shared): Api, Path((app, name)): Path<(String, String)>) ->
 }
 
 async fn statistics(State(shared): Api, Path(app): Path<String>) -> Response {
-    shared.of(&app, |program, moment| as_json(&statistics_of(program, moment, now_ms())))
+    shared.of(&app, |program, moment| as_json(&statistics_of(program, moment, (shared.now_ms)())))
 }
 
 async fn receivers(State(shared): Api, Path(app): Path<String>) -> Response {
@@ -494,7 +494,7 @@ async fn batches(State(shared): Api, Path(app): Path<String>, RawQuery(query): R
     }
     shared.of(&app, |program, moment| {
         let mut all = last_batches_of(program, moment, usize::MAX);
-        all.extend(active_batches_of(program, moment, now_ms()));
+        all.extend(active_batches_of(program, moment, (shared.now_ms)()));
         all.retain(|b| wanted.is_empty() || wanted.iter().any(|s| s == b.status));
         all.reverse();
         as_json(&all)

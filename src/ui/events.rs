@@ -5,7 +5,7 @@
 
 use super::{
     api::{self, Batch, Receiver, Statistics},
-    server::{Shared, now_ms},
+    server::Shared,
 };
 use crate::runtime::history::BATCHES_MAX;
 use axum::{
@@ -48,7 +48,7 @@ pub(super) struct News {
 
 /// What is new after the batch number `after`; `None` = everything.
 pub(super) fn news(shared: &Shared, after: Option<u64>) -> News {
-    let (program, moment, now_ms) = (shared.history.program(), shared.history.moment(), now_ms());
+    let (program, moment, now_ms) = (shared.history.program(), shared.history.moment(), (shared.now_ms)());
     let missed = after.and_then(|after| moment.ended.checked_sub(after));
     let missed = missed.and_then(|n| usize::try_from(n).ok()).filter(|n| *n < BATCHES_MAX);
     News {

@@ -44,17 +44,19 @@ pub struct Settings {
     pub port: u16,
     /// The process is dead when its loop has not turned for this time.
     pub liveness: Duration,
+    /// Milliseconds since the epoch: what the page takes for now.
+    pub now_ms: fn() -> i64,
 }
 
 impl Default for Settings {
     /// This machine only, port 4040; longer than any single call to the log may wait for its answers.
     fn default() -> Self {
-        Settings { bind: Ipv4Addr::LOCALHOST.into(), port: 4040, liveness: Duration::from_secs(180) }
+        let liveness = Duration::from_secs(180);
+        Settings { bind: Ipv4Addr::LOCALHOST.into(), port: 4040, liveness, now_ms }
     }
 }
 
-/// Milliseconds since the epoch, for pages.
-pub(super) fn now_ms() -> i64 {
+fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |t| i64::try_from(t.as_millis()).unwrap_or(i64::MAX))
 }
@@ -71,6 +73,7 @@ pub(super) struct Shared {
     metrics: Arc<Metrics>,
     pub(super) status: Arc<Status>,
     pub(super) history: Arc<History>,
+    pub(super) now_ms: fn() -> i64,
     /// Counts changes of the history.
     pub(super) changes: watch::Sender<u64>,
     /// Changes when the server ends: for answers that have no end of their own.
@@ -99,8 +102,9 @@ impl Server {
         let (changes, (close, closing)) = (watch::Sender::new(0u64), watch::channel(false));
         let changed = changes.clone();
         history.on_change(move || changed.send_modify(|n| *n = n.wrapping_add(1)));
-        let liveness = settings.liveness;
-        let shared = Arc::new(Shared { metrics, status, history, changes, closing, liveness, last_turn });
+        let Settings { liveness, now_ms, .. } = settings;
+        let shared =
+            Arc::new(Shared { metrics, status, history, now_ms, changes, closing, liveness, last_turn });
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new()
             .name("status-page".into())

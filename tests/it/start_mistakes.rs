@@ -52,12 +52,12 @@ fn state_and_windows_need_a_checkpoint_directory_unless_the_log_is_in_memory() {
     };
     let second = std::time::Duration::from_secs(1);
     expect![[r#"
-        tests/it/start_mistakes.rs:62:47: the checkpoint directory has not been set, but `running_reduce_by_key` keeps state
+        tests/it/start_mistakes.rs:58:69: the checkpoint directory has not been set, but `running_reduce_by_key` keeps state
           help: set it by `StreamingContext::checkpoint("dir")`
     "#]]
     .assert_eq(&refused(&|ssc| ssc.text("lines").map(|l| (l, 1u64)).running_reduce_by_key(|a, b| a + b).print()));
     expect![[r#"
-        tests/it/start_mistakes.rs:64:47: the checkpoint directory has not been set, but `window` keeps state
+        tests/it/start_mistakes.rs:63:50: the checkpoint directory has not been set, but `window` keeps state
           help: set it by `StreamingContext::checkpoint("dir")`
     "#]]
     .assert_eq(&refused(&|ssc| ssc.text("lines").window(second).print()));

@@ -95,10 +95,14 @@ struct Served {
 }
 
 fn serve(trigger: Trigger) -> Served {
+    serve_at(trigger, || 5_900)
+}
+
+fn serve_at(trigger: Trigger, now_ms: fn() -> i64) -> Served {
     let history = Arc::new(History::new(program(trigger)));
     let status = Arc::new(Status::new("orders", "pod-0", "memory"));
     status.phase(Phase::Running);
-    let settings = Settings { port: 0, ..Settings::default() };
+    let settings = Settings { port: 0, now_ms, ..Settings::default() };
     let server = Server::start(settings, Arc::new(Metrics::new("orders")), status, history.clone()).unwrap();
     Served { history, server }
 }
@@ -247,6 +251,19 @@ fn receivers_tell_their_errors_and_rates() {
     assert_eq!(get(&served, "/orders/streaming/receivers/0").1, receivers);
     assert_eq!(get(&served, "/orders/streaming/receivers/3").1, Value::Array(vec![]));
     assert_eq!(get(&served, "/orders/streaming/receivers/1").0, 404);
+}
+
+#[test]
+fn batches_whose_time_has_passed_meanwhile_are_queued() {
+    let served = serve_at(SECOND, || 7_100);
+    served.history.takes_input(4, 5_000);
+    let (_, all) = get(&served, "/orders/streaming/batches");
+    let text = |b: &Value| format!("{} {}", b["batchId"], b["status"]);
+    let all: Vec<String> = all.as_array().unwrap().iter().map(text).collect();
+    assert_eq!(all, ["7000 \"QUEUED\"", "6000 \"QUEUED\"", "5000 \"PROCESSING\""]);
+    assert_eq!(get(&served, "/orders/streaming/statistics").1["numActiveBatches"], 3);
+    let (_, queued) = get(&served, "/orders/streaming/batches?status=queued");
+    assert_eq!(queued.as_array().unwrap().len(), 2);
 }
 
 #[test]
