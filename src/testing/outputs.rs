@@ -75,17 +75,21 @@ fn given<U: Data + PartialOrd>(
     batches: usize,
     stream: impl Fn(&StreamingContext) -> DStream<U>,
 ) -> Result<Vec<Vec<U>>> {
-    let given = Arc::new(Mutex::new(vec![]));
+    let given: Arc<Mutex<Option<Vec<U>>>> = Arc::default();
     let mut driver = Driver::new(|ssc| {
         let given = given.clone();
         stream(ssc).foreach_rdd(move |rdd, _| {
             let mut rows = rdd.collect();
             rows.sort_by(|a, b| a.partial_cmp(b).unwrap_or(Ordering::Equal));
-            given.lock().unwrap_or_else(PoisonError::into_inner).push(rows);
+            given.lock().unwrap_or_else(PoisonError::into_inner).replace(rows);
             Ok::<_, Infallible>(())
         });
     });
-    (0..batches).try_for_each(|_| driver.batch("").map(drop))?;
-    drop(driver);
-    Ok(std::mem::take(&mut *given.lock().unwrap_or_else(PoisonError::into_inner)))
+    let mut all = vec![];
+    for _ in 0..batches {
+        driver.batch("")?;
+        // Behind a window nothing is called between slides.
+        all.push(given.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default());
+    }
+    Ok(all)
 }

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The bound of `docs/operations.md` at default settings.
+/// See "Memory" in `docs/operations.md`.
 const RESIDENT_BYTES_MAX: u64 = 320 << 20;
 const WORDS_A_LINE: u64 = 20;
 
