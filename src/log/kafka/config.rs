@@ -121,7 +121,7 @@ const MEMBER: &[&str] = &["group.protocol.type", "heartbeat.interval.ms", "max.p
 
 const MIB: usize = 1 << 20;
 /// What the library is taken to use for a small record that waits: it counts only the bytes of key and value.
-const MESSAGE_BYTES: usize = 256;
+const MESSAGE_BYTES: usize = 512;
 
 /// Checked properties of the user and the broker's address.
 #[derive(Clone)]

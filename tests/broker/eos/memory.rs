@@ -18,7 +18,7 @@ use std::{
 };
 
 /// See "Memory" in `docs/operations.md`.
-const RESIDENT_BYTES_MAX: u64 = 320 << 20;
+const RESIDENT_BYTES_MAX: u64 = 384 << 20;
 const WORDS_A_LINE: u64 = 20;
 
 fn send(producer: &BaseProducer, topic: &str, line: u64, text: &str) {
