@@ -140,7 +140,7 @@ impl Screen {
     pub fn header(&self, page: &str, dir: &Path, rate: u32) {
         let rate = grouped(u64::from(rate));
         self.print(&format!(
-            "page       {page}\nmetrics    {page}metrics\ndirectory  {} (keeps all counts and the newest {} MiB of lines)\ncounting the words of {rate} generated lines per second, exactly once; Ctrl-C ends\n\n",
+            "page       {page}\nmetrics    {page}/metrics\ndirectory  {} (keeps all counts and the newest {} MiB of lines)\ncounting the words of {rate} generated lines per second, exactly once; Ctrl-C ends\n\n",
             dir.display(),
             KEPT_BYTES >> 20
         ));

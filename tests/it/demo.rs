@@ -58,7 +58,8 @@ fn counts_stay_exact_over_an_end_a_kill_and_a_signal() {
     let mut first = demo(dir.path(), &["--seconds", "3"]);
     let mut out = first.stdout.take().unwrap();
     let text = wait(first, &mut out);
-    assert!(text.starts_with("page       http://127.0.0.1:"), "{text}");
+    let page = text.lines().next().unwrap().strip_prefix("page       http://127.0.0.1:").expect(&text);
+    assert!(text.contains(&format!("\nmetrics    http://127.0.0.1:{page}/metrics\n")), "{text}");
     assert!(
         text.contains("| first run | the ") && text.contains("to resume   start the demo again with --dir "),
         "{text}"
