@@ -344,7 +344,7 @@ impl Engine {
     /// Reads whether a newer process has our identity.
     pub(super) fn look(&mut self) -> Result<Event> {
         // The claim comes first: what the old producer has left open, which ends only in `replace`, is not waited for.
-        match self.is_superseded() {
+        match self.is_superseded_now_or_soon() {
             Ok(true) => return Ok(Event::Fenced),
             Ok(false) => {}
             Err(e) => return self.failed(e),
@@ -371,6 +371,7 @@ impl Engine {
         match made {
             Ok(producer) => {
                 self.producer = Some(producer);
+                self.last_replaced = Some(self.env.clock.monotonic());
                 self.flight.open = false;
                 Ok(Event::Ready)
             }

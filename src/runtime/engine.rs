@@ -279,6 +279,8 @@ pub struct Engine {
     pub(super) last_witness: Option<Duration>,
     /// When the last batch was committed, until the next one begins.
     pub(super) last_commit: Option<Duration>,
+    /// When a lost producer was last replaced.
+    pub(super) last_replaced: Option<Duration>,
     pub(super) rejoined: bool,
     pub(super) orphans: Orphans,
     /// When it was last looked for new topics and partitions.

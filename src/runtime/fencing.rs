@@ -18,9 +18,13 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How long a process whose place in the group was taken waits for the claim of the one that took it.
+/// How long a process whose place in the group or whose producer was taken waits for the claim of the one that took it.
 const CLAIM_WAIT: Duration = Duration::from_secs(3);
 const CLAIM_PAUSE: Duration = Duration::from_millis(200);
+
+/// A producer that is lost so soon after the one before it was probably taken by a process that is about to claim: as long as we have
+/// transactions open, its own producer does not become ready.
+const RIVAL_WINDOW: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// Keeps for the barrier what the group reports while a batch is in flight; that the place was taken is looked into there, too. A
@@ -44,24 +48,51 @@ impl Engine {
     pub(super) fn place_taken(&mut self, failure: Failure) -> Result {
         tracing::warn!("{failure}; looking whether a newer process runs");
         self.close_tasks();
-        let until = self.env.clock.monotonic() + CLAIM_WAIT;
-        while self.incarnation.is_some() && self.env.clock.monotonic() < until {
-            self.env.observer.on(&Observed::Alive);
-            match self.is_superseded() {
-                Ok(true) => {
-                    self.failure = Some(failure.into());
-                    return Err(self.fenced());
-                }
-                Err(Error::Log(f)) if may_pass(f.reaction) => tracing::warn!("{f}"),
-                looked => drop(looked?),
+        let superseded = match self.incarnation {
+            Some(_) => self.await_claim(),
+            None => Ok(false), // ours is still to come
+        };
+        match superseded {
+            Ok(true) => {
+                self.failure = Some(failure.into());
+                return Err(self.fenced());
             }
-            if self.env.shutdown.is_requested() {
-                return Ok(());
-            }
-            self.env.clock.sleep(CLAIM_PAUSE);
+            Err(Error::Log(f)) if may_pass(f.reaction) => tracing::warn!("{f}"),
+            waited => drop(waited?),
+        }
+        if self.env.shutdown.is_requested() {
+            return Ok(());
         }
         tracing::info!("no newer process has begun: joining the group as a new member");
         self.join_anew()
+    }
+
+    /// Leaves our place and our producer to others for a while; whether a newer process has claimed them.
+    fn await_claim(&mut self) -> Result<bool> {
+        let until = self.env.clock.monotonic() + CLAIM_WAIT;
+        loop {
+            self.env.observer.on(&Observed::Alive);
+            let superseded = self.is_superseded();
+            let asks_again = match &superseded {
+                Ok(superseded) => !superseded,
+                Err(Error::Log(f)) => may_pass(f.reaction),
+                Err(_) => false,
+            };
+            if !asks_again || self.env.shutdown.is_requested() || self.env.clock.monotonic() >= until {
+                return superseded;
+            }
+            self.env.clock.sleep(CLAIM_PAUSE);
+        }
+    }
+
+    /// Whether a newer process of our name has begun, asked before a lost producer is replaced. One that is lost again is left to the
+    /// other side for a while: two that take it from each other at once would go on for ever.
+    pub(super) fn is_superseded_now_or_soon(&mut self) -> Result<bool> {
+        let now = self.env.clock.monotonic();
+        match self.last_replaced {
+            Some(at) if now.saturating_sub(at) < RIVAL_WINDOW => self.await_claim(),
+            _ => self.is_superseded(),
+        }
     }
 
     /// Gives the membership up for a new one, unless a newer process has begun: what the old one holds, was told or still waits for

@@ -96,6 +96,7 @@ impl Engine {
             first_rows_sent: false,
             last_witness: None,
             last_commit: None,
+            last_replaced: None,
             rejoined: false,
             orphans: Orphans::default(),
             refreshed: None,

@@ -30,10 +30,10 @@ fn group_spec(group: &str, instance: &str, topic: &str, session: Duration) -> Gr
     }
 }
 
-fn unreachable(bootstrap: &str, properties: &[(&str, &str)]) -> (Step, String) {
+fn unreachable(bootstrap: &str, properties: &[(&str, &str)], patience_s: u64) -> (Step, String) {
     let properties = properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let log = tidegate::log::open(bootstrap, &properties).unwrap();
-    match log.connect(Duration::from_secs(3)) {
+    match log.connect(Duration::from_secs(patience_s)) {
         Err(e @ Error::Unreachable { step, .. }) => (step, e.to_string()),
         other => panic!("{other:?}"),
     }
@@ -43,12 +43,13 @@ fn unreachable(bootstrap: &str, properties: &[(&str, &str)]) -> (Step, String) {
 fn a_first_contact_that_fails_names_the_step() {
     // A port that nobody listens on: bound and let go.
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (step, text) = unreachable(&free.to_string(), &[]);
+    let (step, text) = unreachable(&free.to_string(), &[], 6);
     assert_eq!(step, Step::Connect, "{text}");
     assert!(text.contains("next:") && text.contains(&free.to_string()), "{text}");
-    let (step, text) = unreachable("no-such-host.invalid:9092", &[]);
+    let (step, text) = unreachable("no-such-host.invalid:9092", &[], 6);
     assert_eq!(step, Step::Resolve, "{text}");
-    let (step, text) = unreachable(&bootstrap(), &[("security.protocol", "ssl")]);
+    // What waiting does not heal is told as soon as the broker has answered.
+    let (step, text) = unreachable(&bootstrap(), &[("security.protocol", "ssl")], 60);
     assert_eq!(step, Step::Tls, "{text}");
     let sasl = [
         ("security.protocol", "sasl_plaintext"),
@@ -56,7 +57,7 @@ fn a_first_contact_that_fails_names_the_step() {
         ("sasl.username", "u"),
         ("sasl.password", "hunter2"),
     ];
-    let (step, text) = unreachable(&bootstrap(), &sasl);
+    let (step, text) = unreachable(&bootstrap(), &sasl, 20);
     assert!([Step::Sasl, Step::Tls, Step::Metadata].contains(&step), "{step:?} {text}");
     assert!(!text.contains("hunter2"), "{text}");
 }

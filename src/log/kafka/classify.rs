@@ -104,9 +104,12 @@ fn init(code: Code, flags: Flags) -> Reaction {
         | Code::NotConfigured
         | Code::SaslAuthenticationFailed => Reaction::StopPipeline,
         _ if flags.fatal => Reaction::RecreateProducer,
-        Code::State | Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => {
-            Reaction::RecreateProducer
-        }
+        // The last: another process under this id begins one transaction after the other.
+        Code::State
+        | Code::Fenced
+        | Code::ProducerFenced
+        | Code::InvalidProducerEpoch
+        | Code::ConcurrentTransactions => Reaction::RecreateProducer,
         _ => Reaction::RetrySame,
     }
 }
@@ -215,7 +218,7 @@ mod tests {
         use Stage as S;
         check(&[
             (S::Init, Code::OperationTimedOut, RETRY, R::RetrySame),
-            (S::Init, Code::ConcurrentTransactions, RETRY, R::RetrySame),
+            (S::Init, Code::ConcurrentTransactions, RETRY, R::RecreateProducer),
             (S::Init, Code::CoordinatorNotAvailable, RETRY, R::RetrySame),
             (S::Init, Code::Fenced, FATAL, R::RecreateProducer),
             (S::Init, Code::InvalidProducerEpoch, NONE, R::RecreateProducer),

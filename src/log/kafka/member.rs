@@ -97,6 +97,8 @@ struct State {
     unanswered: Option<Unanswered>,
     /// No broker can be reached.
     down: bool,
+    /// The broker refused a commit of this member because another one sits at its place.
+    place_taken: Option<String>,
     /// The last error with its text, which the binding keeps from the one who polls.
     last_error: Option<(Code, String)>,
 }
@@ -166,6 +168,15 @@ pub(super) struct Handle {
     pub(super) metadata: GroupMetadata,
     /// Gone when the member is closed.
     pub(super) consumer: Weak<Owned<GroupConsumer>>,
+}
+
+impl Handle {
+    /// Tells the member what the library tells it only at its next heartbeat: another one sits at its place.
+    pub(super) fn place_taken(&self, why: &str) {
+        if let Some(consumer) = self.consumer.upgrade() {
+            consumer.context().state().place_taken = Some(why.to_owned());
+        }
+    }
 }
 
 /// See [`Member`].
@@ -252,9 +263,7 @@ impl KafkaMember {
                 tracing::debug!("consumer group: {text} ({code:?})");
                 return None;
             }
-            Reaction::Exit => {
-                format!("another member sits at the place of instance `{}` ({text})", self.instance)
-            }
+            Reaction::Exit => return Some(self.place_taken(&text)),
             _ if code == Code::GroupAuthorizationFailed => format!(
                 "authorisation failed: {text} ({code:?})\n  next: ask for the permission READ on the group `{}`",
                 self.group
@@ -266,6 +275,11 @@ impl KafkaMember {
             _ => format!("{text} ({code:?})"),
         };
         Some(Failure::new(Stage::Group, reaction, message))
+    }
+
+    fn place_taken(&self, why: &str) -> Failure {
+        let message = format!("another member sits at the place of instance `{}` ({why})", self.instance);
+        Failure::new(Stage::Group, Reaction::Exit, message)
     }
 
     /// After a lost connection somebody has to ask whether it is back: the library does not tell.
@@ -330,6 +344,9 @@ impl KafkaMember {
 
     /// Gives up everything that the group wants back until nothing is owned, then leaves.
     fn leave_group(&self) {
+        if self.consumer.client().fatal_error().is_some() {
+            return; // the group has no place of ours any more, and the library does not say that it forgot it
+        }
         self.consumer.unsubscribe();
         let begun = Instant::now();
         while begun.elapsed() < CLOSE_TIMEOUT {
@@ -364,6 +381,10 @@ fn still_down(consumer: &Weak<Owned<GroupConsumer>>, topic: &str) -> bool {
 
 impl Member for KafkaMember {
     fn poll(&mut self) -> Result<Vec<GroupEvent>, Failure> {
+        let taken = self.consumer.context().state().place_taken.take();
+        if let Some(why) = taken {
+            self.over = Some(self.place_taken(&why));
+        }
         if let Some(failure) = &self.over {
             return Err(failure.clone());
         }

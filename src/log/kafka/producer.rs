@@ -279,18 +279,21 @@ impl KafkaProducer {
         }
     }
 
-    fn add_offsets(
-        &self,
-        offsets: &[(TopicPartition, Committed)],
-        group: &GroupMetadata,
-    ) -> Result<(), Failure> {
+    fn add_offsets(&self, offsets: &[(TopicPartition, Committed)], member: &Handle) -> Result<(), Failure> {
         let begun = Instant::now();
         let list = ffi::offset_list(offsets);
-        let sent =
-            ffi::send_offsets(self.client.client().native_ptr(), &list, group, self.transaction_timeout);
+        let sent = ffi::send_offsets(
+            self.client.client().native_ptr(),
+            &list,
+            &member.metadata,
+            self.transaction_timeout,
+        );
         self.note(begun);
         sent.map_err(|e| {
             self.slow.set(true);
+            if e.code == Code::FencedInstanceId {
+                member.place_taken(&e.message);
+            }
             failure(Stage::SendOffsets, &e)
         })
     }
@@ -320,6 +323,9 @@ impl KafkaProducer {
             return Err(over());
         }
         ffi::commit_offsets(native, &ffi::offset_list(offsets), self.transaction_timeout).map_err(|code| {
+            if code == Code::FencedInstanceId {
+                handle.place_taken(&code.to_string());
+            }
             let reaction = classify(Stage::SendOffsets, code, Flags::default());
             Failure::new(Stage::SendOffsets, reaction, format!("{code} ({code:?})"))
         })
@@ -402,7 +408,7 @@ impl Producer for KafkaProducer {
                 let _ = crate::failpoint::passes("after-offsets");
                 return self.commit_offsets(offsets, member, handle);
             }
-            self.add_offsets(offsets, &handle.metadata)?;
+            self.add_offsets(offsets, handle)?;
         }
         let _ = crate::failpoint::passes("after-offsets");
         if self.transactional { self.end_transaction() } else { Ok(()) }

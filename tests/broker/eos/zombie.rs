@@ -42,8 +42,18 @@ fn the_older_process_of_an_instance_ends_with_code_5() {
 /// Without state nothing but the meta topic and the group know who is newer.
 #[test]
 fn the_older_process_of_a_stateless_instance_ends_with_code_5() {
+    stateless("150");
+}
+
+/// The newer process finds a transaction open whenever it makes its producer ready, until the older one leaves it a moment.
+#[test]
+fn an_older_process_with_a_transaction_always_open_ends_with_code_5() {
+    stateless("0");
+}
+
+fn stateless(batch_interval_ms: &str) {
     let client = Client::new(&bootstrap());
-    let older = App::new("filter_project", &client);
+    let older = App::new("filter_project", &client).with("batch-interval-ms", batch_interval_ms);
     let newer = older.elsewhere();
     let stream = Events::start(&client, &older.input);
     let mut first = older.start("");
