@@ -4,7 +4,7 @@ use crate::{
     contract::{Seat, read_all, record, tp},
     programs::{Process, example},
 };
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, process::Command, sync::Arc};
 use tidegate::{
     log::{
         Log, TopicSpec,
@@ -43,12 +43,16 @@ fn feed(dir: &Path, from: u64, to: u64, value: impl Fn(u64) -> String) {
 }
 
 fn start(program: &str, dir: &Path, more: &[&str]) -> Process {
+    Process::start(&mut command(program, dir, more))
+}
+
+fn command(program: &str, dir: &Path, more: &[&str]) -> Command {
     let mut command = example(program);
     command.arg("--bootstrap").arg(format!("embedded:{}", dir.join("log").display()));
     command.arg("--state-dir").arg(dir.join("state"));
     command.args(["--input", "in", "--output", "out", "--application-id", "app"]);
     command.args(["--admin-bind", "off", "--log-level", "debug", "--batch-interval-ms", "20"]).args(more);
-    Process::start(&mut command)
+    command
 }
 
 /// Kills the program between its first batch and its last, then lets it end; answers how many records were read at the kill.
@@ -128,4 +132,26 @@ fn events_are_filtered_once_over_a_kill() {
     }
     kept.sort_unstable();
     assert_eq!(kept, (0..RECORDS).filter(|n| price(*n) >= 50).collect::<Vec<_>>(), "each once");
+}
+
+/// `script` is a terminal; without one nothing is shown.
+#[test]
+fn a_terminal_shows_a_line_of_progress() {
+    let (seen, unseen) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for dir in [&seen, &unseen] {
+        feed(dir.path(), 0, 4_000, event);
+    }
+    let mut piped = start("filter_project", unseen.path(), &[]);
+    let program = command("filter_project", seen.path(), &[]);
+    let mut line = program.get_program().to_str().unwrap().to_owned();
+    program.get_args().for_each(|arg| line += &format!(" {}", arg.to_str().unwrap()));
+    let mut on_terminal = Process::start(Command::new("script").args(["-qefc", &line, "/dev/null"]));
+    on_terminal.until("a line of progress is shown", |p| {
+        let out = p.out();
+        let line = out.lines().find_map(|l| l.split_once("4,000 in, 2,000 out | "));
+        line.is_some_and(|(_, rest)| rest.contains("/s | lag 0 | last checkpoint "))
+    });
+    piped.until("the other runs as long", |p| p.err().contains("tidegate::batch"));
+    assert!(!piped.err().contains(" in, "), "{}", piped.err());
+    piped.end();
 }

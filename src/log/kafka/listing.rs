@@ -54,10 +54,16 @@ pub(super) fn offset_at(
                 return u64::try_from(found).map(|o| Some(Offset(o))).map_err(|_| refused(found.to_string()));
             }
             Ok(_) => return Ok(None),
-            Err(e) if moves(e.rdkafka_error_code()) && begun.elapsed() < TIMEOUT => thread::sleep(PAUSE),
+            Err(e) if may_pass(&e) && begun.elapsed() < TIMEOUT => thread::sleep(PAUSE),
             Err(e) => return Err(refused(e.to_string())),
         }
     }
+}
+
+/// The library calls a partition without a leader unknown, too.
+fn may_pass(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    moves(code) || code == Some(Code::UnknownPartition)
 }
 
 fn ask(

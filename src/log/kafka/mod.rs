@@ -33,6 +33,7 @@ use crate::{
 use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     error::RDKafkaErrorCode as Code,
+    metadata::MetadataTopic,
 };
 use std::{
     collections::BTreeMap,
@@ -99,14 +100,26 @@ impl KafkaLog {
             let left = OFFSET_TIMEOUT.saturating_sub(begun.elapsed());
             match self.asking.client().fetch_watermarks(&at.topic, ffi::partition_number(at), left) {
                 Ok(found) => break found,
-                Err(e) if moves(e.rdkafka_error_code()) && begun.elapsed() < OFFSET_TIMEOUT => {
+                Err(e) => {
+                    let code = e.rdkafka_error_code();
+                    let helps = moves(code) || (code == Some(Code::UnknownPartition) && self.has(at));
+                    if !helps || begun.elapsed() >= OFFSET_TIMEOUT {
+                        return Err(self.no_offset(at, code));
+                    }
                     thread::sleep(OFFSET_PAUSE);
                 }
-                Err(e) => return Err(self.no_offset(at, e.rdkafka_error_code())),
             }
         };
         let offset = |raw: i64| u64::try_from(raw).map(Offset).map_err(|_| self.no_offset(at, None));
         Ok((offset(low)?, offset(high)?))
+    }
+
+    /// Whether there is such a partition, as far as can be found out: the library calls one without a leader unknown, too.
+    fn has(&self, at: &TopicPartition) -> bool {
+        let found = self.asking.client().fetch_metadata(Some(&at.topic), OFFSET_TIMEOUT);
+        let has =
+            |t: &MetadataTopic| *t.name() == *at.topic && t.partitions().len() > at.partition.0 as usize;
+        found.map_or(true, |found| found.topics().iter().any(has))
     }
 
     fn no_offset(&self, at: &TopicPartition, code: Option<Code>) -> Error {
@@ -119,7 +132,10 @@ impl KafkaLog {
             what = format!("{what}; last error of the connection: {reason}");
         }
         let next = match code {
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+                "check that the topic exists and has this partition"
+            }
+            Some(Code::UnknownPartition) if !self.has(at) => {
                 "check that the topic exists and has this partition"
             }
             Some(Code::TopicAuthorizationFailed) => "ask for the permission to describe and read it",

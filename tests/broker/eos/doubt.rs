@@ -143,7 +143,10 @@ fn the_broker_dies_before_the_end_of_the_transaction() {
         |kafka, run| {
             kafka.kill9();
             until_it_gives_up(run);
+            let why = run.until_ready(false);
+            assert!(why.contains("the log cannot be reached"), "{why}");
             kafka.restart();
+            run.until_ready(true);
         },
     );
 }

@@ -308,17 +308,39 @@ impl Run {
         stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
     }
 
-    /// How often a checkpoint ended in this way, by the program's metrics.
-    pub fn checkpoints(&self, status: &str) -> u64 {
+    /// What the program's own HTTP server answers: the status and the body.
+    pub fn get(&self, path: &str) -> (u16, String) {
         let text = self.text();
         let address = text.split("http://").nth(1).and_then(|t| t.split('/').next()).expect("admin address");
         let mut socket = TcpStream::connect(address).unwrap();
-        write!(socket, "GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
+        write!(socket, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         socket.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a whole answer");
+        let status = head.split(' ').nth(1).expect("a status line").parse().unwrap();
+        (status, body.to_owned())
+    }
+
+    /// Waits until it says that it is ready, or is not; it is alive either way.
+    pub fn until_ready(&mut self, ready: bool) -> String {
+        let mut told = String::new();
+        until(&format!("ready is {ready} (log: {})", self.log.display()), || {
+            self.must_run();
+            let (status, body) = self.get("/readyz");
+            let (alive, why) = self.get("/livez");
+            assert_eq!(alive, 200, "{why}");
+            told = body;
+            status == if ready { 200 } else { 503 }
+        });
+        told
+    }
+
+    /// How often a checkpoint ended in this way, by the program's metrics.
+    pub fn checkpoints(&self, status: &str) -> u64 {
+        let (_, metrics) = self.get("/metrics");
         let label = format!("status=\"{status}\"");
         let line =
-            answer.lines().find(|l| l.starts_with("tidegate_checkpoints_total{") && l.contains(&label));
+            metrics.lines().find(|l| l.starts_with("tidegate_checkpoints_total{") && l.contains(&label));
         line.and_then(|l| l.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
     }
 
