@@ -11,7 +11,7 @@ use crate::{
     error::panic_text,
     record::{BatchId, BatchTime, Offset, TopicPartition},
     runtime::{
-        BatchReport, Observed, Observer,
+        BatchReport, Observed, Observer, SourcePosition,
         clock::Clock,
         ends::Ends,
         history::{History, Position},
@@ -59,7 +59,7 @@ struct Seen {
     totals: (u64, u64),
     batch: u64,
     /// After the last batch.
-    positions: Vec<(TopicPartition, Offset)>,
+    positions: Vec<SourcePosition>,
 }
 
 impl Seen {
@@ -145,6 +145,9 @@ impl Telling {
             self.metrics.checkpoint_done(Outcome::Committed, report.checkpoint, now);
             self.status.checkpoint(Checkpoint { batch: BatchId(report.id), at_ms: now });
             seen.last_checkpoint_ms = Some(now);
+            if let Some(read) = report.timestamps {
+                self.metrics.end_to_end(now.saturating_sub(read.least_ms));
+            }
         }
         self.metrics.failed("skipped", report.skipped as u64);
         self.metrics.failed("dead-letter", report.dead_letters as u64);
@@ -152,6 +155,12 @@ impl Telling {
         self.metrics.dead_lettered(report.dead_letters as u64);
         for (partition, bytes) in &report.state_bytes {
             self.metrics.state_bytes(*partition, *bytes);
+        }
+        for (partition, rows) in &report.state_rows {
+            self.metrics.state_rows(*partition, *rows);
+        }
+        if let Some(ms) = report.watermark_ms {
+            self.metrics.watermark(ms);
         }
         self.history.state_bytes(&report.state_bytes);
         seen.batch = report.id;
@@ -164,13 +173,13 @@ impl Telling {
         let now = self.clock.now_ms();
         seen.tell_left_out(now);
         for (at, end) in self.ends.answers() {
-            if let Some((_, next)) = seen.positions.iter().find(|(known, _)| *known == at) {
-                self.lag(&at, *next, end);
+            if let Some(position) = seen.positions.iter().find(|known| known.at == at) {
+                self.lag(position, end, now);
             }
         }
         if now - seen.lag_at_ms >= LAG_MS {
             seen.lag_at_ms = now;
-            self.ends.ask(seen.positions.iter().map(|(at, _)| at.clone()).collect());
+            self.ends.ask(seen.positions.iter().map(|p| p.at.clone()).collect());
         }
         if now - seen.shown.at_ms < PROGRESS_MS {
             return;
@@ -191,8 +200,12 @@ impl Telling {
         seen.shown = snapshot;
     }
 
-    fn lag(&self, at: &TopicPartition, next: Offset, end: Offset) {
-        self.metrics.lag(at, end.0.saturating_sub(next.0));
+    fn lag(&self, position: &SourcePosition, end: Offset, now_ms: i64) {
+        let SourcePosition { ref at, next, newest_ms } = *position;
+        let records = end.0.saturating_sub(next.0);
+        let age_ms =
+            newest_ms.map(|newest| if records == 0 { 0 } else { now_ms.saturating_sub(newest).max(0) });
+        self.metrics.lag(at, records, age_ms);
         self.history.position(at, Position { next, end });
     }
 
@@ -285,7 +298,7 @@ impl Observer for Telling {
             Observed::Running { owned } => {
                 self.metrics.assigned(owned);
                 seen.waiting.clear();
-                seen.positions.retain(|(at, _)| owned.contains(at));
+                seen.positions.retain(|p| owned.contains(&p.at));
                 self.status.phase(Phase::Running);
             }
             Observed::BadRecord { at, offset, reason, dead_letter } => {

@@ -82,7 +82,7 @@ impl Batches {
         let records = batch.records_in as u64;
         if self.resumed_after.is_none() {
             // The offsets of this topic have no gaps, so the position is the number of lines.
-            let position: u64 = batch.positions.iter().map(|(_, next)| next.0).sum();
+            let position: u64 = batch.positions.iter().map(|p| p.next.0).sum();
             self.resumed_after = Some(position.saturating_sub(records));
         }
         self.records += records;
@@ -234,10 +234,11 @@ fn clock_time(at_ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate::record::Offset;
+    use tidegate::{record::Offset, runtime::SourcePosition};
 
     fn batch(id: u64, records_in: usize, position: u64) -> BatchReport {
-        let positions = vec![(TopicPartition::new("lines", 0), Offset(position))];
+        let at = TopicPartition::new("lines", 0);
+        let positions = vec![SourcePosition { at, next: Offset(position), newest_ms: None }];
         let time_ms = i64::try_from(id * 1000).unwrap();
         let total = Duration::from_millis(id);
         BatchReport { id, time_ms, records_in, positions, total, committed: true, ..BatchReport::default() }

@@ -170,6 +170,8 @@ pub enum Output {
     },
     /// So many records came too late for what they belong to, and were left out.
     Late(usize),
+    /// How far event time is, milliseconds since the epoch.
+    Watermark(i64),
     /// Text for the console, shown after the commit only.
     Console {
         /// The sink node.
@@ -188,7 +190,7 @@ impl Output {
         match self {
             Output::Records { records, .. } => records.bytes(),
             Output::Rows { chunk, .. } | Output::Gathered { chunk, .. } => chunk.len() * ROW_BYTES,
-            Output::Console { .. } | Output::Late(_) => 0,
+            Output::Console { .. } | Output::Late(_) | Output::Watermark(_) => 0,
         }
     }
 }

@@ -15,5 +15,5 @@ pub use ids::{
     BatchId, BatchTime, Incarnation, InstanceId, Offset, Partition, TaskId, Token, TopicPartition,
 };
 pub use map::{Map, Set, hash_bytes, partition_of};
-pub use raw::{Headers, RawChunk, RawChunkBuilder, RawRecord};
+pub use raw::{Headers, RawChunk, RawChunkBuilder, RawRecord, Timestamps};
 pub use text::Text;

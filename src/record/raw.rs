@@ -106,6 +106,33 @@ fn bytes(arena: &[u8], span: Span) -> Option<&[u8]> {
     (span.len != NULL).then(|| &arena[span.start as usize..(span.start + span.len) as usize])
 }
 
+/// The least and the greatest timestamp of some records, milliseconds since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timestamps {
+    /// The least.
+    pub least_ms: i64,
+    /// The greatest.
+    pub greatest_ms: i64,
+}
+
+impl Timestamps {
+    /// Those of all records of both.
+    ///
+    /// ```
+    /// use tidegate::record::Timestamps;
+    /// let early = Timestamps { least_ms: 1, greatest_ms: 5 };
+    /// let late = Timestamps { least_ms: 3, greatest_ms: 9 };
+    /// assert_eq!(early.and(late), Timestamps { least_ms: 1, greatest_ms: 9 });
+    /// ```
+    #[must_use]
+    pub fn and(self, other: Timestamps) -> Timestamps {
+        Timestamps {
+            least_ms: self.least_ms.min(other.least_ms),
+            greatest_ms: self.greatest_ms.max(other.greatest_ms),
+        }
+    }
+}
+
 impl RawChunk {
     /// Number of records.
     #[must_use]
@@ -204,10 +231,11 @@ impl RawChunk {
         RawChunk { arena, rows, headers, origin: self.origin.clone() }
     }
 
-    /// The greatest timestamp; -1 = no record has one.
+    /// The least and the greatest timestamp; `None` = no record has one.
     #[must_use]
-    pub fn max_timestamp_ms(&self) -> i64 {
-        self.rows.iter().map(|row| row.timestamp_ms).max().unwrap_or(-1)
+    pub fn timestamps(&self) -> Option<Timestamps> {
+        let stamped = self.rows.iter().map(|row| row.timestamp_ms).filter(|ms| *ms >= 0);
+        stamped.map(|ms| Timestamps { least_ms: ms, greatest_ms: ms }).reduce(Timestamps::and)
     }
 
     /// The same records; those without a timestamp get `timestamp_ms`.

@@ -289,6 +289,7 @@ impl Engine {
             taken_before: 0,
             interval_records_max: usize::MAX,
             witnessed: None,
+            newest_ms: None,
             at,
         })
     }

@@ -8,14 +8,15 @@ use super::{
     engine::{BatchReport, Engine, Observed},
     local::LocalUnit,
     rate::Achieved,
-    units::StateUnit,
+    units::{SourceUnit, StateUnit},
 };
 use crate::{
     config::Trigger,
     error::{Error, Failure, Reaction, Result, Stage},
     log::Committed,
     operator::{Batch, NodeId},
-    record::TopicPartition,
+    record::{Partition, TopicPartition},
+    state::Backend,
     task::{
         checkpoint::{Event, Phase},
         recovery_record::RecoveryRecord,
@@ -261,8 +262,11 @@ impl Engine {
             checkpoint: now.saturating_sub(self.input_ended),
             phases: self.flight.phases,
             committed,
-            state_bytes: if self.flight.witnessed { self.state_bytes() } else { vec![] },
-            positions: self.sources.iter().map(|s| (s.at.clone(), s.next)).collect(),
+            state_bytes: self.sizes(|backend| backend.size_bytes()),
+            state_rows: self.sizes(|backend| backend.rows()),
+            positions: self.sources.iter().map(SourceUnit::position).collect(),
+            timestamps: self.flight.timestamps,
+            watermark_ms: self.flight.watermark_ms,
             waited: self.flight.waited,
             inputs: std::mem::take(&mut self.flight.inputs),
             sinks: self.sink_times(),
@@ -300,8 +304,10 @@ impl Engine {
         }
     }
 
-    fn state_bytes(&self) -> Vec<(crate::record::Partition, u64)> {
-        self.states.iter().map(|s| (s.partition, s.backend.size_bytes())).collect()
+    /// Sizes of the databases, asked for every few seconds only.
+    fn sizes(&self, of: impl Fn(&dyn Backend) -> u64) -> Vec<(Partition, u64)> {
+        let told = self.states.iter().filter(|_| self.flight.witnessed);
+        told.map(|s| (s.partition, of(s.backend.as_ref()))).collect()
     }
 
     /// Told in doubt too; then the batch is told once more, when its outcome is known.

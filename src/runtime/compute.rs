@@ -14,7 +14,7 @@ use crate::{
     config::Trigger,
     error::{Error, Reaction, Result},
     operator::{Batch, Output},
-    record::{Headers, Offset, Partition, RawChunk, RawChunkBuilder, RawRecord, TopicPartition},
+    record::{Headers, Offset, Partition, RawChunk, RawChunkBuilder, RawRecord, Timestamps, TopicPartition},
     source::{BadRecordAt, BadRecordPolicy, ReceiverLimits},
     state::changelog,
     task::checkpoint::Event,
@@ -185,7 +185,8 @@ impl Engine {
         *read = (read.0 + progress.records, read.1 + progress.bytes);
         self.flight.records += progress.records;
         self.flight.bytes += progress.bytes;
-        self.flight.max_timestamp_ms = self.flight.max_timestamp_ms.max(progress.max_timestamp_ms);
+        let timestamps = self.flight.timestamps.into_iter().chain(progress.timestamps);
+        self.flight.timestamps = timestamps.reduce(Timestamps::and);
         for bad in progress.bad {
             self.bad_record(source, &bad)?;
         }
@@ -268,8 +269,10 @@ impl Engine {
                 Output::Records { topic, records } => {
                     let written = self.flight.written.entry(topic.clone()).or_default();
                     *written = (written.0 + records.len(), written.1 + records.bytes());
-                    let stamp = self.flight.max_timestamp_ms;
-                    let records = if stamp > 0 { records.stamped(stamp) } else { records };
+                    let records = match self.flight.timestamps {
+                        Some(read) if read.greatest_ms > 0 => records.stamped(read.greatest_ms),
+                        _ => records,
+                    };
                     self.send(&topic, None, &records)?;
                 }
                 Output::Gathered { node, partition, chunk } => {
@@ -277,6 +280,9 @@ impl Engine {
                     self.flight.gathered.entry(node).or_default().entry(task).or_default().push(chunk);
                 }
                 Output::Late(records) => self.flight.late += records,
+                Output::Watermark(ms) => {
+                    self.flight.watermark_ms = self.flight.watermark_ms.into_iter().chain([ms]).min();
+                }
                 Output::Console { node, rows, rows_max } => {
                     let shown = self.flight.console.entry(node).or_insert((vec![], rows_max));
                     let room = (rows_max + 1).saturating_sub(shown.0.len());

@@ -28,7 +28,7 @@ use crate::{
     log::{GroupEvent, Log, Member, Producer},
     operator::{Batch, NodeId},
     plan::{Fingerprint, Topology},
-    record::{BatchId, BatchTime, Incarnation, InstanceId, Offset, Token, TopicPartition},
+    record::{BatchId, BatchTime, Incarnation, InstanceId, Offset, Timestamps, Token, TopicPartition},
     source::ReceiverLimits,
     state::Storage,
     task::checkpoint::{Action, Event, Phase},
@@ -197,14 +197,31 @@ pub struct BatchReport {
     pub committed: bool,
     /// Bytes of local state by partition, about; told every few seconds.
     pub state_bytes: Vec<(crate::record::Partition, u64)>,
-    /// Next offsets of the source partitions.
-    pub positions: Vec<(TopicPartition, crate::record::Offset)>,
+    /// Rows of local state by partition, estimated; told with the bytes.
+    pub state_rows: Vec<(crate::record::Partition, u64)>,
+    /// How far the source partitions are read.
+    pub positions: Vec<SourcePosition>,
+    /// Timestamps of the records taken.
+    pub timestamps: Option<Timestamps>,
+    /// How far event time is, in windows over it; milliseconds since the epoch.
+    pub watermark_ms: Option<i64>,
     /// How long the loop waited for input.
     pub waited: Duration,
     /// What was read, by source partition and source of this process.
     pub inputs: Vec<InputRange>,
     /// How long the operator of each sink took, summed over all tasks.
     pub sinks: Vec<(NodeId, Duration)>,
+}
+
+/// How far a source partition is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourcePosition {
+    /// The partition.
+    pub at: TopicPartition,
+    /// The next offset.
+    pub next: Offset,
+    /// The greatest timestamp read since the partition was assigned, milliseconds since the epoch.
+    pub newest_ms: Option<i64>,
 }
 
 /// What a batch read of a source partition, or of a source of this process.

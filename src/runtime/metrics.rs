@@ -7,8 +7,8 @@
 use super::listener::{BatchInfo, OutputOperationInfo, ReceiverStatus, StreamingListener};
 use crate::record::{Partition, TopicPartition};
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder, core::Collector,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -64,6 +64,8 @@ pub struct Totals {
 pub struct Metrics {
     registry: Registry,
     traffic: Traffic,
+    distance: Distance,
+    state: State,
     batch_duration: Histogram,
     batches: IntCounterVec,
     processing_time: Histogram,
@@ -74,13 +76,9 @@ pub struct Metrics {
     checkpoint_duration: Histogram,
     checkpoints: IntCounterVec,
     last_checkpoint: Gauge,
-    lag: IntGaugeVec,
     assigned_partitions: IntGauge,
     rebalances: IntCounter,
     restarts: IntCounter,
-    state_bytes: IntGaugeVec,
-    restore_remaining: IntGaugeVec,
-    quarantined: IntCounter,
     process: Process,
     owned: Mutex<Owned>,
 }
@@ -100,6 +98,8 @@ impl Metrics {
             .set(1);
         Metrics {
             traffic: Traffic::new(&r),
+            distance: Distance::new(&r),
+            state: State::new(&r),
             batch_duration: r
                 .histogram("tidegate_batch_duration_seconds", "From the start of a batch to its end."),
             batches: r.counters("tidegate_batches_total", "Batches by how they ended.", &["status"]),
@@ -134,25 +134,10 @@ impl Metrics {
                 "tidegate_checkpoint_last_success_timestamp_seconds",
                 "When a batch was last committed, in seconds since the epoch.",
             ),
-            lag: r.gauges(
-                "tidegate_consumer_lag_records",
-                "Records between the committed position and the end of an owned partition.",
-                &["topic", "partition"],
-            ),
             assigned_partitions: r
                 .gauge("tidegate_assigned_partitions", "Partitions that the group assigned to this process."),
             rebalances: r.counter("tidegate_rebalances_total", "Changes of this process's assignment."),
             restarts: r.counter("tidegate_restarts_total", "Restarts of the pipeline in this process."),
-            state_bytes: r.gauges("tidegate_state_bytes", "Size of the local state.", &["partition"]),
-            restore_remaining: r.gauges(
-                "tidegate_restore_records_remaining",
-                "Changelog records that a state partition has still to read.",
-                &["partition"],
-            ),
-            quarantined: r.counter(
-                "tidegate_quarantined_stores_total",
-                "Databases moved aside because they were corrupt or contradicted the log.",
-            ),
             process: Process::new(&r),
             owned: Mutex::default(),
             registry,
@@ -215,8 +200,9 @@ impl Metrics {
     pub fn assigned(&self, partitions: &[TopicPartition]) {
         self.rebalances.inc();
         // Those that are here still are told again with the next batches.
-        self.state_bytes.reset();
-        self.restore_remaining.reset();
+        self.state.bytes.reset();
+        self.state.rows.reset();
+        self.state.restore_remaining.reset();
         self.assigned_partitions.set(gauge(partitions.len() as u64));
         let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
         let now: BTreeSet<&TopicPartition> = partitions.iter().collect();
@@ -224,7 +210,9 @@ impl Metrics {
             let stays = now.contains(tp);
             if !stays {
                 // Fails only if its lag was never told.
-                let _ = self.lag.remove_label_values(&[&*tp.topic, &tp.partition.to_string()]);
+                let partition = tp.partition.to_string();
+                let _ = self.distance.lag.remove_label_values(&[&*tp.topic, &partition]);
+                let _ = self.distance.lag_seconds.remove_label_values(&[&*tp.topic, &partition]);
             }
             stays
         });
@@ -233,13 +221,28 @@ impl Metrics {
         }
     }
 
-    /// How far an owned partition is behind; one that is not owned (any more) is passed over.
-    pub fn lag(&self, at: &TopicPartition, records: u64) {
+    /// How far an owned partition is behind, in records and in time (`None` = nothing of it was read yet, or without timestamps); one
+    /// that is not owned (any more) is passed over.
+    pub fn lag(&self, at: &TopicPartition, records: u64, age_ms: Option<i64>) {
         let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = owned.get_mut(at) {
             *known = Some(records);
-            self.lag.with_label_values(&[&*at.topic, &at.partition.to_string()]).set(gauge(records));
+            let partition = at.partition.to_string();
+            self.distance.lag.with_label_values(&[&*at.topic, &partition]).set(gauge(records));
+            if let Some(age_ms) = age_ms {
+                self.distance.lag_seconds.with_label_values(&[&*at.topic, &partition]).set(seconds(age_ms));
+            }
         }
+    }
+
+    /// A batch was committed this long after the least timestamp of its records.
+    pub fn end_to_end(&self, ms: i64) {
+        self.distance.end_to_end.observe(seconds(ms.max(0)));
+    }
+
+    /// How far event time is, milliseconds since the epoch.
+    pub fn watermark(&self, ms: i64) {
+        self.distance.watermark.set(seconds(ms));
     }
 
     /// The pipeline was started again inside this process.
@@ -249,17 +252,22 @@ impl Metrics {
 
     /// Size of the database of an owned state partition.
     pub fn state_bytes(&self, partition: Partition, bytes: u64) {
-        self.state_bytes.with_label_values(&[&partition.to_string()]).set(gauge(bytes));
+        self.state.bytes.with_label_values(&[&partition.to_string()]).set(gauge(bytes));
+    }
+
+    /// Rows of the database of an owned state partition, estimated.
+    pub fn state_rows(&self, partition: Partition, rows: u64) {
+        self.state.rows.with_label_values(&[&partition.to_string()]).set(gauge(rows));
     }
 
     /// Changelog records a state partition has still to read; `None` = restored, or no longer here.
     pub fn restore_remaining(&self, partition: Partition, records: Option<u64>) {
-        set_or_remove(&self.restore_remaining, partition, records);
+        set_or_remove(&self.state.restore_remaining, partition, records);
     }
 
     /// A database was moved aside.
     pub fn quarantined(&self) {
-        self.quarantined.inc();
+        self.state.quarantined.inc();
     }
 
     /// Sums for the progress line.
@@ -354,11 +362,73 @@ impl Register<'_> {
     fn seconds(&self, name: &str, help: &str) -> Gauge {
         self.add(Gauge::new(name, help))
     }
+    fn seconds_of(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        self.add(GaugeVec::new(Opts::new(name, help), labels))
+    }
     fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
         self.add(HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), labels))
     }
     fn histogram(&self, name: &str, help: &str) -> Histogram {
         self.add(Histogram::with_opts(HistogramOpts::new(name, help).buckets(SECONDS.to_vec())))
+    }
+}
+
+/// How far what is done is behind what happens.
+struct Distance {
+    end_to_end: Histogram,
+    watermark: Gauge,
+    lag: IntGaugeVec,
+    lag_seconds: GaugeVec,
+}
+
+impl Distance {
+    fn new(r: &Register<'_>) -> Self {
+        Distance {
+            end_to_end: r.histogram(
+                "tidegate_end_to_end_latency_seconds",
+                "From the least timestamp of the records of a batch to its commit.",
+            ),
+            watermark: r.seconds(
+                "tidegate_watermark_timestamp_seconds",
+                "How far event time is in windows over it, in seconds since the epoch; 0 = there are none.",
+            ),
+            lag_seconds: r.seconds_of(
+                "tidegate_consumer_lag_seconds",
+                "Age of the newest record read of an owned partition that has more; 0 = it has no more.",
+                &["topic", "partition"],
+            ),
+            lag: r.gauges(
+                "tidegate_consumer_lag_records",
+                "Records between the committed position and the end of an owned partition.",
+                &["topic", "partition"],
+            ),
+        }
+    }
+}
+
+/// The databases of the owned state partitions.
+struct State {
+    bytes: IntGaugeVec,
+    rows: IntGaugeVec,
+    restore_remaining: IntGaugeVec,
+    quarantined: IntCounter,
+}
+
+impl State {
+    fn new(r: &Register<'_>) -> Self {
+        State {
+            bytes: r.gauges("tidegate_state_bytes", "Size of the local state.", &["partition"]),
+            rows: r.gauges("tidegate_state_rows", "Rows of the local state, estimated.", &["partition"]),
+            restore_remaining: r.gauges(
+                "tidegate_restore_records_remaining",
+                "Changelog records that a state partition has still to read.",
+                &["partition"],
+            ),
+            quarantined: r.counter(
+                "tidegate_quarantined_stores_total",
+                "Databases moved aside because they were corrupt or contradicted the log.",
+            ),
+        }
     }
 }
 
@@ -487,10 +557,13 @@ mod tests {
         m.checkpoint_done(Outcome::Committed, Duration::from_millis(4), 1_500);
         m.checkpoint_done(Outcome::Aborted, Duration::from_secs(9), 9_000);
         m.assigned(&[TopicPartition::new("in", 0), TopicPartition::new("in", 1)]);
-        m.lag(&TopicPartition::new("in", 0), 3);
-        m.lag(&TopicPartition::new("in", 1), 4);
+        m.lag(&TopicPartition::new("in", 0), 3, None);
+        m.lag(&TopicPartition::new("in", 1), 4, Some(2_500));
+        m.end_to_end(40);
+        m.watermark(7_000);
         m.restarted();
         m.state_bytes(Partition(2), 4096);
+        m.state_rows(Partition(2), 12);
         m.restore_remaining(Partition(2), Some(77));
         m.quarantined();
         m
@@ -528,6 +601,10 @@ mod tests {
             (r#"tidegate_checkpoints_total{status="aborted",application_id="app"}"#, 1.0),
             (r#"tidegate_checkpoint_last_success_timestamp_seconds{application_id="app"}"#, 1.5),
             (r#"tidegate_consumer_lag_records{partition="1",topic="in",application_id="app"}"#, 4.0),
+            (r#"tidegate_consumer_lag_seconds{partition="1",topic="in",application_id="app"}"#, 2.5),
+            (r#"tidegate_end_to_end_latency_seconds_sum{application_id="app"}"#, 0.04),
+            (r#"tidegate_watermark_timestamp_seconds{application_id="app"}"#, 7.0),
+            (r#"tidegate_state_rows{partition="2",application_id="app"}"#, 12.0),
             (r#"tidegate_assigned_partitions{application_id="app"}"#, 2.0),
             (r#"tidegate_rebalances_total{application_id="app"}"#, 1.0),
             (r#"tidegate_restarts_total{application_id="app"}"#, 1.0),
@@ -545,12 +622,12 @@ mod tests {
         let m = used();
         assert_eq!(m.totals(), Totals { records_in: 15, records_out: 7, lag: Some(7) });
         m.assigned(&[TopicPartition::new("in", 1), TopicPartition::new("in", 2)]);
-        m.lag(&TopicPartition::new("in", 0), 9); // late news of a partition we do not own
+        m.lag(&TopicPartition::new("in", 0), 9, Some(1)); // late news of a partition we do not own
         m.restore_remaining(Partition(3), None); // never set
         let text = m.render();
         assert!(!text.contains(r#"partition="0""#) && !text.contains(r#"partition="2""#), "{text}");
         assert_eq!(m.totals().lag, None, "of partition 2 the lag is not known yet");
-        m.lag(&TopicPartition::new("in", 2), 1);
+        m.lag(&TopicPartition::new("in", 2), 1, None);
         assert_eq!(m.totals().lag, Some(5));
         m.assigned(&[]);
         assert_eq!(m.totals().lag, None);
@@ -582,7 +659,7 @@ mod tests {
             }
             assert_eq!(
                 name.ends_with("_seconds"),
-                kind == "histogram" || name.contains("_time"),
+                kind == "histogram" || name.contains("_time") || name.contains("_lag_"),
                 "{name} is a {kind}"
             );
             assert!(

@@ -35,7 +35,7 @@ mod topics;
 mod trigger;
 mod units;
 
-pub use engine::{BatchReport, Env, InputRange, Observed, Observer, Phases, run};
+pub use engine::{BatchReport, Env, InputRange, Observed, Observer, Phases, SourcePosition, run};
 pub use feeds::ReceiverState;
 pub use shutdown::Shutdown;
 pub use trigger::LATE_INTERVALS_MAX;

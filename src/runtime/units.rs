@@ -3,11 +3,11 @@
 //! Owns the bookkeeping between input, tasks and commit. Knows no log call. Invariant: `next` runs ahead of `committed` only while
 //! a batch is in flight; an abort sets it back.
 
-use super::engine::{InputRange, Phases};
+use super::engine::{InputRange, Phases, SourcePosition};
 use crate::{
     error::Result,
     operator::{Batch, NodeId, Output, Port},
-    record::{Chunk, Map, Offset, Partition, RawChunk, TopicPartition},
+    record::{Chunk, Map, Offset, Partition, RawChunk, Timestamps, TopicPartition},
     sink::outside::Gathered,
     source::{BadRecordAt, BadRecordPolicy, PartitionReceiver, ReceiverLimits, Taken},
     state::Backend,
@@ -49,6 +49,8 @@ pub struct SourceUnit {
     pub interval_records_max: usize,
     /// The offset of the last witness row.
     pub witnessed: Option<Offset>,
+    /// The greatest timestamp of a record that was taken, milliseconds since the epoch.
+    pub newest_ms: Option<i64>,
 }
 
 /// What one pass over a source partition gave.
@@ -58,8 +60,8 @@ pub struct Progress {
     pub records: usize,
     /// Their bytes.
     pub bytes: usize,
-    /// The greatest timestamp of a record.
-    pub max_timestamp_ms: i64,
+    /// Their timestamps, if one has any.
+    pub timestamps: Option<Timestamps>,
     /// Bad ones.
     pub bad: Vec<BadRecordAt>,
     /// What left the task.
@@ -100,8 +102,9 @@ impl SourceUnit {
     }
 
     fn take(&mut self, batch: &Batch, taken: Taken, progress: &mut Progress) -> Result {
-        let Taken { chunk, mut bad, records, bytes, max_timestamp_ms, first, next, leader_epoch } = taken;
-        progress.max_timestamp_ms = progress.max_timestamp_ms.max(max_timestamp_ms);
+        let Taken { chunk, mut bad, records, bytes, timestamps, first, next, leader_epoch } = taken;
+        progress.timestamps = progress.timestamps.into_iter().chain(timestamps).reduce(Timestamps::and);
+        self.newest_ms = self.newest_ms.max(timestamps.map(|t| t.greatest_ms));
         let rows = chunk.len() + bad.len();
         self.taken_first = (records > 0).then_some(first);
         let poisoned = records == 1 && self.poison.as_ref().is_some_and(|(at, _)| *at == first);
@@ -121,6 +124,12 @@ impl SourceUnit {
         self.next = next;
         self.leader_epoch = leader_epoch.or(self.leader_epoch);
         Ok(())
+    }
+
+    /// How far it is read.
+    #[must_use]
+    pub fn position(&self) -> SourcePosition {
+        SourcePosition { at: self.at.clone(), next: self.next, newest_ms: self.newest_ms }
     }
 
     /// A batch begins; what was given up was not taken.
@@ -292,8 +301,10 @@ pub struct InFlight {
     pub records: usize,
     /// Their bytes.
     pub bytes: usize,
-    /// The greatest timestamp of a record taken: that of outputs that have none of their own; 0 = no record was taken.
-    pub max_timestamp_ms: i64,
+    /// Timestamps of the records taken; outputs that have none of their own get the greatest.
+    pub timestamps: Option<Timestamps>,
+    /// The least watermark of windows over event time.
+    pub watermark_ms: Option<i64>,
     /// Records and bytes read, by topic.
     pub read: Map<Arc<str>, (usize, usize)>,
     /// Records and bytes sent to topics of sinks.

@@ -171,4 +171,8 @@ impl Backend for SimBackend {
     fn size_bytes(&self) -> u64 {
         self.inner.size_bytes()
     }
+
+    fn rows(&self) -> u64 {
+        self.inner.rows()
+    }
 }

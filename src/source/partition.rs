@@ -7,7 +7,7 @@ use super::DecodeChunk;
 use crate::{
     error::{Failure, Result},
     log::Fetcher,
-    record::{Chunk, Offset, RawChunk, RawChunkBuilder, TopicPartition},
+    record::{Chunk, Offset, RawChunk, RawChunkBuilder, Timestamps, TopicPartition},
 };
 use std::{collections::VecDeque, sync::Arc};
 
@@ -35,8 +35,8 @@ pub struct Taken {
     pub records: usize,
     /// Their bytes as fetched.
     pub bytes: usize,
-    /// The greatest timestamp of a record; -1 = there is none.
-    pub max_timestamp_ms: i64,
+    /// Timestamps of the records, if one has any.
+    pub timestamps: Option<Timestamps>,
     /// Offset of the first record; `next` if there was none.
     pub first: Offset,
     /// The next offset to read.
@@ -140,7 +140,7 @@ impl PartitionReceiver {
             chunk,
             bad,
             records: records.len(),
-            max_timestamp_ms: records.max_timestamp_ms(),
+            timestamps: records.timestamps(),
             bytes: self.decoder.bytes(&records),
             first,
             next: fetched.next,

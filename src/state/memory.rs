@@ -143,4 +143,8 @@ impl Backend for MemoryBackend {
         let bytes = |(key, value): (&Bytes, &Bytes)| (key.len() + value.len()) as u64;
         content.stores.values().flatten().map(bytes).sum()
     }
+
+    fn rows(&self) -> u64 {
+        self.content().stores.values().map(|rows| rows.len() as u64).sum()
+    }
 }

@@ -139,6 +139,9 @@ pub trait Backend: Send + Sync {
 
     /// Bytes on disk (or in memory), about; for metrics.
     fn size_bytes(&self) -> u64;
+
+    /// Rows of all stores, estimated; for metrics.
+    fn rows(&self) -> u64;
 }
 
 /// What a task needs of a store, whatever its types. Operators never see this trait.

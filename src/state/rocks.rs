@@ -211,6 +211,13 @@ struct RocksBackend {
 }
 
 impl RocksBackend {
+    /// A number of the database, over all stores.
+    fn sum(&self, property: &str) -> u64 {
+        let families = self.stores.values().filter_map(|name| self.db.cf_handle(name));
+        let number = |family| self.db.property_int_value_cf(family, property).ok().flatten();
+        families.filter_map(number).sum()
+    }
+
     /// Whether something says how far the rows go.
     fn has_mark(&self) -> Result<bool, rocksdb::Error> {
         Ok(self.db.get(RECORD_KEY)?.is_some() || self.db.get(PROGRESS_KEY)?.is_some())
@@ -407,13 +414,11 @@ impl Backend for RocksBackend {
     }
 
     fn size_bytes(&self) -> u64 {
-        let number = |family: &ColumnFamily, name: &str| {
-            self.db.property_int_value_cf(family, name).ok().flatten().unwrap_or(0)
-        };
-        let family_bytes = |family| {
-            number(family, "rocksdb.live-sst-files-size") + number(family, "rocksdb.cur-size-all-mem-tables")
-        };
-        self.stores.values().filter_map(|name| self.db.cf_handle(name)).map(family_bytes).sum()
+        self.sum("rocksdb.live-sst-files-size") + self.sum("rocksdb.cur-size-all-mem-tables")
+    }
+
+    fn rows(&self) -> u64 {
+        self.sum("rocksdb.estimate-num-keys")
     }
 }
 

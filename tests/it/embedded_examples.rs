@@ -143,8 +143,8 @@ fn a_terminal_shows_a_line_of_progress() {
     }
     let mut piped = start("filter_project", unseen.path(), &[]);
     let program = command("filter_project", seen.path(), &[]);
-    let mut line = program.get_program().to_str().unwrap().to_owned();
-    program.get_args().for_each(|arg| line += &format!(" {}", arg.to_str().unwrap()));
+    let words = std::iter::once(program.get_program()).chain(program.get_args());
+    let line = words.map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ");
     let mut on_terminal = Process::start(Command::new("script").args(["-qefc", &line, "/dev/null"]));
     on_terminal.until("a line of progress is shown", |p| {
         let out = p.out();

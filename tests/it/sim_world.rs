@@ -83,6 +83,9 @@ impl Backend for Cell {
     fn size_bytes(&self) -> u64 {
         0
     }
+    fn rows(&self) -> u64 {
+        0
+    }
 }
 
 /// The copying process.

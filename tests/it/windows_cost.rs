@@ -57,6 +57,9 @@ impl Backend for Counting {
     fn size_bytes(&self) -> u64 {
         self.inner.size_bytes()
     }
+    fn rows(&self) -> u64 {
+        self.inner.rows()
+    }
 }
 
 const KEYS_PER_BATCH: u64 = 100;

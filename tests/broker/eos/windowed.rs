@@ -25,6 +25,9 @@ use std::{
     time::Duration,
 };
 
+/// Whether the values of all series of a metric are as they must be.
+type Holds<'a> = &'a dyn Fn(&[&str]) -> bool;
+
 const START_MS: i64 = 1_795_340_000_000;
 const LATENESS_MS: u64 = 5_000;
 const STEP_MS: i64 = 20;
@@ -125,6 +128,38 @@ impl Writing {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }
+}
+
+#[test]
+fn metrics_tell_of_event_time_lag_and_state() {
+    let client = Client::new(&bootstrap());
+    let app = App::new("windowed_counts", &client);
+    let mut events = Events::new(&client, &app.input, 0, TUMBLING);
+    (0..400).for_each(|n| events.send("u", START_MS + n * STEP_MS));
+    events.flush();
+    let mut run = app.start("");
+    app.catch_up(&client, &mut run);
+    // Of partition 0 the newest event is number 396. That is 7.92 s after the first.
+    let watermark = format!("{}.92", START_MS / 1000 + 7);
+    let expected: [(&str, Holds<'_>); 7] = [
+        ("tidegate_records_in_total{", &|told| told == ["400"]),
+        ("tidegate_watermark_timestamp_seconds{", &|told| told == [watermark.as_str()]),
+        ("tidegate_consumer_lag_records{", &|told| told == ["0"; 4]),
+        ("tidegate_consumer_lag_seconds{", &|told| told == ["0"; 4]),
+        ("tidegate_end_to_end_latency_seconds_count{", &|told| told != ["0"]),
+        ("tidegate_state_rows{", &|told| told.iter().any(|rows| *rows != "0")),
+        ("tidegate_state_bytes{", &|told| told.iter().any(|bytes| *bytes != "0")),
+    ];
+    for (series, holds) in expected {
+        super::until(&format!("{series} is told (log: {})", run.log.display()), || {
+            run.must_run();
+            let (_, metrics) = run.get("/metrics");
+            let of_series = metrics.lines().filter(|line| line.starts_with(series));
+            let told: Vec<&str> = of_series.filter_map(|line| line.rsplit(' ').next()).collect();
+            holds(&told)
+        });
+    }
+    run.stop();
 }
 
 #[test]
