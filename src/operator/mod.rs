@@ -170,7 +170,7 @@ pub enum Output {
     },
     /// So many records came too late for what they belong to, and were left out.
     Late(usize),
-    /// How far event time is, milliseconds since the epoch.
+    /// Event time has come so far, milliseconds since the epoch; an output of a batch that is not empty anyway.
     Watermark(i64),
     /// Text for the console, shown after the commit only.
     Console {

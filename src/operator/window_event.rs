@@ -139,10 +139,8 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for EventReduce<
         marks.advance(std::mem::take(&mut self.news));
         marks.newest = marks.newest.max(self.newest.take());
         let closed_before = marks.watermark.map_or(i64::MIN, |watermark| self.spans.first_open(watermark));
-        if let Some(watermark) = marks.watermark {
-            cx.out.output(Output::Watermark(watermark));
-        }
         if self.before.take().as_ref() != Some(&marks) {
+            marks.watermark.into_iter().for_each(|watermark| cx.out.output(Output::Watermark(watermark)));
             cx.stores.open(self.marks).entry(0)?.set(marks);
         }
         if self.late > 0 {

@@ -203,7 +203,7 @@ pub struct BatchReport {
     pub positions: Vec<SourcePosition>,
     /// Timestamps of the records taken.
     pub timestamps: Option<Timestamps>,
-    /// How far event time is, in windows over it; milliseconds since the epoch.
+    /// How far event time has come in windows over it, if it moved; milliseconds since the epoch.
     pub watermark_ms: Option<i64>,
     /// How long the loop waited for input.
     pub waited: Duration,

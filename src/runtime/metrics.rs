@@ -390,7 +390,7 @@ impl Distance {
             ),
             watermark: r.seconds(
                 "tidegate_watermark_timestamp_seconds",
-                "How far event time is in windows over it, in seconds since the epoch; 0 = there are none.",
+                "How far event time has come in windows over it, in seconds since the epoch; 0 = not known yet.",
             ),
             lag_seconds: r.seconds_of(
                 "tidegate_consumer_lag_seconds",
@@ -659,7 +659,7 @@ mod tests {
             }
             assert_eq!(
                 name.ends_with("_seconds"),
-                kind == "histogram" || name.contains("_time") || name.contains("_lag_"),
+                kind == "histogram" || name.contains("_time") || name.ends_with("_lag_seconds"),
                 "{name} is a {kind}"
             );
             assert!(

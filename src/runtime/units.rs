@@ -303,7 +303,7 @@ pub struct InFlight {
     pub bytes: usize,
     /// Timestamps of the records taken; outputs that have none of their own get the greatest.
     pub timestamps: Option<Timestamps>,
-    /// The least watermark of windows over event time.
+    /// The least watermark of the windows over event time that it moved.
     pub watermark_ms: Option<i64>,
     /// Records and bytes read, by topic.
     pub read: Map<Arc<str>, (usize, usize)>,
