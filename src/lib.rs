@@ -111,6 +111,7 @@ pub mod error;
 pub mod failpoint;
 pub mod log;
 pub mod ml;
+pub mod observe;
 pub mod operator;
 mod panics;
 pub mod plan;

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// The folders (and single files) of `src/`; each may use only what stands before it.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 23] = [
     "error",
     "failpoint",
     "panics",
@@ -28,6 +28,7 @@ const ORDER: [&str; 22] = [
     "ml",
     "task",
     "runtime",
+    "observe",
     "ui",
     "sim",
     "context",
@@ -44,8 +45,8 @@ const FENCES: [(&str, &[&str]); 14] = [
     ("rdkafka", &["src/log/kafka/"]),
     ("rdkafka_sys", &["src/log/kafka/"]),
     ("rocksdb", &["src/state/rocks.rs", "src/state/rocks_options.rs"]),
-    ("prometheus", &["src/runtime/metrics.rs"]),
-    ("tracing_subscriber", &["src/runtime/logging.rs"]),
+    ("prometheus", &["src/observe/metrics.rs"]),
+    ("tracing_subscriber", &["src/observe/logging.rs"]),
     ("axum", &["src/ui/"]),
     ("tract_onnx", &["src/ml/onnx.rs"]),
     ("parquet", &["src/sink/files/"]),
@@ -65,7 +66,7 @@ const PERMITS: [(&str, &[&str]); 3] = [
         &[
             "src/failpoint.rs",
             "src/runtime/clock.rs",
-            "src/runtime/logging.rs",
+            "src/observe/logging.rs",
             "src/context/signals.rs",
             "src/log/kafka",
             "src/log/embedded",
@@ -196,7 +197,7 @@ fn banned_words(path: &str, text: &str) -> Complaints {
     bad
 }
 
-/// Metrics that a document names and `metrics` (the text of runtime/metrics.rs) does not have.
+/// Metrics that a document names and `metrics` (the text of observe/metrics.rs) does not have.
 fn unknown_metrics(path: &str, text: &str, metrics: &str) -> Complaints {
     let known: BTreeSet<&str> =
         words(metrics).map(|(w, _)| w).filter(|w| w.starts_with("tidegate_")).chain(TABLES).collect();
@@ -395,7 +396,7 @@ fn documents_are_there_and_name_only_metrics_that_exist() {
     for name in DOCUMENTS {
         assert!(root().join(name).is_file(), "{name} is missing");
     }
-    let metrics = fs::read_to_string(root().join("src/runtime/metrics.rs")).unwrap();
+    let metrics = fs::read_to_string(root().join("src/observe/metrics.rs")).unwrap();
     let docs = files(&["README.md", "ARCHITECTURE.md", "docs", "deploy"], &[".md", ".json", ".yaml"]);
     assert_none(docs.iter().flat_map(|(p, t)| unknown_metrics(p, t, &metrics)));
     let operations = fs::read_to_string(root().join("docs/operations.md")).unwrap();

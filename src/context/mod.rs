@@ -3,13 +3,10 @@
 //! Owns the way from a configuration to a running loop: state directory, log, metrics, status page, signals. Knows both faces and the
 //! runtime; nothing knows it. Invariant: nothing runs before `start`.
 
-mod bad_records;
 mod builder;
 mod checkpoint;
-mod course;
-mod home;
-mod listeners;
-mod observer;
+mod lifecycle;
+mod process_state;
 mod signals;
 mod streams;
 
@@ -20,23 +17,24 @@ use crate::{
     dstream::StreamBuilder,
     error::{Error, Result},
     log,
-    plan::Topology,
-    runtime::{
-        self, BatchReport, Env, Shutdown,
-        clock::{Clock, SystemClock},
-        ends::Ends,
+    observe::{
+        self, AfterBatch, Listeners, Reporter,
         history::History,
         listener::StreamingListener,
         logging::{self, LogFormat},
         metrics::Metrics,
         status::{Phase, Status},
     },
+    plan::Topology,
+    runtime::{
+        self, BatchReport, Env, Shutdown,
+        clock::{Clock, SystemClock},
+        ends::Ends,
+    },
     ui::{Server, Settings},
 };
-use course::{Course, End, Running};
-use home::Home;
-use listeners::Listeners;
-use observer::{AfterBatch, Telling};
+use lifecycle::{End, Lifecycle, Running};
+use process_state::ProcessState;
 use std::{
     net::{IpAddr, SocketAddr},
     panic::Location,
@@ -67,7 +65,7 @@ pub struct StreamingContext {
     config: Mutex<Config>,
     builder: StreamBuilder,
     listeners: Mutex<Told>,
-    course: Mutex<Course>,
+    lifecycle: Mutex<Lifecycle>,
 }
 
 /// Who is told of batches.
@@ -94,7 +92,7 @@ impl StreamingContext {
             config: Mutex::new(config),
             builder,
             listeners: Mutex::default(),
-            course: Mutex::default(),
+            lifecycle: Mutex::default(),
         }
     }
 
@@ -195,7 +193,7 @@ impl StreamingContext {
     /// What is set now would have no effect on a program that runs.
     #[track_caller]
     fn must_be_new(&self, method: &str) {
-        let is_new = matches!(*self.lock_course(), Course::Built);
+        let is_new = matches!(*self.lock_lifecycle(), Lifecycle::Built);
         assert!(is_new, "{}: `{method}` after starting a context is not supported", Location::caller());
     }
 
@@ -251,7 +249,7 @@ impl StreamingContext {
     /// use tidegate::{
     ///     StreamingContext,
     ///     config::Trigger,
-    ///     runtime::listener::{BatchInfo, StreamingListener},
+    ///     observe::listener::{BatchInfo, StreamingListener},
     ///     source::Queue,
     /// };
     /// struct Rows(Arc<AtomicUsize>);
@@ -314,14 +312,16 @@ impl StreamingContext {
     /// [`Error::Plan`] with every mistake in the program, [`Error::Config`] for a setting, or what keeps the log or the state
     /// directory from being opened. What goes wrong later comes out of [`await_termination`](Self::await_termination).
     pub fn start(&self) -> Result {
-        let mut course = self.lock_course();
-        let refused = match &*course {
-            Course::Built => None,
-            Course::Started(running) if !running.is_stopped() => Some("this context was started already"),
-            Course::Started(_) => Some(
+        let mut lifecycle = self.lock_lifecycle();
+        let refused = match &*lifecycle {
+            Lifecycle::Built => None,
+            Lifecycle::Started(running) if !running.is_stopped() => Some("this context was started already"),
+            Lifecycle::Started(_) => Some(
                 "this context was started already; it was stopped and cannot be started again: make another one",
             ),
-            Course::Stopped => Some("this context was stopped and cannot be started again: make another one"),
+            Lifecycle::Stopped => {
+                Some("this context was stopped and cannot be started again: make another one")
+            }
         };
         if let Some(why) = refused {
             return Err(Error::Config(why.into()));
@@ -330,20 +330,20 @@ impl StreamingContext {
         let (mut config, plan) = (self.config().clone(), self.topology());
         config.state_dir = config.state_dir.as_deref().map(checkpoint::directory).transpose()?;
         check_checkpoint(&config, &plan.clone().computed())?;
-        *course = Course::Started(start(&settle(config), plan, listeners)?);
+        *lifecycle = Lifecycle::Started(start(&settle(config), plan, listeners)?);
         self.builder.start();
         Ok(())
     }
 
-    fn lock_course(&self) -> MutexGuard<'_, Course> {
-        self.course.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_lifecycle(&self) -> MutexGuard<'_, Lifecycle> {
+        self.lifecycle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was started; waiting for its end holds no lock, so that others may stop it meanwhile.
     fn started(&self) -> Option<Running> {
-        match &*self.lock_course() {
-            Course::Started(running) => Some(running.clone()),
-            Course::Built | Course::Stopped => None,
+        match &*self.lock_lifecycle() {
+            Lifecycle::Started(running) => Some(running.clone()),
+            Lifecycle::Built | Lifecycle::Stopped => None,
         }
     }
 
@@ -425,12 +425,12 @@ impl StreamingContext {
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     pub fn stop(&self, graceful: bool) {
-        let mut course = self.lock_course();
+        let mut lifecycle = self.lock_lifecycle();
         self.builder.stop();
-        match &*course {
-            Course::Started(running) if graceful => running.shutdown.request_drain(),
-            Course::Started(running) => running.shutdown.request(),
-            Course::Built | Course::Stopped => *course = Course::Stopped,
+        match &*lifecycle {
+            Lifecycle::Started(running) if graceful => running.shutdown.request_drain(),
+            Lifecycle::Started(running) => running.shutdown.request(),
+            Lifecycle::Built | Lifecycle::Stopped => *lifecycle = Lifecycle::Stopped,
         }
     }
 
@@ -483,10 +483,10 @@ impl StreamingContext {
 
     /// What is to be waited for; `None` = it was stopped before it began.
     fn awaited(&self) -> Result<Option<Running>> {
-        match &*self.lock_course() {
-            Course::Started(running) => Ok(Some(running.clone())),
-            Course::Stopped => Ok(None),
-            Course::Built => Err(Error::Config("this context was not started".into())),
+        match &*self.lock_lifecycle() {
+            Lifecycle::Started(running) => Ok(Some(running.clone())),
+            Lifecycle::Stopped => Ok(None),
+            Lifecycle::Built => Err(Error::Config("this context was not started".into())),
         }
     }
 
@@ -562,12 +562,12 @@ fn start(config: &Config, plan: Topology, told: Told) -> Result<Running> {
     config.validate()?;
     plan.validate(config.trigger)?;
     let log = log::open(&config.bootstrap, &config.properties)?;
-    let home = Home::open(config)?;
+    let home = ProcessState::open(config)?;
     let metrics = Arc::new(Metrics::new(&config.application_id));
     let status = Arc::new(Status::new(&config.application_id, &*home.instance.0, log.name()));
     let (shutdown, clock): (_, Arc<dyn Clock>) = (Shutdown::default(), Arc::new(SystemClock::new()));
     let computed = plan.clone().computed();
-    let program = listeners::program(&computed, config, home.instance.0.clone(), clock.now_ms());
+    let program = observe::program(&computed, config, home.instance.0.clone(), clock.now_ms());
     let history = Arc::new(History::new(program.clone()));
     let server = match &config.admin_bind {
         Some(bind) => Some(Server::start(settings(bind)?, metrics.clone(), status.clone(), history.clone())?),
@@ -581,7 +581,7 @@ fn start(config: &Config, plan: Topology, told: Told) -> Result<Running> {
     told_of_batches.extend(told.listeners);
     let listeners = Listeners::new(&computed, program, told_of_batches);
     let ends = Ends::new(log.clone(), Some("lag"))?;
-    let observer = Telling::new(ends, metrics.clone(), status.clone(), clock.clone(), history, listeners);
+    let observer = Reporter::new(ends, metrics.clone(), status.clone(), clock.clone(), history, listeners);
     let observer = Arc::new(observer.telling(told.after_batch, config.progress_line));
     let env = Env {
         log,

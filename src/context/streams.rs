@@ -6,7 +6,7 @@
 use super::StreamingContext;
 use crate::{
     codec::{Decode, Native, Utf8},
-    dstream::{DStream, ReceiverSpec, SourceOptions},
+    dstream::{DStream, ReceiverOptions, SourceOptions},
     record::{Data, Text, Value},
     source::{
         FileOptions, LocalSource, LossyText, Queue, QueueSource, RateSource, Receiver, SocketReceiver,
@@ -98,7 +98,7 @@ impl StreamingContext {
     #[track_caller]
     pub fn socket_text_stream_at(&self, host: &str, port: u16, level: StorageLevel) -> DStream<Text> {
         let (name, receiver) = (socket_name(host, port), SocketReceiver::new(host, port));
-        let spec = ReceiverSpec { name, receiver, level };
+        let spec = ReceiverOptions { name, receiver, level };
         self.builder.receiver(&self.application_id(), spec, Utf8, Location::caller())
     }
 
@@ -135,7 +135,7 @@ impl StreamingContext {
         receiver: impl Receiver<T>,
         level: StorageLevel,
     ) -> DStream<T> {
-        let spec = ReceiverSpec { name: name.to_owned(), receiver, level };
+        let spec = ReceiverOptions { name: name.to_owned(), receiver, level };
         self.builder.receiver(&self.application_id(), spec, Native, Location::caller())
     }
 

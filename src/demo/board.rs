@@ -14,8 +14,9 @@ use std::{
 use tidegate::{
     Result,
     log::{Log, Reader},
+    observe::progress::grouped,
     record::TopicPartition,
-    runtime::{BatchReport, progress::grouped},
+    runtime::BatchReport,
 };
 
 const TOP: usize = 10;

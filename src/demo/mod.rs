@@ -23,7 +23,7 @@ use tidegate::{
     Config, Error, Result, StreamingContext,
     codec::{AsText, Utf8},
     log::{self, Log, TopicSpec},
-    runtime::logging::{self, LogFormat},
+    observe::logging::{self, LogFormat},
 };
 
 /// The topic of generated lines.

@@ -6,8 +6,8 @@
 use super::DStream;
 use crate::{
     operator::{
-        CountRows, Gather, Home, NodeId, Operator, ReduceRows, Rhythm, Rows, SpreadOver, Total, TwoBatches,
-        WholeBatch,
+        CountRows, EmitSchedule, GatherExchange, NodeId, Operator, ReduceRows, Rows, SinglePartition,
+        SpreadOver, Total, TwoBatches, WholeBatch,
     },
     plan::{Factory, Layout, Node, Role},
     record::{BatchTime, Data, Key, Value},
@@ -71,8 +71,9 @@ impl<T: Data> DStream<T> {
         at: At,
         f: impl Fn(Vec<T>, BatchTime) -> I + Send + Sync + 'static,
     ) -> DStream<U> {
-        let (f, rhythm) = (Arc::new(f), self.rhythm());
-        let factory: Factory = Arc::new(move |_| Box::new(WholeBatch::of_each_task(f.clone(), rhythm)));
+        let (f, emit_schedule) = (Arc::new(f), self.emit_schedule());
+        let factory: Factory =
+            Arc::new(move |_| Box::new(WholeBatch::of_each_task(f.clone(), emit_schedule)));
         self.then(kind, at, Layout::Any, Role::Operator(factory))
     }
 
@@ -113,12 +114,12 @@ impl<T: Data> DStream<T> {
     #[must_use]
     pub fn count(&self) -> DStream<u64> {
         let at = Location::caller();
-        let home = Home::of(&format!("{}.count", self.path()));
+        let home = SinglePartition::of(&format!("{}.count", self.path()));
         let partial: Factory = Arc::new(|_| Box::new(CountRows::default()));
         let partial: DStream<u64> = self.then("count", at, Layout::Any, Role::Operator(partial));
         let gathered = partial.gather(home.clone(), at);
-        let rhythm = self.rhythm();
-        let factory: Factory = Arc::new(move |_| Box::new(Total::new(home.clone(), rhythm)));
+        let emit_schedule = self.emit_schedule();
+        let factory: Factory = Arc::new(move |_| Box::new(Total::new(home.clone(), emit_schedule)));
         gathered.operation("count", at, Layout::Any, factory, |_| vec![])
     }
 
@@ -138,7 +139,7 @@ impl<T: Data> DStream<T> {
         T: Value,
     {
         let (at, f) = (Location::caller(), Arc::new(f));
-        let home = Home::of(&format!("{}.reduce", self.path()));
+        let home = SinglePartition::of(&format!("{}.reduce", self.path()));
         let factory: Factory = Arc::new(move |_| Box::new(ReduceRows::<T, _>::new(f.clone())));
         let partial: DStream<T> = self.then("reduce", at, Layout::Any, Role::Operator(factory.clone()));
         partial.gather(home, at).operation("reduce", at, Layout::Any, factory, |_| vec![])
@@ -189,10 +190,11 @@ impl<T: Data> DStream<T> {
     where
         T: Value,
     {
-        let (at, f, rhythm) = (Location::caller(), Arc::new(f), self.rhythm());
-        let home = Home::of(&format!("{}.transform", self.path()));
+        let (at, f, emit_schedule) = (Location::caller(), Arc::new(f), self.emit_schedule());
+        let home = SinglePartition::of(&format!("{}.transform", self.path()));
         let gathered = self.gather(home.clone(), at);
-        let factory: Factory = Arc::new(move |_| Box::new(WholeBatch::at(home.clone(), f.clone(), rhythm)));
+        let factory: Factory =
+            Arc::new(move |_| Box::new(WholeBatch::at(home.clone(), f.clone(), emit_schedule)));
         gathered.operation("transform", at, Layout::Any, factory, |_| vec![])
     }
 
@@ -218,28 +220,28 @@ impl<T: Data> DStream<T> {
     where
         T: Value,
     {
-        let (at, f, rhythm) = (Location::caller(), Arc::new(f), self.rhythm());
+        let (at, f, emit_schedule) = (Location::caller(), Arc::new(f), self.emit_schedule());
         let path = format!("{}*{}.transform_with", self.path(), other.path());
-        let home = Home::of(&path);
+        let home = SinglePartition::of(&path);
         let inputs: Vec<NodeId> =
             vec![self.gather(home.clone(), at).node, other.gather(home.clone(), at).node];
         let factory: Factory = Arc::new(move |_| {
-            Box::new(TwoBatches::<T, U, _>::new(home.clone(), f.clone(), rhythm)) as Box<dyn Operator>
+            Box::new(TwoBatches::<T, U, _>::new(home.clone(), f.clone(), emit_schedule)) as Box<dyn Operator>
         });
         let (layout, role) = (Layout::Any, Role::Operator(factory));
         self.builder.add(Node { kind: "transform_with", path, at, inputs, layout, role, stores: vec![] })
     }
 
     /// When what is made of this stream acts without rows.
-    pub(crate) fn rhythm(&self) -> Rhythm {
-        Rhythm::of(self.builder.plan().slide_of(self.node))
+    pub(crate) fn emit_schedule(&self) -> EmitSchedule {
+        EmitSchedule::of(self.builder.plan().slide_of(self.node))
     }
 
-    pub(crate) fn gather(&self, home: Home, at: At) -> DStream<T>
+    pub(crate) fn gather(&self, home: SinglePartition, at: At) -> DStream<T>
     where
         T: Value,
     {
-        let factory: Factory = Arc::new(move |_| Box::new(Gather(home.clone())));
+        let factory: Factory = Arc::new(move |_| Box::new(GatherExchange(home.clone())));
         self.then("gather", at, Layout::Any, Role::Exchange(factory, Arc::new(Rows::<T>::default())))
     }
 }

@@ -22,7 +22,7 @@ mod window;
 mod window_event;
 
 pub use crate::operator::State;
-pub use receiver::ReceiverSpec;
+pub use receiver::ReceiverOptions;
 pub use source::SourceOptions;
 pub use state::{MapWithStateDStream, StateSpec};
 pub use stream::{DStream, StreamBuilder};

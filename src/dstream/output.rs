@@ -11,8 +11,8 @@ use crate::{
     plan::{Factory, Layout, Role},
     record::{BatchTime, Data, RawChunkBuilder, Value},
     sink::{
-        ConsoleSink, ForeachRdd, Gather, MakeOutside, OutsideSpec, PrintOptions, Rdd, Remember, Remembered,
-        TopicSink,
+        Collect, ConsoleSink, ForeachRdd, MakeTwoPhaseSink, PrintOptions, Rdd, Remember, Remembered,
+        TopicSink, TwoPhaseSpec,
     },
 };
 use std::{cell::RefCell, panic::Location, sync::Arc};
@@ -47,9 +47,9 @@ impl<T: Value> DStream<T> {
     #[track_caller]
     pub fn pprint(&self, options: impl Into<PrintOptions>) {
         let options = options.into();
-        let rhythm = self.rhythm();
-        let factory: Factory = Arc::new(move |_| Box::new(ConsoleSink::<T>::new(options, rhythm)));
-        let role = Role::Sink { factory, topic: None, outside: None };
+        let emit_schedule = self.emit_schedule();
+        let factory: Factory = Arc::new(move |_| Box::new(ConsoleSink::<T>::new(options, emit_schedule)));
+        let role = Role::Sink { factory, topic: None, two_phase: None };
         let _: DStream<()> = self.then("print", Location::caller(), Layout::Any, role);
     }
 
@@ -94,10 +94,10 @@ impl<T: Data> DStream<T> {
         &self,
         f: impl Fn(Rdd<T>, BatchTime) -> Result<(), E> + Send + Sync + 'static,
     ) {
-        let (at, f, rhythm) = (Location::caller(), Arc::new(f), self.rhythm());
-        let make: MakeOutside =
-            Arc::new(move |_| Box::new(ForeachRdd::<T, E, _>::new(f.clone(), rhythm, at)));
-        self.to_outside("foreach_rdd", at, OutsideSpec { name: String::new(), make });
+        let (at, f, emit_schedule) = (Location::caller(), Arc::new(f), self.emit_schedule());
+        let make: MakeTwoPhaseSink =
+            Arc::new(move |_| Box::new(ForeachRdd::<T, E, _>::new(f.clone(), emit_schedule, at)));
+        self.to_two_phase("foreach_rdd", at, TwoPhaseSpec { name: String::new(), make });
     }
 
     /// Keeps the rows of past batches in memory for the program itself, as long as
@@ -121,17 +121,22 @@ impl<T: Data> DStream<T> {
         let remembered = Remembered::default();
         let kept = remembered.clone();
         let slide = self.builder.plan().slide_of(self.node);
-        let make: MakeOutside = Arc::new(move |cx| {
+        let make: MakeTwoPhaseSink = Arc::new(move |cx| {
             Box::new(Remember::<T>::new(kept.clone(), cx.remember, slide.or(cx.interval)))
         });
-        self.to_outside("remembered", Location::caller(), OutsideSpec { name: String::new(), make });
+        self.to_two_phase("remembered", Location::caller(), TwoPhaseSpec { name: String::new(), make });
         remembered
     }
 
     /// Ends the stream in an output outside the log.
-    pub(crate) fn to_outside(&self, kind: &'static str, at: &'static Location<'static>, spec: OutsideSpec) {
-        let factory: Factory = Arc::new(|_| Box::new(Gather));
-        let role = Role::Sink { factory, topic: None, outside: Some(spec) };
+    pub(crate) fn to_two_phase(
+        &self,
+        kind: &'static str,
+        at: &'static Location<'static>,
+        spec: TwoPhaseSpec,
+    ) {
+        let factory: Factory = Arc::new(|_| Box::new(Collect));
+        let role = Role::Sink { factory, topic: None, two_phase: Some(spec) };
         let _: DStream<()> = self.then(kind, at, Layout::Any, role);
     }
 
@@ -153,7 +158,7 @@ impl<T: Data> DStream<T> {
             "to_kafka",
             at,
             Layout::Any,
-            Role::Sink { factory: role, topic: Some(topic), outside: None },
+            Role::Sink { factory: role, topic: Some(topic), two_phase: None },
         );
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     plan::{Factory, Layout, Role},
     record::Value,
     sink::{
-        FileSink, OutsideContext, OutsideSpec,
+        FileSink, TwoPhaseContext, TwoPhaseSpec,
         files::{EncodeFiles, FileOutput, Place},
     },
 };
@@ -125,8 +125,8 @@ impl<T: Value> DStream<T> {
             Box::new(EncodeFiles::new(format.clone(), folder.clone())) as Box<dyn Operator>
         });
         let make =
-            Arc::new(move |context: &OutsideContext| Box::new(FileOutput::new(place.clone(), context)) as _);
-        let outside = Some(OutsideSpec { name, make });
-        let _: DStream<()> = self.then(kind, at, Layout::Any, Role::Sink { factory, topic: None, outside });
+            Arc::new(move |context: &TwoPhaseContext| Box::new(FileOutput::new(place.clone(), context)) as _);
+        let two_phase = Some(TwoPhaseSpec { name, make });
+        let _: DStream<()> = self.then(kind, at, Layout::Any, Role::Sink { factory, topic: None, two_phase });
     }
 }

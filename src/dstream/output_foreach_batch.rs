@@ -7,8 +7,8 @@ use crate::{
     plan::{Factory, Layout, Role},
     record::Value,
     sink::{
-        CommittedBatch, Deliver, EncodeRows, MakeOutside, OutsideSpec, Rdd, SendBatch,
-        drain::{DrainSpec, MakeDrain},
+        CommittedBatch, Deliver, EncodeRows, MakeTwoPhaseSink, Rdd, SendBatch, TwoPhaseSpec,
+        outbox::{MakeOutboxWriter, OutboxSpec},
     },
 };
 use std::{fmt::Display, panic::Location, sync::Arc};
@@ -61,16 +61,16 @@ impl<T: Value> DStream<T> {
         let name = format!("foreach-{name}");
         let topic = |suffix: &str| -> Arc<str> { format!("{}-{suffix}", self.builder.application()).into() };
         let (topic, positions) = (topic(&name), topic("delivered"));
-        let make: MakeDrain = {
+        let make: MakeOutboxWriter = {
             let positions = positions.clone();
             Arc::new(move || Box::new(Deliver::<T, E, _>::new(f.clone(), at, positions.clone())))
         };
-        let drain = DrainSpec { name, topic: topic.clone(), positions: Some(positions), make };
-        self.builder.plan().drains.push(drain);
+        let drain = OutboxSpec { name, topic: topic.clone(), positions: Some(positions), make };
+        self.builder.plan().outboxes.push(drain);
         let name = topic.to_string();
-        let make: MakeOutside = Arc::new(move |cx| Box::new(SendBatch::new(topic.clone(), cx)));
+        let make: MakeTwoPhaseSink = Arc::new(move |cx| Box::new(SendBatch::new(topic.clone(), cx)));
         let factory: Factory = Arc::new(|_| Box::new(EncodeRows::<T>::default()));
-        let role = Role::Sink { factory, topic: None, outside: Some(OutsideSpec { name, make }) };
+        let role = Role::Sink { factory, topic: None, two_phase: Some(TwoPhaseSpec { name, make }) };
         let _: DStream<()> = self.then("foreach_batch", at, Layout::Any, role);
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     operator::Operator,
     plan::{Factory, Layout, Role},
     record::{RawChunkBuilder, Value},
-    sink::{PostgresSink, TopicSink, drain::DrainSpec},
+    sink::{PostgresSink, TopicSink, outbox::OutboxSpec},
 };
 use std::{panic::Location, sync::Arc};
 
@@ -37,14 +37,14 @@ impl<T: Value> DStream<T> {
             Err(why) => return self.builder.plan().mistakes.push(format!("{at}: `to_postgres`: {why}")),
         };
         let topic: Arc<str> = format!("{}-{name}", self.builder.application()).into();
-        if self.builder.plan().drains.iter().any(|d| d.name == name) {
+        if self.builder.plan().outboxes.iter().any(|d| d.name == name) {
             let what = format!(
                 "{at}: `{}` is written to twice\n  help: name one of the outputs: `.named(\"...\")`",
                 sink.name
             );
             self.builder.plan().mistakes.push(what);
         }
-        self.builder.plan().drains.push(DrainSpec { name, topic: topic.clone(), positions: None, make });
+        self.builder.plan().outboxes.push(OutboxSpec { name, topic: topic.clone(), positions: None, make });
         let encode = sink.encoder::<T>();
         let encode = Arc::new(move |row: &T, out: &mut RawChunkBuilder| {
             out.push_with(-1, None, |bytes| encode(row, bytes).map(|()| true))
@@ -52,7 +52,7 @@ impl<T: Value> DStream<T> {
         let to = topic.clone();
         let factory: Factory =
             Arc::new(move |_| Box::new(TopicSink::new(to.clone(), encode.clone())) as Box<dyn Operator>);
-        let role = Role::Sink { factory, topic: Some(topic), outside: None };
+        let role = Role::Sink { factory, topic: Some(topic), two_phase: None };
         let _: DStream<()> = self.then("to_postgres", at, Layout::Any, role);
     }
 }

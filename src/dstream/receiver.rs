@@ -9,15 +9,15 @@ use crate::{
     plan::{Layout, Node, Role},
     record::Data,
     source::{
-        BadRecordPolicy, FeedSpec, FileOptions, FileSource, MakeLocal, Receiver, SourceSpec, Starting,
+        BadRecordPolicy, FileOptions, FileSource, MakeLocal, Receiver, ReceiverSpec, SourceSpec, Starting,
         StorageLevel, decoder,
-        feed::{self, FeedTarget},
+        receiver::{self, ReceiverTarget},
     },
 };
 use std::{panic::Location, sync::Arc};
 
 /// A receiver and how its rows are kept: see [`StreamingContext::receiver_stream`](crate::StreamingContext::receiver_stream).
-pub struct ReceiverSpec<R> {
+pub struct ReceiverOptions<R> {
     /// Durable name; part of the name of its topic.
     pub name: String,
     /// The receiver.
@@ -31,11 +31,11 @@ impl StreamBuilder {
     pub fn receiver<T: Data, C: Encode<T> + Decode<T> + Clone + 'static>(
         &self,
         prefix: &str,
-        spec: ReceiverSpec<impl Receiver<T>>,
+        spec: ReceiverOptions<impl Receiver<T>>,
         codec: C,
         at: &'static Location<'static>,
     ) -> DStream<T> {
-        let ReceiverSpec { name, receiver, level } = spec;
+        let ReceiverOptions { name, receiver, level } = spec;
         self.check_name(&name, at);
         if level == StorageLevel::None {
             self.plan().mistakes.push(format!(
@@ -53,15 +53,15 @@ impl StreamBuilder {
                     starting: Some(Starting::Earliest),
                 };
                 let encode: Arc<dyn Encode<T>> = Arc::new(codec);
-                let target = FeedTarget::Topic { name: topic, compact: false };
-                (feed::feed(receiver, Some(encode)), target, Role::Source(source))
+                let target = ReceiverTarget::Topic { name: topic, compact: false };
+                (receiver::feed(receiver, Some(encode)), target, Role::Source(source))
             }
             StorageLevel::Memory => {
-                let (target, local) = feed::in_memory();
-                (feed::feed(receiver, None), target, Role::Local(local))
+                let (target, local) = receiver::in_memory();
+                (receiver::feed(receiver, None), target, Role::Local(local))
             }
         };
-        self.plan().feeds.push(FeedSpec { name: name.clone(), target, feed });
+        self.plan().receivers.push(ReceiverSpec { name: name.clone(), target, feed });
         self.add(Node {
             kind: "receiver",
             path: name,
@@ -81,7 +81,7 @@ impl StreamBuilder {
             plan.mistakes.push(format!(
                 "{at}: the name `{name}` is part of a topic's name\n  help: 1 to 100 characters of a-z A-Z 0-9 . _ -"
             ));
-        } else if plan.feeds.iter().any(|f| f.name == name) {
+        } else if plan.receivers.iter().any(|f| f.name == name) {
             plan.mistakes.push(format!(
                 "{at}: there is a receiver called `{name}` already\n  help: use its stream twice, or choose another name: `receiver_stream(\"name\", ..)`"
             ));
@@ -106,9 +106,9 @@ impl StreamBuilder {
             policy,
             starting: Some(Starting::Earliest),
         };
-        let target = FeedTarget::Topic { name: topic, compact: true };
+        let target = ReceiverTarget::Topic { name: topic, compact: true };
         let feed = lister;
-        self.plan().feeds.push(FeedSpec { name: name.clone(), target, feed });
+        self.plan().receivers.push(ReceiverSpec { name: name.clone(), target, feed });
         let role = Role::Source(source);
         let (kind, path) = ("file_stream", name);
         self.add(Node { kind, path, at, inputs: vec![], layout: Layout::Any, role, stores: vec![] })

@@ -90,11 +90,11 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         K: Key,
         V: Value,
     {
-        let (f, has_initial, rhythm) = (Arc::new(f), initial.is_some(), self.rhythm());
+        let (f, has_initial, emit_schedule) = (Arc::new(f), initial.is_some(), self.emit_schedule());
         let rows = self.by_key::<NoCombine<V>>(at, None);
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             let initial = initial.clone().map(|rows| Initial::new(rows, Handle::at(stores[1])));
-            Box::new(UpdateState::<K, V, S, _>::new(f.clone(), Handle::at(stores[0]), initial, rhythm))
+            Box::new(UpdateState::<K, V, S, _>::new(f.clone(), Handle::at(stores[0]), initial, emit_schedule))
         });
         rows.operation("update_state_by_key", at, Layout::Keyed, factory, |name| {
             let mut stores = vec![Table::<K, S>::spec(name)];
@@ -133,7 +133,8 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         let StateSpec { map, idle_timeout, initial } = spec;
         let timeout_ms = idle_timeout.map(|t| i64::try_from(t.as_millis()).unwrap_or(i64::MAX));
         let gives_snapshots = Arc::new(AtomicBool::new(false));
-        let (switch, has_initial, rhythm) = (gives_snapshots.clone(), !initial.is_empty(), self.rhythm());
+        let (switch, has_initial, emit_schedule) =
+            (gives_snapshots.clone(), !initial.is_empty(), self.emit_schedule());
         let initial = Arc::new(initial);
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             let timeout = timeout_ms.map(|ms| (ms, Handle::at(stores[1])));
@@ -144,7 +145,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
                 timeout,
                 initial: has_initial.then(|| Initial::new(initial.clone(), seeded)),
                 gives_snapshots: switch.load(Ordering::Relaxed),
-                rhythm,
+                emit_schedule,
                 touched: false,
                 giving: None,
             };

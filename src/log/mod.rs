@@ -205,7 +205,7 @@ pub trait Member: Send {
     ///
     /// # Errors
     /// If the log does not answer.
-    fn unheld(&mut self, topics: &[(String, u32)]) -> Result<Vec<TopicPartition>, Failure> {
+    fn unassigned(&mut self, topics: &[(String, u32)]) -> Result<Vec<TopicPartition>, Failure> {
         let _ = topics;
         Ok(vec![])
     }

@@ -5,14 +5,14 @@
 
 use crate::{
     error::Result,
-    operator::{Context, Home, Operator, Port},
+    operator::{Context, Operator, Port, SinglePartition},
     record::{Chunk, Value},
     state::{Handle, Table},
 };
 
 /// Passes models on; keeps the newest one, so that it is there after a restart without a new example.
 pub(super) struct Show<M: Value> {
-    pub home: Home,
+    pub home: SinglePartition,
     pub initial: M,
     pub state: Handle<Table<(), M>>,
     /// Whether a model was given since this task began.

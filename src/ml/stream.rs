@@ -9,10 +9,10 @@ use crate::{
     codec::value_bytes,
     dstream::DStream,
     error::{Error, Result},
-    operator::{Context, ExchangeFormat, Home, Operator, Port, Rhythm, Rows},
+    operator::{Context, EmitSchedule, ExchangeFormat, Operator, Port, Rows, SinglePartition},
     plan::{Factory, Layout, Node, Role},
     record::{Chunk, Data, Partition, Value},
-    sink::{KeepLatest, Latest, MakeOutside, OutsideSpec},
+    sink::{KeepLatest, Latest, MakeTwoPhaseSink, TwoPhaseSpec},
     state::{Handle, Table},
 };
 use std::{panic::Location, sync::Arc};
@@ -118,12 +118,12 @@ pub trait Training: Algorithm + Sized {
         }
         let refuses = algorithm.clone();
         let examples = examples.try_map(move |e| refuses.refuses(&e).map_or(Ok(e), Err));
-        let home = Home::of(&format!("{}.train_on", examples.path()));
+        let home = SinglePartition::of(&format!("{}.train_on", examples.path()));
         let gathered = examples.gather(home.clone(), at);
-        let (taught, place, rhythm) = (algorithm.clone(), home.clone(), examples.rhythm());
+        let (taught, place, emit_schedule) = (algorithm.clone(), home.clone(), examples.emit_schedule());
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             let (algorithm, home, state) = (taught.clone(), place.clone(), Handle::at(stores[0]));
-            Box::new(Train { algorithm, home, rhythm, state, examples: vec![], held_bytes: 0 })
+            Box::new(Train { algorithm, home, emit_schedule, state, examples: vec![], held_bytes: 0 })
         });
         let store = |name: &str| vec![Table::<(), Self::Model>::spec(name)];
         let models = gathered.operation("model", at, Layout::Any, factory, store).kept();
@@ -137,7 +137,7 @@ impl<A: Algorithm> Training for A {}
 pub struct Trained<A: Algorithm> {
     algorithm: Arc<A>,
     /// Where it is taught.
-    home: Home,
+    home: SinglePartition,
     models: DStream<A::Model>,
 }
 
@@ -230,8 +230,8 @@ impl<A: Algorithm> Trained<A> {
         let store = |name: &str| vec![Table::<(), A::Model>::spec(name)];
         let shown: DStream<A::Model> = self.models.operation("latest", at, Layout::Any, factory, store);
         let kept = latest.clone();
-        let make: MakeOutside = Arc::new(move |_| Box::new(KeepLatest::new(kept.clone())));
-        shown.to_outside("latest", at, OutsideSpec { name: String::new(), make });
+        let make: MakeTwoPhaseSink = Arc::new(move |_| Box::new(KeepLatest::new(kept.clone())));
+        shown.to_two_phase("latest", at, TwoPhaseSpec { name: String::new(), make });
         self.models.view(latest.view(self.models.path().as_ref()));
         latest
     }
@@ -319,8 +319,8 @@ impl Operator for ToAll {
 
 struct Train<A: Algorithm> {
     algorithm: Arc<A>,
-    home: Home,
-    rhythm: Rhythm,
+    home: SinglePartition,
+    emit_schedule: EmitSchedule,
     state: Handle<Table<(), A::Model>>,
     examples: Vec<A::Example>,
     held_bytes: usize,
@@ -337,7 +337,7 @@ impl<A: Algorithm> Operator for Train<A> {
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let examples = std::mem::take(&mut self.examples);
         self.held_bytes = 0;
-        let is_due = self.rhythm.is_due(!examples.is_empty(), cx.batch.time);
+        let is_due = self.emit_schedule.is_due(!examples.is_empty(), cx.batch.time);
         if !is_due || examples.is_empty() && !self.home.is_here(cx) {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 //! Knows no log and no key. Invariants: empty between batches; the partition is chosen by the operation's name, so that several
 //! global operations do not meet on one; only there a batch without rows has a result.
 
-use super::{Context, Operator, Port, Rhythm};
+use super::{Context, EmitSchedule, Operator, Port};
 use crate::{
     error::Result,
     record::{BatchTime, Chunk, Data, Partition, partition_of},
@@ -12,13 +12,13 @@ use std::{marker::PhantomData, sync::Arc};
 
 /// The state partition of a global operation.
 #[derive(Clone)]
-pub struct Home(Arc<str>);
+pub struct SinglePartition(Arc<str>);
 
-impl Home {
+impl SinglePartition {
     /// Of the operation of this name.
     #[must_use]
     pub fn of(name: &str) -> Self {
-        Home(name.into())
+        SinglePartition(name.into())
     }
 
     fn partition(&self, cx: &Context<'_>) -> Partition {
@@ -33,9 +33,9 @@ impl Home {
 }
 
 /// An exchange that brings all rows to one state partition.
-pub struct Gather(pub Home);
+pub struct GatherExchange(pub SinglePartition);
 
-impl Operator for Gather {
+impl Operator for GatherExchange {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         cx.out.to_partition(self.0.partition(cx), input);
         Ok(())
@@ -123,16 +123,16 @@ impl Operator for CountRows {
 
 /// Adds the counts of all tasks; one row per batch, or per slide of a window, also when it is 0.
 pub struct Total {
-    home: Home,
-    rhythm: Rhythm,
+    home: SinglePartition,
+    emit_schedule: EmitSchedule,
     sum: u64,
 }
 
 impl Total {
     /// At `home`.
     #[must_use]
-    pub fn new(home: Home, rhythm: Rhythm) -> Self {
-        Total { home, rhythm, sum: 0 }
+    pub fn new(home: SinglePartition, emit_schedule: EmitSchedule) -> Self {
+        Total { home, emit_schedule, sum: 0 }
     }
 }
 
@@ -144,7 +144,7 @@ impl Operator for Total {
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let sum = std::mem::take(&mut self.sum);
-        if self.rhythm.is_due(sum > 0, cx.batch.time) && self.home.is_here(cx) {
+        if self.emit_schedule.is_due(sum > 0, cx.batch.time) && self.home.is_here(cx) {
             cx.out.rows(vec![sum]);
         }
         Ok(())
@@ -154,22 +154,22 @@ impl Operator for Total {
 /// A function over all rows that one task has in a batch, also when there are none; with a home, only of the task there.
 pub struct WholeBatch<T, F> {
     f: Arc<F>,
-    home: Option<Home>,
-    rhythm: Rhythm,
+    home: Option<SinglePartition>,
+    emit_schedule: EmitSchedule,
     rows: Vec<T>,
 }
 
 impl<T, F> WholeBatch<T, F> {
     /// Of each task.
     #[must_use]
-    pub fn of_each_task(f: Arc<F>, rhythm: Rhythm) -> Self {
-        WholeBatch { f, home: None, rhythm, rows: vec![] }
+    pub fn of_each_task(f: Arc<F>, emit_schedule: EmitSchedule) -> Self {
+        WholeBatch { f, home: None, emit_schedule, rows: vec![] }
     }
 
     /// Of the task at `home`.
     #[must_use]
-    pub fn at(home: Home, f: Arc<F>, rhythm: Rhythm) -> Self {
-        WholeBatch { f, home: Some(home), rhythm, rows: vec![] }
+    pub fn at(home: SinglePartition, f: Arc<F>, emit_schedule: EmitSchedule) -> Self {
+        WholeBatch { f, home: Some(home), emit_schedule, rows: vec![] }
     }
 }
 
@@ -185,7 +185,7 @@ where
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let rows = std::mem::take(&mut self.rows);
-        let is_due = self.rhythm.is_due(!rows.is_empty(), cx.batch.time);
+        let is_due = self.emit_schedule.is_due(!rows.is_empty(), cx.batch.time);
         if is_due && self.home.as_ref().is_none_or(|home| home.is_here(cx)) {
             let made = (self.f)(rows, cx.batch.time).into_iter().collect();
             cx.out.rows::<U>(made);
@@ -201,8 +201,8 @@ where
 /// A function over all rows of a batch of two streams, also when there are none.
 pub struct TwoBatches<T, U, F> {
     f: Arc<F>,
-    home: Home,
-    rhythm: Rhythm,
+    home: SinglePartition,
+    emit_schedule: EmitSchedule,
     left: Vec<T>,
     right: Vec<U>,
 }
@@ -210,8 +210,8 @@ pub struct TwoBatches<T, U, F> {
 impl<T, U, F> TwoBatches<T, U, F> {
     /// At `home`. The stream itself is port 0, the other one port 1.
     #[must_use]
-    pub fn new(home: Home, f: Arc<F>, rhythm: Rhythm) -> Self {
-        TwoBatches { f, home, rhythm, left: vec![], right: vec![] }
+    pub fn new(home: SinglePartition, f: Arc<F>, emit_schedule: EmitSchedule) -> Self {
+        TwoBatches { f, home, emit_schedule, left: vec![], right: vec![] }
     }
 }
 
@@ -232,7 +232,7 @@ where
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let (left, right) = (std::mem::take(&mut self.left), std::mem::take(&mut self.right));
         let has_rows = !left.is_empty() || !right.is_empty();
-        if self.rhythm.is_due(has_rows, cx.batch.time) && self.home.is_here(cx) {
+        if self.emit_schedule.is_due(has_rows, cx.batch.time) && self.home.is_here(cx) {
             let made = (self.f)(left, right, cx.batch.time).into_iter().collect();
             cx.out.rows::<W>(made);
         }

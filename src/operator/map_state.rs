@@ -4,7 +4,7 @@
 //! a key that times out is handed to the function once, without a value, and has no state afterwards; a snapshot follows the
 //! timeouts.
 
-use super::{Context, Initial, Operator, Port, Rhythm};
+use super::{Context, EmitSchedule, Initial, Operator, Port};
 use crate::{
     error::Result,
     record::{BatchTime, Chunk, Data, Key, Value},
@@ -194,7 +194,7 @@ pub struct MapWithState<K: Key, V, S: Value, M> {
     /// Whether all states are given in each batch.
     pub gives_snapshots: bool,
     /// In which batches without rows they are.
-    pub rhythm: Rhythm,
+    pub emit_schedule: EmitSchedule,
     /// Whether this batch had rows.
     pub touched: bool,
     /// While they are given: where the next part begins.
@@ -323,7 +323,7 @@ impl<K: Key, V: Value, S: Value, M: Data> Operator for MapWithState<K, V, S, M> 
         self.seed(cx)?;
         self.time_out(cx)?;
         let has_rows = std::mem::take(&mut self.touched);
-        let is_due = self.gives_snapshots && self.rhythm.is_due(has_rows, cx.batch.time);
+        let is_due = self.gives_snapshots && self.emit_schedule.is_due(has_rows, cx.batch.time);
         if is_due { self.snapshot(None, cx) } else { Ok(()) }
     }
 

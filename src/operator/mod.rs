@@ -4,13 +4,13 @@
 //! and state give the same outputs and staged changes; `self` holds settings, and scratch that is empty between batches.
 
 mod combine;
+mod emit_schedule;
 mod exchange;
 mod global;
 mod initial;
 mod join;
 mod map_state;
 mod reduce;
-mod rhythm;
 mod update;
 mod window;
 mod window_event;
@@ -21,13 +21,15 @@ mod window_reduce;
 mod window_rows;
 
 pub use combine::{CombineValues, Group};
+pub use emit_schedule::EmitSchedule;
 pub use exchange::{ByKey, ExchangeFormat, Pairs, Rows, Spread};
-pub use global::{CountRows, Gather, Home, ReduceRows, SpreadOver, Total, TwoBatches, WholeBatch};
+pub use global::{
+    CountRows, GatherExchange, ReduceRows, SinglePartition, SpreadOver, Total, TwoBatches, WholeBatch,
+};
 pub use initial::{Initial, Seeded};
 pub use join::{CoGroup, CoGroup3, pair_up};
 pub use map_state::{Kept, MapState, MapWithState, Snapshot, State, TimeoutIndex};
 pub use reduce::{Reduce, RunningReduce};
-pub use rhythm::Rhythm;
 pub use update::UpdateState;
 pub use window::{Mark, Marks, Slides};
 pub use window_event::{EventMarks, EventReduce};
@@ -160,7 +162,7 @@ pub enum Output {
         records: RawChunk,
     },
     /// Rows for an output outside the log.
-    Gathered {
+    Collected {
         /// The sink node.
         node: NodeId,
         /// The task that made them.
@@ -189,7 +191,7 @@ impl Output {
     pub fn bytes(&self) -> usize {
         match self {
             Output::Records { records, .. } => records.bytes(),
-            Output::Rows { chunk, .. } | Output::Gathered { chunk, .. } => chunk.len() * ROW_BYTES,
+            Output::Rows { chunk, .. } | Output::Collected { chunk, .. } => chunk.len() * ROW_BYTES,
             Output::Console { .. } | Output::Late(_) | Output::Watermark(_) => 0,
         }
     }

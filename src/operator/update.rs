@@ -3,7 +3,7 @@
 //! Knows no log. Invariant: all keys are visited by a cursor and given in parts, never loaded at once; only changed values are staged.
 //! The cost of a batch grows with the number of keys: `running_reduce_by_key` touches only changed ones.
 
-use super::{Context, Initial, Operator, Port, Rhythm, map_row_bytes, window::ROWS_PER_CHUNK};
+use super::{Context, EmitSchedule, Initial, Operator, Port, map_row_bytes, window::ROWS_PER_CHUNK};
 use crate::{
     error::Result,
     record::{Chunk, Key, Map, Value},
@@ -16,7 +16,7 @@ pub struct UpdateState<K: Key, V, S: Value, F> {
     update: Arc<F>,
     state: Handle<Table<K, S>>,
     initial: Option<Initial<K, S>>,
-    rhythm: Rhythm,
+    emit_schedule: EmitSchedule,
     new: Map<K, Vec<V>>,
     new_values: usize,
     /// While states are given: where the next part begins.
@@ -30,9 +30,9 @@ impl<K: Key, V, S: Value, F> UpdateState<K, V, S, F> {
         update: Arc<F>,
         state: Handle<Table<K, S>>,
         initial: Option<Initial<K, S>>,
-        rhythm: Rhythm,
+        emit_schedule: EmitSchedule,
     ) -> Self {
-        UpdateState { update, state, initial, rhythm, new: Map::default(), new_values: 0, next: None }
+        UpdateState { update, state, initial, emit_schedule, new: Map::default(), new_values: 0, next: None }
     }
 
     fn seed(&mut self, cx: &mut Context<'_>) -> Result {
@@ -65,7 +65,7 @@ where
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let from = self.next.take();
         if from.is_none() {
-            if !self.rhythm.is_due(!self.new.is_empty(), cx.batch.time) {
+            if !self.emit_schedule.is_due(!self.new.is_empty(), cx.batch.time) {
                 return Ok(());
             }
             self.new_values = 0;

@@ -5,8 +5,8 @@
 
 use crate::{
     operator::{ExchangeFormat, NodeId, Operator, Port, Target},
-    sink::{OutsideSpec, View, drain::DrainSpec},
-    source::{FeedSpec, MakeLocal, SourceSpec, feed::FeedTarget},
+    sink::{TwoPhaseSpec, View, outbox::OutboxSpec},
+    source::{MakeLocal, ReceiverSpec, SourceSpec, receiver::ReceiverTarget},
     state::StoreSpec,
 };
 use std::{
@@ -47,7 +47,7 @@ pub enum Role {
         /// The topic, if there is one.
         topic: Option<Arc<str>>,
         /// The output outside the log that takes the rows, if there is one.
-        outside: Option<OutsideSpec>,
+        two_phase: Option<TwoPhaseSpec>,
     },
 }
 
@@ -76,9 +76,9 @@ pub struct Topology {
     /// In topological order.
     pub nodes: Vec<Node>,
     /// Receivers that fill topics or sources of this process.
-    pub feeds: Vec<FeedSpec>,
+    pub receivers: Vec<ReceiverSpec>,
     /// Writers of internal topics to places outside the log.
-    pub drains: Vec<DrainSpec>,
+    pub outboxes: Vec<OutboxSpec>,
     /// What the running program can be asked for.
     pub views: Vec<View>,
     /// Mistakes found while building, with file and line.
@@ -118,17 +118,17 @@ impl Topology {
             node.stores.clear();
         }
         self.windows.retain(|id, _| needed[id.0]);
-        let feeds = std::mem::take(&mut self.feeds);
-        self.feeds = feeds.into_iter().filter(|feed| self.fed_by(feed).is_some()).collect();
+        let receivers = std::mem::take(&mut self.receivers);
+        self.receivers = receivers.into_iter().filter(|feed| self.reader_of(feed).is_some()).collect();
         self
     }
 
     /// The source that reads what a receiver stores.
     #[must_use]
-    pub fn fed_by(&self, feed: &FeedSpec) -> Option<NodeId> {
+    pub fn reader_of(&self, feed: &ReceiverSpec) -> Option<NodeId> {
         let reads = |node: &Node| match (&node.role, &feed.target) {
-            (Role::Source(spec), FeedTarget::Topic { name, .. }) => spec.topics.contains(name),
-            (Role::Local(_), FeedTarget::Memory(..)) => node.path == feed.name,
+            (Role::Source(spec), ReceiverTarget::Topic { name, .. }) => spec.topics.contains(name),
+            (Role::Local(_), ReceiverTarget::Memory(..)) => node.path == feed.name,
             _ => false,
         };
         self.iter().find(|(_, node)| reads(node)).map(|(id, _)| id)
@@ -185,10 +185,10 @@ impl Topology {
 
     /// Whether there is an output outside the log that has something to finish.
     #[must_use]
-    pub fn has_outsides(&self) -> bool {
+    pub fn has_two_phase(&self) -> bool {
         self.nodes
             .iter()
-            .any(|n| matches!(&n.role, Role::Sink { outside: Some(o), .. } if !o.name.is_empty()))
+            .any(|n| matches!(&n.role, Role::Sink { two_phase: Some(o), .. } if !o.name.is_empty()))
     }
 
     /// The sources with their node.

@@ -24,7 +24,7 @@ impl Topology {
         self.check_edges(&told, &mut mistakes);
         self.check_sources(&mut mistakes);
         self.check_patterns(&mut mistakes);
-        self.check_outsides(&mut mistakes);
+        self.check_two_phase(&mut mistakes);
         self.check_windows(trigger, &mut mistakes);
         if mistakes.is_empty() { Ok(()) } else { Err(Error::Plan(mistakes.join("\n"))) }
     }
@@ -79,10 +79,10 @@ impl Topology {
         }
     }
 
-    fn check_outsides(&self, mistakes: &mut Vec<String>) {
+    fn check_two_phase(&self, mistakes: &mut Vec<String>) {
         let mut names: Map<&str, &Location<'_>> = Map::default();
         for node in &self.nodes {
-            let Role::Sink { outside: Some(spec), .. } = &node.role else { continue };
+            let Role::Sink { two_phase: Some(spec), .. } = &node.role else { continue };
             if let Some(other) = names.insert(&spec.name, node.at).filter(|_| !spec.name.is_empty()) {
                 mistakes.push(format!(
                     "{}: `{}` is written here and at {other}\n  help: choose another place for one of them",

@@ -8,15 +8,15 @@ use super::{
     engine::{Engine, Observed},
     fencing::may_pass,
     meta::Meta,
-    start::Making,
-    units::{SourceUnit, StateUnit},
+    start::PendingProducer,
+    units::{SourcePartition, StatePartition},
 };
 use crate::{
     config::Trigger,
     error::{Error, Reaction, Result},
     log::{Committed, Fetcher, GroupEvent},
     record::{Offset, Partition, TaskId, TopicPartition},
-    source::PartitionReceiver,
+    source::RecordQueue,
     task::{
         Stopwatch, Task,
         recovery::{self, SourceDecision, SourceFacts},
@@ -26,7 +26,7 @@ use crate::{
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// A partition with what the group holds for it.
-pub(super) struct Held {
+pub(super) struct CommittedPosition {
     pub at: TopicPartition,
     pub committed: Option<Committed>,
     pub record: Option<RecoveryRecord>,
@@ -72,9 +72,9 @@ impl Engine {
             self.recover()?;
         }
         self.refresh_topics()?;
-        self.find_orphans();
-        self.drains.run(self.owns_the_first_partition())?;
-        self.feeds.run_in(&self.places())
+        self.find_unassigned();
+        self.outboxes.run(self.owns_the_first_partition())?;
+        self.receivers.run_in(&self.places())
     }
 
     /// Whether this process does what only one process of the application does.
@@ -133,8 +133,8 @@ impl Engine {
         self.look_back()?;
         let held = self.held(wanted)?;
         self.take_incarnation(&held, &membership)?;
-        self.recover_outsides(&membership.member_id)?;
-        let (states, sources): (Vec<Held>, Vec<Held>) =
+        self.recover_two_phase(&membership.member_id)?;
+        let (states, sources): (Vec<CommittedPosition>, Vec<CommittedPosition>) =
             held.into_iter().partition(|h| h.at.topic == self.names.exchange);
         if sources.iter().any(|h| h.committed.is_none()) {
             self.source_starts(&sources, &[])?; // lost offsets are told by the name of the input, before any restore
@@ -174,14 +174,14 @@ impl Engine {
     }
 
     fn producer_is_ready(&mut self) -> Result<bool> {
-        match self.making.take() {
+        match self.pending_producer.take() {
             None => Ok(true),
-            Some(making) if !making.is_finished() => {
-                self.making = Some(making);
+            Some(pending_producer) if !pending_producer.is_finished() => {
+                self.pending_producer = Some(pending_producer);
                 self.member.wait(Duration::from_millis(5));
                 Ok(false)
             }
-            Some(making) => match making.wait(self.env.log.as_ref()) {
+            Some(pending_producer) => match pending_producer.wait(self.env.log.as_ref()) {
                 Ok(producer) => {
                     self.producer = Some(producer);
                     Ok(true)
@@ -192,7 +192,8 @@ impl Engine {
                         || (self.incarnation.is_some() && may_pass(f.reaction)) =>
                 {
                     tracing::warn!("{f}; trying again");
-                    self.making = Some(Making::Asked(Self::producer_spec(&self.config, &self.env)));
+                    self.pending_producer =
+                        Some(PendingProducer::Asked(Self::producer_spec(&self.config, &self.env)));
                     self.env.clock.sleep(Duration::from_millis(200));
                     Ok(false)
                 }
@@ -202,15 +203,15 @@ impl Engine {
     }
 
     /// The committed offsets and recovery records of partitions, read once no transaction is pending on them.
-    pub(super) fn held(&mut self, at: &[TopicPartition]) -> Result<Vec<Held>> {
+    pub(super) fn held(&mut self, at: &[TopicPartition]) -> Result<Vec<CommittedPosition>> {
         let committed = self.member.committed(at)?;
         let held = at.iter().zip(committed).map(|(at, committed)| {
             let parse = |c: &Committed| {
                 RecoveryRecord::parse(&c.metadata, &format!("{at} in group {}", self.config.application_id))
             };
-            // Offsets that were set from outside, as Kafka's own tools do, come without metadata.
+            // Offsets that were set from two_phase, as Kafka's own tools do, come without metadata.
             let record = committed.as_ref().filter(|c| !c.metadata.is_empty()).map(parse).transpose()?;
-            Ok(Held { at: at.clone(), committed, record })
+            Ok(CommittedPosition { at: at.clone(), committed, record })
         });
         held.collect()
     }
@@ -218,8 +219,8 @@ impl Engine {
     /// Where to read each source partition from.
     fn source_starts(
         &mut self,
-        sources: &[Held],
-        states: &[StateUnit],
+        sources: &[CommittedPosition],
+        states: &[StatePartition],
     ) -> Result<Vec<(TopicPartition, Offset)>> {
         let ran_before = self.meta.as_ref().is_some_and(Meta::ran_before)
             || sources.iter().any(|h| h.committed.is_some())
@@ -246,7 +247,7 @@ impl Engine {
     }
 
     /// The greatest offset of a source partition that the meta topic or a local database has seen consumed.
-    fn witness(&self, at: &TopicPartition, states: &[StateUnit]) -> Option<Offset> {
+    fn witness(&self, at: &TopicPartition, states: &[StatePartition]) -> Option<Offset> {
         if crate::failpoint::passes("mutant-no-witness") {
             return None;
         }
@@ -262,7 +263,7 @@ impl Engine {
         from: Offset,
         committed: Option<Offset>,
         fetcher: Box<dyn Fetcher>,
-    ) -> Result<SourceUnit> {
+    ) -> Result<SourcePartition> {
         let (node, spec) = self.plan.source_of(&at.topic).ok_or_else(|| {
             Error::State(format!("the group assigned {at}, which this program does not read"))
         })?;
@@ -273,10 +274,10 @@ impl Engine {
         let bounded = matches!(self.config.trigger, Trigger::AvailableNow | Trigger::Once);
         let stop_at = if bounded { Some(self.env.log.end_offset(&at)?) } else { None };
         tracing::debug!(%at, %from, is_first = committed.is_none(), "source partition ready");
-        Ok(SourceUnit {
+        Ok(SourcePartition {
             node,
             policy: spec.policy,
-            receiver: PartitionReceiver::new(at.clone(), fetcher, spec.decoder.clone()),
+            queue: RecordQueue::new(at.clone(), fetcher, spec.decoder.clone()),
             task,
             committed,
             start: from,
@@ -323,11 +324,11 @@ impl Engine {
     /// The unit of a restored state partition.
     pub(super) fn state_unit(
         &self,
-        held: &Held,
+        held: &CommittedPosition,
         backend: std::sync::Arc<dyn crate::state::Backend>,
         record: Option<RecoveryRecord>,
         seen: Option<BTreeMap<String, Offset>>,
-    ) -> StateUnit {
+    ) -> StatePartition {
         let partition: Partition = held.at.partition;
         let open = |stage| {
             Task::open(
@@ -340,7 +341,7 @@ impl Engine {
             .timed(self.stopwatch())
         };
         let tasks: Vec<Task> = (1..self.plan.stages()).map(open).collect();
-        StateUnit {
+        StatePartition {
             partition,
             at: held.at.clone(),
             exchange_next: held.committed.as_ref().map(|c| c.offset).unwrap_or_default(),

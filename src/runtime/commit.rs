@@ -6,9 +6,9 @@
 
 use super::{
     engine::{BatchReport, Engine, Observed},
-    local::LocalUnit,
+    local_input::LocalInput,
     rate::Achieved,
-    units::{SourceUnit, StateUnit},
+    units::{SourcePartition, StatePartition},
 };
 use crate::{
     config::Trigger,
@@ -39,7 +39,7 @@ impl Engine {
         let _ = crate::failpoint::passes("before-flush");
         let limits = self.limits();
         let sources = std::mem::take(&mut self.sources);
-        let filling = self.pool.start(sources, move |unit| unit.receiver.fill(limits));
+        let filling = self.pool.start(sources, move |unit| unit.queue.fill(limits));
         let producer = self.producer.as_mut().expect("ready before the first batch");
         let flushed = if self.flight.open { producer.flush() } else { producer.begin() };
         self.flight.open |= flushed.is_ok();
@@ -171,7 +171,7 @@ impl Engine {
             self.failure = Some(e);
             return Ok(Event::Broken);
         }
-        if let Err(e) = self.finish_outsides() {
+        if let Err(e) = self.finish_two_phase() {
             self.failure = Some(e);
             return Ok(Event::Broken);
         }
@@ -182,7 +182,7 @@ impl Engine {
                 unit.witnessed = Some(unit.next);
             }
         }
-        self.locals.iter_mut().for_each(LocalUnit::applied);
+        self.locals.iter_mut().for_each(LocalInput::applied);
         self.first_rows_sent = true;
         self.refresh_changelog_ends();
         if self.flight.witnessed {
@@ -214,10 +214,10 @@ impl Engine {
 
     /// A batch that changed nothing: no position moved, not even over control records, and nothing was sent.
     pub(super) fn rest_empty(&mut self) {
-        self.states.iter_mut().for_each(StateUnit::rest);
+        self.states.iter_mut().for_each(StatePartition::rest);
         self.sources.iter_mut().for_each(|s| s.task.rest());
-        self.locals.iter_mut().for_each(LocalUnit::rest);
-        if let Err(e) = self.finish_outsides() {
+        self.locals.iter_mut().for_each(LocalInput::rest);
+        if let Err(e) = self.finish_two_phase() {
             tracing::warn!("{e}");
         }
         self.report(false);
@@ -264,7 +264,7 @@ impl Engine {
             committed,
             state_bytes: self.sizes(|backend| backend.size_bytes()),
             state_rows: self.sizes(|backend| backend.rows()),
-            positions: self.sources.iter().map(SourceUnit::position).collect(),
+            positions: self.sources.iter().map(SourcePartition::position).collect(),
             timestamps: self.flight.timestamps,
             watermark_ms: self.flight.watermark_ms,
             waited: self.flight.waited,
@@ -282,7 +282,7 @@ impl Engine {
                 *times.entry(node).or_default() += time;
             }
         }
-        for (node, time) in self.flight.outside_times.drain(..) {
+        for (node, time) in self.flight.two_phase_times.drain(..) {
             *times.entry(node).or_default() += time;
         }
         times.into_iter().collect()
@@ -427,13 +427,13 @@ impl Engine {
             let took = self.env.clock.monotonic().saturating_sub(self.input_ended);
             self.staging.learn(self.flight.staged_bytes, took);
         }
-        self.states.iter_mut().for_each(StateUnit::abort);
-        self.locals.iter_mut().for_each(LocalUnit::abort);
-        self.discard_outsides();
+        self.states.iter_mut().for_each(StatePartition::abort);
+        self.locals.iter_mut().for_each(LocalInput::abort);
+        self.discard_two_phase();
         let mut lost = None;
         for unit in &mut self.sources {
             unit.task.abort();
-            unit.receiver.clear();
+            unit.queue.clear();
             unit.taken_records = 0;
             let back = unit.start;
             unit.next = back;
@@ -462,8 +462,8 @@ impl Engine {
         }
         self.sources.clear();
         self.states.clear();
-        self.locals.iter_mut().for_each(LocalUnit::abort);
-        self.forget_outsides();
+        self.locals.iter_mut().for_each(LocalInput::abort);
+        self.forget_two_phase();
         self.flight.open = false;
         self.must_rejoin = true;
         self.env.observer.on(&Observed::Closed);

@@ -5,17 +5,17 @@
 
 use super::{
     engine::{Engine, Observed},
-    local::LocalUnit,
+    local_input::LocalInput,
     meta::Meta,
     trigger,
-    units::{Progress, SourceUnit, StateUnit},
+    units::{Progress, SourcePartition, StatePartition},
 };
 use crate::{
     config::Trigger,
     error::{Error, Reaction, Result},
     operator::{Batch, Output},
     record::{Headers, Offset, Partition, RawChunk, RawChunkBuilder, RawRecord, Timestamps, TopicPartition},
-    source::{BadRecordAt, BadRecordPolicy, ReceiverLimits},
+    source::{BadRecordAt, BadRecordPolicy, QueueLimits},
     state::changelog,
     task::checkpoint::Event,
 };
@@ -90,7 +90,7 @@ impl Engine {
 
     /// About how many bytes the batch holds until it ends.
     fn staged_bytes(&self) -> usize {
-        let of_states = self.states.iter().map(StateUnit::staged_bytes).sum::<usize>();
+        let of_states = self.states.iter().map(StatePartition::staged_bytes).sum::<usize>();
         let of_sources = self.sources.iter().map(|unit| unit.task.staged_bytes()).sum::<usize>();
         of_states + of_sources + self.locals.iter().map(|unit| unit.task.staged_bytes()).sum::<usize>()
     }
@@ -105,7 +105,7 @@ impl Engine {
             self.advance_one_by_one(&batch, limits, room)
         } else {
             let sources = std::mem::take(&mut self.sources);
-            let work = move |unit: &mut SourceUnit| {
+            let work = move |unit: &mut SourcePartition| {
                 let room = room.min(unit.left_in_interval());
                 unit.advance(&batch, limits, room, round_bytes)
             };
@@ -130,7 +130,7 @@ impl Engine {
             return Ok(false);
         }
         let (batch, rows_max) = (*batch, self.batch_room(self.config.batch_records_max));
-        let work = move |unit: &mut LocalUnit| unit.advance(&batch, rows_max);
+        let work = move |unit: &mut LocalInput| unit.advance(&batch, rows_max);
         let (units, results): (Vec<_>, Vec<_>) =
             self.pool.run(std::mem::take(&mut self.locals), work).into_iter().unzip();
         self.locals = units;
@@ -150,7 +150,7 @@ impl Engine {
     fn advance_one_by_one(
         &mut self,
         batch: &Batch,
-        limits: ReceiverLimits,
+        limits: QueueLimits,
         mut room: usize,
     ) -> Vec<Result<Progress>> {
         let mut results = vec![];
@@ -159,7 +159,7 @@ impl Engine {
                 results.push(Ok(Progress::default()));
                 continue;
             }
-            let limits = ReceiverLimits { chunk_records: limits.chunk_records.min(room), ..limits };
+            let limits = QueueLimits { chunk_records: limits.chunk_records.min(room), ..limits };
             let result = unit.advance(batch, limits, room, ROUND_BYTES);
             if let Some(first) = unit.taken_first.take() {
                 self.flight.suspect = Some((unit.at.clone(), first));
@@ -215,7 +215,7 @@ impl Engine {
 
     fn advance_states(
         &mut self,
-        advance: impl Fn(&mut StateUnit) -> Result<Vec<Output>> + Send + Sync + 'static,
+        advance: impl Fn(&mut StatePartition) -> Result<Vec<Output>> + Send + Sync + 'static,
     ) -> Result {
         let results = self.pool.run(std::mem::take(&mut self.states), advance);
         let (units, outputs): (Vec<_>, Vec<_>) = results.into_iter().unzip();
@@ -275,9 +275,9 @@ impl Engine {
                     };
                     self.send(&topic, None, &records)?;
                 }
-                Output::Gathered { node, partition, chunk } => {
+                Output::Collected { node, partition, chunk } => {
                     let task = Partition(first_task + partition.0);
-                    self.flight.gathered.entry(node).or_default().entry(task).or_default().push(chunk);
+                    self.flight.collected.entry(node).or_default().entry(task).or_default().push(chunk);
                 }
                 Output::Late(records) => self.flight.late += records,
                 Output::Watermark(ms) => {
@@ -306,14 +306,14 @@ impl Engine {
 
     /// Seals the staged state and sends it with the rows of the meta topic. `false` = the batch changed nothing at all.
     fn send_changes(&mut self) -> Result<bool> {
-        let results = self.pool.run(std::mem::take(&mut self.states), StateUnit::seal);
+        let results = self.pool.run(std::mem::take(&mut self.states), StatePartition::seal);
         let (units, sealed): (Vec<_>, Vec<_>) = results.into_iter().unzip();
         self.states = units;
         sealed.into_iter().collect::<Result<()>>()?;
         let batch = self.flight.batch.expect("cut");
-        self.prepare_outsides(&batch)?;
+        self.prepare_two_phase(&batch)?;
         let moved = self.flight.open
-            || self.sources.iter().any(SourceUnit::is_touched)
+            || self.sources.iter().any(SourcePartition::is_touched)
             || self.states.iter().any(|s| s.touched);
         if !moved {
             return Ok(false);
@@ -493,7 +493,7 @@ impl Engine {
     /// Whether a bound of the rate, not a lack of input, may be why nothing moved.
     fn rates_are_reached(&self) -> bool {
         self.flight.records >= self.rates.batch_records()
-            || self.sources.iter().any(SourceUnit::is_at_its_rate)
+            || self.sources.iter().any(SourcePartition::is_at_its_rate)
     }
 
     fn records_max(&self) -> usize {
@@ -506,10 +506,10 @@ impl Engine {
             return Ok(true);
         }
         let limits = self.limits();
-        let mut there = self.locals.iter().any(LocalUnit::has_more);
+        let mut there = self.locals.iter().any(LocalInput::has_more);
         let mut lost = false;
         for unit in &mut self.sources {
-            if let Err(f) = unit.receiver.fill(limits) {
+            if let Err(f) = unit.queue.fill(limits) {
                 self.env.observer.on(&Observed::ReceiverFailed { at: &unit.at, why: &f.message });
                 match f.reaction {
                     Reaction::RetrySame | Reaction::AbortReplay => tracing::warn!("{f}; trying again"),
@@ -517,7 +517,7 @@ impl Engine {
                     _ => return Err(f.into()),
                 }
             }
-            there |= unit.receiver.has_ready();
+            there |= unit.queue.has_ready();
         }
         if lost {
             self.close_tasks();

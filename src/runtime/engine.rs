@@ -5,22 +5,22 @@
 
 use super::{
     clock::Clock,
-    drains::Drains,
     ends::Ends,
-    feeds::{Feeds, ReceiverState},
     fencing::may_pass,
-    local::LocalUnit,
+    local_input::LocalInput,
     meta::Meta,
-    orphans::Orphans,
-    outside::OutsideUnit,
+    outboxes::Outboxes,
     pool::Pool,
     rate::Rates,
+    receivers::{ReceiverState, Receivers},
     shutdown::Shutdown,
     staging::Staging,
-    start::Making,
+    start::PendingProducer,
     topics::{Names, Topics},
     trigger,
-    units::{InFlight, SourceUnit, StateUnit},
+    two_phase::TwoPhaseOutput,
+    unassigned::Unassigned,
+    units::{InFlight, SourcePartition, StatePartition},
 };
 use crate::{
     config::{Config, Trigger},
@@ -29,7 +29,7 @@ use crate::{
     operator::{Batch, NodeId},
     plan::{Fingerprint, Topology},
     record::{BatchId, BatchTime, Incarnation, InstanceId, Offset, Timestamps, Token, TopicPartition},
-    source::ReceiverLimits,
+    source::QueueLimits,
     state::Storage,
     task::checkpoint::{Action, Event, Phase},
 };
@@ -264,17 +264,17 @@ pub struct Engine {
     pub(super) pool: Pool,
     pub(super) member: Box<dyn Member>,
     pub(super) producer: Option<Box<dyn Producer>>,
-    pub(super) making: Option<Making>,
+    pub(super) pending_producer: Option<PendingProducer>,
     pub(super) member_id: String,
     pub(super) incarnation: Option<Incarnation>,
-    pub(super) sources: Vec<SourceUnit>,
-    pub(super) locals: Vec<LocalUnit>,
-    pub(super) feeds: Feeds,
-    pub(super) drains: Drains,
-    pub(super) outsides: Vec<OutsideUnit>,
+    pub(super) sources: Vec<SourcePartition>,
+    pub(super) locals: Vec<LocalInput>,
+    pub(super) receivers: Receivers,
+    pub(super) outboxes: Outboxes,
+    pub(super) two_phase: Vec<TwoPhaseOutput>,
     /// Ends of changelogs.
     pub(super) ends: Ends,
-    pub(super) states: Vec<StateUnit>,
+    pub(super) states: Vec<StatePartition>,
     /// Partitions that are ours but not recovered: after a lost membership, or while a batch was in flight.
     pub(super) unrecovered: Vec<TopicPartition>,
     pub(super) events: Vec<GroupEvent>,
@@ -299,7 +299,7 @@ pub struct Engine {
     /// When a lost producer was last replaced.
     pub(super) last_replaced: Option<Duration>,
     pub(super) rejoined: bool,
-    pub(super) orphans: Orphans,
+    pub(super) unassigned: Unassigned,
     /// When it was last looked for new topics and partitions.
     pub(super) refreshed: Option<Duration>,
     pub(super) rates: Rates,
@@ -328,7 +328,7 @@ impl Engine {
                 return Ok(());
             }
             if self.is_done() || self.when_told(Self::is_drained)? {
-                if self.when_told(|engine| engine.drains.have_caught_up())? {
+                if self.when_told(|engine| engine.outboxes.have_caught_up())? {
                     return Ok(());
                 }
                 self.member.wait(Duration::from_millis(20));
@@ -483,17 +483,17 @@ impl Engine {
         let of_partition = self.rates.partition_records();
         self.sources.iter_mut().for_each(|unit| unit.begin_batch(opens_interval, of_partition));
         let began = self.env.clock.monotonic();
-        let inputs = self.sources.iter().map(SourceUnit::nothing_read);
-        let inputs = inputs.chain(self.locals.iter().map(LocalUnit::nothing_read)).collect();
+        let inputs = self.sources.iter().map(SourcePartition::nothing_read);
+        let inputs = inputs.chain(self.locals.iter().map(LocalInput::nothing_read)).collect();
         self.flight = InFlight { batch: Some(batch), began, began_ms, inputs, ..InFlight::default() };
         self.env.observer.on(&Observed::Cut(batch));
         batch
     }
 
     /// Limits of one receiver; while a failing record is searched, chunks are as small as the batch.
-    pub(super) fn limits(&self) -> ReceiverLimits {
+    pub(super) fn limits(&self) -> QueueLimits {
         let share = self.config.receive_buffer_bytes / self.sources.len().max(1);
-        ReceiverLimits {
+        QueueLimits {
             chunk_records: self.probe.unwrap_or(8_192).clamp(1, self.config.batch_records_max),
             chunk_bytes: (super::compute::ROUND_BYTES / self.sources.len().max(1)).clamp(1 << 16, 1 << 20),
             buffer_records: self.rates.partition_records().min(self.rates.interval_records()),
@@ -535,26 +535,26 @@ impl Engine {
         if !self.env.shutdown.is_drain_requested() {
             return Ok(false);
         }
-        self.feeds.stop();
-        for unit in self.sources.iter().filter(|s| self.feeds.fill(&s.at.topic)) {
+        self.receivers.stop();
+        for unit in self.sources.iter().filter(|s| self.receivers.fill(&s.at.topic)) {
             if unit.next < self.env.log.end_offset(&unit.at)? {
                 return Ok(false);
             }
         }
-        Ok(!self.locals.iter().any(LocalUnit::has_more))
+        Ok(!self.locals.iter().any(LocalInput::has_more))
     }
 
     /// Whether each source is where a bounded run ends.
     pub(super) fn has_taken_everything(&self) -> bool {
         self.sources.iter().all(|s| s.stop_at.is_some_and(|end| s.next >= end))
-            && !self.locals.iter().any(LocalUnit::has_more)
+            && !self.locals.iter().any(LocalInput::has_more)
     }
 
     fn end(self, in_order: bool) {
         let _ = crate::failpoint::passes("during-shutdown");
-        let Engine { member, producer, sources, states, config, mut feeds, mut drains, .. } = self;
-        feeds.stop();
-        drains.stop();
+        let Engine { member, producer, sources, states, config, mut receivers, mut outboxes, .. } = self;
+        receivers.stop();
+        outboxes.stop();
         drop((sources, states, producer));
         member.close(in_order && config.leave);
     }

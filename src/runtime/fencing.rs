@@ -6,10 +6,10 @@
 //! that was away can throw out a process by a late request of its own.
 
 use super::{
-    assignment::Held,
+    assignment::CommittedPosition,
     engine::{Engine, Observed},
     meta::Meta,
-    start::Making,
+    start::PendingProducer,
 };
 use crate::{
     error::{Error, Failure, Reaction, Result},
@@ -126,20 +126,20 @@ impl Engine {
     }
 
     /// Whether a newer process has our identity, by what it committed.
-    pub(super) fn is_fenced(&self, held: &[Held]) -> bool {
+    pub(super) fn is_fenced(&self, held: &[CommittedPosition]) -> bool {
         let ours = self.incarnation.unwrap_or_default();
         let fenced = self.highest_incarnation(held).is_some_and(|i| i > ours);
         fenced && !crate::failpoint::passes("mutant-never-superseded")
     }
 
-    fn highest_incarnation(&self, held: &[Held]) -> Option<Incarnation> {
+    fn highest_incarnation(&self, held: &[CommittedPosition]) -> Option<Incarnation> {
         let tokens = held.iter().filter_map(|h| h.record.as_ref()).map(|r| &r.token);
         tokens.filter(|t| t.instance == self.env.instance).map(|t| t.incarnation).max()
     }
 
     /// Takes the next incarnation at the first recovery; at later ones makes sure that ours is still the highest. The producer is
     /// ready, so everything that an older process has committed is seen.
-    pub(super) fn take_incarnation(&mut self, held: &[Held], membership: &Membership) -> Result {
+    pub(super) fn take_incarnation(&mut self, held: &[CommittedPosition], membership: &Membership) -> Result {
         let times = held.iter().filter_map(|h| h.record.as_ref()).map(|r| r.time);
         self.last_time = times.max().unwrap_or_default().max(self.last_time);
         let superseded = self.is_superseded()?;
@@ -170,7 +170,8 @@ impl Engine {
             outcome => {
                 // Whether the claim is there or not: the next one is higher.
                 self.producer = None;
-                self.making = Some(Making::Asked(Self::producer_spec(&self.config, &self.env)));
+                self.pending_producer =
+                    Some(PendingProducer::Asked(Self::producer_spec(&self.config, &self.env)));
                 let what = "claiming the next incarnation with another producer";
                 let why = outcome.err().map_or_else(String::new, |f| format!(": {f}"));
                 Err(Failure::new(crate::error::Stage::Init, Reaction::RetrySame, format!("{what}{why}"))

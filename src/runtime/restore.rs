@@ -5,10 +5,10 @@
 //! workers, within one budget of memory; a restore that is given up is taken up again where it stopped.
 
 use super::{
-    assignment::Held,
+    assignment::CommittedPosition,
     engine::{Engine, Observed},
     replay::{Replay, Rows},
-    units::StateUnit,
+    units::StatePartition,
 };
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
@@ -43,7 +43,7 @@ struct Found {
 
 /// What has to be done before a state partition is ready.
 struct Work {
-    held: Held,
+    held: CommittedPosition,
     backend: Arc<dyn Backend>,
     record: RecoveryRecord,
     /// What the local database saw consumed.
@@ -55,7 +55,7 @@ struct Work {
 
 /// A [`Work`] under way.
 struct Active {
-    held: Held,
+    held: CommittedPosition,
     record: RecoveryRecord,
     seen: Option<BTreeMap<String, Offset>>,
     replay: Replay,
@@ -64,7 +64,7 @@ struct Active {
 
 impl Engine {
     /// Opens, checks and restores the databases of assigned state partitions.
-    pub(super) fn restore_states(&mut self, held: Vec<Held>) -> Result<Vec<StateUnit>> {
+    pub(super) fn restore_states(&mut self, held: Vec<CommittedPosition>) -> Result<Vec<StatePartition>> {
         let stores: Arc<Vec<String>> =
             Arc::new(self.plan.nodes.iter().flat_map(|n| n.stores.iter().map(|s| s.name.clone())).collect());
         let (storage, log, names) = (self.env.storage.clone(), self.env.log.clone(), self.names.clone());
@@ -91,14 +91,19 @@ impl Engine {
         Ok(units)
     }
 
-    fn is_ready(&self, unit: StateUnit, units: &mut Vec<StateUnit>, of: usize) {
+    fn is_ready(&self, unit: StatePartition, units: &mut Vec<StatePartition>, of: usize) {
         let partition = unit.partition;
         units.push(unit);
         self.env.observer.on(&Observed::StateReady { partition, done: units.len(), of });
     }
 
     /// A unit that is ready, or what has to be done before.
-    fn decide(&mut self, held: Held, found: Found, stores: &[String]) -> Result<Result<StateUnit, Work>> {
+    fn decide(
+        &mut self,
+        held: CommittedPosition,
+        found: Found,
+        stores: &[String],
+    ) -> Result<Result<StatePartition, Work>> {
         let Found { opened, local, progress, changelog_start, changelog_end } = found;
         let Opened { mut backend, quarantined, added } = opened;
         if let Some(why) = quarantined {
@@ -155,7 +160,7 @@ impl Engine {
     }
 
     /// Replays changelogs, some at a time, while the group is served.
-    fn replay(&mut self, mut work: VecDeque<Work>, units: &mut Vec<StateUnit>, of: usize) -> Result {
+    fn replay(&mut self, mut work: VecDeque<Work>, units: &mut Vec<StatePartition>, of: usize) -> Result {
         let wanted: Vec<TopicPartition> = work.iter().map(|w| w.held.at.clone()).collect();
         let mut active: Vec<Active> = vec![];
         while !(active.is_empty() && work.is_empty()) {
@@ -204,7 +209,12 @@ impl Engine {
     }
 
     /// Nothing was committed for this partition: then no committed row may exist either.
-    fn check_nothing_is_committed(&mut self, held: &Held, from: Offset, target: Offset) -> Result {
+    fn check_nothing_is_committed(
+        &mut self,
+        held: &CommittedPosition,
+        from: Offset,
+        target: Offset,
+    ) -> Result {
         let at = self.names.changelog_of(held.at.partition);
         let mut rows = Rows::read(&*self.env.log, &*self.env.clock, &at, from, target)?;
         let mut found = None;
@@ -248,7 +258,7 @@ impl Engine {
 fn find(
     storage: &dyn Storage,
     log: &dyn Log,
-    held: &Held,
+    held: &CommittedPosition,
     at: &TopicPartition,
     stores: &[String],
 ) -> Result<Found> {

@@ -5,17 +5,17 @@
 //! left is looked at with the first assignment, when the producer is ready.
 
 use super::{
-    drains::Drains,
     ends::Ends,
     engine::{Engine, Env},
-    feeds::Feeds,
-    local::LocalUnit,
-    orphans::Orphans,
-    outside,
+    local_input::LocalInput,
+    outboxes::Outboxes,
     pool::Pool,
     rate::Rates,
+    receivers::Receivers,
     staging::Staging,
     topics::{self, Names, Topics},
+    two_phase,
+    unassigned::Unassigned,
     units::InFlight,
 };
 use crate::{
@@ -24,17 +24,17 @@ use crate::{
     log::{GroupSpec, Log, Producer, ProducerSpec},
     plan::{Fingerprint, Topology},
     record::{BatchId, BatchTime, Partition, TaskId},
-    sink::OutsideContext,
+    sink::TwoPhaseContext,
     task::{Task, checkpoint::Phase},
 };
 use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
-fn outside_context(config: &Config, env: &Env) -> OutsideContext {
+fn two_phase_context(config: &Config, env: &Env) -> TwoPhaseContext {
     let interval = match config.trigger {
         Trigger::Interval(interval) => Some(interval),
         _ => None,
     };
-    OutsideContext {
+    TwoPhaseContext {
         remember: config.remember,
         interval,
         application: config.application_id.as_str().into(),
@@ -51,7 +51,11 @@ impl Engine {
         log.connect(config.connect_timeout)?;
         let names = Names::of(&config.application_id);
         let spec = Self::producer_spec(&config, &env);
-        let making = if config.threads == 0 { Making::Asked(spec) } else { Making::start(&log, spec) };
+        let pending_producer = if config.threads == 0 {
+            PendingProducer::Asked(spec)
+        } else {
+            PendingProducer::start(&log, spec)
+        };
         let print = Fingerprint::of(&plan, config.state_partitions); // of all that the program names
         let plan = Arc::new(plan.computed());
         let topics = topics::prepare(log.as_ref(), &config, &plan, &names)?;
@@ -66,21 +70,21 @@ impl Engine {
             meta: None,
             member,
             producer: None,
-            making: Some(making),
+            pending_producer: Some(pending_producer),
             member_id: String::new(),
             incarnation: None,
             sources: vec![],
             locals: locals(&plan, config.state_partitions),
-            outsides: outside::outsides(&plan, &outside_context(&config, &env)),
-            drains: Drains::new(
-                plan.drains.clone(),
+            two_phase: two_phase::outputs(&plan, &two_phase_context(&config, &env)),
+            outboxes: Outboxes::new(
+                plan.outboxes.clone(),
                 &config.application_id,
                 config.threads > 0,
                 log.clone(),
                 env.clock.clone(),
             ),
             ends: Ends::new(log.clone(), (config.threads > 0).then_some("changelog-ends"))?,
-            feeds: Feeds::new(plan.feeds.clone(), log, env.observer.clone(), env.clock.clone()),
+            receivers: Receivers::new(plan.receivers.clone(), log, env.observer.clone(), env.clock.clone()),
             states: vec![],
             unrecovered: vec![],
             events: vec![],
@@ -98,7 +102,7 @@ impl Engine {
             last_commit: None,
             last_replaced: None,
             rejoined: false,
-            orphans: Orphans::default(),
+            unassigned: Unassigned::default(),
             refreshed: None,
             rates: Rates::new(&config),
             staging: Staging::new(config.staged_bytes_max, config.transaction_timeout),
@@ -142,47 +146,47 @@ impl Engine {
     }
 }
 
-fn locals(plan: &Topology, state_partitions: u32) -> Vec<LocalUnit> {
+fn locals(plan: &Topology, state_partitions: u32) -> Vec<LocalInput> {
     let unit = |(index, (node, make)): (u32, (_, &crate::source::MakeLocal))| {
         let id = TaskId { stage: 0, partition: Partition(index) };
         let task = Task::open(plan, id, Some(node), state_partitions, None);
-        LocalUnit::new(node, &plan.node(node).path, task, make())
+        LocalInput::new(node, &plan.node(node).path, task, make())
     };
     (0..).zip(plan.locals()).map(unit).collect()
 }
 
 /// The first producer, made ready while the group is joined: both wait for the log.
-pub(super) enum Making {
+pub(super) enum PendingProducer {
     /// On a thread of its own.
     Started(JoinHandle<Result<Box<dyn Producer>>>),
     /// When it is needed, on the calling thread.
     Asked(ProducerSpec),
 }
 
-impl Making {
+impl PendingProducer {
     fn start(log: &Arc<dyn Log>, spec: ProducerSpec) -> Self {
         let log = log.clone();
         let make = move || ready_producer(log.as_ref(), &spec);
         let thread = std::thread::Builder::new().name("producer-init".into());
-        Making::Started(thread.spawn(make).expect("the system can start a thread"))
+        PendingProducer::Started(thread.spawn(make).expect("the system can start a thread"))
     }
 
     /// Whether waiting would not block for long.
     pub(super) fn is_finished(&self) -> bool {
         match self {
-            Making::Started(handle) => handle.is_finished(),
-            Making::Asked(_) => true,
+            PendingProducer::Started(handle) => handle.is_finished(),
+            PendingProducer::Asked(_) => true,
         }
     }
 
     /// The producer, ready.
     pub(super) fn wait(self, log: &dyn Log) -> Result<Box<dyn Producer>> {
         match self {
-            Making::Started(handle) => match handle.join() {
+            PendingProducer::Started(handle) => match handle.join() {
                 Ok(made) => made,
                 Err(panic) => std::panic::resume_unwind(panic),
             },
-            Making::Asked(spec) => ready_producer(log, &spec),
+            PendingProducer::Asked(spec) => ready_producer(log, &spec),
         }
     }
 }

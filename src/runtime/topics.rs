@@ -10,7 +10,7 @@ use crate::{
     log::{Log, TopicInfo, TopicSpec},
     plan::Topology,
     record::{Partition, TopicPartition},
-    source::feed::FeedTarget,
+    source::receiver::ReceiverTarget,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,7 +25,7 @@ const COMPACTED_SOON: [(&str, &str); 3] =
 /// How long a changelog keeps tombstones and the exchange topic keeps rows.
 pub const RETENTION_MS: i64 = 7 * DAY_MS;
 /// What the embedded log keeps of rows that are written outside already: so far a table may go back, as from a copy of it.
-const DRAINED_BYTES: u64 = 64 << 20;
+const OUTBOX_BYTES: u64 = 64 << 20;
 
 /// Names of the internal topics.
 #[derive(Clone, Debug)]
@@ -96,13 +96,13 @@ impl Topics {
 /// [`Error::Topic`] that names the topic and what to do.
 pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -> Result<Topics> {
     let mut written = vec![];
-    for feed in &plan.feeds {
-        if let FeedTarget::Topic { name, compact } = &feed.target {
+    for feed in &plan.receivers {
+        if let ReceiverTarget::Topic { name, compact } = &feed.target {
             let spec = TopicSpec { config: ingest(log, *compact, 0), ..spec(config, name, 1, &[]) };
             written.push((spec.name.clone(), ensure_internal(log, &spec)?));
         }
     }
-    prepare_drains(log, config, plan)?;
+    prepare_outboxes(log, config, plan)?;
     let topics = inputs(log, plan, names)?;
     for topic in plan.sink_topics() {
         let info = ensure_output(log, &topic)?;
@@ -111,7 +111,7 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
     let compact =
         [("cleanup.policy", "compact".to_owned()), ("delete.retention.ms", RETENTION_MS.to_string())];
     let mut of_meta = compact.to_vec();
-    if plan.has_outsides() {
+    if plan.has_two_phase() {
         // A row with each batch: only closed segments are compacted, and the topic is read at each start.
         of_meta.extend([("segment.ms", "600000".to_owned()), ("segment.bytes", "16777216".to_owned())]);
     }
@@ -131,10 +131,10 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
     Ok(topics)
 }
 
-/// Makes the topics between the program and places outside; their positions are read at each start, so they are compacted soon.
-fn prepare_drains(log: &dyn Log, config: &Config, plan: &Topology) -> Result {
-    for drain in &plan.drains {
-        let kept = ingest(log, false, DRAINED_BYTES);
+/// Makes the topics between the program and places two_phase; their positions are read at each start, so they are compacted soon.
+fn prepare_outboxes(log: &dyn Log, config: &Config, plan: &Topology) -> Result {
+    for drain in &plan.outboxes {
+        let kept = ingest(log, false, OUTBOX_BYTES);
         ensure_internal(log, &TopicSpec { config: kept, ..spec(config, &drain.topic, 1, &[]) })?;
         let Some(positions) = &drain.positions else { continue };
         if config.guarantee == Guarantee::AtLeastOnce {

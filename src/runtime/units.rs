@@ -8,15 +8,15 @@ use crate::{
     error::Result,
     operator::{Batch, NodeId, Output, Port},
     record::{Chunk, Map, Offset, Partition, RawChunk, Timestamps, TopicPartition},
-    sink::outside::Gathered,
-    source::{BadRecordAt, BadRecordPolicy, PartitionReceiver, ReceiverLimits, Taken},
+    sink::two_phase::Collected,
+    source::{BadRecordAt, BadRecordPolicy, QueueLimits, RecordQueue, Taken},
     state::Backend,
     task::{Task, recovery_record::RecoveryRecord},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
 /// One owned source partition.
-pub struct SourceUnit {
+pub struct SourcePartition {
     /// Which.
     pub at: TopicPartition,
     /// Its source node.
@@ -24,7 +24,7 @@ pub struct SourceUnit {
     /// What happens to its bad records.
     pub policy: BadRecordPolicy,
     /// Fetched and decoded records.
-    pub receiver: PartitionReceiver,
+    pub queue: RecordQueue,
     /// Its task of stage 0.
     pub task: Task,
     /// Committed offset; a first start has committed none.
@@ -68,7 +68,7 @@ pub struct Progress {
     pub outputs: Vec<Output>,
 }
 
-impl SourceUnit {
+impl SourcePartition {
     /// Takes up to `records_max` records or about `bytes_max` bytes through the task; a decoded chunk that is larger than what is left
     /// waits for the next batch, unless the batch has nothing yet.
     ///
@@ -77,7 +77,7 @@ impl SourceUnit {
     pub fn advance(
         &mut self,
         batch: &Batch,
-        limits: ReceiverLimits,
+        limits: QueueLimits,
         records_max: usize,
         bytes_max: usize,
     ) -> Result<Progress> {
@@ -90,11 +90,11 @@ impl SourceUnit {
             if self.is_at_its_rate() {
                 break;
             }
-            if self.taken_records > 0 && self.receiver.ready_records().is_some_and(|waiting| waiting > room) {
+            if self.taken_records > 0 && self.queue.ready_records().is_some_and(|waiting| waiting > room) {
                 break;
             }
-            let limits = ReceiverLimits { chunk_records: limits.chunk_records.min(room), ..limits };
-            let Some(taken) = self.receiver.next(limits)? else { break };
+            let limits = QueueLimits { chunk_records: limits.chunk_records.min(room), ..limits };
+            let Some(taken) = self.queue.next(limits)? else { break };
             self.take(batch, taken, &mut progress)?;
         }
         progress.outputs = self.task.take_outputs();
@@ -148,7 +148,7 @@ impl SourceUnit {
     /// Whether it has given its interval what it may: what waits comes whole, or in the next one.
     #[must_use]
     pub fn is_at_its_rate(&self) -> bool {
-        let (left, waiting) = (self.left_in_interval(), self.receiver.ready_records());
+        let (left, waiting) = (self.left_in_interval(), self.queue.ready_records());
         left == 0 || (left < self.interval_records_max && waiting.is_some_and(|waiting| waiting > left))
     }
 
@@ -172,7 +172,7 @@ impl SourceUnit {
 }
 
 /// One owned state partition: its database and the tasks of all keyed stages.
-pub struct StateUnit {
+pub struct StatePartition {
     /// Which.
     pub partition: Partition,
     /// Its partition of the exchange topic: what the group assigns.
@@ -201,7 +201,7 @@ pub struct StateUnit {
     pub is_ending: bool,
 }
 
-impl StateUnit {
+impl StatePartition {
     /// Runs what waits for stage `stage` (from 1) and, at the end of the batch, ends it there; `is_ending` tells whether there is
     /// more to come, for another call.
     ///
@@ -294,7 +294,7 @@ pub struct InFlight {
     /// What was read, by position of the source; sources of this process come last.
     pub inputs: Vec<InputRange>,
     /// How long outputs outside the log took their rows.
-    pub outside_times: Vec<(NodeId, std::time::Duration)>,
+    pub two_phase_times: Vec<(NodeId, std::time::Duration)>,
     /// About how many bytes it held when its input ended; nothing yet = 0.
     pub staged_bytes: usize,
     /// Records taken.
@@ -318,7 +318,7 @@ pub struct InFlight {
     /// Rows for the console by sink node, with the number to be shown.
     pub console: Map<NodeId, (Vec<String>, usize)>,
     /// Rows for outputs outside the log, by sink node and task.
-    pub gathered: Map<NodeId, Gathered>,
+    pub collected: Map<NodeId, Collected>,
     /// Where a record was taken while a failing record is searched.
     pub suspect: Option<(TopicPartition, Offset)>,
     /// Whether witness rows were sent.

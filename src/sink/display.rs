@@ -16,7 +16,7 @@ use std::fmt::{Display, Write};
 
 /// What a printed row looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RowFormat {
+pub enum PrintFormat {
     /// As Scala shows tuples, strings, numbers and structs, and Spark's guide: `(hello,1)`. Sequences are `[3,1]`, maps `{1->a}`, great
     /// numbers `1e16`.
     #[default]
@@ -37,20 +37,20 @@ pub enum RowFormat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrintOptions {
     pub(crate) rows_max: usize,
-    pub(crate) format: RowFormat,
+    pub(crate) format: PrintFormat,
 }
 
 impl PrintOptions {
     /// At most so many rows.
     #[must_use]
     pub fn rows(rows_max: usize) -> Self {
-        PrintOptions { rows_max, format: RowFormat::Scala }
+        PrintOptions { rows_max, format: PrintFormat::Scala }
     }
 
     /// In the form of Python.
     #[must_use]
     pub fn python(self) -> Self {
-        PrintOptions { format: RowFormat::Python, ..self }
+        PrintOptions { format: PrintFormat::Python, ..self }
     }
 }
 
@@ -60,19 +60,19 @@ impl From<usize> for PrintOptions {
     }
 }
 
-/// The text of a value in the form of [`RowFormat::Scala`].
+/// The text of a value in the form of [`PrintFormat::Scala`].
 ///
 /// # Errors
 /// What the value's own `Serialize` answers.
 pub fn to_display<T: Serialize + ?Sized>(value: &T) -> Result<String> {
-    shown(value, RowFormat::Scala)
+    shown(value, PrintFormat::Scala)
 }
 
 /// The text of a value.
 ///
 /// # Errors
 /// As [`to_display`].
-pub fn shown<T: Serialize + ?Sized>(value: &T, format: RowFormat) -> Result<String> {
+pub fn shown<T: Serialize + ?Sized>(value: &T, format: PrintFormat) -> Result<String> {
     let mut text = String::new();
     let serialized = value.serialize(Text { out: &mut text, format, inner: false });
     serialized.map_err(|e| Error::Codec(format!("a row cannot be shown: {e}")))?;
@@ -81,7 +81,7 @@ pub fn shown<T: Serialize + ?Sized>(value: &T, format: RowFormat) -> Result<Stri
 
 struct Text<'a> {
     out: &'a mut String,
-    format: RowFormat,
+    format: PrintFormat,
     /// Within another value: there Python quotes strings.
     inner: bool,
 }
@@ -89,7 +89,7 @@ struct Text<'a> {
 /// Writes elements with a separator and a closing mark.
 struct List<'a> {
     text: &'a mut String,
-    format: RowFormat,
+    format: PrintFormat,
     elements: usize,
     end: &'static str,
 }
@@ -119,7 +119,7 @@ impl<'a> Text<'a> {
     }
     /// The digits are those of Python; it differs in the exponent and in what is no number.
     fn float(self, digits: &str) -> std::result::Result<(), Failed> {
-        let python = self.format == RowFormat::Python;
+        let python = self.format == PrintFormat::Python;
         match digits.split_once('e').filter(|_| python) {
             Some((mantissa, exponent)) => {
                 let exponent: i32 = exponent.parse().map_err(|_| Failed(format!("{digits} is no number")))?;
@@ -157,7 +157,7 @@ impl List<'_> {
     }
     fn named<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> std::result::Result<(), Failed> {
         self.next();
-        if self.format == RowFormat::Python {
+        if self.format == PrintFormat::Python {
             self.text.push_str(name);
             self.text.push('=');
         }
@@ -168,7 +168,7 @@ impl List<'_> {
     }
     fn next(&mut self) {
         if self.elements > 0 {
-            self.text.push_str(if self.format == RowFormat::Python { ", " } else { "," });
+            self.text.push_str(if self.format == PrintFormat::Python { ", " } else { "," });
         }
         self.elements += 1;
     }
@@ -201,16 +201,16 @@ impl<'a> Serializer for Text<'a> {
     }
     fn serialize_bool(self, v: bool) -> std::result::Result<(), Failed> {
         match (self.format, v) {
-            (RowFormat::Scala, _) => self.show(v),
-            (RowFormat::Python, true) => self.show("True"),
-            (RowFormat::Python, false) => self.show("False"),
+            (PrintFormat::Scala, _) => self.show(v),
+            (PrintFormat::Python, true) => self.show("True"),
+            (PrintFormat::Python, false) => self.show("False"),
         }
     }
     fn serialize_char(self, v: char) -> std::result::Result<(), Failed> {
         self.serialize_str(v.encode_utf8(&mut [0; 4]))
     }
     fn serialize_str(self, v: &str) -> std::result::Result<(), Failed> {
-        if self.format == RowFormat::Python && self.inner {
+        if self.format == PrintFormat::Python && self.inner {
             quoted(v, self.out);
             return Ok(());
         }
@@ -229,7 +229,7 @@ impl<'a> Serializer for Text<'a> {
         self.show("None")
     }
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> std::result::Result<(), Failed> {
-        if self.format == RowFormat::Python {
+        if self.format == PrintFormat::Python {
             return value.serialize(self);
         }
         let mut list = self.list("Some", "(", ")");
@@ -324,7 +324,7 @@ impl SerializeTuple for List<'_> {
         self.element(value)
     }
     fn end(self) -> std::result::Result<(), Failed> {
-        if self.elements == 1 && self.format == RowFormat::Python {
+        if self.elements == 1 && self.format == PrintFormat::Python {
             self.text.push(',');
         }
         self.close();
@@ -371,7 +371,7 @@ impl SerializeMap for List<'_> {
         self.element(key)
     }
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> std::result::Result<(), Failed> {
-        self.text.push_str(if self.format == RowFormat::Python { ": " } else { "->" });
+        self.text.push_str(if self.format == PrintFormat::Python { ": " } else { "->" });
         self.value(value)
     }
     fn end(self) -> std::result::Result<(), Failed> {
@@ -401,7 +401,7 @@ mod tests {
     #[test]
     fn values_look_as_in_python() {
         fn python<T: Serialize + ?Sized>(value: &T) -> String {
-            shown(value, RowFormat::Python).unwrap()
+            shown(value, PrintFormat::Python).unwrap()
         }
         assert_eq!(python(&(Text::from("hello"), 1u64)), "('hello', 1)");
         assert_eq!(python("a 'b'"), "a 'b'", "a row that is text is printed as it is");

@@ -2,7 +2,7 @@
 //!
 //! Owns one row. Knows no log and no HTTP. Invariant: only a row of a committed batch is seen.
 
-use super::outside::{Gathered, Outside};
+use super::two_phase::{Collected, TwoPhaseSink};
 use crate::{
     error::Result,
     operator::Batch,
@@ -105,8 +105,8 @@ impl<T> KeepLatest<T> {
     }
 }
 
-impl<T: Data> Outside for KeepLatest<T> {
-    fn prepare(&mut self, batch: &Batch, rows: Gathered) -> Result<Option<Vec<u8>>> {
+impl<T: Data> TwoPhaseSink for KeepLatest<T> {
+    fn prepare(&mut self, batch: &Batch, rows: Collected) -> Result<Option<Vec<u8>>> {
         let row = rows.into_values().flatten().filter_map(|chunk| Chunk::take::<Vec<T>>(chunk).pop()).last();
         self.next = row.map(|row| (batch.time, row));
         Ok(self.next.is_some().then(Vec::new))

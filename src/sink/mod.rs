@@ -4,27 +4,27 @@
 //! shown after it. Invariant: encoding is part of compute (pure, parallel), so a commit only moves bytes.
 
 mod display;
-pub mod drain;
 pub mod files;
 mod foreach_batch;
 mod latest;
-pub mod outside;
+pub mod outbox;
 mod postgres;
 mod rdd;
 mod remembered;
+pub mod two_phase;
 
 pub use display::{PrintOptions, to_display};
 pub use files::{FileSink, TimeUnit};
 pub use foreach_batch::{CommittedBatch, Deliver, EncodeRows, SendBatch};
 pub use latest::{KeepLatest, Latest, View};
-pub use outside::{Gather, MakeOutside, Outside, OutsideContext, OutsideSpec};
 pub use postgres::PostgresSink;
 pub use rdd::{ForeachRdd, Rdd};
 pub use remembered::{Remember, Remembered};
+pub use two_phase::{Collect, MakeTwoPhaseSink, TwoPhaseContext, TwoPhaseSink, TwoPhaseSpec};
 
 use crate::{
     error::Result,
-    operator::{Context, Operator, Output, Port, Rhythm},
+    operator::{Context, EmitSchedule, Operator, Output, Port},
     record::{Chunk, Data, RawChunkBuilder, Value},
 };
 use std::{marker::PhantomData, sync::Arc};
@@ -62,7 +62,7 @@ where
 /// `print`: the first rows of each batch, shown after the commit.
 pub struct ConsoleSink<T> {
     options: PrintOptions,
-    rhythm: Rhythm,
+    emit_schedule: EmitSchedule,
     shown: Vec<String>,
     rows: PhantomData<fn(T)>,
 }
@@ -70,8 +70,8 @@ pub struct ConsoleSink<T> {
 impl<T> ConsoleSink<T> {
     /// Shows the first rows of a batch; one more is kept to know that there are more.
     #[must_use]
-    pub fn new(options: PrintOptions, rhythm: Rhythm) -> Self {
-        ConsoleSink { options, rhythm, shown: vec![], rows: PhantomData }
+    pub fn new(options: PrintOptions, emit_schedule: EmitSchedule) -> Self {
+        ConsoleSink { options, emit_schedule, shown: vec![], rows: PhantomData }
     }
 }
 
@@ -86,7 +86,7 @@ impl<T: Value> Operator for ConsoleSink<T> {
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let rows = std::mem::take(&mut self.shown);
-        if self.rhythm.is_due(!rows.is_empty(), cx.batch.time) {
+        if self.emit_schedule.is_due(!rows.is_empty(), cx.batch.time) {
             cx.out.output(Output::Console { node: cx.out.node(), rows, rows_max: self.options.rows_max });
         }
         Ok(())

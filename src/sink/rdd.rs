@@ -2,10 +2,10 @@
 //!
 //! Knows no engine. Invariant: partitions keep their order and the order of their rows.
 
-use super::outside::{Gathered, Outside};
+use super::two_phase::{Collected, TwoPhaseSink};
 use crate::{
     error::{Error, Result, panic_text},
-    operator::{Batch, Rhythm},
+    operator::{Batch, EmitSchedule},
     record::{BatchTime, Chunk, Data},
 };
 use std::{
@@ -114,7 +114,7 @@ impl<T: Clone> Rdd<T> {
 /// `foreach_rdd`: a function of the user is the output.
 pub struct ForeachRdd<T, E, F> {
     function: Arc<F>,
-    rhythm: Rhythm,
+    emit_schedule: EmitSchedule,
     at: &'static Location<'static>,
     types: PhantomData<fn(T) -> E>,
 }
@@ -122,18 +122,18 @@ pub struct ForeachRdd<T, E, F> {
 impl<T, E, F> ForeachRdd<T, E, F> {
     /// Calls `function`, which was given at `at`.
     #[must_use]
-    pub fn new(function: Arc<F>, rhythm: Rhythm, at: &'static Location<'static>) -> Self {
-        ForeachRdd { function, rhythm, at, types: PhantomData }
+    pub fn new(function: Arc<F>, emit_schedule: EmitSchedule, at: &'static Location<'static>) -> Self {
+        ForeachRdd { function, emit_schedule, at, types: PhantomData }
     }
 }
 
-impl<T: Data, E: Display, F> Outside for ForeachRdd<T, E, F>
+impl<T: Data, E: Display, F> TwoPhaseSink for ForeachRdd<T, E, F>
 where
     F: Fn(Rdd<T>, BatchTime) -> Result<(), E> + Send + Sync,
 {
-    fn prepare(&mut self, batch: &Batch, rows: Gathered) -> Result<Option<Vec<u8>>> {
+    fn prepare(&mut self, batch: &Batch, rows: Collected) -> Result<Option<Vec<u8>>> {
         let has_rows = rows.values().flatten().any(|chunk| !chunk.is_empty());
-        if !self.rhythm.is_due(has_rows, batch.time) {
+        if !self.emit_schedule.is_due(has_rows, batch.time) {
             return Ok(None);
         }
         let of_task = |chunks: Vec<Chunk>| chunks.into_iter().flat_map(Chunk::take::<Vec<T>>).collect();

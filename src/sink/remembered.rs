@@ -3,7 +3,7 @@
 //! Owns what is remembered. Knows no log. Invariants: only rows of batches that are over are seen; what is older than the time to be
 //! remembered is forgotten with the next batch; at each multiple of the slide there is a batch, though it may be empty.
 
-use super::outside::{Gathered, Outside};
+use super::two_phase::{Collected, TwoPhaseSink};
 use crate::{
     error::Result,
     operator::Batch,
@@ -97,8 +97,8 @@ impl<T> Remember<T> {
     }
 }
 
-impl<T: Data> Outside for Remember<T> {
-    fn prepare(&mut self, batch: &Batch, rows: Gathered) -> Result<Option<Vec<u8>>> {
+impl<T: Data> TwoPhaseSink for Remember<T> {
+    fn prepare(&mut self, batch: &Batch, rows: Collected) -> Result<Option<Vec<u8>>> {
         let rows = rows.into_values().flatten().flat_map(Chunk::take::<Vec<T>>).collect();
         self.next = Some((batch.time, rows));
         Ok(Some(vec![]))

@@ -6,8 +6,8 @@
 
 use super::{
     DecodeChunk, decode,
-    feed::{Feed, Intake, ReceiverError},
     file_ranges::{Reference, Version, lines},
+    receiver::{Intake, ReceiverError, RunReceiver},
 };
 use crate::{
     codec::{BadRecord, Decode},
@@ -130,7 +130,7 @@ pub struct FileSource {
     /// What makes rows of references.
     pub decoder: Arc<dyn DecodeChunk>,
     /// What lists the directory into the topic.
-    pub lister: Arc<Mutex<dyn Feed>>,
+    pub lister: Arc<Mutex<dyn RunReceiver>>,
 }
 
 /// Lists a directory into its topic.
@@ -146,7 +146,7 @@ struct Listing {
     settling: BTreeMap<String, (Version, Duration)>,
 }
 
-impl Feed for Lister {
+impl RunReceiver for Lister {
     fn run(&mut self, to: &Intake) -> Result<(), ReceiverError> {
         let (log, topic) = to.topic.as_ref().ok_or("files are listed into a topic")?;
         // A lister that still runs elsewhere is fenced off here: after this, the topic tells everything that was listed.

@@ -5,17 +5,17 @@
 
 mod budget;
 mod decode;
-pub mod feed;
 mod file_ranges;
 mod files;
 mod local;
-mod partition;
+pub mod receiver;
+mod record_queue;
 mod socket;
 mod topics;
 
-pub use feed::{FeedSpec, Receiver, ReceiverContext, ReceiverError, StorageLevel};
 pub use local::{LocalSource, MakeLocal, Queue, QueueSource, RateSource};
-pub use partition::{BadRecordAt, PartitionReceiver, ReceiverLimits, Taken};
+pub use receiver::{Receiver, ReceiverContext, ReceiverError, ReceiverSpec, StorageLevel};
+pub use record_queue::{BadRecordAt, QueueLimits, RecordQueue, Taken};
 
 use crate::{
     codec::{BadRecord, Decode},

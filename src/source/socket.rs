@@ -3,7 +3,7 @@
 //! Owns one connection. Knows no stream. Invariants: it connects out, and again when the connection ends; `\n` and `\r\n` end a line; an
 //! unended last line is kept until the connection ends, then stored; bytes that are not UTF-8 become the replacement character.
 
-use super::feed::{Receiver, ReceiverContext, ReceiverError};
+use super::receiver::{Receiver, ReceiverContext, ReceiverError};
 use crate::record::Text;
 use std::{
     io::{BufRead, BufReader, ErrorKind, Read},

@@ -6,14 +6,14 @@
 use super::server::{Shared, as_json, not_found};
 use crate::{
     config::Trigger,
-    record::TopicPartition,
-    runtime::{
-        LATE_INTERVALS_MAX,
+    observe::{
         history::{Moment, Program},
         listener::{
             BatchInfo, OutputOperationInfo, ReceiverId, ReceiverInfo, ReceiverStatus, StreamInputInfo,
         },
     },
+    record::TopicPartition,
+    runtime::LATE_INTERVALS_MAX,
     sink::View,
 };
 use axum::{
@@ -325,7 +325,7 @@ pub(super) fn batch_of(program: &Program, info: &BatchInfo, taking_input: bool, 
 }
 
 fn stream_input(stream: &StreamInputInfo, with_ranges: bool) -> StreamInput {
-    let range = |r: &crate::runtime::listener::OffsetRange| Range {
+    let range = |r: &crate::observe::listener::OffsetRange| Range {
         topic: r.at.topic.clone(),
         partition: r.at.partition.0,
         from_offset: r.from.0,

@@ -7,7 +7,7 @@ use super::{
     api::{self, Batch, Receiver, Statistics},
     server::Shared,
 };
-use crate::runtime::history::BATCHES_MAX;
+use crate::observe::history::BATCHES_MAX;
 use axum::{
     extract::State,
     http::HeaderMap,

@@ -9,7 +9,7 @@
 use super::{api, events, page};
 use crate::{
     error::{Error, Result},
-    runtime::{history::History, metrics::Metrics, status::Status},
+    observe::{history::History, metrics::Metrics, status::Status},
 };
 use axum::{
     Router,
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
     use crate::{
         config::Trigger,
-        runtime::{history::Program, status::Phase},
+        observe::{history::Program, status::Phase},
     };
     use std::{
         io::{Read, Write},

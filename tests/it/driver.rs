@@ -158,7 +158,7 @@ impl Session {
         }
     }
 
-    /// Feeds, runs, and gives the new rows of all output topics and of the console; an error is the last row.
+    /// Receivers, runs, and gives the new rows of all output topics and of the console; an error is the last row.
     pub fn step(&mut self, build: &dyn Fn(&StreamingContext), rows: &str) -> Vec<String> {
         self.feed(rows);
         let result = self.run(build);

@@ -17,8 +17,8 @@ use tidegate::{
     plan::Role,
     record::{BatchId, BatchTime, Chunk, Offset, Partition, RawChunk, TopicPartition},
     sink::{
-        OutsideContext,
-        drain::{Drain, DrainFailure, DrainSource},
+        TwoPhaseContext,
+        outbox::{OutboxFailure, OutboxSource, OutboxWriter},
     },
     testing::{Crash, Driver},
 };
@@ -198,17 +198,17 @@ fn mistakes_are_told_at_the_start() {
 fn sent(program: &StreamingContext, instance: &str, time: i64, blocks: &[&str]) -> Vec<RawChunk> {
     let plan = program.topology();
     let spec = plan.iter().find_map(|(_, node)| match &node.role {
-        Role::Sink { outside: Some(spec), .. } => Some(spec.clone()),
+        Role::Sink { two_phase: Some(spec), .. } => Some(spec.clone()),
         _ => None,
     });
-    let context = OutsideContext {
+    let context = TwoPhaseContext {
         application: "app".into(),
         instance: instance.into(),
         remember: Duration::ZERO,
         interval: None,
     };
-    let mut outside = (spec.unwrap().make)(&context);
-    outside.recover("1-00", &[]).unwrap();
+    let mut sink = (spec.unwrap().make)(&context);
+    sink.recover("1-00", &[]).unwrap();
     let block = |row: &&str| {
         let mut block = vec![];
         tidegate::codec::encode_value(&(*row).to_owned(), &mut block).unwrap();
@@ -218,8 +218,8 @@ fn sent(program: &StreamingContext, instance: &str, time: i64, blocks: &[&str]) 
     };
     let chunk = Chunk::new(blocks.iter().map(block).collect::<Vec<_>>(), blocks.len());
     let batch = Batch { id: BatchId(1), time: BatchTime(time) };
-    outside.prepare(&batch, BTreeMap::from([(Partition(0), vec![chunk])])).unwrap();
-    let records: Vec<RawChunk> = outside.take_records().into_iter().map(|(_, records)| records).collect();
+    sink.prepare(&batch, BTreeMap::from([(Partition(0), vec![chunk])])).unwrap();
+    let records: Vec<RawChunk> = sink.take_records().into_iter().map(|(_, records)| records).collect();
     records.iter().flat_map(|chunk| (0..chunk.len()).map(|n| chunk.slice(n..n + 1))).collect()
 }
 
@@ -241,12 +241,12 @@ fn batches_of_two_processes_lie_between_each_other() {
     for records in [&a[0], &b[0], &b[1], &a[1], &a[2]] {
         log::write(log.as_ref(), "app-foreach-words", Some(Partition(0)), records).unwrap();
     }
-    let make = ssc.topology().drains[0].make.clone();
+    let make = ssc.topology().outboxes[0].make.clone();
     let source =
-        DrainSource { application: "app".into(), topic: "app-foreach-words".into(), topic_id: "x".into() };
+        OutboxSource { application: "app".into(), topic: "app-foreach-words".into(), topic_id: "x".into() };
     let all = read(log.as_ref());
     // The first one dies after the batch of `b`, before it has read the end of that of `a`.
-    let mut drain: Box<dyn Drain> = make();
+    let mut drain: Box<dyn OutboxWriter> = make();
     assert_eq!(drain.open(&source, log.as_ref()).unwrap(), Offset(0));
     drain.write(&all.slice(0..4), Offset(0), Offset(4)).unwrap();
     let given = |batch: i64, time: i64, rows: &[&str]| {
@@ -254,20 +254,20 @@ fn batches_of_two_processes_lie_between_each_other() {
         (CommittedBatch { id: batch, time: BatchTime(time) }, rows)
     };
     assert_eq!(calls.take(), [given(2, 2, &["b0"])]);
-    let mut drain: Box<dyn Drain> = make();
+    let mut drain: Box<dyn OutboxWriter> = make();
     assert_eq!(drain.open(&source, log.as_ref()).unwrap(), Offset(0), "the batch of `a` began here");
     drain.write(&all, Offset(0), Offset(5)).unwrap();
     assert_eq!(calls.take(), [given(4, 1, &["a0", "a1"])], "that of `b` is not given again");
-    let mut drain: Box<dyn Drain> = make();
+    let mut drain: Box<dyn OutboxWriter> = make();
     assert_eq!(drain.open(&source, log.as_ref()).unwrap(), Offset(5));
-    let another = DrainSource { topic_id: "y".into(), ..source };
+    let another = OutboxSource { topic_id: "y".into(), ..source };
     let refused = make().open(&another, log.as_ref());
     assert!(
-        matches!(&refused, Err(DrainFailure::Broken(e)) if e.to_string().contains("deleted and made anew")),
+        matches!(&refused, Err(OutboxFailure::Broken(e)) if e.to_string().contains("deleted and made anew")),
         "{refused:?}"
     );
     // A record is missing.
-    let late = make().open(&DrainSource { topic: "other".into(), ..another }, log.as_ref());
+    let late = make().open(&OutboxSource { topic: "other".into(), ..another }, log.as_ref());
     assert_eq!(late.unwrap(), Offset(0), "each output has its own position");
 }
 
@@ -295,12 +295,12 @@ fn a_batch_that_lacks_a_record_is_not_given() {
             .unwrap();
     }
     let records = sent(&ssc, "a", 1, &["a0", "a1"]);
-    let mut drain = (ssc.topology().drains[0].make)();
-    let source = DrainSource { application: "app".into(), topic: "t".into(), topic_id: String::new() };
+    let mut drain = (ssc.topology().outboxes[0].make)();
+    let source = OutboxSource { application: "app".into(), topic: "t".into(), topic_id: String::new() };
     drain.open(&source, log.as_ref()).unwrap();
     drain.write(&records[0], Offset(0), Offset(1)).unwrap();
     let told = match drain.write(&records[2], Offset(1), Offset(2)) {
-        Err(DrainFailure::Broken(e)) => e.to_string(),
+        Err(OutboxFailure::Broken(e)) => e.to_string(),
         other => panic!("{other:?}"),
     };
     assert!(told.contains("t has 1 of 2 records of the batch that ends at offset 0"), "{told}");

@@ -12,7 +12,7 @@ use tidegate::{
     PostgresSink, SourceOptions, StreamingContext,
     codec::Json,
     record::{Offset, RawChunk, RawChunkBuilder},
-    sink::drain::{Drain, DrainFailure, DrainSource},
+    sink::outbox::{OutboxFailure, OutboxSource, OutboxWriter},
 };
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -188,17 +188,17 @@ fn of_two_writers_one_goes_on() {
     postgres.run(COUNTS);
     let ssc = StreamingContext::builder("app").build();
     counts(&postgres.url(""))(&ssc);
-    let make = ssc.topology().drains[1].make.clone();
-    let source = DrainSource { application: "app".into(), topic: "t".into(), topic_id: String::new() };
+    let make = ssc.topology().outboxes[1].make.clone();
+    let source = OutboxSource { application: "app".into(), topic: "t".into(), topic_id: String::new() };
     let log = tidegate::log::open("memory:", &BTreeMap::new()).unwrap();
-    let (mut old, mut new): (Box<dyn Drain>, Box<dyn Drain>) = (make(), make());
+    let (mut old, mut new): (Box<dyn OutboxWriter>, Box<dyn OutboxWriter>) = (make(), make());
     assert_eq!(
         (old.open(&source, &*log).unwrap(), new.open(&source, &*log).unwrap()),
         (Offset(0), Offset(0))
     );
     new.write(&one(r#"{"word":"new"}"#), Offset(0), Offset(1)).unwrap();
     let late = old.write(&one(r#"{"word":"old"}"#), Offset(0), Offset(1));
-    assert!(matches!(late, Err(DrainFailure::Superseded)), "{late:?}");
+    assert!(matches!(late, Err(OutboxFailure::Superseded)), "{late:?}");
     new.write(&one(r#"{"word":"newer"}"#), Offset(1), Offset(2)).unwrap();
     assert_eq!(old.open(&source, &*log).unwrap(), Offset(2));
     assert_eq!(postgres.texts("SELECT string_agg(word, ' ' ORDER BY word) FROM words"), ["new newer"]);
@@ -242,12 +242,12 @@ fn the_column_and_the_key_of_a_refused_row_are_told() {
     postgres.run(COUNTS);
     let ssc = StreamingContext::builder("app").build();
     counts(&postgres.url(""))(&ssc);
-    let source = DrainSource { application: "app".into(), topic: "t".into(), topic_id: String::new() };
-    let mut drain = (ssc.topology().drains[0].make)();
+    let source = OutboxSource { application: "app".into(), topic: "t".into(), topic_id: String::new() };
+    let mut drain = (ssc.topology().outboxes[0].make)();
     let log = tidegate::log::open("memory:", &BTreeMap::new()).unwrap();
     drain.open(&source, &*log).unwrap();
-    let told = |refused: Result<(), DrainFailure>| match refused {
-        Err(DrainFailure::Broken(e)) => {
+    let told = |refused: Result<(), OutboxFailure>| match refused {
+        Err(OutboxFailure::Broken(e)) => {
             e.to_string().replace(&postgres.port.to_string(), "PORT").replace('\0', "NUL")
         }
         other => format!("{other:?}"),
@@ -304,9 +304,9 @@ fn certificates_are_checked_as_asked() {
         counts(
             &url.replace("host=127.0.0.1", if settings.contains("hostaddr") { "" } else { "host=127.0.0.1" }),
         )(&ssc);
-        let source = DrainSource { application: "app".into(), topic: "t".into(), topic_id: String::new() };
+        let source = OutboxSource { application: "app".into(), topic: "t".into(), topic_id: String::new() };
         let log = tidegate::log::open("memory:", &BTreeMap::new()).unwrap();
-        let opened = (ssc.topology().drains[1].make)().open(&source, &*log);
+        let opened = (ssc.topology().outboxes[1].make)().open(&source, &*log);
         opened.map(drop).map_err(|e| format!("{e:?}"))
     };
     let at = |name: &str| folder.join(name).display().to_string();

@@ -125,7 +125,7 @@ fn nothing_is_added_or_set_once_it_was_started_or_stopped() {
         ("remember", &|| ssc.remember(Duration::from_secs(1))),
         ("add_listener", &|| ssc.add_listener(|_| ())),
         ("add_streaming_listener", &|| {
-            ssc.add_streaming_listener(tidegate::runtime::metrics::Metrics::new("x"));
+            ssc.add_streaming_listener(tidegate::observe::metrics::Metrics::new("x"));
         }),
     ];
     for (name, set) in settings {

@@ -10,8 +10,7 @@ use std::{
 };
 use tidegate::{
     config::Trigger,
-    record::{Offset, Partition, TopicPartition},
-    runtime::{
+    observe::{
         history::{History, Position, Program},
         listener::{
             BatchInfo, OffsetRange, OutputOperationInfo, ReceiverError, ReceiverId, ReceiverInfo,
@@ -20,6 +19,7 @@ use tidegate::{
         metrics::Metrics,
         status::{Phase, Status},
     },
+    record::{Offset, Partition, TopicPartition},
     ui::{Server, Settings},
 };
 

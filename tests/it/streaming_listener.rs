@@ -10,8 +10,8 @@ use tidegate::{
     codec::{AsText, Utf8},
     config::Trigger,
     log,
+    observe::listener::{BatchInfo, OutputOperationInfo, ReceiverInfo, StreamingListener, StreamingStarted},
     record::{Headers, Offset, RawChunkBuilder, RawRecord, Text},
-    runtime::listener::{BatchInfo, OutputOperationInfo, ReceiverInfo, StreamingListener, StreamingStarted},
     source::Queue,
 };
 

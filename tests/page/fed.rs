@@ -7,8 +7,7 @@ use crate::{
 use std::{sync::Arc, thread, time::Duration};
 use tidegate::{
     config::Trigger,
-    record::TopicPartition,
-    runtime::{
+    observe::{
         history::{History, Program},
         listener::{
             BatchInfo, OutputOperationInfo, ReceiverError, ReceiverId, ReceiverInfo, ReceiverStatus,
@@ -17,6 +16,7 @@ use tidegate::{
         metrics::Metrics,
         status::{Phase, Status},
     },
+    record::TopicPartition,
     ui::{Server, Settings},
 };
 

@@ -116,15 +116,15 @@ impl EmbeddedMember {
 
     /// Gives up what is wanted back before this member was told of it.
     fn pass_on(&self) {
-        let unheld: Vec<_> = {
+        let unassigned: Vec<_> = {
             let state = self.store.lock();
             let Some(group) = state.groups.get(&self.spec.group) else { return };
             let Some((_, back)) = group.grant(&self.spec.instance) else { return };
             let told = |tp: &&TopicPartition| self.held.contains(*tp) || self.lost.contains(*tp);
             back.iter().filter(|tp| !told(tp)).cloned().collect()
         };
-        if !unheld.is_empty() {
-            self.give_up(&unheld);
+        if !unassigned.is_empty() {
+            self.give_up(&unassigned);
         }
     }
 

@@ -11,7 +11,7 @@ use super::{
     config::{Settings, config_error},
     fetcher::{PartitionFetcher, Slot},
     ffi::{self, GroupMetadata, Queue, Waker},
-    holders,
+    group_assignment,
 };
 use crate::{
     error::{Failure, Reaction, Result, Stage},
@@ -525,13 +525,13 @@ impl Member for KafkaMember {
         set.and_then(|()| self.go_on(&kept))
     }
 
-    fn unheld(&mut self, topics: &[(String, u32)]) -> Result<Vec<TopicPartition>, Failure> {
+    fn unassigned(&mut self, topics: &[(String, u32)]) -> Result<Vec<TopicPartition>, Failure> {
         let found = self.consumer.fetch_group_list(Some(&self.group), GROUP_TIMEOUT).map_err(|e| {
             let message = format!("describing the group `{}`: {e}", self.group);
             Failure::new(Stage::Group, Reaction::RetrySame, message)
         })?;
         let group = found.groups().iter().find(|g| g.name() == self.group);
-        Ok(group.and_then(|group| holders::unheld(group, topics)).unwrap_or_default())
+        Ok(group.and_then(|group| group_assignment::unassigned(group, topics)).unwrap_or_default())
     }
 
     fn rejoin(&mut self) -> Result<(), Failure> {

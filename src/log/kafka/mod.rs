@@ -14,7 +14,7 @@ mod connect;
 mod faults;
 mod fetcher;
 mod ffi;
-mod holders;
+mod group_assignment;
 mod listing;
 mod member;
 mod producer;

@@ -10,7 +10,7 @@ mod shape;
 
 pub use format::{FileFormat, FileSink, TimeUnit};
 
-use super::outside::{Gathered, Outside, OutsideContext};
+use super::two_phase::{Collected, TwoPhaseContext, TwoPhaseSink};
 use crate::{
     error::{Error, Result},
     operator::{Batch, Context, Operator, Output, Port},
@@ -61,7 +61,7 @@ impl<T: Data> Operator for EncodeFiles<T> {
         for (folder, rows) in folders {
             let block = Block { folder, content: self.format.encode(&rows)? };
             let chunk = Chunk::new(block, rows.len());
-            cx.out.output(Output::Gathered { node, partition, chunk });
+            cx.out.output(Output::Collected { node, partition, chunk });
         }
         Ok(())
     }
@@ -151,7 +151,7 @@ pub struct FileOutput {
 impl FileOutput {
     /// An output of one process.
     #[must_use]
-    pub fn new(place: Place, context: &OutsideContext) -> Self {
+    pub fn new(place: Place, context: &TwoPhaseContext) -> Self {
         let output = format!("{:016x}", hash_bytes(place.name().as_bytes()));
         let path = [&*context.application, &*context.instance, &output];
         let pending = Pending::new(Path::new(place.root()), path, &context.instance);
@@ -168,14 +168,14 @@ impl FileOutput {
     }
 }
 
-impl Outside for FileOutput {
+impl TwoPhaseSink for FileOutput {
     fn recover(&mut self, life: &str, committed: &[Vec<u8>]) -> Result {
         life.clone_into(&mut self.life);
         committed.iter().try_for_each(|prepared| self.finish(prepared))?;
         self.pending.discard_all()
     }
 
-    fn prepare(&mut self, batch: &Batch, rows: Gathered) -> Result<Option<Vec<u8>>> {
+    fn prepare(&mut self, batch: &Batch, rows: Collected) -> Result<Option<Vec<u8>>> {
         if rows.values().all(Vec::is_empty) {
             return Ok(None);
         }

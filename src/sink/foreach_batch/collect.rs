@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     operator::{Batch, Context, Operator, Output, Port},
     record::{Chunk, Headers, Offset, RawChunk, RawChunkBuilder, RawRecord, Value},
-    sink::outside::{Gathered, Outside, OutsideContext},
+    sink::two_phase::{Collected, TwoPhaseContext, TwoPhaseSink},
 };
 use std::{marker::PhantomData, sync::Arc};
 
@@ -39,7 +39,7 @@ impl<T: Value> Operator for EncodeRows<T> {
             blocks.push(block);
         }
         let (node, partition) = (cx.out.node(), cx.out.partition);
-        cx.out.output(Output::Gathered { node, partition, chunk: Chunk::new(blocks, input.len()) });
+        cx.out.output(Output::Collected { node, partition, chunk: Chunk::new(blocks, input.len()) });
         Ok(())
     }
 }
@@ -56,18 +56,18 @@ pub struct SendBatch {
 impl SendBatch {
     /// Sends to `topic`.
     #[must_use]
-    pub fn new(topic: Arc<str>, context: &OutsideContext) -> Self {
+    pub fn new(topic: Arc<str>, context: &TwoPhaseContext) -> Self {
         SendBatch { topic, instance: context.instance.clone(), life: String::new(), records: vec![] }
     }
 }
 
-impl Outside for SendBatch {
+impl TwoPhaseSink for SendBatch {
     fn recover(&mut self, life: &str, _: &[Vec<u8>]) -> Result {
         life.clone_into(&mut self.life);
         Ok(())
     }
 
-    fn prepare(&mut self, batch: &Batch, gathered: Gathered) -> Result<Option<Vec<u8>>> {
+    fn prepare(&mut self, batch: &Batch, gathered: Collected) -> Result<Option<Vec<u8>>> {
         self.records.clear();
         let name = format!("{}/{}/{}", self.instance, self.life, batch.id);
         let key = Some(name.as_bytes());

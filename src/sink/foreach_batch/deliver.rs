@@ -14,7 +14,7 @@ use crate::{
     },
     sink::{
         Rdd,
-        drain::{Drain, DrainFailure, DrainSource},
+        outbox::{OutboxFailure, OutboxSource, OutboxWriter},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -59,7 +59,7 @@ pub struct Deliver<T, E, F> {
 }
 
 struct Open {
-    source: DrainSource,
+    source: OutboxSource,
     producer: Box<dyn Producer>,
     position: Position,
 }
@@ -71,8 +71,8 @@ impl<T, E, F> Deliver<T, E, F> {
         Deliver { function, at, positions, open: None, begun: BTreeMap::new(), types: PhantomData }
     }
 
-    fn broken(&self, what: impl Display) -> DrainFailure {
-        DrainFailure::Broken(Error::Undelivered(format!("foreach_batch at {}: {what}", self.at)))
+    fn broken(&self, what: impl Display) -> OutboxFailure {
+        OutboxFailure::Broken(Error::Undelivered(format!("foreach_batch at {}: {what}", self.at)))
     }
 }
 
@@ -81,7 +81,7 @@ where
     F: Fn(Rdd<T>, CommittedBatch) -> Result<(), E> + Send + Sync,
 {
     /// The end of a batch was read.
-    fn end(&mut self, end: &End, key: &[u8], at: Offset) -> Result<(), DrainFailure> {
+    fn end(&mut self, end: &End, key: &[u8], at: Offset) -> Result<(), OutboxFailure> {
         let open = self.open.as_ref().expect("opened before");
         let (topic, given) = (open.source.topic.clone(), at.0 < open.position.given);
         let blocks = self.begun.remove(key).map(|begun| begun.blocks).unwrap_or_default();
@@ -101,7 +101,7 @@ where
         Ok(())
     }
 
-    fn call(&self, blocks: &[(Partition, Bytes)], end: &End, at: Offset) -> Result<(), DrainFailure> {
+    fn call(&self, blocks: &[(Partition, Bytes)], end: &End, at: Offset) -> Result<(), OutboxFailure> {
         let id = i64::try_from(at.0).map_err(|e| self.broken(e))?;
         let batch = CommittedBatch { id, time: BatchTime(end.time_ms) };
         let failed = |why: String| self.broken(format!("batch {id} of {}: {why}", batch.time));
@@ -123,11 +123,11 @@ where
 
 impl<T, E, F> Deliver<T, E, F> {
     /// Makes the position durable.
-    fn acknowledge(&mut self, from: Offset, given: Offset) -> Result<(), DrainFailure> {
+    fn acknowledge(&mut self, from: Offset, given: Offset) -> Result<(), OutboxFailure> {
         let open = self.open.as_mut().expect("opened before");
         let topic_id = open.source.topic_id.clone();
         let position = Position { topic_id, from: from.0, given: given.0 };
-        let value = serde_json::to_vec(&position).map_err(|e| DrainFailure::Unavailable(e.to_string()))?;
+        let value = serde_json::to_vec(&position).map_err(|e| OutboxFailure::Unavailable(e.to_string()))?;
         let (key, value) = (Some(open.source.topic.as_bytes()), Some(value.as_slice()));
         let mut row = RawChunkBuilder::default();
         row.push(RawRecord { offset: Offset(0), timestamp_ms: -1, key, value, headers: Headers::NONE });
@@ -142,8 +142,8 @@ impl<T, E, F> Deliver<T, E, F> {
     }
 
     /// The greatest position that was made durable.
-    fn position(&self, log: &dyn Log, source: &DrainSource) -> Result<Position, DrainFailure> {
-        let unavailable = |e: Error| DrainFailure::Unavailable(e.to_string());
+    fn position(&self, log: &dyn Log, source: &OutboxSource) -> Result<Position, OutboxFailure> {
+        let unavailable = |e: Error| OutboxFailure::Unavailable(e.to_string());
         let at = TopicPartition::new(self.positions.clone(), 0);
         let mut from = log.start_offset(&at).map_err(unavailable)?;
         let end = log.end_offset(&at).map_err(unavailable)?;
@@ -156,7 +156,7 @@ impl<T, E, F> Deliver<T, E, F> {
             let Some(fetched) = reader.next(Duration::from_secs(1)).map_err(of_log)? else {
                 silent_s += 1;
                 if silent_s > SILENCE_S {
-                    return Err(DrainFailure::Unavailable(format!("{at} cannot be read to its end, {end}")));
+                    return Err(OutboxFailure::Unavailable(format!("{at} cannot be read to its end, {end}")));
                 }
                 continue;
             };
@@ -173,11 +173,11 @@ impl<T, E, F> Deliver<T, E, F> {
     }
 }
 
-impl<T: Value, E: Display, F> Drain for Deliver<T, E, F>
+impl<T: Value, E: Display, F> OutboxWriter for Deliver<T, E, F>
 where
     F: Fn(Rdd<T>, CommittedBatch) -> Result<(), E> + Send + Sync,
 {
-    fn open(&mut self, source: &DrainSource, log: &dyn Log) -> Result<Offset, DrainFailure> {
+    fn open(&mut self, source: &OutboxSource, log: &dyn Log) -> Result<Offset, OutboxFailure> {
         let position = self.position(log, source)?;
         let (is, was) = (&source.topic_id, &position.topic_id);
         if !is.is_empty() && !was.is_empty() && is != was {
@@ -190,7 +190,7 @@ where
             group: source.application.clone(),
             buffer_bytes: 1 << 20,
         };
-        let mut producer = log.producer(&spec).map_err(|e| DrainFailure::Unavailable(e.to_string()))?;
+        let mut producer = log.producer(&spec).map_err(|e| OutboxFailure::Unavailable(e.to_string()))?;
         producer.init().map_err(of_log)?;
         let from = Offset(position.from);
         self.begun.clear();
@@ -198,7 +198,7 @@ where
         Ok(from)
     }
 
-    fn write(&mut self, records: &RawChunk, _: Offset, to: Offset) -> Result<(), DrainFailure> {
+    fn write(&mut self, records: &RawChunk, _: Offset, to: Offset) -> Result<(), OutboxFailure> {
         for (index, record) in records.iter().enumerate() {
             let (key, offset) = (record.key.unwrap_or_default(), record.offset);
             match Part::of(&record) {
@@ -230,9 +230,9 @@ where
     }
 }
 
-fn of_log(failure: Failure) -> DrainFailure {
+fn of_log(failure: Failure) -> OutboxFailure {
     match failure.reaction {
-        Reaction::StopPipeline | Reaction::Exit => DrainFailure::Broken(failure.into()),
-        _ => DrainFailure::Unavailable(failure.to_string()),
+        Reaction::StopPipeline | Reaction::Exit => OutboxFailure::Broken(failure.into()),
+        _ => OutboxFailure::Unavailable(failure.to_string()),
     }
 }

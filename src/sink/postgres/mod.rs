@@ -8,11 +8,11 @@ mod connect;
 mod table;
 mod writer;
 
-pub use writer::PostgresDrain;
+pub use writer::PostgresWriter;
 
 use crate::{
     error::{Error, Result},
-    sink::drain::MakeDrain,
+    sink::outbox::MakeOutboxWriter,
 };
 use connect::Address;
 use serde::Serialize;
@@ -77,7 +77,7 @@ impl PostgresSink {
     ///
     /// # Errors
     /// What is wrong with the settings; secrets are not told.
-    pub(crate) fn drain(&self) -> Result<MakeDrain, String> {
+    pub(crate) fn drain(&self) -> Result<MakeOutboxWriter, String> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if self.name.is_empty() || self.name.len() > 100 || !self.name.chars().all(allowed) {
             return Err(format!(
@@ -91,7 +91,7 @@ impl PostgresSink {
             return Err(format!("the key `{key}` is none of the columns"));
         }
         let (address, settings) = (Arc::new(Address::parse(&self.url)?), Arc::new(self.settings.clone()));
-        Ok(Arc::new(move || Box::new(PostgresDrain::new(address.clone(), settings.clone()))))
+        Ok(Arc::new(move || Box::new(PostgresWriter::new(address.clone(), settings.clone()))))
     }
 
     /// What writes a row as a JSON object by column.

@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     log::Log,
     record::{Map, Offset, RawChunk},
-    sink::drain::{Drain, DrainFailure, DrainSource},
+    sink::outbox::{OutboxFailure, OutboxSource, OutboxWriter},
 };
 use postgres::{Client, Transaction, types::ToSql};
 use serde_json::value::RawValue;
@@ -32,7 +32,7 @@ const MOVE_POSITION: &str = "UPDATE tidegate_positions SET position = $4 \
     WHERE application = $1 AND topic = $2 AND partition = 0 AND position = $3";
 
 /// A connection to the table of one sink.
-pub struct PostgresDrain {
+pub struct PostgresWriter {
     address: Arc<Address>,
     settings: Arc<Settings>,
     open: Option<Open>,
@@ -41,7 +41,7 @@ pub struct PostgresDrain {
 struct Open {
     client: Client,
     table: Table,
-    source: DrainSource,
+    source: OutboxSource,
 }
 
 /// Rows of one transaction, by column.
@@ -52,37 +52,37 @@ struct Rows {
     count: usize,
 }
 
-impl PostgresDrain {
+impl PostgresWriter {
     pub(super) fn new(address: Arc<Address>, settings: Arc<Settings>) -> Self {
-        PostgresDrain { address, settings, open: None }
+        PostgresWriter { address, settings, open: None }
     }
 
-    fn broken(&self, what: impl std::fmt::Display) -> DrainFailure {
+    fn broken(&self, what: impl std::fmt::Display) -> OutboxFailure {
         let place = self.address.shown();
         let table = &self.settings.table;
-        DrainFailure::Broken(Error::Undelivered(format!("table `{table}` of Postgres at {place}: {what}")))
+        OutboxFailure::Broken(Error::Undelivered(format!("table `{table}` of Postgres at {place}: {what}")))
     }
 
     /// What an error means, outside of the rows.
-    fn failure(&self, e: &postgres::Error) -> DrainFailure {
+    fn failure(&self, e: &postgres::Error) -> OutboxFailure {
         let told = told(e);
         let class = e.code().map_or("", |code| &code.code()[..2]);
         match class {
             // Data, constraints, and what triggers and views say.
-            "21" | "22" | "23" | "27" | "44" | "P0" => DrainFailure::Record(told),
+            "21" | "22" | "23" | "27" | "44" | "P0" => OutboxFailure::Record(told),
             // Connection, rollback, resources, locks, shutdown, a standby.
-            "08" | "25" | "40" | "53" | "55" | "57" | "58" | "XX" => DrainFailure::Unavailable(told),
+            "08" | "25" | "40" | "53" | "55" | "57" | "58" | "XX" => OutboxFailure::Unavailable(told),
             "" if told.contains("certificate verify failed") => {
                 self.broken(format!("{told}\n  help: check `sslrootcert`"))
             }
-            "" => DrainFailure::Unavailable(told),
+            "" => OutboxFailure::Unavailable(told),
             _ => self.broken(told),
         }
     }
 
-    fn try_open(&self, source: &DrainSource) -> Result<(Open, Offset), DrainFailure> {
+    fn try_open(&self, source: &OutboxSource) -> Result<(Open, Offset), OutboxFailure> {
         let failure = |e: postgres::Error| match self.failure(&e) {
-            DrainFailure::Record(told) => DrainFailure::Unavailable(told), // two processes made the same table
+            OutboxFailure::Record(told) => OutboxFailure::Unavailable(told), // two processes made the same table
             other => other,
         };
         self.address.check().map_err(|e| self.broken(e))?;
@@ -118,7 +118,7 @@ impl PostgresDrain {
         Ok((Open { client, table, source: source.clone() }, Offset(position)))
     }
 
-    fn rows(&self, table: &Table, records: &RawChunk) -> Result<Rows, DrainFailure> {
+    fn rows(&self, table: &Table, records: &RawChunk) -> Result<Rows, OutboxFailure> {
         let mut objects: Vec<BTreeMap<String, &RawValue>> = vec![];
         for record in records.iter() {
             let object = serde_json::from_slice(record.value.unwrap_or_default());
@@ -176,7 +176,7 @@ impl PostgresDrain {
     }
 
     /// Why a single row was refused: with its place, its key, and the column.
-    fn blame(&self, open: &mut Open, records: &RawChunk, why: &str) -> DrainFailure {
+    fn blame(&self, open: &mut Open, records: &RawChunk, why: &str) -> OutboxFailure {
         let offset = records.iter().next().map(|r| r.offset).unwrap_or_default();
         let rows = match self.rows(&open.table, records) {
             Ok(rows) => rows,
@@ -200,18 +200,20 @@ impl PostgresDrain {
     }
 }
 
-impl Drain for PostgresDrain {
-    fn open(&mut self, source: &DrainSource, _: &dyn Log) -> Result<Offset, DrainFailure> {
+impl OutboxWriter for PostgresWriter {
+    fn open(&mut self, source: &OutboxSource, _: &dyn Log) -> Result<Offset, OutboxFailure> {
         let (open, position) = self.try_open(source)?;
         self.open = Some(open);
         Ok(position)
     }
 
-    fn write(&mut self, records: &RawChunk, from: Offset, to: Offset) -> Result<(), DrainFailure> {
+    fn write(&mut self, records: &RawChunk, from: Offset, to: Offset) -> Result<(), OutboxFailure> {
         let mut open = self.open.take().expect("opened before");
         let written = self.try_write(&mut open, records, from, to);
         let result = match written {
-            Err(DrainFailure::Record(why)) if records.len() == 1 => Err(self.blame(&mut open, records, &why)),
+            Err(OutboxFailure::Record(why)) if records.len() == 1 => {
+                Err(self.blame(&mut open, records, &why))
+            }
             other => other,
         };
         self.open = Some(open);
@@ -225,14 +227,14 @@ impl Drain for PostgresDrain {
     }
 }
 
-impl PostgresDrain {
+impl PostgresWriter {
     fn try_write(
         &self,
         open: &mut Open,
         records: &RawChunk,
         from: Offset,
         to: Offset,
-    ) -> Result<(), DrainFailure> {
+    ) -> Result<(), OutboxFailure> {
         let failure = |e: postgres::Error| self.failure(&e);
         let rows = self.rows(&open.table, records)?;
         let position =
@@ -241,7 +243,7 @@ impl PostgresDrain {
         let mut tx = open.client.transaction().map_err(failure)?;
         let moved = tx.execute(MOVE_POSITION, &[&open.source.application, &open.source.topic, &from, &to]);
         if moved.map_err(failure)? != 1 {
-            return Err(DrainFailure::Superseded); // dropping the transaction rolls it back
+            return Err(OutboxFailure::Superseded); // dropping the transaction rolls it back
         }
         if rows.count > 0 {
             self.insert(&mut tx, &open.table, &rows).map_err(failure)?;

@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 use tidegate::{
-    runtime::listener::{ReceiverInfo, StreamingListener},
+    observe::listener::{ReceiverInfo, StreamingListener},
     source::{Queue, Receiver, ReceiverContext, ReceiverError, StorageLevel},
 };
 

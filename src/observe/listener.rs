@@ -10,7 +10,7 @@ use std::{fmt, sync::Arc, time::Duration};
 ///
 /// ```
 /// use std::sync::atomic::{AtomicUsize, Ordering};
-/// use tidegate::runtime::listener::{BatchInfo, StreamingListener};
+/// use tidegate::observe::listener::{BatchInfo, StreamingListener};
 ///
 /// #[derive(Default)]
 /// struct Records(AtomicUsize);

@@ -13,7 +13,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 /// How much a receiver takes and holds.
 #[derive(Clone, Copy, Debug)]
-pub struct ReceiverLimits {
+pub struct QueueLimits {
     /// Most records in one chunk.
     pub chunk_records: usize,
     /// About the most bytes in one chunk.
@@ -57,7 +57,7 @@ pub struct BadRecordAt {
 }
 
 /// Fetched and decoded records of one partition.
-pub struct PartitionReceiver {
+pub struct RecordQueue {
     at: TopicPartition,
     fetcher: Box<dyn Fetcher>,
     decoder: Arc<dyn DecodeChunk>,
@@ -66,11 +66,11 @@ pub struct PartitionReceiver {
     ready_records: usize,
 }
 
-impl PartitionReceiver {
+impl RecordQueue {
     /// A receiver that reads through `fetcher`.
     #[must_use]
     pub fn new(at: TopicPartition, fetcher: Box<dyn Fetcher>, decoder: Arc<dyn DecodeChunk>) -> Self {
-        PartitionReceiver { at, fetcher, decoder, ready: VecDeque::new(), ready_bytes: 0, ready_records: 0 }
+        RecordQueue { at, fetcher, decoder, ready: VecDeque::new(), ready_bytes: 0, ready_records: 0 }
     }
 
     /// The partition.
@@ -83,10 +83,10 @@ impl PartitionReceiver {
     ///
     /// # Errors
     /// If the partition cannot be read.
-    pub fn fill(&mut self, limits: ReceiverLimits) -> Result<(), Failure> {
+    pub fn fill(&mut self, limits: QueueLimits) -> Result<(), Failure> {
         while self.ready_bytes < limits.buffer_bytes && self.ready_records < limits.buffer_records {
             let room = limits.buffer_records - self.ready_records;
-            let limits = ReceiverLimits { chunk_records: limits.chunk_records.min(room), ..limits };
+            let limits = QueueLimits { chunk_records: limits.chunk_records.min(room), ..limits };
             let Some(taken) = self.fetch(limits)? else { break };
             self.ready_bytes += taken.bytes;
             self.ready_records += taken.records;
@@ -99,7 +99,7 @@ impl PartitionReceiver {
     ///
     /// # Errors
     /// If the partition cannot be read.
-    pub fn next(&mut self, limits: ReceiverLimits) -> Result<Option<Taken>, Failure> {
+    pub fn next(&mut self, limits: QueueLimits) -> Result<Option<Taken>, Failure> {
         if let Some(taken) = self.ready.pop_front() {
             self.ready_bytes -= taken.bytes;
             self.ready_records -= taken.records;
@@ -127,7 +127,7 @@ impl PartitionReceiver {
         self.ready_records = 0;
     }
 
-    fn fetch(&mut self, limits: ReceiverLimits) -> Result<Option<Taken>, Failure> {
+    fn fetch(&mut self, limits: QueueLimits) -> Result<Option<Taken>, Failure> {
         let most = limits.chunk_records.min(self.decoder.chunk_records_max());
         let Some(fetched) = self.fetcher.take(most, limits.chunk_bytes)? else {
             return Ok(None);

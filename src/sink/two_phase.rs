@@ -12,10 +12,10 @@ use crate::{
 use std::{collections::BTreeMap, sync::Arc};
 
 /// The chunks of a batch by task.
-pub type Gathered = BTreeMap<Partition, Vec<Chunk>>;
+pub type Collected = BTreeMap<Partition, Vec<Chunk>>;
 
 /// An output outside the log.
-pub trait Outside: Send {
+pub trait TwoPhaseSink: Send {
     /// Whenever partitions were assigned, with no batch in flight: `committed` holds what was prepared with the last committed batch of
     /// each process of the application. Finishes all of it, also what another process is about to finish itself, and deletes what
     /// this process prepared in vain. `life` is a short name that no other process, and no other life of this one, is given.
@@ -27,12 +27,12 @@ pub trait Outside: Send {
         Ok(())
     }
 
-    /// Takes the rows of a batch, also of an empty one, where no reader looks yet. What it answers is what [`Outside::finish`] needs, at
+    /// Takes the rows of a batch, also of an empty one, where no reader looks yet. What it answers is what [`TwoPhaseSink::finish`] needs, at
     /// most a few hundred bytes, as it is a row of the meta topic; `None` = there is nothing to finish.
     ///
     /// # Errors
     /// If the place cannot be used; the program stops then, and the batch is not committed.
-    fn prepare(&mut self, batch: &Batch, rows: Gathered) -> Result<Option<Vec<u8>>>;
+    fn prepare(&mut self, batch: &Batch, rows: Collected) -> Result<Option<Vec<u8>>>;
 
     /// After `prepare`: what is sent to the first partition of topics, in the transaction of the batch.
     fn take_records(&mut self) -> Vec<(Arc<str>, RawChunk)> {
@@ -60,7 +60,7 @@ pub trait Outside: Send {
 
 /// What a new output is told of the process.
 #[derive(Clone, Debug)]
-pub struct OutsideContext {
+pub struct TwoPhaseContext {
     /// The application: keeps what two programs prepare apart.
     pub application: Arc<str>,
     /// The name of the process: keeps what two processes prepare apart.
@@ -72,24 +72,24 @@ pub struct OutsideContext {
 }
 
 /// Makes the output when the program starts.
-pub type MakeOutside = Arc<dyn Fn(&OutsideContext) -> Box<dyn Outside> + Send + Sync>;
+pub type MakeTwoPhaseSink = Arc<dyn Fn(&TwoPhaseContext) -> Box<dyn TwoPhaseSink> + Send + Sync>;
 
 /// An output of the plan.
 #[derive(Clone)]
-pub struct OutsideSpec {
+pub struct TwoPhaseSpec {
     /// Durable name, such as the place that it writes to; empty = it has nothing to finish.
     pub name: String,
     /// Makes it.
-    pub make: MakeOutside,
+    pub make: MakeTwoPhaseSink,
 }
 
 /// Hands chunks over to the output of its node.
-pub struct Gather;
+pub struct Collect;
 
-impl Operator for Gather {
+impl Operator for Collect {
     fn process(&mut self, _: Port, chunk: Chunk, cx: &mut Context<'_>) -> Result {
         let (node, partition) = (cx.out.node(), cx.out.partition);
-        cx.out.output(Output::Gathered { node, partition, chunk });
+        cx.out.output(Output::Collected { node, partition, chunk });
         Ok(())
     }
 }

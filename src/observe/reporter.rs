@@ -5,21 +5,17 @@
 
 use super::{
     bad_records::BadRecords,
+    history::{History, Position},
+    listener::ReceiverStatus,
     listeners::{GIVEN_UP, Listeners},
+    metrics::{Metrics, Outcome},
+    progress::{self, Snapshot},
+    status::{Checkpoint, Phase, Status},
 };
 use crate::{
     error::panic_text,
     record::{BatchId, BatchTime, Offset, TopicPartition},
-    runtime::{
-        BatchReport, Observed, Observer, SourcePosition,
-        clock::Clock,
-        ends::Ends,
-        history::{History, Position},
-        listener::ReceiverStatus,
-        metrics::{Metrics, Outcome},
-        progress::{self, Snapshot},
-        status::{Checkpoint, Phase, Status},
-    },
+    runtime::{BatchReport, Observed, Observer, SourcePosition, clock::Clock, ends::Ends},
 };
 use chrono::{Local, TimeZone};
 use std::{
@@ -34,10 +30,10 @@ const PROGRESS_MS: i64 = 10_000;
 const LAG_MS: i64 = 1_000;
 
 /// Called after each batch.
-pub(super) type AfterBatch = Arc<dyn Fn(&BatchReport) + Send + Sync>;
+pub type AfterBatch = Arc<dyn Fn(&BatchReport) + Send + Sync>;
 
 /// Tells metrics, status, console, terminal and listeners.
-pub(super) struct Telling {
+pub struct Reporter {
     ends: Ends,
     metrics: Arc<Metrics>,
     status: Arc<Status>,
@@ -73,8 +69,8 @@ impl Seen {
     }
 }
 
-impl Telling {
-    pub(super) fn new(
+impl Reporter {
+    pub fn new(
         ends: Ends,
         metrics: Arc<Metrics>,
         status: Arc<Status>,
@@ -85,16 +81,16 @@ impl Telling {
         let shown = Snapshot { at_ms: clock.now_ms(), ..Snapshot::default() };
         let seen = Mutex::new(Seen { shown, ..Seen::default() });
         let (listeners, after_batch) = (Mutex::new(listeners), vec![]);
-        Telling { ends, metrics, status, clock, history, listeners, after_batch, progress_line: false, seen }
+        Reporter { ends, metrics, status, clock, history, listeners, after_batch, progress_line: false, seen }
     }
 
     /// Also tells these, and the terminal.
-    pub(super) fn telling(self, after_batch: Vec<AfterBatch>, progress_line: bool) -> Self {
-        Telling { after_batch, progress_line, ..self }
+    pub fn telling(self, after_batch: Vec<AfterBatch>, progress_line: bool) -> Self {
+        Reporter { after_batch, progress_line, ..self }
     }
 
     /// The loop has ended.
-    pub(super) fn ended(&self) {
+    pub fn ended(&self) {
         self.seen().tell_left_out(i64::MAX);
         self.listeners().waiting();
     }
@@ -256,7 +252,7 @@ fn console(time: BatchTime, rows: &[String], rows_max: usize) -> String {
     text
 }
 
-impl Observer for Telling {
+impl Observer for Reporter {
     fn on(&self, event: &Observed<'_>) {
         self.status.turned();
         if matches!(event, Observed::Alive) {
@@ -334,7 +330,7 @@ impl Observer for Telling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Config, context::listeners::program, dstream::StreamBuilder};
+    use crate::{config::Config, dstream::StreamBuilder, observe::listeners::program};
     use std::{
         collections::BTreeMap,
         io::Seek,
@@ -359,14 +355,14 @@ mod tests {
     }
 
     /// Nothing was computed yet.
-    fn telling(clock: Arc<Still>) -> Telling {
+    fn telling(clock: Arc<Still>) -> Reporter {
         let plan = StreamBuilder::default().topology();
         let program = program(&plan, &Config::new("app", "memory:"), "one".into(), 0);
         let log = crate::log::open("memory:", &BTreeMap::new()).unwrap();
         let (ends, metrics) = (Ends::new(log, None).unwrap(), Arc::new(Metrics::new("app")));
         let status = Arc::new(Status::new("app", "one", "memory"));
         let history = Arc::new(History::new(program.clone()));
-        Telling::new(ends, metrics, status, clock, history, Listeners::new(&plan, program, vec![]))
+        Reporter::new(ends, metrics, status, clock, history, Listeners::new(&plan, program, vec![]))
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! Which partitions the members of a group hold, as their broker knows it.
 //!
 //! Owns the reading of the bytes in which a member's assignment is kept. Knows no policy. Invariant: bytes that are not
-//! understood, or a group that is not settled, are no answer; nothing is taken for unheld by mistake.
+//! understood, or a group that is not settled, are no answer; nothing is taken for unassigned by mistake.
 
 use crate::record::TopicPartition;
 use rdkafka::groups::GroupInfo;
 use std::collections::BTreeSet;
 
 /// The partitions of these topics that nobody holds; `None` = the group is not settled, or its members cannot be read.
-pub(super) fn unheld(group: &GroupInfo, topics: &[(String, u32)]) -> Option<Vec<TopicPartition>> {
+pub(super) fn unassigned(group: &GroupInfo, topics: &[(String, u32)]) -> Option<Vec<TopicPartition>> {
     if group.state() != "Stable" || group.members().is_empty() {
         return None;
     }

@@ -14,7 +14,7 @@ use crate::{
 use std::{collections::VecDeque, sync::Arc};
 
 /// One source of this process.
-pub struct LocalUnit {
+pub struct LocalInput {
     /// Its source node.
     pub node: NodeId,
     /// What the user knows it by.
@@ -30,12 +30,12 @@ pub struct LocalUnit {
     replays: bool,
 }
 
-impl LocalUnit {
+impl LocalInput {
     /// A unit that takes from `source`.
     #[must_use]
     pub fn new(node: NodeId, name: &str, task: Task, source: Box<dyn LocalSource>) -> Self {
         let (taken, again) = (VecDeque::new(), VecDeque::new());
-        LocalUnit { node, name: name.into(), task, source, taken, again, replays: false }
+        LocalInput { node, name: name.into(), task, source, taken, again, replays: false }
     }
 
     /// What a batch that begins here has read.

@@ -13,8 +13,8 @@ use crate::{
     log::{Log, Producer, ProducerSpec},
     record::{Partition, RawChunkBuilder, TopicPartition},
     source::{
-        FeedSpec,
-        feed::{Budget, FeedTarget, Health, Intake, Load, PARCELS_MAX, Parcel},
+        ReceiverSpec,
+        receiver::{Budget, Health, Intake, Load, PARCELS_MAX, Parcel, ReceiverTarget},
     },
 };
 use crossbeam_channel::{Receiver as Inbox, Sender, TryRecvError, bounded};
@@ -53,8 +53,8 @@ pub enum ReceiverState {
 }
 
 /// The receivers of a program.
-pub struct Feeds {
-    specs: Vec<FeedSpec>,
+pub struct Receivers {
+    specs: Vec<ReceiverSpec>,
     running: Vec<Option<Running>>,
     /// Asked to stop, but not ended yet: such a receiver is not started again before.
     ending: Vec<Vec<JoinHandle<()>>>,
@@ -70,18 +70,18 @@ struct Running {
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Feeds {
+impl Receivers {
     /// Runs nothing yet.
     #[must_use]
     pub fn new(
-        specs: Vec<FeedSpec>,
+        specs: Vec<ReceiverSpec>,
         log: Arc<dyn Log>,
         observer: Arc<dyn Observer>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let running = specs.iter().map(|_| None).collect();
         let ending = specs.iter().map(|_| vec![]).collect();
-        Feeds { specs, running, ending, ended: false, looks: 0, log, observer, clock }
+        Receivers { specs, running, ending, ended: false, looks: 0, log, observer, clock }
     }
 
     /// Runs those receivers whose topic's first partition is owned, and stops the others; to be called at each barrier.
@@ -94,10 +94,10 @@ impl Feeds {
         }
         for index in 0..self.specs.len() {
             let ours = match &self.specs[index].target {
-                FeedTarget::Topic { name, .. } => {
+                ReceiverTarget::Topic { name, .. } => {
                     owned.iter().any(|o| *o.topic == **name && o.partition == Partition(0))
                 }
-                FeedTarget::Memory(..) => true,
+                ReceiverTarget::Memory(..) => true,
             };
             self.ending[index].retain(|thread| !thread.is_finished());
             if !ours {
@@ -121,8 +121,8 @@ impl Feeds {
         let (stop, stopped) = bounded(0);
         let (name, mut threads): (Arc<str>, _) = (spec.name.as_str().into(), vec![]);
         let (parcels, budget, topic) = match &spec.target {
-            FeedTarget::Memory(parcels, budget) => (parcels.clone(), budget.clone(), None),
-            FeedTarget::Topic { name: topic, .. } => {
+            ReceiverTarget::Memory(parcels, budget) => (parcels.clone(), budget.clone(), None),
+            ReceiverTarget::Topic { name: topic, .. } => {
                 let (parcels, inbox) = bounded(PARCELS_MAX);
                 let writer = Writer {
                     log: self.log.clone(),
@@ -150,7 +150,7 @@ impl Feeds {
     /// Whether a receiver writes to this topic.
     #[must_use]
     pub fn fill(&self, topic: &str) -> bool {
-        self.specs.iter().any(|s| matches!(&s.target, FeedTarget::Topic { name, .. } if name == topic))
+        self.specs.iter().any(|s| matches!(&s.target, ReceiverTarget::Topic { name, .. } if name == topic))
     }
 
     /// Stops all receivers for good and waits until everything they handed over is written. A receiver that does not end within two
@@ -179,7 +179,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 }
 
 /// Runs a receiver until it ends or is stopped.
-fn receive(spec: &FeedSpec, name: &str, intake: &Intake, observer: &dyn Observer, clock: &dyn Clock) {
+fn receive(spec: &ReceiverSpec, name: &str, intake: &Intake, observer: &dyn Observer, clock: &dyn Clock) {
     let mut feed = spec.feed.lock().unwrap_or_else(PoisonError::into_inner);
     let tell = |state| observer.on(&Observed::Receiver { name, state, message: "" });
     let mut pause = PAUSE_MIN;

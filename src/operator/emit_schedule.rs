@@ -8,16 +8,18 @@ use std::time::Duration;
 
 /// Every batch, or every slide of the window before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rhythm {
+pub struct EmitSchedule {
     /// 1 stands for every batch.
     every_ms: i64,
 }
 
-impl Rhythm {
+impl EmitSchedule {
     /// Of a stream with this slide; `None` = the batch interval.
     #[must_use]
     pub fn of(slide: Option<Duration>) -> Self {
-        Rhythm { every_ms: slide.map_or(1, |s| i64::try_from(s.as_millis()).unwrap_or(i64::MAX)).max(1) }
+        EmitSchedule {
+            every_ms: slide.map_or(1, |s| i64::try_from(s.as_millis()).unwrap_or(i64::MAX)).max(1),
+        }
     }
 
     /// Whether to act in the batch of a time.
@@ -33,9 +35,10 @@ mod tests {
 
     #[test]
     fn without_rows_only_slides_count() {
-        let due = |rhythm: Rhythm| [1, 2, 3, 4].map(|t| rhythm.is_due(false, BatchTime(t)));
-        assert_eq!(due(Rhythm::of(None)), [true; 4]);
-        let slides = Rhythm::of(Some(Duration::from_millis(2)));
+        let due =
+            |emit_schedule: EmitSchedule| [1, 2, 3, 4].map(|t| emit_schedule.is_due(false, BatchTime(t)));
+        assert_eq!(due(EmitSchedule::of(None)), [true; 4]);
+        let slides = EmitSchedule::of(Some(Duration::from_millis(2)));
         assert_eq!(due(slides), [false, true, false, true]);
         assert!(slides.is_due(true, BatchTime(3)), "rows of a slide that was missed");
     }

@@ -5,7 +5,8 @@
 
 use crate::{
     error::{Result, panic_text},
-    runtime::{Shutdown, metrics::Metrics},
+    observe::metrics::Metrics,
+    runtime::Shutdown,
 };
 use std::{
     net::SocketAddr,
@@ -16,7 +17,7 @@ use std::{
 
 /// What a context does.
 #[derive(Clone, Default)]
-pub(super) enum Course {
+pub(super) enum Lifecycle {
     /// Streams are built.
     #[default]
     Built,

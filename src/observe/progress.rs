@@ -24,7 +24,7 @@ pub struct Snapshot {
 /// One line about the time from `before` to `now`.
 ///
 /// ```
-/// use tidegate::{record::BatchId, runtime::progress::{Snapshot, line}};
+/// use tidegate::{record::BatchId, observe::progress::{Snapshot, line}};
 /// let before = Snapshot::default();
 /// let now = Snapshot {
 ///     at_ms: 10_000,

@@ -3,21 +3,21 @@
 //! Owns the way from what the loop reports to what a listener is told: times, names, and the order of calls. Knows no page.
 //! Invariants: a batch is submitted, started and completed once; a listener that panics is told again next time, and the loop goes on.
 
+use super::{
+    history::Program,
+    listener::{
+        BatchInfo, OffsetRange, OutputOperationInfo, ReceiverError, ReceiverId, ReceiverInfo, ReceiverStatus,
+        StreamInputInfo, StreamingListener, StreamingStarted,
+    },
+};
 use crate::{
     config::{Config, Trigger},
     error::panic_text,
     operator::{Batch, NodeId},
     plan::{Node, Role, Topology},
     record::{BatchId, BatchTime, TopicPartition},
-    runtime::{
-        BatchReport, InputRange, ReceiverState,
-        history::Program,
-        listener::{
-            BatchInfo, OffsetRange, OutputOperationInfo, ReceiverError, ReceiverId, ReceiverInfo,
-            ReceiverStatus, StreamInputInfo, StreamingListener, StreamingStarted,
-        },
-    },
-    source::{FeedSpec, SourceSpec, feed::FeedTarget},
+    runtime::{BatchReport, InputRange, ReceiverState},
+    source::{ReceiverSpec, SourceSpec, receiver::ReceiverTarget},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,10 +27,10 @@ use std::{
 };
 
 /// Why a batch was given up when the loop does not know a failure of its own.
-pub(super) const GIVEN_UP: &str = "the batch was given up; its input comes again";
+pub const GIVEN_UP: &str = "the batch was given up; its input comes again";
 
 /// What is known of a program before it runs.
-pub(super) fn program(plan: &Topology, config: &Config, instance: Arc<str>, launched_ms: i64) -> Program {
+pub fn program(plan: &Topology, config: &Config, instance: Arc<str>, launched_ms: i64) -> Program {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let sinks = plan.nodes.iter().filter_map(|node| {
         let Role::Sink { topic, .. } = &node.role else { return None };
@@ -58,26 +58,26 @@ fn streams(plan: &Topology) -> Vec<(usize, Arc<str>)> {
             Role::Local(_) => node.path.clone(),
             _ => return None,
         };
-        let feed = plan.feeds.iter().find(|f| stream_of(plan, f) == Some(id.0));
+        let feed = plan.receivers.iter().find(|f| stream_of(plan, f) == Some(id.0));
         Some((id.0, feed.map_or(topics, |f| f.name.clone()).into()))
     };
     plan.iter().filter_map(|(id, node)| name(id, node)).collect()
 }
 
 /// The source that reads what a receiver stores.
-fn stream_of(plan: &Topology, feed: &FeedSpec) -> Option<usize> {
-    plan.fed_by(feed).map(|id| id.0)
+fn stream_of(plan: &Topology, receiver: &ReceiverSpec) -> Option<usize> {
+    plan.reader_of(receiver).map(|id| id.0)
 }
 
-fn topic_of(feed: &FeedSpec) -> Option<&str> {
-    match &feed.target {
-        FeedTarget::Topic { name, .. } => Some(name),
-        FeedTarget::Memory(..) => None,
+fn topic_of(receiver: &ReceiverSpec) -> Option<&str> {
+    match &receiver.target {
+        ReceiverTarget::Topic { name, .. } => Some(name),
+        ReceiverTarget::Memory(..) => None,
     }
 }
 
 /// Everybody who is told.
-pub(super) struct Listeners {
+pub struct Listeners {
     told: Vec<Arc<dyn StreamingListener>>,
     program: Program,
     /// The stream of each input topic.
@@ -85,7 +85,7 @@ pub(super) struct Listeners {
     /// The sinks, in the order of the program's operations.
     sinks: Vec<NodeId>,
     /// The stream of each receiver with a name.
-    feeds: BTreeMap<String, usize>,
+    receiver_streams: BTreeMap<String, usize>,
     /// The receiver that fills a topic of the program's own.
     ingest: BTreeMap<String, Arc<str>>,
     receivers: BTreeMap<ReceiverId, ReceiverInfo>,
@@ -101,7 +101,7 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    pub(super) fn new(plan: &Topology, program: Program, told: Vec<Arc<dyn StreamingListener>>) -> Self {
+    pub fn new(plan: &Topology, program: Program, told: Vec<Arc<dyn StreamingListener>>) -> Self {
         let topics = |(id, spec): (NodeId, &SourceSpec)| {
             spec.topics.iter().map(|t| (t.clone(), id.0)).collect::<Vec<_>>()
         };
@@ -114,9 +114,13 @@ impl Listeners {
             streams: plan.sources().flat_map(topics).collect(),
             sinks: plan.iter().filter_map(is_sink).collect(),
             program,
-            feeds: plan.feeds.iter().filter_map(|f| Some((f.name.clone(), stream_of(plan, f)?))).collect(),
+            receiver_streams: plan
+                .receivers
+                .iter()
+                .filter_map(|f| Some((f.name.clone(), stream_of(plan, f)?)))
+                .collect(),
             ingest: plan
-                .feeds
+                .receiver_streams
                 .iter()
                 .filter_map(|f| Some((topic_of(f)?.to_owned(), f.name.as_str().into())))
                 .collect(),
@@ -132,7 +136,7 @@ impl Listeners {
     // ---- receivers ----------------------------------------------------------------------------------------------
 
     /// These partitions, and no others, are read from now on.
-    pub(super) fn running(&mut self, owned: &[TopicPartition], now_ms: i64) {
+    pub fn running(&mut self, owned: &[TopicPartition], now_ms: i64) {
         if !self.started {
             self.started = true;
             self.tell(|l| l.on_streaming_started(&StreamingStarted { time_ms: now_ms }));
@@ -163,9 +167,9 @@ impl Listeners {
     }
 
     /// A receiver with a name was started, failed, receives again, or has ended.
-    pub(super) fn feed(&mut self, name: &str, state: ReceiverState, message: &str, now_ms: i64) {
+    pub fn feed(&mut self, name: &str, state: ReceiverState, message: &str, now_ms: i64) {
         let id = ReceiverId::Named(name.into());
-        let Some(stream_id) = self.feeds.get(name).copied() else { return };
+        let Some(stream_id) = self.receiver_streams.get(name).copied() else { return };
         match state {
             ReceiverState::Started if self.failing.contains(&id) => {}
             ReceiverState::Started => self.reads(id, stream_id),
@@ -185,7 +189,7 @@ impl Listeners {
     }
 
     /// No batches are run: partitions were taken away, or an application waits for its other partitions.
-    pub(super) fn waiting(&mut self) {
+    pub fn waiting(&mut self) {
         let reads = |r: &&ReceiverInfo| {
             r.status != ReceiverStatus::Inactive && matches!(r.id, ReceiverId::Partition(_))
         };
@@ -203,13 +207,7 @@ impl Listeners {
     }
 
     /// A partition could not be read (`ReceiverStatus::Error`), or had a bad record and is read on (`ReceiverStatus::Active`).
-    pub(super) fn partition_error(
-        &mut self,
-        at: &TopicPartition,
-        status: ReceiverStatus,
-        why: &str,
-        now_ms: i64,
-    ) {
+    pub fn partition_error(&mut self, at: &TopicPartition, status: ReceiverStatus, why: &str, now_ms: i64) {
         self.receiver_error(&self.receiver_of(at), status, why, now_ms);
     }
 
@@ -228,7 +226,7 @@ impl Listeners {
     }
 
     /// The log cannot be reached, or can be again.
-    pub(super) fn connection(&mut self, why: Option<&str>, now_ms: i64) {
+    pub fn connection(&mut self, why: Option<&str>, now_ms: i64) {
         let reads = |r: &&ReceiverInfo| {
             r.status != ReceiverStatus::Inactive && matches!(r.id, ReceiverId::Partition(_))
         };
@@ -266,7 +264,7 @@ impl Listeners {
     // ---- batches ------------------------------------------------------------------------------------------------
 
     /// The time by which a batch is known: its own, or the next that no attempt before it has.
-    pub(super) fn time_of(&mut self, batch: Batch) -> i64 {
+    pub fn time_of(&mut self, batch: Batch) -> i64 {
         if self.newest.0 != Some(batch.id.0) {
             self.newest = (Some(batch.id.0), batch.time.0.max(self.newest.1.saturating_add(1)));
         }
@@ -274,7 +272,7 @@ impl Listeners {
     }
 
     /// The input is complete.
-    pub(super) fn input_ended(&mut self, batch: Batch, inputs: &[InputRange], now_ms: i64) {
+    pub fn input_ended(&mut self, batch: Batch, inputs: &[InputRange], now_ms: i64) {
         let time_ms = self.time_of(batch);
         let info = self.submitted(batch.id.0, time_ms, inputs, now_ms);
         self.tell(|l| l.on_batch_submitted(&info));
@@ -284,7 +282,7 @@ impl Listeners {
     }
 
     /// The batch is over; `failure` says why it was given up.
-    pub(super) fn ended(&mut self, report: &BatchReport, failure: Option<&str>, now_ms: i64) {
+    pub fn ended(&mut self, report: &BatchReport, failure: Option<&str>, now_ms: i64) {
         if self.ended == Some(report.id) {
             return; // given up once is enough
         }
@@ -358,7 +356,7 @@ impl Listeners {
     }
 
     /// How many receivers are in a status.
-    pub(super) fn receivers_in(&self, status: ReceiverStatus) -> u64 {
+    pub fn receivers_in(&self, status: ReceiverStatus) -> u64 {
         self.receivers.values().filter(|r| r.status == status).count() as u64
     }
 }
@@ -374,8 +372,8 @@ mod tests {
     use crate::{
         codec::{AsText, Utf8},
         dstream::{SourceOptions, StreamBuilder},
+        observe::history::{History, Moment},
         record::{Offset, Text},
-        runtime::history::{History, Moment},
     };
     use std::panic::Location;
 
@@ -510,7 +508,7 @@ mod tests {
         }
         let builder = StreamBuilder::default();
         for (name, level) in [("kept", StorageLevel::Log), ("quick", StorageLevel::Memory)] {
-            let spec = crate::dstream::ReceiverSpec { name: name.into(), receiver: Quiet, level };
+            let spec = crate::dstream::ReceiverOptions { name: name.into(), receiver: Quiet, level };
             builder.receiver("app", spec, Utf8, Location::caller()).print();
         }
         let plan = builder.topology();

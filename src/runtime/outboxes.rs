@@ -1,6 +1,6 @@
 //! Runs the writers of internal topics: a thread for each drain of the plan, or none where everything is on the thread of the loop.
 //!
-//! Owns those threads, their pauses, and how far they are. Knows no batch and no place outside. Invariants: a writer runs in the process that owns
+//! Owns those threads, their pauses, and how far they are. Knows no batch and no place two_phase. Invariants: a writer runs in the process that owns
 //! the first partition of all (a second one, of a process that does not know yet that it lost it, is refused by the place outside);
 //! it reads committed records only; rows are never passed over: what is refused stops the program.
 
@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Failure, Reaction, Result},
     log::{Log, Reader},
     record::{Offset, RawChunk, TopicPartition},
-    sink::drain::{Drain, DrainFailure, DrainSource, DrainSpec},
+    sink::outbox::{OutboxFailure, OutboxSource, OutboxSpec, OutboxWriter},
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::{
@@ -35,8 +35,8 @@ const IDLE: Duration = Duration::from_secs(5);
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The writers of a program.
-pub struct Drains {
-    specs: Vec<DrainSpec>,
+pub struct Outboxes {
+    specs: Vec<OutboxSpec>,
     running: Vec<Option<Running>>,
     /// Whether each writer has a thread; else it writes whenever the loop turns.
     threads: bool,
@@ -56,18 +56,18 @@ enum Running {
     InTheLoop(Writer),
 }
 
-impl Drains {
+impl Outboxes {
     /// Runs nothing yet.
     #[must_use]
     pub fn new(
-        specs: Vec<DrainSpec>,
+        specs: Vec<OutboxSpec>,
         application: &str,
         threads: bool,
         log: Arc<dyn Log>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let running = specs.iter().map(|_| None).collect();
-        Drains {
+        Outboxes {
             specs,
             running,
             threads,
@@ -166,7 +166,7 @@ impl Drains {
 }
 
 struct Writer {
-    spec: DrainSpec,
+    spec: OutboxSpec,
     at: TopicPartition,
     application: String,
     log: Arc<dyn Log>,
@@ -178,7 +178,7 @@ struct Writer {
 
 /// From the opening of the place to its first failure.
 struct Open {
-    drain: Box<dyn Drain>,
+    drain: Box<dyn OutboxWriter>,
     reader: Box<dyn Reader>,
     /// Everything before is written.
     from: Offset,
@@ -211,12 +211,12 @@ impl Writer {
     }
 
     /// Closes the place; how long to wait before it is opened again.
-    fn back_off(&mut self, failure: DrainFailure) -> Result<Duration> {
+    fn back_off(&mut self, failure: OutboxFailure) -> Result<Duration> {
         self.open = None;
         let why = match failure {
-            DrainFailure::Broken(e) => return Err(e),
-            DrainFailure::Superseded => "another process has written meanwhile".to_owned(),
-            DrainFailure::Unavailable(why) | DrainFailure::Record(why) => why,
+            OutboxFailure::Broken(e) => return Err(e),
+            OutboxFailure::Superseded => "another process has written meanwhile".to_owned(),
+            OutboxFailure::Unavailable(why) | OutboxFailure::Record(why) => why,
         };
         let pause = self.pause;
         let (output, retry_in_ms) = (&self.spec.name, pause.as_millis());
@@ -226,7 +226,7 @@ impl Writer {
     }
 
     /// Reads some records, waiting at most `wait` for the first, and writes them; whether anything was read.
-    fn turn(&mut self, wait: Duration) -> Result<bool, DrainFailure> {
+    fn turn(&mut self, wait: Duration) -> Result<bool, OutboxFailure> {
         let mut open = match self.open.take() {
             Some(open) => open,
             None => self.opened()?,
@@ -253,10 +253,10 @@ impl Writer {
         Ok(next.is_some())
     }
 
-    fn opened(&self) -> Result<Open, DrainFailure> {
+    fn opened(&self) -> Result<Open, OutboxFailure> {
         let mut drain = (self.spec.make)();
         let described = self.log.describe(&[&self.at.topic]).map_err(of_log)?.remove(0);
-        let source = DrainSource {
+        let source = OutboxSource {
             application: self.application.clone(),
             topic: self.at.topic.to_string(),
             topic_id: described.map(|info| info.id).unwrap_or_default(),
@@ -269,7 +269,7 @@ impl Writer {
     }
 
     /// Rows before `from` must be written, and those after it must be there.
-    fn check(&self, drain: &dyn Drain, from: Offset) -> Result<(), DrainFailure> {
+    fn check(&self, drain: &dyn OutboxWriter, from: Offset) -> Result<(), OutboxFailure> {
         let start = self.log.start_offset(&self.at).map_err(of_log)?;
         let end = self.log.end_offset(&self.at).map_err(of_log)?;
         let what = if from < start {
@@ -284,7 +284,7 @@ impl Writer {
             return Ok(());
         };
         let (name, topic) = (&self.spec.name, &self.at.topic);
-        Err(DrainFailure::Broken(Error::Refused(format!(
+        Err(OutboxFailure::Broken(Error::Refused(format!(
             "output `{name}` from {topic}: {what}\n  next: {}",
             drain.reposition(start)
         ))))
@@ -293,17 +293,17 @@ impl Writer {
     /// Writes a chunk; if a record of it is refused, in smaller and smaller parts, until it is alone.
     fn write(
         &mut self,
-        drain: &mut dyn Drain,
+        drain: &mut dyn OutboxWriter,
         chunk: &RawChunk,
         mut from: Offset,
         end: Offset,
-    ) -> Result<Offset, DrainFailure> {
+    ) -> Result<Offset, OutboxFailure> {
         let (mut done, mut part) = (0, chunk.len());
         while done < chunk.len() {
             let until = (done + part).min(chunk.len());
             let to = if until == chunk.len() { end } else { chunk.get(until).offset };
             match drain.write(&chunk.slice(done..until), from, to) {
-                Err(DrainFailure::Record(why)) if until - done > 1 => {
+                Err(OutboxFailure::Record(why)) if until - done > 1 => {
                     tracing::info!(
                         output = self.spec.name,
                         rows = until - done,
@@ -342,12 +342,12 @@ fn read_some(
     Ok((chunks, next))
 }
 
-fn of_log(e: Error) -> DrainFailure {
+fn of_log(e: Error) -> OutboxFailure {
     match e {
         Error::Log(Failure { reaction: Reaction::StopPipeline | Reaction::Exit, .. }) => {
-            DrainFailure::Broken(e)
+            OutboxFailure::Broken(e)
         }
-        Error::Log(f) => DrainFailure::Unavailable(f.to_string()),
-        other => DrainFailure::Broken(other),
+        Error::Log(f) => OutboxFailure::Unavailable(f.to_string()),
+        other => OutboxFailure::Broken(other),
     }
 }

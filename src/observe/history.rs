@@ -252,7 +252,7 @@ fn ranges(batch: &BatchInfo) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::listener::{OffsetRange, OutputOperationInfo, StreamInputInfo};
+    use crate::observe::listener::{OffsetRange, OutputOperationInfo, StreamInputInfo};
 
     fn history() -> History {
         History::new(Program {

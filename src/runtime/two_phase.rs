@@ -9,45 +9,45 @@ use crate::{
     operator::{Batch, NodeId},
     plan::{Role, Topology},
     record::{Partition, RawChunkBuilder, hash_bytes},
-    sink::{Outside, OutsideContext, outside::Gathered},
+    sink::{TwoPhaseContext, TwoPhaseSink, two_phase::Collected},
 };
 
 /// One output outside the log.
-pub struct OutsideUnit {
+pub struct TwoPhaseOutput {
     node: NodeId,
     name: String,
-    outside: Box<dyn Outside>,
+    two_phase: Box<dyn TwoPhaseSink>,
     /// Of the batch in flight.
     prepared: Option<Vec<u8>>,
 }
 
 /// The outputs of a plan.
 #[must_use]
-pub fn outsides(plan: &Topology, context: &OutsideContext) -> Vec<OutsideUnit> {
+pub fn outputs(plan: &Topology, context: &TwoPhaseContext) -> Vec<TwoPhaseOutput> {
     let unit = |(node, n): (NodeId, &crate::plan::Node)| match &n.role {
-        Role::Sink { outside: Some(spec), .. } => {
-            let (name, outside) = (spec.name.clone(), (spec.make)(context));
-            Some(OutsideUnit { node, name, outside, prepared: None })
+        Role::Sink { two_phase: Some(spec), .. } => {
+            let (name, two_phase) = (spec.name.clone(), (spec.make)(context));
+            Some(TwoPhaseOutput { node, name, two_phase, prepared: None })
         }
         _ => None,
     };
     plan.iter().filter_map(unit).collect()
 }
 
-impl OutsideUnit {
-    fn prepare(&mut self, batch: &Batch, rows: Gathered) -> Result<Option<Vec<u8>>> {
-        self.prepared = self.outside.prepare(batch, rows)?;
+impl TwoPhaseOutput {
+    fn prepare(&mut self, batch: &Batch, rows: Collected) -> Result<Option<Vec<u8>>> {
+        self.prepared = self.two_phase.prepare(batch, rows)?;
         Ok(self.prepared.clone())
     }
 
     fn finish(&mut self) -> Result {
-        self.prepared.take().map_or(Ok(()), |prepared| self.outside.finish(&prepared))
+        self.prepared.take().map_or(Ok(()), |prepared| self.two_phase.finish(&prepared))
     }
 
     /// Deletes what was prepared; what cannot be deleted now is deleted at the next start.
     fn discard(&mut self) {
         if let Some(prepared) = self.prepared.take()
-            && let Err(e) = self.outside.discard(&prepared)
+            && let Err(e) = self.two_phase.discard(&prepared)
         {
             tracing::warn!("{e}");
         }
@@ -57,27 +57,27 @@ impl OutsideUnit {
 impl Engine {
     /// Finishes what was committed by this process before, and by those whose partitions it takes over. To be called once the committed
     /// offsets of these partitions were read: then no transaction of their former owner is pending.
-    pub(super) fn recover_outsides(&mut self, member_id: &str) -> Result {
-        if self.outsides.iter().all(|unit| unit.name.is_empty()) {
+    pub(super) fn recover_two_phase(&mut self, member_id: &str) -> Result {
+        if self.two_phase.iter().all(|unit| unit.name.is_empty()) {
             return Ok(());
         }
         let meta = Meta::read(self.env.log.as_ref(), &self.names.meta)?;
         // Two processes of one identity can have the same incarnation while neither has committed; never the same member id.
         let incarnation = self.incarnation.expect("taken before");
         let life = format!("{incarnation}-{:016x}", hash_bytes(member_id.as_bytes()));
-        for unit in self.outsides.iter_mut().filter(|unit| !unit.name.is_empty()) {
-            unit.outside.recover(&life, &meta.prepared(&unit.name))?;
+        for unit in self.two_phase.iter_mut().filter(|unit| !unit.name.is_empty()) {
+            unit.two_phase.recover(&life, &meta.prepared(&unit.name))?;
         }
         Ok(())
     }
 
     /// Hands the rows of the batch to the outputs, and sends what finishing them takes. The trial of a failing record leaves no trace.
-    pub(super) fn prepare_outsides(&mut self, batch: &Batch) -> Result {
-        if self.outsides.is_empty() || self.accused.is_some() {
+    pub(super) fn prepare_two_phase(&mut self, batch: &Batch) -> Result {
+        if self.two_phase.is_empty() || self.accused.is_some() {
             return Ok(());
         }
-        let mut rows = std::mem::take(&mut self.flight.gathered);
-        let units = std::mem::take(&mut self.outsides);
+        let mut rows = std::mem::take(&mut self.flight.collected);
+        let units = std::mem::take(&mut self.two_phase);
         let work = units.into_iter().map(|unit| {
             let rows = rows.swap_remove(&unit.node).unwrap_or_default();
             (unit, Some(rows))
@@ -90,14 +90,14 @@ impl Engine {
             (prepared, now().saturating_sub(began))
         });
         let (units, results): (Vec<_>, Vec<_>) = results.into_iter().unzip();
-        self.outsides = units.into_iter().map(|(unit, _)| unit).collect();
+        self.two_phase = units.into_iter().map(|(unit, _)| unit).collect();
         let (prepared, times): (Vec<_>, Vec<_>) = results.into_iter().unzip();
-        self.flight.outside_times = self.outsides.iter().map(|unit| unit.node).zip(times).collect();
+        self.flight.two_phase_times = self.two_phase.iter().map(|unit| unit.node).zip(times).collect();
         let mut meta_rows = RawChunkBuilder::default();
         for (index, prepared) in prepared.into_iter().enumerate() {
-            if let Some(prepared) = prepared?.filter(|_| !self.outsides[index].name.is_empty()) {
+            if let Some(prepared) = prepared?.filter(|_| !self.two_phase[index].name.is_empty()) {
                 Meta::push_prepared(
-                    &self.outsides[index].name,
+                    &self.two_phase[index].name,
                     &self.env.instance,
                     &prepared,
                     &mut meta_rows,
@@ -105,7 +105,8 @@ impl Engine {
             }
         }
         let _ = crate::failpoint::passes("after-prepare");
-        let records: Vec<_> = self.outsides.iter_mut().flat_map(|unit| unit.outside.take_records()).collect();
+        let records: Vec<_> =
+            self.two_phase.iter_mut().flat_map(|unit| unit.two_phase.take_records()).collect();
         for (topic, records) in &records {
             self.send(topic, Some(Partition(0)), records)?;
         }
@@ -117,18 +118,18 @@ impl Engine {
     }
 
     /// The batch is committed.
-    pub(super) fn finish_outsides(&mut self) -> Result {
+    pub(super) fn finish_two_phase(&mut self) -> Result {
         let _ = crate::failpoint::passes("before-finish");
-        self.outsides.iter_mut().try_for_each(OutsideUnit::finish)
+        self.two_phase.iter_mut().try_for_each(TwoPhaseOutput::finish)
     }
 
     /// The batch was given up.
-    pub(super) fn discard_outsides(&mut self) {
-        self.outsides.iter_mut().for_each(OutsideUnit::discard);
+    pub(super) fn discard_two_phase(&mut self) {
+        self.two_phase.iter_mut().for_each(TwoPhaseOutput::discard);
     }
 
     /// The outcome of the batch is not ours to know: the next recovery reads it from the log.
-    pub(super) fn forget_outsides(&mut self) {
-        self.outsides.iter_mut().for_each(|unit| unit.prepared = None);
+    pub(super) fn forget_two_phase(&mut self) {
+        self.two_phase.iter_mut().for_each(|unit| unit.prepared = None);
     }
 }

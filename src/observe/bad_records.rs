@@ -8,7 +8,7 @@ const LOGGED: u32 = 5;
 
 /// The bad records of a second.
 #[derive(Default)]
-pub(super) struct BadRecords {
+pub struct BadRecords {
     second: i64,
     logged: u32,
     left_out: u64,

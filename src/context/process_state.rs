@@ -14,7 +14,7 @@ use std::{io::Read, path::Path, sync::Arc};
 const IDENTITY_DIR: &str = ".state";
 
 /// Who this process is and where its state lives.
-pub(super) struct Home {
+pub(super) struct ProcessState {
     pub storage: Arc<dyn Storage>,
     pub instance: InstanceId,
     pub incarnation_before: Incarnation,
@@ -22,12 +22,17 @@ pub(super) struct Home {
     pub directory: Option<StateDirectory>,
 }
 
-impl Home {
+impl ProcessState {
     pub fn open(config: &Config) -> Result<Self> {
         if config.bootstrap.starts_with("memory:") {
             let instance = InstanceId(config.instance_id.as_deref().unwrap_or("memory").into());
             let storage = Arc::new(MemoryStorage::default());
-            return Ok(Home { storage, instance, incarnation_before: Incarnation(0), directory: None });
+            return Ok(ProcessState {
+                storage,
+                instance,
+                incarnation_before: Incarnation(0),
+                directory: None,
+            });
         }
         let state_dir = config.state_dir.as_deref().unwrap_or(Path::new(IDENTITY_DIR));
         let directory = StateDirectory::open(state_dir, &config.application_id)?;
@@ -36,6 +41,6 @@ impl Home {
         let this = directory.next_incarnation(Incarnation(1))?;
         let storage = Arc::new(RocksStorage::new(directory.databases(), config.state_memory_bytes)?);
         let incarnation_before = Incarnation(this.0 - 1);
-        Ok(Home { storage, instance, incarnation_before, directory: Some(directory) })
+        Ok(ProcessState { storage, instance, incarnation_before, directory: Some(directory) })
     }
 }

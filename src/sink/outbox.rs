@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// Where records come from, as the place outside knows it.
 #[derive(Clone, Debug)]
-pub struct DrainSource {
+pub struct OutboxSource {
     /// The application.
     pub application: String,
     /// The internal topic; it has one partition.
@@ -23,18 +23,18 @@ pub struct DrainSource {
 }
 
 /// A place outside the log that rows are written to, and the position after them.
-pub trait Drain: Send {
+pub trait OutboxWriter: Send {
     /// Connects; the position of the first record that was not written. After a failure it is called again, on a new drain.
     ///
     /// # Errors
-    /// See [`DrainFailure`].
-    fn open(&mut self, source: &DrainSource, log: &dyn Log) -> Result<Offset, DrainFailure>;
+    /// See [`OutboxFailure`].
+    fn open(&mut self, source: &OutboxSource, log: &dyn Log) -> Result<Offset, OutboxFailure>;
 
     /// Writes records, which may be none, and moves the position from `from` to `to`, in one transaction where there are any.
     ///
     /// # Errors
-    /// See [`DrainFailure`]; but for an outcome that is not known, nothing is written then.
-    fn write(&mut self, records: &RawChunk, from: Offset, to: Offset) -> Result<(), DrainFailure>;
+    /// See [`OutboxFailure`]; but for an outcome that is not known, nothing is written then.
+    fn write(&mut self, records: &RawChunk, from: Offset, to: Offset) -> Result<(), OutboxFailure>;
 
     /// What is read first when it is opened again, where everything before `written` is written: rows before may be deleted.
     fn read_again_from(&self, written: Offset) -> Offset {
@@ -47,7 +47,7 @@ pub trait Drain: Send {
 
 /// Why a drain does not go on.
 #[derive(Debug)]
-pub enum DrainFailure {
+pub enum OutboxFailure {
     /// The place cannot be reached, or asks for patience; what was written last may be there or not. To be opened again later.
     Unavailable(String),
     /// Another process has moved the position: nothing is written. To be opened again.
@@ -59,11 +59,11 @@ pub enum DrainFailure {
 }
 
 /// Makes a drain, for each connection a new one.
-pub type MakeDrain = Arc<dyn Fn() -> Box<dyn Drain> + Send + Sync>;
+pub type MakeOutboxWriter = Arc<dyn Fn() -> Box<dyn OutboxWriter> + Send + Sync>;
 
 /// A drain of the plan.
 #[derive(Clone)]
-pub struct DrainSpec {
+pub struct OutboxSpec {
     /// What the user knows it by.
     pub name: String,
     /// The internal topic that it reads.
@@ -71,5 +71,5 @@ pub struct DrainSpec {
     /// Where it keeps its position in the log: a compacted topic of one partition; `None` = it keeps it outside.
     pub positions: Option<Arc<str>>,
     /// Makes it.
-    pub make: MakeDrain,
+    pub make: MakeOutboxWriter,
 }

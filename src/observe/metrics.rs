@@ -56,7 +56,7 @@ pub struct Totals {
 /// All metrics of one process. Share it by reference or in an `Arc`; every method is cheap and may be called on any thread.
 ///
 /// ```
-/// use tidegate::runtime::metrics::Metrics;
+/// use tidegate::observe::metrics::Metrics;
 /// let metrics = Metrics::new("orders");
 /// metrics.read("clicks", 1_000, 64_000);
 /// assert!(metrics.render().contains(r#"tidegate_records_in_total{topic="clicks",application_id="orders"} 1000"#));

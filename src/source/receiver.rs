@@ -134,7 +134,7 @@ impl Health {
 }
 
 /// What the runtime runs.
-pub trait Feed: Send {
+pub trait RunReceiver: Send {
     /// As [`Receiver::receive`].
     ///
     /// # Errors
@@ -144,18 +144,18 @@ pub trait Feed: Send {
 
 /// A receiver of the plan.
 #[derive(Clone)]
-pub struct FeedSpec {
+pub struct ReceiverSpec {
     /// Its name: part of its topic's name, and shown on the page.
     pub name: String,
     /// Where its rows go.
-    pub target: FeedTarget,
+    pub target: ReceiverTarget,
     /// The receiver; taken by the thread that runs it.
-    pub feed: Arc<Mutex<dyn Feed>>,
+    pub receiver: Arc<Mutex<dyn RunReceiver>>,
 }
 
 /// Where the rows of a receiver go.
 #[derive(Clone)]
-pub enum FeedTarget {
+pub enum ReceiverTarget {
     /// To an internal topic.
     Topic {
         /// Its name.
@@ -173,7 +173,7 @@ pub enum FeedTarget {
 /// use std::{sync::mpsc::{Sender, channel}, time::Duration};
 /// use tidegate::{
 ///     StreamingContext,
-///     runtime::listener::{ReceiverInfo, StreamingListener},
+///     observe::listener::{ReceiverInfo, StreamingListener},
 ///     source::{Receiver, ReceiverContext, ReceiverError, StorageLevel},
 /// };
 /// /// A scale whose connection breaks once.
@@ -439,9 +439,12 @@ impl Intake {
 }
 
 /// A typed receiver as the plan keeps it; `encode` `None` = its rows stay in this process.
-pub fn feed<T: Data>(receiver: impl Receiver<T>, encode: Option<Arc<dyn Encode<T>>>) -> Arc<Mutex<dyn Feed>> {
+pub fn feed<T: Data>(
+    receiver: impl Receiver<T>,
+    encode: Option<Arc<dyn Encode<T>>>,
+) -> Arc<Mutex<dyn RunReceiver>> {
     struct Typed<T, R>(R, Option<Arc<dyn Encode<T>>>);
-    impl<T: Data, R: Receiver<T>> Feed for Typed<T, R> {
+    impl<T: Data, R: Receiver<T>> RunReceiver for Typed<T, R> {
         fn run(&mut self, to: &Intake) -> Result<(), ReceiverError> {
             self.0.receive(&ReceiverContext { intake: to.clone(), encode: self.1.clone() })
         }
@@ -458,10 +461,10 @@ const MEMORY_BYTES: usize = 128 << 20;
 
 /// A channel from a receiver to a source of this process.
 #[must_use]
-pub fn in_memory() -> (FeedTarget, MakeLocal) {
+pub fn in_memory() -> (ReceiverTarget, MakeLocal) {
     let (parcels, inbox) = bounded(PARCELS_MAX);
     let make: MakeLocal = Arc::new(move || Box::new(Received { inbox: inbox.clone(), taken: vec![] }));
-    (FeedTarget::Memory(parcels, Budget::new(MEMORY_BYTES)), make)
+    (ReceiverTarget::Memory(parcels, Budget::new(MEMORY_BYTES)), make)
 }
 
 /// Rows count until their batch is committed: only then they are out of memory for good.

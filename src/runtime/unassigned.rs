@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// What is known of the group.
 #[derive(Debug, Default)]
-pub(super) struct Orphans {
+pub(super) struct Unassigned {
     /// When it is compared again.
     next: Duration,
     generation: Option<i32>,
@@ -24,7 +24,7 @@ pub(super) struct Orphans {
     before: Vec<TopicPartition>,
 }
 
-impl Orphans {
+impl Unassigned {
     /// Whether it is time to look, now that the group is in this generation.
     fn is_time(&mut self, generation: i32, now: Duration, session: Duration) -> bool {
         if self.generation != Some(generation) {
@@ -38,15 +38,15 @@ impl Orphans {
 
 impl Engine {
     /// Asks the group for a new assignment if there are partitions that nobody reads. Called at the barrier.
-    pub(super) fn find_orphans(&mut self) {
+    pub(super) fn find_unassigned(&mut self) {
         let now = self.env.clock.monotonic();
         let is_settled = self.unrecovered.is_empty() && !self.must_rejoin;
-        if now < self.orphans.next || !is_settled {
+        if now < self.unassigned.next || !is_settled {
             return;
         }
-        self.orphans.next = now + PAUSE;
+        self.unassigned.next = now + PAUSE;
         let Ok(membership) = self.member.membership() else { return };
-        if !self.orphans.is_time(membership.generation, now, self.config.session_timeout) {
+        if !self.unassigned.is_time(membership.generation, now, self.config.session_timeout) {
             return;
         }
         let mut topics: Vec<_> =
@@ -54,15 +54,15 @@ impl Engine {
         if self.plan.has_state_partitions() {
             topics.push((self.names.exchange.to_string(), self.config.state_partitions));
         }
-        let orphans = match self.member.unheld(&topics) {
-            Ok(orphans) => orphans,
+        let unassigned = match self.member.unassigned(&topics) {
+            Ok(unassigned) => unassigned,
             Err(f) => {
                 tracing::warn!("partitions that nobody reads cannot be looked for: {f}");
                 return;
             }
         };
-        if !orphans.is_empty() && orphans != self.orphans.before {
-            let list: Vec<_> = orphans.iter().map(ToString::to_string).collect();
+        if !unassigned.is_empty() && unassigned != self.unassigned.before {
+            let list: Vec<_> = unassigned.iter().map(ToString::to_string).collect();
             tracing::warn!(
                 "no process of `{}` reads {}: a rebalance was not finished; asking the group for a new assignment",
                 self.config.application_id,
@@ -70,7 +70,7 @@ impl Engine {
             );
             let _ = self.close_tasks();
         }
-        self.orphans.before = orphans;
+        self.unassigned.before = unassigned;
     }
 }
 
@@ -80,9 +80,9 @@ mod tests {
 
     #[test]
     fn it_is_looked_once_in_each_generation_after_a_quiet_session() {
-        let mut orphans = Orphans::default();
+        let mut unassigned = Unassigned::default();
         let at = Duration::from_secs;
-        let mut is_time = |generation, now| orphans.is_time(generation, at(now), at(10));
+        let mut is_time = |generation, now| unassigned.is_time(generation, at(now), at(10));
         assert!(!is_time(1, 0) && !is_time(1, 10));
         assert!(is_time(1, 11) && !is_time(1, 12) && !is_time(1, 100));
         assert!(!is_time(2, 101) && !is_time(3, 111) && !is_time(3, 121));

@@ -1,0 +1,17 @@
+//! Everything that only watches: metrics, the status picture, listeners, the history behind the page, logs, the progress line.
+//!
+//! Owns no fact: the loop reports what happens ([`Observed`](crate::runtime::Observed)), and nothing here is asked by it. Knows no page;
+//! the page reads from here. Invariant: watching never holds the loop up for long and never ends it.
+
+mod bad_records;
+pub mod history;
+pub mod listener;
+mod listeners;
+pub mod logging;
+pub mod metrics;
+pub mod progress;
+mod reporter;
+pub mod status;
+
+pub(crate) use listeners::{Listeners, program};
+pub(crate) use reporter::{AfterBatch, Reporter};
