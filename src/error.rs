@@ -244,3 +244,11 @@ pub enum Reaction {
     /// A newer process has our identity: exit with a code of its own and write nothing more.
     Exit,
 }
+
+impl Reaction {
+    /// Whether waiting may help.
+    #[must_use]
+    pub fn may_pass(self) -> bool {
+        matches!(self, Reaction::RetrySame | Reaction::CloseTasks | Reaction::AbortReplay)
+    }
+}

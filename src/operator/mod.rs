@@ -4,6 +4,7 @@
 //! and state give the same outputs and staged changes; `self` holds settings, and scratch that is empty between batches.
 
 mod combine;
+mod counters;
 mod emit_schedule;
 mod exchange;
 mod global;
@@ -21,6 +22,7 @@ mod window_reduce;
 mod window_rows;
 
 pub use combine::{CombineValues, Group};
+pub use counters::{Counters, Volume};
 pub use emit_schedule::EmitSchedule;
 pub use exchange::{ByKey, ExchangeFormat, Pairs, Rows, Spread};
 pub use global::{
@@ -106,6 +108,8 @@ pub struct Context<'a> {
     pub source: Option<&'a TopicPartition>,
     /// The stores of this task.
     pub stores: &'a mut Stores,
+    /// What is counted of the batch; not part of what compute gives, so a number that is wrong makes no result wrong.
+    pub counters: &'a mut Counters,
     /// Where results go.
     pub out: Emitter<'a>,
 }
@@ -170,10 +174,6 @@ pub enum Output {
         /// The rows.
         chunk: Chunk,
     },
-    /// So many records came too late for what they belong to, and were left out.
-    Late(usize),
-    /// Event time has come so far, milliseconds since the epoch; an output of a batch that is not empty anyway.
-    Watermark(i64),
     /// Text for the console, shown after the commit only.
     Console {
         /// The sink node.
@@ -192,7 +192,7 @@ impl Output {
         match self {
             Output::Records { records, .. } => records.bytes(),
             Output::Rows { chunk, .. } | Output::Collected { chunk, .. } => chunk.len() * ROW_BYTES,
-            Output::Console { .. } | Output::Late(_) | Output::Watermark(_) => 0,
+            Output::Console { .. } => 0,
         }
     }
 }

@@ -6,7 +6,7 @@
 //! stored by it; each changed window gives one row per batch.
 
 use super::{
-    Context, Operator, Output, Port,
+    Context, Operator, Port,
     window_event_rows::{EventRows, EventSpans, SourceMark, Windowed},
 };
 use crate::{
@@ -55,7 +55,6 @@ pub struct EventReduce<K: Key, V: Value, F> {
     newest: Option<i64>,
     news: Vec<SourceMark>,
     touched: usize,
-    late: usize,
 }
 
 impl<K: Key, V: Value, F> EventReduce<K, V, F> {
@@ -67,8 +66,8 @@ impl<K: Key, V: Value, F> EventReduce<K, V, F> {
         windows: Handle<Table<Windowed<K>, V>>,
         marks: Handle<Table<u8, EventMarks>>,
     ) -> Self {
-        let (before, newest, news, touched, late) = (None, None, vec![], 0, 0);
-        EventReduce { spans, reduce, windows, marks, before, newest, news, touched, late }
+        let (before, newest, news, touched) = (None, None, vec![], 0);
+        EventReduce { spans, reduce, windows, marks, before, newest, news, touched }
     }
 }
 
@@ -94,7 +93,7 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> EventReduce<K, V, F> {
         windows.prefetch(rows.iter().filter(may_be_there).map(|(key, _, _)| key))?;
         for (key, value, records) in rows {
             if key.start_ms < first_open {
-                self.late += records as usize;
+                cx.counters.late += records as usize;
                 continue;
             }
             self.touched += 1;
@@ -140,11 +139,8 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for EventReduce<
         marks.newest = marks.newest.max(self.newest.take());
         let closed_before = marks.watermark.map_or(i64::MIN, |watermark| self.spans.first_open(watermark));
         if self.before.take().as_ref() != Some(&marks) {
-            marks.watermark.into_iter().for_each(|watermark| cx.out.output(Output::Watermark(watermark)));
+            marks.watermark.into_iter().for_each(|watermark| cx.counters.watermark_moved(watermark));
             cx.stores.open(self.marks).entry(0)?.set(marks);
-        }
-        if self.late > 0 {
-            cx.out.output(Output::Late(std::mem::take(&mut self.late)));
         }
         self.touched = 0;
         let windows = cx.stores.open(self.windows);

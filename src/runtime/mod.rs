@@ -2,34 +2,35 @@
 //!
 //! Owns threads, time, assignment and recovery. Knows no Kafka (only the log boundary) and no face. Invariant: one thread decides;
 //! workers only compute, decode and apply.
+//!
+//! ```text
+//! turn/      the loop itself, a file for each phase of a turn     calls the parts; nothing calls it
+//!   |
+//!   +- group/     the consumer group, who we are in it, topics    what the group gives and takes
+//!   +- recovery/  assigned partitions -> partitions that compute  a step per turn
+//!   +- batch/     partitions, pace, search for a failing record   what a batch is made of
+//!   +- commit/    transaction, witness rows, sinks in two phases  what makes it durable
+//!   +- beside/    receivers, outboxes, ends of partitions         threads of their own
+//! app.rs  events.rs  clock.rs  pool.rs  shutdown.rs               used by all of them
+//! ```
+//!
+//! A part knows `app.rs` and its like, and no other part but where a type says so; only `turn/` joins them.
 
-mod assignment;
+mod app;
+mod batch;
+mod beside;
 pub mod clock;
 mod commit;
-mod compute;
-pub mod ends;
-mod engine;
-mod fencing;
-mod guarantee;
-mod inputs;
-mod local_input;
-mod meta;
-mod outboxes;
+mod events;
+mod group;
 mod pool;
-pub mod rate;
-mod receivers;
-mod replay;
-mod restore;
+mod recovery;
 mod shutdown;
-mod staging;
-mod start;
-mod topics;
-mod trigger;
-mod two_phase;
-mod unassigned;
-mod units;
+mod turn;
 
-pub use engine::{BatchReport, Env, InputRange, Observed, Observer, Phases, SourcePosition, run};
-pub use receivers::ReceiverState;
+pub use app::Env;
+pub use batch::trigger::LATE_INTERVALS_MAX;
+pub use beside::ends;
+pub use events::{BatchReport, InputRange, Observed, Observer, Phases, ReceiverState, SourcePosition};
 pub use shutdown::Shutdown;
-pub use trigger::LATE_INTERVALS_MAX;
+pub use turn::run;

@@ -1,9 +1,9 @@
-//! The worker threads. Work is given as owned items and comes back in order.
+//! The worker threads: work on each item of a list, results in its order.
 //!
-//! Owns the threads. Knows no task. Invariants: results have the order of the items, so what follows does not depend on timing;
+//! Owns the threads. Knows no task. Invariants: items and results keep their order, so what follows does not depend on timing;
 //! without threads everything runs on the caller, which is how the simulator gets one order.
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Sender, unbounded};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
@@ -16,12 +16,6 @@ type Job = Box<dyn FnOnce() + Send>;
 pub struct Pool {
     jobs: Option<Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
-}
-
-/// Work under way.
-pub struct Pending<T, R> {
-    count: usize,
-    results: Receiver<(usize, std::thread::Result<(T, R)>)>,
 }
 
 impl Pool {
@@ -49,19 +43,33 @@ impl Pool {
         self.threads.len().max(1)
     }
 
-    /// Starts `work` on every item and returns at once (without threads: when all is done).
-    pub fn start<T: Send + 'static, R: Send + 'static>(
+    /// Runs `work` on every item and waits; the results, in the order of the items.
+    ///
+    /// # Panics
+    /// If the work panicked: the panics of a program's functions are caught where they are called (by tasks, and around decoders), so
+    /// this is a bug of the engine.
+    pub fn each<T: Send + 'static, R: Send + 'static>(
         &self,
-        items: Vec<T>,
+        items: &mut Vec<T>,
         work: impl Fn(&mut T) -> R + Send + Sync + 'static,
-    ) -> Pending<T, R> {
-        let (done, results) = unbounded();
+    ) -> Vec<R> {
+        self.each_beside(items, work, || ()).0
+    }
+
+    /// As [`Pool::each`], while the caller does something else (without threads: before it does).
+    pub fn each_beside<T: Send + 'static, R: Send + 'static, S>(
+        &self,
+        items: &mut Vec<T>,
+        work: impl Fn(&mut T) -> R + Send + Sync + 'static,
+        beside: impl FnOnce() -> S,
+    ) -> (Vec<R>, S) {
+        let (done, finished) = unbounded();
         let (count, work) = (items.len(), Arc::new(work));
-        for (index, mut item) in items.into_iter().enumerate() {
+        for (index, mut item) in std::mem::take(items).into_iter().enumerate() {
             let (done, work) = (done.clone(), work.clone());
             let job = move || {
                 let result = catch_unwind(AssertUnwindSafe(|| work(&mut item)));
-                // The receiver is gone only if the engine ended meanwhile.
+                // The receiver is gone only if the loop ended meanwhile.
                 let _ = done.send((index, result.map(|r| (item, r))));
             };
             match &self.jobs {
@@ -69,36 +77,18 @@ impl Pool {
                 None => job(),
             }
         }
-        Pending { count, results }
-    }
-
-    /// Runs `work` on every item and waits.
-    pub fn run<T: Send + 'static, R: Send + 'static>(
-        &self,
-        items: Vec<T>,
-        work: impl Fn(&mut T) -> R + Send + Sync + 'static,
-    ) -> Vec<(T, R)> {
-        self.start(items, work).wait()
-    }
-}
-
-impl<T, R> Pending<T, R> {
-    /// Waits for all items; each with its result, in the order given.
-    ///
-    /// # Panics
-    /// If the work panicked: the panics of a program's functions are caught where they are called (by tasks, and around decoders), so
-    /// this is a bug of the engine.
-    #[must_use]
-    pub fn wait(self) -> Vec<(T, R)> {
-        let mut slots: Vec<Option<(T, R)>> = (0..self.count).map(|_| None).collect();
-        for _ in 0..self.count {
-            let (index, result) = self.results.recv().expect("every job answers");
+        let besides = beside();
+        let mut slots: Vec<Option<(T, R)>> = (0..count).map(|_| None).collect();
+        for _ in 0..count {
+            let (index, result) = finished.recv().expect("every job answers");
             match result {
                 Ok(done) => slots[index] = Some(done),
                 Err(panic) => resume_unwind(panic),
             }
         }
-        slots.into_iter().map(|s| s.expect("every job answers once")).collect()
+        let results;
+        (*items, results) = slots.into_iter().map(|slot| slot.expect("every job answers once")).unzip();
+        (results, besides)
     }
 }
 
@@ -119,20 +109,23 @@ mod tests {
     fn results_keep_the_order_of_the_items() {
         for threads in [0, 1, 3] {
             let pool = Pool::new(threads);
-            let results = pool.run((0..100u64).collect(), |n| {
-                *n += 1;
-                *n * 2
-            });
-            assert!(
-                results.iter().enumerate().all(|(i, (n, r))| *n == i as u64 + 1 && *r == 2 * *n),
-                "{threads} threads"
+            let mut items: Vec<u64> = (0..100).collect();
+            let (results, beside) = pool.each_beside(
+                &mut items,
+                |n| {
+                    *n += 1;
+                    *n * 2
+                },
+                || "meanwhile",
             );
+            assert_eq!((items, beside), ((1..=100).collect(), "meanwhile"), "{threads} threads");
+            assert_eq!(results, (1..=100).map(|n| 2 * n).collect::<Vec<_>>(), "{threads} threads");
         }
     }
 
     #[test]
     #[should_panic(expected = "a bug")]
     fn a_panic_reaches_the_caller() {
-        Pool::new(1).run(vec![()], |()| panic!("a bug"));
+        Pool::new(1).each(&mut vec![()], |()| panic!("a bug"));
     }
 }

@@ -10,7 +10,7 @@ pub mod restore_progress;
 
 use crate::{
     error::{Error, Result, panic_text},
-    operator::{Batch, Context, Emitter, NodeId, Operator, Output, Port, Target},
+    operator::{Batch, Context, Counters, Emitter, NodeId, Operator, Output, Port, Target},
     panics,
     plan::{Factory, Role, Topology},
     record::{Chunk, Partition, RawChunk, TaskId, TopicPartition},
@@ -33,6 +33,7 @@ pub struct Task {
     queues: Vec<VecDeque<(Port, Chunk)>>,
     stores: Stores,
     outputs: Vec<Output>,
+    counters: Counters,
     /// The operator in which the batch ends next.
     ending: usize,
     state_partitions: u32,
@@ -95,6 +96,7 @@ impl Task {
             queues,
             stores,
             outputs: vec![],
+            counters: Counters::default(),
             ending: 0,
             state_partitions,
             stopwatch: None,
@@ -176,6 +178,11 @@ impl Task {
         std::mem::take(&mut self.outputs)
     }
 
+    /// What was counted since the last call.
+    pub fn take_counters(&mut self) -> Counters {
+        std::mem::take(&mut self.counters)
+    }
+
     /// About how many bytes the batch holds until it ends: state changes that are staged, and rows that operators hold back.
     #[must_use]
     pub fn staged_bytes(&self) -> usize {
@@ -223,6 +230,7 @@ impl Task {
         self.stores.0.iter_mut().for_each(|s| s.aborted());
         self.queues.iter_mut().for_each(VecDeque::clear);
         self.outputs.clear();
+        self.counters = Counters::default();
         self.ending = 0;
         for slot in &mut self.slots {
             slot.operator = (slot.factory)(&slot.stores);
@@ -253,7 +261,13 @@ impl Task {
             partition: self.id.partition,
             partitions: self.state_partitions,
         };
-        let mut cx = Context { batch, source: self.source.as_ref(), stores: &mut self.stores, out };
+        let mut cx = Context {
+            batch,
+            source: self.source.as_ref(),
+            stores: &mut self.stores,
+            counters: &mut self.counters,
+            out,
+        };
         let failed = |reason: String| Error::Operator {
             operator: label.to_string(),
             partition: self.id.partition.0,

@@ -4,14 +4,14 @@
 //! topic (in every process if its rows stay in memory), and on one thread at a time; rows are confirmed only once the log has them; what
 //! a receiver handed over is written before its stop is over; a receiver that fails is started again, after a longer pause each time.
 
-use super::{
-    clock::Clock,
-    engine::{Observed, Observer},
-};
 use crate::{
     error::{Error, Result, panic_text},
     log::{Log, Producer, ProducerSpec},
     record::{Partition, RawChunkBuilder, TopicPartition},
+    runtime::{
+        clock::Clock,
+        events::{Observed, Observer, ReceiverState},
+    },
     source::{
         ReceiverSpec,
         receiver::{Budget, Health, Intake, Load, PARCELS_MAX, Parcel, ReceiverTarget},
@@ -38,19 +38,6 @@ const FAREWELL_LOOKS: u32 = 400;
 const FAREWELL_PAUSE: Duration = Duration::from_millis(5);
 /// How often a write is tried again after the stop.
 const LAST_TRIES: u32 = 3;
-
-/// What a receiver does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReceiverState {
-    /// It was started for the first time here, or again after an error: one that failed may fail still.
-    Started,
-    /// It failed, and is started again; or it told of an error and goes on.
-    Error,
-    /// It receives again after an error.
-    Recovered,
-    /// It has ended, or was stopped.
-    Stopped,
-}
 
 /// The receivers of a program.
 pub struct Receivers {

@@ -4,7 +4,7 @@
 //! the high watermark at the start; each piece carries how far it goes, and only the last one carries a record of a batch, so
 //! that a replay that is cut off is known for what it is and taken up again.
 
-use super::clock::Clock;
+use crate::runtime::clock::Clock;
 use crate::{
     error::{Failure, Reaction, Result, Stage},
     log::{Log, Reader},

@@ -3,11 +3,13 @@
 //! Owns the replay of their rows. Knows no log. Invariant: a batch that is given up gets its rows again, in order, and no others
 //! before them.
 
-use super::{engine::InputRange, units::Progress};
+use super::source_partition::Progress;
 use crate::{
     error::Result,
     operator::{Batch, NodeId, Port},
-    record::{Chunk, Offset},
+    plan::Topology,
+    record::{Chunk, Offset, Partition, TaskId},
+    runtime::events::InputRange,
     source::LocalSource,
     task::Task,
 };
@@ -31,7 +33,18 @@ pub struct LocalInput {
 }
 
 impl LocalInput {
-    /// A unit that takes from `source`.
+    /// The sources of this process in `plan`.
+    #[must_use]
+    pub fn all(plan: &Topology, state_partitions: u32) -> Vec<Self> {
+        let input = |(index, (node, make)): (u32, (_, &crate::source::MakeLocal))| {
+            let id = TaskId { stage: 0, partition: Partition(index) };
+            let task = Task::open(plan, id, Some(node), state_partitions, None);
+            LocalInput::new(node, &plan.node(node).path, task, make())
+        };
+        (0..).zip(plan.locals()).map(input).collect()
+    }
+
+    /// One that takes from `source`.
     #[must_use]
     pub fn new(node: NodeId, name: &str, task: Task, source: Box<dyn LocalSource>) -> Self {
         let (taken, again) = (VecDeque::new(), VecDeque::new());

@@ -4,11 +4,11 @@
 //! the first partition of all (a second one, of a process that does not know yet that it lost it, is refused by the place outside);
 //! it reads committed records only; rows are never passed over: what is refused stops the program.
 
-use super::clock::Clock;
 use crate::{
     error::{Error, Failure, Reaction, Result},
     log::{Log, Reader},
     record::{Offset, RawChunk, TopicPartition},
+    runtime::clock::Clock,
     sink::outbox::{OutboxFailure, OutboxSource, OutboxSpec, OutboxWriter},
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};

@@ -1,12 +1,12 @@
 //! Partitions that no process of the application reads, found and given to somebody.
 //!
 //! A process that is killed in the middle of a rebalance and is back within its session takes its place in the group as it was. What
-//! it was about to give back then belongs to nobody, and the group thinks that all is well. Owns the looking for such partitions.
-//! Knows no batch. Invariants: it is looked once for each generation of the group, after a session in which nothing changed, so
+//! it was about to give back then belongs to nobody, and the group thinks that all is well. Owns the search for such partitions.
+//! Knows no batch. Invariants: the group is inspected once per generation, after a session in which nothing changed, so
 //! that partitions on their way are not taken for lost; what did not help is not tried again.
 
-use super::engine::Engine;
-use crate::record::TopicPartition;
+use super::Group;
+use crate::{record::TopicPartition, runtime::app::App};
 use std::time::Duration;
 
 /// How often the generation is compared.
@@ -36,41 +36,42 @@ impl Unassigned {
     }
 }
 
-impl Engine {
-    /// Asks the group for a new assignment if there are partitions that nobody reads. Called at the barrier.
-    pub(super) fn find_unassigned(&mut self) {
-        let now = self.env.clock.monotonic();
-        let is_settled = self.unrecovered.is_empty() && !self.must_rejoin;
-        if now < self.unassigned.next || !is_settled {
-            return;
+impl Group {
+    /// Looks for partitions that nobody reads, once in each generation of the group. `true` = there are some: the group has to be asked for
+    /// a new assignment.
+    pub fn find_unassigned(&mut self, app: &App) -> bool {
+        let now = app.now();
+        if now < self.unassigned.next {
+            return false;
         }
         self.unassigned.next = now + PAUSE;
-        let Ok(membership) = self.member.membership() else { return };
-        if !self.unassigned.is_time(membership.generation, now, self.config.session_timeout) {
-            return;
+        let Ok(membership) = self.member.membership() else { return false };
+        if !self.unassigned.is_time(membership.generation, now, app.config.session_timeout) {
+            return false;
         }
         let mut topics: Vec<_> =
             self.topics.inputs.iter().map(|(name, info)| (name.clone(), info.partitions)).collect();
-        if self.plan.has_state_partitions() {
-            topics.push((self.names.exchange.to_string(), self.config.state_partitions));
+        if app.plan.has_state_partitions() {
+            topics.push((app.names.exchange.to_string(), app.config.state_partitions));
         }
         let unassigned = match self.member.unassigned(&topics) {
             Ok(unassigned) => unassigned,
             Err(f) => {
                 tracing::warn!("partitions that nobody reads cannot be looked for: {f}");
-                return;
+                return false;
             }
         };
-        if !unassigned.is_empty() && unassigned != self.unassigned.before {
+        let found = !unassigned.is_empty() && unassigned != self.unassigned.before;
+        if found {
             let list: Vec<_> = unassigned.iter().map(ToString::to_string).collect();
             tracing::warn!(
                 "no process of `{}` reads {}: a rebalance was not finished; asking the group for a new assignment",
-                self.config.application_id,
+                app.config.application_id,
                 list.join(", ")
             );
-            let _ = self.close_tasks();
         }
         self.unassigned.before = unassigned;
+        found
     }
 }
 
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_looked_once_in_each_generation_after_a_quiet_session() {
+    fn the_group_is_inspected_once_per_generation_after_a_quiet_session() {
         let mut unassigned = Unassigned::default();
         let at = Duration::from_secs;
         let mut is_time = |generation, now| unassigned.is_time(generation, at(now), at(10));

@@ -1,0 +1,148 @@
+//! The application as it was started.
+//!
+//! Owns what does not change while the loop runs: settings, plan, names, surroundings, workers. Knows no batch. Invariant: nothing here
+//! is decided anew.
+
+use super::{
+    clock::Clock,
+    events::{Observed, Observer},
+    group::topics::{Names, Topics},
+    pool::Pool,
+    shutdown::Shutdown,
+};
+use crate::{
+    config::{Config, Guarantee, Trigger},
+    log::{GroupSpec, Log, ProducerSpec},
+    plan::{Fingerprint, Topology},
+    record::{Incarnation, InstanceId},
+    sink::TwoPhaseContext,
+    state::Storage,
+    task::Stopwatch,
+};
+use std::{sync::Arc, time::Duration};
+
+/// What the loop needs of its surroundings.
+pub struct Env {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// Where state lives.
+    pub storage: Arc<dyn Storage>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Asks the loop to end.
+    pub shutdown: Shutdown,
+    /// What an observer sees.
+    pub observer: Arc<dyn Observer>,
+    /// Name of this process.
+    pub instance: InstanceId,
+    /// The incarnation of the process before this one, as far as the state directory knows.
+    pub incarnation_before: Incarnation,
+}
+
+/// A started application.
+pub struct App {
+    /// The settings.
+    pub config: Config,
+    /// What is computed.
+    pub plan: Arc<Topology>,
+    /// What is durable in everything that the program names, also in what is not computed.
+    pub fingerprint: Fingerprint,
+    /// Its short form, which every recovery record carries.
+    pub fingerprint_short: String,
+    /// Names of internal topics.
+    pub names: Names,
+    /// Log, storage, clock, observer, and who we are.
+    pub env: Env,
+    /// The worker threads.
+    pub pool: Pool,
+}
+
+impl App {
+    /// The application that `config` and `plan` describe.
+    #[must_use]
+    pub fn new(config: Config, plan: Topology, env: Env) -> Self {
+        let fingerprint = Fingerprint::of(&plan, config.state_partitions);
+        App {
+            pool: Pool::new(config.threads),
+            plan: Arc::new(plan.computed()),
+            fingerprint_short: fingerprint.short(),
+            fingerprint,
+            names: Names::of(&config.application_id),
+            config,
+            env,
+        }
+    }
+
+    /// Reports to the observer.
+    pub fn observe(&self, event: &Observed<'_>) {
+        self.env.observer.on(event);
+    }
+
+    /// The monotonic clock.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.env.clock.monotonic()
+    }
+
+    /// How long ago `began` was, on the monotonic clock.
+    #[must_use]
+    pub fn since(&self, began: Duration) -> Duration {
+        self.now().saturating_sub(began)
+    }
+
+    /// The monotonic clock, for tasks.
+    #[must_use]
+    pub fn stopwatch(&self) -> Stopwatch {
+        let clock = self.env.clock.clone();
+        Arc::new(move || clock.monotonic())
+    }
+
+    /// Our place in the group, when the program reads these topics.
+    #[must_use]
+    pub fn group_spec(&self, topics: &Topics) -> GroupSpec {
+        let mut subscription: Vec<String> = topics.inputs.keys().cloned().collect();
+        if self.plan.has_state_partitions() {
+            subscription.push(self.names.exchange.to_string());
+        }
+        GroupSpec {
+            group: self.config.application_id.clone(),
+            instance: self.env.instance.0.to_string(),
+            topics: subscription,
+            session_timeout: self.config.session_timeout,
+            buffer_bytes: self.config.receive_buffer_bytes,
+        }
+    }
+
+    /// A producer of our identity.
+    #[must_use]
+    pub fn producer_spec(&self) -> ProducerSpec {
+        let id = format!("{}-{}", self.config.application_id, self.env.instance);
+        ProducerSpec {
+            transactional_id: (self.config.guarantee == Guarantee::ExactlyOnce).then_some(id),
+            transaction_timeout: self.config.transaction_duration_max(),
+            group: self.config.application_id.clone(),
+            buffer_bytes: 64 << 20,
+        }
+    }
+
+    /// What a two-phase sink is told of this process.
+    #[must_use]
+    pub fn two_phase_context(&self) -> TwoPhaseContext {
+        let interval = match self.config.trigger {
+            Trigger::Interval(interval) => Some(interval),
+            _ => None,
+        };
+        TwoPhaseContext {
+            remember: self.config.remember,
+            interval,
+            application: self.config.application_id.as_str().into(),
+            instance: self.env.instance.0.clone(),
+        }
+    }
+
+    /// Whether the run ends by itself once everything that was there at its start is processed.
+    #[must_use]
+    pub fn is_bounded(&self) -> bool {
+        matches!(self.config.trigger, Trigger::AvailableNow | Trigger::Once)
+    }
+}

@@ -1,0 +1,53 @@
+//! The batch in flight.
+//!
+//! Owns what is known of a batch from its cut to its report. Knows no task. Invariant: it is made anew at each cut.
+
+use crate::{
+    operator::{Batch, Counters, NodeId},
+    record::Map,
+    runtime::events::{InputRange, Phases},
+    sink::two_phase::Collected,
+};
+use std::time::Duration;
+
+/// The batch in flight.
+#[derive(Default)]
+pub struct InFlight {
+    /// Its facts; `None` before the first batch.
+    pub batch: Option<Batch>,
+    /// When it was cut, on the monotonic clock.
+    pub began: Duration,
+    /// When it was cut, milliseconds since the epoch.
+    pub began_ms: i64,
+    /// When its input was complete, on the monotonic clock.
+    pub input_ended: Duration,
+    /// How long the loop waited for input.
+    pub waited: Duration,
+    /// How long its checkpoint took so far.
+    pub phases: Phases,
+    /// Whether the log did not say if it was committed.
+    pub in_doubt: bool,
+    /// What was counted.
+    pub counters: Counters,
+    /// What was read, by position of the source; sources of this process come last.
+    pub inputs: Vec<InputRange>,
+    /// About how many bytes it held when its input ended; nothing yet = 0.
+    pub staged_bytes: usize,
+    /// Rows for the console by sink node, with the number to be shown.
+    pub console: Map<NodeId, (Vec<String>, usize)>,
+    /// Rows for two-phase sinks, by sink node and task.
+    pub collected: Map<NodeId, Collected>,
+    /// How long two-phase sinks took their rows.
+    pub two_phase_times: Vec<(NodeId, Duration)>,
+}
+
+impl InFlight {
+    /// Its facts.
+    ///
+    /// # Panics
+    /// Before the first cut: a bug of the loop.
+    #[must_use]
+    pub fn batch(&self) -> Batch {
+        self.batch.expect("a batch is in flight")
+    }
+}

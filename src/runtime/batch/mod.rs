@@ -1,0 +1,14 @@
+//! What a batch is made of: the partitions that it is computed on, when it is cut, how much it takes, and how a failing record is found.
+//!
+//! Knows no log call and no group. Invariant: nothing here decides whether a batch is committed.
+
+pub mod bisection;
+pub mod in_flight;
+pub mod local_input;
+pub mod pace;
+pub mod partitions;
+pub mod rate;
+pub mod source_partition;
+pub mod staging;
+pub mod state_partition;
+pub mod trigger;

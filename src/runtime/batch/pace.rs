@@ -1,0 +1,104 @@
+//! The pace of batches: when one is cut, with which time, and how much it may take.
+//!
+//! Owns the number and time of the last batch, and what is learned from each. Knows no task. Invariants: numbers and times rise; a batch
+//! that was given up has no time of its own: it is run again at the same time.
+
+use super::{
+    rate::{Achieved, Rates},
+    staging::Staging,
+    trigger,
+};
+use crate::{
+    config::{Config, Trigger},
+    operator::Batch,
+    record::{BatchId, BatchTime},
+    runtime::events::BatchReport,
+};
+use std::time::Duration;
+
+/// When batches are cut and how large they are.
+pub struct Pace {
+    trigger: Trigger,
+    last_batch: BatchId,
+    /// The time of the last batch that is done.
+    last_time: BatchTime,
+    /// Batches that are done and were not bounded by the search for a failing record.
+    whole_batches: u64,
+    /// How many records an interval may take.
+    pub rates: Rates,
+    /// How many bytes a batch may stage.
+    pub staging: Staging,
+}
+
+impl Pace {
+    /// Before the first batch.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Pace {
+            trigger: config.trigger,
+            last_batch: BatchId(0),
+            last_time: BatchTime(0),
+            whole_batches: 0,
+            rates: Rates::new(config),
+            staging: Staging::new(config.staged_bytes_max, config.transaction_timeout),
+        }
+    }
+
+    /// Batches up to this time were committed before.
+    pub fn not_before(&mut self, committed: Option<BatchTime>) {
+        self.last_time = self.last_time.max(committed.unwrap_or_default());
+    }
+
+    /// Whether this run has cut a batch.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.last_batch > BatchId(0)
+    }
+
+    /// Whether a batch is done that was not bounded by the search for a failing record.
+    #[must_use]
+    pub fn has_done_a_whole_batch(&self) -> bool {
+        self.whole_batches > 0
+    }
+
+    /// Cuts the next batch at `now_ms`, milliseconds since the epoch; whether it opens an interval.
+    pub fn cut(&mut self, now_ms: i64) -> (Batch, bool) {
+        if !self.has_begun() {
+            self.last_time = trigger::last_before_start(self.trigger, now_ms, self.last_time);
+        }
+        let trigger::Cut { time, opens_interval } = trigger::cut(self.trigger, now_ms, self.last_time);
+        self.last_batch = BatchId(self.last_batch.0 + 1);
+        if opens_interval {
+            self.rates.next_interval();
+        }
+        (Batch { id: self.last_batch, time }, opens_interval)
+    }
+
+    /// A batch is done; `is_whole` = no search for a failing record bounded it.
+    pub fn done(&mut self, batch: Batch, is_whole: bool) {
+        self.last_time = batch.time; // one that was given up is run again at its time
+        self.whole_batches += u64::from(is_whole);
+    }
+
+    /// Learns from a batch that is done: it was cut at `began_ms`, and it is `now_ms`.
+    pub fn learn(&mut self, report: &BatchReport, staged_bytes: usize, began_ms: i64, now_ms: i64) {
+        self.learn_rate(report, began_ms, now_ms);
+        self.staging.learn(staged_bytes, report.checkpoint.saturating_sub(report.phases.apply));
+    }
+
+    fn learn_rate(&mut self, report: &BatchReport, began_ms: i64, now_ms: i64) {
+        let Trigger::Interval(interval) = self.trigger else { return };
+        let interval_ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
+        let due_ms = report.time_ms.saturating_sub(interval_ms);
+        let late_ms = began_ms.saturating_sub(due_ms).clamp(0, interval_ms);
+        self.rates.done(Achieved {
+            at_ms: now_ms,
+            records: report.counters.records_in,
+            processing_ms: report.total.saturating_sub(report.waited).as_secs_f64() * 1_000.0,
+            scheduling_ms: Duration::from_millis(late_ms.unsigned_abs()).as_secs_f64() * 1_000.0,
+        });
+        if let Some(rate) = self.rates.rate() {
+            tracing::debug!(records_per_second = rate, "back-pressure");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The partitions that this process computes on: source partitions, sources of the process itself, and state partitions.
+//!
+//! Owns what is done to all of them alike. Knows no log call. Invariants: each list is in the order of its partitions; nothing is
+//! computed on a partition that is not here.
+
+use super::{
+    bisection::Bisection, local_input::LocalInput, rate::Rates, source_partition::SourcePartition,
+    state_partition::StatePartition,
+};
+use crate::{
+    config::Config,
+    operator::{Counters, NodeId},
+    record::{Partition, TopicPartition},
+    runtime::events::{InputRange, SourcePosition},
+    source::QueueLimits,
+    state::Backend,
+    task::Task,
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// One pass of all source partitions takes about so many bytes, then the staged bytes are looked at: short words that are all new stage
+/// some twenty times as much.
+pub const ROUND_BYTES: usize = 2 << 20;
+
+/// Everything that a batch is computed on.
+#[derive(Default)]
+pub struct Partitions {
+    /// Owned source partitions.
+    pub sources: Vec<SourcePartition>,
+    /// Sources of this process.
+    pub locals: Vec<LocalInput>,
+    /// Owned state partitions.
+    pub states: Vec<StatePartition>,
+}
+
+impl Partitions {
+    /// What the group has assigned and is recovered.
+    #[must_use]
+    pub fn owned(&self) -> Vec<TopicPartition> {
+        let sources = self.sources.iter().map(|s| s.at.clone());
+        sources.chain(self.states.iter().map(|s| s.at.clone())).collect()
+    }
+
+    /// Whether the group has assigned nothing that is recovered.
+    #[must_use]
+    pub fn none_owned(&self) -> bool {
+        self.sources.is_empty() && self.states.is_empty()
+    }
+
+    /// Takes up recovered partitions.
+    pub fn add(&mut self, sources: Vec<SourcePartition>, states: Vec<StatePartition>) {
+        self.sources.extend(sources);
+        self.states.extend(states);
+        self.sources.sort_by(|a, b| a.at.cmp(&b.at));
+        self.states.sort_by_key(|s| s.partition);
+    }
+
+    /// Forgets partitions that are given back.
+    pub fn remove(&mut self, at: &[TopicPartition]) {
+        self.sources.retain(|s| !at.contains(&s.at));
+        self.states.retain(|s| !at.contains(&s.at));
+    }
+
+    /// Forgets everything that the group has assigned.
+    pub fn close(&mut self) {
+        self.sources.clear();
+        self.states.clear();
+        self.locals.iter_mut().for_each(LocalInput::abort);
+    }
+
+    /// A batch begins: what it has read so far, which is nothing. While a failing record is searched, panics are not shown.
+    pub fn begin_batch(
+        &mut self,
+        opens_interval: bool,
+        partition_records: usize,
+        quiet: bool,
+    ) -> Vec<InputRange> {
+        self.tasks().for_each(|task| task.set_quiet(quiet));
+        self.sources.iter_mut().for_each(|s| s.begin_batch(opens_interval, partition_records));
+        let sources = self.sources.iter().map(SourcePartition::nothing_read);
+        sources.chain(self.locals.iter().map(LocalInput::nothing_read)).collect()
+    }
+
+    /// The batch in flight is given up: its input comes again.
+    pub fn abort(&mut self) {
+        self.states.iter_mut().for_each(StatePartition::abort);
+        self.locals.iter_mut().for_each(LocalInput::abort);
+        self.sources.iter_mut().for_each(SourcePartition::abort);
+    }
+
+    /// The batch in flight changed nothing.
+    pub fn rest(&mut self) {
+        self.states.iter_mut().for_each(StatePartition::rest);
+        self.sources.iter_mut().for_each(|s| s.task.rest());
+        self.locals.iter_mut().for_each(LocalInput::rest);
+    }
+
+    /// About how many bytes the batch in flight holds until it ends.
+    #[must_use]
+    pub fn staged_bytes(&self) -> usize {
+        let states = self.states.iter().map(StatePartition::staged_bytes).sum::<usize>();
+        let sources = self.sources.iter().map(|s| s.task.staged_bytes()).sum::<usize>();
+        states + sources + self.locals.iter().map(|l| l.task.staged_bytes()).sum::<usize>()
+    }
+
+    /// Whether the batch in flight has moved an offset or touched state.
+    #[must_use]
+    pub fn have_moved(&self) -> bool {
+        self.sources.iter().any(SourcePartition::is_touched) || self.states.iter().any(|s| s.touched)
+    }
+
+    /// Limits of one queue of records; while a failing record is searched, chunks are as small as the batch.
+    #[must_use]
+    pub fn queue_limits(&self, config: &Config, rates: &Rates, bisection: &Bisection) -> QueueLimits {
+        let share = config.receive_buffer_bytes / self.sources.len().max(1);
+        QueueLimits {
+            chunk_records: bisection.limit().unwrap_or(8_192).clamp(1, config.batch_records_max),
+            chunk_bytes: (ROUND_BYTES / self.sources.len().max(1)).clamp(1 << 16, 1 << 20),
+            buffer_records: rates.partition_records().min(rates.interval_records()),
+            buffer_bytes: if bisection.is_active() { 1 } else { (share / 2).max(1 << 16) },
+        }
+    }
+
+    /// Whether each source is where a bounded run ends.
+    #[must_use]
+    pub fn have_taken_everything(&self) -> bool {
+        self.sources.iter().all(|s| s.stop_at.is_some_and(|end| s.next >= end))
+            && !self.locals.iter().any(LocalInput::has_more)
+    }
+
+    /// About how many records a bounded run has not taken.
+    #[must_use]
+    pub fn records_left(&self) -> u64 {
+        self.sources.iter().filter_map(|s| Some(s.stop_at?.0.saturating_sub(s.next.0))).sum()
+    }
+
+    /// How far the source partitions are read.
+    #[must_use]
+    pub fn positions(&self) -> Vec<SourcePosition> {
+        self.sources.iter().map(SourcePartition::position).collect()
+    }
+
+    /// A number of each database.
+    #[must_use]
+    pub fn of_databases(&self, number: impl Fn(&dyn Backend) -> u64) -> Vec<(Partition, u64)> {
+        self.states.iter().map(|s| (s.partition, number(s.backend.as_ref()))).collect()
+    }
+
+    /// What all tasks have counted since the last call.
+    pub fn take_counters(&mut self) -> Counters {
+        let mut sum = Counters::default();
+        self.tasks().for_each(|task| sum += task.take_counters());
+        sum
+    }
+
+    /// How long the operator of each sink took since the last call, summed over all tasks.
+    pub fn take_sink_times(&mut self) -> BTreeMap<NodeId, Duration> {
+        let mut times: BTreeMap<NodeId, Duration> = BTreeMap::new();
+        self.tasks()
+            .flat_map(Task::take_sink_times)
+            .for_each(|(node, time)| *times.entry(node).or_default() += time);
+        times
+    }
+
+    fn tasks(&mut self) -> impl Iterator<Item = &mut Task> {
+        let sources = self.sources.iter_mut().map(|s| &mut s.task);
+        let locals = self.locals.iter_mut().map(|l| &mut l.task);
+        sources.chain(locals).chain(self.states.iter_mut().flat_map(|s| &mut s.tasks))
+    }
+}

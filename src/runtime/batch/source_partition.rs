@@ -1,0 +1,219 @@
+//! One owned source partition: what is fetched of it, its task, and how far it is read.
+//!
+//! Knows no log call. Invariant: `next` runs ahead of `committed` only while a batch is in flight; giving a batch up sets it back.
+
+use crate::{
+    error::Result,
+    log::Fetcher,
+    operator::{Batch, NodeId, Output, Port},
+    plan::Topology,
+    record::{Offset, RawChunk, TaskId, Timestamps, TopicPartition},
+    runtime::events::{InputRange, SourcePosition},
+    source::{BadRecordAt, BadRecordPolicy, QueueLimits, RecordQueue, SourceSpec, Taken},
+    task::{Stopwatch, Task},
+};
+
+/// One owned source partition.
+pub struct SourcePartition {
+    /// Which.
+    pub at: TopicPartition,
+    /// Its source node.
+    pub node: NodeId,
+    /// What happens to its bad records.
+    pub policy: BadRecordPolicy,
+    /// Fetched and decoded records.
+    pub queue: RecordQueue,
+    /// Its task of stage 0.
+    pub task: Task,
+    /// Committed offset; a first start has committed none.
+    pub committed: Option<Offset>,
+    /// Where a replay begins: the committed offset, or where a first start begins.
+    pub start: Offset,
+    /// Next offset to read, with the batch in flight.
+    pub next: Offset,
+    /// Leader epoch of the last record taken.
+    pub leader_epoch: Option<i32>,
+    /// Where an available-now run ends.
+    pub stop_at: Option<Offset>,
+    /// Offset of a record that makes batches fail, and why: once it is taken alone, it is a bad record.
+    pub rejected: Option<(Offset, String)>,
+    /// Offset of the first record of the chunk that was taken last.
+    pub taken_first: Option<Offset>,
+    /// Records taken in the batch in flight.
+    pub taken_records: usize,
+    /// Records taken in earlier batches of its interval.
+    pub taken_before: usize,
+    /// Most records of an interval.
+    pub interval_records_max: usize,
+    /// The offset of the last witness row.
+    pub witnessed: Option<Offset>,
+    /// The greatest timestamp of a record that was taken, milliseconds since the epoch.
+    pub newest_ms: Option<i64>,
+}
+
+/// What one pass over a source partition gave.
+#[derive(Default)]
+pub struct Progress {
+    /// Records taken, good and bad.
+    pub records: usize,
+    /// Their bytes.
+    pub bytes: usize,
+    /// Their timestamps, if one has any.
+    pub timestamps: Option<Timestamps>,
+    /// Bad ones.
+    pub bad: Vec<BadRecordAt>,
+    /// What left the task.
+    pub outputs: Vec<Output>,
+}
+
+impl SourcePartition {
+    /// A partition that is read by `source` from `from` on; `committed` is what the group has for it.
+    #[must_use]
+    pub fn open(
+        plan: &Topology,
+        (node, source): (NodeId, &SourceSpec),
+        at: TopicPartition,
+        (from, committed): (Offset, Option<Offset>),
+        (fetcher, state_partitions, stopwatch): (Box<dyn Fetcher>, u32, Stopwatch),
+    ) -> Self {
+        let id = TaskId { stage: 0, partition: at.partition };
+        let task = Task::open(plan, id, Some(node), state_partitions, None);
+        SourcePartition {
+            node,
+            policy: source.policy,
+            queue: RecordQueue::new(at.clone(), fetcher, source.decoder.clone()),
+            task: task.reading(at.clone()).timed(stopwatch),
+            committed,
+            start: from,
+            next: from,
+            leader_epoch: None,
+            stop_at: None,
+            rejected: None,
+            taken_first: None,
+            taken_records: 0,
+            taken_before: 0,
+            interval_records_max: usize::MAX,
+            witnessed: None,
+            newest_ms: None,
+            at,
+        }
+    }
+
+    /// Takes up to `records_max` records or about `bytes_max` bytes through the task; a decoded chunk that is larger than what is left
+    /// waits for the next batch, unless the batch has nothing yet.
+    ///
+    /// # Errors
+    /// If the partition cannot be read, or an operator fails.
+    pub fn advance(
+        &mut self,
+        batch: &Batch,
+        limits: QueueLimits,
+        records_max: usize,
+        bytes_max: usize,
+    ) -> Result<Progress> {
+        let mut progress = Progress::default();
+        while progress.records < records_max && progress.bytes < bytes_max {
+            if self.stop_at.is_some_and(|end| self.next >= end) {
+                break;
+            }
+            let room = records_max - progress.records;
+            if self.is_at_its_rate() {
+                break;
+            }
+            if self.taken_records > 0 && self.queue.ready_records().is_some_and(|waiting| waiting > room) {
+                break;
+            }
+            let limits = QueueLimits { chunk_records: limits.chunk_records.min(room), ..limits };
+            let Some(taken) = self.queue.next(limits)? else { break };
+            self.take(batch, taken, &mut progress)?;
+        }
+        progress.outputs = self.task.take_outputs();
+        Ok(progress)
+    }
+
+    fn take(&mut self, batch: &Batch, taken: Taken, progress: &mut Progress) -> Result {
+        let Taken { chunk, mut bad, records, bytes, timestamps, first, next, leader_epoch } = taken;
+        progress.timestamps = progress.timestamps.into_iter().chain(timestamps).reduce(Timestamps::and);
+        self.newest_ms = self.newest_ms.max(timestamps.map(|t| t.greatest_ms));
+        let rows = chunk.len() + bad.len();
+        self.taken_first = (records > 0).then_some(first);
+        let is_rejected = records == 1 && self.rejected.as_ref().is_some_and(|(at, _)| *at == first);
+        if is_rejected {
+            bad.extend(self.rejected.take().map(|(offset, reason)| BadRecordAt {
+                offset,
+                reason,
+                record: RawChunk::default(),
+            }));
+        } else if !chunk.is_empty() {
+            self.task.process(batch, self.node, Port(0), chunk)?;
+        }
+        progress.records += records.max(rows); // a record may stand for many rows
+        self.taken_records += records.max(rows);
+        progress.bytes += bytes;
+        progress.bad.extend(bad);
+        self.next = next;
+        self.leader_epoch = leader_epoch.or(self.leader_epoch);
+        Ok(())
+    }
+
+    /// The batch in flight is given up: its input comes again.
+    pub fn abort(&mut self) {
+        self.task.abort();
+        self.queue.clear();
+        self.taken_records = 0;
+        self.next = self.start;
+    }
+
+    /// The batch in flight is committed.
+    pub fn applied(&mut self, is_witnessed: bool) {
+        self.committed = Some(self.next);
+        self.start = self.next;
+        if is_witnessed {
+            self.witnessed = Some(self.next);
+        }
+    }
+
+    /// How far it is read.
+    #[must_use]
+    pub fn position(&self) -> SourcePosition {
+        SourcePosition { at: self.at.clone(), next: self.next, newest_ms: self.newest_ms }
+    }
+
+    /// A batch begins; what was given up was not taken.
+    pub fn begin_batch(&mut self, opens_interval: bool, interval_records_max: usize) {
+        let before = if opens_interval { 0 } else { self.taken_before + self.taken_records };
+        (self.taken_before, self.taken_records) = (before, 0);
+        self.interval_records_max = interval_records_max;
+    }
+
+    /// Records that it may still give to the interval.
+    #[must_use]
+    pub fn left_in_interval(&self) -> usize {
+        self.interval_records_max.saturating_sub(self.taken_before + self.taken_records)
+    }
+
+    /// Whether it has given its interval what it may: what waits comes whole, or in the next one.
+    #[must_use]
+    pub fn is_at_its_rate(&self) -> bool {
+        let (left, waiting) = (self.left_in_interval(), self.queue.ready_records());
+        left == 0 || (left < self.interval_records_max && waiting.is_some_and(|waiting| waiting > left))
+    }
+
+    /// What a batch that begins here has read.
+    #[must_use]
+    pub fn nothing_read(&self) -> InputRange {
+        InputRange {
+            node: self.node,
+            at: Some(self.at.clone()),
+            from: self.next,
+            until: self.next,
+            records: 0,
+        }
+    }
+
+    /// Whether the batch in flight moved this partition, or it was never committed.
+    #[must_use]
+    pub fn is_touched(&self) -> bool {
+        self.committed != Some(self.next)
+    }
+}

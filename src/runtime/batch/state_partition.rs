@@ -1,0 +1,153 @@
+//! One owned state partition: its database, the tasks of all keyed stages, and what waits for each.
+//!
+//! Knows no log call. Invariant: the database changes only in [`StatePartition::apply`].
+
+use crate::{
+    error::Result,
+    operator::{Batch, NodeId, Output, Port},
+    plan::Topology,
+    record::{Chunk, Offset, Partition, RawChunk, TaskId, TopicPartition},
+    state::Backend,
+    task::{Stopwatch, Task, recovery_record::RecoveryRecord},
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// What is known of a state partition whose database is up to date.
+pub struct Recovered {
+    /// Its partition of the exchange topic.
+    pub at: TopicPartition,
+    /// Where the exchange topic is read from.
+    pub exchange_next: Offset,
+    /// At most the offset after the last committed changelog row.
+    pub changelog_end: Offset,
+    /// Offsets of the sources that the local database had seen consumed when it was opened.
+    pub seen: Option<BTreeMap<String, Offset>>,
+    /// Its database.
+    pub backend: Arc<dyn Backend>,
+}
+
+/// One owned state partition.
+pub struct StatePartition {
+    /// Which.
+    pub partition: Partition,
+    /// Its partition of the exchange topic: what the group assigns.
+    pub at: TopicPartition,
+    /// Offset on the exchange topic.
+    pub exchange_next: Offset,
+    /// Its database.
+    pub backend: Arc<dyn Backend>,
+    /// Tasks from stage 1 on.
+    pub tasks: Vec<Task>,
+    /// Chunks that wait for each stage.
+    pub inbox: Vec<Vec<(NodeId, Port, Chunk)>>,
+    /// Sealed changes of the batch in flight.
+    pub changes: Vec<RawChunk>,
+    /// Offsets of the sources that the local database had seen consumed when it was opened: a witness.
+    pub seen: Option<BTreeMap<String, Offset>>,
+    /// At most the offset after its last committed changelog row: where a roll forward begins.
+    pub changelog_end: Offset,
+    /// Changelog rows that the batch in flight sent.
+    pub sent_rows: u64,
+    /// Whether the batch in flight touched it.
+    pub touched: bool,
+    /// Whether the end of the batch, in the stage that is under way, has more to give.
+    pub is_ending: bool,
+}
+
+impl StatePartition {
+    /// The tasks of `plan` over a recovered database.
+    #[must_use]
+    pub fn open(plan: &Topology, recovered: Recovered, state_partitions: u32, stopwatch: &Stopwatch) -> Self {
+        let Recovered { at, exchange_next, changelog_end, seen, backend } = recovered;
+        let partition = at.partition;
+        let open = |stage| {
+            let id = TaskId { stage, partition };
+            Task::open(plan, id, None, state_partitions, Some(&backend)).timed(stopwatch.clone())
+        };
+        let tasks: Vec<Task> = (1..plan.stages()).map(open).collect();
+        StatePartition {
+            partition,
+            at,
+            exchange_next,
+            inbox: tasks.iter().map(|_| vec![]).collect(),
+            tasks,
+            changelog_end,
+            seen,
+            backend,
+            changes: vec![],
+            sent_rows: 0,
+            touched: false,
+            is_ending: false,
+        }
+    }
+
+    /// Runs what waits for stage `stage` (from 1) and, at the end of the batch, ends it there; `is_ending` tells whether there is
+    /// more to come, for another call.
+    ///
+    /// # Errors
+    /// If an operator fails.
+    pub fn advance(&mut self, batch: &Batch, stage: usize, end: bool) -> Result<Vec<Output>> {
+        let task = &mut self.tasks[stage - 1];
+        for (node, port, chunk) in self.inbox[stage - 1].drain(..) {
+            self.touched = true;
+            task.process(batch, node, port, chunk)?;
+        }
+        if end {
+            self.is_ending = task.end_some(batch)?;
+        }
+        Ok(task.take_outputs())
+    }
+
+    /// Encodes the staged changes of all tasks.
+    ///
+    /// # Errors
+    /// If a row cannot be encoded.
+    pub fn seal(&mut self) -> Result {
+        for task in &mut self.tasks {
+            self.changes.extend(task.seal()?);
+        }
+        self.touched |= !self.changes.is_empty();
+        Ok(())
+    }
+
+    /// Writes the sealed changes with `record` to the database.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub fn apply(&mut self, record: &RecoveryRecord) -> Result {
+        let _ = crate::failpoint::passes("during-apply");
+        self.backend.apply(&self.changes, Some(record.to_text().as_bytes()))?;
+        self.changes.clear();
+        self.tasks.iter_mut().for_each(Task::applied);
+        self.changelog_end = self.end_in_flight();
+        self.sent_rows = 0;
+        self.touched = false;
+        Ok(())
+    }
+
+    /// Forgets the batch in flight.
+    pub fn abort(&mut self) {
+        self.tasks.iter_mut().for_each(Task::abort);
+        self.inbox.iter_mut().for_each(Vec::clear);
+        self.changes.clear();
+        self.sent_rows = 0;
+        self.touched = false;
+    }
+
+    /// Ends a batch that changed nothing.
+    pub fn rest(&mut self) {
+        self.tasks.iter_mut().for_each(Task::rest);
+    }
+
+    /// `changelog_end` once the batch in flight is committed.
+    #[must_use]
+    pub fn end_in_flight(&self) -> Offset {
+        Offset(self.changelog_end.0 + self.sent_rows)
+    }
+
+    /// About how many bytes are staged.
+    #[must_use]
+    pub fn staged_bytes(&self) -> usize {
+        self.tasks.iter().map(Task::staged_bytes).sum()
+    }
+}

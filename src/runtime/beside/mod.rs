@@ -1,0 +1,64 @@
+//! What runs on threads of its own beside the loop: receivers, writers of outboxes, and questions for the ends of partitions.
+//!
+//! Owns who starts and stops them. Knows no batch. Invariant: the loop never waits for any of them, but for its own end.
+
+pub mod ends;
+mod outboxes;
+mod receivers;
+
+use crate::{error::Result, record::TopicPartition, runtime::app::App};
+use ends::Ends;
+pub use outboxes::Outboxes;
+pub use receivers::Receivers;
+
+/// Everything that runs beside the loop.
+pub struct Beside {
+    /// Receivers, and the writers of what they store.
+    pub receivers: Receivers,
+    /// Writers that take rows of internal topics to places outside the log.
+    pub outboxes: Outboxes,
+    /// Ends of changelogs.
+    pub ends: Ends,
+}
+
+impl Beside {
+    /// Runs nothing yet.
+    ///
+    /// # Errors
+    /// If the system cannot start a thread.
+    pub fn new(app: &App) -> Result<Self> {
+        let (log, clock) = (&app.env.log, &app.env.clock);
+        let threads = app.config.threads > 0;
+        Ok(Beside {
+            receivers: Receivers::new(
+                app.plan.receivers.clone(),
+                log.clone(),
+                app.env.observer.clone(),
+                clock.clone(),
+            ),
+            outboxes: Outboxes::new(
+                app.plan.outboxes.clone(),
+                &app.config.application_id,
+                threads,
+                log.clone(),
+                clock.clone(),
+            ),
+            ends: Ends::new(log.clone(), threads.then_some("changelog-ends"))?,
+        })
+    }
+
+    /// Runs what belongs to a process that owns these partitions and, if `is_first`, does what only one process of the application does.
+    ///
+    /// # Errors
+    /// Why a writer could not go on, or a thread not be started.
+    pub fn run(&mut self, owned: &[TopicPartition], is_first: bool) -> Result {
+        self.outboxes.run(is_first)?;
+        self.receivers.run_in(owned)
+    }
+
+    /// Stops everything for good.
+    pub fn stop(&mut self) {
+        self.receivers.stop();
+        self.outboxes.stop();
+    }
+}

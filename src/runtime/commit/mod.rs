@@ -1,0 +1,8 @@
+//! What makes a batch durable: the transaction, the rows of the meta topic that go with it, and sinks in two phases.
+//!
+//! Knows no task. Invariant: what is sent between two commits becomes visible with the second one, or never.
+
+mod pending_producer;
+pub mod transaction;
+pub mod two_phase;
+pub mod witness;

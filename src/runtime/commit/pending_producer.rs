@@ -1,0 +1,62 @@
+//! A producer that is not ready yet: it first has to end what a dead process left open under the same id.
+//!
+//! Owns the thread that waits for that. Knows no batch. Invariant: the producer is handed over ready, or not at all.
+
+use crate::{
+    error::Result,
+    log::{Log, Producer, ProducerSpec},
+};
+use std::{sync::Arc, thread::JoinHandle};
+
+/// Made ready while the group is joined: both wait for the log.
+pub enum PendingProducer {
+    /// On a thread of its own.
+    OnThread(JoinHandle<Result<Box<dyn Producer>>>),
+    /// When it is needed, on the calling thread.
+    WhenNeeded(ProducerSpec),
+}
+
+impl PendingProducer {
+    /// Starts a thread.
+    ///
+    /// # Panics
+    /// If the system cannot start one.
+    pub fn on_thread(log: &Arc<dyn Log>, spec: ProducerSpec) -> Self {
+        let log = log.clone();
+        let make = move || ready(log.as_ref(), &spec);
+        let thread = std::thread::Builder::new().name("producer-init".into());
+        PendingProducer::OnThread(thread.spawn(make).expect("the system can start a thread"))
+    }
+
+    /// Whether waiting would not block for long.
+    pub fn is_finished(&self) -> bool {
+        match self {
+            PendingProducer::OnThread(handle) => handle.is_finished(),
+            PendingProducer::WhenNeeded(_) => true,
+        }
+    }
+
+    /// The producer, ready.
+    ///
+    /// # Errors
+    /// If the log does not make it ready.
+    pub fn wait(self, log: &dyn Log) -> Result<Box<dyn Producer>> {
+        match self {
+            PendingProducer::OnThread(handle) => match handle.join() {
+                Ok(made) => made,
+                Err(panic) => std::panic::resume_unwind(panic),
+            },
+            PendingProducer::WhenNeeded(spec) => ready(log, &spec),
+        }
+    }
+}
+
+/// A producer that has ended what a dead process left open under the same id.
+///
+/// # Errors
+/// If the log does not make it ready.
+pub fn ready(log: &dyn Log, spec: &ProducerSpec) -> Result<Box<dyn Producer>> {
+    let mut producer = log.producer(spec)?;
+    producer.init()?;
+    Ok(producer)
+}

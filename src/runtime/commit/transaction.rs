@@ -1,0 +1,208 @@
+//! The producer and its transaction.
+//!
+//! Owns when a transaction is open and when the producer has to be replaced. Knows no batch: what is sent in it is the caller's.
+//! Invariants: a transaction opens with the first thing that is sent; a producer whose requests may still be under way (it is suspect)
+//! begins no other transaction.
+
+use super::pending_producer::{self, PendingProducer};
+use crate::{
+    error::{Error, Failure, Reaction, Result},
+    log::{Committed, Membership, Producer},
+    record::{Partition, RawChunk, TopicPartition},
+    runtime::app::App,
+};
+use std::time::Duration;
+
+/// A producer that is lost so soon after the one before it was probably taken by a process that is about to claim our name: as long as
+/// we have transactions open, its own producer does not become ready.
+const RIVAL_WINDOW: Duration = Duration::from_secs(10);
+
+/// The transaction of the batch in flight, and the producer behind it.
+pub struct Transaction {
+    producer: Option<Box<dyn Producer>>,
+    pending: Option<PendingProducer>,
+    is_open: bool,
+    /// When the last batch was committed, until the next one begins.
+    last_commit: Option<Duration>,
+    /// When a lost producer was last replaced.
+    last_replaced: Option<Duration>,
+}
+
+impl Transaction {
+    /// Begins to make a producer ready.
+    #[must_use]
+    pub fn new(app: &App) -> Self {
+        let spec = app.producer_spec();
+        let pending = match app.config.threads {
+            0 => PendingProducer::WhenNeeded(spec),
+            _ => PendingProducer::on_thread(&app.env.log, spec),
+        };
+        Transaction {
+            producer: None,
+            pending: Some(pending),
+            is_open: false,
+            last_commit: None,
+            last_replaced: None,
+        }
+    }
+
+    /// Whether the producer is ready; `false` = it is still being made, or has to be made again. `may_retry`: whether a failure that may
+    /// pass is not the end.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn is_ready(&mut self, app: &App, may_retry: bool) -> Result<bool> {
+        match self.pending.take() {
+            None => Ok(true),
+            Some(pending) if !pending.is_finished() => {
+                self.pending = Some(pending);
+                Ok(false)
+            }
+            Some(pending) => match pending.wait(app.env.log.as_ref()) {
+                Ok(producer) => {
+                    self.producer = Some(producer);
+                    Ok(true)
+                }
+                // Another process of our name was made ready at the same time; and after the first start anything may pass.
+                Err(Error::Log(f))
+                    if f.reaction == Reaction::RecreateProducer || (may_retry && f.reaction.may_pass()) =>
+                {
+                    tracing::warn!("{f}; trying again");
+                    self.pending = Some(PendingProducer::WhenNeeded(app.producer_spec()));
+                    app.env.clock.sleep(Duration::from_millis(200));
+                    Ok(false)
+                }
+                Err(e) => Err(e),
+            },
+        }
+    }
+
+    /// Gives the producer up; another one is made when it is needed.
+    pub fn recreate_later(&mut self, app: &App) {
+        self.producer = None;
+        self.pending = Some(PendingProducer::WhenNeeded(app.producer_spec()));
+    }
+
+    /// Replaces the producer; what the old one left open is ended.
+    ///
+    /// # Errors
+    /// If the log does not make the new one ready.
+    pub fn replace(&mut self, app: &App) -> Result {
+        drop(self.producer.take());
+        self.producer = Some(pending_producer::ready(app.env.log.as_ref(), &app.producer_spec())?);
+        self.last_replaced = Some(app.now());
+        self.is_open = false;
+        Ok(())
+    }
+
+    /// Whether a producer was replaced so recently that a rival is likely.
+    #[must_use]
+    pub fn was_replaced_recently(&self, now: Duration) -> bool {
+        self.last_replaced.is_some_and(|at| now.saturating_sub(at) < RIVAL_WINDOW)
+    }
+
+    /// Whether something was sent since the last commit or abort.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    /// Sends records, in a transaction that is opened if none is.
+    ///
+    /// # Errors
+    /// If the log refuses.
+    pub fn send(
+        &mut self,
+        topic: &str,
+        partition: Option<Partition>,
+        records: &RawChunk,
+    ) -> Result<(), Failure> {
+        self.begin()?;
+        self.producer().send(topic, partition, records)?;
+        let _ = crate::failpoint::passes("after-send");
+        Ok(())
+    }
+
+    /// Commits these records in a transaction of their own, without offsets.
+    ///
+    /// # Errors
+    /// As [`Transaction::commit`]; the producer is of no more use then.
+    pub fn commit_alone(
+        &mut self,
+        topic: &str,
+        partition: Partition,
+        records: &RawChunk,
+        membership: &Membership,
+    ) -> Result<(), Failure> {
+        let producer = self.producer();
+        producer.begin()?;
+        producer.send(topic, Some(partition), records)?;
+        producer.commit(&[], membership)
+    }
+
+    /// Waits for the acknowledgements of everything sent; without anything sent, opens the transaction.
+    ///
+    /// # Errors
+    /// If something was not acknowledged.
+    pub fn flush(&mut self) -> Result<(), Failure> {
+        if self.is_open { self.producer().flush() } else { self.begin() }
+    }
+
+    /// Ends the transaction with these offsets of the group.
+    ///
+    /// # Errors
+    /// With [`Reaction::Unknown`] if the log did not say whether it is committed.
+    pub fn commit(
+        &mut self,
+        offsets: &[(TopicPartition, Committed)],
+        membership: &Membership,
+        app: &App,
+    ) -> Result<(), Failure> {
+        self.producer().commit(offsets, membership)?;
+        self.is_open = false;
+        self.last_commit = Some(app.now());
+        Ok(())
+    }
+
+    /// Aborts the transaction, if one is open.
+    ///
+    /// # Errors
+    /// If the log does not say that it is aborted.
+    pub fn abort(&mut self) -> Result<(), Failure> {
+        if self.is_open
+            && let Some(producer) = &mut self.producer
+        {
+            producer.abort()?;
+            self.is_open = false;
+        }
+        Ok(())
+    }
+
+    /// The transaction is over for us, however it ended.
+    pub fn forget(&mut self) {
+        self.is_open = false;
+    }
+
+    /// Whether requests of the producer may still be under way.
+    #[must_use]
+    pub fn is_suspect(&self) -> bool {
+        self.producer.as_ref().is_some_and(|producer| producer.suspect())
+    }
+
+    /// When the last batch was committed; asked once.
+    pub fn take_last_commit(&mut self) -> Option<Duration> {
+        self.last_commit.take()
+    }
+
+    fn begin(&mut self) -> Result<(), Failure> {
+        if !self.is_open {
+            self.producer().begin()?;
+            self.is_open = true;
+        }
+        Ok(())
+    }
+
+    fn producer(&mut self) -> &mut dyn Producer {
+        self.producer.as_deref_mut().expect("ready before the first batch")
+    }
+}

@@ -1,0 +1,147 @@
+//! Sinks in two phases: prepared before the commit, finished after it.
+//!
+//! Owns the order of the two steps, and the rows of the meta topic that carry them over a crash. Knows no format. Invariants: nothing is
+//! finished before its batch is committed; before the first batch everything that was committed is finished.
+
+use crate::{
+    error::Result,
+    operator::{Batch, NodeId},
+    plan::{Role, Topology},
+    record::{Incarnation, Map, RawChunk, RawChunkBuilder, hash_bytes},
+    runtime::{app::App, group::meta::Meta},
+    sink::{TwoPhaseContext, TwoPhaseSink, two_phase::Collected},
+};
+use std::{sync::Arc, time::Duration};
+
+/// One sink in two phases.
+struct TwoPhaseOutput {
+    node: NodeId,
+    name: String,
+    sink: Box<dyn TwoPhaseSink>,
+    /// The rows of the batch in flight.
+    rows: Collected,
+    /// What finishing the batch in flight takes.
+    prepared: Option<Vec<u8>>,
+}
+
+impl TwoPhaseOutput {
+    fn finish(&mut self) -> Result {
+        self.prepared.take().map_or(Ok(()), |prepared| self.sink.finish(&prepared))
+    }
+
+    /// Deletes what was prepared; what cannot be deleted now is deleted at the next start.
+    fn discard(&mut self) {
+        if let Some(prepared) = self.prepared.take()
+            && let Err(e) = self.sink.discard(&prepared)
+        {
+            tracing::warn!("{e}");
+        }
+    }
+
+    /// Whether it has something to finish.
+    fn is_named(&self) -> bool {
+        !self.name.is_empty()
+    }
+}
+
+/// The sinks of a plan.
+#[derive(Default)]
+pub struct TwoPhaseOutputs(Vec<TwoPhaseOutput>);
+
+/// What the sinks made of the rows of a batch.
+#[derive(Default)]
+pub struct Prepared {
+    /// What is sent to the first partition of topics, in the transaction of the batch; rows of the meta topic come last.
+    pub records: Vec<(Arc<str>, RawChunk)>,
+    /// How long each sink took.
+    pub times: Vec<(NodeId, Duration)>,
+}
+
+impl TwoPhaseOutputs {
+    /// Those of `plan`.
+    #[must_use]
+    pub fn of(plan: &Topology, context: &TwoPhaseContext) -> Self {
+        let outputs = plan.iter().filter_map(|(node, n)| match &n.role {
+            Role::Sink { two_phase: Some(spec), .. } => Some(TwoPhaseOutput {
+                node,
+                name: spec.name.clone(),
+                sink: (spec.make)(context),
+                rows: Collected::default(),
+                prepared: None,
+            }),
+            _ => None,
+        });
+        TwoPhaseOutputs(outputs.collect())
+    }
+
+    /// Finishes what this process committed before, and what those committed whose partitions it takes over. To be called once the
+    /// committed offsets of these partitions were read: then no transaction of their former owner is pending.
+    ///
+    /// # Errors
+    /// If the meta topic cannot be read, or a place not be used.
+    pub fn recover(&mut self, app: &App, incarnation: Incarnation, member_id: &str) -> Result {
+        if !self.0.iter().any(TwoPhaseOutput::is_named) {
+            return Ok(());
+        }
+        let meta = Meta::read(app.env.log.as_ref(), &app.names.meta)?;
+        // Two processes of one identity can have the same incarnation while neither has committed; never the same member id.
+        let life = format!("{incarnation}-{:016x}", hash_bytes(member_id.as_bytes()));
+        self.0
+            .iter_mut()
+            .filter(|output| output.is_named())
+            .try_for_each(|output| output.sink.recover(&life, &meta.prepared(&output.name)))
+    }
+
+    /// Hands the rows of the batch to the sinks, on the workers.
+    ///
+    /// # Errors
+    /// If a place cannot be used.
+    pub fn prepare(&mut self, app: &App, batch: Batch, mut rows: Map<NodeId, Collected>) -> Result<Prepared> {
+        if self.0.is_empty() {
+            return Ok(Prepared::default());
+        }
+        for output in &mut self.0 {
+            output.rows = rows.swap_remove(&output.node).unwrap_or_default();
+        }
+        let now = app.stopwatch();
+        let results = app.pool.each(&mut self.0, move |output| {
+            let began = now();
+            let prepared = output.sink.prepare(&batch, std::mem::take(&mut output.rows));
+            let result = prepared.map(|prepared| output.prepared = prepared);
+            (result, (output.node, now().saturating_sub(began)))
+        });
+        let (results, times): (Vec<Result>, Vec<_>) = results.into_iter().unzip();
+        results.into_iter().collect::<Result>()?;
+        let _ = crate::failpoint::passes("after-prepare");
+        let mut records: Vec<_> = self.0.iter_mut().flat_map(|output| output.sink.take_records()).collect();
+        let mut meta_rows = RawChunkBuilder::default();
+        for output in self.0.iter().filter(|output| output.is_named()) {
+            if let Some(prepared) = &output.prepared {
+                Meta::push_prepared(&output.name, &app.env.instance, prepared, &mut meta_rows);
+            }
+        }
+        if !meta_rows.is_empty() {
+            records.push((app.names.meta.clone(), meta_rows.build()));
+        }
+        Ok(Prepared { records, times })
+    }
+
+    /// The batch is committed.
+    ///
+    /// # Errors
+    /// If a place cannot be used; the next start finishes it.
+    pub fn finish(&mut self) -> Result {
+        let _ = crate::failpoint::passes("before-finish");
+        self.0.iter_mut().try_for_each(TwoPhaseOutput::finish)
+    }
+
+    /// The batch was given up.
+    pub fn discard(&mut self) {
+        self.0.iter_mut().for_each(TwoPhaseOutput::discard);
+    }
+
+    /// The outcome of the batch is not ours to know: the next recovery reads it from the log.
+    pub fn forget(&mut self) {
+        self.0.iter_mut().for_each(|output| output.prepared = None);
+    }
+}

@@ -1,0 +1,195 @@
+//! What the loop reports to whoever watches it.
+//!
+//! Owns the events and the numbers of a batch. Knows no watcher: metrics, status and console stand behind [`Observer`]. Invariant: an
+//! event says what happened; nothing is asked back.
+
+use crate::{
+    operator::{Batch, Counters, NodeId},
+    record::{BatchTime, Offset, Partition, TopicPartition},
+};
+use std::time::Duration;
+
+/// Told of what happens; must not block. The runtime's metrics, status and console stand behind it.
+pub trait Observer: Send + Sync {
+    /// Something happened.
+    fn on(&self, event: &Observed<'_>);
+}
+
+/// What an observer is told.
+#[derive(Debug)]
+pub enum Observed<'a> {
+    /// Waiting for the group's assignment, or for partitions that another process still holds.
+    Waiting(&'a str),
+    /// Restoring a state partition: rows done and rows in all, about.
+    Restoring {
+        /// The partition of the changelog.
+        at: &'a TopicPartition,
+        /// Offsets passed.
+        done: u64,
+        /// Offsets to pass.
+        total: u64,
+        /// Since this restore began.
+        took: Duration,
+    },
+    /// A database was moved aside.
+    Quarantined(&'a str),
+    /// A state partition is restored.
+    StateReady {
+        /// Which.
+        partition: Partition,
+        /// How many are ready now.
+        done: usize,
+        /// Of how many that are being restored.
+        of: usize,
+    },
+    /// Partitions are owned and recovered; the loop runs.
+    Running {
+        /// All owned partitions.
+        owned: &'a [TopicPartition],
+    },
+    /// A record goes the way of bad records; told again if its batch is replayed, so it is counted by the batch.
+    BadRecord {
+        /// Where.
+        at: &'a TopicPartition,
+        /// Which.
+        offset: Offset,
+        /// Why.
+        reason: &'a str,
+        /// Written to the dead-letter topic, or only counted.
+        dead_letter: bool,
+    },
+    /// A receiver could not read.
+    ReceiverFailed {
+        /// The partition.
+        at: &'a TopicPartition,
+        /// Why.
+        why: &'a str,
+    },
+    /// A batch was cut: it takes input from now on.
+    Cut(Batch),
+    /// All partitions are given up and recovered anew.
+    Closed,
+    /// The input of a batch is complete; its end begins.
+    InputEnded {
+        /// The batch.
+        batch: Batch,
+        /// What it read.
+        inputs: &'a [InputRange],
+    },
+    /// A batch ended.
+    Batch(&'a BatchReport),
+    /// A batch was not committed, or its outcome was in doubt.
+    Replayed {
+        /// The batch, if one was in flight.
+        report: Option<&'a BatchReport>,
+        /// Why, as far as is known.
+        why: Option<&'a str>,
+        /// The log did not say whether it was committed.
+        unknown: bool,
+        /// Since the batch was cut.
+        took: Duration,
+    },
+    /// Rows for the console, after the commit.
+    Console {
+        /// The batch.
+        time: BatchTime,
+        /// Rows, each a line; one more than `rows_max` says that there are more.
+        rows: &'a [String],
+        /// How many to show.
+        rows_max: usize,
+    },
+    /// A receiver was started, had an error, or ended.
+    Receiver {
+        /// Its name.
+        name: &'a str,
+        /// What it does now.
+        state: ReceiverState,
+        /// Why, if it had an error.
+        message: &'a str,
+    },
+    /// The log cannot be reached (`Some` = why), or can be again.
+    Connection(Option<&'a str>),
+    /// Turned: the loop is alive.
+    Alive,
+}
+
+/// What a receiver does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceiverState {
+    /// It was started for the first time here, or again after an error: one that failed may fail still.
+    Started,
+    /// It failed, and is started again; or it told of an error and goes on.
+    Error,
+    /// It receives again after an error.
+    Recovered,
+    /// It has ended, or was stopped.
+    Stopped,
+}
+
+/// Numbers of a batch.
+#[derive(Clone, Debug, Default)]
+pub struct BatchReport {
+    /// Number.
+    pub id: u64,
+    /// Time.
+    pub time_ms: i64,
+    /// What was counted while it was computed.
+    pub counters: Counters,
+    /// From the cut to the end of apply.
+    pub total: Duration,
+    /// From the last input to the end of apply.
+    pub checkpoint: Duration,
+    /// The parts of the checkpoint.
+    pub phases: Phases,
+    /// Whether anything was committed (an empty batch is not).
+    pub committed: bool,
+    /// Bytes of local state by partition, about; told every few seconds.
+    pub state_bytes: Vec<(Partition, u64)>,
+    /// Rows of local state by partition, estimated; told with the bytes.
+    pub state_rows: Vec<(Partition, u64)>,
+    /// How far the source partitions are read.
+    pub positions: Vec<SourcePosition>,
+    /// How long the loop waited for input.
+    pub waited: Duration,
+    /// What was read, by source partition and source of this process.
+    pub inputs: Vec<InputRange>,
+    /// How long the operator of each sink took, summed over all tasks.
+    pub sinks: Vec<(NodeId, Duration)>,
+}
+
+/// How far a source partition is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourcePosition {
+    /// The partition.
+    pub at: TopicPartition,
+    /// The next offset.
+    pub next: Offset,
+    /// The greatest timestamp read since the partition was assigned, milliseconds since the epoch.
+    pub newest_ms: Option<i64>,
+}
+
+/// What a batch read of a source partition, or of a source of this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputRange {
+    /// Its source node.
+    pub node: NodeId,
+    /// The partition; `None` = a source of this process, whose rows have no offsets.
+    pub at: Option<TopicPartition>,
+    /// The first offset.
+    pub from: Offset,
+    /// The next offset.
+    pub until: Offset,
+    /// Records, good and bad.
+    pub records: usize,
+}
+
+/// How long the parts of a checkpoint took; the rest of it is the end of the batch in the operators and the sealing of state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Phases {
+    /// Waiting for the acknowledgements of what was sent.
+    pub flush: Duration,
+    /// Sending the offsets and ending the transaction.
+    pub commit: Duration,
+    /// Writing the changes to the databases.
+    pub apply: Duration,
+}

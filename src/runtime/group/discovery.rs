@@ -1,0 +1,75 @@
+//! Topics and partitions that appear while the program runs.
+//!
+//! Owns when the log is asked for them. Knows no batch. Invariants: it is asked only at the barrier; a partition that appears later is
+//! read from its beginning, whatever `starting_offsets` says; a log that does not answer changes nothing.
+
+use super::{Group, meta::Meta, topics};
+use crate::{error::Result, runtime::app::App};
+use std::time::Duration;
+
+/// When the log was asked, and what followed.
+#[derive(Debug, Default)]
+pub(super) struct Discovery {
+    /// When it was last asked for new topics and partitions.
+    asked: Option<Duration>,
+    /// Whether the group was asked for partitions that an earlier assignment could not know.
+    has_rejoined: bool,
+}
+
+impl Group {
+    /// Asks now and then for topics that match a pattern and for partitions that were added. `true` = there are some: the group has to be
+    /// asked for a new assignment.
+    ///
+    /// # Errors
+    /// If a topic was deleted and made anew.
+    pub fn discover(&mut self, app: &App, meta: Option<&Meta>) -> Result<bool> {
+        let now = app.now();
+        let last = *self.discovery.asked.get_or_insert(now);
+        if now.saturating_sub(last) < app.config.metadata_refresh {
+            return Ok(false);
+        }
+        self.discovery.asked = Some(now);
+        let found = match topics::inputs(app.env.log.as_ref(), &app.plan, &app.names) {
+            Ok(found) => found,
+            Err(e) => {
+                tracing::warn!("new topics and partitions cannot be looked for: {e}");
+                return Ok(false);
+            }
+        };
+        if let Some(meta) = meta {
+            meta.check(&found)?;
+        }
+        let known = |name: &String| self.topics.inputs.get(name).map(|topic| topic.partitions);
+        let added: Vec<&String> = found.inputs.keys().filter(|name| known(name).is_none()).collect();
+        let has_grown = |name: &String, partitions: u32| known(name).is_some_and(|known| known < partitions);
+        let grown: Vec<&String> =
+            found.inputs.iter().filter(|(n, t)| has_grown(n, t.partitions)).map(|(n, _)| n).collect();
+        if added.is_empty() && grown.is_empty() {
+            return Ok(false);
+        }
+        tracing::info!(
+            ?added,
+            ?grown,
+            "topics or partitions were added: asking the group for a new assignment"
+        );
+        self.topics.inputs.extend(found.inputs); // a topic that is gone is told by its fetcher
+        self.discovery.has_rejoined = false;
+        Ok(true)
+    }
+
+    /// Asks the group for a new assignment, unless it was asked already since topics or partitions were added.
+    ///
+    /// # Errors
+    /// If the subscription is refused.
+    pub fn rejoin_once(&mut self) -> Result {
+        if std::mem::replace(&mut self.discovery.has_rejoined, true)
+            || crate::failpoint::passes("mutant-no-rejoin")
+        {
+            return Ok(());
+        }
+        tracing::info!(
+            "topics or partitions were added since the last run: asking the group for a new assignment"
+        );
+        Ok(self.member.rejoin()?)
+    }
+}

@@ -1,0 +1,136 @@
+//! Two processes of one name: which of them is older, and must end.
+//!
+//! Owns the incarnation of this process, and what the meta topic tells of earlier ones. An incarnation is claimed in the meta topic, in a
+//! transaction of its own, before anything is recovered or processed; committed recovery records carry it too. Knows no group protocol.
+//! Invariants: a process ends as fenced only after it has read a higher incarnation of its own name; losing a place in the group, or a
+//! producer, proves nothing, because a broker that was away can throw out a process by a late request of its own.
+
+use super::{CommittedPosition, meta::Meta, topics::Topics};
+use crate::{
+    error::{Error, Result},
+    record::{BatchId, Incarnation, RawChunk, Token},
+    runtime::{app::App, events::Observed},
+};
+use std::time::Duration;
+
+/// How long a process whose place in the group or whose producer was taken waits for the claim of the one that took it.
+const CLAIM_WAIT: Duration = Duration::from_secs(3);
+/// How often the meta topic is read while a claim is awaited.
+pub const CLAIM_PAUSE: Duration = Duration::from_millis(200);
+
+/// Who this process is.
+#[derive(Default)]
+pub struct Identity {
+    incarnation: Option<Incarnation>,
+    /// What an earlier run left; read once the producer is ready.
+    meta: Option<Meta>,
+}
+
+impl Identity {
+    /// Ours, once it is taken.
+    #[must_use]
+    pub fn incarnation(&self) -> Option<Incarnation> {
+        self.incarnation
+    }
+
+    /// What an earlier run left, once it was read.
+    #[must_use]
+    pub fn meta(&self) -> Option<&Meta> {
+        self.meta.as_ref()
+    }
+
+    /// The name of our attempt to commit this batch.
+    ///
+    /// # Panics
+    /// Before the incarnation is taken: a bug of the loop.
+    #[must_use]
+    pub fn token(&self, app: &App, batch: BatchId) -> Token {
+        let incarnation = self.incarnation.expect("taken before the first batch");
+        Token { instance: app.env.instance.clone(), incarnation, batch }
+    }
+
+    /// Checks once that this program may go on from what an earlier run left.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it may not, or if the meta topic cannot be read.
+    pub fn look_back(&mut self, app: &App, topics: &Topics) -> Result {
+        if self.meta.is_some() {
+            return Ok(());
+        }
+        let meta = Meta::read(app.env.log.as_ref(), &app.names.meta)?;
+        meta.check(topics)?;
+        if let Some(before) = &meta.topology
+            && let Some(conflict) = app.fingerprint.conflict_with(before)
+        {
+            return Err(Error::Refused(conflict));
+        }
+        self.meta = Some(meta);
+        Ok(())
+    }
+
+    /// Whether a newer process of our name has begun, by its claim.
+    ///
+    /// # Errors
+    /// If the meta topic cannot be read.
+    pub fn is_superseded(&mut self, app: &App) -> Result<bool> {
+        let Some(meta) = self.meta.as_mut() else { return Ok(false) };
+        meta.read_claims(app.env.log.as_ref(), &app.names.meta)?;
+        let claim = meta.claim(&app.env.instance);
+        let superseded = self.incarnation.is_some_and(|ours| claim.is_some_and(|claim| claim > ours));
+        Ok(superseded && !crate::failpoint::passes("mutant-never-superseded"))
+    }
+
+    /// Leaves our place and our producer to others for a while; whether a newer process has claimed them.
+    ///
+    /// # Errors
+    /// If the meta topic cannot be read.
+    pub fn await_claim(&mut self, app: &App) -> Result<bool> {
+        let until = app.now() + CLAIM_WAIT;
+        loop {
+            app.observe(&Observed::Alive);
+            let superseded = self.is_superseded(app);
+            let asks_again = match &superseded {
+                Ok(superseded) => !superseded,
+                Err(Error::Log(f)) => f.reaction.may_pass(),
+                Err(_) => false,
+            };
+            if !asks_again || app.env.shutdown.is_requested() || app.now() >= until {
+                return superseded;
+            }
+            app.env.clock.sleep(CLAIM_PAUSE);
+        }
+    }
+
+    /// Whether a newer process has our identity, by what it committed.
+    #[must_use]
+    pub fn is_fenced(&self, app: &App, positions: &[CommittedPosition]) -> bool {
+        let ours = self.incarnation.unwrap_or_default();
+        let fenced = highest(app, positions).is_some_and(|incarnation| incarnation > ours);
+        fenced && !crate::failpoint::passes("mutant-never-superseded")
+    }
+
+    /// The incarnation to claim: higher than all that are known.
+    #[must_use]
+    pub fn next(&self, app: &App, positions: &[CommittedPosition]) -> Incarnation {
+        let claimed = self.meta.as_ref().and_then(|meta| meta.claim(&app.env.instance));
+        let seen = highest(app, positions).max(claimed).unwrap_or_default();
+        Incarnation(seen.max(app.env.incarnation_before).0 + 1)
+    }
+
+    /// The row that tells older processes of our name that they are.
+    #[must_use]
+    pub fn claim(app: &App, ours: Incarnation) -> RawChunk {
+        Meta::claim_row(&app.env.instance, ours)
+    }
+
+    /// Our claim is committed.
+    pub fn take(&mut self, ours: Incarnation) {
+        self.incarnation = Some(ours);
+    }
+}
+
+/// The highest incarnation of our name that committed one of these positions.
+fn highest(app: &App, positions: &[CommittedPosition]) -> Option<Incarnation> {
+    let tokens = positions.iter().filter_map(|p| p.record.as_ref()).map(|record| &record.token);
+    tokens.filter(|token| token.instance == app.env.instance).map(|token| token.incarnation).max()
+}

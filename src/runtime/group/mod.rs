@@ -1,0 +1,224 @@
+//! The consumer group: our place in it, what it gives and takes, who we are in it, and the topics that it is about.
+//!
+//! Owns the member, the events that wait for the barrier, and the partitions that wait to be recovered. Knows no task and no batch.
+//! Invariants: events are served only at the barrier, in their order; a partition is given back only once nothing of it is in flight.
+
+mod discovery;
+mod guarantee;
+pub mod identity;
+pub mod meta;
+pub mod topics;
+mod unassigned;
+
+use crate::{
+    error::{Failure, Reaction, Result},
+    log::{Committed, Fetcher, GroupEvent, Member, Membership},
+    record::{Offset, TopicPartition},
+    runtime::{app::App, events::Observed},
+    task::recovery_record::RecoveryRecord,
+};
+use discovery::Discovery;
+use std::time::Duration;
+use topics::Topics;
+use unassigned::Unassigned;
+
+/// A partition with what the group holds for it.
+pub struct CommittedPosition {
+    /// The partition.
+    pub at: TopicPartition,
+    /// The committed offset and its metadata.
+    pub committed: Option<Committed>,
+    /// The metadata, understood.
+    pub record: Option<RecoveryRecord>,
+}
+
+/// Our place in the group.
+pub struct Group {
+    member: Box<dyn Member>,
+    /// Who we were when our partitions were recovered.
+    member_id: String,
+    /// What happened while a batch was in flight.
+    events: Vec<GroupEvent>,
+    /// Partitions that are ours but not recovered.
+    pub unrecovered: Vec<TopicPartition>,
+    /// The membership is of no more use; a new one is asked for at the barrier.
+    must_rejoin: bool,
+    /// The topics that the program reads, as far as they are known.
+    pub topics: Topics,
+    discovery: Discovery,
+    unassigned: Unassigned,
+}
+
+impl Group {
+    /// Joins the group, for these topics.
+    ///
+    /// # Errors
+    /// If the group cannot be joined.
+    pub fn join(app: &App, topics: Topics) -> Result<Self> {
+        Ok(Group {
+            member: app.env.log.join(&app.group_spec(&topics))?,
+            member_id: String::new(),
+            events: vec![],
+            unrecovered: vec![],
+            must_rejoin: false,
+            topics,
+            discovery: Discovery::default(),
+            unassigned: Unassigned::default(),
+        })
+    }
+
+    /// Gives the membership up for a new one: what the old one holds, was told or still waits for counts no more. (To subscribe again is
+    /// not enough: in the middle of a rebalance the client takes that for no change.)
+    ///
+    /// # Errors
+    /// If the group cannot be joined.
+    pub fn join_anew(&mut self, app: &App) -> Result {
+        self.unrecovered.clear();
+        self.events.clear();
+        self.member.leave();
+        self.member = app.env.log.join(&app.group_spec(&self.topics))?;
+        self.must_rejoin = false;
+        Ok(())
+    }
+
+    /// The partitions were given up; the membership is replaced at the next barrier.
+    pub fn abandon(&mut self) {
+        self.must_rejoin = true;
+    }
+
+    /// Whether the membership waits to be replaced.
+    #[must_use]
+    pub fn must_rejoin(&self) -> bool {
+        self.must_rejoin
+    }
+
+    /// Whether all that the group has assigned is recovered, and the membership is not to be replaced.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.unrecovered.is_empty() && !self.must_rejoin
+    }
+
+    /// Asks the group what happened. What it tells waits for [`Group::take_events`].
+    ///
+    /// # Errors
+    /// If the membership is lost, for now or for good.
+    pub fn poll(&mut self) -> Result<(), Failure> {
+        self.events.extend(self.member.poll()?);
+        Ok(())
+    }
+
+    /// As [`Group::poll`], while a batch is in flight: that our place was taken is looked into at the barrier only; a lost connection is
+    /// reported at once.
+    ///
+    /// # Errors
+    /// If the membership is lost.
+    pub fn hear(&mut self, app: &App) -> Result<(), Failure> {
+        app.observe(&Observed::Alive);
+        let heard = self.member.poll().map_err(|f| match f.reaction {
+            Reaction::Exit => Failure { reaction: Reaction::CloseTasks, ..f },
+            _ => f,
+        })?;
+        for event in heard {
+            match event {
+                GroupEvent::Connection(why) => app.observe(&Observed::Connection(why.as_deref())),
+                event => self.events.push(event),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something waits for the barrier.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// What happened since the last barrier.
+    pub fn take_events(&mut self) -> Vec<GroupEvent> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Gives partitions back.
+    ///
+    /// # Errors
+    /// If the group refuses. A membership that is over cannot be answered: the next poll tells how it ended.
+    pub fn release(&mut self, at: &[TopicPartition]) -> Result<(), Failure> {
+        match self.member.release(at) {
+            Err(f) if f.reaction == Reaction::CloseTasks => {
+                tracing::warn!("{f}");
+                Ok(())
+            }
+            released => released,
+        }
+    }
+
+    /// Takes up partitions, to be fetched from these offsets.
+    ///
+    /// # Errors
+    /// If the assignment was replaced meanwhile.
+    pub fn start(
+        &mut self,
+        at: &[(TopicPartition, Offset)],
+        membership: Membership,
+    ) -> Result<Vec<Box<dyn Fetcher>>, Failure> {
+        let fetchers = self.member.start(at)?;
+        self.member_id = membership.member_id;
+        Ok(fetchers)
+    }
+
+    /// Goes back to an offset of an owned partition.
+    ///
+    /// # Errors
+    /// If the partition is not owned.
+    pub fn seek(&mut self, at: &TopicPartition, to: Offset) -> Result<(), Failure> {
+        self.member.seek(at, to)
+    }
+
+    /// Who we are in the group now.
+    ///
+    /// # Errors
+    /// If the group is not joined.
+    pub fn membership(&self) -> Result<Membership, Failure> {
+        self.member.membership()
+    }
+
+    /// Whether we are another member than when our partitions were recovered, or lost them: nothing of them may be committed.
+    #[must_use]
+    pub fn is_lost(&self, membership: &Membership) -> bool {
+        membership.member_id != self.member_id || self.member.assignment_lost()
+    }
+
+    /// Whether we were expelled and taken in again: such a member may be told of new partitions only, or of nothing; those it held are
+    /// lost.
+    #[must_use]
+    pub fn was_expelled(&self) -> bool {
+        self.member.membership().is_ok_and(|m| m.member_id != self.member_id)
+    }
+
+    /// Blocks until records or an event may be there, or `timeout` is over.
+    pub fn wait(&mut self, timeout: Duration) {
+        self.member.wait(timeout);
+    }
+
+    /// The committed offsets and recovery records of partitions, read once no transaction is pending on them.
+    ///
+    /// # Errors
+    /// If the group's coordinator does not answer, or a record is not ours.
+    pub fn committed(&mut self, app: &App, at: &[TopicPartition]) -> Result<Vec<CommittedPosition>> {
+        let committed = self.member.committed(at)?;
+        let positions = at.iter().zip(committed).map(|(at, committed)| {
+            let parse = |c: &Committed| {
+                RecoveryRecord::parse(&c.metadata, &format!("{at} in group {}", app.config.application_id))
+            };
+            // Offsets that were set from outside, as Kafka's own tools do, come without metadata.
+            let record = committed.as_ref().filter(|c| !c.metadata.is_empty()).map(parse).transpose()?;
+            Ok(CommittedPosition { at: at.clone(), committed, record })
+        });
+        positions.collect()
+    }
+
+    /// Ends the membership; `leave` tells the group at once.
+    pub fn close(self, leave: bool) {
+        self.member.close(leave);
+    }
+}

@@ -1,0 +1,139 @@
+//! From partitions that the group has assigned to partitions that can compute.
+//!
+//! Owns the databases that are brought up to date, and what waits for them. Knows no batch. Decides nothing: that is `task::recovery`.
+//! Invariants: the loop takes one step of it per turn, so that the group is served meanwhile; as many partitions are restored at a time
+//! as there are workers, within one budget of memory; a restore that is given up is taken up again where it stopped.
+
+mod replay;
+mod restore;
+pub mod sources;
+
+use crate::{
+    error::Result,
+    log::Membership,
+    record::TopicPartition,
+    runtime::{
+        app::App,
+        batch::state_partition::Recovered,
+        events::Observed,
+        group::{CommittedPosition, Group},
+    },
+};
+use restore::{Found, Restore};
+use std::{collections::VecDeque, sync::Arc};
+
+/// A recovery under way.
+pub struct Recovery {
+    /// Who we were when the committed positions were read.
+    pub membership: Membership,
+    /// Source partitions, which wait for the state.
+    pub sources: Vec<CommittedPosition>,
+    /// Restores that have not begun.
+    waiting: VecDeque<Restore>,
+    /// Restores that are stepped.
+    active: Vec<Restore>,
+    /// State partitions whose databases are up to date.
+    pub ready: Vec<Recovered>,
+    /// How many state partitions there are in all.
+    of: usize,
+}
+
+impl Recovery {
+    /// Opens the databases of state partitions and decides what is to be done with each.
+    ///
+    /// # Errors
+    /// If a database or the changelog cannot be used, or contradict each other.
+    pub fn begin(
+        app: &App,
+        membership: Membership,
+        mut states: Vec<CommittedPosition>,
+        sources: Vec<CommittedPosition>,
+    ) -> Result<Self> {
+        let stores: Vec<String> =
+            app.plan.nodes.iter().flat_map(|n| n.stores.iter().map(|s| s.name.clone())).collect();
+        let stores = Arc::new(stores);
+        let found = app.pool.each(&mut states, {
+            let (storage, log, names) = (app.env.storage.clone(), app.env.log.clone(), app.names.clone());
+            let (clock, stores) = (app.env.clock.clone(), stores.clone());
+            move |position| {
+                let (at, began) = (names.changelog_of(position.at.partition), clock.monotonic());
+                let found = Found::open(&*storage, &*log, position, &at, &stores);
+                let took = clock.monotonic().saturating_sub(began);
+                tracing::debug!(%at, took_ms = took.as_millis(), "database opened");
+                found
+            }
+        });
+        let mut recovery = Recovery {
+            membership,
+            sources,
+            waiting: VecDeque::new(),
+            active: vec![],
+            ready: vec![],
+            of: found.len(),
+        };
+        for (position, found) in states.into_iter().zip(found) {
+            let restore = Restore::decide(app, position, found?, &stores)?;
+            if restore.is_done() {
+                recovery.is_ready(app, restore);
+            } else {
+                recovery.waiting.push_back(restore);
+            }
+        }
+        Ok(recovery)
+    }
+
+    /// Whether all databases are up to date.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.waiting.is_empty() && self.active.is_empty()
+    }
+
+    /// Takes the restores on by a moment, on the workers.
+    ///
+    /// # Errors
+    /// If the changelog cannot be read, the database not be written, or the two contradict what the group has.
+    pub fn step(&mut self, app: &App, group: &mut Group) -> Result {
+        while self.active.len() < app.pool.width()
+            && let Some(mut next) = self.waiting.pop_front()
+        {
+            next.activate(app)?;
+            self.active.push(next);
+        }
+        let clock = app.env.clock.clone();
+        let stepped = app.pool.each(&mut self.active, move |restore| restore.step(&*clock));
+        for (mut restore, result) in std::mem::take(&mut self.active).into_iter().zip(stepped) {
+            result?;
+            restore.report(app);
+            if restore.is_done() {
+                restore.check_nothing_is_committed(app, group)?;
+                self.is_ready(app, restore);
+            } else {
+                self.active.push(restore);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_ready(&mut self, app: &App, restore: Restore) {
+        let recovered = restore.into_recovered();
+        let partition = recovered.at.partition;
+        self.ready.push(recovered);
+        app.observe(&Observed::StateReady { partition, done: self.ready.len(), of: self.of });
+    }
+
+    /// All partitions that it is about.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<TopicPartition> {
+        let restores = self.waiting.iter().chain(&self.active).map(Restore::at);
+        let ready = self.ready.iter().map(|recovered| &recovered.at);
+        self.sources.iter().map(|p| &p.at).chain(restores).chain(ready).cloned().collect()
+    }
+
+    /// Gives up partitions that are wanted back.
+    pub fn remove(&mut self, at: &[TopicPartition]) {
+        self.sources.retain(|p| !at.contains(&p.at));
+        self.waiting.retain(|restore| !at.contains(restore.at()));
+        self.active.retain(|restore| !at.contains(restore.at()));
+        self.ready.retain(|recovered| !at.contains(&recovered.at));
+    }
+}

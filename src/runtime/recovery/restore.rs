@@ -1,0 +1,230 @@
+//! The restore of one state partition: what is known of its database, what has to be done, and how far that is.
+//!
+//! Owns the facts and the work. Decides nothing: that is `task::recovery`. Invariant: the end of the changelog is read after the producer
+//! was ready, so no transaction of an earlier owner can add to it.
+
+use super::replay::{Replay, Rows};
+use crate::{
+    error::{Error, Failure, Reaction, Result, Stage},
+    log::Log,
+    record::{Offset, TopicPartition},
+    runtime::{
+        app::App,
+        batch::state_partition::Recovered,
+        clock::Clock,
+        events::Observed,
+        group::{CommittedPosition, Group, topics::RETENTION_MS},
+    },
+    state::{Backend, Opened, Storage},
+    task::{
+        recovery::{self, StateDecision, StateFacts},
+        recovery_record::RecoveryRecord,
+        restore_progress::RestoreProgress,
+    },
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// The part of the memory for state that rows on their way into databases may take: one of so many, for all partitions together.
+const PIECES_SHARE: usize = 16;
+/// Progress is reported this often.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// An opened database with what is known of it.
+pub(super) struct Found {
+    opened: Opened,
+    local: Option<RecoveryRecord>,
+    progress: Option<RestoreProgress>,
+    changelog_start: Offset,
+    changelog_end: Offset,
+}
+
+impl Found {
+    /// Opens the database of a position; `at` is its changelog.
+    pub fn open(
+        storage: &dyn Storage,
+        log: &dyn Log,
+        position: &CommittedPosition,
+        at: &TopicPartition,
+        stores: &[String],
+    ) -> Result<Self> {
+        let opened = storage.open(position.at.partition, stores)?;
+        let place = format!("the local state of {at}");
+        let record = opened.backend.record()?;
+        let local = record
+            .map(|bytes| RecoveryRecord::parse(&String::from_utf8_lossy(&bytes), &place))
+            .transpose()?;
+        let progress =
+            opened.backend.progress()?.map(|bytes| RestoreProgress::parse(&bytes, &place)).transpose()?;
+        let (changelog_end, changelog_start) = (log.end_offset(at)?, log.start_offset(at)?);
+        Ok(Found { opened, local, progress, changelog_start, changelog_end })
+    }
+}
+
+/// What is to be done before the partition is ready.
+enum Work {
+    /// Nothing.
+    Nothing,
+    /// Nothing was committed: then the changelog must hold no committed row either.
+    Check { from: Offset, to: Offset, rows: Option<Rows>, found: Option<Offset> },
+    /// The changelog is applied.
+    Replay { from: Offset, to: Offset, began_ms: i64, replay: Option<Replay> },
+}
+
+/// A restore.
+pub(super) struct Restore {
+    position: CommittedPosition,
+    backend: Arc<dyn Backend>,
+    /// Of the last committed batch; `None` = nothing was committed.
+    record: Option<RecoveryRecord>,
+    /// What the local database saw consumed.
+    seen: Option<BTreeMap<String, Offset>>,
+    work: Work,
+    reported: Duration,
+}
+
+impl Restore {
+    /// What has to be done with an opened database.
+    pub fn decide(app: &App, position: CommittedPosition, found: Found, stores: &[String]) -> Result<Self> {
+        let Found { opened, local, progress, changelog_start, changelog_end } = found;
+        let Opened { mut backend, quarantined, added } = opened;
+        if let Some(why) = quarantined {
+            app.observe(&Observed::Quarantined(&why));
+        }
+        let (at, now_ms) = (app.names.changelog_of(position.at.partition), app.env.clock.now_ms());
+        let facts = StateFacts {
+            committed: position.record.clone(),
+            local,
+            progress,
+            now_ms,
+            changelog_end,
+            changelog_start,
+            delete_retention_ms: RETENTION_MS,
+            at,
+        };
+        let decision = recovery::state(&facts);
+        tracing::debug!(at = %facts.at, ?decision, %changelog_start, %changelog_end, "state partition");
+        let mut seen = facts.local.as_ref().map(|l| l.inputs.clone());
+        let mut began_ms = now_ms;
+        let from = match decision {
+            // The changelog may hold rows of these stores from before they were left out: all rows are applied again.
+            StateDecision::Ready | StateDecision::RollForward(_) | StateDecision::Resume(_)
+                if !added.is_empty() =>
+            {
+                changelog_start
+            }
+            StateDecision::Fresh => {
+                let work = Work::Check { from: changelog_start, to: changelog_end, rows: None, found: None };
+                let work = if changelog_start < changelog_end { work } else { Work::Nothing };
+                return Ok(Restore { position, backend, record: None, seen, work, reported: app.now() });
+            }
+            StateDecision::Ready => {
+                let (record, work) = (facts.committed, Work::Nothing);
+                return Ok(Restore { position, backend, record, seen, work, reported: app.now() });
+            }
+            StateDecision::RollForward(from) => from,
+            StateDecision::Resume(from) => {
+                began_ms = facts.progress.as_ref().map_or(now_ms, |p| p.began_ms);
+                from
+            }
+            StateDecision::Restore => changelog_start,
+            StateDecision::Quarantine(why) => {
+                seen = None; // a database that the log contradicts is no witness
+                drop(backend);
+                app.observe(&Observed::Quarantined(&why));
+                app.env.storage.quarantine(position.at.partition, &why)?;
+                backend = app.env.storage.open(position.at.partition, stores)?.backend;
+                changelog_start
+            }
+            StateDecision::Refuse(why) => return Err(Error::Refused(why)),
+        };
+        tracing::info!(at = %facts.at, %from, to = %changelog_end, "restoring state from the changelog");
+        let work = Work::Replay { from, to: changelog_end, began_ms, replay: None };
+        Ok(Restore { position, backend, record: facts.committed, seen, work, reported: app.now() })
+    }
+
+    /// The state partition, as its partition of the exchange topic.
+    pub fn at(&self) -> &TopicPartition {
+        &self.position.at
+    }
+
+    /// Opens what it reads.
+    pub fn activate(&mut self, app: &App) -> Result {
+        let (at, log, clock) =
+            (app.names.changelog_of(self.position.at.partition), &*app.env.log, &*app.env.clock);
+        match &mut self.work {
+            Work::Nothing => {}
+            Work::Check { from, to, rows, .. } => *rows = Some(Rows::read(log, clock, &at, *from, *to)?),
+            Work::Replay { from, to, began_ms, replay } => {
+                let record =
+                    self.record.clone().expect("without a committed record there is nothing to replay");
+                let rows = Rows::read(log, clock, &at, *from, *to)?;
+                let share = app.config.state_memory_bytes / PIECES_SHARE / app.pool.width();
+                let piece_bytes = share.clamp(256 << 10, 4 << 20);
+                *replay = Some(Replay::new(rows, self.backend.clone(), record, *began_ms, piece_bytes));
+            }
+        }
+        self.reported = app.now();
+        Ok(())
+    }
+
+    /// Goes on for a moment.
+    pub fn step(&mut self, clock: &dyn Clock) -> Result {
+        match &mut self.work {
+            Work::Check { rows: Some(rows), found, .. } if !rows.is_done() => {
+                let piece = rows.next(clock)?;
+                *found = found.or(piece.and_then(|piece| piece.last_offset()));
+                Ok(())
+            }
+            Work::Replay { replay: Some(replay), .. } => replay.step(clock),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the database is up to date.
+    pub fn is_done(&self) -> bool {
+        match &self.work {
+            Work::Nothing => true,
+            Work::Check { rows, .. } => rows.as_ref().is_some_and(Rows::is_done),
+            Work::Replay { replay, .. } => replay.as_ref().is_some_and(Replay::is_done),
+        }
+    }
+
+    /// Reports its progress once a second, and at its end.
+    pub fn report(&mut self, app: &App) {
+        let Work::Replay { replay: Some(replay), .. } = &self.work else { return };
+        if app.since(self.reported) > REPORT_EVERY || replay.is_done() {
+            self.reported = app.now();
+            let (done, total, took) = replay.pace(&*app.env.clock);
+            if total > 0 {
+                app.observe(&Observed::Restoring { at: replay.at(), done, total, took });
+            }
+        }
+    }
+
+    /// If nothing was committed for this partition, no committed row may exist either.
+    pub fn check_nothing_is_committed(&self, app: &App, group: &mut Group) -> Result {
+        let Work::Check { found: Some(row), .. } = &self.work else { return Ok(()) };
+        // Both facts were read one after the other: a newer process of our identity may have committed in between.
+        let at = &self.position.at;
+        if group.committed(app, std::slice::from_ref(at))?.iter().any(|p| p.committed.is_some()) {
+            let what = format!("{at} was committed while this process started");
+            return Err(Failure::new(Stage::OffsetFetch, Reaction::RetrySame, what).into());
+        }
+        let changelog = app.names.changelog_of(at.partition);
+        Err(Error::Refused(format!(
+            "{changelog}: the group has no offset, but the changelog holds a committed row at {row}: the offsets expired or were deleted\n  next: restore the group's offsets, or start under a new application id",
+        )))
+    }
+
+    /// The partition, ready.
+    pub fn into_recovered(self) -> Recovered {
+        let Restore { position, backend, record, seen, .. } = self;
+        Recovered {
+            exchange_next: position.committed.as_ref().map(|c| c.offset).unwrap_or_default(),
+            changelog_end: record.and_then(|record| record.changelog_end).unwrap_or_default(),
+            at: position.at,
+            seen,
+            backend,
+        }
+    }
+}

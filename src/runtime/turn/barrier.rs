@@ -1,0 +1,131 @@
+//! The barrier: what the group gives and takes is served, and what only looks at the log is done.
+//!
+//! Knows no batch. Invariants: a partition is given back only with nothing of it in flight; a membership that was lost is replaced only
+//! after looking whether a newer process has our name.
+
+use super::Loop;
+use crate::{
+    error::{Error, Failure, Reaction, Result},
+    log::GroupEvent,
+    record::{Partition, TopicPartition},
+    runtime::{events::Observed, group::identity::CLAIM_PAUSE},
+};
+use std::time::Duration;
+
+impl Loop {
+    /// Serves everything that the group reported; at the barrier only.
+    pub(super) fn serve_group(&mut self) -> Result {
+        match self.group.poll() {
+            Ok(()) => {}
+            Err(f) if f.reaction == Reaction::Exit => return self.place_taken(f),
+            Err(f) if f.reaction == Reaction::CloseTasks => {
+                tracing::warn!("{f}; all partitions are recovered anew");
+                self.close_tasks();
+                self.app.env.clock.sleep(Duration::from_millis(200));
+            }
+            Err(f) => return Err(f.into()),
+        }
+        if !self.partitions.none_owned()
+            && self.group.was_expelled()
+            && !crate::failpoint::passes("mutant-expelled-goes-on")
+        {
+            tracing::warn!("expelled from the group and taken in again: all partitions are recovered anew");
+            self.close_tasks();
+        }
+        if self.group.must_rejoin() {
+            return self.join_anew();
+        }
+        for event in self.group.take_events() {
+            match event {
+                GroupEvent::Assigned(at) => {
+                    self.forget(&at);
+                    self.group.unrecovered.extend(at);
+                }
+                GroupEvent::Revoking(at) | GroupEvent::Lost(at) => {
+                    let _ = crate::failpoint::passes("before-release");
+                    self.forget(&at);
+                    self.group.release(&at)?;
+                }
+                GroupEvent::Connection(why) => self.app.observe(&Observed::Connection(why.as_deref())),
+            }
+        }
+        self.recover()?;
+        if self.recovery.is_some() {
+            return Ok(());
+        }
+        self.look_for_partitions()?;
+        self.beside.run(&self.partitions.owned(), self.owns_the_first_partition())
+    }
+
+    /// Asks the group for a new assignment if there are partitions that it does not know, or that nobody reads.
+    fn look_for_partitions(&mut self) -> Result {
+        if !self.group.is_settled() {
+            return Ok(());
+        }
+        if !self.partitions.none_owned() && self.group.discover(&self.app, self.identity.meta())? {
+            self.witness.topology_is_written = false;
+            self.close_tasks();
+            return Ok(());
+        }
+        if self.group.find_unassigned(&self.app) {
+            self.close_tasks();
+        }
+        Ok(())
+    }
+
+    /// Whether this process does what only one process of the application does.
+    fn owns_the_first_partition(&self) -> bool {
+        if self.app.plan.has_state_partitions() {
+            return self.partitions.states.iter().any(|s| s.partition == Partition(0));
+        }
+        let first = self.group.topics.inputs.keys().next();
+        let is_first =
+            |at: &TopicPartition| at.partition == Partition(0) && first.is_some_and(|t| *at.topic == **t);
+        self.partitions.sources.iter().any(|s| is_first(&s.at))
+    }
+
+    fn forget(&mut self, at: &[TopicPartition]) {
+        self.partitions.remove(at);
+        self.group.unrecovered.retain(|u| !at.contains(u));
+        if let Some(recovery) = &mut self.recovery {
+            recovery.remove(at);
+        }
+    }
+
+    /// Another member sits at our place in the group, for good: a newer process, or our own shadow.
+    fn place_taken(&mut self, failure: Failure) -> Result {
+        tracing::warn!("{failure}; looking whether a newer process runs");
+        self.close_tasks();
+        let superseded = match self.identity.incarnation() {
+            Some(_) => self.identity.await_claim(&self.app),
+            None => Ok(false), // ours is still to come
+        };
+        match superseded {
+            Ok(true) => {
+                self.failure = Some(failure.into());
+                return Err(self.fenced());
+            }
+            Err(Error::Log(f)) if f.reaction.may_pass() => tracing::warn!("{f}"),
+            waited => drop(waited?),
+        }
+        if self.app.env.shutdown.is_requested() {
+            return Ok(());
+        }
+        tracing::info!("no newer process has begun: joining the group as a new member");
+        self.join_anew()
+    }
+
+    /// Gives the membership up for a new one, unless a newer process has begun.
+    fn join_anew(&mut self) -> Result {
+        match self.identity.is_superseded(&self.app) {
+            Ok(true) => return Err(self.fenced()),
+            Err(Error::Log(f)) if f.reaction.may_pass() => {
+                tracing::warn!("{f}; trying again");
+                self.app.env.clock.sleep(CLAIM_PAUSE);
+                return Ok(());
+            }
+            looked => drop(looked?),
+        }
+        self.group.join_anew(&self.app)
+    }
+}

@@ -1,0 +1,189 @@
+//! Performing the actions of the checkpoint machine on the way forward: flush, commit, apply.
+//!
+//! Decides nothing. Invariants: the member id and the loss of the assignment are looked at between the last acknowledgement and the
+//! offsets; offsets are sent for every touched partition, moved or not; the databases are written only by `apply`.
+
+use super::Loop;
+use crate::{
+    error::{Error, Failure, Reaction, Result, Stage},
+    log::Committed,
+    operator::Batch,
+    record::TopicPartition,
+    runtime::{batch::local_input::LocalInput, events::Observed},
+    task::{checkpoint::Event, recovery_record::RecoveryRecord},
+};
+
+impl Loop {
+    /// The record of the batch, without what differs per partition.
+    fn record(&self, batch: Batch) -> RecoveryRecord {
+        let token = self.identity.token(&self.app, batch.id);
+        RecoveryRecord::new(token, batch.time, &self.app.fingerprint_short)
+    }
+
+    /// Waits for the acknowledgements, while the next input is fetched and decoded.
+    pub(super) fn flush(&mut self) -> Result<Event> {
+        let _ = crate::failpoint::passes("before-flush");
+        let limits = self.queue_limits();
+        let transaction = &mut self.transaction;
+        let (filled, flushed) = self.app.pool.each_beside(
+            &mut self.partitions.sources,
+            move |source| source.queue.fill(limits),
+            || transaction.flush(),
+        );
+        for (source, filled) in self.partitions.sources.iter().zip(&filled) {
+            if let Err(f) = filled {
+                self.app.observe(&Observed::ReceiverFailed { at: &source.at, why: &f.message });
+            }
+        }
+        match flushed.and_then(|()| filled.into_iter().collect::<Result<(), Failure>>()) {
+            Ok(()) => {
+                let _ = crate::failpoint::passes("after-flush");
+                if crate::failpoint::passes("fail-flush") {
+                    let what = "a test gives the batch up";
+                    return self.failed(Failure::new(Stage::Produce, Reaction::AbortReplay, what).into());
+                }
+                Ok(Event::Flushed)
+            }
+            Err(f) => self.failed(f.into()),
+        }
+    }
+
+    /// Sends the offsets and ends the transaction.
+    pub(super) fn commit(&mut self) -> Result<Event> {
+        let membership = match self.group.membership() {
+            Ok(m) => m,
+            Err(f) => return self.failed(f.into()),
+        };
+        if self.group.is_lost(&membership) && !crate::failpoint::passes("mutant-expelled-goes-on") {
+            let what = "the partitions were lost while the batch was computed";
+            return self.failed(Failure::new(Stage::SendOffsets, Reaction::CloseTasks, what).into());
+        }
+        let offsets = match self.offsets() {
+            Ok(offsets) => offsets,
+            Err(e) => return self.failed(e),
+        };
+        let _ = crate::failpoint::passes("before-offsets");
+        if crate::failpoint::passes("mutant-apply-before-commit") {
+            for state in self.partitions.states.iter().filter(|s| s.touched) {
+                state.backend.apply(&state.changes, None)?;
+            }
+        }
+        let committed = if crate::failpoint::passes("lose-request") {
+            Err(Failure::new(Stage::Commit, Reaction::Unknown, "a test lost the request"))
+        } else {
+            self.transaction.commit(&offsets, &membership, &self.app)
+        };
+        let _ = crate::failpoint::passes("after-commit");
+        let lost = committed.is_ok() && crate::failpoint::passes("lose-answer");
+        let committed = if lost {
+            Err(Failure::new(Stage::Commit, Reaction::Unknown, "a test lost the answer"))
+        } else {
+            committed
+        };
+        match committed {
+            Ok(()) => Ok(Event::Committed),
+            Err(f) if f.reaction == Reaction::Unknown => self.in_doubt(f),
+            Err(f) => self.failed(f.into()),
+        }
+    }
+
+    fn in_doubt(&mut self, failure: Failure) -> Result<Event> {
+        self.report_replayed(true);
+        self.in_flight.in_doubt = true;
+        if crate::failpoint::passes("mutant-doubt-means-aborted") {
+            let aborted = Failure { reaction: Reaction::RecreateProducer, ..failure };
+            return self.failed(aborted.into());
+        }
+        if crate::failpoint::passes("mutant-doubt-means-committed") {
+            return Ok(Event::Committed);
+        }
+        self.failed(failure.into())
+    }
+
+    /// The offset and record of every touched partition.
+    fn offsets(&self) -> Result<Vec<(TopicPartition, Committed)>> {
+        let record = self.record(self.in_flight.batch());
+        let plain = record.to_metadata()?;
+        let of = |offset, leader_epoch, metadata: &str| Committed {
+            offset,
+            leader_epoch,
+            metadata: metadata.to_owned(),
+        };
+        let (sources, states) = (&self.partitions.sources, &self.partitions.states);
+        let mut offsets: Vec<_> = sources
+            .iter()
+            .filter(|s| s.is_touched())
+            .map(|s| (s.at.clone(), of(s.next, s.leader_epoch, &plain)))
+            .collect();
+        for state in states.iter().filter(|s| s.touched) {
+            let record = RecoveryRecord { changelog_end: Some(state.end_in_flight()), ..record.clone() };
+            offsets.push((state.at.clone(), of(state.exchange_next, None, &record.to_metadata()?)));
+        }
+        if offsets.is_empty() {
+            // Output without input or state, such as of a timer: the group check must cover it too.
+            let source = sources.first().map(|s| (s.at.clone(), of(s.next, s.leader_epoch, &plain)));
+            let state = || states.first().map(|s| (s.at.clone(), of(s.exchange_next, None, &plain)));
+            offsets.extend(source.or_else(state));
+        }
+        Ok(offsets)
+    }
+
+    /// Writes the staged changes of every touched state partition, each in one atomic write.
+    pub(super) fn apply(&mut self) -> Result<Event> {
+        let _ = crate::failpoint::passes("before-apply");
+        let began = self.app.now();
+        match self.apply_changes() {
+            Ok(()) => {}
+            Err(Error::Killed) => return Err(Error::Killed),
+            Err(e) => return Ok(self.broken(e)),
+        }
+        let is_witnessed = self.witness.is_due();
+        self.partitions.sources.iter_mut().for_each(|source| source.applied(is_witnessed));
+        self.partitions.locals.iter_mut().for_each(LocalInput::applied);
+        self.refresh_changelog_ends();
+        self.witness.applied(self.app.now());
+        self.bisection.committed();
+        self.failure = None;
+        self.in_flight.phases.apply = self.app.since(began);
+        let _ = crate::failpoint::passes("after-apply");
+        self.report(true);
+        Ok(Event::Applied { suspect: self.transaction.is_suspect() })
+    }
+
+    fn apply_changes(&mut self) -> Result {
+        let mut record = self.record(self.in_flight.batch());
+        record.inputs = self.partitions.sources.iter().map(|s| (s.at.to_string(), s.next)).collect();
+        let applied = self.app.pool.each(&mut self.partitions.states, move |state| {
+            let changelog_end = Some(state.end_in_flight());
+            let record = RecoveryRecord { changelog_end, ..record.clone() };
+            if state.touched { state.apply(&record) } else { Ok(()) }
+        });
+        applied.into_iter().collect::<Result>()?;
+        self.two_phase.finish()
+    }
+
+    /// Between reports of the true ends, ends are counted by rows sent, which leaves out control records: they are at most the
+    /// true ends, so a roll forward may apply some rows again, and never misses one. Now and then the true ends are read, beside the
+    /// loop. An answer may hold rows of the batch that was in flight when it came; here they are all applied.
+    fn refresh_changelog_ends(&mut self) {
+        for (at, end) in self.beside.ends.answers() {
+            let state = self.partitions.states.iter_mut().find(|s| s.partition == at.partition);
+            if let Some(state) = state {
+                state.changelog_end = state.changelog_end.max(end);
+            }
+        }
+        if self.witness.is_due() && !self.partitions.states.is_empty() {
+            let states = self.partitions.states.iter();
+            self.beside.ends.ask(states.map(|s| self.app.names.changelog_of(s.partition)).collect());
+        }
+    }
+
+    /// A batch that changed nothing: no position moved, not even over control records, and nothing was sent.
+    pub(super) fn rest_empty(&mut self) {
+        self.partitions.rest();
+        if let Err(e) = self.two_phase.finish() {
+            tracing::warn!("{e}");
+        }
+        self.report(false);
+    }
+}

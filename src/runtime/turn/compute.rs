@@ -1,0 +1,353 @@
+//! Computing a batch: rounds of input through the stages, then the end of the batch in each, then what is sent with it.
+//!
+//! Knows no operator. Invariants: a round is bounded and the staged bytes are looked at after each; the transaction opens with the first
+//! thing that is sent; stages run in order, tasks of a stage in parallel.
+
+use super::Loop;
+use crate::{
+    config::Trigger,
+    error::{Error, Reaction, Result},
+    operator::{Batch, Output, Volume},
+    record::Partition,
+    runtime::{
+        batch::{
+            in_flight::InFlight,
+            local_input::LocalInput,
+            partitions::ROUND_BYTES,
+            source_partition::{Progress, SourcePartition},
+            state_partition::StatePartition,
+            trigger,
+        },
+        events::Observed,
+    },
+    source::QueueLimits,
+    task::checkpoint::Event,
+};
+use std::time::Duration;
+
+/// An idle batch looks at the group at least this often.
+const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// A batch that took all it may looks at the group so often.
+const THROTTLED_PAUSE: Duration = Duration::from_millis(10);
+
+impl Loop {
+    /// Runs the batch up to everything being sent.
+    pub(super) fn compute(&mut self) -> Result<Event> {
+        match self.try_compute() {
+            Ok(_) if self.bisection.is_trial() => Ok(self.convict()),
+            Ok(true) => Ok(Event::Computed),
+            Ok(false) => {
+                self.rest_empty();
+                Ok(Event::Empty)
+            }
+            Err(e @ Error::Operator { .. }) => Ok(self.search_failing_record(e)),
+            Err(e) => self.failed(e),
+        }
+    }
+
+    fn try_compute(&mut self) -> Result<bool> {
+        let batch = self.cut();
+        while !self.input_ends(&batch)? {}
+        let _ = crate::failpoint::passes("after-poll");
+        self.in_flight.input_ended = self.app.now();
+        self.in_flight.staged_bytes = self.partitions.staged_bytes();
+        self.app.observe(&Observed::InputEnded { batch, inputs: &self.in_flight.inputs });
+        self.end_stages(&batch)?;
+        let _ = crate::failpoint::passes("during-compute");
+        self.in_flight.counters += self.partitions.take_counters();
+        self.send_changes(batch)
+    }
+
+    /// Begins a batch.
+    fn cut(&mut self) -> Batch {
+        let began_ms = self.app.env.clock.now_ms();
+        let (batch, opens_interval) = self.pace.cut(began_ms);
+        self.bisection.begin();
+        self.witness.begin();
+        let of_partition = self.pace.rates.partition_records();
+        let inputs = self.partitions.begin_batch(opens_interval, of_partition, self.bisection.is_active());
+        let began = self.app.now();
+        self.in_flight = InFlight { batch: Some(batch), began, began_ms, inputs, ..InFlight::default() };
+        self.app.observe(&Observed::Cut(batch));
+        batch
+    }
+
+    /// Takes one round of input, then waits a moment if there was none. `true` = the batch takes no more.
+    fn input_ends(&mut self, batch: &Batch) -> Result<bool> {
+        let progressed = self.round(batch)?;
+        self.group.hear(&self.app)?;
+        let (config, clock) = (&self.app.config, &self.app.env.clock);
+        let age = self.app.since(self.in_flight.began);
+        let longest = config.batch_duration_max();
+        let left = trigger::time_left(config.trigger, batch.time, clock.now_ms(), age, longest);
+        let counters = &self.in_flight.counters;
+        let full = counters.records_in >= self.records_max() || counters.bytes_in >= config.batch_bytes_max;
+        let idle = !progressed && self.ends_now_that_idle();
+        let staged = self.partitions.staged_bytes() >= self.pace.staging.bytes_max();
+        let is_over = left.is_zero() || full || idle || staged || self.group.has_events();
+        if is_over || self.app.env.shutdown.is_requested() || (!progressed && self.is_drained()?) {
+            return Ok(true);
+        }
+        if !progressed {
+            let before = self.app.now();
+            if self.rates_are_reached() {
+                self.app.env.clock.sleep(left.min(THROTTLED_PAUSE)); // records may wait, so the member would not
+            } else {
+                self.group.wait(left.min(IDLE_WAIT));
+            }
+            self.in_flight.waited += self.app.since(before);
+        }
+        Ok(false)
+    }
+
+    /// One bounded pass: input through stage 0, then what it made through the later stages. `false` = nothing was there.
+    fn round(&mut self, batch: &Batch) -> Result<bool> {
+        let limits = self.queue_limits();
+        let room = self.room();
+        let mut moved = false;
+        let results = if self.bisection.is_active() {
+            self.advance_one_by_one(batch, limits, room)
+        } else {
+            let (batch, round_bytes) = (*batch, ROUND_BYTES / self.partitions.sources.len().max(1));
+            self.app.pool.each(&mut self.partitions.sources, move |source| {
+                source.advance(&batch, limits, room.min(source.left_in_interval()), round_bytes)
+            })
+        };
+        for (index, progress) in results.into_iter().enumerate() {
+            let progress = progress.inspect_err(|e| self.report_failed_receiver(index, e))?;
+            moved |= progress.records > 0;
+            self.take_progress(index, progress)?;
+        }
+        moved |= self.round_of_locals(batch)?;
+        for stage in 1..self.app.plan.stages() as usize {
+            self.run_stage(batch, stage, false)?;
+        }
+        Ok(moved)
+    }
+
+    fn round_of_locals(&mut self, batch: &Batch) -> Result<bool> {
+        if self.partitions.locals.is_empty() {
+            return Ok(false);
+        }
+        let (batch, rows_max) = (*batch, self.batch_room(self.app.config.batch_records_max));
+        let results =
+            self.app.pool.each(&mut self.partitions.locals, move |local| local.advance(&batch, rows_max));
+        let mut moved = false;
+        for (index, progress) in results.into_iter().enumerate() {
+            let Progress { records, outputs, .. } = progress?;
+            moved |= records > 0;
+            let position = self.partitions.sources.len() + index;
+            self.in_flight.inputs[position].records += records;
+            let name = self.partitions.locals[index].name.clone();
+            self.count_read(name, Volume { records, bytes: 0 });
+            self.route(0, outputs)?;
+        }
+        Ok(moved)
+    }
+
+    /// While a failing record is searched, partitions are taken in turn, so that the last record taken is the one that failed.
+    fn advance_one_by_one(
+        &mut self,
+        batch: &Batch,
+        limits: QueueLimits,
+        mut room: usize,
+    ) -> Vec<Result<Progress>> {
+        let mut results = vec![];
+        for source in &mut self.partitions.sources {
+            if room == 0 {
+                results.push(Ok(Progress::default()));
+                continue;
+            }
+            let limits = QueueLimits { chunk_records: limits.chunk_records.min(room), ..limits };
+            let result = source.advance(batch, limits, room, ROUND_BYTES);
+            if let Some(first) = source.taken_first.take() {
+                self.bisection.took(&source.at, first);
+            }
+            room = result.as_ref().map_or(0, |p| room.saturating_sub(p.records));
+            results.push(result);
+        }
+        results
+    }
+
+    /// What an operator does to a record is no failure of its receiver.
+    fn report_failed_receiver(&self, source: usize, error: &Error) {
+        if let Error::Log(failure) = error {
+            let at = &self.partitions.sources[source].at;
+            self.app.observe(&Observed::ReceiverFailed { at, why: &failure.message });
+        }
+    }
+
+    fn take_progress(&mut self, index: usize, progress: Progress) -> Result {
+        let source = &self.partitions.sources[index];
+        let (topic, next) = (source.at.topic.clone(), source.next);
+        let input = &mut self.in_flight.inputs[index];
+        (input.until, input.records) = (next, input.records + progress.records);
+        self.count_read(topic.clone(), Volume { records: progress.records, bytes: progress.bytes });
+        self.in_flight.counters.saw(progress.timestamps);
+        for bad in progress.bad {
+            self.bad_record(index, &bad)?;
+        }
+        self.route(self.group.topics.first_task(&topic), progress.outputs)
+    }
+
+    fn count_read(&mut self, name: std::sync::Arc<str>, volume: Volume) {
+        let counters = &mut self.in_flight.counters;
+        counters.records_in += volume.records;
+        counters.bytes_in += volume.bytes;
+        *counters.read.entry(name).or_default() += volume;
+    }
+
+    fn run_stage(&mut self, batch: &Batch, stage: usize, end: bool) -> Result {
+        if !end && self.partitions.states.iter().all(|s| s.inbox[stage - 1].is_empty()) {
+            return Ok(());
+        }
+        let batch = *batch;
+        self.advance_states(move |state| state.advance(&batch, stage, end))?;
+        // A window may be larger than memory: what came out goes on its way before more is made.
+        while end && self.partitions.states.iter().any(|s| s.is_ending) {
+            for later in stage + 1..self.app.plan.stages() as usize {
+                self.run_stage(&batch, later, false)?;
+            }
+            self.advance_states(move |state| {
+                if state.is_ending { state.advance(&batch, stage, true) } else { Ok(vec![]) }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn advance_states(
+        &mut self,
+        advance: impl Fn(&mut StatePartition) -> Result<Vec<Output>> + Send + Sync + 'static,
+    ) -> Result {
+        let outputs = self.app.pool.each(&mut self.partitions.states, advance);
+        for (index, outputs) in outputs.into_iter().enumerate() {
+            let outputs = outputs?;
+            self.partitions.states[index].touched |= !outputs.is_empty();
+            self.route(0, outputs)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the batch in every stage, in order.
+    fn end_stages(&mut self, batch: &Batch) -> Result {
+        let facts = *batch;
+        let of_sources = self.app.pool.each(&mut self.partitions.sources, move |source| {
+            source.task.end_batch(&facts)?;
+            Ok::<_, Error>(source.task.take_outputs())
+        });
+        let of_locals = self.app.pool.each(&mut self.partitions.locals, move |local| {
+            local.task.end_batch(&facts)?;
+            Ok::<_, Error>(local.task.take_outputs())
+        });
+        let sources = self.partitions.sources.iter();
+        let first_tasks: Vec<u32> = sources.map(|s| self.group.topics.first_task(&s.at.topic)).collect();
+        let outputs =
+            first_tasks.into_iter().chain(std::iter::repeat(0)).zip(of_sources.into_iter().chain(of_locals));
+        for (first_task, outputs) in outputs.collect::<Vec<_>>() {
+            self.route(first_task, outputs?)?;
+        }
+        for stage in 1..self.app.plan.stages() as usize {
+            self.run_stage(batch, stage, true)?;
+        }
+        Ok(())
+    }
+
+    /// Seals the staged state and sends it with the rows of the meta topic. `false` = the batch changed nothing at all.
+    fn send_changes(&mut self, batch: Batch) -> Result<bool> {
+        let sealed = self.app.pool.each(&mut self.partitions.states, StatePartition::seal);
+        sealed.into_iter().collect::<Result<()>>()?;
+        self.prepare_two_phase(batch)?;
+        if !self.transaction.is_open() && !self.partitions.have_moved() {
+            return Ok(false);
+        }
+        for state in &mut self.partitions.states {
+            for rows in &state.changes {
+                self.transaction.send(&self.app.names.changelog, Some(state.partition), rows)?;
+                state.sent_rows += rows.len() as u64;
+            }
+        }
+        for rows in self.witness.rows(&self.app, &self.group.topics, &self.partitions.sources) {
+            self.transaction.send(&self.app.names.meta, Some(Partition(0)), &rows)?;
+        }
+        Ok(true)
+    }
+
+    /// Hands the rows of the batch to sinks in two phases, and sends what finishing them takes. A trial leaves no trace.
+    fn prepare_two_phase(&mut self, batch: Batch) -> Result {
+        if self.bisection.is_trial() {
+            return Ok(());
+        }
+        let rows = std::mem::take(&mut self.in_flight.collected);
+        let prepared = self.two_phase.prepare(&self.app, batch, rows)?;
+        self.in_flight.two_phase_times = prepared.times;
+        for (topic, records) in &prepared.records {
+            self.transaction.send(topic, Some(Partition(0)), records)?;
+        }
+        Ok(())
+    }
+
+    /// Without an interval a batch ends when nothing more is there; a single bounded batch only when it has taken everything.
+    fn ends_now_that_idle(&self) -> bool {
+        match self.app.config.trigger {
+            Trigger::Interval(_) => false,
+            Trigger::AsSoonAsPossible => true,
+            Trigger::AvailableNow => {
+                self.in_flight.counters.records_in > 0 || self.partitions.have_taken_everything()
+            }
+            Trigger::Once => self.partitions.have_taken_everything(),
+        }
+    }
+
+    pub(super) fn queue_limits(&self) -> QueueLimits {
+        self.partitions.queue_limits(&self.app.config, &self.pace.rates, &self.bisection)
+    }
+
+    /// How many records a source may give in the next round. A bound of the rate is shared, as all sources take at once.
+    fn room(&self) -> usize {
+        let room = self.batch_room(self.records_max());
+        if self.pace.rates.batch_records() == usize::MAX {
+            return room;
+        }
+        room.div_ceil(self.partitions.sources.len().max(1))
+    }
+
+    fn batch_room(&self, records_max: usize) -> usize {
+        records_max.min(self.pace.rates.batch_records()).saturating_sub(self.in_flight.counters.records_in)
+    }
+
+    /// Whether a bound of the rate, not a lack of input, may be why nothing moved.
+    fn rates_are_reached(&self) -> bool {
+        self.in_flight.counters.records_in >= self.pace.rates.batch_records()
+            || self.partitions.sources.iter().any(SourcePartition::is_at_its_rate)
+    }
+
+    fn records_max(&self) -> usize {
+        self.bisection.limit().unwrap_or(self.app.config.batch_records_max)
+    }
+
+    /// Whether something waits to be computed; takes ahead what is there.
+    pub(super) fn has_input(&mut self) -> Result<bool> {
+        // Bounded runs cut batches until the last one has taken everything.
+        if self.app.config.trigger != Trigger::AsSoonAsPossible {
+            return Ok(true);
+        }
+        let limits = self.queue_limits();
+        let mut there = self.partitions.locals.iter().any(LocalInput::has_more);
+        let mut lost = false;
+        for source in &mut self.partitions.sources {
+            if let Err(f) = source.queue.fill(limits) {
+                self.app.observe(&Observed::ReceiverFailed { at: &source.at, why: &f.message });
+                match f.reaction {
+                    Reaction::RetrySame | Reaction::AbortReplay => tracing::warn!("{f}; trying again"),
+                    Reaction::CloseTasks => lost = true,
+                    _ => return Err(f.into()),
+                }
+            }
+            there |= source.queue.has_ready();
+        }
+        if lost {
+            self.close_tasks();
+        }
+        Ok(there && !lost)
+    }
+}

@@ -1,0 +1,145 @@
+//! Performing the actions of the checkpoint machine on the way back: abort, look, replace, settle, drop, close.
+//!
+//! Decides nothing. Invariants: a batch that was given up leaves no trace but its report; a producer is replaced only after looking
+//! whether a newer process has our name; the outcome of a doubtful commit is read from its token, never guessed.
+
+use super::Loop;
+use crate::{
+    error::{Error, Reaction, Result},
+    runtime::{commit::transaction::Transaction, events::Observed, group::CommittedPosition},
+    task::checkpoint::{Event, Phase},
+};
+
+impl Loop {
+    /// Aborts the open transaction.
+    pub(super) fn abort(&mut self) -> Result<Event> {
+        let _ = crate::failpoint::passes("during-abort");
+        if let Some(f) = &self.failure {
+            tracing::info!(batch = self.in_flight.batch().id.0, "batch given up: {f}");
+        }
+        if !self.transaction.is_open() {
+            return Ok(Event::Aborted { suspect: false });
+        }
+        match self.transaction.abort() {
+            Ok(()) => Ok(Event::Aborted { suspect: self.transaction.is_suspect() }),
+            Err(f) if f.reaction == Reaction::Exit => self.failed(f.into()),
+            Err(f) => {
+                tracing::warn!("{f}");
+                Ok(Event::Failed(f.reaction))
+            }
+        }
+    }
+
+    /// Reads whether a newer process has our identity.
+    pub(super) fn look(&mut self) -> Result<Event> {
+        // The claim comes first: what the old producer has left open, which ends only in `replace`, is not waited for. A producer that is
+        // lost again is left to the other side for a while: two that take it from each other at once would go on for ever.
+        let superseded = if self.transaction.was_replaced_recently(self.app.now()) {
+            self.identity.await_claim(&self.app)
+        } else {
+            self.identity.is_superseded(&self.app)
+        };
+        match superseded {
+            Ok(true) => return Ok(Event::Fenced),
+            Ok(false) => {}
+            Err(e) => return self.failed(e),
+        }
+        let places = self.partitions.owned();
+        if places.is_empty() {
+            return Ok(Event::NotFenced);
+        }
+        match self.group.committed(&self.app, &places) {
+            Ok(positions) if self.identity.is_fenced(&self.app, &positions) => Ok(Event::Fenced),
+            Ok(_) => Ok(Event::NotFenced),
+            // The place in the group is lost, so it tells nothing more.
+            Err(Error::Log(f)) if f.reaction == Reaction::CloseTasks => Ok(Event::NotFenced),
+            Err(e) => self.failed(e),
+        }
+    }
+
+    /// Replaces the producer.
+    pub(super) fn replace(&mut self) -> Result<Event> {
+        let _ = crate::failpoint::passes("before-replace");
+        match Transaction::replace(&mut self.transaction, &self.app) {
+            Ok(()) => Ok(Event::Ready),
+            Err(e) => self.failed(e),
+        }
+    }
+
+    /// Learns the outcome of a doubtful commit from the token.
+    pub(super) fn settle(&mut self) -> Result<Event> {
+        let _ = crate::failpoint::passes("during-settle");
+        match self.group.hear(&self.app) {
+            Ok(()) => {}
+            Err(f) if f.reaction == Reaction::CloseTasks => return Ok(Event::Moved),
+            Err(f) => return self.failed(f.into()),
+        }
+        let places = self.partitions.owned();
+        let is_ours = self.group.membership().is_ok_and(|membership| !self.group.is_lost(&membership));
+        if places.is_empty() || !is_ours {
+            return Ok(Event::Moved);
+        }
+        match self.group.committed(&self.app, &places) {
+            Ok(positions) if self.identity.is_fenced(&self.app, &positions) => Ok(Event::Fenced),
+            Ok(positions) => Ok(self.outcome(&positions)),
+            Err(e) => self.failed(e),
+        }
+    }
+
+    fn outcome(&self, positions: &[CommittedPosition]) -> Event {
+        let ours = self.identity.token(&self.app, self.in_flight.batch().id);
+        let mut found = positions.iter().any(|p| p.record.as_ref().is_some_and(|r| r.token == ours));
+        if crate::failpoint::passes("mutant-settle-by-offset") {
+            found = self.partitions.sources.iter().all(|s| {
+                let at = positions.iter().find(|p| p.at == s.at);
+                at.and_then(|p| p.committed.as_ref()).is_some_and(|c| c.offset == s.next)
+            });
+        }
+        let batch = ours.batch.0;
+        tracing::info!(batch, committed = found, "outcome of a doubtful commit settled by its token");
+        if found { Event::Ours } else { Event::NotOurs }
+    }
+
+    /// Forgets the batch and sets the input back to the committed offsets. If a partition cannot be set back, our place in the group
+    /// is of no more use: everything is recovered anew.
+    pub(super) fn drop_batch(&mut self) -> Result<Event> {
+        if self.in_flight.staged_bytes > 0 {
+            let took = self.app.since(self.in_flight.input_ended);
+            self.pace.staging.learn(self.in_flight.staged_bytes, took);
+        }
+        self.partitions.abort();
+        self.two_phase.discard();
+        let mut lost = None;
+        for source in &self.partitions.sources {
+            if let Err(f) = self.group.seek(&source.at, source.start) {
+                match f.reaction {
+                    Reaction::Exit | Reaction::StopPipeline => return Err(f.into()),
+                    _ => lost = Some(f),
+                }
+            }
+        }
+        self.transaction.forget();
+        self.report_replayed(false);
+        if let Some(f) = lost {
+            tracing::warn!("{f}; all partitions are recovered anew");
+            self.close_tasks();
+        }
+        let _ = crate::failpoint::passes("after-drop");
+        Ok(Event::Dropped)
+    }
+
+    /// Forgets all tasks and asks the group anew: a member that was expelled and taken in again under another id may be told
+    /// nothing, and must not go on from where it was.
+    pub(super) fn close_tasks(&mut self) -> Event {
+        if self.phase == Phase::Closing && !self.in_flight.in_doubt {
+            self.report_replayed(false);
+        }
+        self.partitions.close();
+        self.recovery = None;
+        self.two_phase.forget();
+        self.transaction.forget();
+        self.group.abandon();
+        self.app.observe(&Observed::Closed);
+        Event::Closed
+    }
+}

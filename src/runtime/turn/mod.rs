@@ -1,0 +1,307 @@
+//! The loop: barrier, batch, barrier. One thread decides; the workers only compute, decode and apply.
+//!
+//! Owns the parts and the order in which they are called: each file here is one phase of a turn. The parts know neither the loop nor one
+//! another. Invariants: assignment, graceful stop and checks happen only at the barrier, where nothing is in flight; each action of the
+//! checkpoint machine gives one event.
+
+mod barrier;
+mod commit;
+mod compute;
+mod failing_record;
+mod give_up;
+mod recover;
+mod report;
+mod route;
+
+use super::{
+    app::{App, Env},
+    batch::{
+        bisection::Bisection, in_flight::InFlight, local_input::LocalInput, pace::Pace,
+        partitions::Partitions, trigger,
+    },
+    beside::Beside,
+    commit::{transaction::Transaction, two_phase::TwoPhaseOutputs, witness::Witness},
+    events::{Observed, Phases},
+    group::{Group, identity::Identity, topics},
+    recovery::Recovery,
+};
+use crate::{
+    config::{Config, Trigger},
+    error::{Error, Result},
+    plan::Topology,
+    task::checkpoint::{Action, Event, Phase},
+};
+use std::time::Duration;
+
+/// How long a log takes, about, to end a transaction after it has said that it is committed.
+const SETTLE: Duration = Duration::from_millis(5);
+
+/// The try of a call after a commit at which the log counts as away.
+const RETRIES_QUIET: u32 = 2;
+
+/// Before the log is asked again for what it did not tell.
+const ASK_PAUSE: Duration = Duration::from_millis(200);
+
+/// The loop of one process.
+struct Loop {
+    app: App,
+    /// Our place in the group, and who we are.
+    group: Group,
+    identity: Identity,
+    /// Partitions on their way to being computed on.
+    recovery: Option<Recovery>,
+    /// What is computed on.
+    partitions: Partitions,
+    /// The batch in flight, and what the next one may be.
+    in_flight: InFlight,
+    pace: Pace,
+    bisection: Bisection,
+    /// What makes the batch durable.
+    transaction: Transaction,
+    witness: Witness,
+    two_phase: TwoPhaseOutputs,
+    /// What runs beside.
+    beside: Beside,
+    /// Where the batch is in the checkpoint machine, why it is not where it should be, and how often a call was tried again.
+    phase: Phase,
+    failure: Option<Error>,
+    retries: u32,
+}
+
+/// Runs a topology until it is asked to stop, has processed what was available, or fails.
+///
+/// # Errors
+/// Any error that retrying cannot fix; everything committed stays committed.
+pub fn run(config: Config, plan: Topology, env: Env) -> Result {
+    let mut this = Loop::start(config, plan, env)?;
+    let result = this.turn_until_done();
+    this.end(result.is_ok());
+    result
+}
+
+impl Loop {
+    /// Checks everything that can be checked before records flow, and joins the group, while a thread makes the producer ready. Nothing
+    /// is processed, and nothing but internal topics is made, before all checks passed; what an earlier run left is looked at with the
+    /// first assignment, when the producer is ready.
+    fn start(config: Config, plan: Topology, env: Env) -> Result<Self> {
+        config.validate()?;
+        plan.validate(config.trigger)?;
+        env.log.connect(config.connect_timeout)?;
+        let app = App::new(config, plan, env);
+        let transaction = Transaction::new(&app);
+        let topics = topics::prepare(app.env.log.as_ref(), &app.config, &app.plan, &app.names)?;
+        let locals = LocalInput::all(&app.plan, app.config.state_partitions);
+        Ok(Loop {
+            group: Group::join(&app, topics)?,
+            identity: Identity::default(),
+            recovery: None,
+            partitions: Partitions { locals, ..Partitions::default() },
+            in_flight: InFlight::default(),
+            pace: Pace::new(&app.config),
+            bisection: Bisection::default(),
+            transaction,
+            witness: Witness::default(),
+            two_phase: TwoPhaseOutputs::of(&app.plan, &app.two_phase_context()),
+            beside: Beside::new(&app)?,
+            phase: Phase::Barrier,
+            failure: None,
+            retries: 0,
+            app,
+        })
+    }
+
+    fn turn_until_done(&mut self) -> Result {
+        loop {
+            self.app.observe(&Observed::Alive);
+            self.serve_group()?;
+            if self.app.env.shutdown.is_requested() {
+                return Ok(());
+            }
+            if self.recovery.is_some() {
+                continue; // its steps wait for the log themselves
+            }
+            if self.is_done() || self.when_told(Self::is_drained)? {
+                if self.when_told(|this| this.beside.outboxes.have_caught_up())? {
+                    return Ok(());
+                }
+                self.group.wait(Duration::from_millis(20));
+                continue;
+            }
+            if let Some(why) = self.waits_for() {
+                self.app.observe(&Observed::Waiting(&why));
+                self.group.wait(Duration::from_millis(20));
+                continue;
+            }
+            if trigger::ends_when_idle(self.app.config.trigger) && !self.has_input()? {
+                self.group.wait(Duration::from_millis(50));
+                continue;
+            }
+            self.let_the_log_settle();
+            self.one_batch()?;
+        }
+    }
+
+    /// What the log does not tell now is asked again at the next turn.
+    fn when_told(&mut self, ask: impl FnOnce(&mut Self) -> Result<bool>) -> Result<bool> {
+        match ask(self) {
+            Err(Error::Log(f)) if f.reaction.may_pass() => {
+                tracing::warn!("{f}; trying again");
+                self.app.env.clock.sleep(ASK_PAUSE);
+                Ok(false)
+            }
+            told => told,
+        }
+    }
+
+    /// Right after a commit the log still ends the transaction; the client would be sent away and come back only after 20 ms.
+    fn let_the_log_settle(&mut self) {
+        let Some(committed) = self.transaction.take_last_commit() else { return };
+        let left = SETTLE.saturating_sub(self.app.since(committed));
+        if self.app.config.trigger == Trigger::AsSoonAsPossible && !left.is_zero() {
+            self.app.env.clock.sleep(left);
+        }
+    }
+
+    /// Drives the checkpoint machine from the cut back to the barrier.
+    fn one_batch(&mut self) -> Result {
+        let mut event = Event::Cut;
+        loop {
+            let (phase, action) = self.phase.on(event);
+            tracing::trace!(?event, ?phase, ?action);
+            self.phase = phase;
+            self.back_off(event);
+            event = match action {
+                Action::Rest => return Ok(()),
+                Action::Compute => self.compute()?,
+                Action::Flush => self.timed(Self::flush, |phases| &mut phases.flush)?,
+                Action::Commit => self.timed(Self::commit, |phases| &mut phases.commit)?,
+                Action::Apply => self.apply()?,
+                Action::Abort => self.abort()?,
+                Action::Look => self.look()?,
+                Action::Replace => self.replace()?,
+                Action::Settle => self.settle()?,
+                Action::Drop => self.drop_batch()?,
+                Action::Close => self.close_tasks(),
+                Action::Stop => return Err(self.failure.take().unwrap_or(Error::Killed)),
+                Action::Exit => return Err(self.fenced()),
+            };
+        }
+    }
+
+    fn timed(
+        &mut self,
+        act: impl FnOnce(&mut Self) -> Result<Event>,
+        phase: impl FnOnce(&mut Phases) -> &mut Duration,
+    ) -> Result<Event> {
+        let began = self.app.now();
+        let event = act(self);
+        *phase(&mut self.in_flight.phases) += self.app.since(began);
+        event
+    }
+
+    fn fenced(&mut self) -> Error {
+        let why = self.failure.take().map_or_else(String::new, |f| format!(" ({f})"));
+        Error::Fenced(format!(
+            "a newer process runs as instance `{}` of `{}`{why}; this one has stopped and writes nothing more\n  next: give each process its own --instance-id, or stop one of them",
+            self.app.env.instance, self.app.config.application_id
+        ))
+    }
+
+    /// Waits before a call that failed is made again, longer each time.
+    fn back_off(&mut self, event: Event) {
+        let Event::Failed(_) = event else {
+            if matches!(event, Event::Applied { .. } | Event::Empty) {
+                if self.retries >= RETRIES_QUIET {
+                    self.app.observe(&Observed::Connection(None));
+                }
+                self.retries = 0;
+            }
+            return;
+        };
+        if matches!(self.phase, Phase::Looking(_) | Phase::Replacing(_) | Phase::Settling) {
+            self.app.observe(&Observed::Alive);
+            self.retries += 1;
+            let pause = Duration::from_millis(20 << self.retries.min(8));
+            if let Some(f) = &self.failure {
+                tracing::warn!(retry_in_ms = pause.as_millis(), "{f}");
+                if self.retries == RETRIES_QUIET {
+                    self.app.observe(&Observed::Connection(Some(&f.to_string())));
+                }
+            }
+            self.app.env.clock.sleep(pause);
+        }
+    }
+
+    /// Remembers a failure and reports its reaction; a crash ends the loop at once.
+    fn failed(&mut self, error: Error) -> Result<Event> {
+        let event = match &error {
+            Error::Killed => return Err(error),
+            Error::Log(f) => Event::Failed(f.reaction),
+            Error::Operator { .. } => Event::GivenUp,
+            _ => Event::Broken,
+        };
+        self.failure = Some(error);
+        if self.app.env.shutdown.is_requested() && self.retries > 3 {
+            // Asked to stop while the log does not answer: what is committed stays, the batch in flight is replayed next time.
+            return Err(self.failure.take().unwrap_or(Error::Killed));
+        }
+        Ok(event)
+    }
+
+    fn broken(&mut self, error: Error) -> Event {
+        self.failure = Some(error);
+        Event::Broken
+    }
+
+    /// What is missing before batches can run. State is kept by one process: a program with state waits for all partitions.
+    fn waits_for(&self) -> Option<String> {
+        let (config, partitions) = (&self.app.config, &self.partitions);
+        if !self.group.unrecovered.is_empty() || partitions.none_owned() {
+            return Some("waiting for the group to assign partitions".into());
+        }
+        let inputs: usize = self.group.topics.inputs.values().map(|t| t.partitions as usize).sum();
+        let missing = inputs.saturating_sub(partitions.sources.len());
+        let without_state = (config.state_partitions as usize).saturating_sub(partitions.states.len());
+        if self.app.plan.has_state_partitions() && missing + without_state > 0 {
+            return Some(format!(
+                "waiting for {missing} source and {without_state} state partitions: a program with state runs in one process; others of `{}` hold the rest, or the group has not given it to anybody yet (next: let one process run and stop the others, with --leave so that their partitions are free at once; if no other runs, the group gives them after the session timeout, {} s)",
+                config.application_id,
+                config.session_timeout.as_secs_f64()
+            ));
+        }
+        None
+    }
+
+    /// Whether everything that was to be processed is. A first run that finds nothing still commits where it began.
+    fn is_done(&self) -> bool {
+        let has_ended = match self.app.config.trigger {
+            Trigger::AvailableNow => self.partitions.have_taken_everything(),
+            Trigger::Once => self.pace.has_done_a_whole_batch() || self.partitions.have_taken_everything(),
+            Trigger::Interval(_) | Trigger::AsSoonAsPossible => false,
+        };
+        let committed = self.partitions.sources.iter().all(|s| s.committed.is_some());
+        has_ended && self.waits_for().is_none() && committed
+    }
+
+    /// Asked to drain: no receiver receives any more; whether everything that they stored is processed.
+    fn is_drained(&mut self) -> Result<bool> {
+        if !self.app.env.shutdown.is_drain_requested() {
+            return Ok(false);
+        }
+        self.beside.receivers.stop();
+        for source in self.partitions.sources.iter().filter(|s| self.beside.receivers.fill(&s.at.topic)) {
+            if source.next < self.app.env.log.end_offset(&source.at)? {
+                return Ok(false);
+            }
+        }
+        Ok(!self.partitions.locals.iter().any(LocalInput::has_more))
+    }
+
+    fn end(self, in_order: bool) {
+        let _ = crate::failpoint::passes("during-shutdown");
+        let Loop { app, group, partitions, recovery, transaction, mut beside, .. } = self;
+        beside.stop();
+        drop((partitions, recovery, transaction));
+        group.close(in_order && app.config.leave);
+    }
+}

@@ -1,0 +1,198 @@
+//! Recovery in the loop: from assigned partitions to partitions that compute, a step per turn.
+//!
+//! Owns the order: producer ready, what earlier runs left, committed positions, our incarnation, sinks, state, sources. Invariants: facts
+//! are read only after the producer is ready; whatever recovery refuses stops the process with the reason; what the log cannot answer now
+//! is asked again.
+
+use super::Loop;
+use crate::{
+    error::{Error, Failure, Reaction, Result, Stage},
+    log::Membership,
+    record::{Incarnation, Partition, TopicPartition},
+    runtime::{
+        batch::{source_partition::SourcePartition, state_partition::StatePartition},
+        events::Observed,
+        group::{CommittedPosition, identity::Identity},
+        recovery::{Recovery, sources},
+    },
+};
+use std::time::Duration;
+
+/// Before the log is asked again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+impl Loop {
+    /// Begins to recover what the group has assigned, or goes on with it by a step.
+    pub(super) fn recover(&mut self) -> Result {
+        let wanted = match &self.recovery {
+            Some(recovery) => recovery.partitions(),
+            None => std::mem::take(&mut self.group.unrecovered),
+        };
+        if wanted.is_empty() {
+            self.recovery = None; // what it was about was wanted back
+            return Ok(());
+        }
+        match self.try_recover(&wanted) {
+            Err(Error::Log(f)) if f.reaction.may_pass() => {
+                self.recovery = None;
+                self.group.unrecovered.extend(wanted);
+                if self.app.env.shutdown.is_requested() {
+                    tracing::info!("{f}");
+                    return Ok(());
+                }
+                tracing::warn!("{f}; trying again");
+                self.app.env.clock.sleep(PAUSE);
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn try_recover(&mut self, wanted: &[TopicPartition]) -> Result {
+        let mut recovery = match self.recovery.take() {
+            Some(recovery) => recovery,
+            None => match self.begin_recovery(wanted)? {
+                Some(recovery) => recovery,
+                None => {
+                    self.group.unrecovered.extend_from_slice(wanted);
+                    return Ok(());
+                }
+            },
+        };
+        if !recovery.is_done() {
+            recovery.step(&self.app, &mut self.group)?;
+        }
+        if recovery.is_done() {
+            return self.finish_recovery(recovery);
+        }
+        self.recovery = Some(recovery);
+        Ok(())
+    }
+
+    /// `None` = the producer is not ready yet.
+    fn begin_recovery(&mut self, wanted: &[TopicPartition]) -> Result<Option<Recovery>> {
+        if !self.transaction.is_ready(&self.app, self.identity.incarnation().is_some())? {
+            self.group.wait(Duration::from_millis(5));
+            return Ok(None);
+        }
+        let _ = crate::failpoint::passes("after-assignment");
+        let membership = self.group.membership()?;
+        self.identity.look_back(&self.app, &self.group.topics)?;
+        let positions = self.group.committed(&self.app, wanted)?;
+        let ours = self.take_incarnation(&positions, &membership)?;
+        self.two_phase.recover(&self.app, ours, &membership.member_id)?;
+        self.tell_other_version(&positions);
+        let (states, sources): (Vec<CommittedPosition>, Vec<CommittedPosition>) =
+            positions.into_iter().partition(|p| p.at.topic == self.app.names.exchange);
+        if sources.iter().any(|p| p.committed.is_none()) {
+            self.starts(&sources, &[])?; // lost offsets are told by the name of the input, before any restore
+        }
+        Recovery::begin(&self.app, membership, states, sources).map(Some)
+    }
+
+    fn finish_recovery(&mut self, recovery: Recovery) -> Result {
+        let Recovery { membership, sources, ready, .. } = recovery;
+        let seen: Vec<_> = ready.iter().filter_map(|recovered| recovered.seen.as_ref()).collect();
+        let starts = self.starts(&sources, &seen)?;
+        let mut places = starts.clone();
+        places.extend(ready.iter().map(|recovered| (recovered.at.clone(), recovered.exchange_next)));
+        let fetchers = self.group.start(&places, membership)?;
+        self.beside.ends.answers().for_each(drop); // of what these partitions were before
+        let (app, stopwatch) = (&self.app, self.app.stopwatch());
+        let count = app.config.state_partitions;
+        let mut opened = vec![];
+        for ((position, (at, from)), fetcher) in sources.into_iter().zip(starts).zip(fetchers) {
+            let source = app.plan.source_of(&at.topic).ok_or_else(|| {
+                Error::State(format!("the group assigned {at}, which this program does not read"))
+            })?;
+            let committed = position.committed.map(|c| c.offset);
+            let stop_at = if app.is_bounded() { Some(app.env.log.end_offset(&at)?) } else { None };
+            tracing::debug!(%at, %from, is_first = committed.is_none(), "source partition ready");
+            let fetched = (fetcher, count, stopwatch.clone());
+            let source = SourcePartition::open(&app.plan, source, at, (from, committed), fetched);
+            opened.push(SourcePartition { stop_at, ..source });
+        }
+        let open = |recovered| StatePartition::open(&app.plan, recovered, count, &stopwatch);
+        self.partitions.add(opened, ready.into_iter().map(open).collect());
+        self.rejoin_if_partitions_are_missing()?;
+        self.app.observe(&Observed::Running { owned: &self.partitions.owned() });
+        Ok(())
+    }
+
+    fn starts(
+        &self,
+        sources: &[CommittedPosition],
+        seen: &[&sources::Seen],
+    ) -> Result<Vec<(TopicPartition, crate::record::Offset)>> {
+        let of_owned = self.partitions.states.iter().filter_map(|s| s.seen.as_ref());
+        let seen: Vec<_> = of_owned.chain(seen.iter().copied()).collect();
+        let runs = self.partitions.sources.iter().any(|s| s.committed.is_some());
+        sources::starts(&self.app, self.identity.meta(), sources, &seen, runs)
+    }
+
+    fn tell_other_version(&self, positions: &[CommittedPosition]) {
+        let ours = &self.app.fingerprint_short;
+        let records = positions.iter().filter_map(|p| p.record.as_ref());
+        if let Some(other) =
+            records.map(|record| &record.fingerprint).find(|fingerprint| *fingerprint != ours)
+        {
+            tracing::info!(
+                "going on from a batch of another version of this program (fingerprint {other}, now {ours})"
+            );
+        }
+    }
+
+    /// Takes the next incarnation at the first recovery; at later ones makes sure that ours is still the highest. The producer is ready, so
+    /// everything that an older process has committed is seen.
+    fn take_incarnation(
+        &mut self,
+        positions: &[CommittedPosition],
+        membership: &Membership,
+    ) -> Result<Incarnation> {
+        self.pace.not_before(positions.iter().filter_map(|p| p.record.as_ref()).map(|r| r.time).max());
+        let superseded = self.identity.is_superseded(&self.app)?;
+        if let Some(ours) = self.identity.incarnation() {
+            let is_fenced = superseded || self.identity.is_fenced(&self.app, positions);
+            return if is_fenced { Err(self.fenced()) } else { Ok(ours) };
+        }
+        let ours = self.identity.next(&self.app, positions);
+        self.claim(ours, membership)?;
+        self.identity.take(ours);
+        let (instance, group) = (&self.app.env.instance, &self.app.config.application_id);
+        tracing::info!(%instance, incarnation = ours.0, "joined group {group}");
+        Ok(ours)
+    }
+
+    /// Tells older processes of our name that they are. Two that do this at once are put in order by their producers: one fences the other,
+    /// which then takes a higher incarnation.
+    fn claim(&mut self, ours: Incarnation, membership: &Membership) -> Result {
+        let row = Identity::claim(&self.app, ours);
+        let transaction = &mut self.transaction;
+        let claimed = transaction.commit_alone(&self.app.names.meta, Partition(0), &row, membership);
+        match claimed {
+            Ok(()) if !transaction.is_suspect() => Ok(()),
+            Err(f) if matches!(f.reaction, Reaction::StopPipeline | Reaction::Exit) => Err(f.into()),
+            outcome => {
+                // Whether the claim is there or not: the next one is higher.
+                transaction.recreate_later(&self.app);
+                let what = "claiming the next incarnation with another producer";
+                let why = outcome.err().map_or_else(String::new, |f| format!(": {f}"));
+                Err(Failure::new(Stage::Init, Reaction::RetrySame, format!("{what}{why}")).into())
+            }
+        }
+    }
+
+    /// A static member that restarts gets its old assignment even if topics grew meanwhile: then the group is asked anew, once.
+    fn rejoin_if_partitions_are_missing(&mut self) -> Result {
+        let (partitions, inputs) = (&self.partitions, &self.group.topics.inputs);
+        let owned = |topic: &str| partitions.sources.iter().filter(|s| &*s.at.topic == topic).count();
+        let grown = inputs.iter().any(|(t, info)| owned(t) > 0 && owned(t) < info.partitions as usize);
+        let changed = self.identity.meta().is_some_and(|m| m.subscription_changed(&self.group.topics))
+            || (self.app.plan.has_state_partitions() && partitions.states.is_empty())
+            || (!self.witness.topology_is_written && self.pace.has_begun()); // they were added in this run
+        if changed && (grown || inputs.keys().any(|t| owned(t) == 0)) {
+            self.group.rejoin_once()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,44 @@
+//! Where what leaves tasks goes: rows to their state partition, records to the producer, lines to the console.
+//!
+//! Knows no operator. Invariant: nothing that leaves a task is lost but by giving the batch up.
+
+use super::Loop;
+use crate::{
+    error::Result,
+    operator::{Output, Volume},
+    record::Partition,
+};
+
+impl Loop {
+    /// Hands outputs on. Two-phase sinks see the tasks of all topics counted through, `first_task` being that of partition 0.
+    pub(super) fn route(&mut self, first_task: u32, outputs: Vec<Output>) -> Result {
+        for output in outputs {
+            match output {
+                Output::Rows { node, port, partition, chunk, .. } => {
+                    let stage = self.app.plan.stage(node) as usize;
+                    self.partitions.states[partition.0 as usize].inbox[stage - 1].push((node, port, chunk));
+                }
+                Output::Records { topic, records } => {
+                    let counters = &mut self.in_flight.counters;
+                    let volume = Volume { records: records.len(), bytes: records.bytes() };
+                    *counters.written.entry(topic.clone()).or_default() += volume;
+                    let records = match counters.timestamps {
+                        Some(read) if read.greatest_ms > 0 => records.stamped(read.greatest_ms),
+                        _ => records,
+                    };
+                    self.transaction.send(&topic, None, &records)?;
+                }
+                Output::Collected { node, partition, chunk } => {
+                    let task = Partition(first_task + partition.0);
+                    self.in_flight.collected.entry(node).or_default().entry(task).or_default().push(chunk);
+                }
+                Output::Console { node, rows, rows_max } => {
+                    let shown = self.in_flight.console.entry(node).or_insert((vec![], rows_max));
+                    let room = (rows_max + 1).saturating_sub(shown.0.len());
+                    shown.0.extend(rows.into_iter().take(room));
+                }
+            }
+        }
+        Ok(())
+    }
+}
