@@ -42,7 +42,7 @@ impl StreamBuilder {
                 "{at}: a receiver cannot have `StorageLevel::None`: its rows must be kept until their batch is committed\n  help: `StorageLevel::Log` keeps them over a crash, `StorageLevel::Memory` does not"
             ));
         }
-        let (feed, target, role) = match level {
+        let (receiver, target, role) = match level {
             StorageLevel::Log | StorageLevel::MemoryAndDisk | StorageLevel::None => {
                 let topic = format!("{prefix}-ingest-{name}");
                 let source = SourceSpec {
@@ -54,14 +54,14 @@ impl StreamBuilder {
                 };
                 let encode: Arc<dyn Encode<T>> = Arc::new(codec);
                 let target = ReceiverTarget::Topic { name: topic, compact: false };
-                (receiver::feed(receiver, Some(encode)), target, Role::Source(source))
+                (receiver::erased(receiver, Some(encode)), target, Role::Source(source))
             }
             StorageLevel::Memory => {
                 let (target, local) = receiver::in_memory();
-                (receiver::feed(receiver, None), target, Role::Local(local))
+                (receiver::erased(receiver, None), target, Role::Local(local))
             }
         };
-        self.plan().receivers.push(ReceiverSpec { name: name.clone(), target, feed });
+        self.plan().receivers.push(ReceiverSpec { name: name.clone(), target, receiver });
         self.add(Node {
             kind: "receiver",
             path: name,
@@ -107,8 +107,8 @@ impl StreamBuilder {
             starting: Some(Starting::Earliest),
         };
         let target = ReceiverTarget::Topic { name: topic, compact: true };
-        let feed = lister;
-        self.plan().receivers.push(ReceiverSpec { name: name.clone(), target, feed });
+        let receiver = lister;
+        self.plan().receivers.push(ReceiverSpec { name: name.clone(), target, receiver });
         let role = Role::Source(source);
         let (kind, path) = ("file_stream", name);
         self.add(Node { kind, path, at, inputs: vec![], layout: Layout::Any, role, stores: vec![] })

@@ -120,7 +120,7 @@ impl Listeners {
                 .filter_map(|f| Some((f.name.clone(), stream_of(plan, f)?)))
                 .collect(),
             ingest: plan
-                .receiver_streams
+                .receivers
                 .iter()
                 .filter_map(|f| Some((topic_of(f)?.to_owned(), f.name.as_str().into())))
                 .collect(),

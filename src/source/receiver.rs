@@ -439,7 +439,7 @@ impl Intake {
 }
 
 /// A typed receiver as the plan keeps it; `encode` `None` = its rows stay in this process.
-pub fn feed<T: Data>(
+pub fn erased<T: Data>(
     receiver: impl Receiver<T>,
     encode: Option<Arc<dyn Encode<T>>>,
 ) -> Arc<Mutex<dyn RunReceiver>> {

@@ -167,13 +167,13 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 
 /// Runs a receiver until it ends or is stopped.
 fn receive(spec: &ReceiverSpec, name: &str, intake: &Intake, observer: &dyn Observer, clock: &dyn Clock) {
-    let mut feed = spec.feed.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut receiver = spec.receiver.lock().unwrap_or_else(PoisonError::into_inner);
     let tell = |state| observer.on(&Observed::Receiver { name, state, message: "" });
     let mut pause = PAUSE_MIN;
     while !intake.is_stopped() {
         tell(ReceiverState::Started);
         let began = clock.monotonic();
-        let ended = catch_unwind(AssertUnwindSafe(|| feed.run(intake)));
+        let ended = catch_unwind(AssertUnwindSafe(|| receiver.run(intake)));
         let why = match ended {
             Ok(Ok(())) => break,
             Ok(Err(_)) if intake.is_stopped() => break,
