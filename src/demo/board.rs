@@ -80,7 +80,7 @@ impl Batches {
         if !batch.committed {
             return;
         }
-        let records = batch.records_in as u64;
+        let records = batch.counters.records_in as u64;
         if self.resumed_after.is_none() {
             // The offsets of this topic have no gaps, so the position is the number of lines.
             let position: u64 = batch.positions.iter().map(|p| p.next.0).sum();
@@ -235,14 +235,15 @@ fn clock_time(at_ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate::{record::Offset, runtime::SourcePosition};
+    use tidegate::{operator::Counters, record::Offset, runtime::SourcePosition};
 
     fn batch(id: u64, records_in: usize, position: u64) -> BatchReport {
         let at = TopicPartition::new("lines", 0);
         let positions = vec![SourcePosition { at, next: Offset(position), newest_ms: None }];
         let time_ms = i64::try_from(id * 1000).unwrap();
         let total = Duration::from_millis(id);
-        BatchReport { id, time_ms, records_in, positions, total, committed: true, ..BatchReport::default() }
+        let counters = Counters { records_in, ..Counters::default() };
+        BatchReport { id, time_ms, counters, positions, total, committed: true, ..BatchReport::default() }
     }
 
     #[test]
@@ -253,7 +254,8 @@ mod tests {
         batches.add(&batch(9, 300, 1_400));
         assert_eq!((batches.beginning().as_str(), batches.lines()), ("resumed after 1,000 lines", 1_400));
         assert_eq!(batches.rate(), 300, "the first batch does not count");
-        batches.add(&BatchReport { records_in: 7, ..BatchReport::default() });
+        let counters = Counters { records_in: 7, ..Counters::default() };
+        batches.add(&BatchReport { counters, ..BatchReport::default() });
         assert_eq!(batches.lines(), 1_400, "not committed");
     }
 

@@ -5,7 +5,11 @@
 //! bounded by topics, owned partitions and fixed words.
 
 use super::listener::{BatchInfo, OutputOperationInfo, ReceiverStatus, StreamingListener};
-use crate::record::{Partition, TopicPartition};
+use crate::{
+    operator::Counters,
+    record::{Partition, TopicPartition},
+    runtime::BatchReport,
+};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
@@ -58,8 +62,8 @@ pub struct Totals {
 /// ```
 /// use tidegate::observe::metrics::Metrics;
 /// let metrics = Metrics::new("orders");
-/// metrics.read("clicks", 1_000, 64_000);
-/// assert!(metrics.render().contains(r#"tidegate_records_in_total{topic="clicks",application_id="orders"} 1000"#));
+/// metrics.restarted();
+/// assert!(metrics.render().contains(r#"tidegate_restarts_total{application_id="orders"} 1"#));
 /// ```
 pub struct Metrics {
     registry: Registry,
@@ -144,36 +148,42 @@ impl Metrics {
         }
     }
 
-    /// Records of a batch that were read from a topic.
-    pub fn read(&self, topic: &str, records: u64, bytes: u64) {
-        self.traffic.records_in.with_label_values(&[topic]).inc_by(records);
-        self.traffic.bytes_in.with_label_values(&[topic]).inc_by(bytes);
+    /// A batch is done at `now_ms` (milliseconds since the epoch): committed and applied, or empty.
+    pub fn batch(&self, report: &BatchReport, now_ms: i64) {
+        self.counted(&report.counters);
+        self.batch_duration.observe(report.total.as_secs_f64());
+        if report.committed {
+            self.checkpoint_done(Outcome::Committed, report.checkpoint, now_ms);
+            if let Some(read) = report.counters.timestamps {
+                self.distance.end_to_end.observe(seconds(now_ms.saturating_sub(read.least_ms).max(0)));
+            }
+        }
+        for (partition, bytes) in &report.state_bytes {
+            self.state.bytes.with_label_values(&[&partition.to_string()]).set(gauge(*bytes));
+        }
+        for (partition, rows) in &report.state_rows {
+            self.state.rows.with_label_values(&[&partition.to_string()]).set(gauge(*rows));
+        }
     }
 
-    /// Records of a committed batch that were written to a topic.
-    pub fn written(&self, topic: &str, records: u64, bytes: u64) {
-        self.traffic.records_out.with_label_values(&[topic]).inc_by(records);
-        self.traffic.bytes_out.with_label_values(&[topic]).inc_by(bytes);
-    }
-
-    /// Records that were bad. `reason` is one of a few fixed words, such as `decode` or `operator`.
-    pub fn failed(&self, reason: &'static str, records: u64) {
-        self.traffic.records_failed.with_label_values(&[reason]).inc_by(records);
-    }
-
-    /// Records of a committed batch that came after their window was closed.
-    pub fn late(&self, records: u64) {
-        self.traffic.late.inc_by(records);
-    }
-
-    /// Records of a committed batch that went to a dead-letter topic.
-    pub fn dead_lettered(&self, records: u64) {
-        self.traffic.dead_letters.inc_by(records);
-    }
-
-    /// A batch was committed and applied `took` after it was cut, or was empty.
-    pub fn batch_duration(&self, took: Duration) {
-        self.batch_duration.observe(took.as_secs_f64());
+    /// Every number that tasks and the loop count has its line here.
+    fn counted(&self, counters: &Counters) {
+        let traffic = &self.traffic;
+        for (topic, volume) in &counters.read {
+            traffic.records_in.with_label_values(&[topic]).inc_by(volume.records as u64);
+            traffic.bytes_in.with_label_values(&[topic]).inc_by(volume.bytes as u64);
+        }
+        for (topic, volume) in &counters.written {
+            traffic.records_out.with_label_values(&[topic]).inc_by(volume.records as u64);
+            traffic.bytes_out.with_label_values(&[topic]).inc_by(volume.bytes as u64);
+        }
+        traffic.records_failed.with_label_values(&["skipped"]).inc_by(counters.skipped as u64);
+        traffic.records_failed.with_label_values(&["dead-letter"]).inc_by(counters.dead_letters as u64);
+        traffic.dead_letters.inc_by(counters.dead_letters as u64);
+        traffic.late.inc_by(counters.late as u64);
+        if let Some(ms) = counters.watermark_ms {
+            self.distance.watermark.set(seconds(ms));
+        }
     }
 
     /// How many receivers are in each status.
@@ -235,29 +245,9 @@ impl Metrics {
         }
     }
 
-    /// A batch was committed this long after the least timestamp of its records.
-    pub fn end_to_end(&self, ms: i64) {
-        self.distance.end_to_end.observe(seconds(ms.max(0)));
-    }
-
-    /// How far event time is, milliseconds since the epoch.
-    pub fn watermark(&self, ms: i64) {
-        self.distance.watermark.set(seconds(ms));
-    }
-
     /// The pipeline was started again inside this process.
     pub fn restarted(&self) {
         self.restarts.inc();
-    }
-
-    /// Size of the database of an owned state partition.
-    pub fn state_bytes(&self, partition: Partition, bytes: u64) {
-        self.state.bytes.with_label_values(&[&partition.to_string()]).set(gauge(bytes));
-    }
-
-    /// Rows of the database of an owned state partition, estimated.
-    pub fn state_rows(&self, partition: Partition, rows: u64) {
-        self.state.rows.with_label_values(&[&partition.to_string()]).set(gauge(rows));
     }
 
     /// Changelog records a state partition has still to read; `None` = restored, or no longer here.
@@ -524,16 +514,33 @@ fn boot_time() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        operator::Volume,
+        record::{Map, Timestamps},
+    };
 
     fn used() -> Metrics {
         let m = Metrics::new("app");
-        m.read("in", 10, 1_000);
-        m.read("in", 5, 500);
-        m.written("out", 7, 70);
-        m.failed("decode", 2);
-        m.late(3);
-        m.dead_lettered(2);
-        m.batch_duration(Duration::from_millis(30));
+        let of = |topic: &str, records, bytes| Map::from_iter([(topic.into(), Volume { records, bytes })]);
+        let mut counters = Counters {
+            read: of("in", 10, 1_000),
+            written: of("out", 7, 70),
+            skipped: 1,
+            dead_letters: 2,
+            late: 3,
+            timestamps: Some(Timestamps { least_ms: 1_460, greatest_ms: 1_500 }),
+            watermark_ms: Some(7_000),
+            ..Counters::default()
+        };
+        counters += Counters { read: of("in", 5, 500), ..Counters::default() };
+        let report = BatchReport {
+            counters,
+            total: Duration::from_millis(30),
+            checkpoint: Duration::from_millis(4),
+            committed: true,
+            ..BatchReport::default()
+        };
+        m.batch(&report, 1_500);
         m.on_batch_completed(&BatchInfo {
             scheduling_delay: Some(Duration::from_millis(200)),
             processing_delay: Some(Duration::from_millis(25)),
@@ -554,16 +561,13 @@ mod tests {
         let batch = BatchInfo { output_operations: vec![failed], ..BatchInfo::default() };
         m.on_batch_completed(&batch);
         m.receivers(|status| if status == ReceiverStatus::Active { 2 } else { 0 });
-        m.checkpoint_done(Outcome::Committed, Duration::from_millis(4), 1_500);
         m.checkpoint_done(Outcome::Aborted, Duration::from_secs(9), 9_000);
         m.assigned(&[TopicPartition::new("in", 0), TopicPartition::new("in", 1)]);
         m.lag(&TopicPartition::new("in", 0), 3, None);
         m.lag(&TopicPartition::new("in", 1), 4, Some(2_500));
-        m.end_to_end(40);
-        m.watermark(7_000);
         m.restarted();
-        m.state_bytes(Partition(2), 4096);
-        m.state_rows(Partition(2), 12);
+        let (state_bytes, state_rows) = (vec![(Partition(2), 4096)], vec![(Partition(2), 12)]);
+        m.batch(&BatchReport { state_bytes, state_rows, ..BatchReport::default() }, 1_600);
         m.restore_remaining(Partition(2), Some(77));
         m.quarantined();
         m
@@ -581,7 +585,8 @@ mod tests {
             (r#"tidegate_bytes_in_total{topic="in",application_id="app"}"#, 1500.0),
             (r#"tidegate_records_out_total{topic="out",application_id="app"}"#, 7.0),
             (r#"tidegate_bytes_out_total{topic="out",application_id="app"}"#, 70.0),
-            (r#"tidegate_records_failed_total{reason="decode",application_id="app"}"#, 2.0),
+            (r#"tidegate_records_failed_total{reason="skipped",application_id="app"}"#, 1.0),
+            (r#"tidegate_records_failed_total{reason="dead-letter",application_id="app"}"#, 2.0),
             (r#"tidegate_dead_letters_total{application_id="app"}"#, 2.0),
             (r#"tidegate_late_records_dropped_total{application_id="app"}"#, 3.0),
             (r#"tidegate_batch_duration_seconds_sum{application_id="app"}"#, 0.03),

@@ -126,37 +126,14 @@ impl Reporter {
     }
 
     fn batch(&self, seen: &mut Seen, report: &BatchReport) {
-        tracing::debug!(target: "tidegate::batch", id = report.id, records = report.records_in, total = ?report.total, checkpoint = ?report.checkpoint, phases = ?report.phases);
+        tracing::debug!(target: "tidegate::batch", id = report.id, records = report.counters.records_in, total = ?report.total, checkpoint = ?report.checkpoint, phases = ?report.phases);
         let now = self.clock.now_ms();
-        self.metrics.batch_duration(report.total);
-        seen.totals.0 += report.records_in as u64;
-        seen.totals.1 += report.records_out as u64;
-        for (topic, records, bytes) in &report.read {
-            self.metrics.read(topic, *records as u64, *bytes as u64);
-        }
-        for (topic, records, bytes) in &report.written {
-            self.metrics.written(topic, *records as u64, *bytes as u64);
-        }
+        self.metrics.batch(report, now);
+        seen.totals.0 += report.counters.records_in as u64;
+        seen.totals.1 += report.counters.records_out() as u64;
         if report.committed {
-            self.metrics.checkpoint_done(Outcome::Committed, report.checkpoint, now);
             self.status.checkpoint(Checkpoint { batch: BatchId(report.id), at_ms: now });
             seen.last_checkpoint_ms = Some(now);
-            if let Some(read) = report.timestamps {
-                self.metrics.end_to_end(now.saturating_sub(read.least_ms));
-            }
-        }
-        self.metrics.failed("skipped", report.skipped as u64);
-        self.metrics.failed("dead-letter", report.dead_letters as u64);
-        self.metrics.late(report.late as u64);
-        self.metrics.dead_lettered(report.dead_letters as u64);
-        for (partition, bytes) in &report.state_bytes {
-            self.metrics.state_bytes(*partition, *bytes);
-        }
-        for (partition, rows) in &report.state_rows {
-            self.metrics.state_rows(*partition, *rows);
-        }
-        if let Some(ms) = report.watermark_ms {
-            self.metrics.watermark(ms);
         }
         self.history.state_bytes(&report.state_bytes);
         seen.batch = report.id;

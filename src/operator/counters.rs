@@ -103,7 +103,7 @@ mod tests {
         let mut sum = Counters::default();
         sum += one.clone();
         assert_eq!(sum, one, "a default adds nothing");
-        sum += Counters { timestamps: timestamps(150, 300), watermark_ms: Some(40), ..one.clone() };
+        sum += Counters { timestamps: timestamps(150, 300), watermark_ms: Some(40), ..one };
         sum += Counters { read: read("b", 7), ..Counters::default() };
         assert_eq!(
             (sum.records_in, sum.bytes_in, sum.skipped, sum.dead_letters, sum.late),

@@ -52,6 +52,12 @@ impl RecoveryRecord {
         }
     }
 
+    /// The same record for a state partition whose changelog ends here.
+    #[must_use]
+    pub fn with_changelog_end(&self, end: Offset) -> Self {
+        RecoveryRecord { changelog_end: Some(end), ..self.clone() }
+    }
+
     /// The text that is committed as offset metadata.
     ///
     /// # Errors

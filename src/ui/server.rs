@@ -236,6 +236,9 @@ mod tests {
     use crate::{
         config::Trigger,
         observe::{history::Program, status::Phase},
+        operator::{Counters, Volume},
+        record::Map,
+        runtime::BatchReport,
     };
     use std::{
         io::{Read, Write},
@@ -311,7 +314,9 @@ mod tests {
     #[test]
     fn metrics_and_version_are_served() {
         let f = start(LONG);
-        f.metrics.read("in", 3, 30);
+        let read = Map::from_iter([("in".into(), Volume { records: 3, bytes: 30 })]);
+        let counters = Counters { read, ..Counters::default() };
+        f.metrics.batch(&BatchReport { counters, ..BatchReport::default() }, 0);
         let (code, head, body) = get(&f, "/metrics");
         assert_eq!((code, head.contains("content-type: text/plain; version=0.0.4")), (200, true), "{head}");
         assert!(

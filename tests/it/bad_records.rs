@@ -86,7 +86,7 @@ fn skip_counts_each_once() {
     );
     let mut session = Session::new(PLAIN);
     session.step(&sums(BadRecordPolicy::Skip), ROWS);
-    let skipped: usize = session.seen.batches.lock().unwrap().iter().map(|b| b.skipped).sum();
+    let skipped: usize = session.seen.batches.lock().unwrap().iter().map(|b| b.counters.skipped).sum();
     assert_eq!(skipped, 2, "also over the replays of the search");
     let mut told = session.seen.bad.lock().unwrap().clone();
     told.dedup();
@@ -189,7 +189,7 @@ fn a_panic_of_a_decoder_is_that_of_one_record_under_each_policy() {
         assert!(fail.starts_with(told), "{fail}");
         let mut session = Session::new(way);
         assert_eq!(last_sums(session.step(&build(BadRecordPolicy::Skip), &many())), sums);
-        let skipped: usize = session.seen.batches.lock().unwrap().iter().map(|b| b.skipped).sum();
+        let skipped: usize = session.seen.batches.lock().unwrap().iter().map(|b| b.counters.skipped).sum();
         assert_eq!(skipped, 1);
         let letters = last_sums(Session::new(way).step(&build(BadRecordPolicy::DeadLetter), &many()));
         let letter = "app-dlq | - | 1013 | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=2 | __tidegate.errors.offset=4 | __tidegate.errors.message=the decoder panicked: no 1013\n";

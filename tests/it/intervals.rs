@@ -88,7 +88,7 @@ fn an_interval_longer_than_the_transaction_timeout_is_one_batch() {
         reports.iter().any(|r| r.committed && r.total > Duration::from_secs(1)),
         "longer than the timeout"
     );
-    let taken: usize = reports.iter().map(|r| r.records_in).sum();
+    let taken: usize = reports.iter().map(|r| r.counters.records_in).sum();
     assert_eq!(read_all(&log, &tp("out", 0)).len(), taken);
 }
 
@@ -138,13 +138,13 @@ fn batches_of_one_interval_share_its_rate() {
     let reports = reports(&ssc);
     write(&log, &["x"; 600]);
     ssc.start().unwrap();
-    let taken = || reports.lock().unwrap().iter().map(|r| r.records_in).sum::<usize>();
+    let taken = || reports.lock().unwrap().iter().map(|r| r.counters.records_in).sum::<usize>();
     until("everything is taken", || taken() == 600);
     ssc.stop(false);
     ssc.await_termination().unwrap();
     let mut intervals: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
-    for report in reports.lock().unwrap().iter().filter(|r| r.records_in > 0) {
-        intervals.entry(report.time_ms.div_euclid(500)).or_default().push(report.records_in);
+    for report in reports.lock().unwrap().iter().filter(|r| r.counters.records_in > 0) {
+        intervals.entry(report.time_ms.div_euclid(500)).or_default().push(report.counters.records_in);
     }
     assert!(intervals.values().all(|taken| taken.iter().sum::<usize>() <= 150), "{intervals:?}");
     assert!(
@@ -185,7 +185,7 @@ fn a_program_that_is_to_stop_does_not_wait_for_the_end_of_its_interval() {
         ssc.stop(graceful);
         assert!(ssc.await_termination_or_timeout(Duration::from_secs(60)).unwrap(), "graceful: {graceful}");
         if graceful {
-            assert_eq!(reports.lock().unwrap().iter().map(|r| r.records_in).sum::<usize>(), 10);
+            assert_eq!(reports.lock().unwrap().iter().map(|r| r.counters.records_in).sum::<usize>(), 10);
         }
     }
 }

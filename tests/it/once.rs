@@ -49,7 +49,7 @@ fn run(dir: &Path, configure: impl FnOnce(&mut Config)) -> Vec<usize> {
     lines.to_kafka("out", Utf8, Utf8);
     let batches: Arc<Mutex<Vec<usize>>> = Arc::default();
     let into = batches.clone();
-    ssc.add_listener(move |report| into.lock().unwrap().push(report.records_in));
+    ssc.add_listener(move |report| into.lock().unwrap().push(report.counters.records_in));
     ssc.start().unwrap();
     ssc.await_termination().unwrap();
     batches.lock().unwrap().clone()

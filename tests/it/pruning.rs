@@ -31,7 +31,7 @@ fn topics_read(ssc: &StreamingContext) -> BTreeSet<String> {
     let read: Arc<Mutex<BTreeSet<String>>> = Arc::default();
     let into = read.clone();
     ssc.add_listener(move |report| {
-        into.lock().unwrap().extend(report.read.iter().map(|(topic, ..)| topic.to_string()));
+        into.lock().unwrap().extend(report.counters.read.keys().map(ToString::to_string));
     });
     ssc.start().unwrap();
     ssc.await_termination().unwrap();

@@ -81,7 +81,7 @@ fn rows_behind_the_watermark_are_left_out_and_counted_and_the_watermark_survives
         let mut driver = Driver::with(settings, counts(window));
         let late = |driver: &Driver<'_>| {
             let reports = driver.take_reports();
-            reports.iter().filter(|r| r.committed).map(|r| r.late).sum::<usize>()
+            reports.iter().filter(|r| r.committed).map(|r| r.counters.late).sum::<usize>()
         };
         // In the batch that moves the watermark, nothing is late yet.
         let first = driver.batch(&(all_at(25) + "in 0 | - | a | @1\n")).unwrap();

@@ -40,7 +40,7 @@ impl Observer for Telling {
             Observed::Batch(report) => {
                 told.ended += 1;
                 let read: usize = report.inputs.iter().map(|i| i.records).sum();
-                assert_eq!(read, report.records_in);
+                assert_eq!(read, report.counters.records_in);
                 told.committed_records += read;
             }
             Observed::Replayed { report, why, .. } => {

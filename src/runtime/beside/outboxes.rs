@@ -1,6 +1,6 @@
 //! Runs the writers of internal topics: a thread for each drain of the plan, or none where everything is on the thread of the loop.
 //!
-//! Owns those threads, their pauses, and how far they are. Knows no batch and no place two_phase. Invariants: a writer runs in the process that owns
+//! Owns those threads, their pauses, and how far they are. Knows no batch and no place outside. Invariants: a writer runs in the process that owns
 //! the first partition of all (a second one, of a process that does not know yet that it lost it, is refused by the place outside);
 //! it reads committed records only; rows are never passed over: what is refused stops the program.
 

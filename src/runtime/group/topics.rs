@@ -131,7 +131,7 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
     Ok(topics)
 }
 
-/// Makes the topics between the program and places two_phase; their positions are read at each start, so they are compacted soon.
+/// Makes the topics between the program and places outside; their positions are read at each start, so they are compacted soon.
 fn prepare_outboxes(log: &dyn Log, config: &Config, plan: &Topology) -> Result {
     for drain in &plan.outboxes {
         let kept = ingest(log, false, OUTBOX_BYTES);

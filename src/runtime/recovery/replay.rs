@@ -168,8 +168,4 @@ impl Replay {
     pub fn at(&self) -> &TopicPartition {
         &self.rows.at
     }
-
-    pub fn backend(&self) -> Arc<dyn Backend> {
-        self.backend.clone()
-    }
 }

@@ -67,7 +67,7 @@ enum Work {
     /// Nothing was committed: then the changelog must hold no committed row either.
     Check { from: Offset, to: Offset, rows: Option<Rows>, found: Option<Offset> },
     /// The changelog is applied.
-    Replay { from: Offset, to: Offset, began_ms: i64, replay: Option<Replay> },
+    Replay { from: Offset, to: Offset, began_ms: i64, replay: Option<Box<Replay>> },
 }
 
 /// A restore.
@@ -160,7 +160,8 @@ impl Restore {
                 let rows = Rows::read(log, clock, &at, *from, *to)?;
                 let share = app.config.state_memory_bytes / PIECES_SHARE / app.pool.width();
                 let piece_bytes = share.clamp(256 << 10, 4 << 20);
-                *replay = Some(Replay::new(rows, self.backend.clone(), record, *began_ms, piece_bytes));
+                let new = Replay::new(rows, self.backend.clone(), record, *began_ms, piece_bytes);
+                *replay = Some(Box::new(new));
             }
         }
         self.reported = app.now();
@@ -185,7 +186,7 @@ impl Restore {
         match &self.work {
             Work::Nothing => true,
             Work::Check { rows, .. } => rows.as_ref().is_some_and(Rows::is_done),
-            Work::Replay { replay, .. } => replay.as_ref().is_some_and(Replay::is_done),
+            Work::Replay { replay, .. } => replay.as_ref().is_some_and(|replay| replay.is_done()),
         }
     }
 

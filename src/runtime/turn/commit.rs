@@ -116,7 +116,7 @@ impl Loop {
             .map(|s| (s.at.clone(), of(s.next, s.leader_epoch, &plain)))
             .collect();
         for state in states.iter().filter(|s| s.touched) {
-            let record = RecoveryRecord { changelog_end: Some(state.end_in_flight()), ..record.clone() };
+            let record = record.with_changelog_end(state.end_in_flight());
             offsets.push((state.at.clone(), of(state.exchange_next, None, &record.to_metadata()?)));
         }
         if offsets.is_empty() {
@@ -154,8 +154,7 @@ impl Loop {
         let mut record = self.record(self.in_flight.batch());
         record.inputs = self.partitions.sources.iter().map(|s| (s.at.to_string(), s.next)).collect();
         let applied = self.app.pool.each(&mut self.partitions.states, move |state| {
-            let changelog_end = Some(state.end_in_flight());
-            let record = RecoveryRecord { changelog_end, ..record.clone() };
+            let record = record.with_changelog_end(state.end_in_flight());
             if state.touched { state.apply(&record) } else { Ok(()) }
         });
         applied.into_iter().collect::<Result>()?;

@@ -49,15 +49,13 @@ impl Loop {
     }
 
     fn try_recover(&mut self, wanted: &[TopicPartition]) -> Result {
-        let mut recovery = match self.recovery.take() {
-            Some(recovery) => recovery,
-            None => match self.begin_recovery(wanted)? {
-                Some(recovery) => recovery,
-                None => {
-                    self.group.unrecovered.extend_from_slice(wanted);
-                    return Ok(());
-                }
-            },
+        let begun = match self.recovery.take() {
+            None => self.begin_recovery(wanted)?,
+            under_way => under_way,
+        };
+        let Some(mut recovery) = begun else {
+            self.group.unrecovered.extend_from_slice(wanted);
+            return Ok(());
         };
         if !recovery.is_done() {
             recovery.step(&self.app, &mut self.group)?;

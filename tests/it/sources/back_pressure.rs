@@ -12,8 +12,8 @@ fn sizes(ssc: &StreamingContext) -> Arc<Mutex<Vec<usize>>> {
     let sizes: Arc<Mutex<Vec<usize>>> = Arc::default();
     let into = sizes.clone();
     ssc.add_listener(move |batch| {
-        if batch.records_in > 0 {
-            into.lock().unwrap().push(batch.records_in);
+        if batch.counters.records_in > 0 {
+            into.lock().unwrap().push(batch.counters.records_in);
         }
     });
     sizes
