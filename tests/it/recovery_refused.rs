@@ -124,7 +124,7 @@ fn each_contradiction_is_told_with_its_place_and_the_next_step() {
           next: choose another application id
         recovery refused: lines-0 in group app was written by a later version (format 2, this build reads up to 1)
           next: upgrade
-        recovery refused: app-changelog-6: the changelog ends at 2, but 999 was committed: the broker lost rows
+        recovery refused: app-changelog-6: the changelog ends at 1, but 999 was committed: the broker lost rows
           next: start under a new application id, or restore the broker's data
         recovery refused: app-changelog-6: there is local state of batch test/1/1, but the group has no offset for it: the offsets expired or were deleted
           next: restore the group's offsets, or start under a new application id

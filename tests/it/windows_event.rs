@@ -157,7 +157,7 @@ fn a_window_that_begins_and_closes_within_a_batch_is_given_and_not_kept() {
     let settings = Settings { state_partitions: 1, ..Settings::default() };
     let mut driver = Driver::with(settings, counts(EventWindow::tumbling(ms(10))));
     driver.batch("in 0 | - | a | @1\n").unwrap();
-    assert_eq!(driver.new_rows("app-changelog").unwrap().len(), 3, "a window, the watermark, a marker");
+    assert_eq!(driver.new_rows("app-changelog").unwrap().len(), 2, "a window, the watermark");
     let given = driver.batch(&(all_at(5) + "in 1 | - | a | @7\nin 1 | - | b | @15\n" + &all_at(35))).unwrap();
     assert_eq!(shown(&given), "out | a@0 | 2\nout | b@10 | 1\nout | tick@0 | 3\nout | tick@30 | 3\n");
     let rows = driver.new_rows("app-changelog").unwrap();

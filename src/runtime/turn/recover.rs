@@ -24,6 +24,11 @@ const PAUSE: Duration = Duration::from_millis(200);
 impl Loop {
     /// Begins to recover what the group has assigned, or goes on with it by a step.
     pub(super) fn recover(&mut self) -> Result {
+        let is_wanted = self.recovery.is_none() && !self.group.unrecovered.is_empty();
+        if is_wanted && !self.transaction.is_ready(&self.app, self.identity.incarnation().is_some())? {
+            self.group.wait(Duration::from_millis(5));
+            return Ok(());
+        }
         let wanted = match &self.recovery {
             Some(recovery) => recovery.partitions(),
             None => std::mem::take(&mut self.group.unrecovered),
@@ -49,16 +54,17 @@ impl Loop {
     }
 
     fn try_recover(&mut self, wanted: &[TopicPartition]) -> Result {
-        let begun = match self.recovery.take() {
+        let mut recovery = match self.recovery.take() {
+            Some(under_way) => under_way,
             None => self.begin_recovery(wanted)?,
-            under_way => under_way,
-        };
-        let Some(mut recovery) = begun else {
-            self.group.unrecovered.extend_from_slice(wanted);
-            return Ok(());
         };
         if !recovery.is_done() {
             recovery.step(&self.app, &mut self.group)?;
+            if self.app.env.shutdown.is_requested() {
+                tracing::info!("asked to end while state is restored, which the next start goes on with");
+                self.recovery = Some(recovery);
+                return Ok(());
+            }
         }
         if recovery.is_done() {
             return self.finish_recovery(recovery);
@@ -67,12 +73,7 @@ impl Loop {
         Ok(())
     }
 
-    /// `None` = the producer is not ready yet.
-    fn begin_recovery(&mut self, wanted: &[TopicPartition]) -> Result<Option<Recovery>> {
-        if !self.transaction.is_ready(&self.app, self.identity.incarnation().is_some())? {
-            self.group.wait(Duration::from_millis(5));
-            return Ok(None);
-        }
+    fn begin_recovery(&mut self, wanted: &[TopicPartition]) -> Result<Recovery> {
         let _ = crate::failpoint::passes("after-assignment");
         let membership = self.group.membership()?;
         self.identity.look_back(&self.app, &self.group.topics)?;
@@ -85,7 +86,7 @@ impl Loop {
         if sources.iter().any(|p| p.committed.is_none()) {
             self.starts(&sources, &[])?; // lost offsets are told by the name of the input, before any restore
         }
-        Recovery::begin(&self.app, membership, states, sources).map(Some)
+        Recovery::begin(&self.app, membership, states, sources)
     }
 
     fn finish_recovery(&mut self, recovery: Recovery) -> Result {
