@@ -171,7 +171,7 @@ fn settings_that_cannot_be_are_told_before_anything_starts() {
         configuration: state partitions: 0 is not between 1 and 1024
         configuration: admin address `localhost` is not IP:PORT, such as 127.0.0.1:4040
         configuration: `embedded:` needs a directory, as in `embedded:./data`
-        configuration: `localhost` names no log: it is neither host:port[,host:port] of Kafka, nor embedded:DIR, nor memory:
+        configuration: `localhost` does not name a log: expected host:port[,host:port] for Kafka, embedded:DIR, or memory:
         configuration: batch interval 0ns is not between 1 ms and a day
         configuration: checkpoint directory `s3://bucket/state`: `s3://` is no place on this machine; state lies on the local disk, and is restored from the log where that is lost
           next: name a directory, or a file:///URL of one
