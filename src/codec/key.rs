@@ -232,7 +232,7 @@ impl<'a, 'b> ser::Serializer for &'a mut Encoder<'b> {
     }
 }
 
-/// Any number of elements, each announced.
+/// Any number of elements, each preceded by a marker byte.
 struct Elements<'a, 'b>(&'a mut Encoder<'b>);
 
 impl ser::SerializeSeq for Elements<'_, '_> {

@@ -244,7 +244,7 @@ fn a_second_process_is_refused_and_told_which_one_is_in_the_way() {
         configuration: embedded:DIR/log is in use by process PID
           next: stop that process, or use another directory
         state: DIR/state/app is in use by process PID
-          next: stop it, or give this process a state directory of its own
+          next: stop it, or give this process its own state directory
     "#]]
     .assert_eq(&format!("{log}{state}"));
 }
