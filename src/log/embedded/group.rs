@@ -34,7 +34,7 @@ struct Slot {
     /// Since when the place is empty; it is kept for the session timeout.
     empty_since: Option<Duration>,
     granted: BTreeSet<TopicPartition>,
-    wanted_back: BTreeSet<TopicPartition>,
+    revoking: BTreeSet<TopicPartition>,
 }
 
 /// Why a commit is refused.
@@ -66,7 +66,7 @@ impl Group {
             session,
             empty_since: None,
             granted: before.map(|s| s.granted).unwrap_or_default(),
-            wanted_back: BTreeSet::new(),
+            revoking: BTreeSet::new(),
         };
         self.slots.insert(instance.to_owned(), slot);
         self.generation += 1;
@@ -75,7 +75,7 @@ impl Group {
     }
 
     /// The member id that has the place of an instance.
-    pub fn seated(&self, instance: &str) -> Option<&str> {
+    pub fn holder(&self, instance: &str) -> Option<&str> {
         self.slots.get(instance).map(|s| s.member_id.as_str())
     }
 
@@ -108,7 +108,7 @@ impl Group {
 
     /// What an instance may hold, and which part of it is being revoked.
     pub fn grant(&self, instance: &str) -> Option<(&BTreeSet<TopicPartition>, &BTreeSet<TopicPartition>)> {
-        self.slots.get(instance).map(|s| (&s.granted, &s.wanted_back))
+        self.slots.get(instance).map(|s| (&s.granted, &s.revoking))
     }
 
     /// The instance gives partitions up; members that wait for them get them.
@@ -117,7 +117,7 @@ impl Group {
         let before = slot.granted.len();
         for partition in at {
             slot.granted.remove(partition);
-            slot.wanted_back.remove(partition);
+            slot.revoking.remove(partition);
         }
         if slot.granted.len() != before {
             self.generation += 1;
@@ -148,8 +148,8 @@ impl Group {
             let target = &plan[instance];
             let back: BTreeSet<_> = slot.granted.difference(target).cloned().collect();
             let fresh: Vec<_> = target.iter().filter(|tp| !held.contains(tp)).cloned().collect();
-            changed |= back != slot.wanted_back || !fresh.is_empty();
-            slot.wanted_back = back;
+            changed |= back != slot.revoking || !fresh.is_empty();
+            slot.revoking = back;
             slot.granted.extend(fresh);
         }
         self.generation += i32::from(changed);
@@ -166,7 +166,7 @@ impl Group {
         };
         let mut free = vec![];
         for tp in self.wanted(counts) {
-            let keeps = |(_, s): &(&String, &Slot)| s.granted.contains(&tp) && !s.wanted_back.contains(&tp);
+            let keeps = |(_, s): &(&String, &Slot)| s.granted.contains(&tp) && !s.revoking.contains(&tp);
             match self.slots.iter().find(keeps).filter(|(instance, _)| wants(instance, &tp)) {
                 Some((instance, _)) => {
                     plan.entry(instance.clone()).or_default().insert(tp);
@@ -230,7 +230,7 @@ mod tests {
     }
 
     fn sizes(g: &Group) -> Vec<(usize, usize)> {
-        g.slots.values().map(|s| (s.granted.len(), s.wanted_back.len())).collect()
+        g.slots.values().map(|s| (s.granted.len(), s.revoking.len())).collect()
     }
 
     #[test]

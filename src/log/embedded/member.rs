@@ -67,7 +67,7 @@ impl EmbeddedMember {
 
     /// Whether another member has taken our place.
     pub(crate) fn is_replaced(&self) -> bool {
-        self.seated(&self.store.lock()).is_some_and(|id| id != self.member_id)
+        self.holder(&self.store.lock()).is_some_and(|id| id != self.member_id)
     }
 
     /// The committed offsets; `None` while one is pending.
@@ -85,8 +85,8 @@ impl EmbeddedMember {
         self.ready(&self.store.lock(), &positions)
     }
 
-    fn seated<'a>(&self, state: &'a State) -> Option<&'a str> {
-        state.groups.get(&self.spec.group)?.seated(&self.spec.instance)
+    fn holder<'a>(&self, state: &'a State) -> Option<&'a str> {
+        state.groups.get(&self.spec.group)?.holder(&self.spec.instance)
     }
 
     /// What is being revoked and what is new, as far as it has not been reported yet.
@@ -111,7 +111,7 @@ impl EmbeddedMember {
             |(at, next): &(TopicPartition, u64)| state.partition(at).is_some_and(|p| p.stable_end() > *next);
         !revoking.is_empty()
             || !assigned.is_empty()
-            || self.seated(state) != Some(&self.member_id)
+            || self.holder(state) != Some(&self.member_id)
             || positions.iter().any(more)
     }
 
@@ -131,7 +131,7 @@ impl EmbeddedMember {
 
     fn give_up(&self, at: &[TopicPartition]) {
         self.store.change(|state| {
-            if self.seated(state) == Some(&self.member_id) {
+            if self.holder(state) == Some(&self.member_id) {
                 let counts = state.counts();
                 if let Some(group) = state.groups.get_mut(&self.spec.group) {
                     group.release(&self.spec.instance, at, &counts);
@@ -160,8 +160,8 @@ impl Member for EmbeddedMember {
     fn poll(&mut self) -> Result<Vec<GroupEvent>, Failure> {
         self.store.expire()?;
         let mut events = vec![];
-        let seated = self.seated(&self.store.lock()).map(str::to_owned);
-        match seated {
+        let holder = self.holder(&self.store.lock()).map(str::to_owned);
+        match holder {
             Some(id) if id == self.member_id => {}
             Some(_) => {
                 let what = format!("a newer member has taken over the instance `{}`", self.spec.instance);
@@ -169,8 +169,8 @@ impl Member for EmbeddedMember {
             }
             None => {
                 self.take_place();
-                let tells = std::mem::take(&mut self.rejoining) || !self.silent;
-                if tells && !self.held.is_empty() {
+                let reports_loss = std::mem::take(&mut self.rejoining) || !self.silent;
+                if reports_loss && !self.held.is_empty() {
                     let lost: Vec<_> = std::mem::take(&mut self.held).into_iter().collect();
                     self.reported_revoked.clear();
                     self.lost.extend(lost.iter().cloned());
@@ -200,14 +200,14 @@ impl Member for EmbeddedMember {
     fn membership(&self) -> Result<Membership, Failure> {
         let state = self.store.lock();
         let mut generation = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.seated(&state) == Some(&self.member_id) {
+        if self.holder(&state) == Some(&self.member_id) {
             *generation = state.groups[&self.spec.group].generation;
         }
         Ok(Membership { member_id: self.member_id.clone(), generation: *generation, handle: Arc::new(()) })
     }
 
     fn assignment_lost(&self) -> bool {
-        !self.lost.is_empty() || (!self.silent && self.seated(&self.store.lock()) != Some(&self.member_id))
+        !self.lost.is_empty() || (!self.silent && self.holder(&self.store.lock()) != Some(&self.member_id))
     }
 
     fn committed(&mut self, at: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Failure> {
@@ -259,7 +259,7 @@ impl Member for EmbeddedMember {
     fn rejoin(&mut self) -> Result<(), Failure> {
         self.rejoining = true;
         self.store.change(|state| {
-            if self.seated(state) == Some(&self.member_id) {
+            if self.holder(state) == Some(&self.member_id) {
                 let counts = state.counts();
                 if let Some(group) = state.groups.get_mut(&self.spec.group) {
                     group.remove(&self.spec.instance, &counts);
@@ -270,7 +270,7 @@ impl Member for EmbeddedMember {
     }
 
     fn close(mut self: Box<Self>, leave: bool) {
-        if leave && self.seated(&self.store.lock()) == Some(&self.member_id) {
+        if leave && self.holder(&self.store.lock()) == Some(&self.member_id) {
             self.closed = true;
             self.store.change(|state| {
                 let counts = state.counts();

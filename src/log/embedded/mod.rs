@@ -161,16 +161,16 @@ impl Embedded {
     }
 
     /// The member id that has the place of an instance of a group.
-    pub(crate) fn seated(&self, group: &str, instance: &str) -> Option<String> {
+    pub(crate) fn holder(&self, group: &str, instance: &str) -> Option<String> {
         let state = self.store.lock();
-        state.groups.get(group)?.seated(instance).map(str::to_owned)
+        state.groups.get(group)?.holder(instance).map(str::to_owned)
     }
 
     /// Expels a member from its group as if its session had timed out; returns whether it was still there.
     pub(crate) fn expel(&self, group: &str, instance: &str, member_id: &str) -> bool {
         self.store.change(|state| {
             let counts = state.counts();
-            let group = state.groups.get_mut(group).filter(|g| g.seated(instance) == Some(member_id));
+            let group = state.groups.get_mut(group).filter(|g| g.holder(instance) == Some(member_id));
             group.map(|g| g.remove(instance, &counts)).is_some()
         })
     }

@@ -130,12 +130,12 @@ impl Admin {
 
 /// A new topic is known to the controller first; it can be used once every partition has a leader.
 fn await_leaders(handle: &BaseConsumer<QueryContext>, topic: &str) -> Result {
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         let found = ffi::describe_topics(handle.client().native_ptr(), &[topic], TIMEOUT);
         match found.map(|mut all| all.pop()) {
             Ok(Some(Ok(d))) if d.partitions > 0 && d.led == d.partitions => return Ok(()),
-            Ok(_) if begun.elapsed() < TIMEOUT => thread::sleep(Duration::from_millis(20)),
+            Ok(_) if started.elapsed() < TIMEOUT => thread::sleep(Duration::from_millis(20)),
             Ok(_) => {
                 return Err(Error::Topic {
                     topic: topic.to_owned(),

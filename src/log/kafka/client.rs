@@ -139,9 +139,9 @@ mod tests {
     #[test]
     fn dropping_returns_at_once_and_the_client_is_still_destroyed() {
         let (notify, finished) = mpsc::channel();
-        let begun = Instant::now();
+        let started = Instant::now();
         drop(Owned::new(Slow(notify.clone()), "test client"));
-        assert!(begun.elapsed() < Duration::from_millis(200));
+        assert!(started.elapsed() < Duration::from_millis(200));
         finished.recv_timeout(Duration::from_secs(5)).unwrap();
         Owned::new(Slow(notify), "test client").destroy().recv_timeout(Duration::from_secs(5)).unwrap();
     }

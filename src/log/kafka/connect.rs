@@ -17,9 +17,9 @@ const SLICE: Duration = Duration::from_millis(100);
 
 /// Waits until a broker answers.
 pub(super) fn reach(handle: &BaseConsumer<QueryContext>, target: &str, timeout: Duration) -> Result {
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
-        let slice = SLICE.min(timeout.saturating_sub(begun.elapsed()));
+        let slice = SLICE.min(timeout.saturating_sub(started.elapsed()));
         if ffi::reach(handle.client().native_ptr(), slice) {
             return Ok(());
         }
@@ -30,7 +30,7 @@ pub(super) fn reach(handle: &BaseConsumer<QueryContext>, target: &str, timeout: 
             matches!(step_of(*code, reason), Step::Tls | Step::Sasl | Step::Authorise)
         });
         let patience = if permanent { timeout.min(GRACE) } else { timeout };
-        if begun.elapsed() >= patience {
+        if started.elapsed() >= patience {
             return Err(unreachable(target, error, timeout));
         }
     }

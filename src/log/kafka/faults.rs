@@ -71,9 +71,9 @@ impl Mock {
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
+    let started = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "timed out waiting until {what}");
+        assert!(started.elapsed() < PATIENCE, "timed out waiting until {what}");
     }
 }
 
@@ -240,8 +240,8 @@ fn closing_a_member_before_it_answers_does_not_hang() {
             member.wait(Duration::from_millis(50));
             member.poll().unwrap().iter().any(|e| matches!(e, GroupEvent::Assigned(_)))
         });
-        let begun = Instant::now();
+        let started = Instant::now();
         member.close(leave);
-        assert!(begun.elapsed() < Duration::from_secs(5), "leave {leave}: {:?}", begun.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(5), "leave {leave}: {:?}", started.elapsed());
     }
 }

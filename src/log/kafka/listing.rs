@@ -46,7 +46,7 @@ pub(super) fn offset_at(
             at.partition
         ),
     };
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         while queries.poll(Duration::ZERO).is_some() {}
         match ask(queries, at, timestamp_ms) {
@@ -54,7 +54,7 @@ pub(super) fn offset_at(
                 return u64::try_from(found).map(|o| Some(Offset(o))).map_err(|_| refused(found.to_string()));
             }
             Ok(_) => return Ok(None),
-            Err(e) if may_pass(&e) && begun.elapsed() < TIMEOUT => thread::sleep(PAUSE),
+            Err(e) if may_pass(&e) && started.elapsed() < TIMEOUT => thread::sleep(PAUSE),
             Err(e) => return Err(refused(e.to_string())),
         }
     }

@@ -367,8 +367,8 @@ impl KafkaMember {
             return; // the group no longer has a place for us, and the library does not say that it forgot ours
         }
         self.consumer.unsubscribe();
-        let begun = Instant::now();
-        while begun.elapsed() < CLOSE_TIMEOUT {
+        let started = Instant::now();
+        while started.elapsed() < CLOSE_TIMEOUT {
             let _ = self.consumer.poll(Duration::from_millis(10));
             let owned = self.consumer.assignment().map_or(0, |list| list.count());
             let known = GroupMetadata::of(self.consumer.client().native_ptr());
@@ -574,8 +574,8 @@ impl Member for KafkaMember {
         let KafkaMember { slots, events, consumer, .. } = *self;
         drop((slots, events));
         // The thread that watches a lost connection may hold it a little longer.
-        let begun = Instant::now();
-        while Arc::strong_count(&consumer) > 1 && begun.elapsed() < CLOSE_TIMEOUT {
+        let started = Instant::now();
+        while Arc::strong_count(&consumer) > 1 && started.elapsed() < CLOSE_TIMEOUT {
             thread::sleep(Duration::from_millis(5));
         }
         if let Some(consumer) = Arc::into_inner(consumer) {

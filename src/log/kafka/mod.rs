@@ -97,17 +97,17 @@ impl KafkaLog {
 
     /// The first offset and the high watermark.
     fn watermarks(&self, at: &TopicPartition) -> Result<(Offset, Offset)> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let (low, high) = loop {
             while self.queries.poll(Duration::ZERO).is_some() {}
-            let left = OFFSET_TIMEOUT.saturating_sub(begun.elapsed());
+            let left = OFFSET_TIMEOUT.saturating_sub(started.elapsed());
             match self.queries.client().fetch_watermarks(&at.topic, ffi::partition_number(at), left) {
                 Ok(found) => break found,
                 Err(e) => {
                     let code = e.rdkafka_error_code();
                     let helps =
                         leader_is_changing(code) || (code == Some(Code::UnknownPartition) && self.exists(at));
-                    if !helps || begun.elapsed() >= OFFSET_TIMEOUT {
+                    if !helps || started.elapsed() >= OFFSET_TIMEOUT {
                         return Err(self.no_offset(at, code));
                     }
                     thread::sleep(OFFSET_PAUSE);

@@ -235,7 +235,7 @@ impl KafkaProducer {
 
     /// Waits for all acknowledgements.
     fn drain(&self) -> Result<(), Failure> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let native = self.client.client().native_ptr();
         // Every record is acknowledged or given up within its timeout, so this loop ends.
         loop {
@@ -245,13 +245,13 @@ impl KafkaProducer {
             }
             ffi::flush(native, FLUSH);
         }
-        self.note(begun);
+        self.note(started);
         self.first_failure()
     }
 
     /// Remembers that a call was so slow that a request may have been sent twice.
-    fn note(&self, begun: Instant) {
-        if begun.elapsed() > self.socket_timeout / 2 {
+    fn note(&self, started: Instant) {
+        if started.elapsed() > self.socket_timeout / 2 {
             self.slow.set(true);
         }
     }
@@ -263,19 +263,19 @@ impl KafkaProducer {
         limit: Duration,
         call: impl Fn(Duration) -> Result<(), KafkaError>,
     ) -> Result<(), Failure> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut slice = if stage == Stage::Abort { PAUSE } else { SLICE };
         loop {
             let answer = call(slice.min(limit)).map_err(|e| failure(stage, &call_error(&e)));
             self.serve();
             let Err(failed) = answer else {
-                self.note(begun);
+                self.note(started);
                 return Ok(());
             };
             // An abort waits for the reports of what it drops, and these are served here, between two calls.
             let first_abort = stage == Stage::Abort && slice == PAUSE;
             self.slow.set(self.slow.get() || !first_abort);
-            if failed.reaction != Reaction::RetrySame || begun.elapsed() >= limit {
+            if failed.reaction != Reaction::RetrySame || started.elapsed() >= limit {
                 return Err(failed);
             }
             slice = SLICE;
@@ -284,7 +284,7 @@ impl KafkaProducer {
     }
 
     fn add_offsets(&self, offsets: &[(TopicPartition, Committed)], member: &Handle) -> Result<(), Failure> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let list = ffi::offset_list(offsets);
         let sent = ffi::send_offsets(
             self.client.client().native_ptr(),
@@ -292,7 +292,7 @@ impl KafkaProducer {
             &member.metadata,
             self.transaction_timeout,
         );
-        self.note(begun);
+        self.note(started);
         sent.map_err(|e| {
             self.slow.set(true);
             if e.code == Code::FencedInstanceId {
@@ -343,10 +343,10 @@ impl Producer for KafkaProducer {
         }
         let limit = self.transaction_timeout + MARGIN + MARGIN;
         // With a connected broker the library asks for the coordinator at once, otherwise half a second later.
-        let begun = Instant::now();
+        let started = Instant::now();
         ffi::reach(self.client.client().native_ptr(), limit);
         self.serve();
-        let answer = self.client.init_transactions(limit.saturating_sub(begun.elapsed()).max(SLICE));
+        let answer = self.client.init_transactions(limit.saturating_sub(started.elapsed()).max(SLICE));
         self.serve();
         answer.map_err(|e| {
             let error = call_error(&e);

@@ -59,12 +59,12 @@ impl PartitionReader {
 
 impl Reader for PartitionReader {
     fn next(&mut self, timeout: Duration) -> Result<Option<Fetched>, Failure> {
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             // Serves the client's errors and log lines; records come through the queue.
             while self.client.poll(Duration::ZERO).is_some() {}
             let (fetched, _) = self.batches.take(&self.at, &self.queue, MOST_RECORDS, MOST_BYTES)?;
-            let left = timeout.saturating_sub(begun.elapsed());
+            let left = timeout.saturating_sub(started.elapsed());
             if fetched.is_some() || left.is_zero() {
                 return Ok(fetched);
             }

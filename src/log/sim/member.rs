@@ -46,7 +46,7 @@ impl SimMember {
 
     fn expel(&mut self, silently: bool) {
         self.inner.silent = silently;
-        if let Some(id) = self.log.seated(&self.spec.group, &self.spec.instance) {
+        if let Some(id) = self.log.holder(&self.spec.group, &self.spec.instance) {
             self.log.expel(&self.spec.group, &self.spec.instance, &id);
         }
     }
