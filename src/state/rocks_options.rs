@@ -81,7 +81,7 @@ impl Shared {
         table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
         table.set_cache_index_and_filter_blocks(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
-        // Index and filter are in separate small blocks: only the part that a key needs is in the cache, so state may
+        // Index and filter are split into small blocks: only the part that a key needs is in the cache, so state may
         // be many times larger than the budget. The small top level of each stays in the cache.
         table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
         table.set_partition_filters(true);

@@ -88,7 +88,7 @@ pub(super) struct Group {
     /// The member is closing: assignments are answered at once, in the callback.
     closing: AtomicBool,
     /// A rebalance that changes nothing here is waiting for its answer.
-    unchanged: AtomicBool,
+    empty_rebalance: AtomicBool,
 }
 
 #[derive(Default)]
@@ -147,7 +147,7 @@ impl ConsumerContext for Group {
         if at.is_empty() {
             let unanswered = if assigned { Unanswered::Assigned } else { Unanswered::Revoked(at) };
             self.state().unanswered = Some(unanswered);
-            self.unchanged.store(true, Ordering::Release);
+            self.empty_rebalance.store(true, Ordering::Release);
             self.waker.wake();
             return;
         }
@@ -193,7 +193,7 @@ pub(super) struct KafkaMember {
     group: String,
     instance: String,
     /// Set when the place in the group is lost for good.
-    lost: Option<Failure>,
+    place_lost: Option<Failure>,
     /// Kept partitions still have to be sought to what was handed over; see `reposition`.
     must_reposition: bool,
     /// Longest wait for a pending transaction of another process.
@@ -213,7 +213,7 @@ pub(super) fn join(
         state: Mutex::default(),
         waker: Arc::clone(&waker),
         closing: AtomicBool::new(false),
-        unchanged: AtomicBool::new(false),
+        empty_rebalance: AtomicBool::new(false),
     };
     let config = settings.member(spec, partitions);
     let mut consumer: BaseConsumer<Group> = config.create_with_context(context).map_err(config_error)?;
@@ -230,7 +230,7 @@ pub(super) fn join(
         topics: spec.topics.clone(),
         group: spec.group.clone(),
         instance: spec.instance.clone(),
-        lost: None,
+        place_lost: None,
         must_reposition: false,
         committed_timeout: transaction_timeout + PENDING_MARGIN,
     };
@@ -300,7 +300,7 @@ impl KafkaMember {
     /// - Once it has reported the end of a partition, its position is one offset past that end. The broker answers a
     ///   fetch from there that no such offset exists.
     ///
-    /// So for each rebalance the kept partitions are sought twice:
+    /// So this is called twice for each rebalance, before and after it is answered:
     ///
     /// ```text
     /// library                               this file
@@ -326,7 +326,7 @@ impl KafkaMember {
     }
 
     /// Answers a rebalance that changes nothing for this member.
-    fn answer_unchanged(&mut self) -> Result<(), Failure> {
+    fn answer_empty_rebalance(&mut self) -> Result<(), Failure> {
         let kept = self.kept();
         let set = self.reposition(&kept);
         let answer = match self.consumer.context().state().unanswered.take() {
@@ -402,9 +402,9 @@ impl Member for KafkaMember {
     fn poll(&mut self) -> Result<Vec<GroupEvent>, Failure> {
         let taken = self.consumer.context().state().place_taken.take();
         if let Some(why) = taken {
-            self.lost = Some(self.place_taken(&why));
+            self.place_lost = Some(self.place_taken(&why));
         }
-        if let Some(failure) = &self.lost {
+        if let Some(failure) = &self.place_lost {
             return Err(failure.clone());
         }
         let mut served = 0;
@@ -415,7 +415,7 @@ impl Member for KafkaMember {
                 Some(Ok(record)) => return Err(stray(&record)),
                 Some(Err(error)) => {
                     if let Some(failure) = self.failure_of(&error) {
-                        self.lost = Some(failure.clone()).filter(|f| f.reaction == Reaction::Exit);
+                        self.place_lost = Some(failure.clone()).filter(|f| f.reaction == Reaction::Exit);
                         return Err(failure);
                     }
                 }
@@ -429,10 +429,10 @@ impl Member for KafkaMember {
                 break;
             }
         }
-        if self.consumer.context().unchanged.swap(false, Ordering::AcqRel) {
-            self.answer_unchanged()?;
+        if self.consumer.context().empty_rebalance.swap(false, Ordering::AcqRel) {
+            self.answer_empty_rebalance()?;
         } else if self.must_reposition {
-            // Not `answer_unchanged`: what waits for an answer now may be a change that only the engine can answer.
+            // Not `answer_empty_rebalance`: what waits for an answer now may be a change that only the engine can answer.
             let kept = self.kept();
             self.reposition(&kept)?;
         }
