@@ -1,25 +1,26 @@
-//! Every setting of a program, once, with its unit in its name.
+//! Every setting of a program, in one place, with its unit in its name.
 //!
-//! Owns defaults, the command line flags with their `TIDEGATE_...` twins, and the checks of one setting or of two together. Knows
-//! nothing that uses them. Invariant: a configuration that passed `validate` is never the reason for a failure later on.
+//! Owns defaults, the command line flags with their `TIDEGATE_...` twins, and the checks of single settings and of
+//! pairs of settings. Does not know who uses them. Invariant: a configuration that has passed `validate` is never the
+//! cause of a later failure.
 
 use crate::error::{Error, Result};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-/// What a reader of the output may rely on.
+/// What readers of the output can rely on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Guarantee {
     /// Each input record takes effect once: outputs, state and offsets are committed in one transaction.
     #[default]
     ExactlyOnce,
-    /// No record is lost; after a failure some take effect again.
+    /// No record is lost; after a failure some records take effect again.
     AtLeastOnce,
 }
 
-/// Where a program that never ran begins to read.
+/// Where a program that has never run starts to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum StartingOffsets {
-    /// At the first record that is still there.
+    /// At the first record that is still stored.
     #[default]
     Earliest,
     /// After the last record.
@@ -31,81 +32,83 @@ pub enum StartingOffsets {
 pub enum Trigger {
     /// At every multiple of the interval.
     Interval(Duration),
-    /// As soon as what is there is processed: lowest latency.
+    /// As soon as the available records are processed: lowest latency.
     AsSoonAsPossible,
-    /// Processes everything that was there at the start, in as many batches as it takes, then stops.
+    /// Processes everything that was available at the start, in as many batches as it takes, then stops.
     AvailableNow,
-    /// As `AvailableNow` in a single batch. It is bounded as every batch is: by records, bytes, staged bytes, and a third of the
-    /// transaction timeout. What does not fit is left for the next run.
+    /// Like `AvailableNow`, but in a single batch. It is bounded like every batch: by records, bytes, staged bytes, and
+    /// a third of the transaction timeout. What does not fit is left for the next run.
     Once,
 }
 
 /// The settings of a program. Start from [`Config::new`] and change fields, or parse [`Args`].
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "switches that have nothing to do with each other")]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub struct Config {
     /// The log: `host:port[,host:port]` for Kafka, `embedded:DIR`, or `memory:`. Empty = a log in the folder `log` of the state
     /// directory, or in memory if there is none.
     pub bootstrap: String,
-    /// Name of the application: consumer group, and prefix of internal topics and transactional ids.
+    /// Name of the application: the consumer group, and the prefix of internal topics and transactional ids.
     pub application_id: String,
-    /// Stable name of this process; default: an id kept in the state directory. On Kubernetes the pod name.
+    /// Stable name of this process; default: an id kept in the state directory. On Kubernetes, use the pod name.
     pub instance_id: Option<String>,
-    /// Where local state lives (the checkpoint directory); a folder per application is made in it. `None` = operations with state
-    /// are refused, unless the log is in memory.
+    /// Where local state lives (the checkpoint directory); it gets a folder per application. `None` = operations with
+    /// state are refused, unless the log is in memory.
     pub state_dir: Option<PathBuf>,
     /// When a batch ends.
     pub trigger: Trigger,
-    /// Worker threads; default: one per core. 0 = everything on the calling thread, in one order (tests).
+    /// Worker threads; default: one per core. 0 = everything runs on the calling thread, in one order (for tests).
     pub threads: usize,
-    /// What readers of the output may rely on.
+    /// What readers of the output can rely on.
     pub guarantee: Guarantee,
-    /// Where a first start reads from.
+    /// Where the first start begins to read.
     pub starting_offsets: StartingOffsets,
-    /// Number of state partitions; fixed for the life of an application.
+    /// Number of state partitions; fixed for the lifetime of an application.
     pub state_partitions: u32,
     /// Copies of internal topics; `None` = the broker's default.
     pub replication_factor: Option<u16>,
-    /// Properties of the Kafka client, by librdkafka's names.
+    /// Properties of the Kafka client, under librdkafka's names.
     pub properties: BTreeMap<String, String>,
-    /// Memory of all local state together (block cache and write buffers), bytes.
+    /// Memory for all local state together (block cache and write buffers), in bytes.
     pub state_memory_bytes: usize,
-    /// A batch ends early when it holds about so many bytes until its end: changes of state with the records that they make, and rows that
-    /// operators hold back. Less where the log takes long to get them.
+    /// A batch ends early when it holds about this many bytes until its end: changes of state with the records that
+    /// they produce, and rows that operators hold back. The bound is lower where the log takes long to receive them.
     pub staged_bytes_max: usize,
-    /// A batch ends early after so many records.
+    /// A batch ends early after this many records.
     pub batch_records_max: usize,
-    /// A batch ends early after so many bytes of input.
+    /// A batch ends early after this many bytes of input.
     pub batch_bytes_max: usize,
-    /// Bounds the records of each batch by what the batches before it achieved, so that a burst is processed at the pace of the program
-    /// while it waits in the log. Needs a batch interval.
+    /// Limits the records of each batch by what the batches before it achieved, so that a burst is processed at the
+    /// program's own pace while it waits in the log. Needs a batch interval.
     pub backpressure: bool,
-    /// With back-pressure: records per second of all sources together until the first batches are done; `None` = no bound.
+    /// With back-pressure: records per second from all sources together until the first batches are done; `None` = no
+    /// limit.
     pub initial_rate: Option<u64>,
-    /// Most records per second from each partition; `None` = no bound. Needs a batch interval.
+    /// Maximum number of records per second from each partition; `None` = no limit. Needs a batch interval.
     pub max_rate_per_partition: Option<u64>,
-    /// How often new topics of patterns and new partitions are looked for.
+    /// How often to look for new topics that match patterns and for new partitions.
     pub metadata_refresh: Duration,
-    /// Fetched but not yet processed bytes, all partitions together.
+    /// Bytes that are fetched but not yet processed, over all partitions.
     pub receive_buffer_bytes: usize,
     /// How long the first connection may take.
     pub connect_timeout: Duration,
-    /// After this time the log aborts an open transaction. A batch ends early at a third of it; a longer batch interval makes it
-    /// longer, see [`Config::transaction_duration_max`].
+    /// The log aborts a transaction that has been open for this long. A batch ends early at a third of it; a longer
+    /// batch interval makes it longer, see [`Config::transaction_duration_max`].
     pub transaction_timeout: Duration,
-    /// How long the group keeps the partitions of a process that fell silent.
+    /// How long the group keeps the partitions of a process that has gone silent.
     pub session_timeout: Duration,
-    /// How often each partition leaves a witness of its position, against lost group offsets.
+    /// How often each partition leaves a witness of its position, to protect against lost group offsets.
     pub witness_interval: Duration,
-    /// Address of the streaming page, metrics and health; the next free port is taken if it is in use. `None` = no server.
+    /// Address of the streaming page, metrics and health; if the port is in use, the next free one is taken. `None` =
+    /// no server.
     pub admin_bind: Option<String>,
-    /// Print a line of progress every ten seconds if standard error is a terminal.
+    /// Print a progress line every ten seconds if standard error is a terminal.
     pub progress_line: bool,
-    /// Tell the group at a graceful stop that this process does not come back (scale-in).
+    /// At a graceful stop, leave the group, because this process does not come back (scale-in).
     pub leave: bool,
     /// How long rows of past batches are kept for the program itself, where it asks for them.
     pub remember: Duration,
-    /// Take the group's offsets even where a witness says that more was consumed.
+    /// Accept the group's offsets even where a witness says that more was consumed.
     pub accept_offsets: bool,
 }
 
@@ -149,7 +152,7 @@ impl Config {
     /// Checks every setting.
     ///
     /// # Errors
-    /// [`Error::Config`] that names the setting, its value and what is allowed.
+    /// [`Error::Config`] with the setting, its value and what is allowed.
     pub fn validate(&self) -> Result {
         let id = &self.application_id;
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -186,14 +189,15 @@ impl Config {
         self.validate_rates()?;
         if self.transaction_timeout < Duration::from_secs(1) {
             return Err(Error::Config(format!(
-                "transaction timeout {:?} is under 1 s",
+                "transaction timeout {:?} is below 1 s",
                 self.transaction_timeout
             )));
         }
         Ok(())
     }
 
-    /// How long a batch may take input: a third of the transaction timeout, or the batch interval and a margin if that is more.
+    /// How long a batch may take input: a third of the transaction timeout, or the batch interval plus a margin if that
+    /// is longer.
     #[must_use]
     pub fn batch_duration_max(&self) -> Duration {
         let third = self.transaction_timeout / 3;
@@ -203,8 +207,8 @@ impl Config {
         }
     }
 
-    /// How long a transaction may be open before the log aborts it: the transaction timeout, or more where the batch interval needs
-    /// it, so that what a batch of a whole interval writes is one transaction.
+    /// How long a transaction may be open before the log aborts it: the transaction timeout, or longer where the batch
+    /// interval needs it, so that everything written by a batch of a whole interval is one transaction.
     #[must_use]
     pub fn transaction_duration_max(&self) -> Duration {
         self.batch_duration_max() + self.transaction_timeout * 2 / 3
@@ -213,24 +217,26 @@ impl Config {
     fn validate_rates(&self) -> Result {
         let is_bounded = self.backpressure || self.max_rate_per_partition.is_some();
         if is_bounded && !matches!(self.trigger, Trigger::Interval(_)) {
-            let what = "back-pressure and a rate per partition bound the records of an interval, but batches have none: set a batch interval, or bound batches by `batch_records_max`";
+            let what = "back-pressure and a rate per partition limit the records of an interval, but batches have no interval: set a batch interval, or limit batches by `batch_records_max`";
             return Err(Error::Config(what.into()));
         }
         for (name, rate) in
             [("initial rate", self.initial_rate), ("rate per partition", self.max_rate_per_partition)]
         {
             if rate == Some(0) {
-                return Err(Error::Config(format!("{name}: 0 records per second would never end")));
+                return Err(Error::Config(format!(
+                    "{name}: at 0 records per second a batch would never end"
+                )));
             }
         }
         if self.metadata_refresh.is_zero() {
-            return Err(Error::Config("metadata refresh: 0 s is not a pause".into()));
+            return Err(Error::Config("metadata refresh: 0 s is not a valid interval".into()));
         }
         Ok(())
     }
 }
 
-/// The command line flags of a program; every flag has a twin in the environment.
+/// The command line flags of a program; every flag has a twin among the environment variables.
 #[derive(Clone, Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub struct Args {
@@ -243,7 +249,7 @@ pub struct Args {
     /// Topic to write
     #[arg(long, env = "TIDEGATE_OUTPUT")]
     pub output: String,
-    /// Name of the application: group, and prefix of internal topics
+    /// Name of the application: consumer group, and prefix of internal topics
     #[arg(long, env = "TIDEGATE_APPLICATION_ID")]
     pub application_id: String,
     /// Stable name of this process [default: an id kept in the state directory]
@@ -255,58 +261,59 @@ pub struct Args {
     /// Batch interval; 0 = as soon as possible
     #[arg(long, env = "TIDEGATE_BATCH_INTERVAL_MS", default_value_t = 1000)]
     pub batch_interval_ms: u64,
-    /// Process what is there, then stop
+    /// Process what is available, then stop
     #[arg(long, env = "TIDEGATE_AVAILABLE_NOW")]
     pub available_now: bool,
-    /// Process one batch of what is there, then stop; what does not fit is left for the next run
+    /// Process one batch of what is available, then stop; what does not fit is left for the next run
     #[arg(long, env = "TIDEGATE_ONCE", conflicts_with = "available_now")]
     pub once: bool,
     /// Worker threads [default: one per core]
     #[arg(long, env = "TIDEGATE_THREADS")]
     pub threads: Option<usize>,
-    /// What readers of the output may rely on
+    /// What readers of the output can rely on
     #[arg(long, env = "TIDEGATE_GUARANTEE", value_enum, default_value_t)]
     pub guarantee: Guarantee,
-    /// Where a first start reads from
+    /// Where the first start begins to read
     #[arg(long, env = "TIDEGATE_STARTING_OFFSETS", value_enum, default_value_t)]
     pub starting_offsets: StartingOffsets,
-    /// Number of state partitions; fixed for the life of the application
+    /// Number of state partitions; fixed for the lifetime of the application
     #[arg(long, env = "TIDEGATE_STATE_PARTITIONS", default_value_t = 8)]
     pub state_partitions: u32,
     /// Copies of internal topics [default: the broker's]
     #[arg(long, env = "TIDEGATE_REPLICATION_FACTOR")]
     pub replication_factor: Option<u16>,
-    /// Memory of all local state together, bytes
+    /// Memory for all local state together, in bytes
     #[arg(long, env = "TIDEGATE_STATE_MEMORY_BYTES", default_value_t = 96 << 20)]
     pub state_memory_bytes: usize,
     /// How long the first connection may take
     #[arg(long, env = "TIDEGATE_CONNECT_TIMEOUT_MS", default_value_t = 30_000)]
     pub connect_timeout_ms: u64,
-    /// After this time the log aborts an open transaction; a batch interval over a third of it makes it longer
+    /// The log aborts a transaction that has been open for this long; a batch interval over a third of it makes it
+    /// longer
     #[arg(long, env = "TIDEGATE_TRANSACTION_TIMEOUT_MS", default_value_t = 15_000)]
     pub transaction_timeout_ms: u64,
     /// How long the group keeps the partitions of a silent process
     #[arg(long, env = "TIDEGATE_SESSION_TIMEOUT_MS", default_value_t = 10_000)]
     pub session_timeout_ms: u64,
-    /// Address of the streaming page, metrics and health, or `off`; the next free port is taken if it is in use
+    /// Address of the streaming page, metrics and health, or `off`; if the port is in use, the next free one is taken
     #[arg(long, env = "TIDEGATE_ADMIN_BIND", default_value = "127.0.0.1:4040")]
     pub admin_bind: String,
-    /// Tell the group at a graceful stop that this process does not come back
+    /// At a graceful stop, leave the group, because this process does not come back
     #[arg(long, env = "TIDEGATE_LEAVE")]
     pub leave: bool,
-    /// Take the group's offsets even where a witness says that more was consumed
+    /// Accept the group's offsets even where a witness says that more was consumed
     #[arg(long, env = "TIDEGATE_ACCEPT_OFFSETS")]
     pub accept_offsets: bool,
     /// Log format: text or json
     #[arg(long, env = "TIDEGATE_LOG_FORMAT", default_value = "text")]
     pub log_format: String,
-    /// Log level: error, warn, info, debug or trace [default: info; `RUST_LOG` is obeyed too]
+    /// Log level: error, warn, info, debug or trace [default: info; `RUST_LOG` also works]
     #[arg(long, env = "TIDEGATE_LOG_LEVEL")]
     pub log_level: Option<String>,
     /// Property of the Kafka client, key=value; may be repeated; in the environment `TIDEGATE_PROPERTIES`, with commas
     #[arg(short = 'X', value_name = "KEY=VALUE", value_parser = property)]
     pub properties: Vec<(String, String)>,
-    /// The same from the environment, with commas between them; what the flag says counts more
+    /// The same from the environment, separated by commas; the flag takes precedence
     #[arg(long = "properties", hide = true, value_name = "KEY=VALUE,...", value_parser = property, env = "TIDEGATE_PROPERTIES", value_delimiter = ',')]
     pub properties_before: Vec<(String, String)>,
 }
@@ -317,7 +324,7 @@ fn property(text: &str) -> Result<(String, String), String> {
 }
 
 impl Args {
-    /// The settings that these flags ask for.
+    /// The settings that these flags describe.
     #[must_use]
     pub fn config(&self) -> Config {
         let mut config = Config::new(&self.application_id, &self.bootstrap);
@@ -358,9 +365,9 @@ mod tests {
     }
 
     #[test]
-    fn a_comma_belongs_to_a_property_of_the_command_line() {
+    fn a_comma_on_the_command_line_belongs_to_the_property() {
         let line = ["p", "--input", "i", "--output", "o", "--application-id", "a", "-X", "debug=cgrp,broker"];
-        let more = ["-X", "b=2", "--properties", "a=1,b=1"]; // as the environment would say
+        let more = ["-X", "b=2", "--properties", "a=1,b=1"]; // as the environment would pass it
         let config = Program::try_parse_from(line.into_iter().chain(more)).unwrap().args.config();
         let expected = [("a", "1"), ("b", "2"), ("debug", "cgrp,broker")];
         assert_eq!(config.properties, expected.map(|(k, v)| (k.into(), v.into())).into());
@@ -379,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documentation_lists_every_flag_with_its_twin() {
+    fn the_documentation_lists_every_flag_with_its_environment_variable() {
         use clap::CommandFactory;
         let text = include_str!("../docs/operations.md");
         for arg in Program::command().get_arguments() {
@@ -393,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_may_be_open_for_an_interval_and_a_while() {
+    fn a_transaction_may_stay_open_for_an_interval_and_a_margin() {
         let mut config = Config::new("app", "memory:");
         let seconds = Duration::from_secs;
         for (interval, batch, transaction) in [(1, 5_000, 15_000), (5, 7_500, 17_500), (60, 62_500, 72_500)] {
@@ -409,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_setting_is_named() {
+    fn each_invalid_setting_is_named() {
         let bad = |change: fn(&mut Config)| {
             let mut c = Config::new("app", "memory:");
             change(&mut c);

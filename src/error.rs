@@ -1,12 +1,12 @@
 //! What can go wrong, and what the engine does about it.
 //!
-//! Owns the error type of the public API, the exit codes of a program, and the reaction that a failure of the
-//! log calls for. Knows no log, no store and no operator. Invariant: every message says what happened and where
-//! (topic, partition, offset, file, line), and ends with the next step if there is one.
+//! Owns the error type of the public API, the exit codes of a program, and the reactions that a failure of the log can
+//! require. Knows no log, no store and no operator. Invariant: every message says what happened and where (topic,
+//! partition, offset, file, line), and ends with the next step if there is one.
 
 use std::{fmt, io, sync::Arc};
 
-/// The result of everything that can fail.
+/// The result type of everything that can fail.
 pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
 /// Any error of the engine. `Display` is written for the person who runs the program.
@@ -16,25 +16,25 @@ pub enum Error {
     /// A setting is missing, malformed, or contradicts another.
     #[error("configuration: {0}")]
     Config(String),
-    /// Mistakes made while building the topology; all of them, one per line, each with file and line.
+    /// All mistakes made while the topology was built, one per line, each with file and line.
     #[error("{0}")]
     Plan(String),
-    /// The log could not be reached at start; `step` says how far the connection came.
+    /// The log could not be reached at start; `step` says how far the connection got.
     #[error("cannot reach {target}: {step} failed: {cause}\n  next: {next}")]
     Unreachable {
-        /// What was to be reached, as the user wrote it.
+        /// The address, as the user wrote it.
         target: String,
-        /// How far the connection came.
+        /// How far the connection got.
         step: Step,
         /// What the client library said.
         cause: String,
-        /// What to try.
+        /// What to try next.
         next: String,
     },
-    /// A topic is missing or not as it must be.
+    /// A topic is missing or is not set up as required.
     #[error("topic `{topic}`: {what}")]
     Topic {
-        /// The topic's name.
+        /// Name of the topic.
         topic: String,
         /// What is wrong and what to do.
         what: String,
@@ -50,44 +50,45 @@ pub enum Error {
         partition: u32,
         /// Offset of the record.
         offset: u64,
-        /// Why, with the field if there is one.
+        /// The reason, with the field if there is one.
         reason: String,
     },
     /// An operator failed or panicked.
     #[error("operator `{operator}` on partition {partition}: {reason}")]
     Operator {
-        /// The name of the node.
+        /// Name of the node.
         operator: String,
         /// Source or state partition of the task.
         partition: u32,
         /// The error or the panic message.
         reason: String,
     },
-    /// An output outside the log failed, or a function of the program that is one.
-    #[error("{0}\n  next: correct it and start again; the batch was not committed")]
+    /// An output outside the log failed, or a function of the program that serves as one.
+    #[error("{0}\n  next: fix the cause and start again; the batch was not committed")]
     Output(String),
-    /// A place outside the log refused rows that are committed already.
-    #[error("{0}\n  next: correct it and start again; the rows are kept, and written then")]
+    /// A destination outside the log refused rows that are already committed.
+    #[error("{0}\n  next: fix the cause and start again; the rows are kept and will be written then")]
     Undelivered(String),
-    /// A function of the program refused a row.
+    /// A function of the program rejected a row.
     #[error("{0}")]
     Row(String),
-    /// A key or value cannot be written as bytes or read back.
+    /// A key or value cannot be encoded as bytes or decoded.
     #[error("codec: {0}")]
     Codec(String),
-    /// The local state cannot be used as it is.
+    /// The local state cannot be used in its present form.
     #[error("state: {0}")]
     State(String),
-    /// The group's offsets contradict what this application has durably recorded. Fails closed.
+    /// The group's offsets contradict what this application has durably recorded. The start is refused rather than
+    /// guessing.
     #[error("recovery refused: {0}")]
     Refused(String),
-    /// Another process runs with our instance id and is newer: we are the zombie and must not go on.
+    /// A newer process runs with our instance id: we are the zombie and must not continue.
     #[error("fenced: {0}")]
     Fenced(String),
     /// A call to the log failed.
     #[error(transparent)]
     Log(#[from] Failure),
-    /// The operating system refused something.
+    /// A call to the operating system failed.
     #[error("{context}: {source}")]
     Io {
         /// What was being done, with the path.
@@ -95,7 +96,7 @@ pub enum Error {
         /// The system's answer.
         source: Arc<io::Error>,
     },
-    /// The process was told to end at once (second signal, or a crash in simulation).
+    /// The process was asked to end at once (second signal, or a crash in simulation).
     #[error("stopped before the batch was committed")]
     Killed,
 }
@@ -116,7 +117,7 @@ impl Error {
             Error::Unreachable { .. } | Error::Topic { .. } => 4,
             Error::Fenced(_) => 5,
             Error::Log(f) if f.reaction == Reaction::Exit => 5,
-            // The group or the transactional id is refused: as a topic that is missing.
+            // The group or the transactional id is refused: treated like a missing topic.
             Error::Log(f)
                 if f.reaction == Reaction::StopPipeline && matches!(f.stage, Stage::Group | Stage::Init) =>
             {
@@ -138,7 +139,7 @@ pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
         .unwrap_or("no message")
 }
 
-/// How far a first connection came before it failed.
+/// How far a first connection got before it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Name resolution.
@@ -149,9 +150,9 @@ pub enum Step {
     Tls,
     /// SASL authentication.
     Sasl,
-    /// The broker refused the operation for lack of a permission.
+    /// The broker refused the operation because a permission is missing.
     Authorise,
-    /// The broker answered, but not with what was asked (for example metadata) in time.
+    /// The broker answered, but did not send what was requested (for example metadata) in time.
     Metadata,
 }
 
@@ -168,7 +169,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// A failed call to the log during a batch, with what the engine must do about it.
+/// A failed call to the log during a batch, with the reaction that it requires.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{stage}: {message}")]
 pub struct Failure {
@@ -181,7 +182,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of `stage` that calls for `reaction`.
+    /// A failure of `stage` that requires `reaction`.
     pub fn new(stage: Stage, reaction: Reaction, message: impl Into<String>) -> Self {
         Failure { stage, reaction, message: message.into() }
     }
@@ -196,7 +197,7 @@ pub enum Stage {
     Fetch,
     /// Reading committed offsets.
     OffsetFetch,
-    /// Getting a producer ready and ending what a dead one left open.
+    /// Making a producer ready and ending what a dead one left open.
     Init,
     /// Opening a transaction.
     Begin,
@@ -226,22 +227,24 @@ impl fmt::Display for Stage {
     }
 }
 
-/// What a failure of the log calls for.
+/// The reaction that a failure of the log requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reaction {
-    /// Nothing has changed: the same call may be made again after a pause.
+    /// Nothing has changed: the same call may be repeated after a pause.
     RetrySame,
     /// The transaction must be aborted and the batch replayed from its input offsets.
     AbortReplay,
     /// The commit may or may not have happened: settle it by the token, never guess.
     Unknown,
-    /// The producer is of no more use: the batch is not committed by it; make a new one, then replay.
+    /// The producer can no longer be used and has not committed the batch: create a new producer, then replay the
+    /// batch.
     RecreateProducer,
-    /// The partitions are lost: drop batch, buffers and tasks, and recover them when they are assigned again.
+    /// The partitions are lost: drop the batch, the buffers and the tasks, and recover the partitions when they are
+    /// assigned again.
     CloseTasks,
-    /// Going on cannot help: stop with the message.
+    /// Retrying cannot help: stop with the message.
     StopPipeline,
-    /// A newer process has our identity: exit with a code of its own and write nothing more.
+    /// A newer process has our identity: exit with a separate exit code and write nothing more.
     Exit,
 }
 

@@ -1,12 +1,13 @@
-//! Named places where a test can kill, stop, delay or fail the process. Empty in a normal build.
+//! Named places where a test can kill, stop, delay or fail the process. They do nothing in a normal build.
 //!
-//! Owns the names and the actions. Knows nothing else. Invariants: without the feature `failpoints` a place compiles to nothing;
-//! with it, a place that acts first appends its name to the file `TIDEGATE_FAILPOINT_LOG`, so that a test can prove that it fired.
+//! Owns the names and the actions. Knows nothing else. Invariants: without the feature `failpoints` a place compiles to
+//! nothing; with it, a place that acts first appends its name to the file `TIDEGATE_FAILPOINT_LOG`, so that a test can
+//! prove that it fired.
 //!
-//! `TIDEGATE_FAILPOINT=name=action@n[,name=action@n]` acts at the n-th passage (from 1). Actions: `kill` (SIGKILL), `kill-in:ms`
-//! (SIGKILL a little later, while the code goes on), `stop` (SIGSTOP), `sleep:ms`, `hold` (this thread waits until there is a file
-//! of the log's name with `.go`), `fail` (the call at the place fails, once), `mutant` (the code at the place does something
-//! wrong on purpose, each time).
+//! `TIDEGATE_FAILPOINT=name=action@n[,name=action@n]` acts at the n-th passage (counted from 1). Actions: `kill`
+//! (SIGKILL), `kill-in:ms` (SIGKILL a little later, while the code continues), `stop` (SIGSTOP), `sleep:ms`, `hold`
+//! (this thread waits until a file exists that has the log's name plus `.go`), `fail` (the call at the place fails,
+//! once), `mutant` (the code at the place does something wrong on purpose, each time).
 
 /// Every place, in the order of a batch; then those that make a call fail.
 pub const PLACES: [&str; 28] = [
@@ -31,29 +32,29 @@ pub const PLACES: [&str; 28] = [
     "during-settle",
     "after-drop",
     "during-shutdown",
-    // In the writer of a drain, around its commit.
+    // In the writer of an outbox, around its commit.
     "before-drained",
     "after-drained",
-    // Between a function of the user and its acknowledgement.
+    // Between a user function and its acknowledgement.
     "before-acknowledged",
     // The batch is given up after its acknowledgements.
     "fail-flush",
-    // The request to end the transaction is not sent, or its answer is lost: the outcome is in doubt.
+    // The request to end the transaction is not sent, or its answer is lost: the outcome is unknown.
     "lose-request",
     "lose-answer",
-    // A partition cannot be set to another offset.
+    // A seek in a partition is refused.
     "fail-seek",
 ];
 
-/// Places of sources, outside of a batch: around the commit of a listing of files.
+/// Places in sources, outside a batch: around the commit of a listing of files.
 pub const SOURCE_PLACES: [&str; 2] = ["before-listing", "after-listing"];
 
-/// Places of a member of Kafka's group: before partitions are given back, and after the answer to a rebalance, when fetching has begun
-/// again.
+/// Places in a member of a Kafka group: before partitions are given back, and after the answer to a rebalance, when
+/// fetching has started again.
 pub const GROUP_PLACES: [&str; 2] = ["before-release", "after-answer"];
 
-/// Passes a named place; with the feature `failpoints`, acts there if it was asked to. `true` = fail here, or do the wrong thing
-/// on purpose.
+/// Passes a named place; with the feature `failpoints`, acts there if it was asked to. `true` = fail here, or do the
+/// wrong thing on purpose.
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
 #[must_use]

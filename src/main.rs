@@ -1,7 +1,7 @@
 //! The `tidegate` program: its subcommands and exit codes.
 //!
-//! Owns the command line. Knows the library only through its public interface. Invariant: every failure is told on standard error
-//! with its next step, and its kind is the exit code.
+//! Owns the command line. Knows the library only through its public interface. Invariant: every failure is printed on
+//! standard error with its next step, and its kind determines the exit code.
 
 mod demo;
 

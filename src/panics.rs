@@ -1,8 +1,8 @@
-//! Panics of a program's functions: caught, and shown once.
+//! Panics in a program's functions: caught, and shown once.
 //!
-//! The search for the record that makes a function panic runs the same records again and again; only the first panic is of interest.
-//! Knows no task and no source. Invariants: the hook that the program has set shows every panic but those of a search; nothing is
-//! changed in the process before a first search begins.
+//! The search for the record that makes a function panic runs the same records again and again; only the first panic is
+//! worth showing. Knows no task and no source. Invariants: the program's own panic hook shows every panic except those
+//! of a search; nothing in the process is changed before a first search begins.
 
 use std::{
     any::Any,
@@ -44,7 +44,7 @@ mod tests {
     };
 
     #[test]
-    fn a_panic_is_shown_unless_it_is_one_of_a_search() {
+    fn a_panic_is_shown_unless_a_search_causes_it() {
         let shown = Arc::new(AtomicU32::new(0));
         let (count, mine, others) = (shown.clone(), std::thread::current().id(), take_hook());
         set_hook(Box::new(move |panic| {

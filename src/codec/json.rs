@@ -1,6 +1,7 @@
 //! JSON values.
 //!
-//! Knows no topic. Invariant: a null value and the JSON `null` are one: both ways, a type that has no null refuses it.
+//! Knows no topic. Invariant: a null value and the JSON `null` are the same in both directions; a type that has no null
+//! rejects it.
 
 use super::{BadRecord, Decode, Encode, decode_each};
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Each value is one JSON document. Unknown fields are passed over unless the type says otherwise.
+/// Each value is one JSON document. Unknown fields are ignored unless the type says otherwise.
 ///
 /// ```
 /// use tidegate::codec::{Encode, Json};
@@ -56,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_documents_are_told_with_place_and_field_and_the_rest_is_read() {
+    fn bad_documents_are_reported_with_position_and_field_and_the_rest_is_read() {
         let mut b = RawChunkBuilder::default();
         for value in [
             Some(&br#"{"page":"/a","ms":1,"more":true}"#[..]),

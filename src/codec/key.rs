@@ -1,7 +1,7 @@
 //! Keys as bytes whose order is the order of the values.
 //!
 //! Owns the key layout (`docs/state-format.md`) and its encoder; the decoder is in `key_decode.rs`. Knows no store.
-//! Invariants: `a < b` (as `derive(Ord)` has it) exactly if the bytes of `a` are less than those of `b`; no encoding is a
+//! Invariants: `a < b` (as in `derive(Ord)`) exactly if the bytes of `a` are less than those of `b`; no encoding is a
 //! prefix of another of the same type, so the bytes of a tuple are those of its parts, one after the other.
 
 use super::key_decode;
@@ -13,11 +13,11 @@ use std::fmt;
 pub(super) const END: [u8; 2] = [0, 0];
 /// A zero byte within a string.
 pub(super) const ESCAPED_ZERO: [u8; 2] = [0, 0xff];
-/// Stands before each element of a sequence.
+/// Precedes each element of a sequence.
 pub(super) const MORE: u8 = 1;
 /// Ends a sequence.
 pub(super) const NO_MORE: u8 = 0;
-/// A variant number from this on takes four further bytes.
+/// A variant number from this value on takes four more bytes.
 pub(super) const WIDE_VARIANT: u8 = 0xff;
 
 /// Appends the encoding of `key` to `out`.
@@ -32,7 +32,8 @@ pub(super) const WIDE_VARIANT: u8 = 0xff;
 /// ```
 ///
 /// # Errors
-/// [`Error::Codec`] if the type's own `Serialize` fails, or leaves out fields (`skip_serializing_if`); `out` is as before then.
+/// [`Error::Codec`] if the type's own `Serialize` fails, or leaves out fields (`skip_serializing_if`); `out` is then
+/// unchanged.
 #[inline]
 pub fn encode_key<K: Serialize + ?Sized>(key: &K, out: &mut Vec<u8>) -> Result {
     let before = out.len();
@@ -42,7 +43,7 @@ pub fn encode_key<K: Serialize + ?Sized>(key: &K, out: &mut Vec<u8>) -> Result {
     })
 }
 
-/// Reads a key back; it owns its bytes and shares no buffer.
+/// Decodes a key; it owns its bytes and shares no buffer.
 ///
 /// # Errors
 /// [`Error::Codec`] if the bytes are not exactly one encoded `K`.
@@ -52,7 +53,7 @@ pub fn decode_key<K: DeserializeOwned>(bytes: &[u8]) -> Result<K> {
         .map_err(|e| Error::Codec(format!("key b\"{}\" cannot be decoded: {e}", bytes.escape_ascii())))
 }
 
-/// What serde says when it fails.
+/// serde's error message.
 #[derive(Debug)]
 pub(super) struct Fault(pub String);
 
@@ -106,7 +107,8 @@ macro_rules! integers {
     )*};
 }
 
-/// Floats by value: -0 equals 0 and all NaN are one, above infinity. `Key` refuses floats, but a wrapper may allow them.
+/// Floats by value: -0 equals 0, and all NaN are equal and sort above infinity. `Key` rejects floats, but a wrapper may
+/// allow them.
 macro_rules! floats {
     ($($float:ident $unsigned:ident $of_float:ident $of_unsigned:ident),*) => {$(
         fn $of_float(self, v: $float) -> Done {
@@ -230,7 +232,7 @@ impl<'a, 'b> ser::Serializer for &'a mut Encoder<'b> {
     }
 }
 
-/// Any number of elements, each announced.
+/// Any number of elements, each preceded by a marker byte.
 struct Elements<'a, 'b>(&'a mut Encoder<'b>);
 
 impl ser::SerializeSeq for Elements<'_, '_> {

@@ -1,4 +1,4 @@
-//! Reads keys back from their ordered bytes: the other half of `key.rs`.
+//! Decodes keys from their ordered bytes: the counterpart of `key.rs`.
 //!
 //! Owns the decoder. Knows no store. Invariant: bytes that are not exactly one key of the type are an error, never a panic.
 
@@ -41,7 +41,7 @@ impl<'de> Decoder<'de> {
         match self.byte()? {
             NO_MORE => Ok(false),
             MORE => Ok(true),
-            other => Err(Fault(format!("{other:#04x} where 0 or 1 must stand"))),
+            other => Err(Fault(format!("{other:#04x} where 0 or 1 was expected"))),
         }
     }
 
@@ -72,7 +72,7 @@ impl<'de> Decoder<'de> {
         match self.rest.strip_prefix(&END) {
             Some(rest) => self.rest = rest,
             None if self.rest.len() < END.len() => return short(),
-            None => return Err(Fault("a zero byte is neither escaped nor the end".into())),
+            None => return Err(Fault("a zero byte is neither escaped nor an end mark".into())),
         }
         Ok(Unescaped::Owned(all))
     }
@@ -107,11 +107,11 @@ macro_rules! floats {
     )*};
 }
 
-/// What these bytes cannot tell by themselves.
+/// What these bytes do not describe by themselves.
 macro_rules! refused {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Fault> {
-            Err(Fault("a type that asks the bytes what they are (untagged, flatten) cannot be a key".into()))
+            Err(Fault("a type that takes its structure from the bytes (untagged, flatten) cannot be a key".into()))
         }
     )*};
 }
@@ -139,7 +139,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
         let code = u32::from_be_bytes(self.array()?);
         match char::from_u32(code) {
             Some(c) => visitor.visit_char(c),
-            None => Err(Fault(format!("{code:#x} is no character"))),
+            None => Err(Fault(format!("{code:#x} is not a character"))),
         }
     }
     #[inline]
@@ -221,7 +221,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
     }
 }
 
-/// Elements, each announced by a byte.
+/// Elements, each preceded by a marker byte.
 struct Elements<'a, 'de>(&'a mut Decoder<'de>);
 
 impl<'de> SeqAccess<'de> for Elements<'_, 'de> {

@@ -1,6 +1,7 @@
 //! Values together with the rest of their record: key, timestamp, headers.
 //!
-//! Knows no format: it wraps those that decode the value. Invariant: key and headers share the arena of the chunk they came in.
+//! Knows no format: it wraps the format that decodes the value. Invariant: key and headers share the arena of the chunk
+//! that they came in.
 
 use super::{BadRecord, Decode, Encode, decode_each};
 use crate::{
@@ -8,7 +9,7 @@ use crate::{
     record::{Bytes, Data, Headers, RawChunk, RawChunkBuilder, RawRecord, Text},
 };
 
-/// A decoded value with what else its record holds.
+/// A decoded value with the rest of its record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message<T> {
     /// Key as bytes; `None` = null.
@@ -46,10 +47,10 @@ impl<T> Message<T> {
         Message { key: self.key, value, timestamp_ms: self.timestamp_ms, headers: self.headers }
     }
 
-    /// Appends this message as a record whose value `encode` writes.
+    /// Appends this message as a record whose value is written by `encode`.
     ///
     /// # Errors
-    /// What `encode` answers; nothing is appended then.
+    /// The error of `encode`; nothing is appended then.
     pub fn push(&self, encode: &impl Encode<T>, out: &mut RawChunkBuilder) -> Result {
         out.push_with(self.timestamp_ms, self.key.as_deref(), |bytes| encode.encode(&self.value, bytes))?;
         for (name, value) in &self.headers {
@@ -59,7 +60,7 @@ impl<T> Message<T> {
     }
 }
 
-/// Decodes values with the format `.0` and keeps key, timestamp and headers beside them.
+/// Decodes values with the format `.0` and keeps key, timestamp and headers with them.
 ///
 /// ```
 /// use tidegate::codec::{Decode, Message, Messages, Utf8};
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_value_does_not_shift_keys_and_times_of_the_others() {
+    fn a_bad_value_does_not_shift_the_keys_and_timestamps_of_the_others() {
         let raw = three();
         let (mut good, mut bad): (Vec<Message<u64>>, _) =
             (vec![], vec![BadRecord { index: 1, reason: "of another chunk".into() }]);

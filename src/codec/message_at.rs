@@ -1,7 +1,7 @@
-//! Messages together with the place that they were read from.
+//! Messages together with the place where they were read.
 //!
-//! Knows no format: it wraps those that decode the value. Invariant: topic and partition are those of the chunk, the offset that of the
-//! record.
+//! Knows no format: it wraps the format that decodes the value. Invariant: topic and partition are those of the chunk,
+//! the offset is that of the record.
 
 use super::{BadRecord, Decode, Message, Messages};
 use crate::record::{Data, Offset, RawChunk, TopicPartition};
@@ -9,7 +9,7 @@ use crate::record::{Data, Offset, RawChunk, TopicPartition};
 /// A message and where it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageAt<T> {
-    /// Topic and partition; an empty topic if it was read from none.
+    /// Topic and partition; the topic is empty if the message was not read from a topic.
     pub at: TopicPartition,
     /// Offset in the partition.
     pub offset: Offset,
@@ -17,7 +17,7 @@ pub struct MessageAt<T> {
     pub message: Message<T>,
 }
 
-/// As [`Messages`], with topic, partition and offset beside each message.
+/// Like [`Messages`], with topic, partition and offset added to each message.
 ///
 /// ```
 /// use tidegate::codec::{Decode, MessageAt, MessagesAt, Utf8};

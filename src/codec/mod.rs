@@ -1,7 +1,7 @@
 //! Bytes to rows and rows to bytes: keys, stored values, and the formats of input and output topics.
 //!
 //! Owns every byte layout of typed data, and the traits that a format implements. Knows no topic, store or operator.
-//! Invariant: bad input is an answer, never a panic.
+//! Invariant: bad input gives a result, never a panic.
 
 mod json;
 mod key;
@@ -31,10 +31,10 @@ use crate::{
     record::{Data, RawChunk},
 };
 
-/// Reads the records of an input topic. Stateless; one serves all tasks.
+/// Decodes the records of an input topic. Stateless; one instance serves all tasks.
 pub trait Decode<T: Data>: Send + Sync {
-    /// Decodes each record in order: into `good`, or with the reason into `bad`. Every record ends in exactly one of them,
-    /// and the indexes in `bad` rise.
+    /// Decodes each record in order: into `good`, or into `bad` with the reason. Every record ends up in exactly one of
+    /// them, and the indexes in `bad` rise.
     fn decode(&self, raw: &RawChunk, good: &mut Vec<T>, bad: &mut Vec<BadRecord>);
 }
 
@@ -44,12 +44,12 @@ impl<T: Data, D: Decode<T> + ?Sized> Decode<T> for &D {
     }
 }
 
-/// Writes the values of an output topic. Stateless; one serves all tasks.
+/// Encodes the values of an output topic. Stateless; one instance serves all tasks.
 pub trait Encode<T>: Send + Sync {
-    /// Appends the encoding of `value` to `out`; `false` = nothing was appended, as the value is null.
+    /// Appends the encoding of `value` to `out`; `false` = nothing was appended, because the value is null.
     ///
     /// # Errors
-    /// [`Error::Codec`](crate::Error::Codec) if the value has no encoding; what is in `out` then is of no use.
+    /// [`Error::Codec`](crate::Error::Codec) if the value has no encoding; the content of `out` must then be ignored.
     fn encode(&self, value: &T, out: &mut Vec<u8>) -> Result<bool>;
 }
 
@@ -58,7 +58,7 @@ pub trait Encode<T>: Send + Sync {
 pub struct BadRecord {
     /// Its index in the chunk.
     pub index: usize,
-    /// Why, with place and field if there are such.
+    /// The reason, with position and field if there are any.
     pub reason: String,
 }
 

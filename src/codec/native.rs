@@ -1,6 +1,6 @@
-//! Values as state keeps them, for topics that only this program reads and writes.
+//! Values in the layout used for state, for topics that only this program reads and writes.
 //!
-//! Knows no topic. Invariant: what was encoded decodes to the same value; everything else is a bad record.
+//! Knows no topic. Invariant: whatever was encoded decodes to the same value; everything else is a bad record.
 
 use super::{BadRecord, Decode, Encode, decode_each, decode_value, encode_value};
 use crate::{
@@ -33,7 +33,7 @@ mod tests {
     use crate::record::RawChunkBuilder;
 
     #[test]
-    fn values_come_back_and_foreign_bytes_are_bad_records() {
+    fn values_survive_a_round_trip_and_foreign_bytes_are_bad_records() {
         let mut records = RawChunkBuilder::default();
         records.push_with(-1, None, |out| Native.encode(&(7u64, "seven".to_owned()), out)).unwrap();
         records.push_with(-1, None, |out| Utf8.encode(&"x", out)).unwrap();

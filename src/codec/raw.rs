@@ -1,6 +1,6 @@
-//! Values as they are.
+//! Values as plain bytes.
 //!
-//! Knows no topic. Invariant: nothing is refused but a null where the type has none.
+//! Knows no topic. Invariant: nothing is rejected except a null where the type has none.
 
 use super::{BadRecord, Decode, Encode, decode_each};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     record::{Bytes, RawChunk},
 };
 
-/// Each value is a string of bytes; with `Option<Bytes>` also null.
+/// Each value is a byte string; with `Option<Bytes>` also null.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Raw;
 

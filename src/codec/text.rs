@@ -12,7 +12,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Utf8;
 
-/// [`Text`] itself, or a type of one's own that is made of it.
+/// [`Text`] itself, or a type of your own that can be made from it.
 impl<T: Data + From<Text>> Decode<T> for Utf8 {
     fn decode(&self, raw: &RawChunk, good: &mut Vec<T>, bad: &mut Vec<BadRecord>) {
         decode_each(raw, good, bad, |index| {
@@ -36,7 +36,8 @@ pub struct AsText;
 impl<T: std::fmt::Display> Encode<T> for AsText {
     fn encode(&self, value: &T, out: &mut Vec<u8>) -> Result<bool> {
         use std::io::Write;
-        write!(out, "{value}").map_err(|e| crate::Error::State(format!("a value cannot be shown: {e}")))?;
+        write!(out, "{value}")
+            .map_err(|e| crate::Error::State(format!("a value cannot be formatted as text: {e}")))?;
         Ok(true)
     }
 }
@@ -47,7 +48,7 @@ mod tests {
     use crate::record::RawChunkBuilder;
 
     #[test]
-    fn texts_share_the_arena_and_bad_bytes_have_a_place() {
+    fn texts_share_the_arena_and_bad_bytes_are_reported_with_their_position() {
         let mut b = RawChunkBuilder::default();
         let long = "to be, or not to be, that is the question";
         for value in [long.as_bytes(), b"ab\xff", b""] {

@@ -1,11 +1,11 @@
 //! The structure of a serde type as a short stable string: `(String, Option<u64>)` is `(str,u64?)`.
 //!
-//! Owns the notation, which is part of a topology's fingerprint. Knows no store. Invariants: names of types and modules do
-//! not appear, so moving or renaming them changes nothing; any change of a field's name, type or place changes the string;
-//! recursive types end in `^n` (the container `n` levels up).
+//! Owns the notation, which is part of a topology's fingerprint. Knows no store. Invariants: names of types and modules
+//! do not appear, so moving or renaming them changes nothing; any change of a field's name, type or position changes
+//! the string; a recursive type is written as `^n` (the container `n` levels up).
 //!
-//! It works by deserialising the type from nothing and noting what is asked for. One run takes one way through each option,
-//! sequence and enum; runs are repeated until every way was taken.
+//! It works by deserialising the type from nothing and noting what the type asks for. One run takes one path through
+//! each option, sequence and enum; runs are repeated until every path has been taken.
 
 use super::key::Fault;
 use serde::de::{
@@ -16,8 +16,8 @@ use std::any::type_name;
 
 /// The structural trace of `T`.
 ///
-/// Fields and variants carry their names: `{id:u64,tags:[str]}`, `<Up|Moved(i32,i32)|Named{to:str}>`. What cannot be traced,
-/// as it accepts none of the sample values, is `?`.
+/// Fields and variants carry their names: `{id:u64,tags:[str]}`, `<Up|Moved(i32,i32)|Named{to:str}>`. A part that
+/// cannot be traced, because it accepts none of the sample values, is written as `?`.
 ///
 /// ```
 /// use tidegate::codec::format_of;
@@ -65,7 +65,7 @@ enum Node {
     Tuple(Vec<At>),
     Struct(Vec<(&'static str, At)>),
     Enum(Vec<Variant>),
-    /// The container at this place, again.
+    /// A recursion to the container at this place.
     Back(At),
 }
 
@@ -101,12 +101,12 @@ impl Trace {
         }
     }
 
-    /// Whether every way below was taken.
+    /// Whether every path below has been taken.
     fn done(&self, at: At) -> bool {
         !matches!(self.nodes[at], Node::New) && self.children(at).into_iter().all(|child| self.done(child))
     }
 
-    /// Whether a value can be made without running in a circle.
+    /// Whether a value can be made without endless recursion.
     fn finite(&self, at: At) -> bool {
         match &self.nodes[at] {
             Node::New | Node::Back(_) => false,
@@ -118,7 +118,7 @@ impl Trace {
         }
     }
 
-    /// After a value was refused: another sample at the place that was asked last; `false` = there is none.
+    /// After a value was rejected: another sample at the place that was asked last; `false` = there is none.
     fn next_sample(&mut self) -> bool {
         let Some(Node::Leaf { name, sample }) = self.last_leaf.map(|at| &mut self.nodes[at]) else {
             return true;
@@ -197,7 +197,7 @@ impl Trace {
         }
     }
 
-    /// Four or more equal neighbours are counted: `(u8*16)`.
+    /// Four or more equal neighbours are written as a count: `(u8*16)`.
     fn render_tuple(&self, parts: &[At], above: &mut Vec<At>, out: &mut String) {
         let text = |part: &At, above: &mut Vec<At>| {
             let mut one = String::new();
@@ -215,11 +215,11 @@ impl Trace {
     }
 }
 
-/// Deserialises what stands at one place of the trace.
+/// Deserialises what is at one place of the trace.
 struct Tracer<'t> {
     trace: &'t mut Trace,
     at: At,
-    /// `false` = only make a value, as what stands here is known already.
+    /// `false` = only make a value, because the structure of this place is already known.
     exploring: bool,
 }
 
@@ -239,7 +239,7 @@ impl Tracer<'_> {
         }
     }
 
-    /// Notes what stands here at the first visit.
+    /// Notes the structure of this place at the first visit.
     fn note(&mut self, node: impl FnOnce(&mut Trace) -> Node) -> Result<Node, Fault> {
         if self.trace.open.len() > MAX_DEPTH {
             self.trace.stop = true;
@@ -252,8 +252,8 @@ impl Tracer<'_> {
         Ok(self.trace.nodes[self.at].clone())
     }
 
-    /// Runs `body` inside a container. One that is open already, by the type of its visitor, is a recursion: noted as such,
-    /// and a value made the shortest way.
+    /// Runs `body` inside a container. A container that is already open (recognised by the type of its visitor) is a
+    /// recursion: it is noted as such, and a value is made the shortest way.
     fn inside<V, R>(
         mut self,
         node: impl FnOnce(&mut Trace) -> Node,
@@ -312,7 +312,7 @@ macro_rules! untraceable {
         fn $method<V: Visitor<'de>>(mut self, _: V) -> Result<V::Value, Fault> {
             self.sample("any");
             self.trace.stop = true;
-            Err(Fault("a type that asks the bytes what they are".into()))
+            Err(Fault("a type that takes its structure from the bytes".into()))
         }
     )*};
 }
@@ -468,7 +468,7 @@ impl<'de> MapAccess<'de> for Parts<'_> {
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Fault> {
         match SeqAccess::next_element_seed(self, seed)? {
             Some(value) => Ok(value),
-            None => Err(Fault("a value is asked for before its key".into())),
+            None => Err(Fault("a value was requested before its key".into())),
         }
     }
 }
@@ -476,10 +476,10 @@ impl<'de> MapAccess<'de> for Parts<'_> {
 impl<'de> EnumAccess<'de> for Tracer<'_> {
     type Error = Fault;
     type Variant = Self;
-    /// The variant that was tried least and is not done; when all are done, one that ends.
+    /// The variant that has been tried least and is not finished; when all are finished, one that ends.
     fn variant_seed<T: DeserializeSeed<'de>>(mut self, seed: T) -> Result<(T::Value, Self), Fault> {
         let Node::Enum(variants) = self.trace.nodes[self.at].clone() else {
-            return Err(Fault("asked for a variant twice".into()));
+            return Err(Fault("a variant was requested twice".into()));
         };
         let numbered = || variants.iter().enumerate();
         let open =
@@ -570,7 +570,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_name_the_structure_and_nothing_else() {
+    fn formats_describe_the_structure_and_nothing_else() {
         assert_eq!(format_of::<u64>(), "u64");
         assert_eq!(format_of::<Wrap<Wrap<Text>>>(), "str");
         assert_eq!(format_of::<()>(), "()");
@@ -582,7 +582,7 @@ mod tests {
     }
 
     #[test]
-    fn recursive_types_end_and_generic_ones_are_told_apart() {
+    fn recursive_types_end_and_generic_types_are_distinguished() {
         let shape = "<Sum(^2,^2)|Group([^2])|Dot|Circle{radius:f64,name:str?}|Tag(u8)>";
         assert_eq!(format_of::<Shape>(), shape);
         assert_eq!(format_of::<Tree>(), format!("{{left:^2?,right:^2?,shape:{shape},size:u64}}"));
@@ -590,13 +590,13 @@ mod tests {
     }
 
     #[test]
-    fn types_that_refuse_zero_or_an_empty_string_are_traced_with_another_value() {
+    fn types_that_reject_zero_or_an_empty_string_are_traced_with_another_value() {
         assert_eq!(format_of::<(NonZeroU32, std::net::IpAddr, u8)>(), "(u32,<V4(u8*4)|V6(u8*16)>,u8)");
         assert_eq!(format_of::<(std::time::Duration, u8)>(), "({secs:u64,nanos:u32},u8)");
     }
 
     #[test]
-    fn what_cannot_be_traced_is_marked_and_ends() {
+    fn a_part_that_cannot_be_traced_is_marked_and_tracing_ends() {
         assert_eq!(format_of::<(u8, serde_json::Value, u16)>(), "(u8,any,?)");
     }
 }

@@ -1,6 +1,6 @@
 //! Stored values as bytes: a format version, then postcard.
 //!
-//! Owns the value layout (`docs/state-format.md`). Knows no store. Invariant: bytes of another version, or with anything
+//! Owns the value layout (`docs/state-format.md`). Knows no store. Invariant: bytes of another version, or with bytes
 //! left over, are an error, never a wrong value.
 
 use crate::error::{Error, Result};
@@ -13,7 +13,7 @@ pub const VALUE_VERSION: u8 = 1;
 /// Appends the encoding of `value` to `out`.
 ///
 /// # Errors
-/// [`Error::Codec`] if the type's own `Serialize` fails; `out` is as before then.
+/// [`Error::Codec`] if the type's own `Serialize` fails; `out` is then unchanged.
 #[inline]
 pub fn encode_value<V: Serialize + ?Sized>(value: &V, out: &mut Vec<u8>) -> Result {
     let before = out.len();
@@ -24,7 +24,7 @@ pub fn encode_value<V: Serialize + ?Sized>(value: &V, out: &mut Vec<u8>) -> Resu
     })
 }
 
-/// Reads a value back.
+/// Decodes a value.
 ///
 /// # Errors
 /// [`Error::Codec`] if the bytes are not exactly one encoded `V` of this version.
@@ -45,7 +45,7 @@ pub fn decode_value<V: DeserializeOwned>(bytes: &[u8]) -> Result<V> {
     }
 }
 
-/// How many bytes [`encode_value`] would append, about; 0 for a value that cannot be encoded.
+/// About how many bytes [`encode_value`] would append; 0 for a value that cannot be encoded.
 pub(crate) fn value_bytes<V: Serialize + ?Sized>(value: &V) -> usize {
     postcard::experimental::serialized_size(value).unwrap_or(0)
 }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_come_back_and_nothing_else_passes() {
+    fn values_survive_a_round_trip_and_nothing_else_is_accepted() {
         let value = ("words".to_owned(), Some(7u64), vec![-1i32]);
         let mut out = b"before".to_vec();
         encode_value(&value, &mut out).unwrap();

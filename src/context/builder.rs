@@ -1,13 +1,13 @@
 //! A context from a few settings, for programs without flags.
 //!
-//! Owns the defaults of such programs: a batch each second, and a log of their own where none is named. Knows no stream. Invariant: every
-//! setting ends in a [`Config`].
+//! Owns the defaults of such programs: a batch each second, and a log of their own if none is named. Knows no stream.
+//! Invariant: every setting ends up in a [`Config`].
 
 use super::StreamingContext;
 use crate::config::{Config, Trigger};
 use std::{path::PathBuf, time::Duration};
 
-/// Makes a [`StreamingContext`]: see [`StreamingContext::builder`].
+/// Builds a [`StreamingContext`]: see [`StreamingContext::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "call `build`"]
 pub struct ContextBuilder {
@@ -21,7 +21,7 @@ impl ContextBuilder {
         ContextBuilder { config: Config::new(id, "") }
     }
 
-    /// How often a batch is cut; default one second.
+    /// How often a batch is cut; default: one second.
     ///
     /// ```
     /// use std::time::Duration;
@@ -30,10 +30,10 @@ impl ContextBuilder {
     ///     .batch_interval(Duration::from_millis(20))
     ///     .configure(|c| c.admin_bind = None)
     ///     .build();
-    /// let (tell, told) = std::sync::mpsc::channel();
-    /// ssc.rate_stream(1).foreach_rdd(move |_, time| tell.send(time.0));
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// ssc.rate_stream(1).foreach_rdd(move |_, time| sender.send(time.0));
     /// ssc.start()?;
-    /// let (first, second) = (told.recv().unwrap(), told.recv().unwrap());
+    /// let (first, second) = (receiver.recv().unwrap(), receiver.recv().unwrap());
     /// assert!(first % 20 == 0 && second % 20 == 0 && first < second); // multiples of the interval
     /// ssc.stop(false);
     /// ssc.await_termination()?;
@@ -62,7 +62,7 @@ impl ContextBuilder {
         self
     }
 
-    /// Worker threads; default one per core. Receivers have threads of their own.
+    /// Worker threads; default: one per core. Receivers have their own threads.
     ///
     /// ```
     /// use tidegate::{StreamingContext, config::Trigger, source::Queue};
@@ -79,8 +79,8 @@ impl ContextBuilder {
         self
     }
 
-    /// The log: `host:port` of Kafka, `embedded:DIR` or `memory:`. Default: a log in the checkpoint directory, or in memory if there is
-    /// none.
+    /// The log: `host:port` for Kafka, `embedded:DIR` or `memory:`. Default: a log in the checkpoint directory, or in
+    /// memory if there is none.
     ///
     /// ```
     /// use tidegate::{StreamingContext, config::Trigger, log};
@@ -94,7 +94,7 @@ impl ContextBuilder {
     ///     tidegate::codec::AsText,
     /// );
     /// ssc.run()?;
-    /// assert!(log::open(&at, &Default::default())?.describe(&["out"])?[0].is_some()); // the log made the topic
+    /// assert!(log::open(&at, &Default::default())?.describe(&["out"])?[0].is_some()); // the log created the topic
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     pub fn log(mut self, bootstrap: &str) -> Self {
@@ -102,7 +102,7 @@ impl ContextBuilder {
         self
     }
 
-    /// As [`StreamingContext::checkpoint`].
+    /// Like [`StreamingContext::checkpoint`].
     ///
     /// ```
     /// use tidegate::{StreamingContext, config::Trigger};
@@ -135,7 +135,7 @@ impl ContextBuilder {
         self
     }
 
-    /// The context.
+    /// Builds the context.
     ///
     /// ```
     /// use tidegate::StreamingContext;

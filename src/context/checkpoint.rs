@@ -1,7 +1,7 @@
 //! The checkpoint directory, as a user names it.
 //!
-//! Owns what may stand for a directory: a path, or a `file:` URL as Spark takes it. Knows no state. Invariant: what names no place on
-//! the disk of this machine is refused, not taken for the name of a folder.
+//! Owns what is accepted as a directory: a path, or a `file:` URL as Spark takes it. Knows no state. Invariant: a name
+//! that is not a place on this machine's disk is refused, not taken as the name of a folder.
 
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ pub(super) fn directory(named: &Path) -> Result<PathBuf> {
     let letters = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
     let refused = |why: &str| {
         Err(Error::Config(format!(
-            "checkpoint directory `{}`: {why}; state lies on the local disk, and is restored from the log where that is lost\n  next: name a directory, or a file:///URL of one",
+            "checkpoint directory `{}`: {why}; state is kept on the local disk, and is restored from the log if that is lost\n  next: name a directory, or a file:/// URL of one",
             named.display()
         )))
     };
@@ -27,7 +27,7 @@ pub(super) fn directory(named: &Path) -> Result<PathBuf> {
             && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
             && scheme.chars().all(letters) =>
         {
-            refused(&format!("`{scheme}://` is no place on this machine"))
+            refused(&format!("`{scheme}://` is not a place on this machine"))
         }
         _ => Ok(named.into()),
     }
@@ -50,8 +50,8 @@ mod tests {
             assert_eq!(directory(Path::new(named)).unwrap(), Path::new(expected), "{named}");
         }
         for named in ["s3://bucket/x", "hdfs://name:8020/x", "s3a://b/x", "file://host/x", "file:x"] {
-            let told = directory(Path::new(named)).unwrap_err().to_string();
-            assert!(told.contains(named) && told.contains("name a directory"), "{told}");
+            let message = directory(Path::new(named)).unwrap_err().to_string();
+            assert!(message.contains(named) && message.contains("name a directory"), "{message}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The run of a context: how it is told to stop, and how it ended.
+//! The run of a context: how it is asked to stop, and how it ended.
 //!
-//! Owns the outcome of the loop's thread, for whoever waits for it. Knows no loop. Invariants: a run ends once; everybody who waits
-//! is told the same; whoever waits holds nothing that `stop` needs.
+//! Owns the outcome of the loop's thread, for all threads that wait for it. Knows no loop. Invariants: a run ends once;
+//! all waiting threads get the same outcome; a waiting thread holds nothing that `stop` needs.
 
 use crate::{
     error::{Result, panic_text},
@@ -15,10 +15,10 @@ use std::{
     time::Duration,
 };
 
-/// What a context does.
+/// The state of a context.
 #[derive(Clone, Default)]
 pub(super) enum Lifecycle {
-    /// Streams are built.
+    /// Streams are being built.
     #[default]
     Built,
     /// It was started; it may have ended since.
@@ -37,16 +37,16 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Whether somebody asked for the end, or it has come.
+    /// Whether a stop was requested, or the run has ended.
     pub fn is_stopped(&self) -> bool {
         self.end.has_come() || self.shutdown.is_requested() || self.shutdown.is_drain_requested()
     }
 }
 
-/// How the loop's thread ended; the text of its panic.
+/// How the loop's thread ended; `Err` is the text of its panic.
 type Outcome = Result<Result, String>;
 
-/// The end of a run, to be waited for by any number of threads.
+/// The end of a run; any number of threads can wait for it.
 #[derive(Default)]
 pub(super) struct End {
     outcome: Mutex<Option<Outcome>>,
@@ -54,7 +54,7 @@ pub(super) struct End {
 }
 
 impl End {
-    /// Runs `work`, and tells how it ended once everything that it held is gone.
+    /// Runs `work`, and publishes the outcome once everything that it held is gone.
     pub fn of(&self, work: impl FnOnce() -> Result) {
         let outcome =
             catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_text(panic.as_ref()).to_owned());
@@ -66,25 +66,25 @@ impl End {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the run is over.
+    /// Whether the run has ended.
     pub fn has_come(&self) -> bool {
         self.outcome().is_some()
     }
 
-    /// Waits for the end. A panic of the loop goes on in whoever waits.
+    /// Waits for the end. A panic of the loop is resumed in the waiting thread.
     pub fn wait(&self) -> Result {
         let outcome = self.come.wait_while(self.outcome(), |outcome| outcome.is_none());
-        told(outcome.unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or(Ok(()))
+        result_of(outcome.unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or(Ok(()))
     }
 
-    /// As `wait`, at most so long: `None` = it still runs.
+    /// Like `wait`, but at most for `timeout`: `None` = it is still running.
     pub fn wait_at_most(&self, timeout: Duration) -> Option<Result> {
         let waited = self.come.wait_timeout_while(self.outcome(), timeout, |outcome| outcome.is_none());
-        told(waited.unwrap_or_else(PoisonError::into_inner).0.clone())
+        result_of(waited.unwrap_or_else(PoisonError::into_inner).0.clone())
     }
 }
 
-fn told(outcome: Option<Outcome>) -> Option<Result> {
+fn result_of(outcome: Option<Outcome>) -> Option<Result> {
     match outcome? {
         Ok(result) => Some(result),
         Err(panic) => resume_unwind(Box::new(panic)),

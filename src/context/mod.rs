@@ -1,7 +1,7 @@
-//! The one object that a program holds: builds streams, starts them, waits for their end.
+//! The one object that a program holds: it builds streams, starts them, and waits for their end.
 //!
-//! Owns the way from a configuration to a running loop: state directory, log, metrics, status page, signals. Knows both faces and the
-//! runtime; nothing knows it. Invariant: nothing runs before `start`.
+//! Owns the way from a configuration to a running loop: state directory, log, metrics, status page, signals. Knows both
+//! APIs and the runtime; nothing knows it. Invariant: nothing runs before `start`.
 
 mod builder;
 mod checkpoint;
@@ -64,13 +64,13 @@ use std::{
 pub struct StreamingContext {
     config: Mutex<Config>,
     builder: StreamBuilder,
-    listeners: Mutex<Told>,
+    listeners: Mutex<Observers>,
     lifecycle: Mutex<Lifecycle>,
 }
 
-/// Who is told of batches.
+/// The observers that are notified of batches.
 #[derive(Clone, Default)]
-struct Told {
+struct Observers {
     after_batch: Vec<AfterBatch>,
     listeners: Vec<Arc<dyn StreamingListener>>,
 }
@@ -96,7 +96,7 @@ impl StreamingContext {
         }
     }
 
-    /// A context with a batch each second, on a log of its own: in the checkpoint directory, or in memory if there is none.
+    /// A context with one batch per second, on its own log: in the checkpoint directory, or in memory if there is none.
     ///
     /// ```
     /// use std::time::Duration;
@@ -109,8 +109,9 @@ impl StreamingContext {
         ContextBuilder::new(name)
     }
 
-    /// The context that `create` makes, with its checkpoint in `dir`: where a former run left one, it goes on from there. Streams are
-    /// always built by `create`, so the program may change between runs; state is known by the names of its operations.
+    /// The context that `create` returns, with its checkpoint in `dir`: if an earlier run left one there, the program
+    /// continues from it. Streams are always built by `create`, so the program may change between runs; state is
+    /// identified by the names of its operations.
     ///
     /// ```
     /// use tidegate::{StreamingContext, config::Trigger, source::Queue};
@@ -131,7 +132,7 @@ impl StreamingContext {
     ///     Ok(kept.into_iter().flat_map(|(_, rows)| rows).collect())
     /// };
     /// assert_eq!(run()?, [('a', 1)]);
-    /// assert_eq!(run()?, [('a', 2)]); // a second run goes on with the state of the first
+    /// assert_eq!(run()?, [('a', 2)]); // a second run continues with the state of the first
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     pub fn get_or_create(dir: impl Into<PathBuf>, create: impl FnOnce() -> Self) -> Self {
@@ -140,8 +141,8 @@ impl StreamingContext {
         context
     }
 
-    /// Sets the directory where state is kept (and the log, where none was named): a path, or a `file:` URL. Operations with state need
-    /// it.
+    /// Sets the directory where state is kept (and the log, if none was named): a path, or a `file:` URL. Operations
+    /// with state need it.
     ///
     /// ```
     /// use tidegate::{StreamingContext, config::Trigger, source::Queue};
@@ -164,15 +165,15 @@ impl StreamingContext {
         self.config().state_dir = Some(dir.into());
     }
 
-    /// How long streams that are [remembered](crate::DStream::remembered) keep the rows of past batches; default one minute. To be
-    /// called before `start`.
+    /// How long streams that are [remembered](crate::DStream::remembered) keep the rows of past batches; default: one
+    /// minute. Call it before `start`.
     ///
     /// ```
     /// use std::time::Duration;
     /// use tidegate::{BatchTime, StreamingContext, config::Trigger, source::Queue};
     /// let (queue, app) = (Queue::default(), StreamingContext::builder("app").log("memory:remember"));
     /// let ssc = app.trigger(Trigger::AvailableNow).configure(|c| c.admin_bind = None).build();
-    /// ssc.remember(Duration::from_millis(1)); // batches are at least so far apart: the newest one stays
+    /// ssc.remember(Duration::from_millis(1)); // batches are at least that far apart: the newest one stays
     /// let seen = ssc.queue_stream(&queue, true).remembered();
     /// (1..=3).for_each(|n| queue.push(vec![n]));
     /// ssc.start()?;
@@ -190,7 +191,7 @@ impl StreamingContext {
         self.config().remember = duration;
     }
 
-    /// What is set now would have no effect on a program that runs.
+    /// Panics after the start, when a setting would no longer have an effect.
     #[track_caller]
     fn must_be_new(&self, method: &str) {
         let is_new = matches!(*self.lock_lifecycle(), Lifecycle::Built);
@@ -206,9 +207,9 @@ impl StreamingContext {
         self.config().application_id.clone()
     }
 
-    /// Calls `listener` after each batch, on the loop's thread: what it is told was committed, unless
-    /// [`BatchReport::committed`] says that there was nothing to commit. It must return soon; a panic of it is logged. To be called
-    /// before `start`.
+    /// Calls `listener` after each batch, on the loop's thread. What it receives was committed, unless
+    /// [`BatchReport::committed`] says that there was nothing to commit. It must return soon; if it panics, that is
+    /// logged. Call this before `start`.
     ///
     /// ```
     /// use std::sync::{
@@ -235,11 +236,12 @@ impl StreamingContext {
     #[track_caller]
     pub fn add_listener(&self, listener: impl Fn(&BatchReport) + Send + Sync + 'static) {
         self.must_be_new("add_listener");
-        let mut told = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        told.after_batch.push(Arc::new(listener));
+        let mut observers = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        observers.after_batch.push(Arc::new(listener));
     }
 
-    /// Tells `listener` of batches, output operations and receivers. To be called before `start`. See [`StreamingListener`].
+    /// Notifies `listener` of batches, output operations and receivers. Call it before `start`. See
+    /// [`StreamingListener`].
     ///
     /// ```
     /// use std::sync::{
@@ -274,11 +276,11 @@ impl StreamingContext {
     #[track_caller]
     pub fn add_streaming_listener(&self, listener: impl StreamingListener + 'static) {
         self.must_be_new("add_streaming_listener");
-        let mut told = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        told.listeners.push(Arc::new(listener));
+        let mut observers = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        observers.listeners.push(Arc::new(listener));
     }
 
-    /// What was built so far; its `Display` form is the plan for a person.
+    /// What has been built so far; its `Display` form is the plan in readable form.
     ///
     /// ```
     /// use tidegate::StreamingContext;
@@ -292,35 +294,38 @@ impl StreamingContext {
         self.builder.topology()
     }
 
-    /// Checks the program, and starts it on a thread of its own.
+    /// Checks the program, and starts it on its own thread.
     ///
     /// ```
     /// use tidegate::{StreamingContext, config::Trigger, source::Queue};
     /// let queue = Queue::default();
     /// let ssc = StreamingContext::builder("app").trigger(Trigger::AvailableNow).configure(|c| c.admin_bind = None).build();
-    /// let (tell, told) = std::sync::mpsc::channel();
-    /// ssc.queue_stream(&queue, true).foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|n| tell.send(n * 2)));
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// ssc.queue_stream(&queue, true).foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|n| sender.send(n * 2)));
     /// queue.push(vec![1, 2]);
     /// ssc.start()?;
-    /// assert!(ssc.start().is_err()); // once only
+    /// assert!(ssc.start().is_err()); // only once
     /// ssc.await_termination()?;
-    /// assert_eq!(told.try_iter().collect::<Vec<_>>(), [2, 4]);
+    /// assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [2, 4]);
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`Error::Plan`] with every mistake in the program, [`Error::Config`] for a setting, or what keeps the log or the state
-    /// directory from being opened. What goes wrong later comes out of [`await_termination`](Self::await_termination).
+    /// [`Error::Plan`] with every mistake in the program, [`Error::Config`] for a setting, or the reason why the log or
+    /// the state directory cannot be opened. Later failures are returned by
+    /// [`await_termination`](Self::await_termination).
     pub fn start(&self) -> Result {
         let mut lifecycle = self.lock_lifecycle();
         let refused = match &*lifecycle {
             Lifecycle::Built => None,
-            Lifecycle::Started(running) if !running.is_stopped() => Some("this context was started already"),
+            Lifecycle::Started(running) if !running.is_stopped() => {
+                Some("this context has already been started")
+            }
             Lifecycle::Started(_) => Some(
-                "this context was started already; it was stopped and cannot be started again: make another one",
+                "this context has already been started; it was stopped and cannot be started again: create a new one",
             ),
             Lifecycle::Stopped => {
-                Some("this context was stopped and cannot be started again: make another one")
+                Some("this context was stopped and cannot be started again: create a new one")
             }
         };
         if let Some(why) = refused {
@@ -339,7 +344,7 @@ impl StreamingContext {
         self.lifecycle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was started; waiting for its end holds no lock, so that others may stop it meanwhile.
+    /// The started run, if any. Waiting for its end holds no lock, so other threads can stop it in the meantime.
     fn started(&self) -> Option<Running> {
         match &*self.lock_lifecycle() {
             Lifecycle::Started(running) => Some(running.clone()),
@@ -347,7 +352,7 @@ impl StreamingContext {
         }
     }
 
-    /// Whether the loop runs: `false` before the start, and once it has ended for whatever reason.
+    /// Whether the loop is running: `false` before the start, and once it has ended for whatever reason.
     ///
     /// ```
     /// use tidegate::StreamingContext;
@@ -366,7 +371,7 @@ impl StreamingContext {
         self.started().is_some_and(|running| !running.end.has_come())
     }
 
-    /// The address of the streaming page, metrics and health, while the loop runs; `None` = switched off.
+    /// The address of the streaming page, metrics and health while the loop runs; `None` = switched off.
     ///
     /// ```
     /// use tidegate::StreamingContext;
@@ -384,7 +389,7 @@ impl StreamingContext {
         self.started().filter(|running| !running.end.has_come()).and_then(|running| running.address)
     }
 
-    /// The metrics, once started; they stay after the end.
+    /// The metrics, once started; they remain available after the end.
     ///
     /// ```
     /// use tidegate::StreamingContext;
@@ -402,10 +407,10 @@ impl StreamingContext {
         self.started().map(|running| running.metrics)
     }
 
-    /// Asks the loop to end; returns at once. May be called from any thread, also while others await the end, and from a listener. In
-    /// any case the batch in flight is finished and committed. `graceful`: receivers stop first, and what they have stored is
-    /// processed before the end; else it is processed after the next start (what is kept in memory only is lost). A context that
-    /// was stopped cannot be started again.
+    /// Asks the loop to end and returns at once. May be called from any thread, also while others wait for the end, and
+    /// from a listener. In any case the batch in flight is finished and committed. With `graceful`, receivers stop
+    /// first, and what they have stored is processed before the end; otherwise it is processed after the next start
+    /// (what is kept only in memory is lost). A context that was stopped cannot be started again.
     ///
     /// ```
     /// use std::time::Duration;
@@ -415,13 +420,13 @@ impl StreamingContext {
     ///     .batch_interval(Duration::from_millis(20))
     ///     .configure(|c| c.admin_bind = None)
     ///     .build();
-    /// let (tell, told) = std::sync::mpsc::channel();
-    /// ssc.queue_stream(&queue, true).foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|n| tell.send(n * 2)));
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// ssc.queue_stream(&queue, true).foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|n| sender.send(n * 2)));
     /// ssc.start()?;
     /// queue.push(vec![21]);
     /// ssc.stop(true);
     /// ssc.await_termination()?; // `stop` itself does not wait
-    /// assert_eq!(told.try_iter().collect::<Vec<_>>(), [42]);
+    /// assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [42]);
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     pub fn stop(&self, graceful: bool) {
@@ -434,7 +439,7 @@ impl StreamingContext {
         }
     }
 
-    /// As [`await_termination`](Self::await_termination), but at most so long: `false` = it still runs.
+    /// Like [`await_termination`](Self::await_termination), but at most for `timeout`: `false` = it is still running.
     ///
     /// ```
     /// use std::time::Duration;
@@ -442,7 +447,7 @@ impl StreamingContext {
     /// let ssc = StreamingContext::builder("app").configure(|c| c.admin_bind = None).build();
     /// ssc.rate_stream(1).print();
     /// ssc.start()?;
-    /// assert!(!ssc.await_termination_or_timeout(Duration::from_millis(20))?); // it still runs
+    /// assert!(!ssc.await_termination_or_timeout(Duration::from_millis(20))?); // it is still running
     /// ssc.stop(false);
     /// assert!(ssc.await_termination_or_timeout(Duration::from_secs(60))?);
     /// # Ok::<(), tidegate::Error>(())
@@ -459,8 +464,8 @@ impl StreamingContext {
         }
     }
 
-    /// Waits until the program ends by itself, is stopped, or fails. Any number of threads may wait, also once it is over: all are
-    /// told the same.
+    /// Waits until the program ends by itself, is stopped, or fails. Any number of threads may wait, also after the
+    /// end: all get the same result.
     ///
     /// ```
     /// use tidegate::{StreamingContext, config::Trigger, source::Queue};
@@ -476,12 +481,12 @@ impl StreamingContext {
     /// ```
     ///
     /// # Errors
-    /// Why it failed, or that it was not started.
+    /// The reason why it failed, or that it was not started.
     pub fn await_termination(&self) -> Result {
         self.awaited()?.map_or(Ok(()), |running| running.end.wait())
     }
 
-    /// What is to be waited for; `None` = it was stopped before it began.
+    /// The run to wait for; `None` = it was stopped before it began.
     fn awaited(&self) -> Result<Option<Running>> {
         match &*self.lock_lifecycle() {
             Lifecycle::Started(running) => Ok(Some(running.clone())),
@@ -490,17 +495,18 @@ impl StreamingContext {
         }
     }
 
-    /// Starts, ends in order at SIGINT or SIGTERM (a second signal ends the process at once), and waits for the end.
+    /// Starts the program, ends it in order at SIGINT or SIGTERM (a second signal ends the process at once), and waits
+    /// for the end.
     ///
     /// ```
     /// use tidegate::{StreamingContext, config::Trigger, source::Queue};
     /// let queue = Queue::default();
     /// queue.push(vec!["tide"]);
     /// let ssc = StreamingContext::builder("app").trigger(Trigger::AvailableNow).configure(|c| c.admin_bind = None).build();
-    /// let (tell, told) = std::sync::mpsc::channel();
-    /// ssc.queue_stream(&queue, true).foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|word| tell.send(word.len())));
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// ssc.queue_stream(&queue, true).foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|word| sender.send(word.len())));
     /// ssc.run()?; // until everything is processed, a signal, or a failure
-    /// assert_eq!(told.try_iter().collect::<Vec<_>>(), [4]);
+    /// assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [4]);
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     ///
@@ -526,14 +532,14 @@ impl StreamingContext {
     /// ```
     ///
     /// # Errors
-    /// If it was not started, or the system does not let signals be watched.
+    /// If it was not started, or the system does not allow watching signals.
     pub fn stop_on_signals(&self) -> Result {
         let shutdown = self.started().map(|running| running.shutdown);
         signals::watch(shutdown.ok_or_else(|| Error::Config("this context was not started".into()))?)
     }
 }
 
-/// Names the log of a program that named none.
+/// Chooses the log of a program that named none.
 fn settle(mut config: Config) -> Config {
     static CONTEXTS: AtomicU32 = AtomicU32::new(0);
     if config.bootstrap.is_empty() {
@@ -546,28 +552,28 @@ fn settle(mut config: Config) -> Config {
     config
 }
 
-/// State needs a place, unless the user asked for a log in memory, where nothing is to outlive the process.
+/// State needs a directory, unless the user chose a log in memory, where nothing outlives the process.
 fn check_checkpoint(config: &Config, plan: &Topology) -> Result {
     let stateful = plan.nodes.iter().find(|n| !n.stores.is_empty());
     match (stateful, &config.state_dir) {
         (Some(node), None) if !config.bootstrap.starts_with("memory:") => Err(Error::Plan(format!(
-            "{}: the checkpoint directory has not been set, but `{}` keeps state\n  help: set it by `StreamingContext::checkpoint(\"dir\")`",
+            "{}: the checkpoint directory has not been set, but `{}` keeps state\n  help: set it with `StreamingContext::checkpoint(\"dir\")`",
             node.at, node.kind
         ))),
         _ => Ok(()),
     }
 }
 
-fn start(config: &Config, plan: Topology, told: Told) -> Result<Running> {
+fn start(config: &Config, plan: Topology, observers: Observers) -> Result<Running> {
     config.validate()?;
     plan.validate(config.trigger)?;
     let log = log::open(&config.bootstrap, &config.properties)?;
-    let home = ProcessState::open(config)?;
+    let process = ProcessState::open(config)?;
     let metrics = Arc::new(Metrics::new(&config.application_id));
-    let status = Arc::new(Status::new(&config.application_id, &*home.instance.0, log.name()));
+    let status = Arc::new(Status::new(&config.application_id, &*process.instance.0, log.name()));
     let (shutdown, clock): (_, Arc<dyn Clock>) = (Shutdown::default(), Arc::new(SystemClock::new()));
     let computed = plan.clone().computed();
-    let program = observe::program(&computed, config, home.instance.0.clone(), clock.now_ms());
+    let program = observe::program(&computed, config, process.instance.0.clone(), clock.now_ms());
     let history = Arc::new(History::new(program.clone()));
     let server = match &config.admin_bind {
         Some(bind) => Some(Server::start(settings(bind)?, metrics.clone(), status.clone(), history.clone())?),
@@ -577,20 +583,20 @@ fn start(config: &Config, plan: Topology, told: Told) -> Result<Running> {
     if let Some(address) = address {
         tracing::info!("streaming page, metrics and health: http://{address}/");
     }
-    let mut told_of_batches: Vec<Arc<dyn StreamingListener>> = vec![metrics.clone(), history.clone()];
-    told_of_batches.extend(told.listeners);
-    let listeners = Listeners::new(&computed, program, told_of_batches);
+    let mut batch_listeners: Vec<Arc<dyn StreamingListener>> = vec![metrics.clone(), history.clone()];
+    batch_listeners.extend(observers.listeners);
+    let listeners = Listeners::new(&computed, program, batch_listeners);
     let ends = Ends::new(log.clone(), Some("lag"))?;
     let observer = Reporter::new(ends, metrics.clone(), status.clone(), clock.clone(), history, listeners);
-    let observer = Arc::new(observer.telling(told.after_batch, config.progress_line));
+    let observer = Arc::new(observer.telling(observers.after_batch, config.progress_line));
     let env = Env {
         log,
-        storage: home.storage,
+        storage: process.storage,
         clock,
         shutdown: shutdown.clone(),
         observer: observer.clone(),
-        instance: home.instance,
-        incarnation_before: home.incarnation_before,
+        instance: process.instance,
+        incarnation_before: process.incarnation_before,
     };
     let config = config.clone();
     let work = move || {
@@ -598,7 +604,7 @@ fn start(config: &Config, plan: Topology, told: Told) -> Result<Running> {
         let reason = result.as_ref().map_or_else(ToString::to_string, |()| "in order".into());
         status.phase(Phase::Stopped { reason });
         observer.ended();
-        drop((server, home.directory)); // the lock on the directory is held to the very end
+        drop((server, process.directory)); // the lock on the directory is held until the very end
         result
     };
     let end = Arc::new(End::default());
@@ -608,7 +614,7 @@ fn start(config: &Config, plan: Topology, told: Told) -> Result<Running> {
     Ok(running)
 }
 
-/// Runs the body of a program with flags: sets up logs, tells an error for a person, and gives the exit code
+/// Runs the body of a program with flags: sets up logging, prints an error in readable form, and returns the exit code
 /// (0 in order, 1 failure, 3 configuration, 4 the log or a topic is missing, 5 fenced by a newer process).
 ///
 /// ```no_run
@@ -637,7 +643,8 @@ pub fn program(args: &Args, body: impl FnOnce(&Args) -> Result) -> ExitCode {
     exit_code(result)
 }
 
-/// As [`program`], for programs with flags of their own: `log_level` is that of its logs, unless `RUST_LOG` says otherwise.
+/// Like [`program`], for programs that parse their own flags: `log_level` is used for the program's logs, unless
+/// `RUST_LOG` says otherwise.
 ///
 /// ```
 /// use std::process::ExitCode;

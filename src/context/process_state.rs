@@ -1,4 +1,4 @@
-//! The state directory of a process, and who the process is.
+//! The state directory of a process, and the identity of the process.
 //!
 //! Owns the choice of the storage. Knows no stream. Invariant: a directory is used by one process at a time.
 
@@ -13,12 +13,12 @@ use std::{io::Read, path::Path, sync::Arc};
 /// Where a program without state keeps the name of its process.
 const IDENTITY_DIR: &str = ".state";
 
-/// Who this process is and where its state lives.
+/// The identity of this process, and where its state lives.
 pub(super) struct ProcessState {
     pub storage: Arc<dyn Storage>,
     pub instance: InstanceId,
     pub incarnation_before: Incarnation,
-    /// Holds the lock; a log in memory ends with the process, and so does its state.
+    /// Holds the lock. `None` with a log in memory, which ends with the process, and so does its state.
     pub directory: Option<StateDirectory>,
 }
 

@@ -1,6 +1,6 @@
-//! SIGINT and SIGTERM: the first asks the loop to end in order, the second ends the process at once.
+//! SIGINT and SIGTERM: the first one asks the loop to end in order, the second one ends the process at once.
 //!
-//! Owns one thread. Knows only the wish to stop.
+//! Owns one thread. Knows only how to request a stop.
 
 use crate::{
     error::{Error, Result},
@@ -8,7 +8,7 @@ use crate::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Exit status of a process that was told twice to end (128 + SIGINT).
+/// Exit status of a process that was signalled twice (128 + SIGINT).
 const KILLED: i32 = 130;
 
 /// Watches the signals from now on.
@@ -26,7 +26,7 @@ pub(super) fn watch(shutdown: Shutdown) -> Result {
                 if shutdown.is_requested() {
                     end_at_once();
                 }
-                tracing::info!("ending after the batch in flight; once more to end at once");
+                tracing::info!("ending after the batch in flight; signal again to end at once");
                 shutdown.request();
             }
         });
@@ -40,7 +40,7 @@ pub(super) fn watch(shutdown: Shutdown) -> Result {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a second signal asks for exactly this; what is committed is safe"
+    reason = "a second signal asks for exactly this; committed data is safe"
 )]
 fn end_at_once() {
     std::process::exit(KILLED);

@@ -1,7 +1,7 @@
 //! The inputs of a program.
 //!
-//! Owns the methods that begin a stream. Knows no engine. Invariant: what they read is named by the user or by what it is, never by
-//! its place in the program.
+//! Owns the methods that begin a stream. Knows no engine. Invariant: an input is identified by the name that the user
+//! gives or by what it reads, never by its place in the program.
 
 use super::StreamingContext;
 use crate::{
@@ -29,7 +29,8 @@ impl StreamingContext {
         self.builder.source(SourceOptions::topic(topic), Utf8, Location::caller())
     }
 
-    /// The records of topics, decoded. See [`Messages`](crate::codec::Messages) to keep key, timestamp and headers beside the value.
+    /// The records of topics, decoded. See [`Messages`](crate::codec::Messages) to keep key, timestamp and headers with
+    /// the value.
     ///
     /// ```
     /// use tidegate::{SourceOptions, StreamingContext, codec::Json, testing::Driver};
@@ -48,24 +49,25 @@ impl StreamingContext {
         self.builder.source(options, decode, Location::caller())
     }
 
-    /// The lines that a TCP server sends, such as `nc -lk 9999`. Connects out, and again when the connection ends (after 100 ms at first,
-    /// later up to 10 s). What was received is kept in a topic of the log until it is processed: a crash loses nothing that was
-    /// received, but what is sent while nobody is connected is lost. See [`socket_text_stream_at`](Self::socket_text_stream_at).
+    /// The lines that a TCP server sends, such as `nc -lk 9999`. The program connects to the server, and connects again
+    /// when the connection ends (after 100 ms at first, later up to 10 s). Received lines are kept in a topic of the
+    /// log until they are processed: a crash loses nothing that was received, but what is sent while nobody is
+    /// connected is lost. See [`socket_text_stream_at`](Self::socket_text_stream_at).
     ///
     /// ```
     /// use std::{io::Write, net::TcpListener, sync::mpsc::channel, time::Duration};
     /// use tidegate::StreamingContext;
-    /// let server = TcpListener::bind("127.0.0.1:0").unwrap(); // as `nc -lk 9999`
+    /// let server = TcpListener::bind("127.0.0.1:0").unwrap(); // like `nc -lk 9999`
     /// let port = server.local_addr().unwrap().port();
     /// let app = StreamingContext::builder("NetworkWordCount").batch_interval(Duration::from_millis(100));
     /// let ssc = app.configure(|c| c.admin_bind = None).build();
     /// let words = ssc.socket_text_stream("127.0.0.1", port).flat_map(|line| line.split(' '));
     /// let counts = words.map(|word| (word, 1)).reduce_by_key(|a, b| a + b);
-    /// let (tell, told) = channel();
-    /// counts.foreach_rdd(move |rdd, _| rdd.collect().into_iter().try_for_each(|row| tell.send(row)));
+    /// let (sender, receiver) = channel();
+    /// counts.foreach_rdd(move |rdd, _| rdd.collect().into_iter().try_for_each(|row| sender.send(row)));
     /// ssc.start()?;
     /// server.accept().unwrap().0.write_all(b"to be or not to be\n").unwrap();
-    /// let mut counted: Vec<_> = told.iter().take(4).collect();
+    /// let mut counted: Vec<_> = receiver.iter().take(4).collect();
     /// counted.sort();
     /// assert_eq!(counted, [("be".into(), 2), ("not".into(), 1), ("or".into(), 1), ("to".into(), 2)]);
     /// ssc.stop(false);
@@ -77,8 +79,9 @@ impl StreamingContext {
         self.socket_text_stream_at(host, port, StorageLevel::default())
     }
 
-    /// As [`socket_text_stream`](Self::socket_text_stream), with the choice where lines are kept until they are processed. Its durable
-    /// name is made of host and port; to choose another, for a server that moves or that is read twice, make the receiver yourself:
+    /// Like [`socket_text_stream`](Self::socket_text_stream), with a choice of where lines are kept until they are
+    /// processed. The durable name is made from host and port; to choose another name, for a server that moves or that
+    /// is read twice, create the receiver yourself:
     ///
     /// ```
     /// # use tidegate::{StreamingContext, source::{SocketReceiver, StorageLevel}};
@@ -86,7 +89,7 @@ impl StreamingContext {
     /// let lines = ssc.receiver_stream("orders", SocketReceiver::new("10.0.0.7", 9999), StorageLevel::Log);
     /// lines.print();
     /// ```
-    /// Kept in memory only:
+    /// Kept only in memory:
     ///
     /// ```no_run
     /// use tidegate::{StreamingContext, source::StorageLevel};
@@ -102,8 +105,9 @@ impl StreamingContext {
         self.builder.receiver(&self.application_id(), spec, Utf8, Location::caller())
     }
 
-    /// What a receiver of your own stores. `name` is durable: what was stored at the level `Log` is found by it after a restart. The
-    /// receiver runs on a thread of its own in one process, and is started again when it fails.
+    /// The rows that your own receiver stores. `name` is durable: rows that were stored at the level `Log` are found
+    /// under it after a restart. The receiver runs on its own thread in one process, and is started again when it
+    /// fails.
     ///
     /// ```
     /// use tidegate::{
@@ -114,16 +118,16 @@ impl StreamingContext {
     /// struct Greets;
     /// impl Receiver<String> for Greets {
     ///     fn receive(&mut self, to: &ReceiverContext<String>) -> Result<(), ReceiverError> {
-    ///         to.store("hello".to_owned()) // there is nothing more to receive, ever
+    ///         to.store("hello".to_owned()) // there is never anything more to receive
     ///     }
     /// }
     /// let ssc =
     ///     StreamingContext::builder("app").configure(|c| c.admin_bind = None).trigger(Trigger::AsSoonAsPossible).build();
     /// let greetings = ssc.receiver_stream("greetings", Greets, StorageLevel::Log);
-    /// let (tell, told) = std::sync::mpsc::sync_channel(10);
-    /// greetings.foreach_rdd(move |rdd, _| rdd.collect().into_iter().try_for_each(|row| tell.send(row)));
+    /// let (sender, receiver) = std::sync::mpsc::sync_channel(10);
+    /// greetings.foreach_rdd(move |rdd, _| rdd.collect().into_iter().try_for_each(|row| sender.send(row)));
     /// ssc.start()?;
-    /// assert_eq!(told.recv().unwrap(), "hello");
+    /// assert_eq!(receiver.recv().unwrap(), "hello");
     /// ssc.stop(true);
     /// ssc.await_termination()?;
     /// # Ok::<(), tidegate::Error>(())
@@ -139,7 +143,7 @@ impl StreamingContext {
         self.builder.receiver(&self.application_id(), spec, Native, Location::caller())
     }
 
-    /// The lines of the files that appear in a directory; those that are there at the first start are passed over, as in Spark. See
+    /// The lines of files that appear in a directory; files that exist at the first start are skipped, as in Spark. See
     /// [`file_stream`](Self::file_stream) for everything else.
     ///
     /// ```
@@ -147,12 +151,12 @@ impl StreamingContext {
     /// use tidegate::StreamingContext;
     /// let dir = tempfile::tempdir().unwrap();
     /// let ssc = StreamingContext::builder("app").configure(|c| c.admin_bind = None).build();
-    /// let (tell, told) = std::sync::mpsc::channel();
-    /// ssc.text_file_stream(dir.path()).foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|line| tell.send(line.to_string())));
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// ssc.text_file_stream(dir.path()).foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|line| sender.send(line.to_string())));
     /// ssc.start()?;
     /// let line = (0..).find_map(|n| {
     ///     fs::write(dir.path().join(format!("{n}.txt")), "to be\n").unwrap();
-    ///     told.recv_timeout(Duration::from_secs(4)).ok() // a file is read when it stood still for two seconds
+    ///     receiver.recv_timeout(Duration::from_secs(4)).ok() // a file is read once it has not changed for two seconds
     /// });
     /// assert_eq!(line.as_deref(), Some("to be"));
     /// ssc.stop(false);
@@ -164,10 +168,11 @@ impl StreamingContext {
         self.file_stream(FileOptions::new(dir).new_files_only(), LossyText)
     }
 
-    /// The lines of the files of a directory, decoded. A file is read once by name and time of change, when it is complete: write it
-    /// elsewhere and rename it into the directory, or under a name that begins with `.` or `_`, or leave it alone for the
-    /// [settle time](FileOptions::settle_time). What was found is remembered in a topic of the log; the files themselves must stay as
-    /// they are until they are processed, and be seen by every process that may take over.
+    /// The lines of the files in a directory, decoded. A file is read once, identified by name and modification time,
+    /// when it is complete: write it elsewhere and rename it into the directory, or write it under a name that begins
+    /// with `.` or `_`, or leave it unchanged for the [settle time](FileOptions::settle_time). What was found is
+    /// recorded in a topic of the log; the files themselves must stay as they are until they are processed, and must be
+    /// visible to every process that may take over.
     ///
     /// ```
     /// use std::time::Duration;
@@ -176,11 +181,11 @@ impl StreamingContext {
     /// std::fs::write(dir.path().join("a.json"), "7\n8\n").unwrap();
     /// let ssc =
     ///     StreamingContext::builder("app").configure(|c| c.admin_bind = None).trigger(Trigger::AsSoonAsPossible).build();
-    /// let options = FileOptions::new(dir.path()).suffix(".json").settle_time(Duration::ZERO); // files come here complete
-    /// let (tell, told) = std::sync::mpsc::channel();
-    /// ssc.file_stream::<u32>(options, Json).foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|n| tell.send(*n)));
+    /// let options = FileOptions::new(dir.path()).suffix(".json").settle_time(Duration::ZERO); // files arrive complete
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// ssc.file_stream::<u32>(options, Json).foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|n| sender.send(*n)));
     /// ssc.start()?;
-    /// assert_eq!([told.recv().unwrap(), told.recv().unwrap()], [7, 8]);
+    /// assert_eq!([receiver.recv().unwrap(), receiver.recv().unwrap()], [7, 8]);
     /// ssc.stop(false);
     /// ssc.await_termination()?;
     /// # Ok::<(), tidegate::Error>(())
@@ -190,8 +195,8 @@ impl StreamingContext {
         self.builder.files(&self.application_id(), options, decode, Location::caller())
     }
 
-    /// What is pushed into a queue: one element per batch, or everything that waits. For tests and demonstrations: what was pushed
-    /// and not committed is lost with the process.
+    /// What is pushed into a queue: one element per batch, or everything that is waiting. For tests and demonstrations:
+    /// what was pushed but not committed is lost with the process.
     ///
     /// ```
     /// use tidegate::{StreamingContext, source::Queue, testing::Driver};
@@ -226,8 +231,8 @@ impl StreamingContext {
     }
 }
 
-/// The name of a socket's receiver, another one for each valid host and port: in a topic's name a dot may not stand beside an
-/// underscore, so dots become dashes, dashes two, and colons underscores.
+/// The name of a socket's receiver, different for each valid host and port. In a topic name a dot must not be next to
+/// an underscore, so dots become dashes, dashes become two dashes, and colons become underscores.
 fn socket_name(host: &str, port: u16) -> String {
     let clean = |c: char| match c {
         '.' => "-".to_owned(),

@@ -1,7 +1,7 @@
 //! What the demo shows: the most frequent words of the committed counts, rates, and the summary at the end.
 //!
-//! Owns the reading of the output topic and the drawing. Knows no stream. Invariants: only committed records and batches are shown;
-//! on a terminal each picture has the same height and takes the place of the one before.
+//! Reads the output topic and draws the screen. Knows no stream. Invariants: only committed records and batches are
+//! shown; on a terminal each picture has the same height and replaces the one before.
 
 use super::{COUNTS, KEPT_BYTES};
 use std::{
@@ -20,7 +20,7 @@ use tidegate::{
 };
 
 const TOP: usize = 10;
-/// Rates are shown over so many seconds.
+/// The number of seconds over which rates are shown.
 const RATE_OVER_S: u64 = 5;
 
 /// The committed counts.
@@ -39,7 +39,7 @@ impl Board {
         Ok(Board { readers: (0..partitions).map(reader).collect::<Result<_>>()?, counts: BTreeMap::new() })
     }
 
-    /// Takes up what was committed since the last time.
+    /// Reads what was committed since the last call.
     pub fn read(&mut self) -> Result {
         for reader in &mut self.readers {
             while let Some(fetched) = reader.next(Duration::ZERO)? {
@@ -61,7 +61,7 @@ impl Board {
     }
 }
 
-/// What the committed batches of this run say.
+/// Figures of this run's committed batches.
 #[derive(Default)]
 pub struct Batches {
     /// Lines that earlier runs had counted; `None` = no batch yet.
@@ -69,13 +69,13 @@ pub struct Batches {
     records: u64,
     batch_times: Vec<Duration>,
     checkpoint_times: Vec<Duration>,
-    /// Number of the last one, and its time in milliseconds since the epoch.
+    /// Number of the last batch, and its time in milliseconds since the epoch.
     last: Option<(u64, i64)>,
     recent: VecDeque<(i64, u64)>,
 }
 
 impl Batches {
-    /// Takes up a batch that was committed.
+    /// Adds a committed batch.
     pub fn add(&mut self, batch: &BatchReport) {
         if !batch.committed {
             return;
@@ -91,7 +91,7 @@ impl Batches {
         self.checkpoint_times.push(batch.checkpoint);
         self.last = Some((batch.id, batch.time_ms));
         self.recent.push_back((batch.time_ms, records));
-        // The first batch began with the program, or holds what an earlier run left: it says nothing of the rate.
+        // The first batch began with the program, or holds what an earlier run left: it says nothing about the rate.
         if self.batch_times.len() == 2 || self.recent.len() as u64 > RATE_OVER_S {
             self.recent.pop_front();
         }
@@ -132,16 +132,16 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// What standard output is.
+    /// Detects what standard output is.
     pub fn new() -> Self {
         Screen { terminal: stdout().is_terminal(), drawn_lines: 0 }
     }
 
-    /// What stays on top.
+    /// The lines that stay at the top.
     pub fn header(&self, page: &str, dir: &Path, rate: u32) {
         let rate = grouped(u64::from(rate));
         self.print(&format!(
-            "page       {page}\nmetrics    {page}/metrics\ndirectory  {} (keeps all counts and the newest {} MiB of lines)\ncounting the words of {rate} generated lines per second, exactly once; Ctrl-C ends\n\n",
+            "page       {page}\nmetrics    {page}/metrics\ndirectory  {} (keeps all counts and the newest {} MiB of lines)\ncounting the words of {rate} generated lines per second, exactly once; press Ctrl-C to end\n\n",
             dir.display(),
             KEPT_BYTES >> 20
         ));
@@ -160,7 +160,7 @@ impl Screen {
             return;
         }
         let picture = picture(board, batches);
-        // A line that is wider than the terminal is cut: wrapped, it would make the picture higher.
+        // A line that is wider than the terminal is cut off: if it wrapped, the picture would be taller.
         let mut out = "\x1b[?7l".to_owned();
         if self.drawn_lines > 0 {
             let _ = write!(out, "\x1b[{}A", self.drawn_lines);
@@ -185,7 +185,7 @@ impl Screen {
              batches     {}, time p99 {} ms, of which the checkpoint p99 {} ms\n\
              checkpoint  {last}\n\
              state       {dir} (log: topics, state: RocksDB)\n\
-             to resume   start the demo again{flag}; to begin anew, delete the directory first\n",
+             to resume   start the demo again{flag}; to start from scratch, delete the directory first\n",
             age.as_secs(),
             batches.beginning(),
             grouped(batches.records),
@@ -196,7 +196,7 @@ impl Screen {
         ));
     }
 
-    /// A closed pipe is no reason to lose the run in order.
+    /// A closed pipe must not keep the run from ending in order.
     #[expect(clippy::unused_self, reason = "only a screen prints")]
     fn print(&self, text: &str) {
         let mut out = stdout().lock();
@@ -204,7 +204,7 @@ impl Screen {
     }
 }
 
-/// Always the same number of lines.
+/// The picture; it always has the same number of lines.
 fn picture(board: &Board, batches: &Batches) -> String {
     let (mut out, top) = (String::new(), board.top());
     for rank in 0..TOP {
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_go_on_from_what_earlier_runs_counted() {
+    fn lines_continue_from_what_earlier_runs_counted() {
         let mut batches = Batches::default();
         assert_eq!(batches.beginning(), "starting");
         batches.add(&batch(8, 100, 1_100));
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_has_always_the_same_height() {
+    fn a_picture_always_has_the_same_height() {
         let mut board = Board { readers: vec![], counts: BTreeMap::new() };
         let empty = picture(&board, &Batches::default()).lines().count();
         for n in 0..20 {

@@ -1,7 +1,7 @@
 //! Writes generated lines to the log at a steady rate.
 //!
-//! Owns one thread. Knows no stream. Invariants: the lines go on after the last one in the log; it waits while the program is
-//! more than a few seconds behind, so that the lines that are kept stay bounded.
+//! Owns one thread. Knows no stream. Invariants: the lines continue after the last one in the log; the generator waits
+//! while the program is more than a few seconds behind, so that the stored lines stay bounded.
 
 use super::{LINES, PARTITIONS, lines::Lines};
 use std::{
@@ -19,7 +19,7 @@ use tidegate::{
 };
 
 const PAUSE: Duration = Duration::from_millis(25);
-/// How far the program may be behind, in seconds of lines.
+/// How far the program may fall behind, in seconds of lines.
 const BEHIND_MAX_S: u64 = 5;
 
 /// A thread that generates until it is stopped.
@@ -29,7 +29,7 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Starts to write `rate` lines a second; `counted` = lines that the program has committed, 0 = not known yet.
+    /// Starts to write `rate` lines per second; `counted` = lines that the program has committed, 0 = not known yet.
     pub fn start(log: Arc<dyn Log>, rate: u32, counted: Arc<AtomicU64>) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let asked = stop.clone();
@@ -38,12 +38,12 @@ impl Generator {
         Ok(Generator { stop, thread: thread.map_err(Error::io("starting the generator's thread"))? })
     }
 
-    /// Whether it ended before it was stopped.
+    /// Whether the thread ended before it was stopped.
     pub fn has_failed(&self) -> bool {
         self.thread.is_finished()
     }
 
-    /// Stops; the reason if it had failed.
+    /// Stops the thread; returns the reason if it had failed.
     pub fn stop(self) -> Result {
         self.stop.store(true, Ordering::SeqCst);
         match self.thread.join() {

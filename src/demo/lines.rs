@@ -1,8 +1,8 @@
-//! Generated lines: words of an English-like vocabulary, as unevenly frequent as in real text (Zipf's law).
+//! Generated lines: words of an English-like vocabulary, with frequencies as uneven as in real text (Zipf's law).
 //!
 //! Pure: line `n` is always the same. Knows no topic and no clock. Invariant: words are separated by single spaces.
 
-/// The words that a reader will see on top.
+/// The words that a reader will see at the top.
 const FREQUENT: &str = "the of and to in is you that it he was for on are as with his they at be this have from or one had by word \
 but not what all were we when your can said there use an each which she do how their if will up other about out many then them these \
 so some her would make like him into time has look two more write go see number no way could people my than first water been call who \
@@ -11,11 +11,11 @@ const ONSETS: [&str; 16] =
     ["b", "c", "d", "f", "gr", "h", "l", "m", "n", "p", "r", "s", "st", "t", "tr", "w"];
 const VOWELS: [&str; 6] = ["a", "e", "i", "o", "u", "ea"];
 const CODAS: [&str; 8] = ["", "n", "r", "l", "s", "t", "nd", "ck"];
-/// Different words, about.
+/// Approximate number of different words.
 const WORDS: usize = 5_000;
 const SEED: u64 = 0x7469_6465_6761_7465;
 
-/// Makes lines.
+/// Generates lines.
 pub struct Lines {
     words: Vec<String>,
     /// Sum of the weights of all words up to each.

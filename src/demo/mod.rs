@@ -1,7 +1,8 @@
 //! The demo: a word count over generated lines, exactly once, on a log in a directory.
 //!
-//! Owns the program that a newcomer runs first: topics, streams, generator and screen, all in this process. Knows the library only
-//! through its public interface. Invariants: what is shown was committed; started again on its directory it goes on where it was.
+//! Owns the program that a newcomer runs first: topics, streams, generator and screen, all in this process. Knows the
+//! library only through its public interface. Invariants: only committed results are shown; when it is started again on
+//! its directory, it continues where it stopped.
 
 mod board;
 mod generator;
@@ -30,11 +31,11 @@ use tidegate::{
 pub const LINES: &str = "lines";
 /// The topic of counts: key = word, value = decimal number.
 pub const COUNTS: &str = "counts";
-/// Partitions of both.
+/// Number of partitions of each.
 const PARTITIONS: u32 = 2;
-/// About how much of the generated lines is kept, all partitions together.
+/// About how many bytes of generated lines are kept, over all partitions.
 const KEPT_BYTES: u64 = 32 << 20;
-/// Size at which the log begins a new file; full ones are cleaned up while the demo runs.
+/// Size at which the log starts a new file; full files are compacted while the demo runs.
 const SEGMENT_BYTES: u64 = 16 << 20;
 /// How often the screen is drawn.
 const FRAME: Duration = Duration::from_secs(1);
@@ -42,16 +43,16 @@ const FRAME: Duration = Duration::from_secs(1);
 /// The flags of `tidegate demo`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Where topics and state are kept; a start with the same directory goes on where the last one ended
+    /// Where topics and state are kept; a start with the same directory continues where the last one ended
     #[arg(long, env = "TIDEGATE_DEMO_DIR", default_value = ".tidegate-demo")]
     dir: PathBuf,
     /// Lines generated per second
     #[arg(long, env = "TIDEGATE_DEMO_RATE", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: u32,
-    /// End by itself after so many seconds
+    /// Stop after this many seconds
     #[arg(long, env = "TIDEGATE_DEMO_SECONDS")]
     seconds: Option<u64>,
-    /// Address of the streaming page, metrics and health, or `off`; the next free port is taken if it is in use
+    /// Address of the streaming page, metrics and health, or `off`; if the port is in use, the next free one is taken
     #[arg(long, env = "TIDEGATE_ADMIN_BIND", default_value = "127.0.0.1:4040")]
     admin_bind: String,
 }

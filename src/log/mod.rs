@@ -1,9 +1,10 @@
-//! The log boundary: all that the engine knows of Kafka.
+//! The log boundary: everything that the engine knows about Kafka.
 //!
-//! Membership and assignment, records of a partition from an offset (committed data only), high watermarks, committed
-//! offsets, topics, and one batch committed atomically. Three logs stand behind it: `kafka`, `embedded` (in this process,
-//! in memory or in a directory) and `sim` (embedded in memory plus seeded faults). A program chooses by the bootstrap
-//! string. Knows no task, no operator and no state. Invariant: whatever passes the contract tests may stand here.
+//! It covers membership and assignment, the records of a partition from an offset (committed data only), high
+//! watermarks, committed offsets, topics, and the atomic commit of one batch. Three logs implement it: `kafka`,
+//! `embedded` (in this process, in memory or in a directory) and `sim` (embedded in memory plus seeded faults). A
+//! program chooses one by its bootstrap string. Knows no task, no operator and no state. Invariant: any implementation
+//! that passes the contract tests can be used here.
 
 pub mod embedded;
 pub mod kafka;
@@ -17,30 +18,30 @@ use crate::{
 };
 use std::{any::Any, collections::BTreeMap, sync::Arc, time::Duration};
 
-/// A log: topics, and the doors to read, join and commit. One per process; shared by its threads.
+/// A log: topics, and the handles to read, join and commit. One per process; shared by its threads.
 pub trait Log: Send + Sync {
-    /// What the user knows it by, for messages: `kafka at host:port`, `embedded log in DIR`, `log in memory`.
+    /// The name to show in messages: `kafka at host:port`, `embedded log in DIR`, `log in memory`.
     fn name(&self) -> String;
 
-    /// Whether topics that a program writes to are created when they are missing (the embedded logs do; Kafka does not).
+    /// Whether a missing topic is created when a program writes to it (the embedded logs do that; Kafka does not).
     fn creates_output_topics(&self) -> bool;
 
-    /// Reaches the log within `timeout`.
+    /// Connects to the log within `timeout`.
     ///
     /// # Errors
     /// [`Error::Unreachable`] with the step that failed.
     fn connect(&self, timeout: Duration) -> Result;
 
-    /// What is known of each topic, in order; `None` = it does not exist.
+    /// Describes each topic, in order; `None` = it does not exist.
     ///
     /// # Errors
     /// If the log does not answer.
     fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicInfo>>>;
 
-    /// Creates a topic; one that exists already is left as it is and no error.
+    /// Creates a topic. A topic that already exists is left as it is; that is not an error.
     ///
     /// # Errors
-    /// If the log refuses, with its reason.
+    /// If the log refuses, with the reason it gives.
     fn create(&self, topic: &TopicSpec) -> Result;
 
     /// The high watermark: the offset after the last record written, committed or not. Never the last stable offset.
@@ -49,7 +50,7 @@ pub trait Log: Send + Sync {
     /// If the log does not answer, or the partition does not exist.
     fn end_offset(&self, at: &TopicPartition) -> Result<Offset>;
 
-    /// The offset of the first record still there.
+    /// The offset of the first record that is still stored.
     ///
     /// # Errors
     /// As [`Log::end_offset`].
@@ -61,29 +62,29 @@ pub trait Log: Send + Sync {
     /// As [`Log::end_offset`].
     fn offset_at(&self, at: &TopicPartition, timestamp_ms: i64) -> Result<Offset>;
 
-    /// The names of all topics that may be read, in any order.
+    /// The names of all topics that this process may read, in any order.
     ///
     /// # Errors
     /// If the log does not answer.
     fn topics(&self) -> Result<Vec<String>>;
 
-    /// Reads one partition from an offset, without a group: for restoring state.
+    /// Reads one partition from an offset, without a group. Used to restore state.
     ///
     /// # Errors
     /// If the partition cannot be read.
     fn read(&self, at: &TopicPartition, from: Offset) -> Result<Box<dyn Reader>>;
 
-    /// Tells that a reader without a group, named `reader`, never reads rows before `until` again. A log may delete by it what all
-    /// readers have passed; one that deletes by time alone does nothing.
+    /// Reports that a reader without a group, named `reader`, will never read rows before `until` again. A log may then
+    /// delete what all readers have passed; a log that deletes by time alone does nothing.
     ///
     /// # Errors
-    /// If the log cannot write it down; nothing is deleted then.
+    /// If the log cannot record this; nothing is deleted then.
     fn passed(&self, reader: &str, at: &TopicPartition, until: Offset) -> Result {
         let _ = (reader, at, until);
         Ok(())
     }
 
-    /// Joins the consumer group; returns at once, the assignment comes as an event.
+    /// Joins the consumer group. Returns at once; the assignment arrives as an event.
     ///
     /// # Errors
     /// If the settings are refused.
@@ -99,16 +100,17 @@ pub trait Log: Send + Sync {
 /// What a topic is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicInfo {
-    /// Identity that changes when the topic is deleted and made again; empty = the log has none.
+    /// Identity, which changes when the topic is deleted and recreated; empty = the log has none.
     pub id: String,
     /// Number of partitions.
     pub partitions: u32,
     /// Copies of each partition.
     pub replication_factor: u16,
-    /// Whether this process may write to it; `None` = the log does not tell.
+    /// Whether this process may write to it; `None` = the log does not say.
     pub may_write: Option<bool>,
-    /// Settings that matter to the guarantee, as the log names them: `cleanup.policy`, `retention.ms`, `delete.retention.ms`,
-    /// `min.insync.replicas`, `unclean.leader.election.enable`, `max.message.bytes`. Absent = the log does not tell.
+    /// Settings that matter to the guarantee, as the log names them: `cleanup.policy`, `retention.ms`,
+    /// `delete.retention.ms`, `min.insync.replicas`, `unclean.leader.election.enable`, `max.message.bytes`. Absent =
+    /// the log does not say.
     pub config: BTreeMap<String, String>,
 }
 
@@ -121,7 +123,7 @@ pub struct TopicSpec {
     pub partitions: u32,
     /// Copies of each partition; `None` = the broker's default.
     pub replication_factor: Option<u16>,
-    /// Settings by the log's names.
+    /// Settings, under the log's own names.
     pub config: BTreeMap<String, String>,
 }
 
@@ -134,9 +136,9 @@ pub struct GroupSpec {
     pub instance: String,
     /// Topics to subscribe to.
     pub topics: Vec<String>,
-    /// How long the group keeps a silent member.
+    /// How long the group keeps a member that is silent.
     pub session_timeout: Duration,
-    /// Bound of fetched, not yet taken bytes of all partitions together.
+    /// Upper bound of the bytes that are fetched but not yet taken, over all partitions.
     pub buffer_bytes: usize,
 }
 
@@ -145,63 +147,64 @@ pub struct GroupSpec {
 pub struct ProducerSpec {
     /// `Some` = exactly once under this transactional id; `None` = idempotent only (at least once).
     pub transactional_id: Option<String>,
-    /// After this time the log aborts an open transaction by itself.
+    /// The log aborts a transaction by itself when it has been open for this long.
     pub transaction_timeout: Duration,
     /// The group whose offsets are committed.
     pub group: String,
-    /// Bound of sent, not yet acknowledged bytes.
+    /// Upper bound of the bytes that are sent but not yet acknowledged.
     pub buffer_bytes: usize,
 }
 
 /// A place in the group: assignment events, fetching, committed offsets. Owned by one thread.
 pub trait Member: Send {
-    /// Serves the group without blocking: hands over what happened since the last call, in order.
+    /// Serves the group without blocking: returns what has happened since the last call, in order.
     ///
     /// # Errors
     /// If the membership is lost for good (fenced by a newer member of the same instance, configuration refused).
     fn poll(&mut self) -> Result<Vec<GroupEvent>, Failure>;
 
-    /// Blocks until records or an event may be there, or `timeout` is over.
+    /// Blocks until there may be records or an event, or until `timeout` is over.
     fn wait(&mut self, timeout: Duration);
 
-    /// Who we are in the group now. The member id is the ownership epoch: another one than at assignment means that all
-    /// partitions were lost. To be read before `assignment_lost`.
+    /// Our current identity in the group. The member id is the ownership epoch: if it differs from the one at
+    /// assignment, all partitions were lost. Read it before `assignment_lost`.
     ///
     /// # Errors
-    /// If the group is not joined.
+    /// If this member has not joined the group.
     fn membership(&self) -> Result<Membership, Failure>;
 
-    /// Whether the assignment was lost (not revoked in order): nothing of it may be committed.
+    /// Whether the assignment was lost rather than revoked in order: then nothing of it may be committed.
     fn assignment_lost(&self) -> bool;
 
-    /// The committed offset and metadata of each partition, in order, waiting until no transaction is pending on them;
+    /// The committed offset and metadata of each partition, in order. Waits until no transaction is pending on them;
     /// `None` = never committed.
     ///
     /// # Errors
     /// If the group's coordinator does not answer in time.
     fn committed(&mut self, at: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Failure>;
 
-    /// Takes up assigned partitions (answers [`GroupEvent::Assigned`]), or takes them up again: doors given before are closed.
-    /// Fetching starts at the given offsets. Gives a door to each, in order.
+    /// Starts assigned partitions (the answer to [`GroupEvent::Assigned`]), or starts them again: fetchers that were
+    /// returned earlier are then closed. Fetching begins at the given offsets. Returns a fetcher for each partition, in
+    /// order.
     ///
     /// # Errors
-    /// If the assignment was replaced meanwhile.
+    /// If the assignment has been replaced in the meantime.
     fn start(&mut self, at: &[(TopicPartition, Offset)]) -> Result<Vec<Box<dyn Fetcher>>, Failure>;
 
-    /// Goes back (or forward) to an offset of an owned partition; what was fetched is forgotten.
+    /// Moves back (or forward) to an offset of an owned partition; what was already fetched is discarded.
     ///
     /// # Errors
     /// If the partition is not owned.
     fn seek(&mut self, at: &TopicPartition, to: Offset) -> Result<(), Failure>;
 
-    /// Gives up partitions (answers [`GroupEvent::Revoking`] or [`GroupEvent::Lost`]).
+    /// Gives up partitions (the answer to [`GroupEvent::Revoking`] or [`GroupEvent::Lost`]).
     ///
     /// # Errors
     /// If the group refuses.
     fn release(&mut self, at: &[TopicPartition]) -> Result<(), Failure>;
 
-    /// The partitions of these topics (with their numbers of partitions) that no member of the group holds; empty if the log does not
-    /// tell, or not now.
+    /// The partitions of these topics (given with their numbers of partitions) that no member of the group holds; empty
+    /// if the log cannot say, or cannot say at the moment.
     ///
     /// # Errors
     /// If the log does not answer.
@@ -210,18 +213,20 @@ pub trait Member: Send {
         Ok(vec![])
     }
 
-    /// Leaves the group and joins it again, so that it computes a new assignment: everything held is wanted back or lost
-    /// (answer with [`Member::release`]), then partitions are assigned anew.
+    /// Leaves the group and joins it again, so that the group computes a new assignment: everything held is revoked or
+    /// lost (answer with [`Member::release`]), then partitions are assigned again.
     ///
     /// # Errors
     /// If the subscription is refused.
     fn rejoin(&mut self) -> Result<(), Failure>;
 
-    /// Gives everything back and tells the group that this member goes, before it is replaced by a new one. Its place is otherwise
-    /// taken over as it is, and partitions that were wanted back and not given yet would be nobody's.
+    /// Gives everything back and leaves the group, before this member is replaced by a new one. Otherwise the new one
+    /// would inherit its place as it is, and partitions that were revoked but not yet given back would belong to
+    /// nobody.
     fn leave(&mut self) {}
 
-    /// Ends the membership. `leave` tells the group at once (scale-in); otherwise the place is kept for a restart.
+    /// Ends the membership. With `leave` the member leaves the group at once (scale-in); otherwise the place is kept for a
+    /// restart.
     fn close(self: Box<Self>, leave: bool);
 }
 
@@ -230,22 +235,22 @@ pub trait Member: Send {
 pub enum GroupEvent {
     /// Partitions are ours from now on: answer with [`Member::start`].
     Assigned(Vec<TopicPartition>),
-    /// Partitions are wanted back: finish the batch, then answer with [`Member::release`].
+    /// Partitions are being revoked: finish the batch, then answer with [`Member::release`].
     Revoking(Vec<TopicPartition>),
     /// Partitions are no longer ours: drop everything, then answer with [`Member::release`].
     Lost(Vec<TopicPartition>),
-    /// The log cannot be reached (`Some` = why) or can be again (`None`). For logs and readiness only.
+    /// The log cannot be reached (`Some` = why) or can be reached again (`None`). For log lines and readiness only.
     Connection(Option<String>),
 }
 
-/// Who a member is: opaque to the engine but for the two numbers that it compares.
+/// The identity of a member: opaque to the engine except for the member id and the generation, which it compares.
 #[derive(Clone)]
 pub struct Membership {
     /// The ownership epoch.
     pub member_id: String,
     /// Rises with each rebalance.
     pub generation: i32,
-    /// What the producer of the same log needs to commit in this member's name.
+    /// What a producer of the same log needs to commit in this member's name.
     pub handle: Arc<dyn Any + Send + Sync>,
 }
 
@@ -256,23 +261,25 @@ pub struct Committed {
     pub offset: Offset,
     /// Leader epoch of the record before it; `None` = unknown.
     pub leader_epoch: Option<i32>,
-    /// What was committed with it.
+    /// The metadata that was committed with it.
     pub metadata: String,
 }
 
-/// The fetched records of one owned partition. May be used on any thread; bounded: what is not taken is not fetched.
+/// The fetched records of one owned partition. May be used on any thread. Bounded: when records are not taken, no more
+/// are fetched.
 pub trait Fetcher: Send {
-    /// Takes records in order without blocking, at most `max_records` and about `max_bytes`; `None` = nothing there now.
+    /// Takes records in order without blocking, at most `max_records` and about `max_bytes`; `None` = there is nothing
+    /// at the moment.
     ///
     /// # Errors
-    /// Offset out of range, topic gone, or data that does not pass its checksum.
+    /// If the offset is out of range, the topic is gone, or data does not match its checksum.
     fn take(&mut self, max_records: usize, max_bytes: usize) -> Result<Option<Fetched>, Failure>;
 }
 
 /// Records taken from a partition.
 #[derive(Clone, Debug)]
 pub struct Fetched {
-    /// The records; may be empty when only control records were passed.
+    /// The records; may be empty when only control records were skipped.
     pub records: RawChunk,
     /// The next offset to read: after the last record, and after control and aborted records where that is known.
     pub next: Offset,
@@ -280,10 +287,10 @@ pub struct Fetched {
     pub leader_epoch: Option<i32>,
 }
 
-/// Reads one partition in order; for restoring.
+/// Reads one partition in order. Used to restore state.
 pub trait Reader: Send {
-    /// The next records, waiting at most `timeout`; `None` = nothing came. `Fetched::next` passes control records, so a
-    /// reader reaches the high watermark also behind an aborted transaction.
+    /// The next records, waiting at most `timeout`; `None` = nothing came. `Fetched::next` skips control records, so a
+    /// reader also reaches the high watermark behind an aborted transaction.
     ///
     /// # Errors
     /// As [`Fetcher::take`].
@@ -292,11 +299,11 @@ pub trait Reader: Send {
 
 /// Writes records and commits a batch. Owned by one thread; `send` does not wait for acknowledgements.
 pub trait Producer: Send {
-    /// Makes the producer ready and ends what a dead process left open under the same id: after it returned, committed
-    /// offsets and high watermarks are facts.
+    /// Makes the producer ready and ends what a dead process left open under the same id. Once this has returned,
+    /// committed offsets and high watermarks can be relied on.
     ///
     /// # Errors
-    /// With the reaction that the log's error calls for.
+    /// With the reaction that the log's error requires.
     fn init(&mut self) -> Result<(), Failure>;
 
     /// Opens a transaction.
@@ -305,10 +312,11 @@ pub trait Producer: Send {
     /// As [`Producer::init`].
     fn begin(&mut self) -> Result<(), Failure>;
 
-    /// Hands over records; waits only while the buffer is full. `partition` `None` = by key, as Java clients place it.
+    /// Hands over records; waits only while the buffer is full. With `partition` `None` they are placed by key, as Java
+    /// clients place them.
     ///
     /// # Errors
-    /// If a record is refused (too large, unknown topic): deterministic, so `StopPipeline`.
+    /// If a record is refused (too large, unknown topic). That is deterministic, so the reaction is `StopPipeline`.
     fn send(&mut self, topic: &str, partition: Option<Partition>, records: &RawChunk) -> Result<(), Failure>;
 
     /// Waits until all records are acknowledged.
@@ -320,18 +328,19 @@ pub trait Producer: Send {
     /// Commits the open transaction with these offsets in the member's name.
     ///
     /// # Errors
-    /// `AbortReplay`, `RecreateProducer`, `CloseTasks`, `Exit`: certainly not committed. `Unknown`: settle it by the token.
+    /// `AbortReplay`, `RecreateProducer`, `CloseTasks`, `Exit`: certainly not committed. `Unknown`: the outcome must be
+    /// settled by the token.
     fn commit(&mut self, offsets: &[(TopicPartition, Committed)], member: &Membership)
     -> Result<(), Failure>;
 
-    /// Ends the open transaction without a trace for readers of committed data.
+    /// Aborts the open transaction: readers of committed data see nothing of it.
     ///
     /// # Errors
-    /// `RecreateProducer` if this producer cannot go on.
+    /// `RecreateProducer` if this producer can no longer be used.
     fn abort(&mut self) -> Result<(), Failure>;
 
-    /// Whether a request of the last transaction was slow, retried or cut off, so that a late copy of it could hit the next
-    /// one: the producer must be replaced before it begins again.
+    /// Whether a request of the last transaction was slow, retried or cut off, so that a late copy of it could hit the
+    /// next transaction. If so, the producer must be replaced before it begins again.
     fn suspect(&self) -> bool;
 }
 
@@ -344,7 +353,7 @@ pub trait Producer: Send {
 /// ```
 ///
 /// # Errors
-/// If the string or a client property is not understood, or the directory cannot be used.
+/// If the string or a client property is invalid, or the directory cannot be used.
 pub fn open(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<Arc<dyn Log>> {
     if let Some(name) = bootstrap.strip_prefix("memory:") {
         return Ok(embedded::Embedded::named(name));
@@ -363,16 +372,17 @@ pub fn open(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<Ar
     };
     if !bootstrap.split(',').all(is_place) {
         return Err(Error::Config(format!(
-            "`{bootstrap}` names no log: it is neither host:port[,host:port] of Kafka, nor embedded:DIR, nor memory:"
+            "`{bootstrap}` does not name a log: expected host:port[,host:port] for Kafka, embedded:DIR, or memory:"
         )));
     }
     Ok(Arc::new(kafka::KafkaLog::new(bootstrap, properties)?))
 }
 
-/// Writes records to a topic at once, without a transaction; returns when they are acknowledged. For tests, generators and tools.
+/// Writes records to a topic at once, without a transaction, and returns when they are acknowledged. For tests,
+/// generators and tools.
 ///
 /// # Errors
-/// If the topic is missing and not made by writing, or the log refuses a record.
+/// If the topic is missing and the log does not create it on writing, or the log refuses a record.
 pub fn write(log: &dyn Log, topic: &str, partition: Option<Partition>, records: &RawChunk) -> Result {
     let spec = ProducerSpec {
         transactional_id: None,

@@ -1,7 +1,7 @@
-//! Places records without an explicit partition as Java clients do: murmur2 of the key; null keys in turn.
+//! Places records without an explicit partition as Java clients do: murmur2 of the key; records without a key in turn.
 //!
-//! Used by the logs of this process; Kafka's own client does the same (`murmur2_random`). Source of the hash: MurmurHash2
-//! (A. Appleby, public domain) with the seed and sign mask of Apache Kafka's `Utils.murmur2`.
+//! Used by the logs in this process; Kafka's own client does the same (`murmur2_random`). Source of the hash:
+//! MurmurHash2 (A. Appleby, public domain) with the seed and sign mask of Apache Kafka's `Utils.murmur2`.
 
 use crate::record::Partition;
 
@@ -36,8 +36,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hashes_are_those_of_apache_kafka() {
-        // The vectors of org.apache.kafka.common.utils.UtilsTest.testMurmur2.
+    fn hashes_match_apache_kafka() {
+        // Test vectors from org.apache.kafka.common.utils.UtilsTest.testMurmur2.
         for (key, hash) in [
             ("21", -973_932_308_i32),
             ("foobar", -790_332_482),

@@ -1,6 +1,6 @@
-//! Finds an offset by time in logs that keep no index of times.
+//! Finds an offset by timestamp in logs that keep no time index.
 //!
-//! Knows no group. Invariant: the answer is that of Kafka: the first record, in the order of offsets, that is not older.
+//! Knows no group. Invariant: the answer is the one Kafka gives: the first record, in offset order, that is not older.
 
 use super::Log;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 };
 use std::time::Duration;
 
-/// A reader that gives nothing before the end is asked again so often.
+/// How often a reader that returns nothing before the end is asked again.
 const TRIES: u32 = 30;
 
 /// See [`Log::offset_at`]: reads the partition from its beginning.
@@ -22,7 +22,7 @@ pub(super) fn scan(log: &dyn Log, at: &TopicPartition, timestamp_ms: i64) -> Res
     let mut tries_left = TRIES;
     while next < end && tries_left > 0 {
         let Some(fetched) = reader.next(Duration::from_millis(100))? else {
-            tries_left -= 1; // an open transaction may stand before the end
+            tries_left -= 1; // there may be an open transaction before the end
             continue;
         };
         if let Some(found) = fetched.records.iter().find(|r| r.timestamp_ms >= timestamp_ms) {

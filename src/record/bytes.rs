@@ -1,13 +1,13 @@
-//! Bytes that are cheap to own: up to 23 inline, longer ones a slice of a shared buffer.
+//! Bytes that are cheap to own: up to 23 bytes inline, longer ones as a slice of a shared buffer.
 //!
-//! Owns the byte string of the typed face. Knows no codec. Invariant: a clone never copies more than 23 bytes; `compact`
+//! Owns the byte string of the typed API. Knows no codec. Invariant: a clone never copies more than 23 bytes; `compact`
 //! never keeps a larger buffer alive.
 
 use hipstr::HipByt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{borrow::Borrow, fmt, hash, ops::Deref};
 
-/// A byte string that behaves as `&[u8]`; the binary sibling of [`Text`](super::Text).
+/// A byte string that behaves like `&[u8]`; the binary sibling of [`Text`](super::Text).
 ///
 /// ```
 /// use tidegate::record::Bytes;
@@ -66,7 +66,7 @@ impl PartialEq<[u8]> for Bytes {
         **self == *other
     }
 }
-/// Printable ASCII as it is, everything else as `\xNN`.
+/// Shows printable ASCII as it is and everything else as `\xNN`.
 impl fmt::Debug for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "b\"{}\"", self.escape_ascii())

@@ -1,4 +1,4 @@
-//! What moves between operators: one type-erased payload per chunk, shared on fan-out, moved otherwise.
+//! What moves between operators: one type-erased payload per chunk, shared where a stream fans out, moved otherwise.
 //!
 //! Owns the bounds on user types. Knows no operator. Invariant: a chunk's payload is never changed while shared;
 //! `take` moves it for the last reader and clones it for the others.
@@ -6,7 +6,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 use std::{any::Any, hash::Hash, sync::Arc};
 
-/// Anything a stream can carry. `Clone` is used only where a stream has several readers that each must own it.
+/// Anything a stream can carry. `Clone` is used only where a stream has several readers and each must own the data.
 pub trait Data: Clone + Send + Sync + 'static {}
 impl<T: Clone + Send + Sync + 'static> Data for T {}
 
@@ -30,7 +30,7 @@ pub trait Key: Value + Hash + Eq {}
 #[diagnostic::do_not_recommend]
 impl<T: Value + Hash + Eq> Key for T {}
 
-/// A bounded piece of a stream: `Vec<T>` of the typed face, a record batch of SQL; the engine never looks inside.
+/// A bounded piece of a stream: `Vec<T>` of the typed API, or a record batch of SQL. The engine never looks inside.
 #[derive(Clone)]
 pub struct Chunk {
     payload: Arc<dyn Any + Send + Sync>,
@@ -56,22 +56,22 @@ impl Chunk {
         self.len
     }
 
-    /// Whether there is no row.
+    /// Whether there are no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Whether the payload is of this type: for operators with outputs of two kinds.
+    /// Whether the payload is of this type: for operators with two kinds of output.
     #[must_use]
     pub fn is<P: Any>(&self) -> bool {
         self.payload.is::<P>()
     }
 
-    /// Reads without owning.
+    /// Borrows the payload.
     ///
     /// # Panics
-    /// If the payload is of another type, which is a bug of the plan; the task catches it.
+    /// If the payload is of another type, which is a bug in the plan; the task catches the panic.
     #[must_use]
     pub fn view<P: Any>(&self) -> &P {
         match self.payload.downcast_ref() {
@@ -80,7 +80,7 @@ impl Chunk {
         }
     }
 
-    /// Owns the payload: moves it when this is the last reader, clones it otherwise.
+    /// Takes the payload: moves it if this is the last reader, clones it otherwise.
     ///
     /// # Panics
     /// As [`Chunk::view`].
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_reader_gets_the_allocation_and_an_earlier_one_a_copy() {
+    fn the_last_reader_gets_the_allocation_and_earlier_ones_a_copy() {
         let rows = vec![1u64, 2, 3];
         let at = rows.as_ptr();
         let chunk = Chunk::rows(rows);
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "expected a chunk of alloc::vec::Vec<u32>, got alloc::vec::Vec<u64>")]
-    fn a_wrong_type_is_a_bug_of_the_plan_and_named() {
+    fn a_wrong_type_is_reported_as_a_plan_bug() {
         let _ = Chunk::rows(vec![1u64]).view::<Vec<u32>>();
     }
 }

@@ -1,4 +1,4 @@
-//! Newtypes for every id and offset, so that two integers of different meaning never meet.
+//! Newtypes for every id and offset, so that two integers of different meaning are never mixed up.
 //!
 //! Owns their textual forms. Invariant: `Display` of an id is what logs, metrics and errors show.
 
@@ -49,7 +49,8 @@ pub struct BatchId(pub u64);
 #[serde(transparent)]
 pub struct BatchTime(pub i64);
 
-/// Label of a task: one stage on one partition. For logs and metrics; durable identity is (store name, state partition).
+/// Label of a task: one stage on one partition. For logs and metrics; the durable identity is (store name, state
+/// partition).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId {
     /// Number of exchanges upstream.
@@ -58,22 +59,22 @@ pub struct TaskId {
     pub partition: Partition,
 }
 
-/// Stable name of a process of the application over its restarts.
+/// Stable name of one of the application's processes, kept over its restarts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct InstanceId(pub Arc<str>);
 
-/// Rises by one at each start of an instance: a higher one of our own id means that we are the zombie.
+/// Rises by one at each start of an instance: a higher incarnation of our own id means that we are the zombie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Incarnation(pub u64);
 
-/// Identity of one committed batch: who committed it, in which life, and which of its batches.
+/// Identity of one committed batch: which process committed it, in which incarnation, and which of its batches it was.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Token {
     /// The process.
     pub instance: InstanceId,
-    /// Its life.
+    /// Its incarnation.
     pub incarnation: Incarnation,
     /// Its batch.
     pub batch: BatchId,

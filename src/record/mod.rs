@@ -1,6 +1,6 @@
 //! The vocabulary of data: ids, records as bytes, chunks of typed rows, text.
 //!
-//! Used by everything, uses nothing but `error`. Knows no log, no operator, no store.
+//! Used by everything; uses only `error`. Knows no log, no operator, no store.
 
 mod bytes;
 mod chunk;

@@ -21,7 +21,7 @@ impl Span {
     }
 }
 
-/// The part of an arena that some spans cover.
+/// The part of an arena that a set of spans covers.
 struct Bounds {
     low: u32,
     high: u32,
@@ -45,7 +45,7 @@ struct Row {
     headers: Span,
 }
 
-/// Any number of records whose bytes lie in one shared arena (at most 4 GiB).
+/// Any number of records whose bytes are in one shared arena (at most 4 GiB).
 #[derive(Clone, Debug, Default)]
 pub struct RawChunk {
     arena: HipByt<'static>,
@@ -57,7 +57,7 @@ pub struct RawChunk {
 /// One record of a chunk; borrows the arena.
 #[derive(Clone, Copy, Debug)]
 pub struct RawRecord<'a> {
-    /// Offset in the partition it was read from; 0 in records that are to be sent.
+    /// Offset in the partition that it was read from; 0 for records that are to be sent.
     pub offset: Offset,
     /// Record timestamp, milliseconds since the epoch; -1 = none.
     pub timestamp_ms: i64,
@@ -95,7 +95,7 @@ impl<'a> Headers<'a> {
         self.spans.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.spans.is_empty()
@@ -106,7 +106,7 @@ fn bytes(arena: &[u8], span: Span) -> Option<&[u8]> {
     (span.len != NULL).then(|| &arena[span.start as usize..(span.start + span.len) as usize])
 }
 
-/// The least and the greatest timestamp of some records, milliseconds since the epoch.
+/// The least and the greatest timestamp of a set of records, in milliseconds since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timestamps {
     /// The least.
@@ -116,7 +116,7 @@ pub struct Timestamps {
 }
 
 impl Timestamps {
-    /// Those of all records of both.
+    /// The least and the greatest of both sets together.
     ///
     /// ```
     /// use tidegate::record::Timestamps;
@@ -140,19 +140,19 @@ impl RawChunk {
         self.rows.len()
     }
 
-    /// Whether there is no record.
+    /// Whether there are no records.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The partition that the records were read from; `None` = they were made here.
+    /// The partition that the records were read from; `None` = they were created here.
     #[must_use]
     pub fn origin(&self) -> Option<&TopicPartition> {
         self.origin.as_ref()
     }
 
-    /// The same records, said to be of a partition.
+    /// The same records, marked as read from a partition.
     #[must_use]
     pub fn from_partition(mut self, at: &TopicPartition) -> Self {
         self.origin = Some(at.clone());
@@ -201,7 +201,7 @@ impl RawChunk {
         self.rows.last().map(|r| Offset(r.offset))
     }
 
-    /// The records of `range` as a chunk of their own that shares the arena.
+    /// The records of `range` as a separate chunk that shares the arena.
     ///
     /// # Panics
     /// If there are fewer records.
@@ -247,7 +247,7 @@ impl RawChunk {
         self
     }
 
-    /// The same records at consecutive offsets from `first` on; those without a timestamp get `now_ms`.
+    /// The same records at consecutive offsets starting with `first`; those without a timestamp get `now_ms`.
     #[must_use]
     pub fn placed(mut self, first: Offset, now_ms: i64) -> RawChunk {
         for (row, offset) in self.rows.iter_mut().zip(first.0..) {
@@ -281,7 +281,7 @@ pub struct RawChunkBuilder {
 }
 
 impl RawChunkBuilder {
-    /// Room for `records` records of `bytes` bytes in all.
+    /// Reserves room for `records` records of `bytes` bytes in total.
     #[must_use]
     pub fn with_capacity(records: usize, bytes: usize) -> Self {
         RawChunkBuilder {
@@ -297,7 +297,7 @@ impl RawChunkBuilder {
         self.rows.len()
     }
 
-    /// Whether there is no record yet.
+    /// Whether there are no records yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
@@ -319,10 +319,11 @@ impl RawChunkBuilder {
         }
     }
 
-    /// Appends a record without headers whose value is written straight into the arena; `value` returning `None` is a null.
+    /// Appends a record without headers whose value is written directly into the arena; `value` returning `false` means
+    /// a null.
     ///
     /// # Errors
-    /// What `value` answers; nothing is appended then.
+    /// The error of `value`; nothing is appended then.
     pub fn push_with<E>(
         &mut self,
         timestamp_ms: i64,
@@ -352,7 +353,7 @@ impl RawChunkBuilder {
     /// Appends a header to the last record.
     ///
     /// # Panics
-    /// If there is no record yet.
+    /// If there are no records yet.
     pub fn push_header(&mut self, name: &str, value: Option<&[u8]>) {
         let name = self.copy(Some(name.as_bytes()));
         let value = self.copy(value);
@@ -380,7 +381,7 @@ impl RawChunkBuilder {
 }
 
 fn index(n: usize) -> u32 {
-    u32::try_from(n).expect("a chunk is bounded far below 4 GiB")
+    u32::try_from(n).expect("a chunk is limited to far below 4 GiB")
 }
 
 #[cfg(test)]
@@ -388,7 +389,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nulls_empties_and_headers_come_back_as_they_went_in() {
+    fn nulls_empty_values_and_headers_are_preserved() {
         let mut b = RawChunkBuilder::default();
         b.push_with(7, None, |v| {
             Ok::<_, ()>({

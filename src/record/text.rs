@@ -1,13 +1,14 @@
-//! Text that is cheap to own: up to 23 bytes inline, longer ones a slice of a shared buffer.
+//! Text that is cheap to own: up to 23 bytes inline, longer ones as a slice of a shared buffer.
 //!
-//! Owns the string type of the typed face. Knows no stream. Invariant: `compact` never keeps a larger buffer alive, and
+//! Owns the string type of the typed API. Knows no stream. Invariant: `compact` never keeps a larger buffer alive, and
 //! every key that is stored is compacted first.
 
 use hipstr::{HipByt, HipStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{borrow::Borrow, fmt, hash, ops::Deref};
 
-/// UTF-8 text. Behaves as `&str`; its [`split`](Text::split) gives owned pieces, so `flat_map(|line| line.split(' '))` compiles.
+/// UTF-8 text. Behaves like `&str`; its [`split`](Text::split) returns owned pieces, so `flat_map(|line| line.split('
+/// '))` compiles.
 ///
 /// ```
 /// use tidegate::Text;
@@ -20,12 +21,13 @@ use std::{borrow::Borrow, fmt, hash, ops::Deref};
 pub struct Text(HipStr<'static>);
 
 impl Text {
-    /// The pieces between occurrences of `at`, as [`str::split`], each owned: inline when short, else sharing this text's buffer.
+    /// The pieces between occurrences of `at`, like [`str::split`], but owned: inline when short, otherwise sharing
+    /// this text's buffer.
     pub fn split(self, at: char) -> Split {
         Split { from: Some(0), text: self, at }
     }
 
-    /// The pieces between runs of white space, as [`str::split_whitespace`], each owned.
+    /// The pieces between runs of white space, like [`str::split_whitespace`], but owned.
     pub fn split_whitespace(self) -> impl Iterator<Item = Text> {
         self.split(' ').flat_map(|piece| {
             let pieces: Vec<Text> = str::split_whitespace(&piece).map(|p| piece.piece(p)).collect();
@@ -166,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn split_is_that_of_str() {
+    fn split_agrees_with_str() {
         let long = "x".repeat(40);
         for s in ["", " ", "a", "a b", " a  b ", "ä ö", &format!("{long} {long}y b")] {
             let ours: Vec<Text> = Text::from(s).split(' ').collect();

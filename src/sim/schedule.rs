@@ -423,7 +423,7 @@ impl Scheduler {
         state.tasks[task].paused_until_us = now + length;
         let Some(member) = state.tasks[task].member.clone() else { return };
         let session = us(member.session_timeout);
-        let Some(member_id) = self.log.seated(&member.group, &member.instance).filter(|_| length > session)
+        let Some(member_id) = self.log.holder(&member.group, &member.instance).filter(|_| length > session)
         else {
             return;
         };

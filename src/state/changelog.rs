@@ -1,19 +1,20 @@
-//! The rows of a changelog topic: which bytes mean what.
+//! The rows of a changelog topic and the meaning of their bytes.
 //!
-//! Owns the layout of their keys (`docs/state-format.md`): the store's id as 4 bytes, big-endian, then the key as stored; id 0
-//! and `marker` for the row that carries a recovery record. Knows no topic and no database. Invariant: no store has the id 0.
+//! Owns the layout of their keys (`docs/state-format.md`): the store's id as 4 bytes, big-endian, then the key as
+//! stored; id 0 and `marker` for the row that carries a recovery record. Knows no topic and no database. Invariant: no
+//! store has the id 0.
 
 use super::StoreId;
 use crate::record::{RawChunk, RawChunkBuilder, RawRecord};
 
-/// The id that no store has: rows of the engine itself.
+/// The id that no store has: it marks rows of the engine itself.
 pub const ENGINE: StoreId = StoreId(0);
 const MARKER: &[u8] = b"\0\0\0\0marker";
 
 /// A row of a changelog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Row<'a> {
-    /// A key of a store got this value; `None` = deleted.
+    /// A key of a store was set to this value; `None` = deleted.
     Change {
         /// The store.
         store: StoreId,
@@ -24,11 +25,11 @@ pub enum Row<'a> {
     },
     /// The recovery record of a batch that was committed up to here.
     Marker(&'a [u8]),
-    /// Not written by this engine, or by a later one; to be passed over.
+    /// Not written by this engine, or written by a later version; to be ignored.
     Unknown,
 }
 
-/// What a record of a changelog topic is.
+/// Classifies a record of a changelog topic.
 #[must_use]
 pub fn row(record: RawRecord<'_>) -> Row<'_> {
     match (record.key, record.value) {
@@ -61,7 +62,7 @@ pub fn push_marker(recovery_record: &[u8], rows: &mut RawChunkBuilder) {
     let Ok(()) = pushed;
 }
 
-/// Makes `out` the beginning of a row key of `store`.
+/// Sets `out` to the beginning of a row key of `store`.
 pub(super) fn store_key(store: StoreId, out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(&store.0.to_be_bytes());
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_told_apart() {
+    fn kinds_of_rows_are_distinguished() {
         let mut b = RawChunkBuilder::default();
         let mut push = |key: Option<&[u8]>, value: Option<&[u8]>| {
             b.push_with(-1, key, |out| {

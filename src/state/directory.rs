@@ -1,8 +1,8 @@
-//! The state directory of one application on one machine: who uses it, and what is remembered beside the databases.
+//! The state directory of one application on one machine: who uses it, and what is kept besides the databases.
 //!
-//! Owns its files (`docs/state-format.md`): lock, instance id, incarnation. Knows no database and makes no
-//! random numbers. Invariants: at most one process uses a directory; a file is replaced whole (written aside, synced,
-//! renamed) or not at all; the incarnation never repeats.
+//! Owns its files (`docs/state-format.md`): lock, instance id, incarnation. Knows no database and makes no random
+//! numbers. Invariants: at most one process uses a directory; a file is replaced as a whole (written under another
+//! name, synced, renamed) or not at all; the incarnation never repeats.
 
 use crate::{
     error::{Error, Result},
@@ -20,19 +20,19 @@ const INSTANCE: &str = "instance.id";
 const INCARNATION: &str = "incarnation";
 const DATABASES: &str = "partitions";
 
-/// The state directory of one application, held for the life of this value.
+/// The state directory of one application, locked for the lifetime of this value.
 #[derive(Debug)]
 pub struct StateDirectory {
     path: PathBuf,
-    /// Locked until it is closed; the system closes it whatever way the process ends.
+    /// Locked until it is closed; the system closes it however the process ends.
     _lock: File,
 }
 
 impl StateDirectory {
-    /// Makes (if needed) and locks the directory of `application` under `root`.
+    /// Creates (if needed) and locks the directory of `application` under `root`.
     ///
     /// # Errors
-    /// If another process holds it, naming its process id, or if it cannot be made.
+    /// If another process holds it (with its process id), or if it cannot be created.
     pub fn open(root: impl AsRef<Path>, application: &str) -> Result<Self> {
         let path = root.as_ref().join(file_name(application));
         fs::create_dir_all(&path).map_err(Error::io(format!("creating {}", path.display())))?;
@@ -68,10 +68,11 @@ impl StateDirectory {
         self.path.join(DATABASES)
     }
 
-    /// The instance id: `configured`, else the one kept here, else a new one of 128 bits from `random`, kept from now on.
+    /// The instance id: `configured`, or else the one kept here, or else a new one of 128 bits from `random`, which is
+    /// kept from now on.
     ///
     /// # Errors
-    /// If `random` fails, or the file cannot be read or written, or holds something else.
+    /// If `random` fails, or the file cannot be read or written, or its content is invalid.
     pub fn instance_id(
         &self,
         configured: Option<&str>,
@@ -89,17 +90,17 @@ impl StateDirectory {
             return Err(unreadable(&path, "an instance id is 32 hexadecimal digits", "remove the file"));
         }
         let mut bits = [0; 16];
-        random(&mut bits).map_err(Error::io("making an instance id"))?;
+        random(&mut bits).map_err(Error::io("creating an instance id"))?;
         let id = format!("{:032x}", u128::from_be_bytes(bits));
         self.replace(INSTANCE, id.as_bytes())?;
         Ok(InstanceId(id.into()))
     }
 
-    /// The number of this start: one more than the last one here, and at least `at_least` (one more than the highest that
-    /// the log knows, where the directory is new but the instance is not).
+    /// The number of this start: one more than the last one here, and at least `at_least` (one more than the highest
+    /// that the log knows, in case the directory is new but the instance is not).
     ///
     /// # Errors
-    /// If the file cannot be read or written, or holds something else.
+    /// If the file cannot be read or written, or its content is invalid.
     pub fn next_incarnation(&self, at_least: Incarnation) -> Result<Incarnation> {
         let path = self.path.join(INCARNATION);
         let last = match read(&path)? {
@@ -113,7 +114,7 @@ impl StateDirectory {
         Ok(Incarnation(next))
     }
 
-    /// Replaces a file whole: after a crash or power loss it is the old or the new one.
+    /// Replaces a file as a whole: after a crash or power loss it is either the old or the new one.
     fn replace(&self, name: &str, content: &[u8]) -> Result {
         let (path, aside) = (self.path.join(name), self.path.join(format!("{name}.new")));
         let replace = || {
@@ -136,7 +137,7 @@ fn read(path: &Path) -> Result<Option<String>> {
 }
 
 fn unreadable(path: &Path, why: &str, next: &str) -> Error {
-    Error::State(format!("{} cannot be understood: {why}\n  next: {next}", path.display()))
+    Error::State(format!("{} has invalid content: {why}\n  next: {next}", path.display()))
 }
 
 fn in_use(path: &Path, lock: &mut File) -> Error {
@@ -144,12 +145,12 @@ fn in_use(path: &Path, lock: &mut File) -> Error {
     let known = lock.rewind().and_then(|()| lock.read_to_string(&mut pid)).is_ok_and(|bytes| bytes > 0);
     let who = if known { format!("process {}", pid.trim()) } else { "another process".to_owned() };
     Error::State(format!(
-        "{} is in use by {who}\n  next: stop it, or give this process a state directory of its own",
+        "{} is in use by {who}\n  next: stop it, or give this process its own state directory",
         path.display()
     ))
 }
 
-/// The application's id as one file name: everything but letters, digits, `-`, `_` and inner dots as `%XX`.
+/// The application id as one file name: everything but letters, digits, `-`, `_` and inner dots is written as `%XX`.
 fn file_name(application: &str) -> String {
     let plain = |i: usize, b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || (b == b'.' && i > 0);
     let escape =
@@ -162,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn application_ids_become_one_file_name_each() {
+    fn each_application_id_becomes_one_file_name() {
         assert_eq!(file_name("word-count_2.v1"), "word-count_2.v1");
         assert_eq!(file_name("../a b/ä"), "%2E.%2Fa%20b%2F%C3%A4");
         assert_eq!(file_name("%2E"), "%252E");

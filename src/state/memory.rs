@@ -1,6 +1,6 @@
 //! State in memory: for the log in memory, for simulation and tests.
 //!
-//! Knows no type and no log. Invariant: the content belongs to the storage and survives its backends, as files do.
+//! Knows no type and no log. Invariant: the content belongs to the storage and outlives its backends, as files do.
 
 use super::{Backend, Opened, Storage, StoreId, VisitRow, changelog, changelog::Row};
 use crate::{
@@ -50,7 +50,7 @@ struct Content {
     record: Option<Vec<u8>>,
     progress: Option<Vec<u8>>,
     stores: BTreeMap<StoreId, Rows>,
-    /// Stores that were there when the record was written, or before any.
+    /// Stores that existed when the record was written, or before any record.
     complete: BTreeSet<StoreId>,
 }
 

@@ -1,8 +1,8 @@
 //! Keyed state: typed tables with staged changes over one database per state partition.
 //!
-//! Owns the traits, the key and value layout (`docs/state-format.md`) and the staging of a batch. Knows no operator, no task
-//! and no Kafka. Invariants: a database never holds anything that is not committed in the log; keys are bytes whose order is
-//! the logical order; a value equal to the committed one is not a change.
+//! Owns the traits, the key and value layout (`docs/state-format.md`) and the staging of a batch. Knows no operator, no
+//! task and no Kafka. Invariants: a database never holds anything that is not committed in the log; the byte order of
+//! keys is their logical order; a value equal to the committed one is not a change.
 
 pub mod changelog;
 mod directory;
@@ -26,7 +26,8 @@ use crate::{
 };
 use std::{any::Any, collections::BTreeMap, marker::PhantomData, sync::Arc};
 
-/// Short durable name of a store: the first 32 bits of XXH3 over its name. Two stores of one id refuse to start.
+/// Short durable name of a store: the first 32 bits of XXH3 of its name. A program with two stores of the same id does
+/// not start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StoreId(pub u32);
 
@@ -41,7 +42,7 @@ impl StoreId {
     }
 }
 
-/// The ids of stores by name, refusing two names of one id.
+/// The ids of stores by name; two names with the same id are refused.
 fn ids_of(stores: &[String]) -> Result<BTreeMap<StoreId, &str>> {
     let mut ids = BTreeMap::from([(changelog::ENGINE, "the engine's own rows")]);
     for name in stores {
@@ -56,19 +57,20 @@ fn ids_of(stores: &[String]) -> Result<BTreeMap<StoreId, &str>> {
 }
 
 fn not_open(store: StoreId) -> Error {
-    Error::State(format!("store {:08x} was read but not opened: a bug of the plan", store.0))
+    Error::State(format!("store {:08x} was read but not opened; this is a bug in the plan", store.0))
 }
 
 /// Where the databases of this process live: a directory, or memory.
 pub trait Storage: Send + Sync {
-    /// Opens (or makes) the database of a state partition with a column family for each named store. A database that is
-    /// corrupt is moved aside first and an empty one opened: then the answer says so.
+    /// Opens (or creates) the database of a state partition with a column family for each named store. A corrupt
+    /// database is first moved aside and an empty one opened; the result then says so.
     ///
     /// # Errors
     /// If the directory cannot be used at all (permissions, disk full).
     fn open(&self, partition: Partition, stores: &[String]) -> Result<Opened>;
 
-    /// Moves the database of a partition aside (it contradicts the log) so that the next `open` starts empty.
+    /// Moves the database of a partition aside (it contradicts the log), so that the next `open` starts with an empty
+    /// one.
     ///
     /// # Errors
     /// If it cannot be moved.
@@ -79,15 +81,15 @@ pub trait Storage: Send + Sync {
 pub struct Opened {
     /// The database.
     pub backend: Arc<dyn Backend>,
-    /// Why the former one was moved aside, if it was.
+    /// Why the former database was moved aside, if it was.
     pub quarantined: Option<String>,
-    /// Stores that are new although the database has a record or a part of a restore. If the changelog holds rows of them
-    /// (the plan had them before, but not while this database was restored), they are missing here. They stay new until the
-    /// next record is written.
+    /// Stores that are new although the database has a record or part of a restore. If the changelog holds rows of
+    /// these stores (the plan had them before, but not while this database was restored), the rows are missing here.
+    /// The stores count as new until the next record is written.
     pub added: Vec<String>,
 }
 
-/// Takes a key and its value; `false` ends the visits.
+/// Receives a key and its value; returning `false` ends the visit.
 pub type VisitRow<'a> = dyn FnMut(&[u8], &[u8]) -> Result<bool> + 'a;
 
 /// The database of one state partition.
@@ -98,7 +100,8 @@ pub trait Backend: Send + Sync {
     /// If the database cannot be read.
     fn record(&self) -> Result<Option<Vec<u8>>>;
 
-    /// Looks up encoded keys with one multi-get: `visit` gets the index of each key and its stored value, in any order.
+    /// Looks up encoded keys with one multi-get: `visit` receives the index of each key and its stored value, in any
+    /// order.
     ///
     /// # Errors
     /// If the database cannot be read, or what `visit` answers.
@@ -109,69 +112,70 @@ pub trait Backend: Send + Sync {
         visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result,
     ) -> Result;
 
-    /// Visits a store's rows in key order, from `from` (inclusive) on, until `visit` answers `false`.
+    /// Visits a store's rows in key order, starting with `from` (inclusive), until `visit` returns `false`.
     ///
     /// # Errors
     /// If the database cannot be read, or what `visit` answers.
     fn scan(&self, store: StoreId, from: Option<&[u8]>, visit: &mut VisitRow<'_>) -> Result;
 
-    /// How far a restore that is not complete came, as [`Backend::restore`] was told; `None` = the rows are those of the
+    /// How far an incomplete restore has got, as passed to [`Backend::restore`]; `None` = the rows are those of the
     /// record.
     ///
     /// # Errors
     /// If the database cannot be read.
     fn progress(&self) -> Result<Option<Vec<u8>>>;
 
-    /// Writes changelog rows and the recovery record in ONE atomic write; `None` leaves the record as it is. A record ends a
-    /// restore: everything before it is made durable first, and the progress is removed with it. Rows of stores that are not
-    /// open are passed over.
+    /// Writes changelog rows and the recovery record in ONE atomic write; `None` leaves the record as it is. A record
+    /// completes a restore: everything before it is made durable first, and the progress is removed with the same
+    /// write. Rows of stores that are not open are ignored.
     ///
     /// # Errors
-    /// If the write fails; nothing of it is visible then.
+    /// If the write fails; none of it is visible then.
     fn apply(&self, changes: &[RawChunk], record: Option<&[u8]>) -> Result;
 
-    /// Writes a piece of a restore: changelog rows and how far they go in ONE atomic write. A crash may take the last pieces,
-    /// each whole, with the progress that they told.
+    /// Writes a piece of a restore: changelog rows and how far they go, in ONE atomic write. A crash may lose the last
+    /// pieces, but each as a whole, together with its progress.
     ///
     /// # Errors
     /// As [`Backend::apply`].
     fn restore(&self, changes: &[RawChunk], progress: &[u8]) -> Result;
 
-    /// Bytes on disk (or in memory), about; for metrics.
+    /// Approximate number of bytes on disk (or in memory); for metrics.
     fn size_bytes(&self) -> u64;
 
-    /// Rows of all stores, estimated; for metrics.
+    /// Estimated number of rows of all stores; for metrics.
     fn rows(&self) -> u64;
 }
 
-/// What a task needs of a store, whatever its types. Operators never see this trait.
+/// What a task needs from a store, whatever its types. Operators never see this trait.
 pub trait Store: Any + Send {
-    /// Encodes the staged changes as changelog rows (key = store id and key, null value = deleted), in an order that depends
-    /// on the batch only; a value equal to the committed one is left out. Staged changes stay readable until `applied` or
-    /// `aborted`.
+    /// Encodes the staged changes as changelog rows (key = store id and key, null value = deleted), in an order that
+    /// depends only on the batch; a value equal to the committed one is left out. Staged changes stay readable until
+    /// `applied` or `aborted`.
     ///
     /// # Errors
     /// If a key or value cannot be encoded.
     fn seal(&mut self) -> Result<RawChunk>;
-    /// The changes are in the database: forget the staged layer.
+    /// The changes are in the database: clears the staged layer.
     fn applied(&mut self);
-    /// The batch was aborted: forget the staged layer.
+    /// The batch was aborted: clears the staged layer.
     fn aborted(&mut self);
     /// About how many bytes are staged.
     fn staged_bytes(&self) -> usize;
 }
 
-/// Makes the typed view of the store of a name on an opened database.
+/// Creates the typed view of the store with this name on an opened database.
 pub type OpenStore = Arc<dyn Fn(&str, Arc<dyn Backend>) -> Box<dyn Store> + Send + Sync>;
 
-/// A store of the plan: what it is called, how its rows are laid out, how to open it.
+/// A store of the plan: its name, the layout of its rows, and how to open it.
 #[derive(Clone)]
 pub struct StoreSpec {
     /// Durable name.
     pub name: String,
     /// Structural trace of key and value types; part of the topology's fingerprint.
     pub format: String,
-    /// Makes the typed view of the store of this name on an opened database; the name may be another than at first.
+    /// Creates the typed view of the store with this name on an opened database; the name may differ from the first
+    /// one.
     pub open: OpenStore,
 }
 
@@ -203,7 +207,7 @@ impl Stores {
     /// One store.
     ///
     /// # Panics
-    /// If the handle is of another task or type: a bug of the plan.
+    /// If the handle belongs to another task or type, which is a bug in the plan.
     pub fn open<S: Store>(&mut self, handle: Handle<S>) -> &mut S {
         cast(&mut self.0[handle.index])
     }

@@ -1,7 +1,7 @@
 //! A table whose keys are visited in order: windows, timers, join buffers.
 //!
-//! Owns the staged layer of one store in the order of the encoded keys. Knows no operator and no log. Invariants: a visit
-//! sees the staged changes merged with the database; only what is changed is staged.
+//! Owns the staged layer of one store, in the order of the encoded keys. Knows no operator and no log. Invariants: a
+//! visit sees the staged changes merged with the database; only changed values are staged.
 
 use super::{
     Backend, Store, StoreId, StoreSpec, changelog,
@@ -23,7 +23,7 @@ use std::{
 
 /// Keyed values with point access and visits of key ranges.
 ///
-/// The order is that of the encoded keys: the order of `derive(Ord)`, so tuples sort by their first part first.
+/// The order is that of the encoded keys, which is the order of `derive(Ord)`: tuples sort by their first part first.
 pub struct OrderedTable<K: Value, V: Value> {
     name: Arc<str>,
     id: StoreId,
@@ -57,7 +57,7 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
         }
     }
 
-    /// Reads the values of keys that were not touched yet with one multi-get.
+    /// Reads the values of keys that have not been touched yet with one multi-get.
     ///
     /// # Errors
     /// If the database cannot be read, or holds what is not a `V`.
@@ -104,7 +104,7 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
         Ok(Slot::staged(cell, &mut self.staged_bytes))
     }
 
-    /// Writes a value without reading what is there: for keys that are known to be new. Always counts as a change.
+    /// Writes a value without reading the committed one: for keys that are known to be new. Always counts as a change.
     ///
     /// # Errors
     /// If the key cannot be encoded.
@@ -139,7 +139,8 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
         read_one(&*self.backend, self.id, &bytes, |value| value.map(decode_value).transpose()).map_err(fail)
     }
 
-    /// Visits the keys of a range in order, until `visit` answers `false`. What is written or taken in a slot is staged.
+    /// Visits the keys of a range in order, until `visit` returns `false`. Whatever is written or taken in a slot is
+    /// staged.
     ///
     /// # Errors
     /// If the database cannot be read, or what `visit` answers.
@@ -163,7 +164,7 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
         self.visit_bytes((from.as_ref().map(|key| &key[..]), to.as_ref().map(|key| &key[..])), visit)
     }
 
-    /// Visits the keys that begin with `prefix`, the first parts of a tuple or struct, as [`OrderedTable::visit`].
+    /// Visits the keys that begin with `prefix` (the first parts of a tuple or struct), like [`OrderedTable::visit`].
     ///
     /// # Errors
     /// As [`OrderedTable::visit`].
@@ -186,7 +187,7 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
         self.visit_bytes((Bound::Included(&from), to), visit)
     }
 
-    /// Visits the keys from `first` on, the first parts of a tuple or struct, as [`OrderedTable::visit`].
+    /// Visits the keys from `first` on (the first parts of a tuple or struct), like [`OrderedTable::visit`].
     ///
     /// # Errors
     /// As [`OrderedTable::visit`].
@@ -214,7 +215,7 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
             Bound::Included(key) | Bound::Excluded(key) => Some(key),
             Bound::Unbounded => None,
         };
-        // Everything up to here was visited.
+        // Everything up to here has been visited.
         let mut past = from.map(<[u8]>::to_vec);
         let mut go_on = true;
         let scanned = backend.scan(id, first, &mut |key, committed| {
@@ -252,7 +253,7 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
         Ok(true)
     }
 
-    /// Visits a row of the database, as it is staged if it is.
+    /// Visits a row of the database, in its staged form if there is one.
     fn visit_row(
         &mut self,
         key: &[u8],
@@ -312,7 +313,7 @@ fn is_empty(range: ByteRange<'_>) -> bool {
     }
 }
 
-/// What a touched key takes in memory, but for the heap of its value.
+/// What a touched key takes in memory, except for the heap of its value.
 fn weight_of<V: Value>(key: &[u8], cell: &Cell<V>) -> usize {
     let key_heap = if key.len() > INLINE_BYTES { key.len() } else { 0 };
     size_of::<(Bytes, Cell<V>)>() + 2 * size_of::<usize>() + key_heap + cell.committed_heap_bytes()

@@ -1,8 +1,9 @@
 //! State in `RocksDB`: one database per state partition, one column family per store.
 //!
-//! Owns the directory of a database and the names in it (`docs/state-format.md`). Knows no type and no log. Invariants: a
-//! batch is one atomic write, rows and recovery record together; a database that is damaged is moved aside, never repaired,
-//! and deleted only when a later one of its partition is; one that is not ours, or of a later format, is not touched.
+//! Owns the directory of a database and the names in it (`docs/state-format.md`). Knows no type and no log. Invariants:
+//! a batch is one atomic write of rows and recovery record together; a damaged database is moved aside, never repaired,
+//! and deleted only when a later one of its partition is moved aside; a database that is not ours, or has a later
+//! format, is not touched.
 
 use super::{
     Backend, Opened, Storage, StoreId, VisitRow, changelog,
@@ -34,10 +35,10 @@ const FORMAT_KEY: &[u8] = b"format";
 const RECORD_KEY: &[u8] = b"record";
 const PROGRESS_KEY: &[u8] = b"progress";
 const STORE_PREFIX: &str = "store/";
-/// A file in a database's directory: it failed while in use, so the next `open` moves it aside.
+/// A file in a database's directory that says it failed while in use, so the next `open` moves it aside.
 const DAMAGED_FILE: &str = "DAMAGED";
 const QUARANTINE: &str = "quarantine";
-/// How many keys one multi-get asks for: bounds what it pins in the cache.
+/// How many keys one multi-get asks for: limits what it pins in the cache.
 const KEYS_PER_GET: usize = 1024;
 /// Room for a record or a progress in a write batch.
 const MARK_BYTES: usize = 1024;
@@ -50,10 +51,10 @@ pub struct RocksStorage {
 }
 
 impl RocksStorage {
-    /// What `state.memory-bytes` is by default.
+    /// The default of `state.memory-bytes`.
     pub const MEMORY_BYTES: usize = 96 << 20;
 
-    /// Databases under `directory` that use about `memory_bytes` together.
+    /// Databases under `directory` that together use about `memory_bytes`.
     ///
     /// # Errors
     /// If `RocksDB` has no environment.
@@ -71,7 +72,7 @@ impl RocksStorage {
         self.directory.join(partition.to_string())
     }
 
-    /// The database, and the stores that were made in it.
+    /// Returns the database, and the stores that were created in it.
     fn try_open(
         &self,
         partition: Partition,
@@ -112,7 +113,7 @@ impl RocksStorage {
         Ok((backend, added.iter().map(|name| name[STORE_PREFIX.len()..].to_owned()).collect()))
     }
 
-    /// Opens what is there, or makes all stores of a new database.
+    /// Opens what exists, or creates all stores of a new database.
     fn open_db(
         &self,
         path: &Path,
@@ -128,7 +129,7 @@ impl RocksStorage {
         DB::open_cf_descriptors(&self.shared.database()?, path, families).map_err(refusal)
     }
 
-    /// Moves a database aside with the reason beside it.
+    /// Moves a database aside and writes the reason next to it.
     fn move_aside(&self, partition: Partition, reason: &str) -> Result {
         let from = self.path(partition);
         let aside = self.directory.join(QUARANTINE);
@@ -144,7 +145,7 @@ impl RocksStorage {
         let note = to.with_extension("txt");
         fs::write(&note, format!("{reason}\n")).map_err(Error::io(format!("writing {}", note.display())))?;
         for (_, path) in older {
-            // What is left over takes room, but stands in nobody's way.
+            // What is left takes up space, but is in nobody's way.
             let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             match gone {
                 Ok(()) => tracing::info!("{} is deleted: a later one was moved aside", path.display()),
@@ -161,7 +162,7 @@ impl Storage for RocksStorage {
     fn open(&self, partition: Partition, stores: &[String]) -> Result<Opened> {
         let path = self.path(partition);
         if self.is_open(partition) {
-            return Err(Error::State(format!("{} is open already in this process", path.display())));
+            return Err(Error::State(format!("{} is already open in this process", path.display())));
         }
         fs::create_dir_all(&path).map_err(Error::io(format!("creating {}", path.display())))?;
         let marked = fs::read_to_string(path.join(DAMAGED_FILE)).ok();
@@ -202,23 +203,23 @@ struct RocksBackend {
     /// Names of the column families of the stores that are in use.
     stores: BTreeMap<StoreId, String>,
     path: PathBuf,
-    /// Stores whose name is written with the next record: until then rows of them may be missing.
+    /// Stores whose name is written with the next record; until then, rows of them may be missing.
     added: Mutex<Vec<String>>,
-    /// Whether pieces of a restore were written that no write log holds.
+    /// Whether pieces of a restore were written that are not in any write log.
     unlogged: AtomicBool,
-    /// What was written to the log since the last flush that was asked for.
+    /// Bytes written to the write log since the last explicit flush.
     logged_bytes: AtomicUsize,
 }
 
 impl RocksBackend {
-    /// A number of the database, over all stores.
+    /// A numeric property of the database, summed over all stores.
     fn sum(&self, property: &str) -> u64 {
         let families = self.stores.values().filter_map(|name| self.db.cf_handle(name));
         let number = |family| self.db.property_int_value_cf(family, property).ok().flatten();
         families.filter_map(number).sum()
     }
 
-    /// Whether something says how far the rows go.
+    /// Whether there is a record or a progress that says how far the rows go.
     fn has_mark(&self) -> Result<bool, rocksdb::Error> {
         Ok(self.db.get(RECORD_KEY)?.is_some() || self.db.get(PROGRESS_KEY)?.is_some())
     }
@@ -242,8 +243,8 @@ impl RocksBackend {
         }
     }
 
-    /// Every store that was ever made must be there, and rows only beside a recovery record or the progress of a restore: else
-    /// nobody knows how old the rows are.
+    /// Every store that was ever created must exist, and rows may exist only together with a recovery record or the
+    /// progress of a restore; otherwise nobody knows how old the rows are.
     fn check_stores(&self, existing: &[String]) -> Result<(), Refusal> {
         for row in self.db.iterator(IteratorMode::From(STORE_PREFIX.as_bytes(), Direction::Forward)) {
             let (name, _) = row.map_err(refusal)?;
@@ -278,8 +279,8 @@ impl RocksBackend {
         self.family(name)
     }
 
-    /// The rows in the order of their keys: each is put beside the one before, which costs a third of a search from the top,
-    /// also when the write log is read again. The last of several rows of a key stays the last.
+    /// The rows in the order of their keys: each is inserted next to the one before it, which costs a third of a search
+    /// from the top, also when the write log is read again. If a key has several rows, the last one stays the last.
     fn batch(&self, changes: &[RawChunk]) -> Result<WriteBatch> {
         let mut rows: Vec<Ordered<'_>> = Vec::with_capacity(changes.iter().map(RawChunk::len).sum());
         for row in changes.iter().flat_map(RawChunk::iter) {
@@ -303,7 +304,8 @@ impl RocksBackend {
         Ok(batch)
     }
 
-    /// Writes with a log. RocksDB bounds its log before a write only, so what a large batch left there is flushed after it.
+    /// Writes with the write log. RocksDB limits its log only before a write, so after a large batch the log is flushed
+    /// here.
     fn write(&self, batch: WriteBatch) -> Result {
         let bytes = batch.size_in_bytes();
         self.db.write(batch).map_err(|e| self.failed("writing", &e))?;
@@ -314,7 +316,7 @@ impl RocksBackend {
         Ok(())
     }
 
-    /// Makes everything that is in memory durable, all stores at one moment.
+    /// Makes everything that is in memory durable, for all stores at the same moment.
     fn flush(&self, wait: bool) -> Result<(), rocksdb::Error> {
         let mut options = FlushOptions::default();
         options.set_wait(wait);
@@ -323,7 +325,7 @@ impl RocksBackend {
         self.db.flush_cfs_opt(&families, &options)
     }
 
-    /// What a failed call means. Damage is noted in the directory, so that the next `open` moves it aside.
+    /// Interprets a failed call. Damage is noted in the directory, so that the next `open` moves the database aside.
     fn failed(&self, doing: &str, e: &rocksdb::Error) -> Error {
         let what = format!("{doing} {} failed: {e}", self.path.display());
         if !is_damage(e) {
@@ -405,8 +407,8 @@ impl Backend for RocksBackend {
     fn restore(&self, changes: &[RawChunk], progress: &[u8]) -> Result {
         let mut batch = self.batch(changes)?;
         batch.put(PROGRESS_KEY, progress);
-        // All column families are flushed together, so a crash leaves rows and progress of one piece. What it takes is still in
-        // the changelog, so a write log would be work for nothing.
+        // All column families are flushed together, so after a crash rows and progress belong to the same piece. The
+        // rows are still in the changelog, so a write log would be wasted work.
         let mut options = WriteOptions::default();
         options.disable_wal(true);
         self.unlogged.store(true, Ordering::Release);
@@ -428,7 +430,7 @@ impl Drop for RocksBackend {
     }
 }
 
-/// A row on its way into a write batch.
+/// A row that goes into a write batch.
 struct Ordered<'a> {
     store: StoreId,
     /// The first bytes of the key as a number: decides most comparisons.
@@ -444,11 +446,11 @@ fn start_of(key: &[u8]) -> u64 {
     u64::from_be_bytes(start)
 }
 
-/// Why a database does not open.
+/// Why a database cannot be opened.
 enum Refusal {
-    /// To be moved aside.
+    /// It is damaged and must be moved aside.
     Damaged(String),
-    /// From `RocksDB`, but no damage: no permission, no space, in use.
+    /// An error of `RocksDB` that is not damage: no permission, no space, in use.
     Failed(rocksdb::Error),
     Other(Error),
 }
@@ -458,7 +460,7 @@ impl Refusal {
         let path = path.display();
         match self {
             Refusal::Damaged(reason) => {
-                Error::State(format!("{path}: damaged again right after it was made: {reason}"))
+                Error::State(format!("{path}: damaged again right after it was created: {reason}"))
             }
             Refusal::Failed(e) => Error::State(format!(
                 "{path} cannot be opened: {e}\n  next: check that no other process uses it, its permissions and the free space"
@@ -478,7 +480,7 @@ fn refusal(e: rocksdb::Error) -> Refusal {
     if is_damage(&e) { Refusal::Damaged(e.into_string()) } else { Refusal::Failed(e) }
 }
 
-/// Whether the files contradict themselves, rather than the system refusing something.
+/// Whether the files are inconsistent, rather than the system refusing something.
 fn is_damage(e: &rocksdb::Error) -> bool {
     match e.kind() {
         ErrorKind::Corruption | ErrorKind::NotFound => true,
@@ -487,7 +489,7 @@ fn is_damage(e: &rocksdb::Error) -> bool {
     }
 }
 
-/// What was moved aside of a partition before, and the notes beside it, with their numbers.
+/// The databases of a partition that were moved aside before, and the notes next to them, with their numbers.
 fn quarantined(aside: &Path, partition: Partition) -> Result<Vec<(u64, PathBuf)>> {
     let entries = fs::read_dir(aside).map_err(Error::io(format!("reading {}", aside.display())))?;
     let number = |path: &Path| {

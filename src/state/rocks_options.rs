@@ -1,8 +1,8 @@
 //! How the databases are tuned: many small ones in one process, under one memory budget.
 //!
-//! Owns every `RocksDB` setting. Knows no partition and no row. Invariants: block cache, index, filters and write buffers of
-//! all databases together stay within the budget, softly (a write never waits for a flush to make room); background threads
-//! are shared and few.
+//! Owns every `RocksDB` setting. Knows no partition and no row. Invariants: block cache, index, filters and write
+//! buffers of all databases together stay within the budget, as a soft limit (a write never waits for a flush to make
+//! room); there are few background threads, and all databases share them.
 
 use crate::error::{Error, Result};
 use rocksdb::{
@@ -21,19 +21,19 @@ pub(super) struct Shared {
 const MIB: usize = 1 << 20;
 /// From this size on the cache has four shards, so that threads wait less for each other.
 const SHARDED_BYTES: usize = 64 * MIB;
-/// How much of a write log a restart reads again at most, about, bytes for each database.
+/// About how many bytes of write log a restart reads again at most, for each database.
 pub(super) const WRITE_LOG_BYTES: usize = 4 * MIB;
 
 impl Shared {
     pub fn new(memory_bytes: usize) -> Result<Self> {
         let mut lru = LruCacheOptions::default();
         lru.set_capacity(memory_bytes);
-        // A table's filter is one block of about a MiB: in many small shards such blocks push each other out, and every look-up
-        // reads them again from the file.
+        // A table's filter is one block of about one MiB: in many small shards such blocks evict each other, and every
+        // lookup reads them from the file again.
         lru.set_num_shard_bits(if memory_bytes < SHARDED_BYTES { 0 } else { 2 });
         let cache = Cache::new_lru_cache_opts(&lru);
-        // Write buffers are charged to the cache, so one number bounds both. What is in them is read from the log again after
-        // a crash: a small part of the budget keeps restarts short.
+        // Write buffers are charged to the cache, so one number limits both. Their content is read from the write log
+        // again after a crash: keeping them to a small part of the budget keeps restarts short.
         let write_buffers =
             WriteBufferManager::new_write_buffer_manager_with_cache(memory_bytes / 4, false, cache.clone());
         let mut env = Env::new().map_err(|e| Error::State(format!("RocksDB has no environment: {e}")))?;
@@ -45,7 +45,7 @@ impl Shared {
 
     /// Settings of a database.
     pub fn database(&self) -> Result<Options> {
-        // Each log file names the one before and one must be there, so that a missing one is noticed.
+        // Each log file names the one before it, and at least one must exist, so that a missing one is noticed.
         let mut o = Options::default()
             .get_options_from_string("track_and_verify_wals=true")
             .map_err(|e| Error::State(format!("RocksDB refuses a setting: {e}")))?;
@@ -53,7 +53,8 @@ impl Shared {
         o.create_missing_column_families(true);
         o.set_env(&self.env);
         o.set_write_buffer_manager(&self.write_buffers);
-        // All stores are flushed together: whatever a damaged log loses, the record and the rows stay of one age.
+        // All stores are flushed together: whatever a damaged log loses, the record and the rows stay consistent with
+        // each other.
         o.set_atomic_flush(true);
         // A restart reads the write logs of all databases again.
         o.set_max_total_wal_size(WRITE_LOG_BYTES as u64);
@@ -80,8 +81,8 @@ impl Shared {
         table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
         table.set_cache_index_and_filter_blocks(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
-        // Index and filter in blocks of their own size class: only the part that a key needs is in the cache, so state may be many
-        // times larger than the budget. The small top of each stays there.
+        // Index and filter are split into small blocks: only the part that a key needs is in the cache, so state may
+        // be many times larger than the budget. The small top level of each stays in the cache.
         table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
         table.set_partition_filters(true);
         table.set_metadata_block_size(8 << 10);
@@ -91,7 +92,7 @@ impl Shared {
         o.set_compression_type(DBCompressionType::Lz4);
         o.set_write_buffer_size(self.write_buffer_bytes);
         o.set_arena_block_size(128 << 10);
-        // Keys that are not in a write buffer, most of a batch's, are not searched there.
+        // Keys that are not in a write buffer (most of a batch's keys) are not searched there.
         o.set_memtable_prefix_bloom_ratio(0.02);
         o.set_memtable_whole_key_filtering(true);
         o.set_max_write_buffer_number(4);

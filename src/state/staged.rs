@@ -1,7 +1,7 @@
-//! One key's value within a batch: what is committed, what it became, and what that weighs.
+//! One key's value within a batch: what is committed, what it has become, and how much memory it takes.
 //!
 //! Owns the rule of what counts as a change. Knows no map and no database. Invariants: a value whose bytes equal the
-//! committed ones is no change, however often it was written; reading never makes a change.
+//! committed ones is not a change, however often it was written; reading never causes a change.
 
 use crate::{
     codec::{decode_value, encode_value, value_bytes},
@@ -10,14 +10,14 @@ use crate::{
 };
 use std::mem::needs_drop;
 
-/// Up to here bytes are inline: they neither share a buffer nor use the heap.
+/// Up to this length bytes are inline: they neither share a buffer nor use the heap.
 pub(super) const INLINE_BYTES: usize = 23;
 
 /// What the database holds for a key.
 enum Committed {
     Nothing,
     Value(Bytes),
-    /// Written without looking: always counts as a change.
+    /// Written without reading the committed value: always counts as a change.
     Unread,
 }
 
@@ -26,14 +26,14 @@ pub(super) struct Cell<V> {
     value: Option<V>,
     committed: Committed,
     writes: u32,
-    /// How many writes there were when `heap_bytes` was taken.
+    /// The number of writes when `heap_bytes` was measured.
     weighed: u32,
     heap_bytes: usize,
     changed: bool,
 }
 
 impl<V: Value> Cell<V> {
-    /// As the database has it.
+    /// The value as it is in the database.
     pub fn read(committed: Option<&[u8]>) -> Result<Self> {
         Ok(match committed {
             Some(bytes) => Cell { committed: Committed::Value(bytes.into()), ..Cell::passing(bytes)? },
@@ -54,7 +54,7 @@ impl<V: Value> Cell<V> {
         Ok(Cell { value, committed: Committed::Unread, ..Cell::read(None)? })
     }
 
-    /// Written without a look at the database.
+    /// A value written without reading the database.
     pub fn unread(value: V) -> Self {
         Cell {
             value: Some(value),
@@ -66,7 +66,7 @@ impl<V: Value> Cell<V> {
         }
     }
 
-    /// After a visit to a passing value: the cell to stage, if it was changed.
+    /// After a visit to a value that is not staged: the cell to stage, if the value was changed.
     pub fn differing(mut self, committed: &[u8], scratch: &mut Vec<u8>) -> Result<Option<Self>> {
         if self.writes == 0 {
             return Ok(None);
@@ -91,7 +91,7 @@ impl<V: Value> Cell<V> {
         matches!(self.committed, Committed::Nothing)
     }
 
-    /// Takes the value if it is another than the committed one. What was committed becomes a deletion.
+    /// Takes the value if it differs from the committed one. A committed value becomes a deletion.
     pub fn close(&mut self, scratch: &mut Vec<u8>) -> Result<Option<V>> {
         let (Some(value), true) = (&self.value, self.writes > 0) else { return Ok(None) };
         if let Committed::Value(committed) = &self.committed {
@@ -117,8 +117,8 @@ impl<V: Value> Cell<V> {
         }
     }
 
-    /// Takes the weight of the value again when the number of writes has doubled, so that weighing costs little however
-    /// often a value is written. Only values that own heap weigh anything beyond the cell.
+    /// Measures the value again when the number of writes has doubled, so that measuring costs little however often a
+    /// value is written. Only values that own heap count for anything beyond the cell.
     pub fn weigh(&mut self, staged_bytes: &mut usize) {
         if needs_drop::<V>() && self.writes > 0 && self.writes >= self.weighed.saturating_mul(2) {
             let now = self.value.as_ref().map_or(0, value_bytes);
@@ -154,10 +154,10 @@ impl<V: Value> Cell<V> {
     }
 }
 
-/// Access to the value of one key. Writing marks it; whether that is a change is found at the end of the batch.
+/// Access to the value of one key. Writing marks it; whether that is a change is decided at the end of the batch.
 pub struct Slot<'a, V: Value> {
     cell: &'a mut Cell<V>,
-    /// Where the weight goes; `None` = the cell is not staged.
+    /// The counter that the measured size is added to; `None` = the cell is not staged.
     staged_bytes: Option<&'a mut usize>,
 }
 
@@ -184,7 +184,7 @@ impl<'a, V: Value> Slot<'a, V> {
         self.cell.value.as_mut()
     }
 
-    /// The value to change in place; `default` where the key has none.
+    /// The value to change in place; `default` if the key has none.
     pub fn get_or_insert_with(&mut self, default: impl FnOnce() -> V) -> &mut V {
         self.write();
         self.cell.value.get_or_insert_with(default)
@@ -196,7 +196,7 @@ impl<'a, V: Value> Slot<'a, V> {
         self.cell.value = Some(value);
     }
 
-    /// Deletes the key and hands over its value.
+    /// Deletes the key and returns its value.
     pub fn take(&mut self) -> Option<V> {
         self.write();
         self.cell.value.take()
@@ -215,7 +215,7 @@ impl<V: Value> Drop for Slot<'_, V> {
     }
 }
 
-/// Says which store failed.
+/// Adds the name of the store that failed.
 pub(super) fn in_store(name: &str) -> impl Fn(Error) -> Error + '_ {
     move |e| match e {
         Error::Codec(what) => Error::State(format!("store `{name}`: {what}")),

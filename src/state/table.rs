@@ -1,8 +1,8 @@
-//! A table of one store: point access by typed key, changes staged in memory until the batch is committed.
+//! A table in one store: point access by typed key, with changes staged in memory until the batch is committed.
 //!
-//! Owns the staged layer of one store in the order of first touch. Knows no operator and no log. Invariants: a key is
-//! looked up in the database at most once per batch; keys and values are encoded once, when the batch is sealed; a staged
-//! key keeps no larger buffer alive.
+//! Owns the staged layer of one store, in the order of first touch. Knows no operator and no log. Invariants: a key is
+//! looked up in the database at most once per batch; keys and values are encoded once, when the batch is sealed; a
+//! staged key keeps no larger buffer alive.
 
 use super::{
     Backend, Store, StoreId, StoreSpec, changelog,
@@ -24,9 +24,9 @@ pub struct Table<K: Key, V: Value> {
     backend: Arc<dyn Backend>,
     staged: Map<K, Cell<V>>,
     staged_bytes: usize,
-    /// Encoded keys of committed rows to delete, one after the other, and where each ends.
+    /// The concatenated encoded keys of committed rows to delete, and where each ends.
     deleted: (Vec<u8>, Vec<usize>),
-    /// The rows of the staged changes, while nothing was touched since they were made.
+    /// The rows of the staged changes, valid while nothing has been touched since they were encoded.
     sealed: Option<RawChunk>,
     scratch: Vec<u8>,
 }
@@ -58,7 +58,8 @@ impl<K: Key, V: Value> Table<K, V> {
         }
     }
 
-    /// Reads the values of keys that were not touched yet with one multi-get, so that `entry` finds them in memory.
+    /// Reads the values of keys that have not been touched yet with one multi-get, so that `entry` finds them in
+    /// memory.
     ///
     /// # Errors
     /// If the database cannot be read, or holds what is not a `V`.
@@ -106,7 +107,7 @@ impl<K: Key, V: Value> Table<K, V> {
         Ok(())
     }
 
-    /// Access to the value of `key`; costs one hash when the key was touched or fetched before in this batch.
+    /// Access to the value of `key`; costs one hash if the key was touched or fetched before in this batch.
     ///
     /// # Errors
     /// If the database cannot be read, or holds what is not a `V`.
@@ -129,7 +130,7 @@ impl<K: Key, V: Value> Table<K, V> {
         Ok(Slot::staged(cell, &mut self.staged_bytes))
     }
 
-    /// As [`Table::entry`] for a key of which the caller knows that nothing is committed: the database is not asked.
+    /// Like [`Table::entry`], for a key that the caller knows to have no committed value: the database is not asked.
     ///
     /// # Errors
     /// If the key cannot be encoded.
@@ -154,9 +155,9 @@ impl<K: Key, V: Value> Table<K, V> {
         Ok(Slot::staged(cell, &mut self.staged_bytes))
     }
 
-    /// Deletes up to `limit` of the committed rows whose keys lie from `from` (inclusive) to `to` (exclusive), the first parts of a
-    /// tuple or struct, unread and in order. No key of the range may be touched in this batch. Gives the first key of the
-    /// range that is left, if there is one.
+    /// Deletes up to `limit` of the committed rows whose keys are from `from` (inclusive) to `to` (exclusive), both
+    /// given as the first parts of a tuple or struct; in order and without reading the values. No key of the range may
+    /// have been touched in this batch. Returns the first key of the range that is left, if there is one.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -186,9 +187,9 @@ impl<K: Key, V: Value> Table<K, V> {
         Ok(left)
     }
 
-    /// Ends keys that nobody asks for again, as `over` says: hands over those of them whose value is another than the committed one, in
-    /// the order of first touch. New ones leave no trace, neither in the changelog nor in the database; of the others a
-    /// deletion stays. Keys that were not touched in this batch are not looked for.
+    /// Closes the keys that will not be used again, as decided by `over`: returns those whose value differs from the
+    /// committed one, in the order of first touch. New keys leave no trace, neither in the changelog nor in the
+    /// database; for the others a deletion remains. Only keys that were touched in this batch are considered.
     ///
     /// # Errors
     /// If a value cannot be encoded.
@@ -231,8 +232,8 @@ impl<K: Key, V: Value> Table<K, V> {
             .map_err(in_store(&self.name))
     }
 
-    /// The keys whose value is another than the committed one, with what it became (`None` = deleted), in the order of
-    /// first touch. Encodes the changes, for [`Store::seal`] too if nothing is touched in between.
+    /// The keys whose value differs from the committed one, with the new value (`None` = deleted), in the order of
+    /// first touch. Encodes the changes, also for a following [`Store::seal`] if nothing is touched in between.
     ///
     /// # Errors
     /// If a key or value cannot be encoded.
@@ -243,8 +244,8 @@ impl<K: Key, V: Value> Table<K, V> {
         Ok(self.staged.iter().filter(|(_, cell)| cell.is_changed()).map(|(key, cell)| (key, cell.value())))
     }
 
-    /// Visits every key that has a value: committed ones in the order of their bytes, then those new in this batch. Streams:
-    /// only what `visit` changes is staged, so a table may be larger than memory.
+    /// Visits every key that has a value: committed ones in the order of their bytes, then those that are new in this
+    /// batch. Streams the rows: only what `visit` changes is staged, so a table may be larger than memory.
     ///
     /// # Errors
     /// If the database cannot be read, or what `visit` answers.
@@ -252,8 +253,8 @@ impl<K: Key, V: Value> Table<K, V> {
         self.update_some(None, usize::MAX, visit).map(drop)
     }
 
-    /// As [`Table::update_all`], at most `keys_max` committed keys at a time: gives where the next part begins, or `None` after
-    /// the last one. The first part has no `from`.
+    /// Like [`Table::update_all`], but at most `keys_max` committed keys at a time: returns where the next part begins,
+    /// or `None` after the last one. The first part has no `from`.
     ///
     /// # Errors
     /// As [`Table::update_all`].
@@ -353,14 +354,15 @@ impl<K: Key, V: Value> Store for Table<K, V> {
     }
 }
 
-/// What a small changelog row takes: a first guess of the arena's size.
+/// The size of a small changelog row: a first estimate for the arena's size.
 const ROW_BYTES: usize = 24;
 
-/// What a record takes beside the bytes of its key: its place in a chunk, the store's id, and a small value.
+/// What a record takes besides the bytes of its key: its entry in a chunk, the store's id, and a small value.
 const RECORD_BYTES: usize = 56;
 
-/// What a touched key takes in memory, but for the heap of its value: the map's row and index, the key's and the
-/// committed value's heap; and at the end of the batch the changelog row, mostly a row of output too, and its record.
+/// What a touched key takes in memory, except for the heap of its value: the map's row and index, the heap of the key
+/// and of the committed value; and at the end of the batch the changelog row, usually an output row too, and its
+/// record.
 fn weight_of<K, V: Value>(key_bytes: usize, cell: &Cell<V>) -> usize {
     let at_end = size_of::<(K, V)>() + 2 * (RECORD_BYTES + key_bytes);
     let row = row_bytes_of::<K, V>();

@@ -1,4 +1,4 @@
-//! The life of one batch, from the cut to the barrier: a pure state machine.
+//! The life cycle of one batch, from the cut to the barrier: a pure state machine.
 //!
 //! Owns which action follows which event. Knows no log, no store and no clock: the runtime performs each action and
 //! reports exactly one event. What a crash leaves behind in each phase, and what recovery then does:
@@ -10,9 +10,10 @@
 //! | `Applying` | n+1 | n or n+1 (one atomic write) | as above |
 //! | `Aborting`, `Dropping`, `Closing` | n | n | ready |
 //!
-//! Invariants (tested over every sequence of events): state is applied only after the log said committed, or the token
-//! was found; every batch ends in exactly one of apply, drop and close; after a doubtful commit nothing begins before it is
-//! settled; a producer is replaced only after looking whether a newer process has our identity; nothing follows an exit.
+//! Invariants (tested over every sequence of events): state is applied only after the log has reported the commit, or
+//! the token was found; every batch ends in exactly one of apply, drop and close; after a doubtful commit nothing
+//! begins before it is settled; a producer is replaced only after checking whether a newer process has our identity;
+//! nothing follows an exit.
 
 use crate::error::Reaction;
 
@@ -21,17 +22,17 @@ use crate::error::Reaction;
 pub enum Phase {
     /// Between two batches; nothing is in flight.
     Barrier,
-    /// Rounds of input go through the stages; outputs go to the producer.
+    /// Rounds of input pass through the stages; outputs go to the producer.
     Computing,
     /// Waiting for the acknowledgements of everything sent.
     Flushing,
-    /// The offsets are sent and the transaction is being ended.
+    /// Offsets are being sent and the transaction is being ended.
     Committing,
-    /// The staged changes go to the databases.
+    /// The staged changes are being written to the databases.
     Applying,
     /// The transaction is being aborted.
     Aborting(After),
-    /// Reading whether a newer process has our identity.
+    /// Checking whether a newer process has our identity.
     Looking(After),
     /// A new producer is being made ready.
     Replacing(After),
@@ -39,9 +40,9 @@ pub enum Phase {
     Settling,
     /// The batch is forgotten and its input rewound.
     Dropping,
-    /// All tasks and buffers are forgotten.
+    /// All tasks and buffers are being discarded.
     Closing,
-    /// Ended; no event leads out.
+    /// Ended; no event leads out of this phase.
     Ended(End),
 }
 
@@ -60,10 +61,10 @@ pub enum After {
     Settle,
 }
 
-/// How it ends.
+/// How the engine ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
-    /// With an error that running on cannot help.
+    /// With an error that retrying cannot fix.
     Stopped,
     /// As a zombie: a newer process has our identity.
     Fenced,
@@ -74,17 +75,18 @@ pub enum End {
 pub enum Event {
     /// The trigger is due: a batch begins.
     Cut,
-    /// All input of the batch is computed and all outputs are with the producer.
+    /// All input of the batch is computed, and all outputs have been handed to the producer.
     Computed,
-    /// The batch moved no offset, made no output and changed no state.
+    /// The batch moved no offset, produced no output and changed no state.
     Empty,
-    /// A record cannot be processed (the runtime decides by policy what the replay does with it), or the batch was given up.
+    /// A record cannot be processed (the runtime's policy decides what the replay does with it), or the batch was given
+    /// up.
     GivenUp,
-    /// What was found, or what was to be written, cannot be used: neither a replay nor another try helps.
+    /// Something found, or something to be written, cannot be used: neither a replay nor another attempt helps.
     Broken,
-    /// Every record sent is acknowledged.
+    /// Every record that was sent is acknowledged.
     Flushed,
-    /// The log said that the batch is committed.
+    /// The log has reported that the batch is committed.
     Committed,
     /// The call of this phase failed.
     Failed(Reaction),
@@ -102,11 +104,11 @@ pub enum Event {
     NotFenced,
     /// A newer process has our identity.
     Fenced,
-    /// The new producer is ready; what the old one left open is decided.
+    /// The new producer is ready; whatever the old one left open is decided.
     Ready,
     /// The token of the batch is committed on a partition that is still ours.
     Ours,
-    /// Partitions of the batch are still ours and none carries its token.
+    /// Partitions of the batch are still ours, and none carries its token.
     NotOurs,
     /// No partition of the batch is ours any more.
     Moved,
@@ -116,7 +118,7 @@ pub enum Event {
     Closed,
 }
 
-/// What the runtime does next; it answers with exactly one event.
+/// What the runtime does next; it reports back exactly one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Wait at the barrier for the next `Cut`.
@@ -137,21 +139,21 @@ pub enum Action {
     Replace,
     /// Read the token of the doubtful batch: `Ours`, `NotOurs`, `Moved`, `Fenced`, `Broken` or `Failed`.
     Settle,
-    /// Forget the batch and rewind its input: `Dropped`.
+    /// Discard the batch and rewind its input: `Dropped`.
     Drop,
-    /// Forget all tasks and buffers: `Closed`.
+    /// Discard all tasks and buffers: `Closed`.
     Close,
     /// Stop with the failure.
     Stop,
-    /// Write nothing more and exit with the code of a fenced process.
+    /// Write nothing more and exit with the exit code of a fenced process.
     Exit,
 }
 
 impl Phase {
-    /// The transition: where `event` leads and what is to be done there.
+    /// The transition: the phase that `event` leads to, and the action to perform there.
     ///
     /// # Panics
-    /// If the runtime reports an event that the last action cannot have: a bug of the engine, caught by its tests.
+    /// If the runtime reports an event that the last action cannot produce: a bug in the engine, caught by its tests.
     #[must_use]
     #[expect(clippy::match_same_arms, reason = "one line per transition, in the order of the phases")]
     pub fn on(self, event: Event) -> (Phase, Action) {
@@ -196,7 +198,7 @@ impl Phase {
     }
 }
 
-/// A failure that certainly left the batch uncommitted.
+/// After a failure that certainly left the batch uncommitted.
 fn failed(reaction: Reaction) -> (Phase, Action) {
     match reaction {
         Reaction::RetrySame | Reaction::AbortReplay => abort(After::Drop),
@@ -241,7 +243,7 @@ mod tests {
         Reaction::Exit,
     ];
 
-    /// Every event that an action can have.
+    /// Every event that an action can produce.
     fn answers(action: Action) -> Vec<Event> {
         let failures = REACTIONS.map(Event::Failed).to_vec();
         let with = |own: &[Event]| [own.to_vec(), failures.clone()].concat();
@@ -265,10 +267,10 @@ mod tests {
         }
     }
 
-    /// What is true of the world, followed beside the machine.
+    /// A model of the world, updated alongside the machine.
     #[expect(
         clippy::struct_excessive_bools,
-        reason = "each is one fact of the world, all combinations are tried"
+        reason = "each is one fact about the world, and all combinations are tried"
     )]
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
     struct World {
@@ -289,13 +291,13 @@ mod tests {
                 fail("dropped a batch that may be committed");
             }
             Action::Close if world.committed || world.in_doubt => {
-                fail("closed over a batch that may be committed here");
+                fail("closed tasks although the batch may be committed here");
             }
-            Action::Rest if world.batch_open || world.in_doubt => fail("rest with a batch open"),
-            Action::Compute if world.producer_bad => fail("began with a producer to be replaced"),
+            Action::Rest if world.batch_open || world.in_doubt => fail("rested with an open batch"),
+            Action::Compute if world.producer_bad => fail("began with a producer that must be replaced"),
             Action::Replace if !world.looked => fail("replaced the producer without looking"),
             Action::Commit | Action::Flush if world.in_doubt || world.producer_bad => {
-                fail("went on with a bad producer");
+                fail("continued with a bad producer");
             }
             Action::Settle if world.producer_bad => fail("settled before the old transaction was ended"),
             _ => {}
@@ -369,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doubtful_commit_that_proves_ours_is_applied_and_one_that_does_not_is_replayed() {
+    fn a_doubtful_commit_is_applied_if_its_token_is_found_and_replayed_if_not() {
         for (answer, action) in
             [(Event::Ours, Action::Apply), (Event::NotOurs, Action::Drop), (Event::Moved, Action::Close)]
         {

@@ -1,7 +1,8 @@
 //! One stage on one partition: its operators, its stores, and the batch that it computes.
 //!
-//! Owns the order in which chunks pass the operators. Knows no log, no thread and no face. Invariants: compute is pure; targets are
-//! always later in the order, so one forward pass empties all queues; after an abort the operators are made anew.
+//! Owns the order in which chunks pass through the operators. Knows no log, no thread and no typed API. Invariants:
+//! computing is pure; targets always come later in the order, so one forward pass empties all queues; after an abort
+//! the operators are recreated.
 
 pub mod checkpoint;
 pub mod recovery;
@@ -18,10 +19,10 @@ use crate::{
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-/// Time since some fixed moment, for measuring only: what a task computes does not depend on it.
+/// Time since some fixed moment, for measurements only: what a task computes does not depend on it.
 pub type Stopwatch = Arc<dyn Fn() -> Duration + Send + Sync>;
 
-/// How much comes out of the end of a batch at a time, about.
+/// About how many bytes the end of a batch produces at a time.
 const OUTPUT_BYTES: usize = 4 << 20;
 
 /// The operators of one stage on one partition.
@@ -34,11 +35,11 @@ pub struct Task {
     stores: Stores,
     outputs: Vec<Output>,
     counters: Counters,
-    /// The operator in which the batch ends next.
+    /// The next operator in which to end the batch.
     ending: usize,
     state_partitions: u32,
     stopwatch: Option<Stopwatch>,
-    /// Panics are not shown.
+    /// Whether panics are hidden.
     quiet: bool,
 }
 
@@ -48,13 +49,13 @@ struct Slot {
     stores: Vec<usize>,
     targets: Vec<Target>,
     label: Arc<str>,
-    /// How long a sink took since this was asked last; other operators are not timed.
+    /// How long a sink has taken since this was last asked; other operators are not timed.
     sink_time: Option<Duration>,
 }
 
 impl Task {
-    /// The task of `stage` on `partition`; in stage 0 of the source node `source`. `backend` is the database of the state
-    /// partition (stage 0 has none).
+    /// The task of `stage` on `partition`; in stage 0, of the source node `source`. `backend` is the database of the
+    /// state partition (stage 0 has none).
     #[must_use]
     pub fn open(
         plan: &Topology,
@@ -104,14 +105,14 @@ impl Task {
         }
     }
 
-    /// Tells the task which partition of the input it reads.
+    /// Sets the input partition that the task reads.
     #[must_use]
     pub fn reading(mut self, source: TopicPartition) -> Self {
         self.source = Some(source);
         self
     }
 
-    /// Measures how long sinks take.
+    /// Makes the task measure how long its sinks take.
     #[must_use]
     pub fn timed(self, stopwatch: Stopwatch) -> Self {
         Task { stopwatch: Some(stopwatch), ..self }
@@ -129,7 +130,7 @@ impl Task {
         self.id
     }
 
-    /// Whether panics are not shown from now on, as while a failing record is searched.
+    /// Whether panics are hidden from now on, as they are during the search for a failing record.
     pub fn set_quiet(&mut self, quiet: bool) {
         self.quiet = quiet;
     }
@@ -153,8 +154,8 @@ impl Task {
         Ok(())
     }
 
-    /// As [`Task::end_batch`], until about 4 MiB of records wait to be taken: a window may be larger than memory. `true` = take the
-    /// outputs and call again.
+    /// Like [`Task::end_batch`], but only until about 4 MiB of records wait to be taken: a window may be larger than
+    /// memory. `true` = take the outputs and call again.
     ///
     /// # Errors
     /// As [`Task::process`].
@@ -173,7 +174,7 @@ impl Task {
         Ok(false)
     }
 
-    /// What left the task since the last call.
+    /// What has left the task since the last call.
     pub fn take_outputs(&mut self) -> Vec<Output> {
         std::mem::take(&mut self.outputs)
     }
@@ -183,7 +184,7 @@ impl Task {
         std::mem::take(&mut self.counters)
     }
 
-    /// About how many bytes the batch holds until it ends: state changes that are staged, and rows that operators hold back.
+    /// About how many bytes the batch holds until it ends: staged state changes, and rows that operators hold back.
     #[must_use]
     pub fn staged_bytes(&self) -> usize {
         let held = self.slots.iter().map(|s| s.operator.held_bytes()).sum::<usize>();
@@ -218,14 +219,14 @@ impl Task {
         self.stores.0.iter_mut().for_each(|s| s.applied());
     }
 
-    /// Ends a batch that changed nothing: what was read is forgotten.
+    /// Ends a batch that changed nothing: discards what was read.
     pub fn rest(&mut self) {
         self.stores.0.iter_mut().for_each(|s| s.aborted());
         self.outputs.clear();
         self.ending = 0;
     }
 
-    /// Forgets the batch: staged changes, queues and outputs; operators are made anew.
+    /// Discards the batch: staged changes, queues and outputs; the operators are recreated.
     pub fn abort(&mut self) {
         self.stores.0.iter_mut().for_each(|s| s.aborted());
         self.queues.iter_mut().for_each(VecDeque::clear);
@@ -287,7 +288,7 @@ impl Task {
     }
 }
 
-/// A source node inside a task: hands its chunks on.
+/// A source node inside a task: passes its chunks on.
 fn pass_on() -> Factory {
     Arc::new(|_| {
         Box::new(crate::operator::PerChunk(|chunk, cx: &mut Context<'_>| {

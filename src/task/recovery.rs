@@ -1,8 +1,8 @@
 //! What to do with a partition that was just assigned: a pure function from observed facts to a decision.
 //!
-//! Knows no log and no database: the runtime reads the facts, only after the producer is ready, and performs the decision.
-//! Invariants: nothing is guessed (what contradicts a witness is refused, with the way out); a database ahead of the log is
-//! put aside, never trusted; a first start is the only one that obeys `starting-offsets`.
+//! Knows no log and no database: the runtime reads the facts, and only after the producer is ready, and carries out the
+//! decision. Invariants: nothing is guessed (what contradicts a witness is refused, with a way out); a database ahead
+//! of the log is put aside, never trusted; only a first start follows `starting-offsets`.
 
 use super::{recovery_record::RecoveryRecord, restore_progress::RestoreProgress};
 use crate::{
@@ -10,10 +10,10 @@ use crate::{
     record::{Offset, Token, TopicPartition},
 };
 
-/// What is known of a source partition.
+/// What is known about a source partition.
 #[derive(Clone, Debug)]
 pub struct SourceFacts {
-    /// Which.
+    /// The partition.
     pub at: TopicPartition,
     /// The group's committed offset.
     pub committed: Option<Offset>,
@@ -21,7 +21,7 @@ pub struct SourceFacts {
     pub witness: Option<Offset>,
     /// Whether the application has ever committed anything.
     pub ran_before: bool,
-    /// First offset still there.
+    /// The first offset that is still stored.
     pub start: Offset,
     /// High watermark.
     pub end: Offset,
@@ -53,7 +53,7 @@ pub fn source(facts: &SourceFacts, starting: StartingOffsets) -> SourceDecision 
             facts.start, facts.start
         )),
         (Some(c), _) if c > facts.end => Refuse(format!(
-            "{at}: the group's offset {c} lies after the end {}: the topic was truncated or made anew\n  next: start under a new application id",
+            "{at}: the group's offset {c} lies after the end {}: the topic was truncated or recreated\n  next: start under a new application id",
             facts.end
         )),
         (Some(c), _) => From(c),
@@ -62,7 +62,7 @@ pub fn source(facts: &SourceFacts, starting: StartingOffsets) -> SourceDecision 
     }
 }
 
-/// What is known of a state partition.
+/// What is known about a state partition.
 #[derive(Clone, Debug)]
 pub struct StateFacts {
     /// Its partition of the changelog.
@@ -71,38 +71,38 @@ pub struct StateFacts {
     pub committed: Option<RecoveryRecord>,
     /// The copy in the local database.
     pub local: Option<RecoveryRecord>,
-    /// How far a restore of the local database came that was cut off.
+    /// How far an interrupted restore of the local database got.
     pub progress: Option<RestoreProgress>,
-    /// Now, milliseconds since the epoch.
+    /// The current time, in milliseconds since the epoch.
     pub now_ms: i64,
     /// High watermark of the changelog.
     pub changelog_end: Offset,
     /// First offset of the changelog.
     pub changelog_start: Offset,
-    /// How long the changelog surely keeps tombstones, milliseconds.
+    /// The minimum time for which the changelog keeps tombstones, in milliseconds.
     pub delete_retention_ms: i64,
 }
 
 /// What to do with a state partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StateDecision {
-    /// The database is exactly the committed one: no changelog is read.
+    /// The database is exactly the committed one: the changelog is not read.
     Ready,
-    /// Nothing was ever committed; no committed row may be found in the changelog below its end.
+    /// Nothing was ever committed; the changelog must hold no committed row below its end.
     Fresh,
-    /// Apply the changelog from here to its end over the local database.
+    /// Apply the changelog to the local database, from here to its end.
     RollForward(Offset),
-    /// Go on from here with a restore that was cut off, to the changelog's end.
+    /// Continue an interrupted restore from here to the changelog's end.
     Resume(Offset),
     /// Fill an empty database from the whole changelog.
     Restore,
-    /// Put the local database aside for this reason, then as `Restore`.
+    /// Put the local database aside for this reason, then do as for `Restore`.
     Quarantine(String),
     /// Stop; the text says why and what to do.
     Refuse(String),
 }
 
-/// Decides how a state partition comes to the committed state.
+/// Decides how a state partition is brought to the committed state.
 #[must_use]
 pub fn state(facts: &StateFacts) -> StateDecision {
     use StateDecision::{Fresh, Quarantine, Ready, Refuse, Restore, RollForward};
@@ -150,7 +150,7 @@ pub fn state(facts: &StateFacts) -> StateDecision {
     RollForward(local_end)
 }
 
-/// Whether a restore that was cut off may go on. It began with an empty database or with that of `facts.local`.
+/// Whether an interrupted restore may continue. It began with an empty database or with the one of `facts.local`.
 fn resume(facts: &StateFacts, progress: &RestoreProgress, committed: &RecoveryRecord) -> StateDecision {
     use StateDecision::{Quarantine, Resume};
     if facts.changelog_end < progress.target || is_later(&progress.token, &committed.token) {
@@ -161,11 +161,11 @@ fn resume(facts: &StateFacts, progress: &RestoreProgress, committed: &RecoveryRe
     }
     if progress.next < facts.changelog_start {
         return Quarantine(format!(
-            "the changelog no longer holds what follows {}, where a restore was cut off; its first offset is {}",
+            "the changelog no longer holds what follows {}, where a restore was interrupted; its first offset is {}",
             progress.next, facts.changelog_start
         ));
     }
-    // Half of the time is left to the rest of the restore.
+    // Half of the time is left for the rest of the restore.
     let age_ms = facts.now_ms.saturating_sub(progress.began_ms);
     let local_is_old = facts.local.as_ref().is_some_and(|local| outlived_tombstones(facts, local, committed));
     if !(0..=facts.delete_retention_ms / 2).contains(&age_ms) || local_is_old {
@@ -174,8 +174,8 @@ fn resume(facts: &StateFacts, progress: &RestoreProgress, committed: &RecoveryRe
     Resume(progress.next)
 }
 
-/// Whether tombstones that the database lacks may be gone from the changelog by now: keys that they deleted would come back. The last
-/// batch counts too, in case the clock went back.
+/// Whether tombstones that the database lacks may by now be gone from the changelog: the keys that they deleted would
+/// come back. The time of the last batch is considered too, in case the clock went back.
 fn outlived_tombstones(facts: &StateFacts, local: &RecoveryRecord, committed: &RecoveryRecord) -> bool {
     facts.now_ms.max(committed.time.0).saturating_sub(local.time.0) > facts.delete_retention_ms
 }
@@ -187,7 +187,7 @@ fn too_old(facts: &StateFacts) -> StateDecision {
     ))
 }
 
-/// Whether `a` is a later batch of the same instance than `b`.
+/// Whether `a` is a later batch than `b`, of the same instance.
 fn is_later(a: &Token, b: &Token) -> bool {
     a.instance == b.instance && (a.incarnation, a.batch) > (b.incarnation, b.batch)
 }
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
     use crate::record::{BatchId, BatchTime, Incarnation, InstanceId};
 
-    /// Every combination of few values, so that no case is left to chance.
+    /// Every combination of a few values, so that no case is left to chance.
     #[test]
     fn a_source_is_read_from_the_committed_offset_or_refused() {
         let options = [None, Some(0), Some(3), Some(5), Some(9)];
@@ -220,7 +220,7 @@ mod tests {
                                     assert_eq!(o.0, c);
                                     assert!((2..=7).contains(&c) && w.is_none_or(|w| w <= c), "{facts:?}");
                                 }
-                                (None, Some(_)) => panic!("went on without its offset: {facts:?}"),
+                                (None, Some(_)) => panic!("continued without its offset: {facts:?}"),
                                 (None, None) if ran_before => {
                                     assert_eq!(o.0, 2, "an added partition is read from its start");
                                 }
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn each_row_of_the_table() {
+    fn each_row_of_the_recovery_table() {
         let (n, next) = (record(1, 5, 50, 9_800), record(1, 6, 60, 9_900));
         for (committed, local, end, expect) in [
             (None, None, 0, "Fresh"),
@@ -292,9 +292,9 @@ mod tests {
         assert!(matches!(state(&truncated), StateDecision::Quarantine(_)));
     }
 
-    /// An application that stood still: its last batch is as old as the tombstones that the directory lacks.
+    /// An application that was idle: its last batch is as old as the tombstones that the directory lacks.
     #[test]
-    fn the_age_of_a_database_is_counted_until_now_also_if_nothing_was_committed_since() {
+    fn the_age_of_a_database_is_measured_up_to_now_even_if_nothing_was_committed_since() {
         for (now_ms, expect) in
             [(10_000, "RollForward(Offset(50))"), (10_800, "RollForward"), (10_801, "Quarantine")]
         {
@@ -305,7 +305,7 @@ mod tests {
         }
     }
 
-    /// Every combination of few values for what is committed, what is local, the changelog and the clock.
+    /// Every combination of a few values for what is committed, what is local, the changelog and the clock.
     #[test]
     fn a_database_is_trusted_only_where_nothing_contradicts_it() {
         let mut records = vec![None];
@@ -355,7 +355,7 @@ mod tests {
         assert!(seen.len() == 9 && seen.values().all(|n| *n >= 9), "{seen:?}");
     }
 
-    /// The table of the architecture page, written down a second time: what is decided, and what the text says.
+    /// The table of the architecture page, written down a second time: the decision, and the text of its reason.
     fn expected(f: &StateFacts) -> (&'static str, &'static str) {
         let (c, l) = match (&f.committed, &f.local) {
             (None, None) => return ("fresh", ""),
@@ -383,9 +383,10 @@ mod tests {
         }
     }
 
-    /// Every combination of few values: a restore goes on only where nothing contradicts it, from where it stopped.
+    /// Every combination of a few values: a restore continues only where nothing contradicts it, and from where it
+    /// stopped.
     #[test]
-    fn a_restore_that_was_cut_off_goes_on_or_begins_anew() {
+    fn an_interrupted_restore_continues_or_starts_again() {
         let committed = record(1, 6, 60, 9_700);
         let (before, after) = (record(1, 5, 50, 9_600), record(1, 7, 70, 9_800));
         let old = record(1, 5, 50, 8_999);
@@ -434,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_restore_without_a_committed_offset_is_refused() {
+    fn part_of_a_restore_without_a_committed_offset_is_refused() {
         let mut f = facts(None, None, 50);
         f.progress = Some(RestoreProgress::new(Offset(9), Offset(50), record(1, 5, 50, 0).token, 9_999));
         assert!(matches!(state(&f), StateDecision::Refuse(why) if why.contains("no offset for it")));

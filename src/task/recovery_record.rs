@@ -1,7 +1,8 @@
 //! What is committed with each offset: enough to recover a partition with one fetch of committed offsets.
 //!
-//! Owns the record and its text form (JSON, at most 4,096 bytes: the broker's default limit for offset metadata). Knows no
-//! log and no database; both keep copies. Invariant: a record of a later version than ours is refused, never guessed.
+//! Owns the record and its text form (JSON, at most 4,096 bytes: the broker's default limit for offset metadata). Knows
+//! no log and no database; both keep copies. Invariant: a record of a later version is refused; its content is never
+//! guessed.
 
 use crate::{
     error::{Error, Result},
@@ -10,9 +11,9 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Version that this build writes.
+/// The version that this build writes.
 const VERSION: u32 = 1;
-/// The broker's default limit of offset metadata, bytes.
+/// The broker's default limit for offset metadata, in bytes.
 const BYTES_MAX: usize = 4096;
 
 /// The state of one partition after one batch.
@@ -29,11 +30,11 @@ pub struct RecoveryRecord {
     /// Fingerprint of the topology that ran.
     #[serde(rename = "fp")]
     pub fingerprint: String,
-    /// State partitions: at most the offset after the last changelog row of the batch; a roll forward begins here.
+    /// For state partitions: at most the offset after the last changelog row of the batch; a roll forward begins here.
     #[serde(rename = "cl", default, skip_serializing_if = "Option::is_none")]
     pub changelog_end: Option<Offset>,
-    /// Next offset of each source partition when the batch was committed: a witness against lost group offsets. Kept beside
-    /// the state only, not in the group's metadata.
+    /// The next offset of each source partition when the batch was committed: a witness against lost group offsets.
+    /// Kept only with the state, not in the group's metadata.
     #[serde(rename = "in", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, Offset>,
 }
@@ -71,7 +72,7 @@ impl RecoveryRecord {
         Ok(text)
     }
 
-    /// The text that is kept beside the state; without a limit.
+    /// The text that is kept with the state; it has no limit.
     #[must_use]
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).expect("strings and numbers only")
@@ -80,7 +81,7 @@ impl RecoveryRecord {
     /// Reads a record; `place` names where it was found.
     ///
     /// # Errors
-    /// If it was not written by tidegate, or by a later version.
+    /// If it was not written by tidegate, or was written by a later version.
     pub fn parse(text: &str, place: &str) -> Result<Self> {
         #[derive(Deserialize)]
         struct Version {
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_stable_and_comes_back() {
+    fn the_text_is_stable_and_survives_a_round_trip() {
         let text = record().to_metadata().unwrap();
         assert_eq!(
             text,

@@ -1,8 +1,8 @@
-//! How far a restore came that is not complete: kept in the database, written with each piece of rows.
+//! How far an incomplete restore has got: kept in the database, written with each piece of rows.
 //!
-//! Owns the note and its text form (JSON). Knows no log and no database. Invariants: it claims no batch (its token is that of the
-//! batch that was committed when the restore began, so that a log that went back is noticed); a note of another version is
-//! refused, never guessed.
+//! Owns the note and its text form (JSON). Knows no log and no database. Invariants: it does not claim any batch (its
+//! token is that of the batch that was committed when the restore began, so that a log that went back is noticed); a
+//! note of another version is refused; its content is never guessed.
 
 use crate::{
     error::{Error, Result},
@@ -10,7 +10,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Version that this build writes.
+/// The version that this build writes.
 const VERSION: u32 = 1;
 
 /// The note.
@@ -21,14 +21,14 @@ pub struct RestoreProgress {
     /// Every committed row of the changelog before this offset is in the database.
     #[serde(rename = "next")]
     pub next: Offset,
-    /// The high watermark of the changelog that the restore was on the way to.
+    /// The high watermark of the changelog that the restore was heading for.
     #[serde(rename = "to")]
     pub target: Offset,
     /// The batch that was committed when the restore began.
     #[serde(rename = "t")]
     pub token: Token,
-    /// When the first row was read, milliseconds since the epoch: what is deleted from then on leaves its tombstone in the
-    /// changelog for as long as that keeps them.
+    /// When the first row was read, in milliseconds since the epoch: whatever is deleted after that leaves its
+    /// tombstone in the changelog for as long as the changelog keeps tombstones.
     #[serde(rename = "began")]
     pub began_ms: i64,
 }
@@ -40,7 +40,7 @@ impl RestoreProgress {
         RestoreProgress { version: VERSION, next, target, token, began_ms }
     }
 
-    /// The text that is kept beside the rows.
+    /// The text that is kept with the rows.
     #[must_use]
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).expect("strings and numbers only")
@@ -58,7 +58,7 @@ impl RestoreProgress {
         });
         known.map_err(|why| {
             Error::Refused(format!(
-                "{place} is a part of a restore that another version began ({why})\n  next: run that version, or delete its directory; it is then restored anew from the changelog"
+                "{place} is part of a restore that another version began ({why})\n  next: run that version, or delete its directory; it is then restored from the changelog again"
             ))
         })
     }

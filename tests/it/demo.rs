@@ -81,7 +81,7 @@ fn counts_stay_exact_over_an_end_a_kill_and_a_signal() {
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     let text = wait(third, &mut out);
     let resume = format!(
-        "to resume   start the demo again with --dir {}; to begin anew, delete the directory first",
+        "to resume   start the demo again with --dir {}; to start from scratch, delete the directory first",
         dir.path().canonicalize().unwrap().display()
     );
     for part in ["ended after ", "; resumed after ", "records     ", "checkpoint  batch ", &resume] {

@@ -123,7 +123,7 @@ fn after_an_error_the_same_rows_come_under_the_same_id_and_time() {
         let what = told.to_string().replace(&given[0].0.id.to_string(), "ID");
         let why = if bad == "panic" { "panicked: on purpose" } else { "`bad` is not welcome" };
         assert!(
-            what.contains(&format!("batch ID of 2000: {why}\n  next: correct it and start again")),
+            what.contains(&format!("batch ID of 2000: {why}\n  next: fix the cause and start again")),
             "{what}"
         );
         assert!(what.contains("foreach_batch at tests/it/foreach_batch.rs:"), "{what}");

@@ -287,7 +287,7 @@ fn a_function_that_fails_stops_the_program_and_the_rows_come_again() {
     let told = error[0].replace(&time.to_string(), "TIME");
     expect![[r#"
         error: foreach_rdd at tests/it/outputs.rs:234:52 in the batch of TIME: the bank is closed
-          next: correct it and start again; the batch was not committed"#]]
+          next: fix the cause and start again; the batch was not committed"#]]
     .assert_eq(&told);
     let error = session.step(&|ssc| recording(&calls, ssc, "c", true), "");
     assert!(error[0].contains("panicked: on purpose"), "{error:?}");

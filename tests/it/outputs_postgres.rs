@@ -116,13 +116,13 @@ fn a_refused_row_stops_the_program_and_is_not_lost() {
     };
     expect![[r#"
         table `words` of Postgres at 127.0.0.1:PORT/postgres: the row at offset 3 of app-postgres-words is refused: new row for relation "words" violates check constraint "words_word_check" (23514), constraint "words_word_check"; Failing row contains (bad).; COPY words, line 1: "bad"
-          next: correct it and start again; the rows are kept, and written then"#]].assert_eq(&told(&mut session, postgres.port));
+          next: fix the cause and start again; the rows are kept and will be written then"#]].assert_eq(&told(&mut session, postgres.port));
     let words = || postgres.texts("SELECT string_agg(word, ' ' ORDER BY word) FROM words");
     assert_eq!(words(), ["a b c"]);
     postgres.run("ALTER TABLE words DROP CONSTRAINT words_word_check");
     expect![[r#"
         table `words` of Postgres at 127.0.0.1:PORT/postgres: the row at offset 5 of app-postgres-words is refused: value too long for type character varying(3) (22001); COPY words, line 1, column word: "long"
-          next: correct it and start again; the rows are kept, and written then"#]].assert_eq(&told(&mut session, postgres.port));
+          next: fix the cause and start again; the rows are kept and will be written then"#]].assert_eq(&told(&mut session, postgres.port));
     postgres.run("ALTER TABLE words ALTER word TYPE text");
     session.run(&build).unwrap();
     session.run(&build).unwrap();
@@ -164,9 +164,9 @@ fn what_does_not_fit_is_told_before_rows_are_lost() {
     expect![[r#"
         table `Or"ders` of Postgres at 127.0.0.1:PORT/postgres: does not exist, or is not to be seen
           help: create it with a column for each field of the rows
-          next: correct it and start again; the rows are kept, and written then
+          next: fix the cause and start again; the rows are kept and will be written then
         table `Or"ders` of Postgres at 127.0.0.1:PORT/postgres: there is no column `amount`; there are: id text
-          next: correct it and start again; the rows are kept, and written then
+          next: fix the cause and start again; the rows are kept and will be written then
         recovery refused: output `postgres-orders` from app-postgres-orders: rows up to offset 1000000 are written, but the topic ends at 1: it lost its end, or was deleted and made anew
           next: decide what is to become of the table, then set the position in tidegate_positions to 0
         table `Or"ders` of Postgres at 127.0.0.1:PORT/postgres: was filled from another topic `app-postgres-orders` "#]].assert_eq(&all.join("\n"));
@@ -263,13 +263,13 @@ fn the_column_and_the_key_of_a_refused_row_are_told() {
     }
     expect![[r#"
         table `s.counts` of Postgres at 127.0.0.1:PORT/postgres: the row at offset 0 of t, word = a, column "n" is refused: invalid input syntax for type integer: "many" (22P02)
-          next: correct it and start again; the rows are kept, and written then
+          next: fix the cause and start again; the rows are kept and will be written then
         table `s.counts` of Postgres at 127.0.0.1:PORT/postgres: the row at offset 0 of t, word = aNUL, column "word" is refused: invalid byte sequence for encoding "UTF8": 0x00 (22021); unnamed portal parameter $2
-          next: correct it and start again; the rows are kept, and written then
+          next: fix the cause and start again; the rows are kept and will be written then
         table `s.counts` of Postgres at 127.0.0.1:PORT/postgres: the row at offset 0 of t, word = null is refused: null value in column "word" of relation "counts" violates not-null constraint (23502), column "word"; Failing row contains (null, 1).
-          next: correct it and start again; the rows are kept, and written then
+          next: fix the cause and start again; the rows are kept and will be written then
         table `s.counts` of Postgres at 127.0.0.1:PORT/postgres: the row at offset 0 of t, word = b, column "n" is refused: value "3000000000" is out of range for type integer (22003)
-          next: correct it and start again; the rows are kept, and written then"#]].assert_eq(&all.join("\n"));
+          next: fix the cause and start again; the rows are kept and will be written then"#]].assert_eq(&all.join("\n"));
     drain.write(&one(r#"{"word":"a","n":1}"#), Offset(0), Offset(1)).unwrap();
 }
 

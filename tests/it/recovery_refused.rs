@@ -114,7 +114,7 @@ fn each_contradiction_is_told_with_its_place_and_the_next_step() {
         "{all:#?}"
     );
     expect![[r#"
-        recovery refused: lines-0: the group's offset 99 lies after the end 1: the topic was truncated or made anew
+        recovery refused: lines-0: the group's offset 99 lies after the end 1: the topic was truncated or recreated
           next: start under a new application id
         recovery refused: lines-0: the group's offset 0 lies before 1, which was consumed and committed already: the offsets were reset, or the broker lost data
           next: restore the offset, or start under a new application id; --accept-offsets takes the group's offset as it is (records are then processed twice)

@@ -264,7 +264,7 @@ fn a_database_in_use_is_refused_and_not_moved() {
     let (one, two) = (storage(directory.path()), storage(directory.path()));
     let opened = one.open(Partition(3), &[]).unwrap();
     let e = one.open(Partition(3), &[]).err().unwrap().to_string();
-    assert!(e.contains("is open already in this process"), "{e}");
+    assert!(e.contains("is already open in this process"), "{e}");
     let e = two.open(Partition(3), &[]).err().unwrap().to_string();
     assert!(e.contains("check that no other process uses it"), "{e}");
     // What is open is moved aside when it is opened next.

@@ -53,12 +53,12 @@ fn state_and_windows_need_a_checkpoint_directory_unless_the_log_is_in_memory() {
     let second = std::time::Duration::from_secs(1);
     expect![[r#"
         tests/it/start_mistakes.rs:58:69: the checkpoint directory has not been set, but `running_reduce_by_key` keeps state
-          help: set it by `StreamingContext::checkpoint("dir")`
+          help: set it with `StreamingContext::checkpoint("dir")`
     "#]]
     .assert_eq(&refused(&|ssc| ssc.text("lines").map(|l| (l, 1u64)).running_reduce_by_key(|a, b| a + b).print()));
     expect![[r#"
         tests/it/start_mistakes.rs:63:50: the checkpoint directory has not been set, but `window` keeps state
-          help: set it by `StreamingContext::checkpoint("dir")`
+          help: set it with `StreamingContext::checkpoint("dir")`
     "#]]
     .assert_eq(&refused(&|ssc| ssc.text("lines").window(second).print()));
     let ssc = context("memory:without-a-directory");
@@ -171,10 +171,10 @@ fn settings_that_cannot_be_are_told_before_anything_starts() {
         configuration: state partitions: 0 is not between 1 and 1024
         configuration: admin address `localhost` is not IP:PORT, such as 127.0.0.1:4040
         configuration: `embedded:` needs a directory, as in `embedded:./data`
-        configuration: `localhost` names no log: it is neither host:port[,host:port] of Kafka, nor embedded:DIR, nor memory:
+        configuration: `localhost` does not name a log: expected host:port[,host:port] for Kafka, embedded:DIR, or memory:
         configuration: batch interval 0ns is not between 1 ms and a day
-        configuration: checkpoint directory `s3://bucket/state`: `s3://` is no place on this machine; state lies on the local disk, and is restored from the log where that is lost
-          next: name a directory, or a file:///URL of one
+        configuration: checkpoint directory `s3://bucket/state`: `s3://` is not a place on this machine; state is kept on the local disk, and is restored from the log if that is lost
+          next: name a directory, or a file:/// URL of one
     "#]].assert_eq(&all.concat());
 }
 
@@ -184,7 +184,7 @@ fn a_context_starts_once_and_is_awaited_after_it_started() {
     ssc.text("lines").print();
     assert!(message(ssc.await_termination()).contains("this context was not started"));
     ssc.start().unwrap();
-    assert!(message(ssc.start()).contains("was started already"));
+    assert!(message(ssc.start()).contains("has already been started"));
     assert!(message(ssc.await_termination()).contains("`lines`"));
 }
 
@@ -244,7 +244,7 @@ fn a_second_process_is_refused_and_told_which_one_is_in_the_way() {
         configuration: embedded:DIR/log is in use by process PID
           next: stop that process, or use another directory
         state: DIR/state/app is in use by process PID
-          next: stop it, or give this process a state directory of its own
+          next: stop it, or give this process its own state directory
     "#]]
     .assert_eq(&format!("{log}{state}"));
 }

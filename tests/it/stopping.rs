@@ -43,7 +43,7 @@ fn it_is_stopped_from_elsewhere_while_several_threads_await_it() {
         let waiters = [waiter(&ssc), waiter(&ssc)];
         assert!(!ssc.await_termination_or_timeout(Duration::from_millis(200)).unwrap(), "it runs");
         assert!(ssc.is_running() && ssc.admin_address().is_some() && ssc.metrics().is_some());
-        assert!(ssc.start().unwrap_err().to_string().contains("was started already"));
+        assert!(ssc.start().unwrap_err().to_string().contains("has already been started"));
         ssc.stop(graceful);
         assert!(ssc.await_termination_or_timeout(Duration::from_secs(60)).unwrap(), "it was stopped");
         for waiter in waiters {

@@ -1,7 +1,8 @@
 //! Compaction while a directory is in use.
 //!
-//! Owns when it runs and how its result is taken up. Knows no file format. Invariants: files are read and written without the lock
-//! of the store; readers that hold a batch of a replaced file read on in the old one; one compaction at a time.
+//! Owns when it runs and how its result is applied. Knows no file format. Invariants: files are read and written
+//! without the store's lock; a reader that holds a batch of a replaced file continues in the old file; there is only
+//! one compaction at a time.
 
 use super::{
     compact::{Rules, compact},
@@ -16,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-/// Compacts the full segments if at least half of their bytes are new; answers whether it did.
+/// Compacts the full segments if at least half of their bytes are new; returns whether it did.
 pub(super) fn clean(store: &Store) -> Result<bool> {
     let _one = store.cleaning.lock().unwrap_or_else(PoisonError::into_inner);
     let (job, rules) = {
@@ -42,7 +43,7 @@ pub(super) fn clean(store: &Store) -> Result<bool> {
                 }
             }
         }
-        // What was let go meanwhile has come back with its segment.
+        // What was dropped in the meantime has come back with its segment.
         for at in rules.keep_from.keys() {
             if let Some(partition) = state.partition_mut(at) {
                 partition.forget_before_start();
@@ -62,7 +63,7 @@ impl State {
     }
 }
 
-/// Looks `every` so long whether it pays, for as long as the log is open.
+/// Checks at this interval whether a compaction pays, for as long as the log is open.
 pub(super) fn clean_in_background(store: &Arc<Store>, every: Duration) -> Result {
     let store = Arc::downgrade(store);
     let run = move || {

@@ -1,10 +1,10 @@
-//! Compaction: of a compacted topic the last record of each key stays, of a topic with `retention.bytes` the newest records, of a
-//! group the last offset. Small segments are merged.
+//! Compaction keeps the last record of each key of a compacted topic, the newest records of a topic with
+//! `retention.bytes`, and the last offset of a group. It merges small segments.
 //!
-//! Works on full segments only, when a directory is opened and while it is in use. Knows no open transaction; what may go is decided
-//! by `retention.rs`. Invariants: offsets
-//! never change; a segment (or several that follow each other) is replaced by one rename; the oldest goes first, so a tombstone
-//! leaves only after what it deletes. Topics without these settings lose nothing.
+//! Works on full segments only, both when a directory is opened and while it is in use. Knows no open transaction;
+//! `retention.rs` decides what may be dropped. Invariants: offsets never change; a segment (or several adjacent ones)
+//! is replaced by one rename; the oldest is replaced first, so a tombstone is dropped only after what it deletes.
+//! Topics without these settings lose nothing.
 
 use super::{
     frame::{self, Entry, FrameBuilder, Records, SEGMENT_HEADER, SegmentHeader},
@@ -24,17 +24,18 @@ use std::{
 };
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Bytes of full segments that compaction could make fewer.
+/// Bytes of the full segments that compaction could reduce.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Compactable {
-    /// In segments that were compacted before.
+    /// In segments that have been compacted before.
     pub clean: u64,
-    /// In segments that were not.
+    /// In segments that have not.
     pub dirty: u64,
 }
 
 impl Compactable {
-    /// Whether at least half would be read for the first time, so that each byte is rewritten only a few times in its life.
+    /// Whether at least half of the bytes would be read for the first time, so that each byte is rewritten only a few
+    /// times.
     pub fn pays(self) -> bool {
         self.dirty > 0 && self.dirty >= self.clean
     }
@@ -47,20 +48,20 @@ pub(super) struct Job {
     /// The full segments, in order.
     pub full: Vec<u64>,
     pub segment_bytes: u64,
-    /// Bytes that no compaction has seen yet.
+    /// Bytes that no compaction has processed yet.
     pub dirty: u64,
 }
 
-/// What may go, by the topics' settings and the groups' offsets at one moment.
+/// What may be dropped, according to the topics' settings and the groups' offsets at one moment.
 pub(super) struct Rules {
-    /// Compacted topics, and how long their tombstones stay.
+    /// The compacted topics, and how long their tombstones stay.
     compacted: BTreeMap<Arc<str>, i64>,
     /// The first offset to keep.
     pub keep_from: BTreeMap<TopicPartition, u64>,
 }
 
 impl Rules {
-    /// Whether nothing but old offsets could go, which alone never pays.
+    /// Whether nothing but old offsets could be dropped, which alone never pays.
     pub fn is_empty(&self) -> bool {
         self.compacted.is_empty() && self.keep_from.is_empty()
     }
@@ -80,13 +81,13 @@ impl Rules {
     }
 }
 
-/// A segment that came out of a compaction.
+/// A segment that a compaction has written.
 pub(super) struct Merged {
     pub number: u64,
-    /// The segments that it stands for, itself included.
+    /// The segments that it replaces, including itself.
     pub of: Vec<u64>,
     pub bytes: u64,
-    /// Where the batches lie now: partition, first and last offset.
+    /// Where the batches are now: partition, first and last offset.
     pub batches: Vec<(TopicPartition, u64, u64, Records)>,
 }
 
@@ -108,7 +109,7 @@ pub(super) fn compact(job: &Job, rules: &Rules, all: &[u64], now_ms: i64) -> Res
     Ok(done)
 }
 
-/// Removes what a compaction that was cut short left behind.
+/// Removes what an interrupted compaction left behind.
 pub(super) fn clean_up(dir: &Path) -> Result {
     let context = || format!("cleaning up {}", dir.display());
     for entry in std::fs::read_dir(dir).map_err(Error::io(context()))? {
@@ -120,7 +121,7 @@ pub(super) fn clean_up(dir: &Path) -> Result {
     Ok(())
 }
 
-/// Visits all entries of a segment that was checked before; records come with those that have some.
+/// Visits all entries of a segment that has been checked before; entries that have records come with them.
 fn read(
     dir: &Path,
     number: u64,
@@ -200,11 +201,11 @@ impl Last<'_> {
     }
 }
 
-/// What stays of segments that follow each other.
+/// What is kept of adjacent segments.
 #[derive(Default)]
 struct Group {
     numbers: Vec<u64>,
-    /// Numbers that they stand for.
+    /// How many segment numbers they replace.
     covers: u64,
     frames: Vec<(u64, FrameBuilder)>,
     ends: BTreeMap<TopicPartition, u64>,

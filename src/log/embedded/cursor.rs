@@ -1,6 +1,6 @@
-//! A position in a partition and the way forward from it; fetchers and readers are made of it.
+//! A position in a partition that moves forward; fetchers and readers are built on it.
 //!
-//! Knows no group. Invariants: records come in order and once; the position passes offsets that hold no record; at most
+//! Knows no group. Invariants: records come in order and once; the position skips offsets that hold no record; at most
 //! one batch is held in memory.
 
 use super::{
@@ -17,9 +17,9 @@ use std::{
     time::Duration,
 };
 
-/// Pieces smaller than this are joined with the next, larger ones are handed over as they are.
+/// Pieces smaller than this are joined with the next one; larger ones are handed over as they are.
 const WORTH_HANDING_OVER: usize = 512;
-/// What one call of a reader gives at most.
+/// Upper bounds of what one call of a reader returns.
 const READ_RECORDS: usize = 10_000;
 const READ_BYTES: usize = 4 << 20;
 
@@ -30,7 +30,7 @@ pub(super) struct Cursor {
     next: u64,
     batch: RawChunk,
     index: usize,
-    /// The partition was given up: nothing comes any more.
+    /// The partition was given up: nothing more is returned.
     closed: bool,
 }
 
@@ -78,7 +78,8 @@ impl Cursor {
         }))
     }
 
-    /// Gets the batch at the position ready; `false` = no committed record there, the position is moved as far as it goes.
+    /// Loads the batch at the position; `false` = there is no committed record, and the position has moved as far as it
+    /// can.
     fn load(&mut self) -> Result<bool, Failure> {
         loop {
             if self.index < self.batch.len() {
@@ -142,7 +143,7 @@ fn join(mut pieces: Vec<RawChunk>, records: usize, bytes: usize) -> RawChunk {
     all.build()
 }
 
-/// The door to one owned partition.
+/// The fetcher of one owned partition.
 #[derive(Clone, Debug)]
 pub(super) struct PartitionFetcher(Arc<Mutex<Cursor>>);
 
@@ -162,7 +163,7 @@ impl Fetcher for PartitionFetcher {
     }
 }
 
-/// Reads a partition for restoring.
+/// Reads a partition to restore state.
 #[derive(Debug)]
 pub(super) struct PartitionReader(pub Cursor);
 

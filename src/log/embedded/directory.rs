@@ -1,8 +1,8 @@
 //! The files of a directory log: one process at a time, one append per commit, an index rebuilt at open.
 //!
-//! Knows frames and segments, no group and no transaction. Invariants: a commit is in the file before anybody sees it; a torn
-//! tail is cut and told, a bad frame with valid ones behind it stops the open; after a failed sync, or a failed write that
-//! could not be taken back, nothing is written any more.
+//! Knows frames and segments, but no group and no transaction. Invariants: a commit is in the file before anybody sees
+//! it; a torn tail is cut off and reported, while a bad frame with valid ones after it fails the open; after a failed
+//! sync, or a failed write that could not be undone, nothing more is written.
 
 use super::{
     compact::{Compactable, Job, Rules, clean_up, compact},
@@ -32,19 +32,20 @@ use std::{
 pub enum Fsync {
     /// Before each commit returns: survives power loss.
     Always,
-    /// In the background, this often: a power loss can take the last commits, a crash of the process nothing.
+    /// In the background, at this interval: a power loss can lose the last commits, a crash of the process loses
+    /// nothing.
     Interval(Duration),
     /// When the log is closed and when a segment is full.
     Never,
 }
 
-/// Largest commit: all of it is encoded in memory once.
+/// Size limit of a commit, because it is encoded in memory as a whole.
 const MAX_COMMIT_BYTES: usize = 1 << 30;
 
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
-    /// Held as long as the directory is in use.
+    /// Held for as long as the directory is in use.
     _lock: File,
     log_id: u64,
     fsync: Fsync,
@@ -55,7 +56,7 @@ pub(super) struct Directory {
     dirty: bool,
     broken: Option<String>,
     compactable: Compactable,
-    /// Bytes of a torn commit that were cut at open.
+    /// Bytes of a torn commit that were cut off at open.
     pub cut_bytes: u64,
 }
 
@@ -64,11 +65,11 @@ pub(super) struct Directory {
 pub struct Options {
     /// When a commit is forced to the disk.
     pub fsync: Fsync,
-    /// Size at which a new file is begun.
+    /// Size at which a new file is started.
     pub segment_bytes: u64,
-    /// Partitions of a topic that is made by writing to it.
+    /// Number of partitions of a topic that is created by writing to it.
     pub default_partitions: u32,
-    /// How often it is looked whether a compaction pays; `None` = only when the directory is opened.
+    /// How often to check whether a compaction pays; `None` = only when the directory is opened.
     pub clean_every: Option<Duration>,
 }
 
@@ -80,11 +81,11 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The options among the properties of a log: `fsync` (`always`, `never` or milliseconds), `segment.bytes` and
+    /// Reads the options from the properties of a log: `fsync` (`always`, `never` or milliseconds), `segment.bytes` and
     /// `num.partitions`.
     ///
     /// # Errors
-    /// If a property is not known or its value is not understood.
+    /// If a property is unknown or its value is invalid.
     pub fn from_properties(properties: &BTreeMap<String, String>) -> Result<Self> {
         let mut options = Options::default();
         for (name, value) in properties {
@@ -106,7 +107,11 @@ impl Options {
                     let count = value.parse().ok().filter(|n| (1..=10_000).contains(n));
                     options.default_partitions = count.ok_or_else(|| wrong("expected 1 to 10000"))?;
                 }
-                _ => return Err(wrong("known are `fsync`, `segment.bytes` and `num.partitions`")),
+                _ => {
+                    return Err(wrong(
+                        "unknown property; there are `fsync`, `segment.bytes` and `num.partitions`",
+                    ));
+                }
             }
         }
         Ok(options)
@@ -114,7 +119,7 @@ impl Options {
 }
 
 impl Directory {
-    /// Locks the directory (made if it is missing), reads all of it into `state`, and is ready to append.
+    /// Locks the directory (created if it is missing), reads all of it into `state`, and is ready to append.
     pub fn open(path: &Path, options: Options, state: &mut State, now_ms: i64) -> Result<Directory> {
         std::fs::create_dir_all(path).map_err(Error::io(format!("creating {}", path.display())))?;
         let lock = lock(path)?;
@@ -158,16 +163,16 @@ impl Directory {
         })
     }
 
-    /// A short name of this log that no other has.
+    /// A short name that is unique to this log.
     pub fn id(&self) -> String {
         format!("{:016x}", self.log_id)
     }
 
-    /// Appends one commit; answers where its batches lie.
+    /// Appends one commit; returns where its batches are.
     pub fn append(&mut self, entries: &[Entry], batches: &[Reserved]) -> Result<Vec<Span>> {
         if let Some(why) = &self.broken {
             let why = format!(
-                "{}: nothing is written any more since {why}\n  next: start again",
+                "{}: nothing more is written since {why}\n  next: start the process again",
                 self.path.display()
             );
             return Err(Error::State(why));
@@ -175,7 +180,7 @@ impl Directory {
         let bytes: usize = batches.iter().map(|b| b.rows.bytes()).sum();
         if bytes > MAX_COMMIT_BYTES {
             let what =
-                format!("a commit of {bytes} bytes; the embedded log takes at most {MAX_COMMIT_BYTES}");
+                format!("a commit of {bytes} bytes; the embedded log accepts at most {MAX_COMMIT_BYTES}");
             return Err(Error::State(format!(
                 "{}: {what}\n  next: commit smaller batches",
                 self.path.display()
@@ -208,7 +213,7 @@ impl Directory {
         let Err(source) = self.current.file.write_all_at(bytes, self.length) else { return Ok(()) };
         let context = format!("writing {} at position {}", self.current.path.display(), self.length);
         if let Err(e) = self.current.file.set_len(self.length) {
-            self.broken = Some(format!("{context} failed ({source}) and could not be taken back ({e})"));
+            self.broken = Some(format!("{context} failed ({source}) and could not be undone ({e})"));
         }
         Err(Error::Io { context, source: source.into() })
     }
@@ -224,7 +229,7 @@ impl Directory {
         Ok(Some(Job { dir, log_id: self.log_id, full, segment_bytes: self.segment_bytes, dirty }))
     }
 
-    /// The full segments were compacted to so many bytes.
+    /// Notes that the full segments were compacted to `bytes`.
     pub fn compacted(&mut self, job: &Job, bytes: u64) {
         self.compactable.clean = bytes;
         self.compactable.dirty -= job.dirty;
@@ -239,7 +244,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Forces what was appended to the disk.
+    /// Forces what was appended to disk.
     pub fn sync(&mut self) -> Result {
         if let Some(segment) = self.begin_sync() {
             let synced = segment.file.sync_data();
@@ -248,12 +253,12 @@ impl Directory {
         Ok(())
     }
 
-    /// The file to sync, if there is anything new; to be synced without the lock of the store.
+    /// The file to sync, if there is anything new. Sync it without the store's lock.
     pub fn begin_sync(&mut self) -> Option<Arc<Segment>> {
         std::mem::take(&mut self.dirty).then(|| self.current.clone())
     }
 
-    /// What came of it. A failed sync is never tried again: the system may have dropped the pages.
+    /// Takes the result of that sync. A failed sync is never repeated: the system may have dropped the pages.
     pub fn end_sync(&mut self, segment: &Segment, synced: std::io::Result<()>) -> Result {
         synced.map_err(|source| {
             let context = format!("syncing {}", segment.path.display());
@@ -313,7 +318,7 @@ fn damaged(path: &Path, position: u64, what: &str) -> Error {
     ))
 }
 
-/// Reading all segments at open.
+/// The scan of all segments at open.
 struct Scan<'a> {
     dir: &'a Path,
     log_id: Option<u64>,
@@ -322,7 +327,7 @@ struct Scan<'a> {
     cut_bytes: u64,
     compactable: Compactable,
     current: Option<Arc<Segment>>,
-    /// Number of the segment that was read last.
+    /// Number of the previous segment.
     before: Option<u64>,
 }
 
@@ -347,19 +352,21 @@ impl<'a> Scan<'a> {
         Ok(scan)
     }
 
-    /// Reads a segment; nothing = it is the last and has not even a header.
+    /// Reads a segment; `None` = it is the last one and does not even have a header.
     fn segment(&mut self, number: u64, last: bool, state: &mut State) -> Result<Option<Arc<Segment>>> {
         let path = Segment::path(self.dir, number);
         let bytes = std::fs::read(&path).map_err(Error::io(format!("reading {}", path.display())))?;
         let header = match frame::parse_segment_header(&bytes) {
             Some(h) if h.number == number && self.log_id.is_none_or(|known| known == h.log_id) => h,
-            Some(_) => return Err(damaged(&path, 0, "the segment is of another log or has another number")),
+            Some(_) => {
+                return Err(damaged(&path, 0, "the segment belongs to another log or has another number"));
+            }
             None if last && bytes.len() <= SEGMENT_HEADER => return Ok(None),
             None => {
                 return Err(damaged(
                     &path,
                     0,
-                    "this is no segment of an embedded log, or its header is damaged",
+                    "this is not a segment of an embedded log, or its header is damaged",
                 ));
             }
         };
@@ -379,11 +386,15 @@ impl<'a> Scan<'a> {
             let payload = &bytes[frame.payload.clone()];
             let entries = frame::entries(payload, frame.payload.start as u64);
             let Some(entries) = entries.filter(|_| frame.sequence > self.sequence) else {
-                return Err(damaged(&path, position as u64, "the commit is not understood or out of order"));
+                return Err(damaged(
+                    &path,
+                    position as u64,
+                    "the commit cannot be decoded or is out of order",
+                ));
             };
             self.sequence = frame.sequence;
             for entry in entries {
-                compactable += take_up(state, &segment, entry);
+                compactable += apply(state, &segment, entry);
             }
             position = frame.payload.end;
         }
@@ -407,17 +418,14 @@ impl<'a> Scan<'a> {
         }
         self.cut_bytes = (bytes.len() - position) as u64;
         let path = segment.path.display();
-        tracing::warn!(
-            "{path}: cut {} bytes of a commit that was not finished, at position {at}",
-            self.cut_bytes
-        );
+        tracing::warn!("{path}: cut off {} bytes of an unfinished commit at position {at}", self.cut_bytes);
         let cut = segment.file.set_len(at).and_then(|()| segment.file.sync_all());
-        cut.map_err(Error::io(format!("cutting {path}")))
+        cut.map_err(Error::io(format!("truncating {path}")))
     }
 }
 
-/// Takes up an entry; answers its bytes if compaction may drop it one day.
-fn take_up(state: &mut State, segment: &Arc<Segment>, entry: Entry) -> u64 {
+/// Applies an entry; returns its bytes if compaction may drop it some day.
+fn apply(state: &mut State, segment: &Arc<Segment>, entry: Entry) -> u64 {
     match entry {
         Entry::Batch { at, first, last, records } => {
             let place = Place::Disk(Span { segment: segment.clone(), records, first });
@@ -456,21 +464,21 @@ mod tests {
     }
 
     #[test]
-    fn after_a_failed_sync_nothing_is_written_and_no_sync_is_tried_again() {
+    fn after_a_failed_sync_nothing_is_written_and_no_sync_is_repeated() {
         let (_dir, mut log) = on("/dev/null", Fsync::Always);
-        let told = log.append(&[gap()], &[]).unwrap_err().to_string();
-        assert!(told.contains("syncing /dev/null"), "{told}");
-        let told = log.append(&[gap()], &[]).unwrap_err().to_string();
-        assert!(told.contains("nothing is written any more since syncing /dev/null failed"), "{told}");
+        let message = log.append(&[gap()], &[]).unwrap_err().to_string();
+        assert!(message.contains("syncing /dev/null"), "{message}");
+        let message = log.append(&[gap()], &[]).unwrap_err().to_string();
+        assert!(message.contains("nothing more is written since syncing /dev/null failed"), "{message}");
         assert!(log.begin_sync().is_none());
     }
 
     #[test]
-    fn after_a_write_that_cannot_be_taken_back_nothing_is_written() {
+    fn after_a_write_that_cannot_be_undone_nothing_is_written() {
         let (_dir, mut log) = on("/dev/full", Fsync::Never);
-        let told = log.append(&[gap()], &[]).unwrap_err().to_string();
-        assert!(told.contains("writing /dev/full at position 40"), "{told}");
-        let told = log.append(&[gap()], &[]).unwrap_err().to_string();
-        assert!(told.contains("could not be taken back"), "{told}");
+        let message = log.append(&[gap()], &[]).unwrap_err().to_string();
+        assert!(message.contains("writing /dev/full at position 40"), "{message}");
+        let message = log.append(&[gap()], &[]).unwrap_err().to_string();
+        assert!(message.contains("could not be undone"), "{message}");
     }
 }

@@ -1,6 +1,6 @@
 //! The bytes of the directory log, version 1: what a commit looks like in a file.
 //!
-//! Knows no file. All numbers are little endian; a string is a u32 length and UTF-8 bytes; a varint is LEB128.
+//! Knows no file. All numbers are little-endian; a string is a u32 length and UTF-8 bytes; a varint is LEB128.
 //!
 //! ```text
 //! segment  = "TIDELOG1" | log id u64 | segment number u64 | merged u64 | hash u64 | frame*
@@ -14,8 +14,9 @@
 //! key, value = varint (length + 1), bytes; 0 = null
 //! ```
 //!
-//! Hashes are XXH3 (64 bits) seeded with the log's id, so that a copy of a frame inside a record is never taken for one.
-//! Invariants: decoding never panics; what does not decode or hash is an error, never a shorter answer.
+//! Hashes are XXH3 (64 bits) seeded with the log's id, so that a copy of a frame inside a record is never mistaken for
+//! a frame. Invariants: decoding never panics; what cannot be decoded or does not match its hash is an error, never a
+//! shorter result.
 
 use super::store::{GroupOffset, Reserved};
 use crate::{
@@ -30,7 +31,7 @@ pub(super) const SEGMENT_HEADER: usize = 40;
 pub(super) const FRAME_MAGIC: &[u8; 4] = b"TGF1";
 pub(super) const FRAME_HEADER: usize = 24;
 
-/// What a frame says, one by one.
+/// One entry of a frame.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Entry {
     Topic { name: String, id: String, partitions: u32, config: BTreeMap<String, String> },
@@ -39,7 +40,7 @@ pub(super) enum Entry {
     Gap { at: TopicPartition, end: u64 },
 }
 
-/// Where encoded records lie, within a payload or a file, and their hash.
+/// Where encoded records are, within a payload or a file, and their hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Records {
     pub position: u64,
@@ -67,16 +68,16 @@ pub(super) fn segment_header(log_id: u64, number: u64, merged: u64) -> Vec<u8> {
     out
 }
 
-/// What the header of a segment tells.
+/// The header of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SegmentHeader {
     pub log_id: u64,
     pub number: u64,
-    /// How many segments it stands for after compaction; 0 = it is as it was written.
+    /// How many segments it replaces after compaction; 0 = it is as it was written.
     pub merged: u64,
 }
 
-/// The header of a segment, if it is whole.
+/// The header of a segment, if it is complete.
 pub(super) fn parse_segment_header(bytes: &[u8]) -> Option<SegmentHeader> {
     let mut input = Input { bytes: bytes.get(..SEGMENT_HEADER)?, at: 0 };
     let magic = input.take(8)?;
@@ -86,7 +87,7 @@ pub(super) fn parse_segment_header(bytes: &[u8]) -> Option<SegmentHeader> {
 }
 
 impl SegmentHeader {
-    /// How many numbers it covers, its own included.
+    /// How many segment numbers it covers, including its own.
     pub fn covers(self) -> u64 {
         self.merged.max(1)
     }
@@ -138,13 +139,13 @@ impl FrameBuilder {
         }
     }
 
-    /// Adds the records of a partition; answers where they lie within the frame.
+    /// Adds the records of a partition; returns where they are within the frame.
     pub fn batch(&mut self, batch: &Reserved) -> Records {
         let last = batch.first + batch.rows.len() as u64 - 1;
         self.records(&batch.at, batch.first, last, &batch.rows)
     }
 
-    /// The same for a batch of which some records are gone.
+    /// The same for a batch from which some records have been dropped.
     pub fn records(&mut self, at: &TopicPartition, first: u64, last: u64, rows: &RawChunk) -> Records {
         self.out.push(2);
         put_at(&mut self.out, at);
@@ -182,15 +183,15 @@ impl FrameBuilder {
     }
 }
 
-/// A whole frame found in a segment.
+/// A complete frame found in a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
     pub sequence: u64,
-    /// Where its payload lies in the segment.
+    /// Where its payload is in the segment.
     pub payload: Range<usize>,
 }
 
-/// The frame at a position of a segment, if it is whole and hashes.
+/// The frame at a position of a segment, if it is complete and matches its hash.
 pub(super) fn frame_at(segment: &[u8], position: usize, log_id: u64) -> Option<Frame> {
     let mut input = Input { bytes: segment.get(position..)?, at: 0 };
     if input.take(4)? != FRAME_MAGIC {
@@ -203,14 +204,14 @@ pub(super) fn frame_at(segment: &[u8], position: usize, log_id: u64) -> Option<F
     (frame_hash(head, payload, log_id) == stored).then(|| Frame { sequence, payload: start..start + len })
 }
 
-/// The next whole frame after a position.
+/// The next complete frame after a position.
 pub(super) fn frame_after(segment: &[u8], position: usize, log_id: u64) -> Option<usize> {
     let starts = segment.windows(FRAME_MAGIC.len()).enumerate().skip(position + 1);
     let mut starts = starts.filter(|(_, bytes)| bytes == FRAME_MAGIC).map(|(at, _)| at);
     starts.find(|at| frame_at(segment, *at, log_id).is_some())
 }
 
-/// All entries of a payload that starts at `base` in its file; `None` = not understood.
+/// All entries of a payload that starts at `base` in its file; `None` = cannot be decoded.
 pub(super) fn entries(payload: &[u8], base: u64) -> Option<Vec<Entry>> {
     let mut input = Input { bytes: payload, at: 0 };
     let mut all = vec![];
@@ -220,7 +221,7 @@ pub(super) fn entries(payload: &[u8], base: u64) -> Option<Vec<Entry>> {
     Some(all)
 }
 
-/// Decodes the records of a batch whose first offset is `first`; `None` = not understood.
+/// Decodes the records of a batch whose first offset is `first`; `None` = cannot be decoded.
 pub(super) fn records(bytes: &[u8], first: u64) -> Option<RawChunk> {
     let mut input = Input { bytes, at: 0 };
     let mut rows = RawChunkBuilder::with_capacity(bytes.len() / 32, bytes.len());
@@ -279,7 +280,7 @@ fn put_len(out: &mut Vec<u8>, len: usize) {
 }
 
 fn as_u32(len: usize) -> u32 {
-    u32::try_from(len).expect("a commit is bounded far below 4 GiB")
+    u32::try_from(len).expect("a commit is limited to far below 4 GiB")
 }
 
 struct Input<'a> {
@@ -343,7 +344,7 @@ impl<'a> Input<'a> {
         None
     }
 
-    #[expect(clippy::option_option, reason = "outside: understood or not; inside: null or not")]
+    #[expect(clippy::option_option, reason = "outside: decoded or not; inside: null or not")]
     fn nullable(&mut self) -> Option<Option<&'a [u8]>> {
         match self.varint()? {
             0 => Some(None),
@@ -411,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_comes_back_and_a_copy_of_one_under_another_id_does_not() {
+    fn a_frame_is_found_again_but_not_a_copy_of_one_under_another_id() {
         let bytes = frame();
         let found = frame_at(&bytes, 0, 5).unwrap();
         assert_eq!((found.sequence, found.payload.end), (1, bytes.len()));
@@ -445,7 +446,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn damage_is_seen_and_never_panics(at in 0usize..200, bit in 0u8..8, cut in 0usize..200) {
+        fn damage_is_detected_and_never_panics(at in 0usize..200, bit in 0u8..8, cut in 0usize..200) {
             let whole = frame();
             let mut bad = whole.clone();
             let at = at % bad.len();

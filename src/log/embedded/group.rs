@@ -1,9 +1,9 @@
-//! One consumer group: who is in it, who may read what, and what was committed.
+//! One consumer group: its members, what each may read, and what was committed.
 //!
-//! A pure state machine: knows no lock, no clock and no wire. Members are static (one per instance id) and share partitions
-//! cooperatively: a partition is granted to one member at a time and passes on only when its owner has released it.
-//! Invariants: the generation rises with every change of the plan; two members never hold one partition, unless one of them
-//! was expelled, and then its commits are refused because its member id is unknown.
+//! A pure state machine: knows no lock, no clock and no wire. Members are static (one per instance id) and share
+//! partitions cooperatively: a partition is granted to one member at a time and moves on only when its owner has
+//! released it. Invariants: the generation rises with every change of the plan; two members never hold one partition,
+//! unless one of them was expelled, and then its commits are refused because its member id is unknown.
 
 use crate::{
     log::Committed,
@@ -19,7 +19,7 @@ use std::{
 pub(super) struct Group {
     pub generation: i32,
     pub offsets: BTreeMap<TopicPartition, Committed>,
-    /// Partitions with an offset in a transaction that has not ended, and how many such transactions.
+    /// Partitions with an offset in a transaction that has not ended, and the number of such transactions.
     pub pending: BTreeMap<TopicPartition, u32>,
     slots: BTreeMap<String, Slot>,
     joins: u64,
@@ -31,10 +31,10 @@ struct Slot {
     member_id: String,
     topics: Vec<String>,
     session: Duration,
-    /// Since when nobody sits here; the place is kept for the session timeout.
+    /// Since when the place is empty; it is kept for the session timeout.
     empty_since: Option<Duration>,
     granted: BTreeSet<TopicPartition>,
-    wanted_back: BTreeSet<TopicPartition>,
+    revoking: BTreeSet<TopicPartition>,
 }
 
 /// Why a commit is refused.
@@ -48,7 +48,7 @@ pub(super) enum Refusal {
 pub(super) type Counts = BTreeMap<Arc<str>, u32>;
 
 impl Group {
-    /// Seats an instance and answers its new member id; whoever sat there before is fenced.
+    /// Gives an instance its place and returns its new member id; the member that had the place before is fenced.
     pub fn join(&mut self, instance: &str, topics: &[String], session: Duration, counts: &Counts) -> String {
         self.joins += 1;
         let member_id = format!("{instance}-{}", self.joins);
@@ -66,7 +66,7 @@ impl Group {
             session,
             empty_since: None,
             granted: before.map(|s| s.granted).unwrap_or_default(),
-            wanted_back: BTreeSet::new(),
+            revoking: BTreeSet::new(),
         };
         self.slots.insert(instance.to_owned(), slot);
         self.generation += 1;
@@ -74,12 +74,12 @@ impl Group {
         member_id
     }
 
-    /// The member id that sits at an instance.
-    pub fn seated(&self, instance: &str) -> Option<&str> {
+    /// The member id that has the place of an instance.
+    pub fn holder(&self, instance: &str) -> Option<&str> {
         self.slots.get(instance).map(|s| s.member_id.as_str())
     }
 
-    /// Removes an instance; its partitions are free at once.
+    /// Removes an instance; its partitions become free at once.
     pub fn remove(&mut self, instance: &str, counts: &Counts) {
         if self.slots.remove(instance).is_some() {
             self.generation += 1;
@@ -94,30 +94,30 @@ impl Group {
         }
     }
 
-    /// Instances whose place was empty for longer than their session timeout.
+    /// Instances whose place has been empty for longer than their session timeout.
     pub fn over(&self, now: Duration) -> Vec<String> {
         let over = |s: &Slot| s.empty_since.is_some_and(|since| now >= since + s.session);
         self.slots.iter().filter(|(_, s)| over(s)).map(|(instance, _)| instance.clone()).collect()
     }
 
-    /// A new round without a change of members: the generation rises, as when a member joins again.
+    /// A rebalance without a change of members: the generation rises, as when a member joins again.
     pub fn bump(&mut self, counts: &Counts) {
         self.generation += 1;
         self.rebalance(counts);
     }
 
-    /// What an instance may hold, and what of it is wanted back.
+    /// What an instance may hold, and which part of it is being revoked.
     pub fn grant(&self, instance: &str) -> Option<(&BTreeSet<TopicPartition>, &BTreeSet<TopicPartition>)> {
-        self.slots.get(instance).map(|s| (&s.granted, &s.wanted_back))
+        self.slots.get(instance).map(|s| (&s.granted, &s.revoking))
     }
 
-    /// The instance gives partitions up; whoever waits for them gets them.
+    /// The instance gives partitions up; members that wait for them get them.
     pub fn release(&mut self, instance: &str, at: &[TopicPartition], counts: &Counts) {
         let Some(slot) = self.slots.get_mut(instance) else { return };
         let before = slot.granted.len();
         for partition in at {
             slot.granted.remove(partition);
-            slot.wanted_back.remove(partition);
+            slot.revoking.remove(partition);
         }
         if slot.granted.len() != before {
             self.generation += 1;
@@ -125,7 +125,7 @@ impl Group {
         }
     }
 
-    /// Whether this member may commit now. As in Kafka, which partitions it owns is not looked at.
+    /// Whether this member may commit now. As in Kafka, it is not checked which partitions it owns.
     pub fn check(&self, member_id: &str, generation: i32) -> Result<(), Refusal> {
         if !self.slots.values().any(|s| s.member_id == member_id) {
             return Err(Refusal::UnknownMember);
@@ -138,7 +138,7 @@ impl Group {
         self.slots.is_empty()
     }
 
-    /// Plans anew and hands out what is free. The generation rises if anything changed for anybody.
+    /// Makes a new plan and hands out what is free. The generation rises if anything changed for any member.
     pub fn rebalance(&mut self, counts: &Counts) {
         let plan = self.plan(counts);
         let held: BTreeSet<TopicPartition> =
@@ -148,15 +148,16 @@ impl Group {
             let target = &plan[instance];
             let back: BTreeSet<_> = slot.granted.difference(target).cloned().collect();
             let fresh: Vec<_> = target.iter().filter(|tp| !held.contains(tp)).cloned().collect();
-            changed |= back != slot.wanted_back || !fresh.is_empty();
-            slot.wanted_back = back;
+            changed |= back != slot.revoking || !fresh.is_empty();
+            slot.revoking = back;
             slot.granted.extend(fresh);
         }
         self.generation += i32::from(changed);
     }
 
-    /// Who shall have what: everybody keeps what they have unless it is wanted back, free partitions go to whoever has
-    /// fewest, and then partitions move from whoever has most until no two members differ by more than one.
+    /// The target assignment: every member keeps what it has unless it is being revoked, free partitions go to the
+    /// members that have fewest, and then partitions move from the members that have most until no two members differ
+    /// by more than one.
     fn plan(&self, counts: &Counts) -> BTreeMap<String, BTreeSet<TopicPartition>> {
         let mut plan: BTreeMap<String, BTreeSet<TopicPartition>> =
             self.slots.keys().map(|instance| (instance.clone(), BTreeSet::new())).collect();
@@ -165,7 +166,7 @@ impl Group {
         };
         let mut free = vec![];
         for tp in self.wanted(counts) {
-            let keeps = |(_, s): &(&String, &Slot)| s.granted.contains(&tp) && !s.wanted_back.contains(&tp);
+            let keeps = |(_, s): &(&String, &Slot)| s.granted.contains(&tp) && !s.revoking.contains(&tp);
             match self.slots.iter().find(keeps).filter(|(instance, _)| wants(instance, &tp)) {
                 Some((instance, _)) => {
                     plan.entry(instance.clone()).or_default().insert(tp);
@@ -197,7 +198,7 @@ impl Group {
     }
 }
 
-/// One partition to move from a member to another that has at least two fewer.
+/// One partition to move from a member to another one that has at least two fewer.
 fn one_move(
     plan: &BTreeMap<String, BTreeSet<TopicPartition>>,
     wants: &impl Fn(&str, &TopicPartition) -> bool,
@@ -229,11 +230,11 @@ mod tests {
     }
 
     fn sizes(g: &Group) -> Vec<(usize, usize)> {
-        g.slots.values().map(|s| (s.granted.len(), s.wanted_back.len())).collect()
+        g.slots.values().map(|s| (s.granted.len(), s.revoking.len())).collect()
     }
 
     #[test]
-    fn a_partition_passes_on_only_after_its_owner_released_it() {
+    fn a_partition_moves_on_only_after_its_owner_has_released_it() {
         let (mut g, counts) = (Group::default(), counts(&[("t", 4)]));
         g.join("a", &["t".into()], SESSION, &counts);
         assert_eq!(sizes(&g), [(4, 0)]);
@@ -243,14 +244,14 @@ mod tests {
         assert!(g.generation > first);
         let back = g.grant("a").unwrap().1.clone();
         g.bump(&counts);
-        assert_eq!(*g.grant("a").unwrap().1, back, "a plan made again wants the same partitions back");
+        assert_eq!(*g.grant("a").unwrap().1, back, "a repeated plan revokes the same partitions");
         g.release("a", &back.iter().cloned().collect::<Vec<_>>(), &counts);
         assert_eq!(sizes(&g), [(2, 0), (2, 0)]);
         assert_eq!(*g.grant("b").unwrap().0, back);
     }
 
     #[test]
-    fn a_static_member_comes_back_to_its_place_and_an_empty_place_is_given_up_after_the_session() {
+    fn a_static_member_returns_to_its_place_and_an_empty_place_is_given_up_after_the_session() {
         let (mut g, counts) = (Group::default(), counts(&[("t", 2)]));
         let old = g.join("a", &["t".into()], SESSION, &counts);
         let generation = g.generation;
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_different_subscriptions_get_what_they_asked_for() {
+    fn members_with_different_subscriptions_get_what_they_subscribed_to() {
         let (mut g, counts) = (Group::default(), counts(&[("t", 3), ("u", 1)]));
         g.join("a", &["t".into(), "missing".into()], SESSION, &counts);
         g.join("b", &["u".into()], SESSION, &counts);
@@ -302,7 +303,7 @@ mod tests {
                 let held: Vec<_> = g.slots.values().flat_map(|s| &s.granted).collect();
                 prop_assert_eq!(held.iter().collect::<BTreeSet<_>>().len(), held.len());
             }
-            // Everybody answers what is wanted back until nothing is.
+            // Every member answers revocations until there are none.
             let members: Vec<String> = g.slots.keys().cloned().collect();
             for _ in 0..10 {
                 for who in &members {

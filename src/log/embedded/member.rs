@@ -1,7 +1,7 @@
-//! A member's side of the group: what it was told, what it has answered, and its doors to the partitions.
+//! A member's side of the group: the events it has received, its answers, and the fetchers of its partitions.
 //!
-//! Knows no plan. Invariants: an event is told once; a partition is granted to somebody else only after `release`; a member
-//! whose place was taken over by a newer one of the same instance fails for good.
+//! Knows no plan. Invariants: an event is reported once; a partition is granted to another member only after `release`;
+//! a member whose place was taken over by a newer one of the same instance fails for good.
 
 use super::{
     cursor::{Cursor, PartitionFetcher},
@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-/// How long pending offsets are waited for, beyond which the open transaction would have ended by its own timeout.
+/// How long to wait for pending offsets; by then the open transaction would have ended by its own timeout.
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(90);
 
 pub(crate) struct EmbeddedMember {
@@ -27,12 +27,12 @@ pub(crate) struct EmbeddedMember {
     member_id: String,
     generation: Mutex<i32>,
     held: BTreeSet<TopicPartition>,
-    told_back: BTreeSet<TopicPartition>,
+    reported_revoked: BTreeSet<TopicPartition>,
     lost: BTreeSet<TopicPartition>,
     fetchers: BTreeMap<TopicPartition, PartitionFetcher>,
     closed: bool,
     rejoining: bool,
-    /// Simulation: an expelled member joins again without telling that it lost anything, as librdkafka can do.
+    /// Simulation: an expelled member joins again without reporting that it lost anything, as librdkafka can do.
     pub(crate) silent: bool,
 }
 
@@ -44,7 +44,7 @@ impl EmbeddedMember {
             member_id: String::new(),
             generation: Mutex::new(-1),
             held: BTreeSet::new(),
-            told_back: BTreeSet::new(),
+            reported_revoked: BTreeSet::new(),
             lost: BTreeSet::new(),
             fetchers: BTreeMap::new(),
             closed: false,
@@ -55,7 +55,7 @@ impl EmbeddedMember {
         member
     }
 
-    /// Sits down at the instance's place, whoever sits there.
+    /// Takes the instance's place, whoever has it.
     pub(crate) fn take_place(&mut self) {
         let spec = &self.spec;
         self.member_id = self.store.change(|state| {
@@ -65,12 +65,12 @@ impl EmbeddedMember {
         });
     }
 
-    /// Whether another member sits at our place.
+    /// Whether another member has taken our place.
     pub(crate) fn is_replaced(&self) -> bool {
-        self.seated(&self.store.lock()).is_some_and(|id| id != self.member_id)
+        self.holder(&self.store.lock()).is_some_and(|id| id != self.member_id)
     }
 
-    /// The committed offsets, or nothing while one is pending.
+    /// The committed offsets; `None` while one is pending.
     pub(crate) fn committed_now(
         &self,
         at: &[TopicPartition],
@@ -85,17 +85,18 @@ impl EmbeddedMember {
         self.ready(&self.store.lock(), &positions)
     }
 
-    fn seated<'a>(&self, state: &'a State) -> Option<&'a str> {
-        state.groups.get(&self.spec.group)?.seated(&self.spec.instance)
+    fn holder<'a>(&self, state: &'a State) -> Option<&'a str> {
+        state.groups.get(&self.spec.group)?.holder(&self.spec.instance)
     }
 
-    /// What is wanted back and what is new, as far as it was not told yet.
-    fn news(&self, state: &State) -> (Vec<TopicPartition>, Vec<TopicPartition>) {
+    /// What is being revoked and what is new, as far as it has not been reported yet.
+    fn unreported(&self, state: &State) -> (Vec<TopicPartition>, Vec<TopicPartition>) {
         let (none, group) = (BTreeSet::new(), state.groups.get(&self.spec.group));
         let grant = group.and_then(|g| g.grant(&self.spec.instance));
         let (granted, back) = grant.unwrap_or((&none, &none));
         let gone = |tp: &&TopicPartition| !granted.contains(*tp) || back.contains(*tp);
-        let revoking = self.held.iter().filter(gone).filter(|tp| !self.told_back.contains(*tp)).cloned();
+        let revoking =
+            self.held.iter().filter(gone).filter(|tp| !self.reported_revoked.contains(*tp)).cloned();
         let assigned = granted.difference(back).filter(|tp| !self.held.contains(*tp));
         (revoking.collect(), assigned.filter(|tp| !self.lost.contains(*tp)).cloned().collect())
     }
@@ -105,23 +106,23 @@ impl EmbeddedMember {
     }
 
     fn ready(&self, state: &State, positions: &[(TopicPartition, u64)]) -> bool {
-        let (revoking, assigned) = self.news(state);
+        let (revoking, assigned) = self.unreported(state);
         let more =
             |(at, next): &(TopicPartition, u64)| state.partition(at).is_some_and(|p| p.stable_end() > *next);
         !revoking.is_empty()
             || !assigned.is_empty()
-            || self.seated(state) != Some(&self.member_id)
+            || self.holder(state) != Some(&self.member_id)
             || positions.iter().any(more)
     }
 
-    /// Gives up what is wanted back before this member was told of it.
+    /// Gives up what is revoked before that was reported to this member.
     fn pass_on(&self) {
         let unassigned: Vec<_> = {
             let state = self.store.lock();
             let Some(group) = state.groups.get(&self.spec.group) else { return };
             let Some((_, back)) = group.grant(&self.spec.instance) else { return };
-            let told = |tp: &&TopicPartition| self.held.contains(*tp) || self.lost.contains(*tp);
-            back.iter().filter(|tp| !told(tp)).cloned().collect()
+            let known = |tp: &&TopicPartition| self.held.contains(*tp) || self.lost.contains(*tp);
+            back.iter().filter(|tp| !known(tp)).cloned().collect()
         };
         if !unassigned.is_empty() {
             self.give_up(&unassigned);
@@ -130,7 +131,7 @@ impl EmbeddedMember {
 
     fn give_up(&self, at: &[TopicPartition]) {
         self.store.change(|state| {
-            if self.seated(state) == Some(&self.member_id) {
+            if self.holder(state) == Some(&self.member_id) {
                 let counts = state.counts();
                 if let Some(group) = state.groups.get_mut(&self.spec.group) {
                     group.release(&self.spec.instance, at, &counts);
@@ -159,28 +160,28 @@ impl Member for EmbeddedMember {
     fn poll(&mut self) -> Result<Vec<GroupEvent>, Failure> {
         self.store.expire()?;
         let mut events = vec![];
-        let seated = self.seated(&self.store.lock()).map(str::to_owned);
-        match seated {
+        let holder = self.holder(&self.store.lock()).map(str::to_owned);
+        match holder {
             Some(id) if id == self.member_id => {}
             Some(_) => {
-                let what = format!("a newer member took over the instance `{}`", self.spec.instance);
+                let what = format!("a newer member has taken over the instance `{}`", self.spec.instance);
                 return Err(Failure::new(Stage::Group, Reaction::Exit, what));
             }
             None => {
                 self.take_place();
-                let tells = std::mem::take(&mut self.rejoining) || !self.silent;
-                if tells && !self.held.is_empty() {
+                let reports_loss = std::mem::take(&mut self.rejoining) || !self.silent;
+                if reports_loss && !self.held.is_empty() {
                     let lost: Vec<_> = std::mem::take(&mut self.held).into_iter().collect();
-                    self.told_back.clear();
+                    self.reported_revoked.clear();
                     self.lost.extend(lost.iter().cloned());
                     events.push(GroupEvent::Lost(lost));
                 }
             }
         }
         self.pass_on();
-        let (revoking, assigned) = self.news(&self.store.lock());
+        let (revoking, assigned) = self.unreported(&self.store.lock());
         if !revoking.is_empty() {
-            self.told_back.extend(revoking.iter().cloned());
+            self.reported_revoked.extend(revoking.iter().cloned());
             events.push(GroupEvent::Revoking(revoking));
         }
         if !assigned.is_empty() {
@@ -199,14 +200,14 @@ impl Member for EmbeddedMember {
     fn membership(&self) -> Result<Membership, Failure> {
         let state = self.store.lock();
         let mut generation = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.seated(&state) == Some(&self.member_id) {
+        if self.holder(&state) == Some(&self.member_id) {
             *generation = state.groups[&self.spec.group].generation;
         }
         Ok(Membership { member_id: self.member_id.clone(), generation: *generation, handle: Arc::new(()) })
     }
 
     fn assignment_lost(&self) -> bool {
-        !self.lost.is_empty() || (!self.silent && self.seated(&self.store.lock()) != Some(&self.member_id))
+        !self.lost.is_empty() || (!self.silent && self.holder(&self.store.lock()) != Some(&self.member_id))
     }
 
     fn committed(&mut self, at: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Failure> {
@@ -244,7 +245,7 @@ impl Member for EmbeddedMember {
             if let Some(fetcher) = self.fetchers.remove(tp) {
                 fetcher.cursor().close();
             }
-            self.told_back.remove(tp);
+            self.reported_revoked.remove(tp);
             if self.held.remove(tp) {
                 granted.push(tp.clone());
             }
@@ -254,11 +255,11 @@ impl Member for EmbeddedMember {
         Ok(())
     }
 
-    /// Leaves, so that the next `poll` takes a place anew and tells that everything held is lost.
+    /// Leaves, so that the next `poll` takes a new place and reports that everything held is lost.
     fn rejoin(&mut self) -> Result<(), Failure> {
         self.rejoining = true;
         self.store.change(|state| {
-            if self.seated(state) == Some(&self.member_id) {
+            if self.holder(state) == Some(&self.member_id) {
                 let counts = state.counts();
                 if let Some(group) = state.groups.get_mut(&self.spec.group) {
                     group.remove(&self.spec.instance, &counts);
@@ -269,7 +270,7 @@ impl Member for EmbeddedMember {
     }
 
     fn close(mut self: Box<Self>, leave: bool) {
-        if leave && self.seated(&self.store.lock()) == Some(&self.member_id) {
+        if leave && self.holder(&self.store.lock()) == Some(&self.member_id) {
             self.closed = true;
             self.store.change(|state| {
                 let counts = state.counts();

@@ -1,8 +1,8 @@
 //! The embedded log: topics inside this process, in memory or in a directory.
 //!
-//! For the first minutes without Kafka, for tests and for single-node use. Owns the doors of the boundary; the work is done
-//! by the store. One commit is one atomic, checksummed append. Transactions, groups and fencing behave as Kafka's, in one
-//! process. Invariant: only one process has a directory open.
+//! For a first try without Kafka, for tests and for single-node use. Owns the implementation of the log boundary; the
+//! store does the work. One commit is one atomic, checksummed append. Transactions, groups and fencing behave as
+//! Kafka's do, within one process. Invariant: only one process has a directory open.
 
 #![allow(clippy::disallowed_methods, reason = "this log is its own broker: it has a clock and waits")]
 
@@ -60,8 +60,8 @@ fn sync_in_background(store: &Arc<Store>, every: Duration) -> Result {
             let segment = store.lock().files.as_mut().and_then(Directory::begin_sync);
             if let Some(segment) = segment {
                 let synced = segment.file.sync_data();
-                let told = store.lock().files.as_mut().map_or(Ok(()), |f| f.end_sync(&segment, synced));
-                if let Err(e) = told {
+                let synced = store.lock().files.as_mut().map_or(Ok(()), |f| f.end_sync(&segment, synced));
+                if let Err(e) = synced {
                     tracing::error!("embedded log: {e}");
                     return;
                 }
@@ -73,7 +73,7 @@ fn sync_in_background(store: &Arc<Store>, every: Duration) -> Result {
 }
 
 impl Embedded {
-    /// A log in memory of its own.
+    /// A separate log in memory.
     #[must_use]
     pub fn in_memory(time: Time) -> Self {
         let state = State { default_partitions: 1, ..State::default() };
@@ -89,8 +89,8 @@ impl Embedded {
         log.clone()
     }
 
-    /// The log in a directory, which is made if it is missing. While it is open in this process, the same one is answered
-    /// again (with the options of the first time); it is closed when the last user drops it.
+    /// The log in a directory, which is created if it is missing. While it is open in this process, the same log is
+    /// returned again (with the options of the first time); it is closed when the last user drops it.
     ///
     /// # Errors
     /// If another process has it open, if a file is damaged, or if the directory cannot be used.
@@ -118,21 +118,22 @@ impl Embedded {
         Ok(Arc::new(Embedded { name, store }))
     }
 
-    /// Bytes of an unfinished commit that were cut when the directory was opened.
+    /// Bytes of an unfinished commit that were cut off when the directory was opened.
     #[must_use]
     pub fn cut_bytes(&self) -> u64 {
         self.store.lock().files.as_ref().map_or(0, |files| files.cut_bytes)
     }
 
-    /// Bytes of the records that are still kept, whether in memory or in files; of files that wait for compaction only what is
-    /// to stay by size and by what groups have read.
+    /// Bytes of the records that are still kept, in memory or in files. For files that wait for compaction it counts
+    /// only what size limits and the progress of groups require to stay.
     #[must_use]
     pub fn kept_bytes(&self) -> u64 {
         let state = self.store.lock();
         state.topics.values().flat_map(|t| &t.partitions).map(partition::PartitionLog::bytes).sum()
     }
 
-    /// Compacts full files now if at least half of their bytes are new, as [`Options::clean_every`] does by itself; answers whether it did.
+    /// Compacts full files now if at least half of their bytes are new, as [`Options::clean_every`] does in the
+    /// background; returns whether it did.
     ///
     /// # Errors
     /// If the directory cannot be read or written; nothing is lost then.
@@ -140,7 +141,7 @@ impl Embedded {
         cleaning::clean(&self.store)
     }
 
-    /// Gives a topic more partitions; fewer than it has are no error and change nothing.
+    /// Gives a topic more partitions; asking for fewer than it has is not an error and changes nothing.
     ///
     /// # Errors
     /// If the topic does not exist, or the directory cannot be written.
@@ -148,33 +149,33 @@ impl Embedded {
         self.store.change(|state| state.add_partitions(topic, partitions))
     }
 
-    /// Rises with everything that somebody may wait for.
+    /// Rises with everything that a call may wait for.
     pub(crate) fn changes(&self) -> u64 {
         self.store.lock().changes
     }
 
-    /// Makes the end of a transaction take an offset in each partition that it wrote, as Kafka's markers do: offsets have
-    /// gaps then. For simulation and tests, in memory only.
+    /// Makes the end of a transaction take an offset in each partition that it wrote to, as Kafka's markers do, so that
+    /// offsets have gaps. For simulation and tests, in memory only.
     pub fn write_markers(&self) {
         self.store.lock().markers = true;
     }
 
-    /// The member id that sits at an instance of a group.
-    pub(crate) fn seated(&self, group: &str, instance: &str) -> Option<String> {
+    /// The member id that has the place of an instance of a group.
+    pub(crate) fn holder(&self, group: &str, instance: &str) -> Option<String> {
         let state = self.store.lock();
-        state.groups.get(group)?.seated(instance).map(str::to_owned)
+        state.groups.get(group)?.holder(instance).map(str::to_owned)
     }
 
-    /// Throws a member out of its group as if its session had timed out; whether it was still there.
+    /// Expels a member from its group as if its session had timed out; returns whether it was still there.
     pub(crate) fn expel(&self, group: &str, instance: &str, member_id: &str) -> bool {
         self.store.change(|state| {
             let counts = state.counts();
-            let group = state.groups.get_mut(group).filter(|g| g.seated(instance) == Some(member_id));
+            let group = state.groups.get_mut(group).filter(|g| g.holder(instance) == Some(member_id));
             group.map(|g| g.remove(instance, &counts)).is_some()
         })
     }
 
-    /// Makes the group's generation rise.
+    /// Raises the group's generation.
     pub(crate) fn rebalance(&self, group: &str) {
         self.store.change(|state| {
             let counts = state.counts();

@@ -1,8 +1,8 @@
-//! One partition: which offsets exist, which of them are settled, and where the committed records lie.
+//! One partition: which offsets exist, which of them are settled, and where the committed records are.
 //!
-//! Knows no topic name, no producer and no file format. Invariants: offsets are given out once and never twice; batches do
-//! not overlap; readers of committed data stop before the first offset whose transaction is still open. What may be forgotten is
-//! decided elsewhere (`retention.rs`).
+//! Knows no topic name, no producer and no file format. Invariants: an offset is handed out only once; batches do not
+//! overlap; readers of committed data stop before the first offset whose transaction is still open. What may be dropped
+//! is decided elsewhere (`retention.rs`).
 
 use super::{
     frame::Records,
@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, sync::Arc};
 /// The records of one commit in one partition (fewer of them after compaction).
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
-    /// Offset of its last record when it was written.
+    /// Offset of its last record at the time it was written.
     pub last: u64,
     /// Where its bytes are.
     pub place: Place,
@@ -27,11 +27,11 @@ pub(super) enum Place {
     Disk(Span),
 }
 
-/// What a record in memory takes beside its bytes: offset, timestamp and where key, value and headers lie.
+/// What a record in memory takes besides its bytes: offset, timestamp and the positions of key, value and headers.
 const ROW_BYTES: u64 = 40;
 
 impl Batch {
-    /// Bytes of its records, where they are.
+    /// Bytes of its records in the place where they are.
     pub fn bytes(&self) -> u64 {
         match &self.place {
             Place::Memory(rows) => rows.bytes() as u64 + rows.len() as u64 * ROW_BYTES,
@@ -42,7 +42,7 @@ impl Batch {
 
 #[derive(Debug, Default)]
 pub(super) struct PartitionLog {
-    /// Offset of the first record still there.
+    /// Offset of the first record that is still stored.
     pub start: u64,
     end: u64,
     /// First offset of each range that belongs to an open transaction.
@@ -51,7 +51,7 @@ pub(super) struct PartitionLog {
     batches: BTreeMap<u64, Batch>,
     /// Bytes of all batches.
     bytes: u64,
-    /// Bytes that were added since overwritten keys were dropped.
+    /// Bytes added since overwritten keys were last dropped.
     pub fresh_bytes: u64,
 }
 
@@ -60,7 +60,7 @@ pub(super) struct PartitionLog {
 pub(super) enum Found {
     /// The batch with the first record at or after the offset.
     Batch(Batch),
-    /// No committed record between the offset and this one, where committed data ends for now.
+    /// There is no committed record between the offset and this one, where committed data currently ends.
     Nothing(u64),
 }
 
@@ -70,12 +70,12 @@ impl PartitionLog {
         self.end
     }
 
-    /// Where readers of committed data stop: the first offset of an open transaction, else the high watermark.
+    /// Where readers of committed data stop: the first offset of an open transaction, or else the high watermark.
     pub fn stable_end(&self) -> u64 {
         self.open.first_key_value().map_or(self.end, |(first, _)| *first)
     }
 
-    /// Gives out `count` offsets to an open transaction; answers the first.
+    /// Hands out `count` offsets to an open transaction; returns the first.
     pub fn reserve(&mut self, count: u64) -> u64 {
         let first = self.end;
         self.end += count;
@@ -88,7 +88,7 @@ impl PartitionLog {
         self.open.remove(&first);
     }
 
-    /// Takes up a committed batch.
+    /// Adds a committed batch.
     pub fn insert(&mut self, first: u64, batch: Batch) {
         self.raise_end(batch.last + 1);
         self.fresh_bytes += batch.bytes();
@@ -101,12 +101,12 @@ impl PartitionLog {
         self.bytes -= before.map_or(0, |b| b.bytes());
     }
 
-    /// Bytes of the records that are there.
+    /// Bytes of the stored records.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Takes out the batches before the first open transaction, in order.
+    /// Removes and returns the batches before the first open transaction, in order.
     pub fn take_stable(&mut self) -> BTreeMap<u64, Batch> {
         let later = self.batches.split_off(&self.stable_end());
         let taken = std::mem::replace(&mut self.batches, later);
@@ -114,12 +114,13 @@ impl PartitionLog {
         taken
     }
 
-    /// Puts batches back; their offsets lie within those that were taken out.
+    /// Puts batches back; their offsets are within those of the batches that were taken out.
     pub fn put_back(&mut self, batches: impl IntoIterator<Item = (u64, Batch)>) {
         batches.into_iter().for_each(|(first, batch)| self.put(first, batch));
     }
 
-    /// Forgets the oldest batches while more than `bytes` are there, never the last one and nothing from offset `read` on.
+    /// Drops the oldest batches while more than `bytes` are stored, but never the last batch and nothing from offset
+    /// `read` on.
     pub fn trim(&mut self, bytes: u64, read: u64) {
         let mut start = self.start;
         while self.bytes > bytes && self.batches.len() > 1 {
@@ -135,32 +136,32 @@ impl PartitionLog {
         self.start = start.min(self.stable_end()).max(self.start);
     }
 
-    /// Everything before the start is gone; a batch in which it lies stays readable to its end.
+    /// Drops everything before the start; a batch that contains the start stays readable to its end.
     pub fn forget_before_start(&mut self) {
         while let Some(oldest) = self.batches.first_entry().filter(|b| b.get().last < self.start) {
             self.bytes -= oldest.remove().bytes();
         }
     }
 
-    /// The oldest records were removed earlier: the partition begins with what is still there.
+    /// The oldest records were removed earlier: lets the partition begin with what is still stored.
     pub fn begin_with_oldest(&mut self) {
         self.start = self.batches.first_key_value().map_or(self.end, |(first, _)| *first);
     }
 
-    /// Segments were rewritten: what they held lies elsewhere or is gone.
+    /// Segments were rewritten: drops what they held, which is now elsewhere or gone.
     pub fn forget_segments(&mut self, numbers: &[u64]) {
         self.batches
             .retain(|_, b| !matches!(&b.place, Place::Disk(s) if numbers.contains(&s.segment.number)));
         self.bytes = self.batches.values().map(Batch::bytes).sum();
     }
 
-    /// A batch lies here now.
+    /// Sets the new place of a batch.
     pub fn replace(&mut self, first: u64, last: u64, segment: &Arc<Segment>, records: Records) {
         let place = Place::Disk(Span { segment: segment.clone(), records, first });
         self.put(first, Batch { last, place });
     }
 
-    /// The high watermark is at least `end`: offsets before it without a batch hold nothing.
+    /// Raises the high watermark to at least `end`: offsets before it without a batch hold nothing.
     pub fn raise_end(&mut self, end: u64) {
         self.end = self.end.max(end);
     }
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn readers_stop_before_the_first_open_transaction_and_pass_what_was_aborted() {
+    fn readers_stop_before_the_first_open_transaction_and_skip_what_was_aborted() {
         let mut p = PartitionLog::default();
         assert_eq!((p.reserve(3), p.reserve(2), p.end()), (0, 3, 5));
         p.insert(3, batch(4));

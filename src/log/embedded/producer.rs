@@ -1,7 +1,9 @@
-//! Writing: records are kept here until `flush`, hold offsets from then on, and are seen by nobody before the commit.
+//! Writing: records are buffered here until `flush`, hold offsets from then on, and are visible to nobody before the
+//! commit.
 //!
-//! Knows no file. Invariants: a crash before the commit leaves nothing; offsets that `flush` answers are those that the
-//! records will have. Without a transactional id `flush` itself makes the records visible, and `commit` only the offsets.
+//! Knows no file. Invariants: a crash before the commit leaves nothing behind; the offsets that `flush` returns are
+//! those that the records will have. Without a transactional id `flush` itself makes the records visible, and `commit`
+//! only commits the offsets.
 
 use super::{
     cursor::size,
@@ -94,7 +96,7 @@ impl EmbeddedProducer {
         }
     }
 
-    /// What `end` does, for a request that arrives when this producer has gone on or is gone.
+    /// Like `end`, for a request that arrives when this producer has moved on or is gone.
     pub(crate) fn late_end(&self, commit: bool) -> Box<dyn FnOnce() -> bool + Send> {
         let (store, id) = (self.store.clone(), self.id.clone());
         Box::new(move || id.is_some_and(|id| store.change(|state| state.end(&id, commit)).is_ok()))

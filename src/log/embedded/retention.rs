@@ -1,4 +1,4 @@
-//! What may be forgotten while a log is in use, by the settings of its topics.
+//! What may be dropped while a log is in use, according to the settings of its topics.
 //!
 //! | setting | meaning |
 //! |---|---|
@@ -6,9 +6,9 @@
 //! | `retention.bytes=N` | the newest N bytes of each partition stay, and what a group that committed an offset has not read yet |
 //! | `delete.consumed.only=true` | with it: nothing goes before a group has committed an offset, so what is unread is always kept |
 //!
-//! Owns the rules, and dropping overwritten keys in memory; files are rewritten by `compact.rs`. Invariants: the last batch of a
-//! partition stays; offsets never change; nothing goes from the first open transaction on; the work for a commit is in proportion to
-//! what was written. There is no retention by time: topics without these settings lose nothing.
+//! Owns the rules, and drops overwritten keys in memory; `compact.rs` rewrites files. Invariants: the last batch of a
+//! partition stays; offsets never change; nothing from the first open transaction on is dropped; the work for a commit
+//! is in proportion to what it wrote. There is no retention by time: topics without these settings lose nothing.
 
 use super::{
     partition::{Batch, PartitionLog, Place},
@@ -17,9 +17,9 @@ use super::{
 use crate::record::{Map, RawChunkBuilder, TopicPartition};
 use std::collections::BTreeMap;
 
-/// How long a tombstone stays unless its topic says otherwise: the default of Kafka's brokers.
+/// How long a tombstone stays unless its topic sets another time: the default of Kafka's brokers.
 const DELETE_RETENTION_MS: i64 = 86_400_000;
-/// A partition in memory is not looked through for less, bytes.
+/// A partition in memory with fewer new bytes than this is not searched.
 const FRESH_BYTES_MIN: u64 = 1 << 20;
 /// Batches in memory are joined to about this size, bytes.
 const JOINED_BYTES: usize = 1 << 20;
@@ -27,20 +27,20 @@ const JOINED_BYTES: usize = 1 << 20;
 /// How much of a topic's partitions stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Retention {
-    /// The newest bytes of each partition, at least.
+    /// At least so many of the newest bytes of each partition stay.
     pub bytes: u64,
-    /// Whether nothing goes that no group has read.
+    /// Whether nothing is dropped that no group has read.
     pub consumed_only: bool,
 }
 
 impl State {
-    /// Whether only the last record of each key of a topic must stay.
+    /// Whether only the last record of each key of a topic has to stay.
     pub fn is_compacted(&self, topic: &str) -> bool {
         let policy = self.topics.get(topic).and_then(|t| t.config.get("cleanup.policy"));
         policy.is_some_and(|p| p.split(',').any(|p| p.trim() == "compact"))
     }
 
-    /// How much of a topic stays; nothing = all of it, or it is compacted.
+    /// How much of a topic stays; `None` = all of it, or the topic is compacted.
     pub fn retention(&self, topic: &str) -> Option<Retention> {
         let bytes = self.config(topic, "retention.bytes").and_then(|b| u64::try_from(b).ok())?;
         let consumed_only = self.topics.get(topic)?.config.get("delete.consumed.only");
@@ -48,13 +48,13 @@ impl State {
         (!self.is_compacted(topic)).then_some(Retention { bytes, consumed_only })
     }
 
-    /// How long tombstones of a compacted topic stay; nothing = it is not compacted.
+    /// How long tombstones of a compacted topic stay; `None` = the topic is not compacted.
     pub fn tombstones_stay_ms(&self, topic: &str) -> Option<i64> {
         let stay = self.config(topic, "delete.retention.ms").unwrap_or(DELETE_RETENTION_MS);
         self.is_compacted(topic).then_some(stay)
     }
 
-    /// Forgets what the partitions that were touched need no more.
+    /// Drops what the touched partitions no longer need.
     pub fn tidy(&mut self, now_ms: i64) {
         for at in std::mem::take(&mut self.touched) {
             self.trim(&at);
@@ -75,7 +75,8 @@ impl State {
         }
     }
 
-    /// After everything was read from files: partitions with a retention begin with the oldest record that is there and needed.
+    /// Called after everything was read from files: lets partitions with a retention begin with the oldest record that
+    /// is stored and needed.
     pub fn trim_all(&mut self) {
         let with_retention: Vec<_> = self.topics.keys().filter(|t| self.retention(t).is_some()).collect();
         let all: Vec<TopicPartition> = with_retention
@@ -94,8 +95,8 @@ impl State {
 }
 
 impl PartitionLog {
-    /// Drops overwritten keys, and tombstones from before `tombstones_from_ms`, once at least half of the bytes are new: so each record
-    /// is copied only a few times in its life.
+    /// Drops overwritten keys, and tombstones from before `tombstones_from_ms`, once at least half of the bytes are
+    /// new, so that each record is copied only a few times.
     fn drop_overwritten(&mut self, tombstones_from_ms: i64) {
         if self.fresh_bytes < FRESH_BYTES_MIN || self.fresh_bytes * 2 < self.bytes() {
             return;
@@ -106,7 +107,7 @@ impl PartitionLog {
     }
 }
 
-/// The records that stay of batches in memory, joined.
+/// The remaining records of batches in memory, joined.
 fn last_of_each_key(batches: &BTreeMap<u64, Batch>, tombstones_from_ms: i64) -> Vec<(u64, Batch)> {
     let chunks = || {
         batches.values().filter_map(|b| match &b.place {
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn of_each_key_the_last_record_stays_and_a_tombstone_only_for_its_time() {
+    fn the_last_record_of_each_key_stays_and_a_tombstone_only_for_its_time() {
         let mut p = PartitionLog::default();
         let big = vec![b'x'; 1 << 20];
         let first = [record(0, "a", Some(&big), 1), record(1, "b", Some(b"1"), 1), record(2, "c", None, 5)];
@@ -179,7 +180,7 @@ mod tests {
             }
             _ => vec![],
         };
-        assert_eq!(offsets(&p, 0), [1, 3, 4], "what lies behind the open transaction overwrites nothing yet");
+        assert_eq!(offsets(&p, 0), [1, 3, 4], "what comes after the open transaction overwrites nothing yet");
         assert!(p.bytes() < 1000, "{} bytes", p.bytes());
         p.insert(5, in_memory(chunk(&[record(5, "e", Some(&big), 50)])));
         p.settle(5);
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_goes_as_far_as_it_was_read_and_never_the_last_batch() {
+    fn the_oldest_records_are_dropped_as_far_as_they_were_read_but_never_the_last_batch() {
         let mut p = PartitionLog::default();
         for i in 0..4 {
             let (from, to) = (i * 10, i * 10 + 4);
@@ -203,7 +204,7 @@ mod tests {
         p.trim(0, 12);
         assert_eq!(p.start, 12, "within the second");
         p.trim(p.bytes(), u64::MAX);
-        assert_eq!(p.start, 12, "not more than it may hold");
+        assert_eq!(p.start, 12, "not more than retention allows");
         p.trim(0, u64::MAX);
         assert_eq!((p.start, p.bytes()), (30, 84));
         p.reserve(2);

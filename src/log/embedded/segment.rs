@@ -1,7 +1,7 @@
 //! One segment file: its name, its header, and reading records back from it.
 //!
-//! Knows no topic. Invariant: bytes that were written are never written again; a batch is checked against its hash each time
-//! it is read.
+//! Knows no topic. Invariant: bytes that have been written are never written again; a batch is checked against its hash
+//! each time it is read.
 
 use super::frame::{self, Records};
 use crate::{
@@ -43,7 +43,8 @@ impl Segment {
         Ok(numbers)
     }
 
-    /// Removes segments that a merged one stands for: a compaction was cut short after it had put the merged one in place.
+    /// Removes segments that a merged one replaces: a compaction was interrupted after it had put the merged one in
+    /// place.
     pub fn remove_merged(dir: &Path, numbers: &mut Vec<u64>) -> Result {
         for number in numbers.clone().into_iter().rev() {
             let path = Self::path(dir, number);
@@ -60,7 +61,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Makes a new segment that holds only its header, durable with its name.
+    /// Creates a new segment that holds only its header, and makes it durable together with its name.
     pub fn create(dir: &Path, number: u64, log_id: u64) -> Result<Arc<Self>> {
         let path = Self::path(dir, number);
         let context = || format!("creating {}", path.display());
@@ -105,7 +106,7 @@ impl Span {
         let mut bytes = vec![0; len as usize];
         self.segment.file.read_exact_at(&mut bytes, position).map_err(|e| fail(e.to_string()))?;
         if frame::hash(&bytes, self.segment.log_id) != hash {
-            return Err(fail("the records do not pass their checksum: the file was damaged".into()));
+            return Err(fail("the records do not match their checksum: the file is damaged".into()));
         }
         frame::records(&bytes, self.first).ok_or_else(|| fail("the records cannot be decoded".into()))
     }

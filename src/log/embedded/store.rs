@@ -1,8 +1,8 @@
-//! The heart of the embedded log: topics, groups and transactions behind one lock.
+//! The core of the embedded log: topics, groups and transactions behind one lock.
 //!
-//! Memory and directory share it; the directory only adds a file to which each commit is appended before it is visible.
-//! Knows no trait of the boundary. Invariants: whatever changes is changed under the lock, in one step for one commit;
-//! everybody who waits is woken by every change.
+//! Shared by the log in memory and the log in a directory; the latter only adds a file to which each commit is appended
+//! before it is visible. Knows no trait of the log boundary. Invariants: every change is made under the lock, and one
+//! commit is one step; every change wakes all waiting threads.
 
 use super::{
     directory::Directory,
@@ -23,9 +23,9 @@ use std::{
     time::Duration,
 };
 
-/// Largest record unless the topic says otherwise: the default of Kafka's brokers.
+/// Largest record unless the topic sets another size: the default of Kafka's brokers.
 const MAX_MESSAGE_BYTES: usize = 1_048_588;
-/// Largest metadata of an offset: the default of Kafka's brokers.
+/// Largest metadata of a committed offset: the default of Kafka's brokers.
 pub(super) const MAX_METADATA_BYTES: usize = 4096;
 
 #[derive(Debug)]
@@ -44,14 +44,14 @@ pub(super) struct State {
     pub transactions: BTreeMap<String, Transaction>,
     /// Where commits are appended; `None` = memory only.
     pub files: Option<Directory>,
-    /// Whether the end of a transaction takes an offset in each partition that it wrote, as Kafka's markers do.
+    /// Whether the end of a transaction takes an offset in each partition that it wrote to, as Kafka's markers do.
     pub markers: bool,
-    /// Partitions of a topic that is made by writing to it.
+    /// Number of partitions of a topic that is created by writing to it.
     pub default_partitions: u32,
-    /// Rises with everything that somebody may wait for.
+    /// Rises with everything that a call may wait for.
     pub changes: u64,
     pub made: u64,
-    /// Partitions with new records or offsets: their retention is looked at with the change that made them.
+    /// Partitions with new records or offsets: their retention is checked within the change that made them.
     pub touched: BTreeSet<TopicPartition>,
 }
 
@@ -83,12 +83,12 @@ impl Store {
         Store { state: Mutex::new(state), changed: Condvar::new(), cleaning: Mutex::default(), time }
     }
 
-    /// Looks at the state.
+    /// Locks the state for reading.
     pub fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state and wakes everybody who waits.
+    /// Changes the state and wakes all waiting threads.
     pub fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let answer = {
             let mut state = self.lock();
@@ -103,7 +103,7 @@ impl Store {
         answer
     }
 
-    /// Ends transactions and places whose time is over.
+    /// Ends transactions and empty places whose time is over.
     pub fn expire(&self) -> Result<(), Failure> {
         let now = self.time.elapsed();
         let mut state = self.lock();
@@ -114,7 +114,7 @@ impl Store {
         Ok(())
     }
 
-    /// Waits until `ready` gives an answer, at most `timeout`.
+    /// Waits until `ready` returns an answer, at most `timeout`.
     pub fn wait<T>(&self, timeout: Duration, mut ready: impl FnMut(&mut State) -> Option<T>) -> Option<T> {
         let deadline = self.time.elapsed() + timeout;
         let mut state = self.lock();
@@ -126,7 +126,7 @@ impl Store {
             if now >= deadline || !self.time.passes() {
                 return None;
             }
-            // An open transaction or an empty place can end by time alone, so look again at least every 100 ms.
+            // An open transaction or an empty place can end by time alone, so check again at least every 100 ms.
             let slice = deadline.saturating_sub(now).min(Duration::from_millis(100));
             state = self.changed.wait_timeout(state, slice).unwrap_or_else(PoisonError::into_inner).0;
             let now = self.time.elapsed();
@@ -139,17 +139,15 @@ impl Store {
 }
 
 impl State {
-    /// Makes a topic; one that exists is left as it is.
+    /// Creates a topic; one that exists is left as it is.
     pub fn create(&mut self, spec: &TopicSpec) -> Result {
         let refused = |what: &str| Error::Topic { topic: spec.name.clone(), what: what.to_owned() };
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if spec.name.is_empty() || spec.name.len() > 249 || !spec.name.chars().all(legal) {
-            return Err(refused(
-                "a topic's name has 1 to 249 letters, digits, dots, underscores and hyphens",
-            ));
+            return Err(refused("a topic name has 1 to 249 letters, digits, dots, underscores and hyphens"));
         }
         if matches!(spec.name.as_str(), "." | "..") {
-            return Err(refused("`.` and `..` cannot be topics"));
+            return Err(refused("`.` and `..` cannot be topic names"));
         }
         if spec.partitions == 0 {
             return Err(refused("a topic needs at least one partition"));
@@ -191,12 +189,12 @@ impl State {
         Ok(())
     }
 
-    /// Forgets what was read from files, to read them again.
+    /// Discards what was read from files, before they are read again.
     pub fn forget(&mut self) {
         (self.topics, self.groups, self.made) = (BTreeMap::new(), BTreeMap::new(), 0);
     }
 
-    /// Takes up what a commit or a file says.
+    /// Applies an entry of a commit or a file.
     pub fn replay(&mut self, entry: Entry) {
         match entry {
             Entry::Topic { name, id, partitions, config } => {
@@ -220,14 +218,14 @@ impl State {
         }
     }
 
-    /// Takes up a committed batch.
+    /// Adds a committed batch.
     pub fn insert(&mut self, at: &TopicPartition, first: u64, last: u64, place: Place) {
         if let Some(partition) = self.partition_mut(at) {
             partition.insert(first, Batch { last, place });
         }
     }
 
-    /// A number among the settings of a topic.
+    /// A topic setting that is a number.
     pub fn config(&self, topic: &str, name: &str) -> Option<i64> {
         self.topics.get(topic)?.config.get(name)?.parse().ok()
     }
@@ -244,7 +242,7 @@ impl State {
         Some(TopicInfo { id, partitions, replication_factor: 1, may_write: Some(true), config })
     }
 
-    /// Number of partitions and largest record of a topic; nothing = it does not exist.
+    /// Number of partitions and largest record of a topic; `None` = it does not exist.
     pub fn writable(&self, topic: &str) -> Option<(u32, usize)> {
         let topic = self.topics.get(topic)?;
         let max = topic.config.get("max.message.bytes").and_then(|v| v.parse().ok());
@@ -252,7 +250,7 @@ impl State {
         Some((partitions, max.unwrap_or(MAX_MESSAGE_BYTES)))
     }
 
-    /// The same of a topic that is made if it is missing.
+    /// The same for a topic that is created if it is missing.
     pub fn make_writable(&mut self, topic: &str) -> Result<(u32, usize), Failure> {
         let spec = TopicSpec {
             name: topic.to_owned(),
@@ -277,7 +275,7 @@ impl State {
         self.topics.get_mut(&at.topic)?.partitions.get_mut(at.partition.0 as usize)
     }
 
-    /// What lies at an offset.
+    /// What is stored at an offset.
     pub fn find(&self, at: &TopicPartition, offset: u64) -> Result<Found, Failure> {
         let stop = |what: String| Failure::new(Stage::Fetch, Reaction::StopPipeline, what);
         let Some(partition) = self.partition(at) else {
@@ -290,7 +288,7 @@ impl State {
         Ok(partition.at(offset))
     }
 
-    /// Committed offsets of a group, or nothing while a transaction holds one of them pending.
+    /// The committed offsets of a group; `None` while one of them is pending in a transaction.
     pub fn committed(&self, group: &str, at: &[TopicPartition]) -> Option<Vec<Option<Committed>>> {
         let Some(group) = self.groups.get(group) else { return Some(vec![None; at.len()]) };
         if at.iter().any(|tp| group.pending.contains_key(tp)) {
@@ -299,7 +297,7 @@ impl State {
         Some(at.iter().map(|tp| group.offsets.get(tp).cloned()).collect())
     }
 
-    /// Gives offsets to records that will be committed later.
+    /// Assigns offsets to records that will be committed later.
     pub fn reserve(&mut self, at: TopicPartition, rows: RawChunk, now_ms: i64) -> Result<Reserved, Failure> {
         let Some(partition) = self.partition_mut(&at) else {
             let what = format!("{at} does not exist");

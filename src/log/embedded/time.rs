@@ -15,8 +15,8 @@ pub struct Time {
 }
 
 impl Time {
-    /// Time that somebody else moves, so that no call waits in it: one that would, returns at once. `now_ms`: milliseconds
-    /// since the epoch, for records without a timestamp; `elapsed`: never goes back, for timeouts.
+    /// Time that is moved from outside, so no call waits for it: a call that would wait returns at once. `now_ms`:
+    /// milliseconds since the epoch, for records without a timestamp; `elapsed`: never goes back, for timeouts.
     pub fn new(
         now_ms: impl Fn() -> i64 + Send + Sync + 'static,
         elapsed: impl Fn() -> Duration + Send + Sync + 'static,
@@ -55,7 +55,7 @@ impl fmt::Debug for Time {
     }
 }
 
-/// Nanoseconds since the epoch: part of what tells one log from another.
+/// Nanoseconds since the epoch: part of what distinguishes one log from another.
 pub(super) fn birth_ns() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
 }

@@ -1,7 +1,7 @@
-//! Transactions as the broker keeps them: whose epoch is current, what is open, what happens at its end.
+//! Transactions as a broker keeps them: whose epoch is current, what is open, what happens at its end.
 //!
-//! Knows no producer's buffers. Invariants: of two producers with one transactional id only the newer can write; offsets of
-//! an open transaction are pending, so nobody reads the older ones; a transaction ends once, as a whole.
+//! Knows no producer's buffers. Invariants: of two producers with one transactional id only the newer can write;
+//! offsets of an open transaction are pending, so nobody reads the older ones; a transaction ends once, as a whole.
 
 use super::{
     frame::Entry,
@@ -28,7 +28,7 @@ struct Open {
     offsets: Vec<GroupOffset>,
 }
 
-/// Which producer speaks: a transactional id and the epoch that it got at its init.
+/// The identity of a producer: a transactional id and the epoch that it got at its init.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ProducerId {
     pub id: String,
@@ -36,7 +36,7 @@ pub(super) struct ProducerId {
 }
 
 impl State {
-    /// A new epoch of a transactional id; what was open under it is aborted.
+    /// Starts a new epoch of a transactional id; what was open under it is aborted.
     pub fn init_producer(&mut self, id: &str) -> Result<ProducerId, Failure> {
         let transaction = self.transactions.entry(id.to_owned()).or_default();
         transaction.epoch += 1;
@@ -50,14 +50,14 @@ impl State {
     pub fn begin(&mut self, producer: &ProducerId, deadline: Duration) -> Result<(), Failure> {
         let transaction = self.of(producer, Stage::Begin)?;
         if transaction.open.is_some() {
-            let what = format!("`{}` has a transaction open already", producer.id);
+            let what = format!("`{}` already has an open transaction", producer.id);
             return Err(Failure::new(Stage::Begin, Reaction::StopPipeline, what));
         }
         transaction.open = Some(Open { deadline, batches: vec![], offsets: vec![] });
         Ok(())
     }
 
-    /// Writes into the open transaction; answers the offset after the last record of each partition.
+    /// Writes into the open transaction; returns the offset after the last record of each partition.
     pub fn produce(
         &mut self,
         producer: &ProducerId,
@@ -97,7 +97,7 @@ impl State {
         Ok(ends)
     }
 
-    /// Adds offsets to the open transaction: from now on they are pending for everybody.
+    /// Adds offsets to the open transaction: from now on they are pending for every reader.
     pub fn add_offsets(&mut self, producer: &ProducerId, offsets: Vec<GroupOffset>) -> Result<(), Failure> {
         self.open_of(producer, Stage::SendOffsets)?;
         for offset in &offsets {
@@ -112,7 +112,7 @@ impl State {
     pub fn end(&mut self, producer: &ProducerId, commit: bool) -> Result<(), Failure> {
         let stage = if commit { Stage::Commit } else { Stage::Abort };
         let Some(open) = self.of(producer, stage)?.open.take() else {
-            // An abort after a failed begin has nothing to end; a commit without a transaction is a mistake.
+            // An abort after a failed begin has nothing to end; a commit without a transaction is an error.
             return if commit { self.open_of(producer, stage).map(|_| ()) } else { Ok(()) };
         };
         if !commit {
@@ -125,7 +125,7 @@ impl State {
         wrote.map_err(|e| Failure::new(stage, Reaction::StopPipeline, e.to_string()))
     }
 
-    /// Ends open transactions and empty places whose time is over. Whether there were any.
+    /// Ends open transactions and empty places whose time is over; returns whether there were any.
     pub fn expire(&mut self, now: Duration) -> Result<bool, Failure> {
         let mut any = false;
         let mut over = vec![];

@@ -1,10 +1,10 @@
-//! Topics: what they are, and making them.
+//! Topics: describing and creating them.
 //!
-//! Owns the questions to the broker about topics and their settings. Knows no group and no record. Invariants: a missing
-//! topic is an answer, not an error; a topic that was made is led by a broker when `create` returns.
+//! Owns the requests to the broker about topics and their settings. Knows no group and no record. Invariants: a missing
+//! topic is an answer, not an error; when `create` returns, every partition of the topic has a leader.
 
 use super::{
-    client::{Asking, Owned},
+    client::{Owned, QueryContext},
     config::{Settings, config_error},
     ffi,
 };
@@ -27,14 +27,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long one question may take.
+/// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// What to do about a topic that the broker does not create.
+/// What to do when the broker does not create a topic.
 const BY_HAND: &str = "create it by hand, or ask for the permission";
 const FEWER_COPIES: &str =
     "start with --replication-factor of at most the number of brokers, or start more brokers";
 
-/// The settings of a topic that matter to the guarantee.
+/// The topic settings that matter to the guarantee.
 const SETTINGS: &[&str] = &[
     "cleanup.policy",
     "retention.ms",
@@ -44,22 +44,22 @@ const SETTINGS: &[&str] = &[
     "max.message.bytes",
 ];
 
-/// The client that asks for and makes topics.
-pub(super) struct Admin(Owned<AdminClient<Asking>>);
+/// The client that describes and creates topics.
+pub(super) struct Admin(Owned<AdminClient<QueryContext>>);
 
 impl Admin {
     pub(super) fn new(settings: &Settings) -> Result<Admin> {
-        let client = settings.admin().create_with_context(Asking::default()).map_err(config_error)?;
+        let client = settings.admin().create_with_context(QueryContext::default()).map_err(config_error)?;
         Ok(Admin(Owned::new(client, "administration client")))
     }
 
-    /// What is known of each topic, in order.
+    /// Describes each topic, in order.
     pub(super) fn describe(
         &self,
-        handle: &BaseConsumer<Asking>,
+        handle: &BaseConsumer<QueryContext>,
         topics: &[&str],
     ) -> Result<Vec<Option<TopicInfo>>> {
-        // The broker refuses a question that names a topic twice.
+        // The broker refuses a request that names a topic twice.
         let names: Vec<&str> = topics.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
         if names.is_empty() {
             return Ok(vec![]);
@@ -81,7 +81,7 @@ impl Admin {
         Ok(topics.iter().map(|topic| infos.get(topic).cloned()).collect())
     }
 
-    /// The settings of each topic; empty where the broker does not tell.
+    /// The settings of each topic; empty where the broker does not return them.
     fn configs(&self, topics: &[&str]) -> Vec<BTreeMap<String, String>> {
         let nothing = vec![BTreeMap::new(); topics.len()];
         if topics.is_empty() {
@@ -91,7 +91,7 @@ impl Admin {
         let answer = match block_on(self.0.describe_configs(&asked, &options())) {
             Ok(answer) => answer,
             Err(e) => {
-                tracing::warn!("the broker does not tell the settings of {}: {e}", topics.join(", "));
+                tracing::warn!("the broker does not return the settings of {}: {e}", topics.join(", "));
                 return nothing;
             }
         };
@@ -102,8 +102,8 @@ impl Admin {
         answer.into_iter().map(|resource| resource.map(of).unwrap_or_default()).collect()
     }
 
-    /// Makes a topic and waits until it can be used.
-    pub(super) fn create(&self, handle: &BaseConsumer<Asking>, topic: &TopicSpec) -> Result {
+    /// Creates a topic and waits until it can be used.
+    pub(super) fn create(&self, handle: &BaseConsumer<QueryContext>, topic: &TopicSpec) -> Result {
         let partitions = i32::try_from(topic.partitions).map_err(|_| too_many(topic))?;
         let replication = topic.replication_factor.map_or(-1, i32::from);
         let mut new = NewTopic::new(&topic.name, partitions, TopicReplication::Fixed(replication));
@@ -128,14 +128,14 @@ impl Admin {
     }
 }
 
-/// A new topic is known to the controller first; it can be used when every partition has a leader.
-fn await_leaders(handle: &BaseConsumer<Asking>, topic: &str) -> Result {
-    let begun = Instant::now();
+/// A new topic is known to the controller first; it can be used once every partition has a leader.
+fn await_leaders(handle: &BaseConsumer<QueryContext>, topic: &str) -> Result {
+    let started = Instant::now();
     loop {
         let found = ffi::describe_topics(handle.client().native_ptr(), &[topic], TIMEOUT);
         match found.map(|mut all| all.pop()) {
             Ok(Some(Ok(d))) if d.partitions > 0 && d.led == d.partitions => return Ok(()),
-            Ok(_) if begun.elapsed() < TIMEOUT => thread::sleep(Duration::from_millis(20)),
+            Ok(_) if started.elapsed() < TIMEOUT => thread::sleep(Duration::from_millis(20)),
             Ok(_) => {
                 return Err(Error::Topic {
                     topic: topic.to_owned(),
@@ -166,7 +166,7 @@ fn options() -> AdminOptions {
 fn topic_error(topic: &str, error: &ffi::CallError) -> Error {
     let next = match error.code {
         Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-            "\n  next: ask for the permission to describe it"
+            "\n  next: ask for permission to describe it"
         }
         Code::InvalidTopic => "\n  next: use letters, digits, `.`, `_` and `-`, at most 249 of them",
         _ => "",
@@ -190,7 +190,7 @@ impl Wake for Unpark {
     }
 }
 
-/// Waits for an answer on this thread; the client's own thread completes it.
+/// Waits for an answer on this thread; a thread of the client completes it.
 fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));

@@ -1,20 +1,21 @@
-//! What each error of the Kafka client calls for: one function over call and code, and its table.
+//! Which reaction each error of the Kafka client requires: one function over call and code, and its table.
 //!
-//! Owns the mapping. Knows no connection and makes no call. Invariants: an error that may hide a committed transaction is
-//! `Unknown`, never "aborted"; a code that is not in the table is answered in the way that cannot lose or double a record.
+//! Owns the mapping. Knows no connection and makes no call. Invariants: an error that may hide a committed transaction
+//! is `Unknown`, never "aborted"; a code that is not in the table gets the reaction that can neither lose nor duplicate
+//! a record.
 
 use super::ffi::CallError;
 use crate::error::{Failure, Reaction, Stage};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-/// What the client library says of an error besides its code.
+/// What the client library says about an error besides its code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Flags {
-    /// The client instance is of no more use.
+    /// The client instance can no longer be used.
     pub(super) fatal: bool,
-    /// The same call may be made again.
+    /// The same call may be repeated.
     pub(super) retriable: bool,
-    /// The open transaction cannot be committed any more.
+    /// The open transaction can no longer be committed.
     pub(super) requires_abort: bool,
 }
 
@@ -28,14 +29,14 @@ pub(super) fn classify(stage: Stage, code: Code, flags: Flags) -> Reaction {
         Stage::Produce => produce(code, flags),
         Stage::SendOffsets => send_offsets(code, flags),
         Stage::Commit | Stage::Abort if flags.retriable && !flags.fatal => Reaction::RetrySame,
-        // The library retries the end of a transaction by itself, so even an answer that denies it may follow a lost one
-        // that granted it.
+        // The library itself retries the request that ends a transaction. So even a refusal may follow an earlier
+        // answer that was lost and that granted it.
         Stage::Commit => Reaction::Unknown,
         Stage::Begin | Stage::Abort => Reaction::RecreateProducer,
     }
 }
 
-/// The same for an error object, as a failure with its text.
+/// The same for an error object, as a failure with its message.
 pub(super) fn failure(stage: Stage, error: &CallError) -> Failure {
     let CallError { code, fatal, retriable, requires_abort, ref message } = *error;
     let reaction = classify(stage, code, Flags { fatal, retriable, requires_abort });
@@ -104,7 +105,7 @@ fn init(code: Code, flags: Flags) -> Reaction {
         | Code::NotConfigured
         | Code::SaslAuthenticationFailed => Reaction::StopPipeline,
         _ if flags.fatal => Reaction::RecreateProducer,
-        // The last: another process under this id begins one transaction after the other.
+        // The last one: another process with this id begins one transaction after another.
         Code::State
         | Code::Fenced
         | Code::ProducerFenced
@@ -142,7 +143,7 @@ fn produce(code: Code, flags: Flags) -> Reaction {
     }
 }
 
-/// The transaction's end has not been asked for yet, so nothing here can have been committed.
+/// The end of the transaction has not been requested yet, so nothing here can have been committed.
 fn send_offsets(code: Code, flags: Flags) -> Reaction {
     match code {
         Code::GroupAuthorizationFailed
@@ -153,7 +154,7 @@ fn send_offsets(code: Code, flags: Flags) -> Reaction {
         | Code::InvalidCommitOffsetSize
         | Code::UnsupportedForMessageFormat
         | Code::UnsupportedFeature => Reaction::StopPipeline,
-        // Expelled, or our name is held by another member id: whether that is a newer process the group will say.
+        // Expelled, or our name is held by another member id. The group will report whether that is a newer process.
         Code::UnknownMemberId | Code::FencedInstanceId | Code::AssignmentLost => Reaction::CloseTasks,
         _ if flags.fatal => Reaction::RecreateProducer,
         Code::Fatal | Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch | Code::State => {
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_reading() {
+    fn reactions_to_errors_when_reading() {
         use Reaction as R;
         use Stage as S;
         check(&[
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_writing() {
+    fn reactions_to_errors_when_writing() {
         use Reaction as R;
         use Stage as S;
         check(&[
@@ -263,7 +264,7 @@ mod tests {
         ]);
     }
 
-    /// All codes that librdkafka knows, against what must hold for each of them.
+    /// Checks every code that librdkafka knows against the rules that hold for all of them.
     #[test]
     fn no_code_breaks_the_rules() {
         for raw in (-200..=-100).chain(-1..=112) {
@@ -274,11 +275,11 @@ mod tests {
                 let commit = at(Stage::Commit);
                 assert!(matches!(commit, Reaction::Unknown | Reaction::RetrySame), "{code:?}");
                 assert!(flags.retriable || commit == Reaction::Unknown, "{code:?}");
-                // Only the group knows whether a newer process has our name.
+                // Only the group knows whether a newer process has taken our name.
                 for stage in [Stage::Init, Stage::Begin, Stage::Produce, Stage::SendOffsets, Stage::Abort] {
                     assert!(!matches!(at(stage), Reaction::Exit | Reaction::Unknown), "{stage:?} {code:?}");
                 }
-                // A fatal error is never answered by using the same producer again.
+                // After a fatal error the same producer is never used again.
                 if flags.fatal {
                     for stage in [Stage::Init, Stage::Begin, Stage::Abort] {
                         assert_ne!(at(stage), Reaction::RetrySame, "{stage:?} {code:?}");

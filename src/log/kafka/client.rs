@@ -1,7 +1,8 @@
-//! What every client of the Kafka library shares: an end that never hangs its owner, its log lines, its last error.
+//! What all clients of the Kafka library share: a shutdown that never blocks the owner, log lines, the last error.
 //!
-//! Owns the threads on which clients are destroyed. Knows no topic and no group. Invariant: dropping a client returns at
-//! once; the library's own shutdown, which may wait for a broker, runs elsewhere and is reported when it hangs.
+//! Owns the threads on which clients are destroyed. Knows no topic and no group. Invariant: dropping a client returns
+//! at once; the library's own shutdown, which may wait for a broker, runs on another thread and is reported if it
+//! hangs.
 
 use rdkafka::{
     ClientContext,
@@ -25,7 +26,7 @@ pub(super) struct Owned<T: Send + 'static> {
     what: &'static str,
 }
 
-/// How long a shutdown may take before it is reported. It goes on; the process ends without it.
+/// How long a shutdown may take before it is reported. It then continues; the process does not wait for it at its end.
 const SHUTDOWN_REPORT: Duration = Duration::from_secs(30);
 
 impl<T: Send + 'static> Owned<T> {
@@ -33,7 +34,7 @@ impl<T: Send + 'static> Owned<T> {
         Owned { client: Some(client), what }
     }
 
-    /// Destroys the client; the answer comes when that is done.
+    /// Destroys the client; the receiver gets a message when that is done.
     pub(super) fn destroy(mut self) -> Receiver<()> {
         retire(self.client.take().expect("taken only here and in drop"), self.what)
     }
@@ -62,26 +63,29 @@ impl<T: Send + 'static> DerefMut for Owned<T> {
 
 fn retire<T: Send + 'static>(client: T, what: &'static str) -> Receiver<()> {
     let (done, watch) = mpsc::channel();
-    let (tell, told) = mpsc::channel();
+    let (notify, finished) = mpsc::channel();
     let end = move || {
         drop(client);
         let _ = done.send(());
     };
     let watchdog = move || {
         if watch.recv_timeout(SHUTDOWN_REPORT).is_err_and(|e| e == mpsc::RecvTimeoutError::Timeout) {
-            tracing::warn!("closing the Kafka {what} takes more than {SHUTDOWN_REPORT:?}; it goes on aside");
+            tracing::warn!(
+                "closing the Kafka {what} takes more than {SHUTDOWN_REPORT:?}; it continues in the background"
+            );
             let _ = watch.recv();
         }
-        let _ = tell.send(());
+        let _ = notify.send(());
     };
-    // Without threads the process is at its end anyway; the closure, and with it the client, is then dropped here.
+    // If no thread can be started, the process is ending anyway; the closure, and with it the client, is then dropped
+    // here.
     if thread::Builder::new().name("kafka-close".into()).spawn(end).is_ok() {
         let _ = thread::Builder::new().name("kafka-watch".into()).spawn(watchdog);
     }
-    told
+    finished
 }
 
-/// Passes a log line of the library on: its errors are told again where they have a consequence.
+/// Forwards a log line of the library. Errors are reported again where they have a consequence.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
     use RDKafkaLogLevel as L;
     match level {
@@ -92,20 +96,20 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
     }
 }
 
-/// Context of a client that only asks: it remembers the last error, for messages.
+/// Context of a client that only sends queries: it remembers the last error, for messages.
 #[derive(Debug, Default)]
-pub(super) struct Asking {
+pub(super) struct QueryContext {
     last: Mutex<Option<(Code, String)>>,
 }
 
-impl Asking {
-    /// The last error that names a cause.
+impl QueryContext {
+    /// The last error that states a cause.
     pub(super) fn last_error(&self) -> Option<(Code, String)> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl ClientContext for Asking {
+impl ClientContext for QueryContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         log(level, facility, line);
     }
@@ -117,7 +121,7 @@ impl ClientContext for Asking {
     }
 }
 
-impl ConsumerContext for Asking {}
+impl ConsumerContext for QueryContext {}
 
 #[cfg(test)]
 mod tests {
@@ -133,12 +137,12 @@ mod tests {
     }
 
     #[test]
-    fn dropping_does_not_wait_and_the_end_still_happens() {
-        let (tell, told) = mpsc::channel();
-        let begun = Instant::now();
-        drop(Owned::new(Slow(tell.clone()), "test client"));
-        assert!(begun.elapsed() < Duration::from_millis(200));
-        told.recv_timeout(Duration::from_secs(5)).unwrap();
-        Owned::new(Slow(tell), "test client").destroy().recv_timeout(Duration::from_secs(5)).unwrap();
+    fn dropping_returns_at_once_and_the_client_is_still_destroyed() {
+        let (notify, finished) = mpsc::channel();
+        let started = Instant::now();
+        drop(Owned::new(Slow(notify.clone()), "test client"));
+        assert!(started.elapsed() < Duration::from_millis(200));
+        finished.recv_timeout(Duration::from_secs(5)).unwrap();
+        Owned::new(Slow(notify), "test client").destroy().recv_timeout(Duration::from_secs(5)).unwrap();
     }
 }

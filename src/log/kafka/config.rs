@@ -1,8 +1,8 @@
 //! The settings of each client of the Kafka library.
 //!
-//! Owns which properties a user may set, which would break the guarantee, and what each client needs. Knows no connection.
-//! Invariants: what the guarantee rests on is set last, so nothing overrides it; a property is given only to clients that
-//! know it; no message shows a value, because it may be a secret.
+//! Owns which properties a user may set, which ones would break the guarantee, and what each client needs. Knows no
+//! connection. Invariants: what the guarantee depends on is set last, so nothing overrides it; a property is given only
+//! to clients that know it; no message shows a value, because it may be a secret.
 
 use crate::{
     error::{Error, Result},
@@ -11,10 +11,10 @@ use crate::{
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
 use std::{collections::BTreeMap, time::Duration};
 
-/// Properties that the guarantee rests on, and who sets them.
+/// Properties that the guarantee depends on, and the reason why a user cannot set them.
 const OURS: &[(&str, &str)] = &[
     ("acks", "every write is acknowledged by all in-sync replicas"),
-    ("allow.auto.create.topics", "topics are checked before the start, never made by reading them"),
+    ("allow.auto.create.topics", "topics are checked before the start, never created by reading them"),
     ("auto.commit.interval.ms", "offsets are committed with each batch"),
     (
         "auto.offset.reset",
@@ -50,10 +50,10 @@ const OURS: &[(&str, &str)] = &[
     ("request.required.acks", "every write is acknowledged by all in-sync replicas"),
     ("session.timeout.ms", "it is the session timeout of the pipeline"),
     ("transaction.timeout.ms", "it is the transaction timeout of the pipeline"),
-    ("transactional.id", "it is made of the application id and the instance id"),
+    ("transactional.id", "it is built from the application id and the instance id"),
 ];
 
-/// Names of the Java client that this client does not know, and what to set instead.
+/// Property names of the Java client that this client does not know, and what to set instead.
 const JAVA: &[(&str, &str)] = &[
     ("buffer.memory", "it follows the memory budget; leave it out"),
     ("default.api.timeout.ms", "set `socket.timeout.ms`"),
@@ -120,10 +120,10 @@ const PRODUCER: &[&str] = &[
 const MEMBER: &[&str] = &["group.protocol.type", "heartbeat.interval.ms", "max.poll.interval.ms"];
 
 const MIB: usize = 1 << 20;
-/// What the library is taken to use for a small record that waits: it counts only the bytes of key and value.
+/// The memory that the library is assumed to use for a small queued record: it counts only the bytes of key and value.
 const MESSAGE_BYTES: usize = 512;
 
-/// Checked properties of the user and the broker's address.
+/// The user's checked properties and the broker's address.
 #[derive(Clone)]
 pub(super) struct Settings {
     bootstrap: String,
@@ -133,8 +133,8 @@ pub(super) struct Settings {
 impl Settings {
     /// Checks the user's properties.
     pub(super) fn new(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<Settings> {
-        // First of all, because it counts only before the client library's own: OpenSSL then does not tear itself down when
-        // the process ends, under threads of clients that are still closing.
+        // This comes first, because it only has an effect before the client library's own initialisation: OpenSSL then
+        // does not tear itself down when the process ends, under threads of clients that are still closing.
         openssl::init();
         for name in properties.keys() {
             refuse(name)?;
@@ -150,7 +150,7 @@ impl Settings {
         &self.bootstrap
     }
 
-    /// A member of a group; `partitions` is how many there are in all its topics.
+    /// A member of a group; `partitions` is the total number in all its topics.
     pub(super) fn member(&self, spec: &GroupSpec, partitions: usize) -> ClientConfig {
         let session = spec.session_timeout;
         let mut config = self.base();
@@ -172,11 +172,11 @@ impl Settings {
         config
     }
 
-    /// A reader of single partitions without a group, for restoring.
+    /// A reader of single partitions without a group, used to restore state.
     pub(super) fn reader(&self) -> ClientConfig {
         let mut config = self.base();
         set(&mut config, FETCH);
-        // Rows of state are small, and the library takes several times the size of each: few are kept ready.
+        // Rows of state are small, and the library takes several times the size of each: only a few are queued.
         bound_fetch(&mut config, 4 * MIB);
         config.set("max.partition.fetch.bytes", MIB.to_string()).set("queued.min.messages", "50000");
         self.add_user(&mut config, &[PRODUCER, MEMBER]);
@@ -185,8 +185,8 @@ impl Settings {
         config
     }
 
-    /// The handle that asks for high watermarks. `read_uncommitted`, because the client library answers such a question
-    /// with the last stable offset otherwise.
+    /// The client that queries high watermarks. `read_uncommitted`, because otherwise the client library answers such a
+    /// query with the last stable offset.
     pub(super) fn watermarks(&self) -> ClientConfig {
         let mut config = self.base();
         self.add_user(&mut config, &[PRODUCER, MEMBER]);
@@ -201,7 +201,7 @@ impl Settings {
     pub(super) fn admin(&self) -> ClientConfig {
         let mut config = self.base();
         self.add_user(&mut config, &[CONSUMER, PRODUCER, MEMBER]);
-        // Nobody serves this client's log; what fails is in the answers.
+        // Nobody serves this client's log; failures are in the answers.
         config.set_log_level(RDKafkaLogLevel::Emerg);
         config
     }
@@ -234,7 +234,7 @@ impl Settings {
         config
     }
 
-    /// How long a producer waits for one answer: within the transaction's time, with room for a second try.
+    /// How long a producer waits for one answer: less than the transaction's time, with room for a second attempt.
     pub(super) fn socket_timeout(&self, spec: &ProducerSpec) -> Duration {
         let ours = (patience(spec) * 2 / 3).max(Duration::from_secs(1));
         let wish = self.user.get("socket.timeout.ms").and_then(|v| v.parse().ok()).map(Duration::from_millis);
@@ -247,13 +247,14 @@ impl Settings {
         config
             .set("bootstrap.servers", &self.bootstrap)
             .set("client.id", "tidegate")
-            // Also half of it is the pause between two first connections, which every start waits for.
+            // Half of this is also the pause between two first connections, which every start waits for.
             .set("reconnect.backoff.ms", "20")
             .set("reconnect.backoff.max.ms", "1000")
-            // A broker that fell out of the cluster for a moment is no longer listed, and the library forgets it; when it was the
-            // only one, nothing is asked for 5 minutes unless the bootstrap servers are turned to again.
+            // A broker that dropped out of the cluster for a moment is no longer listed, and the library forgets it. If
+            // it was the only one, nothing is requested for 5 minutes, unless the client turns to the bootstrap servers
+            // again.
             .set("metadata.recovery.rebootstrap.trigger.ms", "2000");
-        // Requests that time out are told at this level; the producer's state depends on them.
+        // Requests that time out are logged at this level, and whether the producer is suspect depends on them.
         config.set_log_level(RDKafkaLogLevel::Info);
         config
     }
@@ -267,14 +268,14 @@ impl Settings {
     }
 }
 
-/// How long a call of a producer and its records may wait for answers: the transaction timeout, but not the whole time for which a
-/// transaction with a long batch interval may be open.
+/// How long a call of a producer, and its records, may wait for answers: the transaction timeout, but not the whole
+/// time for which a transaction with a long batch interval may be open.
 pub(super) fn patience(spec: &ProducerSpec) -> Duration {
     spec.transaction_timeout.min(PATIENCE_MAX)
 }
 
 const PATIENCE_MAX: Duration = Duration::from_secs(60);
-/// Without a transaction nothing bounds a batch's time, so a broker's restart is waited for.
+/// Without a transaction nothing limits a batch's time, so there is time to wait for a broker to restart.
 const AT_LEAST_ONCE_TIMEOUT: Duration = Duration::from_secs(120);
 
 const FETCH: &[(&str, &str)] =
@@ -322,13 +323,13 @@ fn refuse(name: &str) -> Result {
     }
     if let Some(instead) = find(JAVA) {
         return Err(Error::Config(format!(
-            "`{name}` is a property of the Java client and not known here\n  next: {instead}"
+            "`{name}` is a property of the Java client and is not known here\n  next: {instead}"
         )));
     }
     Ok(())
 }
 
-/// What the client library says of a property, without its value.
+/// What the client library says about a property, without its value.
 pub(super) fn config_error(error: KafkaError) -> Error {
     Error::Config(match error {
         KafkaError::ClientConfig(_, reason, name, value) => {
@@ -370,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_break_the_guarantee_is_refused_with_a_reason() {
+    fn properties_that_would_break_the_guarantee_are_refused_with_a_reason() {
         for (name, part) in [
             ("enable.auto.commit", "committed with each batch"),
             ("isolation.level", "only committed records"),
@@ -389,13 +390,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_value_is_not_shown() {
+    fn an_invalid_value_is_not_shown() {
         let error = settings(&[("security.protocol", "hunter2")]).err().unwrap().to_string();
         assert!(error.contains("security.protocol") && !error.contains("hunter2"), "{error}");
     }
 
     #[test]
-    fn a_user_tunes_but_does_not_override_what_the_guarantee_rests_on() {
+    fn a_user_can_tune_clients_but_cannot_override_what_the_guarantee_depends_on() {
         let s = settings(&[
             ("fetch.wait.max.ms", "7"),
             ("linger.ms", "9"),
@@ -409,7 +410,7 @@ mod tests {
         assert_eq!(
             member.get("queued.max.messages.kbytes"),
             Some("16384"),
-            "the budget is for all partitions"
+            "the budget is divided among all partitions"
         );
         assert_eq!(member.get("isolation.level"), Some("read_committed"));
         let producer = s.producer(&transactional());
@@ -419,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn the_library_accepts_every_client() {
+    fn the_library_accepts_the_settings_of_every_client() {
         let s = settings(&[("compression.type", "lz4"), ("fetch.min.bytes", "1")]).unwrap();
         let mut at_least_once = transactional();
         at_least_once.transactional_id = None;

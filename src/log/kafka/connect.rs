@@ -1,9 +1,9 @@
-//! The first contact with a broker: how far it came, and what to do next.
+//! The first contact with a broker: how far it got, and what to do next.
 //!
-//! Owns the reading of the client library's error texts. Knows no topic. Invariant: success means that a broker answered a
-//! metadata request; a failure names the step that failed and the next one to try.
+//! Owns the interpretation of the client library's error texts. Knows no topic. Invariant: success means that a broker
+//! answered a metadata request; a failure names the step that failed and what to try next.
 
-use super::{client::Asking, ffi};
+use super::{client::QueryContext, ffi};
 use crate::error::{Error, Result, Step};
 use rdkafka::{
     consumer::{BaseConsumer, Consumer},
@@ -11,26 +11,26 @@ use rdkafka::{
 };
 use std::time::{Duration, Instant};
 
-/// Errors that no waiting heals get this long, in case another of the named brokers does better.
+/// Errors that waiting cannot cure get this long, in case another of the listed brokers does better.
 const GRACE: Duration = Duration::from_secs(2);
 const SLICE: Duration = Duration::from_millis(100);
 
 /// Waits until a broker answers.
-pub(super) fn reach(handle: &BaseConsumer<Asking>, target: &str, timeout: Duration) -> Result {
-    let begun = Instant::now();
+pub(super) fn reach(handle: &BaseConsumer<QueryContext>, target: &str, timeout: Duration) -> Result {
+    let started = Instant::now();
     loop {
-        let slice = SLICE.min(timeout.saturating_sub(begun.elapsed()));
+        let slice = SLICE.min(timeout.saturating_sub(started.elapsed()));
         if ffi::reach(handle.client().native_ptr(), slice) {
             return Ok(());
         }
-        // Serves errors and log lines; without a group there are no records.
+        // Serves errors and log lines; without a group no records arrive here.
         while handle.poll(Duration::ZERO).is_some() {}
         let error = handle.context().last_error();
-        let hopeless = error.as_ref().is_some_and(|(code, reason)| {
+        let permanent = error.as_ref().is_some_and(|(code, reason)| {
             matches!(step_of(*code, reason), Step::Tls | Step::Sasl | Step::Authorise)
         });
-        let patience = if hopeless { timeout.min(GRACE) } else { timeout };
-        if begun.elapsed() >= patience {
+        let patience = if permanent { timeout.min(GRACE) } else { timeout };
+        if started.elapsed() >= patience {
             return Err(unreachable(target, error, timeout));
         }
     }
@@ -53,7 +53,7 @@ fn step_of(code: Code, reason: &str) -> Step {
         | Code::UnsupportedSASLMechanism
         | Code::IllegalSASLState => Step::Sasl,
         Code::ClusterAuthorizationFailed | Code::TopicAuthorizationFailed => Step::Authorise,
-        // What a client sees that speaks plain text to a TLS listener, or no SASL to one that wants it.
+        // What a client sees when it speaks plain text to a TLS listener, or no SASL to a listener that requires it.
         _ if reason.contains("security.protocol") || reason.contains("SSL") => Step::Tls,
         _ if reason.starts_with("Connect to") || reason.contains(": Connect to") => Step::Connect,
         _ if reason.contains("Disconnected") => Step::Metadata,
@@ -63,16 +63,16 @@ fn step_of(code: Code, reason: &str) -> Step {
 
 fn next_of(step: Step, target: &str) -> String {
     match step {
-        Step::Resolve => format!("check the host name in `{target}` (a container's name is known only in its network)"),
+        Step::Resolve => format!("check the host name in `{target}` (a container's name is known only inside its network)"),
         Step::Connect => {
-            format!("check that a broker listens at `{target}` and that no firewall is between; does `nc -z` reach it?")
+            format!("check that a broker listens at `{target}` and that no firewall is in the way; does `nc -z` reach it?")
         }
-        Step::Tls => "check `security.protocol` (PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, as the listener has it), and for TLS \
+        Step::Tls => "check `security.protocol` (PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, whichever the listener uses), and for TLS \
                       `ssl.ca.location`"
             .to_owned(),
         Step::Sasl => "check `sasl.mechanism`, `sasl.username` and `sasl.password`".to_owned(),
-        Step::Authorise => "ask the cluster's administrator for the permission".to_owned(),
-        Step::Metadata => "check that the address is that of a Kafka broker and `security.protocol` that of the listener".to_owned(),
+        Step::Authorise => "ask the cluster's administrator for permission".to_owned(),
+        Step::Metadata => "check that the address belongs to a Kafka broker and that `security.protocol` matches the listener".to_owned(),
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_step_is_read_from_what_the_library_says() {
+    fn the_failed_step_is_found_from_the_library_error() {
         for (code, reason, step) in [
             (
                 Code::Resolve,

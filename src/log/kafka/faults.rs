@@ -1,7 +1,8 @@
-//! Errors of a broker, one by one, through the whole client: what the library makes of each, and how we react.
+//! Broker errors, one by one, through the whole client: what the library makes of each, and how we react.
 //!
-//! Uses the library's mock broker, which answers any request with a chosen error. It proves nothing about transactions
-//! themselves (only a real broker does): it proves that a code arrives where `classify` expects it, with its flags.
+//! Uses the library's mock broker, which answers any request with a chosen error. That proves nothing about
+//! transactions themselves (only a real broker does); it proves that a code arrives where `classify` expects it, with
+//! its flags.
 
 use super::KafkaLog;
 use crate::{
@@ -70,13 +71,13 @@ impl Mock {
 }
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
+    let started = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(started.elapsed() < PATIENCE, "timed out waiting until {what}");
     }
 }
 
-/// One small transaction with offsets.
+/// One small transaction that commits an offset.
 fn transaction(producer: &mut dyn Producer, member: &Membership) -> Result<(), Failure> {
     let mut rows = RawChunkBuilder::default();
     let value = Some(&b"v"[..]);
@@ -89,7 +90,7 @@ fn transaction(producer: &mut dyn Producer, member: &Membership) -> Result<(), F
 }
 
 #[test]
-fn each_error_of_a_transaction_gets_its_reaction() {
+fn each_error_in_a_transaction_gets_its_reaction() {
     use Reaction as R;
     use Stage as S;
     let mock = Mock::new();
@@ -146,7 +147,7 @@ fn each_error_of_a_transaction_gets_its_reaction() {
         mock.broker.request_errors(api, &[error]);
         let failure = transaction(&mut *producer, &membership).expect_err(&format!("{api:?} {error:?}"));
         assert_eq!((failure.stage, failure.reaction), (stage, reaction), "{api:?} {error:?}: {failure}");
-        // Where the same producer may go on, it can.
+        // Where the reaction keeps the same producer, the producer still works.
         if matches!(reaction, R::AbortReplay | R::CloseTasks) {
             producer.abort().unwrap();
             transaction(&mut *producer, &membership).unwrap();
@@ -157,7 +158,7 @@ fn each_error_of_a_transaction_gets_its_reaction() {
 }
 
 #[test]
-fn each_error_of_getting_ready_gets_its_reaction() {
+fn each_error_of_init_gets_its_reaction() {
     let mock = Mock::new();
     for (error, reaction) in [
         (Err::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, Reaction::StopPipeline),
@@ -167,17 +168,17 @@ fn each_error_of_getting_ready_gets_its_reaction() {
         mock.broker.request_errors(Api::InitProducerId, &[error]);
         let failure = mock.producer().init().unwrap_err();
         assert_eq!((failure.stage, failure.reaction), (Stage::Init, reaction), "{error:?}: {failure}");
-        let told = failure.message.contains("may be open for 4s")
+        let reported = failure.message.contains("may be open for 4s")
             && failure.message.contains("`transaction.max.timeout.ms`");
-        assert_eq!(told, error == Err::RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT, "{failure}");
+        assert_eq!(reported, error == Err::RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT, "{failure}");
     }
-    // The library asks again by itself.
+    // The library itself repeats this request.
     mock.broker.request_errors(Api::InitProducerId, &[Err::RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS]);
     mock.producer().init().unwrap();
 }
 
 #[test]
-fn a_connection_lost_inside_a_transaction_makes_the_producer_suspect() {
+fn a_connection_lost_within_a_transaction_makes_the_producer_suspect() {
     let mock = Mock::new();
     let member = mock.member();
     let membership = member.membership().unwrap();
@@ -200,31 +201,31 @@ fn a_connection_lost_inside_a_transaction_makes_the_producer_suspect() {
 }
 
 #[test]
-fn a_lost_connection_is_told_and_so_is_its_return() {
+fn a_lost_connection_is_reported_and_so_is_its_return() {
     let mock = Mock::new();
     let mut member = mock.member();
-    let mut told = vec![];
-    let mut await_told = |count: usize| {
-        until("the connection's state is told", || {
+    let mut reported = vec![];
+    let mut await_reports = |count: usize| {
+        until("the connection's state is reported", || {
             member.wait(Duration::from_millis(50));
             for event in member.poll().unwrap() {
                 if let GroupEvent::Connection(state) = event {
-                    told.push(state);
+                    reported.push(state);
                 }
             }
-            told.len() >= count
+            reported.len() >= count
         });
     };
     mock.broker.broker_down(1).unwrap();
-    await_told(1);
+    await_reports(1);
     mock.broker.broker_up(1).unwrap();
-    await_told(2);
-    assert!(matches!(told[..], [Some(_), None]), "{told:?}");
+    await_reports(2);
+    assert!(matches!(reported[..], [Some(_), None]), "{reported:?}");
     member.close(false);
 }
 
 #[test]
-fn a_member_that_goes_without_an_answer_does_not_hang() {
+fn closing_a_member_before_it_answers_does_not_hang() {
     let mock = Mock::new();
     let spec = GroupSpec {
         group: "h".into(),
@@ -239,8 +240,8 @@ fn a_member_that_goes_without_an_answer_does_not_hang() {
             member.wait(Duration::from_millis(50));
             member.poll().unwrap().iter().any(|e| matches!(e, GroupEvent::Assigned(_)))
         });
-        let begun = Instant::now();
+        let started = Instant::now();
         member.close(leave);
-        assert!(begun.elapsed() < Duration::from_secs(5), "leave {leave}: {:?}", begun.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(5), "leave {leave}: {:?}", started.elapsed());
     }
 }

@@ -1,6 +1,6 @@
-//! Records of one owned partition, taken in batches from its own queue.
+//! The records of one owned partition, taken in batches from its own queue.
 //!
-//! Owns the bound of what one call takes. Knows no group. Invariants: a fetcher of a partition that was given up gives
+//! Owns the limit on what one call takes. Knows no group. Invariants: once its partition is given up, a fetcher returns
 //! nothing more; records come before the error that follows them.
 
 use super::{
@@ -20,11 +20,11 @@ use std::sync::{
 /// One owned partition, shared by the member and its fetcher.
 pub(super) struct Slot {
     pub(super) at: TopicPartition,
-    /// Gone when the partition is given up, and with it the hold on the consumer.
+    /// `None` once the partition is given up; dropping the queue releases the consumer.
     queue: Mutex<Option<Queue>>,
     waker: Arc<Waker>,
     seeks: AtomicU64,
-    /// After what was handed over.
+    /// The offset after everything that was handed over.
     next: AtomicU64,
 }
 
@@ -39,7 +39,7 @@ impl Slot {
         Offset(self.next.load(Ordering::Acquire))
     }
 
-    /// The partition is given up: its fetcher gives nothing more.
+    /// The partition is given up: its fetcher returns nothing more.
     pub(super) fn close(&self) {
         self.queue().take();
     }
@@ -48,7 +48,7 @@ impl Slot {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The position was changed: an error that waits to be told is of the old one.
+    /// The position was changed: an error that has not been reported yet belongs to the old one.
     pub(super) fn sought(&self, to: Offset) {
         self.next.store(to.0, Ordering::Release);
         self.seeks.fetch_add(1, Ordering::AcqRel);
@@ -89,7 +89,7 @@ impl Fetcher for PartitionFetcher {
     }
 }
 
-/// Takes batches from a queue: bounded by records and, by the size of recent records, by bytes.
+/// Takes batches from a queue, bounded by records and, using the size of recent records, by bytes.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
     bytes_per_record: usize,
@@ -97,9 +97,10 @@ pub(super) struct Batches {
     failed: Option<Failure>,
 }
 
-/// An arena holds less than 4 GiB; this is far below.
+/// An arena holds less than 4 GiB; this is far below that.
 const MOST_BYTES: usize = 1 << 30;
-/// First guess and floor of a record's size, so that a run of tiny records does not make a huge batch of what follows.
+/// First estimate and lower bound of a record's size, so that after a run of tiny records the next batch does not
+/// become huge.
 const SMALL_RECORD: usize = 64;
 /// Records of unknown size are taken a few at a time.
 const FIRST_RECORDS: usize = 16;
@@ -109,7 +110,7 @@ impl Batches {
         self.failed = None;
     }
 
-    /// What is there now, and whether more may be.
+    /// What is available now, and whether there may be more.
     pub(super) fn take(
         &mut self,
         at: &TopicPartition,
@@ -184,7 +185,7 @@ fn advice(code: rdkafka::error::RDKafkaErrorCode) -> &'static str {
         Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
             "\n  next: check whether the topic was deleted"
         }
-        Code::TopicAuthorizationFailed => "\n  next: ask for the permission to read it",
+        Code::TopicAuthorizationFailed => "\n  next: ask for permission to read it",
         Code::BadMessage | Code::InvalidMessage => {
             "\n  next: the record is damaged on the broker's disk or on the way; check the broker's log"
         }

@@ -1,9 +1,9 @@
-//! The calls of librdkafka that its Rust binding does not offer: the only `unsafe` code of the crate.
+//! The librdkafka calls that the Rust binding does not offer: the only `unsafe` code of the crate.
 //!
-//! Owns batch fetching from a partition's own queue into an arena, producing with a topic handle, the group's identity as
-//! numbers, leader epochs in offset lists, and topic descriptions with their ids. Knows no policy: it reports codes, the
-//! caller classifies. Invariants: every handle is destroyed before its client (each keeps the client alive, or is declared
-//! before it), and no message outlives the call that took it.
+//! Owns batch fetching from a partition's own queue into an arena, producing with a topic handle, the group's identity
+//! as numbers, leader epochs in offset lists, and topic descriptions with their ids. Knows no policy: it reports codes,
+//! and the caller classifies them. Invariants: every handle is destroyed before its client (each handle keeps the
+//! client alive, or is declared before it), and no message outlives the call that took it.
 #![allow(unsafe_code, reason = "the binding offers none of these calls")]
 
 use crate::{
@@ -33,7 +33,7 @@ pub(super) struct CallError {
     pub(super) requires_abort: bool,
 }
 
-/// Wakes one waiting thread from callbacks of any thread; a wake-up before the wait is not lost.
+/// Wakes one waiting thread from callbacks on any thread; a wake-up that comes before the wait is not lost.
 #[derive(Debug, Default)]
 pub(super) struct Waker {
     woken: Mutex<bool>,
@@ -64,7 +64,7 @@ unsafe extern "C" fn queue_is_nonempty(_: Client, waker: *mut c_void) {
 /// A queue of records or events. Keeps its client alive.
 pub(super) struct Queue {
     native: *mut sys::rd_kafka_queue_t,
-    /// Who is woken when the queue is no longer empty.
+    /// Woken when the queue is no longer empty.
     waker: Option<Arc<Waker>>,
     _client: Arc<dyn Any + Send + Sync>,
 }
@@ -75,7 +75,8 @@ unsafe impl Send for Queue {}
 unsafe impl Sync for Queue {}
 
 impl Queue {
-    /// The queue of one partition, cut off from the consumer's common queue. To be taken before the partition is assigned.
+    /// The queue of one partition, split off from the consumer's common queue. Must be taken before the partition is
+    /// assigned.
     pub(super) fn of_partition(
         owner: Arc<dyn Any + Send + Sync>,
         client: Client,
@@ -108,7 +109,7 @@ impl Queue {
         Queue { native, waker: None, _client: owner }
     }
 
-    /// A new queue, for reading a partition without a group.
+    /// A new queue for reading a partition without a group.
     pub(super) fn new(owner: Arc<dyn Any + Send + Sync>, client: Client, waker: Arc<Waker>) -> Queue {
         // SAFETY: the client is alive through `owner`; creation does not fail.
         Self::with_waker(unsafe { sys::rd_kafka_queue_new(client) }, owner, waker)
@@ -125,7 +126,7 @@ impl Queue {
         Queue { native, waker: Some(waker), _client: owner }
     }
 
-    /// Number of events or records in it.
+    /// Number of events or records in the queue.
     pub(super) fn len(&self) -> usize {
         // SAFETY: a valid queue.
         unsafe { sys::rd_kafka_queue_length(self.native) }
@@ -162,13 +163,13 @@ impl Drop for Queue {
     }
 }
 
-/// Most messages of one call: 4 KiB of pointers on the stack.
+/// The most messages of one call: 4 KiB of pointers on the stack.
 pub(super) const CONSUME_BATCH: usize = 512;
 
-/// What a partition's queue gave besides records.
+/// What a partition's queue returned besides records.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
-    /// The next offset to read: after the last record, or where the end of the partition was met.
+    /// The next offset to read: after the last record, or where the end of the partition was reached.
     pub(super) next: Option<i64>,
     pub(super) leader_epoch: Option<i32>,
     /// The first error.
@@ -235,7 +236,7 @@ unsafe fn bytes<'a>(at: *mut c_void, len: usize) -> Option<&'a [u8]> {
     (!at.is_null()).then(|| unsafe { slice::from_raw_parts(at.cast::<u8>().cast_const(), len) })
 }
 
-/// A topic of one client. To be dropped before the client.
+/// A topic of one client. Must be dropped before the client.
 pub(super) struct Topic(*mut sys::rd_kafka_topic_t);
 
 // SAFETY: librdkafka's topic objects are thread safe.
@@ -320,15 +321,16 @@ fn memory(bytes: Option<&[u8]>) -> Value {
     Value { mem: sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr, size } }
 }
 
-/// Sends what lingers and waits until all messages are acknowledged (and their reports served), or the time is over.
+/// Sends what lingers and waits until all messages are acknowledged (and their reports served), or until the time is
+/// over.
 pub(super) fn flush(client: Client, timeout: Duration) -> bool {
     // SAFETY: the client is alive.
     let code = unsafe { sys::rd_kafka_flush(client, millis(timeout)) };
     code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
-/// Asks any broker for the cluster's brokers: true if one answered in time. Unlike waiting for the library's own first
-/// question, which sometimes comes a second late, this makes it connect now.
+/// Asks any broker for the cluster's brokers: true if one answered in time. This makes the library connect now, unlike
+/// waiting for its own first request, which sometimes comes a second late.
 pub(super) fn reach(client: Client, timeout: Duration) -> bool {
     let mut found = ptr::null();
     // SAFETY: the client is alive; the answer is ours to free.
@@ -341,7 +343,7 @@ pub(super) fn reach(client: Client, timeout: Duration) -> bool {
     }
 }
 
-/// Who a consumer is in its group, as librdkafka sends it with transactional offsets.
+/// A consumer's identity in its group, as librdkafka sends it with transactional offsets.
 pub(super) struct GroupMetadata(*mut sys::rd_kafka_consumer_group_metadata_t);
 
 // SAFETY: an immutable object of its own.
@@ -387,7 +389,7 @@ pub(super) fn send_offsets(
     }
 }
 
-/// Commits offsets through the consumer and waits for the coordinator's answer at most `timeout`.
+/// Commits offsets through the consumer and waits at most `timeout` for the coordinator's answer.
 pub(super) fn commit_offsets(
     consumer: Client,
     offsets: &TopicPartitionList,
@@ -482,7 +484,7 @@ pub(super) struct Description {
     pub(super) replication_factor: usize,
     /// Partitions that have a leader.
     pub(super) led: usize,
-    /// Whether the broker allows this client to write; `None` = it does not tell.
+    /// Whether the broker allows this client to write; `None` = it does not say.
     pub(super) may_write: Option<bool>,
 }
 
@@ -504,7 +506,7 @@ pub(super) fn describe_topics(
         sys::rd_kafka_AdminOptions_set_request_timeout(options, ms, reason.as_mut_ptr(), reason.len());
         let refused = sys::rd_kafka_AdminOptions_set_include_authorized_operations(options, 1);
         if !refused.is_null() {
-            sys::rd_kafka_error_destroy(refused); // then the rights are not told
+            sys::rd_kafka_error_destroy(refused); // then the broker does not report the rights
         }
         let queue = sys::rd_kafka_queue_new(client);
         sys::rd_kafka_DescribeTopics(client, collection, options, queue);
@@ -579,7 +581,7 @@ unsafe fn description(topic: *const sys::rd_kafka_TopicDescription_t) -> Result<
     }
 }
 
-/// The number of a partition as librdkafka counts.
+/// The number of a partition in librdkafka's type.
 pub(super) fn partition_number(at: &TopicPartition) -> i32 {
     i32::try_from(at.partition.0).expect("Kafka numbers partitions with 31 bits")
 }

@@ -1,13 +1,14 @@
-//! Which partitions the members of a group hold, as their broker knows it.
+//! Which partitions the members of a group hold, according to the broker.
 //!
-//! Owns the reading of the bytes in which a member's assignment is kept. Knows no policy. Invariant: bytes that are not
-//! understood, or a group that is not settled, are no answer; nothing is taken for unassigned by mistake.
+//! Owns the decoding of a member's assignment. Knows no policy. Invariant: bytes that cannot be decoded, or a group
+//! that is not stable, give no answer; so nothing is reported as unassigned by mistake.
 
 use crate::record::TopicPartition;
 use rdkafka::groups::GroupInfo;
 use std::collections::BTreeSet;
 
-/// The partitions of these topics that nobody holds; `None` = the group is not settled, or its members cannot be read.
+/// The partitions of these topics that no member holds; `None` = the group is not stable, or its members cannot be
+/// decoded.
 pub(super) fn unassigned(group: &GroupInfo, topics: &[(String, u32)]) -> Option<Vec<TopicPartition>> {
     if group.state() != "Stable" || group.members().is_empty() {
         return None;
@@ -20,8 +21,8 @@ pub(super) fn unassigned(group: &GroupInfo, topics: &[(String, u32)]) -> Option<
     Some(all.filter(|at| !held.contains(at)).collect())
 }
 
-/// A member's assignment: `version:int16 [topic:string [partition:int32]] user_data`, as `ConsumerProtocolAssignment` of
-/// Apache Kafka 4.1 (`clients/src/main/resources/common/message`).
+/// A member's assignment: `version:int16 [topic:string [partition:int32]] user_data`, like `ConsumerProtocolAssignment`
+/// of Apache Kafka 4.1 (`clients/src/main/resources/common/message`).
 fn assignment(bytes: &[u8]) -> Option<Vec<TopicPartition>> {
     let mut bytes = Bytes(bytes);
     let version = i16::from_be_bytes(bytes.take()?);
@@ -60,14 +61,14 @@ mod tests {
     const TWO: &[u8] = b"\0\x01\0\0\0\x02\0\x02in\0\0\0\x02\0\0\0\0\0\0\0\x03\0\x01x\0\0\0\0\xff\xff\xff\xff";
 
     #[test]
-    fn an_assignment_is_read_whole_or_not_at_all() {
+    fn an_assignment_is_decoded_completely_or_not_at_all() {
         let held = assignment(TWO).unwrap();
         assert_eq!(held, [TopicPartition::new("in", 0), TopicPartition::new("in", 3)]);
         assert_eq!(assignment(b"\0\0\0\0\0\0"), Some(vec![]));
         for end in 0..TWO.len() - 4 {
             assert_eq!(assignment(&TWO[..end]), None, "cut at {end}");
         }
-        assert_eq!(assignment(b"\xff\xff\0\0\0\0"), None, "a version below 0");
-        assert_eq!(assignment(b"\0\x01\xff\xff\xff\xff"), None, "a number below 0");
+        assert_eq!(assignment(b"\xff\xff\0\0\0\0"), None, "a negative version");
+        assert_eq!(assignment(b"\0\x01\xff\xff\xff\xff"), None, "a negative count");
     }
 }

@@ -1,10 +1,10 @@
-//! What a broker tells of the names of its topics and of offsets by time.
+//! Queries a broker for the names of its topics and for offsets by timestamp.
 //!
-//! Knows no group. Invariant: a question that a change of leaders disturbs is asked again for a while.
+//! Knows no group. Invariant: a query that is disturbed by a change of leaders is repeated for a while.
 
 use super::{
-    client::{Asking, Owned},
-    ffi, moves,
+    client::{Owned, QueryContext},
+    ffi, leader_is_changing,
 };
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
@@ -23,51 +23,51 @@ use std::{
 const TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The names of all topics that the broker shows to us.
-pub(super) fn topics(asking: &Owned<BaseConsumer<Asking>>) -> Result<Vec<String>> {
-    while asking.poll(Duration::ZERO).is_some() {}
-    let metadata = asking.client().fetch_metadata(None, TIMEOUT).map_err(|e| {
+/// The names of all topics that the broker lists for us.
+pub(super) fn topics(queries: &Owned<BaseConsumer<QueryContext>>) -> Result<Vec<String>> {
+    while queries.poll(Duration::ZERO).is_some() {}
+    let metadata = queries.client().fetch_metadata(None, TIMEOUT).map_err(|e| {
         let what = format!("the broker does not list its topics: {e}");
         Error::from(Failure::new(Stage::Group, Reaction::RetrySame, what))
     })?;
     Ok(metadata.topics().iter().map(|t| t.name().to_owned()).collect())
 }
 
-/// The first offset whose record is not older; `None` = there is none.
+/// The first offset whose record is not older than the timestamp; `None` = there is none.
 pub(super) fn offset_at(
-    asking: &Owned<BaseConsumer<Asking>>,
+    queries: &Owned<BaseConsumer<QueryContext>>,
     at: &TopicPartition,
     timestamp_ms: i64,
 ) -> Result<Option<Offset>> {
     let refused = |why: String| Error::Topic {
         topic: at.topic.to_string(),
         what: format!(
-            "partition {}: the broker tells no offset for the time {timestamp_ms}: {why}",
+            "partition {}: the broker gives no offset for the time {timestamp_ms}: {why}",
             at.partition
         ),
     };
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
-        while asking.poll(Duration::ZERO).is_some() {}
-        match ask(asking, at, timestamp_ms) {
+        while queries.poll(Duration::ZERO).is_some() {}
+        match ask(queries, at, timestamp_ms) {
             Ok(rdkafka::Offset::Offset(found)) => {
                 return u64::try_from(found).map(|o| Some(Offset(o))).map_err(|_| refused(found.to_string()));
             }
             Ok(_) => return Ok(None),
-            Err(e) if may_pass(&e) && begun.elapsed() < TIMEOUT => thread::sleep(PAUSE),
+            Err(e) if may_pass(&e) && started.elapsed() < TIMEOUT => thread::sleep(PAUSE),
             Err(e) => return Err(refused(e.to_string())),
         }
     }
 }
 
-/// The library calls a partition without a leader unknown, too.
+/// The library also reports a partition without a leader as unknown.
 fn may_pass(error: &KafkaError) -> bool {
     let code = error.rdkafka_error_code();
-    moves(code) || code == Some(Code::UnknownPartition)
+    leader_is_changing(code) || code == Some(Code::UnknownPartition)
 }
 
 fn ask(
-    asking: &Owned<BaseConsumer<Asking>>,
+    queries: &Owned<BaseConsumer<QueryContext>>,
     at: &TopicPartition,
     timestamp_ms: i64,
 ) -> Result<rdkafka::Offset, KafkaError> {
@@ -77,7 +77,7 @@ fn ask(
         ffi::partition_number(at),
         rdkafka::Offset::Offset(timestamp_ms),
     )?;
-    let answer = asking.offsets_for_times(times, TIMEOUT)?;
+    let answer = queries.offsets_for_times(times, TIMEOUT)?;
     let of_partition = answer.elements().first().map(|e| (e.error(), e.offset()));
     let (error, offset) = of_partition.ok_or(KafkaError::OffsetFetch(Code::UnknownPartition))?;
     error.map(|()| offset)

@@ -1,9 +1,9 @@
-//! A place in the consumer group: classic protocol, cooperative, static.
+//! Membership in the consumer group: classic protocol, cooperative, static.
 //!
-//! Owns the consumer, the order of assignment events and the answers to them. Knows no batch. Invariants: a callback only
-//! records what happened; the library waits for `start` or `release` and goes on with heartbeats meanwhile; a partition's
-//! queue is split off before the partition is assigned, so that no record ever passes the common queue; a membership has a
-//! member id and a generation, because the broker does not fence a commit without them.
+//! Owns the consumer, the order of assignment events and the answers to them. Knows no batch. Invariants: a callback
+//! only records what happened; the library waits for `start` or `release`, and keeps sending heartbeats meanwhile; a
+//! partition's queue is split off before the partition is assigned, so that no record ever passes through the common
+//! queue; a membership has a member id and a generation, because without them the broker does not fence a commit.
 
 use super::{
     classify::{Flags, classify},
@@ -36,21 +36,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Over the longest transaction: the coordinator scans for such transactions every 10 s, and a retry needs room.
+/// Added to the longest transaction: the coordinator looks for expired transactions every 10 s, and a retry needs time.
 const PENDING_MARGIN: Duration = Duration::from_secs(15);
-/// Longest wait for the end of a membership; the close goes on aside.
+/// Longest wait for a membership to end; after that the shutdown continues in the background.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Joining does not wait for a broker; asking for one makes the library connect now.
+/// Joining does not wait for a broker; a request to one makes the library connect now.
 const CONNECT_NUDGE: Duration = Duration::from_millis(5);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 const GROUP_TIMEOUT: Duration = Duration::from_secs(5);
-/// Most events of one `poll`.
+/// The most events that one `poll` serves.
 const POLL_EVENTS: usize = 256;
 
 /// The consumer, kept alive by the member and the queues of its partitions.
 type Shared = Arc<Owned<GroupConsumer>>;
 
-/// A consumer that answers by itself what the library still waits for when it goes.
+/// A consumer that, when it is dropped, gives the answer that the library still waits for.
 pub(super) struct GroupConsumer(BaseConsumer<Group>);
 
 impl Deref for GroupConsumer {
@@ -67,7 +67,7 @@ impl Drop for GroupConsumer {
 }
 
 impl GroupConsumer {
-    /// From now on nobody else answers assignments.
+    /// From now on the callback answers assignments itself; what is still unanswered is answered here.
     fn end(&self) {
         self.context().closing.store(true, Ordering::Release);
         let answer = match self.context().state().unanswered.take() {
@@ -81,14 +81,14 @@ impl GroupConsumer {
     }
 }
 
-/// What the library tells of the group.
+/// What the library reports about the group.
 pub(super) struct Group {
     state: Mutex<State>,
     waker: Arc<Waker>,
-    /// Assignments are answered at once: the member is closing.
+    /// The member is closing: assignments are answered at once, in the callback.
     closing: AtomicBool,
-    /// A rebalance that changes nothing here waits for its answer.
-    passed_by: AtomicBool,
+    /// A rebalance that changes nothing here is waiting for its answer.
+    empty_rebalance: AtomicBool,
 }
 
 #[derive(Default)]
@@ -97,13 +97,13 @@ struct State {
     unanswered: Option<Unanswered>,
     /// No broker can be reached.
     down: bool,
-    /// The broker refused a commit of this member because another one sits at its place.
+    /// The broker refused a commit of this member because another member has taken its place.
     place_taken: Option<String>,
-    /// The last error with its text, which the binding keeps from the one who polls.
+    /// The last error with its text, which the binding does not pass on to the caller of `poll`.
     last_error: Option<(Code, String)>,
 }
 
-/// The library waits for this answer before it goes on.
+/// The answer that the library waits for before it continues.
 enum Unanswered {
     Assigned,
     Revoked(Vec<TopicPartition>),
@@ -143,11 +143,11 @@ impl ConsumerContext for Group {
             }
             return;
         }
-        // An empty change needs no answer of the engine, but the library waits for one: the next poll gives it.
+        // An empty change needs no answer from the engine, but the library waits for one: the next poll gives it.
         if at.is_empty() {
             let unanswered = if assigned { Unanswered::Assigned } else { Unanswered::Revoked(at) };
             self.state().unanswered = Some(unanswered);
-            self.passed_by.store(true, Ordering::Release);
+            self.empty_rebalance.store(true, Ordering::Release);
             self.waker.wake();
             return;
         }
@@ -166,12 +166,13 @@ impl ConsumerContext for Group {
 /// What a producer needs to commit in a member's name.
 pub(super) struct Handle {
     pub(super) metadata: GroupMetadata,
-    /// Gone when the member is closed.
+    /// Dangling once the member is closed.
     pub(super) consumer: Weak<Owned<GroupConsumer>>,
 }
 
 impl Handle {
-    /// Tells the member what the library tells it only at its next heartbeat: another one sits at its place.
+    /// Reports to the member at once what the library would report only at its next heartbeat: another member has taken
+    /// its place.
     pub(super) fn place_taken(&self, why: &str) {
         if let Some(consumer) = self.consumer.upgrade() {
             consumer.context().state().place_taken = Some(why.to_owned());
@@ -181,26 +182,26 @@ impl Handle {
 
 /// See [`Member`].
 pub(super) struct KafkaMember {
-    /// What the group gave us, taken up or not.
+    /// What the group assigned to us, started or not.
     assigned: BTreeSet<TopicPartition>,
     slots: BTreeMap<TopicPartition, Arc<Slot>>,
-    /// Dropped before the consumer, which it keeps alive.
+    /// Dropped before the consumer, which this queue keeps alive.
     events: Queue,
     consumer: Shared,
     waker: Arc<Waker>,
     topics: Vec<String>,
     group: String,
     instance: String,
-    /// The place in the group is lost for good.
-    over: Option<Failure>,
-    /// Partitions that are kept are still to be set to what was handed over.
-    must_go_on: bool,
-    /// Longest wait for another process's pending transaction.
+    /// Set when the place in the group is lost for good.
+    place_lost: Option<Failure>,
+    /// Kept partitions still have to be sought to what was handed over; see `reposition`.
+    must_reposition: bool,
+    /// Longest wait for a pending transaction of another process.
     committed_timeout: Duration,
 }
 
-/// Joins; the assignment comes as an event. `partitions` share the buffer; a transaction of the group takes at most
-/// `transaction_timeout`.
+/// Joins; the assignment arrives as an event. The buffer is divided among `partitions`; a transaction of the group
+/// takes at most `transaction_timeout`.
 pub(super) fn join(
     settings: &Settings,
     spec: &GroupSpec,
@@ -212,7 +213,7 @@ pub(super) fn join(
         state: Mutex::default(),
         waker: Arc::clone(&waker),
         closing: AtomicBool::new(false),
-        passed_by: AtomicBool::new(false),
+        empty_rebalance: AtomicBool::new(false),
     };
     let config = settings.member(spec, partitions);
     let mut consumer: BaseConsumer<Group> = config.create_with_context(context).map_err(config_error)?;
@@ -229,8 +230,8 @@ pub(super) fn join(
         topics: spec.topics.clone(),
         group: spec.group.clone(),
         instance: spec.instance.clone(),
-        over: None,
-        must_go_on: false,
+        place_lost: None,
+        must_reposition: false,
         committed_timeout: transaction_timeout + PENDING_MARGIN,
     };
     member.subscribe()?;
@@ -246,15 +247,15 @@ impl KafkaMember {
         })
     }
 
-    /// The failure that an error of the consumer calls for, if it is one.
-    fn judge(&self, error: &KafkaError) -> Option<Failure> {
+    /// The failure that an error of the consumer requires, if it is one.
+    fn failure_of(&self, error: &KafkaError) -> Option<Failure> {
         let code = error.rdkafka_error_code()?;
         let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
-        let told = self.consumer.context().state().last_error.take().filter(|(c, _)| *c == code);
-        // The library raises one code for every fatal error and keeps the cause aside.
-        let (code, text) = match (self.consumer.client().fatal_error(), told) {
+        let reported = self.consumer.context().state().last_error.take().filter(|(c, _)| *c == code);
+        // The library raises one code for every fatal error and keeps the cause elsewhere.
+        let (code, text) = match (self.consumer.client().fatal_error(), reported) {
             (Some(cause), _) if fatal || code == Code::Fatal => cause,
-            (_, Some(told)) => told,
+            (_, Some(reported)) => reported,
             _ => (code, error.to_string()),
         };
         let reaction = classify(Stage::Group, code, Flags { fatal, ..Flags::default() });
@@ -278,27 +279,45 @@ impl KafkaMember {
     }
 
     fn place_taken(&self, why: &str) -> Failure {
-        let message = format!("another member sits at the place of instance `{}` ({why})", self.instance);
+        let message = format!("another member has taken the place of instance `{}` ({why})", self.instance);
         Failure::new(Stage::Group, Reaction::Exit, message)
     }
 
-    /// After a lost connection somebody has to ask whether it is back: the library does not tell.
+    /// After a lost connection somebody has to ask whether it is back: the library does not report that.
     fn watch_connection(&self) {
         let consumer = Arc::downgrade(&self.consumer);
         let topic = self.topics.first().cloned().unwrap_or_default();
-        let watch = move || while still_down(&consumer, &topic) {};
+        let watch = move || while is_still_down(&consumer, &topic) {};
         let _ = thread::Builder::new().name("kafka-probe".into()).spawn(watch);
     }
 
-    /// Each rebalance stops and starts the fetching of all partitions, and the library then takes the position up that it believes:
-    /// what it was just handing over can be lost to it, and after the end of a partition was told it stands one offset behind that
-    /// end, from where the broker answers that there is no such offset. So each partition that is kept is set to what was really
-    /// handed over before the rebalance is answered, which starts the fetching, and once more after that. If that fails, it is made
-    /// up for at the next poll.
-    fn go_on(&mut self, kept: &[Arc<Slot>]) -> Result<(), Failure> {
-        self.must_go_on = true;
-        kept.iter().try_for_each(|slot| self.go_to(slot, slot.next()))?;
-        self.must_go_on = false;
+    /// Seeks every kept partition to the offset after what was really handed over.
+    ///
+    /// Each rebalance, even one that changes nothing here, makes the library stop the fetching of all partitions and
+    /// start it again from the position that it believes in. That position can be wrong:
+    ///
+    /// - Records that the library is just handing over when it stops are purged, and can be lost to it.
+    /// - Once it has reported the end of a partition, its position is one offset past that end. The broker answers a
+    ///   fetch from there that no such offset exists.
+    ///
+    /// So this is called twice for each rebalance, before and after it is answered:
+    ///
+    /// ```text
+    /// library                               this file
+    /// -------                               ---------
+    /// reports a rebalance             -->   the engine may finish its batch first
+    ///                                 <--   1. seek to `Slot::next`, so that the restart begins where we are
+    ///                                 <--   2. answer: `incremental_assign` or `incremental_unassign`
+    /// stops and restarts all fetching
+    ///                                 <--   3. seek to `Slot::next` once more
+    /// fetches from `Slot::next`
+    /// ```
+    ///
+    /// If a seek fails, `must_reposition` stays set, and the next poll makes up for it.
+    fn reposition(&mut self, kept: &[Arc<Slot>]) -> Result<(), Failure> {
+        self.must_reposition = true;
+        kept.iter().try_for_each(|slot| self.seek_slot(slot, slot.next()))?;
+        self.must_reposition = false;
         Ok(())
     }
 
@@ -306,10 +325,10 @@ impl KafkaMember {
         self.slots.values().cloned().collect()
     }
 
-    /// Answers a rebalance that changes nothing here.
-    fn pass_by(&mut self) -> Result<(), Failure> {
+    /// Answers a rebalance that changes nothing for this member.
+    fn answer_empty_rebalance(&mut self) -> Result<(), Failure> {
         let kept = self.kept();
-        let set = self.go_on(&kept);
+        let set = self.reposition(&kept);
         let answer = match self.consumer.context().state().unanswered.take() {
             Some(Unanswered::Assigned) => self.consumer.incremental_assign(&TopicPartitionList::new()),
             Some(Unanswered::Revoked(at)) => give_up(&self.consumer, &at),
@@ -319,19 +338,19 @@ impl KafkaMember {
             tracing::warn!("rebalance: {e}");
         }
         let _ = crate::failpoint::passes("after-answer");
-        set.and_then(|()| self.go_on(&kept))
+        set.and_then(|()| self.reposition(&kept))
     }
 
-    fn go_to(&self, slot: &Slot, to: Offset) -> Result<(), Failure> {
+    fn seek_slot(&self, slot: &Slot, to: Offset) -> Result<(), Failure> {
         let at = &slot.at;
         if crate::failpoint::passes("fail-seek") {
-            let message = format!("going to another offset of {at}: a test refuses it");
+            let message = format!("seeking in {at}: a test refuses it");
             return Err(Failure::new(Stage::Group, Reaction::CloseTasks, message));
         }
         let offset = rdkafka::Offset::Offset(i64::try_from(to.0).expect("Kafka counts offsets with 63 bits"));
         self.consumer
             .seek(&at.topic, ffi::partition_number(at), offset, SEEK_TIMEOUT)
-            .map_err(|e| refused(&format!("going to another offset of {at}"), &e))?;
+            .map_err(|e| refused(&format!("seeking in {at}"), &e))?;
         slot.sought(to);
         Ok(())
     }
@@ -342,14 +361,14 @@ impl KafkaMember {
         })
     }
 
-    /// Gives up everything that the group wants back until nothing is owned, then leaves.
+    /// Gives up everything that the group revokes until nothing is owned, then leaves.
     fn leave_group(&self) {
         if self.consumer.client().fatal_error().is_some() {
-            return; // the group has no place of ours any more, and the library does not say that it forgot it
+            return; // the group no longer has a place for us, and the library does not say that it forgot ours
         }
         self.consumer.unsubscribe();
-        let begun = Instant::now();
-        while begun.elapsed() < CLOSE_TIMEOUT {
+        let started = Instant::now();
+        while started.elapsed() < CLOSE_TIMEOUT {
             let _ = self.consumer.poll(Duration::from_millis(10));
             let owned = self.consumer.assignment().map_or(0, |list| list.count());
             let known = GroupMetadata::of(self.consumer.client().native_ptr());
@@ -361,7 +380,7 @@ impl KafkaMember {
     }
 }
 
-fn still_down(consumer: &Weak<Owned<GroupConsumer>>, topic: &str) -> bool {
+fn is_still_down(consumer: &Weak<Owned<GroupConsumer>>, topic: &str) -> bool {
     let Some(consumer) = consumer.upgrade() else { return false };
     let context = consumer.context();
     if context.closing.load(Ordering::Acquire) {
@@ -383,20 +402,20 @@ impl Member for KafkaMember {
     fn poll(&mut self) -> Result<Vec<GroupEvent>, Failure> {
         let taken = self.consumer.context().state().place_taken.take();
         if let Some(why) = taken {
-            self.over = Some(self.place_taken(&why));
+            self.place_lost = Some(self.place_taken(&why));
         }
-        if let Some(failure) = &self.over {
+        if let Some(failure) = &self.place_lost {
             return Err(failure.clone());
         }
         let mut served = 0;
         loop {
-            // Also when nothing is there: the call tells the library that this process is alive.
+            // Called even when nothing is there: the call shows the library that this process is alive.
             match self.consumer.poll(Duration::ZERO) {
                 None => {}
                 Some(Ok(record)) => return Err(stray(&record)),
                 Some(Err(error)) => {
-                    if let Some(failure) = self.judge(&error) {
-                        self.over = Some(failure.clone()).filter(|f| f.reaction == Reaction::Exit);
+                    if let Some(failure) = self.failure_of(&error) {
+                        self.place_lost = Some(failure.clone()).filter(|f| f.reaction == Reaction::Exit);
                         return Err(failure);
                     }
                 }
@@ -410,23 +429,23 @@ impl Member for KafkaMember {
                 break;
             }
         }
-        if self.consumer.context().passed_by.swap(false, Ordering::AcqRel) {
-            self.pass_by()?;
-        } else if self.must_go_on {
-            // Not `pass_by`: what waits for an answer now may be a change that only the engine can answer.
+        if self.consumer.context().empty_rebalance.swap(false, Ordering::AcqRel) {
+            self.answer_empty_rebalance()?;
+        } else if self.must_reposition {
+            // Not `answer_empty_rebalance`: what waits for an answer now may be a change that only the engine can answer.
             let kept = self.kept();
-            self.go_on(&kept)?;
+            self.reposition(&kept)?;
         }
-        let told: Vec<GroupEvent> = self.consumer.context().state().events.drain(..).collect();
-        for event in &told {
+        let events: Vec<GroupEvent> = self.consumer.context().state().events.drain(..).collect();
+        for event in &events {
             if let GroupEvent::Assigned(at) = event {
                 self.assigned.extend(at.iter().cloned());
             }
         }
-        if told.iter().any(|e| matches!(e, GroupEvent::Connection(Some(_)))) {
+        if events.iter().any(|e| matches!(e, GroupEvent::Connection(Some(_)))) {
             self.watch_connection();
         }
-        Ok(told)
+        Ok(events)
     }
 
     fn wait(&mut self, timeout: Duration) {
@@ -438,7 +457,7 @@ impl Member for KafkaMember {
             Failure::new(
                 Stage::Group,
                 Reaction::RetrySame,
-                "the group is not joined (a rebalance is going on)",
+                "this process has not joined the group (a rebalance is in progress)",
             )
         };
         let metadata = GroupMetadata::of(self.consumer.client().native_ptr()).ok_or_else(not_joined)?;
@@ -482,7 +501,7 @@ impl Member for KafkaMember {
             slot.close();
         }
         if !again.is_empty() {
-            give_up(&self.consumer, &again).map_err(|e| refused("taking up partitions again", &e))?;
+            give_up(&self.consumer, &again).map_err(|e| refused("starting partitions again", &e))?;
         }
         for (at, first) in at {
             let from = i64::try_from(first.0).expect("Kafka counts offsets with 63 bits");
@@ -496,18 +515,18 @@ impl Member for KafkaMember {
             slots.push(Arc::new(Slot::new(at.clone(), *first, queue, Arc::clone(&self.waker))));
         }
         let kept = self.kept();
-        self.go_on(&kept)?;
-        self.consumer.incremental_assign(&list).map_err(|e| refused("taking up partitions", &e))?;
+        self.reposition(&kept)?;
+        self.consumer.incremental_assign(&list).map_err(|e| refused("starting partitions", &e))?;
         self.consumer.context().state().unanswered = None;
-        // Whatever fails from here on: the partitions are taken up, and the next try has to give them up first.
+        // Whatever fails from here on, the partitions are started, and the next attempt has to give them up first.
         self.slots.extend(slots.iter().map(|slot| (slot.at.clone(), Arc::clone(slot))));
         let _ = crate::failpoint::passes("after-answer");
-        self.go_on(&kept)?;
+        self.reposition(&kept)?;
         Ok(slots.into_iter().map(|slot| Box::new(PartitionFetcher::new(slot)) as Box<dyn Fetcher>).collect())
     }
 
     fn seek(&mut self, at: &TopicPartition, to: Offset) -> Result<(), Failure> {
-        self.go_to(self.slot(at)?, to)
+        self.seek_slot(self.slot(at)?, to)
     }
 
     fn release(&mut self, at: &[TopicPartition]) -> Result<(), Failure> {
@@ -519,10 +538,10 @@ impl Member for KafkaMember {
         }
         self.consumer.context().state().unanswered = None;
         let kept = self.kept();
-        let set = self.go_on(&kept);
+        let set = self.reposition(&kept);
         give_up(&self.consumer, at).map_err(|e| refused("giving up partitions", &e))?;
         let _ = crate::failpoint::passes("after-answer");
-        set.and_then(|()| self.go_on(&kept))
+        set.and_then(|()| self.reposition(&kept))
     }
 
     fn unassigned(&mut self, topics: &[(String, u32)]) -> Result<Vec<TopicPartition>, Failure> {
@@ -554,9 +573,9 @@ impl Member for KafkaMember {
         }
         let KafkaMember { slots, events, consumer, .. } = *self;
         drop((slots, events));
-        // The probe of a lost connection may hold it a little longer.
-        let begun = Instant::now();
-        while Arc::strong_count(&consumer) > 1 && begun.elapsed() < CLOSE_TIMEOUT {
+        // The thread that watches a lost connection may hold it a little longer.
+        let started = Instant::now();
+        while Arc::strong_count(&consumer) > 1 && started.elapsed() < CLOSE_TIMEOUT {
             thread::sleep(Duration::from_millis(5));
         }
         if let Some(consumer) = Arc::into_inner(consumer) {
@@ -575,7 +594,8 @@ fn partitions(list: &TopicPartitionList) -> Vec<TopicPartition> {
     list.elements().iter().map(of).collect()
 }
 
-/// Answers a revocation. The library refuses a list with partitions that `start` did not take up, and then still waits.
+/// Answers a revocation. The library refuses a list that contains partitions which `start` has not started, and then
+/// still waits.
 fn give_up(consumer: &BaseConsumer<Group>, at: &[TopicPartition]) -> KafkaResult<()> {
     let mut held = partitions(&consumer.assignment()?);
     held.retain(|held| at.contains(held));
@@ -600,7 +620,7 @@ fn stray(record: &impl rdkafka::Message) -> Failure {
         Stage::Fetch,
         Reaction::StopPipeline,
         format!(
-            "a record of {topic}-{partition} at offset {offset} came outside its partition's queue; this is a bug"
+            "a record of {topic}-{partition} at offset {offset} arrived outside its partition's queue; this is a bug"
         ),
     )
 }

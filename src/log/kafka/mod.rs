@@ -1,7 +1,7 @@
-//! The log of production: Apache Kafka through librdkafka.
+//! The production log: Apache Kafka through librdkafka.
 //!
 //! Owns the clients. Knows no task and no state. Invariants: only committed records are read; the end of a partition is
-//! its high watermark, asked on a handle of its own; nothing here waits on a thread of an asynchronous runtime.
+//! its high watermark, queried through a client of its own; nothing here blocks a thread of an asynchronous runtime.
 
 #![allow(clippy::disallowed_methods, reason = "timeouts at the edge to a broker are in real time")]
 
@@ -22,7 +22,7 @@ mod reader;
 
 use self::{
     admin::Admin,
-    client::{Asking, Owned},
+    client::{Owned, QueryContext},
     config::{Settings, config_error},
 };
 use super::{GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec};
@@ -45,39 +45,42 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long one question for an offset may take.
+/// How long one offset query may take.
 const OFFSET_TIMEOUT: Duration = Duration::from_secs(10);
 const OFFSET_PAUSE: Duration = Duration::from_millis(20);
-/// Partitions that a member is assumed to read when nobody asked for its topics.
+/// The number of partitions assumed for a topic that was never described.
 const UNKNOWN_PARTITIONS: usize = 4;
 
 /// A Kafka cluster.
 pub struct KafkaLog {
     settings: Settings,
-    /// Asks for high watermarks and describes topics.
-    asking: Owned<BaseConsumer<Asking>>,
+    /// Queries high watermarks and describes topics.
+    queries: Owned<BaseConsumer<QueryContext>>,
     admin: OnceLock<Admin>,
-    /// Partitions of each topic, as last described: they share a member's buffer.
+    /// Number of partitions of each topic, as last described: a member's buffer is divided among them.
     partitions: Mutex<BTreeMap<String, u32>>,
-    /// The longest transaction that a producer was made for, in milliseconds: how long committed offsets may be pending.
+    /// The longest transaction of any producer created here, in milliseconds: how long committed offsets may stay
+    /// pending.
     transaction_ms: AtomicU64,
 }
 
-/// Assumed before a producer is made.
+/// Assumed until a producer is created.
 const TRANSACTION_MS: u64 = 15_000;
 
 impl KafkaLog {
-    /// The cluster at `bootstrap` (`host:port`, several separated by commas), with properties of librdkafka. Connects later.
+    /// The cluster at `bootstrap` (`host:port`, several separated by commas), with properties of librdkafka. Connects
+    /// later.
     ///
     /// # Errors
-    /// If a property is unknown, malformed, or one that the guarantee rests on.
+    /// If a property is unknown, malformed, or one that the guarantee depends on.
     pub fn new(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<KafkaLog> {
         let settings = Settings::new(bootstrap, properties)?;
-        let asking = settings.watermarks().create_with_context(Asking::default()).map_err(config_error)?;
-        let asking = Owned::new(asking, "watermark handle");
+        let queries =
+            settings.watermarks().create_with_context(QueryContext::default()).map_err(config_error)?;
+        let queries = Owned::new(queries, "watermark handle");
         Ok(KafkaLog {
             settings,
-            asking,
+            queries,
             admin: OnceLock::new(),
             partitions: Mutex::default(),
             transaction_ms: AtomicU64::new(TRANSACTION_MS),
@@ -92,18 +95,19 @@ impl KafkaLog {
         Ok(self.admin.get_or_init(|| made))
     }
 
-    /// First offset and high watermark.
+    /// The first offset and the high watermark.
     fn watermarks(&self, at: &TopicPartition) -> Result<(Offset, Offset)> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let (low, high) = loop {
-            while self.asking.poll(Duration::ZERO).is_some() {}
-            let left = OFFSET_TIMEOUT.saturating_sub(begun.elapsed());
-            match self.asking.client().fetch_watermarks(&at.topic, ffi::partition_number(at), left) {
+            while self.queries.poll(Duration::ZERO).is_some() {}
+            let left = OFFSET_TIMEOUT.saturating_sub(started.elapsed());
+            match self.queries.client().fetch_watermarks(&at.topic, ffi::partition_number(at), left) {
                 Ok(found) => break found,
                 Err(e) => {
                     let code = e.rdkafka_error_code();
-                    let helps = moves(code) || (code == Some(Code::UnknownPartition) && self.has(at));
-                    if !helps || begun.elapsed() >= OFFSET_TIMEOUT {
+                    let helps =
+                        leader_is_changing(code) || (code == Some(Code::UnknownPartition) && self.exists(at));
+                    if !helps || started.elapsed() >= OFFSET_TIMEOUT {
                         return Err(self.no_offset(at, code));
                     }
                     thread::sleep(OFFSET_PAUSE);
@@ -114,33 +118,35 @@ impl KafkaLog {
         Ok((offset(low)?, offset(high)?))
     }
 
-    /// Whether there is such a partition, as far as can be found out: the library calls one without a leader unknown, too.
-    fn has(&self, at: &TopicPartition) -> bool {
-        let found = self.asking.client().fetch_metadata(Some(&at.topic), OFFSET_TIMEOUT);
-        let has =
+    /// Whether this partition exists, as far as can be found out: the library also reports a partition without a leader
+    /// as unknown.
+    fn exists(&self, at: &TopicPartition) -> bool {
+        let found = self.queries.client().fetch_metadata(Some(&at.topic), OFFSET_TIMEOUT);
+        let exists =
             |t: &MetadataTopic| *t.name() == *at.topic && t.partitions().len() > at.partition.0 as usize;
-        found.map_or(true, |found| found.topics().iter().any(has))
+        found.map_or(true, |found| found.topics().iter().any(exists))
     }
 
     fn no_offset(&self, at: &TopicPartition, code: Option<Code>) -> Error {
-        let mut what = format!("partition {}: the broker tells no offsets", at.partition);
+        let mut what = format!("partition {}: the broker gives no offsets", at.partition);
         if let Some(code) = code {
             what = format!("{what}: {code} ({code:?})");
         }
-        while self.asking.poll(Duration::ZERO).is_some() {}
-        if let Some((_, reason)) = self.asking.context().last_error() {
+        while self.queries.poll(Duration::ZERO).is_some() {}
+        if let Some((_, reason)) = self.queries.context().last_error() {
             what = format!("{what}; last error of the connection: {reason}");
         }
         let next = match code {
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
                 "check that the topic exists and has this partition"
             }
-            Some(Code::UnknownPartition) if !self.has(at) => {
+            Some(Code::UnknownPartition) if !self.exists(at) => {
                 "check that the topic exists and has this partition"
             }
             Some(Code::TopicAuthorizationFailed) => "ask for the permission to describe and read it",
             _ => {
-                let next = "check that the broker which leads the partition can be reached at its advertised address";
+                let next =
+                    "check that the broker that leads the partition can be reached at its advertised address";
                 let what = format!("topic `{}`: {what}\n  next: {next}", at.topic);
                 return Failure::new(Stage::Fetch, Reaction::RetrySame, what).into();
             }
@@ -149,8 +155,8 @@ impl KafkaLog {
     }
 }
 
-/// Whether the partition's leader is changing, so that asking again helps.
-fn moves(code: Option<Code>) -> bool {
+/// Whether the partition's leader is changing, so that it helps to ask again.
+fn leader_is_changing(code: Option<Code>) -> bool {
     matches!(
         code,
         Some(
@@ -174,11 +180,11 @@ impl Log for KafkaLog {
     }
 
     fn connect(&self, timeout: Duration) -> Result {
-        connect::reach(&self.asking, self.settings.bootstrap(), timeout)
+        connect::reach(&self.queries, self.settings.bootstrap(), timeout)
     }
 
     fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicInfo>>> {
-        let found = self.admin()?.describe(&self.asking, topics)?;
+        let found = self.admin()?.describe(&self.queries, topics)?;
         let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         for (topic, info) in topics.iter().zip(&found) {
             if let Some(info) = info {
@@ -189,7 +195,7 @@ impl Log for KafkaLog {
     }
 
     fn create(&self, topic: &TopicSpec) -> Result {
-        self.admin()?.create(&self.asking, topic)
+        self.admin()?.create(&self.queries, topic)
     }
 
     fn end_offset(&self, at: &TopicPartition) -> Result<Offset> {
@@ -201,11 +207,11 @@ impl Log for KafkaLog {
     }
 
     fn offset_at(&self, at: &TopicPartition, timestamp_ms: i64) -> Result<Offset> {
-        listing::offset_at(&self.asking, at, timestamp_ms)?.map_or_else(|| self.end_offset(at), Ok)
+        listing::offset_at(&self.queries, at, timestamp_ms)?.map_or_else(|| self.end_offset(at), Ok)
     }
 
     fn topics(&self) -> Result<Vec<String>> {
-        listing::topics(&self.asking)
+        listing::topics(&self.queries)
     }
 
     fn read(&self, at: &TopicPartition, from: Offset) -> Result<Box<dyn Reader>> {

@@ -1,8 +1,8 @@
-//! Writes records and commits a batch: transactional (exactly once) or idempotent (at least once).
+//! Writes records and commits a batch, either transactional (exactly once) or idempotent (at least once).
 //!
 //! Owns the producer, its delivery reports and the end of a transaction. Knows no task. Invariants: everything is
-//! acknowledged before offsets are added to a transaction, and nothing is produced after; once the end of a transaction was
-//! asked for, no error is read as "aborted"; dropping never waits.
+//! acknowledged before offsets are added to a transaction, and nothing is produced afterwards; once the end of a
+//! transaction has been requested, no error is taken to mean "aborted"; dropping never waits.
 
 use super::{
     classify::{Flags, classify, failure},
@@ -34,21 +34,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// One try to end a transaction.
+/// Duration of one attempt to end a transaction.
 const SLICE: Duration = Duration::from_secs(5);
-/// Pause between two tries that the library calls retriable.
+/// Pause between two attempts, after an error that the library calls retriable.
 const PAUSE: Duration = Duration::from_millis(10);
-/// How long acknowledgements are waited for without serving reports.
+/// How long to wait for acknowledgements without serving reports.
 const FLUSH: Duration = Duration::from_millis(50);
-/// How long room in a full buffer is waited for at a time.
+/// How long to wait at a time for room in a full buffer.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
-/// Over the transaction timeout: the coordinator scans for such transactions every 10 s.
+/// Added to the transaction timeout: the coordinator looks for expired transactions every 10 s.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// What the library reports of records and connections.
+/// What the library reports about records and connections.
 #[derive(Debug, Default)]
 struct Reports {
-    /// The first record of the transaction that was refused.
+    /// The first refused record of the transaction.
     refused: Mutex<Option<Refusal>>,
     /// A request timed out or a connection broke.
     disturbed: AtomicBool,
@@ -98,18 +98,18 @@ impl ProducerContext for Reports {
 
 /// See [`Producer`].
 pub(super) struct KafkaProducer {
-    /// Dropped before the client they belong to.
+    /// Dropped before the client that they belong to.
     topics: Vec<(Arc<str>, Topic)>,
     events: Queue,
     client: Arc<Owned<BaseProducer<Reports>>>,
     transactional: bool,
     transactional_id: String,
-    /// How long its calls wait for answers.
+    /// How long the producer's calls wait for answers.
     transaction_timeout: Duration,
-    /// After this time the broker aborts an open transaction.
+    /// The broker aborts a transaction that has been open for this long.
     open_longest: Duration,
     socket_timeout: Duration,
-    /// A transactional call was slow or had to be made again.
+    /// A transactional call was slow or had to be repeated.
     slow: Cell<bool>,
     header_names: Vec<CString>,
 }
@@ -139,7 +139,7 @@ impl KafkaProducer {
         self.client.client().context()
     }
 
-    /// Serves reports, errors and log lines that are there.
+    /// Serves the reports, errors and log lines that have arrived.
     fn serve(&self) {
         while self.events.len() > 0 {
             self.client.poll(Duration::ZERO);
@@ -151,7 +151,11 @@ impl KafkaProducer {
             return Ok(known);
         }
         let topic = Topic::new(self.client.client().native_ptr(), name).ok_or_else(|| {
-            Failure::new(Stage::Produce, Reaction::StopPipeline, format!("`{name}` is not a topic's name"))
+            Failure::new(
+                Stage::Produce,
+                Reaction::StopPipeline,
+                format!("`{name}` is not a valid topic name"),
+            )
         })?;
         self.topics.push((name.into(), topic));
         Ok(self.topics.len() - 1)
@@ -183,7 +187,7 @@ impl KafkaProducer {
         }
     }
 
-    /// Waits until half of the buffer is free, so that large requests go out and not one for each place.
+    /// Waits until half of the buffer is free, so that large requests go out instead of one for each free slot.
     fn make_room(&self, since: Instant) -> Result<(), Failure> {
         let full = self.client.in_flight_count();
         while self.client.in_flight_count() > full / 2 && since.elapsed() <= self.transaction_timeout + MARGIN
@@ -202,7 +206,7 @@ impl KafkaProducer {
 
     fn refusal(&self, refused: &Refusal, text: &str) -> Failure {
         let Refusal { code, topic, partition, bytes } = *refused;
-        // The library tells the cause of a fatal error apart.
+        // The library reports the cause of a fatal error separately.
         let cause = self.client.client().fatal_error();
         let fatal = cause.is_some();
         let (code, text) = match cause {
@@ -231,9 +235,9 @@ impl KafkaProducer {
 
     /// Waits for all acknowledgements.
     fn drain(&self) -> Result<(), Failure> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let native = self.client.client().native_ptr();
-        // Every record is acknowledged or given up within its timeout, so this ends.
+        // Every record is acknowledged or given up within its timeout, so this loop ends.
         loop {
             self.serve();
             if self.client.in_flight_count() == 0 {
@@ -241,37 +245,37 @@ impl KafkaProducer {
             }
             ffi::flush(native, FLUSH);
         }
-        self.note(begun);
+        self.note(started);
         self.first_failure()
     }
 
-    /// Remembers a call so slow that a request may have been sent twice.
-    fn note(&self, begun: Instant) {
-        if begun.elapsed() > self.socket_timeout / 2 {
+    /// Remembers that a call was so slow that a request may have been sent twice.
+    fn note(&self, started: Instant) {
+        if started.elapsed() > self.socket_timeout / 2 {
             self.slow.set(true);
         }
     }
 
-    /// Makes a call of the transaction's end until it is settled or its time is over.
+    /// Repeats a call that ends the transaction until it is settled or its time is over.
     fn settle(
         &self,
         stage: Stage,
         limit: Duration,
         call: impl Fn(Duration) -> Result<(), KafkaError>,
     ) -> Result<(), Failure> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut slice = if stage == Stage::Abort { PAUSE } else { SLICE };
         loop {
             let answer = call(slice.min(limit)).map_err(|e| failure(stage, &call_error(&e)));
             self.serve();
             let Err(failed) = answer else {
-                self.note(begun);
+                self.note(started);
                 return Ok(());
             };
-            // An abort waits for reports of what it drops, which are served here between two calls.
+            // An abort waits for the reports of what it drops, and these are served here, between two calls.
             let first_abort = stage == Stage::Abort && slice == PAUSE;
             self.slow.set(self.slow.get() || !first_abort);
-            if failed.reaction != Reaction::RetrySame || begun.elapsed() >= limit {
+            if failed.reaction != Reaction::RetrySame || started.elapsed() >= limit {
                 return Err(failed);
             }
             slice = SLICE;
@@ -280,7 +284,7 @@ impl KafkaProducer {
     }
 
     fn add_offsets(&self, offsets: &[(TopicPartition, Committed)], member: &Handle) -> Result<(), Failure> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let list = ffi::offset_list(offsets);
         let sent = ffi::send_offsets(
             self.client.client().native_ptr(),
@@ -288,7 +292,7 @@ impl KafkaProducer {
             &member.metadata,
             self.transaction_timeout,
         );
-        self.note(begun);
+        self.note(started);
         sent.map_err(|e| {
             self.slow.set(true);
             if e.code == Code::FencedInstanceId {
@@ -310,17 +314,17 @@ impl KafkaProducer {
         member: &Membership,
         handle: &Handle,
     ) -> Result<(), Failure> {
-        let over = || {
+        let ended = || {
             let message =
                 format!("the membership {} is over; its partitions belong to others", member.member_id);
             Failure::new(Stage::SendOffsets, Reaction::CloseTasks, message)
         };
-        let consumer = handle.consumer.upgrade().ok_or_else(over)?;
+        let consumer = handle.consumer.upgrade().ok_or_else(ended)?;
         let native = consumer.client().native_ptr();
-        // The broker fences by what the consumer is now; records of an earlier membership are not its to commit.
+        // The broker fences by the consumer's current identity, which must not commit records of an earlier membership.
         let now = GroupMetadata::of(native).map(|m| m.member_id());
         if now.as_ref() != Some(&member.member_id) || consumer.assignment_lost() {
-            return Err(over());
+            return Err(ended());
         }
         ffi::commit_offsets(native, &ffi::offset_list(offsets), self.transaction_timeout).map_err(|code| {
             if code == Code::FencedInstanceId {
@@ -338,11 +342,11 @@ impl Producer for KafkaProducer {
             return Ok(());
         }
         let limit = self.transaction_timeout + MARGIN + MARGIN;
-        // With a broker at hand the library asks it for the coordinator at once, else half a second later.
-        let begun = Instant::now();
+        // With a connected broker the library asks for the coordinator at once, otherwise half a second later.
+        let started = Instant::now();
         ffi::reach(self.client.client().native_ptr(), limit);
         self.serve();
-        let answer = self.client.init_transactions(limit.saturating_sub(begun.elapsed()).max(SLICE));
+        let answer = self.client.init_transactions(limit.saturating_sub(started.elapsed()).max(SLICE));
         self.serve();
         answer.map_err(|e| {
             let error = call_error(&e);
@@ -397,7 +401,7 @@ impl Producer for KafkaProducer {
         self.drain()?;
         if !offsets.is_empty() {
             let handle = member.handle.downcast_ref::<Handle>().ok_or_else(|| {
-                let message = "the membership is of another log; this is a bug";
+                let message = "the membership belongs to another log; this is a bug";
                 Failure::new(Stage::SendOffsets, Reaction::StopPipeline, message)
             })?;
             if !self.transactional {
@@ -420,7 +424,7 @@ impl Producer for KafkaProducer {
             self.settle(Stage::Abort, limit, |slice| self.client.abort_transaction(slice))
                 .map_err(|f| Failure { reaction: Reaction::RecreateProducer, ..f })?;
         } else {
-            // What was sent stays: at least once. A failure of it is no longer of interest.
+            // What was sent stays: at least once. Its failure no longer matters.
             let _ = self.drain();
         }
         *self.reports().refused() = None;
@@ -447,7 +451,7 @@ fn call_error(error: &KafkaError) -> CallError {
         };
     }
     let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
-    // The binding flushes before it commits; that part may be made again.
+    // The binding flushes before it commits; the flush may be repeated.
     let retriable = matches!(error, KafkaError::Flush(Code::OperationTimedOut));
     CallError { code, message: error.to_string(), fatal: false, retriable, requires_abort: false }
 }

@@ -1,6 +1,6 @@
 //! A member that is expelled, replaced, rebalanced and cut off.
 //!
-//! Knows no plan of the group. Invariant: what it does to the group is what the group's coordinator could have done.
+//! Knows no plan of the group. Invariant: it does to the group only what the group's coordinator could have done.
 
 use super::{Call, Fate, Fault, SimFetcher, Verdict, killed, transient};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// As of Kafka's client: a transaction with these offsets has ended by its own timeout before.
+/// As in Kafka's client: a transaction with these offsets has ended by its own timeout before.
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(90);
 
 pub(super) struct SimMember {
@@ -22,7 +22,7 @@ pub(super) struct SimMember {
     fate: Arc<dyn Fate>,
     spec: GroupSpec,
     disconnected: bool,
-    /// Thrown out for good.
+    /// Expelled for good.
     fenced: bool,
 }
 
@@ -46,7 +46,7 @@ impl SimMember {
 
     fn expel(&mut self, silently: bool) {
         self.inner.silent = silently;
-        if let Some(id) = self.log.seated(&self.spec.group, &self.spec.instance) {
+        if let Some(id) = self.log.holder(&self.spec.group, &self.spec.instance) {
             self.log.expel(&self.spec.group, &self.spec.instance, &id);
         }
     }
@@ -81,7 +81,7 @@ impl Member for SimMember {
             _ => {}
         }
         if self.fenced {
-            let what = "simulated: another member sits at this place";
+            let what = "simulated: another member has taken this place";
             return Err(Failure::new(Stage::Group, Reaction::Exit, what));
         }
         let disconnected = fault == Some(Fault::Disconnected);
@@ -135,9 +135,9 @@ impl Member for SimMember {
 
     fn start(&mut self, at: &[(TopicPartition, Offset)]) -> Result<Vec<Box<dyn Fetcher>>, Failure> {
         self.step(Call::Start, &[], Stage::Group)?;
-        let doors = self.inner.start(at)?;
+        let fetchers = self.inner.start(at)?;
         let wrap = |inner| Box::new(SimFetcher { inner, fate: self.fate.clone() }) as Box<dyn Fetcher>;
-        Ok(doors.into_iter().map(wrap).collect())
+        Ok(fetchers.into_iter().map(wrap).collect())
     }
 
     fn seek(&mut self, at: &TopicPartition, to: Offset) -> Result<(), Failure> {
@@ -158,12 +158,12 @@ impl Member for SimMember {
     }
 
     fn close(self: Box<Self>, leave: bool) {
-        // A dead process says nothing; its place stays until its session is over.
+        // A dead process sends nothing; its place stays until its session is over.
         let alive = self.fate.step(Call::Release, &[]) != Verdict::Killed;
         self.inner.close(leave && alive);
     }
 }
 
 fn seek_refused() -> Failure {
-    Failure::new(Stage::Group, Reaction::CloseTasks, "simulated: a partition cannot be set to another offset")
+    Failure::new(Stage::Group, Reaction::CloseTasks, "simulated: seeking in a partition is refused")
 }

@@ -1,8 +1,8 @@
-//! The simulated log: the embedded log in memory as one process sees it that fails, stalls and is cut off.
+//! The simulated log: the embedded log in memory, as seen by one process that fails, stalls and is cut off.
 //!
-//! Wraps each door of the boundary and asks the process's `Fate` at each call who runs first and what goes wrong. Knows no
-//! threads, no seed and no probabilities. Invariants: a fault is one that Kafka and its client can really show; a killed
-//! process changes nothing any more.
+//! Wraps each handle of the log boundary and asks the process's `Fate` at each call who runs first and what goes wrong.
+//! Knows no threads, no seed and no probabilities. Invariants: a fault is one that Kafka and its client can really
+//! show; a killed process changes nothing any more.
 
 mod member;
 mod producer;
@@ -19,7 +19,7 @@ use member::SimMember;
 use producer::SimProducer;
 use std::{sync::Arc, time::Duration};
 
-/// Calls at which other processes may run and something may happen.
+/// Calls at which other processes may run and a fault may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "named after the calls")]
 pub enum Call {
@@ -57,49 +57,50 @@ pub enum Fault {
     Crash,
     /// The process dies after the call was carried out, before it returns: at a commit, at an apply.
     CrashAfter,
-    /// The process dies with its commit on the way, which arrives later (or is overtaken by the next `init`).
+    /// The process dies while its commit is on the way, which arrives later (or is overtaken by the next `init`).
     CrashCommitLate,
     /// With a crash: the local disk is gone.
     DiskLost,
     /// With a crash: the last writes of the local disk are gone (power loss).
     DiskBehind,
-    /// The process stands still; when that is longer than its session, its partitions go to others.
+    /// The process stands still; if that takes longer than its session, its partitions go to others.
     Pause,
     /// A second process of the same instance starts, with an empty disk.
     Duplicate,
-    /// The log asks to try the same call again.
+    /// The log answers that the same call should be tried again.
     Transient,
-    /// A fetch answers nothing although there is something.
+    /// A fetch returns nothing although there is something.
     EmptyFetch,
-    /// A fetch answers a single record.
+    /// A fetch returns a single record.
     ShortFetch,
     /// The group computes a new assignment.
     Rebalance,
-    /// The member was expelled and is told that it lost everything.
+    /// The member was expelled, and it is reported to it that it lost everything.
     Expelled,
-    /// The member was expelled, joins again under a new member id and is told nothing (a static member of librdkafka).
+    /// The member was expelled and joins again under a new member id, and nothing is reported to it (a static member of
+    /// librdkafka).
     ExpelledSilently,
-    /// A late request of its own makes the group throw the member out for good, as if a newer one had its place.
+    /// A late request of its own makes the group expel the member for good, as if a newer one had taken its place.
     FencedByItself,
-    /// A member that was replaced joins again and throws the newer one out.
+    /// A member that was replaced joins again and expels the newer one.
     Usurp,
-    /// A partition cannot be set to another offset: in a seek, or when those that are kept go on after a rebalance.
+    /// A seek is refused, either one that the engine asked for or one of the kept partitions after a rebalance.
     SeekRefused,
     /// The log cannot be reached for a while, as an event.
     Disconnected,
-    /// The commit is refused; nothing of it happened.
+    /// The commit is refused; none of it happened.
     CommitRefused,
     /// Committed, but the answer is lost.
     CommitLost,
     /// Aborted, but the answer is lost.
     CommitAborted,
-    /// The request is on the way: committed later, unless an `init` is faster; the answer is lost.
+    /// The request is on the way: it is committed later, unless an `init` comes first; the answer is lost.
     CommitLate,
     /// Committed after a long time; the producer is suspect.
     CommitSlow,
     /// A second copy of an older request to commit ends a later transaction of a producer that should have been replaced.
     StaleCommit,
-    /// The producer is of no more use; its transaction stays open.
+    /// The producer can no longer be used; its transaction stays open.
     ProducerFatal,
 }
 
@@ -108,13 +109,13 @@ pub enum Fault {
 pub enum Verdict {
     /// The call is made.
     Go,
-    /// Something goes wrong, of what was offered.
+    /// One of the offered faults happens.
     Fault(Fault),
     /// The process is dead: no call has any effect.
     Killed,
 }
 
-/// The fate of one life of a process: a scheduler with a seed, or whatever a test needs.
+/// The fate of one incarnation of a process: a scheduler with a seed, or whatever a test needs.
 pub trait Fate: Send + Sync {
     /// Lets others run first, then decides what happens at the call; `offers` are the faults that make sense at it, besides
     /// those that can always happen.
@@ -126,7 +127,7 @@ pub trait Fate: Send + Sync {
     /// Lets others run until something in the log changes or `timeout` is over.
     fn block(&self, timeout: Duration);
 
-    /// Carries something out at a later time; it answers whether it had an effect, which counts as `fault`.
+    /// Carries out an action at a later time; the action returns whether it had an effect, which counts as `fault`.
     fn later(&self, fault: Fault, action: Box<dyn FnOnce() -> bool + Send>);
 
     /// The process dies here.
@@ -135,7 +136,7 @@ pub trait Fate: Send + Sync {
     /// Whether the process lives: the calls of a dead one have no effect.
     fn alive(&self) -> bool;
 
-    /// The process is now a member, so that a long pause can cost it its place.
+    /// The process is now a member, so a long pause can cost it its place.
     fn joined(&self, group: &GroupSpec);
 }
 

@@ -1,6 +1,7 @@
-//! A producer whose commits get lost, come late, or hit the wrong transaction.
+//! A producer whose commits get lost, arrive late, or hit the wrong transaction.
 //!
-//! Knows no group. Invariant: `Unknown` is answered for every outcome, and only for commits whose request was sent.
+//! Knows no group. Invariant: `Unknown` is returned for every possible outcome, but only for commits whose request was
+//! sent.
 
 use super::{Call, Fate, Fault, Verdict, killed, transient};
 use crate::{

@@ -54,7 +54,7 @@ fn a_second_signal_ends_at_once() {
         let mut run = app.start("before-flush=sleep:120000@3");
         run.until_fired("before-flush");
         run.signal(first);
-        until("the first signal is seen", || run.text().contains("once more to end at once"));
+        until("the first signal is seen", || run.text().contains("signal again to end at once"));
         run.must_run();
         run.signal(second);
         assert_eq!(run.exit_code(), 130, "{}", run.text());
