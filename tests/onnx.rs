@@ -69,23 +69,23 @@ fn one_of_several_outputs_is_chosen_by_its_name() {
     );
     assert_eq!(negated.score(&[vec![f32::INFINITY, 0.0]]), Ok(vec![vec![f32::NEG_INFINITY, 0.0]]));
     let why = OnnxModel::load_output(path, "x").unwrap_err().to_string();
-    assert!(why.contains(path) && why.contains("expected is an output `x`") && why.contains("`e` "), "{why}");
+    assert!(why.contains(path) && why.contains("expected an output `x`") && why.contains("`e` "), "{why}");
 }
 
 #[test]
 fn a_model_that_cannot_score_rows_is_told_when_it_is_loaded() {
     for (file, expected) in [
         ("none.onnx", &["cannot be opened: No such file"][..]),
-        ("make.py", &["is no ONNX model that can be read"]),
+        ("make.py", &["is not a readable ONNX model"]),
         ("unsupported.onnx", &["operators that are not supported: Det (`area`)"]),
-        ("doubles.onnx", &["32-bit floats with the shape [rows, numbers]", "found is `X`", "4,F64"]),
-        ("two_inputs.onnx", &["expected is one input", "found is `a`", ", `b`"]),
+        ("doubles.onnx", &["32-bit floats with the shape [rows, numbers]", "found `X`", "4,F64"]),
+        ("two_inputs.onnx", &["expected one input", "found `a`", ", `b`"]),
         (
             "two_outputs.onnx",
-            &["expected is one output", "its outputs are `e`", "`n`", "OnnxModel::load_output"],
+            &["expected one output", "but its outputs are `e`", "`n`", "OnnxModel::load_output"],
         ),
-        ("no_rows.onnx", &["its output has the shape [1, 1], expected is one row for each row: [N, ..]"]),
-        ("zipmap.onnx", &["expected is one output", "`zipmap` must be off"]),
+        ("no_rows.onnx", &["its output has the shape [1, 1], expected one row for each row: [N, ..]"]),
+        ("zipmap.onnx", &["expected one output", "`zipmap` must be off"]),
     ] {
         let path = format!("tests/it/data/onnx/{file}");
         let error = OnnxModel::load(&path).unwrap_err();
@@ -137,6 +137,6 @@ fn a_row_that_does_not_fit_goes_the_way_of_bad_records() {
     let why = run(Settings::default(), species, "irises 1 | - | 1,2,3,4\nirises 1 | - | 1,2,3\n")
         .unwrap_err()
         .to_string();
-    let expected = "model tests/it/data/onnx/perceptron.onnx: input `X` takes 4 numbers, here are 3";
+    let expected = "model tests/it/data/onnx/perceptron.onnx: input `X` takes 4 numbers, got 3";
     assert!(why.contains("irises-1 at offset 1") && why.contains(expected), "{why}");
 }
