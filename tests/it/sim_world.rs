@@ -217,7 +217,7 @@ impl Copier {
 
     fn commit(&mut self, batch: &Ranges) -> Result {
         self.batch += 1;
-        let token = format!("{}/{}/{}", self.env.instance, self.env.life, self.batch);
+        let token = format!("{}/{}/{}", self.env.instance, self.env.incarnation, self.batch);
         while let Err(failure) = self.transaction(batch, &token) {
             match failure.reaction {
                 Reaction::RetrySame => {}
