@@ -582,7 +582,7 @@ fn start(config: &Config, plan: Topology, told: Told) -> Result<Running> {
     let listeners = Listeners::new(&computed, program, told_of_batches);
     let ends = Ends::new(log.clone(), Some("lag"))?;
     let observer = Reporter::new(ends, metrics.clone(), status.clone(), clock.clone(), history, listeners);
-    let observer = Arc::new(observer.telling(told.after_batch, config.progress_line));
+    let observer = Arc::new(observer.reporting_to(told.after_batch, config.progress_line));
     let env = Env {
         log,
         storage: home.storage,

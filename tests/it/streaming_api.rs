@@ -395,8 +395,8 @@ fn event(events: &mut impl BufRead) -> (String, Value) {
     }
 }
 
-fn ended(news: &Value) -> Vec<i64> {
-    news["ended"].as_array().unwrap().iter().map(|b| b["batchId"].as_i64().unwrap()).collect()
+fn ended(update: &Value) -> Vec<i64> {
+    update["ended"].as_array().unwrap().iter().map(|b| b["batchId"].as_i64().unwrap()).collect()
 }
 
 #[test]
@@ -406,18 +406,18 @@ fn events_bring_what_is_new_and_go_on_after_a_break() {
     let (_, all) = event(&mut events);
     assert_eq!((&all["reset"], ended(&all)), (&Value::Bool(true), vec![2_000, 3_000, 4_000]));
     served.history.on_batch_completed(&batch(5_000, 1, None));
-    let (id, news) = event(&mut events);
-    assert_eq!((&news["reset"], ended(&news)), (&Value::Bool(false), vec![5_000]));
-    assert_eq!(news["statistics"]["numTotalCompletedBatches"], 3);
+    let (id, update) = event(&mut events);
+    assert_eq!((&update["reset"], ended(&update)), (&Value::Bool(false), vec![5_000]));
+    assert_eq!(update["statistics"]["numTotalCompletedBatches"], 3);
     assert_eq!(id, "500/4");
     drop(events);
     served.history.on_batch_completed(&batch(6_000, 1, None));
     let mut again = request(served.server.address(), "/api/v1/events", &format!("Last-Event-ID: {id}\r\n"));
-    let (_, news) = event(&mut again);
-    assert_eq!((&news["reset"], ended(&news)), (&Value::Bool(false), vec![6_000]));
+    let (_, update) = event(&mut again);
+    assert_eq!((&update["reset"], ended(&update)), (&Value::Bool(false), vec![6_000]));
     for stale in ["Last-Event-ID: 499/4\r\n", "Last-Event-ID: 500/9\r\n", "Last-Event-ID: nonsense\r\n"] {
-        let (_, news) = event(&mut request(served.server.address(), "/api/v1/events", stale));
-        assert_eq!((&news["reset"], ended(&news).len()), (&Value::Bool(true), 5), "{stale}");
+        let (_, update) = event(&mut request(served.server.address(), "/api/v1/events", stale));
+        assert_eq!((&update["reset"], ended(&update).len()), (&Value::Bool(true), 5), "{stale}");
     }
 }
 
