@@ -1,7 +1,7 @@
-//! A bound of memory that threads share: who would go over it waits until something is given back.
+//! A memory bound shared by threads: a thread that would exceed it waits until something is returned.
 //!
-//! Knows no rows. Invariants: at most the bound is given out, but for one share that is larger than the whole bound, which goes alone;
-//! a share is given back when it is dropped.
+//! Knows no rows. Invariants: at most the bound is handed out, except for a single share that is larger than the
+//! whole bound, which is handed out alone; a share is returned when it is dropped.
 
 use std::{
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -48,7 +48,7 @@ impl Budget {
         Some(Share { budget: self.clone(), bytes })
     }
 
-    /// Bytes that are given out.
+    /// Bytes handed out.
     #[must_use]
     pub fn given(&self) -> usize {
         *self.0.given.lock().unwrap_or_else(PoisonError::into_inner)
@@ -70,7 +70,7 @@ mod tests {
     const NOW: Duration = Duration::ZERO;
 
     #[test]
-    fn the_bound_is_kept_and_a_share_larger_than_it_goes_alone() {
+    fn the_bound_holds_and_a_share_larger_than_it_is_handed_out_alone() {
         let budget = Budget::new(100);
         let small = budget.take(60, NOW).unwrap();
         assert!(budget.take(41, NOW).is_none());
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_goes_on_when_a_share_is_given_back() {
+    fn a_waiting_thread_continues_when_a_share_is_returned() {
         let budget = Budget::new(10);
         let held = budget.take(10, NOW).unwrap();
         let waiting = std::thread::spawn(move || budget.take(10, Duration::from_secs(60)).is_some());
