@@ -145,8 +145,8 @@ impl OnnxModel {
 
     fn of(path: &Path, output: Option<&str>) -> Result<Self> {
         let loaded = Loaded::of(path, output);
-        let told = |why| Error::Config(format!("model {}: {why}", path.display()));
-        loaded.map(|loaded| OnnxModel(Arc::new(loaded))).map_err(told)
+        let error = |why| Error::Config(format!("model {}: {why}", path.display()));
+        loaded.map(|loaded| OnnxModel(Arc::new(loaded))).map_err(error)
     }
 }
 

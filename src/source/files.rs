@@ -383,7 +383,7 @@ mod tests {
         assert_eq!(names(&listing.complete(vec![file("a", 2, 6)], &options)), ["a"]);
         assert!(listing.complete(vec![file("a", 2, 6)], &options).is_empty(), "once");
         (0..2).for_each(|_| assert!(listing.complete(vec![file("a", 3, 9)], &options).is_empty()));
-        assert_eq!(names(&listing.complete(vec![file("a", 3, 9)], &options)), ["a"], "written anew");
+        assert_eq!(names(&listing.complete(vec![file("a", 3, 9)], &options)), ["a"], "written again");
     }
 
     #[test]

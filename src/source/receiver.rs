@@ -210,12 +210,12 @@ pub enum ReceiverTarget {
 /// }
 /// let app = StreamingContext::builder("app").batch_interval(Duration::from_millis(50));
 /// let ssc = app.configure(|c| c.admin_bind = None).build();
-/// let ((seen, saw), (report, told), (error, errors)) = (channel(), channel(), channel());
+/// let ((seen, saw), (report, stored), (error, errors)) = (channel(), channel(), channel());
 /// let weights = ssc.receiver_stream("scale", Scale { connections: 0, seen }, StorageLevel::Log);
 /// weights.foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|weight| report.send(*weight)));
 /// ssc.add_streaming_listener(Errors(error));
 /// ssc.start()?;
-/// assert_eq!(told.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
+/// assert_eq!(stored.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
 /// assert_eq!(errors.iter().take(2).collect::<Vec<_>>(), ["it is slow", "the connection broke"]);
 /// assert_eq!(saw.recv().unwrap(), "3 is stored");
 /// ssc.stop(true);
@@ -250,11 +250,11 @@ impl<T: Data> ReceiverContext<T> {
     /// }
     /// let ssc =
     ///     StreamingContext::builder("app").configure(|c| c.admin_bind = None).trigger(Trigger::AsSoonAsPossible).build();
-    /// let (report, told) = std::sync::mpsc::channel();
+    /// let (report, stored) = std::sync::mpsc::channel();
     /// let numbers = ssc.receiver_stream("numbers", Numbers, StorageLevel::Memory);
     /// numbers.foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|n| report.send(*n)));
     /// ssc.start()?;
-    /// assert_eq!(told.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
+    /// assert_eq!(stored.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
     /// ssc.stop(true);
     /// ssc.await_termination()?;
     /// # Ok::<(), tidegate::Error>(())

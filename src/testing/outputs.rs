@@ -35,7 +35,7 @@ pub fn outputs<T: Data, R: Into<T>, U: Data + PartialOrd>(
     operation: impl Fn(DStream<T>) -> DStream<U>,
 ) -> Result<Vec<Vec<U>>> {
     let (queue, batches) = queue(input);
-    given(batches, |ssc| operation(ssc.queue_stream(&queue, true)))
+    batches_of(batches, |ssc| operation(ssc.queue_stream(&queue, true)))
 }
 
 /// Like [`outputs`], for an operation over two streams; where one has fewer batches, its last ones are empty.
@@ -59,7 +59,7 @@ pub fn outputs_of_two<T: Data, R: Into<T>, S: Data, Q: Into<S>, U: Data + Partia
     operation: impl Fn(DStream<T>, DStream<S>) -> DStream<U>,
 ) -> Result<Vec<Vec<U>>> {
     let ((left, of_left), (right, of_right)) = (queue(left), queue(right));
-    given(of_left.max(of_right), |ssc| {
+    batches_of(of_left.max(of_right), |ssc| {
         operation(ssc.queue_stream(&left, true), ssc.queue_stream(&right, true).named("right"))
     })
 }
@@ -72,17 +72,17 @@ fn queue<T, R: Into<T>>(input: impl IntoIterator<Item = impl IntoIterator<Item =
     (queue, batches)
 }
 
-fn given<U: Data + PartialOrd>(
+fn batches_of<U: Data + PartialOrd>(
     batches: usize,
     stream: impl Fn(&StreamingContext) -> DStream<U>,
 ) -> Result<Vec<Vec<U>>> {
-    let given: Arc<Mutex<Option<Vec<U>>>> = Arc::default();
+    let output: Arc<Mutex<Option<Vec<U>>>> = Arc::default();
     let mut driver = Driver::new(|ssc| {
-        let given = given.clone();
+        let output = output.clone();
         stream(ssc).foreach_rdd(move |rdd, _| {
             let mut rows = rdd.collect();
             rows.sort_by(|a, b| a.partial_cmp(b).unwrap_or(Ordering::Equal));
-            given.lock().unwrap_or_else(PoisonError::into_inner).replace(rows);
+            output.lock().unwrap_or_else(PoisonError::into_inner).replace(rows);
             Ok::<_, Infallible>(())
         });
     });
@@ -90,7 +90,7 @@ fn given<U: Data + PartialOrd>(
     for _ in 0..batches {
         driver.batch("")?;
         // Behind a window nothing is called between slides.
-        all.push(given.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default());
+        all.push(output.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default());
     }
     Ok(all)
 }

@@ -76,7 +76,7 @@ struct Listening {
 pub(super) async fn events(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> impl IntoResponse {
     let known = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.split_once('/'));
     let launched = shared.history.program().launched_ms.to_string();
-    let after = known.filter(|(life, _)| *life == launched).and_then(|(_, after)| after.parse().ok());
+    let after = known.filter(|(start, _)| *start == launched).and_then(|(_, after)| after.parse().ok());
     let (changes, closing) = (shared.changes.subscribe(), shared.closing.clone());
     let listening = Listening { shared, changes, closing, after, missing: None };
     let events = stream::unfold(listening, |mut listening| async move {
