@@ -36,7 +36,7 @@ impl<T: Value> DStream<T> {
         self.print_rows(10);
     }
 
-    /// Same as [`print_rows`](DStream::print_rows), under its name in PySpark; with [`PrintOptions`] rows can also
+    /// Same as [`print_rows`](DStream::print_rows), under its name in Spark's Python; with [`PrintOptions`] rows can also
     /// be shown in Python's notation.
     ///
     /// ```

@@ -79,7 +79,7 @@ fn topic_of(receiver: &ReceiverSpec) -> Option<&str> {
 
 /// All listeners, and the facts to report to them.
 pub struct Listeners {
-    listeners: Vec<Arc<dyn StreamingListener>>,
+    registered: Vec<Arc<dyn StreamingListener>>,
     program: Program,
     /// The stream of each input topic.
     streams: BTreeMap<String, usize>,
@@ -102,7 +102,7 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    pub fn new(plan: &Topology, program: Program, listeners: Vec<Arc<dyn StreamingListener>>) -> Self {
+    pub fn new(plan: &Topology, program: Program, registered: Vec<Arc<dyn StreamingListener>>) -> Self {
         let topics = |(id, spec): (NodeId, &SourceSpec)| {
             spec.topics.iter().map(|t| (t.clone(), id.0)).collect::<Vec<_>>()
         };
@@ -111,7 +111,7 @@ impl Listeners {
             _ => None,
         };
         Listeners {
-            listeners,
+            registered,
             streams: plan.sources().flat_map(topics).collect(),
             sinks: plan.iter().filter_map(is_sink).collect(),
             program,
@@ -352,7 +352,7 @@ impl Listeners {
     }
 
     fn notify(&self, what: impl Fn(&dyn StreamingListener)) {
-        for listener in &self.listeners {
+        for listener in &self.registered {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| what(listener.as_ref()))) {
                 tracing::error!("a streaming listener panicked: {}", panic_text(panic.as_ref()));
             }

@@ -115,7 +115,7 @@ impl Reporter {
             }
             Observed::Connection(why) => listeners.connection(*why, now),
             Observed::Receiver { name, state, message } => {
-                listeners.named_receiver(name, *state, message, now)
+                listeners.named_receiver(name, *state, message, now);
             }
             Observed::InputEnded { batch, inputs } => listeners.input_ended(*batch, inputs, now),
             Observed::Batch(report) => listeners.ended(report, None, now),
