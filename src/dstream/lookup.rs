@@ -172,7 +172,7 @@ impl<K: Key, W: Data> Loader<K, W> {
                 before.time_ms = time.0;
                 tracing::warn!(
                     failures_in_a_row = before.failures,
-                    "{}: the data of `join_reloaded` could not be loaded, that of before stays: {why}",
+                    "{}: the data of `join_reloaded` could not be loaded, the previous data stays in use: {why}",
                     self.at
                 );
                 Ok(before.map.clone())

@@ -114,13 +114,13 @@ impl<T: Value> DStream<T> {
         }
         if sink.has_time_without_unit() {
             mistake(
-                "a time of rows without folders by time\n  help: add `.partition_by(TimeUnit::Hour)`".into(),
+                "a time for rows is set, but files are not in folders by time\n  help: add `.partition_by(TimeUnit::Hour)`".into(),
             );
         }
         let folder = sink.folder();
         let format = match sink.format {
             Ok(format) => format,
-            Err(why) => return mistake(format!("rows of this type have no Parquet form: {why}")),
+            Err(why) => return mistake(format!("rows of this type cannot be written as Parquet: {why}")),
         };
         let factory: Factory = Arc::new(move |_| {
             Box::new(EncodeFiles::new(format.clone(), folder.clone())) as Box<dyn Operator>

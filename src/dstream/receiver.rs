@@ -79,7 +79,7 @@ impl StreamBuilder {
         let mut plan = self.plan();
         if name.is_empty() || name.len() > 100 || !name.chars().all(allowed) {
             plan.mistakes.push(format!(
-                "{at}: the name `{name}` is part of a topic's name\n  help: 1 to 100 characters of a-z A-Z 0-9 . _ -"
+                "{at}: the name `{name}` cannot be part of a topic's name\n  help: use 1 to 100 characters of a-z A-Z 0-9 . _ -"
             ));
         } else if plan.receivers.iter().any(|f| f.name == name) {
             plan.mistakes.push(format!(

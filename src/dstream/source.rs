@@ -132,7 +132,7 @@ impl StreamBuilder {
                 Err(e) => self
                     .plan()
                     .mistakes
-                    .push(format!("{at}: the pattern `{text}` is no regular expression: {e}")),
+                    .push(format!("{at}: the pattern `{text}` is not a regular expression: {e}")),
             }
         } else if topics.is_empty() {
             self.plan().mistakes.push(format!("{at}: a source without a topic"));

@@ -191,7 +191,7 @@ impl Listing {
         let (mut reader, mut silent) = (log.read(&at, next)?, 0);
         while next < end {
             if to.is_stopped() || silent > SILENT_MAX {
-                return Err(format!("{at} ends at {end}, but was read to {next} only").into());
+                return Err(format!("{at} ends at {end}, but was only read up to {next}").into());
             }
             let Some(fetched) = reader.next(Duration::from_millis(100))? else {
                 silent += 1;

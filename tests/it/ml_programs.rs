@@ -55,12 +55,12 @@ fn the_newest_model_is_available_in_the_program_and_over_http_even_after_a_resta
     let bootstrap = format!("memory:{}", unique("latest"));
     let log = log::open(&bootstrap, &BTreeMap::new()).unwrap();
     write_lines(&log, "points", &["[1.0]", "[3.0]", "[8.0]"]);
-    let learnt = [vec![2.0], vec![8.0]];
-    for life in 0..2 {
+    let learned = [vec![2.0], vec![8.0]];
+    for run in 0..2 {
         let (ssc, latest) = clusters(&bootstrap);
-        assert!(latest.get().is_none(), "nothing was computed in run {life}");
+        assert!(latest.get().is_none(), "nothing was computed in run {run}");
         ssc.start().unwrap();
-        until("the model is there", || latest.get().is_some_and(|(_, model)| model.centers == learnt));
+        until("the model is there", || latest.get().is_some_and(|(_, model)| model.centers == learned));
         let server = ssc.admin_address().unwrap();
         let all = ask(server, "/models");
         let (time, model) = latest.get().unwrap();

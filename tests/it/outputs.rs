@@ -220,9 +220,9 @@ fn mistakes_are_reported_before_anything_runs() {
     lines.map(|_| Shapeless::Of(1)).to_files(FileSink::parquet("shapeless"));
     expect![[r#"
         tests/it/outputs.rs:215:11: `save_as_text_files`: `s3://bucket/lines` is not a path of a file system
-        tests/it/outputs.rs:218:11: `to_files`: a time of rows without folders by time
+        tests/it/outputs.rs:218:11: `to_files`: a time for rows is set, but files are not in folders by time
           help: add `.partition_by(TimeUnit::Hour)`
-        tests/it/outputs.rs:219:37: `to_files`: rows of this type have no Parquet form: an enum whose variants carry data has no column
+        tests/it/outputs.rs:219:37: `to_files`: rows of this type cannot be written as Parquet: an enum whose variants carry data has no column
         tests/it/outputs.rs:217:11: `out/lines-TIME.x` is written here and at tests/it/outputs.rs:216:11
           help: choose another place for one of them
     "#]].assert_eq(&message(ssc.start()));

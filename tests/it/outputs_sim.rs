@@ -37,7 +37,7 @@ fn topology(dir: &Path) -> Topology {
     builder.topology()
 }
 
-fn life(dir: &Path, env: ProcessEnv) -> tidegate::Result {
+fn incarnation(dir: &Path, env: ProcessEnv) -> tidegate::Result {
     let mut config = Config::new("app", "simulated");
     config.threads = 0;
     config.trigger = Trigger::Interval(Duration::from_millis(200));
@@ -103,7 +103,7 @@ fn world(seed: u64, faults: Faults, traced: bool, dir: &Path) -> (World, BTreeMa
     }
     for instance in ["a", "b"] {
         let dir: PathBuf = dir.to_owned();
-        world.process(instance, true, move |env| life(&dir, env));
+        world.process(instance, true, move |env| incarnation(&dir, env));
     }
     (world, oracle)
 }
@@ -125,10 +125,10 @@ fn check(seed: u64, faults: Faults, traced: bool) -> Result<Outcome, String> {
         }
         format!("{what}; faults {:?}; incarnations that ended: {:?}", outcome.fired, outcome.ended)
     };
-    if let Some(life) =
+    if let Some(ended) =
         outcome.ended.iter().find(|l| matches!(&l.result, Err(e) if e.starts_with("panicked")))
     {
-        return Err(show(format!("{} panicked", life.name)));
+        return Err(show(format!("{} panicked", ended.name)));
     }
     for lines in written(dir.path()) {
         if lines != oracle {

@@ -429,5 +429,5 @@ fn an_open_page_does_not_hold_up_the_end() {
     event(&mut events);
     drop(served.server);
     let mut rest = vec![];
-    events.read_to_end(&mut rest).unwrap(); // ended in order, not by a timeout
+    events.read_to_end(&mut rest).unwrap(); // ended cleanly, not by a timeout
 }

@@ -90,10 +90,10 @@ fn before_the_first_batch_the_page_says_so() {
     assert_eq!(text(&page, "running"), "No batch has begun yet.");
     assert_eq!(text(&page, "timelines"), "Timelines (Last 0 batches, 0 active, 0 completed)");
     assert_eq!(text(&page, "completed-title"), "Completed Batches (last 0 out of 0)");
-    assert_eq!(page.matches(">No batch yet<").count(), 4, "in each chart");
+    assert_eq!(page.matches(">No batches yet<").count(), 4, "in each chart");
     assert_eq!(text(&page, "topology"), "stage 0 <b>", "as text");
     let unknown = document(served.server.address(), "/streaming/batch/17");
-    assert!(text(&unknown, "problem").starts_with("This batch is not known"), "{unknown}");
+    assert!(text(&unknown, "problem").starts_with("Unknown batch"), "{unknown}");
 }
 
 #[test]

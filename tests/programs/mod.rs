@@ -116,7 +116,7 @@ fn collect(mut from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
     text
 }
 
-/// An example, built beside this test.
+/// An example, built along with this test.
 pub fn example(name: &str) -> Command {
     let test = std::env::current_exe().unwrap();
     let path: PathBuf = test.ancestors().nth(2).unwrap().join("examples").join(name);

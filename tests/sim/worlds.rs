@@ -52,7 +52,11 @@ fn config() -> Config {
 }
 
 /// One incarnation of a program.
-pub fn life(env: ProcessEnv, topology: fn() -> Topology, observer: Arc<dyn Observer>) -> tidegate::Result {
+pub fn incarnation(
+    env: ProcessEnv,
+    topology: fn() -> Topology,
+    observer: Arc<dyn Observer>,
+) -> tidegate::Result {
     let env = Env {
         log: env.log,
         storage: env.storage,
@@ -137,7 +141,7 @@ fn world(case: Case, seed: u64, faults: Faults, traced: bool) -> (World, BTreeMa
         });
     }
     for process in case.processes {
-        world.process(process, true, move |env| life(env, case.topology, Arc::new(Silent)));
+        world.process(process, true, move |env| incarnation(env, case.topology, Arc::new(Silent)));
     }
     (world, oracle)
 }
@@ -179,9 +183,9 @@ pub fn check_and_look<T>(
         format!("{what}; faults {:?}; incarnations that ended: {:?}", outcome.fired, outcome.ended)
     };
     let panicked =
-        outcome.ended.iter().find(|life| matches!(&life.result, Err(e) if e.starts_with("panicked")));
-    if let Some(life) = panicked {
-        return Err(show(format!("{} panicked", life.name)));
+        outcome.ended.iter().find(|ended| matches!(&ended.result, Err(e) if e.starts_with("panicked")));
+    if let Some(ended) = panicked {
+        return Err(show(format!("{} panicked", ended.name)));
     }
     let counts = replay(world.log().as_ref()).map_err(show)?;
     if counts != oracle {

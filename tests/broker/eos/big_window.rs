@@ -23,7 +23,7 @@ const PORTION: u64 = 25_000;
 const WORDS: u64 = 200_000;
 
 /// Waits for a window that is emitted from now on.
-fn gives(client: &Client, app: &App, run: &mut Run) {
+fn await_window(client: &Client, app: &App, run: &mut Run) {
     let before = client.ends(&app.output);
     until("a window is emitted", || {
         run.must_run();
@@ -52,7 +52,7 @@ fn a_window_of_ten_times_the_memory_is_emitted_killed_and_restored() {
     for first in (0..WORDS).step_by(usize::try_from(PORTION).unwrap()) {
         write(&client, &app.input, WORDS, first..first + PORTION);
         app.catch_up(&client, &mut run);
-        gives(&client, &app, &mut run);
+        await_window(&client, &app, &mut run);
         is_bounded(&run, &format!("{} words", first + PORTION), RESIDENT_BYTES_MAX);
     }
     run.kill();
@@ -61,12 +61,12 @@ fn a_window_of_ten_times_the_memory_is_emitted_killed_and_restored() {
     assert!(on_disk >= 10 * BUDGET_BYTES, "{on_disk} bytes are too few for a test");
 
     let mut run = app.start("");
-    gives(&client, &app, &mut run);
+    await_window(&client, &app, &mut run);
     is_bounded(&run, "after a kill", RESIDENT_BYTES_MAX);
     run.kill();
     app.lose_state();
     let mut run = app.start("");
-    gives(&client, &app, &mut run);
+    await_window(&client, &app, &mut run);
     is_bounded(&run, "after a restore", RESTORING_BYTES_MAX);
     run.stop();
 

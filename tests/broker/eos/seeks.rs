@@ -41,7 +41,7 @@ fn seeks_that_fail_while_partitions_come_and_go_lose_nothing() {
     let client = Client::new(&bootstrap());
     let app = App::new("filter_project", &client);
     let events = Events::start(&client, &app.input);
-    let (mut fired, mut again, mut anew) = (0, 0, 0);
+    let (mut fired, mut again, mut recovered) = (0, 0, 0);
     for nth in 1..=5 {
         let mut run = app.start(&format!("fail-seek=fail@{nth}"));
         app.has_committed(&client, &mut run);
@@ -57,7 +57,7 @@ fn seeks_that_fail_while_partitions_come_and_go_lose_nothing() {
         fired += run.fired().len();
         let log = run.stop();
         again += log.matches("a test refuses it; trying again").count();
-        anew += log.matches("a test refuses it; all partitions are recovered anew").count();
+        recovered += log.matches("a test refuses it; all partitions are recovered anew").count();
     }
     let written = events.finish();
     let mut run = app.start("");
@@ -65,7 +65,7 @@ fn seeks_that_fail_while_partitions_come_and_go_lose_nothing() {
     run.stop();
     events::judge("seeks", written, &client.read(&app.output));
     println!(
-        "seeks: {fired} failed in rebalances, {again} while partitions were started, {anew} after; {written} events, each once"
+        "seeks: {fired} failed in rebalances, {again} while partitions were started, {recovered} after; {written} events, each once"
     );
     assert!(fired >= 3, "{fired} failed");
 }

@@ -42,7 +42,7 @@ fn topics_and_partitions_that_appear_later_are_read_from_their_beginning() {
     write(&log, "clicks-eu", 2, &[("grown", 1)]);
     crate::contract::until("the new partition is read", || seen("grown"));
     write(&log, "clicks-eu", 0, &[("last", 1)]);
-    crate::contract::until("the old partition goes on", || seen("last"));
+    crate::contract::until("the old partition continues", || seen("last"));
     stop(&ssc, false);
     let all = sorted(rows.get());
     assert!(!all.contains(&"before".to_owned()) && !all.contains(&"other".to_owned()), "{all:?}");
@@ -118,7 +118,7 @@ fn mistakes_in_patterns_are_reported_at_the_start() {
             Ok(()) => ssc.await_termination().unwrap_err().to_string(),
         }
     };
-    assert!(mistake("lines(").contains("is no regular expression"));
+    assert!(mistake("lines(").contains("is not a regular expression"));
     assert!(mistake("lines.*").contains("speaks of topic `lines-out`, which this program writes"));
     assert!(mistake("nothing-.*").contains("matches no topic yet"));
 }
