@@ -60,7 +60,7 @@ fn fail_stops_and_names_the_record() {
     let one = "n 1 | b | 3\nn 1 | a | ten\n";
     let error = Session::new(PLAIN).step(&sums(BadRecordPolicy::Fail), one).pop().unwrap();
     expect![[r#"
-        error: bad record in n-1 at offset 1: operator `try_map (made at tests/it/bad_records.rs:26:26)` on partition 1: invalid digit found in string
+        error: bad record in n-1 at offset 1: operator `try_map (made at tests/it/bad_records.rs:27:26)` on partition 1: invalid digit found in string
           next: fix the producer, or choose the policy `skip` or `dead-dead_letter` for this source"#]].assert_eq(&error);
 }
 
@@ -93,7 +93,7 @@ fn skip_counts_each_bad_record_once() {
     reported.dedup();
     expect![[r#"
         [
-            "n-1 0: operator `try_map (made at tests/it/bad_records.rs:26:26)` on partition 1: invalid digit found in string",
+            "n-1 0: operator `try_map (made at tests/it/bad_records.rs:27:26)` on partition 1: invalid digit found in string",
             "n-2 0: the value is null",
         ]
     "#]].assert_debug_eq(&reported);
@@ -105,7 +105,7 @@ fn dead_letters_are_the_exact_records_with_origin_and_reason() {
         &sums(BadRecordPolicy::DeadLetter),
         ROWS,
         &expect![[r#"
-        app-dlq | a | ten | @7 | h=x | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=1 | __tidegate.errors.offset=0 | __tidegate.errors.message=operator `try_map (made at tests/it/bad_records.rs:26:26)` on partition 1: invalid digit found in string
+        app-dlq | a | ten | @7 | h=x | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=1 | __tidegate.errors.offset=0 | __tidegate.errors.message=operator `try_map (made at tests/it/bad_records.rs:27:26)` on partition 1: invalid digit found in string
         app-dlq | c | - | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=2 | __tidegate.errors.offset=0 | __tidegate.errors.message=the value is null
         sums | a | 1
         sums | b | 5

@@ -219,11 +219,11 @@ fn mistakes_are_reported_before_anything_runs() {
     lines.to_files(FileSink::text("out").time(|_| 0));
     lines.map(|_| Shapeless::Of(1)).to_files(FileSink::parquet("shapeless"));
     expect![[r#"
-        tests/it/outputs.rs:215:11: `save_as_text_files`: `s3://bucket/lines` is not a path of a file system
-        tests/it/outputs.rs:218:11: `to_files`: a time for rows is set, but files are not in folders by time
+        tests/it/outputs.rs:216:11: `save_as_text_files`: `s3://bucket/lines` is not a path of a file system
+        tests/it/outputs.rs:219:11: `to_files`: a time for rows is set, but files are not in folders by time
           help: add `.partition_by(TimeUnit::Hour)`
-        tests/it/outputs.rs:219:37: `to_files`: rows of this type cannot be written as Parquet: an enum whose variants carry data has no column
-        tests/it/outputs.rs:217:11: `out/lines-TIME.x` is written here and at tests/it/outputs.rs:216:11
+        tests/it/outputs.rs:220:37: `to_files`: rows of this type cannot be written as Parquet: an enum whose variants carry data has no column
+        tests/it/outputs.rs:218:11: `out/lines-TIME.x` is written here and at tests/it/outputs.rs:217:11
           help: choose another place for one of them
     "#]].assert_eq(&message(ssc.start()));
 }
@@ -287,7 +287,7 @@ fn a_function_that_fails_stops_the_program_and_the_rows_come_again() {
     assert_eq!(error.len(), 1);
     let shown = error[0].replace(&time.to_string(), "TIME");
     expect![[r#"
-        error: foreach_rdd at tests/it/outputs.rs:234:52 in the batch of TIME: the bank is closed
+        error: foreach_rdd at tests/it/outputs.rs:235:52 in the batch of TIME: the bank is closed
           next: correct it and start again; the batch was not committed"#]]
     .assert_eq(&shown);
     let error = session.step(&|ssc| recording(&calls, ssc, "c", true), "");
