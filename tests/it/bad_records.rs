@@ -61,7 +61,7 @@ fn fail_stops_and_names_the_record() {
     let error = Session::new(PLAIN).step(&sums(BadRecordPolicy::Fail), one).pop().unwrap();
     expect![[r#"
         error: bad record in n-1 at offset 1: operator `try_map (made at tests/it/bad_records.rs:27:26)` on partition 1: invalid digit found in string
-          next: fix the producer, or choose the policy `skip` or `dead-dead_letter` for this source"#]].assert_eq(&error);
+          next: fix the producer, or choose the policy `skip` or `dead-letter` for this source"#]].assert_eq(&error);
 }
 
 #[test]
