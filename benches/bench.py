@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures tidegate beside raw librdkafka and Kafka Streams, in one go on one machine and one broker. Run it by `./dev bench`.
+"""Measures tidegate against raw librdkafka and Kafka Streams, in one go on one machine and one broker. Run it with `./dev bench`.
 
 ./dev bench [throughput|stall|latency|restart|windows ...] [--quick] [--peers raw,kstreams,tidegate] [--work w1,w2,w3t] [--repeat N]
 
@@ -33,7 +33,7 @@ SLIDE_MS, KEYS = 200, 1000
 
 
 class Size:
-    """Records of each input; `quick` proves the harness, its numbers mean nothing."""
+    """Records of each input; `quick` tests the harness, its numbers mean nothing."""
 
     def __init__(self, quick):
         self.events = 200_000 if quick else 10_000_000
@@ -56,7 +56,7 @@ def prepare(peers, names):
         elif "tidegate" in peers:
             missing.append(name)
     if missing:
-        print(f"no example {', '.join(missing)}: tidegate is left out", file=sys.stderr)
+        print(f"no example {', '.join(missing)}: tidegate is skipped", file=sys.stderr)
         peers.remove("tidegate")
     if "raw" in peers:
         build_raw()
@@ -90,7 +90,7 @@ def build_raw():
 
 
 def preload(kind, n, partitions=PARTITIONS, used=PARTITIONS):
-    """A topic with n generated records in the first `used` partitions; made once per broker."""
+    """A topic with n generated records in the first `used` partitions; created once per broker."""
     name = f"bench-{kind}-{n}" + ("" if used == partitions == PARTITIONS else f"-{used}-of-{partitions}")
     if int(topics(end=name)) != n:
         print(f"preloading {name} ...", file=sys.stderr)
@@ -128,7 +128,7 @@ class Run:
             extra = ["c.group.instance.id=bench", "c.session.timeout.ms=10000"] if tuned else []
             return machine.java_command("kstreams", "peers.KsApp", "bootstrap=" + machine.BOOTSTRAP, "app=" + self.app, "in=" + self.source,
                                         "out=" + self.out, "id=" + self.id, "state=" + self.state, "mode=eos", f"commit={commit_ms}", *extra, heap="2g")
-        extra = ["--instance-id", "bench"] if tuned else []  # else the id is lost with the state folder, and the session must run out
+        extra = ["--instance-id", "bench"] if tuned else []  # otherwise the id is lost with the state folder, and the session must time out
         return [f"{TARGET}/examples/{self.example}", "--bootstrap", machine.BOOTSTRAP, "--input", self.source, "--output", self.out,
                 "--application-id", self.id, "--state-dir", self.state, "--batch-interval-ms", str(commit_ms), "--threads", "2",
                 "--guarantee", "exactly-once", "--starting-offsets", "earliest", "--state-partitions", str(PARTITIONS), *self.flags, *extra]
@@ -143,7 +143,7 @@ class Run:
 
     def progress(self, sample, total):
         """The part of the input that is processed and committed. Kafka Streams commits a word count's input when it has been
-        re-partitioned, so there the re-partition topic counts."""
+        re-partitioned, so in that case the re-partition topic counts."""
         if self.peer == "kstreams" and self.app == "w2":
             return sample["inner"] / (total * WORDS_A_LINE)
         return sample["in"] / total
@@ -156,7 +156,7 @@ class Run:
             shutil.rmtree(self.state, ignore_errors=True)
 
     def trouble(self):
-        """Why the run cannot go on, if it cannot."""
+        """Why the run cannot continue, if it cannot."""
         code = self.process.poll()
         return None if code is None else f"ended by itself with code {code} (log: {CACHE}/logs/{self.id}.log)"
 
@@ -209,7 +209,7 @@ def when(samples, progress, part):
 
 
 def stall(peer, partitions, size):
-    """One partition has everything to be read; the others of the topic, if there are any, are caught up: they are empty."""
+    """One partition has all the input; the others of the topic, if there are any, are empty."""
     n = size.events // 4
     run = Run(peer, "w1", preload("events", n, partitions=partitions, used=1))
     with run.watch() as watch:
@@ -269,7 +269,7 @@ def warm(peers, apps, size):
 
 
 def restart(peer, keys, kept, size):
-    """A word count with `keys` distinct words and live traffic on top; kill -9, start again with the state folder kept or deleted."""
+    """A word count with `keys` distinct words and live traffic on top; kill -9, restart with the state folder kept or deleted."""
     base, live, rate = keys * 4 // WORDS_A_LINE, 10_000 if size.name == "quick" else 40_000, 500 if size.name == "quick" else 2000
     words = dict(seed=2, vocab=keys, zipf=0)
     source = f"bench-restart-{os.getpid()}-{time.time_ns()}"
@@ -303,7 +303,7 @@ def restart(peer, keys, kept, size):
 
 
 def windows(form, panes, size):
-    """CPU of a word count in a window of so many slides, once it is full: a fixed set of keys, nearly all of them in each slide."""
+    """CPU of a word count in a window of this many slides, once it is full: a fixed set of keys, nearly all of which occur in each slide."""
     rate, warm = 2000, panes * SLIDE_MS / 1000 + 3
     source = f"bench-live-{os.getpid()}-{time.time_ns()}"
     topics(create=f"{source}:{PARTITIONS}")
@@ -346,7 +346,7 @@ def measurements(args, peers, size):
             for peer in engines:
                 yield lambda peer=peer, partitions=partitions: [stall(peer, partitions, size)]
     if "latency" in args.what:
-        # A JVM of the broker that has not compiled its code yet costs the first program to run ten times the tail.
+        # While the broker's JVM has not compiled its code yet, the first program to run has ten times the tail latency.
         yield lambda: warm(engines, args.work, size)
         for app in [app for app in LATENCY if app in args.work]:
             for peer in engines:
@@ -396,7 +396,7 @@ def cell(values):
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n")[0])
     parser.add_argument("what", nargs="*", choices=[*COLUMNS, []], help="throughput, stall, latency, restart, windows; nothing = all")
-    parser.add_argument("--quick", action="store_true", help="small sizes: proves the harness, measures nothing")
+    parser.add_argument("--quick", action="store_true", help="small sizes: tests the harness, measures nothing")
     parser.add_argument("--peers", default="raw,kstreams,tidegate")
     parser.add_argument("--work", default="w1,w2,w3t", help="which programs, of " + ", ".join(EXAMPLE))
     parser.add_argument("--repeat", type=int, default=1)

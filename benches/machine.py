@@ -1,4 +1,4 @@
-"""What the measurements stand on: the broker, the Java tools, and what the operating system says of processes."""
+"""What the measurements rely on: the broker, the Java tools, and what the operating system says about processes."""
 import contextlib
 import json
 import os
@@ -17,7 +17,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @contextlib.contextmanager
 def broker():
-    """The broker of `./dev kafka`: taken as it is when it is up, else for the time of the measurements."""
+    """The broker of `./dev kafka`: used as it is if it is up, otherwise started for the duration of the measurements."""
     ours = subprocess.run([DEV, "kafka", "status"], stdout=subprocess.DEVNULL).returncode != 0
     if ours:
         subprocess.run([DEV, "kafka", "up"], check=True)
@@ -33,7 +33,7 @@ started = []
 
 
 def start(command, log=subprocess.DEVNULL):
-    """Starts a program that `end_all` ends at the latest."""
+    """Starts a program that is ended by `end_all` at the latest."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     started.append(process)
     return process
@@ -51,7 +51,7 @@ def java_command(module, main, *arguments, heap="1g"):
 
 
 def java(module, main, heap="1g", **options):
-    """Runs a tool to its end; its last line."""
+    """Runs a tool to its end; returns its last line."""
     command = java_command(module, main, "bootstrap=" + BOOTSTRAP, *(f"{k}={v}" for k, v in options.items()), heap=heap)
     lines = subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     return lines[-1] if lines else ""
@@ -62,12 +62,12 @@ def topics(**options):
 
 
 class Watch:
-    """Samples of a run, one each 100 ms: dictionaries with ms, out, high, in, inner (see Watch.java)."""
+    """Samples of a run, one every 100 ms: dictionaries with ms, out, high, in, inner (see Watch.java)."""
 
     def __init__(self, out, source, group):
         command = java_command("tools", "peers.Watch", "bootstrap=" + BOOTSTRAP, "out=" + out, "in=" + source, "group=" + group, heap="128m")
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.process.stdout.readline()  # it is at work
+        self.process.stdout.readline()  # it has started
 
     def __enter__(self):
         return self
@@ -84,7 +84,7 @@ class Watch:
 
 
 def stop(process, how=signal.SIGTERM):
-    """Ends a process and its children; the hard way after 20 s."""
+    """Ends a process and its children; by force after 20 s."""
     pids = tree(process.pid)
     for sign in (how, signal.SIGKILL):
         for pid in pids:
@@ -127,7 +127,7 @@ def broker_cpu():
 
 
 def rss_mb(pid):
-    """The most memory that was ever resident, MB."""
+    """The peak resident memory, MB."""
     total = 0
     for p in tree(pid):
         with contextlib.suppress(OSError), open(f"/proc/{p}/status") as status:
@@ -136,7 +136,7 @@ def rss_mb(pid):
 
 
 def idle_percent(over_s=1.0):
-    """How idle the machine is: numbers taken beside other work are not comparable."""
+    """How idle the machine is: numbers taken while other work is running are not comparable."""
 
     def read():
         with open("/proc/stat") as stat:

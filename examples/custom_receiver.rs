@@ -1,9 +1,10 @@
-//! A receiver of one's own: reads lines from a TCP server and answers each with `ok`, once it is stored for good.
+//! A custom receiver: reads lines from a TCP server and answers each with `ok` once it is stored for good.
 //!
-//! A server that sends again what it has no answer for, and knows its lines apart, can rely on each of them being processed:
-//! `cargo run --release --example custom_receiver localhost 9999 ~/checkpoint`. The lines go to the topic `received`. With `nc -lk 9999` as
-//! the server the answers can be seen in its terminal. A line that begins with `~` wants no answer, so nobody waits for it; an empty one
-//! is answered with `empty`, and told on the streaming page.
+//! A server that resends what was not acknowledged, and can tell its lines apart, can rely on each of them being
+//! processed: `cargo run --release --example custom_receiver localhost 9999 ~/checkpoint`. The lines go to the
+//! topic `received`. With `nc -lk 9999` as the server, the answers appear in its terminal. A line that begins with
+//! `~` wants no answer, so nobody waits for it; an empty one is answered with `empty`, and reported on the
+//! streaming page.
 
 use clap::Parser;
 use std::{
@@ -27,7 +28,7 @@ struct Program {
     host: String,
     /// Its port
     port: u16,
-    /// Where everything is kept that the program needs to go on
+    /// Where everything is kept that the program needs to continue
     checkpoint_dir: PathBuf,
     /// The log: host:port of Kafka, where the topic `received` must exist [default: one in the checkpoint directory]
     #[arg(long, default_value = "")]
@@ -49,7 +50,7 @@ impl Receiver<String> for AnsweringReceiver {
     fn receive(&mut self, to: &ReceiverContext<String>) -> Result<(), ReceiverError> {
         let mut server = TcpStream::connect((self.host.as_str(), self.port))?;
         to.connected();
-        // Ends the wait for a line now and then, to look whether the program ends.
+        // Interrupts the wait for a line now and then, to check whether the program is ending.
         server.set_read_timeout(Some(Duration::from_millis(100)))?;
         let mut reader = BufReader::new(server.try_clone()?);
         let mut line = String::new();

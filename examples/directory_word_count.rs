@@ -1,7 +1,8 @@
 //! Counts the words of the files that appear in a directory, exactly once.
 //!
-//! `cargo run --release --example directory_word_count ~/in ~/checkpoint`, then move text files into `~/in`. The counts go to the topic
-//! `counts`, and to the terminal. Files that are there at the first start are passed over, unless `--all` is given.
+//! `cargo run --release --example directory_word_count ~/in ~/checkpoint`, then move text files into `~/in`. The
+//! counts go to the topic `counts`, and to the terminal. Files that already exist at the first start are skipped,
+//! unless `--all` is given.
 
 use clap::Parser;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
@@ -17,9 +18,9 @@ use tidegate::{
 struct Program {
     /// Where the files appear
     dir: PathBuf,
-    /// Where everything is kept that the program needs to go on
+    /// Where everything is kept that the program needs to continue
     checkpoint_dir: PathBuf,
-    /// Also files that are there at the first start
+    /// Also files that already exist at the first start
     #[arg(long)]
     all: bool,
     /// The log: host:port of Kafka, where the topic `counts` must exist [default: one in the checkpoint directory]

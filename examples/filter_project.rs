@@ -1,13 +1,13 @@
-//! Keeps the dear ones of JSON events and some of their fields, exactly once.
+//! Keeps the expensive ones among JSON events, and some of their fields, exactly once.
 //!
 //! Input: value = JSON `{"id","user","item","price","ts","page"}`. Output: the events with `price > 50.0` as JSON
 //! `{"id","user","price","ts"}`; key and record timestamp are kept.
 //!
-//! Runs on Kafka and on the embedded log alike. On Kafka both topics must exist. On the embedded log (`--bootstrap embedded:DIR`) the
-//! output is made, but no command makes or fills the input: an earlier program does, whose output it was, or one that writes through
-//! `tidegate::log`.
+//! Runs on Kafka and on the embedded log alike. On Kafka both topics must exist. On the embedded log (`--bootstrap
+//! embedded:DIR`) the output is created, but no command creates or fills the input: it must be the output of an
+//! earlier program, or be written by one that uses `tidegate::log`.
 //!
-//! With a Kafka at hand and its commands in the `PATH`, each program in a terminal of its own:
+//! With Kafka running and its commands in the `PATH`, each program in a terminal of its own:
 //!
 //! ```sh
 //! for topic in events dear-events; do kafka-topics.sh --bootstrap-server localhost:9092 --create --if-not-exists --topic $topic --partitions 4; done
@@ -26,7 +26,7 @@ use tidegate::{
     program,
 };
 
-/// The fields that are read and written; the others are passed over.
+/// The fields that are read and written; the others are ignored.
 #[derive(Clone, Serialize, Deserialize)]
 struct Event {
     id: u64,
@@ -48,7 +48,7 @@ enum OnBadRecord {
 struct Program {
     #[command(flatten)]
     args: Args,
-    /// What happens to a record that is not such an event
+    /// What to do with a record that is not such an event
     #[arg(long, env = "TIDEGATE_ON_BAD_RECORD", value_enum, default_value_t)]
     on_bad_record: OnBadRecord,
 }

@@ -1,13 +1,14 @@
 //! Counts words: a topic of text lines in, a topic of counts out, exactly once.
 //!
-//! Input: value = UTF-8 line, split at single spaces. Output: key = word, value = decimal count over everything read so far; one record
-//! per changed word and batch. Empty words, as between two spaces, are left out; Spark's examples count them.
+//! Input: value = UTF-8 line, split at single spaces. Output: key = word, value = decimal count over everything
+//! read so far; one record per changed word and batch. Empty words, as between two spaces, are omitted; Spark's
+//! examples count them.
 //!
-//! Runs on Kafka and on the embedded log alike. On Kafka both topics must exist. On the embedded log (`--bootstrap embedded:DIR`) the
-//! output is made, but no command makes or fills the input: an earlier program does, whose output it was, or one that writes through
-//! `tidegate::log`.
+//! Runs on Kafka and on the embedded log alike. On Kafka both topics must exist. On the embedded log (`--bootstrap
+//! embedded:DIR`) the output is created, but no command creates or fills the input: it must be the output of an
+//! earlier program, or be written by one that uses `tidegate::log`.
 //!
-//! With a Kafka at hand and its commands in the `PATH`, each program in a terminal of its own:
+//! With Kafka running and its commands in the `PATH`, each program in a terminal of its own:
 //!
 //! ```sh
 //! for topic in lines counts; do kafka-topics.sh --bootstrap-server localhost:9092 --create --if-not-exists --topic $topic --partitions 4; done

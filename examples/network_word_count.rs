@@ -1,7 +1,8 @@
 //! Counts the words of each second that arrive from a TCP server.
 //!
-//! Start `nc -lk 9999` in one terminal, this program in another (`cargo run --release --example network_word_count localhost 9999`),
-//! and type lines into the first. Keeps everything in memory; see `recoverable_network_word_count` for one that survives its end.
+//! Start `nc -lk 9999` in one terminal, this program in another (`cargo run --release --example network_word_count
+//! localhost 9999`), and type lines into the first. Keeps everything in memory; see
+//! `recoverable_network_word_count` for one that survives restarts.
 
 use clap::Parser;
 use std::{process::ExitCode, time::Duration};

@@ -3,8 +3,8 @@
 //! Input: value = UTF-8 line. Output: `DIR/batches/lines-TIME/part-*` as text, `DIR/tree/date=.../part-*.json`; with `--postgres` the table
 //! `lines (line text)` and the table `counts (word text primary key, n bigint)`.
 //!
-//! With a Kafka at hand and its commands in the `PATH`, each program in a terminal of its own; `--output` is a flag of all examples that
-//! this one does not read:
+//! With Kafka running and its commands in the `PATH`, each program in a terminal of its own; `--output` is a flag
+//! of all examples that this one does not use:
 //!
 //! ```sh
 //! kafka-topics.sh --bootstrap-server localhost:9092 --create --if-not-exists --topic lines --partitions 4
@@ -12,8 +12,8 @@
 //! kafka-console-producer.sh --bootstrap-server localhost:9092 --topic lines
 //! ```
 //!
-//! For Postgres make the tables, `create table lines (line text); create table counts (word text primary key, n bigint);`, and add
-//! `--postgres postgres://user@host/db`.
+//! For Postgres create the tables, `create table lines (line text); create table counts (word text primary key, n
+//! bigint);`, and add `--postgres postgres://user@host/db`.
 
 use clap::Parser;
 use std::{path::PathBuf, process::ExitCode};
@@ -27,7 +27,7 @@ struct Program {
     /// Where files are written
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// The database that gets lines and counts of words, such as `postgres://user@host/db`
+    /// The database for lines and word counts, such as `postgres://user@host/db`
     #[arg(long)]
     postgres: Option<String>,
 }

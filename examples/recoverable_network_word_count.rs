@@ -1,9 +1,10 @@
-//! Counts the words of each second that arrive from a TCP server, and goes on after its end where it was.
+//! Counts the words of each second that arrive from a TCP server, and continues after a restart where it was.
 //!
 //! Start `nc -lk 9999` in one terminal, this program in another:
 //! `cargo run --release --example recoverable_network_word_count localhost 9999 ~/checkpoint ~/out`, and type lines into the first.
-//! Lines that were received are kept in the checkpoint directory until they are counted, so a program that is killed and started again
-//! counts each of them. The file gets a line per batch: at least once, as every `foreach_rdd`.
+//! Lines that were received are kept in the checkpoint directory until they are counted, so a program that is
+//! killed and restarted counts each of them. The file gets a line per batch: at least once, as with every
+//! `foreach_rdd`.
 
 use clap::Parser;
 use std::{
@@ -16,13 +17,13 @@ use std::{
 use tidegate::{StreamingContext, program_in};
 
 #[derive(Parser)]
-#[command(about = "Counts the words of each second from a TCP server; survives its own end")]
+#[command(about = "Counts the words of each second from a TCP server; survives restarts")]
 struct Program {
     /// Where the server runs
     host: String,
     /// Its port
     port: u16,
-    /// Where everything is kept that the program needs to go on
+    /// Where everything is kept that the program needs to continue
     checkpoint_dir: PathBuf,
     /// The counts of each batch are appended to this file
     output_file: PathBuf,

@@ -1,8 +1,8 @@
 //! Counts the words that arrive from a TCP server, over all time: the count of each word is state.
 //!
-//! Start `nc -lk 9999` in one terminal, this program in another:
-//! `cargo run --release --example stateful_network_word_count localhost 9999`, and type lines into the first. The words `hello` and `world`
-//! begin with a count of one.
+//! Start `nc -lk 9999` in one terminal, this program in another: `cargo run --release --example
+//! stateful_network_word_count localhost 9999`, and type lines into the first. The words `hello` and `world` start
+//! with a count of one.
 
 use clap::Parser;
 use std::{path::PathBuf, process::ExitCode, time::Duration};

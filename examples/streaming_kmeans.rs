@@ -1,10 +1,10 @@
-//! Clusters the points of one topic while it tells the clusters of those of another.
+//! Learns clusters from the points of one topic while it assigns those of another to them.
 //!
 //! Training lines are vectors, `[1.0,2.0,3.0]`; test lines are labelled points, `(7,[1.0,2.0,3.0])`, of the same number of dimensions.
 //! Output: key = label, value = number of the cluster, as the model was before the batch. The model is kept over restarts.
 //!
-//! With a Kafka at hand and its commands in the `PATH`, the program in a terminal of its own. What is to be learnt is written first, as a
-//! batch is answered by the model as it was before:
+//! With Kafka running and its commands in the `PATH`, the program in a terminal of its own. The training data is
+//! written first, as a batch is scored with the model as it was before it:
 //!
 //! ```sh
 //! for topic in points test-points clusters; do kafka-topics.sh --bootstrap-server localhost:9092 --create --if-not-exists --topic $topic --partitions 4; done
@@ -26,7 +26,7 @@ use tidegate::{
 
 #[derive(Parser)]
 #[command(
-    about = "Clusters the points of one topic (--input), and tells the clusters of those of another (--test)"
+    about = "Learns clusters from the points of one topic (--input), and assigns those of another (--test)"
 )]
 struct Program {
     #[command(flatten)]
@@ -40,7 +40,7 @@ struct Program {
     /// Number of dimensions of a point
     #[arg(long)]
     dimensions: usize,
-    /// How much what was learnt counts beside a new batch: 1 = as much as each of its points, 0 = not at all
+    /// How much what was learned counts against a new batch: 1 = as much as each of its points, 0 = not at all
     #[arg(long, default_value_t = 1.0)]
     decay_factor: f64,
 }

@@ -3,8 +3,8 @@
 //! Lines of both are labelled points, `(label,[x,y,z])`, of the same number of features. Output: key = label, value = prediction, as the
 //! model was before the batch. The model is kept over restarts.
 //!
-//! With a Kafka at hand and its commands in the `PATH`, the program in a terminal of its own. What is to be learnt is written first, as a
-//! batch is answered by the model as it was before:
+//! With Kafka running and its commands in the `PATH`, the program in a terminal of its own. The training data is
+//! written first, as a batch is scored with the model as it was before it:
 //!
 //! ```sh
 //! for topic in examples test-examples predictions; do kafka-topics.sh --bootstrap-server localhost:9092 --create --if-not-exists --topic $topic --partitions 4; done

@@ -1,14 +1,14 @@
 //! Counts the records of each key in windows over event time, exactly once.
 //!
-//! Input: key = user as text, record timestamp = event time; the value is not read. Output: key = `user@window_start_ms`, value =
-//! decimal count so far; one record per changed window and batch. With `--hop-ms` windows overlap, and a record is counted in each that
-//! it lies in.
+//! Input: key = user as text, record timestamp = event time; the value is not read. Output: key =
+//! `user@window_start_ms`, value = decimal count so far; one record per changed window and batch. With `--hop-ms`
+//! windows overlap, and a record is counted in each window that contains it.
 //!
-//! Runs on Kafka and on the embedded log alike. On Kafka both topics must exist. On the embedded log (`--bootstrap embedded:DIR`) the
-//! output is made, but no command makes or fills the input: an earlier program does, whose output it was, or one that writes through
-//! `tidegate::log`.
+//! Runs on Kafka and on the embedded log alike. On Kafka both topics must exist. On the embedded log (`--bootstrap
+//! embedded:DIR`) the output is created, but no command creates or fills the input: it must be the output of an
+//! earlier program, or be written by one that uses `tidegate::log`.
 //!
-//! With a Kafka at hand and its commands in the `PATH`, each program in a terminal of its own:
+//! With Kafka running and its commands in the `PATH`, each program in a terminal of its own:
 //!
 //! ```sh
 //! for topic in visits visits-by-window; do kafka-topics.sh --bootstrap-server localhost:9092 --create --if-not-exists --topic $topic --partitions 4; done
@@ -35,10 +35,10 @@ struct Program {
     /// Length of a window [default: 10000, or 30000 with --hop-ms]
     #[arg(long)]
     size_ms: Option<u64>,
-    /// From the start of a window to that of the next [default: the length]
+    /// From the start of a window to the start of the next [default: the length]
     #[arg(long)]
     hop_ms: Option<u64>,
-    /// How long after its end a window still takes records
+    /// How long after its end a window still accepts records
     #[arg(long, default_value_t = 5_000)]
     lateness_ms: u64,
 }

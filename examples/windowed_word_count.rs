@@ -1,11 +1,12 @@
 //! Counts the words of the last 30 seconds, every 10 seconds, exactly once.
 //!
-//! Spark's `reduceByKeyAndWindow(add, subtract, 30, 10)`: counts that enter are added and those that leave are subtracted, so a slide
-//! costs what came and went. Input: value = UTF-8 line, split at single spaces. Output: key = word, value = decimal count; words that
-//! do not occur any more are left out, and empty ones, as between two spaces, which Spark's examples count. Windows cover the time of
-//! arrival; they survive any restart, as they are state.
+//! Spark's `reduceByKeyAndWindow(add, subtract, 30, 10)`: counts that enter are added and those that leave are
+//! subtracted, so a slide costs only what entered and left. Input: value = UTF-8 line, split at single spaces.
+//! Output: key = word, value = decimal count; words that no longer occur are omitted, and so are empty ones, as
+//! between two spaces, which Spark's examples count. Windows cover the time of arrival; they survive any restart,
+//! as they are state.
 //!
-//! With a Kafka at hand and its commands in the `PATH`, each program in a terminal of its own:
+//! With Kafka running and its commands in the `PATH`, each program in a terminal of its own:
 //!
 //! ```sh
 //! for topic in lines recent-counts; do kafka-topics.sh --bootstrap-server localhost:9092 --create --if-not-exists --topic $topic --partitions 4; done
@@ -30,10 +31,10 @@ struct Program {
     /// Length of the window
     #[arg(long, default_value_t = 30_000)]
     window_ms: u64,
-    /// How often counts are given
+    /// How often counts are emitted
     #[arg(long, default_value_t = 10_000)]
     slide_ms: u64,
-    /// Count each window anew from its parts, as for a function without an inverse
+    /// Recompute each window from its parts, as for a function without an inverse
     #[arg(long)]
     recompute: bool,
 }

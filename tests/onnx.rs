@@ -1,7 +1,7 @@
-//! Models in the ONNX format beside scikit-learn, on Fisher's irises, and as part of programs.
+//! Models in the ONNX format compared with scikit-learn, on Fisher's irises, and as part of programs.
 //!
-//! `it/data/onnx/make.py` made the models and `probabilities.csv`: the answers of scikit-learn 1.9.1 to each iris, those of the
-//! perceptron, the logistic regression and the forest side by side.
+//! `it/data/onnx/make.py` created the models and `probabilities.csv`: the results of scikit-learn 1.9.1 for each
+//! iris, those of the perceptron, the logistic regression and the forest side by side.
 
 use tidegate::{
     StreamingContext,
@@ -18,7 +18,7 @@ fn numbers(line: &str) -> Vec<f32> {
     line.split(',').map(|x| x.parse().unwrap()).collect()
 }
 
-/// What each model has to answer to each iris.
+/// The expected result of each model for each iris.
 fn irises() -> (Vec<Vec<f32>>, [(&'static str, Vec<Vec<f32>>); 4]) {
     let rows = include_str!("it/data/iris.csv").lines().map(|line| numbers(line)[..4].to_vec()).collect();
     let answers: Vec<Vec<f32>> =
@@ -28,7 +28,7 @@ fn irises() -> (Vec<Vec<f32>>, [(&'static str, Vec<Vec<f32>>); 4]) {
 }
 
 #[test]
-fn the_probabilities_are_those_of_scikit_learn() {
+fn the_probabilities_agree_with_scikit_learn() {
     let (rows, models) = irises();
     assert_eq!(rows.len(), 150);
     for (name, expected) in models {
@@ -43,7 +43,7 @@ fn the_probabilities_are_those_of_scikit_learn() {
 }
 
 #[test]
-fn an_answer_does_not_depend_on_the_rows_beside_it() {
+fn a_result_does_not_depend_on_the_rows_beside_it() {
     let (rows, models) = irises();
     let many: Vec<Vec<f32>> = rows.iter().cycle().take(3_000).cloned().collect();
     for (name, _) in models {
@@ -69,23 +69,23 @@ fn one_of_several_outputs_is_chosen_by_its_name() {
     );
     assert_eq!(negated.score(&[vec![f32::INFINITY, 0.0]]), Ok(vec![vec![f32::NEG_INFINITY, 0.0]]));
     let why = OnnxModel::load_output(path, "x").unwrap_err().to_string();
-    assert!(why.contains(path) && why.contains("expected is an output `x`") && why.contains("`e` "), "{why}");
+    assert!(why.contains(path) && why.contains("expected an output `x`") && why.contains("`e` "), "{why}");
 }
 
 #[test]
-fn a_model_that_cannot_score_rows_is_told_when_it_is_loaded() {
+fn a_model_that_cannot_score_rows_is_refused_when_it_is_loaded() {
     for (file, expected) in [
         ("none.onnx", &["cannot be opened: No such file"][..]),
-        ("make.py", &["is no ONNX model that can be read"]),
+        ("make.py", &["is not a readable ONNX model"]),
         ("unsupported.onnx", &["operators that are not supported: Det (`area`)"]),
-        ("doubles.onnx", &["32-bit floats with the shape [rows, numbers]", "found is `X`", "4,F64"]),
-        ("two_inputs.onnx", &["expected is one input", "found is `a`", ", `b`"]),
+        ("doubles.onnx", &["32-bit floats with the shape [rows, numbers]", "found `X`", "4,F64"]),
+        ("two_inputs.onnx", &["expected one input", "found `a`", ", `b`"]),
         (
             "two_outputs.onnx",
-            &["expected is one output", "its outputs are `e`", "`n`", "OnnxModel::load_output"],
+            &["expected one output", "but its outputs are `e`", "`n`", "OnnxModel::load_output"],
         ),
-        ("no_rows.onnx", &["its output has the shape [1, 1], expected is one row for each row: [N, ..]"]),
-        ("zipmap.onnx", &["expected is one output", "`zipmap` must be off"]),
+        ("no_rows.onnx", &["its output has the shape [1, 1], expected one row for each row: [N, ..]"]),
+        ("zipmap.onnx", &["expected one output", "`zipmap` must be off"]),
     ] {
         let path = format!("tests/it/data/onnx/{file}");
         let error = OnnxModel::load(&path).unwrap_err();
@@ -120,7 +120,7 @@ fn a_model_scores_a_stream() {
 }
 
 #[test]
-fn scoring_needs_no_exchange_and_keeps_keys_where_they_lie() {
+fn scoring_needs_no_exchange_and_keeps_keys_in_their_partitions() {
     let ssc = StreamingContext::builder("app").build();
     let model = OnnxModel::load_output("tests/it/data/onnx/two_outputs.onnx", "n").unwrap();
     let sums = ssc.text("words").map(|w| (w, 1.0f32)).reduce_by_key(|a, b| a + b);
@@ -133,10 +133,10 @@ fn scoring_needs_no_exchange_and_keeps_keys_where_they_lie() {
 }
 
 #[test]
-fn a_row_that_does_not_fit_goes_the_way_of_bad_records() {
+fn a_row_that_does_not_fit_is_a_bad_record() {
     let why = run(Settings::default(), species, "irises 1 | - | 1,2,3,4\nirises 1 | - | 1,2,3\n")
         .unwrap_err()
         .to_string();
-    let expected = "model tests/it/data/onnx/perceptron.onnx: input `X` takes 4 numbers, here are 3";
+    let expected = "model tests/it/data/onnx/perceptron.onnx: input `X` takes 4 numbers, got 3";
     assert!(why.contains("irises-1 at offset 1") && why.contains(expected), "{why}");
 }

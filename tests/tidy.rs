@@ -1,7 +1,9 @@
-//! Holds the shape of the source tree: who may use whom, which file may name which crate, sizes, names and words.
+//! Enforces the shape of the source tree: who may use whom, which file may name which crate, sizes, names and
+//! words.
 //!
-//! Reads text only; knows nothing of what the code does. Clippy and rustc hold what they can see better (`clippy.toml`,
-//! `[lints]` in Cargo.toml). Invariant: each rule is a function from path and text to complaints, with a test that it can fail.
+//! Reads text only; knows nothing of what the code does. Clippy and rustc check what they can see better
+//! (`clippy.toml`, `[lints]` in Cargo.toml). Invariant: each rule is a function from path and text to complaints,
+//! with a test that it can fail.
 
 use std::{
     collections::BTreeSet,
@@ -9,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The folders (and single files) of `src/`; each may use only what stands before it.
+/// The folders (and single files) of `src/`; each may use only those that come before it.
 const ORDER: [&str; 23] = [
     "error",
     "failpoint",
@@ -35,7 +37,7 @@ const ORDER: [&str; 23] = [
     "testing",
     "demo",
 ];
-/// Narrower than the order: the path names none of the edges, the loop names no face.
+/// Stricter than the order: `task` names neither end of the path, and the loop names no user-facing API.
 const NEVER: [(&str, &[&str]); 2] =
     [("task", &["log", "source", "sink", "dstream", "sql", "ml"]), ("runtime", &["dstream", "sql", "ml"])];
 /// Re-exports at the crate root that may be used by their short path.
@@ -57,7 +59,7 @@ const FENCES: [(&str, &[&str]); 14] = [
     ("tokio", &["src/ui/", "src/context/signals.rs"]),
     ("clap", &["src/main.rs", "src/demo/", "src/config"]),
 ];
-/// Lints that are switched off only here: the edges to the operating system, and the one file that talks C.
+/// Lints that are disabled only here: at the edges to the operating system, and in the one file that calls C.
 const PERMITS: [(&str, &[&str]); 3] = [
     ("unsafe_code", &["src/log/kafka/ffi.rs"]),
     ("clippy::disallowed_types", &[]),
@@ -83,13 +85,13 @@ const BANNED_NAMES: [&str; 11] = [
 ];
 /// Split, so that this file does not contain them.
 const BANNED_WORDS: [&str; 3] = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
-/// Methods of the builder behind a context, whose own methods have the examples.
+/// Methods of the builder behind a context; the examples are on the context's own methods.
 const WITHOUT_EXAMPLE: [(&str, &[&str]); 3] = [
     ("src/dstream/receiver.rs", &["receiver", "files", "local"]),
     ("src/dstream/source.rs", &["source"]),
     ("src/dstream/stream.rs", &["of", "topology", "start", "stop"]),
 ];
-/// Named as metrics are, but tables of a database.
+/// Named like metrics, but tables of a database.
 const TABLES: [&str; 1] = ["tidegate_positions"];
 const DOCUMENTS: [&str; 3] = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"];
 
@@ -170,7 +172,7 @@ fn header(path: &str, text: &str) -> Complaints {
 
 fn size(path: &str, text: &str) -> Complaints {
     let lines = without_tests(text).lines().count();
-    if lines <= MAX_LINES { vec![] } else { vec![format!("{path}: {lines} lines, {MAX_LINES} is the end")] }
+    if lines <= MAX_LINES { vec![] } else { vec![format!("{path}: {lines} lines, the limit is {MAX_LINES}")] }
 }
 
 fn names(path: &str) -> Complaints {
@@ -185,7 +187,7 @@ fn banned_words(path: &str, text: &str) -> Complaints {
     let mut bad = vec![];
     for (n, line) in text.lines().enumerate() {
         if ["<<<<<<< ", ">>>>>>> "].iter().any(|mark| line.starts_with(mark)) {
-            bad.push(format!("{path}:{}: a merge was left open here", n + 1));
+            bad.push(format!("{path}:{}: an unresolved merge", n + 1));
         }
         for (word, _) in words(line).filter(|(w, _)| BANNED_WORDS.contains(w)) {
             bad.push(format!(
@@ -197,7 +199,7 @@ fn banned_words(path: &str, text: &str) -> Complaints {
     bad
 }
 
-/// Metrics that a document names and `metrics` (the text of observe/metrics.rs) does not have.
+/// Metrics that a document names and `metrics` (the text of observe/metrics.rs) does not contain.
 fn unknown_metrics(path: &str, text: &str, metrics: &str) -> Complaints {
     let known: BTreeSet<&str> =
         words(metrics).map(|(w, _)| w).filter(|w| w.starts_with("tidegate_")).chain(TABLES).collect();
@@ -270,7 +272,7 @@ fn code(text: &str) -> String {
     lines.map(|l| l.split(" // ").next().unwrap_or(l)).collect::<Vec<_>>().join("\n")
 }
 
-/// Each identifier of the text with what follows it.
+/// Each identifier of the text together with what follows it.
 fn words(text: &str) -> impl Iterator<Item = (&str, &str)> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let mut rest = text;
@@ -361,12 +363,12 @@ fn lints_are_switched_off_with_a_reason_and_only_at_the_edges() {
 }
 
 #[test]
-fn files_say_what_they_own_and_stay_readable() {
+fn files_say_what_they_own_and_stay_short() {
     assert_none(rust_files().iter().flat_map(|(p, t)| [header(p, t), size(p, t)].concat()));
 }
 
 #[test]
-fn names_and_words_are_those_of_a_finished_work() {
+fn names_say_something_and_no_work_is_left_open() {
     let all = files(
         &[
             "src",
@@ -385,14 +387,14 @@ fn names_and_words_are_those_of_a_finished_work() {
 }
 
 #[test]
-fn what_streams_can_do_is_shown_by_examples() {
+fn each_stream_method_has_an_example() {
     let faces = files(&["src/dstream", "src/ml"], &[".rs"]);
     assert!(faces.len() > 20, "the faces were not found");
     assert_none(faces.iter().flat_map(|(p, t)| examples(p, t)));
 }
 
 #[test]
-fn documents_are_there_and_name_only_metrics_that_exist() {
+fn documents_exist_and_name_only_existing_metrics() {
     for name in DOCUMENTS {
         assert!(root().join(name).is_file(), "{name} is missing");
     }

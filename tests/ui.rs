@@ -1,8 +1,8 @@
-//! What the compiler says to a wrong program: each `tests/ui/NAME.rs` must fail with the text in `NAME.stderr`.
+//! What the compiler says about a wrong program: each `tests/ui/NAME.rs` must fail with the text in `NAME.stderr`.
 //!
-//! Runs rustc against the library that was built for the tests, so nothing is compiled again. Line numbers of the library and
-//! the compiler's own files are left out. `UPDATE_EXPECT=1` writes the texts anew. Invariant: the case `accepted` compiles, so
-//! the others fail for what they show.
+//! Runs rustc against the library that was built for the tests, so nothing is compiled again. Line numbers of the
+//! library and the compiler's own files are omitted. `UPDATE_EXPECT=1` rewrites the texts. Invariant: the case
+//! `accepted` compiles, so the others fail because of what they show.
 
 use std::{
     fs,
@@ -12,12 +12,12 @@ use std::{
 
 const FOLDER: &str = "tests/ui";
 
-/// Where cargo put this test and the library with all that it uses.
+/// Where cargo put this test and the library with everything it uses.
 fn deps() -> PathBuf {
     std::env::current_exe().unwrap().parent().unwrap().to_owned()
 }
 
-/// The library as it was built last.
+/// The library as it was last built.
 fn library(deps: &Path) -> PathBuf {
     let files = fs::read_dir(deps).unwrap().map(|entry| entry.unwrap().path());
     let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
@@ -26,7 +26,7 @@ fn library(deps: &Path) -> PathBuf {
     ours.max_by_key(|path| path.metadata().unwrap().modified().unwrap()).expect("the library was built")
 }
 
-/// What rustc says of a file, or nothing if it compiles.
+/// What rustc says about a file, or nothing if it compiles.
 fn compile(case: &str, library: &Path, deps: &Path, out: &Path) -> Option<String> {
     let output = Command::new(std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into()))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -48,10 +48,10 @@ fn compile(case: &str, library: &Path, deps: &Path, out: &Path) -> Option<String
     (!output.status.success()).then(|| normalise(&String::from_utf8(output.stderr).unwrap()))
 }
 
-/// Leaves out what differs between machines, and line numbers, which change with every edit of the library.
-fn normalise(told: &str) -> String {
+/// Removes what differs between machines, and line numbers, which change with every edit of the library.
+fn normalise(output: &str) -> String {
     let mut lines: Vec<String> = vec![];
-    for line in told.lines() {
+    for line in output.lines() {
         let inner = line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit());
         let is_margin =
             ["| ", "--> ", "::: ", "= ", "..."].iter().any(|m| inner.starts_with(m)) || inner == "|";
@@ -69,7 +69,7 @@ fn normalise(told: &str) -> String {
             None => line.to_owned(),
         });
     }
-    // Whether the compiler shortens this path depends on what else the library calls `Send`.
+    // Whether the compiler shortens this path depends on what else in the library is `Send`.
     let lines: Vec<String> = lines.into_iter().map(|l| l.replace("std::marker::Send", "Send")).collect();
     lines.join("\n").trim_end().to_owned() + "\n"
 }
@@ -85,7 +85,7 @@ fn place_of(place: &str) -> String {
 }
 
 #[test]
-fn each_wrong_program_is_told_what_is_wrong() {
+fn each_wrong_program_gets_an_error_that_says_what_is_wrong() {
     let (deps, out) = (deps(), tempfile::tempdir().unwrap());
     let library = library(&deps);
     assert_eq!(compile("accepted", &library, &deps, out.path()), None);
@@ -100,15 +100,15 @@ fn each_wrong_program_is_told_what_is_wrong() {
         if name == "accepted" {
             continue;
         }
-        let Some(told) = compile(&name, &library, &deps, out.path()) else {
+        let Some(output) = compile(&name, &library, &deps, out.path()) else {
             wrong.push(format!("{name} compiles"));
             continue;
         };
         let golden = case.with_extension("stderr");
         if std::env::var_os("UPDATE_EXPECT").is_some() {
-            fs::write(&golden, &told).unwrap();
-        } else if fs::read_to_string(&golden).unwrap_or_default() != told {
-            wrong.push(format!("{name}: the compiler says\n\n{told}"));
+            fs::write(&golden, &output).unwrap();
+        } else if fs::read_to_string(&golden).unwrap_or_default() != output {
+            wrong.push(format!("{name}: the compiler says\n\n{output}"));
         }
     }
     assert!(wrong.is_empty(), "{}\nUPDATE_EXPECT=1 accepts these texts", wrong.join("\n"));
@@ -116,7 +116,7 @@ fn each_wrong_program_is_told_what_is_wrong() {
 
 #[test]
 fn places_are_the_same_on_every_machine() {
-    let told = "error: no\n   --> tests/ui/a.rs:7:3\n    |\n128 |     x();\n    |     ^\nnote: by\n  --> /home/a/tide/src/dstream/pair.rs:62:12\n   = note: at\n   ::: /rustc/59/library/core/src/iter.rs:9:1\n";
+    let output = "error: no\n   --> tests/ui/a.rs:7:3\n    |\n128 |     x();\n    |     ^\nnote: by\n  --> /home/a/tide/src/dstream/pair.rs:62:12\n   = note: at\n   ::: /rustc/59/library/core/src/iter.rs:9:1\n";
     let plain = "error: no\n  --> tests/ui/a.rs:7:3\n  |\n  |     x();\n  |     ^\nnote: by\n  --> src/dstream/pair.rs\n  = note: at\n  ::: library/core/src/iter.rs\n";
-    assert_eq!(normalise(told), plain);
+    assert_eq!(normalise(output), plain);
 }

@@ -588,7 +588,7 @@ fn start(config: &Config, plan: Topology, observers: Observers) -> Result<Runnin
     let listeners = Listeners::new(&computed, program, batch_listeners);
     let ends = Ends::new(log.clone(), Some("lag"))?;
     let observer = Reporter::new(ends, metrics.clone(), status.clone(), clock.clone(), history, listeners);
-    let observer = Arc::new(observer.telling(observers.after_batch, config.progress_line));
+    let observer = Arc::new(observer.reporting_to(observers.after_batch, config.progress_line));
     let env = Env {
         log,
         storage: process.storage,

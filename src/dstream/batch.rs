@@ -1,7 +1,7 @@
 //! Operations on whole batches and whole partitions of a batch.
 //!
-//! Owns which of them need all rows in one place, and says what that costs. Knows no store. Invariant: a global result is made of
-//! partial ones wherever the operation allows it.
+//! Owns the choice of which of them need all rows in one place, and documents what that costs. Knows no store.
+//! Invariant: a global result is built from partial results wherever the operation allows it.
 
 use super::DStream;
 use crate::{
@@ -17,9 +17,9 @@ use std::{panic::Location, sync::Arc};
 type At = &'static Location<'static>;
 
 impl<T: Data> DStream<T> {
-    /// Spark's `mapPartitions`: `f` gets all rows that one partition has in a batch (behind a window: in a slide), also when there are
-    /// none. A partition is one of
-    /// the input topic, or a state partition behind an exchange. The rows of a partition are in memory together.
+    /// Spark's `mapPartitions`: `f` gets all rows of one partition in a batch (behind a window: in a slide), and is
+    /// called even when there are none. A partition is a partition of the input topic or, behind an exchange, a
+    /// state partition. All rows of a partition are held in memory together.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};
@@ -35,8 +35,8 @@ impl<T: Data> DStream<T> {
         self.each_task("map_partitions", Location::caller(), move |rows, _| f(rows))
     }
 
-    /// As [`map_partitions`](DStream::map_partitions), with the time of the batch: the part of [`transform`](DStream::transform) that
-    /// needs no exchange.
+    /// Like [`map_partitions`](DStream::map_partitions), but also passes the batch time: the part of
+    /// [`transform`](DStream::transform) that needs no exchange.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};
@@ -53,7 +53,7 @@ impl<T: Data> DStream<T> {
         self.each_task("transform_partitions", Location::caller(), f)
     }
 
-    /// The rows of each partition in a batch as one row, also when there are none.
+    /// The rows of each partition in a batch as one row, even when there are none.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};
@@ -77,14 +77,14 @@ impl<T: Data> DStream<T> {
         self.then(kind, at, Layout::Any, Role::Operator(factory))
     }
 
-    /// Spreads the rows over `n` state partitions: more tasks for a topic with few partitions, or fewer. `n` is a hint: there are at
-    /// most as many as state partitions. Rows lose their order.
+    /// Spreads the rows over `n` state partitions, to get more tasks for a topic with few partitions, or fewer. `n`
+    /// is a hint: at most as many partitions are used as there are state partitions. The order of the rows is lost.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};
     /// let spread = outputs([[1, 2, 3, 4]], |numbers: DStream<i32>| numbers.repartition(2).glom().map(|rows| rows.len()))?;
     /// assert_eq!(spread[0].iter().sum::<usize>(), 4);
-    /// assert!(spread[0].len() > 1); // more than the one partition that they came from
+    /// assert!(spread[0].len() > 1); // more than the one partition they came from
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
@@ -101,8 +101,8 @@ impl<T: Data> DStream<T> {
         self.placed("repartition", at, Layout::Any, factory, Arc::new(Rows::<T>::default()))
     }
 
-    /// The number of rows of each batch, one row per batch (behind a window: per slide): 0 where there are no rows. Each task counts
-    /// its own.
+    /// The number of rows of each batch (behind a window: of each slide), as one row per batch: 0 if there are no
+    /// rows. Each task counts its own rows first.
     ///
     /// ```
     /// use tidegate::{DStream, Text, testing::outputs};
@@ -123,8 +123,8 @@ impl<T: Data> DStream<T> {
         gathered.operation("count", at, Layout::Any, factory, |_| vec![])
     }
 
-    /// All rows of each batch reduced to one; none for a batch without rows. `f` must be associative; each task reduces its own rows
-    /// first.
+    /// Reduces all rows of each batch to one; a batch without rows yields nothing. `f` must be associative; each
+    /// task reduces its own rows first.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};
@@ -145,7 +145,7 @@ impl<T: Data> DStream<T> {
         partial.gather(home, at).operation("reduce", at, Layout::Any, factory, |_| vec![])
     }
 
-    /// How often each row occurs in each batch.
+    /// How many times each row occurs in each batch.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};
@@ -165,11 +165,12 @@ impl<T: Data> DStream<T> {
         ones.reduce_values("count_by_value", at, Arc::new(|a, b| a + b))
     }
 
-    /// Any function over all rows of a batch (behind a window: of a slide), and its time; it is called for one without rows too. Spark's `transform` gets the
-    /// batch as a distributed collection; here **all rows of the batch come to one task**, so this is for small batches, and for
-    /// what needs them all: sorting, the top rows, a join with a table of one's own. The order of rows of different partitions is
-    /// not defined. Where rows of one partition are enough, [`transform_partitions`](DStream::transform_partitions) is parallel
-    /// and needs no exchange.
+    /// An arbitrary function over all rows of a batch (behind a window: of a slide) and its time; it is called for
+    /// a batch without rows too. Spark's `transform` gets the batch as a distributed collection; here **all rows of
+    /// the batch go to one task**, so this is meant for small batches, and for work that needs all rows at once:
+    /// sorting, the top rows, a join with a table of your own. The relative order of rows from different partitions
+    /// is undefined. Where the rows of one partition are enough,
+    /// [`transform_partitions`](DStream::transform_partitions) runs in parallel and needs no exchange.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};
@@ -198,7 +199,7 @@ impl<T: Data> DStream<T> {
         gathered.operation("transform", at, Layout::Any, factory, |_| vec![])
     }
 
-    /// As [`transform`](DStream::transform), over the rows of two streams in a batch, at the same cost.
+    /// Like [`transform`](DStream::transform), over the rows of two streams in a batch, at the same cost.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs_of_two};
@@ -232,7 +233,7 @@ impl<T: Data> DStream<T> {
         self.builder.add(Node { kind: "transform_with", path, at, inputs, layout, role, stores: vec![] })
     }
 
-    /// When what is made of this stream acts without rows.
+    /// When operators built on this stream act if there are no rows.
     pub(crate) fn emit_schedule(&self) -> EmitSchedule {
         EmitSchedule::of(self.builder.plan().slide_of(self.node))
     }

@@ -1,6 +1,6 @@
-//! Values of a key in a batch that become one value of another type.
+//! Combines the values of a key in a batch into one value of another type.
 //!
-//! Knows no store. Invariant: what can be combined is combined before the exchange too.
+//! Knows no store. Invariant: whatever can be combined is combined before the exchange too.
 
 use super::{DStream, pair::NoCombine};
 use crate::{
@@ -11,8 +11,9 @@ use crate::{
 use std::{panic::Location, sync::Arc};
 
 impl<K: Data, V: Data> DStream<(K, V)> {
-    /// Spark's `combineByKey`: the first value of a key makes a combined one, the others are merged into it, and combined values of
-    /// one key are merged behind the exchange. Within each batch; `merge_combiners` must be associative.
+    /// Spark's `combineByKey`: the first value of a key creates a combiner, later values are merged into it, and
+    /// the combiners of a key are merged behind the exchange. Works within each batch; `merge_combiners` must be
+    /// associative.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};
@@ -40,8 +41,8 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         self.combined("combine_by_key", Location::caller(), (create, merge_value), merge_combiners)
     }
 
-    /// As [`combine_by_key`](DStream::combine_by_key), beginning with a copy of `zero` for each key and task. `zero` must change
-    /// nothing when it is merged.
+    /// Like [`combine_by_key`](DStream::combine_by_key), but starts from a copy of `zero` for each key and task.
+    /// Merging `zero` must change nothing.
     ///
     /// ```
     /// use std::collections::BTreeSet;
@@ -95,7 +96,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         parts.operation(kind, at, Layout::Keyed, factory, |_| vec![])
     }
 
-    /// All values of each key in a batch. Every value crosses the exchange: where they are reduced afterwards,
+    /// Groups all values of each key in a batch. Every value crosses the exchange; if they are reduced afterwards,
     /// [`reduce_by_key`](DStream::reduce_by_key) or [`combine_by_key`](DStream::combine_by_key) is cheaper.
     ///
     /// ```

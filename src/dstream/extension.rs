@@ -1,4 +1,4 @@
-//! What other faces need of a stream to stand on it.
+//! What the other user-facing modules (`ml`) need of a stream to build on it.
 //!
 //! Knows no operation. Invariant: nodes are added in order.
 
@@ -20,23 +20,23 @@ impl<T: Data> DStream<T> {
         self.builder.add(node)
     }
 
-    /// Has it computed although no output reads it.
+    /// Makes sure the stream is computed even if no output reads it.
     pub(crate) fn kept(self) -> Self {
         self.builder.plan().kept.insert(self.node);
         self
     }
 
-    /// Lets the running program be asked for something.
+    /// Registers a view that can be queried while the program runs.
     pub(crate) fn view(&self, view: View) {
         self.builder.plan().views.push(view);
     }
 
-    /// Tells of a mistake when the program starts.
+    /// Records a mistake, to be reported when the program starts.
     pub(crate) fn mistake(&self, what: String) {
         self.builder.plan().mistakes.push(what);
     }
 
-    /// The same rows where state may stand: spread, unless they passed an exchange already.
+    /// The same rows, placed where state may be kept: spread, unless they have passed an exchange already.
     pub(crate) fn in_state_partitions(&self, at: &'static Location<'static>) -> DStream<T>
     where
         T: Value,

@@ -1,6 +1,6 @@
 //! Joins and groups of streams by key, within each batch.
 //!
-//! Knows no store. Invariant: sides that lie by key already are not exchanged again.
+//! Knows no store. Invariant: a side that is partitioned by key already is not exchanged again.
 
 use super::{DStream, pair::NoCombine};
 use crate::{
@@ -11,11 +11,11 @@ use crate::{
 use std::{panic::Location, sync::Arc};
 
 type At = &'static Location<'static>;
-/// Appends what is made of all values of a key.
+/// Appends the rows made from all values of a key on both sides.
 type Rows<K, V, W, U> = fn(K, Vec<V>, Vec<W>, &mut Vec<(K, U)>);
 
 impl<K: Data, V: Data> DStream<(K, V)> {
-    /// The inner join of two streams within each batch, as in Spark: every pairing of the values of a key.
+    /// The inner join of two streams within each batch, as in Spark: every pair of values with the same key.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs_of_two};
@@ -33,7 +33,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         self.meet("join", other, pair_up, Location::caller())
     }
 
-    /// The left outer join within each batch: a value without a partner comes with `None`.
+    /// The left outer join within each batch: a value without a match is paired with `None`.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs_of_two};
@@ -53,7 +53,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         self.meet("left_outer_join", other, rows, Location::caller())
     }
 
-    /// The right outer join within each batch: a value of `other` without a partner comes with `None`.
+    /// The right outer join within each batch: a value of `other` without a match is paired with `None`.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs_of_two};
@@ -73,7 +73,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         self.meet("right_outer_join", other, rows, Location::caller())
     }
 
-    /// The full outer join within each batch: a value of either side without a partner comes with `None`.
+    /// The full outer join within each batch: a value without a match on the other side is paired with `None`.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs_of_two};
@@ -174,7 +174,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     }
 }
 
-/// The values, or one `None` where there is no value.
+/// The values, or a single `None` if there are none.
 fn or_none<T>(values: Vec<T>) -> Vec<Option<T>> {
     if values.is_empty() { vec![None] } else { values.into_iter().map(Some).collect() }
 }

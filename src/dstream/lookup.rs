@@ -1,7 +1,7 @@
-//! Joins with data that is no stream: a map given with the program, or one that is loaded again and again.
+//! Joins with data that is not a stream: a map supplied with the program, or one that is reloaded periodically.
 //!
-//! Owns when data is loaded. Knows no store. Invariants: rows stay where they lie, each process holds the whole map; all rows of a
-//! batch meet the same version of it, also when the batch is computed again by the same process.
+//! Owns when data is loaded. Knows no store. Invariants: rows stay in their partitions and each process holds the
+//! whole map; all rows of a batch see the same version of it, even when the same process computes the batch again.
 
 use super::{DStream, stream::per_rows};
 use crate::{
@@ -18,8 +18,8 @@ use std::{
 };
 
 impl<K: Data, V: Data> DStream<(K, V)> {
-    /// The inner join with a map that is known when the program starts; the last value of a key counts. Rows do not move: the map
-    /// is shared by all tasks of the process.
+    /// The inner join with a map that is known when the program starts; if a key occurs more than once, its last
+    /// value counts. Rows do not move: all tasks of the process share the map.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};
@@ -43,7 +43,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         self.then("join_static", Location::caller(), self.layout(), Role::Operator(per_rows(step)))
     }
 
-    /// The left outer join with a map, as [`join_static`](DStream::join_static).
+    /// The left outer join with a map; see [`join_static`](DStream::join_static).
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};
@@ -70,14 +70,14 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         self.then("left_outer_join_static", Location::caller(), self.layout(), Role::Operator(per_rows(step)))
     }
 
-    /// The left outer join with a map that `load` gives: a file, a table of a database, the answer of a service.
+    /// The left outer join with a map returned by `load`: from a file, a database table, the response of a service.
     ///
-    /// - `load` is called by the first batch that has rows, and then by the first one with rows whose time is `every` later or more;
-    ///   the batch waits for it.
-    /// - If it fails or panics, the map of before stays, a warning tells the reason and how often it failed in a row, and it is tried
-    ///   again after `every`. If there is no map yet, the program stops.
-    /// - A batch that is computed again by the same process meets the same map. After a restart the map is loaded anew, so a batch
-    ///   that was never committed may then meet newer data; its rows still take effect once.
+    /// - `load` is called by the first batch that has rows, and again by the first batch with rows whose time is at
+    ///   least `every` later. The batch waits for it.
+    /// - If it fails or panics, the previous map stays in use, a warning states the reason and the number of
+    ///   consecutive failures, and it is tried again after `every`. If there is no map yet, the program stops.
+    /// - A batch that the same process computes again sees the same map. After a restart the map is loaded afresh,
+    ///   so a batch that was never committed may then see newer data; its rows still take effect once.
     ///
     /// ```
     /// use std::{fs, io, time::Duration};
@@ -144,14 +144,14 @@ struct Loader<K, W> {
 }
 
 struct Loaded<K, W> {
-    /// When it was loaded, or was to be.
+    /// When the map was loaded, or last attempted to be.
     time_ms: i64,
     failures: u32,
     map: Arc<Map<K, W>>,
 }
 
 impl<K: Key, W: Data> Loader<K, W> {
-    /// The map of a batch; the first task that asks loads it if it is time to.
+    /// The map for a batch; the first task that asks loads it if it is due.
     fn map_at(&self, time: BatchTime) -> Result<Arc<Map<K, W>>> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(loaded) = loaded.as_ref()
@@ -172,7 +172,7 @@ impl<K: Key, W: Data> Loader<K, W> {
                 before.time_ms = time.0;
                 tracing::warn!(
                     failures_in_a_row = before.failures,
-                    "{}: the data of `join_reloaded` could not be loaded, that of before stays: {why}",
+                    "{}: the data of `join_reloaded` could not be loaded, the previous data stays in use: {why}",
                     self.at
                 );
                 Ok(before.map.clone())

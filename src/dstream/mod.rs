@@ -1,7 +1,8 @@
-//! The typed face: Spark's DStreams. Thin wrappers that add nodes to a plan; nothing runs here.
+//! The typed API: Spark's DStreams. Thin wrappers that add nodes to a plan; nothing runs here.
 //!
-//! Owns the user's view of a stream. Knows no log and no thread. Invariants: methods never fail, mistakes are collected and told
-//! at `start` with file and line; durable names come from sources and stateful ancestors, never from positions.
+//! Owns the user's view of a stream. Knows no log and no thread. Invariants: methods never fail, mistakes are
+//! collected and reported at `start` with file and line; durable names come from sources and stateful ancestors,
+//! never from positions.
 
 mod batch;
 mod combine;

@@ -1,7 +1,7 @@
-//! Output operations: what makes a program run at all.
+//! Output operations: without one, a program computes nothing.
 //!
-//! Owns how rows become records. Knows no producer. Invariant: encoding happens in tasks; writing happens in the batch's transaction,
-//! printing after it.
+//! Owns how rows become records. Knows no producer. Invariant: encoding happens in tasks, writing in the batch's
+//! transaction, printing after its commit.
 
 use super::DStream;
 use crate::{
@@ -22,8 +22,8 @@ thread_local! {
 }
 
 impl<T: Value> DStream<T> {
-    /// Prints the first ten rows of each batch (behind a window: of each slide), under a header with the batch time, after the batch was
-    /// committed.
+    /// Prints the first ten rows of each batch (behind a window: of each slide), under a header with the batch
+    /// time, after the batch has been committed.
     ///
     /// ```
     /// use tidegate::{StreamingContext, testing::Driver};
@@ -36,7 +36,8 @@ impl<T: Value> DStream<T> {
         self.print_rows(10);
     }
 
-    /// As [`print_rows`](DStream::print_rows), by the name that it has in Spark's Python; with [`PrintOptions`] also in Python's form.
+    /// Same as [`print_rows`](DStream::print_rows), under its name in Spark's Python; with [`PrintOptions`] rows can also
+    /// be shown in Python's notation.
     ///
     /// ```
     /// use tidegate::{StreamingContext, testing::Driver};
@@ -53,7 +54,7 @@ impl<T: Value> DStream<T> {
         let _: DStream<()> = self.then("print", Location::caller(), Layout::Any, role);
     }
 
-    /// Prints the first `rows_max` rows of each batch; then `...` if there are more.
+    /// Prints the first `rows_max` rows of each batch, then `...` if there are more.
     ///
     /// ```
     /// use tidegate::{StreamingContext, testing::Driver};
@@ -69,9 +70,10 @@ impl<T: Value> DStream<T> {
 }
 
 impl<T: Data> DStream<T> {
-    /// Calls `f` with the rows of each batch (behind a window: of each slide), also of an empty one, and the time of the batch, on the loop of the program, before the
-    /// batch is committed: **at least once**. After a crash the rows come again in a batch with another time; what has to be exact
-    /// goes to a topic, files or Postgres. An error or a panic stops the program, and the batch is not committed.
+    /// Calls `f` with the rows of each batch (behind a window: of each slide), even an empty one, and the time of
+    /// the batch, on the program's loop, before the batch is committed: **at least once**. After a crash the rows
+    /// come again, in a batch with another time; anything that must be exact belongs in a topic, files or Postgres.
+    /// An error or a panic stops the program, and the batch is not committed.
     ///
     /// ```
     /// use std::sync::{Arc, Mutex};
@@ -100,8 +102,9 @@ impl<T: Data> DStream<T> {
         self.to_two_phase("foreach_rdd", at, TwoPhaseSpec { name: String::new(), make });
     }
 
-    /// Keeps the rows of past batches in memory for the program itself, as long as
-    /// [`StreamingContext::remember`](crate::StreamingContext::remember) says; they are there once their batch was committed.
+    /// Keeps the rows of past batches in memory for the program itself, for as long as
+    /// [`StreamingContext::remember`](crate::StreamingContext::remember) says. They become available once their
+    /// batch has been committed.
     ///
     /// ```
     /// use tidegate::{BatchTime, StreamingContext, config::Trigger, source::Queue};
@@ -128,7 +131,7 @@ impl<T: Data> DStream<T> {
         remembered
     }
 
-    /// Ends the stream in an output outside the log.
+    /// Ends the stream in a two-phase sink, an output outside the log.
     pub(crate) fn to_two_phase(
         &self,
         kind: &'static str,
@@ -164,7 +167,7 @@ impl<T: Data> DStream<T> {
 }
 
 impl<K: Data, V: Data> DStream<(K, V)> {
-    /// Writes each pair as a record with key and value; the partition follows from the key as with Java clients.
+    /// Writes each pair as a record with key and value; the partition is derived from the key as Java clients do.
     ///
     /// ```
     /// use tidegate::{
@@ -195,7 +198,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
 
 impl<T: Data> DStream<Message<T>> {
     /// Writes each message as a record with its own key, timestamp and headers.
-    ///
+    /// Writes each message as a record with its own key, timestamp and headers.
     /// ```
     /// use tidegate::{
     ///     SourceOptions, StreamingContext, Text,

@@ -1,7 +1,7 @@
 //! Output operations that write files.
 //!
-//! Owns their names and what they check while the program is built. Knows no file system call. Invariant: mistakes are collected, not
-//! returned.
+//! Owns their names and the checks made while the program is built. Makes no file system calls. Invariant: mistakes
+//! are collected, not returned.
 
 use super::DStream;
 use crate::{
@@ -16,9 +16,10 @@ use crate::{
 use std::{panic::Location, sync::Arc};
 
 impl<T: Value> DStream<T> {
-    /// Writes each batch as text, a row a line, as [`print`](Self::print) shows it: into the folder `prefix-TIME_IN_MS`, or
-    /// `prefix-TIME_IN_MS.suffix`, with a file `part-00000` and so on for each task that had rows, and an empty file `_SUCCESS` that is
-    /// written last. Exactly once: files appear under these names after their batch was committed. A batch without rows writes nothing.
+    /// Writes each batch as text, one row per line, as [`print`](Self::print) shows it: into the folder
+    /// `prefix-TIME_IN_MS`, or `prefix-TIME_IN_MS.suffix`, with a file `part-00000` and so on for each task that
+    /// had rows, and an empty file `_SUCCESS` that is written last. Exactly once: files appear under these names
+    /// after their batch has been committed. A batch without rows writes nothing.
     ///
     /// ```
     /// use tidegate::{StreamingContext, testing::Driver};
@@ -36,7 +37,7 @@ impl<T: Value> DStream<T> {
         self.save("save_as_text_files", FileSink::text(prefix), suffix, Location::caller());
     }
 
-    /// As [`save_as_text_files`](Self::save_as_text_files), each row a line with a JSON document.
+    /// Like [`save_as_text_files`](Self::save_as_text_files), but each row is a line with a JSON document.
     ///
     /// ```
     /// use tidegate::{StreamingContext, testing::Driver};
@@ -54,7 +55,7 @@ impl<T: Value> DStream<T> {
         self.save("save_as_json_files", FileSink::json(prefix), suffix, Location::caller());
     }
 
-    /// As [`save_as_text_files`](Self::save_as_text_files), but as Parquet: see [`FileSink::parquet`].
+    /// Like [`save_as_text_files`](Self::save_as_text_files), but as Parquet: see [`FileSink::parquet`].
     ///
     /// ```
     /// use tidegate::{StreamingContext, testing::Driver};
@@ -72,8 +73,8 @@ impl<T: Value> DStream<T> {
         self.save("save_as_parquet_files", FileSink::parquet(prefix), suffix, Location::caller());
     }
 
-    /// Writes files `part-TIME-TASK` into one folder, or into folders by time below it. Exactly once: files appear under these names after
-    /// their batch was committed.
+    /// Writes files `part-TIME-TASK` into one folder, or into folders by time below it. Exactly once: files appear
+    /// under these names after their batch has been committed.
     ///
     /// ```
     /// use tidegate::{FileSink, StreamingContext, TimeUnit, testing::Driver};
@@ -82,7 +83,7 @@ impl<T: Value> DStream<T> {
     /// let mut driver = Driver::new(|ssc: &StreamingContext| {
     ///     ssc.text("words").to_files(FileSink::json(&root).partition_by(TimeUnit::Hour));
     /// });
-    /// driver.batch("words 0 | - | tide\n")?; // at 1,000 ms after 1970 began
+    /// driver.batch("words 0 | - | tide\n")?; // at 1,000 ms after the epoch
     /// let file = dir.path().join("date=1970-01-01/hour=00/part-1000-00000.json");
     /// assert_eq!(std::fs::read_to_string(file).unwrap(), "\"tide\"\n");
     /// # Ok::<(), tidegate::Error>(())
@@ -113,13 +114,13 @@ impl<T: Value> DStream<T> {
         }
         if sink.has_time_without_unit() {
             mistake(
-                "a time of rows without folders by time\n  help: add `.partition_by(TimeUnit::Hour)`".into(),
+                "a time for rows is set, but files are not in folders by time\n  help: add `.partition_by(TimeUnit::Hour)`".into(),
             );
         }
         let folder = sink.folder();
         let format = match sink.format {
             Ok(format) => format,
-            Err(why) => return mistake(format!("rows of this type have no Parquet form: {why}")),
+            Err(why) => return mistake(format!("rows of this type cannot be written as Parquet: {why}")),
         };
         let factory: Factory = Arc::new(move |_| {
             Box::new(EncodeFiles::new(format.clone(), folder.clone())) as Box<dyn Operator>

@@ -1,6 +1,7 @@
 //! The output operation that calls a function with committed batches.
 //!
-//! Owns the names of its topics. Knows no batch. Invariant: rows are committed in the internal topic with their batch, and given from there.
+//! Owns the names of its topics. Knows no batch. Invariant: rows are committed to the internal topic with their
+//! batch, and delivered from there.
 
 use super::DStream;
 use crate::{
@@ -14,20 +15,22 @@ use crate::{
 use std::{fmt::Display, panic::Location, sync::Arc};
 
 impl<T: Value> DStream<T> {
-    /// Calls `f` with the rows of each batch that has rows, its id and its time, after the batch was committed, in the order of the ids. After a
-    /// crash, or an error of `f`, it is called again with **exactly the same rows under the same id and time**. A place that keeps the
-    /// id with the rows, such as a table with `INSERT ... ON CONFLICT (batch_id) DO NOTHING` in the transaction of the rows, thus has
-    /// each batch once. This is Spark's `foreachRDD` with an id that can be relied on, as `foreachBatch` gives it.
+    /// Calls `f` with the rows of each batch that has rows, its id and its time, after the batch has been
+    /// committed, in the order of the ids. After a crash, or an error of `f`, it is called again with **exactly the
+    /// same rows under the same id and time**. A destination that stores the id with the rows, such as a table with
+    /// `INSERT ... ON CONFLICT (batch_id) DO NOTHING` in the same transaction as the rows, thus gets each batch
+    /// once. This is Spark's `foreachRDD` with an id that can be relied on, as in `foreachBatch`.
     ///
-    /// Rows and time are committed with the batch in the topic `<application id>-foreach-<name>`; one process reads them from there on a
-    /// thread of its own and calls `f`. How far it came is kept in the topic `<application id>-delivered`. An error or a panic of `f` stops the
-    /// program; the next start calls it again. A slow `f` does not slow the program down: what it has not taken waits in the topic, for 7 days.
+    /// Rows and time are committed with the batch in the topic `<application id>-foreach-<name>`; one process reads
+    /// them from there on a thread of its own and calls `f`. The progress of `f` is kept in the topic `<application
+    /// id>-delivered`. An error or a panic of `f` stops the program; the next start calls it again. A slow `f` does
+    /// not slow the program down: batches it has not processed yet wait in the topic, for 7 days.
     ///
     /// ```
     /// use std::{collections::BTreeMap, sync::{Arc, Mutex}};
     /// use tidegate::{StreamingContext, codec::{AsText, Utf8}, testing::Driver};
     ///
-    /// let table: Arc<Mutex<BTreeMap<i64, Vec<String>>>> = Arc::default(); // stands for one with the key `batch_id`
+    /// let table: Arc<Mutex<BTreeMap<i64, Vec<String>>>> = Arc::default(); // stands in for a table with the key `batch_id`
     /// let words = |ssc: &StreamingContext| {
     ///     let table = table.clone();
     ///     ssc.text("lines").flat_map(|line| line.split(' ')).map(|word| word.to_string()).foreach_batch("words", move |rdd, batch| {
@@ -45,7 +48,7 @@ impl<T: Value> DStream<T> {
     /// ```
     ///
     /// # Errors
-    /// With `--guarantee at-least-once` the start is refused.
+    /// With `--guarantee at-least-once` the program refuses to start.
     #[track_caller]
     pub fn foreach_batch<E: Display + 'static>(
         &self,

@@ -1,7 +1,7 @@
 //! The output operation that writes to Postgres.
 //!
-//! Owns the internal topic between the program and the table. Knows no connection. Invariant: rows are committed in that topic with their
-//! batch, and written from there.
+//! Owns the internal topic between the program and the table. Knows no connection. Invariant: rows are committed to
+//! that topic with their batch, and written from there.
 
 use super::DStream;
 use crate::{
@@ -13,10 +13,11 @@ use crate::{
 use std::{panic::Location, sync::Arc};
 
 impl<T: Value> DStream<T> {
-    /// Writes rows to a table of Postgres, each exactly once. They are committed with their batch in the topic
-    /// `<application id>-postgres-<name>`; one process writes them from there, together with the position in that topic, which it keeps in
-    /// the table `tidegate_positions` of the same database (made if it is missing). Rows thus come to the table a moment after their
-    /// batch, in its order. A row that Postgres refuses stops the program with a message; it is kept, and written once the table fits.
+    /// Writes rows to a Postgres table, each exactly once. They are committed with their batch in the topic
+    /// `<application id>-postgres-<name>`; one process writes them from there, together with the position in that
+    /// topic, which it keeps in the table `tidegate_positions` of the same database (created if missing). Rows thus
+    /// reach the table a moment after their batch, in its order. A row that Postgres refuses stops the program with
+    /// a message; it is kept, and is written once the table accepts it.
     ///
     /// ```no_run
     /// use tidegate::{PostgresSink, StreamingContext};

@@ -1,7 +1,8 @@
 //! Operations on pairs of a key and a value.
 //!
-//! Owns where an exchange is needed: only where rows do not lie by key already. Knows no backend. Invariant: bounds stand on the
-//! methods, so that a type that cannot be a key is explained where it is used.
+//! Owns where an exchange is needed: only where rows are not partitioned by key already. Knows no backend.
+//! Invariant: trait bounds are on the methods, so that the error for a type that cannot be a key appears where the
+//! type is used.
 
 use super::{DStream, stream::per_rows};
 use crate::{
@@ -15,7 +16,7 @@ use std::{panic::Location, sync::Arc};
 pub(super) type NoCombine<V> = fn(V, V) -> V;
 
 impl<K: Data, V: Data> DStream<(K, V)> {
-    /// The same keys with other values; rows stay where they lie.
+    /// Maps the values and keeps the keys; rows stay in their partitions.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};
@@ -29,7 +30,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         self.then("map_values", Location::caller(), self.layout(), Role::Operator(per_rows(step)))
     }
 
-    /// Any number of values for each value, under the same key; rows stay where they lie.
+    /// Maps each value to any number of values under the same key; rows stay in their partitions.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};
@@ -87,7 +88,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         self.then("values", Location::caller(), Layout::Any, Role::Operator(per_rows(step)))
     }
 
-    /// Values become keys and keys values.
+    /// Swaps keys and values.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};
@@ -128,8 +129,9 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         self.placed("partition_by", Location::caller(), Layout::Keyed, factory, format)
     }
 
-    /// Reduces the values of each key **within each batch**, as Spark's `reduceByKey`. `f` must be associative; it runs before
-    /// the exchange too. For a value over all batches see [`running_reduce_by_key`](DStream::running_reduce_by_key).
+    /// Reduces the values of each key **within each batch**, like Spark's `reduceByKey`. `f` must be associative;
+    /// it also runs before the exchange. For a value over all batches see
+    /// [`running_reduce_by_key`](DStream::running_reduce_by_key).
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};
@@ -166,7 +168,8 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         parts.operation(kind, at, Layout::Keyed, factory, |_| vec![])
     }
 
-    /// Reduces the values of each key **over all batches**; gives one row per changed key and batch. `f` must be associative.
+    /// Reduces the values of each key **over all batches**; emits one row per changed key and batch. `f` must be
+    /// associative.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};

@@ -1,15 +1,16 @@
 //! Spark's marks for streams that are used more than once.
 //!
-//! Knows no store. Invariant: a mark changes nothing of what is computed, as every stream is computed once per batch whatever reads it; a
-//! level that asks for more is refused.
+//! Knows no store. Invariant: a mark changes nothing about what is computed, because every stream is computed once
+//! per batch no matter how many operations read it; a level that asks for more is refused.
 
 use super::DStream;
 use crate::{record::Data, source::StorageLevel};
 use std::{panic::Location, sync::PoisonError};
 
 impl<T: Data> DStream<T> {
-    /// Marks the stream as used more than once. Accepted for compatibility: here a stream that several operations read is computed
-    /// once per batch anyway, and shared without a copy; windows keep what they need in the state store.
+    /// Marks the stream as used more than once. Accepted for compatibility: a stream that several operations read
+    /// is computed once per batch anyway, and shared without a copy; windows keep what they need in the state
+    /// store.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};
@@ -22,15 +23,15 @@ impl<T: Data> DStream<T> {
     /// ```
     ///
     /// # Panics
-    /// If the program runs already.
+    /// If the program is already running.
     #[must_use]
     pub fn persist(&self) -> Self {
         self.persist_at(StorageLevel::Memory)
     }
 
-    /// As [`persist`](DStream::persist), with a storage level. `Memory` and `MemoryAndDisk` are marks of the same meaning, as nothing is
-    /// kept beyond its batch; `None` takes the mark back; `Log` is refused at the start, as what is computed is not written anywhere
-    /// but by outputs.
+    /// Like [`persist`](DStream::persist), with a storage level. `Memory` and `MemoryAndDisk` mean the same, as
+    /// nothing is kept beyond its batch; `None` removes the mark; `Log` is refused at the start, because only
+    /// outputs write what is computed.
     ///
     /// ```
     /// use tidegate::{DStream, StorageLevel, testing::outputs};
@@ -47,7 +48,7 @@ impl<T: Data> DStream<T> {
     /// ```
     ///
     /// # Panics
-    /// If the program runs already.
+    /// If the program is already running.
     #[track_caller]
     #[must_use]
     pub fn persist_at(&self, level: StorageLevel) -> Self {
@@ -67,7 +68,7 @@ impl<T: Data> DStream<T> {
         self.clone()
     }
 
-    /// As [`persist`](DStream::persist).
+    /// Same as [`persist`](DStream::persist).
     ///
     /// ```
     /// use tidegate::{DStream, StorageLevel, testing::outputs};
@@ -81,13 +82,13 @@ impl<T: Data> DStream<T> {
     /// ```
     ///
     /// # Panics
-    /// If the program runs already.
+    /// If the program is already running.
     #[must_use]
     pub fn cache(&self) -> Self {
         self.persist()
     }
 
-    /// Takes the mark back.
+    /// Removes the mark.
     ///
     /// ```
     /// use tidegate::{DStream, StorageLevel, testing::outputs};
@@ -101,13 +102,13 @@ impl<T: Data> DStream<T> {
     /// ```
     ///
     /// # Panics
-    /// If the program runs already.
+    /// If the program is already running.
     #[must_use]
     pub fn unpersist(&self) -> Self {
         self.persist_at(StorageLevel::None)
     }
 
-    /// How the stream is marked.
+    /// The storage level that the stream is marked with.
     ///
     /// ```
     /// use tidegate::{StreamingContext, source::StorageLevel};

@@ -1,7 +1,7 @@
-//! Streams of what this process receives or makes itself.
+//! Streams of rows that this process receives or generates itself.
 //!
-//! Owns how a receiver becomes a source: through a topic of its own, or in memory. Knows no thread. Invariant: the topic of a receiver
-//! is named after the receiver, so its rows are found again after a restart.
+//! Owns how a receiver becomes a source: through a topic of its own, or in memory. Knows no thread. Invariant: a
+//! receiver's topic is named after the receiver, so its rows are found again after a restart.
 
 use super::{DStream, StreamBuilder};
 use crate::{
@@ -27,7 +27,7 @@ pub struct ReceiverOptions<R> {
 }
 
 impl StreamBuilder {
-    /// A stream of what a receiver stores; `prefix` stands before its name in the name of its topic.
+    /// A stream of the rows that a receiver stores; `prefix` precedes its name in the name of its topic.
     pub fn receiver<T: Data, C: Encode<T> + Decode<T> + Clone + 'static>(
         &self,
         prefix: &str,
@@ -73,13 +73,13 @@ impl StreamBuilder {
         })
     }
 
-    /// The name of a receiver is part of its topic's name, and its alone.
+    /// The name of a receiver is part of its topic's name, and must be unique.
     fn check_name(&self, name: &str, at: &'static Location<'static>) {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let mut plan = self.plan();
         if name.is_empty() || name.len() > 100 || !name.chars().all(allowed) {
             plan.mistakes.push(format!(
-                "{at}: the name `{name}` is part of a topic's name\n  help: 1 to 100 characters of a-z A-Z 0-9 . _ -"
+                "{at}: the name `{name}` cannot be part of a topic's name\n  help: use 1 to 100 characters of a-z A-Z 0-9 . _ -"
             ));
         } else if plan.receivers.iter().any(|f| f.name == name) {
             plan.mistakes.push(format!(
@@ -88,7 +88,7 @@ impl StreamBuilder {
         }
     }
 
-    /// A stream of the lines of the files of a directory; `prefix` stands before its name in the name of its topic.
+    /// A stream of the lines of the files in a directory; `prefix` precedes its name in the name of its topic.
     pub fn files<T: Data>(
         &self,
         prefix: &str,
@@ -114,7 +114,7 @@ impl StreamBuilder {
         self.add(Node { kind, path, at, inputs: vec![], layout: Layout::Any, role, stores: vec![] })
     }
 
-    /// A stream of rows that this process makes.
+    /// A stream of rows that this process generates.
     pub fn local<T: Data>(
         &self,
         kind: &'static str,

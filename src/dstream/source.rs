@@ -1,6 +1,7 @@
 //! Streams of the records of topics.
 //!
-//! Owns what can be said of a source. Knows no log. Invariant: a source is named after its topics, so its durable names do too.
+//! Owns the options of a source. Knows no log. Invariant: a source is named after its topics, and so are the
+//! durable names derived from it.
 
 use super::{DStream, StreamBuilder};
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
 };
 use std::panic::Location;
 
-/// Which topics a stream reads, where it begins, and what happens to records that cannot be processed.
+/// Which topics a stream reads, where it begins, and how records that cannot be processed are handled.
 ///
 /// ```
 /// use tidegate::{BadRecordPolicy, SourceOptions, source::Starting};
@@ -42,7 +43,7 @@ impl SourceOptions {
         Self::topics([name])
     }
 
-    /// Several topics whose records have one format.
+    /// Several topics whose records have the same format.
     ///
     /// ```
     /// use tidegate::{SourceOptions, StreamingContext, codec::Utf8, testing::Driver};
@@ -58,9 +59,9 @@ impl SourceOptions {
         SourceOptions { topics, pattern: None, policy: BadRecordPolicy::default(), starting: None }
     }
 
-    /// All topics whose whole names match a regular expression, also such as appear while the program runs: they are looked for every
-    /// [`metadata_refresh`](crate::Config::metadata_refresh) and read from their beginning. Topics of the application itself are
-    /// never meant.
+    /// All topics whose whole name matches a regular expression, including topics that appear while the program
+    /// runs: the pattern is evaluated again every [`metadata_refresh`](crate::Config::metadata_refresh), and topics
+    /// that are found later are read from their beginning. The application's own topics never match.
     ///
     /// ```
     /// use tidegate::{SourceOptions, StreamingContext, codec::Utf8, log::TopicSpec, testing::Driver};
@@ -77,7 +78,7 @@ impl SourceOptions {
         SourceOptions { pattern: Some(pattern.into()), ..Self::topics(None::<String>) }
     }
 
-    /// What happens to records that cannot be decoded, or that make an operator fail.
+    /// What to do with records that cannot be decoded, or that make an operator fail.
     ///
     /// ```
     /// use tidegate::{BadRecordPolicy, SourceOptions, StreamingContext, codec::Json, testing::Driver};
@@ -95,8 +96,8 @@ impl SourceOptions {
         self
     }
 
-    /// Where a first start begins; default: as the program is configured. Later starts go on from what was committed, and topics and
-    /// partitions that appear later are read from their beginning.
+    /// Where the first start begins; default: as the program is configured. Later starts continue from what was
+    /// committed, and topics and partitions that appear later are read from their beginning.
     ///
     /// ```
     /// use tidegate::{SourceOptions, StreamingContext, codec::Utf8, source::Starting, testing::Driver};
@@ -116,7 +117,7 @@ impl SourceOptions {
 }
 
 impl StreamBuilder {
-    /// A stream of decoded records; `at` is the place in the user's program.
+    /// A stream of decoded records; `at` is the location in the user's program.
     pub fn source<T: Data>(
         &self,
         options: SourceOptions,
@@ -131,7 +132,7 @@ impl StreamBuilder {
                 Err(e) => self
                     .plan()
                     .mistakes
-                    .push(format!("{at}: the pattern `{text}` is no regular expression: {e}")),
+                    .push(format!("{at}: the pattern `{text}` is not a regular expression: {e}")),
             }
         } else if topics.is_empty() {
             self.plan().mistakes.push(format!("{at}: a source without a topic"));

@@ -1,6 +1,6 @@
-//! State of one's own for each key: over all keys in each batch, or over touched keys with timeouts.
+//! User-defined state for each key: updated for all keys in each batch, or for touched keys only, with timeouts.
 //!
-//! Knows no backend. Invariant: initial state is taken up once in the life of a store.
+//! Knows no backend. Invariant: initial state is loaded once in the lifetime of a store.
 
 use super::{DStream, pair::NoCombine};
 use crate::{
@@ -25,13 +25,14 @@ use std::{
 type At = &'static Location<'static>;
 
 impl<K: Data, V: Data> DStream<(K, V)> {
-    /// Spark's `updateStateByKey`: `f` gets the new values of a key and its state, **for every key with state in every batch**, also
-    /// without new values; `None` drops the key. Gives every state in every batch. Behind a window that is at each slide.
+    /// Spark's `updateStateByKey`: `f` gets the new values of a key and its state, **for every key with state in
+    /// every batch**, even without new values; `None` drops the key. Emits every state in every batch (behind a
+    /// window: at each slide).
     ///
-    /// A key without new values costs a pass of the database's cursor, decoding, a call of `f` and a row of output in each batch; it
-    /// is written only if its state changed. Where only touched keys matter,
-    /// [`running_reduce_by_key`](DStream::running_reduce_by_key) and [`map_with_state`](DStream::map_with_state) cost nothing for the
-    /// others.
+    /// In each batch, a key without new values costs a step of the scan over the database, decoding, a call of `f`
+    /// and a row of output; it is written only if its state changed. Where only touched keys matter,
+    /// [`running_reduce_by_key`](DStream::running_reduce_by_key) and [`map_with_state`](DStream::map_with_state)
+    /// cost nothing for the others.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};
@@ -54,15 +55,16 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         self.update_state(None, f, Location::caller())
     }
 
-    /// As [`update_state_by_key`](DStream::update_state_by_key), with states that keys have before the first batch. They are taken up
-    /// once in the life of the store: a key that `f` drops does not come back at a restart, and a changed `initial` has no effect
-    /// on existing state. Each process holds them in memory until then.
+    /// Like [`update_state_by_key`](DStream::update_state_by_key), with states that keys have before the first
+    /// batch. They are loaded once in the lifetime of the store: a key that `f` drops does not come back after a
+    /// restart, and a changed `initial` has no effect on existing state. Each process holds them in memory until
+    /// then.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};
     /// let stock = |sales: DStream<(char, i32)>| {
     ///     let left = |sold: Vec<i32>, left: Option<i32>| Some(left? - sold.into_iter().sum::<i32>());
-    ///     sales.update_state_by_key_from([('a', 40)], left) // what was never in stock has no state
+    ///     sales.update_state_by_key_from([('a', 40)], left) // an item that was never in stock has no state
     /// };
     /// assert_eq!(outputs([vec![('a', 3), ('b', 1)], vec![('a', 1)]], stock)?, [[('a', 37)], [('a', 36)]]);
     /// # Ok::<(), tidegate::Error>(())
@@ -103,8 +105,8 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         })
     }
 
-    /// Spark's `mapWithState`: the function of `spec` gets each row with the state of its key, and may give a row. **Only touched keys
-    /// cost anything**, however many have state.
+    /// Spark's `mapWithState`: the function of `spec` gets each row with the state of its key, and may return a
+    /// row. **Only touched keys cost anything**, no matter how many have state.
     ///
     /// ```
     /// use tidegate::{BatchTime, DStream, State, StateSpec, testing::outputs};
@@ -163,7 +165,8 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     }
 }
 
-/// What [`map_with_state`](DStream::map_with_state) does: a function, and what holds for the state of all keys.
+/// What [`map_with_state`](DStream::map_with_state) does: a function, and settings that apply to the state of all
+/// keys.
 ///
 /// ```
 /// use std::time::Duration;
@@ -180,7 +183,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
 ///     clicks.map_with_state(StateSpec::function(session).idle_timeout(Duration::from_secs(2))).clone()
 /// };
 /// let written = outputs([vec![('a', 1u32), ('a', 1)], vec![], vec![], vec![], vec![]], sessions)?;
-/// assert_eq!(written.concat(), [(4_000, 'a', 2)]); // the first batch more than 2 s after that of 1,000 ms
+/// assert_eq!(written.concat(), [(4_000, 'a', 2)]); // the first batch more than 2 s after the one at 1,000 ms
 /// # Ok::<(), tidegate::Error>(())
 /// ```
 pub struct StateSpec<K, V, S, M> {
@@ -190,8 +193,9 @@ pub struct StateSpec<K, V, S, M> {
 }
 
 impl<K, V, S, M> StateSpec<K, V, S, M> {
-    /// The function gets the time of the batch, the key, the value and the state of the key. It is called for each row, in the order
-    /// of a partition's rows; for a key that times out once more, without a value. It must depend on nothing else.
+    /// The function gets the time of the batch, the key, the value and the state of the key. It is called for each
+    /// row, in the order of a partition's rows, and once more, without a value, for a key that times out. It must
+    /// depend on nothing else.
     ///
     /// ```
     /// use tidegate::{BatchTime, DStream, State, StateSpec, testing::outputs};
@@ -212,8 +216,8 @@ impl<K, V, S, M> StateSpec<K, V, S, M> {
         StateSpec { map: Arc::new(f), idle_timeout: None, initial: vec![] }
     }
 
-    /// The state of a key is removed in the first batch whose time is more than `timeout` after the key's last row. Spark may do so
-    /// some batches later.
+    /// The state of a key is removed in the first batch whose time is more than `timeout` after the key's last row.
+    /// Spark may do so some batches later.
     ///
     /// ```
     /// use std::time::Duration;
@@ -237,8 +241,8 @@ impl<K, V, S, M> StateSpec<K, V, S, M> {
         self
     }
 
-    /// States that keys have before the first batch; taken up once in the life of the store. Their idle time begins with the first
-    /// batch. The function is not called for them.
+    /// States that keys have before the first batch; loaded once in the lifetime of the store. Their idle time
+    /// starts with the first batch. The function is not called for them.
     ///
     /// ```
     /// use tidegate::{BatchTime, DStream, State, StateSpec, testing::outputs};
@@ -260,7 +264,8 @@ impl<K, V, S, M> StateSpec<K, V, S, M> {
     }
 }
 
-/// The rows that the function of [`map_with_state`](DStream::map_with_state) gives: a stream like any other, with a view of the states.
+/// The rows that the function of [`map_with_state`](DStream::map_with_state) returns: a stream like any other, with
+/// an additional view of the states.
 ///
 /// ```
 /// use tidegate::{BatchTime, DStream, State, StateSpec, testing::outputs};
@@ -270,7 +275,7 @@ impl<K, V, S, M> StateSpec<K, V, S, M> {
 /// };
 /// let records_and_keys = |runs: DStream<(char, u32)>| {
 ///     let mapped = runs.map_with_state(StateSpec::function(longest));
-///     let records = mapped.count(); // what the function gave, as of any stream
+///     let records = mapped.count(); // what the function returned, like any stream
 ///     records.union(&mapped.state_snapshots().count().named("keys"))
 /// };
 /// assert_eq!(outputs([[('a', 5u32), ('b', 7)], [('a', 4), ('b', 9)]], records_and_keys)?, [[2, 2], [1, 2]]);
@@ -284,8 +289,8 @@ pub struct MapWithStateDStream<K, S, M> {
 }
 
 impl<K: Key, S: Value, M: Data> MapWithStateDStream<K, S, M> {
-    /// Every key with its state, in every batch, after what the batch changed. Costs a pass over all states per batch, and memory
-    /// for them while the batch is computed.
+    /// Every key with its state, in every batch, after the changes of the batch. Costs a pass over all states per
+    /// batch, and memory for them while the batch is computed.
     ///
     /// ```
     /// use tidegate::{BatchTime, DStream, State, StateSpec, testing::outputs};
@@ -303,7 +308,7 @@ impl<K: Key, S: Value, M: Data> MapWithStateDStream<K, S, M> {
         self.states.then("state_snapshots", self.at, Layout::Keyed, Role::Operator(rows))
     }
 
-    /// Gives the operation a name, as [`DStream::named`].
+    /// Gives the operation a name; see [`DStream::named`].
     ///
     /// ```
     /// use tidegate::{BatchTime, State, StateSpec, StreamingContext, Text, testing::Driver};
@@ -334,7 +339,7 @@ impl<K, S, M> Deref for MapWithStateDStream<K, S, M> {
     }
 }
 
-/// Passes on only chunks of one of the payloads of an operator.
+/// Passes on only the chunks with one of an operator's payload types.
 fn only<P: Clone + Send + Sync + 'static, T: Data>(rows: fn(P) -> Vec<T>) -> Factory {
     Arc::new(move |_| {
         Box::new(PerChunk(move |chunk: Chunk, cx: &mut Context<'_>| {

@@ -1,7 +1,7 @@
 //! Streams and the operations that need no key.
 //!
-//! Owns [`DStream`] and the builder behind it. Knows no store. Invariant: a stream is a node and the promise that its chunks are
-//! `Vec<T>`; closures are `Fn`, so mutable state hidden in one does not compile.
+//! Owns [`DStream`] and the builder behind it. Knows no store. Invariant: a stream is a node and the promise that
+//! its chunks are `Vec<T>`; closures are `Fn`, so hidden mutable state does not compile.
 
 use crate::{
     error::{Error, Result},
@@ -28,12 +28,12 @@ pub struct StreamBuilder {
     pub(super) levels: Arc<Mutex<BTreeMap<NodeId, StorageLevel>>>,
     started: Arc<AtomicBool>,
     stopped: Arc<AtomicBool>,
-    /// The application id: the beginning of the names of internal topics.
+    /// The application id: the prefix of the names of internal topics.
     application: Arc<str>,
 }
 
 impl StreamBuilder {
-    /// Collects the operations of the program of this application.
+    /// A builder for the program of this application.
     #[must_use]
     pub fn of(application_id: &str) -> Self {
         StreamBuilder { application: application_id.into(), ..StreamBuilder::default() }
@@ -43,18 +43,18 @@ impl StreamBuilder {
         &self.application
     }
 
-    /// What was built so far.
+    /// The topology built so far.
     #[must_use]
     pub fn topology(&self) -> Topology {
         self.plan().clone()
     }
 
-    /// The program runs: from now on nothing can be added to it.
+    /// Marks the program as running: from now on nothing can be added to it.
     pub fn start(&self) {
         self.started.store(true, Ordering::Relaxed);
     }
 
-    /// The program was stopped, perhaps before it ran.
+    /// Marks the program as stopped, perhaps before it ever ran.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
@@ -68,7 +68,7 @@ impl StreamBuilder {
     }
 
     /// # Panics
-    /// If the program runs already, or was stopped.
+    /// If the program is already running, or was stopped.
     pub(super) fn add<T>(&self, node: Node) -> DStream<T> {
         let after = if self.stopped.load(Ordering::Relaxed) { "stopping" } else { "starting" };
         assert!(
@@ -81,7 +81,8 @@ impl StreamBuilder {
     }
 }
 
-/// A stream of `T`. Cheap to clone; every method borrows, so one stream may feed any number of others: it is computed once.
+/// A stream of `T`. Cheap to clone; every method borrows, so one stream may feed any number of others and is
+/// computed once.
 ///
 /// ```
 /// use tidegate::{DStream, Text, testing::outputs};
@@ -139,7 +140,8 @@ impl<T: Data> DStream<T> {
         self.builder.add(Node { kind, path, at, inputs: vec![self.node], layout, role, stores: vec![] })
     }
 
-    /// An operation that durable names tell: what follows is called after it. `path` is its name unless the user gives one.
+    /// Adds an operation that appears in durable names: whatever follows is named after it. `path` is its name
+    /// unless the user gives one.
     pub(crate) fn operation<U>(
         &self,
         kind: &'static str,
@@ -154,7 +156,7 @@ impl<T: Data> DStream<T> {
         self.builder.add(Node { kind, path, at, inputs: vec![self.node], layout, role, stores })
     }
 
-    /// An operation that is nothing but an exchange.
+    /// Adds an operation that is nothing but an exchange.
     pub(crate) fn placed(
         &self,
         kind: &'static str,
@@ -168,7 +170,8 @@ impl<T: Data> DStream<T> {
         self.builder.add(Node { kind, path, at, inputs: vec![self.node], layout, role, stores: vec![] })
     }
 
-    /// One row for each row. Rows that are pairs lose their placement by key; [`map_values`](DStream::map_values) keeps it.
+    /// Maps each row to one row. Pairs lose their partitioning by key; [`map_values`](DStream::map_values) keeps
+    /// it.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};
@@ -182,7 +185,8 @@ impl<T: Data> DStream<T> {
         self.then("map", Location::caller(), Layout::Any, role)
     }
 
-    /// One row for each row, or an error: the source record behind it then goes the way of the source's bad-record policy.
+    /// Maps each row to one row or an error; on an error, the source record behind the row is handled by the
+    /// source's bad-record policy.
     ///
     /// ```
     /// use tidegate::{BadRecordPolicy, SourceOptions, StreamingContext, Text, codec::Utf8, testing::Driver};
@@ -208,7 +212,7 @@ impl<T: Data> DStream<T> {
         self.then("try_map", at, Layout::Any, Role::Operator(per_rows(step)))
     }
 
-    /// Any number of rows for each row.
+    /// Maps each row to any number of rows.
     ///
     /// ```
     /// use tidegate::{DStream, Text, testing::outputs};
@@ -231,7 +235,7 @@ impl<T: Data> DStream<T> {
         self.then("flat_map", Location::caller(), Layout::Any, Role::Operator(per_rows(step)))
     }
 
-    /// Only the rows for which `f` holds.
+    /// Keeps only the rows for which `f` holds.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};
@@ -249,7 +253,7 @@ impl<T: Data> DStream<T> {
         self.then("filter", Location::caller(), self.layout(), Role::Operator(per_rows(step)))
     }
 
-    /// A row for each row for which `f` gives one: `map` and `filter` in one.
+    /// Keeps the rows for which `f` returns `Some`: `map` and `filter` in one.
     ///
     /// ```
     /// use tidegate::{DStream, Text, testing::outputs};
@@ -263,7 +267,7 @@ impl<T: Data> DStream<T> {
         self.then("filter_map", Location::caller(), Layout::Any, Role::Operator(per_rows(step)))
     }
 
-    /// Pairs of a key and the row.
+    /// Pairs each row with a key.
     ///
     /// ```
     /// use tidegate::{DStream, testing::outputs};
@@ -296,7 +300,7 @@ impl<T: Data> DStream<T> {
         self.union_all([other])
     }
 
-    /// The rows of this stream and of all others, as [`union`](DStream::union).
+    /// The rows of this stream and of all the others; see [`union`](DStream::union).
     ///
     /// ```
     /// use tidegate::{StreamingContext, testing::Driver};
@@ -341,8 +345,8 @@ impl<T: Data> DStream<T> {
         })
     }
 
-    /// Gives the last operation a name that survives changes of the program: its state, its exchange and what is derived from it are
-    /// known by it. To be called at once, before other operations read the stream.
+    /// Gives the last operation a name that survives changes of the program: its state, its exchange and everything
+    /// derived from them are known by that name. Call it immediately, before other operations read the stream.
     ///
     /// ```
     /// use tidegate::{StreamingContext, testing::Driver};
@@ -369,7 +373,7 @@ impl<T: Data> DStream<T> {
         self
     }
 
-    /// Streams of different stages meet only behind an exchange; rows without a key are spread.
+    /// Streams of different stages can be united only behind an exchange; rows without a key are spread.
     fn same_stage(&self, streams: Vec<DStream<T>>, at: &'static Location<'static>) -> Vec<DStream<T>>
     where
         T: Value,

@@ -1,13 +1,16 @@
 //! Windows over batch times: Spark's window operations, with the window in the state store.
 //!
-//! Owns which exchange and which stores a window needs. Knows no clock. Invariants: a window stands behind an exchange, as
-//! state does; its stores are named after its path; durations are checked at `start`, with all other mistakes.
+//! Owns which exchange and which stores a window needs. Knows no clock. Invariants: a window stands behind an
+//! exchange, as state does; its stores are named after its path; durations are checked at `start`, together with
+//! everything else.
 //!
-//! A window of the instant `b` covers the batches in `(b - length, b]`; instants are the multiples of the slide, counted from the
-//! epoch (Spark counts from the start of the program), so they stay the same after a restart. Early windows are partial. Intervals that
-//! were missed while the program ran have batches of their own, so their instants are given, too, each by its batch. Instants for which
-//! there is no batch, as the program was down or more than a hundred intervals late, are not made up for (Spark replays them): only the
-//! last one is given. Windows are kept in state, so nothing of them is lost when a process dies, and a window may be larger than memory.
+//! A window at instant `b` covers the batches in `(b - length, b]`; instants are multiples of the slide, counted
+//! from the epoch (Spark counts from the start of the program), so they stay the same after a restart. Early
+//! windows are partial. Intervals that were missed while the program ran have batches of their own, so the results
+//! for their instants are emitted too, each by its batch. Instants for which there is no batch, because the program
+//! was down or more than a hundred intervals late, are not made up for (Spark replays them): only the last one is
+//! emitted. Windows are kept in state, so nothing of them is lost when a process dies, and a window may be larger
+//! than memory.
 
 use super::{DStream, pair::NoCombine, stream::per_rows};
 use crate::{
@@ -22,11 +25,11 @@ use std::{panic::Location, sync::Arc, time::Duration};
 
 type At = &'static Location<'static>;
 
-/// The one key of windows that have no key.
+/// The only key of windows without keys.
 const ALL: u8 = 0;
 
 impl<T: Value> DStream<T> {
-    /// The rows of the last batches, at every batch: all those whose time lies in the last `length`.
+    /// The rows of recent batches, at every batch: those of all batches whose time lies within the last `length`.
     ///
     /// ```
     /// use std::time::Duration;
@@ -42,7 +45,7 @@ impl<T: Value> DStream<T> {
         self.rows_window(length, None, Location::caller())
     }
 
-    /// As [`window`](DStream::window), at every multiple of `slide` instead of at every batch.
+    /// Like [`window`](DStream::window), at every multiple of `slide` instead of at every batch.
     ///
     /// ```
     /// use std::time::Duration;
@@ -58,7 +61,8 @@ impl<T: Value> DStream<T> {
         self.rows_window(length, Some(slide), Location::caller())
     }
 
-    /// The number of rows in a window, at each slide; 0 if there are none, also before the first row (Spark gives nothing until then).
+    /// The number of rows in a window, at each slide; 0 if there are none, even before the first row (Spark emits
+    /// nothing until then).
     ///
     /// ```
     /// use std::time::Duration;
@@ -83,7 +87,8 @@ impl<T: Value> DStream<T> {
         counts.inverse_window("count_by_window", functions, window(length, slide), at).without_key(at)
     }
 
-    /// Reduces all rows of a window to one, at each slide; gives nothing for an empty window. `f` must be associative.
+    /// Reduces all rows of a window to one, at each slide; emits nothing for an empty window. `f` must be
+    /// associative.
     ///
     /// ```
     /// use std::time::Duration;
@@ -107,9 +112,9 @@ impl<T: Value> DStream<T> {
             .without_key(at)
     }
 
-    /// As [`reduce_by_window`](DStream::reduce_by_window), by adding what entered the window with `f` and taking out what left it
-    /// with `inverse`: `inverse(f(a, b), b)` must be `a`. The cost of a slide does not grow with the length. Once a row came, there
-    /// is a result at each slide.
+    /// Like [`reduce_by_window`](DStream::reduce_by_window), but adds what entered the window with `f` and removes
+    /// what left it with `inverse`: `inverse(f(a, b), b)` must be `a`. The cost of a slide does not grow with the
+    /// length of the window. After the first row, there is a result at each slide.
     ///
     /// ```
     /// use std::time::Duration;
@@ -135,7 +140,7 @@ impl<T: Value> DStream<T> {
         pairs.inverse_window("reduce_by_window_inverse", functions, window(length, slide), at).without_key(at)
     }
 
-    /// How often each value occurs in a window, at each slide; values that do not occur any more are left out.
+    /// How many times each value occurs in a window, at each slide; values that no longer occur are omitted.
     ///
     /// ```
     /// use std::time::Duration;
@@ -181,8 +186,9 @@ impl<T: Value> DStream<T> {
 }
 
 impl<K: Key, V: Value> DStream<(K, V)> {
-    /// Reduces the values of each key in a window, at each slide. `f` must be associative. A slide reads the whole window, reduced
-    /// to panes; [the form with an inverse](DStream::reduce_by_key_and_window_inverse) reads only what entered and left.
+    /// Reduces the values of each key in a window, at each slide. `f` must be associative. A slide reads the whole
+    /// window, reduced to panes; [the form with an inverse](DStream::reduce_by_key_and_window_inverse) reads only
+    /// what entered and left.
     ///
     /// ```
     /// use std::time::Duration;
@@ -205,12 +211,12 @@ impl<K: Key, V: Value> DStream<(K, V)> {
         self.reduce_window("reduce_by_key_and_window", Arc::new(f), window(length, slide), None, at)
     }
 
-    /// As [`reduce_by_key_and_window`](DStream::reduce_by_key_and_window), by adding what entered the window with `f` and taking out
-    /// what left it with `inverse`: `inverse(f(a, b), b)` must be `a`.
+    /// Like [`reduce_by_key_and_window`](DStream::reduce_by_key_and_window), but adds what entered the window with
+    /// `f` and removes what left it with `inverse`: `inverse(f(a, b), b)` must be `a`.
     ///
-    /// A slide reads and writes only what entered and left, however long the window is; then it gives every key, as Spark does,
-    /// which is one pass over the running values. A key stays, say with the value 0, when all its rows have left:
-    /// [the form with a filter](DStream::reduce_by_key_and_window_filtered) lets it go.
+    /// A slide reads and writes only what entered and left, however long the window is; then it emits every key, as
+    /// Spark does, which is one pass over the running values. A key stays, with the value 0 for instance, after all
+    /// its rows have left: [the form with a filter](DStream::reduce_by_key_and_window_filtered) drops it.
     ///
     /// ```
     /// use std::time::Duration;
@@ -237,9 +243,9 @@ impl<K: Key, V: Value> DStream<(K, V)> {
         self.inverse_window("reduce_by_key_and_window_inverse", functions, window(length, slide), at)
     }
 
-    /// As [`reduce_by_key_and_window_inverse`](DStream::reduce_by_key_and_window_inverse); keys for whose value `filter_fn` does not
-    /// hold are not given, and not kept once all their rows have left. (Spark forgets the value of such a key at once, and fails when a
-    /// row of it leaves and none comes.)
+    /// Like [`reduce_by_key_and_window_inverse`](DStream::reduce_by_key_and_window_inverse); keys whose value does
+    /// not pass `filter_fn` are not emitted, and are dropped once all their rows have left. (Spark forgets the
+    /// value of such a key at once, and fails when a row of it leaves and none enters.)
     ///
     /// ```
     /// use std::time::Duration;
@@ -272,8 +278,8 @@ impl<K: Key, V: Value> DStream<(K, V)> {
         self.inverse_window("reduce_by_key_and_window_filtered", functions, window(length, slide), at)
     }
 
-    /// The values of each key in a window, at each slide, in the order of their batches. What a key has in one batch is one value in
-    /// the store and must fit in a record of the changelog.
+    /// The values of each key in a window, at each slide, in the order of their batches. All values of a key in one
+    /// batch are one value in the store and must fit into one record of the changelog.
     ///
     /// ```
     /// use std::time::Duration;
@@ -298,7 +304,7 @@ impl<K: Key, V: Value> DStream<(K, V)> {
             a.extend(b);
             a
         };
-        // Values are kept by batch: a pane of several batches would be written anew in each.
+        // Values are kept by batch: a pane of several batches would be rewritten in each.
         lists.reduce_window("group_by_key_and_window", Arc::new(join), window(length, slide), Some(1), at)
     }
 
@@ -351,7 +357,7 @@ impl<T: Data> DStream<T> {
         self.builder.plan().slide_of(self.node)
     }
 
-    /// Whether its rows lie on state partitions already.
+    /// Whether its rows are on state partitions already.
     fn is_on_state(&self) -> bool {
         self.builder.plan().stage_after(self.node) > 0
     }

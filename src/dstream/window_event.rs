@@ -1,7 +1,7 @@
 //! Windows over event time: the time in the records, not that of the batches.
 //!
-//! Owns which operators and stores such a window needs. Knows no clock. Invariant: a window stands behind an exchange by window and
-//! key, before which rows are reduced already.
+//! Owns which operators and stores such a window needs. Knows no clock. Invariant: a window stands behind an
+//! exchange by window and key, and rows are reduced before it already.
 
 use super::DStream;
 use crate::{
@@ -15,10 +15,10 @@ use std::{panic::Location, sync::Arc, time::Duration};
 
 /// Windows over event time, aligned to the epoch.
 ///
-/// A window `[start, start + size)` starts at each multiple of the hop. It takes rows until the watermark, the least of the
-/// greatest event times of all input partitions, is `lateness` past its end; rows that come later are left out and counted
-/// (`tidegate_late_records_dropped_total`). The watermark moves between batches and never goes back. A partition without
-/// new rows holds it back: then windows are kept for longer, and nothing is lost.
+/// A window `[start, start + size)` starts at each multiple of the hop. It accepts rows until the watermark, the
+/// minimum over all input partitions of their greatest event time, is `lateness` past its end; rows that come later
+/// are dropped and counted (`tidegate_late_records_dropped_total`). The watermark moves between batches only and
+/// never goes back. A partition without new rows holds it back: windows are then kept longer, and nothing is lost.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,14 +30,14 @@ use std::{panic::Location, sync::Arc, time::Duration};
 pub struct EventWindow {
     /// Length of a window.
     pub size: Duration,
-    /// From the start of a window to that of the next.
+    /// From the start of a window to the start of the next.
     pub hop: Duration,
-    /// How long after its end a window still takes rows.
+    /// How long after its end a window still accepts rows.
     pub lateness: Duration,
 }
 
 impl EventWindow {
-    /// Windows that follow each other; no lateness.
+    /// Consecutive windows without overlap; no lateness.
     ///
     /// ```
     /// use std::time::Duration;
@@ -83,7 +83,7 @@ impl EventWindow {
         EventWindow { size, hop, lateness: Duration::ZERO }
     }
 
-    /// Windows that take rows for so long after their end.
+    /// Lets windows accept rows for this long after their end.
     ///
     /// ```
     /// use std::time::Duration;
@@ -119,7 +119,7 @@ impl EventWindow {
         }
     }
 
-    /// What is wrong with it.
+    /// What is wrong with these settings, if anything.
     fn mistake(self) -> Option<String> {
         let whole =
             |d: Duration| d.subsec_nanos().is_multiple_of(1_000_000) && d < Duration::from_secs(1 << 40);
@@ -135,8 +135,8 @@ impl EventWindow {
 }
 
 impl<T: Data> DStream<Message<T>> {
-    /// Counts the messages of each key in windows over the record timestamp; one row per changed window and batch, with the count so
-    /// far.
+    /// Counts the messages of each key in windows over the record timestamp; emits one row per changed window and
+    /// batch, with the count so far.
     ///
     /// ```
     /// use std::time::Duration;
@@ -169,9 +169,9 @@ impl<T: Data> DStream<Message<T>> {
         self.event_window("count_by_key_and_event_window", window, event, |a, b| a + b, at)
     }
 
-    /// Reduces the messages of each key in windows over the record timestamp; one row per changed window and batch, with the value
-    /// so far. `pair` gives key and value; `f` must be associative and commutative. For another event time, set `timestamp_ms` with
-    /// `map` before.
+    /// Reduces the messages of each key in windows over the record timestamp; emits one row per changed window and
+    /// batch, with the value so far. `pair` returns key and value; `f` must be associative and commutative. For
+    /// another event time, set `timestamp_ms` with `map` first.
     ///
     /// ```
     /// use std::time::Duration;

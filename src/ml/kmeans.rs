@@ -6,17 +6,18 @@
 use super::{Algorithm, misfit};
 use serde::{Deserialize, Serialize};
 
-/// What the decay factor is applied to.
+/// What the decay factor is applied per.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TimeUnit {
-    /// Once per batch, also one without points.
+    /// Once per batch, even one without points.
     #[default]
     Batches,
     /// Once per point.
     Points,
 }
 
-/// Clusters points whose clusters may move: each batch moves the centers to its points, and older points count less.
+/// Clusters points whose clusters may move: each batch moves the centers towards its points, and older points count
+/// less.
 ///
 /// ```
 /// use tidegate::ml::{Algorithm, StreamingKMeans};
@@ -33,7 +34,7 @@ pub struct StreamingKMeans {
     time_unit: TimeUnit,
 }
 
-/// The centers and how much each of them weighs.
+/// The centers and the weight of each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KMeansModel {
     /// One per cluster; all have the same number of dimensions.
@@ -42,9 +43,10 @@ pub struct KMeansModel {
     pub weights: Vec<f64>,
 }
 
-/// A cluster whose weight falls under this part of the greatest one dies: the greatest is split.
+/// A cluster whose weight falls below this fraction of the greatest weight is dropped, and the greatest cluster is
+/// split.
 const DYING: f64 = 1e-8;
-/// How far apart the halves of a split cluster begin, relative to the center.
+/// How far apart the halves of a split cluster start, relative to the center.
 const SPLIT: f64 = 1e-14;
 
 impl StreamingKMeans {
@@ -63,8 +65,8 @@ impl StreamingKMeans {
         StreamingKMeans { initial, decay_factor: 1.0, time_unit: TimeUnit::default() }
     }
 
-    /// Starts from `k` centers drawn from the standard normal distribution, each of the weight `weight`. The same seed gives the same
-    /// centers.
+    /// Starts from `k` centers drawn from the standard normal distribution, each with the weight `weight`. The same
+    /// seed gives the same centers.
     ///
     /// ```
     /// use tidegate::ml::{Algorithm, StreamingKMeans};
@@ -79,14 +81,15 @@ impl StreamingKMeans {
         StreamingKMeans::with_centers(centers, vec![weight; k])
     }
 
-    /// How much what was learnt before counts beside a new batch: 1 = as much as each of its points (the default), 0 = not at all.
+    /// How much what was learned before counts against a new batch: 1 = as much as each of its points (the
+    /// default), 0 = not at all.
     ///
     /// ```
     /// use tidegate::ml::{Algorithm, StreamingKMeans, TimeUnit};
     /// let kmeans = StreamingKMeans::with_centers(vec![vec![0.0]], vec![1.0]).decay_factor(0.0, TimeUnit::Batches);
     /// let mut model = kmeans.initial();
     /// kmeans.train(&mut model, &[vec![4.0], vec![6.0]]).unwrap();
-    /// assert_eq!(model.centers, [[5.0]]); // what was before is forgotten
+    /// assert_eq!(model.centers, [[5.0]]); // what was learned before is forgotten
     /// ```
     #[must_use]
     pub fn decay_factor(mut self, factor: f64, unit: TimeUnit) -> Self {
@@ -94,14 +97,14 @@ impl StreamingKMeans {
         self
     }
 
-    /// The decay factor with which the weight of a batch falls to one half after so many batches or points.
+    /// Sets the decay factor so that the weight of a batch halves after this many batches or points.
     ///
     /// ```
     /// use tidegate::ml::{Algorithm, StreamingKMeans, TimeUnit};
     /// let kmeans = StreamingKMeans::with_centers(vec![vec![0.0]], vec![8.0]).half_life(1.0, TimeUnit::Batches);
     /// let mut model = kmeans.initial();
     /// kmeans.train(&mut model, &[vec![10.0]]).unwrap();
-    /// assert!((model.weights[0] - 5.0).abs() < 1e-9); // half of 8, and the new point
+    /// assert!((model.weights[0] - 5.0).abs() < 1e-9); // half of 8, plus the new point
     /// ```
     #[must_use]
     pub fn half_life(self, half_life: f64, unit: TimeUnit) -> Self {
@@ -137,7 +140,7 @@ impl Algorithm for StreamingKMeans {
         misfit(example, self.initial.centers[0].len())
     }
 
-    /// The weights decay in each batch, if the factor is one per batch.
+    /// Decays the weights once per batch, if the factor is applied per batch.
     fn forget(&self, model: &mut KMeansModel) -> bool {
         let decays = self.time_unit == TimeUnit::Batches && self.decay_factor < 1.0;
         if !decays || model.weights.iter().all(|w| *w == 0.0) {
@@ -180,7 +183,7 @@ impl Algorithm for StreamingKMeans {
 }
 
 impl KMeansModel {
-    /// The cluster whose center is nearest; the first of equals.
+    /// The cluster whose center is nearest; the first one on a tie.
     fn nearest(&self, point: &[f64]) -> usize {
         let distance = |c: &[f64]| c.iter().zip(point).map(|(c, x)| (c - x) * (c - x)).sum::<f64>();
         let distances = self.centers.iter().map(|c| distance(c)).enumerate();
@@ -191,7 +194,7 @@ impl KMeansModel {
         self.weights.iter_mut().for_each(|w| *w *= discount);
     }
 
-    /// Splits the heaviest cluster in two if the lightest is dying.
+    /// Splits the heaviest cluster in two if the lightest has died out.
     fn revive(&mut self) {
         let weights = || self.weights.iter().copied().enumerate();
         let Some((heaviest, most)) = weights().max_by(|a, b| a.1.total_cmp(&b.1)) else { return };
@@ -234,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_half_life_halves_what_was_learnt() {
+    fn a_half_life_halves_what_was_learned() {
         let kmeans = StreamingKMeans::with_centers(vec![vec![0.0]], vec![8.0]);
         let taught = |kmeans: &StreamingKMeans| {
             let mut model = kmeans.initial();
@@ -249,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_without_points_forgets_too() {
+    fn a_batch_without_points_decays_the_weights_too() {
         let kmeans = StreamingKMeans::with_centers(vec![vec![7.0], vec![9.0]], vec![8.0, 4.0]);
         let quiet = |kmeans: &StreamingKMeans| {
             let mut model = kmeans.initial();
@@ -266,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dying_cluster_takes_half_of_the_greatest() {
+    fn a_dying_cluster_takes_over_half_of_the_greatest() {
         let kmeans = StreamingKMeans::with_centers(vec![vec![1.0], vec![900.0]], vec![1.0, 0.0]);
         let mut model = kmeans.initial();
         kmeans.train(&mut model, &[vec![1.0]]).unwrap();
@@ -286,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told() {
+    fn mistakes_are_reported() {
         let check = |centers, weights| StreamingKMeans::with_centers(centers, weights).check().unwrap_err();
         assert!(check(vec![], vec![]).contains("needs a center"));
         assert!(check(vec![vec![1.0]], vec![]).contains("1 centers have 0 weights"));

@@ -1,7 +1,8 @@
-//! Where the newest model is kept for whoever asks.
+//! Keeps the newest model for anyone who asks for it.
 //!
-//! Owns the operator that gives it to an output: each new model, and after a start the one that was learnt before. Knows no algorithm.
-//! Invariant: only the task that trains gives models, so nobody sees one that is older than one it saw.
+//! Owns the operator that passes it to an output: each new model, and after a start the one learned before. Knows
+//! no algorithm. Invariant: only the task that trains emits models, so no reader sees a model older than one it has
+//! already seen.
 
 use crate::{
     error::Result,
@@ -10,12 +11,12 @@ use crate::{
     state::{Handle, Table},
 };
 
-/// Passes models on; keeps the newest one, so that it is there after a restart without a new example.
+/// Passes models on and keeps the newest one, so that it is available after a restart without a new example.
 pub(super) struct Show<M: Value> {
     pub home: SinglePartition,
     pub initial: M,
     pub state: Handle<Table<(), M>>,
-    /// Whether a model was given since this task began.
+    /// Whether a model has been emitted since this task began.
     pub shown: bool,
 }
 

@@ -1,8 +1,8 @@
 //! Models that learn from a stream while they score another: streaming k-means, linear and logistic regression; and, with the cargo
 //! feature `onnx`, models that were trained elsewhere.
-//!
-//! Owns the algorithms and how they stand in a plan. Knows no log and no thread. Invariants: a model is keyed state, so it is committed with
-//! the batch that taught it, survives restarts, and a batch teaches it exactly once; predictions of a batch use the model as it was
+//! Owns the algorithms and their place in a plan. Knows no log and no thread. Invariants: a model is keyed state,
+//! so it is committed with the batch that trained it, survives restarts, and is trained by each batch exactly once;
+//! the predictions of a batch use the model as it was before that batch.
 //! before that batch.
 
 mod kmeans;
@@ -20,7 +20,7 @@ pub use point::{LabeledPoint, parse_vector};
 pub use regression::{Regularization, StreamingLinearRegression, StreamingLogisticRegression};
 pub use stream::{Algorithm, Trained, Training};
 
-/// The examples of the guide, so that they compile.
+/// The examples of the guide, included so that they are compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/ml.md")]
 struct Guide;

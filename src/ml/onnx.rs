@@ -1,8 +1,9 @@
-//! Models that were trained elsewhere and saved in the ONNX format score a stream.
+//! Scores a stream with models that were trained elsewhere and saved in the ONNX format.
 //!
-//! Owns loading, the check that a model takes rows and gives rows, and the operator that asks it. Computed by the crate `tract-onnx`,
-//! which only this file names. Knows no log, no thread and no state. Invariants: what a model does not take is told when it is loaded, so
-//! while a program runs only a row can be wrong; the answer for a row does not depend on the rows beside it.
+//! Owns loading, the check that a model takes rows and returns rows, and the operator that runs it. The computation
+//! is done by the crate `tract-onnx`, which only this file names. Knows no log, no thread and no state. Invariants:
+//! whatever a model does not support is reported when it is loaded, so while a program runs only a row can be
+//! wrong; the result for a row does not depend on the rows beside it.
 
 use crate::{
     dstream::DStream,
@@ -21,14 +22,15 @@ use tract_onnx::{
     tract_hir::{infer::Factoid, internal::DimLike},
 };
 
-/// How many rows a model whose batch has no fixed size is asked at once: bounds the memory of what lies between its layers.
+/// How many rows a model without a fixed batch size gets at once: bounds the memory for what lies between its
+/// layers.
 const ROWS_MAX: usize = 1024;
 
-/// A model of the ONNX format, ready to score. Cheap to clone: all tasks of a process share one.
+/// A model in the ONNX format, ready to score. Cheap to clone: all tasks of a process share one.
 ///
-/// It has one input of 32-bit floats with the shape `[rows, numbers]`, or `[rows, a, b, ..]`, whose rows are then given flat, the last
-/// dimension first to vary. `rows` may be open, which is the fastest, or fixed: then batches are filled up. An output of 32-bit floats has
-/// the same first dimension. Needs the cargo feature `onnx`.
+/// It has one input of 32-bit floats with the shape `[rows, numbers]`, or `[rows, a, b, ..]`, whose rows are then
+/// passed flat, the last dimension varying fastest. `rows` may be open, which is the fastest, or fixed: then
+/// batches are padded. An output of 32-bit floats has the same first dimension. Needs the cargo feature `onnx`.
 ///
 /// ```
 /// use tidegate::{DStream, ml::OnnxModel, testing::outputs};
@@ -44,9 +46,9 @@ pub struct OnnxModel(Arc<Loaded>);
 struct Loaded {
     path: String,
     input: String,
-    /// Shape of one row of the input.
+    /// Shape of one input row.
     row: Vec<usize>,
-    /// Rows of a run, if the model fixes them.
+    /// Rows per run, if the model fixes them.
     rows: Option<usize>,
     inputs: usize,
     outputs: usize,
@@ -61,7 +63,7 @@ impl fmt::Debug for OnnxModel {
 }
 
 impl OnnxModel {
-    /// Reads a model. It answers by its only output of 32-bit floats.
+    /// Loads a model. Its result is its only output of 32-bit floats.
     ///
     /// ```
     /// use tidegate::ml::OnnxModel;
@@ -71,13 +73,15 @@ impl OnnxModel {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Config`] with the path: if the file is missing or no ONNX model; if it has an operator that is not supported; if its inputs
-    /// or outputs are other than [told above](OnnxModel), with the expected and the found shape.
+    /// [`Error::Config`] with the path: if the file is missing or not an ONNX model; if it has an operator that is
+    /// not supported; if its inputs or outputs differ from [those described above](OnnxModel), with the expected
+    /// and the actual shape.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         Self::of(path.as_ref(), None)
     }
 
-    /// As [`load`](Self::load), for a model with several outputs of 32-bit floats: it answers by the one of this name.
+    /// Like [`load`](Self::load), for a model with several outputs of 32-bit floats: its result is the one with
+    /// this name.
     ///
     /// ```
     /// use tidegate::ml::OnnxModel;
@@ -92,7 +96,7 @@ impl OnnxModel {
         Self::of(path.as_ref(), Some(output))
     }
 
-    /// Numbers of a row.
+    /// How many numbers a row has.
     ///
     /// ```
     /// let model = tidegate::ml::OnnxModel::load("tests/it/data/onnx/perceptron.onnx")?;
@@ -104,7 +108,7 @@ impl OnnxModel {
         self.0.inputs
     }
 
-    /// Numbers of an answer.
+    /// How many numbers a result has.
     ///
     /// ```
     /// let model = tidegate::ml::OnnxModel::load("tests/it/data/onnx/perceptron.onnx")?;
@@ -116,7 +120,7 @@ impl OnnxModel {
         self.0.outputs
     }
 
-    /// The answers for rows, in their order.
+    /// The results for the rows, in the same order.
     ///
     /// ```
     /// let model = tidegate::ml::OnnxModel::load_output("tests/it/data/onnx/two_outputs.onnx", "n")?;
@@ -126,14 +130,11 @@ impl OnnxModel {
     /// ```
     ///
     /// # Errors
-    /// If a row has not [`inputs`](Self::inputs) numbers.
+    /// If a row does not have [`inputs`](Self::inputs) numbers.
     pub fn score(&self, rows: &[Vec<f32>]) -> Result<Vec<Vec<f32>>, String> {
         let Loaded { path, input, inputs, rows: fixed, .. } = &*self.0;
         if let Some(row) = rows.iter().find(|row| row.len() != *inputs) {
-            return Err(format!(
-                "model {path}: input `{input}` takes {inputs} numbers, here are {}",
-                row.len()
-            ));
+            return Err(format!("model {path}: input `{input}` takes {inputs} numbers, got {}", row.len()));
         }
         let mut answers = Vec::with_capacity(rows.len());
         for rows in rows.chunks(fixed.unwrap_or(ROWS_MAX)) {
@@ -144,8 +145,8 @@ impl OnnxModel {
 
     fn of(path: &Path, output: Option<&str>) -> Result<Self> {
         let loaded = Loaded::of(path, output);
-        let told = |why| Error::Config(format!("model {}: {why}", path.display()));
-        loaded.map(|loaded| OnnxModel(Arc::new(loaded))).map_err(told)
+        let error = |why| Error::Config(format!("model {}: {why}", path.display()));
+        loaded.map(|loaded| OnnxModel(Arc::new(loaded))).map_err(error)
     }
 }
 
@@ -155,11 +156,11 @@ impl Loaded {
         let mut model = Onnx { use_output_shapes: true, ..tract_onnx::onnx() }
             .with_ignore_value_info(true)
             .model_for_path(path)
-            .map_err(|e| format!("is no ONNX model that can be read: {e:#}"))?;
+            .map_err(|e| format!("is not a readable ONNX model: {e:#}"))?;
         let (input, mut shape) = input_of(&model)?;
         choose_output(&mut model, output)?;
         let rows = match shape[0].to_usize().ok() {
-            Some(0) => return Err(format!("input `{input}` takes no row")),
+            Some(0) => return Err(format!("input `{input}` takes no rows")),
             rows => rows,
         };
         if rows.is_none() {
@@ -175,17 +176,14 @@ impl Loaded {
         let answer = typed.output_fact(0).map_err(|e| e.to_string())?.shape.to_tvec();
         let outputs = answer.iter().skip(1).try_fold(1, |n, d| Some(n * d.to_usize().ok()?));
         let outputs = outputs.filter(|_| answer.first() == Some(&all)).ok_or_else(|| {
-            format!(
-                "its output has the shape {}, expected is one row for each row: [{all}, ..]",
-                show(&answer)
-            )
+            format!("its output has the shape {}, expected one row for each row: [{all}, ..]", show(&answer))
         })?;
         let plan = typed.into_runnable().map_err(|e| format!("cannot be run: {e:#}"))?;
         let inputs = row.iter().product();
         Ok(Loaded { path: path.display().to_string(), input, row, rows, inputs, outputs, plan })
     }
 
-    /// Asks the model once; `rows` are no more than it takes.
+    /// Runs the model once; `rows` are no more than it takes.
     fn run(&self, rows: &[Vec<f32>], answers: &mut Vec<Vec<f32>>) -> TractResult<()> {
         let mut numbers = rows.concat();
         let count = self.rows.unwrap_or(rows.len());
@@ -199,7 +197,7 @@ impl Loaded {
     }
 }
 
-/// Keeps one output: that of the name, or the only one of 32-bit floats.
+/// Keeps one output: the one with this name, or the only one of 32-bit floats.
 fn choose_output(model: &mut InferenceModel, name: Option<&str>) -> Result<(), String> {
     let outlets = model.output_outlets().map_err(|e| e.to_string())?.to_vec();
     let named = |i: usize| model.outlet_label(outlets[i]).unwrap_or("").to_owned();
@@ -217,10 +215,11 @@ fn choose_output(model: &mut InferenceModel, name: Option<&str>) -> Result<(), S
         };
         let all = all.collect::<Vec<_>>().join(", ");
         return Err(format!(
-            "expected is {wanted} of 32-bit floats (F32), its outputs are {all}\n  next: {next}"
+            "expected {wanted} of 32-bit floats (F32), but its outputs are {all}\n  next: {next}"
         ));
     };
-    // The declared shapes have names of their own for the rows; what leads to other outputs need not be supported.
+    // The declared shapes have their own names for the rows; operators that lead only to other outputs need not be
+    // supported.
     outlets
         .iter()
         .try_for_each(|o| model.set_outlet_fact(*o, InferenceFact::default()))
@@ -230,14 +229,14 @@ fn choose_output(model: &mut InferenceModel, name: Option<&str>) -> Result<(), S
 
 /// Name and shape of the only input.
 fn input_of(model: &InferenceModel) -> Result<(String, TVec<TDim>), String> {
-    let expected = "expected is one input of 32-bit floats with the shape [rows, numbers]: F32";
+    let expected = "expected one input of 32-bit floats with the shape [rows, numbers]: F32";
     let inputs = model.input_outlets().map_err(|e| e.to_string())?;
     let described: Vec<String> = inputs
         .iter()
         .filter_map(|i| Some((&model.node(i.node).name, model.outlet_fact(*i).ok()?)))
         .map(|(name, fact)| format!("`{name}` {}", fact.format_dt_shape()))
         .collect();
-    let wrong = || format!("{expected}, found is {}", described.join(", "));
+    let wrong = || format!("{expected}, found {}", described.join(", "));
     let [input] = inputs else { return Err(wrong()) };
     let fact = model.outlet_fact(*input).map_err(|e| e.to_string())?;
     let dims: TVec<TDim> =
@@ -259,7 +258,7 @@ fn refuse_unsupported(model: &InferenceModel) -> Result<(), String> {
     if found.is_empty() {
         return Ok(());
     }
-    Err(format!("has operators that are not supported: {}", found.join(", ")))
+    Err(format!("it has operators that are not supported: {}", found.join(", ")))
 }
 
 fn show(shape: &[TDim]) -> String {
@@ -285,8 +284,8 @@ fn scored<T: Data, U: Data>(
 }
 
 impl DStream<Vec<f32>> {
-    /// The answer of a model for each row. A row of another length than the model's goes the way of the source's bad records; numbers
-    /// that are not finite are the model's business.
+    /// The result of a model for each row. A row whose length differs from the model's is handled as a bad record
+    /// of its source; numbers that are not finite are left to the model.
     ///
     /// ```
     /// use tidegate::{DStream, ml::OnnxModel, testing::outputs};
@@ -304,7 +303,8 @@ impl DStream<Vec<f32>> {
 }
 
 impl<K: Data> DStream<(K, Vec<f32>)> {
-    /// As [`score`](DStream::score) for the values of pairs: keys stay beside the answers, and rows where they lie.
+    /// Like [`score`](DStream::score), for the values of pairs: keys are kept with the results, and rows stay in
+    /// their partitions.
     ///
     /// ```
     /// use tidegate::{DStream, ml::OnnxModel, testing::outputs};

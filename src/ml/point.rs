@@ -1,11 +1,11 @@
 //! Vectors and labelled points as text, as Spark writes them: `[1.0,2.0]` and `(0.5,[1.0,2.0])`.
 //!
-//! Knows no model. Invariant: what does not parse is told with the part that does not.
+//! Knows no model. Invariant: an error names the part that does not parse.
 
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
-/// An example: what was observed, and what it was observed with.
+/// An example: a label, and the features it was observed with.
 ///
 /// ```
 /// use tidegate::ml::LabeledPoint;
@@ -42,7 +42,7 @@ impl FromStr for LabeledPoint {
 /// ```
 ///
 /// # Errors
-/// If it is not of this form; the message names the part.
+/// If it does not have this form; the message names the part.
 pub fn parse_vector(text: &str) -> Result<Vec<f64>, String> {
     let inner = text.trim().strip_prefix('[').and_then(|t| t.strip_suffix(']'));
     let inner = inner.ok_or_else(|| format!("`{text}` is not of the form `[x,y,..]`"))?;
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_read_or_told() {
+    fn text_is_parsed_or_the_bad_part_is_named() {
         assert_eq!(parse_vector(" [1.0, -2.5,3e2] "), Ok(vec![1.0, -2.5, 300.0]));
         assert_eq!(parse_vector("[]"), Ok(vec![]));
         assert_eq!(parse_vector("1.0,2.0").unwrap_err(), "`1.0,2.0` is not of the form `[x,y,..]`");

@@ -1,14 +1,15 @@
 //! Streaming linear and logistic regression by gradient descent over each batch.
 //!
-//! The descent is that of `MLlib`'s `GradientDescent` (all examples of the batch in each iteration, step size falling with the square root of
-//! the iteration): <https://spark.apache.org/docs/3.5.1/mllib-optimization.html>. Knows no operator. Invariant: the weights after a
+//! The descent is that of `MLlib`'s `GradientDescent` (all examples of the batch in each iteration, with a step
+//! size that falls with the square root of the iteration):
+//! <https://spark.apache.org/docs/3.5.1/mllib-optimization.html>. Knows no operator. Invariant: the weights after a
 //! batch are the starting point of the next one.
 
-use super::{Algorithm, LabeledPoint, Trained, dot, misfit, stream::Question};
+use super::{Algorithm, LabeledPoint, Trained, dot, misfit, stream::Scoring};
 use crate::{dstream::DStream, record::Value};
 use std::panic::Location;
 
-/// What keeps weights small.
+/// The penalty that keeps weights small.
 ///
 /// ```
 /// use tidegate::ml::{Algorithm, LabeledPoint, Regularization, StreamingLinearRegression};
@@ -23,7 +24,7 @@ use std::panic::Location;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Regularization {
-    /// Nothing.
+    /// No penalty.
     #[default]
     None,
     /// The sum of the absolute weights times this (lasso): drives small weights to zero.
@@ -43,7 +44,7 @@ struct Descent {
 
 macro_rules! settings {
     () => {
-        /// Starts from these weights, one per feature; with an intercept one more, the last.
+        /// Starts from these weights, one per feature; with an intercept there is one more, the last.
         ///
         /// ```
         /// use tidegate::ml::{Algorithm, StreamingLinearRegression};
@@ -68,14 +69,14 @@ macro_rules! settings {
         ///
         /// ```
         /// use tidegate::ml::{Algorithm, LabeledPoint, StreamingLinearRegression};
-        /// let learnt = |regression: StreamingLinearRegression| {
+        /// let learned = |regression: StreamingLinearRegression| {
         ///     let mut weights = regression.initial();
         ///     regression.train(&mut weights, &[LabeledPoint { label: 1.0, features: vec![1.0] }]).unwrap();
         ///     weights[0]
         /// };
         /// let once = StreamingLinearRegression::new(vec![0.0]).iterations(1);
-        /// assert_eq!(learnt(once.clone()), 0.1); // a tenth of the way to 1
-        /// assert_eq!(learnt(once.step_size(0.5)), 0.5);
+        /// assert_eq!(learned(once.clone()), 0.1); // a tenth of the way to 1
+        /// assert_eq!(learned(once.step_size(0.5)), 0.5);
         /// ```
         #[must_use]
         pub fn step_size(mut self, step_size: f64) -> Self {
@@ -87,14 +88,14 @@ macro_rules! settings {
         ///
         /// ```
         /// use tidegate::ml::{Algorithm, LabeledPoint, StreamingLinearRegression};
-        /// let learnt = |regression: StreamingLinearRegression| {
+        /// let learned = |regression: StreamingLinearRegression| {
         ///     let mut weights = regression.initial();
         ///     regression.train(&mut weights, &[LabeledPoint { label: 1.0, features: vec![1.0] }]).unwrap();
         ///     weights[0]
         /// };
         /// let regression = StreamingLinearRegression::new(vec![0.0]).step_size(0.5);
-        /// assert_eq!(learnt(regression.clone().iterations(1)), 0.5);
-        /// assert!((learnt(regression.iterations(2)) - 0.68).abs() < 0.01); // the second step is divided by the root of 2
+        /// assert_eq!(learned(regression.clone().iterations(1)), 0.5);
+        /// assert!((learned(regression.iterations(2)) - 0.68).abs() < 0.01); // the second step is divided by the root of 2
         /// ```
         #[must_use]
         pub fn iterations(mut self, iterations: u32) -> Self {
@@ -102,18 +103,18 @@ macro_rules! settings {
             self
         }
 
-        /// What keeps weights small; default nothing.
+        /// The penalty that keeps weights small; default none.
         ///
         /// ```
         /// use tidegate::ml::{Algorithm, LabeledPoint, Regularization, StreamingLinearRegression};
-        /// let learnt = |regression: StreamingLinearRegression| {
+        /// let learned = |regression: StreamingLinearRegression| {
         ///     let mut weights = regression.initial();
         ///     regression.train(&mut weights, &[LabeledPoint { label: 1.0, features: vec![1.0] }]).unwrap();
         ///     weights[0]
         /// };
         /// let regression = StreamingLinearRegression::new(vec![1.0]).iterations(1);
-        /// assert_eq!(learnt(regression.clone()), 1.0); // it fits already
-        /// assert_eq!(learnt(regression.regularization(Regularization::L2(1.0))), 0.9);
+        /// assert_eq!(learned(regression.clone()), 1.0); // it fits already
+        /// assert_eq!(learned(regression.regularization(Regularization::L2(1.0))), 0.9);
         /// ```
         #[must_use]
         pub fn regularization(mut self, regularization: Regularization) -> Self {
@@ -121,18 +122,19 @@ macro_rules! settings {
             self
         }
 
-        /// A batch's descent ends early when a step changes the weights by less than this part of their length; default 0.001.
+        /// The descent of a batch ends early when a step changes the weights by less than this fraction of their
+        /// length; default 0.001.
         ///
         /// ```
         /// use tidegate::ml::{Algorithm, LabeledPoint, StreamingLinearRegression};
-        /// let learnt = |regression: StreamingLinearRegression| {
+        /// let learned = |regression: StreamingLinearRegression| {
         ///     let mut weights = regression.initial();
         ///     regression.train(&mut weights, &[LabeledPoint { label: 1.0, features: vec![1.0] }]).unwrap();
         ///     weights[0]
         /// };
         /// let regression = StreamingLinearRegression::new(vec![0.0]).step_size(0.5);
-        /// assert!(learnt(regression.clone().convergence_tolerance(0.0)) > 0.99);
-        /// assert_eq!(learnt(regression.convergence_tolerance(0.9)), 0.5); // the first step changed them by 0.5: that will do
+        /// assert!(learned(regression.clone().convergence_tolerance(0.0)) > 0.99);
+        /// assert_eq!(learned(regression.convergence_tolerance(0.9)), 0.5); // the first step changed them by 0.5: good enough
         /// ```
         #[must_use]
         pub fn convergence_tolerance(mut self, tolerance: f64) -> Self {
@@ -140,7 +142,7 @@ macro_rules! settings {
             self
         }
 
-        /// Also learns a constant: the last weight.
+        /// Also learns a constant, which is the last weight.
         ///
         /// ```
         /// use tidegate::ml::{Algorithm, StreamingLinearRegression};
@@ -155,7 +157,7 @@ macro_rules! settings {
     };
 }
 
-/// Predicts a number from a vector by weights that follow the stream.
+/// Predicts a number from a vector with weights that follow the stream.
 ///
 /// ```
 /// use tidegate::{
@@ -178,7 +180,7 @@ pub struct StreamingLinearRegression {
     intercept: bool,
 }
 
-/// Predicts the label of a vector, 0 or 1, by weights that follow the stream.
+/// Predicts the label of a vector, 0 or 1, with weights that follow the stream.
 ///
 /// ```
 /// use tidegate::ml::{Algorithm, LabeledPoint, StreamingLogisticRegression};
@@ -211,7 +213,7 @@ impl StreamingLogisticRegression {
     /// ```
     /// use tidegate::ml::StreamingLogisticRegression;
     /// let regression = StreamingLogisticRegression::new(vec![0.0]);
-    /// assert_eq!(regression.probability(&vec![3.0], &[0.0]), Ok(0.5)); // at the border of both labels
+    /// assert_eq!(regression.probability(&vec![3.0], &[0.0]), Ok(0.5)); // on the border between both labels
     /// assert!(regression.probability(&vec![3.0], &[1.0]).unwrap() > 0.95);
     /// ```
     ///
@@ -225,8 +227,8 @@ impl StreamingLogisticRegression {
 }
 
 impl Trained<StreamingLogisticRegression> {
-    /// The probability of label 1 for each vector, by the model as it was before the batch; [`predict_on`](Self::predict_on) answers the
-    /// label.
+    /// The probability of label 1 for each vector, using the model as it was before the batch;
+    /// [`predict_on`](Self::predict_on) returns the label.
     ///
     /// ```
     /// use tidegate::{
@@ -245,12 +247,13 @@ impl Trained<StreamingLogisticRegression> {
     #[track_caller]
     #[must_use]
     pub fn predict_probability_on(&self, vectors: &DStream<Vec<f64>>) -> DStream<f64> {
-        let question =
-            Question { ask: StreamingLogisticRegression::probability, features: |v| v, answer: |_, p| p };
-        self.predict("predict_probability_on", vectors, Location::caller(), question)
+        let scoring =
+            Scoring { ask: StreamingLogisticRegression::probability, features: |v| v, answer: |_, p| p };
+        self.predict("predict_probability_on", vectors, Location::caller(), scoring)
     }
 
-    /// As [`predict_probability_on`](Self::predict_probability_on) for the values of pairs; keys stay beside the answers.
+    /// Like [`predict_probability_on`](Self::predict_probability_on), for the values of pairs; keys are kept with
+    /// the results.
     ///
     /// ```
     /// use tidegate::{
@@ -273,13 +276,14 @@ impl Trained<StreamingLogisticRegression> {
         pairs: &DStream<(K, Vec<f64>)>,
     ) -> DStream<(K, f64)> {
         let ask = StreamingLogisticRegression::probability;
-        let question = Question { ask, features: |(_, v)| v, answer: |(k, _), p| (k, p) };
-        self.predict("predict_probability_on_values", pairs, Location::caller(), question)
+        let scoring = Scoring { ask, features: |(_, v)| v, answer: |(k, _), p| (k, p) };
+        self.predict("predict_probability_on_values", pairs, Location::caller(), scoring)
     }
 }
 
 impl Descent {
-    /// `slope` answers the derivative of an example's loss by its margin (weights times features), given margin and label.
+    /// `slope` returns the derivative of an example's loss with respect to its margin (weights times features),
+    /// given margin and label.
     #[expect(clippy::cast_precision_loss, reason = "numbers of examples are far below 2^53")]
     fn train(
         &self,
@@ -302,7 +306,7 @@ impl Descent {
             }
             if weights.iter().any(|w| !w.is_finite()) {
                 return Err(format!(
-                    "the weights left all bounds in iteration {iteration}: choose a smaller step size than {}, or scale the features",
+                    "the weights diverged in iteration {iteration}: choose a smaller step size than {}, or scale the features",
                     self.step_size
                 ));
             }
@@ -324,7 +328,7 @@ impl Descent {
         }
         match self.regularization {
             Regularization::L1(r) | Regularization::L2(r) if !(r.is_finite() && r >= 0.0) => {
-                Err(format!("the regularization {r} is negative or no number"))
+                Err(format!("the regularization {r} is negative or not a number"))
             }
             _ => misfit(&self.initial, self.initial.len()).map_or(Ok(()), Err),
         }

@@ -1,8 +1,8 @@
-//! Where training and prediction stand in a plan.
+//! How training and prediction fit into a plan.
 //!
-//! Owns the operators and the two exchanges of a model: examples come to one task, and each new model goes to all tasks that predict.
-//! Knows no algorithm. Invariants: examples of a batch are taught in the order in which they came; a task that predicts keeps the model in
-//! its own state, so a restart does not wait for new examples.
+//! Owns the operators and the two exchanges of a model: examples go to one task, and each new model goes to all
+//! tasks that predict. Knows no algorithm. Invariants: a batch's examples are learned in the order in which they
+//! came; a task that predicts keeps the model in its own state, so a restart does not wait for new examples.
 
 use super::latest::Show;
 use crate::{
@@ -25,7 +25,7 @@ use std::{panic::Location, sync::Arc};
 ///     ml::{Algorithm, Training},
 ///     testing::outputs,
 /// };
-/// /// Learns the mean of all numbers, and tells how far others are from it.
+/// /// Learns the mean of all numbers, and predicts how far others are from it.
 /// struct Mean;
 /// impl Algorithm for Mean {
 ///     type Model = (f64, f64); // sum and count
@@ -50,17 +50,17 @@ use std::{panic::Location, sync::Arc};
 /// # Ok::<(), tidegate::Error>(())
 /// ```
 pub trait Algorithm: Send + Sync + 'static {
-    /// What it has learnt.
+    /// What it has learned.
     type Model: Value;
     /// What it learns from.
     type Example: Value;
-    /// What it answers.
+    /// What it predicts.
     type Prediction: Data;
 
     /// The model before the first example.
     fn initial(&self) -> Self::Model;
 
-    /// Whether the settings make sense; asked when the program is built.
+    /// Whether the settings make sense; checked when the program is built.
     ///
     /// # Errors
     /// What is wrong with them.
@@ -68,10 +68,11 @@ pub trait Algorithm: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Why an example cannot be learnt from; `None` = it can.
+    /// Why an example cannot be learned from; `None` = it can.
     fn refuses(&self, example: &Self::Example) -> Option<String>;
 
-    /// What a batch without examples does to a model; answers whether it has changed. By default it changes nothing.
+    /// What a batch without examples does to a model; returns whether the model has changed. By default nothing
+    /// changes.
     fn forget(&self, model: &mut Self::Model) -> bool {
         let _ = model;
         false
@@ -83,18 +84,18 @@ pub trait Algorithm: Send + Sync + 'static {
     /// If the model can no longer be used.
     fn train(&self, model: &mut Self::Model, batch: &[Self::Example]) -> Result<(), String>;
 
-    /// The answer for a vector.
+    /// The prediction for a vector.
     ///
     /// # Errors
     /// If the vector does not fit the model.
     fn predict(&self, model: &Self::Model, features: &[f64]) -> Result<Self::Prediction, String>;
 }
 
-/// Begins to teach an algorithm: every [`Algorithm`] has it.
+/// Starts training an algorithm; implemented for every [`Algorithm`].
 pub trait Training: Algorithm + Sized {
-    /// Learns from every batch of `examples`. All examples come to one task, which is the limit of the rate; those of one batch are held
-    /// in memory until its end. The model's state is called after the stream, until it is [named](Trained::named). An example that
-    /// does not fit goes the way of the source's bad records.
+    /// Learns from every batch of `examples`. All examples go to one task, which limits the rate; those of one
+    /// batch are held in memory until its end. The model's state is named after the stream, unless it is
+    /// [named](Trained::named). An example that does not fit is handled as a bad record of its source.
     ///
     /// ```
     /// use tidegate::{
@@ -136,31 +137,31 @@ impl<A: Algorithm> Training for A {}
 /// A model that learns, in the plan.
 pub struct Trained<A: Algorithm> {
     algorithm: Arc<A>,
-    /// Where it is taught.
+    /// Where it is trained.
     home: SinglePartition,
     models: DStream<A::Model>,
 }
 
-/// What a row asks a model, and what becomes of the answer.
-pub(super) struct Question<A: Algorithm, T, P, U> {
-    /// How the algorithm answers.
+/// How a row is scored, and what becomes of the prediction.
+pub(super) struct Scoring<A: Algorithm, T, P, U> {
+    /// How the algorithm predicts.
     pub(super) ask: fn(&A, &A::Model, &[f64]) -> Result<P, String>,
     /// The features of a row.
     pub(super) features: fn(&T) -> &Vec<f64>,
-    /// The row that leaves.
+    /// The row to emit.
     pub(super) answer: fn(T, P) -> U,
 }
 
-impl<A: Algorithm, T, P, U> Clone for Question<A, T, P, U> {
+impl<A: Algorithm, T, P, U> Clone for Scoring<A, T, P, U> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<A: Algorithm, T, P, U> Copy for Question<A, T, P, U> {}
+impl<A: Algorithm, T, P, U> Copy for Scoring<A, T, P, U> {}
 
 impl<A: Algorithm> Trained<A> {
-    /// The model after each batch that taught it, or in which it forgot.
+    /// The model after each batch that trained it, or in which it decayed.
     ///
     /// ```
     /// use tidegate::{
@@ -174,7 +175,7 @@ impl<A: Algorithm> Trained<A> {
     /// };
     /// let twice = |x: f64| LabeledPoint { label: 2.0 * x, features: vec![x] };
     /// let written = outputs([vec![twice(1.0), twice(2.0)], vec![]], weights)?;
-    /// assert_eq!(written, [vec![2.0], vec![]]); // none for a batch that taught nothing
+    /// assert_eq!(written, [vec![2.0], vec![]]); // none for a batch without examples
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[must_use]
@@ -200,8 +201,9 @@ impl<A: Algorithm> Trained<A> {
         Trained { models: self.models.named(name), ..self }
     }
 
-    /// The newest model for the program itself, and, under the name of its state, for everybody at `/api/v1/applications/<id>/models`:
-    /// [name](Self::named) it before. It is there with the first batch after a start, in the process that trains it.
+    /// The newest model for the program itself and, under the name of its state, for everyone at
+    /// `/api/v1/applications/<id>/models`: [name](Self::named) it first. It is available from the first batch after
+    /// a start, in the process that trains it.
     ///
     /// ```
     /// use tidegate::{StreamingContext, config::Trigger, source::Queue};
@@ -236,7 +238,8 @@ impl<A: Algorithm> Trained<A> {
         latest
     }
 
-    /// The answer for each vector, by the model as it was before the batch. Every task that predicts has its own copy of the model.
+    /// The prediction for each vector, using the model as it was before the batch. Every task that predicts has its
+    /// own copy of the model.
     ///
     /// ```
     /// use tidegate::{
@@ -249,17 +252,17 @@ impl<A: Algorithm> Trained<A> {
     ///     model.predict_on(&points)
     /// };
     /// let written = outputs([vec![vec![4.0], vec![9.0]], vec![vec![6.0], vec![7.0]]], clusters)?;
-    /// assert_eq!(written, [[0, 1], [0, 1]]); // the centers are 0 and 10 at first, 4 and 9 then
+    /// assert_eq!(written, [[0, 1], [0, 1]]); // the centers are 0 and 10 at first, then 4 and 9
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
     #[must_use]
     pub fn predict_on(&self, vectors: &DStream<Vec<f64>>) -> DStream<A::Prediction> {
-        let question = Question { ask: A::predict, features: |v| v, answer: |_, p| p };
-        self.predict("predict_on", vectors, Location::caller(), question)
+        let scoring = Scoring { ask: A::predict, features: |v| v, answer: |_, p| p };
+        self.predict("predict_on", vectors, Location::caller(), scoring)
     }
 
-    /// As [`predict_on`](Self::predict_on) for the values of pairs; keys stay beside the answers.
+    /// Like [`predict_on`](Self::predict_on), for the values of pairs; keys are kept with the predictions.
     ///
     /// ```
     /// use tidegate::{
@@ -278,8 +281,8 @@ impl<A: Algorithm> Trained<A> {
     #[track_caller]
     #[must_use]
     pub fn predict_on_values<K: Value>(&self, pairs: &DStream<(K, Vec<f64>)>) -> DStream<(K, A::Prediction)> {
-        let question = Question { ask: A::predict, features: |(_, v)| v, answer: |(k, _), p| (k, p) };
-        self.predict("predict_on_values", pairs, Location::caller(), question)
+        let scoring = Scoring { ask: A::predict, features: |(_, v)| v, answer: |(k, _), p| (k, p) };
+        self.predict("predict_on_values", pairs, Location::caller(), scoring)
     }
 
     pub(super) fn predict<T: Value, P: Data, U: Data>(
@@ -287,7 +290,7 @@ impl<A: Algorithm> Trained<A> {
         kind: &'static str,
         rows: &DStream<T>,
         at: &'static Location<'static>,
-        question: Question<A, T, P, U>,
+        scoring: Scoring<A, T, P, U>,
     ) -> DStream<U> {
         let all: Factory = Arc::new(|_| Box::new(ToAll));
         let format: Arc<dyn ExchangeFormat> = Arc::new(Rows::<A::Model>::default());
@@ -296,7 +299,7 @@ impl<A: Algorithm> Trained<A> {
         let algorithm = self.algorithm.clone();
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             let (algorithm, state) = (algorithm.clone(), Handle::at(stores[0]));
-            Box::new(Predict { algorithm, state, question, model: None, next: None })
+            Box::new(Predict { algorithm, state, scoring, model: None, next: None })
         });
         let path = format!("{}.{kind}({})", models.path(), rows.path());
         let stores = vec![Table::<(), A::Model>::spec(path.clone())];
@@ -305,7 +308,7 @@ impl<A: Algorithm> Trained<A> {
     }
 }
 
-/// Everything to every state partition.
+/// Sends everything to every state partition.
 struct ToAll;
 
 impl Operator for ToAll {
@@ -363,10 +366,10 @@ impl<A: Algorithm> Operator for Train<A> {
 struct Predict<A: Algorithm, T, P, U> {
     algorithm: Arc<A>,
     state: Handle<Table<(), A::Model>>,
-    question: Question<A, T, P, U>,
-    /// The model of this batch, once it was needed.
+    scoring: Scoring<A, T, P, U>,
+    /// The model for this batch, once it was needed.
     model: Option<A::Model>,
-    /// The model of the next batch.
+    /// The model for the next batch.
     next: Option<A::Model>,
 }
 
@@ -380,7 +383,7 @@ impl<A: Algorithm, T: Data, P: Data, U: Data> Operator for Predict<A, T, P, U> {
             Some(model) => model,
             None => cx.stores.open(self.state).get(&())?.unwrap_or_else(|| self.algorithm.initial()),
         };
-        let Question { ask, features, answer } = self.question;
+        let Scoring { ask, features, answer } = self.scoring;
         let answer = |row: T| {
             let prediction = ask(&self.algorithm, &model, features(&row)).map_err(Error::Row)?;
             Ok(answer(row, prediction))

@@ -1,7 +1,8 @@
-//! The last batches and the receivers, for the streaming page and its interface for machines.
+//! The last batches and the receivers, for the streaming page and its JSON API.
 //!
-//! Owns what the page shows of the past; told as any listener is. Knows no HTTP. Invariants: memory is bounded (batches, and offset
-//! ranges in them); readers take what they need under a short lock and work on their own copy.
+//! Owns what the page shows of the past; informed like any other listener. Knows no HTTP. Invariants: memory is
+//! bounded (batches, and the offset ranges in them); readers take what they need under a short lock and work on
+//! their own copy.
 
 use super::listener::{
     BatchInfo, ReceiverId, ReceiverInfo, ReceiverStatus, StreamingListener, StreamingStarted,
@@ -19,7 +20,7 @@ use std::{
 
 /// How many completed batches are kept.
 pub const BATCHES_MAX: usize = 1_000;
-/// How many offset ranges are kept in all batches together; beyond, the oldest batches lose theirs.
+/// How many offset ranges are kept over all batches; beyond that, the oldest batches lose theirs.
 const RANGES_MAX: usize = 100_000;
 
 /// What does not change while a program runs.
@@ -27,21 +28,21 @@ const RANGES_MAX: usize = 100_000;
 pub struct Program {
     /// The application.
     pub application_id: String,
-    /// This process of it.
+    /// This process of the application.
     pub instance: Arc<str>,
     /// Its machine.
     pub host: Arc<str>,
     /// When a batch ends.
     pub trigger: Trigger,
-    /// Its streams: the number of the source in the topology, and its name.
+    /// Its streams: the node of the source in the topology, and its name.
     pub streams: Vec<(usize, Arc<str>)>,
     /// Its output operations: name and place in the program.
     pub operations: Vec<(Arc<str>, Arc<str>)>,
     /// The topology as text.
     pub topology: String,
-    /// What it can be asked for: its models.
+    /// What can be queried while it runs: its models.
     pub views: Vec<View>,
-    /// When this process began, in milliseconds since the epoch.
+    /// When this process started, in milliseconds since the epoch.
     pub launched_ms: i64,
 }
 
@@ -59,23 +60,23 @@ pub struct Position {
 pub struct Moment {
     /// When the first batch began, in milliseconds since the epoch.
     pub started_ms: Option<i64>,
-    /// The batch that takes input or is being ended; the flag says that it still takes input.
+    /// The batch that is taking input or being ended; the flag says whether it is still taking input.
     pub active: Option<(Arc<BatchInfo>, bool)>,
-    /// The last batches, oldest first; those that were given up among them.
+    /// The last batches, oldest first, including those that were given up.
     pub completed: VecDeque<Arc<BatchInfo>>,
-    /// How many batches were completed or given up since the start; the last one of `completed` has this number.
+    /// How many batches were completed or given up since the start; the last of `completed` has this number.
     pub ended: u64,
-    /// Batches that were completed.
+    /// Completed batches.
     pub total_completed: u64,
-    /// Batches that were given up.
+    /// Batches given up.
     pub total_failed: u64,
     /// Records in completed batches.
     pub total_records: u64,
-    /// All receivers that this process had.
+    /// All receivers that this process has had.
     pub receivers: BTreeMap<ReceiverId, ReceiverInfo>,
-    /// How far the partitions were read; told about once a second.
+    /// How far the partitions have been read; updated about once a second.
     pub positions: BTreeMap<TopicPartition, Position>,
-    /// Size of local state in bytes; told every few seconds.
+    /// Size of local state in bytes; updated every few seconds.
     pub state_bytes: BTreeMap<Partition, u64>,
 }
 
@@ -85,7 +86,7 @@ impl Moment {
         self.completed.iter().filter(|b| !b.has_failed())
     }
 
-    /// The batch of a time.
+    /// The batch with this time.
     #[must_use]
     pub fn batch(&self, time_ms: i64) -> Option<(&Arc<BatchInfo>, bool)> {
         let active = self.active.as_ref().filter(|(b, _)| b.batch_time_ms == time_ms);
@@ -93,14 +94,14 @@ impl Moment {
         active.map(|(b, takes_input)| (b, *takes_input)).or_else(|| completed().map(|b| (b, false)))
     }
 
-    /// Receivers in a status.
+    /// How many receivers have this status.
     #[must_use]
     pub fn receivers_in(&self, status: ReceiverStatus) -> usize {
         self.receivers.values().filter(|r| r.status == status).count()
     }
 }
 
-/// What happened so far. Put it in an `Arc`; the loop writes, the page reads.
+/// What has happened so far. Put it in an `Arc`; the loop writes, the page reads.
 pub struct History {
     program: Program,
     moment: Mutex<Kept>,
@@ -111,7 +112,7 @@ pub struct History {
 struct Kept {
     moment: Moment,
     ranges: usize,
-    /// Batches at the old end of `completed` that lost their ranges.
+    /// How many batches at the old end of `completed` have lost their ranges.
     stripped: usize,
 }
 
@@ -122,7 +123,7 @@ impl fmt::Debug for History {
 }
 
 impl History {
-    /// Nothing happened yet.
+    /// A history in which nothing has happened yet.
     #[must_use]
     pub fn new(program: Program) -> Self {
         History { program, moment: Mutex::default(), changed: OnceLock::new() }
@@ -134,25 +135,26 @@ impl History {
         &self.program
     }
 
-    /// Calls `told` after each change, on the thread that made it. Only the first call of this method has an effect.
-    pub fn on_change(&self, told: impl Fn() + Send + Sync + 'static) {
-        let _ = self.changed.set(Box::new(told));
+    /// Calls `notify` after each change, on the thread that made it. Only the first call of this method has an
+    /// effect.
+    pub fn on_change(&self, notify: impl Fn() + Send + Sync + 'static) {
+        let _ = self.changed.set(Box::new(notify));
     }
 
-    /// Everything now; batches are shared, not copied.
+    /// The history at this moment; batches are shared, not copied.
     #[must_use]
     pub fn moment(&self) -> Moment {
         self.kept().moment.clone()
     }
 
-    /// A batch began to take input.
+    /// A batch has begun to take input.
     pub fn takes_input(&self, id: u64, batch_time_ms: i64) {
         let batch =
             BatchInfo { id, batch_time_ms, submission_time_ms: batch_time_ms, ..BatchInfo::default() };
         self.change(|kept| kept.moment.active = Some((Arc::new(batch), true)));
     }
 
-    /// How far a partition was read.
+    /// Records how far a partition has been read.
     pub fn position(&self, at: &TopicPartition, position: Position) {
         let mut kept = self.kept();
         if let Some(known) = kept.moment.positions.get_mut(at) {
@@ -162,14 +164,14 @@ impl History {
         }
     }
 
-    /// Sizes of local state.
+    /// Records the sizes of local state.
     pub fn state_bytes(&self, sizes: &[(Partition, u64)]) {
         if !sizes.is_empty() {
             self.kept().moment.state_bytes = sizes.iter().copied().collect();
         }
     }
 
-    /// Whether a receiver can read, when it changed without an error of its own.
+    /// Records a receiver whose readiness changed without an error of its own.
     pub fn receiver(&self, receiver: &ReceiverInfo) {
         self.change(|kept| {
             kept.moment.receivers.insert(receiver.id.clone(), receiver.clone());
@@ -314,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn old_batches_lose_their_offsets_before_they_are_too_many_but_not_their_numbers() {
+    fn old_batches_lose_their_offset_ranges_beyond_the_limit_but_not_their_counts() {
         let history = history();
         for id in 0..300 {
             history.on_batch_completed(&batch(id, 1_000, None));
@@ -332,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_was_given_up_counts_for_itself() {
+    fn a_batch_that_was_given_up_is_counted_separately() {
         let history = history();
         history.takes_input(1, 7);
         assert!(history.moment().batch(7).is_some_and(|(_, takes_input)| takes_input));

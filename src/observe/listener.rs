@@ -1,12 +1,13 @@
-//! What a program can be told while it runs, in the words of Spark's `StreamingListener`.
+//! What a program can be notified of while it runs, in the terms of Spark's `StreamingListener`.
 //!
-//! Owns the trait and the facts of a batch, an output operation and a receiver. Knows no loop and no clock: times are filled in by
-//! whoever tells. Invariant: a batch is submitted, started and completed once, in this order; its operations lie between.
+//! Owns the trait and the facts about a batch, an output operation and a receiver. Knows no loop and no clock: the
+//! caller fills in the times. Invariant: a batch is submitted, started and completed once, in this order; its
+//! operations fall in between.
 
 use crate::record::{Offset, TopicPartition};
 use std::{fmt, sync::Arc, time::Duration};
 
-/// Told of what happens, on the loop's thread: each method must return soon. All do nothing unless they are written.
+/// Notified of events on the loop's thread: each method must return quickly. By default all of them do nothing.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,22 +25,23 @@ use std::{fmt, sync::Arc, time::Duration};
 /// }
 /// ```
 pub trait StreamingListener: Send + Sync {
-    /// Partitions are assigned and recovered for the first time: batches begin.
+    /// Partitions have been assigned and recovered for the first time: batches begin.
     fn on_streaming_started(&self, started: &StreamingStarted) {
         let _ = started;
     }
 
-    /// A receiver was assigned to this process, or reads again after an error.
+    /// A receiver was assigned to this process, or is reading again after an error.
     fn on_receiver_started(&self, receiver: &ReceiverInfo) {
         let _ = receiver;
     }
 
-    /// A receiver could not read, or met a record that could not be decoded or processed (of these, five a second are told).
+    /// A receiver could not read, or met a record that could not be decoded or processed (at most five of these per
+    /// second are reported).
     fn on_receiver_error(&self, receiver: &ReceiverInfo) {
         let _ = receiver;
     }
 
-    /// A receiver has ended, was taken from this process, or rests while its application waits for partitions.
+    /// A receiver has ended, was taken from this process, or is idle while its application waits for partitions.
     fn on_receiver_stopped(&self, receiver: &ReceiverInfo) {
         let _ = receiver;
     }
@@ -49,22 +51,23 @@ pub trait StreamingListener: Send + Sync {
         let _ = batch;
     }
 
-    /// The end of a batch begins: the last operators, then the checkpoint.
+    /// The end of a batch has begun: the last operators, then the checkpoint.
     fn on_batch_started(&self, batch: &BatchInfo) {
         let _ = batch;
     }
 
-    /// A batch was committed, was empty, or was given up ([`BatchInfo::has_failed`]): then its input comes again in a later batch.
+    /// A batch was committed, was empty, or was given up ([`BatchInfo::has_failed`]): in the last case its input
+    /// comes again in a later batch.
     fn on_batch_completed(&self, batch: &BatchInfo) {
         let _ = batch;
     }
 
-    /// As [`on_batch_started`](Self::on_batch_started), for each output operation.
+    /// Like [`on_batch_started`](Self::on_batch_started), for each output operation.
     fn on_output_operation_started(&self, operation: &OutputOperationInfo) {
         let _ = operation;
     }
 
-    /// As [`on_batch_completed`](Self::on_batch_completed), for each output operation; before it.
+    /// Like [`on_batch_completed`](Self::on_batch_completed), for each output operation; called before it.
     fn on_output_operation_completed(&self, operation: &OutputOperationInfo) {
         let _ = operation;
     }
@@ -77,28 +80,30 @@ pub struct StreamingStarted {
     pub time_ms: i64,
 }
 
-/// A batch. What is not known yet is `None`.
+/// A batch. What is not yet known is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BatchInfo {
-    /// Its number in this life of the process.
+    /// Its number within this incarnation of the process.
     pub id: u64,
-    /// Its time, in milliseconds since the epoch: with an interval, the boundary at which its input ends. No two batches are told
-    /// with the same time: what comes again after a failure has one a millisecond later.
+    /// Its time, in milliseconds since the epoch: with an interval, the boundary at which its input ends. No two
+    /// batches are reported with the same time: what comes again after a failure is reported one millisecond later.
     pub batch_time_ms: i64,
     /// What each stream read.
     pub streams: Vec<StreamInputInfo>,
     /// When its input was complete by its time: the batch time.
     pub submission_time_ms: i64,
-    /// When its end could begin, in milliseconds since the epoch. Input is computed while it arrives, so most of the work may lie before.
+    /// When it could start to end, in milliseconds since the epoch. Input is computed as it arrives, so most of the
+    /// work may be done before.
     pub processing_start_ms: Option<i64>,
     /// When it was committed and applied, or given up, in milliseconds since the epoch.
     pub processing_end_ms: Option<i64>,
-    /// From the batch time to the moment its end could begin; 0 without an interval, and unless earlier work took too long.
+    /// From the batch time to the moment its end could begin; 0 without an interval, and unless earlier work took
+    /// too long.
     pub scheduling_delay: Option<Duration>,
-    /// How long the loop was busy with it, from its first record to its checkpoint, without the waiting for input.
+    /// How long the loop was busy with it, from its first record to its checkpoint, excluding the wait for input.
     pub processing_delay: Option<Duration>,
-    /// From the batch time to the end; without an interval, the processing delay. It may be less than the sum of the other two, as
-    /// the input is processed while it arrives.
+    /// From the batch time to the end; without an interval, the processing delay. It may be less than the sum of
+    /// the other two, as the input is processed while it arrives.
     pub total_delay: Option<Duration>,
     /// One for each sink of the program.
     pub output_operations: Vec<OutputOperationInfo>,
@@ -124,7 +129,7 @@ impl BatchInfo {
     }
 }
 
-/// What a stream gave to a batch.
+/// What a stream contributed to a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamInputInfo {
     /// The stream: the number of its source in the topology.
@@ -133,7 +138,7 @@ pub struct StreamInputInfo {
     pub name: Arc<str>,
     /// Records.
     pub num_records: usize,
-    /// Where they were; only partitions that moved. Rows of sources of this process have no offsets.
+    /// The offsets they were at; only partitions that moved. Rows of sources within this process have no offsets.
     pub ranges: Vec<OffsetRange>,
 }
 
@@ -146,7 +151,7 @@ pub struct OffsetRange {
     pub from: Offset,
     /// The offset after the last.
     pub until: Offset,
-    /// Records in it; offsets of markers and compacted records are none.
+    /// Records in it; offsets of markers and compacted records do not count.
     pub records: usize,
 }
 
@@ -157,7 +162,7 @@ pub struct OutputOperationInfo {
     pub batch_time_ms: i64,
     /// Its position among the output operations of the program.
     pub id: usize,
-    /// What the program calls it, such as `to_kafka counts`.
+    /// Its name, such as `to_kafka counts`.
     pub name: Arc<str>,
     /// The place in the program.
     pub description: Arc<str>,
@@ -167,12 +172,12 @@ pub struct OutputOperationInfo {
     pub failure_reason: Option<Arc<str>>,
 }
 
-/// Which receiver. Shown as its name, or as topic and partition.
+/// Identifies a receiver. Shown as its name, or as topic and partition.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReceiverId {
-    /// One that receives what somebody sends, such as a socket, by its name.
+    /// A receiver with a name, for data that someone sends, such as a socket.
     Named(Arc<str>),
-    /// One that reads a partition of an input.
+    /// The reader of a partition of an input.
     Partition(TopicPartition),
 }
 
@@ -188,33 +193,33 @@ impl fmt::Display for ReceiverId {
 /// A receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiverInfo {
-    /// The stream that it serves.
+    /// The stream it feeds.
     pub stream_id: usize,
-    /// Which it is.
+    /// Which receiver it is.
     pub id: ReceiverId,
-    /// How it is.
+    /// Its status.
     pub status: ReceiverStatus,
     /// The process that it runs in.
     pub instance: Arc<str>,
     /// That process's machine.
     pub host: Arc<str>,
-    /// The last error, also if it has recovered since.
+    /// The last error, even if it has recovered since.
     pub last_error: Option<ReceiverError>,
 }
 
-/// How a receiver is.
+/// The status of a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReceiverStatus {
-    /// It reads.
+    /// It is reading.
     Active,
-    /// It has ended, was taken from this process, or its application waits for partitions.
+    /// It has ended, was taken from this process, or its application is waiting for partitions.
     Inactive,
     /// It could not read, and has not read since.
     Error,
 }
 
 impl ReceiverStatus {
-    /// The word on the page and in labels.
+    /// The status as shown on the page and in labels.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,7 +1,8 @@
-//! Tells listeners of batches, output operations and receivers.
+//! Notifies listeners of batches, output operations and receivers.
 //!
-//! Owns the way from what the loop reports to what a listener is told: times, names, and the order of calls. Knows no page.
-//! Invariants: a batch is submitted, started and completed once; a listener that panics is told again next time, and the loop goes on.
+//! Owns the translation of the loop's reports into what a listener gets: times, names, and the order of calls.
+//! Knows no page. Invariants: a batch is submitted, started and completed once; a listener that panics is called
+//! again next time, and the loop goes on.
 
 use super::{
     history::Program,
@@ -26,7 +27,7 @@ use std::{
     time::Duration,
 };
 
-/// Why a batch was given up when the loop does not know a failure of its own.
+/// Why a batch was given up, if the loop knows of no failure of its own.
 pub const GIVEN_UP: &str = "the batch was given up; its input comes again";
 
 /// What is known of a program before it runs.
@@ -50,7 +51,7 @@ pub fn program(plan: &Topology, config: &Config, instance: Arc<str>, launched_ms
     }
 }
 
-/// Every source by its node and what the user knows it by: receiver, topics, or kind.
+/// Every source with its node and the name that the user knows it by: receiver, topics, or kind.
 fn streams(plan: &Topology) -> Vec<(usize, Arc<str>)> {
     let name = |id: NodeId, node: &Node| {
         let topics = match &node.role {
@@ -76,32 +77,32 @@ fn topic_of(receiver: &ReceiverSpec) -> Option<&str> {
     }
 }
 
-/// Everybody who is told.
+/// All listeners, and the facts to report to them.
 pub struct Listeners {
-    told: Vec<Arc<dyn StreamingListener>>,
+    registered: Vec<Arc<dyn StreamingListener>>,
     program: Program,
     /// The stream of each input topic.
     streams: BTreeMap<String, usize>,
     /// The sinks, in the order of the program's operations.
     sinks: Vec<NodeId>,
-    /// The stream of each receiver with a name.
+    /// The stream of each named receiver.
     receiver_streams: BTreeMap<String, usize>,
-    /// The receiver that fills a topic of the program's own.
+    /// The receiver that fills each of the program's own topics.
     ingest: BTreeMap<String, Arc<str>>,
     receivers: BTreeMap<ReceiverId, ReceiverInfo>,
-    /// Receivers with a name that failed and have not told since that they receive again.
+    /// Named receivers that failed and have not reported since that they receive again.
     failing: BTreeSet<ReceiverId>,
     started: bool,
     /// The batch in flight, once its input is complete.
     open: Option<BatchInfo>,
-    /// The last batch that was completed.
+    /// The last batch that was completed or given up.
     ended: Option<u64>,
-    /// The newest batch, and the time by which it is known.
+    /// The newest batch, and the time it is reported with.
     newest: (Option<u64>, i64),
 }
 
 impl Listeners {
-    pub fn new(plan: &Topology, program: Program, told: Vec<Arc<dyn StreamingListener>>) -> Self {
+    pub fn new(plan: &Topology, program: Program, registered: Vec<Arc<dyn StreamingListener>>) -> Self {
         let topics = |(id, spec): (NodeId, &SourceSpec)| {
             spec.topics.iter().map(|t| (t.clone(), id.0)).collect::<Vec<_>>()
         };
@@ -110,7 +111,7 @@ impl Listeners {
             _ => None,
         };
         Listeners {
-            told,
+            registered,
             streams: plan.sources().flat_map(topics).collect(),
             sinks: plan.iter().filter_map(is_sink).collect(),
             program,
@@ -135,11 +136,11 @@ impl Listeners {
 
     // ---- receivers ----------------------------------------------------------------------------------------------
 
-    /// These partitions, and no others, are read from now on.
+    /// From now on these partitions, and no others, are read.
     pub fn running(&mut self, owned: &[TopicPartition], now_ms: i64) {
         if !self.started {
             self.started = true;
-            self.tell(|l| l.on_streaming_started(&StreamingStarted { time_ms: now_ms }));
+            self.notify(|l| l.on_streaming_started(&StreamingStarted { time_ms: now_ms }));
         }
         let is_gone = |id: &&ReceiverId| matches!(id, ReceiverId::Partition(at) if !owned.contains(at));
         let gone: Vec<_> = self.receivers.keys().filter(is_gone).cloned().collect();
@@ -152,7 +153,7 @@ impl Listeners {
         }
     }
 
-    /// A receiver is there and reads; told unless it did before.
+    /// A receiver exists and is reading; reported unless it was reading before.
     fn reads(&mut self, id: ReceiverId, stream_id: usize) {
         let before = self.receivers.get(&id);
         if before.is_some_and(|r| r.status == ReceiverStatus::Active) {
@@ -162,12 +163,12 @@ impl Listeners {
         let (instance, host) = (self.program.instance.clone(), self.program.host.clone());
         let status = ReceiverStatus::Active;
         let receiver = ReceiverInfo { stream_id, id: id.clone(), status, instance, host, last_error };
-        self.tell(|l| l.on_receiver_started(&receiver));
+        self.notify(|l| l.on_receiver_started(&receiver));
         self.receivers.insert(id, receiver);
     }
 
-    /// A receiver with a name was started, failed, receives again, or has ended.
-    pub fn feed(&mut self, name: &str, state: ReceiverState, message: &str, now_ms: i64) {
+    /// A named receiver was started, failed, receives again, or has ended.
+    pub fn named_receiver(&mut self, name: &str, state: ReceiverState, message: &str, now_ms: i64) {
         let id = ReceiverId::Named(name.into());
         let Some(stream_id) = self.receiver_streams.get(name).copied() else { return };
         match state {
@@ -188,7 +189,7 @@ impl Listeners {
         }
     }
 
-    /// No batches are run: partitions were taken away, or an application waits for its other partitions.
+    /// No batches are run: partitions were taken away, or the application waits for its other partitions.
     pub fn waiting(&mut self) {
         let reads = |r: &&ReceiverInfo| {
             r.status != ReceiverStatus::Inactive && matches!(r.id, ReceiverId::Partition(_))
@@ -202,11 +203,12 @@ impl Listeners {
         if receiver.status != ReceiverStatus::Inactive {
             receiver.status = ReceiverStatus::Inactive;
             let receiver = receiver.clone();
-            self.tell(|l| l.on_receiver_stopped(&receiver));
+            self.notify(|l| l.on_receiver_stopped(&receiver));
         }
     }
 
-    /// A partition could not be read (`ReceiverStatus::Error`), or had a bad record and is read on (`ReceiverStatus::Active`).
+    /// A partition could not be read (`ReceiverStatus::Error`), or had a bad record and is still being read
+    /// (`ReceiverStatus::Active`).
     pub fn partition_error(&mut self, at: &TopicPartition, status: ReceiverStatus, why: &str, now_ms: i64) {
         self.receiver_error(&self.receiver_of(at), status, why, now_ms);
     }
@@ -216,16 +218,17 @@ impl Listeners {
         receiver.status = status;
         receiver.last_error = Some(ReceiverError { at_ms: now_ms, message: why.to_owned() });
         let receiver = receiver.clone();
-        self.tell(|l| l.on_receiver_error(&receiver));
+        self.notify(|l| l.on_receiver_error(&receiver));
     }
 
-    /// The receiver that fills the partition's topic, if one of this program does; else that of the partition.
+    /// The receiver that fills the partition's topic, if this program has one; otherwise the reader of the
+    /// partition.
     fn receiver_of(&self, at: &TopicPartition) -> ReceiverId {
         let name = self.ingest.get(&*at.topic);
         name.map_or_else(|| ReceiverId::Partition(at.clone()), |name| ReceiverId::Named(name.clone()))
     }
 
-    /// The log cannot be reached, or can be again.
+    /// The log cannot be reached, or can be reached again.
     pub fn connection(&mut self, why: Option<&str>, now_ms: i64) {
         let reads = |r: &&ReceiverInfo| {
             r.status != ReceiverStatus::Inactive && matches!(r.id, ReceiverId::Partition(_))
@@ -244,11 +247,12 @@ impl Listeners {
         if receiver.status == ReceiverStatus::Error {
             receiver.status = ReceiverStatus::Active;
             let receiver = receiver.clone();
-            self.tell(|l| l.on_receiver_started(&receiver));
+            self.notify(|l| l.on_receiver_started(&receiver));
         }
     }
 
-    /// A committed batch has read all its partitions. It says nothing of a receiver that fails: its rows may be older.
+    /// A committed batch has read all its partitions. That says nothing about a receiver that fails: its rows may
+    /// be older.
     fn recovered_by(&mut self, inputs: &[InputRange]) {
         if self.receivers.values().all(|r| r.status != ReceiverStatus::Error) {
             return;
@@ -263,7 +267,7 @@ impl Listeners {
 
     // ---- batches ------------------------------------------------------------------------------------------------
 
-    /// The time by which a batch is known: its own, or the next that no attempt before it has.
+    /// The time a batch is reported with: its own, or the next one that no earlier attempt has.
     pub fn time_of(&mut self, batch: Batch) -> i64 {
         if self.newest.0 != Some(batch.id.0) {
             self.newest = (Some(batch.id.0), batch.time.0.max(self.newest.1.saturating_add(1)));
@@ -275,13 +279,13 @@ impl Listeners {
     pub fn input_ended(&mut self, batch: Batch, inputs: &[InputRange], now_ms: i64) {
         let time_ms = self.time_of(batch);
         let info = self.submitted(batch.id.0, time_ms, inputs, now_ms);
-        self.tell(|l| l.on_batch_submitted(&info));
-        self.tell(|l| l.on_batch_started(&info));
-        info.output_operations.iter().for_each(|o| self.tell(|l| l.on_output_operation_started(o)));
+        self.notify(|l| l.on_batch_submitted(&info));
+        self.notify(|l| l.on_batch_started(&info));
+        info.output_operations.iter().for_each(|o| self.notify(|l| l.on_output_operation_started(o)));
         self.open = Some(info);
     }
 
-    /// The batch is over; `failure` says why it was given up.
+    /// The batch has ended; `failure` says why it was given up.
     pub fn ended(&mut self, report: &BatchReport, failure: Option<&str>, now_ms: i64) {
         if self.ended == Some(report.id) {
             return; // given up once is enough
@@ -289,7 +293,7 @@ impl Listeners {
         self.ended = Some(report.id);
         if self.open.as_ref().is_none_or(|open| open.id != report.id) {
             let batch = Batch { id: BatchId(report.id), time: BatchTime(report.time_ms) };
-            self.input_ended(batch, &report.inputs, now_ms); // it failed while it took input
+            self.input_ended(batch, &report.inputs, now_ms); // it failed while it was taking input
         }
         let Some(mut info) = self.open.take() else { return };
         let reason: Option<Arc<str>> = failure.map(Into::into);
@@ -305,8 +309,8 @@ impl Listeners {
             Trigger::Interval(_) => since(info.batch_time_ms, now_ms),
             _ => processing,
         });
-        info.output_operations.iter().for_each(|o| self.tell(|l| l.on_output_operation_completed(o)));
-        self.tell(|l| l.on_batch_completed(&info));
+        info.output_operations.iter().for_each(|o| self.notify(|l| l.on_output_operation_completed(o)));
+        self.notify(|l| l.on_batch_completed(&info));
         if reason.is_none() {
             self.recovered_by(&report.inputs);
         }
@@ -347,21 +351,21 @@ impl Listeners {
         }
     }
 
-    fn tell(&self, what: impl Fn(&dyn StreamingListener)) {
-        for listener in &self.told {
+    fn notify(&self, what: impl Fn(&dyn StreamingListener)) {
+        for listener in &self.registered {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| what(listener.as_ref()))) {
                 tracing::error!("a streaming listener panicked: {}", panic_text(panic.as_ref()));
             }
         }
     }
 
-    /// How many receivers are in a status.
+    /// How many receivers have this status.
     pub fn receivers_in(&self, status: ReceiverStatus) -> u64 {
         self.receivers.values().filter(|r| r.status == status).count() as u64
     }
 }
 
-/// Zero if `from_ms` is still to come.
+/// Zero if `from_ms` is in the future.
 fn since(from_ms: i64, now_ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(now_ms - from_ms).unwrap_or(0))
 }
@@ -421,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn times_of_a_batch_say_how_late_it_was_and_how_long_the_loop_was_busy() {
+    fn batch_times_show_how_late_it_was_and_how_long_the_loop_was_busy() {
         let (mut with_interval, history) = listeners(Trigger::Interval(Duration::from_secs(1)));
         run(&mut with_interval, None);
         let batch = history.moment().completed[0].clone();
@@ -442,7 +446,7 @@ mod tests {
     fn a_batch_that_fails_while_it_takes_input_is_submitted_first_and_completed_once() {
         let (mut listeners, history) = listeners(Trigger::AsSoonAsPossible);
         listeners.ended(&report(7), Some("no luck"), 1_050);
-        listeners.ended(&report(7), Some("told twice"), 1_060);
+        listeners.ended(&report(7), Some("reported twice"), 1_060);
         let moment = history.moment();
         assert_eq!((moment.ended, moment.total_failed, moment.completed[0].num_records()), (1, 1, 3));
         assert_eq!(moment.completed[0].failure_reason(), Some("no luck"));
@@ -450,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_of_one_batch_are_told_apart_by_their_times() {
+    fn attempts_of_one_batch_are_distinguished_by_their_times() {
         let (mut listeners, history) = listeners(Trigger::Interval(Duration::from_secs(1)));
         listeners.ended(&report(1), Some("no luck"), 1_050);
         listeners.ended(&report(2), Some("again"), 1_060);
@@ -468,7 +472,7 @@ mod tests {
         assert_eq!(statuses(&history.moment()), ["ACTIVE", "ACTIVE"], "an exchange has no receiver");
         listeners.partition_error(&at(0), ReceiverStatus::Error, "unreadable", 6);
         run(&mut listeners, Some("unreadable"));
-        assert_eq!(statuses(&history.moment()), ["ERROR", "ACTIVE"], "nothing was read since");
+        assert_eq!(statuses(&history.moment()), ["ERROR", "ACTIVE"], "nothing has been read since");
         listeners.ended(&report(2), None, 9);
         let moment = history.moment();
         assert_eq!(statuses(&moment), ["ACTIVE", "ACTIVE"]);
@@ -498,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_with_a_name_stands_for_the_partitions_of_its_topic() {
+    fn a_named_receiver_stands_for_the_partitions_of_its_topic() {
         use crate::source::{Receiver, ReceiverContext, StorageLevel};
         struct Quiet;
         impl Receiver<Text> for Quiet {
@@ -522,8 +526,8 @@ mod tests {
         listeners.running(std::slice::from_ref(&ingest), 1);
         assert!(history.moment().receivers.is_empty(), "none was started");
         for name in ["kept", "quick"] {
-            listeners.feed(name, ReceiverState::Started, "", 2);
-            listeners.feed(name, ReceiverState::Error, "no answer", 3);
+            listeners.named_receiver(name, ReceiverState::Started, "", 2);
+            listeners.named_receiver(name, ReceiverState::Error, "no answer", 3);
         }
         assert_eq!(statuses(&history.moment()), ["ERROR", "ERROR"]);
         let read = |node: NodeId, at: Option<TopicPartition>| {
@@ -533,20 +537,20 @@ mod tests {
         let inputs = vec![read(streams[0], Some(ingest.clone())), read(streams[1], None)];
         let report = |id| BatchReport { id, inputs: inputs.clone(), ..BatchReport::default() };
         for name in ["kept", "quick"] {
-            listeners.feed(name, ReceiverState::Started, "", 4);
+            listeners.named_receiver(name, ReceiverState::Started, "", 4);
         }
         listeners.ended(&report(1), None, 4);
         assert_eq!(statuses(&history.moment()), ["ERROR", "ERROR"], "started again; the rows are older");
         for name in ["kept", "quick"] {
-            listeners.feed(name, ReceiverState::Recovered, "", 5);
+            listeners.named_receiver(name, ReceiverState::Recovered, "", 5);
         }
         assert_eq!(statuses(&history.moment()), ["ACTIVE", "ACTIVE"]);
         listeners.partition_error(&ingest, ReceiverStatus::Error, "unreadable", 6);
-        listeners.feed("quick", ReceiverState::Stopped, "", 7);
+        listeners.named_receiver("quick", ReceiverState::Stopped, "", 7);
         assert_eq!(statuses(&history.moment()), ["ERROR", "INACTIVE"]);
         listeners.ended(&report(2), None, 8);
         assert_eq!(statuses(&history.moment()), ["ACTIVE", "INACTIVE"], "its topic could be read");
-        listeners.feed("quick", ReceiverState::Started, "", 9);
+        listeners.named_receiver("quick", ReceiverState::Started, "", 9);
         assert_eq!(statuses(&history.moment()), ["ACTIVE", "ACTIVE"]);
     }
 }

@@ -1,7 +1,7 @@
 //! Where log lines go and how they look.
 //!
-//! Owns the set-up of `tracing`. Knows nothing of what is logged. Invariant: lines go to standard error, so standard output
-//! stays the console sink's; a subscriber that the program installed itself is left in place.
+//! Owns the set-up of `tracing`. Knows nothing of what is logged. Invariant: lines go to standard error, so
+//! standard output is left to the console sink; a subscriber that the program installed itself stays in place.
 
 use crate::error::{Error, Result};
 use std::{io::IsTerminal, str::FromStr};
@@ -12,13 +12,13 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// How log lines look.
+/// The form of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// One readable line.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -35,15 +35,15 @@ impl FromStr for LogFormat {
     }
 }
 
-/// Sends log lines to standard error. `level` is a level (`debug`) or a filter (`info,tidegate::task=trace`); `None` = what
-/// `RUST_LOG` says, else `info`.
+/// Sends log lines to standard error. `level` is a level (`debug`) or a filter (`info,tidegate::task=trace`);
+/// `None` = the value of `RUST_LOG`, or else `info`.
 ///
 /// # Errors
 /// [`Error::Config`] if the filter is malformed.
 pub fn init(format: LogFormat, level: Option<&str>) -> Result {
     let layer = layer(format, std::io::stderr, std::io::stderr().is_terminal());
     let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter(level)?));
-    let _ = subscriber.try_init(); // fails if the program installed its own, which then stands
+    let _ = subscriber.try_init(); // fails if the program installed its own, which then stays
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! The numbers that `/metrics` shows, and the only file that names the metrics library.
 //!
-//! Owns names, help texts and labels. Knows no loop: whoever does something reports it here, once per batch, never once per
-//! record. Invariants: names keep Prometheus' rules (prefix `tidegate_`, base units, counters end in `_total`); labels are
-//! bounded by topics, owned partitions and fixed words.
+//! Owns names, help texts and labels. Knows no loop: whoever does something reports it here, once per batch, never
+//! once per record. Invariants: names follow Prometheus' rules (prefix `tidegate_`, base units, counters end in
+//! `_total`); labels are bounded by topics, owned partitions and fixed words.
 
 use super::listener::{BatchInfo, OutputOperationInfo, ReceiverStatus, StreamingListener};
 use crate::{
@@ -21,7 +21,8 @@ use std::{
     time::Duration,
 };
 
-/// Upper bounds in seconds: a checkpoint takes a few milliseconds, a batch deadline is 5 s, a broken broker takes a minute.
+/// Upper bounds in seconds: a checkpoint takes a few milliseconds, a batch deadline is 5 s, an outage of a broker
+/// takes a minute.
 const SECONDS: [f64; 15] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
@@ -32,7 +33,7 @@ pub enum Outcome {
     Committed,
     /// Nothing of the batch is durable; it is replayed.
     Aborted,
-    /// The log did not say; settled afterwards by the token.
+    /// The log did not say; settled later by the token.
     Unknown,
 }
 
@@ -53,7 +54,7 @@ pub struct Totals {
     pub records_in: u64,
     /// Records written.
     pub records_out: u64,
-    /// Lag of all owned partitions; `None` = of one it is not known yet.
+    /// Lag over all owned partitions; `None` = that of at least one is not known yet.
     pub lag: Option<u64>,
 }
 
@@ -87,7 +88,7 @@ pub struct Metrics {
     owned: Mutex<Owned>,
 }
 
-/// The owned partitions with the lag last told, so that series of a partition go with it.
+/// The owned partitions with the lag last reported, so that the series of a partition disappear with it.
 type Owned = BTreeMap<TopicPartition, Option<u64>>;
 
 impl Metrics {
@@ -209,7 +210,7 @@ impl Metrics {
     /// The assignment changed: these are all partitions that are owned now.
     pub fn assigned(&self, partitions: &[TopicPartition]) {
         self.rebalances.inc();
-        // Those that are here still are told again with the next batches.
+        // Those that are still owned are reported again with the next batches.
         self.state.bytes.reset();
         self.state.rows.reset();
         self.state.restore_remaining.reset();
@@ -219,7 +220,7 @@ impl Metrics {
         owned.retain(|tp, _| {
             let stays = now.contains(tp);
             if !stays {
-                // Fails only if its lag was never told.
+                // Fails only if its lag was never reported.
                 let partition = tp.partition.to_string();
                 let _ = self.distance.lag.remove_label_values(&[&*tp.topic, &partition]);
                 let _ = self.distance.lag_seconds.remove_label_values(&[&*tp.topic, &partition]);
@@ -231,8 +232,8 @@ impl Metrics {
         }
     }
 
-    /// How far an owned partition is behind, in records and in time (`None` = nothing of it was read yet, or without timestamps); one
-    /// that is not owned (any more) is passed over.
+    /// How far an owned partition is behind, in records and in time (`None` = nothing of it has been read yet, or
+    /// it has no timestamps); a partition that is not (or no longer) owned is ignored.
     pub fn lag(&self, at: &TopicPartition, records: u64, age_ms: Option<i64>) {
         let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = owned.get_mut(at) {
@@ -245,12 +246,12 @@ impl Metrics {
         }
     }
 
-    /// The pipeline was started again inside this process.
+    /// The pipeline was restarted within this process.
     pub fn restarted(&self) {
         self.restarts.inc();
     }
 
-    /// Changelog records a state partition has still to read; `None` = restored, or no longer here.
+    /// Changelog records that a state partition has yet to read; `None` = restored, or no longer here.
     pub fn restore_remaining(&self, partition: Partition, records: Option<u64>) {
         set_or_remove(&self.state.restore_remaining, partition, records);
     }
@@ -328,7 +329,7 @@ fn seconds(ms: i64) -> f64 {
     ms as f64 / 1000.0
 }
 
-/// Makes metrics and registers them. Names are constants of this file, so a clash is a bug that any test shows.
+/// Creates metrics and registers them. Names are constants of this file, so a clash is a bug that any test reveals.
 struct Register<'a>(&'a Registry);
 
 impl Register<'_> {
@@ -363,7 +364,7 @@ impl Register<'_> {
     }
 }
 
-/// How far what is done is behind what happens.
+/// How far processing is behind the events.
 struct Distance {
     end_to_end: Histogram,
     watermark: Gauge,
@@ -422,7 +423,7 @@ impl State {
     }
 }
 
-/// What flows through.
+/// What flows through the process.
 struct Traffic {
     records_in: IntCounterVec,
     bytes_in: IntCounterVec,
@@ -462,8 +463,8 @@ impl Traffic {
     }
 }
 
-/// What the operating system says of this process, under the names that all Prometheus clients use. Read when asked for;
-/// stays 0 where there is no `/proc`.
+/// What the operating system says about this process, under the names that all Prometheus clients use. Read on
+/// request; stays 0 where there is no `/proc`.
 struct Process {
     cpu: Gauge,
     resident: IntGauge,
@@ -486,7 +487,7 @@ impl Process {
 
     fn refresh(&self) {
         let Ok(stat) = fs::read_to_string("/proc/self/stat") else { return };
-        // After the command's name, which may hold anything but ends with the last parenthesis.
+        // After the command's name, which may contain anything but ends at the last parenthesis.
         let fields: Vec<&str> =
             stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
         let field = |n: usize| fields.get(n - 3).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
@@ -501,9 +502,9 @@ impl Process {
     }
 }
 
-/// `USER_HZ`, which Linux fixed for all programs.
+/// `USER_HZ`, which Linux fixes for all programs.
 const TICKS_PER_SECOND: f64 = 100.0;
-/// Linux pages of the supported machines (`x86_64`, and `aarch64` in its usual configuration).
+/// The page size of Linux on the supported machines (`x86_64`, and `aarch64` in its usual configuration).
 const PAGE_BYTES: i64 = 4096;
 
 fn boot_time() -> f64 {
@@ -623,15 +624,15 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_is_gone_takes_its_series_along() {
+    fn the_series_of_a_partition_disappear_with_it() {
         let m = used();
         assert_eq!(m.totals(), Totals { records_in: 15, records_out: 7, lag: Some(7) });
         m.assigned(&[TopicPartition::new("in", 1), TopicPartition::new("in", 2)]);
-        m.lag(&TopicPartition::new("in", 0), 9, Some(1)); // late news of a partition we do not own
+        m.lag(&TopicPartition::new("in", 0), 9, Some(1)); // a late report on a partition that we do not own
         m.restore_remaining(Partition(3), None); // never set
         let text = m.render();
         assert!(!text.contains(r#"partition="0""#) && !text.contains(r#"partition="2""#), "{text}");
-        assert_eq!(m.totals().lag, None, "of partition 2 the lag is not known yet");
+        assert_eq!(m.totals().lag, None, "the lag of partition 2 is not known yet");
         m.lag(&TopicPartition::new("in", 2), 1, None);
         assert_eq!(m.totals().lag, Some(5));
         m.assigned(&[]);
@@ -639,7 +640,7 @@ mod tests {
     }
 
     #[test]
-    fn names_help_and_types_keep_the_rules_of_prometheus() {
+    fn names_help_and_types_follow_the_rules_of_prometheus() {
         let text = used().render();
         let (mut names, mut helps) = (BTreeMap::new(), BTreeSet::new());
         for line in text.lines() {
@@ -676,7 +677,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_process_is_seen() {
+    fn the_process_metrics_are_read() {
         let text = Metrics::new("app").render();
         let of = |name: &str| value(&text, &format!("{name}{{application_id=\"app\"}}")).expect(name);
         assert!(of("process_resident_memory_bytes") > 1e6);

@@ -1,7 +1,9 @@
-//! Everything that only watches: metrics, the status picture, listeners, the history behind the page, logs, the progress line.
+//! Everything that only watches: metrics, the process status, listeners, the history behind the page, logs, the
+//! progress line.
 //!
-//! Owns no fact: the loop reports what happens ([`Observed`](crate::runtime::Observed)), and nothing here is asked by it. Knows no page;
-//! the page reads from here. Invariant: watching never holds the loop up for long and never ends it.
+//! Owns no facts: the loop reports what happens ([`Observed`](crate::runtime::Observed)), and never asks anything
+//! here. Knows no page; the page reads from here. Invariant: watching never holds up the loop for long and never
+//! ends it.
 
 mod bad_records;
 pub mod history;

@@ -1,6 +1,6 @@
 //! The progress line of a program that runs on a terminal.
 //!
-//! Pure: two looks at the counters in, one line out. Knows no clock and no terminal.
+//! Pure: two snapshots of the counters in, one line out. Knows no clock and no terminal.
 
 use crate::record::BatchId;
 
@@ -15,7 +15,7 @@ pub struct Snapshot {
     pub records_out: u64,
     /// Records between the position and the end of all owned partitions; `None` = not known yet.
     pub lag: Option<u64>,
-    /// When the last checkpoint ended, by the same clock; `None` = there was none.
+    /// When the last checkpoint ended, by the same clock; `None` = there has been none.
     pub last_checkpoint_ms: Option<i64>,
     /// The last batch.
     pub batch: BatchId,
@@ -88,7 +88,7 @@ fn rate(per_second: u64) -> String {
     }
 }
 
-/// A time with the precision a reader needs: tenths below ten seconds, then whole seconds, minutes, hours.
+/// A duration with the precision a reader needs: tenths below ten seconds, then whole seconds, minutes, hours.
 fn seconds(ms: i64) -> String {
     let ms = ms.max(0);
     match ms {
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_have_three_digits_at_every_size() {
+    fn rates_have_three_significant_digits_at_every_magnitude() {
         let shown = [0, 7, 999, 1_000, 1_234, 12_345, 123_456, 999_999, 1_210_000, 12_300_000, 5_000_000_000]
             .map(rate);
         let expected = [
@@ -120,13 +120,13 @@ mod tests {
     }
 
     #[test]
-    fn ages_grow_coarser() {
+    fn ages_get_coarser_as_they_grow() {
         let shown = [-5, 0, 449, 9_999, 10_000, 119_999, 120_000, 7_199_999, 7_200_000].map(seconds);
         assert_eq!(shown, ["0.0 s", "0.0 s", "0.4 s", "9.9 s", "10 s", "119 s", "2 min", "119 min", "2 h"]);
     }
 
     #[test]
-    fn a_start_without_any_news_is_said_so_and_nothing_divides_by_zero() {
+    fn before_the_first_checkpoint_unknowns_are_named_and_nothing_divides_by_zero() {
         let start = Snapshot { at_ms: 5, ..Snapshot::default() };
         assert_eq!(
             line(&start, &start),
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_that_of_the_time_between() {
+    fn the_rate_covers_the_time_between_two_snapshots() {
         let before = Snapshot { at_ms: 1_000, records_in: 1_000_000, ..Snapshot::default() };
         let now = Snapshot { at_ms: 11_000, records_in: 1_050_000, lag: Some(12_000), ..before };
         assert_eq!(

@@ -1,7 +1,7 @@
-//! What the outside sees of the loop: metrics, the status picture, the console, the progress line.
+//! What the outside sees of the loop: metrics, process status, console, progress line.
 //!
-//! Owns no fact: everything comes from the loop. Invariants: never blocks for long; bad records are logged at a limited rate, and
-//! always counted; a listener that panics ends nothing.
+//! Owns no facts: everything comes from the loop. Invariants: never blocks for long; bad records are logged at a
+//! limited rate and always counted; a listener that panics ends nothing.
 
 use super::{
     bad_records::BadRecords,
@@ -32,7 +32,7 @@ const LAG_MS: i64 = 1_000;
 /// Called after each batch.
 pub type AfterBatch = Arc<dyn Fn(&BatchReport) + Send + Sync>;
 
-/// Tells metrics, status, console, terminal and listeners.
+/// Reports to metrics, status, console, terminal and listeners.
 pub struct Reporter {
     ends: Ends,
     metrics: Arc<Metrics>,
@@ -54,16 +54,16 @@ struct Seen {
     waiting: String,
     totals: (u64, u64),
     batch: u64,
-    /// After the last batch.
+    /// Positions after the last batch.
     positions: Vec<SourcePosition>,
 }
 
 impl Seen {
-    /// Tells of bad records that were not logged, once their second is over.
-    fn tell_left_out(&mut self, now_ms: i64) {
-        if let Some(left_out) = self.bad.left_out(now_ms) {
+    /// Reports how many bad records were not logged, once their second is over.
+    fn report_suppressed(&mut self, now_ms: i64) {
+        if let Some(suppressed) = self.bad.suppressed(now_ms) {
             tracing::warn!(
-                "and {left_out} more bad records since; the metric tidegate_records_failed_total counts all of them"
+                "and {suppressed} more bad records since; the metric tidegate_records_failed_total counts all of them"
             );
         }
     }
@@ -84,14 +84,14 @@ impl Reporter {
         Reporter { ends, metrics, status, clock, history, listeners, after_batch, progress_line: false, seen }
     }
 
-    /// Also tells these, and the terminal.
-    pub fn telling(self, after_batch: Vec<AfterBatch>, progress_line: bool) -> Self {
+    /// Also reports to these, and to the terminal.
+    pub fn reporting_to(self, after_batch: Vec<AfterBatch>, progress_line: bool) -> Self {
         Reporter { after_batch, progress_line, ..self }
     }
 
     /// The loop has ended.
     pub fn ended(&self) {
-        self.seen().tell_left_out(i64::MAX);
+        self.seen().report_suppressed(i64::MAX);
         self.listeners().waiting();
     }
 
@@ -103,8 +103,8 @@ impl Reporter {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is told of batches and receivers; the rest of the world hears of it through listeners.
-    fn tell_listeners(&self, event: &Observed<'_>) {
+    /// Reports batches and receivers to the listeners, through which the other observers learn of them.
+    fn report_to_listeners(&self, event: &Observed<'_>) {
         let now = self.clock.now_ms();
         let mut listeners = self.listeners();
         match event {
@@ -114,7 +114,9 @@ impl Reporter {
                 listeners.partition_error(at, ReceiverStatus::Error, why, now);
             }
             Observed::Connection(why) => listeners.connection(*why, now),
-            Observed::Receiver { name, state, message } => listeners.feed(name, *state, message, now),
+            Observed::Receiver { name, state, message } => {
+                listeners.named_receiver(name, *state, message, now);
+            }
             Observed::InputEnded { batch, inputs } => listeners.input_ended(*batch, inputs, now),
             Observed::Batch(report) => listeners.ended(report, None, now),
             Observed::Replayed { report: Some(report), why, .. } => {
@@ -141,10 +143,10 @@ impl Reporter {
         self.progress(seen);
     }
 
-    /// Also while batches fail, or none is run: then the lag rises.
+    /// Runs even while batches fail, or none is run: then the lag grows.
     fn progress(&self, seen: &mut Seen) {
         let now = self.clock.now_ms();
-        seen.tell_left_out(now);
+        seen.report_suppressed(now);
         for (at, end) in self.ends.answers() {
             if let Some(position) = seen.positions.iter().find(|known| known.at == at) {
                 self.lag(position, end, now);
@@ -190,7 +192,7 @@ impl Reporter {
         reason: &str,
         dead_letter: bool,
     ) {
-        seen.tell_left_out(self.clock.now_ms());
+        seen.report_suppressed(self.clock.now_ms());
         if seen.bad.is_logged() {
             tracing::warn!(%at, %offset, dead_letter, "bad record: {reason}");
             let why = format!("bad record at offset {offset}: {reason}");
@@ -199,13 +201,13 @@ impl Reporter {
     }
 }
 
-fn tell(told: &AfterBatch, report: &BatchReport) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| told(report))) {
+fn notify(listener: &AfterBatch, report: &BatchReport) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| listener(report))) {
         tracing::error!("a listener panicked after batch {}: {}", report.id, panic_text(panic.as_ref()));
     }
 }
 
-/// Rows per second so far, and the seconds that the rest takes at that rate.
+/// Rows per second so far, and the seconds that the rest will take at that rate.
 fn restore_pace(done: u64, remaining: u64, took: Duration) -> (u64, u64) {
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
     let rate = (done.saturating_mul(1000) / took_ms).max(1);
@@ -235,7 +237,7 @@ impl Observer for Reporter {
         if matches!(event, Observed::Alive) {
             return self.progress(&mut self.seen());
         }
-        self.tell_listeners(event);
+        self.report_to_listeners(event);
         let mut seen = self.seen();
         match event {
             Observed::Receiver { name, state, message } => {
@@ -280,7 +282,7 @@ impl Observer for Reporter {
             Observed::Batch(report) => {
                 self.batch(&mut seen, report);
                 drop(seen);
-                self.after_batch.iter().for_each(|told| tell(told, report));
+                self.after_batch.iter().for_each(|listener| notify(listener, report));
             }
             Observed::Replayed { unknown, took, .. } => {
                 let outcome = if *unknown { Outcome::Unknown } else { Outcome::Aborted };
@@ -315,7 +317,7 @@ mod tests {
     };
 
     #[test]
-    fn a_restore_tells_its_pace() {
+    fn a_restore_reports_its_pace() {
         assert_eq!(restore_pace(1_000_000, 500_000, Duration::from_secs(2)), (500_000, 1));
         assert_eq!(restore_pace(0, 10, Duration::ZERO), (1, 10));
     }
@@ -331,8 +333,8 @@ mod tests {
         fn sleep(&self, _: Duration) {}
     }
 
-    /// Nothing was computed yet.
-    fn telling(clock: Arc<Still>) -> Reporter {
+    /// A reporter before anything was computed.
+    fn new_reporter(clock: Arc<Still>) -> Reporter {
         let plan = StreamBuilder::default().topology();
         let program = program(&plan, &Config::new("app", "memory:"), "one".into(), 0);
         let log = crate::log::open("memory:", &BTreeMap::new()).unwrap();
@@ -343,25 +345,35 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_bad_records_are_a_few_lines() {
+    fn a_thousand_bad_records_make_only_a_few_lines() {
         let (clock, mut file) = (Arc::new(Still(AtomicI64::new(5_000))), tempfile::tempfile().unwrap());
         let writer = file.try_clone().unwrap();
         let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
         tracing::subscriber::with_default(subscriber, || {
-            let told = telling(clock.clone());
+            let reporter = new_reporter(clock.clone());
             let at = TopicPartition::new("n", 0);
             for offset in (0..1_000).map(Offset) {
-                told.on(&Observed::BadRecord { at: &at, offset, reason: "no number", dead_letter: false });
+                reporter.on(&Observed::BadRecord {
+                    at: &at,
+                    offset,
+                    reason: "no number",
+                    dead_letter: false,
+                });
             }
             for now_ms in [5_999, 6_000, 6_500, 8_000] {
                 clock.0.store(now_ms, Ordering::Relaxed);
-                told.on(&Observed::Batch(&BatchReport::default()));
+                reporter.on(&Observed::Batch(&BatchReport::default()));
             }
             for offset in (0..7).map(Offset) {
-                told.on(&Observed::BadRecord { at: &at, offset, reason: "no number", dead_letter: false });
+                reporter.on(&Observed::BadRecord {
+                    at: &at,
+                    offset,
+                    reason: "no number",
+                    dead_letter: false,
+                });
             }
-            told.ended();
-            told.ended();
+            reporter.ended();
+            reporter.ended();
         });
         file.rewind().unwrap();
         let lines = std::io::read_to_string(file).unwrap();
@@ -373,7 +385,7 @@ mod tests {
         );
     }
 
-    /// The block of Spark's programming guide, in whatever zone the test runs.
+    /// The block of Spark's programming guide, in whatever time zone the test runs.
     #[test]
     fn a_printed_batch_is_the_block_of_the_guide() {
         let rows = ["(hello,1)".to_owned(), "(world,1)".to_owned()];
@@ -395,9 +407,9 @@ Time: 2014-10-14 15:25:21
         assert_eq!(console(BatchTime(time), &rows, 0), format!("{header}...\n\n"));
     }
 
-    /// The zone is read once in a process, so each has its own.
+    /// The time zone is read once per process, so each zone gets a process of its own.
     #[test]
-    fn the_time_is_that_of_the_zone_of_the_process() {
+    fn the_time_is_shown_in_the_time_zone_of_the_process() {
         if let Ok(expected) = std::env::var("TIDEGATE_TEST_PRINTED") {
             let text = console(BatchTime(1_413_300_321_000), &[], 10);
             assert_eq!(text.lines().nth(1), Some(expected.as_str()));
@@ -408,12 +420,12 @@ Time: 2014-10-14 15:25:21
             ("IST-5:30", "2014-10-14 20:55:21"),
             ("EST5EDT,M3.2.0,M11.1.0", "2014-10-14 11:25:21"),
         ] {
-            let name = "observe::reporter::tests::the_time_is_that_of_the_zone_of_the_process";
+            let name = "observe::reporter::tests::the_time_is_shown_in_the_time_zone_of_the_process";
             let mut child = std::process::Command::new(std::env::current_exe().unwrap());
             child.args(["--exact", name]).env("TZ", zone);
             let output = child.env("TIDEGATE_TEST_PRINTED", format!("Time: {time}")).output().unwrap();
-            let told = String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success() && told.contains("1 passed"), "{zone}: {told}");
+            let shown = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && shown.contains("1 passed"), "{zone}: {shown}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What the process is doing, for health checks and the status page.
 //!
-//! Owns one small picture behind a lock, written by the loop and read by the HTTP thread. Knows no clock, no log and no
-//! HTTP. Invariant: ready means assigned, restored and connected; a rebalance or lag alone is no failure of life.
+//! Owns one small snapshot behind a lock, written by the loop and read by the HTTP thread. Knows no clock, no log
+//! and no HTTP. Invariant: ready means assigned, restored and connected; a rebalance or lag alone never makes the
+//! process count as dead.
 
 use crate::record::BatchId;
 use serde::Serialize;
@@ -10,7 +11,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// How far the process is.
+/// How far the process has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "name")]
 pub enum Phase {
@@ -22,7 +23,7 @@ pub enum Phase {
     Restoring {
         /// State partitions that are ready.
         done: usize,
-        /// State partitions in all.
+        /// State partitions in total.
         of: usize,
     },
     /// Batches are run.
@@ -43,27 +44,27 @@ pub struct Checkpoint {
     pub at_ms: i64,
 }
 
-/// The picture at one moment.
+/// The status at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Picture {
+pub struct StatusSnapshot {
     /// The application.
     pub application_id: String,
     /// This process of it.
     pub instance: String,
-    /// The log it works on.
+    /// The log it works with.
     pub log: String,
-    /// How far it is.
+    /// How far it has come.
     pub phase: Phase,
     /// Why the log cannot be reached; `None` = it can, as far as is known.
     pub disconnected: Option<String>,
-    /// The last checkpoint; `None` = there was none in this life.
+    /// The last checkpoint; `None` = there has been none in this incarnation.
     pub last_checkpoint: Option<Checkpoint>,
     /// The last progress line.
     pub progress: String,
 }
 
-impl Picture {
-    /// What is missing for readiness; nothing = ready.
+impl StatusSnapshot {
+    /// What is missing for readiness; empty = ready.
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
         let mut missing = vec![];
@@ -86,22 +87,22 @@ impl Picture {
     }
 }
 
-/// The shared picture. Put it in an `Arc`; every method is short.
+/// The shared status. Put it in an `Arc`; every method is short.
 #[derive(Debug)]
 pub struct Status {
-    picture: Mutex<Picture>,
+    snapshot: Mutex<StatusSnapshot>,
     turns: AtomicU64,
 }
 
 impl Status {
-    /// The picture of a process that starts.
+    /// The status of a process that is starting.
     pub fn new(
         application_id: impl Into<String>,
         instance: impl Into<String>,
         log: impl Into<String>,
     ) -> Self {
         Status {
-            picture: Mutex::new(Picture {
+            snapshot: Mutex::new(StatusSnapshot {
                 application_id: application_id.into(),
                 instance: instance.into(),
                 log: log.into(),
@@ -114,7 +115,7 @@ impl Status {
         }
     }
 
-    /// The loop has turned: call it at least every few seconds, while waiting, restoring and retrying too.
+    /// The loop has turned: call it at least every few seconds, even while waiting, restoring and retrying.
     pub fn turned(&self) {
         self.turns.fetch_add(1, Ordering::Relaxed);
     }
@@ -130,7 +131,7 @@ impl Status {
         self.change().phase = phase;
     }
 
-    /// The log cannot be reached (`Some` = why) or can be again.
+    /// The log cannot be reached (`Some` = why) or can be reached again.
     pub fn disconnected(&self, why: Option<String>) {
         self.change().disconnected = why;
     }
@@ -140,20 +141,20 @@ impl Status {
         self.change().last_checkpoint = Some(last);
     }
 
-    /// The line that the terminal shows too.
+    /// The line that is also shown on the terminal.
     pub fn progress(&self, line: String) {
         self.change().progress = line;
     }
 
-    /// The picture now.
+    /// The status at this moment.
     #[must_use]
-    pub fn picture(&self) -> Picture {
+    pub fn snapshot(&self) -> StatusSnapshot {
         self.change().clone()
     }
 
-    /// A panic elsewhere leaves whole fields, so the picture stays usable.
-    fn change(&self) -> MutexGuard<'_, Picture> {
-        self.picture.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A panic elsewhere leaves whole fields, so the status stays usable.
+    fn change(&self) -> MutexGuard<'_, StatusSnapshot> {
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -164,7 +165,7 @@ mod tests {
     #[test]
     fn readiness_comes_with_running_and_goes_with_the_connection() {
         let status = Status::new("orders", "a", "kafka at b:9092");
-        let missing = || status.picture().missing().join("; ");
+        let missing = || status.snapshot().missing().join("; ");
         assert_eq!(missing(), "the log has not been reached and checked yet");
         status.phase(Phase::WaitingForAssignment);
         assert_eq!(missing(), "no partition is assigned yet");
@@ -184,13 +185,13 @@ mod tests {
         let status = Status::new("orders", "a", "memory");
         status.phase(Phase::Restoring { done: 1, of: 2 });
         status.checkpoint(Checkpoint { batch: BatchId(7), at_ms: 99 });
-        let json = serde_json::to_value(status.picture()).unwrap();
+        let json = serde_json::to_value(status.snapshot()).unwrap();
         assert_eq!(json["phase"], serde_json::json!({"name": "restoring", "done": 1, "of": 2}));
         assert_eq!(json["last_checkpoint"], serde_json::json!({"batch": 7, "at_ms": 99}));
     }
 
     #[test]
-    fn turns_are_counted() {
+    fn turns_of_the_loop_are_counted() {
         let status = Status::new("", "", "");
         status.turned();
         status.turned();

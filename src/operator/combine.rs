@@ -1,6 +1,7 @@
-//! Values of a key become one value of another type, first within each task and then behind the exchange.
+//! Combines the values of a key into one value of another type, first within each task and then behind the
+//! exchange.
 //!
-//! Knows no exchange. Invariant: empty between batches; values of a key are taken in their order.
+//! Knows no exchange. Invariant: empty between batches; values of a key are taken in order.
 
 use super::{Context, Operator, Port, map_row_bytes};
 use crate::{
@@ -9,10 +10,10 @@ use crate::{
 };
 use std::{marker::PhantomData, sync::Arc};
 
-/// Combined rows that one task holds at most before it sends them on.
+/// Most combined rows that one task holds before it sends them on.
 const HELD_MAX: usize = 1 << 16;
 
-/// The part before the exchange: the first value of a key makes a combined one, the others are merged into it.
+/// The part before the exchange: the first value of a key creates a combiner, later values are merged into it.
 pub struct CombineValues<K, V, C, F, G> {
     create: Arc<F>,
     merge: Arc<G>,

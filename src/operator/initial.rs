@@ -1,7 +1,7 @@
 //! State that keys have before the first batch.
 //!
-//! Knows no operation. Invariant: it is written once in the life of a store, which a row in a store of its own tells, so a key
-//! that is dropped later does not come back.
+//! Knows no operation. Invariant: it is loaded once in the lifetime of a store, as recorded by a row in a store of
+//! its own, so a key that is dropped later does not come back.
 
 use super::Context;
 use crate::{
@@ -12,10 +12,10 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Tells whether a state partition has taken up its part: the row 0.
+/// Records whether a state partition has loaded its part of the initial state: the row 0.
 pub type Seeded = Table<u8, bool>;
 
-/// The initial state of all keys, and whether this task has taken up its part.
+/// The initial state of all keys, and whether this task has loaded its part.
 pub struct Initial<K, S> {
     rows: Arc<Vec<(K, S)>>,
     seeded: Handle<Seeded>,
@@ -23,18 +23,18 @@ pub struct Initial<K, S> {
 }
 
 impl<K: Key, S: Value> Initial<K, S> {
-    /// `rows` for all state partitions; `seeded` remembers that they were taken up.
+    /// `rows` for all state partitions; `seeded` remembers that they were loaded.
     #[must_use]
     pub fn new(rows: Arc<Vec<(K, S)>>, seeded: Handle<Seeded>) -> Self {
         Initial { rows, seeded, is_done: false }
     }
 
-    /// The rows of this state partition, if they were never taken up.
+    /// The rows of this state partition, if they were never loaded.
     ///
     /// # Errors
     /// If the state cannot be read or a key has no encoding.
     pub fn take(&mut self, cx: &mut Context<'_>) -> Result<Vec<(K, S)>> {
-        // An abort makes operators anew, so this holds only for what was committed.
+        // An abort recreates operators, so this holds only for what was committed.
         if std::mem::replace(&mut self.is_done, true) {
             return Ok(vec![]);
         }

@@ -1,7 +1,7 @@
-//! Keyed streams that meet within a batch: joins and groups of two or three.
+//! Combines keyed streams within a batch: joins and groups of two or three.
 //!
-//! Knows no exchange: all values of a key come to one task. Invariant: empty between batches; rows leave in the order of a key's
-//! first touch.
+//! Knows no exchange: all values of a key go to one task. Invariant: empty between batches; rows leave in the order
+//! in which keys first occurred.
 
 use super::{Context, Operator, Port, map_row_bytes};
 use crate::{
@@ -10,7 +10,8 @@ use crate::{
 };
 use std::marker::PhantomData;
 
-/// Holds the values of both sides of each key until the batch ends, then makes rows of them. Left is port 0, right is port 1.
+/// Holds the values of both sides of each key until the batch ends, then makes rows from them. Left is port 0,
+/// right is port 1.
 pub struct CoGroup<K, V, W, U, F> {
     held: Map<K, (Vec<V>, Vec<W>)>,
     /// Values of each side.
@@ -20,7 +21,7 @@ pub struct CoGroup<K, V, W, U, F> {
 }
 
 impl<K, V, W, U, F> CoGroup<K, V, W, U, F> {
-    /// `rows` appends what is made of the values of a key.
+    /// `rows` appends the rows made from the values of a key.
     #[must_use]
     pub fn new(rows: F) -> Self {
         CoGroup { held: Map::default(), values: (0, 0), rows, made: PhantomData }
@@ -62,7 +63,7 @@ where
     }
 }
 
-/// Every pairing of the values of a key, appended to `made`; the last use of a value moves it.
+/// Every pair of values of a key, appended to `made`; the last use of a value moves it.
 pub fn pair_up<K: Key, V: Data, W: Data>(
     key: K,
     mut left: Vec<V>,

@@ -1,8 +1,8 @@
 //! `map_with_state`: a function over each row and the state of its key; only touched keys cost anything.
 //!
-//! Knows no log. Invariants: a key with a timeout has exactly one row in the index of timeouts, at the time that its state tells;
-//! a key that times out is handed to the function once, without a value, and has no state afterwards; a snapshot follows the
-//! timeouts.
+//! Knows no log. Invariants: a key with a timeout has exactly one row in the index of timeouts, at the time stored
+//! in its state; a key that times out is passed to the function once, without a value, and has no state afterwards;
+//! a snapshot is taken after the timeouts.
 
 use super::{Context, EmitSchedule, Initial, Operator, Port};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{ops::Bound, sync::Arc};
 
-/// Timeouts, or rows of a snapshot, that are looked at together.
+/// How many timeouts, or rows of a snapshot, are processed at a time.
 const SLICE: usize = 8_192;
 
 /// The state of one key, in the hands of the function of `map_with_state`.
@@ -47,7 +47,7 @@ impl<S> State<S> {
         self.value.as_ref()
     }
 
-    /// The state, to change in place, if the key has one.
+    /// The state, to be changed in place, if the key has one.
     ///
     /// ```
     /// use tidegate::{BatchTime, DStream, State, StateSpec, testing::outputs};
@@ -88,7 +88,7 @@ impl<S> State<S> {
         self.value.is_some()
     }
 
-    /// Gives the key a state.
+    /// Sets the state of the key.
     ///
     /// ```
     /// use tidegate::{BatchTime, DStream, State, StateSpec, testing::outputs};
@@ -103,7 +103,8 @@ impl<S> State<S> {
     /// ```
     ///
     /// # Panics
-    /// As in Spark: if it was removed in this call, or the key is timing out. The engine tells it as a failure of the function.
+    /// As in Spark: if it was removed in this call, or the key is timing out. The engine reports it as a failure of
+    /// the function.
     pub fn update(&mut self, state: S) {
         assert!(!self.is_removed, "Cannot update the state that has been removed");
         assert!(!self.is_timing_out, "Cannot update the state that is timing out");
@@ -128,7 +129,7 @@ impl<S> State<S> {
     /// ```
     ///
     /// # Panics
-    /// As in Spark: if it was removed already, or the key is timing out, which removes it anyway.
+    /// As in Spark: if it was already removed, or the key is timing out, which removes it anyway.
     pub fn remove(&mut self) {
         assert!(!self.is_timing_out, "Cannot remove the state that is timing out");
         assert!(!self.is_removed, "Cannot remove the state that has already been removed");
@@ -160,12 +161,12 @@ impl<S> State<S> {
     }
 }
 
-/// The state of a key in the store. Times are 0 where there is no timeout.
+/// The state of a key in the store. Times are 0 if there is no timeout.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Kept<S> {
     /// Time of the last batch with a row of the key, milliseconds.
     touched_ms: i64,
-    /// The time at which the key stands in the index of timeouts: at most the former.
+    /// The time under which the key is in the index of timeouts: at most `touched_ms`.
     indexed_ms: i64,
     state: S,
 }
@@ -177,7 +178,7 @@ pub type TimeoutIndex<K> = OrderedTable<(i64, K), ()>;
 pub type MapState<K, V, S, M> =
     Arc<dyn Fn(BatchTime, &K, Option<V>, &mut State<S>) -> Option<M> + Send + Sync>;
 
-/// All states of a task; a payload of its own, beside that of the mapped rows.
+/// All states of a task; a payload type of its own, besides that of the mapped rows.
 #[derive(Clone)]
 pub struct Snapshot<K, S>(pub Vec<(K, S)>);
 
@@ -191,13 +192,13 @@ pub struct MapWithState<K: Key, V, S: Value, M> {
     pub timeout: Option<(i64, Handle<TimeoutIndex<K>>)>,
     /// States before the first batch.
     pub initial: Option<Initial<K, S>>,
-    /// Whether all states are given in each batch.
+    /// Whether all states are emitted in each batch.
     pub gives_snapshots: bool,
-    /// In which batches without rows they are.
+    /// In which batches without rows they are emitted.
     pub emit_schedule: EmitSchedule,
     /// Whether this batch had rows.
     pub touched: bool,
-    /// While they are given: where the next part begins.
+    /// While they are being emitted: where the next part begins.
     pub giving: Option<Vec<u8>>,
 }
 
@@ -221,7 +222,7 @@ impl<K: Key, V: Value, S: Value, M: Data> MapWithState<K, V, S, M> {
         Ok(())
     }
 
-    /// Hands one row to the function and keeps what it left.
+    /// Passes one row to the function and keeps the state it left.
     fn touch(&self, key: K, value: V, cx: &mut Context<'_>) -> Result<Option<M>> {
         let time = cx.batch.time;
         let mut slot = cx.stores.open(self.states).entry(key.clone())?;
@@ -251,7 +252,8 @@ impl<K: Key, V: Value, S: Value, M: Data> MapWithState<K, V, S, M> {
         Ok(mapped)
     }
 
-    /// Keys that were last touched before `T - timeout` time out; those that were touched since they were indexed are indexed anew.
+    /// Keys that were last touched before `T - timeout` time out; those that were touched since they were indexed
+    /// are indexed again.
     fn time_out(&self, cx: &mut Context<'_>) -> Result {
         let Some((timeout_ms, index)) = self.timeout else { return Ok(()) };
         let threshold = cx.batch.time.0.saturating_sub(timeout_ms);
@@ -288,7 +290,7 @@ impl<K: Key, V: Value, S: Value, M: Data> MapWithState<K, V, S, M> {
         }
     }
 
-    /// Gives a part of the states.
+    /// Emits a part of the states.
     fn snapshot(&mut self, from: Option<&[u8]>, cx: &mut Context<'_>) -> Result {
         let mut rows = vec![];
         let states = cx.stores.open(self.states);

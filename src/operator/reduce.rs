@@ -1,7 +1,8 @@
 //! Reductions by key: of one batch, and running over all batches.
 //!
-//! Knows no log and no exchange: rows of a key come to one task. Invariant: `Reduce` is empty between batches; the running form
-//! keeps everything in its store and sends each changed key once per batch, in the order of first touch.
+//! Knows no log and no exchange: rows of a key go to one task. Invariant: `Reduce` is empty between batches; the
+//! running form keeps everything in its store and sends each changed key once per batch, in the order in which keys
+//! were first touched.
 
 use super::{Context, Operator, Port, map_row_bytes};
 use crate::{
@@ -47,7 +48,7 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for Reduce<K, V,
     }
 
     fn held_bytes(&self) -> usize {
-        // At the end each becomes a row, and mostly a record, too.
+        // At the end each becomes a row, and usually a record too.
         self.held.len() * (map_row_bytes::<(K, Option<V>)>() + size_of::<(K, V)>() + RECORD_BYTES)
     }
 }

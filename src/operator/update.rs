@@ -1,7 +1,8 @@
 //! `update_state_by_key`: a function over every key with state, in each batch.
 //!
-//! Knows no log. Invariant: all keys are visited by a cursor and given in parts, never loaded at once; only changed values are staged.
-//! The cost of a batch grows with the number of keys: `running_reduce_by_key` touches only changed ones.
+//! Knows no log. Invariant: all keys are visited by a cursor and emitted in parts, never loaded at once; only
+//! changed values are staged. The cost of a batch grows with the number of keys: `running_reduce_by_key` touches
+//! only changed ones.
 
 use super::{Context, EmitSchedule, Initial, Operator, Port, map_row_bytes, window::ROWS_PER_CHUNK};
 use crate::{
@@ -19,12 +20,12 @@ pub struct UpdateState<K: Key, V, S: Value, F> {
     emit_schedule: EmitSchedule,
     new: Map<K, Vec<V>>,
     new_values: usize,
-    /// While states are given: where the next part begins.
+    /// While states are being emitted: where the next part begins.
     next: Option<Vec<u8>>,
 }
 
 impl<K: Key, V, S: Value, F> UpdateState<K, V, S, F> {
-    /// Updates the store `state` with `update`, which has `initial` before the first batch.
+    /// Updates the store `state` with `update`; before the first batch the store has `initial`.
     #[must_use]
     pub fn new(
         update: Arc<F>,
@@ -82,7 +83,7 @@ where
             Ok(())
         })?;
         if self.next.is_none() {
-            // What is left are keys without state so far.
+            // What is left are keys that had no state so far.
             state.prefetch(self.new.keys())?;
             for (key, values) in self.new.drain(..) {
                 let mut slot = state.entry(key.clone())?;

@@ -1,7 +1,7 @@
 //! The disk of a simulated process: state that survives its crashes, unless the crash takes it.
 //!
-//! Wraps any storage; knows no layout. Invariants: what a dead process writes is not there; a disk that falls back holds
-//! exactly what the first of its writes made it, as a database whose log was not synced.
+//! Wraps any storage; knows no layout. Invariants: a dead process cannot write; a disk that falls back holds
+//! exactly what its first writes made, as a database does whose log was not synced.
 
 use crate::{
     error::{Error, Result},
@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Makes an empty storage.
+/// Creates an empty storage.
 pub(super) type MakeStorage = Arc<dyn Fn() -> Arc<dyn Storage> + Send + Sync>;
 
 pub(super) struct Disk {
@@ -33,7 +33,7 @@ struct Written {
     batches: Vec<(Vec<RawChunk>, Mark)>,
 }
 
-/// What was written with rows.
+/// What was written together with rows.
 enum Mark {
     Record(Option<Vec<u8>>),
     Progress(Vec<u8>),
@@ -49,12 +49,12 @@ impl Disk {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everything is gone.
+    /// Loses everything.
     pub fn lose(&self) {
         *self.content() = Content { storage: (self.make)(), written: BTreeMap::new() };
     }
 
-    /// The last `batches` writes of each database are gone.
+    /// Loses the last `batches` writes of each database.
     pub fn fall_back(&self, batches: usize) -> Result {
         let mut content = self.content();
         let storage = (self.make)();
@@ -74,7 +74,7 @@ impl Disk {
     }
 }
 
-/// The disk as one life of a process sees it.
+/// The disk as one incarnation of a process sees it.
 pub(super) struct SimStorage {
     pub disk: Arc<Disk>,
     pub fate: Arc<dyn Fate>,
@@ -139,7 +139,7 @@ impl Backend for SimBackend {
         self.inner.record()
     }
 
-    // Reading local state has no effect on others, so nobody else needs to run before it.
+    // Reading local state has no effect on others, so nobody else needs to run first.
     fn get_many(
         &self,
         store: StoreId,

@@ -1,4 +1,4 @@
-//! How often what goes wrong, and how often it did.
+//! How often each fault may happen, and how often it did.
 //!
 //! Knows no scheduler. Invariant: a world without faults is one whose rates are all zero.
 
@@ -6,17 +6,17 @@ use super::random::Random;
 use crate::log::sim::Fault;
 use std::{collections::BTreeMap, time::Duration};
 
-/// The faults of a world: for each how many times of a million offers it happens.
+/// The faults of a world: the rate of each is how many times in a million opportunities it happens.
 #[derive(Clone, Debug)]
 pub struct Faults {
     rates: BTreeMap<Fault, u64>,
-    /// Each world leaves some kinds out and makes others frequent, as its seed says.
+    /// Each world omits some kinds and makes others frequent, as its seed decides.
     pub swarm: bool,
-    /// From this time on nothing goes wrong any more, so that the world can come to its end.
+    /// From this time on no faults happen any more, so that the world can come to its end.
     pub calm_after: Duration,
 }
 
-/// All kinds with rates that let several of each happen in some hundred calls.
+/// All kinds, with rates that make several of each happen in a few hundred calls.
 const ALL: [(Fault, u64); 24] = [
     (Fault::Crash, 5_000),
     (Fault::CrashAfter, 20_000),
@@ -45,26 +45,26 @@ const ALL: [(Fault, u64); 24] = [
 ];
 
 impl Faults {
-    /// Nothing goes wrong.
+    /// No faults.
     #[must_use]
     pub fn none() -> Self {
         Faults { rates: BTreeMap::new(), swarm: false, calm_after: Duration::ZERO }
     }
 
-    /// Everything can go wrong, for the first minute.
+    /// All faults, for the first minute.
     #[must_use]
     pub fn all() -> Self {
         Faults { rates: ALL.into(), swarm: true, calm_after: Duration::from_secs(60) }
     }
 
-    /// Sets how many times of a million offers something goes wrong.
+    /// Sets how many times in a million opportunities a fault happens.
     #[must_use]
     pub fn with(mut self, fault: Fault, times_in_a_million: u64) -> Self {
         self.rates.insert(fault, times_in_a_million);
         self
     }
 
-    /// What can go wrong.
+    /// The faults that can happen.
     pub fn kinds(&self) -> impl Iterator<Item = Fault> {
         self.rates.iter().filter(|(_, rate)| **rate > 0).map(|(fault, _)| *fault)
     }
@@ -87,7 +87,7 @@ impl Faults {
         self.rates.get(&fault).copied().unwrap_or(0)
     }
 
-    /// What happens of what can.
+    /// Which of the possible faults happens, if any.
     pub(super) fn choose(&self, random: &mut Random, of: impl Iterator<Item = Fault>) -> Option<Fault> {
         let mut draw = random.below(1_000_000);
         for fault in of {

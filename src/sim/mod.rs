@@ -1,8 +1,9 @@
 //! Simulated worlds: several processes, one log, virtual time, and a seed that decides who runs and what goes wrong.
 //!
-//! A world is a pure function of its seed, its faults and its processes: two runs agree in every call. The log is the
-//! embedded one in memory, with the markers of Kafka's transactions. Knows nothing of what the processes compute; the caller
-//! brings them, and the oracle. Processes must be single-threaded as far as they use what they were given.
+//! A world is a pure function of its seed, its faults and its processes: two runs agree in every call. The log is
+//! the embedded one in memory, with the markers of Kafka's transactions. Knows nothing of what the processes
+//! compute; the caller supplies them, and the oracle. Processes must be single-threaded as far as they use what
+//! they are given.
 //!
 //! ```
 //! use std::{sync::Arc, time::Duration};
@@ -56,7 +57,7 @@ use std::{
     time::Duration,
 };
 
-/// One world. All calls of it are made by one thread, between which the processes do not run.
+/// One world. All calls to it are made by one thread; between them the processes do not run.
 pub struct World {
     scheduler: Arc<Scheduler>,
     log: Arc<Embedded>,
@@ -67,7 +68,7 @@ pub struct World {
 /// How a world ended.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Whether what was waited for came true within the time.
+    /// Whether the awaited condition came true in time.
     pub finished: bool,
     /// Virtual time since the start.
     pub time: Duration,
@@ -75,16 +76,16 @@ pub struct Outcome {
     pub calls: u64,
     /// Equal for two runs of one seed.
     pub trace_hash: u64,
-    /// How often which fault fired.
+    /// How often each fault fired.
     pub fired: BTreeMap<Fault, u64>,
-    /// Lives that ended by themselves: returned, failed or panicked.
+    /// Incarnations that ended by themselves: returned, failed or panicked.
     pub ended: Vec<Ended>,
-    /// Every call in order, if wanted.
+    /// Every call in order, if requested.
     pub trace: Vec<String>,
 }
 
 impl World {
-    /// A world of a seed; `storage` makes the (empty) content of each process's disk.
+    /// A world for a seed; `storage` creates the (empty) content of each process's disk.
     pub fn new(
         seed: u64,
         faults: Faults,
@@ -93,7 +94,7 @@ impl World {
         Self::build(seed, faults, Arc::new(storage), false)
     }
 
-    /// The same, with the text of the trace kept: to look at one seed.
+    /// The same, keeping the text of the trace: to inspect one seed.
     pub fn traced(
         seed: u64,
         faults: Faults,
@@ -116,14 +117,14 @@ impl World {
         World { scheduler, log, make, stopped: false }
     }
 
-    /// The log as the harness sees it: without faults, for making topics, writing input and reading what was committed.
-    /// Nothing waits: a reader at the end of the committed records answers nothing at once.
+    /// The log as the harness sees it: without faults, for creating topics, writing input and reading what was
+    /// committed. Nothing waits: a reader at the end of the committed records returns nothing at once.
     pub fn log(&self) -> Arc<dyn Log> {
         self.log.clone()
     }
 
-    /// Adds a process that starts at once; `restart` = again after a while when it was killed or failed. `body` is called
-    /// once for each life.
+    /// Adds a process that starts at once; `restart` = start it again after a while if it was killed or failed.
+    /// `body` is called once for each incarnation.
     pub fn process(
         &mut self,
         instance: &str,
@@ -150,7 +151,7 @@ impl World {
         self.scheduler.start(index, start);
     }
 
-    /// Does something at a time, as if from outside: write input, add partitions.
+    /// Does something at a given time, as if from outside: writes input, adds partitions.
     pub fn at(&mut self, time: Duration, action: impl FnOnce(&dyn Log) + Send + 'static) {
         self.scheduler.script(time, Box::new(action));
     }
@@ -160,13 +161,13 @@ impl World {
         self.scheduler.now()
     }
 
-    /// Lives that ended by themselves so far.
+    /// Incarnations that have ended by themselves so far.
     pub fn ended(&self) -> Vec<Ended> {
         self.scheduler.lock().ended.clone()
     }
 
-    /// Runs until `done` answers yes (asked each 100 ms of virtual time), or `limit` of virtual time is over, or nothing can
-    /// happen any more; then ends all processes where they are.
+    /// Runs until `done` returns true (checked every 100 ms of virtual time), or `limit` of virtual time is over,
+    /// or nothing can happen any more; then ends all processes where they are.
     pub fn run(&mut self, limit: Duration, mut done: impl FnMut(&World) -> bool) -> Outcome {
         let finished = loop {
             let goes_on = self.scheduler.run_until_check();
@@ -204,7 +205,8 @@ impl Drop for World {
     }
 }
 
-/// Checks many seeds on `threads` threads; answers the seeds that failed (or panicked) with what they said, in order.
+/// Checks many seeds on `threads` threads; returns the seeds that failed (or panicked) with their messages, in
+/// order.
 pub fn sweep(
     seeds: Range<u64>,
     threads: usize,

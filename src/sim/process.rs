@@ -1,6 +1,6 @@
 //! A simulated process: what runs, what it is given, and how it ended.
 //!
-//! Knows no scheduling. Invariant: a life sees the world only through its environment.
+//! Knows no scheduling. Invariant: an incarnation sees the world only through its environment.
 
 use super::{
     disk::{Disk, MakeStorage, SimStorage},
@@ -22,35 +22,35 @@ use std::{
     time::Duration,
 };
 
-/// How the message of a life that panicked begins.
+/// How the message of an incarnation that panicked begins.
 pub(super) const PANICKED: &str = "panicked: ";
 /// Wall time at the start of each world.
 pub(super) const EPOCH_MS: i64 = 1_700_000_000_000;
 
-/// What a process runs; called again for each of its lives.
+/// What a process runs; called again for each of its incarnations.
 pub(super) type Body = dyn Fn(ProcessEnv) -> Result + Send + Sync;
 
-/// All that one life of a process has. To be used by the thread it was given to: calls of other threads are carried out,
-/// but nobody else runs meanwhile and nothing goes wrong at them.
+/// All that one incarnation of a process has. To be used by the thread it was given to: calls from other threads
+/// are carried out, but nobody else runs meanwhile and no faults happen in them.
 pub struct ProcessEnv {
     /// The log, with its faults.
     pub log: Arc<dyn Log>,
-    /// The local disk: what was written survives this life, unless a fault takes it.
+    /// The local disk: what was written survives this incarnation, unless a fault takes it.
     pub storage: Arc<dyn Storage>,
     /// Virtual time.
     pub clock: Arc<dyn Clock>,
     /// Stable name of the process.
     pub instance: String,
-    /// Which life of the process this is, from 1; duplicates count too.
-    pub life: u32,
+    /// Which incarnation of the process this is, from 1; duplicates count too.
+    pub incarnation: u32,
 }
 
-/// A life that ended by itself.
+/// An incarnation that ended by itself.
 #[derive(Clone, Debug)]
 pub struct Ended {
-    /// Instance and life.
+    /// Instance and incarnation.
     pub name: String,
-    /// What it answered; a panic is an error too.
+    /// What it returned; a panic is an error too.
     pub result: Result<(), String>,
 }
 
@@ -59,12 +59,12 @@ pub(super) struct Process {
     pub body: Arc<Body>,
     pub restart: bool,
     make: MakeStorage,
-    lives: u32,
+    incarnations: u32,
 }
 
 impl Process {
     pub fn new(instance: &str, restart: bool, body: Arc<Body>, make: MakeStorage) -> Self {
-        Process { instance: instance.to_owned(), body, restart, make, lives: 0 }
+        Process { instance: instance.to_owned(), body, restart, make, incarnations: 0 }
     }
 
     pub fn new_disk(&self) -> Arc<Disk> {
@@ -72,8 +72,8 @@ impl Process {
     }
 
     pub fn begin(&mut self) -> u32 {
-        self.lives += 1;
-        self.lives
+        self.incarnations += 1;
+        self.incarnations
     }
 }
 
@@ -82,7 +82,7 @@ pub(super) fn environment(
     log: &Arc<Embedded>,
     task: usize,
     process: &Process,
-    life: u32,
+    incarnation: u32,
     disk: Arc<Disk>,
 ) -> ProcessEnv {
     let view = Arc::new(View { scheduler: scheduler.clone(), task });
@@ -91,7 +91,7 @@ pub(super) fn environment(
         storage: Arc::new(SimStorage { disk, fate: view.clone() }),
         clock: view,
         instance: process.instance.clone(),
-        life,
+        incarnation,
     }
 }
 
@@ -106,7 +106,7 @@ pub(super) fn run(body: &Body, env: ProcessEnv) -> Result<(), String> {
     }
 }
 
-/// The scheduler as one life sees it.
+/// The scheduler as one incarnation sees it.
 struct View {
     scheduler: Arc<Scheduler>,
     task: usize,

@@ -1,8 +1,9 @@
 //! The scheduler of a world: real threads, of which exactly one runs, and virtual time.
 //!
-//! A thread that makes a call hands the turn to whichever thread the seed says; when nobody can run, time jumps to the next
-//! moment at which somebody can. Knows no oracle. Invariants: what happens follows from the seed alone; nothing is decided by
-//! the operating system's scheduler or clock; a thread that is not a simulated process passes without a turn.
+//! A thread that makes a call passes the turn to whichever thread the seed picks; when nobody can run, time jumps
+//! to the next moment at which somebody can. Knows no oracle. Invariants: what happens follows from the seed alone;
+//! nothing is decided by the operating system's scheduler or clock; a thread that is not a simulated process passes
+//! without a turn.
 
 use super::{
     disk::Disk,
@@ -32,15 +33,15 @@ use std::{
 
 /// Whose turn it is when no process runs.
 const HARNESS: usize = usize::MAX;
-/// How often the harness looks whether the world has come to its end.
+/// How often the harness checks whether the world has come to its end.
 const CHECK_US: u64 = 100_000;
-/// A process that makes this many calls after its death does not notice that it is dead.
+/// A process that makes this many calls after its death evidently does not notice that it is dead.
 const CALLS_AFTER_DEATH: u32 = 10_000;
 /// Faults that can happen at every call.
 const ALWAYS: [Fault; 3] = [Fault::Crash, Fault::Pause, Fault::Duplicate];
 
 thread_local! {
-    /// The scheduler and the task of this thread, if it is one of a simulated process.
+    /// The scheduler and the task of this thread, if it belongs to a simulated process.
     static MINE: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
 }
 
@@ -66,7 +67,7 @@ pub(super) struct State {
     stopping: bool,
 }
 
-/// One life of a process.
+/// One incarnation of a process.
 struct Task {
     name: String,
     process: usize,
@@ -74,7 +75,7 @@ struct Task {
     thread: Option<Thread>,
     dead: bool,
     done: bool,
-    /// Waits until then, or until the log's counter of changes is another one.
+    /// Waits until this time, or until the log's change counter differs from this one.
     blocked: Option<(u64, u64)>,
     paused_until_us: u64,
     member: Option<GroupSpec>,
@@ -125,7 +126,7 @@ impl Scheduler {
         Duration::from_micros(self.now_us.load(Ordering::Relaxed))
     }
 
-    /// Time passes by itself a little with each look at a clock, so that nobody waits for ever for time that stands still.
+    /// Each reading of a clock advances time a little, so that nobody waits forever for time that stands still.
     pub fn tick(&self) -> Duration {
         Duration::from_micros(self.now_us.fetch_add(1, Ordering::Relaxed) + 1)
     }
@@ -143,7 +144,8 @@ impl Scheduler {
         self.lock().event(at, Event::Late { fault, action });
     }
 
-    /// The harness gives the turn away and gets it back when it is time to look. `false` = nothing will happen any more.
+    /// The harness passes its turn on and gets it back when the next check is due. `false` = nothing will happen
+    /// any more.
     pub fn run_until_check(self: &Arc<Self>) -> bool {
         let mut state = self.lock();
         state.harness = thread::current();
@@ -157,7 +159,7 @@ impl Scheduler {
         true
     }
 
-    /// Ends all processes where they are and their threads.
+    /// Ends all processes where they are, and their threads.
     pub fn stop(self: &Arc<Self>) {
         let tasks = {
             let mut state = self.lock();
@@ -175,7 +177,7 @@ impl Scheduler {
         }
         let threads = std::mem::take(&mut self.lock().threads);
         for thread in threads {
-            // A panic was caught and recorded before.
+            // A panic was caught and recorded earlier.
             let _ = thread.join();
         }
     }
@@ -207,7 +209,7 @@ impl Scheduler {
         verdict
     }
 
-    /// Waits for a change of the log, at most `timeout`.
+    /// Waits for a change of the log, for at most `timeout`.
     pub fn block(self: &Arc<Self>, task: usize, timeout: Duration) {
         let mut state = self.lock();
         if state.tasks[task].dead {
@@ -219,7 +221,7 @@ impl Scheduler {
         drop(self.others_first(state, task));
     }
 
-    /// Waits without looking at the log.
+    /// Waits without watching the log.
     pub fn sleep(self: &Arc<Self>, task: usize, time: Duration) {
         let until = self.now() + time;
         while self.now() < until && self.step(task, Call::Sleep, &[]) != Verdict::Killed {
@@ -276,7 +278,7 @@ impl Scheduler {
         }
     }
 
-    /// Who runs next; lets time pass until somebody can.
+    /// Decides who runs next; lets time pass until somebody can.
     fn pick(self: &Arc<Self>, state: &mut State) -> usize {
         loop {
             let now = self.now_us.load(Ordering::Relaxed);
@@ -334,8 +336,8 @@ impl Scheduler {
     fn spawn(self: &Arc<Self>, state: &mut State, process: usize, disk: Option<Arc<Disk>>) {
         let task = state.tasks.len();
         let disk = disk.unwrap_or_else(|| state.processes[process].new_disk());
-        let life = state.processes[process].begin();
-        let name = format!("{}/{life}", state.processes[process].instance);
+        let incarnation = state.processes[process].begin();
+        let name = format!("{}/{incarnation}", state.processes[process].instance);
         state.trace.note(self.now_us.load(Ordering::Relaxed), &format!("{name} starts"));
         state.tasks.push(Task {
             name: name.clone(),
@@ -349,7 +351,7 @@ impl Scheduler {
             member: None,
             calls_after_death: 0,
         });
-        let env = process::environment(self, &self.log, task, &state.processes[process], life, disk);
+        let env = process::environment(self, &self.log, task, &state.processes[process], incarnation, disk);
         let body = state.processes[process].body.clone();
         let scheduler = self.clone();
         let run = move || {
@@ -449,7 +451,7 @@ impl State {
             self.trace.fired(Fault::DiskLost);
         } else if self.random.in_a_million(behind) {
             let batches = usize::try_from(1 + self.random.below(3)).expect("a small number");
-            disk.fall_back(batches).expect("a storage in memory takes again what it took before");
+            disk.fall_back(batches).expect("a storage in memory accepts again what it accepted before");
             self.trace.fired(Fault::DiskBehind);
         }
     }
@@ -457,6 +459,6 @@ impl State {
     fn died_long_ago(&mut self, task: usize) {
         self.tasks[task].calls_after_death += 1;
         let (calls, name) = (self.tasks[task].calls_after_death, &self.tasks[task].name);
-        assert!(calls < CALLS_AFTER_DEATH, "{name} goes on after it was killed");
+        assert!(calls < CALLS_AFTER_DEATH, "{name} keeps running after it was killed");
     }
 }

@@ -1,4 +1,4 @@
-//! What happened in a world: a hash always, the text if wanted, and how often which fault fired.
+//! What happened in a world: always as a hash, as text on request, and how often each fault fired.
 //!
 //! Invariant: the hash covers every call, every fault and every virtual time, in order.
 

@@ -1,7 +1,7 @@
-//! A bound of memory that threads share: who would go over it waits until something is given back.
+//! A memory bound shared by threads: a thread that would exceed it waits until something is returned.
 //!
-//! Knows no rows. Invariants: at most the bound is given out, but for one share that is larger than the whole bound, which goes alone;
-//! a share is given back when it is dropped.
+//! Knows no rows. Invariants: at most the bound is handed out, except for a single share that is larger than the
+//! whole bound, which is handed out alone; a share is returned when it is dropped.
 
 use std::{
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -15,7 +15,7 @@ pub struct Budget(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     bytes_max: usize,
-    given: Mutex<usize>,
+    in_use: Mutex<usize>,
     returned: Condvar,
 }
 
@@ -30,35 +30,35 @@ impl Budget {
     /// A bound of `bytes_max` bytes.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
-        Budget(Arc::new(Inner { bytes_max, given: Mutex::new(0), returned: Condvar::new() }))
+        Budget(Arc::new(Inner { bytes_max, in_use: Mutex::new(0), returned: Condvar::new() }))
     }
 
     /// Takes a share, waiting at most `timeout`; `None` = there was no room.
     #[must_use]
     pub fn take(&self, bytes: usize, timeout: Duration) -> Option<Share> {
-        let Inner { bytes_max, given, returned } = &*self.0;
-        let given = given.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_full = |given: &mut usize| *given > 0 && given.saturating_add(bytes) > *bytes_max;
-        let waited = returned.wait_timeout_while(given, timeout, is_full);
-        let (mut given, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        let Inner { bytes_max, in_use, returned } = &*self.0;
+        let in_use = in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = |in_use: &mut usize| *in_use > 0 && in_use.saturating_add(bytes) > *bytes_max;
+        let waited = returned.wait_timeout_while(in_use, timeout, is_full);
+        let (mut in_use, waited) = waited.unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
             return None;
         }
-        *given += bytes;
+        *in_use += bytes;
         Some(Share { budget: self.clone(), bytes })
     }
 
-    /// Bytes that are given out.
+    /// Bytes handed out.
     #[must_use]
-    pub fn given(&self) -> usize {
-        *self.0.given.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn in_use(&self) -> usize {
+        *self.0.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
         let inner = &self.budget.0;
-        *inner.given.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
+        *inner.in_use.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
         inner.returned.notify_all();
     }
 }
@@ -70,21 +70,21 @@ mod tests {
     const NOW: Duration = Duration::ZERO;
 
     #[test]
-    fn the_bound_is_kept_and_a_share_larger_than_it_goes_alone() {
+    fn the_bound_holds_and_a_share_larger_than_it_is_handed_out_alone() {
         let budget = Budget::new(100);
         let small = budget.take(60, NOW).unwrap();
         assert!(budget.take(41, NOW).is_none());
         let other = budget.take(40, NOW).unwrap();
-        assert_eq!(budget.given(), 100);
+        assert_eq!(budget.in_use(), 100);
         drop((small, other));
         let large = budget.take(1_000, NOW).unwrap();
         assert!(budget.take(0, NOW).is_none());
         drop(large);
-        assert_eq!(budget.given(), 0);
+        assert_eq!(budget.in_use(), 0);
     }
 
     #[test]
-    fn who_waits_goes_on_when_a_share_is_given_back() {
+    fn a_waiting_thread_continues_when_a_share_is_returned() {
         let budget = Budget::new(10);
         let held = budget.take(10, NOW).unwrap();
         let waiting = std::thread::spawn(move || budget.take(10, Duration::from_secs(60)).is_some());

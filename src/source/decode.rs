@@ -1,7 +1,7 @@
-//! Calling a decoder, which may be a program's own.
+//! Calls decoders, which may be the program's own.
 //!
-//! Owns what becomes of a decoder that panics. Knows no partition and no policy. Invariant: whatever a decoder does, each record is
-//! either rows or bad, and the records around a bad one are decoded.
+//! Owns the handling of a decoder that panics. Knows no partition and no policy. Invariant: whatever a decoder
+//! does, each record becomes either rows or a bad record, and the records around a bad one are decoded.
 
 use crate::{
     codec::{BadRecord, Decode},
@@ -10,8 +10,8 @@ use crate::{
     record::{Data, RawChunk},
 };
 
-/// Decodes each record: into `good`, or with the reason into `bad`, as one is that makes the decoder panic. Such a chunk is decoded
-/// again record by record; only the first panic is shown.
+/// Decodes each record into `good`, or into `bad` with the reason, even if the decoder panics on it. A chunk with a
+/// panic is decoded again record by record; only the first panic is shown.
 pub(super) fn all<T: Data>(
     decode: &impl Decode<T>,
     records: &RawChunk,
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
     use crate::record::RawChunkBuilder;
 
-    /// Lengths of values; an empty one is refused, a `!` is not expected.
+    /// Lengths of values; refuses an empty one, and panics on a `!`.
     struct Lengths;
 
     impl Decode<usize> for Lengths {
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_makes_the_decoder_panic_is_bad_and_the_others_are_rows() {
+    fn a_record_that_makes_the_decoder_panic_is_bad_and_the_others_become_rows() {
         let mut records = RawChunkBuilder::default();
         for value in ["a", "", "!", "bb", "!", ""] {
             let write = |out: &mut Vec<u8>| {

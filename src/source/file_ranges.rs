@@ -1,8 +1,8 @@
 //! Ranges of files as records, and the lines in them.
 //!
-//! Owns the format of a reference and the rule which line belongs to which range. Knows no stream and no listing. Invariants: a line
-//! belongs to the range in which it begins, so each line of a file is in exactly one of its ranges; a file that is not the one that
-//! was listed gives no line at all.
+//! Owns the format of a reference and the rule which line belongs to which range. Knows no stream and no listing.
+//! Invariants: a line belongs to the range in which it begins, so each line of a file is in exactly one of its
+//! ranges; a file that has changed since it was listed yields no line at all.
 
 use crate::record::{Headers, Offset, RawChunk, RawChunkBuilder, RawRecord};
 use serde::{Deserialize, Serialize};
@@ -13,29 +13,29 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-/// Large files are cut into ranges of so many bytes.
+/// Large files are cut into ranges of this many bytes.
 pub(super) const RANGE_BYTES: u64 = 8 << 20;
-/// A longer line makes its range bad, bytes.
+/// A line longer than this, in bytes, makes its range bad.
 const LINE_BYTES_MAX: usize = 64 << 20;
 
-/// A file as it was seen.
+/// A file as it was when it was listed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Version {
     /// Its name in the directory.
     pub name: String,
-    /// When it was last changed, nanoseconds since the epoch.
+    /// When it was last modified, in nanoseconds since the epoch.
     pub mtime_ns: u128,
-    /// Its length, bytes.
+    /// Its length in bytes.
     pub len: u64,
 }
 
-/// A record of the source's topic: a part of a file, or what else the listing has to remember.
+/// A record of the source's topic: a part of a file, or something else the listing has to remember.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Reference {
-    /// The first listing was done.
+    /// The first listing is complete.
     Begun,
-    /// This file is passed over: it was there before the program ran first.
+    /// This file is skipped: it existed before the program first ran.
     Passed(Version),
     /// The lines that begin in these bytes of the file.
     Range {
@@ -49,13 +49,13 @@ pub(super) enum Reference {
 }
 
 impl Version {
-    /// The file as it is now; `None` = it is no file.
+    /// The file as it is now; `None` = it is not a file.
     pub fn of(name: &str, metadata: &std::fs::Metadata) -> Option<Self> {
         let mtime_ns = metadata.modified().ok()?.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
         metadata.is_file().then(|| Version { name: name.to_owned(), mtime_ns, len: metadata.len() })
     }
 
-    /// Its ranges; an empty file has one, too, so that it is remembered.
+    /// Its ranges; an empty file has one too, so that it is remembered.
     pub fn ranges(&self) -> impl Iterator<Item = Reference> {
         let starts = (0..self.len.max(1)).step_by(usize::try_from(RANGE_BYTES).unwrap_or(usize::MAX));
         let range = |from: u64| Reference::Range {
@@ -68,7 +68,7 @@ impl Version {
 }
 
 impl Reference {
-    /// What distinguishes it in a compacted topic.
+    /// Its unique key in a compacted topic.
     fn key(&self) -> String {
         match self {
             Reference::Begun => "begun".into(),
@@ -93,7 +93,8 @@ impl Reference {
     }
 }
 
-/// The lines that begin in a range, without their ends, as the values of records whose offset is the byte at which they begin.
+/// The lines that begin in a range, without their line endings, as the values of records whose offset is the byte
+/// at which they begin.
 pub(super) fn lines(dir: &Path, file: &Version, from: u64, to: u64) -> Result<RawChunk, String> {
     let path = dir.join(&file.name);
     let broken = |e: std::io::Error| format!("{}: {e}", path.display());
@@ -105,7 +106,7 @@ pub(super) fn lines(dir: &Path, file: &Version, from: u64, to: u64) -> Result<Ra
     check()?;
     let mut lines = RawChunkBuilder::default();
     let mut reader = BufReader::with_capacity(256 << 10, &open);
-    let mut at = from.saturating_sub(1); // the byte before tells whether a line begins at `from`
+    let mut at = from.saturating_sub(1); // the byte before shows whether a line begins at `from`
     reader.seek(SeekFrom::Start(at)).map_err(broken)?;
     let mut line = vec![];
     if from > 0 {
@@ -132,7 +133,7 @@ pub(super) fn lines(dir: &Path, file: &Version, from: u64, to: u64) -> Result<Ra
     Ok(lines.build())
 }
 
-/// Reads past the end of the line; answers how many bytes that were.
+/// Reads past the end of the line; returns how many bytes that were.
 fn pass_line(reader: &mut impl BufRead) -> std::io::Result<u64> {
     let mut passed = 0;
     loop {
@@ -147,7 +148,7 @@ fn pass_line(reader: &mut impl BufRead) -> std::io::Result<u64> {
     }
 }
 
-/// Reads a line with its end, at most one byte more than is allowed.
+/// Reads a line with its end, at most one byte more than allowed.
 fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<usize> {
     std::io::Read::take(reader, LINE_BYTES_MAX as u64 + 1).read_until(b'\n', line)
 }
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_survives_its_record_and_a_changed_file_gives_nothing() {
+    fn a_reference_survives_its_record_and_a_changed_file_yields_nothing() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("ä b"), "1\n2\n").unwrap();
         let file = version(dir.path(), "ä b");

@@ -1,8 +1,9 @@
 //! The files of a directory: found, remembered in a topic of the log, and read from there.
 //!
-//! Owns the listing and what it remembers. Knows no batch. Invariants: what was listed is known from the topic alone, so each file (by
-//! name and time of change) is listed once over restarts, kills and moves to other processes; the ranges of a file are written in one
-//! transaction, by one process at a time; a file is listed only when it is complete.
+//! Owns the listing and what it remembers. Knows no batch. Invariants: what was listed is known from the topic
+//! alone, so each file (by name and modification time) is listed once across restarts, kills and moves to other
+//! processes; the ranges of a file are written in one transaction, by one process at a time; a file is listed only
+//! when it is complete.
 
 use super::{
     DecodeChunk, decode,
@@ -23,9 +24,9 @@ use std::{
     time::Duration,
 };
 
-/// Most records of one transaction of the listing: files beyond it are listed in the next one.
+/// Most records in one transaction of the listing: files beyond it are listed in the next one.
 const RECORDS_MAX: usize = 50_000;
-/// A reader that gives nothing before the end is asked again so often.
+/// How often a reader that returns nothing before the end is asked again.
 const SILENT_MAX: u32 = 300;
 
 /// Which files a stream reads: see [`StreamingContext::file_stream`](crate::StreamingContext::file_stream).
@@ -47,7 +48,8 @@ pub struct FileOptions {
 }
 
 impl FileOptions {
-    /// The files of a directory, not of those in it. Files whose names begin with `.` or `_` are passed over.
+    /// The files in a directory, not those in its subdirectories. Files whose names begin with `.` or `_` are
+    /// skipped.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         FileOptions {
@@ -61,50 +63,51 @@ impl FileOptions {
         }
     }
 
-    /// Durable name of the stream; part of the name of its topic. Default: made of the directory's path.
+    /// Durable name of the stream; part of the name of its topic. Default: derived from the directory's path.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Only files whose names end so.
+    /// Only files whose names end with this suffix.
     #[must_use]
     pub fn suffix(mut self, suffix: impl Into<String>) -> Self {
         self.suffix = suffix.into();
         self
     }
 
-    /// Passes over files that are there when the program runs for the first time.
+    /// Skips files that already exist when the program runs for the first time.
     #[must_use]
     pub fn new_files_only(mut self) -> Self {
         self.new_files_only = true;
         self
     }
 
-    /// The pause between two looks at the directory; default 1 s.
+    /// The pause between two scans of the directory; default 1 s.
     #[must_use]
     pub fn look_every(mut self, pause: Duration) -> Self {
         self.look_every = pause.max(Duration::from_millis(1));
         self
     }
 
-    /// A file is complete when neither its length nor its time of change moved for so long; default 2 s. Zero is right for a directory
-    /// into which complete files are renamed: they are read at the next look.
+    /// A file is complete when neither its length nor its modification time has changed for this long; default 2 s.
+    /// Zero is right for a directory into which complete files are renamed: they are read at the next scan.
     #[must_use]
     pub fn settle_time(mut self, time: Duration) -> Self {
         self.settle_time = time;
         self
     }
 
-    /// What happens to lines that cannot be decoded, and to files that are gone or were changed after they were listed.
+    /// What to do with lines that cannot be decoded, and with files that are gone or were changed after they were
+    /// listed.
     #[must_use]
     pub fn on_bad_record(mut self, policy: BadRecordPolicy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// The source of these files.
+    /// The source that reads these files.
     pub fn source<T: Data>(self, decode: impl Decode<T> + 'static) -> FileSource {
         let clean = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' };
         let path = self.dir.to_string_lossy().trim_matches('/').chars().map(clean).collect::<String>();
@@ -121,15 +124,15 @@ impl FileOptions {
     }
 }
 
-/// The parts of a source of files.
+/// The parts of a file source.
 pub struct FileSource {
     /// Its durable name.
     pub name: String,
-    /// What happens to bad lines and files.
+    /// What to do with bad lines and files.
     pub policy: BadRecordPolicy,
-    /// What makes rows of references.
+    /// Turns references into rows.
     pub decoder: Arc<dyn DecodeChunk>,
-    /// What lists the directory into the topic.
+    /// Lists the directory into the topic.
     pub lister: Arc<Mutex<dyn RunReceiver>>,
 }
 
@@ -138,18 +141,19 @@ struct Lister {
     options: FileOptions,
 }
 
-/// What a lister knows while it runs.
+/// What a lister knows while it is running.
 struct Listing {
     begun: bool,
     listed: BTreeSet<(String, u128)>,
-    /// Files that may still grow, and for how long they did not.
+    /// Files that may still grow, and for how long they have not.
     settling: BTreeMap<String, (Version, Duration)>,
 }
 
 impl RunReceiver for Lister {
     fn run(&mut self, to: &Intake) -> Result<(), ReceiverError> {
         let (log, topic) = to.topic.as_ref().ok_or("files are listed into a topic")?;
-        // A lister that still runs elsewhere is fenced off here: after this, the topic tells everything that was listed.
+        // A lister that still runs elsewhere is fenced off here: from now on, the topic holds everything that was
+        // listed.
         let mut producer = log.producer(&ProducerSpec {
             transactional_id: Some(topic.clone()),
             transaction_timeout: Duration::from_secs(15),
@@ -176,7 +180,7 @@ impl RunReceiver for Lister {
 }
 
 impl Listing {
-    /// What former runs wrote.
+    /// What earlier runs wrote.
     fn read(log: &dyn Log, topic: &str, to: &Intake) -> Result<Self, ReceiverError> {
         let mut listing = Listing { begun: false, listed: BTreeSet::new(), settling: BTreeMap::new() };
         let at = TopicPartition::new(topic, 0);
@@ -187,7 +191,7 @@ impl Listing {
         let (mut reader, mut silent) = (log.read(&at, next)?, 0);
         while next < end {
             if to.is_stopped() || silent > SILENT_MAX {
-                return Err(format!("{at} ends at {end}, but was read to {next} only").into());
+                return Err(format!("{at} ends at {end}, but was only read up to {next}").into());
             }
             let Some(fetched) = reader.next(Duration::from_millis(100))? else {
                 silent += 1;
@@ -206,7 +210,7 @@ impl Listing {
         Ok(listing)
     }
 
-    /// What is to be written of the files that were found.
+    /// The references to write for the files that were found.
     fn complete(&mut self, found: Vec<Version>, options: &FileOptions) -> Vec<Reference> {
         let first = !std::mem::replace(&mut self.begun, true);
         let mut references: Vec<Reference> = first.then_some(Reference::Begun).into_iter().collect();
@@ -243,20 +247,18 @@ fn entries(options: &FileOptions) -> Result<std::fs::ReadDir, ReceiverError> {
     std::fs::read_dir(&options.dir).map_err(|e| broken(options, &e))
 }
 
-/// The files that there are, oldest first.
+/// The files that exist, oldest first.
 fn files(options: &FileOptions, to: &Intake) -> Result<Vec<Version>, ReceiverError> {
     let mut found = vec![];
     for entry in entries(options)? {
         let entry = entry.map_err(|e| broken(options, &e))?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else {
-            to.health.failed(&format!(
-                "{}: the name is not UTF-8, the file is passed over",
-                entry.path().display()
-            ));
+            to.health
+                .failed(&format!("{}: the name is not UTF-8, the file is skipped", entry.path().display()));
             continue;
         };
-        // Whatever happened to it meanwhile, the next look will tell; links are followed.
+        // Whatever happened to it in the meantime, the next scan will see it; links are followed.
         if options.takes(name)
             && let Ok(metadata) = std::fs::metadata(entry.path())
         {
@@ -267,7 +269,7 @@ fn files(options: &FileOptions, to: &Intake) -> Result<Vec<Version>, ReceiverErr
     Ok(found)
 }
 
-/// All or nothing; an unknown outcome ends the lister, and the next one reads what it was.
+/// All or nothing; an unknown outcome ends the lister, and the next one reads what the outcome was.
 fn write(producer: &mut dyn Producer, topic: &str, references: &[Reference]) -> Result<(), ReceiverError> {
     let mut records = RawChunkBuilder::default();
     references.iter().for_each(|r| r.push(&mut records));
@@ -279,12 +281,12 @@ fn write(producer: &mut dyn Producer, topic: &str, references: &[Reference]) -> 
     producer.commit(&[], &nobody)?;
     let _ = crate::failpoint::passes("after-listing");
     if producer.suspect() {
-        return Err("the log was slow; the lister begins anew".into());
+        return Err("the log was slow; the lister starts over".into());
     }
     Ok(())
 }
 
-/// Makes lines of references, and rows of lines.
+/// Turns references into lines, and lines into rows.
 struct Lines<T, D> {
     dir: PathBuf,
     decode: D,
@@ -371,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_listed_once_it_stands_still() {
+    fn a_file_is_listed_once_it_has_settled() {
         let options = FileOptions::new("d").settle_time(Duration::from_secs(2));
         let mut listing = empty();
         assert_eq!(names(&listing.complete(vec![file("a", 1, 5)], &options)), ["begun"]);
@@ -381,11 +383,11 @@ mod tests {
         assert_eq!(names(&listing.complete(vec![file("a", 2, 6)], &options)), ["a"]);
         assert!(listing.complete(vec![file("a", 2, 6)], &options).is_empty(), "once");
         (0..2).for_each(|_| assert!(listing.complete(vec![file("a", 3, 9)], &options).is_empty()));
-        assert_eq!(names(&listing.complete(vec![file("a", 3, 9)], &options)), ["a"], "written anew");
+        assert_eq!(names(&listing.complete(vec![file("a", 3, 9)], &options)), ["a"], "written again");
     }
 
     #[test]
-    fn files_of_before_the_first_start_are_passed_over_only_then() {
+    fn files_from_before_the_first_start_are_skipped_only_then() {
         let options = FileOptions::new("d").settle_time(Duration::ZERO).new_files_only();
         let mut listing = empty();
         assert_eq!(names(&listing.complete(vec![file("old", 9, 5)], &options)), ["begun", "passed"]);
@@ -394,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn hidden_files_and_other_suffixes_are_not_taken() {
+    fn hidden_files_and_other_suffixes_are_not_listed() {
         let options = FileOptions::new("d").suffix(".log");
         assert_eq!(
             ["a.log", ".a.log", "_a.log", "a.tmp"].map(|n| options.takes(n)),

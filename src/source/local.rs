@@ -1,8 +1,8 @@
-//! Sources inside this process: rows that no log keeps.
+//! Sources within this process: rows that no log keeps.
 //!
-//! Owns the trait and the queue and rate sources. Knows no thread. Invariants: a source is asked when a batch takes its input; the
-//! runtime keeps what it gave until the batch is committed, so that a batch that is given up is computed again; what was given
-//! and not committed is lost with the process.
+//! Owns the trait and the queue and rate sources. Knows no thread. Invariants: a source is asked when a batch takes
+//! its input; the runtime keeps what it returned until the batch is committed, so that a batch that is given up is
+//! computed again; rows returned and not committed are lost with the process.
 
 use crate::{
     error::Result,
@@ -14,25 +14,27 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// Gives rows to batches.
+/// Supplies rows to batches.
 pub trait LocalSource: Send {
-    /// The next rows of this batch; `None` = none for now. Asked again until it answers `None`, and again later in the same batch.
+    /// The next rows of this batch; `None` = none for now. Asked repeatedly until it returns `None`, and again
+    /// later in the same batch.
     ///
     /// # Errors
-    /// If the source is broken; the program stops then.
+    /// If the source is broken; the program then stops.
     fn take(&mut self, batch: &Batch) -> Result<Option<Chunk>>;
 
-    /// Whether rows wait: a bounded run ends, and a run without an interval rests, when there are none.
+    /// Whether rows are waiting: if not, a bounded run ends, and a run without an interval idles.
     fn has_more(&self) -> bool;
 
-    /// What was taken so far is committed: it will not be computed again.
+    /// What has been taken so far is committed: it will not be computed again.
     fn committed(&mut self) {}
 }
 
-/// Makes the source when the program starts.
+/// Creates the source when the program starts.
 pub type MakeLocal = Arc<dyn Fn() -> Box<dyn LocalSource> + Send + Sync>;
 
-/// The queue behind `queue_stream`: what is pushed, batch by batch. Clones share it; rows may be pushed before and after the start.
+/// The queue behind `queue_stream`: what is pushed is processed batch by batch. Clones share it; rows may be pushed
+/// before and after the start.
 ///
 /// ```
 /// use tidegate::source::Queue;
@@ -72,7 +74,7 @@ impl<T> Queue<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(rows);
     }
 
-    /// Number of batches that wait.
+    /// Number of batches waiting.
     ///
     /// ```
     /// use tidegate::source::Queue;
@@ -85,7 +87,7 @@ impl<T> Queue<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Whether nothing waits.
+    /// Whether no batch is waiting.
     ///
     /// ```
     /// use tidegate::source::Queue;
@@ -101,7 +103,7 @@ impl<T> Queue<T> {
     }
 }
 
-/// Gives a queue's elements: one per batch, or all that wait.
+/// Supplies a queue's elements: one per batch, or all that are waiting.
 pub struct QueueSource<T> {
     queue: Queue<T>,
     one_at_a_time: bool,
@@ -130,7 +132,7 @@ impl<T: Data> LocalSource for QueueSource<T> {
     }
 }
 
-/// Gives numbers from 0 on at a steady rate, each with the time at which it was due.
+/// Supplies numbers from 0 on at a steady rate, each with the time at which it was due.
 pub struct RateSource {
     rows_per_second: u64,
     next: u64,
@@ -138,14 +140,14 @@ pub struct RateSource {
 }
 
 impl RateSource {
-    /// Gives `rows_per_second` rows for each second of batch time; the first batch gives none.
+    /// Supplies `rows_per_second` rows for each second of batch time; none in the first batch.
     #[must_use]
     pub fn new(rows_per_second: u64) -> Self {
         RateSource { rows_per_second, next: 0, first: None }
     }
 }
 
-/// Most rows of one chunk.
+/// Most rows in one chunk.
 const CHUNK_ROWS: u64 = 8_192;
 
 impl LocalSource for RateSource {
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_gives_one_element_per_batch_or_all() {
+    fn a_queue_supplies_one_element_per_batch_or_all() {
         let queue = Queue::default();
         (0..3).for_each(|n| queue.push(vec![n]));
         let mut source = QueueSource::new(queue.clone(), true);
@@ -194,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_kept_over_batches_of_any_length() {
+    fn a_rate_holds_over_batches_of_any_length() {
         let mut source = RateSource::new(3);
         let mut numbers: Vec<(u64, i64)> = vec![];
         for time in [1_000, 1_100, 2_000, 2_001, 12_000] {

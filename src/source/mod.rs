@@ -1,7 +1,7 @@
-//! The edge on the left: records of a partition become typed chunks.
+//! Where records come in: records of a partition become typed chunks.
 //!
-//! Owns the description of a source and the receiver of a partition. Knows no task and no plan. Invariants: what is decoded keeps
-//! the order of the partition; a record that cannot be decoded is kept with its reason, never lost.
+//! Owns the description of a source and the record queue of a partition. Knows no task and no plan. Invariants:
+//! decoding keeps the order of the partition; a record that cannot be decoded is kept with its reason, never lost.
 
 mod budget;
 mod decode;
@@ -27,30 +27,30 @@ pub use files::{FileOptions, FileSource, LossyText};
 pub use socket::SocketReceiver;
 pub use topics::{Starting, TopicPattern};
 
-/// What happens to a record that cannot be decoded or processed.
+/// What to do with a record that cannot be decoded or processed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BadRecordPolicy {
     /// Stop with a message that names topic, partition, offset and reason.
     #[default]
     Fail,
-    /// Count it, log it at a limited rate, go on.
+    /// Count it, log it at a limited rate, continue.
     Skip,
     /// Write it with the reason to `<application.id>-dlq`, in the batch's transaction.
     DeadLetter,
 }
 
-/// A source of the plan.
+/// A source in the plan.
 #[derive(Clone)]
 pub struct SourceSpec {
     /// The topics it reads.
     pub topics: Vec<String>,
-    /// Further topics that it reads, also such as appear later.
+    /// Further topics that it reads, including those that appear later.
     pub pattern: Option<TopicPattern>,
-    /// Makes typed chunks of records.
+    /// Turns records into typed chunks.
     pub decoder: Arc<dyn DecodeChunk>,
-    /// What happens to bad records.
+    /// What to do with bad records.
     pub policy: BadRecordPolicy,
-    /// Where a first start begins; `None` = as the program is configured.
+    /// Where the first start begins; `None` = as the program is configured.
     pub starting: Option<Starting>,
 }
 
@@ -62,23 +62,23 @@ impl SourceSpec {
     }
 }
 
-/// Decodes whole chunks into whatever type the stream has.
+/// Decodes whole chunks into the type of the stream, whatever it is.
 pub trait DecodeChunk: Send + Sync {
     /// The rows that could be decoded, in order, and those that could not.
     fn decode(&self, records: &RawChunk) -> (Chunk, Vec<BadRecord>);
 
-    /// About how many bytes the rows of these records take.
+    /// Roughly how many bytes the rows of these records take.
     fn bytes(&self, records: &RawChunk) -> usize {
         records.bytes()
     }
 
-    /// Most records of a chunk: fewer where each of them becomes many rows.
+    /// Most records in a chunk: fewer if each of them becomes many rows.
     fn chunk_records_max(&self) -> usize {
         usize::MAX
     }
 }
 
-/// A typed decoder as the plan keeps it.
+/// A typed decoder in the form that the plan keeps.
 pub fn decoder<T: Data>(decode: impl Decode<T> + 'static) -> Arc<dyn DecodeChunk> {
     struct Typed<T, D>(D, PhantomData<fn() -> T>);
     impl<T: Data, D: Decode<T>> DecodeChunk for Typed<T, D> {

@@ -1,8 +1,8 @@
-//! Receivers: data that somebody sends to us, such as a socket, which cannot be read again.
+//! Receivers: data that someone sends to us, for example through a socket, and that cannot be read again.
 //!
-//! Owns the trait that a user implements and the door through which it hands over rows. Knows no thread: the runtime runs receivers
-//! and writes what they store. Invariant: rows that `store_all` has confirmed are in the log (or, at the level `Memory`, in this
-//! process) in the order in which they were stored.
+//! Owns the trait that a user implements and the handle through which it hands over rows. Knows no thread: the
+//! runtime runs receivers and writes what they store. Invariant: rows that `store_all` has confirmed are in the log
+//! (or, at the level `Memory`, in this process) in the order in which they were stored.
 
 pub use super::budget::{Budget, Share};
 
@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-/// Why a receiver ended; it is started again after a pause.
+/// Why a receiver ended; it is restarted after a pause.
 pub type ReceiverError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Receives data from outside, on a thread of its own that takes nothing from the workers.
@@ -49,100 +49,102 @@ pub type ReceiverError = Box<dyn std::error::Error + Send + Sync>;
 /// }
 /// ```
 pub trait Receiver<T>: Send + 'static {
-    /// Receives until [`ReceiverContext::is_stopped`]. `Ok` = there is nothing more to receive, ever; an error = it is started
-    /// again after a pause that grows from 100 ms to 10 s.
+    /// Receives until [`ReceiverContext::is_stopped`]. `Ok` = there is nothing more to receive, ever; an error = it
+    /// is restarted after a pause that grows from 100 ms to 10 s.
     ///
     /// # Errors
-    /// Whatever keeps it from going on; shown on the page and to listeners.
+    /// Whatever keeps it from continuing; shown on the page and reported to listeners.
     fn receive(&mut self, to: &ReceiverContext<T>) -> Result<(), ReceiverError>;
 }
 
-/// Where rows are kept: what a receiver stored until its batch is committed, and what `persist` marks.
+/// Where rows are kept: those that a receiver has stored, until their batch is committed, and those that `persist`
+/// marks.
 ///
-/// For `persist` a level changes nothing: a stream that several operations read is computed once per batch here, its rows are in memory
-/// while the batch is computed, and windows are in the state store, which is memory and disk.
+/// For `persist` the level changes nothing: a stream that several operations read is computed once per batch, its
+/// rows are in memory while the batch is computed, and windows are in the state store, which is memory and disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StorageLevel {
-    /// In a topic of the log (`<application.id>-ingest-<name>`): what was stored survives a crash and is processed exactly once. For
-    /// receivers only; `persist_at` refuses it.
+    /// In a topic of the log (`<application.id>-ingest-<name>`): rows that were stored survive a crash and are
+    /// processed exactly once. For receivers only; `persist_at` refuses it.
     #[default]
     Log,
-    /// In this process: what a receiver stored and was not committed is lost with it. What `persist` and `cache` mark with.
+    /// In this process: rows that a receiver stored and that were not committed are lost with it. The mark of
+    /// `persist` and `cache`.
     Memory,
-    /// For receivers as `Log`, which is on disk; for `persist_at` as `Memory`.
+    /// For receivers the same as `Log`, which is on disk; for `persist_at` the same as `Memory`.
     MemoryAndDisk,
     /// Not marked. Refused for receivers.
     None,
 }
 
-/// Rows on their way from a receiver; their share of the receiver's memory is given back when the parcel is dropped.
+/// Rows on their way from a receiver; their share of the receiver's memory is returned when the parcel is dropped.
 pub struct Parcel {
-    /// What is on its way.
+    /// The rows or records.
     pub load: Load,
-    /// The memory that it takes.
+    /// The memory they take.
     pub share: Share,
 }
 
 /// What is in a parcel.
 pub enum Load {
-    /// Records for the receiver's topic, and who is told when they are stored.
+    /// Records for the receiver's topic, and a sender that is notified when they are stored.
     Records(RawChunk, Option<Sender<()>>),
-    /// Typed rows for a source in this process.
+    /// Typed rows for a source within this process.
     Rows(Chunk),
 }
 
-/// The untyped door of a receiver.
+/// The untyped handle of a receiver.
 #[derive(Clone)]
 pub struct Intake {
     /// Where parcels go.
     pub parcels: Sender<Parcel>,
-    /// Bounds what is in parcels.
+    /// Bounds the bytes in parcels.
     pub budget: Budget,
-    /// Disconnected when the program ends, or when another process took the receiver over.
+    /// Disconnected when the program ends, or when another process has taken over the receiver.
     pub stop: Inbox<()>,
-    /// Told of errors, and when the receiver receives again.
+    /// Notified of errors, and when the receiver receives again.
     pub health: Arc<Health>,
-    /// The log and topic behind the door; `None` at the level `Memory`.
+    /// The log and topic that the rows go to; `None` at the level `Memory`.
     pub topic: Option<(Arc<dyn Log>, String)>,
 }
 
-/// Whether a receiver fails; tells whoever wants to know. One that failed does so until it is connected again or hands over a row, however
-/// often it is started meanwhile.
+/// Whether a receiver is failing, and whom to notify. A receiver that failed counts as failing until it is
+/// connected again or hands over a row, however often it is restarted in between.
 pub struct Health {
     failing: AtomicBool,
-    tell: Box<dyn Fn(Option<&str>) + Send + Sync>,
+    report: Box<dyn Fn(Option<&str>) + Send + Sync>,
 }
 
 impl Health {
-    /// `tell` is called with each error, and with `None` when the receiver receives again.
-    pub fn new(tell: impl Fn(Option<&str>) + Send + Sync + 'static) -> Self {
-        Health { failing: AtomicBool::new(false), tell: Box::new(tell) }
+    /// `report` is called with each error, and with `None` when the receiver receives again.
+    pub fn new(report: impl Fn(Option<&str>) + Send + Sync + 'static) -> Self {
+        Health { failing: AtomicBool::new(false), report: Box::new(report) }
     }
 
-    /// There was an error.
+    /// An error occurred.
     pub fn failed(&self, why: &str) {
         self.failing.store(true, Ordering::Relaxed);
-        (self.tell)(Some(why));
+        (self.report)(Some(why));
     }
 
-    /// It receives; told only after an error.
+    /// The receiver receives; reported only after an error.
     pub fn receives(&self) {
         if self.failing.load(Ordering::Relaxed) && self.failing.swap(false, Ordering::Relaxed) {
-            (self.tell)(None);
+            (self.report)(None);
         }
     }
 }
 
-/// What the runtime runs.
+/// A receiver as the runtime runs it.
 pub trait RunReceiver: Send {
-    /// As [`Receiver::receive`].
+    /// See [`Receiver::receive`].
     ///
     /// # Errors
-    /// As [`Receiver::receive`].
+    /// See [`Receiver::receive`].
     fn run(&mut self, to: &Intake) -> Result<(), ReceiverError>;
 }
 
-/// A receiver of the plan.
+/// A receiver in the plan.
 #[derive(Clone)]
 pub struct ReceiverSpec {
     /// Its name: part of its topic's name, and shown on the page.
@@ -160,14 +162,14 @@ pub enum ReceiverTarget {
     Topic {
         /// Its name.
         name: String,
-        /// Keeps only the newest record of each key, for ever; else records are deleted by age.
+        /// Keeps only the newest record of each key, forever; otherwise records are deleted by age.
         compact: bool,
     },
-    /// To a source in this process, within a bound of memory.
+    /// To a source within this process, within a memory bound.
     Memory(Sender<Parcel>, Budget),
 }
 
-/// The door through which a receiver hands over rows.
+/// The handle through which a receiver hands over rows.
 ///
 /// ```
 /// use std::{sync::mpsc::{Sender, channel}, time::Duration};
@@ -185,8 +187,8 @@ pub enum ReceiverTarget {
 ///     fn receive(&mut self, to: &ReceiverContext<u32>) -> Result<(), ReceiverError> {
 ///         self.connections += 1;
 ///         if self.connections == 1 {
-///             to.report_error("it is slow"); // shown as failing, but it goes on
-///             to.store_many(vec![1, 2])?; // no longer shown so
+///             to.report_error("it is slow"); // shown as failing, but it continues
+///             to.store_many(vec![1, 2])?; // no longer shown as failing
 ///             return to.restart("the connection broke"); // called again after 100 ms
 ///         }
 ///         to.connected(); // no longer shown as failing, even before it has a row
@@ -199,7 +201,7 @@ pub enum ReceiverTarget {
 ///         Ok(())
 ///     }
 /// }
-/// /// Tells of errors.
+/// /// Passes errors on.
 /// struct Errors(Sender<String>);
 /// impl StreamingListener for Errors {
 ///     fn on_receiver_error(&self, receiver: &ReceiverInfo) {
@@ -208,12 +210,12 @@ pub enum ReceiverTarget {
 /// }
 /// let app = StreamingContext::builder("app").batch_interval(Duration::from_millis(50));
 /// let ssc = app.configure(|c| c.admin_bind = None).build();
-/// let ((seen, saw), (tell, told), (error, errors)) = (channel(), channel(), channel());
+/// let ((seen, saw), (report, stored), (error, errors)) = (channel(), channel(), channel());
 /// let weights = ssc.receiver_stream("scale", Scale { connections: 0, seen }, StorageLevel::Log);
-/// weights.foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|weight| tell.send(*weight)));
+/// weights.foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|weight| report.send(*weight)));
 /// ssc.add_streaming_listener(Errors(error));
 /// ssc.start()?;
-/// assert_eq!(told.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
+/// assert_eq!(stored.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
 /// assert_eq!(errors.iter().take(2).collect::<Vec<_>>(), ["it is slow", "the connection broke"]);
 /// assert_eq!(saw.recv().unwrap(), "3 is stored");
 /// ssc.stop(true);
@@ -231,7 +233,8 @@ const STOPPED: &str = "the receiver was stopped";
 const WAIT: Duration = Duration::from_millis(50);
 
 impl<T: Data> ReceiverContext<T> {
-    /// Hands over one row; waits only while too much is under way. Not yet stored when it returns: see [`Self::store_all`].
+    /// Hands over one row; waits only while too much is under way. The row is not yet stored when this returns: see
+    /// [`Self::store_all`].
     ///
     /// ```
     /// use tidegate::{
@@ -247,11 +250,11 @@ impl<T: Data> ReceiverContext<T> {
     /// }
     /// let ssc =
     ///     StreamingContext::builder("app").configure(|c| c.admin_bind = None).trigger(Trigger::AsSoonAsPossible).build();
-    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let (report, stored) = std::sync::mpsc::channel();
     /// let numbers = ssc.receiver_stream("numbers", Numbers, StorageLevel::Memory);
-    /// numbers.foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|n| tell.send(*n)));
+    /// numbers.foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|n| report.send(*n)));
     /// ssc.start()?;
-    /// assert_eq!(told.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
+    /// assert_eq!(stored.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
     /// ssc.stop(true);
     /// ssc.await_termination()?;
     /// # Ok::<(), tidegate::Error>(())
@@ -263,8 +266,7 @@ impl<T: Data> ReceiverContext<T> {
         self.send(vec![row], None)
     }
 
-    /// Hands over rows in order, as [`Self::store`] does one. See also
-    /// [the example](ReceiverContext).
+    /// Hands over rows in order, like [`Self::store`] for a single row. See also [the example](ReceiverContext).
     ///
     /// ```
     /// use tidegate::source::{Receiver, ReceiverContext, ReceiverError};
@@ -285,8 +287,8 @@ impl<T: Data> ReceiverContext<T> {
         if rows.is_empty() { Ok(()) } else { self.send(rows, None) }
     }
 
-    /// Hands over rows and waits until all are stored: a sender that waits for an answer may have it then. See also
-    /// [the example](ReceiverContext).
+    /// Hands over rows and waits until all are stored: a sender that waits for an acknowledgement may then get it.
+    /// See also [the example](ReceiverContext).
     ///
     /// ```
     /// use std::io::{BufRead, BufReader, Write};
@@ -335,7 +337,7 @@ impl<T: Data> ReceiverContext<T> {
         self.intake.send(Load::Records(records, stored), bytes)
     }
 
-    /// An error that makes the runtime start the receiver again: `return to.restart("connection closed")`. See also
+    /// An error that makes the runtime restart the receiver: `return to.restart("connection closed")`. See also
     /// [the example](ReceiverContext).
     ///
     /// ```
@@ -358,14 +360,14 @@ impl<T: Data> ReceiverContext<T> {
         Err(why.into().into())
     }
 
-    /// Tells that it can receive, such as after it has connected: one that failed before is shown as failing until it says so or hands over
-    /// a row. See [the example](ReceiverContext).
+    /// Reports that it can receive, for instance after it has connected: a receiver that failed before is shown as
+    /// failing until it reports this or hands over a row. See [the example](ReceiverContext).
     pub fn connected(&self) {
         self.intake.health.receives();
     }
 
-    /// Tells of an error that does not end the receiver; it is shown as failing until it hands over a row or calls [`Self::connected`].
-    /// See also [the example](ReceiverContext).
+    /// Reports an error that does not end the receiver; it is shown as failing until it hands over a row or calls
+    /// [`Self::connected`]. See also [the example](ReceiverContext).
     ///
     /// ```
     /// use tidegate::source::{Receiver, ReceiverContext, ReceiverError};
@@ -375,7 +377,7 @@ impl<T: Data> ReceiverContext<T> {
     ///         for text in self.0.drain(..) {
     ///             match text.parse() {
     ///                 Ok(number) => to.store(number)?,
-    ///                 Err(e) => to.report_error(&format!("`{text}`: {e}")), // shown on the page; it goes on
+    ///                 Err(e) => to.report_error(&format!("`{text}`: {e}")), // shown on the page; it continues
     ///             }
     ///         }
     ///         Ok(())
@@ -386,13 +388,13 @@ impl<T: Data> ReceiverContext<T> {
         self.intake.health.failed(what);
     }
 
-    /// Whether the receiver is to end. See [the example](ReceiverContext).
+    /// Whether the receiver should end. See [the example](ReceiverContext).
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.intake.is_stopped()
     }
 
-    /// Waits, but not longer than until the receiver is to end. See [the example](ReceiverContext).
+    /// Waits, but no longer than until the receiver should end. See [the example](ReceiverContext).
     pub fn sleep(&self, time: Duration) {
         self.intake.sleep(time);
     }
@@ -426,19 +428,19 @@ impl Intake {
         }
     }
 
-    /// Whether the receiver is to end.
+    /// Whether the receiver should end.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.stop.try_recv() == Err(TryRecvError::Disconnected)
     }
 
-    /// Waits, but not longer than until the receiver is to end.
+    /// Waits, but no longer than until the receiver should end.
     pub fn sleep(&self, time: Duration) {
         let _ = self.stop.recv_timeout(time); // nothing is ever sent: either the time is over, or the receiver is stopped
     }
 }
 
-/// A typed receiver as the plan keeps it; `encode` `None` = its rows stay in this process.
+/// A typed receiver in the form that the plan keeps; `encode` `None` = its rows stay in this process.
 pub fn erased<T: Data>(
     receiver: impl Receiver<T>,
     encode: Option<Arc<dyn Encode<T>>>,
@@ -454,12 +456,13 @@ pub fn erased<T: Data>(
 
 /// How many parcels may be under way.
 pub const PARCELS_MAX: usize = 4_096;
-/// A row counts for at least so many bytes.
+/// A row counts as at least this many bytes.
 const ROW_BYTES_MIN: usize = 32;
-/// What the receivers' rows in this process may take, per receiver, bytes: of rows with strings and vectors, only the rows are counted.
+/// How many bytes the rows of each receiver in this process may take; for rows with strings and vectors, only the
+/// rows themselves are counted.
 const MEMORY_BYTES: usize = 128 << 20;
 
-/// A channel from a receiver to a source of this process.
+/// A channel from a receiver to a source within this process.
 #[must_use]
 pub fn in_memory() -> (ReceiverTarget, MakeLocal) {
     let (parcels, inbox) = bounded(PARCELS_MAX);
@@ -467,7 +470,7 @@ pub fn in_memory() -> (ReceiverTarget, MakeLocal) {
     (ReceiverTarget::Memory(parcels, Budget::new(MEMORY_BYTES)), make)
 }
 
-/// Rows count until their batch is committed: only then they are out of memory for good.
+/// Rows count until their batch is committed: only then are they out of memory for good.
 struct Received {
     inbox: Inbox<Parcel>,
     taken: Vec<Share>,

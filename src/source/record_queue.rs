@@ -1,7 +1,8 @@
 //! The bounded buffer of one assigned partition: fetched, decoded, not yet computed.
 //!
-//! Owns the door to the partition and what was taken through it. Knows no group: after a seek or a lost assignment the runtime
-//! clears it or drops it. Invariants: chunks leave in the order of their offsets; at most about `buffer_bytes` are held.
+//! Owns the fetcher of the partition and what was taken through it. Knows no group: after a seek or a lost
+//! assignment the runtime clears it or drops it. Invariants: chunks leave in the order of their offsets; at most
+//! about `buffer_bytes` are held.
 
 use super::DecodeChunk;
 use crate::{
@@ -11,20 +12,20 @@ use crate::{
 };
 use std::{collections::VecDeque, sync::Arc};
 
-/// How much a receiver takes and holds.
+/// How much a queue takes and holds.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueLimits {
     /// Most records in one chunk.
     pub chunk_records: usize,
-    /// About the most bytes in one chunk.
+    /// Approximately the most bytes in one chunk.
     pub chunk_bytes: usize,
-    /// About the most decoded but not yet computed bytes (of the records as fetched).
+    /// Approximately the most decoded but not yet computed bytes (of the records as fetched).
     pub buffer_bytes: usize,
     /// Most decoded but not yet computed records.
     pub buffer_records: usize,
 }
 
-/// A decoded chunk with what the commit must know of it.
+/// A decoded chunk with what the commit needs to know about it.
 #[derive(Clone)]
 pub struct Taken {
     /// The rows.
@@ -35,7 +36,7 @@ pub struct Taken {
     pub records: usize,
     /// Their bytes as fetched.
     pub bytes: usize,
-    /// Timestamps of the records, if one has any.
+    /// Timestamps of the records, if any has one.
     pub timestamps: Option<Timestamps>,
     /// Offset of the first record; `next` if there was none.
     pub first: Offset,
@@ -67,7 +68,7 @@ pub struct RecordQueue {
 }
 
 impl RecordQueue {
-    /// A receiver that reads through `fetcher`.
+    /// A queue that reads through `fetcher`.
     #[must_use]
     pub fn new(at: TopicPartition, fetcher: Box<dyn Fetcher>, decoder: Arc<dyn DecodeChunk>) -> Self {
         RecordQueue { at, fetcher, decoder, ready: VecDeque::new(), ready_bytes: 0, ready_records: 0 }
@@ -79,7 +80,7 @@ impl RecordQueue {
         &self.at
     }
 
-    /// Takes and decodes ahead until the buffer is full or nothing is there.
+    /// Fetches and decodes ahead until the buffer is full or nothing is available.
     ///
     /// # Errors
     /// If the partition cannot be read.
@@ -95,7 +96,7 @@ impl RecordQueue {
         Ok(())
     }
 
-    /// The next chunk: from the buffer, else straight from the partition; `None` = nothing is there now.
+    /// The next chunk: from the buffer, otherwise straight from the partition; `None` = nothing is available now.
     ///
     /// # Errors
     /// If the partition cannot be read.
@@ -108,19 +109,19 @@ impl RecordQueue {
         self.fetch(limits)
     }
 
-    /// Number of records in the decoded chunk that waits.
+    /// Number of records in the decoded chunk that is next.
     #[must_use]
     pub fn ready_records(&self) -> Option<usize> {
         self.ready.front().map(|taken| taken.records)
     }
 
-    /// Whether a decoded chunk waits.
+    /// Whether a decoded chunk is waiting.
     #[must_use]
     pub fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }
 
-    /// Forgets what was taken but not computed; to be followed by a seek.
+    /// Forgets what was taken but not computed; must be followed by a seek.
     pub fn clear(&mut self) {
         self.ready.clear();
         self.ready_bytes = 0;

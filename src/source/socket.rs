@@ -1,7 +1,8 @@
-//! Lines of text from a TCP server, as `nc -lk` is one.
+//! Lines of text from a TCP server, such as `nc -lk`.
 //!
-//! Owns one connection. Knows no stream. Invariants: it connects out, and again when the connection ends; `\n` and `\r\n` end a line; an
-//! unended last line is kept until the connection ends, then stored; bytes that are not UTF-8 become the replacement character.
+//! Owns one connection. Knows no stream. Invariants: it connects out, and again when the connection ends; `\n` and
+//! `\r\n` end a line; an unterminated last line is kept until the connection ends, then stored; bytes that are not
+//! UTF-8 become the replacement character.
 
 use super::receiver::{Receiver, ReceiverContext, ReceiverError};
 use crate::record::Text;
@@ -12,9 +13,9 @@ use std::{
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How soon a silent connection sees that the program ends.
+/// How soon a silent connection notices that the program is ending.
 const READ_TIMEOUT: Duration = Duration::from_millis(100);
-/// A longer line is cut here, bytes.
+/// A line longer than this, in bytes, is cut here.
 const LINE_BYTES_MAX: u64 = 8 << 20;
 
 /// Receives lines from `host:port`.
@@ -82,7 +83,7 @@ impl Receiver<Text> for SocketReceiver {
     }
 }
 
-/// The line without its end; leaves the buffer empty.
+/// The line without its line ending; leaves the buffer empty.
 fn text(line: &mut Vec<u8>) -> Text {
     let end = line.strip_suffix(b"\n").map_or(&line[..], |l| l.strip_suffix(b"\r").unwrap_or(l));
     let text = Text::from(String::from_utf8_lossy(end).as_ref());

@@ -1,7 +1,7 @@
 //! Which topics a source reads, and where it begins.
 //!
-//! Owns the choice by name and by pattern. Knows no log. Invariant: a pattern speaks of whole names, and never of names that begin with
-//! two underscores, which Kafka keeps for itself.
+//! Owns the choice by name and by pattern. Knows no log. Invariant: a pattern matches whole names, and never names
+//! that begin with two underscores, which Kafka reserves for itself.
 
 use crate::{
     config::StartingOffsets,
@@ -9,17 +9,17 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// Where a source begins when the program never ran before.
+/// Where a source begins if the program has never run before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Starting {
-    /// At the first record that is still there.
+    /// At the first record that still exists.
     Earliest,
     /// After the last record.
     Latest,
-    /// At the first record of each partition that is not older than this, milliseconds since the epoch; after the last record where
-    /// there is none.
+    /// At the first record of each partition that is not older than this, in milliseconds since the epoch; after
+    /// the last record if there is none.
     Timestamp(i64),
-    /// At these offsets; partitions that are not named begin as the program is configured.
+    /// At these offsets; partitions that are not listed begin as the program is configured.
     Offsets(BTreeMap<TopicPartition, Offset>),
 }
 
@@ -32,7 +32,7 @@ impl From<StartingOffsets> for Starting {
     }
 }
 
-/// Names of topics as a regular expression.
+/// A pattern for topic names, as a regular expression.
 #[derive(Clone, Debug)]
 pub struct TopicPattern {
     text: String,
@@ -55,7 +55,7 @@ impl TopicPattern {
         &self.text
     }
 
-    /// Whether it speaks of this topic.
+    /// Whether it matches this topic.
     #[must_use]
     pub fn matches(&self, topic: &str) -> bool {
         !topic.starts_with("__") && self.expression.is_match(topic)
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_speaks_of_whole_names() {
+    fn a_pattern_matches_whole_names() {
         let pattern = TopicPattern::new("clicks-.*|views").unwrap();
         let names = ["clicks-eu", "clicks-", "views", "old-clicks-eu", "views-eu", "__clicks-x"];
         assert_eq!(names.map(|n| pattern.matches(n)), [true, true, true, false, false, false]);

@@ -1,7 +1,7 @@
-//! The driver: one process of a program, stepped from batch to batch, ended and started again.
+//! The driver: one process of a program, stepped from batch to batch, ended and restarted.
 //!
-//! Owns the log, the local state and the thread of the engine. Knows no table's form. Invariants: between two calls the engine is
-//! held with nothing in flight; a batch that was cut off is run again at the same time.
+//! Owns the log, the local state and the engine's thread. Knows nothing of the form of tables. Invariants: between
+//! two calls the engine is held with nothing in flight; a batch that was cut off runs again at the same time.
 
 use super::{
     Between, Settings, Written, WrittenBatch,
@@ -34,7 +34,7 @@ use std::{
 /// Where the process of a test dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crash {
-    /// Everything is computed and sent, nothing is committed: the batch is run again.
+    /// Everything is computed and sent, nothing is committed: the batch runs again.
     BeforeCommit,
     /// The batch is committed, but the local state does not have it yet. Console rows are lost.
     AfterCommit,
@@ -52,17 +52,17 @@ pub struct Driver<'p> {
     now_ms: i64,
     crash: Option<Crash>,
     crashes: usize,
-    life: Option<Life>,
+    process: Option<Process>,
 }
 
 /// One process.
-struct Life {
+struct Process {
     turnstile: Arc<Turnstile>,
     thread: JoinHandle<Result>,
     outputs: Vec<Arc<str>>,
 }
 
-/// What the engine told, over all lives.
+/// What the engine reported, over all processes.
 #[derive(Default)]
 struct Seen {
     console: Mutex<Vec<String>>,
@@ -70,8 +70,8 @@ struct Seen {
     batches: Mutex<Vec<BatchReport>>,
 }
 
-/// Tells the turnstile and the driver.
-struct Telling {
+/// Reports to the turnstile and the driver.
+struct ToDriver {
     seen: Arc<Seen>,
     turnstile: Arc<Turnstile>,
 }
@@ -111,16 +111,17 @@ impl<'p> Driver<'p> {
             now_ms: 0,
             crash: None,
             crashes: 0,
-            life: None,
+            process: None,
         }
     }
 
-    /// All settings of the application, for what [`Settings`] does not have; takes effect at the next start of the process.
+    /// All settings of the application, for those that [`Settings`] does not have; takes effect at the next start
+    /// of the process.
     pub fn config(&mut self) -> &mut Config {
         &mut self.config
     }
 
-    /// The log, to make topics or to write and read records by hand.
+    /// The log, to create topics or to write and read records by hand.
     #[must_use]
     pub fn log(&self) -> Arc<dyn Log> {
         self.log.clone()
@@ -132,10 +133,10 @@ impl<'p> Driver<'p> {
         self.now_ms
     }
 
-    /// Moves the clock while no process runs: the next batch ends an interval later.
+    /// Advances the clock while no process runs: the next batch ends an interval later.
     ///
     /// # Panics
-    /// If that is not a later multiple of the interval.
+    /// If it is not a later multiple of the interval.
     pub fn set_now_ms(&mut self, now_ms: i64) {
         assert!(now_ms >= self.now_ms && now_ms % self.settings.interval_ms == 0, "{now_ms} ms");
         self.end();
@@ -145,17 +146,17 @@ impl<'p> Driver<'p> {
     /// Writes `input` and runs the batch an interval after the last one.
     ///
     /// # Errors
-    /// As [`Driver::batch_at`].
+    /// See [`Driver::batch_at`].
     pub fn batch(&mut self, input: &str) -> Result<Written> {
         self.batch_at(self.now_ms + self.settings.interval_ms, input)
     }
 
-    /// Runs the batches up to `time_ms`: empty ones at each interval before, then the one at `time_ms` over `input`, which may be
-    /// empty too. Gives what each of them wrote.
+    /// Runs the batches up to `time_ms`: empty ones at each interval before it, then the one at `time_ms` over
+    /// `input`, which may be empty too. Returns what each of them wrote.
     ///
     /// # Errors
-    /// A time that is not a later multiple of the interval, a row that is not understood, mistakes in the program, or why it
-    /// failed; the next batch then starts a new process.
+    /// If the time is not a later multiple of the interval, a row is malformed, the program has mistakes, or it
+    /// fails; the next batch then starts a new process.
     pub fn batch_at(&mut self, time_ms: i64, input: &str) -> Result<Written> {
         let interval = self.settings.interval_ms;
         self.config.validate()?;
@@ -173,12 +174,13 @@ impl<'p> Driver<'p> {
         Ok(written)
     }
 
-    /// The process dies at this place of the next batch that commits anything; a new one then goes on, with the local state.
+    /// The process dies at this point of the next batch that commits anything; a new one then continues with the
+    /// local state.
     pub fn crash_at(&mut self, crash: Crash) {
         self.crash = Some(crash);
     }
 
-    /// How often the process died at a place it was told to.
+    /// How often the process died where it was asked to.
     #[must_use]
     pub fn crashes(&self) -> usize {
         self.crashes
@@ -189,13 +191,13 @@ impl<'p> Driver<'p> {
         self.end();
     }
 
-    /// Ends the process; the next batch starts a new one without local state, which comes back from the changelog.
+    /// Ends the process; the next batch starts a new one without local state, which is restored from the changelog.
     pub fn restart_without_state(&mut self) {
         self.end();
         self.storage = MemoryStorage::default();
     }
 
-    /// Ends the process; the next batch starts another program over its state.
+    /// Ends the process; the next batch starts a different program on its state.
     pub fn restart_as(&mut self, program: impl Fn(&StreamingContext) + 'p) {
         self.end();
         self.program = Box::new(program);
@@ -207,13 +209,14 @@ impl<'p> Driver<'p> {
         taken(&self.seen.batches)
     }
 
-    /// Bad records since the last call, as `topic-partition offset: reason`; told again when their batch is replayed.
+    /// Bad records since the last call, as `topic-partition offset: reason`; reported again when their batch is
+    /// replayed.
     #[must_use]
     pub fn take_bad_records(&self) -> Vec<String> {
         taken(&self.seen.bad_records)
     }
 
-    /// The committed rows of any topic that were not given before.
+    /// The committed rows of any topic that were not returned before.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -241,20 +244,20 @@ impl<'p> Driver<'p> {
         Ok(WrittenBatch { time_ms: goal, rows: self.new_output()? })
     }
 
-    /// Lets the process run to a time, starting it where there is none.
+    /// Lets the process run up to a time, starting it if there is none.
     fn run_to(&mut self, goal: i64) -> Result {
         let mut now = goal - self.settings.interval_ms;
         loop {
-            match &self.life {
-                Some(life) => life.turnstile.go_to(goal, self.crash),
-                None => self.life = Some(self.start(now, goal)?),
+            match &self.process {
+                Some(process) => process.turnstile.go_to(goal, self.crash),
+                None => self.process = Some(self.start(now, goal)?),
             }
-            if self.life.as_ref().is_some_and(|life| life.turnstile.reached()) {
+            if self.process.as_ref().is_some_and(|process| process.turnstile.reached()) {
                 return Ok(());
             }
-            let Some(life) = self.life.take() else { continue };
-            let crashed = life.turnstile.has_crashed();
-            let result = life.thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+            let Some(process) = self.process.take() else { continue };
+            let crashed = process.turnstile.has_crashed();
+            let result = process.thread.join().unwrap_or_else(|panic| resume_unwind(panic));
             if !crashed {
                 return result.and(Err(Error::Killed));
             }
@@ -265,7 +268,7 @@ impl<'p> Driver<'p> {
         }
     }
 
-    fn start(&self, now: i64, goal: i64) -> Result<Life> {
+    fn start(&self, now: i64, goal: i64) -> Result<Process> {
         let ssc = StreamingContext::new(self.config.clone());
         (self.program)(&ssc);
         let plan = ssc.topology();
@@ -279,7 +282,7 @@ impl<'p> Driver<'p> {
             storage: Arc::new(self.storage.clone()),
             clock: turnstile.clone(),
             shutdown: Shutdown::default(),
-            observer: Arc::new(Telling { seen: self.seen.clone(), turnstile: turnstile.clone() }),
+            observer: Arc::new(ToDriver { seen: self.seen.clone(), turnstile: turnstile.clone() }),
             instance: InstanceId("test".into()),
             incarnation_before: Incarnation(0),
         };
@@ -289,20 +292,20 @@ impl<'p> Driver<'p> {
             runtime::run(config, plan, env)
         };
         let thread = std::thread::Builder::new().name("tidegate".into()).spawn(work);
-        Ok(Life { turnstile, thread: thread.map_err(Error::io("starting the engine's thread"))?, outputs })
+        Ok(Process { turnstile, thread: thread.map_err(Error::io("starting the engine's thread"))?, outputs })
     }
 
     fn end(&mut self) {
-        if let Some(life) = self.life.take() {
-            life.turnstile.kill();
-            let _ = life.thread.join(); // it ends with an error, as it was killed
+        if let Some(process) = self.process.take() {
+            process.turnstile.kill();
+            let _ = process.thread.join(); // it ends with an error, as it was killed
         }
     }
 
     fn new_output(&mut self) -> Result<Vec<String>> {
         let mut rows = taken(&self.seen.console);
         let dead_letters = format!("{}-dlq", self.config.application_id);
-        let outputs = self.life.as_ref().map_or(&[][..], |life| &life.outputs);
+        let outputs = self.process.as_ref().map_or(&[][..], |process| &process.outputs);
         for topic in outputs.iter().map(|t| &**t).chain([&*dead_letters]) {
             rows.extend(self.reading.new_rows(&*self.log, topic)?);
         }
@@ -317,7 +320,7 @@ impl Drop for Driver<'_> {
     }
 }
 
-/// Tells that the engine's thread is over, however it ends.
+/// Reports that the engine's thread has ended, however it ends.
 struct Ending(Arc<Turnstile>);
 
 impl Drop for Ending {
@@ -326,7 +329,7 @@ impl Drop for Ending {
     }
 }
 
-impl Observer for Telling {
+impl Observer for ToDriver {
     fn on(&self, event: &Observed<'_>) {
         match event {
             Observed::Running { .. } => self.turnstile.set_running(true),

@@ -1,8 +1,8 @@
-//! Runs a program of streams on tables of records, in virtual time, and shows what it wrote as a table.
+//! Runs a stream program on tables of records, in virtual time, and shows what it wrote as a table.
 //!
-//! Owns the form of the tables, the clock of a test and the ways to disturb a run. Knows no operator and no operation: programs
-//! run on the real engine, with a log and state in memory. Invariants: a batch has exactly the time that the test says; nothing
-//! depends on the machine's clock; what is shown was committed.
+//! Owns the form of the tables, the clock of a test and the ways to disturb a run. Knows no operator and no
+//! operation: programs run on the real engine, with a log and state in memory. Invariants: a batch has exactly the
+//! time that the test sets; nothing depends on the machine's clock; what is shown was committed.
 //!
 //! ```
 //! use tidegate::{StreamingContext, codec::{AsText, Utf8}, testing::Driver};
@@ -22,11 +22,11 @@
 //!
 //! # Tables
 //!
-//! An input row is `topic partition | key | value`; `-` is null, `''` is empty. Further columns are `@timestamp` in milliseconds and
-//! `header=value`. In a table for several batches a line `---` ends a batch. An output row is `topic | key | value`, with headers if
-//! there are any, and with its timestamp if the program or the input gave one (a record carries the greatest timestamp of its
-//! batch's input, unless the program sets another), or `console | row`; rows of a batch are sorted, as their order over
-//! partitions means nothing.
+//! An input row is `topic partition | key | value`; `-` is null, `''` is empty. Further columns are `@timestamp` in
+//! milliseconds and `header=value`. In a table for several batches a line `---` ends a batch. An output row is
+//! `topic | key | value`, with headers if there are any, and with its timestamp if the program or the input set one
+//! (a record carries the greatest timestamp of its batch's input, unless the program sets another), or `console |
+//! row`; the rows of a batch are sorted, as their order across partitions means nothing.
 
 mod driver;
 mod outputs;
@@ -47,7 +47,7 @@ pub struct Settings {
     pub interval_ms: i64,
     /// Partitions of each input topic.
     pub input_partitions: u32,
-    /// Partitions of all state.
+    /// Number of state partitions.
     pub state_partitions: u32,
     /// Worker threads; 0 = all on one thread.
     pub threads: usize,
@@ -56,7 +56,7 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// A second, 3 input partitions, 8 state partitions, no worker threads, nothing between two batches.
+    /// One second, 3 input partitions, 8 state partitions, no worker threads, nothing between two batches.
     fn default() -> Self {
         Settings {
             interval_ms: 1_000,
@@ -71,20 +71,21 @@ impl Default for Settings {
 /// What happens to the process from one batch to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Between {
-    /// It goes on.
+    /// It keeps running.
     GoesOn,
-    /// It ends and starts again on its local state.
+    /// It ends and restarts on its local state.
     Restart,
-    /// It ends and starts again elsewhere: state comes back from the changelog.
+    /// It ends and restarts elsewhere: state is restored from the changelog.
     RestartWithoutState,
-    /// Each batch that writes anything is cut off before its commit, and run again by a new process with the local state.
+    /// Each batch that writes anything is cut off before its commit, and runs again in a new process with the local
+    /// state.
     CrashBeforeCommit,
-    /// Each batch that writes anything is committed, but its process dies before its local state says so.
+    /// Each batch that writes anything is committed, but its process dies before the local state reflects it.
     CrashAfterCommit,
 }
 
-/// Ways to run a program that must not change what it writes: threads, state partitions, restarts and crashes. The first one is
-/// [`Settings::default`].
+/// Ways to run a program that must not change what it writes: threads, state partitions, restarts and crashes. The
+/// first is [`Settings::default`].
 #[must_use]
 pub fn ways() -> [Settings; 7] {
     let plain = Settings::default();
@@ -99,7 +100,7 @@ pub fn ways() -> [Settings; 7] {
     ]
 }
 
-/// Runs a program over a table of batches, one at each interval; gives what it wrote, with `---` between batches.
+/// Runs a program over a table of batches, one at each interval; returns what it wrote, with `---` between batches.
 ///
 /// ```
 /// use tidegate::{StreamingContext, codec::{AsText, Utf8}, testing::{Settings, run}};
@@ -113,7 +114,7 @@ pub fn ways() -> [Settings; 7] {
 /// ```
 ///
 /// # Errors
-/// Mistakes in the program or the table, or why the program failed.
+/// If the program or the table has mistakes, or the program fails.
 pub fn run(settings: Settings, program: impl Fn(&StreamingContext), input: &str) -> Result<String> {
     let mut driver = Driver::with(settings, program);
     let batches: Result<Vec<String>> =
@@ -121,11 +122,11 @@ pub fn run(settings: Settings, program: impl Fn(&StreamingContext), input: &str)
     Ok(batches?.join("---\n"))
 }
 
-/// As [`run`], in each of the [`ways`]. Console rows are not compared where a process dies after a commit: they are shown once at
-/// most.
+/// Like [`run`], in each of the [`ways`]. Console rows are not compared where a process dies after a commit: they
+/// are shown at most once.
 ///
 /// # Panics
-/// If the program fails, or does not write the same in each way; the message shows both.
+/// If the program fails, or does not write the same in every way; the message shows both.
 #[track_caller]
 #[must_use]
 pub fn run_every_way(program: impl Fn(&StreamingContext), input: &str) -> String {

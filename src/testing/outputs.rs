@@ -1,7 +1,7 @@
-//! The shortest test: rows of batches in, rows of batches out.
+//! The shortest form of a test: rows of batches in, rows of batches out.
 //!
-//! Owns how an operation is fed and what is read back. Knows no table. Invariant: the n-th element of the result is what the batch over
-//! the n-th element of the input gave, also if it gave nothing.
+//! Owns how an operation is fed and how its output is read back. Knows no table. Invariant: the n-th element of the
+//! result is what the batch over the n-th element of the input produced, even if it produced nothing.
 
 use super::Driver;
 use crate::{context::StreamingContext, dstream::DStream, error::Result, record::Data, source::Queue};
@@ -11,8 +11,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// What an operation gives for the rows of each batch. There is a batch each second of virtual time, the first one at 1,000 ms. The rows
-/// of a batch come from one partition, in their order; those of the result are sorted, as their order over partitions means nothing.
+/// What an operation produces from the rows of each batch. There is a batch every second of virtual time, the first
+/// one at 1,000 ms. The rows of a batch come from one partition, in their order; those of the result are sorted, as
+/// their order across partitions means nothing.
 ///
 /// ```
 /// use tidegate::{DStream, Text, testing::outputs};
@@ -22,22 +23,22 @@ use std::{
 /// # Ok::<(), tidegate::Error>(())
 /// ```
 ///
-/// For restarts, crashes, other settings, and sources and sinks of the program's own there is [`Driver`].
+/// For restarts, crashes, other settings, and a program's own sources and sinks, use [`Driver`].
 ///
 /// # Errors
-/// Mistakes in the operation, or why it failed.
+/// If the operation has mistakes or fails.
 ///
 /// # Panics
-/// May panic if rows of the result have no order among each other, as `NaN` has none.
+/// May panic if rows of the result cannot be ordered, like `NaN`.
 pub fn outputs<T: Data, R: Into<T>, U: Data + PartialOrd>(
     input: impl IntoIterator<Item = impl IntoIterator<Item = R>>,
     operation: impl Fn(DStream<T>) -> DStream<U>,
 ) -> Result<Vec<Vec<U>>> {
     let (queue, batches) = queue(input);
-    given(batches, |ssc| operation(ssc.queue_stream(&queue, true)))
+    batches_of(batches, |ssc| operation(ssc.queue_stream(&queue, true)))
 }
 
-/// As [`outputs`], of an operation over two streams; where one has fewer batches, its last ones are empty.
+/// Like [`outputs`], for an operation over two streams; where one has fewer batches, its last ones are empty.
 ///
 /// ```
 /// use tidegate::{DStream, testing::outputs_of_two};
@@ -48,22 +49,22 @@ pub fn outputs<T: Data, R: Into<T>, U: Data + PartialOrd>(
 /// ```
 ///
 /// # Errors
-/// As [`outputs`].
+/// See [`outputs`].
 ///
 /// # Panics
-/// As [`outputs`].
+/// See [`outputs`].
 pub fn outputs_of_two<T: Data, R: Into<T>, S: Data, Q: Into<S>, U: Data + PartialOrd>(
     left: impl IntoIterator<Item = impl IntoIterator<Item = R>>,
     right: impl IntoIterator<Item = impl IntoIterator<Item = Q>>,
     operation: impl Fn(DStream<T>, DStream<S>) -> DStream<U>,
 ) -> Result<Vec<Vec<U>>> {
     let ((left, of_left), (right, of_right)) = (queue(left), queue(right));
-    given(of_left.max(of_right), |ssc| {
+    batches_of(of_left.max(of_right), |ssc| {
         operation(ssc.queue_stream(&left, true), ssc.queue_stream(&right, true).named("right"))
     })
 }
 
-/// The rows, and of how many batches they are.
+/// The rows, and how many batches they form.
 fn queue<T, R: Into<T>>(input: impl IntoIterator<Item = impl IntoIterator<Item = R>>) -> (Queue<T>, usize) {
     let queue = Queue::default();
     input.into_iter().for_each(|rows| queue.push(rows.into_iter().map(Into::into).collect()));
@@ -71,17 +72,17 @@ fn queue<T, R: Into<T>>(input: impl IntoIterator<Item = impl IntoIterator<Item =
     (queue, batches)
 }
 
-fn given<U: Data + PartialOrd>(
+fn batches_of<U: Data + PartialOrd>(
     batches: usize,
     stream: impl Fn(&StreamingContext) -> DStream<U>,
 ) -> Result<Vec<Vec<U>>> {
-    let given: Arc<Mutex<Option<Vec<U>>>> = Arc::default();
+    let output: Arc<Mutex<Option<Vec<U>>>> = Arc::default();
     let mut driver = Driver::new(|ssc| {
-        let given = given.clone();
+        let output = output.clone();
         stream(ssc).foreach_rdd(move |rdd, _| {
             let mut rows = rdd.collect();
             rows.sort_by(|a, b| a.partial_cmp(b).unwrap_or(Ordering::Equal));
-            given.lock().unwrap_or_else(PoisonError::into_inner).replace(rows);
+            output.lock().unwrap_or_else(PoisonError::into_inner).replace(rows);
             Ok::<_, Infallible>(())
         });
     });
@@ -89,7 +90,7 @@ fn given<U: Data + PartialOrd>(
     for _ in 0..batches {
         driver.batch("")?;
         // Behind a window nothing is called between slides.
-        all.push(given.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default());
+        all.push(output.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default());
     }
     Ok(all)
 }

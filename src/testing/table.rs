@@ -1,6 +1,7 @@
 //! Records as rows of a table, in and out.
 //!
-//! Knows no program and no time. Invariant: what is read back as a row and written again is the same record, as far as it is text.
+//! Knows no program and no time. Invariant: a record that is shown as a row and written again is the same record,
+//! as far as it is text.
 
 use crate::{
     error::{Error, Result},
@@ -9,13 +10,13 @@ use crate::{
 };
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
-/// Timestamps from here on are those of the log, not given by a test.
+/// Timestamps from here on are the log's, not set by a test.
 pub(super) const EPOCH_MS: i64 = 1_700_000_000_000;
 
-/// Writes the rows of a table to a log; topics that are missing are made with `partitions` partitions.
+/// Writes the rows of a table to a log; missing topics are created with `partitions` partitions.
 ///
 /// # Errors
-/// If a row is not of the form that the [module](super) tells, or the log refuses it.
+/// If a row does not have the form described in the [module](super), or the log refuses it.
 pub fn feed(log: &dyn Log, partitions: u32, rows: &str) -> Result {
     let rows = rows.lines().map(str::trim).filter(|row| !row.is_empty());
     rows.into_iter().try_for_each(|row| feed_row(log, partitions, row))
@@ -56,14 +57,14 @@ pub(super) fn make_topic(log: &dyn Log, topic: &str, partitions: u32) -> Result 
     log.create(&TopicSpec { name: topic.into(), partitions, replication_factor: None, config })
 }
 
-/// How far the topics of a log were read.
+/// How far the topics of a log have been read.
 #[derive(Debug, Default)]
 pub struct Reading {
     next: BTreeMap<TopicPartition, Offset>,
 }
 
 impl Reading {
-    /// The committed records of a topic that were not given before, as rows, partition by partition.
+    /// The committed records of a topic that were not returned before, as rows, partition by partition.
     ///
     /// # Errors
     /// If the topic cannot be read.

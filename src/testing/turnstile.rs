@@ -1,8 +1,8 @@
-//! Lets the engine run up to a time and no further: the clock of a test, and where its process dies.
+//! Lets the engine run up to a time and no further: the clock of a test, and the place where its process dies.
 //!
-//! Stands behind the simulated log as the fate of a process without faults. Knows no batch and no table. Invariants: time stands
-//! still while there is input; once the engine waits for more it jumps to the goal, and there the engine is held; a dead process
-//! has no effect.
+//! Sits behind the simulated log as the fate of a process without faults. Knows no batch and no table. Invariants:
+//! time stands still while there is input; once the engine waits for more, time jumps to the goal and the engine is
+//! held there; a dead process has no effect.
 
 use super::Crash;
 use crate::{
@@ -26,7 +26,7 @@ pub(super) struct Turnstile {
 struct State {
     now_ms: i64,
     goal_ms: i64,
-    /// Rises with each wait, so that nothing waits for ever in the log.
+    /// Grows with each wait, so that nothing waits forever in the log.
     elapsed: Duration,
     last_call: Call,
     phase: Phase,
@@ -38,16 +38,16 @@ struct State {
 enum Phase {
     /// Waits for partitions.
     Starting,
-    /// Partitions are owned: a wait is one for input.
+    /// Partitions are owned: a wait is a wait for input.
     Running,
     /// At the goal, with nothing in flight.
     Held,
-    /// The engine's thread is over.
+    /// The engine's thread has ended.
     Ended,
 }
 
 impl Turnstile {
-    /// A process that starts at `now_ms` with the goal `goal_ms`, and dies at `crash`.
+    /// For a process that starts at `now_ms` with the goal `goal_ms`, and dies at `crash`.
     pub fn new(now_ms: i64, goal_ms: i64, crash: Option<Crash>) -> Self {
         let state = State {
             now_ms,
@@ -69,7 +69,7 @@ impl Turnstile {
         self.moved.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets the engine go on to a time, where it may die at `crash`.
+    /// Lets the engine run on to a time, where it may die at `crash`.
     pub fn go_to(&self, goal_ms: i64, crash: Option<Crash>) {
         let mut state = self.state();
         (state.goal_ms, state.crash) = (goal_ms, crash);
@@ -88,17 +88,17 @@ impl Turnstile {
         state.phase == Phase::Held
     }
 
-    /// Whether it died at the place it was to.
+    /// Whether it died where it was asked to.
     pub fn has_crashed(&self) -> bool {
         self.state().dead
     }
 
-    /// The engine has its partitions, or waits for them.
+    /// The engine has its partitions, or is waiting for them.
     pub fn set_running(&self, running: bool) {
         self.state().phase = if running { Phase::Running } else { Phase::Starting };
     }
 
-    /// The engine's thread is over.
+    /// The engine's thread has ended.
     pub fn end(&self) {
         self.state().phase = Phase::Ended;
         self.moved.notify_all();

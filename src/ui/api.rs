@@ -1,7 +1,7 @@
-//! The numbers of the streaming page as JSON, in the shape of Spark's interface for streaming applications.
+//! The numbers of the streaming page as JSON, in the shape of Spark's REST API for streaming applications.
 //!
-//! Owns names and units of the fields: Spark's where Spark has one, milliseconds and records. Knows the history only. Invariant: a
-//! number that is not known is left out, never 0.
+//! Owns names and units of the fields: Spark's where Spark has one, milliseconds and records otherwise. Knows the
+//! history only. Invariant: an unknown number is omitted, never 0.
 
 use super::server::{Shared, as_json, not_found};
 use crate::{
@@ -82,7 +82,7 @@ pub(super) struct Statistics {
     state_bytes: u64,
 }
 
-/// A receiver: of a partition, or one that has a name.
+/// A receiver: the reader of a partition, or one with a name.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Receiver {
@@ -139,12 +139,12 @@ pub(super) struct Batch {
     num_total_output_ops: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     first_failure_reason: Option<String>,
-    /// Beyond Spark: it still takes input.
+    /// Beyond Spark: whether it is still taking input.
     taking_input: bool,
-    /// Beyond Spark: records per second, over the time since the batch before.
+    /// Beyond Spark: records per second, over the time since the previous batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     input_rate: Option<f64>,
-    /// Beyond Spark: what each stream gave; with the offsets if a single batch was asked for.
+    /// Beyond Spark: what each stream contributed; with the offsets if a single batch was requested.
     streams: Vec<StreamInput>,
 }
 
@@ -213,7 +213,7 @@ pub(super) fn statistics_of(program: &Program, moment: &Moment, now_ms: i64) -> 
     }
 }
 
-/// `rates`: with the rates of each batch, which takes a walk over all of them.
+/// `rates`: include the rates of each batch, which takes a walk over all of them.
 pub(super) fn receivers_of(program: &Program, moment: &Moment, rates: bool) -> Vec<Receiver> {
     let retained: Vec<&Arc<BatchInfo>> = moment.succeeded().collect();
     moment.receivers.values().map(|r| receiver(program, moment, &retained, r, rates)).collect()
@@ -262,7 +262,7 @@ fn records_of(batch: &BatchInfo, at: &TopicPartition) -> usize {
     ranges.filter(|r| r.at == *at).map(|r| r.records).sum()
 }
 
-/// The last `count` batches that ended, oldest first, those that were given up among them.
+/// The last `count` batches that ended, oldest first, including those that were given up.
 pub(super) fn last_batches_of(program: &Program, moment: &Moment, count: usize) -> Vec<Batch> {
     let first = moment.completed.len().saturating_sub(count);
     let mut before: Option<i64> = None;
@@ -281,7 +281,7 @@ pub(super) fn last_batches_of(program: &Program, moment: &Moment, count: usize) 
     batches
 }
 
-/// The batch under way, and those whose time has passed meanwhile.
+/// The batch under way, and those whose time has passed in the meantime.
 pub(super) fn active_batches_of(program: &Program, moment: &Moment, now_ms: i64) -> Vec<Batch> {
     let running = moment.active.iter().map(|(b, takes_input)| batch_of(program, b, *takes_input, false));
     let waiting = queued(program, moment, now_ms).map(|time_ms| {
@@ -291,7 +291,7 @@ pub(super) fn active_batches_of(program: &Program, moment: &Moment, now_ms: i64)
     running.chain(waiting).collect()
 }
 
-/// The times of batches that wait for the one under way.
+/// The times of batches that are waiting for the one under way.
 fn queued(program: &Program, moment: &Moment, now_ms: i64) -> impl Iterator<Item = i64> {
     let interval = i64::try_from(interval_ms(program)).unwrap_or(i64::MAX);
     let active = moment.active.as_ref().filter(|_| interval > 0).map(|(b, _)| b.batch_time_ms);
@@ -369,13 +369,13 @@ fn millis(time: Duration) -> u64 {
     u64::try_from((time.as_micros() + 500) / 1000).unwrap_or(u64::MAX)
 }
 
-/// As Spark writes dates.
+/// A date as Spark writes it.
 fn date(at_ms: i64) -> String {
     chrono::DateTime::from_timestamp_millis(at_ms)
         .map_or_else(|| at_ms.to_string(), |t| t.format("%Y-%m-%dT%H:%M:%S%.3fGMT").to_string())
 }
 
-/// The time for which the input of a batch came, milliseconds, at least 1.
+/// The time over which the input of a batch arrived, in milliseconds, at least 1.
 fn gap_ms(program: &Program, batches: &[&Arc<BatchInfo>], index: usize) -> u64 {
     let before = index.checked_sub(1).map(|i| batches[i].batch_time_ms);
     gap_between_ms(program, before, batches[index])
@@ -387,7 +387,7 @@ fn gap_between_ms(program: &Program, before: Option<i64>, batch: &BatchInfo) -> 
     since.max(interval_ms(program)).max(if interval_ms(program) == 0 { first } else { 0 }).max(1)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "for a person; counts below 2^53 are exact")]
+#[expect(clippy::cast_precision_loss, reason = "for human readers; counts below 2^53 are exact")]
 fn rate(records: usize, gap_ms: u64) -> f64 {
     records as f64 * 1000.0 / gap_ms as f64
 }
@@ -440,7 +440,7 @@ async fn topology(State(shared): Api, Path(app): Path<String>) -> Response {
     shared.of(&app, |program, _| as_json(&json!({ "text": program.topology })))
 }
 
-/// A model that is not there yet in this process has only a name.
+/// A model that does not exist yet in this process has only a name.
 fn model_of(view: &View) -> serde_json::Value {
     let name = &*view.name;
     match (view.newest)() {
@@ -481,7 +481,7 @@ async fn stream_receivers(State(shared): Api, Path((app, stream)): Path<(String,
     })
 }
 
-/// The newest first, as in Spark. `?status=processing` or `completed` may be given, also more than once.
+/// Newest first, as in Spark. `?status=processing` or `completed` may be given, even more than once.
 async fn batches(State(shared): Api, Path(app): Path<String>, RawQuery(query): RawQuery) -> Response {
     let query = query.unwrap_or_default();
     let wanted: Vec<String> =
@@ -519,7 +519,7 @@ async fn operation(State(shared): Api, Path((app, id, wanted)): Path<(String, St
 }
 
 impl Shared {
-    /// The moment's answer, if `app` is this application.
+    /// The response for this moment, if `app` is this application.
     fn of(&self, app: &str, answer: impl FnOnce(&Program, &Moment) -> Response) -> Response {
         let program = self.history.program();
         if app == program.application_id {

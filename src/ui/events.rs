@@ -1,7 +1,7 @@
-//! News for the page: what changed since its last news, sent while it is open.
+//! Updates for the page: what changed since its last update, sent while it is open.
 //!
-//! Owns the form of the news and their pace. Knows no HTML. Invariants: a page that missed something gets everything anew; a page
-//! gets at most a few messages per second, and none while nothing happens.
+//! Owns the form of the updates and their pace. Knows no HTML. Invariants: a page that missed something gets
+//! everything again; a page gets at most a few messages per second, and none while nothing happens.
 
 use super::{
     api::{self, Batch, Receiver, Statistics},
@@ -21,18 +21,18 @@ use serde::Serialize;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::{sync::watch, time};
 
-/// Between two messages to a page.
+/// Minimum time between two messages to a page.
 const PACE: Duration = Duration::from_millis(200);
-/// How often readiness is looked at, which changes without a batch.
-const LOOK: Duration = Duration::from_secs(2);
+/// How often readiness is checked, as it can change without a batch.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
 
-/// What a page is told.
+/// What a page is sent.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct News {
-    /// Forget the batches known so far.
+pub(super) struct Update {
+    /// Whether to forget the batches known so far.
     reset: bool,
-    /// By the clock of the server, milliseconds since the epoch.
+    /// The server's clock, in milliseconds since the epoch.
     now: i64,
     /// What is missing for readiness.
     missing: Vec<String>,
@@ -40,21 +40,21 @@ pub(super) struct News {
     statistics: Statistics,
     receivers: Vec<Receiver>,
     active: Vec<Batch>,
-    /// Batches that ended since, oldest first; those that were given up among them.
+    /// Batches that have ended since, oldest first, including those that were given up.
     ended: Vec<Batch>,
     #[serde(skip)]
     last: u64,
 }
 
 /// What is new after the batch number `after`; `None` = everything.
-pub(super) fn news(shared: &Shared, after: Option<u64>) -> News {
+pub(super) fn update(shared: &Shared, after: Option<u64>) -> Update {
     let (program, moment, now_ms) = (shared.history.program(), shared.history.moment(), (shared.now_ms)());
     let missed = after.and_then(|after| moment.ended.checked_sub(after));
     let missed = missed.and_then(|n| usize::try_from(n).ok()).filter(|n| *n < BATCHES_MAX);
-    News {
+    Update {
         reset: missed.is_none(),
         now: now_ms,
-        missing: shared.status.picture().missing(),
+        missing: shared.status.snapshot().missing(),
         started_ms: moment.started_ms,
         statistics: api::statistics_of(program, &moment, now_ms),
         receivers: api::receivers_of(program, &moment, false),
@@ -72,11 +72,11 @@ struct Listening {
     missing: Option<Vec<String>>,
 }
 
-/// Server-sent events; a page that comes back says by `Last-Event-ID` what it has.
+/// Server-sent events; a page that reconnects says by `Last-Event-ID` what it already has.
 pub(super) async fn events(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> impl IntoResponse {
     let known = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.split_once('/'));
     let launched = shared.history.program().launched_ms.to_string();
-    let after = known.filter(|(life, _)| *life == launched).and_then(|(_, after)| after.parse().ok());
+    let after = known.filter(|(start, _)| *start == launched).and_then(|(_, after)| after.parse().ok());
     let (changes, closing) = (shared.changes.subscribe(), shared.closing.clone());
     let listening = Listening { shared, changes, closing, after, missing: None };
     let events = stream::unfold(listening, |mut listening| async move {
@@ -86,29 +86,29 @@ pub(super) async fn events(State(shared): State<Arc<Shared>>, headers: HeaderMap
 }
 
 impl Listening {
-    /// The next event; `None` = the server ends.
+    /// The next event; `None` = the server is ending.
     async fn next(&mut self) -> Option<Event> {
         if self.missing.is_some() && !self.wait().await {
             return None;
         }
         self.changes.borrow_and_update();
-        let news = news(&self.shared, self.after);
-        self.after = Some(news.last);
-        self.missing = Some(news.missing.clone());
-        let id = format!("{}/{}", self.shared.history.program().launched_ms, news.last);
-        let text = serde_json::to_string(&news).expect("numbers and text under names");
+        let update = update(&self.shared, self.after);
+        self.after = Some(update.last);
+        self.missing = Some(update.missing.clone());
+        let id = format!("{}/{}", self.shared.history.program().launched_ms, update.last);
+        let text = serde_json::to_string(&update).expect("numbers and text under names");
         Some(Event::default().id(id).data(text))
     }
 
-    /// Waits for a change; `false` = the server ends.
+    /// Waits for a change; `false` = the server is ending.
     async fn wait(&mut self) -> bool {
         time::sleep(PACE).await;
         loop {
             tokio::select! {
                 changed = self.changes.changed() => return changed.is_ok(),
                 _ = self.closing.changed() => return false,
-                () = time::sleep(LOOK) => {
-                    if self.missing.as_ref() != Some(&self.shared.status.picture().missing()) {
+                () = time::sleep(CHECK_EVERY) => {
+                    if self.missing.as_ref() != Some(&self.shared.status.snapshot().missing()) {
                         return true;
                     }
                 }

@@ -1,6 +1,6 @@
-//! What a person or a machine sees of a running process over HTTP.
+//! What people and programs see of a running process over HTTP.
 //!
-//! Knows the runtime's metrics, status and history only; reads, never changes anything.
+//! Knows metrics, status and history only; reads, never changes anything.
 
 mod api;
 mod events;

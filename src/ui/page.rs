@@ -1,7 +1,8 @@
-//! The streaming page: shells with the numbers of the moment, filled and kept up to date by one script.
+//! The streaming page: shells that contain the current numbers, filled and kept up to date by one script.
 //!
-//! Owns HTML and the files that go with it, all inside the program, so that the page works without internet. Knows the history
-//! and its JSON. Invariants: user text is escaped; nothing is loaded from elsewhere (held by a Content-Security-Policy).
+//! Owns the HTML and the files that go with it, all embedded in the program, so that the page works without
+//! internet access. Knows the history and its JSON. Invariants: user text is escaped; nothing is loaded from
+//! elsewhere (enforced by a Content-Security-Policy).
 
 use super::{api, events, server::Shared};
 use axum::{
@@ -43,7 +44,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
 
 async fn streaming(State(shared): State<Arc<Shared>>) -> Response {
     let program = shared.history.program();
-    let mut data = json!(events::news(&shared, None));
+    let mut data = json!(events::update(&shared, None));
     data["program"] = json!({
         "id": program.application_id,
         "streams": program.streams.iter().map(|(id, name)| json!({ "id": id, "name": &**name })).collect::<Vec<_>>(),
@@ -69,16 +70,16 @@ async fn batch(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Res
 }
 
 fn shell(shared: &Shared, title: &str, data: &serde_json::Value, body: &str) -> Response {
-    let picture = shared.status.picture();
+    let snapshot = shared.status.snapshot();
     // No `<` in the data, so that no text in it can end the element.
     let data = data.to_string().replace('<', "\\u003c");
     let page = include_str!("assets/shell.html");
     let page = page.replace("{{title}}", title).replace("{{version}}", env!("CARGO_PKG_VERSION"));
     let mut page = page.replace("{{body}}", body);
     for (name, text) in [
-        ("{{application}}", &picture.application_id),
-        ("{{instance}}", &picture.instance),
-        ("{{log}}", &picture.log),
+        ("{{application}}", &snapshot.application_id),
+        ("{{instance}}", &snapshot.instance),
+        ("{{log}}", &snapshot.log),
     ] {
         page = page.replace(name, &escaped(text));
     }
@@ -89,5 +90,5 @@ fn shell(shared: &Shared, title: &str, data: &serde_json::Value, body: &str) -> 
 
 pub(super) fn escaped(text: &str) -> String {
     let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
-    text.replace('{', "&#123;") // so that it cannot look like a place of a shell
+    text.replace('{', "&#123;") // so that it cannot look like a placeholder of a shell
 }

@@ -1,10 +1,10 @@
-//! The HTTP server of one process: metrics, health, and the way to the streaming page and its interface for machines.
+//! The HTTP server of one process: metrics, health, and the routes to the streaming page and its JSON API.
 //!
-//! Owns one thread with a small async runtime; all other threads stay synchronous. Knows metrics, status and history, never the loop.
-//! Invariants: liveness fails only when the loop stops turning; readiness names what is missing; while nobody asks, nothing is done
-//! but a look at the loop.
+//! Owns one thread with a small async runtime; all other threads stay synchronous. Knows metrics, status and
+//! history, never the loop. Invariants: liveness fails only when the loop stops turning; readiness names what is
+//! missing; without requests, the server does nothing but check the loop.
 
-#![allow(clippy::disallowed_methods, reason = "liveness is about real time, whatever clock the loop has")]
+#![allow(clippy::disallowed_methods, reason = "liveness is about real time, whichever clock the loop uses")]
 
 use super::{api, events, page};
 use crate::{
@@ -30,9 +30,9 @@ use tokio::sync::{oneshot, watch};
 
 /// How many ports are tried, the first one included.
 const PORTS: u16 = 16;
-/// How often the server looks whether the loop has turned.
-const LOOK: Duration = Duration::from_millis(200);
-/// How long open requests may take after the shutdown began.
+/// How often the server checks whether the loop has turned.
+const CHECK_EVERY: Duration = Duration::from_millis(200);
+/// How long open requests may take once the shutdown has begun.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Where to listen, and what counts as alive.
@@ -42,14 +42,14 @@ pub struct Settings {
     pub bind: IpAddr,
     /// First port to try; 0 = any free one.
     pub port: u16,
-    /// The process is dead when its loop has not turned for this time.
+    /// The process counts as dead when its loop has not turned for this long.
     pub liveness: Duration,
-    /// Milliseconds since the epoch: what the page takes for now.
+    /// Milliseconds since the epoch: what the page takes as the current time.
     pub now_ms: fn() -> i64,
 }
 
 impl Default for Settings {
-    /// This machine only, port 4040; longer than any single call to the log may wait for its answers.
+    /// This machine only, port 4040; liveness longer than any single call to the log may wait for its answers.
     fn default() -> Self {
         let liveness = Duration::from_secs(180);
         Settings { bind: Ipv4Addr::LOCALHOST.into(), port: 4040, liveness, now_ms }
@@ -61,14 +61,14 @@ fn now_ms() -> i64 {
     since.map_or(0, |t| i64::try_from(t.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// The running server; dropping it ends it.
+/// The running server; dropping it stops it.
 pub struct Server {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
-/// What the answers are made of.
+/// What responses are made from.
 pub(super) struct Shared {
     metrics: Arc<Metrics>,
     pub(super) status: Arc<Status>,
@@ -76,14 +76,14 @@ pub(super) struct Shared {
     pub(super) now_ms: fn() -> i64,
     /// Counts changes of the history.
     pub(super) changes: watch::Sender<u64>,
-    /// Changes when the server ends: for answers that have no end of their own.
+    /// Changes when the server ends: for responses that have no end of their own.
     pub(super) closing: watch::Receiver<bool>,
     liveness: Duration,
     last_turn: Mutex<(u64, Instant)>,
 }
 
 impl Server {
-    /// Binds the first free port of 16 and answers from a thread of its own.
+    /// Binds the first free port of 16 and serves from a thread of its own.
     ///
     /// # Errors
     /// [`Error::Config`] if no port is free or the address is not one of this machine.
@@ -117,7 +117,7 @@ impl Server {
         Ok(Server { address, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// The address that is really listened on.
+    /// The address that the server actually listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -166,7 +166,7 @@ async fn serve(
         .with_state(shared.clone());
     let (drain, draining) = oneshot::channel::<()>();
     let server = axum::serve(listener, router).with_graceful_shutdown(async {
-        let _ = draining.await; // the end of the channel is the signal
+        let _ = draining.await; // the closed channel is the signal
     });
     let shutdown = async {
         let _ = stopped.await;
@@ -180,10 +180,10 @@ async fn serve(
     }
 }
 
-/// Notes when the loop has turned; never ends.
+/// Notes when the loop turns; never ends.
 async fn watch(shared: &Shared) {
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(CHECK_EVERY).await;
         let turns = shared.status.turns();
         let mut last = shared.last_turn.lock().unwrap_or_else(PoisonError::into_inner);
         if last.0 != turns {
@@ -206,10 +206,10 @@ async fn livez(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
 }
 
 async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
-    let picture = shared.status.picture();
-    let missing = picture.missing();
+    let snapshot = shared.status.snapshot();
+    let missing = snapshot.missing();
     let code = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({ "ready": missing.is_empty(), "missing": missing, "phase": picture.phase });
+    let body = json!({ "ready": missing.is_empty(), "missing": missing, "phase": snapshot.phase });
     (code, as_json(&body))
 }
 
@@ -217,7 +217,7 @@ async fn version() -> impl IntoResponse {
     as_json(&json!({ "name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION") }))
 }
 
-/// An answer of the interface for machines.
+/// A response of the JSON API.
 pub(super) fn as_json(value: &impl Serialize) -> Response {
     match serde_json::to_string(value) {
         Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text + "\n").into_response(),
@@ -225,7 +225,7 @@ pub(super) fn as_json(value: &impl Serialize) -> Response {
     }
 }
 
-/// The resource is not there, and why.
+/// The response when a resource does not exist, and why.
 pub(super) fn not_found(why: &str) -> Response {
     (StatusCode::NOT_FOUND, as_json(&json!({ "error": why }))).into_response()
 }
@@ -293,14 +293,14 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!((code, &json["ready"]), (503, &json!(false)));
         assert_eq!(json["missing"], json!(["3 of 4 state partitions are not restored yet"]));
-        assert_eq!(get(&f, "/livez").0, 200, "restoring is no failure of life");
+        assert_eq!(get(&f, "/livez").0, 200, "restoring does not make the process count as dead");
         f.status.phase(Phase::Running);
         let (code, _, body) = get(&f, "/readyz");
         assert_eq!((code, body.contains("\"ready\":true")), (200, true), "{body}");
     }
 
     #[test]
-    fn liveness_fails_when_the_loop_stands_still_and_comes_back_when_it_turns() {
+    fn liveness_fails_when_the_loop_stands_still_and_returns_when_it_turns() {
         let f = start(Duration::from_millis(600));
         assert_eq!(get(&f, "/livez").0, 200);
         wait(|| get(&f, "/livez").0 == 503);
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn all_files_of_the_page_come_from_here() {
+    fn all_files_of_the_page_are_served_from_the_program() {
         let f = start(LONG);
         let (_, _, body) = get(&f, "/streaming");
         let mut files = 0;
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_port_is_passed_over_and_a_dropped_server_is_gone_even_with_a_client_connected() {
+    fn a_taken_port_is_skipped_and_a_dropped_server_is_gone_even_with_a_client_connected() {
         let f = start(LONG);
         let taken = f.server.address();
         let settings = Settings { port: taken.port(), ..Settings::default() };

@@ -1,7 +1,8 @@
-//! A broker that stops answering or dies inside a transaction: the outcome is never guessed, and found by the token.
+//! A broker that stops responding or dies during a transaction: the outcome is never guessed, but determined by the
+//! token.
 
 use crate::{
-    contract::{Seat, at, committed, producer_spec, read_all, rows, topic, tp, unique},
+    contract::{TestConsumer, at, committed, producer_spec, read_all, rows, topic, tp, unique},
     kafka::Kafka,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -18,19 +19,20 @@ fn producer(log: &Arc<dyn Log>, id: &str, group: &str) -> Box<dyn Producer> {
     producer
 }
 
-/// The token that is committed, and what readers of committed data see, must agree.
-fn settle(log: &Arc<dyn Log>, seat: &mut Seat, name: &str, id: &str, group: &str) {
+/// The committed token, and what readers of committed data see, must agree.
+fn settle(log: &Arc<dyn Log>, consumer: &mut TestConsumer, name: &str, id: &str, group: &str) {
     let mut again = producer(log, id, group);
-    let token = seat.member.committed(&[tp(name, 0)]).unwrap()[0].clone().unwrap().metadata;
+    let token = consumer.member.committed(&[tp(name, 0)]).unwrap()[0].clone().unwrap().metadata;
     let seen: Vec<String> = read_all(log, &tp(name, 0)).into_iter().map(|(_, value)| value).collect();
     let expected: &[&str] = if token == "2" { &["1", "2"] } else { &["1"] };
     assert_eq!(seen, expected, "the token says {token}");
-    // The group may still move, as its session may have ended: a commit by an earlier membership is refused.
+    // The group may still be rebalancing, as its session may have ended: a commit by an earlier membership is
+    // refused.
     let goes_on = (0..10).any(|_| {
-        seat.until("the group works again", |s| s.member.membership().is_ok());
+        consumer.until("the group works again", |s| s.member.membership().is_ok());
         again.begin().unwrap();
         again.send(name, at(0), &rows(&[("k", "3")])).unwrap();
-        let member = seat.member.membership();
+        let member = consumer.member.membership();
         let outcome = member.and_then(|member| again.commit(&[(tp(name, 0), committed(3, "3"))], &member));
         let Err(refused) = outcome else { return true };
         assert!(![Reaction::Unknown, Reaction::RecreateProducer].contains(&refused.reaction), "{refused}");
@@ -38,7 +40,7 @@ fn settle(log: &Arc<dyn Log>, seat: &mut Seat, name: &str, id: &str, group: &str
         std::thread::sleep(Duration::from_secs(1));
         false
     });
-    assert!(goes_on, "no commit was taken");
+    assert!(goes_on, "no commit was accepted");
     assert_eq!(read_all(log, &tp(name, 0)).last().unwrap().1, "3");
 }
 
@@ -49,11 +51,11 @@ fn an_unknown_outcome_is_settled_by_the_token() {
     log.connect(Duration::from_secs(10)).unwrap();
     for kill in [false, true] {
         let (name, group, id) = (topic(&log, 1), unique("group"), unique("writer"));
-        let mut seat = Seat::join(&log, &group, "a", &[&name]);
-        seat.until("held", |s| s.holds().len() == 1);
+        let mut consumer = TestConsumer::join(&log, &group, "a", &[&name]);
+        consumer.until("held", |s| s.holds().len() == 1);
         let mut first = producer(&log, &id, &group);
         for token in ["1", "2"] {
-            let member = seat.member.membership().unwrap();
+            let member = consumer.member.membership().unwrap();
             first.begin().unwrap();
             first.send(&name, at(0), &rows(&[("k", token)])).unwrap();
             first.flush().unwrap();
@@ -78,20 +80,20 @@ fn an_unknown_outcome_is_settled_by_the_token() {
         } else {
             broker.cont_signal();
         }
-        settle(&log, &mut seat, &name, &id, &group);
-        seat.member.close(true);
+        settle(&log, &mut consumer, &name, &id, &group);
+        consumer.member.close(true);
     }
 }
 
 #[test]
-fn a_broker_that_dies_is_told_and_so_is_its_return() {
+fn the_death_of_a_broker_is_reported_and_so_is_its_return() {
     let mut broker = Kafka::start();
     let log = tidegate::log::open(&broker.bootstrap(), &BTreeMap::new()).unwrap();
     log.connect(Duration::from_secs(10)).unwrap();
     let (name, group) = (topic(&log, 1), unique("group"));
-    let mut seat = Seat::join(&log, &group, "a", &[&name]);
-    seat.until("held", |s| s.holds().len() == 1);
-    let states = |s: &Seat| {
+    let mut consumer = TestConsumer::join(&log, &group, "a", &[&name]);
+    consumer.until("held", |s| s.holds().len() == 1);
+    let states = |s: &TestConsumer| {
         let state = |e: &GroupEvent| match e {
             GroupEvent::Connection(state) => Some(state.is_none()),
             _ => None,
@@ -99,14 +101,14 @@ fn a_broker_that_dies_is_told_and_so_is_its_return() {
         s.events.iter().filter_map(state).collect::<Vec<_>>()
     };
     broker.kill9();
-    seat.until("the loss is told", |s| states(s) == [false]);
+    consumer.until("the loss is reported", |s| states(s) == [false]);
     broker.restart();
-    seat.until("the return is told", |s| states(s) == [false, true]);
-    // It goes on by itself: what is written now arrives.
+    consumer.until("the return is reported", |s| states(s) == [false, true]);
+    // It continues on its own: what is written now arrives.
     let mut producer = producer(&log, &unique("writer"), &group);
     producer.begin().unwrap();
     producer.send(&name, at(0), &rows(&[("k", "v")])).unwrap();
     producer.commit(&[], &crate::contract::nobody()).unwrap();
-    assert_eq!(seat.take(1)[&tp(&name, 0)].len(), 1);
-    seat.member.close(false);
+    assert_eq!(consumer.take(1)[&tp(&name, 0)].len(), 1);
+    consumer.member.close(false);
 }

@@ -1,8 +1,8 @@
 //! A Kafka broker that belongs to one test: started on ports of its own, killed, stopped, restarted.
 //!
-//! Owns the process and its folder; both go when the value is dropped. Knows no client: a test connects to `bootstrap()`
-//! with what it tests. `./dev test` sets `TIDEGATE_KAFKA_LIBS` (jars, and a formatted folder to copy). Invariant: a
-//! restart keeps address and data.
+//! Owns the process and its folder; both go when the value is dropped. Knows no client: a test connects to
+//! `bootstrap()` with what it tests. `./dev test` sets `TIDEGATE_KAFKA_LIBS` (jars, and a formatted folder to
+//! copy). Invariant: a restart keeps address and data.
 
 use std::{
     fs,
@@ -23,11 +23,11 @@ pub struct Kafka {
     port: u16,
     libs: PathBuf,
     process: Child,
-    /// Of the listener with TLS, if it has one.
+    /// The port of the listener with TLS, if it has one.
     secure_port: Option<u16>,
 }
 
-/// Properties of a second listener, `SASL_SSL`; the folder of the broker is given.
+/// Properties of a second listener, `SASL_SSL`, for the given folder of the broker.
 pub type Secure<'a> = &'a dyn Fn(&Path) -> String;
 
 impl Kafka {
@@ -36,7 +36,7 @@ impl Kafka {
         Kafka::start_with(None)
     }
 
-    /// The same, with a listener that wants TLS and a password.
+    /// The same, with a listener that requires TLS and a password.
     pub fn start_secure(secure: Secure<'_>) -> Kafka {
         Kafka::start_with(Some(secure))
     }
@@ -155,7 +155,7 @@ fn lay_out(libs: &Path, home: &Path, port: u16, controller: u16) {
     fs::write(home.join("server.properties"), format!("{PROPERTIES}{own}")).expect("server.properties");
 }
 
-/// The last of two properties of one name counts.
+/// If a property occurs twice, the last one counts.
 fn add_secure_listener(home: &Path, port: u16, properties: &str) {
     let path = home.join("server.properties");
     let text = fs::read_to_string(&path).expect("just written");
@@ -184,8 +184,8 @@ fn spawn(libs: &Path, home: &Path) -> Child {
     process
 }
 
-/// A port below the range that outgoing connections are given, so that nothing takes it while the broker is down (and
-/// no client can connect to itself there).
+/// A port below the range of ephemeral ports, so that nothing takes it while the broker is down (and no client can
+/// connect to itself there).
 fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id().wrapping_mul(37);
@@ -199,7 +199,7 @@ fn free_port() -> u16 {
 }
 
 #[test]
-fn a_broker_of_a_test_can_be_stopped_killed_and_restarted() {
+fn a_test_broker_can_be_stopped_killed_and_restarted() {
     let mut kafka = Kafka::start();
     let address = kafka.bootstrap();
     kafka.stop_signal();

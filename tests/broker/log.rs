@@ -1,8 +1,8 @@
-//! What only a real broker shows: fencing by time, static membership, the connection's steps, group events in the raw.
+//! What only a real broker shows: fencing by time, static membership, the steps of connecting, raw group events.
 
 use crate::{
     contract::{
-        Seat, at, committed, nobody, producer_spec, read_all, rows, topic, tp, transactional, unique,
+        TestConsumer, at, committed, nobody, producer_spec, read_all, rows, topic, tp, transactional, unique,
         visible, write,
     },
     subject::{bootstrap, kafka, subject},
@@ -41,14 +41,14 @@ fn unreachable(bootstrap: &str, properties: &[(&str, &str)], patience_s: u64) ->
 
 #[test]
 fn a_first_contact_that_fails_names_the_step() {
-    // A port that nobody listens on: bound and let go.
+    // A port that nobody listens on: bound and released.
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (step, text) = unreachable(&free.to_string(), &[], 6);
     assert_eq!(step, Step::Connect, "{text}");
     assert!(text.contains("next:") && text.contains(&free.to_string()), "{text}");
     let (step, text) = unreachable("no-such-host.invalid:9092", &[], 6);
     assert_eq!(step, Step::Resolve, "{text}");
-    // What waiting does not heal is told as soon as the broker has answered.
+    // What waiting cannot fix is reported as soon as the broker has answered.
     let (step, text) = unreachable(&bootstrap(), &[("security.protocol", "ssl")], 60);
     assert_eq!(step, Step::Tls, "{text}");
     let sasl = [
@@ -63,7 +63,7 @@ fn a_first_contact_that_fails_names_the_step() {
 }
 
 #[test]
-fn a_topic_made_again_has_another_id() {
+fn a_recreated_topic_has_another_id() {
     let log = kafka();
     let (one, two) = (topic(&log, 1), topic(&log, 1));
     let found = log.describe(&[&one, &two, &one]).unwrap();
@@ -98,7 +98,7 @@ fn an_unanswered_assignment_does_not_end_the_membership() {
     assert!(!member.assignment_lost());
     let at: Vec<_> = assigned.into_iter().map(|at| (at, Offset(0))).collect();
     assert_eq!(member.start(&at).unwrap().len(), 2);
-    // Proof that the heart still beats on the broker's side: it accepts offsets of this member.
+    // Proof that heartbeats still reach the broker: it accepts offsets of this member.
     let mut producer = transactional(&log, &unique("writer"), &group);
     producer.begin().unwrap();
     producer.commit(&[(tp(&name, 0), committed(0, "alive"))], &after).unwrap();
@@ -109,9 +109,9 @@ fn an_unanswered_assignment_does_not_end_the_membership() {
 fn a_fenced_member_says_which_instance() {
     let log = kafka();
     let (name, group) = (topic(&log, 1), unique("group"));
-    let mut old = Seat::join(&log, &group, "pod-7", &[&name]);
+    let mut old = TestConsumer::join(&log, &group, "pod-7", &[&name]);
     old.until("held", |s| s.holds().len() == 1);
-    let mut new = Seat::join(&log, &group, "pod-7", &[&name]);
+    let mut new = TestConsumer::join(&log, &group, "pod-7", &[&name]);
     new.until("held by the newer", |s| s.holds().len() == 1);
     let begun = Instant::now();
     let failure = loop {
@@ -133,7 +133,7 @@ fn an_expelled_member_comes_back_with_another_id() {
     let (name, group) = (topic(&log, 2), unique("group"));
     let session = Duration::from_secs(6);
     let mut config = BTreeMap::new();
-    // Stands for a stopped process: without a call in this time the client itself leaves the group.
+    // Stands in for a stopped process: without a call in this time the client itself leaves the group.
     config.insert("max.poll.interval.ms".to_owned(), "6000".to_owned());
     let slow = tidegate::log::open(&bootstrap(), &config).unwrap();
     let mut member = slow.join(&group_spec(&group, "a", &name, session)).unwrap();
@@ -160,12 +160,12 @@ fn an_expelled_member_comes_back_with_another_id() {
                     lost.extend(at.clone());
                     member.release(&at).unwrap();
                 }
-                GroupEvent::Revoking(at) => panic!("not in order: {at:?}"),
+                GroupEvent::Revoking(at) => panic!("not a clean handover: {at:?}"),
                 GroupEvent::Connection(_) => {}
             }
         }
     }
-    assert_eq!(lost.len(), 2, "the loss was told");
+    assert_eq!(lost.len(), 2, "the loss was reported");
     assert_ne!(first, second);
     member.close(true);
 }
@@ -174,18 +174,18 @@ fn an_expelled_member_comes_back_with_another_id() {
 fn leaving_hands_over_at_once_and_closing_does_not() {
     let log = kafka();
     let (name, group) = (topic(&log, 2), unique("group"));
-    let mut a = Seat::join(&log, &group, "a", &[&name]);
+    let mut a = TestConsumer::join(&log, &group, "a", &[&name]);
     a.until("a holds all", |s| s.holds().len() == 2);
     a.member.close(true);
     let begun = Instant::now();
-    let mut b = Seat::join(&log, &group, "b", &[&name]);
+    let mut b = TestConsumer::join(&log, &group, "b", &[&name]);
     b.until("b holds all", |s| s.holds().len() == 2);
     assert!(begun.elapsed() < Duration::from_secs(5), "after a departure: {:?}", begun.elapsed());
     b.member.close(false);
     let begun = Instant::now();
-    let mut c = Seat::join(&log, &group, "c", &[&name]);
+    let mut c = TestConsumer::join(&log, &group, "c", &[&name]);
     c.until("c holds all", |s| s.holds().len() == 2);
-    assert!(begun.elapsed() > Duration::from_secs(5), "b's place was not kept: {:?}", begun.elapsed());
+    assert!(begun.elapsed() > Duration::from_secs(5), "b's membership was not kept: {:?}", begun.elapsed());
     c.member.close(true);
 }
 
@@ -193,7 +193,7 @@ fn leaving_hands_over_at_once_and_closing_does_not() {
 fn rejoining_computes_a_new_assignment() {
     let log = kafka();
     let (name, group) = (topic(&log, 3), unique("group"));
-    let mut a = Seat::join(&log, &group, "a", &[&name]);
+    let mut a = TestConsumer::join(&log, &group, "a", &[&name]);
     a.until("all is held", |s| s.holds().len() == 3);
     let before = a.member.membership().unwrap();
     let events = a.events.len();
@@ -224,7 +224,7 @@ fn a_transaction_that_outlives_its_time_is_replaced() {
     producer.begin().unwrap();
     producer.send(&name, at(0), &rows(&[("late", "1")])).unwrap();
     producer.flush().unwrap();
-    // The coordinator looks for such transactions every few seconds.
+    // The coordinator checks for such transactions every few seconds.
     std::thread::sleep(Duration::from_secs(14));
     let failure = producer.commit(&[], &nobody()).unwrap_err();
     assert!([Reaction::Unknown, Reaction::RecreateProducer].contains(&failure.reaction), "{failure}");
@@ -238,12 +238,12 @@ fn a_transaction_that_outlives_its_time_is_replaced() {
 }
 
 #[test]
-fn a_fenced_producer_is_told_apart_at_each_step() {
+fn a_fenced_producer_is_recognized_at_each_step() {
     let log = kafka();
     let (name, group, id) = (topic(&log, 1), unique("group"), unique("writer"));
-    let mut seat = Seat::join(&log, &group, "a", &[&name]);
-    seat.until("held", |s| s.holds().len() == 1);
-    let member = seat.member.membership().unwrap();
+    let mut consumer = TestConsumer::join(&log, &group, "a", &[&name]);
+    consumer.until("held", |s| s.holds().len() == 1);
+    let member = consumer.member.membership().unwrap();
     let mut old = transactional(&log, &id, &group);
     old.begin().unwrap();
     old.send(&name, at(0), &rows(&[("zombie", "1")])).unwrap();
@@ -260,29 +260,29 @@ fn a_fenced_producer_is_told_apart_at_each_step() {
     let sent = old.send(&name, at(0), &rows(&[("zombie", "2")])).and_then(|()| old.flush());
     assert_eq!(sent.unwrap_err().reaction, Reaction::RecreateProducer, "produce");
     assert_eq!(visible(&log, &tp(&name, 0)), []);
-    assert_eq!(seat.member.committed(&[tp(&name, 0)]).unwrap(), [None]);
-    seat.member.close(true);
+    assert_eq!(consumer.member.committed(&[tp(&name, 0)]).unwrap(), [None]);
+    consumer.member.close(true);
 }
 
 #[test]
 fn at_least_once_commits_offsets_through_the_consumer() {
     let log = kafka();
     let (name, group) = (topic(&log, 1), unique("group"));
-    let mut seat = Seat::join(&log, &group, "a", &[&name]);
-    seat.until("held", |s| s.holds().len() == 1);
+    let mut consumer = TestConsumer::join(&log, &group, "a", &[&name]);
+    consumer.until("held", |s| s.holds().len() == 1);
     let mut producer = log.producer(&producer_spec(None, &group)).unwrap();
     producer.init().unwrap();
     producer.begin().unwrap();
     producer.send(&name, at(0), &rows(&[("a", "1")])).unwrap();
     let mut offset = committed(1, "token ä");
     offset.leader_epoch = Some(0);
-    let member = seat.member.membership().unwrap();
+    let member = consumer.member.membership().unwrap();
     producer.commit(&[(tp(&name, 0), offset.clone())], &member).unwrap();
-    assert_eq!(seat.member.committed(&[tp(&name, 0)]).unwrap(), [Some(offset)]);
+    assert_eq!(consumer.member.committed(&[tp(&name, 0)]).unwrap(), [Some(offset)]);
     assert!(!producer.suspect());
-    // The place is taken over: its offsets are not ours to commit.
-    seat.member.close(true);
-    let mut other = Seat::join(&log, &group, "b", &[&name]);
+    // The membership was taken over: its offsets are not ours to commit.
+    consumer.member.close(true);
+    let mut other = TestConsumer::join(&log, &group, "b", &[&name]);
     other.until("held", |s| s.holds().len() == 1);
     let failure = producer.commit(&[(tp(&name, 0), committed(7, "stale"))], &member).unwrap_err();
     assert!([Reaction::CloseTasks, Reaction::AbortReplay].contains(&failure.reaction), "{failure}");
@@ -316,7 +316,7 @@ fn a_refused_record_names_topic_and_size() {
 }
 
 #[test]
-fn dropping_with_records_on_the_way_does_not_wait() {
+fn dropping_with_records_in_flight_does_not_wait() {
     let log = kafka();
     let name = topic(&log, 1);
     let mut producer = transactional(&log, &unique("writer"), "none");
@@ -331,8 +331,8 @@ fn dropping_with_records_on_the_way_does_not_wait() {
 fn a_record_wakes_a_waiting_member_at_once_and_idling_costs_nothing() {
     let log = kafka();
     let (name, group) = (topic(&log, 1), unique("group"));
-    let mut seat = Seat::join(&log, &group, "a", &[&name]);
-    seat.until("held", |s| s.holds().len() == 1);
+    let mut consumer = TestConsumer::join(&log, &group, "a", &[&name]);
+    consumer.until("held", |s| s.holds().len() == 1);
     let mut producer = transactional(&log, &unique("writer"), "none");
     let only: TopicPartition = tp(&name, 0);
     let mut waits = vec![];
@@ -344,9 +344,14 @@ fn a_record_wakes_a_waiting_member_at_once_and_idling_costs_nothing() {
         let mut got = 0;
         while got == 0 {
             assert!(begun.elapsed() < Duration::from_secs(10));
-            seat.step(Duration::from_secs(5)).unwrap();
-            got =
-                seat.fetchers.get_mut(&only).unwrap().take(10, 1000).unwrap().map_or(0, |f| f.records.len());
+            consumer.step(Duration::from_secs(5)).unwrap();
+            got = consumer
+                .fetchers
+                .get_mut(&only)
+                .unwrap()
+                .take(10, 1000)
+                .unwrap()
+                .map_or(0, |f| f.records.len());
         }
         waits.push(begun.elapsed());
     }
@@ -355,13 +360,13 @@ fn a_record_wakes_a_waiting_member_at_once_and_idling_costs_nothing() {
     // A loop that does not sleep would turn thousands of times.
     let (begun, mut turns) = (Instant::now(), 0);
     while begun.elapsed() < Duration::from_secs(2) {
-        seat.step(Duration::from_millis(500)).unwrap();
-        while seat.fetchers.get_mut(&only).unwrap().take(10, 1000).unwrap().is_some() {}
+        consumer.step(Duration::from_millis(500)).unwrap();
+        while consumer.fetchers.get_mut(&only).unwrap().take(10, 1000).unwrap().is_some() {}
         turns += 1;
     }
     assert!(turns < 60, "{turns} turns in two idle seconds");
     println!("commit to record p50 {:?}, idle turns in 2 s: {turns}", waits[10]);
-    seat.member.close(true);
+    consumer.member.close(true);
 }
 
 #[test]
@@ -373,7 +378,7 @@ fn committed_offsets_wait_for_a_pending_transaction() {
     };
     let log = kafka();
     let (name, group) = (topic(&log, 1), unique("group"));
-    // Not a member, so that its offsets can stay pending while nothing else of it lives.
+    // Not a member, so that its offsets can stay pending while nothing else of it is alive.
     let outsider: BaseConsumer =
         ClientConfig::new().set("bootstrap.servers", bootstrap()).set("group.id", &group).create().unwrap();
     let producer: BaseProducer = ClientConfig::new()
@@ -387,18 +392,18 @@ fn committed_offsets_wait_for_a_pending_transaction() {
     list.add_partition_offset(&name, 0, Position::Offset(7)).unwrap();
     let metadata = outsider.group_metadata().unwrap();
     producer.send_offsets_to_transaction(&list, &metadata, Duration::from_secs(10)).unwrap();
-    let mut seat = log.join(&group_spec(&group, "a", &name, Duration::from_secs(10))).unwrap();
+    let mut consumer = log.join(&group_spec(&group, "a", &name, Duration::from_secs(10))).unwrap();
     let hold = Duration::from_secs(2);
     let begun = Instant::now();
     let end = std::thread::spawn(move || {
         std::thread::sleep(hold);
         producer.commit_transaction(Duration::from_secs(10)).unwrap();
     });
-    let found = seat.committed(&[tp(&name, 0)]).unwrap();
+    let found = consumer.committed(&[tp(&name, 0)]).unwrap();
     assert!(begun.elapsed() >= hold, "answered while the outcome was open: {found:?}");
     assert_eq!(found[0].as_ref().unwrap().offset, Offset(7));
     end.join().unwrap();
-    seat.close(true);
+    consumer.close(true);
 }
 
 #[test]
@@ -408,7 +413,7 @@ fn a_missing_topic_is_named() {
     let mut member = log.join(&group_spec(&unique("group"), "a", &missing, Duration::from_secs(10))).unwrap();
     let begun = Instant::now();
     let failure = loop {
-        assert!(begun.elapsed() < Duration::from_secs(60), "not told");
+        assert!(begun.elapsed() < Duration::from_secs(60), "not reported");
         member.wait(Duration::from_millis(100));
         if let Err(failure) = member.poll() {
             break failure;

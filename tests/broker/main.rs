@@ -1,4 +1,4 @@
-//! Tests against a real Apache Kafka: the reference of the log's contract.
+//! Tests against a real Apache Kafka: the reference for the log's contract.
 //!
 //! The broker's address comes from `TIDEGATE_TEST_BOOTSTRAP`; without a broker every test fails and says how to start one.
 

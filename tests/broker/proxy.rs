@@ -1,8 +1,10 @@
-//! A network between a program and its broker that a test can disturb: it holds requests, cuts connections and loses replies.
+//! A network between a program and its broker that a test can disturb: it holds requests, cuts connections and
+//! loses replies.
 //!
-//! Passes frames of Kafka's protocol on and reads only their heads (kind of request, correlation id). Where a reply names the
-//! broker's address, the proxy's port is put in its place, so that a client never finds a way around it. Knows no test and no
-//! topic. Invariants: frames of one connection keep their order, but for those that are held; every rule counts how often it acted.
+//! Forwards frames of Kafka's protocol and reads only their heads (kind of request, correlation id). Where a reply
+//! names the broker's address, the proxy's port is substituted, so that a client never finds a way around it. Knows
+//! no test and no topic. Invariants: frames of one connection keep their order, except for those that are held;
+//! every rule counts how often it acted.
 
 use std::{
     collections::BTreeMap,
@@ -33,7 +35,7 @@ pub enum Api {
     TxnOffsetCommit = 28,
 }
 
-/// Replies that name addresses of brokers.
+/// Replies that contain addresses of brokers.
 const WITH_ADDRESSES: [Api; 3] = [Api::Metadata, Api::FindCoordinator, Api::DescribeCluster];
 const HOST: &[u8] = b"127.0.0.1";
 
@@ -41,9 +43,9 @@ const HOST: &[u8] = b"127.0.0.1";
 pub enum Fault {
     /// The request does not reach the broker until it is delivered; everything after it passes.
     Hold,
-    /// The same, and the client's connection is cut: it does not know what became of the request.
+    /// The same, and the client's connection is cut: the client does not know what became of the request.
     HoldAndCut,
-    /// The broker answers, but the connection is cut before the client has the answer.
+    /// The broker answers, but the connection is cut before the client gets the answer.
     LoseReply,
 }
 
@@ -72,13 +74,13 @@ impl Rule {
         self.left.store(0, Ordering::SeqCst);
     }
 
-    /// Hands the oldest held request to the broker; its answer (without the length), which also goes to the client if that is
-    /// still there.
+    /// Delivers the oldest held request to the broker; returns its reply (without the length), which also goes to
+    /// the client if that is still there.
     pub fn deliver(&self) -> Vec<u8> {
         let Held { link, frame } = self.held.lock().unwrap().remove(0);
         let answer = link.expect_copy(correlation(&frame[8..]));
         link.to_broker(&frame).expect("the broker is there");
-        answer.recv_timeout(Duration::from_secs(30)).expect("the broker answers a late request")
+        answer.recv_timeout(Duration::from_secs(30)).expect("the broker replies to a late request")
     }
 
     fn acts(&self, api: i16, fault: impl Fn(Fault) -> bool) -> bool {
@@ -87,12 +89,12 @@ impl Rule {
         mine && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok()
     }
 
-    fn tell(&self) {
+    fn count(&self) {
         self.fired.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-/// The error code in the answer to an `EndTxn` or a `Heartbeat`, in the versions that librdkafka sends.
+/// The error code in the reply to an `EndTxn` or a `Heartbeat`, in the versions that librdkafka sends.
 pub fn error_of(answer: &[u8]) -> i16 {
     i16::from_be_bytes([answer[8], answer[9]])
 }
@@ -108,7 +110,7 @@ struct Shared {
 pub struct Proxy(Arc<Shared>);
 
 impl Proxy {
-    /// Stands before the broker at `host:port`.
+    /// Starts a proxy in front of the broker at `host:port`.
     pub fn start(broker: &str) -> Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let shared = Arc::new(Shared {
@@ -160,7 +162,7 @@ impl Shared {
 struct Link {
     client: Mutex<TcpStream>,
     broker: Mutex<TcpStream>,
-    /// Requests that wait for their answer, by correlation id.
+    /// Requests that are waiting for their reply, by correlation id.
     waiting: Mutex<BTreeMap<i32, Waiting>>,
     /// Something is held for this connection, so the broker's side stays open.
     holds: AtomicBool,
@@ -210,7 +212,7 @@ impl Link {
                 self.holds.store(true, Ordering::SeqCst);
                 let cut = rule.fault == Fault::HoldAndCut;
                 rule.held.lock().unwrap().push(Held { link: Arc::clone(self), frame });
-                rule.tell();
+                rule.count();
                 if cut {
                     return Ok(());
                 }
@@ -233,13 +235,13 @@ impl Link {
             }
             if let Some(rule) = lose {
                 self.close_client();
-                rule.tell();
+                rule.count();
                 continue;
             }
             if WITH_ADDRESSES.iter().any(|a| *a as i16 == api) {
                 put_port(&mut frame, shared.broker.port(), shared.port);
             }
-            // A client that is gone misses the answer.
+            // A client that is gone misses the reply.
             let _ = locked(&self.client).write_all(&frame);
         }
     }
@@ -249,9 +251,9 @@ impl Link {
     }
 
     fn expect_copy(&self, id: i32) -> Receiver<Vec<u8>> {
-        let (tell, told) = channel();
-        locked(&self.waiting).get_mut(&id).expect("a held request waits for its answer").copy = Some(tell);
-        told
+        let (sender, receiver) = channel();
+        locked(&self.waiting).get_mut(&id).expect("a held request waits for its reply").copy = Some(sender);
+        receiver
     }
 
     fn close_client(&self) {
@@ -266,7 +268,7 @@ fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
     value.lock().unwrap()
 }
 
-/// A frame with its length before it.
+/// A frame, which is preceded by its length.
 fn read_frame(from: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     from.read_exact(&mut length)?;
@@ -281,7 +283,7 @@ fn correlation(bytes: &[u8]) -> i32 {
     i32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
-/// An address is the host's name, then the port in four bytes.
+/// An address is the host's name, followed by the port in four bytes.
 fn put_port(frame: &mut [u8], from: u16, to: u16) {
     let old = [HOST, &u32::from(from).to_be_bytes()].concat();
     let (mut at, new) = (0, u32::from(to).to_be_bytes());

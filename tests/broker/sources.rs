@@ -1,4 +1,5 @@
-//! Sources on a real broker: what a receiver answered and what a directory held is processed once, whatever is killed.
+//! Sources on a real broker: what a receiver acknowledged and what a directory contained is processed once,
+//! whatever is killed.
 
 use crate::{
     contract::{texts, tp, unique},
@@ -23,7 +24,7 @@ fn rows(log: &Arc<dyn Log>, topic: &str) -> Vec<(String, String)> {
     (0..4).flat_map(|p| committed(log, &tp(topic, p))).collect()
 }
 
-/// What is committed now; a transaction may be open meanwhile.
+/// What is committed now; a transaction may be open at the same time.
 fn committed(log: &Arc<dyn Log>, at: &TopicPartition) -> Vec<(String, String)> {
     let (end, mut next, mut silent) = (log.end_offset(at).unwrap(), Offset(0), 0);
     let mut reader = log.read(at, next).unwrap();
@@ -40,7 +41,7 @@ fn committed(log: &Arc<dyn Log>, at: &TopicPartition) -> Vec<(String, String)> {
 }
 
 #[test]
-fn what_a_receiver_answered_survives_kills_on_kafka() {
+fn lines_that_a_receiver_acknowledged_survive_kills_on_kafka() {
     let (log, dir, app) = (kafka(), tempfile::tempdir().unwrap(), unique("answering"));
     let output = topic(&log);
     let command = |port: u16| {
@@ -50,7 +51,7 @@ fn what_a_receiver_answered_survives_kills_on_kafka() {
         command
     };
     let received = || rows(&log, &output).into_iter().map(|(_, line)| line).collect();
-    programs::answered_lines_survive_kills(&command, &received);
+    programs::acknowledged_lines_survive_kills(&command, &received);
 }
 
 #[cfg(feature = "failpoints")]
@@ -125,7 +126,7 @@ fn topics_and_partitions_that_appear_later_are_read_from_their_beginning_on_kafk
     assert!(!values.contains(&"before".to_owned()));
 }
 
-/// A static member that comes back is given what it had, and that is the first topic.
+/// A static member that comes back is given what it had, which is the first topic.
 #[cfg(feature = "failpoints")]
 #[test]
 fn a_topic_that_was_added_while_the_program_was_down_is_read_on_kafka() {
@@ -154,7 +155,7 @@ fn a_topic_that_was_added_while_the_program_was_down_is_read_on_kafka() {
             .batch_interval(Duration::from_millis(200))
             .configure(|c| {
                 c.admin_bind = None;
-                c.session_timeout = Duration::from_secs(240); // nothing here waits for its end
+                c.session_timeout = Duration::from_secs(240); // nothing here waits for it to expire
             })
             .build();
         let options = SourceOptions::pattern(format!("{app}-in-.*")).starting(Starting::Earliest);

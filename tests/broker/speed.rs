@@ -1,7 +1,7 @@
 //! Order and completeness of a million records, and what they cost. The numbers are printed, not judged.
 
 use crate::{
-    contract::{Seat, at, nobody, producer_spec, topic, tp, unique},
+    contract::{TestConsumer, at, nobody, producer_spec, topic, tp, unique},
     subject::kafka,
 };
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ impl Cost {
     fn begin() -> Cost {
         Cost(Instant::now(), cpu())
     }
-    fn tell(&self, what: &str) {
+    fn print(&self, what: &str) {
         let (wall, cpu) = (self.0.elapsed().as_secs_f64(), cpu() - self.1);
         let rate = f64::from(u32::try_from(RECORDS).unwrap()) / wall / 1000.0;
         println!("{what}: {rate:.0} k records/s, {cpu:.2} CPU s per million");
@@ -59,21 +59,21 @@ fn produce(name: &str) {
         producer.commit(&[], &nobody()).unwrap();
     }
     assert!(!producer.suspect());
-    cost.tell("produce");
+    cost.print("produce");
 }
 
 fn consume(name: &str) {
     let log = kafka();
     log.describe(&[name]).unwrap();
-    let mut seat = Seat::join(&log, &unique("group"), "a", &[name]);
-    seat.until("all is held", |s| s.holds().len() == PARTITIONS as usize);
+    let mut consumer = TestConsumer::join(&log, &unique("group"), "a", &[name]);
+    consumer.until("all is held", |s| s.holds().len() == PARTITIONS as usize);
     let cost = Cost::begin();
     let mut last = [None; PARTITIONS as usize];
     let (mut count, mut calls) = (0, 0);
     while count < RECORDS {
         assert!(cost.0.elapsed() < Duration::from_secs(120), "{count} of {RECORDS}");
-        seat.step(Duration::from_millis(100)).unwrap();
-        for (at, fetcher) in &mut seat.fetchers {
+        consumer.step(Duration::from_millis(100)).unwrap();
+        for (at, fetcher) in &mut consumer.fetchers {
             while let Some(fetched) = fetcher.take(CHUNK, 1 << 20).unwrap() {
                 calls += 1;
                 let last = &mut last[at.partition.0 as usize];
@@ -88,9 +88,9 @@ fn consume(name: &str) {
         }
     }
     assert_eq!(count, RECORDS, "none twice, none missing");
-    cost.tell("consume");
+    cost.print("consume");
     println!("records per call: {}", count / calls);
-    seat.member.close(true);
+    consumer.member.close(true);
 }
 
 #[test]
@@ -115,10 +115,10 @@ fn joining_and_getting_ready_are_quick() {
         producer.init().unwrap();
         inits.push(begun.elapsed());
         let begun = Instant::now();
-        let mut seat = Seat::join(&log, &unique("group"), "a", &[&name]);
-        seat.until("held", |s| s.holds().len() == 4);
+        let mut consumer = TestConsumer::join(&log, &unique("group"), "a", &[&name]);
+        consumer.until("held", |s| s.holds().len() == 4);
         joins.push(begun.elapsed());
-        seat.member.close(true);
+        consumer.member.close(true);
     }
     inits.sort();
     joins.sort();
@@ -133,8 +133,8 @@ fn joining_and_getting_ready_are_quick() {
 fn a_small_transaction_is_quick() {
     let log = kafka();
     let (name, group) = (topic(&log, 4), unique("group"));
-    let mut seat = Seat::join(&log, &group, "a", &[&name]);
-    seat.until("held", |s| s.holds().len() == 4);
+    let mut consumer = TestConsumer::join(&log, &group, "a", &[&name]);
+    consumer.until("held", |s| s.holds().len() == 4);
     let spec = producer_spec(Some(&unique("writer")), &group);
     let mut producer = log.producer(&spec).unwrap();
     let begun = Instant::now();
@@ -149,7 +149,7 @@ fn a_small_transaction_is_quick() {
             producer.send(&name, at(partition), &rows).unwrap();
         }
         producer.flush().unwrap();
-        let member = seat.member.membership().unwrap();
+        let member = consumer.member.membership().unwrap();
         producer.commit(&[(tp(&name, 0), crate::contract::committed(i, "token"))], &member).unwrap();
         took.push(begun.elapsed());
     }
@@ -157,5 +157,5 @@ fn a_small_transaction_is_quick() {
     let (p50, p90, p99) = (took[100], took[180], took[198]);
     println!("init {init:?}, transaction p50 {p50:?} p90 {p90:?} p99 {p99:?}");
     assert!(!producer.suspect(), "nothing was slow");
-    seat.member.close(true);
+    consumer.member.close(true);
 }

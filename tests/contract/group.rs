@@ -1,4 +1,4 @@
-//! The group: assignment, handing over, fencing of members, fetching.
+//! The group: assignment, handover, fencing of members, fetching.
 
 use super::*;
 use std::{collections::BTreeSet, time::Instant};
@@ -14,22 +14,22 @@ fn all(name: &str, partitions: u32) -> BTreeSet<TopicPartition> {
 pub fn one_member_gets_everything(log: &Arc<dyn Log>) {
     let (a, b, group) = (topic(log, 3), topic(log, 1), unique("group"));
     write(log, &tp(&a, 2), &[("x", "1")]);
-    let mut seat = Seat::join(log, &group, "one", &[&a, &b]);
+    let mut consumer = TestConsumer::join(log, &group, "one", &[&a, &b]);
     let expected: BTreeSet<_> = all(&a, 3).union(&all(&b, 1)).cloned().collect();
-    seat.until("all partitions are held", |s| s.holds() == expected);
-    let membership = seat.member.membership().unwrap();
+    consumer.until("all partitions are owned", |s| s.holds() == expected);
+    let membership = consumer.member.membership().unwrap();
     assert!(!membership.member_id.is_empty() && membership.generation >= 1);
-    assert_eq!(Some(membership.member_id), seat.member_id);
-    assert!(!seat.member.assignment_lost());
-    assert_eq!(seat.take(1)[&tp(&a, 2)], owned(&[("x", "1")]));
-    seat.member.close(true);
+    assert_eq!(Some(membership.member_id), consumer.member_id);
+    assert!(!consumer.member.assignment_lost());
+    assert_eq!(consumer.take(1)[&tp(&a, 2)], owned(&[("x", "1")]));
+    consumer.member.close(true);
 }
 
 pub fn a_newer_member_of_an_instance_fences_the_older(log: &Arc<dyn Log>) {
     let (name, group) = (topic(log, 2), unique("group"));
-    let mut old = Seat::join(log, &group, "same", &[&name]);
+    let mut old = TestConsumer::join(log, &group, "same", &[&name]);
     old.until("all is held", |s| s.holds().len() == 2);
-    let mut new = Seat::join(log, &group, "same", &[&name]);
+    let mut new = TestConsumer::join(log, &group, "same", &[&name]);
     new.until("the newer holds all", |s| s.holds().len() == 2);
     let start = Instant::now();
     let failure = loop {
@@ -47,34 +47,34 @@ pub fn a_newer_member_of_an_instance_fences_the_older(log: &Arc<dyn Log>) {
 
 pub fn a_static_member_that_comes_back_keeps_its_partitions(log: &Arc<dyn Log>) {
     let (name, group) = (topic(log, 4), unique("group"));
-    let mut a = Seat::join(log, &group, "a", &[&name]);
-    let mut b = Seat::join(log, &group, "b", &[&name]);
+    let mut a = TestConsumer::join(log, &group, "a", &[&name]);
+    let mut b = TestConsumer::join(log, &group, "b", &[&name]);
     settle(&mut [&mut a, &mut b], 4);
     let (held, id) = (a.holds(), a.member_id.clone());
     a.member.close(false);
-    let mut a = Seat::join(log, &group, "a", &[&name]);
+    let mut a = TestConsumer::join(log, &group, "a", &[&name]);
     let start = Instant::now();
     while a.holds() != held {
         assert!(start.elapsed() < PATIENCE, "got {:?}, not {held:?}", a.holds());
         a.step(Duration::from_millis(50)).unwrap();
         b.step(Duration::from_millis(50)).unwrap();
     }
-    assert_ne!(a.member_id, id, "another life has another member id");
+    assert_ne!(a.member_id, id, "another incarnation has another member id");
     assert_eq!(b.holds().len(), 2);
     a.member.close(true);
     b.member.close(true);
 }
 
-/// Steps all members until together they hold `partitions`, none twice, and differ by at most one.
-fn settle(seats: &mut [&mut Seat], partitions: usize) {
+/// Steps all members until together they own `partitions`, none twice, and their counts differ by at most one.
+fn settle(consumers: &mut [&mut TestConsumer], partitions: usize) {
     let start = Instant::now();
     loop {
-        for seat in seats.iter_mut() {
-            seat.step(Duration::from_millis(50)).unwrap();
+        for consumer in consumers.iter_mut() {
+            consumer.step(Duration::from_millis(50)).unwrap();
         }
-        let sizes: Vec<usize> = seats.iter().map(|s| s.holds().len()).collect();
-        let union: BTreeSet<_> = seats.iter().flat_map(|s| s.holds()).collect();
-        assert_eq!(union.len(), sizes.iter().sum::<usize>(), "a partition is held twice");
+        let sizes: Vec<usize> = consumers.iter().map(|s| s.holds().len()).collect();
+        let union: BTreeSet<_> = consumers.iter().flat_map(|s| s.holds()).collect();
+        assert_eq!(union.len(), sizes.iter().sum::<usize>(), "a partition is owned twice");
         let (low, high) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
         if union.len() == partitions && high - low <= 1 {
             return;
@@ -83,16 +83,16 @@ fn settle(seats: &mut [&mut Seat], partitions: usize) {
     }
 }
 
-pub fn two_members_share_and_pass_on_in_order(log: &Arc<dyn Log>) {
+pub fn two_members_share_and_hand_over_cleanly(log: &Arc<dyn Log>) {
     let (name, group) = (topic(log, 5), unique("group"));
-    let mut a = Seat::join(log, &group, "a", &[&name]);
+    let mut a = TestConsumer::join(log, &group, "a", &[&name]);
     a.until("a holds all", |s| s.holds().len() == 5);
     let kept_before = a.holds();
-    let mut b = Seat::join(log, &group, "b", &[&name]);
+    let mut b = TestConsumer::join(log, &group, "b", &[&name]);
     settle(&mut [&mut a, &mut b], 5);
     assert!(a.holds().is_subset(&kept_before));
-    let told = a.events.iter().filter(|e| matches!(e, GroupEvent::Lost(_))).count();
-    assert_eq!(told, 0, "handing over in order loses nothing");
+    let lost = a.events.iter().filter(|e| matches!(e, GroupEvent::Lost(_))).count();
+    assert_eq!(lost, 0, "a clean handover loses nothing");
     let revoked: usize =
         a.events.iter().map(|e| if let GroupEvent::Revoking(at) = e { at.len() } else { 0 }).sum();
     assert_eq!(revoked, b.holds().len(), "cooperative: only what moves is revoked");
@@ -114,10 +114,10 @@ pub fn two_members_share_and_pass_on_in_order(log: &Arc<dyn Log>) {
 
 pub fn a_commit_of_an_older_generation_is_refused(log: &Arc<dyn Log>) {
     let (name, group) = (topic(log, 2), unique("group"));
-    let mut a = Seat::join(log, &group, "a", &[&name]);
+    let mut a = TestConsumer::join(log, &group, "a", &[&name]);
     a.until("a holds all", |s| s.holds().len() == 2);
     let older = a.member.membership().unwrap();
-    let mut b = Seat::join(log, &group, "b", &[&name]);
+    let mut b = TestConsumer::join(log, &group, "b", &[&name]);
     settle(&mut [&mut a, &mut b], 2);
     let newer = a.member.membership().unwrap();
     assert_eq!(newer.member_id, older.member_id);
@@ -141,11 +141,11 @@ pub fn a_commit_of_an_older_generation_is_refused(log: &Arc<dyn Log>) {
 
 pub fn a_commit_of_an_unknown_member_is_refused(log: &Arc<dyn Log>) {
     let (name, group) = (topic(log, 1), unique("group"));
-    let mut old = Seat::join(log, &group, "a", &[&name]);
+    let mut old = TestConsumer::join(log, &group, "a", &[&name]);
     old.until("the partition is held", |s| s.holds().len() == 1);
     let gone = old.member.membership().unwrap();
     old.member.close(true);
-    let mut new = Seat::join(log, &group, "b", &[&name]);
+    let mut new = TestConsumer::join(log, &group, "b", &[&name]);
     new.until("the partition is held by another", |s| s.holds().len() == 1);
     let mut producer = transactional(log, &unique("writer"), &group);
     producer.begin().unwrap();
@@ -165,16 +165,16 @@ pub fn a_fetcher_takes_within_bounds_and_seeks(log: &Arc<dyn Log>) {
         let part: Vec<(&str, &str)> = part.iter().map(|v| ("k", v.as_str())).collect();
         write(log, &tp(&name, 0), &part);
     }
-    let mut seat = Seat::join(log, &group, "a", &[&name]);
-    seat.until("the partition is held", |s| s.holds().len() == 1);
+    let mut consumer = TestConsumer::join(log, &group, "a", &[&name]);
+    consumer.until("the partition is held", |s| s.holds().len() == 1);
     let only = tp(&name, 0);
     let mut values = vec![];
     let mut seek_to = None;
     let start = Instant::now();
     while values.len() < 100 {
         assert!(start.elapsed() < PATIENCE, "got {} records", values.len());
-        seat.step(Duration::from_millis(20)).unwrap();
-        let fetcher = seat.fetchers.get_mut(&only).unwrap();
+        consumer.step(Duration::from_millis(20)).unwrap();
+        let fetcher = consumer.fetchers.get_mut(&only).unwrap();
         while let Some(fetched) = fetcher.take(10, 1 << 20).unwrap() {
             assert!(fetched.records.len() <= 10);
             if values.len() < 30 {
@@ -185,18 +185,18 @@ pub fn a_fetcher_takes_within_bounds_and_seeks(log: &Arc<dyn Log>) {
     }
     assert_eq!(values, list);
     let (count, next) = seek_to.unwrap();
-    seat.member.seek(&only, next).unwrap();
-    let again: Vec<String> = seat.take(100 - count)[&only].iter().map(|(_, v)| v.clone()).collect();
+    consumer.member.seek(&only, next).unwrap();
+    let again: Vec<String> = consumer.take(100 - count)[&only].iter().map(|(_, v)| v.clone()).collect();
     assert_eq!(again, list[count..], "after going back to {next}");
-    assert!(seat.member.seek(&tp(&name, 7), Offset(0)).is_err(), "not owned");
-    seat.member.close(true);
+    assert!(consumer.member.seek(&tp(&name, 7), Offset(0)).is_err(), "not owned");
+    consumer.member.close(true);
 }
 
-pub fn a_partition_is_taken_up_again(log: &Arc<dyn Log>) {
+pub fn a_partition_can_be_started_again(log: &Arc<dyn Log>) {
     let (name, group) = (topic(log, 2), unique("group"));
     let at = [tp(&name, 0), tp(&name, 1)];
     at.iter().for_each(|at| write(log, at, &[("k", "1"), ("k", "2")]));
-    let mut a = Seat::join(log, &group, "a", &[&name]);
+    let mut a = TestConsumer::join(log, &group, "a", &[&name]);
     a.until("a holds all", |s| s.holds().len() == 2);
     assert_eq!(a.take(4).len(), 2);
     let begun = a.member.membership().unwrap();
@@ -219,14 +219,14 @@ pub fn a_partition_is_taken_up_again(log: &Arc<dyn Log>) {
     a.member.close(true);
 }
 
-pub fn a_partition_that_was_given_up_gives_nothing(log: &Arc<dyn Log>) {
+pub fn a_partition_that_was_released_yields_nothing(log: &Arc<dyn Log>) {
     let (name, group) = (topic(log, 2), unique("group"));
     for partition in 0..2 {
         write(log, &tp(&name, partition), &[("k", "1")]);
     }
-    let mut a = Seat::join(log, &group, "a", &[&name]);
+    let mut a = TestConsumer::join(log, &group, "a", &[&name]);
     a.until("a holds all", |s| s.holds().len() == 2);
-    let mut b = Seat::join(log, &group, "b", &[&name]);
+    let mut b = TestConsumer::join(log, &group, "b", &[&name]);
     let mut kept = BTreeMap::new();
     let start = Instant::now();
     while b.holds().is_empty() {

@@ -1,19 +1,19 @@
 //! What every log must do, as tests: run on the embedded logs, on the simulated one and on a real broker.
 //!
-//! Each case takes a subject and makes topics and groups of its own, so all may share one broker. A factory is a function
-//! `fn() -> Subject`; `contract_tests!(factory)` makes one test per case. Waits are bounded and generous (a real group needs
-//! seconds to settle); nothing here measures speed.
+//! Each case takes a subject and creates topics and groups of its own, so all may share one broker. A factory is a
+//! function `fn() -> Subject`; `contract_tests!(factory)` generates one test per case. Waits are bounded and
+//! generous (a real group needs seconds to settle); nothing here measures speed.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+mod consumer;
 mod group;
 mod records;
-mod seat;
 mod transactions;
 
+pub use consumer::TestConsumer;
 pub use group::*;
 pub use records::*;
-pub use seat::Seat;
 pub use transactions::*;
 
 use std::{
@@ -30,13 +30,13 @@ use tidegate::{
     record::{Headers, Offset, Partition, RawChunk, RawChunkBuilder, RawRecord, TopicPartition},
 };
 
-/// A log to test and what must live as long as it.
+/// A log to test, and what must live as long as it does.
 pub struct Subject {
     pub log: Arc<dyn Log>,
     pub keep: Box<dyn Any>,
 }
 
-/// How long a case waits for what must come.
+/// How long a case waits for something that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One test per case of the contract for a factory of subjects.
@@ -51,7 +51,7 @@ macro_rules! contract_tests {
             keys_are_placed_as_java_clients_place_them,
             records_of_a_partition_keep_their_order,
             a_record_that_is_too_large_stops_the_pipeline,
-            an_offset_out_of_range_is_told_with_its_partition,
+            an_offset_out_of_range_is_reported_with_its_partition,
             records_without_a_transaction_are_visible_after_flush,
             a_reader_starts_anywhere,
             an_offset_is_found_by_time,
@@ -60,19 +60,19 @@ macro_rules! contract_tests {
             an_abort_leaves_no_trace,
             the_high_watermark_counts_open_transactions,
             offsets_and_metadata_come_back,
-            offsets_of_an_aborted_transaction_are_not_there,
+            offsets_of_an_aborted_transaction_are_discarded,
             an_empty_batch_commits_its_metadata,
             a_newer_producer_fences_the_older,
-            init_ends_what_a_dead_producer_left_open,
+            init_ends_the_open_transaction_of_a_dead_producer,
             one_member_gets_everything,
             a_newer_member_of_an_instance_fences_the_older,
             a_static_member_that_comes_back_keeps_its_partitions,
-            two_members_share_and_pass_on_in_order,
+            two_members_share_and_hand_over_cleanly,
             a_commit_of_an_older_generation_is_refused,
             a_commit_of_an_unknown_member_is_refused,
             a_fetcher_takes_within_bounds_and_seeks,
-            a_partition_is_taken_up_again,
-            a_partition_that_was_given_up_gives_nothing,
+            a_partition_can_be_started_again,
+            a_partition_that_was_released_yields_nothing,
             waiting_ends_when_records_arrive,
         );
     };
@@ -154,7 +154,7 @@ pub fn transactional(log: &Arc<dyn Log>, id: &str, group: &str) -> Box<dyn Produ
     producer
 }
 
-/// In nobody's name: for transactions without offsets.
+/// For nobody: for transactions without offsets.
 pub fn nobody() -> Membership {
     Membership { member_id: String::new(), generation: -1, handle: Arc::new(()) }
 }
@@ -167,16 +167,16 @@ pub fn write(log: &Arc<dyn Log>, at: &TopicPartition, list: &[(&str, &str)]) {
     producer.commit(&[], &nobody()).unwrap();
 }
 
-/// All committed records of a partition up to its high watermark, each call checked to move on.
+/// All committed records of a partition up to its high watermark; each call must advance.
 pub fn read_all(log: &Arc<dyn Log>, at: &TopicPartition) -> Vec<(String, String)> {
     let mut reader = log.read(at, log.start_offset(at).unwrap()).unwrap();
     let (mut all, mut position) = (vec![], log.start_offset(at).unwrap());
     let end = log.end_offset(at).unwrap();
     let start = std::time::Instant::now();
     while position < end {
-        assert!(start.elapsed() < PATIENCE, "{at}: the reader stays at {position} before {end}");
+        assert!(start.elapsed() < PATIENCE, "{at}: the reader is stuck at {position} before {end}");
         if let Some(fetched) = reader.next(Duration::from_millis(500)).unwrap() {
-            assert!(fetched.next > position, "{at}: a reader only goes on");
+            assert!(fetched.next > position, "{at}: a reader only moves forward");
             assert!(fetched.records.last_offset().is_none_or(|last| last < fetched.next));
             all.extend(texts(&fetched.records));
             position = fetched.next;
@@ -185,7 +185,7 @@ pub fn read_all(log: &Arc<dyn Log>, at: &TopicPartition) -> Vec<(String, String)
     all
 }
 
-/// What a reader gives that is there now.
+/// What a reader returns that is there now.
 pub fn visible(log: &Arc<dyn Log>, at: &TopicPartition) -> Vec<(String, String)> {
     let mut reader = log.read(at, Offset(0)).unwrap();
     let mut all = vec![];

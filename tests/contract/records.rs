@@ -1,4 +1,4 @@
-//! Topics and records: what is written comes back, in order, at the right place.
+//! Topics and records: what is written comes back, in order, in the right place.
 
 use super::*;
 use tidegate::{error::Reaction, log::partitioner};
@@ -141,7 +141,7 @@ pub fn a_record_that_is_too_large_stops_the_pipeline(log: &Arc<dyn Log>) {
     assert_eq!(visible(log, &tp(&name, 0)), []);
 }
 
-pub fn an_offset_out_of_range_is_told_with_its_partition(log: &Arc<dyn Log>) {
+pub fn an_offset_out_of_range_is_reported_with_its_partition(log: &Arc<dyn Log>) {
     let name = topic(log, 1);
     write(log, &tp(&name, 0), &[("a", "1")]);
     let mut reader = log.read(&tp(&name, 0), Offset(1000)).unwrap();
@@ -198,7 +198,7 @@ pub fn an_offset_is_found_by_time(log: &Arc<dyn Log>) {
     tidegate::log::write(&**log, &name, at(1), &chunk.build()).unwrap();
     let found = [0, 1_000, 1_001, 3_000, 3_001, 5_000].map(|ms| log.offset_at(&place, ms).unwrap().0);
     assert_eq!(found, [0, 0, 1, 1, 3, 3]);
-    assert_eq!(log.offset_at(&place, 5_001).unwrap(), Offset(4), "nothing is so new: the end");
+    assert_eq!(log.offset_at(&place, 5_001).unwrap(), Offset(4), "nothing is that new: the end");
     assert!(log.offset_at(&tp(&name, 2), 0).is_err(), "there is no partition 2");
 }
 

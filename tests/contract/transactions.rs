@@ -30,7 +30,7 @@ pub fn an_abort_leaves_no_trace(log: &Arc<dyn Log>) {
         if keep { producer.commit(&[], &nobody()).unwrap() } else { producer.abort().unwrap() }
     }
     let kept = owned(&[("k", "1"), ("l", "1"), ("k", "3"), ("l", "3")]);
-    // Also that the reader reaches the high watermark behind aborted and control records.
+    // Also checks that the reader reaches the high watermark behind aborted and control records.
     assert_eq!(read_all(log, &tp(&name, 0)), kept);
 }
 
@@ -51,54 +51,56 @@ pub fn the_high_watermark_counts_open_transactions(log: &Arc<dyn Log>) {
 
 pub fn offsets_and_metadata_come_back(log: &Arc<dyn Log>) {
     let (name, group) = (topic(log, 2), unique("group"));
-    let mut seat = Seat::join(log, &group, "a", &[&name]);
-    seat.until("both partitions are held", |s| s.holds().len() == 2);
+    let mut consumer = TestConsumer::join(log, &group, "a", &[&name]);
+    consumer.until("both partitions are held", |s| s.holds().len() == 2);
     let both = [tp(&name, 0), tp(&name, 1)];
-    assert_eq!(seat.member.committed(&both).unwrap(), [None, None]);
+    assert_eq!(consumer.member.committed(&both).unwrap(), [None, None]);
     let long = "m".repeat(4000);
     let mut producer = transactional(log, &unique("writer"), &group);
     for offset in [5, 3] {
         producer.begin().unwrap();
         let list = [(tp(&name, 1), committed(offset, &long)), (tp(&name, 0), committed(0, "ä"))];
-        producer.commit(&list, &seat.member.membership().unwrap()).unwrap();
-        let found = seat.member.committed(&both).unwrap();
+        producer.commit(&list, &consumer.member.membership().unwrap()).unwrap();
+        let found = consumer.member.committed(&both).unwrap();
         let found: Vec<_> = found.into_iter().map(|c| c.map(|c| (c.offset, c.metadata))).collect();
         assert_eq!(found, [Some((Offset(0), "ä".into())), Some((Offset(offset), long.clone()))]);
     }
-    seat.member.close(true);
+    consumer.member.close(true);
 }
 
-pub fn offsets_of_an_aborted_transaction_are_not_there(log: &Arc<dyn Log>) {
+pub fn offsets_of_an_aborted_transaction_are_discarded(log: &Arc<dyn Log>) {
     let (name, group) = (topic(log, 1), unique("group"));
-    let mut seat = Seat::join(log, &group, "a", &[&name]);
-    seat.until("the partition is held", |s| s.holds().len() == 1);
+    let mut consumer = TestConsumer::join(log, &group, "a", &[&name]);
+    consumer.until("the partition is held", |s| s.holds().len() == 1);
     let id = unique("writer");
     let mut producer = transactional(log, &id, &group);
     producer.begin().unwrap();
     producer.send(&name, at(0), &rows(&[("a", "1")])).unwrap();
-    let mine = seat.member.membership().unwrap();
+    let mine = consumer.member.membership().unwrap();
     let mut newer = transactional(log, &id, &group);
     assert!(producer.commit(&[(tp(&name, 0), committed(1, "no"))], &mine).is_err(), "fenced");
     newer.begin().unwrap();
     newer.send(&name, at(0), &rows(&[("a", "1")])).unwrap();
     newer.abort().unwrap();
-    assert_eq!(seat.member.committed(&[tp(&name, 0)]).unwrap(), [None]);
+    assert_eq!(consumer.member.committed(&[tp(&name, 0)]).unwrap(), [None]);
     assert_eq!(visible(log, &tp(&name, 0)), []);
-    seat.member.close(true);
+    consumer.member.close(true);
 }
 
 pub fn an_empty_batch_commits_its_metadata(log: &Arc<dyn Log>) {
     let (name, group) = (topic(log, 1), unique("group"));
-    let mut seat = Seat::join(log, &group, "a", &[&name]);
-    seat.until("the partition is held", |s| s.holds().len() == 1);
+    let mut consumer = TestConsumer::join(log, &group, "a", &[&name]);
+    consumer.until("the partition is held", |s| s.holds().len() == 1);
     let mut producer = transactional(log, &unique("writer"), &group);
     for token in ["1", "2", "3"] {
         producer.begin().unwrap();
-        producer.commit(&[(tp(&name, 0), committed(0, token))], &seat.member.membership().unwrap()).unwrap();
-        let found = seat.member.committed(&[tp(&name, 0)]).unwrap();
+        producer
+            .commit(&[(tp(&name, 0), committed(0, token))], &consumer.member.membership().unwrap())
+            .unwrap();
+        let found = consumer.member.committed(&[tp(&name, 0)]).unwrap();
         assert_eq!(found[0].as_ref().unwrap().metadata, token);
     }
-    seat.member.close(true);
+    consumer.member.close(true);
 }
 
 pub fn a_newer_producer_fences_the_older(log: &Arc<dyn Log>) {
@@ -118,7 +120,7 @@ pub fn a_newer_producer_fences_the_older(log: &Arc<dyn Log>) {
     assert_eq!(read_all(log, &tp(&name, 0)), owned(&[("new", "1")]));
 }
 
-pub fn init_ends_what_a_dead_producer_left_open(log: &Arc<dyn Log>) {
+pub fn init_ends_the_open_transaction_of_a_dead_producer(log: &Arc<dyn Log>) {
     let (name, id, group) = (topic(log, 1), unique("writer"), unique("group"));
     let mut dead = transactional(log, &id, &group);
     dead.begin().unwrap();

@@ -1,4 +1,5 @@
-//! Records that cannot be decoded or processed, under each policy: found one by one, the others take effect.
+//! Records that cannot be decoded or processed, under each policy: they are found one by one, and the others take
+//! effect.
 
 use crate::driver::{PLAIN, Session, WAYS, show};
 use expect_test::{Expect, expect};
@@ -59,12 +60,12 @@ fn fail_stops_and_names_the_record() {
     let one = "n 1 | b | 3\nn 1 | a | ten\n";
     let error = Session::new(PLAIN).step(&sums(BadRecordPolicy::Fail), one).pop().unwrap();
     expect![[r#"
-        error: bad record in n-1 at offset 1: operator `try_map (made at tests/it/bad_records.rs:26:26)` on partition 1: invalid digit found in string
+        error: bad record in n-1 at offset 1: operator `try_map (made at tests/it/bad_records.rs:27:26)` on partition 1: invalid digit found in string
           next: fix the producer, or choose the policy `skip` or `dead-letter` for this source"#]].assert_eq(&error);
 }
 
 #[test]
-fn what_stands_before_a_failing_record_is_committed_and_a_later_run_goes_on_there() {
+fn records_before_a_failing_one_are_committed_and_a_later_run_continues_there() {
     let mut session = Session::new(PLAIN);
     let first =
         session.step(&sums(BadRecordPolicy::Fail), "n 1 | a | 5\nn 1 | b | 3\nn 1 | a | ten\nn 1 | a | 1\n");
@@ -74,7 +75,7 @@ fn what_stands_before_a_failing_record_is_committed_and_a_later_run_goes_on_ther
 }
 
 #[test]
-fn skip_counts_each_once() {
+fn skip_counts_each_bad_record_once() {
     check_all_ways(
         &sums(BadRecordPolicy::Skip),
         ROWS,
@@ -87,24 +88,24 @@ fn skip_counts_each_once() {
     let mut session = Session::new(PLAIN);
     session.step(&sums(BadRecordPolicy::Skip), ROWS);
     let skipped: usize = session.seen.batches.lock().unwrap().iter().map(|b| b.counters.skipped).sum();
-    assert_eq!(skipped, 2, "also over the replays of the search");
-    let mut told = session.seen.bad.lock().unwrap().clone();
-    told.dedup();
+    assert_eq!(skipped, 2, "even across the replays of the search");
+    let mut reported = session.seen.bad.lock().unwrap().clone();
+    reported.dedup();
     expect![[r#"
         [
-            "n-1 0: operator `try_map (made at tests/it/bad_records.rs:26:26)` on partition 1: invalid digit found in string",
+            "n-1 0: operator `try_map (made at tests/it/bad_records.rs:27:26)` on partition 1: invalid digit found in string",
             "n-2 0: the value is null",
         ]
-    "#]].assert_debug_eq(&told);
+    "#]].assert_debug_eq(&reported);
 }
 
 #[test]
-fn dead_letters_are_the_exact_records_with_their_place_and_reason() {
+fn dead_letters_are_the_exact_records_with_origin_and_reason() {
     check_all_ways(
         &sums(BadRecordPolicy::DeadLetter),
         ROWS,
         &expect![[r#"
-        app-dlq | a | ten | @7 | h=x | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=1 | __tidegate.errors.offset=0 | __tidegate.errors.message=operator `try_map (made at tests/it/bad_records.rs:26:26)` on partition 1: invalid digit found in string
+        app-dlq | a | ten | @7 | h=x | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=1 | __tidegate.errors.offset=0 | __tidegate.errors.message=operator `try_map (made at tests/it/bad_records.rs:27:26)` on partition 1: invalid digit found in string
         app-dlq | c | - | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=2 | __tidegate.errors.offset=0 | __tidegate.errors.message=the value is null
         sums | a | 1
         sums | b | 5
@@ -113,7 +114,7 @@ fn dead_letters_are_the_exact_records_with_their_place_and_reason() {
     );
 }
 
-/// The value that no closure takes; sums are never equal to it.
+/// The value that no closure accepts; sums are never equal to it.
 const BAD: u64 = 1013;
 
 /// Values of 1000 to 1299 by their hundreds, over three partitions.
@@ -151,17 +152,17 @@ fn a_panic_in_any_closure_is_found_among_many_records() {
             let mut session = Session::new(way);
             let written = session.step(&build, &many());
             assert!(!written.iter().any(|row| row.starts_with("error")), "{kind}: {:?}", written.last());
-            let told = session.seen.bad.lock().unwrap().clone();
+            let reported = session.seen.bad.lock().unwrap().clone();
             let is_named = |t: &String| t.starts_with("n-2 4: operator `") && t.contains("panicked: no 1013");
-            assert!(told.iter().all(is_named), "{kind}: {told:?}");
-            let letters: Vec<_> = written.iter().filter(|row| row.starts_with("app-dlq")).collect();
-            assert_eq!(letters.len(), 1, "{kind}: {letters:?}");
-            assert!(letters[0].starts_with("app-dlq | - | 1013 |"), "{kind}: {letters:?}");
+            assert!(reported.iter().all(is_named), "{kind}: {reported:?}");
+            let dead_letters: Vec<_> = written.iter().filter(|row| row.starts_with("app-dlq")).collect();
+            assert_eq!(dead_letters.len(), 1, "{kind}: {dead_letters:?}");
+            assert!(dead_letters[0].starts_with("app-dlq | - | 1013 |"), "{kind}: {dead_letters:?}");
         }
     }
 }
 
-/// Reads numbers; does not expect the bad one.
+/// Reads numbers; panics on the bad one.
 struct Numbers;
 
 impl Decode<u64> for Numbers {
@@ -172,7 +173,7 @@ impl Decode<u64> for Numbers {
 }
 
 #[test]
-fn a_panic_of_a_decoder_is_that_of_one_record_under_each_policy() {
+fn a_panic_of_a_decoder_affects_one_record_under_each_policy() {
     let build = |policy| {
         move |ssc: &StreamingContext| {
             let numbers = ssc.source::<u64>(SourceOptions::topic("n").on_bad_record(policy), Numbers);
@@ -185,15 +186,15 @@ fn a_panic_of_a_decoder_is_that_of_one_record_under_each_policy() {
         format!("sums | 10 | {}\nsums | 11 | {}\nsums | 12 | {}\n", sum(1000) - BAD, sum(1100), sum(1200));
     for way in [WAYS[0], WAYS[2]] {
         let fail = Session::new(way).step(&build(BadRecordPolicy::Fail), &many()).pop().unwrap();
-        let told = "error: bad record in n-2 at offset 4: the decoder panicked: no 1013\n  next: ";
-        assert!(fail.starts_with(told), "{fail}");
+        let message = "error: bad record in n-2 at offset 4: the decoder panicked: no 1013\n  next: ";
+        assert!(fail.starts_with(message), "{fail}");
         let mut session = Session::new(way);
         assert_eq!(last_sums(session.step(&build(BadRecordPolicy::Skip), &many())), sums);
         let skipped: usize = session.seen.batches.lock().unwrap().iter().map(|b| b.counters.skipped).sum();
         assert_eq!(skipped, 1);
-        let letters = last_sums(Session::new(way).step(&build(BadRecordPolicy::DeadLetter), &many()));
-        let letter = "app-dlq | - | 1013 | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=2 | __tidegate.errors.offset=4 | __tidegate.errors.message=the decoder panicked: no 1013\n";
-        assert_eq!(letters, format!("{letter}{sums}"));
+        let dead_letters = last_sums(Session::new(way).step(&build(BadRecordPolicy::DeadLetter), &many()));
+        let dead_letter = "app-dlq | - | 1013 | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=2 | __tidegate.errors.offset=4 | __tidegate.errors.message=the decoder panicked: no 1013\n";
+        assert_eq!(dead_letters, format!("{dead_letter}{sums}"));
     }
 }
 
@@ -208,7 +209,7 @@ impl serde::Serialize for Kept {
 }
 
 #[test]
-fn a_panic_while_state_is_encoded_is_that_of_one_record() {
+fn a_panic_while_encoding_state_affects_one_record() {
     let build = |ssc: &StreamingContext| {
         let all = source(ssc).map(|(_, n)| (n, n));
         let kept = all.update_state_by_key(|new: Vec<u64>, _: Option<Kept>| new.last().map(|n| Kept(*n)));
@@ -216,9 +217,14 @@ fn a_panic_while_state_is_encoded_is_that_of_one_record() {
     };
     for way in [WAYS[0], WAYS[2]] {
         let written = Session::new(way).step(&build, &many());
-        let letters: Vec<_> = written.iter().filter(|row| row.starts_with("app-dlq")).collect();
-        assert!(letters.len() == 1 && letters[0].starts_with("app-dlq | - | 1013 |"), "{letters:?}");
-        assert!(letters[0].contains("update_state_by_key") && letters[0].ends_with("panicked: no 1013"));
+        let dead_letters: Vec<_> = written.iter().filter(|row| row.starts_with("app-dlq")).collect();
+        assert!(
+            dead_letters.len() == 1 && dead_letters[0].starts_with("app-dlq | - | 1013 |"),
+            "{dead_letters:?}"
+        );
+        assert!(
+            dead_letters[0].contains("update_state_by_key") && dead_letters[0].ends_with("panicked: no 1013")
+        );
         let mut rows: Vec<_> = written.iter().filter(|row| row.starts_with("out")).collect();
         rows.sort();
         rows.dedup();
@@ -227,7 +233,7 @@ fn a_panic_while_state_is_encoded_is_that_of_one_record() {
 }
 
 #[test]
-fn the_rest_takes_effect_exactly_once_around_a_failing_record() {
+fn the_records_around_a_failing_one_take_effect_exactly_once() {
     let build = |ssc: &StreamingContext| {
         source(ssc).running_reduce_by_key(|a, b| refuse(a) + refuse(b)).to_kafka("sums", AsText, AsText);
     };
@@ -248,7 +254,7 @@ fn the_rest_takes_effect_exactly_once_around_a_failing_record() {
 }
 
 #[test]
-fn a_failure_that_is_no_records_fault_blames_none() {
+fn a_failure_that_no_record_causes_blames_none() {
     let fails = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let switch = fails.clone();
     let build = move |ssc: &StreamingContext| {

@@ -1,6 +1,7 @@
-//! `tidegate demo`, run as a program: ended by time, killed, ended by a signal; its counts against an oracle.
+//! `tidegate demo`, run as a program: ended by time, killed, ended by a signal; its counts are checked against an
+//! oracle.
 
-use crate::contract::{Seat, read_all, tp};
+use crate::contract::{TestConsumer, read_all, tp};
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read},
@@ -35,12 +36,13 @@ fn wait(mut child: Child, out: &mut dyn Read) -> String {
     text
 }
 
-/// The lines that the program has committed, read back from the log, counted by hand; and how many lines there are.
+/// The lines that the program has committed, read back from the log and counted by hand, and how many lines there
+/// are.
 fn oracle(log: &Arc<dyn Log>) -> (BTreeMap<String, u64>, u64) {
     let partitions = [tp("lines", 0), tp("lines", 1)];
-    let mut seat = Seat::join(log, "demo", "oracle", &[]);
+    let mut consumer = TestConsumer::join(log, "demo", "oracle", &[]);
     let (mut counts, mut lines) = (BTreeMap::new(), 0);
-    for (at, committed) in partitions.iter().zip(seat.member.committed(&partitions).unwrap()) {
+    for (at, committed) in partitions.iter().zip(consumer.member.committed(&partitions).unwrap()) {
         let committed = usize::try_from(committed.unwrap().offset.0).unwrap();
         let all = read_all(log, at);
         assert!(all.len() >= committed, "nothing was dropped yet");
@@ -53,7 +55,7 @@ fn oracle(log: &Arc<dyn Log>) -> (BTreeMap<String, u64>, u64) {
 }
 
 #[test]
-fn counts_stay_exact_over_an_end_a_kill_and_a_signal() {
+fn counts_stay_exact_across_an_end_a_kill_and_a_signal() {
     let dir = tempfile::tempdir().unwrap();
     let mut first = demo(dir.path(), &["--seconds", "3"]);
     let mut out = first.stdout.take().unwrap();
@@ -77,7 +79,7 @@ fn counts_stay_exact_over_an_end_a_kill_and_a_signal() {
     until(&mut third, &mut out, |line| line.contains("| resumed after "));
     until(&mut third, &mut out, |line| line.contains("| resumed after "));
     let pid = third.id().to_string();
-    // As Ctrl-C does.
+    // As Ctrl-C would.
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     let text = wait(third, &mut out);
     let resume = format!(

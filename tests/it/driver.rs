@@ -1,8 +1,9 @@
-//! Expected tables, and runs of a program to the end of its input.
+//! Expected tables, and runs of a program up to the end of its input.
 //!
-//! [`check`] steps programs through batches with the public driver. A [`Session`] runs a program until everything that is there is
-//! processed, as an available-now run does, and lets a test look at log, reports and errors. Knows no operator. Invariant: a case
-//! passes only if all ways to run it (threads, state partitions, lost local state, crashes) write the same.
+//! [`check`] steps programs through batches with the public driver. A [`Session`] runs a program until all
+//! available input is processed, as an available-now run does, and lets a test inspect log, reports and errors.
+//! Knows no operator. Invariant: a case passes only if all ways to run it (threads, state partitions, lost local
+//! state, crashes) write the same.
 
 use expect_test::Expect;
 use std::{
@@ -25,7 +26,7 @@ use tidegate::{
 
 pub const INPUT_PARTITIONS: u32 = 3;
 
-/// What stays equal however a stream is cut into batches.
+/// What must be equal no matter how a stream is cut into batches.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Invariant {
     /// All rows, in any order: stateless programs.
@@ -39,7 +40,7 @@ pub enum Invariant {
 pub struct Way {
     pub threads: usize,
     pub state_partitions: u32,
-    /// Local state is lost at each restart and comes back from the changelog.
+    /// Local state is lost at each restart and restored from the changelog.
     pub lose_state: bool,
 }
 
@@ -53,12 +54,12 @@ pub const WAYS: [Way; 6] = [
     Way { lose_state: true, ..PLAIN },
 ];
 
-/// Steps `build` over the batches of `input` in all ways and compares what it wrote.
+/// Steps `build` through the batches of `input` in all ways and compares what it wrote.
 pub fn check(build: impl Fn(&StreamingContext), input: &str, expected: &Expect) {
     expected.assert_eq(&testing::run_every_way(build, input));
 }
 
-/// As [`check`]; also as one batch and with one record per batch, where `invariant` must stay equal.
+/// Like [`check`]; also as one batch and with one record per batch, where `invariant` must be preserved.
 pub fn check_any_batches(
     invariant: Invariant,
     build: impl Fn(&StreamingContext),
@@ -96,7 +97,7 @@ impl Invariant {
     }
 }
 
-/// One application on a log in memory, over several runs.
+/// One application on a log in memory, across several runs.
 pub struct Session {
     pub log: Arc<dyn Log>,
     pub config: Config,
@@ -132,7 +133,7 @@ impl Session {
         testing::feed(&*self.log, INPUT_PARTITIONS, rows).unwrap();
     }
 
-    /// Runs a program until everything that is there is processed.
+    /// Runs a program until all available input is processed.
     pub fn run(&mut self, build: &dyn Fn(&StreamingContext)) -> Result {
         let ssc = StreamingContext::new(self.config.clone());
         build(&ssc);
@@ -158,7 +159,8 @@ impl Session {
         }
     }
 
-    /// Receivers, runs, and gives the new rows of all output topics and of the console; an error is the last row.
+    /// Writes input rows, runs, and returns the new rows of all output topics and of the console; an error is the
+    /// last row.
     pub fn step(&mut self, build: &dyn Fn(&StreamingContext), rows: &str) -> Vec<String> {
         self.feed(rows);
         let result = self.run(build);
@@ -174,7 +176,7 @@ impl Session {
         written
     }
 
-    /// The committed rows of a topic that were not given before.
+    /// The committed rows of a topic that were not returned before.
     pub fn new_rows(&mut self, topic: &str) -> Vec<String> {
         self.reading.new_rows(&*self.log, topic).unwrap()
     }
@@ -185,7 +187,7 @@ fn create(log: &dyn Log, topic: &str, partitions: u32) {
     log.create(&TopicSpec { name: topic.into(), partitions, replication_factor: None, config }).unwrap();
 }
 
-/// What the engine told.
+/// What the engine reported.
 #[derive(Default)]
 pub struct Seen {
     pub console: Mutex<Vec<String>>,
@@ -218,7 +220,7 @@ impl Observer for Seen {
     }
 }
 
-/// Its days pass only when it is asked.
+/// A clock whose time advances only when it is asked.
 pub struct TestClock(AtomicI64);
 
 impl Clock for TestClock {
@@ -233,7 +235,7 @@ impl Clock for TestClock {
     }
 }
 
-/// The message of an error; the place of a program in it is kept.
+/// The message of an error; places in the program are kept.
 pub fn message(result: Result) -> String {
     match result {
         Ok(()) => "no error".into(),

@@ -1,7 +1,8 @@
-//! The examples of topics on the embedded log, as processes: killed in the middle, started again, and right to the last record.
+//! The examples that read topics, as processes on the embedded log: killed in the middle, restarted, and right to
+//! the last record.
 
 use crate::{
-    contract::{Seat, read_all, record, tp},
+    contract::{TestConsumer, read_all, record, tp},
     programs::{Process, example},
 };
 use std::{collections::BTreeMap, path::Path, process::Command, sync::Arc};
@@ -16,7 +17,7 @@ use tidegate::{
 const PARTITIONS: u32 = 4;
 const RECORDS: u64 = 200_000;
 
-/// The log of a program that does not run.
+/// The log of a program that is not running.
 fn open(dir: &Path) -> Arc<dyn Log> {
     Embedded::directory(dir.join("log"), Options::default()).unwrap()
 }
@@ -55,8 +56,9 @@ fn command(program: &str, dir: &Path, more: &[&str]) -> Command {
     command
 }
 
-/// Kills the program between its first batch and its last, then lets it end; answers how many records were read at the kill.
-fn killed_and_ended(program: &str, dir: &Path, look: impl Fn(&Arc<dyn Log>)) -> u64 {
+/// Kills the program between its first batch and its last, then lets it finish; returns how many records were read
+/// at the kill.
+fn kill_and_finish(program: &str, dir: &Path, look: impl Fn(&Arc<dyn Log>)) -> u64 {
     let mut run = start(program, dir, &[]);
     run.until("a batch with records is done", |p| {
         p.err().lines().any(|l| l.contains("tidegate::batch") && !l.contains("records=0 "))
@@ -64,10 +66,10 @@ fn killed_and_ended(program: &str, dir: &Path, look: impl Fn(&Arc<dyn Log>)) -> 
     run.kill();
     let inputs: Vec<_> = (0..PARTITIONS).map(|p| tp("in", p)).collect();
     let log = open(dir);
-    let mut seat = Seat::join(&log, "app", "oracle", &[]);
-    let read = seat.member.committed(&inputs).unwrap();
+    let mut consumer = TestConsumer::join(&log, "app", "oracle", &[]);
+    let read = consumer.member.committed(&inputs).unwrap();
     look(&log);
-    drop((seat, log));
+    drop((consumer, log));
     let mut run = start(program, dir, &["--available-now"]);
     run.until("everything that was there is processed", |_| true);
     while !run.has_ended() {
@@ -80,13 +82,13 @@ fn outputs(log: &Arc<dyn Log>) -> Vec<(String, String)> {
     (0..PARTITIONS).flat_map(|p| read_all(log, &tp("out", p))).collect()
 }
 
-/// Ten words, of which some come often.
+/// Ten words, some of which are frequent.
 fn line(n: u64) -> String {
     (0..10).map(|w| format!("w{}", (n * 31 + w * w * n) % (7 + n % 1000))).collect::<Vec<_>>().join(" ")
 }
 
 #[test]
-fn words_are_counted_once_over_a_kill() {
+fn words_are_counted_once_across_a_kill() {
     let dir = tempfile::tempdir().unwrap();
     feed(dir.path(), 0, RECORDS, line);
     let mut expected: BTreeMap<String, u64> = BTreeMap::new();
@@ -103,7 +105,7 @@ fn words_are_counted_once_over_a_kill() {
         }
         last
     };
-    let read = killed_and_ended("kafka_word_count", dir.path(), |log| drop(rising(log)));
+    let read = kill_and_finish("kafka_word_count", dir.path(), |log| drop(rising(log)));
     assert!(read > 0 && read < RECORDS, "{read} records were read at the kill");
     assert_eq!(rising(&open(dir.path())), expected);
 }
@@ -118,10 +120,10 @@ fn event(n: u64) -> String {
 }
 
 #[test]
-fn events_are_filtered_once_over_a_kill() {
+fn events_are_filtered_once_across_a_kill() {
     let dir = tempfile::tempdir().unwrap();
     feed(dir.path(), 0, RECORDS, event);
-    let read = killed_and_ended("filter_project", dir.path(), |_| ());
+    let read = kill_and_finish("filter_project", dir.path(), |_| ());
     assert!(read > 0 && read < RECORDS, "{read} records were read at the kill");
     let mut kept: Vec<u64> = vec![];
     for (key, value) in outputs(&open(dir.path())) {
@@ -134,9 +136,9 @@ fn events_are_filtered_once_over_a_kill() {
     assert_eq!(kept, (0..RECORDS).filter(|n| price(*n) >= 50).collect::<Vec<_>>(), "each once");
 }
 
-/// `script` is a terminal; without one nothing is shown.
+/// Runs under `script`, which is a terminal; without one nothing is shown.
 #[test]
-fn a_terminal_shows_a_line_of_progress() {
+fn a_terminal_shows_a_progress_line() {
     let (seen, unseen) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for dir in [&seen, &unseen] {
         feed(dir.path(), 0, 4_000, event);
@@ -151,7 +153,7 @@ fn a_terminal_shows_a_line_of_progress() {
         let line = out.lines().find_map(|l| l.split_once("4,000 in, 2,000 out | "));
         line.is_some_and(|(_, rest)| rest.contains("/s | lag 0 | last checkpoint "))
     });
-    piped.until("the other runs as long", |p| p.err().contains("tidegate::batch"));
+    piped.until("the other runs just as long", |p| p.err().contains("tidegate::batch"));
     assert!(!piped.err().contains(" in, "), "{}", piped.err());
     piped.end();
 }

@@ -1,7 +1,7 @@
-//! What only the embedded log must do: files, damage, locks, more partitions, timeouts of its own.
+//! What only the embedded log must do: files, damage, locks, added partitions, timeouts of its own.
 
 use crate::contract::{
-    Seat, at, committed, nobody, owned, producer_spec, read_all, record, rows, tp, transactional,
+    TestConsumer, at, committed, nobody, owned, producer_spec, read_all, record, rows, tp, transactional,
 };
 use std::{
     collections::BTreeMap,
@@ -38,19 +38,19 @@ fn segments(dir: &Path) -> Vec<PathBuf> {
 
 /// One commit: a record in each of two topics, and an offset with metadata.
 fn commit(log: &Arc<dyn Log>, value: &str) {
-    let mut seat = Seat::join(log, "group", "a", &["in"]);
-    seat.until("the partition is held", |s| s.holds().len() == 1);
+    let mut consumer = TestConsumer::join(log, "group", "a", &["in"]);
+    consumer.until("the partition is held", |s| s.holds().len() == 1);
     let mut producer = transactional(log, "writer", "group");
     producer.begin().unwrap();
     producer.send("a", at(0), &rows(&[("k", value)])).unwrap();
     producer.send("b", at(0), &rows(&[("k", value)])).unwrap();
-    producer.commit(&[(tp("in", 0), committed(0, value))], &seat.member.membership().unwrap()).unwrap();
+    producer.commit(&[(tp("in", 0), committed(0, value))], &consumer.member.membership().unwrap()).unwrap();
 }
 
 fn values(log: &Arc<dyn Log>) -> (Vec<String>, Vec<String>, String) {
     let values = |at: &TopicPartition| read_all(log, at).into_iter().map(|(_, v)| v).collect();
-    let mut seat = Seat::join(log, "group", "a", &["in"]);
-    let metadata = seat.member.committed(&[tp("in", 0)]).unwrap()[0].clone().map(|c| c.metadata);
+    let mut consumer = TestConsumer::join(log, "group", "a", &["in"]);
+    let metadata = consumer.member.committed(&[tp("in", 0)]).unwrap()[0].clone().map(|c| c.metadata);
     (values(&tp("a", 0)), values(&tp("b", 0)), metadata.unwrap_or_default())
 }
 
@@ -72,7 +72,7 @@ fn list(values: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn everything_is_there_after_a_restart() {
+fn everything_is_still_there_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     three_commits(dir.path());
     let log = open(dir.path());
@@ -86,7 +86,7 @@ fn everything_is_there_after_a_restart() {
 }
 
 #[test]
-fn a_torn_tail_is_cut_at_every_byte_and_the_log_goes_on() {
+fn a_tail_torn_at_any_byte_is_cut_and_the_log_continues() {
     let source = tempfile::tempdir().unwrap();
     let (bytes, before) = three_commits(source.path());
     for end in before..=bytes.len() {
@@ -118,7 +118,7 @@ fn a_tail_of_zeros_is_cut() {
 }
 
 #[test]
-fn damage_before_valid_commits_stops_the_open_with_file_and_position() {
+fn damage_before_valid_commits_fails_the_open_with_file_and_position() {
     let source = tempfile::tempdir().unwrap();
     let (bytes, before) = three_commits(source.path());
     let name = segments(source.path())[0].file_name().unwrap().to_owned();
@@ -128,15 +128,15 @@ fn damage_before_valid_commits_stops_the_open_with_file_and_position() {
         bad[position] ^= 0x10;
         let file = dir.path().join(&name);
         fs::write(&file, &bad).unwrap();
-        let told = Embedded::directory(dir.path(), Options::default()).unwrap_err().to_string();
-        assert!(told.contains(name.to_str().unwrap()), "{told}");
-        assert!(told.contains("at position"), "{told}");
+        let error = Embedded::directory(dir.path(), Options::default()).unwrap_err().to_string();
+        assert!(error.contains(name.to_str().unwrap()), "{error}");
+        assert!(error.contains("at position"), "{error}");
         assert_eq!(fs::read(&file).unwrap(), bad, "nothing was touched");
     }
 }
 
 #[test]
-fn a_copy_of_the_log_inside_a_record_is_not_taken_for_a_commit() {
+fn a_copy_of_the_log_inside_a_record_is_not_mistaken_for_a_commit() {
     let dir = tempfile::tempdir().unwrap();
     let (bytes, _) = three_commits(dir.path());
     let log = open(dir.path());
@@ -147,10 +147,10 @@ fn a_copy_of_the_log_inside_a_record_is_not_taken_for_a_commit() {
     let file = segments(dir.path())[0].clone();
     let whole = fs::read(&file).unwrap();
     fs::write(&file, &whole[..whole.len() - 1]).unwrap();
-    // The torn record holds whole frames of this very log: the open must not lose them silently.
-    let told = Embedded::directory(dir.path(), Options::default()).unwrap_err().to_string();
-    assert!(told.contains("followed by a valid one"), "{told}");
-    // Of another log they mean nothing.
+    // The torn record contains whole frames of this very log: the open must not lose them silently.
+    let error = Embedded::directory(dir.path(), Options::default()).unwrap_err().to_string();
+    assert!(error.contains("followed by a valid one"), "{error}");
+    // Frames of another log mean nothing.
     let other = tempfile::tempdir().unwrap();
     let log = open(other.path());
     let mut chunk = RawChunkBuilder::default();
@@ -164,7 +164,7 @@ fn a_copy_of_the_log_inside_a_record_is_not_taken_for_a_commit() {
 }
 
 #[test]
-fn a_missing_segment_stops_the_open() {
+fn a_missing_segment_fails_the_open() {
     let dir = tempfile::tempdir().unwrap();
     let log = Embedded::directory(dir.path(), Options { segment_bytes: 1024, ..Options::default() }).unwrap();
     let value = "x".repeat(600);
@@ -175,25 +175,25 @@ fn a_missing_segment_stops_the_open() {
     let files = segments(dir.path());
     assert!(files.len() > 2, "{files:?}");
     fs::remove_file(&files[1]).unwrap();
-    let told = Embedded::directory(dir.path(), Options::default()).unwrap_err().to_string();
-    assert!(told.contains("the segment is missing"), "{told}");
+    let error = Embedded::directory(dir.path(), Options::default()).unwrap_err().to_string();
+    assert!(error.contains("the segment is missing"), "{error}");
 }
 
 #[test]
-fn a_directory_in_use_by_another_process_is_refused_and_its_holder_named() {
+fn a_directory_in_use_by_another_process_is_refused_and_that_process_named() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
     let lock = fs::OpenOptions::new().write(true).open(dir.path().join("lock")).unwrap();
     lock.try_lock().unwrap();
     fs::write(dir.path().join("lock"), "4321").unwrap();
-    let told = Embedded::directory(dir.path(), Options::default()).unwrap_err().to_string();
-    assert!(told.contains("in use by process 4321") && told.contains("next:"), "{told}");
+    let error = Embedded::directory(dir.path(), Options::default()).unwrap_err().to_string();
+    assert!(error.contains("in use by process 4321") && error.contains("next:"), "{error}");
     drop(lock);
     open(dir.path());
 }
 
 #[test]
-fn one_process_meets_in_one_log_by_its_name() {
+fn opening_a_name_twice_in_a_process_gives_the_same_log() {
     let dir = tempfile::tempdir().unwrap();
     let properties = BTreeMap::new();
     for name in [format!("embedded:{}", dir.path().display()), "memory:meet".to_owned()] {
@@ -209,12 +209,12 @@ fn one_process_meets_in_one_log_by_its_name() {
     }
     let wrong = BTreeMap::from([("fsync".to_owned(), "sometimes".to_owned())]);
     let name = format!("embedded:{}", tempfile::tempdir().unwrap().path().display());
-    let told = tidegate::log::open(&name, &wrong).err().unwrap().to_string();
-    assert!(told.contains("fsync=sometimes"), "{told}");
+    let error = tidegate::log::open(&name, &wrong).err().unwrap().to_string();
+    assert!(error.contains("fsync=sometimes"), "{error}");
 }
 
 #[test]
-fn offsets_of_an_aborted_transaction_are_not_given_out_again_after_a_restart() {
+fn offsets_of_an_aborted_transaction_are_not_reused_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path());
     log.create(&spec("t", 1)).unwrap();
@@ -226,7 +226,7 @@ fn offsets_of_an_aborted_transaction_are_not_given_out_again_after_a_restart() {
     assert_eq!(log.end_offset(&tp("t", 0)).unwrap(), Offset(2));
     drop((producer, log));
     let log = open(dir.path());
-    assert_eq!(log.end_offset(&tp("t", 0)).unwrap(), Offset(2), "a reader may stand there");
+    assert_eq!(log.end_offset(&tp("t", 0)).unwrap(), Offset(2), "a reader may be positioned there");
     tidegate::log::write(&*log, "t", at(0), &rows(&[("c", "3")])).unwrap();
     assert_eq!(read_all(&log, &tp("t", 0)), owned(&[("c", "3")]));
 }
@@ -251,17 +251,17 @@ fn partitions_added_later_are_assigned() {
     let log = Arc::new(Embedded::in_memory(Time::system()));
     log.create(&spec("t", 1)).unwrap();
     let door: Arc<dyn Log> = log.clone();
-    let mut seat = Seat::join(&door, "g", "a", &["t", "later"]);
-    seat.until("the first is held", |s| s.holds().len() == 1);
+    let mut consumer = TestConsumer::join(&door, "g", "a", &["t", "later"]);
+    consumer.until("the first is held", |s| s.holds().len() == 1);
     log.add_partitions("t", 3).unwrap();
-    seat.until("all are held", |s| s.holds().len() == 3);
+    consumer.until("all are held", |s| s.holds().len() == 3);
     log.create(&spec("later", 2)).unwrap();
-    seat.until("those of the new topic too", |s| s.holds().len() == 5);
+    consumer.until("those of the new topic too", |s| s.holds().len() == 5);
     assert!(log.add_partitions("missing", 2).is_err());
 }
 
 #[test]
-fn a_silent_member_loses_its_place_after_its_session_and_an_open_transaction_ends_by_itself() {
+fn a_silent_member_is_expelled_after_its_session_and_an_open_transaction_times_out() {
     let now = Arc::new(AtomicU64::new(0));
     let (wall, steady) = (now.clone(), now.clone());
     let time = Time::new(
@@ -270,7 +270,7 @@ fn a_silent_member_loses_its_place_after_its_session_and_an_open_transaction_end
     );
     let log: Arc<dyn Log> = Arc::new(Embedded::in_memory(time));
     log.create(&spec("t", 2)).unwrap();
-    let mut a = Seat::join(&log, "g", "a", &["t"]);
+    let mut a = TestConsumer::join(&log, "g", "a", &["t"]);
     a.member.poll().unwrap();
     let mut dead = log.producer(&producer_spec(Some("writer"), "g")).unwrap();
     dead.init().unwrap();
@@ -278,12 +278,12 @@ fn a_silent_member_loses_its_place_after_its_session_and_an_open_transaction_end
     dead.send("t", at(0), &rows(&[("k", "gone")])).unwrap();
     dead.flush().unwrap();
     a.member.close(false);
-    let mut b = Seat::join(&log, "g", "b", &["t"]);
-    let poll = |seat: &mut Seat| {
-        let events = seat.member.poll().unwrap();
+    let mut b = TestConsumer::join(&log, "g", "b", &["t"]);
+    let poll = |consumer: &mut TestConsumer| {
+        let events = consumer.member.poll().unwrap();
         events.iter().filter(|e| matches!(e, tidegate::log::GroupEvent::Assigned(_))).count()
     };
-    assert_eq!(poll(&mut b), 0, "the place of `a` is kept");
+    assert_eq!(poll(&mut b), 0, "the membership of `a` is kept");
     now.store(10_000, Ordering::SeqCst);
     assert_eq!(poll(&mut b), 1, "its session is over");
     tidegate::log::write(&*log, "t", at(0), &rows(&[("k", "behind")])).unwrap();
@@ -299,7 +299,7 @@ fn a_silent_member_loses_its_place_after_its_session_and_an_open_transaction_end
 }
 
 #[test]
-fn what_a_directory_log_holds_stays_on_disk() {
+fn a_directory_log_keeps_its_records_on_disk_only() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path());
     let mut chunk = RawChunkBuilder::default();
@@ -329,7 +329,8 @@ fn what_a_directory_log_holds_stays_on_disk() {
     }
     assert_eq!(count, 200_000);
     println!("200,000 records: written in {written:?}, read in {:?}", start.elapsed());
-    // Nothing of it is in memory: when the file is gone, so are the records, and the reader says where it looked.
+    // Nothing of it is in memory: when the file is gone, so are the records, and the reader names the place where
+    // it looked.
     let file = segments(dir.path())[0].clone();
     fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(0).unwrap();
     let failure = log.read(&tp("t", 0), Offset(0)).unwrap().next(Duration::ZERO).unwrap_err();
@@ -396,11 +397,13 @@ fn retention_keeps_the_newest_records_and_what_a_group_has_not_read() {
     log.create(&TopicSpec { config, ..spec("t", 1) }).unwrap();
     log.create(&spec("in", 1)).unwrap();
     let read_by = |offset: u64| {
-        let mut seat = Seat::join(&log, "group", "a", &["in"]);
-        seat.until("the partition is held", |s| s.holds().len() == 1);
+        let mut consumer = TestConsumer::join(&log, "group", "a", &["in"]);
+        consumer.until("the partition is held", |s| s.holds().len() == 1);
         let mut producer = transactional(&log, "writer", "group");
         producer.begin().unwrap();
-        producer.commit(&[(tp("t", 0), committed(offset, ""))], &seat.member.membership().unwrap()).unwrap();
+        producer
+            .commit(&[(tp("t", 0), committed(offset, ""))], &consumer.member.membership().unwrap())
+            .unwrap();
     };
     let fill = |from: u32| {
         (from..from + 200).for_each(|i| {
@@ -410,12 +413,12 @@ fn retention_keeps_the_newest_records_and_what_a_group_has_not_read() {
     };
     read_by(50);
     fill(0);
-    // A reader that stands in the middle, with a batch of a file that is about to be replaced.
+    // A reader in the middle, with a batch from a file that is about to be replaced.
     let mut standing = log.read(&tp("t", 0), Offset(60)).unwrap();
     assert!(standing.next(Duration::ZERO).unwrap().is_some());
     assert!(shared.clean().unwrap(), "it pays");
     assert!(!shared.clean().unwrap(), "nothing is new");
-    assert_eq!(log.start_offset(&tp("t", 0)).unwrap(), Offset(50), "the group stands at 50");
+    assert_eq!(log.start_offset(&tp("t", 0)).unwrap(), Offset(50), "the group is at 50");
     assert!(standing.next(Duration::ZERO).unwrap().is_none_or(|f| f.next.0 <= 200));
 
     read_by(400);
@@ -447,7 +450,7 @@ fn retention_keeps_the_newest_records_and_what_a_group_has_not_read() {
 }
 
 #[test]
-fn a_compaction_cut_short_is_finished_at_the_next_open() {
+fn an_interrupted_compaction_is_finished_at_the_next_open() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options { segment_bytes: 4096, clean_every: None, ..Options::default() };
     let open = || Embedded::directory(dir.path(), options).unwrap();
@@ -468,7 +471,7 @@ fn a_compaction_cut_short_is_finished_at_the_next_open() {
     let shared: Arc<dyn Log> = log;
     let expected = read_all(&shared, &tp("t", 0));
     drop(shared);
-    // As if the process had died before it removed the files that were merged.
+    // As if the process had died before it removed the merged files.
     let left: Vec<_> = copies.iter().filter(|(f, _)| !merged.contains(f)).collect();
     assert!(!left.is_empty());
     for (f, bytes) in left {

@@ -1,4 +1,5 @@
-//! What the embedded log forgets while it is in use: little stays of what was read, nothing goes that was not.
+//! What the embedded log removes while it is in use: little of what was read is kept, and nothing is removed that
+//! was not.
 
 use crate::contract::{nobody, read_all, record, tp, unique, until};
 use std::{
@@ -22,10 +23,10 @@ use tidegate::{
 };
 
 const ROWS: u64 = 200_000;
-/// Rows that may wait to be counted.
+/// How many rows may be waiting to be counted.
 const AHEAD: u64 = 20_000;
 
-/// Gives numbered rows of 100 bytes from where the runs before it ended, some of them ahead of the count.
+/// Supplies numbered rows of 100 bytes, continuing where the previous runs ended, some of them ahead of the count.
 struct Numbers {
     stored: Arc<AtomicU64>,
     counted: Arc<AtomicU64>,
@@ -47,7 +48,7 @@ impl Receiver<String> for Numbers {
     }
 }
 
-/// Counts numbers by their last two digits, and tells what `kept` says after each batch.
+/// Counts numbers by their last two digits, and records what `kept` returns after each batch.
 struct Counting {
     stored: Arc<AtomicU64>,
     counted: Arc<AtomicU64>,
@@ -65,7 +66,7 @@ impl Counting {
         }
     }
 
-    /// Runs a program until it has counted so many rows in all.
+    /// Runs a program until it has counted this many rows in total.
     fn run(
         &self,
         bootstrap: &str,
@@ -118,23 +119,24 @@ impl Counting {
 }
 
 #[test]
-fn a_program_that_receives_for_ever_keeps_little_in_memory() {
+fn a_program_that_receives_forever_keeps_little_in_memory() {
     let name = unique("receives");
     let (counting, log) = (Counting::new(), Embedded::named(&name));
     counting.run(&format!("memory:{name}"), None, ROWS, move || log.kept_bytes());
     counting.is_right();
-    // 20 MB of rows; those that wait are 3 MB at most, and a compacted partition is looked through once it has 1 MiB of new bytes.
+    // 20 MB of rows; at most 3 MB of them are waiting, and a compacted partition is compacted once it has 1 MiB of
+    // new bytes.
     assert!(counting.most_kept() < 8 << 20, "{} bytes", counting.most_kept());
 }
 
 fn bytes_of(dir: &Path) -> u64 {
-    // Files may go while they are counted.
+    // Files may disappear while they are counted.
     let files = fs::read_dir(dir).into_iter().flatten().flatten();
     files.filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum()
 }
 
 #[test]
-fn a_program_that_receives_for_ever_keeps_little_on_disk_over_a_restart() {
+fn a_program_that_receives_forever_keeps_little_on_disk_across_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let (log, state) = (dir.path().join("log"), dir.path().join("state"));
     let (counting, bootstrap) = (Counting::new(), format!("embedded:{}", log.display()));
@@ -143,7 +145,7 @@ fn a_program_that_receives_for_ever_keeps_little_on_disk_over_a_restart() {
         counting.run(&bootstrap, Some(&state), until_rows, move || bytes_of(&log));
     }
     counting.is_right();
-    // 20 MB of rows. It is looked each second whether compaction pays.
+    // 20 MB of rows. Every second it is checked whether compaction pays.
     assert!(counting.most_kept() > 1 << 20, "the log is elsewhere");
     println!("{}", counting.most_kept());
     let log = Embedded::directory(&log, Options::default()).unwrap();
@@ -175,7 +177,7 @@ fn numbers(log: &Arc<dyn Log>) -> Vec<u64> {
 }
 
 #[test]
-fn nothing_goes_that_a_reader_has_not_passed() {
+fn nothing_is_removed_that_a_reader_has_not_passed() {
     let dir = tempfile::tempdir().unwrap();
     let small = Options { segment_bytes: 4096, clean_every: None, ..Options::default() };
     let directory = Embedded::directory(dir.path(), small).unwrap();
@@ -185,7 +187,7 @@ fn nothing_goes_that_a_reader_has_not_passed() {
         consumed_only(&*log, 0);
         fill(&*log, 0..1000);
         clean.clean().unwrap();
-        assert_eq!(numbers(&log), (0..1000).collect::<Vec<_>>(), "nobody has told how far it is");
+        assert_eq!(numbers(&log), (0..1000).collect::<Vec<_>>(), "nobody has reported a position");
         log.passed("slow", &tp("t", 0), Offset(105)).unwrap();
         log.passed("fast", &tp("t", 0), Offset(1000)).unwrap();
         clean.clean().unwrap();
@@ -219,7 +221,7 @@ fn segments(dir: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// A directory as it was.
+/// A snapshot of a directory.
 fn copy(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     segments(dir).into_iter().map(|f| (f.clone(), fs::read(&f).unwrap())).collect()
 }
@@ -242,8 +244,8 @@ fn a_crash_while_read_rows_are_removed_loses_nothing() {
     let gone: Vec<_> = gone.iter().filter(|(f, _)| !after.iter().any(|(a, _)| a == f)).collect();
     assert!(merged.len() > 1 && gone.len() > 3, "{} merged, {} gone", merged.len(), gone.len());
     let bytes = |files: &[(PathBuf, Vec<u8>)]| files.iter().map(|(_, b)| b.len()).sum::<usize>();
-    // Each file is one step: the first `done` files are as after the compaction, the others as before it; `late` = the files that a merged
-    // one stands for were not removed yet; and a half-written file lies there.
+    // Each file is one step: the first `done` files are as after the compaction, the others as before it; `late` =
+    // the files that a merged one replaces have not been removed yet; and there is a half-written file.
     for done in 0..=merged.len() {
         for late in [false, true] {
             segments(dir.path()).iter().for_each(|f| fs::remove_file(f).unwrap());

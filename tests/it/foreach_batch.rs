@@ -1,4 +1,5 @@
-//! Committed batches in the hands of a function: after a crash or an error the same rows come again under the same id and time.
+//! Committed batches passed to a function: after a crash or an error the same rows come again under the same id and
+//! time.
 
 use expect_test::expect;
 use std::{
@@ -36,7 +37,7 @@ impl Calls {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
 
-    /// Time and rows of each, where ids must rise.
+    /// Time and rows of each; ids must increase.
     fn times_and_rows(&self) -> Vec<(i64, Vec<String>)> {
         let calls = self.take();
         assert!(calls.windows(2).all(|two| two[0].0.id < two[1].0.id), "{calls:?}");
@@ -49,7 +50,7 @@ fn sorted(mut rows: Vec<String>) -> Vec<String> {
     rows
 }
 
-/// Notes each call; those whose rows have a word of `bad` fail after that.
+/// Records each call; a call whose rows contain a word of `bad` fails after that.
 fn words(calls: &Calls, bad: &'static [&'static str]) -> impl Fn(&StreamingContext) + use<> {
     let calls = calls.clone();
     move |ssc| {
@@ -68,19 +69,19 @@ fn words(calls: &Calls, bad: &'static [&'static str]) -> impl Fn(&StreamingConte
 }
 
 #[test]
-fn each_batch_with_rows_is_given_once_with_its_time() {
+fn each_batch_with_rows_is_delivered_once_with_its_time() {
     let calls = Calls::default();
     let mut driver = Driver::new(words(&calls, &[]));
     driver.batch_at(3_000, "lines 0 | - | to be\nlines 2 | - | or\nlines 0 | - | not\n").unwrap();
     let first = calls.take();
-    assert_eq!(first.len(), 1, "an empty batch is not given: {first:?}");
+    assert_eq!(first.len(), 1, "an empty batch is not delivered: {first:?}");
     assert_eq!(
         (first[0].0.time, &first[0].1),
         (BatchTime(3_000), &vec![vec!["to".to_owned(), "be".into(), "not".into()], vec!["or".to_owned()],])
     );
     driver.restart();
     driver.batch("").unwrap();
-    assert_eq!(calls.take(), [], "what was given is not given again");
+    assert_eq!(calls.take(), [], "a delivered batch is not delivered again");
     driver.restart_without_state();
     driver.batch("lines 1 | - | more\n").unwrap();
     let second = calls.take();
@@ -117,19 +118,19 @@ fn after_an_error_the_same_rows_come_under_the_same_id_and_time() {
         driver.batch("lines 0 | - | good\n").unwrap();
         calls.take();
         let fed = format!("lines 0 | - | one {bad}\nlines 1 | - | two\n");
-        let told = driver.batch(&fed).err().or_else(|| driver.batch("").err()).expect("it stops");
+        let error = driver.batch(&fed).err().or_else(|| driver.batch("").err()).expect("it stops");
         let given = calls.take();
         assert_eq!(given.len(), 1, "{given:?}");
-        let what = told.to_string().replace(&given[0].0.id.to_string(), "ID");
+        let what = error.to_string().replace(&given[0].0.id.to_string(), "ID");
         let why = if bad == "panic" { "panicked: on purpose" } else { "`bad` is not welcome" };
         assert!(
             what.contains(&format!("batch ID of 2000: {why}\n  next: fix the cause and start again")),
             "{what}"
         );
         assert!(what.contains("foreach_batch at tests/it/foreach_batch.rs:"), "{what}");
-        // More input comes meanwhile, and the local state is lost.
+        // More input arrives in the meantime, and the local state is lost.
         driver.restart_without_state();
-        driver.batch("lines 0 | - | three\n").expect_err("it is given again, and fails again");
+        driver.batch("lines 0 | - | three\n").expect_err("it is delivered again, and fails again");
         assert_eq!(calls.take(), given);
         driver.restart_as(words(&calls, &[]));
         driver.batch("lines 2 | - | four\n").unwrap();
@@ -143,7 +144,7 @@ fn after_an_error_the_same_rows_come_under_the_same_id_and_time() {
 }
 
 #[test]
-fn rows_of_another_type_are_told_and_kept() {
+fn rows_of_another_type_are_reported_and_kept() {
     let calls = Calls::default();
     let mut driver = Driver::new(words(&calls, &["bad"]));
     let _ = driver.batch("lines 0 | - | bad\n");
@@ -152,16 +153,16 @@ fn rows_of_another_type_are_told_and_kept() {
         let lengths = ssc.text("lines").map(|line| (line.len(), 1.5f64));
         lengths.foreach_batch("words", |_, _| Ok::<_, String>(()));
     });
-    let told = driver.batch("").unwrap_err().to_string();
-    assert!(told.contains("its rows were written by a program with another type of rows"), "{told}");
+    let error = driver.batch("").unwrap_err().to_string();
+    assert!(error.contains("its rows were written by a program with another type of rows"), "{error}");
     driver.restart_as(words(&calls, &[]));
     driver.batch("").unwrap();
     assert_eq!(calls.take(), given);
 }
 
 #[test]
-fn mistakes_are_told_at_the_start() {
-    let told = |guarantee: Guarantee, names: &[&str]| {
+fn mistakes_are_reported_at_the_start() {
+    let error_of = |guarantee: Guarantee, names: &[&str]| {
         let mut config = Config::new("app", "memory:foreach-batch-mistakes");
         (config.guarantee, config.admin_bind) = (guarantee, None);
         let ssc = StreamingContext::new(config);
@@ -187,11 +188,11 @@ fn mistakes_are_told_at_the_start() {
         `foreach_batch`: `a/b` cannot be part of a topic's name
         `app-foreach-a` is written here and at tests/it/foreach_batch.rs:LINE
           help: choose another place for one of them"#]]
-    .assert_eq(&told(Guarantee::ExactlyOnce, &["a", "a", "a/b"]));
+    .assert_eq(&error_of(Guarantee::ExactlyOnce, &["a", "a", "a/b"]));
     expect![[r#"
         configuration: output `foreach-a`: `foreach_batch` gives the same rows under the same id again, which at least once cannot do
           next: start with --guarantee exactly-once, or use `foreach_rdd`"#]]
-    .assert_eq(&told(Guarantee::AtLeastOnce, &["a"]));
+    .assert_eq(&error_of(Guarantee::AtLeastOnce, &["a"]));
 }
 
 /// What the process `instance` sends for a batch with these blocks.
@@ -224,7 +225,7 @@ fn sent(program: &StreamingContext, instance: &str, time: i64, blocks: &[&str]) 
 }
 
 #[test]
-fn batches_of_two_processes_lie_between_each_other() {
+fn batches_of_two_processes_may_be_interleaved() {
     static NEXT: AtomicI64 = AtomicI64::new(0);
     let bootstrap = format!("memory:foreach-batch-{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let log = log::open(&bootstrap, &BTreeMap::new()).unwrap();
@@ -245,7 +246,7 @@ fn batches_of_two_processes_lie_between_each_other() {
     let source =
         OutboxSource { application: "app".into(), topic: "app-foreach-words".into(), topic_id: "x".into() };
     let all = read(log.as_ref());
-    // The first one dies after the batch of `b`, before it has read the end of that of `a`.
+    // The first process dies after the batch of `b`, before it has read the end of the batch of `a`.
     let mut drain: Box<dyn OutboxWriter> = make();
     assert_eq!(drain.open(&source, log.as_ref()).unwrap(), Offset(0));
     drain.write(&all.slice(0..4), Offset(0), Offset(4)).unwrap();
@@ -257,7 +258,7 @@ fn batches_of_two_processes_lie_between_each_other() {
     let mut drain: Box<dyn OutboxWriter> = make();
     assert_eq!(drain.open(&source, log.as_ref()).unwrap(), Offset(0), "the batch of `a` began here");
     drain.write(&all, Offset(0), Offset(5)).unwrap();
-    assert_eq!(calls.take(), [given(4, 1, &["a0", "a1"])], "that of `b` is not given again");
+    assert_eq!(calls.take(), [given(4, 1, &["a0", "a1"])], "the batch of `b` is not delivered again");
     let mut drain: Box<dyn OutboxWriter> = make();
     assert_eq!(drain.open(&source, log.as_ref()).unwrap(), Offset(5));
     let another = OutboxSource { topic_id: "y".into(), ..source };
@@ -284,7 +285,7 @@ fn read(log: &dyn Log) -> RawChunk {
 }
 
 #[test]
-fn a_batch_that_lacks_a_record_is_not_given() {
+fn a_batch_that_lacks_a_record_is_not_delivered() {
     let calls = Calls::default();
     let ssc = StreamingContext::new(Config::new("app", "memory:foreach-batch-hole"));
     words(&calls, &[])(&ssc);
@@ -299,10 +300,10 @@ fn a_batch_that_lacks_a_record_is_not_given() {
     let source = OutboxSource { application: "app".into(), topic: "t".into(), topic_id: String::new() };
     drain.open(&source, log.as_ref()).unwrap();
     drain.write(&records[0], Offset(0), Offset(1)).unwrap();
-    let told = match drain.write(&records[2], Offset(1), Offset(2)) {
+    let error = match drain.write(&records[2], Offset(1), Offset(2)) {
         Err(OutboxFailure::Broken(e)) => e.to_string(),
         other => panic!("{other:?}"),
     };
-    assert!(told.contains("t has 1 of 2 records of the batch that ends at offset 0"), "{told}");
+    assert!(error.contains("t has 1 of 2 records of the batch that ends at offset 0"), "{error}");
     assert_eq!(calls.take(), []);
 }

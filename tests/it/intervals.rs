@@ -1,5 +1,6 @@
-//! Batch intervals on a real clock: one batch per interval, also when it is longer than a transaction may be, when intervals were
-//! missed, when a batch is given up, and when the program is to stop. No test depends on how fast it runs.
+//! Batch intervals on a real clock: one batch per interval, even when it is longer than a transaction may be, when
+//! intervals were missed, when a batch is given up, and when the program should stop. No test depends on how fast
+//! it runs.
 
 use crate::contract::{read_all, rows, tp, until};
 use std::{
@@ -45,7 +46,7 @@ fn write(log: &Arc<dyn Log>, lines: &[&str]) {
     log::write(&**log, "lines", Some(Partition(0)), &rows(&lines)).unwrap();
 }
 
-/// Everything that is reported of batches.
+/// All reports of batches.
 fn reports(ssc: &StreamingContext) -> Arc<Mutex<Vec<BatchReport>>> {
     let reports: Arc<Mutex<Vec<BatchReport>>> = Arc::default();
     let into = reports.clone();
@@ -82,7 +83,7 @@ fn an_interval_longer_than_the_transaction_timeout_is_one_batch() {
     ssc.stop(false);
     ssc.await_termination().unwrap();
     let times = times(&reports);
-    assert_each_interval_once(&times, 2_500); // the last one, which was stopped, has its boundary's time all the same
+    assert_each_interval_once(&times, 2_500); // the last one, which was cut short by the stop, still has the time of its boundary
     let reports = reports.lock().unwrap();
     assert!(
         reports.iter().any(|r| r.committed && r.total > Duration::from_secs(1)),
@@ -93,7 +94,7 @@ fn an_interval_longer_than_the_transaction_timeout_is_one_batch() {
 }
 
 #[test]
-fn missed_intervals_get_batches_of_their_own_and_every_window_is_given() {
+fn missed_intervals_get_batches_of_their_own_and_every_window_is_emitted() {
     let (ssc, log) = context("missed", 200, |_| {});
     let slow = ssc.text("lines").map(|line| {
         if &*line == "slow" {
@@ -154,7 +155,7 @@ fn batches_of_one_interval_share_its_rate() {
 }
 
 #[test]
-fn a_batch_that_is_given_up_is_run_again_at_its_time() {
+fn a_batch_that_is_given_up_runs_again_at_its_time() {
     let mut driver = Driver::new(|ssc: &StreamingContext| {
         let lines =
             ssc.source::<Text>(SourceOptions::topic("lines").on_bad_record(BadRecordPolicy::Skip), Utf8);
@@ -174,7 +175,7 @@ fn a_batch_that_is_given_up_is_run_again_at_its_time() {
 }
 
 #[test]
-fn a_program_that_is_to_stop_does_not_wait_for_the_end_of_its_interval() {
+fn a_stopping_program_does_not_wait_for_the_end_of_its_interval() {
     for graceful in [true, false] {
         let (ssc, log) = context(&format!("stop-{graceful}"), 86_400_000, |_| {});
         ssc.text("lines").map(|line| (line.clone(), line)).to_kafka("out", Utf8, Utf8);

@@ -1,4 +1,4 @@
-//! Encoded keys sort as the values do and come back as they went in, whatever shape serde gives them.
+//! Encoded keys sort as their values do and decode to what was encoded, in whatever shape serde presents them.
 
 use proptest::{collection::vec, prelude::*};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -54,12 +54,12 @@ struct All {
     unit: Unit,
     array: [u8; 3],
     map: BTreeMap<String, i8>,
-    #[expect(clippy::option_option, reason = "a key may hold one")]
+    #[expect(clippy::option_option, reason = "a key may contain one")]
     nested: Option<Option<u8>>,
     shape: Shape,
 }
 
-/// Short strings over few letters, with zero bytes and 0xff, so that common beginnings are frequent.
+/// Short strings over few letters, with zero bytes and 0xff, so that common prefixes are frequent.
 fn raw() -> impl Strategy<Value = Vec<u8>> {
     vec(prop::sample::select(vec![0u8, 1, b'a', 0xfe, 0xff]), 0..6)
 }
@@ -113,7 +113,7 @@ proptest! {
     #[test]
     fn everything(a in all(), b in all(), n in 0..11usize) {
         check(&a, &b)?;
-        // Neighbours that share all but one of the later fields.
+        // Neighbours that agree in all but one of the later fields.
         let mut c = a.clone();
         match n {
             0 => c.numbers.5 = b.numbers.5,
@@ -136,7 +136,7 @@ proptest! {
         prop_assert!(decode_key::<f64>(&bytes(&a)).unwrap().total_cmp(&(a + 0.0)).is_eq(), "{a}: the sign of zero is not kept");
     }
     #[test]
-    fn any_bytes_are_an_answer_and_never_a_panic(junk in vec(any::<u8>(), 0..40)) {
+    fn any_bytes_decode_or_fail_and_never_panic(junk in vec(any::<u8>(), 0..40)) {
         if let Ok(key) = decode_key::<All>(&junk) {
             prop_assert_eq!(&bytes(&key), &junk);
         }
@@ -156,7 +156,7 @@ fn the_layout_is_fixed() {
 }
 
 #[test]
-fn a_field_that_may_be_left_out_is_refused() {
+fn a_field_that_may_be_omitted_is_refused() {
     #[derive(Serialize)]
     struct Sparse {
         #[serde(skip_serializing_if = "Option::is_none")]

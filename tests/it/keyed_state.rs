@@ -1,4 +1,5 @@
-//! `update_state_by_key` and `map_with_state`: initial state, timeouts, snapshots, and what a wrong function is told.
+//! `update_state_by_key` and `map_with_state`: initial state, timeouts, snapshots, and the errors that a wrong
+//! function gets.
 
 use crate::driver::check;
 use expect_test::expect;
@@ -13,7 +14,7 @@ fn pairs(ssc: &StreamingContext) -> DStream<(Text, i64)> {
     ssc.text("n").filter_map(|line| line.split_once(':').map(|(k, v)| (k.into(), v.parse().unwrap())))
 }
 
-/// The running sum; 0 removes it. A value of 0 gives no row.
+/// The running sum; 0 removes it. A value of 0 emits no row.
 fn sum(time: BatchTime, key: &Text, value: Option<i64>, state: &mut State<i64>) -> Option<(Text, String)> {
     let before = state.get().copied();
     let Some(value) = value else {
@@ -30,7 +31,7 @@ fn sum(time: BatchTime, key: &Text, value: Option<i64>, state: &mut State<i64>) 
 }
 
 #[test]
-fn initial_state_is_taken_up_once_in_the_life_of_the_store() {
+fn initial_state_is_loaded_once_in_the_lifetime_of_the_store() {
     let program = |ssc: &StreamingContext| {
         let initial = [("a".into(), 10), ("b".into(), 20)];
         let sums = pairs(ssc).update_state_by_key_from(initial, |new: Vec<i64>, sum: Option<i64>| {
@@ -115,13 +116,13 @@ fn a_key_that_was_touched_every_time_keeps_one_row_in_the_index_of_timeouts() {
     }
     let mut rows = driver.new_rows("app-changelog").unwrap();
     rows.retain(|row| !row.contains("marker"));
-    // One row for the state in each batch; the index is written when the key is new, and when it is looked at.
+    // One row for the state in each batch; the index is written when the key is new, and when it is examined.
     let index = rows.iter().filter(|row| row.ends_with("| \\x01") || row.ends_with("| -")).count();
     assert_eq!((rows.len() - index, index), (9, 5), "{rows:#?}");
 }
 
 #[test]
-fn more_keys_than_one_slice_time_out_in_one_batch() {
+fn more_keys_than_are_processed_at_a_time_time_out_in_one_batch() {
     const KEYS: i64 = 20_000;
     let settings = Settings { state_partitions: 1, ..Settings::default() };
     let mut driver = Driver::with(settings, |ssc| {
@@ -148,7 +149,7 @@ fn more_keys_than_one_slice_time_out_in_one_batch() {
 }
 
 #[test]
-fn snapshots_give_every_state_in_every_batch() {
+fn snapshots_emit_every_state_in_every_batch() {
     check(
         |ssc| {
             let spec = StateSpec::function(sum)
@@ -159,7 +160,7 @@ fn snapshots_give_every_state_in_every_batch() {
             let states = mapped.state_snapshots();
             states.running_reduce_by_key(|_, b| b).to_kafka("changed", Utf8, AsText);
             states.to_kafka("states", Utf8, AsText);
-            assert_eq!(ssc.topology().stages(), 2, "states lie by key");
+            assert_eq!(ssc.topology().stages(), 2, "states are partitioned by key");
         },
         "n 0 | - | a:1\nn 1 | - | b:1\n---\nn 0 | - | a:1\n---\n---\n---\n---\n",
         &expect![[r#"
@@ -193,8 +194,8 @@ fn snapshots_give_every_state_in_every_batch() {
 }
 
 #[test]
-fn a_function_that_breaks_the_rules_is_told() {
-    let told = |f: fn(&mut State<i64>)| {
+fn a_function_that_breaks_the_rules_is_reported() {
+    let failure_of = |f: fn(&mut State<i64>)| {
         let mut driver = Driver::new(move |ssc| {
             let function = move |_: BatchTime, _: &Text, value: Option<i64>, state: &mut State<i64>| {
                 if value.is_none() || state.exists() {
@@ -210,10 +211,10 @@ fn a_function_that_breaks_the_rules_is_told() {
         driver.batch("n 0 | - | a:1\n").unwrap();
         driver.batch_at(5_000, "").unwrap_err().to_string()
     };
-    assert!(told(|s| s.update(2)).ends_with("panicked: Cannot update the state that is timing out"));
-    assert!(told(State::remove).ends_with("panicked: Cannot remove the state that is timing out"));
+    assert!(failure_of(|s| s.update(2)).ends_with("panicked: Cannot update the state that is timing out"));
+    assert!(failure_of(State::remove).ends_with("panicked: Cannot remove the state that is timing out"));
     assert!(
-        told(|s| assert!(s.get_mut().is_some()))
+        failure_of(|s| assert!(s.get_mut().is_some()))
             .ends_with("panicked: Cannot update the state that is timing out")
     );
     let mut driver = Driver::new(|ssc| {
@@ -241,7 +242,7 @@ fn a_program_gets_timeouts_and_initial_state_over_existing_state() {
             let spec = spec.initial_state([("a".into(), 100), ("c".into(), 100)]);
             pairs(ssc).map_with_state(spec).to_kafka("s", Utf8, Utf8);
         });
-        // c begins now, a is touched and then times out; b waits for its next row.
+        // c starts now, a is touched and then times out; b waits for its next row.
         let written = driver.batch("n 1 | - | a:1\n").unwrap();
         assert_eq!(written.to_string(), "s | a | 2000 2 true\n", "{settings:?}");
         let written = driver.batch_at(6_000, "n 0 | - | b:1\n").unwrap();
@@ -250,9 +251,9 @@ fn a_program_gets_timeouts_and_initial_state_over_existing_state() {
     }
 }
 
-/// States are given in parts; more keys than a part has.
+/// States are emitted in parts; there are more keys than fit into one part.
 #[test]
-fn many_states_are_given_once_each_in_every_batch() {
+fn many_states_are_emitted_once_each_in_every_batch() {
     const KEYS: u32 = 30_000;
     let first: Vec<(u32, u32)> = (0..KEYS).map(|n| (n, n)).collect();
     let second = vec![(7, 1), (KEYS, 5)];

@@ -1,4 +1,4 @@
-//! The contract of the log, held by the logs of this process.
+//! The contract of the log, for the logs within this process.
 
 mod memory {
     use crate::contract::Subject;
@@ -18,7 +18,7 @@ mod directory {
 
     fn subject() -> Subject {
         let dir = tempfile::tempdir().unwrap();
-        // Small segments, so that cases pass from one file to the next.
+        // Small segments, so that cases cross from one file to the next.
         let options = Options { segment_bytes: 2048, ..Options::default() };
         Subject { log: Embedded::directory(dir.path(), options).unwrap(), keep: Box::new(dir) }
     }

@@ -1,7 +1,7 @@
-//! A log that answers badly at one moment: what the engine makes of it.
+//! A log that fails at one particular moment, and what the engine makes of it.
 //!
-//! Each test lets one thing go wrong at one call of the log boundary and shows that it did. Knows no seed: what happens at random
-//! is in `tests/sim`.
+//! Each test makes one thing go wrong at one call of the log's interface and shows that it did. Knows no seed:
+//! random faults are in `tests/sim`.
 
 use crate::driver::{PLAIN, Session, Way};
 use std::{
@@ -77,7 +77,7 @@ fn inner(session: &Session) -> Arc<Embedded> {
     Embedded::named(session.config.bootstrap.strip_prefix("memory:").unwrap())
 }
 
-/// What was written since the last call, in the order of the alphabet.
+/// What was written since the last call, sorted.
 fn written(session: &mut Session) -> Vec<String> {
     let mut rows = session.new_rows("out");
     rows.sort();
@@ -88,7 +88,7 @@ fn counts(ssc: &StreamingContext) {
     ssc.text("lines").map(|l| (l, 1u64)).running_reduce_by_key(|a, b| a + b).to_kafka("out", Utf8, AsText);
 }
 
-/// Writes a row that no tidegate wrote.
+/// Writes a row that did not come from tidegate.
 fn write_foreign(log: &dyn Log, topic: &str, key: &str) {
     let mut row = RawChunkBuilder::default();
     let value = |out: &mut Vec<u8>| {
@@ -99,9 +99,9 @@ fn write_foreign(log: &dyn Log, topic: &str, key: &str) {
     log::write(log, topic, Some(Partition(0)), &row.build()).unwrap();
 }
 
-/// After a commit in doubt the process reads who else has begun: what it finds there may be of no use.
+/// After a commit in doubt the process reads whether anyone else has started: what it finds there may be unusable.
 #[test]
-fn foreign_rows_in_the_meta_topic_stop_a_process_that_looks_there() {
+fn foreign_rows_in_the_meta_topic_stop_a_process_that_reads_them() {
     let mut session = Session::new(PLAIN);
     assert_eq!(session.step(&counts, "lines 0 | - | a\n"), ["out | a | 1"]);
     session.feed("lines 1 | - | a\n");
@@ -117,8 +117,8 @@ fn foreign_rows_in_the_meta_topic_stop_a_process_that_looks_there() {
         Verdict::Fault(Fault::CommitLost)
     });
     assert_eq!(lost.load(Ordering::Relaxed), 2);
-    let told = result.unwrap_err().to_string();
-    assert!(told.contains("the meta topic's row `instance/test` is not ours"), "{told}");
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("the meta topic's row `instance/test` is not ours"), "{error}");
 }
 
 fn copy(ssc: &StreamingContext) {
@@ -126,7 +126,7 @@ fn copy(ssc: &StreamingContext) {
 }
 
 #[test]
-fn a_partition_that_cannot_be_set_back_after_a_refused_commit_is_read_from_where_it_was() {
+fn a_partition_whose_seek_fails_after_a_refused_commit_is_read_from_where_it_was() {
     for build in [copy, counts] {
         let mut session = Session::new(PLAIN);
         session.step(&build, "lines 0 | - | a\n");
@@ -151,7 +151,7 @@ fn a_partition_that_cannot_be_set_back_after_a_refused_commit_is_read_from_where
 }
 
 #[test]
-fn partitions_that_cannot_go_on_after_a_rebalance_are_recovered_whenever_it_is_told() {
+fn partitions_that_cannot_continue_after_a_rebalance_are_recovered_whenever_it_is_reported() {
     for build in [copy, counts] {
         for nth in 0..10 {
             let mut session = Session::new(PLAIN);
@@ -173,7 +173,7 @@ fn partitions_that_cannot_go_on_after_a_rebalance_are_recovered_whenever_it_is_t
 }
 
 #[test]
-fn asked_to_end_while_state_is_restored_a_process_ends_in_order_and_leaves_if_it_is_to() {
+fn a_process_asked_to_end_during_a_restore_ends_cleanly_and_leaves_the_group_if_it_should() {
     let mut session = Session::new(Way { lose_state: true, ..PLAIN });
     assert_eq!(session.step(&counts, "lines 0 | - | a\nlines 1 | - | a\n"), ["out | a | 2"]);
     session.config.leave = true;
@@ -183,7 +183,7 @@ fn asked_to_end_while_state_is_restored_a_process_ends_in_order_and_leaves_if_it
     let (asked, counted) = (shutdown.clone(), starts.clone());
     let result = run_in(&session, env, &counts, move |call, _| {
         match call {
-            Call::Committed => asked.request(), // asked for right before the databases are opened
+            Call::Committed => asked.request(), // requested right before the databases are opened
             Call::Start => drop(counted.fetch_add(1, Ordering::Relaxed)),
             _ => {}
         }
@@ -191,7 +191,7 @@ fn asked_to_end_while_state_is_restored_a_process_ends_in_order_and_leaves_if_it
     });
     result.unwrap();
     assert!(shutdown.is_requested() && starts.load(Ordering::Relaxed) == 0, "it ended during the restore");
-    // Another process need not wait until the session of the first one is over.
+    // Another process need not wait until the session of the first one has ended.
     session.feed("lines 2 | - | a\n");
     let mut env = session.env();
     env.instance = InstanceId("other".into());
@@ -206,7 +206,7 @@ fn asked_to_end_while_state_is_restored_a_process_ends_in_order_and_leaves_if_it
     assert_eq!(written(&mut session), ["out | a | 3"]);
 }
 
-/// Stores three rows, then asks for the end.
+/// Stores three rows, then requests the end.
 struct Three(runtime::Shutdown);
 impl Receiver<u32> for Three {
     fn receive(&mut self, to: &ReceiverContext<u32>) -> std::result::Result<(), ReceiverError> {
@@ -220,7 +220,7 @@ impl Receiver<u32> for Three {
 }
 
 #[test]
-fn a_drain_outlasts_a_log_that_does_not_answer_for_a_while() {
+fn a_graceful_stop_outlasts_a_log_that_does_not_answer_for_a_while() {
     let mut session = Session::new(PLAIN);
     session.config.trigger = Trigger::AsSoonAsPossible;
     let env = session.env();
@@ -239,12 +239,12 @@ fn a_drain_outlasts_a_log_that_does_not_answer_for_a_while() {
         Verdict::Fault(Fault::Transient)
     });
     result.unwrap();
-    assert!(silent.load(Ordering::Relaxed) > 3, "the log was silent three times: {silent:?}");
+    assert!(silent.load(Ordering::Relaxed) > 3, "the log was silent more than three times: {silent:?}");
     assert_eq!(written(&mut session), ["out | 1 | 1", "out | 2 | 2", "out | 3 | 3"]);
 }
 
 #[test]
-fn internal_topics_that_are_there_are_not_made_again() {
+fn existing_internal_topics_are_not_created_again() {
     let mut session = Session::new(PLAIN);
     let makes = |session: &mut Session| {
         let made = Arc::new(AtomicBool::new(false));
@@ -259,6 +259,6 @@ fn internal_topics_that_are_there_are_not_made_again() {
     session.feed("lines 0 | - | a\n");
     assert!(makes(&mut session));
     session.feed("lines 1 | - | a\n");
-    assert!(!makes(&mut session), "a user who may not create topics can go on");
+    assert!(!makes(&mut session), "a user who may not create topics can continue");
     assert_eq!(written(&mut session), ["out | a | 1", "out | a | 2"]);
 }

@@ -21,12 +21,13 @@ mod ml;
 mod ml_programs;
 mod names_and_formats;
 mod on_disk;
-mod once;
+mod once_trigger;
 mod operations;
 mod operations_model;
 mod outputs;
 mod outputs_postgres;
 mod outputs_sim;
+mod past_batches;
 #[path = "../postgres/mod.rs"]
 mod postgres;
 #[path = "../programs/mod.rs"]
@@ -38,7 +39,6 @@ mod rocks_faults;
 mod rocks_kill;
 mod rocks_reads;
 mod sim_world;
-mod slices;
 mod sources;
 mod start_mistakes;
 mod state_directory;

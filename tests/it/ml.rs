@@ -1,8 +1,8 @@
-//! Streaming models beside scikit-learn, on Fisher's irises (1936), and as part of programs that crash.
+//! Streaming models compared with scikit-learn, on Fisher's irises (1936), and as part of programs that crash.
 //!
-//! The expected numbers are those of scikit-learn 1.7: `KMeans` from the same first centers, `Ridge`, `Lasso`, `LinearRegression` and
-//! `LogisticRegression` without an intercept, with penalties that mean the same (`Ridge(alpha=n*r)`, `Lasso(alpha=r)`,
-//! `LogisticRegression(C=1/(n*r))`).
+//! The expected numbers are those of scikit-learn 1.7: `KMeans` from the same initial centers, `Ridge`, `Lasso`,
+//! `LinearRegression` and `LogisticRegression` without an intercept, with equivalent penalties (`Ridge(alpha=n*r)`,
+//! `Lasso(alpha=r)`, `LogisticRegression(C=1/(n*r))`).
 
 use std::collections::BTreeMap;
 use tidegate::{
@@ -30,7 +30,7 @@ fn assert_near(found: &[f64], expected: &[f64], tolerance: f64) {
     assert!(off < tolerance, "{found:?} is {off} off {expected:?}");
 }
 
-fn taught<A: Algorithm>(algorithm: &A, examples: &[A::Example], batches: usize) -> A::Model {
+fn trained<A: Algorithm>(algorithm: &A, examples: &[A::Example], batches: usize) -> A::Model {
     let mut model = algorithm.initial();
     assert_eq!(algorithm.check(), Ok(()));
     assert!(examples.iter().all(|e| algorithm.refuses(e).is_none()));
@@ -39,11 +39,11 @@ fn taught<A: Algorithm>(algorithm: &A, examples: &[A::Example], batches: usize) 
 }
 
 #[test]
-fn k_means_that_forgets_at_once_is_lloyds_algorithm() {
+fn k_means_without_memory_is_lloyds_algorithm() {
     let points: Vec<Vec<f64>> = irises().into_iter().map(|(x, _)| x).collect();
     let first = [0, 50, 100].map(|i| points[i].clone()).to_vec();
     let kmeans = StreamingKMeans::with_centers(first, vec![0.0; 3]).decay_factor(0.0, TimeUnit::Batches);
-    let model = taught(&kmeans, &points, 10);
+    let model = trained(&kmeans, &points, 10);
     assert_near(&model.centers[0], &[5.006, 3.428, 1.462, 0.246], 1e-9);
     assert_near(
         &model.centers[1],
@@ -59,15 +59,15 @@ fn k_means_that_forgets_at_once_is_lloyds_algorithm() {
 }
 
 #[test]
-fn k_means_that_forgets_nothing_is_the_mean_of_what_each_center_attracted() {
+fn k_means_that_forgets_nothing_is_the_mean_of_all_points_assigned_to_each_center() {
     let kmeans = StreamingKMeans::with_centers(vec![vec![0.0], vec![10.0]], vec![0.0; 2]);
-    let model = taught(&kmeans, &[vec![1.0], vec![2.0], vec![9.0]], 4);
+    let model = trained(&kmeans, &[vec![1.0], vec![2.0], vec![9.0]], 4);
     assert_near(&[model.centers[0][0], model.centers[1][0]], &[1.5, 9.0], 1e-12);
     assert_eq!(model.weights, [8.0, 4.0]);
 }
 
 #[test]
-fn linear_regression_finds_what_least_squares_ridge_and_lasso_find() {
+fn linear_regression_agrees_with_least_squares_ridge_and_lasso() {
     let point = |(x, _): (Vec<f64>, u8)| LabeledPoint { label: x[0], features: x[1..].to_vec() };
     let examples: Vec<LabeledPoint> = irises().into_iter().map(point).collect();
     for (regularization, expected) in [
@@ -79,12 +79,12 @@ fn linear_regression_finds_what_least_squares_ridge_and_lasso_find() {
             .step_size(0.05)
             .convergence_tolerance(0.0)
             .regularization(regularization);
-        assert_near(&taught(&regression, &examples, 400), &expected, 1e-4);
+        assert_near(&trained(&regression, &examples, 400), &expected, 1e-4);
     }
 }
 
 #[test]
-fn logistic_regression_finds_what_scikit_learn_finds() {
+fn logistic_regression_agrees_with_scikit_learn() {
     let point = |(features, species): (Vec<f64>, u8)| {
         (species > 0).then(|| LabeledPoint { label: f64::from(species - 1), features })
     };
@@ -92,14 +92,15 @@ fn logistic_regression_finds_what_scikit_learn_finds() {
     let regression = StreamingLogisticRegression::new(vec![0.0; 4])
         .convergence_tolerance(0.0)
         .regularization(Regularization::L2(0.01));
-    let weights = taught(&regression, &examples, 400);
+    let weights = trained(&regression, &examples, 400);
     assert_near(
         &weights,
         &[-1.863_341_081_420_424, -1.646_020_516_601_174, 2.477_246_723_021_982, 2.593_142_807_949_388],
         1e-3,
     );
-    let told = examples.iter().map(|e| (regression.predict(&weights, &e.features).unwrap(), e));
-    let (right, wrong): (Vec<_>, Vec<_>) = told.partition(|(label, e)| label.total_cmp(&e.label).is_eq());
+    let predicted = examples.iter().map(|e| (regression.predict(&weights, &e.features).unwrap(), e));
+    let (right, wrong): (Vec<_>, Vec<_>) =
+        predicted.partition(|(label, e)| label.total_cmp(&e.label).is_eq());
     assert_eq!((right.len(), wrong.len()), (96, 4));
     assert!(wrong.iter().all(|(label, _)| [0.0, 1.0].contains(label)), "{wrong:?}");
     for (label, e) in right {
@@ -110,7 +111,7 @@ fn logistic_regression_finds_what_scikit_learn_finds() {
 }
 
 #[test]
-fn an_intercept_is_the_last_weight_and_what_does_not_fit_is_told() {
+fn an_intercept_is_the_last_weight_and_misfits_are_reported() {
     let examples: Vec<LabeledPoint> = (0..10)
         .map(|x| LabeledPoint { label: 3.0 - f64::from(x) / 2.0, features: vec![f64::from(x) / 10.0] })
         .collect();
@@ -118,7 +119,7 @@ fn an_intercept_is_the_last_weight_and_what_does_not_fit_is_told() {
         .step_size(1.0)
         .convergence_tolerance(0.0)
         .with_intercept();
-    assert_near(&taught(&regression, &examples, 200), &[-5.0, 3.0], 1e-6);
+    assert_near(&trained(&regression, &examples, 200), &[-5.0, 3.0], 1e-6);
     assert!(regression.refuses(&LabeledPoint { label: 1.0, features: vec![1.0; 2] }).is_some());
     assert!(
         regression
@@ -151,7 +152,7 @@ const POINTS: &str = "points 0 | - | 4 4\nasked 1 | - | 5 5\n---\n\
     asked 2 | - | 5 5\nasked 0 | - | 1 1\n---\nasked 2 | - | 5 5\n";
 
 #[test]
-fn a_model_learns_each_batch_once_and_answers_by_what_it_knew_before_the_batch() {
+fn a_model_learns_each_batch_once_and_predicts_with_what_it_knew_before_the_batch() {
     let expected = "answers | 5 5 | 1\nmodels | model | [[2.0, 2.0], [9.0, 9.0]]\n---\n\
         answers | 5 5 | 0\nanswers | 6 6 | 1\nmodels | model | [[2.0, 2.0], [8.0, 8.0]]\n---\n\
         answers | 1 1 | 0\nanswers | 5 5 | 0\n---\nanswers | 5 5 | 0\n";
@@ -159,7 +160,7 @@ fn a_model_learns_each_batch_once_and_answers_by_what_it_knew_before_the_batch()
 }
 
 #[test]
-fn k_means_forgets_in_each_batch_also_in_one_without_points() {
+fn k_means_forgets_in_each_batch_even_without_points() {
     let program = |ssc: &StreamingContext| {
         let points = ssc.text("points").map(|line| vector(&line));
         let kmeans = StreamingKMeans::with_centers(vec![vec![0.0], vec![100.0]], vec![0.0, 8.0])
@@ -172,14 +173,14 @@ fn k_means_forgets_in_each_batch_also_in_one_without_points() {
         ssc.text("other").map(|line| ("row", line)).to_kafka("others", Utf8, Utf8);
     };
     let input = "points 0 | - | 3\npoints 0 | - | 5\n---\nother 0 | - | x\n---\npoints 0 | - | 10\n";
-    // MLlib: weights [0, 8] and two points; half of [2, 4] without points; half of [1, 2], and the point 10.
+    // MLlib: weights [0, 8] and two points; half of [2, 4] without points; half of [1, 2], plus the point 10.
     let expected = "models | model | [[4.0], [100.0]] [2.0, 4.0]\n---\n\
         models | model | [[4.0], [100.0]] [1.0, 2.0]\nothers | row | x\n---\nmodels | model | [[8.0], [100.0]] [1.5, 1.0]\n";
     assert_eq!(run(Settings::default(), program, input).unwrap(), expected);
 }
 
 #[test]
-fn logistic_regression_answers_the_label_and_beside_it_the_probability() {
+fn logistic_regression_predicts_the_label_and_the_probability() {
     let program = |ssc: &StreamingContext| {
         let examples = ssc.text("examples").try_map(|line| line.parse::<LabeledPoint>());
         let model = StreamingLogisticRegression::new(vec![2.0]).train_on(&examples);
@@ -198,14 +199,14 @@ fn logistic_regression_answers_the_label_and_beside_it_the_probability() {
 }
 
 #[test]
-fn an_example_that_does_not_fit_goes_the_way_of_bad_records() {
+fn an_example_that_does_not_fit_is_a_bad_record() {
     let why = run(Settings::default(), clusters, "points 1 | - | 1 2\npoints 1 | - | 1 x\n").unwrap_err();
     let why = why.to_string();
     assert!(why.contains("points-1 at offset 1") && why.contains("number 1 of the vector is NaN"), "{why}");
 }
 
 #[test]
-fn wrong_settings_are_mistakes_of_the_program() {
+fn wrong_settings_are_reported_as_mistakes_of_the_program() {
     let none = |ssc: &StreamingContext| {
         let points = ssc.text("points").map(|line| vector(&line));
         StreamingKMeans::with_centers(vec![], vec![]).train_on(&points).models().print();

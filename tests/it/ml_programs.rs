@@ -1,4 +1,5 @@
-//! Streaming models as programs run them: asked for their newest version, over restarts, and the examples as processes.
+//! Streaming models as programs use them: queried for their newest version, across restarts, and the examples as
+//! processes.
 
 use crate::{
     contract::{read_all, record, tp, unique, until},
@@ -33,7 +34,7 @@ fn clusters(bootstrap: &str) -> (StreamingContext, Latest<KMeansModel>) {
     (ssc, latest)
 }
 
-/// The answer below the application.
+/// The response for a path below the application.
 fn ask(server: SocketAddr, path: &str) -> Value {
     let mut stream = TcpStream::connect(server).unwrap();
     let of = "/api/v1/applications/clusters";
@@ -50,16 +51,16 @@ fn write_lines(log: &Arc<dyn Log>, topic: &str, lines: &[&str]) {
 }
 
 #[test]
-fn the_newest_model_can_be_asked_for_in_the_program_and_over_http_also_after_a_restart() {
+fn the_newest_model_is_available_in_the_program_and_over_http_even_after_a_restart() {
     let bootstrap = format!("memory:{}", unique("latest"));
     let log = log::open(&bootstrap, &BTreeMap::new()).unwrap();
     write_lines(&log, "points", &["[1.0]", "[3.0]", "[8.0]"]);
-    let learnt = [vec![2.0], vec![8.0]];
-    for life in 0..2 {
+    let learned = [vec![2.0], vec![8.0]];
+    for run in 0..2 {
         let (ssc, latest) = clusters(&bootstrap);
-        assert!(latest.get().is_none(), "nothing was computed in life {life}");
+        assert!(latest.get().is_none(), "nothing was computed in run {run}");
         ssc.start().unwrap();
-        until("the model is there", || latest.get().is_some_and(|(_, model)| model.centers == learnt));
+        until("the model is there", || latest.get().is_some_and(|(_, model)| model.centers == learned));
         let server = ssc.admin_address().unwrap();
         let all = ask(server, "/models");
         let (time, model) = latest.get().unwrap();
@@ -75,7 +76,7 @@ fn the_newest_model_can_be_asked_for_in_the_program_and_over_http_also_after_a_r
     }
 }
 
-/// Runs an example on a log in `dir` over what is there.
+/// Runs an example on a log in `dir` over the input that is there.
 fn run(dir: &Path, name: &str, more: &[&str]) {
     let log = format!("embedded:{}", dir.join("log").display());
     let mut command = example(name);
@@ -89,7 +90,7 @@ fn run(dir: &Path, name: &str, more: &[&str]) {
     process.succeeded();
 }
 
-/// What an example answers to `test`, after it has learnt from `training` in `rounds` lives of its own.
+/// What an example predicts for `test`, after it has learned from `training` in `rounds` runs of its own.
 fn answers(
     name: &str,
     more: &[&str],
@@ -121,7 +122,7 @@ fn answers(
 }
 
 #[test]
-fn the_k_means_example_learns_in_one_life_and_answers_in_the_next() {
+fn the_k_means_example_learns_in_one_run_and_predicts_in_the_next() {
     let more = ["--clusters", "2", "--dimensions", "2"];
     let training = ["[1.0,1.0]", "[1.2,0.8]", "[-5.0,-5.0]", "[-5.2,-4.8]"];
     let test = ["(1,[1.1,1.1])", "(2,[0.9,1.0])", "(3,[-5.1,-5.0])", "(4,[-4.0,-5.0])"];
@@ -133,7 +134,7 @@ fn the_k_means_example_learns_in_one_life_and_answers_in_the_next() {
 }
 
 #[test]
-fn the_linear_regression_example_learns_in_one_life_and_answers_in_the_next() {
+fn the_linear_regression_example_learns_in_one_run_and_predicts_in_the_next() {
     let training = ["(2.0,[1.0])", "(4.0,[2.0])", "(6.0,[3.0])"];
     let more = ["--features", "1", "--step-size", "0.2"];
     let rows = answers("streaming_linear_regression", &more, 3, &training, &["(10,[5.0])", "(-2,[-1.0])"]);

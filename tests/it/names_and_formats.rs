@@ -1,4 +1,5 @@
-//! What is durable in a program: names of stores and edges, formats on the exchange topic, and the plan as it is told.
+//! What is durable in a program: names of stores and edges, formats on the exchange topic, and the plan as it is
+//! printed.
 
 use expect_test::expect;
 use tidegate::{
@@ -77,7 +78,7 @@ fn stateless_operations_change_no_durable_name() {
 }
 
 #[test]
-fn a_name_of_the_user_takes_the_place_of_the_derived_one() {
+fn a_name_given_by_the_user_replaces_the_derived_one() {
     let plan = plan(|ssc| {
         let counts = words(ssc).running_reduce_by_key(|a, b| a + b).named("counts");
         counts.map(|(word, n)| (n, word)).update_state_by_key(|_, s: Option<u8>| s).print();
@@ -134,7 +135,7 @@ fn rows_on_the_exchange_topic_have_these_bytes_and_come_back() {
 }
 
 #[test]
-fn rows_that_are_not_of_the_format_are_refused() {
+fn rows_in_another_format_are_refused() {
     let mut records = RawChunkBuilder::default();
     records
         .push_with(-1, Some(b"no key bytes"), |v| {

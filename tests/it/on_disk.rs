@@ -1,4 +1,5 @@
-//! A whole program through its context: the embedded log in a directory, state in RocksDB, over restarts and lost state.
+//! A whole program through its context: the embedded log in a directory, state in RocksDB, across restarts and lost
+//! state.
 
 use crate::contract::{read_all, rows, tp};
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
@@ -53,7 +54,7 @@ pub fn owned(rows: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn counts_go_on_over_restarts_and_after_the_state_was_lost() {
+fn counts_continue_across_restarts_and_after_the_state_was_lost() {
     let dir = tempfile::tempdir().unwrap();
     feed(dir.path(), 0, &[("", "a b a")]);
     run(dir.path()).unwrap();
@@ -72,7 +73,7 @@ fn counts_go_on_over_restarts_and_after_the_state_was_lost() {
 }
 
 #[test]
-fn a_running_program_takes_what_comes_and_stops_in_order() {
+fn a_running_program_processes_new_input_and_stops_cleanly() {
     let dir = tempfile::tempdir().unwrap();
     feed(dir.path(), 0, &[("", "a")]);
     let ssc = context(dir.path(), Trigger::AsSoonAsPossible);
@@ -91,7 +92,7 @@ fn a_running_program_takes_what_comes_and_stops_in_order() {
 }
 
 #[test]
-fn a_first_run_from_the_latest_offsets_keeps_its_place_even_if_nothing_came() {
+fn a_first_run_from_the_latest_offsets_keeps_its_position_even_without_input() {
     let dir = tempfile::tempdir().unwrap();
     feed(dir.path(), 0, &[("", "before")]);
     let run_latest = || {
@@ -112,7 +113,7 @@ fn a_first_run_from_the_latest_offsets_keeps_its_place_even_if_nothing_came() {
 }
 
 #[test]
-fn every_interval_yields_a_batch_also_without_input() {
+fn every_interval_yields_a_batch_even_without_input() {
     let dir = tempfile::tempdir().unwrap();
     feed(dir.path(), 0, &[("", "x")]);
     let mut config = Config::new("ticks", bootstrap(dir.path()));

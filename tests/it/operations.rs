@@ -1,4 +1,4 @@
-//! What the operations on batches and pairs give, in every way to run them.
+//! What the operations on batches and pairs produce, in every way to run them.
 
 use crate::driver::check;
 use expect_test::expect;
@@ -27,7 +27,7 @@ w 2 | - | c
 w 0 | - | a
 ";
 
-/// Pairs of the text before and behind a colon.
+/// Pairs of the text before and after a colon.
 fn pairs(ssc: &StreamingContext, topic: &str) -> DStream<(Text, Text)> {
     ssc.text(topic).filter_map(|line| line.split_once(':').map(|(k, v)| (k.into(), v.into())))
 }
@@ -37,7 +37,7 @@ fn show<T: std::fmt::Debug>(rows: &T) -> String {
 }
 
 #[test]
-fn count_gives_a_row_in_each_batch_and_reduce_none_without_rows() {
+fn count_emits_a_row_in_each_batch_and_reduce_none_without_rows() {
     check(
         |ssc| {
             let words = ssc.text("w");
@@ -80,7 +80,7 @@ fn the_rows_of_a_window_are_counted_at_each_slide() {
 }
 
 #[test]
-fn glom_and_map_partitions_see_each_partition_also_without_rows() {
+fn glom_and_map_partitions_see_each_partition_even_without_rows() {
     let input = "w 0 | - | b\nw 0 | - | a\nw 1 | - | c\n---\n";
     let program = |ssc: &StreamingContext| {
         let words = ssc.text("w");
@@ -246,7 +246,7 @@ fn keys_values_swap_and_several_values() {
 }
 
 #[test]
-fn rows_that_are_placed_once_need_no_further_exchange() {
+fn rows_that_are_partitioned_once_need_no_further_exchange() {
     let program = |ssc: &StreamingContext| {
         let placed = pairs(ssc, "p").partition_by();
         let groups = placed.group_by_key().map_values(|v| v.len());
@@ -396,7 +396,7 @@ fn storage_levels_and_operations_cannot_change_after_the_start() {
     let log = tidegate::log::open("memory:operations", &std::collections::BTreeMap::new()).unwrap();
     tidegate::testing::feed(&*log, 1, "w 0 | - | a\n").unwrap();
     ssc.start().unwrap();
-    let told = |f: &dyn Fn()| {
+    let panic_of = |f: &dyn Fn()| {
         let panic = catch_unwind(AssertUnwindSafe(f)).unwrap_err();
         panic
             .downcast_ref::<String>()
@@ -404,9 +404,9 @@ fn storage_levels_and_operations_cannot_change_after_the_start() {
             .or(panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
             .unwrap()
     };
-    let storage = told(&|| drop(words.cache()));
+    let storage = panic_of(&|| drop(words.cache()));
     assert_eq!(storage, "Cannot change storage level of a DStream after streaming context has started");
-    let added = told(&|| words.print());
+    let added = panic_of(&|| words.print());
     let expected =
         "Adding new inputs, transformations, and output operations after starting a context is not supported";
     assert!(added.starts_with("tests/it/operations.rs:") && added.ends_with(expected), "{added}");
@@ -437,7 +437,7 @@ fn equal_names_of_exchanges_are_refused_until_one_is_named() {
 }
 
 #[test]
-fn a_storage_level_that_cannot_be_meant_is_refused() {
+fn an_impossible_storage_level_is_refused() {
     let mut driver = Driver::new(|ssc| {
         let words = ssc.text("w");
         words.persist_at(StorageLevel::Log).print();

@@ -1,6 +1,6 @@
 //! Random streams, cut into random batches, over partitions, threads, crashes and restarts, against plain models of the operations.
 //!
-//! Complements `topology_model`: what meets within a batch, and state with timeouts.
+//! Complements `topology_model`: operations that combine rows within a batch, and state with timeouts.
 
 use proptest::prelude::*;
 use std::{collections::BTreeMap, time::Duration};
@@ -48,7 +48,7 @@ fn pairs(ssc: &StreamingContext, topic: &str) -> DStream<(u8, i64)> {
     })
 }
 
-/// What each batch writes; the driver must have crashed if it was to.
+/// What each batch writes; the driver must have crashed if it should have.
 fn written(settings: Settings, program: &dyn Fn(&StreamingContext), inputs: &[String]) -> Vec<Vec<String>> {
     let mut driver = Driver::with(settings, program);
     let written = inputs.iter().map(|rows| driver.batch(rows).unwrap().batches.remove(0).rows).collect();
@@ -76,7 +76,7 @@ fn grouped(left: &Records, right: &Records) -> BTreeMap<u8, (Vec<i64>, Vec<i64>)
     all
 }
 
-/// Every pairing of all rows of a batch, the way a textbook has it.
+/// Every pair of rows of a batch with the same key, by the textbook definition.
 fn joined(left: &Records, right: &Records) -> Vec<String> {
     let mut rows = vec![];
     for (_, key, value) in left {
@@ -100,7 +100,7 @@ fn joined(left: &Records, right: &Records) -> Vec<String> {
     sorted(rows)
 }
 
-/// The sum of a key; below -9 it is removed. A value of 0 gives no row.
+/// The sum of a key; below -9 it is removed. A value of 0 emits no row.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form of a function of `map_with_state`")]
 fn sum(time: BatchTime, key: &u8, value: Option<i64>, state: &mut State<i64>) -> Option<(u8, String)> {
     let Some(value) = value else {
@@ -118,7 +118,7 @@ fn sum(time: BatchTime, key: &u8, value: Option<i64>, state: &mut State<i64>) ->
 /// Sum and time of the last row of each key.
 type Sums = BTreeMap<u8, (i64, i64)>;
 
-/// What `map_with_state` over [`sum`] gives for one batch, if the rows of a key come in this order.
+/// What `map_with_state` over [`sum`] emits for one batch, if the rows of a key come in this order.
 fn model(states: &mut Sums, time: i64, records: &[(u8, i64)], timeout_ms: i64) -> Vec<String> {
     let mut rows = vec![];
     for (key, value) in records {
@@ -143,7 +143,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn joins_are_those_of_nested_loops(left in batches(), right in batches(), settings in settings()) {
+    fn joins_agree_with_nested_loops(left in batches(), right in batches(), settings in settings()) {
         let program = |ssc: &StreamingContext| {
             let (l, r) = (pairs(ssc, "l"), pairs(ssc, "r"));
             l.join(&r).map_values(|(l, r)| format!("{l} {r}")).to_kafka("inner", AsText, Utf8);
@@ -167,7 +167,7 @@ proptest! {
     }
 
     #[test]
-    fn map_with_state_times_out_as_a_model(batches in batches(), timeout in 1..4i64, settings in settings()) {
+    fn map_with_state_times_out_like_a_model(batches in batches(), timeout in 1..4i64, settings in settings()) {
         let timeout_ms = timeout * 1_000;
         let program = move |ssc: &StreamingContext| {
             let timeout = Duration::from_secs(timeout.unsigned_abs());
@@ -175,7 +175,7 @@ proptest! {
             mapped.to_kafka("mapped", AsText, Utf8);
             mapped.state_snapshots().to_kafka("states", AsText, AsText);
         };
-        // All rows of a key in one partition: their order is defined.
+        // All rows of a key are in one partition, so their order is defined.
         let batches: Vec<Records> = batches
             .into_iter()
             .map(|records| records.into_iter().map(|(_, key, value)| (u32::from(key % 3), key, value)).collect())
@@ -195,7 +195,7 @@ proptest! {
 
     #[test]
     fn any_split_into_batches_gives_the_same_state(batches in batches(), settings in settings(), crash in any::<bool>()) {
-        // Sums and sets do not depend on the order, so neither on the cut.
+        // Sums and sets depend neither on the order nor, therefore, on the cut.
         let program = |ssc: &StreamingContext| {
             let numbers = pairs(ssc, "n");
             numbers.running_reduce_by_key(|a, b| a + b).to_kafka("running", AsText, AsText);
@@ -240,7 +240,7 @@ proptest! {
     }
 
     #[test]
-    fn global_results_are_those_of_the_whole_batch(batches in batches(), settings in settings()) {
+    fn global_results_cover_the_whole_batch(batches in batches(), settings in settings()) {
         let program = |ssc: &StreamingContext| {
             let numbers = pairs(ssc, "n").values();
             numbers.count().map(|n| ("count", n)).to_kafka("out", Utf8, AsText);

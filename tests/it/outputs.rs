@@ -1,4 +1,5 @@
-//! Outputs outside the log: what is in the files, what a person reads, and what a function of the program is called with.
+//! Outputs outside the log: what the files contain, what a person reads, and what a function of the program is
+//! called with.
 
 use crate::driver::{PLAIN, Session, WAYS, Way, message};
 use expect_test::expect;
@@ -182,7 +183,7 @@ fn parquet_files_are_read_back() {
 }
 
 #[test]
-fn a_row_without_a_form_goes_the_way_of_bad_records() {
+fn a_row_that_cannot_be_encoded_is_a_bad_record() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("rows").to_str().unwrap().to_owned();
     let build = |ssc: &StreamingContext| {
@@ -208,7 +209,7 @@ enum Shapeless {
 }
 
 #[test]
-fn mistakes_are_told_before_anything_runs() {
+fn mistakes_are_reported_before_anything_runs() {
     let ssc =
         StreamingContext::builder("app").log("memory:output-mistakes").trigger(Trigger::AvailableNow).build();
     let lines = ssc.text("lines");
@@ -218,11 +219,11 @@ fn mistakes_are_told_before_anything_runs() {
     lines.to_files(FileSink::text("out").time(|_| 0));
     lines.map(|_| Shapeless::Of(1)).to_files(FileSink::parquet("shapeless"));
     expect![[r#"
-        tests/it/outputs.rs:215:11: `save_as_text_files`: `s3://bucket/lines` is not a path of a file system
-        tests/it/outputs.rs:218:11: `to_files`: a time of rows without folders by time
+        tests/it/outputs.rs:216:11: `save_as_text_files`: `s3://bucket/lines` is not a path of a file system
+        tests/it/outputs.rs:219:11: `to_files`: a time for rows is set, but files are not in folders by time
           help: add `.partition_by(TimeUnit::Hour)`
-        tests/it/outputs.rs:219:37: `to_files`: rows of this type have no Parquet form: an enum whose variants carry data has no column
-        tests/it/outputs.rs:217:11: `out/lines-TIME.x` is written here and at tests/it/outputs.rs:216:11
+        tests/it/outputs.rs:220:37: `to_files`: rows of this type cannot be written as Parquet: an enum whose variants carry data has no column
+        tests/it/outputs.rs:218:11: `out/lines-TIME.x` is written here and at tests/it/outputs.rs:217:11
           help: choose another place for one of them
     "#]].assert_eq(&message(ssc.start()));
 }
@@ -284,11 +285,11 @@ fn a_function_that_fails_stops_the_program_and_the_rows_come_again() {
     let error = session.step(&|ssc| recording(&calls, ssc, "c", false), LINES[0]);
     let time = calls.lock().unwrap()[0].1;
     assert_eq!(error.len(), 1);
-    let told = error[0].replace(&time.to_string(), "TIME");
+    let shown = error[0].replace(&time.to_string(), "TIME");
     expect![[r#"
-        error: foreach_rdd at tests/it/outputs.rs:234:52 in the batch of TIME: the bank is closed
+        error: foreach_rdd at tests/it/outputs.rs:235:52 in the batch of TIME: the bank is closed
           next: fix the cause and start again; the batch was not committed"#]]
-    .assert_eq(&told);
+    .assert_eq(&shown);
     let error = session.step(&|ssc| recording(&calls, ssc, "c", true), "");
     assert!(error[0].contains("panicked: on purpose"), "{error:?}");
     assert_eq!(session.step(&|ssc| recording(&calls, ssc, "", false), ""), [""; 0]);

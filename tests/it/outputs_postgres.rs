@@ -1,7 +1,8 @@
-//! Rows in tables of a real Postgres: what they look like, what is refused, and what a server that dies leaves behind.
+//! Rows in tables of a real Postgres: what they look like, what is refused, and what a server that dies leaves
+//! behind.
 
 use crate::{
-    contract::{Seat, tp},
+    contract::{TestConsumer, tp},
     driver::{PLAIN, Session},
     postgres::Postgres,
 };
@@ -95,12 +96,12 @@ fn the_last_row_of_a_key_remains() {
     assert_eq!(postgres.texts("SELECT string_agg(word, '' ORDER BY word) FROM words"), ["aaabbc"]);
     let positions = postgres.texts("SELECT topic || ' ' || position FROM tidegate_positions ORDER BY 1");
     assert_eq!(positions.len(), 2, "{positions:?}");
-    // A log that keeps only what is unread knows how far they are.
+    // A log that keeps only what is unread knows the writers' positions.
     let topic = "app-postgres-counts";
-    let mut seat = Seat::join(&session.log, topic, "look", &[]);
-    let told = seat.member.committed(&[tp(topic, 0)]).unwrap().remove(0);
-    let told = format!("{topic} {}", told.expect("told").offset);
-    assert!(positions.contains(&told), "{told}: {positions:?}");
+    let mut consumer = TestConsumer::join(&session.log, topic, "look", &[]);
+    let position = consumer.member.committed(&[tp(topic, 0)]).unwrap().remove(0);
+    let position = format!("{topic} {}", position.expect("position").offset);
+    assert!(positions.contains(&position), "{position}: {positions:?}");
 }
 
 #[test]
@@ -111,18 +112,18 @@ fn a_refused_row_stops_the_program_and_is_not_lost() {
     let mut session = Session::new(PLAIN);
     let build = counts(&postgres.url(""));
     session.feed("lines 0 | - | a b c bad d long\n");
-    let told = |session: &mut Session, port: u16| {
+    let error_of = |session: &mut Session, port: u16| {
         session.run(&build).unwrap_err().to_string().replace(&port.to_string(), "PORT")
     };
     expect![[r#"
         table `words` of Postgres at 127.0.0.1:PORT/postgres: the row at offset 3 of app-postgres-words is refused: new row for relation "words" violates check constraint "words_word_check" (23514), constraint "words_word_check"; Failing row contains (bad).; COPY words, line 1: "bad"
-          next: fix the cause and start again; the rows are kept and will be written then"#]].assert_eq(&told(&mut session, postgres.port));
+          next: fix the cause and start again; the rows are kept and will be written then"#]].assert_eq(&error_of(&mut session, postgres.port));
     let words = || postgres.texts("SELECT string_agg(word, ' ' ORDER BY word) FROM words");
     assert_eq!(words(), ["a b c"]);
     postgres.run("ALTER TABLE words DROP CONSTRAINT words_word_check");
     expect![[r#"
         table `words` of Postgres at 127.0.0.1:PORT/postgres: the row at offset 5 of app-postgres-words is refused: value too long for type character varying(3) (22001); COPY words, line 1, column word: "long"
-          next: fix the cause and start again; the rows are kept and will be written then"#]].assert_eq(&told(&mut session, postgres.port));
+          next: fix the cause and start again; the rows are kept and will be written then"#]].assert_eq(&error_of(&mut session, postgres.port));
     postgres.run("ALTER TABLE words ALTER word TYPE text");
     session.run(&build).unwrap();
     session.run(&build).unwrap();
@@ -130,21 +131,21 @@ fn a_refused_row_stops_the_program_and_is_not_lost() {
 }
 
 #[test]
-fn what_does_not_fit_is_told_before_rows_are_lost() {
+fn misfits_are_reported_before_rows_are_lost() {
     let postgres = Postgres::start();
     let mut session = Session::new(PLAIN);
     let build = insert(&postgres.url(""));
     session.feed(&rows(&[(1, "null")]));
-    let told = |session: &mut Session, _: &str| {
+    let error_of = |session: &mut Session, _: &str| {
         session.run(&build).unwrap_err().to_string().replace(&postgres.port.to_string(), "PORT")
     };
-    let mut all = vec![told(&mut session, "no table")];
+    let mut all = vec![error_of(&mut session, "no table")];
     postgres.run("CREATE TABLE \"Or\"\"ders\" (id text)");
-    all.push(told(&mut session, "a column is missing"));
+    all.push(error_of(&mut session, "a column is missing"));
     postgres.run("DROP TABLE \"Or\"\"ders\"");
     postgres.run(TABLE);
     postgres.run("UPDATE tidegate_positions SET position = 1000000");
-    all.push(told(&mut session, "beyond the end"));
+    all.push(error_of(&mut session, "beyond the end"));
     postgres.run("UPDATE tidegate_positions SET position = 0, topic_id = 'another'");
     if session.log.describe(&["app-postgres-orders"]).unwrap()[0].as_ref().is_some_and(|t| !t.id.is_empty()) {
         all.push(
@@ -183,7 +184,7 @@ fn one(value: &str) -> RawChunk {
 }
 
 #[test]
-fn of_two_writers_one_goes_on() {
+fn of_two_writers_one_continues() {
     let postgres = Postgres::start();
     postgres.run(COUNTS);
     let ssc = StreamingContext::builder("app").build();
@@ -237,7 +238,7 @@ fn a_server_that_is_killed_gets_each_row_once() {
 }
 
 #[test]
-fn the_column_and_the_key_of_a_refused_row_are_told() {
+fn the_column_and_the_key_of_a_refused_row_are_reported() {
     let postgres = Postgres::start();
     postgres.run(COUNTS);
     let ssc = StreamingContext::builder("app").build();
@@ -246,7 +247,7 @@ fn the_column_and_the_key_of_a_refused_row_are_told() {
     let mut drain = (ssc.topology().outboxes[0].make)();
     let log = tidegate::log::open("memory:", &BTreeMap::new()).unwrap();
     drain.open(&source, &*log).unwrap();
-    let told = |refused: Result<(), OutboxFailure>| match refused {
+    let error_of = |refused: Result<(), OutboxFailure>| match refused {
         Err(OutboxFailure::Broken(e)) => {
             e.to_string().replace(&postgres.port.to_string(), "PORT").replace('\0', "NUL")
         }
@@ -259,7 +260,7 @@ fn the_column_and_the_key_of_a_refused_row_are_told() {
         r#"{"word":null,"n":1}"#,
         r#"{"word":"b","n":3000000000}"#,
     ] {
-        all.push(told(drain.write(&one(row), Offset(0), Offset(1))));
+        all.push(error_of(drain.write(&one(row), Offset(0), Offset(1))));
     }
     expect![[r#"
         table `s.counts` of Postgres at 127.0.0.1:PORT/postgres: the row at offset 0 of t, word = a, column "n" is refused: invalid input syntax for type integer: "many" (22P02)
@@ -273,7 +274,7 @@ fn the_column_and_the_key_of_a_refused_row_are_told() {
     drain.write(&one(r#"{"word":"a","n":1}"#), Offset(0), Offset(1)).unwrap();
 }
 
-/// A certificate for `name`, signed by itself.
+/// A self-signed certificate for `name`.
 fn certificate(folder: &Path, name: &str) {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj"])
@@ -288,7 +289,7 @@ fn certificate(folder: &Path, name: &str) {
 }
 
 #[test]
-fn certificates_are_checked_as_asked() {
+fn certificates_are_checked_as_configured() {
     let mut folder = std::path::PathBuf::new();
     let postgres = Postgres::start_with(|at| {
         certificate(at, "db.example");
@@ -322,7 +323,7 @@ fn certificates_are_checked_as_asked() {
         "sslmode=verify-full".to_owned(),
         format!("sslmode=verify-full sslrootcert={}", at("missing.pem")),
     ] {
-        let told = open(&bad).unwrap_err();
-        assert!(told.contains("Broken") && told.contains("certificate"), "{bad}: {told}");
+        let error = open(&bad).unwrap_err();
+        assert!(error.contains("Broken") && error.contains("certificate"), "{bad}: {error}");
     }
 }

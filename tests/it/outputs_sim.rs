@@ -1,4 +1,5 @@
-//! Files in simulated worlds: processes crash, are expelled, doubled and doubt their commits; each line is in one final file, once.
+//! Files in simulated worlds: processes crash, are expelled and duplicated, and their commits are in doubt; each
+//! line is in one final file, once.
 
 use crate::outputs::files;
 use std::{
@@ -36,7 +37,7 @@ fn topology(dir: &Path) -> Topology {
     builder.topology()
 }
 
-fn life(dir: &Path, env: ProcessEnv) -> tidegate::Result {
+fn incarnation(dir: &Path, env: ProcessEnv) -> tidegate::Result {
     let mut config = Config::new("app", "simulated");
     config.threads = 0;
     config.trigger = Trigger::Interval(Duration::from_millis(200));
@@ -102,13 +103,13 @@ fn world(seed: u64, faults: Faults, traced: bool, dir: &Path) -> (World, BTreeMa
     }
     for instance in ["a", "b"] {
         let dir: PathBuf = dir.to_owned();
-        world.process(instance, true, move |env| life(&dir, env));
+        world.process(instance, true, move |env| incarnation(&dir, env));
     }
     (world, oracle)
 }
 
 fn check(seed: u64, faults: Faults, traced: bool) -> Result<Outcome, String> {
-    // What is forced to the disk need not be on one here.
+    // Data that is synced need not reach a real disk here.
     let memory = Path::new("/dev/shm");
     let place = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
     let dir = tempfile::Builder::new().prefix("tidegate-files-").tempdir_in(place).unwrap();
@@ -122,12 +123,12 @@ fn check(seed: u64, faults: Faults, traced: bool) -> Result<Outcome, String> {
             outcome.trace.iter().for_each(|line| println!("{line}"));
             files(dir.path()).iter().for_each(|(name, text)| println!("{name}: {text:?}"));
         }
-        format!("{what}; faults {:?}; lives that ended: {:?}", outcome.fired, outcome.ended)
+        format!("{what}; faults {:?}; incarnations that ended: {:?}", outcome.fired, outcome.ended)
     };
-    if let Some(life) =
+    if let Some(ended) =
         outcome.ended.iter().find(|l| matches!(&l.result, Err(e) if e.starts_with("panicked")))
     {
-        return Err(show(format!("{} panicked", life.name)));
+        return Err(show(format!("{} panicked", ended.name)));
     }
     for lines in written(dir.path()) {
         if lines != oracle {

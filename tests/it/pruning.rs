@@ -1,4 +1,4 @@
-//! What no output needs is not computed: its topics need not exist, nothing of it is read or kept.
+//! What no output needs is not computed: its topics need not exist, and nothing of it is read or kept.
 
 use crate::contract::rows;
 use std::{
@@ -26,7 +26,7 @@ fn context(name: &str) -> (StreamingContext, Arc<dyn Log>) {
     (StreamingContext::new(config), log)
 }
 
-/// Runs it to its end; the topics that it read.
+/// Runs the program to its end; returns the topics that it read.
 fn topics_read(ssc: &StreamingContext) -> BTreeSet<String> {
     let read: Arc<Mutex<BTreeSet<String>>> = Arc::default();
     let into = read.clone();
@@ -56,7 +56,7 @@ fn what_no_output_needs_is_not_computed() {
 }
 
 #[test]
-fn ids_names_and_the_fingerprint_stay_what_they_are() {
+fn ids_names_and_the_fingerprint_stay_unchanged() {
     let build = |with_output: bool| {
         let ssc = StreamingContext::builder("app").build();
         let pairs = ssc.text("a").map(|line| (line, 1u64));
@@ -84,7 +84,7 @@ fn ids_names_and_the_fingerprint_stay_what_they_are() {
 }
 
 #[test]
-fn a_program_without_any_output_is_refused_and_a_model_is_taught_without_one() {
+fn a_program_without_any_output_is_refused_and_a_model_is_trained_without_one() {
     let (ssc, _log) = context("none");
     let _ = ssc.text("lines").map(|line| (line, 1u64)).running_reduce_by_key(|a, b| a + b);
     assert!(ssc.start().unwrap_err().to_string().contains("no output operations registered"));

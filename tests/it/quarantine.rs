@@ -1,10 +1,10 @@
-//! Databases that a program cannot trust: it moves them aside, once, and goes on from the changelog.
+//! Databases that a program cannot trust: it moves them aside, once, and continues from the changelog.
 
 use crate::on_disk::{context, counts, feed, owned};
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 use tidegate::config::Trigger;
 
-/// Runs to the end of the input; how many databases were moved aside, by the metric.
+/// Runs to the end of the input; returns how many databases were moved aside, according to the metric.
 fn run(dir: &Path) -> u64 {
     let ssc = context(dir, Trigger::AvailableNow);
     ssc.start().unwrap();
@@ -14,7 +14,7 @@ fn run(dir: &Path) -> u64 {
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-/// Names of what was moved aside, and why.
+/// The names of everything that was moved aside, and why.
 fn aside(dir: &Path) -> BTreeMap<String, String> {
     let folder = dir.join("state/word-count/partitions/quarantine");
     let entries = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
@@ -27,7 +27,7 @@ fn aside(dir: &Path) -> BTreeMap<String, String> {
 
 const WORDS: &str = "a b c d e f g h i j k l m n o p";
 
-/// How often each word was counted, as the last row of each tells it.
+/// How often each word was counted, according to its last row.
 fn last(dir: &Path) -> BTreeMap<String, u64> {
     let mut last: BTreeMap<String, u64> = BTreeMap::new();
     for (word, count) in counts(dir) {
@@ -38,7 +38,7 @@ fn last(dir: &Path) -> BTreeMap<String, u64> {
 }
 
 #[test]
-fn a_damaged_database_is_moved_aside_and_the_counts_go_on() {
+fn a_damaged_database_is_moved_aside_and_the_counts_continue() {
     let dir = tempfile::tempdir().unwrap();
     feed(dir.path(), 0, &[("", WORDS)]);
     assert_eq!((run(dir.path()), aside(dir.path()).len()), (0, 0));
@@ -58,7 +58,7 @@ fn a_damaged_database_is_moved_aside_and_the_counts_go_on() {
     assert!(last(dir.path()).values().all(|count| *count == 3), "{:?}", last(dir.path()));
 }
 
-/// The log of yesterday was put back: what the databases know of today was never committed there.
+/// Yesterday's log was put back: what the databases recorded today was never committed there.
 #[test]
 fn databases_that_are_ahead_of_the_log_are_moved_aside() {
     let (dir, restored) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -1,7 +1,7 @@
-//! What contradicts an earlier run: the program refuses to go on, and says where, why, and what to do.
+//! Contradictions to an earlier run: the program refuses to continue, and says where, why, and what to do.
 
 use crate::{
-    contract::{self, Seat, tp, transactional, unique},
+    contract::{self, TestConsumer, tp, transactional, unique},
     driver::{PLAIN, Session, message},
 };
 use expect_test::expect;
@@ -24,29 +24,30 @@ fn counting(ssc: &StreamingContext) {
         .to_kafka("out", Utf8, AsText);
 }
 
-/// An application that has run.
+/// An application that has run before.
 fn ran(program: &dyn Fn(&StreamingContext)) -> Session {
     let mut session = Session::new(PLAIN);
     assert_eq!(session.step(program, "lines 0 | - | x\n"), ["out | x | 1"]);
     session
 }
 
-/// Changes, from outside as a tool does, what the group has for the first partition of a topic that it has something for.
+/// Changes from outside, as a tool would, what the group has committed for the first partition of a topic that it
+/// has committed anything for.
 fn set(session: &Session, topic: &str, change: impl FnOnce(&mut Committed)) {
-    let mut seat = Seat::join(&session.log, "app", "test", &[topic]);
-    seat.until("the place is taken over", |seat| seat.member_id.is_some());
+    let mut consumer = TestConsumer::join(&session.log, "app", "test", &[topic]);
+    consumer.until("the membership is taken over", |consumer| consumer.member_id.is_some());
     let partitions = session.log.describe(&[topic]).unwrap().remove(0).unwrap().partitions;
     let all: Vec<TopicPartition> = (0..partitions).map(|p| tp(topic, p)).collect();
-    let mut known = all.iter().cloned().zip(seat.member.committed(&all).unwrap());
+    let mut known = all.iter().cloned().zip(consumer.member.committed(&all).unwrap());
     let (at, mut committed) = known.find_map(|(at, committed)| Some((at, committed?))).unwrap();
     change(&mut committed);
     let mut producer = transactional(&session.log, &unique("tool"), "app");
     producer.begin().unwrap();
-    producer.commit(&[(at, committed)], &seat.member.membership().unwrap()).unwrap();
-    seat.member.close(false);
+    producer.commit(&[(at, committed)], &consumer.member.membership().unwrap()).unwrap();
+    consumer.member.close(false);
 }
 
-/// What a program says that is started after `set`.
+/// The error of a program that is started after `set`.
 fn after(program: &dyn Fn(&StreamingContext), topic: &str, change: impl FnOnce(&mut Committed)) -> String {
     let mut session = ran(program);
     set(&session, topic, change);
@@ -60,7 +61,7 @@ fn with_field(metadata: &str, field: &str, value: u64) -> String {
     record.to_string()
 }
 
-/// Only the newest record of each partition stays, once it was read.
+/// Only the newest record of each partition is kept, once it has been read.
 fn records_are_gone() -> String {
     let mut session = Session::new(PLAIN);
     let config = BTreeMap::from([("retention.bytes".to_owned(), "1".to_owned())]);
@@ -98,7 +99,7 @@ fn rows_without_offsets() -> String {
 }
 
 #[test]
-fn each_contradiction_is_told_with_its_place_and_the_next_step() {
+fn each_contradiction_is_reported_with_its_place_and_the_next_step() {
     let all = [
         after(&stateless, "lines", |committed| committed.offset.0 = 99),
         after(&stateless, "lines", |committed| committed.offset.0 = 0),
@@ -110,7 +111,7 @@ fn each_contradiction_is_told_with_its_place_and_the_next_step() {
         rows_without_offsets(),
     ];
     assert!(
-        all.iter().all(|told| told.starts_with("recovery refused: ") && told.contains("\n  next: ")),
+        all.iter().all(|text| text.starts_with("recovery refused: ") && text.contains("\n  next: ")),
         "{all:#?}"
     );
     expect![[r#"
@@ -133,9 +134,9 @@ fn each_contradiction_is_told_with_its_place_and_the_next_step() {
     "#]].assert_eq(&all.concat());
 }
 
-/// A refusal changes nothing: once the contradiction is gone, the program goes on.
+/// A refusal changes nothing: once the contradiction is gone, the program continues.
 #[test]
-fn after_a_refusal_the_program_goes_on_where_it_was() {
+fn after_a_refusal_the_program_continues_where_it_was() {
     let mut session = ran(&counting);
     set(&session, "lines", |committed| committed.offset.0 = 99);
     session.feed("lines 0 | - | x\n");

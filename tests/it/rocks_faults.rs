@@ -1,5 +1,5 @@
-//! Databases whose files are damaged, missing, foreign or of a later format: moved aside or refused, never a panic, never
-//! rows that were not written.
+//! Databases whose files are damaged, missing, foreign or of a later format: moved aside or refused, never a panic,
+//! never rows that were not written.
 
 use super::state_suite::{COUNTS, TIMERS, apply, counts, open};
 use std::{
@@ -17,7 +17,7 @@ const BATCHES: u64 = 60;
 const KEYS: u64 = 2000;
 
 fn storage(directory: &Path) -> RocksStorage {
-    // So small a budget that a part of what is written here is flushed, and another is in the log only.
+    // The budget is so small that some of what is written here is flushed, and some is in the write log only.
     RocksStorage::new(directory, 512 << 10).unwrap()
 }
 
@@ -25,7 +25,8 @@ fn word(n: u64) -> String {
     format!("word number {n} {}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
-/// A copy of a directory in which batch `b` set every key that is a multiple of `b` to `b`, with the record `b`.
+/// A copy of a directory in which batch `b` has set every key that is a multiple of `b` to `b`, with the record
+/// `b`.
 fn filled() -> TempDir {
     static FILLED: OnceLock<TempDir> = OnceLock::new();
     let filled = FILLED.get_or_init(|| {
@@ -98,7 +99,7 @@ fn truncate(path: &Path, to: f64) {
 enum Outcome {
     /// Moved aside, and an empty one opened.
     Quarantined,
-    /// Opened with all rows of this batch and of none later.
+    /// Opened with all rows of this batch and none of a later one.
     AtBatch(u64),
     /// Opened, but reading failed; the next open quarantined it.
     FoundOnRead,
@@ -145,7 +146,7 @@ fn after(fault: impl Fn(&Path)) -> Outcome {
     }
 }
 
-/// The files are kept with the reason beside them.
+/// The files are kept together with the reason.
 fn assert_quarantined(directory: &TempDir, reason: Option<&str>) {
     let aside = directory.path().join("quarantine");
     let note = fs::read_to_string(aside.join("3-1.txt")).unwrap();
@@ -154,7 +155,7 @@ fn assert_quarantined(directory: &TempDir, reason: Option<&str>) {
 }
 
 #[test]
-fn without_a_fault_everything_is_there() {
+fn without_a_fault_nothing_is_missing() {
     let files_of = |end: &'static str| move |directory: &Path| drop(files(directory, end));
     assert_eq!(after(files_of(".sst")), Outcome::AtBatch(BATCHES));
     assert_eq!(after(files_of(".log")), Outcome::AtBatch(BATCHES));
@@ -179,7 +180,7 @@ fn a_damaged_or_missing_current_or_manifest_is_quarantined() {
     }
 }
 
-/// A manifest that ends early looks as if the last files and stores had never been made.
+/// A manifest that ends early looks as if the last files and stores had never been created.
 #[test]
 fn a_manifest_that_is_cut_or_damaged_anywhere_is_quarantined() {
     let last = |directory: &Path| files(directory, "MANIFEST").pop().unwrap();
@@ -208,7 +209,7 @@ fn a_damaged_or_missing_table_file_is_quarantined_at_open_or_when_it_is_read() {
 }
 
 #[test]
-fn a_damaged_log_costs_the_batches_behind_the_damage_and_the_record_says_so() {
+fn a_damaged_log_loses_the_batches_behind_the_damage_and_the_record_says_so() {
     for fault in [
         |file: &Path| truncate(file, 0.99),
         |file: &Path| truncate(file, 0.5),
@@ -267,7 +268,7 @@ fn a_database_in_use_is_refused_and_not_moved() {
     assert!(e.contains("is already open in this process"), "{e}");
     let e = two.open(Partition(3), &[]).err().unwrap().to_string();
     assert!(e.contains("check that no other process uses it"), "{e}");
-    // What is open is moved aside when it is opened next.
+    // An open database is moved aside the next time it is opened.
     one.quarantine(Partition(3), "it is ahead of the log").unwrap();
     assert!(!directory.path().join("quarantine").exists());
     drop(opened);
@@ -326,7 +327,7 @@ fn state_larger_than_the_budget_stays_within_it() {
             .unwrap();
         assert_eq!((rows, table.staged_bytes()), (40_000, 0));
     }
-    assert!(written > 10 * BUDGET_BYTES, "{written} bytes are no test");
+    assert!(written > 10 * BUDGET_BYTES, "{written} bytes are too few for a test");
     assert!(most < 64 << 20, "{} MiB more than before", most >> 20);
 }
 

@@ -1,4 +1,5 @@
-//! A process that is killed while it writes loses nothing that it had applied: databases open as they were, again and again.
+//! A process that is killed while it writes loses nothing that it had applied: databases open as they were, again
+//! and again.
 
 use super::state_suite::{COUNTS, TIMERS, apply, counts};
 use std::{
@@ -28,7 +29,7 @@ fn batch_of(backend: &Arc<dyn Backend>) -> u64 {
     record.map_or(0, |record| String::from_utf8(record).unwrap().parse().unwrap())
 }
 
-/// Runs in the process that is killed: every batch adds one to every word.
+/// Runs in the process that gets killed: every batch adds one to every word.
 #[test]
 #[ignore = "runs in a process of its own"]
 fn write_until_killed() {
@@ -44,7 +45,7 @@ fn write_until_killed() {
     }
 }
 
-/// Runs in the process that is killed: every piece of a restore adds one to every word.
+/// Runs in the process that gets killed: every piece of a restore adds one to every word.
 #[test]
 #[ignore = "runs in a process of its own"]
 fn restore_until_killed() {
@@ -70,11 +71,11 @@ fn a_killed_restore_has_whole_pieces_and_knows_which() {
     let directory = tempfile::tempdir().unwrap();
     let mut before = 0;
     for _ in 0..3 {
-        // Far enough that a part is surely on disk: nothing of a restore is in the write log.
+        // Far enough that a part is certainly on disk: nothing of a restore is in the write log.
         kill_at("rocks_kill::restore_until_killed", directory.path(), before + 500);
         let backend = open(directory.path());
         let piece = piece_of(&backend);
-        assert!(piece > before, "the restore began anew: {piece} after {before}");
+        assert!(piece > before, "the restore started over: {piece} after {before}");
         counts(&backend)
             .update_all(|word, slot| {
                 assert_eq!(slot.get(), Some(&piece), "{word}");
@@ -90,7 +91,8 @@ fn a_killed_restore_has_whole_pieces_and_knows_which() {
     assert_eq!(batch_of(&open(directory.path())), 77);
 }
 
-/// Runs a test of this file in a process of its own and kills it when it has applied `until`; what it applied at last.
+/// Runs a test of this file in a process of its own and kills it when it has applied `until`; returns what it
+/// applied last.
 fn kill_at(test: &str, directory: &Path, until: u64) -> u64 {
     let mut applied = 0;
     let mut child = Command::new(env::current_exe().unwrap())

@@ -1,4 +1,5 @@
-//! What look-ups cost: a database that is larger than its cache reads blocks of the size of a page for a key, never whole filters.
+//! What lookups cost: a database that is larger than its cache reads page-sized blocks for a key, never whole
+//! filters.
 
 use super::state_suite::{COUNTS, apply, counts};
 use std::{env, fs, path::Path, process::Command, sync::Arc};
@@ -26,10 +27,10 @@ fn open(directory: &Path) -> Arc<dyn Backend> {
     storage.open(Partition(0), &[COUNTS.to_owned()]).unwrap().backend
 }
 
-/// Runs alone in a process, so that what is read is its own.
+/// Runs alone in a process, so that the bytes read are its own.
 #[test]
 #[ignore = "runs in a process of its own"]
-fn look_keys_up() {
+fn look_up_keys() {
     let Some(directory) = env::var_os(DIRECTORY) else { return };
     {
         let backend = open(Path::new(&directory));
@@ -52,10 +53,10 @@ fn look_keys_up() {
 }
 
 #[test]
-fn a_look_up_reads_a_few_blocks() {
+fn a_lookup_reads_a_few_blocks() {
     let directory = tempfile::tempdir().unwrap();
     let child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "rocks_reads::look_keys_up", "--ignored", "--nocapture"])
+        .args(["--exact", "rocks_reads::look_up_keys", "--ignored", "--nocapture"])
         .env(DIRECTORY, directory.path())
         .output()
         .unwrap();

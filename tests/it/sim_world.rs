@@ -1,6 +1,7 @@
-//! The simulated world, proven with a process of a few lines: it copies a topic exactly once, as the engine does.
+//! The simulated world, checked with a process of a few lines: it copies a topic exactly once, as the engine does.
 //!
-//! With all its rules the copy must be right in every world; each rule left out must be caught, and each fault must fire.
+//! With all its rules the copy must be right in every world; each omitted rule must be caught, and each fault must
+//! fire.
 
 use crate::contract::{at, rows, texts, tp};
 use std::{
@@ -20,21 +21,21 @@ use tidegate::{
 const PARTITIONS: u32 = 3;
 const RECORDS: usize = 40;
 
-/// A rule that is left out.
+/// A rule that is omitted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mutant {
     None,
-    /// An unknown outcome is taken for committed.
+    /// An unknown outcome is taken as committed.
     UnknownIsCommitted,
-    /// An unknown outcome is taken for aborted, and the batch is written again.
+    /// An unknown outcome is taken as aborted, and the batch is written again.
     UnknownIsAborted,
-    /// A suspect producer goes on.
+    /// A suspect producer is kept.
     KeepsSuspect,
     /// The member id is read when the batch is committed, not when partitions were assigned.
     LateMembership,
-    /// New partitions under another member id are taken for an addition to what is held.
+    /// New partitions under another member id are taken as an addition to those already owned.
     AssignmentHidesLoss,
-    /// Offsets are committed after the transaction, in one of their own.
+    /// Offsets are committed after the transaction, in a transaction of their own.
     OffsetsLater,
 }
 
@@ -95,7 +96,7 @@ struct Copier {
     member: Box<dyn Member>,
     producer: Box<dyn Producer>,
     owner: String,
-    doors: BTreeMap<TopicPartition, Box<dyn Fetcher>>,
+    fetchers: BTreeMap<TopicPartition, Box<dyn Fetcher>>,
     states: BTreeMap<TopicPartition, Arc<dyn Backend>>,
     batch: u64,
 }
@@ -111,7 +112,7 @@ fn again<T>(mut call: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> 
     }
 }
 
-/// As `again`, also where a partition could not be set to another offset.
+/// Like `again`, and also where a partition could not be set to another offset.
 fn again_unless_lost<T>(mut call: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
     loop {
         match again(&mut call) {
@@ -143,9 +144,9 @@ impl Copier {
             session_timeout: Duration::from_secs(10),
             buffer_bytes: 1 << 20,
         })?;
-        let (doors, states) = (BTreeMap::new(), BTreeMap::new());
+        let (fetchers, states) = (BTreeMap::new(), BTreeMap::new());
         let mut copier =
-            Copier { env, mutant, member, producer, owner: String::new(), doors, states, batch: 0 };
+            Copier { env, mutant, member, producer, owner: String::new(), fetchers, states, batch: 0 };
         loop {
             copier.serve()?;
             let batch = copier.take()?;
@@ -162,11 +163,11 @@ impl Copier {
                 GroupEvent::Assigned(at) => {
                     let from = self.facts(&at)?;
                     let start: Vec<_> = at.iter().cloned().zip(from).collect();
-                    let doors = match self.member.start(&start) {
+                    let fetchers = match self.member.start(&start) {
                         Err(f) if f.reaction == Reaction::CloseTasks => continue,
-                        doors => doors?,
+                        fetchers => fetchers?,
                     };
-                    self.doors.extend(at.iter().cloned().zip(doors));
+                    self.fetchers.extend(at.iter().cloned().zip(fetchers));
                     for at in at {
                         let state = self.env.storage.open(at.partition, &[])?.backend;
                         self.states.insert(at, state);
@@ -176,7 +177,7 @@ impl Copier {
                     }
                 }
                 GroupEvent::Revoking(at) | GroupEvent::Lost(at) => {
-                    self.doors.retain(|tp, _| !at.contains(tp));
+                    self.fetchers.retain(|tp, _| !at.contains(tp));
                     self.member.release(&at)?;
                 }
                 GroupEvent::Connection(_) => {}
@@ -184,7 +185,7 @@ impl Copier {
         }
         let now = self.member.membership()?.member_id;
         if self.mutant != Mutant::LateMembership && now != self.owner {
-            // Another member id: everything was lost in between, told or not.
+            // Another member id: everything was lost in between, whether it was reported or not.
             self.owner = now;
             self.back()?;
         }
@@ -196,9 +197,9 @@ impl Copier {
         Ok(found.into_iter().map(|c| c.map_or(Offset(0), |c| c.offset)).collect())
     }
 
-    /// Everything held goes on from the committed offsets.
+    /// Everything owned continues from the committed offsets.
     fn back(&mut self) -> Result {
-        let held: Vec<_> = self.doors.keys().cloned().collect();
+        let held: Vec<_> = self.fetchers.keys().cloned().collect();
         for (at, to) in held.iter().zip(self.facts(&held)?) {
             again_unless_lost(|| self.member.seek(at, to))?;
         }
@@ -207,8 +208,8 @@ impl Copier {
 
     fn take(&mut self) -> Result<Ranges> {
         let mut batch = Ranges::new();
-        for (at, door) in &mut self.doors {
-            if let Some(fetched) = again(|| door.take(4, 1000))? {
+        for (at, fetcher) in &mut self.fetchers {
+            if let Some(fetched) = again(|| fetcher.take(4, 1000))? {
                 batch.insert(at.clone(), (fetched.next, fetched.records));
             }
         }
@@ -217,7 +218,7 @@ impl Copier {
 
     fn commit(&mut self, batch: &Ranges) -> Result {
         self.batch += 1;
-        let token = format!("{}/{}/{}", self.env.instance, self.env.life, self.batch);
+        let token = format!("{}/{}/{}", self.env.instance, self.env.incarnation, self.batch);
         while let Err(failure) = self.transaction(batch, &token) {
             match failure.reaction {
                 Reaction::RetrySame => {}
@@ -283,7 +284,7 @@ fn expected(partition: u32) -> Vec<(String, String)> {
     (0..RECORDS).map(|i| ("k".to_owned(), format!("{partition}:{i}"))).collect()
 }
 
-/// One world of two processes; what the copy is in the end.
+/// One world of two processes; returns what the copy is in the end.
 fn world(seed: u64, faults: Faults, mutant: Mutant) -> (Outcome, BTreeMap<u32, Vec<(String, String)>>) {
     let make = || Arc::new(Memory::default()) as Arc<dyn Storage>;
     let wanted = std::env::var("SIM_SEED").is_ok_and(|s| s == seed.to_string());
@@ -350,7 +351,7 @@ fn one_seed() {
     }
 }
 
-/// A process may end by being fenced, and by what a fault of another process makes of it; never by a panic.
+/// A process may end by being fenced, or as a consequence of another process's fault; never by a panic.
 fn is_expected(result: Result<&(), &String>) -> bool {
     result.is_err_and(|e| {
         e.contains("has taken over the instance")
@@ -419,12 +420,12 @@ fn the_copy_is_exact_in_every_world_and_every_fault_fires() {
         Fault::CommitSlow,
         Fault::ProducerFatal,
     ];
-    // A stale commit finds an open transaction only in a process that goes on with a suspect producer.
+    // A stale commit finds an open transaction only in a process that keeps a suspect producer.
     assert_eq!(fired, all.into_iter().collect());
 }
 
 #[test]
-fn each_rule_left_out_is_caught() {
+fn each_omitted_rule_is_caught() {
     let mutants = [
         Mutant::UnknownIsCommitted,
         Mutant::UnknownIsAborted,
@@ -434,7 +435,7 @@ fn each_rule_left_out_is_caught() {
         Mutant::OffsetsLater,
     ];
     for mutant in mutants {
-        // A wrong copy counts, a world that does not finish would not.
+        // A wrong copy counts as caught; a world that does not finish does not.
         let wrong = |seed| check(seed, Faults::all(), mutant).err().filter(|e| e.contains("partition"));
         let caught = (0..2000).find_map(wrong);
         println!("{mutant:?}: {}", caught.as_deref().unwrap_or("not caught"));
@@ -446,7 +447,7 @@ fn each_rule_left_out_is_caught() {
 }
 
 #[test]
-fn a_panic_is_told_and_a_process_that_ends_well_does_not_come_back() {
+fn a_panic_is_reported_and_a_process_that_ends_well_does_not_come_back() {
     let mut world = World::new(3, Faults::none(), || Arc::new(Memory::default()));
     world.process("panics", false, |env| {
         env.clock.sleep(Duration::from_secs(1));

@@ -1,4 +1,4 @@
-//! Sources through the public interface: topics and where they begin, receivers, directories, bounds of the rate.
+//! Sources through the public interface: topics and where they begin, receivers, directories, rate limits.
 
 mod back_pressure;
 mod directories;
@@ -20,7 +20,7 @@ use tidegate::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A name of a log in memory.
+/// A fresh name for a log in memory.
 fn new_log() -> String {
     format!("memory:{}", unique("sources"))
 }
@@ -71,7 +71,7 @@ fn write(log: &Arc<dyn Log>, topic: &str, partition: u32, values: &[(&str, i64)]
     log::write(&**log, topic, Some(Partition(partition)), &chunk.build()).unwrap();
 }
 
-/// Rows that a program gave, as they were committed.
+/// Rows that a program emitted, as they were committed.
 #[derive(Clone)]
 struct Rows<T>(Arc<Mutex<Vec<T>>>);
 

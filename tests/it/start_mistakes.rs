@@ -21,7 +21,7 @@ fn context(bootstrap: &str) -> StreamingContext {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_with_file_and_line() {
+fn all_mistakes_are_reported_at_once_with_file_and_line() {
     let ssc = context("memory:mistakes");
     let nothing = ssc.source::<String>(SourceOptions::topics([""; 0]), Utf8);
     let pairs = ssc.text("lines").map(|l| (l, 1u64));
@@ -73,7 +73,7 @@ fn state_and_windows_need_a_checkpoint_directory_unless_the_log_is_in_memory() {
 }
 
 #[test]
-fn two_states_of_one_origin_are_kept_apart_once_one_is_named() {
+fn two_states_with_the_same_origin_are_distinguished_once_one_is_named() {
     let build = |ssc: &StreamingContext| {
         let pairs = ssc.text("lines").map(|l| (l, 1u64));
         pairs.running_reduce_by_key(|a, b| a + b).to_kafka("out", Utf8, AsText);
@@ -85,7 +85,7 @@ fn two_states_of_one_origin_are_kept_apart_once_one_is_named() {
 }
 
 #[test]
-fn a_changed_program_over_existing_state_is_told_per_store() {
+fn a_changed_program_over_existing_state_is_reported_per_store() {
     let before = |ssc: &StreamingContext| {
         let pairs = ssc.text("lines").map(|l| (l, 1u64));
         pairs.running_reduce_by_key(|a, b| a + b).named("counts").print();
@@ -140,17 +140,17 @@ fn a_missing_input_topic_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let ssc = on_disk(dir.path());
     ssc.start().unwrap();
-    let told = message(ssc.await_termination()).replace(&dir.path().display().to_string(), "DIR");
+    let error = message(ssc.await_termination()).replace(&dir.path().display().to_string(), "DIR");
     expect![[r#"
         topic `lines`: does not exist (embedded log in DIR/log)
           next: create it, or correct the name
     "#]]
-    .assert_eq(&told);
+    .assert_eq(&error);
 }
 
 #[test]
-fn settings_that_cannot_be_are_told_before_anything_starts() {
-    let told = |change: fn(&mut Config)| {
+fn impossible_settings_are_reported_before_anything_starts() {
+    let error_of = |change: fn(&mut Config)| {
         let mut config = Config::new("app", "memory:settings");
         change(&mut config);
         let ssc = StreamingContext::new(config);
@@ -158,13 +158,13 @@ fn settings_that_cannot_be_are_told_before_anything_starts() {
         message(ssc.start())
     };
     let all = [
-        told(|c| c.application_id = "my app".into()),
-        told(|c| c.state_partitions = 0),
-        told(|c| c.admin_bind = Some("localhost".into())),
-        told(|c| c.bootstrap = "embedded:".into()),
-        told(|c| c.bootstrap = "localhost".into()),
-        told(|c| c.trigger = Trigger::Interval(std::time::Duration::ZERO)),
-        told(|c| c.state_dir = Some("s3://bucket/state".into())),
+        error_of(|c| c.application_id = "my app".into()),
+        error_of(|c| c.state_partitions = 0),
+        error_of(|c| c.admin_bind = Some("localhost".into())),
+        error_of(|c| c.bootstrap = "embedded:".into()),
+        error_of(|c| c.bootstrap = "localhost".into()),
+        error_of(|c| c.trigger = Trigger::Interval(std::time::Duration::ZERO)),
+        error_of(|c| c.state_dir = Some("s3://bucket/state".into())),
     ];
     expect![[r#"
         configuration: application id `my app`: 1 to 100 characters of a-z A-Z 0-9 . _ - (it names the group and topics)
@@ -188,7 +188,7 @@ fn a_context_starts_once_and_is_awaited_after_it_started() {
     assert!(message(ssc.await_termination()).contains("`lines`"));
 }
 
-/// A program on the embedded log in `dir`, its state beside it.
+/// A program on the embedded log in `dir`, with its state beside it.
 fn on_disk(dir: &std::path::Path) -> StreamingContext {
     let mut config = Config::new("app", format!("embedded:{}", dir.join("log").display()));
     config.state_dir = Some(dir.join("state"));
@@ -216,7 +216,7 @@ fn holds_what_another_process_wants() {
 }
 
 #[test]
-fn a_second_process_is_refused_and_told_which_one_is_in_the_way() {
+fn a_second_process_is_refused_and_the_one_in_the_way_named() {
     let dir = tempfile::tempdir().unwrap();
     let mut holder = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "start_mistakes::holds_what_another_process_wants", "--nocapture"])
@@ -227,8 +227,8 @@ fn a_second_process_is_refused_and_told_which_one_is_in_the_way() {
         .unwrap();
     let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines().map_while(Result::ok);
     assert!(lines.any(|line| line.ends_with("held")), "the other process holds both");
-    let plain = |told: String| {
-        told.replace(&dir.path().display().to_string(), "DIR").replace(&holder.id().to_string(), "PID")
+    let plain = |text: String| {
+        text.replace(&dir.path().display().to_string(), "DIR").replace(&holder.id().to_string(), "PID")
     };
     let log = plain(message(on_disk(dir.path()).start()));
     let mut config = Config::new("app", format!("embedded:{}", dir.path().join("other-log").display()));

@@ -1,4 +1,4 @@
-//! The state directory over restarts, and against a second process.
+//! The state directory across restarts, and against a second process.
 
 use std::{fs, io};
 use tidegate::{record::Incarnation, state::StateDirectory};
@@ -26,7 +26,7 @@ fn a_second_user_is_refused_with_the_process_id_until_the_first_ends() {
 }
 
 #[test]
-fn the_instance_id_is_made_once_and_incarnations_rise() {
+fn the_instance_id_is_created_once_and_incarnations_increase() {
     let root = tempfile::tempdir().unwrap();
     let directory = StateDirectory::open(root.path(), "app").unwrap();
     assert!(directory.instance_id(None, |_| Err(io::Error::other("no entropy"))).is_err());
@@ -39,7 +39,7 @@ fn the_instance_id_is_made_once_and_incarnations_rise() {
     let directory = StateDirectory::open(root.path(), "app").unwrap();
     assert_eq!(directory.instance_id(None, no_bits).unwrap(), id);
     assert_eq!(directory.next_incarnation(Incarnation(0)).unwrap(), Incarnation(9));
-    // A file that says nothing is an error that names it, not a new identity.
+    // A file with unreadable content is an error that names it, not a new identity.
     fs::write(directory.path().join("instance.id"), "").unwrap();
     fs::write(directory.path().join("incarnation"), "many").unwrap();
     let e = directory.instance_id(None, no_bits).unwrap_err().to_string();

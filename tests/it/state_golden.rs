@@ -1,7 +1,8 @@
-//! The state format as bytes: what was written by format 1 must be read, and written again, byte by byte.
+//! The state format as bytes: what was written in format 1 must be read, and written again, byte for byte.
 //!
-//! `golden/state-format.txt` holds keys, values and changelog rows; `golden/state-1` is a database that was written by the
-//! first program of this format. If one of these tests fails, the format has changed: it needs a new number.
+//! `golden/state-format.txt` contains keys, values and changelog rows; `golden/state-1` is a database that was
+//! written by the first program with this format. If one of these tests fails, the format has changed: it needs a
+//! new number.
 
 use super::state_suite::apply;
 use expect_test::expect_file;
@@ -47,7 +48,7 @@ fn timers() -> [(i64, Text); 3] {
     [(-1, "before 1970".into()), (0, Text::default()), (1_700_000_000_000, "anna".into())]
 }
 
-/// Fills both tables with a batch, and deletes a key that a batch before made.
+/// Fills both tables with a batch, and deletes a key that an earlier batch created.
 fn write(backend: &Arc<dyn Backend>) -> RawChunkBuilder {
     let mut table: VisitTable = Table::new(VISITS, Arc::clone(backend));
     let gone: (Text, u32) = ("gone".into(), 1);
@@ -81,7 +82,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn keys_values_and_changelog_rows_are_written_as_ever() {
+fn keys_values_and_changelog_rows_are_written_as_before() {
     let mut out = String::new();
     writeln!(out, "# store formats").unwrap();
     for spec in [VisitTable::spec(VISITS), TimerTable::spec(TIMERS)] {
@@ -139,7 +140,7 @@ fn a_database_of_this_format_opens_and_holds_what_was_written() {
     assert_eq!(keys, timers());
 }
 
-/// How `golden/state-1` was made; to be run once for a new format, never to make a failing test pass.
+/// How `golden/state-1` was created; to be run once for a new format, never to make a failing test pass.
 #[test]
 #[ignore = "writes the golden directory of a new format"]
 fn write_a_golden_directory() {

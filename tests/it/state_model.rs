@@ -12,7 +12,7 @@ enum Op {
     Take(u8),
     Blind(u8, u8),
     Prefetch(Vec<u8>),
-    /// Adds 1 to values of this remainder by 3, deletes where the sum is a multiple of 5.
+    /// Adds 1 to values with this remainder modulo 3, deletes those where the sum is a multiple of 5.
     UpdateAll(u8),
     Visit(Bound<u8>, Bound<u8>),
     Apply,
@@ -53,7 +53,7 @@ fn update_all(model: &mut Model, remainder: u8) {
     *model = model.iter().filter_map(next).collect();
 }
 
-/// Rows that a batch must have: where the model is another than the committed one.
+/// Rows that a batch must have: where the model differs from the committed one.
 fn differences(committed: &Model, model: &Model) -> usize {
     (0..=255u8).filter(|key| committed.get(key) != model.get(key)).count()
 }

@@ -1,5 +1,5 @@
-//! What every storage must do, for memory and `RocksDB` alike: tables see what they staged, a batch is applied whole or not at
-//! all, and what was applied is there after a restart.
+//! What every storage must do, for memory and `RocksDB` alike: tables see what they staged, a batch is applied as a
+//! whole or not at all, and what was applied is there after a restart.
 
 use std::{ops::Bound, sync::Arc};
 use tempfile::TempDir;
@@ -94,7 +94,7 @@ fn an_empty_database_has_no_record_and_no_row() {
 }
 
 #[test]
-fn a_batch_is_there_after_a_restart_with_its_record_and_an_aborted_one_is_not() {
+fn a_batch_survives_a_restart_with_its_record_and_an_aborted_one_does_not() {
     Disk::each(|disk| {
         let backend = disk.open();
         let mut table = counts(&backend);
@@ -136,7 +136,7 @@ fn only_real_changes_are_changes_in_the_order_of_first_touch() {
         assert_eq!(table.entry("a".into()).unwrap().take(), Some(2)); // deleted
         assert_eq!(table.entry("b".into()).unwrap().take(), None); // never was
         table.entry("t".into()).unwrap().set(1);
-        table.entry("t".into()).unwrap().take(); // came and went
+        table.entry("t".into()).unwrap().take(); // inserted and deleted again
         assert_eq!(changed(&mut table), [("q".into(), Some(5)), ("a".into(), None)]);
         let rows = table.seal().unwrap();
         assert_eq!(rows.len(), 2);
@@ -247,7 +247,7 @@ fn a_table_is_visited_in_parts_each_key_once() {
 }
 
 #[test]
-fn an_error_in_a_visit_comes_back() {
+fn an_error_in_a_visit_is_returned() {
     Disk::each(|disk| {
         let backend = disk.open();
         let mut table = counts(&backend);
@@ -261,7 +261,7 @@ fn an_error_in_a_visit_comes_back() {
 }
 
 #[test]
-fn a_value_of_another_type_is_told_with_the_store() {
+fn a_value_of_another_type_is_reported_with_the_store() {
     Disk::each(|disk| {
         let backend = disk.open();
         let mut table = counts(&backend);
@@ -290,7 +290,7 @@ fn ordered_tables_merge_what_is_staged_with_what_is_stored() {
         table.insert(&(10, "b".into()), 4).unwrap();
         let expected = [(-9, "first", 3), (-5, "b", 1), (10, "b", 4), (15, "new", 2), (20, "c", 1)];
         assert_eq!(due(&mut table, 30), expected.map(|(at, what, n)| (at, what.to_owned(), n)));
-        // A visit may stop, and take what it sees.
+        // A visit may stop early, and take what it sees.
         let mut fired = vec![];
         table
             .visit(.., |(at, _), slot| {
@@ -304,7 +304,8 @@ fn ordered_tables_merge_what_is_staged_with_what_is_stored() {
         assert_eq!(fired, [(-9, 3), (-5, 1), (10, 4)]);
         let left = [(15, "new", 2), (20, "c", 1), (30, "d", 1)].map(|(at, what, n)| (at, what.to_owned(), n));
         assert_eq!(due(&mut table, i64::MAX), left);
-        // The first one came and went in this batch, but was written blindly: it is deleted all the same.
+        // The first one was inserted and deleted in this batch, but was written blindly: it is deleted all the
+        // same.
         assert_eq!(apply(&backend, &mut table, "two").len(), 5);
         drop((table, backend));
         assert_eq!(due(&mut timers(&disk.open()), i64::MAX), left);
@@ -337,7 +338,7 @@ fn a_prefix_selects_the_keys_that_begin_with_it() {
 }
 
 #[test]
-fn staged_bytes_follow_what_values_weigh() {
+fn staged_bytes_follow_the_size_of_the_values() {
     let backend = Disk::Memory(MemoryStorage::default()).open();
     let mut table: Table<u64, Vec<u64>> = Table::new(COUNTS, Arc::clone(&backend));
     table.entry(1).unwrap().set(vec![]);
@@ -354,7 +355,7 @@ fn staged_bytes_follow_what_values_weigh() {
 }
 
 #[test]
-fn a_staged_key_does_not_keep_the_text_alive_that_it_was_cut_from() {
+fn a_staged_key_does_not_keep_alive_the_text_it_was_cut_from() {
     let backend = Disk::Memory(MemoryStorage::default()).open();
     let word = "a word of more than twenty-three bytes";
     for prefetched in [false, true] {
@@ -374,7 +375,7 @@ fn a_staged_key_does_not_keep_the_text_alive_that_it_was_cut_from() {
 }
 
 #[test]
-fn rows_of_other_stores_and_markers_are_passed_over() {
+fn rows_of_other_stores_and_markers_are_skipped() {
     Disk::each(|disk| {
         let backend = disk.open();
         let mut table = counts(&backend);
@@ -422,7 +423,7 @@ fn a_store_added_later_stays_new_until_a_record_is_written() {
             disk.start().open(Partition(0), &stores).unwrap()
         };
         open(&["one"]).backend.apply(&[], Some(b"r")).unwrap();
-        // The changelog is applied again for it; what cuts that off must not be taken for its end.
+        // The changelog is applied again for it; whatever interrupts that must not be mistaken for its end.
         for _ in 0..2 {
             let opened = open(&["one", "two"]);
             assert_eq!(opened.added, ["two"]);

@@ -1,4 +1,4 @@
-//! Stopping a program from elsewhere: while others await it, from a listener, twice, and before it began.
+//! Stopping a program from elsewhere: while others await it, from a listener, twice, and before it started.
 
 use std::{
     collections::BTreeMap,
@@ -36,7 +36,7 @@ fn waiter(ssc: &Arc<StreamingContext>) -> thread::JoinHandle<tidegate::Result> {
 }
 
 #[test]
-fn it_is_stopped_from_elsewhere_while_several_threads_await_it() {
+fn a_program_is_stopped_from_elsewhere_while_several_threads_await_it() {
     for graceful in [true, false] {
         let ssc = idle(if graceful { "graceful" } else { "at-once" });
         ssc.start().unwrap();
@@ -56,48 +56,48 @@ fn it_is_stopped_from_elsewhere_while_several_threads_await_it() {
 }
 
 #[test]
-fn a_listener_may_stop_it() {
+fn a_listener_may_stop_the_program() {
     let ssc = idle("by-a-listener");
-    let (own, told) = (Arc::downgrade(&ssc), Arc::new(AtomicBool::new(false)));
-    let seen = told.clone();
+    let (own, notified) = (Arc::downgrade(&ssc), Arc::new(AtomicBool::new(false)));
+    let seen = notified.clone();
     ssc.add_listener(move |_| {
         seen.store(true, Ordering::SeqCst);
         own.upgrade().expect("it is awaited").stop(false);
     });
     ssc.start().unwrap();
     assert!(ssc.await_termination_or_timeout(Duration::from_secs(60)).unwrap());
-    assert!(told.load(Ordering::SeqCst));
+    assert!(notified.load(Ordering::SeqCst));
 }
 
 #[test]
 fn a_listener_that_panics_ends_nothing() {
     let ssc = idle("panicking");
-    let told = Arc::new(AtomicBool::new(false));
-    let seen = told.clone();
+    let notified = Arc::new(AtomicBool::new(false));
+    let seen = notified.clone();
     ssc.add_listener(|_| panic!("on purpose"));
     ssc.add_listener(move |_| seen.store(true, Ordering::SeqCst));
     ssc.start().unwrap();
-    crate::contract::until("the other listener is told", || told.load(Ordering::SeqCst));
+    crate::contract::until("the other listener is notified", || notified.load(Ordering::SeqCst));
     ssc.stop(false);
     ssc.await_termination().unwrap();
 }
 
 #[test]
-fn everybody_is_told_the_same_failure() {
+fn all_waiters_get_the_same_failure() {
     let mut config = Config::new("app", "memory:stopping-failure");
     config.admin_bind = None;
     let ssc = Arc::new(StreamingContext::new(config));
     ssc.text("nothing").print();
     ssc.start().unwrap();
     let waiter = waiter(&ssc);
-    let told = ssc.await_termination().unwrap_err().to_string();
-    assert!(told.contains("`nothing`"), "{told}");
-    assert_eq!(waiter.join().unwrap().unwrap_err().to_string(), told);
-    assert_eq!(ssc.await_termination().unwrap_err().to_string(), told);
+    let failure = ssc.await_termination().unwrap_err().to_string();
+    assert!(failure.contains("`nothing`"), "{failure}");
+    assert_eq!(waiter.join().unwrap().unwrap_err().to_string(), failure);
+    assert_eq!(ssc.await_termination().unwrap_err().to_string(), failure);
 }
 
 #[test]
-fn what_was_stopped_before_it_began_does_not_begin() {
+fn a_program_stopped_before_it_started_does_not_start() {
     let ssc = idle("early");
     ssc.stop(true);
     assert!(ssc.start().unwrap_err().to_string().contains("cannot be started again"));
@@ -112,7 +112,7 @@ fn panic_of(work: impl FnOnce()) -> String {
 }
 
 #[test]
-fn nothing_is_added_or_set_once_it_was_started_or_stopped() {
+fn nothing_can_be_added_or_set_after_a_start_or_stop() {
     let stopped = idle("built");
     stopped.stop(true);
     let text = panic_of(|| stopped.text("more").print());

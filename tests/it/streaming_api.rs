@@ -1,4 +1,4 @@
-//! The interface for machines and the events of the page, served from a history that the test tells.
+//! The JSON API and the events of the page, served from a history that the test writes.
 
 use expect_test::expect;
 use serde_json::Value;
@@ -53,7 +53,7 @@ fn receiver(partition: u32, status: ReceiverStatus, error: Option<&str>) -> Rece
     }
 }
 
-/// A batch of `records` lines from offset 100 on, which took 30 ms, of it 10 before its time.
+/// A batch of `records` lines from offset 100 on, which took 30 ms, 10 of them before its time.
 fn batch(time_ms: i64, records: usize, failure: Option<&str>) -> BatchInfo {
     let operation = |id: usize, name: &str| OutputOperationInfo {
         batch_time_ms: time_ms,
@@ -122,7 +122,7 @@ fn get(served: &Served, path: &str) -> (u16, Value) {
     (head[9..12].parse().unwrap(), serde_json::from_str(body).unwrap())
 }
 
-/// One member a line, in the order of the answer's text.
+/// One member per line, in the order of the response's text.
 fn shown(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap()
 }
@@ -147,7 +147,8 @@ fn running(trigger: Trigger) -> Served {
 fn statistics_have_the_names_and_units_of_spark() {
     let (code, statistics) = get(&running(SECOND), "/orders/streaming/statistics");
     assert_eq!(code, 200);
-    // 47 records in the second of the first batch and the two up to the third: what was given up is no input of its own.
+    // 47 records in the second of the first batch and the two up to the third: a batch that was given up is not
+    // input of its own.
     expect![[r#"
         {
           "avgInputRate": 15.666666666666666,
@@ -171,7 +172,7 @@ fn statistics_have_the_names_and_units_of_spark() {
 }
 
 #[test]
-fn before_the_first_batch_nothing_is_made_up() {
+fn before_the_first_batch_no_numbers_are_made_up() {
     let (code, statistics) = get(&serve(Trigger::AsSoonAsPossible), "/orders/streaming/statistics");
     assert_eq!(code, 200);
     expect![[r#"
@@ -194,7 +195,7 @@ fn before_the_first_batch_nothing_is_made_up() {
 }
 
 #[test]
-fn receivers_tell_their_errors_and_rates() {
+fn receivers_report_their_errors_and_rates() {
     let served = running(SECOND);
     let (_, receivers) = get(&served, "/orders/streaming/receivers");
     expect![[r#"
@@ -326,7 +327,7 @@ fn batches_are_listed_newest_first_and_a_single_one_has_its_offsets() {
 }
 
 #[test]
-fn operations_of_a_batch_tell_how_long_they_took_and_why_they_failed() {
+fn operations_of_a_batch_show_how_long_they_took_and_why_they_failed() {
     let served = running(SECOND);
     let (_, operations) = get(&served, "/orders/streaming/batches/4000/operations");
     expect![[r#"
@@ -356,7 +357,7 @@ fn operations_of_a_batch_tell_how_long_they_took_and_why_they_failed() {
 }
 
 #[test]
-fn what_is_not_there_is_404_with_a_reason() {
+fn unknown_resources_are_404_with_a_reason() {
     let served = running(SECOND);
     for (path, why) in [
         ("/other/streaming/statistics", "unknown application: other; this is orders"),
@@ -395,29 +396,29 @@ fn event(events: &mut impl BufRead) -> (String, Value) {
     }
 }
 
-fn ended(news: &Value) -> Vec<i64> {
-    news["ended"].as_array().unwrap().iter().map(|b| b["batchId"].as_i64().unwrap()).collect()
+fn ended(update: &Value) -> Vec<i64> {
+    update["ended"].as_array().unwrap().iter().map(|b| b["batchId"].as_i64().unwrap()).collect()
 }
 
 #[test]
-fn events_bring_what_is_new_and_go_on_after_a_break() {
+fn events_carry_what_is_new_and_resume_after_an_interruption() {
     let served = running(SECOND);
     let mut events = request(served.server.address(), "/api/v1/events", "");
     let (_, all) = event(&mut events);
     assert_eq!((&all["reset"], ended(&all)), (&Value::Bool(true), vec![2_000, 3_000, 4_000]));
     served.history.on_batch_completed(&batch(5_000, 1, None));
-    let (id, news) = event(&mut events);
-    assert_eq!((&news["reset"], ended(&news)), (&Value::Bool(false), vec![5_000]));
-    assert_eq!(news["statistics"]["numTotalCompletedBatches"], 3);
+    let (id, update) = event(&mut events);
+    assert_eq!((&update["reset"], ended(&update)), (&Value::Bool(false), vec![5_000]));
+    assert_eq!(update["statistics"]["numTotalCompletedBatches"], 3);
     assert_eq!(id, "500/4");
     drop(events);
     served.history.on_batch_completed(&batch(6_000, 1, None));
     let mut again = request(served.server.address(), "/api/v1/events", &format!("Last-Event-ID: {id}\r\n"));
-    let (_, news) = event(&mut again);
-    assert_eq!((&news["reset"], ended(&news)), (&Value::Bool(false), vec![6_000]));
+    let (_, update) = event(&mut again);
+    assert_eq!((&update["reset"], ended(&update)), (&Value::Bool(false), vec![6_000]));
     for stale in ["Last-Event-ID: 499/4\r\n", "Last-Event-ID: 500/9\r\n", "Last-Event-ID: nonsense\r\n"] {
-        let (_, news) = event(&mut request(served.server.address(), "/api/v1/events", stale));
-        assert_eq!((&news["reset"], ended(&news).len()), (&Value::Bool(true), 5), "{stale}");
+        let (_, update) = event(&mut request(served.server.address(), "/api/v1/events", stale));
+        assert_eq!((&update["reset"], ended(&update).len()), (&Value::Bool(true), 5), "{stale}");
     }
 }
 
@@ -428,5 +429,5 @@ fn an_open_page_does_not_hold_up_the_end() {
     event(&mut events);
     drop(served.server);
     let mut rest = vec![];
-    events.read_to_end(&mut rest).unwrap(); // ended in order, not by a timeout
+    events.read_to_end(&mut rest).unwrap(); // ended cleanly, not by a timeout
 }

@@ -1,4 +1,5 @@
-//! What a listener is told while a real program runs: order, causes, and that nothing it does harms the program.
+//! What a listener is notified of while a real program runs: order, causes, and that nothing it does harms the
+//! program.
 
 use std::{
     collections::BTreeMap,
@@ -72,7 +73,7 @@ impl StreamingListener for Seen {
 }
 
 #[test]
-fn a_listener_hears_everything_in_order_and_its_mistakes_harm_nobody() {
+fn a_listener_is_notified_of_everything_in_order_and_its_panics_harm_nothing() {
     let log = log::open("memory:listener", &BTreeMap::default()).unwrap();
     let mut records = RawChunkBuilder::default();
     for line in ["a", "b", "bad", "c"] {
@@ -125,13 +126,10 @@ fn a_listener_hears_everything_in_order_and_its_mistakes_harm_nobody() {
             processed += records.split(' ').next().unwrap().parse::<usize>().unwrap();
         }
     }
-    assert_eq!(
-        processed, 4,
-        "each record in one batch that completed; the bad one too, passed over: {seen:#?}"
-    );
+    assert_eq!(processed, 4, "each record in one batch that completed; the bad one too, skipped: {seen:#?}");
     assert!(failed >= 2, "first with the others, then alone: {seen:#?}");
     let errors: Vec<_> = seen.iter().filter(|s| s.contains("bad record at offset 2")).collect();
-    assert!(errors.len() == 1 && errors[0].contains(" ACTIVE: "), "it goes on: {seen:#?}");
+    assert!(errors.len() == 1 && errors[0].contains(" ACTIVE: "), "it continues: {seen:#?}");
 }
 
 #[derive(Clone, Default)]

@@ -1,4 +1,4 @@
-//! The public driver of tests: its times, its crashes and what it says to a wrong table.
+//! The public test driver: its times, its crashes and its errors about a malformed table.
 
 use expect_test::expect;
 use std::sync::{
@@ -16,7 +16,7 @@ fn counts(ssc: &StreamingContext) {
     words.map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b).to_kafka("counts", Utf8, AsText);
 }
 
-/// Gives every state in every batch, so empty batches can be seen.
+/// Emits every state in every batch, so that empty batches can be seen.
 fn states(ssc: &StreamingContext) {
     let words = ssc.text("lines").map(|word| (word, 1u64));
     let sums = words.update_state_by_key(|new: Vec<u64>, sum: Option<u64>| {
@@ -33,12 +33,12 @@ fn each_interval_up_to_a_time_is_a_batch_and_input_belongs_to_the_last() {
         let written = driver.batch_at(2_000, "lines 1 | - | b\n").unwrap();
         let times: Vec<(i64, usize)> = written.batches.iter().map(|b| (b.time_ms, b.rows.len())).collect();
         assert_eq!(times, [(1_000, 1), (1_500, 1), (2_000, 2)], "{settings:?}");
-        let mut told: Vec<i64> = driver.take_reports().iter().map(|report| report.time_ms).collect();
-        told.dedup();
-        let dies_before_it_tells = settings.between == Between::CrashAfterCommit;
+        let mut reported: Vec<i64> = driver.take_reports().iter().map(|report| report.time_ms).collect();
+        reported.dedup();
+        let dies_before_it_reports = settings.between == Between::CrashAfterCommit;
         assert!(
-            dies_before_it_tells || told.starts_with(&[500, 1_000, 1_500, 2_000]),
-            "{settings:?}: {told:?}"
+            dies_before_it_reports || reported.starts_with(&[500, 1_000, 1_500, 2_000]),
+            "{settings:?}: {reported:?}"
         );
         assert_eq!(driver.now_ms(), 2_000);
     }
@@ -75,7 +75,7 @@ fn a_crash_happens_where_it_was_asked_for_and_the_batch_takes_effect_once() {
 }
 
 #[test]
-fn a_program_is_replaced_over_its_state_and_mistakes_are_told() {
+fn a_program_is_replaced_over_its_state_and_mistakes_are_reported() {
     let mut driver = Driver::new(counts);
     driver.batch("lines 0 | - | a\n").unwrap();
     driver.restart_as(|ssc| {
@@ -95,7 +95,7 @@ fn a_program_is_replaced_over_its_state_and_mistakes_are_told() {
 }
 
 #[test]
-fn a_program_that_fails_says_why_and_can_be_started_again() {
+fn a_program_that_fails_says_why_and_can_be_restarted() {
     let mut driver = Driver::new(|ssc| {
         ssc.text("n").try_map(|n| n.parse::<u8>()).map(|n| (n, n)).to_kafka("out", AsText, AsText);
     });

@@ -1,4 +1,4 @@
-//! What each operation gives, over batches, threads, state partitions and restarts.
+//! What each operation produces, across batches, threads, state partitions and restarts.
 
 use crate::driver::{Invariant, PLAIN, Session, check, check_any_batches};
 use expect_test::expect;
@@ -83,7 +83,7 @@ fn reduce_by_key_sees_one_batch() {
 }
 
 #[test]
-fn running_reduce_gives_one_row_per_changed_key_and_batch() {
+fn running_reduce_emits_one_row_per_changed_key_and_batch() {
     check_any_batches(
         Invariant::LastPerKey,
         |ssc| words(ssc).running_reduce_by_key(|a, b| a + b).to_kafka("counts", Utf8, AsText),
@@ -105,7 +105,7 @@ fn running_reduce_gives_one_row_per_changed_key_and_batch() {
 }
 
 #[test]
-fn map_values_and_filter_keep_the_placement_so_no_second_exchange() {
+fn map_values_and_filter_keep_the_partitioning_and_need_no_second_exchange() {
     let build = |ssc: &StreamingContext| {
         let counts = words(ssc).reduce_by_key(|a, b| a + b).map_values(|n| n * 10).filter(|(_, n)| *n > 10);
         counts.running_reduce_by_key(|a, b| a + b).to_kafka("tens", Utf8, AsText);

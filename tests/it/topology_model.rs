@@ -49,7 +49,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn running_sums_are_those_of_a_fold(batches in batches(), way in ways()) {
+    fn running_sums_agree_with_a_fold(batches in batches(), way in ways()) {
         let build = |ssc: &StreamingContext| {
             pairs(ssc, "n").running_reduce_by_key(|a, b| a + b).to_kafka("sums", AsText, AsText);
         };
@@ -95,7 +95,7 @@ proptest! {
             let sums = pairs(ssc, "n").update_state_by_key(move |new: Vec<i64>, sum| step(&new, sum));
             sums.to_kafka("sums", AsText, AsText);
         };
-        // Without records no batch runs; each has one of a key that no other has.
+        // Without records no batch runs; so each has a record with a key that no other has.
         let batches: Vec<Records> = batches.into_iter().map(|mut b| { b.push((0, 99, 0)); b }).collect();
         let inputs: Vec<String> = batches.iter().map(|b| table("n", b)).collect();
         let mut sums: BTreeMap<u8, i64> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What each window operation gives, batch by batch; mistakes in durations; what a slide costs.
+//! What each window operation emits, batch by batch; mistakes in durations; what a slide costs.
 
 use expect_test::expect;
 use std::{
@@ -53,7 +53,7 @@ fn a_window_of_three_batches_slides_by_two() {
 }
 
 #[test]
-fn a_window_without_a_slide_is_given_at_every_batch() {
+fn a_window_without_a_slide_is_emitted_at_every_batch() {
     let written = run_every_way(|ssc| listed(&numbers(ssc).window(secs(2)), "out"), &one_each(4));
     expect![[r#"
         out | window | [1]
@@ -94,7 +94,7 @@ fn a_window_of_a_window_counts_in_slides_of_its_parent() {
 }
 
 #[test]
-fn counts_are_given_at_each_slide_even_of_nothing() {
+fn counts_are_emitted_at_each_slide_even_of_empty_windows() {
     let program = |ssc: &StreamingContext| {
         let counts = numbers(ssc).count_by_window(secs(2), secs(2));
         counts.map(|n| ("count", n)).to_kafka("out", AsText, AsText);
@@ -158,7 +158,7 @@ fn instants_that_passed_while_nothing_ran_are_not_made_up_for() {
     let mut written = driver.batch_at(1_000, "n 0 | - | 1\n").unwrap().by_time();
     written += &driver.batch_at(2_000, "n 0 | - | 2\n").unwrap().by_time();
     written += &driver.batch_at(3_000, "n 0 | - | 3\n").unwrap().by_time();
-    driver.set_now_ms(6_000); // 4 s and 6 s are passed over; the batch at 7 s gives 6 s, and its rows are of 8 s
+    driver.set_now_ms(6_000); // 4 s and 6 s are skipped; the batch at 7 s emits 6 s, and its rows belong to 8 s
     written += &driver.batch("n 0 | - | 7\n").unwrap().by_time();
     written += &driver.batch("").unwrap().by_time();
     expect![[r#"
@@ -216,7 +216,7 @@ fn a_window_needs_a_batch_interval() {
 }
 
 #[test]
-fn a_name_is_that_of_all_stores_of_a_window() {
+fn a_name_applies_to_all_stores_of_a_window() {
     let ssc = StreamingContext::new(Config::new("app", "memory:"));
     let counts = ssc.text("n").count_by_value_and_window(secs(2), secs(1)).named("words");
     counts.print();

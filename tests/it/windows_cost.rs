@@ -88,7 +88,7 @@ fn cost(
         task.process(&batch, node, Port(0), Chunk::rows::<(String, u64)>(rows)).unwrap();
         task.end_batch(&batch).unwrap();
         let rows = task.take_outputs();
-        assert!(!rows.is_empty(), "something is given at each slide");
+        assert!(!rows.is_empty(), "something is emitted at each slide");
         counting.apply(&task.seal().unwrap(), None).unwrap();
         task.applied();
         if n == warm {
@@ -103,7 +103,7 @@ fn with_inverse(pairs: &DStream<(String, u64)>, length: Duration, slide: Duratio
     pairs.reduce_by_key_and_window_filtered(|a, b| a + b, |a, b| a - b, length, slide, |_, n| *n > 0)
 }
 
-fn anew(pairs: &DStream<(String, u64)>, length: Duration, slide: Duration) -> DStream<(String, u64)> {
+fn recomputed(pairs: &DStream<(String, u64)>, length: Duration, slide: Duration) -> DStream<(String, u64)> {
     pairs.reduce_by_key_and_window(|a, b| a + b, length, slide)
 }
 
@@ -111,18 +111,18 @@ fn anew(pairs: &DStream<(String, u64)>, length: Duration, slide: Duration) -> DS
 fn an_inverse_writes_what_entered_and_left_and_reads_each_key_once_more() {
     for length in [10, 100] {
         let (read, written) = cost(length, with_inverse);
-        // Entered: a pane and a total per key. Left: a total and a pane. And the mark.
+        // Entered: a pane and a total per key. Left: a total and a pane. Plus the mark.
         assert_eq!(written, 4 * KEYS_PER_BATCH + 1, "length {length}");
-        // All keys of the window are given, as in Spark; beside that, what entered and left.
-        let given = (length + 1) * KEYS_PER_BATCH;
-        assert!((given..given + 6 * KEYS_PER_BATCH).contains(&read), "length {length}: {read} rows read");
+        // All keys of the window are emitted, as in Spark; in addition, what entered and left.
+        let emitted = (length + 1) * KEYS_PER_BATCH;
+        assert!((emitted..emitted + 6 * KEYS_PER_BATCH).contains(&read), "length {length}: {read} rows read");
     }
 }
 
 #[test]
 fn without_an_inverse_a_slide_reads_the_window_and_writes_what_entered_and_left() {
     for length in [10, 100] {
-        let (read, written) = cost(length, anew);
+        let (read, written) = cost(length, recomputed);
         assert_eq!(written, 2 * KEYS_PER_BATCH + 1, "length {length}");
         let window = length * KEYS_PER_BATCH;
         assert!((window..window + 4 * KEYS_PER_BATCH).contains(&read), "length {length}: {read} rows read");
@@ -130,10 +130,10 @@ fn without_an_inverse_a_slide_reads_the_window_and_writes_what_entered_and_left(
 }
 
 #[test]
-fn a_window_that_is_large_leaves_the_task_in_parts() {
+fn a_large_window_leaves_the_task_in_parts() {
     let ssc = StreamingContext::new(Config::new("app", "memory:"));
     let pairs = ssc.text("n").map(|line| (line.to_string(), 1u64));
-    anew(&pairs, Duration::from_secs(1), Duration::from_secs(1)).to_kafka("out", Utf8, AsText);
+    recomputed(&pairs, Duration::from_secs(1), Duration::from_secs(1)).to_kafka("out", Utf8, AsText);
     let plan = ssc.topology();
     let (node, _) = plan.iter().find(|(id, n)| plan.stage(*id) == 1 && !n.stores.is_empty()).unwrap();
     let names: Vec<String> = plan.nodes.iter().flat_map(|n| &n.stores).map(|s| s.name.clone()).collect();

@@ -1,4 +1,4 @@
-//! Windows over event time: what they give, what is late, what is deleted, over restarts and crashes.
+//! Windows over event time: what they emit, what is late, what is deleted, across restarts and crashes.
 
 use expect_test::expect;
 use proptest::prelude::*;
@@ -21,7 +21,7 @@ fn counts(window: EventWindow) -> impl Fn(&StreamingContext) {
 }
 
 #[test]
-fn each_changed_window_gives_its_count_so_far() {
+fn each_changed_window_emits_its_count_so_far() {
     let input = "\
         in 0 | - | a | @1\n in 0 | - | a | @9\n in 1 | - | b | @5\n in 2 | - | a | @12\n\
         ---\n\
@@ -46,7 +46,7 @@ fn each_changed_window_gives_its_count_so_far() {
 }
 
 #[test]
-fn a_time_lies_in_each_window_that_hops_over_it() {
+fn a_time_belongs_to_each_hopping_window_around_it() {
     let written = run_every_way(
         counts(EventWindow::hopping(ms(30), ms(10))),
         "in 0 | - | a | @25\n in 1 | - | a | @35\n",
@@ -60,7 +60,7 @@ fn a_time_lies_in_each_window_that_hops_over_it() {
     .assert_eq(&written);
 }
 
-/// Without the timestamp that a record has from its input.
+/// Without the timestamp that a record takes from its input.
 fn bare(row: &str) -> String {
     row.split(" | @").next().unwrap_or(row).to_owned()
 }
@@ -69,13 +69,13 @@ fn shown(written: &Written) -> String {
     written.rows().map(|row| bare(row) + "\n").collect()
 }
 
-/// Rows of all partitions at a time, so that the watermark gets there.
+/// Rows for all partitions at one time, so that the watermark reaches it.
 fn all_at(time: i64) -> String {
     (0..3).map(|p| format!("in {p} | - | tick | @{time}\n")).collect::<Vec<_>>().concat()
 }
 
 #[test]
-fn rows_behind_the_watermark_are_left_out_and_counted_and_the_watermark_survives_everything() {
+fn rows_behind_the_watermark_are_dropped_and_counted_and_the_watermark_survives_everything() {
     let window = EventWindow::tumbling(ms(10)).lateness(ms(5));
     for settings in ways() {
         let mut driver = Driver::with(settings, counts(window));
@@ -87,12 +87,12 @@ fn rows_behind_the_watermark_are_left_out_and_counted_and_the_watermark_survives
         let first = driver.batch(&(all_at(25) + "in 0 | - | a | @1\n")).unwrap();
         assert!(first.to_string().contains("out | a@0 | 1"), "{first}");
         assert_eq!(late(&driver), 0);
-        // 10 + 5 <= 25: the window from 0 is closed, that from 10 is at its last moment: 20 + 5 <= 25 too.
+        // 10 + 5 <= 25: the window from 0 is closed, the one from 10 is in its last moment: 20 + 5 <= 25 too.
         let second = driver.batch("in 0 | - | a | @9\nin 1 | - | a | @19\nin 2 | - | a | @20\n").unwrap();
         assert_eq!(shown(&second), "out | a@20 | 1\n", "{settings:?}");
-        let told = late(&driver);
+        let dropped = late(&driver);
         if settings.between != tidegate::testing::Between::CrashAfterCommit {
-            assert_eq!(told, 2, "{settings:?}"); // a process that died told nobody
+            assert_eq!(dropped, 2, "{settings:?}"); // a process that died reported nothing
         }
         driver.restart_without_state();
         let third = driver.batch("in 1 | - | a | @19\nin 2 | - | a | @21\n").unwrap();
@@ -111,7 +111,7 @@ fn a_partition_without_rows_holds_the_watermark_back() {
 }
 
 #[test]
-fn a_restarted_idle_program_does_not_commit_for_ever() {
+fn a_restarted_idle_program_does_not_commit_forever() {
     let mut driver = Driver::new(counts(EventWindow::tumbling(ms(10))));
     driver.batch(&all_at(5)).unwrap();
     driver.restart();
@@ -123,7 +123,7 @@ fn a_restarted_idle_program_does_not_commit_for_ever() {
 }
 
 #[test]
-fn expired_windows_are_deleted_in_slices_and_leave_tombstones() {
+fn expired_windows_are_deleted_in_parts_and_leave_tombstones() {
     let settings = Settings { state_partitions: 1, ..Settings::default() };
     let program = |ssc: &StreamingContext| {
         let words = ssc.source::<Message<String>>(SourceOptions::topic("in"), Messages(Utf8));
@@ -142,7 +142,7 @@ fn expired_windows_are_deleted_in_slices_and_leave_tombstones() {
     driver.batch(&all_at(5)).unwrap();
     driver.batch(&all_at(15)).unwrap();
     assert_eq!(tombstones(&mut driver), 0);
-    // The window from 0 is closed now. Few new rows, so its 10,000 rows go in slices.
+    // The window from 0 is closed now. There are few new rows, so its 10,000 rows are deleted in parts.
     driver.restart();
     driver.batch("").unwrap();
     assert_eq!(tombstones(&mut driver), 8_192);
@@ -153,7 +153,7 @@ fn expired_windows_are_deleted_in_slices_and_leave_tombstones() {
 }
 
 #[test]
-fn a_window_that_begins_and_closes_within_a_batch_is_given_and_not_kept() {
+fn a_window_that_begins_and_closes_within_a_batch_is_emitted_and_not_kept() {
     let settings = Settings { state_partitions: 1, ..Settings::default() };
     let mut driver = Driver::with(settings, counts(EventWindow::tumbling(ms(10))));
     driver.batch("in 0 | - | a | @1\n").unwrap();
@@ -171,18 +171,18 @@ fn a_window_that_begins_and_closes_within_a_batch_is_given_and_not_kept() {
 }
 
 #[test]
-fn mistakes_are_told_at_start() {
+fn mistakes_are_reported_at_start() {
     let ssc = StreamingContext::new(Config::new("app", "memory:"));
     counts(EventWindow::tumbling(Duration::ZERO))(&ssc);
     counts(EventWindow::hopping(ms(10), Duration::from_micros(1_500)))(&ssc);
-    let told = ssc.start().unwrap_err().to_string();
+    let error = ssc.start().unwrap_err().to_string();
     assert!(
-        told.contains("an event window of 0ns every 0ns: its size and hop must be more than zero"),
-        "{told}"
+        error.contains("an event window of 0ns every 0ns: its size and hop must be more than zero"),
+        "{error}"
     );
     assert!(
-        told.contains("an event window of 10ms every 1.5ms: its size, hop and lateness must be whole"),
-        "{told}"
+        error.contains("an event window of 10ms every 1.5ms: its size, hop and lateness must be whole"),
+        "{error}"
     );
 }
 
@@ -204,7 +204,7 @@ fn batches() -> impl Strategy<Value = Vec<Batch>> {
     })
 }
 
-/// Counts by window and key; what is late is decided by what all batches before have shown.
+/// Counts by window and key; what is late is decided by what all earlier batches have shown.
 struct Model {
     window: (i64, i64, i64),
     counts: BTreeMap<(i64, u8), u64>,
@@ -241,7 +241,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn windows_are_those_of_the_model(
+    fn windows_agree_with_the_model(
         batches in batches(),
         size in 1..30i64,
         hop in 1..20i64,

@@ -1,7 +1,9 @@
-//! The rows of the stores of windows as bytes: what a program of this format has written must mean the same to every later one.
+//! The rows of the stores of windows as bytes: what a program with this format has written must mean the same to
+//! every later one.
 //!
-//! The changelog rows of two slides of each kind of window; `golden/window-formats.txt` holds them, by hand readable with the table
-//! in `docs/state-format.md`. If this test fails, the format has changed: programs that were deployed could not read their state.
+//! The changelog rows of two slides of each kind of window; `golden/window-formats.txt` contains them, readable by
+//! hand with the table in `docs/state-format.md`. If this test fails, the format has changed: deployed programs
+//! could not read their state.
 
 use expect_test::expect_file;
 use std::{fmt::Write as _, time::Duration};
@@ -16,7 +18,8 @@ use tidegate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The formats of the stores of a program's window, then the changelog rows of each batch; the first has the time 1 s.
+/// The formats of the stores of a program's window, then the changelog rows of each batch; the first has the time 1
+/// s.
 fn written(program: impl FnOnce(&StreamingContext), batches: Vec<Vec<Chunk>>) -> String {
     let ssc = StreamingContext::new(Config::new("app", "memory:"));
     program(&ssc);
@@ -55,7 +58,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Two batches with rows, one after which the first has left a window of two seconds.
+/// Two batches with rows, and one after which the first has left a window of two seconds.
 fn pairs() -> Vec<Vec<Chunk>> {
     let rows = |rows: &[(&str, u64)]| {
         vec![Chunk::rows::<(String, u64)>(rows.iter().map(|(k, n)| ((*k).to_owned(), *n)).collect())]
@@ -63,7 +66,7 @@ fn pairs() -> Vec<Vec<Chunk>> {
     vec![rows(&[("a", 1), ("b", 300)]), rows(&[("a", 2)]), rows(&[("a", 4)])]
 }
 
-/// A watermark that passes the end of the first window, 10 s and 5 s after it began.
+/// A watermark that passes the end of the first window, which is 10 s after its start, plus 5 s.
 fn events() -> Vec<Vec<Chunk>> {
     let batch = |start_ms, count, told_ms| {
         let rows = vec![(Windowed { start_ms, key: "u".to_owned() }, count, 1)];
@@ -74,7 +77,7 @@ fn events() -> Vec<Vec<Chunk>> {
 }
 
 #[test]
-fn rows_of_the_stores_of_windows_are_written_as_ever() {
+fn rows_of_window_stores_are_written_as_before() {
     let lines = |ssc: &StreamingContext| ssc.text("n").map(|line| (line.to_string(), 1u64));
     let (add, twice) = (|a: u64, b: u64| a + b, 2 * SECOND);
     let mut out = String::new();

@@ -63,7 +63,7 @@ fn show<T: Ord + std::fmt::Debug + Clone + Send + Sync + 'static>(
     text.to_kafka(topic, AsText, Utf8);
 }
 
-/// Every window anew from all rows that ever came.
+/// Recomputes every window from all rows that ever came.
 #[derive(Default)]
 struct Model {
     rows: Vec<(i64, u8, i64)>,
@@ -129,7 +129,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_window_is_that_of_the_model(
+    fn every_window_agrees_with_the_model(
         batches in batches(),
         length in 1..12i64,
         slide in 1..8i64,

@@ -1,4 +1,4 @@
-//! Runs Chromium without a screen, and finds text in the document that it prints.
+//! Runs headless Chromium, and finds text in the document that it prints.
 
 use serde_json::Value;
 use std::{
@@ -28,7 +28,7 @@ pub fn document(server: SocketAddr, path: &str) -> String {
     run(server, path, &[])
 }
 
-/// As `document`, with more options for Chromium.
+/// Like `document`, with more options for Chromium.
 pub fn run(server: SocketAddr, path: &str, options: &[String]) -> String {
     let home = tempfile::tempdir().unwrap();
     let mut command = Command::new(chromium());
@@ -94,7 +94,7 @@ fn plain(markup: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The answer of the interface for machines.
+/// A response of the JSON API.
 pub fn api(server: SocketAddr, path: &str) -> Value {
     let mut answer = String::new();
     ask(server, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n")).read_to_string(&mut answer).unwrap();
@@ -107,9 +107,9 @@ pub fn ask(server: SocketAddr, request: &str) -> TcpStream {
     stream
 }
 
-/// Stands before `server` and adds a picture to its page that comes only after the events of the page have brought `text`: until then
-/// the page is not loaded, so the document that Chromium prints shows what the page made of them. The receiver tells when the page
-/// listens.
+/// A proxy in front of `server` that adds a picture to its page which arrives only after the events of the page
+/// have brought `text`: until then the page is not loaded, so the document that Chromium prints shows what the page
+/// made of them. The receiver gets a message when the page listens.
 pub fn held_back(server: SocketAddr, text: &'static str) -> (SocketAddr, Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -124,7 +124,7 @@ pub fn held_back(server: SocketAddr, text: &'static str) -> (SocketAddr, Receive
                 let ready: Receiver<()> = ready.take().expect("asked once");
                 thread::spawn(move || {
                     ready.recv().unwrap();
-                    thread::sleep(Duration::from_secs(1)); // Chromium has it, and may still be at work on it
+                    thread::sleep(Duration::from_secs(1)); // Chromium has it, and may still be processing it
                     answer(
                         client,
                         "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
@@ -152,7 +152,7 @@ pub fn request_line(client: &TcpStream) -> String {
     line
 }
 
-/// Passes a page on with something more at its end.
+/// Forwards a page with something appended to it.
 pub fn add(mut from: TcpStream, client: TcpStream, end: &str) {
     let mut page = String::new();
     from.read_to_string(&mut page).unwrap();
@@ -166,7 +166,7 @@ fn pass_events_on(from: TcpStream, mut client: TcpStream, text: &str, brought: &
     let (mut from, mut line) = (BufReader::new(from), vec![]);
     while from.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) && client.write_all(&line).is_ok() {
         if String::from_utf8_lossy(&line).contains(text) {
-            let _ = brought.send(()); // only the first one is waited for
+            let _ = brought.send(()); // only the first one is awaited
         }
         line.clear();
     }

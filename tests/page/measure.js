@@ -1,4 +1,4 @@
-// Writes into the document where the parts of the page are and how they look.
+// Writes the positions and the look of the page's parts into the document.
 "use strict";
 
 addEventListener("load", () => {

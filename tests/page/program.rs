@@ -1,4 +1,4 @@
-//! The page of a program that runs: its numbers against those of the interface for machines.
+//! The page of a running program: its numbers against those of the JSON API.
 
 use crate::browser::{api, document, rows, text};
 use serde_json::Value;
@@ -32,7 +32,8 @@ fn write(log: &Arc<dyn Log>, topic: &str, lines: &[&str]) {
     log::write(log.as_ref(), topic, None, &records.build()).unwrap();
 }
 
-/// A program that has processed three waves of lines, one of them with a line that makes it fail; nothing more happens to it.
+/// A program that has processed three waves of lines, one of them with a line that makes it fail; after that,
+/// nothing happens in it.
 fn at_rest() -> (StreamingContext, SocketAddr, String) {
     let log = log::open("memory:page", &BTreeMap::default()).unwrap();
     let mut config = Config::new("word-count", "memory:page");
@@ -59,7 +60,7 @@ fn at_rest() -> (StreamingContext, SocketAddr, String) {
     (ssc, server, at)
 }
 
-/// `active`: batches that take input when it is over.
+/// `active`: how many batches take input when this returns.
 fn wait(server: SocketAddr, at: &str, active: u64, until: impl Fn(&Value) -> bool) {
     let end = Instant::now() + Duration::from_secs(60);
     loop {
@@ -72,7 +73,7 @@ fn wait(server: SocketAddr, at: &str, active: u64, until: impl Fn(&Value) -> boo
     }
 }
 
-/// As the page writes less than a minute.
+/// As the page shows durations below a minute.
 fn duration(ms: &Value) -> String {
     let ms = ms.as_f64().unwrap();
     if ms < 1_000.0 { format!("{ms} ms") } else { format!("{} s", (ms / 100.0).round() / 10.0) }
@@ -83,7 +84,7 @@ fn records(n: &Value) -> String {
 }
 
 #[test]
-fn the_numbers_on_the_page_are_those_of_the_interface() {
+fn the_numbers_on_the_page_agree_with_the_json_api() {
     let (ssc, server, at) = at_rest();
     let asked = || (api(server, &format!("{at}/batches")), api(server, &format!("{at}/statistics")));
     let of_one_moment = || {

@@ -1,6 +1,7 @@
-//! A Postgres server of a test's own: in a new folder, on a free port, killed with the test.
+//! A Postgres server for a single test: in a new folder, on a free port, killed with the test.
 //!
-//! Knows nothing of what is tested. Invariant: the server sees only its folder; its data survive a kill of the server, not the test.
+//! Knows nothing of what is tested. Invariant: the server sees only its folder; its data survives a kill of the
+//! server, not the test.
 
 use std::{
     fs,
@@ -20,7 +21,7 @@ pub struct Postgres {
     server: Option<Child>,
 }
 
-/// A program of Postgres: in the path, or where Debian keeps it.
+/// A program of Postgres: from the path, or from where Debian keeps it.
 fn program(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
@@ -44,7 +45,7 @@ impl Postgres {
         Postgres::start_with(|_| String::new())
     }
 
-    /// The same; `settings` may put files into the folder, and gives lines for postgresql.conf.
+    /// The same; `settings` may put files into the folder, and returns lines for postgresql.conf.
     pub fn start_with(settings: impl FnOnce(&Path) -> String) -> Postgres {
         let folder = tempfile::Builder::new().prefix("tidegate-pg-").tempdir_in("/tmp").unwrap();
         let is_root = fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
@@ -104,7 +105,7 @@ impl Postgres {
                 }
                 sleep(Duration::from_millis(20));
             }
-            // Processes of a server that was killed may still be on their way out.
+            // Processes of a server that was killed may still be exiting.
             let log = fs::read_to_string(self.folder.path().join("log")).unwrap();
             assert!(Instant::now() < patience, "Postgres does not start:\n{log}");
             sleep(Duration::from_millis(200));
@@ -122,7 +123,7 @@ impl Postgres {
         server.wait().unwrap();
     }
 
-    /// The address of the database, with more settings.
+    /// The URL of the database, with more settings.
     pub fn url(&self, more: &str) -> String {
         format!("host=127.0.0.1 port={} user=postgres dbname=postgres {more}", self.port)
     }
@@ -132,7 +133,7 @@ impl Postgres {
         client.batch_execute(sql).unwrap();
     }
 
-    /// The rows that a query gives, as text: its one column.
+    /// The rows that a query returns, as text: its only column.
     pub fn texts(&self, sql: &str) -> Vec<String> {
         let mut client = postgres::Client::connect(&self.url(""), postgres::NoTls).unwrap();
         client.query(sql, &[]).unwrap().iter().map(|row| row.get(0)).collect()

@@ -1,6 +1,8 @@
-//! Examples as processes of a test: started, watched, killed; and what must hold of sources over kills, on any log.
+//! Examples as processes of a test: started, watched, killed; and what must hold for sources across kills, on any
+//! log.
 //!
-//! Knows no log: a test gives the command that starts a program and the way to read what it wrote. Invariant: a process ends with its test.
+//! Knows no log: a test supplies the command that starts a program and the way to read what it wrote. Invariant: a
+//! process ends with its test.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
@@ -59,7 +61,7 @@ impl Process {
         }
     }
 
-    /// SIGKILL; it must have lived until then.
+    /// SIGKILL; the process must have been alive until then.
     pub fn kill(mut self) {
         assert!(
             self.child.try_wait().unwrap().is_none(),
@@ -71,18 +73,18 @@ impl Process {
         self.child.wait().unwrap();
     }
 
-    /// Whether it has ended, by whatever.
+    /// Whether it has ended, for whatever reason.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// It has ended, and well.
+    /// It has ended successfully.
     pub fn succeeded(mut self) {
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{status}: {}\n{}", self.out(), self.err());
     }
 
-    /// SIGTERM, and the end in order.
+    /// SIGTERM, and a clean end.
     pub fn end(mut self) {
         let ok = Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(ok.success());
@@ -114,7 +116,7 @@ fn collect(mut from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
     text
 }
 
-/// An example, built beside this test.
+/// An example, built along with this test.
 pub fn example(name: &str) -> Command {
     let test = std::env::current_exe().unwrap();
     let path: PathBuf = test.ancestors().nth(2).unwrap().join("examples").join(name);
@@ -122,13 +124,13 @@ pub fn example(name: &str) -> Command {
     Command::new(path)
 }
 
-/// A server that sends numbered lines, each again until it has an answer.
+/// A server that sends numbered lines, each again until it is acknowledged.
 struct Server {
     listener: TcpListener,
-    /// No more lines than these.
+    /// It sends no more lines than this.
     limit: AtomicU64,
     answered: AtomicU64,
-    /// Lines whose answer was cut off.
+    /// Lines whose acknowledgement was cut off.
     sent_again: Mutex<BTreeSet<String>>,
 }
 
@@ -152,8 +154,12 @@ impl Server {
     }
 }
 
-/// Everything that was answered is in the topic once; lines whose answer was cut off by a kill may be there twice.
-pub fn answered_lines_survive_kills(command: &dyn Fn(u16) -> Command, received: &dyn Fn() -> Vec<String>) {
+/// Everything that was acknowledged is in the topic once; lines whose acknowledgement was cut off by a kill may be
+/// there twice.
+pub fn acknowledged_lines_survive_kills(
+    command: &dyn Fn(u16) -> Command,
+    received: &dyn Fn() -> Vec<String>,
+) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let (limit, answered) = (AtomicU64::new(u64::MAX), AtomicU64::new(0));
@@ -169,16 +175,16 @@ pub fn answered_lines_survive_kills(command: &dyn Fn(u16) -> Command, received: 
         }
         server.limit.store(server.answered.load(SeqCst) + 50, SeqCst);
         let mut program = Process::start(&mut command(port));
-        program.until("the last line is answered", |_| serving.is_finished());
+        program.until("the last line is acknowledged", |_| serving.is_finished());
         let last = server.answered.load(SeqCst);
         let expected: BTreeSet<String> = (0..last).map(|n| format!("line-{n}")).collect();
         let there = || received().into_iter().collect::<BTreeSet<_>>();
-        program.until("everything answered is processed", |_| there().is_superset(&expected));
+        program.until("everything acknowledged is processed", |_| there().is_superset(&expected));
         program.end();
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
         received().into_iter().for_each(|line| *counts.entry(line).or_default() += 1);
         let sent_again = server.sent_again.lock().unwrap();
-        assert!(!sent_again.is_empty(), "a kill was felt");
+        assert!(!sent_again.is_empty(), "no kill had an effect");
         assert_eq!(counts.keys().cloned().collect::<BTreeSet<_>>(), expected);
         let wrong = |(line, count): &(&String, &u64)| **count > 1 && !sent_again.contains(*line);
         assert_eq!(counts.iter().find(wrong), None);
@@ -192,7 +198,8 @@ pub fn put(dir: &Path, name: &str, text: impl AsRef<[u8]>) {
 }
 
 #[cfg(feature = "failpoints")]
-/// Kills the program at every place of a listing and at other moments while files appear; each word of them is counted once.
+/// Kills the program at every step of a listing and at other moments while files appear; each of their words is
+/// counted once.
 pub fn files_are_counted_once_over_kills(
     command: &dyn Fn(&Path) -> Command,
     counts: &dyn Fn() -> Vec<(String, String)>,

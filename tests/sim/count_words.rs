@@ -39,7 +39,7 @@ fn each_line() -> Topology {
     builder.topology()
 }
 
-/// Each line is another one, so that a line that comes out twice does not rise.
+/// Every line is different, so a line that comes out twice does not increase.
 const STATELESS: Case =
     Case { topology: each_line, counted: |line| vec![line.to_owned()], processes: &["a", "b"] };
 
@@ -86,9 +86,9 @@ fn every_seed_joins_and_counts_over_two_exchanges_exactly_once() {
     sweep_all(JOIN, 2_000);
 }
 
-/// A place in the group that is lost without a newer process ends no process.
+/// Losing the membership without there being a newer process ends no process.
 #[test]
-fn a_process_that_is_fenced_by_itself_goes_on() {
+fn a_process_that_is_fenced_by_itself_continues() {
     let mut fired = 0;
     for case in [WORD_COUNT, STATELESS] {
         for seed in 0..100 {
@@ -99,7 +99,7 @@ fn a_process_that_is_fenced_by_itself_goes_on() {
             assert!(outcome.ended.is_empty(), "seed {seed}: {:?}", outcome.ended);
         }
     }
-    assert!(fired > 100, "fired {fired} times only");
+    assert!(fired > 100, "fired only {fired} times");
 }
 
 /// In every call and its time, and in every byte of every topic.

@@ -1,8 +1,8 @@
-//! The sweep can fail: engines that are wrong on purpose are found out by it, with the seed.
+//! The sweep can fail: engines that are deliberately wrong are detected by it, with the seed.
 
 use std::process::Command;
 
-/// The sweep of the word count in a process of its own, with a mutant; what it says.
+/// Runs the sweep of the word count in a process of its own, with a mutant; returns its output.
 fn found(mutant: &str) -> String {
     let mut sweep = Command::new(std::env::current_exe().unwrap());
     sweep.args(["--exact", "count_words::every_seed_counts_every_word_exactly_once", "--nocapture"]);
@@ -21,7 +21,7 @@ fn without_a_mutant_the_sweep_finds_nothing() {
 }
 
 #[test]
-fn each_mutant_is_found_out_with_its_seed() {
+fn each_mutant_is_detected_with_its_seed() {
     for mutant in [
         "mutant-apply-before-commit",
         "mutant-offsets-outside",

@@ -1,7 +1,8 @@
 //! A program in a simulated world, and the judge of what it writes.
 //!
-//! Each line has a word of its own and some frequent ones. A program of any shape counts something in the lines, so that its output is
-//! judged in one way: for each key the counts rise up to the oracle's. Knows no single program.
+//! Each line has a word of its own and some frequent ones. A program of any shape counts something in the lines, so
+//! that its output can be judged in one way: for each key the counts increase up to the oracle's. Knows no
+//! particular program.
 
 use std::{
     collections::BTreeMap,
@@ -50,8 +51,12 @@ fn config() -> Config {
     config
 }
 
-/// One life of a program.
-pub fn life(env: ProcessEnv, topology: fn() -> Topology, observer: Arc<dyn Observer>) -> tidegate::Result {
+/// One incarnation of a program.
+pub fn incarnation(
+    env: ProcessEnv,
+    topology: fn() -> Topology,
+    observer: Arc<dyn Observer>,
+) -> tidegate::Result {
     let env = Env {
         log: env.log,
         storage: env.storage,
@@ -90,7 +95,7 @@ fn read(log: &dyn Log, topic: &str, partitions: u32) -> Vec<(String, String)> {
     rows
 }
 
-/// The count of each word as the committed output tells it, or what is wrong with it.
+/// The count of each word according to the committed output, or what is wrong with the output.
 fn replay(log: &dyn Log) -> Result<BTreeMap<String, u64>, String> {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for (word, count) in read(log, "counts", 4) {
@@ -136,7 +141,7 @@ fn world(case: Case, seed: u64, faults: Faults, traced: bool) -> (World, BTreeMa
         });
     }
     for process in case.processes {
-        world.process(process, true, move |env| life(env, case.topology, Arc::new(Silent)));
+        world.process(process, true, move |env| incarnation(env, case.topology, Arc::new(Silent)));
     }
     (world, oracle)
 }
@@ -145,7 +150,7 @@ pub fn check(case: Case, seed: u64, faults: Faults, traced: bool) -> Result<Outc
     check_and_look(case, seed, faults, traced, |_| ()).map(|(outcome, ())| outcome)
 }
 
-/// A hash of all that is committed in the topics of the program: places, times, keys, values and headers.
+/// A hash of everything committed in the topics of the program: places, times, keys, values and headers.
 pub fn content(log: &dyn Log) -> u64 {
     let mut hash = Xxh3::new();
     for topic in ["lines", "counts", "app-changelog", "app-exchange", "app-meta"] {
@@ -159,7 +164,7 @@ pub fn content(log: &dyn Log) -> u64 {
     hash.digest()
 }
 
-/// As `check`; also what `look` sees in the log at the end.
+/// Like `check`; also returns what `look` sees in the log at the end.
 pub fn check_and_look<T>(
     case: Case,
     seed: u64,
@@ -175,12 +180,12 @@ pub fn check_and_look<T>(
         if traced {
             outcome.trace.iter().for_each(|line| println!("{line}"));
         }
-        format!("{what}; faults {:?}; lives that ended: {:?}", outcome.fired, outcome.ended)
+        format!("{what}; faults {:?}; incarnations that ended: {:?}", outcome.fired, outcome.ended)
     };
     let panicked =
-        outcome.ended.iter().find(|life| matches!(&life.result, Err(e) if e.starts_with("panicked")));
-    if let Some(life) = panicked {
-        return Err(show(format!("{} panicked", life.name)));
+        outcome.ended.iter().find(|ended| matches!(&ended.result, Err(e) if e.starts_with("panicked")));
+    if let Some(ended) = panicked {
+        return Err(show(format!("{} panicked", ended.name)));
     }
     let counts = replay(world.log().as_ref()).map_err(show)?;
     if counts != oracle {
@@ -193,7 +198,7 @@ pub fn check_and_look<T>(
     Ok((outcome, seen))
 }
 
-/// Checks so many seeds with everything that can go wrong; or the one seed that `SIM_SEED` names, with its trace.
+/// Checks this many seeds with all faults; or the one seed that `SIM_SEED` names, with its trace.
 pub fn sweep_all(case: Case, default: u64) {
     let number = |name: &str| std::env::var(name).ok().and_then(|s| s.parse::<u64>().ok());
     if let Some(seed) = number("SIM_SEED") {
@@ -219,7 +224,7 @@ pub fn sweep_all(case: Case, default: u64) {
     );
     let fired = fired.into_inner().unwrap();
     println!("faults: {fired:?}");
-    // The copy of a request finds a transaction to end only if a suspect producer goes on.
+    // The copy of a request finds a transaction to end only if a suspect producer is kept.
     assert!(!fired.contains_key(&Fault::StaleCommit), "a transaction was ended by an older request");
     if number("SIM_SEEDS").is_none() {
         let silent: Vec<Fault> =

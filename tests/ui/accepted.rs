@@ -1,4 +1,4 @@
-//! What the other cases leave right: this one compiles.
+//! What the other cases get wrong, done right: this one compiles.
 use tidegate::{Config, DStream, StreamingContext, Text, codec::{AsText, Utf8}};
 
 fn main() {

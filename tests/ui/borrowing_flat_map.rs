@@ -1,4 +1,4 @@
-//! Pieces of a `String` borrow from it; `Text` gives owned ones.
+//! Pieces of a `String` borrow from it; `Text` yields owned ones.
 use tidegate::{Config, DStream, StreamingContext};
 
 fn main() {

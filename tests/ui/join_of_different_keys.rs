@@ -1,4 +1,4 @@
-//! Both sides of a join have one key type.
+//! Both sides of a join must have the same key type.
 use tidegate::{Config, DStream, StreamingContext};
 
 fn main() {

@@ -1,6 +1,6 @@
-// The limit of the machine with librdkafka alone: what any engine on it can at best reach.
+// The limit of the machine with librdkafka alone: the best that any engine on it can reach.
 //   raw consume BOOTSTRAP TOPIC PARTITIONS                          reads all of a topic
-//   raw copy    BOOTSTRAP IN PARTITIONS OUT COMMIT_MS KEEP_PERCENT  reads, keeps a part, writes it and the offsets in transactions
+//   raw copy    BOOTSTRAP IN PARTITIONS OUT COMMIT_MS KEEP_PERCENT  reads, keeps a part, writes that part and the offsets in transactions
 // Prints one JSON line. No parsing, no group: partitions are assigned by hand.
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 // A timeline with the histogram of the same values beside it, on the same scale.
-// Owns drawing. Knows no batch: gets times (milliseconds), values, and how to write a value.
+// Owns drawing. Knows no batch: gets times (milliseconds), values, and a function to format a value.
 "use strict";
 
 const CHART_HEIGHT = 150, CHART_TOP = 10, CHART_BOTTOM = 26, BINS = 10;
@@ -8,7 +8,7 @@ function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 }
 
-// The end of the scale: enough for the greatest value, rounded up to 1, 2, 2.5 or 5 times a power of ten.
+// The end of the scale: enough for the largest value, rounded up to 1, 2, 2.5 or 5 times a power of ten.
 function scaleEnd(greatest) {
   if (!(greatest > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(greatest));
@@ -16,7 +16,7 @@ function scaleEnd(greatest) {
 }
 
 class Charts {
-  // `row` holds a .timeline and a .histogram; `write` makes text of a value; `open` is called with the time that was clicked on.
+  // `row` holds a .timeline and a .histogram; `write` formats a value; `open` is called with the time that was clicked.
   constructor(row, write, open, limit) {
     this.timeline = row.querySelector(".timeline");
     this.histogram = row.querySelector(".histogram");
@@ -51,7 +51,7 @@ class Charts {
     const note = this.timeline.querySelector(".empty");
     if (note && !empty) note.remove();
     if (!note && empty) {
-      this.timeline.append(Object.assign(document.createElement("div"), { className: "empty", textContent: "No batch yet" }));
+      this.timeline.append(Object.assign(document.createElement("div"), { className: "empty", textContent: "No batches yet" }));
     }
     if (empty && this.plot) {
       this.plot.destroy();
@@ -109,7 +109,7 @@ class Charts {
     ctx.font = 11 * ratio + "px system-ui, sans-serif";
     ctx.textAlign = "right";
     ctx.textBaseline = "bottom";
-    // Values may pass behind the words.
+    // Values may pass behind the text.
     const x = u.bbox.left + u.bbox.width - 4 * ratio;
     ctx.setLineDash([]);
     ctx.strokeStyle = color("paper");

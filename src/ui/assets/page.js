@@ -1,5 +1,5 @@
 // Fills the streaming page and the page of a batch from the data in the page, and keeps them up to date.
-// Owns what is shown and in which words. Knows the interface for machines (docs/api.md). Text of the user is only ever set as text.
+// Owns what is shown and in which words. Knows the JSON API (docs/api.md). Text of the user is only ever set as text.
 "use strict";
 
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -15,13 +15,13 @@ function two(n) {
   return String(n).padStart(2, "0");
 }
 
-// 2026/11/22 14:03:12, with milliseconds where there are any.
+// 2026/11/22 14:03:12, with milliseconds if there are any.
 function formatTime(ms) {
   const t = new Date(ms), fraction = ms % 1000 ? "." + String(ms % 1000).padStart(3, "0") : "";
   return `${t.getFullYear()}/${two(t.getMonth() + 1)}/${two(t.getDate())} ${two(t.getHours())}:${two(t.getMinutes())}:${two(t.getSeconds())}${fraction}`;
 }
 
-// The two or three greatest units: 2 minutes 3 seconds.
+// The two or three largest units: 2 minutes 3 seconds.
 function formatDurationVerbose(ms) {
   const units = [["year", 31536e6], ["week", 6048e5], ["day", 864e5], ["hour", 36e5], ["minute", 6e4], ["second", 1e3]];
   const parts = [];
@@ -36,7 +36,7 @@ function formatDurationVerbose(ms) {
   return parts.slice(first, first + (first < 4 ? 3 : 2)).filter((p) => p !== "").join(" ");
 }
 
-// 12 ms, 1.5 s, 2.0 min, 3.1 h; `-` if it is not known.
+// 12 ms, 1.5 s, 2.0 min, 3.1 h; `-` if unknown.
 function formatDuration(ms) {
   if (ms === undefined || ms === null) return "-";
   if (ms < 1000) return `${Number.isInteger(ms) ? ms : ms.toPrecision(2)} ms`;
@@ -62,7 +62,7 @@ function grouped(n) {
   return n.toLocaleString("en-US");
 }
 
-// A date of the interface: 2026-11-22T14:03:12.000GMT.
+// A date of the JSON API: 2026-11-22T14:03:12.000GMT.
 function parseDate(text) {
   return Date.parse(text.replace("GMT", "Z"));
 }
@@ -140,19 +140,19 @@ class StreamingPage {
     setInterval(() => this.showRunning(), 1000);
   }
 
-  take(news) {
-    this.news = news;
+  take(update) {
+    this.update = update;
     this.heard = Date.now();
-    this.batches = (news.reset ? [] : this.batches).concat(news.ended).slice(-BATCHES_MAX);
+    this.batches = (update.reset ? [] : this.batches).concat(update.ended).slice(-BATCHES_MAX);
     this.succeeded = this.batches.filter((b) => b.numFailedOutputOps === 0);
-    this.problem(news.missing.length ? `Not ready: ${news.missing.join("; ")}` : "");
+    this.problem(update.missing.length ? `Not ready: ${update.missing.join("; ")}` : "");
     this.showRunning();
     this.showCharts();
     this.showReceivers();
     this.showActive();
     this.showFailed();
     this.showCompleted();
-    element("state-bytes").textContent = formatBytes(news.statistics.stateBytes);
+    element("state-bytes").textContent = formatBytes(update.statistics.stateBytes);
   }
 
   problem(text) {
@@ -161,7 +161,7 @@ class StreamingPage {
   }
 
   showRunning() {
-    const { statistics, startedMs, now } = this.news, line = element("running");
+    const { statistics, startedMs, now } = this.update, line = element("running");
     if (!startedMs) {
       line.textContent = "No batch has begun yet.";
       return;
@@ -180,7 +180,7 @@ class StreamingPage {
   }
 
   showCharts() {
-    const { statistics } = this.news, times = this.succeeded.map((b) => b.batchId);
+    const { statistics } = this.update, times = this.succeeded.map((b) => b.batchId);
     const { numActiveBatches: active, numTotalCompletedBatches: completed, numActiveReceivers, numReceivers } = statistics;
     element("timelines").textContent = `Timelines (Last ${times.length} batches, ${active} active, ${completed} completed)`;
     element("receivers").textContent = `${numActiveReceivers} / ${numReceivers} active`;
@@ -209,7 +209,7 @@ class StreamingPage {
         const own = b.streams.find((s) => s.streamId === id);
         return own && b.inputSize ? (b.inputRate * own.numRecords) / b.inputSize : 0;
       });
-      const own = this.news.receivers.filter((r) => r.streamId === id);
+      const own = this.update.receivers.filter((r) => r.streamId === id);
       const average = rates.length ? formatRate(rates.reduce((a, b) => a + b, 0) / rates.length, true) : "-";
       row.querySelector("small").textContent = `Receivers: ${own.filter((r) => r.isActive).length} / ${own.length} active. Avg: ${average}`;
       charts.show(times, rates);
@@ -217,7 +217,7 @@ class StreamingPage {
   }
 
   showReceivers() {
-    const { receivers, statistics } = this.news;
+    const { receivers, statistics } = this.update;
     element("receivers-title").textContent = `Receivers (${statistics.numActiveReceivers} / ${statistics.numReceivers} active)`;
     fill(element("receiver-table"), receivers.map((r) => ({
       kind: r.status === "ERROR" ? "failing" : "",
@@ -234,20 +234,20 @@ class StreamingPage {
   }
 
   showActive() {
-    const { active } = this.news;
+    const { active } = this.update;
     element("active-title").textContent = `Active Batches (${active.length})`;
     fill(element("active"), active.slice().reverse().map((b) => b.status === "QUEUED" ? {
       cells: [formatTime(b.batchId), "-", "-", "-", operations(b), "queued"],
     } : {
       cells: [
         batchLink(b), b.takingInput ? "-" : records(b.inputSize), formatDuration(b.schedulingDelay), formatDuration(b.processingTime),
-        operations(b), b.takingInput ? "processing, takes input" : "processing",
+        operations(b), b.takingInput ? "processing, taking input" : "processing",
       ],
     }), "None");
   }
 
   showFailed() {
-    const failed = this.batches.filter((b) => b.numFailedOutputOps > 0).reverse().slice(0, ROWS), total = this.news.statistics.numFailedBatches;
+    const failed = this.batches.filter((b) => b.numFailedOutputOps > 0).reverse().slice(0, ROWS), total = this.update.statistics.numFailedBatches;
     element("failed-section").hidden = failed.length === 0;
     element("failed-title").textContent = `Batches Given Up (last ${failed.length} out of ${total})`;
     fill(element("failed"), failed.map((b) => ({
@@ -257,7 +257,7 @@ class StreamingPage {
   }
 
   showCompleted() {
-    const newest = this.succeeded.slice().reverse(), total = this.news.statistics.numTotalCompletedBatches;
+    const newest = this.succeeded.slice().reverse(), total = this.update.statistics.numTotalCompletedBatches;
     element("completed-title").textContent = `Completed Batches (last ${newest.length} out of ${total})`;
     fill(element("completed"), newest.slice(0, this.rows).map((b) => ({
       cells: [
@@ -277,7 +277,7 @@ class StreamingPage {
     };
     events.onerror = () => {
       this.silent = true;
-      this.problem(`No answer from the process since ${formatTime(this.heard - (this.heard % 1000))}: the numbers are as of then.`);
+      this.problem(`No response from the process since ${formatTime(this.heard - (this.heard % 1000))}: the numbers are from then.`);
     };
   }
 }
@@ -300,11 +300,11 @@ function showBatch(batch, ops) {
   fill(element("operations"), ops.map((o) => ({
     kind: o.failureReason ? "failing" : "",
     cells: [o.outputOpId, `${o.name} at ${o.description}`, formatDuration(o.duration), status(o), { text: o.failureReason || "-", kind: "long" }],
-  })), batch.takingInput ? "It still takes input" : "None");
+  })), batch.takingInput ? "Still taking input" : "None");
   const ranges = batch.streams.flatMap((s) => s.ranges.map((r) => [s.streamName, r]));
   fill(element("inputs"), ranges.map(([name, r]) => ({
     cells: [name, r.topic, r.partition, grouped(r.fromOffset), grouped(r.untilOffset), grouped(r.numRecords)],
-  })), batch.takingInput ? "It still takes input" : failed ? "Nothing was processed before it failed" : batch.inputSize ? "The offsets of this batch are no longer kept" : "No input");
+  })), batch.takingInput ? "Still taking input" : failed ? "Nothing was processed before it failed" : batch.inputSize ? "The offsets of this batch are no longer kept" : "No input");
 }
 
 async function followBatch() {
@@ -321,7 +321,7 @@ async function followBatch() {
   }
 }
 
-// ---- begin ----------------------------------------------------------------------------------------------------------
+// ---- start ----------------------------------------------------------------------------------------------------------
 
 if (element("operations")) {
   if (data.batch) {
@@ -331,7 +331,7 @@ if (element("operations")) {
     element("batch-time").textContent = data.asked;
     element("facts").hidden = true;
     element("problem").hidden = false;
-    element("problem").textContent = "This batch is not known: the last 1,000 are kept.";
+    element("problem").textContent = "Unknown batch: only the last 1,000 are kept.";
   }
 } else {
   const page = new StreamingPage();

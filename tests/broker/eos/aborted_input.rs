@@ -1,4 +1,4 @@
-//! Input of a transactional producer that aborts some of its transactions: what was aborted does not count.
+//! Input from a transactional producer that aborts some of its transactions: what was aborted does not count.
 
 use super::{
     Random,
@@ -45,7 +45,7 @@ fn aborted_input_does_not_count() {
             run = app.start("");
         }
     }
-    // The last offset of each partition is the mark of the last commit, which is no record.
+    // The last offset of each partition is the marker of the last commit, which is not a record.
     until("the program has read everything", || {
         run.must_run();
         let (read, ends) = (client.committed(&app.id, &app.input), client.ends(&app.input));
@@ -55,5 +55,5 @@ fn aborted_input_does_not_count() {
     let rows = client.read(&app.output);
     judge(&format!("seed {seed}"), &truth, &rows);
     assert!(aborted > 50);
-    println!("aborted input: {aborted} aborted lines left out, {} words, {} counts", truth.len(), rows.len());
+    println!("aborted input: {aborted} aborted lines ignored, {} words, {} counts", truth.len(), rows.len());
 }

@@ -1,9 +1,11 @@
-//! State of ten times its memory budget: counted, killed, lost, restored with a kill in the middle, and right to the last word.
+//! State of ten times its memory budget: counted, killed, lost, restored with a kill in the middle, and correct to
+//! the last word.
 //!
-//! What is bounded is the resident memory of the whole process. Beside the budget (16 MiB) it holds what the client library has
-//! fetched and not yet sent, one batch of input with its outputs, and the program itself. All of that depends on the size of a
-//! batch, not on the state, so the input comes in portions of 12 MiB. The bound is the same for each life of the program; and while
-//! the state grows from a quarter to the whole, the peak must not grow by more than a small part of that.
+//! What is bounded is the resident memory of the whole process. Besides the budget (16 MiB) it contains what the
+//! client library has fetched and not yet sent, one batch of input with its outputs, and the program itself. All of
+//! that depends on the size of a batch, not on the state, so the input comes in portions of 12 MiB. The bound is
+//! the same for each run of the program; and while the state grows from a quarter to its full size, the peak may
+//! grow only by a small part of that.
 
 use super::{
     client::Client,
@@ -24,13 +26,13 @@ const WORDS: u64 = 400_000;
 const WORD_BYTES: usize = 512;
 const WORDS_A_LINE: u64 = 8;
 
-/// A word of its own number and filling that does not compress.
+/// A word with its number and padding that does not compress.
 pub fn word(number: u64) -> String {
     let mut word = format!("{number:07}-");
     let mut random = super::Random(number);
     while word.len() < WORD_BYTES {
         for byte in random.next().to_be_bytes() {
-            // 64 characters, no space among them.
+            // 64 characters, none of them a space.
             word.push(char::from(b'0' + (byte & 63)));
         }
     }
@@ -38,8 +40,8 @@ pub fn word(number: u64) -> String {
     word
 }
 
-/// Counts each of the first `words` words once more, in an order that jumps through all of them, a portion at a time; only those in
-/// these places of the order.
+/// Counts each of the first `words` words once more, in an order that jumps across all of them, a portion at a
+/// time; only those in these places of the order.
 fn feed(client: &Client, app: &App, run: &mut Run, words: u64, places: Range<u64>) {
     for first in places.clone().step_by(usize::try_from(PORTION).unwrap()) {
         write(client, &app.input, words, first..places.end.min(first + PORTION));
@@ -97,11 +99,11 @@ fn state_of_ten_times_the_memory_is_counted_killed_and_restored() {
     run.kill();
     let on_disk = bytes_below(&app.folder.join("state"));
     println!("big_state: {} MiB of state on disk", on_disk >> 20);
-    assert!(on_disk >= 10 * BUDGET_BYTES, "{on_disk} bytes are no test");
+    assert!(on_disk >= 10 * BUDGET_BYTES, "{on_disk} bytes are too few for a test");
     let more = on_disk - state;
     println!("big_state: {} MiB more of state, {} MiB more resident", more >> 20, grown >> 20);
-    assert!(more > 6 * BUDGET_BYTES, "{more} bytes more are no test");
-    assert!(grown < more / 2, "{grown} bytes more are resident for {more} bytes more of state");
+    assert!(more > 6 * BUDGET_BYTES, "{more} bytes more are too few for a test");
+    assert!(grown < more / 2, "{grown} more bytes are resident for {more} more bytes of state");
 
     // Every second word once more, over state that is on disk.
     let mut run = app.start("");
@@ -110,7 +112,7 @@ fn state_of_ten_times_the_memory_is_counted_killed_and_restored() {
     assert!(!run.text().contains("from=0 "), "state that was kept was restored from the start");
     run.kill();
 
-    // Lost, and killed again in the restore of the first partitions, with much of them on disk.
+    // Lost, and killed again during the restore of the first partitions, with much of them on disk.
     app.lose_state();
     app.start("during-restore=kill@24").dies_at_its_failpoint();
     let mut run = app.start("");
@@ -118,8 +120,8 @@ fn state_of_ten_times_the_memory_is_counted_killed_and_restored() {
     is_bounded(&run, "after a restore that was killed");
     let (resumed, of) = (restored_from(&run.text()), changelog_rows(&client, &app));
     println!("big_state: the second restore began at {resumed:?} of {of:?} rows");
-    assert!(resumed.values().any(|from| *from > 0), "the second restore began anew: {resumed:?}");
-    tells_its_pace(&run.stop(), &resumed);
+    assert!(resumed.values().any(|from| *from > 0), "the second restore started over: {resumed:?}");
+    reports_its_pace(&run.stop(), &resumed);
 
     let mut last = vec![0u64; usize::try_from(WORDS).unwrap()];
     client.visit(&app.output, |record| {
@@ -136,7 +138,7 @@ fn state_of_ten_times_the_memory_is_counted_killed_and_restored() {
     }
 }
 
-/// Where the restore of each partition began, by the log lines of a run.
+/// Where the restore of each partition began, according to the log lines of a run.
 fn restored_from(text: &str) -> BTreeMap<String, u64> {
     let lines = text.lines().filter(|line| line.contains("restoring state from the changelog"));
     let field = |line: &str, name: &str| {
@@ -146,8 +148,9 @@ fn restored_from(text: &str) -> BTreeMap<String, u64> {
     lines.map(|line| (field(line, "at"), field(line, "from").parse().unwrap())).collect()
 }
 
-/// Lines such as `restoring app-changelog-0: 1000 of 2000 rows, 500 rows/s, about 2 s left`, up to the end of each partition.
-fn tells_its_pace(text: &str, restored: &BTreeMap<String, u64>) {
+/// Checks lines such as `restoring app-changelog-0: 1000 of 2000 rows, 500 rows/s, about 2 s left`, up to the end
+/// of each partition.
+fn reports_its_pace(text: &str, restored: &BTreeMap<String, u64>) {
     let mut last = BTreeMap::new();
     for line in text.lines().filter(|line| line.contains(" rows/s, about ")) {
         let words: Vec<&str> = line.split_once("restoring ").unwrap().1.split(' ').collect();
@@ -159,7 +162,7 @@ fn tells_its_pace(text: &str, restored: &BTreeMap<String, u64>) {
         let before = last.insert(at.trim_end_matches(':').to_owned(), (done, total));
         assert!(before.is_none_or(|(before, _)| before <= done), "{line}");
     }
-    println!("big_state: the restore told {last:?} last");
+    println!("big_state: the restore reported {last:?} last");
     assert!(last.keys().eq(restored.keys()) && last.values().all(|(done, total)| done == total), "{last:?}");
 }
 

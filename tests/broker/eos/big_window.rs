@@ -1,8 +1,10 @@
-//! A window of ten times its memory budget: filled, given at slides, killed, lost, restored, and right to the last word.
+//! A window of ten times its memory budget: filled, emitted at slides, killed, lost, restored, and correct to the
+//! last word.
 //!
-//! What is bounded is the resident memory of the whole process, as in `big_state`: beside the budget it holds a portion of input,
-//! the client's queues, and what enters the window within one slide. So each portion is given before the next one is
-//! written; the window itself, keys twice (panes and running values), is on disk, and is read from there at each slide.
+//! What is bounded is the resident memory of the whole process, as in `big_state`: besides the budget it contains a
+//! portion of input, the client's queues, and what enters the window within one slide. So each portion is emitted
+//! before the next one is written; the window itself, keys twice (panes and running values), is on disk, and is
+//! read from there at each slide.
 
 use super::{
     big_state::{bytes_below, word, write},
@@ -15,15 +17,15 @@ use rdkafka::Message;
 
 const BUDGET_BYTES: u64 = 16 << 20;
 const RESIDENT_BYTES_MAX: u64 = 256 << 20;
-/// While the changelog is read the client's queues come on top.
+/// While the changelog is read, the client's queues come on top.
 const RESTORING_BYTES_MAX: u64 = 320 << 20;
 const PORTION: u64 = 25_000;
 const WORDS: u64 = 200_000;
 
-/// Waits for a window that is given from now on.
-fn gives(client: &Client, app: &App, run: &mut Run) {
+/// Waits for a window that is emitted from now on.
+fn await_window(client: &Client, app: &App, run: &mut Run) {
     let before = client.ends(&app.output);
-    until("a window is given", || {
+    until("a window is emitted", || {
         run.must_run();
         client.ends(&app.output) > before
     });
@@ -37,7 +39,7 @@ fn is_bounded(run: &Run, what: &str, bytes_max: u64) {
 }
 
 #[test]
-fn a_window_of_ten_times_the_memory_is_given_killed_and_restored() {
+fn a_window_of_ten_times_the_memory_is_emitted_killed_and_restored() {
     let client = Client::new(&bootstrap());
     let mut app = App::new("windowed_word_count", &client)
         .with("window-ms", "3600000")
@@ -50,21 +52,21 @@ fn a_window_of_ten_times_the_memory_is_given_killed_and_restored() {
     for first in (0..WORDS).step_by(usize::try_from(PORTION).unwrap()) {
         write(&client, &app.input, WORDS, first..first + PORTION);
         app.catch_up(&client, &mut run);
-        gives(&client, &app, &mut run);
+        await_window(&client, &app, &mut run);
         is_bounded(&run, &format!("{} words", first + PORTION), RESIDENT_BYTES_MAX);
     }
     run.kill();
     let on_disk = bytes_below(&app.folder.join("state"));
     println!("big_window: {} MiB of state on disk", on_disk >> 20);
-    assert!(on_disk >= 10 * BUDGET_BYTES, "{on_disk} bytes are no test");
+    assert!(on_disk >= 10 * BUDGET_BYTES, "{on_disk} bytes are too few for a test");
 
     let mut run = app.start("");
-    gives(&client, &app, &mut run);
+    await_window(&client, &app, &mut run);
     is_bounded(&run, "after a kill", RESIDENT_BYTES_MAX);
     run.kill();
     app.lose_state();
     let mut run = app.start("");
-    gives(&client, &app, &mut run);
+    await_window(&client, &app, &mut run);
     is_bounded(&run, "after a restore", RESTORING_BYTES_MAX);
     run.stop();
 

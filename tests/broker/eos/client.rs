@@ -1,7 +1,7 @@
-//! The outside view of the broker: topics, group offsets and committed records, by the Kafka client alone.
+//! The outside view of the broker: topics, group offsets and committed records, through the Kafka client alone.
 //!
-//! Shares no code with what is tested. Owns a connection each. Invariant: `read` gives committed records only, up to the end
-//! of every partition, and only when no transaction is open.
+//! Shares no code with what is tested. Each instance owns a connection. Invariant: `read` returns committed records
+//! only, up to the end of every partition, and only when no transaction is open.
 
 use super::{deadline, until};
 use rdkafka::{
@@ -60,9 +60,9 @@ impl Client {
         runtime.block_on(call(&admin, &options))
     }
 
-    /// Makes a topic; one of this name that was just deleted may still be on its way out.
+    /// Creates a topic; one with this name that was just deleted may still be going away.
     pub fn create(&self, topic: &str, partitions: i32) {
-        until(&format!("topic {topic} is made"), || {
+        until(&format!("topic {topic} is created"), || {
             let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
             let made = self.admin(async |admin, options| admin.create_topics([&new], options).await).unwrap();
             made[0].is_ok()
@@ -70,7 +70,7 @@ impl Client {
         self.until_led(topic, partitions);
     }
 
-    /// Makes a topic with a setting.
+    /// Creates a topic with a setting.
     pub fn create_with(&self, topic: &str, partitions: i32, setting: (&str, &str)) {
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1)).set(setting.0, setting.1);
         let made = self.admin(async |admin, options| admin.create_topics([&new], options).await).unwrap();
@@ -83,11 +83,11 @@ impl Client {
         gone[0].as_ref().unwrap();
     }
 
-    /// Waits until a topic that was deleted is not there any more.
+    /// Waits until a deleted topic is really gone.
     pub fn until_gone(&self, topic: &str) {
         until(&format!("topic {topic} is gone"), || {
-            let told = self.ends.fetch_metadata(Some(topic), CALL);
-            told.is_ok_and(|m| m.topics()[0].error().is_some())
+            let metadata = self.ends.fetch_metadata(Some(topic), CALL);
+            metadata.is_ok_and(|m| m.topics()[0].error().is_some())
         });
     }
 
@@ -100,7 +100,7 @@ impl Client {
     }
 
     fn until_led(&self, topic: &str, partitions: i32) {
-        until(&format!("{partitions} partitions of {topic} are led"), || {
+        until(&format!("{partitions} partitions of {topic} have a leader"), || {
             let Ok(metadata) = self.ends.fetch_metadata(Some(topic), CALL) else { return false };
             let led =
                 metadata.topics()[0].partitions().iter().filter(|p| p.leader() >= 0 && p.error().is_none());
@@ -108,7 +108,7 @@ impl Client {
         });
     }
 
-    /// Deletes a group with its offsets, as soon as its members are gone.
+    /// Deletes a group with its offsets, once its members are gone.
     pub fn delete_group(&self, group: &str) {
         until(&format!("group {group} is deleted"), || {
             let gone =
@@ -127,7 +127,7 @@ impl Client {
         until("the offsets are set", || consumer.commit(&list, CommitMode::Sync).is_ok());
     }
 
-    /// The broker's names of the members of a group.
+    /// The broker's ids of the members of a group.
     pub fn members(&self, group: &str) -> Vec<String> {
         let found = self.ends.fetch_group_list(Some(group), CALL);
         let groups = found.as_ref().map_or(&[][..], |found| found.groups());
@@ -136,9 +136,9 @@ impl Client {
 
     pub fn partitions(&self, topic: &str) -> i32 {
         let mut partitions = 0;
-        until(&format!("the broker tells of {topic}"), || {
-            let told = self.ends.fetch_metadata(Some(topic), CALL);
-            partitions = told.map_or(0, |m| i32::try_from(m.topics()[0].partitions().len()).unwrap());
+        until(&format!("the broker knows {topic}"), || {
+            let metadata = self.ends.fetch_metadata(Some(topic), CALL);
+            partitions = metadata.map_or(0, |m| i32::try_from(m.topics()[0].partitions().len()).unwrap());
             partitions > 0
         });
         partitions
@@ -149,7 +149,7 @@ impl Client {
         (0..self.partitions(topic)).map(|p| (p, end(&self.ends, topic, p))).collect()
     }
 
-    /// What the group has committed for each partition of a topic; without pending transactions.
+    /// What the group has committed for each partition of a topic, excluding pending transactions.
     pub fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
         let consumer = self.consumer(group, "read_uncommitted");
         let mut list = TopicPartitionList::new();
@@ -161,7 +161,7 @@ impl Client {
         known.filter(|(_, offset)| *offset >= 0).collect()
     }
 
-    /// Waits until no transaction is open on a topic; its ends then.
+    /// Waits until no transaction is open on a topic; returns its ends.
     pub fn until_decided(&self, topic: &str) -> BTreeMap<i32, i64> {
         let consumer = self.consumer(&format!("reader-of-{topic}"), "read_committed");
         let ends = self.ends(topic);
@@ -178,7 +178,8 @@ impl Client {
         rows
     }
 
-    /// Visits every record of a topic that is committed by now, in the order of each partition; what comes meanwhile is not waited for.
+    /// Visits every record of a topic that is committed by now, in the order of each partition; does not wait for
+    /// records that arrive in the meantime.
     pub fn visit(&self, topic: &str, mut visit: impl FnMut(&BorrowedMessage<'_>)) {
         let consumer = self.consumer(&format!("reader-of-{topic}"), "read_committed");
         let ends = self.until_decided(topic);
@@ -205,19 +206,20 @@ impl Client {
 fn client_config(bootstrap: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap);
-    // The only broker may have been out of its own cluster for a moment; by default it is then forgotten for 5 minutes.
+    // The only broker may have been out of its own cluster for a moment; by default it is then forgotten for 5
+    // minutes.
     config.set("metadata.recovery.rebootstrap.trigger.ms", "2000");
     config
 }
 
-/// The end of a partition as this consumer sees it: the high watermark, or the end of what is decided.
+/// The end of a partition as this consumer sees it: the high watermark, or the last stable offset.
 fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> i64 {
     let mut end = None;
-    until(&format!("the broker tells the end of {topic}-{partition}"), || {
+    until(&format!("the broker returns the end of {topic}-{partition}"), || {
         end = consumer.fetch_watermarks(topic, partition, CALL).ok();
         end.is_some()
     });
-    end.expect("just told").1
+    end.expect("just returned").1
 }
 
 fn row(record: &impl Message) -> Row {

@@ -1,4 +1,4 @@
-//! Events with numbers for a program without state, and the judge of what comes out: each number once.
+//! Numbered events for a program without state, and the judge of what comes out: each number once.
 //!
 //! Knows no program.
 
@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-/// Writes events that `filter_project` passes on to four partitions until it is told to finish.
+/// Writes events that pass `filter_project` to four partitions until it is told to finish.
 pub struct Events {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<u64>,
@@ -49,14 +49,14 @@ impl Events {
         Events { stop, thread }
     }
 
-    /// Ends the writing; the number after the last one.
+    /// Ends the writing; returns the number after the last one.
     pub fn finish(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }
 }
 
-/// Everything that is wrong: each number below `written` must have come out once, and no other.
+/// All violations: each number below `written` must have come out once, and no other.
 pub fn violations(written: u64, rows: &[Row]) -> Vec<String> {
     assert!(written > 0, "nothing was tested");
     let mut times: BTreeMap<u64, u64> = BTreeMap::new();

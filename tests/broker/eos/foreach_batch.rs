@@ -1,5 +1,5 @@
-//! Batches in the hands of a function while the program is killed around each of its calls: whenever an id comes again, it comes with the
-//! same rows and the same time, so that a table keyed by it has each line once.
+//! Batches passed to a function while the program is killed around each of its calls: whenever an id comes again,
+//! it comes with the same rows and the same time, so that a table keyed by it has each line once.
 
 use super::{
     Random,
@@ -27,7 +27,7 @@ pub const FUNCTION_KILLS: [&str; 11] = [
     "fail-flush=fail@2,before-acknowledged=kill@2",
     "lose-answer=fail@2,before-acknowledged=kill@3",
 ];
-/// So many of them kill between a call and its acknowledgement.
+/// How many of them kill between a call and its acknowledgement.
 const CALLS_IN_VAIN: usize = 5;
 
 /// A line of the file that the program writes.
@@ -72,7 +72,7 @@ fn an_id_comes_again_with_the_same_rows() {
     let mut run = app.start("");
     app.catch_up(&client, &mut run);
     let wanted = truth.keys().filter(|word| word.starts_with("only-")).count();
-    until("all lines are given", || {
+    until("all lines are delivered", || {
         run.must_run();
         table(&calls(&path)).values().map(|call| call.rows.len()).sum::<usize>() >= wanted
     });
@@ -85,7 +85,7 @@ fn an_id_comes_again_with_the_same_rows() {
     let again = given.len() - table.len();
     assert!(again >= CALLS_IN_VAIN, "{again} calls came again");
     println!(
-        "foreach_batch: {} kills, {} batches, {again} given again with the same rows, {} words, none lost, none twice",
+        "foreach_batch: {} kills, {} batches, {again} delivered again with the same rows, {} words, none lost, none twice",
         FUNCTION_KILLS.len(),
         table.len(),
         words.len()

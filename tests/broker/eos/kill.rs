@@ -1,4 +1,4 @@
-//! SIGKILL at every place of a batch, then at random moments, while lines keep coming.
+//! SIGKILL at every point of a batch, then at random moments, while lines keep coming.
 
 use super::{
     Random,
@@ -50,7 +50,7 @@ const KILLS: [(&str, State); 27] = [
     ("lose-answer=fail@2,after-apply=kill@4", State::InTurn),
 ];
 const RANDOM_KILLS: u32 = 20;
-/// What the log says of a partition whose state is rebuilt.
+/// What the log says about a partition whose state is rebuilt.
 const RESTORE: &str = "restoring state from the changelog";
 
 #[test]
@@ -62,7 +62,7 @@ fn kill_matrix() {
     let stream = Stream::start(Lines::new(&client, &app.input, seed));
     let mut losses = 0;
     for (number, (failpoints, state)) in KILLS.iter().enumerate() {
-        // Some batches before, so that there is something to lose.
+        // Some batches first, so that there is something to lose.
         let mut before = app.start("");
         app.progress(&client, &mut before);
         let restores = before.text().lines().any(|l| l.contains(RESTORE) && l.contains("from=0 "));
@@ -72,8 +72,8 @@ fn kill_matrix() {
             app.lose_state();
             losses += 1;
         }
-        // What this death leaves is taken up twice: first with the local state, by a program that dies in the same place, then
-        // without, by the next turn.
+        // What this death leaves behind is recovered twice: first with the local state, by a program that dies at
+        // the same point, then without it, in the next iteration.
         app.start(failpoints).dies_at_its_failpoint();
         if *state == State::Lost {
             app.lose_state();
@@ -91,7 +91,7 @@ fn kill_matrix() {
             app.lose_state();
         }
         let mut run = app.start("");
-        // Half of them are killed while they start, whatever comes of it; half while they work.
+        // Half of them are killed while they start, however far they got; half while they work.
         if number % 4 < 2 {
             app.progress(&client, &mut run);
         }
@@ -113,7 +113,7 @@ fn kill_matrix() {
     );
 }
 
-/// Without transactions: where a batch is there in part.
+/// Without transactions: points where a batch has taken effect in part.
 const AT_LEAST_ONCE_KILLS: [&str; 8] = [
     "after-send=kill@9",
     "before-flush=kill@3",

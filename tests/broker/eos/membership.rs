@@ -1,5 +1,5 @@
-//! A place in the group over restarts and rebalances: it is kept without a name of its own, and work goes on however often others
-//! come and go.
+//! Membership across restarts and rebalances: it is kept without a configured instance id, and work continues
+//! however often others come and go.
 
 use super::{
     Random,
@@ -15,11 +15,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Longer than anything here is waited for: whoever had to wait for the end of a session would be found out by that.
+/// Longer than anything waited for here: a test that had to wait for the end of a session would be detected by
+/// that.
 const LONG_SESSION_MS: &str = "240000";
 
-/// The instance id is made up at the first start and kept with the state, so the group knows the restarted process and gives it its
-/// partitions at once.
+/// The instance id is generated at the first start and kept with the state, so the group recognizes the restarted
+/// process and gives it its partitions at once.
 #[test]
 fn a_process_without_an_instance_id_takes_its_partitions_back() {
     let seed = Random::seed();
@@ -38,7 +39,7 @@ fn a_process_without_an_instance_id_takes_its_partitions_back() {
     let kept = fs::read_to_string(app.folder.join("state").join(&app.id).join("instance.id")).unwrap();
     let is_it = |id: &String| id.starts_with(&format!("{}-", kept.trim()));
     assert!(members.iter().all(|m| m.len() == 1 && is_it(&m[0])), "`{kept}` is not alone in {members:?}");
-    // The broker names a member anew each time that it starts.
+    // The broker gives a member a new id each time it starts.
     assert!(members.windows(2).all(|m| m[0] != m[1]), "{members:?}");
     let mut run = app.start("");
     let truth = stream.finish();
@@ -53,10 +54,11 @@ fn a_process_without_an_instance_id_takes_its_partitions_back() {
     );
 }
 
-/// The group has taken two partitions from the first process for the second one; before it gives them back it is killed, and started
-/// again within its session. It is given what it was left with, and the two belong to nobody until somebody looks.
+/// The group has taken two partitions from the first process for the second one; before it gives them back it is
+/// killed, and restarted within its session. It is given what it was left with, and the two belong to nobody until
+/// someone checks.
 #[test]
-fn partitions_that_a_killed_process_was_to_give_back_are_read_again() {
+fn partitions_that_a_killed_process_had_to_give_back_are_read_again() {
     let client = Client::new(&bootstrap());
     let app = App::new("filter_project", &client);
     let other = app.elsewhere().with("instance-id", "pod-2");
@@ -80,8 +82,8 @@ fn partitions_that_a_killed_process_was_to_give_back_are_read_again() {
     println!("killed before giving back: {written} events, each once");
 }
 
-/// The group gives each of two processes a part, so neither can compute until one leaves; the one that stays has to get the state of
-/// the other from the changelog.
+/// The group gives a part to each of two processes, so neither can compute until one leaves; the one that stays has
+/// to get the state of the other from the changelog.
 #[test]
 fn two_processes_with_state_wait_until_one_of_them_leaves() {
     let seed = Random::seed();
@@ -119,20 +121,20 @@ fn two_processes_with_state_wait_until_one_of_them_leaves() {
     assert!(log.contains("restoring state from the changelog"), "{log}");
     let rows = client.read(&app.output);
     judge(&format!("seed {seed}"), &truth, &rows);
-    println!("two with state: the second went on; {} words, {} counts", truth.len(), rows.len());
+    println!("two with state: the second continued; {} words, {} counts", truth.len(), rows.len());
 }
 
-/// For at least so long, and so often, a second process joins and leaves.
+/// For at least this long, and this often, a second process joins and leaves.
 const UNREST: Duration = Duration::from_secs(20);
 const VISITS_MIN: u32 = 5;
 
 #[test]
-fn work_goes_on_under_frequent_rebalances() {
+fn work_continues_under_frequent_rebalances() {
     let client = Client::new(&bootstrap());
     let app = App::new("filter_project", &client);
     let other = app.elsewhere().with("instance-id", "pod-2").with_flag("leave");
     let stream = Events::start(&client, &app.input);
-    // The library goes on by itself for a while after each rebalance, before anything more is said to it.
+    // The library continues on its own for a while after each rebalance, before anything else is requested of it.
     let mut run = app.start(&["after-answer=sleep:300"; 100].join(","));
     app.progress(&client, &mut run);
     let (begun, mut visits) = (Instant::now(), 0);
@@ -151,7 +153,7 @@ fn work_goes_on_under_frequent_rebalances() {
     }
     let written = stream.finish();
     app.catch_up(&client, &mut run);
-    // All partitions are read to their ends; those that are kept must go on from there.
+    // All partitions are read to their ends; those that are kept must continue from there.
     for _ in 0..VISITS_MIN {
         let mut second = other.start("");
         until("the second process has partitions", || {

@@ -1,4 +1,5 @@
-//! Memory at the default settings while input is at its worst: words that are all new, and a burst of ten times the usual rate.
+//! Memory with the default settings while input is at its worst: words that are all new, and a burst of ten times
+//! the usual rate.
 //!
 //! What is bounded is the resident memory of the whole process: see "Memory" in `docs/operations.md`. Both tests compare the counts with an
 //! oracle.
@@ -38,7 +39,7 @@ fn flush(producer: &BaseProducer) {
     });
 }
 
-/// As the flags' defaults are, not those of the other tests.
+/// With the flags' defaults, not those of the other tests.
 fn with_defaults(app: App) -> App {
     app.with("transaction-timeout-ms", "15000")
         .with("session-timeout-ms", "10000")
@@ -51,13 +52,13 @@ fn is_bounded(run: &Run, what: &str) {
     assert!(peak < RESIDENT_BYTES_MAX, "{what}: {} MiB resident", peak >> 20);
 }
 
-/// A word of its own number, in no order.
+/// A word with its number, in no order.
 fn word(number: u64) -> String {
     format!("w{:07x}", number.wrapping_mul(0x9E37_79B1) & 0xFFF_FFFF)
 }
 
 #[test]
-fn new_keys_without_end_stay_within_memory_and_transactions_within_their_time() {
+fn endless_new_keys_stay_within_memory_and_transactions_within_their_timeout() {
     const LINES: u64 = 100_000;
     let client = Client::new(&bootstrap());
     let app = with_defaults(App::new("kafka_word_count", &client))
@@ -77,7 +78,7 @@ fn new_keys_without_end_stay_within_memory_and_transactions_within_their_time() 
         text.lines().filter_map(|l| l.split_once("records=")?.1.split(' ').next()?.parse::<u64>().ok());
     let largest = largest.max().unwrap();
     println!("memory: the largest batch had {largest} lines of {WORDS_A_LINE} new words");
-    assert!(largest < LINES / 4, "no batch ended because of what it held: {largest} lines in one");
+    assert!(largest < LINES / 4, "no batch ended because it was full: {largest} lines in one");
     assert!(!text.contains("old epoch"), "a transaction took longer than its timeout");
     let (mut counts, mut rows) = (0u64, 0u64);
     client.visit(&app.output, |record| {

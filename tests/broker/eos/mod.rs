@@ -1,17 +1,17 @@
 //! Exactly once on a real Kafka: the built programs are killed, stopped, fenced and cut off, and an oracle reads what they wrote.
 //!
-//! The programs run as processes of their own (`program`); what they read and wrote is seen through the plain Kafka client
-//! (`client`) and judged by `words`. Invariant of every test here: it proves that its fault happened.
+//! The programs run as processes of their own (`program`); what they read and wrote is observed through the plain
+//! Kafka client (`client`) and judged by `words`. Invariant of every test here: it proves that its fault happened.
 
 mod aborted_input;
 mod big_state;
 mod big_window;
 pub mod client;
-mod doubt;
+mod dead_letters;
+mod doubtful_commits;
 mod events;
 mod foreach_batch;
 mod kill;
-mod letters;
 mod membership;
 mod memory;
 mod mutants;
@@ -31,7 +31,7 @@ mod zombie;
 
 use std::time::{Duration, Instant};
 
-/// How long anything that must come is waited for; nothing here measures speed.
+/// How long to wait for anything that must happen; nothing here measures speed.
 const PATIENCE: Duration = Duration::from_secs(150);
 
 struct Deadline(Instant);
@@ -59,7 +59,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 struct Random(u64);
 
 impl Random {
-    /// A seed of this run, or the one in `TIDEGATE_TEST_SEED`; tests print it.
+    /// A seed for this run, or the one in `TIDEGATE_TEST_SEED`; tests print it.
     fn seed() -> u64 {
         let given = std::env::var("TIDEGATE_TEST_SEED").ok().and_then(|s| s.parse().ok());
         given.unwrap_or_else(|| {

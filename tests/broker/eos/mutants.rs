@@ -1,4 +1,4 @@
-//! The judge of the kill tests can fail: programs that are wrong on purpose are found out by it.
+//! The judge of the kill tests can fail: it detects programs that are deliberately wrong.
 
 use super::{
     Random,
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::subject::bootstrap;
 
-/// Runs the program to its death by the failpoints, twice, then in order; what the judge finds.
+/// Runs the program to its death at the failpoints, twice, then normally; returns what the judge finds.
 fn found(failpoints: &str) -> Vec<String> {
     let seed = Random::seed();
     eprintln!("{failpoints}: seed {seed}");
@@ -41,21 +41,21 @@ fn without_a_mutant_the_judge_finds_nothing() {
 }
 
 #[test]
-fn state_that_is_written_before_the_commit_is_found_out() {
+fn state_that_is_written_before_the_commit_is_detected() {
     assert!(!found("mutant-apply-before-commit=mutant,after-offsets=kill@3").is_empty());
 }
 
 #[test]
-fn offsets_that_are_committed_outside_of_the_transaction_are_found_out() {
+fn offsets_that_are_committed_outside_the_transaction_are_detected() {
     assert!(!found("mutant-offsets-outside=mutant,after-offsets=kill@3").is_empty());
 }
 
 #[test]
-fn a_doubtful_commit_that_is_taken_for_aborted_is_found_out() {
+fn a_doubtful_commit_that_is_taken_for_aborted_is_detected() {
     assert!(!found("mutant-doubt-means-aborted=mutant,lose-answer=fail@3,after-apply=kill@5").is_empty());
 }
 
 #[test]
-fn a_doubtful_commit_that_is_taken_for_committed_is_found_out() {
+fn a_doubtful_commit_that_is_taken_for_committed_is_detected() {
     assert!(!found("mutant-doubt-means-committed=mutant,lose-request=fail@3,after-apply=kill@5").is_empty());
 }

@@ -1,7 +1,7 @@
-//! Requests that come late, replies that get lost: the network between program and broker is a proxy that a test disturbs.
+//! Late requests and lost replies: the network between program and broker is a proxy that a test disturbs.
 //!
-//! Every test shows by the proxy's counts that its fault happened, and by a reader of committed data that nothing was lost or
-//! doubled by it.
+//! Every test shows by the proxy's counts that its fault happened, and by a reader of committed data that nothing
+//! was lost or duplicated by it.
 
 use super::{
     Random,
@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 const EVERY: u64 = u64::MAX;
 const FENCED_INSTANCE_ID: i16 = 82;
 
-/// A program behind a proxy, its input, and what it was given.
+/// A program behind a proxy, and its input.
 struct World {
     seed: u64,
     client: Client,
@@ -57,8 +57,9 @@ impl World {
     }
 }
 
-/// A request to commit is still on its way when the program has repeated it on another connection, and arrives inside of a later
-/// transaction; then the program is killed. The broker's answer to the late request, and what the judge finds.
+/// A request to commit is still on its way when the program has repeated it on another connection, and arrives
+/// during a later transaction; then the program is killed. Returns the broker's response to the late request, and
+/// what the judge finds.
 fn late_commit(failpoints: &str) -> (i16, Vec<String>) {
     let world = World::new("late commit");
     let run = world.run(failpoints);
@@ -85,13 +86,13 @@ fn a_late_commit_does_not_hit_a_later_transaction() {
 }
 
 #[test]
-fn a_producer_that_goes_on_after_a_lost_connection_is_found_out() {
+fn a_producer_that_continues_after_a_lost_connection_is_detected() {
     let (answer, found) = late_commit("mutant-suspect-goes-on=mutant");
-    assert_eq!(answer, 0, "the late request was to hit a transaction");
+    assert_eq!(answer, 0, "the late request should have hit a transaction");
     assert!(!found.is_empty());
 }
 
-/// Every request to commit is held and its connection cut, until the program gives up and makes a new producer.
+/// Every request to commit is held and its connection cut, until the program gives up and creates a new producer.
 fn commit_in_doubt(what: &str, deliver_before: bool) {
     let world = World::new(what);
     let run = world.run("");
@@ -99,9 +100,9 @@ fn commit_in_doubt(what: &str, deliver_before: bool) {
     let lost = world.proxy.on(Api::EndTxn, Fault::HoldAndCut, EVERY);
     until("a request to commit is held", || lost.fired() > 0);
     let before = deliver_before.then(|| error_of(&lost.deliver()));
-    until("the program makes a new producer", || world.proxy.passed(Api::InitProducerId) > producers);
+    until("the program creates a new producer", || world.proxy.passed(Api::InitProducerId) > producers);
     lost.end();
-    // The new producer is made when the answer of the broker is there, which it needs before it goes on.
+    // The new producer is ready once the response of the broker has arrived, which it needs before it can continue.
     until("the outcome is settled", || run.text().contains("settled by its token"));
     if let Some(answer) = before {
         assert_eq!(answer, 0, "the broker takes the request, late but in time");
@@ -136,13 +137,13 @@ fn lost_replies_to_offsets_of_a_transaction() {
 }
 
 #[test]
-fn lost_replies_to_the_question_for_offsets() {
+fn lost_replies_to_requests_for_offsets() {
     let world = World::new("lost replies to OffsetFetch");
     world.run("").kill();
     let lost = world.proxy.on(Api::OffsetFetch, Fault::LoseReply, 3);
     let mut run = world.app.start("lose-answer=fail@3");
     until("replies at the start are lost", || lost.fired() == 3);
-    // Those by which a doubtful commit is settled too.
+    // Also those by which a doubtful commit is settled.
     run.until_fired("lose-answer");
     let lost = world.proxy.on(Api::OffsetFetch, Fault::LoseReply, 2);
     until("replies while settling are lost", || lost.fired() == 2);
@@ -151,16 +152,16 @@ fn lost_replies_to_the_question_for_offsets() {
     assert!(log.contains("settled by its token"), "{log}");
 }
 
-/// A heartbeat is held until the member has lost its place, has joined again, and then arrives: the broker answers that another
-/// member has this place for good. There is no other process.
+/// A heartbeat is held until the member has lost its membership and joined again, and then arrives: the broker
+/// responds that another member has taken its place for good. There is no other process.
 #[test]
-fn a_process_that_is_fenced_by_its_own_late_heartbeat_goes_on() {
+fn a_process_that_is_fenced_by_its_own_late_heartbeat_continues() {
     let world = World::new("own late heartbeat");
     let mut run = world.run("");
     let late = world.proxy.on(Api::Heartbeat, Fault::Hold, 1);
     until("a heartbeat is held", || late.fired() == 1);
     let joined = world.proxy.passed(Api::SyncGroup);
-    until("the member has joined anew", || world.proxy.passed(Api::SyncGroup) > joined);
+    until("the member has joined again", || world.proxy.passed(Api::SyncGroup) > joined);
     assert_eq!(
         error_of(&late.deliver()),
         FENCED_INSTANCE_ID,
@@ -170,8 +171,9 @@ fn a_process_that_is_fenced_by_its_own_late_heartbeat_goes_on() {
     world.finish("own late heartbeat", run);
 }
 
-/// A static member that joins too late, in the middle of a batch, was thrown out meanwhile, its partitions were read by another, and
-/// come back to it without a word: it must not go on from where it was. What is wrong with the output.
+/// A static member that joins too late, in the middle of a batch, has been expelled in the meantime, and another
+/// member has read its partitions, which then come back to it without notice: it must not continue from where it
+/// was. Returns what is wrong with the output.
 fn held_join(mutant: &str) -> Vec<String> {
     let (client, proxy) = (Client::new(&bootstrap()), Proxy::start(&bootstrap()));
     let app = App::new("filter_project", &client).via(proxy.bootstrap());
@@ -206,7 +208,7 @@ fn held_join(mutant: &str) -> Vec<String> {
                 "the partitions were lost while the batch was computed",
             ]
             .iter()
-            .any(|told| run.text().contains(told))
+            .any(|text| run.text().contains(text))
         });
     } else {
         run.until_fired("mutant-expelled-goes-on");
@@ -222,7 +224,7 @@ fn held_join(mutant: &str) -> Vec<String> {
     wrong
 }
 
-/// The broker's name for the member at the place of an instance.
+/// The broker's id of the member with an instance id.
 fn member_id(client: &Client, app: &App, instance: &str) -> Option<String> {
     let mut members = client.members(&app.id).into_iter();
     members.find(|id| id.starts_with(&format!("{instance}-")))
@@ -233,13 +235,14 @@ fn a_join_that_is_held_past_the_session() {
     assert_eq!(held_join(""), Vec::<String>::new());
 }
 
-/// When its first commit meets the next rebalance the broker refuses that, and nothing comes of the mistake: it has three tries.
+/// If its first commit meets the next rebalance, the broker refuses it, and the mistake has no effect: it has three
+/// attempts.
 #[test]
-fn a_member_that_goes_on_after_it_was_expelled_is_found_out() {
+fn a_member_that_continues_after_it_was_expelled_is_detected() {
     assert!((0..3).any(|_| !held_join("mutant-expelled-goes-on=mutant,").is_empty()));
 }
 
-/// A batch without input moves no offset, so that only its token can tell whether it was committed.
+/// A batch without input moves no offset, so only its token can show whether it was committed.
 #[test]
 fn a_batch_without_input_whose_commit_is_in_doubt() {
     let (client, proxy) = (Client::new(&bootstrap()), Proxy::start(&bootstrap()));
@@ -255,12 +258,12 @@ fn a_batch_without_input_whose_commit_is_in_doubt() {
     until("batches without input are committed", || written() > before + 40);
     let producers = proxy.passed(Api::InitProducerId);
     let lost = proxy.on(Api::EndTxn, Fault::LoseReply, EVERY);
-    until("the program makes a new producer", || proxy.passed(Api::InitProducerId) > producers);
+    until("the program creates a new producer", || proxy.passed(Api::InitProducerId) > producers);
     lost.end();
     assert!(lost.fired() > 1, "each answer to the request to commit was lost");
     until("the outcome is settled", || run.text().contains("settled by its token"));
     let before = written();
-    until("the program goes on", || written() > before + 40);
+    until("the program continues", || written() > before + 40);
     let log = run.stop();
     let settled = log.lines().find(|l| l.contains("settled by its token")).unwrap();
     assert!(settled.contains("committed=true"), "{settled}");
@@ -282,7 +285,8 @@ fn wrong_ticks(client: &Client, app: &App) -> Vec<String> {
     wrong
 }
 
-/// A batch without input whose commit did not take place, in the place of `lose-request`; what is wrong with the ticks.
+/// A batch without input whose commit did not take place, as `lose-request` simulates; returns what is wrong with
+/// the ticks.
 fn lost_batch_without_input(failpoints: &str) -> Vec<String> {
     let client = Client::new(&bootstrap());
     let app = App::new("test:ticking", &client);
@@ -298,7 +302,7 @@ fn lost_batch_without_input(failpoints: &str) -> Vec<String> {
     assert!(run.fired().iter().any(|f| f == "lose-request"), "{}", run.text());
     let written = || client.ends(&app.output).values().sum::<i64>();
     let before = written();
-    until("the program goes on", || written() > before + 40);
+    until("the program continues", || written() > before + 40);
     run.stop();
     wrong_ticks(&client, &app)
 }
@@ -309,6 +313,6 @@ fn a_batch_without_input_whose_commit_did_not_arrive() {
 }
 
 #[test]
-fn a_doubtful_commit_that_is_settled_by_offsets_is_found_out() {
+fn a_doubtful_commit_that_is_settled_by_offsets_is_detected() {
     assert!(!lost_batch_without_input("mutant-settle-by-offset=mutant,lose-request=fail@5").is_empty());
 }

@@ -1,7 +1,9 @@
-//! A transaction that stays open in the changelog while state is restored: rows behind it are neither left out nor missed.
+//! A transaction that stays open in the changelog while state is restored: rows behind it are neither skipped nor
+//! reported as lost.
 //!
-//! The end of the changelog is its high watermark. The last stable offset lies before what was committed as long as any
-//! transaction is open, so a program that takes it for the end misses rows, or believes that the broker lost them.
+//! The end of the changelog is its high watermark. As long as any transaction is open, the last stable offset lies
+//! before what was committed, so a program that takes it for the end misses rows, or believes that the broker lost
+//! them.
 
 use super::{
     Random,
@@ -31,7 +33,7 @@ fn leaves_open(client: &Client, topic: &str) -> BaseProducer {
     producer
 }
 
-/// State is lost while a transaction is open in the changelog, and rebuilt; what is wrong then.
+/// State is lost while a transaction is open in the changelog, and rebuilt; returns what is wrong afterwards.
 fn restored_over_an_open_transaction(failpoints: &str) -> Vec<String> {
     let seed = Random::seed();
     eprintln!("open transaction in the changelog: seed {seed}");
@@ -78,7 +80,7 @@ fn state_is_restored_over_an_open_transaction() {
 }
 
 #[test]
-fn a_program_that_takes_the_last_stable_offset_for_the_end_is_found_out() {
+fn a_program_that_takes_the_last_stable_offset_for_the_end_is_detected() {
     let wrong = restored_over_an_open_transaction("mutant-stable-end=mutant");
     assert!(wrong.iter().any(|w| w.contains("the broker lost rows") || w.contains("next:")), "{wrong:?}");
 }

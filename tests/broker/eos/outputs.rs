@@ -1,4 +1,4 @@
-//! Files and tables while the program is killed in every step of an output: each line once.
+//! Files and tables while the program is killed at every step of an output: each line once.
 
 use super::{
     Random,
@@ -29,7 +29,7 @@ pub const FILE_KILLS: [&str; 15] = [
     "lose-answer=fail@2,before-finish=kill@2",
 ];
 
-/// Of the writer, and of the batch that it reads.
+/// Failpoints of the writer, and of the batch that it reads.
 pub const TABLE_KILLS: [&str; 9] = [
     "before-drained=kill@1",
     "before-drained=kill@4",
@@ -133,7 +133,7 @@ fn each_line_is_one_row() {
     let stream = Stream::start(Lines::new(&client, &app.input, seed));
     let (first, rest) = TABLE_KILLS.split_at(5);
     kill_at(&client, &app, first);
-    // The server dies while the program runs, which goes on without it for a while.
+    // The server dies while the program runs, which continues without it for a while.
     let mut run = app.start("");
     app.progress(&client, &mut run);
     postgres.kill();

@@ -1,7 +1,8 @@
-//! A program under test as a child process: started with flags and failpoints, signalled, watched, and killed with the test.
+//! A program under test as a child process: started with flags and failpoints, signalled, watched, and killed with
+//! the test.
 //!
-//! Owns the folder of one application (state, logs); it is removed after a test that passed and kept, with its path printed,
-//! after one that failed. Knows no topic's content.
+//! Owns the folder of one application (state, logs); it is removed after a test that passed and kept, with its path
+//! printed, after one that failed. Knows no topic's content.
 
 use super::{client::Client, deadline, until};
 use crate::contract::unique;
@@ -31,7 +32,8 @@ pub struct App {
 }
 
 impl App {
-    /// An application of the example `program`, or with `test:` before it of one in `programs.rs`, with new topics of four partitions.
+    /// An application of the example `program`, or, with the prefix `test:`, of a program in `programs.rs`, with
+    /// new topics of four partitions.
     pub fn new(program: &'static str, client: &Client) -> App {
         let id = unique("eos");
         let (input, output) = (format!("{id}-in"), format!("{id}-out"));
@@ -68,7 +70,7 @@ impl App {
         app
     }
 
-    /// Reaches the broker by this address.
+    /// Connects to the broker through this address.
     pub fn via(mut self, bootstrap: String) -> App {
         self.bootstrap = bootstrap;
         self
@@ -105,7 +107,7 @@ impl App {
         self
     }
 
-    /// Deletes the local state, as a lost disk does.
+    /// Deletes the local state, as if the disk were lost.
     pub fn lose_state(&self) {
         let _ = fs::remove_dir_all(self.folder.join("state"));
     }
@@ -162,7 +164,7 @@ impl App {
     pub fn progress(&self, client: &Client, run: &mut Run) {
         let sum = || client.committed(&self.id, &self.input).values().sum::<i64>();
         let before = sum();
-        until(&format!("{} goes on (log: {})", self.id, run.log.display()), || {
+        until(&format!("{} makes progress (log: {})", self.id, run.log.display()), || {
             run.must_run();
             sum() > before
         });
@@ -179,7 +181,7 @@ impl Drop for App {
     }
 }
 
-/// A program of `programs.rs`, which is told everything by its environment.
+/// A program of `programs.rs`, which gets everything through its environment.
 fn in_this_binary(name: &str, app: &App, state: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--ignored", "--nocapture", "--exact", &format!("eos::programs::{name}")]);
@@ -193,7 +195,7 @@ fn in_this_binary(name: &str, app: &App, state: &Path) -> Command {
     command
 }
 
-/// The examples are built beside the tests.
+/// The examples are built next to the tests.
 fn example(name: &str) -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let path = tests.parent().and_then(Path::parent).unwrap().join("examples").join(name);
@@ -205,7 +207,7 @@ fn example(name: &str) -> PathBuf {
     path
 }
 
-/// One life of a program.
+/// One run of a program.
 pub struct Run {
     child: Child,
     pub log: PathBuf,
@@ -214,7 +216,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// The failpoints that have acted.
+    /// The failpoints that have fired.
     pub fn fired(&self) -> Vec<String> {
         fs::read_to_string(&self.fired).unwrap_or_default().lines().map(str::to_owned).collect()
     }
@@ -281,34 +283,34 @@ impl Run {
         assert!(sent.unwrap().success(), "SIG{name} could not be sent");
     }
 
-    /// SIGKILL; fails if the program had ended before.
+    /// SIGKILL; fails if the program had already ended.
     pub fn kill(mut self) {
         self.must_run();
         self.child.kill().unwrap();
         assert_eq!(self.child.wait().unwrap().signal(), Some(9));
     }
 
-    /// SIGTERM, and the end in order.
+    /// SIGTERM, and a clean end.
     pub fn stop(mut self) -> String {
         self.signal("TERM");
         assert_eq!(self.exit_code(), 0, "{}", self.tail());
         self.text()
     }
 
-    /// The most memory that the process ever had resident, bytes.
+    /// The peak resident memory of the process, in bytes.
     pub fn peak_resident_bytes(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
-    /// Has every thread of the process stopped?
+    /// Whether every thread of the process has stopped.
     pub fn is_stopped(&self) -> bool {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
         stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
     }
 
-    /// What the program's own HTTP server answers: the status and the body.
+    /// The response of the program's own HTTP server: the status and the body.
     pub fn get(&self, path: &str) -> (u16, String) {
         let text = self.text();
         let address = text.split("http://").nth(1).and_then(|t| t.split('/').next()).expect("admin address");
@@ -321,21 +323,21 @@ impl Run {
         (status, body.to_owned())
     }
 
-    /// Waits until it says that it is ready, or is not; it is alive either way.
+    /// Waits until the program reports that it is ready, or that it is not; it is alive either way.
     pub fn until_ready(&mut self, ready: bool) -> String {
-        let mut told = String::new();
+        let mut answer = String::new();
         until(&format!("ready is {ready} (log: {})", self.log.display()), || {
             self.must_run();
             let (status, body) = self.get("/readyz");
             let (alive, why) = self.get("/livez");
             assert_eq!(alive, 200, "{why}");
-            told = body;
+            answer = body;
             status == if ready { 200 } else { 503 }
         });
-        told
+        answer
     }
 
-    /// How often a checkpoint ended in this way, by the program's metrics.
+    /// How often a checkpoint ended this way, according to the program's metrics.
     pub fn checkpoints(&self, status: &str) -> u64 {
         let (_, metrics) = self.get("/metrics");
         let label = format!("status=\"{status}\"");

@@ -1,6 +1,6 @@
-//! Programs that only tests need: they run as processes of their own, of this very binary.
+//! Programs that only tests need: they run as processes of their own, from this very binary.
 //!
-//! `program.rs` starts them by name and tells them everything by their environment.
+//! `program.rs` starts them by name and passes them everything through their environment.
 
 use clap::Parser;
 use std::{
@@ -36,7 +36,7 @@ fn run(name: &str, configure: impl FnOnce(&mut Config), body: impl FnOnce(&Args,
     exit(i32::from(code != ExitCode::SUCCESS));
 }
 
-/// In each batch, with input or without, the number of batches that each line has seen.
+/// In each batch, with or without input: the number of batches that each line has seen.
 #[test]
 #[ignore = "a program that a test starts"]
 fn ticking() {
@@ -51,7 +51,7 @@ fn ticking() {
     );
 }
 
-/// Appends each batch that it is given to a file.
+/// Appends each batch that is delivered to it to a file.
 #[test]
 #[ignore = "a program that a test starts"]
 fn foreach_batch() {

@@ -1,4 +1,5 @@
-//! Facts that contradict what the program has committed: it refuses to go on, names the place and the next step.
+//! Facts that contradict what the program has committed: it refuses to continue, and names the place and the next
+//! step.
 
 use super::{
     Random,
@@ -55,7 +56,7 @@ fn deleted_offsets_of_a_stateless_program_are_refused_and_can_be_set_again() {
     client.delete_group(&app.id);
     app.lose_state();
     refuses(&app, 1, &["recovery refused", &format!("{}-0", app.input), "set the group's offset to 100"]);
-    // The next step that it tells does help.
+    // The next step that it names does help.
     client.set_offsets(&app.id, &app.input, &[(0, 100), (1, 100), (2, 100), (3, 100)]);
     let before = client.read(&app.output).len();
     let mut more = Lines::new(&client, &app.input, 1);
@@ -65,11 +66,11 @@ fn deleted_offsets_of_a_stateless_program_are_refused_and_can_be_set_again() {
     app.catch_up(&client, &mut run);
     run.stop();
     assert_eq!(client.read(&app.output).len(), before + 40);
-    println!("deleted offsets, stateless: refused; with offsets set by hand it goes on");
+    println!("deleted offsets, stateless: refused; with offsets set by hand it continues");
 }
 
 #[test]
-fn a_stateless_program_that_takes_deleted_offsets_for_a_first_start_is_found_out() {
+fn a_stateless_program_that_takes_deleted_offsets_for_a_first_start_is_detected() {
     let (client, app, _) = ran("filter_project");
     client.delete_group(&app.id);
     app.lose_state();
@@ -101,16 +102,16 @@ fn offsets_that_were_set_back_are_refused() {
 }
 
 #[test]
-fn an_input_topic_that_was_made_anew_is_refused() {
+fn an_input_topic_that_was_recreated_is_refused() {
     let (client, app, _) = ran("kafka_word_count");
     client.delete(&app.input);
     client.create(&app.input, 4);
     refuses(&app, 4, &[&format!("topic `{}`", app.input), "deleted and made anew", "application id"]);
-    println!("an input topic made anew while the program was down: refused");
+    println!("an input topic recreated while the program was down: refused");
 }
 
 #[test]
-fn a_program_stops_when_its_input_topic_is_made_anew() {
+fn a_program_stops_when_its_input_topic_is_recreated() {
     let client = Client::new(&bootstrap());
     let app = App::new("kafka_word_count", &client);
     let mut lines = Lines::new(&client, &app.input, Random::seed());
@@ -126,13 +127,14 @@ fn a_program_stops_when_its_input_topic_is_made_anew() {
     assert_ne!(run.exit_code(), 0, "{}", run.text());
     assert!(run.text().contains(&app.input), "{}", run.text());
     judge("what came before", &lines.truth, &client.read(&app.output));
-    println!("an input topic made anew under the running program: it stops");
+    println!("an input topic recreated under the running program: it stops");
 }
 
-/// A program with an input topic that grew from four partitions to six while it was down, and more lines in all of them.
+/// A program with an input topic that grew from four partitions to six while it was down, with more lines in all of
+/// them.
 fn grown() -> (Client, App, Lines) {
     let client = Client::new(&bootstrap());
-    // The place in the group is kept, with the old assignment; and a first start would have begun at the end.
+    // The membership is kept, with the old assignment; and a first start would have begun at the end.
     let app = App::new("kafka_word_count", &client).with("session-timeout-ms", "60000");
     let app = app.with("starting-offsets", "latest");
     let mut run = app.start("");
@@ -143,7 +145,7 @@ fn grown() -> (Client, App, Lines) {
     app.catch_up(&client, &mut run);
     run.stop();
     client.grow(&app.input, 6);
-    // A producer of its own learns of the new partitions at once.
+    // A new producer learns of the new partitions at once.
     let mut more = Lines::new(&client, &app.input, 7);
     more.continue_after(lines);
     let mut lines = more;
@@ -153,7 +155,7 @@ fn grown() -> (Client, App, Lines) {
 }
 
 #[test]
-fn partitions_that_were_added_meanwhile_are_read_from_their_start() {
+fn partitions_that_were_added_in_the_meantime_are_read_from_their_start() {
     let (client, app, lines) = grown();
     let mut run = app.start("");
     app.catch_up(&client, &mut run);
@@ -164,9 +166,9 @@ fn partitions_that_were_added_meanwhile_are_read_from_their_start() {
     println!("two partitions added while the program was down: all read from their start");
 }
 
-/// A static member gets its old assignment back, and nobody ever looks at the new partitions.
+/// A static member gets its old assignment back, and nobody ever checks for new partitions.
 #[test]
-fn a_program_that_does_not_ask_for_added_partitions_is_found_out() {
+fn a_program_that_does_not_ask_for_added_partitions_is_detected() {
     let (client, app, _) = grown();
     let mut run = app.start("mutant-no-rejoin=mutant");
     run.until_fired("mutant-no-rejoin");
@@ -174,15 +176,15 @@ fn a_program_that_does_not_ask_for_added_partitions_is_found_out() {
         run.must_run();
         run.text().contains("waiting for 2 source and 0 state partitions")
     });
-    // As long as a session, after which the group has told everybody everything it has to tell.
+    // For the length of a session, after which the group has told everyone everything it has to tell.
     sleep(Duration::from_secs(8));
     assert_eq!(client.committed(&app.id, &app.input).len(), 4);
-    println!("added partitions: never given to a program that does not ask");
+    println!("added partitions: never assigned to a program that does not ask");
     run.kill();
 }
 
 #[test]
-fn an_internal_topic_that_is_not_as_it_must_be_is_refused() {
+fn an_internal_topic_with_wrong_settings_is_refused() {
     let client = Client::new(&bootstrap());
     let app = App::new("kafka_word_count", &client);
     let changelog = format!("{}-changelog", app.id);
@@ -212,7 +214,7 @@ fn more_copies_than_brokers_are_refused_with_the_topic_that_wants_them() {
 }
 
 #[test]
-fn the_guarantee_is_told_at_the_start_with_the_topics_that_weaken_it() {
+fn the_guarantee_is_reported_at_the_start_with_the_topics_that_weaken_it() {
     let client = Client::new(&bootstrap());
     let app = App::new("kafka_word_count", &client);
     let mut run = app.start("");

@@ -1,7 +1,8 @@
-//! A broker with TLS, passwords and access lists: a program that has all it needs runs, and one that lacks something says what.
+//! A broker with TLS, passwords and access control lists: a program that has all it needs runs, and one that lacks
+//! something says what.
 //!
-//! The certificates are made by `openssl`; the access lists are sent to the broker as frames of Kafka's protocol, as the client
-//! library has no call for them.
+//! The certificates are created by `openssl`; the access control lists are sent to the broker as frames of Kafka's
+//! protocol, as the client library has no call for them.
 
 use super::{
     Random,
@@ -20,7 +21,7 @@ use std::{
 
 const USERS: [&str; 5] = ["app", "no-output", "no-group", "no-transaction", "no-create"];
 
-/// Makes a key and a certificate that is signed with it: `NAME.crt`, and both as `NAME.pem`.
+/// Creates a key and a certificate that is signed with it: `NAME.crt`, and both as `NAME.pem`.
 fn certificate(folder: &Path, name: &str) {
     let file = |kind: &str| folder.join(format!("{name}.{kind}"));
     let made = Command::new("openssl")
@@ -59,7 +60,7 @@ fn properties(home: &Path) -> String {
     )
 }
 
-/// What an access list may name, by its numbers in the protocol.
+/// The resources and operations of an access control list, by their numbers in the protocol.
 const TOPIC: u8 = 2;
 const GROUP: u8 = 3;
 const TRANSACTIONAL_ID: u8 = 5;
@@ -69,7 +70,7 @@ const CREATE: u8 = 5;
 const DESCRIBE: u8 = 8;
 const DESCRIBE_CONFIGS: u8 = 10;
 
-/// A right of a user on everything whose name begins like this.
+/// A right of a user to everything whose name begins with this prefix.
 type Grant<'a> = (u8, &'a str, u8);
 
 fn text(out: &mut Vec<u8>, text: &str) {
@@ -101,7 +102,7 @@ fn grant(broker: &str, user: &str, grants: &[Grant<'_>]) {
     socket.read_exact(&mut length).unwrap();
     let mut answer = vec![0; usize::try_from(i32::from_be_bytes(length)).unwrap()];
     socket.read_exact(&mut answer).unwrap();
-    // Correlation id, throttle time, number of results; each an error code and a message that may be missing.
+    // Correlation id, throttle time, number of results; each an error code and a message that may be null.
     let mut rest = &answer[12..];
     for (resource, name, operation) in grants {
         let code = i16::from_be_bytes([rest[0], rest[1]]);
@@ -111,7 +112,7 @@ fn grant(broker: &str, user: &str, grants: &[Grant<'_>]) {
     }
 }
 
-/// Everything that a word count needs, but for what is left out.
+/// Everything that a word count needs, except for what is left out.
 fn grant_all_but(broker: &str, user: &str, app: &App, left_out: &str) {
     let internal = ["meta", "changelog", "exchange"].map(|suffix| format!("{}-{suffix}", app.id));
     let mut grants: Vec<Grant<'_>> = vec![];
@@ -130,7 +131,7 @@ fn grant_all_but(broker: &str, user: &str, app: &App, left_out: &str) {
     grant(broker, user, &grants);
 }
 
-/// A word count that reaches the broker with TLS and a password.
+/// A word count that connects to the broker with TLS and a password.
 fn secure(kafka: &Kafka, client: &Client, user: &str, password: &str, ca: &str) -> App {
     App::new("kafka_word_count", client)
         .via(kafka.secure_bootstrap())
@@ -149,7 +150,7 @@ fn refused(app: &App, parts: &[&str]) {
     for part in parts.iter().chain(&["next:"]) {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
     }
-    assert!(!text.contains("secret") && !text.contains("hunter2"), "a password is told:\n{text}");
+    assert!(!text.contains("secret") && !text.contains("hunter2"), "a password is shown:\n{text}");
 }
 
 #[test]
@@ -166,7 +167,7 @@ fn a_program_with_all_rights_runs_and_one_that_lacks_something_names_it() {
     run.stop();
     judge("with TLS, a password and access lists", &lines.truth, &client.read(&app.output));
 
-    // The topics are there now: nothing has to be made any more.
+    // The topics exist now: nothing needs to be created any more.
     grant_all_but(&broker, "no-create", &app, "create");
     let mut later = secure(&kafka, &client, "no-create", "secret", "broker.crt");
     (later.id, later.input, later.output) = (app.id.clone(), app.input.clone(), app.output.clone());
@@ -180,7 +181,8 @@ fn a_program_with_all_rights_runs_and_one_that_lacks_something_names_it() {
     let wrong = secure(&kafka, &client, "app", "hunter2", "broker.crt");
     refused(&wrong, &["cannot reach", "SASL authentication failed", "`sasl.password`"]);
     let untrusted = secure(&kafka, &client, "app", "secret", "other.crt");
-    // Often, because a process that ends while its clients still close must not crash in what OpenSSL has torn down.
+    // Several times, because a process that ends while its clients are still closing must not crash in what OpenSSL
+    // has torn down.
     for _ in 0..20 {
         refused(&untrusted, &["cannot reach", "the TLS handshake failed", "`ssl.ca.location`"]);
     }

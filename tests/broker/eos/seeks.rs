@@ -1,4 +1,5 @@
-//! Partitions that the client cannot set to another offset: whatever the engine was doing, it recovers them, and nothing is lost.
+//! Partitions that the client cannot set to another offset: whatever the engine was doing, it recovers them, and
+//! nothing is lost.
 
 use super::{
     Random,
@@ -11,7 +12,7 @@ use super::{
 use crate::subject::bootstrap;
 
 #[test]
-fn a_seek_that_fails_after_a_batch_was_given_up_costs_nothing() {
+fn a_seek_that_fails_after_a_batch_was_given_up_loses_nothing() {
     let seed = Random::seed();
     eprintln!("seeks: seed {seed}");
     let client = Client::new(&bootstrap());
@@ -36,11 +37,11 @@ fn a_seek_that_fails_after_a_batch_was_given_up_costs_nothing() {
 }
 
 #[test]
-fn seeks_that_fail_while_partitions_come_and_go_cost_nothing() {
+fn seeks_that_fail_while_partitions_come_and_go_lose_nothing() {
     let client = Client::new(&bootstrap());
     let app = App::new("filter_project", &client);
     let events = Events::start(&client, &app.input);
-    let (mut fired, mut again, mut anew) = (0, 0, 0);
+    let (mut fired, mut again, mut recovered) = (0, 0, 0);
     for nth in 1..=5 {
         let mut run = app.start(&format!("fail-seek=fail@{nth}"));
         app.has_committed(&client, &mut run);
@@ -56,7 +57,7 @@ fn seeks_that_fail_while_partitions_come_and_go_cost_nothing() {
         fired += run.fired().len();
         let log = run.stop();
         again += log.matches("a test refuses it; trying again").count();
-        anew += log.matches("a test refuses it; all partitions are recovered anew").count();
+        recovered += log.matches("a test refuses it; all partitions are recovered anew").count();
     }
     let written = events.finish();
     let mut run = app.start("");
@@ -64,7 +65,7 @@ fn seeks_that_fail_while_partitions_come_and_go_cost_nothing() {
     run.stop();
     events::judge("seeks", written, &client.read(&app.output));
     println!(
-        "seeks: {fired} failed in rebalances, {again} while partitions were taken up, {anew} after; {written} events, each once"
+        "seeks: {fired} failed in rebalances, {again} while partitions were started, {recovered} after; {written} events, each once"
     );
     assert!(fired >= 3, "{fired} failed");
 }

@@ -11,7 +11,7 @@ use crate::subject::bootstrap;
 use std::{thread::sleep, time::Duration};
 
 #[test]
-fn a_program_ends_in_order_and_resumes() {
+fn a_program_ends_cleanly_and_resumes() {
     let seed = Random::seed();
     eprintln!("shutdown: seed {seed}");
     let (client, mut random) = (Client::new(&bootstrap()), Random(seed));
@@ -24,7 +24,7 @@ fn a_program_ends_in_order_and_resumes() {
         let log = run.stop();
         assert!(log.contains("ending after the batch in flight"), "{log}");
         let restored = log.contains("restoring state from the changelog");
-        assert!(number == 0 || !restored, "after an end in order nothing is restored:\n{log}");
+        assert!(number == 0 || !restored, "after a clean end nothing is restored:\n{log}");
     }
     // A program that is told to end while it starts has nothing to finish.
     let mut early = app.start("after-assignment=sleep:500@1");
@@ -37,11 +37,7 @@ fn a_program_ends_in_order_and_resumes() {
     run.stop();
     let rows = client.read(&app.output);
     judge(&format!("seed {seed}"), &truth, &rows);
-    println!(
-        "shutdown: 7 ends in order, {} words, {} counts, none lost, none twice",
-        truth.len(),
-        rows.len()
-    );
+    println!("shutdown: 7 clean ends, {} words, {} counts, none lost, none twice", truth.len(), rows.len());
 }
 
 #[test]

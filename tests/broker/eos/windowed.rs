@@ -1,8 +1,9 @@
 //! Windowed counts over event time: SIGKILL at random moments while events keep coming, with the state kept and deleted.
 //!
-//! Event time runs faster than the clock, so that windows close and are deleted all the time. Times jitter backwards by less than
-//! the lateness, so whatever the batches were, no event is late, and the oracle is a plain count. At the end events come that
-//! are late for sure. The same for windows that overlap, where an event is counted in three.
+//! Event time runs faster than the clock, so that windows close and are deleted all the time. Times jitter
+//! backwards by less than the lateness, so no event is late, whatever the batches were, and the oracle is a plain
+//! count. At the end come events that are certainly late. The same holds for windows that overlap, where an event
+//! is counted in three.
 
 use super::{
     Random,
@@ -43,12 +44,12 @@ const TUMBLING: Windows = Windows { size_ms: 10_000, hop_ms: 10_000 };
 const HOPPING: Windows = Windows { size_ms: 30_000, hop_ms: 10_000 };
 
 impl Windows {
-    /// How many an event is in.
+    /// How many windows an event is in.
     fn of_an_event(self) -> i64 {
         self.size_ms / self.hop_ms
     }
 
-    /// The keys of those that a user has an event in.
+    /// The keys of the windows that an event of a user is in.
     fn of(self, user: &str, time_ms: i64) -> impl Iterator<Item = String> {
         let newest_ms = time_ms.div_euclid(self.hop_ms) * self.hop_ms;
         (0..self.of_an_event()).map(move |n| format!("{user}@{}", newest_ms - n * self.hop_ms))
@@ -74,7 +75,7 @@ impl Events {
         Events { windows, producer, topic, random, number: 0, truth }
     }
 
-    /// An event of a user of its own, or of a frequent one.
+    /// An event of a new user, or of a frequent one.
     fn write(&mut self) {
         let jitter = i64::try_from(self.random.below(LATENESS_MS)).unwrap();
         let time_ms = START_MS + self.number * STEP_MS - jitter;
@@ -103,7 +104,7 @@ impl Events {
     }
 }
 
-/// Writes events until it is told to finish.
+/// Writes events until it is values to finish.
 struct Writing {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Events>,
@@ -131,7 +132,7 @@ impl Writing {
 }
 
 #[test]
-fn metrics_tell_of_event_time_lag_and_state() {
+fn metrics_report_event_time_lag_and_state() {
     let client = Client::new(&bootstrap());
     let app = App::new("windowed_counts", &client);
     let mut events = Events::new(&client, &app.input, 0, TUMBLING);
@@ -139,24 +140,24 @@ fn metrics_tell_of_event_time_lag_and_state() {
     events.flush();
     let mut run = app.start("");
     app.catch_up(&client, &mut run);
-    // Of partition 0 the newest event is number 396. That is 7.92 s after the first.
+    // The newest event of partition 0 is number 396, which is 7.92 s after the first.
     let watermark = format!("{}.92", START_MS / 1000 + 7);
     let expected: [(&str, Holds<'_>); 7] = [
-        ("tidegate_records_in_total{", &|told| told == ["400"]),
-        ("tidegate_watermark_timestamp_seconds{", &|told| told == [watermark.as_str()]),
-        ("tidegate_consumer_lag_records{", &|told| told == ["0"; 4]),
-        ("tidegate_consumer_lag_seconds{", &|told| told == ["0"; 4]),
-        ("tidegate_end_to_end_latency_seconds_count{", &|told| told != ["0"]),
-        ("tidegate_state_rows{", &|told| told.iter().any(|rows| *rows != "0")),
-        ("tidegate_state_bytes{", &|told| told.iter().any(|bytes| *bytes != "0")),
+        ("tidegate_records_in_total{", &|values| values == ["400"]),
+        ("tidegate_watermark_timestamp_seconds{", &|values| values == [watermark.as_str()]),
+        ("tidegate_consumer_lag_records{", &|values| values == ["0"; 4]),
+        ("tidegate_consumer_lag_seconds{", &|values| values == ["0"; 4]),
+        ("tidegate_end_to_end_latency_seconds_count{", &|values| values != ["0"]),
+        ("tidegate_state_rows{", &|values| values.iter().any(|rows| *rows != "0")),
+        ("tidegate_state_bytes{", &|values| values.iter().any(|bytes| *bytes != "0")),
     ];
     for (series, holds) in expected {
-        super::until(&format!("{series} is told (log: {})", run.log.display()), || {
+        super::until(&format!("{series} is as expected (log: {})", run.log.display()), || {
             run.must_run();
             let (_, metrics) = run.get("/metrics");
             let of_series = metrics.lines().filter(|line| line.starts_with(series));
-            let told: Vec<&str> = of_series.filter_map(|line| line.rsplit(' ').next()).collect();
-            holds(&told)
+            let values: Vec<&str> = of_series.filter_map(|line| line.rsplit(' ').next()).collect();
+            holds(&values)
         });
     }
     run.stop();
@@ -218,7 +219,8 @@ fn kill_at_random(client: &Client, app: &App, windows: Windows, kills: u32) {
     run.stop();
     let (truth, rows) = (events.truth, client.read(&app.output));
     judge(&format!("seed {seed}"), &truth, &rows);
-    // Windows that closed within the batch that made them were never stored; of the others all but the last are deleted.
+    // Windows that closed within the batch that created them were never stored; of the others all but the last are
+    // deleted.
     let mut stored = BTreeMap::new();
     client.visit(&format!("{}-changelog", app.id), |row| {
         stored.insert(row.key().unwrap().to_vec(), row.payload().is_some());
@@ -234,7 +236,7 @@ fn kill_at_random(client: &Client, app: &App, windows: Windows, kills: u32) {
     );
 }
 
-/// Kills the program at failpoints, twice, then runs it in order; what the judge finds.
+/// Kills the program at failpoints, twice, then runs it normally; returns what the judge finds.
 fn found(failpoints: &str) -> Vec<String> {
     let seed = Random::seed();
     eprintln!("windowed counts, {failpoints}: seed {seed}");
@@ -262,6 +264,6 @@ fn without_a_mutant_the_judge_of_windowed_counts_finds_nothing() {
 }
 
 #[test]
-fn windowed_counts_that_are_written_before_the_commit_are_found_out() {
+fn windowed_counts_that_are_written_before_the_commit_are_detected() {
     assert!(!found("mutant-apply-before-commit=mutant,after-offsets=kill@3").is_empty());
 }

@@ -1,11 +1,11 @@
 //! Windows over batch times: SIGKILL while lines keep coming, with the state kept and deleted.
 //!
-//! Which batch a line falls into is chance, so the judge needs no clock: it looks at everything that one instant gives. Each line has
-//! a word of its own, so the words of an instant name the lines that its window covers; all other counts must be the sums over just
-//! these lines, and of each input partition they must be neighbours. Three programs with an inverse read the same lines: a
-//! window so long that nothing leaves, which must end with all lines; one that slides; one that tumbles, in which no line may
-//! be twice. All output goes to one partition, so the rows of an instant are those of one transaction: the marker that ends it
-//! takes an offset.
+//! Which batch a line falls into is chance, so the judge needs no clock: it looks at everything that one instant
+//! emits. Each line has a word of its own, so the words of an instant name the lines that its window covers; all
+//! other counts must be the sums over exactly these lines, and within each input partition the lines must be
+//! consecutive. Three programs with an inverse read the same lines: a window so long that nothing leaves it, which
+//! must end with all lines; one that slides; one that tumbles, in which no line may occur twice. All output goes to
+//! one partition, so the rows of an instant are those of one transaction: the marker that ends it takes an offset.
 
 use super::{
     Random,
@@ -29,10 +29,10 @@ const KILLS: [&str; 7] = [
     "fail-flush=fail@2,after-apply=kill@4",
 ];
 const RANDOM_KILLS: u32 = 10;
-/// After four lines; each instant gives all words of its window once more, so many lines are much output.
+/// After every four lines; each instant emits all words of its window once more, so many lines mean much output.
 const WRITING_PAUSE: Duration = Duration::from_millis(60);
 
-/// What one instant gave.
+/// What one instant emitted.
 type Given = BTreeMap<String, u64>;
 
 /// A program with this window whose output has one partition.
@@ -71,7 +71,7 @@ fn covered(given: &Given) -> [Vec<usize>; PARTITIONS] {
     covered
 }
 
-/// Everything that is wrong with what the instants gave, in their order. With `tumbling` no line may be covered twice.
+/// All violations in what the instants emitted, in their order. With `tumbling` no line may be covered twice.
 fn violations(lines: &[String], given: &[Given], tumbling: bool) -> Vec<String> {
     let mut wrong = vec![];
     let mut before: [Option<(usize, usize)>; PARTITIONS] = [None; PARTITIONS];
@@ -113,7 +113,7 @@ fn judge(what: &str, wrong: &[String]) {
     assert!(wrong.is_empty(), "{what}: {} violations, such as {first:#?}", wrong.len());
 }
 
-/// Writes a line that the judge passes over, so that time goes on in the program.
+/// Writes a line that the judge ignores, so that time advances in the program.
 fn beat(client: &Client, topic: &str, number: u32) {
     let producer: BaseProducer = client.config().create().unwrap();
     let line = format!("beat-{number}");
@@ -124,7 +124,7 @@ fn beat(client: &Client, topic: &str, number: u32) {
     });
 }
 
-/// Lets the program give windows until one has nothing but beats; all that it gave.
+/// Lets the program emit windows until one has nothing but beats; returns everything emitted.
 fn until_all_has_left(client: &Client, app: &App) -> Vec<Given> {
     let (mut all, mut beats) = (vec![], 0);
     until(&format!("everything leaves the window of {}", app.id), || {
@@ -195,7 +195,7 @@ fn windowed_word_counts_are_killed() {
             lines.len(),
             seen.len()
         );
-        assert!(all.len() > KILLS.len(), "{} instants are no test", all.len());
+        assert!(all.len() > KILLS.len(), "{} instants are too few for a test", all.len());
     }
     println!(
         "windowed_word_count: {} kills at places, {RANDOM_KILLS} at random, {losses} with the state lost, of three programs: {} lines, none lost, none twice",
@@ -204,10 +204,10 @@ fn windowed_word_counts_are_killed() {
     );
 }
 
-/// In this window a batch is still seen after the restart that follows it.
+/// In this window a batch is still covered after the restart that follows it.
 const LONG_MS: u64 = 60_000;
 
-/// Runs the program to its death by the failpoints, twice, then in order; what the judge finds.
+/// Runs the program to its death at the failpoints, twice, then normally; returns what the judge finds.
 fn found(window_ms: u64, failpoints: &str) -> Vec<String> {
     let seed = Random::seed();
     eprintln!("windows, {failpoints}: seed {seed}");
@@ -230,7 +230,7 @@ fn found(window_ms: u64, failpoints: &str) -> Vec<String> {
     let truth = stream.finish();
     let instants = || given(&client.read(&app.output)).len();
     let before = instants();
-    until("more windows are given", || instants() > before + 8);
+    until("more windows are emitted", || instants() > before + 8);
     run.must_run();
     run.stop();
     let wrong = violations(&lines(seed, &truth), &given(&client.read(&app.output)), false);
@@ -244,12 +244,12 @@ fn without_a_mutant_the_judge_of_windows_finds_nothing() {
 }
 
 #[test]
-fn windows_that_are_written_before_the_commit_are_found_out() {
+fn windows_that_are_written_before_the_commit_are_detected() {
     assert!(!found(LONG_MS, "mutant-apply-before-commit=mutant,after-offsets=kill@3").is_empty());
 }
 
 #[test]
-fn windows_that_nothing_leaves_in_one_life_are_found_out() {
+fn windows_that_nothing_leaves_in_one_run_are_detected() {
     assert!(!found(1_200, "mutant-nothing-leaves=mutant,after-apply=kill@16").is_empty());
 }
 

@@ -1,7 +1,8 @@
 //! Lines of known words into a topic, and the judge of the counts that come out.
 //!
-//! Every line has one word that occurs nowhere else, so that a line processed twice, or not at all, is seen whatever the batches
-//! were; the other words are frequent, so that their counts must rise in every batch. Knows no program.
+//! Every line has one word that occurs nowhere else, so that a line processed twice, or not at all, is noticed
+//! whatever the batches were; the other words are frequent, so that their counts must increase in every batch.
+//! Knows no program.
 
 use super::{
     Random,
@@ -51,7 +52,7 @@ pub struct Lines {
     producer: BaseProducer<Delivered>,
     topic: String,
     random: Random,
-    /// Of the next line.
+    /// The number of the next line.
     number: u64,
     written: u64,
     pub truth: Truth,
@@ -72,13 +73,13 @@ impl Lines {
         }
     }
 
-    /// Counts on where another producer, whose lines are all acknowledged, has stopped.
+    /// Continues where another producer has stopped; all lines of that one are acknowledged.
     pub fn continue_after(&mut self, before: Lines) {
         self.number = before.number;
         self.truth = before.truth;
     }
 
-    /// A line of one word of its own and up to six frequent ones.
+    /// A line with one word of its own and up to six frequent ones.
     pub fn line(random: &mut Random, number: u64) -> String {
         let mut words = vec![format!("only-{number}")];
         for _ in 0..random.below(6) {
@@ -110,7 +111,7 @@ impl Lines {
         }
     }
 
-    /// Writes JSON events that `filter_project` passes on to four partitions in turn; without counting.
+    /// Writes JSON events that pass `filter_project` to four partitions in turn, without counting them.
     pub fn write_events(&mut self, events: u64) {
         for id in 0..events {
             let value = format!(r#"{{"id":{id},"user":"u","item":"i","price":99.0,"ts":{id},"page":"p"}}"#);
@@ -165,14 +166,15 @@ impl Stream {
         Stream { stop, thread }
     }
 
-    /// Ends the writing; what was written in all.
+    /// Ends the writing; returns everything that was written.
     pub fn finish(self) -> Truth {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }
 }
 
-/// Everything that is wrong with the counts: each word's must rise, end at the truth, and no other word may be there.
+/// All violations in the counts: those of each word must increase and end at the truth, and no other word may be
+/// there.
 pub fn violations(truth: &Truth, rows: &[Row]) -> Vec<String> {
     let mut last: BTreeMap<&str, u64> = BTreeMap::new();
     let mut wrong = vec![];
@@ -198,8 +200,8 @@ pub fn violations(truth: &Truth, rows: &[Row]) -> Vec<String> {
     wrong
 }
 
-/// Everything that is wrong with counts of at least once: a word may be counted again, and its count go back on the way, but in the
-/// end none may be below the truth, and no other word may be there.
+/// All shortfalls in at-least-once counts: a word may be counted again, and its count may go back on the way, but
+/// in the end none may be below the truth, and no other word may be there.
 pub fn shortfalls(truth: &Truth, rows: &[Row]) -> Vec<String> {
     let mut last: BTreeMap<&str, u64> = BTreeMap::new();
     let mut wrong = vec![];

@@ -1,4 +1,4 @@
-//! Two processes of one identity: the newer one works, the older one ends and says why.
+//! Two processes with the same identity: the newer one works, the older one ends and says why.
 
 use super::{
     Random,
@@ -39,13 +39,14 @@ fn the_older_process_of_an_instance_ends_with_code_5() {
     println!("zombie: the older process ended with 5; {} words, {} counts", truth.len(), rows.len());
 }
 
-/// Without state nothing but the meta topic and the group know who is newer.
+/// Without state only the meta topic and the group know who is newer.
 #[test]
 fn the_older_process_of_a_stateless_instance_ends_with_code_5() {
     stateless("150");
 }
 
-/// The newer process finds a transaction open whenever it makes its producer ready, until the older one leaves it a moment.
+/// The newer process finds a transaction open whenever it tries to initialize its producer, until the older one
+/// leaves it a moment.
 #[test]
 fn an_older_process_with_a_transaction_always_open_ends_with_code_5() {
     stateless("0");
@@ -71,7 +72,7 @@ fn stateless(batch_interval_ms: &str) {
     println!("stateless zombie: the older process ended with 5; {written} events, each once");
 }
 
-/// Two processes of one identity, each started again a little after its end, as supervisors do.
+/// Two processes with the same identity, each restarted shortly after it ends, as supervisors do.
 struct Supervised {
     begun: Instant,
     time: Duration,
@@ -105,14 +106,14 @@ impl Supervised {
 }
 
 #[test]
-fn two_supervised_processes_of_one_instance_make_progress_and_no_mistake() {
+fn two_supervised_processes_of_one_instance_make_progress_and_no_mistakes() {
     let wrong = supervised(Duration::from_secs(30), "");
     assert_eq!(wrong, Vec::<String>::new());
 }
 
-/// Nobody gives way, so they throw each other out of the group for ever.
+/// Neither gives way, so they expel each other from the group forever.
 #[test]
-fn an_older_process_that_does_not_give_way_is_found_out() {
+fn an_older_process_that_does_not_give_way_is_detected() {
     assert!(!supervised(Duration::from_secs(15), "mutant-never-superseded=mutant").is_empty());
 }
 

@@ -1,4 +1,4 @@
-//! Bounds of the rate: what a batch takes, by count, and that nothing is lost by it.
+//! Rate limits: how many records a batch takes, and that nothing is lost by the limit.
 
 use super::{collect, context_on, create, new_log, stop, write};
 use std::{
@@ -50,14 +50,14 @@ fn burst(name: &str, configure: impl FnOnce(&mut Config), count: usize, per_reco
 fn a_rate_per_partition_is_kept_exactly() {
     let free = burst("free", |_| {}, 3_000, Duration::ZERO);
     assert!(free.iter().any(|n| *n > 200), "without a bound: {free:?}");
-    // 2,000 a second from each of two partitions, batches of 50 ms.
+    // 2,000 a second from each of two partitions, in batches of 50 ms.
     let bounded = burst("bounded", |c| c.max_rate_per_partition = Some(2_000), 3_000, Duration::ZERO);
     assert!(bounded.iter().all(|n| *n <= 200), "{bounded:?}");
     assert!(bounded.iter().filter(|n| **n == 200).count() >= 5, "the bound is used: {bounded:?}");
 }
 
-/// One millisecond per record and two partitions at once are at most 2,000 a second; a burst waits in the log, and batches take what was
-/// achieved.
+/// One millisecond per record and two partitions at once make at most 2,000 a second; a burst waits in the log, and
+/// batches take as much as was achieved.
 #[test]
 fn back_pressure_bounds_a_burst_by_what_was_achieved() {
     let slow = |c: &mut Config| {

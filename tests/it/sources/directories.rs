@@ -12,7 +12,7 @@ fn options(dir: &Path) -> FileOptions {
     FileOptions::new(dir).named("files").look_every(Duration::from_millis(20)).settle_time(Duration::ZERO)
 }
 
-/// Writes a file as it should be done: elsewhere, then renamed.
+/// Writes a file the recommended way: elsewhere, then renamed.
 fn put(dir: &Path, name: &str, text: impl AsRef<[u8]>) {
     let hidden = dir.join(format!(".{name}"));
     fs::write(&hidden, text).unwrap();
@@ -20,7 +20,7 @@ fn put(dir: &Path, name: &str, text: impl AsRef<[u8]>) {
 }
 
 #[test]
-fn files_are_read_once_over_restarts_and_large_ones_in_parts() {
+fn files_are_read_once_across_restarts_and_large_ones_in_parts() {
     let dir = tempfile::tempdir().unwrap();
     let bootstrap = new_log();
     let (first, _) = context_on(&bootstrap, "files", |_| {});
@@ -35,7 +35,7 @@ fn files_are_read_once_over_restarts_and_large_ones_in_parts() {
     let texts: Vec<String> = rows.get().iter().map(ToString::to_string).collect();
     assert_eq!(texts, ["one", "two", "", "three", "\u{fffd}b"]);
 
-    // 20 MB are three parts; line numbers tell whether each is there once, in order.
+    // 20 MB are three parts; line numbers show whether each line is there once, in order.
     let lines: Vec<String> = (0..1_200_000).map(|n| format!("{n:015}")).collect();
     put(dir.path(), "large", lines.join("\n"));
     let (second, _) = context_on(&bootstrap, "files", |_| {});
@@ -51,7 +51,7 @@ fn files_are_read_once_over_restarts_and_large_ones_in_parts() {
 }
 
 #[test]
-fn only_new_files_are_read_if_that_is_asked_for_also_after_a_restart() {
+fn only_new_files_are_read_if_asked_for_even_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     put(dir.path(), "old", "old\n");
     let bootstrap = new_log();
@@ -59,7 +59,7 @@ fn only_new_files_are_read_if_that_is_asked_for_also_after_a_restart() {
     let rows = collect(&first.file_stream(options(dir.path()).new_files_only(), LossyText));
     first.start().unwrap();
     let at = tidegate::record::TopicPartition::new("files-ingest-files", 0);
-    crate::contract::until("the first look was written", || log.end_offset(&at).is_ok_and(|end| end.0 >= 2));
+    crate::contract::until("the first scan was written", || log.end_offset(&at).is_ok_and(|end| end.0 >= 2));
     stop(&first, false);
     assert!(rows.get().is_empty());
     put(dir.path(), "while-away", "new\n");
@@ -71,7 +71,7 @@ fn only_new_files_are_read_if_that_is_asked_for_also_after_a_restart() {
 }
 
 #[test]
-fn bad_lines_and_files_that_changed_go_the_way_of_bad_records() {
+fn bad_lines_and_changed_files_are_bad_records() {
     let dir = tempfile::tempdir().unwrap();
     put(dir.path(), "a.json", "1\nx\n3\n");
     let (ssc, log) = context("files");
@@ -90,7 +90,7 @@ fn bad_lines_and_files_that_changed_go_the_way_of_bad_records() {
     let reason = String::from_utf8_lossy(reason);
     assert!(reason.starts_with("a.json, the line at byte 2: "), "{reason}");
 
-    // Fail: a file that is gone when its lines are wanted stops the program and says which.
+    // Policy `Fail`: a file that is gone when its lines are needed stops the program, which names the file.
     let gone = tempfile::tempdir().unwrap();
     put(gone.path(), "a.txt", "1\n");
     let bootstrap = new_log();

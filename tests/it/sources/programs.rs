@@ -1,8 +1,8 @@
-//! The examples of sources as processes: a real `nc`, kills, and files that appear meanwhile.
+//! The examples of sources as processes: a real `nc`, kills, and files that appear while they run.
 
 use crate::{
     contract::{read_all, tp},
-    programs::{Process, answered_lines_survive_kills, example, files_are_counted_once_over_kills},
+    programs::{Process, acknowledged_lines_survive_kills, example, files_are_counted_once_over_kills},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -48,7 +48,7 @@ impl Drop for Nc {
 
 const LINE: &str = "-------------------------------------------\n";
 
-/// Splits what was printed into the time and rows of each batch; every byte must be of Spark's form.
+/// Splits what was printed into the time and rows of each batch; every byte must have Spark's form.
 fn blocks(text: &str) -> Vec<(String, Vec<String>)> {
     let mut blocks = vec![];
     let whole = text.rfind("\n\n").map_or("", |at| &text[..at + 2]);
@@ -80,13 +80,13 @@ fn rows(text: &str) -> BTreeMap<String, u64> {
 }
 
 #[test]
-fn network_word_count_beside_a_real_nc() {
+fn network_word_count_against_a_real_nc() {
     let port = free_port();
     let mut nc = Nc::listen(port);
     let mut program = Process::start(example("network_word_count").args(["127.0.0.1", &port.to_string()]));
     nc.type_in("hello world\r\nhello ");
     program.until("the first line is counted", |p| rows(&p.out()).contains_key("world"));
-    assert!(!rows(&program.out()).contains_key(""), "the end of a line is no word");
+    assert!(!rows(&program.out()).contains_key(""), "the end of a line is not a word");
     nc.type_in("again\nthe la");
     program.until("a word in two packets is whole", |p| rows(&p.out()).contains_key("again"));
     nc.type_in("st");
@@ -94,12 +94,12 @@ fn network_word_count_beside_a_real_nc() {
     std::thread::sleep(Duration::from_millis(300)); // nc hands over what was typed
     drop(nc);
     program.until("the last line is counted", |p| rows(&p.out()).contains_key("last"));
-    program.until("the end of nc is told", |p| {
+    program.until("the end of nc is reported", |p| {
         p.err().contains("closed the connection") || p.err().contains("cannot connect")
     });
     let mut nc = Nc::listen(port);
     nc.type_in("hello once more\n");
-    program.until("it goes on", |p| rows(&p.out()).contains_key("more"));
+    program.until("it continues", |p| rows(&p.out()).contains_key("more"));
     let words: Vec<String> = (0..12).map(|n| format!("w{n}")).collect();
     nc.type_in(&format!("{}\n", words.join(" ")));
     program.until("ten rows and no more are shown", |p| {
@@ -122,7 +122,7 @@ fn network_word_count_beside_a_real_nc() {
 }
 
 #[test]
-fn the_recoverable_count_goes_on_after_a_kill() {
+fn the_recoverable_count_continues_after_a_kill() {
     let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
     let output = dir.path().join("out");
     let start = || {
@@ -171,7 +171,8 @@ fn the_queue_is_counted_and_the_program_ends() {
     assert!((0..10).all(|digit| text.matches(&format!("({digit},100)\n")).count() == 2), "{text}");
 }
 
-/// What is in a topic of the log of a running program: its directory belongs to it, so a copy is read.
+/// The content of a topic in the log of a running program: the directory belongs to that program, so a copy is
+/// read.
 fn values_of(checkpoint: &Path, topic: &str) -> Vec<(String, String)> {
     let copy = tempfile::tempdir().unwrap();
     copy_dir(&checkpoint.join("log"), copy.path());
@@ -184,7 +185,7 @@ fn values_of(checkpoint: &Path, topic: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn what_a_receiver_answered_survives_kills() {
+fn lines_that_a_receiver_acknowledged_survive_kills() {
     let dir = tempfile::tempdir().unwrap();
     let command = |port: u16| {
         let mut command = example("custom_receiver");
@@ -192,11 +193,11 @@ fn what_a_receiver_answered_survives_kills() {
         command
     };
     let received = || values_of(dir.path(), "received").into_iter().map(|(_, line)| line).collect();
-    answered_lines_survive_kills(&command, &received);
+    acknowledged_lines_survive_kills(&command, &received);
 }
 
 #[test]
-fn the_custom_receiver_answers_what_wants_an_answer() {
+fn the_custom_receiver_answers_lines_that_want_an_answer() {
     let (dir, server) = (tempfile::tempdir().unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
     let port = server.local_addr().unwrap().port().to_string();
     let mut command = example("custom_receiver");

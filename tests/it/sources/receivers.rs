@@ -1,4 +1,4 @@
-//! Receivers in a running program: restarts, blocking ones, what a graceful end processes.
+//! Receivers in a running program: restarts, blocking ones, and what a graceful end processes.
 
 use super::{collect, context, context_on, new_log, stop};
 use std::sync::{
@@ -10,7 +10,7 @@ use tidegate::{
     source::{Queue, Receiver, ReceiverContext, ReceiverError, StorageLevel},
 };
 
-/// Fails, panics, then gives its number.
+/// Fails, panics, then stores its number.
 struct Unsteady(Arc<AtomicU32>);
 impl Receiver<u32> for Unsteady {
     fn receive(&mut self, to: &ReceiverContext<u32>) -> Result<(), ReceiverError> {
@@ -23,7 +23,7 @@ impl Receiver<u32> for Unsteady {
 }
 
 #[test]
-fn a_receiver_that_fails_or_panics_is_started_again() {
+fn a_receiver_that_fails_or_panics_is_restarted() {
     for level in [StorageLevel::Log, StorageLevel::Memory] {
         let (ssc, _) = context("unsteady");
         let runs = Arc::new(AtomicU32::new(0));
@@ -31,11 +31,12 @@ fn a_receiver_that_fails_or_panics_is_started_again() {
         ssc.start().unwrap();
         assert_eq!(rows.until(&ssc, 1), [2], "{level:?}");
         stop(&ssc, true);
-        assert_eq!(runs.load(Ordering::SeqCst), 3, "it has ended and is not started again");
+        assert_eq!(runs.load(Ordering::SeqCst), 3, "it has ended and is not restarted");
     }
 }
 
-/// Cannot connect; then connects once `answers` is true, has an odd line, stores a row and loses the connection; then connects.
+/// Cannot connect; then connects once `answers` is true, reports an odd line, stores a row and loses the
+/// connection; then connects again.
 struct Distant {
     runs: Arc<AtomicU32>,
     answers: Arc<AtomicBool>,
@@ -58,16 +59,16 @@ impl Receiver<u32> for Distant {
     }
 }
 
-/// What was told of the receiver, in order.
+/// What was reported of the receiver, in order.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<String>>>);
-impl Told {
+struct Reports(Arc<Mutex<Vec<String>>>);
+impl Reports {
     fn add(&self, of: &ReceiverInfo) {
         let why = of.last_error.as_ref().map_or("", |e| &e.message);
         self.0.lock().unwrap().push(format!("{} {why}", of.status.name()));
     }
 }
-impl StreamingListener for Told {
+impl StreamingListener for Reports {
     fn on_receiver_started(&self, receiver: &ReceiverInfo) {
         self.add(receiver);
     }
@@ -82,17 +83,17 @@ impl StreamingListener for Told {
 #[test]
 fn a_receiver_that_failed_is_active_again_only_when_it_is_connected_or_stores() {
     for level in [StorageLevel::Log, StorageLevel::Memory] {
-        let ((ssc, _), told) = (context("distant"), Told::default());
+        let ((ssc, _), reports) = (context("distant"), Reports::default());
         let (runs, answers) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
         let distant = Distant { runs: runs.clone(), answers: answers.clone() };
         let rows = collect(&ssc.receiver_stream("distant", distant, level));
-        ssc.add_streaming_listener(told.clone());
+        ssc.add_streaming_listener(reports.clone());
         ssc.start().unwrap();
-        crate::contract::until("it was started again", || runs.load(Ordering::SeqCst) == 2);
-        assert_eq!(*told.0.lock().unwrap(), ["ACTIVE ", "ERROR no route"], "{level:?}");
+        crate::contract::until("it was restarted", || runs.load(Ordering::SeqCst) == 2);
+        assert_eq!(*reports.0.lock().unwrap(), ["ACTIVE ", "ERROR no route"], "{level:?}");
         answers.store(true, Ordering::SeqCst);
         rows.until(&ssc, 1);
-        crate::contract::until("it is well", || told.0.lock().unwrap().len() == 7);
+        crate::contract::until("it has recovered", || reports.0.lock().unwrap().len() == 7);
         stop(&ssc, true);
         let expected = [
             "ACTIVE ",
@@ -104,11 +105,11 @@ fn a_receiver_that_failed_is_active_again_only_when_it_is_connected_or_stores() 
             "ACTIVE it went away",
             "INACTIVE it went away",
         ];
-        assert_eq!(*told.0.lock().unwrap(), expected, "{level:?}");
+        assert_eq!(*reports.0.lock().unwrap(), expected, "{level:?}");
     }
 }
 
-/// Never looks up.
+/// Never checks whether it should stop.
 struct Deaf(Arc<AtomicBool>);
 impl Receiver<u32> for Deaf {
     fn receive(&mut self, _: &ReceiverContext<u32>) -> Result<(), ReceiverError> {
@@ -120,7 +121,7 @@ impl Receiver<u32> for Deaf {
 }
 
 #[test]
-fn a_receiver_that_blocks_for_ever_keeps_nobody_from_working_or_ending() {
+fn a_receiver_that_blocks_forever_does_not_keep_the_program_from_working_or_ending() {
     let (ssc, _) = context_on(&new_log(), "deaf", |c| c.threads = 1); // a receiver must not take the only worker
     let (queue, blocks) = (Queue::default(), Arc::new(AtomicBool::new(false)));
     let deaf = ssc.receiver_stream("deaf", Deaf(blocks.clone()), StorageLevel::Log);
@@ -132,7 +133,7 @@ fn a_receiver_that_blocks_for_ever_keeps_nobody_from_working_or_ending() {
     stop(&ssc, true);
 }
 
-/// Stores as fast as it may, and counts what was taken from it.
+/// Stores as fast as it can, and counts the rows that were accepted from it.
 struct Eager(Arc<AtomicU64>);
 impl Receiver<u64> for Eager {
     fn receive(&mut self, to: &ReceiverContext<u64>) -> Result<(), ReceiverError> {
@@ -158,7 +159,7 @@ fn a_graceful_end_processes_everything_that_receivers_stored() {
 }
 
 #[test]
-fn a_restarted_context_goes_on_with_what_was_stored() {
+fn a_restarted_context_continues_with_the_stored_rows() {
     let (bootstrap, stored) = (new_log(), Arc::new(AtomicU64::new(0)));
     let (first, _) = context_on(&bootstrap, "again", |_| {});
     let before = collect(&first.receiver_stream("eager", Eager(stored.clone()), StorageLevel::Log));

@@ -42,7 +42,7 @@ fn topics_and_partitions_that_appear_later_are_read_from_their_beginning() {
     write(&log, "clicks-eu", 2, &[("grown", 1)]);
     crate::contract::until("the new partition is read", || seen("grown"));
     write(&log, "clicks-eu", 0, &[("last", 1)]);
-    crate::contract::until("the old partition goes on", || seen("last"));
+    crate::contract::until("the old partition continues", || seen("last"));
     stop(&ssc, false);
     let all = sorted(rows.get());
     assert!(!all.contains(&"before".to_owned()) && !all.contains(&"other".to_owned()), "{all:?}");
@@ -51,7 +51,7 @@ fn topics_and_partitions_that_appear_later_are_read_from_their_beginning() {
 }
 
 #[test]
-fn a_first_start_begins_where_it_is_told_and_later_ones_go_on() {
+fn a_first_start_begins_where_configured_and_later_ones_continue() {
     let at = |offset| Starting::Offsets(BTreeMap::from([(TopicPartition::new("lines", 0), Offset(offset))]));
     for (starting, expected) in [
         (Starting::Timestamp(2_000), vec!["b", "c", "q"]),
@@ -67,14 +67,14 @@ fn a_first_start_begins_where_it_is_told_and_later_ones_go_on() {
         let rows = collect(&ssc.source::<Text>(options, Utf8));
         ssc.start().unwrap();
         rows.until(&ssc, expected.len());
-        std::thread::sleep(Duration::from_millis(200)); // whatever is too much has time to come
+        std::thread::sleep(Duration::from_millis(200)); // anything superfluous has time to arrive
         stop(&ssc, false);
         assert_eq!(sorted(rows.get()), expected, "{starting:?}");
     }
 }
 
 #[test]
-fn an_offset_that_is_not_there_is_refused() {
+fn an_offset_that_does_not_exist_is_refused() {
     let (ssc, log) = context("refused");
     create(&log, "lines", 1);
     write(&log, "lines", 0, &[("a", 1_000)]);
@@ -87,7 +87,7 @@ fn an_offset_that_is_not_there_is_refused() {
 }
 
 #[test]
-fn messages_know_where_they_were_read() {
+fn messages_know_where_they_were_read_from() {
     let (ssc, log) = context("places");
     create(&log, "lines", 3);
     write(&log, "lines", 2, &[("a", 1_000), ("b", 2_000)]);
@@ -103,7 +103,7 @@ fn messages_know_where_they_were_read() {
 }
 
 #[test]
-fn mistakes_of_patterns_are_told_at_the_start() {
+fn mistakes_in_patterns_are_reported_at_the_start() {
     let mistake = |pattern: &str| {
         let (ssc, log) = context("mistakes");
         create(&log, "lines", 1);
@@ -118,7 +118,7 @@ fn mistakes_of_patterns_are_told_at_the_start() {
             Ok(()) => ssc.await_termination().unwrap_err().to_string(),
         }
     };
-    assert!(mistake("lines(").contains("is no regular expression"));
+    assert!(mistake("lines(").contains("is not a regular expression"));
     assert!(mistake("lines.*").contains("speaks of topic `lines-out`, which this program writes"));
     assert!(mistake("nothing-.*").contains("matches no topic yet"));
 }

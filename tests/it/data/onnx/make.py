@@ -1,5 +1,5 @@
-# Makes the models of this folder, and probabilities.csv: what scikit-learn answers for each row of ../iris.csv.
-# Made with scikit-learn 1.9.1, skl2onnx 1.20.0 and onnx 1.23.2, in this folder:
+# Creates the models in this folder, and probabilities.csv: what scikit-learn predicts for each row of ../iris.csv.
+# Created with scikit-learn 1.9.1, skl2onnx 1.20.0 and onnx 1.23.2, in this folder:
 #   python3 -m venv /tmp/venv && /tmp/venv/bin/pip install scikit-learn skl2onnx && /tmp/venv/bin/python make.py
 import numpy
 from onnx import TensorProto, helper

@@ -15,8 +15,8 @@ public final class Gen {
     long from = Long.parseLong(o.getOrDefault("from", "0"));    // index of the first record
     int vocab = Integer.parseInt(o.getOrDefault("vocab", "100000")), parts = Integer.parseInt(o.getOrDefault("partitions", "4"));
     double s = Double.parseDouble(o.getOrDefault("zipf", "1.0"));
-    long rate = Long.parseLong(o.getOrDefault("rate", "0"));  // records/s; 0: as fast as it goes
-    boolean mark = o.containsKey("mark");                      // each line ends in a word that tells when it was made: t<milliseconds>
+    long rate = Long.parseLong(o.getOrDefault("rate", "0"));  // records/s; 0: as fast as possible
+    boolean mark = o.containsKey("mark");                      // each line ends in a word that says when it was created: t<milliseconds>
     boolean now = rate > 0;                                     // paced runs stamp the wall clock
     Properties p = new Properties();
     p.put("bootstrap.servers", o.get("bootstrap"));

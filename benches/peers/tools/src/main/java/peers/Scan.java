@@ -7,7 +7,7 @@ import org.apache.kafka.common.*;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 /**
- * mode=drain    raw Java consumer rate of a topic
+ * mode=drain    consumption rate of a topic with the plain Java consumer
  * mode=verify   output of a run against the oracle (what=w1|w2|w3t|w3h)
  * mode=latency  tails a topic for sec=.. and prints percentiles of (now - input create time)
  */
@@ -93,7 +93,7 @@ public final class Scan {
         Integer old = last.put(w << 20 | u, v); if (old != null && old >= v) back[0]++; });
       dup = back[0];
       long maxW = 0; for (long k : want.keySet()) maxW = Math.max(maxW, k >> 20);
-      long tail = Long.parseLong(o.getOrDefault("tail", "0")); // leave out the last windows (not yet closed by a watermark)
+      long tail = Long.parseLong(o.getOrDefault("tail", "0")); // skip the last windows (not yet closed by a watermark)
       for (var e : want.entrySet()) { if ((e.getKey() >> 20) > maxW - tail) continue; Integer g = last.get(e.getKey()); if (g == null) missing++; else if (!g.equals(e.getValue())) bad++; }
       detail = ",\"windows\":" + want.size() + ",\"got\":" + last.size();
     }
@@ -106,7 +106,7 @@ public final class Scan {
   }
   static long num(byte[] v, int i) { while (v[i] == ' ') i++; long x = 0; for (; i < v.length && v[i] >= '0' && v[i] <= '9'; i++) x = x * 10 + v[i] - '0'; return x; }
 
-  /** by=payload: "ts": in the value; by=mark: in the key, t<milliseconds>; other keys are left out. skip=seconds of warm-up to leave out. */
+  /** by=payload: "ts": in the value; by=mark: in the key, t<milliseconds>; other keys are ignored. skip=seconds of warm-up to ignore. */
   static void latency(String topic) {
     long sec = Long.parseLong(o.getOrDefault("sec", "60")), skip = Long.parseLong(o.getOrDefault("skip", "15"));
     boolean payload = o.getOrDefault("by", "payload").equals("payload");

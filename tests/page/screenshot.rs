@@ -1,4 +1,4 @@
-//! What a person sees of the page: a picture of it, and where its parts are and how they look.
+//! What a person sees of the page: a screenshot, and where its parts are and how they look.
 
 use crate::browser::{add, answer, ask, request_line, run, text};
 use serde_json::Value;
@@ -11,27 +11,27 @@ use std::{
 const WIDTH: usize = 1_200;
 const HEIGHT: usize = 1_600;
 
-/// The page of a moment. `parts` tells of each row of the table of receivers, and of each chart, its box (left, top, width, height) and its
-/// colours.
-pub struct Sight {
+/// The page at one moment. `parts` has the box (left, top, width, height) and the colours of each row of the table
+/// of receivers, and of each chart.
+pub struct Screenshot {
     pub parts: Value,
     /// Red, green and blue of each pixel, row by row.
     pixels: Vec<u8>,
 }
 
-/// Whether a colour is red to the eye.
+/// Whether a colour looks red.
 pub fn is_red(rgb: &[u8]) -> bool {
     rgb[0] > 120 && rgb[0] - 60 > rgb[1].max(rgb[2])
 }
 
-/// Whether a colour is that of the charts.
+/// Whether a colour is the one of the charts.
 pub fn is_blue(rgb: &[u8]) -> bool {
     rgb[0] < 100 && rgb[2] > 120
 }
 
-impl Sight {
-    /// Of the page that `server` serves.
-    pub fn of(server: SocketAddr) -> Sight {
+impl Screenshot {
+    /// A screenshot of the page that `server` serves.
+    pub fn of(server: SocketAddr) -> Screenshot {
         let folder = tempfile::tempdir().unwrap();
         let picture = folder.path().join("page.png");
         let options = [
@@ -50,10 +50,10 @@ impl Sight {
             pixels = pixels.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
         }
         assert_eq!(pixels.len(), 3 * WIDTH * HEIGHT);
-        Sight { parts: serde_json::from_str(&text(&document, "parts")).unwrap(), pixels }
+        Screenshot { parts: serde_json::from_str(&text(&document, "parts")).unwrap(), pixels }
     }
 
-    /// For each line of pixels in a box, how many are `wanted`.
+    /// For each line of pixels in a box, how many of them are `wanted`.
     pub fn lines(&self, part: &Value, wanted: fn(&[u8]) -> bool) -> Vec<usize> {
         let side = |at: usize| usize::try_from(part["box"][at].as_i64().unwrap()).unwrap();
         let (left, top, width, height) = (side(0), side(1), side(2), side(3));
@@ -74,7 +74,7 @@ pub fn rgb(color: &Value) -> Vec<u8> {
     text.split(", ").map(|n| n.parse().unwrap_or_else(|_| panic!("the colour {text}"))).collect()
 }
 
-/// Stands before `server` and gives its page a script that measures it, once it is loaded.
+/// A proxy in front of `server` that adds a script to its page which measures it, once it is loaded.
 fn measured(server: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

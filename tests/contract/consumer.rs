@@ -1,4 +1,4 @@
-//! A member that answers its events as the engine does: starts what it is assigned, releases what is wanted back.
+//! A group member that handles its events as the engine does: starts what it is assigned, releases what is revoked.
 
 use super::{PATIENCE, texts};
 use std::{
@@ -12,16 +12,16 @@ use tidegate::{
     record::{Offset, TopicPartition},
 };
 
-pub struct Seat {
+pub struct TestConsumer {
     pub member: Box<dyn Member>,
     pub fetchers: BTreeMap<TopicPartition, Box<dyn Fetcher>>,
-    /// All that happened, in order.
+    /// All events, in order.
     pub events: Vec<GroupEvent>,
     pub member_id: Option<String>,
 }
 
-impl Seat {
-    pub fn join(log: &Arc<dyn Log>, group: &str, instance: &str, topics: &[&str]) -> Seat {
+impl TestConsumer {
+    pub fn join(log: &Arc<dyn Log>, group: &str, instance: &str, topics: &[&str]) -> TestConsumer {
         let spec = GroupSpec {
             group: group.to_owned(),
             instance: instance.to_owned(),
@@ -30,7 +30,7 @@ impl Seat {
             buffer_bytes: 8 << 20,
         };
         let member = log.join(&spec).unwrap();
-        Seat { member, fetchers: BTreeMap::new(), events: vec![], member_id: None }
+        TestConsumer { member, fetchers: BTreeMap::new(), events: vec![], member_id: None }
     }
 
     /// Serves the group once.
@@ -54,9 +54,9 @@ impl Seat {
         let from = self.member.committed(at)?;
         let start: Vec<(TopicPartition, Offset)> =
             at.iter().zip(from).map(|(tp, c)| (tp.clone(), c.map_or(Offset(0), |c| c.offset))).collect();
-        let doors = self.member.start(&start)?;
-        assert_eq!(doors.len(), at.len());
-        self.fetchers.extend(at.iter().cloned().zip(doors));
+        let fetchers = self.member.start(&start)?;
+        assert_eq!(fetchers.len(), at.len());
+        self.fetchers.extend(at.iter().cloned().zip(fetchers));
         self.member_id = Some(self.member.membership()?.member_id);
         Ok(())
     }
@@ -65,7 +65,7 @@ impl Seat {
         self.fetchers.keys().cloned().collect()
     }
 
-    pub fn until(&mut self, what: &str, holds: impl Fn(&Seat) -> bool) {
+    pub fn until(&mut self, what: &str, holds: impl Fn(&TestConsumer) -> bool) {
         let start = Instant::now();
         while !holds(self) {
             assert!(start.elapsed() < PATIENCE, "waited in vain until {what}; events: {:?}", self.events);
@@ -73,7 +73,7 @@ impl Seat {
         }
     }
 
-    /// The records that come within the time it takes to get `count` of them, by partition.
+    /// The records that arrive in the time it takes to get `count` of them, by partition.
     pub fn take(&mut self, count: usize) -> BTreeMap<TopicPartition, Vec<(String, String)>> {
         let start = Instant::now();
         let mut all: BTreeMap<TopicPartition, Vec<(String, String)>> = BTreeMap::new();

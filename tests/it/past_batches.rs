@@ -24,7 +24,7 @@ fn slice(seen: &Seen, from_ms: i64, to_ms: i64) -> Vec<(i64, Vec<usize>)> {
 }
 
 #[test]
-fn bounds_are_taken_down_to_the_interval_and_empty_batches_are_there() {
+fn bounds_are_rounded_down_to_the_interval_and_empty_batches_are_included() {
     let seen = Seen::default();
     let mut driver = Driver::new(program(&seen, |ssc| ssc.text("lines").map(|line| line.len())));
     for lines in ["lines 0 | - | one\n", "lines 0 | - | three\n", "", "lines 0 | - | four\n"] {
@@ -35,7 +35,7 @@ fn bounds_are_taken_down_to_the_interval_and_empty_batches_are_there() {
     assert_eq!(slice(&seen, 1_999, 1_999), vec![one.clone()]);
     assert_eq!(slice(&seen, 2_000, 4_000), [three.clone(), none.clone(), four.clone()]);
     assert_eq!(slice(&seen, -500, 999), [], "before the first batch");
-    assert_eq!(slice(&seen, 4_999, 9_000), vec![four.clone()], "nothing is there of the future");
+    assert_eq!(slice(&seen, 4_999, 9_000), vec![four.clone()], "there is nothing from the future");
     assert_eq!(slice(&seen, 3_000, 2_999), []);
     assert_eq!(slice(&seen, i64::MIN, i64::MAX), [one, three, none, four]);
 }
@@ -65,7 +65,7 @@ fn a_batch_that_is_given_up_is_not_seen_and_old_ones_are_forgotten() {
     driver.crash_at(Crash::BeforeCommit);
     driver.batch("lines 0 | - | three\n").unwrap();
     assert_eq!(driver.crashes(), 1);
-    assert_eq!(slice(&seen, 0, 9_000), [(2_000, vec![5])], "of this life, once");
+    assert_eq!(slice(&seen, 0, 9_000), [(2_000, vec![5])], "of this run, once");
     driver.batch("").unwrap();
     assert_eq!(slice(&seen, 0, 9_000), [(2_000, vec![5]), (3_000, vec![])]);
     driver.batch("").unwrap();

@@ -1,4 +1,4 @@
-//! Records that are not what they should be: written to the dead-letter topic once each, or the end of the program.
+//! Bad records: written to the dead-letter topic once each, or ending the program.
 
 use super::{
     Random,
@@ -84,7 +84,7 @@ fn each_record_goes_to_the_output_or_to_the_dead_letters_once() {
 }
 
 #[test]
-fn a_bad_record_ends_the_program_unless_it_is_told_otherwise() {
+fn a_bad_record_ends_the_program_unless_configured_otherwise() {
     let client = Client::new(&bootstrap());
     let app = App::new("filter_project", &client);
     let producer: BaseProducer = client.config().create().unwrap();
@@ -101,5 +101,5 @@ fn a_bad_record_ends_the_program_unless_it_is_told_otherwise() {
         skipping.must_run();
         client.read(&app.output).len() == 1
     });
-    println!("a bad record ends the program with its place; `skip` goes on");
+    println!("a bad record ends the program with its place; with `skip` it continues");
 }

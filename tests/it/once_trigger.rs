@@ -1,4 +1,4 @@
-//! The trigger `once`: one batch a run, bounded as every batch; what is left comes in the next run.
+//! The trigger `once`: one batch per run, bounded like every batch; what is left over comes in the next run.
 
 use crate::contract::{read_all, rows, tp};
 use std::{
@@ -34,7 +34,7 @@ fn feed(dir: &Path, lines: &[&str]) {
     log::write(&*log, "lines", Some(Partition(0)), &rows(&lines)).unwrap();
 }
 
-/// A run; the records of each of its batches.
+/// Runs the program; returns the records of each of its batches.
 fn run(dir: &Path, configure: impl FnOnce(&mut Config)) -> Vec<usize> {
     let mut config = Config::new("app", bootstrap(dir));
     (config.trigger, config.admin_bind, config.threads) = (Trigger::Once, None, 1);
@@ -61,7 +61,7 @@ fn written(dir: &Path) -> usize {
 }
 
 #[test]
-fn a_run_is_one_batch_of_what_is_there() {
+fn a_run_is_one_batch_of_the_available_input() {
     let dir = tempfile::tempdir().unwrap();
     feed(dir.path(), &vec!["x"; 20_000]);
     assert_eq!(run(dir.path(), |_| {}), [20_000]);
@@ -72,7 +72,7 @@ fn a_run_is_one_batch_of_what_is_there() {
 }
 
 #[test]
-fn what_does_not_fit_is_left_for_the_next_run() {
+fn input_beyond_the_limit_is_left_for_the_next_run() {
     let dir = tempfile::tempdir().unwrap();
     feed(dir.path(), &["x"; 250]);
     for taken in [vec![100], vec![100], vec![50], vec![]] {
@@ -81,7 +81,8 @@ fn what_does_not_fit_is_left_for_the_next_run() {
     assert_eq!(written(dir.path()), 250);
 }
 
-/// The batch is cut into smaller ones while the record is searched; the run goes on until it is whole again or nothing is left.
+/// The batch is cut into smaller ones while the failing record is searched for; the run continues until it is whole
+/// again or nothing is left.
 #[test]
 fn a_failing_record_does_not_end_the_run_early() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,8 +1,9 @@
-//! The page over a history that the test tells: what is hard to bring about in a program, and what must not change meanwhile.
+//! The page over a history that the test writes: what is hard to bring about in a program, and what must not change
+//! in the meantime.
 
 use crate::{
     browser::{api, document, element, held_back, rows, text},
-    sight::{Sight, is_blue, is_red, rgb},
+    screenshot::{Screenshot, is_blue, is_red, rgb},
 };
 use std::{sync::Arc, thread, time::Duration};
 use tidegate::{
@@ -20,12 +21,12 @@ use tidegate::{
     ui::{Server, Settings},
 };
 
-struct Fed {
+struct Served {
     history: Arc<History>,
     server: Server,
 }
 
-fn serve(interval: Duration) -> Fed {
+fn serve(interval: Duration) -> Served {
     let history = Arc::new(History::new(Program {
         application_id: "orders".into(),
         instance: "pod-0".into(),
@@ -41,7 +42,7 @@ fn serve(interval: Duration) -> Fed {
     status.phase(Phase::Running);
     let settings = Settings { port: 0, ..Settings::default() };
     let server = Server::start(settings, Arc::new(Metrics::new("orders")), status, history.clone()).unwrap();
-    Fed { history, server }
+    Served { history, server }
 }
 
 fn receiver(partition: u32, status: ReceiverStatus, error: Option<&str>) -> ReceiverInfo {
@@ -84,25 +85,25 @@ fn batch(time_ms: i64, records: usize) -> BatchInfo {
 
 #[test]
 fn before_the_first_batch_the_page_says_so() {
-    let fed = serve(Duration::from_secs(1));
-    let page = document(fed.server.address(), "/");
+    let served = serve(Duration::from_secs(1));
+    let page = document(served.server.address(), "/");
     assert_eq!(text(&page, "running"), "No batch has begun yet.");
     assert_eq!(text(&page, "timelines"), "Timelines (Last 0 batches, 0 active, 0 completed)");
     assert_eq!(text(&page, "completed-title"), "Completed Batches (last 0 out of 0)");
-    assert_eq!(page.matches(">No batch yet<").count(), 4, "in each chart");
+    assert_eq!(page.matches(">No batches yet<").count(), 4, "in each chart");
     assert_eq!(text(&page, "topology"), "stage 0 <b>", "as text");
-    let unknown = document(fed.server.address(), "/streaming/batch/17");
-    assert!(text(&unknown, "problem").starts_with("This batch is not known"), "{unknown}");
+    let unknown = document(served.server.address(), "/streaming/batch/17");
+    assert!(text(&unknown, "problem").starts_with("Unknown batch"), "{unknown}");
 }
 
 #[test]
 fn the_header_is_a_sentence_as_in_spark() {
     for (interval_ms, words) in [(1_000, "1 second"), (90_250, "1 minute 30 seconds")] {
-        let fed = serve(Duration::from_millis(interval_ms));
+        let served = serve(Duration::from_millis(interval_ms));
         let time_ms = chrono::Utc::now().timestamp_millis() - 2 * 3_600_000 - 3 * 60_000;
-        fed.history.on_streaming_started(&StreamingStarted { time_ms });
-        (1..=3).for_each(|n| fed.history.on_batch_completed(&batch(n * 1_000, 1_500)));
-        let page = document(fed.server.address(), "/streaming");
+        served.history.on_streaming_started(&StreamingStarted { time_ms });
+        (1..=3).for_each(|n| served.history.on_batch_completed(&batch(n * 1_000, 1_500)));
+        let page = document(served.server.address(), "/streaming");
         let line = text(&page, "running");
         assert!(line.starts_with(&format!("Running batches of {words} for 2 hours 3 minutes ")), "{line}");
         assert!(
@@ -116,12 +117,12 @@ fn the_header_is_a_sentence_as_in_spark() {
 
 #[test]
 fn a_failing_receiver_is_red() {
-    let fed = serve(Duration::from_secs(1));
-    fed.history.on_streaming_started(&StreamingStarted { time_ms: 1_000 });
-    fed.history.on_receiver_started(&receiver(0, ReceiverStatus::Active, None));
-    fed.history.on_receiver_error(&receiver(1, ReceiverStatus::Error, Some("no broker <answers>")));
-    fed.history.on_receiver_stopped(&receiver(2, ReceiverStatus::Inactive, None));
-    let page = document(fed.server.address(), "/");
+    let served = serve(Duration::from_secs(1));
+    served.history.on_streaming_started(&StreamingStarted { time_ms: 1_000 });
+    served.history.on_receiver_started(&receiver(0, ReceiverStatus::Active, None));
+    served.history.on_receiver_error(&receiver(1, ReceiverStatus::Error, Some("no broker <answers>")));
+    served.history.on_receiver_stopped(&receiver(2, ReceiverStatus::Inactive, None));
+    let page = document(served.server.address(), "/");
     assert_eq!(text(&page, "receivers-title"), "Receivers (1 / 3 active)");
     let rows = rows(&page, "receiver-table");
     assert_eq!(
@@ -135,45 +136,53 @@ fn a_failing_receiver_is_red() {
     assert!(rows[1][6].starts_with("2023/11/1"), "{:?}", rows[1]);
     assert_eq!((rows[2][0].as_str(), rows[2][2].as_str()), ("", "INACTIVE"));
 
-    let sight = Sight::of(fed.server.address());
-    let row = |n: usize| &sight.parts["receivers"][n];
-    let red = |n: usize| sight.count(row(n), is_red);
+    let screenshot = Screenshot::of(served.server.address());
+    let row = |n: usize| &screenshot.parts["receivers"][n];
+    let red = |n: usize| screenshot.count(row(n), is_red);
     assert!(row(1)["cells"].as_array().unwrap().iter().all(|c| is_red(&rgb(&c["color"]))), "{}", row(1));
     assert_ne!(rgb(&row(1)["background"]), [0; 3], "{}", row(1));
     assert!(!is_red(&rgb(&row(0)["cells"][0]["color"])), "{}", row(0));
-    assert!(red(1) > 200, "letters of the failing one: {}", red(1));
-    assert_eq!((red(0), red(2)), (0, 0), "and of no other");
+    assert!(red(1) > 200, "text of the failing one: {}", red(1));
+    assert_eq!((red(0), red(2)), (0, 0), "and of no others");
 }
 
-/// Batches whose processing took so many milliseconds, of an interval of a second.
-fn sight_of(processing_ms: &[u64]) -> Sight {
-    let fed = serve(Duration::from_secs(1));
-    fed.history.on_streaming_started(&StreamingStarted { time_ms: 1_000 });
+/// Batches whose processing took these many milliseconds, with an interval of one second.
+fn screenshot_of(processing_ms: &[u64]) -> Screenshot {
+    let served = serve(Duration::from_secs(1));
+    served.history.on_streaming_started(&StreamingStarted { time_ms: 1_000 });
     for (n, time_ms) in processing_ms.iter().zip(1i64..) {
         let processing_delay = Some(Duration::from_millis(*n));
-        fed.history.on_batch_completed(&BatchInfo { processing_delay, ..batch(time_ms * 1_000, 10) });
+        served.history.on_batch_completed(&BatchInfo { processing_delay, ..batch(time_ms * 1_000, 10) });
     }
-    Sight::of(fed.server.address())
+    Screenshot::of(served.server.address())
 }
 
 #[test]
 fn the_page_is_drawn() {
-    let sight = sight_of(&[300, 100, 700, 500]);
-    let charts = sight.parts["charts"].as_object().unwrap();
+    let screenshot = screenshot_of(&[300, 100, 700, 500]);
+    let charts = screenshot.parts["charts"].as_object().unwrap();
     assert_eq!(charts.len(), 4);
     for (name, chart) in charts {
-        let bars = &sight.parts["histograms"][name];
-        assert!(sight.count(chart, is_blue) > 200, "the line of {name}: {}", sight.count(chart, is_blue));
-        assert!(sight.count(bars, is_blue) > 200, "the bars of {name}: {}", sight.count(bars, is_blue));
+        let bars = &screenshot.parts["histograms"][name];
+        assert!(
+            screenshot.count(chart, is_blue) > 200,
+            "the line of {name}: {}",
+            screenshot.count(chart, is_blue)
+        );
+        assert!(
+            screenshot.count(bars, is_blue) > 200,
+            "the bars of {name}: {}",
+            screenshot.count(bars, is_blue)
+        );
     }
 }
 
 #[test]
 fn the_batch_interval_is_a_line_in_the_chart_of_processing_times_however_short_these_are() {
     for processing_ms in [[2, 3, 2, 1], [900, 1_100, 1_500, 400]] {
-        let sight = sight_of(&processing_ms);
-        for (name, chart) in sight.parts["charts"].as_object().unwrap() {
-            let red = sight.lines(chart, is_red);
+        let screenshot = screenshot_of(&processing_ms);
+        for (name, chart) in screenshot.parts["charts"].as_object().unwrap() {
+            let red = screenshot.lines(chart, is_red);
             if name != "processing-time" {
                 assert!(red.iter().all(|n| *n == 0), "{name} has no limit");
                 continue;
@@ -190,24 +199,24 @@ fn the_batch_interval_is_a_line_in_the_chart_of_processing_times_however_short_t
 
 #[test]
 fn an_open_page_follows_the_program() {
-    let fed = serve(Duration::from_secs(1));
-    fed.history.on_streaming_started(&StreamingStarted { time_ms: 1_000 });
-    fed.history.on_batch_completed(&batch(1_000, 10));
-    let (server, listens) = held_back(fed.server.address(), "\"numTotalCompletedBatches\":5,");
-    let history = fed.history.clone();
-    let told = thread::spawn(move || {
+    let served = serve(Duration::from_secs(1));
+    served.history.on_streaming_started(&StreamingStarted { time_ms: 1_000 });
+    served.history.on_batch_completed(&batch(1_000, 10));
+    let (server, listens) = held_back(served.server.address(), "\"numTotalCompletedBatches\":5,");
+    let history = served.history.clone();
+    let writer = thread::spawn(move || {
         listens.recv().unwrap();
         (2..=5).for_each(|n| history.on_batch_completed(&batch(n * 1_000, 10)));
     });
     let page = document(server, "/");
-    told.join().unwrap();
+    writer.join().unwrap();
     assert!(
         page.contains("\"numTotalCompletedBatches\":1,"),
-        "the data in the page is that of its beginning"
+        "the data in the page is from when it was loaded"
     );
     assert_eq!(text(&page, "completed-batches"), "5");
     assert_eq!(rows(&page, "completed").len(), 5);
-    let statistics = api(fed.server.address(), "/api/v1/applications/orders/streaming/statistics");
+    let statistics = api(served.server.address(), "/api/v1/applications/orders/streaming/statistics");
     assert_eq!(statistics["numProcessedRecords"], 50);
     assert_eq!(text(&page, "records"), "50");
 }

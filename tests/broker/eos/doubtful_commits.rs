@@ -1,4 +1,5 @@
-//! Commits of unknown outcome for real: a program that sleeps through its transaction, a broker that dies or sleeps in a commit.
+//! Real commits of unknown outcome: a program that sleeps through its transaction, a broker that dies or sleeps
+//! during a commit.
 
 use super::{
     Random,
@@ -10,16 +11,16 @@ use super::{
 use crate::{kafka::Kafka, subject::bootstrap};
 use std::{thread::sleep, time::Duration};
 
-/// What must have become of a commit, by the program's own counts.
+/// What must have become of a commit, according to the program's own counts.
 #[derive(Clone, Copy, PartialEq)]
 enum Outcome {
     Unknown,
     UnknownOrAborted,
-    /// Unknown at first, then found out as aborted by its token.
+    /// Unknown at first, then recognized as aborted by its token.
     Aborted,
 }
 
-/// A program, its input, and what is done to it.
+/// A program, its input, and the fault it meets.
 struct World<'a> {
     what: &'a str,
     seed: u64,
@@ -81,7 +82,7 @@ impl<'a> World<'a> {
 fn a_program_that_sleeps(what: &str, failpoints: &str, session_ms: &str, outcome: Outcome) {
     let world = World::new(what, &bootstrap(), session_ms);
     let run = world.stopped(failpoints);
-    // Longer than the transaction's 6 s; the coordinator's scan comes when it comes.
+    // Longer than the transaction's 6 s; when the coordinator scans is up to it.
     sleep(Duration::from_secs(8));
     world.client.until_decided(&world.app.output);
     run.signal("CONT");
@@ -100,9 +101,9 @@ fn a_program_sleeps_through_its_transaction_and_its_membership() {
     a_program_that_sleeps(what, "after-send=stop@30", "6000", Outcome::UnknownOrAborted);
 }
 
-/// Outputs and offsets are with the broker, so it is the broker that has a transaction to abort; and it has, before the program goes
-/// on, as nothing is open any more. The program is told so little that only its token can tell; while it is a member, that is looked
-/// for.
+/// Outputs and offsets are with the broker, so it is the broker that has a transaction to abort; and it has done so
+/// before the program continues, as nothing is open any more. The program learns so little that only the token can
+/// tell it the outcome; while it is a member, this is checked.
 #[test]
 fn a_program_sleeps_in_its_commit() {
     let what = "asleep before the end of the transaction";
@@ -111,7 +112,8 @@ fn a_program_sleeps_in_its_commit() {
     a_program_that_sleeps(what, "after-offsets=stop@5", "6000", Outcome::UnknownOrAborted);
 }
 
-/// `meanwhile` begins with the program stopped at the failpoint, so that the broker goes before the program goes on.
+/// `meanwhile` begins with the program stopped at the failpoint, so that the broker goes away before the program
+/// continues.
 fn a_broker_that_goes(
     what: &str,
     failpoint: &str,
@@ -125,7 +127,7 @@ fn a_broker_that_goes(
     world.finish(run, outcome);
 }
 
-/// The program gives up to end a transaction after its timeout of 6 s and 10 s more.
+/// The program gives up ending a transaction after its timeout of 6 s and 10 s more.
 fn until_it_gives_up(run: &mut Run) {
     run.signal("CONT");
     until("the outcome of a commit is unknown", || {
@@ -158,7 +160,7 @@ fn the_broker_sleeps_in_a_commit() {
         "after-offsets=stop@5",
         Outcome::Unknown,
         |kafka, run| {
-            // The request to commit will lie in the socket of a broker that sleeps, and be read when it wakes up.
+            // The request to commit will lie in the socket of a sleeping broker, and be read when it wakes up.
             kafka.stop_signal();
             until_it_gives_up(run);
             kafka.cont_signal();

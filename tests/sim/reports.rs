@@ -1,8 +1,8 @@
-//! What observers are told in simulated worlds.
+//! What is reported to observers in simulated worlds.
 
 use crate::{
     count_words::word_count,
-    worlds::{PARTITIONS, create, life},
+    worlds::{PARTITIONS, create, incarnation},
 };
 use std::{
     sync::{Arc, Mutex},
@@ -16,9 +16,9 @@ use tidegate::{
     state::MemoryStorage,
 };
 
-/// What was told of batches and receivers.
+/// What was reported of batches and receivers.
 #[derive(Default)]
-struct Told {
+struct Reports {
     cut: u64,
     ended: u64,
     given_up: u64,
@@ -26,26 +26,26 @@ struct Told {
     committed_records: usize,
 }
 
-struct Telling(Mutex<Told>);
+struct Recorder(Mutex<Reports>);
 
-impl Observer for Telling {
+impl Observer for Recorder {
     fn on(&self, event: &Observed<'_>) {
-        let mut told = self.0.lock().unwrap();
+        let mut reports = self.0.lock().unwrap();
         match event {
-            Observed::Cut(_) => told.cut += 1,
+            Observed::Cut(_) => reports.cut += 1,
             Observed::ReceiverFailed { at, why } => {
                 assert!(&*at.topic == "lines" && !why.is_empty());
-                told.failed_receivers += 1;
+                reports.failed_receivers += 1;
             }
             Observed::Batch(report) => {
-                told.ended += 1;
+                reports.ended += 1;
                 let read: usize = report.inputs.iter().map(|i| i.records).sum();
                 assert_eq!(read, report.counters.records_in);
-                told.committed_records += read;
+                reports.committed_records += read;
             }
             Observed::Replayed { report, why, .. } => {
                 assert!(report.is_some() && why.is_some());
-                told.given_up += 1;
+                reports.given_up += 1;
             }
             _ => {}
         }
@@ -53,7 +53,7 @@ impl Observer for Telling {
 }
 
 #[test]
-fn a_receiver_that_cannot_read_is_told_and_every_batch_ends_once() {
+fn a_receiver_that_cannot_read_is_reported_and_every_batch_ends_once() {
     let mut faults = Faults::none().with(Fault::Transient, 20_000);
     faults.calm_after = Duration::from_secs(8);
     let make = || Arc::new(MemoryStorage::default()) as Arc<dyn tidegate::state::Storage>;
@@ -71,13 +71,13 @@ fn a_receiver_that_cannot_read_is_told_and_every_batch_ends_once() {
             log::write(log, "lines", None, &records.build()).unwrap();
         });
     }
-    let told = Arc::new(Telling(Mutex::default()));
-    let observer = told.clone();
-    world.process("a", true, move |env| life(env, word_count, observer.clone()));
+    let reports = Arc::new(Recorder(Mutex::default()));
+    let observer = reports.clone();
+    world.process("a", true, move |env| incarnation(env, word_count, observer.clone()));
     let outcome = world.run(Duration::from_secs(60), |w| w.now() > Duration::from_secs(20));
     assert!(outcome.finished && outcome.ended.is_empty(), "{outcome:?}");
-    let told = told.0.lock().unwrap();
-    assert!(told.failed_receivers > 0 && told.given_up > 0, "no read failed");
-    assert!(told.cut - (told.ended + told.given_up) <= 1, "the last one is in flight");
-    assert_eq!(told.committed_records, 40);
+    let reports = reports.0.lock().unwrap();
+    assert!(reports.failed_receivers > 0 && reports.given_up > 0, "no read failed");
+    assert!(reports.cut - (reports.ended + reports.given_up) <= 1, "the last one is in flight");
+    assert_eq!(reports.committed_records, 40);
 }
