@@ -13,12 +13,6 @@ mod map_state;
 mod reduce;
 mod update;
 mod window;
-mod window_event;
-mod window_event_rows;
-mod window_inverse;
-mod window_panes;
-mod window_reduce;
-mod window_rows;
 
 pub use combine::{CombineValues, Group};
 pub use emit_schedule::EmitSchedule;
@@ -31,13 +25,10 @@ pub use join::{CoGroup, CoGroup3, pair_up};
 pub use map_state::{Kept, MapState, MapWithState, Snapshot, State, TimeoutIndex};
 pub use reduce::{Reduce, RunningReduce};
 pub use update::UpdateState;
-pub use window::{Mark, Marks, Slides};
-pub use window_event::{EventMarks, EventReduce};
-pub use window_event_rows::{EventFormat, EventRows, EventSpans, IntoEventWindows, Windowed};
-pub use window_inverse::{Invertible, KeepIf, Totals, WindowInverse};
-pub use window_panes::Panes;
-pub use window_reduce::WindowReduce;
-pub use window_rows::{Blocks, WindowRows};
+pub use window::{
+    Blocks, EventFormat, EventMarks, EventReduce, EventRows, EventSpans, IntoEventWindows, Invertible,
+    KeepIf, Mark, Marks, Panes, Slides, Totals, WindowInverse, WindowReduce, WindowRows, Windowed,
+};
 
 use crate::{
     error::Result,

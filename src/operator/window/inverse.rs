@@ -5,14 +5,14 @@
 //! panes are deleted only when they have left.
 
 use super::{
-    Context, Operator, Port,
-    window::{Mark, Marks, ROWS_PER_CHUNK, Slides, delete_some, read_mark, write_mark},
-    window_panes::{Panes, add},
-    window_reduce::DELETED_PER_BATCH,
+    panes::{Panes, add},
+    reduce::DELETED_PER_BATCH,
+    time::{Mark, Marks, ROWS_PER_CHUNK, Slides, delete_some, read_mark, write_mark},
 };
 use crate::{
     codec::encode_key,
     error::{Error, Result},
+    operator::{Context, Operator, Port},
     record::{Chunk, Key, Value, partition_of},
     state::{Handle, OrderedTable},
 };

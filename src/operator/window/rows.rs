@@ -3,13 +3,11 @@
 //! Keeps rows in blocks under the time of their batch. Knows no key. Invariants: a window is read from the store block by block,
 //! never held; blocks that no later window covers are deleted, some at each batch.
 
-use super::{
-    Context, Operator, Port,
-    window::{Marks, ROWS_PER_CHUNK, Slides, delete_some, read_mark, write_mark},
-};
+use super::time::{Marks, ROWS_PER_CHUNK, Slides, delete_some, read_mark, write_mark};
 use crate::{
     codec::value_bytes,
     error::Result,
+    operator::{Context, Operator, Port},
     record::{Chunk, Value},
     state::{Handle, OrderedTable},
 };

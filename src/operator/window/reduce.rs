@@ -4,12 +4,12 @@
 //! is the rows of its panes; panes that no later window covers are deleted, some at each batch.
 
 use super::{
-    Context, Operator, Port,
-    window::{Marks, ROWS_PER_CHUNK, Slides, delete_some, read_mark, write_mark},
-    window_panes::{Merge, Panes, add},
+    panes::{Merge, Panes, add},
+    time::{Marks, ROWS_PER_CHUNK, Slides, delete_some, read_mark, write_mark},
 };
 use crate::{
     error::Result,
+    operator::{Context, Operator, Port},
     record::{Chunk, Key, Value},
     state::Handle,
 };

@@ -3,10 +3,10 @@
 //! Owns the layout (end of the pane, then the key), so that panes expire in order and one pane has its keys in order. Knows no
 //! slide. Invariants: a pane holds one value per key; merging panes holds one page of each, never a pane.
 
-use super::Context;
 use crate::{
     codec::encode_key,
     error::Result,
+    operator::Context,
     record::{Key, Value},
     state::{Handle, OrderedTable},
 };
