@@ -9,6 +9,7 @@ mod inverse;
 mod panes;
 mod reduce;
 mod rows;
+mod sweep;
 mod time;
 
 pub use event::{EventMarks, EventReduce};
@@ -17,4 +18,5 @@ pub use inverse::{Invertible, KeepIf, Totals, WindowInverse};
 pub use panes::Panes;
 pub use reduce::WindowReduce;
 pub use rows::{Blocks, WindowRows};
-pub use time::{Mark, Marks, Slides};
+pub use sweep::{Mark, Marks};
+pub use time::Slides;

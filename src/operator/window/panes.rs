@@ -19,6 +19,9 @@ use std::{
 /// Values by end of the pane and key.
 pub type Panes<K, V> = OrderedTable<(i64, K), V>;
 
+/// How many expired rows a batch deletes, beside twice as many as it has written.
+pub(super) const DELETED_PER_BATCH: usize = 8_192;
+
 /// Rows that all pages of a merge hold together, about.
 const MERGED_ROWS_HELD: usize = 1 << 16;
 
