@@ -3,11 +3,7 @@
 //! Knows no file. Invariants: a crash before the commit leaves nothing; offsets that `flush` answers are those that the
 //! records will have. Without a transactional id `flush` itself makes the records visible, and `commit` only the offsets.
 
-use super::{
-    cursor::size,
-    store::{GroupOffset, Store},
-    transaction::ProducerId,
-};
+use super::{cursor::size, files::GroupOffset, store::Store, transaction::ProducerId};
 use crate::{
     error::{Failure, Reaction, Result, Stage},
     log::{Committed, Membership, Producer, ProducerSpec, partitioner},

@@ -6,11 +6,12 @@
 //! | `retention.bytes=N` | the newest N bytes of each partition stay, and what a group that committed an offset has not read yet |
 //! | `delete.consumed.only=true` | with it: nothing goes before a group has committed an offset, so what is unread is always kept |
 //!
-//! Owns the rules, and dropping overwritten keys in memory; files are rewritten by `compact.rs`. Invariants: the last batch of a
+//! Owns the rules, and dropping overwritten keys in memory; files are rewritten by `files/compact.rs`. Invariants: the last batch of a
 //! partition stays; offsets never change; nothing goes from the first open transaction on; the work for a commit is in proportion to
 //! what was written. There is no retention by time: topics without these settings lose nothing.
 
 use super::{
+    files::Rules,
     partition::{Batch, PartitionLog, Place},
     store::State,
 };
@@ -46,6 +47,21 @@ impl State {
         let consumed_only = self.topics.get(topic)?.config.get("delete.consumed.only");
         let consumed_only = consumed_only.is_some_and(|v| v == "true");
         (!self.is_compacted(topic)).then_some(Retention { bytes, consumed_only })
+    }
+
+    /// What a compaction may drop now.
+    pub fn rules(&self) -> Rules {
+        let mut rules = Rules::default();
+        for (name, topic) in &self.topics {
+            if let Some(stay) = self.tombstones_stay_ms(name) {
+                rules.compacted.insert(name.clone(), stay);
+            }
+            if self.retention(name).is_some() {
+                let starts = (0..).zip(&topic.partitions);
+                rules.keep_from.extend(starts.map(|(n, p)| (TopicPartition::new(name.clone(), n), p.start)));
+            }
+        }
+        rules
     }
 
     /// How long tombstones of a compacted topic stay; nothing = it is not compacted.

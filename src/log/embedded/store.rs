@@ -5,8 +5,7 @@
 //! everybody who waits is woken by every change.
 
 use super::{
-    directory::Directory,
-    frame::Entry,
+    files::{Directory, Entry, GroupOffset, Reserved},
     group::{Counts, Group},
     partition::{Batch, Found, PartitionLog, Place},
     time::Time,
@@ -60,22 +59,6 @@ pub(super) struct Topic {
     pub id: String,
     pub config: BTreeMap<String, String>,
     pub partitions: Vec<PartitionLog>,
-}
-
-/// Records that hold offsets in a partition but are not committed yet.
-#[derive(Debug)]
-pub(super) struct Reserved {
-    pub at: TopicPartition,
-    pub first: u64,
-    pub rows: RawChunk,
-}
-
-/// An offset to be committed for a group.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct GroupOffset {
-    pub group: String,
-    pub at: TopicPartition,
-    pub committed: Committed,
 }
 
 impl Store {

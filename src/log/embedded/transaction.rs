@@ -4,9 +4,9 @@
 //! an open transaction are pending, so nobody reads the older ones; a transaction ends once, as a whole.
 
 use super::{
-    frame::Entry,
+    files::{Entry, GroupOffset, Reserved},
     group::{Group, Refusal},
-    store::{GroupOffset, MAX_METADATA_BYTES, Reserved, State},
+    store::{MAX_METADATA_BYTES, State},
 };
 use crate::{
     error::{Failure, Reaction, Result, Stage},
