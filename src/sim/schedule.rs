@@ -48,7 +48,7 @@ pub(super) struct Scheduler {
     state: Mutex<State>,
     now_us: Arc<AtomicU64>,
     turn: AtomicUsize,
-    log: Arc<Embedded>,
+    pub log: Arc<Embedded>,
 }
 
 pub(super) struct State {
@@ -349,7 +349,7 @@ impl Scheduler {
             member: None,
             calls_after_death: 0,
         });
-        let env = process::environment(self, &self.log, task, &state.processes[process], life, disk);
+        let env = self.environment(task, &state.processes[process], life, disk);
         let body = state.processes[process].body.clone();
         let scheduler = self.clone();
         let run = move || {
