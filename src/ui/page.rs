@@ -3,7 +3,7 @@
 //! Owns HTML and the files that go with it, all inside the program, so that the page works without internet. Knows the history
 //! and its JSON. Invariants: user text is escaped; nothing is loaded from elsewhere (held by a Content-Security-Policy).
 
-use super::{api, events, server::Shared};
+use super::{api, events, state::Shared};
 use axum::{
     Router,
     extract::{Path, State},
