@@ -217,6 +217,14 @@ impl Log for Embedded {
         true
     }
 
+    fn deletes_consumed(&self) -> bool {
+        true
+    }
+
+    fn keeps_one_copy(&self) -> bool {
+        true
+    }
+
     fn connect(&self, _: Duration) -> Result {
         Ok(())
     }
