@@ -242,19 +242,11 @@ impl<K: Key, V: Value> Table<K, V> {
     }
 
     /// Visits every key that has a value: committed ones in the order of their bytes, then those new in this batch. Streams:
-    /// only what `visit` changes is staged, so a table may be larger than memory.
+    /// only what `visit` changes is staged, so a table may be larger than memory. At most `keys_max` committed keys at a time: gives
+    /// where the next part begins, or `None` after the last one. The first part has no `from`.
     ///
     /// # Errors
     /// If the database cannot be read, or what `visit` answers.
-    pub fn update_all(&mut self, visit: impl FnMut(&K, &mut Slot<'_, V>) -> Result) -> Result {
-        self.update_some(None, usize::MAX, visit).map(drop)
-    }
-
-    /// As [`Table::update_all`], at most `keys_max` committed keys at a time: gives where the next part begins, or `None` after
-    /// the last one. The first part has no `from`.
-    ///
-    /// # Errors
-    /// As [`Table::update_all`].
     pub fn update_some(
         &mut self,
         from: Option<&[u8]>,

@@ -282,11 +282,3 @@ fn pass_on() -> Factory {
         }))
     })
 }
-
-/// All tasks of one state partition, from stage 1 on.
-pub struct StateTasks {
-    /// The state partition.
-    pub partition: Partition,
-    /// One task per stage.
-    pub tasks: Vec<Task>,
-}

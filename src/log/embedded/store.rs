@@ -24,8 +24,6 @@ use std::{
 
 /// Largest record unless the topic says otherwise: the default of Kafka's brokers.
 const MAX_MESSAGE_BYTES: usize = 1_048_588;
-/// Largest metadata of an offset: the default of Kafka's brokers.
-pub(super) const MAX_METADATA_BYTES: usize = 4096;
 
 #[derive(Debug)]
 pub(super) struct Store {

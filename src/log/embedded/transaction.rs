@@ -6,7 +6,7 @@
 use super::{
     files::{Entry, GroupOffset, Reserved},
     group::{Group, Refusal},
-    store::{MAX_METADATA_BYTES, State},
+    store::State,
 };
 use crate::{
     error::{Failure, Reaction, Result, Stage},
@@ -14,6 +14,9 @@ use crate::{
     record::{RawChunk, TopicPartition},
 };
 use std::{collections::BTreeMap, time::Duration};
+
+/// Largest metadata of an offset: the default of Kafka's brokers.
+const MAX_METADATA_BYTES: usize = 4096;
 
 #[derive(Debug, Default)]
 pub(super) struct Transaction {
