@@ -19,7 +19,7 @@
 //! # The map
 //!
 //! ```text
-//!                 dstream/                     FACE    says what to compute; never runs it
+//!              dstream/  ml/                   FACES   say what to compute; never run it
 //!                    |
 //!                  plan/                       WAIST   one Topology
 //!                    |
@@ -30,9 +30,10 @@
 //!                       |       state/  (RocksDB)
 //!                       +- checkpoint: {offsets, state, outputs} become durable as one
 //!
-//! log/     kafka | embedded                    THE LOG: topics, group, atomic commit of a batch
+//! log/     kafka | embedded | sim              THE LOG: topics, group, atomic commit of a batch
 //! record/  codec/  error.rs  config.rs         VOCABULARY: used by all, uses none of the above
-//! context/ ui/ testing/                        AROUND IT: the object a program holds; HTTP; tests of programs
+//! observe/ ui/                                 WATCHING: metrics, status, history, listeners; the page over HTTP
+//! context/ testing/ sim/ demo/                 AROUND IT: the object a program holds; tests of programs; simulated worlds; the demo
 //! ```
 //!
 //! | for | look at |

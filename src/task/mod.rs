@@ -13,7 +13,7 @@ use crate::{
     operator::{Batch, Context, Emitter, NodeId, Operator, Output, Port, Target},
     panics,
     plan::{Factory, Role, Topology},
-    record::{Chunk, Partition, RawChunk, TaskId, TopicPartition},
+    record::{Chunk, RawChunk, TaskId, TopicPartition},
     state::{Backend, Stores},
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
