@@ -4,7 +4,7 @@
 //! and doubled; the disk is kept, lost, or behind. After a while nothing goes wrong any more; then all input must be counted, and the
 //! committed output must read, for each word, as 1, 2, 3, ... in increasing order up to the number of its occurrences.
 //!
-//! `SIM_SEEDS=n` runs so many seeds (default 10,000), `SIM_SEED=n` shows one with its trace.
+//! `SIM_SEEDS=n` runs so many seeds (default 10,000), `./dev sim SEED` shows one with its trace.
 
 mod count_words;
 #[cfg(feature = "failpoints")]
