@@ -84,6 +84,9 @@ pub trait Operator: Send {
     }
 }
 
+/// How many rows leave an operator at a time at the end of a batch, so that a large result need not be in memory at once.
+const ROWS_PER_CHUNK: usize = 8_192;
+
 /// What a row takes in a map: the row, its hash and its place in the index.
 const fn map_row_bytes<T>() -> usize {
     size_of::<(u64, T)>() + 2 * size_of::<usize>()

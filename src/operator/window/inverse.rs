@@ -6,13 +6,13 @@
 
 use super::{
     panes::{DELETED_PER_BATCH, Panes, add},
-    sweep::{Marks, ROWS_PER_CHUNK, Sweep},
+    sweep::{Marks, Sweep},
     time::Slides,
 };
 use crate::{
     codec::encode_key,
     error::{Error, Result},
-    operator::{Context, Operator, Port},
+    operator::{Context, Operator, Port, ROWS_PER_CHUNK},
     record::{Chunk, Key, Value, partition_of},
     state::{Handle, OrderedTable},
 };

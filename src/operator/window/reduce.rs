@@ -5,12 +5,12 @@
 
 use super::{
     panes::{DELETED_PER_BATCH, Merge, Panes, add},
-    sweep::{Marks, ROWS_PER_CHUNK, sweep},
+    sweep::{Marks, sweep},
     time::Slides,
 };
 use crate::{
     error::Result,
-    operator::{Context, Operator, Port},
+    operator::{Context, Operator, Port, ROWS_PER_CHUNK},
     record::{Chunk, Key, Value},
     state::Handle,
 };

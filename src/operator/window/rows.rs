@@ -4,13 +4,13 @@
 //! never held; blocks that no later window covers are deleted, some at each batch.
 
 use super::{
-    sweep::{Marks, ROWS_PER_CHUNK, sweep},
+    sweep::{Marks, sweep},
     time::Slides,
 };
 use crate::{
     codec::value_bytes,
     error::Result,
-    operator::{Context, Operator, Port},
+    operator::{Context, Operator, Port, ROWS_PER_CHUNK},
     record::{Chunk, Value},
     state::{Handle, OrderedTable},
 };

@@ -13,9 +13,6 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// How many rows leave an operator at a time at the end of a batch, so that a window need not be in memory at once.
-pub(super) const ROWS_PER_CHUNK: usize = 8_192;
-
 /// What a window remembers of its past, one row per state partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
