@@ -431,7 +431,7 @@ Time: 2014-10-14 15:25:21
             ("IST-5:30", "2014-10-14 20:55:21"),
             ("EST5EDT,M3.2.0,M11.1.0", "2014-10-14 11:25:21"),
         ] {
-            let name = "context::observer::tests::the_time_is_that_of_the_zone_of_the_process";
+            let name = "observe::reporter::tests::the_time_is_that_of_the_zone_of_the_process";
             let mut child = std::process::Command::new(std::env::current_exe().unwrap());
             child.args(["--exact", name]).env("TZ", zone);
             let output = child.env("TIDEGATE_TEST_PRINTED", format!("Time: {time}")).output().unwrap();
