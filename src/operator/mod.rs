@@ -4,7 +4,6 @@
 //! and state give the same outputs and staged changes; `self` holds settings, and scratch that is empty between batches.
 
 mod combine;
-mod emit_schedule;
 mod exchange;
 mod global;
 mod initial;
@@ -15,7 +14,6 @@ mod update;
 mod window;
 
 pub use combine::{CombineValues, Group};
-pub use emit_schedule::EmitSchedule;
 pub use exchange::{ByKey, ExchangeFormat, Pairs, Rows, Spread};
 pub use global::{
     CountRows, GatherExchange, ReduceRows, SinglePartition, SpreadOver, Total, TwoBatches, WholeBatch,
@@ -26,8 +24,9 @@ pub use map_state::{Kept, MapState, MapWithState, Snapshot, State, TimeoutIndex}
 pub use reduce::{Reduce, RunningReduce};
 pub use update::UpdateState;
 pub use window::{
-    Blocks, EventFormat, EventMarks, EventReduce, EventRows, EventSpans, IntoEventWindows, Invertible,
-    KeepIf, Mark, Marks, Panes, Slides, Totals, WindowInverse, WindowReduce, WindowRows, Windowed,
+    Blocks, EmitSchedule, EventFormat, EventMarks, EventReduce, EventRows, EventSpans, IntoEventWindows,
+    Invertible, KeepIf, Mark, Marks, Panes, Slides, Totals, WindowInverse, WindowReduce, WindowRows,
+    Windowed,
 };
 
 use crate::{

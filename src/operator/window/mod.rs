@@ -3,6 +3,7 @@
 //! Owns what is kept of past batches and when it expires. Knows no exchange and no clock. Invariant: what a window may still cover
 //! is never deleted.
 
+mod emit_schedule;
 mod event;
 mod event_exchange;
 mod inverse;
@@ -12,6 +13,7 @@ mod rows;
 mod sweep;
 mod time;
 
+pub use emit_schedule::EmitSchedule;
 pub use event::{EventMarks, EventReduce};
 pub use event_exchange::{EventFormat, EventRows, EventSpans, IntoEventWindows, Windowed};
 pub use inverse::{Invertible, KeepIf, Totals, WindowInverse};
