@@ -19,7 +19,7 @@
 //! # The map
 //!
 //! ```text
-//!                 dstream/                     FACE    says what to compute; never runs it
+//!              dstream/  ml/                   FACES   say what to compute; never run it
 //!                    |
 //!                  plan/                       WAIST   one Topology
 //!                    |
@@ -30,9 +30,10 @@
 //!                       |       state/  (RocksDB)
 //!                       +- checkpoint: {offsets, state, outputs} become durable as one
 //!
-//! log/     kafka | embedded                    THE LOG: topics, group, atomic commit of a batch
+//! log/     kafka | embedded | sim              THE LOG: topics, group, atomic commit of a batch
 //! record/  codec/  error.rs  config.rs         VOCABULARY: used by all, uses none of the above
-//! context/ ui/ testing/                        AROUND IT: the object a program holds; HTTP; tests of programs
+//! observe/ ui/                                 WATCHING: metrics, status, history, listeners; the page over HTTP
+//! context/ testing/ sim/ demo/                 AROUND IT: the object a program holds; tests of programs; simulated worlds; the demo
 //! ```
 //!
 //! | for | look at |
@@ -40,20 +41,23 @@
 //! | the object a program holds | [`StreamingContext`], [`Config`] |
 //! | what can be done with a stream | [`DStream`] |
 //! | formats of keys and values | [`codec`] |
+//! | what comes in, what goes out | [`source`], [`sink`] |
+//! | models that learn from a stream | [`ml`] |
 //! | what goes wrong, and exit codes | [`Error`] |
 //! | where the program runs: Kafka, a directory, memory | [`log::open`] |
-//! | the plan, as text | [`plan::Topology`] |
+//! | what is told of batches, receivers and outputs | [`observe`] |
+//! | the plan, as text | [`Topology`] |
 //! | tests of a program, in virtual time | [`testing`] |
 //!
 //! # A record's path
 //!
 //! 1. [`log`]: a member of the group fetches bytes, a [`record::RawChunk`] at a time.
 //! 2. [`source`]: the receiver of the partition decodes them into a [`record::Chunk`] of rows.
-//! 3. [`task`]: the operators of a stage, one after the other; `map` and `filter` on the source partition, keyed ones
-//!    ([`operator`]) behind an exchange on a state partition. Changes of [`state`] are staged.
+//! 3. `task`: the operators of a stage, one after the other; `map` and `filter` on the source partition, keyed ones
+//!    (`operator`) behind an exchange on a state partition. Changes of `state` are staged.
 //! 4. [`sink`]: rows become bytes, which the producer takes.
-//! 5. [`runtime`] ends the batch: changelog, offsets and [recovery records](task::recovery_record) in the same transaction, then the
-//!    staged changes into RocksDB in one atomic write. [`task::checkpoint`] says what follows what, and what a crash leaves behind.
+//! 5. `runtime` ends the batch: changelog, offsets and recovery records in the same transaction, then the staged changes into
+//!    RocksDB in one atomic write. `task::checkpoint` says what follows what, and what a crash leaves behind.
 //!
 //! Steps 2 to 4 are pure: the same input and state give the same result, so a batch that fails is dropped and computed again.
 //!
@@ -108,21 +112,31 @@ pub mod config;
 pub mod context;
 pub mod dstream;
 pub mod error;
-pub mod failpoint;
 pub mod log;
 pub mod ml;
 pub mod observe;
-pub mod operator;
 mod panics;
-pub mod plan;
 pub mod record;
-pub mod runtime;
-pub mod sim;
 pub mod sink;
 pub mod source;
-pub mod state;
-pub mod task;
 pub mod testing;
+
+// Public for the tests of this crate only; no promise is made about them.
+#[doc(hidden)]
+pub mod failpoint;
+#[doc(hidden)]
+pub mod operator;
+#[doc(hidden)]
+pub mod plan;
+#[doc(hidden)]
+pub mod runtime;
+#[doc(hidden)]
+pub mod sim;
+#[doc(hidden)]
+pub mod state;
+#[doc(hidden)]
+pub mod task;
+#[doc(hidden)]
 pub mod ui;
 
 pub use config::Config;
@@ -130,6 +144,7 @@ pub use context::{StreamingContext, program, program_in};
 pub use dstream::{DStream, EventWindow, MapWithStateDStream, SourceOptions, State, StateSpec};
 pub use error::{Error, Result};
 pub use operator::Windowed;
+pub use plan::Topology;
 pub use record::{BatchTime, Text};
 pub use sink::{CommittedBatch, FileSink, PostgresSink, PrintOptions, Rdd, TimeUnit};
 pub use source::{BadRecordPolicy, StorageLevel};

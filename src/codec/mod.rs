@@ -5,7 +5,6 @@
 
 mod json;
 mod key;
-mod key_decode;
 mod message;
 mod message_at;
 mod native;

@@ -556,7 +556,7 @@ fn settle(mut config: Config) -> Config {
 fn check_checkpoint(config: &Config, plan: &Topology) -> Result {
     let stateful = plan.nodes.iter().find(|n| !n.stores.is_empty());
     match (stateful, &config.state_dir) {
-        (Some(node), None) if !config.bootstrap.starts_with("memory:") => Err(Error::Plan(format!(
+        (Some(node), None) if !log::ends_with_process(&config.bootstrap) => Err(Error::Plan(format!(
             "{}: the checkpoint directory has not been set, but `{}` keeps state\n  help: set it with `StreamingContext::checkpoint(\"dir\")`",
             node.at, node.kind
         ))),

@@ -5,6 +5,7 @@
 use crate::{
     config::Config,
     error::Result,
+    log,
     record::{Incarnation, InstanceId},
     state::{MemoryStorage, RocksStorage, StateDirectory, Storage},
 };
@@ -24,7 +25,7 @@ pub(super) struct ProcessState {
 
 impl ProcessState {
     pub fn open(config: &Config) -> Result<Self> {
-        if config.bootstrap.starts_with("memory:") {
+        if log::ends_with_process(&config.bootstrap) {
             let instance = InstanceId(config.instance_id.as_deref().unwrap_or("memory").into());
             let storage = Arc::new(MemoryStorage::default());
             return Ok(ProcessState {

@@ -14,9 +14,8 @@ use std::{
 use tidegate::{
     Result,
     log::{Log, Reader},
-    observe::progress::grouped,
+    observe::{BatchReport, progress::grouped},
     record::TopicPartition,
-    runtime::BatchReport,
 };
 
 const TOP: usize = 10;
@@ -235,7 +234,10 @@ fn clock_time(at_ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate::{operator::Counters, record::Offset, runtime::SourcePosition};
+    use tidegate::{
+        observe::{Counters, SourcePosition},
+        record::Offset,
+    };
 
     fn batch(id: u64, records_in: usize, position: u64) -> BatchReport {
         let at = TopicPartition::new("lines", 0);

@@ -26,6 +26,12 @@ pub trait Log: Send + Sync {
     /// Whether a missing topic is created when a program writes to it (the embedded logs do that; Kafka does not).
     fn creates_output_topics(&self) -> bool;
 
+    /// Whether it deletes, of topics that ask for it (`delete.consumed.only`), what all readers have passed: see [`Log::passed`].
+    fn deletes_consumed(&self) -> bool;
+
+    /// Whether there is one copy of each topic, on this machine, whatever the topic's settings say.
+    fn keeps_one_copy(&self) -> bool;
+
     /// Connects to the log within `timeout`.
     ///
     /// # Errors
@@ -344,6 +350,15 @@ pub trait Producer: Send {
     fn suspect(&self) -> bool;
 }
 
+/// How the bootstrap string of a log in memory begins.
+const IN_MEMORY: &str = "memory:";
+
+/// Whether a bootstrap string names a log that ends with this process, so that nothing beside it need outlive the process either.
+#[must_use]
+pub fn ends_with_process(bootstrap: &str) -> bool {
+    bootstrap.starts_with(IN_MEMORY)
+}
+
 /// Opens the log that a bootstrap string names: `host:port[,..]`, `embedded:DIR`, `memory:` or `memory:NAME`.
 ///
 /// ```
@@ -355,7 +370,7 @@ pub trait Producer: Send {
 /// # Errors
 /// If the string or a client property is invalid, or the directory cannot be used.
 pub fn open(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<Arc<dyn Log>> {
-    if let Some(name) = bootstrap.strip_prefix("memory:") {
+    if let Some(name) = bootstrap.strip_prefix(IN_MEMORY) {
         return Ok(embedded::Embedded::named(name));
     }
     if let Some(dir) = bootstrap.strip_prefix("embedded:") {

@@ -6,14 +6,20 @@
 //! ends it.
 
 mod bad_records;
+#[doc(hidden)]
 pub mod history;
 pub mod listener;
 mod listeners;
 pub mod logging;
 pub mod metrics;
+#[doc(hidden)]
 pub mod progress;
 mod reporter;
+#[doc(hidden)]
 pub mod status;
+
+pub use crate::operator::{Counters, Volume};
+pub use crate::runtime::{BatchReport, InputRange, Phases, SourcePosition};
 
 pub(crate) use listeners::{Listeners, program};
 pub(crate) use reporter::{AfterBatch, Reporter};

@@ -5,7 +5,6 @@
 
 mod combine;
 mod counters;
-mod emit_schedule;
 mod exchange;
 mod global;
 mod initial;
@@ -14,16 +13,9 @@ mod map_state;
 mod reduce;
 mod update;
 mod window;
-mod window_event;
-mod window_event_rows;
-mod window_inverse;
-mod window_panes;
-mod window_reduce;
-mod window_rows;
 
 pub use combine::{CombineValues, Group};
 pub use counters::{Counters, Volume};
-pub use emit_schedule::EmitSchedule;
 pub use exchange::{ByKey, ExchangeFormat, Pairs, Rows, Spread};
 pub use global::{
     CountRows, GatherExchange, ReduceRows, SinglePartition, SpreadOver, Total, TwoBatches, WholeBatch,
@@ -33,13 +25,11 @@ pub use join::{CoGroup, CoGroup3, pair_up};
 pub use map_state::{Kept, MapState, MapWithState, Snapshot, State, TimeoutIndex};
 pub use reduce::{Reduce, RunningReduce};
 pub use update::UpdateState;
-pub use window::{Mark, Marks, Slides};
-pub use window_event::{EventMarks, EventReduce};
-pub use window_event_rows::{EventFormat, EventRows, EventSpans, IntoEventWindows, Windowed};
-pub use window_inverse::{Invertible, KeepIf, Totals, WindowInverse};
-pub use window_panes::Panes;
-pub use window_reduce::WindowReduce;
-pub use window_rows::{Blocks, WindowRows};
+pub use window::{
+    Blocks, EmitSchedule, EventFormat, EventMarks, EventReduce, EventRows, EventSpans, IntoEventWindows,
+    Invertible, KeepIf, Mark, Marks, Panes, Slides, Totals, WindowInverse, WindowReduce, WindowRows,
+    Windowed,
+};
 
 use crate::{
     error::Result,
@@ -94,6 +84,9 @@ pub trait Operator: Send {
         0
     }
 }
+
+/// How many rows leave an operator at a time at the end of a batch, so that a large result need not be in memory at once.
+const ROWS_PER_CHUNK: usize = 8_192;
 
 /// What a row takes in a map: the row, its hash and its place in the index.
 const fn map_row_bytes<T>() -> usize {

@@ -4,7 +4,7 @@
 //! changed values are staged. The cost of a batch grows with the number of keys: `running_reduce_by_key` touches
 //! only changed ones.
 
-use super::{Context, EmitSchedule, Initial, Operator, Port, map_row_bytes, window::ROWS_PER_CHUNK};
+use super::{Context, EmitSchedule, Initial, Operator, Port, ROWS_PER_CHUNK, map_row_bytes};
 use crate::{
     error::Result,
     record::{Chunk, Key, Map, Value},

@@ -8,8 +8,6 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Insertion-ordered map with a fixed hasher.
 pub type Map<K, V> = indexmap::IndexMap<K, V, foldhash::fast::FixedState>;
-/// Insertion-ordered set with a fixed hasher.
-pub type Set<K> = indexmap::IndexSet<K, foldhash::fast::FixedState>;
 
 /// The fixed hash of encoded bytes: XXH3 (Y. Collet), 64 bits, seed 0.
 #[must_use]

@@ -29,6 +29,7 @@ mod process;
 mod random;
 mod schedule;
 mod trace;
+mod view;
 
 pub use crate::log::sim::{Call, Fault};
 pub use faults::Faults;

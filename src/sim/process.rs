@@ -2,24 +2,11 @@
 //!
 //! Knows no scheduling. Invariant: an incarnation sees the world only through its environment.
 
-use super::{
-    disk::{Disk, MakeStorage, SimStorage},
-    schedule::Scheduler,
-};
-use crate::{
-    error::Result,
-    log::{
-        GroupSpec, Log,
-        embedded::Embedded,
-        sim::{Call, Fate, Fault, SimLog, Verdict},
-    },
-    runtime::clock::Clock,
-    state::Storage,
-};
+use super::disk::{Disk, MakeStorage};
+use crate::{error::Result, log::Log, runtime::clock::Clock, state::Storage};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Duration,
 };
 
 /// How the message of an incarnation that panicked begins.
@@ -77,24 +64,6 @@ impl Process {
     }
 }
 
-pub(super) fn environment(
-    scheduler: &Arc<Scheduler>,
-    log: &Arc<Embedded>,
-    task: usize,
-    process: &Process,
-    incarnation: u32,
-    disk: Arc<Disk>,
-) -> ProcessEnv {
-    let view = Arc::new(View { scheduler: scheduler.clone(), task });
-    ProcessEnv {
-        log: Arc::new(SimLog::new(log.clone(), view.clone())),
-        storage: Arc::new(SimStorage { disk, fate: view.clone() }),
-        clock: view,
-        instance: process.instance.clone(),
-        incarnation,
-    }
-}
-
 pub(super) fn run(body: &Body, env: ProcessEnv) -> Result<(), String> {
     match catch_unwind(AssertUnwindSafe(|| body(env))) {
         Ok(result) => result.map_err(|e| e.to_string()),
@@ -103,56 +72,5 @@ pub(super) fn run(body: &Body, env: ProcessEnv) -> Result<(), String> {
             let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
             Err(format!("{PANICKED}{}", text.unwrap_or("without a message")))
         }
-    }
-}
-
-/// The scheduler as one incarnation sees it.
-struct View {
-    scheduler: Arc<Scheduler>,
-    task: usize,
-}
-
-impl Fate for View {
-    fn step(&self, call: Call, offers: &[Fault]) -> Verdict {
-        self.scheduler.step(self.task, call, offers)
-    }
-
-    fn now(&self) -> Duration {
-        self.scheduler.now()
-    }
-
-    fn block(&self, timeout: Duration) {
-        self.scheduler.block(self.task, timeout);
-    }
-
-    fn later(&self, fault: Fault, action: Box<dyn FnOnce() -> bool + Send>) {
-        let after = self.scheduler.lock().random.below(8_000_000);
-        self.scheduler.later(Duration::from_micros(after), fault, action);
-    }
-
-    fn kill(&self) {
-        self.scheduler.kill(self.task);
-    }
-
-    fn alive(&self) -> bool {
-        self.scheduler.alive(self.task)
-    }
-
-    fn joined(&self, group: &GroupSpec) {
-        self.scheduler.joined(self.task, group);
-    }
-}
-
-impl Clock for View {
-    fn now_ms(&self) -> i64 {
-        EPOCH_MS + i64::try_from(self.scheduler.tick().as_millis()).expect("worlds are short")
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.scheduler.tick()
-    }
-
-    fn sleep(&self, time: Duration) {
-        self.scheduler.sleep(self.task, time);
     }
 }

@@ -49,7 +49,7 @@ pub(super) struct Scheduler {
     state: Mutex<State>,
     now_us: Arc<AtomicU64>,
     turn: AtomicUsize,
-    log: Arc<Embedded>,
+    pub log: Arc<Embedded>,
 }
 
 pub(super) struct State {
@@ -351,7 +351,7 @@ impl Scheduler {
             member: None,
             calls_after_death: 0,
         });
-        let env = process::environment(self, &self.log, task, &state.processes[process], incarnation, disk);
+        let env = self.environment(task, &state.processes[process], incarnation, disk);
         let body = state.processes[process].body.clone();
         let scheduler = self.clone();
         let run = move || {

@@ -60,7 +60,7 @@ impl From<usize> for PrintOptions {
     }
 }
 
-/// The text of a value in the form of [`PrintFormat::Scala`].
+/// The text of a value as Scala shows it.
 ///
 /// # Errors
 /// What the value's own `Serialize` answers.

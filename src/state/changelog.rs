@@ -5,7 +5,7 @@
 //! store has the id 0.
 
 use super::StoreId;
-use crate::record::{RawChunk, RawChunkBuilder, RawRecord};
+use crate::record::{RawChunkBuilder, RawRecord};
 
 /// The id that no store has: it marks rows of the engine itself.
 pub const ENGINE: StoreId = StoreId(0);
@@ -42,15 +42,6 @@ pub fn row(record: RawRecord<'_>) -> Row<'_> {
         },
         _ => Row::Unknown,
     }
-}
-
-/// The last recovery record among the rows of a chunk.
-#[must_use]
-pub fn last_marker(rows: &RawChunk) -> Option<&[u8]> {
-    (0..rows.len()).rev().find_map(|index| match row(rows.get(index)) {
-        Row::Marker(record) => Some(record),
-        _ => None,
-    })
 }
 
 /// Appends a marker row that carries a recovery record.
@@ -104,7 +95,5 @@ mod tests {
                 Row::Marker(b"last"),
             ]
         );
-        assert_eq!(last_marker(&rows), Some(&b"last"[..]));
-        assert_eq!(last_marker(&RawChunk::default()), None);
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod changelog;
 mod directory;
+mod keyspace;
 mod memory;
 mod ordered;
 mod rocks;

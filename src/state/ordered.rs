@@ -4,9 +4,9 @@
 //! visit sees the staged changes merged with the database; only changed values are staged.
 
 use super::{
-    Backend, Store, StoreId, StoreSpec, changelog,
-    staged::{Cell, INLINE_BYTES, Slot, in_store},
-    table::read_one,
+    Backend, Store, StoreSpec,
+    keyspace::{Keyspace, spec},
+    staged::{Cell, INLINE_BYTES, Slot},
 };
 use crate::{
     codec::{decode_key, decode_value, encode_key, format_of},
@@ -25,9 +25,7 @@ use std::{
 ///
 /// The order is that of the encoded keys, which is the order of `derive(Ord)`: tuples sort by their first part first.
 pub struct OrderedTable<K: Value, V: Value> {
-    name: Arc<str>,
-    id: StoreId,
-    backend: Arc<dyn Backend>,
+    committed: Keyspace,
     staged: BTreeMap<Bytes, Cell<V>>,
     staged_bytes: usize,
     scratch: Vec<u8>,
@@ -41,20 +39,19 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
     /// The store called `name` in an opened database.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, backend: Arc<dyn Backend>) -> Self {
-        let name = name.into();
-        let id = StoreId::of(&name);
+        Self::over(Keyspace::new(name, backend))
+    }
+
+    fn over(committed: Keyspace) -> Self {
         let staged = BTreeMap::new();
-        OrderedTable { name, id, backend, staged, staged_bytes: 0, scratch: vec![], key: PhantomData }
+        OrderedTable { committed, staged, staged_bytes: 0, scratch: vec![], key: PhantomData }
     }
 
     /// How the plan declares such a table.
     #[must_use]
     pub fn spec(name: impl Into<String>) -> StoreSpec {
-        StoreSpec {
-            name: name.into(),
-            format: format!("ordered {} -> {}", format_of::<K>(), format_of::<V>()),
-            open: Arc::new(|name, backend| Box::new(Self::new(name, backend))),
-        }
+        let format = format!("ordered {} -> {}", format_of::<K>(), format_of::<V>());
+        spec(name.into(), format, Self::over)
     }
 
     /// Reads the values of keys that have not been touched yet with one multi-get.
@@ -65,7 +62,7 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
     where
         K: 'k,
     {
-        let fail = in_store(&self.name);
+        let fail = self.committed.failed();
         let mut missing: Vec<Bytes> = vec![];
         for key in keys {
             self.scratch.clear();
@@ -77,7 +74,7 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
         missing.sort_unstable();
         missing.dedup();
         let keys: Vec<&[u8]> = missing.iter().map(|key| &**key).collect();
-        let fetched = self.backend.get_many(self.id, &keys, &mut |index, committed| {
+        let fetched = self.committed.get_many(&keys, &mut |index, committed| {
             let cell = Cell::read(committed)?;
             self.staged_bytes += weight_of(keys[index], &cell);
             self.staged.insert(missing[index].clone(), cell);
@@ -95,10 +92,10 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
     /// Never: the key is staged first.
     pub fn entry(&mut self, key: &K) -> Result<Slot<'_, V>> {
         self.scratch.clear();
-        encode_key(key, &mut self.scratch).map_err(in_store(&self.name))?;
+        encode_key(key, &mut self.scratch).map_err(self.committed.failed())?;
         if !self.staged.contains_key(&*self.scratch) {
-            let cell = read_one(&*self.backend, self.id, &self.scratch, Cell::read);
-            self.stage(cell.map_err(in_store(&self.name))?);
+            let cell = self.committed.get(&self.scratch, Cell::read).map_err(self.committed.failed())?;
+            self.stage(cell);
         }
         let cell = self.staged.get_mut(&*self.scratch).expect("staged just now");
         Ok(Slot::staged(cell, &mut self.staged_bytes))
@@ -110,7 +107,7 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
     /// If the key cannot be encoded.
     pub fn insert(&mut self, key: &K, value: V) -> Result {
         self.scratch.clear();
-        encode_key(key, &mut self.scratch).map_err(in_store(&self.name))?;
+        encode_key(key, &mut self.scratch).map_err(self.committed.failed())?;
         if let Some(cell) = self.staged.get_mut(&*self.scratch) {
             Slot::staged(cell, &mut self.staged_bytes).set(value);
         } else {
@@ -130,13 +127,13 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
     /// # Errors
     /// As [`OrderedTable::entry`].
     pub fn get(&self, key: &K) -> Result<Option<V>> {
-        let fail = in_store(&self.name);
+        let fail = self.committed.failed();
         let mut bytes = vec![];
         encode_key(key, &mut bytes).map_err(&fail)?;
         if let Some(cell) = self.staged.get(&*bytes) {
             return Ok(cell.value().cloned());
         }
-        read_one(&*self.backend, self.id, &bytes, |value| value.map(decode_value).transpose()).map_err(fail)
+        self.committed.get(&bytes, |value| value.map(decode_value).transpose()).map_err(fail)
     }
 
     /// Visits the keys of a range in order, until `visit` returns `false`. Whatever is written or taken in a slot is
@@ -152,7 +149,7 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
         let encode = |bound: Bound<&K>| -> Result<Bound<Vec<u8>>> {
             let bytes = |key: &K| {
                 let mut bytes = vec![];
-                encode_key(key, &mut bytes).map_err(in_store(&self.name)).map(|()| bytes)
+                encode_key(key, &mut bytes).map_err(self.committed.failed()).map(|()| bytes)
             };
             Ok(match bound {
                 Bound::Included(key) => Bound::Included(bytes(key)?),
@@ -174,7 +171,7 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
         visit: impl FnMut(&K, &mut Slot<'_, V>) -> Result<bool>,
     ) -> Result {
         let mut from = vec![];
-        encode_key(prefix, &mut from).map_err(in_store(&self.name))?;
+        encode_key(prefix, &mut from).map_err(self.committed.failed())?;
         let mut after = from.clone();
         while after.pop_if(|byte| *byte == 0xff).is_some() {}
         let to = match after.last_mut() {
@@ -197,7 +194,7 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
         visit: impl FnMut(&K, &mut Slot<'_, V>) -> Result<bool>,
     ) -> Result {
         let mut from = vec![];
-        encode_key(first, &mut from).map_err(in_store(&self.name))?;
+        encode_key(first, &mut from).map_err(self.committed.failed())?;
         self.visit_bytes((Bound::Included(&from), Bound::Unbounded), visit)
     }
 
@@ -209,7 +206,7 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
         if is_empty(range) {
             return Ok(());
         }
-        let (id, backend) = (self.id, Arc::clone(&self.backend));
+        let committed = self.committed.clone();
         let (from, to) = range;
         let first = match from {
             Bound::Included(key) | Bound::Excluded(key) => Some(key),
@@ -218,16 +215,16 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
         // Everything up to here has been visited.
         let mut past = from.map(<[u8]>::to_vec);
         let mut go_on = true;
-        let scanned = backend.scan(id, first, &mut |key, committed| {
+        let scanned = committed.scan(first, &mut |key, value| {
             if !RangeBounds::<[u8]>::contains(&range, key) {
                 return Ok(from == Bound::Excluded(key));
             }
             let before = (past.as_ref().map(|past| &past[..]), Bound::Excluded(key));
-            go_on = self.visit_staged(before, &mut visit)? && self.visit_row(key, committed, &mut visit)?;
+            go_on = self.visit_staged(before, &mut visit)? && self.visit_row(key, value, &mut visit)?;
             past = Bound::Excluded(key.to_vec());
             Ok(go_on)
         });
-        scanned.map_err(in_store(&self.name))?;
+        scanned.map_err(committed.failed())?;
         if go_on {
             self.visit_staged((past.as_ref().map(|past| &past[..]), to), &mut visit)?;
         }
@@ -286,9 +283,9 @@ impl<K: Value, V: Value> Store for OrderedTable<K, V> {
     fn seal(&mut self) -> Result<RawChunk> {
         let mut rows = RawChunkBuilder::with_capacity(self.staged.len(), 0);
         for (key, cell) in &mut self.staged {
-            changelog::store_key(self.id, &mut self.scratch);
+            self.committed.begin_changelog_key(&mut self.scratch);
             self.scratch.extend_from_slice(key);
-            cell.seal(&self.scratch, &mut rows).map_err(in_store(&self.name))?;
+            cell.seal(&self.scratch, &mut rows).map_err(self.committed.failed())?;
         }
         Ok(rows.build())
     }

@@ -5,7 +5,7 @@
 
 use crate::{
     codec::{decode_value, encode_value, value_bytes},
-    error::{Error, Result},
+    error::Result,
     record::{Bytes, RawChunkBuilder, Value},
 };
 use std::mem::needs_drop;
@@ -212,13 +212,5 @@ impl<V: Value> Drop for Slot<'_, V> {
         if let Some(staged_bytes) = self.staged_bytes.as_deref_mut() {
             self.cell.weigh(staged_bytes);
         }
-    }
-}
-
-/// Adds the name of the store that failed.
-pub(super) fn in_store(name: &str) -> impl Fn(Error) -> Error + '_ {
-    move |e| match e {
-        Error::Codec(what) => Error::State(format!("store `{name}`: {what}")),
-        other => other,
     }
 }

@@ -5,8 +5,9 @@
 //! staged key keeps no larger buffer alive.
 
 use super::{
-    Backend, Store, StoreId, StoreSpec, changelog,
-    staged::{Cell, INLINE_BYTES, Slot, in_store},
+    Backend, Store, StoreSpec,
+    keyspace::{Keyspace, spec},
+    staged::{Cell, INLINE_BYTES, Slot},
 };
 use crate::{
     codec::{decode_key, decode_value, encode_key, format_of},
@@ -19,9 +20,7 @@ use std::{mem::needs_drop, sync::Arc};
 
 /// Keyed values with point access.
 pub struct Table<K: Key, V: Value> {
-    name: Arc<str>,
-    id: StoreId,
-    backend: Arc<dyn Backend>,
+    committed: Keyspace,
     staged: Map<K, Cell<V>>,
     staged_bytes: usize,
     /// The concatenated encoded keys of committed rows to delete, and where each ends.
@@ -35,11 +34,12 @@ impl<K: Key, V: Value> Table<K, V> {
     /// The store called `name` in an opened database.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, backend: Arc<dyn Backend>) -> Self {
-        let name = name.into();
+        Self::over(Keyspace::new(name, backend))
+    }
+
+    fn over(committed: Keyspace) -> Self {
         Table {
-            id: StoreId::of(&name),
-            name,
-            backend,
+            committed,
             staged: Map::default(),
             staged_bytes: 0,
             deleted: (vec![], vec![]),
@@ -51,11 +51,8 @@ impl<K: Key, V: Value> Table<K, V> {
     /// How the plan declares such a table.
     #[must_use]
     pub fn spec(name: impl Into<String>) -> StoreSpec {
-        StoreSpec {
-            name: name.into(),
-            format: format!("table {} -> {}", format_of::<K>(), format_of::<V>()),
-            open: Arc::new(|name, backend| Box::new(Self::new(name, backend))),
-        }
+        let format = format!("table {} -> {}", format_of::<K>(), format_of::<V>());
+        spec(name.into(), format, Self::over)
     }
 
     /// Reads the values of keys that have not been touched yet with one multi-get, so that `entry` finds them in
@@ -72,7 +69,7 @@ impl<K: Key, V: Value> Table<K, V> {
         if fetched.is_err() {
             self.staged.truncate(first);
         }
-        fetched.map_err(in_store(&self.name))
+        fetched.map_err(self.committed.failed())
     }
 
     fn fetch<'k>(&mut self, keys: impl IntoIterator<Item = &'k K>, first: usize) -> Result
@@ -96,7 +93,7 @@ impl<K: Key, V: Value> Table<K, V> {
             self.sealed = None;
         }
         let mut weight = 0;
-        self.backend.get_many(self.id, &keys, &mut |index, committed| {
+        self.committed.get_many(&keys, &mut |index, committed| {
             let cell = Cell::read(committed)?;
             weight += weight_of::<K, V>(keys[index].len(), &cell);
             self.staged[first + index] = cell;
@@ -116,10 +113,10 @@ impl<K: Key, V: Value> Table<K, V> {
         let cell = match self.staged.entry(key) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(mut entry) => {
-                let fail = in_store(&self.name);
+                let fail = self.committed.failed();
                 self.scratch.clear();
                 encode_key(entry.key(), &mut self.scratch).map_err(&fail)?;
-                let cell = read_one(&*self.backend, self.id, &self.scratch, Cell::read).map_err(&fail)?;
+                let cell = self.committed.get(&self.scratch, Cell::read).map_err(&fail)?;
                 self.staged_bytes += weight_of::<K, V>(self.scratch.len(), &cell);
                 if keeps_a_buffer::<K>(&self.scratch) {
                     *entry.key_mut() = decode_key(&self.scratch).map_err(&fail)?;
@@ -139,7 +136,7 @@ impl<K: Key, V: Value> Table<K, V> {
         let cell = match self.staged.entry(key) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(mut entry) => {
-                let fail = in_store(&self.name);
+                let fail = self.committed.failed();
                 let cell = Cell::read(None)?;
                 self.scratch.clear();
                 if needs_drop::<K>() {
@@ -163,13 +160,13 @@ impl<K: Key, V: Value> Table<K, V> {
     /// If the database cannot be read.
     pub fn delete_range<P: Serialize>(&mut self, from: &P, to: &P, limit: usize) -> Result<Option<K>> {
         self.sealed = None;
-        let fail = in_store(&self.name);
+        let fail = self.committed.failed();
         let (mut first, mut end) = (vec![], vec![]);
         encode_key(from, &mut first).and_then(|()| encode_key(to, &mut end)).map_err(&fail)?;
         let (bytes, ends) = &mut self.deleted;
         let before = bytes.len();
         let (mut count, mut left) = (0, None);
-        let scanned = self.backend.scan(self.id, Some(&first), &mut |key, _| {
+        let scanned = self.committed.scan(Some(&first), &mut |key, _| {
             if key >= &end[..] {
                 return Ok(false);
             }
@@ -200,8 +197,11 @@ impl<K: Key, V: Value> Table<K, V> {
         self.sealed = None;
         let (mut closed, mut left, mut forgotten) = (vec![], vec![], 0);
         for (key, mut cell) in self.staged.drain(..) {
-            let value =
-                if over(&key) { cell.close(&mut self.scratch).map_err(in_store(&self.name))? } else { None };
+            let value = if over(&key) {
+                cell.close(&mut self.scratch).map_err(self.committed.failed())?
+            } else {
+                None
+            };
             if let Some(value) = value {
                 closed.push((key.clone(), value));
                 if cell.is_new() {
@@ -226,10 +226,8 @@ impl<K: Key, V: Value> Table<K, V> {
         }
         let mut bytes = vec![];
         encode_key(key, &mut bytes)
-            .and_then(|()| {
-                read_one(&*self.backend, self.id, &bytes, |value| value.map(decode_value).transpose())
-            })
-            .map_err(in_store(&self.name))
+            .and_then(|()| self.committed.get(&bytes, |value| value.map(decode_value).transpose()))
+            .map_err(self.committed.failed())
     }
 
     /// The keys whose value differs from the committed one, with the new value (`None` = deleted), in the order of
@@ -244,20 +242,12 @@ impl<K: Key, V: Value> Table<K, V> {
         Ok(self.staged.iter().filter(|(_, cell)| cell.is_changed()).map(|(key, cell)| (key, cell.value())))
     }
 
-    /// Visits every key that has a value: committed ones in the order of their bytes, then those that are new in this
-    /// batch. Streams the rows: only what `visit` changes is staged, so a table may be larger than memory.
+    /// Visits every key that has a value: committed ones in the order of their bytes, then those new in this batch. Streams:
+    /// only what `visit` changes is staged, so a table may be larger than memory. At most `keys_max` committed keys at a time: gives
+    /// where the next part begins, or `None` after the last one. The first part has no `from`.
     ///
     /// # Errors
     /// If the database cannot be read, or what `visit` answers.
-    pub fn update_all(&mut self, visit: impl FnMut(&K, &mut Slot<'_, V>) -> Result) -> Result {
-        self.update_some(None, usize::MAX, visit).map(drop)
-    }
-
-    /// Like [`Table::update_all`], but at most `keys_max` committed keys at a time: returns where the next part begins,
-    /// or `None` after the last one. The first part has no `from`.
-    ///
-    /// # Errors
-    /// As [`Table::update_all`].
     pub fn update_some(
         &mut self,
         from: Option<&[u8]>,
@@ -266,10 +256,8 @@ impl<K: Key, V: Value> Table<K, V> {
     ) -> Result<Option<Vec<u8>>> {
         self.sealed = None;
         let touched_before = self.staged.len();
-        let (id, backend) = (self.id, Arc::clone(&self.backend));
-        let name = Arc::clone(&self.name);
         let (mut keys, mut next) = (0, None);
-        let scanned = backend.scan(id, from, &mut |bytes, committed| {
+        let scanned = self.committed.scan(from, &mut |bytes, committed| {
             if keys == keys_max {
                 next = Some(bytes.to_vec());
                 return Ok(false);
@@ -293,7 +281,7 @@ impl<K: Key, V: Value> Table<K, V> {
             }
             Ok(true)
         });
-        scanned.map_err(in_store(&name))?;
+        scanned.map_err(self.committed.failed())?;
         if next.is_some() {
             return Ok(next);
         }
@@ -310,15 +298,15 @@ impl<K: Key, V: Value> Table<K, V> {
         let count = self.staged.len() + self.deleted.1.len();
         let mut rows = RawChunkBuilder::with_capacity(count, count * ROW_BYTES);
         for (key, cell) in &mut self.staged {
-            changelog::store_key(self.id, &mut self.scratch);
+            self.committed.begin_changelog_key(&mut self.scratch);
             encode_key(key, &mut self.scratch)
                 .and_then(|()| cell.seal(&self.scratch, &mut rows))
-                .map_err(in_store(&self.name))?;
+                .map_err(self.committed.failed())?;
         }
         let (bytes, ends) = &self.deleted;
         let mut start = 0;
         for end in ends {
-            changelog::store_key(self.id, &mut self.scratch);
+            self.committed.begin_changelog_key(&mut self.scratch);
             self.scratch.extend_from_slice(&bytes[start..*end]);
             let Ok(()) =
                 rows.push_with(-1, Some(&self.scratch), |_| Ok::<_, std::convert::Infallible>(false));
@@ -382,19 +370,4 @@ fn keeps_a_buffer<K>(encoded: &[u8]) -> bool {
 
 fn compact<K: Key>(key: K, encoded: &[u8]) -> Result<K> {
     if keeps_a_buffer::<K>(encoded) { decode_key(encoded) } else { Ok(key) }
-}
-
-/// One key's row, read by `read`.
-pub(super) fn read_one<T>(
-    backend: &dyn Backend,
-    id: StoreId,
-    key: &[u8],
-    mut read: impl FnMut(Option<&[u8]>) -> Result<T>,
-) -> Result<T> {
-    let mut found = None;
-    backend.get_many(id, &[key], &mut |_, value| {
-        found = Some(read(value)?);
-        Ok(())
-    })?;
-    Ok(found.expect("a backend answers for every key"))
 }

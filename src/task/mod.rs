@@ -14,7 +14,7 @@ use crate::{
     operator::{Batch, Context, Counters, Emitter, NodeId, Operator, Output, Port, Target},
     panics,
     plan::{Factory, Role, Topology},
-    record::{Chunk, Partition, RawChunk, TaskId, TopicPartition},
+    record::{Chunk, RawChunk, TaskId, TopicPartition},
     state::{Backend, Stores},
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -296,12 +296,4 @@ fn pass_on() -> Factory {
             Ok(())
         }))
     })
-}
-
-/// All tasks of one state partition, from stage 1 on.
-pub struct StateTasks {
-    /// The state partition.
-    pub partition: Partition,
-    /// One task per stage.
-    pub tasks: Vec<Task>,
 }

@@ -6,7 +6,7 @@
 use super::{
     Between, Settings, Written, WrittenBatch,
     table::{self, Reading},
-    turnstile::Turnstile,
+    turnstile::{Crash, Turnstile},
 };
 use crate::{
     config::{Config, Trigger},
@@ -30,15 +30,6 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
-
-/// Where the process of a test dies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Crash {
-    /// Everything is computed and sent, nothing is committed: the batch runs again.
-    BeforeCommit,
-    /// The batch is committed, but the local state does not have it yet. Console rows are lost.
-    AfterCommit,
-}
 
 /// Runs one program, batch by batch. See the [module](super) for an example.
 pub struct Driver<'p> {

@@ -33,9 +33,10 @@ mod outputs;
 mod table;
 mod turnstile;
 
-pub use driver::{Crash, Driver};
+pub use driver::Driver;
 pub use outputs::{outputs, outputs_of_two};
 pub use table::{Reading, feed};
+pub use turnstile::Crash;
 
 use crate::{context::StreamingContext, error::Result};
 use std::fmt;

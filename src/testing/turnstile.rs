@@ -4,7 +4,6 @@
 //! time stands still while there is input; once the engine waits for more, time jumps to the goal and the engine is
 //! held there; a dead process has no effect.
 
-use super::Crash;
 use crate::{
     log::{
         GroupSpec,
@@ -16,6 +15,15 @@ use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+
+/// Where the process of a test dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// Everything is computed and sent, nothing is committed: the batch is run again.
+    BeforeCommit,
+    /// The batch is committed, but the local state does not have it yet. Console rows are lost.
+    AfterCommit,
+}
 
 /// What engine and driver share.
 pub(super) struct Turnstile {

@@ -3,7 +3,7 @@
 //! Owns names and units of the fields: Spark's where Spark has one, milliseconds and records otherwise. Knows the
 //! history only. Invariant: an unknown number is omitted, never 0.
 
-use super::server::{Shared, as_json, not_found};
+use super::state::{Shared, as_json, not_found};
 use crate::{
     config::Trigger,
     observe::{

@@ -5,7 +5,7 @@
 
 use super::{
     api::{self, Batch, Receiver, Statistics},
-    server::Shared,
+    state::Shared,
 };
 use crate::observe::history::BATCHES_MAX;
 use axum::{

@@ -6,5 +6,6 @@ mod api;
 mod events;
 mod page;
 mod server;
+mod state;
 
 pub use server::{Server, Settings};

@@ -4,7 +4,7 @@
 //! internet access. Knows the history and its JSON. Invariants: user text is escaped; nothing is loaded from
 //! elsewhere (enforced by a Content-Security-Policy).
 
-use super::{api, events, server::Shared};
+use super::{api, events, state::Shared};
 use axum::{
     Router,
     extract::{Path, State},

@@ -6,7 +6,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "liveness is about real time, whichever clock the loop uses")]
 
-use super::{api, events, page};
+use super::{
+    api, events, page,
+    state::{Shared, as_json},
+};
 use crate::{
     error::{Error, Result},
     observe::{history::History, metrics::Metrics, status::Status},
@@ -15,10 +18,9 @@ use axum::{
     Router,
     extract::State,
     http::{StatusCode, header},
-    response::{IntoResponse, Response},
+    response::IntoResponse,
     routing::get,
 };
-use serde::Serialize;
 use serde_json::json;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
@@ -66,20 +68,6 @@ pub struct Server {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
-}
-
-/// What responses are made from.
-pub(super) struct Shared {
-    metrics: Arc<Metrics>,
-    pub(super) status: Arc<Status>,
-    pub(super) history: Arc<History>,
-    pub(super) now_ms: fn() -> i64,
-    /// Counts changes of the history.
-    pub(super) changes: watch::Sender<u64>,
-    /// Changes when the server ends: for responses that have no end of their own.
-    pub(super) closing: watch::Receiver<bool>,
-    liveness: Duration,
-    last_turn: Mutex<(u64, Instant)>,
 }
 
 impl Server {
@@ -215,19 +203,6 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
 
 async fn version() -> impl IntoResponse {
     as_json(&json!({ "name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION") }))
-}
-
-/// A response of the JSON API.
-pub(super) fn as_json(value: &impl Serialize) -> Response {
-    match serde_json::to_string(value) {
-        Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text + "\n").into_response(),
-        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{e}\n")).into_response(),
-    }
-}
-
-/// The response when a resource does not exist, and why.
-pub(super) fn not_found(why: &str) -> Response {
-    (StatusCode::NOT_FOUND, as_json(&json!({ "error": why }))).into_response()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod eos;
 mod faults;
 mod kafka;
 mod log;
+mod order;
 #[cfg(feature = "failpoints")]
 #[path = "../postgres/mod.rs"]
 mod postgres;
@@ -18,5 +19,4 @@ mod programs;
 #[cfg(feature = "failpoints")]
 mod proxy;
 mod sources;
-mod speed;
 mod subject;

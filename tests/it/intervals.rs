@@ -13,8 +13,8 @@ use tidegate::{
     codec::{AsText, Utf8},
     config::Trigger,
     log::{self, Log, TopicSpec},
+    observe::BatchReport,
     record::{Partition, Text},
-    runtime::BatchReport,
     source::BadRecordPolicy,
     testing::Driver,
 };

@@ -113,7 +113,7 @@ fn rows_match(backend: &Arc<dyn Backend>, batch: u64) -> tidegate::Result<()> {
         assert_eq!(table.get(&word)?, expected(n, batch), "key {n} at batch {batch}");
     }
     let mut rows = 0;
-    counts(backend).update_all(|_, _| {
+    counts(backend).update_some(None, usize::MAX, |_, _| {
         rows += 1;
         Ok(())
     })?;
@@ -319,7 +319,7 @@ fn state_larger_than_the_budget_stays_within_it() {
         }
         let mut rows = 0;
         table
-            .update_all(|key, slot| {
+            .update_some(None, usize::MAX, |key, slot| {
                 assert_eq!(slot.get().unwrap()[0], *key);
                 rows += 1;
                 Ok(())

@@ -77,7 +77,7 @@ fn a_killed_restore_has_whole_pieces_and_knows_which() {
         let piece = piece_of(&backend);
         assert!(piece > before, "the restore started over: {piece} after {before}");
         counts(&backend)
-            .update_all(|word, slot| {
+            .update_some(None, usize::MAX, |word, slot| {
                 assert_eq!(slot.get(), Some(&piece), "{word}");
                 Ok(())
             })
@@ -126,7 +126,7 @@ fn a_killed_process_finds_every_batch_that_it_applied() {
         assert!(batch == applied || batch == applied + 1, "{applied} were applied, {batch} are there");
         let mut words = 0;
         counts(&backend)
-            .update_all(|word, slot| {
+            .update_some(None, usize::MAX, |word, slot| {
                 assert_eq!(slot.get(), Some(&batch), "{word}");
                 words += 1;
                 Ok(())

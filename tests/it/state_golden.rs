@@ -124,7 +124,7 @@ fn a_database_of_this_format_opens_and_holds_what_was_written() {
     let mut table: VisitTable = Table::new(VISITS, Arc::clone(&opened.backend));
     let mut rows = vec![];
     table
-        .update_all(|key, slot| {
+        .update_some(None, usize::MAX, |key, slot| {
             rows.push((key.clone(), slot.get().unwrap().clone()));
             Ok(())
         })

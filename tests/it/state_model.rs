@@ -91,7 +91,7 @@ fn run_table(disk: &Disk, ops: &[Op]) {
             Op::Prefetch(keys) => table.prefetch(keys).unwrap(),
             Op::UpdateAll(remainder) => {
                 table
-                    .update_all(|_, slot| {
+                    .update_some(None, usize::MAX, |_, slot| {
                         match rule(*remainder, *slot.get().unwrap()) {
                             Some(value) => slot.set(value),
                             None => drop(slot.take()),

@@ -182,7 +182,7 @@ fn keys_that_are_closed_are_handed_over_and_leave_at_most_a_deletion() {
 }
 
 #[test]
-fn update_all_visits_every_key_once_and_stages_only_what_changed() {
+fn an_update_visits_every_key_once_and_stages_only_what_changed() {
     Disk::each(|disk| {
         let backend = disk.open();
         let mut table = counts(&backend);
@@ -198,7 +198,7 @@ fn update_all_visits_every_key_once_and_stages_only_what_changed() {
         add(&mut table, "k002", 100);
         let mut seen = vec![];
         table
-            .update_all(|word, slot| {
+            .update_some(None, usize::MAX, |word, slot| {
                 seen.push(word.to_string());
                 match slot.get().copied().unwrap() {
                     n if n % 100 == 0 && n < 1000 => *slot.get_mut().unwrap() += 1000,
@@ -256,7 +256,7 @@ fn an_error_in_a_visit_is_returned() {
         let fail = |_: &Text, _: &mut tidegate::state::Slot<'_, u64>| -> Result {
             Err(tidegate::Error::State("stop here".into()))
         };
-        assert_eq!(table.update_all(fail).unwrap_err().to_string(), "state: stop here");
+        assert_eq!(table.update_some(None, usize::MAX, fail).unwrap_err().to_string(), "state: stop here");
     });
 }
 

@@ -5,9 +5,7 @@
 //! one compaction at a time.
 
 use super::{
-    compact::{Rules, compact},
-    directory::Directory,
-    segment::Segment,
+    files::{Directory, Segment, compact},
     store::{State, Store},
 };
 use crate::error::{Error, Result};
@@ -25,7 +23,7 @@ pub(super) fn clean(store: &Store) -> Result<bool> {
         let Some(job) = state.files.as_ref().map(Directory::due).transpose()?.flatten() else {
             return Ok(false);
         };
-        (job, Rules::of(&state))
+        (job, state.rules())
     };
     if rules.is_empty() {
         return Ok(false);

@@ -7,21 +7,19 @@
 #![allow(clippy::disallowed_methods, reason = "this log is its own broker: it has a clock and waits")]
 
 mod cleaning;
-mod compact;
 mod cursor;
-mod directory;
-mod frame;
+mod files;
 mod group;
 mod member;
+mod open;
 mod partition;
 mod producer;
 mod retention;
-mod segment;
 mod store;
 mod time;
 mod transaction;
 
-pub use directory::{Fsync, Options};
+pub use files::{Fsync, Options};
 pub(crate) use member::EmbeddedMember;
 pub(crate) use producer::EmbeddedProducer;
 pub use time::Time;
@@ -34,7 +32,7 @@ use crate::{
     record::{Offset, TopicPartition},
 };
 use cursor::{Cursor, PartitionReader};
-use directory::Directory;
+use files::{Directory, GroupOffset};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -43,7 +41,7 @@ use std::{
     thread,
     time::Duration,
 };
-use store::{GroupOffset, State, Store, missing_topic};
+use store::{State, Store, missing_topic};
 
 /// Topics inside this process.
 pub struct Embedded {
@@ -104,9 +102,8 @@ impl Embedded {
         if let Some(store) = logs.get(&real).and_then(Weak::upgrade) {
             return Ok(Arc::new(Embedded { name, store }));
         }
-        let mut state = State { default_partitions: options.default_partitions, ..State::default() };
         let time = Time::system();
-        state.files = Some(Directory::open(&real, options, &mut state, time.now_ms())?);
+        let state = State::open(&real, options, time.now_ms())?;
         let store = Arc::new(Store::new(state, time));
         if let Fsync::Interval(every) = options.fsync {
             sync_in_background(&store, every)?;
@@ -218,6 +215,14 @@ impl Log for Embedded {
     }
 
     fn creates_output_topics(&self) -> bool {
+        true
+    }
+
+    fn deletes_consumed(&self) -> bool {
+        true
+    }
+
+    fn keeps_one_copy(&self) -> bool {
         true
     }
 

@@ -4,10 +4,7 @@
 //! overlap; readers of committed data stop before the first offset whose transaction is still open. What may be dropped
 //! is decided elsewhere (`retention.rs`).
 
-use super::{
-    frame::Records,
-    segment::{Segment, Span},
-};
+use super::files::{Records, Segment, Span};
 use crate::record::RawChunk;
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -5,11 +5,7 @@
 //! those that the records will have. Without a transactional id `flush` itself makes the records visible, and `commit`
 //! only commits the offsets.
 
-use super::{
-    cursor::size,
-    store::{GroupOffset, Store},
-    transaction::ProducerId,
-};
+use super::{cursor::size, files::GroupOffset, store::Store, transaction::ProducerId};
 use crate::{
     error::{Failure, Reaction, Result, Stage},
     log::{Committed, Membership, Producer, ProducerSpec, partitioner},

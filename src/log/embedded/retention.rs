@@ -11,6 +11,7 @@
 //! is in proportion to what it wrote. There is no retention by time: topics without these settings lose nothing.
 
 use super::{
+    files::Rules,
     partition::{Batch, PartitionLog, Place},
     store::State,
 };
@@ -48,7 +49,22 @@ impl State {
         (!self.is_compacted(topic)).then_some(Retention { bytes, consumed_only })
     }
 
-    /// How long tombstones of a compacted topic stay; `None` = the topic is not compacted.
+    /// What a compaction may drop now.
+    pub fn rules(&self) -> Rules {
+        let mut rules = Rules::default();
+        for (name, topic) in &self.topics {
+            if let Some(stay) = self.tombstones_stay_ms(name) {
+                rules.compacted.insert(name.clone(), stay);
+            }
+            if self.retention(name).is_some() {
+                let starts = (0..).zip(&topic.partitions);
+                rules.keep_from.extend(starts.map(|(n, p)| (TopicPartition::new(name.clone(), n), p.start)));
+            }
+        }
+        rules
+    }
+
+    /// How long tombstones of a compacted topic stay; nothing = it is not compacted.
     pub fn tombstones_stay_ms(&self, topic: &str) -> Option<i64> {
         let stay = self.config(topic, "delete.retention.ms").unwrap_or(DELETE_RETENTION_MS);
         self.is_compacted(topic).then_some(stay)

@@ -5,8 +5,7 @@
 //! commit is one step; every change wakes all waiting threads.
 
 use super::{
-    directory::Directory,
-    frame::Entry,
+    files::{Directory, Entry, GroupOffset, Reserved},
     group::{Counts, Group},
     partition::{Batch, Found, PartitionLog, Place},
     time::Time,
@@ -25,8 +24,6 @@ use std::{
 
 /// Largest record unless the topic sets another size: the default of Kafka's brokers.
 const MAX_MESSAGE_BYTES: usize = 1_048_588;
-/// Largest metadata of a committed offset: the default of Kafka's brokers.
-pub(super) const MAX_METADATA_BYTES: usize = 4096;
 
 #[derive(Debug)]
 pub(super) struct Store {
@@ -60,22 +57,6 @@ pub(super) struct Topic {
     pub id: String,
     pub config: BTreeMap<String, String>,
     pub partitions: Vec<PartitionLog>,
-}
-
-/// Records that hold offsets in a partition but are not committed yet.
-#[derive(Debug)]
-pub(super) struct Reserved {
-    pub at: TopicPartition,
-    pub first: u64,
-    pub rows: RawChunk,
-}
-
-/// An offset to be committed for a group.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct GroupOffset {
-    pub group: String,
-    pub at: TopicPartition,
-    pub committed: Committed,
 }
 
 impl Store {

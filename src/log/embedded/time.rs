@@ -54,8 +54,3 @@ impl fmt::Debug for Time {
         f.write_str("Time")
     }
 }
-
-/// Nanoseconds since the epoch: part of what distinguishes one log from another.
-pub(super) fn birth_ns() -> u128 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
-}

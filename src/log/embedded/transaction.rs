@@ -4,9 +4,9 @@
 //! offsets of an open transaction are pending, so nobody reads the older ones; a transaction ends once, as a whole.
 
 use super::{
-    frame::Entry,
+    files::{Entry, GroupOffset, Reserved},
     group::{Group, Refusal},
-    store::{GroupOffset, MAX_METADATA_BYTES, Reserved, State},
+    store::State,
 };
 use crate::{
     error::{Failure, Reaction, Result, Stage},
@@ -14,6 +14,9 @@ use crate::{
     record::{RawChunk, TopicPartition},
 };
 use std::{collections::BTreeMap, time::Duration};
+
+/// Largest metadata of an offset: the default of Kafka's brokers.
+const MAX_METADATA_BYTES: usize = 4096;
 
 #[derive(Debug, Default)]
 pub(super) struct Transaction {

@@ -179,6 +179,14 @@ impl Log for KafkaLog {
         false
     }
 
+    fn deletes_consumed(&self) -> bool {
+        false
+    }
+
+    fn keeps_one_copy(&self) -> bool {
+        false
+    }
+
     fn connect(&self, timeout: Duration) -> Result {
         connect::reach(&self.queries, self.settings.bootstrap(), timeout)
     }

@@ -186,6 +186,14 @@ impl Log for SimLog {
         true
     }
 
+    fn deletes_consumed(&self) -> bool {
+        true
+    }
+
+    fn keeps_one_copy(&self) -> bool {
+        true
+    }
+
     fn connect(&self, _: Duration) -> Result {
         self.step(Call::Describe)
     }

@@ -186,12 +186,12 @@ pub fn inputs(log: &dyn Log, plan: &Topology, names: &Names) -> Result<Topics> {
     Ok(topics)
 }
 
-/// How long a topic of a receiver or a drain keeps rows. It has one partition, so that what is stored keeps its order. A log that
-/// makes its topics itself counts who has read them: of what is not compacted only the newest `consumed_bytes` of read rows stay.
+/// How long a topic of a receiver or a drain keeps rows. It has one partition, so that what is stored keeps its order. In a
+/// log that deletes what was consumed only the newest `consumed_bytes` of read rows stay, unless the topic is compacted.
 fn ingest(log: &dyn Log, compact: bool, consumed_bytes: u64) -> BTreeMap<String, String> {
     let policy = if compact { "compact" } else { "delete" };
     let mut kept = vec![("cleanup.policy", policy.to_owned()), ("retention.ms", RETENTION_MS.to_string())];
-    if log.creates_output_topics() && !compact {
+    if log.deletes_consumed() && !compact {
         kept.push(("retention.bytes", consumed_bytes.to_string()));
         kept.push(("delete.consumed.only", "true".to_owned()));
     }
@@ -199,7 +199,7 @@ fn ingest(log: &dyn Log, compact: bool, consumed_bytes: u64) -> BTreeMap<String,
 }
 
 fn tell_guarantee(log: &dyn Log, config: &Config, mut written: Vec<Written>) {
-    if log.creates_output_topics() {
+    if log.keeps_one_copy() {
         tracing::info!("guarantee: {}", guarantee::of_one_copy(config.guarantee, &log.name()));
         return;
     }

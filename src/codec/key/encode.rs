@@ -1,77 +1,15 @@
-//! Keys as bytes whose order is the order of the values.
+//! Writes keys as ordered bytes.
 //!
-//! Owns the key layout (`docs/state-format.md`) and its encoder; the decoder is in `key_decode.rs`. Knows no store.
-//! Invariants: `a < b` (as in `derive(Ord)`) exactly if the bytes of `a` are less than those of `b`; no encoding is a
-//! prefix of another of the same type, so the bytes of a tuple are those of its parts, one after the other.
+//! Owns the encoder. Knows no store. Invariant: after an error nothing of the key is of use.
 
-use super::key_decode;
-use crate::error::{Error, Result};
-use serde::{Serialize, de::DeserializeOwned, ser};
-use std::fmt;
-
-/// Ends a string; a zero byte inside is escaped, so nothing sorts below the end.
-pub(super) const END: [u8; 2] = [0, 0];
-/// A zero byte within a string.
-pub(super) const ESCAPED_ZERO: [u8; 2] = [0, 0xff];
-/// Precedes each element of a sequence.
-pub(super) const MORE: u8 = 1;
-/// Ends a sequence.
-pub(super) const NO_MORE: u8 = 0;
-/// A variant number from this value on takes four more bytes.
-pub(super) const WIDE_VARIANT: u8 = 0xff;
+use super::layout::{END, ESCAPED_ZERO, Fault, MORE, NO_MORE, WIDE_VARIANT};
+use crate::error::Result;
+use serde::{Serialize, ser};
 
 /// Appends the encoding of `key` to `out`.
-///
-/// ```
-/// use tidegate::codec::{decode_key, encode_key};
-/// let (mut a, mut b) = (vec![], vec![]);
-/// encode_key(&("tide", -1i64), &mut a).unwrap();
-/// encode_key(&("tide", 10i64), &mut b).unwrap();
-/// assert!(a < b);
-/// assert_eq!(decode_key::<(String, i64)>(&a).unwrap(), ("tide".to_owned(), -1));
-/// ```
-///
-/// # Errors
-/// [`Error::Codec`] if the type's own `Serialize` fails, or leaves out fields (`skip_serializing_if`); `out` is then
-/// unchanged.
 #[inline]
-pub fn encode_key<K: Serialize + ?Sized>(key: &K, out: &mut Vec<u8>) -> Result {
-    let before = out.len();
-    key.serialize(&mut Encoder { out }).map_err(|e| {
-        out.truncate(before);
-        Error::Codec(format!("key cannot be encoded: {e}"))
-    })
-}
-
-/// Decodes a key; it owns its bytes and shares no buffer.
-///
-/// # Errors
-/// [`Error::Codec`] if the bytes are not exactly one encoded `K`.
-#[inline]
-pub fn decode_key<K: DeserializeOwned>(bytes: &[u8]) -> Result<K> {
-    key_decode::decode(bytes)
-        .map_err(|e| Error::Codec(format!("key b\"{}\" cannot be decoded: {e}", bytes.escape_ascii())))
-}
-
-/// serde's error message.
-#[derive(Debug)]
-pub(super) struct Fault(pub String);
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-impl std::error::Error for Fault {}
-impl ser::Error for Fault {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Fault(message.to_string())
-    }
-}
-impl serde::de::Error for Fault {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Fault(message.to_string())
-    }
+pub(super) fn encode<K: Serialize + ?Sized>(key: &K, out: &mut Vec<u8>) -> Result<(), Fault> {
+    key.serialize(&mut Encoder { out })
 }
 
 struct Encoder<'a> {

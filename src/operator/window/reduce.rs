@@ -4,19 +4,17 @@
 //! is the rows of its panes; panes that no later window covers are deleted, some at each batch.
 
 use super::{
-    Context, Operator, Port,
-    window::{Marks, ROWS_PER_CHUNK, Slides, delete_some, read_mark, write_mark},
-    window_panes::{Merge, Panes, add},
+    panes::{DELETED_PER_BATCH, Merge, Panes, add},
+    sweep::{Marks, sweep},
+    time::Slides,
 };
 use crate::{
     error::Result,
+    operator::{Context, Operator, Port, ROWS_PER_CHUNK},
     record::{Chunk, Key, Value},
     state::Handle,
 };
 use std::sync::Arc;
-
-/// How many expired rows a batch deletes, beside twice as many as it has written.
-pub(super) const DELETED_PER_BATCH: usize = 8_192;
 
 /// Reduces the values of each key of a window at each slide.
 pub struct WindowReduce<K: Key, V: Value, F> {
@@ -45,25 +43,9 @@ impl<K: Key, V: Value, F> WindowReduce<K, V, F> {
 
 impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> WindowReduce<K, V, F> {
     fn begin(&mut self, cx: &mut Context<'_>) -> Result {
-        let time = self.slides.time_of(cx.batch.time.0);
-        let before = read_mark(self.marks, cx)?;
-        let mut mark = before;
-        let due = self.slides.due(time, mark.emitted);
-        if due.is_none() && self.written == 0 && mark.emitted.is_none() {
-            return Ok(());
-        }
-        mark.emitted = due.or(mark.emitted).or(Some(self.slides.instant(time)));
-        // What the window to be given now does not cover either.
-        let expired = before.emitted.map_or(i64::MIN, |last| self.slides.expired_after(last));
-        let limit = DELETED_PER_BATCH.max(2 * self.written);
-        let swept = delete_some(cx.stores.open(self.panes), mark.deleted, expired, limit)?;
-        mark.deleted = swept.up_to;
-        // Of a window without any row nothing need be known.
-        if (swept.rows > 0 || !swept.is_empty) && mark != before {
-            write_mark(self.marks, mark, cx)?;
-        }
-        self.written = 0;
-        if let Some(instant) = due.filter(|_| !swept.is_empty) {
+        let written = std::mem::take(&mut self.written);
+        let due = sweep(self.slides, self.panes, self.marks, written, DELETED_PER_BATCH, cx)?;
+        if let Some(instant) = due {
             self.giving = Some(Merge::new(self.panes, self.slides.covered(instant), cx)?);
         }
         Ok(())

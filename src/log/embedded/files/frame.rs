@@ -18,7 +18,6 @@
 //! a frame. Invariants: decoding never panics; what cannot be decoded or does not match its hash is an error, never a
 //! shorter result.
 
-use super::store::{GroupOffset, Reserved};
 use crate::{
     log::Committed,
     record::{Headers, Offset, Partition, RawChunk, RawChunkBuilder, RawRecord, TopicPartition},
@@ -26,14 +25,30 @@ use crate::{
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 use xxhash_rust::xxh3::{Xxh3Builder, xxh3_64_with_seed};
 
-pub(super) const SEGMENT_MAGIC: &[u8; 8] = b"TIDELOG1";
-pub(super) const SEGMENT_HEADER: usize = 40;
-pub(super) const FRAME_MAGIC: &[u8; 4] = b"TGF1";
-pub(super) const FRAME_HEADER: usize = 24;
+pub const SEGMENT_MAGIC: &[u8; 8] = b"TIDELOG1";
+pub const SEGMENT_HEADER: usize = 40;
+pub const FRAME_MAGIC: &[u8; 4] = b"TGF1";
+pub const FRAME_HEADER: usize = 24;
+
+/// Records that hold offsets in a partition but are not committed yet.
+#[derive(Debug)]
+pub struct Reserved {
+    pub at: TopicPartition,
+    pub first: u64,
+    pub rows: RawChunk,
+}
+
+/// An offset to be committed for a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupOffset {
+    pub group: String,
+    pub at: TopicPartition,
+    pub committed: Committed,
+}
 
 /// One entry of a frame.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Entry {
+pub enum Entry {
     Topic { name: String, id: String, partitions: u32, config: BTreeMap<String, String> },
     Batch { at: TopicPartition, first: u64, last: u64, records: Records },
     Offset(GroupOffset),
@@ -42,13 +57,13 @@ pub(super) enum Entry {
 
 /// Where encoded records are, within a payload or a file, and their hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Records {
+pub struct Records {
     pub position: u64,
     pub len: u32,
     pub hash: u64,
 }
 
-pub(super) fn hash(bytes: &[u8], log_id: u64) -> u64 {
+pub fn hash(bytes: &[u8], log_id: u64) -> u64 {
     xxh3_64_with_seed(bytes, log_id)
 }
 
@@ -59,7 +74,7 @@ fn frame_hash(head: &[u8], payload: &[u8], log_id: u64) -> u64 {
     hash.digest()
 }
 
-pub(super) fn segment_header(log_id: u64, number: u64, merged: u64) -> Vec<u8> {
+pub fn segment_header(log_id: u64, number: u64, merged: u64) -> Vec<u8> {
     let mut out = SEGMENT_MAGIC.to_vec();
     out.extend(log_id.to_le_bytes());
     out.extend(number.to_le_bytes());
@@ -70,7 +85,7 @@ pub(super) fn segment_header(log_id: u64, number: u64, merged: u64) -> Vec<u8> {
 
 /// The header of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SegmentHeader {
+pub struct SegmentHeader {
     pub log_id: u64,
     pub number: u64,
     /// How many segments it replaces after compaction; 0 = it is as it was written.
@@ -78,7 +93,7 @@ pub(super) struct SegmentHeader {
 }
 
 /// The header of a segment, if it is complete.
-pub(super) fn parse_segment_header(bytes: &[u8]) -> Option<SegmentHeader> {
+pub fn parse_segment_header(bytes: &[u8]) -> Option<SegmentHeader> {
     let mut input = Input { bytes: bytes.get(..SEGMENT_HEADER)?, at: 0 };
     let magic = input.take(8)?;
     let (log_id, number, merged, stored) = (input.u64()?, input.u64()?, input.u64()?, input.u64()?);
@@ -94,7 +109,7 @@ impl SegmentHeader {
 }
 
 /// A frame under construction.
-pub(super) struct FrameBuilder {
+pub struct FrameBuilder {
     out: Vec<u8>,
     log_id: u64,
 }
@@ -185,14 +200,14 @@ impl FrameBuilder {
 
 /// A complete frame found in a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Frame {
+pub struct Frame {
     pub sequence: u64,
     /// Where its payload is in the segment.
     pub payload: Range<usize>,
 }
 
 /// The frame at a position of a segment, if it is complete and matches its hash.
-pub(super) fn frame_at(segment: &[u8], position: usize, log_id: u64) -> Option<Frame> {
+pub fn frame_at(segment: &[u8], position: usize, log_id: u64) -> Option<Frame> {
     let mut input = Input { bytes: segment.get(position..)?, at: 0 };
     if input.take(4)? != FRAME_MAGIC {
         return None;
@@ -205,14 +220,14 @@ pub(super) fn frame_at(segment: &[u8], position: usize, log_id: u64) -> Option<F
 }
 
 /// The next complete frame after a position.
-pub(super) fn frame_after(segment: &[u8], position: usize, log_id: u64) -> Option<usize> {
+pub fn frame_after(segment: &[u8], position: usize, log_id: u64) -> Option<usize> {
     let starts = segment.windows(FRAME_MAGIC.len()).enumerate().skip(position + 1);
     let mut starts = starts.filter(|(_, bytes)| bytes == FRAME_MAGIC).map(|(at, _)| at);
     starts.find(|at| frame_at(segment, *at, log_id).is_some())
 }
 
 /// All entries of a payload that starts at `base` in its file; `None` = cannot be decoded.
-pub(super) fn entries(payload: &[u8], base: u64) -> Option<Vec<Entry>> {
+pub fn entries(payload: &[u8], base: u64) -> Option<Vec<Entry>> {
     let mut input = Input { bytes: payload, at: 0 };
     let mut all = vec![];
     while input.at < payload.len() {
@@ -222,7 +237,7 @@ pub(super) fn entries(payload: &[u8], base: u64) -> Option<Vec<Entry>> {
 }
 
 /// Decodes the records of a batch whose first offset is `first`; `None` = cannot be decoded.
-pub(super) fn records(bytes: &[u8], first: u64) -> Option<RawChunk> {
+pub fn records(bytes: &[u8], first: u64) -> Option<RawChunk> {
     let mut input = Input { bytes, at: 0 };
     let mut rows = RawChunkBuilder::with_capacity(bytes.len() / 32, bytes.len());
     while input.at < bytes.len() {

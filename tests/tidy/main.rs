@@ -5,8 +5,11 @@
 //! (`clippy.toml`, `[lints]` in Cargo.toml). Invariant: each rule is a function from path and text to complaints,
 //! with a test that it can fail.
 
+mod cycles;
+mod unnamed;
+
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -80,6 +83,10 @@ const PERMITS: [(&str, &[&str]); 3] = [
     ),
 ];
 const MAX_LINES: usize = 800;
+/// Source files in one folder, those of its subfolders not counted.
+const MAX_FILES: usize = 12;
+/// Folders that have more; a number may only fall.
+const CROWDED: [(&str, usize); 3] = [("src/dstream", 18), ("src/log/kafka", 14), ("src/runtime", 26)];
 const BANNED_NAMES: [&str; 11] = [
     "utils", "util", "common", "helpers", "helper", "managers", "manager", "impl", "misc", "shared", "stuff",
 ];
@@ -102,7 +109,7 @@ type Complaints = Vec<String>;
 fn direction(path: &str, text: &str) -> Complaints {
     let Some(own) = folder(path) else { return vec![] };
     let Some(rank) = ORDER.iter().position(|f| *f == own) else {
-        return vec![format!("{path}: `{own}` is not in the order of tests/tidy.rs")];
+        return vec![format!("{path}: `{own}` is not in the order of tests/tidy/main.rs")];
     };
     let code = code(text);
     let mut bad = vec![];
@@ -173,6 +180,38 @@ fn header(path: &str, text: &str) -> Complaints {
 fn size(path: &str, text: &str) -> Complaints {
     let lines = without_tests(text).lines().count();
     if lines <= MAX_LINES { vec![] } else { vec![format!("{path}: {lines} lines, the limit is {MAX_LINES}")] }
+}
+
+/// Folders that a picture of the source tree leaves out.
+fn unseen(path: &str, text: &str, folders: &BTreeSet<&str>) -> Complaints {
+    let missing = folders.iter().filter(|folder| !text.contains(&format!("{folder}/")));
+    missing.map(|folder| format!("{path}: the picture lacks `{folder}/`")).collect()
+}
+
+/// The block of text in which a picture's last line begins so.
+fn picture(text: &str) -> &str {
+    let end = text.find("AROUND IT:").unwrap_or_default();
+    let begin = text[..end].rfind("```").unwrap_or_default();
+    &text[begin..end]
+}
+
+/// Folders with too many files, by the paths of all files.
+fn crowded<'p>(paths: impl IntoIterator<Item = &'p str>) -> Complaints {
+    let mut counts: BTreeMap<&str, usize> = CROWDED.iter().map(|(folder, _)| (*folder, 0)).collect();
+    for (folder, _) in paths.into_iter().filter_map(|path| path.rsplit_once('/')) {
+        *counts.entry(folder).or_default() += 1;
+    }
+    let known = |folder: &str| CROWDED.iter().find(|(f, _)| *f == folder).map(|(_, files)| *files);
+    let complaint = |(folder, files): (&str, usize)| match known(folder) {
+        Some(most) if files < most => {
+            Some(format!("{folder}: {files} files are left: write down that number"))
+        }
+        most if files > most.unwrap_or(MAX_FILES) => {
+            Some(format!("{folder}: {files} files, {} is the end: make a folder", most.unwrap_or(MAX_FILES)))
+        }
+        _ => None,
+    };
+    counts.into_iter().filter_map(complaint).collect()
 }
 
 fn names(path: &str) -> Complaints {
@@ -353,6 +392,33 @@ fn files_use_only_what_stands_before_them() {
 }
 
 #[test]
+fn no_files_of_a_folder_use_each_other_in_circles() {
+    assert_none(cycles::cycles(&files(&["src"], &[".rs"])));
+}
+
+#[test]
+fn every_public_item_is_named() {
+    let shown = files(&["examples", "benches", "docs", "README.md", "src/main.rs"], &[".rs", ".md"]);
+    assert_none(unnamed::unnamed(&files(&["src"], &[".rs"]), &shown));
+}
+
+#[test]
+fn the_pictures_show_every_folder() {
+    let sources = files(&["src"], &[".rs"]);
+    let folders = sources.iter().filter(|(path, _)| path.matches('/').count() > 1);
+    let folders: BTreeSet<&str> = folders.filter_map(|(path, _)| folder(path)).collect();
+    let places = files(&["ARCHITECTURE.md", "src/lib.rs"], &[".md", ".rs"]);
+    assert_eq!(places.len(), 2);
+    assert_none(places.iter().flat_map(|(path, text)| unseen(path, picture(text), &folders)));
+}
+
+#[test]
+fn folders_can_be_taken_in_at_a_glance() {
+    let sources = files(&["src"], &[".rs"]);
+    assert_none(crowded(sources.iter().map(|(path, _)| path.as_str())));
+}
+
+#[test]
 fn crates_stay_behind_their_fences() {
     assert_none(rust_files().iter().flat_map(|(p, t)| fences(p, t)));
 }
@@ -479,6 +545,11 @@ fn the_other_rules_can_fail() {
     let long = "fn a() {}\n".repeat(MAX_LINES + 1);
     assert!(!size("a.rs", &long).is_empty());
     assert!(size("a.rs", &format!("x\n#[cfg(test)]\nmod tests {{\n{long}}}\n")).is_empty());
+    let two = BTreeSet::from(["log", "sink"]);
+    assert_eq!(unseen("a.md", picture("log/\n```\nsink/\nAROUND IT: log/\n```\n"), &two).len(), 1);
+    let many: Vec<String> = (0..=MAX_FILES).map(|n| format!("src/log/f{n}.rs")).collect();
+    let many = || many.iter().map(String::as_str);
+    assert_eq!(crowded(many()).len() - crowded(many().skip(1)).len(), 1);
     assert!(!names("src/log/utils.rs").is_empty());
     assert!(!names("src/common/ids.rs").is_empty());
     assert!(names("src/log/mod.rs").is_empty());

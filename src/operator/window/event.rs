@@ -5,12 +5,10 @@
 //! goes back, over restarts too; a window that can still take a row is never deleted; one that cannot when a batch ends is not
 //! stored by it; each changed window gives one row per batch.
 
-use super::{
-    Context, Operator, Port,
-    window_event_rows::{EventRows, EventSpans, SourceMark, Windowed},
-};
+use super::event_exchange::{EventRows, EventSpans, SourceMark, Windowed};
 use crate::{
     error::Result,
+    operator::{Context, Operator, Port},
     record::{Chunk, Key, Value},
     state::{Handle, Table},
 };

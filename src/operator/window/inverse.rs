@@ -5,14 +5,14 @@
 //! panes are deleted only when they have left.
 
 use super::{
-    Context, Operator, Port,
-    window::{Mark, Marks, ROWS_PER_CHUNK, Slides, delete_some, read_mark, write_mark},
-    window_panes::{Panes, add},
-    window_reduce::DELETED_PER_BATCH,
+    panes::{DELETED_PER_BATCH, Panes, add},
+    sweep::{Marks, Sweep},
+    time::Slides,
 };
 use crate::{
     codec::encode_key,
     error::{Error, Result},
+    operator::{Context, Operator, Port, ROWS_PER_CHUNK},
     record::{Chunk, Key, Value, partition_of},
     state::{Handle, OrderedTable},
 };
@@ -95,31 +95,22 @@ where
     G: Fn(V, V) -> V + Send + Sync,
 {
     fn begin(&mut self, cx: &mut Context<'_>) -> Result {
-        let time = self.slides.time_of(cx.batch.time.0);
-        let before = read_mark(self.marks, cx)?;
-        let mut mark = before;
-        let due = self.slides.due(time, mark.emitted);
-        if due.is_none() && self.written == 0 && mark.emitted.is_none() {
-            return Ok(());
-        }
+        let written = std::mem::take(&mut self.written);
+        let Some(mut sweep) = Sweep::begin(self.slides, self.marks, written, cx)? else { return Ok(()) };
         let mut seeded = false;
-        if let Some(instant) = due {
+        if let Some(instant) = sweep.due {
             seeded = self.seed(cx)?;
-            self.take_out(self.slides.leaving(mark.emitted, instant), cx)?;
-            self.add_up(self.slides.entering(mark.emitted, instant), cx)?;
+            self.take_out(self.slides.leaving(sweep.last, instant), cx)?;
+            self.add_up(self.slides.entering(sweep.last, instant), cx)?;
             self.giving = Some(Bound::Unbounded);
         }
-        mark.emitted = due.or(mark.emitted).or(Some(self.slides.instant(time)));
         // What has left was taken out of the totals just now.
-        let left = mark.emitted.unwrap_or(time) - self.slides.length_ms();
-        let limit = DELETED_PER_BATCH.max(2 * self.written);
-        let swept = delete_some(cx.stores.open(self.panes), mark.deleted, left, limit)?;
-        mark.deleted = swept.up_to;
+        let left = sweep.emitted() - self.slides.length_ms();
+        sweep.delete(cx.stores.open(self.panes), left, DELETED_PER_BATCH)?;
         // Of a window that never had a row nothing need be known.
-        if mark != before && (before != Mark::NONE || self.written > 0 || seeded) {
-            write_mark(self.marks, mark, cx)?;
+        if !sweep.is_first() || written > 0 || seeded {
+            sweep.end(cx)?;
         }
-        self.written = 0;
         Ok(())
     }
 

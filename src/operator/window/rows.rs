@@ -4,12 +4,13 @@
 //! never held; blocks that no later window covers are deleted, some at each batch.
 
 use super::{
-    Context, Operator, Port,
-    window::{Marks, ROWS_PER_CHUNK, Slides, delete_some, read_mark, write_mark},
+    sweep::{Marks, sweep},
+    time::Slides,
 };
 use crate::{
     codec::value_bytes,
     error::Result,
+    operator::{Context, Operator, Port, ROWS_PER_CHUNK},
     record::{Chunk, Value},
     state::{Handle, OrderedTable},
 };
@@ -51,27 +52,9 @@ impl<T: Value> WindowRows<T> {
 
     /// Looks whether a window is due, and deletes what no window needs any more.
     fn begin(&mut self, cx: &mut Context<'_>) -> Result {
-        let time = self.slides.time_of(cx.batch.time.0);
-        let before = read_mark(self.marks, cx)?;
-        let mut mark = before;
-        let due = self.slides.due(time, mark.emitted);
-        if due.is_none() && self.written == 0 && mark.emitted.is_none() {
-            return Ok(());
-        }
-        mark.emitted = due.or(mark.emitted).or(Some(self.slides.instant(time)));
-        // What the window to be given now does not cover either.
-        let expired = before.emitted.map_or(i64::MIN, |last| self.slides.expired_after(last));
-        let limit = DELETED_PER_BATCH.max(2 * self.written as usize);
-        let swept = delete_some(cx.stores.open(self.blocks), mark.deleted, expired, limit)?;
-        mark.deleted = swept.up_to;
-        // Of a window without any block nothing need be known.
-        if (swept.rows > 0 || !swept.is_empty) && mark != before {
-            write_mark(self.marks, mark, cx)?;
-        }
-        self.giving = due
-            .filter(|_| !swept.is_empty)
-            .map(|instant| (instant, (*self.slides.covered(instant).start(), 0)));
-        self.written = 0;
+        let written = std::mem::take(&mut self.written) as usize;
+        let due = sweep(self.slides, self.blocks, self.marks, written, DELETED_PER_BATCH, cx)?;
+        self.giving = due.map(|instant| (instant, (*self.slides.covered(instant).start(), 0)));
         Ok(())
     }
 

@@ -4,10 +4,10 @@
 //! time. Knows no state. Invariants: windows start at multiples of the hop, counted from the epoch; marks reach every state
 //! partition; a partition without rows tells so once, which holds the watermark back.
 
-use super::{Context, ExchangeFormat, Operator, Port};
 use crate::{
     codec::{decode_key, decode_value, encode_key, encode_value, format_of},
     error::{Error, Result},
+    operator::{Context, ExchangeFormat, Operator, Port},
     record::{Chunk, Key, Map, Partition, RawChunk, RawChunkBuilder, RawRecord, Text, Value, partition_of},
 };
 use serde::{Deserialize, Serialize};

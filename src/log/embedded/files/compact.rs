@@ -9,7 +9,6 @@
 use super::{
     frame::{self, Entry, FrameBuilder, Records, SEGMENT_HEADER, SegmentHeader},
     segment::{Segment, sync_dir},
-    store::State,
 };
 use crate::{
     error::{Error, Result},
@@ -26,7 +25,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 /// Bytes of the full segments that compaction could reduce.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Compactable {
+pub struct Compactable {
     /// In segments that have been compacted before.
     pub clean: u64,
     /// In segments that have not.
@@ -42,7 +41,7 @@ impl Compactable {
 }
 
 /// What a compaction works on.
-pub(super) struct Job {
+pub struct Job {
     pub dir: PathBuf,
     pub log_id: u64,
     /// The full segments, in order.
@@ -52,10 +51,11 @@ pub(super) struct Job {
     pub dirty: u64,
 }
 
-/// What may be dropped, according to the topics' settings and the groups' offsets at one moment.
-pub(super) struct Rules {
-    /// The compacted topics, and how long their tombstones stay.
-    compacted: BTreeMap<Arc<str>, i64>,
+/// What may go, by the topics' settings and the groups' offsets at one moment.
+#[derive(Debug, Default)]
+pub struct Rules {
+    /// Compacted topics, and how long their tombstones stay, milliseconds.
+    pub compacted: BTreeMap<Arc<str>, i64>,
     /// The first offset to keep.
     pub keep_from: BTreeMap<TopicPartition, u64>,
 }
@@ -65,24 +65,10 @@ impl Rules {
     pub fn is_empty(&self) -> bool {
         self.compacted.is_empty() && self.keep_from.is_empty()
     }
-
-    pub fn of(state: &State) -> Self {
-        let mut rules = Rules { compacted: BTreeMap::new(), keep_from: BTreeMap::new() };
-        for (name, topic) in &state.topics {
-            if let Some(stay) = state.tombstones_stay_ms(name) {
-                rules.compacted.insert(name.clone(), stay);
-            }
-            if state.retention(name).is_some() {
-                let starts = (0..).zip(&topic.partitions);
-                rules.keep_from.extend(starts.map(|(n, p)| (TopicPartition::new(name.clone(), n), p.start)));
-            }
-        }
-        rules
-    }
 }
 
 /// A segment that a compaction has written.
-pub(super) struct Merged {
+pub struct Merged {
     pub number: u64,
     /// The segments that it replaces, including itself.
     pub of: Vec<u64>,
@@ -92,7 +78,7 @@ pub(super) struct Merged {
 }
 
 /// Rewrites the full segments of a job, given what the segments `all` hold.
-pub(super) fn compact(job: &Job, rules: &Rules, all: &[u64], now_ms: i64) -> Result<Vec<Merged>> {
+pub fn compact(job: &Job, rules: &Rules, all: &[u64], now_ms: i64) -> Result<Vec<Merged>> {
     let mut last = Last { rules, now_ms, keys: Map::default(), offsets: BTreeMap::new() };
     for number in all {
         read(&job.dir, *number, job.log_id, |sequence, entry, rows| {
@@ -110,7 +96,7 @@ pub(super) fn compact(job: &Job, rules: &Rules, all: &[u64], now_ms: i64) -> Res
 }
 
 /// Removes what an interrupted compaction left behind.
-pub(super) fn clean_up(dir: &Path) -> Result {
+pub fn clean_up(dir: &Path) -> Result {
     let context = || format!("cleaning up {}", dir.display());
     for entry in std::fs::read_dir(dir).map_err(Error::io(context()))? {
         let path = entry.map_err(Error::io(context()))?.path();

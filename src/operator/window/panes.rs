@@ -3,10 +3,10 @@
 //! Owns the layout (end of the pane, then the key), so that panes expire in order and one pane has its keys in order. Knows no
 //! slide. Invariants: a pane holds one value per key; merging panes holds one page of each, never a pane.
 
-use super::Context;
 use crate::{
     codec::encode_key,
     error::Result,
+    operator::Context,
     record::{Key, Value},
     state::{Handle, OrderedTable},
 };
@@ -18,6 +18,9 @@ use std::{
 
 /// Values by end of the pane and key.
 pub type Panes<K, V> = OrderedTable<(i64, K), V>;
+
+/// How many expired rows a batch deletes, beside twice as many as it has written.
+pub(super) const DELETED_PER_BATCH: usize = 8_192;
 
 /// Rows that all pages of a merge hold together, about.
 const MERGED_ROWS_HELD: usize = 1 << 16;

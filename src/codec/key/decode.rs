@@ -2,7 +2,7 @@
 //!
 //! Owns the decoder. Knows no store. Invariant: bytes that are not exactly one key of the type are an error, never a panic.
 
-use super::key::{END, ESCAPED_ZERO, Fault, MORE, NO_MORE, WIDE_VARIANT};
+use super::layout::{END, ESCAPED_ZERO, Fault, MORE, NO_MORE, WIDE_VARIANT};
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
     VariantAccess, Visitor, value::U32Deserializer,

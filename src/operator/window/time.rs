@@ -1,20 +1,10 @@
-//! When windows over batch times are emitted and which batches they cover, and what is kept of that between batches.
+//! When windows over batch times are emitted and which batches they cover.
 //!
-//! Pure arithmetic on batch times, and the one row of state that remembers the last instant. Knows no rows and no key.
-//! Invariants: instants are the multiples of the slide, counted from the epoch, so they are the same after any restart; an
-//! instant is emitted at most once; what a later instant covers is never expired.
+//! Pure arithmetic on batch times. Knows no rows, no key and no state. Invariants: instants are the multiples of the slide, counted
+//! from the epoch, so they are the same after any restart; an instant is emitted at most once; what a later instant covers is never
+//! expired.
 
-use crate::{
-    error::Result,
-    operator::Context,
-    record::Value,
-    state::{Handle, OrderedTable, Table},
-};
-use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
-
-/// How many rows leave an operator at a time at the end of a batch, so that a window need not be in memory at once.
-pub const ROWS_PER_CHUNK: usize = 8_192;
 
 /// Length and slide of a window over batch times, milliseconds.
 ///
@@ -110,72 +100,6 @@ fn floor(time_ms: i64, step_ms: i64) -> i64 {
 
 fn gcd(a: i64, b: i64) -> i64 {
     if b == 0 { a } else { gcd(b, a % b) }
-}
-
-/// What a window remembers of its past, one row per state partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
-    /// The last instant that was emitted, or passed before the first one.
-    pub emitted: Option<i64>,
-    /// Everything up to this time is deleted.
-    pub deleted: i64,
-}
-
-impl Mark {
-    /// Before the first row.
-    pub const NONE: Mark = Mark { emitted: None, deleted: i64::MIN };
-}
-
-/// The store of a [`Mark`]; its only key is 0.
-pub type Marks = Table<u8, Mark>;
-
-/// The mark of this state partition.
-///
-/// # Errors
-/// If the database cannot be read.
-pub fn read_mark(marks: Handle<Marks>, cx: &mut Context<'_>) -> Result<Mark> {
-    Ok(cx.stores.open(marks).get(&0)?.unwrap_or(Mark::NONE))
-}
-
-/// Keeps the mark, if it is another.
-///
-/// # Errors
-/// If the database cannot be read.
-pub fn write_mark(marks: Handle<Marks>, mark: Mark, cx: &mut Context<'_>) -> Result {
-    cx.stores.open(marks).entry(0)?.set(mark);
-    Ok(())
-}
-
-/// What [`delete_some`] has done.
-pub(super) struct Swept {
-    /// Everything up to this time is deleted now.
-    pub up_to: i64,
-    /// Rows that were deleted.
-    pub rows: usize,
-    /// Nothing is left in the store at all.
-    pub is_empty: bool,
-}
-
-/// Deletes at most `limit` of the rows whose time is after `from` and at most `to`; everything up to `from` is gone already, so
-/// what was deleted before is not passed again.
-pub(super) fn delete_some<K: Value, V: Value>(
-    table: &mut OrderedTable<(i64, K), V>,
-    from: i64,
-    to: i64,
-    limit: usize,
-) -> Result<Swept> {
-    let mut swept = Swept { up_to: to.max(from), rows: 0, is_empty: true };
-    table.visit_from(&from.saturating_add(1), |(time, _), row| {
-        if *time > to || swept.rows == limit {
-            swept.is_empty = false;
-            swept.up_to = swept.up_to.min(*time - 1);
-            return Ok(false);
-        }
-        swept.rows += 1;
-        row.take();
-        Ok(true)
-    })?;
-    Ok(swept)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use std::{
 };
 
 #[derive(Debug)]
-pub(super) struct Segment {
+pub struct Segment {
     pub file: File,
     pub path: PathBuf,
     pub number: u64,
@@ -81,14 +81,14 @@ impl Segment {
 }
 
 /// Makes the names in a directory durable.
-pub(super) fn sync_dir(dir: &Path) -> Result {
+pub fn sync_dir(dir: &Path) -> Result {
     let synced = File::open(dir).and_then(|d| d.sync_all());
     synced.map_err(Error::io(format!("syncing the directory {}", dir.display())))
 }
 
 /// The records of a batch in a segment.
 #[derive(Clone, Debug)]
-pub(super) struct Span {
+pub struct Span {
     pub segment: Arc<Segment>,
     pub records: Records,
     pub first: u64,

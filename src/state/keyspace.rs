@@ -1,0 +1,65 @@
+//! One store's committed rows in a database: the bytes under a typed table.
+//!
+//! Owns the store's name, its id and the door to the database. Knows no type and no staged change. Invariant: errors of codecs name
+//! the store.
+
+use super::{Backend, Store, StoreId, StoreSpec, VisitRow, changelog};
+use crate::error::{Error, Result};
+use std::sync::Arc;
+
+/// The rows of one store, by encoded key.
+#[derive(Clone)]
+pub(super) struct Keyspace {
+    name: Arc<str>,
+    id: StoreId,
+    backend: Arc<dyn Backend>,
+}
+
+impl Keyspace {
+    pub fn new(name: impl Into<Arc<str>>, backend: Arc<dyn Backend>) -> Self {
+        let name = name.into();
+        Keyspace { id: StoreId::of(&name), name, backend }
+    }
+
+    /// Turns an error into one that says which store it is about.
+    pub fn failed(&self) -> impl Fn(Error) -> Error + '_ {
+        move |e| match e {
+            Error::Codec(what) => Error::State(format!("store `{}`: {what}", self.name)),
+            other => other,
+        }
+    }
+
+    /// Looks up keys with one multi-get, as [`Backend::get_many`].
+    pub fn get_many(&self, keys: &[&[u8]], visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result) -> Result {
+        self.backend.get_many(self.id, keys, visit)
+    }
+
+    /// One key's row, read by `read`.
+    pub fn get<T>(&self, key: &[u8], mut read: impl FnMut(Option<&[u8]>) -> Result<T>) -> Result<T> {
+        let mut found = None;
+        self.get_many(&[key], &mut |_, value| {
+            found = Some(read(value)?);
+            Ok(())
+        })?;
+        Ok(found.expect("a backend answers for every key"))
+    }
+
+    /// Visits rows in the order of their keys, as [`Backend::scan`].
+    pub fn scan(&self, from: Option<&[u8]>, visit: &mut VisitRow<'_>) -> Result {
+        self.backend.scan(self.id, from, visit)
+    }
+
+    /// Begins the key of a changelog row of this store.
+    pub fn begin_changelog_key(&self, out: &mut Vec<u8>) {
+        changelog::store_key(self.id, out);
+    }
+}
+
+/// How the plan declares a store that `open` makes.
+pub(super) fn spec<S: Store>(name: String, format: String, open: fn(Keyspace) -> S) -> StoreSpec {
+    StoreSpec {
+        name,
+        format,
+        open: Arc::new(move |name, backend| Box::new(open(Keyspace::new(name, backend)))),
+    }
+}
