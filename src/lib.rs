@@ -43,6 +43,7 @@
 //! | what goes wrong, and exit codes | [`Error`] |
 //! | where the program runs: Kafka, a directory, memory | [`log::open`] |
 //! | the plan, as text | [`plan::Topology`] |
+//! | a sink of your own | [`sink`] |
 //! | tests of a program, in virtual time | [`testing`] |
 //!
 //! # A record's path
@@ -131,7 +132,8 @@ pub use dstream::{DStream, EventWindow, MapWithStateDStream, SourceOptions, Stat
 pub use error::{Error, Result};
 pub use operator::Windowed;
 pub use record::{BatchTime, Text};
-pub use sink::{CommittedBatch, FileSink, PostgresSink, PrintOptions, Rdd, TimeUnit};
+pub use sink::PostgresSink;
+pub use sink::{CommittedBatch, FileSink, PrintOptions, Rdd, TimeUnit};
 pub use source::{BadRecordPolicy, StorageLevel};
 
 /// The program of the README, so that it compiles.

@@ -277,7 +277,7 @@ impl Engine {
                 }
                 Output::Collected { node, partition, chunk } => {
                     let task = Partition(first_task + partition.0);
-                    self.flight.collected.entry(node).or_default().entry(task).or_default().push(chunk);
+                    self.flight.collected.entry(node).or_default().push(task, chunk);
                 }
                 Output::Late(records) => self.flight.late += records,
                 Output::Watermark(ms) => {
