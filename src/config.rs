@@ -6,6 +6,9 @@
 use crate::error::{Error, Result};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+/// The default of `--admin-bind`.
+pub const ADMIN_BIND: &str = if cfg!(feature = "page") { "127.0.0.1:4040" } else { "off" };
+
 /// What a reader of the output may rely on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Guarantee {
@@ -97,7 +100,8 @@ pub struct Config {
     pub session_timeout: Duration,
     /// How often each partition leaves a witness of its position, against lost group offsets.
     pub witness_interval: Duration,
-    /// Address of the streaming page, metrics and health; the next free port is taken if it is in use. `None` = no server.
+    /// Address of the streaming page, metrics and health; the next free port is taken if it is in use. `None` = no server,
+    /// as by default without the cargo feature `page`.
     pub admin_bind: Option<String>,
     /// Print a line of progress every ten seconds if standard error is a terminal.
     pub progress_line: bool,
@@ -138,7 +142,7 @@ impl Config {
             transaction_timeout: Duration::from_secs(15),
             session_timeout: Duration::from_secs(10),
             witness_interval: Duration::from_secs(5),
-            admin_bind: Some("127.0.0.1:4040".into()),
+            admin_bind: (ADMIN_BIND != "off").then(|| ADMIN_BIND.into()),
             progress_line: true,
             leave: false,
             remember: Duration::from_secs(60),
@@ -190,7 +194,12 @@ impl Config {
                 self.transaction_timeout
             )));
         }
-        Ok(())
+        match &self.admin_bind {
+            Some(bind) if !cfg!(feature = "page") => Err(Error::Config(format!(
+                "admin address `{bind}`: this program was built without the streaming page\n  next: set no address (--admin-bind off), or build with the cargo feature `page`"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// How long a batch may take input: a third of the transaction timeout, or the batch interval and a margin if that is more.
@@ -289,7 +298,7 @@ pub struct Args {
     #[arg(long, env = "TIDEGATE_SESSION_TIMEOUT_MS", default_value_t = 10_000)]
     pub session_timeout_ms: u64,
     /// Address of the streaming page, metrics and health, or `off`; the next free port is taken if it is in use
-    #[arg(long, env = "TIDEGATE_ADMIN_BIND", default_value = "127.0.0.1:4040")]
+    #[arg(long, env = "TIDEGATE_ADMIN_BIND", default_value = ADMIN_BIND)]
     pub admin_bind: String,
     /// Tell the group at a graceful stop that this process does not come back
     #[arg(long, env = "TIDEGATE_LEAVE")]

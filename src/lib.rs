@@ -132,6 +132,7 @@ pub use dstream::{DStream, EventWindow, MapWithStateDStream, SourceOptions, Stat
 pub use error::{Error, Result};
 pub use operator::Windowed;
 pub use record::{BatchTime, Text};
+#[cfg(feature = "postgres")]
 pub use sink::PostgresSink;
 pub use sink::{CommittedBatch, FileSink, PrintOptions, Rdd, TimeUnit};
 pub use source::{BadRecordPolicy, StorageLevel};

@@ -22,6 +22,7 @@ use std::{
 use tidegate::{
     Config, Error, Result, StreamingContext,
     codec::{AsText, Utf8},
+    config::ADMIN_BIND,
     log::{self, Log, TopicSpec},
     observe::logging::{self, LogFormat},
 };
@@ -52,7 +53,7 @@ pub struct Options {
     #[arg(long, env = "TIDEGATE_DEMO_SECONDS")]
     seconds: Option<u64>,
     /// Address of the streaming page, metrics and health, or `off`; the next free port is taken if it is in use
-    #[arg(long, env = "TIDEGATE_ADMIN_BIND", default_value = "127.0.0.1:4040")]
+    #[arg(long, env = "TIDEGATE_ADMIN_BIND", default_value = ADMIN_BIND)]
     admin_bind: String,
 }
 

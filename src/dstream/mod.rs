@@ -11,6 +11,7 @@ mod lookup;
 mod output;
 mod output_files;
 mod output_foreach_batch;
+#[cfg(feature = "postgres")]
 mod output_postgres;
 mod pair;
 mod persist;

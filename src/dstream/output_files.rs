@@ -58,6 +58,7 @@ impl<T: Value> DStream<T> {
     /// assert!(std::fs::read(dir.path().join("words-1000.parquet/part-00000")).unwrap().starts_with(b"PAR1"));
     /// # Ok::<(), tidegate::Error>(())
     /// ```
+    #[cfg(feature = "parquet")]
     #[track_caller]
     pub fn save_as_parquet_files(&self, prefix: &str, suffix: &str) {
         self.end_in("save_as_parquet_files", Location::caller(), FileSink::parquet(prefix).per_batch(suffix));

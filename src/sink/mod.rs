@@ -19,6 +19,7 @@ mod files;
 mod foreach_batch;
 mod latest;
 pub mod outbox;
+#[cfg(feature = "postgres")]
 mod postgres;
 mod rdd;
 mod remembered;
@@ -33,6 +34,7 @@ pub use files::{FileSink, TimeUnit};
 pub use foreach_batch::{CommittedBatch, ForeachBatch};
 pub use latest::{KeepLatest, Latest, View};
 pub use outbox::{OutboxFailure, OutboxSource, OutboxWriter};
+#[cfg(feature = "postgres")]
 pub use postgres::PostgresSink;
 pub use rdd::{ForeachRdd, Rdd};
 pub use remembered::{Remember, Remembered};

@@ -6,7 +6,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "liveness is about real time, whatever clock the loop has")]
 
-use super::{api, events, page};
+use super::{api, events, page, settings::Settings};
 use crate::{
     error::{Error, Result},
     observe::{history::History, metrics::Metrics, status::Status},
@@ -21,7 +21,7 @@ use axum::{
 use serde::Serialize;
 use serde_json::json;
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener},
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -34,32 +34,6 @@ const PORTS: u16 = 16;
 const LOOK: Duration = Duration::from_millis(200);
 /// How long open requests may take after the shutdown began.
 const GRACE: Duration = Duration::from_secs(1);
-
-/// Where to listen, and what counts as alive.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Address to bind.
-    pub bind: IpAddr,
-    /// First port to try; 0 = any free one.
-    pub port: u16,
-    /// The process is dead when its loop has not turned for this time.
-    pub liveness: Duration,
-    /// Milliseconds since the epoch: what the page takes for now.
-    pub now_ms: fn() -> i64,
-}
-
-impl Default for Settings {
-    /// This machine only, port 4040; longer than any single call to the log may wait for its answers.
-    fn default() -> Self {
-        let liveness = Duration::from_secs(180);
-        Settings { bind: Ipv4Addr::LOCALHOST.into(), port: 4040, liveness, now_ms }
-    }
-}
-
-fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |t| i64::try_from(t.as_millis()).unwrap_or(i64::MAX))
-}
 
 /// The running server; dropping it ends it.
 pub struct Server {

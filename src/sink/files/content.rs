@@ -3,6 +3,7 @@
 //! Owns encoded rows and the trait of formats. Knows no format. Invariant: what tasks encoded is written as it is.
 
 use crate::error::Result;
+#[cfg(feature = "parquet")]
 use arrow_array::RecordBatch;
 
 /// Encoded rows.
@@ -10,6 +11,7 @@ pub enum Content {
     /// Lines of text or JSON.
     Lines(Vec<u8>),
     /// Columns, to be written as Parquet.
+    #[cfg(feature = "parquet")]
     Columns(RecordBatch),
 }
 

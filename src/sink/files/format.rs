@@ -49,13 +49,16 @@ impl<T: Serialize> FileFormat<T> for JsonLines {
 
 /// Writes the contents of one file, all of one format.
 pub(super) fn write(contents: &[&Content], file: &mut File) -> Result {
+    #[cfg(feature = "parquet")]
     let mut columns = vec![];
     for content in contents {
         match content {
             Content::Lines(lines) => file.write_all(lines).map_err(Error::io("writing lines to a file"))?,
+            #[cfg(feature = "parquet")]
             Content::Columns(batch) => columns.push(batch),
         }
     }
+    #[cfg(feature = "parquet")]
     if !columns.is_empty() {
         return super::parquet::write(&columns, file);
     }

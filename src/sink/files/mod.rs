@@ -6,10 +6,12 @@
 mod content;
 mod format;
 mod output;
+#[cfg(feature = "parquet")]
 mod parquet;
 mod pending;
 mod place;
 mod settings;
+#[cfg(feature = "parquet")]
 mod shape;
 
 pub use settings::{FileSink, TimeUnit};

@@ -104,7 +104,8 @@ impl<T: Value> FileSink<T> {
     }
 
     /// Parquet files; the columns follow from the type of the rows. Fields of a struct are columns of the same name, parts of a tuple
-    /// `_1`, `_2` and so on, anything else is a column `value`. All columns may be null; floats that are no numbers are.
+    /// `_1`, `_2` and so on, anything else is a column `value`. All columns may be null; floats that are no numbers are. Needs the cargo
+    /// feature `parquet`, which is on by default.
     ///
     /// ```
     /// use tidegate::{FileSink, StreamingContext, testing::Driver};
@@ -117,6 +118,7 @@ impl<T: Value> FileSink<T> {
     /// assert!(std::fs::read(dir.path().join("part-1000-00000.parquet")).unwrap().starts_with(b"PAR1"));
     /// # Ok::<(), tidegate::Error>(())
     /// ```
+    #[cfg(feature = "parquet")]
     #[must_use]
     pub fn parquet(dir: &str) -> Self {
         let format =
