@@ -7,6 +7,9 @@
 use crate::error::{Error, Result};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+/// The default of `--admin-bind`.
+pub const ADMIN_BIND: &str = if cfg!(feature = "page") { "127.0.0.1:4040" } else { "off" };
+
 /// What readers of the output can rely on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Guarantee {
@@ -141,7 +144,7 @@ impl Config {
             transaction_timeout: Duration::from_secs(15),
             session_timeout: Duration::from_secs(10),
             witness_interval: Duration::from_secs(5),
-            admin_bind: Some("127.0.0.1:4040".into()),
+            admin_bind: (ADMIN_BIND != "off").then(|| ADMIN_BIND.into()),
             progress_line: true,
             leave: false,
             remember: Duration::from_secs(60),
@@ -193,7 +196,12 @@ impl Config {
                 self.transaction_timeout
             )));
         }
-        Ok(())
+        match &self.admin_bind {
+            Some(bind) if !cfg!(feature = "page") => Err(Error::Config(format!(
+                "admin address `{bind}`: this program was built without the streaming page\n  next: set no address (--admin-bind off), or build with the cargo feature `page`"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// How long a batch may take input: a third of the transaction timeout, or the batch interval plus a margin if that
@@ -296,7 +304,7 @@ pub struct Args {
     #[arg(long, env = "TIDEGATE_SESSION_TIMEOUT_MS", default_value_t = 10_000)]
     pub session_timeout_ms: u64,
     /// Address of the streaming page, metrics and health, or `off`; if the port is in use, the next free one is taken
-    #[arg(long, env = "TIDEGATE_ADMIN_BIND", default_value = "127.0.0.1:4040")]
+    #[arg(long, env = "TIDEGATE_ADMIN_BIND", default_value = ADMIN_BIND)]
     pub admin_bind: String,
     /// At a graceful stop, leave the group, because this process does not come back
     #[arg(long, env = "TIDEGATE_LEAVE")]

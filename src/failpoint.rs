@@ -56,7 +56,7 @@ pub const GROUP_PLACES: [&str; 2] = ["before-release", "after-answer"];
 /// Passes a named place; with the feature `failpoints`, acts there if it was asked to. `true` = fail here, or do the
 /// wrong thing on purpose.
 #[cfg(not(feature = "failpoints"))]
-#[inline(always)]
+#[inline]
 #[must_use]
 pub fn passes(_: &'static str) -> bool {
     false

@@ -146,7 +146,9 @@ pub use error::{Error, Result};
 pub use operator::Windowed;
 pub use plan::Topology;
 pub use record::{BatchTime, Text};
-pub use sink::{CommittedBatch, FileSink, PostgresSink, PrintOptions, Rdd, TimeUnit};
+#[cfg(feature = "postgres")]
+pub use sink::PostgresSink;
+pub use sink::{CommittedBatch, FileSink, PrintOptions, Rdd, TimeUnit};
 pub use source::{BadRecordPolicy, StorageLevel};
 
 /// The program of the README, so that it compiles.

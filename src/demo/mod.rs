@@ -23,6 +23,7 @@ use std::{
 use tidegate::{
     Config, Error, Result, StreamingContext,
     codec::{AsText, Utf8},
+    config::ADMIN_BIND,
     log::{self, Log, TopicSpec},
     observe::logging::{self, LogFormat},
 };
@@ -53,7 +54,7 @@ pub struct Options {
     #[arg(long, env = "TIDEGATE_DEMO_SECONDS")]
     seconds: Option<u64>,
     /// Address of the streaming page, metrics and health, or `off`; if the port is in use, the next free one is taken
-    #[arg(long, env = "TIDEGATE_ADMIN_BIND", default_value = "127.0.0.1:4040")]
+    #[arg(long, env = "TIDEGATE_ADMIN_BIND", default_value = ADMIN_BIND)]
     admin_bind: String,
 }
 

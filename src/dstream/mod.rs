@@ -12,6 +12,7 @@ mod lookup;
 mod output;
 mod output_files;
 mod output_foreach_batch;
+#[cfg(feature = "postgres")]
 mod output_postgres;
 mod pair;
 mod persist;

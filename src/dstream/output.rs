@@ -7,12 +7,11 @@ use super::DStream;
 use crate::{
     codec::{Encode, Message},
     error::Result,
-    operator::Operator,
     plan::{Factory, Layout, Role},
     record::{BatchTime, Data, RawChunkBuilder, Value},
     sink::{
-        Collect, ConsoleSink, ForeachRdd, MakeTwoPhaseSink, PrintOptions, Rdd, Remember, Remembered,
-        TopicSink, TwoPhaseSpec,
+        ConsoleSink, ForeachRdd, PrintOptions, Rdd, Remember, Remembered, Sink, SinkContext, SinkShape,
+        TwoPhaseContext,
     },
 };
 use std::{cell::RefCell, panic::Location, sync::Arc};
@@ -70,6 +69,36 @@ impl<T: Value> DStream<T> {
 }
 
 impl<T: Data> DStream<T> {
+    /// Writes rows to a sink, which may be one of your own: see the [three shapes](crate::sink) of sinks and what each of them guarantees. A mistake
+    /// in its settings is told when the program starts.
+    ///
+    /// ```
+    /// use tidegate::{
+    ///     StreamingContext, Text,
+    ///     sink::{Sink, SinkContext, SinkShape},
+    ///     testing::Driver,
+    /// };
+    ///
+    /// /// Lines in a topic of log messages, keyed by the place where they come from.
+    /// struct Journal(&'static str);
+    ///
+    /// impl Sink<Text> for Journal {
+    ///     fn shape(self, _: &SinkContext) -> Result<SinkShape<Text>, String> {
+    ///         Ok(SinkShape::topic("journal", move |line: &Text, out| {
+    ///             out.push_with(-1, Some(self.0.as_bytes()), |value| Ok({ value.extend(line.as_bytes()); true }))
+    ///         }))
+    ///     }
+    /// }
+    ///
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| ssc.text("lines").to_sink(Journal("harbour")));
+    /// assert_eq!(driver.batch("lines 0 | - | high tide\n")?.to_string(), "journal | harbour | high tide\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn to_sink(&self, sink: impl Sink<T>) {
+        self.end_in("to_sink", Location::caller(), sink);
+    }
+
     /// Calls `f` with the rows of each batch (behind a window: of each slide), even an empty one, and the time of
     /// the batch, on the program's loop, before the batch is committed: **at least once**. After a crash the rows
     /// come again, in a batch with another time; anything that must be exact belongs in a topic, files or Postgres.
@@ -97,9 +126,8 @@ impl<T: Data> DStream<T> {
         f: impl Fn(Rdd<T>, BatchTime) -> Result<(), E> + Send + Sync + 'static,
     ) {
         let (at, f, emit_schedule) = (Location::caller(), Arc::new(f), self.emit_schedule());
-        let make: MakeTwoPhaseSink =
-            Arc::new(move |_| Box::new(ForeachRdd::<T, E, _>::new(f.clone(), emit_schedule, at)));
-        self.to_two_phase("foreach_rdd", at, TwoPhaseSpec { name: String::new(), make });
+        let call = move |_: &_| ForeachRdd::<T, E, _>::new(f.clone(), emit_schedule, at);
+        self.end("foreach_rdd", at, SinkShape::two_phase("", call));
     }
 
     /// Keeps the rows of past batches in memory for the program itself, for as long as
@@ -124,23 +152,38 @@ impl<T: Data> DStream<T> {
         let remembered = Remembered::default();
         let kept = remembered.clone();
         let slide = self.builder.plan().slide_of(self.node);
-        let make: MakeTwoPhaseSink = Arc::new(move |cx| {
-            Box::new(Remember::<T>::new(kept.clone(), cx.remember, slide.or(cx.interval)))
-        });
-        self.to_two_phase("remembered", Location::caller(), TwoPhaseSpec { name: String::new(), make });
+        let remember = move |context: &TwoPhaseContext| {
+            Remember::<T>::new(kept.clone(), context.remember, slide.or(context.interval))
+        };
+        self.end("remembered", Location::caller(), SinkShape::two_phase("", remember));
         remembered
     }
 
-    /// Ends the stream in a two-phase sink, an output outside the log.
-    pub(crate) fn to_two_phase(
-        &self,
-        kind: &'static str,
-        at: &'static Location<'static>,
-        spec: TwoPhaseSpec,
-    ) {
-        let factory: Factory = Arc::new(|_| Box::new(Collect));
-        let role = Role::Sink { factory, topic: None, two_phase: Some(spec) };
-        let _: DStream<()> = self.then(kind, at, Layout::Any, role);
+    /// Ends the stream in a sink, by the operation `kind`.
+    pub(crate) fn end_in(&self, kind: &'static str, at: &'static Location<'static>, sink: impl Sink<T>) {
+        let shape = sink.shape(&SinkContext::of(self.builder.application())).unwrap_or_else(|why| {
+            self.builder.plan().mistakes.push(format!("{at}: `{kind}`: {why}"));
+            SinkShape::wrong()
+        });
+        self.end(kind, at, shape);
+    }
+
+    pub(crate) fn end(&self, kind: &'static str, at: &'static Location<'static>, shape: SinkShape<T>) {
+        let SinkShape { operator, topic, two_phase, outbox, .. } = shape;
+        if let Some(outbox) = outbox {
+            let mut plan = self.builder.plan();
+            // Where there is a second step too, the plan sees that its name is taken.
+            if two_phase.is_none() && plan.outboxes.iter().any(|other| other.name == outbox.name) {
+                let name = outbox.name.split_once('-').map_or(outbox.name.as_str(), |(_, name)| name);
+                let what = format!(
+                    "{at}: `{name}` is written to twice\n  help: name one of the outputs: `.named(\"...\")`"
+                );
+                plan.mistakes.push(what);
+            }
+            plan.outboxes.push(outbox);
+        }
+        let factory: Factory = Arc::new(move |_| operator());
+        let _: DStream<()> = self.then(kind, at, Layout::Any, Role::Sink { factory, topic, two_phase });
     }
 
     fn to_topic(
@@ -149,20 +192,7 @@ impl<T: Data> DStream<T> {
         at: &'static Location<'static>,
         encode: impl Fn(&T, &mut RawChunkBuilder) -> Result + Send + Sync + 'static,
     ) {
-        let (topic, encode): (Arc<str>, _) = (topic.into(), Arc::new(encode));
-        let role = {
-            let topic = topic.clone();
-            let factory: Factory = Arc::new(move |_| {
-                Box::new(TopicSink::new(topic.clone(), encode.clone())) as Box<dyn Operator>
-            });
-            factory
-        };
-        let _: DStream<()> = self.then(
-            "to_kafka",
-            at,
-            Layout::Any,
-            Role::Sink { factory: role, topic: Some(topic), two_phase: None },
-        );
+        self.end("to_kafka", at, SinkShape::topic(topic, encode));
     }
 }
 

@@ -4,16 +4,8 @@
 //! are collected, not returned.
 
 use super::DStream;
-use crate::{
-    operator::Operator,
-    plan::{Factory, Layout, Role},
-    record::Value,
-    sink::{
-        FileSink, TwoPhaseContext, TwoPhaseSpec,
-        files::{EncodeFiles, FileOutput, Place},
-    },
-};
-use std::{panic::Location, sync::Arc};
+use crate::{record::Value, sink::FileSink};
+use std::panic::Location;
 
 impl<T: Value> DStream<T> {
     /// Writes each batch as text, one row per line, as [`print`](Self::print) shows it: into the folder
@@ -34,7 +26,7 @@ impl<T: Value> DStream<T> {
     /// ```
     #[track_caller]
     pub fn save_as_text_files(&self, prefix: &str, suffix: &str) {
-        self.save("save_as_text_files", FileSink::text(prefix), suffix, Location::caller());
+        self.end_in("save_as_text_files", Location::caller(), FileSink::text(prefix).per_batch(suffix));
     }
 
     /// Like [`save_as_text_files`](Self::save_as_text_files), but each row is a line with a JSON document.
@@ -52,7 +44,7 @@ impl<T: Value> DStream<T> {
     /// ```
     #[track_caller]
     pub fn save_as_json_files(&self, prefix: &str, suffix: &str) {
-        self.save("save_as_json_files", FileSink::json(prefix), suffix, Location::caller());
+        self.end_in("save_as_json_files", Location::caller(), FileSink::json(prefix).per_batch(suffix));
     }
 
     /// Like [`save_as_text_files`](Self::save_as_text_files), but as Parquet: see [`FileSink::parquet`].
@@ -68,9 +60,10 @@ impl<T: Value> DStream<T> {
     /// assert!(std::fs::read(dir.path().join("words-1000.parquet/part-00000")).unwrap().starts_with(b"PAR1"));
     /// # Ok::<(), tidegate::Error>(())
     /// ```
+    #[cfg(feature = "parquet")]
     #[track_caller]
     pub fn save_as_parquet_files(&self, prefix: &str, suffix: &str) {
-        self.save("save_as_parquet_files", FileSink::parquet(prefix), suffix, Location::caller());
+        self.end_in("save_as_parquet_files", Location::caller(), FileSink::parquet(prefix).per_batch(suffix));
     }
 
     /// Writes files `part-TIME-TASK` into one folder, or into folders by time below it. Exactly once: files appear
@@ -90,44 +83,6 @@ impl<T: Value> DStream<T> {
     /// ```
     #[track_caller]
     pub fn to_files(&self, sink: FileSink<T>) {
-        let extension = sink.format.as_ref().map_or("", |format| format.extension());
-        let place = Place::Tree { root: sink.dir.clone(), extension };
-        self.write_files("to_files", sink, place, Location::caller());
-    }
-
-    fn save(&self, kind: &'static str, sink: FileSink<T>, suffix: &str, at: &'static Location<'static>) {
-        let place = Place::FolderPerBatch { prefix: sink.dir.clone(), suffix: suffix.to_owned() };
-        self.write_files(kind, sink, place, at);
-    }
-
-    fn write_files(
-        &self,
-        kind: &'static str,
-        sink: FileSink<T>,
-        place: Place,
-        at: &'static Location<'static>,
-    ) {
-        let name = place.name();
-        let mistake = |what: String| self.builder.plan().mistakes.push(format!("{at}: `{kind}`: {what}"));
-        if sink.dir.is_empty() || sink.dir.contains("://") {
-            mistake(format!("`{}` is not a path of a file system", sink.dir));
-        }
-        if sink.has_time_without_unit() {
-            mistake(
-                "a time for rows is set, but files are not in folders by time\n  help: add `.partition_by(TimeUnit::Hour)`".into(),
-            );
-        }
-        let folder = sink.folder();
-        let format = match sink.format {
-            Ok(format) => format,
-            Err(why) => return mistake(format!("rows of this type cannot be written as Parquet: {why}")),
-        };
-        let factory: Factory = Arc::new(move |_| {
-            Box::new(EncodeFiles::new(format.clone(), folder.clone())) as Box<dyn Operator>
-        });
-        let make =
-            Arc::new(move |context: &TwoPhaseContext| Box::new(FileOutput::new(place.clone(), context)) as _);
-        let two_phase = Some(TwoPhaseSpec { name, make });
-        let _: DStream<()> = self.then(kind, at, Layout::Any, Role::Sink { factory, topic: None, two_phase });
+        self.end_in("to_files", Location::caller(), sink);
     }
 }

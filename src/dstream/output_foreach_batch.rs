@@ -5,14 +5,10 @@
 
 use super::DStream;
 use crate::{
-    plan::{Factory, Layout, Role},
     record::Value,
-    sink::{
-        CommittedBatch, Deliver, EncodeRows, MakeTwoPhaseSink, Rdd, SendBatch, TwoPhaseSpec,
-        outbox::{MakeOutboxWriter, OutboxSpec},
-    },
+    sink::{CommittedBatch, ForeachBatch, Rdd},
 };
-use std::{fmt::Display, panic::Location, sync::Arc};
+use std::{fmt::Display, panic::Location};
 
 impl<T: Value> DStream<T> {
     /// Calls `f` with the rows of each batch that has rows, its id and its time, after the batch has been
@@ -55,25 +51,7 @@ impl<T: Value> DStream<T> {
         name: &str,
         f: impl Fn(Rdd<T>, CommittedBatch) -> Result<(), E> + Send + Sync + 'static,
     ) {
-        let (at, f) = (Location::caller(), Arc::new(f));
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if name.is_empty() || name.len() > 100 || !name.chars().all(allowed) {
-            let what = format!("{at}: `foreach_batch`: `{name}` cannot be part of a topic's name");
-            return self.builder.plan().mistakes.push(what);
-        }
-        let name = format!("foreach-{name}");
-        let topic = |suffix: &str| -> Arc<str> { format!("{}-{suffix}", self.builder.application()).into() };
-        let (topic, positions) = (topic(&name), topic("delivered"));
-        let make: MakeOutboxWriter = {
-            let positions = positions.clone();
-            Arc::new(move || Box::new(Deliver::<T, E, _>::new(f.clone(), at, positions.clone())))
-        };
-        let drain = OutboxSpec { name, topic: topic.clone(), positions: Some(positions), make };
-        self.builder.plan().outboxes.push(drain);
-        let name = topic.to_string();
-        let make: MakeTwoPhaseSink = Arc::new(move |cx| Box::new(SendBatch::new(topic.clone(), cx)));
-        let factory: Factory = Arc::new(|_| Box::new(EncodeRows::<T>::default()));
-        let role = Role::Sink { factory, topic: None, two_phase: Some(TwoPhaseSpec { name, make }) };
-        let _: DStream<()> = self.then("foreach_batch", at, Layout::Any, role);
+        let at = Location::caller();
+        self.end_in("foreach_batch", at, ForeachBatch::new(name, f, at));
     }
 }

@@ -4,13 +4,8 @@
 //! that topic with their batch, and written from there.
 
 use super::DStream;
-use crate::{
-    operator::Operator,
-    plan::{Factory, Layout, Role},
-    record::{RawChunkBuilder, Value},
-    sink::{PostgresSink, TopicSink, outbox::OutboxSpec},
-};
-use std::{panic::Location, sync::Arc};
+use crate::{record::Value, sink::PostgresSink};
+use std::panic::Location;
 
 impl<T: Value> DStream<T> {
     /// Writes rows to a Postgres table, each exactly once. They are committed with their batch in the topic
@@ -31,29 +26,6 @@ impl<T: Value> DStream<T> {
     /// ```
     #[track_caller]
     pub fn to_postgres(&self, sink: PostgresSink) {
-        let at = Location::caller();
-        let name = format!("postgres-{}", sink.name);
-        let make = match sink.drain() {
-            Ok(make) => make,
-            Err(why) => return self.builder.plan().mistakes.push(format!("{at}: `to_postgres`: {why}")),
-        };
-        let topic: Arc<str> = format!("{}-{name}", self.builder.application()).into();
-        if self.builder.plan().outboxes.iter().any(|d| d.name == name) {
-            let what = format!(
-                "{at}: `{}` is written to twice\n  help: name one of the outputs: `.named(\"...\")`",
-                sink.name
-            );
-            self.builder.plan().mistakes.push(what);
-        }
-        self.builder.plan().outboxes.push(OutboxSpec { name, topic: topic.clone(), positions: None, make });
-        let encode = sink.encoder::<T>();
-        let encode = Arc::new(move |row: &T, out: &mut RawChunkBuilder| {
-            out.push_with(-1, None, |bytes| encode(row, bytes).map(|()| true))
-        });
-        let to = topic.clone();
-        let factory: Factory =
-            Arc::new(move |_| Box::new(TopicSink::new(to.clone(), encode.clone())) as Box<dyn Operator>);
-        let role = Role::Sink { factory, topic: Some(topic), two_phase: None };
-        let _: DStream<()> = self.then("to_postgres", at, Layout::Any, role);
+        self.end_in("to_postgres", Location::caller(), sink);
     }
 }

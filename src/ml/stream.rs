@@ -12,7 +12,7 @@ use crate::{
     operator::{Context, EmitSchedule, ExchangeFormat, Operator, Port, Rows, SinglePartition},
     plan::{Factory, Layout, Node, Role},
     record::{Chunk, Data, Partition, Value},
-    sink::{KeepLatest, Latest, MakeTwoPhaseSink, TwoPhaseSpec},
+    sink::{KeepLatest, Latest, SinkShape},
     state::{Handle, Table},
 };
 use std::{panic::Location, sync::Arc};
@@ -232,8 +232,7 @@ impl<A: Algorithm> Trained<A> {
         let store = |name: &str| vec![Table::<(), A::Model>::spec(name)];
         let shown: DStream<A::Model> = self.models.operation("latest", at, Layout::Any, factory, store);
         let kept = latest.clone();
-        let make: MakeTwoPhaseSink = Arc::new(move |_| Box::new(KeepLatest::new(kept.clone())));
-        shown.to_two_phase("latest", at, TwoPhaseSpec { name: String::new(), make });
+        shown.end("latest", at, SinkShape::two_phase("", move |_| KeepLatest::new(kept.clone())));
         self.models.view(latest.view(self.models.path().as_ref()));
         latest
     }

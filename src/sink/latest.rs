@@ -6,7 +6,7 @@ use super::two_phase::{Collected, TwoPhaseSink};
 use crate::{
     error::Result,
     operator::Batch,
-    record::{BatchTime, Chunk, Data, Value},
+    record::{BatchTime, Data, Value},
 };
 use std::{
     fmt,
@@ -107,8 +107,7 @@ impl<T> KeepLatest<T> {
 
 impl<T: Data> TwoPhaseSink for KeepLatest<T> {
     fn prepare(&mut self, batch: &Batch, rows: Collected) -> Result<Option<Vec<u8>>> {
-        let row = rows.into_values().flatten().filter_map(|chunk| Chunk::take::<Vec<T>>(chunk).pop()).last();
-        self.next = row.map(|row| (batch.time, row));
+        self.next = rows.rows().last().map(|row| (batch.time, row));
         Ok(self.next.is_some().then(Vec::new))
     }
 

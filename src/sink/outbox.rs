@@ -1,15 +1,36 @@
 //! Writers of an internal topic: rows that were committed in the log go on to a place that has transactions of its own.
 //!
-//! Owns what such a place must do. Knows no thread. Invariant: records and the position after them become durable there as one, and
-//! only if the position there is what the writer believes; so each record is written once, whoever else believes to be the writer. A function
-//! of the user has no transaction: its position is kept in the log and moves after the call, so it may be called again with the same records.
+//! Owns what such a place must do, and the names of internal topics that lead to one. Knows no thread. Invariant: records and the position
+//! after them become durable there as one, and only if the position there is what the writer believes; so each record is written once, whoever
+//! else believes itself to be the writer. A function of the user has no transaction: its position is kept in the log and moves after the call,
+//! so it may be called again with the same records.
 
+use super::shape::SinkContext;
 use crate::{
     error::{Error, Result},
     log::Log,
     record::{Offset, RawChunk},
 };
 use std::sync::Arc;
+
+/// How the names of internal topics begin behind `<application id>-`. A new sink needs no word here: it is of the first kind. The others
+/// are older; they stay reserved where no sink of a program uses them, as topics of an earlier program may still be there.
+const TOPICS: [&str; 4] = ["outbox-", "postgres-", "foreach-", "delivered"];
+
+/// Whether a topic leads from the application to a place outside, or once did; `name` is that of the topic without `<application id>-`.
+#[must_use]
+pub fn is_internal(name: &str) -> bool {
+    TOPICS.iter().any(|kind| name.starts_with(kind))
+}
+
+/// The internal topic of an output.
+pub(super) fn topic_of(context: &SinkContext, kind: &str, name: &str) -> Result<Arc<str>, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if name.is_empty() || name.len() > 100 || !name.chars().all(allowed) {
+        return Err(format!("`{name}` cannot be part of a topic's name"));
+    }
+    Ok(format!("{}-{kind}-{name}", context.application).into())
+}
 
 /// Where records come from, as the place outside knows it.
 #[derive(Clone, Debug)]
@@ -24,7 +45,7 @@ pub struct OutboxSource {
 
 /// A place outside the log that rows are written to, and the position after them.
 pub trait OutboxWriter: Send {
-    /// Connects; the position of the first record that was not written. After a failure it is called again, on a new drain.
+    /// Connects; the position of the first record that was not written. After a failure it is called on a new writer.
     ///
     /// # Errors
     /// See [`OutboxFailure`].
@@ -45,7 +66,7 @@ pub trait OutboxWriter: Send {
     fn reposition(&self, start: Offset) -> String;
 }
 
-/// Why a drain does not go on.
+/// Why a writer does not go on.
 #[derive(Debug)]
 pub enum OutboxFailure {
     /// The place cannot be reached, or asks for patience; what was written last may be there or not. To be opened again later.
@@ -58,10 +79,10 @@ pub enum OutboxFailure {
     Broken(Error),
 }
 
-/// Makes a drain, for each connection a new one.
+/// Makes a writer, for each connection a new one.
 pub type MakeOutboxWriter = Arc<dyn Fn() -> Box<dyn OutboxWriter> + Send + Sync>;
 
-/// A drain of the plan.
+/// An outbox of the plan.
 #[derive(Clone)]
 pub struct OutboxSpec {
     /// What the user knows it by.
@@ -72,4 +93,23 @@ pub struct OutboxSpec {
     pub positions: Option<Arc<str>>,
     /// Makes it.
     pub make: MakeOutboxWriter,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_topic_of_an_outbox_is_internal_and_others_are_not() {
+        let context = SinkContext::of("shop");
+        for kind in ["outbox", "postgres", "foreach"] {
+            let topic = topic_of(&context, kind, "orders").unwrap();
+            assert!(topic.strip_prefix("shop-").is_some_and(is_internal), "{topic}");
+        }
+        assert!(is_internal("delivered"));
+        assert!(!is_internal("orders") && !is_internal("orders-outbox-a") && !is_internal("outboxes"));
+        for name in ["", "a/b", &"a".repeat(101)] {
+            assert!(topic_of(&context, "outbox", name).unwrap_err().contains("part of a topic's name"));
+        }
+    }
 }

@@ -6,7 +6,7 @@ use super::two_phase::{Collected, TwoPhaseSink};
 use crate::{
     error::{Error, Result, panic_text},
     operator::{Batch, EmitSchedule},
-    record::{BatchTime, Chunk, Data},
+    record::{BatchTime, Data},
 };
 use std::{
     fmt::Display,
@@ -132,12 +132,10 @@ where
     F: Fn(Rdd<T>, BatchTime) -> Result<(), E> + Send + Sync,
 {
     fn prepare(&mut self, batch: &Batch, rows: Collected) -> Result<Option<Vec<u8>>> {
-        let has_rows = rows.values().flatten().any(|chunk| !chunk.is_empty());
-        if !self.emit_schedule.is_due(has_rows, batch.time) {
+        if !self.emit_schedule.is_due(!rows.is_empty(), batch.time) {
             return Ok(None);
         }
-        let of_task = |chunks: Vec<Chunk>| chunks.into_iter().flat_map(Chunk::take::<Vec<T>>).collect();
-        let rdd = Rdd { partitions: rows.into_values().map(of_task).collect() };
+        let rdd = Rdd { partitions: rows.tasks().map(|(_, rows)| rows).collect() };
         let failed = |why: String| {
             Error::Output(format!("foreach_rdd at {} in the batch of {}: {why}", self.at, batch.time))
         };

@@ -7,7 +7,7 @@ use super::two_phase::{Collected, TwoPhaseSink};
 use crate::{
     error::Result,
     operator::Batch,
-    record::{BatchTime, Chunk, Data},
+    record::{BatchTime, Data},
 };
 use std::{
     collections::BTreeMap,
@@ -99,8 +99,7 @@ impl<T> Remember<T> {
 
 impl<T: Data> TwoPhaseSink for Remember<T> {
     fn prepare(&mut self, batch: &Batch, rows: Collected) -> Result<Option<Vec<u8>>> {
-        let rows = rows.into_values().flatten().flat_map(Chunk::take::<Vec<T>>).collect();
-        self.next = Some((batch.time, rows));
+        self.next = Some((batch.time, rows.rows().collect()));
         Ok(Some(vec![]))
     }
 

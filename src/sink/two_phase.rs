@@ -7,12 +7,48 @@
 use crate::{
     error::Result,
     operator::{Batch, Context, Operator, Output, Port},
-    record::{Chunk, Partition, RawChunk},
+    record::{Chunk, Data, Partition, RawChunk},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
-/// The chunks of a batch by task.
-pub type Collected = BTreeMap<Partition, Vec<Chunk>>;
+/// The rows of a batch that an output was given, by task.
+#[derive(Default)]
+pub struct Collected(BTreeMap<Partition, Vec<Chunk>>);
+
+impl Collected {
+    /// Adds rows of a task.
+    pub fn push(&mut self, task: Partition, chunk: Chunk) {
+        self.0.entry(task).or_default().push(chunk);
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.values().flatten().all(Chunk::is_empty)
+    }
+
+    /// All rows, task by task, in the order of each task.
+    ///
+    /// # Panics
+    /// If `T` is not the type of the rows of the stream.
+    pub fn rows<T: Data>(self) -> impl Iterator<Item = T> {
+        self.0.into_values().flatten().flat_map(Chunk::take::<Vec<T>>)
+    }
+
+    /// The rows of each task that gave any, with its number: that of the partition of the input, or of the state behind a keyed operation.
+    ///
+    /// # Panics
+    /// As [`Collected::rows`].
+    pub fn tasks<T: Data>(self) -> impl Iterator<Item = (Partition, Vec<T>)> {
+        let rows = |chunks: Vec<Chunk>| chunks.into_iter().flat_map(Chunk::take::<Vec<T>>).collect();
+        self.0.into_iter().map(move |(task, chunks)| (task, rows(chunks)))
+    }
+
+    /// The chunks of each task.
+    pub(super) fn chunks(self) -> impl Iterator<Item = (Partition, Vec<Chunk>)> {
+        self.0.into_iter()
+    }
+}
 
 /// An output outside the log.
 pub trait TwoPhaseSink: Send {

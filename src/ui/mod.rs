@@ -2,10 +2,21 @@
 //!
 //! Knows metrics, status and history only; reads, never changes anything.
 
+#[cfg(not(feature = "page"))]
+mod absent;
+#[cfg(feature = "page")]
 mod api;
+#[cfg(feature = "page")]
 mod events;
+#[cfg(feature = "page")]
 mod page;
+#[cfg(feature = "page")]
 mod server;
+mod settings;
 mod state;
 
-pub use server::{Server, Settings};
+#[cfg(not(feature = "page"))]
+pub use absent::Server;
+#[cfg(feature = "page")]
+pub use server::Server;
+pub use settings::Settings;

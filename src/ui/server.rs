@@ -8,6 +8,7 @@
 
 use super::{
     api, events, page,
+    settings::Settings,
     state::{Shared, as_json},
 };
 use crate::{
@@ -23,7 +24,7 @@ use axum::{
 };
 use serde_json::json;
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener},
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -37,33 +38,7 @@ const CHECK_EVERY: Duration = Duration::from_millis(200);
 /// How long open requests may take once the shutdown has begun.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Where to listen, and what counts as alive.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Address to bind.
-    pub bind: IpAddr,
-    /// First port to try; 0 = any free one.
-    pub port: u16,
-    /// The process counts as dead when its loop has not turned for this long.
-    pub liveness: Duration,
-    /// Milliseconds since the epoch: what the page takes as the current time.
-    pub now_ms: fn() -> i64,
-}
-
-impl Default for Settings {
-    /// This machine only, port 4040; liveness longer than any single call to the log may wait for its answers.
-    fn default() -> Self {
-        let liveness = Duration::from_secs(180);
-        Settings { bind: Ipv4Addr::LOCALHOST.into(), port: 4040, liveness, now_ms }
-    }
-}
-
-fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |t| i64::try_from(t.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// The running server; dropping it stops it.
+/// The running server; dropping it ends it.
 pub struct Server {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,

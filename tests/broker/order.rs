@@ -1,7 +1,7 @@
 //! Order and completeness of a million records, in large transactions.
 
 use crate::{
-    contract::{Seat, at, nobody, producer_spec, topic, tp, unique},
+    contract::{TestConsumer, at, nobody, producer_spec, topic, tp, unique},
     subject::kafka,
 };
 use std::time::{Duration, Instant};
@@ -43,15 +43,15 @@ fn produce(name: &str) {
 fn consume(name: &str) {
     let log = kafka();
     log.describe(&[name]).unwrap();
-    let mut seat = Seat::join(&log, &unique("group"), "a", &[name]);
-    seat.until("all is held", |s| s.holds().len() == PARTITIONS as usize);
+    let mut consumer = TestConsumer::join(&log, &unique("group"), "a", &[name]);
+    consumer.until("all is held", |s| s.holds().len() == PARTITIONS as usize);
     let begun = Instant::now();
     let mut last = [None; PARTITIONS as usize];
     let mut count = 0;
     while count < RECORDS {
         assert!(begun.elapsed() < Duration::from_secs(120), "{count} of {RECORDS}");
-        seat.step(Duration::from_millis(100)).unwrap();
-        for (at, fetcher) in &mut seat.fetchers {
+        consumer.step(Duration::from_millis(100)).unwrap();
+        for (at, fetcher) in &mut consumer.fetchers {
             while let Some(fetched) = fetcher.take(CHUNK, 1 << 20).unwrap() {
                 let last = &mut last[at.partition.0 as usize];
                 for record in fetched.records.iter() {
@@ -65,7 +65,7 @@ fn consume(name: &str) {
         }
     }
     assert_eq!(count, RECORDS, "none twice, none missing");
-    seat.member.close(true);
+    consumer.member.close(true);
 }
 
 #[test]

@@ -18,7 +18,7 @@ use tidegate::{
     plan::Role,
     record::{BatchId, BatchTime, Chunk, Offset, Partition, RawChunk, TopicPartition},
     sink::{
-        TwoPhaseContext,
+        Collected, TwoPhaseContext,
         outbox::{OutboxFailure, OutboxSource, OutboxWriter},
     },
     testing::{Crash, Driver},
@@ -219,7 +219,9 @@ fn sent(program: &StreamingContext, instance: &str, time: i64, blocks: &[&str]) 
     };
     let chunk = Chunk::new(blocks.iter().map(block).collect::<Vec<_>>(), blocks.len());
     let batch = Batch { id: BatchId(1), time: BatchTime(time) };
-    sink.prepare(&batch, BTreeMap::from([(Partition(0), vec![chunk])])).unwrap();
+    let mut rows = Collected::default();
+    rows.push(Partition(0), chunk);
+    sink.prepare(&batch, rows).unwrap();
     let records: Vec<RawChunk> = sink.take_records().into_iter().map(|(_, records)| records).collect();
     records.iter().flat_map(|chunk| (0..chunk.len()).map(|n| chunk.slice(n..n + 1))).collect()
 }

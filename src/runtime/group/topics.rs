@@ -10,6 +10,7 @@ use crate::{
     log::{Log, TopicInfo, TopicSpec},
     plan::Topology,
     record::{Partition, TopicPartition},
+    sink::outbox,
     source::receiver::ReceiverTarget,
 };
 use std::{
@@ -58,9 +59,8 @@ impl Names {
     pub fn is_internal(&self, topic: &str) -> bool {
         let own = [&self.exchange, &self.changelog, &self.meta, &self.dead_letters];
         let prefix = self.exchange.trim_end_matches("exchange");
-        let of_kind = |kind: &str| topic.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(kind));
-        own.iter().any(|name| ***name == *topic)
-            || ["ingest-", "postgres-", "foreach-", "delivered"].into_iter().any(of_kind)
+        let of_kind = |rest: &str| rest.starts_with("ingest-") || outbox::is_internal(rest);
+        own.iter().any(|name| ***name == *topic) || topic.strip_prefix(prefix).is_some_and(of_kind)
     }
 
     /// The changelog of a state partition.

@@ -30,7 +30,7 @@ impl Loop {
                 }
                 Output::Collected { node, partition, chunk } => {
                     let task = Partition(first_task + partition.0);
-                    self.in_flight.collected.entry(node).or_default().entry(task).or_default().push(chunk);
+                    self.in_flight.collected.entry(node).or_default().push(task, chunk);
                 }
                 Output::Console { node, rows, rows_max } => {
                     let shown = self.in_flight.console.entry(node).or_insert((vec![], rows_max));

@@ -4,7 +4,7 @@
 //! names the column; nothing is left out silently.
 
 use super::{
-    format::{Content, FileFormat},
+    content::{Content, FileFormat},
     shape::Shape,
 };
 use crate::{

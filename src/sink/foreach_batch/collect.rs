@@ -72,7 +72,7 @@ impl TwoPhaseSink for SendBatch {
         let name = format!("{}/{}/{}", self.instance, self.life, batch.id);
         let key = Some(name.as_bytes());
         let (mut chunk, mut blocks) = (RawChunkBuilder::default(), 0);
-        for (task, chunks) in gathered {
+        for (task, chunks) in gathered.chunks() {
             let task = task.to_string();
             for block in chunks.into_iter().flat_map(Chunk::take::<Blocks>) {
                 let value = Some(block.as_slice());

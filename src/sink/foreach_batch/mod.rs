@@ -7,15 +7,59 @@
 mod collect;
 mod deliver;
 
-pub use collect::{EncodeRows, SendBatch};
-pub use deliver::Deliver;
-
+use super::{
+    Rdd,
+    outbox::{OutboxSpec, topic_of},
+    shape::{Sink, SinkContext, SinkShape},
+};
 use crate::{
     codec::{decode_value, encode_value},
     error::{Error, Result},
     record::{BatchTime, Partition, RawRecord, Value},
 };
+use collect::{EncodeRows, SendBatch};
+use deliver::Deliver;
 use serde::{Deserialize, Serialize};
+use std::{fmt::Display, marker::PhantomData, panic::Location, sync::Arc};
+
+/// A function that is given each committed batch: see [`DStream::foreach_batch`](crate::DStream::foreach_batch).
+pub struct ForeachBatch<E, F> {
+    name: String,
+    function: Arc<F>,
+    at: &'static Location<'static>,
+    error: PhantomData<fn() -> E>,
+}
+
+impl<E, F> ForeachBatch<E, F> {
+    /// Calls `function`, which was given at `at`; `name` is durable.
+    pub fn new(name: &str, function: F, at: &'static Location<'static>) -> Self {
+        ForeachBatch { name: name.to_owned(), function: Arc::new(function), at, error: PhantomData }
+    }
+}
+
+impl<T: Value, E: Display + 'static, F> Sink<T> for ForeachBatch<E, F>
+where
+    F: Fn(Rdd<T>, CommittedBatch) -> Result<(), E> + Send + Sync + 'static,
+{
+    /// An outbox whose records are sent by the loop, as a batch must have an end there.
+    fn shape(self, context: &SinkContext) -> Result<SinkShape<T>, String> {
+        let ForeachBatch { name, function, at, .. } = self;
+        let topic = topic_of(context, "foreach", &name)?;
+        let positions: Arc<str> = format!("{}-delivered", context.application).into();
+        let to = positions.clone();
+        let make = move || Box::new(Deliver::<T, E, _>::new(function.clone(), at, to.clone())) as _;
+        let outbox = OutboxSpec {
+            name: format!("foreach-{name}"),
+            topic: topic.clone(),
+            positions: Some(positions),
+            make: Arc::new(make),
+        };
+        let name = topic.to_string();
+        let send = move |context: &_| SendBatch::new(topic.clone(), context);
+        let shape = SinkShape::encoded_two_phase(&name, EncodeRows::<T>::default, send);
+        Ok(SinkShape { outbox: Some(outbox), ..shape })
+    }
+}
 
 /// A committed batch, as [`DStream::foreach_batch`](crate::DStream::foreach_batch) tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

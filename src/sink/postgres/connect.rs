@@ -4,6 +4,7 @@
 //! the host's name.
 
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
+use percent_encoding::percent_decode_str;
 use postgres::{Client, Config, NoTls, config::SslMode};
 use postgres_openssl::MakeTlsConnector;
 use std::time::Duration;
@@ -117,15 +118,7 @@ impl Address {
 
 /// Resolves `%2F` and the like.
 fn decode(text: &str) -> String {
-    let (mut bytes, mut rest) = (vec![], text.as_bytes());
-    while let Some((first, after)) = rest.split_first() {
-        let hex = after.get(..2).and_then(|h| u8::from_str_radix(std::str::from_utf8(h).ok()?, 16).ok());
-        match hex.filter(|_| *first == b'%') {
-            Some(byte) => (bytes.push(byte), rest = &after[2..]).0,
-            None => (bytes.push(*first), rest = after).0,
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

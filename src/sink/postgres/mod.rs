@@ -8,16 +8,17 @@ mod connect;
 mod table;
 mod writer;
 
-pub use writer::PostgresWriter;
-
+use super::shape::{Sink, SinkContext, SinkShape};
 use crate::{
+    codec::Encode,
     error::{Error, Result},
-    sink::outbox::MakeOutboxWriter,
+    record::Value,
 };
 use connect::Address;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
+use writer::PostgresWriter;
 
 /// A table of Postgres that rows are written to: see [`DStream::to_postgres`](crate::DStream::to_postgres).
 ///
@@ -29,7 +30,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct PostgresSink {
     url: String,
-    pub(crate) name: String,
+    name: String,
     settings: Settings,
 }
 
@@ -73,31 +74,36 @@ impl PostgresSink {
         self
     }
 
-    /// What makes the writer.
+    /// Where the database is.
     ///
     /// # Errors
     /// What is wrong with the settings; secrets are not told.
-    pub(crate) fn drain(&self) -> Result<MakeOutboxWriter, String> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if self.name.is_empty() || self.name.len() > 100 || !self.name.chars().all(allowed) {
-            return Err(format!(
-                "`{}` cannot be part of a topic's name\n  help: name the output: `.named(\"orders\")`",
-                self.name
-            ));
-        }
+    fn address(&self) -> Result<Address, String> {
         let missing =
             |key: &&String| !self.settings.columns.is_empty() && !self.settings.columns.contains(key);
         if let Some(key) = self.settings.keys.iter().find(missing) {
             return Err(format!("the key `{key}` is none of the columns"));
         }
-        let (address, settings) = (Arc::new(Address::parse(&self.url)?), Arc::new(self.settings.clone()));
-        Ok(Arc::new(move || Box::new(PostgresWriter::new(address.clone(), settings.clone()))))
+        Address::parse(&self.url)
     }
+}
 
-    /// What writes a row as a JSON object by column.
-    pub(crate) fn encoder<T: Serialize>(self) -> impl Fn(&T, &mut Vec<u8>) -> Result + Send + Sync + use<T> {
-        let columns = self.settings.columns;
-        move |row, out| encode(row, &columns, out)
+impl<T: Value> Sink<T> for PostgresSink {
+    fn shape(self, context: &SinkContext) -> Result<SinkShape<T>, String> {
+        let (address, settings) = (Arc::new(self.address()?), Arc::new(self.settings));
+        let columns = Columns(settings.columns.clone());
+        let make = move || PostgresWriter::new(address.clone(), settings.clone());
+        SinkShape::outbox_of("postgres", context, &self.name, columns, make)
+            .map_err(|why| format!("{why}\n  help: name the output: `.named(\"orders\")`"))
+    }
+}
+
+/// Writes a row as a JSON object by column.
+struct Columns(Vec<String>);
+
+impl<T: Serialize> Encode<T> for Columns {
+    fn encode(&self, row: &T, out: &mut Vec<u8>) -> Result<bool> {
+        encode(row, &self.0, out).map(|()| true)
     }
 }
 
@@ -156,12 +162,13 @@ mod tests {
 
     #[test]
     fn wrong_settings_are_told_without_the_password() {
-        let why = |sink: &PostgresSink| sink.drain().map(drop).unwrap_err();
-        assert!(why(&PostgresSink::new("host=a", "t/x")).contains("`.named("));
-        assert!(why(&PostgresSink::new("host=a", "t").columns(["a"]).upsert(["b"])).contains("`b` is none"));
-        let told = why(&PostgresSink::new("postgres://u:secret@h/db?sslmode=sometimes", "t"));
+        let context = SinkContext::of("app");
+        let why = |sink: PostgresSink| Sink::<String>::shape(sink, &context).map(drop).unwrap_err();
+        assert!(why(PostgresSink::new("host=a", "t/x")).contains("`.named("));
+        assert!(why(PostgresSink::new("host=a", "t").columns(["a"]).upsert(["b"])).contains("`b` is none"));
+        let told = why(PostgresSink::new("postgres://u:secret@h/db?sslmode=sometimes", "t"));
         assert!(told.contains("sometimes") && !told.contains("secret"), "{told}");
-        let told = why(&PostgresSink::new("postgres://u:secret@h:none/db", "t"));
+        let told = why(PostgresSink::new("postgres://u:secret@h:none/db", "t"));
         assert!(!told.contains("secret"), "{told}");
     }
 }

@@ -50,6 +50,24 @@ fn topics_and_partitions_that_appear_later_are_read_from_their_beginning() {
     assert!(!eu.is_empty(), "of {written}: {all:?}"); // at least once, as every `foreach_rdd`: on Kafka the output is counted
 }
 
+/// Also those of sinks that an earlier program had.
+#[test]
+fn a_pattern_passes_over_the_topics_of_the_application_itself() {
+    let (ssc, log) = context("shop");
+    let own = ["outbox-gone", "postgres-gone", "foreach-gone", "delivered", "ingest-gone", "dlq"];
+    let own: Vec<String> = own.iter().map(|name| format!("shop-{name}")).collect();
+    let others = ["shop-clicks", "shop-clicks-outbox-gone", "shopping-outbox-gone"];
+    for topic in own.iter().map(String::as_str).chain(others) {
+        create(&log, topic, 1);
+        write(&log, topic, 0, &[(topic, 1)]);
+    }
+    let rows = collect(&ssc.source::<Text>(SourceOptions::pattern("shop.*"), Utf8));
+    ssc.start().unwrap();
+    let rows = rows.until(&ssc, others.len());
+    stop(&ssc, true);
+    assert_eq!(sorted(rows), others);
+}
+
 #[test]
 fn a_first_start_begins_where_configured_and_later_ones_continue() {
     let at = |offset| Starting::Offsets(BTreeMap::from([(TopicPartition::new("lines", 0), Offset(offset))]));

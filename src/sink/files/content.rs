@@ -1,0 +1,28 @@
+//! What a task makes of rows for files.
+//!
+//! Owns encoded rows and the trait of formats. Knows no format. Invariant: what tasks encoded is written as it is.
+
+use crate::error::Result;
+#[cfg(feature = "parquet")]
+use arrow_array::RecordBatch;
+
+/// Encoded rows.
+pub enum Content {
+    /// Lines of text or JSON.
+    Lines(Vec<u8>),
+    /// Columns, to be written as Parquet.
+    #[cfg(feature = "parquet")]
+    Columns(RecordBatch),
+}
+
+/// Encodes rows in tasks.
+pub trait FileFormat<T>: Send + Sync {
+    /// Encodes rows, in order.
+    ///
+    /// # Errors
+    /// If a row has no such form.
+    fn encode(&self, rows: &[&T]) -> Result<Content>;
+
+    /// The end of the names of its files.
+    fn extension(&self) -> &'static str;
+}

@@ -1,0 +1,146 @@
+//! What a sink is made of, whoever wrote it.
+//!
+//! Owns the trait [`Sink`] and its three shapes. Knows no particular place and no plan. Invariant: nothing is opened here: writers are made
+//! when the program runs, so a program can be built and printed where the place is not reachable.
+
+use super::{
+    outbox::{OutboxSpec, OutboxWriter, topic_of},
+    topic::TopicSink,
+    two_phase::{Collect, TwoPhaseContext, TwoPhaseSink, TwoPhaseSpec},
+};
+use crate::{
+    codec::Encode,
+    error::Result,
+    operator::Operator,
+    record::{Data, RawChunkBuilder},
+};
+use std::{marker::PhantomData, sync::Arc};
+
+/// A place that rows of type `T` are written to: the settings of it, to be given to [`DStream::to_sink`](crate::DStream::to_sink).
+///
+/// A sink has a durable name, often that of the place. Where a program may write to one place twice, let its user choose another name by a
+/// method `named`, as the sinks of the crate do: messages speak of it.
+pub trait Sink<T> {
+    /// The [shape](SinkShape) of the sink. Called once, while the program is built; opens nothing.
+    ///
+    /// # Errors
+    /// What is wrong with the settings. It is told with the place in the program when the program starts.
+    fn shape(self, context: &SinkContext) -> Result<SinkShape<T>, String>;
+}
+
+/// What a sink is told of the program.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SinkContext {
+    /// The application id: the beginning of the names of internal topics.
+    pub application: Arc<str>,
+}
+
+impl SinkContext {
+    /// For the program of an application.
+    #[must_use]
+    pub fn of(application: impl Into<Arc<str>>) -> Self {
+        SinkContext { application: application.into() }
+    }
+}
+
+type MakeOperator = Arc<dyn Fn() -> Box<dyn Operator> + Send + Sync>;
+
+/// How rows of type `T` leave the program: one of three ways, each with its guarantee. See the table in [`sink`](super).
+pub struct SinkShape<T> {
+    /// Makes what takes the rows in a task.
+    pub(crate) operator: MakeOperator,
+    /// The topic that it writes to.
+    pub(crate) topic: Option<Arc<str>>,
+    /// What takes the rows of a batch before the commit.
+    pub(crate) two_phase: Option<TwoPhaseSpec>,
+    /// What takes them on from an internal topic.
+    pub(crate) outbox: Option<OutboxSpec>,
+    pub(super) rows: PhantomData<fn(T)>,
+}
+
+impl<T: Data> SinkShape<T> {
+    /// Rows become records of `topic`, in the transaction of their batch: **exactly once** for readers of committed data.
+    ///
+    /// `encode` runs in tasks and appends the record of a row; a row that it refuses goes the way of bad records.
+    pub fn topic(
+        topic: &str,
+        encode: impl Fn(&T, &mut RawChunkBuilder) -> Result + Send + Sync + 'static,
+    ) -> Self {
+        let (topic, encode): (Arc<str>, _) = (topic.into(), Arc::new(encode));
+        let to = topic.clone();
+        let operator = move || TopicSink::new(to.clone(), encode.clone());
+        SinkShape { topic: Some(topic), ..Self::ending_in(operator) }
+    }
+
+    /// Rows are prepared before the commit of their batch and shown after it: **exactly once**, if [`TwoPhaseSink::finish`] may be repeated.
+    ///
+    /// `name` is durable: what a dead process prepared is found by it. Two outputs of a program cannot have the same. An empty one says
+    /// that there is nothing to finish: neither `recover` is called then, nor is anything kept in the log.
+    pub fn two_phase<S: TwoPhaseSink + 'static>(
+        name: &str,
+        make: impl Fn(&TwoPhaseContext) -> S + Send + Sync + 'static,
+    ) -> Self {
+        Self::encoded_two_phase(name, || Collect, make)
+    }
+
+    /// Rows become records of an internal topic in the transaction of their batch. A writer takes them on from there, in their order, in the process
+    /// that has the first partition: **exactly once**, if it keeps position and rows as one, or if a repeated write changes nothing; else
+    /// **at least once**.
+    ///
+    /// The topic is `<application id>-outbox-<name>`, so `name` is durable. It has one partition and keeps rows for 7 days. `value` encodes a
+    /// row in tasks, so a row that it refuses goes the way of bad records; what the place refuses later stops the program.
+    ///
+    /// # Errors
+    /// If `name` cannot be part of a topic's name.
+    pub fn outbox<W: OutboxWriter + 'static>(
+        context: &SinkContext,
+        name: &str,
+        value: impl Encode<T> + 'static,
+        make: impl Fn() -> W + Send + Sync + 'static,
+    ) -> Result<Self, String> {
+        Self::outbox_of("outbox", context, name, value, make)
+    }
+
+    /// As [`outbox`](Self::outbox); `kind` is the beginning of the topic's name behind the application id.
+    pub(super) fn outbox_of<W: OutboxWriter + 'static>(
+        kind: &str,
+        context: &SinkContext,
+        name: &str,
+        value: impl Encode<T> + 'static,
+        make: impl Fn() -> W + Send + Sync + 'static,
+    ) -> Result<Self, String> {
+        let topic = topic_of(context, kind, name)?;
+        let encode = move |row: &T, out: &mut RawChunkBuilder| {
+            out.push_with(-1, None, |bytes| value.encode(row, bytes))
+        };
+        let outbox = OutboxSpec {
+            name: format!("{kind}-{name}"),
+            topic: topic.clone(),
+            positions: None,
+            make: Arc::new(move || Box::new(make())),
+        };
+        Ok(SinkShape { outbox: Some(outbox), ..Self::topic(&topic, encode) })
+    }
+
+    /// As [`two_phase`](Self::two_phase), with rows that `operator` has encoded in tasks.
+    pub(super) fn encoded_two_phase<O: Operator + 'static, S: TwoPhaseSink + 'static>(
+        name: &str,
+        operator: impl Fn() -> O + Send + Sync + 'static,
+        make: impl Fn(&TwoPhaseContext) -> S + Send + Sync + 'static,
+    ) -> Self {
+        let make = Arc::new(move |context: &TwoPhaseContext| Box::new(make(context)) as _);
+        let two_phase = Some(TwoPhaseSpec { name: name.to_owned(), make });
+        SinkShape { two_phase, ..Self::ending_in(operator) }
+    }
+
+    /// Of a sink whose settings are wrong: counts as an output of a program that does not start.
+    pub(crate) fn wrong() -> Self {
+        Self::ending_in(|| Collect)
+    }
+
+    fn ending_in<O: Operator + 'static>(operator: impl Fn() -> O + Send + Sync + 'static) -> Self {
+        let operator: MakeOperator = Arc::new(move || Box::new(operator()));
+        SinkShape { operator, topic: None, two_phase: None, outbox: None, rows: PhantomData }
+    }
+}

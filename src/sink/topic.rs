@@ -1,0 +1,41 @@
+//! Rows become records of a topic.
+//!
+//! Owns the operator that encodes them. Knows no log: what it makes leaves the task and is sent in the batch's transaction. Invariant:
+//! encoding is part of compute (pure, parallel), so a commit only moves bytes.
+
+use crate::{
+    error::Result,
+    operator::{Context, Operator, Output, Port},
+    record::{Chunk, Data, RawChunkBuilder},
+};
+use std::{marker::PhantomData, sync::Arc};
+
+/// Encodes rows for a topic.
+pub struct TopicSink<T, F> {
+    topic: Arc<str>,
+    encode: Arc<F>,
+    rows: PhantomData<fn(T)>,
+}
+
+impl<T, F> TopicSink<T, F> {
+    /// Writes to `topic` what `encode` appends for each row.
+    #[must_use]
+    pub fn new(topic: Arc<str>, encode: Arc<F>) -> Self {
+        TopicSink { topic, encode, rows: PhantomData }
+    }
+}
+
+impl<T: Data, F> Operator for TopicSink<T, F>
+where
+    F: Fn(&T, &mut RawChunkBuilder) -> Result + Send + Sync,
+{
+    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        let rows = input.view::<Vec<T>>();
+        let mut out = RawChunkBuilder::with_capacity(rows.len(), rows.len() * 64);
+        rows.iter().try_for_each(|row| (self.encode)(row, &mut out))?;
+        if !out.is_empty() {
+            cx.out.output(Output::Records { topic: self.topic.clone(), records: out.build() });
+        }
+        Ok(())
+    }
+}
