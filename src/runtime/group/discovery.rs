@@ -3,7 +3,7 @@
 //! Owns when the log is asked for them. Knows no batch. Invariants: it is asked only at the barrier; a partition that appears later is
 //! read from its beginning, whatever `starting_offsets` says; a log that does not answer changes nothing.
 
-use super::{Group, meta::Meta, topics};
+use super::{Group, topics};
 use crate::{error::Result, runtime::app::App};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ impl Group {
     ///
     /// # Errors
     /// If a topic was deleted and made anew.
-    pub fn discover(&mut self, app: &App, meta: Option<&Meta>) -> Result<bool> {
+    pub fn discover(&mut self, app: &App) -> Result<bool> {
         let now = app.now();
         let last = *self.discovery.asked.get_or_insert(now);
         if now.saturating_sub(last) < app.config.metadata_refresh {
@@ -36,7 +36,7 @@ impl Group {
                 return Ok(false);
             }
         };
-        if let Some(meta) = meta {
+        if let Some(meta) = self.identity.meta() {
             meta.check(&found)?;
         }
         let known = |name: &String| self.topics.inputs.get(name).map(|topic| topic.partitions);

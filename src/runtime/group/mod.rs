@@ -18,6 +18,7 @@ use crate::{
     task::recovery_record::RecoveryRecord,
 };
 use discovery::Discovery;
+use identity::Identity;
 use std::time::Duration;
 use topics::Topics;
 use unassigned::Unassigned;
@@ -45,6 +46,8 @@ pub struct Group {
     must_rejoin: bool,
     /// The topics that the program reads, as far as they are known.
     pub topics: Topics,
+    /// Who we are in it.
+    pub identity: Identity,
     discovery: Discovery,
     unassigned: Unassigned,
 }
@@ -62,6 +65,7 @@ impl Group {
             unrecovered: vec![],
             must_rejoin: false,
             topics,
+            identity: Identity::default(),
             discovery: Discovery::default(),
             unassigned: Unassigned::default(),
         })

@@ -62,7 +62,7 @@ impl Loop {
         if !self.group.is_settled() {
             return Ok(());
         }
-        if !self.partitions.none_owned() && self.group.discover(&self.app, self.identity.meta())? {
+        if !self.partitions.none_owned() && self.group.discover(&self.app)? {
             self.witness.topology_is_written = false;
             self.close_tasks();
             return Ok(());
@@ -96,13 +96,13 @@ impl Loop {
     fn place_taken(&mut self, failure: Failure) -> Result {
         tracing::warn!("{failure}; looking whether a newer process runs");
         self.close_tasks();
-        let superseded = match self.identity.incarnation() {
-            Some(_) => self.identity.await_claim(&self.app),
+        let superseded = match self.group.identity.incarnation() {
+            Some(_) => self.group.identity.await_claim(&self.app),
             None => Ok(false), // ours is still to come
         };
         match superseded {
             Ok(true) => {
-                self.failure = Some(failure.into());
+                self.checkpoint.failure = Some(failure.into());
                 return Err(self.fenced());
             }
             Err(Error::Log(f)) if f.reaction.may_pass() => tracing::warn!("{f}"),
@@ -117,7 +117,7 @@ impl Loop {
 
     /// Gives the membership up for a new one, unless a newer process has begun.
     fn join_anew(&mut self) -> Result {
-        match self.identity.is_superseded(&self.app) {
+        match self.group.identity.is_superseded(&self.app) {
             Ok(true) => return Err(self.fenced()),
             Err(Error::Log(f)) if f.reaction.may_pass() => {
                 tracing::warn!("{f}; trying again");

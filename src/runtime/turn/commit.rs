@@ -16,7 +16,7 @@ use crate::{
 impl Loop {
     /// The record of the batch, without what differs per partition.
     fn record(&self, batch: Batch) -> RecoveryRecord {
-        let token = self.identity.token(&self.app, batch.id);
+        let token = self.group.identity.token(&self.app, batch.id);
         RecoveryRecord::new(token, batch.time, &self.app.fingerprint_short)
     }
 
@@ -143,7 +143,7 @@ impl Loop {
         self.refresh_changelog_ends();
         self.witness.applied(self.app.now());
         self.bisection.committed();
-        self.failure = None;
+        self.checkpoint.failure = None;
         self.in_flight.phases.apply = self.app.since(began);
         let _ = crate::failpoint::passes("after-apply");
         self.report(true);

@@ -79,7 +79,7 @@ impl Loop {
                     records = self.bisection.limit(),
                     "an operator failed; searching the record: {error}"
                 );
-                self.failure = Some(error);
+                self.checkpoint.failure = Some(error);
                 Event::GivenUp
             }
             Next::Stop(error) => self.broken(error),

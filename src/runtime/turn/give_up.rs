@@ -14,7 +14,7 @@ impl Loop {
     /// Aborts the open transaction.
     pub(super) fn abort(&mut self) -> Result<Event> {
         let _ = crate::failpoint::passes("during-abort");
-        if let Some(f) = &self.failure {
+        if let Some(f) = &self.checkpoint.failure {
             tracing::info!(batch = self.in_flight.batch().id.0, "batch given up: {f}");
         }
         if !self.transaction.is_open() {
@@ -35,9 +35,9 @@ impl Loop {
         // The claim comes first: what the old producer has left open, which ends only in `replace`, is not waited for. A producer that is
         // lost again is left to the other side for a while: two that take it from each other at once would go on for ever.
         let superseded = if self.transaction.was_replaced_recently(self.app.now()) {
-            self.identity.await_claim(&self.app)
+            self.group.identity.await_claim(&self.app)
         } else {
-            self.identity.is_superseded(&self.app)
+            self.group.identity.is_superseded(&self.app)
         };
         match superseded {
             Ok(true) => return Ok(Event::Fenced),
@@ -49,7 +49,7 @@ impl Loop {
             return Ok(Event::NotFenced);
         }
         match self.group.committed(&self.app, &places) {
-            Ok(positions) if self.identity.is_fenced(&self.app, &positions) => Ok(Event::Fenced),
+            Ok(positions) if self.group.identity.is_fenced(&self.app, &positions) => Ok(Event::Fenced),
             Ok(_) => Ok(Event::NotFenced),
             // The place in the group is lost, so it tells nothing more.
             Err(Error::Log(f)) if f.reaction == Reaction::CloseTasks => Ok(Event::NotFenced),
@@ -80,14 +80,14 @@ impl Loop {
             return Ok(Event::Moved);
         }
         match self.group.committed(&self.app, &places) {
-            Ok(positions) if self.identity.is_fenced(&self.app, &positions) => Ok(Event::Fenced),
+            Ok(positions) if self.group.identity.is_fenced(&self.app, &positions) => Ok(Event::Fenced),
             Ok(positions) => Ok(self.outcome(&positions)),
             Err(e) => self.failed(e),
         }
     }
 
     fn outcome(&self, positions: &[CommittedPosition]) -> Event {
-        let ours = self.identity.token(&self.app, self.in_flight.batch().id);
+        let ours = self.group.identity.token(&self.app, self.in_flight.batch().id);
         let mut found = positions.iter().any(|p| p.record.as_ref().is_some_and(|r| r.token == ours));
         if crate::failpoint::passes("mutant-settle-by-offset") {
             found = self.partitions.sources.iter().all(|s| {
@@ -131,7 +131,7 @@ impl Loop {
     /// Forgets all tasks and asks the group anew: a member that was expelled and taken in again under another id may be told
     /// nothing, and must not go on from where it was.
     pub(super) fn close_tasks(&mut self) -> Event {
-        if self.phase == Phase::Closing && !self.in_flight.in_doubt {
+        if self.checkpoint.phase == Phase::Closing && !self.in_flight.in_doubt {
             self.report_replayed(false);
         }
         self.partitions.close();

@@ -22,7 +22,7 @@ use super::{
     beside::Beside,
     commit::{transaction::Transaction, two_phase::TwoPhaseOutputs, witness::Witness},
     events::{Observed, Phases},
-    group::{Group, identity::Identity, topics},
+    group::{Group, topics},
     recovery::Recovery,
 };
 use crate::{
@@ -47,7 +47,6 @@ struct Loop {
     app: App,
     /// Our place in the group, and who we are.
     group: Group,
-    identity: Identity,
     /// Partitions on their way to being computed on.
     recovery: Option<Recovery>,
     /// What is computed on.
@@ -62,9 +61,15 @@ struct Loop {
     two_phase: TwoPhaseOutputs,
     /// What runs beside.
     beside: Beside,
-    /// Where the batch is in the checkpoint machine, why it is not where it should be, and how often a call was tried again.
+    checkpoint: Checkpoint,
+}
+
+/// Where the batch in flight is on its way to being committed.
+struct Checkpoint {
     phase: Phase,
+    /// Why the batch is not committed, or why the loop ends.
     failure: Option<Error>,
+    /// How often a call was tried again since the last commit.
     retries: u32,
 }
 
@@ -93,7 +98,6 @@ impl Loop {
         let locals = LocalInput::all(&app.plan, app.config.state_partitions);
         Ok(Loop {
             group: Group::join(&app, topics)?,
-            identity: Identity::default(),
             recovery: None,
             partitions: Partitions { locals, ..Partitions::default() },
             in_flight: InFlight::default(),
@@ -103,9 +107,7 @@ impl Loop {
             witness: Witness::default(),
             two_phase: TwoPhaseOutputs::of(&app.plan, &app.two_phase_context()),
             beside: Beside::new(&app)?,
-            phase: Phase::Barrier,
-            failure: None,
-            retries: 0,
+            checkpoint: Checkpoint { phase: Phase::Barrier, failure: None, retries: 0 },
             app,
         })
     }
@@ -166,9 +168,9 @@ impl Loop {
     fn one_batch(&mut self) -> Result {
         let mut event = Event::Cut;
         loop {
-            let (phase, action) = self.phase.on(event);
+            let (phase, action) = self.checkpoint.phase.on(event);
             tracing::trace!(?event, ?phase, ?action);
-            self.phase = phase;
+            self.checkpoint.phase = phase;
             self.back_off(event);
             event = match action {
                 Action::Rest => return Ok(()),
@@ -182,7 +184,7 @@ impl Loop {
                 Action::Settle => self.settle()?,
                 Action::Drop => self.drop_batch()?,
                 Action::Close => self.close_tasks(),
-                Action::Stop => return Err(self.failure.take().unwrap_or(Error::Killed)),
+                Action::Stop => return Err(self.checkpoint.failure.take().unwrap_or(Error::Killed)),
                 Action::Exit => return Err(self.fenced()),
             };
         }
@@ -200,7 +202,7 @@ impl Loop {
     }
 
     fn fenced(&mut self) -> Error {
-        let why = self.failure.take().map_or_else(String::new, |f| format!(" ({f})"));
+        let why = self.checkpoint.failure.take().map_or_else(String::new, |f| format!(" ({f})"));
         Error::Fenced(format!(
             "a newer process runs as instance `{}` of `{}`{why}; this one has stopped and writes nothing more\n  next: give each process its own --instance-id, or stop one of them",
             self.app.env.instance, self.app.config.application_id
@@ -211,20 +213,20 @@ impl Loop {
     fn back_off(&mut self, event: Event) {
         let Event::Failed(_) = event else {
             if matches!(event, Event::Applied { .. } | Event::Empty) {
-                if self.retries >= RETRIES_QUIET {
+                if self.checkpoint.retries >= RETRIES_QUIET {
                     self.app.observe(&Observed::Connection(None));
                 }
-                self.retries = 0;
+                self.checkpoint.retries = 0;
             }
             return;
         };
-        if matches!(self.phase, Phase::Looking(_) | Phase::Replacing(_) | Phase::Settling) {
+        if matches!(self.checkpoint.phase, Phase::Looking(_) | Phase::Replacing(_) | Phase::Settling) {
             self.app.observe(&Observed::Alive);
-            self.retries += 1;
-            let pause = Duration::from_millis(20 << self.retries.min(8));
-            if let Some(f) = &self.failure {
+            self.checkpoint.retries += 1;
+            let pause = Duration::from_millis(20 << self.checkpoint.retries.min(8));
+            if let Some(f) = &self.checkpoint.failure {
                 tracing::warn!(retry_in_ms = pause.as_millis(), "{f}");
-                if self.retries == RETRIES_QUIET {
+                if self.checkpoint.retries == RETRIES_QUIET {
                     self.app.observe(&Observed::Connection(Some(&f.to_string())));
                 }
             }
@@ -240,16 +242,16 @@ impl Loop {
             Error::Operator { .. } => Event::GivenUp,
             _ => Event::Broken,
         };
-        self.failure = Some(error);
-        if self.app.env.shutdown.is_requested() && self.retries > 3 {
+        self.checkpoint.failure = Some(error);
+        if self.app.env.shutdown.is_requested() && self.checkpoint.retries > 3 {
             // Asked to stop while the log does not answer: what is committed stays, the batch in flight is replayed next time.
-            return Err(self.failure.take().unwrap_or(Error::Killed));
+            return Err(self.checkpoint.failure.take().unwrap_or(Error::Killed));
         }
         Ok(event)
     }
 
     fn broken(&mut self, error: Error) -> Event {
-        self.failure = Some(error);
+        self.checkpoint.failure = Some(error);
         Event::Broken
     }
 

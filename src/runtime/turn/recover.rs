@@ -25,7 +25,7 @@ impl Loop {
     /// Begins to recover what the group has assigned, or goes on with it by a step.
     pub(super) fn recover(&mut self) -> Result {
         let is_wanted = self.recovery.is_none() && !self.group.unrecovered.is_empty();
-        if is_wanted && !self.transaction.is_ready(&self.app, self.identity.incarnation().is_some())? {
+        if is_wanted && !self.transaction.is_ready(&self.app, self.group.identity.incarnation().is_some())? {
             self.group.wait(Duration::from_millis(5));
             return Ok(());
         }
@@ -76,7 +76,7 @@ impl Loop {
     fn begin_recovery(&mut self, wanted: &[TopicPartition]) -> Result<Recovery> {
         let _ = crate::failpoint::passes("after-assignment");
         let membership = self.group.membership()?;
-        self.identity.look_back(&self.app, &self.group.topics)?;
+        self.group.identity.look_back(&self.app, &self.group.topics)?;
         let positions = self.group.committed(&self.app, wanted)?;
         let ours = self.take_incarnation(&positions, &membership)?;
         self.two_phase.recover(&self.app, ours, &membership.member_id)?;
@@ -126,7 +126,7 @@ impl Loop {
         let of_owned = self.partitions.states.iter().filter_map(|s| s.seen.as_ref());
         let seen: Vec<_> = of_owned.chain(seen.iter().copied()).collect();
         let runs = self.partitions.sources.iter().any(|s| s.committed.is_some());
-        sources::starts(&self.app, self.identity.meta(), sources, &seen, runs)
+        sources::starts(&self.app, self.group.identity.meta(), sources, &seen, runs)
     }
 
     fn tell_other_version(&self, positions: &[CommittedPosition]) {
@@ -149,14 +149,14 @@ impl Loop {
         membership: &Membership,
     ) -> Result<Incarnation> {
         self.pace.not_before(positions.iter().filter_map(|p| p.record.as_ref()).map(|r| r.time).max());
-        let superseded = self.identity.is_superseded(&self.app)?;
-        if let Some(ours) = self.identity.incarnation() {
-            let is_fenced = superseded || self.identity.is_fenced(&self.app, positions);
+        let superseded = self.group.identity.is_superseded(&self.app)?;
+        if let Some(ours) = self.group.identity.incarnation() {
+            let is_fenced = superseded || self.group.identity.is_fenced(&self.app, positions);
             return if is_fenced { Err(self.fenced()) } else { Ok(ours) };
         }
-        let ours = self.identity.next(&self.app, positions);
+        let ours = self.group.identity.next(&self.app, positions);
         self.claim(ours, membership)?;
-        self.identity.take(ours);
+        self.group.identity.take(ours);
         let (instance, group) = (&self.app.env.instance, &self.app.config.application_id);
         tracing::info!(%instance, incarnation = ours.0, "joined group {group}");
         Ok(ours)
@@ -186,7 +186,7 @@ impl Loop {
         let (partitions, inputs) = (&self.partitions, &self.group.topics.inputs);
         let owned = |topic: &str| partitions.sources.iter().filter(|s| &*s.at.topic == topic).count();
         let grown = inputs.iter().any(|(t, info)| owned(t) > 0 && owned(t) < info.partitions as usize);
-        let changed = self.identity.meta().is_some_and(|m| m.subscription_changed(&self.group.topics))
+        let changed = self.group.identity.meta().is_some_and(|m| m.subscription_changed(&self.group.topics))
             || (self.app.plan.has_state_partitions() && partitions.states.is_empty())
             || (!self.witness.topology_is_written && self.pace.has_begun()); // they were added in this run
         if changed && (grown || inputs.keys().any(|t| owned(t) == 0)) {

@@ -33,7 +33,7 @@ impl Loop {
     pub(super) fn report_replayed(&mut self, unknown: bool) {
         let took = self.app.since(self.in_flight.began);
         let report = self.in_flight.batch.filter(|_| !unknown).map(|batch| self.batch_report(batch, false));
-        let why = self.failure.as_ref().map(ToString::to_string);
+        let why = self.checkpoint.failure.as_ref().map(ToString::to_string);
         let (report, why) = (report.as_ref(), why.as_deref());
         self.app.observe(&Observed::Replayed { report, why, unknown, took });
     }
