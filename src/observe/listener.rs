@@ -92,7 +92,7 @@ pub struct BatchInfo {
     pub streams: Vec<StreamInputInfo>,
     /// When its input was complete by its time: the batch time.
     pub submission_time_ms: i64,
-    /// When it could start to end, in milliseconds since the epoch. Input is computed as it arrives, so most of the
+    /// When its end could begin, in milliseconds since the epoch. Input is computed as it arrives, so most of the
     /// work may be done before.
     pub processing_start_ms: Option<i64>,
     /// When it was committed and applied, or given up, in milliseconds since the epoch.

@@ -49,7 +49,7 @@ pub struct Checkpoint {
 pub struct StatusSnapshot {
     /// The application.
     pub application_id: String,
-    /// This process of it.
+    /// This process of the application.
     pub instance: String,
     /// The log it works with.
     pub log: String,

@@ -204,8 +204,8 @@ pub fn a_partition_can_be_started_again(log: &Arc<dyn Log>) {
         let from = at.clone().map(|at| (at, Offset(0)));
         let before = std::mem::take(&mut a.fetchers);
         a.fetchers = at.iter().cloned().zip(a.member.start(&from).unwrap()).collect();
-        for mut door in before.into_values() {
-            assert!(door.take(10, 1000).unwrap_or(None).is_none_or(|f| f.records.is_empty()), "closed");
+        for mut fetcher in before.into_values() {
+            assert!(fetcher.take(10, 1000).unwrap_or(None).is_none_or(|f| f.records.is_empty()), "closed");
         }
         let again = a.take(4);
         assert!(again.values().all(|rows| *rows == owned(&[("k", "1"), ("k", "2")])), "{again:?}");
@@ -242,9 +242,9 @@ pub fn a_partition_that_was_released_yields_nothing(log: &Arc<dyn Log>) {
         }
         b.step(Duration::from_millis(50)).unwrap();
     }
-    let (_, door) = kept.iter_mut().next().unwrap();
+    let (_, fetcher) = kept.iter_mut().next().unwrap();
     for _ in 0..5 {
-        assert!(door.take(10, 1000).unwrap_or(None).is_none_or(|f| f.records.is_empty()));
+        assert!(fetcher.take(10, 1000).unwrap_or(None).is_none_or(|f| f.records.is_empty()));
     }
     assert!(a.member.start(&[(b.holds().first().unwrap().clone(), Offset(0))]).is_err(), "not ours");
     a.member.close(true);
@@ -261,14 +261,14 @@ pub fn waiting_ends_when_records_arrive(log: &Arc<dyn Log>) {
         buffer_bytes: 1 << 20,
     };
     let mut member = log.join(&spec).unwrap();
-    let mut doors = vec![];
+    let mut fetchers = vec![];
     let start = Instant::now();
-    while doors.is_empty() {
+    while fetchers.is_empty() {
         assert!(start.elapsed() < PATIENCE);
         member.wait(Duration::from_secs(1));
         for event in member.poll().unwrap() {
             if let GroupEvent::Assigned(at) = event {
-                doors = member.start(&[(at[0].clone(), Offset(0))]).unwrap();
+                fetchers = member.start(&[(at[0].clone(), Offset(0))]).unwrap();
             }
         }
     }
@@ -285,7 +285,7 @@ pub fn waiting_ends_when_records_arrive(log: &Arc<dyn Log>) {
         assert!(start.elapsed() < PATIENCE);
         member.wait(PATIENCE);
         member.poll().unwrap();
-        got = doors[0].take(10, 1000).unwrap().map_or(0, |f| f.records.len());
+        got = fetchers[0].take(10, 1000).unwrap().map_or(0, |f| f.records.len());
     }
     assert!(start.elapsed() < PATIENCE / 2, "woken by its timeout only");
     writer.join().unwrap();

@@ -250,8 +250,8 @@ fn every_sync_policy_keeps_what_was_committed() {
 fn partitions_added_later_are_assigned() {
     let log = Arc::new(Embedded::in_memory(Time::system()));
     log.create(&spec("t", 1)).unwrap();
-    let door: Arc<dyn Log> = log.clone();
-    let mut consumer = TestConsumer::join(&door, "g", "a", &["t", "later"]);
+    let shared: Arc<dyn Log> = log.clone();
+    let mut consumer = TestConsumer::join(&shared, "g", "a", &["t", "later"]);
     consumer.until("the first is held", |s| s.holds().len() == 1);
     log.add_partitions("t", 3).unwrap();
     consumer.until("all are held", |s| s.holds().len() == 3);

@@ -124,7 +124,7 @@ fn a_program_that_receives_forever_keeps_little_in_memory() {
     let (counting, log) = (Counting::new(), Embedded::named(&name));
     counting.run(&format!("memory:{name}"), None, ROWS, move || log.kept_bytes());
     counting.is_right();
-    // 20 MB of rows; at most 3 MB of them are waiting, and a compacted partition is compacted once it has 1 MiB of
+    // 20 MB of rows; at most 3 MB of them are waiting, and a compacted partition is scanned once it has 1 MiB of
     // new bytes.
     assert!(counting.most_kept() < 8 << 20, "{} bytes", counting.most_kept());
 }

@@ -67,14 +67,14 @@ fn each_record_goes_to_the_output_or_to_the_dead_letters_once() {
     let mut run = run.unwrap();
     app.catch_up(&client, &mut run);
     run.stop();
-    let (output, letters) = (client.read(&app.output), client.read(&format!("{}-dlq", app.id)));
+    let (output, dead_letters) = (client.read(&app.output), client.read(&format!("{}-dlq", app.id)));
     let id = |row: &Row| serde_json::from_str::<serde_json::Value>(&row.value).unwrap()["id"].to_string();
     assert_eq!(once(&output, id), good, "output, seed {seed}");
-    assert_eq!(once(&letters, |row| row.value.clone()), bad, "dead letters, seed {seed}");
-    for letter in &letters {
-        let header = |name: &str| letter.headers[&format!("__tidegate.errors.{name}")].as_str();
+    assert_eq!(once(&dead_letters, |row| row.value.clone()), bad, "dead letters, seed {seed}");
+    for dead_letter in &dead_letters {
+        let header = |name: &str| dead_letter.headers[&format!("__tidegate.errors.{name}")].as_str();
         assert_eq!((header("application"), header("topic")), (app.id.as_str(), app.input.as_str()));
-        let id: u64 = letter.value["{\"id\":".len()..].split(',').next().unwrap().parse().unwrap();
+        let id: u64 = dead_letter.value["{\"id\":".len()..].split(',').next().unwrap().parse().unwrap();
         assert_eq!(header("partition"), (id % 4).to_string());
         assert_eq!(header("offset"), (id / 4).to_string());
         assert!(!header("message").is_empty());

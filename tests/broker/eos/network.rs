@@ -285,7 +285,7 @@ fn wrong_ticks(client: &Client, app: &App) -> Vec<String> {
     wrong
 }
 
-/// A batch without input whose commit did not take place, as `lose-request` simulates; returns what is wrong with
+/// A batch without input whose commit did not take place, at the failpoint `lose-request`; returns what is wrong with
 /// the ticks.
 fn lost_batch_without_input(failpoints: &str) -> Vec<String> {
     let client = Client::new(&bootstrap());

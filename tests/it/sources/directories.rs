@@ -81,12 +81,12 @@ fn bad_lines_and_changed_files_are_bad_records() {
     ssc.start().unwrap();
     assert_eq!(rows.until(&ssc, 2), [1, 3]);
     stop(&ssc, true);
-    let letters = crate::contract::tp("files-dlq", 0);
-    let mut reader = log.read(&letters, tidegate::record::Offset(0)).unwrap();
+    let dead_letters = crate::contract::tp("files-dlq", 0);
+    let mut reader = log.read(&dead_letters, tidegate::record::Offset(0)).unwrap();
     let fetched = reader.next(Duration::from_secs(5)).unwrap().unwrap();
-    let letter = fetched.records.get(0);
+    let dead_letter = fetched.records.get(0);
     let reason =
-        letter.headers.iter().find(|(name, _)| *name == "__tidegate.errors.message").unwrap().1.unwrap();
+        dead_letter.headers.iter().find(|(name, _)| *name == "__tidegate.errors.message").unwrap().1.unwrap();
     let reason = String::from_utf8_lossy(reason);
     assert!(reason.starts_with("a.json, the line at byte 2: "), "{reason}");
 
