@@ -232,9 +232,7 @@ impl Config {
             [("initial rate", self.initial_rate), ("rate per partition", self.max_rate_per_partition)]
         {
             if rate == Some(0) {
-                return Err(Error::Config(format!(
-                    "{name}: at 0 records per second a batch would never end"
-                )));
+                return Err(Error::Config(format!("{name}: 0 records per second would never make progress")));
             }
         }
         if self.metadata_refresh.is_zero() {

@@ -26,10 +26,11 @@ pub trait Log: Send + Sync {
     /// Whether a missing topic is created when a program writes to it (the embedded logs do that; Kafka does not).
     fn creates_output_topics(&self) -> bool;
 
-    /// Whether it deletes, of topics that ask for it (`delete.consumed.only`), what all readers have passed: see [`Log::passed`].
+    /// Whether this log deletes what all readers have passed, of topics that ask for it (`delete.consumed.only`); see
+    /// [`Log::passed`].
     fn deletes_consumed(&self) -> bool;
 
-    /// Whether there is one copy of each topic, on this machine, whatever the topic's settings say.
+    /// Whether there is only one copy of each topic, on this machine, whatever the topic's settings say.
     fn keeps_one_copy(&self) -> bool;
 
     /// Connects to the log within `timeout`.
@@ -350,10 +351,11 @@ pub trait Producer: Send {
     fn suspect(&self) -> bool;
 }
 
-/// How the bootstrap string of a log in memory begins.
+/// The prefix of the bootstrap string of a log in memory.
 const IN_MEMORY: &str = "memory:";
 
-/// Whether a bootstrap string names a log that ends with this process, so that nothing beside it need outlive the process either.
+/// Whether a bootstrap string names a log that ends with this process, so that nothing else need outlive the process
+/// either.
 #[must_use]
 pub fn ends_with_process(bootstrap: &str) -> bool {
     bootstrap.starts_with(IN_MEMORY)

@@ -39,7 +39,7 @@ pub struct OutboxSource {
     pub application: String,
     /// The internal topic; it has one partition.
     pub topic: String,
-    /// Changes if the topic is deleted and made anew; empty = not known.
+    /// Changes if the topic is deleted and recreated; empty = not known.
     pub topic_id: String,
 }
 

@@ -1,7 +1,7 @@
-//! One store's committed rows in a database: the bytes under a typed table.
+//! One store's committed rows in a database: the bytes beneath a typed table.
 //!
-//! Owns the store's name, its id and the door to the database. Knows no type and no staged change. Invariant: errors of codecs name
-//! the store.
+//! Owns the store's name, its id and the handle to the database. Knows no type and no staged change. Invariant: codec
+//! errors name the store.
 
 use super::{Backend, Store, StoreId, StoreSpec, VisitRow, changelog};
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ impl Keyspace {
         Keyspace { id: StoreId::of(&name), name, backend }
     }
 
-    /// Turns an error into one that says which store it is about.
+    /// Adds the store's name to an error.
     pub fn failed(&self) -> impl Fn(Error) -> Error + '_ {
         move |e| match e {
             Error::Codec(what) => Error::State(format!("store `{}`: {what}", self.name)),
@@ -29,7 +29,7 @@ impl Keyspace {
         }
     }
 
-    /// Looks up keys with one multi-get, as [`Backend::get_many`].
+    /// Looks up keys with one multi-get, like [`Backend::get_many`].
     pub fn get_many(&self, keys: &[&[u8]], visit: &mut dyn FnMut(usize, Option<&[u8]>) -> Result) -> Result {
         self.backend.get_many(self.id, keys, visit)
     }
@@ -44,7 +44,7 @@ impl Keyspace {
         Ok(found.expect("a backend answers for every key"))
     }
 
-    /// Visits rows in the order of their keys, as [`Backend::scan`].
+    /// Visits rows in the order of their keys, like [`Backend::scan`].
     pub fn scan(&self, from: Option<&[u8]>, visit: &mut VisitRow<'_>) -> Result {
         self.backend.scan(self.id, from, visit)
     }
@@ -55,7 +55,7 @@ impl Keyspace {
     }
 }
 
-/// How the plan declares a store that `open` makes.
+/// How the plan declares a store that is opened with `open`.
 pub(super) fn spec<S: Store>(name: String, format: String, open: fn(Keyspace) -> S) -> StoreSpec {
     StoreSpec {
         name,

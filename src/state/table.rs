@@ -242,9 +242,10 @@ impl<K: Key, V: Value> Table<K, V> {
         Ok(self.staged.iter().filter(|(_, cell)| cell.is_changed()).map(|(key, cell)| (key, cell.value())))
     }
 
-    /// Visits every key that has a value: committed ones in the order of their bytes, then those new in this batch. Streams:
-    /// only what `visit` changes is staged, so a table may be larger than memory. At most `keys_max` committed keys at a time: gives
-    /// where the next part begins, or `None` after the last one. The first part has no `from`.
+    /// Visits every key that has a value: committed ones in the order of their bytes, then those that are new in this
+    /// batch. Streams the rows: only what `visit` changes is staged, so a table may be larger than memory. At most
+    /// `keys_max` committed keys at a time: returns where the next part begins, or `None` after the last one. The first
+    /// part has no `from`.
     ///
     /// # Errors
     /// If the database cannot be read, or what `visit` answers.

@@ -266,7 +266,7 @@ fn batches_of_two_processes_may_be_interleaved() {
     let another = OutboxSource { topic_id: "y".into(), ..source };
     let refused = make().open(&another, log.as_ref());
     assert!(
-        matches!(&refused, Err(OutboxFailure::Broken(e)) if e.to_string().contains("deleted and made anew")),
+        matches!(&refused, Err(OutboxFailure::Broken(e)) if e.to_string().contains("deleted and recreated")),
         "{refused:?}"
     );
     // A record is missing.

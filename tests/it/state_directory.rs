@@ -43,7 +43,7 @@ fn the_instance_id_is_created_once_and_incarnations_increase() {
     fs::write(directory.path().join("instance.id"), "").unwrap();
     fs::write(directory.path().join("incarnation"), "many").unwrap();
     let e = directory.instance_id(None, no_bits).unwrap_err().to_string();
-    assert!(e.contains("instance.id cannot be understood"), "{e}");
+    assert!(e.contains("instance.id has invalid content"), "{e}");
     let e = directory.next_incarnation(Incarnation(0)).unwrap_err().to_string();
-    assert!(e.contains("incarnation cannot be understood"), "{e}");
+    assert!(e.contains("incarnation has invalid content"), "{e}");
 }

@@ -1,6 +1,6 @@
 //! Writes keys as ordered bytes.
 //!
-//! Owns the encoder. Knows no store. Invariant: after an error nothing of the key is of use.
+//! Owns the encoder. Knows no store. Invariant: after an error the appended bytes must be discarded.
 
 use super::layout::{END, ESCAPED_ZERO, Fault, MORE, NO_MORE, WIDE_VARIANT};
 use crate::error::Result;

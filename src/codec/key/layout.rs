@@ -1,6 +1,7 @@
-//! The marks between the bytes of a key, and what is said when a key does not fit them.
+//! The marker bytes of a key, and the error when bytes do not fit them.
 //!
-//! Knows neither encoder nor decoder. Invariant: the marks are in `docs/state-format.md` and never change.
+//! Knows neither encoder nor decoder. Invariant: the marker bytes are documented in `docs/state-format.md` and never
+//! change.
 
 use serde::ser;
 use std::fmt;
@@ -9,14 +10,14 @@ use std::fmt;
 pub(super) const END: [u8; 2] = [0, 0];
 /// A zero byte within a string.
 pub(super) const ESCAPED_ZERO: [u8; 2] = [0, 0xff];
-/// Stands before each element of a sequence.
+/// Precedes each element of a sequence.
 pub(super) const MORE: u8 = 1;
 /// Ends a sequence.
 pub(super) const NO_MORE: u8 = 0;
-/// A variant number from this on takes four further bytes.
+/// A variant number from this value on takes four more bytes.
 pub(super) const WIDE_VARIANT: u8 = 0xff;
 
-/// What serde says when it fails.
+/// serde's error message.
 #[derive(Debug)]
 pub struct Fault(pub String);
 

@@ -1,8 +1,8 @@
 //! Keys as bytes whose order is the order of the values.
 //!
-//! Owns the key layout (`docs/state-format.md`). Knows no store.
-//! Invariants: `a < b` (as `derive(Ord)` has it) exactly if the bytes of `a` are less than those of `b`; no encoding is a
-//! prefix of another of the same type, so the bytes of a tuple are those of its parts, one after the other.
+//! Owns the key layout (`docs/state-format.md`). Knows no store. Invariants: `a < b` (as in `derive(Ord)`) exactly if
+//! the bytes of `a` are less than those of `b`; no encoding is a prefix of another of the same type, so the bytes of a
+//! tuple are those of its parts, one after the other.
 
 mod decode;
 mod encode;
@@ -25,7 +25,8 @@ use serde::{Serialize, de::DeserializeOwned};
 /// ```
 ///
 /// # Errors
-/// [`Error::Codec`] if the type's own `Serialize` fails, or leaves out fields (`skip_serializing_if`); `out` is as before then.
+/// [`Error::Codec`] if the type's own `Serialize` fails, or leaves out fields (`skip_serializing_if`); `out` is then
+/// unchanged.
 #[inline]
 pub fn encode_key<K: Serialize + ?Sized>(key: &K, out: &mut Vec<u8>) -> Result {
     let before = out.len();
@@ -35,7 +36,7 @@ pub fn encode_key<K: Serialize + ?Sized>(key: &K, out: &mut Vec<u8>) -> Result {
     })
 }
 
-/// Reads a key back; it owns its bytes and shares no buffer.
+/// Decodes a key; it owns its bytes and shares no buffer.
 ///
 /// # Errors
 /// [`Error::Codec`] if the bytes are not exactly one encoded `K`.

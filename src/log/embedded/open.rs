@@ -1,6 +1,7 @@
-//! From a directory to topics and groups: what is in memory after an open.
+//! From a directory to topics and groups: builds the content of memory at an open.
 //!
-//! Knows no file format. Invariant: after a compaction everything is read anew, so memory shows what the files hold.
+//! Knows no file format. Invariant: after a compaction everything is read again, so memory matches the content of the
+//! files.
 
 use super::{
     files::{Directory, Entry, Opening, Options, Segment, Span},
@@ -11,7 +12,7 @@ use crate::error::Result;
 use std::{path::Path, sync::Arc};
 
 impl State {
-    /// What a directory holds, which is made if it is missing, ready to be appended to.
+    /// The content of a directory, which is created if it is missing, ready to be appended to.
     pub fn open(path: &Path, options: Options, now_ms: i64) -> Result<State> {
         let mut state = State { default_partitions: options.default_partitions, ..State::default() };
         let mut opening = Opening::lock(path)?;
@@ -26,13 +27,13 @@ impl State {
     }
 
     fn read(&mut self, opening: &mut Opening) -> Result {
-        opening.read(|segment, entry| self.take_up(segment, entry))?;
+        opening.read(|segment, entry| self.apply(segment, entry))?;
         self.trim_all();
         Ok(())
     }
 
-    /// Takes up an entry; answers its bytes if compaction may drop it one day.
-    fn take_up(&mut self, segment: &Arc<Segment>, entry: Entry) -> u64 {
+    /// Applies an entry; returns its bytes if compaction may drop it some day.
+    fn apply(&mut self, segment: &Arc<Segment>, entry: Entry) -> u64 {
         match entry {
             Entry::Batch { at, first, last, records } => {
                 let place = Place::Disk(Span { segment: segment.clone(), records, first });

@@ -278,7 +278,7 @@ impl Writer {
             )
         } else if from > end {
             format!(
-                "rows up to offset {from} are written, but the topic ends at {end}: it lost its end, or was deleted and made anew"
+                "rows up to offset {from} are written, but the topic ends at {end}: it lost its end, or was deleted and recreated"
             )
         } else {
             return Ok(());

@@ -21,7 +21,7 @@ impl Group {
     /// asked for a new assignment.
     ///
     /// # Errors
-    /// If a topic was deleted and made anew.
+    /// If a topic was deleted and recreated.
     pub fn discover(&mut self, app: &App) -> Result<bool> {
         let now = app.now();
         let last = *self.discovery.asked.get_or_insert(now);

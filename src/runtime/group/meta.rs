@@ -2,7 +2,7 @@
 //!
 //! Owns its rows: the topology's fingerprint, identities of input topics, a witness per source partition, and the incarnation that
 //! runs of each instance. Knows no task. Invariants: rows are written only inside a transaction of a process that is not fenced; a
-//! topic that was deleted and made anew stops the start.
+//! topic that was deleted and recreated stops the start.
 
 use super::topics::Topics;
 use crate::{
@@ -141,7 +141,7 @@ impl Meta {
             let replaced = !before.id.is_empty() && !now.id.is_empty() && before.id != now.id;
             if replaced || now.partitions < before.partitions {
                 let what = format!(
-                    "was deleted and made anew since this application read it (id {} is now {}, {} partitions are now {})\n  next: start under a new application id",
+                    "was deleted and recreated since this application read it (id {} is now {}, {} partitions are now {})\n  next: start under a new application id",
                     before.id, now.id, before.partitions, now.partitions
                 );
                 return Err(Error::Topic { topic: name.clone(), what });
@@ -255,7 +255,7 @@ mod tests {
         meta.check(&grown).unwrap();
         for other in [info("b", 4), info("a", 2)] {
             let topics = Topics { inputs: BTreeMap::from([("in".to_owned(), other)]) };
-            assert!(meta.check(&topics).unwrap_err().to_string().contains("`in`: was deleted and made anew"));
+            assert!(meta.check(&topics).unwrap_err().to_string().contains("`in`: was deleted and recreated"));
         }
     }
 }

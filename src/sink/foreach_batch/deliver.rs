@@ -181,7 +181,7 @@ where
         let position = self.position(log, source)?;
         let (is, was) = (&source.topic_id, &position.topic_id);
         if !is.is_empty() && !was.is_empty() && is != was {
-            let what = format!("{} was deleted and made anew (id {was} is now {is})", source.topic);
+            let what = format!("{} was deleted and recreated (id {was} is now {is})", source.topic);
             return Err(self.broken(format!("{what}\n  next: {}", self.reposition(Offset(0)))));
         }
         let spec = ProducerSpec {

@@ -110,7 +110,7 @@ impl PostgresWriter {
         let (position, topic_id): (i64, String) = (row.get(0), row.get(1));
         if !topic_id.is_empty() && !source.topic_id.is_empty() && topic_id != source.topic_id {
             return Err(self.broken(format!(
-                "was filled from another topic `{}` (id {topic_id}, now {}): the topic was deleted and made anew\n  help: delete its row from tidegate_positions to begin at the start of the new topic",
+                "was filled from another topic `{}` (id {topic_id}, now {}): the topic was deleted and recreated\n  help: delete its row from tidegate_positions to begin at the start of the new topic",
                 source.topic, source.topic_id
             )));
         }

@@ -106,7 +106,7 @@ fn an_input_topic_that_was_recreated_is_refused() {
     let (client, app, _) = ran("kafka_word_count");
     client.delete(&app.input);
     client.create(&app.input, 4);
-    refuses(&app, 4, &[&format!("topic `{}`", app.input), "deleted and made anew", "application id"]);
+    refuses(&app, 4, &[&format!("topic `{}`", app.input), "deleted and recreated", "application id"]);
     println!("an input topic recreated while the program was down: refused");
 }
 

@@ -51,10 +51,10 @@ pub struct Job {
     pub dirty: u64,
 }
 
-/// What may go, by the topics' settings and the groups' offsets at one moment.
+/// What may be dropped, according to the topics' settings and the groups' offsets at one moment.
 #[derive(Debug, Default)]
 pub struct Rules {
-    /// Compacted topics, and how long their tombstones stay, milliseconds.
+    /// The compacted topics, and how long their tombstones stay.
     pub compacted: BTreeMap<Arc<str>, i64>,
     /// The first offset to keep.
     pub keep_from: BTreeMap<TopicPartition, u64>,

@@ -1,7 +1,8 @@
 //! A directory in use: one process at a time, one append per commit.
 //!
-//! Knows frames and segments, no group and no transaction. Invariants: a commit is in the file before anybody sees it; after a
-//! failed sync, or a failed write that could not be taken back, nothing is written any more.
+//! Knows frames and segments, but no group and no transaction. Invariants: a commit is in the file before anybody sees
+//! it; a torn tail is cut off and reported, while a bad frame with valid ones after it fails the open; after a failed
+//! sync, or a failed write that could not be undone, nothing more is written.
 
 use super::{
     compact::{Compactable, Job},
@@ -17,19 +18,20 @@ use std::{collections::BTreeMap, fs::File, os::unix::fs::FileExt, path::PathBuf,
 pub enum Fsync {
     /// Before each commit returns: survives power loss.
     Always,
-    /// In the background, this often: a power loss can take the last commits, a crash of the process nothing.
+    /// In the background, at this interval: a power loss can lose the last commits, a crash of the process loses
+    /// nothing.
     Interval(Duration),
     /// When the log is closed and when a segment is full.
     Never,
 }
 
-/// Largest commit: all of it is encoded in memory once.
+/// Size limit of a commit, because it is encoded in memory as a whole.
 const MAX_COMMIT_BYTES: usize = 1 << 30;
 
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
-    /// Held as long as the directory is in use.
+    /// Held for as long as the directory is in use.
     _lock: File,
     log_id: u64,
     fsync: Fsync,
@@ -40,7 +42,7 @@ pub struct Directory {
     dirty: bool,
     broken: Option<String>,
     compactable: Compactable,
-    /// Bytes of a torn commit that were cut at open.
+    /// Bytes of a torn commit that were cut off at open.
     pub cut_bytes: u64,
 }
 
@@ -49,11 +51,11 @@ pub struct Directory {
 pub struct Options {
     /// When a commit is forced to the disk.
     pub fsync: Fsync,
-    /// Size at which a new file is begun.
+    /// Size at which a new file is started.
     pub segment_bytes: u64,
-    /// Partitions of a topic that is made by writing to it.
+    /// Number of partitions of a topic that is created by writing to it.
     pub default_partitions: u32,
-    /// How often it is looked whether a compaction pays; `None` = only when the directory is opened.
+    /// How often to check whether a compaction pays; `None` = only when the directory is opened.
     pub clean_every: Option<Duration>,
 }
 
@@ -65,11 +67,11 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The options among the properties of a log: `fsync` (`always`, `never` or milliseconds), `segment.bytes` and
+    /// Reads the options from the properties of a log: `fsync` (`always`, `never` or milliseconds), `segment.bytes` and
     /// `num.partitions`.
     ///
     /// # Errors
-    /// If a property is not known or its value is not understood.
+    /// If a property is unknown or its value is invalid.
     pub fn from_properties(properties: &BTreeMap<String, String>) -> Result<Self> {
         let mut options = Options::default();
         for (name, value) in properties {
@@ -91,7 +93,11 @@ impl Options {
                     let count = value.parse().ok().filter(|n| (1..=10_000).contains(n));
                     options.default_partitions = count.ok_or_else(|| wrong("expected 1 to 10000"))?;
                 }
-                _ => return Err(wrong("known are `fsync`, `segment.bytes` and `num.partitions`")),
+                _ => {
+                    return Err(wrong(
+                        "unknown property; there are `fsync`, `segment.bytes` and `num.partitions`",
+                    ));
+                }
             }
         }
         Ok(options)
@@ -118,16 +124,16 @@ impl Directory {
         })
     }
 
-    /// A short name of this log that no other has.
+    /// A short name that is unique to this log.
     pub fn id(&self) -> String {
         format!("{:016x}", self.log_id)
     }
 
-    /// Appends one commit; answers where its batches lie.
+    /// Appends one commit; returns where its batches are.
     pub fn append(&mut self, entries: &[Entry], batches: &[Reserved]) -> Result<Vec<Span>> {
         if let Some(why) = &self.broken {
             let why = format!(
-                "{}: nothing is written any more since {why}\n  next: start again",
+                "{}: nothing more is written since {why}\n  next: start the process again",
                 self.path.display()
             );
             return Err(Error::State(why));
@@ -135,7 +141,7 @@ impl Directory {
         let bytes: usize = batches.iter().map(|b| b.rows.bytes()).sum();
         if bytes > MAX_COMMIT_BYTES {
             let what =
-                format!("a commit of {bytes} bytes; the embedded log takes at most {MAX_COMMIT_BYTES}");
+                format!("a commit of {bytes} bytes; the embedded log accepts at most {MAX_COMMIT_BYTES}");
             return Err(Error::State(format!(
                 "{}: {what}\n  next: commit smaller batches",
                 self.path.display()
@@ -168,7 +174,7 @@ impl Directory {
         let Err(source) = self.current.file.write_all_at(bytes, self.length) else { return Ok(()) };
         let context = format!("writing {} at position {}", self.current.path.display(), self.length);
         if let Err(e) = self.current.file.set_len(self.length) {
-            self.broken = Some(format!("{context} failed ({source}) and could not be taken back ({e})"));
+            self.broken = Some(format!("{context} failed ({source}) and could not be undone ({e})"));
         }
         Err(Error::Io { context, source: source.into() })
     }
@@ -184,7 +190,7 @@ impl Directory {
         Ok(Some(Job { dir, log_id: self.log_id, full, segment_bytes: self.segment_bytes, dirty }))
     }
 
-    /// The full segments were compacted to so many bytes.
+    /// Notes that the full segments were compacted to `bytes`.
     pub fn compacted(&mut self, job: &Job, bytes: u64) {
         self.compactable.clean = bytes;
         self.compactable.dirty -= job.dirty;
@@ -199,7 +205,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Forces what was appended to the disk.
+    /// Forces what was appended to disk.
     pub fn sync(&mut self) -> Result {
         if let Some(segment) = self.begin_sync() {
             let synced = segment.file.sync_data();
@@ -208,12 +214,12 @@ impl Directory {
         Ok(())
     }
 
-    /// The file to sync, if there is anything new; to be synced without the lock of the store.
+    /// The file to sync, if there is anything new. Sync it without the store's lock.
     pub fn begin_sync(&mut self) -> Option<Arc<Segment>> {
         std::mem::take(&mut self.dirty).then(|| self.current.clone())
     }
 
-    /// What came of it. A failed sync is never tried again: the system may have dropped the pages.
+    /// Takes the result of that sync. A failed sync is never repeated: the system may have dropped the pages.
     pub fn end_sync(&mut self, segment: &Segment, synced: std::io::Result<()>) -> Result {
         synced.map_err(|source| {
             let context = format!("syncing {}", segment.path.display());
@@ -251,21 +257,21 @@ mod tests {
     }
 
     #[test]
-    fn after_a_failed_sync_nothing_is_written_and_no_sync_is_tried_again() {
+    fn after_a_failed_sync_nothing_is_written_and_no_sync_is_repeated() {
         let (_dir, mut log) = on("/dev/null", Fsync::Always);
-        let told = log.append(&[gap()], &[]).unwrap_err().to_string();
-        assert!(told.contains("syncing /dev/null"), "{told}");
-        let told = log.append(&[gap()], &[]).unwrap_err().to_string();
-        assert!(told.contains("nothing is written any more since syncing /dev/null failed"), "{told}");
+        let message = log.append(&[gap()], &[]).unwrap_err().to_string();
+        assert!(message.contains("syncing /dev/null"), "{message}");
+        let message = log.append(&[gap()], &[]).unwrap_err().to_string();
+        assert!(message.contains("nothing more is written since syncing /dev/null failed"), "{message}");
         assert!(log.begin_sync().is_none());
     }
 
     #[test]
-    fn after_a_write_that_cannot_be_taken_back_nothing_is_written() {
+    fn after_a_write_that_cannot_be_undone_nothing_is_written() {
         let (_dir, mut log) = on("/dev/full", Fsync::Never);
-        let told = log.append(&[gap()], &[]).unwrap_err().to_string();
-        assert!(told.contains("writing /dev/full at position 40"), "{told}");
-        let told = log.append(&[gap()], &[]).unwrap_err().to_string();
-        assert!(told.contains("could not be taken back"), "{told}");
+        let message = log.append(&[gap()], &[]).unwrap_err().to_string();
+        assert!(message.contains("writing /dev/full at position 40"), "{message}");
+        let message = log.append(&[gap()], &[]).unwrap_err().to_string();
+        assert!(message.contains("could not be undone"), "{message}");
     }
 }

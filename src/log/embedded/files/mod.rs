@@ -1,7 +1,7 @@
 //! The files of a log in a directory: frames in segments, appended to, read at open, compacted.
 //!
-//! Knows no lock of the store, no group and no transaction. Invariants: one commit is one checksummed frame, whole or not there; bytes
-//! that were written are never written again, only replaced with their file.
+//! Knows no lock of the store, no group and no transaction. Invariants: one commit is one checksummed frame, either
+//! complete or absent; bytes that have been written are never written again, only replaced together with their file.
 
 mod compact;
 mod directory;

@@ -1,8 +1,8 @@
-//! Opening a directory: it is locked, cleaned up and read from its first segment to its last.
+//! Opens a directory: locks it, cleans it up and reads it from its first segment to its last.
 //!
-//! Owns what is damage and what is only an unfinished commit. Knows no topic and no group: what the files say is handed over entry by
-//! entry. Invariants: a torn tail is cut and told; a bad frame with valid ones behind it, a segment of another log and a missing one
-//! stop the open.
+//! Owns the distinction between damage and an unfinished commit. Knows no topic and no group: the content of the files
+//! is handed over entry by entry. Invariants: a torn tail is cut off and reported; a bad frame with valid ones after
+//! it, a segment of another log, or a missing segment fails the open.
 
 use super::{
     compact::{Compactable, Job, Rules, clean_up, compact},
@@ -22,28 +22,28 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// A directory that is ours, and what was read of it so far.
+/// A directory that we have locked, and what has been read of it so far.
 pub struct Opening {
     pub path: PathBuf,
-    /// Held as long as the directory is in use.
+    /// Held for as long as the directory is in use.
     pub lock: File,
     /// Number of the last commit.
     pub sequence: u64,
     /// Length of the last segment.
     pub length: u64,
-    /// Bytes of a torn commit that were cut.
+    /// Bytes of a torn commit that were cut off.
     pub cut_bytes: u64,
     pub compactable: Compactable,
     log_id: Option<u64>,
-    /// The segments there are, in order.
+    /// The existing segments, in order.
     numbers: Vec<u64>,
     current: Option<Arc<Segment>>,
-    /// Number of the segment that was read last.
+    /// Number of the previous segment.
     before: Option<u64>,
 }
 
 impl Opening {
-    /// Locks the directory, which is made if it is missing, and removes what was left behind by a compaction that was cut short.
+    /// Locks the directory, which is created if it is missing, and removes what an interrupted compaction left behind.
     pub fn lock(path: &Path) -> Result<Self> {
         std::fs::create_dir_all(path).map_err(Error::io(format!("creating {}", path.display())))?;
         let lock = lock(path)?;
@@ -64,24 +64,24 @@ impl Opening {
         })
     }
 
-    /// Reads everything, commit by commit. `take_up` answers how many bytes of an entry a compaction may drop one day.
-    pub fn read(&mut self, mut take_up: impl FnMut(&Arc<Segment>, Entry) -> u64) -> Result {
+    /// Reads everything, commit by commit. `apply` returns how many bytes of an entry a compaction may drop some day.
+    pub fn read(&mut self, mut apply: impl FnMut(&Arc<Segment>, Entry) -> u64) -> Result {
         (self.sequence, self.length, self.compactable) = (0, 0, Compactable::default());
         (self.current, self.before) = (None, None);
         for number in self.numbers.clone() {
-            let segment = self.segment(number, Some(&number) == self.numbers.last(), &mut take_up)?;
+            let segment = self.segment(number, Some(&number) == self.numbers.last(), &mut apply)?;
             self.current = segment.or(self.current.take());
             self.before = Some(number);
         }
         Ok(())
     }
 
-    /// Whether a compaction is worth its work.
+    /// Whether a compaction pays.
     pub fn pays(&self) -> bool {
         self.log_id.is_some() && !self.numbers.is_empty() && self.compactable.pays()
     }
 
-    /// Compacts the full segments; everything is to be read again then.
+    /// Compacts the full segments; everything must be read again afterwards.
     pub fn compact(&mut self, rules: &Rules, segment_bytes: u64, now_ms: i64) -> Result {
         let Some((log_id, (_, full))) = self.log_id.zip(self.numbers.split_last()) else { return Ok(()) };
         let job = Job { dir: self.path.clone(), log_id, full: full.to_vec(), segment_bytes, dirty: 0 };
@@ -90,7 +90,7 @@ impl Opening {
         Ok(())
     }
 
-    /// The segment to append to; a new one if there is none that has at least a header.
+    /// The segment to append to; a new one if none has at least a header.
     pub fn last_segment(&mut self) -> Result<Arc<Segment>> {
         match self.current.take() {
             Some(segment) if self.numbers.last() == Some(&segment.number) => Ok(segment),
@@ -102,24 +102,26 @@ impl Opening {
         }
     }
 
-    /// Reads a segment; nothing = it is the last and has not even a header.
+    /// Reads a segment; `None` = it is the last one and does not even have a header.
     fn segment(
         &mut self,
         number: u64,
         last: bool,
-        take_up: &mut impl FnMut(&Arc<Segment>, Entry) -> u64,
+        apply: &mut impl FnMut(&Arc<Segment>, Entry) -> u64,
     ) -> Result<Option<Arc<Segment>>> {
         let path = Segment::path(&self.path, number);
         let bytes = std::fs::read(&path).map_err(Error::io(format!("reading {}", path.display())))?;
         let header = match frame::parse_segment_header(&bytes) {
             Some(h) if h.number == number && self.log_id.is_none_or(|known| known == h.log_id) => h,
-            Some(_) => return Err(damaged(&path, 0, "the segment is of another log or has another number")),
+            Some(_) => {
+                return Err(damaged(&path, 0, "the segment belongs to another log or has another number"));
+            }
             None if last && bytes.len() <= SEGMENT_HEADER => return Ok(None),
             None => {
                 return Err(damaged(
                     &path,
                     0,
-                    "this is no segment of an embedded log, or its header is damaged",
+                    "this is not a segment of an embedded log, or its header is damaged",
                 ));
             }
         };
@@ -139,11 +141,15 @@ impl Opening {
             let payload = &bytes[frame.payload.clone()];
             let entries = frame::entries(payload, frame.payload.start as u64);
             let Some(entries) = entries.filter(|_| frame.sequence > self.sequence) else {
-                return Err(damaged(&path, position as u64, "the commit is not understood or out of order"));
+                return Err(damaged(
+                    &path,
+                    position as u64,
+                    "the commit cannot be decoded or is out of order",
+                ));
             };
             self.sequence = frame.sequence;
             for entry in entries {
-                compactable += take_up(&segment, entry);
+                compactable += apply(&segment, entry);
             }
             position = frame.payload.end;
         }
@@ -168,13 +174,13 @@ impl Opening {
         let cut_bytes = (bytes.len() - position) as u64;
         self.cut_bytes += cut_bytes;
         let path = segment.path.display();
-        tracing::warn!("{path}: cut {cut_bytes} bytes of a commit that was not finished, at position {at}");
+        tracing::warn!("{path}: cut off {cut_bytes} bytes of an unfinished commit at position {at}");
         let cut = segment.file.set_len(at).and_then(|()| segment.file.sync_all());
-        cut.map_err(Error::io(format!("cutting {path}")))
+        cut.map_err(Error::io(format!("truncating {path}")))
     }
 }
 
-/// Tells one log from another.
+/// A number that distinguishes one log from another.
 fn new_log_id(path: &Path) -> u64 {
     let birth_ns = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let birth = format!("{birth_ns} {} {}", std::process::id(), path.display());
