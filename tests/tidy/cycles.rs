@@ -6,22 +6,12 @@
 use super::{Complaints, code, words};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Folders whose files still use each other in circles, and why.
-const KNOWN: [(&str, &str); 2] = [
-    ("src/runtime/", "the parts of the loop are being taken apart"),
-    ("src/sink/files/", "a format and its columns are told apart soon"),
-];
-
-/// Circles outside the known ones, and known ones that are gone.
+/// The circles of the sources.
 pub fn cycles(sources: &[(String, String)]) -> Complaints {
-    let circles = circles(sources);
-    let known = |folder: &str| circles.keys().any(|files| files[0].starts_with(folder));
-    let gone = KNOWN.iter().filter(|(folder, _)| !known(folder));
-    let gone = gone.map(|(folder, _)| format!("{folder}: no circle is left: take it off the list"));
-    let new = circles.iter().filter(|(files, _)| !KNOWN.iter().any(|(f, _)| files[0].starts_with(f)));
-    new.map(|(files, uses)| format!("{} use each other:\n    {}", files.join(", "), uses.join("\n    ")))
-        .chain(gone)
-        .collect()
+    let complaint = |(files, uses): (Vec<&str>, Vec<String>)| {
+        format!("{} use each other:\n    {}", files.join(", "), uses.join("\n    "))
+    };
+    circles(sources).into_iter().map(complaint).collect()
 }
 
 /// The files of each circle, with the uses that make it.
