@@ -69,8 +69,8 @@ impl<T: Value> DStream<T> {
 }
 
 impl<T: Data> DStream<T> {
-    /// Writes rows to a sink, which may be one of your own: see the [three shapes](crate::sink) of sinks and what each of them guarantees. A mistake
-    /// in its settings is told when the program starts.
+    /// Writes rows to a sink, which may be one of your own: see the [three shapes](crate::sink) of sinks and what each
+    /// of them guarantees. A mistake in its settings is reported when the program starts.
     ///
     /// ```
     /// use tidegate::{

@@ -1,7 +1,7 @@
 //! The rows of a changelog topic and the meaning of their bytes.
 //!
-//! Owns the layout of their keys (`docs/state-format.md`): the store's id as 4 bytes, big-endian, then the key as stored. Knows no
-//! topic and no database. Invariant: no store has the id 0.
+//! Owns the layout of their keys (`docs/state-format.md`): the store's id as 4 bytes, big-endian, then the key as
+//! stored. Knows no topic and no database. Invariant: no store has the id 0.
 
 use super::StoreId;
 use crate::record::RawRecord;
@@ -9,7 +9,7 @@ use crate::record::RawRecord;
 /// The id that no store has: it marks rows of the engine itself.
 pub const ENGINE: StoreId = StoreId(0);
 
-/// What a row of a changelog says: a key of a store was set to a value.
+/// The content of a changelog row: a key of a store was set to a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change<'a> {
     /// The store.
@@ -20,7 +20,7 @@ pub struct Change<'a> {
     pub value: Option<&'a [u8]>,
 }
 
-/// The change that a record of a changelog topic holds; `None` = it is of no store, and is to be ignored.
+/// The change in a record of a changelog topic; `None` = it belongs to no store and is to be ignored.
 #[must_use]
 pub fn change(record: RawRecord<'_>) -> Option<Change<'_>> {
     let (id, key) = record.key?.split_first_chunk()?;
