@@ -184,14 +184,11 @@ impl Output {
     pub fn bytes(&self) -> usize {
         match self {
             Output::Records { records, .. } => records.bytes(),
-            Output::Rows { chunk, .. } | Output::Collected { chunk, .. } => chunk.len() * ROW_BYTES,
+            Output::Rows { chunk, .. } | Output::Collected { chunk, .. } => chunk.bytes(),
             Output::Console { .. } => 0,
         }
     }
 }
-
-/// A row that is not encoded, about.
-const ROW_BYTES: usize = 64;
 
 /// Sends chunks on.
 pub struct Emitter<'a> {
