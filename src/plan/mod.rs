@@ -9,6 +9,6 @@ mod topology;
 mod validate;
 mod window;
 
-pub use fingerprint::{Fingerprint, StoreChange};
+pub use fingerprint::{Change, Fingerprint};
 pub use topology::{Factory, Layout, Node, Role, Topology};
 pub use window::WindowSpec;
