@@ -77,12 +77,6 @@ impl Chunk {
         self.bytes
     }
 
-    /// Whether the payload is of this type: for operators with two kinds of output.
-    #[must_use]
-    pub fn is<P: Any>(&self) -> bool {
-        self.payload.is::<P>()
-    }
-
     /// Borrows the payload.
     ///
     /// # Panics

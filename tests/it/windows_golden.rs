@@ -23,7 +23,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn written(program: impl FnOnce(&StreamingContext), batches: Vec<Vec<Chunk>>) -> String {
     let ssc = StreamingContext::new(Config::new("app", "memory:"));
     program(&ssc);
-    let plan = ssc.topology();
+    let plan = ssc.topology().computed();
     let (node, window) = plan.iter().find(|(id, n)| plan.stage(*id) == 1 && !n.stores.is_empty()).unwrap();
     let mut out = format!("# {}\n", window.kind);
     for store in &window.stores {

@@ -129,11 +129,7 @@ impl<T, K: Key, V: Value, E, F> IntoEventWindows<T, K, V, E, F> {
             return;
         }
         self.told = Some(self.greatest);
-        let name = match cx.source {
-            Some(at) => at.to_string(),
-            None => cx.out.partition.to_string(),
-        };
-        let mark = (Text::from(name), (self.greatest >= 0).then_some(self.greatest));
+        let mark = (Text::from(cx.out.upstream.to_string()), (self.greatest >= 0).then_some(self.greatest));
         for partition in 0..cx.out.partitions {
             let rows: EventRows<K, V> = EventRows { rows: vec![], marks: vec![mark.clone()] };
             cx.out.to_partition(Partition(partition), rows.into_chunk());
