@@ -13,6 +13,7 @@ mod join;
 mod map_state;
 mod reduce;
 mod update;
+mod watermark;
 mod window;
 
 pub use combine::{CombineValues, Group};
@@ -27,6 +28,7 @@ pub use join::{CoGroup, CoGroup3, pair_up};
 pub use map_state::{Kept, MapState, MapWithState, STATE_SNAPSHOTS, State, TimeoutIndex};
 pub use reduce::{Reduce, RunningReduce};
 pub use update::UpdateState;
+pub use watermark::{UpstreamMark, UpstreamName, Watermarks};
 pub use window::{
     Blocks, EmitSchedule, EventFormat, EventMarks, EventReduce, EventRows, EventSpans, IntoEventWindows,
     Invertible, KeepIf, Mark, Marks, Panes, Slides, Totals, WindowInverse, WindowReduce, WindowRows,
