@@ -13,6 +13,7 @@ mod page;
 #[cfg(feature = "page")]
 mod server;
 mod settings;
+#[cfg(feature = "page")]
 mod state;
 
 #[cfg(not(feature = "page"))]
