@@ -55,7 +55,7 @@ struct Report<T> {
     path: PathBuf,
     /// How the pending files of this process begin.
     pending: String,
-    life: String,
+    incarnation: String,
     rows: PhantomData<fn(T)>,
 }
 
@@ -63,7 +63,7 @@ impl<T> Report<T> {
     fn new(path: &Path, context: &TwoPhaseContext) -> Self {
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         let pending = format!(".{file}.{}.{}.", context.application, context.instance);
-        Report { path: path.to_owned(), pending, life: String::new(), rows: PhantomData }
+        Report { path: path.to_owned(), pending, incarnation: String::new(), rows: PhantomData }
     }
 
     fn beside(&self, name: &[u8]) -> PathBuf {
@@ -77,8 +77,8 @@ impl<T> Report<T> {
 }
 
 impl<T: Value> TwoPhaseSink for Report<T> {
-    fn recover(&mut self, life: &str, committed: &[Vec<u8>]) -> Result {
-        life.clone_into(&mut self.life);
+    fn recover(&mut self, incarnation: &str, committed: &[Vec<u8>]) -> Result {
+        incarnation.clone_into(&mut self.incarnation);
         committed.iter().try_for_each(|prepared| self.finish(prepared))?;
         let folder = self.path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
         for entry in fs::read_dir(folder).map_err(self.failed())? {
@@ -99,7 +99,7 @@ impl<T: Value> TwoPhaseSink for Report<T> {
             lines.push_str(&to_display(&row)?);
             lines.push('\n');
         }
-        let name = format!("{}{}-{}", self.pending, self.life, batch.id).into_bytes();
+        let name = format!("{}{}-{}", self.pending, self.incarnation, batch.id).into_bytes();
         let mut file = File::create(self.beside(&name)).map_err(self.failed())?;
         file.write_all(lines.as_bytes()).and_then(|()| file.sync_all()).map_err(self.failed())?;
         Ok(Some(name))

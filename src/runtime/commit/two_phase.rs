@@ -87,11 +87,11 @@ impl TwoPhaseOutputs {
         let meta = Meta::read(app.env.log.as_ref(), &app.names.meta)?;
         // Two processes with one identity can have the same incarnation while neither has committed, but
         // never the same member id.
-        let life = format!("{incarnation}-{:016x}", hash_bytes(member_id.as_bytes()));
+        let incarnation = format!("{incarnation}-{:016x}", hash_bytes(member_id.as_bytes()));
         self.0
             .iter_mut()
             .filter(|output| output.is_named())
-            .try_for_each(|output| output.sink.recover(&life, &meta.prepared(&output.name)))
+            .try_for_each(|output| output.sink.recover(&incarnation, &meta.prepared(&output.name)))
     }
 
     /// Hands the rows of the batch to the sinks, on the workers.
