@@ -1,9 +1,10 @@
-//! Windows over event time: the side behind the exchange, with the aggregates and the watermark in state.
+//! Windows over event time: the side after the exchange, with the aggregates and the watermark in state.
 //!
-//! Owns what is late and what has expired. Knows no clock: the watermark is the least of the greatest event times of all input
-//! partitions. Invariants: it advances between batches only, so that a batch's own rows never make its rows late, and never
-//! goes back, over restarts too; a window that can still take a row is never deleted; one that cannot when a batch ends is not
-//! stored by it; each changed window gives one row per batch.
+//! Owns what is late and what has expired. Knows no clock: the watermark is the least of the greatest event
+//! times of all input partitions. Invariants: it advances only between batches, so that a batch's own rows
+//! never make its rows late, and never goes back, even across restarts; a window that can still take a row is
+//! never deleted; one that no longer can when a batch ends is not stored by that batch; each changed window
+//! emits one row per batch.
 
 use super::event_exchange::{EventRows, EventSpans, SourceMark, Windowed};
 use crate::{
@@ -15,19 +16,19 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
-/// How many expired rows a batch deletes, beside twice as many as it has touched.
+/// How many expired rows a batch deletes, in addition to twice as many as it has touched.
 const DELETED_PER_BATCH: usize = 8_192;
 
-/// What a state partition knows of event time.
+/// What a state partition knows about event time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventMarks {
-    /// The greatest event time of each input partition; `None` = no row came yet.
+    /// The greatest event time of each input partition; `None` = no row has come yet.
     sources: BTreeMap<String, Option<i64>>,
     /// The watermark.
     watermark: Option<i64>,
     /// The greatest start of a window that has a row: later ones need not be looked up.
     newest: Option<i64>,
-    /// Every window that starts before is deleted.
+    /// Every window that starts before this is deleted.
     deleted: i64,
 }
 
@@ -48,7 +49,7 @@ pub struct EventReduce<K: Key, V: Value, F> {
     reduce: Arc<F>,
     windows: Handle<Table<Windowed<K>, V>>,
     marks: Handle<Table<u8, EventMarks>>,
-    /// The marks as they were when the batch began, once something came.
+    /// The marks as they were when the batch began, once something has come.
     before: Option<EventMarks>,
     newest: Option<i64>,
     news: Vec<SourceMark>,
@@ -56,7 +57,7 @@ pub struct EventReduce<K: Key, V: Value, F> {
 }
 
 impl<K: Key, V: Value, F> EventReduce<K, V, F> {
-    /// Windows whose aggregates and marks are in these stores.
+    /// The operator, with its aggregates and marks in these stores.
     #[must_use]
     pub fn new(
         spans: EventSpans,
@@ -106,11 +107,12 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> EventReduce<K, V, F> {
         Ok(())
     }
 
-    /// Deletes some of the windows that were closed when the batch began: no row of this batch can be theirs.
+    /// Deletes some of the windows that were closed when the batch began: no row of this batch can belong to
+    /// them.
     fn delete_expired(&mut self, marks: &mut EventMarks, cx: &mut Context<'_>) -> Result {
         let Some(watermark) = marks.watermark else { return Ok(()) };
         let first_open = self.spans.first_open(watermark);
-        // Nothing but whole windows expires: without a new one there is nothing to look for.
+        // Only whole windows expire: without a newly expired one there is nothing to look for.
         let first_start = first_open.saturating_add(self.spans.hop_ms - 1).div_euclid(self.spans.hop_ms)
             * self.spans.hop_ms;
         if first_start <= marks.deleted {
@@ -142,7 +144,7 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for EventReduce<
         }
         self.touched = 0;
         let windows = cx.stores.open(self.windows);
-        // What closes with this batch is given once more, and kept no longer. Most of it was never stored.
+        // What closes with this batch is emitted once more and no longer kept. Most of it was never stored.
         let mut rows = windows.close(|key| key.start_ms < closed_before)?;
         let changed = windows.changed()?;
         rows.extend(changed.filter_map(|(key, value)| Some((key.clone(), value?.clone()))));

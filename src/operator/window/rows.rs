@@ -1,7 +1,7 @@
 //! `window`: the rows of the last batches, again at every slide.
 //!
-//! Keeps rows in blocks under the time of their batch. Knows no key. Invariants: a window is read from the store block by block,
-//! never held; blocks that no later window covers are deleted, some at each batch.
+//! Stores rows in blocks under the time of their batch. Knows no key. Invariants: a window is read from the
+//! store block by block, never held; blocks that no later window covers are deleted, some at each batch.
 
 use super::{
     sweep::{Marks, sweep},
@@ -19,25 +19,25 @@ use std::ops::Bound;
 /// A block of rows is closed at about this size, so that it always fits in a record of the changelog.
 const BLOCK_BYTES: usize = 32 << 10;
 const BLOCK_ROWS: usize = 1_024;
-/// How many expired blocks a batch deletes, beside twice as many as it has written.
+/// How many expired blocks a batch deletes, in addition to twice as many as it has written.
 const DELETED_PER_BATCH: usize = 256;
 
-/// Rows in blocks: time of the batch, number of the block in it.
+/// Rows in blocks, by time of the batch and number of the block in it.
 pub type Blocks<T> = OrderedTable<(i64, u32), Vec<T>>;
 
-/// Keeps the rows of a window and gives them at each slide.
+/// Keeps the rows of a window and emits them at each slide.
 pub struct WindowRows<T: Value> {
     slides: Slides,
     blocks: Handle<Blocks<T>>,
     marks: Handle<Marks>,
     /// Blocks that this batch has written.
     written: u32,
-    /// While a window is given out: the last time in it, and the block given last.
+    /// While a window is being emitted: the last time in it, and the last block emitted.
     giving: Option<(i64, (i64, u32))>,
 }
 
 impl<T: Value> WindowRows<T> {
-    /// A window whose blocks and mark are in these stores.
+    /// The operator, with its blocks and its mark in these stores.
     #[must_use]
     pub fn new(slides: Slides, blocks: Handle<Blocks<T>>, marks: Handle<Marks>) -> Self {
         WindowRows { slides, blocks, marks, written: 0, giving: None }
@@ -50,7 +50,7 @@ impl<T: Value> WindowRows<T> {
         Ok(())
     }
 
-    /// Looks whether a window is due, and deletes what no window needs any more.
+    /// Checks whether a window is due, and deletes what no window needs any more.
     fn begin(&mut self, cx: &mut Context<'_>) -> Result {
         let written = std::mem::take(&mut self.written) as usize;
         let due = sweep(self.slides, self.blocks, self.marks, written, DELETED_PER_BATCH, cx)?;
@@ -58,7 +58,7 @@ impl<T: Value> WindowRows<T> {
         Ok(())
     }
 
-    /// Gives out a part of the window.
+    /// Emits a part of the window.
     fn give(&mut self, cx: &mut Context<'_>) -> Result {
         let Some((last, from)) = self.giving.take() else { return Ok(()) };
         let mut rows = vec![];
