@@ -88,7 +88,7 @@ pub struct IntoEventWindows<T, K, V, E, F> {
     /// The greatest event time so far; -1 = none.
     greatest: i64,
     /// The mark that the state partitions were last given.
-    told: Option<i64>,
+    reported: Option<i64>,
     encoded: Vec<u8>,
     rows: PhantomData<fn(T)>,
 }
@@ -103,7 +103,7 @@ impl<T, K: Key, V: Value, E, F> IntoEventWindows<T, K, V, E, F> {
             reduce,
             held: Map::default(),
             greatest: -1,
-            told: None,
+            reported: None,
             encoded: vec![],
             rows: PhantomData,
         }
@@ -127,11 +127,11 @@ impl<T, K: Key, V: Value, E, F> IntoEventWindows<T, K, V, E, F> {
     }
 
     /// Reports to every state partition how far this input partition is, if it is further than they know.
-    fn tell(&mut self, cx: &mut Context<'_>) {
-        if self.told == Some(self.greatest) {
+    fn report(&mut self, cx: &mut Context<'_>) {
+        if self.reported == Some(self.greatest) {
             return;
         }
-        self.told = Some(self.greatest);
+        self.reported = Some(self.greatest);
         let name = match cx.source {
             Some(at) => at.to_string(),
             None => cx.out.partition.to_string(),
@@ -180,7 +180,7 @@ where
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         self.flush(cx)?;
-        self.tell(cx);
+        self.report(cx);
         Ok(())
     }
 }

@@ -50,7 +50,7 @@ pub struct WindowInverse<K: Key, V: Value, F, G> {
     marks: Handle<Marks>,
     written: usize,
     /// While totals are being emitted: the last key emitted.
-    giving: Option<Bound<K>>,
+    emitting: Option<Bound<K>>,
 }
 
 /// The functions of a window with an inverse.
@@ -86,7 +86,7 @@ impl<K: Key, V: Value, F, G> WindowInverse<K, V, F, G> {
         totals: Handle<Totals<K, V>>,
         marks: Handle<Marks>,
     ) -> Self {
-        WindowInverse { slides, functions, panes, totals, marks, written: 0, giving: None }
+        WindowInverse { slides, functions, panes, totals, marks, written: 0, emitting: None }
     }
 }
 
@@ -103,7 +103,7 @@ where
             seeded = self.seed(cx)?;
             self.take_out(self.slides.leaving(sweep.last, instant), cx)?;
             self.add_up(self.slides.entering(sweep.last, instant), cx)?;
-            self.giving = Some(Bound::Unbounded);
+            self.emitting = Some(Bound::Unbounded);
         }
         // What has left was just removed from the totals.
         let left = sweep.emitted() - self.slides.length_ms();
@@ -202,8 +202,8 @@ where
 
     /// Emits the next totals, except those that the filter refuses. These are deleted once all rows of the
     /// key have left: what leaves later must find its total.
-    fn give(&mut self, cx: &mut Context<'_>) -> Result {
-        let Some(from) = self.giving.take() else { return Ok(()) };
+    fn emit(&mut self, cx: &mut Context<'_>) -> Result {
+        let Some(from) = self.emitting.take() else { return Ok(()) };
         let mut rows: Vec<(K, V)> = vec![];
         let (mut seen, mut next) = (0, None);
         let keep_if = &self.functions.keep_if;
@@ -221,7 +221,7 @@ where
             }
             Ok(true)
         })?;
-        self.giving = next;
+        self.emitting = next;
         cx.out.rows(rows);
         Ok(())
     }
@@ -239,13 +239,13 @@ where
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
-        if self.giving.is_none() {
+        if self.emitting.is_none() {
             self.begin(cx)?;
         }
-        self.give(cx)
+        self.emit(cx)
     }
 
     fn has_more(&self) -> bool {
-        self.giving.is_some()
+        self.emitting.is_some()
     }
 }

@@ -33,14 +33,14 @@ pub struct WindowRows<T: Value> {
     /// Blocks that this batch has written.
     written: u32,
     /// While a window is being emitted: the last time in it, and the last block emitted.
-    giving: Option<(i64, (i64, u32))>,
+    emitting: Option<(i64, (i64, u32))>,
 }
 
 impl<T: Value> WindowRows<T> {
     /// The operator, with its blocks and its mark in these stores.
     #[must_use]
     pub fn new(slides: Slides, blocks: Handle<Blocks<T>>, marks: Handle<Marks>) -> Self {
-        WindowRows { slides, blocks, marks, written: 0, giving: None }
+        WindowRows { slides, blocks, marks, written: 0, emitting: None }
     }
 
     fn keep(&mut self, rows: Vec<T>, cx: &mut Context<'_>) -> Result {
@@ -54,13 +54,13 @@ impl<T: Value> WindowRows<T> {
     fn begin(&mut self, cx: &mut Context<'_>) -> Result {
         let written = std::mem::take(&mut self.written) as usize;
         let due = sweep(self.slides, self.blocks, self.marks, written, DELETED_PER_BATCH, cx)?;
-        self.giving = due.map(|instant| (instant, (*self.slides.covered(instant).start(), 0)));
+        self.emitting = due.map(|instant| (instant, (*self.slides.covered(instant).start(), 0)));
         Ok(())
     }
 
     /// Emits a part of the window.
-    fn give(&mut self, cx: &mut Context<'_>) -> Result {
-        let Some((last, from)) = self.giving.take() else { return Ok(()) };
+    fn emit(&mut self, cx: &mut Context<'_>) -> Result {
+        let Some((last, from)) = self.emitting.take() else { return Ok(()) };
         let mut rows = vec![];
         let mut next = None;
         cx.stores.open(self.blocks).visit(
@@ -74,7 +74,7 @@ impl<T: Value> WindowRows<T> {
                 Ok(true)
             },
         )?;
-        self.giving = next.map(|next| (last, next));
+        self.emitting = next.map(|next| (last, next));
         cx.out.rows(rows);
         Ok(())
     }
@@ -95,13 +95,13 @@ impl<T: Value> Operator for WindowRows<T> {
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
-        if self.giving.is_none() {
+        if self.emitting.is_none() {
             self.begin(cx)?;
         }
-        self.give(cx)
+        self.emit(cx)
     }
 
     fn has_more(&self) -> bool {
-        self.giving.is_some()
+        self.emitting.is_some()
     }
 }

@@ -78,7 +78,7 @@ impl Group {
     ///
     /// # Errors
     /// If the group cannot be joined.
-    pub fn join_anew(&mut self, app: &App) -> Result {
+    pub fn join_again(&mut self, app: &App) -> Result {
         self.unrecovered.clear();
         self.events.clear();
         self.member.leave();

@@ -33,7 +33,7 @@ impl Loop {
             self.close_tasks();
         }
         if self.group.must_rejoin() {
-            return self.join_anew();
+            return self.join_again();
         }
         for event in self.group.take_events() {
             match event {
@@ -114,11 +114,11 @@ impl Loop {
             return Ok(());
         }
         tracing::info!("no newer process has started: joining the group as a new member");
-        self.join_anew()
+        self.join_again()
     }
 
     /// Replaces the membership by a new one, unless a newer process has started.
-    fn join_anew(&mut self) -> Result {
+    fn join_again(&mut self) -> Result {
         match self.group.identity.is_superseded(&self.app) {
             Ok(true) => return Err(self.fenced()),
             Err(Error::Log(f)) if f.reaction.may_pass() => {
@@ -128,6 +128,6 @@ impl Loop {
             }
             looked => drop(looked?),
         }
-        self.group.join_anew(&self.app)
+        self.group.join_again(&self.app)
     }
 }

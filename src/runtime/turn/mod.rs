@@ -123,8 +123,8 @@ impl Loop {
             if self.recovery.is_some() {
                 continue; // its steps themselves wait for the log
             }
-            if self.is_done() || self.when_told(Self::is_drained)? {
-                if self.when_told(|this| this.beside.outboxes.have_caught_up())? {
+            if self.is_done() || self.when_answered(Self::is_drained)? {
+                if self.when_answered(|this| this.beside.outboxes.have_caught_up())? {
                     return Ok(());
                 }
                 self.group.wait(Duration::from_millis(20));
@@ -145,14 +145,14 @@ impl Loop {
     }
 
     /// What the log does not answer now is asked again at the next turn.
-    fn when_told(&mut self, ask: impl FnOnce(&mut Self) -> Result<bool>) -> Result<bool> {
+    fn when_answered(&mut self, ask: impl FnOnce(&mut Self) -> Result<bool>) -> Result<bool> {
         match ask(self) {
             Err(Error::Log(f)) if f.reaction.may_pass() => {
                 tracing::warn!("{f}; trying again");
                 self.app.env.clock.sleep(ASK_PAUSE);
                 Ok(false)
             }
-            told => told,
+            answer => answer,
         }
     }
 

@@ -65,24 +65,24 @@ impl PostgresWriter {
 
     /// What an error means, other than one about the rows.
     fn failure(&self, e: &postgres::Error) -> OutboxFailure {
-        let told = told(e);
+        let reason = reason(e);
         let class = e.code().map_or("", |code| &code.code()[..2]);
         match class {
             // Data, constraints, and what triggers and views report.
-            "21" | "22" | "23" | "27" | "44" | "P0" => OutboxFailure::Record(told),
+            "21" | "22" | "23" | "27" | "44" | "P0" => OutboxFailure::Record(reason),
             // Connection, rollback, resources, locks, shutdown, a standby.
-            "08" | "25" | "40" | "53" | "55" | "57" | "58" | "XX" => OutboxFailure::Unavailable(told),
-            "" if told.contains("certificate verify failed") => {
-                self.broken(format!("{told}\n  help: check `sslrootcert`"))
+            "08" | "25" | "40" | "53" | "55" | "57" | "58" | "XX" => OutboxFailure::Unavailable(reason),
+            "" if reason.contains("certificate verify failed") => {
+                self.broken(format!("{reason}\n  help: check `sslrootcert`"))
             }
-            "" => OutboxFailure::Unavailable(told),
-            _ => self.broken(told),
+            "" => OutboxFailure::Unavailable(reason),
+            _ => self.broken(reason),
         }
     }
 
     fn try_open(&self, source: &OutboxSource) -> Result<(Open, Offset), OutboxFailure> {
         let failure = |e: postgres::Error| match self.failure(&e) {
-            OutboxFailure::Record(told) => OutboxFailure::Unavailable(told), // two processes created the same table
+            OutboxFailure::Record(reason) => OutboxFailure::Unavailable(reason), // two processes created the same table
             other => other,
         };
         self.address.check().map_err(|e| self.broken(e))?;
@@ -255,7 +255,7 @@ impl PostgresWriter {
 }
 
 /// What Postgres reports, with the detail and the name of what refused.
-fn told(e: &postgres::Error) -> String {
+fn reason(e: &postgres::Error) -> String {
     let Some(db) = e.as_db_error() else {
         let cause = std::error::Error::source(e).map(|s| format!(": {s}")).unwrap_or_default();
         return format!("{e}{cause}");
