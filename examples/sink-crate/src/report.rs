@@ -1,8 +1,9 @@
 //! A file that holds the rows of the newest batch, replaced as a whole.
 //!
-//! Invariants: a batch is written under a pending name before its commit, and takes the place of the last one after it; a name that is gone
-//! was taken there; what this process prepared and nobody committed is deleted. For programs that run as one process: of two each would
-//! show its own batches.
+//! Invariants: a batch is written under a pending name before its commit, and replaces the previous one after
+//! it; a pending file that is gone has already been moved there; what this process prepared and nobody
+//! committed is deleted. For programs that run as one process: two processes would each show their own
+//! batches.
 
 use std::{
     fs::{self, File},
@@ -16,7 +17,7 @@ use tidegate::{
     sink::{Batch, Collected, Sink, SinkContext, SinkShape, TwoPhaseContext, TwoPhaseSink, to_display},
 };
 
-/// Replaces a file by the rows of each batch that has any, a row a line, once the batch is committed.
+/// Replaces a file by the rows of each batch that has any, one row per line, once the batch is committed.
 ///
 /// ```
 /// use journal_sink::ReportSink;
@@ -45,7 +46,7 @@ impl<T: Value> Sink<T> for ReportSink {
     fn shape(self, _: &SinkContext) -> Result<SinkShape<T>, String> {
         let name = self.path.display().to_string();
         if self.path.file_name().is_none() {
-            return Err(format!("`{name}` is no name of a file"));
+            return Err(format!("`{name}` is not a file name"));
         }
         Ok(SinkShape::two_phase(&name, move |context| Report::<T>::new(&self.path, context)))
     }
@@ -108,7 +109,7 @@ impl<T: Value> TwoPhaseSink for Report<T> {
     fn finish(&mut self, prepared: &[u8]) -> Result {
         match fs::rename(self.beside(prepared), &self.path) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(self.failed()(e)),
-            _ => Ok(()), // not there: it was finished before
+            _ => Ok(()), // it is gone: it was finished before
         }
     }
 
