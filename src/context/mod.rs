@@ -558,7 +558,7 @@ fn check_checkpoint(config: &Config, plan: &Topology) -> Result {
     match (stateful, &config.state_dir) {
         (Some(node), None) if !log::ends_with_process(&config.bootstrap) => Err(Error::Plan(format!(
             "{}: the checkpoint directory has not been set, but `{}` keeps state\n  help: set it with `StreamingContext::checkpoint(\"dir\")`",
-            node.at, node.kind
+            node.operation.place, node.kind
         ))),
         _ => Ok(()),
     }

@@ -6,15 +6,13 @@
 use super::DStream;
 use crate::{
     operator::{
-        CountRows, EmitSchedule, GatherExchange, NodeId, Operator, ReduceRows, Rows, SinglePartition,
-        SpreadOver, Total, TwoBatches, WholeBatch,
+        CountRows, EmitSchedule, GatherExchange, Operator, ReduceRows, Rows, SinglePartition, SpreadOver,
+        Total, TwoBatches, WholeBatch,
     },
-    plan::{Factory, Layout, Node, Role},
+    plan::{Factory, Layout, Node, Operation, Role},
     record::{BatchTime, Data, Key, Value},
 };
-use std::{panic::Location, sync::Arc};
-
-type At = &'static Location<'static>;
+use std::sync::Arc;
 
 impl<T: Data> DStream<T> {
     /// Spark's `mapPartitions`: `f` gets all rows of one partition in a batch (behind a window: in a slide), and is
@@ -32,7 +30,7 @@ impl<T: Data> DStream<T> {
         &self,
         f: impl Fn(Vec<T>) -> I + Send + Sync + 'static,
     ) -> DStream<U> {
-        self.each_task("map_partitions", Location::caller(), move |rows, _| f(rows))
+        self.each_task("map_partitions", &self.here(), move |rows, _| f(rows))
     }
 
     /// Like [`map_partitions`](DStream::map_partitions), but also passes the batch time: the part of
@@ -50,7 +48,7 @@ impl<T: Data> DStream<T> {
         &self,
         f: impl Fn(Vec<T>, BatchTime) -> I + Send + Sync + 'static,
     ) -> DStream<U> {
-        self.each_task("transform_partitions", Location::caller(), f)
+        self.each_task("transform_partitions", &self.here(), f)
     }
 
     /// The rows of each partition in a batch as one row, even when there are none.
@@ -62,19 +60,19 @@ impl<T: Data> DStream<T> {
     /// ```
     #[track_caller]
     pub fn glom(&self) -> DStream<Vec<T>> {
-        self.each_task("glom", Location::caller(), |rows, _| [rows])
+        self.each_task("glom", &self.here(), |rows, _| [rows])
     }
 
     fn each_task<U: Data, I: IntoIterator<Item = U> + 'static>(
         &self,
         kind: &'static str,
-        at: At,
+        op: &Operation,
         f: impl Fn(Vec<T>, BatchTime) -> I + Send + Sync + 'static,
     ) -> DStream<U> {
         let (f, emit_schedule) = (Arc::new(f), self.emit_schedule());
         let factory: Factory =
             Arc::new(move |_| Box::new(WholeBatch::of_each_task(f.clone(), emit_schedule)));
-        self.then(kind, at, Layout::Any, Role::Operator(factory))
+        self.then(kind, op, Layout::Any, Role::Operator(factory))
     }
 
     /// Spreads the rows over `n` state partitions, to get more tasks for a topic with few partitions, or fewer. `n`
@@ -93,12 +91,12 @@ impl<T: Data> DStream<T> {
     where
         T: Value,
     {
-        let at = Location::caller();
+        let op = self.here();
         if n == 0 {
-            self.builder.plan().mistakes.push(format!("{at}: `repartition` into 0 partitions"));
+            self.mistake(format!("{}: `repartition` into 0 partitions", op.place));
         }
         let factory: Factory = Arc::new(move |_| Box::new(SpreadOver::<T>::new(n)));
-        self.placed("repartition", at, Layout::Any, factory, Arc::new(Rows::<T>::default()))
+        self.placed("repartition", &op, Layout::Any, factory, Arc::new(Rows::<T>::default()))
     }
 
     /// The number of rows of each batch (behind a window: of each slide), as one row per batch: 0 if there are no
@@ -113,14 +111,14 @@ impl<T: Data> DStream<T> {
     #[track_caller]
     #[must_use]
     pub fn count(&self) -> DStream<u64> {
-        let at = Location::caller();
+        let op = self.here();
         let home = SinglePartition::of(&format!("{}.count", self.path()));
         let partial: Factory = Arc::new(|_| Box::new(CountRows::default()));
-        let partial: DStream<u64> = self.then("count", at, Layout::Any, Role::Operator(partial));
-        let gathered = partial.gather(home.clone(), at);
+        let partial: DStream<u64> = self.then("count", &op, Layout::Any, Role::Operator(partial));
+        let gathered = partial.gather(home.clone(), &op);
         let emit_schedule = self.emit_schedule();
         let factory: Factory = Arc::new(move |_| Box::new(Total::new(home.clone(), emit_schedule)));
-        gathered.operation("count", at, Layout::Any, factory, |_| vec![])
+        gathered.operation("count", &op, factory, |_| vec![])
     }
 
     /// Reduces all rows of each batch to one; a batch without rows yields nothing. `f` must be associative; each
@@ -138,11 +136,11 @@ impl<T: Data> DStream<T> {
     where
         T: Value,
     {
-        let (at, f) = (Location::caller(), Arc::new(f));
+        let (op, f) = (self.here(), Arc::new(f));
         let home = SinglePartition::of(&format!("{}.reduce", self.path()));
         let factory: Factory = Arc::new(move |_| Box::new(ReduceRows::<T, _>::new(f.clone())));
-        let partial: DStream<T> = self.then("reduce", at, Layout::Any, Role::Operator(factory.clone()));
-        partial.gather(home, at).operation("reduce", at, Layout::Any, factory, |_| vec![])
+        let partial: DStream<T> = self.then("reduce", &op, Layout::Any, Role::Operator(factory.clone()));
+        partial.gather(home, &op).operation("reduce", &op, factory, |_| vec![])
     }
 
     /// How many times each row occurs in each batch.
@@ -158,11 +156,11 @@ impl<T: Data> DStream<T> {
     where
         T: Key,
     {
-        let at = Location::caller();
+        let op = self.here();
         let step = |rows: Vec<T>| Ok(rows.into_iter().map(|row| (row, 1u64)).collect());
         let ones: DStream<(T, u64)> =
-            self.then("map", at, Layout::Any, Role::Operator(super::stream::per_rows(step)));
-        ones.reduce_values("count_by_value", at, Arc::new(|a, b| a + b))
+            self.then("map", &op, Layout::Any, Role::Operator(super::stream::per_rows(step)));
+        ones.reduce_values("count_by_value", &op, Arc::new(|a, b| a + b))
     }
 
     /// An arbitrary function over all rows of a batch (behind a window: of a slide) and its time; it is called for
@@ -191,12 +189,12 @@ impl<T: Data> DStream<T> {
     where
         T: Value,
     {
-        let (at, f, emit_schedule) = (Location::caller(), Arc::new(f), self.emit_schedule());
+        let (op, f, emit_schedule) = (self.here(), Arc::new(f), self.emit_schedule());
         let home = SinglePartition::of(&format!("{}.transform", self.path()));
-        let gathered = self.gather(home.clone(), at);
+        let gathered = self.gather(home.clone(), &op);
         let factory: Factory =
             Arc::new(move |_| Box::new(WholeBatch::at(home.clone(), f.clone(), emit_schedule)));
-        gathered.operation("transform", at, Layout::Any, factory, |_| vec![])
+        gathered.operation("transform", &op, factory, |_| vec![])
     }
 
     /// Like [`transform`](DStream::transform), over the rows of two streams in a batch, at the same cost.
@@ -221,16 +219,14 @@ impl<T: Data> DStream<T> {
     where
         T: Value,
     {
-        let (at, f, emit_schedule) = (Location::caller(), Arc::new(f), self.emit_schedule());
+        let (op, f, emit_schedule) = (self.here(), Arc::new(f), self.emit_schedule());
         let path = format!("{}*{}.transform_with", self.path(), other.path());
         let home = SinglePartition::of(&path);
-        let inputs: Vec<NodeId> =
-            vec![self.gather(home.clone(), at).node, other.gather(home.clone(), at).node];
+        let inputs = [self.gather(home.clone(), &op).node, other.gather(home.clone(), &op).node];
         let factory: Factory = Arc::new(move |_| {
             Box::new(TwoBatches::<T, U, _>::new(home.clone(), f.clone(), emit_schedule)) as Box<dyn Operator>
         });
-        let (layout, role) = (Layout::Any, Role::Operator(factory));
-        self.builder.add(Node { kind: "transform_with", path, at, inputs, layout, role, stores: vec![] })
+        self.builder.add(Node::new(&op, "transform_with", path, Role::Operator(factory)).reading(inputs))
     }
 
     /// When operators built on this stream act if there are no rows.
@@ -238,11 +234,11 @@ impl<T: Data> DStream<T> {
         EmitSchedule::of(self.builder.plan().slide_of(self.node))
     }
 
-    pub(crate) fn gather(&self, home: SinglePartition, at: At) -> DStream<T>
+    pub(crate) fn gather(&self, home: SinglePartition, op: &Operation) -> DStream<T>
     where
         T: Value,
     {
         let factory: Factory = Arc::new(move |_| Box::new(GatherExchange(home.clone())));
-        self.then("gather", at, Layout::Any, Role::Exchange(factory, Arc::new(Rows::<T>::default())))
+        self.then("gather", op, Layout::Any, Role::Exchange(factory, Arc::new(Rows::<T>::default())))
     }
 }

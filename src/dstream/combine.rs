@@ -5,10 +5,10 @@
 use super::{DStream, pair::NoCombine};
 use crate::{
     operator::{CombineValues, Group, Reduce},
-    plan::{Factory, Layout, Role},
+    plan::{Factory, Operation, Role},
     record::{Data, Key, Value},
 };
-use std::{panic::Location, sync::Arc};
+use std::sync::Arc;
 
 impl<K: Data, V: Data> DStream<(K, V)> {
     /// Spark's `combineByKey`: the first value of a key creates a combiner, later values are merged into it, and
@@ -38,7 +38,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     where
         K: Key,
     {
-        self.combined("combine_by_key", Location::caller(), (create, merge_value), merge_combiners)
+        self.combined("combine_by_key", &self.here(), (create, merge_value), merge_combiners)
     }
 
     /// Like [`combine_by_key`](DStream::combine_by_key), but starts from a copy of `zero` for each key and task.
@@ -71,13 +71,13 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         let merge = merge_value.clone();
         let create = move |value| merge(zero.clone(), value);
         let merge_value = move |combined, value| merge_value(combined, value);
-        self.combined("aggregate_by_key", Location::caller(), (create, merge_value), merge_combiners)
+        self.combined("aggregate_by_key", &self.here(), (create, merge_value), merge_combiners)
     }
 
     fn combined<C: Value, F, G, H>(
         &self,
         kind: &'static str,
-        at: &'static Location<'static>,
+        op: &Operation,
         (create, merge_value): (F, G),
         merge_combiners: H,
     ) -> DStream<(K, C)>
@@ -90,10 +90,10 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         let (create, merge) = (Arc::new(create), Arc::new(merge_value));
         let factory: Factory =
             Arc::new(move |_| Box::new(CombineValues::<K, V, C, F, G>::new(create.clone(), merge.clone())));
-        let parts: DStream<(K, C)> = self.then("combine_values", at, self.layout(), Role::Operator(factory));
-        let (parts, merge) = (parts.by_key::<NoCombine<C>>(at, None), Arc::new(merge_combiners));
+        let parts: DStream<(K, C)> = self.then("combine_values", op, self.layout(), Role::Operator(factory));
+        let (parts, merge) = (parts.by_key::<NoCombine<C>>(op, None), Arc::new(merge_combiners));
         let factory: Factory = Arc::new(move |_| Box::new(Reduce::<K, C, H>::new(merge.clone())));
-        parts.operation(kind, at, Layout::Keyed, factory, |_| vec![])
+        parts.operation(kind, op, factory, |_| vec![])
     }
 
     /// Groups all values of each key in a batch. Every value crosses the exchange; if they are reduced afterwards,
@@ -111,14 +111,8 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         K: Key,
         V: Value,
     {
-        let at = Location::caller();
+        let op = self.here();
         let factory: Factory = Arc::new(|_| Box::new(Group::<K, V>::default()));
-        self.by_key::<NoCombine<V>>(at, None).operation(
-            "group_by_key",
-            at,
-            Layout::Keyed,
-            factory,
-            |_| vec![],
-        )
+        self.by_key::<NoCombine<V>>(&op, None).operation("group_by_key", &op, factory, |_| vec![])
     }
 }

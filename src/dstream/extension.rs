@@ -5,11 +5,10 @@
 use super::DStream;
 use crate::{
     operator::NodeId,
-    plan::{Layout, Node},
+    plan::{Layout, Node, Operation},
     record::{Data, Value},
     sink::View,
 };
-use std::panic::Location;
 
 impl<T: Data> DStream<T> {
     pub(crate) fn node(&self) -> NodeId {
@@ -37,11 +36,11 @@ impl<T: Data> DStream<T> {
     }
 
     /// The same rows, placed where state may be kept: spread, unless they have passed an exchange already.
-    pub(crate) fn in_state_partitions(&self, at: &'static Location<'static>) -> DStream<T>
+    pub(crate) fn in_state_partitions(&self, op: &Operation) -> DStream<T>
     where
         T: Value,
     {
         let stage = self.builder.plan().stage_after(self.node);
-        if stage > 0 || self.layout() != Layout::Any { self.clone() } else { self.spread(at) }
+        if stage > 0 || self.layout() != Layout::Any { self.clone() } else { self.spread(op) }
     }
 }

@@ -4,13 +4,12 @@
 
 use super::{DStream, pair::NoCombine};
 use crate::{
-    operator::{CoGroup, CoGroup3, NodeId, pair_up},
-    plan::{Factory, Layout, Node, Role},
+    operator::{CoGroup, CoGroup3, pair_up},
+    plan::{Factory, Node, Operation, Role},
     record::{Data, Key, Value},
 };
-use std::{panic::Location, sync::Arc};
+use std::sync::Arc;
 
-type At = &'static Location<'static>;
 /// Appends the rows made from all values of a key on both sides.
 type Rows<K, V, W, U> = fn(K, Vec<V>, Vec<W>, &mut Vec<(K, U)>);
 
@@ -30,7 +29,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         K: Key,
         V: Value,
     {
-        self.meet("join", other, pair_up, Location::caller())
+        self.meet("join", other, pair_up, &self.here())
     }
 
     /// The left outer join within each batch: a value without a match is paired with `None`.
@@ -50,7 +49,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     {
         let rows: Rows<K, V, W, (V, Option<W>)> =
             |key, left, right, made| pair_up(key, left, or_none(right), made);
-        self.meet("left_outer_join", other, rows, Location::caller())
+        self.meet("left_outer_join", other, rows, &self.here())
     }
 
     /// The right outer join within each batch: a value of `other` without a match is paired with `None`.
@@ -70,7 +69,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     {
         let rows: Rows<K, V, W, (Option<V>, W)> =
             |key, left, right, made| pair_up(key, or_none(left), right, made);
-        self.meet("right_outer_join", other, rows, Location::caller())
+        self.meet("right_outer_join", other, rows, &self.here())
     }
 
     /// The full outer join within each batch: a value without a match on the other side is paired with `None`.
@@ -90,7 +89,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     {
         let rows: Rows<K, V, W, (Option<V>, Option<W>)> =
             |key, left, right, made| pair_up(key, or_none(left), or_none(right), made);
-        self.meet("full_outer_join", other, rows, Location::caller())
+        self.meet("full_outer_join", other, rows, &self.here())
     }
 
     /// All values of each key on both sides within each batch.
@@ -109,7 +108,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         V: Value,
     {
         let rows: Rows<K, V, W, (Vec<V>, Vec<W>)> = |key, left, right, made| made.push((key, (left, right)));
-        self.meet("cogroup", other, rows, Location::caller())
+        self.meet("cogroup", other, rows, &self.here())
     }
 
     /// All values of each key in three streams within each batch.
@@ -133,15 +132,14 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         K: Key,
         V: Value,
     {
-        let at = Location::caller();
+        let op = self.here();
         let path = format!("{}*{}*{}.cogroup3", self.path(), second.path(), third.path());
-        let inputs = vec![
-            self.by_key::<NoCombine<V>>(at, None).node,
-            second.by_key::<NoCombine<W>>(at, None).node,
-            third.by_key::<NoCombine<X>>(at, None).node,
-        ];
+        let first = self.by_key::<NoCombine<V>>(&op, None);
+        let second = second.by_key::<NoCombine<W>>(&op, None);
+        let third = third.by_key::<NoCombine<X>>(&op, None);
         let factory: Factory = Arc::new(|_| Box::new(CoGroup3::<K, V, W, X>::default()));
-        self.met("cogroup3", at, path, inputs, factory)
+        let node = Node::new(&op, "cogroup3", path, Role::Operator(factory));
+        self.builder.add(node.reading([first.node, second.node, third.node]).laid(first.layout()))
     }
 
     fn meet<W: Value, U: Data>(
@@ -149,28 +147,17 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         kind: &'static str,
         other: &DStream<(K, W)>,
         rows: Rows<K, V, W, U>,
-        at: At,
+        op: &Operation,
     ) -> DStream<(K, U)>
     where
         K: Key,
         V: Value,
     {
         let path = format!("{}*{}.{kind}", self.path(), other.path());
-        let (left, right) = (self.by_key::<NoCombine<V>>(at, None), other.by_key::<NoCombine<W>>(at, None));
+        let (left, right) = (self.by_key::<NoCombine<V>>(op, None), other.by_key::<NoCombine<W>>(op, None));
         let factory: Factory = Arc::new(move |_| Box::new(CoGroup::<K, V, W, U, _>::new(rows)));
-        self.met(kind, at, path, vec![left.node, right.node], factory)
-    }
-
-    fn met<U>(
-        &self,
-        kind: &'static str,
-        at: At,
-        path: String,
-        inputs: Vec<NodeId>,
-        factory: Factory,
-    ) -> DStream<U> {
-        let role = Role::Operator(factory);
-        self.builder.add(Node { kind, path, at, inputs, layout: Layout::Keyed, role, stores: vec![] })
+        let node = Node::new(op, kind, path, Role::Operator(factory));
+        self.builder.add(node.reading([left.node, right.node]).laid(left.layout()))
     }
 }
 

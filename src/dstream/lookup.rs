@@ -7,12 +7,12 @@ use super::{DStream, stream::per_rows};
 use crate::{
     error::{Error, Result},
     operator::{Context, PerChunk},
-    plan::{Factory, Role},
+    plan::{Factory, Place, Role},
     record::{BatchTime, Chunk, Data, Key, Map},
 };
 use std::{
     fmt::Display,
-    panic::{AssertUnwindSafe, Location, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -40,7 +40,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
             });
             Ok(joined.collect())
         };
-        self.then("join_static", Location::caller(), self.layout(), Role::Operator(per_rows(step)))
+        self.then("join_static", &self.here(), self.layout(), Role::Operator(per_rows(step)))
     }
 
     /// The left outer join with a map; see [`join_static`](DStream::join_static).
@@ -67,7 +67,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
             });
             Ok(joined.collect())
         };
-        self.then("left_outer_join_static", Location::caller(), self.layout(), Role::Operator(per_rows(step)))
+        self.then("left_outer_join_static", &self.here(), self.layout(), Role::Operator(per_rows(step)))
     }
 
     /// The left outer join with a map returned by `load`: from a file, a database table, the response of a service.
@@ -108,12 +108,12 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     where
         K: Key,
     {
-        let at = Location::caller();
+        let op = self.here();
         let load = move || load().map(|rows| rows.into_iter().collect()).map_err(|e| e.to_string());
         let loader = Arc::new(Loader {
             load: Box::new(load),
             every_ms: i64::try_from(every.as_millis()).unwrap_or(i64::MAX),
-            at,
+            place: op.place.clone(),
             loaded: Mutex::new(None),
         });
         let factory: Factory = Arc::new(move |_| {
@@ -129,7 +129,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
                 Ok(())
             }))
         });
-        self.then("join_reloaded", at, self.layout(), Role::Operator(factory))
+        self.then("join_reloaded", &op, self.layout(), Role::Operator(factory))
     }
 }
 
@@ -139,7 +139,7 @@ type Load<K, W> = Box<dyn Fn() -> Result<Map<K, W>, String> + Send + Sync>;
 struct Loader<K, W> {
     load: Load<K, W>,
     every_ms: i64,
-    at: &'static Location<'static>,
+    place: Place,
     loaded: Mutex<Option<Loaded<K, W>>>,
 }
 
@@ -173,13 +173,13 @@ impl<K: Key, W: Data> Loader<K, W> {
                 tracing::warn!(
                     failures_in_a_row = before.failures,
                     "{}: the data of `join_reloaded` could not be loaded, the previous data stays in use: {why}",
-                    self.at
+                    self.place
                 );
                 Ok(before.map.clone())
             }
             (Err(why), None) => Err(Error::State(format!(
                 "{}: the data of `join_reloaded` could not be loaded: {why}\n  next: make it available and start again",
-                self.at
+                self.place
             ))),
         }
     }

@@ -7,7 +7,7 @@ use super::DStream;
 use crate::{
     codec::{Encode, Message},
     error::Result,
-    plan::{Factory, Layout, Role},
+    plan::{Factory, Layout, Operation, Role},
     record::{BatchTime, Data, RawChunkBuilder, Value},
     sink::{
         ConsoleSink, ForeachRdd, PrintOptions, Rdd, Remember, Remembered, Sink, SinkContext, SinkShape,
@@ -50,7 +50,7 @@ impl<T: Value> DStream<T> {
         let emit_schedule = self.emit_schedule();
         let factory: Factory = Arc::new(move |_| Box::new(ConsoleSink::<T>::new(options, emit_schedule)));
         let role = Role::Sink { factory, topic: None, two_phase: None };
-        let _: DStream<()> = self.then("print", Location::caller(), Layout::Any, role);
+        let _: DStream<()> = self.then("print", &self.here(), Layout::Any, role);
     }
 
     /// Prints the first `rows_max` rows of each batch, then `...` if there are more.
@@ -69,8 +69,8 @@ impl<T: Value> DStream<T> {
 }
 
 impl<T: Data> DStream<T> {
-    /// Writes rows to a sink, which may be one of your own: see the [three shapes](crate::sink) of sinks and what each of them guarantees. A mistake
-    /// in its settings is told when the program starts.
+    /// Writes rows to a sink, which may be one of your own: see the [three shapes](crate::sink) of sinks and what each
+    /// of them guarantees. A mistake in its settings is reported when the program starts.
     ///
     /// ```
     /// use tidegate::{
@@ -96,7 +96,7 @@ impl<T: Data> DStream<T> {
     /// ```
     #[track_caller]
     pub fn to_sink(&self, sink: impl Sink<T>) {
-        self.end_in("to_sink", Location::caller(), sink);
+        self.end_in("to_sink", &self.here(), sink);
     }
 
     /// Calls `f` with the rows of each batch (behind a window: of each slide), even an empty one, and the time of
@@ -127,7 +127,7 @@ impl<T: Data> DStream<T> {
     ) {
         let (at, f, emit_schedule) = (Location::caller(), Arc::new(f), self.emit_schedule());
         let call = move |_: &_| ForeachRdd::<T, E, _>::new(f.clone(), emit_schedule, at);
-        self.end("foreach_rdd", at, SinkShape::two_phase("", call));
+        self.end("foreach_rdd", &self.here(), SinkShape::two_phase("", call));
     }
 
     /// Keeps the rows of past batches in memory for the program itself, for as long as
@@ -155,20 +155,20 @@ impl<T: Data> DStream<T> {
         let remember = move |context: &TwoPhaseContext| {
             Remember::<T>::new(kept.clone(), context.remember, slide.or(context.interval))
         };
-        self.end("remembered", Location::caller(), SinkShape::two_phase("", remember));
+        self.end("remembered", &self.here(), SinkShape::two_phase("", remember));
         remembered
     }
 
     /// Ends the stream in a sink, by the operation `kind`.
-    pub(crate) fn end_in(&self, kind: &'static str, at: &'static Location<'static>, sink: impl Sink<T>) {
+    pub(crate) fn end_in(&self, kind: &'static str, op: &Operation, sink: impl Sink<T>) {
         let shape = sink.shape(&SinkContext::of(self.builder.application())).unwrap_or_else(|why| {
-            self.builder.plan().mistakes.push(format!("{at}: `{kind}`: {why}"));
+            self.builder.plan().mistakes.push(format!("{}: `{kind}`: {why}", op.place));
             SinkShape::wrong()
         });
-        self.end(kind, at, shape);
+        self.end(kind, op, shape);
     }
 
-    pub(crate) fn end(&self, kind: &'static str, at: &'static Location<'static>, shape: SinkShape<T>) {
+    pub(crate) fn end(&self, kind: &'static str, op: &Operation, shape: SinkShape<T>) {
         let SinkShape { operator, topic, two_phase, outbox, .. } = shape;
         if let Some(outbox) = outbox {
             let mut plan = self.builder.plan();
@@ -176,23 +176,24 @@ impl<T: Data> DStream<T> {
             if two_phase.is_none() && plan.outboxes.iter().any(|other| other.name == outbox.name) {
                 let name = outbox.name.split_once('-').map_or(outbox.name.as_str(), |(_, name)| name);
                 let what = format!(
-                    "{at}: `{name}` is written to twice\n  help: name one of the outputs: `.named(\"...\")`"
+                    "{}: `{name}` is written to twice\n  help: name one of the outputs: `.named(\"...\")`",
+                    op.place
                 );
                 plan.mistakes.push(what);
             }
             plan.outboxes.push(outbox);
         }
         let factory: Factory = Arc::new(move |_| operator());
-        let _: DStream<()> = self.then(kind, at, Layout::Any, Role::Sink { factory, topic, two_phase });
+        let _: DStream<()> = self.then(kind, op, Layout::Any, Role::Sink { factory, topic, two_phase });
     }
 
     fn to_topic(
         &self,
         topic: &str,
-        at: &'static Location<'static>,
+        op: &Operation,
         encode: impl Fn(&T, &mut RawChunkBuilder) -> Result + Send + Sync + 'static,
     ) {
-        self.end("to_kafka", at, SinkShape::topic(topic, encode));
+        self.end("to_kafka", op, SinkShape::topic(topic, encode));
     }
 }
 
@@ -222,7 +223,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
                 out.push_with(-1, some.then_some(bytes.as_slice()), |arena| value.encode(v, arena))
             })
         };
-        self.to_topic(topic, Location::caller(), encode);
+        self.to_topic(topic, &self.here(), encode);
     }
 }
 
@@ -245,6 +246,6 @@ impl<T: Data> DStream<Message<T>> {
     /// ```
     #[track_caller]
     pub fn to_kafka(&self, topic: &str, value: impl Encode<T> + 'static) {
-        self.to_topic(topic, Location::caller(), move |message, out| message.push(&value, out));
+        self.to_topic(topic, &self.here(), move |message, out| message.push(&value, out));
     }
 }

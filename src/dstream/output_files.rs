@@ -5,7 +5,6 @@
 
 use super::DStream;
 use crate::{record::Value, sink::FileSink};
-use std::panic::Location;
 
 impl<T: Value> DStream<T> {
     /// Writes each batch as text, one row per line, as [`print`](Self::print) shows it: into the folder
@@ -26,7 +25,7 @@ impl<T: Value> DStream<T> {
     /// ```
     #[track_caller]
     pub fn save_as_text_files(&self, prefix: &str, suffix: &str) {
-        self.end_in("save_as_text_files", Location::caller(), FileSink::text(prefix).per_batch(suffix));
+        self.end_in("save_as_text_files", &self.here(), FileSink::text(prefix).per_batch(suffix));
     }
 
     /// Like [`save_as_text_files`](Self::save_as_text_files), but each row is a line with a JSON document.
@@ -44,7 +43,7 @@ impl<T: Value> DStream<T> {
     /// ```
     #[track_caller]
     pub fn save_as_json_files(&self, prefix: &str, suffix: &str) {
-        self.end_in("save_as_json_files", Location::caller(), FileSink::json(prefix).per_batch(suffix));
+        self.end_in("save_as_json_files", &self.here(), FileSink::json(prefix).per_batch(suffix));
     }
 
     /// Like [`save_as_text_files`](Self::save_as_text_files), but as Parquet: see [`FileSink::parquet`].
@@ -63,7 +62,7 @@ impl<T: Value> DStream<T> {
     #[cfg(feature = "parquet")]
     #[track_caller]
     pub fn save_as_parquet_files(&self, prefix: &str, suffix: &str) {
-        self.end_in("save_as_parquet_files", Location::caller(), FileSink::parquet(prefix).per_batch(suffix));
+        self.end_in("save_as_parquet_files", &self.here(), FileSink::parquet(prefix).per_batch(suffix));
     }
 
     /// Writes files `part-TIME-TASK` into one folder, or into folders by time below it. Exactly once: files appear
@@ -83,6 +82,6 @@ impl<T: Value> DStream<T> {
     /// ```
     #[track_caller]
     pub fn to_files(&self, sink: FileSink<T>) {
-        self.end_in("to_files", Location::caller(), sink);
+        self.end_in("to_files", &self.here(), sink);
     }
 }

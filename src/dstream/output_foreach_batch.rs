@@ -52,6 +52,6 @@ impl<T: Value> DStream<T> {
         f: impl Fn(Rdd<T>, CommittedBatch) -> Result<(), E> + Send + Sync + 'static,
     ) {
         let at = Location::caller();
-        self.end_in("foreach_batch", at, ForeachBatch::new(name, f, at));
+        self.end_in("foreach_batch", &self.here(), ForeachBatch::new(name, f, at));
     }
 }

@@ -5,7 +5,6 @@
 
 use super::DStream;
 use crate::{record::Value, sink::PostgresSink};
-use std::panic::Location;
 
 impl<T: Value> DStream<T> {
     /// Writes rows to a Postgres table, each exactly once. They are committed with their batch in the topic
@@ -26,6 +25,6 @@ impl<T: Value> DStream<T> {
     /// ```
     #[track_caller]
     pub fn to_postgres(&self, sink: PostgresSink) {
-        self.end_in("to_postgres", Location::caller(), sink);
+        self.end_in("to_postgres", &self.here(), sink);
     }
 }

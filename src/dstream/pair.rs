@@ -7,11 +7,11 @@
 use super::{DStream, stream::per_rows};
 use crate::{
     operator::{ByKey, Pairs, Reduce, RunningReduce},
-    plan::{Factory, Layout, Role},
+    plan::{Factory, Layout, Operation, Role},
     record::{Data, Key, Value},
     state::{Handle, Table},
 };
-use std::{panic::Location, sync::Arc};
+use std::sync::Arc;
 
 pub(super) type NoCombine<V> = fn(V, V) -> V;
 
@@ -27,7 +27,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     #[track_caller]
     pub fn map_values<W: Data>(&self, f: impl Fn(V) -> W + Send + Sync + 'static) -> DStream<(K, W)> {
         let step = move |rows: Vec<(K, V)>| Ok(rows.into_iter().map(|(k, v)| (k, f(v))).collect());
-        self.then("map_values", Location::caller(), self.layout(), Role::Operator(per_rows(step)))
+        self.then("map_values", &self.here(), self.layout(), Role::Operator(per_rows(step)))
     }
 
     /// Maps each value to any number of values under the same key; rows stay in their partitions.
@@ -57,7 +57,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
             }
             Ok(out)
         };
-        self.then("flat_map_values", Location::caller(), self.layout(), Role::Operator(per_rows(step)))
+        self.then("flat_map_values", &self.here(), self.layout(), Role::Operator(per_rows(step)))
     }
 
     /// The keys, one for each row.
@@ -71,7 +71,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     #[track_caller]
     pub fn keys(&self) -> DStream<K> {
         let step = |rows: Vec<(K, V)>| Ok(rows.into_iter().map(|(key, _)| key).collect());
-        self.then("keys", Location::caller(), Layout::Any, Role::Operator(per_rows(step)))
+        self.then("keys", &self.here(), Layout::Any, Role::Operator(per_rows(step)))
     }
 
     /// The values, one for each row.
@@ -85,7 +85,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     #[track_caller]
     pub fn values(&self) -> DStream<V> {
         let step = |rows: Vec<(K, V)>| Ok(rows.into_iter().map(|(_, value)| value).collect());
-        self.then("values", Location::caller(), Layout::Any, Role::Operator(per_rows(step)))
+        self.then("values", &self.here(), Layout::Any, Role::Operator(per_rows(step)))
     }
 
     /// Swaps keys and values.
@@ -99,7 +99,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     #[track_caller]
     pub fn swap(&self) -> DStream<(V, K)> {
         let step = |rows: Vec<(K, V)>| Ok(rows.into_iter().map(|(key, value)| (value, key)).collect());
-        self.then("swap", Location::caller(), Layout::Any, Role::Operator(per_rows(step)))
+        self.then("swap", &self.here(), Layout::Any, Role::Operator(per_rows(step)))
     }
 
     /// Places the rows by key over the state partitions and leaves them as they are: keyed operations behind it need no exchange
@@ -121,12 +121,13 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         K: Key,
         V: Value,
     {
-        if self.layout() == Layout::Keyed {
+        if self.layout().is_keyed() {
             return self.clone();
         }
+        let op = self.here();
         let factory: Factory = Arc::new(|_| Box::new(ByKey::<K, V, NoCombine<V>>::new(None)));
         let format = Arc::new(Pairs::<K, V>::default());
-        self.placed("partition_by", Location::caller(), Layout::Keyed, factory, format)
+        self.placed("partition_by", &op, Layout::keyed(&op), factory, format)
     }
 
     /// Reduces the values of each key **within each batch**, like Spark's `reduceByKey`. `f` must be associative;
@@ -149,23 +150,18 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         K: Key,
         V: Value,
     {
-        self.reduce_values("reduce_by_key", Location::caller(), Arc::new(f))
+        self.reduce_values("reduce_by_key", &self.here(), Arc::new(f))
     }
 
-    pub(super) fn reduce_values<F>(
-        &self,
-        kind: &'static str,
-        at: &'static Location<'static>,
-        f: Arc<F>,
-    ) -> Self
+    pub(super) fn reduce_values<F>(&self, kind: &'static str, op: &Operation, f: Arc<F>) -> Self
     where
         K: Key,
         V: Value,
         F: Fn(V, V) -> V + Send + Sync + 'static,
     {
-        let parts = self.by_key(at, Some(f.clone()));
+        let parts = self.by_key(op, Some(f.clone()));
         let factory: Factory = Arc::new(move |_| Box::new(Reduce::<K, V, F>::new(f.clone())));
-        parts.operation(kind, at, Layout::Keyed, factory, |_| vec![])
+        parts.operation(kind, op, factory, |_| vec![])
     }
 
     /// Reduces the values of each key **over all batches**; emits one row per changed key and batch. `f` must be
@@ -187,26 +183,25 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         K: Key,
         V: Value,
     {
-        let (at, f) = (Location::caller(), Arc::new(f));
-        let parts = self.by_key(at, Some(f.clone()));
+        let (op, f) = (self.here(), Arc::new(f));
+        let parts = self.by_key(&op, Some(f.clone()));
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             Box::new(RunningReduce::<K, V, _>::new(f.clone(), Handle::at(stores[0])))
         });
-        parts.operation("running_reduce_by_key", at, Layout::Keyed, factory, |name| {
-            vec![Table::<K, V>::spec(name)]
-        })
+        parts.operation("running_reduce_by_key", &op, factory, |name| vec![Table::<K, V>::spec(name)])
     }
 
-    pub(super) fn by_key<F>(&self, at: &'static Location<'static>, combine: Option<Arc<F>>) -> DStream<(K, V)>
+    pub(super) fn by_key<F>(&self, op: &Operation, combine: Option<Arc<F>>) -> DStream<(K, V)>
     where
         K: Key,
         V: Value,
         F: Fn(V, V) -> V + Send + Sync + 'static,
     {
-        if self.layout() == Layout::Keyed {
+        if self.layout().is_keyed() {
             return self.clone();
         }
         let factory: Factory = Arc::new(move |_| Box::new(ByKey::<K, V, F>::new(combine.clone())));
-        self.then("by_key", at, Layout::Keyed, Role::Exchange(factory, Arc::new(Pairs::<K, V>::default())))
+        let role = Role::Exchange(factory, Arc::new(Pairs::<K, V>::default()));
+        self.then("by_key", op, Layout::keyed(op), role)
     }
 }

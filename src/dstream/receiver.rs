@@ -6,7 +6,7 @@
 use super::{DStream, StreamBuilder};
 use crate::{
     codec::{Decode, Encode},
-    plan::{Layout, Node, Role},
+    plan::{Node, Role},
     record::Data,
     source::{
         BadRecordPolicy, FileOptions, FileSource, MakeLocal, Receiver, ReceiverSpec, SourceSpec, Starting,
@@ -62,15 +62,7 @@ impl StreamBuilder {
             }
         };
         self.plan().receivers.push(ReceiverSpec { name: name.clone(), target, receiver });
-        self.add(Node {
-            kind: "receiver",
-            path: name,
-            at,
-            inputs: vec![],
-            layout: Layout::Any,
-            role,
-            stores: vec![],
-        })
+        self.add(Node::new(&self.operation(at), "receiver", name, role))
     }
 
     /// The name of a receiver is part of its topic's name, and must be unique.
@@ -109,9 +101,7 @@ impl StreamBuilder {
         let target = ReceiverTarget::Topic { name: topic, compact: true };
         let receiver = lister;
         self.plan().receivers.push(ReceiverSpec { name: name.clone(), target, receiver });
-        let role = Role::Source(source);
-        let (kind, path) = ("file_stream", name);
-        self.add(Node { kind, path, at, inputs: vec![], layout: Layout::Any, role, stores: vec![] })
+        self.add(Node::new(&self.operation(at), "file_stream", name, Role::Source(source)))
     }
 
     /// A stream of rows that this process generates.
@@ -122,7 +112,6 @@ impl StreamBuilder {
         make: MakeLocal,
         at: &'static Location<'static>,
     ) -> DStream<T> {
-        let (path, role) = (name.to_owned(), Role::Local(make));
-        self.add(Node { kind, path, at, inputs: vec![], layout: Layout::Any, role, stores: vec![] })
+        self.add(Node::new(&self.operation(at), kind, name.to_owned(), Role::Local(make)))
     }
 }

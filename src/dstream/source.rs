@@ -6,7 +6,7 @@
 use super::{DStream, StreamBuilder};
 use crate::{
     codec::Decode,
-    plan::{Layout, Node, Role},
+    plan::{Node, Role},
     record::Data,
     source::{BadRecordPolicy, SourceSpec, Starting, TopicPattern, decoder},
 };
@@ -139,7 +139,6 @@ impl StreamBuilder {
         }
         let path = pattern.unwrap_or_else(|| topics.join("+"));
         let source = SourceSpec { topics, pattern: compiled, decoder: decoder(decode), policy, starting };
-        let role = Role::Source(source);
-        self.add(Node { kind: "source", path, at, inputs: vec![], layout: Layout::Any, role, stores: vec![] })
+        self.add(Node::new(&self.operation(at), "source", path, Role::Source(source)))
     }
 }

@@ -2,27 +2,16 @@
 //!
 //! Knows no backend. Invariant: initial state is loaded once in the lifetime of a store.
 
-use super::{DStream, pair::NoCombine};
+use super::{DStream, pair::NoCombine, stream::pass_on};
 use crate::{
     operator::{
-        Context, Initial, Kept, MapState, MapWithState, Operator, PerChunk, Seeded, Snapshot, State,
-        TimeoutIndex, UpdateState,
+        Initial, Kept, MapState, MapWithState, STATE_SNAPSHOTS, Seeded, State, TimeoutIndex, UpdateState,
     },
-    plan::{Factory, Layout, Role},
-    record::{BatchTime, Chunk, Data, Key, Value},
+    plan::{Factory, Input, Layout, Node, Operation},
+    record::{BatchTime, Data, Key, Value},
     state::{Handle, Table},
 };
-use std::{
-    ops::Deref,
-    panic::Location,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
-
-type At = &'static Location<'static>;
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 impl<K: Data, V: Data> DStream<(K, V)> {
     /// Spark's `updateStateByKey`: `f` gets the new values of a key and its state, **for every key with state in
@@ -52,7 +41,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         K: Key,
         V: Value,
     {
-        self.update_state(None, f, Location::caller())
+        self.update_state(None, f, &self.here())
     }
 
     /// Like [`update_state_by_key`](DStream::update_state_by_key), with states that keys have before the first
@@ -79,26 +68,26 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         K: Key,
         V: Value,
     {
-        self.update_state(Some(Arc::new(initial.into_iter().collect())), f, Location::caller())
+        self.update_state(Some(Arc::new(initial.into_iter().collect())), f, &self.here())
     }
 
     fn update_state<S: Value>(
         &self,
         initial: Option<Arc<Vec<(K, S)>>>,
         f: impl Fn(Vec<V>, Option<S>) -> Option<S> + Send + Sync + 'static,
-        at: At,
+        op: &Operation,
     ) -> DStream<(K, S)>
     where
         K: Key,
         V: Value,
     {
         let (f, has_initial, emit_schedule) = (Arc::new(f), initial.is_some(), self.emit_schedule());
-        let rows = self.by_key::<NoCombine<V>>(at, None);
+        let rows = self.by_key::<NoCombine<V>>(op, None);
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             let initial = initial.clone().map(|rows| Initial::new(rows, Handle::at(stores[1])));
             Box::new(UpdateState::<K, V, S, _>::new(f.clone(), Handle::at(stores[0]), initial, emit_schedule))
         });
-        rows.operation("update_state_by_key", at, Layout::Keyed, factory, |name| {
+        rows.operation("update_state_by_key", op, factory, |name| {
             let mut stores = vec![Table::<K, S>::spec(name)];
             stores.extend(has_initial.then(|| Seeded::spec(format!("{name}.seeded"))));
             stores
@@ -131,12 +120,10 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         K: Key,
         V: Value,
     {
-        let at = Location::caller();
+        let op = self.here();
         let StateSpec { map, idle_timeout, initial } = spec;
         let timeout_ms = idle_timeout.map(|t| i64::try_from(t.as_millis()).unwrap_or(i64::MAX));
-        let gives_snapshots = Arc::new(AtomicBool::new(false));
-        let (switch, has_initial, emit_schedule) =
-            (gives_snapshots.clone(), !initial.is_empty(), self.emit_schedule());
+        let (has_initial, emit_schedule) = (!initial.is_empty(), self.emit_schedule());
         let initial = Arc::new(initial);
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             let timeout = timeout_ms.map(|ms| (ms, Handle::at(stores[1])));
@@ -146,22 +133,21 @@ impl<K: Data, V: Data> DStream<(K, V)> {
                 states: Handle::at(stores[0]),
                 timeout,
                 initial: has_initial.then(|| Initial::new(initial.clone(), seeded)),
-                gives_snapshots: switch.load(Ordering::Relaxed),
                 emit_schedule,
                 touched: false,
                 giving: None,
             };
             Box::new(operator)
         });
-        let rows = self.by_key::<NoCombine<V>>(at, None);
-        let states: DStream<(K, S)> = rows.operation("map_with_state", at, Layout::Keyed, factory, |name| {
+        let rows = self.by_key::<NoCombine<V>>(&op, None);
+        let states: DStream<(K, S)> = rows.operation("map_with_state", &op, factory, |name| {
             let mut stores = vec![Table::<K, Kept<S>>::spec(name)];
             stores.extend(idle_timeout.map(|_| TimeoutIndex::<K>::spec(format!("{name}.timeouts"))));
             stores.extend(has_initial.then(|| Seeded::spec(format!("{name}.seeded"))));
             stores
         });
-        let mapped = states.then("mapped", at, Layout::Any, Role::Operator(only::<Vec<M>, M>(|rows| rows)));
-        MapWithStateDStream { states, mapped, gives_snapshots, at }
+        let mapped = states.then("mapped", &op, Layout::Any, pass_on());
+        MapWithStateDStream { states, mapped, op }
     }
 }
 
@@ -284,8 +270,7 @@ impl<K, V, S, M> StateSpec<K, V, S, M> {
 pub struct MapWithStateDStream<K, S, M> {
     states: DStream<(K, S)>,
     mapped: DStream<M>,
-    gives_snapshots: Arc<AtomicBool>,
-    at: At,
+    op: Operation,
 }
 
 impl<K: Key, S: Value, M: Data> MapWithStateDStream<K, S, M> {
@@ -303,9 +288,9 @@ impl<K: Key, S: Value, M: Data> MapWithStateDStream<K, S, M> {
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     pub fn state_snapshots(&self) -> DStream<(K, S)> {
-        self.gives_snapshots.store(true, Ordering::Relaxed);
-        let rows = only::<Snapshot<K, S>, (K, S)>(|snapshot| snapshot.0);
-        self.states.then("state_snapshots", self.at, Layout::Keyed, Role::Operator(rows))
+        let snapshots = Input { node: self.states.node, port: STATE_SNAPSHOTS };
+        let node = Node::new(&self.op, "state_snapshots", self.states.path(), pass_on());
+        self.states.builder.add(node.reading([snapshots]).laid(self.states.layout()))
     }
 
     /// Gives the operation a name; see [`DStream::named`].
@@ -337,16 +322,4 @@ impl<K, S, M> Deref for MapWithStateDStream<K, S, M> {
     fn deref(&self) -> &DStream<M> {
         &self.mapped
     }
-}
-
-/// Passes on only the chunks with one of an operator's payload types.
-fn only<P: Clone + Send + Sync + 'static, T: Data>(rows: fn(P) -> Vec<T>) -> Factory {
-    Arc::new(move |_| {
-        Box::new(PerChunk(move |chunk: Chunk, cx: &mut Context<'_>| {
-            if chunk.is::<P>() {
-                cx.out.rows(rows(chunk.take()));
-            }
-            Ok(())
-        })) as Box<dyn Operator>
-    })
 }

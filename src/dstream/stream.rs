@@ -6,7 +6,7 @@
 use crate::{
     error::{Error, Result},
     operator::{Context, ExchangeFormat, NodeId, Operator, PerChunk, Rows, Spread},
-    plan::{Factory, Layout, Node, Role, Topology},
+    plan::{Factory, Layout, Node, Operation, Place, Role, Topology},
     record::{Chunk, Data, Value},
     source::StorageLevel,
     state::StoreSpec,
@@ -63,6 +63,11 @@ impl StreamBuilder {
         self.started.load(Ordering::Relaxed)
     }
 
+    /// An operation of the user's program, at its place.
+    pub(super) fn operation(&self, at: impl Into<Place>) -> Operation {
+        self.plan().operation(at)
+    }
+
     pub(super) fn plan(&self) -> MutexGuard<'_, Topology> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -74,7 +79,7 @@ impl StreamBuilder {
         assert!(
             after == "starting" && !self.is_started(),
             "{}: Adding new inputs, transformations, and output operations after {after} a context is not supported",
-            node.at
+            node.operation.place
         );
         let node = self.plan().add(node);
         DStream { builder: self.clone(), node, rows: PhantomData }
@@ -120,9 +125,25 @@ pub(super) fn per_rows<T: Data, U: Data>(
     })
 }
 
+/// A step that changes nothing.
+pub(super) fn pass_on() -> Role {
+    Role::Operator(Arc::new(|_| {
+        Box::new(PerChunk(|chunk, cx: &mut Context<'_>| {
+            cx.out.chunk(chunk);
+            Ok(())
+        }))
+    }))
+}
+
 impl<T: Data> DStream<T> {
     pub(crate) fn layout(&self) -> Layout {
         self.builder.plan().node(self.node).layout
+    }
+
+    /// An operation on this stream, where the user called the method that asks.
+    #[track_caller]
+    pub(crate) fn here(&self) -> Operation {
+        self.builder.operation(Location::caller())
     }
 
     pub(crate) fn path(&self) -> String {
@@ -132,42 +153,39 @@ impl<T: Data> DStream<T> {
     pub(crate) fn then<U>(
         &self,
         kind: &'static str,
-        at: &'static Location<'static>,
+        op: &Operation,
         layout: Layout,
         role: Role,
     ) -> DStream<U> {
-        let path = self.path();
-        self.builder.add(Node { kind, path, at, inputs: vec![self.node], layout, role, stores: vec![] })
+        self.builder.add(Node::new(op, kind, self.path(), role).reading([self.node]).laid(layout))
     }
 
-    /// Adds an operation that appears in durable names: whatever follows is named after it. `path` is its name
-    /// unless the user gives one.
+    /// Adds the step of an operation that appears in durable names: whatever follows is named after it. `path` is its
+    /// name unless the user gives one. Its rows are placed like those of this stream.
     pub(crate) fn operation<U>(
         &self,
         kind: &'static str,
-        at: &'static Location<'static>,
-        layout: Layout,
+        op: &Operation,
         factory: Factory,
         stores: impl FnOnce(&str) -> Vec<StoreSpec>,
     ) -> DStream<U> {
         let path = format!("{}.{kind}", self.path());
         let stores = stores(&path);
-        let role = Role::Operator(factory);
-        self.builder.add(Node { kind, path, at, inputs: vec![self.node], layout, role, stores })
+        let node = Node::new(op, kind, path, Role::Operator(factory)).reading([self.node]);
+        self.builder.add(node.laid(self.layout()).keeping(stores))
     }
 
     /// Adds an operation that is nothing but an exchange.
     pub(crate) fn placed(
         &self,
         kind: &'static str,
-        at: &'static Location<'static>,
+        op: &Operation,
         layout: Layout,
         factory: Factory,
         format: Arc<dyn ExchangeFormat>,
     ) -> DStream<T> {
-        let path = format!("{}.{kind}", self.path());
-        let role = Role::Exchange(factory, format);
-        self.builder.add(Node { kind, path, at, inputs: vec![self.node], layout, role, stores: vec![] })
+        let (path, role) = (format!("{}.{kind}", self.path()), Role::Exchange(factory, format));
+        self.builder.add(Node::new(op, kind, path, role).reading([self.node]).laid(layout))
     }
 
     /// Maps each row to one row. Pairs lose their partitioning by key; [`map_values`](DStream::map_values) keeps
@@ -182,7 +200,7 @@ impl<T: Data> DStream<T> {
     #[track_caller]
     pub fn map<U: Data>(&self, f: impl Fn(T) -> U + Send + Sync + 'static) -> DStream<U> {
         let role = Role::Operator(per_rows(move |rows: Vec<T>| Ok(rows.into_iter().map(&f).collect())));
-        self.then("map", Location::caller(), Layout::Any, role)
+        self.then("map", &self.here(), Layout::Any, role)
     }
 
     /// Maps each row to one row or an error; on an error, the source record behind the row is handled by the
@@ -204,12 +222,11 @@ impl<T: Data> DStream<T> {
         &self,
         f: impl Fn(T) -> Result<U, E> + Send + Sync + 'static,
     ) -> DStream<U> {
-        let at = Location::caller();
         let step = move |rows: Vec<T>| {
             let row = |row| f(row).map_err(|e| Error::Row(e.to_string()));
             rows.into_iter().map(row).collect()
         };
-        self.then("try_map", at, Layout::Any, Role::Operator(per_rows(step)))
+        self.then("try_map", &self.here(), Layout::Any, Role::Operator(per_rows(step)))
     }
 
     /// Maps each row to any number of rows.
@@ -232,7 +249,7 @@ impl<T: Data> DStream<T> {
             }
             Ok(out)
         };
-        self.then("flat_map", Location::caller(), Layout::Any, Role::Operator(per_rows(step)))
+        self.then("flat_map", &self.here(), Layout::Any, Role::Operator(per_rows(step)))
     }
 
     /// Keeps only the rows for which `f` holds.
@@ -250,7 +267,7 @@ impl<T: Data> DStream<T> {
             rows.retain(&f);
             Ok(rows)
         };
-        self.then("filter", Location::caller(), self.layout(), Role::Operator(per_rows(step)))
+        self.then("filter", &self.here(), self.layout(), Role::Operator(per_rows(step)))
     }
 
     /// Keeps the rows for which `f` returns `Some`: `map` and `filter` in one.
@@ -264,7 +281,7 @@ impl<T: Data> DStream<T> {
     #[track_caller]
     pub fn filter_map<U: Data>(&self, f: impl Fn(T) -> Option<U> + Send + Sync + 'static) -> DStream<U> {
         let step = move |rows: Vec<T>| Ok(rows.into_iter().filter_map(&f).collect());
-        self.then("filter_map", Location::caller(), Layout::Any, Role::Operator(per_rows(step)))
+        self.then("filter_map", &self.here(), Layout::Any, Role::Operator(per_rows(step)))
     }
 
     /// Pairs each row with a key.
@@ -280,7 +297,7 @@ impl<T: Data> DStream<T> {
         let role = Role::Operator(per_rows(move |rows: Vec<T>| {
             Ok(rows.into_iter().map(|row| (f(&row), row)).collect())
         }));
-        self.then("key_by", Location::caller(), Layout::Any, role)
+        self.then("key_by", &self.here(), Layout::Any, role)
     }
 
     /// The rows of both streams. Rows of one source partition keep their order.
@@ -318,31 +335,19 @@ impl<T: Data> DStream<T> {
     where
         T: Value,
     {
-        let at = Location::caller();
+        let op = self.here();
         let streams: Vec<DStream<T>> =
             std::iter::once(self.clone()).chain(others.into_iter().cloned()).collect();
         if streams.len() > 255 {
-            self.builder.plan().mistakes.push(format!("{at}: a union of more than 255 streams"));
+            self.builder.plan().mistakes.push(format!("{}: a union of more than 255 streams", op.place));
             return self.clone();
         }
         let path = streams.iter().map(Self::path).collect::<Vec<_>>().join("+");
-        let streams = self.same_stage(streams, at);
-        let pass: Factory = Arc::new(|_| {
-            Box::new(PerChunk(|chunk, cx: &mut Context<'_>| {
-                cx.out.chunk(chunk);
-                Ok(())
-            }))
-        });
-        let keyed = streams.iter().all(|stream| stream.layout() == Layout::Keyed);
-        self.builder.add(Node {
-            kind: "union",
-            path,
-            at,
-            inputs: streams.iter().map(|stream| stream.node).collect(),
-            layout: if keyed { Layout::Keyed } else { Layout::Any },
-            role: Role::Operator(pass),
-            stores: vec![],
-        })
+        let streams = self.same_stage(streams, &op);
+        let keyed = streams.iter().all(|stream| stream.layout().is_keyed());
+        let layout = if keyed { self.layout() } else { Layout::Any };
+        let inputs = streams.iter().map(|stream| stream.node);
+        self.builder.add(Node::new(&op, "union", path, pass_on()).reading(inputs).laid(layout))
     }
 
     /// Gives the last operation a name that survives changes of the program: its state, its exchange and everything
@@ -374,7 +379,7 @@ impl<T: Data> DStream<T> {
     }
 
     /// Streams of different stages can be united only behind an exchange; rows without a key are spread.
-    fn same_stage(&self, streams: Vec<DStream<T>>, at: &'static Location<'static>) -> Vec<DStream<T>>
+    fn same_stage(&self, streams: Vec<DStream<T>>, op: &Operation) -> Vec<DStream<T>>
     where
         T: Value,
     {
@@ -385,15 +390,15 @@ impl<T: Data> DStream<T> {
         if stages.iter().all(|stage| *stage == 0) {
             return streams;
         }
-        let meet = |(stream, stage): (DStream<T>, u32)| if stage == 0 { stream.spread(at) } else { stream };
+        let meet = |(stream, stage): (DStream<T>, u32)| if stage == 0 { stream.spread(op) } else { stream };
         streams.into_iter().zip(stages).map(meet).collect()
     }
 
-    pub(super) fn spread(&self, at: &'static Location<'static>) -> DStream<T>
+    pub(super) fn spread(&self, op: &Operation) -> DStream<T>
     where
         T: Value,
     {
         let factory: Factory = Arc::new(|_| Box::new(Spread));
-        self.then("spread", at, Layout::Any, Role::Exchange(factory, Arc::new(Rows::<T>::default())))
+        self.then("spread", op, Layout::Any, Role::Exchange(factory, Arc::new(Rows::<T>::default())))
     }
 }

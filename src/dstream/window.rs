@@ -17,13 +17,11 @@ use crate::{
     operator::{
         Blocks, Invertible, KeepIf, Mark, Panes, Slides, Totals, WindowInverse, WindowReduce, WindowRows,
     },
-    plan::{Factory, Layout, Node, Role, WindowSpec},
+    plan::{Factory, Layout, Node, Operation, Role, WindowSpec},
     record::{Data, Key, Value},
     state::{Handle, StoreSpec, Table},
 };
-use std::{panic::Location, sync::Arc, time::Duration};
-
-type At = &'static Location<'static>;
+use std::{sync::Arc, time::Duration};
 
 /// The only key of windows without keys.
 const ALL: u8 = 0;
@@ -42,7 +40,7 @@ impl<T: Value> DStream<T> {
     #[track_caller]
     #[must_use]
     pub fn window(&self, length: Duration) -> DStream<T> {
-        self.rows_window(length, None, Location::caller())
+        self.rows_window(length, None, &self.here())
     }
 
     /// Like [`window`](DStream::window), at every multiple of `slide` instead of at every batch.
@@ -58,7 +56,7 @@ impl<T: Value> DStream<T> {
     #[track_caller]
     #[must_use]
     pub fn window_by(&self, length: Duration, slide: Duration) -> DStream<T> {
-        self.rows_window(length, Some(slide), Location::caller())
+        self.rows_window(length, Some(slide), &self.here())
     }
 
     /// The number of rows in a window, at each slide; 0 if there are none, even before the first row (Spark emits
@@ -75,16 +73,16 @@ impl<T: Value> DStream<T> {
     /// ```
     #[track_caller]
     pub fn count_by_window(&self, length: Duration, slide: Duration) -> DStream<u64> {
-        let at = Location::caller();
+        let op = self.here();
         let count = move |rows: Vec<T>| Ok(vec![(ALL, rows.len() as u64)]);
-        let counts: DStream<(u8, u64)> = self.then("map", at, Layout::Any, Role::Operator(per_rows(count)));
+        let counts: DStream<(u8, u64)> = self.then("map", &op, Layout::Any, Role::Operator(per_rows(count)));
         let functions = Invertible {
             reduce: Arc::new(|a: u64, b: u64| a + b),
             inverse: Arc::new(|a: u64, b: u64| a - b),
             keep_if: None,
             always: Some((ALL, 0)),
         };
-        counts.inverse_window("count_by_window", functions, window(length, slide), at).without_key(at)
+        counts.inverse_window("count_by_window", functions, window(length, slide), &op).without_key(&op)
     }
 
     /// Reduces all rows of a window to one, at each slide; emits nothing for an empty window. `f` must be
@@ -106,10 +104,10 @@ impl<T: Value> DStream<T> {
         length: Duration,
         slide: Duration,
     ) -> DStream<T> {
-        let (at, f) = (Location::caller(), Arc::new(f));
-        self.with_key(at)
-            .reduce_window("reduce_by_window", f, window(length, slide), None, at)
-            .without_key(at)
+        let (op, f) = (self.here(), Arc::new(f));
+        self.with_key(&op)
+            .reduce_window("reduce_by_window", f, window(length, slide), None, &op)
+            .without_key(&op)
     }
 
     /// Like [`reduce_by_window`](DStream::reduce_by_window), but adds what entered the window with `f` and removes
@@ -133,11 +131,13 @@ impl<T: Value> DStream<T> {
         length: Duration,
         slide: Duration,
     ) -> DStream<T> {
-        let at = Location::caller();
+        let op = self.here();
         let functions =
             Invertible { reduce: Arc::new(f), inverse: Arc::new(inverse), keep_if: None, always: None };
-        let pairs = self.with_key(at);
-        pairs.inverse_window("reduce_by_window_inverse", functions, window(length, slide), at).without_key(at)
+        let pairs = self.with_key(&op);
+        pairs
+            .inverse_window("reduce_by_window_inverse", functions, window(length, slide), &op)
+            .without_key(&op)
     }
 
     /// How many times each value occurs in a window, at each slide; values that no longer occur are omitted.
@@ -156,9 +156,9 @@ impl<T: Value> DStream<T> {
     where
         T: Key,
     {
-        let at = Location::caller();
+        let op = self.here();
         let ones = |rows: Vec<T>| Ok(rows.into_iter().map(|row| (row, 1u64)).collect());
-        let ones: DStream<(T, u64)> = self.then("map", at, Layout::Any, Role::Operator(per_rows(ones)));
+        let ones: DStream<(T, u64)> = self.then("map", &op, Layout::Any, Role::Operator(per_rows(ones)));
         let keep_if: KeepIf<T, u64> = Arc::new(|_, count| *count > 0);
         let functions = Invertible {
             reduce: Arc::new(|a: u64, b: u64| a + b),
@@ -166,22 +166,22 @@ impl<T: Value> DStream<T> {
             keep_if: Some(keep_if),
             always: None,
         };
-        ones.inverse_window("count_by_value_and_window", functions, window(length, slide), at)
+        ones.inverse_window("count_by_value_and_window", functions, window(length, slide), &op)
     }
 
-    fn with_key(&self, at: At) -> DStream<(u8, T)> {
+    fn with_key(&self, op: &Operation) -> DStream<(u8, T)> {
         let step = |rows: Vec<T>| Ok(rows.into_iter().map(|row| (ALL, row)).collect());
-        self.then("map", at, Layout::Any, Role::Operator(per_rows(step)))
+        self.then("map", op, Layout::Any, Role::Operator(per_rows(step)))
     }
 
-    fn rows_window(&self, length: Duration, slide: Option<Duration>, at: At) -> DStream<T> {
+    fn rows_window(&self, length: Duration, slide: Option<Duration>, op: &Operation) -> DStream<T> {
         let spec = WindowSpec { length, slide: slide.or(self.slide()) };
         let slides = self.slides(spec);
-        let placed = if self.is_on_state() { self.clone() } else { self.spread(at) };
+        let placed = if self.is_on_state() { self.clone() } else { self.spread(op) };
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             Box::new(WindowRows::<T>::new(slides, Handle::at(stores[0]), Handle::at(stores[1])))
         });
-        placed.windowed("window", at, factory, spec, |path| vec![Blocks::<T>::spec(path), marks(path)])
+        placed.windowed("window", op, factory, spec, |path| vec![Blocks::<T>::spec(path), marks(path)])
     }
 }
 
@@ -207,8 +207,8 @@ impl<K: Key, V: Value> DStream<(K, V)> {
         length: Duration,
         slide: Duration,
     ) -> DStream<(K, V)> {
-        let at = Location::caller();
-        self.reduce_window("reduce_by_key_and_window", Arc::new(f), window(length, slide), None, at)
+        let op = self.here();
+        self.reduce_window("reduce_by_key_and_window", Arc::new(f), window(length, slide), None, &op)
     }
 
     /// Like [`reduce_by_key_and_window`](DStream::reduce_by_key_and_window), but adds what entered the window with
@@ -239,8 +239,8 @@ impl<K: Key, V: Value> DStream<(K, V)> {
     ) -> DStream<(K, V)> {
         let functions =
             Invertible { reduce: Arc::new(f), inverse: Arc::new(inverse), keep_if: None, always: None };
-        let at = Location::caller();
-        self.inverse_window("reduce_by_key_and_window_inverse", functions, window(length, slide), at)
+        let op = self.here();
+        self.inverse_window("reduce_by_key_and_window_inverse", functions, window(length, slide), &op)
     }
 
     /// Like [`reduce_by_key_and_window_inverse`](DStream::reduce_by_key_and_window_inverse); keys whose value does
@@ -274,8 +274,8 @@ impl<K: Key, V: Value> DStream<(K, V)> {
             keep_if: Some(Arc::new(filter_fn) as KeepIf<K, V>),
             always: None,
         };
-        let at = Location::caller();
-        self.inverse_window("reduce_by_key_and_window_filtered", functions, window(length, slide), at)
+        let op = self.here();
+        self.inverse_window("reduce_by_key_and_window_filtered", functions, window(length, slide), &op)
     }
 
     /// The values of each key in a window, at each slide, in the order of their batches. All values of a key in one
@@ -295,17 +295,17 @@ impl<K: Key, V: Value> DStream<(K, V)> {
     /// ```
     #[track_caller]
     pub fn group_by_key_and_window(&self, length: Duration, slide: Duration) -> DStream<(K, Vec<V>)> {
-        let at = Location::caller();
-        let placed = self.by_key::<NoCombine<V>>(at, None);
+        let op = self.here();
+        let placed = self.by_key::<NoCombine<V>>(&op, None);
         let step = |rows: Vec<(K, V)>| Ok(rows.into_iter().map(|(key, value)| (key, vec![value])).collect());
         let lists: DStream<(K, Vec<V>)> =
-            placed.then("map_values", at, Layout::Keyed, Role::Operator(per_rows(step)));
+            placed.then("map_values", &op, placed.layout(), Role::Operator(per_rows(step)));
         let join = |mut a: Vec<V>, b: Vec<V>| {
             a.extend(b);
             a
         };
         // Values are kept by batch: a pane of several batches would be rewritten in each.
-        lists.reduce_window("group_by_key_and_window", Arc::new(join), window(length, slide), Some(1), at)
+        lists.reduce_window("group_by_key_and_window", Arc::new(join), window(length, slide), Some(1), &op)
     }
 
     fn reduce_window<F: Fn(V, V) -> V + Send + Sync + 'static>(
@@ -314,16 +314,16 @@ impl<K: Key, V: Value> DStream<(K, V)> {
         f: Arc<F>,
         spec: WindowSpec,
         pane_ms: Option<i64>,
-        at: At,
+        op: &Operation,
     ) -> DStream<(K, V)> {
         let slides = self.slides(spec);
         let pane_ms = pane_ms.unwrap_or(slides.pane_ms());
-        let placed = self.by_key(at, Some(f.clone()));
+        let placed = self.by_key(op, Some(f.clone()));
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             let (panes, marks) = (Handle::at(stores[0]), Handle::at(stores[1]));
             Box::new(WindowReduce::<K, V, F>::new(slides, pane_ms, f.clone(), panes, marks))
         });
-        placed.windowed(kind, at, factory, spec, |path| vec![Panes::<K, V>::spec(path), marks(path)])
+        placed.windowed(kind, op, factory, spec, |path| vec![Panes::<K, V>::spec(path), marks(path)])
     }
 
     fn inverse_window<F, G>(
@@ -331,20 +331,20 @@ impl<K: Key, V: Value> DStream<(K, V)> {
         kind: &'static str,
         functions: Invertible<K, V, F, G>,
         spec: WindowSpec,
-        at: At,
+        op: &Operation,
     ) -> DStream<(K, V)>
     where
         F: Fn(V, V) -> V + Send + Sync + 'static,
         G: Fn(V, V) -> V + Send + Sync + 'static,
     {
         let slides = self.slides(spec);
-        let placed = self.by_key(at, Some(functions.reduce.clone()));
+        let placed = self.by_key(op, Some(functions.reduce.clone()));
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             let (panes, totals, marks) =
                 (Handle::at(stores[0]), Handle::at(stores[1]), Handle::at(stores[2]));
             Box::new(WindowInverse::<K, V, F, G>::new(slides, functions.clone(), panes, totals, marks))
         });
-        placed.windowed(kind, at, factory, spec, |path| {
+        placed.windowed(kind, op, factory, spec, |path| {
             let totals = Totals::<K, V>::spec(format!("{path}.totals"));
             vec![Panes::<K, V>::spec(path), totals, marks(path)]
         })
@@ -370,24 +370,22 @@ impl<T: Data> DStream<T> {
     fn windowed<U>(
         &self,
         kind: &'static str,
-        at: At,
+        op: &Operation,
         factory: Factory,
         spec: WindowSpec,
         stores: impl FnOnce(&str) -> Vec<StoreSpec>,
     ) -> DStream<U> {
         let path = format!("{}.{kind}", self.path());
         let stores = stores(&path);
-        let (inputs, layout, role) = (vec![self.node], self.layout(), Role::Operator(factory));
-        let stream = self.builder.add(Node { kind, path, at, inputs, layout, role, stores });
-        self.builder.plan().windows.insert(stream.node, spec);
-        stream
+        let node = Node::new(op, kind, path, Role::Operator(factory)).reading([self.node]);
+        self.builder.add(node.laid(self.layout()).keeping(stores).windowed(spec))
     }
 }
 
 impl<V: Data> DStream<(u8, V)> {
-    fn without_key(&self, at: At) -> DStream<V> {
+    fn without_key(&self, op: &Operation) -> DStream<V> {
         let step = |rows: Vec<(u8, V)>| Ok(rows.into_iter().map(|(_, value)| value).collect());
-        self.then("map", at, Layout::Any, Role::Operator(per_rows(step)))
+        self.then("map", op, Layout::Any, Role::Operator(per_rows(step)))
     }
 }
 

@@ -7,11 +7,11 @@ use super::DStream;
 use crate::{
     codec::Message,
     operator::{EventFormat, EventMarks, EventReduce, EventSpans, IntoEventWindows, Windowed},
-    plan::{Factory, Layout, Node, Role},
+    plan::{Factory, Layout, Operation, Role},
     record::{Data, Key, Value},
     state::{Handle, Table},
 };
-use std::{panic::Location, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// Windows over event time, aligned to the epoch.
 ///
@@ -164,9 +164,8 @@ impl<T: Data> DStream<Message<T>> {
         window: EventWindow,
         key: impl Fn(Message<T>) -> K + Send + Sync + 'static,
     ) -> DStream<(Windowed<K>, u64)> {
-        let at = Location::caller();
         let event = move |message: Message<T>| (message.timestamp_ms, key(message), 1u64);
-        self.event_window("count_by_key_and_event_window", window, event, |a, b| a + b, at)
+        self.event_window("count_by_key_and_event_window", window, event, |a, b| a + b, &self.here())
     }
 
     /// Reduces the messages of each key in windows over the record timestamp; emits one row per changed window and
@@ -202,7 +201,7 @@ impl<T: Data> DStream<Message<T>> {
             let (key, value) = pair(message);
             (time_ms, key, value)
         };
-        self.event_window("reduce_by_key_and_event_window", window, event, f, Location::caller())
+        self.event_window("reduce_by_key_and_event_window", window, event, f, &self.here())
     }
 
     fn event_window<K: Key, V: Value>(
@@ -211,11 +210,11 @@ impl<T: Data> DStream<Message<T>> {
         window: EventWindow,
         event: impl Fn(Message<T>) -> (i64, K, V) + Send + Sync + 'static,
         f: impl Fn(V, V) -> V + Send + Sync + 'static,
-        at: &'static Location<'static>,
+        op: &Operation,
     ) -> DStream<(Windowed<K>, V)> {
         let (spans, event, f) = (window.spans(), Arc::new(event), Arc::new(f));
         if let Some(mistake) = window.mistake() {
-            self.builder.plan().mistakes.push(format!("{at}: {mistake}"));
+            self.mistake(format!("{}: {mistake}", op.place));
         }
         let reduce = f.clone();
         let before: Factory = Arc::new(move |_| {
@@ -223,17 +222,13 @@ impl<T: Data> DStream<Message<T>> {
         });
         let format = Arc::new(EventFormat::<K, V>::default());
         let placed: DStream<()> =
-            self.then("into_event_windows", at, Layout::Keyed, Role::Exchange(before, format));
+            self.then("into_event_windows", op, Layout::keyed(op), Role::Exchange(before, format));
         let behind: Factory = Arc::new(move |stores: &[usize]| {
             let (windows, marks) = (Handle::at(stores[0]), Handle::at(stores[1]));
             Box::new(EventReduce::<K, V, _>::new(spans, f.clone(), windows, marks))
         });
-        let path = format!("{}.{kind}", placed.path());
-        let stores = vec![
-            Table::<Windowed<K>, V>::spec(path.clone()),
-            Table::<u8, EventMarks>::spec(format!("{path}.mark")),
-        ];
-        let (inputs, role) = (vec![placed.node], Role::Operator(behind));
-        self.builder.add(Node { kind, path, at, inputs, layout: Layout::Keyed, role, stores })
+        placed.operation(kind, op, behind, |name| {
+            vec![Table::<Windowed<K>, V>::spec(name), Table::<u8, EventMarks>::spec(format!("{name}.mark"))]
+        })
     }
 }

@@ -9,10 +9,10 @@ use crate::{
     dstream::DStream,
     error::{Error, Result},
     operator::{Context, Operator, PerChunk},
-    plan::{Factory, Layout, Role},
+    plan::{Factory, Layout, Operation, Role},
     record::{Chunk, Data},
 };
-use std::{fmt, fs::File, panic::Location, path::Path, sync::Arc};
+use std::{fmt, fs::File, path::Path, sync::Arc};
 use tract_onnx::{
     Onnx,
     prelude::{
@@ -268,7 +268,7 @@ fn show(shape: &[TDim]) -> String {
 fn scored<T: Data, U: Data>(
     rows: &DStream<T>,
     kind: &'static str,
-    at: &'static Location<'static>,
+    op: &Operation,
     layout: Layout,
     answer: impl Fn(Vec<T>) -> Result<Vec<U>, String> + Send + Sync + 'static,
 ) -> DStream<U> {
@@ -280,7 +280,7 @@ fn scored<T: Data, U: Data>(
             Ok(())
         })) as Box<dyn Operator>
     });
-    rows.then(kind, at, layout, Role::Operator(factory))
+    rows.then(kind, op, layout, Role::Operator(factory))
 }
 
 impl DStream<Vec<f32>> {
@@ -298,7 +298,7 @@ impl DStream<Vec<f32>> {
     #[must_use]
     pub fn score(&self, model: &OnnxModel) -> DStream<Vec<f32>> {
         let model = model.clone();
-        scored(self, "score", Location::caller(), Layout::Any, move |rows: Vec<_>| model.score(&rows))
+        scored(self, "score", &self.here(), Layout::Any, move |rows: Vec<_>| model.score(&rows))
     }
 }
 
@@ -317,7 +317,7 @@ impl<K: Data> DStream<(K, Vec<f32>)> {
     #[must_use]
     pub fn score_values(&self, model: &OnnxModel) -> DStream<(K, Vec<f32>)> {
         let model = model.clone();
-        scored(self, "score_values", Location::caller(), self.layout(), move |pairs: Vec<(K, Vec<f32>)>| {
+        scored(self, "score_values", &self.here(), self.layout(), move |pairs: Vec<(K, Vec<f32>)>| {
             let (keys, rows): (Vec<K>, Vec<Vec<f32>>) = pairs.into_iter().unzip();
             Ok(keys.into_iter().zip(model.score(&rows)?).collect())
         })

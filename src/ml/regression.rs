@@ -7,7 +7,6 @@
 
 use super::{Algorithm, LabeledPoint, Trained, dot, misfit, stream::Scoring};
 use crate::{dstream::DStream, record::Value};
-use std::panic::Location;
 
 /// The penalty that keeps weights small.
 ///
@@ -249,7 +248,7 @@ impl Trained<StreamingLogisticRegression> {
     pub fn predict_probability_on(&self, vectors: &DStream<Vec<f64>>) -> DStream<f64> {
         let scoring =
             Scoring { ask: StreamingLogisticRegression::probability, features: |v| v, answer: |_, p| p };
-        self.predict("predict_probability_on", vectors, Location::caller(), scoring)
+        self.predict("predict_probability_on", vectors, &vectors.here(), scoring)
     }
 
     /// Like [`predict_probability_on`](Self::predict_probability_on), for the values of pairs; keys are kept with
@@ -277,7 +276,7 @@ impl Trained<StreamingLogisticRegression> {
     ) -> DStream<(K, f64)> {
         let ask = StreamingLogisticRegression::probability;
         let scoring = Scoring { ask, features: |(_, v)| v, answer: |(k, _), p| (k, p) };
-        self.predict("predict_probability_on_values", pairs, Location::caller(), scoring)
+        self.predict("predict_probability_on_values", pairs, &pairs.here(), scoring)
     }
 }
 

@@ -10,12 +10,12 @@ use crate::{
     dstream::DStream,
     error::{Error, Result},
     operator::{Context, EmitSchedule, ExchangeFormat, Operator, Port, Rows, SinglePartition},
-    plan::{Factory, Layout, Node, Role},
+    plan::{Factory, Layout, Node, Operation, Role},
     record::{Chunk, Data, Partition, Value},
     sink::{KeepLatest, Latest, SinkShape},
     state::{Handle, Table},
 };
-use std::{panic::Location, sync::Arc};
+use std::sync::Arc;
 
 /// An algorithm that learns from batches.
 ///
@@ -113,21 +113,21 @@ pub trait Training: Algorithm + Sized {
     /// ```
     #[track_caller]
     fn train_on(self, examples: &DStream<Self::Example>) -> Trained<Self> {
-        let (at, algorithm) = (Location::caller(), Arc::new(self));
+        let (op, algorithm) = (examples.here(), Arc::new(self));
         if let Err(why) = algorithm.check() {
-            examples.mistake(format!("{at}: {why}"));
+            examples.mistake(format!("{}: {why}", op.place));
         }
         let refuses = algorithm.clone();
         let examples = examples.try_map(move |e| refuses.refuses(&e).map_or(Ok(e), Err));
         let home = SinglePartition::of(&format!("{}.train_on", examples.path()));
-        let gathered = examples.gather(home.clone(), at);
+        let gathered = examples.gather(home.clone(), &op);
         let (taught, place, emit_schedule) = (algorithm.clone(), home.clone(), examples.emit_schedule());
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             let (algorithm, home, state) = (taught.clone(), place.clone(), Handle::at(stores[0]));
             Box::new(Train { algorithm, home, emit_schedule, state, examples: vec![], held_bytes: 0 })
         });
         let store = |name: &str| vec![Table::<(), Self::Model>::spec(name)];
-        let models = gathered.operation("model", at, Layout::Any, factory, store).kept();
+        let models = gathered.operation("model", &op, factory, store).kept();
         Trained { algorithm, home, models }
     }
 }
@@ -223,16 +223,16 @@ impl<A: Algorithm> Trained<A> {
     #[track_caller]
     #[must_use]
     pub fn latest(&self) -> Latest<A::Model> {
-        let (at, latest) = (Location::caller(), Latest::default());
+        let (op, latest) = (self.models.here(), Latest::default());
         let (algorithm, home) = (self.algorithm.clone(), self.home.clone());
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             let (home, initial, state) = (home.clone(), algorithm.initial(), Handle::at(stores[0]));
             Box::new(Show { home, initial, state, shown: false })
         });
         let store = |name: &str| vec![Table::<(), A::Model>::spec(name)];
-        let shown: DStream<A::Model> = self.models.operation("latest", at, Layout::Any, factory, store);
+        let shown: DStream<A::Model> = self.models.operation("latest", &op, factory, store);
         let kept = latest.clone();
-        shown.end("latest", at, SinkShape::two_phase("", move |_| KeepLatest::new(kept.clone())));
+        shown.end("latest", &op, SinkShape::two_phase("", move |_| KeepLatest::new(kept.clone())));
         self.models.view(latest.view(self.models.path().as_ref()));
         latest
     }
@@ -258,7 +258,7 @@ impl<A: Algorithm> Trained<A> {
     #[must_use]
     pub fn predict_on(&self, vectors: &DStream<Vec<f64>>) -> DStream<A::Prediction> {
         let scoring = Scoring { ask: A::predict, features: |v| v, answer: |_, p| p };
-        self.predict("predict_on", vectors, Location::caller(), scoring)
+        self.predict("predict_on", vectors, &vectors.here(), scoring)
     }
 
     /// Like [`predict_on`](Self::predict_on), for the values of pairs; keys are kept with the predictions.
@@ -281,20 +281,20 @@ impl<A: Algorithm> Trained<A> {
     #[must_use]
     pub fn predict_on_values<K: Value>(&self, pairs: &DStream<(K, Vec<f64>)>) -> DStream<(K, A::Prediction)> {
         let scoring = Scoring { ask: A::predict, features: |(_, v)| v, answer: |(k, _), p| (k, p) };
-        self.predict("predict_on_values", pairs, Location::caller(), scoring)
+        self.predict("predict_on_values", pairs, &pairs.here(), scoring)
     }
 
     pub(super) fn predict<T: Value, P: Data, U: Data>(
         &self,
         kind: &'static str,
         rows: &DStream<T>,
-        at: &'static Location<'static>,
+        op: &Operation,
         scoring: Scoring<A, T, P, U>,
     ) -> DStream<U> {
         let all: Factory = Arc::new(|_| Box::new(ToAll));
         let format: Arc<dyn ExchangeFormat> = Arc::new(Rows::<A::Model>::default());
-        let models = self.models.placed(kind, at, Layout::Any, all, format);
-        let rows = rows.in_state_partitions(at);
+        let models = self.models.placed(kind, op, Layout::Any, all, format);
+        let rows = rows.in_state_partitions(op);
         let algorithm = self.algorithm.clone();
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             let (algorithm, state) = (algorithm.clone(), Handle::at(stores[0]));
@@ -302,8 +302,8 @@ impl<A: Algorithm> Trained<A> {
         });
         let path = format!("{}.{kind}({})", models.path(), rows.path());
         let stores = vec![Table::<(), A::Model>::spec(path.clone())];
-        let (inputs, role) = (vec![rows.node(), models.node()], Role::Operator(factory));
-        models.add(Node { kind, path, at, inputs, layout: Layout::Any, role, stores })
+        let node = Node::new(op, kind, path, Role::Operator(factory)).keeping(stores);
+        models.add(node.reading([rows.node(), models.node()]))
     }
 }
 

@@ -35,8 +35,8 @@ pub fn program(plan: &Topology, config: &Config, instance: Arc<str>, launched_ms
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let sinks = plan.nodes.iter().filter_map(|node| {
         let Role::Sink { topic, .. } = &node.role else { return None };
-        let name = topic.as_ref().map_or_else(|| node.kind.to_owned(), |t| format!("{} {t}", node.kind));
-        Some((name.into(), node.at.to_string().into()))
+        let name = topic.as_ref().map_or_else(|| node.kind.to_string(), |t| format!("{} {t}", node.kind));
+        Some((name.into(), node.operation.place.to_string().into()))
     });
     Program {
         application_id: config.application_id.clone(),

@@ -18,11 +18,12 @@ const HELD_MAX: usize = 1 << 16;
 /// state partitions hold.
 const HELD_DISTINCT_MAX: usize = 1 << 13;
 
-/// Turns rows into bytes and back when their owner is another process; never called inside one.
+/// Turns rows into bytes and back where their owner is another process. Today every owner is this process and rows are handed over as
+/// they are, so only the name is used by a program that runs; tests hold the bytes.
 pub trait ExchangeFormat: Send + Sync {
     /// Structural name; part of the fingerprint.
     fn name(&self) -> String;
-    /// Appends one record per row: key, and value with the edge's header left to the caller.
+    /// Appends one record per row: its key and its value; the edge is left to the caller.
     ///
     /// # Errors
     /// If a row cannot be encoded.

@@ -178,9 +178,8 @@ pub type TimeoutIndex<K> = OrderedTable<(i64, K), ()>;
 pub type MapState<K, V, S, M> =
     Arc<dyn Fn(BatchTime, &K, Option<V>, &mut State<S>) -> Option<M> + Send + Sync>;
 
-/// All states of a task; a payload type of its own, besides that of the mapped rows.
-#[derive(Clone)]
-pub struct Snapshot<K, S>(pub Vec<(K, S)>);
+/// The output on which all states of a task are emitted; what the function returns is on the first one.
+pub const STATE_SNAPSHOTS: Port = Port(1);
 
 /// The operator.
 pub struct MapWithState<K: Key, V, S: Value, M> {
@@ -192,9 +191,7 @@ pub struct MapWithState<K: Key, V, S: Value, M> {
     pub timeout: Option<(i64, Handle<TimeoutIndex<K>>)>,
     /// States before the first batch.
     pub initial: Option<Initial<K, S>>,
-    /// Whether all states are emitted in each batch.
-    pub gives_snapshots: bool,
-    /// In which batches without rows they are emitted.
+    /// In which batches without rows all states are emitted.
     pub emit_schedule: EmitSchedule,
     /// Whether this batch had rows.
     pub touched: bool,
@@ -298,8 +295,7 @@ impl<K: Key, V: Value, S: Value, M: Data> MapWithState<K, V, S, M> {
             rows.extend(slot.get().map(|kept| (key.clone(), kept.state.clone())));
             Ok(())
         })?;
-        let len = rows.len();
-        cx.out.chunk(Chunk::new(Snapshot(rows), len));
+        cx.out.chunk_on(STATE_SNAPSHOTS, Chunk::rows(rows));
         Ok(())
     }
 }
@@ -325,7 +321,7 @@ impl<K: Key, V: Value, S: Value, M: Data> Operator for MapWithState<K, V, S, M> 
         self.seed(cx)?;
         self.time_out(cx)?;
         let has_rows = std::mem::take(&mut self.touched);
-        let is_due = self.gives_snapshots && self.emit_schedule.is_due(has_rows, cx.batch.time);
+        let is_due = cx.out.is_read(STATE_SNAPSHOTS) && self.emit_schedule.is_due(has_rows, cx.batch.time);
         if is_due { self.snapshot(None, cx) } else { Ok(()) }
     }
 

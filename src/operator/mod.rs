@@ -5,6 +5,7 @@
 
 mod combine;
 mod counters;
+mod envelope;
 mod exchange;
 mod global;
 mod initial;
@@ -12,19 +13,22 @@ mod join;
 mod map_state;
 mod reduce;
 mod update;
+mod watermark;
 mod window;
 
 pub use combine::{CombineValues, Group};
 pub use counters::{Counters, Volume};
+pub use envelope::{EdgeId, Envelope, Upstream};
 pub use exchange::{ByKey, ExchangeFormat, Pairs, Rows, Spread};
 pub use global::{
     CountRows, GatherExchange, ReduceRows, SinglePartition, SpreadOver, Total, TwoBatches, WholeBatch,
 };
 pub use initial::{Initial, Seeded};
 pub use join::{CoGroup, CoGroup3, pair_up};
-pub use map_state::{Kept, MapState, MapWithState, Snapshot, State, TimeoutIndex};
+pub use map_state::{Kept, MapState, MapWithState, STATE_SNAPSHOTS, State, TimeoutIndex};
 pub use reduce::{Reduce, RunningReduce};
 pub use update::UpdateState;
+pub use watermark::{UpstreamMark, UpstreamName, Watermarks};
 pub use window::{
     Blocks, EmitSchedule, EventFormat, EventMarks, EventReduce, EventRows, EventSpans, IntoEventWindows,
     Invertible, KeepIf, Mark, Marks, Panes, Slides, Totals, WindowInverse, WindowReduce, WindowRows,
@@ -33,12 +37,12 @@ pub use window::{
 
 use crate::{
     error::Result,
-    record::{BatchId, BatchTime, Chunk, Data, Partition, RawChunk, TopicPartition},
+    record::{BatchId, BatchTime, Chunk, Data, Partition, RawChunk},
     state::Stores,
 };
 use std::{collections::VecDeque, sync::Arc};
 
-/// Which input (or output) of an operator; 0 unless it is a join, a union or a side output.
+/// Which input or output of an operator; 0 unless it has several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Port(pub u8);
 
@@ -97,8 +101,6 @@ const fn map_row_bytes<T>() -> usize {
 pub struct Context<'a> {
     /// The batch being computed.
     pub batch: &'a Batch,
-    /// The partition of the input that this task reads; `None` from stage 1 on.
-    pub source: Option<&'a TopicPartition>,
     /// The stores of this task.
     pub stores: &'a mut Stores,
     /// What is counted of the batch; not part of what compute gives, so a number that is wrong makes no result wrong.
@@ -126,13 +128,8 @@ pub enum Target {
         /// Its input.
         port: Port,
     },
-    /// An operator of a later stage; same state partition unless sent with [`Emitter::to_partition`].
-    Stage {
-        /// The node.
-        node: NodeId,
-        /// Its input.
-        port: Port,
-    },
+    /// Later stages; same state partition unless sent with [`Emitter::to_partition`].
+    Edge(EdgeId),
 }
 
 /// What leaves a task.
@@ -140,16 +137,10 @@ pub enum Target {
 pub enum Output {
     /// Rows for a later stage: handed over in memory, or encoded for the exchange topic.
     Rows {
-        /// The node that made them: names the edge.
-        from: NodeId,
-        /// Where they go.
-        node: NodeId,
-        /// Its input.
-        port: Port,
-        /// State partition.
-        partition: Partition,
-        /// The rows.
-        chunk: Chunk,
+        /// The state partition that they are for.
+        to: Partition,
+        /// The rows and their edge.
+        envelope: Envelope,
     },
     /// Encoded records for a topic, in the batch's transaction.
     Records {
@@ -184,21 +175,24 @@ impl Output {
     pub fn bytes(&self) -> usize {
         match self {
             Output::Records { records, .. } => records.bytes(),
-            Output::Rows { chunk, .. } | Output::Collected { chunk, .. } => chunk.len() * ROW_BYTES,
+            Output::Rows { envelope: Envelope { chunk, .. }, .. } | Output::Collected { chunk, .. } => {
+                chunk.bytes()
+            }
             Output::Console { .. } => 0,
         }
     }
 }
 
-/// A row that is not encoded, about.
-const ROW_BYTES: usize = 64;
-
 /// Sends chunks on.
 pub struct Emitter<'a> {
     pub(crate) node: NodeId,
-    pub(crate) targets: &'a [Target],
+    /// By output.
+    pub(crate) targets: &'a [Vec<Target>],
     pub(crate) queues: &'a mut [VecDeque<(Port, Chunk)>],
     pub(crate) outputs: &'a mut Vec<Output>,
+    pub(crate) time: BatchTime,
+    /// This task, for those who get its rows.
+    pub upstream: &'a Upstream,
     /// Source or state partition of this task.
     pub partition: Partition,
     /// Number of state partitions.
@@ -213,12 +207,23 @@ impl Emitter<'_> {
 
     /// Fan-out: every reader gets the same chunk (a reference count), the last one ours. Empty chunks go nowhere.
     pub fn chunk(&mut self, chunk: Chunk) {
-        self.fan_out(chunk, self.partition);
+        self.chunk_on(Port(0), chunk);
+    }
+
+    /// As [`Emitter::chunk`], on one output of several.
+    pub fn chunk_on(&mut self, output: Port, chunk: Chunk) {
+        self.fan_out(output, chunk, self.partition);
+    }
+
+    /// Whether anything reads an output.
+    #[must_use]
+    pub fn is_read(&self, output: Port) -> bool {
+        self.targets.get(usize::from(output.0)).is_some_and(|targets| !targets.is_empty())
     }
 
     /// For exchanges only: the chunk belongs to one state partition.
     pub fn to_partition(&mut self, partition: Partition, chunk: Chunk) {
-        self.fan_out(chunk, partition);
+        self.fan_out(Port(0), chunk, partition);
     }
 
     /// For sinks only: something that leaves the topology.
@@ -232,11 +237,12 @@ impl Emitter<'_> {
         self.node
     }
 
-    fn fan_out(&mut self, chunk: Chunk, partition: Partition) {
+    fn fan_out(&mut self, output: Port, chunk: Chunk, partition: Partition) {
         if chunk.is_empty() {
             return;
         }
-        if let Some((last, rest)) = self.targets.split_last() {
+        let targets: &[Target] = self.targets.get(usize::from(output.0)).map_or(&[], Vec::as_slice);
+        if let Some((last, rest)) = targets.split_last() {
             for target in rest {
                 self.send(*target, chunk.clone(), partition);
             }
@@ -247,8 +253,9 @@ impl Emitter<'_> {
     fn send(&mut self, target: Target, chunk: Chunk, partition: Partition) {
         match target {
             Target::Local { index, port } => self.queues[index].push_back((port, chunk)),
-            Target::Stage { node, port } => {
-                self.outputs.push(Output::Rows { from: self.node, node, port, partition, chunk });
+            Target::Edge(edge) => {
+                let envelope = Envelope { edge, upstream: self.upstream.clone(), time: self.time, chunk };
+                self.outputs.push(Output::Rows { to: partition, envelope });
             }
         }
     }

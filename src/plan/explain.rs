@@ -22,11 +22,11 @@ impl fmt::Display for Topology {
                     }
                     Role::Exchange(..) => format!("{} ({})", node.kind, self.edge_name(id)),
                     Role::Sink { topic: Some(t), .. } => format!("{} {t}", node.kind),
-                    _ => node.kind.to_owned(),
+                    _ => node.kind.to_string(),
                 };
                 write!(f, "  {:>2}  {what}", id.0)?;
                 if !node.inputs.is_empty() {
-                    let inputs: Vec<_> = node.inputs.iter().map(|i| i.0.to_string()).collect();
+                    let inputs: Vec<_> = node.inputs.iter().map(|i| i.node.0.to_string()).collect();
                     write!(f, "  <- {}", inputs.join(", "))?;
                 }
                 for store in &node.stores {

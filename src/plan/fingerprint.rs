@@ -24,18 +24,18 @@ pub struct Fingerprint {
     pub edges: BTreeMap<String, String>,
 }
 
-/// What happens to a store when a changed program starts over existing state.
+/// What happens to a store, or to the rows of an edge, when a changed program starts over what another one left.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreChange {
+pub enum Change {
     /// Same name and format.
     Keep(String),
-    /// A store that was not there: starts empty.
+    /// It was not there: begins empty.
     New(String),
-    /// A store that is no longer used: its rows stay in the changelog.
+    /// It is no longer used.
     Unused(String),
     /// Same name, another format: cannot be read.
     Incompatible {
-        /// The store.
+        /// The store or the edge.
         name: String,
         /// The format of the existing rows.
         was: String,
@@ -70,23 +70,18 @@ impl Fingerprint {
 
     /// What each store meets when `self` starts over the state of `before`.
     #[must_use]
-    pub fn changes_since(&self, before: &Fingerprint) -> Vec<StoreChange> {
-        let mut changes = vec![];
-        for (name, is) in &self.stores {
-            changes.push(match before.stores.get(name) {
-                None => StoreChange::New(name.clone()),
-                Some(was) if was == is => StoreChange::Keep(name.clone()),
-                Some(was) => {
-                    StoreChange::Incompatible { name: name.clone(), was: was.clone(), is: is.clone() }
-                }
-            });
-        }
-        let gone = before.stores.keys().filter(|n| !self.stores.contains_key(*n));
-        changes.extend(gone.map(|n| StoreChange::Unused(n.clone())));
-        changes
+    pub fn changes_since(&self, before: &Fingerprint) -> Vec<Change> {
+        changes(&before.stores, &self.stores)
     }
 
-    /// Why `self` cannot start over the state of `before`, with a line per store; `None` = it can.
+    /// What each edge meets when `self` goes on from `before`. It is told, but nothing depends on it: no row is on its way from one
+    /// process to another.
+    #[must_use]
+    pub fn edge_changes_since(&self, before: &Fingerprint) -> Vec<Change> {
+        changes(&before.edges, &self.edges)
+    }
+
+    /// Why `self` cannot start over the state of `before`, with a line per store and per edge that changed; `None` = it can.
     #[must_use]
     pub fn conflict_with(&self, before: &Fingerprint) -> Option<String> {
         let changes = self.changes_since(before);
@@ -94,7 +89,7 @@ impl Fingerprint {
             && before.state_partitions != 0
             && self.state_partitions != 0;
         let placed = before.placement != self.placement;
-        if !moved && !placed && !changes.iter().any(|c| matches!(c, StoreChange::Incompatible { .. })) {
+        if !moved && !placed && !changes.iter().any(|c| matches!(c, Change::Incompatible { .. })) {
             return None;
         }
         let mut lines = vec!["this program cannot go on from the existing state:".to_owned()];
@@ -108,16 +103,38 @@ impl Fingerprint {
             lines.push(format!("  placement of keys: was {}, is {}", before.placement, self.placement));
         }
         lines.extend(changes.iter().map(|c| match c {
-            StoreChange::Keep(n) => format!("  keep          {n}"),
-            StoreChange::New(n) => format!("  new           {n} (starts empty)"),
-            StoreChange::Unused(n) => format!("  unused        {n}"),
-            StoreChange::Incompatible { name, was, is } => {
+            Change::Keep(n) => format!("  keep          {n}"),
+            Change::New(n) => format!("  new           {n} (starts empty)"),
+            Change::Unused(n) => format!("  unused        {n}"),
+            Change::Incompatible { name, was, is } => {
                 format!("  incompatible  {name}: rows are {was}, the program reads {is}")
+            }
+        }));
+        lines.extend(self.edge_changes_since(before).iter().filter_map(|c| match c {
+            Change::Keep(_) => None,
+            Change::New(n) => Some(format!("  new edge      {n}")),
+            Change::Unused(n) => Some(format!("  unused edge   {n}")),
+            Change::Incompatible { name, was, is } => {
+                Some(format!("  changed edge  {name}: rows were {was}, are {is}"))
             }
         }));
         lines.push("  next: give a changed store a new name (it is then built from new records), or start under a new application id".into());
         Some(lines.join("\n"))
     }
+}
+
+fn changes(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<Change> {
+    let mut changes = vec![];
+    for (name, is) in now {
+        changes.push(match before.get(name) {
+            None => Change::New(name.clone()),
+            Some(was) if was == is => Change::Keep(name.clone()),
+            Some(was) => Change::Incompatible { name: name.clone(), was: was.clone(), is: is.clone() },
+        });
+    }
+    let gone = before.keys().filter(|name| !now.contains_key(*name));
+    changes.extend(gone.map(|name| Change::Unused(name.clone())));
+    changes
 }
 
 #[cfg(test)]
@@ -147,5 +164,42 @@ mod tests {
         let why = with(&[("a", "(str,u64)")], 4).conflict_with(&before).unwrap();
         assert!(why.contains("was 8, is 4"), "{why}");
         assert_ne!(before.short(), with(&[("a", "(str,u64)")], 8).short());
+    }
+
+    #[test]
+    fn changed_edges_are_told_but_refuse_nothing() {
+        let edges = |edges: &[(&str, &str)]| -> BTreeMap<String, String> {
+            edges.iter().map(|(name, format)| ((*name).to_owned(), (*format).to_owned())).collect()
+        };
+        let before = Fingerprint {
+            edges: edges(&[("a.exchange", "u8"), ("b.exchange", "u8"), ("c.exchange", "u8")]),
+            ..with(&[("a", "u8")], 8)
+        };
+        let now = Fingerprint {
+            edges: edges(&[("a.exchange", "u8"), ("b.exchange", "u64"), ("d.exchange", "u8")]),
+            ..with(&[("a", "u8")], 8)
+        };
+        let changed = Change::Incompatible { name: "b.exchange".into(), was: "u8".into(), is: "u64".into() };
+        assert_eq!(
+            now.edge_changes_since(&before),
+            [
+                Change::Keep("a.exchange".into()),
+                changed,
+                Change::New("d.exchange".into()),
+                Change::Unused("c.exchange".into()),
+            ]
+        );
+        assert_eq!(now.conflict_with(&before), None);
+        let other = Fingerprint { stores: with(&[("a", "u64")], 8).stores, ..now };
+        let why = other.conflict_with(&before).unwrap();
+        let lines: Vec<&str> = why.lines().filter(|line| line.contains("edge")).collect();
+        assert_eq!(
+            lines,
+            [
+                "  changed edge  b.exchange: rows were u8, are u64",
+                "  new edge      d.exchange",
+                "  unused edge   c.exchange"
+            ]
+        );
     }
 }

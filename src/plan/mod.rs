@@ -1,14 +1,19 @@
 //! The waist: one topology, whichever face built it, read by the runtime and printed by `explain`.
 //!
-//! Owns nodes, stages, names and the fingerprint. Knows no closure's type, no log and no thread. Invariants: the order of nodes
+//! Owns nodes, stages, edges, names and the fingerprint. Knows no closure's type, no log and no thread. Invariants: the order of nodes
 //! is a topological order; durable identity is a name, never a position.
 
+mod edge;
 mod explain;
 mod fingerprint;
+mod node;
+mod operation;
 mod topology;
 mod validate;
 mod window;
 
-pub use fingerprint::{Fingerprint, StoreChange};
-pub use topology::{Factory, Layout, Node, Role, Topology};
-pub use window::WindowSpec;
+pub use edge::{Edge, EdgeReader};
+pub use fingerprint::{Change, Fingerprint};
+pub use node::{Factory, Input, KeyId, Layout, Node, Role, WindowSpec};
+pub use operation::{Kind, Operation, OperationId, Place};
+pub use topology::Topology;

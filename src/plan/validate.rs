@@ -3,14 +3,14 @@
 //! Owns the checks that need the whole topology. Knows no log: topics are checked by the runtime. Invariant: every message
 //! names file, line and column of the user's program and what to change.
 
-use super::{Role, Topology};
+use super::{OperationId, Place, Role, Topology};
 use crate::{
     config::Trigger,
     error::{Error, Result},
+    operator::EdgeId,
     record::Map,
     state::StoreId,
 };
-use std::panic::Location;
 
 impl Topology {
     /// Checks the topology as a whole, for batches that end as `trigger` says.
@@ -38,18 +38,18 @@ impl Topology {
         }
     }
 
-    /// Answers the places of operations whose names were found wanting.
-    fn check_stores(&self, mistakes: &mut Vec<String>) -> Vec<&'static Location<'static>> {
+    /// Answers the operations whose names were found wanting.
+    fn check_stores(&self, mistakes: &mut Vec<String>) -> Vec<OperationId> {
         let mut told = vec![];
-        let mut names: Map<&str, &Location<'_>> = Map::default();
+        let mut names: Map<&str, &Place> = Map::default();
         let mut ids: Map<StoreId, &str> = Map::default();
         for (node, store) in self.nodes.iter().flat_map(|n| n.stores.iter().map(move |s| (n, s))) {
-            let at = node.at;
+            let at = &node.operation.place;
             if let Some(other) = names.insert(&store.name, at) {
                 if node.stores.first().is_some_and(|first| first.name != store.name) {
                     continue; // a further store of the same operation
                 }
-                told.push(at);
+                told.push(node.operation.id);
                 mistakes.push(format!(
                     "{at}: this state and the one made at {other} would both be called `{}`\n  help: name one of them: `.named(\"...\")`",
                     store.name
@@ -64,29 +64,38 @@ impl Topology {
         told
     }
 
-    fn check_edges(&self, told: &[&Location<'_>], mistakes: &mut Vec<String>) {
-        let mut names: Map<String, &Location<'_>> = Map::default();
-        for (id, node) in self.iter().filter(|(_, n)| matches!(n.role, Role::Exchange(..))) {
-            let name = self.edge_name(id);
-            if let Some(other) = names.insert(name.clone(), node.at)
-                && !told.contains(&node.at)
+    fn check_edges(&self, told: &[OperationId], mistakes: &mut Vec<String>) {
+        let mut names: Map<String, &Place> = Map::default();
+        for (id, node) in self.iter().filter(|(_, node)| node.is_exchange()) {
+            let (name, at) = (self.edge_name(id), &node.operation.place);
+            if let Some(other) = names.insert(name.clone(), at)
+                && !told.contains(&node.operation.id)
             {
                 mistakes.push(format!(
-                    "{}: the exchange of this operation and of the one made at {other} would both be called `{name}`\n  help: name one of them: `.named(\"...\")`",
-                    node.at
+                    "{at}: the exchange of this operation and of the one made at {other} would both be called `{name}`\n  help: name one of them: `.named(\"...\")`"
+                ));
+            }
+        }
+        let mut ids: Map<EdgeId, String> = Map::default();
+        for edge in self.all_edges() {
+            let (name, at) = (edge.name, &self.node(edge.from.node).operation.place);
+            if let Some(other) = ids.insert(EdgeId::of(&name), name.clone()).filter(|other| *other != name) {
+                mistakes.push(format!(
+                    "{at}: the exchanges `{name}` and `{other}` have the same short id\n  help: name one of the operations: `.named(\"...\")`"
                 ));
             }
         }
     }
 
     fn check_two_phase(&self, mistakes: &mut Vec<String>) {
-        let mut names: Map<&str, &Location<'_>> = Map::default();
+        let mut names: Map<&str, &Place> = Map::default();
         for node in &self.nodes {
             let Role::Sink { two_phase: Some(spec), .. } = &node.role else { continue };
-            if let Some(other) = names.insert(&spec.name, node.at).filter(|_| !spec.name.is_empty()) {
+            let at = &node.operation.place;
+            if let Some(other) = names.insert(&spec.name, at).filter(|_| !spec.name.is_empty()) {
                 mistakes.push(format!(
-                    "{}: `{}` is written here and at {other}\n  help: choose another place for one of them",
-                    node.at, spec.name
+                    "{at}: `{}` is written here and at {other}\n  help: choose another place for one of them",
+                    spec.name
                 ));
             }
         }
@@ -94,13 +103,13 @@ impl Topology {
 
     /// A stream that reads what it writes would never end; with a pattern that is easily overlooked.
     fn check_patterns(&self, mistakes: &mut Vec<String>) {
-        let patterns = self.sources().filter_map(|(id, s)| Some((self.node(id).at, s.pattern.as_ref()?)));
-        for (at, pattern) in patterns {
-            let text = pattern.as_str();
+        let patterns = self.sources().filter_map(|(id, s)| Some((id, s.pattern.as_ref()?)));
+        for (source, pattern) in patterns {
+            let (at, text) = (&self.node(source).operation.place, pattern.as_str());
             if let Some(topic) = self.sink_topics().iter().find(|topic| pattern.matches(topic)) {
                 mistakes.push(format!("{at}: the pattern `{text}` speaks of topic `{topic}`, which this program writes\n  help: choose a narrower pattern"));
             }
-            let others = self.sources().filter(|(id, _)| self.node(*id).at != at);
+            let others = self.sources().filter(|(id, _)| *id != source);
             for topic in others.flat_map(|(_, s)| &s.topics).filter(|topic| pattern.matches(topic)) {
                 mistakes.push(format!("{at}: the pattern `{text}` speaks of topic `{topic}`, which is read elsewhere\n  help: read it once and use the stream twice"));
             }
@@ -108,9 +117,9 @@ impl Topology {
     }
 
     fn check_sources(&self, mistakes: &mut Vec<String>) {
-        let mut topics: Map<&str, &Location<'_>> = Map::default();
+        let mut topics: Map<&str, &Place> = Map::default();
         for (id, source) in self.sources() {
-            let at = self.node(id).at;
+            let at = &self.node(id).operation.place;
             for topic in &source.topics {
                 if let Some(other) = topics.insert(topic, at) {
                     mistakes.push(format!(

@@ -30,18 +30,27 @@ pub trait Key: Value + Hash + Eq {}
 #[diagnostic::do_not_recommend]
 impl<T: Value + Hash + Eq> Key for T {}
 
+/// About how many bytes a row takes whose size is not known.
+const ROW_BYTES: usize = 64;
+
 /// A bounded piece of a stream: `Vec<T>` of the typed API, or a record batch of SQL. The engine never looks inside.
 #[derive(Clone)]
 pub struct Chunk {
     payload: Arc<dyn Any + Send + Sync>,
     type_name: &'static str,
     len: usize,
+    bytes: usize,
 }
 
 impl Chunk {
-    /// A chunk of `len` rows in any payload.
+    /// A chunk of `len` rows in any payload; its size is guessed.
     pub fn new<P: Any + Send + Sync>(payload: P, len: usize) -> Self {
-        Chunk { payload: Arc::new(payload), type_name: std::any::type_name::<P>(), len }
+        Chunk::sized(payload, len, len * ROW_BYTES)
+    }
+
+    /// A chunk of `len` rows in a payload that knows that it takes about `bytes` of memory.
+    pub fn sized<P: Any + Send + Sync>(payload: P, len: usize, bytes: usize) -> Self {
+        Chunk { payload: Arc::new(payload), type_name: std::any::type_name::<P>(), len, bytes }
     }
 
     /// A chunk of typed rows.
@@ -62,10 +71,10 @@ impl Chunk {
         self.len == 0
     }
 
-    /// Whether the payload is of this type: for operators with two kinds of output.
+    /// About how many bytes it takes in memory: as its maker said, or a guess from the number of rows.
     #[must_use]
-    pub fn is<P: Any>(&self) -> bool {
-        self.payload.is::<P>()
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Borrows the payload.
@@ -111,6 +120,13 @@ mod tests {
         let (copy, same): (Vec<u64>, Vec<u64>) = (chunk.take(), second.take());
         assert_ne!(copy.as_ptr(), at);
         assert_eq!(same.as_ptr(), at);
+    }
+
+    #[test]
+    fn the_size_is_the_makers_or_a_guess() {
+        assert_eq!(Chunk::rows(vec![1u8, 2, 3]).bytes(), 3 * ROW_BYTES);
+        let wide = Chunk::sized(vec![0u8; 1 << 20], 1, 1 << 20);
+        assert_eq!((wide.len(), wide.bytes()), (1, 1 << 20));
     }
 
     #[test]

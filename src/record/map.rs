@@ -15,6 +15,15 @@ pub fn hash_bytes(bytes: &[u8]) -> u64 {
     xxh3_64(bytes)
 }
 
+/// The first 32 bits of [`hash_bytes`]: a short id of a name.
+///
+/// # Panics
+/// Never: the upper half of 64 bits is 32 bits.
+#[must_use]
+pub fn short_hash(bytes: &[u8]) -> u32 {
+    u32::try_from(hash_bytes(bytes) >> 32).expect("32 bits")
+}
+
 /// The state partition of an encoded key: the high bits of its hash scaled to `partitions`.
 #[must_use]
 pub fn partition_of(encoded_key: &[u8], partitions: u32) -> Partition {

@@ -14,6 +14,6 @@ pub use chunk::{Chunk, Data, Key, Value};
 pub use ids::{
     BatchId, BatchTime, Incarnation, InstanceId, Offset, Partition, TaskId, Token, TopicPartition,
 };
-pub use map::{Map, hash_bytes, partition_of};
+pub use map::{Map, hash_bytes, partition_of, short_hash};
 pub use raw::{Headers, RawChunk, RawChunkBuilder, RawRecord, Timestamps};
 pub use text::Text;

@@ -7,7 +7,6 @@
 //! be the writer. A user function has no transaction: its position is kept in the log and moves after the
 //! call, so it may be called again with the same records.
 
-use super::shape::SinkContext;
 use crate::{
     error::{Error, Result},
     log::Log,
@@ -28,12 +27,12 @@ pub fn is_internal(name: &str) -> bool {
 }
 
 /// The internal topic of an output.
-pub(super) fn topic_of(context: &SinkContext, kind: &str, name: &str) -> Result<Arc<str>, String> {
+pub(super) fn topic_of(application: &str, kind: &str, name: &str) -> Result<Arc<str>, String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.is_empty() || name.len() > 100 || !name.chars().all(allowed) {
         return Err(format!("`{name}` cannot be part of a topic's name"));
     }
-    Ok(format!("{}-{kind}-{name}", context.application).into())
+    Ok(format!("{application}-{kind}-{name}").into())
 }
 
 /// Where records come from, as the destination knows it.
@@ -110,15 +109,14 @@ mod tests {
 
     #[test]
     fn every_topic_of_an_outbox_is_internal_and_others_are_not() {
-        let context = SinkContext::of("shop");
         for kind in ["outbox", "postgres", "foreach"] {
-            let topic = topic_of(&context, kind, "orders").unwrap();
+            let topic = topic_of("shop", kind, "orders").unwrap();
             assert!(topic.strip_prefix("shop-").is_some_and(is_internal), "{topic}");
         }
         assert!(is_internal("delivered"));
         assert!(!is_internal("orders") && !is_internal("orders-outbox-a") && !is_internal("outboxes"));
         for name in ["", "a/b", &"a".repeat(101)] {
-            assert!(topic_of(&context, "outbox", name).unwrap_err().contains("part of a topic's name"));
+            assert!(topic_of("shop", "outbox", name).unwrap_err().contains("part of a topic's name"));
         }
     }
 }

@@ -118,7 +118,7 @@ impl<T: Data> SinkShape<T> {
         value: impl Encode<T> + 'static,
         make: impl Fn() -> W + Send + Sync + 'static,
     ) -> Result<Self, String> {
-        let topic = topic_of(context, kind, name)?;
+        let topic = topic_of(&context.application, kind, name)?;
         let encode = move |row: &T, out: &mut RawChunkBuilder| {
             out.push_with(-1, None, |bytes| value.encode(row, bytes))
         };

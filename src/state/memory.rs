@@ -2,7 +2,10 @@
 //!
 //! Knows no type and no log. Invariant: the content belongs to the storage and outlives its backends, as files do.
 
-use super::{Backend, Opened, Storage, StoreId, VisitRow, changelog, changelog::Row};
+use super::{
+    Backend, Opened, Storage, StoreId, VisitRow,
+    changelog::{self, Change},
+};
 use crate::{
     error::Result,
     record::{Bytes, Partition, RawChunk},
@@ -57,7 +60,7 @@ struct Content {
 impl Content {
     fn change(&mut self, changes: &[RawChunk]) {
         for row in changes.iter().flat_map(RawChunk::iter) {
-            let Row::Change { store, key, value } = changelog::row(row) else { continue };
+            let Some(Change { store, key, value }) = changelog::change(row) else { continue };
             let Some(rows) = self.stores.get_mut(&store) else { continue };
             match value {
                 Some(value) => rows.insert(key.into(), value.into()),

@@ -23,7 +23,7 @@ pub use table::Table;
 
 use crate::{
     error::{Error, Result},
-    record::{Partition, RawChunk, hash_bytes},
+    record::{Partition, RawChunk, short_hash},
 };
 use std::{any::Any, collections::BTreeMap, marker::PhantomData, sync::Arc};
 
@@ -34,12 +34,9 @@ pub struct StoreId(pub u32);
 
 impl StoreId {
     /// The id of a store's name.
-    ///
-    /// # Panics
-    /// Never: the upper half of 64 bits is 32 bits.
     #[must_use]
     pub fn of(name: &str) -> Self {
-        StoreId(u32::try_from(hash_bytes(name.as_bytes()) >> 32).expect("32 bits"))
+        StoreId(short_hash(name.as_bytes()))
     }
 }
 

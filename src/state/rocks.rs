@@ -6,8 +6,8 @@
 //! format, is not touched.
 
 use super::{
-    Backend, Opened, Storage, StoreId, VisitRow, changelog,
-    changelog::Row,
+    Backend, Opened, Storage, StoreId, VisitRow,
+    changelog::{self, Change},
     ids_of,
     rocks_options::{Shared, WRITE_LOG_BYTES},
 };
@@ -284,7 +284,7 @@ impl RocksBackend {
     fn batch(&self, changes: &[RawChunk]) -> Result<WriteBatch> {
         let mut rows: Vec<Ordered<'_>> = Vec::with_capacity(changes.iter().map(RawChunk::len).sum());
         for row in changes.iter().flat_map(RawChunk::iter) {
-            let Row::Change { store, key, value } = changelog::row(row) else { continue };
+            let Some(Change { store, key, value }) = changelog::change(row) else { continue };
             if self.stores.contains_key(&store) {
                 rows.push(Ordered { store, start: start_of(key), key, value });
             }

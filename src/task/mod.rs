@@ -11,13 +11,19 @@ pub mod restore_progress;
 
 use crate::{
     error::{Error, Result, panic_text},
-    operator::{Batch, Context, Counters, Emitter, NodeId, Operator, Output, Port, Target},
+    operator::{
+        Batch, Context, Counters, EdgeId, Emitter, Envelope, NodeId, Operator, Output, Port, Target, Upstream,
+    },
     panics,
-    plan::{Factory, Role, Topology},
+    plan::{EdgeReader, Factory, Role, Topology},
     record::{Chunk, RawChunk, TaskId, TopicPartition},
     state::{Backend, Stores},
 };
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Time since some fixed moment, for measurements only: what a task computes does not depend on it.
 pub type Stopwatch = Arc<dyn Fn() -> Duration + Send + Sync>;
@@ -28,9 +34,12 @@ const OUTPUT_BYTES: usize = 4 << 20;
 /// The operators of one stage on one partition.
 pub struct Task {
     id: TaskId,
-    source: Option<TopicPartition>,
+    /// What it is to those who get its rows.
+    upstream: Upstream,
     nodes: Vec<NodeId>,
     slots: Vec<Slot>,
+    /// What it reads of other stages.
+    edges: BTreeMap<EdgeId, Inlet>,
     queues: Vec<VecDeque<(Port, Chunk)>>,
     stores: Stores,
     outputs: Vec<Output>,
@@ -43,19 +52,27 @@ pub struct Task {
     quiet: bool,
 }
 
+/// Where rows of an edge come in.
+struct Inlet {
+    /// The stage that they come from.
+    stage: u32,
+    /// The operators that read them, by position, and their inputs.
+    readers: Arc<[(usize, Port)]>,
+}
+
 struct Slot {
     operator: Box<dyn Operator>,
     factory: Factory,
     stores: Vec<usize>,
-    targets: Vec<Target>,
+    targets: Vec<Vec<Target>>,
     label: Arc<str>,
     /// How long a sink has taken since this was last asked; other operators are not timed.
     sink_time: Option<Duration>,
 }
 
 impl Task {
-    /// The task of `stage` on `partition`; in stage 0, of the source node `source`. `backend` is the database of the
-    /// state partition (stage 0 has none).
+    /// The task of `stage` on `partition`; in stage 0, of the source node `source`. `plan` is a topology as it is
+    /// [computed](Topology::computed), `backend` the database of the state partition (stage 0 has none).
     #[must_use]
     pub fn open(
         plan: &Topology,
@@ -84,14 +101,20 @@ impl Task {
                 factory,
                 stores: indexes,
                 targets: plan.targets(*node_id, &nodes),
-                label: format!("{} (made at {})", node.kind, node.at).into(),
+                label: format!("{} (made at {})", node.kind, node.operation.place).into(),
                 sink_time: matches!(node.role, Role::Sink { .. }).then_some(Duration::ZERO),
             });
         }
         let queues = nodes.iter().map(|_| VecDeque::new()).collect();
+        let edges = plan.edges_into(id.stage).map(|(edge, of)| {
+            let position = |reader: &EdgeReader| nodes.iter().position(|node| *node == reader.node);
+            let readers = of.readers.iter().filter_map(|reader| Some((position(reader)?, reader.port)));
+            (edge, Inlet { stage: of.stage, readers: readers.collect() })
+        });
         Task {
             id,
-            source: None,
+            upstream: Upstream::Task(id),
+            edges: edges.collect(),
             nodes,
             slots,
             queues,
@@ -108,7 +131,7 @@ impl Task {
     /// Sets the input partition that the task reads.
     #[must_use]
     pub fn reading(mut self, source: TopicPartition) -> Self {
-        self.source = Some(source);
+        self.upstream = Upstream::Source(source);
         self
     }
 
@@ -135,14 +158,33 @@ impl Task {
         self.quiet = quiet;
     }
 
-    /// Takes a chunk through the operators as far as it goes.
+    /// Takes a chunk through the operators as far as it goes, beginning with `node`.
     ///
     /// # Errors
     /// [`Error::Operator`] if an operator fails or panics; the batch must be dropped then.
     pub fn process(&mut self, batch: &Batch, node: NodeId, port: Port, chunk: Chunk) -> Result {
-        let index = self.nodes.iter().position(|n| *n == node).expect("routed to its own stage");
-        self.queues[index].push_back((port, chunk));
-        self.drain(batch, index)
+        let index = self.nodes.iter().position(|n| *n == node).expect("a node of this task");
+        self.hand_over(batch, (index, port), chunk)
+    }
+
+    /// Takes rows of an earlier stage through the operators that read them.
+    ///
+    /// # Errors
+    /// As [`Task::process`].
+    ///
+    /// # Panics
+    /// If nothing here reads their edge, or they are of another batch or stage: a bug of the routing.
+    pub fn receive(&mut self, batch: &Batch, envelope: Envelope) -> Result {
+        let Envelope { edge, upstream, time, chunk } = envelope;
+        let inlet = self.edges.get(&edge).unwrap_or_else(|| panic!("task {} reads no edge {edge}", self.id));
+        assert_eq!(time, batch.time, "rows of another batch, from {upstream} on edge {edge}");
+        assert_eq!(inlet.stage, upstream.stage(), "rows of another stage on edge {edge}");
+        let readers = inlet.readers.clone();
+        let Some((last, rest)) = readers.split_last() else { return Ok(()) };
+        for to in rest {
+            self.hand_over(batch, *to, chunk.clone())?;
+        }
+        self.hand_over(batch, *last, chunk)
     }
 
     /// Ends the batch in every operator, in order.
@@ -238,6 +280,11 @@ impl Task {
         }
     }
 
+    fn hand_over(&mut self, batch: &Batch, (index, port): (usize, Port), chunk: Chunk) -> Result {
+        self.queues[index].push_back((port, chunk));
+        self.drain(batch, index)
+    }
+
     fn drain(&mut self, batch: &Batch, from: usize) -> Result {
         for index in from..self.slots.len() {
             while let Some((port, chunk)) = self.queues[index].pop_front() {
@@ -259,16 +306,12 @@ impl Task {
             targets,
             queues: &mut self.queues,
             outputs: &mut self.outputs,
+            time: batch.time,
+            upstream: &self.upstream,
             partition: self.id.partition,
             partitions: self.state_partitions,
         };
-        let mut cx = Context {
-            batch,
-            source: self.source.as_ref(),
-            stores: &mut self.stores,
-            counters: &mut self.counters,
-            out,
-        };
+        let mut cx = Context { batch, stores: &mut self.stores, counters: &mut self.counters, out };
         let failed = |reason: String| Error::Operator {
             operator: label.to_string(),
             partition: self.id.partition.0,

@@ -38,7 +38,7 @@ const CHECK_EVERY: Duration = Duration::from_millis(200);
 /// How long open requests may take once the shutdown has begun.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The running server; dropping it ends it.
+/// The running server; dropping it stops it.
 pub struct Server {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,

@@ -16,14 +16,14 @@ pub struct Settings {
     pub bind: IpAddr,
     /// First port to try; 0 = any free one.
     pub port: u16,
-    /// The process is dead when its loop has not turned for this time.
+    /// The process counts as dead when its loop has not turned for this long.
     pub liveness: Duration,
-    /// Milliseconds since the epoch: what the page takes for now.
+    /// Milliseconds since the epoch: what the page takes as the current time.
     pub now_ms: fn() -> i64,
 }
 
 impl Default for Settings {
-    /// This machine only, port 4040; longer than any single call to the log may wait for its answers.
+    /// This machine only, port 4040; liveness longer than any single call to the log may wait for its answers.
     fn default() -> Self {
         let liveness = Duration::from_secs(180);
         Settings { bind: Ipv4Addr::LOCALHOST.into(), port: 4040, liveness, now_ms }

@@ -1,4 +1,4 @@
-//! The state that every answer over HTTP is made of, and the form of an answer.
+//! The state from which every HTTP response is made, and the form of a response.
 //!
 //! Owns what the pages share while the server runs. Knows no path and no page.
 
@@ -15,7 +15,7 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// What the answers are made of.
+/// What responses are made from.
 pub(super) struct Shared {
     pub metrics: Arc<Metrics>,
     pub status: Arc<Status>,
@@ -23,15 +23,15 @@ pub(super) struct Shared {
     pub now_ms: fn() -> i64,
     /// Counts changes of the history.
     pub changes: watch::Sender<u64>,
-    /// Changes when the server ends: for answers that have no end of their own.
+    /// Changes when the server ends: for responses that have no end of their own.
     pub closing: watch::Receiver<bool>,
-    /// The process is dead when its loop has not turned for this time.
+    /// The process counts as dead when its loop has not turned for this long.
     pub liveness: Duration,
-    /// Number of the turn that was seen last, and when.
+    /// Number of the last turn that was seen, and when it was seen.
     pub last_turn: Mutex<(u64, Instant)>,
 }
 
-/// An answer of the interface for machines.
+/// A response of the JSON API.
 pub(super) fn as_json(value: &impl Serialize) -> Response {
     match serde_json::to_string(value) {
         Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text + "\n").into_response(),
@@ -39,7 +39,7 @@ pub(super) fn as_json(value: &impl Serialize) -> Response {
     }
 }
 
-/// The resource is not there, and why.
+/// The response when a resource does not exist, and why.
 pub(super) fn not_found(why: &str) -> Response {
     (StatusCode::NOT_FOUND, as_json(&json!({ "error": why }))).into_response()
 }

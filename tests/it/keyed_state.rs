@@ -114,8 +114,7 @@ fn a_key_that_was_touched_every_time_keeps_one_row_in_the_index_of_timeouts() {
     for _ in 0..9 {
         driver.batch("n 0 | - | a:1\n").unwrap();
     }
-    let mut rows = driver.new_rows("app-changelog").unwrap();
-    rows.retain(|row| !row.contains("marker"));
+    let rows = driver.new_rows("app-changelog").unwrap();
     // One row for the state in each batch; the index is written when the key is new, and when it is examined.
     let index = rows.iter().filter(|row| row.ends_with("| \\x01") || row.ends_with("| -")).count();
     assert_eq!((rows.len() - index, index), (9, 5), "{rows:#?}");

@@ -28,6 +28,7 @@ mod outputs;
 mod outputs_postgres;
 mod outputs_sim;
 mod past_batches;
+mod plan;
 #[path = "../postgres/mod.rs"]
 mod postgres;
 #[path = "../programs/mod.rs"]

@@ -107,6 +107,9 @@ fn a_changed_program_over_existing_state_is_reported_per_store() {
           new           last (starts empty)
           keep          most
           unused        least
+          changed edge  counts.exchange: rows were (str,u64), are (str,i64)
+          new edge      last.exchange
+          unused edge   least.exchange
           next: give a changed store a new name (it is then built from new records), or start under a new application id
     "#]]
     .assert_eq(&message(session.run(&after)));

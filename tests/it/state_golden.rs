@@ -12,7 +12,7 @@ use tidegate::{
     Text,
     codec::encode_key,
     record::{Bytes, Partition, RawChunkBuilder},
-    state::{Backend, MemoryStorage, OrderedTable, RocksStorage, Storage, Store, Table, changelog},
+    state::{Backend, MemoryStorage, OrderedTable, RocksStorage, Storage, Store, Table},
 };
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,7 +66,6 @@ fn write(backend: &Arc<dyn Backend>) -> RawChunkBuilder {
     backend.apply(&chunks, Some(b"record 2")).unwrap();
     let mut rows = RawChunkBuilder::default();
     chunks.iter().flat_map(tidegate::record::RawChunk::iter).for_each(|row| rows.push(row));
-    changelog::push_marker(b"record 2", &mut rows);
     rows
 }
 

@@ -8,7 +8,7 @@ use tidegate::{
     record::{Partition, RawChunk, RawChunkBuilder},
     state::{
         Backend, MemoryStorage, OrderedTable, RocksStorage, Storage, Store, StoreId, Table,
-        changelog::{self, Row},
+        changelog::{self, Change},
     },
 };
 
@@ -140,7 +140,7 @@ fn only_real_changes_are_changes_in_the_order_of_first_touch() {
         assert_eq!(changed(&mut table), [("q".into(), Some(5)), ("a".into(), None)]);
         let rows = table.seal().unwrap();
         assert_eq!(rows.len(), 2);
-        let Row::Change { store, key, value } = changelog::row(rows.get(1)) else { panic!("no change") };
+        let Some(Change { store, key, value }) = changelog::change(rows.get(1)) else { panic!("no change") };
         assert_eq!((store, key, value), (StoreId::of(COUNTS), &b"a\0\0"[..], None));
         // Still readable, and a change after sealing is seen by the next seal.
         assert_eq!(table.get(&"q".into()).unwrap(), Some(5));
@@ -375,14 +375,14 @@ fn a_staged_key_does_not_keep_alive_the_text_it_was_cut_from() {
 }
 
 #[test]
-fn rows_of_other_stores_and_markers_are_skipped() {
+fn rows_of_other_stores_and_of_the_engine_are_skipped() {
     Disk::each(|disk| {
         let backend = disk.open();
         let mut table = counts(&backend);
         add(&mut table, "a", 1);
         let mut rows = RawChunkBuilder::default();
         table.seal().unwrap().iter().for_each(|row| rows.push(row));
-        changelog::push_marker(b"marker", &mut rows);
+        rows.push_with(-1, Some(b"\0\0\0\0marker"), |_| Ok::<_, ()>(true)).unwrap();
         let mut removed: Table<Text, u64> = Table::new("a store of an older plan", Arc::clone(&backend));
         assert!(removed.entry("a".into()).is_err(), "it is not open");
         rows.push_with(-1, Some(b"\x01\x02\x03\x04key"), |out| {

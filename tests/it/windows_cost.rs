@@ -72,7 +72,7 @@ fn cost(
     let ssc = StreamingContext::new(Config::new("app", "memory:"));
     let pairs = ssc.text("n").map(|line| (line.to_string(), 1u64));
     window(&pairs, Duration::from_secs(length_s), Duration::from_secs(1)).to_kafka("out", Utf8, AsText);
-    let plan = ssc.topology();
+    let plan = ssc.topology().computed();
     let (node, _) = plan.iter().find(|(id, n)| plan.stage(*id) == 1 && !n.stores.is_empty()).unwrap();
     let names: Vec<String> = plan.nodes.iter().flat_map(|n| &n.stores).map(|s| s.name.clone()).collect();
     let inner = MemoryStorage::default().open(Partition(0), &names).unwrap().backend;
@@ -134,7 +134,7 @@ fn a_large_window_leaves_the_task_in_parts() {
     let ssc = StreamingContext::new(Config::new("app", "memory:"));
     let pairs = ssc.text("n").map(|line| (line.to_string(), 1u64));
     recomputed(&pairs, Duration::from_secs(1), Duration::from_secs(1)).to_kafka("out", Utf8, AsText);
-    let plan = ssc.topology();
+    let plan = ssc.topology().computed();
     let (node, _) = plan.iter().find(|(id, n)| plan.stage(*id) == 1 && !n.stores.is_empty()).unwrap();
     let names: Vec<String> = plan.nodes.iter().flat_map(|n| &n.stores).map(|s| s.name.clone()).collect();
     let backend = MemoryStorage::default().open(Partition(0), &names).unwrap().backend;

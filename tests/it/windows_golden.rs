@@ -10,8 +10,8 @@ use std::{fmt::Write as _, time::Duration};
 use tidegate::{
     Config, EventWindow, SourceOptions, StreamingContext,
     codec::{AsText, Message, Messages, Utf8},
-    operator::{Batch, EventRows, Port, Windowed},
-    record::{BatchId, BatchTime, Chunk, Partition, TaskId},
+    operator::{Batch, EventRows, Port, Upstream, UpstreamName, Windowed},
+    record::{BatchId, BatchTime, Chunk, Partition, TaskId, TopicPartition},
     state::{MemoryStorage, Storage},
     task::Task,
 };
@@ -23,7 +23,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn written(program: impl FnOnce(&StreamingContext), batches: Vec<Vec<Chunk>>) -> String {
     let ssc = StreamingContext::new(Config::new("app", "memory:"));
     program(&ssc);
-    let plan = ssc.topology();
+    let plan = ssc.topology().computed();
     let (node, window) = plan.iter().find(|(id, n)| plan.stage(*id) == 1 && !n.stores.is_empty()).unwrap();
     let mut out = format!("# {}\n", window.kind);
     for store in &window.stores {
@@ -66,11 +66,15 @@ fn pairs() -> Vec<Vec<Chunk>> {
     vec![rows(&[("a", 1), ("b", 300)]), rows(&[("a", 2)]), rows(&[("a", 4)])]
 }
 
+fn upstream(partition: u32) -> UpstreamName {
+    UpstreamName::from(&Upstream::Source(TopicPartition::new("in", partition)))
+}
+
 /// A watermark that passes the end of the first window, which is 10 s after its start, plus 5 s.
 fn events() -> Vec<Vec<Chunk>> {
     let batch = |start_ms, count, told_ms| {
         let rows = vec![(Windowed { start_ms, key: "u".to_owned() }, count, 1)];
-        let marks = vec![("in-0".into(), Some(told_ms)), ("in-1".into(), Some(told_ms + 1))];
+        let marks = vec![(upstream(0), Some(told_ms)), (upstream(1), Some(told_ms + 1))];
         vec![Chunk::new(EventRows::<String, u64> { rows, marks }, 3)]
     };
     vec![batch(0, 3, 9_000), batch(10_000, 1, 15_000), batch(10_000, 2, 16_000)]

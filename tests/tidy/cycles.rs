@@ -7,22 +7,12 @@
 use super::{Complaints, code, words};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Folders whose files still use each other in cycles, and why.
-const KNOWN: [(&str, &str); 2] = [
-    ("src/runtime/", "the parts of the loop are being taken apart"),
-    ("src/sink/files/", "a format and its columns are to be separated"),
-];
-
-/// Cycles outside the known folders, and known folders without any.
+/// The import cycles of the sources.
 pub fn cycles(sources: &[(String, String)]) -> Complaints {
-    let import_cycles = import_cycles(sources);
-    let known = |folder: &str| import_cycles.keys().any(|files| files[0].starts_with(folder));
-    let gone = KNOWN.iter().filter(|(folder, _)| !known(folder));
-    let gone = gone.map(|(folder, _)| format!("{folder}: no cycle is left: take it off the list"));
-    let new = import_cycles.iter().filter(|(files, _)| !KNOWN.iter().any(|(f, _)| files[0].starts_with(f)));
-    new.map(|(files, uses)| format!("{} use each other:\n    {}", files.join(", "), uses.join("\n    ")))
-        .chain(gone)
-        .collect()
+    let complaint = |(files, uses): (Vec<&str>, Vec<String>)| {
+        format!("{} use each other:\n    {}", files.join(", "), uses.join("\n    "))
+    };
+    import_cycles(sources).into_iter().map(complaint).collect()
 }
 
 /// The files of each cycle, with the uses that form it.

@@ -1,15 +1,14 @@
 //! Windows over event time: the side after the exchange, with the aggregates and the watermark in state.
 //!
-//! Owns what is late and what has expired. Knows no clock: the watermark is the least of the greatest event
-//! times of all input partitions. Invariants: it advances only between batches, so that a batch's own rows
-//! never make its rows late, and never goes back, even across restarts; a window that can still take a row is
-//! never deleted; one that no longer can when a batch ends is not stored by that batch; each changed window
-//! emits one row per batch.
+//! Owns what is late and what has expired. Knows no clock. Invariants: the watermark advances only between
+//! batches, so that a batch's own rows never make its rows late; a window that can still take a row is never
+//! deleted; one that no longer can when a batch ends is not stored by that batch; each changed window emits
+//! one row per batch.
 
-use super::event_exchange::{EventRows, EventSpans, SourceMark, Windowed};
+use super::event_exchange::{EventRows, EventSpans, Windowed};
 use crate::{
     error::Result,
-    operator::{Context, Operator, Port},
+    operator::{Context, Operator, Port, UpstreamMark, UpstreamName, Watermarks},
     record::{Chunk, Key, Value},
     state::{Handle, Table},
 };
@@ -19,27 +18,38 @@ use std::{collections::BTreeMap, sync::Arc};
 /// How many expired rows a batch deletes, in addition to twice as many as it has touched.
 const DELETED_PER_BATCH: usize = 8_192;
 
-/// What a state partition knows about event time.
+/// What a state partition knows about event time and about its windows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredMarks", into = "StoredMarks")]
 pub struct EventMarks {
-    /// The greatest event time of each input partition; `None` = no row has come yet.
-    sources: BTreeMap<String, Option<i64>>,
-    /// The watermark.
-    watermark: Option<i64>,
+    /// How far event time is.
+    time: Watermarks,
     /// The greatest start of a window that has a row: later ones need not be looked up.
     newest: Option<i64>,
     /// Every window that starts before this is deleted.
     deleted: i64,
 }
 
-impl EventMarks {
-    fn advance(&mut self, marks: Vec<SourceMark>) {
-        for (name, time) in marks {
-            let known = self.sources.entry(name.to_string()).or_default();
-            *known = (*known).max(time);
-        }
-        let least = self.sources.values().copied().min().flatten();
-        self.watermark = self.watermark.max(least);
+/// [`EventMarks`] as they are in state.
+#[derive(Serialize, Deserialize)]
+struct StoredMarks {
+    sources: BTreeMap<UpstreamName, Option<i64>>,
+    watermark: Option<i64>,
+    newest: Option<i64>,
+    deleted: i64,
+}
+
+impl From<StoredMarks> for EventMarks {
+    fn from(stored: StoredMarks) -> Self {
+        let StoredMarks { sources: upstreams, watermark, newest, deleted } = stored;
+        EventMarks { time: Watermarks { upstreams, watermark }, newest, deleted }
+    }
+}
+
+impl From<EventMarks> for StoredMarks {
+    fn from(marks: EventMarks) -> Self {
+        let EventMarks { time: Watermarks { upstreams: sources, watermark }, newest, deleted } = marks;
+        StoredMarks { sources, watermark, newest, deleted }
     }
 }
 
@@ -52,7 +62,7 @@ pub struct EventReduce<K: Key, V: Value, F> {
     /// The marks as they were when the batch began, once something has come.
     before: Option<EventMarks>,
     newest: Option<i64>,
-    news: Vec<SourceMark>,
+    news: Vec<UpstreamMark>,
     touched: usize,
 }
 
@@ -84,7 +94,7 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> EventReduce<K, V, F> {
 
     fn add(&mut self, rows: Vec<(Windowed<K>, V, u32)>, cx: &mut Context<'_>) -> Result {
         let before = Self::marks(&mut self.before, self.marks, cx)?;
-        let first_open = before.watermark.map_or(i64::MIN, |watermark| self.spans.first_open(watermark));
+        let first_open = before.time.get().map_or(i64::MIN, |watermark| self.spans.first_open(watermark));
         let newest = before.newest.unwrap_or(i64::MIN);
         let windows = cx.stores.open(self.windows);
         let may_be_there =
@@ -110,7 +120,7 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> EventReduce<K, V, F> {
     /// Deletes some of the windows that were closed when the batch began: no row of this batch can belong to
     /// them.
     fn delete_expired(&mut self, marks: &mut EventMarks, cx: &mut Context<'_>) -> Result {
-        let Some(watermark) = marks.watermark else { return Ok(()) };
+        let Some(watermark) = marks.time.get() else { return Ok(()) };
         let first_open = self.spans.first_open(watermark);
         // Only whole windows expire: without a newly expired one there is nothing to look for.
         let first_start = first_open.saturating_add(self.spans.hop_ms - 1).div_euclid(self.spans.hop_ms)
@@ -135,11 +145,11 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for EventReduce<
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let mut marks = Self::marks(&mut self.before, self.marks, cx)?.clone();
         self.delete_expired(&mut marks, cx)?;
-        marks.advance(std::mem::take(&mut self.news));
+        marks.time.advance(std::mem::take(&mut self.news));
         marks.newest = marks.newest.max(self.newest.take());
-        let closed_before = marks.watermark.map_or(i64::MIN, |watermark| self.spans.first_open(watermark));
+        let closed_before = marks.time.get().map_or(i64::MIN, |watermark| self.spans.first_open(watermark));
         if self.before.take().as_ref() != Some(&marks) {
-            marks.watermark.into_iter().for_each(|watermark| cx.counters.watermark_moved(watermark));
+            marks.time.get().into_iter().for_each(|watermark| cx.counters.watermark_moved(watermark));
             cx.stores.open(self.marks).entry(0)?.set(marks);
         }
         self.touched = 0;
@@ -150,28 +160,5 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for EventReduce<
         rows.extend(changed.filter_map(|(key, value)| Some((key.clone(), value?.clone()))));
         cx.out.rows::<(Windowed<K>, V)>(rows);
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_watermark_is_that_of_the_slowest_partition_and_never_goes_back() {
-        let mut marks = EventMarks::default();
-        let mut at = |news: &[(&str, Option<i64>)]| {
-            marks.advance(news.iter().map(|(name, time)| ((*name).into(), *time)).collect());
-            marks.watermark
-        };
-        assert_eq!(at(&[("a", Some(10)), ("b", None)]), None, "a partition without rows holds it back");
-        assert_eq!(at(&[("b", Some(7))]), Some(7));
-        assert_eq!(at(&[("a", Some(9)), ("b", Some(12))]), Some(10), "a's 10 stays");
-        assert_eq!(
-            at(&[("a", None), ("c", None)]),
-            Some(10),
-            "neither a restart nor a new partition moves it back"
-        );
-        assert_eq!(at(&[("c", Some(3))]), Some(10));
     }
 }

@@ -8,8 +8,8 @@
 use crate::{
     codec::{decode_key, decode_value, encode_key, encode_value, format_of},
     error::{Error, Result},
-    operator::{Context, ExchangeFormat, Operator, Port},
-    record::{Chunk, Key, Map, Partition, RawChunk, RawChunkBuilder, RawRecord, Text, Value, partition_of},
+    operator::{Context, ExchangeFormat, Operator, Port, UpstreamMark, UpstreamName},
+    record::{Chunk, Key, Map, Partition, RawChunk, RawChunkBuilder, RawRecord, Value, partition_of},
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, marker::PhantomData, sync::Arc};
@@ -59,17 +59,13 @@ impl EventSpans {
     }
 }
 
-/// How far an input partition is in event time: its name, and its greatest event time; `None` = it has had no
-/// row yet.
-pub type SourceMark = (Text, Option<i64>);
-
 /// What passes through the exchange.
 #[derive(Clone)]
 pub struct EventRows<K, V> {
     /// Key in its window, partial aggregate, and how many records the aggregate covers.
     pub rows: Vec<(Windowed<K>, V, u32)>,
-    /// Updates of input partitions.
-    pub marks: Vec<SourceMark>,
+    /// Updates of upstreams.
+    pub marks: Vec<UpstreamMark>,
 }
 
 impl<K: Key, V: Value> EventRows<K, V> {
@@ -132,11 +128,7 @@ impl<T, K: Key, V: Value, E, F> IntoEventWindows<T, K, V, E, F> {
             return;
         }
         self.reported = Some(self.greatest);
-        let name = match cx.source {
-            Some(at) => at.to_string(),
-            None => cx.out.partition.to_string(),
-        };
-        let mark = (Text::from(name), (self.greatest >= 0).then_some(self.greatest));
+        let mark = (UpstreamName::from(cx.out.upstream), (self.greatest >= 0).then_some(self.greatest));
         for partition in 0..cx.out.partitions {
             let rows: EventRows<K, V> = EventRows { rows: vec![], marks: vec![mark.clone()] };
             cx.out.to_partition(Partition(partition), rows.into_chunk());
@@ -232,6 +224,10 @@ impl<K: Key, V: Value> ExchangeFormat for EventFormat<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        operator::Upstream,
+        record::{Text, TopicPartition},
+    };
 
     #[test]
     fn windows_of_a_time() {
@@ -256,7 +252,8 @@ mod tests {
     #[test]
     fn rows_and_marks_come_through_bytes() {
         let rows = vec![(Windowed { start_ms: 20, key: Text::from("k") }, 7u64, 3)];
-        let marks = vec![(Text::from("in-0"), Some(29)), (Text::from("in-1"), None)];
+        let upstream = |n| UpstreamName::from(&Upstream::Source(TopicPartition::new("in", n)));
+        let marks = vec![(upstream(0), Some(29)), (upstream(1), None)];
         let mut out = RawChunkBuilder::default();
         let format = EventFormat::<Text, u64>::default();
         format

@@ -4,9 +4,9 @@
 
 use crate::{
     error::Result,
-    operator::{Batch, NodeId, Output, Port},
+    operator::{Batch, Envelope, Output},
     plan::Topology,
-    record::{Chunk, Offset, Partition, RawChunk, TaskId, TopicPartition},
+    record::{Offset, Partition, RawChunk, TaskId, TopicPartition},
     state::Backend,
     task::{Stopwatch, Task, recovery_record::RecoveryRecord},
 };
@@ -38,8 +38,8 @@ pub struct StatePartition {
     pub backend: Arc<dyn Backend>,
     /// Tasks from stage 1 on.
     pub tasks: Vec<Task>,
-    /// Chunks that are waiting for each stage.
-    pub inbox: Vec<Vec<(NodeId, Port, Chunk)>>,
+    /// Rows that are waiting for each stage.
+    pub inbox: Vec<Vec<Envelope>>,
     /// Sealed changes of the batch in flight.
     pub changes: Vec<RawChunk>,
     /// The source offsets that the local database had recorded as consumed when it was opened: a witness.
@@ -88,9 +88,9 @@ impl StatePartition {
     /// If an operator fails.
     pub fn advance(&mut self, batch: &Batch, stage: usize, end: bool) -> Result<Vec<Output>> {
         let task = &mut self.tasks[stage - 1];
-        for (node, port, chunk) in self.inbox[stage - 1].drain(..) {
+        for envelope in self.inbox[stage - 1].drain(..) {
             self.touched = true;
-            task.process(batch, node, port, chunk)?;
+            task.receive(batch, envelope)?;
         }
         if end {
             self.is_ending = task.end_some(batch)?;

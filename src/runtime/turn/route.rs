@@ -16,9 +16,11 @@ impl Loop {
     pub(super) fn route(&mut self, first_task: u32, outputs: Vec<Output>) -> Result {
         for output in outputs {
             match output {
-                Output::Rows { node, port, partition, chunk, .. } => {
-                    let stage = self.app.plan.stage(node) as usize;
-                    self.partitions.states[partition.0 as usize].inbox[stage - 1].push((node, port, chunk));
+                Output::Rows { to, envelope } => {
+                    let inbox = &mut self.partitions.states[to.0 as usize].inbox;
+                    for stage in self.app.plan.edge(envelope.edge).stages() {
+                        inbox[stage as usize - 1].push(envelope.clone());
+                    }
                 }
                 Output::Records { topic, records } => {
                     let counters = &mut self.in_flight.counters;

@@ -192,11 +192,12 @@ impl<T: Value> Sink<T> for FileSink<T> {
         }
         if self.time.is_some() && self.unit.is_none() {
             return Err(
-                "a time of rows without folders by time\n  help: add `.partition_by(TimeUnit::Hour)`".into(),
+                "a time for rows is set, but files are not in folders by time\n  help: add `.partition_by(TimeUnit::Hour)`".into(),
             );
         }
         let folder = self.folder();
-        let format = self.format.map_err(|why| format!("rows of this type have no Parquet form: {why}"))?;
+        let format =
+            self.format.map_err(|why| format!("rows of this type cannot be written as Parquet: {why}"))?;
         let place = match self.per_batch {
             Some(suffix) => Place::FolderPerBatch { prefix: self.dir, suffix },
             None => Place::Tree { root: self.dir, extension: format.extension() },

@@ -46,7 +46,7 @@ where
     /// An outbox whose records the loop sends, as the end of a batch must be marked there.
     fn shape(self, context: &SinkContext) -> Result<SinkShape<T>, String> {
         let ForeachBatch { name, function, at, .. } = self;
-        let topic = topic_of(context, "foreach", &name)?;
+        let topic = topic_of(&context.application, "foreach", &name)?;
         let positions: Arc<str> = format!("{}-delivered", context.application).into();
         let to = positions.clone();
         let make = move || Box::new(Deliver::<T, E, _>::new(function.clone(), at, to.clone())) as _;

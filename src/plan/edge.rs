@@ -1,0 +1,141 @@
+//! Edges: where rows leave a stage for a later one.
+//!
+//! Owns their names and the table from an edge to its readers. Knows no rows. Invariants: an edge behind an exchange is named after
+//! the operation that the exchange is a part of, so its name does not depend on what else the program does; names are those of the
+//! whole program, also where a part of it is not computed.
+
+use super::{Input, Node, Topology};
+use crate::{
+    operator::{EdgeId, NodeId, Port, Target},
+    record::Map,
+};
+use std::collections::BTreeMap;
+
+/// A node that reads an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EdgeReader {
+    /// Its stage.
+    pub stage: u32,
+    /// The node.
+    pub node: NodeId,
+    /// Its input.
+    pub port: Port,
+}
+
+/// Rows on their way from one stage to later ones.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// Its name.
+    pub name: String,
+    /// The output that gives the rows.
+    pub from: Input,
+    /// The stage of that output.
+    pub stage: u32,
+    /// Who reads them, in the order of nodes.
+    pub readers: Vec<EdgeReader>,
+}
+
+impl Edge {
+    /// The stages that read it, each once, in order.
+    pub fn stages(&self) -> impl Iterator<Item = u32> {
+        let mut stages: Vec<u32> = self.readers.iter().map(|reader| reader.stage).collect();
+        stages.sort_unstable();
+        stages.dedup();
+        stages.into_iter()
+    }
+}
+
+impl Topology {
+    /// An edge of what is computed.
+    ///
+    /// # Panics
+    /// If there is none of this id, as before [`Topology::computed`]: a bug of the engine.
+    #[must_use]
+    pub fn edge(&self, id: EdgeId) -> &Edge {
+        self.edges.get(&id).unwrap_or_else(|| panic!("there is no edge {id}"))
+    }
+
+    /// The edges that a stage reads, each with the inputs of the nodes that do.
+    pub fn edges_into(&self, stage: u32) -> impl Iterator<Item = (EdgeId, &Edge)> {
+        let is_read = move |edge: &Edge| edge.readers.iter().any(|reader| reader.stage == stage);
+        self.edges.iter().map(|(id, edge)| (*id, edge)).filter(move |(_, edge)| is_read(edge))
+    }
+
+    /// Where the outputs of `id` go, by port, seen from a task that consists of `local`.
+    #[must_use]
+    pub fn targets(&self, id: NodeId, local: &[NodeId]) -> Vec<Vec<Target>> {
+        let mut targets: Vec<Vec<Target>> = vec![];
+        let mut push = |port: Port, target: Target| {
+            let ports = usize::from(port.0) + 1;
+            targets.resize(targets.len().max(ports), vec![]);
+            targets[ports - 1].push(target);
+        };
+        for (to, input, port) in self.readers_of(id).filter(|(to, ..)| !self.is_crossed(id, *to)) {
+            let index =
+                local.iter().position(|l| *l == to).expect("a task has all of its stage that it reaches");
+            push(input.port, Target::Local { index, port });
+        }
+        for (edge, to) in self.edges.iter().filter(|(_, edge)| edge.from.node == id) {
+            push(to.from.port, Target::Edge(*edge));
+        }
+        targets
+    }
+
+    /// The durable name of the edge behind an exchange.
+    #[must_use]
+    pub fn edge_name(&self, id: NodeId) -> String {
+        let exchange = self.node(id);
+        let (mut last, mut port) = (id, None);
+        let follows = |node: &Node, last: NodeId| {
+            node.operation.id == exchange.operation.id && node.inputs.iter().any(|i| i.node == last)
+        };
+        while let Some((next, node)) = self.iter().find(|(_, node)| follows(node, last)) {
+            if node.inputs.len() > 1 {
+                port = node.inputs.iter().position(|input| input.node == last);
+            }
+            last = next;
+        }
+        let operation = self.node(last);
+        let kind =
+            if operation.path == exchange.path { format!(".{}", operation.kind) } else { String::new() };
+        let port = port.map_or_else(String::new, |port| format!("-{port}"));
+        format!("{}{kind}.exchange{port}", operation.path)
+    }
+
+    /// All edges, in the order of the outputs that give their rows.
+    pub(super) fn all_edges(&self) -> Vec<Edge> {
+        let mut edges: Map<Input, Edge> = Map::default();
+        let mut unnamed: BTreeMap<&str, u32> = BTreeMap::new();
+        for (from, node) in self.iter() {
+            for (to, input, port) in self.readers_of(from).filter(|(to, ..)| self.is_crossed(from, *to)) {
+                let edge = edges.entry(input).or_insert_with(|| {
+                    let name = if node.is_exchange() {
+                        self.edge_name(from)
+                    } else {
+                        let number = unnamed.entry(&node.path).or_default();
+                        *number += 1;
+                        format!("{}.carried-{number}", node.path)
+                    };
+                    Edge { name, from: input, stage: node.stage, readers: vec![] }
+                });
+                edge.readers.push(EdgeReader { stage: self.stage(to), node: to, port });
+            }
+        }
+        edges.into_values().collect()
+    }
+
+    /// Who reads the outputs of a node, what of it, and at which input.
+    fn readers_of(&self, id: NodeId) -> impl Iterator<Item = (NodeId, Input, Port)> {
+        self.iter().flat_map(move |(to, node)| {
+            let inputs = node.inputs.iter().enumerate().filter(move |(_, input)| input.node == id);
+            inputs.map(move |(port, input)| {
+                (to, *input, Port(u8::try_from(port).expect("operators have few inputs")))
+            })
+        })
+    }
+
+    /// Whether rows from one node to a reader leave their stage.
+    fn is_crossed(&self, from: NodeId, to: NodeId) -> bool {
+        self.stage(to) > self.stage(from)
+    }
+}
