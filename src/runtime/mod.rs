@@ -1,7 +1,7 @@
 //! The loop: who runs what, when, and how a batch ends.
 //!
-//! Owns threads, time, assignment and recovery. Knows no Kafka (only the log boundary) and no user interface.
-//! Invariant: one thread decides; workers only compute, decode and apply.
+//! Owns threads, time, assignment and recovery. Knows no Kafka (only the log boundary) and no face
+//! (`dstream`, `ml`). Invariant: one thread decides; workers only compute, decode and apply.
 //!
 //! ```text
 //! turn/      the loop itself, a file for each phase of a turn     calls the parts; nothing calls it

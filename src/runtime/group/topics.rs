@@ -26,7 +26,7 @@ const COMPACTED_SOON: [(&str, &str); 3] =
     [("cleanup.policy", "compact"), ("segment.ms", "600000"), ("segment.bytes", "16777216")];
 /// How long a changelog keeps tombstones and the exchange topic keeps rows.
 pub const RETENTION_MS: i64 = 7 * DAY_MS;
-/// How much the embedded log keeps of rows that are already written outside: so far back may a table be set,
+/// How much the embedded log keeps of rows that are already written outside: a table may go back this far,
 /// for example when it is restored from a backup.
 const OUTBOX_BYTES: u64 = 64 << 20;
 
@@ -144,7 +144,7 @@ fn prepare_outboxes(log: &dyn Log, config: &Config, plan: &Topology) -> Result {
         let Some(positions) = &drain.positions else { continue };
         if config.guarantee == Guarantee::AtLeastOnce {
             let what = format!(
-                "output `{}`: `foreach_batch` gives the same rows under the same id again, which at least once cannot do\n  next: start with --guarantee exactly-once, or use `foreach_rdd`",
+                "output `{}`: `foreach_batch` passes the same rows under the same id again, which at least once cannot guarantee\n  next: start with --guarantee exactly-once, or use `foreach_rdd`",
                 drain.name
             );
             return Err(Error::Config(what));
