@@ -1,7 +1,7 @@
 //! The application as it was started.
 //!
-//! Owns what does not change while the loop runs: settings, plan, names, surroundings, workers. Knows no batch. Invariant: nothing here
-//! is decided anew.
+//! Owns what does not change while the loop runs: settings, plan, names, environment, workers. Knows no
+//! batch. Invariant: nothing here is decided twice.
 
 use super::{
     clock::Clock,
@@ -21,21 +21,21 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// What the loop needs of its surroundings.
+/// What the loop needs from its environment.
 pub struct Env {
     /// The log.
     pub log: Arc<dyn Log>,
-    /// Where state lives.
+    /// Where state is kept.
     pub storage: Arc<dyn Storage>,
-    /// Time.
+    /// The source of time.
     pub clock: Arc<dyn Clock>,
-    /// Asks the loop to end.
+    /// Requests that the loop stop.
     pub shutdown: Shutdown,
-    /// What an observer sees.
+    /// Receives everything that the loop reports.
     pub observer: Arc<dyn Observer>,
-    /// Name of this process.
+    /// The name of this process.
     pub instance: InstanceId,
-    /// The incarnation of the process before this one, as far as the state directory knows.
+    /// The incarnation of the previous process, as far as the state directory knows.
     pub incarnation_before: Incarnation,
 }
 
@@ -45,13 +45,13 @@ pub struct App {
     pub config: Config,
     /// What is computed.
     pub plan: Arc<Topology>,
-    /// What is durable in everything that the program names, also in what is not computed.
+    /// What is durable in everything that the program names, even in what is not computed.
     pub fingerprint: Fingerprint,
-    /// Its short form, which every recovery record carries.
+    /// Its short form, carried by every recovery record.
     pub fingerprint_short: String,
     /// Names of internal topics.
     pub names: Names,
-    /// Log, storage, clock, observer, and who we are.
+    /// Log, storage, clock, observer, and our identity.
     pub env: Env,
     /// The worker threads.
     pub pool: Pool,
@@ -113,7 +113,7 @@ impl App {
         }
     }
 
-    /// A producer of our identity.
+    /// A producer with our identity.
     #[must_use]
     pub fn producer_spec(&self) -> ProducerSpec {
         let id = format!("{}-{}", self.config.application_id, self.env.instance);
@@ -125,7 +125,7 @@ impl App {
         }
     }
 
-    /// What a two-phase sink is told of this process.
+    /// What a two-phase sink is given about this process.
     #[must_use]
     pub fn two_phase_context(&self) -> TwoPhaseContext {
         let interval = match self.config.trigger {
@@ -140,7 +140,7 @@ impl App {
         }
     }
 
-    /// Whether the run ends by itself once everything that was there at its start is processed.
+    /// Whether the run ends by itself once everything that was available at its start is processed.
     #[must_use]
     pub fn is_bounded(&self) -> bool {
         matches!(self.config.trigger, Trigger::AvailableNow | Trigger::Once)

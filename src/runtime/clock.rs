@@ -6,9 +6,9 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Where the engine takes its time from.
+/// Where the engine gets the time from.
 pub trait Clock: Send + Sync {
-    /// Milliseconds since the epoch; may jump when the system's clock is set.
+    /// Milliseconds since the epoch; may jump when the system clock is set.
     fn now_ms(&self) -> i64;
 
     /// Time since some fixed moment; never goes back.

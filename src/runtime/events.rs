@@ -1,7 +1,7 @@
-//! What the loop reports to whoever watches it.
+//! What the loop reports to its observers.
 //!
-//! Owns the events and the numbers of a batch. Knows no watcher: metrics, status and console stand behind [`Observer`]. Invariant: an
-//! event says what happened; nothing is asked back.
+//! Owns the events and the numbers of a batch. Knows no consumer: metrics, status and console are behind
+//! [`Observer`]. Invariant: an event says what happened; nothing flows back.
 
 use crate::{
     operator::{Batch, Counters, NodeId},
@@ -9,18 +9,18 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Told of what happens; must not block. The runtime's metrics, status and console stand behind it.
+/// Receives every event; must not block. The runtime's metrics, status and console are behind it.
 pub trait Observer: Send + Sync {
     /// Something happened.
     fn on(&self, event: &Observed<'_>);
 }
 
-/// What an observer is told.
+/// What is reported to an observer.
 #[derive(Debug)]
 pub enum Observed<'a> {
     /// Waiting for the group's assignment, or for partitions that another process still holds.
     Waiting(&'a str),
-    /// Restoring a state partition: rows done and rows in all, about.
+    /// Restoring a state partition: approximate rows done and rows in total.
     Restoring {
         /// The partition of the changelog.
         at: &'a TopicPartition,
@@ -39,7 +39,7 @@ pub enum Observed<'a> {
         partition: Partition,
         /// How many are ready now.
         done: usize,
-        /// Of how many that are being restored.
+        /// Out of how many that are being restored.
         of: usize,
     },
     /// Partitions are owned and recovered; the loop runs.
@@ -47,7 +47,8 @@ pub enum Observed<'a> {
         /// All owned partitions.
         owned: &'a [TopicPartition],
     },
-    /// A record goes the way of bad records; told again if its batch is replayed, so it is counted by the batch.
+    /// A record is handled as a bad record. Reported again if its batch is replayed, so it is counted per
+    /// batch.
     BadRecord {
         /// Where.
         at: &'a TopicPartition,
@@ -55,7 +56,7 @@ pub enum Observed<'a> {
         offset: Offset,
         /// Why.
         reason: &'a str,
-        /// Written to the dead-letter topic, or only counted.
+        /// Whether it is written to the dead-letter topic, or only counted.
         dead_letter: bool,
     },
     /// A receiver could not read.
@@ -65,11 +66,11 @@ pub enum Observed<'a> {
         /// Why.
         why: &'a str,
     },
-    /// A batch was cut: it takes input from now on.
+    /// A batch was cut: from now on it takes input.
     Cut(Batch),
-    /// All partitions are given up and recovered anew.
+    /// All partitions are given up and recovered again.
     Closed,
-    /// The input of a batch is complete; its end begins.
+    /// The input of a batch is complete; it starts to end.
     InputEnded {
         /// The batch.
         batch: Batch,
@@ -84,7 +85,7 @@ pub enum Observed<'a> {
         report: Option<&'a BatchReport>,
         /// Why, as far as is known.
         why: Option<&'a str>,
-        /// The log did not say whether it was committed.
+        /// Whether the log did not say if it was committed.
         unknown: bool,
         /// Since the batch was cut.
         took: Duration,
@@ -93,36 +94,36 @@ pub enum Observed<'a> {
     Console {
         /// The batch.
         time: BatchTime,
-        /// Rows, each a line; one more than `rows_max` says that there are more.
+        /// Rows, one line each; one more than `rows_max` means that there are more.
         rows: &'a [String],
-        /// How many to show.
+        /// How many rows to show.
         rows_max: usize,
     },
-    /// A receiver was started, had an error, or ended.
+    /// A receiver started, failed, or ended.
     Receiver {
         /// Its name.
         name: &'a str,
-        /// What it does now.
+        /// Its current state.
         state: ReceiverState,
         /// Why, if it had an error.
         message: &'a str,
     },
-    /// The log cannot be reached (`Some` = why), or can be again.
+    /// The log cannot be reached (`Some` = why), or is reachable again.
     Connection(Option<&'a str>),
-    /// Turned: the loop is alive.
+    /// The loop completed a turn: it is alive.
     Alive,
 }
 
-/// What a receiver does.
+/// The state of a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReceiverState {
-    /// It was started for the first time here, or again after an error: one that failed may fail still.
+    /// It was started, for the first time here or again after an error: one that failed may still fail.
     Started,
-    /// It failed, and is started again; or it told of an error and goes on.
+    /// It failed and is restarted; or it reported an error and continues.
     Error,
     /// It receives again after an error.
     Recovered,
-    /// It has ended, or was stopped.
+    /// It ended, or was stopped.
     Stopped,
 }
 
@@ -143,15 +144,15 @@ pub struct BatchReport {
     pub phases: Phases,
     /// Whether anything was committed (an empty batch is not).
     pub committed: bool,
-    /// Bytes of local state by partition, about; told every few seconds.
+    /// Approximate bytes of local state by partition; reported every few seconds.
     pub state_bytes: Vec<(Partition, u64)>,
-    /// Rows of local state by partition, estimated; told with the bytes.
+    /// Estimated rows of local state by partition; reported with the bytes.
     pub state_rows: Vec<(Partition, u64)>,
     /// How far the source partitions are read.
     pub positions: Vec<SourcePosition>,
     /// How long the loop waited for input.
     pub waited: Duration,
-    /// What was read, by source partition and source of this process.
+    /// What was read, by source partition and by local source of this process.
     pub inputs: Vec<InputRange>,
     /// How long the operator of each sink took, summed over all tasks.
     pub sinks: Vec<(NodeId, Duration)>,
@@ -168,12 +169,12 @@ pub struct SourcePosition {
     pub newest_ms: Option<i64>,
 }
 
-/// What a batch read of a source partition, or of a source of this process.
+/// What a batch read from a source partition, or from a local source of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputRange {
     /// Its source node.
     pub node: NodeId,
-    /// The partition; `None` = a source of this process, whose rows have no offsets.
+    /// The partition; `None` = a local source of this process, whose rows have no offsets.
     pub at: Option<TopicPartition>,
     /// The first offset.
     pub from: Offset,
@@ -183,7 +184,8 @@ pub struct InputRange {
     pub records: usize,
 }
 
-/// How long the parts of a checkpoint took; the rest of it is the end of the batch in the operators and the sealing of state.
+/// How long the parts of a checkpoint took; the rest of it is ending the batch in the operators and sealing
+/// state.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Phases {
     /// Waiting for the acknowledgements of what was sent.

@@ -1,20 +1,21 @@
 //! The loop: who runs what, when, and how a batch ends.
 //!
-//! Owns threads, time, assignment and recovery. Knows no Kafka (only the log boundary) and no face. Invariant: one thread decides;
-//! workers only compute, decode and apply.
+//! Owns threads, time, assignment and recovery. Knows no Kafka (only the log boundary) and no face
+//! (`dstream`, `ml`). Invariant: one thread decides; workers only compute, decode and apply.
 //!
 //! ```text
 //! turn/      the loop itself, a file for each phase of a turn     calls the parts; nothing calls it
 //!   |
-//!   +- group/     the consumer group, who we are in it, topics    what the group gives and takes
+//!   +- group/     the consumer group, who we are in it, topics    what the group assigns and revokes
 //!   +- recovery/  assigned partitions -> partitions that compute  a step per turn
 //!   +- batch/     partitions, pace, search for a failing record   what a batch is made of
-//!   +- commit/    transaction, witness rows, sinks in two phases  what makes it durable
+//!   +- commit/    transaction, witness rows, two-phase sinks    what makes it durable
 //!   +- beside/    receivers, outboxes, ends of partitions         threads of their own
 //! app.rs  events.rs  clock.rs  pool.rs  shutdown.rs               used by all of them
 //! ```
 //!
-//! A part knows `app.rs` and its like, and no other part but where a type says so; only `turn/` joins them.
+//! A part knows `app.rs` and the other shared files, and another part only where a type says so; only `turn/`
+//! joins them.
 
 mod app;
 mod batch;

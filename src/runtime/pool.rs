@@ -1,7 +1,8 @@
-//! The worker threads: work on each item of a list, results in its order.
+//! The worker threads: they work on each item of a list and return the results in its order.
 //!
-//! Owns the threads. Knows no task. Invariants: items and results keep their order, so what follows does not depend on timing;
-//! without threads everything runs on the caller, which is how the simulator gets one order.
+//! Owns the threads. Knows no task. Invariants: items and results keep their order, so what follows does not
+//! depend on timing; without threads everything runs on the calling thread, which is how the simulator gets a
+//! single order.
 
 use crossbeam_channel::{Sender, unbounded};
 use std::{
@@ -19,7 +20,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// `threads` workers; 0 = run everything on the caller.
+    /// `threads` workers; 0 = run everything on the calling thread.
     #[must_use]
     pub fn new(threads: usize) -> Self {
         if threads == 0 {
@@ -37,17 +38,17 @@ impl Pool {
         Pool { jobs: Some(jobs), threads: (0..threads).map(spawn).collect() }
     }
 
-    /// How many items are worked on at a time.
+    /// How many items are processed at a time.
     #[must_use]
     pub fn width(&self) -> usize {
         self.threads.len().max(1)
     }
 
-    /// Runs `work` on every item and waits; the results, in the order of the items.
+    /// Runs `work` on every item and waits. Returns the results in the order of the items.
     ///
     /// # Panics
-    /// If the work panicked: the panics of a program's functions are caught where they are called (by tasks, and around decoders), so
-    /// this is a bug of the engine.
+    /// If the work panicked: the panics of a program's functions are caught where they are called (by tasks,
+    /// and around decoders), so this is a bug in the engine.
     pub fn each<T: Send + 'static, R: Send + 'static>(
         &self,
         items: &mut Vec<T>,
@@ -56,7 +57,7 @@ impl Pool {
         self.each_beside(items, work, || ()).0
     }
 
-    /// As [`Pool::each`], while the caller does something else (without threads: before it does).
+    /// As [`Pool::each`], while the caller does something else (without threads: before it does so).
     pub fn each_beside<T: Send + 'static, R: Send + 'static, S>(
         &self,
         items: &mut Vec<T>,
@@ -69,7 +70,7 @@ impl Pool {
             let (done, work) = (done.clone(), work.clone());
             let job = move || {
                 let result = catch_unwind(AssertUnwindSafe(|| work(&mut item)));
-                // The receiver is gone only if the loop ended meanwhile.
+                // The receiver is gone only if the loop has ended meanwhile.
                 let _ = done.send((index, result.map(|r| (item, r))));
             };
             match &self.jobs {

@@ -1,4 +1,4 @@
-//! A world as one incarnation of a process sees it: its log with faults, its disk, its clock.
+//! The world as one incarnation of a process sees it: its log with faults, its disk, its clock.
 //!
 //! Knows no scheduling and no probabilities: each call is handed to the scheduler. Invariant: every view belongs to one task.
 
@@ -17,7 +17,7 @@ use crate::{
 use std::{sync::Arc, time::Duration};
 
 impl Scheduler {
-    /// What a incarnation of a process is given.
+    /// What an incarnation of a process is given.
     pub fn environment(
         self: &Arc<Self>,
         task: usize,

@@ -1,6 +1,7 @@
 //! Rows become lines of the console.
 //!
-//! Owns the operator that forms them. Knows no terminal: they are shown by the program after the commit, at most once.
+//! Owns the operator that formats them. Knows no terminal: the program shows them after the commit, at most
+//! once.
 
 use super::display::{self, PrintOptions};
 use crate::{
@@ -19,7 +20,7 @@ pub struct ConsoleSink<T> {
 }
 
 impl<T> ConsoleSink<T> {
-    /// Shows the first rows of a batch; one more is kept to know that there are more.
+    /// Shows the first rows of a batch; one more is kept, so that it is known whether there are more.
     #[must_use]
     pub fn new(options: PrintOptions, emit_schedule: EmitSchedule) -> Self {
         ConsoleSink { options, emit_schedule, shown: vec![], rows: PhantomData }

@@ -1,11 +1,12 @@
-//! Writes a value for `print`: tuples, strings, numbers and structs as Scala's `toString` shows them, `(hello,1)`, strings without
-//! quotes; or all as Python's `str`: `('hello', 1)`, `[1, 2]`.
+//! Writes a value for `print`: tuples, strings, numbers and structs as Scala's `toString` shows them,
+//! `(hello,1)`, strings without quotes; or everything as Python's `str` does: `('hello', 1)`, `[1, 2]`.
 //!
-//! In the first form sequences, maps, and floats from 10^7 on or under 10^-3 are shorter or plainer than in Scala: `[1,2]` and not
-//! `List(1, 2)`, `{1->a}` and not `Map(1 -> a)`, `10000000.0` and `1e16` and not `1.0E7` and `1.0E16`, `inf` and not `Infinity`. A
-//! struct of one field without a name looks as that field.
-//! `Display` does not exist for tuples and `Debug` quotes strings, so this is a small serde serializer. Owns the text form of
-//! `print` only. Invariant: every serde value has a text form; nothing fails but a `Serialize` that fails by itself.
+//! In the first form sequences, maps, and floats from 10^7 on or under 10^-3 are shorter or plainer than in
+//! Scala: `[1,2]` and not `List(1, 2)`, `{1->a}` and not `Map(1 -> a)`, `10000000.0` and `1e16` and not
+//! `1.0E7` and `1.0E16`, `inf` and not `Infinity`. A struct with one unnamed field looks like that field.
+//! `Display` does not exist for tuples and `Debug` quotes strings, so this is a small serde serializer. Owns
+//! the text form of `print` only. Invariant: every serde value has a text form; nothing fails except a
+//! `Serialize` that itself fails.
 
 use crate::error::{Error, Result};
 use serde::ser::{
@@ -17,8 +18,8 @@ use std::fmt::{Display, Write};
 /// What a printed row looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PrintFormat {
-    /// As Scala shows tuples, strings, numbers and structs, and Spark's guide: `(hello,1)`. Sequences are `[3,1]`, maps `{1->a}`, great
-    /// numbers `1e16`.
+    /// As Scala, and Spark's guide, show tuples, strings, numbers and structs: `(hello,1)`. Sequences are
+    /// `[3,1]`, maps `{1->a}`, large numbers `1e16`.
     #[default]
     Scala,
     /// As Python shows it: `('hello', 1)`.
@@ -41,13 +42,13 @@ pub struct PrintOptions {
 }
 
 impl PrintOptions {
-    /// At most so many rows.
+    /// At most this many rows.
     #[must_use]
     pub fn rows(rows_max: usize) -> Self {
         PrintOptions { rows_max, format: PrintFormat::Scala }
     }
 
-    /// In the form of Python.
+    /// In Python's form.
     #[must_use]
     pub fn python(self) -> Self {
         PrintOptions { format: PrintFormat::Python, ..self }
@@ -63,7 +64,7 @@ impl From<usize> for PrintOptions {
 /// The text of a value as Scala shows it.
 ///
 /// # Errors
-/// What the value's own `Serialize` answers.
+/// The error of the value's own `Serialize`.
 pub fn to_display<T: Serialize + ?Sized>(value: &T) -> Result<String> {
     shown(value, PrintFormat::Scala)
 }
@@ -82,7 +83,7 @@ pub fn shown<T: Serialize + ?Sized>(value: &T, format: PrintFormat) -> Result<St
 struct Text<'a> {
     out: &'a mut String,
     format: PrintFormat,
-    /// Within another value: there Python quotes strings.
+    /// Whether this is inside another value: there Python quotes strings.
     inner: bool,
 }
 
@@ -117,12 +118,13 @@ impl<'a> Text<'a> {
         self.out.push_str(begin);
         List { text: self.out, format: self.format, elements: 0, end }
     }
-    /// The digits are those of Python; it differs in the exponent and in what is no number.
+    /// The digits are Python's; it differs in the exponent and in values that are not numbers.
     fn float(self, digits: &str) -> std::result::Result<(), Failed> {
         let python = self.format == PrintFormat::Python;
         match digits.split_once('e').filter(|_| python) {
             Some((mantissa, exponent)) => {
-                let exponent: i32 = exponent.parse().map_err(|_| Failed(format!("{digits} is no number")))?;
+                let exponent: i32 =
+                    exponent.parse().map_err(|_| Failed(format!("{digits} is not a number")))?;
                 self.show(format_args!("{mantissa}e{exponent:+03}"))
             }
             None if python && digits == "NaN" => self.show("nan"),
@@ -399,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn values_look_as_in_python() {
+    fn values_look_like_pythons() {
         fn python<T: Serialize + ?Sized>(value: &T) -> String {
             shown(value, PrintFormat::Python).unwrap()
         }
@@ -421,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn values_look_as_in_spark() {
+    fn values_look_like_sparks() {
         assert_eq!(to_display(&(Text::from("hello"), 1u64)).unwrap(), "(hello,1)");
         assert_eq!(to_display("a \"b\"").unwrap(), "a \"b\"");
         assert_eq!(to_display(&(1, (2.0, vec!["x", "y"]))).unwrap(), "(1,(2.0,[x,y]))");

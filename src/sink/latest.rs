@@ -1,6 +1,6 @@
-//! The newest row of a stream, such as a model, for the program itself and for whoever asks it.
+//! The newest row of a stream, such as a model, for the program itself and for anyone who queries it.
 //!
-//! Owns one row. Knows no log and no HTTP. Invariant: only a row of a committed batch is seen.
+//! Owns one row. Knows no log and no HTTP. Invariant: only a row of a committed batch is visible.
 
 use super::two_phase::{Collected, TwoPhaseSink};
 use crate::{
@@ -31,7 +31,8 @@ impl<T> Default for Latest<T> {
 }
 
 impl<T: Clone> Latest<T> {
-    /// The newest row, and the time of the batch that gave it; `None` = no batch of this process has given one yet.
+    /// The newest row, and the time of the batch that produced it; `None` = no batch of this process has
+    /// produced one yet.
     ///
     /// ```
     /// use std::cell::RefCell;
@@ -63,7 +64,7 @@ impl<T: Clone> Latest<T> {
 }
 
 impl<T: Value> Latest<T> {
-    /// The same, for those who do not know its type.
+    /// The same, for callers that do not know its type.
     #[must_use]
     pub fn view(&self, name: &str) -> View {
         let latest = self.clone();
@@ -75,12 +76,12 @@ impl<T: Value> Latest<T> {
     }
 }
 
-/// Something in a program that can be asked for, under a name.
+/// A value of a program that can be queried, under a name.
 #[derive(Clone)]
 pub struct View {
     /// What it is called.
     pub name: Arc<str>,
-    /// Its newest value and the time of the batch that gave it.
+    /// Its newest value and the time of the batch that produced it.
     pub newest: Arc<dyn Fn() -> Option<(BatchTime, serde_json::Value)> + Send + Sync>,
 }
 
@@ -93,12 +94,12 @@ impl fmt::Debug for View {
 /// The output that keeps the newest row.
 pub struct KeepLatest<T> {
     latest: Latest<T>,
-    /// Of the batch in flight.
+    /// The newest row of the batch in flight.
     next: Newest<T>,
 }
 
 impl<T> KeepLatest<T> {
-    /// Keeps it in `latest`.
+    /// Keeps the newest row in `latest`.
     #[must_use]
     pub fn new(latest: Latest<T>) -> Self {
         KeepLatest { latest, next: None }

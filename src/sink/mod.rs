@@ -1,17 +1,19 @@
-//! The edge on the right: typed chunks become records of a topic, rows of a place outside the log, or lines of the console.
+//! The edge on the right: typed chunks become records of a topic, rows of a destination outside the log, or
+//! lines of the console.
 //!
-//! Owns the operators that end a path, and what a place outside must do. Knows no log but as what an outbox is read from, and no thread.
-//! A sink implements [`Sink`], inside the crate or outside, and has one of three shapes. Which of them is yours:
+//! Owns the operators that end a path, and what a destination must do. Knows the log only as what an outbox
+//! is read from, and no thread. A sink implements [`Sink`], inside the crate or outside, and has one of three
+//! shapes. Which one to choose:
 //!
 //! | shape | what happens | guarantee | choose it if |
 //! |---|---|---|---|
-//! | [topic](SinkShape::topic) | rows are encoded in tasks; their records are sent in the batch's transaction | exactly once, for readers of committed data | the place is a topic of the log |
-//! | [two-phase](SinkShape::two_phase) | [`TwoPhaseSink::prepare`] before the commit, [`TwoPhaseSink::finish`] after it, by a later process if need be | exactly once, if `finish` may be repeated | the place can hide what is prepared and show it by one repeatable step: files to rename, a branch to merge |
-//! | [outbox](SinkShape::outbox) | rows are records of an internal topic, sent in the batch's transaction; an [`OutboxWriter`] takes them on from there, beside the loop | exactly once, if the place keeps rows and position as one, or a repeated write changes nothing; else at least once | the place has transactions or keys, may be away for a while, or is slow |
+//! | [topic](SinkShape::topic) | rows are encoded in tasks; their records are sent in the batch's transaction | exactly once, for readers of committed data | the destination is a topic of the log |
+//! | [two-phase](SinkShape::two_phase) | [`TwoPhaseSink::prepare`] before the commit, [`TwoPhaseSink::finish`] after it, by a later process if necessary | exactly once, if `finish` may be repeated | the destination can hide what is prepared and show it in one repeatable step: files to rename, a branch to merge |
+//! | [outbox](SinkShape::outbox) | rows are records of an internal topic, sent in the batch's transaction; an [`OutboxWriter`] takes them from there, beside the loop | exactly once, if the destination stores rows and position atomically, or a repeated write changes nothing; otherwise at least once | the destination has transactions or keys, may be unreachable for a while, or is slow |
 //!
-//! The sinks of the crate: `to_kafka` is of the first shape; files, `remembered` and `latest` are of the second, and `foreach_rdd`, which
-//! calls its function in `prepare` and so at least once; Postgres and `foreach_batch` are of the third. The console has none: its
-//! rows are shown after the commit, at most once.
+//! The sinks of the crate: `to_kafka` has the first shape; files, `remembered` and `latest` have the second,
+//! as has `foreach_rdd`, which calls its function in `prepare` and therefore at least once; Postgres and
+//! `foreach_batch` have the third. The console has none: its rows are shown after the commit, at most once.
 
 mod console;
 mod display;

@@ -1,9 +1,11 @@
-//! Writers of an internal topic: rows that were committed in the log go on to a place that has transactions of its own.
+//! Writers of an internal topic: rows that were committed in the log are passed on to a destination with
+//! transactions of its own.
 //!
-//! Owns what such a place must do, and the names of internal topics that lead to one. Knows no thread. Invariant: records and the position
-//! after them become durable there as one, and only if the position there is what the writer believes; so each record is written once, whoever
-//! else believes itself to be the writer. A function of the user has no transaction: its position is kept in the log and moves after the call,
-//! so it may be called again with the same records.
+//! Owns what such a destination must do, and the names of internal topics that lead to one. Knows no thread.
+//! Invariant: records and the position after them become durable there atomically, and only if the position
+//! there is the one that the writer expects; so each record is written once, whoever else believes itself to
+//! be the writer. A user function has no transaction: its position is kept in the log and moves after the
+//! call, so it may be called again with the same records.
 
 use crate::{
     error::{Error, Result},
@@ -12,11 +14,13 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// How the names of internal topics begin behind `<application id>-`. A new sink needs no word here: it is of the first kind. The others
-/// are older; they stay reserved where no sink of a program uses them, as topics of an earlier program may still be there.
+/// How the names of internal topics begin after `<application id>-`. A new sink needs no entry here: it has
+/// the first kind. The others are older; they stay reserved even if no sink of a program uses them, as topics
+/// of an earlier program may still exist.
 const TOPICS: [&str; 4] = ["outbox-", "postgres-", "foreach-", "delivered"];
 
-/// Whether a topic leads from the application to a place outside, or once did; `name` is that of the topic without `<application id>-`.
+/// Whether a topic leads from the application to a destination outside the log, or once did; `name` is the
+/// topic's name without `<application id>-`.
 #[must_use]
 pub fn is_internal(name: &str) -> bool {
     TOPICS.iter().any(|kind| name.starts_with(kind))
@@ -31,7 +35,7 @@ pub(super) fn topic_of(application: &str, kind: &str, name: &str) -> Result<Arc<
     Ok(format!("{application}-{kind}-{name}").into())
 }
 
-/// Where records come from, as the place outside knows it.
+/// Where records come from, as the destination knows it.
 #[derive(Clone, Debug)]
 pub struct OutboxSource {
     /// The application.
@@ -42,55 +46,60 @@ pub struct OutboxSource {
     pub topic_id: String,
 }
 
-/// A place outside the log that rows are written to, and the position after them.
+/// A destination outside the log that stores rows and the position after them.
 pub trait OutboxWriter: Send {
-    /// Connects; the position of the first record that was not written. After a failure it is called on a new writer.
+    /// Connects and returns the position of the first record that was not written. After a failure it is
+    /// called on a new writer.
     ///
     /// # Errors
     /// See [`OutboxFailure`].
     fn open(&mut self, source: &OutboxSource, log: &dyn Log) -> Result<Offset, OutboxFailure>;
 
-    /// Writes records, which may be none, and moves the position from `from` to `to`, in one transaction where there are any.
+    /// Writes records, possibly none, and moves the position from `from` to `to`, in one transaction if the
+    /// destination has transactions.
     ///
     /// # Errors
-    /// See [`OutboxFailure`]; but for an outcome that is not known, nothing is written then.
+    /// See [`OutboxFailure`]; unless the outcome is unknown, nothing is then written.
     fn write(&mut self, records: &RawChunk, from: Offset, to: Offset) -> Result<(), OutboxFailure>;
 
-    /// What is read first when it is opened again, where everything before `written` is written: rows before may be deleted.
+    /// Where reading starts when the writer is opened again and everything before `written` is written:
+    /// earlier rows may be deleted.
     fn read_again_from(&self, written: Offset) -> Offset {
         written
     }
 
-    /// What a person does if the position lies outside the topic, which begins at `start` now.
+    /// What an operator should do if the position lies outside the topic, which now begins at `start`.
     fn reposition(&self, start: Offset) -> String;
 }
 
-/// Why a writer does not go on.
+/// Why a writer does not continue.
 #[derive(Debug)]
 pub enum OutboxFailure {
-    /// The place cannot be reached, or asks for patience; what was written last may be there or not. To be opened again later.
+    /// The destination cannot be reached, or asks the writer to wait; the last write may or may not have
+    /// happened. To be opened again later.
     Unavailable(String),
-    /// Another process has moved the position: nothing is written. To be opened again.
+    /// Another process has moved the position: nothing was written. To be opened again.
     Superseded,
-    /// One of the records is refused. With fewer of them it shows which.
+    /// One of the records is refused. Writing fewer of them reveals which.
     Record(String),
-    /// Going on cannot help.
+    /// Retrying cannot help.
     Broken(Error),
 }
 
-/// Makes a writer, for each connection a new one.
+/// Creates a writer, a new one for each connection.
 pub type MakeOutboxWriter = Arc<dyn Fn() -> Box<dyn OutboxWriter> + Send + Sync>;
 
 /// An outbox of the plan.
 #[derive(Clone)]
 pub struct OutboxSpec {
-    /// What the user knows it by.
+    /// The name by which the user knows it.
     pub name: String,
     /// The internal topic that it reads.
     pub topic: Arc<str>,
-    /// Where it keeps its position in the log: a compacted topic of one partition; `None` = it keeps it outside.
+    /// Where it keeps its position in the log: a compacted topic with one partition; `None` = the destination
+    /// keeps it.
     pub positions: Option<Arc<str>>,
-    /// Makes it.
+    /// Creates its writer.
     pub make: MakeOutboxWriter,
 }
 

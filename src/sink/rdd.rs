@@ -1,4 +1,4 @@
-//! The rows of one batch in the hands of the user.
+//! The rows of one batch, as a user function gets them.
 //!
 //! Knows no engine. Invariant: partitions keep their order and the order of their rows.
 
@@ -15,7 +15,8 @@ use std::{
     sync::Arc,
 };
 
-/// All rows of a stream in one batch, by partition. Lives in this process: unlike Spark's there is nothing to move or to keep.
+/// All rows of a stream in one batch, by partition. Lives in this process: unlike in Spark, there is nothing
+/// to move or to persist.
 ///
 /// ```
 /// use tidegate::Rdd;
@@ -45,7 +46,7 @@ impl<T: Clone> Rdd<T> {
         self.partitions.iter().map(Vec::len).sum()
     }
 
-    /// Whether there is no row.
+    /// Whether there are no rows.
     ///
     /// ```
     /// assert!(tidegate::Rdd::<i32>::from(vec![vec![], vec![]]).is_empty());
@@ -111,7 +112,7 @@ impl<T: Clone> Rdd<T> {
     }
 }
 
-/// `foreach_rdd`: a function of the user is the output.
+/// `foreach_rdd`: a user function is the output.
 pub struct ForeachRdd<T, E, F> {
     function: Arc<F>,
     emit_schedule: EmitSchedule,
@@ -120,7 +121,7 @@ pub struct ForeachRdd<T, E, F> {
 }
 
 impl<T, E, F> ForeachRdd<T, E, F> {
-    /// Calls `function`, which was given at `at`.
+    /// Calls `function`, which the program passes at `at`.
     #[must_use]
     pub fn new(function: Arc<F>, emit_schedule: EmitSchedule, at: &'static Location<'static>) -> Self {
         ForeachRdd { function, emit_schedule, at, types: PhantomData }

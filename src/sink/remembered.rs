@@ -1,7 +1,8 @@
 //! Rows of the last batches, for the program itself.
 //!
-//! Owns what is remembered. Knows no log. Invariants: only rows of batches that are over are seen; what is older than the time to be
-//! remembered is forgotten with the next batch; at each multiple of the slide there is a batch, though it may be empty.
+//! Owns what is remembered. Knows no log. Invariants: only rows of finished batches are visible; what is
+//! older than the remember duration is forgotten with the next batch; at each multiple of the slide there is
+//! a batch, though it may be empty.
 
 use super::two_phase::{Collected, TwoPhaseSink};
 use crate::{
@@ -19,7 +20,7 @@ use std::{
 pub struct Remembered<T>(Arc<Mutex<Kept<T>>>);
 
 struct Kept<T> {
-    /// How often the stream has a batch; `None` = there is no interval, or the program has not started.
+    /// How often the stream has a batch; `None` = there is no interval, or the program has not started yet.
     slide_ms: Option<i64>,
     batches: BTreeMap<i64, Vec<T>>,
 }
@@ -43,9 +44,10 @@ impl<T> Remembered<T> {
 }
 
 impl<T: Clone> Remembered<T> {
-    /// The rows of each remembered batch from `from` to `to`, both included, in the order of time, also of empty ones. As in Spark both are
-    /// taken down to a multiple of the batch interval, or of the slide behind a window: with an interval of a second, 1.5 s to 2.5 s
-    /// are the batches of 1 s and 2 s. Without an interval they are taken as they are, and a batch without rows is left out.
+    /// The rows of each remembered batch from `from` to `to`, both inclusive, in order of time, including
+    /// empty batches. As in Spark both are rounded down to a multiple of the batch interval, or of the slide
+    /// behind a window: with an interval of a second, 1.5 s to 2.5 s are the batches of 1 s and 2 s. Without
+    /// an interval they are used as they are, and a batch without rows is left out.
     ///
     /// ```
     /// use std::sync::Mutex;
@@ -81,9 +83,9 @@ impl<T: Clone> Remembered<T> {
 pub struct Remember<T> {
     remembered: Remembered<T>,
     slide_ms: Option<i64>,
-    /// How long.
+    /// How long batches are kept.
     kept: Duration,
-    /// Of the batch in flight.
+    /// The rows of the batch in flight.
     next: Option<(BatchTime, Vec<T>)>,
 }
 

@@ -1,7 +1,8 @@
 //! What a sink is made of, whoever wrote it.
 //!
-//! Owns the trait [`Sink`] and its three shapes. Knows no particular place and no plan. Invariant: nothing is opened here: writers are made
-//! when the program runs, so a program can be built and printed where the place is not reachable.
+//! Owns the trait [`Sink`] and its three shapes. Knows no particular destination and no plan. Invariant:
+//! nothing is opened here: writers are created when the program runs, so a program can be built and printed
+//! where the destination is not reachable.
 
 use super::{
     outbox::{OutboxSpec, OutboxWriter, topic_of},
@@ -16,28 +17,31 @@ use crate::{
 };
 use std::{marker::PhantomData, sync::Arc};
 
-/// A place that rows of type `T` are written to: the settings of it, to be given to [`DStream::to_sink`](crate::DStream::to_sink).
+/// A destination for rows of type `T`: its settings, to be passed to
+/// [`DStream::to_sink`](crate::DStream::to_sink).
 ///
-/// A sink has a durable name, often that of the place. Where a program may write to one place twice, let its user choose another name by a
-/// method `named`, as the sinks of the crate do: messages speak of it.
+/// A sink has a durable name, often that of the destination. Where a program may write to one destination
+/// twice, let its user choose another name with a method `named`, as the sinks of the crate do: messages
+/// refer to it.
 pub trait Sink<T> {
     /// The [shape](SinkShape) of the sink. Called once, while the program is built; opens nothing.
     ///
     /// # Errors
-    /// What is wrong with the settings. It is told with the place in the program when the program starts.
+    /// What is wrong with the settings. It is reported, with the position in the program, when the program
+    /// starts.
     fn shape(self, context: &SinkContext) -> Result<SinkShape<T>, String>;
 }
 
-/// What a sink is told of the program.
+/// What a sink is given about the program.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SinkContext {
-    /// The application id: the beginning of the names of internal topics.
+    /// The application id: the prefix of the names of internal topics.
     pub application: Arc<str>,
 }
 
 impl SinkContext {
-    /// For the program of an application.
+    /// The context for a program of an application.
     #[must_use]
     pub fn of(application: impl Into<Arc<str>>) -> Self {
         SinkContext { application: application.into() }
@@ -46,15 +50,16 @@ impl SinkContext {
 
 type MakeOperator = Arc<dyn Fn() -> Box<dyn Operator> + Send + Sync>;
 
-/// How rows of type `T` leave the program: one of three ways, each with its guarantee. See the table in [`sink`](super).
+/// How rows of type `T` leave the program: in one of three ways, each with its guarantee. See the table in
+/// [`sink`](super).
 pub struct SinkShape<T> {
-    /// Makes what takes the rows in a task.
+    /// Creates the operator that takes the rows in a task.
     pub(crate) operator: MakeOperator,
     /// The topic that it writes to.
     pub(crate) topic: Option<Arc<str>>,
-    /// What takes the rows of a batch before the commit.
+    /// Takes the rows of a batch before the commit.
     pub(crate) two_phase: Option<TwoPhaseSpec>,
-    /// What takes them on from an internal topic.
+    /// Takes the rows from an internal topic.
     pub(crate) outbox: Option<OutboxSpec>,
     pub(super) rows: PhantomData<fn(T)>,
 }
@@ -62,7 +67,8 @@ pub struct SinkShape<T> {
 impl<T: Data> SinkShape<T> {
     /// Rows become records of `topic`, in the transaction of their batch: **exactly once** for readers of committed data.
     ///
-    /// `encode` runs in tasks and appends the record of a row; a row that it refuses goes the way of bad records.
+    /// `encode` runs in tasks and appends the record of a row; a row that it refuses is handled as a bad
+    /// record.
     pub fn topic(
         topic: &str,
         encode: impl Fn(&T, &mut RawChunkBuilder) -> Result + Send + Sync + 'static,
@@ -75,8 +81,9 @@ impl<T: Data> SinkShape<T> {
 
     /// Rows are prepared before the commit of their batch and shown after it: **exactly once**, if [`TwoPhaseSink::finish`] may be repeated.
     ///
-    /// `name` is durable: what a dead process prepared is found by it. Two outputs of a program cannot have the same. An empty one says
-    /// that there is nothing to finish: neither `recover` is called then, nor is anything kept in the log.
+    /// `name` is durable: what a dead process prepared is found by it. Two outputs of a program cannot have
+    /// the same name. An empty name says that there is nothing to finish: then `recover` is not called, and
+    /// nothing is kept in the log.
     pub fn two_phase<S: TwoPhaseSink + 'static>(
         name: &str,
         make: impl Fn(&TwoPhaseContext) -> S + Send + Sync + 'static,
@@ -84,12 +91,13 @@ impl<T: Data> SinkShape<T> {
         Self::encoded_two_phase(name, || Collect, make)
     }
 
-    /// Rows become records of an internal topic in the transaction of their batch. A writer takes them on from there, in their order, in the process
-    /// that has the first partition: **exactly once**, if it keeps position and rows as one, or if a repeated write changes nothing; else
-    /// **at least once**.
+    /// Rows become records of an internal topic in the transaction of their batch. A writer takes them from
+    /// there, in order, in the process that owns the first partition: **exactly once**, if it stores position
+    /// and rows atomically, or if a repeated write changes nothing; otherwise **at least once**.
     ///
-    /// The topic is `<application id>-outbox-<name>`, so `name` is durable. It has one partition and keeps rows for 7 days. `value` encodes a
-    /// row in tasks, so a row that it refuses goes the way of bad records; what the place refuses later stops the program.
+    /// The topic is `<application id>-outbox-<name>`, so `name` is durable. It has one partition and keeps
+    /// rows for 7 days. `value` encodes rows in tasks, so a row that it refuses is handled as a bad record;
+    /// what the destination refuses later stops the program.
     ///
     /// # Errors
     /// If `name` cannot be part of a topic's name.
@@ -102,7 +110,7 @@ impl<T: Data> SinkShape<T> {
         Self::outbox_of("outbox", context, name, value, make)
     }
 
-    /// As [`outbox`](Self::outbox); `kind` is the beginning of the topic's name behind the application id.
+    /// As [`outbox`](Self::outbox); `kind` is the prefix of the topic's name after the application id.
     pub(super) fn outbox_of<W: OutboxWriter + 'static>(
         kind: &str,
         context: &SinkContext,
@@ -134,7 +142,7 @@ impl<T: Data> SinkShape<T> {
         SinkShape { two_phase, ..Self::ending_in(operator) }
     }
 
-    /// Of a sink whose settings are wrong: counts as an output of a program that does not start.
+    /// The shape of a sink whose settings are wrong: it counts as an output of a program that does not start.
     pub(crate) fn wrong() -> Self {
         Self::ending_in(|| Collect)
     }

@@ -1,7 +1,8 @@
 //! Rows become records of a topic.
 //!
-//! Owns the operator that encodes them. Knows no log: what it makes leaves the task and is sent in the batch's transaction. Invariant:
-//! encoding is part of compute (pure, parallel), so a commit only moves bytes.
+//! Owns the operator that encodes them. Knows no log: what it produces leaves the task and is sent in the
+//! batch's transaction. Invariant: encoding is part of compute (pure, parallel), so a commit only moves
+//! bytes.
 
 use crate::{
     error::Result,
@@ -18,7 +19,7 @@ pub struct TopicSink<T, F> {
 }
 
 impl<T, F> TopicSink<T, F> {
-    /// Writes to `topic` what `encode` appends for each row.
+    /// Writes what `encode` appends for each row to `topic`.
     #[must_use]
     pub fn new(topic: Arc<str>, encode: Arc<F>) -> Self {
         TopicSink { topic, encode, rows: PhantomData }

@@ -1,8 +1,9 @@
-//! Outputs outside the log: files, and functions of the user.
+//! Outputs outside the log: files, and user functions.
 //!
-//! Owns the two steps of such an output and the operator that gathers its rows. Knows no format. Invariants: `prepare` runs before the
-//! batch is committed, `finish` after it; what `prepare` answers is committed with the batch, so that a later process can finish what a
-//! dead one could not; `finish` may run again for a batch that is finished.
+//! Owns the two steps of such an output and the operator that collects its rows. Knows no format. Invariants:
+//! `prepare` runs before the batch is committed, `finish` after it; what `prepare` returns is committed with
+//! the batch, so that a later process can finish what a dead one could not; `finish` may run again for a
+//! batch that is finished.
 
 use crate::{
     error::Result,
@@ -21,7 +22,7 @@ impl Collected {
         self.0.entry(task).or_default().push(chunk);
     }
 
-    /// Whether there is no row.
+    /// Whether there are no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.values().flatten().all(Chunk::is_empty)
@@ -35,7 +36,8 @@ impl Collected {
         self.0.into_values().flatten().flat_map(Chunk::take::<Vec<T>>)
     }
 
-    /// The rows of each task that gave any, with its number: that of the partition of the input, or of the state behind a keyed operation.
+    /// The rows of each task that produced any, with the task's number: that of the input partition, or of
+    /// the state partition after a keyed operation.
     ///
     /// # Panics
     /// As [`Collected::rows`].
@@ -52,22 +54,24 @@ impl Collected {
 
 /// An output outside the log.
 pub trait TwoPhaseSink: Send {
-    /// Whenever partitions were assigned, with no batch in flight: `committed` holds what was prepared with the last committed batch of
-    /// each process of the application. Finishes all of it, also what another process is about to finish itself, and deletes what
-    /// this process prepared in vain. `life` is a short name that no other process, and no other life of this one, is given.
+    /// Called whenever partitions were assigned, with no batch in flight: `committed` holds what was prepared
+    /// with the last committed batch of each process of the application. Finishes all of it, even what
+    /// another process is about to finish itself, and deletes what this process prepared in vain.
+    /// `incarnation` is a short name that no other process, and no other incarnation of this one, is given.
     ///
     /// # Errors
-    /// If the place cannot be used.
-    fn recover(&mut self, life: &str, committed: &[Vec<u8>]) -> Result {
-        let _ = (life, committed);
+    /// If the destination cannot be used.
+    fn recover(&mut self, incarnation: &str, committed: &[Vec<u8>]) -> Result {
+        let _ = (incarnation, committed);
         Ok(())
     }
 
-    /// Takes the rows of a batch, also of an empty one, where no reader looks yet. What it answers is what [`TwoPhaseSink::finish`] needs, at
-    /// most a few hundred bytes, as it is a row of the meta topic; `None` = there is nothing to finish.
+    /// Stores the rows of a batch, even of an empty one, where no reader looks yet. Returns what
+    /// [`TwoPhaseSink::finish`] needs, at most a few hundred bytes, as it becomes a row of the meta topic;
+    /// `None` = there is nothing to finish.
     ///
     /// # Errors
-    /// If the place cannot be used; the program stops then, and the batch is not committed.
+    /// If the destination cannot be used; the program then stops, and the batch is not committed.
     fn prepare(&mut self, batch: &Batch, rows: Collected) -> Result<Option<Vec<u8>>>;
 
     /// After `prepare`: what is sent to the first partition of topics, in the transaction of the batch.
@@ -78,7 +82,7 @@ pub trait TwoPhaseSink: Send {
     /// The batch is committed: shows the rows to readers.
     ///
     /// # Errors
-    /// If the place cannot be used; the next start finishes it.
+    /// If the destination cannot be used; the next start finishes it.
     fn finish(&mut self, prepared: &[u8]) -> Result {
         let _ = prepared;
         Ok(())
@@ -87,14 +91,14 @@ pub trait TwoPhaseSink: Send {
     /// The batch was given up: deletes what was prepared.
     ///
     /// # Errors
-    /// If the place cannot be used.
+    /// If the destination cannot be used.
     fn discard(&mut self, prepared: &[u8]) -> Result {
         let _ = prepared;
         Ok(())
     }
 }
 
-/// What a new output is told of the process.
+/// What a new output is given about the process.
 #[derive(Clone, Debug)]
 pub struct TwoPhaseContext {
     /// The application: keeps what two programs prepare apart.
@@ -103,23 +107,23 @@ pub struct TwoPhaseContext {
     pub instance: Arc<str>,
     /// How long rows of past batches are kept for the program itself.
     pub remember: std::time::Duration,
-    /// How often a batch ends, if that follows the clock.
+    /// How often a batch ends, if batches follow the clock.
     pub interval: Option<std::time::Duration>,
 }
 
-/// Makes the output when the program starts.
+/// Creates the output when the program starts.
 pub type MakeTwoPhaseSink = Arc<dyn Fn(&TwoPhaseContext) -> Box<dyn TwoPhaseSink> + Send + Sync>;
 
 /// An output of the plan.
 #[derive(Clone)]
 pub struct TwoPhaseSpec {
-    /// Durable name, such as the place that it writes to; empty = it has nothing to finish.
+    /// Durable name, such as that of the destination; empty = it has nothing to finish.
     pub name: String,
-    /// Makes it.
+    /// Creates it.
     pub make: MakeTwoPhaseSink,
 }
 
-/// Hands chunks over to the output of its node.
+/// Passes chunks to the output of its node.
 pub struct Collect;
 
 impl Operator for Collect {

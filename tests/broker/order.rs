@@ -44,7 +44,7 @@ fn consume(name: &str) {
     let log = kafka();
     log.describe(&[name]).unwrap();
     let mut consumer = TestConsumer::join(&log, &unique("group"), "a", &[name]);
-    consumer.until("all is held", |s| s.holds().len() == PARTITIONS as usize);
+    consumer.until("all partitions are held", |s| s.holds().len() == PARTITIONS as usize);
     let begun = Instant::now();
     let mut last = [None; PARTITIONS as usize];
     let mut count = 0;
@@ -64,7 +64,7 @@ fn consume(name: &str) {
             }
         }
     }
-    assert_eq!(count, RECORDS, "none twice, none missing");
+    assert_eq!(count, RECORDS, "none duplicated, none missing");
     consumer.member.close(true);
 }
 

@@ -190,7 +190,7 @@ fn mistakes_are_reported_at_the_start() {
           help: choose another place for one of them"#]]
     .assert_eq(&error_of(Guarantee::ExactlyOnce, &["a", "a", "a/b"]));
     expect![[r#"
-        configuration: output `foreach-a`: `foreach_batch` gives the same rows under the same id again, which at least once cannot do
+        configuration: output `foreach-a`: `foreach_batch` passes the same rows under the same id again, which at least once cannot guarantee
           next: start with --guarantee exactly-once, or use `foreach_rdd`"#]]
     .assert_eq(&error_of(Guarantee::AtLeastOnce, &["a"]));
 }

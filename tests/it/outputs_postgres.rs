@@ -163,13 +163,13 @@ fn misfits_are_reported_before_rows_are_lost() {
     session.run(&build).unwrap();
     assert_eq!(postgres.texts(SHOW).len(), 1);
     expect![[r#"
-        table `Or"ders` of Postgres at 127.0.0.1:PORT/postgres: does not exist, or is not to be seen
+        table `Or"ders` of Postgres at 127.0.0.1:PORT/postgres: does not exist, or is not visible
           help: create it with a column for each field of the rows
           next: fix the cause and start again; the rows are kept and will be written then
         table `Or"ders` of Postgres at 127.0.0.1:PORT/postgres: there is no column `amount`; there are: id text
           next: fix the cause and start again; the rows are kept and will be written then
         recovery refused: output `postgres-orders` from app-postgres-orders: rows up to offset 1000000 are written, but the topic ends at 1: it lost its end, or was deleted and recreated
-          next: decide what is to become of the table, then set the position in tidegate_positions to 0
+          next: decide what to do with the table, then set the position in tidegate_positions to 0
         table `Or"ders` of Postgres at 127.0.0.1:PORT/postgres: was filled from another topic `app-postgres-orders` "#]].assert_eq(&all.join("\n"));
 }
 

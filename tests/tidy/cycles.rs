@@ -1,21 +1,22 @@
-//! No two files of a folder use each other, however far around.
+//! No two files of a folder use each other, directly or through other files.
 //!
-//! Reads imports and paths. Invariants: a re-export stands for the file that it comes from; the face of a folder (`mod.rs`) and the
-//! files below it may know each other; a file that holds a part of a type's methods (`impl X`) does not use the file of the type by it.
+//! Reads imports and paths. Invariants: a re-export counts as the file that it comes from; the face of a
+//! folder (`mod.rs`) and the files below it may know each other; a file that holds part of a type's methods
+//! (`impl X`) does not thereby use the file of the type.
 
 use super::{Complaints, code, words};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The circles of the sources.
+/// The import cycles of the sources.
 pub fn cycles(sources: &[(String, String)]) -> Complaints {
     let complaint = |(files, uses): (Vec<&str>, Vec<String>)| {
         format!("{} use each other:\n    {}", files.join(", "), uses.join("\n    "))
     };
-    circles(sources).into_iter().map(complaint).collect()
+    import_cycles(sources).into_iter().map(complaint).collect()
 }
 
-/// The files of each circle, with the uses that make it.
-fn circles(sources: &[(String, String)]) -> BTreeMap<Vec<&str>, Vec<String>> {
+/// The files of each cycle, with the uses that form it.
+fn import_cycles(sources: &[(String, String)]) -> BTreeMap<Vec<&str>, Vec<String>> {
     let files: Vec<File<'_>> = sources.iter().filter_map(|(path, text)| File::read(path, text)).collect();
     let modules: BTreeMap<&[String], usize> =
         files.iter().enumerate().map(|(n, file)| (&file.module[..], n)).collect();
@@ -24,11 +25,10 @@ fn circles(sources: &[(String, String)]) -> BTreeMap<Vec<&str>, Vec<String>> {
     let reached: Vec<BTreeSet<usize>> = (0..files.len()).map(|n| reachable(&edges, n)).collect();
     let mut found = BTreeMap::new();
     for (n, file) in files.iter().enumerate().filter(|(n, _)| reached[*n].contains(n)) {
-        let circle: Vec<usize> =
+        let cycle: Vec<usize> =
             reached[n].iter().copied().filter(|other| reached[*other].contains(&n)).collect();
-        let uses: &mut Vec<String> =
-            found.entry(circle.iter().map(|n| files[*n].path).collect()).or_default();
-        for (other, items) in edges[n].iter().filter(|(other, _)| circle.contains(other)) {
+        let uses: &mut Vec<String> = found.entry(cycle.iter().map(|n| files[*n].path).collect()).or_default();
+        for (other, items) in edges[n].iter().filter(|(other, _)| cycle.contains(other)) {
             let items: Vec<&str> = items.iter().map(String::as_str).collect();
             uses.push(format!("{} uses {} of {}", file.path, items.join(", "), files[*other].path));
         }
@@ -47,7 +47,7 @@ fn reachable(edges: &[BTreeMap<usize, BTreeSet<String>>], from: usize) -> BTreeS
 /// A file of `src/`: its place among the modules, and what its text names.
 struct File<'a> {
     path: &'a str,
-    /// Names from the crate's root on.
+    /// Module names, from the crate root on.
     module: Vec<String>,
     /// `mod.rs`.
     is_face: bool,
@@ -87,7 +87,7 @@ impl<'a> File<'a> {
         Some(File { path, module, is_face, code, imports, paths })
     }
 
-    /// Whether methods of a type stand here: `impl Name` or `impl<..> Name<..>`, of no trait.
+    /// Whether the file holds methods of a type: `impl Name` or `impl<..> Name<..>`, not of a trait.
     fn extends(&self, name: &str) -> bool {
         self.code.lines().any(|line| {
             let Some(mut rest) = line.trim().strip_prefix("impl") else { return false };
@@ -106,7 +106,8 @@ fn is_visibility(before: &str) -> bool {
     before.is_empty() || before == "pub " || (before.starts_with("pub(") && before.ends_with(") "))
 }
 
-/// The single paths of an import: `a::{b, c::{d as e}}` has `a::b` and `a::c::d`; the name that it gets comes last, after `as`.
+/// The single paths of an import: `a::{b, c::{d as e}}` has `a::b` and `a::c::d`; the new name comes last,
+/// after `as`.
 fn leaves(tree: &str) -> Vec<Vec<String>> {
     let Some((before, inside)) = tree.split_once('{') else {
         let names = tree.replace(" as ", "::as::");
@@ -145,7 +146,7 @@ struct Tree<'f, 'a> {
 }
 
 impl Tree<'_, '_> {
-    /// The files of the same folder of `src/` that a file uses, with what it uses of them.
+    /// The files of the same folder of `src/` that a file uses, with what it uses from them.
     fn edges(&self, from: usize) -> BTreeMap<usize, BTreeSet<String>> {
         let file = &self.files[from];
         let imports = file.imports.iter().filter(|(is_export, _)| !is_export).map(|(_, path)| path);
@@ -165,7 +166,7 @@ impl Tree<'_, '_> {
         edges
     }
 
-    /// A path of a file from the crate's root on; nothing = of another crate.
+    /// A path in a file, from the crate root on; `None` = a path of another crate.
     fn absolute(&self, file: &File<'_>, path: &[String]) -> Option<Vec<String>> {
         let (first, rest) = path.split_first()?;
         let base = match first.as_str() {
@@ -180,7 +181,7 @@ impl Tree<'_, '_> {
         Some([base, rest.to_vec()].concat())
     }
 
-    /// The file that a path leads to, through re-exports, and the item of it.
+    /// The file that a path leads to, through re-exports, and the item in it.
     fn resolve(&self, path: &[String], depth: u8) -> Option<(usize, Option<String>)> {
         let (to, len) =
             (1..=path.len()).rev().find_map(|len| Some((*self.modules.get(&path[..len])?, len)))?;
@@ -203,11 +204,11 @@ mod tests {
 
     fn found(files: &[(&str, &str)]) -> Vec<String> {
         let sources: Vec<_> = files.iter().map(|(p, t)| ((*p).to_owned(), (*t).to_owned())).collect();
-        circles(&sources).into_keys().map(|files| files.join(" ")).collect()
+        import_cycles(&sources).into_keys().map(|files| files.join(" ")).collect()
     }
 
     #[test]
-    fn circles_are_seen_through_imports_paths_and_faces() {
+    fn cycles_are_found_through_imports_paths_and_faces() {
         let both = ["src/log/a.rs src/log/b.rs"];
         let b = ("src/log/b.rs", "use crate::{\n    error::Error,\n    log::a::A,\n};");
         assert_eq!(found(&[("src/log/a.rs", "use super::b::B;"), b]), both);
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn faces_other_folders_tests_and_parts_of_a_type_make_no_circle() {
+    fn faces_other_folders_tests_and_parts_of_a_type_form_no_cycle() {
         let face = ("src/log/mod.rs", "mod a;\nuse a::A;\npub struct Log;");
         assert_eq!(found(&[face, ("src/log/a.rs", "use super::Log;")]).len(), 0);
         let of_a = ("src/log/a.rs", "use super::b::B;\npub struct A(B);");

@@ -1,9 +1,9 @@
 //! Enforces the shape of the source tree: who may use whom, which file may name which crate, sizes, names and
 //! words.
 //!
-//! Reads text only; knows nothing of what the code does. Clippy and rustc check what they can see better
-//! (`clippy.toml`, `[lints]` in Cargo.toml). Invariant: each rule is a function from path and text to complaints,
-//! with a test that it can fail.
+//! Reads only text; knows nothing about what the code does. Clippy and rustc check what they can see better
+//! (`clippy.toml`, `[lints]` in Cargo.toml). Invariant: each rule is a function from path and text to
+//! complaints, with a test that shows that it can fail.
 
 mod cycles;
 mod unnamed;
@@ -83,7 +83,7 @@ const PERMITS: [(&str, &[&str]); 3] = [
     ),
 ];
 const MAX_LINES: usize = 800;
-/// Source files in one folder, those of its subfolders not counted.
+/// Most source files in one folder, not counting those of its subfolders.
 const MAX_FILES: usize = 12;
 /// Folders that have more; a number may only fall.
 const CROWDED: [(&str, usize); 2] = [("src/dstream", 18), ("src/log/kafka", 14)];
@@ -158,7 +158,7 @@ fn permits(path: &str, text: &str) -> Complaints {
             }
             let lints = code[at + open.len()..].split(')').next().unwrap_or_default();
             if !lints.contains("reason") {
-                bad.push(format!("{path}: `{open}{lints})` does not say its reason"));
+                bad.push(format!("{path}: `{open}{lints})` does not state its reason"));
             }
             for (lint, places) in PERMITS {
                 if lints.contains(lint) && !places.iter().any(|p| path.starts_with(p)) {
@@ -182,13 +182,13 @@ fn size(path: &str, text: &str) -> Complaints {
     if lines <= MAX_LINES { vec![] } else { vec![format!("{path}: {lines} lines, the limit is {MAX_LINES}")] }
 }
 
-/// Folders that a picture of the source tree leaves out.
+/// Folders that are missing from a picture of the source tree.
 fn unseen(path: &str, text: &str, folders: &BTreeSet<&str>) -> Complaints {
     let missing = folders.iter().filter(|folder| !text.contains(&format!("{folder}/")));
     missing.map(|folder| format!("{path}: the picture lacks `{folder}/`")).collect()
 }
 
-/// The block of text in which a picture's last line begins so.
+/// The block of text that contains the last line of the picture.
 fn picture(text: &str) -> &str {
     let end = text.find("AROUND IT:").unwrap_or_default();
     let begin = text[..end].rfind("```").unwrap_or_default();
@@ -204,11 +204,12 @@ fn crowded<'p>(paths: impl IntoIterator<Item = &'p str>) -> Complaints {
     let known = |folder: &str| CROWDED.iter().find(|(f, _)| *f == folder).map(|(_, files)| *files);
     let complaint = |(folder, files): (&str, usize)| match known(folder) {
         Some(most) if files < most => {
-            Some(format!("{folder}: {files} files are left: write down that number"))
+            Some(format!("{folder}: only {files} files are left: lower the number in the list"))
         }
-        most if files > most.unwrap_or(MAX_FILES) => {
-            Some(format!("{folder}: {files} files, {} is the end: make a folder", most.unwrap_or(MAX_FILES)))
-        }
+        most if files > most.unwrap_or(MAX_FILES) => Some(format!(
+            "{folder}: {files} files, the limit is {}: make a folder",
+            most.unwrap_or(MAX_FILES)
+        )),
         _ => None,
     };
     counts.into_iter().filter_map(complaint).collect()
@@ -359,7 +360,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All files below the given folders (or the files themselves), by path relative to the root, that end in one of `ends`.
+/// All files below the given folders (or the files themselves) that end in one of `ends`, by path relative to
+/// the root.
 fn files(at: &[&str], ends: &[&str]) -> Vec<(String, String)> {
     let mut todo: Vec<PathBuf> = at.iter().map(|p| root().join(p)).collect();
     let mut found = vec![];
@@ -385,19 +387,19 @@ fn assert_none(complaints: impl IntoIterator<Item = String>) {
 }
 
 #[test]
-fn files_use_only_what_stands_before_them() {
+fn files_use_only_what_comes_before_them() {
     let sources = files(&["src"], &[".rs"]);
     assert!(sources.len() > 10, "the sources were not found");
     assert_none(sources.iter().flat_map(|(p, t)| direction(p, t)));
 }
 
 #[test]
-fn no_files_of_a_folder_use_each_other_in_circles() {
+fn no_files_of_a_folder_use_each_other_in_cycles() {
     assert_none(cycles::cycles(&files(&["src"], &[".rs"])));
 }
 
 #[test]
-fn every_public_item_is_named() {
+fn every_public_item_is_used() {
     let shown = files(&["examples", "benches", "docs", "README.md", "src/main.rs"], &[".rs", ".md"]);
     assert_none(unnamed::unnamed(&files(&["src"], &[".rs"]), &shown));
 }
@@ -413,7 +415,7 @@ fn the_pictures_show_every_folder() {
 }
 
 #[test]
-fn folders_can_be_taken_in_at_a_glance() {
+fn folders_are_small_enough_to_survey() {
     let sources = files(&["src"], &[".rs"]);
     assert_none(crowded(sources.iter().map(|(path, _)| path.as_str())));
 }
@@ -424,7 +426,7 @@ fn crates_stay_behind_their_fences() {
 }
 
 #[test]
-fn lints_are_switched_off_with_a_reason_and_only_at_the_edges() {
+fn lints_are_disabled_only_with_a_reason_and_at_the_edges() {
     assert_none(files(&["src"], &[".rs"]).iter().flat_map(|(p, t)| permits(p, t)));
 }
 
@@ -434,7 +436,7 @@ fn files_say_what_they_own_and_stay_short() {
 }
 
 #[test]
-fn names_say_something_and_no_work_is_left_open() {
+fn names_are_meaningful_and_no_work_is_left_open() {
     let all = files(
         &[
             "src",

@@ -1,18 +1,21 @@
-//! Every public item is named by somebody: code beside its definition, or an example that shows users how to use it.
+//! Every public item is named somewhere: in code other than its definition, or in an example that shows users
+//! how to use it.
 //!
-//! Compares names, not types, so it finds less than there may be. Invariant: what only tests name is on a list, with the reason.
+//! Compares names, not types, so it may miss some items. Invariant: what only tests name is on a list, with
+//! the reason.
 
 use super::{Complaints, code, words};
 use std::collections::BTreeMap;
 
-/// Folders that are made for tests.
+/// Folders that exist for tests.
 const FOR_TESTS: [&str; 2] = ["src/testing/", "src/sim/"];
-/// Items that only tests name, and why they are there.
+/// Items that only tests name, and why they exist.
 const ONLY_TESTS: [(&str, &str); 1] =
     [("kept_bytes", "no call of the boundary shows what a log in memory still holds")];
 const KINDS: [&str; 7] = ["fn", "struct", "enum", "trait", "type", "const", "static"];
 
-/// Public items of the sources that neither code nor an example names. `shown` are texts of examples and documents.
+/// Public items of the sources that neither code nor an example names. `shown` are the texts of examples and
+/// documents.
 pub fn unnamed(sources: &[(String, String)], shown: &[(String, String)]) -> Complaints {
     let mut count: BTreeMap<&str, i32> = BTreeMap::new();
     let codes: Vec<(&str, String)> = sources.iter().map(|(path, text)| (path.as_str(), uses(text))).collect();
@@ -32,11 +35,11 @@ pub fn unnamed(sources: &[(String, String)], shown: &[(String, String)]) -> Comp
     });
     let gone = ONLY_TESTS.iter().filter(|(name, _)| count.get(name).is_none_or(|n| *n > 0));
     bad.map(|(path, name)| format!("{path}: `{name}` is public, and neither code nor an example names it"))
-        .chain(gone.map(|(name, _)| format!("`{name}` is gone or named: take it off the list")))
+        .chain(gone.map(|(name, _)| format!("`{name}` is gone, or is named elsewhere: take it off the list")))
         .collect()
 }
 
-/// The code without re-exports and without the heads of `impl` blocks.
+/// The code without re-exports and without the headers of `impl` blocks.
 fn uses(text: &str) -> String {
     let (mut kept, mut skips) = (String::new(), None);
     for line in code(text).lines() {

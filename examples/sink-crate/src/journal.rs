@@ -1,8 +1,9 @@
-//! A file that rows are appended to, each exactly once.
+//! A file to which rows are appended, each exactly once.
 //!
-//! A line is `row JSON`, or `end POSITION TOPIC ID`: the rows before it are written, and those of the topic before the position are among
-//! them. Invariants: rows and the end behind them are one append; what follows the last end was cut off and does not count; whoever appends
-//! holds the lock of the file and has seen all of it.
+//! A line is `row JSON`, or `end POSITION TOPIC ID`: the rows before it are written, and those of the topic
+//! before the position are among them. Invariants: rows and the end line after them are one append; what
+//! follows the last end line is an append that was cut short and does not count; whoever appends holds the
+//! lock of the file and has seen all of it.
 
 use std::{
     fs::{File, OpenOptions},
@@ -38,14 +39,15 @@ pub struct JournalSink {
 }
 
 impl JournalSink {
-    /// Appends to the file at `path`, which is made if it is missing. Its name is that of the output too.
+    /// Appends to the file at `path`, which is created if it is missing. Its name is also the name of the
+    /// output.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         JournalSink { path, name }
     }
 
-    /// The durable name of the output, if it is not to be that of the file.
+    /// The durable name of the output, if it should not be that of the file.
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         JournalSink { name: name.to_owned(), ..self }
@@ -62,7 +64,7 @@ impl<T: Value> Sink<T> for JournalSink {
 /// The rows that count, in their order.
 ///
 /// # Errors
-/// If the file cannot be read, or is no journal.
+/// If the file cannot be read, or is not a journal.
 pub fn rows(path: impl AsRef<Path>) -> io::Result<Vec<String>> {
     let mut read = vec![];
     let end = last_end(&File::open(path)?, |row| read.push(row.to_owned()))?;
@@ -70,7 +72,7 @@ pub fn rows(path: impl AsRef<Path>) -> io::Result<Vec<String>> {
     Ok(read)
 }
 
-/// An end line, and what lies before it.
+/// An end line, and what comes before it.
 #[derive(Default)]
 struct End {
     rows: usize,
@@ -80,7 +82,7 @@ struct End {
     topic_id: String,
 }
 
-/// The last end line; `row` is given each row, also of those behind it.
+/// The last end line; `row` is called with each row, including those after it.
 fn last_end(file: &File, mut row: impl FnMut(&str)) -> io::Result<Option<End>> {
     let (mut reader, mut line) = (BufReader::new(file), vec![]);
     let (mut rows, mut bytes, mut last) = (0, 0, None);
@@ -99,7 +101,7 @@ fn last_end(file: &File, mut row: impl FnMut(&str)) -> io::Result<Option<End>> {
                 let mut text = || words.next().unwrap_or_default().to_owned();
                 last = Some(End { rows, bytes, position, topic: text(), topic_id: text() });
             }
-            _ => return Err(io::Error::other(format!("`{}` is no line of a journal", text.trim_end()))),
+            _ => return Err(io::Error::other(format!("`{}` is not a line of a journal", text.trim_end()))),
         }
         line.clear();
     }
@@ -114,7 +116,7 @@ struct Writer {
 struct Open {
     file: File,
     source: OutboxSource,
-    /// All that was seen of the file.
+    /// How much of the file was seen.
     bytes: u64,
 }
 
@@ -132,7 +134,7 @@ impl Writer {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&self.path)?;
         file.lock()?;
         let end = last_end(&file, |_| {})?.unwrap_or_default();
-        file.set_len(end.bytes)?; // what was cut off
+        file.set_len(end.bytes)?; // removes an append that was cut short
         file.seek(SeekFrom::Start(end.bytes))?;
         file.unlock()?;
         Ok((file, end))
@@ -167,7 +169,7 @@ impl OutboxWriter for Writer {
 }
 
 impl Open {
-    /// Whether the file was as it is believed to be: else nothing is written.
+    /// Returns whether the file was as expected; otherwise nothing is written.
     fn append(&mut self, records: &RawChunk, to: Offset) -> io::Result<bool> {
         let mut lines = vec![];
         for record in records.iter() {
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_writers_one_goes_on_and_a_half_append_is_cut_off() {
+    fn of_two_writers_one_continues_and_half_an_append_is_cut_off() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
         let log = tidegate::log::open("memory:", &BTreeMap::new()).unwrap();

@@ -1,8 +1,9 @@
 //! A file that holds the rows of the newest batch, replaced as a whole.
 //!
-//! Invariants: a batch is written under a pending name before its commit, and takes the place of the last one after it; a name that is gone
-//! was taken there; what this process prepared and nobody committed is deleted. For programs that run as one process: of two each would
-//! show its own batches.
+//! Invariants: a batch is written under a pending name before its commit, and replaces the previous one after
+//! it; a pending file that is gone has already been moved there; what this process prepared and nobody
+//! committed is deleted. For programs that run as one process: two processes would each show their own
+//! batches.
 
 use std::{
     fs::{self, File},
@@ -16,7 +17,7 @@ use tidegate::{
     sink::{Batch, Collected, Sink, SinkContext, SinkShape, TwoPhaseContext, TwoPhaseSink, to_display},
 };
 
-/// Replaces a file by the rows of each batch that has any, a row a line, once the batch is committed.
+/// Replaces a file by the rows of each batch that has any, one row per line, once the batch is committed.
 ///
 /// ```
 /// use journal_sink::ReportSink;
@@ -45,7 +46,7 @@ impl<T: Value> Sink<T> for ReportSink {
     fn shape(self, _: &SinkContext) -> Result<SinkShape<T>, String> {
         let name = self.path.display().to_string();
         if self.path.file_name().is_none() {
-            return Err(format!("`{name}` is no name of a file"));
+            return Err(format!("`{name}` is not a file name"));
         }
         Ok(SinkShape::two_phase(&name, move |context| Report::<T>::new(&self.path, context)))
     }
@@ -55,7 +56,7 @@ struct Report<T> {
     path: PathBuf,
     /// How the pending files of this process begin.
     pending: String,
-    life: String,
+    incarnation: String,
     rows: PhantomData<fn(T)>,
 }
 
@@ -63,7 +64,7 @@ impl<T> Report<T> {
     fn new(path: &Path, context: &TwoPhaseContext) -> Self {
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         let pending = format!(".{file}.{}.{}.", context.application, context.instance);
-        Report { path: path.to_owned(), pending, life: String::new(), rows: PhantomData }
+        Report { path: path.to_owned(), pending, incarnation: String::new(), rows: PhantomData }
     }
 
     fn beside(&self, name: &[u8]) -> PathBuf {
@@ -77,8 +78,8 @@ impl<T> Report<T> {
 }
 
 impl<T: Value> TwoPhaseSink for Report<T> {
-    fn recover(&mut self, life: &str, committed: &[Vec<u8>]) -> Result {
-        life.clone_into(&mut self.life);
+    fn recover(&mut self, incarnation: &str, committed: &[Vec<u8>]) -> Result {
+        incarnation.clone_into(&mut self.incarnation);
         committed.iter().try_for_each(|prepared| self.finish(prepared))?;
         let folder = self.path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
         for entry in fs::read_dir(folder).map_err(self.failed())? {
@@ -99,7 +100,7 @@ impl<T: Value> TwoPhaseSink for Report<T> {
             lines.push_str(&to_display(&row)?);
             lines.push('\n');
         }
-        let name = format!("{}{}-{}", self.pending, self.life, batch.id).into_bytes();
+        let name = format!("{}{}-{}", self.pending, self.incarnation, batch.id).into_bytes();
         let mut file = File::create(self.beside(&name)).map_err(self.failed())?;
         file.write_all(lines.as_bytes()).and_then(|()| file.sync_all()).map_err(self.failed())?;
         Ok(Some(name))
@@ -108,7 +109,7 @@ impl<T: Value> TwoPhaseSink for Report<T> {
     fn finish(&mut self, prepared: &[u8]) -> Result {
         match fs::rename(self.beside(prepared), &self.path) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(self.failed()(e)),
-            _ => Ok(()), // not there: it was finished before
+            _ => Ok(()), // it is gone: it was finished before
         }
     }
 

@@ -1,4 +1,4 @@
-//! Programs with the sinks of this crate: crashes, restarts, and files that were cut off.
+//! Programs with the sinks of this crate: crashes, restarts, and truncated files.
 
 use journal_sink::{JournalSink, ReportSink, rows};
 use std::{collections::BTreeMap, fs, io::Write};
@@ -50,14 +50,14 @@ fn a_report_shows_committed_batches_only_and_leaves_nothing_behind() {
             driver.crash_at(crash);
         }
         driver.batch(&format!("lines 0 | - | {n}\n")).unwrap();
-        driver.batch("").unwrap(); // after a crash behind the commit the next process finishes
+        driver.batch("").unwrap(); // if the crash came after the commit, the next process finishes
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{n}\n"));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no pending file");
     }
     assert_eq!(driver.crashes(), 2);
 }
 
-/// Runs the program over what is there, as a process would: with threads, on a log in a directory.
+/// Runs the program over the available input, as a process would: with threads, on a log in a directory.
 fn run(dir: &std::path::Path) {
     let log = format!("embedded:{}", dir.join("log").display());
     let ssc = StreamingContext::builder("app")
@@ -74,7 +74,7 @@ fn run(dir: &std::path::Path) {
 }
 
 #[test]
-fn a_program_that_runs_again_goes_on_behind_its_last_row() {
+fn a_program_that_runs_again_continues_after_its_last_row() {
     let dir = tempfile::tempdir().unwrap();
     let log = log::open(&format!("embedded:{}", dir.path().join("log").display()), &BTreeMap::new()).unwrap();
     let write = |line: &str| {
@@ -98,7 +98,7 @@ fn a_program_that_runs_again_goes_on_behind_its_last_row() {
 }
 
 #[test]
-fn mistakes_are_told_with_their_place() {
+fn mistakes_are_reported_with_their_position() {
     let ssc =
         StreamingContext::builder("app").log("memory:sink-crate").trigger(Trigger::AvailableNow).build();
     let lines = ssc.text("lines");
@@ -107,9 +107,12 @@ fn mistakes_are_told_with_their_place() {
     lines.to_sink(JournalSink::new("one"));
     lines.to_sink(JournalSink::new("another").named("one"));
     let told = ssc.start().unwrap_err().to_string();
-    for part in
-        ["exactly_once.rs:", "`to_sink`: `a/b` cannot be", "`/` is no name", "`one` is written to twice"]
-    {
+    for part in [
+        "exactly_once.rs:",
+        "`to_sink`: `a/b` cannot be",
+        "`/` is not a file name",
+        "`one` is written to twice",
+    ] {
         assert!(told.contains(part), "{part}: {told}");
     }
 }

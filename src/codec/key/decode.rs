@@ -1,4 +1,4 @@
-//! Decodes keys from their ordered bytes: the counterpart of `key.rs`.
+//! Decodes keys from their ordered bytes: the counterpart of `encode.rs`.
 //!
 //! Owns the decoder. Knows no store. Invariant: bytes that are not exactly one key of the type are an error, never a panic.
 
@@ -107,7 +107,7 @@ macro_rules! floats {
     )*};
 }
 
-/// What these bytes do not describe by themselves.
+/// Types whose structure the bytes do not carry.
 macro_rules! refused {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Fault> {

@@ -1,7 +1,7 @@
-//! In which batches an operation acts that does something even without rows, such as printing a header.
+//! In which batches an operation acts if it does something even without rows, such as printing a header.
 //!
-//! Pure arithmetic. Invariant: behind a window it acts only at slides, as in Spark; rows of a slide whose batch was
-//! missed come later, and are never held back.
+//! Pure arithmetic. Invariant: behind a window it acts only at slides, as in Spark; rows of a slide whose
+//! batch was missed come later and are never held back.
 
 use crate::record::BatchTime;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 /// Every batch, or every slide of the preceding window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmitSchedule {
-    /// 1 means every batch.
+    /// 1 = every batch.
     every_ms: i64,
 }
 
@@ -22,7 +22,7 @@ impl EmitSchedule {
         }
     }
 
-    /// Whether to act in the batch with this time.
+    /// Whether to act in the batch of this time.
     #[must_use]
     pub fn is_due(self, has_rows: bool, time: BatchTime) -> bool {
         has_rows || time.0 % self.every_ms == 0

@@ -1,8 +1,9 @@
-//! Windows over event time: the side behind the exchange, with the aggregates and the watermark in state.
+//! Windows over event time: the side after the exchange, with the aggregates and the watermark in state.
 //!
-//! Owns what is late and what has expired. Knows no clock. Invariants: the watermark advances between batches only, so that a batch's
-//! own rows never make its rows late; a window that can still take a row is never deleted; one that cannot when a batch ends is not
-//! stored by it; each changed window gives one row per batch.
+//! Owns what is late and what has expired. Knows no clock. Invariants: the watermark advances only between
+//! batches, so that a batch's own rows never make its rows late; a window that can still take a row is never
+//! deleted; one that no longer can when a batch ends is not stored by that batch; each changed window emits
+//! one row per batch.
 
 use super::event_exchange::{EventRows, EventSpans, Windowed};
 use crate::{
@@ -14,10 +15,10 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
-/// How many expired rows a batch deletes, beside twice as many as it has touched.
+/// How many expired rows a batch deletes, in addition to twice as many as it has touched.
 const DELETED_PER_BATCH: usize = 8_192;
 
-/// What a state partition knows of event time and of its windows.
+/// What a state partition knows about event time and about its windows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "StoredMarks", into = "StoredMarks")]
 pub struct EventMarks {
@@ -25,7 +26,7 @@ pub struct EventMarks {
     time: Watermarks,
     /// The greatest start of a window that has a row: later ones need not be looked up.
     newest: Option<i64>,
-    /// Every window that starts before is deleted.
+    /// Every window that starts before this is deleted.
     deleted: i64,
 }
 
@@ -58,7 +59,7 @@ pub struct EventReduce<K: Key, V: Value, F> {
     reduce: Arc<F>,
     windows: Handle<Table<Windowed<K>, V>>,
     marks: Handle<Table<u8, EventMarks>>,
-    /// The marks as they were when the batch began, once something came.
+    /// The marks as they were when the batch began, once something has come.
     before: Option<EventMarks>,
     newest: Option<i64>,
     news: Vec<UpstreamMark>,
@@ -66,7 +67,7 @@ pub struct EventReduce<K: Key, V: Value, F> {
 }
 
 impl<K: Key, V: Value, F> EventReduce<K, V, F> {
-    /// Windows whose aggregates and marks are in these stores.
+    /// The operator, with its aggregates and marks in these stores.
     #[must_use]
     pub fn new(
         spans: EventSpans,
@@ -116,11 +117,12 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> EventReduce<K, V, F> {
         Ok(())
     }
 
-    /// Deletes some of the windows that were closed when the batch began: no row of this batch can be theirs.
+    /// Deletes some of the windows that were closed when the batch began: no row of this batch can belong to
+    /// them.
     fn delete_expired(&mut self, marks: &mut EventMarks, cx: &mut Context<'_>) -> Result {
         let Some(watermark) = marks.time.get() else { return Ok(()) };
         let first_open = self.spans.first_open(watermark);
-        // Nothing but whole windows expires: without a new one there is nothing to look for.
+        // Only whole windows expire: without a newly expired one there is nothing to look for.
         let first_start = first_open.saturating_add(self.spans.hop_ms - 1).div_euclid(self.spans.hop_ms)
             * self.spans.hop_ms;
         if first_start <= marks.deleted {
@@ -152,7 +154,7 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for EventReduce<
         }
         self.touched = 0;
         let windows = cx.stores.open(self.windows);
-        // What closes with this batch is given once more, and kept no longer. Most of it was never stored.
+        // What closes with this batch is emitted once more and no longer kept. Most of it was never stored.
         let mut rows = windows.close(|key| key.start_ms < closed_before)?;
         let changed = windows.changed()?;
         rows.extend(changed.filter_map(|(key, value)| Some((key.clone(), value?.clone()))));

@@ -1,8 +1,9 @@
 //! From events to rows of their windows: the side of an event-time window before the exchange.
 //!
-//! Owns which windows a time lies in, the partial aggregates, and the marks that tell how far each input partition is in event
-//! time. Knows no state. Invariants: windows start at multiples of the hop, counted from the epoch; marks reach every state
-//! partition; a partition without rows tells so once, which holds the watermark back.
+//! Owns which windows contain a time, the partial aggregates, and the marks that say how far each input
+//! partition is in event time. Knows no state. Invariants: windows start at multiples of the hop, counted
+//! from the epoch; marks reach every state partition; a partition without rows reports that once, which holds
+//! the watermark back.
 
 use crate::{
     codec::{decode_key, decode_value, encode_key, encode_value, format_of},
@@ -13,13 +14,14 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{fmt, marker::PhantomData, sync::Arc};
 
-/// Partial aggregates that one task holds at most before it sends them on.
+/// The most partial aggregates that one task holds before it sends them on.
 const HELD_MAX: usize = 1 << 16;
 
-/// A key in a window. Shows as `key@start_ms`.
+/// A key in a window. Displayed as `key@start_ms`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Windowed<K> {
-    /// Where the window starts, milliseconds since the epoch; stands first, so that windows expire in the order of keys.
+    /// Where the window starts, milliseconds since the epoch; comes first, so that windows expire in key
+    /// order.
     pub start_ms: i64,
     /// The key.
     pub key: K,
@@ -36,14 +38,14 @@ impl<K: fmt::Display> fmt::Display for Windowed<K> {
 pub struct EventSpans {
     /// A window covers `[start, start + size)`.
     pub size_ms: i64,
-    /// Windows start at its multiples.
+    /// Windows start at multiples of this.
     pub hop_ms: i64,
-    /// So long after its end a window still takes rows.
+    /// How long after its end a window still takes rows.
     pub lateness_ms: i64,
 }
 
 impl EventSpans {
-    /// The starts of the windows that a time lies in, the last one first; none before the epoch.
+    /// The starts of the windows that contain a time, the latest first; none before the epoch.
     pub fn starts(self, time_ms: i64) -> impl Iterator<Item = i64> {
         let last = time_ms.div_euclid(self.hop_ms) * self.hop_ms;
         let first = (time_ms - self.size_ms + 1).max(0);
@@ -57,12 +59,12 @@ impl EventSpans {
     }
 }
 
-/// What goes through the exchange.
+/// What passes through the exchange.
 #[derive(Clone)]
 pub struct EventRows<K, V> {
-    /// Key in its window, partial aggregate, and how many records are in it.
+    /// Key in its window, partial aggregate, and how many records the aggregate covers.
     pub rows: Vec<(Windowed<K>, V, u32)>,
-    /// News of upstreams.
+    /// Updates of upstreams.
     pub marks: Vec<UpstreamMark>,
 }
 
@@ -73,7 +75,7 @@ impl<K: Key, V: Value> EventRows<K, V> {
     }
 }
 
-/// Puts events into their windows and reduces them there, then splits them by window and key.
+/// Assigns events to their windows and reduces them there, then splits them by window and key.
 pub struct IntoEventWindows<T, K, V, E, F> {
     spans: EventSpans,
     event: Arc<E>,
@@ -81,14 +83,14 @@ pub struct IntoEventWindows<T, K, V, E, F> {
     held: Map<Windowed<K>, (Option<V>, u32)>,
     /// The greatest event time so far; -1 = none.
     greatest: i64,
-    /// What the state partitions were told.
-    told: Option<i64>,
+    /// The mark that the state partitions were last given.
+    reported: Option<i64>,
     encoded: Vec<u8>,
     rows: PhantomData<fn(T)>,
 }
 
 impl<T, K: Key, V: Value, E, F> IntoEventWindows<T, K, V, E, F> {
-    /// `event` gives time, key and value of a row.
+    /// `event` returns time, key and value of a row.
     #[must_use]
     pub fn new(spans: EventSpans, event: Arc<E>, reduce: Arc<F>) -> Self {
         IntoEventWindows {
@@ -97,7 +99,7 @@ impl<T, K: Key, V: Value, E, F> IntoEventWindows<T, K, V, E, F> {
             reduce,
             held: Map::default(),
             greatest: -1,
-            told: None,
+            reported: None,
             encoded: vec![],
             rows: PhantomData,
         }
@@ -112,7 +114,7 @@ impl<T, K: Key, V: Value, E, F> IntoEventWindows<T, K, V, E, F> {
             self.encoded.clear();
             encode_key(&key, &mut self.encoded)?;
             let to = partition_of(&self.encoded, partitions).0 as usize;
-            parts[to].push((key, value.expect("filled when it was made"), records));
+            parts[to].push((key, value.expect("filled when it was created"), records));
         }
         for (partition, rows) in (0..partitions).zip(parts) {
             cx.out.to_partition(Partition(partition), EventRows { rows, marks: vec![] }.into_chunk());
@@ -120,12 +122,12 @@ impl<T, K: Key, V: Value, E, F> IntoEventWindows<T, K, V, E, F> {
         Ok(())
     }
 
-    /// Tells every state partition how far this input partition is, if it is further than they know.
-    fn tell(&mut self, cx: &mut Context<'_>) {
-        if self.told == Some(self.greatest) {
+    /// Reports to every state partition how far this input partition is, if it is further than they know.
+    fn report(&mut self, cx: &mut Context<'_>) {
+        if self.reported == Some(self.greatest) {
             return;
         }
-        self.told = Some(self.greatest);
+        self.reported = Some(self.greatest);
         let mark = (UpstreamName::from(cx.out.upstream), (self.greatest >= 0).then_some(self.greatest));
         for partition in 0..cx.out.partitions {
             let rows: EventRows<K, V> = EventRows { rows: vec![], marks: vec![mark.clone()] };
@@ -155,7 +157,7 @@ where
         for row in input.take::<Vec<T>>() {
             let (time_ms, key, value) = (self.event)(row);
             if time_ms < 0 {
-                return Err(Error::Row(format!("an event time of {time_ms} ms lies before 1970")));
+                return Err(Error::Row(format!("an event time of {time_ms} ms is before 1970")));
             }
             self.greatest = self.greatest.max(time_ms);
             let mut starts = self.spans.starts(time_ms);
@@ -170,7 +172,7 @@ where
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         self.flush(cx)?;
-        self.tell(cx);
+        self.report(cx);
         Ok(())
     }
 }

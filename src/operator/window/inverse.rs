@@ -1,8 +1,9 @@
-//! `reduce_by_key_and_window` with an inverse: a running value per key, to which a slide adds what came and takes what left.
+//! `reduce_by_key_and_window` with an inverse: a running value per key, to which each slide adds what entered
+//! and from which it removes what left.
 //!
-//! Knows no exchange: rows of a key come to one task. Invariants: a slide reads and writes only the panes that entered and left,
-//! then the running values of all keys are given, as Spark does; a key stays until its rows have left and the filter refuses it;
-//! panes are deleted only when they have left.
+//! Knows no exchange: all rows of a key come to one task. Invariants: a slide reads and writes only the panes
+//! that entered and left, then the running values of all keys are emitted, as in Spark; a key stays until its
+//! rows have left and the filter refuses it; panes are deleted only when they have left.
 
 use super::{
     panes::{DELETED_PER_BATCH, Panes, add},
@@ -30,14 +31,14 @@ pub type Totals<K, V> = OrderedTable<K, Total<V>>;
 pub struct Total<V> {
     /// The value over all panes of the window.
     pub value: V,
-    /// How many panes of the window have the key.
+    /// How many panes of the window contain the key.
     pub panes: u32,
 }
 
-/// Whether a key with this value is given, and stays when all its rows have left.
+/// Whether a key with this value is emitted, and stays when all its rows have left.
 pub type KeepIf<K, V> = Arc<dyn Fn(&K, &V) -> bool + Send + Sync>;
 
-/// Spark's words.
+/// Spark's wording.
 const INCONSISTENT: &str = "Neither previous window has value for key, nor new values found. Are you sure your key class hashes consistently?";
 
 /// Keeps a running value per key.
@@ -48,17 +49,17 @@ pub struct WindowInverse<K: Key, V: Value, F, G> {
     totals: Handle<Totals<K, V>>,
     marks: Handle<Marks>,
     written: usize,
-    /// While totals are given out: the key given last.
-    giving: Option<Bound<K>>,
+    /// While totals are being emitted: the last key emitted.
+    emitting: Option<Bound<K>>,
 }
 
 /// The functions of a window with an inverse.
 pub struct Invertible<K, V, F, G> {
     /// Adds a value.
     pub reduce: Arc<F>,
-    /// Takes a value that was added.
+    /// Removes a value that was added.
     pub inverse: Arc<G>,
-    /// Which keys are given, and stay when all their rows have left; `None` = all.
+    /// Which keys are emitted, and stay when all their rows have left; `None` = all.
     pub keep_if: Option<KeepIf<K, V>>,
     /// A key that has a value at each slide, even if no row ever came.
     pub always: Option<(K, V)>,
@@ -76,7 +77,7 @@ impl<K: Clone, V: Clone, F, G> Clone for Invertible<K, V, F, G> {
 }
 
 impl<K: Key, V: Value, F, G> WindowInverse<K, V, F, G> {
-    /// A window whose panes, totals and mark are in these stores.
+    /// The operator, with its panes, totals and mark in these stores.
     #[must_use]
     pub fn new(
         slides: Slides,
@@ -85,7 +86,7 @@ impl<K: Key, V: Value, F, G> WindowInverse<K, V, F, G> {
         totals: Handle<Totals<K, V>>,
         marks: Handle<Marks>,
     ) -> Self {
-        WindowInverse { slides, functions, panes, totals, marks, written: 0, giving: None }
+        WindowInverse { slides, functions, panes, totals, marks, written: 0, emitting: None }
     }
 }
 
@@ -102,19 +103,19 @@ where
             seeded = self.seed(cx)?;
             self.take_out(self.slides.leaving(sweep.last, instant), cx)?;
             self.add_up(self.slides.entering(sweep.last, instant), cx)?;
-            self.giving = Some(Bound::Unbounded);
+            self.emitting = Some(Bound::Unbounded);
         }
-        // What has left was taken out of the totals just now.
+        // What has left was just removed from the totals.
         let left = sweep.emitted() - self.slides.length_ms();
         sweep.delete(cx.stores.open(self.panes), left, DELETED_PER_BATCH)?;
-        // Of a window that never had a row nothing need be known.
+        // A window that never had a row needs no mark.
         if !sweep.is_first() || written > 0 || seeded {
             sweep.end(cx)?;
         }
         Ok(())
     }
 
-    /// Makes sure of the key that is always given; `false` = it is not ours, or there is none.
+    /// Makes sure that the key that is always emitted exists; `false` = it is not ours, or there is none.
     fn seed(&self, cx: &mut Context<'_>) -> Result<bool> {
         let Some((key, value)) = &self.functions.always else { return Ok(false) };
         let mut bytes = vec![];
@@ -126,7 +127,7 @@ where
         Ok(ours)
     }
 
-    /// Takes the values of panes out of the totals.
+    /// Removes the values of panes from the totals.
     fn take_out(&mut self, times: RangeInclusive<i64>, cx: &mut Context<'_>) -> Result {
         if !times.is_empty() && crate::failpoint::passes("mutant-nothing-leaves") {
             return Ok(());
@@ -199,10 +200,10 @@ where
         }
     }
 
-    /// Gives out the next totals, but for those that the filter refuses. They are deleted when all rows of the key have left: what
-    /// leaves later must find its total.
-    fn give(&mut self, cx: &mut Context<'_>) -> Result {
-        let Some(from) = self.giving.take() else { return Ok(()) };
+    /// Emits the next totals, except those that the filter refuses. These are deleted once all rows of the
+    /// key have left: what leaves later must find its total.
+    fn emit(&mut self, cx: &mut Context<'_>) -> Result {
+        let Some(from) = self.emitting.take() else { return Ok(()) };
         let mut rows: Vec<(K, V)> = vec![];
         let (mut seen, mut next) = (0, None);
         let keep_if = &self.functions.keep_if;
@@ -220,7 +221,7 @@ where
             }
             Ok(true)
         })?;
-        self.giving = next;
+        self.emitting = next;
         cx.out.rows(rows);
         Ok(())
     }
@@ -238,13 +239,13 @@ where
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
-        if self.giving.is_none() {
+        if self.emitting.is_none() {
             self.begin(cx)?;
         }
-        self.give(cx)
+        self.emit(cx)
     }
 
     fn has_more(&self) -> bool {
-        self.giving.is_some()
+        self.emitting.is_some()
     }
 }

@@ -1,7 +1,8 @@
-//! Windows: over batch times (rows or panes, given again at each slide) and over event time (closed by the watermark).
+//! Windows: over batch times (rows or panes, emitted again at each slide) and over event time (closed by the
+//! watermark).
 //!
-//! Owns what is kept of past batches and when it expires. Knows no exchange and no clock. Invariant: what a window may still cover
-//! is never deleted.
+//! Owns what is kept of past batches and when it expires. Knows no exchange and no clock. Invariant: what a
+//! window may still cover is never deleted.
 
 mod emit_schedule;
 mod event;

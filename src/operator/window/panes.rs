@@ -1,4 +1,4 @@
-//! Panes: rows reduced by key within the time that every window has whole.
+//! Panes: rows reduced by key within a span of time that every window covers either whole or not at all.
 //!
 //! Owns the layout (end of the pane, then the key), so that panes expire in order and one pane has its keys in order. Knows no
 //! slide. Invariants: a pane holds one value per key; merging panes holds one page of each, never a pane.
@@ -19,13 +19,13 @@ use std::{
 /// Values by end of the pane and key.
 pub type Panes<K, V> = OrderedTable<(i64, K), V>;
 
-/// How many expired rows a batch deletes, beside twice as many as it has written.
+/// How many expired rows a batch deletes, in addition to twice as many as it has written.
 pub(super) const DELETED_PER_BATCH: usize = 8_192;
 
-/// Rows that all pages of a merge hold together, about.
+/// About how many rows all pages of a merge hold together.
 const MERGED_ROWS_HELD: usize = 1 << 16;
 
-/// Reduces pairs into the pane that ends at `pane`; gives how many keys it wrote to.
+/// Reduces pairs into the pane that ends at `pane`. Returns how many keys it wrote to.
 ///
 /// # Errors
 /// If the store cannot be read.
@@ -60,12 +60,12 @@ pub struct Merge<K, V> {
 struct Page<K, V> {
     pane: i64,
     rows: VecDeque<(K, V)>,
-    /// The pane has nothing after these rows.
+    /// Whether the pane has nothing after these rows.
     ends: bool,
 }
 
 impl<K: Key, V: Value> Merge<K, V> {
-    /// A merge of the panes whose end lies in `times`.
+    /// A merge of the panes whose ends lie in `times`.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -90,7 +90,7 @@ impl<K: Key, V: Value> Merge<K, V> {
         Ok(merge)
     }
 
-    /// Whether every key was given.
+    /// Whether every key was returned.
     pub fn is_done(&self) -> bool {
         self.next.is_empty()
     }
@@ -128,7 +128,7 @@ impl<K: Key, V: Value> Merge<K, V> {
         Ok(rows)
     }
 
-    /// Names the next key of a pane, after reading its next page if it has given all of the last one.
+    /// Pushes the next key of a pane, after reading its next page if the last one is used up.
     fn fill(&mut self, index: usize, after: Option<K>, panes: &mut Panes<K, V>) -> Result {
         let Page { pane, rows, ends } = &mut self.pages[index];
         if rows.is_empty() && !*ends {

@@ -1,7 +1,8 @@
-//! `reduce_by_key_and_window` without an inverse: each window is reduced anew from its panes.
+//! `reduce_by_key_and_window` without an inverse: each window is reduced from its panes from scratch.
 //!
-//! Knows no exchange: rows of a key come to one task. Invariants: a window is a merge of its panes, never held; its cost at a slide
-//! is the rows of its panes; panes that no later window covers are deleted, some at each batch.
+//! Knows no exchange: all rows of a key come to one task. Invariants: a window is a merge of its panes, never
+//! held; its cost at a slide is the rows of its panes; panes that no later window covers are deleted, some at
+//! each batch.
 
 use super::{
     panes::{DELETED_PER_BATCH, Merge, Panes, add},
@@ -28,7 +29,7 @@ pub struct WindowReduce<K: Key, V: Value, F> {
 }
 
 impl<K: Key, V: Value, F> WindowReduce<K, V, F> {
-    /// A window whose panes of `pane_ms` and whose mark are in these stores. 1 ms = a pane per batch.
+    /// The operator, with its panes of `pane_ms` and its mark in these stores. 1 ms = a pane per batch.
     #[must_use]
     pub fn new(
         slides: Slides,

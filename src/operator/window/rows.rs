@@ -1,7 +1,7 @@
 //! `window`: the rows of the last batches, again at every slide.
 //!
-//! Keeps rows in blocks under the time of their batch. Knows no key. Invariants: a window is read from the store block by block,
-//! never held; blocks that no later window covers are deleted, some at each batch.
+//! Stores rows in blocks under the time of their batch. Knows no key. Invariants: a window is read from the
+//! store block by block, never held; blocks that no later window covers are deleted, some at each batch.
 
 use super::{
     sweep::{Marks, sweep},
@@ -19,28 +19,28 @@ use std::ops::Bound;
 /// A block of rows is closed at about this size, so that it always fits in a record of the changelog.
 const BLOCK_BYTES: usize = 32 << 10;
 const BLOCK_ROWS: usize = 1_024;
-/// How many expired blocks a batch deletes, beside twice as many as it has written.
+/// How many expired blocks a batch deletes, in addition to twice as many as it has written.
 const DELETED_PER_BATCH: usize = 256;
 
-/// Rows in blocks: time of the batch, number of the block in it.
+/// Rows in blocks, by time of the batch and number of the block in it.
 pub type Blocks<T> = OrderedTable<(i64, u32), Vec<T>>;
 
-/// Keeps the rows of a window and gives them at each slide.
+/// Keeps the rows of a window and emits them at each slide.
 pub struct WindowRows<T: Value> {
     slides: Slides,
     blocks: Handle<Blocks<T>>,
     marks: Handle<Marks>,
     /// Blocks that this batch has written.
     written: u32,
-    /// While a window is given out: the last time in it, and the block given last.
-    giving: Option<(i64, (i64, u32))>,
+    /// While a window is being emitted: the last time in it, and the last block emitted.
+    emitting: Option<(i64, (i64, u32))>,
 }
 
 impl<T: Value> WindowRows<T> {
-    /// A window whose blocks and mark are in these stores.
+    /// The operator, with its blocks and its mark in these stores.
     #[must_use]
     pub fn new(slides: Slides, blocks: Handle<Blocks<T>>, marks: Handle<Marks>) -> Self {
-        WindowRows { slides, blocks, marks, written: 0, giving: None }
+        WindowRows { slides, blocks, marks, written: 0, emitting: None }
     }
 
     fn keep(&mut self, rows: Vec<T>, cx: &mut Context<'_>) -> Result {
@@ -50,17 +50,17 @@ impl<T: Value> WindowRows<T> {
         Ok(())
     }
 
-    /// Looks whether a window is due, and deletes what no window needs any more.
+    /// Checks whether a window is due, and deletes what no window needs any more.
     fn begin(&mut self, cx: &mut Context<'_>) -> Result {
         let written = std::mem::take(&mut self.written) as usize;
         let due = sweep(self.slides, self.blocks, self.marks, written, DELETED_PER_BATCH, cx)?;
-        self.giving = due.map(|instant| (instant, (*self.slides.covered(instant).start(), 0)));
+        self.emitting = due.map(|instant| (instant, (*self.slides.covered(instant).start(), 0)));
         Ok(())
     }
 
-    /// Gives out a part of the window.
-    fn give(&mut self, cx: &mut Context<'_>) -> Result {
-        let Some((last, from)) = self.giving.take() else { return Ok(()) };
+    /// Emits a part of the window.
+    fn emit(&mut self, cx: &mut Context<'_>) -> Result {
+        let Some((last, from)) = self.emitting.take() else { return Ok(()) };
         let mut rows = vec![];
         let mut next = None;
         cx.stores.open(self.blocks).visit(
@@ -74,7 +74,7 @@ impl<T: Value> WindowRows<T> {
                 Ok(true)
             },
         )?;
-        self.giving = next.map(|next| (last, next));
+        self.emitting = next.map(|next| (last, next));
         cx.out.rows(rows);
         Ok(())
     }
@@ -95,13 +95,13 @@ impl<T: Value> Operator for WindowRows<T> {
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
-        if self.giving.is_none() {
+        if self.emitting.is_none() {
             self.begin(cx)?;
         }
-        self.give(cx)
+        self.emit(cx)
     }
 
     fn has_more(&self) -> bool {
-        self.giving.is_some()
+        self.emitting.is_some()
     }
 }

@@ -1,8 +1,9 @@
-//! The end of a batch for a window over batch times: which instant is due, which rows no later one covers.
+//! The end of a batch for a window over batch times: which instant is due, and which rows no later instant
+//! covers.
 //!
-//! Owns the one row of state that remembers the last instant, and the deletion of expired rows, some at each batch. Knows no key.
-//! Invariants: only what has expired is deleted; what was deleted before is not passed again; of a window that never had a row
-//! nothing is kept.
+//! Owns the one row of state that remembers the last instant, and the deletion of expired rows, some at each
+//! batch. Knows no key. Invariants: only what has expired is deleted; what was deleted before is not scanned
+//! again; for a window that never had a row nothing is kept.
 
 use super::time::Slides;
 use crate::{
@@ -13,28 +14,28 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What a window remembers of its past, one row per state partition.
+/// What a window remembers about its past, one row per state partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
-    /// The last instant that was emitted, or passed before the first one.
+    /// The last instant that was emitted, or skipped before the first one.
     pub emitted: Option<i64>,
     /// Everything up to this time is deleted.
     pub deleted: i64,
 }
 
 impl Mark {
-    /// Before the first row.
+    /// The mark before the first row.
     const NONE: Mark = Mark { emitted: None, deleted: i64::MIN };
 }
 
 /// The store of a [`Mark`]; its only key is 0.
 pub type Marks = Table<u8, Mark>;
 
-/// One batch's step of a window from the mark of the batch before to the next one.
+/// One batch's step of a window, from the mark of the previous batch to the next one.
 pub(super) struct Sweep {
     /// The instant to be emitted now.
     pub due: Option<i64>,
-    /// The instant that was emitted last, or passed before the first one.
+    /// The instant that was emitted last, or skipped before the first one.
     pub last: Option<i64>,
     marks: Handle<Marks>,
     before: Mark,
@@ -47,12 +48,13 @@ pub(super) struct Sweep {
 pub(super) struct Swept {
     /// Rows that were deleted.
     pub rows: usize,
-    /// Nothing is left in the store at all.
+    /// Whether nothing at all is left in the store.
     pub is_empty: bool,
 }
 
 impl Sweep {
-    /// The step at the end of a batch that wrote so many rows; `None` = the window never had a row and nothing is due.
+    /// The step at the end of a batch that wrote this many rows; `None` = the window never had a row and
+    /// nothing is due.
     pub fn begin(
         slides: Slides,
         marks: Handle<Marks>,
@@ -70,7 +72,7 @@ impl Sweep {
         Ok(Some(Sweep { due, last, marks, before, deleted: before.deleted, emitted, written }))
     }
 
-    /// The instant that is remembered after this batch.
+    /// The instant to remember after this batch.
     pub fn emitted(&self) -> i64 {
         self.emitted
     }
@@ -104,7 +106,7 @@ impl Sweep {
         Ok(swept)
     }
 
-    /// Keeps the mark, if it is another.
+    /// Stores the mark, if it has changed.
     pub fn end(self, cx: &mut Context<'_>) -> Result {
         let mark = Mark { emitted: Some(self.emitted), deleted: self.deleted };
         if mark != self.before {
@@ -114,8 +116,8 @@ impl Sweep {
     }
 }
 
-/// The whole step of a window that reads its rows anew at each slide: deletes what even the window that is due now does not cover,
-/// and answers the instant to emit, unless there is no row at all.
+/// The whole step of a window that reads its rows again at each slide: deletes what even the window that is
+/// now due does not cover, and returns the instant to emit, unless there are no rows at all.
 pub(super) fn sweep<K: Value, V: Value>(
     slides: Slides,
     table: Handle<OrderedTable<(i64, K), V>>,
@@ -128,7 +130,7 @@ pub(super) fn sweep<K: Value, V: Value>(
     let due = sweep.due;
     let expired = sweep.last.map_or(i64::MIN, |last| slides.expired_after(last));
     let swept = sweep.delete(cx.stores.open(table), expired, per_batch)?;
-    // Of a window without any row nothing need be known.
+    // A window without any rows needs no mark.
     if swept.rows > 0 || !swept.is_empty {
         sweep.end(cx)?;
     }

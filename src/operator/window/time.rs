@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 ///
 /// The window of the instant `b` covers the batch times in `(b - length, b]`. Instants are the multiples of the slide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::struct_field_names, reason = "units stand last")]
+#[allow(clippy::struct_field_names, reason = "units come last")]
 pub struct Slides {
     length_ms: i64,
     slide_ms: i64,
@@ -24,22 +24,22 @@ impl Slides {
         self.length_ms
     }
 
-    /// A window that is emitted at each multiple of `slide_ms`, over the rows of a stream that itself has rows only at multiples of
-    /// `parent_ms`. 1 stands for "at every batch".
+    /// A window that is emitted at each multiple of `slide_ms`, over the rows of a stream that itself has
+    /// rows only at multiples of `parent_ms`. 1 means "at every batch".
     #[must_use]
     pub fn new(length_ms: i64, slide_ms: i64, parent_ms: i64) -> Self {
         Slides { length_ms: length_ms.max(1), slide_ms: slide_ms.max(1), parent_ms: parent_ms.max(1) }
     }
 
-    /// The time that the rows of a batch have here. Rows of a parent with a slide have the instant that they were emitted for, which
-    /// lies before the batch time when batches were skipped.
+    /// The time that the rows of a batch have in this window. Rows of a parent with a slide have the instant
+    /// that they were emitted for, which is before the batch time if batches were skipped.
     #[must_use]
     pub fn time_of(&self, batch_ms: i64) -> i64 {
         floor(batch_ms, self.parent_ms)
     }
 
-    /// The instant to be emitted at `time_ms`, if the last one was `emitted`. A stream that begins between two instants emits
-    /// nothing before the second one. Instants that were skipped are not made up for.
+    /// The instant to be emitted at `time_ms`, if the last one was `emitted`. A stream that begins between
+    /// two instants emits nothing before the second one. Skipped instants are not made up for.
     #[must_use]
     pub fn due(&self, time_ms: i64, emitted: Option<i64>) -> Option<i64> {
         let instant = floor(time_ms, self.slide_ms);
@@ -55,13 +55,13 @@ impl Slides {
         floor(time_ms, self.slide_ms)
     }
 
-    /// How long the panes are that rows can be reduced to beforehand: each window is made of whole panes.
+    /// The length of the panes that rows can be reduced to beforehand: each window consists of whole panes.
     #[must_use]
     pub fn pane_ms(&self) -> i64 {
         gcd(self.length_ms, self.slide_ms)
     }
 
-    /// The end of the pane of `pane_ms` that a time lies in; the end belongs to the pane.
+    /// The end of the pane of `pane_ms` that contains a time; the end belongs to the pane.
     #[must_use]
     pub fn pane(&self, time_ms: i64, pane_ms: i64) -> i64 {
         floor(time_ms + pane_ms - 1, pane_ms)
@@ -79,7 +79,7 @@ impl Slides {
         emitted + self.slide_ms - self.length_ms
     }
 
-    /// The times that come into a running value from one instant to a later one.
+    /// The times that enter a running value from one instant to a later one.
     #[must_use]
     pub fn entering(&self, before: Option<i64>, instant: i64) -> RangeInclusive<i64> {
         let first = *self.covered(instant).start();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn instants_that_were_skipped_are_passed_over_and_what_came_and_went_in_between_too() {
+    fn skipped_instants_are_ignored_and_so_is_what_came_and_went_in_between() {
         let w = Slides::new(30, 10, 1);
         assert_eq!(w.due(47, Some(10)), Some(40));
         assert_eq!(w.due(47, Some(40)), None);
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_sees_rows_at_the_instant_they_were_made_for() {
+    fn a_child_sees_rows_at_the_instant_they_were_emitted_for() {
         let child = Slides::new(40, 20, 10);
         assert_eq!((child.time_of(43), child.due(child.time_of(43), Some(20))), (40, Some(40)));
     }

@@ -1,18 +1,19 @@
 //! The search for a record that makes its batch fail.
 //!
-//! Pure: outcomes of batches in, the bound of the next batch and a verdict out. An operator that fails does not say for which source
-//! record, so the batch is replayed in smaller and smaller parts until one record fails alone. It is to blame only if a batch without
-//! any record (a trial, which leaves no trace) does not fail as well. Invariants: each failure makes the next batch smaller, or ends the
-//! search; a record is accused only after it failed alone, and convicted only after a trial.
+//! Pure: outcomes of batches in, the limit of the next batch and a verdict out. An operator that fails does
+//! not say on which source record, so the batch is replayed in smaller and smaller parts until one record
+//! fails alone. It is to blame only if a batch without any record (a trial, which leaves no trace) does not
+//! fail as well. Invariants: each failure makes the next batch smaller, or ends the search; a record is
+//! accused only after it failed alone, and convicted only after a trial.
 
 use crate::{
     error::Error,
     record::{Offset, TopicPartition},
 };
 
-/// A search begins with at most so many records.
+/// A search begins with at most this many records.
 const FIRST_LIMIT: usize = 4_096;
-/// Batches that grow beyond it are no longer bounded: the search is over.
+/// Batches that grow beyond this are no longer limited: the search is over.
 const LAST_LIMIT: usize = 8_192;
 
 /// Where a record is.
@@ -31,7 +32,7 @@ enum State {
     /// Nothing fails.
     #[default]
     Idle,
-    /// Batches are bounded.
+    /// Batches are limited.
     Narrowing {
         /// Most records of a batch; at least one.
         limit: usize,
@@ -44,17 +45,18 @@ enum State {
     },
 }
 
-/// What follows a failure.
+/// What to do after a failure.
 #[derive(Debug)]
 pub enum Next {
-    /// The batch is replayed within the new bound; the error is what would be reported if the search had to stop.
+    /// The batch is replayed within the new limit; the error is what would be reported if the search had to
+    /// stop.
     Replay(Option<Error>),
     /// No record is to blame: the program stops.
     Stop(Error),
 }
 
 impl Bisection {
-    /// Most records of the next batch; `None` = no bound of this search.
+    /// Most records of the next batch; `None` = this search sets no limit.
     #[must_use]
     pub fn limit(&self) -> Option<usize> {
         match &self.state {
@@ -64,7 +66,7 @@ impl Bisection {
         }
     }
 
-    /// Whether a record is searched.
+    /// Whether a search is under way.
     #[must_use]
     pub fn is_active(&self) -> bool {
         !matches!(self.state, State::Idle)
@@ -76,17 +78,18 @@ impl Bisection {
         matches!(self.state, State::Trial { .. })
     }
 
-    /// A batch begins.
+    /// Begins a batch.
     pub fn begin(&mut self) {
         self.last_taken = None;
     }
 
-    /// The batch in flight took this record, after all that it took before.
+    /// The batch in flight took this record, after everything that it took before.
     pub fn took(&mut self, at: &TopicPartition, offset: Offset) {
         self.last_taken = Some((at.clone(), offset));
     }
 
-    /// An operator failed in a batch that had taken `records`; an unbounded batch takes `records_max` at most.
+    /// An operator failed in a batch that had taken `records`; an unlimited batch takes at most
+    /// `records_max`.
     pub fn failed(&mut self, records: usize, records_max: usize, error: Error) -> Next {
         let limit = match &self.state {
             State::Trial { .. } => return Next::Stop(error),
@@ -102,10 +105,11 @@ impl Bisection {
         Next::Replay(Some(error))
     }
 
-    /// The trial did not fail: the record that is to blame, and how it failed. Its next batch is of one record.
+    /// The trial did not fail: the record that is to blame, and how it failed. The next batch takes one
+    /// record.
     ///
     /// # Panics
-    /// If the batch in flight was no trial: a bug of the loop.
+    /// If the batch in flight was no trial: a bug in the loop.
     pub fn convict(&mut self) -> (RecordAt, Error) {
         match std::mem::replace(&mut self.state, State::Narrowing { limit: 1 }) {
             State::Trial { accused, error } => (accused, error),
@@ -130,8 +134,8 @@ mod tests {
         Error::State("it failed".into())
     }
 
-    /// A log of `len` records whose record `bad` fails in every batch that holds it; `None` = whatever runs fails. The offsets that were
-    /// convicted, and how many batches it took.
+    /// A log of `len` records whose record `bad` fails in every batch that holds it; `always` = every batch
+    /// fails. Returns the offsets that were convicted, and how many batches it took.
     fn search(len: u64, bad: &[u64], always: bool) -> (Vec<u64>, usize, bool) {
         let (at, mut bisection) = (TopicPartition::new("in", 0), Bisection::default());
         let (mut next, mut rejected, mut batches) = (0, vec![], 0);
@@ -176,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn each_failure_halves_the_bound_and_each_commit_doubles_it() {
+    fn each_failure_halves_the_limit_and_each_commit_doubles_it() {
         let (at, mut b) = (TopicPartition::new("in", 0), Bisection::default());
         assert_eq!((b.limit(), b.is_active()), (None, false));
         assert!(matches!(b.failed(5, 100_000, failure()), Next::Replay(Some(_))));
@@ -195,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_of_one_that_took_nothing_accuses_nobody() {
+    fn a_batch_of_one_that_took_nothing_accuses_no_record() {
         let mut b = Bisection::default();
         let _ = b.failed(1, 100_000, failure());
         assert!(matches!(b.failed(0, 100_000, failure()), Next::Stop(_)), "no record to blame");

@@ -1,6 +1,7 @@
 //! The batch in flight.
 //!
-//! Owns what is known of a batch from its cut to its report. Knows no task. Invariant: it is made anew at each cut.
+//! Owns what is known about a batch from its cut to its report. Knows no task. Invariant: it is created
+//! afresh at each cut.
 
 use crate::{
     operator::{Batch, Counters, NodeId},
@@ -23,17 +24,17 @@ pub struct InFlight {
     pub input_ended: Duration,
     /// How long the loop waited for input.
     pub waited: Duration,
-    /// How long its checkpoint took so far.
+    /// How long its checkpoint has taken so far.
     pub phases: Phases,
     /// Whether the log did not say if it was committed.
     pub in_doubt: bool,
     /// What was counted.
     pub counters: Counters,
-    /// What was read, by position of the source; sources of this process come last.
+    /// What was read, by index of the source; local sources come last.
     pub inputs: Vec<InputRange>,
-    /// About how many bytes it held when its input ended; nothing yet = 0.
+    /// About how many bytes it held when its input ended; 0 = not known yet.
     pub staged_bytes: usize,
-    /// Rows for the console by sink node, with the number to be shown.
+    /// Rows for the console by sink node, with the number to show.
     pub console: Map<NodeId, (Vec<String>, usize)>,
     /// Rows for two-phase sinks, by sink node and task.
     pub collected: Map<NodeId, Collected>,
@@ -45,7 +46,7 @@ impl InFlight {
     /// Its facts.
     ///
     /// # Panics
-    /// Before the first cut: a bug of the loop.
+    /// Before the first cut: a bug in the loop.
     #[must_use]
     pub fn batch(&self) -> Batch {
         self.batch.expect("a batch is in flight")

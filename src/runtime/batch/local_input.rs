@@ -1,7 +1,7 @@
-//! Sources of this process in the loop: what they gave is kept until its batch is committed.
+//! Local sources of this process in the loop: what they delivered is kept until its batch is committed.
 //!
-//! Owns the replay of their rows. Knows no log. Invariant: a batch that is given up gets its rows again, in order, and no others
-//! before them.
+//! Owns the replay of their rows. Knows no log. Invariant: after a batch is given up, its rows are delivered
+//! again, in order, and no others before them.
 
 use super::source_partition::Progress;
 use crate::{
@@ -15,25 +15,25 @@ use crate::{
 };
 use std::{collections::VecDeque, sync::Arc};
 
-/// One source of this process.
+/// One local source.
 pub struct LocalInput {
     /// Its source node.
     pub node: NodeId,
-    /// What the user knows it by.
+    /// The name by which the user knows it.
     pub name: Arc<str>,
     /// Its task of stage 0.
     pub task: Task,
     source: Box<dyn LocalSource>,
-    /// Given in the batch in flight.
+    /// Delivered in the batch in flight.
     taken: VecDeque<Chunk>,
-    /// Given in a batch that was given up.
+    /// Delivered in a batch that was given up, to be delivered again.
     again: VecDeque<Chunk>,
-    /// Whether the batch in flight began with rows of such a batch: then it gets no others.
+    /// Whether the batch in flight began with such rows: then it gets no others.
     replays: bool,
 }
 
 impl LocalInput {
-    /// The sources of this process in `plan`.
+    /// The local sources of `plan`.
     #[must_use]
     pub fn all(plan: &Topology, state_partitions: u32) -> Vec<Self> {
         let input = |(index, (node, make)): (u32, (_, &crate::source::MakeLocal))| {
@@ -44,20 +44,20 @@ impl LocalInput {
         (0..).zip(plan.locals()).map(input).collect()
     }
 
-    /// One that takes from `source`.
+    /// An input that takes from `source`.
     #[must_use]
     pub fn new(node: NodeId, name: &str, task: Task, source: Box<dyn LocalSource>) -> Self {
         let (taken, again) = (VecDeque::new(), VecDeque::new());
         LocalInput { node, name: name.into(), task, source, taken, again, replays: false }
     }
 
-    /// What a batch that begins here has read.
+    /// What a batch that begins here has read: nothing yet.
     #[must_use]
     pub fn nothing_read(&self) -> InputRange {
         InputRange { node: self.node, at: None, from: Offset(0), until: Offset(0), records: 0 }
     }
 
-    /// Takes what is there, up to `rows_max`, through the task.
+    /// Passes what is available, up to `rows_max` rows, through the task.
     ///
     /// # Errors
     /// If the source is broken or an operator fails.
@@ -81,13 +81,13 @@ impl LocalInput {
         Ok(progress)
     }
 
-    /// Whether rows wait.
+    /// Whether rows are waiting.
     #[must_use]
     pub fn has_more(&self) -> bool {
         !self.again.is_empty() || self.source.has_more()
     }
 
-    /// The batch in flight is committed.
+    /// The batch in flight is committed and applied.
     pub fn applied(&mut self) {
         self.taken.clear();
         self.replays = false;
@@ -102,7 +102,7 @@ impl LocalInput {
         self.applied();
     }
 
-    /// The batch in flight was given up: its rows come again.
+    /// The batch in flight was given up: its rows are delivered again.
     pub fn abort(&mut self) {
         self.task.abort();
         std::mem::swap(&mut self.taken, &mut self.again);

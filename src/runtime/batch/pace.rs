@@ -1,7 +1,8 @@
-//! The pace of batches: when one is cut, with which time, and how much it may take.
+//! The pace of batches: when one is cut, which time it has, and how much it may take.
 //!
-//! Owns the number and time of the last batch, and what is learned from each. Knows no task. Invariants: numbers and times rise; a batch
-//! that was given up has no time of its own: it is run again at the same time.
+//! Owns the number and time of the last batch, and what is learned from each. Knows no task. Invariants:
+//! numbers and times increase; a batch that was given up does not use up its time: it runs again with the
+//! same one.
 
 use super::{
     rate::{Achieved, Rates},
@@ -22,7 +23,7 @@ pub struct Pace {
     last_batch: BatchId,
     /// The time of the last batch that is done.
     last_time: BatchTime,
-    /// Batches that are done and were not bounded by the search for a failing record.
+    /// Completed batches that were not limited by the search for a failing record.
     whole_batches: u64,
     /// How many records an interval may take.
     pub rates: Rates,
@@ -31,7 +32,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Before the first batch.
+    /// The pace before the first batch.
     #[must_use]
     pub fn new(config: &Config) -> Self {
         Pace {
@@ -55,13 +56,14 @@ impl Pace {
         self.last_batch > BatchId(0)
     }
 
-    /// Whether a batch is done that was not bounded by the search for a failing record.
+    /// Whether any batch that was not limited by the search for a failing record is done.
     #[must_use]
     pub fn has_done_a_whole_batch(&self) -> bool {
         self.whole_batches > 0
     }
 
-    /// Cuts the next batch at `now_ms`, milliseconds since the epoch; whether it opens an interval.
+    /// Cuts the next batch at `now_ms`, milliseconds since the epoch; also returns whether it opens an
+    /// interval.
     pub fn cut(&mut self, now_ms: i64) -> (Batch, bool) {
         if !self.has_begun() {
             self.last_time = trigger::last_before_start(self.trigger, now_ms, self.last_time);
@@ -74,13 +76,13 @@ impl Pace {
         (Batch { id: self.last_batch, time }, opens_interval)
     }
 
-    /// A batch is done; `is_whole` = no search for a failing record bounded it.
+    /// A batch is done; `is_whole` = no search for a failing record limited it.
     pub fn done(&mut self, batch: Batch, is_whole: bool) {
-        self.last_time = batch.time; // one that was given up is run again at its time
+        self.last_time = batch.time; // a batch that was given up runs again at its time
         self.whole_batches += u64::from(is_whole);
     }
 
-    /// Learns from a batch that is done: it was cut at `began_ms`, and it is `now_ms`.
+    /// Learns from a batch that is done: it was cut at `began_ms`, and the time is now `now_ms`.
     pub fn learn(&mut self, report: &BatchReport, staged_bytes: usize, began_ms: i64, now_ms: i64) {
         self.learn_rate(report, began_ms, now_ms);
         self.staging.learn(staged_bytes, report.checkpoint.saturating_sub(report.phases.apply));

@@ -1,7 +1,7 @@
-//! The partitions that this process computes on: source partitions, sources of the process itself, and state partitions.
+//! The partitions that this process computes on: source partitions, local sources, and state partitions.
 //!
-//! Owns what is done to all of them alike. Knows no log call. Invariants: each list is in the order of its partitions; nothing is
-//! computed on a partition that is not here.
+//! Owns what is done to all of them alike. Knows no log call. Invariants: each list is ordered by partition;
+//! nothing is computed on a partition that is not here.
 
 use super::{
     bisection::Bisection, local_input::LocalInput, rate::Rates, source_partition::SourcePartition,
@@ -18,8 +18,8 @@ use crate::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
-/// One pass of all source partitions takes about so many bytes, then the staged bytes are looked at: short words that are all new stage
-/// some twenty times as much.
+/// One pass over all source partitions takes about this many bytes, then the staged bytes are checked: short
+/// words that are all new stage some twenty times as much.
 pub const ROUND_BYTES: usize = 2 << 20;
 
 /// Everything that a batch is computed on.
@@ -27,27 +27,27 @@ pub const ROUND_BYTES: usize = 2 << 20;
 pub struct Partitions {
     /// Owned source partitions.
     pub sources: Vec<SourcePartition>,
-    /// Sources of this process.
+    /// Local sources.
     pub locals: Vec<LocalInput>,
     /// Owned state partitions.
     pub states: Vec<StatePartition>,
 }
 
 impl Partitions {
-    /// What the group has assigned and is recovered.
+    /// What the group has assigned and what is recovered.
     #[must_use]
     pub fn owned(&self) -> Vec<TopicPartition> {
         let sources = self.sources.iter().map(|s| s.at.clone());
         sources.chain(self.states.iter().map(|s| s.at.clone())).collect()
     }
 
-    /// Whether the group has assigned nothing that is recovered.
+    /// Whether no assigned partition is recovered.
     #[must_use]
     pub fn none_owned(&self) -> bool {
         self.sources.is_empty() && self.states.is_empty()
     }
 
-    /// Takes up recovered partitions.
+    /// Adds recovered partitions.
     pub fn add(&mut self, sources: Vec<SourcePartition>, states: Vec<StatePartition>) {
         self.sources.extend(sources);
         self.states.extend(states);
@@ -68,7 +68,8 @@ impl Partitions {
         self.locals.iter_mut().for_each(LocalInput::abort);
     }
 
-    /// A batch begins: what it has read so far, which is nothing. While a failing record is searched, panics are not shown.
+    /// Begins a batch; returns what it has read so far, which is nothing. During the search for a failing
+    /// record panics are not shown.
     pub fn begin_batch(
         &mut self,
         opens_interval: bool,
@@ -81,7 +82,7 @@ impl Partitions {
         sources.chain(self.locals.iter().map(LocalInput::nothing_read)).collect()
     }
 
-    /// The batch in flight is given up: its input comes again.
+    /// The batch in flight is given up: its input is delivered again.
     pub fn abort(&mut self) {
         self.states.iter_mut().for_each(StatePartition::abort);
         self.locals.iter_mut().for_each(LocalInput::abort);
@@ -109,7 +110,8 @@ impl Partitions {
         self.sources.iter().any(SourcePartition::is_touched) || self.states.iter().any(|s| s.touched)
     }
 
-    /// Limits of one queue of records; while a failing record is searched, chunks are as small as the batch.
+    /// The limits of one record queue; during the search for a failing record chunks are as small as the
+    /// batch.
     #[must_use]
     pub fn queue_limits(&self, config: &Config, rates: &Rates, bisection: &Bisection) -> QueueLimits {
         let share = config.receive_buffer_bytes / self.sources.len().max(1);
@@ -121,26 +123,26 @@ impl Partitions {
         }
     }
 
-    /// Whether each source is where a bounded run ends.
+    /// Whether each source has reached the point where a bounded run ends.
     #[must_use]
     pub fn have_taken_everything(&self) -> bool {
         self.sources.iter().all(|s| s.stop_at.is_some_and(|end| s.next >= end))
             && !self.locals.iter().any(LocalInput::has_more)
     }
 
-    /// About how many records a bounded run has not taken.
+    /// About how many records a bounded run has not taken yet.
     #[must_use]
     pub fn records_left(&self) -> u64 {
         self.sources.iter().filter_map(|s| Some(s.stop_at?.0.saturating_sub(s.next.0))).sum()
     }
 
-    /// How far the source partitions are read.
+    /// How far each source partition is read.
     #[must_use]
     pub fn positions(&self) -> Vec<SourcePosition> {
         self.sources.iter().map(SourcePartition::position).collect()
     }
 
-    /// A number of each database.
+    /// A figure of each database.
     #[must_use]
     pub fn of_databases(&self, number: impl Fn(&dyn Backend) -> u64) -> Vec<(Partition, u64)> {
         self.states.iter().map(|s| (s.partition, number(s.backend.as_ref()))).collect()

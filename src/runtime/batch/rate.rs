@@ -1,8 +1,8 @@
-//! How many records an interval may take: fixed limits, and back-pressure that follows what intervals achieve.
+//! How many records an interval may take: fixed limits, and back-pressure based on what intervals achieve.
 //!
-//! Pure: times are arguments. Owns the estimator and the bounds that follow from it. Knows no source. Invariants: a bound is of an
-//! interval, whose batches share it when there are several; it is at least one record, so a stream never stands still; without
-//! limits there is no bound.
+//! Pure: times are arguments. Owns the estimator and the bounds that follow from it. Knows no source.
+//! Invariants: a bound applies to an interval, and its batches share it when there are several; it is at
+//! least one record, so a stream never stalls; without limits there is no bound.
 
 use crate::config::{Config, Trigger};
 use std::time::Duration;
@@ -10,25 +10,25 @@ use std::time::Duration;
 const PROPORTIONAL: f64 = 1.0;
 const INTEGRAL: f64 = 0.2;
 const DERIVATIVE: f64 = 0.0;
-/// The estimator never asks for less, records per second.
+/// The lowest rate of the estimator, records per second.
 const RATE_MIN: f64 = 100.0;
 
-/// What a batch, or the batches of an interval, took and how long they worked.
+/// What a batch, or the batches of an interval, processed and how long that took.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Achieved {
-    /// When the last one ended, milliseconds.
+    /// When the last batch ended, milliseconds.
     pub at_ms: i64,
     /// Records processed.
     pub records: usize,
     /// Time spent on them, without waiting for input, milliseconds.
     pub processing_ms: f64,
-    /// How long after its due time the first one began, milliseconds.
+    /// How long after its due time the first batch began, milliseconds.
     pub scheduling_ms: f64,
 }
 
-/// A PID controller that seeks the rate at which batches are done in time. The algorithm and its constants are those of Spark's
-/// `PIDRateEstimator` (`org.apache.spark.streaming.scheduler.rate`): the error is the last rate less the rate that was achieved; what
-/// was left over from before counts as the scheduling delay at that rate.
+/// A PID controller that seeks the rate at which batches finish in time. The algorithm and its constants are
+/// those of Spark's `PIDRateEstimator` (`org.apache.spark.streaming.scheduler.rate`): the error is the last
+/// rate minus the rate that was achieved; the backlog counts as the scheduling delay at that rate.
 #[derive(Clone, Debug)]
 pub struct PidRateEstimator {
     interval_ms: f64,
@@ -37,13 +37,14 @@ pub struct PidRateEstimator {
 }
 
 impl PidRateEstimator {
-    /// An estimator for batches of this interval.
+    /// An estimator for batches with this interval.
     #[must_use]
     pub fn new(interval: Duration) -> Self {
         PidRateEstimator { interval_ms: interval.as_secs_f64() * 1_000.0, last: None }
     }
 
-    /// The new rate, records per second; `None` = the batch tells nothing, or is the first, which only shows what can be achieved.
+    /// The new rate, records per second; `None` = the batch says nothing, or is the first, which only shows
+    /// what can be achieved.
     pub fn compute(&mut self, batch: Achieved) -> Option<f64> {
         let Achieved { at_ms, records, processing_ms, scheduling_ms } = batch;
         if records == 0 || processing_ms <= 0.0 {
@@ -68,12 +69,12 @@ impl PidRateEstimator {
     }
 }
 
-/// The bounds of one program.
+/// The rate bounds of one program.
 #[derive(Clone, Debug)]
 pub struct Rates {
     interval: Duration,
     estimator: Option<PidRateEstimator>,
-    /// Records per second of all partitions together.
+    /// Records per second, all partitions together.
     rate: Option<f64>,
     per_partition: Option<u64>,
     /// What the batches of the interval have done so far.
@@ -81,7 +82,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// The bounds that the settings ask for.
+    /// The bounds that the settings define.
     #[must_use]
     pub fn new(config: &Config) -> Self {
         let interval = match config.trigger {
@@ -97,13 +98,13 @@ impl Rates {
         }
     }
 
-    /// Most records of an interval from all sources together; `usize::MAX` = no bound.
+    /// Most records of an interval, all sources together; `usize::MAX` = no bound.
     #[must_use]
     pub fn interval_records(&self) -> usize {
         self.rate.map_or(usize::MAX, |rate| whole(rate * self.interval.as_secs_f64()))
     }
 
-    /// What is left of them for the batch in flight.
+    /// How many of those are left for the batch in flight.
     #[must_use]
     pub fn batch_records(&self) -> usize {
         match self.interval_records() {
@@ -118,7 +119,7 @@ impl Rates {
         self.per_partition.map_or(usize::MAX, |rate| whole(real(rate) * self.interval.as_secs_f64()))
     }
 
-    /// Records per second that the next batches may take of all sources together; `None` = no bound.
+    /// Records per second that the next batches may take from all sources together; `None` = no bound.
     #[must_use]
     pub fn rate(&self) -> Option<f64> {
         self.rate
@@ -131,7 +132,7 @@ impl Rates {
             at_ms: batch.at_ms,
             records: before.records + batch.records,
             processing_ms: before.processing_ms + batch.processing_ms,
-            scheduling_ms: before.scheduling_ms, // that of its first batch
+            scheduling_ms: before.scheduling_ms, // that of the interval's first batch
         });
     }
 
@@ -167,22 +168,23 @@ mod tests {
     }
 
     #[test]
-    fn the_first_batch_is_only_looked_at_and_empty_ones_tell_nothing() {
+    fn the_first_batch_is_only_observed_and_empty_ones_say_nothing() {
         let mut pid = PidRateEstimator::new(Duration::from_secs(1));
         assert_eq!(pid.compute(batch(1, 0, 5.0, 0.0)), None);
         assert_eq!(pid.compute(batch(2, 1_000, 500.0, 0.0)), None, "2,000 a second");
         assert_eq!(pid.compute(batch(2, 1_000, 500.0, 0.0)), None, "time did not pass");
         assert_eq!(pid.compute(batch(3, 10, 0.0, 0.0)), None);
-        // error 2,000 - 1,000; nothing left over: the rate that was achieved.
+        // Error 2,000 - 1,000; no backlog: the rate that was achieved.
         assert_eq!(pid.compute(batch(4, 1_000, 1_000.0, 0.0)), Some(1_000.0));
         // Half an interval late at 1,000 a second: a fifth of 500 records is taken off.
         assert_eq!(pid.compute(batch(5, 1_000, 1_000.0, 500.0)), Some(900.0));
         assert_eq!(pid.compute(batch(6, 1, 1_000.0, 0.0)), Some(RATE_MIN));
     }
 
-    /// A worker that processes 1,000 records a second meets ten times as many: without the estimator batches grow late without bound.
+    /// A worker that processes 1,000 records a second faces ten times as many: without the estimator the
+    /// delay of batches grows without bound.
     #[test]
-    fn a_burst_of_ten_times_settles_within_the_interval() {
+    fn a_tenfold_burst_settles_within_the_interval() {
         let simulate = |mut rates: Rates| {
             let (mut waiting, mut late_ms, mut times) = (0usize, 0.0f64, vec![]);
             for second in 1..200 {
@@ -217,7 +219,7 @@ mod tests {
         rates.done(batch(2, 400, 200.0, 900.0));
         assert_eq!(rates.batch_records(), 0);
         rates.next_interval();
-        assert_eq!(rates.batch_records(), 1_000, "the first interval is only looked at: 2,000 a second");
+        assert_eq!(rates.batch_records(), 1_000, "the first interval is only observed: 2,000 a second");
         rates.done(batch(3, 300, 500.0, 0.0));
         rates.done(batch(4, 700, 500.0, 900.0));
         rates.next_interval();

@@ -1,4 +1,4 @@
-//! One owned source partition: what is fetched of it, its task, and how far it is read.
+//! One owned source partition: what is fetched from it, its task, and how far it is read.
 //!
 //! Knows no log call. Invariant: `next` runs ahead of `committed` only while a batch is in flight; giving a batch up sets it back.
 
@@ -25,11 +25,11 @@ pub struct SourcePartition {
     pub queue: RecordQueue,
     /// Its task of stage 0.
     pub task: Task,
-    /// Committed offset; a first start has committed none.
+    /// The committed offset; on a first start there is none.
     pub committed: Option<Offset>,
     /// Where a replay begins: the committed offset, or where a first start begins.
     pub start: Offset,
-    /// Next offset to read, with the batch in flight.
+    /// The next offset to read, including the batch in flight.
     pub next: Offset,
     /// Leader epoch of the last record taken.
     pub leader_epoch: Option<i32>,
@@ -51,23 +51,23 @@ pub struct SourcePartition {
     pub newest_ms: Option<i64>,
 }
 
-/// What one pass over a source partition gave.
+/// The result of one pass over a source partition.
 #[derive(Default)]
 pub struct Progress {
     /// Records taken, good and bad.
     pub records: usize,
     /// Their bytes.
     pub bytes: usize,
-    /// Their timestamps, if one has any.
+    /// Their timestamps, if any has one.
     pub timestamps: Option<Timestamps>,
-    /// Bad ones.
+    /// Bad records.
     pub bad: Vec<BadRecordAt>,
     /// What left the task.
     pub outputs: Vec<Output>,
 }
 
 impl SourcePartition {
-    /// A partition that is read by `source` from `from` on; `committed` is what the group has for it.
+    /// A partition that `source` reads from `from` on; `committed` is what the group has committed for it.
     #[must_use]
     pub fn open(
         plan: &Topology,
@@ -99,8 +99,8 @@ impl SourcePartition {
         }
     }
 
-    /// Takes up to `records_max` records or about `bytes_max` bytes through the task; a decoded chunk that is larger than what is left
-    /// waits for the next batch, unless the batch has nothing yet.
+    /// Passes up to `records_max` records or about `bytes_max` bytes through the task; a decoded chunk that
+    /// is larger than what is left waits for the next batch, unless the batch has nothing yet.
     ///
     /// # Errors
     /// If the partition cannot be read, or an operator fails.
@@ -147,7 +147,7 @@ impl SourcePartition {
         } else if !chunk.is_empty() {
             self.task.process(batch, self.node, Port(0), chunk)?;
         }
-        progress.records += records.max(rows); // a record may stand for many rows
+        progress.records += records.max(rows); // a record may become many rows
         self.taken_records += records.max(rows);
         progress.bytes += bytes;
         progress.bad.extend(bad);
@@ -156,7 +156,7 @@ impl SourcePartition {
         Ok(())
     }
 
-    /// The batch in flight is given up: its input comes again.
+    /// The batch in flight is given up: its input is delivered again.
     pub fn abort(&mut self) {
         self.task.abort();
         self.queue.clear();
@@ -173,13 +173,13 @@ impl SourcePartition {
         }
     }
 
-    /// How far it is read.
+    /// How far the partition is read.
     #[must_use]
     pub fn position(&self) -> SourcePosition {
         SourcePosition { at: self.at.clone(), next: self.next, newest_ms: self.newest_ms }
     }
 
-    /// A batch begins; what was given up was not taken.
+    /// Begins a batch; what was given up does not count as taken.
     pub fn begin_batch(&mut self, opens_interval: bool, interval_records_max: usize) {
         let before = if opens_interval { 0 } else { self.taken_before + self.taken_records };
         (self.taken_before, self.taken_records) = (before, 0);
@@ -192,14 +192,15 @@ impl SourcePartition {
         self.interval_records_max.saturating_sub(self.taken_before + self.taken_records)
     }
 
-    /// Whether it has given its interval what it may: what waits comes whole, or in the next one.
+    /// Whether its rate limit for this interval is reached. A waiting chunk is never split: it comes whole
+    /// now or in the next interval.
     #[must_use]
     pub fn is_at_its_rate(&self) -> bool {
         let (left, waiting) = (self.left_in_interval(), self.queue.ready_records());
         left == 0 || (left < self.interval_records_max && waiting.is_some_and(|waiting| waiting > left))
     }
 
-    /// What a batch that begins here has read.
+    /// What a batch that begins here has read: nothing yet.
     #[must_use]
     pub fn nothing_read(&self) -> InputRange {
         InputRange {

@@ -1,17 +1,19 @@
-//! How much a batch may stage: what is configured, and less where the log takes long to get it.
+//! How much a batch may stage: the configured bound, and less where the log takes long to accept it.
 //!
-//! What a batch holds at its end is sent in one transaction, which has a time; a machine or broker that is slow would let it end by
-//! its timeout again and again. So the bound follows the time that it took the batches before. Pure: knows no clock. Invariant: the bound
-//! is never over the configured one, and never so low that nothing could be staged.
+//! What a batch holds at its end is sent in one transaction, which has a timeout; on a slow machine or broker
+//! it would time out again and again. So the bound follows how long the previous batches took. Pure: knows no
+//! clock. Invariant: the bound is never above the configured one, and never so low that nothing could be
+//! staged.
 
 use std::time::Duration;
 
-/// However slow the log is, a batch may stage so much, bytes.
+/// A batch may always stage this much, however slow the log is, bytes.
 const STAGED_BYTES_MIN: usize = 1 << 20;
-/// What sending and committing may take, as a part of the transaction's time: the input before it may take a third.
+/// The part of the transaction's timeout that sending and committing may take, one in this many: the input
+/// before it may take a third.
 const PART_OF_TIMEOUT: u32 = 4;
 
-/// The bound of the bytes that a batch stages.
+/// The bound on the bytes that a batch stages.
 #[derive(Clone, Copy, Debug)]
 pub struct Staging {
     configured: usize,
@@ -27,13 +29,14 @@ impl Staging {
         Staging { configured: staged_bytes_max, bytes_max: staged_bytes_max, allowed }
     }
 
-    /// A batch that has staged so much ends, bytes.
+    /// A batch ends once it has staged this much, bytes.
     #[must_use]
     pub fn bytes_max(&self) -> usize {
         self.bytes_max
     }
 
-    /// A batch that had staged `bytes` took so long from the end of its input until it was committed or given up.
+    /// Learns that a batch that had staged `bytes` took this long from the end of its input until it was
+    /// committed or given up.
     pub fn learn(&mut self, bytes: usize, took: Duration) {
         let least = STAGED_BYTES_MIN.min(self.configured);
         if took > self.allowed {
@@ -62,7 +65,7 @@ mod tests {
         staging.learn(16 << 20, ms(3_000));
         assert_eq!(staging.bytes_max(), 16 << 20, "just in time");
         staging.learn(1000, ms(60_000));
-        assert_eq!(staging.bytes_max(), 1 << 20, "never so little that nothing gets on");
+        assert_eq!(staging.bytes_max(), 1 << 20, "never so little that nothing makes progress");
         for _ in 0..10 {
             staging.learn(1 << 20, ms(10));
         }

@@ -12,7 +12,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::Arc};
 
-/// What is known of a state partition whose database is up to date.
+/// What is known about a state partition whose database is up to date.
 pub struct Recovered {
     /// Its partition of the exchange topic.
     pub at: TopicPartition,
@@ -20,7 +20,7 @@ pub struct Recovered {
     pub exchange_next: Offset,
     /// At most the offset after the last committed changelog row.
     pub changelog_end: Offset,
-    /// Offsets of the sources that the local database had seen consumed when it was opened.
+    /// The source offsets that the local database had recorded as consumed when it was opened.
     pub seen: Option<BTreeMap<String, Offset>>,
     /// Its database.
     pub backend: Arc<dyn Backend>,
@@ -32,17 +32,17 @@ pub struct StatePartition {
     pub partition: Partition,
     /// Its partition of the exchange topic: what the group assigns.
     pub at: TopicPartition,
-    /// Offset on the exchange topic.
+    /// The next offset of the exchange topic.
     pub exchange_next: Offset,
     /// Its database.
     pub backend: Arc<dyn Backend>,
     /// Tasks from stage 1 on.
     pub tasks: Vec<Task>,
-    /// Rows that wait for each stage.
+    /// Rows that are waiting for each stage.
     pub inbox: Vec<Vec<Envelope>>,
     /// Sealed changes of the batch in flight.
     pub changes: Vec<RawChunk>,
-    /// Offsets of the sources that the local database had seen consumed when it was opened: a witness.
+    /// The source offsets that the local database had recorded as consumed when it was opened: a witness.
     pub seen: Option<BTreeMap<String, Offset>>,
     /// At most the offset after its last committed changelog row: where a roll forward begins.
     pub changelog_end: Offset,
@@ -50,7 +50,7 @@ pub struct StatePartition {
     pub sent_rows: u64,
     /// Whether the batch in flight touched it.
     pub touched: bool,
-    /// Whether the end of the batch, in the stage that is under way, has more to give.
+    /// Whether ending the batch, in the current stage, has more to emit.
     pub is_ending: bool,
 }
 
@@ -81,8 +81,8 @@ impl StatePartition {
         }
     }
 
-    /// Runs what waits for stage `stage` (from 1) and, at the end of the batch, ends it there; `is_ending` tells whether there is
-    /// more to come, for another call.
+    /// Runs what is waiting for stage `stage` (from 1) and, at the end of the batch, ends the batch there;
+    /// `is_ending` says whether there is more to come, in another call.
     ///
     /// # Errors
     /// If an operator fails.

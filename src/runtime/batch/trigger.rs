@@ -1,4 +1,4 @@
-//! When a batch ends, and which time it has.
+//! When a batch ends, and what its batch time is.
 //!
 //! Pure: the clock's readings are arguments. Owns the alignment to the interval. Invariants: a batch's time is greater than the
 //! last one, and never ahead of the clock by more than an interval. With an interval, each multiple of it that passes while the
@@ -9,9 +9,10 @@
 use crate::{config::Trigger, record::BatchTime};
 use std::time::Duration;
 
-/// A batch of a trigger without an interval ends at the latest after this time.
+/// A batch of a trigger without an interval ends after this time at the latest.
 const UNTIMED_BATCH_MAX: Duration = Duration::from_secs(1);
-/// So many intervals that were missed while the process ran get batches of their own; older ones are merged into the first of these.
+/// This many intervals that were missed while the process ran get batches of their own; older ones are merged
+/// into the first of these.
 pub const LATE_INTERVALS_MAX: i64 = 100;
 
 /// A batch to be cut.
@@ -44,7 +45,7 @@ pub fn cut(trigger: Trigger, now_ms: i64, last: BatchTime) -> Cut {
         let oldest = boundary.saturating_sub(interval.saturating_mul(LATE_INTERVALS_MAX));
         return Cut { time: BatchTime(oldest.max(done + interval)), opens_interval: true };
     }
-    // What is left of the interval; or the clock went back by more than that.
+    // The rest of the interval; or the clock went back by more than that.
     Cut { time: BatchTime(last.0 + 1), opens_interval: boundary < done }
 }
 
@@ -70,7 +71,7 @@ pub fn time_left(
     }
 }
 
-/// Whether a batch ends as soon as nothing more is there.
+/// Whether a batch ends as soon as no more input is available.
 #[must_use]
 pub fn ends_when_idle(trigger: Trigger) -> bool {
     !matches!(trigger, Trigger::Interval(_))
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_aligned_and_rise() {
+    fn times_are_aligned_and_increase() {
         assert_eq!(time(SECOND, 1_500, 1_000), 2_000);
         assert_eq!(time(SECOND, 2_000, 2_000), 3_000);
         assert_eq!(time(SECOND, 1_900, 7_000), 7_001, "a clock that went back");
@@ -109,7 +110,7 @@ mod tests {
     fn an_interval_is_opened_once() {
         let opens = |now_ms, last| cut(SECOND, now_ms, BatchTime(last)).opens_interval;
         assert!(opens(1_500, 1_000) && opens(2_000, 2_001));
-        assert!(!opens(1_100, 2_000) && !opens(1_200, 2_001), "what is left of it");
+        assert!(!opens(1_100, 2_000) && !opens(1_200, 2_001), "the rest of it");
         assert!(opens(1_900, 7_000), "a clock that went back does not make one interval of all that time");
     }
 
@@ -145,8 +146,9 @@ mod tests {
     }
 
     proptest! {
-        /// Batches of any length, of which some are full before their time: while the clock goes on, each multiple of the interval is the
-        /// time of one batch, in order, unless more than the bound were missed.
+        /// Batches of any length, some of them full before their time: as long as the clock advances, each
+        /// multiple of the interval is the time of one batch, in order, unless more than the bound were
+        /// missed.
         #[test]
         fn every_interval_has_a_batch(
             interval in 1i64..2_000,

@@ -1,7 +1,8 @@
 //! Reads the ends of partitions without holding up the loop.
 //!
-//! Owns one thread. Knows no batch. Invariants: an answer is an end as it was after the question was asked; questions that come while
-//! one is under way are dropped, so nothing piles up; without a thread everything is read on the caller.
+//! Owns one thread. Knows no batch. Invariants: an answer is an end as it was after the request was made;
+//! requests that come while one is pending are dropped, so nothing piles up; without a thread everything is
+//! read on the calling thread.
 
 use crate::{
     error::{Error, Result},
@@ -14,7 +15,7 @@ use std::sync::Arc;
 /// What was read.
 pub type Answer = Vec<(TopicPartition, Offset)>;
 
-/// Asks for ends of partitions.
+/// Requests the ends of partitions.
 pub struct Ends {
     log: Arc<dyn Log>,
     ask: Option<Sender<Vec<TopicPartition>>>,
@@ -23,7 +24,7 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// With a thread called `name`; `None` = on the caller.
+    /// With a thread called `name`; `None` = on the calling thread.
     ///
     /// # Errors
     /// If the system cannot start a thread.
@@ -32,14 +33,14 @@ impl Ends {
         let Some(name) = name else { return Ok(Ends { log, ask: None, answer, answers }) };
         let (ask, asked) = bounded::<Vec<TopicPartition>>(1);
         let (reads, tells) = (log.clone(), answer.clone());
-        // Ends when the last question can have been asked; an answer to nobody is no loss.
+        // Ends once no further request can come; an answer that nobody awaits is no loss.
         let work = move || asked.iter().for_each(|at| drop(tells.send(read(reads.as_ref(), at))));
         let thread = std::thread::Builder::new().name(name.into());
         thread.spawn(work).map_err(Error::io(format!("starting the thread {name}")))?;
         Ok(Ends { log, ask: Some(ask), answer, answers })
     }
 
-    /// Asks; what cannot be read is left out of the answer.
+    /// Requests these ends; what cannot be read is left out of the answer.
     pub fn ask(&self, at: Vec<TopicPartition>) {
         match &self.ask {
             Some(ask) => drop(ask.try_send(at)),

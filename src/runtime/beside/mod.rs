@@ -1,6 +1,8 @@
-//! What runs on threads of its own beside the loop: receivers, writers of outboxes, and questions for the ends of partitions.
+//! What runs on threads of its own beside the loop: receivers, writers of outboxes, and requests for the ends
+//! of partitions.
 //!
-//! Owns who starts and stops them. Knows no batch. Invariant: the loop never waits for any of them, but for its own end.
+//! Owns who starts and stops them. Knows no batch. Invariant: the loop never waits for any of them except
+//! when it ends.
 
 pub mod ends;
 mod outboxes;
@@ -15,14 +17,14 @@ pub use receivers::Receivers;
 pub struct Beside {
     /// Receivers, and the writers of what they store.
     pub receivers: Receivers,
-    /// Writers that take rows of internal topics to places outside the log.
+    /// Writers that take rows of internal topics to destinations outside the log.
     pub outboxes: Outboxes,
     /// Ends of changelogs.
     pub ends: Ends,
 }
 
 impl Beside {
-    /// Runs nothing yet.
+    /// Nothing runs yet.
     ///
     /// # Errors
     /// If the system cannot start a thread.
@@ -50,7 +52,7 @@ impl Beside {
     /// Runs what belongs to a process that owns these partitions and, if `is_first`, does what only one process of the application does.
     ///
     /// # Errors
-    /// Why a writer could not go on, or a thread not be started.
+    /// Why a writer could not continue, or a thread could not be started.
     pub fn run(&mut self, owned: &[TopicPartition], is_first: bool) -> Result {
         self.outboxes.run(is_first)?;
         self.receivers.run_in(owned)

@@ -1,8 +1,10 @@
-//! Runs the writers of internal topics: a thread for each drain of the plan, or none where everything is on the thread of the loop.
+//! Runs the writers of internal topics: a thread for each outbox of the plan, or none where everything runs
+//! on the thread of the loop.
 //!
-//! Owns those threads, their pauses, and how far they are. Knows no batch and no place outside. Invariants: a writer runs in the process that owns
-//! the first partition of all (a second one, of a process that does not know yet that it lost it, is refused by the place outside);
-//! it reads committed records only; rows are never passed over: what is refused stops the program.
+//! Owns those threads, their pauses, and their progress. Knows no batch and no destination. Invariants: a
+//! writer runs in the process that owns the very first partition (a second writer, of a process that does not
+//! yet know that it lost this partition, is refused by the destination); it reads committed records only;
+//! rows are never skipped: what is refused stops the program.
 
 use crate::{
     error::{Error, Failure, Reaction, Result},
@@ -21,15 +23,15 @@ use std::{
     time::Duration,
 };
 
-/// Records and bytes of one write, about.
+/// About how many records and bytes one write holds.
 const RECORDS_MAX: usize = 10_000;
 const BYTES_MAX: usize = 4 << 20;
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
-/// How long one look for new records takes: the end of the program waits for it.
+/// How long one poll for new records takes: the end of the program waits for it.
 const LOOK: Duration = Duration::from_millis(100);
-/// What lies between rows, such as the ends of transactions, is passed over there too once no row came for so long: or else the position
-/// would lie before the start of the topic one day.
+/// Once no row has come for this long, the destination's position also moves past what lies between rows,
+/// such as the ends of transactions: otherwise it would one day lie before the start of the topic.
 const IDLE: Duration = Duration::from_secs(5);
 /// How long the end of a program waits for its writers.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -38,7 +40,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub struct Outboxes {
     specs: Vec<OutboxSpec>,
     running: Vec<Option<Running>>,
-    /// Whether each writer has a thread; else it writes whenever the loop turns.
+    /// Whether each writer has a thread; otherwise it writes on every turn of the loop.
     threads: bool,
     application: String,
     log: Arc<dyn Log>,
@@ -57,7 +59,7 @@ enum Running {
 }
 
 impl Outboxes {
-    /// Runs nothing yet.
+    /// Nothing runs yet.
     #[must_use]
     pub fn new(
         specs: Vec<OutboxSpec>,
@@ -78,10 +80,10 @@ impl Outboxes {
         }
     }
 
-    /// Runs the writers if `ours`, else stops them.
+    /// Runs the writers if `ours`, otherwise stops them.
     ///
     /// # Errors
-    /// Why a writer could not go on.
+    /// Why a writer could not continue.
     pub fn run(&mut self, ours: bool) -> Result {
         if let Some(failed) = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(failed);
@@ -128,10 +130,10 @@ impl Outboxes {
         Ok(Running::OnThread { stop, thread, written })
     }
 
-    /// Whether the writers that run here have written everything that is committed.
+    /// Whether the writers that run here have written everything committed.
     ///
     /// # Errors
-    /// If the log does not tell its ends.
+    /// If the log does not answer with its ends.
     pub fn have_caught_up(&self) -> Result<bool> {
         for (spec, running) in self.specs.iter().zip(&self.running) {
             let written = match running {
@@ -176,13 +178,13 @@ struct Writer {
     open: Option<Open>,
 }
 
-/// From the opening of the place to its first failure.
+/// A destination from its opening to its first failure.
 struct Open {
     drain: Box<dyn OutboxWriter>,
     reader: Box<dyn Reader>,
-    /// Everything before is written.
+    /// Everything before this offset is written.
     from: Offset,
-    /// Everything before was read.
+    /// Everything before this offset was read.
     seen: Offset,
     last_write: Duration,
 }
@@ -199,7 +201,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what is there; what fails is tried again the next time.
+    /// Writes what is available; what fails is tried again next time.
     fn catch_up(&mut self) -> Result {
         loop {
             match self.turn(Duration::ZERO) {
@@ -210,12 +212,12 @@ impl Writer {
         }
     }
 
-    /// Closes the place; how long to wait before it is opened again.
+    /// Closes the destination. Returns how long to wait before it is opened again.
     fn back_off(&mut self, failure: OutboxFailure) -> Result<Duration> {
         self.open = None;
         let why = match failure {
             OutboxFailure::Broken(e) => return Err(e),
-            OutboxFailure::Superseded => "another process has written meanwhile".to_owned(),
+            OutboxFailure::Superseded => "another process has written in the meantime".to_owned(),
             OutboxFailure::Unavailable(why) | OutboxFailure::Record(why) => why,
         };
         let pause = self.pause;
@@ -225,7 +227,8 @@ impl Writer {
         Ok(pause)
     }
 
-    /// Reads some records, waiting at most `wait` for the first, and writes them; whether anything was read.
+    /// Reads some records, waiting at most `wait` for the first, and writes them. Returns whether anything
+    /// was read.
     fn turn(&mut self, wait: Duration) -> Result<bool, OutboxFailure> {
         let mut open = match self.open.take() {
             Some(open) => open,
@@ -268,7 +271,7 @@ impl Writer {
         Ok(Open { drain, reader, from, seen: from, last_write: self.clock.monotonic() })
     }
 
-    /// Rows before `from` must be written, and those after it must be there.
+    /// Everything before `from` is written, so the rows after it must still exist.
     fn check(&self, drain: &dyn OutboxWriter, from: Offset) -> Result<(), OutboxFailure> {
         let start = self.log.start_offset(&self.at).map_err(of_log)?;
         let end = self.log.end_offset(&self.at).map_err(of_log)?;
@@ -290,7 +293,8 @@ impl Writer {
         ))))
     }
 
-    /// Writes a chunk; if a record of it is refused, in smaller and smaller parts, until it is alone.
+    /// Writes a chunk; if one of its records is refused, in smaller and smaller parts until that record is
+    /// alone.
     fn write(
         &mut self,
         drain: &mut dyn OutboxWriter,
@@ -307,7 +311,7 @@ impl Writer {
                     tracing::info!(
                         output = self.spec.name,
                         rows = until - done,
-                        "a row is refused; searching it: {why}"
+                        "a row is refused; searching for it: {why}"
                     );
                     part = (until - done) / 2;
                 }
@@ -322,7 +326,8 @@ impl Writer {
     }
 }
 
-/// What is there, up to a bound; waits a moment for the first of it. `None` = nothing came, also no control record.
+/// What is available, up to a bound; waits briefly for the first record. `None` = nothing came, not even a
+/// control record.
 fn read_some(
     reader: &mut dyn Reader,
     mut wait: Duration,

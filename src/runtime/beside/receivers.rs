@@ -1,8 +1,9 @@
 //! Runs receivers: a thread that receives, and one that writes what was received to the receiver's topic.
 //!
-//! Owns those threads and their restarts. Knows no batch. Invariants: a receiver runs in the one process that owns partition 0 of its
-//! topic (in every process if its rows stay in memory), and on one thread at a time; rows are confirmed only once the log has them; what
-//! a receiver handed over is written before its stop is over; a receiver that fails is started again, after a longer pause each time.
+//! Owns those threads and their restarts. Knows no batch. Invariants: a receiver runs in the one process that
+//! owns partition 0 of its topic (in every process if its rows stay in memory), and on one thread at a time;
+//! rows are confirmed only once the log has them; what a receiver handed over is written before its stop
+//! completes; a receiver that fails is restarted, after a longer pause each time.
 
 use crate::{
     error::{Error, Result, panic_text},
@@ -25,15 +26,15 @@ use std::{
     time::Duration,
 };
 
-/// What a receiver handed over and what is not written yet, bytes.
+/// Most bytes that a receiver has handed over and that are not written yet.
 const WAITING_BYTES: usize = 16 << 20;
 /// About how much is written at once, bytes.
 const WRITE_BYTES: usize = 1 << 20;
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
-/// A receiver that ran so long is healthy: its next restart comes soon again.
+/// A receiver that ran this long is healthy: its next restart comes quickly again.
 const HEALTHY: Duration = Duration::from_secs(5);
-/// How often the end of a program looks whether its receivers have ended, and the pause between.
+/// How often the end of a program checks whether its receivers have ended, and the pause between checks.
 const FAREWELL_LOOKS: u32 = 400;
 const FAREWELL_PAUSE: Duration = Duration::from_millis(5);
 /// How often a write is tried again after the stop.
@@ -43,7 +44,7 @@ const LAST_TRIES: u32 = 3;
 pub struct Receivers {
     specs: Vec<ReceiverSpec>,
     running: Vec<Option<Running>>,
-    /// Asked to stop, but not ended yet: such a receiver is not started again before.
+    /// Asked to stop but not ended yet: until then such a receiver is not started again.
     ending: Vec<Vec<JoinHandle<()>>>,
     ended: bool,
     looks: u32,
@@ -58,7 +59,7 @@ struct Running {
 }
 
 impl Receivers {
-    /// Runs nothing yet.
+    /// Nothing runs yet.
     #[must_use]
     pub fn new(
         specs: Vec<ReceiverSpec>,
@@ -74,7 +75,7 @@ impl Receivers {
     /// Runs those receivers whose topic's first partition is owned, and stops the others; to be called at each barrier.
     ///
     /// # Errors
-    /// If a thread cannot be made.
+    /// If a thread cannot be started.
     pub fn run_in(&mut self, owned: &[TopicPartition]) -> Result {
         if self.ended {
             return Ok(());
@@ -140,8 +141,8 @@ impl Receivers {
         self.specs.iter().any(|s| matches!(&s.target, ReceiverTarget::Topic { name, .. } if name == topic))
     }
 
-    /// Stops all receivers for good and waits until everything they handed over is written. A receiver that does not end within two
-    /// seconds is no longer waited for.
+    /// Stops all receivers for good and waits until everything they handed over is written. A receiver that
+    /// does not end within two seconds is not waited for any longer.
     pub fn stop(&mut self) {
         while !self.has_stopped() {
             self.clock.sleep(FAREWELL_PAUSE);
@@ -154,7 +155,7 @@ impl Receivers {
         self.looks += 1;
         let alive = self.ending.iter().flatten().any(|thread| !thread.is_finished());
         if alive && self.looks == FAREWELL_LOOKS {
-            tracing::warn!("a receiver did not end; the program goes on without it");
+            tracing::warn!("a receiver did not end; no longer waiting for it");
         }
         !alive || self.looks >= FAREWELL_LOOKS
     }
@@ -201,7 +202,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// Ends when the receiver has let go of its door, so that nothing it handed over is forgotten.
+    /// Ends when the receiver has dropped its handle, so that nothing it handed over is forgotten.
     fn run(mut self, inbox: &Inbox<Parcel>) {
         while let Ok(first) = inbox.recv() {
             if !self.write_all(first, inbox) {
@@ -214,7 +215,8 @@ impl Writer {
         self.stopped.try_recv() == Err(TryRecvError::Disconnected)
     }
 
-    /// Writes a parcel and what waits behind it; `false` = the log does not take it and the receiver was stopped.
+    /// Writes a parcel and those queued behind it; `false` = the log does not accept it and the receiver was
+    /// stopped.
     fn write_all(&mut self, first: Parcel, inbox: &Inbox<Parcel>) -> bool {
         let (mut records, mut waiting, mut shares): (RawChunkBuilder, Vec<Sender<()>>, Vec<_>) =
             Default::default();
@@ -230,7 +232,7 @@ impl Writer {
         let records = records.build();
         let (mut pause, mut tries_left) = (PAUSE_MIN, LAST_TRIES);
         while let Err(e) = self.write(&records) {
-            self.producer = None; // what it had under way may be written twice
+            self.producer = None; // what it had in flight may be written twice
             tracing::warn!(
                 topic = self.topic,
                 retry_in_ms = pause.as_millis(),
@@ -240,13 +242,13 @@ impl Writer {
                 tries_left -= 1;
             }
             if tries_left == 0 {
-                return false; // nobody was told that it is stored
+                return false; // it was never confirmed as stored
             }
             self.clock.sleep(pause);
             pause = (pause * 2).min(PAUSE_MAX);
         }
         for stored in waiting {
-            let _ = stored.send(()); // whoever asked may have gone
+            let _ = stored.send(()); // whoever waited for it may be gone
         }
         true
     }

@@ -1,4 +1,5 @@
-//! What makes a batch durable: the transaction, the rows of the meta topic that go with it, and sinks in two phases.
+//! What makes a batch durable: the transaction, the rows of the meta topic that go with it, and two-phase
+//! sinks.
 //!
 //! Knows no task. Invariant: what is sent between two commits becomes visible with the second one, or never.
 

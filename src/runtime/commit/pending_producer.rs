@@ -1,4 +1,4 @@
-//! A producer that is not ready yet: it first has to end what a dead process left open under the same id.
+//! A producer that is not ready yet: it must first end what a dead process left open under the same id.
 //!
 //! Owns the thread that waits for that. Knows no batch. Invariant: the producer is handed over ready, or not at all.
 
@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{sync::Arc, thread::JoinHandle};
 
-/// Made ready while the group is joined: both wait for the log.
+/// A producer that is made ready while the group is joined: both wait for the log.
 pub enum PendingProducer {
     /// On a thread of its own.
     OnThread(JoinHandle<Result<Box<dyn Producer>>>),
@@ -36,7 +36,7 @@ impl PendingProducer {
         }
     }
 
-    /// The producer, ready.
+    /// Waits for the producer.
     ///
     /// # Errors
     /// If the log does not make it ready.

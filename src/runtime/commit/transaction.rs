@@ -1,8 +1,8 @@
 //! The producer and its transaction.
 //!
-//! Owns when a transaction is open and when the producer has to be replaced. Knows no batch: what is sent in it is the caller's.
-//! Invariants: a transaction opens with the first thing that is sent; a producer whose requests may still be under way (it is suspect)
-//! begins no other transaction.
+//! Owns when a transaction is open and when the producer has to be replaced. Knows no batch: what is sent in
+//! it is the caller's. Invariants: a transaction opens with the first thing that is sent; a producer whose
+//! requests may still be in flight (it is suspect) begins no further transaction.
 
 use super::pending_producer::{self, PendingProducer};
 use crate::{
@@ -13,8 +13,8 @@ use crate::{
 };
 use std::time::Duration;
 
-/// A producer that is lost so soon after the one before it was probably taken by a process that is about to claim our name: as long as
-/// we have transactions open, its own producer does not become ready.
+/// A producer that is lost within this time after the previous one was probably taken by a process that is
+/// about to claim our name: as long as we have open transactions, its own producer does not become ready.
 const RIVAL_WINDOW: Duration = Duration::from_secs(10);
 
 /// The transaction of the batch in flight, and the producer behind it.
@@ -29,7 +29,7 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    /// Begins to make a producer ready.
+    /// Starts making a producer ready.
     #[must_use]
     pub fn new(app: &App) -> Self {
         let spec = app.producer_spec();
@@ -46,11 +46,11 @@ impl Transaction {
         }
     }
 
-    /// Whether the producer is ready; `false` = it is still being made, or has to be made again. `may_retry`: whether a failure that may
-    /// pass is not the end.
+    /// Whether the producer is ready; `false` = it is still being created, or must be created again.
+    /// `may_retry`: whether a failure that may be temporary is tolerated.
     ///
     /// # Errors
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub fn is_ready(&mut self, app: &App, may_retry: bool) -> Result<bool> {
         match self.pending.take() {
             None => Ok(true),
@@ -63,7 +63,8 @@ impl Transaction {
                     self.producer = Some(producer);
                     Ok(true)
                 }
-                // Another process of our name was made ready at the same time; and after the first start anything may pass.
+                // Another process with our name was made ready at the same time; and after the first start
+                // any failure may be temporary.
                 Err(Error::Log(f))
                     if f.reaction == Reaction::RecreateProducer || (may_retry && f.reaction.may_pass()) =>
                 {
@@ -77,13 +78,13 @@ impl Transaction {
         }
     }
 
-    /// Gives the producer up; another one is made when it is needed.
+    /// Gives the producer up; another one is created when it is needed.
     pub fn recreate_later(&mut self, app: &App) {
         self.producer = None;
         self.pending = Some(PendingProducer::WhenNeeded(app.producer_spec()));
     }
 
-    /// Replaces the producer; what the old one left open is ended.
+    /// Replaces the producer, which ends what the old one left open.
     ///
     /// # Errors
     /// If the log does not make the new one ready.
@@ -126,7 +127,7 @@ impl Transaction {
     /// Commits these records in a transaction of their own, without offsets.
     ///
     /// # Errors
-    /// As [`Transaction::commit`]; the producer is of no more use then.
+    /// As [`Transaction::commit`]; the producer is then of no further use.
     pub fn commit_alone(
         &mut self,
         topic: &str,
@@ -140,7 +141,7 @@ impl Transaction {
         producer.commit(&[], membership)
     }
 
-    /// Waits for the acknowledgements of everything sent; without anything sent, opens the transaction.
+    /// Waits for the acknowledgements of everything sent; if nothing was sent, opens the transaction.
     ///
     /// # Errors
     /// If something was not acknowledged.
@@ -183,13 +184,13 @@ impl Transaction {
         self.is_open = false;
     }
 
-    /// Whether requests of the producer may still be under way.
+    /// Whether requests of the producer may still be in flight.
     #[must_use]
     pub fn is_suspect(&self) -> bool {
         self.producer.as_ref().is_some_and(|producer| producer.suspect())
     }
 
-    /// When the last batch was committed; asked once.
+    /// When the last batch was committed; answered once.
     pub fn take_last_commit(&mut self) -> Option<Duration> {
         self.last_commit.take()
     }

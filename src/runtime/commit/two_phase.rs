@@ -1,4 +1,4 @@
-//! Sinks in two phases: prepared before the commit, finished after it.
+//! Two-phase sinks: prepared before the commit, finished after it.
 //!
 //! Owns the order of the two steps, and the rows of the meta topic that carry them over a crash. Knows no format. Invariants: nothing is
 //! finished before its batch is committed; before the first batch everything that was committed is finished.
@@ -13,14 +13,14 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// One sink in two phases.
+/// One two-phase sink.
 struct TwoPhaseOutput {
     node: NodeId,
     name: String,
     sink: Box<dyn TwoPhaseSink>,
     /// The rows of the batch in flight.
     rows: Collected,
-    /// What finishing the batch in flight takes.
+    /// What is needed to finish the batch in flight.
     prepared: Option<Vec<u8>>,
 }
 
@@ -38,17 +38,17 @@ impl TwoPhaseOutput {
         }
     }
 
-    /// Whether it has something to finish.
+    /// Whether it ever has anything to finish.
     fn is_named(&self) -> bool {
         !self.name.is_empty()
     }
 }
 
-/// The sinks of a plan.
+/// The two-phase sinks of a plan.
 #[derive(Default)]
 pub struct TwoPhaseOutputs(Vec<TwoPhaseOutput>);
 
-/// What the sinks made of the rows of a batch.
+/// What the sinks prepared from the rows of a batch.
 #[derive(Default)]
 pub struct Prepared {
     /// What is sent to the first partition of topics, in the transaction of the batch; rows of the meta topic come last.
@@ -58,7 +58,7 @@ pub struct Prepared {
 }
 
 impl TwoPhaseOutputs {
-    /// Those of `plan`.
+    /// The sinks of `plan`.
     #[must_use]
     pub fn of(plan: &Topology, context: &TwoPhaseContext) -> Self {
         let outputs = plan.iter().filter_map(|(node, n)| match &n.role {
@@ -74,28 +74,30 @@ impl TwoPhaseOutputs {
         TwoPhaseOutputs(outputs.collect())
     }
 
-    /// Finishes what this process committed before, and what those committed whose partitions it takes over. To be called once the
-    /// committed offsets of these partitions were read: then no transaction of their former owner is pending.
+    /// Finishes what this process committed earlier, and what the former owners of its partitions committed.
+    /// To be called once the committed offsets of these partitions have been read: then no transaction of a
+    /// former owner is pending.
     ///
     /// # Errors
-    /// If the meta topic cannot be read, or a place not be used.
+    /// If the meta topic cannot be read, or a destination cannot be used.
     pub fn recover(&mut self, app: &App, incarnation: Incarnation, member_id: &str) -> Result {
         if !self.0.iter().any(TwoPhaseOutput::is_named) {
             return Ok(());
         }
         let meta = Meta::read(app.env.log.as_ref(), &app.names.meta)?;
-        // Two processes of one identity can have the same incarnation while neither has committed; never the same member id.
-        let life = format!("{incarnation}-{:016x}", hash_bytes(member_id.as_bytes()));
+        // Two processes with one identity can have the same incarnation while neither has committed, but
+        // never the same member id.
+        let incarnation = format!("{incarnation}-{:016x}", hash_bytes(member_id.as_bytes()));
         self.0
             .iter_mut()
             .filter(|output| output.is_named())
-            .try_for_each(|output| output.sink.recover(&life, &meta.prepared(&output.name)))
+            .try_for_each(|output| output.sink.recover(&incarnation, &meta.prepared(&output.name)))
     }
 
     /// Hands the rows of the batch to the sinks, on the workers.
     ///
     /// # Errors
-    /// If a place cannot be used.
+    /// If a destination cannot be used.
     pub fn prepare(&mut self, app: &App, batch: Batch, mut rows: Map<NodeId, Collected>) -> Result<Prepared> {
         if self.0.is_empty() {
             return Ok(Prepared::default());
@@ -129,7 +131,7 @@ impl TwoPhaseOutputs {
     /// The batch is committed.
     ///
     /// # Errors
-    /// If a place cannot be used; the next start finishes it.
+    /// If a destination cannot be used; the next start finishes it.
     pub fn finish(&mut self) -> Result {
         let _ = crate::failpoint::passes("before-finish");
         self.0.iter_mut().try_for_each(TwoPhaseOutput::finish)
@@ -140,7 +142,7 @@ impl TwoPhaseOutputs {
         self.0.iter_mut().for_each(TwoPhaseOutput::discard);
     }
 
-    /// The outcome of the batch is not ours to know: the next recovery reads it from the log.
+    /// The outcome of the batch is not known here: the next recovery reads it from the log.
     pub fn forget(&mut self) {
         self.0.iter_mut().for_each(|output| output.prepared = None);
     }

@@ -1,5 +1,5 @@
-//! Rows of the meta topic that go with batches: what runs, and how far each source partition was consumed (a witness against offsets that
-//! are lost or reset).
+//! Rows of the meta topic that go with batches: what runs, and how far each source partition was consumed (a
+//! witness against lost or reset offsets).
 //!
 //! Owns when they are due. Knows no producer. Invariant: what was sent counts only once its batch is committed.
 
@@ -9,7 +9,7 @@ use crate::{
 };
 use std::time::Duration;
 
-/// What the meta topic has been told by this run.
+/// What this run has written to the meta topic.
 #[derive(Debug, Default)]
 pub struct Witness {
     /// Whether the rows that say what runs are committed.
@@ -41,7 +41,7 @@ impl Witness {
         self.is_due
     }
 
-    /// A batch begins.
+    /// Begins a batch.
     pub fn begin(&mut self) {
         self.is_due = false;
     }

@@ -1,24 +1,25 @@
 //! Topics and partitions that appear while the program runs.
 //!
-//! Owns when the log is asked for them. Knows no batch. Invariants: it is asked only at the barrier; a partition that appears later is
-//! read from its beginning, whatever `starting_offsets` says; a log that does not answer changes nothing.
+//! Owns when the log is queried for them. Knows no batch. Invariants: the log is queried only at the barrier;
+//! a partition that appears later is read from its beginning, whatever `starting_offsets` says; a log that
+//! does not answer changes nothing.
 
 use super::{Group, topics};
 use crate::{error::Result, runtime::app::App};
 use std::time::Duration;
 
-/// When the log was asked, and what followed.
+/// When the log was queried, and what followed.
 #[derive(Debug, Default)]
 pub(super) struct Discovery {
-    /// When it was last asked for new topics and partitions.
+    /// When it was last queried for new topics and partitions.
     asked: Option<Duration>,
-    /// Whether the group was asked for partitions that an earlier assignment could not know.
+    /// Whether the group was asked for partitions that an earlier assignment could not know of.
     has_rejoined: bool,
 }
 
 impl Group {
-    /// Asks now and then for topics that match a pattern and for partitions that were added. `true` = there are some: the group has to be
-    /// asked for a new assignment.
+    /// Queries the log from time to time for topics that match a pattern and for partitions that were added.
+    /// `true` = there are some: the group must be asked for a new assignment.
     ///
     /// # Errors
     /// If a topic was deleted and recreated.
@@ -32,7 +33,7 @@ impl Group {
         let found = match topics::inputs(app.env.log.as_ref(), &app.plan, &app.names) {
             Ok(found) => found,
             Err(e) => {
-                tracing::warn!("new topics and partitions cannot be looked for: {e}");
+                tracing::warn!("cannot look for new topics and partitions: {e}");
                 return Ok(false);
             }
         };
@@ -52,12 +53,13 @@ impl Group {
             ?grown,
             "topics or partitions were added: asking the group for a new assignment"
         );
-        self.topics.inputs.extend(found.inputs); // a topic that is gone is told by its fetcher
+        self.topics.inputs.extend(found.inputs); // a topic that is gone is reported by its fetcher
         self.discovery.has_rejoined = false;
         Ok(true)
     }
 
-    /// Asks the group for a new assignment, unless it was asked already since topics or partitions were added.
+    /// Asks the group for a new assignment, unless it was already asked since topics or partitions were
+    /// added.
     ///
     /// # Errors
     /// If the subscription is refused.

@@ -1,11 +1,11 @@
-//! What a reader of the output may rely on, told in one line at the start.
+//! What a reader of the output may rely on, stated in one line at the start.
 //!
-//! Owns the judgement of replication. Knows no log: it is given what the log tells of its topics. Invariant: nothing is promised that
-//! the settings do not give.
+//! Owns the assessment of replication. Knows no log: it is given what the log reports about its topics.
+//! Invariant: nothing is promised that the settings do not give.
 
 use crate::{config::Guarantee, log::TopicInfo};
 
-/// Topics that are named before "and so many more".
+/// How many topics are named before "and N more".
 const NAMED_MAX: usize = 4;
 
 const NEXT_IF_SINGLE: &str = "with three brokers or more give them replication factor 3 and min.insync.replicas 2; --replication-factor sets it for new internal topics";
@@ -14,8 +14,8 @@ const NEXT_IF_LAX: &str = "set min.insync.replicas to 2";
 /// One topic on which the guarantee rests.
 pub(super) type Written = (String, TopicInfo);
 
-/// How many brokers may lose their disks without an acknowledged record being lost.
-/// A setting that cannot be read counts as Kafka's default.
+/// How many brokers may lose their disks without the loss of an acknowledged record. A setting that cannot be
+/// read counts as Kafka's default.
 fn survives(info: &TopicInfo) -> u16 {
     let insync = insync(info).unwrap_or(1).max(1);
     info.replication_factor.min(insync).saturating_sub(1)
@@ -50,7 +50,7 @@ pub(super) fn of_cluster(guarantee: Guarantee, written: &[Written]) -> String {
 
 /// The line for a log without copies.
 pub(super) fn of_one_copy(guarantee: Guarantee, log: &str) -> String {
-    format!("{}; there is one copy ({log}): what is committed lasts as long as it", name(guarantee))
+    format!("{}; there is one copy ({log}): what is committed lasts as long as that copy", name(guarantee))
 }
 
 /// Settings that can lose acknowledged records although there are copies.
@@ -67,7 +67,7 @@ pub(super) fn warnings(written: &[Written]) -> Vec<String> {
         let unclean = info.config.get("unclean.leader.election.enable");
         if factor > 1 && unclean.is_some_and(|value| value == "true") {
             warnings.push(format!(
-                "topic `{topic}`: unclean.leader.election.enable is true: a broker that lags behind may become leader, and acknowledged records are lost then\n  next: set it to false"
+                "topic `{topic}`: unclean.leader.election.enable is true: a broker that lags behind may become leader, and acknowledged records are then lost\n  next: set it to false"
             ));
         }
     }
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_undo_the_copies_are_warned_of() {
+    fn settings_that_defeat_replication_are_warned_about() {
         let unclean = ("unclean.leader.election.enable", "true");
         let found = warnings(&[
             topic("lax", 3, &[ONE]),

@@ -1,9 +1,10 @@
-//! Two processes of one name: which of them is older, and must end.
+//! Two processes with the same name: which of them is older and must end.
 //!
-//! Owns the incarnation of this process, and what the meta topic tells of earlier ones. An incarnation is claimed in the meta topic, in a
-//! transaction of its own, before anything is recovered or processed; committed recovery records carry it too. Knows no group protocol.
-//! Invariants: a process ends as fenced only after it has read a higher incarnation of its own name; losing a place in the group, or a
-//! producer, proves nothing, because a broker that was away can throw out a process by a late request of its own.
+//! Owns the incarnation of this process, and what the meta topic says about earlier ones. An incarnation is
+//! claimed in the meta topic, in a transaction of its own, before anything is recovered or processed;
+//! committed recovery records also carry it. Knows no group protocol. Invariants: a process ends as fenced
+//! only after it has read a higher incarnation of its own name; losing a place in the group, or a producer,
+//! proves nothing, because a broker that was away can expel a process by a late request of that same process.
 
 use super::{CommittedPosition, meta::Meta, topics::Topics};
 use crate::{
@@ -13,27 +14,28 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How long a process whose place in the group or whose producer was taken waits for the claim of the one that took it.
+/// How long a process that lost its place in the group or its producer waits for the claim of the process
+/// that took it.
 const CLAIM_WAIT: Duration = Duration::from_secs(3);
 /// How often the meta topic is read while a claim is awaited.
 pub const CLAIM_PAUSE: Duration = Duration::from_millis(200);
 
-/// Who this process is.
+/// The identity of this process.
 #[derive(Default)]
 pub struct Identity {
     incarnation: Option<Incarnation>,
-    /// What an earlier run left; read once the producer is ready.
+    /// What an earlier run left behind; read once the producer is ready.
     meta: Option<Meta>,
 }
 
 impl Identity {
-    /// Ours, once it is taken.
+    /// Our incarnation, once it is taken.
     #[must_use]
     pub fn incarnation(&self) -> Option<Incarnation> {
         self.incarnation
     }
 
-    /// What an earlier run left, once it was read.
+    /// What an earlier run left behind, once it is read.
     #[must_use]
     pub fn meta(&self) -> Option<&Meta> {
         self.meta.as_ref()
@@ -42,14 +44,14 @@ impl Identity {
     /// The name of our attempt to commit this batch.
     ///
     /// # Panics
-    /// Before the incarnation is taken: a bug of the loop.
+    /// Before the incarnation is taken: a bug in the loop.
     #[must_use]
     pub fn token(&self, app: &App, batch: BatchId) -> Token {
         let incarnation = self.incarnation.expect("taken before the first batch");
         Token { instance: app.env.instance.clone(), incarnation, batch }
     }
 
-    /// Checks once that this program may go on from what an earlier run left.
+    /// Checks once that this program may continue from what an earlier run left behind.
     ///
     /// # Errors
     /// [`Error::Refused`] if it may not, or if the meta topic cannot be read.
@@ -68,7 +70,7 @@ impl Identity {
         Ok(())
     }
 
-    /// Whether a newer process of our name has begun, by its claim.
+    /// Whether a newer process with our name has started, judged by its claim.
     ///
     /// # Errors
     /// If the meta topic cannot be read.
@@ -80,7 +82,8 @@ impl Identity {
         Ok(superseded && !crate::failpoint::passes("mutant-never-superseded"))
     }
 
-    /// Leaves our place and our producer to others for a while; whether a newer process has claimed them.
+    /// Leaves our place and our producer to others for a while. Returns whether a newer process has claimed
+    /// them.
     ///
     /// # Errors
     /// If the meta topic cannot be read.
@@ -101,7 +104,7 @@ impl Identity {
         }
     }
 
-    /// Whether a newer process has our identity, by what it committed.
+    /// Whether a newer process has our identity, judged by what it committed.
     #[must_use]
     pub fn is_fenced(&self, app: &App, positions: &[CommittedPosition]) -> bool {
         let ours = self.incarnation.unwrap_or_default();
@@ -109,7 +112,7 @@ impl Identity {
         fenced && !crate::failpoint::passes("mutant-never-superseded")
     }
 
-    /// The incarnation to claim: higher than all that are known.
+    /// The incarnation to claim: higher than every known one.
     #[must_use]
     pub fn next(&self, app: &App, positions: &[CommittedPosition]) -> Incarnation {
         let claimed = self.meta.as_ref().and_then(|meta| meta.claim(&app.env.instance));
@@ -117,7 +120,7 @@ impl Identity {
         Incarnation(seen.max(app.env.incarnation_before).0 + 1)
     }
 
-    /// The row that tells older processes of our name that they are.
+    /// The row by which older processes with our name learn that they are older.
     #[must_use]
     pub fn claim(app: &App, ours: Incarnation) -> RawChunk {
         Meta::claim_row(&app.env.instance, ours)
@@ -129,7 +132,7 @@ impl Identity {
     }
 }
 
-/// The highest incarnation of our name that committed one of these positions.
+/// The highest incarnation with our name that committed one of these positions.
 fn highest(app: &App, positions: &[CommittedPosition]) -> Option<Incarnation> {
     let tokens = positions.iter().filter_map(|p| p.record.as_ref()).map(|record| &record.token);
     tokens.filter(|token| token.instance == app.env.instance).map(|token| token.incarnation).max()

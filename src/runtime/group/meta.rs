@@ -1,8 +1,8 @@
-//! The meta topic: what an application knows of itself beside the group's offsets.
+//! The meta topic: what an application knows about itself besides the group's offsets.
 //!
-//! Owns its rows: the topology's fingerprint, identities of input topics, a witness per source partition, and the incarnation that
-//! runs of each instance. Knows no task. Invariants: rows are written only inside a transaction of a process that is not fenced; a
-//! topic that was deleted and recreated stops the start.
+//! Owns its rows: the topology's fingerprint, identities of input topics, a witness per source partition, and
+//! the current incarnation of each instance. Knows no task. Invariants: rows are written only inside a
+//! transaction of a process that is not fenced; a topic that was deleted and recreated stops the start.
 
 use super::topics::Topics;
 use crate::{
@@ -17,14 +17,15 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
 const TOPOLOGY: &str = "topology";
-/// Before the instance and the name of an output outside the log.
+/// Prefix of the key, before the instance and the name of an output outside the log.
 const OUTPUT: &str = "output/";
-/// Seconds without a row before the end, after which a reading is given up: a transaction of a dead process ends earlier.
+/// Seconds without a row, short of the end, after which a read is given up: a transaction of a dead process
+/// ends sooner.
 const SILENCE_S: u32 = 30;
-/// The same for claims alone: a process with a claim has ended our open transactions before it wrote it.
+/// The same for claims alone: a process ends our open transactions before it writes its claim.
 const SILENCE_OF_CLAIMS_S: u32 = 2;
 
-/// Identity of an input topic.
+/// The identity of an input topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct TopicRow {
     id: String,
@@ -34,13 +35,13 @@ struct TopicRow {
 /// What an earlier run wrote.
 #[derive(Clone, Debug, Default)]
 pub struct Meta {
-    /// Fingerprint of the topology that ran last.
+    /// The fingerprint of the topology that ran last.
     pub topology: Option<Fingerprint>,
     topics: BTreeMap<String, TopicRow>,
     witnesses: BTreeMap<String, Offset>,
     prepared: BTreeMap<String, Vec<Vec<u8>>>,
     claims: BTreeMap<String, Incarnation>,
-    /// Read up to here.
+    /// The position that reading has reached.
     next: Offset,
 }
 
@@ -54,14 +55,15 @@ impl Meta {
         let mut from = log.start_offset(&at)?;
         let (rows, whole) = rows(log, &at, &mut from, SILENCE_S)?;
         if !whole {
-            let what = format!("{at} did not end, but nothing came after {from} for {SILENCE_S} s");
+            let what =
+                format!("{at} was not read to its end, and nothing came after {from} for {SILENCE_S} s");
             return Err(Failure::new(Stage::Fetch, Reaction::StopPipeline, what).into());
         }
         Ok(Meta { next: from, ..Self::parse(&rows)? })
     }
 
-    /// Reads on for incarnations only: what this run left in the other rows says nothing of an earlier run. What is behind another
-    /// process's open transaction is not waited for.
+    /// Reads further for incarnations only: what this run left in the other rows says nothing about an
+    /// earlier run. Rows behind another process's open transaction are not waited for.
     ///
     /// # Errors
     /// As [`Meta::read`].
@@ -105,7 +107,7 @@ impl Meta {
         self.witnesses.get(&at.to_string()).copied()
     }
 
-    /// What each process prepared for an output outside the log with its last committed batch.
+    /// What each process prepared, with its last committed batch, for an output outside the log.
     #[must_use]
     pub fn prepared(&self, output: &str) -> Vec<Vec<u8>> {
         self.prepared.get(output).cloned().unwrap_or_default()
@@ -118,7 +120,7 @@ impl Meta {
         rows.push(RawRecord { offset: Offset(0), timestamp_ms: -1, key, value, headers: Headers::NONE });
     }
 
-    /// The incarnation of an instance that began last.
+    /// The incarnation of an instance that started last.
     #[must_use]
     pub fn claim(&self, instance: &InstanceId) -> Option<Incarnation> {
         self.claims.get(&*instance.0).copied()
@@ -131,7 +133,7 @@ impl Meta {
             && topics.inputs.iter().any(|(name, info)| self.topics.get(name) != Some(&row(info)))
     }
 
-    /// Stops if an input topic is another one than before.
+    /// Fails if an input topic is not the one that was read before.
     ///
     /// # Errors
     /// [`Error::Topic`].
@@ -150,7 +152,7 @@ impl Meta {
         Ok(())
     }
 
-    /// The rows that tell a later start what ran: written with the first batch of a run.
+    /// The rows from which a later start learns what ran: written with the first batch of a run.
     #[must_use]
     pub fn first_rows(topology: &Fingerprint, topics: &Topics) -> RawChunk {
         let mut rows = RawChunkBuilder::default();
@@ -161,7 +163,7 @@ impl Meta {
         rows.build()
     }
 
-    /// The row by which a process tells older ones of its instance that it runs.
+    /// The row by which older processes of an instance learn that a newer one runs.
     #[must_use]
     pub fn claim_row(instance: &InstanceId, incarnation: Incarnation) -> RawChunk {
         let mut rows = RawChunkBuilder::default();
@@ -178,7 +180,8 @@ impl Meta {
     }
 }
 
-/// The last value of each key from an offset on, which moves to where reading came; `false` = not to the end.
+/// The last value of each key from an offset on; the offset moves to where reading stopped. `false` = short
+/// of the end.
 fn rows(
     log: &dyn Log,
     at: &TopicPartition,

@@ -1,4 +1,5 @@
-//! The consumer group: our place in it, what it gives and takes, who we are in it, and the topics that it is about.
+//! The consumer group: our place in it, what it assigns and revokes, our identity in it, and the topics that
+//! it covers.
 //!
 //! Owns the member, the events that wait for the barrier, and the partitions that wait to be recovered. Knows no task and no batch.
 //! Invariants: events are served only at the barrier, in their order; a partition is given back only once nothing of it is in flight.
@@ -23,30 +24,30 @@ use std::time::Duration;
 use topics::Topics;
 use unassigned::Unassigned;
 
-/// A partition with what the group holds for it.
+/// A partition with what the group has committed for it.
 pub struct CommittedPosition {
     /// The partition.
     pub at: TopicPartition,
     /// The committed offset and its metadata.
     pub committed: Option<Committed>,
-    /// The metadata, understood.
+    /// The metadata, parsed.
     pub record: Option<RecoveryRecord>,
 }
 
 /// Our place in the group.
 pub struct Group {
     member: Box<dyn Member>,
-    /// Who we were when our partitions were recovered.
+    /// Our member id when our partitions were recovered.
     member_id: String,
     /// What happened while a batch was in flight.
     events: Vec<GroupEvent>,
     /// Partitions that are ours but not recovered.
     pub unrecovered: Vec<TopicPartition>,
-    /// The membership is of no more use; a new one is asked for at the barrier.
+    /// The membership is of no further use; a new one is requested at the barrier.
     must_rejoin: bool,
     /// The topics that the program reads, as far as they are known.
     pub topics: Topics,
-    /// Who we are in it.
+    /// Our identity in it.
     pub identity: Identity,
     discovery: Discovery,
     unassigned: Unassigned,
@@ -71,12 +72,13 @@ impl Group {
         })
     }
 
-    /// Gives the membership up for a new one: what the old one holds, was told or still waits for counts no more. (To subscribe again is
-    /// not enough: in the middle of a rebalance the client takes that for no change.)
+    /// Replaces the membership by a new one: what the old one holds, was told or still waits for no longer
+    /// counts. (Subscribing again is not enough: in the middle of a rebalance the client takes that as no
+    /// change.)
     ///
     /// # Errors
     /// If the group cannot be joined.
-    pub fn join_anew(&mut self, app: &App) -> Result {
+    pub fn join_again(&mut self, app: &App) -> Result {
         self.unrecovered.clear();
         self.events.clear();
         self.member.leave();
@@ -85,24 +87,25 @@ impl Group {
         Ok(())
     }
 
-    /// The partitions were given up; the membership is replaced at the next barrier.
+    /// The partitions were given up: has the membership replaced at the next barrier.
     pub fn abandon(&mut self) {
         self.must_rejoin = true;
     }
 
-    /// Whether the membership waits to be replaced.
+    /// Whether the membership is waiting to be replaced.
     #[must_use]
     pub fn must_rejoin(&self) -> bool {
         self.must_rejoin
     }
 
-    /// Whether all that the group has assigned is recovered, and the membership is not to be replaced.
+    /// Whether everything that the group has assigned is recovered and the membership is not about to be
+    /// replaced.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.unrecovered.is_empty() && !self.must_rejoin
     }
 
-    /// Asks the group what happened. What it tells waits for [`Group::take_events`].
+    /// Asks the group what happened. Its events wait for [`Group::take_events`].
     ///
     /// # Errors
     /// If the membership is lost, for now or for good.
@@ -111,8 +114,8 @@ impl Group {
         Ok(())
     }
 
-    /// As [`Group::poll`], while a batch is in flight: that our place was taken is looked into at the barrier only; a lost connection is
-    /// reported at once.
+    /// As [`Group::poll`], while a batch is in flight: whether our place was taken is examined only at the
+    /// barrier; a lost connection is reported at once.
     ///
     /// # Errors
     /// If the membership is lost.
@@ -131,7 +134,7 @@ impl Group {
         Ok(())
     }
 
-    /// Whether something waits for the barrier.
+    /// Whether an event is waiting for the barrier.
     #[must_use]
     pub fn has_events(&self) -> bool {
         !self.events.is_empty()
@@ -145,7 +148,8 @@ impl Group {
     /// Gives partitions back.
     ///
     /// # Errors
-    /// If the group refuses. A membership that is over cannot be answered: the next poll tells how it ended.
+    /// If the group refuses. A membership that is over cannot be answered: the next poll reports how it
+    /// ended.
     pub fn release(&mut self, at: &[TopicPartition]) -> Result<(), Failure> {
         match self.member.release(at) {
             Err(f) if f.reaction == Reaction::CloseTasks => {
@@ -156,10 +160,10 @@ impl Group {
         }
     }
 
-    /// Takes up partitions, to be fetched from these offsets.
+    /// Takes over partitions, to be fetched from these offsets.
     ///
     /// # Errors
-    /// If the assignment was replaced meanwhile.
+    /// If the assignment has been replaced meanwhile.
     pub fn start(
         &mut self,
         at: &[(TopicPartition, Offset)],
@@ -178,33 +182,34 @@ impl Group {
         self.member.seek(at, to)
     }
 
-    /// Who we are in the group now.
+    /// Our current membership in the group.
     ///
     /// # Errors
-    /// If the group is not joined.
+    /// If we have not joined the group.
     pub fn membership(&self) -> Result<Membership, Failure> {
         self.member.membership()
     }
 
-    /// Whether we are another member than when our partitions were recovered, or lost them: nothing of them may be committed.
+    /// Whether we are no longer the member that recovered our partitions, or have lost them: nothing of them
+    /// may be committed.
     #[must_use]
     pub fn is_lost(&self, membership: &Membership) -> bool {
         membership.member_id != self.member_id || self.member.assignment_lost()
     }
 
-    /// Whether we were expelled and taken in again: such a member may be told of new partitions only, or of nothing; those it held are
-    /// lost.
+    /// Whether we were expelled and admitted again: such a member may be told only of new partitions, or of
+    /// nothing; those it held are lost.
     #[must_use]
     pub fn was_expelled(&self) -> bool {
         self.member.membership().is_ok_and(|m| m.member_id != self.member_id)
     }
 
-    /// Blocks until records or an event may be there, or `timeout` is over.
+    /// Blocks until records or an event may be available, or `timeout` has passed.
     pub fn wait(&mut self, timeout: Duration) {
         self.member.wait(timeout);
     }
 
-    /// The committed offsets and recovery records of partitions, read once no transaction is pending on them.
+    /// The committed offsets and recovery records of partitions, read once no transaction on them is pending.
     ///
     /// # Errors
     /// If the group's coordinator does not answer, or a record is not ours.
@@ -214,14 +219,14 @@ impl Group {
             let parse = |c: &Committed| {
                 RecoveryRecord::parse(&c.metadata, &format!("{at} in group {}", app.config.application_id))
             };
-            // Offsets that were set from outside, as Kafka's own tools do, come without metadata.
+            // Offsets that were set from outside, for example with Kafka's own tools, come without metadata.
             let record = committed.as_ref().filter(|c| !c.metadata.is_empty()).map(parse).transpose()?;
             Ok(CommittedPosition { at: at.clone(), committed, record })
         });
         positions.collect()
     }
 
-    /// Ends the membership; `leave` tells the group at once.
+    /// Ends the membership; with `leave` the group is notified at once.
     pub fn close(self, leave: bool) {
         self.member.close(leave);
     }

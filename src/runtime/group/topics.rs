@@ -1,7 +1,8 @@
-//! The topics of an application: their names, how the internal ones are made, and whether all are as they must be.
+//! The topics of an application: their names, how the internal ones are created, and whether all are as
+//! required.
 //!
-//! Owns names and policies. Knows no batch. Invariants: an internal topic that differs from the plan stops the start; the
-//! guarantee that the replication gives is told, not assumed.
+//! Owns names and policies. Knows no batch. Invariants: an internal topic that differs from the plan stops
+//! the start; the guarantee that the replication gives is stated, not assumed.
 
 use super::guarantee::{self, Written};
 use crate::{
@@ -20,15 +21,16 @@ use std::{
 
 const UNSEEN: &str = "was created, but cannot be seen yet\n  next: start again";
 const DAY_MS: i64 = 86_400_000;
-/// A row with each batch in a topic that is read at each start: only closed segments are compacted.
+/// For a topic that gets a row with each batch and is read at each start: only closed segments are compacted.
 const COMPACTED_SOON: [(&str, &str); 3] =
     [("cleanup.policy", "compact"), ("segment.ms", "600000"), ("segment.bytes", "16777216")];
 /// How long a changelog keeps tombstones and the exchange topic keeps rows.
 pub const RETENTION_MS: i64 = 7 * DAY_MS;
-/// What the embedded log keeps of rows that are written outside already: so far a table may go back, as from a copy of it.
+/// How much the embedded log keeps of rows that are already written outside: a table may go back this far,
+/// for example when it is restored from a backup.
 const OUTBOX_BYTES: u64 = 64 << 20;
 
-/// Names of the internal topics.
+/// The names of the internal topics.
 #[derive(Clone, Debug)]
 pub struct Names {
     /// Rows between processes; the group assigns state partitions by it.
@@ -70,7 +72,7 @@ impl Names {
     }
 }
 
-/// What is known of the topics of a program after [`prepare`].
+/// What is known about the topics of a program after [`prepare`].
 #[derive(Clone, Debug, Default)]
 pub struct Topics {
     /// Input topics and their state; identity and number of partitions are recorded.
@@ -78,8 +80,9 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// The number of an input topic's first task when the partitions of all input topics are counted through, as Spark counts those of
-    /// a union: tasks of two topics, which may run in two processes, never have the same number.
+    /// The number of an input topic's first task when the partitions of all input topics are numbered
+    /// consecutively, as Spark numbers those of a union: tasks of two topics, which may run in two processes,
+    /// never have the same number.
     #[must_use]
     pub fn first_task(&self, topic: &str) -> u32 {
         self.inputs
@@ -90,7 +93,7 @@ impl Topics {
     }
 }
 
-/// Checks the topics of a plan, makes what is missing of the internal ones.
+/// Checks the topics of a plan and creates the internal ones that are missing.
 ///
 /// # Errors
 /// [`Error::Topic`] that names the topic and what to do.
@@ -112,7 +115,8 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
         [("cleanup.policy", "compact".to_owned()), ("delete.retention.ms", RETENTION_MS.to_string())];
     let mut of_meta = compact.to_vec();
     if plan.has_two_phase() {
-        // A row with each batch: only closed segments are compacted, and the topic is read at each start.
+        // It gets a row with each batch: only closed segments are compacted, and the topic is read at each
+        // start.
         of_meta.extend([("segment.ms", "600000".to_owned()), ("segment.bytes", "16777216".to_owned())]);
     }
     let mut internal = vec![spec(config, &names.meta, 1, &of_meta)];
@@ -131,7 +135,8 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
     Ok(topics)
 }
 
-/// Makes the topics between the program and places outside; their positions are read at each start, so they are compacted soon.
+/// Creates the topics between the program and destinations outside the log; their positions are read at each
+/// start, so they are compacted soon.
 fn prepare_outboxes(log: &dyn Log, config: &Config, plan: &Topology) -> Result {
     for drain in &plan.outboxes {
         let kept = ingest(log, false, OUTBOX_BYTES);
@@ -139,7 +144,7 @@ fn prepare_outboxes(log: &dyn Log, config: &Config, plan: &Topology) -> Result {
         let Some(positions) = &drain.positions else { continue };
         if config.guarantee == Guarantee::AtLeastOnce {
             let what = format!(
-                "output `{}`: `foreach_batch` gives the same rows under the same id again, which at least once cannot do\n  next: start with --guarantee exactly-once, or use `foreach_rdd`",
+                "output `{}`: `foreach_batch` passes the same rows under the same id again, which at least once cannot guarantee\n  next: start with --guarantee exactly-once, or use `foreach_rdd`",
                 drain.name
             );
             return Err(Error::Config(what));
@@ -149,10 +154,10 @@ fn prepare_outboxes(log: &dyn Log, config: &Config, plan: &Topology) -> Result {
     Ok(())
 }
 
-/// The topics that the sources of a plan read now.
+/// The topics that the sources of a plan currently read.
 ///
 /// # Errors
-/// [`Error::Topic`] if one that is named does not exist, or a source with a pattern has none at all.
+/// [`Error::Topic`] if a named topic does not exist, or a source with a pattern matches none at all.
 pub fn inputs(log: &dyn Log, plan: &Topology, names: &Names) -> Result<Topics> {
     let mut wanted: BTreeSet<String> = plan.sources().flat_map(|(_, s)| s.topics.iter().cloned()).collect();
     let named = wanted.clone();
@@ -179,15 +184,16 @@ pub fn inputs(log: &dyn Log, plan: &Topology, names: &Names) -> Result<Topics> {
             what: format!("does not exist ({})\n  next: create it, or correct the name", log.name()),
         };
         match info {
-            None if !named.contains(*name) => {} // deleted between the two questions
+            None if !named.contains(*name) => {} // deleted between the two requests
             info => drop(topics.inputs.insert((*name).into(), info.ok_or_else(missing)?)),
         }
     }
     Ok(topics)
 }
 
-/// How long a topic of a receiver or a drain keeps rows. It has one partition, so that what is stored keeps its order. In a
-/// log that deletes what was consumed only the newest `consumed_bytes` of read rows stay, unless the topic is compacted.
+/// How long a topic of a receiver or an outbox keeps rows. It has one partition, so that what is stored keeps
+/// its order. In a log that deletes what was consumed only the newest `consumed_bytes` of read rows stay,
+/// unless the topic is compacted.
 fn ingest(log: &dyn Log, compact: bool, consumed_bytes: u64) -> BTreeMap<String, String> {
     let policy = if compact { "compact" } else { "delete" };
     let mut kept = vec![("cleanup.policy", policy.to_owned()), ("retention.ms", RETENTION_MS.to_string())];
@@ -203,7 +209,8 @@ fn tell_guarantee(log: &dyn Log, config: &Config, mut written: Vec<Written>) {
         tracing::info!("guarantee: {}", guarantee::of_one_copy(config.guarantee, &log.name()));
         return;
     }
-    // Where offsets and outcomes of transactions live; made with the first group, and not everybody may look at them.
+    // Where offsets and outcomes of transactions are kept; created with the first group, and not every user
+    // may describe them.
     for name in ["__consumer_offsets", "__transaction_state"] {
         let found = log.describe(&[name]).ok().and_then(|mut found| found.remove(0));
         written.extend(found.map(|info| (name.to_owned(), info)));
@@ -214,7 +221,7 @@ fn tell_guarantee(log: &dyn Log, config: &Config, mut written: Vec<Written>) {
     }
 }
 
-/// Stops before anything is processed whose result could not be written.
+/// Fails before anything is processed whose result could not be written.
 fn check_rights(topic: &str, info: &TopicInfo) -> Result {
     if info.may_write != Some(false) {
         return Ok(());
@@ -253,7 +260,7 @@ fn ensure_output(log: &dyn Log, topic: &str) -> Result<TopicInfo> {
     log.describe(&[topic])?.remove(0).ok_or_else(|| missing(UNSEEN))
 }
 
-/// A topic that is there, made by hand or by an earlier run, takes no right to create.
+/// A topic that exists, created by hand or by an earlier run, needs no permission to create.
 fn ensure_internal(log: &dyn Log, spec: &TopicSpec) -> Result<TopicInfo> {
     let mut info = log.describe(&[&spec.name])?.remove(0);
     if info.is_none() {

@@ -1,9 +1,10 @@
-//! Partitions that no process of the application reads, found and given to somebody.
+//! Partitions that no process of the application reads: they are found and get assigned again.
 //!
-//! A process that is killed in the middle of a rebalance and is back within its session takes its place in the group as it was. What
-//! it was about to give back then belongs to nobody, and the group thinks that all is well. Owns the search for such partitions.
-//! Knows no batch. Invariants: the group is inspected once per generation, after a session in which nothing changed, so
-//! that partitions on their way are not taken for lost; what did not help is not tried again.
+//! A process that is killed in the middle of a rebalance and is back within its session timeout takes its old
+//! place in the group. The partitions that it was about to give back then belong to nobody, and the group
+//! believes that all is well. Owns the search for such partitions. Knows no batch. Invariants: the group is
+//! inspected once per generation, after a session in which nothing changed, so that partitions on their way
+//! to another member are not taken for lost; what did not help is not tried again.
 
 use super::Group;
 use crate::{record::TopicPartition, runtime::app::App};
@@ -12,20 +13,20 @@ use std::time::Duration;
 /// How often the generation is compared.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What is known of the group.
+/// What is known about the group.
 #[derive(Debug, Default)]
 pub(super) struct Unassigned {
-    /// When it is compared again.
+    /// When the generation is compared next.
     next: Duration,
     generation: Option<i32>,
     since: Duration,
     has_looked: bool,
-    /// What nobody held when it was last looked.
+    /// The partitions that nobody held at the last inspection.
     before: Vec<TopicPartition>,
 }
 
 impl Unassigned {
-    /// Whether it is time to look, now that the group is in this generation.
+    /// Whether it is time to inspect the group, now that it is in this generation.
     fn is_time(&mut self, generation: i32, now: Duration, session: Duration) -> bool {
         if self.generation != Some(generation) {
             (self.generation, self.since, self.has_looked) = (Some(generation), now, false);
@@ -37,8 +38,8 @@ impl Unassigned {
 }
 
 impl Group {
-    /// Looks for partitions that nobody reads, once in each generation of the group. `true` = there are some: the group has to be asked for
-    /// a new assignment.
+    /// Looks for partitions that nobody reads, once in each generation of the group. `true` = there are some:
+    /// the group must be asked for a new assignment.
     pub fn find_unassigned(&mut self, app: &App) -> bool {
         let now = app.now();
         if now < self.unassigned.next {
@@ -57,7 +58,7 @@ impl Group {
         let unassigned = match self.member.unassigned(&topics) {
             Ok(unassigned) => unassigned,
             Err(f) => {
-                tracing::warn!("partitions that nobody reads cannot be looked for: {f}");
+                tracing::warn!("cannot look for partitions that nobody reads: {f}");
                 return false;
             }
         };
@@ -65,7 +66,7 @@ impl Group {
         if found {
             let list: Vec<_> = unassigned.iter().map(ToString::to_string).collect();
             tracing::warn!(
-                "no process of `{}` reads {}: a rebalance was not finished; asking the group for a new assignment",
+                "no process of `{}` reads {}: a rebalance did not finish; asking the group for a new assignment",
                 app.config.application_id,
                 list.join(", ")
             );

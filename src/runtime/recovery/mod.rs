@@ -1,8 +1,9 @@
 //! From partitions that the group has assigned to partitions that can compute.
 //!
-//! Owns the databases that are brought up to date, and what waits for them. Knows no batch. Decides nothing: that is `task::recovery`.
-//! Invariants: the loop takes one step of it per turn, so that the group is served meanwhile; as many partitions are restored at a time
-//! as there are workers, within one budget of memory; a restore that is given up is taken up again where it stopped.
+//! Owns the databases that are being brought up to date, and what is waiting for them. Knows no batch.
+//! Decides nothing: that is `task::recovery`. Invariants: the loop takes one step of it per turn, so that the
+//! group is served meanwhile; as many partitions are restored at a time as there are workers, within one
+//! memory budget; a restore that is given up resumes where it stopped.
 
 mod replay;
 mod restore;
@@ -24,13 +25,13 @@ use std::{collections::VecDeque, sync::Arc};
 
 /// A recovery under way.
 pub struct Recovery {
-    /// Who we were when the committed positions were read.
+    /// Our membership when the committed positions were read.
     pub membership: Membership,
-    /// Source partitions, which wait for the state.
+    /// Source partitions, waiting for the state.
     pub sources: Vec<CommittedPosition>,
     /// Restores that have not begun.
     waiting: VecDeque<Restore>,
-    /// Restores that are stepped.
+    /// Restores that are under way.
     active: Vec<Restore>,
     /// State partitions whose databases are up to date.
     pub ready: Vec<Recovered>,
@@ -39,10 +40,10 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// Opens the databases of state partitions and decides what is to be done with each.
+    /// Opens the databases of state partitions and decides what to do with each.
     ///
     /// # Errors
-    /// If a database or the changelog cannot be used, or contradict each other.
+    /// If a database or the changelog cannot be used, or they contradict each other.
     pub fn begin(
         app: &App,
         membership: Membership,
@@ -88,10 +89,11 @@ impl Recovery {
         self.waiting.is_empty() && self.active.is_empty()
     }
 
-    /// Takes the restores on by a moment, on the workers.
+    /// Advances the restores by a short step, on the workers.
     ///
     /// # Errors
-    /// If the changelog cannot be read, the database not be written, or the two contradict what the group has.
+    /// If the changelog cannot be read, a database cannot be written, or the two contradict what the group
+    /// has.
     pub fn step(&mut self, app: &App, group: &mut Group) -> Result {
         while self.active.len() < app.pool.width()
             && let Some(mut next) = self.waiting.pop_front()
@@ -121,7 +123,7 @@ impl Recovery {
         app.observe(&Observed::StateReady { partition, done: self.ready.len(), of: self.of });
     }
 
-    /// All partitions that it is about.
+    /// All partitions that it covers.
     #[must_use]
     pub fn partitions(&self) -> Vec<TopicPartition> {
         let restores = self.waiting.iter().chain(&self.active).map(Restore::at);
@@ -129,7 +131,7 @@ impl Recovery {
         self.sources.iter().map(|p| &p.at).chain(restores).chain(ready).cloned().collect()
     }
 
-    /// Gives up partitions that are wanted back.
+    /// Gives up partitions that were revoked.
     pub fn remove(&mut self, at: &[TopicPartition]) {
         self.sources.retain(|p| !at.contains(&p.at));
         self.waiting.retain(|restore| !at.contains(restore.at()));

@@ -1,8 +1,8 @@
 //! The changelog of one state partition on its way into the database, step by step, on whatever thread runs the step.
 //!
-//! Owns the reading and the pieces. Decides nothing, knows no group. Invariants: only committed rows are applied; the target is
-//! the high watermark at the start; each piece carries how far it goes, and only the last one carries a record of a batch, so
-//! that a replay that is cut off is known for what it is and taken up again.
+//! Owns the reading and the pieces. Decides nothing, knows no group. Invariants: only committed rows are
+//! applied; the target is the high watermark at the start; each piece carries how far it goes, and only the
+//! last one carries the record of a batch, so that a replay that was cut off is recognised and resumed.
 
 use crate::runtime::clock::Clock;
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// One step takes about so long; between steps the loop serves the group.
+/// One step takes about this long; between steps the loop serves the group.
 const STEP: Duration = Duration::from_millis(200);
 /// How long a read waits for rows.
 const READ_WAIT: Duration = Duration::from_millis(100);
@@ -26,7 +26,7 @@ pub(super) struct Rows {
     at: TopicPartition,
     next: Offset,
     target: Offset,
-    /// Gone when the target is reached.
+    /// `None` once the target is reached.
     reader: Option<Box<dyn Reader>>,
     heard: Duration,
 }
@@ -51,10 +51,10 @@ impl Rows {
         self.next >= self.target
     }
 
-    /// What comes next; `None` = nothing came for a moment, or everything was read.
+    /// The next rows; `None` = nothing came for a moment, or everything is read.
     ///
     /// # Errors
-    /// If the changelog cannot be read, or is silent for long.
+    /// If the changelog cannot be read, or stays silent for too long.
     pub fn next(&mut self, clock: &dyn Clock) -> Result<Option<RawChunk>> {
         let Some(reader) = &mut self.reader else { return Ok(None) };
         let fetched = reader.next(READ_WAIT)?;
@@ -92,7 +92,7 @@ pub(super) struct Replay {
     backend: Arc<dyn Backend>,
     /// Written with the last rows.
     record: RecoveryRecord,
-    /// Written with the rows before.
+    /// Written with the rows before those.
     progress: RestoreProgress,
     /// Rows are applied in pieces of about this size, bytes.
     piece_bytes: usize,
@@ -103,7 +103,7 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    /// Applies `rows` to `backend`, which is then of `record`.
+    /// Applies `rows` to `backend`, which is then at `record`.
     pub fn new(
         rows: Rows,
         backend: Arc<dyn Backend>,
@@ -130,7 +130,7 @@ impl Replay {
     /// Reads and applies for about [`STEP`], or until everything is applied.
     ///
     /// # Errors
-    /// If the changelog cannot be read or the database not be written.
+    /// If the changelog cannot be read or the database cannot be written.
     pub fn step(&mut self, clock: &dyn Clock) -> Result {
         let until = clock.monotonic() + STEP;
         while !self.rows.is_done() {
@@ -154,7 +154,7 @@ impl Replay {
         Ok(())
     }
 
-    /// Whether the database is of the record.
+    /// Whether the database is at the record.
     pub fn is_done(&self) -> bool {
         self.is_done
     }

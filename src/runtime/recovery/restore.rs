@@ -1,7 +1,9 @@
-//! The restore of one state partition: what is known of its database, what has to be done, and how far that is.
+//! The restore of one state partition: what is known about its database, what has to be done, and how far
+//! that has come.
 //!
-//! Owns the facts and the work. Decides nothing: that is `task::recovery`. Invariant: the end of the changelog is read after the producer
-//! was ready, so no transaction of an earlier owner can add to it.
+//! Owns the facts and the work. Decides nothing: that is `task::recovery`. Invariant: the end of the
+//! changelog is read after the producer has become ready, so no transaction of an earlier owner can add to
+//! it.
 
 use super::replay::{Replay, Rows};
 use crate::{
@@ -24,12 +26,13 @@ use crate::{
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-/// The part of the memory for state that rows on their way into databases may take: one of so many, for all partitions together.
+/// The part of the memory for state that rows on their way into databases may take, one in this many, for all
+/// partitions together.
 const PIECES_SHARE: usize = 16;
-/// Progress is reported this often.
+/// How often progress is reported.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// An opened database with what is known of it.
+/// An opened database with what is known about it.
 pub(super) struct Found {
     opened: Opened,
     local: Option<RecoveryRecord>,
@@ -66,7 +69,7 @@ enum Work {
     Nothing,
     /// Nothing was committed: then the changelog must hold no committed row either.
     Check { from: Offset, to: Offset, rows: Option<Rows>, found: Option<Offset> },
-    /// The changelog is applied.
+    /// The changelog must be applied.
     Replay { from: Offset, to: Offset, began_ms: i64, replay: Option<Box<Replay>> },
 }
 
@@ -74,16 +77,16 @@ enum Work {
 pub(super) struct Restore {
     position: CommittedPosition,
     backend: Arc<dyn Backend>,
-    /// Of the last committed batch; `None` = nothing was committed.
+    /// The record of the last committed batch; `None` = nothing was committed.
     record: Option<RecoveryRecord>,
-    /// What the local database saw consumed.
+    /// What the local database had recorded as consumed.
     seen: Option<BTreeMap<String, Offset>>,
     work: Work,
     reported: Duration,
 }
 
 impl Restore {
-    /// What has to be done with an opened database.
+    /// Decides what has to be done with an opened database.
     pub fn decide(app: &App, position: CommittedPosition, found: Found, stores: &[String]) -> Result<Self> {
         let Found { opened, local, progress, changelog_start, changelog_end } = found;
         let Opened { mut backend, quarantined, added } = opened;
@@ -106,7 +109,8 @@ impl Restore {
         let mut seen = facts.local.as_ref().map(|l| l.inputs.clone());
         let mut began_ms = now_ms;
         let from = match decision {
-            // The changelog may hold rows of these stores from before they were left out: all rows are applied again.
+            // The changelog may hold rows of these stores from before they were removed from the program: all
+            // rows are applied again.
             StateDecision::Ready | StateDecision::RollForward(_) | StateDecision::Resume(_)
                 if !added.is_empty() =>
             {
@@ -128,7 +132,7 @@ impl Restore {
             }
             StateDecision::Restore => changelog_start,
             StateDecision::Quarantine(why) => {
-                seen = None; // a database that the log contradicts is no witness
+                seen = None; // a database that the log contradicts is not a witness
                 drop(backend);
                 app.observe(&Observed::Quarantined(&why));
                 app.env.storage.quarantine(position.at.partition, &why)?;
@@ -142,12 +146,12 @@ impl Restore {
         Ok(Restore { position, backend, record: facts.committed, seen, work, reported: app.now() })
     }
 
-    /// The state partition, as its partition of the exchange topic.
+    /// The state partition, named by its partition of the exchange topic.
     pub fn at(&self) -> &TopicPartition {
         &self.position.at
     }
 
-    /// Opens what it reads.
+    /// Opens what the restore reads.
     pub fn activate(&mut self, app: &App) -> Result {
         let (at, log, clock) =
             (app.names.changelog_of(self.position.at.partition), &*app.env.log, &*app.env.clock);
@@ -168,7 +172,7 @@ impl Restore {
         Ok(())
     }
 
-    /// Goes on for a moment.
+    /// Advances by a short step.
     pub fn step(&mut self, clock: &dyn Clock) -> Result {
         match &mut self.work {
             Work::Check { rows: Some(rows), found, .. } if !rows.is_done() => {
@@ -205,7 +209,8 @@ impl Restore {
     /// If nothing was committed for this partition, no committed row may exist either.
     pub fn check_nothing_is_committed(&self, app: &App, group: &mut Group) -> Result {
         let Work::Check { found: Some(row), .. } = &self.work else { return Ok(()) };
-        // Both facts were read one after the other: a newer process of our identity may have committed in between.
+        // The two facts were read one after the other: a newer process with our identity may have committed
+        // in between.
         let at = &self.position.at;
         if group.committed(app, std::slice::from_ref(at))?.iter().any(|p| p.committed.is_some()) {
             let what = format!("{at} was committed while this process started");
@@ -217,7 +222,7 @@ impl Restore {
         )))
     }
 
-    /// The partition, ready.
+    /// The recovered partition.
     pub fn into_recovered(self) -> Recovered {
         let Restore { position, backend, record, seen, .. } = self;
         Recovered {

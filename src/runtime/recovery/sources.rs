@@ -14,11 +14,11 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// Offsets of sources that a local database has seen consumed.
+/// The source offsets that a local database has recorded as consumed.
 pub type Seen = BTreeMap<String, Offset>;
 
-/// Where to read each source partition from; `seen` are the witnesses of local databases, `runs` says that this process has committed
-/// before.
+/// Where to read each source partition from; `seen` are the witnesses of local databases; `runs` says whether
+/// this process has committed before.
 ///
 /// # Errors
 /// [`Error::Refused`] if the committed offsets contradict what was consumed, or if the log does not answer.
@@ -52,7 +52,8 @@ pub fn starts(
     Ok(starts)
 }
 
-/// The greatest offset of a source partition that the meta topic or a local database has seen consumed.
+/// The greatest offset of a source partition that the meta topic or a local database has recorded as
+/// consumed.
 fn witness(at: &TopicPartition, meta: Option<&Meta>, seen: &[&Seen]) -> Option<Offset> {
     if crate::failpoint::passes("mutant-no-witness") {
         return None;
@@ -62,7 +63,7 @@ fn witness(at: &TopicPartition, meta: Option<&Meta>, seen: &[&Seen]) -> Option<O
     local.max(meta.and_then(|meta| meta.witness(at)))
 }
 
-/// Where a partition is read from that was never read before, by a program that never ran.
+/// Where to start a partition that was never read before, in a program that never ran.
 fn first_offset(app: &App, facts: &SourceFacts) -> Result<Offset> {
     let of_program = || Starting::from(app.config.starting_offsets);
     let at = &facts.at;

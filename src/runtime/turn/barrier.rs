@@ -1,7 +1,7 @@
-//! The barrier: what the group gives and takes is served, and what only looks at the log is done.
+//! The barrier: serves what the group assigns and revokes, and does everything that only queries the log.
 //!
-//! Knows no batch. Invariants: a partition is given back only with nothing of it in flight; a membership that was lost is replaced only
-//! after looking whether a newer process has our name.
+//! Knows no batch. Invariants: a partition is given back only with nothing of it in flight; a membership that
+//! was lost is replaced only after checking whether a newer process has our name.
 
 use super::Loop;
 use crate::{
@@ -19,7 +19,7 @@ impl Loop {
             Ok(()) => {}
             Err(f) if f.reaction == Reaction::Exit => return self.place_taken(f),
             Err(f) if f.reaction == Reaction::CloseTasks => {
-                tracing::warn!("{f}; all partitions are recovered anew");
+                tracing::warn!("{f}; all partitions are recovered again");
                 self.close_tasks();
                 self.app.env.clock.sleep(Duration::from_millis(200));
             }
@@ -29,11 +29,11 @@ impl Loop {
             && self.group.was_expelled()
             && !crate::failpoint::passes("mutant-expelled-goes-on")
         {
-            tracing::warn!("expelled from the group and taken in again: all partitions are recovered anew");
+            tracing::warn!("expelled from the group and admitted again: all partitions are recovered again");
             self.close_tasks();
         }
         if self.group.must_rejoin() {
-            return self.join_anew();
+            return self.join_again();
         }
         for event in self.group.take_events() {
             match event {
@@ -57,7 +57,8 @@ impl Loop {
         self.beside.run(&self.partitions.owned(), self.owns_the_first_partition())
     }
 
-    /// Asks the group for a new assignment if there are partitions that it does not know, or that nobody reads.
+    /// Asks the group for a new assignment if there are partitions that it does not know of, or that nobody
+    /// reads.
     fn look_for_partitions(&mut self) -> Result {
         if !self.group.is_settled() {
             return Ok(());
@@ -73,7 +74,7 @@ impl Loop {
         Ok(())
     }
 
-    /// Whether this process does what only one process of the application does.
+    /// Whether this process does the work that only one process of the application does.
     fn owns_the_first_partition(&self) -> bool {
         if self.app.plan.has_state_partitions() {
             return self.partitions.states.iter().any(|s| s.partition == Partition(0));
@@ -92,13 +93,14 @@ impl Loop {
         }
     }
 
-    /// Another member sits at our place in the group, for good: a newer process, or our own shadow.
+    /// Another member has taken our place in the group for good: a newer process, or a stale membership of
+    /// our own.
     fn place_taken(&mut self, failure: Failure) -> Result {
-        tracing::warn!("{failure}; looking whether a newer process runs");
+        tracing::warn!("{failure}; checking whether a newer process runs");
         self.close_tasks();
         let superseded = match self.group.identity.incarnation() {
             Some(_) => self.group.identity.await_claim(&self.app),
-            None => Ok(false), // ours is still to come
+            None => Ok(false), // our first one is still to come
         };
         match superseded {
             Ok(true) => {
@@ -111,12 +113,12 @@ impl Loop {
         if self.app.env.shutdown.is_requested() {
             return Ok(());
         }
-        tracing::info!("no newer process has begun: joining the group as a new member");
-        self.join_anew()
+        tracing::info!("no newer process has started: joining the group as a new member");
+        self.join_again()
     }
 
-    /// Gives the membership up for a new one, unless a newer process has begun.
-    fn join_anew(&mut self) -> Result {
+    /// Replaces the membership by a new one, unless a newer process has started.
+    fn join_again(&mut self) -> Result {
         match self.group.identity.is_superseded(&self.app) {
             Ok(true) => return Err(self.fenced()),
             Err(Error::Log(f)) if f.reaction.may_pass() => {
@@ -126,6 +128,6 @@ impl Loop {
             }
             looked => drop(looked?),
         }
-        self.group.join_anew(&self.app)
+        self.group.join_again(&self.app)
     }
 }

@@ -1,7 +1,8 @@
-//! Performing the actions of the checkpoint machine on the way forward: flush, commit, apply.
+//! Performs the forward actions of the checkpoint machine: flush, commit, apply.
 //!
-//! Decides nothing. Invariants: the member id and the loss of the assignment are looked at between the last acknowledgement and the
-//! offsets; offsets are sent for every touched partition, moved or not; the databases are written only by `apply`.
+//! Decides nothing. Invariants: the member id and a loss of the assignment are checked between the last
+//! acknowledgement and the offsets; offsets are sent for every touched partition, moved or not; the databases
+//! are written only by `apply`.
 
 use super::Loop;
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
 };
 
 impl Loop {
-    /// The record of the batch, without what differs per partition.
+    /// The record of the batch, without the parts that differ per partition.
     fn record(&self, batch: Batch) -> RecoveryRecord {
         let token = self.group.identity.token(&self.app, batch.id);
         RecoveryRecord::new(token, batch.time, &self.app.fingerprint_short)
@@ -120,7 +121,7 @@ impl Loop {
             offsets.push((state.at.clone(), of(state.exchange_next, None, &record.to_metadata()?)));
         }
         if offsets.is_empty() {
-            // Output without input or state, such as of a timer: the group check must cover it too.
+            // Output without input or state, such as that of a timer: the group check must cover it too.
             let source = sources.first().map(|s| (s.at.clone(), of(s.next, s.leader_epoch, &plain)));
             let state = || states.first().map(|s| (s.at.clone(), of(s.exchange_next, None, &plain)));
             offsets.extend(source.or_else(state));
@@ -161,9 +162,10 @@ impl Loop {
         self.two_phase.finish()
     }
 
-    /// Between reports of the true ends, ends are counted by rows sent, which leaves out control records: they are at most the
-    /// true ends, so a roll forward may apply some rows again, and never misses one. Now and then the true ends are read, beside the
-    /// loop. An answer may hold rows of the batch that was in flight when it came; here they are all applied.
+    /// Between reports of the true ends, ends are counted by rows sent, which leaves out control records:
+    /// they are at most the true ends, so a roll forward may apply some rows again, and never misses one.
+    /// From time to time the true ends are read, beside the loop. An answer may include rows of the batch
+    /// that was in flight when it arrived; at this point they are all applied.
     fn refresh_changelog_ends(&mut self) {
         for (at, end) in self.beside.ends.answers() {
             let state = self.partitions.states.iter_mut().find(|s| s.partition == at.partition);

@@ -1,7 +1,8 @@
-//! Computing a batch: rounds of input through the stages, then the end of the batch in each, then what is sent with it.
+//! Computes a batch: rounds of input through the stages, then the end of the batch in each stage, then what
+//! is sent with it.
 //!
-//! Knows no operator. Invariants: a round is bounded and the staged bytes are looked at after each; the transaction opens with the first
-//! thing that is sent; stages run in order, tasks of a stage in parallel.
+//! Knows no operator. Invariants: a round is bounded and the staged bytes are checked after each; the
+//! transaction opens with the first thing that is sent; stages run in order, tasks of a stage in parallel.
 
 use super::Loop;
 use crate::{
@@ -25,13 +26,13 @@ use crate::{
 };
 use std::time::Duration;
 
-/// An idle batch looks at the group at least this often.
+/// An idle batch polls the group at least this often.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
-/// A batch that took all it may looks at the group so often.
+/// How often a batch that has taken all it may polls the group.
 const THROTTLED_PAUSE: Duration = Duration::from_millis(10);
 
 impl Loop {
-    /// Runs the batch up to everything being sent.
+    /// Runs the batch until everything is sent.
     pub(super) fn compute(&mut self) -> Result<Event> {
         match self.try_compute() {
             Ok(_) if self.bisection.is_trial() => Ok(self.convict()),
@@ -72,7 +73,7 @@ impl Loop {
         batch
     }
 
-    /// Takes one round of input, then waits a moment if there was none. `true` = the batch takes no more.
+    /// Takes one round of input, then waits briefly if there was none. `true` = the batch takes no more.
     fn input_ends(&mut self, batch: &Batch) -> Result<bool> {
         let progressed = self.round(batch)?;
         self.group.hear(&self.app)?;
@@ -91,7 +92,7 @@ impl Loop {
         if !progressed {
             let before = self.app.now();
             if self.rates_are_reached() {
-                self.app.env.clock.sleep(left.min(THROTTLED_PAUSE)); // records may wait, so the member would not
+                self.app.env.clock.sleep(left.min(THROTTLED_PAUSE)); // records may be waiting, so `wait` would not block
             } else {
                 self.group.wait(left.min(IDLE_WAIT));
             }
@@ -100,7 +101,8 @@ impl Loop {
         Ok(false)
     }
 
-    /// One bounded pass: input through stage 0, then what it made through the later stages. `false` = nothing was there.
+    /// One bounded pass: input through stage 0, then its results through the later stages. `false` = there
+    /// was nothing.
     fn round(&mut self, batch: &Batch) -> Result<bool> {
         let limits = self.queue_limits();
         let room = self.room();
@@ -145,7 +147,8 @@ impl Loop {
         Ok(moved)
     }
 
-    /// While a failing record is searched, partitions are taken in turn, so that the last record taken is the one that failed.
+    /// During the search for a failing record, partitions are taken in turn, so that the last record taken is
+    /// the one that failed.
     fn advance_one_by_one(
         &mut self,
         batch: &Batch,
@@ -169,7 +172,7 @@ impl Loop {
         results
     }
 
-    /// What an operator does to a record is no failure of its receiver.
+    /// An error of an operator is not a failure of the receiver.
     fn report_failed_receiver(&self, source: usize, error: &Error) {
         if let Error::Log(failure) = error {
             let at = &self.partitions.sources[source].at;
@@ -203,7 +206,7 @@ impl Loop {
         }
         let batch = *batch;
         self.advance_states(move |state| state.advance(&batch, stage, end))?;
-        // A window may be larger than memory: what came out goes on its way before more is made.
+        // A window may be larger than memory: what was emitted is routed before more is produced.
         while end && self.partitions.states.iter().any(|s| s.is_ending) {
             for later in stage + 1..self.app.plan.stages() as usize {
                 self.run_stage(&batch, later, false)?;
@@ -272,7 +275,8 @@ impl Loop {
         Ok(true)
     }
 
-    /// Hands the rows of the batch to sinks in two phases, and sends what finishing them takes. A trial leaves no trace.
+    /// Hands the rows of the batch to the two-phase sinks, and sends what is needed to finish them. A trial
+    /// leaves no trace.
     fn prepare_two_phase(&mut self, batch: Batch) -> Result {
         if self.bisection.is_trial() {
             return Ok(());
@@ -286,7 +290,8 @@ impl Loop {
         Ok(())
     }
 
-    /// Without an interval a batch ends when nothing more is there; a single bounded batch only when it has taken everything.
+    /// Without an interval a batch ends when no more input is available; a single bounded batch only when it
+    /// has taken everything.
     fn ends_now_that_idle(&self) -> bool {
         match self.app.config.trigger {
             Trigger::Interval(_) => false,
@@ -302,7 +307,8 @@ impl Loop {
         self.partitions.queue_limits(&self.app.config, &self.pace.rates, &self.bisection)
     }
 
-    /// How many records a source may give in the next round. A bound of the rate is shared, as all sources take at once.
+    /// How many records a source may give in the next round. A rate limit is shared, as all sources take at
+    /// the same time.
     fn room(&self) -> usize {
         let room = self.batch_room(self.records_max());
         if self.pace.rates.batch_records() == usize::MAX {
@@ -315,7 +321,7 @@ impl Loop {
         records_max.min(self.pace.rates.batch_records()).saturating_sub(self.in_flight.counters.records_in)
     }
 
-    /// Whether a bound of the rate, not a lack of input, may be why nothing moved.
+    /// Whether a rate limit, rather than a lack of input, may be why nothing moved.
     fn rates_are_reached(&self) -> bool {
         self.in_flight.counters.records_in >= self.pace.rates.batch_records()
             || self.partitions.sources.iter().any(SourcePartition::is_at_its_rate)
@@ -325,7 +331,7 @@ impl Loop {
         self.bisection.limit().unwrap_or(self.app.config.batch_records_max)
     }
 
-    /// Whether something waits to be computed; takes ahead what is there.
+    /// Whether something is waiting to be computed; fetches ahead what is available.
     pub(super) fn has_input(&mut self) -> Result<bool> {
         // Bounded runs cut batches until the last one has taken everything.
         if self.app.config.trigger != Trigger::AsSoonAsPossible {

@@ -1,7 +1,8 @@
-//! Records that cannot be processed: bad ones go where their source's policy says, and one that makes its batch fail is searched.
+//! Records that cannot be processed: bad records go where the policy of their source says, and a record that
+//! makes its batch fail is searched for.
 //!
-//! Knows no operator. Invariant: no record is passed over without a trace: it is counted and reported, and with the policy `DeadLetter`
-//! written as it came.
+//! Knows no operator. Invariant: no record is skipped without a trace: it is counted and reported, and with
+//! the policy `DeadLetter` written as it came.
 
 use super::Loop;
 use crate::{
@@ -41,7 +42,7 @@ impl Loop {
     fn dead_letter(&self, at: &TopicPartition, bad: &BadRecordAt) -> Result<RawChunk> {
         let fetched;
         let record = if bad.record.is_empty() {
-            // One that failed in an operator is read again from its source.
+            // A record that failed in an operator is read again from its source.
             fetched = fetch_one(self.app.env.log.as_ref(), at, bad.offset)?;
             fetched.get(0)
         } else {
@@ -77,7 +78,7 @@ impl Loop {
             Next::Replay(Some(error)) => {
                 tracing::info!(
                     records = self.bisection.limit(),
-                    "an operator failed; searching the record: {error}"
+                    "an operator failed; searching for the record: {error}"
                 );
                 self.checkpoint.failure = Some(error);
                 Event::GivenUp
@@ -86,7 +87,7 @@ impl Loop {
         }
     }
 
-    /// The batch without records did not fail: the accused record is a bad one. The trial leaves no trace.
+    /// The batch without records did not fail: the accused record is bad. The trial leaves no trace.
     pub(super) fn convict(&mut self) -> Event {
         let ((at, offset), error) = self.bisection.convict();
         let Some(source) = self.partitions.sources.iter_mut().find(|s| s.at == at) else {

@@ -1,7 +1,8 @@
-//! Performing the actions of the checkpoint machine on the way back: abort, look, replace, settle, drop, close.
+//! Performs the backward actions of the checkpoint machine: abort, look, replace, settle, drop, close.
 //!
-//! Decides nothing. Invariants: a batch that was given up leaves no trace but its report; a producer is replaced only after looking
-//! whether a newer process has our name; the outcome of a doubtful commit is read from its token, never guessed.
+//! Decides nothing. Invariants: a batch that was given up leaves no trace but its report; a producer is
+//! replaced only after checking whether a newer process has our name; the outcome of a doubtful commit is
+//! read from its token, never guessed.
 
 use super::Loop;
 use crate::{
@@ -32,8 +33,9 @@ impl Loop {
 
     /// Reads whether a newer process has our identity.
     pub(super) fn look(&mut self) -> Result<Event> {
-        // The claim comes first: what the old producer has left open, which ends only in `replace`, is not waited for. A producer that is
-        // lost again is left to the other side for a while: two that take it from each other at once would go on for ever.
+        // The claim is checked first: what the old producer left open, which ends only in `replace`, is not
+        // waited for. A producer that is lost again is left to the other side for a while: two processes that
+        // take it from each other at once would never stop.
         let superseded = if self.transaction.was_replaced_recently(self.app.now()) {
             self.group.identity.await_claim(&self.app)
         } else {
@@ -51,7 +53,7 @@ impl Loop {
         match self.group.committed(&self.app, &places) {
             Ok(positions) if self.group.identity.is_fenced(&self.app, &positions) => Ok(Event::Fenced),
             Ok(_) => Ok(Event::NotFenced),
-            // The place in the group is lost, so it tells nothing more.
+            // Our place in the group is lost, so the group reveals nothing more.
             Err(Error::Log(f)) if f.reaction == Reaction::CloseTasks => Ok(Event::NotFenced),
             Err(e) => self.failed(e),
         }
@@ -66,7 +68,7 @@ impl Loop {
         }
     }
 
-    /// Learns the outcome of a doubtful commit from the token.
+    /// Reads the outcome of a doubtful commit from its token.
     pub(super) fn settle(&mut self) -> Result<Event> {
         let _ = crate::failpoint::passes("during-settle");
         match self.group.hear(&self.app) {
@@ -100,8 +102,8 @@ impl Loop {
         if found { Event::Ours } else { Event::NotOurs }
     }
 
-    /// Forgets the batch and sets the input back to the committed offsets. If a partition cannot be set back, our place in the group
-    /// is of no more use: everything is recovered anew.
+    /// Forgets the batch and sets the input back to the committed offsets. If a partition cannot be set back,
+    /// our place in the group is of no further use: everything is recovered again.
     pub(super) fn drop_batch(&mut self) -> Result<Event> {
         if self.in_flight.staged_bytes > 0 {
             let took = self.app.since(self.in_flight.input_ended);
@@ -121,15 +123,15 @@ impl Loop {
         self.transaction.forget();
         self.report_replayed(false);
         if let Some(f) = lost {
-            tracing::warn!("{f}; all partitions are recovered anew");
+            tracing::warn!("{f}; all partitions are recovered again");
             self.close_tasks();
         }
         let _ = crate::failpoint::passes("after-drop");
         Ok(Event::Dropped)
     }
 
-    /// Forgets all tasks and asks the group anew: a member that was expelled and taken in again under another id may be told
-    /// nothing, and must not go on from where it was.
+    /// Forgets all tasks and asks the group again: a member that was expelled and admitted again under
+    /// another id may be told nothing, and must not continue from where it was.
     pub(super) fn close_tasks(&mut self) -> Event {
         if self.checkpoint.phase == Phase::Closing && !self.in_flight.in_doubt {
             self.report_replayed(false);

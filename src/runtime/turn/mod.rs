@@ -1,8 +1,8 @@
 //! The loop: barrier, batch, barrier. One thread decides; the workers only compute, decode and apply.
 //!
-//! Owns the parts and the order in which they are called: each file here is one phase of a turn. The parts know neither the loop nor one
-//! another. Invariants: assignment, graceful stop and checks happen only at the barrier, where nothing is in flight; each action of the
-//! checkpoint machine gives one event.
+//! Owns the parts and the order in which they are called: each file here is one phase of a turn. The parts
+//! know neither the loop nor one another. Invariants: assignment, graceful stop and checks happen only at the
+//! barrier, where nothing is in flight; each action of the checkpoint machine yields one event.
 
 mod barrier;
 mod commit;
@@ -33,25 +33,25 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How long a log takes, about, to end a transaction after it has said that it is committed.
+/// About how long a log takes to end a transaction after it has reported the commit.
 const SETTLE: Duration = Duration::from_millis(5);
 
-/// The try of a call after a commit at which the log counts as away.
+/// The number of retries of a call since the last commit from which the log counts as unreachable.
 const RETRIES_QUIET: u32 = 2;
 
-/// Before the log is asked again for what it did not tell.
+/// The pause before the log is asked again for what it did not answer.
 const ASK_PAUSE: Duration = Duration::from_millis(200);
 
 /// The loop of one process.
 struct Loop {
     app: App,
-    /// Our place in the group, and who we are.
+    /// Our place in the group, and our identity.
     group: Group,
-    /// Partitions on their way to being computed on.
+    /// Partitions that are being recovered.
     recovery: Option<Recovery>,
-    /// What is computed on.
+    /// The partitions that batches are computed on.
     partitions: Partitions,
-    /// The batch in flight, and what the next one may be.
+    /// The batch in flight.
     in_flight: InFlight,
     pace: Pace,
     bisection: Bisection,
@@ -59,17 +59,17 @@ struct Loop {
     transaction: Transaction,
     witness: Witness,
     two_phase: TwoPhaseOutputs,
-    /// What runs beside.
+    /// What runs beside the loop.
     beside: Beside,
     checkpoint: Checkpoint,
 }
 
-/// Where the batch in flight is on its way to being committed.
+/// How far the batch in flight is towards its commit.
 struct Checkpoint {
     phase: Phase,
     /// Why the batch is not committed, or why the loop ends.
     failure: Option<Error>,
-    /// How often a call was tried again since the last commit.
+    /// How often a call was retried since the last commit.
     retries: u32,
 }
 
@@ -85,9 +85,10 @@ pub fn run(config: Config, plan: Topology, env: Env) -> Result {
 }
 
 impl Loop {
-    /// Checks everything that can be checked before records flow, and joins the group, while a thread makes the producer ready. Nothing
-    /// is processed, and nothing but internal topics is made, before all checks passed; what an earlier run left is looked at with the
-    /// first assignment, when the producer is ready.
+    /// Checks everything that can be checked before records flow, and joins the group, while a thread makes
+    /// the producer ready. Before all checks have passed nothing is processed, and nothing but internal
+    /// topics is created; what an earlier run left behind is examined with the first assignment, when the
+    /// producer is ready.
     fn start(config: Config, plan: Topology, env: Env) -> Result<Self> {
         config.validate()?;
         plan.validate(config.trigger)?;
@@ -120,10 +121,10 @@ impl Loop {
                 return Ok(());
             }
             if self.recovery.is_some() {
-                continue; // its steps wait for the log themselves
+                continue; // its steps themselves wait for the log
             }
-            if self.is_done() || self.when_told(Self::is_drained)? {
-                if self.when_told(|this| this.beside.outboxes.have_caught_up())? {
+            if self.is_done() || self.when_answered(Self::is_drained)? {
+                if self.when_answered(|this| this.beside.outboxes.have_caught_up())? {
                     return Ok(());
                 }
                 self.group.wait(Duration::from_millis(20));
@@ -143,19 +144,20 @@ impl Loop {
         }
     }
 
-    /// What the log does not tell now is asked again at the next turn.
-    fn when_told(&mut self, ask: impl FnOnce(&mut Self) -> Result<bool>) -> Result<bool> {
+    /// What the log does not answer now is asked again at the next turn.
+    fn when_answered(&mut self, ask: impl FnOnce(&mut Self) -> Result<bool>) -> Result<bool> {
         match ask(self) {
             Err(Error::Log(f)) if f.reaction.may_pass() => {
                 tracing::warn!("{f}; trying again");
                 self.app.env.clock.sleep(ASK_PAUSE);
                 Ok(false)
             }
-            told => told,
+            answer => answer,
         }
     }
 
-    /// Right after a commit the log still ends the transaction; the client would be sent away and come back only after 20 ms.
+    /// Right after a commit the log is still ending the transaction; the client would be turned away and
+    /// retry only after 20 ms.
     fn let_the_log_settle(&mut self) {
         let Some(committed) = self.transaction.take_last_commit() else { return };
         let left = SETTLE.saturating_sub(self.app.since(committed));
@@ -209,7 +211,7 @@ impl Loop {
         ))
     }
 
-    /// Waits before a call that failed is made again, longer each time.
+    /// Waits before a failed call is made again, longer each time.
     fn back_off(&mut self, event: Event) {
         let Event::Failed(_) = event else {
             if matches!(event, Event::Applied { .. } | Event::Empty) {
@@ -244,7 +246,8 @@ impl Loop {
         };
         self.checkpoint.failure = Some(error);
         if self.app.env.shutdown.is_requested() && self.checkpoint.retries > 3 {
-            // Asked to stop while the log does not answer: what is committed stays, the batch in flight is replayed next time.
+            // A stop was requested while the log does not answer: what is committed stays, the batch in
+            // flight is replayed next time.
             return Err(self.checkpoint.failure.take().unwrap_or(Error::Killed));
         }
         Ok(event)
@@ -255,7 +258,8 @@ impl Loop {
         Event::Broken
     }
 
-    /// What is missing before batches can run. State is kept by one process: a program with state waits for all partitions.
+    /// What is missing before batches can run. One process keeps all state: a program with state waits for
+    /// all partitions.
     fn waits_for(&self) -> Option<String> {
         let (config, partitions) = (&self.app.config, &self.partitions);
         if !self.group.unrecovered.is_empty() || partitions.none_owned() {
@@ -266,7 +270,7 @@ impl Loop {
         let without_state = (config.state_partitions as usize).saturating_sub(partitions.states.len());
         if self.app.plan.has_state_partitions() && missing + without_state > 0 {
             return Some(format!(
-                "waiting for {missing} source and {without_state} state partitions: a program with state runs in one process; others of `{}` hold the rest, or the group has not given it to anybody yet (next: let one process run and stop the others, with --leave so that their partitions are free at once; if no other runs, the group gives them after the session timeout, {} s)",
+                "waiting for {missing} source and {without_state} state partitions: a program with state runs in one process; other processes of `{}` hold the rest, or the group has not yet assigned it to any (next: let one process run and stop the others, with --leave so that their partitions are free at once; if no other runs, the group gives them after the session timeout, {} s)",
                 config.application_id,
                 config.session_timeout.as_secs_f64()
             ));
@@ -274,7 +278,8 @@ impl Loop {
         None
     }
 
-    /// Whether everything that was to be processed is. A first run that finds nothing still commits where it began.
+    /// Whether everything that was to be processed is processed. A first run that finds nothing still commits
+    /// where it began.
     fn is_done(&self) -> bool {
         let has_ended = match self.app.config.trigger {
             Trigger::AvailableNow => self.partitions.have_taken_everything(),
@@ -285,7 +290,8 @@ impl Loop {
         has_ended && self.waits_for().is_none() && committed
     }
 
-    /// Asked to drain: no receiver receives any more; whether everything that they stored is processed.
+    /// A drain was requested: the receivers are stopped. Returns whether everything that they stored is
+    /// processed.
     fn is_drained(&mut self) -> Result<bool> {
         if !self.app.env.shutdown.is_drain_requested() {
             return Ok(false);

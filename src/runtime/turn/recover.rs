@@ -1,8 +1,8 @@
-//! Recovery in the loop: from assigned partitions to partitions that compute, a step per turn.
+//! Recovery in the loop: from assigned partitions to partitions that compute, one step per turn.
 //!
-//! Owns the order: producer ready, what earlier runs left, committed positions, our incarnation, sinks, state, sources. Invariants: facts
-//! are read only after the producer is ready; whatever recovery refuses stops the process with the reason; what the log cannot answer now
-//! is asked again.
+//! Owns the order: producer ready, what earlier runs left behind, committed positions, our incarnation,
+//! sinks, state, sources. Invariants: facts are read only after the producer is ready; whatever recovery
+//! refuses stops the process with the reason; what the log cannot answer now is asked again.
 
 use super::Loop;
 use crate::{
@@ -18,11 +18,11 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Before the log is asked again.
+/// The pause before the log is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl Loop {
-    /// Begins to recover what the group has assigned, or goes on with it by a step.
+    /// Begins to recover what the group has assigned, or takes the recovery one step further.
     pub(super) fn recover(&mut self) -> Result {
         let is_wanted = self.recovery.is_none() && !self.group.unrecovered.is_empty();
         if is_wanted && !self.transaction.is_ready(&self.app, self.group.identity.incarnation().is_some())? {
@@ -34,7 +34,7 @@ impl Loop {
             None => std::mem::take(&mut self.group.unrecovered),
         };
         if wanted.is_empty() {
-            self.recovery = None; // what it was about was wanted back
+            self.recovery = None; // the partitions that it covered were revoked
             return Ok(());
         }
         match self.try_recover(&wanted) {
@@ -61,7 +61,9 @@ impl Loop {
         if !recovery.is_done() {
             recovery.step(&self.app, &mut self.group)?;
             if self.app.env.shutdown.is_requested() {
-                tracing::info!("asked to end while state is restored, which the next start goes on with");
+                tracing::info!(
+                    "asked to stop while state is being restored; the next start continues the restore"
+                );
                 self.recovery = Some(recovery);
                 return Ok(());
             }
@@ -84,7 +86,7 @@ impl Loop {
         let (states, sources): (Vec<CommittedPosition>, Vec<CommittedPosition>) =
             positions.into_iter().partition(|p| p.at.topic == self.app.names.exchange);
         if sources.iter().any(|p| p.committed.is_none()) {
-            self.starts(&sources, &[])?; // lost offsets are told by the name of the input, before any restore
+            self.starts(&sources, &[])?; // lost offsets are reported under the name of the input, before any restore
         }
         Recovery::begin(&self.app, membership, states, sources)
     }
@@ -96,7 +98,7 @@ impl Loop {
         let mut places = starts.clone();
         places.extend(ready.iter().map(|recovered| (recovered.at.clone(), recovered.exchange_next)));
         let fetchers = self.group.start(&places, membership)?;
-        self.beside.ends.answers().for_each(drop); // of what these partitions were before
+        self.beside.ends.answers().for_each(drop); // they are about these partitions as they were before
         let (app, stopwatch) = (&self.app, self.app.stopwatch());
         let count = app.config.state_partitions;
         let mut opened = vec![];
@@ -136,13 +138,13 @@ impl Loop {
             records.map(|record| &record.fingerprint).find(|fingerprint| *fingerprint != ours)
         {
             tracing::info!(
-                "going on from a batch of another version of this program (fingerprint {other}, now {ours})"
+                "continuing from a batch of another version of this program (fingerprint {other}, now {ours})"
             );
         }
     }
 
-    /// Takes the next incarnation at the first recovery; at later ones makes sure that ours is still the highest. The producer is ready, so
-    /// everything that an older process has committed is seen.
+    /// Takes the next incarnation at the first recovery; at later ones checks that ours is still the highest.
+    /// The producer is ready, so everything that an older process has committed is seen.
     fn take_incarnation(
         &mut self,
         positions: &[CommittedPosition],
@@ -162,8 +164,8 @@ impl Loop {
         Ok(ours)
     }
 
-    /// Tells older processes of our name that they are. Two that do this at once are put in order by their producers: one fences the other,
-    /// which then takes a higher incarnation.
+    /// Announces our incarnation to older processes with our name. Two processes that do this at once are put
+    /// in order by their producers: one fences the other, which then takes a higher incarnation.
     fn claim(&mut self, ours: Incarnation, membership: &Membership) -> Result {
         let row = Identity::claim(&self.app, ours);
         let transaction = &mut self.transaction;
@@ -172,7 +174,7 @@ impl Loop {
             Ok(()) if !transaction.is_suspect() => Ok(()),
             Err(f) if matches!(f.reaction, Reaction::StopPipeline | Reaction::Exit) => Err(f.into()),
             outcome => {
-                // Whether the claim is there or not: the next one is higher.
+                // Whether or not the claim was written: the next one is higher.
                 transaction.recreate_later(&self.app);
                 let what = "claiming the next incarnation with another producer";
                 let why = outcome.err().map_or_else(String::new, |f| format!(": {f}"));
@@ -181,14 +183,15 @@ impl Loop {
         }
     }
 
-    /// A static member that restarts gets its old assignment even if topics grew meanwhile: then the group is asked anew, once.
+    /// A static member that restarts gets its old assignment even if topics grew meanwhile: then the group is
+    /// asked again, once.
     fn rejoin_if_partitions_are_missing(&mut self) -> Result {
         let (partitions, inputs) = (&self.partitions, &self.group.topics.inputs);
         let owned = |topic: &str| partitions.sources.iter().filter(|s| &*s.at.topic == topic).count();
         let grown = inputs.iter().any(|(t, info)| owned(t) > 0 && owned(t) < info.partitions as usize);
         let changed = self.group.identity.meta().is_some_and(|m| m.subscription_changed(&self.group.topics))
             || (self.app.plan.has_state_partitions() && partitions.states.is_empty())
-            || (!self.witness.topology_is_written && self.pace.has_begun()); // they were added in this run
+            || (!self.witness.topology_is_written && self.pace.has_begun()); // the partitions were added during this run
         if changed && (grown || inputs.keys().any(|t| owned(t) == 0)) {
             self.group.rejoin_once()?;
         }

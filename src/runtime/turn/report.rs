@@ -1,6 +1,7 @@
-//! Reports of batches, to observers and to what learns from them.
+//! Reports batches to observers, and to the parts that learn from them.
 //!
-//! Decides nothing. Invariant: a batch is reported once as done; one in doubt, once more when its outcome is known.
+//! Decides nothing. Invariant: a batch is reported once as done; a doubtful one once more, when its outcome
+//! is known.
 
 use super::Loop;
 use crate::{
@@ -29,7 +30,7 @@ impl Loop {
         self.pace.learn(&report, staged_bytes, began_ms, self.app.env.clock.now_ms());
     }
 
-    /// The batch in flight is given up, or its outcome is not known.
+    /// The batch in flight was given up, or its outcome is not known.
     pub(super) fn report_replayed(&mut self, unknown: bool) {
         let took = self.app.since(self.in_flight.began);
         let report = self.in_flight.batch.filter(|_| !unknown).map(|batch| self.batch_report(batch, false));
@@ -42,7 +43,7 @@ impl Loop {
         let (partitions, in_flight) = (&mut self.partitions, &mut self.in_flight);
         let mut sinks = partitions.take_sink_times();
         in_flight.two_phase_times.drain(..).for_each(|(node, time)| *sinks.entry(node).or_default() += time);
-        let is_sized = self.witness.is_due(); // asked for every few seconds only
+        let is_sized = self.witness.is_due(); // sizes are read only every few seconds
         BatchReport {
             id: batch.id.0,
             time_ms: batch.time.0,

@@ -1,6 +1,7 @@
-//! Where what leaves tasks goes: rows to their state partition, records to the producer, lines to the console.
+//! Where the output of tasks goes: rows to their state partition, records to the producer, lines to the
+//! console.
 //!
-//! Knows no operator. Invariant: nothing that leaves a task is lost but by giving the batch up.
+//! Knows no operator. Invariant: nothing that leaves a task is lost unless the batch is given up.
 
 use super::Loop;
 use crate::{
@@ -10,7 +11,8 @@ use crate::{
 };
 
 impl Loop {
-    /// Hands outputs on. Two-phase sinks see the tasks of all topics counted through, `first_task` being that of partition 0.
+    /// Passes outputs on. Two-phase sinks see the tasks of all topics numbered consecutively; `first_task` is
+    /// the number of partition 0.
     pub(super) fn route(&mut self, first_task: u32, outputs: Vec<Output>) -> Result {
         for output in outputs {
             match output {

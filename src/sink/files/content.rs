@@ -1,4 +1,4 @@
-//! What a task makes of rows for files.
+//! What tasks encode rows into, for files.
 //!
 //! Owns encoded rows and the trait of formats. Knows no format. Invariant: what tasks encoded is written as it is.
 
@@ -23,6 +23,6 @@ pub trait FileFormat<T>: Send + Sync {
     /// If a row has no such form.
     fn encode(&self, rows: &[&T]) -> Result<Content>;
 
-    /// The end of the names of its files.
+    /// The extension of its files.
     fn extension(&self) -> &'static str;
 }

@@ -1,4 +1,4 @@
-//! Text and JSON lines, and how encoded rows of any format come into a file.
+//! Text and JSON lines, and how encoded rows of any format get into a file.
 //!
 //! Knows no file name. Invariant: what tasks encoded is written as it is.
 
@@ -10,7 +10,7 @@ use crate::{
 use serde::Serialize;
 use std::{fs::File, io::Write};
 
-/// Each row a line, as `print` shows it.
+/// One line per row, as `print` shows it.
 pub(super) struct Lines;
 
 impl<T: Serialize> FileFormat<T> for Lines {
@@ -28,7 +28,7 @@ impl<T: Serialize> FileFormat<T> for Lines {
     }
 }
 
-/// Each row a line with a JSON document.
+/// One line per row, with a JSON document.
 pub(super) struct JsonLines;
 
 impl<T: Serialize> FileFormat<T> for JsonLines {

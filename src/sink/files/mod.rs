@@ -1,7 +1,8 @@
 //! Files, exactly once: written under pending names before the commit, renamed after it.
 //!
-//! `settings` is what a user says, `content` what a task makes of rows, in the formats `format` (lines) and `parquet` (columns that `shape`
-//! finds); `output` takes that to files, which `place` names and `pending` hides until the commit.
+//! `settings` is what a user specifies, `content` what tasks encode rows into, in the formats `format`
+//! (lines) and `parquet` (columns that `shape` derives); `output` writes that to files, which `place` names
+//! and `pending` hides until the commit.
 
 mod content;
 mod format;

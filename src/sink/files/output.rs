@@ -1,7 +1,8 @@
 //! Rows of a batch on their way into files.
 //!
-//! Owns which rows go where. Knows no format. Invariants: rows are encoded in tasks, so a row that has no encoding goes the way of bad
-//! records; a file holds rows of one task and one batch; nothing is written for a batch without rows.
+//! Owns which rows go where. Knows no format. Invariants: rows are encoded in tasks, so a row that cannot be
+//! encoded is handled as a bad record; a file holds rows of one task and one batch; nothing is written for a
+//! batch without rows.
 
 use super::{
     content::{Content, FileFormat},
@@ -31,7 +32,7 @@ struct Block {
     content: Content,
 }
 
-/// Encodes rows and hands them over to the output of its node.
+/// Encodes rows and passes them to the output of its node.
 pub struct EncodeFiles<T> {
     format: Arc<dyn FileFormat<T>>,
     folder: Option<FolderOf<T>>,
@@ -64,7 +65,7 @@ impl<T: Data> Operator for EncodeFiles<T> {
     }
 }
 
-/// What the meta topic says of a batch: its files are those in `from`.
+/// What the meta topic says about a batch: its files are those in `from`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Prepared {
     /// The folder of its pending files, below the root.
@@ -77,17 +78,17 @@ struct Prepared {
 pub struct FileOutput {
     place: Place,
     pending: Pending,
-    life: String,
+    incarnation: String,
 }
 
 impl FileOutput {
-    /// An output of one process.
+    /// The output of one process.
     #[must_use]
     pub fn new(place: Place, context: &TwoPhaseContext) -> Self {
         let output = format!("{:016x}", hash_bytes(place.name().as_bytes()));
         let path = [&*context.application, &*context.instance, &output];
         let pending = Pending::new(Path::new(place.root()), path, &context.instance);
-        FileOutput { place, pending, life: String::new() }
+        FileOutput { place, pending, incarnation: String::new() }
     }
 
     fn parse(&self, prepared: &[u8]) -> Result<Prepared> {
@@ -101,8 +102,8 @@ impl FileOutput {
 }
 
 impl TwoPhaseSink for FileOutput {
-    fn recover(&mut self, life: &str, committed: &[Vec<u8>]) -> Result {
-        life.clone_into(&mut self.life);
+    fn recover(&mut self, incarnation: &str, committed: &[Vec<u8>]) -> Result {
+        incarnation.clone_into(&mut self.incarnation);
         committed.iter().try_for_each(|prepared| self.finish(prepared))?;
         self.pending.discard_all()
     }
@@ -111,7 +112,7 @@ impl TwoPhaseSink for FileOutput {
         if rows.is_empty() {
             return Ok(None);
         }
-        let from = self.pending.folder(&format!("{}-{}", self.life, batch.id))?;
+        let from = self.pending.folder(&format!("{}-{}", self.incarnation, batch.id))?;
         for (task, chunks) in rows.chunks() {
             let mut folders: Map<&str, Vec<&Content>> = Map::default();
             for block in chunks.iter().map(Chunk::view::<Block>) {

@@ -1,7 +1,7 @@
 //! Rows as Parquet.
 //!
-//! Owns the way from rows to columns and to a file. Knows no file name. Invariant: a row that does not fit the columns is an error that
-//! names the column; nothing is left out silently.
+//! Owns the conversion of rows to columns and to a file. Knows no file name. Invariant: a row that does not
+//! fit the columns is an error that names the column; nothing is left out silently.
 
 use super::{
     content::{Content, FileFormat},
@@ -22,12 +22,12 @@ use std::{fs::File, sync::Arc};
 pub(super) struct Columns {
     shape: Shape,
     schema: SchemaRef,
-    /// Whether a row is the one column `value`.
+    /// Whether a row is the single column `value`.
     single: bool,
 }
 
 impl Columns {
-    /// The columns of rows of the type `T`; `Err` = what has no column.
+    /// The columns of rows of the type `T`; `Err` = the part that has no column.
     pub fn of<T: Value>() -> Result<Self, String> {
         let shape = Shape::of::<T>()?;
         let schema = Arc::new(Schema::new(shape.fields()));
@@ -40,7 +40,7 @@ impl<T: Value> FileFormat<T> for Columns {
         let mut fitted = Vec::with_capacity(rows.len());
         for row in rows {
             let mut row = serde_json::to_value(row)
-                .map_err(|e| Error::Codec(format!("a row cannot be brought into columns: {e}")))?;
+                .map_err(|e| Error::Codec(format!("a row cannot be converted to columns: {e}")))?;
             if self.single {
                 row = Json::Object(Object::from_iter([("value".to_owned(), row)]));
             }
@@ -52,7 +52,7 @@ impl<T: Value> FileFormat<T> for Columns {
             decoder.serialize(&fitted)?;
             decoder.flush()
         };
-        let batch = columns().map_err(|e| Error::Row(format!("rows cannot be brought into columns: {e}")))?;
+        let batch = columns().map_err(|e| Error::Row(format!("rows cannot be converted to columns: {e}")))?;
         Ok(Content::Columns(batch.unwrap_or_else(|| RecordBatch::new_empty(self.schema.clone()))))
     }
 

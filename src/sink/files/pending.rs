@@ -1,9 +1,10 @@
 //! Files that no reader looks at yet, and how they get their final names.
 //!
-//! Owns the folder `.tidegate-pending` beside the final files, and what is forced to the disk when. Knows no format and no batch.
-//! Invariants: a file gets its final name whole or not at all, by a rename within one file system; an existing file is never
-//! written over; a folder of pending files is removed only after all its files have final names on the disk, so what is gone is
-//! finished; everything that a process did not finish lies in a folder of its own.
+//! Owns the folder `.tidegate-pending` beside the final files, and when what is forced to the disk. Knows no
+//! format and no batch. Invariants: a file gets its final name whole or not at all, by a rename within one
+//! file system; an existing file is never overwritten; a folder of pending files is removed only after all
+//! its files have final names on the disk, so what is gone is finished; everything that a process has not
+//! finished is in a folder of its own.
 
 use crate::error::{Error, Result};
 use std::{
@@ -13,16 +14,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Readers of folders, such as Spark's, pass over names that begin with a dot.
+/// Readers of folders, such as Spark's, skip names that begin with a dot.
 const PENDING: &str = ".tidegate-pending";
 
 /// The pending files of one output in one process.
 pub(super) struct Pending {
     /// Where final files go.
     root: PathBuf,
-    /// Below `root`: of this output and process.
+    /// Below `root`: the folder of this output and process.
     own: PathBuf,
-    /// Names a file whose name is taken.
+    /// Goes into the name of a file whose own name is taken.
     instance: String,
 }
 
@@ -40,7 +41,7 @@ impl Pending {
         Ok(folder)
     }
 
-    /// Writes one file, all of it on the disk.
+    /// Writes one file and forces all of it to the disk.
     pub fn write(&self, folder: &Path, name: &Path, content: impl FnOnce(&mut File) -> Result) -> Result {
         let path = self.root.join(folder).join(name);
         let parent = path.parent().expect("a file lies in a folder");
@@ -51,8 +52,8 @@ impl Pending {
         sync(parent)
     }
 
-    /// Gives the files of a pending folder their final names below the folder `to`; then writes the empty file `mark`, if there is one.
-    /// May be called again, and by several processes at once.
+    /// Gives the files of a pending folder their final names below the folder `to`; then writes the empty
+    /// file `mark`, if one is given. May be called again, and by several processes at once.
     pub fn finish(&self, folder: &Path, to: &Path, mark: Option<&str>) -> Result {
         let (from, to) = (self.root.join(folder), self.root.join(to));
         if !exists(&from)? {
@@ -70,8 +71,8 @@ impl Pending {
         self.discard(folder)
     }
 
-    /// A pending folder is gone: its files are finished. If the folder around it is gone too, this is another disk than that of the process
-    /// that wrote them; if they are our own, something is wrong.
+    /// A pending folder is gone: its files are finished. If the folder around it is gone too, this is not the
+    /// disk of the process that wrote them; if they are our own, something is wrong.
     fn is_finished(&self, folder: &Path) -> Result {
         let own = self.root.join(&self.own);
         if !folder.starts_with(&self.own) || exists(&own)? {
@@ -104,7 +105,8 @@ impl Pending {
         Ok(())
     }
 
-    /// `part-00001.json` of the process `b` is `part-00001-b.json` if there is such a file of another process.
+    /// `part-00001.json` of the process `b` becomes `part-00001-b.json` if another process has a file of that
+    /// name.
     fn other_name(&self, name: &str) -> String {
         match name.split_once('.') {
             Some((stem, rest)) => format!("{stem}-{}.{rest}", self.instance),
@@ -121,7 +123,7 @@ impl Pending {
         }
     }
 
-    /// Deletes everything pending of this output and process.
+    /// Deletes everything pending for this output and process.
     pub fn discard_all(&self) -> Result {
         names(&self.root.join(&self.own))?.iter().try_for_each(|name| self.discard(&self.own.join(name)))
     }
@@ -146,7 +148,7 @@ fn names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Makes a folder and those above it, each on the disk.
+/// Creates a folder and those above it, and forces each to the disk.
 fn create(folder: &Path) -> Result {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn files_appear_when_finished_and_again_is_no_change() {
+    fn files_appear_when_finished_and_finishing_again_changes_nothing() {
         let root = tempfile::tempdir().unwrap();
         let pending = Pending::new(root.path(), ["app", "a", "out"], "a");
         let folder = pending.folder("1-1").unwrap();
@@ -202,13 +204,13 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_is_not_there_is_no_finished_batch() {
+    fn a_missing_disk_is_not_a_finished_batch() {
         let root = tempfile::tempdir().unwrap();
         let [a, b] = ["a", "b"].map(|i| Pending::new(root.path(), ["app", i, "out"], i));
         let folder = a.folder("1-1").unwrap();
         write(&a, &folder, "part-00000.txt", "x");
         fs::remove_dir_all(root.path().join(PENDING)).unwrap();
-        b.finish(&folder, Path::new("to"), None).unwrap(); // has a disk of its own
+        b.finish(&folder, Path::new("to"), None).unwrap(); // it has a disk of its own
         let refused = a.finish(&folder, Path::new("to"), None).unwrap_err().to_string();
         assert!(refused.contains("is gone") && refused.contains("mkdir -p"), "{refused}");
     }

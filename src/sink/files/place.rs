@@ -1,6 +1,7 @@
 //! Where files go, and what they are called.
 //!
-//! Knows no file system. Invariant: a name follows from the place, the time of the batch and the number of the task.
+//! Knows no file system. Invariant: a name is determined by the place, the time of the batch and the number
+//! of the task.
 
 use crate::record::BatchTime;
 
@@ -9,22 +10,22 @@ use crate::record::BatchTime;
 pub enum Place {
     /// Into a folder of its own, `prefix-TIME[.suffix]`, with a file `_SUCCESS` that is written last.
     FolderPerBatch {
-        /// Path and beginning of the name.
+        /// The path and the beginning of the name.
         prefix: String,
-        /// End of the name; may be empty.
+        /// The end of the name; may be empty.
         suffix: String,
     },
     /// Into one folder, or folders below it.
     Tree {
         /// Its path.
         root: String,
-        /// End of the names of files, such as `json`.
+        /// The extension of the files, such as `json`.
         extension: &'static str,
     },
 }
 
 impl Place {
-    /// What the place is called in messages and, durably, in the log.
+    /// The name of the place in messages and, durably, in the log.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -46,7 +47,7 @@ impl Place {
         }
     }
 
-    /// Below the root: where the files of a batch end.
+    /// Below the root: where the files of a batch end up.
     pub(super) fn folder(&self, time: BatchTime) -> String {
         match self {
             Place::FolderPerBatch { prefix, suffix } => {

@@ -1,6 +1,7 @@
-//! What a user says of files: where they go, in which format, and in which folders.
+//! What a user specifies about files: where they go, in which format, and in which folders.
 //!
-//! Owns the folders by time. Knows no file. Invariant: mistakes are told when the program starts, before anything is written.
+//! Owns the folders by time. Knows no file. Invariant: mistakes are reported when the program starts, before
+//! anything is written.
 
 use super::{
     content::FileFormat,
@@ -16,7 +17,7 @@ use crate::{
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
 
-/// The length of the span of time that shares a folder.
+/// The length of the time span that shares a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeUnit {
     /// `date=2026-11-22`
@@ -54,7 +55,7 @@ type TimeOf<T> = Arc<dyn Fn(&T) -> i64 + Send + Sync>;
 /// ```
 pub struct FileSink<T> {
     dir: String,
-    /// `Some` = each batch has a folder of its own with this suffix.
+    /// `Some` = each batch has a folder of its own, with this suffix.
     per_batch: Option<String>,
     format: Result<Arc<dyn FileFormat<T>>, String>,
     unit: Option<TimeUnit>,
@@ -62,7 +63,7 @@ pub struct FileSink<T> {
 }
 
 impl<T: Value> FileSink<T> {
-    /// Each row a line, as `print` shows it; text as it is.
+    /// One line per row, as `print` shows it; text as it is.
     ///
     /// ```
     /// use tidegate::{FileSink, StreamingContext, testing::Driver};
@@ -78,7 +79,7 @@ impl<T: Value> FileSink<T> {
         Self::new(dir, Ok(Arc::new(Lines)))
     }
 
-    /// Each row a line with a JSON document. Floats that are no numbers become null.
+    /// One line per row, with a JSON document. Floats that are not numbers become null.
     ///
     /// ```
     /// use tidegate::{FileSink, StreamingContext, testing::Driver};
@@ -103,9 +104,10 @@ impl<T: Value> FileSink<T> {
         Self::new(dir, Ok(Arc::new(JsonLines)))
     }
 
-    /// Parquet files; the columns follow from the type of the rows. Fields of a struct are columns of the same name, parts of a tuple
-    /// `_1`, `_2` and so on, anything else is a column `value`. All columns may be null; floats that are no numbers are. Needs the cargo
-    /// feature `parquet`, which is on by default.
+    /// Parquet files; the columns follow from the type of the rows. Fields of a struct become columns of the
+    /// same name, parts of a tuple `_1`, `_2` and so on, anything else a column `value`. All columns are
+    /// nullable; floats that are not numbers become null. Needs the cargo feature `parquet`, which is on by
+    /// default.
     ///
     /// ```
     /// use tidegate::{FileSink, StreamingContext, testing::Driver};
@@ -148,7 +150,7 @@ impl<T: Value> FileSink<T> {
         FileSink { unit: Some(unit), ..self }
     }
 
-    /// The time of a row in milliseconds since 1970, that decides about its folder.
+    /// The time of a row in milliseconds since 1970, which determines its folder.
     ///
     /// ```
     /// use tidegate::{FileSink, SourceOptions, StreamingContext, TimeUnit, codec::Json, testing::Driver};

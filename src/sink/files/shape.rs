@@ -1,7 +1,8 @@
 //! The columns of a Parquet file, from the type of the rows.
 //!
-//! Owns the way from a type's trace (`codec::format_of`) to fields, and from the JSON form of a row to one that has these fields. Knows no
-//! file. Invariant: the columns follow from the type alone, so they are the same in every file of a program.
+//! Owns the conversion of a type's trace (`codec::format_of`) to fields, and of the JSON form of a row to one
+//! that has these fields. Knows no file. Invariant: the columns follow from the type alone, so they are the
+//! same in every file of a program.
 
 use crate::{
     codec::format_of,
@@ -12,14 +13,14 @@ use arrow_schema::{DataType, Field, Fields};
 use serde_json::{Map as Object, Value as Json};
 use std::sync::Arc;
 
-/// The structure of a value, as far as columns have it.
+/// The structure of a value, as far as columns express it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Shape {
     /// A value of one column.
     Leaf(DataType),
     List(Box<Shape>),
     Map(Box<Shape>),
-    /// Fields by name; of a tuple `_1`, `_2` and so on.
+    /// Fields by name; those of a tuple are `_1`, `_2` and so on.
     Struct {
         fields: Vec<(String, Shape)>,
         is_tuple: bool,
@@ -27,7 +28,7 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// The shape of rows of the type `T`: always a struct; of a single value one with the field `value`.
+    /// The shape of rows of the type `T`: always a struct; for a single value, one with the field `value`.
     pub fn of<T: Value>() -> Result<Shape, String> {
         let trace = format_of::<T>();
         let mut rest = trace.as_str();
@@ -41,7 +42,7 @@ impl Shape {
         })
     }
 
-    /// Whether rows are no structs themselves.
+    /// Whether rows are not structs themselves.
     pub fn wraps_single<T: Value>() -> bool {
         !format_of::<T>().starts_with(['{', '('])
     }
@@ -68,7 +69,8 @@ impl Shape {
         fields.iter().map(|(name, shape)| Field::new(name, shape.data_type(), true)).collect()
     }
 
-    /// Brings the JSON form of a row into the form that the columns have: tuples get names, bytes become hexadecimal digits.
+    /// Converts the JSON form of a row to the form of the columns: parts of tuples get names, bytes become
+    /// hexadecimal digits.
     pub fn fit(&self, row: Json, at: &str) -> Result<Json> {
         let wrong = |row: &Json| {
             let mut text = row.to_string();
@@ -152,7 +154,7 @@ fn parse(rest: &mut &str, at: &str) -> Result<Shape, String> {
     } else {
         parse_leaf(rest, at)?
     };
-    while take(rest, "?") {} // every column may be null
+    while take(rest, "?") {} // every column is nullable
     Ok(shape)
 }
 
@@ -216,7 +218,12 @@ fn parse_leaf(rest: &mut &str, at: &str) -> Result<Shape, String> {
         "f64" => DataType::Float64,
         "char" | "str" => DataType::Utf8,
         "bytes" => DataType::Binary,
-        "" => return Err(format!("{}the type is recursive or cannot be seen before rows come", place(at))),
+        "" => {
+            return Err(format!(
+                "{}the type is recursive or cannot be determined before rows come",
+                place(at)
+            ));
+        }
         other => return Err(format!("{}`{other}` has no column", place(at))),
     };
     *rest = &rest[end..];
@@ -285,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_get_the_form_of_the_columns_or_are_refused_with_the_column() {
+    fn rows_are_fitted_to_the_columns_or_refused_with_the_column() {
         let shape = Shape::of::<Row>().unwrap();
         let row = Row {
             id: 1,

@@ -1,7 +1,8 @@
 //! From the rows of a batch to the records of the internal topic.
 //!
-//! Knows no log. Invariants: rows are encoded in tasks, so a row that cannot be encoded goes the way of bad records; a batch without rows
-//! sends nothing; the key of the records names the batch among all of all processes.
+//! Knows no log. Invariants: rows are encoded in tasks, so a row that cannot be encoded is handled as a bad
+//! record; a batch without rows sends nothing; the key of the records identifies the batch among those of all
+//! processes.
 
 use super::{BLOCK_BYTES, END, End, TASK, push_row};
 use crate::{
@@ -12,12 +13,12 @@ use crate::{
 };
 use std::{marker::PhantomData, sync::Arc};
 
-/// A chunk of records ends with the block that takes it to this size.
+/// A chunk of records ends with the block that brings it to this size.
 const CHUNK_BYTES: usize = 4 << 20;
 
 type Blocks = Vec<Vec<u8>>;
 
-/// Encodes rows in blocks and hands them over to the output of its node.
+/// Encodes rows in blocks and passes them to the output of its node.
 pub struct EncodeRows<T>(PhantomData<fn(T)>);
 
 impl<T> Default for EncodeRows<T> {
@@ -48,8 +49,8 @@ impl<T: Value> Operator for EncodeRows<T> {
 pub struct SendBatch {
     topic: Arc<str>,
     instance: Arc<str>,
-    /// What no other process, and no other life of this one, is called.
-    life: String,
+    /// A name that no other process, and no other incarnation of this one, has.
+    incarnation: String,
     records: Vec<RawChunk>,
 }
 
@@ -57,19 +58,19 @@ impl SendBatch {
     /// Sends to `topic`.
     #[must_use]
     pub fn new(topic: Arc<str>, context: &TwoPhaseContext) -> Self {
-        SendBatch { topic, instance: context.instance.clone(), life: String::new(), records: vec![] }
+        SendBatch { topic, instance: context.instance.clone(), incarnation: String::new(), records: vec![] }
     }
 }
 
 impl TwoPhaseSink for SendBatch {
-    fn recover(&mut self, life: &str, _: &[Vec<u8>]) -> Result {
-        life.clone_into(&mut self.life);
+    fn recover(&mut self, incarnation: &str, _: &[Vec<u8>]) -> Result {
+        incarnation.clone_into(&mut self.incarnation);
         Ok(())
     }
 
     fn prepare(&mut self, batch: &Batch, gathered: Collected) -> Result<Option<Vec<u8>>> {
         self.records.clear();
-        let name = format!("{}/{}/{}", self.instance, self.life, batch.id);
+        let name = format!("{}/{}/{}", self.instance, self.incarnation, batch.id);
         let key = Some(name.as_bytes());
         let (mut chunk, mut blocks) = (RawChunkBuilder::default(), 0);
         for (task, chunks) in gathered.chunks() {

@@ -1,8 +1,9 @@
 //! From the records of the internal topic to calls of the function.
 //!
-//! Owns the position of the output: a row of the application's topic of deliveries. Knows no thread. Invariants: batches are given in the
-//! order of their ends, each whole; the position moves only after the function returned; a process that was replaced may still write
-//! an older one. So a batch may be given again, but never another one under its id.
+//! Owns the position of the output: a row of the application's topic of deliveries. Knows no thread.
+//! Invariants: batches are delivered in the order of their ends, each as a whole; the position moves only
+//! after the function has returned; a process that was replaced may still write an older position. So a batch
+//! may be delivered again, but never another batch under its id.
 
 use super::{CommittedBatch, End, Part, rows};
 use crate::{
@@ -27,27 +28,27 @@ use std::{
     time::Duration,
 };
 
-/// Seconds without a row before the end of the topic of deliveries, after which a reading is given up.
+/// Seconds without a row, short of the end of the topic of deliveries, after which a read is given up.
 const SILENCE_S: u32 = 10;
 
-/// How far an output is.
+/// How far an output has got.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Position {
-    /// Identity of the topic that it is a position of; empty = not known.
+    /// Identity of the topic that the position refers to; empty = not known.
     topic_id: String,
-    /// Nothing before this offset is of a batch that has to be given.
+    /// No record before this offset belongs to a batch that is still to be delivered.
     from: u64,
-    /// Batches that end before this offset were given.
+    /// Batches that end before this offset were delivered.
     given: u64,
 }
 
-/// A batch whose end was not read yet.
+/// A batch whose end has not been read yet.
 struct Begun {
     first: Offset,
     blocks: Vec<(Partition, Bytes)>,
 }
 
-/// Gives committed batches to a function.
+/// Delivers committed batches to a function.
 pub struct Deliver<T, E, F> {
     function: Arc<F>,
     at: &'static Location<'static>,
@@ -65,7 +66,7 @@ struct Open {
 }
 
 impl<T, E, F> Deliver<T, E, F> {
-    /// Calls `function`, which was given at `at`; keeps its position in the topic `positions`.
+    /// Calls `function`, which the program passes at `at`; keeps its position in the topic `positions`.
     #[must_use]
     pub fn new(function: Arc<F>, at: &'static Location<'static>, positions: Arc<str>) -> Self {
         Deliver { function, at, positions, open: None, begun: BTreeMap::new(), types: PhantomData }
@@ -80,7 +81,7 @@ impl<T: Value, E: Display, F> Deliver<T, E, F>
 where
     F: Fn(Rdd<T>, CommittedBatch) -> Result<(), E> + Send + Sync,
 {
-    /// The end of a batch was read.
+    /// Handles the end of a batch.
     fn end(&mut self, end: &End, key: &[u8], at: Offset) -> Result<(), OutboxFailure> {
         let open = self.open.as_ref().expect("opened before");
         let (topic, given) = (open.source.topic.clone(), at.0 < open.position.given);
@@ -213,14 +214,14 @@ where
                 None => return Err(self.broken(format!("the record at offset {offset} is not ours"))),
             }
         }
-        // Nothing comes for a while: what lies between batches may go.
+        // Nothing has come for a while: what lies between batches is no longer needed.
         if records.is_empty() && self.begun.is_empty() {
             self.acknowledge(to, to)?;
         }
         Ok(())
     }
 
-    /// A batch that is read in part is read again from its first record.
+    /// A batch that was read in part is read again from its first record.
     fn read_again_from(&self, _: Offset) -> Offset {
         self.open.as_ref().map_or(Offset(0), |open| Offset(open.position.from))
     }

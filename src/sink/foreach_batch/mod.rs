@@ -1,8 +1,9 @@
-//! `foreach_batch`: committed batches in the hands of a function of the user.
+//! `foreach_batch`: committed batches, passed to a user function.
 //!
-//! Owns the form of a batch in the internal topic: blocks of encoded rows, each with the number of its task, then one record that ends the
-//! batch and tells its time. Knows no engine. Invariants: all records of a batch are in one transaction, so whoever reads committed data
-//! reads the whole batch; the offset of the last one names the batch for ever.
+//! Owns the form of a batch in the internal topic: blocks of encoded rows, each with the number of its task,
+//! then one record that ends the batch and carries its time. Knows no engine. Invariants: all records of a
+//! batch are in one transaction, so whoever reads committed data reads the whole batch; the offset of the
+//! last one permanently identifies the batch.
 
 mod collect;
 mod deliver;
@@ -22,7 +23,8 @@ use deliver::Deliver;
 use serde::{Deserialize, Serialize};
 use std::{fmt::Display, marker::PhantomData, panic::Location, sync::Arc};
 
-/// A function that is given each committed batch: see [`DStream::foreach_batch`](crate::DStream::foreach_batch).
+/// A function that is called with each committed batch: see
+/// [`DStream::foreach_batch`](crate::DStream::foreach_batch).
 pub struct ForeachBatch<E, F> {
     name: String,
     function: Arc<F>,
@@ -31,7 +33,7 @@ pub struct ForeachBatch<E, F> {
 }
 
 impl<E, F> ForeachBatch<E, F> {
-    /// Calls `function`, which was given at `at`; `name` is durable.
+    /// Calls `function`, which the program passes at `at`; `name` is durable.
     pub fn new(name: &str, function: F, at: &'static Location<'static>) -> Self {
         ForeachBatch { name: name.to_owned(), function: Arc::new(function), at, error: PhantomData }
     }
@@ -41,7 +43,7 @@ impl<T: Value, E: Display + 'static, F> Sink<T> for ForeachBatch<E, F>
 where
     F: Fn(Rdd<T>, CommittedBatch) -> Result<(), E> + Send + Sync + 'static,
 {
-    /// An outbox whose records are sent by the loop, as a batch must have an end there.
+    /// An outbox whose records the loop sends, as the end of a batch must be marked there.
     fn shape(self, context: &SinkContext) -> Result<SinkShape<T>, String> {
         let ForeachBatch { name, function, at, .. } = self;
         let topic = topic_of(&context.application, "foreach", &name)?;
@@ -61,21 +63,21 @@ where
     }
 }
 
-/// A committed batch, as [`DStream::foreach_batch`](crate::DStream::foreach_batch) tells it.
+/// A committed batch, as [`DStream::foreach_batch`](crate::DStream::foreach_batch) passes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommittedBatch {
-    /// Names the batch: whenever its rows are given again they are the same rows, with the same id and time. Greater than the ids of all
-    /// batches that this output was given before, but not by one.
+    /// Identifies the batch: whenever its rows are passed again they are the same rows, with the same id and
+    /// time. Greater than the ids of all earlier batches of this output, but not consecutive.
     pub id: i64,
     /// The time of the batch; two processes of one program may have batches of the same time.
     pub time: BatchTime,
 }
 
-/// A block ends with the row that takes it to this size: far below what a record may have.
+/// A block ends with the row that brings it to this size: far below the size limit of a record.
 const BLOCK_BYTES: usize = 64 << 10;
-/// The name of a header: the task of a block.
+/// Name of a header: the task of a block.
 const TASK: &str = "task";
-/// The name of a header: the record ends the batch.
+/// Name of a header: the record ends the batch.
 const END: &str = "end";
 
 /// The value of the record that ends a batch.
@@ -144,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_come_back_from_a_block_and_a_cut_one_is_told() {
+    fn rows_are_read_back_from_a_block_and_a_truncated_one_is_reported() {
         let mut block = vec![];
         let given = [("a".to_owned(), 1u64), (String::new(), u64::MAX)];
         given.iter().for_each(|row| push_row(row, &mut block).unwrap());

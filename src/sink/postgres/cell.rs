@@ -1,12 +1,13 @@
 //! One JSON value as the text that a column of Postgres reads.
 //!
-//! Owns the forms of JSON, bytes and arrays. Knows no connection. Invariants: numbers keep all their digits; JSON `null` is SQL's; every
-//! other text is what the type's input function gets, so Postgres itself checks it.
+//! Owns the forms of JSON, bytes and arrays. Knows no connection. Invariants: numbers keep all their digits;
+//! JSON `null` becomes SQL's; every other text is passed to the type's input function, so Postgres itself
+//! checks it.
 
 use serde_json::value::RawValue;
 use std::fmt::Write;
 
-/// What decides about the text of a value.
+/// What determines the text of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Json,
@@ -40,7 +41,7 @@ fn unquoted(raw: &str) -> String {
 fn hex(bytes: impl Iterator<Item = u8>) -> String {
     let mut text = String::from("\\x");
     for byte in bytes {
-        let _ = write!(text, "{byte:02x}"); // writing to a string does not fail
+        let _ = write!(text, "{byte:02x}"); // writing to a string cannot fail
     }
     text
 }

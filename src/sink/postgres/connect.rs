@@ -1,7 +1,7 @@
 //! Connections to Postgres.
 //!
-//! Owns the reading of an address and TLS. Knows no table. Invariants: a secret is in no message; `verify-full` checks the certificate and
-//! the host's name.
+//! Owns the reading of an address and TLS. Knows no table. Invariants: no message contains a secret;
+//! `verify-full` checks the certificate and the host's name.
 
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use percent_encoding::percent_decode_str;
@@ -10,7 +10,7 @@ use postgres_openssl::MakeTlsConnector;
 use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// What was sent and is not acknowledged for so long ends the connection.
+/// The connection ends when what was sent is not acknowledged for this long.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// Where a database is.
@@ -21,7 +21,7 @@ pub(super) struct Address {
     root_certificate: Option<String>,
 }
 
-/// What is checked of the server's certificate.
+/// What is checked about the server's certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verify {
     Nothing,
@@ -79,7 +79,7 @@ impl Address {
         self.config.connect(self.connector())
     }
 
-    /// What a certificate file that cannot be read means is told by `check`; here it makes the handshake fail.
+    /// A certificate file that cannot be read is reported by `check`; here it makes the handshake fail.
     fn connector(&self) -> MakeTlsConnector {
         let mut builder = SslConnector::builder(SslMethod::tls()).expect("OpenSSL has TLS");
         if self.verify == Verify::Nothing {
@@ -103,7 +103,7 @@ impl Address {
         std::fs::read(path).map(drop).map_err(|e| format!("the root certificate {path} cannot be read: {e}"))
     }
 
-    /// The place, for messages.
+    /// The server and database, for messages.
     pub fn shown(&self) -> String {
         let host = |host: &postgres::config::Host| match host {
             postgres::config::Host::Tcp(name) => name.clone(),

@@ -1,7 +1,8 @@
 //! Rows into a table of Postgres, exactly once.
 //!
-//! Owns what a user says of it, and the form of its rows in the internal topic: a JSON object by column. Knows no engine. Invariant: rows get
-//! this form in tasks, so a row that has none goes the way of bad records; what Postgres refuses later stops the program.
+//! Owns what a user specifies about it, and the form of its rows in the internal topic: a JSON object by
+//! column. Knows no engine. Invariant: rows get this form in tasks, so a row that has none is handled as a
+//! bad record; what Postgres refuses later stops the program.
 
 mod cell;
 mod connect;
@@ -44,9 +45,10 @@ struct Settings {
 }
 
 impl PostgresSink {
-    /// Inserts each row into `table`, or `schema.table`, of the database at `url`: a URL or `key=value` pairs as in libpq, with `sslmode`
-    /// (`disable`, `prefer`, `require`, `verify-ca`, `verify-full`) and `sslrootcert`. The table must exist; the fields of a row
-    /// are its columns. Columns that no row names get their default.
+    /// Inserts each row into `table`, or `schema.table`, of the database at `url`: a URL or `key=value` pairs
+    /// as in libpq, with `sslmode` (`disable`, `prefer`, `require`, `verify-ca`, `verify-full`) and
+    /// `sslrootcert`. The table must exist; the fields of a row are its columns. Columns that no row names
+    /// get their defaults.
     #[must_use]
     pub fn new(url: &str, table: &str) -> Self {
         let settings = Settings { table: table.into(), ..Settings::default() };
@@ -60,14 +62,16 @@ impl PostgresSink {
         self
     }
 
-    /// A row replaces that with the same values in these columns, which need a primary key or a unique index.
+    /// A row replaces the one with the same values in these columns, which need a primary key or a unique
+    /// index.
     #[must_use]
     pub fn upsert<'a>(mut self, keys: impl IntoIterator<Item = &'a str>) -> Self {
         self.settings.keys = keys.into_iter().map(str::to_owned).collect();
         self
     }
 
-    /// The durable name of this output, if it is not to be that of the table: two outputs may write to one table.
+    /// The durable name of this output, if it should not be that of the table: two outputs may write to one
+    /// table.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         name.clone_into(&mut self.name);
@@ -77,7 +81,7 @@ impl PostgresSink {
     /// Where the database is.
     ///
     /// # Errors
-    /// What is wrong with the settings; secrets are not told.
+    /// What is wrong with the settings; secrets are not revealed.
     fn address(&self) -> Result<Address, String> {
         let missing =
             |key: &&String| !self.settings.columns.is_empty() && !self.settings.columns.contains(key);
@@ -161,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_settings_are_told_without_the_password() {
+    fn wrong_settings_are_reported_without_the_password() {
         let context = SinkContext::of("app");
         let why = |sink: PostgresSink| Sink::<String>::shape(sink, &context).map(drop).unwrap_err();
         assert!(why(PostgresSink::new("host=a", "t/x")).contains("`.named("));

@@ -1,6 +1,7 @@
-//! The table that rows go to, as the catalog tells it, and the statements on it.
+//! The table that rows go to, as the catalog describes it, and the statements on it.
 //!
-//! Owns quoting and SQL text. Knows no record. Invariant: names stand in statements only in quotes, values never.
+//! Owns quoting and SQL text. Knows no record. Invariant: in statements, names appear only in quotes, and
+//! values never appear.
 
 use super::cell::Kind;
 use crate::record::Map;
@@ -22,7 +23,7 @@ pub(super) struct Table {
     pub columns: Map<String, Column>,
 }
 
-/// A name as SQL takes it literally.
+/// A name, quoted so that SQL takes it literally.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -37,7 +38,7 @@ const COLUMNS: &str = "SELECT a.attname, format_type(a.atttypid, -1), t.typname,
     WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
 
 impl Table {
-    /// Reads a table from the catalog; `None` = there is none.
+    /// Reads a table from the catalog; `None` = it does not exist.
     pub fn read(client: &mut Client, name: &str) -> Result<Option<Self>, postgres::Error> {
         let name = quoted_table(name);
         let statement = client.prepare_typed(COLUMNS, &[Type::TEXT])?;
@@ -56,12 +57,12 @@ impl Table {
         Ok((!columns.is_empty()).then_some(Table { name, columns }))
     }
 
-    /// Reads rows in the text form of COPY.
+    /// The statement that reads rows in the text form of COPY.
     pub fn copy(&self, columns: &[&str]) -> String {
         format!("COPY {} ({}) FROM STDIN", self.name, list(columns))
     }
 
-    /// Takes an array of texts for each column.
+    /// The statement that takes an array of texts for each column.
     pub fn upsert(&self, columns: &[&str], keys: &[String]) -> String {
         let arrays = (1..=columns.len()).map(|n| format!("${n}::text[]")).collect::<Vec<_>>().join(", ");
         let names = (1..=columns.len()).map(|n| format!("c{n}")).collect::<Vec<_>>().join(", ");
@@ -85,12 +86,12 @@ impl Table {
         )
     }
 
-    /// Whether a text is a value of a column.
+    /// The statement that tests whether a text is a value of a column.
     pub fn trial(&self, column: &str) -> Option<String> {
         self.columns.get(column).map(|c| format!("SELECT $1::text::{} IS NULL", c.type_name))
     }
 
-    /// The columns for a person.
+    /// The columns, for messages.
     pub fn shown(&self) -> String {
         let column = |(name, column): (&String, &Column)| format!("{name} {}", column.type_name);
         self.columns.iter().map(column).collect::<Vec<_>>().join(", ")

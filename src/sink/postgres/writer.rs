@@ -1,8 +1,8 @@
 //! Writes records of the internal topic into the table.
 //!
-//! Owns the transaction of rows and position, and what an error of Postgres means. Knows no thread. Invariants: the position is moved first, by
-//! compare and set, so two writers wait for each other and only one of them goes on; a row is written by its text, which Postgres
-//! converts and checks.
+//! Owns the transaction of rows and position, and what an error of Postgres means. Knows no thread.
+//! Invariants: the position is moved first, by compare and set, so two writers wait for each other and only
+//! one of them continues; a row is written as text, which Postgres converts and checks.
 
 use super::{
     Settings, cell,
@@ -63,26 +63,26 @@ impl PostgresWriter {
         OutboxFailure::Broken(Error::Undelivered(format!("table `{table}` of Postgres at {place}: {what}")))
     }
 
-    /// What an error means, outside of the rows.
+    /// What an error means, other than one about the rows.
     fn failure(&self, e: &postgres::Error) -> OutboxFailure {
-        let told = told(e);
+        let reason = reason(e);
         let class = e.code().map_or("", |code| &code.code()[..2]);
         match class {
-            // Data, constraints, and what triggers and views say.
-            "21" | "22" | "23" | "27" | "44" | "P0" => OutboxFailure::Record(told),
+            // Data, constraints, and what triggers and views report.
+            "21" | "22" | "23" | "27" | "44" | "P0" => OutboxFailure::Record(reason),
             // Connection, rollback, resources, locks, shutdown, a standby.
-            "08" | "25" | "40" | "53" | "55" | "57" | "58" | "XX" => OutboxFailure::Unavailable(told),
-            "" if told.contains("certificate verify failed") => {
-                self.broken(format!("{told}\n  help: check `sslrootcert`"))
+            "08" | "25" | "40" | "53" | "55" | "57" | "58" | "XX" => OutboxFailure::Unavailable(reason),
+            "" if reason.contains("certificate verify failed") => {
+                self.broken(format!("{reason}\n  help: check `sslrootcert`"))
             }
-            "" => OutboxFailure::Unavailable(told),
-            _ => self.broken(told),
+            "" => OutboxFailure::Unavailable(reason),
+            _ => self.broken(reason),
         }
     }
 
     fn try_open(&self, source: &OutboxSource) -> Result<(Open, Offset), OutboxFailure> {
         let failure = |e: postgres::Error| match self.failure(&e) {
-            OutboxFailure::Record(told) => OutboxFailure::Unavailable(told), // two processes made the same table
+            OutboxFailure::Record(reason) => OutboxFailure::Unavailable(reason), // two processes created the same table
             other => other,
         };
         self.address.check().map_err(|e| self.broken(e))?;
@@ -93,8 +93,9 @@ impl PostgresWriter {
             } else {
                 format!("the columns {}", self.settings.columns.join(", "))
             };
-            return Err(self
-                .broken(format!("does not exist, or is not to be seen\n  help: create it with {columns}")));
+            return Err(
+                self.broken(format!("does not exist, or is not visible\n  help: create it with {columns}"))
+            );
         };
         let there: bool = client
             .query_one("SELECT to_regclass('tidegate_positions') IS NOT NULL", &[])
@@ -165,7 +166,7 @@ impl PostgresWriter {
                 }
                 text.push(b'\n');
             }
-            // What the server refuses meanwhile is told by `finish`.
+            // What the server refuses meanwhile is reported by `finish`.
             let _ = writer.write_all(&text);
             writer.finish().map(drop)
         } else {
@@ -175,7 +176,7 @@ impl PostgresWriter {
         }
     }
 
-    /// Why a single row was refused: with its place, its key, and the column.
+    /// Why a single row was refused: with its position, its key, and the column.
     fn blame(&self, open: &mut Open, records: &RawChunk, why: &str) -> OutboxFailure {
         let offset = records.iter().next().map(|r| r.offset).unwrap_or_default();
         let rows = match self.rows(&open.table, records) {
@@ -221,9 +222,7 @@ impl OutboxWriter for PostgresWriter {
     }
 
     fn reposition(&self, start: Offset) -> String {
-        format!(
-            "decide what is to become of the table, then set the position in tidegate_positions to {start}"
-        )
+        format!("decide what to do with the table, then set the position in tidegate_positions to {start}")
     }
 }
 
@@ -255,8 +254,8 @@ impl PostgresWriter {
     }
 }
 
-/// What Postgres says, with detail and the name of what refused.
-fn told(e: &postgres::Error) -> String {
+/// What Postgres reports, with the detail and the name of what refused.
+fn reason(e: &postgres::Error) -> String {
     let Some(db) = e.as_db_error() else {
         let cause = std::error::Error::source(e).map(|s| format!(": {s}")).unwrap_or_default();
         return format!("{e}{cause}");

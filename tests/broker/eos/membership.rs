@@ -71,7 +71,7 @@ fn partitions_that_a_killed_process_had_to_give_back_are_read_again() {
     until("one of the two has noticed", || {
         first.must_run();
         second.must_run();
-        [&first, &second].iter().any(|run| run.text().contains("a rebalance was not finished"))
+        [&first, &second].iter().any(|run| run.text().contains("a rebalance did not finish"))
     });
     let written = stream.finish();
     app.catch_up(&client, &mut first);
@@ -105,7 +105,7 @@ fn two_processes_with_state_wait_until_one_of_them_leaves() {
             text.lines().find(|line| line.contains("a program with state runs in one process")).unwrap();
         let parts = [
             "waiting for ",
-            &format!("others of `{}` hold", app.id),
+            &format!("other processes of `{}` hold", app.id),
             "(next: ",
             "--leave",
             "the session timeout, 6 s",

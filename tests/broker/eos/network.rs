@@ -193,7 +193,7 @@ fn held_join(mutant: &str) -> Vec<String> {
     other.progress(&client, &mut second);
     join.deliver();
     let mut after = None;
-    until("it is taken in again", || {
+    until("it is admitted again", || {
         after = member_id(&client, &app, "pod-1");
         after.is_some()
     });
@@ -204,7 +204,7 @@ fn held_join(mutant: &str) -> Vec<String> {
         until("it has seen that it was expelled", || {
             run.must_run();
             [
-                "expelled from the group and taken in again",
+                "expelled from the group and admitted again",
                 "the partitions were lost while the batch was computed",
             ]
             .iter()

@@ -23,7 +23,7 @@ fn a_seek_that_fails_after_a_batch_was_given_up_loses_nothing() {
         run.until_fired("fail-seek");
         app.progress(&client, &mut run);
         let log = run.stop();
-        assert!(log.contains("all partitions are recovered anew"), "{log}");
+        assert!(log.contains("all partitions are recovered again"), "{log}");
     }
     let truth = stream.finish();
     let mut run = app.start("");
@@ -57,7 +57,7 @@ fn seeks_that_fail_while_partitions_come_and_go_lose_nothing() {
         fired += run.fired().len();
         let log = run.stop();
         again += log.matches("a test refuses it; trying again").count();
-        recovered += log.matches("a test refuses it; all partitions are recovered anew").count();
+        recovered += log.matches("a test refuses it; all partitions are recovered again").count();
     }
     let written = events.finish();
     let mut run = app.start("");

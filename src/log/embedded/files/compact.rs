@@ -107,7 +107,8 @@ pub fn clean_up(dir: &Path) -> Result {
     Ok(())
 }
 
-/// Visits all entries of a segment that has been checked before; entries that have records come with them.
+/// Visits all entries of a segment that has been checked before; entries with records are passed together
+/// with them.
 fn read(
     dir: &Path,
     number: u64,

@@ -105,7 +105,7 @@ impl Options {
 }
 
 impl Directory {
-    /// Goes on where a directory ends that was read.
+    /// Continues at the end of a directory that was read.
     pub fn append_to(mut opening: Opening, options: Options) -> Result<Self> {
         let current = opening.last_segment()?;
         Ok(Directory {

@@ -226,7 +226,7 @@ pub fn frame_after(segment: &[u8], position: usize, log_id: u64) -> Option<usize
     starts.find(|at| frame_at(segment, *at, log_id).is_some())
 }
 
-/// All entries of a payload that starts at `base` in its file; `None` = cannot be decoded.
+/// All entries of a payload that starts at `base` in its file; `None` = it cannot be decoded.
 pub fn entries(payload: &[u8], base: u64) -> Option<Vec<Entry>> {
     let mut input = Input { bytes: payload, at: 0 };
     let mut all = vec![];
@@ -236,7 +236,7 @@ pub fn entries(payload: &[u8], base: u64) -> Option<Vec<Entry>> {
     Some(all)
 }
 
-/// Decodes the records of a batch whose first offset is `first`; `None` = cannot be decoded.
+/// Decodes the records of a batch whose first offset is `first`; `None` = it cannot be decoded.
 pub fn records(bytes: &[u8], first: u64) -> Option<RawChunk> {
     let mut input = Input { bytes, at: 0 };
     let mut rows = RawChunkBuilder::with_capacity(bytes.len() / 32, bytes.len());
