@@ -2,7 +2,7 @@
 //!
 //! Owns their names and the table from an edge to its readers. Knows no rows. Invariants: an edge behind an exchange is named after
 //! the operation that the exchange is a part of, so its name does not depend on what else the program does; names are those of the
-//! whole program, also where a part of it is not computed.
+//! whole program, even if a part of it is not computed.
 
 use super::{Input, Node, Topology};
 use crate::{
@@ -55,7 +55,7 @@ impl Topology {
         self.edges.get(&id).unwrap_or_else(|| panic!("there is no edge {id}"))
     }
 
-    /// The edges that a stage reads, each with the inputs of the nodes that do.
+    /// The edges that a stage reads, with their ids.
     pub fn edges_into(&self, stage: u32) -> impl Iterator<Item = (EdgeId, &Edge)> {
         let is_read = move |edge: &Edge| edge.readers.iter().any(|reader| reader.stage == stage);
         self.edges.iter().map(|(id, edge)| (*id, edge)).filter(move |(_, edge)| is_read(edge))
@@ -102,7 +102,8 @@ impl Topology {
         format!("{}{kind}.exchange{port}", operation.path)
     }
 
-    /// All edges, in the order of the outputs that give their rows.
+    /// All edges, in the order of the outputs that give their rows. One without an exchange leads along a state partition past a
+    /// stage; such edges are numbered among those of their path, as no row on them outlives the program that named it.
     pub(super) fn all_edges(&self) -> Vec<Edge> {
         let mut edges: Map<Input, Edge> = Map::default();
         let mut unnamed: BTreeMap<&str, u32> = BTreeMap::new();
