@@ -1,6 +1,6 @@
 //! Named places where a test can kill, stop, delay or fail the process. They do nothing in a normal build.
 //!
-//! Owns the names and the actions. Knows nothing else. Invariants: without the feature `failpoints` a place compiles to
+//! Owns the names and the actions. Knows nothing else but failures of the log. Invariants: without the feature `failpoints` a place compiles to
 //! nothing; with it, a place that acts first appends its name to the file `TIDEGATE_FAILPOINT_LOG`, so that a test can
 //! prove that it fired.
 //!
@@ -8,6 +8,8 @@
 //! (SIGKILL), `kill-in:ms` (SIGKILL a little later, while the code continues), `stop` (SIGSTOP), `sleep:ms`, `hold`
 //! (this thread waits until a file exists that has the log's name plus `.go`), `fail` (the call at the place fails,
 //! once), `mutant` (the code at the place does something wrong on purpose, each time).
+
+use crate::error::{Failure, Reaction, Stage};
 
 /// Every place, in the order of a batch; then those that make a call fail.
 pub const PLACES: [&str; 28] = [
@@ -52,6 +54,14 @@ pub const SOURCE_PLACES: [&str; 2] = ["before-listing", "after-listing"];
 /// Places in a member of a Kafka group: before partitions are given back, and after the answer to a rebalance, when
 /// fetching has started again.
 pub const GROUP_PLACES: [&str; 2] = ["before-release", "after-answer"];
+
+/// Ends a transaction by `call`. A test may lose the request or the answer: then the outcome is in doubt.
+pub(crate) fn around_commit(call: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    let lost = |what: &str| Err(Failure::new(Stage::Commit, Reaction::Unknown, what));
+    let ended = if passes("lose-request") { lost("a test lost the request") } else { call() };
+    let _ = passes("after-commit");
+    if ended.is_ok() && passes("lose-answer") { lost("a test lost the answer") } else { ended }
+}
 
 /// Passes a named place; with the feature `failpoints`, acts there if it was asked to. `true` = fail here, or do the
 /// wrong thing on purpose.

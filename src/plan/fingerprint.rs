@@ -74,8 +74,8 @@ impl Fingerprint {
         changes(&before.stores, &self.stores)
     }
 
-    /// What each edge meets when `self` goes on from `before`. It is told, but nothing depends on it: no row is on its way from one
-    /// process to another.
+    /// What each edge meets when `self` continues from `before`. It is reported only: no row is on its way from one process to
+    /// another, so a change of an edge contradicts nothing.
     #[must_use]
     pub fn edge_changes_since(&self, before: &Fingerprint) -> Vec<Change> {
         changes(&before.edges, &self.edges)

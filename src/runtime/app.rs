@@ -6,13 +6,13 @@
 use super::{
     clock::Clock,
     events::{Observed, Observer},
-    group::topics::{Names, Topics},
+    names::Names,
     pool::Pool,
     shutdown::Shutdown,
 };
 use crate::{
     config::{Config, Guarantee, Trigger},
-    log::{GroupSpec, Log, ProducerSpec},
+    log::{Log, ProducerSpec},
     plan::{Fingerprint, Topology},
     record::{Incarnation, InstanceId},
     sink::TwoPhaseContext,
@@ -95,22 +95,6 @@ impl App {
     pub fn stopwatch(&self) -> Stopwatch {
         let clock = self.env.clock.clone();
         Arc::new(move || clock.monotonic())
-    }
-
-    /// Our place in the group, when the program reads these topics.
-    #[must_use]
-    pub fn group_spec(&self, topics: &Topics) -> GroupSpec {
-        let mut subscription: Vec<String> = topics.inputs.keys().cloned().collect();
-        if self.plan.has_state_partitions() {
-            subscription.push(self.names.exchange.to_string());
-        }
-        GroupSpec {
-            group: self.config.application_id.clone(),
-            instance: self.env.instance.0.to_string(),
-            topics: subscription,
-            session_timeout: self.config.session_timeout,
-            buffer_bytes: self.config.receive_buffer_bytes,
-        }
     }
 
     /// A producer with our identity.

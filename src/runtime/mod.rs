@@ -11,7 +11,7 @@
 //!   +- batch/     partitions, pace, search for a failing record   what a batch is made of
 //!   +- commit/    transaction, witness rows, two-phase sinks    what makes it durable
 //!   +- beside/    receivers, outboxes, ends of partitions         threads of their own
-//! app.rs  events.rs  clock.rs  pool.rs  shutdown.rs               used by all of them
+//! app.rs  names.rs  events.rs  clock.rs  pool.rs  shutdown.rs     used by all of them
 //! ```
 //!
 //! A part knows `app.rs` and the other shared files, and another part only where a type says so; only `turn/`
@@ -24,6 +24,7 @@ pub mod clock;
 mod commit;
 mod events;
 mod group;
+mod names;
 mod pool;
 mod recovery;
 mod shutdown;

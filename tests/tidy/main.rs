@@ -239,6 +239,19 @@ fn banned_words(path: &str, text: &str) -> Complaints {
     bad
 }
 
+/// Files and folders that a document names by a path, and that are not there; `x` stands for what a reader adds.
+fn missing_paths(path: &str, text: &str, exists: impl Fn(&str) -> bool) -> Complaints {
+    let is_path = |name: &&str| {
+        name.contains('/')
+            && (name.ends_with('/') || Path::new(name).extension().is_some_and(|end| end == "rs"))
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c))
+    };
+    let is_example = |name: &&str| name.split(['/', '.', '_']).any(|part| part == "x");
+    let named = text.split('`').skip(1).step_by(2).filter(is_path).filter(|name| !is_example(name));
+    let is_there = |name: &str| exists(name) || exists(&format!("src/{name}"));
+    named.filter(|name| !is_there(name)).map(|name| format!("{path}: there is no `{name}`")).collect()
+}
+
 /// Metrics that a document names and `metrics` (the text of observe/metrics.rs) does not contain.
 fn unknown_metrics(path: &str, text: &str, metrics: &str) -> Complaints {
     let known: BTreeSet<&str> =
@@ -462,6 +475,12 @@ fn each_stream_method_has_an_example() {
 }
 
 #[test]
+fn the_architecture_names_only_paths_that_exist() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    assert_none(missing_paths("ARCHITECTURE.md", &text, |name| root().join(name).exists()));
+}
+
+#[test]
 fn documents_exist_and_name_only_existing_metrics() {
     for name in DOCUMENTS {
         assert!(root().join(name).is_file(), "{name} is missing");
@@ -559,6 +578,9 @@ fn the_other_rules_can_fail() {
     assert!(!banned_words("a.md", "<<<<<<< HEAD").is_empty());
     assert!(banned_words("a.rs", "// to do later, tidegate_todos").is_empty());
     let metrics = "const A: &str = \"tidegate_batch_duration_seconds\";";
+    let exists = |name: &str| ["src/log/mod.rs", "tests/it/"].contains(&name);
+    assert!(missing_paths("a.md", "`log/mod.rs`, `tests/it/`, `sink/x.rs`, `a/b`", exists).is_empty());
+    assert!(!missing_paths("a.md", "`log/gone.rs`", exists).is_empty());
     assert!(!unknown_metrics("README.md", "`tidegate_batches`", metrics).is_empty());
     assert!(
         unknown_metrics("README.md", "tidegate_batch_duration_seconds_bucket{le=\"1\"}", metrics).is_empty()

@@ -9,6 +9,7 @@
 use super::{CommittedPosition, meta::Meta, topics::Topics};
 use crate::{
     error::{Error, Result},
+    plan::Change,
     record::{BatchId, Incarnation, RawChunk, Token},
     runtime::{app::App, events::Observed},
 };
@@ -61,10 +62,15 @@ impl Identity {
         }
         let meta = Meta::read(app.env.log.as_ref(), &app.names.meta)?;
         meta.check(topics)?;
-        if let Some(before) = &meta.topology
-            && let Some(conflict) = app.fingerprint.conflict_with(before)
-        {
-            return Err(Error::Refused(conflict));
+        if let Some(before) = &meta.topology {
+            if let Some(conflict) = app.fingerprint.conflict_with(before) {
+                return Err(Error::Refused(conflict));
+            }
+            for change in app.fingerprint.edge_changes_since(before) {
+                if let Change::Incompatible { name, was, is } = change {
+                    tracing::info!("the rows of {name} were {was}, and are {is} from now on");
+                }
+            }
         }
         self.meta = Some(meta);
         Ok(())

@@ -13,7 +13,7 @@ mod unassigned;
 
 use crate::{
     error::{Failure, Reaction, Result},
-    log::{Committed, Fetcher, GroupEvent, Member, Membership},
+    log::{Committed, Fetcher, GroupEvent, GroupSpec, Member, Membership},
     record::{Offset, TopicPartition},
     runtime::{app::App, events::Observed},
     task::recovery_record::RecoveryRecord,
@@ -60,7 +60,7 @@ impl Group {
     /// If the group cannot be joined.
     pub fn join(app: &App, topics: Topics) -> Result<Self> {
         Ok(Group {
-            member: app.env.log.join(&app.group_spec(&topics))?,
+            member: app.env.log.join(&spec(app, &topics))?,
             member_id: String::new(),
             events: vec![],
             unrecovered: vec![],
@@ -82,7 +82,7 @@ impl Group {
         self.unrecovered.clear();
         self.events.clear();
         self.member.leave();
-        self.member = app.env.log.join(&app.group_spec(&self.topics))?;
+        self.member = app.env.log.join(&spec(app, &self.topics))?;
         self.must_rejoin = false;
         Ok(())
     }
@@ -229,5 +229,20 @@ impl Group {
     /// Ends the membership; with `leave` the group is notified at once.
     pub fn close(self, leave: bool) {
         self.member.close(leave);
+    }
+}
+
+/// Our place in the group of a program that reads these topics.
+fn spec(app: &App, topics: &Topics) -> GroupSpec {
+    let mut subscription: Vec<String> = topics.inputs.keys().cloned().collect();
+    if app.plan.has_state_partitions() {
+        subscription.push(app.names.exchange.to_string());
+    }
+    GroupSpec {
+        group: app.config.application_id.clone(),
+        instance: app.env.instance.0.to_string(),
+        topics: subscription,
+        session_timeout: app.config.session_timeout,
+        buffer_bytes: app.config.receive_buffer_bytes,
     }
 }

@@ -1,7 +1,6 @@
-//! The topics of an application: their names, how the internal ones are created, and whether all are as
-//! required.
+//! The topics of an application: how the internal ones are created, and whether all are as required.
 //!
-//! Owns names and policies. Knows no batch. Invariants: an internal topic that differs from the plan stops
+//! Owns policies. Knows no batch. Invariants: an internal topic that differs from the plan stops
 //! the start; the guarantee that the replication gives is stated, not assumed.
 
 use super::guarantee::{self, Written};
@@ -10,14 +9,10 @@ use crate::{
     error::{Error, Result},
     log::{Log, TopicInfo, TopicSpec},
     plan::Topology,
-    record::{Partition, TopicPartition},
-    sink::outbox,
+    runtime::names::Names,
     source::receiver::ReceiverTarget,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 const UNSEEN: &str = "was created, but cannot be seen yet\n  next: start again";
 const DAY_MS: i64 = 86_400_000;
@@ -29,48 +24,6 @@ pub const RETENTION_MS: i64 = 7 * DAY_MS;
 /// How much the embedded log keeps of rows that are already written outside: a table may go back this far,
 /// for example when it is restored from a backup.
 const OUTBOX_BYTES: u64 = 64 << 20;
-
-/// The names of the internal topics.
-#[derive(Clone, Debug)]
-pub struct Names {
-    /// Rows between processes; the group assigns state partitions by it.
-    pub exchange: Arc<str>,
-    /// Changes of state.
-    pub changelog: Arc<str>,
-    /// Topology, topic identities and witnesses.
-    pub meta: Arc<str>,
-    /// Records that could not be processed.
-    pub dead_letters: Arc<str>,
-}
-
-impl Names {
-    /// The names of an application.
-    #[must_use]
-    pub fn of(application_id: &str) -> Self {
-        let name = |suffix: &str| Arc::from(format!("{application_id}-{suffix}"));
-        Names {
-            exchange: name("exchange"),
-            changelog: name("changelog"),
-            meta: name("meta"),
-            dead_letters: name("dlq"),
-        }
-    }
-
-    /// Whether a topic is one of the application's own.
-    #[must_use]
-    pub fn is_internal(&self, topic: &str) -> bool {
-        let own = [&self.exchange, &self.changelog, &self.meta, &self.dead_letters];
-        let prefix = self.exchange.trim_end_matches("exchange");
-        let of_kind = |rest: &str| rest.starts_with("ingest-") || outbox::is_internal(rest);
-        own.iter().any(|name| ***name == *topic) || topic.strip_prefix(prefix).is_some_and(of_kind)
-    }
-
-    /// The changelog of a state partition.
-    #[must_use]
-    pub fn changelog_of(&self, partition: Partition) -> TopicPartition {
-        TopicPartition { topic: self.changelog.clone(), partition }
-    }
-}
 
 /// What is known about the topics of a program after [`prepare`].
 #[derive(Clone, Debug, Default)]

@@ -69,18 +69,8 @@ impl Loop {
                 state.backend.apply(&state.changes, None)?;
             }
         }
-        let committed = if crate::failpoint::passes("lose-request") {
-            Err(Failure::new(Stage::Commit, Reaction::Unknown, "a test lost the request"))
-        } else {
-            self.transaction.commit(&offsets, &membership, &self.app)
-        };
-        let _ = crate::failpoint::passes("after-commit");
-        let lost = committed.is_ok() && crate::failpoint::passes("lose-answer");
-        let committed = if lost {
-            Err(Failure::new(Stage::Commit, Reaction::Unknown, "a test lost the answer"))
-        } else {
-            committed
-        };
+        let committed =
+            crate::failpoint::around_commit(|| self.transaction.commit(&offsets, &membership, &self.app));
         match committed {
             Ok(()) => Ok(Event::Committed),
             Err(f) if f.reaction == Reaction::Unknown => self.in_doubt(f),

@@ -1,0 +1,51 @@
+//! The names of the internal topics of an application.
+//!
+//! Owns the names. Knows no log. Invariant: a name follows from the application id alone, so every process finds the same topics.
+
+use crate::{
+    record::{Partition, TopicPartition},
+    sink::outbox,
+};
+use std::sync::Arc;
+
+/// The names of the internal topics.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// Rows between processes; the group assigns state partitions by it.
+    pub exchange: Arc<str>,
+    /// Changes of state.
+    pub changelog: Arc<str>,
+    /// Topology, topic identities and witnesses.
+    pub meta: Arc<str>,
+    /// Records that could not be processed.
+    pub dead_letters: Arc<str>,
+}
+
+impl Names {
+    /// The names of an application.
+    #[must_use]
+    pub fn of(application_id: &str) -> Self {
+        let name = |suffix: &str| Arc::from(format!("{application_id}-{suffix}"));
+        Names {
+            exchange: name("exchange"),
+            changelog: name("changelog"),
+            meta: name("meta"),
+            dead_letters: name("dlq"),
+        }
+    }
+
+    /// Whether a topic is one of the application's own.
+    #[must_use]
+    pub fn is_internal(&self, topic: &str) -> bool {
+        let own = [&self.exchange, &self.changelog, &self.meta, &self.dead_letters];
+        let prefix = self.exchange.trim_end_matches("exchange");
+        let of_kind = |rest: &str| rest.starts_with("ingest-") || outbox::is_internal(rest);
+        own.iter().any(|name| ***name == *topic) || topic.strip_prefix(prefix).is_some_and(of_kind)
+    }
+
+    /// The changelog of a state partition.
+    #[must_use]
+    pub fn changelog_of(&self, partition: Partition) -> TopicPartition {
+        TopicPartition { topic: self.changelog.clone(), partition }
+    }
+}
