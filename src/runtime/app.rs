@@ -21,6 +21,9 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
+/// Before the log is asked again for what it did not answer.
+pub const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
 /// What the loop needs from its environment.
 pub struct Env {
     /// The log.

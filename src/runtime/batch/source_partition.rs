@@ -51,6 +51,20 @@ pub struct SourcePartition {
     pub newest_ms: Option<i64>,
 }
 
+/// Where a source partition begins and ends.
+pub struct Start {
+    /// The partition.
+    pub at: TopicPartition,
+    /// The first offset to read.
+    pub from: Offset,
+    /// What the group has committed for it.
+    pub committed: Option<Offset>,
+    /// Where a bounded run ends.
+    pub stop_at: Option<Offset>,
+    /// Hands over its records, from `from` on.
+    pub fetcher: Box<dyn Fetcher>,
+}
+
 /// The result of one pass over a source partition.
 #[derive(Default)]
 pub struct Progress {
@@ -67,15 +81,16 @@ pub struct Progress {
 }
 
 impl SourcePartition {
-    /// A partition that `source` reads from `from` on; `committed` is what the group has committed for it.
+    /// A partition that `source` reads.
     #[must_use]
     pub fn open(
         plan: &Topology,
         (node, source): (NodeId, &SourceSpec),
-        at: TopicPartition,
-        (from, committed): (Offset, Option<Offset>),
-        (fetcher, state_partitions, stopwatch): (Box<dyn Fetcher>, u32, Stopwatch),
+        start: Start,
+        state_partitions: u32,
+        stopwatch: Stopwatch,
     ) -> Self {
+        let Start { at, from, committed, stop_at, fetcher } = start;
         let id = TaskId { stage: 0, partition: at.partition };
         let task = Task::open(plan, id, Some(node), state_partitions, None);
         SourcePartition {
@@ -87,7 +102,7 @@ impl SourcePartition {
             start: from,
             next: from,
             leader_epoch: None,
-            stop_at: None,
+            stop_at,
             rejected: None,
             taken_first: None,
             taken_records: 0,

@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Failure, Reaction, Result},
     log::{Committed, Membership, Producer},
     record::{Partition, RawChunk, TopicPartition},
-    runtime::app::App,
+    runtime::app::{App, RETRY_PAUSE},
 };
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ impl Transaction {
                 {
                     tracing::warn!("{f}; trying again");
                     self.pending = Some(PendingProducer::WhenNeeded(app.producer_spec()));
-                    app.env.clock.sleep(Duration::from_millis(200));
+                    app.env.clock.sleep(RETRY_PAUSE);
                     Ok(false)
                 }
                 Err(e) => Err(e),

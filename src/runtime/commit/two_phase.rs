@@ -48,15 +48,6 @@ impl TwoPhaseOutput {
 #[derive(Default)]
 pub struct TwoPhaseOutputs(Vec<TwoPhaseOutput>);
 
-/// What the sinks prepared from the rows of a batch.
-#[derive(Default)]
-pub struct Prepared {
-    /// What is sent to the first partition of topics, in the transaction of the batch; rows of the meta topic come last.
-    pub records: Vec<(Arc<str>, RawChunk)>,
-    /// How long each sink took.
-    pub times: Vec<(NodeId, Duration)>,
-}
-
 impl TwoPhaseOutputs {
     /// The sinks of `plan`.
     #[must_use]
@@ -94,13 +85,20 @@ impl TwoPhaseOutputs {
             .try_for_each(|output| output.sink.recover(&incarnation, &meta.prepared(&output.name)))
     }
 
-    /// Hands the rows of the batch to the sinks, on the workers.
+    /// Hands the rows of the batch to the sinks, on the workers, and adds how long each took to `times`. Returns what is sent to the
+    /// first partition of topics, in the transaction of the batch; rows of the meta topic come last.
     ///
     /// # Errors
     /// If a destination cannot be used.
-    pub fn prepare(&mut self, app: &App, batch: Batch, mut rows: Map<NodeId, Collected>) -> Result<Prepared> {
+    pub fn prepare(
+        &mut self,
+        app: &App,
+        batch: Batch,
+        mut rows: Map<NodeId, Collected>,
+        times: &mut Vec<(NodeId, Duration)>,
+    ) -> Result<Vec<(Arc<str>, RawChunk)>> {
         if self.0.is_empty() {
-            return Ok(Prepared::default());
+            return Ok(vec![]);
         }
         for output in &mut self.0 {
             output.rows = rows.swap_remove(&output.node).unwrap_or_default();
@@ -112,7 +110,8 @@ impl TwoPhaseOutputs {
             let result = prepared.map(|prepared| output.prepared = prepared);
             (result, (output.node, now().saturating_sub(began)))
         });
-        let (results, times): (Vec<Result>, Vec<_>) = results.into_iter().unzip();
+        let (results, took): (Vec<Result>, Vec<_>) = results.into_iter().unzip();
+        times.extend(took);
         results.into_iter().collect::<Result>()?;
         let _ = crate::failpoint::passes("after-prepare");
         let mut records: Vec<_> = self.0.iter_mut().flat_map(|output| output.sink.take_records()).collect();
@@ -125,7 +124,7 @@ impl TwoPhaseOutputs {
         if !meta_rows.is_empty() {
             records.push((app.names.meta.clone(), meta_rows.build()));
         }
-        Ok(Prepared { records, times })
+        Ok(records)
     }
 
     /// The batch is committed.

@@ -9,12 +9,19 @@ use crate::{error::Result, runtime::app::App};
 use std::time::Duration;
 
 /// When the log was queried, and what followed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Discovery {
     /// When it was last queried for new topics and partitions.
-    asked: Option<Duration>,
+    asked: Duration,
     /// Whether the group was asked for partitions that an earlier assignment could not know of.
     has_rejoined: bool,
+}
+
+impl Discovery {
+    /// The topics are known as of `now`.
+    pub(super) fn since(now: Duration) -> Self {
+        Discovery { asked: now, has_rejoined: false }
+    }
 }
 
 impl Group {
@@ -24,12 +31,10 @@ impl Group {
     /// # Errors
     /// If a topic was deleted and recreated.
     pub fn discover(&mut self, app: &App) -> Result<bool> {
-        let now = app.now();
-        let last = *self.discovery.asked.get_or_insert(now);
-        if now.saturating_sub(last) < app.config.metadata_refresh {
+        if app.since(self.discovery.asked) < app.config.metadata_refresh {
             return Ok(false);
         }
-        self.discovery.asked = Some(now);
+        self.discovery.asked = app.now();
         let found = match topics::inputs(app.env.log.as_ref(), &app.plan, &app.names) {
             Ok(found) => found,
             Err(e) => {

@@ -11,15 +11,16 @@ use crate::{
     error::{Error, Result},
     plan::Change,
     record::{BatchId, Incarnation, RawChunk, Token},
-    runtime::{app::App, events::Observed},
+    runtime::{
+        app::{App, RETRY_PAUSE},
+        events::Observed,
+    },
 };
 use std::time::Duration;
 
 /// How long a process that lost its place in the group or its producer waits for the claim of the process
 /// that took it.
 const CLAIM_WAIT: Duration = Duration::from_secs(3);
-/// How often the meta topic is read while a claim is awaited.
-pub const CLAIM_PAUSE: Duration = Duration::from_millis(200);
 
 /// The identity of this process.
 #[derive(Default)]
@@ -106,7 +107,7 @@ impl Identity {
             if !asks_again || app.env.shutdown.is_requested() || app.now() >= until {
                 return superseded;
             }
-            app.env.clock.sleep(CLAIM_PAUSE);
+            app.env.clock.sleep(RETRY_PAUSE);
         }
     }
 

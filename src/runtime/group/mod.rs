@@ -67,7 +67,7 @@ impl Group {
             must_rejoin: false,
             topics,
             identity: Identity::default(),
-            discovery: Discovery::default(),
+            discovery: Discovery::since(app.now()),
             unassigned: Unassigned::default(),
         })
     }

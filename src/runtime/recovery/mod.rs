@@ -80,6 +80,8 @@ impl Recovery {
                 recovery.waiting.push_back(restore);
             }
         }
+        // What may be refused is looked at before anything is restored.
+        recovery.waiting.make_contiguous().sort_by_key(|restore| !restore.may_be_refused());
         Ok(recovery)
     }
 

@@ -151,6 +151,11 @@ impl Restore {
         &self.position.at
     }
 
+    /// Whether it may turn out that the program must not start.
+    pub fn may_be_refused(&self) -> bool {
+        matches!(self.work, Work::Check { .. })
+    }
+
     /// Opens what the restore reads.
     pub fn activate(&mut self, app: &App) -> Result {
         let (at, log, clock) =

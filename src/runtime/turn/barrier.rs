@@ -8,9 +8,8 @@ use crate::{
     error::{Error, Failure, Reaction, Result},
     log::GroupEvent,
     record::{Partition, TopicPartition},
-    runtime::{events::Observed, group::identity::CLAIM_PAUSE},
+    runtime::{app::RETRY_PAUSE, events::Observed},
 };
-use std::time::Duration;
 
 impl Loop {
     /// Serves everything that the group reported; at the barrier only.
@@ -19,9 +18,13 @@ impl Loop {
             Ok(()) => {}
             Err(f) if f.reaction == Reaction::Exit => return self.place_taken(f),
             Err(f) if f.reaction == Reaction::CloseTasks => {
+                if self.recovery.is_some() {
+                    self.give_recovery_up(&f);
+                    return Ok(());
+                }
                 tracing::warn!("{f}; all partitions are recovered again");
                 self.close_tasks();
-                self.app.env.clock.sleep(Duration::from_millis(200));
+                self.app.env.clock.sleep(RETRY_PAUSE);
             }
             Err(f) => return Err(f.into()),
         }
@@ -50,10 +53,9 @@ impl Loop {
             }
         }
         self.recover()?;
-        if self.recovery.is_some() {
-            return Ok(());
+        if self.recovery.is_none() {
+            self.look_for_partitions()?;
         }
-        self.look_for_partitions()?;
         self.beside.run(&self.partitions.owned(), self.owns_the_first_partition())
     }
 
@@ -123,7 +125,7 @@ impl Loop {
             Ok(true) => return Err(self.fenced()),
             Err(Error::Log(f)) if f.reaction.may_pass() => {
                 tracing::warn!("{f}; trying again");
-                self.app.env.clock.sleep(CLAIM_PAUSE);
+                self.app.env.clock.sleep(RETRY_PAUSE);
                 return Ok(());
             }
             looked => drop(looked?),

@@ -65,10 +65,18 @@ impl Loop {
         let (batch, opens_interval) = self.pace.cut(began_ms);
         self.bisection.begin();
         self.witness.begin();
+        self.transaction.forget(); // whatever ended the batch before: nothing of this one is sent
         let of_partition = self.pace.rates.partition_records();
         let inputs = self.partitions.begin_batch(opens_interval, of_partition, self.bisection.is_active());
         let began = self.app.now();
-        self.in_flight = InFlight { batch: Some(batch), began, began_ms, inputs, ..InFlight::default() };
+        self.in_flight = InFlight {
+            batch: Some(batch),
+            began,
+            began_ms,
+            input_ended: began,
+            inputs,
+            ..InFlight::default()
+        };
         self.app.observe(&Observed::Cut(batch));
         batch
     }
@@ -282,10 +290,9 @@ impl Loop {
             return Ok(());
         }
         let rows = std::mem::take(&mut self.in_flight.collected);
-        let prepared = self.two_phase.prepare(&self.app, batch, rows)?;
-        self.in_flight.two_phase_times = prepared.times;
-        for (topic, records) in &prepared.records {
-            self.transaction.send(topic, Some(Partition(0)), records)?;
+        let times = &mut self.in_flight.two_phase_times;
+        for (topic, records) in self.two_phase.prepare(&self.app, batch, rows, times)? {
+            self.transaction.send(&topic, Some(Partition(0)), &records)?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 use super::Loop;
 use crate::{
     error::{Error, Reaction, Result},
-    runtime::{commit::transaction::Transaction, events::Observed, group::CommittedPosition},
+    runtime::{events::Observed, group::CommittedPosition},
     task::checkpoint::{Event, Phase},
 };
 
@@ -62,7 +62,7 @@ impl Loop {
     /// Replaces the producer.
     pub(super) fn replace(&mut self) -> Result<Event> {
         let _ = crate::failpoint::passes("before-replace");
-        match Transaction::replace(&mut self.transaction, &self.app) {
+        match self.transaction.replace(&self.app) {
             Ok(()) => Ok(Event::Ready),
             Err(e) => self.failed(e),
         }

@@ -14,7 +14,7 @@ mod report;
 mod route;
 
 use super::{
-    app::{App, Env},
+    app::{App, Env, RETRY_PAUSE},
     batch::{
         bisection::Bisection, in_flight::InFlight, local_input::LocalInput, pace::Pace,
         partitions::Partitions, trigger,
@@ -38,9 +38,6 @@ const SETTLE: Duration = Duration::from_millis(5);
 
 /// The number of retries of a call since the last commit from which the log counts as unreachable.
 const RETRIES_QUIET: u32 = 2;
-
-/// The pause before the log is asked again for what it did not answer.
-const ASK_PAUSE: Duration = Duration::from_millis(200);
 
 /// The loop of one process.
 struct Loop {
@@ -149,7 +146,7 @@ impl Loop {
         match ask(self) {
             Err(Error::Log(f)) if f.reaction.may_pass() => {
                 tracing::warn!("{f}; trying again");
-                self.app.env.clock.sleep(ASK_PAUSE);
+                self.app.env.clock.sleep(RETRY_PAUSE);
                 Ok(false)
             }
             answer => answer,

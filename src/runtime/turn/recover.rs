@@ -10,16 +10,17 @@ use crate::{
     log::Membership,
     record::{Incarnation, Partition, TopicPartition},
     runtime::{
-        batch::{source_partition::SourcePartition, state_partition::StatePartition},
+        app::RETRY_PAUSE,
+        batch::{
+            source_partition::{SourcePartition, Start},
+            state_partition::StatePartition,
+        },
         events::Observed,
         group::{CommittedPosition, identity::Identity},
         recovery::{Recovery, sources},
     },
 };
 use std::time::Duration;
-
-/// The pause before the log is asked again.
-const PAUSE: Duration = Duration::from_millis(200);
 
 impl Loop {
     /// Begins to recover what the group has assigned, or takes the recovery one step further.
@@ -41,15 +42,26 @@ impl Loop {
             Err(Error::Log(f)) if f.reaction.may_pass() => {
                 self.recovery = None;
                 self.group.unrecovered.extend(wanted);
-                if self.app.env.shutdown.is_requested() {
-                    tracing::info!("{f}");
-                    return Ok(());
-                }
-                tracing::warn!("{f}; trying again");
-                self.app.env.clock.sleep(PAUSE);
+                self.try_later(&f);
                 Ok(())
             }
             result => result,
+        }
+    }
+
+    /// The log did not answer the group: what is being recovered is recovered from the beginning, as far as it is still ours.
+    pub(super) fn give_recovery_up(&mut self, failure: &Failure) {
+        let wanted = self.recovery.take().map(|recovery| recovery.partitions());
+        self.group.unrecovered.extend(wanted.into_iter().flatten());
+        self.try_later(failure);
+    }
+
+    fn try_later(&self, failure: &Failure) {
+        if self.app.env.shutdown.is_requested() {
+            tracing::info!("{failure}");
+        } else {
+            tracing::warn!("{failure}; trying again");
+            self.app.env.clock.sleep(RETRY_PAUSE);
         }
     }
 
@@ -82,7 +94,7 @@ impl Loop {
         let positions = self.group.committed(&self.app, wanted)?;
         let ours = self.take_incarnation(&positions, &membership)?;
         self.two_phase.recover(&self.app, ours, &membership.member_id)?;
-        self.tell_other_version(&positions);
+        self.report_other_version(&positions);
         let (states, sources): (Vec<CommittedPosition>, Vec<CommittedPosition>) =
             positions.into_iter().partition(|p| p.at.topic == self.app.names.exchange);
         if sources.iter().any(|p| p.committed.is_none()) {
@@ -109,9 +121,8 @@ impl Loop {
             let committed = position.committed.map(|c| c.offset);
             let stop_at = if app.is_bounded() { Some(app.env.log.end_offset(&at)?) } else { None };
             tracing::debug!(%at, %from, is_first = committed.is_none(), "source partition ready");
-            let fetched = (fetcher, count, stopwatch.clone());
-            let source = SourcePartition::open(&app.plan, source, at, (from, committed), fetched);
-            opened.push(SourcePartition { stop_at, ..source });
+            let start = Start { at, from, committed, stop_at, fetcher };
+            opened.push(SourcePartition::open(&app.plan, source, start, count, stopwatch.clone()));
         }
         let open = |recovered| StatePartition::open(&app.plan, recovered, count, &stopwatch);
         self.partitions.add(opened, ready.into_iter().map(open).collect());
@@ -131,7 +142,7 @@ impl Loop {
         sources::starts(&self.app, self.group.identity.meta(), sources, &seen, runs)
     }
 
-    fn tell_other_version(&self, positions: &[CommittedPosition]) {
+    fn report_other_version(&self, positions: &[CommittedPosition]) {
         let ours = &self.app.fingerprint_short;
         let records = positions.iter().filter_map(|p| p.record.as_ref());
         if let Some(other) =
