@@ -52,7 +52,7 @@
 //! # A record's path
 //!
 //! 1. [`log`]: a member of the group fetches bytes, a [`record::RawChunk`] at a time.
-//! 2. [`source`]: the receiver of the partition decodes them into a [`record::Chunk`] of rows.
+//! 2. [`source`]: the record queue of the partition decodes them into a [`record::Chunk`] of rows.
 //! 3. `task`: the operators of a stage, one after the other; `map` and `filter` on the source partition, keyed ones
 //!    (`operator`) behind an exchange on a state partition. Changes of `state` are staged.
 //! 4. [`sink`]: rows become bytes, which the producer takes.

@@ -5,27 +5,18 @@
 //! never from positions.
 
 mod batch;
-mod combine;
 mod extension;
-mod join;
-mod lookup;
+mod keyed;
 mod output;
-mod output_files;
-mod output_foreach_batch;
-#[cfg(feature = "postgres")]
-mod output_postgres;
-mod pair;
 mod persist;
 mod receiver;
 mod source;
-mod state;
 mod stream;
 mod window;
-mod window_event;
 
 pub use crate::operator::State;
+pub use keyed::{MapWithStateDStream, StateSpec};
 pub use receiver::ReceiverOptions;
 pub use source::SourceOptions;
-pub use state::{MapWithStateDStream, StateSpec};
 pub use stream::{DStream, StreamBuilder};
-pub use window_event::EventWindow;
+pub use window::EventWindow;

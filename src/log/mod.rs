@@ -7,8 +7,11 @@
 //! that passes the contract tests can be used here.
 
 pub mod embedded;
+#[doc(hidden)]
 pub mod kafka;
+#[doc(hidden)]
 pub mod partitioner;
+#[doc(hidden)]
 pub mod sim;
 mod timestamps;
 

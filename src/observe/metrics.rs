@@ -531,7 +531,9 @@ mod tests {
             late: 3,
             timestamps: Some(Timestamps { least_ms: 1_460, greatest_ms: 1_500 }),
             watermark_ms: Some(7_000),
-            ..Counters::default()
+            // Not shown: sums of what is read.
+            records_in: 0,
+            bytes_in: 0,
         };
         counters += Counters { read: of("in", 5, 500), ..Counters::default() };
         let report = BatchReport {

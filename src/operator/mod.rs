@@ -3,31 +3,24 @@
 //! Pure: no I/O but reads of local state, no clock, no randomness, no threads. Knows no log. Invariant: the same input chunks
 //! and state give the same outputs and staged changes; `self` holds settings, and scratch that is empty between batches.
 
-mod combine;
 mod counters;
 mod envelope;
 mod exchange;
 mod global;
-mod initial;
-mod join;
-mod map_state;
-mod reduce;
-mod update;
+mod keyed;
 mod watermark;
 mod window;
 
-pub use combine::{CombineValues, Group};
 pub use counters::{Counters, Volume};
 pub use envelope::{EdgeId, Envelope, Upstream};
 pub use exchange::{ByKey, ExchangeFormat, Pairs, Rows, Spread};
 pub use global::{
     CountRows, GatherExchange, ReduceRows, SinglePartition, SpreadOver, Total, TwoBatches, WholeBatch,
 };
-pub use initial::{Initial, Seeded};
-pub use join::{CoGroup, CoGroup3, pair_up};
-pub use map_state::{Kept, MapState, MapWithState, STATE_SNAPSHOTS, State, TimeoutIndex};
-pub use reduce::{Reduce, RunningReduce};
-pub use update::UpdateState;
+pub use keyed::{
+    CoGroup, CoGroup3, CombineValues, Group, Initial, Kept, MapState, MapWithState, Reduce, RunningReduce,
+    STATE_SNAPSHOTS, Seeded, State, TimeoutIndex, UpdateState, pair_up,
+};
 pub use watermark::{UpstreamMark, UpstreamName, Watermarks};
 pub use window::{
     Blocks, EmitSchedule, EventFormat, EventMarks, EventReduce, EventRows, EventSpans, IntoEventWindows,

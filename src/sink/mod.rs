@@ -30,16 +30,24 @@ mod topic;
 pub mod two_phase;
 
 pub use crate::operator::Batch;
-pub use console::ConsoleSink;
 pub use display::{PrintOptions, to_display};
 pub use files::{FileSink, TimeUnit};
 pub use foreach_batch::{CommittedBatch, ForeachBatch};
-pub use latest::{KeepLatest, Latest, View};
+pub use latest::Latest;
 pub use outbox::{OutboxFailure, OutboxSource, OutboxWriter};
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresSink;
-pub use rdd::{ForeachRdd, Rdd};
-pub use remembered::{Remember, Remembered};
+pub use rdd::Rdd;
+pub use remembered::Remembered;
 pub use shape::{Sink, SinkContext, SinkShape};
-pub use topic::TopicSink;
-pub use two_phase::{Collected, TwoPhaseContext, TwoPhaseSink, TwoPhaseSpec};
+pub use two_phase::{Collected, TwoPhaseContext, TwoPhaseSink};
+
+#[doc(hidden)]
+pub use {
+    console::ConsoleSink,
+    latest::{KeepLatest, View},
+    rdd::ForeachRdd,
+    remembered::Remember,
+    topic::TopicSink,
+    two_phase::TwoPhaseSpec,
+};

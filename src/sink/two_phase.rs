@@ -57,7 +57,10 @@ pub trait TwoPhaseSink: Send {
     /// Called whenever partitions were assigned, with no batch in flight: `committed` holds what was prepared
     /// with the last committed batch of each process of the application. Finishes all of it, even what
     /// another process is about to finish itself, and deletes what this process prepared in vain.
-    /// `incarnation` is a short name that no other process, and no other incarnation of this one, is given.
+    /// `incarnation` is a short name that no other process, and no other incarnation of this one, is given: it tells
+    /// what this incarnation prepares from the rest, as numbers of batches begin again with each. Called before the
+    /// first `prepare`, and again with each assignment; `committed` also holds what is finished already. A sink without
+    /// a durable name is not asked.
     ///
     /// # Errors
     /// If the destination cannot be used.
@@ -66,7 +69,7 @@ pub trait TwoPhaseSink: Send {
         Ok(())
     }
 
-    /// Stores the rows of a batch, even of an empty one, where no reader looks yet. Returns what
+    /// Stores the rows of a batch, even of an empty one, where no reader looks yet; called on a worker. Returns what
     /// [`TwoPhaseSink::finish`] needs, at most a few hundred bytes, as it becomes a row of the meta topic;
     /// `None` = there is nothing to finish.
     ///
@@ -79,10 +82,11 @@ pub trait TwoPhaseSink: Send {
         vec![]
     }
 
-    /// The batch is committed: shows the rows to readers.
+    /// The batch is committed: shows the rows to readers. Called on the loop, which waits for it.
     ///
     /// # Errors
-    /// If the destination cannot be used; the next start finishes it.
+    /// If the destination cannot be used, best as [`Error::Undelivered`](crate::Error::Undelivered), as the rows are
+    /// committed; the next start finishes it.
     fn finish(&mut self, prepared: &[u8]) -> Result {
         let _ = prepared;
         Ok(())
@@ -112,9 +116,11 @@ pub struct TwoPhaseContext {
 }
 
 /// Creates the output when the program starts.
+#[doc(hidden)]
 pub type MakeTwoPhaseSink = Arc<dyn Fn(&TwoPhaseContext) -> Box<dyn TwoPhaseSink> + Send + Sync>;
 
 /// An output of the plan.
+#[doc(hidden)]
 #[derive(Clone)]
 pub struct TwoPhaseSpec {
     /// Durable name, such as that of the destination; empty = it has nothing to finish.
@@ -124,6 +130,7 @@ pub struct TwoPhaseSpec {
 }
 
 /// Passes chunks to the output of its node.
+#[doc(hidden)]
 pub struct Collect;
 
 impl Operator for Collect {

@@ -54,7 +54,7 @@ impl<T: Value> Sink<T> for ReportSink {
 
 struct Report<T> {
     path: PathBuf,
-    /// How the pending files of this process begin.
+    /// How the names of this process's pending files begin; no other `@` follows.
     pending: String,
     incarnation: String,
     rows: PhantomData<fn(T)>,
@@ -63,7 +63,7 @@ struct Report<T> {
 impl<T> Report<T> {
     fn new(path: &Path, context: &TwoPhaseContext) -> Self {
         let file = path.file_name().unwrap_or_default().to_string_lossy();
-        let pending = format!(".{file}.{}.{}.", context.application, context.instance);
+        let pending = format!(".{file}.{}@{}@", context.application, context.instance);
         Report { path: path.to_owned(), pending, incarnation: String::new(), rows: PhantomData }
     }
 
@@ -84,7 +84,8 @@ impl<T: Value> TwoPhaseSink for Report<T> {
         let folder = self.path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
         for entry in fs::read_dir(folder).map_err(self.failed())? {
             let entry = entry.map_err(self.failed())?;
-            if entry.file_name().to_string_lossy().starts_with(&self.pending) {
+            let name = entry.file_name();
+            if name.to_string_lossy().strip_prefix(&self.pending).is_some_and(|rest| !rest.contains('@')) {
                 fs::remove_file(entry.path()).map_err(self.failed())?;
             }
         }
@@ -108,7 +109,10 @@ impl<T: Value> TwoPhaseSink for Report<T> {
 
     fn finish(&mut self, prepared: &[u8]) -> Result {
         match fs::rename(self.beside(prepared), &self.path) {
-            Err(e) if e.kind() != ErrorKind::NotFound => Err(self.failed()(e)),
+            // The rows are committed: the next start finishes them.
+            Err(e) if e.kind() != ErrorKind::NotFound => {
+                Err(Error::Undelivered(format!("the report {}: {e}", self.path.display())))
+            }
             _ => Ok(()), // it is gone: it was finished before
         }
     }

@@ -3,8 +3,8 @@
 //! Owns when data is loaded. Knows no store. Invariants: rows stay in their partitions and each process holds the
 //! whole map; all rows of a batch see the same version of it, even when the same process computes the batch again.
 
-use super::{DStream, stream::per_rows};
 use crate::{
+    dstream::{DStream, stream::per_rows},
     error::{Error, Result},
     operator::{Context, PerChunk},
     plan::{Factory, Place, Role},

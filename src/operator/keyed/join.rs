@@ -3,9 +3,9 @@
 //! Knows no exchange: all values of a key go to one task. Invariant: empty between batches; rows leave in the order
 //! in which keys first occurred.
 
-use super::{Context, Operator, Port, map_row_bytes};
 use crate::{
     error::Result,
+    operator::{Context, Operator, Port, map_row_bytes},
     record::{Chunk, Data, Key, Map, Value},
 };
 use std::marker::PhantomData;

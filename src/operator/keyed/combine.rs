@@ -3,9 +3,9 @@
 //!
 //! Knows no exchange. Invariant: empty between batches; values of a key are taken in order.
 
-use super::{Context, Operator, Port, map_row_bytes};
 use crate::{
     error::Result,
+    operator::{Context, Operator, Port, map_row_bytes},
     record::{Chunk, Data, Key, Map, Value},
 };
 use std::{marker::PhantomData, sync::Arc};

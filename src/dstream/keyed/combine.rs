@@ -2,8 +2,9 @@
 //!
 //! Knows no store. Invariant: whatever can be combined is combined before the exchange too.
 
-use super::{DStream, pair::NoCombine};
+use super::NoCombine;
 use crate::{
+    dstream::DStream,
     operator::{CombineValues, Group, Reduce},
     plan::{Factory, Operation, Role},
     record::{Data, Key, Value},

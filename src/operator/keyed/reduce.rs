@@ -4,9 +4,9 @@
 //! running form keeps everything in its store and sends each changed key once per batch, in the order in which keys
 //! were first touched.
 
-use super::{Context, Operator, Port, map_row_bytes};
 use crate::{
     error::Result,
+    operator::{Context, Operator, Port, map_row_bytes},
     record::{Chunk, Key, Map, Value},
     state::{Handle, Table},
 };

@@ -4,8 +4,15 @@
 //! Invariant: trait bounds are on the methods, so that the error for a type that cannot be a key appears where the
 //! type is used.
 
-use super::{DStream, stream::per_rows};
+mod combine;
+mod join;
+mod lookup;
+mod state;
+
+pub use state::{MapWithStateDStream, StateSpec};
+
 use crate::{
+    dstream::{DStream, stream::per_rows},
     operator::{ByKey, Pairs, Reduce, RunningReduce},
     plan::{Factory, Layout, Operation, Role},
     record::{Data, Key, Value},
@@ -13,7 +20,7 @@ use crate::{
 };
 use std::sync::Arc;
 
-pub(super) type NoCombine<V> = fn(V, V) -> V;
+pub(in crate::dstream) type NoCombine<V> = fn(V, V) -> V;
 
 impl<K: Data, V: Data> DStream<(K, V)> {
     /// Maps the values and keeps the keys; rows stay in their partitions.
@@ -153,7 +160,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         self.reduce_values("reduce_by_key", &self.here(), Arc::new(f))
     }
 
-    pub(super) fn reduce_values<F>(&self, kind: &'static str, op: &Operation, f: Arc<F>) -> Self
+    pub(in crate::dstream) fn reduce_values<F>(&self, kind: &'static str, op: &Operation, f: Arc<F>) -> Self
     where
         K: Key,
         V: Value,
@@ -191,7 +198,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         parts.operation("running_reduce_by_key", &op, factory, |name| vec![Table::<K, V>::spec(name)])
     }
 
-    pub(super) fn by_key<F>(&self, op: &Operation, combine: Option<Arc<F>>) -> DStream<(K, V)>
+    pub(in crate::dstream) fn by_key<F>(&self, op: &Operation, combine: Option<Arc<F>>) -> DStream<(K, V)>
     where
         K: Key,
         V: Value,

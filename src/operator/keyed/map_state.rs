@@ -4,9 +4,10 @@
 //! in its state; a key that times out is passed to the function once, without a value, and has no state afterwards;
 //! a snapshot is taken after the timeouts.
 
-use super::{Context, EmitSchedule, Initial, Operator, Port};
+use super::Initial;
 use crate::{
     error::Result,
+    operator::{Context, EmitSchedule, Operator, Port},
     record::{BatchTime, Chunk, Data, Key, Value},
     state::{Handle, OrderedTable, Table},
 };

@@ -3,10 +3,10 @@
 //! Knows no operation. Invariant: it is loaded once in the lifetime of a store, as recorded by a row in a store of
 //! its own, so a key that is dropped later does not come back.
 
-use super::Context;
 use crate::{
     codec::encode_key,
     error::Result,
+    operator::Context,
     record::{Key, Value, partition_of},
     state::{Handle, Table},
 };

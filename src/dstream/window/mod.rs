@@ -12,8 +12,12 @@
 //! emitted. Windows are kept in state, so nothing of them is lost when a process dies, and a window may be larger
 //! than memory.
 
-use super::{DStream, pair::NoCombine, stream::per_rows};
+mod event;
+
+pub use event::EventWindow;
+
 use crate::{
+    dstream::{DStream, keyed::NoCombine, stream::per_rows},
     operator::{
         Blocks, Invertible, KeepIf, Mark, Panes, Slides, Totals, WindowInverse, WindowReduce, WindowRows,
     },

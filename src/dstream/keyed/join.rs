@@ -2,8 +2,9 @@
 //!
 //! Knows no store. Invariant: a side that is partitioned by key already is not exchanged again.
 
-use super::{DStream, pair::NoCombine};
+use super::NoCombine;
 use crate::{
+    dstream::DStream,
     operator::{CoGroup, CoGroup3, pair_up},
     plan::{Factory, Node, Operation, Role},
     record::{Data, Key, Value},

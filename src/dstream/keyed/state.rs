@@ -2,8 +2,9 @@
 //!
 //! Knows no backend. Invariant: initial state is loaded once in the lifetime of a store.
 
-use super::{DStream, pair::NoCombine, stream::pass_on};
+use super::NoCombine;
 use crate::{
+    dstream::{DStream, stream::pass_on},
     operator::{
         Initial, Kept, MapState, MapWithState, STATE_SNAPSHOTS, Seeded, State, TimeoutIndex, UpdateState,
     },

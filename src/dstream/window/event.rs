@@ -3,9 +3,9 @@
 //! Owns which operators and stores such a window needs. Knows no clock. Invariant: a window stands behind an
 //! exchange by window and key, and rows are reduced before it already.
 
-use super::DStream;
 use crate::{
     codec::Message,
+    dstream::DStream,
     operator::{EventFormat, EventMarks, EventReduce, EventSpans, IntoEventWindows, Windowed},
     plan::{Factory, Layout, Operation, Role},
     record::{Data, Key, Value},

@@ -3,8 +3,7 @@
 //! Owns their names and the checks made while the program is built. Makes no file system calls. Invariant: mistakes
 //! are collected, not returned.
 
-use super::DStream;
-use crate::{record::Value, sink::FileSink};
+use crate::{dstream::DStream, record::Value, sink::FileSink};
 
 impl<T: Value> DStream<T> {
     /// Writes each batch as text, one row per line, as [`print`](Self::print) shows it: into the folder

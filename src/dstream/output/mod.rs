@@ -3,9 +3,14 @@
 //! Owns how rows become records. Knows no producer. Invariant: encoding happens in tasks, writing in the batch's
 //! transaction, printing after its commit.
 
-use super::DStream;
+mod files;
+mod foreach_batch;
+#[cfg(feature = "postgres")]
+mod postgres;
+
 use crate::{
     codec::{Encode, Message},
+    dstream::DStream,
     error::Result,
     plan::{Factory, Layout, Operation, Role},
     record::{BatchTime, Data, RawChunkBuilder, Value},

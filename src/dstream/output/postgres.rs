@@ -3,8 +3,7 @@
 //! Owns the internal topic between the program and the table. Knows no connection. Invariant: rows are committed to
 //! that topic with their batch, and written from there.
 
-use super::DStream;
-use crate::{record::Value, sink::PostgresSink};
+use crate::{dstream::DStream, record::Value, sink::PostgresSink};
 
 impl<T: Value> DStream<T> {
     /// Writes rows to a Postgres table, each exactly once. They are committed with their batch in the topic

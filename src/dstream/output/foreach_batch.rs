@@ -3,8 +3,8 @@
 //! Owns the names of its topics. Knows no batch. Invariant: rows are committed to the internal topic with their
 //! batch, and delivered from there.
 
-use super::DStream;
 use crate::{
+    dstream::DStream,
     record::Value,
     sink::{CommittedBatch, ForeachBatch, Rdd},
 };

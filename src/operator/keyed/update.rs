@@ -4,9 +4,10 @@
 //! changed values are staged. The cost of a batch grows with the number of keys: `running_reduce_by_key` touches
 //! only changed ones.
 
-use super::{Context, EmitSchedule, Initial, Operator, Port, ROWS_PER_CHUNK, map_row_bytes};
+use super::Initial;
 use crate::{
     error::Result,
+    operator::{Context, EmitSchedule, Operator, Port, ROWS_PER_CHUNK, map_row_bytes},
     record::{Chunk, Key, Map, Value},
     state::{Handle, Table},
 };
