@@ -56,7 +56,7 @@ const FENCES: [(&str, &[&str]); 14] = [
     ("parquet", &["src/sink/files/"]),
     ("arrow_array", &["src/sink/files/"]),
     ("arrow_json", &["src/sink/files/"]),
-    ("postgres", &["src/sink/postgres/", "src/sink/mod.rs"]),
+    ("postgres", &["src/sink/postgres/", "src/sink/mod.rs", "src/dstream/output/mod.rs"]),
     ("openssl", &["src/sink/postgres/", "src/log/kafka/config.rs"]),
     ("tokio", &["src/ui/", "src/context/signals.rs"]),
     ("clap", &["src/main.rs", "src/demo/", "src/config"]),
