@@ -115,6 +115,7 @@ impl Reporter {
             }
             Observed::Connection(why) => listeners.connection(*why, now),
             Observed::Receiver { name, state, message } => {
+                tracing::debug!(receiver = name, ?state, message);
                 listeners.named_receiver(name, *state, message, now);
             }
             Observed::InputEnded { batch, inputs } => listeners.input_ended(*batch, inputs, now),
@@ -240,10 +241,6 @@ impl Observer for Reporter {
         self.report_to_listeners(event);
         let mut seen = self.seen();
         match event {
-            Observed::Receiver { name, state, message } => {
-                tracing::debug!(receiver = name, ?state, message);
-            }
-            Observed::Alive | Observed::InputEnded { .. } | Observed::ReceiverFailed { .. } => {}
             Observed::Cut(batch) => {
                 let time_ms = self.listeners().time_of(*batch);
                 self.history.takes_input(batch.id.0, time_ms);
@@ -294,6 +291,7 @@ impl Observer for Reporter {
                     tracing::debug!("the console is gone: {e}");
                 }
             }
+            Observed::NoProgress(why) => self.status.stuck(why.map(str::to_owned)),
             Observed::Connection(why) => {
                 self.status.disconnected(why.map(str::to_owned));
                 if let Some(why) = why {
@@ -302,6 +300,7 @@ impl Observer for Reporter {
                     tracing::info!("the log can be reached again");
                 }
             }
+            _ => {}
         }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Knows no task. Invariant: what is sent between two commits becomes visible with the second one, or never.
 
+mod held;
 mod pending_producer;
 pub mod transaction;
 pub mod two_phase;

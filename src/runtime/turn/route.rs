@@ -1,5 +1,5 @@
-//! Where the output of tasks goes: rows to their state partition, records to the producer, lines to the
-//! console.
+//! Where the output of tasks goes: rows to their state partition, records to what the batch will send, lines to
+//! the console.
 //!
 //! Knows no operator. Invariant: nothing that leaves a task is lost unless the batch is given up.
 
@@ -30,7 +30,7 @@ impl Loop {
                         Some(read) if read.greatest_ms > 0 => records.stamped(read.greatest_ms),
                         _ => records,
                     };
-                    self.transaction.send(&topic, None, &records)?;
+                    self.transaction.hold(&topic, None, records)?;
                 }
                 Output::Collected { node, partition, chunk } => {
                     let task = Partition(first_task + partition.0);
