@@ -185,7 +185,7 @@ impl SourcePartition {
             careful.process((batch, self.node), &raw, decoder.as_ref(), &mut self.task, &mut bad)?;
         } else if !chunk.is_empty() {
             self.task.process(batch, self.node, Port(0), chunk).inspect_err(|_| {
-                self.is_suspicious = self.careful.is_none() && self.policy != BadRecordPolicy::Fail
+                self.is_suspicious = self.careful.is_none() && self.policy != BadRecordPolicy::Fail;
             })?;
         }
         progress.records += records.max(rows); // a record may become many rows

@@ -21,6 +21,7 @@ use crate::{
             state_partition::StatePartition,
         },
         events::Observed,
+        group::meta::Meta,
     },
     sink::two_phase::Collected,
     source::QueueLimits,
@@ -339,6 +340,11 @@ impl Loop {
                 self.transaction.hold(&self.app.names.changelog, Some(state.partition), rows.clone())?;
                 state.sent_rows += rows.len() as u64;
             }
+        }
+        if self.partitions.locals.iter().any(LocalInput::has_given) {
+            // No offset says whether they were committed.
+            let row = Meta::batch_row(&self.group.identity.token(&self.app, batch.id));
+            self.transaction.hold(&self.app.names.meta, Some(Partition(0)), row)?;
         }
         for rows in self.witness.rows(&self.app, &self.group.topics, &self.partitions.sources) {
             self.transaction.hold(&self.app.names.meta, Some(Partition(0)), rows)?;

@@ -7,7 +7,7 @@
 use super::Loop;
 use crate::{
     error::{Error, Failure, Reaction, Result},
-    runtime::{events::Observed, group::CommittedPosition},
+    runtime::{batch::local_input::LocalInput, events::Observed, group::CommittedPosition},
     task::checkpoint::{Event, Phase},
 };
 
@@ -78,19 +78,43 @@ impl Loop {
         let _ = crate::failpoint::passes("during-settle");
         match self.group.hear(&self.app) {
             Ok(()) => {}
-            Err(f) if f.reaction == Reaction::CloseTasks => return Ok(Event::Moved),
+            Err(f) if f.reaction == Reaction::CloseTasks => return self.moved(),
             Err(f) => return self.failed(f.into()),
         }
         let places = self.partitions.owned();
         let is_ours = self.group.membership().is_ok_and(|membership| !self.group.is_lost(&membership));
         if places.is_empty() || !is_ours {
-            return Ok(Event::Moved);
+            return self.moved();
         }
         match self.group.committed(&self.app, &places) {
             Ok(positions) if self.group.identity.is_fenced(&self.app, &positions) => Ok(Event::Fenced),
             Ok(positions) => Ok(self.outcome(&positions)),
             Err(e) => self.failed(e),
         }
+    }
+
+    /// The partitions of a doubtful batch are lost, and with them its token. Whoever gets them reads the outcome there;
+    /// rows of this process itself, which nobody else has, are delivered again only if they were not committed.
+    fn moved(&mut self) -> Result<Event> {
+        if self.partitions.locals.iter().any(LocalInput::has_given)
+            && !crate::failpoint::passes("mutant-local-rows-again")
+        {
+            let batch = self.in_flight.batch().id;
+            match self.group.identity.is_committed(&self.app, batch) {
+                Ok(committed) => {
+                    tracing::info!(
+                        batch = batch.0,
+                        committed,
+                        "outcome of a doubtful commit settled by its row"
+                    );
+                    if committed {
+                        self.partitions.locals.iter_mut().for_each(LocalInput::applied);
+                    }
+                }
+                Err(e) => return self.failed(e),
+            }
+        }
+        Ok(Event::Moved)
     }
 
     fn outcome(&self, positions: &[CommittedPosition]) -> Event {
