@@ -74,7 +74,9 @@ impl EmbeddedProducer {
         };
         let list: Vec<GroupOffset> = offsets.iter().map(of_group).collect();
         self.store.change(|state| {
-            state.check_offsets(&self.spec.group, offsets, &member.member_id, member.generation)?;
+            if !crate::failpoint::passes("mutant-no-group-metadata") {
+                state.check_offsets(&self.spec.group, offsets, &member.member_id, member.generation)?;
+            }
             if let Some(id) = &self.id {
                 return state.add_offsets(id, list);
             }
