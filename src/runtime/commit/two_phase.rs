@@ -69,6 +69,13 @@ impl TwoPhaseOutputs {
         TwoPhaseOutputs(outputs.collect())
     }
 
+    /// What the sinks are called, and where they were made.
+    #[must_use]
+    pub fn labels(&self, plan: &Topology) -> Vec<String> {
+        let nodes = self.0.iter().map(|output| plan.node(output.node));
+        nodes.map(|node| format!("{} (made at {})", node.kind, node.operation.place)).collect()
+    }
+
     /// Finishes what this process committed earlier, and what the former owners of its partitions committed.
     /// To be called once the committed offsets of these partitions have been read: then no transaction of a
     /// former owner is pending.

@@ -27,6 +27,8 @@ pub struct Attention {
     told: Duration,
     /// The operators of all tasks.
     running: Vec<Arc<Running>>,
+    /// Outputs that are being called.
+    outputs: Vec<String>,
 }
 
 impl Attention {
@@ -34,6 +36,11 @@ impl Attention {
     pub fn watch(&mut self, running: impl Iterator<Item = Arc<Running>>) {
         self.running.clear();
         self.running.extend(running);
+    }
+
+    /// These outputs are called now; none, once they have returned.
+    pub fn call(&mut self, outputs: Vec<String>) {
+        self.outputs = outputs;
     }
 
     /// Whether the loop ends because a stop took too long.
@@ -116,9 +123,10 @@ impl Attention {
 
     /// What is being waited for.
     fn what(&self) -> String {
-        let mut labels: Vec<&str> = self.running.iter().filter_map(|r| Some(&**r.label()?)).collect();
+        let running = self.running.iter().filter_map(|r| Some(&**r.label()?));
+        let mut labels: Vec<&str> = running.chain(self.outputs.iter().map(String::as_str)).collect();
         labels.sort_unstable();
         labels.dedup();
-        if labels.is_empty() { "the log, or an output".into() } else { format!("`{}`", labels.join("`, `")) }
+        if labels.is_empty() { "a call of the log".into() } else { format!("`{}`", labels.join("`, `")) }
     }
 }

@@ -360,8 +360,10 @@ impl Loop {
         }
         let rows = std::mem::take(&mut self.in_flight.collected);
         let Loop { app, group, attention, two_phase, in_flight, .. } = self;
+        attention.call(two_phase.labels(&app.plan));
         let working = two_phase.start_prepare(app, batch, rows);
         let prepared = two_phase.wait(working, &mut |waited| attention.attend(app, group, waited))?;
+        attention.call(vec![]);
         for (topic, records) in two_phase.prepared(app, prepared, &mut in_flight.two_phase_times)? {
             self.transaction.hold(&topic, Some(Partition(0)), records)?;
         }
