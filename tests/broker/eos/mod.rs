@@ -24,6 +24,7 @@ mod refusals;
 mod secure;
 mod seeks;
 mod shutdown;
+mod slow_functions;
 mod windowed;
 mod windowed_words;
 mod words;
