@@ -397,3 +397,24 @@ fn instant(ms: i64) -> String {
     let at = chrono::DateTime::from_timestamp_millis(ms);
     at.map_or_else(|| format!("{ms} ms"), |at| at.format("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_source_is_replaced_as_a_whole() {
+        for (store, is) in [
+            ("a+b.count", "a.count"),
+            ("x+a+b.count.mark", "x+a.count.mark"),
+            ("a+b", "a"),
+            ("a+b+c.join", "a+c.join"),
+            ("aa+b.count", "aa+b.count"),
+            ("a+bb.count", "a+bb.count"),
+            ("counts", "counts"),
+            ("counts.a+b", "counts.a+b"),
+        ] {
+            assert_eq!(with_source(store, "a+b", "a"), is, "{store}");
+        }
+    }
+}
