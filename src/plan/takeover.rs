@@ -53,6 +53,8 @@ pub struct Unused {
 
 /// What a start knows besides the program.
 pub struct Start<'a> {
+    /// The input topics that were read before.
+    pub known_topics: &'a [&'a str],
     /// The input topics that there are.
     pub topics: &'a [&'a str],
     /// The time.
@@ -103,8 +105,9 @@ impl Takeover {
         start: &Start<'_>,
     ) -> Result<Self, String> {
         let mut told = vec![];
-        let sources = name_sources(&plan, before, start.topics);
-        rename_stores(&mut plan, &sources.names)?;
+        let known = before.known_sources(start.known_topics);
+        let sources = name_sources(&plan, before, &known, start.topics);
+        rename_stores(&mut plan, &sources.names, before)?;
         for (name, durable) in sources.names.values().filter(|(name, durable)| name != durable) {
             told.push((
                 false,
@@ -144,6 +147,23 @@ fn specs(plan: &Topology) -> impl Iterator<Item = &StoreSpec> {
     plan.nodes.iter().flat_map(|node| &node.stores)
 }
 
+impl Remains {
+    /// What is known of the sources. An earlier version kept nothing of them: then a topic that was read, and that stands in the name
+    /// of a store, is the only one of its source.
+    fn known_sources(&self, topics: &[&str]) -> BTreeMap<String, ReadTopics> {
+        if !self.sources.is_empty() {
+            return self.sources.clone();
+        }
+        let has_state =
+            |topic: &&&str| self.fingerprint.stores.keys().any(|s| s.starts_with(&format!("{topic}.")));
+        let source = |topic: &&str| {
+            let topics = [(*topic).to_owned()].into();
+            ((*topic).to_owned(), ReadTopics { topics, ..ReadTopics::default() })
+        };
+        topics.iter().filter(has_state).map(source).collect()
+    }
+}
+
 impl ReadTopics {
     fn of(source: &SourceSpec) -> Self {
         let pattern = source.pattern.as_ref().map(|p| p.as_str().to_owned());
@@ -169,7 +189,12 @@ struct Sources {
 }
 
 /// Names the sources. One is the same as before if it reads a topic of exactly one source of before, and no other source does.
-fn name_sources(plan: &Topology, before: &Remains, topics: &[&str]) -> Sources {
+fn name_sources(
+    plan: &Topology,
+    before: &Remains,
+    known: &BTreeMap<String, ReadTopics>,
+    topics: &[&str],
+) -> Sources {
     let reads = |source: &SourceSpec, known: &ReadTopics| {
         topics.iter().any(|topic| source.reads(topic) && known.has(topic))
     };
@@ -177,7 +202,7 @@ fn name_sources(plan: &Topology, before: &Remains, topics: &[&str]) -> Sources {
     let mut names = BTreeMap::new();
     for (id, source) in plan.sources() {
         let name = plan.node(id).path.clone();
-        let mut same = before.sources.iter().filter(|(_, known)| reads(source, known));
+        let mut same = known.iter().filter(|(_, known)| reads(source, known));
         let durable = match (same.next(), same.next()) {
             (Some((one, known)), None) if readers(known) == 1 => one.clone(),
             _ => name.clone(),
@@ -185,24 +210,30 @@ fn name_sources(plan: &Topology, before: &Remains, topics: &[&str]) -> Sources {
         names.insert(id, (name, durable));
     }
     let has_state = |name: &str| before.fingerprint.stores.keys().any(|s| with_source(s, name, "") != *s);
-    let split = before.sources.iter().filter(|(name, known)| readers(known) > 1 && has_state(name));
+    let split = known.iter().filter(|(name, known)| readers(known) > 1 && has_state(name));
     let split = split.map(|(name, _)| name.clone()).collect();
     let mut changed = vec![];
     for (id, source) in plan.sources() {
-        let was = before.sources.get(&names[&id].1).and_then(|known| known.format.as_ref());
+        let was = known.get(&names[&id].1).and_then(|known| known.format.as_ref());
         if let (Some(was), Some(is)) = (was, &source.format)
             && was != is
         {
             changed.push((names[&id].1.clone(), was.clone(), is.clone()));
         }
     }
-    let mut read = before.sources.clone();
+    let mut read = known.clone();
     read.extend(plan.sources().map(|(id, source)| (names[&id].1.clone(), ReadTopics::of(source))));
     Sources { names, read, split, changed }
 }
 
-/// Gives stores the names that follow from the durable names of their sources.
-fn rename_stores(plan: &mut Topology, renamed: &BTreeMap<NodeId, (String, String)>) -> Result<(), String> {
+/// Gives stores the names that follow from the durable names of their sources; one that is known under its own name keeps it.
+fn rename_stores(
+    plan: &mut Topology,
+    renamed: &BTreeMap<NodeId, (String, String)>,
+    before: &Remains,
+) -> Result<(), String> {
+    let is_known =
+        |name: &str| before.fingerprint.stores.contains_key(name) || before.unused.contains_key(name);
     let mut sources_of: Vec<BTreeSet<NodeId>> = vec![];
     for (id, node) in plan.iter() {
         let mut sources: BTreeSet<NodeId> =
@@ -213,7 +244,7 @@ fn rename_stores(plan: &mut Topology, renamed: &BTreeMap<NodeId, (String, String
     for (node, sources) in plan.nodes.iter_mut().zip(sources_of) {
         for (name, durable) in sources.iter().map(|id| &renamed[id]).filter(|(name, durable)| name != durable)
         {
-            for store in &mut node.stores {
+            for store in node.stores.iter_mut().filter(|store| !is_known(&store.name)) {
                 store.name = with_source(&store.name, name, durable);
             }
         }
@@ -234,7 +265,7 @@ fn rename_stores(plan: &mut Topology, renamed: &BTreeMap<NodeId, (String, String
 fn with_source(store: &str, name: &str, durable: &str) -> String {
     let found = store.match_indices(name).find(|(at, _)| {
         let (before, after) = (&store[..*at], &store[at + name.len()..]);
-        (before.is_empty() || before.ends_with('+')) && (after.is_empty() || after.starts_with(['.', '+']))
+        (before.is_empty() || before.ends_with('+')) && after.starts_with(['.', '+'])
     });
     match found {
         Some((at, _)) => format!("{}{durable}{}", &store[..at], &store[at + name.len()..]),
@@ -407,7 +438,7 @@ mod tests {
         for (store, is) in [
             ("a+b.count", "a.count"),
             ("x+a+b.count.mark", "x+a.count.mark"),
-            ("a+b", "a"),
+            ("a+b", "a+b"),
             ("a+b+c.join", "a+c.join"),
             ("aa+b.count", "aa+b.count"),
             ("a+bb.count", "a+bb.count"),

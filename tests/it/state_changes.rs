@@ -301,6 +301,15 @@ fn a_renamed_state_is_refused_and_an_old_one_does_not_come_back_in_silence() {
 }
 
 #[test]
+fn a_name_that_the_user_gave_stays_although_it_looks_like_that_of_a_source() {
+    let mut session = Session::new(PLAIN);
+    let both = counting(&["a", "b"], Some("b.total"));
+    assert_eq!(session.step(&both, "b 0 | - | x\n"), ["out | x | 1"]);
+    let one = counting(&["b"], Some("b.total"));
+    assert_eq!(session.step(&one, "b 0 | - | x\n"), ["out | x | 2"], "the source goes on as `a+b`");
+}
+
+#[test]
 fn a_source_that_is_split_into_two_is_refused() {
     let split = |ssc: &StreamingContext| {
         for topic in ["a", "b"] {

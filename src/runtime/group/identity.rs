@@ -67,6 +67,7 @@ impl Identity {
         if let Some(before) = &meta.topology {
             let inputs: Vec<&str> = topics.inputs.keys().map(String::as_str).collect();
             let start = Start {
+                known_topics: &meta.known_topics(),
                 topics: &inputs,
                 now_ms: app.env.clock.now_ms(),
                 accept_state_changes: app.config.accept_state_changes,

@@ -108,6 +108,12 @@ impl Meta {
         self.topology.is_some()
     }
 
+    /// The input topics that were read.
+    #[must_use]
+    pub fn known_topics(&self) -> Vec<&str> {
+        self.topics.keys().map(String::as_str).collect()
+    }
+
     /// The greatest offset of a source partition that was witnessed.
     #[must_use]
     pub fn witness(&self, at: &TopicPartition) -> Option<Offset> {
