@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Result},
     operator::{Context, ExchangeFormat, NodeId, Operator, PerChunk, Rows, Spread},
     plan::{Factory, Layout, Node, Operation, Place, Role, Topology},
-    record::{Chunk, Data, Value},
+    record::{Chunk, Data, Stamps, Value},
     source::StorageLevel,
     state::StoreSpec,
 };
@@ -110,7 +110,7 @@ impl<T> Clone for DStream<T> {
     }
 }
 
-/// The factory of a stateless operator: one closure over the rows of a chunk.
+/// The factory of a stateless operator: one closure over the rows of a chunk, or of a part of it.
 pub(super) fn per_rows<T: Data, U: Data>(
     step: impl Fn(Vec<T>) -> Result<Vec<U>> + Send + Sync + 'static,
 ) -> Factory {
@@ -118,11 +118,30 @@ pub(super) fn per_rows<T: Data, U: Data>(
     Arc::new(move |_| {
         let step = step.clone();
         Box::new(PerChunk(move |chunk: Chunk, cx: &mut Context<'_>| {
+            if let Stamps::Each(stamps) = chunk.stamps().clone() {
+                return per_stamp(&*step, chunk.take(), &stamps, cx);
+            }
             let rows = step(chunk.take())?;
             cx.out.rows(rows);
             Ok(())
         })) as Box<dyn Operator>
     })
+}
+
+/// Rows of one timestamp at a time, so that what is made of them keeps it.
+fn per_stamp<T: Data, U: Data>(
+    step: &impl Fn(Vec<T>) -> Result<Vec<U>>,
+    rows: Vec<T>,
+    stamps: &[i64],
+    cx: &mut Context<'_>,
+) -> Result {
+    let (mut rows, mut out, mut out_stamps) = (rows.into_iter(), vec![], vec![]);
+    for run in stamps.chunk_by(|a, b| a == b) {
+        out.extend(step(rows.by_ref().take(run.len()).collect())?);
+        out_stamps.resize(out.len(), run[0]);
+    }
+    cx.out.stamped_rows(out, out_stamps);
+    Ok(())
 }
 
 /// A step that changes nothing.

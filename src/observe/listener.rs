@@ -105,6 +105,9 @@ pub struct BatchInfo {
     /// From the batch time to the end; without an interval, the processing delay. It may be less than the sum of
     /// the other two, as the input is processed while it arrives.
     pub total_delay: Option<Duration>,
+    /// How far event time has come in the windows over it, milliseconds since the epoch; the least of them, as of this batch or the
+    /// last one that moved it.
+    pub watermark_ms: Option<i64>,
     /// One for each sink of the program.
     pub output_operations: Vec<OutputOperationInfo>,
 }

@@ -99,6 +99,8 @@ pub struct Listeners {
     ended: Option<u64>,
     /// The newest batch, and the time it is reported with.
     newest: (Option<u64>, i64),
+    /// The watermark that a batch that is done told last.
+    watermark_ms: Option<i64>,
 }
 
 impl Listeners {
@@ -131,6 +133,7 @@ impl Listeners {
             open: None,
             ended: None,
             newest: (None, i64::MIN),
+            watermark_ms: None,
         }
     }
 
@@ -292,7 +295,7 @@ impl Listeners {
         }
         self.ended = Some(report.id);
         if self.open.as_ref().is_none_or(|open| open.id != report.id) {
-            let batch = Batch { id: BatchId(report.id), time: BatchTime(report.time_ms) };
+            let batch = Batch::new(BatchId(report.id), BatchTime(report.time_ms));
             self.input_ended(batch, &report.inputs, now_ms); // it failed while it was taking input
         }
         let Some(mut info) = self.open.take() else { return };
@@ -302,6 +305,10 @@ impl Listeners {
             operation.duration = Some(time.map_or(Duration::ZERO, |(_, time)| *time));
             operation.failure_reason.clone_from(&reason);
         }
+        if failure.is_none() {
+            self.watermark_ms = report.counters.watermark_ms.or(self.watermark_ms);
+        }
+        info.watermark_ms = self.watermark_ms;
         info.processing_end_ms = Some(now_ms);
         let processing = report.total.saturating_sub(report.waited);
         info.processing_delay = Some(processing);
@@ -416,7 +423,7 @@ mod tests {
     }
 
     fn run(listeners: &mut Listeners, failure: Option<&str>) {
-        listeners.input_ended(Batch { id: BatchId(1), time: BatchTime(1_000) }, &[input(5)], 1_010);
+        listeners.input_ended(Batch::new(BatchId(1), BatchTime(1_000)), &[input(5)], 1_010);
         listeners.ended(&report(1), failure, 1_050);
     }
 
@@ -458,7 +465,7 @@ mod tests {
         let (mut listeners, history) = listeners(Trigger::Interval(Duration::from_secs(1)));
         listeners.ended(&report(1), Some("no luck"), 1_050);
         listeners.ended(&report(2), Some("again"), 1_060);
-        assert_eq!(listeners.time_of(Batch { id: BatchId(3), time: BatchTime(1_000) }), 1_002);
+        assert_eq!(listeners.time_of(Batch::new(BatchId(3), BatchTime(1_000))), 1_002);
         listeners.ended(&report(3), None, 1_070);
         let moment = history.moment();
         let why = |time| moment.batch(time).unwrap().0.failure_reason();

@@ -153,6 +153,7 @@ impl Metrics {
     pub fn batch(&self, report: &BatchReport, now_ms: i64) {
         self.counted(&report.counters);
         self.batch_duration.observe(report.total.as_secs_f64());
+        self.distance.ahead.set(seconds(report.ahead_ms));
         if report.committed {
             self.checkpoint_done(Outcome::Committed, report.checkpoint, now_ms);
             if let Some(read) = report.counters.timestamps {
@@ -369,6 +370,7 @@ impl Register<'_> {
 struct Distance {
     end_to_end: Histogram,
     watermark: Gauge,
+    ahead: Gauge,
     lag: IntGaugeVec,
     lag_seconds: GaugeVec,
 }
@@ -383,6 +385,10 @@ impl Distance {
             watermark: r.seconds(
                 "tidegate_watermark_timestamp_seconds",
                 "How far event time has come in windows over it, in seconds since the epoch; 0 = not known yet.",
+            ),
+            ahead: r.seconds(
+                "tidegate_batch_time_ahead_seconds",
+                "How far the time of the last batch was ahead of the clock, because the clock was ahead before or went back.",
             ),
             lag_seconds: r.seconds_of(
                 "tidegate_consumer_lag_seconds",
@@ -545,6 +551,7 @@ mod tests {
         counters += Counters { read: of("in", 5, 500), ..Counters::default() };
         let report = BatchReport {
             counters,
+            ahead_ms: 2_500,
             total: Duration::from_millis(30),
             checkpoint: Duration::from_millis(4),
             committed: true,
@@ -620,6 +627,7 @@ mod tests {
             (r#"tidegate_consumer_lag_seconds{partition="1",topic="in",application_id="app"}"#, 2.5),
             (r#"tidegate_end_to_end_latency_seconds_sum{application_id="app"}"#, 0.04),
             (r#"tidegate_watermark_timestamp_seconds{application_id="app"}"#, 7.0),
+            (r#"tidegate_batch_time_ahead_seconds{application_id="app"}"#, 2.5),
             (r#"tidegate_state_rows{partition="2",application_id="app"}"#, 12.0),
             (r#"tidegate_assigned_partitions{application_id="app"}"#, 2.0),
             (r#"tidegate_rebalances_total{application_id="app"}"#, 1.0),

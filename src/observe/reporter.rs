@@ -10,6 +10,7 @@ use super::{
     listeners::{GIVEN_UP, Listeners},
     metrics::{Metrics, Outcome},
     progress::{self, Snapshot},
+    seldom::Seldom,
     status::{Checkpoint, Phase, Status},
 };
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     record::{BatchId, BatchTime, Offset, TopicPartition},
     runtime::{BatchReport, Observed, Observer, SourcePosition, clock::Clock, ends::Ends},
 };
-use chrono::{Local, TimeZone};
+use chrono::{DateTime, Local, TimeZone};
 use std::{
     io::{IsTerminal, Write},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -51,6 +52,9 @@ struct Seen {
     last_checkpoint_ms: Option<i64>,
     lag_at_ms: i64,
     bad: BadRecords,
+    late: Late,
+    /// Batches whose times were ahead of the clock.
+    ahead: Seldom,
     waiting: String,
     totals: (u64, u64),
     batch: u64,
@@ -58,7 +62,35 @@ struct Seen {
     positions: Vec<SourcePosition>,
 }
 
+/// Records that came too late for their windows.
+#[derive(Default)]
+struct Late {
+    records: Seldom,
+    /// How far event time was when it was last told, milliseconds since the epoch.
+    watermark_ms: Option<i64>,
+}
+
 impl Seen {
+    fn report_late(&mut self, now_ms: i64) {
+        if let Some(records) = self.late.records.due(now_ms) {
+            let event_time = self.late.watermark_ms.map_or("unknown".into(), utc);
+            tracing::warn!(
+                "{records} records came after their windows were closed, and were left out of them; event time is {event_time} (UTC), or further\n  next: let windows wait longer (`EventWindow::lateness`), or find the partition that is behind; the metric tidegate_late_records_dropped_total counts all of them"
+            );
+        }
+    }
+
+    fn report_ahead(&mut self, report: &BatchReport, now_ms: i64) {
+        self.ahead.add(u64::from(report.ahead_ms > 0));
+        if self.ahead.due(now_ms).is_some() {
+            tracing::warn!(
+                "batch times are {} s ahead of the clock: it was ahead when an earlier batch was made, or has gone back; batches go on from interval to interval, a tenth slower than the clock, until it has caught up\n  next: check the clocks of the machines that run this program; to go on at the right time at once, stop it until {} (UTC)",
+                report.ahead_ms / 1_000,
+                utc(report.time_ms)
+            );
+        }
+    }
+
     /// Reports how many bad records were not logged, once their second is over.
     fn report_suppressed(&mut self, now_ms: i64) {
         if let Some(suppressed) = self.bad.suppressed(now_ms) {
@@ -91,7 +123,10 @@ impl Reporter {
 
     /// The loop has ended.
     pub fn ended(&self) {
-        self.seen().report_suppressed(i64::MAX);
+        let mut seen = self.seen();
+        seen.report_suppressed(i64::MAX);
+        seen.report_late(i64::MAX);
+        drop(seen);
         self.listeners().waiting();
     }
 
@@ -138,6 +173,9 @@ impl Reporter {
             self.status.checkpoint(Checkpoint { batch: BatchId(report.id), at_ms: now });
             seen.last_checkpoint_ms = Some(now);
         }
+        seen.late.records.add(report.counters.late as u64);
+        seen.late.watermark_ms = report.counters.watermark_ms.or(seen.late.watermark_ms);
+        seen.report_ahead(report, now);
         self.history.state_bytes(&report.state_bytes);
         seen.batch = report.id;
         seen.positions.clone_from(&report.positions);
@@ -148,6 +186,7 @@ impl Reporter {
     fn progress(&self, seen: &mut Seen) {
         let now = self.clock.now_ms();
         seen.report_suppressed(now);
+        seen.report_late(now);
         for (at, end) in self.ends.answers() {
             if let Some(position) = seen.positions.iter().find(|known| known.at == at) {
                 self.lag(position, end, now);
@@ -213,6 +252,12 @@ fn restore_pace(done: u64, remaining: u64, took: Duration) -> (u64, u64) {
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
     let rate = (done.saturating_mul(1000) / took_ms).max(1);
     (rate, remaining.div_ceil(rate))
+}
+
+/// A time to read.
+fn utc(time_ms: i64) -> String {
+    let time = DateTime::from_timestamp_millis(time_ms);
+    time.map_or_else(|| format!("{time_ms} ms"), |time| time.format("%Y-%m-%d %H:%M:%S").to_string())
 }
 
 /// The rows of a batch under its header, as Spark prints them.
@@ -382,6 +427,35 @@ mod tests {
             (10, 1, 1),
             "{lines}"
         );
+    }
+
+    #[test]
+    fn late_records_and_times_ahead_of_the_clock_are_told_now_and_then() {
+        let (clock, mut file) = (Arc::new(Still(AtomicI64::new(5_000))), tempfile::tempfile().unwrap());
+        let writer = file.try_clone().unwrap();
+        let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let reporter = new_reporter(clock.clone());
+            for n in 0..20 {
+                let mut report =
+                    BatchReport { time_ms: 3_605_000, ahead_ms: 3_600_000, ..BatchReport::default() };
+                report.counters.late = 3;
+                report.counters.watermark_ms = Some(60_000 + n);
+                clock.0.store(5_000 + n * 1_000, Ordering::Relaxed);
+                reporter.on(&Observed::Batch(&report));
+            }
+            reporter.ended();
+        });
+        file.rewind().unwrap();
+        let lines = std::io::read_to_string(file).unwrap();
+        let of = |part: &str| lines.lines().filter(|line| line.contains(part)).count();
+        let late = |n| {
+            of(&format!("WARN tidegate::observe::reporter: {n} records came after their windows were closed"))
+        };
+        assert_eq!((late(3), late(30), late(27)), (1, 1, 1), "{lines}");
+        assert_eq!(of("event time is 1970-01-01 00:01:00 (UTC), or further"), 3, "{lines}");
+        assert_eq!(of("batch times are 3600 s ahead of the clock"), 2, "{lines}");
+        assert_eq!(of("stop it until 1970-01-01 01:00:05 (UTC)"), 2, "{lines}");
     }
 
     /// The block of Spark's programming guide, in whatever time zone the test runs.

@@ -42,7 +42,7 @@ pub struct Counters {
     pub late: usize,
     /// Whether it held all that it may, so that records were left for the next one.
     pub is_full: bool,
-    /// Timestamps of the records taken; outputs that have none of their own get the greatest.
+    /// Timestamps of the records taken.
     pub timestamps: Option<Timestamps>,
     /// How far event time has come in the windows over it that moved, milliseconds since the epoch; the least of them.
     pub watermark_ms: Option<i64>,

@@ -21,16 +21,16 @@ pub use keyed::{
     CoGroup, CoGroup3, CombineValues, Group, Initial, Kept, MapState, MapWithState, Reduce, RunningReduce,
     STATE_SNAPSHOTS, Seeded, State, TimeoutIndex, UpdateState, pair_up,
 };
-pub use watermark::{UpstreamMark, UpstreamName, Watermarks};
+pub use watermark::{UpstreamMark, UpstreamName, UpstreamProgress, Watermarks};
 pub use window::{
-    Blocks, EmitSchedule, EventFormat, EventMarks, EventReduce, EventRows, EventSpans, IntoEventWindows,
-    Invertible, KeepIf, Mark, Marks, Panes, Slides, Totals, WindowInverse, WindowReduce, WindowRows,
-    Windowed,
+    Blocks, EmitSchedule, EventFormat, EventLimits, EventMarks, EventReduce, EventRow, EventRows, EventSpans,
+    Gives, IntoEventWindows, Invertible, KeepIf, Mark, Marks, Panes, Slides, Totals, WindowInverse,
+    WindowKey, WindowReduce, WindowRows, WindowValue, Windowed,
 };
 
 use crate::{
     error::Result,
-    record::{BatchId, BatchTime, Chunk, Data, Partition, RawChunk},
+    record::{BatchId, BatchTime, Chunk, Data, Partition, RawChunk, Stamps},
     state::Stores,
 };
 use std::{collections::VecDeque, sync::Arc};
@@ -50,6 +50,25 @@ pub struct Batch {
     pub id: BatchId,
     /// Its time.
     pub time: BatchTime,
+    /// The greatest time that the clock may show while it takes input, milliseconds since the epoch, as far as was known when it was
+    /// cut; for batches that are late or ahead of the clock, the clock's time. What is beyond it is in the future.
+    pub clock_ms: i64,
+    /// Whether partitions have come or gone since the last one: then each upstream tells how far it is, and who does not is gone.
+    pub is_roll_call: bool,
+}
+
+impl Batch {
+    /// A batch of this number and time, while the clock shows its time.
+    #[must_use]
+    pub fn new(id: BatchId, time: BatchTime) -> Self {
+        Batch { id, time, clock_ms: time.0, is_roll_call: false }
+    }
+
+    /// How far its time is ahead of the clock, milliseconds; 0 = it is not.
+    #[must_use]
+    pub fn ahead_ms(&self) -> i64 {
+        (self.time.0 - self.clock_ms).max(0)
+    }
 }
 
 /// One operator of one task. After an abort the task drops its operators and makes new ones from the factories, so there
@@ -81,6 +100,11 @@ pub trait Operator: Send {
         false
     }
 
+    /// Whether it takes its input for idle once everything that was in the partition is read: it has had no row for so long.
+    fn awaits_end(&self) -> bool {
+        false
+    }
+
     /// About how many bytes of rows it holds back until the batch ends; a batch that holds too much ends early.
     fn held_bytes(&self) -> usize {
         0
@@ -103,6 +127,8 @@ pub struct Context<'a> {
     pub stores: &'a mut Stores,
     /// What is counted of the batch; not part of what compute gives, so a number that is wrong makes no result wrong.
     pub counters: &'a mut Counters,
+    /// Everything that was in the task's input partition at this batch time is read.
+    pub caught_up: BatchTime,
     /// Where results go.
     pub out: Emitter<'a>,
 }
@@ -112,6 +138,7 @@ pub struct PerChunk<F>(pub F);
 
 impl<F: FnMut(Chunk, &mut Context<'_>) -> Result + Send> Operator for PerChunk<F> {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        cx.out.newest_ms = input.stamps().greatest(); // it holds nothing back
         (self.0)(input, cx)
     }
 }
@@ -189,6 +216,9 @@ pub struct Emitter<'a> {
     pub(crate) queues: &'a mut [VecDeque<(Port, Chunk)>],
     pub(crate) outputs: &'a mut Vec<Output>,
     pub(crate) time: BatchTime,
+    /// The greatest timestamp of the records behind what the operator has taken in this batch; chunks that say nothing of their own
+    /// get it.
+    pub(crate) newest_ms: Option<i64>,
     /// This task, for those who get its rows.
     pub upstream: &'a Upstream,
     /// Source or state partition of this task.
@@ -201,6 +231,11 @@ impl Emitter<'_> {
     /// Sends typed rows.
     pub fn rows<T: Data>(&mut self, rows: Vec<T>) {
         self.chunk(Chunk::rows(rows));
+    }
+
+    /// Sends typed rows, each with the greatest timestamp of the records that it was made from.
+    pub fn stamped_rows<T: Data>(&mut self, rows: Vec<T>, stamps: Vec<i64>) {
+        self.chunk(Chunk::rows(rows).stamped(Stamps::Each(stamps.into())));
     }
 
     /// Fan-out: every reader gets the same chunk (a reference count), the last one ours. Empty chunks go nowhere.
@@ -239,6 +274,8 @@ impl Emitter<'_> {
         if chunk.is_empty() {
             return;
         }
+        let is_silent = *chunk.stamps() == Stamps::Unknown;
+        let chunk = if is_silent { chunk.stamped(self.newest_ms.into()) } else { chunk };
         let targets: &[Target] = self.targets.get(usize::from(output.0)).map_or(&[], Vec::as_slice);
         if let Some((last, rest)) = targets.split_last() {
             for target in rest {

@@ -33,6 +33,8 @@ pub struct Topology {
     pub mistakes: Vec<String>,
     /// Nodes that are computed although no sink reads them, as they are wanted for their state.
     pub kept: BTreeSet<NodeId>,
+    /// Whether an operation closes something when event time has passed: then batches are cut also while nothing comes.
+    pub closes_by_event_time: bool,
     /// Number of operations.
     operations: u32,
     /// The edges of what is computed.

@@ -18,6 +18,20 @@ impl Topology {
         self.nodes.iter().filter_map(|node| Some((node, node.window?)))
     }
 
+    /// The slide of each window (`None` = the batch interval), and how long after a row of the input it may still give it: its length
+    /// and those of the windows before it.
+    #[must_use]
+    pub fn window_reaches(&self) -> Vec<(Option<Duration>, Duration)> {
+        let (mut reaches, mut windows): (Vec<Duration>, _) = (vec![], vec![]);
+        for node in &self.nodes {
+            let before = node.inputs.iter().map(|input| reaches[input.node.0]).max().unwrap_or_default();
+            let reach = node.window.map_or(before, |window| before + window.length);
+            windows.extend(node.window.map(|window| (window.slide, reach)));
+            reaches.push(reach);
+        }
+        windows
+    }
+
     pub(super) fn check_windows(&self, trigger: Trigger, mistakes: &mut Vec<String>) {
         let Trigger::Interval(interval) = trigger else {
             mistakes.extend(self.windows().map(|(node, _)| {

@@ -33,6 +33,36 @@ impl<T: Value + Hash + Eq> Key for T {}
 /// About how many bytes a row takes whose size is not known.
 const ROW_BYTES: usize = 64;
 
+/// The timestamps of the records that rows were made from, milliseconds since the epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Stamps {
+    /// None of them had one, or nobody has said.
+    #[default]
+    Unknown,
+    /// The greatest of all rows together.
+    Greatest(i64),
+    /// The greatest of each row.
+    Each(Arc<[i64]>),
+}
+
+impl Stamps {
+    /// The greatest of all rows.
+    #[must_use]
+    pub fn greatest(&self) -> Option<i64> {
+        match self {
+            Stamps::Unknown => None,
+            Stamps::Greatest(ms) => Some(*ms),
+            Stamps::Each(all) => all.iter().copied().max(),
+        }
+    }
+}
+
+impl From<Option<i64>> for Stamps {
+    fn from(greatest: Option<i64>) -> Self {
+        greatest.map_or(Stamps::Unknown, Stamps::Greatest)
+    }
+}
+
 /// A bounded piece of a stream: `Vec<T>` of the typed API, or a record batch of SQL. The engine never looks inside.
 #[derive(Clone)]
 pub struct Chunk {
@@ -40,6 +70,7 @@ pub struct Chunk {
     type_name: &'static str,
     len: usize,
     bytes: usize,
+    stamps: Stamps,
 }
 
 impl Chunk {
@@ -50,13 +81,32 @@ impl Chunk {
 
     /// A chunk of `len` rows in a payload that knows that it takes about `bytes` of memory.
     pub fn sized<P: Any + Send + Sync>(payload: P, len: usize, bytes: usize) -> Self {
-        Chunk { payload: Arc::new(payload), type_name: std::any::type_name::<P>(), len, bytes }
+        let (payload, type_name) = (Arc::new(payload), std::any::type_name::<P>());
+        Chunk { payload, type_name, len, bytes, stamps: Stamps::Unknown }
     }
 
     /// A chunk of typed rows.
     pub fn rows<T: Data>(rows: Vec<T>) -> Self {
         let len = rows.len();
         Chunk::new(rows, len)
+    }
+
+    /// The same rows with these timestamps.
+    ///
+    /// # Panics
+    /// If there is one for each row, but not as many as rows: a bug of the caller.
+    #[must_use]
+    pub fn stamped(self, stamps: Stamps) -> Self {
+        if let Stamps::Each(each) = &stamps {
+            assert_eq!(each.len(), self.len, "a timestamp for each row");
+        }
+        Chunk { stamps, ..self }
+    }
+
+    /// The timestamps of the records that the rows were made from.
+    #[must_use]
+    pub fn stamps(&self) -> &Stamps {
+        &self.stamps
     }
 
     /// Number of rows.

@@ -244,15 +244,6 @@ impl RawChunk {
         stamped.map(|ms| Timestamps { least_ms: ms, greatest_ms: ms }).reduce(Timestamps::and)
     }
 
-    /// The same records; those without a timestamp get `timestamp_ms`.
-    #[must_use]
-    pub fn stamped(mut self, timestamp_ms: i64) -> RawChunk {
-        for row in self.rows.iter_mut().filter(|row| row.timestamp_ms == -1) {
-            row.timestamp_ms = timestamp_ms;
-        }
-        self
-    }
-
     /// The same records at consecutive offsets starting with `first`; those without a timestamp get `now_ms`.
     #[must_use]
     pub fn placed(mut self, first: Offset, now_ms: i64) -> RawChunk {
@@ -365,6 +356,12 @@ impl RawChunkBuilder {
         let value = self.copy(value);
         self.headers.push((name, value));
         self.rows.last_mut().expect("a header belongs to a record").headers.len += 1;
+    }
+
+    /// Gives a timestamp to the records from `first` on that have none.
+    pub fn stamp(&mut self, first: usize, timestamp_ms: i64) {
+        let records = self.rows.iter_mut().skip(first);
+        records.filter(|row| row.timestamp_ms == -1).for_each(|row| row.timestamp_ms = timestamp_ms);
     }
 
     /// The finished chunk.

@@ -136,6 +136,8 @@ pub struct BatchReport {
     pub id: u64,
     /// Time.
     pub time_ms: i64,
+    /// How far its time is ahead of the clock, because the clock was ahead before or went back, milliseconds.
+    pub ahead_ms: i64,
     /// What was counted while it was computed.
     pub counters: Counters,
     /// From the cut to the end of apply.

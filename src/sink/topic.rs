@@ -1,13 +1,14 @@
 //! Rows become records of a topic.
 //!
 //! Owns the operator that encodes them. Knows no log: what it produces leaves the task and is sent in the
-//! batch's transaction. Invariant: encoding is part of compute (pure, parallel), so a commit only moves
-//! bytes.
+//! batch's transaction. Invariants: encoding is part of compute (pure, parallel), so a commit only moves
+//! bytes; a record to which `encode` gives no timestamp gets the greatest one of the records that it was made from, but none
+//! ahead of the clock, which brokers refuse.
 
 use crate::{
     error::Result,
     operator::{Context, Operator, Output, Port},
-    record::{Chunk, Data, RawChunkBuilder},
+    record::{Chunk, Data, RawChunkBuilder, Stamps},
 };
 use std::{marker::PhantomData, sync::Arc};
 
@@ -33,7 +34,21 @@ where
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         let rows = input.view::<Vec<T>>();
         let mut out = RawChunkBuilder::with_capacity(rows.len(), rows.len() * 64);
-        rows.iter().try_for_each(|row| (self.encode)(row, &mut out))?;
+        match input.stamps() {
+            Stamps::Each(stamps) => {
+                for (row, stamp) in rows.iter().zip(&**stamps) {
+                    let first = out.len();
+                    (self.encode)(row, &mut out)?;
+                    out.stamp(first, (*stamp).min(cx.batch.clock_ms));
+                }
+            }
+            Stamps::Unknown | Stamps::Greatest(_) => {
+                rows.iter().try_for_each(|row| (self.encode)(row, &mut out))?;
+                if let Some(newest) = input.stamps().greatest() {
+                    out.stamp(0, newest.min(cx.batch.clock_ms));
+                }
+            }
+        }
         if !out.is_empty() {
             cx.out.output(Output::Records { topic: self.topic.clone(), records: out.build() });
         }

@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     fn batch(id: u64, time: i64) -> Batch {
-        Batch { id: BatchId(id), time: BatchTime(time) }
+        Batch::new(BatchId(id), BatchTime(time))
     }
 
     #[test]

@@ -69,6 +69,12 @@ pub trait DecodeChunk: Send + Sync {
     /// The rows that could be decoded, in order, and those that could not.
     fn decode(&self, records: &RawChunk) -> (Chunk, Vec<BadRecord>);
 
+    /// Like [`DecodeChunk::decode`]; the chunk knows the greatest timestamp of the records.
+    fn stamped(&self, records: &RawChunk) -> (Chunk, Vec<BadRecord>) {
+        let (chunk, bad) = self.decode(records);
+        (chunk.stamped(records.timestamps().map(|t| t.greatest_ms).into()), bad)
+    }
+
     /// Roughly how many bytes the rows of these records take.
     fn bytes(&self, records: &RawChunk) -> usize {
         records.bytes()

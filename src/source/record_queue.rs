@@ -168,15 +168,16 @@ impl RecordQueue {
             return Ok(None);
         };
         let records = fetched.records.from_partition(&self.at);
+        let timestamps = records.timestamps();
         let (chunk, bad) =
-            if self.is_raw { (Chunk::rows::<()>(vec![]), vec![]) } else { self.decoder.decode(&records) };
+            if self.is_raw { (Chunk::rows::<()>(vec![]), vec![]) } else { self.decoder.stamped(&records) };
         let bad = bad.into_iter().map(|b| BadRecordAt::of(&records, b.index, b.reason)).collect();
         let first = if records.is_empty() { fetched.next } else { records.get(0).offset };
         Ok(Some(Taken {
             chunk,
             bad,
             records: records.len(),
-            timestamps: records.timestamps(),
+            timestamps,
             bytes: self.decoder.bytes(&records),
             first,
             next: fetched.next,

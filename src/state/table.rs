@@ -186,6 +186,51 @@ impl<K: Key, V: Value> Table<K, V> {
         Ok(left)
     }
 
+    /// Takes up to `limit` rows out of the table, in order, whose keys are from `from` (inclusive) to `to` (exclusive), both given as
+    /// the first parts of a tuple or struct; keys that are new in this batch are not considered. Returns them, and the first key of
+    /// the range that is left, if there is one.
+    ///
+    /// # Errors
+    /// If the database cannot be read, or holds what is not a `V`.
+    pub fn take_range<P: Serialize, Q: Serialize>(
+        &mut self,
+        from: &P,
+        to: &Q,
+        limit: usize,
+    ) -> Result<(Vec<(K, V)>, Option<K>)> {
+        self.sealed = None;
+        let fail = self.committed.failed();
+        let (mut first, mut end) = (vec![], vec![]);
+        encode_key(from, &mut first).and_then(|()| encode_key(to, &mut end)).map_err(&fail)?;
+        let (staged, (bytes, ends)) = (&mut self.staged, &mut self.deleted);
+        let before = bytes.len();
+        let (mut rows, mut left) = (vec![], None);
+        let scanned = self.committed.scan(Some(&first), &mut |key_bytes, value| {
+            if key_bytes >= &end[..] {
+                return Ok(false);
+            }
+            let key: K = decode_key(key_bytes)?;
+            if rows.len() == limit {
+                left = Some(key);
+                return Ok(false);
+            }
+            if let Some(cell) = staged.get_mut(&key) {
+                if cell.value().is_some() {
+                    let taken = Slot::staged(cell, &mut self.staged_bytes).take();
+                    rows.extend(taken.map(|value| (key, value)));
+                }
+                return Ok(true);
+            }
+            rows.push((key, decode_value(value)?));
+            bytes.extend_from_slice(key_bytes);
+            ends.push(bytes.len());
+            Ok(true)
+        });
+        self.staged_bytes += bytes.len() - before + rows.len() * size_of::<usize>();
+        scanned.map_err(fail)?;
+        Ok((rows, left))
+    }
+
     /// Closes the keys that will not be used again, as decided by `over`: returns those whose value differs from the
     /// committed one, in the order of first touch. New keys leave no trace, neither in the changelog nor in the
     /// database; for the others a deletion remains. Only keys that were touched in this batch are considered.

@@ -19,7 +19,7 @@ use crate::{
     },
     panics,
     plan::{EdgeReader, Factory, Role, Topology},
-    record::{Chunk, RawChunk, TaskId, TopicPartition},
+    record::{BatchTime, Chunk, RawChunk, TaskId, TopicPartition},
     state::{Backend, Stores},
 };
 use std::{
@@ -50,6 +50,8 @@ pub struct Task {
     /// The next operator in which to end the batch.
     ending: usize,
     state_partitions: u32,
+    /// Everything that was in its input partition at this batch time is read.
+    caught_up: BatchTime,
     stopwatch: Option<Stopwatch>,
     running: Arc<Running>,
     /// Whether panics are hidden.
@@ -72,6 +74,8 @@ struct Slot {
     label: Arc<str>,
     /// How long it has taken since this was last asked.
     time: Duration,
+    /// The greatest timestamp of the records behind what it has taken in this batch, milliseconds since the epoch.
+    newest_ms: Option<i64>,
 }
 
 impl Task {
@@ -107,6 +111,7 @@ impl Task {
                 targets: plan.targets(*node_id, &nodes),
                 label: format!("{} (made at {})", node.kind, node.operation.place).into(),
                 time: Duration::ZERO,
+                newest_ms: None,
             });
         }
         let running = Arc::new(Running::new(slots.iter().map(|s: &Slot| s.label.clone()).collect()));
@@ -128,6 +133,7 @@ impl Task {
             counters: Counters::default(),
             ending: 0,
             state_partitions,
+            caught_up: BatchTime(i64::MAX), // what another task makes comes in the same batch
             stopwatch: None,
             running,
             quiet: false,
@@ -138,7 +144,19 @@ impl Task {
     #[must_use]
     pub fn reading(mut self, source: TopicPartition) -> Self {
         self.upstream = Upstream::Source(source);
+        self.caught_up = BatchTime(i64::MIN);
         self
+    }
+
+    /// Whether an operator wants to know when everything that is in the input partition is read.
+    #[must_use]
+    pub fn awaits_end(&self) -> bool {
+        self.slots.iter().any(|slot| slot.operator.awaits_end())
+    }
+
+    /// Everything that was in the input partition at this batch time is read.
+    pub fn set_caught_up(&mut self, at: BatchTime) {
+        self.caught_up = at;
     }
 
     /// Makes the task measure how long its operators take.
@@ -219,6 +237,7 @@ impl Task {
             self.call(batch, index, |operator, cx| operator.end_batch(cx))?;
             self.drain(batch, index + 1)?;
             if !self.slots[index].operator.has_more() {
+                self.slots[index].newest_ms = None;
                 self.ending += 1;
             } else if self.outputs.iter().map(Output::bytes).sum::<usize>() >= OUTPUT_BYTES {
                 return Ok(true);
@@ -295,6 +314,7 @@ impl Task {
         self.ending = 0;
         for slot in &mut self.slots {
             slot.operator = (slot.factory)(&slot.stores);
+            slot.newest_ms = None;
         }
     }
 
@@ -306,6 +326,7 @@ impl Task {
     fn drain(&mut self, batch: &Batch, from: usize) -> Result {
         for index in from..self.slots.len() {
             while let Some((port, chunk)) = self.queues[index].pop_front() {
+                self.slots[index].newest_ms = self.slots[index].newest_ms.max(chunk.stamps().greatest());
                 self.call(batch, index, |operator, cx| operator.process(port, chunk, cx))?;
             }
         }
@@ -318,18 +339,21 @@ impl Task {
         index: usize,
         f: impl FnOnce(&mut dyn Operator, &mut Context<'_>) -> Result,
     ) -> Result {
-        let Slot { operator, targets, label, time, .. } = &mut self.slots[index];
+        let Slot { operator, targets, label, newest_ms, time, .. } = &mut self.slots[index];
         let out = Emitter {
             node: self.nodes[index],
             targets,
             queues: &mut self.queues,
             outputs: &mut self.outputs,
             time: batch.time,
+            newest_ms: *newest_ms,
             upstream: &self.upstream,
             partition: self.id.partition,
             partitions: self.state_partitions,
         };
-        let mut cx = Context { batch, stores: &mut self.stores, counters: &mut self.counters, out };
+        let caught_up = self.caught_up;
+        let mut cx =
+            Context { batch, stores: &mut self.stores, counters: &mut self.counters, caught_up, out };
         let failed = |reason: String| Error::Operator {
             operator: label.to_string(),
             partition: self.id.partition.0,

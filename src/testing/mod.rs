@@ -25,7 +25,7 @@
 //! An input row is `topic partition | key | value`; `-` is null, `''` is empty. Further columns are `@timestamp` in
 //! milliseconds and `header=value`. In a table for several batches a line `---` ends a batch. An output row is
 //! `topic | key | value`, with headers if there are any, and with its timestamp if the program or the input set one
-//! (a record carries the greatest timestamp of its batch's input, unless the program sets another), or `console |
+//! (see `docs/event-time.md` for the timestamps that outputs carry), or `console |
 //! row`; the rows of a batch are sorted, as their order across partitions means nothing.
 
 mod driver;

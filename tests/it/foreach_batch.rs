@@ -219,7 +219,7 @@ fn sent(program: &StreamingContext, instance: &str, time: i64, blocks: &[&str]) 
         whole
     };
     let chunk = Chunk::new(blocks.iter().map(block).collect::<Vec<_>>(), blocks.len());
-    let batch = Batch { id: BatchId(1), time: BatchTime(time) };
+    let batch = Batch::new(BatchId(1), BatchTime(time));
     let mut rows = Collected::default();
     rows.push(Partition(0), chunk);
     sink.prepare(&batch, rows).unwrap();

@@ -11,6 +11,7 @@ mod driver;
 mod embedded_examples;
 mod embedded_log;
 mod embedded_retention;
+mod event_time;
 mod foreach_batch;
 mod intervals;
 mod key_order;

@@ -85,6 +85,7 @@ fn batch(time_ms: i64, records: usize, failure: Option<&str>) -> BatchInfo {
         scheduling_delay: Some(Duration::from_millis(4)),
         processing_delay: Some(Duration::from_millis(30)),
         total_delay: Some(Duration::from_millis(24)),
+        watermark_ms: None,
         output_operations: vec![operation(0, "to_kafka counts"), operation(1, "print")],
     }
 }

@@ -83,7 +83,7 @@ fn cost(
     let mut before = (0, 0);
     let (warm, measured) = (2 * length_s + 5, 10);
     for n in 1..=warm + measured {
-        let batch = Batch { id: BatchId(n), time: BatchTime(i64::try_from(n).unwrap() * 1_000) };
+        let batch = Batch::new(BatchId(n), BatchTime(i64::try_from(n).unwrap() * 1_000));
         let rows = (0..KEYS_PER_BATCH).map(|k| (format!("{n}-{k}"), 1u64)).collect();
         task.process(&batch, node, Port(0), Chunk::rows::<(String, u64)>(rows)).unwrap();
         task.end_batch(&batch).unwrap();
@@ -140,7 +140,7 @@ fn a_large_window_leaves_the_task_in_parts() {
     let backend = MemoryStorage::default().open(Partition(0), &names).unwrap().backend;
     let id = TaskId { stage: 1, partition: Partition(0) };
     let mut task = Task::open(&plan, id, None, 1, Some(&backend));
-    let batch = Batch { id: BatchId(1), time: BatchTime(1_000) };
+    let batch = Batch::new(BatchId(1), BatchTime(1_000));
     let (keys, key_bytes) = (40_000, 400);
     let rows = (0..keys).map(|k| (format!("{k:key_bytes$}"), 1u64)).collect();
     task.process(&batch, node, Port(0), Chunk::rows::<(String, u64)>(rows)).unwrap();

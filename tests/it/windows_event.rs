@@ -31,15 +31,15 @@ fn each_changed_window_emits_its_count_so_far() {
         in 0 | - | a | @19\n in 1 | - | a | @3\n";
     let written = run_every_way(counts(EventWindow::tumbling(ms(10)).lateness(ms(5))), input);
     expect![[r#"
-        out | a@0 | 2 | @12
+        out | a@0 | 2 | @9
         out | a@10 | 1 | @12
-        out | b@0 | 1 | @12
+        out | b@0 | 1 | @5
         ---
-        out | a@10 | 2 | @10
-        out | b@0 | 2 | @10
+        out | a@10 | 2 | @12
+        out | b@0 | 2 | @5
         ---
         ---
-        out | a@0 | 3 | @19
+        out | a@0 | 3 | @9
         out | a@10 | 3 | @19
     "#]]
     .assert_eq(&written);
@@ -52,7 +52,7 @@ fn a_time_belongs_to_each_hopping_window_around_it() {
         "in 0 | - | a | @25\n in 1 | - | a | @35\n",
     );
     expect![[r#"
-        out | a@0 | 1 | @35
+        out | a@0 | 1 | @25
         out | a@10 | 2 | @35
         out | a@20 | 2 | @35
         out | a@30 | 1 | @35

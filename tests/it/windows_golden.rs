@@ -10,7 +10,7 @@ use std::{fmt::Write as _, time::Duration};
 use tidegate::{
     Config, EventWindow, SourceOptions, StreamingContext,
     codec::{AsText, Message, Messages, Utf8},
-    operator::{Batch, EventRows, Port, Upstream, UpstreamName, Windowed},
+    operator::{Batch, EventRow, EventRows, Port, Upstream, UpstreamMark, UpstreamName, WindowKey},
     record::{BatchId, BatchTime, Chunk, Partition, TaskId, TopicPartition},
     state::{MemoryStorage, Storage},
     task::Task,
@@ -34,7 +34,7 @@ fn written(program: impl FnOnce(&StreamingContext), batches: Vec<Vec<Chunk>>) ->
     let id = TaskId { stage: 1, partition: Partition(0) };
     let mut task = Task::open(&plan, id, None, 1, Some(&backend));
     for (number, chunks) in (1..).zip(batches) {
-        let batch = Batch { id: BatchId(number), time: BatchTime(i64::try_from(number).unwrap() * 1_000) };
+        let batch = Batch::new(BatchId(number), BatchTime(i64::try_from(number).unwrap() * 1_000));
         for chunk in chunks {
             task.process(&batch, node, Port(0), chunk).unwrap();
         }
@@ -66,15 +66,17 @@ fn pairs() -> Vec<Vec<Chunk>> {
     vec![rows(&[("a", 1), ("b", 300)]), rows(&[("a", 2)]), rows(&[("a", 4)])]
 }
 
-fn upstream(partition: u32) -> UpstreamName {
-    UpstreamName::from(&Upstream::Source(TopicPartition::new("in", partition)))
+fn mark(partition: u32, time_ms: i64, idle: bool) -> UpstreamMark {
+    let upstream = UpstreamName::from(&Upstream::Source(TopicPartition::new("in", partition)));
+    UpstreamMark { upstream, time_ms: Some(time_ms), idle }
 }
 
 /// A watermark that passes the end of the first window, which is 10 s after its start, plus 5 s.
 fn events() -> Vec<Vec<Chunk>> {
     let batch = |start_ms, count, told_ms| {
-        let rows = vec![(Windowed { start_ms, key: "u".to_owned() }, count, 1)];
-        let marks = vec![(upstream(0), Some(told_ms)), (upstream(1), Some(told_ms + 1))];
+        let window = WindowKey { start_ms, key: "u".to_owned() };
+        let rows = vec![EventRow { window, value: count, newest_ms: start_ms + 9, records: 1 }];
+        let marks = vec![mark(0, told_ms, false), mark(1, told_ms + 1, false), mark(2, 5, true)];
         vec![Chunk::new(EventRows::<String, u64> { rows, marks }, 3)]
     };
     vec![batch(0, 3, 9_000), batch(10_000, 1, 15_000), batch(10_000, 2, 16_000)]

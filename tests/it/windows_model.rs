@@ -92,6 +92,12 @@ impl Model {
         self.show(&window)
     }
 
+    /// After a start: the instants that passed while the program was down, as long as a row may reach.
+    fn passed_over(&mut self, last: i64, now: i64, length: i64, slide: i64) -> Vec<String> {
+        let passed = (last + 1..=now.min(last + length)).filter(|time| time % slide == 0);
+        passed.flat_map(|time| self.batch(time, &[], length, slide)).collect()
+    }
+
     fn show(&mut self, window: &[(i64, u8, i64)]) -> Vec<String> {
         let sorted = |rows: &[(i64, u8, i64)]| {
             let mut rows: Vec<(u8, i64)> = rows.iter().map(|r| (r.1, r.2)).collect();
@@ -140,14 +146,22 @@ proptest! {
         let mut driver = Driver::with(settings, program(length, slide));
         let mut model = Model::default();
         driver.set_now_ms(shifted * 1_000);
+        let mut has_run = false;
         for (skipped, rows) in &batches {
+            let mut expected = vec![];
             if *skipped > 0 {
-                driver.set_now_ms(driver.now_ms() + skipped * 1_000);
+                let last = driver.now_ms() / 1_000;
+                driver.set_now_ms((last + skipped) * 1_000);
+                if has_run {
+                    expected = model.passed_over(last, last + skipped, length, slide);
+                }
             }
+            has_run = true;
             let input: Vec<String> = rows.iter().map(|(p, k, v)| format!("n {p} | - | {k} {v}\n")).collect();
             let written = driver.batch(&input.concat()).unwrap();
             let written: Vec<String> = written.rows().map(str::to_owned).collect();
-            let expected = model.batch(driver.now_ms() / 1_000, rows, length, slide);
+            expected.extend(model.batch(driver.now_ms() / 1_000, rows, length, slide));
+            expected.sort();
             prop_assert_eq!(written, expected, "at {} s", driver.now_ms() / 1_000);
         }
     }

@@ -72,6 +72,7 @@ fn batch(time_ms: i64, records: usize) -> BatchInfo {
         scheduling_delay: Some(Duration::from_millis(7)),
         processing_delay: Some(Duration::from_millis(1_500)),
         total_delay: Some(Duration::from_secs(90)),
+        watermark_ms: None,
         output_operations: vec![OutputOperationInfo {
             batch_time_ms: time_ms,
             id: 0,

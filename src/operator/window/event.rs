@@ -1,69 +1,79 @@
 //! Windows over event time: the side after the exchange, with the aggregates and the watermark in state.
 //!
-//! Owns what is late and what has expired. Knows no clock. Invariants: the watermark advances only between
-//! batches, so that a batch's own rows never make its rows late; a window that can still take a row is never
-//! deleted; one that no longer can when a batch ends is not stored by that batch; each changed window emits
-//! one row per batch.
+//! Owns what is late, what is given and what is deleted. Knows no clock. Invariants: a window that can still take a row is never
+//! deleted; one that no longer can when a batch ends is not stored by that batch; each changed window gives one row per batch, or, if
+//! only finals are wanted, each window one row when it closes; a row carries the greatest event time of its window so far.
 
-use super::event_exchange::{EventRows, EventSpans, Windowed};
+use super::{
+    event_exchange::{EventRow, EventRows},
+    event_time::{EventMarks, EventSpans, EventTime, WindowKey},
+};
 use crate::{
     error::Result,
-    operator::{Context, Operator, Port, UpstreamMark, UpstreamName, Watermarks},
+    operator::{Context, Operator, Port, ROWS_PER_CHUNK},
     record::{Chunk, Key, Value},
     state::{Handle, Table},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{fmt, sync::Arc};
 
 /// How many expired rows a batch deletes, in addition to twice as many as it has touched.
 const DELETED_PER_BATCH: usize = 8_192;
 
-/// What a state partition knows about event time and about its windows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "StoredMarks", into = "StoredMarks")]
-pub struct EventMarks {
-    /// How far event time is.
-    time: Watermarks,
-    /// The greatest start of a window that has a row: later ones need not be looked up.
-    newest: Option<i64>,
-    /// Every window that starts before this is deleted.
-    deleted: i64,
+/// A key in a window `[start_ms, end_ms)`. Displayed as `key@start_ms`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Windowed<K> {
+    /// Where the window starts, milliseconds since the epoch.
+    pub start_ms: i64,
+    /// Where it ends: the first time that no longer belongs to it.
+    pub end_ms: i64,
+    /// The key.
+    pub key: K,
 }
 
-/// [`EventMarks`] as they are in state.
-#[derive(Serialize, Deserialize)]
-struct StoredMarks {
-    sources: BTreeMap<UpstreamName, Option<i64>>,
-    watermark: Option<i64>,
-    newest: Option<i64>,
-    deleted: i64,
-}
-
-impl From<StoredMarks> for EventMarks {
-    fn from(stored: StoredMarks) -> Self {
-        let StoredMarks { sources: upstreams, watermark, newest, deleted } = stored;
-        EventMarks { time: Watermarks { upstreams, watermark }, newest, deleted }
+impl<K: fmt::Display> fmt::Display for Windowed<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.key, self.start_ms)
     }
 }
 
-impl From<EventMarks> for StoredMarks {
-    fn from(marks: EventMarks) -> Self {
-        let EventMarks { time: Watermarks { upstreams: sources, watermark }, newest, deleted } = marks;
-        StoredMarks { sources, watermark, newest, deleted }
-    }
+/// What a window has come to, as it is in state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowValue<V> {
+    /// The reduced value.
+    pub value: V,
+    /// The greatest event time of its rows.
+    pub newest_ms: i64,
 }
 
-/// Reduces the values of each key and window; one row per changed window and batch.
+/// Which results of a window leave the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gives {
+    /// One of each batch that changed the window.
+    Updates,
+    /// One when it closes.
+    Finals,
+}
+
+/// Closed windows that are still to be given.
+struct Closing<K> {
+    /// The first start.
+    from_ms: i64,
+    /// All starts are before this.
+    to_ms: i64,
+    /// The key to go on from, after the first part.
+    next: Option<WindowKey<K>>,
+}
+
+/// Reduces the values of each key and window.
 pub struct EventReduce<K: Key, V: Value, F> {
-    spans: EventSpans,
+    time: EventTime,
+    gives: Gives,
     reduce: Arc<F>,
-    windows: Handle<Table<Windowed<K>, V>>,
-    marks: Handle<Table<u8, EventMarks>>,
-    /// The marks as they were when the batch began, once something has come.
-    before: Option<EventMarks>,
-    newest: Option<i64>,
-    news: Vec<UpstreamMark>,
+    windows: Handle<Table<WindowKey<K>, WindowValue<V>>>,
     touched: usize,
+    /// While closed windows are being given.
+    closing: Option<Closing<K>>,
 }
 
 impl<K: Key, V: Value, F> EventReduce<K, V, F> {
@@ -71,60 +81,31 @@ impl<K: Key, V: Value, F> EventReduce<K, V, F> {
     #[must_use]
     pub fn new(
         spans: EventSpans,
+        gives: Gives,
         reduce: Arc<F>,
-        windows: Handle<Table<Windowed<K>, V>>,
+        windows: Handle<Table<WindowKey<K>, WindowValue<V>>>,
         marks: Handle<Table<u8, EventMarks>>,
     ) -> Self {
-        let (before, newest, news, touched) = (None, None, vec![], 0);
-        EventReduce { spans, reduce, windows, marks, before, newest, news, touched }
-    }
-}
-
-impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> EventReduce<K, V, F> {
-    fn marks<'m>(
-        before: &'m mut Option<EventMarks>,
-        marks: Handle<Table<u8, EventMarks>>,
-        cx: &mut Context<'_>,
-    ) -> Result<&'m mut EventMarks> {
-        if before.is_none() {
-            *before = Some(cx.stores.open(marks).get(&0)?.unwrap_or_default());
-        }
-        Ok(before.get_or_insert_default())
+        EventReduce { time: EventTime::new(spans, marks), gives, reduce, windows, touched: 0, closing: None }
     }
 
-    fn add(&mut self, rows: Vec<(Windowed<K>, V, u32)>, cx: &mut Context<'_>) -> Result {
-        let before = Self::marks(&mut self.before, self.marks, cx)?;
-        let first_open = before.time.get().map_or(i64::MIN, |watermark| self.spans.first_open(watermark));
-        let newest = before.newest.unwrap_or(i64::MIN);
-        let windows = cx.stores.open(self.windows);
-        let may_be_there =
-            |(key, _, _): &&(Windowed<K>, V, u32)| (first_open..=newest).contains(&key.start_ms);
-        windows.prefetch(rows.iter().filter(may_be_there).map(|(key, _, _)| key))?;
-        for (key, value, records) in rows {
-            if key.start_ms < first_open {
-                cx.counters.late += records as usize;
-                continue;
-            }
-            self.touched += 1;
-            self.newest = self.newest.max(Some(key.start_ms));
-            let mut slot = windows.entry_of_new(key)?; // prefetched, or new
-            let next = match slot.take() {
-                Some(old) => (self.reduce)(old, value),
-                None => value,
-            };
-            slot.set(next);
+    /// Sends results on.
+    fn give(&self, rows: impl IntoIterator<Item = (WindowKey<K>, WindowValue<V>)>, cx: &mut Context<'_>) {
+        let size_ms = self.time.spans.size_ms;
+        let (mut given, mut stamps) = (vec![], vec![]);
+        for (WindowKey { start_ms, key }, WindowValue { value, newest_ms }) in rows {
+            given.push((Windowed { start_ms, end_ms: start_ms.saturating_add(size_ms), key }, value));
+            stamps.push(newest_ms);
         }
-        Ok(())
+        cx.out.stamped_rows::<(Windowed<K>, V)>(given, stamps);
     }
 
     /// Deletes some of the windows that were closed when the batch began: no row of this batch can belong to
     /// them.
     fn delete_expired(&mut self, marks: &mut EventMarks, cx: &mut Context<'_>) -> Result {
-        let Some(watermark) = marks.time.get() else { return Ok(()) };
-        let first_open = self.spans.first_open(watermark);
         // Only whole windows expire: without a newly expired one there is nothing to look for.
-        let first_start = first_open.saturating_add(self.spans.hop_ms - 1).div_euclid(self.spans.hop_ms)
-            * self.spans.hop_ms;
+        let spans = self.time.spans;
+        let first_start = spans.hop_from(spans.open_at(self.time.before(cx)?));
         if first_start <= marks.deleted {
             return Ok(());
         }
@@ -133,32 +114,98 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> EventReduce<K, V, F> {
         marks.deleted = left.map_or(first_start, |key| key.start_ms);
         Ok(())
     }
+
+    /// Gives what has changed, and deletes what was closed before.
+    fn end_with_updates(&mut self, cx: &mut Context<'_>) -> Result {
+        let mut marks = self.time.advance(cx)?;
+        self.delete_expired(&mut marks, cx)?;
+        let closed_before = self.time.spans.open_at(&marks);
+        self.time.end(marks, cx)?;
+        let windows = cx.stores.open(self.windows);
+        // What closes with this batch is given once more and no longer kept. Most of it was never stored.
+        let mut rows = windows.close(|key| key.start_ms < closed_before)?;
+        let changed = windows.changed()?;
+        rows.extend(changed.filter_map(|(key, value)| Some((key.clone(), value?.clone()))));
+        self.give(rows, cx);
+        Ok(())
+    }
+
+    /// Gives the windows that close with this batch, and deletes them.
+    fn end_with_finals(&mut self, cx: &mut Context<'_>) -> Result {
+        let mut marks = self.time.advance(cx)?;
+        let (from_ms, to_ms) = (marks.deleted, self.time.spans.hop_from(self.time.spans.open_at(&marks)));
+        if from_ms < to_ms {
+            marks.deleted = to_ms;
+            self.closing = Some(Closing { from_ms, to_ms, next: None });
+            let rows = cx.stores.open(self.windows).close(|key| key.start_ms < to_ms)?;
+            self.give(rows, cx);
+        }
+        self.time.end(marks, cx)
+    }
+
+    /// Gives a part of the closed windows that this batch has not touched.
+    fn give_closed(&mut self, cx: &mut Context<'_>) -> Result {
+        let Some(Closing { from_ms, to_ms, next }) = self.closing.take() else { return Ok(()) };
+        let windows = cx.stores.open(self.windows);
+        let (rows, left) = match &next {
+            None => windows.take_range(&from_ms, &to_ms, ROWS_PER_CHUNK)?,
+            Some(next) => windows.take_range(next, &to_ms, ROWS_PER_CHUNK)?,
+        };
+        self.closing = left.map(|key| Closing { from_ms, to_ms, next: Some(key) });
+        self.give(rows, cx);
+        Ok(())
+    }
+}
+
+impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> EventReduce<K, V, F> {
+    fn add(&mut self, rows: Vec<EventRow<K, V>>, cx: &mut Context<'_>) -> Result {
+        let spans = self.time.spans;
+        let before = self.time.before(cx)?;
+        let (first_open, newest) = (spans.open_at(before), before.newest.unwrap_or(i64::MIN));
+        let windows = cx.stores.open(self.windows);
+        let may_be_there = |row: &&EventRow<K, V>| (first_open..=newest).contains(&row.window.start_ms);
+        windows.prefetch(rows.iter().filter(may_be_there).map(|row| &row.window))?;
+        for EventRow { window, value, newest_ms, records } in rows {
+            if window.start_ms < first_open {
+                cx.counters.late += records as usize;
+                continue;
+            }
+            self.touched += 1;
+            self.time.saw(window.start_ms);
+            let mut slot = windows.entry_of_new(window)?; // prefetched, or new
+            let next = match slot.take() {
+                Some(old) => WindowValue {
+                    value: (self.reduce)(old.value, value),
+                    newest_ms: old.newest_ms.max(newest_ms),
+                },
+                None => WindowValue { value, newest_ms },
+            };
+            slot.set(next);
+        }
+        Ok(())
+    }
 }
 
 impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for EventReduce<K, V, F> {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         let EventRows { rows, marks } = input.take::<EventRows<K, V>>();
-        self.news.extend(marks);
+        self.time.heard(marks);
         if rows.is_empty() { Ok(()) } else { self.add(rows, cx) }
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
-        let mut marks = Self::marks(&mut self.before, self.marks, cx)?.clone();
-        self.delete_expired(&mut marks, cx)?;
-        marks.time.advance(std::mem::take(&mut self.news));
-        marks.newest = marks.newest.max(self.newest.take());
-        let closed_before = marks.time.get().map_or(i64::MIN, |watermark| self.spans.first_open(watermark));
-        if self.before.take().as_ref() != Some(&marks) {
-            marks.time.get().into_iter().for_each(|watermark| cx.counters.watermark_moved(watermark));
-            cx.stores.open(self.marks).entry(0)?.set(marks);
+        if self.closing.is_some() {
+            return self.give_closed(cx);
+        }
+        match self.gives {
+            Gives::Updates => self.end_with_updates(cx)?,
+            Gives::Finals => self.end_with_finals(cx)?,
         }
         self.touched = 0;
-        let windows = cx.stores.open(self.windows);
-        // What closes with this batch is emitted once more and no longer kept. Most of it was never stored.
-        let mut rows = windows.close(|key| key.start_ms < closed_before)?;
-        let changed = windows.changed()?;
-        rows.extend(changed.filter_map(|(key, value)| Some((key.clone(), value?.clone()))));
-        cx.out.rows::<(Windowed<K>, V)>(rows);
         Ok(())
+    }
+
+    fn has_more(&self) -> bool {
+        self.closing.is_some()
     }
 }

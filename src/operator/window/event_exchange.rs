@@ -1,69 +1,42 @@
 //! From events to rows of their windows: the side of an event-time window before the exchange.
 //!
-//! Owns which windows contain a time, the partial aggregates, and the marks that say how far each input
-//! partition is in event time. Knows no state. Invariants: windows start at multiples of the hop, counted
-//! from the epoch; marks reach every state partition; a partition without rows reports that once, which holds
-//! the watermark back.
+//! Owns which rows are refused, the partial aggregates, and the marks that say how far each input partition is in event time. Knows no
+//! state and no clock but the batch's. Invariants: windows start at multiples of the hop, counted from the epoch; marks reach every state
+//! partition, behind the rows; a mark is never ahead of the clock; a partition without rows reports that once, which holds the watermark
+//! back, and once more when it is idle.
 
+use super::event_time::{EventSpans, WindowKey};
 use crate::{
     codec::{decode_key, decode_value, encode_key, encode_value, format_of, key_refusal, value_refusal},
     error::{Error, Result},
     operator::{Context, ExchangeFormat, Operator, Port, UpstreamMark, UpstreamName},
-    record::{Chunk, Key, Map, Partition, RawChunk, RawChunkBuilder, RawRecord, Value, partition_of},
+    record::{
+        BatchTime, Chunk, Key, Map, Partition, RawChunk, RawChunkBuilder, RawRecord, Value, partition_of,
+    },
 };
-use serde::{Deserialize, Serialize};
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{marker::PhantomData, sync::Arc};
 
 /// The most partial aggregates that one task holds before it sends them on.
 const HELD_MAX: usize = 1 << 16;
 
-/// A key in a window. Displayed as `key@start_ms`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Windowed<K> {
-    /// Where the window starts, milliseconds since the epoch; comes first, so that windows expire in key
-    /// order.
-    pub start_ms: i64,
-    /// The key.
-    pub key: K,
-}
-
-impl<K: fmt::Display> fmt::Display for Windowed<K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.key, self.start_ms)
-    }
-}
-
-/// Size, hop and lateness of windows over event time, milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EventSpans {
-    /// A window covers `[start, start + size)`.
-    pub size_ms: i64,
-    /// Windows start at multiples of this.
-    pub hop_ms: i64,
-    /// How long after its end a window still takes rows.
-    pub lateness_ms: i64,
-}
-
-impl EventSpans {
-    /// The starts of the windows that contain a time, the latest first; none before the epoch.
-    pub fn starts(self, time_ms: i64) -> impl Iterator<Item = i64> {
-        let last = time_ms.div_euclid(self.hop_ms) * self.hop_ms;
-        let first = (time_ms - self.size_ms + 1).max(0);
-        (0..).map(move |n| last - n * self.hop_ms).take_while(move |start| *start >= first)
-    }
-
-    /// The first start of a window that is not closed at a watermark; every earlier one is.
-    #[must_use]
-    pub fn first_open(self, watermark_ms: i64) -> i64 {
-        watermark_ms.saturating_sub(self.lateness_ms).saturating_sub(self.size_ms).saturating_add(1)
-    }
+/// A partial aggregate of a key in a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRow<K, V> {
+    /// Key in its window.
+    pub window: WindowKey<K>,
+    /// The reduced value.
+    pub value: V,
+    /// The greatest event time of the records.
+    pub newest_ms: i64,
+    /// How many records it covers.
+    pub records: u32,
 }
 
 /// What passes through the exchange.
 #[derive(Clone)]
 pub struct EventRows<K, V> {
-    /// Key in its window, partial aggregate, and how many records the aggregate covers.
-    pub rows: Vec<(Windowed<K>, V, u32)>,
+    /// Partial aggregates.
+    pub rows: Vec<EventRow<K, V>>,
     /// Updates of upstreams.
     pub marks: Vec<UpstreamMark>,
 }
@@ -78,27 +51,51 @@ impl<K: Key, V: Value> EventRows<K, V> {
 /// Assigns events to their windows and reduces them there, then splits them by window and key.
 pub struct IntoEventWindows<T, K, V, E, F> {
     spans: EventSpans,
+    limits: EventLimits,
     event: Arc<E>,
     reduce: Arc<F>,
-    held: Map<Windowed<K>, (Option<V>, u32)>,
-    /// The greatest event time so far; -1 = none.
+    held: Map<WindowKey<K>, Held<V>>,
+    /// The greatest event time so far that was not ahead of the clock; -1 = none.
     greatest: i64,
-    /// The mark that the state partitions were last given.
-    reported: Option<i64>,
+    /// The last batch that had rows, or the first one.
+    active: Option<BatchTime>,
+    /// Whether there has been no row for the idle timeout.
+    is_quiet: bool,
+    /// What the state partitions were last told: the greatest time, and whether we are idle.
+    reported: Option<(i64, bool)>,
     encoded: Vec<u8>,
     rows: PhantomData<fn(T)>,
+}
+
+/// What is done about event times and upstreams that stand out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_field_names, reason = "units come last")]
+pub struct EventLimits {
+    /// A record whose time is further ahead of the clock than this is a bad record.
+    pub future_guard_ms: i64,
+    /// An upstream that has had no row for this long, and has nothing left to read, is idle.
+    pub idle_timeout_ms: i64,
+}
+
+struct Held<V> {
+    value: Option<V>,
+    newest_ms: i64,
+    records: u32,
 }
 
 impl<T, K: Key, V: Value, E, F> IntoEventWindows<T, K, V, E, F> {
     /// `event` returns time, key and value of a row.
     #[must_use]
-    pub fn new(spans: EventSpans, event: Arc<E>, reduce: Arc<F>) -> Self {
+    pub fn new(spans: EventSpans, limits: EventLimits, event: Arc<E>, reduce: Arc<F>) -> Self {
         IntoEventWindows {
             spans,
+            limits,
             event,
             reduce,
             held: Map::default(),
             greatest: -1,
+            active: None,
+            is_quiet: false,
             reported: None,
             encoded: vec![],
             rows: PhantomData,
@@ -108,13 +105,13 @@ impl<T, K: Key, V: Value, E, F> IntoEventWindows<T, K, V, E, F> {
     fn flush(&mut self, cx: &mut Context<'_>) -> Result {
         let partitions = cx.out.partitions;
         let room = self.held.len() / partitions as usize + 16;
-        let mut parts: Vec<Vec<(Windowed<K>, V, u32)>> =
-            (0..partitions).map(|_| Vec::with_capacity(room)).collect();
-        for (key, (value, records)) in self.held.drain(..) {
+        let mut parts: Vec<Vec<EventRow<K, V>>> = (0..partitions).map(|_| Vec::with_capacity(room)).collect();
+        for (window, Held { value, newest_ms, records }) in self.held.drain(..) {
             self.encoded.clear();
-            encode_key(&key, &mut self.encoded)?;
+            encode_key(&window, &mut self.encoded)?;
             let to = partition_of(&self.encoded, partitions).0 as usize;
-            parts[to].push((key, value.expect("filled when it was created"), records));
+            let value = value.expect("filled when it was created");
+            parts[to].push(EventRow { window, value, newest_ms, records });
         }
         for (partition, rows) in (0..partitions).zip(parts) {
             cx.out.to_partition(Partition(partition), EventRows { rows, marks: vec![] }.into_chunk());
@@ -122,18 +119,40 @@ impl<T, K: Key, V: Value, E, F> IntoEventWindows<T, K, V, E, F> {
         Ok(())
     }
 
-    /// Reports to every state partition how far this input partition is, if it is further than they know.
+    /// Reports to every state partition how far this upstream is, if they do not know, or in a roll call.
     fn report(&mut self, cx: &mut Context<'_>) {
-        if self.reported == Some(self.greatest) {
+        let active = *self.active.get_or_insert(cx.batch.time);
+        self.is_quiet = cx.batch.time.0.saturating_sub(active.0) >= self.limits.idle_timeout_ms;
+        let idle = self.is_quiet && cx.caught_up > active;
+        if self.reported == Some((self.greatest, idle)) && !cx.batch.is_roll_call {
             return;
         }
-        self.reported = Some(self.greatest);
-        let mark = (UpstreamName::from(cx.out.upstream), (self.greatest >= 0).then_some(self.greatest));
+        self.reported = Some((self.greatest, idle));
+        let time_ms = (self.greatest >= 0).then_some(self.greatest);
+        let mark = UpstreamMark { upstream: UpstreamName::from(cx.out.upstream), time_ms, idle };
         for partition in 0..cx.out.partitions {
             let rows: EventRows<K, V> = EventRows { rows: vec![], marks: vec![mark.clone()] };
             cx.out.to_partition(Partition(partition), rows.into_chunk());
         }
     }
+
+    fn is_idle(&self) -> bool {
+        self.reported.is_some_and(|(_, idle)| idle)
+    }
+}
+
+/// Why an event time is refused, if it is.
+fn refused(time_ms: i64, farthest_ms: i64, clock_ms: i64) -> Error {
+    let why = if time_ms < 0 {
+        format!("an event time of {time_ms} ms is before 1970")
+    } else {
+        format!(
+            "an event time of {time_ms} ms is {} s ahead of the clock, and {} s are allowed; the producer's clock is ahead, this machine's is behind, or it is no time in milliseconds\n  next: correct it, or allow more with `EventWindow::future_guard`",
+            (time_ms - clock_ms) / 1_000,
+            (farthest_ms - clock_ms) / 1_000
+        )
+    };
+    Error::Row(why)
 }
 
 impl<T, K, V, E, F> Operator for IntoEventWindows<T, K, V, E, F>
@@ -146,26 +165,30 @@ where
 {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         let (held, reduce) = (&mut self.held, &*self.reduce);
-        let mut add = |window: Windowed<K>, value: V| {
-            let slot = held.entry(window).or_default();
-            slot.0 = Some(match slot.0.take() {
+        let mut add = |window: WindowKey<K>, value: V, time_ms: i64| {
+            let slot = held.entry(window).or_insert(Held { value: None, newest_ms: time_ms, records: 0 });
+            slot.value = Some(match slot.value.take() {
                 Some(old) => reduce(old, value),
                 None => value,
             });
-            slot.1 += 1;
+            slot.newest_ms = slot.newest_ms.max(time_ms);
+            slot.records += 1;
         };
+        let clock_ms = cx.batch.clock_ms;
+        let farthest_ms = clock_ms.saturating_add(self.limits.future_guard_ms);
+        self.active = Some(cx.batch.time);
         for row in input.take::<Vec<T>>() {
             let (time_ms, key, value) = (self.event)(row);
-            if time_ms < 0 {
-                return Err(Error::Row(format!("an event time of {time_ms} ms is before 1970")));
+            if !(0..=farthest_ms).contains(&time_ms) {
+                return Err(refused(time_ms, farthest_ms, clock_ms));
             }
-            self.greatest = self.greatest.max(time_ms);
+            self.greatest = self.greatest.max(time_ms.min(clock_ms));
             let mut starts = self.spans.starts(time_ms);
             let Some(last) = starts.next() else { continue };
             for start_ms in starts {
-                add(Windowed { start_ms, key: key.clone() }, value.clone());
+                add(WindowKey { start_ms, key: key.clone() }, value.clone(), time_ms);
             }
-            add(Windowed { start_ms: last, key }, value);
+            add(WindowKey { start_ms: last, key }, value, time_ms);
         }
         if self.held.len() >= HELD_MAX { self.flush(cx) } else { Ok(()) }
     }
@@ -174,6 +197,10 @@ where
         self.flush(cx)?;
         self.report(cx);
         Ok(())
+    }
+
+    fn awaits_end(&self) -> bool {
+        self.is_quiet && !self.is_idle()
     }
 }
 
@@ -188,7 +215,7 @@ impl<K, V> Default for EventFormat<K, V> {
 
 impl<K: Key, V: Value> ExchangeFormat for EventFormat<K, V> {
     fn name(&self) -> String {
-        format!("event windows {}", format_of::<(Windowed<K>, (V, u32))>())
+        format!("event windows {}", format_of::<(WindowKey<K>, (V, i64, u32))>())
     }
 
     fn refusal(&self) -> Option<String> {
@@ -198,11 +225,11 @@ impl<K: Key, V: Value> ExchangeFormat for EventFormat<K, V> {
     fn encode(&self, chunk: &Chunk, out: &mut RawChunkBuilder) -> Result {
         let EventRows { rows, marks } = chunk.view::<EventRows<K, V>>();
         let mut key_bytes = vec![];
-        for (key, value, records) in rows {
+        for EventRow { window, value, newest_ms, records } in rows {
             key_bytes.clear();
-            encode_key(key, &mut key_bytes)?;
+            encode_key(window, &mut key_bytes)?;
             out.push_with(-1, Some(&key_bytes), |bytes| {
-                encode_value(&(value.clone(), *records), bytes).map(|()| true)
+                encode_value(&(value.clone(), *newest_ms, *records), bytes).map(|()| true)
             })?;
         }
         let mut marks = marks.iter();
@@ -215,8 +242,8 @@ impl<K: Key, V: Value> ExchangeFormat for EventFormat<K, V> {
             let value = value.unwrap_or_default();
             match key {
                 Some(key) => {
-                    let (value, records) = decode_value(value)?;
-                    decoded.rows.push((decode_key(key)?, value, records));
+                    let (value, newest_ms, records) = decode_value(value)?;
+                    decoded.rows.push(EventRow { window: decode_key(key)?, value, newest_ms, records });
                 }
                 None => decoded.marks.push(decode_value(value)?),
             }
@@ -234,30 +261,14 @@ mod tests {
     };
 
     #[test]
-    fn windows_of_a_time() {
-        let starts = |size_ms, hop_ms, time| {
-            EventSpans { size_ms, hop_ms, lateness_ms: 0 }.starts(time).collect::<Vec<_>>()
-        };
-        assert_eq!(starts(10, 10, 29), [20]);
-        assert_eq!(starts(30, 10, 59), [50, 40, 30]);
-        assert_eq!(starts(30, 10, 60), [60, 50, 40]);
-        assert_eq!(starts(30, 10, 9), [0], "none before the epoch");
-        assert_eq!(starts(10, 30, 15), [0_i64; 0], "between two windows");
-        assert_eq!(starts(25, 10, 24), [20, 10, 0]);
-    }
-
-    #[test]
-    fn a_window_closes_when_the_watermark_is_past_its_end_and_lateness() {
-        let spans = EventSpans { size_ms: 10, hop_ms: 10, lateness_ms: 5 };
-        assert_eq!(spans.first_open(34), 20, "the window from 20 ends at 30 and takes rows until 35");
-        assert_eq!(spans.first_open(35), 21);
-    }
-
-    #[test]
     fn rows_and_marks_come_through_bytes() {
-        let rows = vec![(Windowed { start_ms: 20, key: Text::from("k") }, 7u64, 3)];
-        let upstream = |n| UpstreamName::from(&Upstream::Source(TopicPartition::new("in", n)));
-        let marks = vec![(upstream(0), Some(29)), (upstream(1), None)];
+        let window = WindowKey { start_ms: 20, key: Text::from("k") };
+        let rows = vec![EventRow { window, value: 7u64, newest_ms: 28, records: 3 }];
+        let mark = |n, time_ms, idle| {
+            let upstream = UpstreamName::from(&Upstream::Source(TopicPartition::new("in", n)));
+            UpstreamMark { upstream, time_ms, idle }
+        };
+        let marks = vec![mark(0, Some(29), false), mark(1, None, true)];
         let mut out = RawChunkBuilder::default();
         let format = EventFormat::<Text, u64>::default();
         format

@@ -7,6 +7,7 @@
 mod emit_schedule;
 mod event;
 mod event_exchange;
+mod event_time;
 mod inverse;
 mod panes;
 mod reduce;
@@ -15,8 +16,9 @@ mod sweep;
 mod time;
 
 pub use emit_schedule::EmitSchedule;
-pub use event::{EventMarks, EventReduce};
-pub use event_exchange::{EventFormat, EventRows, EventSpans, IntoEventWindows, Windowed};
+pub use event::{EventReduce, Gives, WindowValue, Windowed};
+pub use event_exchange::{EventFormat, EventLimits, EventRow, EventRows, IntoEventWindows};
+pub use event_time::{EventMarks, EventSpans, WindowKey};
 pub use inverse::{Invertible, KeepIf, Totals, WindowInverse};
 pub use panes::Panes;
 pub use reduce::WindowReduce;

@@ -31,6 +31,8 @@ pub struct Partitions {
     pub locals: Vec<LocalInput>,
     /// Owned state partitions.
     pub states: Vec<StatePartition>,
+    /// Whether partitions have come or gone since the last batch that is done.
+    pub have_changed: bool,
 }
 
 impl Partitions {
@@ -49,6 +51,7 @@ impl Partitions {
 
     /// Adds recovered partitions.
     pub fn add(&mut self, sources: Vec<SourcePartition>, states: Vec<StatePartition>) {
+        self.have_changed = true;
         self.sources.extend(sources);
         self.states.extend(states);
         self.sources.sort_by(|a, b| a.at.cmp(&b.at));
@@ -57,12 +60,14 @@ impl Partitions {
 
     /// Forgets partitions that are given back.
     pub fn remove(&mut self, at: &[TopicPartition]) {
+        self.have_changed = true;
         self.sources.retain(|s| !at.contains(&s.at));
         self.states.retain(|s| !at.contains(&s.at));
     }
 
     /// Forgets everything that the group has assigned.
     pub fn close(&mut self) {
+        self.have_changed = true;
         self.sources.clear();
         self.states.clear();
         self.locals.iter_mut().for_each(LocalInput::abort);
@@ -91,6 +96,7 @@ impl Partitions {
 
     /// The batch in flight changed nothing.
     pub fn rest(&mut self) {
+        self.have_changed = false;
         self.states.iter_mut().for_each(StatePartition::rest);
         self.sources.iter_mut().for_each(|s| s.task.rest());
         self.locals.iter_mut().for_each(LocalInput::rest);

@@ -8,7 +8,7 @@ use crate::{
     log::Fetcher,
     operator::{Batch, NodeId, Output, Port},
     plan::Topology,
-    record::{Offset, RawChunk, TaskId, Timestamps, TopicPartition},
+    record::{BatchTime, Offset, RawChunk, TaskId, Timestamps, TopicPartition},
     runtime::events::{InputRange, SourcePosition},
     source::{BadRecordAt, BadRecordPolicy, QueueLimits, RecordQueue, SourceSpec, Taken},
     task::{Stopwatch, Task},
@@ -57,6 +57,10 @@ pub struct SourcePartition {
     pub witnessed: Option<Offset>,
     /// The greatest timestamp of a record that was taken, milliseconds since the epoch.
     pub newest_ms: Option<i64>,
+    /// When its end was asked for, by batch time, while there is no answer.
+    pub end_asked: Option<BatchTime>,
+    /// The answer, until it is reached.
+    pub end: Option<(BatchTime, Offset)>,
 }
 
 /// Where a source partition begins and ends.
@@ -131,6 +135,8 @@ impl SourcePartition {
             interval_records_max: usize::MAX,
             witnessed: None,
             newest_ms: None,
+            end_asked: None,
+            end: None,
             at,
         }
     }
@@ -233,6 +239,27 @@ impl SourcePartition {
     #[must_use]
     pub fn position(&self) -> SourcePosition {
         SourcePosition { at: self.at.clone(), next: self.next, newest_ms: self.newest_ms }
+    }
+
+    /// Whether its end should be asked for: an operator waits for it.
+    pub fn needs_end(&mut self, now: BatchTime) -> bool {
+        let needs = self.task.awaits_end() && self.end.is_none();
+        if needs {
+            self.end_asked.get_or_insert(now);
+        }
+        needs
+    }
+
+    /// Its end, as it was at or after the time when it was asked for.
+    pub fn heard_end(&mut self, end: Offset) {
+        self.end = self.end_asked.take().map(|at| (at, end));
+    }
+
+    /// Tells the task if everything up to that end is read.
+    pub fn catch_up(&mut self) {
+        if let Some((at, _)) = self.end.take_if(|(_, end)| self.next >= *end) {
+            self.task.set_caught_up(at);
+        }
     }
 
     /// Begins a batch; what was given up does not count as taken.

@@ -21,6 +21,8 @@ pub struct Beside {
     pub outboxes: Outboxes,
     /// Ends of changelogs.
     pub ends: Ends,
+    /// Ends of inputs, where event time depends on them.
+    pub input_ends: Ends,
 }
 
 impl Beside {
@@ -46,6 +48,10 @@ impl Beside {
                 clock.clone(),
             ),
             ends: Ends::new(log.clone(), threads.then_some("changelog-ends"))?,
+            input_ends: Ends::new(
+                log.clone(),
+                (threads && app.plan.closes_by_event_time).then_some("input-ends"),
+            )?,
         })
     }
 

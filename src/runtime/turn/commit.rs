@@ -143,6 +143,7 @@ impl Loop {
         let is_witnessed = self.witness.is_due();
         self.partitions.sources.iter_mut().for_each(|source| source.applied(is_witnessed));
         self.partitions.locals.iter_mut().for_each(LocalInput::applied);
+        self.partitions.have_changed = false;
         self.refresh_changelog_ends();
         self.witness.applied(self.app.now());
         self.bisection.committed(records);

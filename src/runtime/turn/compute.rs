@@ -10,7 +10,7 @@ use crate::{
     config::Trigger,
     error::{Error, Reaction, Result},
     operator::{Batch, Output, Volume},
-    record::Partition,
+    record::{BatchTime, Partition},
     runtime::{
         batch::{
             in_flight::InFlight,
@@ -31,6 +31,8 @@ use std::time::Duration;
 
 /// An idle batch polls the group at least this often.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
+/// Without an interval and input, a program that closes something as event time passes has a batch this often.
+const TICK: Duration = Duration::from_secs(1);
 /// How often a batch that has taken all it may polls the group.
 const THROTTLED_PAUSE: Duration = Duration::from_millis(10);
 
@@ -51,7 +53,8 @@ impl Loop {
 
     fn try_compute(&mut self) -> Result<bool> {
         let batch = self.cut();
-        while !self.input_ends(&batch)? {}
+        // What has come since the program was down belongs to the batches after the start.
+        while !self.pace.is_passed_over(batch) && !self.input_ends(&batch)? {}
         let _ = crate::failpoint::passes("after-poll");
         self.in_flight.input_ended = self.app.now();
         self.in_flight.staged_bytes = self.bytes();
@@ -66,7 +69,9 @@ impl Loop {
     fn cut(&mut self) -> Batch {
         let began_ms = self.app.env.clock.now_ms();
         let is_whole = self.partitions.see_batches();
-        let (batch, opens_interval) = self.pace.cut(began_ms, is_whole);
+        let (mut batch, opens_interval) = self.pace.cut(began_ms, is_whole);
+        batch.is_roll_call = self.partitions.have_changed;
+        self.look_for_ends(batch.time);
         self.bisection.begin();
         self.witness.begin();
         self.transaction.forget(); // whatever ended the batch before: nothing of this one is held
@@ -85,6 +90,22 @@ impl Loop {
         };
         self.app.observe(&Observed::Cut(batch));
         batch
+    }
+
+    /// Tells tasks that wait for it that everything in their partitions is read.
+    fn look_for_ends(&mut self, now: BatchTime) {
+        let (sources, ends) = (&mut self.partitions.sources, &self.beside.input_ends);
+        let unknown = sources.iter_mut().filter_map(|s| s.needs_end(now).then(|| s.at.clone()));
+        let unknown: Vec<_> = unknown.collect();
+        if !unknown.is_empty() {
+            ends.ask(unknown);
+        }
+        for (at, end) in ends.answers() {
+            if let Some(source) = sources.iter_mut().find(|s| s.at == at) {
+                source.heard_end(end);
+            }
+        }
+        sources.iter_mut().for_each(SourcePartition::catch_up);
     }
 
     /// Takes one round of input, then waits briefly if there was none. `true` = the batch takes no more.
@@ -422,7 +443,8 @@ impl Loop {
             return Ok(true);
         }
         let limits = self.queue_limits();
-        let mut there = self.partitions.locals.iter().any(LocalInput::has_more);
+        let is_tick = self.app.plan.closes_by_event_time && self.app.since(self.in_flight.began) >= TICK;
+        let mut there = is_tick || self.partitions.locals.iter().any(LocalInput::has_more);
         let mut lost = false;
         for source in &mut self.partitions.sources {
             if let Err(f) = source.queue.fill(limits) {

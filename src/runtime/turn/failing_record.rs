@@ -56,16 +56,19 @@ impl Loop {
             reason = &reason[..reason.char_indices().next_back().map_or(0, |(i, _)| i)];
         }
         let mut letter = RawChunkBuilder::default();
-        letter.push(RawRecord { headers: Headers::NONE, ..record });
+        // Its own time is no longer that of the record: the topic's retention counts from now, and brokers refuse what is far ahead.
+        letter.push(RawRecord { headers: Headers::NONE, timestamp_ms: -1, ..record });
         for (name, value) in record.headers.iter() {
             letter.push_header(name, value);
         }
         let (partition, offset) = (at.partition.to_string(), bad.offset.to_string());
+        let timestamp_ms = record.timestamp_ms.to_string();
         for (name, value) in [
             ("__tidegate.errors.application", self.app.config.application_id.as_str()),
             ("__tidegate.errors.topic", &at.topic),
             ("__tidegate.errors.partition", &partition),
             ("__tidegate.errors.offset", &offset),
+            ("__tidegate.errors.timestamp-ms", &timestamp_ms),
             ("__tidegate.errors.message", reason),
         ] {
             letter.push_header(name, Some(value.as_bytes()));

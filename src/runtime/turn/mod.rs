@@ -108,7 +108,7 @@ impl Loop {
             recovery: None,
             partitions: Partitions { locals, ..Partitions::default() },
             in_flight: InFlight::default(),
-            pace: Pace::new(&app.config),
+            pace: Pace::new(&app.config, app.plan.window_reaches()),
             bisection: Bisection::default(),
             transaction,
             witness: Witness::default(),

@@ -47,6 +47,7 @@ impl Loop {
         BatchReport {
             id: batch.id.0,
             time_ms: batch.time.0,
+            ahead_ms: batch.ahead_ms(),
             counters: std::mem::take(&mut in_flight.counters),
             total: self.app.since(in_flight.began),
             checkpoint: self.app.since(in_flight.input_ended),

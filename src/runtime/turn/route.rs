@@ -26,10 +26,6 @@ impl Loop {
                     let counters = &mut self.in_flight.counters;
                     let volume = Volume { records: records.len(), bytes: records.bytes() };
                     *counters.written.entry(topic.clone()).or_default() += volume;
-                    let records = match counters.timestamps {
-                        Some(read) if read.greatest_ms > 0 => records.stamped(read.greatest_ms),
-                        _ => records,
-                    };
                     self.transaction.hold(&topic, None, records)?;
                 }
                 Output::Collected { node, partition, chunk } => {

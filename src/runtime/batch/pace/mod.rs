@@ -21,7 +21,7 @@ use rate::{Achieved, Rates};
 use round::RoundSize;
 use setbacks::Setbacks;
 use staging::Staging;
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 /// When batches are cut and how large they are.
 pub struct Pace {
@@ -29,6 +29,14 @@ pub struct Pace {
     last_batch: BatchId,
     /// The time of the last batch that is done.
     last_time: BatchTime,
+    /// The windows over batch times: their slides, and how long after a row they may still give it.
+    windows: Vec<(Option<Duration>, Duration)>,
+    /// Times of batches for instants that windows passed over before this start.
+    passed: VecDeque<BatchTime>,
+    /// Batches that are not for such an instant come after this time.
+    resumes: BatchTime,
+    /// When the last interval was opened; and the one of the batch in flight.
+    opened_ms: [Option<i64>; 2],
     /// Completed batches that were not limited by the search for a failing record.
     whole_batches: u64,
     /// How many records an interval may take.
@@ -42,13 +50,17 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The pace before the first batch.
+    /// The pace before the first batch; for the windows see [`trigger::passed_over`].
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, windows: Vec<(Option<Duration>, Duration)>) -> Self {
         Pace {
             trigger: config.trigger,
             last_batch: BatchId(0),
             last_time: BatchTime(0),
+            windows,
+            passed: VecDeque::new(),
+            resumes: BatchTime(0),
+            opened_ms: [None; 2],
             whole_batches: 0,
             rates: Rates::new(config),
             staging: Staging::new(config.staged_bytes_max, config.transaction_timeout),
@@ -78,20 +90,42 @@ impl Pace {
     /// interval. `is_whole`: whether an interval must be one batch.
     pub fn cut(&mut self, now_ms: i64, is_whole: bool) -> (Batch, bool) {
         if !self.has_begun() {
-            self.last_time = trigger::last_before_start(self.trigger, now_ms, self.last_time);
+            self.resumes = trigger::last_before_start(self.trigger, now_ms, self.last_time);
+            self.passed = trigger::passed_over(self.trigger, self.last_time, self.resumes, &self.windows);
         }
-        let trigger::Cut { time, opens_interval } =
-            trigger::cut(self.trigger, now_ms, self.last_time, is_whole);
+        let trigger::Cut { time, opens_interval } = self.next(now_ms, is_whole);
+        self.opened_ms[1] = if opens_interval { Some(now_ms) } else { self.opened_ms[0] };
         self.last_batch = BatchId(self.last_batch.0 + 1);
         if opens_interval {
             self.rates.next_interval();
         }
-        (Batch { id: self.last_batch, time }, opens_interval)
+        let clock_ms = trigger::clock_until(self.trigger, now_ms, time);
+        (Batch { id: self.last_batch, time, clock_ms, is_roll_call: false }, opens_interval)
+    }
+
+    /// Whether the batch is for an instant that windows passed over while nothing ran: it takes no input.
+    #[must_use]
+    pub fn is_passed_over(&self, batch: Batch) -> bool {
+        self.passed.front() == Some(&batch.time)
+    }
+
+    fn next(&mut self, now_ms: i64, is_whole: bool) -> trigger::Cut {
+        while self.passed.front().is_some_and(|time| *time <= self.last_time) {
+            self.passed.pop_front();
+        }
+        match self.passed.front() {
+            Some(time) => trigger::Cut { time: *time, opens_interval: true },
+            None => {
+                let last = self.last_time.max(self.resumes);
+                trigger::cut(self.trigger, now_ms, last, self.opened_ms[0], is_whole)
+            }
+        }
     }
 
     /// A batch is done; `is_whole` = no search for a failing record limited it.
     pub fn done(&mut self, batch: Batch, is_whole: bool) {
         self.last_time = batch.time; // a batch that was given up runs again at its time
+        self.opened_ms[0] = self.opened_ms[1];
         self.whole_batches += u64::from(is_whole);
     }
 
