@@ -2,8 +2,8 @@
 //!
 //! Owns the operator that encodes them. Knows no log: what it produces leaves the task and is sent in the
 //! batch's transaction. Invariants: encoding is part of compute (pure, parallel), so a commit only moves
-//! bytes; a record to which `encode` gives no timestamp gets the greatest one of the records that it was made from, but none
-//! ahead of the clock, which brokers refuse.
+//! bytes; a record to which `encode` gives no timestamp gets the greatest one of the records that it was made from, or, if that is
+//! ahead of the clock and brokers would refuse it, none.
 
 use crate::{
     error::Result,
@@ -39,13 +39,15 @@ where
                 for (row, stamp) in rows.iter().zip(&**stamps) {
                     let first = out.len();
                     (self.encode)(row, &mut out)?;
-                    out.stamp(first, (*stamp).min(cx.batch.clock_ms));
+                    if *stamp <= cx.batch.clock_ms {
+                        out.stamp(first, *stamp);
+                    }
                 }
             }
             Stamps::Unknown | Stamps::Greatest(_) => {
                 rows.iter().try_for_each(|row| (self.encode)(row, &mut out))?;
-                if let Some(newest) = input.stamps().greatest() {
-                    out.stamp(0, newest.min(cx.batch.clock_ms));
+                if let Some(newest) = input.stamps().greatest().filter(|ms| *ms <= cx.batch.clock_ms) {
+                    out.stamp(0, newest);
                 }
             }
         }

@@ -25,8 +25,9 @@
 //! An input row is `topic partition | key | value`; `-` is null, `''` is empty. Further columns are `@timestamp` in
 //! milliseconds and `header=value`. In a table for several batches a line `---` ends a batch. An output row is
 //! `topic | key | value`, with headers if there are any, and with its timestamp if the program or the input set one
-//! (see `docs/event-time.md` for the timestamps that outputs carry), or `console |
-//! row`; the rows of a batch are sorted, as their order across partitions means nothing.
+//! (`docs/event-time.md` says which timestamps outputs carry), or `console | row`; the rows of a batch are sorted, as
+//! their order across partitions means nothing. Event times belong to the driver's clock, which begins at 0: one that is
+//! more than an hour ahead of it is refused, unless [`Driver::set_now_ms`] sets the clock first.
 
 mod driver;
 mod outputs;

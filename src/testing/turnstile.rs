@@ -125,9 +125,12 @@ impl Fate for Turnstile {
                 state.dead = true;
                 Verdict::Killed
             }
-            // Before it runs, a process commits the claim of its name.
+            // Before it runs, a process commits the claim of its name; before the batch of the goal, instants of windows
+            // that it passed over.
             (Some(Crash::AfterCommit), Call::Commit)
-                if state.phase == Phase::Running && offers.contains(&Fault::CrashAfter) =>
+                if state.phase == Phase::Running
+                    && state.now_ms >= state.goal_ms
+                    && offers.contains(&Fault::CrashAfter) =>
             {
                 Verdict::Fault(Fault::CrashAfter)
             }

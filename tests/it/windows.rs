@@ -148,7 +148,7 @@ fn keys_stay_at_zero_unless_a_filter_drops_them() {
 }
 
 #[test]
-fn instants_that_passed_while_nothing_ran_are_not_made_up_for() {
+fn instants_that_passed_while_nothing_ran_are_given_first() {
     let program = |ssc: &StreamingContext| {
         let windows = numbers(ssc).window_by(secs(4), secs(2));
         listed(&windows, "out");
@@ -158,7 +158,7 @@ fn instants_that_passed_while_nothing_ran_are_not_made_up_for() {
     let mut written = driver.batch_at(1_000, "n 0 | - | 1\n").unwrap().by_time();
     written += &driver.batch_at(2_000, "n 0 | - | 2\n").unwrap().by_time();
     written += &driver.batch_at(3_000, "n 0 | - | 3\n").unwrap().by_time();
-    driver.set_now_ms(6_000); // 4 s and 6 s are skipped; the batch at 7 s emits 6 s, and its rows belong to 8 s
+    driver.set_now_ms(6_000); // 4 s and 6 s passed: they come first, and the rows of the batch at 7 s belong to 8 s
     written += &driver.batch("n 0 | - | 7\n").unwrap().by_time();
     written += &driver.batch("").unwrap().by_time();
     expect![[r#"
@@ -166,10 +166,12 @@ fn instants_that_passed_while_nothing_ran_are_not_made_up_for() {
         of-windows | window | [1, 2]
         out | window | [1, 2]
         7000:
-        of-windows | window | [1, 2, 3]
+        of-windows | window | [1, 1, 2, 2, 3, 3]
+        of-windows | window | [1, 1, 2, 2, 3]
+        out | window | [1, 2, 3]
         out | window | [3]
         8000:
-        of-windows | window | [1, 2, 3, 7]
+        of-windows | window | [1, 1, 2, 2, 3, 3, 7]
         out | window | [7]
     "#]]
     .assert_eq(&written);

@@ -21,7 +21,7 @@ pub struct Beside {
     pub outboxes: Outboxes,
     /// Ends of changelogs.
     pub ends: Ends,
-    /// Ends of inputs, where event time depends on them.
+    /// Ends of inputs, where event time depends on them; of a log in this process they are known at once.
     pub input_ends: Ends,
 }
 
@@ -50,7 +50,7 @@ impl Beside {
             ends: Ends::new(log.clone(), threads.then_some("changelog-ends"))?,
             input_ends: Ends::new(
                 log.clone(),
-                (threads && app.plan.closes_by_event_time).then_some("input-ends"),
+                (app.plan.closes_by_event_time && !log.keeps_one_copy()).then_some("input-ends"),
             )?,
         })
     }
