@@ -128,6 +128,48 @@ pub(super) fn per_rows<T: Data, U: Data>(
     })
 }
 
+/// As [`per_rows`], for steps that make one row of each: the rows keep their timestamps.
+pub(super) fn one_to_one<T: Data, U: Data>(
+    step: impl Fn(Vec<T>) -> Result<Vec<U>> + Send + Sync + 'static,
+) -> Factory {
+    let step = Arc::new(step);
+    Arc::new(move |_| {
+        let step = step.clone();
+        Box::new(PerChunk(move |chunk: Chunk, cx: &mut Context<'_>| {
+            let stamps = chunk.stamps().clone();
+            let rows = step(chunk.take())?;
+            cx.out.chunk(Chunk::rows(rows).stamped(stamps));
+            Ok(())
+        })) as Box<dyn Operator>
+    })
+}
+
+/// The factory of a filter.
+fn kept_if<T: Data>(keep: impl Fn(&T) -> bool + Send + Sync + 'static) -> Factory {
+    let keep = Arc::new(keep);
+    Arc::new(move |_| {
+        let keep = keep.clone();
+        Box::new(PerChunk(move |chunk: Chunk, cx: &mut Context<'_>| {
+            let Stamps::Each(stamps) = chunk.stamps().clone() else {
+                let mut rows: Vec<T> = chunk.take();
+                rows.retain(&*keep);
+                cx.out.rows(rows);
+                return Ok(());
+            };
+            let mut kept_stamps = Vec::with_capacity(stamps.len());
+            let mut rows: Vec<T> = chunk.take();
+            let mut stamps = stamps.iter();
+            rows.retain(|row| {
+                let (keeps, stamp) = (keep(row), stamps.next());
+                kept_stamps.extend(stamp.filter(|_| keeps));
+                keeps
+            });
+            cx.out.stamped_rows(rows, kept_stamps);
+            Ok(())
+        })) as Box<dyn Operator>
+    })
+}
+
 /// Rows of one timestamp at a time, so that what is made of them keeps it.
 fn per_stamp<T: Data, U: Data>(
     step: &impl Fn(Vec<T>) -> Result<Vec<U>>,
@@ -218,7 +260,7 @@ impl<T: Data> DStream<T> {
     /// ```
     #[track_caller]
     pub fn map<U: Data>(&self, f: impl Fn(T) -> U + Send + Sync + 'static) -> DStream<U> {
-        let role = Role::Operator(per_rows(move |rows: Vec<T>| Ok(rows.into_iter().map(&f).collect())));
+        let role = Role::Operator(one_to_one(move |rows: Vec<T>| Ok(rows.into_iter().map(&f).collect())));
         self.then("map", &self.here(), Layout::Any, role)
     }
 
@@ -245,7 +287,7 @@ impl<T: Data> DStream<T> {
             let row = |row| f(row).map_err(|e| Error::Row(e.to_string()));
             rows.into_iter().map(row).collect()
         };
-        self.then("try_map", &self.here(), Layout::Any, Role::Operator(per_rows(step)))
+        self.then("try_map", &self.here(), Layout::Any, Role::Operator(one_to_one(step)))
     }
 
     /// Maps each row to any number of rows.
@@ -282,11 +324,7 @@ impl<T: Data> DStream<T> {
     #[track_caller]
     #[must_use]
     pub fn filter(&self, f: impl Fn(&T) -> bool + Send + Sync + 'static) -> DStream<T> {
-        let step = move |mut rows: Vec<T>| {
-            rows.retain(&f);
-            Ok(rows)
-        };
-        self.then("filter", &self.here(), self.layout(), Role::Operator(per_rows(step)))
+        self.then("filter", &self.here(), self.layout(), Role::Operator(kept_if(f)))
     }
 
     /// Keeps the rows for which `f` returns `Some`: `map` and `filter` in one.
@@ -313,7 +351,7 @@ impl<T: Data> DStream<T> {
     /// ```
     #[track_caller]
     pub fn key_by<K: Data>(&self, f: impl Fn(&T) -> K + Send + Sync + 'static) -> DStream<(K, T)> {
-        let role = Role::Operator(per_rows(move |rows: Vec<T>| {
+        let role = Role::Operator(one_to_one(move |rows: Vec<T>| {
             Ok(rows.into_iter().map(|row| (f(&row), row)).collect())
         }));
         self.then("key_by", &self.here(), Layout::Any, role)

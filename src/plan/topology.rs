@@ -172,6 +172,13 @@ impl Topology {
         self.sources().find(|(_, s)| s.reads(topic))
     }
 
+    /// Whether rows of a source get to a topic without an exchange: then each of them keeps the timestamp of its record.
+    #[must_use]
+    pub fn keeps_timestamps(&self, source: NodeId) -> bool {
+        let is_topic = |id: &NodeId| matches!(self.node(*id).role, Role::Sink { topic: Some(_), .. });
+        self.task_nodes(0, Some(source)).iter().any(is_topic)
+    }
+
     /// Names of the topics that sinks write to, each once.
     #[must_use]
     pub fn sink_topics(&self) -> Vec<Arc<str>> {

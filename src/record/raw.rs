@@ -237,6 +237,11 @@ impl RawChunk {
         RawChunk { arena, rows, headers, origin: self.origin.clone() }
     }
 
+    /// The timestamp of each record; -1 = none.
+    pub fn each_timestamp(&self) -> impl ExactSizeIterator<Item = i64> {
+        self.rows.iter().map(|row| row.timestamp_ms)
+    }
+
     /// The least and the greatest timestamp; `None` = no record has one.
     #[must_use]
     pub fn timestamps(&self) -> Option<Timestamps> {

@@ -19,7 +19,7 @@ pub use record_queue::{BadRecordAt, QueueLimits, RecordQueue, Taken};
 
 use crate::{
     codec::{BadRecord, Decode},
-    record::{Chunk, Data, RawChunk},
+    record::{Chunk, Data, RawChunk, Stamps, Timestamps},
 };
 use std::{marker::PhantomData, sync::Arc};
 
@@ -69,12 +69,6 @@ pub trait DecodeChunk: Send + Sync {
     /// The rows that could be decoded, in order, and those that could not.
     fn decode(&self, records: &RawChunk) -> (Chunk, Vec<BadRecord>);
 
-    /// Like [`DecodeChunk::decode`]; the chunk knows the greatest timestamp of the records.
-    fn stamped(&self, records: &RawChunk) -> (Chunk, Vec<BadRecord>) {
-        let (chunk, bad) = self.decode(records);
-        (chunk.stamped(records.timestamps().map(|t| t.greatest_ms).into()), bad)
-    }
-
     /// Roughly how many bytes the rows of these records take.
     fn bytes(&self, records: &RawChunk) -> usize {
         records.bytes()
@@ -84,6 +78,36 @@ pub trait DecodeChunk: Send + Sync {
     fn chunk_records_max(&self) -> usize {
         usize::MAX
     }
+}
+
+/// A decoder whose chunks know the timestamps of their records: that of each row, if `each` and a record becomes one row; otherwise
+/// the greatest.
+#[must_use]
+pub fn stamping(decoder: Arc<dyn DecodeChunk>, each: bool) -> Arc<dyn DecodeChunk> {
+    struct Stamping(Arc<dyn DecodeChunk>, bool);
+    impl DecodeChunk for Stamping {
+        fn decode(&self, records: &RawChunk) -> (Chunk, Vec<BadRecord>) {
+            let (chunk, bad) = self.0.decode(records);
+            let Some(Timestamps { least_ms, greatest_ms }) = records.timestamps() else {
+                return (chunk, bad);
+            };
+            if !self.1 || least_ms == greatest_ms || chunk.len() + bad.len() != records.len() {
+                return (chunk.stamped(Stamps::Greatest(greatest_ms)), bad);
+            }
+            let mut others = bad.iter().map(|bad| bad.index).peekable();
+            let of_rows = (0..).zip(records.each_timestamp());
+            let of_rows = of_rows.filter(|(index, _)| others.next_if_eq(index).is_none());
+            let stamps = of_rows.map(|(_, ms)| ms).collect::<Vec<_>>();
+            (chunk.stamped(Stamps::Each(stamps.into())), bad)
+        }
+        fn bytes(&self, records: &RawChunk) -> usize {
+            self.0.bytes(records)
+        }
+        fn chunk_records_max(&self) -> usize {
+            self.0.chunk_records_max()
+        }
+    }
+    Arc::new(Stamping(decoder, each))
 }
 
 /// A typed decoder in the form that the plan keeps.

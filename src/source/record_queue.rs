@@ -170,7 +170,7 @@ impl RecordQueue {
         let records = fetched.records.from_partition(&self.at);
         let timestamps = records.timestamps();
         let (chunk, bad) =
-            if self.is_raw { (Chunk::rows::<()>(vec![]), vec![]) } else { self.decoder.stamped(&records) };
+            if self.is_raw { (Chunk::rows::<()>(vec![]), vec![]) } else { self.decoder.decode(&records) };
         let bad = bad.into_iter().map(|b| BadRecordAt::of(&records, b.index, b.reason)).collect();
         let first = if records.is_empty() { fetched.next } else { records.get(0).offset };
         Ok(Some(Taken {

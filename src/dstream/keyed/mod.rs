@@ -12,7 +12,10 @@ mod state;
 pub use state::{MapWithStateDStream, StateSpec};
 
 use crate::{
-    dstream::{DStream, stream::per_rows},
+    dstream::{
+        DStream,
+        stream::{one_to_one, per_rows},
+    },
     operator::{ByKey, Pairs, Reduce, RunningReduce},
     plan::{Factory, Layout, Operation, Role},
     record::{Data, Key, Value},
@@ -34,7 +37,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     #[track_caller]
     pub fn map_values<W: Data>(&self, f: impl Fn(V) -> W + Send + Sync + 'static) -> DStream<(K, W)> {
         let step = move |rows: Vec<(K, V)>| Ok(rows.into_iter().map(|(k, v)| (k, f(v))).collect());
-        self.then("map_values", &self.here(), self.layout(), Role::Operator(per_rows(step)))
+        self.then("map_values", &self.here(), self.layout(), Role::Operator(one_to_one(step)))
     }
 
     /// Maps each value to any number of values under the same key; rows stay in their partitions.
@@ -78,7 +81,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     #[track_caller]
     pub fn keys(&self) -> DStream<K> {
         let step = |rows: Vec<(K, V)>| Ok(rows.into_iter().map(|(key, _)| key).collect());
-        self.then("keys", &self.here(), Layout::Any, Role::Operator(per_rows(step)))
+        self.then("keys", &self.here(), Layout::Any, Role::Operator(one_to_one(step)))
     }
 
     /// The values, one for each row.
@@ -92,7 +95,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     #[track_caller]
     pub fn values(&self) -> DStream<V> {
         let step = |rows: Vec<(K, V)>| Ok(rows.into_iter().map(|(_, value)| value).collect());
-        self.then("values", &self.here(), Layout::Any, Role::Operator(per_rows(step)))
+        self.then("values", &self.here(), Layout::Any, Role::Operator(one_to_one(step)))
     }
 
     /// Swaps keys and values.
@@ -106,7 +109,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     #[track_caller]
     pub fn swap(&self) -> DStream<(V, K)> {
         let step = |rows: Vec<(K, V)>| Ok(rows.into_iter().map(|(key, value)| (value, key)).collect());
-        self.then("swap", &self.here(), Layout::Any, Role::Operator(per_rows(step)))
+        self.then("swap", &self.here(), Layout::Any, Role::Operator(one_to_one(step)))
     }
 
     /// Places the rows by key over the state partitions and leaves them as they are: keyed operations behind it need no exchange

@@ -110,7 +110,7 @@ fn good(
     if records.is_empty() {
         return Ok(());
     }
-    let (chunk, undecodable) = decoder.stamped(records);
+    let (chunk, undecodable) = decoder.decode(records);
     bad.extend(undecodable.into_iter().map(|b| BadRecordAt::of(records, b.index, b.reason)));
     if chunk.is_empty() { Ok(()) } else { task.process(batch, node, Port(0), chunk) }
 }

@@ -10,7 +10,7 @@ use crate::{
     plan::Topology,
     record::{BatchTime, Offset, RawChunk, TaskId, Timestamps, TopicPartition},
     runtime::events::{InputRange, SourcePosition},
-    source::{BadRecordAt, BadRecordPolicy, QueueLimits, RecordQueue, SourceSpec, Taken},
+    source::{BadRecordAt, BadRecordPolicy, QueueLimits, RecordQueue, SourceSpec, Taken, stamping},
     task::{Stopwatch, Task},
 };
 use std::sync::Arc;
@@ -113,12 +113,13 @@ impl SourcePartition {
     ) -> Self {
         let Start { at, from, committed, stop_at, fetcher } = start;
         let id = TaskId { stage: 0, partition: at.partition };
+        let decoder = stamping(source.decoder.clone(), plan.keeps_timestamps(node));
         let (plan, reads) = (plan.clone(), at.clone());
         let open = move || Task::open(&plan, id, Some(node), state_partitions, None).reading(reads.clone());
         SourcePartition {
             node,
             policy: source.policy,
-            queue: RecordQueue::new(at.clone(), fetcher, source.decoder.clone()),
+            queue: RecordQueue::new(at.clone(), fetcher, decoder),
             task: open().timed(stopwatch),
             another_task: Box::new(open),
             careful: None,

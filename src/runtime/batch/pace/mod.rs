@@ -113,13 +113,10 @@ impl Pace {
         while self.passed.front().is_some_and(|time| *time <= self.last_time) {
             self.passed.pop_front();
         }
-        match self.passed.front() {
-            Some(time) => trigger::Cut { time: *time, opens_interval: true },
-            None => {
-                let last = self.last_time.max(self.resumes);
-                trigger::cut(self.trigger, now_ms, last, self.opened_ms[0], is_whole)
-            }
+        if let Some(time) = self.passed.front() {
+            return trigger::Cut { time: *time, opens_interval: true };
         }
+        trigger::cut(self.trigger, now_ms, self.last_time.max(self.resumes), self.opened_ms[0], is_whole)
     }
 
     /// A batch is done; `is_whole` = no search for a failing record limited it.
