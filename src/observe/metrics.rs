@@ -551,7 +551,6 @@ mod tests {
         counters += Counters { read: of("in", 5, 500), ..Counters::default() };
         let report = BatchReport {
             counters,
-            ahead_ms: 2_500,
             total: Duration::from_millis(30),
             checkpoint: Duration::from_millis(4),
             committed: true,
@@ -584,7 +583,7 @@ mod tests {
         m.lag(&TopicPartition::new("in", 1), 4, Some(2_500));
         m.restarted();
         let (state_bytes, state_rows) = (vec![(Partition(2), 4096)], vec![(Partition(2), 12)]);
-        m.batch(&BatchReport { state_bytes, state_rows, ..BatchReport::default() }, 1_600);
+        m.batch(&BatchReport { state_bytes, state_rows, ahead_ms: 2_500, ..BatchReport::default() }, 1_600);
         m.restore_remaining(Partition(2), Some(77));
         m.quarantined();
         m
