@@ -43,7 +43,8 @@ fn without_now(row: &str) -> String {
 /// The last row of each key of `topic`, and every other row.
 fn last_sums(rows: Vec<String>) -> String {
     let mut last = std::collections::BTreeMap::new();
-    for row in rows.iter().map(|row| without_now(row)) {
+    for row in rows {
+        let row = without_now(&row);
         let key =
             if row.starts_with("sums") { row.rsplit_once(" | ").unwrap().0.to_owned() } else { row.clone() };
         last.insert(key, row);
