@@ -221,7 +221,7 @@ impl<K: Key, V: Value> Table<K, V> {
                 }
                 return Ok(true);
             }
-            rows.push((key, decode_value(value)?));
+            rows.push((key, self.values.decode(value)?));
             bytes.extend_from_slice(key_bytes);
             ends.push(bytes.len());
             Ok(true)
