@@ -25,7 +25,7 @@ use self::{
     client::{Owned, QueryContext},
     config::{Settings, config_error},
 };
-use super::{GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec};
+use super::{GroupMember, GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec};
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     record::{Offset, TopicPartition},
@@ -224,6 +224,10 @@ impl Log for KafkaLog {
 
     fn read(&self, at: &TopicPartition, from: Offset) -> Result<Box<dyn Reader>> {
         Ok(Box::new(reader::PartitionReader::new(&self.settings, at, from)?))
+    }
+
+    fn members(&self, group: &str) -> Result<Vec<GroupMember>> {
+        group_assignment::members(&self.queries, group)
     }
 
     fn join(&self, group: &GroupSpec) -> Result<Box<dyn Member>> {

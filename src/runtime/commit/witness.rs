@@ -21,12 +21,19 @@ pub struct Witness {
 
 impl Witness {
     /// The rows that go with the batch in flight, if any are due.
-    pub fn rows(&mut self, app: &App, topics: &Topics, sources: &[SourcePartition]) -> Vec<RawChunk> {
+    pub fn rows(
+        &mut self,
+        app: &App,
+        meta: Option<&Meta>,
+        topics: &Topics,
+        sources: &[SourcePartition],
+    ) -> Vec<RawChunk> {
         let mut rows = vec![];
         if !self.topology_is_written {
-            rows.push(Meta::first_rows(&app.remains, topics));
+            rows.extend(meta.map(|meta| meta.first_rows(&app.remains, topics)));
         }
-        self.is_due = self.last.is_none_or(|last| app.since(last) >= app.config.witness_interval);
+        self.is_due = !self.topology_is_written
+            || self.last.is_none_or(|last| app.since(last) >= app.config.witness_interval);
         if self.is_due {
             let moved = sources.iter().filter(|s| s.witnessed != Some(s.next));
             rows.push(Meta::witness_rows(moved.map(|s| (&s.at, s.next))));
