@@ -1,46 +1,11 @@
-//! Who the members of a group are and which partitions they hold, according to the broker.
+//! Which partitions the members of a group hold, according to the broker.
 //!
 //! Owns the decoding of a member's assignment. Knows no policy. Invariant: bytes that cannot be decoded, or a group
 //! that is not stable, give no answer; so nothing is reported as unassigned by mistake.
 
-use super::client::{Owned, QueryContext};
-use crate::{
-    error::{Failure, Reaction, Result, Stage},
-    log::GroupMember,
-    record::TopicPartition,
-};
-use rdkafka::{
-    consumer::{BaseConsumer, Consumer},
-    groups::{GroupInfo, GroupMemberInfo},
-};
-use std::{collections::BTreeSet, time::Duration};
-
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// The broker makes a member id of the member's name, a hyphen, and a random id of 36 characters.
-const RANDOM_PART: usize = 37;
-
-/// The members of a group.
-pub(super) fn members(queries: &Owned<BaseConsumer<QueryContext>>, group: &str) -> Result<Vec<GroupMember>> {
-    while queries.poll(Duration::ZERO).is_some() {}
-    let found = queries.fetch_group_list(Some(group), TIMEOUT).map_err(|e| {
-        let what = format!("describing the group `{group}`: {e}");
-        Failure::new(Stage::Group, Reaction::RetrySame, what)
-    })?;
-    let of_group = found.groups().iter().filter(|g| g.name() == group);
-    Ok(of_group.flat_map(GroupInfo::members).map(member).collect())
-}
-
-fn member(info: &GroupMemberInfo) -> GroupMember {
-    GroupMember {
-        member_id: info.id().to_owned(),
-        instance: instance_of(info.id()).to_owned(),
-        host: info.client_host().trim_start_matches('/').to_owned(),
-    }
-}
-
-fn instance_of(member_id: &str) -> &str {
-    member_id.len().checked_sub(RANDOM_PART).and_then(|end| member_id.get(..end)).unwrap_or(member_id)
-}
+use crate::record::TopicPartition;
+use rdkafka::groups::GroupInfo;
+use std::collections::BTreeSet;
 
 /// The partitions of these topics that no member holds; `None` = the group is not stable, or its members cannot be
 /// decoded.
@@ -94,12 +59,6 @@ mod tests {
     use super::*;
 
     const TWO: &[u8] = b"\0\x01\0\0\0\x02\0\x02in\0\0\0\x02\0\0\0\0\0\0\0\x03\0\x01x\0\0\0\0\xff\xff\xff\xff";
-
-    #[test]
-    fn the_name_of_a_member_is_what_comes_before_the_random_part_of_its_id() {
-        assert_eq!(instance_of("pod-1-0b5a7c9e-1f6b-4a53-9a3e-6ad4a3a4a1f0"), "pod-1");
-        assert_eq!(instance_of("short"), "short");
-    }
 
     #[test]
     fn an_assignment_is_decoded_completely_or_not_at_all() {

@@ -227,7 +227,19 @@ impl Log for KafkaLog {
     }
 
     fn members(&self, group: &str) -> Result<Vec<GroupMember>> {
-        group_assignment::members(&self.queries, group)
+        let client = self.queries.client().native_ptr();
+        let found = ffi::describe_group(client, group, OFFSET_TIMEOUT);
+        found.map_err(|e| {
+            let f = classify::failure(Stage::Group, &e);
+            let message = match e.code {
+                Code::GroupAuthorizationFailed => format!(
+                    "authorisation failed: {}\n  next: ask for the permission READ on the group `{group}`",
+                    f.message
+                ),
+                _ => format!("describing the group `{group}`: {}", f.message),
+            };
+            Failure { message, ..f }.into()
+        })
     }
 
     fn join(&self, group: &GroupSpec) -> Result<Box<dyn Member>> {
