@@ -42,6 +42,13 @@ impl Witness {
         rows
     }
 
+    /// The rows of a run that ends in order: how far each source partition is committed.
+    #[must_use]
+    pub fn last_rows(sources: &[SourcePartition]) -> RawChunk {
+        let committed = sources.iter().filter(|s| s.witnessed != s.committed);
+        Meta::witness_rows(committed.filter_map(|s| Some((&s.at, s.committed?))))
+    }
+
     /// Whether the batch in flight carries witness rows: every few seconds.
     #[must_use]
     pub fn is_due(&self) -> bool {

@@ -323,7 +323,14 @@ impl Loop {
         let _ = crate::failpoint::passes("during-shutdown");
         let Loop { app, group, partitions, recovery, transaction, mut beside, .. } = self;
         beside.stop();
-        drop((partitions, recovery, transaction));
+        let rows = Witness::last_rows(&partitions.sources);
+        match group.membership() {
+            Ok(membership) if in_order && !rows.is_empty() && !group.is_lost(&membership) => {
+                transaction.commit_last(&app, rows, membership);
+            }
+            _ => drop(transaction),
+        }
+        drop((partitions, recovery));
         group.close(in_order && app.config.leave);
     }
 }
