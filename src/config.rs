@@ -64,7 +64,8 @@ pub struct Config {
     pub threads: usize,
     /// What readers of the output can rely on.
     pub guarantee: Guarantee,
-    /// Where the first start begins to read.
+    /// Where the first start begins to read: a fact of each partition, so it does not matter how many processes start, or
+    /// when. Partitions that are added later are read from their beginning.
     pub starting_offsets: StartingOffsets,
     /// Number of state partitions; fixed for the lifetime of an application.
     pub state_partitions: u32,
@@ -92,7 +93,7 @@ pub struct Config {
     pub initial_rate: Option<u64>,
     /// Maximum number of records per second from each partition; `None` = no limit. Needs a batch interval.
     pub max_rate_per_partition: Option<u64>,
-    /// How often to look for new topics that match patterns and for new partitions.
+    /// How often to look for topics that match patterns, for new partitions, and for topics that were deleted.
     pub metadata_refresh: Duration,
     /// Bytes that are fetched but not yet processed, over all partitions.
     pub receive_buffer_bytes: usize,
@@ -117,7 +118,9 @@ pub struct Config {
     pub leave: bool,
     /// How long rows of past batches are kept for the program itself, where it asks for them.
     pub remember: Duration,
-    /// Accept the group's offsets even where a witness says that more was consumed.
+    /// Accept what contradicts the committed offsets: the group's offsets even where a witness says that more was
+    /// consumed; the last known ones where the group has none; state without an offset as it is; and input topics that
+    /// were made anew, which are then read from their beginning. For one start, after one was refused.
     pub accept_offsets: bool,
     /// Go on even if a state begins empty where another one is left behind, or is out of date. For one start: it also accepts what
     /// later changes of the program would do.
@@ -302,7 +305,7 @@ pub struct Args {
     /// At a graceful stop, leave the group, because this process does not come back
     #[arg(long, env = "TIDEGATE_LEAVE")]
     pub leave: bool,
-    /// Accept the group's offsets even where a witness says that more was consumed
+    /// Accept the group's offsets, or the last known ones where they are lost, and state and topics as they are now
     #[arg(long, env = "TIDEGATE_ACCEPT_OFFSETS")]
     pub accept_offsets: bool,
     /// For one start: go on even if a state begins empty where another one is left behind, or is out of date

@@ -51,9 +51,9 @@ pub const PLACES: [&str; 28] = [
 /// Places in sources, outside a batch: around the commit of a listing of files.
 pub const SOURCE_PLACES: [&str; 2] = ["before-listing", "after-listing"];
 
-/// Places in a member of a Kafka group: before partitions are given back, and after the answer to a rebalance, when
-/// fetching has started again.
-pub const GROUP_PLACES: [&str; 2] = ["before-release", "after-answer"];
+/// Places around the group: after the look whether another process holds the state, before partitions are given back,
+/// and after the answer to a rebalance, when fetching has started again.
+pub const GROUP_PLACES: [&str; 3] = ["before-join", "before-release", "after-answer"];
 
 /// Ends a transaction by `call`. A test may lose the request or the answer: then the outcome is in doubt.
 pub(crate) fn around_commit(call: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {

@@ -94,6 +94,13 @@ pub trait Log: Send + Sync {
         Ok(())
     }
 
+    /// The members of a consumer group, as the log knows them now: one that has gone silent counts until its session
+    /// is over. A group that does not exist has none.
+    ///
+    /// # Errors
+    /// If the log does not answer.
+    fn members(&self, group: &str) -> Result<Vec<GroupMember>>;
+
     /// Joins the consumer group. Returns at once; the assignment arrives as an event.
     ///
     /// # Errors
@@ -135,6 +142,17 @@ pub struct TopicSpec {
     pub replication_factor: Option<u16>,
     /// Settings, under the log's own names.
     pub config: BTreeMap<String, String>,
+}
+
+/// A member of a group, as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupMember {
+    /// Its member id: a new one each time it joins.
+    pub member_id: String,
+    /// Its static name (`group.instance.id`), or what a member without one is called.
+    pub instance: String,
+    /// Where it runs; empty = in this process.
+    pub host: String,
 }
 
 /// Group and identity of a member.

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     error::panic_text,
+    log::GroupMember,
     record::{BatchId, BatchTime, Offset, TopicPartition},
     runtime::{BatchReport, Observed, Observer, SourcePosition, clock::Clock, ends::Ends},
 };
@@ -224,6 +225,18 @@ impl Reporter {
         self.history.position(at, Position { next, end });
     }
 
+    fn stands_by(&self, seen: &mut Seen, holder: &GroupMember) {
+        let at = if holder.host.is_empty() { String::new() } else { format!(" at {}", holder.host) };
+        let owner = format!("instance `{}`{at}", holder.instance);
+        if seen.waiting != owner {
+            tracing::warn!(
+                "{owner} of this application is running: a program with state runs in one process, so this one stands by and takes over when that one ends"
+            );
+            seen.waiting.clone_from(&owner);
+        }
+        self.status.phase(Phase::Standby { owner });
+    }
+
     fn bad_record(
         &self,
         seen: &mut Seen,
@@ -238,6 +251,13 @@ impl Reporter {
             let why = format!("bad record at offset {offset}: {reason}");
             self.listeners().partition_error(at, ReceiverStatus::Active, &why, self.clock.now_ms());
         }
+    }
+}
+
+fn show(time: BatchTime, rows: &[String], rows_max: usize) {
+    let text = console(time, rows, rows_max);
+    if let Err(e) = std::io::stdout().lock().write_all(text.as_bytes()) {
+        tracing::debug!("the console is gone: {e}");
     }
 }
 
@@ -291,12 +311,14 @@ impl Observer for Reporter {
                 self.history.takes_input(batch.id.0, time_ms);
             }
             Observed::Waiting(why) => {
-                self.status.phase(Phase::WaitingForAssignment);
+                self.status.phase(Phase::WaitingForAssignment { why: (*why).to_owned() });
                 if seen.waiting != *why {
                     tracing::info!("{why}");
                     (*why).clone_into(&mut seen.waiting);
                 }
             }
+            Observed::StandingBy { holder } => self.stands_by(&mut seen, holder),
+            Observed::InputsMissing(topics) => self.status.missing_inputs(topics),
             Observed::Restoring { at, done, total, took } => {
                 let remaining = total.saturating_sub(*done);
                 self.metrics.restore_remaining(at.partition, Some(remaining));
@@ -330,12 +352,7 @@ impl Observer for Reporter {
                 let outcome = if *unknown { Outcome::Unknown } else { Outcome::Aborted };
                 self.metrics.checkpoint_done(outcome, *took, self.clock.now_ms());
             }
-            Observed::Console { time, rows, rows_max } => {
-                let text = console(*time, rows, *rows_max);
-                if let Err(e) = std::io::stdout().lock().write_all(text.as_bytes()) {
-                    tracing::debug!("the console is gone: {e}");
-                }
-            }
+            Observed::Console { time, rows, rows_max } => show(*time, rows, *rows_max),
             Observed::NoProgress(why) => self.status.stuck(why.map(str::to_owned)),
             Observed::Connection(why) => {
                 self.status.disconnected(why.map(str::to_owned));

@@ -17,8 +17,16 @@ use std::sync::{
 pub enum Phase {
     /// Reaching the log, checking topics.
     Starting,
-    /// In the group, without partitions yet.
-    WaitingForAssignment,
+    /// In the group, without all the partitions that the program needs.
+    WaitingForAssignment {
+        /// What is missing.
+        why: String,
+    },
+    /// Outside the group: another process holds the state, and this one takes over when that one ends.
+    Standby {
+        /// The other process.
+        owner: String,
+    },
     /// Rebuilding local state from the changelog.
     Restoring {
         /// State partitions that are ready.
@@ -57,6 +65,8 @@ pub struct StatusSnapshot {
     pub phase: Phase,
     /// Why the log cannot be reached; `None` = it can, as far as is known.
     pub disconnected: Option<String>,
+    /// Input topics that do not exist any more.
+    pub missing_inputs: Vec<String>,
     /// Why batches are given up again and again; `None` = they are not.
     pub stuck: Option<String>,
     /// The last checkpoint; `None` = there has been none in this incarnation.
@@ -72,23 +82,34 @@ impl StatusSnapshot {
         let mut missing = vec![];
         match &self.phase {
             Phase::Starting => missing.push("the log has not been reached and checked yet".to_string()),
-            Phase::WaitingForAssignment => missing.push("no partition is assigned yet".to_string()),
+            Phase::WaitingForAssignment { why } => missing.push(why.clone()),
             Phase::Restoring { done, of } => {
                 missing.push(format!(
                     "{} of {of} state partitions are not restored yet",
                     of.saturating_sub(*done)
                 ));
             }
-            Phase::Running => {}
+            Phase::Running | Phase::Standby { .. } => {}
             Phase::Stopped { reason } => missing.push(format!("the pipeline has stopped: {reason}")),
         }
         if let Some(why) = &self.disconnected {
             missing.push(format!("the log cannot be reached: {why}"));
         }
+        if !self.missing_inputs.is_empty() {
+            let inputs = self.missing_inputs.join(", ");
+            missing.push(format!("input topics that do not exist any more: {inputs}"));
+        }
         if let Some(why) = &self.stuck {
             missing.push(format!("batches are given up again and again: {why}"));
         }
         missing
+    }
+
+    /// What a reader should know although nothing is missing.
+    #[must_use]
+    pub fn notice(&self) -> Option<String> {
+        let Phase::Standby { owner } = &self.phase else { return None };
+        Some(format!("Standing by: {owner} holds the state, and this process takes over when that one ends"))
     }
 }
 
@@ -113,6 +134,7 @@ impl Status {
                 log: log.into(),
                 phase: Phase::Starting,
                 disconnected: None,
+                missing_inputs: vec![],
                 stuck: None,
                 last_checkpoint: None,
                 progress: String::new(),
@@ -140,6 +162,11 @@ impl Status {
     /// The log cannot be reached (`Some` = why) or can be reached again.
     pub fn disconnected(&self, why: Option<String>) {
         self.change().disconnected = why;
+    }
+
+    /// These input topics do not exist any more.
+    pub fn missing_inputs(&self, topics: &[String]) {
+        self.change().missing_inputs = topics.to_vec();
     }
 
     /// Batches are given up again and again (`Some` = why), or one is committed again.
@@ -178,8 +205,11 @@ mod tests {
         let status = Status::new("orders", "a", "kafka at b:9092");
         let missing = || status.snapshot().missing().join("; ");
         assert_eq!(missing(), "the log has not been reached and checked yet");
-        status.phase(Phase::WaitingForAssignment);
-        assert_eq!(missing(), "no partition is assigned yet");
+        status.phase(Phase::WaitingForAssignment { why: "waiting for 2 partitions".into() });
+        assert_eq!(missing(), "waiting for 2 partitions");
+        status.phase(Phase::Standby { owner: "instance `b`".into() });
+        assert_eq!(missing(), "");
+        assert!(status.snapshot().notice().unwrap().contains("instance `b` holds the state"));
         status.phase(Phase::Restoring { done: 3, of: 8 });
         assert_eq!(missing(), "5 of 8 state partitions are not restored yet");
         status.phase(Phase::Running);
@@ -187,8 +217,13 @@ mod tests {
         status.disconnected(Some("connection refused".into()));
         assert_eq!(missing(), "the log cannot be reached: connection refused");
         status.disconnected(None);
+        status.missing_inputs(&["lines".into()]);
         status.stuck(Some("too large".into()));
-        assert_eq!(missing(), "batches are given up again and again: too large");
+        assert_eq!(
+            missing(),
+            "input topics that do not exist any more: lines; batches are given up again and again: too large"
+        );
+        status.missing_inputs(&[]);
         status.stuck(None);
         status.phase(Phase::Stopped { reason: "fenced".into() });
         assert_eq!(missing(), "the pipeline has stopped: fenced");

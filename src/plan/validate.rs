@@ -9,6 +9,7 @@ use crate::{
     error::{Error, Result},
     operator::EdgeId,
     record::Map,
+    source::SourceSpec,
     state::StoreId,
 };
 
@@ -24,6 +25,7 @@ impl Topology {
         let told = self.check_stores(&mut mistakes);
         self.check_edges(&told, &mut mistakes);
         self.check_sources(&mut mistakes);
+        self.check_loops(&mut mistakes);
         self.check_patterns(&mut mistakes);
         self.check_two_phase(&mut mistakes);
         self.check_windows(trigger, &mut mistakes);
@@ -131,6 +133,20 @@ impl Topology {
             let others = self.sources().filter(|(id, _)| *id != source);
             for topic in others.flat_map(|(_, s)| &s.topics).filter(|topic| pattern.matches(topic)) {
                 mistakes.push(format!("{at}: the pattern `{text}` speaks of topic `{topic}`, which is read elsewhere\n  help: read it once and use the stream twice"));
+            }
+        }
+    }
+
+    /// A program that reads a topic that it writes would never end, and each record would come again.
+    fn check_loops(&self, mistakes: &mut Vec<String>) {
+        for node in &self.nodes {
+            let Role::Sink { topic: Some(topic), .. } = &node.role else { continue };
+            let reads = |s: &SourceSpec| s.topics.iter().any(|read| **read == **topic);
+            for (source, _) in self.sources().filter(|(_, s)| reads(s)) {
+                let (at, read) = (&node.operation.place, &self.node(source).operation.place);
+                mistakes.push(format!(
+                    "{at}: topic `{topic}` is written here and read at {read}: the program would read what it writes, without end\n  help: write to another topic"
+                ));
             }
         }
     }

@@ -4,6 +4,7 @@
 //! [`Observer`]. Invariant: an event says what happened; nothing flows back.
 
 use crate::{
+    log::GroupMember,
     operator::{Batch, Counters, NodeId},
     record::{BatchTime, Offset, Partition, TopicPartition},
 };
@@ -20,6 +21,13 @@ pub trait Observer: Send + Sync {
 pub enum Observed<'a> {
     /// Waiting for the group's assignment, or for partitions that another process still holds.
     Waiting(&'a str),
+    /// Outside the group, because another process of the application holds the state.
+    StandingBy {
+        /// Which.
+        holder: &'a GroupMember,
+    },
+    /// Input topics that the program names do not exist any more; empty = all exist again.
+    InputsMissing(&'a [String]),
     /// Restoring a state partition: approximate rows done and rows in total.
     Restoring {
         /// The partition of the changelog.

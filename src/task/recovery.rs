@@ -2,13 +2,10 @@
 //!
 //! Knows no log and no database: the runtime reads the facts, and only after the producer is ready, and carries out the
 //! decision. Invariants: nothing is guessed (what contradicts a witness is refused, with a way out); a database ahead
-//! of the log is put aside, never trusted; only a first start follows `starting-offsets`.
+//! of the log is put aside, never trusted; only a partition that was there at the first start follows `starting-offsets`.
 
 use super::{recovery_record::RecoveryRecord, restore_progress::RestoreProgress};
-use crate::{
-    config::StartingOffsets,
-    record::{Offset, Token, TopicPartition},
-};
+use crate::record::{Offset, Token, TopicPartition};
 
 /// What is known about a source partition.
 #[derive(Clone, Debug)]
@@ -19,8 +16,10 @@ pub struct SourceFacts {
     pub committed: Option<Offset>,
     /// The greatest offset that any witness has seen consumed.
     pub witness: Option<Offset>,
-    /// Whether the application has ever committed anything.
-    pub ran_before: bool,
+    /// Whether the setting for a first start covers it: it was there when the application first read its topic.
+    pub is_first: bool,
+    /// Whether the user accepts what contradicts a witness.
+    pub accept: bool,
     /// The first offset that is still stored.
     pub start: Offset,
     /// High watermark.
@@ -32,33 +31,35 @@ pub struct SourceFacts {
 pub enum SourceDecision {
     /// Read from here.
     From(Offset),
+    /// Never read: begin where the setting for a first start says.
+    First,
     /// Stop; the text says why and what to do.
     Refuse(String),
 }
 
 /// Decides where to read a source partition from.
 #[must_use]
-pub fn source(facts: &SourceFacts, starting: StartingOffsets) -> SourceDecision {
-    use SourceDecision::{From, Refuse};
+pub fn source(facts: &SourceFacts) -> SourceDecision {
+    use SourceDecision::{First, From, Refuse};
     let at = &facts.at;
     match (facts.committed, facts.witness) {
-        (Some(c), Some(w)) if c < w => Refuse(format!(
+        (Some(c), Some(w)) if c < w && !facts.accept => Refuse(format!(
             "{at}: the group's offset {c} lies before {w}, which was consumed and committed already: the offsets were reset, or the broker lost data\n  next: restore the offset, or start under a new application id; --accept-offsets takes the group's offset as it is (records are then processed twice)"
         )),
-        (None, Some(w)) => Refuse(format!(
-            "{at}: the group has no offset, but {w} was consumed and committed: the offsets expired or were deleted\n  next: set the group's offset to {w}, or start under a new application id"
+        (None, Some(w)) if !facts.accept => Refuse(format!(
+            "{at}: the group has no offset, but {w} was consumed and committed: the offsets expired or were deleted\n  next: start once with --accept-offsets, which reads from the last known offsets and keeps the state; or set the group's offset to {w} with Kafka's own tools; or start under a new application id"
         )),
-        (Some(c), _) if c < facts.start => Refuse(format!(
+        (Some(c), _) | (None, Some(c)) if c < facts.start => Refuse(format!(
             "{at}: the records from {c} on are gone (the first one left is {}): retention passed an unread part\n  next: accept the loss by setting the group's offset to {}, and lengthen the retention",
             facts.start, facts.start
         )),
-        (Some(c), _) if c > facts.end => Refuse(format!(
+        (Some(c), _) | (None, Some(c)) if c > facts.end => Refuse(format!(
             "{at}: the group's offset {c} lies after the end {}: the topic was truncated or recreated\n  next: start under a new application id",
             facts.end
         )),
-        (Some(c), _) => From(c),
-        (None, None) if facts.ran_before || starting == StartingOffsets::Earliest => From(facts.start),
-        (None, None) => From(facts.end),
+        (Some(c), _) | (None, Some(c)) => From(c),
+        (None, None) if facts.is_first => First,
+        (None, None) => From(facts.start),
     }
 }
 
@@ -69,6 +70,9 @@ pub struct StateFacts {
     pub at: TopicPartition,
     /// The record committed in the group for it.
     pub committed: Option<RecoveryRecord>,
+    /// Whether the state is to be taken as it is where there is no committed record: the group has an offset that was
+    /// set by hand, or the user accepts that it has none.
+    pub accept: bool,
     /// The copy in the local database.
     pub local: Option<RecoveryRecord>,
     /// How far an interrupted restore of the local database got.
@@ -109,10 +113,11 @@ pub fn state(facts: &StateFacts) -> StateDecision {
     let at = &facts.at;
     let of = facts.local.as_ref().map(|l| &l.token).or(facts.progress.as_ref().map(|p| &p.token));
     let (committed, local) = match (&facts.committed, of) {
+        (None, _) if facts.accept => return as_it_is(facts),
         (None, None) => return Fresh,
         (None, Some(of)) => {
             return Refuse(format!(
-                "{at}: there is local state of batch {of}, but the group has no offset for it: the offsets expired or were deleted\n  next: restore the group's offsets, or start under a new application id",
+                "{at}: there is local state of batch {of}, but the group has no offset for it: the offsets expired or were deleted\n  next: {ACCEPT_STATE}",
             ));
         }
         (Some(c), _) => (c, &facts.local),
@@ -148,6 +153,35 @@ pub fn state(facts: &StateFacts) -> StateDecision {
         return too_old(facts);
     }
     RollForward(local_end)
+}
+
+/// What to do about state whose offset is lost.
+pub const ACCEPT_STATE: &str =
+    "start once with --accept-offsets, which takes the state as it is; or start under a new application id";
+
+/// Without a committed record: the changelog holds every committed row, so its end is the state, whatever the local
+/// database has of it.
+fn as_it_is(facts: &StateFacts) -> StateDecision {
+    use StateDecision::{Fresh, Quarantine, Restore, RollForward};
+    let is_empty = facts.changelog_start == facts.changelog_end;
+    let Some(local) = facts.local.as_ref().filter(|_| facts.progress.is_none()) else {
+        return match &facts.progress {
+            Some(_) => Quarantine("a restore was interrupted, and the offset that it led to is lost".into()),
+            None if is_empty => Fresh,
+            None => Restore,
+        };
+    };
+    let end = local.changelog_end.unwrap_or_default();
+    if !(facts.changelog_start..=facts.changelog_end).contains(&end) {
+        return Quarantine(format!(
+            "the database goes up to {end}, but the changelog holds {} to {}",
+            facts.changelog_start, facts.changelog_end
+        ));
+    }
+    if outlived_tombstones(facts, local, local) {
+        return too_old(facts);
+    }
+    RollForward(end)
 }
 
 /// Whether an interrupted restore may continue. It began with an empty database or with the one of `facts.local`.
@@ -204,30 +238,38 @@ mod tests {
         let mut refused = 0;
         for committed in options {
             for witness in options {
-                for ran_before in [false, true] {
-                    for starting in [StartingOffsets::Earliest, StartingOffsets::Latest] {
+                for is_first in [false, true] {
+                    for accept in [false, true] {
                         let facts = SourceFacts {
                             at: TopicPartition::new("t", 1),
                             committed: committed.map(Offset),
                             witness: witness.map(Offset),
-                            ran_before,
+                            is_first,
+                            accept,
                             start: Offset(2),
                             end: Offset(7),
                         };
-                        match source(&facts, starting) {
+                        match source(&facts) {
                             SourceDecision::From(o) => match (committed, witness) {
                                 (Some(c), w) => {
                                     assert_eq!(o.0, c);
-                                    assert!((2..=7).contains(&c) && w.is_none_or(|w| w <= c), "{facts:?}");
+                                    assert!((2..=7).contains(&c), "{facts:?}");
+                                    assert!(accept || w.is_none_or(|w| w <= c), "{facts:?}");
                                 }
-                                (None, Some(_)) => panic!("continued without its offset: {facts:?}"),
-                                (None, None) if ran_before => {
-                                    assert_eq!(o.0, 2, "an added partition is read from its start");
+                                (None, Some(w)) => {
+                                    assert_eq!((o.0, accept), (w, true), "without its offset: {facts:?}");
                                 }
                                 (None, None) => {
-                                    assert_eq!(o.0, if starting == StartingOffsets::Latest { 7 } else { 2 });
+                                    assert_eq!(
+                                        (o.0, is_first),
+                                        (2, false),
+                                        "an added one is read from its start"
+                                    );
                                 }
                             },
+                            SourceDecision::First => {
+                                assert_eq!((committed, witness, is_first), (None, None, true));
+                            }
                             SourceDecision::Refuse(why) => {
                                 refused += 1;
                                 assert!(why.contains("t-1") && why.contains("next:"), "{why}");
@@ -256,6 +298,7 @@ mod tests {
         StateFacts {
             at: TopicPartition::new("c", 0),
             committed,
+            accept: false,
             local,
             progress: None,
             now_ms: 10_000,
@@ -432,6 +475,35 @@ mod tests {
             }
         }
         assert!(seen.len() == 4 && seen.values().all(|n| *n > 50), "{seen:?}");
+    }
+
+    /// Every combination of a few values without a committed record: whatever is decided, the database ends up with
+    /// the rows of the changelog up to its end.
+    #[test]
+    fn state_is_taken_as_it_is_only_where_that_is_accepted() {
+        let (n, old) = (record(1, 5, 50, 9_800), record(1, 5, 50, 8_000));
+        for (local, start, end, restoring, expect) in [
+            (None, 0, 0, false, "Fresh"),
+            (None, 7, 9, false, "Restore"),
+            (Some(&n), 0, 50, false, "RollForward(Offset(50))"),
+            (Some(&n), 0, 61, false, "RollForward(Offset(50))"),
+            (Some(&n), 0, 49, false, "Quarantine"),
+            (Some(&n), 51, 61, false, "Quarantine"),
+            (Some(&old), 0, 61, false, "Quarantine"),
+            (Some(&n), 0, 61, true, "Quarantine"),
+            (None, 0, 61, true, "Quarantine"),
+        ] {
+            let mut f = facts(None, local.cloned(), end);
+            f.changelog_start = Offset(start);
+            f.progress =
+                restoring.then(|| RestoreProgress::new(Offset(9), Offset(50), n.token.clone(), 9_999));
+            let refused = format!("{:?}", state(&f));
+            let has_state = local.is_some() || restoring;
+            assert!(refused.starts_with(if has_state { "Refuse" } else { "Fresh" }), "{f:?}: {refused}");
+            f.accept = true;
+            let got = format!("{:?}", state(&f));
+            assert!(got.starts_with(expect), "{f:?}\n expected {expect}, got {got}");
+        }
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(super) struct Update {
     now: i64,
     /// What is missing for readiness.
     missing: Vec<String>,
+    /// What a reader should know although nothing is missing.
+    notice: Option<String>,
     started_ms: Option<i64>,
     statistics: Statistics,
     receivers: Vec<Receiver>,
@@ -49,12 +51,14 @@ pub(super) struct Update {
 /// What is new after the batch number `after`; `None` = everything.
 pub(super) fn update(shared: &Shared, after: Option<u64>) -> Update {
     let (program, moment, now_ms) = (shared.history.program(), shared.history.moment(), (shared.now_ms)());
+    let status = shared.status.snapshot();
     let missed = after.and_then(|after| moment.ended.checked_sub(after));
     let missed = missed.and_then(|n| usize::try_from(n).ok()).filter(|n| *n < BATCHES_MAX);
     Update {
         reset: missed.is_none(),
         now: now_ms,
-        missing: shared.status.snapshot().missing(),
+        missing: status.missing(),
+        notice: status.notice(),
         started_ms: moment.started_ms,
         statistics: api::statistics_of(program, &moment, now_ms),
         receivers: api::receivers_of(program, &moment, false),
@@ -69,7 +73,7 @@ struct Listening {
     changes: watch::Receiver<u64>,
     closing: watch::Receiver<bool>,
     after: Option<u64>,
-    missing: Option<Vec<String>>,
+    told: Option<(Vec<String>, Option<String>)>,
 }
 
 /// Server-sent events; a page that reconnects says by `Last-Event-ID` what it already has.
@@ -78,7 +82,7 @@ pub(super) async fn events(State(shared): State<Arc<Shared>>, headers: HeaderMap
     let launched = shared.history.program().launched_ms.to_string();
     let after = known.filter(|(start, _)| *start == launched).and_then(|(_, after)| after.parse().ok());
     let (changes, closing) = (shared.changes.subscribe(), shared.closing.clone());
-    let listening = Listening { shared, changes, closing, after, missing: None };
+    let listening = Listening { shared, changes, closing, after, told: None };
     let events = stream::unfold(listening, |mut listening| async move {
         listening.next().await.map(|event| (Ok::<_, Infallible>(event), listening))
     });
@@ -88,13 +92,13 @@ pub(super) async fn events(State(shared): State<Arc<Shared>>, headers: HeaderMap
 impl Listening {
     /// The next event; `None` = the server is ending.
     async fn next(&mut self) -> Option<Event> {
-        if self.missing.is_some() && !self.wait().await {
+        if self.told.is_some() && !self.wait().await {
             return None;
         }
         self.changes.borrow_and_update();
         let update = update(&self.shared, self.after);
         self.after = Some(update.last);
-        self.missing = Some(update.missing.clone());
+        self.told = Some((update.missing.clone(), update.notice.clone()));
         let id = format!("{}/{}", self.shared.history.program().launched_ms, update.last);
         let text = serde_json::to_string(&update).expect("numbers and text under names");
         Some(Event::default().id(id).data(text))
@@ -108,7 +112,8 @@ impl Listening {
                 changed = self.changes.changed() => return changed.is_ok(),
                 _ = self.closing.changed() => return false,
                 () = time::sleep(CHECK_EVERY) => {
-                    if self.missing.as_ref() != Some(&self.shared.status.snapshot().missing()) {
+                    let status = self.shared.status.snapshot();
+                    if self.told != Some((status.missing(), status.notice())) {
                         return true;
                     }
                 }

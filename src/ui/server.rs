@@ -172,7 +172,9 @@ async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let snapshot = shared.status.snapshot();
     let missing = snapshot.missing();
     let code = if missing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({ "ready": missing.is_empty(), "missing": missing, "phase": snapshot.phase });
+    let notice = snapshot.notice();
+    let body =
+        json!({ "ready": missing.is_empty(), "missing": missing, "phase": snapshot.phase, "notice": notice });
     (code, as_json(&body))
 }
 

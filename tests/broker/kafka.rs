@@ -33,22 +33,27 @@ pub type Secure<'a> = &'a dyn Fn(&Path) -> String;
 impl Kafka {
     /// Starts a broker with an empty log and waits until it answers.
     pub fn start() -> Kafka {
-        Kafka::start_with(None)
+        Kafka::start_with("", None)
     }
 
     /// The same, with a listener that requires TLS and a password.
     pub fn start_secure(secure: Secure<'_>) -> Kafka {
-        Kafka::start_with(Some(secure))
+        Kafka::start_with("", Some(secure))
     }
 
-    fn start_with(secure: Option<Secure<'_>>) -> Kafka {
+    /// The same, with properties of its own.
+    pub fn start_configured(properties: &str) -> Kafka {
+        Kafka::start_with(properties, None)
+    }
+
+    fn start_with(properties: &str, secure: Option<Secure<'_>>) -> Kafka {
         let libs = PathBuf::from(std::env::var_os("TIDEGATE_KAFKA_LIBS").expect("run through ./dev test"));
         let mut last = String::new();
         for _ in 0..5 {
             let (port, controller) = (free_port(), free_port());
             let home = std::env::temp_dir().join(format!("tidegate-broker-{port}"));
             let secure_port = secure.map(|_| free_port());
-            lay_out(&libs, &home, port, controller);
+            lay_out(&libs, &home, port, controller, properties);
             if let (Some(secure), Some(secure_port)) = (secure, secure_port) {
                 add_secure_listener(&home, secure_port, &secure(&home));
             }
@@ -141,7 +146,8 @@ impl Drop for Kafka {
     }
 }
 
-fn lay_out(libs: &Path, home: &Path, port: u16, controller: u16) {
+/// If a property occurs twice, the last one counts.
+fn lay_out(libs: &Path, home: &Path, port: u16, controller: u16, properties: &str) {
     let data = home.join("data");
     fs::create_dir_all(&data).expect("the temporary folder can be written");
     for file in fs::read_dir(libs.join("formatted")).expect("run through ./dev test").flatten() {
@@ -152,10 +158,10 @@ fn lay_out(libs: &Path, home: &Path, port: u16, controller: u16) {
          controller.quorum.voters=1@127.0.0.1:{controller}\nlog.dirs={}\n",
         data.display()
     );
-    fs::write(home.join("server.properties"), format!("{PROPERTIES}{own}")).expect("server.properties");
+    fs::write(home.join("server.properties"), format!("{PROPERTIES}{own}{properties}\n"))
+        .expect("server.properties");
 }
 
-/// If a property occurs twice, the last one counts.
 fn add_secure_listener(home: &Path, port: u16, properties: &str) {
     let path = home.join("server.properties");
     let text = fs::read_to_string(&path).expect("just written");

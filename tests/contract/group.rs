@@ -25,6 +25,25 @@ pub fn one_member_gets_everything(log: &Arc<dyn Log>) {
     consumer.member.close(true);
 }
 
+pub fn the_members_of_a_group_are_known_to_others(log: &Arc<dyn Log>) {
+    let (name, group) = (topic(log, 2), unique("group"));
+    assert_eq!(log.members(&group).unwrap(), []);
+    let mut a = TestConsumer::join(log, &group, "pod-1", &[&name]);
+    a.until("all is held", |s| s.holds().len() == 2);
+    let id = a.member_id.clone().unwrap();
+    let members = |log: &Arc<dyn Log>| -> Vec<(String, String)> {
+        let members = log.members(&group).unwrap();
+        members.into_iter().map(|m| (m.instance, m.member_id)).collect()
+    };
+    assert_eq!(members(log), [("pod-1".to_owned(), id.clone())]);
+    a.member.close(false);
+    assert_eq!(members(log), [("pod-1".to_owned(), id)], "its place is kept for its session");
+    let b = TestConsumer::join(log, &group, "pod-2", &[&name]);
+    until("both are known", || members(log).iter().map(|m| &*m.0).collect::<BTreeSet<_>>().len() == 2);
+    b.member.close(true);
+    until("the one that left is gone", || members(log).iter().all(|m| m.0 == "pod-1"));
+}
+
 pub fn a_newer_member_of_an_instance_fences_the_older(log: &Arc<dyn Log>) {
     let (name, group) = (topic(log, 2), unique("group"));
     let mut old = TestConsumer::join(log, &group, "same", &[&name]);

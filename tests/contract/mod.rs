@@ -65,6 +65,7 @@ macro_rules! contract_tests {
             a_newer_producer_fences_the_older,
             init_ends_the_open_transaction_of_a_dead_producer,
             one_member_gets_everything,
+            the_members_of_a_group_are_known_to_others,
             a_newer_member_of_an_instance_fences_the_older,
             a_static_member_that_comes_back_keeps_its_partitions,
             two_members_share_and_hand_over_cleanly,

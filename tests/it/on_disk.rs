@@ -1,12 +1,12 @@
 //! A whole program through its context: the embedded log in a directory, state in RocksDB, across restarts and lost
 //! state.
 
-use crate::contract::{read_all, rows, tp};
+use crate::contract::{read_all, rows, tp, until};
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 use tidegate::{
     Config, Result, StreamingContext,
     codec::{AsText, Utf8},
-    config::Trigger,
+    config::{StartingOffsets, Trigger},
     log::{self, TopicSpec},
     record::Partition,
 };
@@ -135,4 +135,37 @@ fn every_interval_yields_a_batch_even_without_input() {
     let mut ticks: Vec<u64> = counts(dir.path()).iter().map(|(_, n)| n.parse().unwrap()).collect();
     ticks.sort_unstable();
     assert_eq!(ticks, (1..=ticks.len() as u64).collect::<Vec<_>>(), "each batch once");
+}
+
+/// Without an interval nothing else makes a batch while no record comes, and what comes while the program is down would
+/// be passed over.
+#[test]
+fn a_first_start_at_the_end_commits_where_it_is_although_nothing_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    feed(dir.path(), 0, &[("", "old")]);
+    let start = || {
+        let mut config = Config::new("latest", bootstrap(dir.path()));
+        config.starting_offsets = StartingOffsets::Latest;
+        config.trigger = Trigger::AsSoonAsPossible;
+        config.admin_bind = None;
+        let ssc = StreamingContext::new(config);
+        ssc.text("lines").map(|line| (line, 1u64)).to_kafka("counts", Utf8, AsText);
+        ssc.start().unwrap();
+        ssc
+    };
+    let ssc = start();
+    until("it has committed", || {
+        let metrics = ssc.metrics().unwrap().render();
+        let line =
+            metrics.lines().find(|l| l.contains("tidegate_checkpoints_total") && l.contains("committed"));
+        line.is_some_and(|line| !line.ends_with(" 0"))
+    });
+    ssc.stop(false);
+    ssc.await_termination().unwrap();
+    feed(dir.path(), 0, &[("", "between")]);
+    let ssc = start();
+    until("what came meanwhile is processed", || !counts(dir.path()).is_empty());
+    ssc.stop(false);
+    ssc.await_termination().unwrap();
+    assert_eq!(counts(dir.path()), owned(&[("between", "1")]));
 }

@@ -1,8 +1,8 @@
 //! Databases that a program cannot trust: it moves them aside, once, and continues from the changelog.
 
-use crate::on_disk::{context, counts, feed, owned};
+use crate::on_disk::{bootstrap, context, counts, feed, owned};
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
-use tidegate::config::Trigger;
+use tidegate::{Config, StreamingContext, codec::AsText, config::Trigger};
 
 /// Runs to the end of the input; returns how many databases were moved aside, according to the metric.
 fn run(dir: &Path) -> u64 {
@@ -85,4 +85,34 @@ fn databases_that_are_ahead_of_the_log_are_moved_aside() {
     feed(dir.path(), 1, &[("", "a b c d")]);
     assert_eq!((run(dir.path()), aside(dir.path())), (0, notes), "once");
     assert_eq!(last(dir.path()), [("a", 3), ("b", 3), ("c", 2), ("d", 2)].map(|(w, n)| (w.into(), n)).into());
+}
+
+/// Batches without input from the log and without a change of state still commit an offset, which must agree with the
+/// database.
+#[test]
+fn output_without_state_puts_no_database_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |batches: &[&str]| {
+        let mut config = Config::new("queued", bootstrap(dir.path()));
+        config.state_dir = Some(dir.path().join("state"));
+        config.trigger = Trigger::AvailableNow;
+        config.admin_bind = None;
+        config.state_partitions = 2;
+        let ssc = StreamingContext::new(config);
+        let queue = tidegate::source::Queue::default();
+        for batch in batches {
+            queue.push(batch.split(' ').map(str::to_owned).collect());
+        }
+        let words = ssc.queue_stream(&queue, true);
+        words.map(|word| (word, 1u64)).to_kafka("all", AsText, AsText);
+        let kept = words.filter(|word| word.starts_with('s')).map(|word| (word, 1u64));
+        kept.running_reduce_by_key(|a, b| a + b).to_kafka("counts", AsText, AsText);
+        ssc.start().unwrap();
+        ssc.await_termination().unwrap();
+        ssc.metrics().unwrap().render()
+    };
+    run(&["s1 s2 s3 s4 s5 s6 s7 s8", "x", "y"]);
+    let metrics = run(&["x", "s1"]);
+    assert!(metrics.contains("tidegate_quarantined_stores_total{application_id=\"queued\"} 0"), "{metrics}");
+    assert!(counts(dir.path()).contains(&("s1".into(), "2".into())), "{:?}", counts(dir.path()));
 }

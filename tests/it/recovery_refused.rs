@@ -2,7 +2,7 @@
 
 use crate::{
     contract::{self, TestConsumer, tp, transactional, unique},
-    driver::{PLAIN, Session, message},
+    driver::{PLAIN, Session, Way, message},
 };
 use expect_test::expect;
 use std::collections::BTreeMap;
@@ -128,9 +128,9 @@ fn each_contradiction_is_reported_with_its_place_and_the_next_step() {
         recovery refused: app-changelog-6: the changelog ends at 1, but 999 was committed: the broker lost rows
           next: start under a new application id, or restore the broker's data
         recovery refused: app-changelog-6: there is local state of batch test/1/1, but the group has no offset for it: the offsets expired or were deleted
-          next: restore the group's offsets, or start under a new application id
+          next: start once with --accept-offsets, which takes the state as it is; or start under a new application id
         recovery refused: app-changelog-3: the group has no offset, but the changelog holds a committed row at 0: the offsets expired or were deleted
-          next: restore the group's offsets, or start under a new application id
+          next: start once with --accept-offsets, which takes the state as it is; or start under a new application id
     "#]].assert_eq(&all.concat());
 }
 
@@ -143,4 +143,16 @@ fn after_a_refusal_the_program_continues_where_it_was() {
     assert!(message(session.run(&counting)).contains("lies after the end 2"));
     set(&session, "lines", |committed| committed.offset.0 = 1);
     assert_eq!(session.step(&counting, ""), ["out | x | 2"]);
+}
+
+/// Kafka's own tools set offsets without metadata; for a state partition that means: as it is.
+#[test]
+fn state_whose_offset_was_set_by_hand_is_taken_as_it_is() {
+    for way in [PLAIN, Way { lose_state: true, ..PLAIN }] {
+        let mut session = Session::new(way);
+        assert_eq!(session.step(&counting, "lines 0 | - | x\n"), ["out | x | 1"]);
+        set(&session, "app-exchange", |committed| committed.metadata = String::new());
+        assert_eq!(session.step(&counting, "lines 0 | - | x\n"), ["out | x | 2"], "{way:?}");
+        assert_eq!(session.step(&counting, "lines 0 | - | x\n"), ["out | x | 3"], "{way:?}: committed again");
+    }
 }

@@ -252,3 +252,15 @@ fn a_second_process_is_refused_and_the_one_in_the_way_named() {
     "#]]
     .assert_eq(&format!("{log}{state}"));
 }
+
+#[test]
+fn a_program_that_reads_what_it_writes_is_refused_with_both_places() {
+    let ssc = context("memory:loop");
+    let lines = ssc.text("lines").map(|line| (line, 1u64));
+    lines.to_kafka("lines", Utf8, AsText);
+    lines.to_kafka("other", Utf8, AsText);
+    expect![[r#"
+        tests/it/start_mistakes.rs:260:11: topic `lines` is written here and read at tests/it/start_mistakes.rs:259:21: the program would read what it writes, without end
+          help: write to another topic
+    "#]].assert_eq(&message(ssc.start()));
+}

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use tidegate::{
     DStream, SourceOptions,
     codec::{AsText, Utf8},
+    config::StartingOffsets,
     dstream::StreamBuilder,
     plan::Topology,
     record::Text,
@@ -19,17 +20,18 @@ fn words(builder: &StreamBuilder) -> DStream<Text> {
     lines(builder).flat_map(|line| line.split(' ')).filter(|word| !word.is_empty())
 }
 
-pub fn word_count() -> Topology {
+fn word_count() -> Topology {
     let builder = StreamBuilder::default();
     let counts = words(&builder).map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b);
     counts.to_kafka("counts", Utf8, AsText);
     builder.topology()
 }
 
-const WORD_COUNT: Case = Case {
+pub const WORD_COUNT: Case = Case {
     topology: word_count,
     counted: |line| line.split(' ').map(str::to_owned).collect(),
     processes: &["a"],
+    starting: StartingOffsets::Earliest,
 };
 
 fn each_line() -> Topology {
@@ -40,8 +42,12 @@ fn each_line() -> Topology {
 }
 
 /// Every line is different, so a line that comes out twice does not increase.
-const STATELESS: Case =
-    Case { topology: each_line, counted: |line| vec![line.to_owned()], processes: &["a", "b"] };
+pub const STATELESS: Case = Case {
+    topology: each_line,
+    counted: |line| vec![line.to_owned()],
+    processes: &["a", "b"],
+    starting: StartingOffsets::Earliest,
+};
 
 /// The words of each batch are counted and joined with their lengths, then counted by length over all batches.
 fn words_by_length() -> Topology {
@@ -61,6 +67,7 @@ const JOIN: Case = Case {
     topology: words_by_length,
     counted: |line| line.split(' ').map(|word| word.len().to_string()).collect(),
     processes: &["a"],
+    starting: StartingOffsets::Earliest,
 };
 
 #[test]

@@ -1,7 +1,10 @@
 //! Rows of the process itself, which no offset covers: as long as it lives each takes effect once, also when the
 //! answer to a commit and the place in the group are lost together.
 
-use crate::worlds::{Silent, create, incarnation, read};
+use crate::{
+    count_words::WORD_COUNT,
+    worlds::{Case, Silent, create, incarnation, read},
+};
 use std::{
     cell::RefCell,
     collections::BTreeMap,
@@ -44,7 +47,8 @@ fn check(seed: u64, faults: Faults) -> Result<BTreeMap<Fault, u64>, String> {
     world.process("a", false, move |env| {
         QUEUE.set(Queue::default());
         QUEUE.with_borrow(|queue| (0..ROWS).for_each(|n| queue.push(vec![n])));
-        incarnation(env, passed_and_counted, Arc::new(Silent))
+        let case = Case { topology: passed_and_counted, ..WORD_COUNT };
+        incarnation(env, case, Arc::new(Silent))
     });
     let outcome = world.run(Duration::from_secs(300), |w| w.now() > Duration::from_secs(100));
     if !outcome.ended.is_empty() {

@@ -13,4 +13,6 @@ mod local_rows;
 mod mutants;
 mod reports;
 mod slow_functions;
+mod standby;
+mod starting;
 mod worlds;

@@ -1,7 +1,7 @@
 //! What is reported to observers in simulated worlds.
 
 use crate::{
-    count_words::word_count,
+    count_words::WORD_COUNT,
     worlds::{PARTITIONS, create, incarnation},
 };
 use std::{
@@ -73,7 +73,7 @@ fn a_receiver_that_cannot_read_is_reported_and_every_batch_ends_once() {
     }
     let reports = Arc::new(Recorder(Mutex::default()));
     let observer = reports.clone();
-    world.process("a", true, move |env| incarnation(env, word_count, observer.clone()));
+    world.process("a", true, move |env| incarnation(env, WORD_COUNT, observer.clone()));
     let outcome = world.run(Duration::from_secs(60), |w| w.now() > Duration::from_secs(20));
     assert!(outcome.finished && outcome.ended.is_empty(), "{outcome:?}");
     let reports = reports.0.lock().unwrap();

@@ -1,7 +1,10 @@
 //! Functions that take long: a backlog takes many times the transaction timeout and the session to compute, beside an
 //! output that is known from the beginning of each batch. Every world comes to its end all the same.
 
-use crate::worlds::{Case, check, sweep_all, work};
+use crate::{
+    count_words::WORD_COUNT,
+    worlds::{Case, check, sweep_all, work},
+};
 use std::time::Duration;
 use tidegate::{
     SourceOptions,
@@ -32,11 +35,7 @@ fn slow_word_count() -> Topology {
     builder.topology()
 }
 
-const SLOW: Case = Case {
-    topology: slow_word_count,
-    counted: |line| line.split(' ').map(str::to_owned).collect(),
-    processes: &["a"],
-};
+const SLOW: Case = Case { topology: slow_word_count, ..WORD_COUNT };
 
 #[test]
 fn a_calm_world_of_slow_functions_comes_to_its_end() {

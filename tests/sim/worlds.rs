@@ -12,7 +12,7 @@ use std::{
 };
 use tidegate::{
     Config,
-    config::{Guarantee, Trigger},
+    config::{Guarantee, StartingOffsets, Trigger},
     log::{self, Log, TopicSpec},
     plan::Topology,
     record::{Incarnation, InstanceId, RawChunkBuilder, RawRecord, TopicPartition},
@@ -33,6 +33,8 @@ pub struct Case {
     /// What the program counts in a line.
     pub counted: fn(&str) -> Vec<String>,
     pub processes: &'static [&'static str],
+    /// Where a first start begins.
+    pub starting: StartingOffsets,
 }
 
 pub struct Silent;
@@ -40,7 +42,7 @@ impl Observer for Silent {
     fn on(&self, _: &Observed<'_>) {}
 }
 
-fn config() -> Config {
+fn config(case: Case) -> Config {
     let mut config = Config::new("app", "simulated");
     config.threads = 0;
     config.trigger = Trigger::Interval(Duration::from_millis(200));
@@ -49,6 +51,7 @@ fn config() -> Config {
     config.transaction_timeout = Duration::from_secs(3);
     config.session_timeout = Duration::from_secs(2);
     config.witness_interval = Duration::from_secs(1);
+    config.starting_offsets = case.starting;
     config
 }
 
@@ -64,11 +67,7 @@ pub fn work(time: Duration) {
 }
 
 /// One incarnation of a program.
-pub fn incarnation(
-    env: ProcessEnv,
-    topology: fn() -> Topology,
-    observer: Arc<dyn Observer>,
-) -> tidegate::Result {
+pub fn incarnation(env: ProcessEnv, case: Case, observer: Arc<dyn Observer>) -> tidegate::Result {
     CLOCK.set(Some(env.clock.clone()));
     let env = Env {
         log: env.log,
@@ -79,7 +78,7 @@ pub fn incarnation(
         instance: InstanceId(env.instance.as_str().into()),
         incarnation_before: Incarnation(0),
     };
-    run(config(), topology(), env)
+    run(config(case), (case.topology)(), env)
 }
 
 pub fn create(log: &dyn Log, name: &str, partitions: u32) {
@@ -106,6 +105,11 @@ pub fn read(log: &dyn Log, topic: &str, partitions: u32) -> Vec<(String, String)
         visit(log, &TopicPartition::new(topic, partition), |r| rows.push((text(r.key), text(r.value))));
     }
     rows
+}
+
+/// The keys of everything committed in the output.
+pub fn read_rows(log: &dyn Log) -> Vec<String> {
+    read(log, "counts", 4).into_iter().map(|(key, _)| key).collect()
 }
 
 /// The count of each word according to the committed output, or what is wrong with the output.
@@ -155,7 +159,7 @@ fn world(case: Case, seed: u64, faults: Faults, traced: bool) -> (World, BTreeMa
         });
     }
     for process in case.processes {
-        world.process(process, true, move |env| incarnation(env, case.topology, Arc::new(Silent)));
+        world.process(process, true, move |env| incarnation(env, case, Arc::new(Silent)));
     }
     (world, oracle)
 }

@@ -79,6 +79,11 @@ impl Group {
         self.slots.get(instance).map(|s| s.member_id.as_str())
     }
 
+    /// Everyone who has a place: instance and member id.
+    pub fn members(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.slots.iter().map(|(instance, slot)| (instance.as_str(), slot.member_id.as_str()))
+    }
+
     /// Removes an instance; its partitions become free at once.
     pub fn remove(&mut self, instance: &str, counts: &Counts) {
         if self.slots.remove(instance).is_some() {

@@ -25,7 +25,8 @@ pub(crate) use producer::EmbeddedProducer;
 pub use time::Time;
 
 use super::{
-    Committed, GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec, timestamps,
+    Committed, GroupMember, GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec,
+    timestamps,
 };
 use crate::{
     error::{Error, Result},
@@ -264,6 +265,18 @@ impl Log for Embedded {
         let committed = Committed { offset: until, leader_epoch: None, metadata: String::new() };
         let offset = GroupOffset { group: reader.to_owned(), at: at.clone(), committed };
         self.store.change(|state| state.write(vec![], vec![offset]))
+    }
+
+    fn members(&self, group: &str) -> Result<Vec<GroupMember>> {
+        self.store.expire()?;
+        let state = self.store.lock();
+        let members = state.groups.get(group).into_iter().flat_map(group::Group::members);
+        let member = |(instance, member_id): (&str, &str)| GroupMember {
+            member_id: member_id.to_owned(),
+            instance: instance.to_owned(),
+            host: String::new(),
+        };
+        Ok(members.map(member).collect())
     }
 
     fn join(&self, group: &GroupSpec) -> Result<Box<dyn Member>> {

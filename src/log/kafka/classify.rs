@@ -53,10 +53,10 @@ fn group(code: Code, flags: Flags) -> Reaction {
         | Code::InvalidSessionTimeout
         | Code::GroupMaxSizeReached
         | Code::InvalidTopic
-        | Code::UnknownTopic
-        | Code::UnknownTopicOrPartition
         | Code::UnsupportedVersion
         | Code::UnsupportedFeature => Reaction::StopPipeline,
+        // A subscribed topic was deleted: that is noticed, and reported, where topics are looked for.
+        Code::UnknownTopic | Code::UnknownTopicOrPartition => Reaction::RetrySame,
         _ if flags.fatal => Reaction::StopPipeline,
         _ => Reaction::RetrySame,
     }
@@ -191,7 +191,7 @@ mod tests {
             (S::Group, Code::PollExceeded, NONE, R::RetrySame),
             (S::Group, Code::IllegalGeneration, NONE, R::RetrySame),
             (S::Group, Code::GroupAuthorizationFailed, NONE, R::StopPipeline),
-            (S::Group, Code::UnknownTopicOrPartition, NONE, R::StopPipeline),
+            (S::Group, Code::UnknownTopicOrPartition, NONE, R::RetrySame),
             (S::Group, Code::InconsistentGroupProtocol, NONE, R::StopPipeline),
             (S::Group, Code::InvalidSessionTimeout, NONE, R::StopPipeline),
             (S::Group, Code::InvalidRequest, FATAL, R::StopPipeline),

@@ -1,14 +1,15 @@
 //! The records of one owned partition, taken in batches from its own queue.
 //!
 //! Owns the limit on what one call takes. Knows no group. Invariants: once its partition is given up, a fetcher returns
-//! nothing more; records come before the error that follows them.
+//! nothing more; records come before the error that follows them; no record is handed over twice unless the position was
+//! set back; a topic that is gone yields nothing (whether it is gone is found out where topics are looked for).
 
 use super::{
     classify::{Flags, classify},
     ffi::{CONSUME_BATCH, Queue, Taken, Waker},
 };
 use crate::{
-    error::{Failure, Stage},
+    error::{Failure, Reaction, Stage},
     log::{Fetched, Fetcher},
     record::{Offset, RawChunkBuilder, TopicPartition},
 };
@@ -65,7 +66,8 @@ pub(super) struct PartitionFetcher {
 impl PartitionFetcher {
     pub(super) fn new(slot: Arc<Slot>) -> PartitionFetcher {
         let seeks = slot.seeks.load(Ordering::Acquire);
-        PartitionFetcher { slot, batches: Batches::default(), seeks }
+        let batches = Batches { topic_may_go: true, ..Batches::default() };
+        PartitionFetcher { slot, batches, seeks }
     }
 }
 
@@ -80,6 +82,7 @@ impl Fetcher for PartitionFetcher {
         }
         let (fetched, more) = self.batches.take(&self.slot.at, queue, max_records, max_bytes)?;
         if let Some(fetched) = &fetched {
+            in_order(&self.slot.at, fetched, self.slot.next())?;
             self.slot.next.store(fetched.next.0, Ordering::Release);
         }
         if more {
@@ -89,12 +92,26 @@ impl Fetcher for PartitionFetcher {
     }
 }
 
+/// Fails if the client goes back without having been asked to: the records would be processed twice.
+fn in_order(at: &TopicPartition, fetched: &Fetched, next: Offset) -> Result<(), Failure> {
+    match fetched.records.iter().next() {
+        Some(record) if record.offset < next => {
+            let what =
+                format!("{at}: the client handed over offset {} after {next} was reached", record.offset);
+            Err(Failure::new(Stage::Fetch, Reaction::CloseTasks, what))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Takes batches from a queue, bounded by records and, using the size of recent records, by bytes.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
     bytes_per_record: usize,
     last_records: usize,
     failed: Option<Failure>,
+    /// Whether a topic that is gone is no error.
+    topic_may_go: bool,
 }
 
 /// An arena holds less than 4 GiB; this is far below that.
@@ -155,7 +172,18 @@ impl Batches {
         taken: Taken,
         more: bool,
     ) -> Result<(Option<Fetched>, bool), Failure> {
-        let failed = taken.error.map(|(code, text)| {
+        let is_gone = |code| {
+            use rdkafka::error::RDKafkaErrorCode as Code;
+            matches!(code, Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition)
+        };
+        let error = taken.error.filter(|(code, text)| {
+            let ignored = self.topic_may_go && is_gone(*code);
+            if ignored {
+                tracing::debug!("{at}: {text} ({code:?})");
+            }
+            !ignored
+        });
+        let failed = error.map(|(code, text)| {
             let next = advice(code);
             Failure::new(
                 Stage::Fetch,
@@ -190,5 +218,24 @@ fn advice(code: rdkafka::error::RDKafkaErrorCode) -> &'static str {
             "\n  next: the record is damaged on the broker's disk or on the way; check the broker's log"
         }
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Headers, RawRecord};
+
+    #[test]
+    fn a_client_that_goes_back_is_found_out() {
+        let mut records = RawChunkBuilder::default();
+        let (key, value, headers) = (None, None, Headers::NONE);
+        records.push(RawRecord { offset: Offset(7), timestamp_ms: 0, key, value, headers });
+        let fetched = Fetched { records: records.build(), next: Offset(8), leader_epoch: None };
+        let at = TopicPartition::new("lines", 0);
+        assert!(in_order(&at, &fetched, Offset(7)).is_ok() && in_order(&at, &fetched, Offset(5)).is_ok());
+        let failure = in_order(&at, &fetched, Offset(8)).unwrap_err();
+        assert_eq!(failure.reaction, Reaction::CloseTasks);
+        assert!(failure.message.contains("lines-0: the client handed over offset 7"), "{failure}");
     }
 }

@@ -1,13 +1,13 @@
 //! The librdkafka calls that the Rust binding does not offer: the only `unsafe` code of the crate.
 //!
 //! Owns batch fetching from a partition's own queue into an arena, producing with a topic handle, the group's identity
-//! as numbers, leader epochs in offset lists, and topic descriptions with their ids. Knows no policy: it reports codes,
-//! and the caller classifies them. Invariants: every handle is destroyed before its client (each handle keeps the
+//! as numbers, leader epochs in offset lists, topic descriptions with their ids, and the members of a group with their
+//! names. Knows no policy: it reports codes, and the caller classifies them. Invariants: every handle is destroyed before its client (each handle keeps the
 //! client alive, or is declared before it), and no message outlives the call that took it.
 #![allow(unsafe_code, reason = "the binding offers none of these calls")]
 
 use crate::{
-    log::Committed,
+    log::{Committed, GroupMember},
     record::{Headers, Offset, RawChunkBuilder, RawRecord, TopicPartition},
 };
 use rdkafka::{TopicPartitionList, error::RDKafkaErrorCode as Code};
@@ -578,6 +578,71 @@ unsafe fn description(topic: *const sys::rd_kafka_TopicDescription_t) -> Result<
             rights.contains(&sys::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_WRITE)
         });
         Ok(Description { id, partitions, replication_factor, led, may_write })
+    }
+}
+
+/// The members of a group, according to its coordinator; a group that does not exist has none.
+pub(super) fn describe_group(
+    client: Client,
+    group: &str,
+    timeout: Duration,
+) -> Result<Vec<GroupMember>, CallError> {
+    let name = c_string(group);
+    let mut pointers = [name.as_ptr()];
+    let mut reason: [c_char; 256] = [0; 256];
+    // SAFETY: every object is created, used and destroyed here, in the order that librdkafka's manual asks for.
+    unsafe {
+        let op = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
+        let options = sys::rd_kafka_AdminOptions_new(client, op);
+        let ms = millis(timeout);
+        sys::rd_kafka_AdminOptions_set_request_timeout(options, ms, reason.as_mut_ptr(), reason.len());
+        let queue = sys::rd_kafka_queue_new(client);
+        sys::rd_kafka_DescribeConsumerGroups(client, pointers.as_mut_ptr(), pointers.len(), options, queue);
+        let event = sys::rd_kafka_queue_poll(queue, ms.saturating_add(1_000));
+        let found = group_members(event);
+        if !event.is_null() {
+            sys::rd_kafka_event_destroy(event);
+        }
+        sys::rd_kafka_queue_destroy(queue);
+        sys::rd_kafka_AdminOptions_destroy(options);
+        found
+    }
+}
+
+unsafe fn group_members(event: *mut sys::rd_kafka_event_t) -> Result<Vec<GroupMember>, CallError> {
+    if event.is_null() {
+        return Err(plain(Code::OperationTimedOut, "no answer to the description of the group"));
+    }
+    // SAFETY: an event of this kind; what it holds lives as long as it does.
+    unsafe {
+        let code: Code = sys::rd_kafka_event_error(event).into();
+        if code != Code::NoError {
+            return Err(plain(code, &text(sys::rd_kafka_event_error_string(event))));
+        }
+        let mut count = 0;
+        let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event);
+        let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result, &raw mut count);
+        if count == 0 {
+            return Ok(vec![]);
+        }
+        let group = *groups;
+        let error = sys::rd_kafka_ConsumerGroupDescription_error(group);
+        match sys::rd_kafka_error_code(error).into() {
+            Code::NoError => {}
+            Code::GroupIdNotFound => return Ok(vec![]),
+            code => return Err(plain(code, &text(sys::rd_kafka_error_string(error)))),
+        }
+        let of = |index| {
+            let member = sys::rd_kafka_ConsumerGroupDescription_member(group, index);
+            let name = sys::rd_kafka_MemberDescription_group_instance_id(member);
+            let name = if name.is_null() { sys::rd_kafka_MemberDescription_client_id(member) } else { name };
+            GroupMember {
+                member_id: text(sys::rd_kafka_MemberDescription_consumer_id(member)),
+                instance: text(name),
+                host: text(sys::rd_kafka_MemberDescription_host(member)).trim_start_matches('/').to_owned(),
+            }
+        };
+        Ok((0..sys::rd_kafka_ConsumerGroupDescription_member_count(group)).map(of).collect())
     }
 }
 

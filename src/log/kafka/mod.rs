@@ -25,7 +25,7 @@ use self::{
     client::{Owned, QueryContext},
     config::{Settings, config_error},
 };
-use super::{GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec};
+use super::{GroupMember, GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec};
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     record::{Offset, TopicPartition},
@@ -224,6 +224,22 @@ impl Log for KafkaLog {
 
     fn read(&self, at: &TopicPartition, from: Offset) -> Result<Box<dyn Reader>> {
         Ok(Box::new(reader::PartitionReader::new(&self.settings, at, from)?))
+    }
+
+    fn members(&self, group: &str) -> Result<Vec<GroupMember>> {
+        let client = self.queries.client().native_ptr();
+        let found = ffi::describe_group(client, group, OFFSET_TIMEOUT);
+        found.map_err(|e| {
+            let f = classify::failure(Stage::Group, &e);
+            let message = match e.code {
+                Code::GroupAuthorizationFailed => format!(
+                    "authorisation failed: {}\n  next: ask for the permission READ on the group `{group}`",
+                    f.message
+                ),
+                _ => format!("describing the group `{group}`: {}", f.message),
+            };
+            Failure { message, ..f }.into()
+        })
     }
 
     fn join(&self, group: &GroupSpec) -> Result<Box<dyn Member>> {

@@ -8,8 +8,8 @@ mod member;
 mod producer;
 
 use super::{
-    Fetched, Fetcher, GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec,
-    embedded::Embedded, timestamps,
+    Fetched, Fetcher, GroupMember, GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo,
+    TopicSpec, embedded::Embedded, timestamps,
 };
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
@@ -236,6 +236,11 @@ impl Log for SimLog {
     fn passed(&self, reader: &str, at: &TopicPartition, until: Offset) -> Result {
         self.step(Call::Offsets)?;
         self.inner.passed(reader, at, until)
+    }
+
+    fn members(&self, group: &str) -> Result<Vec<GroupMember>> {
+        self.step_offsets()?;
+        self.inner.members(group)
     }
 
     fn join(&self, group: &GroupSpec) -> Result<Box<dyn Member>> {

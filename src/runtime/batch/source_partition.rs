@@ -35,6 +35,8 @@ pub struct SourcePartition {
     pub next: Offset,
     /// Leader epoch of the last record taken.
     pub leader_epoch: Option<i32>,
+    /// The same where a replay begins.
+    start_epoch: Option<i32>,
     /// Where an available-now run ends.
     pub stop_at: Option<Offset>,
     /// How failing records are found without giving a batch up for each, once one has failed.
@@ -128,6 +130,7 @@ impl SourcePartition {
             start: from,
             next: from,
             leader_epoch: None,
+            start_epoch: None,
             stop_at,
             rejected: None,
             taken_first: None,
@@ -220,13 +223,13 @@ impl SourcePartition {
             self.queue.set_raw(true);
         }
         self.taken_records = 0;
-        self.next = self.start;
+        (self.next, self.leader_epoch) = (self.start, self.start_epoch);
     }
 
     /// The batch in flight is committed.
     pub fn applied(&mut self, is_witnessed: bool) {
         self.committed = Some(self.next);
-        self.start = self.next;
+        (self.start, self.start_epoch) = (self.next, self.leader_epoch);
         if self.careful.as_ref().is_some_and(Careful::is_over) && !self.queue.has_ready() {
             self.queue.set_raw(false);
             self.careful = None;

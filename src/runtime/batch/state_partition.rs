@@ -24,6 +24,8 @@ pub struct Recovered {
     pub seen: Option<BTreeMap<String, Offset>>,
     /// Its database.
     pub backend: Arc<dyn Backend>,
+    /// Whether the group does not have its record: the next batch commits it even if it changes nothing.
+    pub is_unrecorded: bool,
 }
 
 /// One owned state partition.
@@ -50,6 +52,8 @@ pub struct StatePartition {
     pub sent_rows: u64,
     /// Whether the batch in flight touched it.
     pub touched: bool,
+    /// Whether the group does not have its record yet.
+    is_unrecorded: bool,
     /// Whether ending the batch, in the current stage, has more to emit.
     pub is_ending: bool,
 }
@@ -58,7 +62,7 @@ impl StatePartition {
     /// The tasks of `plan` over a recovered database.
     #[must_use]
     pub fn open(plan: &Topology, recovered: Recovered, state_partitions: u32, stopwatch: &Stopwatch) -> Self {
-        let Recovered { at, exchange_next, changelog_end, seen, backend } = recovered;
+        let Recovered { at, exchange_next, changelog_end, seen, backend, is_unrecorded } = recovered;
         let partition = at.partition;
         let open = |stage| {
             let id = TaskId { stage, partition };
@@ -76,7 +80,8 @@ impl StatePartition {
             backend,
             changes: vec![],
             sent_rows: 0,
-            touched: false,
+            touched: is_unrecorded,
+            is_unrecorded,
             is_ending: false,
         }
     }
@@ -121,7 +126,7 @@ impl StatePartition {
         self.tasks.iter_mut().for_each(Task::applied);
         self.changelog_end = self.end_in_flight();
         self.sent_rows = 0;
-        self.touched = false;
+        (self.touched, self.is_unrecorded) = (false, false);
         Ok(())
     }
 
@@ -133,7 +138,7 @@ impl StatePartition {
         self.inbox.iter_mut().for_each(Vec::clear);
         self.changes.clear();
         self.sent_rows = 0;
-        self.touched = false;
+        self.touched = self.is_unrecorded;
     }
 
     /// Ends a batch that changed nothing.

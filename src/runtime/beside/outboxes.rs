@@ -55,6 +55,8 @@ enum Running {
         /// Everything before this offset is written.
         written: Arc<AtomicU64>,
     },
+    /// Told to stop, but still in the middle of a write: until it has ended no other one may begin.
+    Ending(JoinHandle<()>),
     InTheLoop(Writer),
 }
 
@@ -89,11 +91,16 @@ impl Outboxes {
             return Err(failed);
         }
         for index in 0..self.specs.len() {
-            match (ours, self.running[index].take()) {
-                (true, None) => self.running[index] = Some(self.start(index)?),
-                (true, running) => self.running[index] = running,
-                (false, _) => {} // its end of the channel is dropped, which ends it
-            }
+            self.running[index] = match (ours, self.running[index].take()) {
+                (_, Some(Running::Ending(thread))) if !thread.is_finished() => Some(Running::Ending(thread)),
+                (true, None | Some(Running::Ending(_))) => Some(self.start(index)?),
+                (true, running) => running,
+                (false, Some(Running::OnThread { stop, thread, .. })) => {
+                    drop(stop);
+                    Some(Running::Ending(thread))
+                }
+                (false, _) => None,
+            };
             if let Some(Running::InTheLoop(writer)) = &mut self.running[index] {
                 writer.catch_up()?;
             }
@@ -138,6 +145,7 @@ impl Outboxes {
         for (spec, running) in self.specs.iter().zip(&self.running) {
             let written = match running {
                 None => continue,
+                Some(Running::Ending(_)) => return Ok(false),
                 Some(Running::OnThread { written, .. }) => written,
                 Some(Running::InTheLoop(writer)) => &writer.written,
             };
@@ -156,6 +164,7 @@ impl Outboxes {
                 drop(stop);
                 Some(thread)
             }
+            Running::Ending(thread) => Some(thread),
             Running::InTheLoop(_) => None,
         };
         let threads: Vec<JoinHandle<()>> =
@@ -354,5 +363,70 @@ fn of_log(e: Error) -> OutboxFailure {
         }
         Error::Log(f) => OutboxFailure::Unavailable(f.to_string()),
         other => OutboxFailure::Broken(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{record::RawChunkBuilder, runtime::clock::SystemClock};
+    use std::sync::atomic::{AtomicBool, AtomicU32};
+
+    /// Writes until it is released, and notices if another one writes meanwhile.
+    struct Slow {
+        writing: Arc<AtomicU32>,
+        most: Arc<AtomicU32>,
+        released: Arc<AtomicBool>,
+    }
+
+    impl OutboxWriter for Slow {
+        fn open(&mut self, _: &OutboxSource, _: &dyn Log) -> Result<Offset, OutboxFailure> {
+            Ok(Offset(0))
+        }
+        fn write(&mut self, _: &RawChunk, _: Offset, _: Offset) -> Result<(), OutboxFailure> {
+            let now = self.writing.fetch_add(1, Ordering::SeqCst) + 1;
+            self.most.fetch_max(now, Ordering::SeqCst);
+            while !self.released.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            self.writing.fetch_sub(1, Ordering::SeqCst);
+            Ok(())
+        }
+        fn reposition(&self, _: Offset) -> String {
+            String::new()
+        }
+    }
+
+    #[test]
+    fn a_writer_in_the_middle_of_a_write_is_waited_for_before_another_one_begins() {
+        let log = crate::log::open("memory:two-writers", &std::collections::BTreeMap::new()).unwrap();
+        let mut rows = RawChunkBuilder::default();
+        rows.push_with(0, None, |_| Ok::<_, ()>(true)).unwrap();
+        crate::log::write(&*log, "outbox", None, &rows.build()).unwrap();
+        let (writing, most, released) = <(Arc<AtomicU32>, Arc<AtomicU32>, Arc<AtomicBool>)>::default();
+        let (w, m, r) = (writing.clone(), most.clone(), released.clone());
+        let make = Arc::new(move || {
+            let slow = Slow { writing: w.clone(), most: m.clone(), released: r.clone() };
+            Box::new(slow) as Box<dyn OutboxWriter>
+        });
+        let spec = OutboxSpec { name: "rows".into(), topic: "outbox".into(), positions: None, make };
+        let mut outboxes = Outboxes::new(vec![spec], "app", true, log, Arc::new(SystemClock::default()));
+        outboxes.run(true).unwrap();
+        while writing.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        outboxes.run(false).unwrap();
+        outboxes.run(true).unwrap();
+        assert!(matches!(outboxes.running[0], Some(Running::Ending(_))), "it has not ended yet");
+        assert!(!outboxes.have_caught_up().unwrap());
+        released.store(true, Ordering::SeqCst);
+        while !matches!(outboxes.running[0], Some(Running::OnThread { .. })) {
+            outboxes.run(true).unwrap();
+        }
+        while !outboxes.have_caught_up().unwrap() {
+            std::thread::yield_now();
+        }
+        outboxes.stop();
+        assert_eq!(most.load(Ordering::SeqCst), 1);
     }
 }

@@ -18,11 +18,15 @@ use crate::{
         pool::{Pool, Working},
     },
 };
+use crossbeam_channel::bounded;
 use std::{sync::Arc, time::Duration};
 
 /// A producer that is lost within this time after the previous one was probably taken by a process that is
 /// about to claim our name: as long as we have open transactions, its own producer does not become ready.
 const RIVAL_WINDOW: Duration = Duration::from_secs(10);
+
+/// How long the last rows of a run are waited for.
+const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// Called again and again while the log is waited for; an error gives the call up.
 pub type Attend<'a> = &'a mut dyn FnMut(Duration) -> Result;
@@ -187,6 +191,30 @@ impl Transaction {
         producer.begin()?;
         producer.send(topic, Some(partition), records)?;
         producer.commit(&[], membership)
+    }
+
+    /// Commits rows to the meta topic as the last thing, if the log answers soon.
+    pub fn commit_last(mut self, app: &App, rows: RawChunk, membership: Membership) {
+        if self.producer.is_none() || self.is_open || self.is_suspect() {
+            return;
+        }
+        let topic = app.names.meta.clone();
+        let mut commit = move || {
+            if let Err(f) = self.commit_alone(&topic, Partition(0), &rows, &membership) {
+                tracing::debug!("the last rows are not written: {f}");
+            }
+        };
+        if app.config.threads == 0 {
+            return commit();
+        }
+        let (done, ended) = bounded::<()>(0);
+        let work = move || {
+            commit();
+            drop(done);
+        };
+        if std::thread::Builder::new().name("last-rows".into()).spawn(work).is_ok() {
+            let _ = ended.recv_timeout(LAST_WAIT);
+        }
     }
 
     /// Opens the transaction and sends everything that is held, on the thread that waits for the log.

@@ -21,18 +21,32 @@ pub struct Witness {
 
 impl Witness {
     /// The rows that go with the batch in flight, if any are due.
-    pub fn rows(&mut self, app: &App, topics: &Topics, sources: &[SourcePartition]) -> Vec<RawChunk> {
+    pub fn rows(
+        &mut self,
+        app: &App,
+        meta: Option<&Meta>,
+        topics: &Topics,
+        sources: &[SourcePartition],
+    ) -> Vec<RawChunk> {
         let mut rows = vec![];
         if !self.topology_is_written {
-            rows.push(Meta::first_rows(&app.remains, topics));
+            rows.extend(meta.map(|meta| meta.first_rows(&app.remains, topics)));
         }
-        self.is_due = self.last.is_none_or(|last| app.since(last) >= app.config.witness_interval);
+        self.is_due = !self.topology_is_written
+            || self.last.is_none_or(|last| app.since(last) >= app.config.witness_interval);
         if self.is_due {
             let moved = sources.iter().filter(|s| s.witnessed != Some(s.next));
             rows.push(Meta::witness_rows(moved.map(|s| (&s.at, s.next))));
         }
         rows.retain(|rows| !rows.is_empty());
         rows
+    }
+
+    /// The rows of a run that ends in order: how far each source partition is committed.
+    #[must_use]
+    pub fn last_rows(sources: &[SourcePartition]) -> RawChunk {
+        let committed = sources.iter().filter(|s| s.witnessed != s.committed);
+        Meta::witness_rows(committed.filter_map(|s| Some((&s.at, s.committed?))))
     }
 
     /// Whether the batch in flight carries witness rows: every few seconds.

@@ -1,12 +1,17 @@
-//! Topics and partitions that appear while the program runs.
+//! Topics and partitions that appear or go while the program runs.
 //!
 //! Owns when the log is queried for them. Knows no batch. Invariants: the log is queried only at the barrier;
-//! a partition that appears later is read from its beginning, whatever `starting_offsets` says; a log that
-//! does not answer changes nothing.
+//! a partition that appears later is read from its beginning, whatever `starting_offsets` says; a topic that a
+//! pattern matched may go, or be made anew; one that the program names may not; a log that does not answer
+//! changes nothing.
 
 use super::{Group, topics};
-use crate::{error::Result, runtime::app::App};
-use std::time::Duration;
+use crate::{
+    error::{Error, Result, Stage},
+    record::TopicPartition,
+    runtime::{app::App, events::Observed},
+};
+use std::{mem, time::Duration};
 
 /// When the log was queried, and what followed.
 #[derive(Debug)]
@@ -15,52 +20,90 @@ pub(super) struct Discovery {
     asked: Duration,
     /// Whether the group was asked for partitions that an earlier assignment could not know of.
     has_rejoined: bool,
+    /// Whether the group was asked for an assignment without topics that no longer exist.
+    has_left: bool,
+    /// Topics that the program names, or patterns, that did not exist when the log was last queried.
+    missing: Vec<String>,
 }
 
 impl Discovery {
     /// The topics are known as of `now`.
     pub(super) fn since(now: Duration) -> Self {
-        Discovery { asked: now, has_rejoined: false }
+        Discovery { asked: now, has_rejoined: false, has_left: false, missing: vec![] }
     }
 }
 
 impl Group {
-    /// Queries the log from time to time for topics that match a pattern and for partitions that were added.
-    /// `true` = there are some: the group must be asked for a new assignment.
+    /// Queries the log from time to time for topics that appeared or are gone, and for partitions that were
+    /// added. `true` = the group must be asked for a new assignment.
     ///
     /// # Errors
-    /// If a topic was deleted and recreated.
+    /// If a topic that the program names was deleted and made anew.
     pub fn discover(&mut self, app: &App) -> Result<bool> {
         if app.since(self.discovery.asked) < app.config.metadata_refresh {
             return Ok(false);
         }
         self.discovery.asked = app.now();
-        let found = match topics::inputs(app.env.log.as_ref(), &app.plan, &app.names) {
+        let found = match topics::find(app.env.log.as_ref(), &app.plan, &app.names) {
             Ok(found) => found,
             Err(e) => {
                 tracing::warn!("cannot look for new topics and partitions: {e}");
                 return Ok(false);
             }
         };
-        if let Some(meta) = self.identity.meta() {
-            meta.check(&found)?;
-        }
-        let known = |name: &String| self.topics.inputs.get(name).map(|topic| topic.partitions);
-        let added: Vec<&String> = found.inputs.keys().filter(|name| known(name).is_none()).collect();
-        let has_grown = |name: &String, partitions: u32| known(name).is_some_and(|known| known < partitions);
-        let grown: Vec<&String> =
-            found.inputs.iter().filter(|(n, t)| has_grown(n, t.partitions)).map(|(n, _)| n).collect();
-        if added.is_empty() && grown.is_empty() {
+        self.report_missing(app, [found.missing, found.unmatched].concat());
+        self.identity.learn(app, &found.topics)?;
+        let (before, now) = (&self.topics.inputs, &found.topics.inputs);
+        let names = |of: Vec<&String>| of.into_iter().cloned().collect::<Vec<String>>();
+        let added = names(now.keys().filter(|name| !before.contains_key(*name)).collect());
+        let is_gone = |name: &&String| !now.contains_key(*name) && !self.discovery.missing.contains(*name);
+        // Without any topic the group cannot be joined: then all wait until one exists.
+        let gone = names(before.keys().filter(|_| !now.is_empty()).filter(is_gone).collect());
+        let has_changed = |(name, topic): &(&String, &crate::log::TopicInfo)| {
+            before.get(*name).is_some_and(|b| b.id != topic.id || b.partitions < topic.partitions)
+        };
+        let changed = names(now.iter().filter(has_changed).map(|(name, _)| name).collect());
+        if added.is_empty() && gone.is_empty() && changed.is_empty() {
             return Ok(false);
         }
         tracing::info!(
             ?added,
-            ?grown,
-            "topics or partitions were added: asking the group for a new assignment"
+            ?gone,
+            ?changed,
+            "input topics have changed: asking the group for a new assignment"
         );
-        self.topics.inputs.extend(found.inputs); // a topic that is gone is reported by its fetcher
+        self.topics.inputs.retain(|name, _| !gone.contains(name));
+        self.topics.inputs.extend(found.topics.inputs);
         self.discovery.has_rejoined = false;
         Ok(true)
+    }
+
+    /// The cause of a failure to read: the topic may have been made anew.
+    pub fn explained(&mut self, app: &App, error: Error) -> Error {
+        let is_about_reading = matches!(&error, Error::Log(f) if f.stage == Stage::Fetch);
+        if !is_about_reading {
+            return error;
+        }
+        let found = topics::find(app.env.log.as_ref(), &app.plan, &app.names);
+        let made_anew = found.ok().and_then(|found| self.identity.learn(app, &found.topics).err());
+        made_anew.unwrap_or(error)
+    }
+
+    /// Says once that input topics are gone, and once that they are back.
+    fn report_missing(&mut self, app: &App, missing: Vec<String>) {
+        if self.discovery.missing == missing {
+            return;
+        }
+        if missing.is_empty() {
+            tracing::info!("all input topics exist again");
+        } else {
+            tracing::warn!(
+                "input topics that do not exist any more: {}; nothing is read from them\n  next: create them, or change the program",
+                missing.join(", ")
+            );
+        }
+        app.observe(&Observed::InputsMissing(&missing));
+        self.discovery.missing = missing;
     }
 
     /// Asks the group for a new assignment, unless it was already asked since topics or partitions were
@@ -69,7 +112,7 @@ impl Group {
     /// # Errors
     /// If the subscription is refused.
     pub fn rejoin_once(&mut self) -> Result {
-        if std::mem::replace(&mut self.discovery.has_rejoined, true)
+        if mem::replace(&mut self.discovery.has_rejoined, true)
             || crate::failpoint::passes("mutant-no-rejoin")
         {
             return Ok(());
@@ -77,6 +120,31 @@ impl Group {
         tracing::info!(
             "topics or partitions were added since the last run: asking the group for a new assignment"
         );
-        Ok(self.member.rejoin()?)
+        Ok(self.joined_mut()?.rejoin()?)
+    }
+
+    /// Whether partitions were assigned that the program does not read. A static member that starts again gets
+    /// its old assignment back even if a topic of it was deleted: then the group has to be left once.
+    ///
+    /// # Errors
+    /// If that has not helped.
+    pub fn must_leave_for(&mut self, app: &App, assigned: &[TopicPartition]) -> Result<bool> {
+        let is_ours = |topic: &str| self.topics.inputs.contains_key(topic) || *topic == *app.names.exchange;
+        let Some(other) = assigned.iter().find(|at| !is_ours(&at.topic)) else { return Ok(false) };
+        if mem::replace(&mut self.discovery.has_left, true) {
+            return Err(Error::Refused(format!(
+                "the group assigned {other}, which this program does not read: another program runs under the application id `{}`\n  next: give each program an application id of its own",
+                app.config.application_id
+            )));
+        }
+        tracing::warn!(
+            "the group assigned {other}, which does not exist any more or is not read by this program: asking the group for a new assignment"
+        );
+        Ok(true)
+    }
+
+    /// Everything that was assigned could be taken over.
+    pub fn assignment_is_known(&mut self) {
+        self.discovery.has_left = false;
     }
 }

@@ -6,7 +6,11 @@
 //! only after it has read a higher incarnation of its own name; losing a place in the group, or a producer,
 //! proves nothing, because a broker that was away can expel a process by a late request of that same process.
 
-use super::{CommittedPosition, meta::Meta, topics::Topics};
+use super::{
+    CommittedPosition,
+    meta::Meta,
+    topics::{Topics, policy},
+};
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     plan::{Change, Start, Takeover, Topology},
@@ -53,16 +57,17 @@ impl Identity {
         Token { instance: app.env.instance.clone(), incarnation, batch }
     }
 
-    /// Checks once that this program may continue from what an earlier run left behind, and how.
+    /// Checks, once, that this program may continue from what an earlier run left behind, and how.
     ///
     /// # Errors
     /// [`Error::Refused`] if it may not, or if the meta topic cannot be read.
     pub fn look_back(&mut self, app: &App, topics: &Topics) -> Result<Option<Takeover>> {
-        if self.meta.is_some() {
+        if let Some(meta) = &mut self.meta {
+            meta.refresh(app.env.log.as_ref(), &app.names.meta)?;
             return Ok(None);
         }
-        let meta = Meta::read(app.env.log.as_ref(), &app.names.meta)?;
-        meta.check(topics)?;
+        let mut meta = Meta::read(app.env.log.as_ref(), &app.names.meta)?;
+        meta.learn(topics, |name| policy(app, name, app.config.accept_offsets))?;
         let mut takeover = None;
         if let Some(before) = &meta.topology {
             let inputs: Vec<&str> = topics.inputs.keys().map(String::as_str).collect();
@@ -82,6 +87,14 @@ impl Identity {
         }
         self.meta = Some(meta);
         Ok(takeover)
+    }
+
+    /// Takes note of topics that were found while the program runs.
+    ///
+    /// # Errors
+    /// If a topic that the program names was deleted and made anew.
+    pub fn learn(&mut self, app: &App, topics: &Topics) -> Result {
+        self.meta.as_mut().map_or(Ok(()), |meta| meta.learn(topics, |name| policy(app, name, false)))
     }
 
     /// Whether a newer process with our name has started, judged by its claim.

@@ -1,10 +1,12 @@
 //! The meta topic: what an application knows about itself besides the group's offsets.
 //!
-//! Owns its rows: the topology's fingerprint, identities of input topics, a witness per source partition, and
-//! the current incarnation of each instance. Knows no task. Invariants: rows are written only inside a
-//! transaction of a process that is not fenced; a topic that was deleted and recreated stops the start.
+//! Owns its rows: the topology's fingerprint, identities of input topics, a witness per source partition, the
+//! current incarnation of each instance, and who has claimed the state. Knows no task. Invariants: rows are written only inside a
+//! transaction of a process that is not fenced; a topic that was deleted and made anew is either read as a new
+//! one or stops the program, never continued from an old offset; what counts as a first start is a fact of
+//! each partition, which later runs carry forward.
 
-use super::topics::Topics;
+use super::topics::{TopicPolicy, Topics};
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     log::{Log, TopicInfo},
@@ -20,6 +22,8 @@ use std::{collections::BTreeMap, time::Duration};
 const TOPOLOGY: &str = "topology";
 /// Prefix of the key, before the instance and the name of an output outside the log.
 const OUTPUT: &str = "output/";
+/// Prefix of the key, before the instance, of a claim of the state; the value is the member id.
+const OWNER: &str = "owner/";
 /// Seconds without a row, short of the end, after which a read is given up: a transaction of a dead process
 /// ends sooner.
 const SILENCE_S: u32 = 30;
@@ -31,6 +35,20 @@ const SILENCE_OF_CLAIMS_S: u32 = 2;
 struct TopicRow {
     id: String,
     partitions: u32,
+    /// How many partitions it had when the application first read it, as far as the setting for a first start
+    /// covers it: what was added later is read from its beginning.
+    #[serde(default)]
+    first_partitions: u32,
+    /// Whether the name belonged to another topic before: what databases have recorded of it is about that one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    has_returned: bool,
+}
+
+impl TopicRow {
+    fn is(&self, info: &TopicInfo) -> bool {
+        let replaced = !self.id.is_empty() && !info.id.is_empty() && self.id != info.id;
+        !replaced && info.partitions >= self.partitions
+    }
 }
 
 /// What an earlier run wrote.
@@ -39,6 +57,8 @@ pub struct Meta {
     /// What is durable of the program that ran last.
     pub topology: Option<Remains>,
     topics: BTreeMap<String, TopicRow>,
+    /// The rows of the topics that this run reads, to be written with its next batch.
+    known: BTreeMap<String, TopicRow>,
     witnesses: BTreeMap<String, Offset>,
     prepared: BTreeMap<String, Vec<Vec<u8>>>,
     claims: BTreeMap<String, Incarnation>,
@@ -56,6 +76,7 @@ impl Meta {
         let at = TopicPartition::new(topic, 0);
         let mut from = log.start_offset(&at)?;
         let (rows, whole) = rows(log, &at, &mut from, SILENCE_S)?;
+        let rows = rows.into_iter().map(|(key, (_, value))| (key, value)).collect();
         if !whole {
             let what =
                 format!("{at} was not read to its end, and nothing came after {from} for {SILENCE_S} s");
@@ -72,10 +93,23 @@ impl Meta {
     /// As [`Meta::read`].
     pub fn read_on(&mut self, log: &dyn Log, topic: &str) -> Result<bool> {
         let (rows, whole) = rows(log, &TopicPartition::new(topic, 0), &mut self.next, SILENCE_OF_CLAIMS_S)?;
+        let rows = rows.into_iter().map(|(key, (_, value))| (key, value)).collect();
         let Meta { claims, batches, .. } = Self::parse(&rows)?;
         self.claims.extend(claims);
         self.batches.extend(batches);
         Ok(whole)
+    }
+
+    /// The claims of the state, as far as they can be read: the member id of each, and its offset.
+    ///
+    /// # Errors
+    /// As [`Meta::read`].
+    pub fn owners(log: &dyn Log, topic: &str) -> Result<BTreeMap<String, Offset>> {
+        let at = TopicPartition::new(topic, 0);
+        let mut from = log.start_offset(&at)?;
+        let (rows, _) = rows(log, &at, &mut from, SILENCE_OF_CLAIMS_S)?;
+        let owners = rows.into_iter().filter(|(key, _)| key.starts_with(OWNER.as_bytes()));
+        Ok(owners.filter_map(|(_, (at, id))| Some((serde_json::from_slice(&id).ok()?, at))).collect())
     }
 
     fn parse(rows: &Map<Vec<u8>, Vec<u8>>) -> Result<Self> {
@@ -143,35 +177,84 @@ impl Meta {
     #[must_use]
     pub fn subscription_changed(&self, topics: &Topics) -> bool {
         self.ran_before()
-            && topics.inputs.iter().any(|(name, info)| self.topics.get(name) != Some(&row(info)))
+            && topics.inputs.iter().any(|(name, info)| {
+                let before = self.topics.get(name);
+                before.is_none_or(|row| (&row.id, row.partitions) != (&info.id, info.partitions))
+            })
     }
 
-    /// Fails if an input topic is not the one that was read before.
+    /// Takes note of the topics that the program reads.
     ///
     /// # Errors
-    /// [`Error::Topic`].
-    pub fn check(&self, topics: &Topics) -> Result {
-        for (name, now) in &topics.inputs {
-            let Some(before) = self.topics.get(name) else { continue };
-            let replaced = !before.id.is_empty() && !now.id.is_empty() && before.id != now.id;
-            if replaced || now.partitions < before.partitions {
-                let what = format!(
-                    "was deleted and recreated since this application read it (id {} is now {}, {} partitions are now {})\n  next: start under a new application id",
-                    before.id, now.id, before.partitions, now.partitions
-                );
-                return Err(Error::Topic { topic: name.clone(), what });
-            }
+    /// [`Error::Topic`] if one is not the one that was read before, and its policy does not allow that.
+    pub fn learn(&mut self, topics: &Topics, policy: impl Fn(&str) -> TopicPolicy) -> Result {
+        let ran_before = self.ran_before() || !self.known.is_empty();
+        for (name, info) in &topics.inputs {
+            let policy = policy(name);
+            let (id, partitions) = (info.id.clone(), info.partitions);
+            let row = match self.known.get(name).or_else(|| self.topics.get(name)) {
+                Some(before) if before.is(info) => TopicRow { id, partitions, ..before.clone() },
+                Some(before) if policy.may_return => {
+                    let (was, is) = (&before.id, &info.id);
+                    tracing::warn!(
+                        "topic `{name}` was deleted and made anew (id {was} is now {is}): it is read from its beginning"
+                    );
+                    TopicRow { id, partitions, first_partitions: 0, has_returned: true }
+                }
+                Some(before) => return Err(made_anew(name, before, info)),
+                None if ran_before && !policy.starts_by_itself => {
+                    TopicRow { id, partitions, first_partitions: 0, has_returned: false }
+                }
+                None => TopicRow { id, partitions, first_partitions: partitions, has_returned: false },
+            };
+            self.known.insert(name.clone(), row);
         }
         Ok(())
     }
 
+    /// Reads again which topics are committed as read, if one of them was made anew and that is not known to
+    /// be committed.
+    ///
+    /// # Errors
+    /// As [`Meta::read`].
+    pub fn refresh(&mut self, log: &dyn Log, topic: &str) -> Result {
+        if self.known.keys().any(|name| self.is_new(name)) {
+            let read = Self::read(log, topic)?;
+            (self.topics, self.witnesses) = (read.topics, read.witnesses);
+        }
+        Ok(())
+    }
+
+    /// Whether nothing of this topic is committed: what the group has under its name is about another one.
+    #[must_use]
+    pub fn is_new(&self, topic: &str) -> bool {
+        let (before, now) = (self.topics.get(topic), self.known.get(topic));
+        before.zip(now).is_some_and(|(before, now)| now.has_returned && before.id != now.id)
+    }
+
+    /// Whether what databases have recorded under this topic's name may be about another one.
+    #[must_use]
+    pub fn has_returned(&self, topic: &str) -> bool {
+        self.known.get(topic).is_some_and(|row| row.has_returned)
+    }
+
+    /// Whether the setting for a first start covers a partition.
+    #[must_use]
+    pub fn is_first(&self, at: &TopicPartition) -> bool {
+        self.known.get(&*at.topic).is_some_and(|row| at.partition.0 < row.first_partitions)
+    }
+
     /// The rows from which a later start learns what ran: written with the first batch of a run.
     #[must_use]
-    pub fn first_rows(topology: &Remains, topics: &Topics) -> RawChunk {
+    pub fn first_rows(&self, topology: &Remains, topics: &Topics) -> RawChunk {
         let mut rows = RawChunkBuilder::default();
         push(&mut rows, TOPOLOGY, topology);
-        for (name, info) in &topics.inputs {
-            push(&mut rows, &format!("topic/{name}"), &row(info));
+        for (name, row) in self.known.iter().filter(|(name, _)| topics.inputs.contains_key(*name)) {
+            push(&mut rows, &format!("topic/{name}"), row);
+            if self.is_new(name) {
+                let all = (0..row.partitions).map(|p| TopicPartition::new(name.as_str(), p));
+                all.for_each(|at| push(&mut rows, &format!("source/{at}"), &Offset(0)));
+            }
         }
         rows.build()
     }
@@ -198,6 +281,14 @@ impl Meta {
         rows.build()
     }
 
+    /// The row by which this member of the group claims the state.
+    #[must_use]
+    pub fn owner_row(instance: &InstanceId, member_id: &str) -> RawChunk {
+        let mut rows = RawChunkBuilder::default();
+        push(&mut rows, &format!("{OWNER}{instance}"), &member_id);
+        rows.build()
+    }
+
     /// Witness rows of source partitions.
     #[must_use]
     pub fn witness_rows<'a>(sources: impl Iterator<Item = (&'a TopicPartition, Offset)>) -> RawChunk {
@@ -207,16 +298,14 @@ impl Meta {
     }
 }
 
+/// By key, the last value and its offset.
+type Rows = Map<Vec<u8>, (Offset, Vec<u8>)>;
+
 /// The last value of each key from an offset on; the offset moves to where reading stopped. `false` = short
 /// of the end.
-fn rows(
-    log: &dyn Log,
-    at: &TopicPartition,
-    from: &mut Offset,
-    silence_s: u32,
-) -> Result<(Map<Vec<u8>, Vec<u8>>, bool)> {
+fn rows(log: &dyn Log, at: &TopicPartition, from: &mut Offset, silence_s: u32) -> Result<(Rows, bool)> {
     let end = log.end_offset(at)?;
-    let mut rows: Map<Vec<u8>, Vec<u8>> = Map::default();
+    let mut rows = Rows::default();
     if *from >= end {
         return Ok((rows, true));
     }
@@ -231,14 +320,19 @@ fn rows(
         };
         *from = fetched.next;
         for row in fetched.records.iter() {
-            rows.insert(row.key.unwrap_or_default().to_vec(), row.value.unwrap_or_default().to_vec());
+            let value = (row.offset, row.value.unwrap_or_default().to_vec());
+            rows.insert(row.key.unwrap_or_default().to_vec(), value);
         }
     }
     Ok((rows, true))
 }
 
-fn row(info: &TopicInfo) -> TopicRow {
-    TopicRow { id: info.id.clone(), partitions: info.partitions }
+fn made_anew(name: &str, before: &TopicRow, now: &TopicInfo) -> Error {
+    let what = format!(
+        "was deleted and made anew since this application read it (id {} is now {}, {} partitions are now {})\n  next: start once with --accept-offsets, which reads the new topic from its beginning and keeps the state; or start under a new application id",
+        before.id, now.id, before.partitions, now.partitions
+    );
+    Error::Topic { topic: name.to_owned(), what }
 }
 
 fn push(rows: &mut RawChunkBuilder, key: &str, value: &impl Serialize) {
@@ -257,17 +351,19 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_and_a_replaced_topic_stops() {
+    fn what_was_written_is_read_and_a_topic_made_anew_stops() {
         let topics = Topics { inputs: BTreeMap::from([("in".to_owned(), info("a", 4))]) };
         let row = r#"{"state_partitions":2,"placement":"p","stores":{"a":"table u8 -> u8"},"edges":{}}"#;
         let print: Remains = serde_json::from_str(row).unwrap(); // as an earlier version wrote it
         assert_eq!(print.fingerprint.stores["a"], "table u8 -> u8");
         let at = TopicPartition::new("in", 3);
         let mut rows = Map::default();
+        let mut first = Meta::default();
+        first.learn(&topics, |_| TopicPolicy::default()).unwrap();
         let (one, other) = (InstanceId("a".into()), InstanceId("b".into()));
         let token = |n| Token { instance: one.clone(), incarnation: Incarnation(7), batch: BatchId(n) };
         for chunk in [
-            Meta::first_rows(&print, &topics),
+            first.first_rows(&print, &topics),
             Meta::witness_rows([(&at, Offset(9))].into_iter()),
             Meta::claim_row(&one, Incarnation(6)),
             Meta::claim_row(&one, Incarnation(7)),
@@ -276,20 +372,42 @@ mod tests {
         ] {
             rows.extend(chunk.iter().map(|r| (r.key.unwrap().to_vec(), r.value.unwrap().to_vec())));
         }
-        let meta = Meta::parse(&rows).unwrap();
+        let mut meta = Meta::parse(&rows).unwrap();
         assert_eq!((meta.topology.clone(), meta.witness(&at)), (Some(print), Some(Offset(9))));
         assert_eq!((meta.claim(&one), meta.claim(&other)), (Some(Incarnation(7)), None));
         assert!(
             !meta.is_committed(&token(1)) && meta.is_committed(&token(2)) && !meta.is_committed(&token(3))
         );
         assert!(!meta.subscription_changed(&topics));
-        meta.check(&topics).unwrap();
+        meta.learn(&topics, |_| TopicPolicy::default()).unwrap();
         let grown = Topics { inputs: BTreeMap::from([("in".to_owned(), info("a", 6))]) };
         assert!(meta.subscription_changed(&grown));
-        meta.check(&grown).unwrap();
+        meta.learn(&grown, |_| TopicPolicy::default()).unwrap();
+        assert!(meta.is_first(&at) && !meta.is_first(&TopicPartition::new("in", 4)));
         for other in [info("b", 4), info("a", 2)] {
             let topics = Topics { inputs: BTreeMap::from([("in".to_owned(), other)]) };
-            assert!(meta.check(&topics).unwrap_err().to_string().contains("`in`: was deleted and recreated"));
+            let refused = meta.learn(&topics, |_| TopicPolicy::default()).unwrap_err().to_string();
+            assert!(refused.contains("`in`: was deleted and made anew"), "{refused}");
         }
+        let anew = Topics { inputs: BTreeMap::from([("in".to_owned(), info("b", 2))]) };
+        meta.learn(&anew, |_| TopicPolicy { may_return: true, ..TopicPolicy::default() }).unwrap();
+        assert!(
+            meta.is_new("in") && meta.has_returned("in") && !meta.is_first(&TopicPartition::new("in", 0))
+        );
+    }
+
+    #[test]
+    fn what_a_first_start_covers_is_a_fact_of_each_topic() {
+        let of = |names: &[(&str, u32)]| Topics {
+            inputs: names.iter().map(|(name, n)| ((*name).to_owned(), info(name, *n))).collect(),
+        };
+        let by_itself =
+            |name: &str| TopicPolicy { starts_by_itself: name == "own", ..TopicPolicy::default() };
+        let mut meta = Meta::default();
+        meta.learn(&of(&[("in", 2)]), by_itself).unwrap();
+        meta.learn(&of(&[("in", 3), ("later", 1), ("own", 1)]), by_itself).unwrap();
+        let is_first = |topic, p| meta.is_first(&TopicPartition::new(topic, p));
+        assert_eq!([is_first("in", 1), is_first("in", 2)], [true, false]);
+        assert_eq!([is_first("later", 0), is_first("own", 0)], [false, true]);
     }
 }

@@ -8,11 +8,12 @@ mod discovery;
 mod guarantee;
 pub mod identity;
 pub mod meta;
+mod ownership;
 pub mod topics;
 mod unassigned;
 
 use crate::{
-    error::{Failure, Reaction, Result},
+    error::{Failure, Reaction, Result, Stage},
     log::{Committed, Fetcher, GroupEvent, GroupSpec, Member, Membership},
     record::{Offset, TopicPartition},
     runtime::{app::App, events::Observed},
@@ -20,6 +21,8 @@ use crate::{
 };
 use discovery::Discovery;
 use identity::Identity;
+pub use ownership::LOOK_EVERY;
+use ownership::Ownership;
 use std::time::Duration;
 use topics::Topics;
 use unassigned::Unassigned;
@@ -36,7 +39,8 @@ pub struct CommittedPosition {
 
 /// Our place in the group.
 pub struct Group {
-    member: Box<dyn Member>,
+    /// `None` = we are outside: nothing is assigned to us, and nobody waits for us.
+    member: Option<Box<dyn Member>>,
     /// Our member id when our partitions were recovered.
     member_id: String,
     /// What happened while a batch was in flight.
@@ -51,40 +55,56 @@ pub struct Group {
     pub identity: Identity,
     discovery: Discovery,
     unassigned: Unassigned,
+    ownership: Ownership,
 }
 
 impl Group {
-    /// Joins the group, for these topics.
-    ///
-    /// # Errors
-    /// If the group cannot be joined.
-    pub fn join(app: &App, topics: Topics) -> Result<Self> {
-        Ok(Group {
-            member: app.env.log.join(&spec(app, &topics))?,
+    /// Outside the group of a program that reads these topics; it is joined at the first barrier.
+    #[must_use]
+    pub fn outside(app: &App, topics: Topics) -> Self {
+        Group {
+            member: None,
             member_id: String::new(),
             events: vec![],
             unrecovered: vec![],
-            must_rejoin: false,
+            must_rejoin: true,
             topics,
             identity: Identity::default(),
             discovery: Discovery::since(app.now()),
             unassigned: Unassigned::default(),
-        })
+            ownership: Ownership::default(),
+        }
     }
 
-    /// Replaces the membership by a new one: what the old one holds, was told or still waits for no longer
-    /// counts. (Subscribing again is not enough: in the middle of a rebalance the client takes that as no
-    /// change.)
+    /// Joins the group, or replaces the membership by a new one: what the old one holds, was told or still
+    /// waits for no longer counts. (Subscribing again is not enough: in the middle of a rebalance the client
+    /// takes that as no change.)
     ///
     /// # Errors
     /// If the group cannot be joined.
-    pub fn join_again(&mut self, app: &App) -> Result {
-        self.unrecovered.clear();
-        self.events.clear();
-        self.member.leave();
-        self.member = app.env.log.join(&spec(app, &self.topics))?;
+    pub fn join(&mut self, app: &App) -> Result {
+        self.leave();
+        self.member = Some(app.env.log.join(&spec(app, &self.topics))?);
         self.must_rejoin = false;
         Ok(())
+    }
+
+    /// Leaves the group, to join it at a later barrier.
+    pub fn leave(&mut self) {
+        self.unrecovered.clear();
+        self.events.clear();
+        self.must_rejoin = true;
+        if let Some(mut member) = self.member.take() {
+            member.leave();
+        }
+    }
+
+    fn joined(&self) -> Result<&dyn Member, Failure> {
+        self.member.as_deref().ok_or_else(outside)
+    }
+
+    fn joined_mut(&mut self) -> Result<&mut (dyn Member + 'static), Failure> {
+        self.member.as_deref_mut().ok_or_else(outside)
     }
 
     /// The partitions were given up: has the membership replaced at the next barrier.
@@ -110,7 +130,9 @@ impl Group {
     /// # Errors
     /// If the membership is lost, for now or for good.
     pub fn poll(&mut self) -> Result<(), Failure> {
-        self.events.extend(self.member.poll()?);
+        if let Some(member) = &mut self.member {
+            self.events.extend(member.poll()?);
+        }
         Ok(())
     }
 
@@ -121,7 +143,7 @@ impl Group {
     /// If the membership is lost.
     pub fn hear(&mut self, app: &App) -> Result<(), Failure> {
         app.observe(&Observed::Alive);
-        let heard = self.member.poll().map_err(|f| match f.reaction {
+        let heard = self.joined_mut()?.poll().map_err(|f| match f.reaction {
             Reaction::Exit => Failure { reaction: Reaction::CloseTasks, ..f },
             _ => f,
         })?;
@@ -151,7 +173,7 @@ impl Group {
     /// If the group refuses. A membership that is over cannot be answered: the next poll reports how it
     /// ended.
     pub fn release(&mut self, at: &[TopicPartition]) -> Result<(), Failure> {
-        match self.member.release(at) {
+        match self.joined_mut()?.release(at) {
             Err(f) if f.reaction == Reaction::CloseTasks => {
                 tracing::warn!("{f}");
                 Ok(())
@@ -160,16 +182,22 @@ impl Group {
         }
     }
 
-    /// Takes over partitions, to be fetched from these offsets.
+    /// Takes over partitions, to be fetched from these offsets; `is_first`: we hold none yet.
     ///
     /// # Errors
-    /// If the assignment has been replaced meanwhile.
+    /// If the assignment has been replaced meanwhile, or we were expelled and admitted again since we took over
+    /// those that we hold.
     pub fn start(
         &mut self,
         at: &[(TopicPartition, Offset)],
         membership: Membership,
+        is_first: bool,
     ) -> Result<Vec<Box<dyn Fetcher>>, Failure> {
-        let fetchers = self.member.start(at)?;
+        if !is_first && membership.member_id != self.member_id {
+            let what = "expelled from the group and admitted again";
+            return Err(Failure::new(Stage::Group, Reaction::CloseTasks, what));
+        }
+        let fetchers = self.joined_mut()?.start(at)?;
         self.member_id = membership.member_id;
         Ok(fetchers)
     }
@@ -179,7 +207,7 @@ impl Group {
     /// # Errors
     /// If the partition is not owned.
     pub fn seek(&mut self, at: &TopicPartition, to: Offset) -> Result<(), Failure> {
-        self.member.seek(at, to)
+        self.joined_mut()?.seek(at, to)
     }
 
     /// Our current membership in the group.
@@ -187,26 +215,28 @@ impl Group {
     /// # Errors
     /// If we have not joined the group.
     pub fn membership(&self) -> Result<Membership, Failure> {
-        self.member.membership()
+        self.joined()?.membership()
     }
 
     /// Whether we are no longer the member that recovered our partitions, or have lost them: nothing of them
     /// may be committed.
     #[must_use]
     pub fn is_lost(&self, membership: &Membership) -> bool {
-        membership.member_id != self.member_id || self.member.assignment_lost()
+        membership.member_id != self.member_id || self.joined().is_ok_and(Member::assignment_lost)
     }
 
     /// Whether we were expelled and admitted again: such a member may be told only of new partitions, or of
     /// nothing; those it held are lost.
     #[must_use]
     pub fn was_expelled(&self) -> bool {
-        self.member.membership().is_ok_and(|m| m.member_id != self.member_id)
+        self.membership().is_ok_and(|m| m.member_id != self.member_id)
     }
 
     /// Blocks until records or an event may be available, or `timeout` has passed.
     pub fn wait(&mut self, timeout: Duration) {
-        self.member.wait(timeout);
+        if let Some(member) = &mut self.member {
+            member.wait(timeout);
+        }
     }
 
     /// The committed offsets and recovery records of partitions, read once no transaction on them is pending.
@@ -214,7 +244,7 @@ impl Group {
     /// # Errors
     /// If the group's coordinator does not answer, or a record is not ours.
     pub fn committed(&mut self, app: &App, at: &[TopicPartition]) -> Result<Vec<CommittedPosition>> {
-        let committed = self.member.committed(at)?;
+        let committed = self.joined_mut()?.committed(at)?;
         let positions = at.iter().zip(committed).map(|(at, committed)| {
             let parse = |c: &Committed| {
                 RecoveryRecord::parse(&c.metadata, &format!("{at} in group {}", app.config.application_id))
@@ -228,8 +258,14 @@ impl Group {
 
     /// Ends the membership; with `leave` the group is notified at once.
     pub fn close(self, leave: bool) {
-        self.member.close(leave);
+        if let Some(member) = self.member {
+            member.close(leave);
+        }
     }
+}
+
+fn outside() -> Failure {
+    Failure::new(Stage::Group, Reaction::RetrySame, "this process is not in the group")
 }
 
 /// Our place in the group of a program that reads these topics.
@@ -244,5 +280,38 @@ fn spec(app: &App, topics: &Topics) -> GroupSpec {
         topics: subscription,
         session_timeout: app.config.session_timeout,
         buffer_bytes: app.config.receive_buffer_bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn what_is_held_under_another_member_id_is_not_added_to() {
+        let mut group = Group {
+            member: None,
+            member_id: "a-1".into(),
+            events: vec![],
+            unrecovered: vec![],
+            must_rejoin: false,
+            topics: Topics::default(),
+            identity: Identity::default(),
+            discovery: Discovery::since(Duration::ZERO),
+            unassigned: Unassigned::default(),
+            ownership: Ownership::default(),
+        };
+        let mut start = |member_id: &str, is_first| {
+            let handle = Arc::new(());
+            let membership = Membership { member_id: member_id.into(), generation: 1, handle };
+            group.start(&[], membership, is_first).err().map(|f| f.reaction)
+        };
+        assert_eq!(start("a-2", false), Some(Reaction::CloseTasks), "expelled and admitted again");
+        // Nothing is wrong but that this one is outside the group.
+        assert_eq!(
+            (start("a-1", false), start("a-2", true)),
+            (Some(Reaction::RetrySame), Some(Reaction::RetrySame))
+        );
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     log::{Log, TopicInfo, TopicSpec},
     plan::Topology,
-    runtime::names::Names,
+    runtime::{app::App, names::Names},
     source::receiver::ReceiverTarget,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +43,26 @@ impl Topics {
             .take_while(|(name, _)| name.as_str() < topic)
             .map(|(_, info)| info.partitions)
             .sum()
+    }
+}
+
+/// What a program says about one of its input topics.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TopicPolicy {
+    /// Its source says itself where a first start begins.
+    pub starts_by_itself: bool,
+    /// It may be deleted and made anew: the new one is read from its beginning.
+    pub may_return: bool,
+}
+
+/// What the program says about an input topic; `accept` = the user allows any of them to be another topic than
+/// before.
+pub(super) fn policy(app: &App, topic: &str, accept: bool) -> TopicPolicy {
+    let source = app.plan.source_of(topic).map(|(_, source)| source);
+    let is_named = source.is_some_and(|source| source.topics.iter().any(|name| name == topic));
+    TopicPolicy {
+        starts_by_itself: is_named && source.is_some_and(|source| source.starting.is_some()),
+        may_return: accept || !is_named,
     }
 }
 
@@ -107,41 +127,60 @@ fn prepare_outboxes(log: &dyn Log, config: &Config, plan: &Topology) -> Result {
     Ok(())
 }
 
-/// The topics that the sources of a plan currently read.
+/// The topics that the sources of a plan read, as far as they exist.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Those that exist.
+    pub topics: Topics,
+    /// Names without a topic.
+    pub missing: Vec<String>,
+    /// Patterns without one.
+    pub unmatched: Vec<String>,
+}
+
+/// Looks for the topics that the sources of a plan read.
 ///
 /// # Errors
-/// [`Error::Topic`] if a named topic does not exist, or a source with a pattern matches none at all.
-pub fn inputs(log: &dyn Log, plan: &Topology, names: &Names) -> Result<Topics> {
-    let mut wanted: BTreeSet<String> = plan.sources().flat_map(|(_, s)| s.topics.iter().cloned()).collect();
-    let named = wanted.clone();
+/// If the log does not answer.
+pub fn find(log: &dyn Log, plan: &Topology, names: &Names) -> Result<Found> {
+    let named: BTreeSet<String> = plan.sources().flat_map(|(_, s)| s.topics.iter().cloned()).collect();
+    let (mut wanted, mut found) = (named.clone(), Found::default());
     if plan.sources().any(|(_, s)| s.pattern.is_some()) {
         let there = log.topics()?;
         for pattern in plan.sources().filter_map(|(_, s)| s.pattern.as_ref()) {
-            let mut matching =
-                there.iter().filter(|t| pattern.matches(t) && !names.is_internal(t)).peekable();
-            if matching.peek().is_none() {
-                let what = format!(
-                    "matches no topic yet ({})\n  next: create the first one, or correct the pattern",
-                    log.name()
-                );
-                return Err(Error::Topic { topic: pattern.as_str().into(), what });
+            let before = wanted.len();
+            wanted.extend(there.iter().filter(|t| pattern.matches(t) && !names.is_internal(t)).cloned());
+            if wanted.len() == before {
+                found.unmatched.push(pattern.as_str().into());
             }
-            wanted.extend(matching.cloned());
         }
     }
     let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
-    let mut topics = Topics::default();
     for (name, info) in wanted.iter().zip(log.describe(&wanted)?) {
-        let missing = || Error::Topic {
-            topic: (*name).into(),
-            what: format!("does not exist ({})\n  next: create it, or correct the name", log.name()),
-        };
         match info {
-            None if !named.contains(*name) => {} // deleted between the two requests
-            info => drop(topics.inputs.insert((*name).into(), info.ok_or_else(missing)?)),
+            Some(info) => drop(found.topics.inputs.insert((*name).into(), info)),
+            None if named.contains(*name) => found.missing.push((*name).into()),
+            None => {} // deleted between the two requests
         }
     }
-    Ok(topics)
+    Ok(found)
+}
+
+/// All topics that the sources of a plan read.
+fn inputs(log: &dyn Log, plan: &Topology, names: &Names) -> Result<Topics> {
+    let Found { topics, missing, unmatched } = find(log, plan, names)?;
+    let refused = |topic: &String, what: String| Err(Error::Topic { topic: topic.clone(), what });
+    if let Some(pattern) = unmatched.first() {
+        let next = "create the first one, or correct the pattern";
+        return refused(pattern, format!("matches no topic yet ({})\n  next: {next}", log.name()));
+    }
+    match missing.first() {
+        None => Ok(topics),
+        Some(name) => {
+            let next = "create it, or correct the name";
+            refused(name, format!("does not exist ({})\n  next: {next}", log.name()))
+        }
+    }
 }
 
 /// How long a topic of a receiver or an outbox keeps rows. It has one partition, so that what is stored keeps

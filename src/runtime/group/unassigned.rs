@@ -46,7 +46,7 @@ impl Group {
             return false;
         }
         self.unassigned.next = now + PAUSE;
-        let Ok(membership) = self.member.membership() else { return false };
+        let Ok(membership) = self.membership() else { return false };
         if !self.unassigned.is_time(membership.generation, now, app.config.session_timeout) {
             return false;
         }
@@ -55,7 +55,7 @@ impl Group {
         if app.plan.has_state_partitions() {
             topics.push((app.names.exchange.to_string(), app.config.state_partitions));
         }
-        let unassigned = match self.member.unassigned(&topics) {
+        let unassigned = match self.joined_mut().and_then(|member| member.unassigned(&topics)) {
             Ok(unassigned) => unassigned,
             Err(f) => {
                 tracing::warn!("cannot look for partitions that nobody reads: {f}");

@@ -12,7 +12,7 @@ pub mod sources;
 use crate::{
     error::Result,
     log::Membership,
-    record::TopicPartition,
+    record::{Token, TopicPartition},
     runtime::{
         app::App,
         batch::state_partition::Recovered,
@@ -40,12 +40,14 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// Opens the databases of state partitions and decides what to do with each.
+    /// Opens the databases of state partitions and decides what to do with each; `token` is that of no batch of
+    /// this process.
     ///
     /// # Errors
     /// If a database or the changelog cannot be used, or they contradict each other.
     pub fn begin(
         app: &App,
+        token: &Token,
         membership: Membership,
         mut states: Vec<CommittedPosition>,
         sources: Vec<CommittedPosition>,
@@ -73,7 +75,7 @@ impl Recovery {
             of: found.len(),
         };
         for (position, found) in states.into_iter().zip(found) {
-            let restore = Restore::decide(app, position, found?, &stores)?;
+            let restore = Restore::decide(app, token, position, found?, &stores)?;
             if restore.is_done() {
                 recovery.is_ready(app, restore);
             } else {

@@ -9,7 +9,7 @@ use super::replay::{Replay, Rows};
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     log::Log,
-    record::{Offset, TopicPartition},
+    record::{BatchTime, Offset, Token, TopicPartition},
     runtime::{
         app::App,
         batch::state_partition::Recovered,
@@ -81,21 +81,32 @@ pub(super) struct Restore {
     record: Option<RecoveryRecord>,
     /// What the local database had recorded as consumed.
     seen: Option<BTreeMap<String, Offset>>,
+    /// Whether the group does not have the record.
+    is_unrecorded: bool,
     work: Work,
     reported: Duration,
 }
 
 impl Restore {
     /// Decides what has to be done with an opened database.
-    pub fn decide(app: &App, position: CommittedPosition, found: Found, stores: &[String]) -> Result<Self> {
+    /// `token` names what this process takes as it is, without a committed record.
+    pub fn decide(
+        app: &App,
+        token: &Token,
+        position: CommittedPosition,
+        found: Found,
+        stores: &[String],
+    ) -> Result<Self> {
         let Found { opened, local, progress, changelog_start, changelog_end } = found;
         let Opened { mut backend, quarantined, added } = opened;
         if let Some(why) = quarantined {
             app.observe(&Observed::Quarantined(&why));
         }
         let (at, now_ms) = (app.names.changelog_of(position.at.partition), app.env.clock.now_ms());
+        let accept = position.record.is_none() && (position.committed.is_some() || app.config.accept_offsets);
         let facts = StateFacts {
             committed: position.record.clone(),
+            accept,
             local,
             progress,
             now_ms,
@@ -119,11 +130,10 @@ impl Restore {
             StateDecision::Fresh => {
                 let work = Work::Check { from: changelog_start, to: changelog_end, rows: None, found: None };
                 let work = if changelog_start < changelog_end { work } else { Work::Nothing };
-                return Ok(Restore { position, backend, record: None, seen, work, reported: app.now() });
+                return Ok(Restore::new(app, position, backend, None, seen, work));
             }
             StateDecision::Ready => {
-                let (record, work) = (facts.committed, Work::Nothing);
-                return Ok(Restore { position, backend, record, seen, work, reported: app.now() });
+                return Ok(Restore::new(app, position, backend, facts.committed, seen, Work::Nothing));
             }
             StateDecision::RollForward(from) => from,
             StateDecision::Resume(from) => {
@@ -143,7 +153,28 @@ impl Restore {
         };
         tracing::info!(at = %facts.at, %from, to = %changelog_end, "restoring state from the changelog");
         let work = Work::Replay { from, to: changelog_end, began_ms, replay: None };
-        Ok(Restore { position, backend, record: facts.committed, seen, work, reported: app.now() })
+        let record = facts.committed.unwrap_or_else(|| {
+            let why = if position.committed.is_some() { "was set by hand" } else { "is lost" };
+            tracing::warn!(
+                "{}: the group's offset {why}: the state is taken as it is, which is that of the changelog up to {changelog_end}",
+                facts.at
+            );
+            RecoveryRecord::new(token.clone(), BatchTime(now_ms), &app.fingerprint_short)
+                .with_changelog_end(changelog_end)
+        });
+        let restore = Restore::new(app, position, backend, Some(record), seen, work);
+        Ok(Restore { is_unrecorded: accept, ..restore })
+    }
+
+    fn new(
+        app: &App,
+        position: CommittedPosition,
+        backend: Arc<dyn Backend>,
+        record: Option<RecoveryRecord>,
+        seen: Option<BTreeMap<String, Offset>>,
+        work: Work,
+    ) -> Self {
+        Restore { position, backend, record, seen, is_unrecorded: false, work, reported: app.now() }
     }
 
     /// The state partition, named by its partition of the exchange topic.
@@ -223,19 +254,21 @@ impl Restore {
         }
         let changelog = app.names.changelog_of(at.partition);
         Err(Error::Refused(format!(
-            "{changelog}: the group has no offset, but the changelog holds a committed row at {row}: the offsets expired or were deleted\n  next: restore the group's offsets, or start under a new application id",
+            "{changelog}: the group has no offset, but the changelog holds a committed row at {row}: the offsets expired or were deleted\n  next: {}",
+            recovery::ACCEPT_STATE
         )))
     }
 
     /// The recovered partition.
     pub fn into_recovered(self) -> Recovered {
-        let Restore { position, backend, record, seen, .. } = self;
+        let Restore { position, backend, record, seen, is_unrecorded, .. } = self;
         Recovered {
             exchange_next: position.committed.as_ref().map(|c| c.offset).unwrap_or_default(),
             changelog_end: record.and_then(|record| record.changelog_end).unwrap_or_default(),
             at: position.at,
             seen,
             backend,
+            is_unrecorded,
         }
     }
 }

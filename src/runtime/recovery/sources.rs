@@ -14,11 +14,13 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
+/// How many partitions a message names.
+const PLACES_SHOWN: usize = 4;
+
 /// The source offsets that a local database has recorded as consumed.
 pub type Seen = BTreeMap<String, Offset>;
 
-/// Where to read each source partition from; `seen` are the witnesses of local databases; `runs` says whether
-/// this process has committed before.
+/// Where to read each source partition from; `seen` are the witnesses of local databases.
 ///
 /// # Errors
 /// [`Error::Refused`] if the committed offsets contradict what was consumed, or if the log does not answer.
@@ -27,29 +29,69 @@ pub fn starts(
     meta: Option<&Meta>,
     sources: &[CommittedPosition],
     seen: &[&Seen],
-    runs: bool,
 ) -> Result<Vec<(TopicPartition, Offset)>> {
-    let ran_before =
-        runs || meta.is_some_and(Meta::ran_before) || sources.iter().any(|p| p.committed.is_some());
     let mut starts = vec![];
     for position in sources {
         let at = &position.at;
         let facts = SourceFacts {
             at: at.clone(),
             committed: position.committed.as_ref().map(|c| c.offset),
-            witness: if app.config.accept_offsets { None } else { witness(at, meta, seen) },
-            ran_before,
+            witness: witness(at, meta, seen),
+            is_first: meta.is_some_and(|meta| meta.is_first(at)),
+            accept: app.config.accept_offsets,
             start: app.env.log.start_offset(at)?,
             end: app.env.log.end_offset(at)?,
         };
-        let is_first = facts.committed.is_none() && facts.witness.is_none() && !ran_before;
-        match recovery::source(&facts, app.config.starting_offsets) {
-            SourceDecision::From(_) if is_first => starts.push((at.clone(), first_offset(app, &facts)?)),
-            SourceDecision::From(offset) => starts.push((at.clone(), offset)),
+        let from = match recovery::source(&facts) {
+            SourceDecision::First => first_offset(app, &facts)?,
+            SourceDecision::From(offset) => offset,
             SourceDecision::Refuse(why) => return Err(Error::Refused(why)),
-        }
+        };
+        starts.push((at.clone(), from));
     }
     Ok(starts)
+}
+
+/// Says where reading begins at an offset that this application has not committed.
+pub fn report_offsets_of_others(
+    app: &App,
+    meta: Option<&Meta>,
+    sources: &[CommittedPosition],
+    starts: &[(TopicPartition, Offset)],
+) -> Result {
+    let foreign = |p: &&CommittedPosition| p.committed.is_some() && p.record.is_none();
+    let ran_before = meta.is_some_and(Meta::ran_before);
+    let (mut places, mut passed) = (vec![], 0);
+    for position in sources.iter().filter(foreign) {
+        let from = starts.iter().find(|(at, _)| *at == position.at).map_or(Offset(0), |(_, from)| *from);
+        places.push(format!("{} from {from}", position.at));
+        passed += from.0.saturating_sub(app.env.log.start_offset(&position.at)?.0);
+    }
+    if !places.is_empty() && !ran_before {
+        tracing::warn!(
+            "another consumer of the group `{}` has left offsets in it: reading begins there ({}), the {passed} records before them are not read, and the setting for a first start does not apply",
+            app.config.application_id,
+            list(&places)
+        );
+    }
+    let lost = sources.iter().filter(|p| p.committed.is_none() && ran_before && app.config.accept_offsets);
+    for position in lost {
+        let found = starts.iter().find(|(at, _)| *at == position.at);
+        if let Some((at, from)) = found.filter(|(at, _)| !meta.is_some_and(|meta| meta.is_new(&at.topic))) {
+            tracing::warn!(
+                "{at}: the group has no offset; reading begins at {from}, the last known one, as --accept-offsets says: records that were processed after it was noted are processed again"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The first of these, and how many more there are.
+fn list(places: &[String]) -> String {
+    let shown = places.len().min(PLACES_SHOWN);
+    let more = places.len() - shown;
+    let shown = places[..shown].join(", ");
+    if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
 /// The greatest offset of a source partition that the meta topic or a local database has recorded as
@@ -58,12 +100,17 @@ fn witness(at: &TopicPartition, meta: Option<&Meta>, seen: &[&Seen]) -> Option<O
     if crate::failpoint::passes("mutant-no-witness") {
         return None;
     }
+    if meta.is_some_and(|meta| meta.is_new(&at.topic)) {
+        return None;
+    }
     let place = at.to_string();
-    let local = seen.iter().filter_map(|inputs| inputs.get(&place).copied()).max();
+    let has_returned = meta.is_some_and(|meta| meta.has_returned(&at.topic));
+    let seen = seen.iter().filter(|_| !has_returned);
+    let local = seen.filter_map(|inputs| inputs.get(&place).copied()).max();
     local.max(meta.and_then(|meta| meta.witness(at)))
 }
 
-/// Where to start a partition that was never read before, in a program that never ran.
+/// Where to start a partition that was never read before, and that the setting for a first start covers.
 fn first_offset(app: &App, facts: &SourceFacts) -> Result<Offset> {
     let of_program = || Starting::from(app.config.starting_offsets);
     let at = &facts.at;

@@ -6,9 +6,13 @@
 use super::Loop;
 use crate::{
     error::{Error, Failure, Reaction, Result},
-    log::GroupEvent,
+    log::{GroupEvent, Membership},
     record::{Partition, TopicPartition},
-    runtime::{app::RETRY_PAUSE, events::Observed},
+    runtime::{
+        app::RETRY_PAUSE,
+        events::Observed,
+        group::{LOOK_EVERY, meta::Meta},
+    },
 };
 
 impl Loop {
@@ -36,11 +40,15 @@ impl Loop {
             self.close_tasks();
         }
         if self.group.must_rejoin() {
-            return self.join_again();
+            return self.join();
         }
         for event in self.group.take_events() {
             match event {
                 GroupEvent::Assigned(at) => {
+                    if self.group.must_leave_for(&self.app, &at)? {
+                        self.close_tasks();
+                        return Ok(());
+                    }
                     self.forget(&at);
                     self.group.unrecovered.extend(at);
                 }
@@ -55,6 +63,7 @@ impl Loop {
         self.recover()?;
         if self.recovery.is_none() {
             self.look_for_partitions()?;
+            self.look_for_an_owner()?;
         }
         self.beside.run(&self.partitions.owned(), self.owns_the_first_partition())
     }
@@ -65,7 +74,7 @@ impl Loop {
         if !self.group.is_settled() {
             return Ok(());
         }
-        if !self.partitions.none_owned() && self.group.discover(&self.app)? {
+        if self.group.discover(&self.app)? {
             self.witness.topology_is_written = false;
             self.close_tasks();
             return Ok(());
@@ -116,11 +125,12 @@ impl Loop {
             return Ok(());
         }
         tracing::info!("no newer process has started: joining the group as a new member");
-        self.join_again()
+        self.join()
     }
 
-    /// Replaces the membership by a new one, unless a newer process has started.
-    fn join_again(&mut self) -> Result {
+    /// Joins the group, or replaces the membership by a new one, unless a newer process has started or another
+    /// one holds the state.
+    fn join(&mut self) -> Result {
         match self.group.identity.is_superseded(&self.app) {
             Ok(true) => return Err(self.fenced()),
             Err(Error::Log(f)) if f.reaction.may_pass() => {
@@ -130,6 +140,62 @@ impl Loop {
             }
             looked => drop(looked?),
         }
-        self.group.join_again(&self.app)
+        self.when_answered(Self::try_join).map(drop)
+    }
+
+    fn try_join(&mut self) -> Result<bool> {
+        let Some(holder) = self.group.held_elsewhere(&self.app)? else {
+            let _ = crate::failpoint::passes("before-join");
+            self.group.join(&self.app)?;
+            return Ok(true);
+        };
+        self.app.observe(&Observed::StandingBy { holder });
+        self.group.leave();
+        self.beside.run(&[], false)?;
+        for _ in 0..LOOK_EVERY.as_millis() / RETRY_PAUSE.as_millis() {
+            if !self.app.env.shutdown.is_requested() {
+                self.app.env.clock.sleep(RETRY_PAUSE);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Makes sure that the state is ours before anything is recovered: claims it, and leaves the group if
+    /// another process has an earlier claim. `false` = it is not ours.
+    pub(super) fn holds_state(&mut self) -> Result<bool> {
+        if !self.app.plan.has_state_partitions() {
+            return Ok(true);
+        }
+        let membership = self.group.membership()?;
+        if self.group.holds_state(&membership) {
+            return Ok(true);
+        }
+        if !self.group.has_claimed(&membership) {
+            self.look_back()?;
+            let row = Meta::owner_row(&self.app.env.instance, &membership.member_id);
+            self.commit_alone(&row, &membership, "claiming the state")?;
+            self.group.claimed(&membership);
+        }
+        self.stands_back(&membership).map(|stands_back| !stands_back)
+    }
+
+    /// Leaves the group if another member has an earlier claim.
+    fn stands_back(&mut self, membership: &Membership) -> Result<bool> {
+        let Some(owner) = self.group.earlier_owner(&self.app, membership)? else { return Ok(false) };
+        tracing::info!("{} was first to claim the state: leaving the group", owner.instance);
+        self.close_tasks();
+        self.group.leave();
+        Ok(true)
+    }
+
+    /// Nothing may be assigned to us because another process holds everything.
+    fn look_for_an_owner(&mut self) -> Result {
+        let waits =
+            self.app.plan.has_state_partitions() && self.partitions.none_owned() && self.group.is_settled();
+        let Ok(membership) = self.group.membership() else { return Ok(()) };
+        if waits && self.group.must_look_for_owner(&self.app) {
+            self.when_answered(|this| this.stands_back(&membership))?;
+        }
+        Ok(())
     }
 }

@@ -10,7 +10,10 @@ use crate::{
     log::Committed,
     operator::Batch,
     record::TopicPartition,
-    runtime::{batch::local_input::LocalInput, events::Observed},
+    runtime::{
+        batch::{local_input::LocalInput, partitions::Partitions, source_partition::SourcePartition},
+        events::Observed,
+    },
     task::{checkpoint::Event, recovery_record::RecoveryRecord},
 };
 
@@ -61,6 +64,7 @@ impl Loop {
             let what = "the partitions were lost while the batch was computed";
             return self.failed(Failure::new(Stage::SendOffsets, Reaction::CloseTasks, what).into());
         }
+        self.stand_in();
         let offsets = match self.offsets() {
             Ok(offsets) => offsets,
             Err(e) => return self.failed(e),
@@ -101,7 +105,17 @@ impl Loop {
         self.failed(failure.into())
     }
 
-    /// The offset and record of every touched partition.
+    /// Output without input or state, such as that of a timer, needs an offset too, so that the group check
+    /// covers it: where nothing moved, one partition stands in for it.
+    fn stand_in(&mut self) {
+        let Partitions { sources, states, .. } = &mut self.partitions;
+        let is_moved = sources.iter().any(SourcePartition::is_touched) || states.iter().any(|s| s.touched);
+        if let Some(state) = states.first_mut().filter(|_| !is_moved && sources.is_empty()) {
+            state.touched = true;
+        }
+    }
+
+    /// The offset and record of every touched partition, or of one that stands in.
     fn offsets(&self) -> Result<Vec<(TopicPartition, Committed)>> {
         let record = self.record(self.in_flight.batch());
         let plain = record.to_metadata()?;
@@ -121,10 +135,7 @@ impl Loop {
             offsets.push((state.at.clone(), of(state.exchange_next, None, &record.to_metadata()?)));
         }
         if offsets.is_empty() {
-            // Output without input or state, such as that of a timer: the group check must cover it too.
-            let source = sources.first().map(|s| (s.at.clone(), of(s.next, s.leader_epoch, &plain)));
-            let state = || states.first().map(|s| (s.at.clone(), of(s.exchange_next, None, &plain)));
-            offsets.extend(source.or_else(state));
+            offsets.extend(sources.first().map(|s| (s.at.clone(), of(s.next, s.leader_epoch, &plain))));
         }
         Ok(offsets)
     }

@@ -367,7 +367,12 @@ impl Loop {
             let row = Meta::batch_row(&self.group.identity.token(&self.app, batch.id));
             self.transaction.hold(&self.app.names.meta, Some(Partition(0)), row)?;
         }
-        for rows in self.witness.rows(&self.app, &self.group.topics, &self.partitions.sources) {
+        for rows in self.witness.rows(
+            &self.app,
+            self.group.identity.meta(),
+            &self.group.topics,
+            &self.partitions.sources,
+        ) {
             self.transaction.hold(&self.app.names.meta, Some(Partition(0)), rows)?;
         }
         Ok(true)

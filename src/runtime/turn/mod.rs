@@ -84,17 +84,16 @@ pub fn run(config: Config, plan: Topology, env: Env) -> Result {
     let mut this = Loop::start(config, plan, env)?;
     let result = match this.turn_until_done() {
         Err(Error::Killed) if this.attention.is_overdue() => Ok(()), // it was told, and nothing is lost
-        result => result,
+        result => result.map_err(|error| this.group.explained(&this.app, error)),
     };
     this.end(result.is_ok());
     result
 }
 
 impl Loop {
-    /// Checks everything that can be checked before records flow, and joins the group, while a thread makes
-    /// the producer ready. Before all checks have passed nothing is processed, and nothing but internal
-    /// topics is created; what an earlier run left behind is examined with the first assignment, when the
-    /// producer is ready.
+    /// Checks everything that can be checked before records flow, while a thread makes the producer ready.
+    /// Before all checks have passed nothing is processed, and nothing but internal topics is created; what an
+    /// earlier run left behind is examined with the first assignment, when the producer is ready.
     fn start(config: Config, plan: Topology, env: Env) -> Result<Self> {
         config.validate()?;
         plan.validate(config.trigger)?;
@@ -104,7 +103,7 @@ impl Loop {
         let topics = topics::prepare(app.env.log.as_ref(), &app.config, &app.plan, &app.names)?;
         let locals = LocalInput::all(&app.plan, app.config.state_partitions);
         Ok(Loop {
-            group: Group::join(&app, topics)?,
+            group: Group::outside(&app, topics),
             recovery: None,
             partitions: Partitions { locals, ..Partitions::default() },
             in_flight: InFlight::default(),
@@ -127,6 +126,12 @@ impl Loop {
             if self.app.env.shutdown.is_requested() {
                 return Ok(());
             }
+            if self.group.must_rejoin() {
+                if self.group.stands_by() && self.app.env.shutdown.is_drain_requested() {
+                    return Ok(());
+                }
+                continue;
+            }
             if self.recovery.is_some() {
                 continue; // its steps themselves wait for the log
             }
@@ -142,7 +147,8 @@ impl Loop {
                 self.group.wait(Duration::from_millis(20));
                 continue;
             }
-            if trigger::ends_when_idle(self.app.config.trigger) && !self.has_input()? {
+            let has_begun = self.partitions.sources.iter().all(|source| source.committed.is_some());
+            if trigger::ends_when_idle(self.app.config.trigger) && has_begun && !self.has_input()? {
                 self.group.wait(Duration::from_millis(50));
                 continue;
             }
@@ -278,7 +284,7 @@ impl Loop {
         let without_state = (config.state_partitions as usize).saturating_sub(partitions.states.len());
         if self.app.plan.has_state_partitions() && missing + without_state > 0 {
             return Some(format!(
-                "waiting for {missing} source and {without_state} state partitions: a program with state runs in one process; other processes of `{}` hold the rest, or the group has not yet assigned it to any (next: let one process run and stop the others, with --leave so that their partitions are free at once; if no other runs, the group gives them after the session timeout, {} s)",
+                "waiting for {missing} source and {without_state} state partitions: a program with state runs in one process, and the group of `{}` has not assigned the rest to this one yet; it does so once no other process holds them, at the latest after the session timeout, {} s",
                 config.application_id,
                 config.session_timeout.as_secs_f64()
             ));
@@ -317,7 +323,14 @@ impl Loop {
         let _ = crate::failpoint::passes("during-shutdown");
         let Loop { app, group, partitions, recovery, transaction, mut beside, .. } = self;
         beside.stop();
-        drop((partitions, recovery, transaction));
+        let rows = Witness::last_rows(&partitions.sources);
+        match group.membership() {
+            Ok(membership) if in_order && !rows.is_empty() && !group.is_lost(&membership) => {
+                transaction.commit_last(&app, rows, membership);
+            }
+            _ => drop(transaction),
+        }
+        drop((partitions, recovery));
         group.close(in_order && app.config.leave);
     }
 }

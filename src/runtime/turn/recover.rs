@@ -8,7 +8,7 @@ use super::Loop;
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     log::Membership,
-    record::{Incarnation, Partition, TopicPartition},
+    record::{BatchId, Incarnation, Partition, RawChunk, TopicPartition},
     runtime::{
         app::RETRY_PAUSE,
         batch::{
@@ -29,6 +29,17 @@ impl Loop {
         if is_wanted && !self.transaction.is_ready(&self.app, self.group.identity.incarnation().is_some())? {
             self.group.wait(Duration::from_millis(5));
             return Ok(());
+        }
+        if is_wanted {
+            match self.holds_state() {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(Error::Log(f)) if f.reaction.may_pass() => {
+                    self.try_later(&f);
+                    return Ok(());
+                }
+                Err(e) => return Err(e),
+            }
         }
         let wanted = match &self.recovery {
             Some(recovery) => recovery.partitions(),
@@ -87,13 +98,28 @@ impl Loop {
         Ok(())
     }
 
-    fn begin_recovery(&mut self, wanted: &[TopicPartition]) -> Result<Recovery> {
-        let _ = crate::failpoint::passes("after-assignment");
-        let membership = self.group.membership()?;
+    /// Checks once that this program may continue from what an earlier run left behind, and how.
+    pub(super) fn look_back(&mut self) -> Result {
         if let Some(takeover) = self.group.identity.look_back(&self.app, &self.group.topics)? {
             self.app.take_over(takeover);
         }
-        let positions = self.group.committed(&self.app, wanted)?;
+        Ok(())
+    }
+
+    fn begin_recovery(&mut self, wanted: &[TopicPartition]) -> Result<Recovery> {
+        let _ = crate::failpoint::passes("after-assignment");
+        let membership = self.group.membership()?;
+        if self.app.plan.has_state_partitions() && !self.group.holds_state(&membership) {
+            let what = "the membership has changed since the state was claimed";
+            return Err(Failure::new(Stage::Group, Reaction::RetrySame, what).into());
+        }
+        self.look_back()?;
+        let mut positions = self.group.committed(&self.app, wanted)?;
+        let meta = self.group.identity.meta();
+        // What the group has for a topic that was made anew is about the old one.
+        for position in positions.iter_mut().filter(|p| meta.is_some_and(|meta| meta.is_new(&p.at.topic))) {
+            (position.committed, position.record) = (None, None);
+        }
         let ours = self.take_incarnation(&positions, &membership)?;
         self.two_phase.recover(&self.app, ours, &membership.member_id)?;
         self.report_other_version(&positions);
@@ -102,16 +128,19 @@ impl Loop {
         if sources.iter().any(|p| p.committed.is_none()) {
             self.starts(&sources, &[])?; // lost offsets are reported under the name of the input, before any restore
         }
-        Recovery::begin(&self.app, membership, states, sources)
+        let token = self.group.identity.token(&self.app, BatchId(0)); // batches are numbered from 1
+        Recovery::begin(&self.app, &token, membership, states, sources)
     }
 
     fn finish_recovery(&mut self, recovery: Recovery) -> Result {
         let Recovery { membership, sources, ready, .. } = recovery;
         let seen: Vec<_> = ready.iter().filter_map(|recovered| recovered.seen.as_ref()).collect();
         let starts = self.starts(&sources, &seen)?;
+        sources::report_offsets_of_others(&self.app, self.group.identity.meta(), &sources, &starts)?;
         let mut places = starts.clone();
         places.extend(ready.iter().map(|recovered| (recovered.at.clone(), recovered.exchange_next)));
-        let fetchers = self.group.start(&places, membership)?;
+        let fetchers = self.group.start(&places, membership, self.partitions.none_owned())?;
+        self.group.assignment_is_known();
         self.beside.ends.answers().for_each(drop); // they are about these partitions as they were before
         let (app, stopwatch) = (&self.app, self.app.stopwatch());
         let count = app.config.state_partitions;
@@ -140,8 +169,7 @@ impl Loop {
     ) -> Result<Vec<(TopicPartition, crate::record::Offset)>> {
         let of_owned = self.partitions.states.iter().filter_map(|s| s.seen.as_ref());
         let seen: Vec<_> = of_owned.chain(seen.iter().copied()).collect();
-        let runs = self.partitions.sources.iter().any(|s| s.committed.is_some());
-        sources::starts(&self.app, self.group.identity.meta(), sources, &seen, runs)
+        sources::starts(&self.app, self.group.identity.meta(), sources, &seen)
     }
 
     fn report_other_version(&self, positions: &[CommittedPosition]) {
@@ -181,17 +209,22 @@ impl Loop {
     /// in order by their producers: one fences the other, which then takes a higher incarnation.
     fn claim(&mut self, ours: Incarnation, membership: &Membership) -> Result {
         let row = Identity::claim(&self.app, ours);
+        // Whether or not a claim that failed was written: the next one is higher.
+        self.commit_alone(&row, membership, "claiming the next incarnation")
+    }
+
+    /// Writes rows to the meta topic in a transaction of their own. If that fails in a way that may pass, the
+    /// next attempt is made with another producer.
+    pub(super) fn commit_alone(&mut self, rows: &RawChunk, membership: &Membership, what: &str) -> Result {
         let transaction = &mut self.transaction;
-        let claimed = transaction.commit_alone(&self.app.names.meta, Partition(0), &row, membership);
-        match claimed {
+        match transaction.commit_alone(&self.app.names.meta, Partition(0), rows, membership) {
             Ok(()) if !transaction.is_suspect() => Ok(()),
             Err(f) if matches!(f.reaction, Reaction::StopPipeline | Reaction::Exit) => Err(f.into()),
             outcome => {
-                // Whether or not the claim was written: the next one is higher.
                 transaction.recreate_later(&self.app);
-                let what = "claiming the next incarnation with another producer";
                 let why = outcome.err().map_or_else(String::new, |f| format!(": {f}"));
-                Err(Failure::new(Stage::Init, Reaction::RetrySame, format!("{what}{why}")).into())
+                let what = format!("{what} with another producer{why}");
+                Err(Failure::new(Stage::Init, Reaction::RetrySame, what).into())
             }
         }
     }

@@ -145,7 +145,7 @@ class StreamingPage {
     this.heard = Date.now();
     this.batches = (update.reset ? [] : this.batches).concat(update.ended).slice(-BATCHES_MAX);
     this.succeeded = this.batches.filter((b) => b.numFailedOutputOps === 0);
-    this.problem(update.missing.length ? `Not ready: ${update.missing.join("; ")}` : "");
+    this.problem(update.missing.length ? `Not ready: ${update.missing.join("; ")}` : update.notice ?? "");
     this.showRunning();
     this.showCharts();
     this.showReceivers();

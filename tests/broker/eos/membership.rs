@@ -82,48 +82,6 @@ fn partitions_that_a_killed_process_had_to_give_back_are_read_again() {
     println!("killed before giving back: {written} events, each once");
 }
 
-/// The group gives a part to each of two processes, so neither can compute until one leaves; the one that stays has
-/// to get the state of the other from the changelog.
-#[test]
-fn two_processes_with_state_wait_until_one_of_them_leaves() {
-    let seed = Random::seed();
-    eprintln!("two with state: seed {seed}");
-    let client = Client::new(&bootstrap());
-    let app = App::new("kafka_word_count", &client).with_flag("leave");
-    let other = app.elsewhere().with("instance-id", "pod-2");
-    let stream = Stream::start(Lines::new(&client, &app.input, seed));
-    let mut first = app.start("");
-    app.progress(&client, &mut first);
-    let mut second = other.start("");
-    for run in [&mut first, &mut second] {
-        until("both wait and say why", || {
-            run.must_run();
-            run.text().contains("a program with state runs in one process")
-        });
-        let text = run.text();
-        let line =
-            text.lines().find(|line| line.contains("a program with state runs in one process")).unwrap();
-        let parts = [
-            "waiting for ",
-            &format!("other processes of `{}` hold", app.id),
-            "(next: ",
-            "--leave",
-            "the session timeout, 6 s",
-        ];
-        assert!(parts.iter().all(|part| line.contains(part)), "{line}");
-    }
-    assert_eq!(second.checkpoints("committed"), 0, "it waits");
-    first.stop();
-    app.progress(&client, &mut second);
-    let truth = stream.finish();
-    app.catch_up(&client, &mut second);
-    let log = second.stop();
-    assert!(log.contains("restoring state from the changelog"), "{log}");
-    let rows = client.read(&app.output);
-    judge(&format!("seed {seed}"), &truth, &rows);
-    println!("two with state: the second continued; {} words, {} counts", truth.len(), rows.len());
-}
-
 /// For at least this long, and this often, a second process joins and leaves.
 const UNREST: Duration = Duration::from_secs(20);
 const VISITS_MIN: u32 = 5;

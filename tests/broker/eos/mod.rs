@@ -25,6 +25,8 @@ mod secure;
 mod seeks;
 mod shutdown;
 mod slow_functions;
+mod standby;
+mod topics;
 mod windowed;
 mod windowed_words;
 mod words;

@@ -7,9 +7,10 @@ use std::{
     fs::OpenOptions,
     io::Write,
     process::{ExitCode, exit},
+    time::Duration,
 };
 use tidegate::{
-    Config, DStream, StreamingContext, Text,
+    Config, DStream, SourceOptions, StreamingContext, Text,
     codec::{AsText, Utf8},
     config::Args,
     program,
@@ -33,7 +34,13 @@ fn run(name: &str, configure: impl FnOnce(&mut Config), body: impl FnOnce(&Args,
         body(args, ssc.text(&args.input));
         ssc.run()
     });
-    exit(i32::from(code != ExitCode::SUCCESS));
+    end(code);
+}
+
+/// Ends the process with the code that `program` gave, which `ExitCode` does not show.
+fn end(code: ExitCode) {
+    let is = |number: u8| code == ExitCode::from(number);
+    exit((0..=5).find(|number| is(*number)).map_or(1, i32::from));
 }
 
 /// In each batch, with or without input: the number of batches that each line has seen.
@@ -98,4 +105,33 @@ fn slow_words() {
             words.running_reduce_by_key(|a, b| a + b).to_kafka(&args.output, Utf8, AsText);
         },
     );
+}
+
+/// Passes on the lines of all topics `<input>.*`, which it looks for each second.
+#[test]
+#[ignore = "a program that a test starts"]
+fn rotating() {
+    if std::env::var("TIDEGATE_TEST_PROGRAM").as_deref() != Ok("rotating") {
+        return;
+    }
+    let args = Program::parse_from(["rotating"]).args;
+    end(program(&args, |args| {
+        let mut config = args.config();
+        config.metadata_refresh = Duration::from_secs(1);
+        let ssc = StreamingContext::new(config);
+        let topics = SourceOptions::pattern(format!("{}\\..*", args.input));
+        let lines = ssc.source::<Text>(topics, Utf8);
+        lines.map(|line| (line, 1u64)).to_kafka(&args.output, Utf8, AsText);
+        ssc.run()
+    }));
+}
+
+/// Passes on lines, and looks each second for what has become of the input.
+#[test]
+#[ignore = "a program that a test starts"]
+fn looking() {
+    let configure = |config: &mut Config| config.metadata_refresh = Duration::from_secs(1);
+    run("looking", configure, |args, lines| {
+        lines.map(|line| (line, 1u64)).to_kafka(&args.output, Utf8, AsText);
+    });
 }

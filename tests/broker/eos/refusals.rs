@@ -39,15 +39,61 @@ fn refuses(app: &App, code: i32, parts: &[&str]) {
 }
 
 #[test]
-fn deleted_offsets_of_a_stateful_program_are_refused() {
-    let (client, app, _) = ran("kafka_word_count");
-    let before = client.read(&app.output).len();
-    client.delete_group(&app.id);
-    refuses(&app, 1, &["recovery refused", &format!("{}-", app.input), "expired or were deleted"]);
-    app.lose_state();
-    refuses(&app, 1, &["recovery refused", &format!("{}-", app.input), "expired or were deleted"]);
-    assert_eq!(client.read(&app.output).len(), before, "nothing was written");
-    println!("deleted offsets, with state: refused with and without local state");
+fn deleted_offsets_of_a_stateful_program_are_refused_until_the_state_is_accepted() {
+    for has_directory in [true, false] {
+        let (client, app, lines) = ran("kafka_word_count");
+        let before = client.read(&app.output).len();
+        client.delete_group(&app.id);
+        if !has_directory {
+            app.lose_state();
+        }
+        let place = format!("{}-", app.input);
+        refuses(&app, 1, &["recovery refused", &place, "expired or were deleted", "--accept-offsets"]);
+        assert_eq!(client.read(&app.output).len(), before, "nothing was written");
+        // The next step that it names does help, and is needed once.
+        continues(&client, app.with_flag("accept-offsets"), lines, true);
+    }
+    println!("deleted offsets, with state: refused, then accepted with and without local state");
+}
+
+/// More lines are counted on top of what was counted, at first with the app as it is and then without
+/// `--accept-offsets`.
+fn continues(client: &Client, app: App, lines: Lines, accepts: bool) {
+    let mut more = Lines::new(client, &app.input, 5);
+    more.continue_after(lines);
+    more.write(200, 4);
+    more.flush();
+    let mut run = app.start("");
+    app.catch_up(client, &mut run);
+    let log = run.stop();
+    assert!(log.contains("WARN") && log.contains("the state is taken as it is"), "{log}");
+    assert_eq!(log.contains("the group has no offset; reading begins at"), accepts, "{log}");
+    let app = app.without("accept-offsets");
+    more.write(200, 4);
+    more.flush();
+    let mut run = app.start("");
+    app.catch_up(client, &mut run);
+    let log = run.stop();
+    assert!(!log.contains("as it is"), "{log}");
+    judge("the state was kept", &more.truth, &client.read(&app.output));
+}
+
+/// Offsets of all topics of the group, set with Kafka's own tool, which cannot write tidegate's record.
+#[test]
+fn offsets_that_were_set_for_all_topics_are_taken_with_the_state() {
+    for has_directory in [true, false] {
+        let (client, app, lines) = ran("kafka_word_count");
+        let ends = client.committed(&app.id, &app.input);
+        client.delete_group(&app.id);
+        if !has_directory {
+            app.lose_state();
+        }
+        let ends: Vec<(i32, i64)> = ends.into_iter().collect();
+        client.set_offsets(&app.id, &app.input, &ends);
+        client.set_offsets(&app.id, &format!("{}-exchange", app.id), &[(0, 0), (1, 0), (2, 0), (3, 0)]);
+        continues(&client, app, lines, false);
+    }
+    println!("offsets set for all topics: the state is kept, with and without its directory");
 }
 
 #[test]
@@ -106,7 +152,11 @@ fn an_input_topic_that_was_recreated_is_refused() {
     let (client, app, _) = ran("kafka_word_count");
     client.delete(&app.input);
     client.create(&app.input, 4);
-    refuses(&app, 4, &[&format!("topic `{}`", app.input), "deleted and recreated", "application id"]);
+    refuses(
+        &app,
+        4,
+        &[&format!("topic `{}`", app.input), "deleted and made anew", "--accept-offsets", "application id"],
+    );
     println!("an input topic recreated while the program was down: refused");
 }
 
