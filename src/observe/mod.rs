@@ -15,6 +15,7 @@ pub mod metrics;
 #[doc(hidden)]
 pub mod progress;
 mod reporter;
+mod stalled;
 #[doc(hidden)]
 pub mod status;
 

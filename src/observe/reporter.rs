@@ -10,6 +10,7 @@ use super::{
     listeners::{GIVEN_UP, Listeners},
     metrics::{Metrics, Outcome},
     progress::{self, Snapshot},
+    stalled::Stalled,
     status::{Checkpoint, Phase, Status},
 };
 use crate::{
@@ -56,6 +57,9 @@ struct Seen {
     batch: u64,
     /// Positions after the last batch.
     positions: Vec<SourcePosition>,
+    stalled: Stalled,
+    /// A batch is taking input.
+    takes_input: bool,
 }
 
 impl Seen {
@@ -63,7 +67,7 @@ impl Seen {
     fn report_suppressed(&mut self, now_ms: i64) {
         if let Some(suppressed) = self.bad.suppressed(now_ms) {
             tracing::warn!(
-                "and {suppressed} more bad records since; the metric tidegate_records_failed_total counts all of them"
+                "and {suppressed} more bad or refused records since; the metric tidegate_records_failed_total counts all of them"
             );
         }
     }
@@ -140,6 +144,8 @@ impl Reporter {
         self.history.state_bytes(&report.state_bytes);
         seen.batch = report.id;
         seen.positions.clone_from(&report.positions);
+        seen.stalled.after_batch(&report.positions, now);
+        seen.takes_input = false;
         self.progress(seen);
     }
 
@@ -150,6 +156,9 @@ impl Reporter {
         for (at, end) in self.ends.answers() {
             if let Some(position) = seen.positions.iter().find(|known| known.at == at) {
                 self.lag(position, end, now);
+                if let Some(why) = seen.stalled.why(position, end, now, seen.takes_input) {
+                    tracing::warn!("{why}");
+                }
             }
         }
         if now - seen.lag_at_ms >= LAG_MS {
@@ -182,6 +191,22 @@ impl Reporter {
             newest_ms.map(|newest| if records == 0 { 0 } else { now_ms.saturating_sub(newest).max(0) });
         self.metrics.lag(at, records, age_ms);
         self.history.position(at, Position { next, end });
+    }
+
+    fn connection(&self, why: Option<&str>) {
+        self.status.disconnected(why.map(str::to_owned));
+        if let Some(why) = why {
+            tracing::warn!("the log cannot be reached: {why}; waiting");
+        } else {
+            tracing::info!("the log can be reached again");
+        }
+    }
+
+    fn refused_record(&self, seen: &mut Seen, reason: &str) {
+        seen.report_suppressed(self.clock.now_ms());
+        if seen.bad.is_logged() {
+            tracing::warn!(dead_letter = true, "refused record: {reason}");
+        }
     }
 
     fn bad_record(
@@ -245,6 +270,7 @@ impl Observer for Reporter {
             }
             Observed::Alive | Observed::InputEnded { .. } | Observed::ReceiverFailed { .. } => {}
             Observed::Cut(batch) => {
+                seen.takes_input = true;
                 let time_ms = self.listeners().time_of(*batch);
                 self.history.takes_input(batch.id.0, time_ms);
             }
@@ -279,6 +305,7 @@ impl Observer for Reporter {
             Observed::BadRecord { at, offset, reason, dead_letter } => {
                 self.bad_record(&mut seen, at, *offset, reason, *dead_letter);
             }
+            Observed::RefusedRecord { reason } => self.refused_record(&mut seen, reason),
             Observed::Batch(report) => {
                 self.batch(&mut seen, report);
                 drop(seen);
@@ -294,14 +321,7 @@ impl Observer for Reporter {
                     tracing::debug!("the console is gone: {e}");
                 }
             }
-            Observed::Connection(why) => {
-                self.status.disconnected(why.map(str::to_owned));
-                if let Some(why) = why {
-                    tracing::warn!("the log cannot be reached: {why}; waiting");
-                } else {
-                    tracing::info!("the log can be reached again");
-                }
-            }
+            Observed::Connection(why) => self.connection(*why),
         }
     }
 }

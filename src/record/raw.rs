@@ -165,6 +165,12 @@ impl RawChunk {
         self.arena.len()
     }
 
+    /// Number of headers of all records together.
+    #[must_use]
+    pub fn headers_len(&self) -> usize {
+        self.headers.len()
+    }
+
     /// The record at `index`.
     ///
     /// # Panics

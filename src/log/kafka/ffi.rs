@@ -321,6 +321,14 @@ fn memory(bytes: Option<&[u8]>) -> Value {
     Value { mem: sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr, size } }
 }
 
+/// The code with this name, as the library's log lines have it.
+pub(super) fn code_of_name(name: &str) -> Option<Code> {
+    let codes = (-200..=-100).chain(-1..=200).filter_map(|raw| sys::rd_kafka_resp_err_t::try_from(raw).ok());
+    // SAFETY: the library answers each code with a constant string.
+    let is_named = |code: &sys::rd_kafka_resp_err_t| unsafe { text(sys::rd_kafka_err2name(*code)) } == name;
+    codes.into_iter().find(is_named).map(Code::from)
+}
+
 /// Sends what lingers and waits until all messages are acknowledged (and their reports served), or until the time is
 /// over.
 pub(super) fn flush(client: Client, timeout: Duration) -> bool {

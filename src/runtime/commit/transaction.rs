@@ -7,7 +7,7 @@
 use super::pending_producer::{self, PendingProducer};
 use crate::{
     error::{Error, Failure, Reaction, Result},
-    log::{Committed, Membership, Producer},
+    log::{Committed, Membership, Producer, RefusedRecord, RequestSizes},
     record::{Partition, RawChunk, TopicPartition},
     runtime::app::{App, RETRY_PAUSE},
 };
@@ -21,6 +21,8 @@ const RIVAL_WINDOW: Duration = Duration::from_secs(10);
 pub struct Transaction {
     producer: Option<Box<dyn Producer>>,
     pending: Option<PendingProducer>,
+    /// How much the next producer puts into one request.
+    sizes: RequestSizes,
     is_open: bool,
     /// When the last batch was committed, until the next one begins.
     last_commit: Option<Duration>,
@@ -32,7 +34,8 @@ impl Transaction {
     /// Starts making a producer ready.
     #[must_use]
     pub fn new(app: &App) -> Self {
-        let spec = app.producer_spec();
+        let sizes = RequestSizes::default();
+        let spec = app.producer_spec(sizes);
         let pending = match app.config.threads {
             0 => PendingProducer::WhenNeeded(spec),
             _ => PendingProducer::on_thread(&app.env.log, spec),
@@ -40,10 +43,34 @@ impl Transaction {
         Transaction {
             producer: None,
             pending: Some(pending),
+            sizes,
             is_open: false,
             last_commit: None,
             last_replaced: None,
         }
+    }
+
+    /// The topics that are written call for other sizes than a producer has by default: another one takes its place.
+    pub fn fit(&mut self, app: &App, sizes: RequestSizes) {
+        if self.sizes == sizes {
+            return;
+        }
+        self.sizes = sizes;
+        if let Some(pending) = self.pending.take() {
+            // Two that are made ready at once would fence each other; why the first one failed, the next one says.
+            let _ = pending.wait(app.env.log.as_ref());
+        }
+        self.recreate_later(app);
+    }
+
+    /// Sets the sizes of the next producer.
+    pub fn set_sizes(&mut self, sizes: RequestSizes) {
+        self.sizes = sizes;
+    }
+
+    /// The records that the log has refused since the last call.
+    pub fn take_refused(&mut self) -> Vec<RefusedRecord> {
+        self.producer.as_mut().map_or_else(Vec::new, |producer| producer.take_refused())
     }
 
     /// Whether the producer is ready; `false` = it is still being created, or must be created again.
@@ -69,7 +96,7 @@ impl Transaction {
                     if f.reaction == Reaction::RecreateProducer || (may_retry && f.reaction.may_pass()) =>
                 {
                     tracing::warn!("{f}; trying again");
-                    self.pending = Some(PendingProducer::WhenNeeded(app.producer_spec()));
+                    self.pending = Some(PendingProducer::WhenNeeded(app.producer_spec(self.sizes)));
                     app.env.clock.sleep(RETRY_PAUSE);
                     Ok(false)
                 }
@@ -81,7 +108,7 @@ impl Transaction {
     /// Gives the producer up; another one is created when it is needed.
     pub fn recreate_later(&mut self, app: &App) {
         self.producer = None;
-        self.pending = Some(PendingProducer::WhenNeeded(app.producer_spec()));
+        self.pending = Some(PendingProducer::WhenNeeded(app.producer_spec(self.sizes)));
     }
 
     /// Replaces the producer, which ends what the old one left open.
@@ -90,7 +117,7 @@ impl Transaction {
     /// If the log does not make the new one ready.
     pub fn replace(&mut self, app: &App) -> Result {
         drop(self.producer.take());
-        self.producer = Some(pending_producer::ready(app.env.log.as_ref(), &app.producer_spec())?);
+        self.producer = Some(pending_producer::ready(app.env.log.as_ref(), &app.producer_spec(self.sizes))?);
         self.last_replaced = Some(app.now());
         self.is_open = false;
         Ok(())

@@ -19,9 +19,9 @@ use std::{collections::BTreeMap, time::Duration};
 const TOPOLOGY: &str = "topology";
 /// Prefix of the key, before the instance and the name of an output outside the log.
 const OUTPUT: &str = "output/";
-/// Seconds without a row, short of the end, after which a read is given up: a transaction of a dead process
-/// ends sooner.
-const SILENCE_S: u32 = 30;
+/// Seconds without a row, short of the end, after which a read is given up, to be tried again: meanwhile the group is
+/// served, and an operator learns what is waited for.
+const SILENCE_S: u32 = 5;
 /// The same for claims alone: a process ends our open transactions before it writes its claim.
 const SILENCE_OF_CLAIMS_S: u32 = 2;
 
@@ -55,9 +55,10 @@ impl Meta {
         let mut from = log.start_offset(&at)?;
         let (rows, whole) = rows(log, &at, &mut from, SILENCE_S)?;
         if !whole {
-            let what =
-                format!("{at} was not read to its end, and nothing came after {from} for {SILENCE_S} s");
-            return Err(Failure::new(Stage::Fetch, Reaction::StopPipeline, what).into());
+            let what = format!(
+                "{at} can be read only up to {from}: a transaction is open there, of this application or of another producer; it is waited for until it ends, or the log ends it after its timeout"
+            );
+            return Err(Failure::new(Stage::Fetch, Reaction::RetrySame, what).into());
         }
         Ok(Meta { next: from, ..Self::parse(&rows)? })
     }

@@ -134,6 +134,7 @@ impl Loop {
         self.refresh_changelog_ends();
         self.witness.applied(self.app.now());
         self.bisection.committed();
+        self.limits.committed();
         self.checkpoint.failure = None;
         self.in_flight.phases.apply = self.app.since(began);
         let _ = crate::failpoint::passes("after-apply");

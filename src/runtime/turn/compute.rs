@@ -271,6 +271,8 @@ impl Loop {
         if !self.transaction.is_open() && !self.partitions.have_moved() {
             return Ok(false);
         }
+        let mut changes = self.partitions.states.iter().flat_map(|state| &state.changes);
+        changes.try_for_each(|rows| self.check_internal(&self.app.names.changelog, rows))?;
         for state in &mut self.partitions.states {
             for rows in &state.changes {
                 self.transaction.send(&self.app.names.changelog, Some(state.partition), rows)?;
@@ -278,6 +280,7 @@ impl Loop {
             }
         }
         for rows in self.witness.rows(&self.app, &self.group.topics, &self.partitions.sources) {
+            self.check_internal(&self.app.names.meta, &rows)?;
             self.transaction.send(&self.app.names.meta, Some(Partition(0)), &rows)?;
         }
         Ok(true)
@@ -292,6 +295,12 @@ impl Loop {
         let rows = std::mem::take(&mut self.in_flight.collected);
         let times = &mut self.in_flight.two_phase_times;
         for (topic, records) in self.two_phase.prepare(&self.app, batch, rows, times)? {
+            let records = if self.app.names.is_of_engine(&topic) {
+                self.check_internal(&topic, &records)?;
+                records
+            } else {
+                self.accepted(&topic, records, None)?
+            };
             self.transaction.send(&topic, Some(Partition(0)), &records)?;
         }
         Ok(())

@@ -8,15 +8,12 @@ use super::Loop;
 use crate::{
     error::{Error, Result},
     log::Log,
-    record::{Headers, Offset, Partition, RawChunk, RawChunkBuilder, RawRecord, TopicPartition},
-    runtime::{batch::bisection::Next, events::Observed},
+    record::{Offset, Partition, RawChunk, RawChunkBuilder, TopicPartition},
+    runtime::{batch::bisection::Next, commit::dead_letter::dead_letter, events::Observed},
     source::{BadRecordAt, BadRecordPolicy},
     task::checkpoint::Event,
 };
 use std::time::Duration;
-
-/// A reason in a dead letter's header is cut to this length, bytes.
-const REASON_BYTES_MAX: usize = 1024;
 
 impl Loop {
     /// A record of a source that could not be decoded, or that made its batch fail.
@@ -48,26 +45,16 @@ impl Loop {
         } else {
             bad.record.get(0)
         };
-        let mut reason = bad.reason.as_str();
-        while reason.len() > REASON_BYTES_MAX {
-            reason = &reason[..reason.char_indices().next_back().map_or(0, |(i, _)| i)];
-        }
-        let mut letter = RawChunkBuilder::default();
-        letter.push(RawRecord { headers: Headers::NONE, ..record });
-        for (name, value) in record.headers.iter() {
-            letter.push_header(name, value);
-        }
         let (partition, offset) = (at.partition.to_string(), bad.offset.to_string());
-        for (name, value) in [
+        let headers = [
             ("__tidegate.errors.application", self.app.config.application_id.as_str()),
             ("__tidegate.errors.topic", &at.topic),
             ("__tidegate.errors.partition", &partition),
             ("__tidegate.errors.offset", &offset),
-            ("__tidegate.errors.message", reason),
-        ] {
-            letter.push_header(name, Some(value.as_bytes()));
-        }
-        Ok(letter.build())
+            ("__tidegate.errors.message", &bad.reason),
+        ];
+        let limits = self.limits.topic(&self.app.names.dead_letters);
+        Ok(dead_letter(record, &headers, limits, self.app.env.clock.now_ms()))
     }
 
     /// An operator failed: smaller and smaller batches are replayed until the record is alone, then a batch without any record.

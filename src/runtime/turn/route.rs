@@ -23,13 +23,11 @@ impl Loop {
                     }
                 }
                 Output::Records { topic, records } => {
-                    let counters = &mut self.in_flight.counters;
+                    let read = self.in_flight.counters.timestamps;
+                    let time_ms = read.map(|read| read.greatest_ms).filter(|ms| *ms > 0);
+                    let records = self.accepted(&topic, records, time_ms)?;
                     let volume = Volume { records: records.len(), bytes: records.bytes() };
-                    *counters.written.entry(topic.clone()).or_default() += volume;
-                    let records = match counters.timestamps {
-                        Some(read) if read.greatest_ms > 0 => records.stamped(read.greatest_ms),
-                        _ => records,
-                    };
+                    *self.in_flight.counters.written.entry(topic.clone()).or_default() += volume;
                     self.transaction.send(&topic, None, &records)?;
                 }
                 Output::Collected { node, partition, chunk } => {

@@ -21,6 +21,7 @@ mod outputs;
 mod program;
 mod programs;
 mod refusals;
+mod refused_records;
 mod secure;
 mod seeks;
 mod shutdown;
