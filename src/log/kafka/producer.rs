@@ -49,6 +49,8 @@ const FULL_PAUSE: Duration = Duration::from_millis(1);
 const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// How many refused records of a transaction are remembered.
 const REFUSED_MAX: usize = 10_000;
+/// How the library begins what it says about a record whose batch was refused because of another one.
+const INNOCENT: &str = "Failed to append record because it was part of a batch";
 /// Added to the transaction timeout: the coordinator looks for expired transactions every 10 s.
 const MARGIN: Duration = Duration::from_secs(10);
 
@@ -81,12 +83,20 @@ struct Refusal {
     bytes: usize,
     key: String,
     fingerprint: u64,
+    /// What was said about it.
+    text: String,
 }
 
 impl Refusal {
-    fn of(code: Code, topic: usize, partition: i32, key: Option<&[u8]>, value: Option<&[u8]>) -> Self {
+    fn of(
+        code: Code,
+        (topic, partition): (usize, i32),
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        text: String,
+    ) -> Self {
         let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
-        Refusal { code, topic, partition, bytes, key: shown_key(key), fingerprint: fingerprint(key, value) }
+        Refusal { code, topic, partition, bytes, key: shown_key(key), fingerprint: fingerprint(key, value), text }
     }
 }
 
@@ -175,7 +185,11 @@ impl ProducerContext for Reports {
         if is_consequence(code) && self.failed().dropped.is_some() {
             return; // there may be very many
         }
-        self.failed().add(Refusal::of(code, topic, record.partition(), record.key(), record.payload()));
+        let text = ffi::refusal_text(record);
+        // If one record of a batch is refused, the library gives the others the same code, but not the same text.
+        let code = if text.starts_with(INNOCENT) { Code::InvalidDifferentRecord } else { code };
+        let refusal = Refusal::of(code, (topic, record.partition()), record.key(), record.payload(), text);
+        self.failed().add(refusal);
     }
 }
 
@@ -263,12 +277,12 @@ impl KafkaProducer {
                     self.make_room(*since)?;
                 }
                 Err(e) => {
-                    let refused = Refusal::of(e.code, topic, partition, record.key, record.value);
+                    let refused = Refusal::of(e.code, (topic, partition), record.key, record.value, e.message);
                     if is_consequence(e.code) {
                         self.failed_first()?;
                     }
                     self.reports().failed().add(refused.clone());
-                    return Err(self.refusal(&refused, &e.message));
+                    return Err(self.refusal(&refused));
                 }
             }
         }
@@ -291,10 +305,10 @@ impl KafkaProducer {
         let (cause, dropped) = (failed.cause(), failed.dropped.clone());
         drop(failed);
         match (cause, dropped) {
-            (Some(refused), _) => Err(self.refusal(&refused, "")),
+            (Some(refused), _) => Err(self.refusal(&refused)),
             (None, Some(dropped)) => {
                 self.failed_first()?;
-                Err(self.refusal(&dropped, ""))
+                Err(self.refusal(&dropped))
             }
             (None, None) => Ok(()),
         }
@@ -310,7 +324,7 @@ impl KafkaProducer {
             let (cause, transaction) = (failed.cause(), failed.transaction.clone());
             drop(failed);
             if let Some(refused) = cause {
-                return Err(self.refusal(&refused, ""));
+                return Err(self.refusal(&refused));
             }
             if let Some((code, text)) = transaction.filter(|(code, _)| !is_of_record(*code)) {
                 return Err(self.given_up(code, &text));
@@ -337,8 +351,8 @@ impl KafkaProducer {
         Failure::new(Stage::Produce, reaction, format!("{text} ({code:?}){next}"))
     }
 
-    fn refusal(&self, refused: &Refusal, text: &str) -> Failure {
-        let Refusal { code, topic, partition, bytes, ref key, .. } = *refused;
+    fn refusal(&self, refused: &Refusal) -> Failure {
+        let Refusal { code, topic, partition, bytes, ref key, ref text, .. } = *refused;
         // The library reports the cause of a fatal error separately.
         let cause = self.client.client().fatal_error();
         let fatal = cause.is_some();
@@ -347,7 +361,7 @@ impl KafkaProducer {
                 (cause, text)
             }
             _ if text.is_empty() => (code, code.to_string()),
-            _ => (code, text.to_owned()),
+            _ => (code, text.clone()),
         };
         let reaction = classify(Stage::Produce, code, Flags { fatal, ..Flags::default() });
         let next = match code {
@@ -587,7 +601,7 @@ impl Producer for KafkaProducer {
             fingerprint: r.fingerprint,
             bytes: r.bytes,
             too_large: is_of_size(r.code),
-            why: format!("{} ({:?})", r.code, r.code),
+            why: format!("{} ({:?})", r.text, r.code),
         };
         refused.into_iter().map(of).collect()
     }
