@@ -180,8 +180,8 @@ pub struct RefusedRecord {
     pub fingerprint: u64,
     /// Bytes of key and value.
     pub bytes: usize,
-    /// Whether the request that it came in was too large.
-    pub too_large: bool,
+    /// Whether it is certain that this record was refused, and not only the batch that it was sent in.
+    pub is_named: bool,
     /// What the log said.
     pub why: String,
 }

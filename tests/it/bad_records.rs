@@ -5,7 +5,7 @@ use crate::driver::{PLAIN, Session, WAYS, show};
 use expect_test::{Expect, expect};
 use tidegate::{
     BadRecordPolicy, Config, Error, SourceOptions, StreamingContext,
-    codec::{self, AsText, Decode, Message, Messages, Utf8},
+    codec::{self, AsText, Decode, Json, Message, Messages, Utf8},
     config::Trigger,
     log, testing,
 };
@@ -72,6 +72,18 @@ fn records_before_a_failing_one_are_committed_and_a_later_run_continues_there() 
     assert_eq!(first.len(), 3, "{first:?}");
     let second = session.step(&sums(BadRecordPolicy::Skip), "");
     assert_eq!(second, ["sums | a | 6"]);
+}
+
+#[test]
+fn a_number_that_json_does_not_have_makes_its_record_bad_and_deletes_no_key() {
+    let sums = |ssc: &StreamingContext| {
+        let source = SourceOptions::topic("n").on_bad_record(BadRecordPolicy::DeadLetter);
+        let rows = ssc.source::<Message<String>>(source, Messages(Utf8));
+        let pairs = rows.try_map(|m| m.value.parse::<f64>().map(|n| (key_of(&m), n)));
+        pairs.running_reduce_by_key(|a, b| a + b).to_kafka("sums", Utf8, Json);
+    };
+    let rows = "n 0 | a | 1\nn 0 | b | 4\nn 0 | b | NaN\nn 1 | c | inf\nn 1 | a | 2\n";
+    check_all_ways(&sums, rows, &expect![[""]]);
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn next_of(step: Step, target: &str) -> String {
         Step::Tls => "check `security.protocol` (PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, whichever the listener uses), and for TLS \
                       `ssl.ca.location`"
             .to_owned(),
-        Step::Sasl => "check `sasl.mechanism`, `sasl.username` and `sasl.password`".to_owned(),
+        Step::Sasl => "check `sasl.mechanism`, `sasl.username` and `sasl.password`, and `security.protocol` (does this listener use SASL?)".to_owned(),
         Step::Authorise => "ask the cluster's administrator for permission".to_owned(),
         Step::Metadata => "check that the address belongs to a Kafka broker and that `security.protocol` matches the listener".to_owned(),
     }

@@ -67,6 +67,8 @@ struct Reports {
 struct Failed {
     /// The records that the broker refused for what they are, the first of them first.
     refused: Vec<Refusal>,
+    /// The broker said which records of a batch it refused, and others were in the batch.
+    has_innocent: bool,
     /// The first record that failed for another reason.
     other: Option<Refusal>,
     /// The first record that was dropped because something else failed.
@@ -96,12 +98,21 @@ impl Refusal {
         text: String,
     ) -> Self {
         let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
-        Refusal { code, topic, partition, bytes, key: shown_key(key), fingerprint: fingerprint(key, value), text }
+        Refusal {
+            code,
+            topic,
+            partition,
+            bytes,
+            key: shown_key(key),
+            fingerprint: fingerprint(key, value),
+            text,
+        }
     }
 }
 
 impl Failed {
     fn add(&mut self, refusal: Refusal) {
+        self.has_innocent |= refusal.code == Code::InvalidDifferentRecord;
         if is_consequence(refusal.code) {
             self.dropped.get_or_insert(refusal);
         } else if !is_of_record(refusal.code) {
@@ -182,7 +193,7 @@ impl ProducerContext for Reports {
     fn delivery(&self, result: &DeliveryResult<'_>, topic: usize) {
         let Err((error, record)) = result else { return };
         let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
-        if is_consequence(code) && self.failed().dropped.is_some() {
+        if code == Code::PurgeQueue && self.failed().dropped.is_some() {
             return; // there may be very many
         }
         let text = ffi::refusal_text(record);
@@ -277,7 +288,8 @@ impl KafkaProducer {
                     self.make_room(*since)?;
                 }
                 Err(e) => {
-                    let refused = Refusal::of(e.code, (topic, partition), record.key, record.value, e.message);
+                    let refused =
+                        Refusal::of(e.code, (topic, partition), record.key, record.value, e.message);
                     if is_consequence(e.code) {
                         self.failed_first()?;
                     }
@@ -595,12 +607,15 @@ impl Producer for KafkaProducer {
 
     fn take_refused(&mut self) -> Vec<RefusedRecord> {
         self.serve();
-        let refused = std::mem::take(&mut self.reports().failed().refused);
+        let mut failed = self.reports().failed();
+        let refused = std::mem::take(&mut failed.refused);
+        let (is_named, is_alone) = (failed.has_innocent, refused.len() == 1);
+        drop(failed);
         let of = |r: Refusal| RefusedRecord {
             topic: self.topics[r.topic].0.to_string(),
             fingerprint: r.fingerprint,
             bytes: r.bytes,
-            too_large: is_of_size(r.code),
+            is_named: is_named && !is_of_size(r.code) || is_alone,
             why: format!("{} ({:?})", r.text, r.code),
         };
         refused.into_iter().map(of).collect()

@@ -125,11 +125,9 @@ impl Limits {
                 changed |= limits.assume_defaults();
             }
         }
-        let too_large = refused.iter().any(|r| r.too_large);
-        if too_large && !changed && refused.len() > 1 && !self.is_alone {
+        if !changed && !self.is_alone && !refused.iter().all(|r| r.is_named) {
             tracing::warn!(
-                "a batch of {} records was too large for the topic `{}`: from now on each record is sent in a batch of its own, which is slow (next: allow this user to describe the topic's settings, or set the client property `batch.size` below the topic's `max.message.bytes`)",
-                refused.len(),
+                "topic `{}` has refused a batch of records without saying which of them: from now on each record is sent in a batch of its own, which is slow (next: allow this user to describe the topic's settings, or set the client property `batch.size` below the topic's `max.message.bytes`)",
                 refused[0].topic
             );
             self.is_alone = true;
@@ -180,13 +178,13 @@ mod tests {
         rows.build()
     }
 
-    fn refused(topic: &str, rows: &RawChunk, index: usize, too_large: bool) -> RefusedRecord {
+    fn refused(topic: &str, rows: &RawChunk, index: usize, is_named: bool) -> RefusedRecord {
         let record = rows.get(index);
         RefusedRecord {
             topic: topic.into(),
             fingerprint: fingerprint(record.key, record.value),
             bytes: 2,
-            too_large,
+            is_named,
             why: "no".into(),
         }
     }
@@ -204,11 +202,11 @@ mod tests {
         let rows = chunk(&[Some(b"a"), None, Some(b"b")]);
         assert!(limits.first_refused("out", &rows, 0).is_none());
         // This log does not show the settings, so Kafka's defaults are assumed, once.
-        assert_eq!(limits.learn(&*log, &[refused("out", &rows, 1, false)]), Learned::Limits);
+        assert_eq!(limits.learn(&*log, &[refused("out", &rows, 1, true)]), Learned::Limits);
         assert_eq!(limits.topic("out").unwrap().bytes_max(), Some(1_048_588));
         assert!(limits.first_refused("out", &rows, 0).is_none());
         // A reason that they do not explain.
-        let told = vec![refused("out", &rows, 2, false)];
+        let told = vec![refused("out", &rows, 2, true)];
         assert_eq!(limits.learn(&*log, &told), Learned::Nothing);
         assert!(limits.remember(told.clone()) && !limits.remember(told));
         assert_eq!(limits.refusal("out", &rows.get(2), 0), Some(Refusal::Told("no".into())));
@@ -218,13 +216,13 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_is_too_large_leads_to_batches_of_one_record_once() {
+    fn a_refused_batch_leads_to_batches_of_one_record_once() {
         let log = Embedded::named("");
         log.create(&spec()).unwrap();
         let info = log.describe(&["out"]).unwrap().remove(0).unwrap();
         let mut limits = Limits::of([("out", &info)].into_iter(), &Config::new("app", "memory:"));
         let rows = chunk(&[Some(b"a"), Some(b"b")]);
-        let both: Vec<_> = (0..2).map(|i| refused("out", &rows, i, true)).collect();
+        let both: Vec<_> = (0..2).map(|i| refused("out", &rows, i, false)).collect();
         let first = limits.learn(&*log, &both);
         let second = if first == Learned::Limits { limits.learn(&*log, &both) } else { first };
         assert_eq!((second, limits.sizes().batch_bytes_max), (Learned::Sizes, 1));
