@@ -189,22 +189,25 @@ mod tests {
         }
     }
 
-    fn spec() -> TopicSpec {
-        TopicSpec { name: "out".into(), partitions: 1, replication_factor: None, config: BTreeMap::new() }
+    fn spec(policy: &str) -> TopicSpec {
+        let config = BTreeMap::from([("cleanup.policy".into(), policy.into())]);
+        TopicSpec { name: "out".into(), partitions: 1, replication_factor: None, config }
     }
 
     #[test]
     fn each_refusal_adds_knowledge_until_there_is_none_to_add() {
-        let log = Embedded::named("");
-        log.create(&spec()).unwrap();
-        let info = log.describe(&["out"]).unwrap().remove(0).unwrap();
-        let mut limits = Limits::of([("out", &info)].into_iter(), &Config::new("app", "memory:"));
+        let log = Embedded::named("limits-that-change");
+        log.create(&spec("compact")).unwrap();
+        let now = log.describe(&["out"]).unwrap().remove(0).unwrap();
+        let before =
+            TopicInfo { config: BTreeMap::from([("cleanup.policy".into(), "delete".into())]), ..now };
+        let mut limits = Limits::of([("out", &before)].into_iter(), &Config::new("app", "memory:"));
         let rows = chunk(&[Some(b"a"), None, Some(b"b")]);
         assert!(limits.first_refused("out", &rows, 0).is_none());
-        // This log does not show the settings, so Kafka's defaults are assumed, once.
+        // The settings are read again, and now they say it.
         assert_eq!(limits.learn(&*log, &[refused("out", &rows, 1, true)]), Learned::Limits);
-        assert_eq!(limits.topic("out").unwrap().bytes_max(), Some(1_048_588));
-        assert!(limits.first_refused("out", &rows, 0).is_none());
+        let (record, why) = limits.first_refused("out", &rows, 0).unwrap();
+        assert_eq!((record.key, why), (None, Refusal::NoKey));
         // A reason that they do not explain.
         let told = vec![refused("out", &rows, 2, true)];
         assert_eq!(limits.learn(&*log, &told), Learned::Nothing);
@@ -217,15 +220,13 @@ mod tests {
 
     #[test]
     fn a_refused_batch_leads_to_batches_of_one_record_once() {
-        let log = Embedded::named("");
-        log.create(&spec()).unwrap();
+        let log = Embedded::named("limits-of-a-batch");
+        log.create(&spec("delete")).unwrap();
         let info = log.describe(&["out"]).unwrap().remove(0).unwrap();
         let mut limits = Limits::of([("out", &info)].into_iter(), &Config::new("app", "memory:"));
         let rows = chunk(&[Some(b"a"), Some(b"b")]);
         let both: Vec<_> = (0..2).map(|i| refused("out", &rows, i, false)).collect();
-        let first = limits.learn(&*log, &both);
-        let second = if first == Learned::Limits { limits.learn(&*log, &both) } else { first };
-        assert_eq!((second, limits.sizes().batch_bytes_max), (Learned::Sizes, 1));
+        assert_eq!((limits.learn(&*log, &both), limits.sizes().batch_bytes_max), (Learned::Sizes, 1));
         assert_eq!(limits.learn(&*log, &both), Learned::Nothing);
     }
 
