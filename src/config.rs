@@ -7,8 +7,8 @@
 use crate::error::{Error, Result};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-/// The least transaction timeout.
-const TRANSACTION_TIMEOUT_MIN: Duration = Duration::from_secs(2);
+/// The least time that a log lets a transaction be open.
+const TRANSACTION_MIN: Duration = Duration::from_secs(1);
 
 /// The default of `--admin-bind`.
 pub const ADMIN_BIND: &str = if cfg!(feature = "page") { "127.0.0.1:4040" } else { "off" };
@@ -207,12 +207,13 @@ impl Config {
             return Err(Error::Config(format!("batch interval {i:?} is not between 1 ms and a day")));
         }
         self.validate_rates()?;
-        // The time of one attempt at a request is less than the timeout, and the client takes no less than a second.
-        if self.transaction_timeout < TRANSACTION_TIMEOUT_MIN {
+        let open_longest = self.transaction_duration_max();
+        if self.transaction_timeout < TRANSACTION_MIN
+            || open_longest.as_millis() < TRANSACTION_MIN.as_millis()
+        {
             return Err(Error::Config(format!(
-                "transaction timeout {:?} is below {TRANSACTION_TIMEOUT_MIN:?}: a request and its repetition would not fit into it\n  next: set at least {} ms",
-                self.transaction_timeout,
-                TRANSACTION_TIMEOUT_MIN.as_millis()
+                "transaction timeout {:?}: a transaction could be open for {open_longest:?}, and a log takes no less than {TRANSACTION_MIN:?}\n  next: set at least 1002 ms",
+                self.transaction_timeout
             )));
         }
         match &self.admin_bind {
@@ -455,7 +456,16 @@ mod tests {
         assert!(bad(|c| c.state_partitions = 0).contains("state partitions: 0"));
         assert!(bad(|c| c.trigger = Trigger::Interval(Duration::ZERO)).contains("batch interval"));
         assert!(bad(|c| c.instance_id = Some(String::new())).contains("instance id"));
-        let short = bad(|c| c.transaction_timeout = Duration::from_millis(1_999));
-        assert!(short.contains("1.999s") && short.contains("next: set at least 2000 ms"), "{short}");
+        // Without an interval, its parts round down to 999 ms.
+        let short = bad(|c| {
+            c.trigger = Trigger::AvailableNow;
+            c.transaction_timeout = Duration::from_secs(1);
+        });
+        assert!(short.contains("timeout 1s: a transaction could be open for 999.9"), "{short}");
+        assert!(short.contains("next: set at least 1002 ms"), "{short}");
+        let mut enough = Config::new("app", "memory:");
+        enough.trigger = Trigger::AvailableNow;
+        enough.transaction_timeout = Duration::from_millis(1_002);
+        enough.validate().unwrap();
     }
 }
