@@ -53,8 +53,8 @@ pub enum Trigger {
     AsSoonAsPossible,
     /// Processes everything that was available at the start, in as many batches as it takes, then stops.
     AvailableNow,
-    /// Like `AvailableNow`, but in a single batch. It is bounded like every batch: by records, bytes, staged bytes, and
-    /// a third of the transaction timeout. What does not fit is left for the next run.
+    /// Like `AvailableNow`, but in a single batch. It is bounded like every batch: by records, bytes and staged bytes.
+    /// What does not fit is left for the next run.
     Once,
 }
 
@@ -90,8 +90,11 @@ pub struct Config {
     pub properties: BTreeMap<String, String>,
     /// Memory for all local state together (block cache and write buffers), in bytes.
     pub state_memory_bytes: usize,
-    /// A batch ends early when it holds about this many bytes until its end: changes of state with the records that
-    /// they produce, and rows that operators hold back. The bound is lower where the log takes long to receive them.
+    /// A batch takes no more input when it holds about this many bytes until its end: changes of state, records to be
+    /// sent, and rows that operators and outputs hold back. The bound is lower where the log takes long to receive
+    /// them. Where results depend on where a batch begins and ends (windows over batch time, `reduce_by_key`,
+    /// `foreach_rdd`, `print`), what comes later in the interval is then left for the next batch; elsewhere a batch
+    /// ends early, at 48 MiB at the latest.
     pub staged_bytes_max: usize,
     /// A batch ends early after this many records.
     pub batch_records_max: usize,
@@ -111,11 +114,14 @@ pub struct Config {
     pub receive_buffer_bytes: usize,
     /// How long the first connection may take.
     pub connect_timeout: Duration,
-    /// The log aborts a transaction that has been open for this long. A batch ends early at a third of it; a longer
-    /// batch interval makes it longer, see [`Config::transaction_duration_max`].
+    /// The log aborts a transaction that has been open for this long. A transaction is open only while the records of
+    /// a finished batch are sent and committed, so this does not limit how long a batch computes.
     pub transaction_timeout: Duration,
     /// How long the group keeps the partitions of a process that has gone silent.
     pub session_timeout: Duration,
+    /// After a request to stop, the batch in flight has this long to end; then the program stops without it, and the
+    /// next start processes it again.
+    pub stop_timeout: Duration,
     /// How often each partition leaves a witness of its position, to protect against lost group offsets.
     pub witness_interval: Duration,
     /// Address of the streaming page, metrics and health; if the port is in use, the next free one is taken. `None` =
@@ -149,7 +155,7 @@ impl Config {
             replication_factor: None,
             properties: BTreeMap::new(),
             state_memory_bytes: 96 << 20,
-            staged_bytes_max: 48 << 20,
+            staged_bytes_max: 192 << 20,
             batch_records_max: 10_000_000,
             batch_bytes_max: 1 << 30,
             backpressure: false,
@@ -160,6 +166,7 @@ impl Config {
             connect_timeout: Duration::from_secs(30),
             transaction_timeout: Duration::from_secs(15),
             session_timeout: Duration::from_secs(10),
+            stop_timeout: Duration::from_secs(20),
             witness_interval: Duration::from_secs(5),
             admin_bind: (ADMIN_BIND != "off").then(|| ADMIN_BIND.into()),
             progress_line: true,
@@ -207,13 +214,11 @@ impl Config {
             return Err(Error::Config(format!("batch interval {i:?} is not between 1 ms and a day")));
         }
         self.validate_rates()?;
-        let open_longest = self.transaction_duration_max();
-        if self.transaction_timeout < TRANSACTION_MIN
-            || open_longest.as_millis() < TRANSACTION_MIN.as_millis()
-        {
+        if self.transaction_timeout < TRANSACTION_MIN {
             return Err(Error::Config(format!(
-                "transaction timeout {:?}: a transaction could be open for {open_longest:?}, and a log takes no less than {TRANSACTION_MIN:?}\n  next: set at least 1002 ms",
-                self.transaction_timeout
+                "transaction timeout {:?} is below {TRANSACTION_MIN:?}, the least that a log takes\n  next: set at least {} ms",
+                self.transaction_timeout,
+                TRANSACTION_MIN.as_millis()
             )));
         }
         match &self.admin_bind {
@@ -222,24 +227,6 @@ impl Config {
             ))),
             _ => Ok(()),
         }
-    }
-
-    /// How long a batch may take input: a third of the transaction timeout, or the batch interval plus a margin if that
-    /// is longer.
-    #[must_use]
-    pub fn batch_duration_max(&self) -> Duration {
-        let third = self.transaction_timeout / 3;
-        match self.trigger {
-            Trigger::Interval(interval) => third.max(interval + third / 2),
-            _ => third,
-        }
-    }
-
-    /// How long a transaction may be open before the log aborts it: the transaction timeout, or longer where the batch
-    /// interval needs it, so that everything written by a batch of a whole interval is one transaction.
-    #[must_use]
-    pub fn transaction_duration_max(&self) -> Duration {
-        self.batch_duration_max() + self.transaction_timeout * 2 / 3
     }
 
     fn validate_rates(&self) -> Result {
@@ -317,13 +304,15 @@ pub struct Args {
     /// How long the first connection may take
     #[arg(long, env = "TIDEGATE_CONNECT_TIMEOUT_MS", default_value_t = 30_000)]
     pub connect_timeout_ms: u64,
-    /// The log aborts a transaction that has been open for this long; a batch interval over a third of it makes it
-    /// longer
+    /// The log aborts a transaction that has been open for this long; one is open only while a finished batch is sent
     #[arg(long, env = "TIDEGATE_TRANSACTION_TIMEOUT_MS", default_value_t = 15_000)]
     pub transaction_timeout_ms: u64,
     /// How long the group keeps the partitions of a silent process
     #[arg(long, env = "TIDEGATE_SESSION_TIMEOUT_MS", default_value_t = 10_000)]
     pub session_timeout_ms: u64,
+    /// After a request to stop, how long the batch in flight may take to end
+    #[arg(long, env = "TIDEGATE_STOP_TIMEOUT_MS", default_value_t = 20_000)]
+    pub stop_timeout_ms: u64,
     /// Address of the streaming page, metrics and health, or `off`; if the port is in use, the next free one is taken
     #[arg(long, env = "TIDEGATE_ADMIN_BIND", default_value = ADMIN_BIND)]
     pub admin_bind: String,
@@ -375,6 +364,7 @@ impl Args {
         config.connect_timeout = Duration::from_millis(self.connect_timeout_ms);
         config.transaction_timeout = Duration::from_millis(self.transaction_timeout_ms);
         config.session_timeout = Duration::from_millis(self.session_timeout_ms);
+        config.stop_timeout = Duration::from_millis(self.stop_timeout_ms);
         config.admin_bind = (self.admin_bind != "off").then(|| self.admin_bind.clone());
         config.leave = self.leave;
         config.accept_offsets = self.accept_offsets;
@@ -430,22 +420,6 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_may_stay_open_for_an_interval_and_a_margin() {
-        let mut config = Config::new("app", "memory:");
-        let seconds = Duration::from_secs;
-        for (interval, batch, transaction) in [(1, 5_000, 15_000), (5, 7_500, 17_500), (60, 62_500, 72_500)] {
-            config.trigger = Trigger::Interval(seconds(interval));
-            assert_eq!(config.batch_duration_max(), Duration::from_millis(batch));
-            assert_eq!(config.transaction_duration_max(), Duration::from_millis(transaction));
-        }
-        config.trigger = Trigger::Once;
-        assert_eq!(
-            (config.batch_duration_max(), config.transaction_duration_max()),
-            (seconds(5), seconds(15))
-        );
-    }
-
-    #[test]
     fn each_invalid_setting_is_named() {
         let bad = |change: fn(&mut Config)| {
             let mut c = Config::new("app", "memory:");
@@ -456,16 +430,14 @@ mod tests {
         assert!(bad(|c| c.state_partitions = 0).contains("state partitions: 0"));
         assert!(bad(|c| c.trigger = Trigger::Interval(Duration::ZERO)).contains("batch interval"));
         assert!(bad(|c| c.instance_id = Some(String::new())).contains("instance id"));
-        // Without an interval, its parts round down to 999 ms.
-        let short = bad(|c| {
-            c.trigger = Trigger::AvailableNow;
-            c.transaction_timeout = Duration::from_secs(1);
-        });
-        assert!(short.contains("timeout 1s: a transaction could be open for 999.9"), "{short}");
-        assert!(short.contains("next: set at least 1002 ms"), "{short}");
+        let short = bad(|c| c.transaction_timeout = Duration::from_millis(999));
+        assert!(
+            short.contains("timeout 999ms is below 1s") && short.contains("next: set at least 1000 ms"),
+            "{short}"
+        );
         let mut enough = Config::new("app", "memory:");
         enough.trigger = Trigger::AvailableNow;
-        enough.transaction_timeout = Duration::from_millis(1_002);
+        enough.transaction_timeout = Duration::from_secs(1);
         enough.validate().unwrap();
     }
 }

@@ -298,7 +298,7 @@ impl Listeners {
         let Some(mut info) = self.open.take() else { return };
         let reason: Option<Arc<str>> = failure.map(Into::into);
         for (operation, sink) in info.output_operations.iter_mut().zip(&self.sinks) {
-            let time = report.sinks.iter().find(|(node, _)| node == sink);
+            let time = report.times.iter().find(|(node, _)| node == sink);
             operation.duration = Some(time.map_or(Duration::ZERO, |(_, time)| *time));
             operation.failure_reason.clone_from(&reason);
         }
@@ -410,7 +410,7 @@ mod tests {
             total: Duration::from_millis(1_050),
             waited: Duration::from_millis(600),
             inputs: vec![input(5)],
-            sinks: vec![(NodeId(2), Duration::from_millis(7))],
+            times: vec![(NodeId(2), Duration::from_millis(7))],
             ..BatchReport::default()
         }
     }

@@ -182,6 +182,7 @@ impl Metrics {
         traffic.records_failed.with_label_values(&["dead-letter"]).inc_by(counters.dead_letters as u64);
         traffic.dead_letters.inc_by(counters.dead_letters as u64);
         traffic.late.inc_by(counters.late as u64);
+        traffic.full.inc_by(u64::from(counters.is_full));
         if let Some(ms) = counters.watermark_ms {
             self.distance.watermark.set(seconds(ms));
         }
@@ -432,6 +433,7 @@ struct Traffic {
     records_failed: IntCounterVec,
     dead_letters: IntCounter,
     late: IntCounter,
+    full: IntCounter,
 }
 
 impl Traffic {
@@ -458,6 +460,10 @@ impl Traffic {
             late: r.counter(
                 "tidegate_late_records_dropped_total",
                 "Records that came after their window was closed.",
+            ),
+            full: r.counter(
+                "tidegate_full_batches_total",
+                "Batches that held all that they may, so that records were left for the next interval.",
             ),
         }
     }
@@ -529,6 +535,7 @@ mod tests {
             skipped: 1,
             dead_letters: 2,
             late: 3,
+            is_full: true,
             timestamps: Some(Timestamps { least_ms: 1_460, greatest_ms: 1_500 }),
             watermark_ms: Some(7_000),
             // Not shown: sums of what is read.
@@ -592,6 +599,7 @@ mod tests {
             (r#"tidegate_records_failed_total{reason="dead-letter",application_id="app"}"#, 2.0),
             (r#"tidegate_dead_letters_total{application_id="app"}"#, 2.0),
             (r#"tidegate_late_records_dropped_total{application_id="app"}"#, 3.0),
+            (r#"tidegate_full_batches_total{application_id="app"}"#, 1.0),
             (r#"tidegate_batch_duration_seconds_sum{application_id="app"}"#, 0.03),
             (r#"tidegate_batches_total{status="completed",application_id="app"}"#, 1.0),
             (r#"tidegate_batches_total{status="failed",application_id="app"}"#, 1.0),

@@ -119,6 +119,7 @@ impl Reporter {
             }
             Observed::Connection(why) => listeners.connection(*why, now),
             Observed::Receiver { name, state, message } => {
+                tracing::debug!(receiver = name, ?state, message);
                 listeners.named_receiver(name, *state, message, now);
             }
             Observed::InputEnded { batch, inputs } => listeners.input_ended(*batch, inputs, now),
@@ -265,10 +266,6 @@ impl Observer for Reporter {
         self.report_to_listeners(event);
         let mut seen = self.seen();
         match event {
-            Observed::Receiver { name, state, message } => {
-                tracing::debug!(receiver = name, ?state, message);
-            }
-            Observed::Alive | Observed::InputEnded { .. } | Observed::ReceiverFailed { .. } => {}
             Observed::Cut(batch) => {
                 seen.takes_input = true;
                 let time_ms = self.listeners().time_of(*batch);
@@ -321,7 +318,9 @@ impl Observer for Reporter {
                     tracing::debug!("the console is gone: {e}");
                 }
             }
+            Observed::NoProgress(why) => self.status.stuck(why.map(str::to_owned)),
             Observed::Connection(why) => self.connection(*why),
+            _ => {}
         }
     }
 }

@@ -57,6 +57,8 @@ pub struct StatusSnapshot {
     pub phase: Phase,
     /// Why the log cannot be reached; `None` = it can, as far as is known.
     pub disconnected: Option<String>,
+    /// Why batches are given up again and again; `None` = they are not.
+    pub stuck: Option<String>,
     /// The last checkpoint; `None` = there has been none in this incarnation.
     pub last_checkpoint: Option<Checkpoint>,
     /// The last progress line.
@@ -83,6 +85,9 @@ impl StatusSnapshot {
         if let Some(why) = &self.disconnected {
             missing.push(format!("the log cannot be reached: {why}"));
         }
+        if let Some(why) = &self.stuck {
+            missing.push(format!("batches are given up again and again: {why}"));
+        }
         missing
     }
 }
@@ -108,6 +113,7 @@ impl Status {
                 log: log.into(),
                 phase: Phase::Starting,
                 disconnected: None,
+                stuck: None,
                 last_checkpoint: None,
                 progress: String::new(),
             }),
@@ -134,6 +140,11 @@ impl Status {
     /// The log cannot be reached (`Some` = why) or can be reached again.
     pub fn disconnected(&self, why: Option<String>) {
         self.change().disconnected = why;
+    }
+
+    /// Batches are given up again and again (`Some` = why), or one is committed again.
+    pub fn stuck(&self, why: Option<String>) {
+        self.change().stuck = why;
     }
 
     /// A checkpoint was committed.
@@ -176,6 +187,9 @@ mod tests {
         status.disconnected(Some("connection refused".into()));
         assert_eq!(missing(), "the log cannot be reached: connection refused");
         status.disconnected(None);
+        status.stuck(Some("too large".into()));
+        assert_eq!(missing(), "batches are given up again and again: too large");
+        status.stuck(None);
         status.phase(Phase::Stopped { reason: "fenced".into() });
         assert_eq!(missing(), "the pipeline has stopped: fenced");
     }

@@ -40,6 +40,8 @@ pub struct Counters {
     pub dead_letters: usize,
     /// Records that came after the end of their window and its lateness, and were left out of it.
     pub late: usize,
+    /// Whether it held all that it may, so that records were left for the next one.
+    pub is_full: bool,
     /// Timestamps of the records taken; outputs that have none of their own get the greatest.
     pub timestamps: Option<Timestamps>,
     /// How far event time has come in the windows over it that moved, milliseconds since the epoch; the least of them.
@@ -76,6 +78,7 @@ impl AddAssign for Counters {
         self.skipped += other.skipped;
         self.dead_letters += other.dead_letters;
         self.late += other.late;
+        self.is_full |= other.is_full;
         self.saw(other.timestamps);
         other.watermark_ms.into_iter().for_each(|ms| self.watermark_moved(ms));
     }
@@ -97,6 +100,7 @@ mod tests {
             skipped: 4,
             dead_letters: 5,
             late: 6,
+            is_full: true,
             timestamps: timestamps(100, 200),
             watermark_ms: Some(50),
         };

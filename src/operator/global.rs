@@ -137,6 +137,10 @@ impl Total {
 }
 
 impl Operator for Total {
+    fn sees_batches(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
         self.sum += input.view::<Vec<u64>>().iter().sum::<u64>();
         Ok(())
@@ -178,6 +182,10 @@ where
     I: IntoIterator<Item = U>,
     F: Fn(Vec<T>, BatchTime) -> I + Send + Sync,
 {
+    fn sees_batches(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
         append(&mut self.rows, input.take());
         Ok(())
@@ -220,6 +228,10 @@ where
     I: IntoIterator<Item = W>,
     F: Fn(Vec<T>, Vec<U>, BatchTime) -> I + Send + Sync,
 {
+    fn sees_batches(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, port: Port, input: Chunk, _: &mut Context<'_>) -> Result {
         if port == Port(0) {
             append(&mut self.left, input.take());

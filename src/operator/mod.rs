@@ -76,6 +76,11 @@ pub trait Operator: Send {
         false
     }
 
+    /// Whether its results depend on where a batch begins and ends: then an interval must be one batch.
+    fn sees_batches(&self) -> bool {
+        false
+    }
+
     /// About how many bytes of rows it holds back until the batch ends; a batch that holds too much ends early.
     fn held_bytes(&self) -> usize {
         0

@@ -171,6 +171,12 @@ impl RawChunk {
         self.headers.len()
     }
 
+    /// About how much it takes in memory, bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.arena.len() + self.rows.len() * size_of::<Row>()
+    }
+
     /// The record at `index`.
     ///
     /// # Panics

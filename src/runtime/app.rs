@@ -66,7 +66,7 @@ impl App {
     pub fn new(config: Config, plan: Topology, env: Env) -> Self {
         let fingerprint = Fingerprint::of(&plan, config.state_partitions);
         App {
-            pool: Pool::new(config.threads),
+            pool: Pool::new("worker", config.threads),
             plan: Arc::new(plan.computed()),
             fingerprint_short: fingerprint.short(),
             fingerprint,
@@ -106,7 +106,7 @@ impl App {
         let id = format!("{}-{}", self.config.application_id, self.env.instance);
         ProducerSpec {
             transactional_id: (self.config.guarantee == Guarantee::ExactlyOnce).then_some(id),
-            transaction_timeout: self.config.transaction_duration_max(),
+            transaction_timeout: self.config.transaction_timeout,
             group: self.config.application_id.clone(),
             buffer_bytes: 64 << 20,
             sizes,

@@ -113,6 +113,8 @@ pub enum Observed<'a> {
         /// Why, if it had an error.
         message: &'a str,
     },
+    /// Batches are given up again and again (`Some` = why), or one is committed again.
+    NoProgress(Option<&'a str>),
     /// The log cannot be reached (`Some` = why), or is reachable again.
     Connection(Option<&'a str>),
     /// The loop completed a turn: it is alive.
@@ -159,8 +161,8 @@ pub struct BatchReport {
     pub waited: Duration,
     /// What was read, by source partition and by local source of this process.
     pub inputs: Vec<InputRange>,
-    /// How long the operator of each sink took, summed over all tasks.
-    pub sinks: Vec<(NodeId, Duration)>,
+    /// How long each operator took, summed over all tasks; a sink outside the log with its own work.
+    pub times: Vec<(NodeId, Duration)>,
 }
 
 /// How far a source partition is read.

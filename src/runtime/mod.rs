@@ -31,7 +31,7 @@ mod shutdown;
 mod turn;
 
 pub use app::Env;
-pub use batch::trigger::LATE_INTERVALS_MAX;
+pub use batch::pace::trigger::LATE_INTERVALS_MAX;
 pub use beside::ends;
 pub use events::{BatchReport, InputRange, Observed, Observer, Phases, ReceiverState, SourcePosition};
 pub use shutdown::Shutdown;

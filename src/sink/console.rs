@@ -28,6 +28,10 @@ impl<T> ConsoleSink<T> {
 }
 
 impl<T: Value> Operator for ConsoleSink<T> {
+    fn sees_batches(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
         let room = (self.options.rows_max + 1).saturating_sub(self.shown.len());
         for row in input.view::<Vec<T>>().iter().take(room) {

@@ -14,18 +14,28 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// The rows of a batch that an output was given, by task.
 #[derive(Default)]
-pub struct Collected(BTreeMap<Partition, Vec<Chunk>>);
+pub struct Collected {
+    chunks: BTreeMap<Partition, Vec<Chunk>>,
+    bytes: usize,
+}
 
 impl Collected {
     /// Adds rows of a task.
     pub fn push(&mut self, task: Partition, chunk: Chunk) {
-        self.0.entry(task).or_default().push(chunk);
+        self.bytes += chunk.bytes();
+        self.chunks.entry(task).or_default().push(chunk);
+    }
+
+    /// About how many bytes the rows take in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether there are no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.values().flatten().all(Chunk::is_empty)
+        self.chunks.values().flatten().all(Chunk::is_empty)
     }
 
     /// All rows, task by task, in the order of each task.
@@ -33,7 +43,7 @@ impl Collected {
     /// # Panics
     /// If `T` is not the type of the rows of the stream.
     pub fn rows<T: Data>(self) -> impl Iterator<Item = T> {
-        self.0.into_values().flatten().flat_map(Chunk::take::<Vec<T>>)
+        self.chunks.into_values().flatten().flat_map(Chunk::take::<Vec<T>>)
     }
 
     /// The rows of each task that produced any, with the task's number: that of the input partition, or of
@@ -43,12 +53,12 @@ impl Collected {
     /// As [`Collected::rows`].
     pub fn tasks<T: Data>(self) -> impl Iterator<Item = (Partition, Vec<T>)> {
         let rows = |chunks: Vec<Chunk>| chunks.into_iter().flat_map(Chunk::take::<Vec<T>>).collect();
-        self.0.into_iter().map(move |(task, chunks)| (task, rows(chunks)))
+        self.chunks.into_iter().map(move |(task, chunks)| (task, rows(chunks)))
     }
 
     /// The chunks of each task.
     pub(super) fn chunks(self) -> impl Iterator<Item = (Partition, Vec<Chunk>)> {
-        self.0.into_iter()
+        self.chunks.into_iter()
     }
 }
 
@@ -134,6 +144,10 @@ pub struct TwoPhaseSpec {
 pub struct Collect;
 
 impl Operator for Collect {
+    fn sees_batches(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, _: Port, chunk: Chunk, cx: &mut Context<'_>) -> Result {
         let (node, partition) = (cx.out.node(), cx.out.partition);
         cx.out.output(Output::Collected { node, partition, chunk });

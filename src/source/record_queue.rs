@@ -28,8 +28,10 @@ pub struct QueueLimits {
 /// A decoded chunk with what the commit needs to know about it.
 #[derive(Clone)]
 pub struct Taken {
-    /// The rows.
+    /// The rows; none if the records are not decoded.
     pub chunk: Chunk,
+    /// The records, if they are not decoded.
+    pub raw: Option<RawChunk>,
     /// Records that could not be decoded.
     pub bad: Vec<BadRecordAt>,
     /// Number of records, good and bad.
@@ -57,6 +59,17 @@ pub struct BadRecordAt {
     pub record: RawChunk,
 }
 
+impl BadRecordAt {
+    /// A copy of the record at `index`, with the reason why it is bad.
+    #[must_use]
+    pub fn of(records: &RawChunk, index: usize, reason: String) -> Self {
+        let record = records.get(index);
+        let mut alone = RawChunkBuilder::default();
+        alone.push(record);
+        BadRecordAt { offset: record.offset, reason, record: alone.build() }
+    }
+}
+
 /// Fetched and decoded records of one partition.
 pub struct RecordQueue {
     at: TopicPartition,
@@ -65,13 +78,23 @@ pub struct RecordQueue {
     ready: VecDeque<Taken>,
     ready_bytes: usize,
     ready_records: usize,
+    /// Whether records are left as they come.
+    is_raw: bool,
 }
 
 impl RecordQueue {
     /// A queue that reads through `fetcher`.
     #[must_use]
     pub fn new(at: TopicPartition, fetcher: Box<dyn Fetcher>, decoder: Arc<dyn DecodeChunk>) -> Self {
-        RecordQueue { at, fetcher, decoder, ready: VecDeque::new(), ready_bytes: 0, ready_records: 0 }
+        RecordQueue {
+            at,
+            fetcher,
+            decoder,
+            ready: VecDeque::new(),
+            ready_bytes: 0,
+            ready_records: 0,
+            is_raw: false,
+        }
     }
 
     /// The partition.
@@ -121,6 +144,17 @@ impl RecordQueue {
         !self.ready.is_empty()
     }
 
+    /// Whether records are left as they come from now on, for whoever wants to decode them a few at a time.
+    pub fn set_raw(&mut self, is_raw: bool) {
+        self.is_raw = is_raw;
+    }
+
+    /// What decodes the records.
+    #[must_use]
+    pub fn decoder(&self) -> Arc<dyn DecodeChunk> {
+        self.decoder.clone()
+    }
+
     /// Forgets what was taken but not computed; must be followed by a seek.
     pub fn clear(&mut self) {
         self.ready.clear();
@@ -134,8 +168,9 @@ impl RecordQueue {
             return Ok(None);
         };
         let records = fetched.records.from_partition(&self.at);
-        let (chunk, bad) = self.decoder.decode(&records);
-        let bad = bad.into_iter().map(|b| keep(&records, b.index, b.reason)).collect();
+        let (chunk, bad) =
+            if self.is_raw { (Chunk::rows::<()>(vec![]), vec![]) } else { self.decoder.decode(&records) };
+        let bad = bad.into_iter().map(|b| BadRecordAt::of(&records, b.index, b.reason)).collect();
         let first = if records.is_empty() { fetched.next } else { records.get(0).offset };
         Ok(Some(Taken {
             chunk,
@@ -146,13 +181,7 @@ impl RecordQueue {
             first,
             next: fetched.next,
             leader_epoch: fetched.leader_epoch,
+            raw: self.is_raw.then_some(records),
         }))
     }
-}
-
-fn keep(records: &RawChunk, index: usize, reason: String) -> BadRecordAt {
-    let record = records.get(index);
-    let mut alone = RawChunkBuilder::default();
-    alone.push(record);
-    BadRecordAt { offset: record.offset, reason, record: alone.build() }
 }

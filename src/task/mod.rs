@@ -8,6 +8,9 @@ pub mod checkpoint;
 pub mod recovery;
 pub mod recovery_record;
 pub mod restore_progress;
+mod running;
+
+pub use running::Running;
 
 use crate::{
     error::{Error, Result, panic_text},
@@ -48,6 +51,7 @@ pub struct Task {
     ending: usize,
     state_partitions: u32,
     stopwatch: Option<Stopwatch>,
+    running: Arc<Running>,
     /// Whether panics are hidden.
     quiet: bool,
 }
@@ -66,8 +70,8 @@ struct Slot {
     stores: Vec<usize>,
     targets: Vec<Vec<Target>>,
     label: Arc<str>,
-    /// How long a sink has taken since this was last asked; other operators are not timed.
-    sink_time: Option<Duration>,
+    /// How long it has taken since this was last asked.
+    time: Duration,
 }
 
 impl Task {
@@ -102,9 +106,10 @@ impl Task {
                 stores: indexes,
                 targets: plan.targets(*node_id, &nodes),
                 label: format!("{} (made at {})", node.kind, node.operation.place).into(),
-                sink_time: matches!(node.role, Role::Sink { .. }).then_some(Duration::ZERO),
+                time: Duration::ZERO,
             });
         }
+        let running = Arc::new(Running::new(slots.iter().map(|s: &Slot| s.label.clone()).collect()));
         let queues = nodes.iter().map(|_| VecDeque::new()).collect();
         let edges = plan.edges_into(id.stage).map(|(edge, of)| {
             let position = |reader: &EdgeReader| nodes.iter().position(|node| *node == reader.node);
@@ -124,6 +129,7 @@ impl Task {
             ending: 0,
             state_partitions,
             stopwatch: None,
+            running,
             quiet: false,
         }
     }
@@ -135,16 +141,22 @@ impl Task {
         self
     }
 
-    /// Makes the task measure how long its sinks take.
+    /// Makes the task measure how long its operators take.
     #[must_use]
     pub fn timed(self, stopwatch: Stopwatch) -> Self {
         Task { stopwatch: Some(stopwatch), ..self }
     }
 
-    /// How long each sink took since the last call.
-    pub fn take_sink_times(&mut self) -> impl Iterator<Item = (NodeId, Duration)> {
+    /// How long each operator took since the last call.
+    pub fn take_times(&mut self) -> impl Iterator<Item = (NodeId, Duration)> {
         let slots = self.nodes.iter().zip(&mut self.slots);
-        slots.filter_map(|(node, slot)| Some((*node, std::mem::take(slot.sink_time.as_mut()?))))
+        slots.map(|(node, slot)| (*node, std::mem::take(&mut slot.time)))
+    }
+
+    /// Says which operator is running.
+    #[must_use]
+    pub fn running(&self) -> Arc<Running> {
+        self.running.clone()
     }
 
     /// The task's label.
@@ -233,6 +245,12 @@ impl Task {
         held + self.stores.0.iter().map(|s| s.staged_bytes()).sum::<usize>()
     }
 
+    /// Whether what it gives depends on where a batch begins and ends.
+    #[must_use]
+    pub fn sees_batches(&self) -> bool {
+        self.slots.iter().any(|slot| slot.operator.sees_batches())
+    }
+
     /// The staged changes of all stores as changelog rows; empty chunks are left out.
     ///
     /// # Errors
@@ -300,7 +318,7 @@ impl Task {
         index: usize,
         f: impl FnOnce(&mut dyn Operator, &mut Context<'_>) -> Result,
     ) -> Result {
-        let Slot { operator, targets, label, sink_time, .. } = &mut self.slots[index];
+        let Slot { operator, targets, label, time, .. } = &mut self.slots[index];
         let out = Emitter {
             node: self.nodes[index],
             targets,
@@ -317,11 +335,13 @@ impl Task {
             partition: self.id.partition.0,
             reason,
         };
-        let timing = sink_time.as_mut().zip(self.stopwatch.as_ref()).map(|(time, now)| (time, now, now()));
+        self.running.begin(index);
+        let timing = self.stopwatch.as_ref().map(|now| (now, now()));
         let result = panics::caught(self.quiet, || f(operator.as_mut(), &mut cx));
-        if let Some((time, now, began)) = timing {
+        if let Some((now, began)) = timing {
             *time += now().saturating_sub(began);
         }
+        self.running.end();
         match result {
             Ok(Ok(())) => Ok(()),
             Ok(Err(e @ (Error::State(_) | Error::Killed | Error::Io { .. }))) => Err(e),

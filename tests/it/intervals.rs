@@ -190,3 +190,29 @@ fn a_stopping_program_does_not_wait_for_the_end_of_its_interval() {
         }
     }
 }
+
+/// Where results depend on where batches begin and end, what does not fit in one is left for the next interval.
+#[test]
+fn an_interval_is_one_batch_even_if_it_is_full() {
+    const INTERVAL_MS: i64 = 200;
+    let (ssc, log) = context("full", 200, |config| config.staged_bytes_max = 1 << 16);
+    let lines: Vec<String> = (0..20_000).map(|n| format!("line {n}")).collect();
+    write(&log, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    let calls: Arc<Mutex<Vec<(i64, u64)>>> = Arc::default();
+    let into = calls.clone();
+    let counts = ssc.text("lines").map(|line| (line, 1u64)).reduce_by_key(|a, b| a + b);
+    counts.foreach_rdd(move |rdd, time| {
+        into.lock().unwrap().push((time.0, rdd.collect().iter().map(|(_, n)| n).sum()));
+        Ok::<_, String>(())
+    });
+    ssc.start().unwrap();
+    until("all lines are counted", || calls.lock().unwrap().iter().map(|(_, n)| n).sum::<u64>() == 20_000);
+    ssc.stop(false);
+    ssc.await_termination().unwrap();
+    let calls = calls.lock().unwrap().clone();
+    assert!(calls.iter().all(|(time, _)| time % INTERVAL_MS == 0), "{calls:?}");
+    assert!(calls.windows(2).all(|pair| pair[0].0 < pair[1].0), "one batch for each interval: {calls:?}");
+    assert!(calls.iter().filter(|(_, n)| *n > 0).count() > 1, "not all of it fits: {calls:?}");
+    let metrics = ssc.metrics().unwrap().render();
+    assert!(!metrics.contains("tidegate_full_batches_total{application_id=\"app\"} 0"), "{metrics}");
+}

@@ -33,6 +33,7 @@ mod plan;
 mod postgres;
 #[path = "../programs/mod.rs"]
 mod programs;
+mod progress;
 mod pruning;
 mod quarantine;
 mod recovery_refused;

@@ -8,7 +8,9 @@
 //! `SIM_SEEDS=n` runs this many seeds (default 10,000), `SIM_SEED=n` shows one with its trace.
 
 mod count_words;
+mod local_rows;
 #[cfg(feature = "failpoints")]
 mod mutants;
 mod reports;
+mod slow_functions;
 mod worlds;

@@ -2,11 +2,15 @@
 
 use std::process::Command;
 
-/// Runs the sweep of the word count in a process of its own, with a mutant; returns its output.
-fn found(mutant: &str) -> String {
+const WORD_COUNT: &str = "count_words::every_seed_counts_every_word_exactly_once";
+const STATELESS: &str = "count_words::every_seed_passes_every_line_on_exactly_once_without_state";
+const LOCAL_ROWS: &str = "local_rows::rows_of_the_process_take_effect_once_while_it_lives";
+
+/// Runs a sweep in a process of its own, with a mutant; returns its output.
+fn found(mutant: &str, test: &str, seeds: u32) -> String {
     let mut sweep = Command::new(std::env::current_exe().unwrap());
-    sweep.args(["--exact", "count_words::every_seed_counts_every_word_exactly_once", "--nocapture"]);
-    sweep.env_remove("SIM_SEED").env("SIM_SEEDS", "60").env("RUST_BACKTRACE", "0");
+    sweep.args(["--exact", test, "--nocapture"]);
+    sweep.env_remove("SIM_SEED").env("SIM_SEEDS", seeds.to_string()).env("RUST_BACKTRACE", "0");
     sweep.env("TIDEGATE_FAILPOINT", mutant);
     let ended = sweep.output().unwrap();
     let text = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
@@ -17,22 +21,28 @@ fn found(mutant: &str) -> String {
 
 #[test]
 fn without_a_mutant_the_sweep_finds_nothing() {
-    found("");
+    found("", WORD_COUNT, 60);
+    found("", STATELESS, 60);
 }
 
 #[test]
 fn each_mutant_is_detected_with_its_seed() {
-    for mutant in [
-        "mutant-apply-before-commit",
-        "mutant-offsets-outside",
-        "mutant-doubt-means-aborted",
-        "mutant-doubt-means-committed",
+    for (mutant, test, seeds) in [
+        ("mutant-apply-before-commit", WORD_COUNT, 60),
+        ("mutant-offsets-outside", WORD_COUNT, 60),
+        ("mutant-doubt-means-aborted", WORD_COUNT, 60),
+        ("mutant-doubt-means-committed", WORD_COUNT, 60),
+        ("mutant-staged-state-kept", WORD_COUNT, 60),
+        // The engine looks at its membership itself, right before the log does: only without both is it found.
+        ("mutant-expelled-goes-on=mutant,mutant-no-group-metadata", STATELESS, 1_000),
     ] {
-        let text = found(&format!("{mutant}=mutant"));
+        let text = found(&format!("{mutant}=mutant"), test, seeds);
         let seed = text
             .lines()
             .find(|line| line.starts_with("SIM_SEED="))
             .unwrap_or_else(|| panic!("{mutant}: {text}"));
         println!("{mutant}: {}", seed.split(';').next().unwrap());
     }
+    let text = found("mutant-local-rows-again=mutant", LOCAL_ROWS, 0);
+    assert!(text.contains("worlds failed"), "{text}");
 }

@@ -5,6 +5,7 @@
 //! particular program.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
@@ -15,7 +16,7 @@ use tidegate::{
     log::{self, Log, TopicSpec},
     plan::Topology,
     record::{Incarnation, InstanceId, RawChunkBuilder, RawRecord, TopicPartition},
-    runtime::{Env, Observed, Observer, Shutdown, run},
+    runtime::{Env, Observed, Observer, Shutdown, clock::Clock, run},
     sim::{Fault, Faults, Outcome, ProcessEnv, Random, World, sweep},
     state::MemoryStorage,
 };
@@ -34,7 +35,7 @@ pub struct Case {
     pub processes: &'static [&'static str],
 }
 
-struct Silent;
+pub struct Silent;
 impl Observer for Silent {
     fn on(&self, _: &Observed<'_>) {}
 }
@@ -51,12 +52,24 @@ fn config() -> Config {
     config
 }
 
+thread_local! {
+    /// The clock of the process that runs on this thread.
+    static CLOCK: RefCell<Option<Arc<dyn Clock>>> = const { RefCell::new(None) };
+}
+
+/// A function of a program that takes this long.
+pub fn work(time: Duration) {
+    let clock = CLOCK.with_borrow(Clone::clone).expect("called by a simulated process");
+    clock.sleep(time);
+}
+
 /// One incarnation of a program.
 pub fn incarnation(
     env: ProcessEnv,
     topology: fn() -> Topology,
     observer: Arc<dyn Observer>,
 ) -> tidegate::Result {
+    CLOCK.set(Some(env.clock.clone()));
     let env = Env {
         log: env.log,
         storage: env.storage,
@@ -86,7 +99,7 @@ fn visit(log: &dyn Log, at: &TopicPartition, mut visit: impl FnMut(RawRecord<'_>
 }
 
 /// Everything committed in a topic, partition by partition.
-fn read(log: &dyn Log, topic: &str, partitions: u32) -> Vec<(String, String)> {
+pub fn read(log: &dyn Log, topic: &str, partitions: u32) -> Vec<(String, String)> {
     let mut rows = vec![];
     let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
     for partition in 0..partitions {
@@ -113,6 +126,7 @@ fn world(case: Case, seed: u64, faults: Faults, traced: bool) -> (World, BTreeMa
     let mut world = if traced { World::traced(seed, faults, make) } else { World::new(seed, faults, make) };
     create(world.log().as_ref(), "lines", PARTITIONS);
     create(world.log().as_ref(), "counts", 4);
+    create(world.log().as_ref(), "seen", 1);
     let (mut random, mut oracle) = (Random::new(seed ^ 0x5eed), BTreeMap::new());
     let mut number = 0;
     for step in 0..20u64 {

@@ -66,6 +66,7 @@ impl EmbeddedProducer {
         if offsets.is_empty() {
             return Ok(());
         }
+        self.store.expire()?;
         let of_group = |(at, committed): &(TopicPartition, Committed)| GroupOffset {
             group: self.spec.group.clone(),
             at: at.clone(),
@@ -73,7 +74,9 @@ impl EmbeddedProducer {
         };
         let list: Vec<GroupOffset> = offsets.iter().map(of_group).collect();
         self.store.change(|state| {
-            state.check_offsets(&self.spec.group, offsets, &member.member_id, member.generation)?;
+            if !crate::failpoint::passes("mutant-no-group-metadata") {
+                state.check_offsets(&self.spec.group, offsets, &member.member_id, member.generation)?;
+            }
             if let Some(id) = &self.id {
                 return state.add_offsets(id, list);
             }
@@ -86,6 +89,7 @@ impl EmbeddedProducer {
     /// The second half of a commit, or an abort.
     pub(crate) fn end(&mut self, commit: bool) -> Result<(), Failure> {
         self.forget();
+        self.store.expire()?;
         match &self.id {
             Some(id) => self.store.change(|state| state.end(id, commit)),
             None => Ok(()),
@@ -95,7 +99,10 @@ impl EmbeddedProducer {
     /// Like `end`, for a request that arrives when this producer has moved on or is gone.
     pub(crate) fn late_end(&self, commit: bool) -> Box<dyn FnOnce() -> bool + Send> {
         let (store, id) = (self.store.clone(), self.id.clone());
-        Box::new(move || id.is_some_and(|id| store.change(|state| state.end(&id, commit)).is_ok()))
+        Box::new(move || {
+            store.expire().is_ok()
+                && id.is_some_and(|id| store.change(|state| state.end(&id, commit)).is_ok())
+        })
     }
 
     fn usable(&self, stage: Stage) -> Result<(), Failure> {
@@ -165,6 +172,7 @@ impl Producer for EmbeddedProducer {
         let rest = staged.into_iter().filter(|(_, b)| !b.is_empty()).map(|(at, b)| (at, b.build()));
         chunks.extend(rest);
         self.staged_bytes = 0;
+        self.store.expire()?;
         if !chunks.is_empty() {
             let now_ms = self.store.time.now_ms();
             self.store.change(|state| match &self.id {

@@ -41,6 +41,10 @@ where
     F: Fn(V) -> C + Send + Sync,
     G: Fn(C, V) -> C + Send + Sync,
 {
+    fn sees_batches(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         for (key, value) in input.take::<Vec<(K, V)>>() {
             let slot = self.held.entry(key).or_default();
@@ -78,6 +82,10 @@ impl<K, V> Default for Group<K, V> {
 }
 
 impl<K: Key, V: Value> Operator for Group<K, V> {
+    fn sees_batches(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
         let rows = input.take::<Vec<(K, V)>>();
         self.values += rows.len();

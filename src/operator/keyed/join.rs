@@ -32,6 +32,10 @@ impl<K: Key, V: Value, W: Value, U: Data, F> Operator for CoGroup<K, V, W, U, F>
 where
     F: Fn(K, Vec<V>, Vec<W>, &mut Vec<(K, U)>) + Send,
 {
+    fn sees_batches(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, port: Port, input: Chunk, _: &mut Context<'_>) -> Result {
         if port == Port(0) {
             self.values.0 += input.len();
@@ -105,6 +109,10 @@ impl<K: Key, V: Value, W: Value, X: Value> CoGroup3<K, V, W, X> {
 }
 
 impl<K: Key, V: Value, W: Value, X: Value> Operator for CoGroup3<K, V, W, X> {
+    fn sees_batches(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, port: Port, input: Chunk, _: &mut Context<'_>) -> Result {
         match port {
             Port(0) => self.add(input, |three| &mut three.0),

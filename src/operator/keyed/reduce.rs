@@ -30,6 +30,10 @@ impl<K, V, F> Reduce<K, V, F> {
 }
 
 impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for Reduce<K, V, F> {
+    fn sees_batches(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
         for (key, value) in input.take::<Vec<(K, V)>>() {
             let slot = self.held.entry(key).or_default();

@@ -56,6 +56,10 @@ impl<K: Key, V: Value, S: Value, F> Operator for UpdateState<K, V, S, F>
 where
     F: Fn(Vec<V>, Option<S>) -> Option<S> + Send + Sync,
 {
+    fn sees_batches(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
         self.new_values += input.len();
         for (key, value) in input.take::<Vec<(K, V)>>() {

@@ -232,6 +232,10 @@ where
     F: Fn(V, V) -> V + Send + Sync,
     G: Fn(V, V) -> V + Send + Sync,
 {
+    fn sees_batches(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         let pane = self.slides.pane(self.slides.time_of(cx.batch.time.0), self.slides.pane_ms());
         self.written += add(cx.stores.open(self.panes), pane, input.take(), &*self.functions.reduce)?;

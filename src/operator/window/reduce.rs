@@ -54,6 +54,10 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> WindowReduce<K, V, F> {
 }
 
 impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for WindowReduce<K, V, F> {
+    fn sees_batches(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         let pane = self.slides.pane(self.slides.time_of(cx.batch.time.0), self.pane_ms);
         self.written += add(cx.stores.open(self.panes), pane, input.take(), &*self.reduce)?;

@@ -81,6 +81,10 @@ impl<T: Value> WindowRows<T> {
 }
 
 impl<T: Value> Operator for WindowRows<T> {
+    fn sees_batches(&self) -> bool {
+        true
+    }
+
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         let (mut block, mut bytes) = (vec![], 0);
         for row in input.take::<Vec<T>>() {

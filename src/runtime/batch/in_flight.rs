@@ -22,6 +22,8 @@ pub struct InFlight {
     pub began_ms: i64,
     /// When its input was complete, on the monotonic clock.
     pub input_ended: Duration,
+    /// Whether its interval must be one batch.
+    pub is_whole: bool,
     /// How long the loop waited for input.
     pub waited: Duration,
     /// How long its checkpoint has taken so far.

@@ -81,6 +81,12 @@ impl LocalInput {
         Ok(progress)
     }
 
+    /// Whether the batch in flight has rows of it.
+    #[must_use]
+    pub fn has_given(&self) -> bool {
+        !self.taken.is_empty()
+    }
+
     /// Whether rows are waiting.
     #[must_use]
     pub fn has_more(&self) -> bool {

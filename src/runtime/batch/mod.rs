@@ -3,12 +3,10 @@
 //! Knows no log call and no group. Invariant: nothing here decides whether a batch is committed.
 
 pub mod bisection;
+mod careful;
 pub mod in_flight;
 pub mod local_input;
 pub mod pace;
 pub mod partitions;
-pub mod rate;
 pub mod source_partition;
-pub mod staging;
 pub mod state_partition;
-pub mod trigger;

@@ -4,7 +4,7 @@
 //! nothing is computed on a partition that is not here.
 
 use super::{
-    bisection::Bisection, local_input::LocalInput, rate::Rates, source_partition::SourcePartition,
+    bisection::Bisection, local_input::LocalInput, pace::rate::Rates, source_partition::SourcePartition,
     state_partition::StatePartition,
 };
 use crate::{
@@ -104,6 +104,11 @@ impl Partitions {
         states + sources + self.locals.iter().map(|l| l.task.staged_bytes()).sum::<usize>()
     }
 
+    /// Whether results depend on where a batch begins and ends.
+    pub fn see_batches(&mut self) -> bool {
+        self.tasks().any(|task| task.sees_batches())
+    }
+
     /// Whether the batch in flight has moved an offset or touched state.
     #[must_use]
     pub fn have_moved(&self) -> bool {
@@ -155,16 +160,17 @@ impl Partitions {
         sum
     }
 
-    /// How long the operator of each sink took since the last call, summed over all tasks.
-    pub fn take_sink_times(&mut self) -> BTreeMap<NodeId, Duration> {
+    /// How long each operator took since the last call, summed over all tasks.
+    pub fn take_times(&mut self) -> BTreeMap<NodeId, Duration> {
         let mut times: BTreeMap<NodeId, Duration> = BTreeMap::new();
         self.tasks()
-            .flat_map(Task::take_sink_times)
+            .flat_map(Task::take_times)
             .for_each(|(node, time)| *times.entry(node).or_default() += time);
         times
     }
 
-    fn tasks(&mut self) -> impl Iterator<Item = &mut Task> {
+    /// All tasks.
+    pub fn tasks(&mut self) -> impl Iterator<Item = &mut Task> {
         let sources = self.sources.iter_mut().map(|s| &mut s.task);
         let locals = self.locals.iter_mut().map(|l| &mut l.task);
         sources.chain(locals).chain(self.states.iter_mut().flat_map(|s| &mut s.tasks))

@@ -2,6 +2,7 @@
 //!
 //! Knows no log call. Invariant: `next` runs ahead of `committed` only while a batch is in flight; giving a batch up sets it back.
 
+use super::careful::Careful;
 use crate::{
     error::Result,
     log::Fetcher,
@@ -12,6 +13,7 @@ use crate::{
     source::{BadRecordAt, BadRecordPolicy, QueueLimits, RecordQueue, SourceSpec, Taken},
     task::{Stopwatch, Task},
 };
+use std::sync::Arc;
 
 /// One owned source partition.
 pub struct SourcePartition {
@@ -35,6 +37,12 @@ pub struct SourcePartition {
     pub leader_epoch: Option<i32>,
     /// Where an available-now run ends.
     pub stop_at: Option<Offset>,
+    /// How failing records are found without giving a batch up for each, once one has failed.
+    careful: Option<Careful>,
+    /// Whether that has just begun.
+    is_suspicious: bool,
+    /// A task like `task`.
+    another_task: Box<dyn Fn() -> Task + Send>,
     /// Offset of a record that makes batches fail, and why: once it is taken alone, it is a bad record.
     pub rejected: Option<(Offset, String)>,
     /// Offset of the first record of the chunk that was taken last.
@@ -65,6 +73,15 @@ pub struct Start {
     pub fetcher: Box<dyn Fetcher>,
 }
 
+/// How much one pass takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
+    /// About so many records, in whole chunks.
+    pub records_max: usize,
+    /// About so many bytes.
+    pub bytes_max: usize,
+}
+
 /// The result of one pass over a source partition.
 #[derive(Default)]
 pub struct Progress {
@@ -84,7 +101,7 @@ impl SourcePartition {
     /// A partition that `source` reads.
     #[must_use]
     pub fn open(
-        plan: &Topology,
+        plan: &Arc<Topology>,
         (node, source): (NodeId, &SourceSpec),
         start: Start,
         state_partitions: u32,
@@ -92,12 +109,16 @@ impl SourcePartition {
     ) -> Self {
         let Start { at, from, committed, stop_at, fetcher } = start;
         let id = TaskId { stage: 0, partition: at.partition };
-        let task = Task::open(plan, id, Some(node), state_partitions, None);
+        let (plan, reads) = (plan.clone(), at.clone());
+        let open = move || Task::open(&plan, id, Some(node), state_partitions, None).reading(reads.clone());
         SourcePartition {
             node,
             policy: source.policy,
             queue: RecordQueue::new(at.clone(), fetcher, source.decoder.clone()),
-            task: task.reading(at.clone()).timed(stopwatch),
+            task: open().timed(stopwatch),
+            another_task: Box::new(open),
+            careful: None,
+            is_suspicious: false,
             committed,
             start: from,
             next: from,
@@ -114,8 +135,8 @@ impl SourcePartition {
         }
     }
 
-    /// Passes up to `records_max` records or about `bytes_max` bytes through the task; a decoded chunk that
-    /// is larger than what is left waits for the next batch, unless the batch has nothing yet.
+    /// Passes up to `records_max` records, and about as much as a round takes, through the task; a decoded chunk
+    /// that is larger than what is left of the batch waits for the next one, unless the batch has nothing yet.
     ///
     /// # Errors
     /// If the partition cannot be read, or an operator fails.
@@ -124,10 +145,10 @@ impl SourcePartition {
         batch: &Batch,
         limits: QueueLimits,
         records_max: usize,
-        bytes_max: usize,
+        round: Round,
     ) -> Result<Progress> {
         let mut progress = Progress::default();
-        while progress.records < records_max && progress.bytes < bytes_max {
+        while progress.records < records_max.min(round.records_max) && progress.bytes < round.bytes_max {
             if self.stop_at.is_some_and(|end| self.next >= end) {
                 break;
             }
@@ -147,7 +168,7 @@ impl SourcePartition {
     }
 
     fn take(&mut self, batch: &Batch, taken: Taken, progress: &mut Progress) -> Result {
-        let Taken { chunk, mut bad, records, bytes, timestamps, first, next, leader_epoch } = taken;
+        let Taken { chunk, raw, mut bad, records, bytes, timestamps, first, next, leader_epoch } = taken;
         progress.timestamps = progress.timestamps.into_iter().chain(timestamps).reduce(Timestamps::and);
         self.newest_ms = self.newest_ms.max(timestamps.map(|t| t.greatest_ms));
         let rows = chunk.len() + bad.len();
@@ -159,8 +180,13 @@ impl SourcePartition {
                 reason,
                 record: RawChunk::default(),
             }));
+        } else if let Some((raw, careful)) = raw.zip(self.careful.as_mut()) {
+            let decoder = self.queue.decoder();
+            careful.process((batch, self.node), &raw, decoder.as_ref(), &mut self.task, &mut bad)?;
         } else if !chunk.is_empty() {
-            self.task.process(batch, self.node, Port(0), chunk)?;
+            self.task.process(batch, self.node, Port(0), chunk).inspect_err(|_| {
+                self.is_suspicious = self.careful.is_none() && self.policy != BadRecordPolicy::Fail;
+            })?;
         }
         progress.records += records.max(rows); // a record may become many rows
         self.taken_records += records.max(rows);
@@ -171,10 +197,21 @@ impl SourcePartition {
         Ok(())
     }
 
+    /// Whether a record has failed here for the first time: once the batch is given up, failing records are found
+    /// one by one.
+    #[must_use]
+    pub fn is_suspicious(&self) -> bool {
+        self.is_suspicious
+    }
+
     /// The batch in flight is given up: its input is delivered again.
     pub fn abort(&mut self) {
         self.task.abort();
         self.queue.clear();
+        if std::mem::take(&mut self.is_suspicious) {
+            self.careful = Some(Careful::new((self.another_task)()));
+            self.queue.set_raw(true);
+        }
         self.taken_records = 0;
         self.next = self.start;
     }
@@ -183,6 +220,10 @@ impl SourcePartition {
     pub fn applied(&mut self, is_witnessed: bool) {
         self.committed = Some(self.next);
         self.start = self.next;
+        if self.careful.as_ref().is_some_and(Careful::is_over) && !self.queue.has_ready() {
+            self.queue.set_raw(false);
+            self.careful = None;
+        }
         if is_witnessed {
             self.witnessed = Some(self.next);
         }

@@ -127,7 +127,9 @@ impl StatePartition {
 
     /// Forgets the batch in flight.
     pub fn abort(&mut self) {
-        self.tasks.iter_mut().for_each(Task::abort);
+        if !crate::failpoint::passes("mutant-staged-state-kept") {
+            self.tasks.iter_mut().for_each(Task::abort);
+        }
         self.inbox.iter_mut().for_each(Vec::clear);
         self.changes.clear();
         self.sent_rows = 0;

@@ -1,34 +1,72 @@
-//! The producer and its transaction.
+//! What a batch sends, and the producer that sends it.
 //!
-//! Owns when a transaction is open and when the producer has to be replaced. Knows no batch: what is sent in
-//! it is the caller's. Invariants: a transaction opens with the first thing that is sent; a producer whose
-//! requests may still be in flight (it is suspect) begins no further transaction.
+//! Owns the records that are held until a batch is computed, when a transaction is open, and when the producer has
+//! to be replaced. Knows no batch: what is held is the caller's. Invariants: a transaction is open only while held
+//! records are sent and committed, never while a batch is computed; a producer whose requests may still be in flight
+//! (it is suspect) begins no further transaction; the calling thread never waits for the log without attending.
 
-use super::pending_producer::{self, PendingProducer};
+use super::{
+    held::Held,
+    pending_producer::{self, PendingProducer},
+};
 use crate::{
     error::{Error, Failure, Reaction, Result},
     log::{Committed, Membership, Producer, RefusedRecord, RequestSizes},
     record::{Partition, RawChunk, TopicPartition},
-    runtime::app::{App, RETRY_PAUSE},
+    runtime::{
+        app::{App, RETRY_PAUSE},
+        pool::{Pool, Working},
+    },
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// A producer that is lost within this time after the previous one was probably taken by a process that is
 /// about to claim our name: as long as we have open transactions, its own producer does not become ready.
 const RIVAL_WINDOW: Duration = Duration::from_secs(10);
 
-/// The transaction of the batch in flight, and the producer behind it.
+/// Called again and again while the log is waited for; an error gives the call up.
+pub type Attend<'a> = &'a mut dyn FnMut(Duration) -> Result;
+
+/// The producer, with what it is to send; moves to the thread that talks to the log and back.
+struct Sender {
+    producer: Box<dyn Producer>,
+    held: Held,
+}
+
+impl Sender {
+    /// Sends what is held in a transaction of its own, and waits for the acknowledgements.
+    fn flush(&mut self) -> Result {
+        self.producer.begin()?;
+        let producer = &mut self.producer;
+        self.held.drain(|topic, partition, records| {
+            producer.send(topic, partition, records)?;
+            let _ = crate::failpoint::passes("after-send");
+            Ok::<_, Error>(())
+        })?;
+        Ok(producer.flush()?)
+    }
+}
+
+/// What a batch sends, and the producer behind it.
 pub struct Transaction {
+    /// The producer, if it is ready.
     producer: Option<Box<dyn Producer>>,
     pending: Option<PendingProducer>,
     /// How much the next producer puts into one request.
     sizes: RequestSizes,
+    held: Held,
+    /// The thread that waits for the log.
+    thread: Pool,
     is_open: bool,
     /// When the last batch was committed, until the next one begins.
     last_commit: Option<Duration>,
     /// When a lost producer was last replaced.
     last_replaced: Option<Duration>,
 }
+
+/// Sending, on a thread of its own.
+#[must_use = "the producer is gone until it is waited for"]
+pub struct Flushing(Working<Sender, Result>);
 
 impl Transaction {
     /// Starts making a producer ready.
@@ -40,10 +78,13 @@ impl Transaction {
             0 => PendingProducer::WhenNeeded(spec),
             _ => PendingProducer::on_thread(&app.env.log, spec),
         };
+        let spill = app.config.state_dir.clone().filter(|d| d.is_dir()).unwrap_or_else(std::env::temp_dir);
         Transaction {
             producer: None,
             pending: Some(pending),
             sizes,
+            held: Held::new(spill),
+            thread: Pool::new("producer", app.config.threads.min(1)),
             is_open: false,
             last_commit: None,
             last_replaced: None,
@@ -114,10 +155,13 @@ impl Transaction {
     /// Replaces the producer, which ends what the old one left open.
     ///
     /// # Errors
-    /// If the log does not make the new one ready.
-    pub fn replace(&mut self, app: &App) -> Result {
+    /// If the log does not make the new one ready, or with what `attend` fails with.
+    pub fn replace(&mut self, app: &App, attend: Attend<'_>) -> Result {
         drop(self.producer.take());
-        self.producer = Some(pending_producer::ready(app.env.log.as_ref(), &app.producer_spec(self.sizes))?);
+        let (log, spec) = (app.env.log.clone(), app.producer_spec(self.sizes));
+        let making = self.thread.start(&mut vec![()], move |()| pending_producer::ready(log.as_ref(), &spec));
+        let made = making.wait(&mut vec![], attend)?.pop();
+        self.producer = Some(made.expect("one was asked for")?);
         self.last_replaced = Some(app.now());
         self.is_open = false;
         Ok(())
@@ -129,26 +173,30 @@ impl Transaction {
         self.last_replaced.is_some_and(|at| now.saturating_sub(at) < RIVAL_WINDOW)
     }
 
-    /// Whether something was sent since the last commit or abort.
+    /// Whether a transaction is open at the log.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.is_open
     }
 
-    /// Sends records, in a transaction that is opened if none is.
+    /// Whether the batch sends nothing so far.
+    #[must_use]
+    pub fn holds_nothing(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// How much the batch will send so far, bytes.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.held.bytes()
+    }
+
+    /// Holds records until the batch is computed; without `partition` they are placed by key.
     ///
     /// # Errors
-    /// If the log refuses.
-    pub fn send(
-        &mut self,
-        topic: &str,
-        partition: Option<Partition>,
-        records: &RawChunk,
-    ) -> Result<(), Failure> {
-        self.begin()?;
-        self.producer().send(topic, partition, records)?;
-        let _ = crate::failpoint::passes("after-send");
-        Ok(())
+    /// If they do not fit in memory and cannot be written to a file.
+    pub fn hold(&mut self, topic: &Arc<str>, partition: Option<Partition>, records: RawChunk) -> Result {
+        self.held.push(topic, partition, records)
     }
 
     /// Commits these records in a transaction of their own, without offsets.
@@ -168,47 +216,64 @@ impl Transaction {
         producer.commit(&[], membership)
     }
 
-    /// Waits for the acknowledgements of everything sent; if nothing was sent, opens the transaction.
+    /// Opens the transaction and sends everything that is held, on the thread that waits for the log.
+    pub fn start_flush(&mut self) -> Flushing {
+        self.is_open = true;
+        let producer = self.producer.take().expect("ready before the first batch");
+        let emptied = self.held.emptied();
+        let held = std::mem::replace(&mut self.held, emptied);
+        Flushing(self.thread.start(&mut vec![Sender { producer, held }], Sender::flush))
+    }
+
+    /// Waits until all of it is acknowledged.
     ///
     /// # Errors
-    /// If something was not acknowledged.
-    pub fn flush(&mut self) -> Result<(), Failure> {
-        if self.is_open { self.producer().flush() } else { self.begin() }
+    /// If something was not, or with what `attend` fails with.
+    pub fn wait_for(&mut self, flushing: Flushing, attend: Attend<'_>) -> Result {
+        let mut back = vec![];
+        let flushed = flushing.0.wait(&mut back, attend)?.pop();
+        self.producer = back.pop().map(|sender| sender.producer);
+        flushed.expect("one was started")
     }
 
     /// Ends the transaction with these offsets of the group.
     ///
     /// # Errors
-    /// With [`Reaction::Unknown`] if the log did not say whether it is committed.
+    /// With [`Reaction::Unknown`] if the log did not say whether it is committed, or with what `attend` fails with.
     pub fn commit(
         &mut self,
-        offsets: &[(TopicPartition, Committed)],
-        membership: &Membership,
+        offsets: Vec<(TopicPartition, Committed)>,
+        membership: Membership,
         app: &App,
-    ) -> Result<(), Failure> {
-        self.producer().commit(offsets, membership)?;
-        self.is_open = false;
-        self.last_commit = Some(app.now());
-        Ok(())
+        attend: Attend<'_>,
+    ) -> Result<Result<(), Failure>> {
+        let committed = self.call(move |producer| producer.commit(&offsets, &membership), attend)?;
+        if committed.is_ok() {
+            self.is_open = false;
+            self.last_commit = Some(app.now());
+        }
+        Ok(committed)
     }
 
     /// Aborts the transaction, if one is open.
     ///
     /// # Errors
-    /// If the log does not say that it is aborted.
-    pub fn abort(&mut self) -> Result<(), Failure> {
-        if self.is_open
-            && let Some(producer) = &mut self.producer
-        {
-            producer.abort()?;
+    /// If the log does not say that it is aborted, or with what `attend` fails with.
+    pub fn abort(&mut self, attend: Attend<'_>) -> Result<Result<(), Failure>> {
+        if self.is_open && self.producer.is_some() {
+            let aborted = self.call(|producer| producer.abort(), attend)?;
+            if aborted.is_err() {
+                return Ok(aborted);
+            }
             self.is_open = false;
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
-    /// The transaction is over for us, however it ended.
+    /// The batch is over for us, however it ended: nothing of it is held.
     pub fn forget(&mut self) {
         self.is_open = false;
+        self.held.clear();
     }
 
     /// Whether requests of the producer may still be in flight.
@@ -222,12 +287,18 @@ impl Transaction {
         self.last_commit.take()
     }
 
-    fn begin(&mut self) -> Result<(), Failure> {
-        if !self.is_open {
-            self.producer().begin()?;
-            self.is_open = true;
-        }
-        Ok(())
+    /// Calls the producer on the thread that waits for the log.
+    fn call<R: Send + 'static>(
+        &mut self,
+        work: impl Fn(&mut dyn Producer) -> R + Send + Sync + 'static,
+        attend: Attend<'_>,
+    ) -> Result<R> {
+        let mut one = self.producer.take().into_iter().collect();
+        let working =
+            self.thread.start(&mut one, move |producer: &mut Box<dyn Producer>| work(producer.as_mut()));
+        let answer = working.wait(&mut one, attend)?.pop();
+        self.producer = one.pop();
+        Ok(answer.expect("ready before the first batch"))
     }
 
     fn producer(&mut self) -> &mut dyn Producer {

@@ -3,18 +3,22 @@
 //! Owns the order of the two steps, and the rows of the meta topic that carry them over a crash. Knows no format. Invariants: nothing is
 //! finished before its batch is committed; before the first batch everything that was committed is finished.
 
+use super::transaction::Attend;
 use crate::{
     error::Result,
     operator::{Batch, NodeId},
     plan::{Role, Topology},
     record::{Incarnation, Map, RawChunk, RawChunkBuilder, hash_bytes},
-    runtime::{app::App, group::meta::Meta},
+    runtime::{app::App, group::meta::Meta, pool::Working},
     sink::{TwoPhaseContext, TwoPhaseSink, two_phase::Collected},
 };
 use std::{sync::Arc, time::Duration};
 
+/// How the preparation of a sink ended, and how long it took.
+pub type Prepared = (Result, (NodeId, Duration));
+
 /// One two-phase sink.
-struct TwoPhaseOutput {
+pub struct TwoPhaseOutput {
     node: NodeId,
     name: String,
     sink: Box<dyn TwoPhaseSink>,
@@ -65,6 +69,13 @@ impl TwoPhaseOutputs {
         TwoPhaseOutputs(outputs.collect())
     }
 
+    /// What the sinks are called, and where they were made.
+    #[must_use]
+    pub fn labels(&self, plan: &Topology) -> Vec<String> {
+        let nodes = self.0.iter().map(|output| plan.node(output.node));
+        nodes.map(|node| format!("{} (made at {})", node.kind, node.operation.place)).collect()
+    }
+
     /// Finishes what this process committed earlier, and what the former owners of its partitions committed.
     /// To be called once the committed offsets of these partitions have been read: then no transaction of a
     /// former owner is pending.
@@ -85,34 +96,54 @@ impl TwoPhaseOutputs {
             .try_for_each(|output| output.sink.recover(&incarnation, &meta.prepared(&output.name)))
     }
 
-    /// Hands the rows of the batch to the sinks, on the workers, and adds how long each took to `times`. Returns what is sent to the
-    /// first partition of topics, in the transaction of the batch; rows of the meta topic come last.
-    ///
-    /// # Errors
-    /// If a destination cannot be used.
-    pub fn prepare(
+    /// Hands the rows of the batch to the sinks, on the workers.
+    pub fn start_prepare(
         &mut self,
         app: &App,
         batch: Batch,
         mut rows: Map<NodeId, Collected>,
-        times: &mut Vec<(NodeId, Duration)>,
-    ) -> Result<Vec<(Arc<str>, RawChunk)>> {
-        if self.0.is_empty() {
-            return Ok(vec![]);
-        }
+    ) -> Working<TwoPhaseOutput, Prepared> {
         for output in &mut self.0 {
             output.rows = rows.swap_remove(&output.node).unwrap_or_default();
         }
         let now = app.stopwatch();
-        let results = app.pool.each(&mut self.0, move |output| {
+        app.pool.start(&mut self.0, move |output| {
             let began = now();
             let prepared = output.sink.prepare(&batch, std::mem::take(&mut output.rows));
             let result = prepared.map(|prepared| output.prepared = prepared);
             (result, (output.node, now().saturating_sub(began)))
-        });
-        let (results, took): (Vec<Result>, Vec<_>) = results.into_iter().unzip();
+        })
+    }
+
+    /// Waits for the sinks.
+    ///
+    /// # Errors
+    /// What `attend` fails with.
+    pub fn wait(
+        &mut self,
+        working: Working<TwoPhaseOutput, Prepared>,
+        attend: Attend<'_>,
+    ) -> Result<Vec<Prepared>> {
+        working.wait(&mut self.0, attend)
+    }
+
+    /// What is sent to the first partition of topics, in the transaction of the batch; rows of the meta topic come
+    /// last. Adds how long each sink took to `times`.
+    ///
+    /// # Errors
+    /// If a destination cannot be used.
+    pub fn prepared(
+        &mut self,
+        app: &App,
+        prepared: Vec<Prepared>,
+        times: &mut Vec<(NodeId, Duration)>,
+    ) -> Result<Vec<(Arc<str>, RawChunk)>> {
+        let (results, took): (Vec<Result>, Vec<_>) = prepared.into_iter().unzip();
         times.extend(took);
         results.into_iter().collect::<Result>()?;
+        if self.0.is_empty() {
+            return Ok(vec![]);
+        }
         let _ = crate::failpoint::passes("after-prepare");
         let mut records: Vec<_> = self.0.iter_mut().flat_map(|output| output.sink.take_records()).collect();
         let mut meta_rows = RawChunkBuilder::default();

@@ -8,7 +8,7 @@
 
 use super::{CommittedPosition, meta::Meta, topics::Topics};
 use crate::{
-    error::{Error, Result},
+    error::{Error, Failure, Reaction, Result, Stage},
     plan::Change,
     record::{BatchId, Incarnation, RawChunk, Token},
     runtime::{
@@ -83,10 +83,24 @@ impl Identity {
     /// If the meta topic cannot be read.
     pub fn is_superseded(&mut self, app: &App) -> Result<bool> {
         let Some(meta) = self.meta.as_mut() else { return Ok(false) };
-        meta.read_claims(app.env.log.as_ref(), &app.names.meta)?;
+        meta.read_on(app.env.log.as_ref(), &app.names.meta)?;
         let claim = meta.claim(&app.env.instance);
         let superseded = self.incarnation.is_some_and(|ours| claim.is_some_and(|claim| claim > ours));
         Ok(superseded && !crate::failpoint::passes("mutant-never-superseded"))
+    }
+
+    /// Whether our batch, which carried a row of the meta topic, was committed; once nothing of ours is open.
+    ///
+    /// # Errors
+    /// If the meta topic cannot be read to its end now.
+    pub fn is_committed(&mut self, app: &App, batch: BatchId) -> Result<bool> {
+        let token = self.token(app, batch);
+        let Some(meta) = self.meta.as_mut() else { return Ok(false) };
+        if !meta.read_on(app.env.log.as_ref(), &app.names.meta)? {
+            let what = format!("{} is not read to its end: a transaction on it is open", app.names.meta);
+            return Err(Failure::new(Stage::Fetch, Reaction::RetrySame, what).into());
+        }
+        Ok(meta.is_committed(&token))
     }
 
     /// Leaves our place and our producer to others for a while. Returns whether a newer process has claimed

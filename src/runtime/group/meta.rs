@@ -10,7 +10,8 @@ use crate::{
     log::{Log, TopicInfo},
     plan::Fingerprint,
     record::{
-        Headers, Incarnation, InstanceId, Map, Offset, RawChunk, RawChunkBuilder, RawRecord, TopicPartition,
+        Headers, Incarnation, InstanceId, Map, Offset, RawChunk, RawChunkBuilder, RawRecord, Token,
+        TopicPartition,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,7 @@ pub struct Meta {
     witnesses: BTreeMap<String, Offset>,
     prepared: BTreeMap<String, Vec<Vec<u8>>>,
     claims: BTreeMap<String, Incarnation>,
+    batches: BTreeMap<String, String>,
     /// The position that reading has reached.
     next: Offset,
 }
@@ -63,15 +65,18 @@ impl Meta {
         Ok(Meta { next: from, ..Self::parse(&rows)? })
     }
 
-    /// Reads further for incarnations only: what this run left in the other rows says nothing about an
-    /// earlier run. Rows behind another process's open transaction are not waited for.
+    /// Reads further, for incarnations and outcomes only: what this run left in the other rows says nothing about
+    /// an earlier run. Rows behind another process's open transaction are not waited for; `false` = there may be
+    /// some.
     ///
     /// # Errors
     /// As [`Meta::read`].
-    pub fn read_claims(&mut self, log: &dyn Log, topic: &str) -> Result {
-        let (rows, _) = rows(log, &TopicPartition::new(topic, 0), &mut self.next, SILENCE_OF_CLAIMS_S)?;
-        self.claims.extend(Self::parse(&rows)?.claims);
-        Ok(())
+    pub fn read_on(&mut self, log: &dyn Log, topic: &str) -> Result<bool> {
+        let (rows, whole) = rows(log, &TopicPartition::new(topic, 0), &mut self.next, SILENCE_OF_CLAIMS_S)?;
+        let Meta { claims, batches, .. } = Self::parse(&rows)?;
+        self.claims.extend(claims);
+        self.batches.extend(batches);
+        Ok(whole)
     }
 
     fn parse(rows: &Map<Vec<u8>, Vec<u8>>) -> Result<Self> {
@@ -89,6 +94,8 @@ impl Meta {
                 meta.witnesses.insert(at.into(), serde_json::from_slice(value).map_err(foreign)?);
             } else if let Some((_, name)) = key.strip_prefix(OUTPUT).and_then(|rest| rest.split_once('/')) {
                 meta.prepared.entry(name.into()).or_default().push(value.clone());
+            } else if let Some(instance) = key.strip_prefix("batch/") {
+                meta.batches.insert(instance.into(), serde_json::from_slice(value).map_err(foreign)?);
             } else if let Some(instance) = key.strip_prefix("instance/") {
                 meta.claims.insert(instance.into(), serde_json::from_slice(value).map_err(foreign)?);
             }
@@ -164,6 +171,20 @@ impl Meta {
         rows.build()
     }
 
+    /// Whether this is the last batch with rows of the process itself that its instance has committed.
+    #[must_use]
+    pub fn is_committed(&self, token: &Token) -> bool {
+        self.batches.get(&*token.instance.0).is_some_and(|last| *last == token.to_string())
+    }
+
+    /// The row that goes with a batch whose rows no offset covers.
+    #[must_use]
+    pub fn batch_row(token: &Token) -> RawChunk {
+        let mut rows = RawChunkBuilder::default();
+        push(&mut rows, &format!("batch/{}", token.instance), &token.to_string());
+        rows.build()
+    }
+
     /// The row by which older processes of an instance learn that a newer one runs.
     #[must_use]
     pub fn claim_row(instance: &InstanceId, incarnation: Incarnation) -> RawChunk {
@@ -223,6 +244,7 @@ fn push(rows: &mut RawChunkBuilder, key: &str, value: &impl Serialize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::BatchId;
 
     fn info(id: &str, partitions: u32) -> TopicInfo {
         let config = BTreeMap::new();
@@ -241,17 +263,23 @@ mod tests {
         let at = TopicPartition::new("in", 3);
         let mut rows = Map::default();
         let (one, other) = (InstanceId("a".into()), InstanceId("b".into()));
+        let token = |n| Token { instance: one.clone(), incarnation: Incarnation(7), batch: BatchId(n) };
         for chunk in [
             Meta::first_rows(&print, &topics),
             Meta::witness_rows([(&at, Offset(9))].into_iter()),
             Meta::claim_row(&one, Incarnation(6)),
             Meta::claim_row(&one, Incarnation(7)),
+            Meta::batch_row(&token(1)),
+            Meta::batch_row(&token(2)),
         ] {
             rows.extend(chunk.iter().map(|r| (r.key.unwrap().to_vec(), r.value.unwrap().to_vec())));
         }
         let meta = Meta::parse(&rows).unwrap();
         assert_eq!((meta.topology.clone(), meta.witness(&at)), (Some(print), Some(Offset(9))));
         assert_eq!((meta.claim(&one), meta.claim(&other)), (Some(Incarnation(7)), None));
+        assert!(
+            !meta.is_committed(&token(1)) && meta.is_committed(&token(2)) && !meta.is_committed(&token(3))
+        );
         assert!(!meta.subscription_changed(&topics));
         meta.check(&topics).unwrap();
         let grown = Topics { inputs: BTreeMap::from([("in".to_owned(), info("a", 6))]) };

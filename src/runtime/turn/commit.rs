@@ -4,7 +4,7 @@
 //! acknowledgement and the offsets; offsets are sent for every touched partition, moved or not; the databases
 //! are written only by `apply`.
 
-use super::Loop;
+use super::{Loop, give_up::TOLD_FROM};
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     log::Committed,
@@ -21,22 +21,21 @@ impl Loop {
         RecoveryRecord::new(token, batch.time, &self.app.fingerprint_short)
     }
 
-    /// Waits for the acknowledgements, while the next input is fetched and decoded.
+    /// Sends what the batch holds and waits for the acknowledgements, while the next input is fetched and decoded.
     pub(super) fn flush(&mut self) -> Result<Event> {
         let _ = crate::failpoint::passes("before-flush");
         let limits = self.queue_limits();
-        let transaction = &mut self.transaction;
-        let (filled, flushed) = self.app.pool.each_beside(
-            &mut self.partitions.sources,
-            move |source| source.queue.fill(limits),
-            || transaction.flush(),
-        );
+        let Loop { app, group, partitions, attention, transaction, .. } = self;
+        let flushing = transaction.start_flush();
+        let filling = app.pool.start(&mut partitions.sources, move |source| source.queue.fill(limits));
+        let filled = attention.wait(app, group, filling, &mut partitions.sources)?;
+        let flushed = transaction.wait_for(flushing, &mut |waited| attention.attend(app, group, waited));
         for (source, filled) in self.partitions.sources.iter().zip(&filled) {
             if let Err(f) = filled {
                 self.app.observe(&Observed::ReceiverFailed { at: &source.at, why: &f.message });
             }
         }
-        match flushed.and_then(|()| filled.into_iter().collect::<Result<(), Failure>>()) {
+        match flushed.and_then(|()| Ok(filled.into_iter().collect::<Result<(), Failure>>()?)) {
             Ok(()) => {
                 let _ = crate::failpoint::passes("after-flush");
                 if crate::failpoint::passes("fail-flush") {
@@ -45,12 +44,15 @@ impl Loop {
                 }
                 Ok(Event::Flushed)
             }
-            Err(f) => self.failed(f.into()),
+            Err(e) => self.failed(e),
         }
     }
 
     /// Sends the offsets and ends the transaction.
     pub(super) fn commit(&mut self) -> Result<Event> {
+        if let Err(f) = self.attention.lost() {
+            return self.failed(f.into());
+        }
         let membership = match self.group.membership() {
             Ok(m) => m,
             Err(f) => return self.failed(f.into()),
@@ -69,8 +71,16 @@ impl Loop {
                 state.backend.apply(&state.changes, None)?;
             }
         }
-        let committed =
-            crate::failpoint::around_commit(|| self.transaction.commit(&offsets, &membership, &self.app));
+        let Loop { app, group, attention, transaction, .. } = self;
+        let mut given_up = Ok(());
+        let committed = crate::failpoint::around_commit(|| {
+            let attend = &mut |waited| attention.attend(app, group, waited);
+            transaction.commit(offsets, membership, app, attend).unwrap_or_else(|e| {
+                given_up = Err(e);
+                Ok(())
+            })
+        });
+        given_up?;
         match committed {
             Ok(()) => Ok(Event::Committed),
             Err(f) if f.reaction == Reaction::Unknown => self.in_doubt(f),
@@ -128,6 +138,8 @@ impl Loop {
             Err(Error::Killed) => return Err(Error::Killed),
             Err(e) => return Ok(self.broken(e)),
         }
+        let records = self.in_flight.counters.records_in;
+        let is_progress = records > 0 || self.pace.setbacks.total() == 0;
         let is_witnessed = self.witness.is_due();
         self.partitions.sources.iter_mut().for_each(|source| source.applied(is_witnessed));
         self.partitions.locals.iter_mut().for_each(LocalInput::applied);
@@ -135,20 +147,26 @@ impl Loop {
         self.witness.applied(self.app.now());
         self.bisection.committed();
         self.limits.committed();
+        if self.pace.setbacks.total() >= TOLD_FROM && is_progress {
+            tracing::info!("batches are committed again");
+            self.app.observe(&Observed::NoProgress(None));
+        }
+        self.pace.setbacks.committed(records);
         self.checkpoint.failure = None;
         self.in_flight.phases.apply = self.app.since(began);
         let _ = crate::failpoint::passes("after-apply");
-        self.report(true);
+        self.report(is_progress);
         Ok(Event::Applied { suspect: self.transaction.is_suspect() })
     }
 
     fn apply_changes(&mut self) -> Result {
         let mut record = self.record(self.in_flight.batch());
         record.inputs = self.partitions.sources.iter().map(|s| (s.at.to_string(), s.next)).collect();
-        let applied = self.app.pool.each(&mut self.partitions.states, move |state| {
+        let Loop { app, group, partitions, attention, .. } = self;
+        let applied = attention.each(app, group, &mut partitions.states, move |state| {
             let record = record.with_changelog_end(state.end_in_flight());
             if state.touched { state.apply(&record) } else { Ok(()) }
-        });
+        })?;
         applied.into_iter().collect::<Result>()?;
         self.two_phase.finish()
     }

@@ -1,8 +1,9 @@
 //! Computes a batch: rounds of input through the stages, then the end of the batch in each stage, then what
 //! is sent with it.
 //!
-//! Knows no operator. Invariants: a round is bounded and the staged bytes are checked after each; the
-//! transaction opens with the first thing that is sent; stages run in order, tasks of a stage in parallel.
+//! Knows no operator. Invariants: a round is bounded in bytes and in time, and what the batch holds is checked
+//! after each; nothing is sent, so no function of the program runs against the clock of a transaction; stages run
+//! in order, tasks of a stage in parallel.
 
 use super::Loop;
 use crate::{
@@ -14,13 +15,15 @@ use crate::{
         batch::{
             in_flight::InFlight,
             local_input::LocalInput,
+            pace::trigger,
             partitions::ROUND_BYTES,
-            source_partition::{Progress, SourcePartition},
+            source_partition::{Progress, Round, SourcePartition},
             state_partition::StatePartition,
-            trigger,
         },
         events::Observed,
+        group::meta::Meta,
     },
+    sink::two_phase::Collected,
     source::QueueLimits,
     task::checkpoint::Event,
 };
@@ -51,7 +54,7 @@ impl Loop {
         while !self.input_ends(&batch)? {}
         let _ = crate::failpoint::passes("after-poll");
         self.in_flight.input_ended = self.app.now();
-        self.in_flight.staged_bytes = self.partitions.staged_bytes();
+        self.in_flight.staged_bytes = self.bytes();
         self.app.observe(&Observed::InputEnded { batch, inputs: &self.in_flight.inputs });
         self.end_stages(&batch)?;
         let _ = crate::failpoint::passes("during-compute");
@@ -62,10 +65,12 @@ impl Loop {
     /// Begins a batch.
     fn cut(&mut self) -> Batch {
         let began_ms = self.app.env.clock.now_ms();
-        let (batch, opens_interval) = self.pace.cut(began_ms);
+        let is_whole = self.partitions.see_batches();
+        let (batch, opens_interval) = self.pace.cut(began_ms, is_whole);
         self.bisection.begin();
         self.witness.begin();
-        self.transaction.forget(); // whatever ended the batch before: nothing of this one is sent
+        self.transaction.forget(); // whatever ended the batch before: nothing of this one is held
+        self.attention.watch(self.partitions.tasks().map(|task| task.running()));
         let of_partition = self.pace.rates.partition_records();
         let inputs = self.partitions.begin_batch(opens_interval, of_partition, self.bisection.is_active());
         let began = self.app.now();
@@ -74,6 +79,7 @@ impl Loop {
             began,
             began_ms,
             input_ended: began,
+            is_whole,
             inputs,
             ..InFlight::default()
         };
@@ -83,23 +89,35 @@ impl Loop {
 
     /// Takes one round of input, then waits briefly if there was none. `true` = the batch takes no more.
     fn input_ends(&mut self, batch: &Batch) -> Result<bool> {
-        let progressed = self.round(batch)?;
+        let is_full = self.is_full();
+        let progressed = !is_full && self.timed_round(batch)?;
         self.group.hear(&self.app)?;
+        self.attention.lost()?;
         let (config, clock) = (&self.app.config, &self.app.env.clock);
         let age = self.app.since(self.in_flight.began);
-        let longest = config.batch_duration_max();
-        let left = trigger::time_left(config.trigger, batch.time, clock.now_ms(), age, longest);
-        let counters = &self.in_flight.counters;
-        let full = counters.records_in >= self.records_max() || counters.bytes_in >= config.batch_bytes_max;
+        let left = trigger::time_left(config.trigger, batch.time, clock.now_ms(), age);
+        let is_full = is_full || self.is_full();
         let idle = !progressed && self.ends_now_that_idle();
-        let staged = self.partitions.staged_bytes() >= self.pace.staging.bytes_max();
-        let is_over = left.is_zero() || full || idle || staged || self.group.has_events();
+        // Where an interval must be one batch, what does not fit is left for the next one.
+        let is_limited = self.bisection.is_active() || self.pace.setbacks.limit().is_some();
+        let has_interval = matches!(config.trigger, Trigger::Interval(_));
+        let waits = is_full && self.in_flight.is_whole && has_interval && !is_limited;
+        let is_over = left.is_zero() || (is_full && !waits) || idle || self.group.has_events();
         if is_over || self.app.env.shutdown.is_requested() || (!progressed && self.is_drained()?) {
             return Ok(true);
         }
+        if waits && !self.in_flight.counters.is_full {
+            self.in_flight.counters.is_full = true;
+            tracing::warn!(
+                "the batch holds all that it may ({}): what comes until {} is left for the next one\n  next: raise {}, or choose a shorter batch interval",
+                self.what_is_full(),
+                batch.time,
+                self.what_is_full()
+            );
+        }
         if !progressed {
             let before = self.app.now();
-            if self.rates_are_reached() {
+            if waits || self.rates_are_reached() {
                 self.app.env.clock.sleep(left.min(THROTTLED_PAUSE)); // records may be waiting, so `wait` would not block
             } else {
                 self.group.wait(left.min(IDLE_WAIT));
@@ -107,6 +125,42 @@ impl Loop {
             self.in_flight.waited += self.app.since(before);
         }
         Ok(false)
+    }
+
+    /// Whether the batch holds all that it may.
+    fn is_full(&self) -> bool {
+        let counters = &self.in_flight.counters;
+        counters.records_in >= self.records_max()
+            || counters.bytes_in >= self.app.config.batch_bytes_max
+            || self.bytes() >= self.pace.staging.bytes_max(self.in_flight.is_whole)
+    }
+
+    /// The setting that is the cause of it.
+    fn what_is_full(&self) -> &'static str {
+        let counters = &self.in_flight.counters;
+        if counters.records_in >= self.app.config.batch_records_max {
+            "`batch_records_max`"
+        } else if counters.bytes_in >= self.app.config.batch_bytes_max {
+            "`batch_bytes_max`"
+        } else if self.pace.staging.is_bound_by_log() {
+            "`transaction_timeout`, half of which the log takes for so much"
+        } else {
+            "`staged_bytes_max`"
+        }
+    }
+
+    /// About how many bytes the batch holds until it is committed.
+    fn bytes(&self) -> usize {
+        let collected: usize = self.in_flight.collected.values().map(Collected::bytes).sum();
+        self.partitions.staged_bytes() + self.transaction.held_bytes() + collected
+    }
+
+    fn timed_round(&mut self, batch: &Batch) -> Result<bool> {
+        let (began, before) = (self.app.now(), self.in_flight.counters.records_in);
+        let moved = self.round(batch);
+        let records = self.in_flight.counters.records_in - before;
+        self.pace.round.learn(records, self.app.since(began));
+        moved
     }
 
     /// One bounded pass: input through stage 0, then its results through the later stages. `false` = there
@@ -118,10 +172,15 @@ impl Loop {
         let results = if self.bisection.is_active() {
             self.advance_one_by_one(batch, limits, room)
         } else {
-            let (batch, round_bytes) = (*batch, ROUND_BYTES / self.partitions.sources.len().max(1));
-            self.app.pool.each(&mut self.partitions.sources, move |source| {
-                source.advance(&batch, limits, room.min(source.left_in_interval()), round_bytes)
-            })
+            let (batch, sources) = (*batch, self.partitions.sources.len().max(1));
+            let round = Round {
+                records_max: self.pace.round.records_max().div_ceil(sources),
+                bytes_max: ROUND_BYTES / sources,
+            };
+            let Loop { app, group, partitions, attention, .. } = self;
+            attention.each(app, group, &mut partitions.sources, move |source| {
+                source.advance(&batch, limits, room.min(source.left_in_interval()), round)
+            })?
         };
         for (index, progress) in results.into_iter().enumerate() {
             let progress = progress.inspect_err(|e| self.report_failed_receiver(index, e))?;
@@ -140,8 +199,9 @@ impl Loop {
             return Ok(false);
         }
         let (batch, rows_max) = (*batch, self.batch_room(self.app.config.batch_records_max));
-        let results =
-            self.app.pool.each(&mut self.partitions.locals, move |local| local.advance(&batch, rows_max));
+        let Loop { app, group, partitions, attention, .. } = self;
+        let results = attention
+            .each(app, group, &mut partitions.locals, move |local| local.advance(&batch, rows_max))?;
         let mut moved = false;
         for (index, progress) in results.into_iter().enumerate() {
             let Progress { records, outputs, .. } = progress?;
@@ -170,7 +230,8 @@ impl Loop {
                 continue;
             }
             let limits = QueueLimits { chunk_records: limits.chunk_records.min(room), ..limits };
-            let result = source.advance(batch, limits, room, ROUND_BYTES);
+            let round = Round { records_max: room, bytes_max: ROUND_BYTES };
+            let result = source.advance(batch, limits, room, round);
             if let Some(first) = source.taken_first.take() {
                 self.bisection.took(&source.at, first);
             }
@@ -230,7 +291,8 @@ impl Loop {
         &mut self,
         advance: impl Fn(&mut StatePartition) -> Result<Vec<Output>> + Send + Sync + 'static,
     ) -> Result {
-        let outputs = self.app.pool.each(&mut self.partitions.states, advance);
+        let Loop { app, group, partitions, attention, .. } = self;
+        let outputs = attention.each(app, group, &mut partitions.states, advance)?;
         for (index, outputs) in outputs.into_iter().enumerate() {
             let outputs = outputs?;
             self.partitions.states[index].touched |= !outputs.is_empty();
@@ -242,14 +304,15 @@ impl Loop {
     /// Ends the batch in every stage, in order.
     fn end_stages(&mut self, batch: &Batch) -> Result {
         let facts = *batch;
-        let of_sources = self.app.pool.each(&mut self.partitions.sources, move |source| {
+        let Loop { app, group, partitions, attention, .. } = self;
+        let of_sources = attention.each(app, group, &mut partitions.sources, move |source| {
             source.task.end_batch(&facts)?;
             Ok::<_, Error>(source.task.take_outputs())
-        });
-        let of_locals = self.app.pool.each(&mut self.partitions.locals, move |local| {
+        })?;
+        let of_locals = attention.each(app, group, &mut partitions.locals, move |local| {
             local.task.end_batch(&facts)?;
             Ok::<_, Error>(local.task.take_outputs())
-        });
+        })?;
         let sources = self.partitions.sources.iter();
         let first_tasks: Vec<u32> = sources.map(|s| self.group.topics.first_task(&s.at.topic)).collect();
         let outputs =
@@ -263,25 +326,31 @@ impl Loop {
         Ok(())
     }
 
-    /// Seals the staged state and sends it with the rows of the meta topic. `false` = the batch changed nothing at all.
+    /// Seals the staged state and holds it with the rows of the meta topic. `false` = the batch changed nothing at all.
     fn send_changes(&mut self, batch: Batch) -> Result<bool> {
-        let sealed = self.app.pool.each(&mut self.partitions.states, StatePartition::seal);
+        let Loop { app, group, partitions, attention, .. } = self;
+        let sealed = attention.each(app, group, &mut partitions.states, StatePartition::seal)?;
         sealed.into_iter().collect::<Result<()>>()?;
         self.prepare_two_phase(batch)?;
-        if !self.transaction.is_open() && !self.partitions.have_moved() {
+        if self.transaction.holds_nothing() && !self.partitions.have_moved() {
             return Ok(false);
         }
         let mut changes = self.partitions.states.iter().flat_map(|state| &state.changes);
         changes.try_for_each(|rows| self.check_internal(&self.app.names.changelog, rows))?;
         for state in &mut self.partitions.states {
             for rows in &state.changes {
-                self.transaction.send(&self.app.names.changelog, Some(state.partition), rows)?;
+                self.transaction.hold(&self.app.names.changelog, Some(state.partition), rows.clone())?;
                 state.sent_rows += rows.len() as u64;
             }
         }
+        if self.partitions.locals.iter().any(LocalInput::has_given) {
+            // No offset says whether they were committed.
+            let row = Meta::batch_row(&self.group.identity.token(&self.app, batch.id));
+            self.transaction.hold(&self.app.names.meta, Some(Partition(0)), row)?;
+        }
         for rows in self.witness.rows(&self.app, &self.group.topics, &self.partitions.sources) {
             self.check_internal(&self.app.names.meta, &rows)?;
-            self.transaction.send(&self.app.names.meta, Some(Partition(0)), &rows)?;
+            self.transaction.hold(&self.app.names.meta, Some(Partition(0)), rows)?;
         }
         Ok(true)
     }
@@ -293,15 +362,19 @@ impl Loop {
             return Ok(());
         }
         let rows = std::mem::take(&mut self.in_flight.collected);
-        let times = &mut self.in_flight.two_phase_times;
-        for (topic, records) in self.two_phase.prepare(&self.app, batch, rows, times)? {
+        let Loop { app, group, attention, two_phase, in_flight, .. } = self;
+        attention.call(two_phase.labels(&app.plan));
+        let working = two_phase.start_prepare(app, batch, rows);
+        let prepared = two_phase.wait(working, &mut |waited| attention.attend(app, group, waited))?;
+        attention.call(vec![]);
+        for (topic, records) in two_phase.prepared(app, prepared, &mut in_flight.two_phase_times)? {
             let records = if self.app.names.is_of_engine(&topic) {
                 self.check_internal(&topic, &records)?;
                 records
             } else {
                 self.accepted(&topic, records, None)?
             };
-            self.transaction.send(&topic, Some(Partition(0)), &records)?;
+            self.transaction.hold(&topic, Some(Partition(0)), records)?;
         }
         Ok(())
     }
@@ -320,7 +393,10 @@ impl Loop {
     }
 
     pub(super) fn queue_limits(&self) -> QueueLimits {
-        self.partitions.queue_limits(&self.app.config, &self.pace.rates, &self.bisection)
+        let limits = self.partitions.queue_limits(&self.app.config, &self.pace.rates, &self.bisection);
+        let of_round = self.pace.round.records_max().div_ceil(self.partitions.sources.len().max(1));
+        let of_setbacks = self.pace.setbacks.limit().unwrap_or(usize::MAX);
+        QueueLimits { chunk_records: limits.chunk_records.min(of_round).min(of_setbacks), ..limits }
     }
 
     /// How many records a source may give in the next round. A rate limit is shared, as all sources take at
@@ -344,7 +420,8 @@ impl Loop {
     }
 
     fn records_max(&self) -> usize {
-        self.bisection.limit().unwrap_or(self.app.config.batch_records_max)
+        let limit = self.bisection.limit().unwrap_or(self.app.config.batch_records_max);
+        limit.min(self.pace.setbacks.limit().unwrap_or(usize::MAX))
     }
 
     /// Whether something is waiting to be computed; fetches ahead what is available.

@@ -9,7 +9,11 @@ use crate::{
     error::{Error, Result},
     log::Log,
     record::{Offset, Partition, RawChunk, RawChunkBuilder, TopicPartition},
-    runtime::{batch::bisection::Next, commit::dead_letter::dead_letter, events::Observed},
+    runtime::{
+        batch::{bisection::Next, source_partition::SourcePartition},
+        commit::dead_letter::dead_letter,
+        events::Observed,
+    },
     source::{BadRecordAt, BadRecordPolicy},
     task::checkpoint::Event,
 };
@@ -28,7 +32,7 @@ impl Loop {
         self.in_flight.counters.skipped += usize::from(!dead_letter);
         if dead_letter {
             let letter = self.dead_letter(&at, bad)?;
-            self.transaction.send(&self.app.names.dead_letters, None, &letter)?;
+            self.transaction.hold(&self.app.names.dead_letters, None, letter)?;
         }
         let (offset, reason) = (bad.offset, bad.reason.as_str());
         self.app.observe(&Observed::BadRecord { at: &at, offset, reason, dead_letter });
@@ -57,13 +61,19 @@ impl Loop {
         Ok(dead_letter(record, &headers, limits, self.app.env.clock.now_ms()))
     }
 
-    /// An operator failed: smaller and smaller batches are replayed until the record is alone, then a batch without any record.
+    /// An operator failed. In stage 0 the records of the partition are tried one by one when the batch is replayed. Elsewhere smaller
+    /// and smaller batches are replayed until the record is alone, then a batch without any record.
     pub(super) fn search_failing_record(&mut self, error: Error) -> Event {
+        if !self.bisection.is_active() && self.partitions.sources.iter().any(SourcePartition::is_suspicious) {
+            tracing::debug!("a record failed; from now on records are tried one by one: {error}");
+            self.checkpoint.failure = Some(error);
+            return Event::GivenUp;
+        }
         let records = self.in_flight.counters.records_in;
         match self.bisection.failed(records, self.app.config.batch_records_max, error) {
             Next::Replay(None) => Event::GivenUp,
             Next::Replay(Some(error)) => {
-                tracing::info!(
+                tracing::debug!(
                     records = self.bisection.limit(),
                     "an operator failed; searching for the record: {error}"
                 );

@@ -6,22 +6,26 @@
 
 use super::Loop;
 use crate::{
-    error::{Error, Reaction, Result},
-    runtime::{events::Observed, group::CommittedPosition},
+    error::{Error, Failure, Reaction, Result},
+    runtime::{batch::local_input::LocalInput, events::Observed, group::CommittedPosition},
     task::checkpoint::{Event, Phase},
 };
+
+/// So many batches that were given up in a row are told.
+pub(super) const TOLD_FROM: u32 = 2;
 
 impl Loop {
     /// Aborts the open transaction.
     pub(super) fn abort(&mut self) -> Result<Event> {
         let _ = crate::failpoint::passes("during-abort");
         if let Some(f) = &self.checkpoint.failure {
-            tracing::info!(batch = self.in_flight.batch().id.0, "batch given up: {f}");
+            tracing::debug!(batch = self.in_flight.batch().id.0, "batch given up: {f}");
         }
         if !self.transaction.is_open() {
             return Ok(Event::Aborted { suspect: false });
         }
-        match self.transaction.abort() {
+        let Loop { app, group, attention, transaction, .. } = self;
+        match transaction.abort(&mut |waited| attention.attend(app, group, waited))? {
             Ok(()) => Ok(Event::Aborted { suspect: self.transaction.is_suspect() }),
             Err(f) if f.reaction == Reaction::Exit => self.failed(f.into()),
             Err(f) => {
@@ -62,7 +66,8 @@ impl Loop {
     /// Replaces the producer.
     pub(super) fn replace(&mut self) -> Result<Event> {
         let _ = crate::failpoint::passes("before-replace");
-        match self.transaction.replace(&self.app) {
+        let Loop { app, group, attention, transaction, .. } = self;
+        match transaction.replace(app, &mut |waited| attention.attend(app, group, waited)) {
             Ok(()) => Ok(Event::Ready),
             Err(e) => self.failed(e),
         }
@@ -73,19 +78,43 @@ impl Loop {
         let _ = crate::failpoint::passes("during-settle");
         match self.group.hear(&self.app) {
             Ok(()) => {}
-            Err(f) if f.reaction == Reaction::CloseTasks => return Ok(Event::Moved),
+            Err(f) if f.reaction == Reaction::CloseTasks => return self.moved(),
             Err(f) => return self.failed(f.into()),
         }
         let places = self.partitions.owned();
         let is_ours = self.group.membership().is_ok_and(|membership| !self.group.is_lost(&membership));
         if places.is_empty() || !is_ours {
-            return Ok(Event::Moved);
+            return self.moved();
         }
         match self.group.committed(&self.app, &places) {
             Ok(positions) if self.group.identity.is_fenced(&self.app, &positions) => Ok(Event::Fenced),
             Ok(positions) => Ok(self.outcome(&positions)),
             Err(e) => self.failed(e),
         }
+    }
+
+    /// The partitions of a doubtful batch are lost, and with them its token. Whoever gets them reads the outcome there;
+    /// rows of this process itself, which nobody else has, are delivered again only if they were not committed.
+    fn moved(&mut self) -> Result<Event> {
+        if self.partitions.locals.iter().any(LocalInput::has_given)
+            && !crate::failpoint::passes("mutant-local-rows-again")
+        {
+            let batch = self.in_flight.batch().id;
+            match self.group.identity.is_committed(&self.app, batch) {
+                Ok(committed) => {
+                    tracing::info!(
+                        batch = batch.0,
+                        committed,
+                        "outcome of a doubtful commit settled by its row"
+                    );
+                    if committed {
+                        self.partitions.locals.iter_mut().for_each(LocalInput::applied);
+                    }
+                }
+                Err(e) => return self.failed(e),
+            }
+        }
+        Ok(Event::Moved)
     }
 
     fn outcome(&self, positions: &[CommittedPosition]) -> Event {
@@ -105,10 +134,11 @@ impl Loop {
     /// Forgets the batch and sets the input back to the committed offsets. If a partition cannot be set back,
     /// our place in the group is of no further use: everything is recovered again.
     pub(super) fn drop_batch(&mut self) -> Result<Event> {
-        if self.in_flight.staged_bytes > 0 {
-            let took = self.app.since(self.in_flight.input_ended);
-            self.pace.staging.learn(self.in_flight.staged_bytes, took);
+        let phases = self.in_flight.phases;
+        if self.in_flight.staged_bytes > 0 && !phases.flush.is_zero() {
+            self.pace.staging.learn(self.in_flight.staged_bytes, phases.flush + phases.commit);
         }
+        self.set_back()?;
         self.partitions.abort();
         self.two_phase.discard();
         let mut lost = None;
@@ -130,10 +160,39 @@ impl Loop {
         Ok(Event::Dropped)
     }
 
+    /// Counts a batch that was given up because a call of the log failed. The next one is smaller if the reason is
+    /// the same again; a batch that cannot be made smaller, and fails for another reason than that the log is away,
+    /// ends the program.
+    fn set_back(&mut self) -> Result {
+        let Some(Error::Log(failure)) = &self.checkpoint.failure else { return Ok(()) };
+        let (records, took) = (self.in_flight.counters.records_in, self.app.since(self.in_flight.began));
+        let is_stuck = self.pace.setbacks.given_up(failure, records, took);
+        let times = self.pace.setbacks.total();
+        if times < TOLD_FROM {
+            tracing::info!("batch given up, to be processed again: {failure}");
+        } else {
+            if times.is_power_of_two() {
+                tracing::warn!(
+                    "batches have been given up {times} times in a row, none was committed: {failure}"
+                );
+            }
+            self.app.observe(&Observed::NoProgress(Some(&failure.to_string())));
+        }
+        if is_stuck {
+            let message = format!(
+                "a batch of one record has been given up {times} times, and the log was there: {}\n  next: correct the cause and start again; nothing of the batch is committed",
+                failure.message
+            );
+            return Err(Failure { reaction: Reaction::StopPipeline, message, ..failure.clone() }.into());
+        }
+        Ok(())
+    }
+
     /// Forgets all tasks and asks the group again: a member that was expelled and admitted again under
     /// another id may be told nothing, and must not continue from where it was.
     pub(super) fn close_tasks(&mut self) -> Event {
         if self.checkpoint.phase == Phase::Closing && !self.in_flight.in_doubt {
+            let _ = self.set_back(); // whoever lost its place in the group is never stuck
             self.report_replayed(false);
         }
         self.partitions.close();

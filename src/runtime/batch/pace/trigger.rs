@@ -4,7 +4,7 @@
 //! last one, and never ahead of the clock by more than an interval. With an interval, each multiple of it that passes while the
 //! process runs is the time of a batch, in order, up to [`LATE_INTERVALS_MAX`]. A batch that ends before its boundary, because it
 //! is full or partitions move, has the boundary's time all the same; what is left of its interval goes to further batches, each one
-//! millisecond later.
+//! millisecond later, or, where an interval must be one batch, to the batch of the next interval.
 
 use crate::{config::Trigger, record::BatchTime};
 use std::time::Duration;
@@ -33,9 +33,9 @@ pub fn last_before_start(trigger: Trigger, now_ms: i64, last: BatchTime) -> Batc
     }
 }
 
-/// The batch that follows the one at `last`, cut at `now_ms`.
+/// The batch that follows the one at `last`, cut at `now_ms`; `is_whole`: whether an interval must be one batch.
 #[must_use]
-pub fn cut(trigger: Trigger, now_ms: i64, last: BatchTime) -> Cut {
+pub fn cut(trigger: Trigger, now_ms: i64, last: BatchTime, is_whole: bool) -> Cut {
     let Some(interval) = interval_ms(trigger) else {
         return Cut { time: BatchTime(now_ms.max(last.0 + 1)), opens_interval: true };
     };
@@ -45,29 +45,24 @@ pub fn cut(trigger: Trigger, now_ms: i64, last: BatchTime) -> Cut {
         let oldest = boundary.saturating_sub(interval.saturating_mul(LATE_INTERVALS_MAX));
         return Cut { time: BatchTime(oldest.max(done + interval)), opens_interval: true };
     }
+    if is_whole && boundary == done {
+        return Cut { time: BatchTime(done + interval), opens_interval: true };
+    }
     // The rest of the interval; or the clock went back by more than that.
     Cut { time: BatchTime(last.0 + 1), opens_interval: boundary < done }
 }
 
 /// How long the batch may still take input; zero = it ends now.
 #[must_use]
-pub fn time_left(
-    trigger: Trigger,
-    time: BatchTime,
-    now_ms: i64,
-    age: Duration,
-    longest: Duration,
-) -> Duration {
-    let left = longest.saturating_sub(age);
+pub fn time_left(trigger: Trigger, time: BatchTime, now_ms: i64, age: Duration) -> Duration {
     match trigger {
-        Trigger::Interval(_) => {
+        // A clock that goes back makes no batch longer than two intervals.
+        Trigger::Interval(interval) => {
             let to_boundary = Duration::from_millis(u64::try_from(time.0 - now_ms).unwrap_or(0));
-            to_boundary.min(left)
+            to_boundary.min((2 * interval).saturating_sub(age))
         }
-        Trigger::AsSoonAsPossible | Trigger::AvailableNow => {
-            longest.min(UNTIMED_BATCH_MAX).saturating_sub(age)
-        }
-        Trigger::Once => left,
+        Trigger::AsSoonAsPossible | Trigger::AvailableNow => UNTIMED_BATCH_MAX.saturating_sub(age),
+        Trigger::Once => Duration::MAX,
     }
 }
 
@@ -92,7 +87,7 @@ mod tests {
     const SECOND: Trigger = Trigger::Interval(Duration::from_secs(1));
 
     fn time(trigger: Trigger, now_ms: i64, last: i64) -> i64 {
-        cut(trigger, now_ms, BatchTime(last)).time.0
+        cut(trigger, now_ms, BatchTime(last), false).time.0
     }
 
     #[test]
@@ -107,8 +102,16 @@ mod tests {
     }
 
     #[test]
+    fn an_interval_that_must_be_one_batch_leaves_the_rest_to_the_next_one() {
+        let whole = |now_ms, last| cut(SECOND, now_ms, BatchTime(last), true);
+        assert_eq!(whole(1_100, 2_000), Cut { time: BatchTime(3_000), opens_interval: true });
+        assert_eq!(whole(1_500, 1_000).time, BatchTime(2_000));
+        assert_eq!(whole(1_900, 7_000).time, BatchTime(7_001), "a clock that went back");
+    }
+
+    #[test]
     fn an_interval_is_opened_once() {
-        let opens = |now_ms, last| cut(SECOND, now_ms, BatchTime(last)).opens_interval;
+        let opens = |now_ms, last| cut(SECOND, now_ms, BatchTime(last), false).opens_interval;
         assert!(opens(1_500, 1_000) && opens(2_000, 2_001));
         assert!(!opens(1_100, 2_000) && !opens(1_200, 2_001), "the rest of it");
         assert!(opens(1_900, 7_000), "a clock that went back does not make one interval of all that time");
@@ -136,13 +139,17 @@ mod tests {
 
     #[test]
     fn a_batch_takes_input_until_its_boundary_but_never_too_long() {
-        let left = |trigger, now, age| time_left(trigger, BatchTime(2_000), now, age, Duration::from_secs(5));
+        let left = |trigger, now, age| time_left(trigger, BatchTime(2_000), now, age);
         let ms = Duration::from_millis;
         assert_eq!(left(SECOND, 1_400, ms(0)), ms(600));
         assert_eq!(left(SECOND, 2_100, ms(0)), ms(0));
-        assert_eq!(left(Trigger::Interval(ms(60_000)), -50_000, ms(4_000)), ms(1_000));
+        assert_eq!(
+            left(Trigger::Interval(ms(60_000)), -500_000, ms(119_000)),
+            ms(1_000),
+            "the clock went back"
+        );
         assert_eq!(left(Trigger::AsSoonAsPossible, 0, ms(400)), ms(600));
-        assert_eq!(left(Trigger::Once, 0, ms(4_000)), ms(1_000));
+        assert_eq!(left(Trigger::Once, 0, ms(4_000)), Duration::MAX);
     }
 
     proptest! {
@@ -159,7 +166,7 @@ mod tests {
             let mut last = last_before_start(trigger, now, BatchTime(0));
             let mut aligned = last.0;
             for (takes, is_full) in batches {
-                let Cut { time, opens_interval } = cut(trigger, now, last);
+                let Cut { time, opens_interval } = cut(trigger, now, last, false);
                 prop_assert!(time > last);
                 prop_assert!(time.0 <= now + interval + (time.0 - time.0.div_euclid(interval) * interval));
                 prop_assert_eq!(opens_interval, time.0 % interval == 0 || interval == 1);

@@ -1,20 +1,26 @@
 //! The pace of batches: when one is cut, which time it has, and how much it may take.
 //!
-//! Owns the number and time of the last batch, and what is learned from each. Knows no task. Invariants:
+//! Owns the number and time of the last batch, and what is learned from each; each file here is one bound or
+//! one estimate, and pure. Knows no task. Invariants:
 //! numbers and times increase; a batch that was given up does not use up its time: it runs again with the
 //! same one.
 
-use super::{
-    rate::{Achieved, Rates},
-    staging::Staging,
-    trigger,
-};
+pub mod rate;
+mod round;
+mod setbacks;
+mod staging;
+pub mod trigger;
+
 use crate::{
     config::{Config, Trigger},
     operator::Batch,
     record::{BatchId, BatchTime},
     runtime::events::BatchReport,
 };
+use rate::{Achieved, Rates};
+use round::RoundSize;
+use setbacks::Setbacks;
+use staging::Staging;
 use std::time::Duration;
 
 /// When batches are cut and how large they are.
@@ -27,8 +33,12 @@ pub struct Pace {
     whole_batches: u64,
     /// How many records an interval may take.
     pub rates: Rates,
-    /// How many bytes a batch may stage.
+    /// How many bytes a batch may hold until its end.
     pub staging: Staging,
+    /// How many records a round may take.
+    pub round: RoundSize,
+    /// Batches that were given up since the last progress.
+    pub setbacks: Setbacks,
 }
 
 impl Pace {
@@ -42,6 +52,8 @@ impl Pace {
             whole_batches: 0,
             rates: Rates::new(config),
             staging: Staging::new(config.staged_bytes_max, config.transaction_timeout),
+            round: RoundSize::default(),
+            setbacks: Setbacks::default(),
         }
     }
 
@@ -63,12 +75,13 @@ impl Pace {
     }
 
     /// Cuts the next batch at `now_ms`, milliseconds since the epoch; also returns whether it opens an
-    /// interval.
-    pub fn cut(&mut self, now_ms: i64) -> (Batch, bool) {
+    /// interval. `is_whole`: whether an interval must be one batch.
+    pub fn cut(&mut self, now_ms: i64, is_whole: bool) -> (Batch, bool) {
         if !self.has_begun() {
             self.last_time = trigger::last_before_start(self.trigger, now_ms, self.last_time);
         }
-        let trigger::Cut { time, opens_interval } = trigger::cut(self.trigger, now_ms, self.last_time);
+        let trigger::Cut { time, opens_interval } =
+            trigger::cut(self.trigger, now_ms, self.last_time, is_whole);
         self.last_batch = BatchId(self.last_batch.0 + 1);
         if opens_interval {
             self.rates.next_interval();
@@ -85,7 +98,7 @@ impl Pace {
     /// Learns from a batch that is done: it was cut at `began_ms`, and the time is now `now_ms`.
     pub fn learn(&mut self, report: &BatchReport, staged_bytes: usize, began_ms: i64, now_ms: i64) {
         self.learn_rate(report, began_ms, now_ms);
-        self.staging.learn(staged_bytes, report.checkpoint.saturating_sub(report.phases.apply));
+        self.staging.learn(staged_bytes, report.phases.flush + report.phases.commit);
     }
 
     fn learn_rate(&mut self, report: &BatchReport, began_ms: i64, now_ms: i64) {

@@ -1,0 +1,132 @@
+//! What the loop does while it waits for workers or for the log: it hears the group, sees a request to stop, and
+//! says what takes long.
+//!
+//! Owns the deadline of a stop and what was heard. Knows no batch. Invariants: the loop turns at least once a
+//! second, however long a function of the program runs; events of the group only wait for the barrier; after a
+//! request to stop nothing is waited for longer than the stop timeout.
+
+use crate::{
+    error::{Error, Failure, Result},
+    runtime::{app::App, group::Group, pool::Working},
+    task::Running,
+};
+use std::{sync::Arc, time::Duration};
+
+/// What takes this long is told; then again each time it has taken twice as long.
+const LONG: Duration = Duration::from_secs(10);
+
+/// The attention of the loop.
+#[derive(Default)]
+pub struct Attention {
+    /// How the group was lost while something was waited for.
+    lost: Option<Failure>,
+    /// When the request to stop was seen, on the monotonic clock.
+    stopping_since: Option<Duration>,
+    is_overdue: bool,
+    /// What was told last of what takes long.
+    told: Duration,
+    /// The operators of all tasks.
+    running: Vec<Arc<Running>>,
+    /// Outputs that are being called.
+    outputs: Vec<String>,
+}
+
+impl Attention {
+    /// Watches these tasks from now on.
+    pub fn watch(&mut self, running: impl Iterator<Item = Arc<Running>>) {
+        self.running.clear();
+        self.running.extend(running);
+    }
+
+    /// These outputs are called now; none, once they have returned.
+    pub fn call(&mut self, outputs: Vec<String>) {
+        self.outputs = outputs;
+    }
+
+    /// Whether the loop ends because a stop took too long.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        self.is_overdue
+    }
+
+    /// How the group was lost meanwhile, if it was.
+    ///
+    /// # Errors
+    /// The failure, once.
+    pub fn lost(&mut self) -> Result<(), Failure> {
+        self.lost.take().map_or(Ok(()), Err)
+    }
+
+    /// Runs `work` on every item, on the workers, and attends meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Killed`] if a stop takes too long.
+    pub fn each<T: Send + 'static, R: Send + 'static>(
+        &mut self,
+        app: &App,
+        group: &mut Group,
+        items: &mut Vec<T>,
+        work: impl Fn(&mut T) -> R + Send + Sync + 'static,
+    ) -> Result<Vec<R>> {
+        let working = app.pool.start(items, work);
+        self.wait(app, group, working, items)
+    }
+
+    /// Waits for workers, and attends meanwhile.
+    ///
+    /// # Errors
+    /// As [`Attention::each`].
+    pub fn wait<T, R>(
+        &mut self,
+        app: &App,
+        group: &mut Group,
+        working: Working<T, R>,
+        items: &mut Vec<T>,
+    ) -> Result<Vec<R>> {
+        working.wait(items, &mut |waited| self.attend(app, group, waited))
+    }
+
+    /// One look around, after having waited for so long.
+    ///
+    /// # Errors
+    /// [`Error::Killed`] if a stop takes too long.
+    pub fn attend(&mut self, app: &App, group: &mut Group, waited: Duration) -> Result {
+        if let Err(failure) = group.hear(app) {
+            self.lost.get_or_insert(failure);
+        }
+        self.tell(waited);
+        if !app.env.shutdown.is_requested() {
+            return Ok(());
+        }
+        let since = *self.stopping_since.get_or_insert_with(|| app.now());
+        if app.since(since) < app.config.stop_timeout {
+            return Ok(());
+        }
+        self.is_overdue = true;
+        tracing::warn!(
+            "stopping without waiting any longer for {}: the batch in flight is not committed, and the next start processes it again",
+            self.what()
+        );
+        Err(Error::Killed)
+    }
+
+    /// Says what takes long.
+    fn tell(&mut self, waited: Duration) {
+        if waited < self.told {
+            self.told = Duration::ZERO; // something else is waited for
+        }
+        if waited >= LONG.max(self.told * 2) {
+            self.told = waited;
+            tracing::warn!("{} has been running for {} s", self.what(), waited.as_secs());
+        }
+    }
+
+    /// What is being waited for.
+    fn what(&self) -> String {
+        let running = self.running.iter().filter_map(|r| Some(&**r.label()?));
+        let mut labels: Vec<&str> = running.chain(self.outputs.iter().map(String::as_str)).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        if labels.is_empty() { "a call of the log".into() } else { format!("`{}`", labels.join("`, `")) }
+    }
+}
