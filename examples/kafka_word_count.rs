@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     program(&args, |args| {
         let ssc = StreamingContext::new(args.config());
         let words = ssc.text(&args.input).flat_map(|line| line.split(' ')).filter(|word| !word.is_empty());
-        let counts = words.map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b);
+        let counts = words.map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b).named("counts");
         counts.to_kafka(&args.output, Utf8, AsText);
         ssc.run()
     })

@@ -135,6 +135,9 @@ pub struct Config {
     pub remember: Duration,
     /// Accept the group's offsets even where a witness says that more was consumed.
     pub accept_offsets: bool,
+    /// Go on even if a state begins empty where another one is left behind, or is out of date. For one start: it also accepts what
+    /// later changes of the program would do.
+    pub accept_state_changes: bool,
 }
 
 impl Config {
@@ -173,6 +176,7 @@ impl Config {
             leave: false,
             remember: Duration::from_secs(60),
             accept_offsets: false,
+            accept_state_changes: false,
         }
     }
 
@@ -322,6 +326,9 @@ pub struct Args {
     /// Accept the group's offsets even where a witness says that more was consumed
     #[arg(long, env = "TIDEGATE_ACCEPT_OFFSETS")]
     pub accept_offsets: bool,
+    /// For one start: go on even if a state begins empty where another one is left behind, or is out of date
+    #[arg(long, env = "TIDEGATE_ACCEPT_STATE_CHANGES")]
+    pub accept_state_changes: bool,
     /// Log format: text or json
     #[arg(long, env = "TIDEGATE_LOG_FORMAT", default_value = "text")]
     pub log_format: String,
@@ -368,6 +375,7 @@ impl Args {
         config.admin_bind = (self.admin_bind != "off").then(|| self.admin_bind.clone());
         config.leave = self.leave;
         config.accept_offsets = self.accept_offsets;
+        config.accept_state_changes = self.accept_state_changes;
         config.properties = self.properties_before.iter().chain(&self.properties).cloned().collect();
         config
     }

@@ -24,7 +24,7 @@ pub use text::{AsText, Utf8};
 pub use trace::format_of;
 pub use value::{VALUE_VERSION, decode_value, encode_value};
 
-pub(crate) use value::value_bytes;
+pub(crate) use value::{Stored, key_refusal, stored_format, value_bytes, value_refusal};
 
 use crate::{
     error::Result,

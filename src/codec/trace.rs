@@ -26,32 +26,51 @@ use std::any::type_name;
 /// ```
 #[must_use]
 pub fn format_of<T: DeserializeOwned>() -> String {
-    let mut trace = Trace { nodes: vec![Node::New], open: vec![], last_leaf: None, stop: false };
+    traced::<T>(false).0.text()
+}
+
+/// The trace of a type, and values of it that take every path. With `is_readable` as for a format for people, such as JSON.
+pub(super) fn traced<T: DeserializeOwned>(is_readable: bool) -> (Trace, Vec<T>) {
+    let mut trace = Trace { nodes: vec![Node::New], open: vec![], last_leaf: None, stop: false, is_readable };
+    let (mut values, mut failed) = (vec![], 0);
     for _ in 0..MAX_RUNS {
         trace.open.clear();
         trace.last_leaf = None;
-        let run = T::deserialize(Tracer { trace: &mut trace, at: ROOT, exploring: true });
-        if trace.stop || trace.done(ROOT) || (run.is_err() && !trace.next_sample()) {
+        if let Ok(value) = T::deserialize(Tracer { trace: &mut trace, at: ROOT, exploring: true }) {
+            values.push(value);
+        } else {
+            failed += u32::from(trace.done(ROOT));
+            if trace.stop || failed > MAX_FAILED || !trace.next_sample() {
+                break;
+            }
+            continue;
+        }
+        if trace.stop || trace.done(ROOT) {
             break;
         }
     }
-    let mut out = String::new();
-    trace.render(ROOT, &mut vec![], &mut out);
-    out
+    if trace.is_whole() {
+        trace.open.clear();
+        let shortest = T::deserialize(Tracer { trace: &mut trace, at: ROOT, exploring: false });
+        values.extend(shortest);
+    }
+    (trace, values)
 }
 
-const ROOT: usize = 0;
+pub(super) const ROOT: usize = 0;
 const MAX_RUNS: usize = 10_000;
+/// Most samples that are tried for a value once its structure is known.
+const MAX_FAILED: u32 = 64;
 const MAX_DEPTH: usize = 100;
 const STRINGS: [&str; 6] = ["", "0", "a", "1970-01-01T00:00:00Z", "1970-01-01", "00:00:00"];
 const BYTES: [&[u8]; 4] = [&[], &[0; 16], &[0; 4], &[0; 32]];
 const NUMBERS: [u8; 3] = [0, 1, 100];
 
 /// Index into `Trace::nodes`.
-type At = usize;
+pub(super) type At = usize;
 
 #[derive(Clone)]
-enum Node {
+pub(super) enum Node {
     /// Not reached yet.
     New,
     Leaf {
@@ -70,21 +89,47 @@ enum Node {
 }
 
 #[derive(Clone)]
-struct Variant {
-    name: &'static str,
-    at: At,
+pub(super) struct Variant {
+    pub name: &'static str,
+    pub at: At,
     runs: usize,
 }
 
-struct Trace {
+pub(super) struct Trace {
     nodes: Vec<Node>,
     /// Containers being deserialised, by the type of their visitor (used for identity only).
     open: Vec<(&'static str, At)>,
     last_leaf: Option<At>,
     stop: bool,
+    is_readable: bool,
 }
 
 impl Trace {
+    /// The notation.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        self.render(ROOT, &mut vec![], &mut out);
+        out
+    }
+
+    /// Whether a part takes its structure from the bytes.
+    pub fn is_opaque(&self) -> bool {
+        self.nodes.iter().any(|node| matches!(node, Node::Leaf { name: "any", .. }))
+    }
+
+    pub fn node(&self, at: At) -> &Node {
+        &self.nodes[at]
+    }
+
+    /// Whether every path was taken, and every sample accepted.
+    pub fn is_whole(&self) -> bool {
+        let is_sampled = |node: &Node| match node {
+            Node::Leaf { name, sample } => *sample < samples_of(name),
+            _ => true,
+        };
+        !self.stop && self.done(ROOT) && self.nodes.iter().all(is_sampled)
+    }
+
     fn add(&mut self) -> At {
         self.nodes.push(Node::New);
         self.nodes.len() - 1
@@ -124,13 +169,7 @@ impl Trace {
             return true;
         };
         *sample += 1;
-        *sample
-            < match *name {
-                "str" => STRINGS.len(),
-                "bytes" => BYTES.len(),
-                "bool" | "char" | "()" => 1,
-                _ => NUMBERS.len(),
-            }
+        *sample < samples_of(name)
     }
 
     fn render(&self, at: At, above: &mut Vec<At>, out: &mut String) {
@@ -212,6 +251,15 @@ impl Trace {
         out.push('(');
         out.push_str(&runs.join(","));
         out.push(')');
+    }
+}
+
+fn samples_of(leaf: &str) -> usize {
+    match leaf {
+        "str" => STRINGS.len(),
+        "bytes" => BYTES.len(),
+        "bool" | "char" | "()" => 1,
+        _ => NUMBERS.len(),
     }
 }
 
@@ -329,7 +377,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
     untraceable!(deserialize_any deserialize_ignored_any deserialize_identifier);
 
     fn is_human_readable(&self) -> bool {
-        false
+        self.trace.is_readable
     }
     fn deserialize_i8<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Fault> {
         let sample = self.sample("i8");

@@ -5,7 +5,7 @@
 
 use super::StreamingContext;
 use crate::{
-    codec::{Decode, Native, Utf8},
+    codec::{Decode, Native, Utf8, stored_format, value_refusal},
     dstream::{DStream, ReceiverOptions, SourceOptions},
     record::{Data, Text, Value},
     source::{
@@ -101,7 +101,7 @@ impl StreamingContext {
     #[track_caller]
     pub fn socket_text_stream_at(&self, host: &str, port: u16, level: StorageLevel) -> DStream<Text> {
         let (name, receiver) = (socket_name(host, port), SocketReceiver::new(host, port));
-        let spec = ReceiverOptions { name, receiver, level };
+        let spec = ReceiverOptions { name, receiver, level, format: None, refusal: None };
         self.builder.receiver(&self.application_id(), spec, Utf8, Location::caller())
     }
 
@@ -139,7 +139,14 @@ impl StreamingContext {
         receiver: impl Receiver<T>,
         level: StorageLevel,
     ) -> DStream<T> {
-        let spec = ReceiverOptions { name: name.to_owned(), receiver, level };
+        let refusal = value_refusal::<T>();
+        let spec = ReceiverOptions {
+            name: name.to_owned(),
+            receiver,
+            level,
+            format: Some(stored_format::<T>()),
+            refusal,
+        };
         self.builder.receiver(&self.application_id(), spec, Native, Location::caller())
     }
 

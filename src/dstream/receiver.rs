@@ -24,6 +24,10 @@ pub struct ReceiverOptions<R> {
     pub receiver: R,
     /// Where rows are kept until their batch is committed.
     pub level: StorageLevel,
+    /// The format of its rows in its topic, if they are in the form of stored values.
+    pub format: Option<String>,
+    /// Why its rows would not come back from its topic.
+    pub refusal: Option<String>,
 }
 
 impl StreamBuilder {
@@ -35,8 +39,13 @@ impl StreamBuilder {
         codec: C,
         at: &'static Location<'static>,
     ) -> DStream<T> {
-        let ReceiverOptions { name, receiver, level } = spec;
+        let ReceiverOptions { name, receiver, level, format, refusal } = spec;
         self.check_name(&name, at);
+        if let Some(why) = refusal.filter(|_| level != StorageLevel::Memory) {
+            self.plan()
+                .mistakes
+                .push(format!("{at}: {why}\n  help: `StorageLevel::Memory` needs no encoding"));
+        }
         if level == StorageLevel::None {
             self.plan().mistakes.push(format!(
                 "{at}: a receiver cannot have `StorageLevel::None`: its rows must be kept until their batch is committed\n  help: `StorageLevel::Log` keeps them over a crash, `StorageLevel::Memory` does not"
@@ -50,6 +59,7 @@ impl StreamBuilder {
                     decoder: decoder(codec.clone()),
                     pattern: None,
                     policy: BadRecordPolicy::Fail,
+                    format,
                     starting: Some(Starting::Earliest),
                 };
                 let encode: Arc<dyn Encode<T>> = Arc::new(codec);
@@ -95,6 +105,7 @@ impl StreamBuilder {
             topics: vec![topic.clone()],
             pattern: None,
             decoder,
+            format: None,
             policy,
             starting: Some(Starting::Earliest),
         };

@@ -138,7 +138,14 @@ impl StreamBuilder {
             self.plan().mistakes.push(format!("{at}: a source without a topic"));
         }
         let path = pattern.unwrap_or_else(|| topics.join("+"));
-        let source = SourceSpec { topics, pattern: compiled, decoder: decoder(decode), policy, starting };
+        let source = SourceSpec {
+            topics,
+            pattern: compiled,
+            decoder: decoder(decode),
+            policy,
+            format: None,
+            starting,
+        };
         self.add(Node::new(&self.operation(at), "source", path, Role::Source(source)))
     }
 }

@@ -512,7 +512,13 @@ mod tests {
         }
         let builder = StreamBuilder::default();
         for (name, level) in [("kept", StorageLevel::Log), ("quick", StorageLevel::Memory)] {
-            let spec = crate::dstream::ReceiverOptions { name: name.into(), receiver: Quiet, level };
+            let spec = crate::dstream::ReceiverOptions {
+                name: name.into(),
+                receiver: Quiet,
+                level,
+                format: None,
+                refusal: None,
+            };
             builder.receiver("app", spec, Utf8, Location::caller()).print();
         }
         let plan = builder.topology();

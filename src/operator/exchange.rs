@@ -6,7 +6,7 @@
 
 use super::{Context, Operator, Port, map_row_bytes};
 use crate::{
-    codec::{decode_key, decode_value, encode_key, encode_value, format_of},
+    codec::{decode_key, decode_value, encode_key, encode_value, format_of, key_refusal, value_refusal},
     error::Result,
     record::{Chunk, Key, Map, Partition, RawChunk, RawChunkBuilder, Value, partition_of},
 };
@@ -23,6 +23,8 @@ const HELD_DISTINCT_MAX: usize = 1 << 13;
 pub trait ExchangeFormat: Send + Sync {
     /// Structural name; part of the fingerprint.
     fn name(&self) -> String;
+    /// Why its rows could not be handed over exactly; such a program does not start.
+    fn refusal(&self) -> Option<String>;
     /// Appends one record per row: its key and its value; the edge is left to the caller.
     ///
     /// # Errors
@@ -132,6 +134,9 @@ impl<K: Key, V: Value> ExchangeFormat for Pairs<K, V> {
     fn name(&self) -> String {
         format_of::<(K, V)>()
     }
+    fn refusal(&self) -> Option<String> {
+        key_refusal::<K>().or_else(value_refusal::<V>)
+    }
     fn encode(&self, chunk: &Chunk, out: &mut RawChunkBuilder) -> Result {
         let mut key_bytes = vec![];
         for (key, value) in chunk.view::<Vec<(K, V)>>() {
@@ -152,6 +157,9 @@ impl<K: Key, V: Value> ExchangeFormat for Pairs<K, V> {
 impl<T: Value> ExchangeFormat for Rows<T> {
     fn name(&self) -> String {
         format_of::<T>()
+    }
+    fn refusal(&self) -> Option<String> {
+        value_refusal::<T>()
     }
     fn encode(&self, chunk: &Chunk, out: &mut RawChunkBuilder) -> Result {
         let mut rows = chunk.view::<Vec<T>>().iter();

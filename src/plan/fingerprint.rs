@@ -24,7 +24,7 @@ pub struct Fingerprint {
     pub edges: BTreeMap<String, String>,
 }
 
-/// What happens to a store, or to the rows of an edge, when a changed program starts over what another one left.
+/// What happens to the rows of an edge when a changed program starts over what another one left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Same name and format.
@@ -35,7 +35,7 @@ pub enum Change {
     Unused(String),
     /// Same name, another format: cannot be read.
     Incompatible {
-        /// The store or the edge.
+        /// The edge.
         name: String,
         /// The format of the existing rows.
         was: String,
@@ -68,12 +68,6 @@ impl Fingerprint {
         format!("{:016x}", hash_bytes(text.as_bytes()))
     }
 
-    /// What each store meets when `self` starts over the state of `before`.
-    #[must_use]
-    pub fn changes_since(&self, before: &Fingerprint) -> Vec<Change> {
-        changes(&before.stores, &self.stores)
-    }
-
     /// What each edge meets when `self` continues from `before`. It is reported only: no row is on its way from one process to
     /// another, so a change of an edge contradicts nothing.
     #[must_use]
@@ -81,45 +75,23 @@ impl Fingerprint {
         changes(&before.edges, &self.edges)
     }
 
-    /// Why `self` cannot start over the state of `before`, with a line per store and per edge that changed; `None` = it can.
+    /// What makes `self` place keys otherwise than `before`, one line each.
     #[must_use]
-    pub fn conflict_with(&self, before: &Fingerprint) -> Option<String> {
-        let changes = self.changes_since(before);
-        let moved = before.state_partitions != self.state_partitions
+    pub fn moves_since(&self, before: &Fingerprint) -> Vec<String> {
+        let mut lines = vec![];
+        if before.state_partitions != self.state_partitions
             && before.state_partitions != 0
-            && self.state_partitions != 0;
-        let placed = before.placement != self.placement;
-        if !moved && !placed && !changes.iter().any(|c| matches!(c, Change::Incompatible { .. })) {
-            return None;
-        }
-        let mut lines = vec!["this program cannot go on from the existing state:".to_owned()];
-        if moved {
+            && self.state_partitions != 0
+        {
             lines.push(format!(
                 "  state partitions: was {}, is {}; their number is fixed for the life of an application",
                 before.state_partitions, self.state_partitions
             ));
         }
-        if placed {
+        if before.placement != self.placement {
             lines.push(format!("  placement of keys: was {}, is {}", before.placement, self.placement));
         }
-        lines.extend(changes.iter().map(|c| match c {
-            Change::Keep(n) => format!("  keep          {n}"),
-            Change::New(n) => format!("  new           {n} (starts empty)"),
-            Change::Unused(n) => format!("  unused        {n}"),
-            Change::Incompatible { name, was, is } => {
-                format!("  incompatible  {name}: rows are {was}, the program reads {is}")
-            }
-        }));
-        lines.extend(self.edge_changes_since(before).iter().filter_map(|c| match c {
-            Change::Keep(_) => None,
-            Change::New(n) => Some(format!("  new edge      {n}")),
-            Change::Unused(n) => Some(format!("  unused edge   {n}")),
-            Change::Incompatible { name, was, is } => {
-                Some(format!("  changed edge  {name}: rows were {was}, are {is}"))
-            }
-        }));
-        lines.push("  next: give a changed store a new name (it is then built from new records), or start under a new application id".into());
-        Some(lines.join("\n"))
+        lines
     }
 }
 
@@ -152,21 +124,6 @@ mod tests {
     }
 
     #[test]
-    fn added_and_removed_stores_are_fine_and_a_changed_format_or_partition_count_is_not() {
-        let before = with(&[("a", "(str,u64)"), ("b", "(str,u64)")], 8);
-        assert_eq!(with(&[("a", "(str,u64)"), ("c", "(u8,u8)")], 8).conflict_with(&before), None);
-        let why = with(&[("a", "(str,i64)"), ("b", "(str,u64)")], 8).conflict_with(&before).unwrap();
-        assert!(
-            why.contains("incompatible  a: rows are (str,u64), the program reads (str,i64)")
-                && why.contains("keep          b"),
-            "{why}"
-        );
-        let why = with(&[("a", "(str,u64)")], 4).conflict_with(&before).unwrap();
-        assert!(why.contains("was 8, is 4"), "{why}");
-        assert_ne!(before.short(), with(&[("a", "(str,u64)")], 8).short());
-    }
-
-    #[test]
     fn changed_edges_are_told_but_refuse_nothing() {
         let edges = |edges: &[(&str, &str)]| -> BTreeMap<String, String> {
             edges.iter().map(|(name, format)| ((*name).to_owned(), (*format).to_owned())).collect()
@@ -189,17 +146,8 @@ mod tests {
                 Change::Unused("c.exchange".into()),
             ]
         );
-        assert_eq!(now.conflict_with(&before), None);
-        let other = Fingerprint { stores: with(&[("a", "u64")], 8).stores, ..now };
-        let why = other.conflict_with(&before).unwrap();
-        let lines: Vec<&str> = why.lines().filter(|line| line.contains("edge")).collect();
-        assert_eq!(
-            lines,
-            [
-                "  changed edge  b.exchange: rows were u8, are u64",
-                "  new edge      d.exchange",
-                "  unused edge   c.exchange"
-            ]
-        );
+        assert_eq!(now.moves_since(&before), Vec::<String>::new());
+        let moved = Fingerprint { placement: "other".into(), ..with(&[], 4) }.moves_since(&before);
+        assert!(moved[0].contains("was 8, is 4") && moved[1].contains("is other"), "{moved:?}");
     }
 }

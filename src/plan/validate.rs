@@ -20,6 +20,7 @@ impl Topology {
     pub fn validate(&self, trigger: Trigger) -> Result {
         let mut mistakes = self.mistakes.clone();
         self.check_outputs(&mut mistakes);
+        self.check_types(&mut mistakes);
         let told = self.check_stores(&mut mistakes);
         self.check_edges(&told, &mut mistakes);
         self.check_sources(&mut mistakes);
@@ -35,6 +36,24 @@ impl Topology {
                 "no output operations registered, so nothing to execute\n  help: end a stream with `.print()` or `.to_kafka(\"topic\")`"
                     .into(),
             );
+        }
+    }
+
+    /// What is kept or moved must come back as it was.
+    fn check_types(&self, mistakes: &mut Vec<String>) {
+        const HELP: &str = "make its `Serialize` and `Deserialize` agree, or use another type";
+        let mut told = vec![];
+        for node in &self.nodes {
+            let of_store = node.stores.iter().find_map(|store| store.refusal.clone());
+            let of_exchange = || match &node.role {
+                Role::Exchange(_, format) => format.refusal(),
+                _ => None,
+            };
+            let Some(why) = of_store.or_else(of_exchange) else { continue };
+            if !told.contains(&node.operation.id) {
+                told.push(node.operation.id);
+                mistakes.push(format!("{}: {why}\n  help: {HELP}", node.operation.place));
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::{Config, Guarantee, Trigger},
     log::{Log, ProducerSpec, RequestSizes},
-    plan::{Fingerprint, Topology},
+    plan::{Fingerprint, Remains, Takeover, Topology},
     record::{Incarnation, InstanceId},
     sink::TwoPhaseContext,
     state::Storage,
@@ -46,12 +46,14 @@ pub struct Env {
 pub struct App {
     /// The settings.
     pub config: Config,
-    /// What is computed.
+    /// What is computed; once what an earlier run left is known, with the names and formats that its state has.
     pub plan: Arc<Topology>,
     /// What is durable in everything that the program names, even in what is not computed.
     pub fingerprint: Fingerprint,
     /// Its short form, carried by every recovery record.
     pub fingerprint_short: String,
+    /// What a later start compares itself with.
+    pub remains: Remains,
     /// Names of internal topics.
     pub names: Names,
     /// Log, storage, clock, observer, and our identity.
@@ -65,15 +67,29 @@ impl App {
     #[must_use]
     pub fn new(config: Config, plan: Topology, env: Env) -> Self {
         let fingerprint = Fingerprint::of(&plan, config.state_partitions);
+        let Takeover { plan, remains, .. } = Takeover::first(plan.computed(), &fingerprint);
         App {
             pool: Pool::new("worker", config.threads),
-            plan: Arc::new(plan.computed()),
+            plan: Arc::new(plan),
+            remains,
             fingerprint_short: fingerprint.short(),
             fingerprint,
             names: Names::of(&config.application_id),
             config,
             env,
         }
+    }
+
+    /// Goes on from what an earlier run left.
+    pub fn take_over(&mut self, takeover: Takeover) {
+        for (is_warning, what) in &takeover.told {
+            if *is_warning {
+                tracing::warn!("{what}");
+            } else {
+                tracing::info!("{what}");
+            }
+        }
+        (self.plan, self.remains) = (Arc::new(takeover.plan), takeover.remains);
     }
 
     /// Reports to the observer.

@@ -50,6 +50,8 @@ pub struct SourceSpec {
     pub decoder: Arc<dyn DecodeChunk>,
     /// What to do with bad records.
     pub policy: BadRecordPolicy,
+    /// The format of its records, if this program writes them in the form of stored values.
+    pub format: Option<String>,
     /// Where the first start begins; `None` = as the program is configured.
     pub starting: Option<Starting>,
 }

@@ -4,7 +4,11 @@
 //! errors name the store.
 
 use super::{Backend, Store, StoreId, StoreSpec, VisitRow, changelog};
-use crate::error::{Error, Result};
+use crate::{
+    codec::{Stored, format_of, key_refusal, stored_format, value_refusal},
+    error::{Error, Result},
+    record::Value,
+};
 use std::sync::Arc;
 
 /// The rows of one store, by encoded key.
@@ -56,10 +60,30 @@ impl Keyspace {
 }
 
 /// How the plan declares a store that is opened with `open`.
-pub(super) fn spec<S: Store>(name: String, format: String, open: fn(Keyspace) -> S) -> StoreSpec {
+pub(super) fn spec<K: Value, V: Value, S: Store>(
+    kind: &'static str,
+    name: String,
+    open: fn(Keyspace, Stored<V>) -> S,
+) -> StoreSpec {
+    let before_values = format!("{kind} {} -> ", format_of::<K>());
+    let of_values = stored_format::<V>();
+    let format = format!("{before_values}{of_values}");
+    let values_of = {
+        let before_values = before_values.clone();
+        move |format: &str| format.strip_prefix(&before_values).unwrap_or(format).to_owned()
+    };
     StoreSpec {
         name,
+        refusal: key_refusal::<K>().or_else(value_refusal::<V>),
+        formats: vec![format.clone()],
         format,
-        open: Arc::new(move |name, backend| Box::new(open(Keyspace::new(name, backend)))),
+        changes_since: Arc::new(move |earlier| match earlier.strip_prefix(&before_values) {
+            Some(values) => Stored::<V>::changes_since(values),
+            None => Err("the kind of the store, or its key, is another one".into()),
+        }),
+        open: Arc::new(move |name, backend, formats| {
+            let formats: Vec<String> = formats.iter().map(|format| values_of(format)).collect();
+            Box::new(open(Keyspace::new(name, backend), Stored::new(&of_values, &formats)))
+        }),
     }
 }

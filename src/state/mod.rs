@@ -162,8 +162,11 @@ pub trait Store: Any + Send {
     fn staged_bytes(&self) -> usize;
 }
 
-/// Creates the typed view of the store with this name on an opened database.
-pub type OpenStore = Arc<dyn Fn(&str, Arc<dyn Backend>) -> Box<dyn Store> + Send + Sync>;
+/// Creates the typed view of the store with this name on an opened database, whose rows are in these formats.
+pub type OpenStore = Arc<dyn Fn(&str, Arc<dyn Backend>, &[String]) -> Box<dyn Store> + Send + Sync>;
+
+/// What differs between an earlier format and the present one, or why its rows cannot be read.
+pub type ChangesSince = Arc<dyn Fn(&str) -> Result<Vec<String>, String> + Send + Sync>;
 
 /// A store of the plan: its name, the layout of its rows, and how to open it.
 #[derive(Clone)]
@@ -172,6 +175,12 @@ pub struct StoreSpec {
     pub name: String,
     /// Structural trace of key and value types; part of the topology's fingerprint.
     pub format: String,
+    /// The formats that its rows may be in, by the number that a row carries, from 1; `format` is one of them.
+    pub formats: Vec<String>,
+    /// Why its rows could not be kept exactly; such a program does not start.
+    pub refusal: Option<String>,
+    /// Compares `format` with an earlier one.
+    pub changes_since: ChangesSince,
     /// Creates the typed view of the store with this name on an opened database; the name may differ from the first
     /// one.
     pub open: OpenStore,

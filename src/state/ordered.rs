@@ -9,7 +9,7 @@ use super::{
     staged::{Cell, INLINE_BYTES, Slot},
 };
 use crate::{
-    codec::{decode_key, decode_value, encode_key, format_of},
+    codec::{Stored, decode_key, encode_key, stored_format},
     error::Result,
     record::{Bytes, RawChunk, RawChunkBuilder, Value},
 };
@@ -26,6 +26,7 @@ use std::{
 /// The order is that of the encoded keys, which is the order of `derive(Ord)`: tuples sort by their first part first.
 pub struct OrderedTable<K: Value, V: Value> {
     committed: Keyspace,
+    values: Stored<V>,
     staged: BTreeMap<Bytes, Cell<V>>,
     staged_bytes: usize,
     scratch: Vec<u8>,
@@ -39,19 +40,18 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
     /// The store called `name` in an opened database.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, backend: Arc<dyn Backend>) -> Self {
-        Self::over(Keyspace::new(name, backend))
+        Self::over(Keyspace::new(name, backend), Stored::new(&stored_format::<V>(), &[]))
     }
 
-    fn over(committed: Keyspace) -> Self {
+    fn over(committed: Keyspace, values: Stored<V>) -> Self {
         let staged = BTreeMap::new();
-        OrderedTable { committed, staged, staged_bytes: 0, scratch: vec![], key: PhantomData }
+        OrderedTable { committed, values, staged, staged_bytes: 0, scratch: vec![], key: PhantomData }
     }
 
     /// How the plan declares such a table.
     #[must_use]
     pub fn spec(name: impl Into<String>) -> StoreSpec {
-        let format = format!("ordered {} -> {}", format_of::<K>(), format_of::<V>());
-        spec(name.into(), format, Self::over)
+        spec::<K, V, Self>("ordered", name.into(), Self::over)
     }
 
     /// Reads the values of keys that have not been touched yet with one multi-get.
@@ -75,7 +75,7 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
         missing.dedup();
         let keys: Vec<&[u8]> = missing.iter().map(|key| &**key).collect();
         let fetched = self.committed.get_many(&keys, &mut |index, committed| {
-            let cell = Cell::read(committed)?;
+            let cell = Cell::read(committed, &self.values)?;
             self.staged_bytes += weight_of(keys[index], &cell);
             self.staged.insert(missing[index].clone(), cell);
             Ok(())
@@ -94,7 +94,8 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
         self.scratch.clear();
         encode_key(key, &mut self.scratch).map_err(self.committed.failed())?;
         if !self.staged.contains_key(&*self.scratch) {
-            let cell = self.committed.get(&self.scratch, Cell::read).map_err(self.committed.failed())?;
+            let read = |row: Option<&[u8]>| Cell::read(row, &self.values);
+            let cell = self.committed.get(&self.scratch, read).map_err(self.committed.failed())?;
             self.stage(cell);
         }
         let cell = self.staged.get_mut(&*self.scratch).expect("staged just now");
@@ -133,7 +134,7 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
         if let Some(cell) = self.staged.get(&*bytes) {
             return Ok(cell.value().cloned());
         }
-        self.committed.get(&bytes, |value| value.map(decode_value).transpose()).map_err(fail)
+        self.committed.get(&bytes, |value| value.map(|v| self.values.decode(v)).transpose()).map_err(fail)
     }
 
     /// Visits the keys of a range in order, until `visit` returns `false`. Whatever is written or taken in a slot is
@@ -263,9 +264,9 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
                 None => Ok(true),
             };
         }
-        let mut cell = Cell::passing(committed)?;
+        let mut cell = Cell::passing(committed, &self.values)?;
         let go_on = visit(&decode_key(key)?, &mut Slot::passing(&mut cell))?;
-        if let Some(cell) = cell.differing(committed, &mut self.scratch)? {
+        if let Some(cell) = cell.differing(committed, &self.values, &mut self.scratch)? {
             self.scratch.clear();
             self.scratch.extend_from_slice(key);
             self.stage(cell);
@@ -282,10 +283,10 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
 impl<K: Value, V: Value> Store for OrderedTable<K, V> {
     fn seal(&mut self) -> Result<RawChunk> {
         let mut rows = RawChunkBuilder::with_capacity(self.staged.len(), 0);
-        for (key, cell) in &mut self.staged {
+        for (index, (key, cell)) in self.staged.iter_mut().enumerate() {
             self.committed.begin_changelog_key(&mut self.scratch);
             self.scratch.extend_from_slice(key);
-            cell.seal(&self.scratch, &mut rows).map_err(self.committed.failed())?;
+            cell.seal(&self.scratch, &self.values, index == 0, &mut rows).map_err(self.committed.failed())?;
         }
         Ok(rows.build())
     }

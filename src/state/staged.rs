@@ -4,7 +4,7 @@
 //! committed ones is not a change, however often it was written; reading never causes a change.
 
 use crate::{
-    codec::{decode_value, encode_value, value_bytes},
+    codec::{Stored, value_bytes},
     error::Result,
     record::{Bytes, RawChunkBuilder, Value},
 };
@@ -34,46 +34,51 @@ pub(super) struct Cell<V> {
 
 impl<V: Value> Cell<V> {
     /// The value as it is in the database.
-    pub fn read(committed: Option<&[u8]>) -> Result<Self> {
+    pub fn read(committed: Option<&[u8]>, values: &Stored<V>) -> Result<Self> {
         Ok(match committed {
-            Some(bytes) => Cell { committed: Committed::Value(bytes.into()), ..Cell::passing(bytes)? },
-            None => Cell {
-                value: None,
-                committed: Committed::Nothing,
-                writes: 0,
-                weighed: 0,
-                heap_bytes: 0,
-                changed: false,
-            },
+            Some(bytes) => {
+                Cell { committed: Committed::Value(bytes.into()), ..Cell::passing(bytes, values)? }
+            }
+            None => Cell::nothing(),
         })
     }
 
-    /// A committed value that is staged only if it is changed: its bytes are not kept yet.
-    pub fn passing(committed: &[u8]) -> Result<Self> {
-        let value = Some(decode_value(committed)?);
-        Ok(Cell { value, committed: Committed::Unread, ..Cell::read(None)? })
-    }
-
-    /// A value written without reading the database.
-    pub fn unread(value: V) -> Self {
+    /// A key that the database does not have.
+    pub fn nothing() -> Self {
         Cell {
-            value: Some(value),
-            committed: Committed::Unread,
-            writes: 1,
+            value: None,
+            committed: Committed::Nothing,
+            writes: 0,
             weighed: 0,
             heap_bytes: 0,
             changed: false,
         }
     }
 
+    /// A committed value that is staged only if it is changed: its bytes are not kept yet.
+    pub fn passing(committed: &[u8], values: &Stored<V>) -> Result<Self> {
+        let value = Some(values.decode(committed)?);
+        Ok(Cell { value, committed: Committed::Unread, ..Cell::nothing() })
+    }
+
+    /// A value written without reading the database.
+    pub fn unread(value: V) -> Self {
+        Cell { value: Some(value), committed: Committed::Unread, writes: 1, ..Cell::nothing() }
+    }
+
     /// After a visit to a value that is not staged: the cell to stage, if the value was changed.
-    pub fn differing(mut self, committed: &[u8], scratch: &mut Vec<u8>) -> Result<Option<Self>> {
+    pub fn differing(
+        mut self,
+        committed: &[u8],
+        values: &Stored<V>,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Option<Self>> {
         if self.writes == 0 {
             return Ok(None);
         }
         if let Some(value) = &self.value {
             scratch.clear();
-            encode_value(value, scratch)?;
+            values.encode(value, scratch)?;
             if scratch == committed {
                 return Ok(None);
             }
@@ -92,11 +97,11 @@ impl<V: Value> Cell<V> {
     }
 
     /// Takes the value if it differs from the committed one. A committed value becomes a deletion.
-    pub fn close(&mut self, scratch: &mut Vec<u8>) -> Result<Option<V>> {
+    pub fn close(&mut self, values: &Stored<V>, scratch: &mut Vec<u8>) -> Result<Option<V>> {
         let (Some(value), true) = (&self.value, self.writes > 0) else { return Ok(None) };
         if let Committed::Value(committed) = &self.committed {
             scratch.clear();
-            encode_value(value, scratch)?;
+            values.encode(value, scratch)?;
             if scratch[..] == **committed {
                 return Ok(None);
             }
@@ -127,8 +132,14 @@ impl<V: Value> Cell<V> {
         }
     }
 
-    /// Appends the changelog row if there is a change.
-    pub fn seal(&mut self, key: &[u8], rows: &mut RawChunkBuilder) -> Result {
+    /// Appends the changelog row if there is a change. The value of a sample is read back.
+    pub fn seal(
+        &mut self,
+        key: &[u8],
+        values: &Stored<V>,
+        is_sample: bool,
+        rows: &mut RawChunkBuilder,
+    ) -> Result {
         self.changed = false;
         if self.writes == 0 {
             return Ok(());
@@ -136,7 +147,10 @@ impl<V: Value> Cell<V> {
         let sealed = rows.push_with(-1, Some(key), |out| {
             let start = out.len();
             if let Some(value) = &self.value {
-                encode_value(value, out).map_err(Some)?;
+                values.encode(value, out).map_err(Some)?;
+                if is_sample {
+                    values.comes_back(value, &out[start..]).map_err(Some)?;
+                }
             }
             let same = match &self.committed {
                 Committed::Nothing => self.value.is_none(),

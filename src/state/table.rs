@@ -10,7 +10,7 @@ use super::{
     staged::{Cell, INLINE_BYTES, Slot},
 };
 use crate::{
-    codec::{decode_key, decode_value, encode_key, format_of},
+    codec::{Stored, decode_key, encode_key, stored_format},
     error::Result,
     record::{Key, Map, RawChunk, RawChunkBuilder, Value},
 };
@@ -21,6 +21,7 @@ use std::{mem::needs_drop, sync::Arc};
 /// Keyed values with point access.
 pub struct Table<K: Key, V: Value> {
     committed: Keyspace,
+    values: Stored<V>,
     staged: Map<K, Cell<V>>,
     staged_bytes: usize,
     /// The concatenated encoded keys of committed rows to delete, and where each ends.
@@ -34,12 +35,13 @@ impl<K: Key, V: Value> Table<K, V> {
     /// The store called `name` in an opened database.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, backend: Arc<dyn Backend>) -> Self {
-        Self::over(Keyspace::new(name, backend))
+        Self::over(Keyspace::new(name, backend), Stored::new(&stored_format::<V>(), &[]))
     }
 
-    fn over(committed: Keyspace) -> Self {
+    fn over(committed: Keyspace, values: Stored<V>) -> Self {
         Table {
             committed,
+            values,
             staged: Map::default(),
             staged_bytes: 0,
             deleted: (vec![], vec![]),
@@ -51,8 +53,7 @@ impl<K: Key, V: Value> Table<K, V> {
     /// How the plan declares such a table.
     #[must_use]
     pub fn spec(name: impl Into<String>) -> StoreSpec {
-        let format = format!("table {} -> {}", format_of::<K>(), format_of::<V>());
-        spec(name.into(), format, Self::over)
+        spec::<K, V, Self>("table", name.into(), Self::over)
     }
 
     /// Reads the values of keys that have not been touched yet with one multi-get, so that `entry` finds them in
@@ -84,7 +85,7 @@ impl<K: Key, V: Value> Table<K, V> {
             }
             let start = bytes.len();
             encode_key(key, &mut bytes)?;
-            self.staged.insert(compact(key.clone(), &bytes[start..])?, Cell::read(None)?);
+            self.staged.insert(compact(key.clone(), &bytes[start..])?, Cell::nothing());
             ends.push(bytes.len());
         }
         let starts = std::iter::once(0).chain(ends.iter().copied());
@@ -94,7 +95,7 @@ impl<K: Key, V: Value> Table<K, V> {
         }
         let mut weight = 0;
         self.committed.get_many(&keys, &mut |index, committed| {
-            let cell = Cell::read(committed)?;
+            let cell = Cell::read(committed, &self.values)?;
             weight += weight_of::<K, V>(keys[index].len(), &cell);
             self.staged[first + index] = cell;
             Ok(())
@@ -116,7 +117,8 @@ impl<K: Key, V: Value> Table<K, V> {
                 let fail = self.committed.failed();
                 self.scratch.clear();
                 encode_key(entry.key(), &mut self.scratch).map_err(&fail)?;
-                let cell = self.committed.get(&self.scratch, Cell::read).map_err(&fail)?;
+                let cell =
+                    self.committed.get(&self.scratch, |row| Cell::read(row, &self.values)).map_err(&fail)?;
                 self.staged_bytes += weight_of::<K, V>(self.scratch.len(), &cell);
                 if keeps_a_buffer::<K>(&self.scratch) {
                     *entry.key_mut() = decode_key(&self.scratch).map_err(&fail)?;
@@ -137,7 +139,7 @@ impl<K: Key, V: Value> Table<K, V> {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(mut entry) => {
                 let fail = self.committed.failed();
-                let cell = Cell::read(None)?;
+                let cell = Cell::nothing();
                 self.scratch.clear();
                 if needs_drop::<K>() {
                     encode_key(entry.key(), &mut self.scratch).map_err(&fail)?;
@@ -198,7 +200,7 @@ impl<K: Key, V: Value> Table<K, V> {
         let (mut closed, mut left, mut forgotten) = (vec![], vec![], 0);
         for (key, mut cell) in self.staged.drain(..) {
             let value = if over(&key) {
-                cell.close(&mut self.scratch).map_err(self.committed.failed())?
+                cell.close(&self.values, &mut self.scratch).map_err(self.committed.failed())?
             } else {
                 None
             };
@@ -226,7 +228,9 @@ impl<K: Key, V: Value> Table<K, V> {
         }
         let mut bytes = vec![];
         encode_key(key, &mut bytes)
-            .and_then(|()| self.committed.get(&bytes, |value| value.map(decode_value).transpose()))
+            .and_then(|()| {
+                self.committed.get(&bytes, |value| value.map(|value| self.values.decode(value)).transpose())
+            })
             .map_err(self.committed.failed())
     }
 
@@ -271,9 +275,9 @@ impl<K: Key, V: Value> Table<K, V> {
                 }
                 Some(_) => {}
                 None => {
-                    let mut cell = Cell::passing(committed)?;
+                    let mut cell = Cell::passing(committed, &self.values)?;
                     visit(&key, &mut Slot::passing(&mut cell))?;
-                    if let Some(mut cell) = cell.differing(committed, &mut self.scratch)? {
+                    if let Some(mut cell) = cell.differing(committed, &self.values, &mut self.scratch)? {
                         self.staged_bytes += weight_of::<K, V>(bytes.len(), &cell);
                         cell.weigh(&mut self.staged_bytes);
                         self.staged.insert(key, cell);
@@ -298,10 +302,10 @@ impl<K: Key, V: Value> Table<K, V> {
     fn rows(&mut self) -> Result<RawChunk> {
         let count = self.staged.len() + self.deleted.1.len();
         let mut rows = RawChunkBuilder::with_capacity(count, count * ROW_BYTES);
-        for (key, cell) in &mut self.staged {
+        for (index, (key, cell)) in self.staged.iter_mut().enumerate() {
             self.committed.begin_changelog_key(&mut self.scratch);
             encode_key(key, &mut self.scratch)
-                .and_then(|()| cell.seal(&self.scratch, &mut rows))
+                .and_then(|()| cell.seal(&self.scratch, &self.values, index == 0, &mut rows))
                 .map_err(self.committed.failed())?;
         }
         let (bytes, ends) = &self.deleted;

@@ -92,7 +92,7 @@ impl Task {
             let node = plan.node(*node_id);
             let first = stores.0.len();
             if let Some(backend) = backend {
-                let open = node.stores.iter().map(|s| (s.open)(&s.name, backend.clone()));
+                let open = node.stores.iter().map(|s| (s.open)(&s.name, backend.clone(), &s.formats));
                 stores.0.extend(open);
             }
             let indexes: Vec<usize> = (first..stores.0.len()).collect();

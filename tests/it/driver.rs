@@ -138,7 +138,8 @@ impl Session {
         let ssc = StreamingContext::new(self.config.clone());
         build(&ssc);
         let plan = ssc.topology();
-        for topic in plan.sources().flat_map(|(_, source)| &source.topics) {
+        let topics = plan.sources().flat_map(|(_, source)| &source.topics);
+        for topic in topics.filter(|topic| !topic.starts_with("app-ingest-")) {
             create(&*self.log, topic, INPUT_PARTITIONS);
         }
         runtime::run(self.config.clone(), plan, self.env())

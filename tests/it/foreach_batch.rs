@@ -154,7 +154,8 @@ fn rows_of_another_type_are_reported_and_kept() {
         lengths.foreach_batch("words", |_, _| Ok::<_, String>(()));
     });
     let error = driver.batch("").unwrap_err().to_string();
-    assert!(error.contains("its rows were written by a program with another type of rows"), "{error}");
+    let told = "its rows were written by a program with another type of rows: they are str, the program reads (u64,f64)";
+    assert!(error.contains(told), "{error}");
     driver.restart_as(words(&calls, &[]));
     driver.batch("").unwrap();
     assert_eq!(calls.take(), given);

@@ -43,6 +43,7 @@ mod rocks_reads;
 mod sim_world;
 mod sources;
 mod start_mistakes;
+mod state_changes;
 mod state_directory;
 mod state_golden;
 mod state_model;

@@ -103,7 +103,7 @@ fn a_changed_program_over_existing_state_is_reported_per_store() {
     session.feed("lines 0 | - | y\n");
     expect![[r#"
         recovery refused: this program cannot go on from the existing state:
-          incompatible  counts: rows are table str -> u64, the program reads table str -> i64
+          incompatible  counts: rows are table str -> u64, the program reads table str -> i64: is of another type
           new           last (starts empty)
           keep          most
           unused        least
@@ -111,6 +111,7 @@ fn a_changed_program_over_existing_state_is_reported_per_store() {
           new edge      last.exchange
           unused edge   least.exchange
           next: give a changed store a new name (it is then built from new records), or start under a new application id
+          next: to go on with the rows of an unused store, give its name to the operation: `.named("least")`; to begin a new one empty, start once with --accept-state-changes
     "#]]
     .assert_eq(&message(session.run(&after)));
     assert_eq!(session.step(&before, "").len(), 3, "the old program still runs");

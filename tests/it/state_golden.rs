@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::{fmt::Write as _, fs, path::Path, sync::Arc};
 use tidegate::{
     Text,
-    codec::encode_key,
+    codec::{decode_value, encode_key, encode_value},
     record::{Bytes, Partition, RawChunkBuilder},
     state::{Backend, MemoryStorage, OrderedTable, RocksStorage, Storage, Store, Table},
 };
@@ -26,6 +26,36 @@ struct Visits {
     last: Last,
     tags: Vec<Text>,
     ratio: Option<f64>,
+}
+
+/// A type without a plain form: its values carry the names of their parts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind")]
+enum Described {
+    Nothing,
+    Some {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        first: Option<u8>,
+        numbers: (i16, u32, i64, f64),
+        last: Last,
+        tags: Vec<Option<Text>>,
+        pages: std::collections::BTreeMap<String, bool>,
+    },
+}
+
+fn described() -> [Described; 3] {
+    let some = |first, last| Described::Some {
+        first,
+        numbers: (-2, 300, -1, 0.5),
+        last,
+        tags: vec![None, Some("ä".into())],
+        pages: [("/".to_owned(), true)].into(),
+    };
+    [
+        Described::Nothing,
+        some(None, Last::Never),
+        some(Some(7), Last::At { ms: 1_700_000_000_000, page: "/start".into() }),
+    ]
 }
 
 const VISITS: &str = "clicks.visits";
@@ -110,6 +140,13 @@ fn keys_values_and_changelog_rows_are_written_as_before() {
     key("(Never, At { ms: 1, page: \"p\" })", &|out| {
         encode_key(&(Last::Never, Last::At { ms: 1, page: "p".into() }), out)
     });
+    writeln!(out, "\n# described values").unwrap();
+    for value in described() {
+        let mut bytes = vec![];
+        encode_value(&value, &mut bytes).unwrap();
+        assert_eq!(decode_value::<Described>(&bytes).unwrap(), value);
+        writeln!(out, "{} = {}", serde_json::to_string(&value).unwrap(), hex(&bytes)).unwrap();
+    }
     expect_file!["golden/state-format.txt"].assert_eq(&out);
 }
 

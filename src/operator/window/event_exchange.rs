@@ -6,7 +6,7 @@
 //! the watermark back.
 
 use crate::{
-    codec::{decode_key, decode_value, encode_key, encode_value, format_of},
+    codec::{decode_key, decode_value, encode_key, encode_value, format_of, key_refusal, value_refusal},
     error::{Error, Result},
     operator::{Context, ExchangeFormat, Operator, Port, UpstreamMark, UpstreamName},
     record::{Chunk, Key, Map, Partition, RawChunk, RawChunkBuilder, RawRecord, Value, partition_of},
@@ -191,6 +191,10 @@ impl<K: Key, V: Value> ExchangeFormat for EventFormat<K, V> {
         format!("event windows {}", format_of::<(Windowed<K>, (V, u32))>())
     }
 
+    fn refusal(&self) -> Option<String> {
+        key_refusal::<K>().or_else(value_refusal::<V>)
+    }
+
     fn encode(&self, chunk: &Chunk, out: &mut RawChunkBuilder) -> Result {
         let EventRows { rows, marks } = chunk.view::<EventRows<K, V>>();
         let mut key_bytes = vec![];
@@ -198,7 +202,7 @@ impl<K: Key, V: Value> ExchangeFormat for EventFormat<K, V> {
             key_bytes.clear();
             encode_key(key, &mut key_bytes)?;
             out.push_with(-1, Some(&key_bytes), |bytes| {
-                encode_value(&(value, records), bytes).map(|()| true)
+                encode_value(&(value.clone(), *records), bytes).map(|()| true)
             })?;
         }
         let mut marks = marks.iter();

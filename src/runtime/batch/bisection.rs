@@ -25,6 +25,8 @@ pub struct Bisection {
     state: State,
     /// The record that the batch in flight took last.
     last_taken: Option<RecordAt>,
+    /// Records committed since the last conviction: the next record to blame is probably about as far.
+    clean: usize,
 }
 
 #[derive(Debug, Default)]
@@ -105,20 +107,22 @@ impl Bisection {
         Next::Replay(Some(error))
     }
 
-    /// The trial did not fail: the record that is to blame, and how it failed. The next batch takes one
-    /// record.
+    /// The trial did not fail: the record that is to blame, and how it failed. The next batch takes half as many
+    /// records as there were since the last one that was to blame.
     ///
     /// # Panics
     /// If the batch in flight was no trial: a bug in the loop.
     pub fn convict(&mut self) -> (RecordAt, Error) {
-        match std::mem::replace(&mut self.state, State::Narrowing { limit: 1 }) {
+        let limit = (std::mem::take(&mut self.clean) / 2).max(1);
+        match std::mem::replace(&mut self.state, State::Narrowing { limit }) {
             State::Trial { accused, error } => (accused, error),
             other => panic!("not a trial: {other:?}"),
         }
     }
 
-    /// A batch was committed: the next one may be larger.
-    pub fn committed(&mut self) {
+    /// A batch of so many records was committed: the next one may be larger.
+    pub fn committed(&mut self, records: usize) {
+        self.clean = self.clean.saturating_add(records);
         if let State::Narrowing { limit } = self.state {
             let limit = limit * 2;
             self.state = if limit < LAST_LIMIT { State::Narrowing { limit } } else { State::Idle };
@@ -156,7 +160,7 @@ mod tests {
                 let ((_, offset), _) = bisection.convict();
                 rejected.push(offset.0);
             } else {
-                bisection.committed();
+                bisection.committed(records);
                 next = end;
             }
         }
@@ -192,10 +196,17 @@ mod tests {
         assert_eq!((b.limit(), b.is_trial()), (Some(0), true));
         let ((_, offset), _) = b.convict();
         assert_eq!((offset, b.limit(), b.is_trial()), (Offset(7), Some(1), false));
-        (0..12).for_each(|_| b.committed());
-        assert_eq!(b.limit(), Some(4_096));
-        b.committed();
-        assert!(!b.is_active());
+        (0..6).for_each(|n| b.committed(1 << n));
+        assert_eq!(b.limit(), Some(64));
+        b.took(&at, Offset(71));
+        while b.limit() > Some(1) {
+            assert!(matches!(b.failed(1, 100_000, failure()), Next::Replay(Some(_))));
+        }
+        assert!(matches!(b.failed(1, 100_000, failure()), Next::Replay(None)));
+        let _ = b.convict();
+        assert_eq!(b.limit(), Some(31), "half the distance between the two");
+        (0..9).for_each(|_| b.committed(1));
+        assert!(!b.is_active(), "{:?}", b.limit());
     }
 
     #[test]

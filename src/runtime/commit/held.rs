@@ -197,11 +197,11 @@ mod tests {
             offset: Offset(0),
             timestamp_ms: -1,
             key: Some(&key),
-            value: (n % 3 > 0).then_some(value.as_slice()),
+            value: (!n.is_multiple_of(3)).then_some(value.as_slice()),
             headers: Headers::NONE,
         };
         chunk.push(record);
-        chunk.push_header("name", (n % 2 > 0).then_some(b"value"));
+        chunk.push_header("name", (!n.is_multiple_of(2)).then_some(b"value"));
         chunk.build()
     }
 
@@ -224,21 +224,22 @@ mod tests {
         let (topic, other): (Arc<str>, Arc<str>) = ("one".into(), "two".into());
         let mut held = Held::new(std::env::temp_dir());
         for round in 0..2 {
-            for n in 0..40 {
+            for n in 0..40u64 {
                 let (topic, partition) =
-                    if n % 5 == 0 { (&other, Some(Partition(3))) } else { (&topic, None) };
+                    if n.is_multiple_of(5) { (&other, Some(Partition(3))) } else { (&topic, None) };
                 // The chunks in the middle are too large for memory, later ones are small again.
-                held.push(topic, partition, chunk(n, if n % 2 == 0 { 8 << 20 } else { 10 })).unwrap();
+                held.push(topic, partition, chunk(n, if n.is_multiple_of(2) { 8 << 20 } else { 10 }))
+                    .unwrap();
             }
             assert!(held.file.is_some() && held.bytes() > MEMORY_BYTES_MAX && !held.is_empty());
             assert!(held.memory_bytes <= MEMORY_BYTES_MAX);
             let all = drained(&mut held);
             assert_eq!(all.len(), 40, "round {round}");
-            for (n, (topic, partition, text)) in (0..).zip(&all) {
-                let expected = if n % 5 == 0 { ("two", Some(3)) } else { ("one", None) };
+            for (n, (topic, partition, text)) in (0u64..).zip(&all) {
+                let expected = if n.is_multiple_of(5) { ("two", Some(3)) } else { ("one", None) };
                 assert_eq!((topic.as_str(), *partition), expected);
                 assert!(text.starts_with(&format!("Some({:?})", u64::to_le_bytes(n))), "{n}: {text}");
-                let header = if n % 2 > 0 { "Some([118, 97, 108, 117, 101])" } else { "None" };
+                let header = if n.is_multiple_of(2) { "None" } else { "Some([118, 97, 108, 117, 101])" };
                 assert!(text.ends_with(&format!("[(\"name\", {header})]")), "{n}: {text}");
             }
             assert!(held.is_empty() && held.bytes() == 0 && held.file.is_none());

@@ -24,7 +24,7 @@ impl Witness {
     pub fn rows(&mut self, app: &App, topics: &Topics, sources: &[SourcePartition]) -> Vec<RawChunk> {
         let mut rows = vec![];
         if !self.topology_is_written {
-            rows.push(Meta::first_rows(&app.fingerprint, topics));
+            rows.push(Meta::first_rows(&app.remains, topics));
         }
         self.is_due = self.last.is_none_or(|last| app.since(last) >= app.config.witness_interval);
         if self.is_due {

@@ -9,7 +9,7 @@
 use super::{CommittedPosition, meta::Meta, topics::Topics};
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
-    plan::Change,
+    plan::{Change, Start, Takeover, Topology},
     record::{BatchId, Incarnation, RawChunk, Token},
     runtime::{
         app::{App, RETRY_PAUSE},
@@ -53,28 +53,35 @@ impl Identity {
         Token { instance: app.env.instance.clone(), incarnation, batch }
     }
 
-    /// Checks once that this program may continue from what an earlier run left behind.
+    /// Checks once that this program may continue from what an earlier run left behind, and how.
     ///
     /// # Errors
     /// [`Error::Refused`] if it may not, or if the meta topic cannot be read.
-    pub fn look_back(&mut self, app: &App, topics: &Topics) -> Result {
+    pub fn look_back(&mut self, app: &App, topics: &Topics) -> Result<Option<Takeover>> {
         if self.meta.is_some() {
-            return Ok(());
+            return Ok(None);
         }
         let meta = Meta::read(app.env.log.as_ref(), &app.names.meta)?;
         meta.check(topics)?;
+        let mut takeover = None;
         if let Some(before) = &meta.topology {
-            if let Some(conflict) = app.fingerprint.conflict_with(before) {
-                return Err(Error::Refused(conflict));
-            }
-            for change in app.fingerprint.edge_changes_since(before) {
+            let inputs: Vec<&str> = topics.inputs.keys().map(String::as_str).collect();
+            let start = Start {
+                known_topics: &meta.known_topics(),
+                topics: &inputs,
+                now_ms: app.env.clock.now_ms(),
+                accept_state_changes: app.config.accept_state_changes,
+            };
+            let plan = Topology::clone(&app.plan);
+            takeover = Some(Takeover::of(plan, &app.fingerprint, before, &start).map_err(Error::Refused)?);
+            for change in app.fingerprint.edge_changes_since(&before.fingerprint) {
                 if let Change::Incompatible { name, was, is } = change {
                     tracing::info!("the rows of {name} were {was}, and are {is} from now on");
                 }
             }
         }
         self.meta = Some(meta);
-        Ok(())
+        Ok(takeover)
     }
 
     /// Whether a newer process with our name has started, judged by its claim.

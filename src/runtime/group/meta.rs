@@ -8,7 +8,7 @@ use super::topics::Topics;
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     log::{Log, TopicInfo},
-    plan::Fingerprint,
+    plan::Remains,
     record::{
         Headers, Incarnation, InstanceId, Map, Offset, RawChunk, RawChunkBuilder, RawRecord, Token,
         TopicPartition,
@@ -36,8 +36,8 @@ struct TopicRow {
 /// What an earlier run wrote.
 #[derive(Clone, Debug, Default)]
 pub struct Meta {
-    /// The fingerprint of the topology that ran last.
-    pub topology: Option<Fingerprint>,
+    /// What is durable of the program that ran last.
+    pub topology: Option<Remains>,
     topics: BTreeMap<String, TopicRow>,
     witnesses: BTreeMap<String, Offset>,
     prepared: BTreeMap<String, Vec<Vec<u8>>>,
@@ -109,6 +109,12 @@ impl Meta {
         self.topology.is_some()
     }
 
+    /// The input topics that were read.
+    #[must_use]
+    pub fn known_topics(&self) -> Vec<&str> {
+        self.topics.keys().map(String::as_str).collect()
+    }
+
     /// The greatest offset of a source partition that was witnessed.
     #[must_use]
     pub fn witness(&self, at: &TopicPartition) -> Option<Offset> {
@@ -162,7 +168,7 @@ impl Meta {
 
     /// The rows from which a later start learns what ran: written with the first batch of a run.
     #[must_use]
-    pub fn first_rows(topology: &Fingerprint, topics: &Topics) -> RawChunk {
+    pub fn first_rows(topology: &Remains, topics: &Topics) -> RawChunk {
         let mut rows = RawChunkBuilder::default();
         push(&mut rows, TOPOLOGY, topology);
         for (name, info) in &topics.inputs {
@@ -254,12 +260,9 @@ mod tests {
     #[test]
     fn what_was_written_is_read_and_a_replaced_topic_stops() {
         let topics = Topics { inputs: BTreeMap::from([("in".to_owned(), info("a", 4))]) };
-        let print = Fingerprint {
-            state_partitions: 2,
-            placement: "p".into(),
-            stores: BTreeMap::new(),
-            edges: BTreeMap::new(),
-        };
+        let row = r#"{"state_partitions":2,"placement":"p","stores":{"a":"table u8 -> u8"},"edges":{}}"#;
+        let print: Remains = serde_json::from_str(row).unwrap(); // as an earlier version wrote it
+        assert_eq!(print.fingerprint.stores["a"], "table u8 -> u8");
         let at = TopicPartition::new("in", 3);
         let mut rows = Map::default();
         let (one, other) = (InstanceId("a".into()), InstanceId("b".into()));

@@ -145,7 +145,7 @@ impl Loop {
         self.partitions.locals.iter_mut().for_each(LocalInput::applied);
         self.refresh_changelog_ends();
         self.witness.applied(self.app.now());
-        self.bisection.committed();
+        self.bisection.committed(records);
         self.limits.committed();
         if self.pace.setbacks.total() >= TOLD_FROM && is_progress {
             tracing::info!("batches are committed again");

@@ -90,7 +90,9 @@ impl Loop {
     fn begin_recovery(&mut self, wanted: &[TopicPartition]) -> Result<Recovery> {
         let _ = crate::failpoint::passes("after-assignment");
         let membership = self.group.membership()?;
-        self.group.identity.look_back(&self.app, &self.group.topics)?;
+        if let Some(takeover) = self.group.identity.look_back(&self.app, &self.group.topics)? {
+            self.app.take_over(takeover);
+        }
         let positions = self.group.committed(&self.app, wanted)?;
         let ours = self.take_incarnation(&positions, &membership)?;
         self.two_phase.recover(&self.app, ours, &membership.member_id)?;

@@ -48,6 +48,8 @@ impl<T: Value> Operator for EncodeRows<T> {
 /// Sends the rows of each batch to the internal topic, in its transaction.
 pub struct SendBatch {
     topic: Arc<str>,
+    /// That of the rows.
+    format: String,
     instance: Arc<str>,
     /// A name that no other process, and no other incarnation of this one, has.
     incarnation: String,
@@ -57,8 +59,14 @@ pub struct SendBatch {
 impl SendBatch {
     /// Sends to `topic`.
     #[must_use]
-    pub fn new(topic: Arc<str>, context: &TwoPhaseContext) -> Self {
-        SendBatch { topic, instance: context.instance.clone(), incarnation: String::new(), records: vec![] }
+    pub fn new(topic: Arc<str>, format: &str, context: &TwoPhaseContext) -> Self {
+        SendBatch {
+            topic,
+            format: format.to_owned(),
+            instance: context.instance.clone(),
+            incarnation: String::new(),
+            records: vec![],
+        }
     }
 }
 
@@ -94,7 +102,7 @@ impl TwoPhaseSink for SendBatch {
         if blocks == 0 {
             return Ok(None);
         }
-        let end = End { time_ms: batch.time.0, blocks };
+        let end = End { time_ms: batch.time.0, blocks, format: self.format.clone() };
         let write = |bytes: &mut Vec<u8>| serde_json::to_writer(bytes, &end).map(|()| true);
         chunk.push_with(-1, key, write).map_err(|e| Error::Codec(e.to_string()))?;
         chunk.push_header(END, None);

@@ -7,6 +7,7 @@
 
 use super::{CommittedBatch, End, Part, rows};
 use crate::{
+    codec::stored_format,
     error::{Error, Failure, Reaction, panic_text},
     log::{Log, Producer, ProducerSpec, RequestSizes},
     record::{
@@ -106,6 +107,12 @@ where
         let id = i64::try_from(at.0).map_err(|e| self.broken(e))?;
         let batch = CommittedBatch { id, time: BatchTime(end.time_ms) };
         let failed = |why: String| self.broken(format!("batch {id} of {}: {why}", batch.time));
+        let (was, is) = (&end.format, stored_format::<T>());
+        if !was.is_empty() && *was != is {
+            return Err(failed(format!(
+                "its rows were written by a program with another type of rows: they are {was}, the program reads {is}"
+            )));
+        }
         let mut tasks: BTreeMap<Partition, Vec<T>> = BTreeMap::new();
         for (task, block) in blocks {
             rows(block, tasks.entry(*task).or_default()).map_err(|e| {

@@ -14,7 +14,7 @@ use super::{
     shape::{Sink, SinkContext, SinkShape},
 };
 use crate::{
-    codec::{decode_value, encode_value},
+    codec::{decode_value, encode_value, stored_format, value_refusal},
     error::{Error, Result},
     record::{BatchTime, Partition, RawRecord, Value},
 };
@@ -46,6 +46,9 @@ where
     /// An outbox whose records the loop sends, as the end of a batch must be marked there.
     fn shape(self, context: &SinkContext) -> Result<SinkShape<T>, String> {
         let ForeachBatch { name, function, at, .. } = self;
+        if let Some(why) = value_refusal::<T>() {
+            return Err(why);
+        }
         let topic = topic_of(&context.application, "foreach", &name)?;
         let positions: Arc<str> = format!("{}-delivered", context.application).into();
         let to = positions.clone();
@@ -57,7 +60,8 @@ where
             make: Arc::new(make),
         };
         let name = topic.to_string();
-        let send = move |context: &_| SendBatch::new(topic.clone(), context);
+        let format = stored_format::<T>();
+        let send = move |context: &_| SendBatch::new(topic.clone(), &format, context);
         let shape = SinkShape::encoded_two_phase(&name, EncodeRows::<T>::default, send);
         Ok(SinkShape { outbox: Some(outbox), ..shape })
     }
@@ -85,6 +89,9 @@ const END: &str = "end";
 struct End {
     time_ms: i64,
     blocks: usize,
+    /// The format of the rows; earlier versions did not write it.
+    #[serde(default)]
+    format: String,
 }
 
 /// What a record of the topic is.

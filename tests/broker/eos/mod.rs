@@ -25,6 +25,7 @@ mod refused_records;
 mod secure;
 mod seeks;
 mod shutdown;
+mod slow_functions;
 mod waiting;
 mod windowed;
 mod windowed_words;

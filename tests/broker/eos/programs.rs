@@ -93,3 +93,23 @@ fn words_with_backpressure() {
         words.running_reduce_by_key(|a, b| a + b).to_kafka(&args.output, Utf8, AsText);
     });
 }
+
+/// `kafka_word_count` with a function that takes long for each line, and an output of the lines that is known before.
+#[test]
+#[ignore = "a program that a test starts"]
+fn slow_words() {
+    run(
+        "slow_words",
+        |_| {},
+        |args, lines| {
+            let pause: u64 = std::env::var("TIDEGATE_PAUSE_MS").unwrap().parse().unwrap();
+            lines.map(|line| (line.clone(), line)).to_kafka(&format!("{}-seen", args.output), Utf8, Utf8);
+            let lines = lines.map(move |line| {
+                std::thread::sleep(std::time::Duration::from_millis(pause));
+                line
+            });
+            let words = lines.flat_map(|line| line.split(' ')).map(|word| (word, 1u64));
+            words.running_reduce_by_key(|a, b| a + b).to_kafka(&args.output, Utf8, AsText);
+        },
+    );
+}
