@@ -7,6 +7,9 @@
 use crate::error::{Error, Result};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+/// The least time that a log lets a transaction be open.
+const TRANSACTION_MIN: Duration = Duration::from_secs(1);
+
 /// The default of `--admin-bind`.
 pub const ADMIN_BIND: &str = if cfg!(feature = "page") { "127.0.0.1:4040" } else { "off" };
 
@@ -18,6 +21,17 @@ pub enum Guarantee {
     ExactlyOnce,
     /// No record is lost; after a failure some records take effect again.
     AtLeastOnce,
+}
+
+/// What happens to a record of an output that its topic does not accept: it is too large, has no key although the topic
+/// is compacted, or its timestamp is too far from the clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum RefusedRecordPolicy {
+    /// The program stops with topic, key, size and reason; the batch is not committed.
+    #[default]
+    Fail,
+    /// It is written to the dead-letter topic instead, in the same transaction.
+    DeadLetter,
 }
 
 /// Where a program that has never run starts to read.
@@ -67,6 +81,8 @@ pub struct Config {
     /// Where the first start begins to read: a fact of each partition, so it does not matter how many processes start, or
     /// when. Partitions that are added later are read from their beginning.
     pub starting_offsets: StartingOffsets,
+    /// What happens to records that the topics of outputs do not accept.
+    pub on_refused_record: RefusedRecordPolicy,
     /// Number of state partitions; fixed for the lifetime of an application.
     pub state_partitions: u32,
     /// Copies of internal topics; `None` = the broker's default.
@@ -140,6 +156,7 @@ impl Config {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             guarantee: Guarantee::default(),
             starting_offsets: StartingOffsets::default(),
+            on_refused_record: RefusedRecordPolicy::default(),
             state_partitions: 8,
             replication_factor: None,
             properties: BTreeMap::new(),
@@ -204,10 +221,11 @@ impl Config {
             return Err(Error::Config(format!("batch interval {i:?} is not between 1 ms and a day")));
         }
         self.validate_rates()?;
-        if self.transaction_timeout < Duration::from_secs(1) {
+        if self.transaction_timeout < TRANSACTION_MIN {
             return Err(Error::Config(format!(
-                "transaction timeout {:?} is below 1 s",
-                self.transaction_timeout
+                "transaction timeout {:?} is below {TRANSACTION_MIN:?}, the least that a log takes\n  next: set at least {} ms",
+                self.transaction_timeout,
+                TRANSACTION_MIN.as_millis()
             )));
         }
         match &self.admin_bind {
@@ -278,6 +296,9 @@ pub struct Args {
     /// Where the first start begins to read
     #[arg(long, env = "TIDEGATE_STARTING_OFFSETS", value_enum, default_value_t)]
     pub starting_offsets: StartingOffsets,
+    /// What happens to records that the topics of outputs do not accept
+    #[arg(long, env = "TIDEGATE_ON_REFUSED_RECORD", value_enum, default_value_t)]
+    pub on_refused_record: RefusedRecordPolicy,
     /// Number of state partitions; fixed for the lifetime of the application
     #[arg(long, env = "TIDEGATE_STATE_PARTITIONS", default_value_t = 8)]
     pub state_partitions: u32,
@@ -346,6 +367,7 @@ impl Args {
         config.threads = self.threads.unwrap_or(config.threads);
         config.guarantee = self.guarantee;
         config.starting_offsets = self.starting_offsets;
+        config.on_refused_record = self.on_refused_record;
         config.state_partitions = self.state_partitions;
         config.replication_factor = self.replication_factor;
         config.state_memory_bytes = self.state_memory_bytes;
@@ -419,5 +441,14 @@ mod tests {
         assert!(bad(|c| c.state_partitions = 0).contains("state partitions: 0"));
         assert!(bad(|c| c.trigger = Trigger::Interval(Duration::ZERO)).contains("batch interval"));
         assert!(bad(|c| c.instance_id = Some(String::new())).contains("instance id"));
+        let short = bad(|c| c.transaction_timeout = Duration::from_millis(999));
+        assert!(
+            short.contains("timeout 999ms is below 1s") && short.contains("next: set at least 1000 ms"),
+            "{short}"
+        );
+        let mut enough = Config::new("app", "memory:");
+        enough.trigger = Trigger::AvailableNow;
+        enough.transaction_timeout = Duration::from_secs(1);
+        enough.validate().unwrap();
     }
 }

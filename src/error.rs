@@ -53,6 +53,17 @@ pub enum Error {
         /// The reason, with the field if there is one.
         reason: String,
     },
+    /// A topic that the program writes does not accept a record, and the policy is `fail` or the topic is one of the
+    /// engine's own.
+    #[error("{place}: the topic does not accept it: {reason}\n  next: {next}")]
+    RefusedRecord {
+        /// Topic, partition if it is known, key and size; for a row of state its store.
+        place: String,
+        /// Why.
+        reason: String,
+        /// What to do.
+        next: String,
+    },
     /// An operator failed or panicked.
     #[error("operator `{operator}` on partition {partition}: {reason}")]
     Operator {

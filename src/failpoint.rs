@@ -55,6 +55,9 @@ pub const SOURCE_PLACES: [&str; 2] = ["before-listing", "after-listing"];
 /// and after the answer to a rebalance, when fetching has started again.
 pub const GROUP_PLACES: [&str; 3] = ["before-join", "before-release", "after-answer"];
 
+/// Places in queries about topics: the broker does not show their settings.
+pub const QUERY_PLACES: [&str; 1] = ["hide-settings"];
+
 /// Ends a transaction by `call`. A test may lose the request or the answer: then the outcome is in doubt.
 pub(crate) fn around_commit(call: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     let lost = |what: &str| Err(Failure::new(Stage::Commit, Reaction::Unknown, what));
@@ -101,6 +104,7 @@ mod active {
         let known = crate::failpoint::PLACES.contains(&place)
             || crate::failpoint::SOURCE_PLACES.contains(&place)
             || crate::failpoint::GROUP_PLACES.contains(&place)
+            || crate::failpoint::QUERY_PLACES.contains(&place)
             || place.starts_with("mutant-");
         assert!(
             known,

@@ -1,16 +1,19 @@
 //! JSON values.
 //!
 //! Knows no topic. Invariant: a null value and the JSON `null` are the same in both directions; a type that has no null
-//! rejects it.
+//! rejects it. A number that is not finite has no JSON: it is an error, never a null.
 
-use super::{BadRecord, Decode, Encode, decode_each};
+use super::{BadRecord, Decode, Encode, decode_each, finite};
 use crate::{
     error::{Error, Result},
     record::{Data, RawChunk},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::ser::Formatter;
+use std::io;
 
-/// Each value is one JSON document. Unknown fields are ignored unless the type says otherwise.
+/// Each value is one JSON document. Unknown fields are ignored unless the type says otherwise. A value with a number that
+/// is NaN or infinite, which JSON does not have, is an error.
 ///
 /// ```
 /// use tidegate::codec::{Encode, Json};
@@ -34,8 +37,13 @@ impl<T: Data + DeserializeOwned> Decode<T> for Json {
 impl<T: Serialize> Encode<T> for Json {
     fn encode(&self, value: &T, out: &mut Vec<u8>) -> Result<bool> {
         let start = out.len();
-        serde_json::to_writer(&mut *out, value)
-            .map_err(|e| Error::Codec(format!("value has no JSON form: {e}")))?;
+        let no_form = |e: &dyn std::fmt::Display| Error::Codec(format!("value has no JSON form: {e}"));
+        let mut has_null = false;
+        let mut json = serde_json::Serializer::with_formatter(&mut *out, NoticeNull(&mut has_null));
+        value.serialize(&mut json).map_err(|e| no_form(&e))?;
+        if has_null {
+            finite::check(value).map_err(|e| no_form(&e))?; // a number that is not finite is written as null, too
+        }
         let null = &out[start..] == b"null";
         if null {
             out.truncate(start);
@@ -44,10 +52,40 @@ impl<T: Serialize> Encode<T> for Json {
     }
 }
 
+/// Compact JSON; notices whether there is a null anywhere.
+struct NoticeNull<'a>(&'a mut bool);
+
+impl Formatter for NoticeNull<'_> {
+    fn write_null<W: io::Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        *self.0 = true;
+        writer.write_all(b"null")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::record::RawChunkBuilder;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn numbers_that_are_not_finite_are_refused_and_nulls_are_not() {
+        fn json(value: impl Serialize) -> Result<Option<String>> {
+            let mut out = b"before".to_vec();
+            let some = Json.encode(&value, &mut out)?;
+            let text = String::from_utf8(out).unwrap();
+            Ok(some.then(|| text.strip_prefix("before").unwrap().to_owned()))
+        }
+        assert_eq!(json((1.5, None::<f64>, "null")).unwrap().as_deref(), Some(r#"[1.5,null,"null"]"#));
+        assert_eq!(json(None::<f64>).unwrap(), None);
+        assert_eq!(json(()).unwrap(), None);
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(json(number).unwrap_err().to_string().contains(&format!("JSON has no number {number}")));
+            assert!(json((1, vec![Some(number)])).unwrap_err().to_string().contains("in `[1][0]`"));
+        }
+        let keyed = BTreeMap::from([("a", f64::NAN)]);
+        assert!(json(keyed).unwrap_err().to_string().contains("in `[\"a\"]`"));
+    }
     use serde::Deserialize;
 
     #[derive(Clone, Debug, PartialEq, Deserialize)]

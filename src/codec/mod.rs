@@ -3,6 +3,7 @@
 //! Owns every byte layout of typed data, and the traits that a format implements. Knows no topic, store or operator.
 //! Invariant: bad input gives a result, never a panic.
 
+mod finite;
 mod json;
 mod key;
 mod message;

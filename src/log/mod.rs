@@ -10,6 +10,8 @@ pub mod embedded;
 #[doc(hidden)]
 pub mod kafka;
 #[doc(hidden)]
+pub mod limits;
+#[doc(hidden)]
 pub mod partitioner;
 #[doc(hidden)]
 pub mod sim;
@@ -19,6 +21,7 @@ use crate::{
     error::{Error, Failure, Result},
     record::{Offset, Partition, RawChunk, TopicPartition},
 };
+pub use limits::RequestSizes;
 use std::{any::Any, collections::BTreeMap, sync::Arc, time::Duration};
 
 /// A log: topics, and the handles to read, join and commit. One per process; shared by its threads.
@@ -126,8 +129,9 @@ pub struct TopicInfo {
     /// Whether this process may write to it; `None` = the log does not say.
     pub may_write: Option<bool>,
     /// Settings that matter to the guarantee, as the log names them: `cleanup.policy`, `retention.ms`,
-    /// `delete.retention.ms`, `min.insync.replicas`, `unclean.leader.election.enable`, `max.message.bytes`. Absent =
-    /// the log does not say.
+    /// `delete.retention.ms`, `min.insync.replicas`, `unclean.leader.election.enable`, `max.message.bytes`,
+    /// `message.timestamp.type`, `message.timestamp.before.max.ms`, `message.timestamp.after.max.ms`. Absent = the log
+    /// does not say.
     pub config: BTreeMap<String, String>,
 }
 
@@ -181,6 +185,23 @@ pub struct ProducerSpec {
     pub group: String,
     /// Upper bound of the bytes that are sent but not yet acknowledged.
     pub buffer_bytes: usize,
+    /// How much goes into one request.
+    pub sizes: RequestSizes,
+}
+
+/// A record that the log has refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRecord {
+    /// The topic that it was sent to.
+    pub topic: String,
+    /// Identifies it; see [`limits::fingerprint`].
+    pub fingerprint: u64,
+    /// Bytes of key and value.
+    pub bytes: usize,
+    /// Whether it is certain that this record was refused, and not only the batch that it was sent in.
+    pub is_named: bool,
+    /// What the log said.
+    pub why: String,
 }
 
 /// A place in the group: assignment events, fetching, committed offsets. Owned by one thread.
@@ -344,7 +365,8 @@ pub trait Producer: Send {
     /// clients place them.
     ///
     /// # Errors
-    /// If a record is refused (too large, unknown topic). That is deterministic, so the reaction is `StopPipeline`.
+    /// If a record is refused (too large, unknown topic). That is deterministic, so the reaction is `StopPipeline`, and
+    /// [`Producer::take_refused`] names the records.
     fn send(&mut self, topic: &str, partition: Option<Partition>, records: &RawChunk) -> Result<(), Failure>;
 
     /// Waits until all records are acknowledged.
@@ -366,6 +388,12 @@ pub trait Producer: Send {
     /// # Errors
     /// `RecreateProducer` if this producer can no longer be used.
     fn abort(&mut self) -> Result<(), Failure>;
+
+    /// The records that were refused since the last call, as far as the log names them: there is nothing else wrong with
+    /// the transaction.
+    fn take_refused(&mut self) -> Vec<RefusedRecord> {
+        vec![]
+    }
 
     /// Whether a request of the last transaction was slow, retried or cut off, so that a late copy of it could hit the
     /// next transaction. If so, the producer must be replaced before it begins again.
@@ -427,6 +455,7 @@ pub fn write(log: &dyn Log, topic: &str, partition: Option<Partition>, records: 
         transaction_timeout: Duration::from_secs(15),
         group: String::new(),
         buffer_bytes: 64 << 20,
+        sizes: RequestSizes::default(),
     };
     let mut producer = log.producer(&spec)?;
     producer.init()?;

@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod progress;
 mod reporter;
 mod seldom;
+mod stalled;
 #[doc(hidden)]
 pub mod status;
 

@@ -11,6 +11,7 @@ use super::{
     metrics::{Metrics, Outcome},
     progress::{self, Snapshot},
     seldom::Seldom,
+    stalled::Stalled,
     status::{Checkpoint, Phase, Status},
 };
 use crate::{
@@ -61,6 +62,9 @@ struct Seen {
     batch: u64,
     /// Positions after the last batch.
     positions: Vec<SourcePosition>,
+    stalled: Stalled,
+    /// A batch is taking input.
+    takes_input: bool,
 }
 
 /// Records that came too late for their windows.
@@ -96,7 +100,7 @@ impl Seen {
     fn report_suppressed(&mut self, now_ms: i64) {
         if let Some(suppressed) = self.bad.suppressed(now_ms) {
             tracing::warn!(
-                "and {suppressed} more bad records since; the metric tidegate_records_failed_total counts all of them"
+                "and {suppressed} more bad or refused records since; the metric tidegate_records_failed_total counts all of them"
             );
         }
     }
@@ -180,6 +184,8 @@ impl Reporter {
         self.history.state_bytes(&report.state_bytes);
         seen.batch = report.id;
         seen.positions.clone_from(&report.positions);
+        seen.stalled.after_batch(&report.positions, now);
+        seen.takes_input = false;
         self.progress(seen);
     }
 
@@ -191,6 +197,9 @@ impl Reporter {
         for (at, end) in self.ends.answers() {
             if let Some(position) = seen.positions.iter().find(|known| known.at == at) {
                 self.lag(position, end, now);
+                if let Some(why) = seen.stalled.why(position, end, now, seen.takes_input) {
+                    tracing::warn!("{why}");
+                }
             }
         }
         if now - seen.lag_at_ms >= LAG_MS {
@@ -235,6 +244,22 @@ impl Reporter {
             seen.waiting.clone_from(&owner);
         }
         self.status.phase(Phase::Standby { owner });
+    }
+
+    fn connection(&self, why: Option<&str>) {
+        self.status.disconnected(why.map(str::to_owned));
+        if let Some(why) = why {
+            tracing::warn!("the log cannot be reached: {why}; waiting");
+        } else {
+            tracing::info!("the log can be reached again");
+        }
+    }
+
+    fn refused_record(&self, seen: &mut Seen, reason: &str) {
+        seen.report_suppressed(self.clock.now_ms());
+        if seen.bad.is_logged() {
+            tracing::warn!(dead_letter = true, "refused record: {reason}");
+        }
     }
 
     fn bad_record(
@@ -307,6 +332,7 @@ impl Observer for Reporter {
         let mut seen = self.seen();
         match event {
             Observed::Cut(batch) => {
+                seen.takes_input = true;
                 let time_ms = self.listeners().time_of(*batch);
                 self.history.takes_input(batch.id.0, time_ms);
             }
@@ -343,6 +369,7 @@ impl Observer for Reporter {
             Observed::BadRecord { at, offset, reason, dead_letter } => {
                 self.bad_record(&mut seen, at, *offset, reason, *dead_letter);
             }
+            Observed::RefusedRecord { reason } => self.refused_record(&mut seen, reason),
             Observed::Batch(report) => {
                 self.batch(&mut seen, report);
                 drop(seen);
@@ -354,14 +381,7 @@ impl Observer for Reporter {
             }
             Observed::Console { time, rows, rows_max } => show(*time, rows, *rows_max),
             Observed::NoProgress(why) => self.status.stuck(why.map(str::to_owned)),
-            Observed::Connection(why) => {
-                self.status.disconnected(why.map(str::to_owned));
-                if let Some(why) = why {
-                    tracing::warn!("the log cannot be reached: {why}; waiting");
-                } else {
-                    tracing::info!("the log can be reached again");
-                }
-            }
+            Observed::Connection(why) => self.connection(*why),
             _ => {}
         }
     }

@@ -165,6 +165,12 @@ impl RawChunk {
         self.arena.len()
     }
 
+    /// Number of headers of all records together.
+    #[must_use]
+    pub fn headers_len(&self) -> usize {
+        self.headers.len()
+    }
+
     /// About how much it takes in memory, bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

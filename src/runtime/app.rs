@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::{Config, Guarantee, Trigger},
-    log::{Log, ProducerSpec},
+    log::{Log, ProducerSpec, RequestSizes},
     plan::{Fingerprint, Remains, Takeover, Topology},
     record::{Incarnation, InstanceId},
     sink::TwoPhaseContext,
@@ -118,13 +118,14 @@ impl App {
 
     /// A producer with our identity.
     #[must_use]
-    pub fn producer_spec(&self) -> ProducerSpec {
+    pub fn producer_spec(&self, sizes: RequestSizes) -> ProducerSpec {
         let id = format!("{}-{}", self.config.application_id, self.env.instance);
         ProducerSpec {
             transactional_id: (self.config.guarantee == Guarantee::ExactlyOnce).then_some(id),
             transaction_timeout: self.config.transaction_timeout,
             group: self.config.application_id.clone(),
             buffer_bytes: 64 << 20,
+            sizes,
         }
     }
 

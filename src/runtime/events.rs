@@ -67,6 +67,11 @@ pub enum Observed<'a> {
         /// Whether it is written to the dead-letter topic, or only counted.
         dead_letter: bool,
     },
+    /// A record was not accepted by the topic that it was for, and was written to the dead-letter topic.
+    RefusedRecord {
+        /// Which record, and why.
+        reason: &'a str,
+    },
     /// A receiver could not read.
     ReceiverFailed {
         /// The partition.

@@ -37,10 +37,15 @@ impl Names {
     /// Whether a topic is one of the application's own.
     #[must_use]
     pub fn is_internal(&self, topic: &str) -> bool {
-        let own = [&self.exchange, &self.changelog, &self.meta, &self.dead_letters];
         let prefix = self.exchange.trim_end_matches("exchange");
         let of_kind = |rest: &str| rest.starts_with("ingest-") || outbox::is_internal(rest);
-        own.iter().any(|name| ***name == *topic) || topic.strip_prefix(prefix).is_some_and(of_kind)
+        self.is_of_engine(topic) || topic.strip_prefix(prefix).is_some_and(of_kind)
+    }
+
+    /// Whether a topic holds what the engine itself needs: none of its rows can be left out.
+    #[must_use]
+    pub fn is_of_engine(&self, topic: &str) -> bool {
+        [&self.exchange, &self.changelog, &self.meta, &self.dead_letters].iter().any(|name| ***name == *topic)
     }
 
     /// The changelog of a state partition.

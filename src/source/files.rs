@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     codec::{BadRecord, Decode},
-    log::{Log, Membership, Producer, ProducerSpec},
+    log::{Log, Membership, Producer, ProducerSpec, RequestSizes},
     record::{Chunk, Data, Partition, RawChunk, RawChunkBuilder, Text, TopicPartition},
     source::BadRecordPolicy,
 };
@@ -159,6 +159,7 @@ impl RunReceiver for Lister {
             transaction_timeout: Duration::from_secs(15),
             group: String::new(),
             buffer_bytes: 16 << 20,
+            sizes: RequestSizes::default(),
         })?;
         producer.init()?;
         let mut listing = Listing::read(log.as_ref(), topic, to)?;

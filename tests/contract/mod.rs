@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 use tidegate::{
-    log::{Committed, Log, Membership, Producer, ProducerSpec, TopicSpec},
+    log::{Committed, Log, Membership, Producer, ProducerSpec, RequestSizes, TopicSpec},
     record::{Headers, Offset, Partition, RawChunk, RawChunkBuilder, RawRecord, TopicPartition},
 };
 
@@ -145,6 +145,7 @@ pub fn producer_spec(transactional_id: Option<&str>, group: &str) -> ProducerSpe
         transaction_timeout: Duration::from_secs(30),
         group: group.to_owned(),
         buffer_bytes: 16 << 20,
+        sizes: RequestSizes::default(),
     }
 }
 

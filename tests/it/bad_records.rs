@@ -5,8 +5,8 @@ use crate::driver::{PLAIN, Session, WAYS, show};
 use expect_test::{Expect, expect};
 use tidegate::{
     BadRecordPolicy, Config, Error, SourceOptions, StreamingContext,
-    codec::{self, AsText, Decode, Message, Messages, Utf8},
-    config::Trigger,
+    codec::{self, AsText, Decode, Json, Message, Messages, Utf8},
+    config::{RefusedRecordPolicy, Trigger},
     log, testing,
 };
 
@@ -80,6 +80,60 @@ fn records_before_a_failing_one_are_committed_and_a_later_run_continues_there() 
     assert_eq!(first.len(), 3, "{first:?}");
     let second = session.step(&sums(BadRecordPolicy::Skip), "");
     assert_eq!(second, ["sums | a | 6"]);
+}
+
+#[test]
+fn a_number_that_json_does_not_have_makes_its_record_bad_and_deletes_no_key() {
+    let sums = |ssc: &StreamingContext| {
+        let source = SourceOptions::topic("n").on_bad_record(BadRecordPolicy::DeadLetter);
+        let rows = ssc.source::<Message<String>>(source, Messages(Utf8));
+        let pairs = rows.try_map(|m| m.value.parse::<f64>().map(|n| (key_of(&m), n)));
+        pairs.running_reduce_by_key(|a, b| a + b).to_kafka("sums", Utf8, Json);
+    };
+    let rows = "n 0 | a | 1\nn 0 | b | 4\nn 0 | b | NaN\nn 1 | c | inf\nn 1 | a | 2\n";
+    for way in WAYS {
+        let written = last_sums(Session::new(way).step(&sums, rows));
+        let start = |row: &str| row.split(" | ").take(3).collect::<Vec<_>>().join(" | ");
+        let rows: Vec<String> = written.lines().map(start).collect();
+        assert_eq!(rows, ["app-dlq | b | NaN", "app-dlq | c | inf", "sums | a | 3.0", "sums | b | 4.0"]);
+        assert!(written.contains("JSON has no number NaN"), "{written}");
+    }
+}
+
+#[test]
+fn a_record_that_its_topic_does_not_accept_stops_the_program_or_becomes_a_dead_letter() {
+    let echo = |ssc: &StreamingContext| {
+        let rows = ssc.source::<Message<String>>(SourceOptions::topic("n"), Messages(Utf8));
+        rows.to_kafka("out", Utf8);
+    };
+    for policy in [RefusedRecordPolicy::Fail, RefusedRecordPolicy::DeadLetter] {
+        let mut driver = testing::Driver::new(echo);
+        driver.config().on_refused_record = policy;
+        let config = [("max.message.bytes", "200"), ("cleanup.policy", "compact")];
+        let config = config.map(|(name, value)| (name.into(), value.into())).into();
+        let spec = log::TopicSpec { name: "out".into(), partitions: 4, replication_factor: None, config };
+        driver.log().create(&spec).unwrap();
+        let (fits, too_large) = ("1".repeat(120), "3".repeat(140));
+        let rows = format!("n 0 | a | {fits}\nn 0 | - | two\nn 0 | c | {too_large}\nn 0 | d | four\n");
+        match driver.batch(&rows) {
+            Err(error) => {
+                let text = error.to_string();
+                let place = "topic `out`, a record of 3 bytes with the key null: the topic does not accept it: it has no key, and the topic is compacted";
+                assert!(text.contains(place) && text.contains("\n  next: "), "{text}");
+                assert_eq!(policy, RefusedRecordPolicy::Fail);
+            }
+            Ok(written) => {
+                let text = written.to_string();
+                let start = |row: &str| row.split(" | ").take(2).collect::<Vec<_>>().join(" | ");
+                let rows: Vec<String> = text.lines().map(start).collect();
+                assert_eq!(rows, ["app-dlq | -", "app-dlq | c", "out | a", "out | d"]);
+                for part in ["errors.output=out", "with the key `c`", "too large: it takes 211 bytes"] {
+                    assert!(text.contains(part), "{part}: {text}");
+                }
+                assert_eq!(policy, RefusedRecordPolicy::DeadLetter);
+            }
+        }
+    }
 }
 
 #[test]

@@ -12,7 +12,10 @@ use std::{
 use tidegate::{
     Error, Result,
     error::{Failure, Reaction},
-    log::{Committed, Fetcher, GroupEvent, GroupSpec, Log, Member, Producer, ProducerSpec, TopicSpec},
+    log::{
+        Committed, Fetcher, GroupEvent, GroupSpec, Log, Member, Producer, ProducerSpec, RequestSizes,
+        TopicSpec,
+    },
     record::{Offset, Partition, RawChunk, TopicPartition},
     sim::{Fault, Faults, Outcome, ProcessEnv, World, sweep},
     state::{Backend, Opened, Storage, StoreId, VisitRow},
@@ -128,6 +131,7 @@ fn producer(env: &ProcessEnv) -> Result<Box<dyn Producer>> {
         transaction_timeout: Duration::from_secs(15),
         group: "app".into(),
         buffer_bytes: 1 << 20,
+        sizes: RequestSizes::default(),
     };
     let mut producer = env.log.producer(&spec)?;
     again(|| producer.init())?;

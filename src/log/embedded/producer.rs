@@ -5,10 +5,10 @@
 //! those that the records will have. Without a transactional id `flush` itself makes the records visible, and `commit`
 //! only commits the offsets.
 
-use super::{cursor::size, files::GroupOffset, store::Store, transaction::ProducerId};
+use super::{files::GroupOffset, store::Store, transaction::ProducerId};
 use crate::{
     error::{Failure, Reaction, Result, Stage},
-    log::{Committed, Membership, Producer, ProducerSpec, partitioner},
+    log::{Committed, Membership, Producer, ProducerSpec, limits::sent_bytes, partitioner},
     record::{Map, Partition, RawChunk, RawChunkBuilder, RawRecord, TopicPartition},
 };
 use std::sync::Arc;
@@ -144,7 +144,7 @@ impl Producer for EmbeddedProducer {
         }
         let name: Arc<str> = topic.into();
         for record in records.iter() {
-            let bytes = size(&record);
+            let bytes = sent_bytes(&record);
             if bytes > max_bytes {
                 return refuse(format!("a record of {bytes} bytes for {topic}, which takes {max_bytes}"));
             }

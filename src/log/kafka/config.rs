@@ -136,8 +136,9 @@ impl Settings {
         // This comes first, because it only has an effect before the client library's own initialisation: OpenSSL then
         // does not tear itself down when the process ends, under threads of clients that are still closing.
         openssl::init();
-        for name in properties.keys() {
+        for (name, value) in properties {
             refuse(name)?;
+            check_file(name, value)?;
         }
         let settings = Settings { bootstrap: bootstrap.to_owned(), user: properties.clone() };
         let mut all = settings.base();
@@ -210,6 +211,9 @@ impl Settings {
     pub(super) fn producer(&self, spec: &ProducerSpec) -> ClientConfig {
         let mut config = self.base();
         set(&mut config, PRODUCE);
+        config
+            .set("batch.size", spec.sizes.batch_bytes_max.to_string())
+            .set("message.max.bytes", spec.sizes.record_bytes_max.to_string());
         self.add_user(&mut config, &[CONSUMER, MEMBER]);
         let kbytes = (spec.buffer_bytes / 1024).clamp(1024, 2_097_151);
         let messages = (spec.buffer_bytes / MESSAGE_BYTES).clamp(10_000, 10_000_000);
@@ -329,11 +333,31 @@ fn refuse(name: &str) -> Result {
     Ok(())
 }
 
+/// Properties that name files; the library does not say which one it could not read, nor why.
+const FILES: &[&str] = &[
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.crl.location",
+    "ssl.key.location",
+    "ssl.keystore.location",
+];
+
+fn check_file(name: &str, path: &str) -> Result {
+    if !FILES.contains(&name) || (name == "ssl.ca.location" && path == "probe") {
+        return Ok(());
+    }
+    let failed = |e: std::io::Error| {
+        let next = "correct the path (it is relative to the directory in which the program was started), or make the file readable";
+        Error::Config(format!("Kafka property `{name}`: `{path}` cannot be read: {e}\n  next: {next}"))
+    };
+    std::fs::File::open(path).map(drop).map_err(failed)
+}
+
 /// What the client library says about a property, without its value.
 pub(super) fn config_error(error: KafkaError) -> Error {
     Error::Config(match error {
         KafkaError::ClientConfig(_, reason, name, value) => {
-            let reason = if value.is_empty() { reason } else { reason.replace(&value, "...") };
+            let reason = masked(&reason, &value);
             format!(
                 "Kafka property `{name}`: {reason}\n  next: see the list of properties of librdkafka (CONFIGURATION.md)"
             )
@@ -342,9 +366,42 @@ pub(super) fn config_error(error: KafkaError) -> Error {
     })
 }
 
+/// The text without the value. A number is no secret, and hiding it would hide parts of other numbers; otherwise whole
+/// words are hidden, and a long value wherever it stands.
+fn masked(text: &str, value: &str) -> String {
+    if value.is_empty() || value.parse::<f64>().is_ok() {
+        return text.to_owned();
+    }
+    let is_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find(value) {
+        let (before, after) = (&rest[..at], &rest[at + value.len()..]);
+        let is_part = is_word(before.chars().next_back()) || is_word(after.chars().next());
+        out.push_str(before);
+        out.push_str(if is_part && value.len() < SECRET_BYTES_MIN { value } else { "..." });
+        rest = after;
+    }
+    out + rest
+}
+
+/// A value of this length is hidden even within a longer word.
+const SECRET_BYTES_MIN: usize = 6;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::RequestSizes;
+
+    #[test]
+    fn a_value_is_hidden_in_an_error_but_not_in_the_numbers_around_it() {
+        let text = "\"session.timeout.ms\" value 0 is outside allowed range 1..3600000";
+        assert_eq!(masked(text, "0"), text);
+        assert_eq!(masked("no `secret1`, nor secret10", "secret1"), "no `...`, nor ...0");
+        assert_eq!(
+            masked("value ms for property ms.max: forms", "ms"),
+            "value ... for property ....max: forms"
+        );
+    }
 
     fn settings(properties: &[(&str, &str)]) -> Result<Settings> {
         let map = properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -367,6 +424,7 @@ mod tests {
             transaction_timeout: Duration::from_secs(15),
             group: "g".into(),
             buffer_bytes: 32 * MIB,
+            sizes: RequestSizes::default(),
         }
     }
 
@@ -387,6 +445,17 @@ mod tests {
             let error = settings(&[(name, "true")]).err().expect(name).to_string();
             assert!(error.contains(part) && error.contains("next:"), "{name}: {error}");
         }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named_with_the_reason() {
+        for name in FILES {
+            let error = settings(&[(name, "MISSING.pem")]).err().unwrap().to_string();
+            let said = format!("Kafka property `{name}`: `MISSING.pem` cannot be read: No such file");
+            assert!(error.contains(&said) && error.contains("next: correct the path"), "{error}");
+        }
+        settings(&[("ssl.ca.location", "probe")]).unwrap();
+        settings(&[("ssl.ca.location", "/tmp")]).unwrap(); // a folder of certificates
     }
 
     #[test]
@@ -416,6 +485,14 @@ mod tests {
         let producer = s.producer(&transactional());
         assert_eq!((producer.get("linger.ms"), producer.get("fetch.wait.max.ms")), (Some("9"), None));
         assert_eq!(producer.get("socket.timeout.ms"), Some("14900"), "within the transaction's time");
+        assert_eq!(
+            (producer.get("batch.size"), producer.get("message.max.bytes")),
+            (Some("1000000"), Some("1114124"))
+        );
+        let own = settings(&[("batch.size", "7"), ("message.max.bytes", "2000")])
+            .unwrap()
+            .producer(&transactional());
+        assert_eq!((own.get("batch.size"), own.get("message.max.bytes")), (Some("7"), Some("2000")));
         assert_eq!(s.watermarks().get("isolation.level"), Some("read_uncommitted"));
     }
 

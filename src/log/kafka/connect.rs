@@ -9,11 +9,15 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     error::RDKafkaErrorCode as Code,
 };
-use std::time::{Duration, Instant};
+use std::{
+    net::{TcpStream, ToSocketAddrs},
+    time::{Duration, Instant},
+};
 
 /// Errors that waiting cannot cure get this long, in case another of the listed brokers does better.
 const GRACE: Duration = Duration::from_secs(2);
 const SLICE: Duration = Duration::from_millis(100);
+const TCP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Waits until a broker answers.
 pub(super) fn reach(handle: &BaseConsumer<QueryContext>, target: &str, timeout: Duration) -> Result {
@@ -39,9 +43,21 @@ pub(super) fn reach(handle: &BaseConsumer<QueryContext>, target: &str, timeout: 
 fn unreachable(target: &str, error: Option<(Code, String)>, timeout: Duration) -> Error {
     let (step, cause) = match error {
         Some((code, reason)) => (step_of(code, &reason), reason),
+        None if answers_tcp(target) => (
+            Step::Metadata,
+            format!(
+                "a TCP connection is made, but there is no answer in Kafka's protocol within {timeout:?}"
+            ),
+        ),
         None => (Step::Connect, format!("no answer within {timeout:?}")),
     };
     Error::Unreachable { target: target.to_owned(), step, cause, next: next_of(step, target) }
+}
+
+/// Whether anything listens at one of the addresses.
+fn answers_tcp(target: &str) -> bool {
+    let addresses = target.split(',').filter_map(|place| place.trim().to_socket_addrs().ok()).flatten();
+    addresses.into_iter().any(|address| TcpStream::connect_timeout(&address, TCP_TIMEOUT).is_ok())
 }
 
 fn step_of(code: Code, reason: &str) -> Step {
@@ -70,7 +86,7 @@ fn next_of(step: Step, target: &str) -> String {
         Step::Tls => "check `security.protocol` (PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, whichever the listener uses), and for TLS \
                       `ssl.ca.location`"
             .to_owned(),
-        Step::Sasl => "check `sasl.mechanism`, `sasl.username` and `sasl.password`".to_owned(),
+        Step::Sasl => "check `sasl.mechanism`, `sasl.username` and `sasl.password`, and `security.protocol` (does this listener use SASL?)".to_owned(),
         Step::Authorise => "ask the cluster's administrator for permission".to_owned(),
         Step::Metadata => "check that the address belongs to a Kafka broker and that `security.protocol` matches the listener".to_owned(),
     }

@@ -7,7 +7,7 @@
 use super::KafkaLog;
 use crate::{
     error::{Failure, Reaction, Stage},
-    log::{Committed, GroupEvent, GroupSpec, Log, Member, Membership, Producer, ProducerSpec},
+    log::{Committed, GroupEvent, GroupSpec, Log, Member, Membership, Producer, ProducerSpec, RequestSizes},
     record::{Headers, Offset, Partition, RawChunkBuilder, RawRecord, TopicPartition},
 };
 use rdkafka::{
@@ -43,6 +43,7 @@ impl Mock {
             transaction_timeout: Duration::from_secs(4),
             group: "g".into(),
             buffer_bytes: 1 << 20,
+            sizes: RequestSizes::default(),
         };
         self.log.producer(&spec).unwrap()
     }

@@ -10,7 +10,7 @@ use crate::{
     log::{Committed, GroupMember},
     record::{Headers, Offset, RawChunkBuilder, RawRecord, TopicPartition},
 };
-use rdkafka::{TopicPartitionList, error::RDKafkaErrorCode as Code};
+use rdkafka::{TopicPartitionList, error::RDKafkaErrorCode as Code, message::BorrowedMessage};
 use rdkafka_sys as sys;
 use std::{
     any::Any,
@@ -319,6 +319,20 @@ fn argument(vtype: sys::rd_kafka_vtype_t, u: Value) -> sys::rd_kafka_vu_t {
 fn memory(bytes: Option<&[u8]>) -> Value {
     let (ptr, size) = bytes.map_or((ptr::null_mut(), 0), |b| (b.as_ptr().cast_mut().cast(), b.len()));
     Value { mem: sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr, size } }
+}
+
+/// What the broker said about a record that it refused.
+pub(super) fn refusal_text(record: &BorrowedMessage<'_>) -> String {
+    // SAFETY: the report is alive; the text belongs to it.
+    unsafe { text(sys::rd_kafka_message_produce_errstr(record.ptr())) }
+}
+
+/// The code with this name, as the library's log lines have it.
+pub(super) fn code_of_name(name: &str) -> Option<Code> {
+    let codes = (-200..=-100).chain(-1..=200).filter_map(|raw| sys::rd_kafka_resp_err_t::try_from(raw).ok());
+    // SAFETY: the library answers each code with a constant string.
+    let is_named = |code: &sys::rd_kafka_resp_err_t| unsafe { text(sys::rd_kafka_err2name(*code)) } == name;
+    codes.into_iter().find(is_named).map(Code::from)
 }
 
 /// Sends what lingers and waits until all messages are acknowledged (and their reports served), or until the time is

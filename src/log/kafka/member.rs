@@ -273,6 +273,10 @@ impl KafkaMember {
                 let next = format!("ask for the permission READ on {}", self.topics.join(", "));
                 format!("authorisation failed: {text} ({code:?})\n  next: {next}")
             }
+            _ if code == Code::InconsistentGroupProtocol => format!(
+                "the group `{}` has members that divide partitions in another way, so another program (or an ordinary consumer) uses this name: {text} ({code:?})\n  next: stop it, or give this program an application id of its own (--application-id)",
+                self.group
+            ),
             _ => format!("{text} ({code:?})"),
         };
         Some(Failure::new(Stage::Group, reaction, message))

@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     error::{Failure, Reaction, Result, Stage},
-    log::{Committed, Membership, Producer, ProducerSpec},
+    log::{
+        Committed, Membership, Producer, ProducerSpec, RefusedRecord,
+        limits::{fingerprint, shown_key},
+    },
     record::{Partition, RawChunk, RawRecord, TopicPartition},
 };
 use rdkafka::{
@@ -42,16 +45,36 @@ const PAUSE: Duration = Duration::from_millis(10);
 const FLUSH: Duration = Duration::from_millis(50);
 /// How long to wait at a time for room in a full buffer.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
+/// How long to wait for the report that names the refused record, once it is known that there is one.
+const REPORT_WAIT: Duration = Duration::from_secs(2);
+/// How many refused records of a transaction are remembered.
+const REFUSED_MAX: usize = 10_000;
+/// How the library begins what it says about a record whose batch was refused because of another one.
+const INNOCENT: &str = "Failed to append record because it was part of a batch";
 /// Added to the transaction timeout: the coordinator looks for expired transactions every 10 s.
 const MARGIN: Duration = Duration::from_secs(10);
 
 /// What the library reports about records and connections.
 #[derive(Debug, Default)]
 struct Reports {
-    /// The first refused record of the transaction.
-    refused: Mutex<Option<Refusal>>,
+    failed: Mutex<Failed>,
     /// A request timed out or a connection broke.
     disturbed: AtomicBool,
+}
+
+/// What failed in the transaction.
+#[derive(Debug, Default)]
+struct Failed {
+    /// The records that the broker refused for what they are, the first of them first.
+    refused: Vec<Refusal>,
+    /// The broker said which records of a batch it refused, and others were in the batch.
+    has_innocent: bool,
+    /// The first record that failed for another reason.
+    other: Option<Refusal>,
+    /// The first record that was dropped because something else failed.
+    dropped: Option<Refusal>,
+    /// Why the library gave the transaction up.
+    transaction: Option<(Code, String)>,
 }
 
 #[derive(Clone, Debug)]
@@ -60,11 +83,76 @@ struct Refusal {
     topic: usize,
     partition: i32,
     bytes: usize,
+    key: String,
+    fingerprint: u64,
+    /// What was said about it.
+    text: String,
+}
+
+impl Refusal {
+    fn of(
+        code: Code,
+        (topic, partition): (usize, i32),
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        text: String,
+    ) -> Self {
+        let bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+        Refusal {
+            code,
+            topic,
+            partition,
+            bytes,
+            key: shown_key(key),
+            fingerprint: fingerprint(key, value),
+            text,
+        }
+    }
+}
+
+impl Failed {
+    fn add(&mut self, refusal: Refusal) {
+        self.has_innocent |= refusal.code == Code::InvalidDifferentRecord;
+        if is_consequence(refusal.code) {
+            self.dropped.get_or_insert(refusal);
+        } else if !is_of_record(refusal.code) {
+            self.other.get_or_insert(refusal);
+        } else if self.refused.len() < REFUSED_MAX {
+            self.refused.push(refusal);
+        }
+    }
+
+    /// The record that explains the failure, if it has been reported.
+    fn cause(&self) -> Option<Refusal> {
+        self.refused.first().or(self.other.as_ref()).cloned()
+    }
+}
+
+/// Whether a code says that something else failed: the other records of a refused batch, and what is dropped with the
+/// transaction.
+fn is_consequence(code: Code) -> bool {
+    matches!(
+        code,
+        Code::PurgeQueue | Code::PurgeInflight | Code::State | Code::Fatal | Code::InvalidDifferentRecord
+    )
+}
+
+/// Whether a code says that the record itself is refused.
+fn is_of_record(code: Code) -> bool {
+    is_of_size(code)
+        || matches!(
+            code,
+            Code::InvalidRecord | Code::InvalidTimestamp | Code::InvalidMessage | Code::PolicyViolation
+        )
+}
+
+fn is_of_size(code: Code) -> bool {
+    matches!(code, Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize)
 }
 
 impl Reports {
-    fn refused(&self) -> std::sync::MutexGuard<'_, Option<Refusal>> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    fn failed(&self) -> std::sync::MutexGuard<'_, Failed> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -72,6 +160,13 @@ impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         if matches!(facility, "REQTMOUT" | "FAIL") {
             self.disturbed.store(true, Ordering::Release);
+        }
+        if facility == "TXNERR"
+            && let Some(cause) = cause_of_txnerr(line)
+        {
+            self.failed().transaction.get_or_insert(cause);
+            tracing::debug!(target: "kafka", "{facility}: {line}"); // reported with its consequence
+            return;
         }
         client::log(level, facility, line);
     }
@@ -82,17 +177,30 @@ impl ClientContext for Reports {
     }
 }
 
+/// The library logs why it gave a transaction up, and says it nowhere else:
+/// `.. Current transaction failed in state InTransaction: <reason> (<CODE>, requires epoch bump)`.
+fn cause_of_txnerr(line: &str) -> Option<(Code, String)> {
+    let (_, after) = line.split_once("transaction failed in state ")?;
+    let (_, reason) = after.split_once(": ")?;
+    let (text, code) = reason.rsplit_once(" (")?;
+    let name = code.split([',', ')']).next()?;
+    Some((ffi::code_of_name(name)?, text.to_owned()))
+}
+
 impl ProducerContext for Reports {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, topic: usize) {
         let Err((error, record)) = result else { return };
-        self.refused().get_or_insert_with(|| Refusal {
-            code: error.rdkafka_error_code().unwrap_or(Code::Fail),
-            topic,
-            partition: record.partition(),
-            bytes: record.payload_len() + record.key_len(),
-        });
+        let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+        if code == Code::PurgeQueue && self.failed().dropped.is_some() {
+            return; // there may be very many
+        }
+        let text = ffi::refusal_text(record);
+        // If one record of a batch is refused, the library gives the others the same code, but not the same text.
+        let code = if text.starts_with(INNOCENT) { Code::InvalidDifferentRecord } else { code };
+        let refusal = Refusal::of(code, (topic, record.partition()), record.key(), record.payload(), text);
+        self.failed().add(refusal);
     }
 }
 
@@ -180,8 +288,13 @@ impl KafkaProducer {
                     self.make_room(*since)?;
                 }
                 Err(e) => {
-                    let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-                    return Err(self.refusal(&Refusal { code: e.code, topic, partition, bytes }, &e.message));
+                    let refused =
+                        Refusal::of(e.code, (topic, partition), record.key, record.value, e.message);
+                    if is_consequence(e.code) {
+                        self.failed_first()?;
+                    }
+                    self.reports().failed().add(refused.clone());
+                    return Err(self.refusal(&refused));
                 }
             }
         }
@@ -200,12 +313,58 @@ impl KafkaProducer {
     }
 
     fn first_failure(&self) -> Result<(), Failure> {
-        let failed = self.reports().refused().clone();
-        failed.map_or(Ok(()), |refused| Err(self.refusal(&refused, "")))
+        let failed = self.reports().failed();
+        let (cause, dropped) = (failed.cause(), failed.dropped.clone());
+        drop(failed);
+        match (cause, dropped) {
+            (Some(refused), _) => Err(self.refusal(&refused)),
+            (None, Some(dropped)) => {
+                self.failed_first()?;
+                Err(self.refusal(&dropped))
+            }
+            (None, None) => Ok(()),
+        }
     }
 
-    fn refusal(&self, refused: &Refusal, text: &str) -> Failure {
-        let Refusal { code, topic, partition, bytes } = *refused;
+    /// Something was dropped because something else had failed: waits for the report of that. The library gives the
+    /// transaction up before it reports the record.
+    fn failed_first(&self) -> Result<(), Failure> {
+        let started = Instant::now();
+        while started.elapsed() < REPORT_WAIT && self.client.client().fatal_error().is_none() {
+            self.serve();
+            let failed = self.reports().failed();
+            let (cause, transaction) = (failed.cause(), failed.transaction.clone());
+            drop(failed);
+            if let Some(refused) = cause {
+                return Err(self.refusal(&refused));
+            }
+            if let Some((code, text)) = transaction.filter(|(code, _)| !is_of_record(*code)) {
+                return Err(self.given_up(code, &text));
+            }
+            std::thread::sleep(FULL_PAUSE);
+        }
+        let transaction = self.reports().failed().transaction.clone();
+        transaction.map_or(Ok(()), |(code, text)| Err(self.given_up(code, &text)))
+    }
+
+    /// The transaction was given up for a reason that belongs to no record.
+    fn given_up(&self, code: Code, text: &str) -> Failure {
+        let reaction = classify(Stage::Produce, code, Flags::default());
+        let next = match code {
+            Code::TopicAuthorizationFailed => {
+                "\n  next: ask for the permission WRITE on the topics that the program writes".into()
+            }
+            Code::TransactionalIdAuthorizationFailed => format!(
+                "\n  next: ask for the permissions DESCRIBE and WRITE on the transactional id `{}`",
+                self.transactional_id
+            ),
+            _ => String::new(),
+        };
+        Failure::new(Stage::Produce, reaction, format!("{text} ({code:?}){next}"))
+    }
+
+    fn refusal(&self, refused: &Refusal) -> Failure {
+        let Refusal { code, topic, partition, bytes, ref key, ref text, .. } = *refused;
         // The library reports the cause of a fatal error separately.
         let cause = self.client.client().fatal_error();
         let fatal = cause.is_some();
@@ -214,12 +373,21 @@ impl KafkaProducer {
                 (cause, text)
             }
             _ if text.is_empty() => (code, code.to_string()),
-            _ => (code, text.to_owned()),
+            _ => (code, text.clone()),
         };
         let reaction = classify(Stage::Produce, code, Flags { fatal, ..Flags::default() });
         let next = match code {
             Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize => {
-                "\n  next: raise `max.message.bytes` of the topic and `message.max.bytes` of the client, or write smaller records"
+                "\n  next: raise `max.message.bytes` of the topic (and the client property `message.max.bytes`, if you set it), or write smaller records"
+            }
+            Code::InvalidRecord => {
+                "\n  next: give each record a key if the topic is compacted, and a timestamp that the topic accepts"
+            }
+            Code::InvalidTimestamp => {
+                "\n  next: correct the timestamp, or raise `message.timestamp.after.max.ms` (or `.before.max.ms`) of the topic"
+            }
+            Code::PolicyViolation => {
+                "\n  next: ask the cluster's administrator what its policy requires of records"
             }
             Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
                 "\n  next: create the topic, with enough partitions"
@@ -228,8 +396,10 @@ impl KafkaProducer {
             _ => "",
         };
         let name = &self.topics[topic].0;
-        let to = if partition < 0 { "by key".to_owned() } else { format!("to partition {partition}") };
-        let message = format!("topic `{name}`, {to}, a record of {bytes} bytes: {text} ({code:?}){next}");
+        let to = if partition < 0 { String::new() } else { format!(", partition {partition}") };
+        let message = format!(
+            "topic `{name}`{to}, a record of {bytes} bytes with the key {key}: {text} ({code:?}){next}"
+        );
         Failure::new(Stage::Produce, reaction, message)
     }
 
@@ -242,6 +412,10 @@ impl KafkaProducer {
             self.serve();
             if self.client.in_flight_count() == 0 {
                 break;
+            }
+            let given_up = self.reports().failed().transaction.is_some();
+            if given_up {
+                self.failed_first()?;
             }
             ffi::flush(native, FLUSH);
         }
@@ -369,7 +543,7 @@ impl Producer for KafkaProducer {
 
     fn begin(&mut self) -> Result<(), Failure> {
         self.serve();
-        *self.reports().refused() = None;
+        *self.reports().failed() = Failed::default();
         self.reports().disturbed.store(false, Ordering::Release);
         self.slow.set(false);
         if !self.transactional {
@@ -427,8 +601,24 @@ impl Producer for KafkaProducer {
             // What was sent stays: at least once. Its failure no longer matters.
             let _ = self.drain();
         }
-        *self.reports().refused() = None;
+        *self.reports().failed() = Failed::default();
         Ok(())
+    }
+
+    fn take_refused(&mut self) -> Vec<RefusedRecord> {
+        self.serve();
+        let mut failed = self.reports().failed();
+        let refused = std::mem::take(&mut failed.refused);
+        let (is_named, is_alone) = (failed.has_innocent, refused.len() == 1);
+        drop(failed);
+        let of = |r: Refusal| RefusedRecord {
+            topic: self.topics[r.topic].0.to_string(),
+            fingerprint: r.fingerprint,
+            bytes: r.bytes,
+            is_named: is_named && !is_of_size(r.code) || is_alone,
+            why: format!("{} ({:?})", r.text, r.code),
+        };
+        refused.into_iter().map(of).collect()
     }
 
     fn suspect(&self) -> bool {

@@ -7,7 +7,7 @@
 
 use crate::{
     error::{Error, Result, panic_text},
-    log::{Log, Producer, ProducerSpec},
+    log::{Log, Producer, ProducerSpec, RequestSizes},
     record::{Partition, RawChunkBuilder, TopicPartition},
     runtime::{
         clock::Clock,
@@ -262,6 +262,7 @@ impl Writer {
                     transaction_timeout: Duration::from_secs(15),
                     group: String::new(),
                     buffer_bytes: 2 * WRITE_BYTES,
+                    sizes: RequestSizes::default(),
                 })?;
                 producer.init()?;
                 none.insert(producer)

@@ -3,7 +3,9 @@
 //!
 //! Knows no task. Invariant: what is sent between two commits becomes visible with the second one, or never.
 
+pub mod dead_letter;
 mod held;
+pub mod limits;
 mod pending_producer;
 pub mod transaction;
 pub mod two_phase;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{Error, Failure, Reaction, Result},
-    log::{Committed, Membership, Producer},
+    log::{Committed, Membership, Producer, RefusedRecord, RequestSizes},
     record::{Partition, RawChunk, TopicPartition},
     runtime::{
         app::{App, RETRY_PAUSE},
@@ -56,6 +56,8 @@ pub struct Transaction {
     /// The producer, if it is ready.
     producer: Option<Box<dyn Producer>>,
     pending: Option<PendingProducer>,
+    /// How much the next producer puts into one request.
+    sizes: RequestSizes,
     held: Held,
     /// The thread that waits for the log.
     thread: Pool,
@@ -74,7 +76,8 @@ impl Transaction {
     /// Starts making a producer ready.
     #[must_use]
     pub fn new(app: &App) -> Self {
-        let spec = app.producer_spec();
+        let sizes = RequestSizes::default();
+        let spec = app.producer_spec(sizes);
         let pending = match app.config.threads {
             0 => PendingProducer::WhenNeeded(spec),
             _ => PendingProducer::on_thread(&app.env.log, spec),
@@ -83,12 +86,36 @@ impl Transaction {
         Transaction {
             producer: None,
             pending: Some(pending),
+            sizes,
             held: Held::new(spill),
             thread: Pool::new("producer", app.config.threads.min(1)),
             is_open: false,
             last_commit: None,
             last_replaced: None,
         }
+    }
+
+    /// The topics that are written call for other sizes than a producer has by default: another one takes its place.
+    pub fn fit(&mut self, app: &App, sizes: RequestSizes) {
+        if self.sizes == sizes {
+            return;
+        }
+        self.sizes = sizes;
+        if let Some(pending) = self.pending.take() {
+            // Two that are made ready at once would fence each other; why the first one failed, the next one says.
+            let _ = pending.wait(app.env.log.as_ref());
+        }
+        self.recreate_later(app);
+    }
+
+    /// Sets the sizes of the next producer.
+    pub fn set_sizes(&mut self, sizes: RequestSizes) {
+        self.sizes = sizes;
+    }
+
+    /// The records that the log has refused since the last call.
+    pub fn take_refused(&mut self) -> Vec<RefusedRecord> {
+        self.producer.as_mut().map_or_else(Vec::new, |producer| producer.take_refused())
     }
 
     /// Whether the producer is ready; `false` = it is still being created, or must be created again.
@@ -114,7 +141,7 @@ impl Transaction {
                     if f.reaction == Reaction::RecreateProducer || (may_retry && f.reaction.may_pass()) =>
                 {
                     tracing::warn!("{f}; trying again");
-                    self.pending = Some(PendingProducer::WhenNeeded(app.producer_spec()));
+                    self.pending = Some(PendingProducer::WhenNeeded(app.producer_spec(self.sizes)));
                     app.env.clock.sleep(RETRY_PAUSE);
                     Ok(false)
                 }
@@ -126,7 +153,7 @@ impl Transaction {
     /// Gives the producer up; another one is created when it is needed.
     pub fn recreate_later(&mut self, app: &App) {
         self.producer = None;
-        self.pending = Some(PendingProducer::WhenNeeded(app.producer_spec()));
+        self.pending = Some(PendingProducer::WhenNeeded(app.producer_spec(self.sizes)));
     }
 
     /// Replaces the producer, which ends what the old one left open.
@@ -135,7 +162,7 @@ impl Transaction {
     /// If the log does not make the new one ready, or with what `attend` fails with.
     pub fn replace(&mut self, app: &App, attend: Attend<'_>) -> Result {
         drop(self.producer.take());
-        let (log, spec) = (app.env.log.clone(), app.producer_spec());
+        let (log, spec) = (app.env.log.clone(), app.producer_spec(self.sizes));
         let making = self.thread.start(&mut vec![()], move |()| pending_producer::ready(log.as_ref(), &spec));
         let made = making.wait(&mut vec![], attend)?.pop();
         self.producer = Some(made.expect("one was asked for")?);

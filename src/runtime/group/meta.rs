@@ -24,9 +24,9 @@ const TOPOLOGY: &str = "topology";
 const OUTPUT: &str = "output/";
 /// Prefix of the key, before the instance, of a claim of the state; the value is the member id.
 const OWNER: &str = "owner/";
-/// Seconds without a row, short of the end, after which a read is given up: a transaction of a dead process
-/// ends sooner.
-const SILENCE_S: u32 = 30;
+/// Seconds without a row, short of the end, after which a read is given up, to be tried again: meanwhile the group is
+/// served, and an operator learns what is waited for.
+const SILENCE_S: u32 = 5;
 /// The same for claims alone: a process ends our open transactions before it writes its claim.
 const SILENCE_OF_CLAIMS_S: u32 = 2;
 
@@ -78,9 +78,10 @@ impl Meta {
         let (rows, whole) = rows(log, &at, &mut from, SILENCE_S)?;
         let rows = rows.into_iter().map(|(key, (_, value))| (key, value)).collect();
         if !whole {
-            let what =
-                format!("{at} was not read to its end, and nothing came after {from} for {SILENCE_S} s");
-            return Err(Failure::new(Stage::Fetch, Reaction::StopPipeline, what).into());
+            let what = format!(
+                "{at} can be read only up to {from}: a transaction is open there, of this application or of another producer; it is waited for until it ends, or the log ends it after its timeout"
+            );
+            return Err(Failure::new(Stage::Fetch, Reaction::RetrySame, what).into());
         }
         Ok(Meta { next: from, ..Self::parse(&rows)? })
     }

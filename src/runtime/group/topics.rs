@@ -5,12 +5,12 @@
 
 use super::guarantee::{self, Written};
 use crate::{
-    config::{Config, Guarantee},
+    config::{Config, Guarantee, RefusedRecordPolicy},
     error::{Error, Result},
     log::{Log, TopicInfo, TopicSpec},
     plan::Topology,
-    runtime::{app::App, names::Names},
-    source::receiver::ReceiverTarget,
+    runtime::{app::App, commit::dead_letter::HEADERS_BYTES_MAX, names::Names},
+    source::{BadRecordPolicy, receiver::ReceiverTarget},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,11 +66,17 @@ pub(super) fn policy(app: &App, topic: &str, accept: bool) -> TopicPolicy {
     }
 }
 
-/// Checks the topics of a plan and creates the internal ones that are missing.
+/// Checks the topics of a plan and creates the internal ones that are missing. Returns those that are read and those that
+/// are written.
 ///
 /// # Errors
 /// [`Error::Topic`] that names the topic and what to do.
-pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -> Result<Topics> {
+pub fn prepare(
+    log: &dyn Log,
+    config: &Config,
+    plan: &Topology,
+    names: &Names,
+) -> Result<(Topics, Vec<Written>)> {
     let mut written = vec![];
     for feed in &plan.receivers {
         if let ReceiverTarget::Topic { name, compact } = &feed.target {
@@ -78,7 +84,7 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
             written.push((spec.name.clone(), ensure_internal(log, &spec)?));
         }
     }
-    prepare_outboxes(log, config, plan)?;
+    let outboxes = prepare_outboxes(log, config, plan)?;
     let topics = inputs(log, plan, names)?;
     for topic in plan.sink_topics() {
         let info = ensure_output(log, &topic)?;
@@ -98,22 +104,36 @@ pub fn prepare(log: &dyn Log, config: &Config, plan: &Topology, names: &Names) -
         internal.push(spec(config, &names.exchange, config.state_partitions, &kept));
         internal.push(spec(config, &names.changelog, config.state_partitions, &compact));
     }
-    if plan.sources().any(|(_, s)| s.policy == crate::source::BadRecordPolicy::DeadLetter) {
-        internal.push(spec(config, &names.dead_letters, 1, &[("retention.ms", "-1".to_owned())]));
+    let of_bad_records = plan.sources().any(|(_, s)| s.policy == BadRecordPolicy::DeadLetter);
+    if of_bad_records || config.on_refused_record == RefusedRecordPolicy::DeadLetter {
+        internal.push(spec(config, &names.dead_letters, 1, &of_dead_letters(&topics)));
     }
     for spec in &internal {
         written.push((spec.name.clone(), ensure_internal(log, spec)?));
     }
-    tell_guarantee(log, config, written);
-    Ok(topics)
+    tell_guarantee(log, config, written.clone());
+    written.extend(outboxes);
+    Ok((topics, written))
+}
+
+/// Dead letters are kept, and any record that was read fits in, with the headers that say why.
+fn of_dead_letters(topics: &Topics) -> Vec<(&'static str, String)> {
+    let sizes =
+        topics.inputs.values().filter_map(|topic| topic.config.get("max.message.bytes")?.parse().ok());
+    let largest: Option<usize> = sizes.max();
+    let mut kept = vec![("retention.ms", "-1".to_owned())];
+    kept.extend(largest.map(|bytes| ("max.message.bytes", (bytes + HEADERS_BYTES_MAX).to_string())));
+    kept
 }
 
 /// Creates the topics between the program and destinations outside the log; their positions are read at each
 /// start, so they are compacted soon.
-fn prepare_outboxes(log: &dyn Log, config: &Config, plan: &Topology) -> Result {
+fn prepare_outboxes(log: &dyn Log, config: &Config, plan: &Topology) -> Result<Vec<Written>> {
+    let mut written = vec![];
     for drain in &plan.outboxes {
         let kept = ingest(log, false, OUTBOX_BYTES);
-        ensure_internal(log, &TopicSpec { config: kept, ..spec(config, &drain.topic, 1, &[]) })?;
+        let info = ensure_internal(log, &TopicSpec { config: kept, ..spec(config, &drain.topic, 1, &[]) })?;
+        written.push((drain.topic.to_string(), info));
         let Some(positions) = &drain.positions else { continue };
         if config.guarantee == Guarantee::AtLeastOnce {
             let what = format!(
@@ -124,7 +144,7 @@ fn prepare_outboxes(log: &dyn Log, config: &Config, plan: &Topology) -> Result {
         }
         ensure_internal(log, &spec(config, positions, 1, &COMPACTED_SOON.map(|(k, v)| (k, v.to_owned()))))?;
     }
-    Ok(())
+    Ok(written)
 }
 
 /// The topics that the sources of a plan read, as far as they exist.

@@ -6,7 +6,7 @@
 
 use crate::runtime::clock::Clock;
 use crate::{
-    error::{Failure, Reaction, Result, Stage},
+    error::Result,
     log::{Log, Reader},
     record::{Offset, RawChunk, TopicPartition},
     state::Backend,
@@ -18,8 +18,8 @@ use std::{sync::Arc, time::Duration};
 const STEP: Duration = Duration::from_millis(200);
 /// How long a read waits for rows.
 const READ_WAIT: Duration = Duration::from_millis(100);
-/// How long the changelog may be silent before the restore stops.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// How long the changelog may be silent before that is reported, and reported again.
+const SILENCE_REPORT: Duration = Duration::from_secs(10);
 
 /// Committed rows of a changelog partition between two offsets.
 pub(super) struct Rows {
@@ -28,6 +28,7 @@ pub(super) struct Rows {
     target: Offset,
     /// `None` once the target is reached.
     reader: Option<Box<dyn Reader>>,
+    /// When rows came last, or when it was last reported that none come.
     heard: Duration,
 }
 
@@ -54,34 +55,28 @@ impl Rows {
     /// The next rows; `None` = nothing came for a moment, or everything is read.
     ///
     /// # Errors
-    /// If the changelog cannot be read, or stays silent for too long.
+    /// If the changelog cannot be read.
     pub fn next(&mut self, clock: &dyn Clock) -> Result<Option<RawChunk>> {
         let Some(reader) = &mut self.reader else { return Ok(None) };
         let fetched = reader.next(READ_WAIT)?;
         let now = clock.monotonic();
         let Some(fetched) = fetched else {
-            return if now.saturating_sub(self.heard) > SILENCE_MAX {
-                Err(self.silent().into())
-            } else {
-                Ok(None)
-            };
+            if now.saturating_sub(self.heard) > SILENCE_REPORT {
+                self.heard = now;
+                tracing::warn!(
+                    "{} can be read only up to {}, short of its end {}: a transaction is open there, of this application or of another producer; it is waited for until it ends, or the log ends it after its timeout",
+                    self.at,
+                    self.next,
+                    self.target
+                );
+            }
+            return Ok(None);
         };
         (self.next, self.heard) = (fetched.next, now);
         if self.is_done() {
             self.reader = None;
         }
         Ok(Some(fetched.records))
-    }
-
-    fn silent(&self) -> Failure {
-        let what = format!(
-            "{} ends at {}, but nothing came after {} for {} s",
-            self.at,
-            self.target,
-            self.next,
-            SILENCE_MAX.as_secs()
-        );
-        Failure::new(Stage::Fetch, Reaction::StopPipeline, what)
     }
 }
 

@@ -158,6 +158,7 @@ impl Loop {
         self.refresh_changelog_ends();
         self.witness.applied(self.app.now());
         self.bisection.committed(records);
+        self.limits.committed();
         if self.pace.setbacks.total() >= TOLD_FROM && is_progress {
             tracing::info!("batches are committed again");
             self.app.observe(&Observed::NoProgress(None));

@@ -356,6 +356,8 @@ impl Loop {
         if self.transaction.holds_nothing() && !self.partitions.have_moved() {
             return Ok(false);
         }
+        let mut changes = self.partitions.states.iter().flat_map(|state| &state.changes);
+        changes.try_for_each(|rows| self.check_internal(&self.app.names.changelog, rows))?;
         for state in &mut self.partitions.states {
             for rows in &state.changes {
                 self.transaction.hold(&self.app.names.changelog, Some(state.partition), rows.clone())?;
@@ -373,6 +375,7 @@ impl Loop {
             &self.group.topics,
             &self.partitions.sources,
         ) {
+            self.check_internal(&self.app.names.meta, &rows)?;
             self.transaction.hold(&self.app.names.meta, Some(Partition(0)), rows)?;
         }
         Ok(true)
@@ -391,6 +394,12 @@ impl Loop {
         let prepared = two_phase.wait(working, &mut |waited| attention.attend(app, group, waited))?;
         attention.call(vec![]);
         for (topic, records) in two_phase.prepared(app, prepared, &mut in_flight.two_phase_times)? {
+            let records = if self.app.names.is_of_engine(&topic) {
+                self.check_internal(&topic, &records)?;
+                records
+            } else {
+                self.accepted(&topic, records)?
+            };
             self.transaction.hold(&topic, Some(Partition(0)), records)?;
         }
         Ok(())

@@ -8,18 +8,16 @@ use super::Loop;
 use crate::{
     error::{Error, Result},
     log::Log,
-    record::{Headers, Offset, Partition, RawChunk, RawChunkBuilder, RawRecord, TopicPartition},
+    record::{Offset, Partition, RawChunk, RawChunkBuilder, TopicPartition},
     runtime::{
         batch::{bisection::Next, source_partition::SourcePartition},
+        commit::dead_letter::dead_letter,
         events::Observed,
     },
     source::{BadRecordAt, BadRecordPolicy},
     task::checkpoint::Event,
 };
 use std::time::Duration;
-
-/// A reason in a dead letter's header is cut to this length, bytes.
-const REASON_BYTES_MAX: usize = 1024;
 
 impl Loop {
     /// A record of a source that could not be decoded, or that made its batch fail.
@@ -51,29 +49,16 @@ impl Loop {
         } else {
             bad.record.get(0)
         };
-        let mut reason = bad.reason.as_str();
-        while reason.len() > REASON_BYTES_MAX {
-            reason = &reason[..reason.char_indices().next_back().map_or(0, |(i, _)| i)];
-        }
-        let mut letter = RawChunkBuilder::default();
-        // Its own time is no longer that of the record: the topic's retention counts from now, and brokers refuse what is far ahead.
-        letter.push(RawRecord { headers: Headers::NONE, timestamp_ms: -1, ..record });
-        for (name, value) in record.headers.iter() {
-            letter.push_header(name, value);
-        }
         let (partition, offset) = (at.partition.to_string(), bad.offset.to_string());
-        let timestamp_ms = record.timestamp_ms.to_string();
-        for (name, value) in [
+        let headers = [
             ("__tidegate.errors.application", self.app.config.application_id.as_str()),
             ("__tidegate.errors.topic", &at.topic),
             ("__tidegate.errors.partition", &partition),
             ("__tidegate.errors.offset", &offset),
-            ("__tidegate.errors.timestamp-ms", &timestamp_ms),
-            ("__tidegate.errors.message", reason),
-        ] {
-            letter.push_header(name, Some(value.as_bytes()));
-        }
-        Ok(letter.build())
+            ("__tidegate.errors.message", &bad.reason),
+        ];
+        let limits = self.limits.topic(&self.app.names.dead_letters);
+        Ok(dead_letter(record, &headers, limits))
     }
 
     /// An operator failed. In stage 0 the records of the partition are tried one by one when the batch is replayed. Elsewhere smaller

@@ -11,6 +11,7 @@ mod compute;
 mod failing_record;
 mod give_up;
 mod recover;
+mod refused_record;
 mod report;
 mod route;
 
@@ -24,14 +25,14 @@ use super::{
         partitions::Partitions,
     },
     beside::Beside,
-    commit::{transaction::Transaction, two_phase::TwoPhaseOutputs, witness::Witness},
+    commit::{limits::Limits, transaction::Transaction, two_phase::TwoPhaseOutputs, witness::Witness},
     events::{Observed, Phases},
     group::{Group, topics},
     recovery::Recovery,
 };
 use crate::{
     config::{Config, Trigger},
-    error::{Error, Result},
+    error::{Error, Reaction, Result},
     plan::Topology,
     task::checkpoint::{Action, Event, Phase},
 };
@@ -59,6 +60,8 @@ struct Loop {
     bisection: Bisection,
     /// What makes the batch durable.
     transaction: Transaction,
+    /// What the topics accept that are written.
+    limits: Limits,
     witness: Witness,
     two_phase: TwoPhaseOutputs,
     /// What runs beside the loop.
@@ -74,6 +77,8 @@ struct Checkpoint {
     failure: Option<Error>,
     /// How often a call was retried since the last commit.
     retries: u32,
+    /// The log does not answer, and that has been reported.
+    is_unanswered: bool,
 }
 
 /// Runs a topology until it is asked to stop, has processed what was available, or fails.
@@ -99,8 +104,10 @@ impl Loop {
         plan.validate(config.trigger)?;
         env.log.connect(config.connect_timeout)?;
         let app = App::new(config, plan, env);
-        let transaction = Transaction::new(&app);
-        let topics = topics::prepare(app.env.log.as_ref(), &app.config, &app.plan, &app.names)?;
+        let mut transaction = Transaction::new(&app);
+        let (topics, written) = topics::prepare(app.env.log.as_ref(), &app.config, &app.plan, &app.names)?;
+        let limits = Limits::of(written.iter().map(|(name, info)| (name.as_str(), info)), &app.config);
+        transaction.fit(&app, limits.sizes());
         let locals = LocalInput::all(&app.plan, app.config.state_partitions);
         Ok(Loop {
             group: Group::outside(&app, topics),
@@ -110,10 +117,11 @@ impl Loop {
             pace: Pace::new(&app.config, app.plan.window_reaches()),
             bisection: Bisection::default(),
             transaction,
+            limits,
             witness: Witness::default(),
             two_phase: TwoPhaseOutputs::of(&app.plan, &app.two_phase_context()),
             beside: Beside::new(&app)?,
-            checkpoint: Checkpoint { phase: Phase::Barrier, failure: None, retries: 0 },
+            checkpoint: Checkpoint { phase: Phase::Barrier, failure: None, retries: 0, is_unanswered: false },
             attention: Attention::default(),
             app,
         })
@@ -228,7 +236,7 @@ impl Loop {
     fn back_off(&mut self, event: Event) {
         let Event::Failed(_) = event else {
             if matches!(event, Event::Applied { .. } | Event::Empty) {
-                if self.checkpoint.retries >= RETRIES_QUIET {
+                if std::mem::take(&mut self.checkpoint.is_unanswered) {
                     self.app.observe(&Observed::Connection(None));
                 }
                 self.checkpoint.retries = 0;
@@ -241,7 +249,9 @@ impl Loop {
             let pause = Duration::from_millis(20 << self.checkpoint.retries.min(8));
             if let Some(f) = &self.checkpoint.failure {
                 tracing::warn!(retry_in_ms = pause.as_millis(), "{f}");
-                if self.checkpoint.retries == RETRIES_QUIET {
+                let is_silent = matches!(f, Error::Log(f) if f.reaction == Reaction::RetrySame);
+                if is_silent && self.checkpoint.retries >= RETRIES_QUIET && !self.checkpoint.is_unanswered {
+                    self.checkpoint.is_unanswered = true;
                     self.app.observe(&Observed::Connection(Some(&f.to_string())));
                 }
             }
@@ -251,9 +261,10 @@ impl Loop {
 
     /// Remembers a failure and reports its reaction; a crash ends the loop at once.
     fn failed(&mut self, error: Error) -> Result<Event> {
+        let replay = if let Error::Log(f) = &error { self.refused_by_log(f) } else { None };
         let event = match &error {
             Error::Killed => return Err(error),
-            Error::Log(f) => Event::Failed(f.reaction),
+            Error::Log(f) => replay.unwrap_or(Event::Failed(f.reaction)),
             Error::Operator { .. } => Event::GivenUp,
             _ => Event::Broken,
         };

@@ -23,9 +23,9 @@ impl Loop {
                     }
                 }
                 Output::Records { topic, records } => {
-                    let counters = &mut self.in_flight.counters;
+                    let records = self.accepted(&topic, records)?;
                     let volume = Volume { records: records.len(), bytes: records.bytes() };
-                    *counters.written.entry(topic.clone()).or_default() += volume;
+                    *self.in_flight.counters.written.entry(topic.clone()).or_default() += volume;
                     self.transaction.hold(&topic, None, records)?;
                 }
                 Output::Collected { node, partition, chunk } => {

@@ -9,7 +9,7 @@ use super::{CommittedBatch, End, Part, rows};
 use crate::{
     codec::stored_format,
     error::{Error, Failure, Reaction, panic_text},
-    log::{Log, Producer, ProducerSpec},
+    log::{Log, Producer, ProducerSpec, RequestSizes},
     record::{
         BatchTime, Bytes, Headers, Offset, Partition, RawChunk, RawChunkBuilder, RawRecord, TopicPartition,
         Value,
@@ -197,6 +197,7 @@ where
             transaction_timeout: Duration::from_secs(15),
             group: source.application.clone(),
             buffer_bytes: 1 << 20,
+            sizes: RequestSizes::default(),
         };
         let mut producer = log.producer(&spec).map_err(|e| OutboxFailure::Unavailable(e.to_string()))?;
         producer.init().map_err(of_log)?;

@@ -6,7 +6,9 @@
 use super::{deadline, until};
 use rdkafka::{
     ClientConfig, Message,
-    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
+    admin::{
+        AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+    },
     client::DefaultClientContext,
     consumer::{BaseConsumer, CommitMode, Consumer},
     error::KafkaError,
@@ -76,6 +78,24 @@ impl Client {
         let made = self.admin(async |admin, options| admin.create_topics([&new], options).await).unwrap();
         made[0].as_ref().unwrap();
         self.until_led(topic, partitions);
+    }
+
+    /// Replaces the settings of a topic, and waits until the broker has them.
+    pub fn alter(&self, topic: &str, settings: &[(&str, &str)]) {
+        let mut new = AlterConfig::new(ResourceSpecifier::Topic(topic));
+        for (name, value) in settings {
+            new = new.set(name, value);
+        }
+        let done = self.admin(async |admin, options| admin.alter_configs([&new], options).await).unwrap();
+        done[0].as_ref().unwrap();
+        until(&format!("topic {topic} has its new settings"), || {
+            let asked = [ResourceSpecifier::Topic(topic)];
+            let found = self.admin(async |admin, options| admin.describe_configs(&asked, options).await);
+            let found = found.unwrap().remove(0).unwrap();
+            settings
+                .iter()
+                .all(|(name, value)| found.get(name).is_some_and(|e| e.value.as_deref() == Some(*value)))
+        });
     }
 
     pub fn delete(&self, topic: &str) {

@@ -11,7 +11,7 @@ use std::{
 };
 use tidegate::{
     Config, DStream, SourceOptions, StreamingContext, Text,
-    codec::{AsText, Utf8},
+    codec::{AsText, Message, Utf8},
     config::Args,
     program,
 };
@@ -54,6 +54,20 @@ fn ticking() {
             let pairs = lines.map(|line| (line, 1u64));
             let ticks = pairs.update_state_by_key(|_, before: Option<u64>| Some(before.unwrap_or(0) + 1));
             ticks.to_kafka(&args.output, Utf8, AsText);
+        },
+    );
+}
+
+/// Each line as it is.
+#[test]
+#[ignore = "a program that a test starts"]
+fn echo() {
+    run(
+        "echo",
+        |_| {},
+        |args, lines| {
+            let message = |line| Message { value: line, timestamp_ms: -1, ..Message::default() };
+            lines.map(message).to_kafka(&args.output, Utf8);
         },
     );
 }

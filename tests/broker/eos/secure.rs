@@ -45,7 +45,8 @@ fn certificate(folder: &Path, name: &str) {
     fs::write(file("pem"), both).unwrap();
 }
 
-fn properties(home: &Path) -> String {
+/// Properties of a listener with TLS and passwords.
+pub fn properties(home: &Path) -> String {
     certificate(home, "broker");
     certificate(home, "other");
     let users = USERS.map(|user| format!("user_{user}=\"secret\"")).join(" ");
