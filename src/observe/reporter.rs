@@ -16,6 +16,7 @@ use crate::{
     error::panic_text,
     record::{BatchId, BatchTime, Offset, TopicPartition},
     runtime::{BatchReport, Observed, Observer, SourcePosition, clock::Clock, ends::Ends},
+    sink::RefusedRow,
 };
 use chrono::{Local, TimeZone};
 use std::{
@@ -185,6 +186,14 @@ impl Reporter {
         self.history.position(at, Position { next, end });
     }
 
+    fn refused_row(&self, seen: &mut Seen, at: &TopicPartition, row: &RefusedRow) {
+        self.metrics.refused_row(row.kept);
+        seen.report_suppressed(self.clock.now_ms());
+        if seen.bad.is_logged() {
+            tracing::warn!(%at, offset = %row.offset, dead_letter = row.kept, "passed over: {}", row.reason);
+        }
+    }
+
     fn bad_record(
         &self,
         seen: &mut Seen,
@@ -218,7 +227,8 @@ fn restore_pace(done: u64, remaining: u64, took: Duration) -> (u64, u64) {
 /// The rows of a batch under its header, as Spark prints them.
 fn console(time: BatchTime, rows: &[String], rows_max: usize) -> String {
     let when = Local.timestamp_millis_opt(time.0).single();
-    let when = when.map_or_else(|| format!("{} ms", time.0), |t| t.format("%Y-%m-%d %H:%M:%S").to_string());
+    let format = if time.0 % 1000 == 0 { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M:%S%.3f" };
+    let when = when.map_or_else(|| format!("{} ms", time.0), |t| t.format(format).to_string());
     let line = "-".repeat(43);
     let mut text = format!("{line}\nTime: {when}\n{line}\n");
     for row in rows.iter().take(rows_max) {
@@ -230,6 +240,13 @@ fn console(time: BatchTime, rows: &[String], rows_max: usize) -> String {
     }
     text.push('\n');
     text
+}
+
+/// Writes to the standard output, which may be gone.
+fn show(text: &str) {
+    if let Err(e) = std::io::stdout().lock().write_all(text.as_bytes()) {
+        tracing::debug!("the console is gone: {e}");
+    }
 }
 
 impl Observer for Reporter {
@@ -276,6 +293,7 @@ impl Observer for Reporter {
             Observed::BadRecord { at, offset, reason, dead_letter } => {
                 self.bad_record(&mut seen, at, *offset, reason, *dead_letter);
             }
+            Observed::RefusedRow { at, row } => self.refused_row(&mut seen, at, row),
             Observed::Batch(report) => {
                 self.batch(&mut seen, report);
                 drop(seen);
@@ -285,12 +303,7 @@ impl Observer for Reporter {
                 let outcome = if *unknown { Outcome::Unknown } else { Outcome::Aborted };
                 self.metrics.checkpoint_done(outcome, *took, self.clock.now_ms());
             }
-            Observed::Console { time, rows, rows_max } => {
-                let text = console(*time, rows, *rows_max);
-                if let Err(e) = std::io::stdout().lock().write_all(text.as_bytes()) {
-                    tracing::debug!("the console is gone: {e}");
-                }
-            }
+            Observed::Console { time, rows, rows_max } => show(&console(*time, rows, *rows_max)),
             Observed::NoProgress(why) => self.status.stuck(why.map(str::to_owned)),
             Observed::Connection(why) => {
                 self.status.disconnected(why.map(str::to_owned));
@@ -404,6 +417,12 @@ Time: 2014-10-14 15:25:21
         assert_eq!(console(BatchTime(time), &rows, 2), guide, "as many as are shown");
         assert_eq!(console(BatchTime(time), &rows, 1), format!("{header}(hello,1)\n...\n\n"));
         assert_eq!(console(BatchTime(time), &rows, 0), format!("{header}...\n\n"));
+        let text = console(BatchTime(time + 40), &[], 10);
+        assert_eq!(
+            text.lines().nth(1),
+            Some("Time: 2014-10-14 15:25:21.040"),
+            "batches of less than a second"
+        );
     }
 
     /// The time zone is read once per process, so each zone gets a process of its own.

@@ -175,10 +175,11 @@ impl Topology {
     pub fn sink_topics(&self) -> Vec<Arc<str>> {
         let mut topics: Vec<Arc<str>> = vec![];
         for node in &self.nodes {
-            if let Role::Sink { topic: Some(t), .. } = &node.role
-                && !topics.contains(t)
-            {
-                topics.push(t.clone());
+            let Role::Sink { topics: of_sink, .. } = &node.role else { continue };
+            for topic in of_sink {
+                if !topics.contains(topic) {
+                    topics.push(topic.clone());
+                }
             }
         }
         topics

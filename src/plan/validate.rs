@@ -33,7 +33,7 @@ impl Topology {
     fn check_outputs(&self, mistakes: &mut Vec<String>) {
         if !self.nodes.iter().any(|n| matches!(n.role, Role::Sink { .. })) {
             mistakes.push(
-                "no output operations registered, so nothing to execute\n  help: end a stream with `.print()` or `.to_kafka(\"topic\")`"
+                "no output operations registered, so nothing to execute\n  help: end a stream with `.print()`, with `.to_kafka_values(\"topic\", Utf8)`, or, if its rows are pairs, with `.to_kafka(\"topic\", Utf8, Json)`"
                     .into(),
             );
         }
@@ -85,13 +85,12 @@ impl Topology {
 
     fn check_edges(&self, told: &[OperationId], mistakes: &mut Vec<String>) {
         let mut names: Map<String, &Place> = Map::default();
-        for (id, node) in self.iter().filter(|(_, node)| node.is_exchange()) {
-            let (name, at) = (self.edge_name(id), &node.operation.place);
-            if let Some(other) = names.insert(name.clone(), at)
-                && !told.contains(&node.operation.id)
-            {
+        for (id, name) in self.edge_names() {
+            let operation = &self.node(id).operation;
+            let at = &operation.place;
+            if let Some(other) = names.insert(name, at).filter(|_| !told.contains(&operation.id)) {
                 mistakes.push(format!(
-                    "{at}: the exchange of this operation and of the one made at {other} would both be called `{name}`\n  help: name one of them: `.named(\"...\")`"
+                    "{at}: this operation and the one made at {other} would have the same durable name\n  help: name one of them: `.named(\"...\")`"
                 ));
             }
         }
@@ -142,7 +141,7 @@ impl Topology {
             for topic in &source.topics {
                 if let Some(other) = topics.insert(topic, at) {
                     mistakes.push(format!(
-                        "{at}: topic `{topic}` is read here and at {other}\n  help: read it once and use the stream twice"
+                        "{at}: topic `{topic}` is read here and at {other}, with another codec or other options\n  help: read it once and use the stream twice; where the formats differ, read bytes (`Raw`) and decode in `try_map`"
                     ));
                 }
             }

@@ -6,6 +6,7 @@
 use crate::{
     operator::{Batch, Counters, NodeId},
     record::{BatchTime, Offset, Partition, TopicPartition},
+    sink::RefusedRow,
 };
 use std::time::Duration;
 
@@ -58,6 +59,13 @@ pub enum Observed<'a> {
         reason: &'a str,
         /// Whether it is written to the dead-letter topic, or only counted.
         dead_letter: bool,
+    },
+    /// A destination outside the log refused a row, and its writer went on behind it.
+    RefusedRow {
+        /// The internal topic.
+        at: &'a TopicPartition,
+        /// The row.
+        row: &'a RefusedRow,
     },
     /// A receiver could not read.
     ReceiverFailed {

@@ -4,13 +4,16 @@
 //! Owns those threads, their pauses, and their progress. Knows no batch and no destination. Invariants: a
 //! writer runs in the process that owns the very first partition (a second writer, of a process that does not
 //! yet know that it lost this partition, is refused by the destination); it reads committed records only;
-//! rows are never skipped: what is refused stops the program.
+//! what is refused stops the program, unless the writer went on behind it, which is reported.
 
 use crate::{
     error::{Error, Failure, Reaction, Result},
     log::{Log, Reader},
     record::{Offset, RawChunk, TopicPartition},
-    runtime::clock::Clock,
+    runtime::{
+        clock::Clock,
+        events::{Observed, Observer},
+    },
     sink::outbox::{OutboxFailure, OutboxSource, OutboxSpec, OutboxWriter},
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -45,6 +48,7 @@ pub struct Outboxes {
     application: String,
     log: Arc<dyn Log>,
     clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
     failed: Arc<Mutex<Option<Error>>>,
 }
 
@@ -55,7 +59,7 @@ enum Running {
         /// Everything before this offset is written.
         written: Arc<AtomicU64>,
     },
-    InTheLoop(Writer),
+    InTheLoop(Box<Writer>),
 }
 
 impl Outboxes {
@@ -67,6 +71,7 @@ impl Outboxes {
         threads: bool,
         log: Arc<dyn Log>,
         clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
     ) -> Self {
         let running = specs.iter().map(|_| None).collect();
         Outboxes {
@@ -76,6 +81,7 @@ impl Outboxes {
             application: application.into(),
             log,
             clock,
+            observer,
             failed: Arc::default(),
         }
     }
@@ -109,13 +115,14 @@ impl Outboxes {
             application: self.application.clone(),
             log: self.log.clone(),
             clock: self.clock.clone(),
+            observer: self.observer.clone(),
             written: written.clone(),
             pause: PAUSE_MIN,
             open: None,
             spec,
         };
         if !self.threads {
-            return Ok(Running::InTheLoop(writer));
+            return Ok(Running::InTheLoop(Box::new(writer)));
         }
         let (stop, stopped) = bounded(0);
         let failed = self.failed.clone();
@@ -173,6 +180,7 @@ struct Writer {
     application: String,
     log: Arc<dyn Log>,
     clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
     written: Arc<AtomicU64>,
     pause: Duration,
     open: Option<Open>,
@@ -317,6 +325,9 @@ impl Writer {
                 }
                 written => {
                     written?;
+                    for row in drain.take_refused() {
+                        self.observer.on(&Observed::RefusedRow { at: &self.at, row: &row });
+                    }
                     (done, from) = (until, to);
                     self.pause = PAUSE_MIN;
                 }

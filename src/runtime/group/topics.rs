@@ -134,7 +134,11 @@ pub fn inputs(log: &dyn Log, plan: &Topology, names: &Names) -> Result<Topics> {
     for (name, info) in wanted.iter().zip(log.describe(&wanted)?) {
         let missing = || Error::Topic {
             topic: (*name).into(),
-            what: format!("does not exist ({})\n  next: create it, or correct the name", log.name()),
+            what: format!(
+                "does not exist ({})\n  next: {}, or correct the name",
+                log.name(),
+                how_to_create(log)
+            ),
         };
         match info {
             None if !named.contains(*name) => {} // deleted between the two requests
@@ -189,6 +193,15 @@ fn spec(config: &Config, name: &str, partitions: u32, settings: &[(&str, String)
         partitions,
         replication_factor: config.replication_factor,
         config: settings.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
+    }
+}
+
+/// What makes a topic to be read come into being.
+fn how_to_create(log: &dyn Log) -> &'static str {
+    if log.creates_output_topics() {
+        "no command creates it: let another program write it, or call `tidegate::log::write` or `Log::create`"
+    } else {
+        "create it"
     }
 }
 

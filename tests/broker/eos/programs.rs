@@ -11,7 +11,7 @@ use std::{
 use tidegate::{
     Config, DStream, StreamingContext, Text,
     codec::{AsText, Utf8},
-    config::Args,
+    config::{Args, Topics},
     program,
 };
 
@@ -19,18 +19,20 @@ use tidegate::{
 struct Program {
     #[command(flatten)]
     args: Args,
+    #[command(flatten)]
+    topics: Topics,
 }
 
-fn run(name: &str, configure: impl FnOnce(&mut Config), body: impl FnOnce(&Args, DStream<Text>)) {
+fn run(name: &str, configure: impl FnOnce(&mut Config), body: impl FnOnce(&Topics, DStream<Text>)) {
     if std::env::var("TIDEGATE_TEST_PROGRAM").as_deref() != Ok(name) {
         return;
     }
-    let args = Program::parse_from([name]).args;
+    let Program { args, topics } = Program::parse_from([name]);
     let code = program(&args, |args| {
         let mut config = args.config();
         configure(&mut config);
         let ssc = StreamingContext::new(config);
-        body(args, ssc.text(&args.input));
+        body(&topics, ssc.text(&topics.input));
         ssc.run()
     });
     exit(i32::from(code != ExitCode::SUCCESS));
@@ -43,10 +45,10 @@ fn ticking() {
     run(
         "ticking",
         |_| {},
-        |args, lines| {
+        |topics, lines| {
             let pairs = lines.map(|line| (line, 1u64));
             let ticks = pairs.update_state_by_key(|_, before: Option<u64>| Some(before.unwrap_or(0) + 1));
-            ticks.to_kafka(&args.output, Utf8, AsText);
+            ticks.to_kafka(&topics.output, Utf8, AsText);
         },
     );
 }
@@ -63,7 +65,7 @@ fn foreach_batch() {
             lines.map(|line| line.to_string()).foreach_batch("calls", move |rdd, batch| {
                 let call = serde_json::json!({ "id": batch.id, "time": batch.time.0, "rows": rdd.collect() });
                 let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
-                file.write_all(format!("{call}\n").as_bytes())
+                Ok(file.write_all(format!("{call}\n").as_bytes())?)
             });
         },
     );
@@ -74,9 +76,9 @@ fn foreach_batch() {
 #[ignore = "a program that a test starts"]
 fn words_with_backpressure() {
     let configure = |config: &mut Config| config.backpressure = true;
-    run("words_with_backpressure", configure, |args, lines| {
+    run("words_with_backpressure", configure, |topics, lines| {
         let words = lines.flat_map(|line| line.split(' ')).map(|word| (word, 1u64));
-        words.running_reduce_by_key(|a, b| a + b).to_kafka(&args.output, Utf8, AsText);
+        words.running_reduce_by_key(|a, b| a + b).to_kafka(&topics.output, Utf8, AsText);
     });
 }
 
