@@ -161,6 +161,11 @@ pub use source::{BadRecordPolicy, StorageLevel};
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// The recipes, so that they run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/recipes.md")]
+struct Recipes;
+
 /// The example of the migration guide, so that it runs.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/migration.md")]
