@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use tidegate::{
     BadRecordPolicy, SourceOptions, StreamingContext, Text,
     codec::{Json, Message, Messages},
-    config::Args,
+    config::{Args, Topics},
     program,
 };
 
@@ -48,13 +48,15 @@ enum OnBadRecord {
 struct Program {
     #[command(flatten)]
     args: Args,
+    #[command(flatten)]
+    topics: Topics,
     /// What to do with a record that is not such an event
     #[arg(long, env = "TIDEGATE_ON_BAD_RECORD", value_enum, default_value_t)]
     on_bad_record: OnBadRecord,
 }
 
 fn main() -> ExitCode {
-    let Program { args, on_bad_record } = Program::parse();
+    let Program { args, topics, on_bad_record } = Program::parse();
     program(&args, |args| {
         let policy = match on_bad_record {
             OnBadRecord::Fail => BadRecordPolicy::Fail,
@@ -62,9 +64,9 @@ fn main() -> ExitCode {
             OnBadRecord::DeadLetter => BadRecordPolicy::DeadLetter,
         };
         let ssc = StreamingContext::new(args.config());
-        let source = SourceOptions::topic(&args.input).on_bad_record(policy);
+        let source = SourceOptions::topic(&topics.input).on_bad_record(policy);
         let events = ssc.source::<Message<Event>>(source, Messages(Json));
-        events.filter(|event| event.value.price > 50.0).to_kafka(&args.output, Json);
+        events.filter(|event| event.value.price > 50.0).to_kafka(&topics.output, Json);
         ssc.run()
     })
 }

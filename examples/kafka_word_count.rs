@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use tidegate::{
     StreamingContext,
     codec::{AsText, Utf8},
-    config::Args,
+    config::{Args, Topics},
     program,
 };
 
@@ -31,15 +31,17 @@ use tidegate::{
 struct Program {
     #[command(flatten)]
     args: Args,
+    #[command(flatten)]
+    topics: Topics,
 }
 
 fn main() -> ExitCode {
-    let args = Program::parse().args;
+    let Program { args, topics } = Program::parse();
     program(&args, |args| {
         let ssc = StreamingContext::new(args.config());
-        let words = ssc.text(&args.input).flat_map(|line| line.split(' ')).filter(|word| !word.is_empty());
+        let words = ssc.text(&topics.input).flat_map(|line| line.split(' ')).filter(|word| !word.is_empty());
         let counts = words.map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b).named("counts");
-        counts.to_kafka(&args.output, Utf8, AsText);
+        counts.to_kafka(&topics.output, Utf8, AsText);
         ssc.run()
     })
 }

@@ -8,7 +8,7 @@
 //!
 //! ```sh
 //! kafka-topics.sh --bootstrap-server localhost:9092 --create --if-not-exists --topic lines --partitions 4
-//! cargo run --release --example output_operations -- --input lines --output none --application-id outputs --dir out
+//! cargo run --release --example output_operations -- --input lines --application-id outputs --dir out
 //! kafka-console-producer.sh --bootstrap-server localhost:9092 --topic lines
 //! ```
 //!
@@ -24,6 +24,9 @@ use tidegate::{FileSink, PostgresSink, StreamingContext, TimeUnit, config::Args,
 struct Program {
     #[command(flatten)]
     args: Args,
+    /// Topic to read
+    #[arg(long, env = "TIDEGATE_INPUT")]
+    input: String,
     /// Where files are written
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -33,10 +36,10 @@ struct Program {
 }
 
 fn main() -> ExitCode {
-    let Program { args, dir, postgres } = Program::parse();
+    let Program { args, input, dir, postgres } = Program::parse();
     program(&args, |args| {
         let ssc = StreamingContext::new(args.config());
-        let lines = ssc.text(&args.input);
+        let lines = ssc.text(&input);
         if let Some(dir) = dir {
             lines.save_as_text_files(&dir.join("batches/lines").to_string_lossy(), "");
             let tree = FileSink::json(&dir.join("tree").to_string_lossy()).partition_by(TimeUnit::Day);

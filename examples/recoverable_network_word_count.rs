@@ -43,7 +43,8 @@ fn create(host: &str, port: u16, output: &Path) -> StreamingContext {
             return Ok(());
         }
         let mut file = OpenOptions::new().create(true).append(true).open(&output)?;
-        writeln!(file, "Counts at time {time} [{}]", counts.join(", "))
+        writeln!(file, "Counts at time {time} [{}]", counts.join(", "))?;
+        Ok(())
     });
     ssc
 }

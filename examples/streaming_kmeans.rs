@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use tidegate::{
     StreamingContext,
     codec::AsText,
-    config::Args,
+    config::{Args, Topics},
     ml::{LabeledPoint, StreamingKMeans, TimeUnit, Training, parse_vector},
     program,
 };
@@ -31,6 +31,8 @@ use tidegate::{
 struct Program {
     #[command(flatten)]
     args: Args,
+    #[command(flatten)]
+    topics: Topics,
     /// Topic with the labelled points that are to be assigned to clusters
     #[arg(long)]
     test: String,
@@ -46,17 +48,17 @@ struct Program {
 }
 
 fn main() -> ExitCode {
-    let Program { args, test, clusters, dimensions, decay_factor } = Program::parse();
+    let Program { args, topics, test, clusters, dimensions, decay_factor } = Program::parse();
     program(&args, |args| {
         let ssc = StreamingContext::new(args.config());
-        let training = ssc.text(&args.input).try_map(|line| parse_vector(&line));
+        let training = ssc.text(&topics.input).try_map(|line| parse_vector(&line));
         let test = ssc.text(&test).try_map(|line| line.parse::<LabeledPoint>());
         let kmeans = StreamingKMeans::with_random_centers(clusters, dimensions, 0.0, 42)
             .decay_factor(decay_factor, TimeUnit::Batches);
         let model = kmeans.train_on(&training).named("clusters");
         let predictions = model.predict_on_values(&test.map(|point| (point.label, point.features)));
         predictions.print();
-        predictions.to_kafka(&args.output, AsText, AsText);
+        predictions.to_kafka(&topics.output, AsText, AsText);
         ssc.run()
     })
 }

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use tidegate::{
     StreamingContext,
     codec::AsText,
-    config::Args,
+    config::{Args, Topics},
     ml::{LabeledPoint, StreamingLinearRegression, Training},
     program,
 };
@@ -29,6 +29,8 @@ use tidegate::{
 struct Program {
     #[command(flatten)]
     args: Args,
+    #[command(flatten)]
+    topics: Topics,
     /// Topic with the labelled points whose labels are to be predicted
     #[arg(long)]
     test: String,
@@ -41,16 +43,16 @@ struct Program {
 }
 
 fn main() -> ExitCode {
-    let Program { args, test, features, step_size } = Program::parse();
+    let Program { args, topics, test, features, step_size } = Program::parse();
     program(&args, |args| {
         let ssc = StreamingContext::new(args.config());
-        let training = ssc.text(&args.input).try_map(|line| line.parse::<LabeledPoint>());
+        let training = ssc.text(&topics.input).try_map(|line| line.parse::<LabeledPoint>());
         let test = ssc.text(&test).try_map(|line| line.parse::<LabeledPoint>());
         let regression = StreamingLinearRegression::new(vec![0.0; features]).step_size(step_size);
         let model = regression.train_on(&training).named("regression");
         let predictions = model.predict_on_values(&test.map(|point| (point.label, point.features)));
         predictions.print();
-        predictions.to_kafka(&args.output, AsText, AsText);
+        predictions.to_kafka(&topics.output, AsText, AsText);
         ssc.run()
     })
 }

@@ -22,7 +22,7 @@ use std::{process::ExitCode, time::Duration};
 use tidegate::{
     EventWindow, SourceOptions, StreamingContext, Text,
     codec::{AsText, FromRecord, Message},
-    config::Args,
+    config::{Args, Topics},
     program,
     record::RawRecord,
 };
@@ -32,6 +32,8 @@ use tidegate::{
 struct Program {
     #[command(flatten)]
     args: Args,
+    #[command(flatten)]
+    topics: Topics,
     /// Length of a window [default: 10000, or 30000 with --hop-ms]
     #[arg(long)]
     size_ms: Option<u64>,
@@ -44,15 +46,15 @@ struct Program {
 }
 
 fn main() -> ExitCode {
-    let Program { args, size_ms, hop_ms, lateness_ms } = Program::parse();
+    let Program { args, topics, size_ms, hop_ms, lateness_ms } = Program::parse();
     let ms = Duration::from_millis;
     let size_ms = size_ms.unwrap_or(if hop_ms.is_some() { 30_000 } else { 10_000 });
     let window = EventWindow::hopping(ms(size_ms), ms(hop_ms.unwrap_or(size_ms))).lateness(ms(lateness_ms));
     program(&args, |args| {
         let ssc = StreamingContext::new(args.config());
-        let users = ssc.source::<Message<Text>>(SourceOptions::topic(&args.input), FromRecord(user));
+        let users = ssc.source::<Message<Text>>(SourceOptions::topic(&topics.input), FromRecord(user));
         let counts = users.count_by_key_and_event_window(window, |message| message.value);
-        counts.to_kafka(&args.output, AsText, AsText);
+        counts.to_kafka(&topics.output, AsText, AsText);
         ssc.run()
     })
 }

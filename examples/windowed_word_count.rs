@@ -19,7 +19,7 @@ use std::{process::ExitCode, time::Duration};
 use tidegate::{
     StreamingContext,
     codec::{AsText, Utf8},
-    config::Args,
+    config::{Args, Topics},
     program,
 };
 
@@ -28,6 +28,8 @@ use tidegate::{
 struct Program {
     #[command(flatten)]
     args: Args,
+    #[command(flatten)]
+    topics: Topics,
     /// Length of the window
     #[arg(long, default_value_t = 30_000)]
     window_ms: u64,
@@ -40,11 +42,11 @@ struct Program {
 }
 
 fn main() -> ExitCode {
-    let Program { args, window_ms, slide_ms, recompute } = Program::parse();
+    let Program { args, topics, window_ms, slide_ms, recompute } = Program::parse();
     let (window, slide) = (Duration::from_millis(window_ms), Duration::from_millis(slide_ms));
     program(&args, |args| {
         let ssc = StreamingContext::new(args.config());
-        let words = ssc.text(&args.input).flat_map(|line| line.split(' ')).filter(|word| !word.is_empty());
+        let words = ssc.text(&topics.input).flat_map(|line| line.split(' ')).filter(|word| !word.is_empty());
         let ones = words.map(|word| (word, 1u64));
         let counts = if recompute {
             ones.reduce_by_key_and_window(|a, b| a + b, window, slide)
@@ -53,7 +55,7 @@ fn main() -> ExitCode {
             ones.reduce_by_key_and_window_filtered(|a, b| a + b, |a, b| a - b, window, slide, present)
         };
         counts.print();
-        counts.to_kafka(&args.output, Utf8, AsText);
+        counts.to_kafka(&topics.output, Utf8, AsText);
         ssc.run()
     })
 }

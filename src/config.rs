@@ -263,12 +263,6 @@ pub struct Args {
     /// The log: host:port (several with commas between them) for Kafka, embedded:DIR, or memory:
     #[arg(long, env = "TIDEGATE_BOOTSTRAP", default_value = "127.0.0.1:9092")]
     pub bootstrap: String,
-    /// Topic to read
-    #[arg(long, env = "TIDEGATE_INPUT")]
-    pub input: String,
-    /// Topic to write
-    #[arg(long, env = "TIDEGATE_OUTPUT")]
-    pub output: String,
     /// Name of the application: consumer group, and prefix of internal topics
     #[arg(long, env = "TIDEGATE_APPLICATION_ID")]
     pub application_id: String,
@@ -346,6 +340,17 @@ pub struct Args {
     pub properties_before: Vec<(String, String)>,
 }
 
+/// The topics of a program that reads one and writes one, as flags beside [`Args`].
+#[derive(Clone, Debug, clap::Args)]
+pub struct Topics {
+    /// Topic to read
+    #[arg(long, env = "TIDEGATE_INPUT")]
+    pub input: String,
+    /// Topic to write
+    #[arg(long, env = "TIDEGATE_OUTPUT")]
+    pub output: String,
+}
+
 fn property(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not key=value"))?;
     Ok((key.to_owned(), value.to_owned()))
@@ -393,6 +398,25 @@ mod tests {
     struct Program {
         #[command(flatten)]
         args: Args,
+        #[command(flatten)]
+        topics: Topics,
+    }
+
+    #[test]
+    fn a_program_with_other_topics_needs_no_input_and_no_output() {
+        #[derive(Parser)]
+        struct Own {
+            #[command(flatten)]
+            args: Args,
+        }
+        assert_eq!(
+            Own::try_parse_from(["p", "--application-id", "a"]).unwrap().args.config().application_id,
+            "a"
+        );
+        let both = ["p", "--application-id", "a", "--input", "i", "--output", "o"];
+        let topics = Program::try_parse_from(both).unwrap().topics;
+        assert_eq!((&*topics.input, &*topics.output), ("i", "o"));
+        assert!(Program::try_parse_from(&both[..5]).is_err());
     }
 
     #[test]

@@ -4,13 +4,14 @@
 //! require. Knows no log, no store and no operator. Invariant: every message says what happened and where (topic,
 //! partition, offset, file, line), and ends with the next step if there is one.
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, path::Path, sync::Arc};
 
 /// The result type of everything that can fail.
 pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 
-/// Any error of the engine. `Display` is written for the person who runs the program.
-#[derive(Clone, Debug, thiserror::Error)]
+/// Any error of the engine. `Display` is written for the person who runs the program, and so is `Debug`, which is what a
+/// `fn main() -> tidegate::Result` prints.
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A setting is missing, malformed, or contradicts another.
@@ -112,11 +113,27 @@ pub enum Error {
     Killed,
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl Error {
     /// Wraps an I/O error with what was being done.
     pub fn io(context: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
         let context = context.into();
         move |source| Error::Io { context, source: Arc::new(source) }
+    }
+
+    /// A directory that a setting names cannot be made.
+    pub(crate) fn no_directory(what: &str, path: &Path, e: &io::Error, setting: &str) -> Error {
+        let file = path.ancestors().find(|place| place.is_file());
+        let why = file.map_or_else(|| e.to_string(), |file| format!("{} is a file", file.display()));
+        Error::Config(format!(
+            "{what} {} cannot be made: {why}\n  next: choose a directory that can be written: {setting}",
+            path.display()
+        ))
     }
 
     /// The exit code of a program that ends with this error: 1 runtime failure, 3 configuration or plan,

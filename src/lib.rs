@@ -4,9 +4,14 @@
 //! a batch become durable as one, in one transaction.
 //!
 //! ```no_run
-//! use tidegate::{Config, StreamingContext, codec::{AsText, Utf8}};
+//! use std::process::ExitCode;
+//! use tidegate::{Config, StreamingContext, codec::{AsText, Utf8}, program_in};
 //!
-//! fn main() -> tidegate::Result {
+//! fn main() -> ExitCode {
+//!     program_in("info", word_count)
+//! }
+//!
+//! fn word_count() -> tidegate::Result {
 //!     let ssc = StreamingContext::new(Config::new("word-count", "127.0.0.1:9092"));
 //!     ssc.checkpoint("state");
 //!     let words = ssc.text("lines").flat_map(|line| line.split(' ')).filter(|word| !word.is_empty());
@@ -145,7 +150,7 @@ pub use dstream::{DStream, EventWindow, MapWithStateDStream, SourceOptions, Stat
 pub use error::{Error, Result};
 pub use operator::Windowed;
 pub use plan::Topology;
-pub use record::{BatchTime, Text};
+pub use record::{BatchTime, Key, Text, Value};
 #[cfg(feature = "postgres")]
 pub use sink::PostgresSink;
 pub use sink::{CommittedBatch, FileSink, PrintOptions, Rdd, TimeUnit};
@@ -155,6 +160,11 @@ pub use source::{BadRecordPolicy, StorageLevel};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The recipes, so that they run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/recipes.md")]
+struct Recipes;
 
 /// The example of the migration guide, so that it runs.
 #[cfg(doctest)]

@@ -3,7 +3,7 @@
 //! Knows no topic. Invariant: a null value and the JSON `null` are the same in both directions; a type that has no null
 //! rejects it. A number that is not finite has no JSON: it is an error, never a null.
 
-use super::{BadRecord, Decode, Encode, decode_each, finite};
+use super::{BadRecord, Decode, Encode, decode_each, finite, null};
 use crate::{
     error::{Error, Result},
     record::{Data, RawChunk},
@@ -12,8 +12,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::ser::Formatter;
 use std::io;
 
-/// Each value is one JSON document. Unknown fields are ignored unless the type says otherwise. A value with a number that
-/// is NaN or infinite, which JSON does not have, is an error.
+/// Each value is one JSON document. Unknown fields are ignored unless the type says otherwise. A null value is `None`, in both
+/// directions. A row with a number that is NaN or infinite, which JSON does not have, cannot be written: it is a bad record.
 ///
 /// ```
 /// use tidegate::codec::{Encode, Json};
@@ -29,7 +29,7 @@ impl<T: Data + DeserializeOwned> Decode<T> for Json {
     fn decode(&self, raw: &RawChunk, good: &mut Vec<T>, bad: &mut Vec<BadRecord>) {
         decode_each(raw, good, bad, |index| match raw.get(index).value {
             Some(json) => serde_json::from_slice(json).map_err(|e| format!("not the expected JSON: {e}")),
-            None => serde_json::from_slice(b"null").map_err(|_| "the value is null".to_owned()),
+            None => serde_json::from_slice(b"null").map_err(|_| null("value")),
         });
     }
 }
@@ -122,9 +122,14 @@ mod tests {
                 (1, "not the expected JSON: invalid value: integer `-1`, expected u64 at line 2 column 8"),
                 (2, "not the expected JSON: missing field `page` at line 1 column 8"),
                 (3, "not the expected JSON: EOF while parsing a value at line 1 column 0"),
-                (4, "the value is null"),
+                (4, null("value").as_str()),
             ]
         );
+        let mut out = vec![];
+        for float in [f64::NAN, f64::INFINITY] {
+            let why = Json.encode(&Some(float), &mut out).unwrap_err().to_string();
+            assert!(why.contains(&format!("the number {float} cannot be written as JSON")), "{why}");
+        }
         let (mut good, mut bad): (Vec<Option<Click>>, _) = (vec![], vec![]);
         Decode::<Option<Click>>::decode(&Json, &raw, &mut good, &mut bad);
         assert_eq!((good.len(), bad.len(), &good[1]), (3, 3, &None));

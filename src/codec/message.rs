@@ -8,9 +8,10 @@ use crate::{
     error::Result,
     record::{Bytes, Data, Headers, RawChunk, RawChunkBuilder, RawRecord, Text},
 };
+use serde::{Deserialize, Serialize};
 
 /// A decoded value with the rest of its record.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Message<T> {
     /// Key as bytes; `None` = null.
     pub key: Option<Bytes>,

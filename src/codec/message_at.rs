@@ -5,9 +5,10 @@
 
 use super::{BadRecord, Decode, Message, Messages};
 use crate::record::{Data, Offset, RawChunk, TopicPartition};
+use serde::{Deserialize, Serialize};
 
 /// A message and where it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MessageAt<T> {
     /// Topic and partition; the topic is empty if the message was not read from a topic.
     pub at: TopicPartition,

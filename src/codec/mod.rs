@@ -4,11 +4,15 @@
 //! Invariant: bad input gives a result, never a panic.
 
 mod finite;
+#[cfg(feature = "postgres")]
+mod floats;
 mod json;
 mod key;
 mod message;
 mod message_at;
 mod native;
+mod nullable;
+mod pairs;
 mod raw;
 mod text;
 mod trace;
@@ -19,11 +23,15 @@ pub use key::{decode_key, encode_key};
 pub use message::{FromRecord, Message, Messages};
 pub use message_at::{MessageAt, MessagesAt};
 pub use native::Native;
+pub use nullable::Nullable;
+pub use pairs::Pairs;
 pub use raw::Raw;
 pub use text::{AsText, Utf8};
 pub use trace::format_of;
 pub use value::{VALUE_VERSION, decode_value, encode_value};
 
+#[cfg(feature = "postgres")]
+pub(crate) use floats::write_json;
 pub(crate) use value::{Stored, key_refusal, stored_format, value_bytes, value_refusal};
 
 use crate::{
@@ -60,6 +68,27 @@ pub struct BadRecord {
     pub index: usize,
     /// The reason, with position and field if there are any.
     pub reason: String,
+}
+
+/// Why a null is a bad record where the type has no room for it; `what` is the value or the key.
+fn null(what: &str) -> String {
+    format!(
+        "the {what} is null, which only an `Option` can hold: `Json` reads one, and so does `Nullable(codec)`"
+    )
+}
+
+/// The records one by one, as `decode` reads them.
+fn one_by_one<T: Data, D: Decode<T>>(
+    decode: &D,
+    raw: &RawChunk,
+) -> impl Iterator<Item = Result<T, String>> + use<T, D> {
+    let (mut good, mut bad) = (vec![], vec![]);
+    decode.decode(raw, &mut good, &mut bad);
+    let (mut good, mut bad) = (good.into_iter(), bad.into_iter().peekable());
+    (0..raw.len()).map(move |index| match bad.next_if(|b| b.index == index) {
+        Some(b) => Err(b.reason),
+        None => good.next().ok_or_else(|| "the codec gave neither a row nor a reason".to_owned()),
+    })
 }
 
 /// Decodes record by record.

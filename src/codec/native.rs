@@ -2,7 +2,7 @@
 //!
 //! Knows no topic. Invariant: whatever was encoded decodes to the same value; everything else is a bad record.
 
-use super::{BadRecord, Decode, Encode, decode_each, decode_value, encode_value};
+use super::{BadRecord, Decode, Encode, decode_each, decode_value, encode_value, null};
 use crate::{
     error::Result,
     record::{RawChunk, Value},
@@ -15,7 +15,7 @@ pub struct Native;
 impl<T: Value> Decode<T> for Native {
     fn decode(&self, raw: &RawChunk, good: &mut Vec<T>, bad: &mut Vec<BadRecord>) {
         decode_each(raw, good, bad, |index| {
-            let value = raw.get(index).value.ok_or("the value is null")?;
+            let value = raw.get(index).value.ok_or_else(|| null("value"))?;
             decode_value(value).map_err(|e| e.to_string())
         });
     }

@@ -2,7 +2,7 @@
 //!
 //! Knows no topic. Invariant: nothing is rejected except a null where the type has none.
 
-use super::{BadRecord, Decode, Encode, decode_each};
+use super::{BadRecord, Decode, Encode, decode_each, null};
 use crate::{
     error::Result,
     record::{Bytes, RawChunk},
@@ -15,7 +15,7 @@ pub struct Raw;
 impl Decode<Bytes> for Raw {
     fn decode(&self, raw: &RawChunk, good: &mut Vec<Bytes>, bad: &mut Vec<BadRecord>) {
         decode_each(raw, good, bad, |index| {
-            raw.shared_value(index).map(Bytes::from).ok_or_else(|| "the value is null".to_owned())
+            raw.shared_value(index).map(Bytes::from).ok_or_else(|| null("value"))
         });
     }
 }

@@ -31,7 +31,7 @@ impl ContextBuilder {
     ///     .configure(|c| c.admin_bind = None)
     ///     .build();
     /// let (sender, receiver) = std::sync::mpsc::channel();
-    /// ssc.rate_stream(1).foreach_rdd(move |_, time| sender.send(time.0));
+    /// ssc.rate_stream(1).foreach_rdd(move |_, time| Ok(sender.send(time.0)?));
     /// ssc.start()?;
     /// let (first, second) = (receiver.recv().unwrap(), receiver.recv().unwrap());
     /// assert!(first % 20 == 0 && second % 20 == 0 && first < second); // multiples of the interval

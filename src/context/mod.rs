@@ -50,9 +50,14 @@ use std::{
 /// Builds a program of streams and runs it.
 ///
 /// ```no_run
-/// use tidegate::{Config, StreamingContext, codec::{AsText, Utf8}};
+/// use std::process::ExitCode;
+/// use tidegate::{Config, StreamingContext, codec::{AsText, Utf8}, program_in};
 ///
-/// fn main() -> tidegate::Result {
+/// fn main() -> ExitCode {
+///     program_in("info", word_count)
+/// }
+///
+/// fn word_count() -> tidegate::Result {
 ///     let ssc = StreamingContext::new(Config::new("word-count", "127.0.0.1:9092"));
 ///     ssc.checkpoint("state");
 ///     let words = ssc.text("lines").flat_map(|line| line.split(' ')).filter(|word| !word.is_empty());
@@ -301,7 +306,7 @@ impl StreamingContext {
     /// let queue = Queue::default();
     /// let ssc = StreamingContext::builder("app").trigger(Trigger::AvailableNow).configure(|c| c.admin_bind = None).build();
     /// let (sender, receiver) = std::sync::mpsc::channel();
-    /// ssc.queue_stream(&queue, true).foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|n| sender.send(n * 2)));
+    /// ssc.queue_stream(&queue, true).foreach_rdd(move |rdd, _| Ok(rdd.iter().try_for_each(|n| sender.send(n * 2))?));
     /// queue.push(vec![1, 2]);
     /// ssc.start()?;
     /// assert!(ssc.start().is_err()); // only once
@@ -421,7 +426,7 @@ impl StreamingContext {
     ///     .configure(|c| c.admin_bind = None)
     ///     .build();
     /// let (sender, receiver) = std::sync::mpsc::channel();
-    /// ssc.queue_stream(&queue, true).foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|n| sender.send(n * 2)));
+    /// ssc.queue_stream(&queue, true).foreach_rdd(move |rdd, _| Ok(rdd.iter().try_for_each(|n| sender.send(n * 2))?));
     /// ssc.start()?;
     /// queue.push(vec![21]);
     /// ssc.stop(true);
@@ -472,7 +477,7 @@ impl StreamingContext {
     /// let queue = Queue::default();
     /// let ssc = StreamingContext::builder("app").trigger(Trigger::AvailableNow).configure(|c| c.admin_bind = None).build();
     /// ssc.queue_stream(&queue, true)
-    ///     .foreach_rdd(|rdd, _| if rdd.iter().any(|n: &i32| *n < 0) { Err("a negative number") } else { Ok(()) });
+    ///     .foreach_rdd(|rdd, _| if rdd.iter().any(|n: &i32| *n < 0) { Err("a negative number".into()) } else { Ok(()) });
     /// queue.push(vec![1, -1]);
     /// ssc.start()?;
     /// let why = ssc.await_termination().unwrap_err().to_string();
@@ -504,7 +509,7 @@ impl StreamingContext {
     /// queue.push(vec!["tide"]);
     /// let ssc = StreamingContext::builder("app").trigger(Trigger::AvailableNow).configure(|c| c.admin_bind = None).build();
     /// let (sender, receiver) = std::sync::mpsc::channel();
-    /// ssc.queue_stream(&queue, true).foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|word| sender.send(word.len())));
+    /// ssc.queue_stream(&queue, true).foreach_rdd(move |rdd, _| Ok(rdd.iter().try_for_each(|word| sender.send(word.len()))?));
     /// ssc.run()?; // until everything is processed, a signal, or a failure
     /// assert_eq!(receiver.try_iter().collect::<Vec<_>>(), [4]);
     /// # Ok::<(), tidegate::Error>(())
@@ -581,7 +586,7 @@ fn start(config: &Config, plan: Topology, observers: Observers) -> Result<Runnin
     };
     let address = server.as_ref().map(Server::address);
     if let Some(address) = address {
-        tracing::info!("streaming page, metrics and health: http://{address}/");
+        tell_address(address, config.admin_bind.as_deref());
     }
     let mut batch_listeners: Vec<Arc<dyn StreamingListener>> = vec![metrics.clone(), history.clone()];
     batch_listeners.extend(observers.listeners);
@@ -614,6 +619,16 @@ fn start(config: &Config, plan: Topology, observers: Observers) -> Result<Runnin
     Ok(running)
 }
 
+/// Says where the page is: louder if it is not where it was asked for.
+fn tell_address(address: SocketAddr, asked: Option<&str>) {
+    let port = asked.and_then(|bind| bind.rsplit_once(':')).map_or("0", |(_, port)| port);
+    if port == "0" || port == address.port().to_string() {
+        tracing::info!("streaming page, metrics and health: http://{address}/");
+    } else {
+        tracing::warn!("port {port} is in use: streaming page, metrics and health are at http://{address}/");
+    }
+}
+
 /// Runs the body of a program with flags: sets up logging, prints an error in readable form, and returns the exit code
 /// (0 in order, 1 failure, 3 configuration, 4 the log or a topic is missing, 5 fenced by a newer process).
 ///
@@ -643,7 +658,7 @@ pub fn program(args: &Args, body: impl FnOnce(&Args) -> Result) -> ExitCode {
     exit_code(result)
 }
 
-/// Like [`program`], for programs that parse their own flags: `log_level` is used for the program's logs, unless
+/// Like [`program`], for programs that parse their own flags or have none: `log_level` is used for the program's logs, unless
 /// `RUST_LOG` says otherwise.
 ///
 /// ```

@@ -5,7 +5,7 @@
 
 use super::StreamingContext;
 use crate::{
-    codec::{Decode, Native, Utf8, stored_format, value_refusal},
+    codec::{Decode, Native, Pairs, Utf8, stored_format, value_refusal},
     dstream::{DStream, ReceiverOptions, SourceOptions},
     record::{Data, Text, Value},
     source::{
@@ -24,9 +24,34 @@ impl StreamingContext {
     /// assert_eq!(driver.batch("lines 0 | - | to be\n")?.to_string(), "console | to be\n"); // topic, partition | key | value
     /// # Ok::<(), tidegate::Error>(())
     /// ```
+    /// Asked for twice, a topic is still read once: both streams are the same.
     #[track_caller]
     pub fn text(&self, topic: &str) -> DStream<Text> {
-        self.builder.source(SourceOptions::topic(topic), Utf8, Location::caller())
+        self.builder.text(topic, Location::caller())
+    }
+
+    /// The records of a topic as pairs, keys and values each decoded by a codec of their own. Where keys or values may be
+    /// null, use an `Option` ([`Nullable`](crate::codec::Nullable)); for other options than a topic, or with timestamps, see
+    /// [`Pairs`].
+    ///
+    /// ```
+    /// use tidegate::{StreamingContext, Text, codec::{AsText, Utf8}, testing::Driver};
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     let sales = ssc.pairs::<Text, u64>("sales", Utf8, AsText);
+    ///     sales.running_reduce_by_key(|a, b| a + b).to_kafka("totals", Utf8, AsText);
+    /// });
+    /// let written = driver.batch("sales 0 | tea | 2\nsales 1 | tea | 3\n")?; // topic, partition | key | value
+    /// assert_eq!(written.to_string(), "totals | tea | 5\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn pairs<K: Data, V: Data>(
+        &self,
+        topic: &str,
+        key: impl Decode<K> + 'static,
+        value: impl Decode<V> + 'static,
+    ) -> DStream<(K, V)> {
+        self.builder.source(SourceOptions::topic(topic), Pairs(key, value), Location::caller())
     }
 
     /// The records of topics, decoded. See [`Messages`](crate::codec::Messages) to keep key, timestamp and headers with
@@ -64,7 +89,7 @@ impl StreamingContext {
     /// let words = ssc.socket_text_stream("127.0.0.1", port).flat_map(|line| line.split(' '));
     /// let counts = words.map(|word| (word, 1)).reduce_by_key(|a, b| a + b);
     /// let (sender, receiver) = channel();
-    /// counts.foreach_rdd(move |rdd, _| rdd.collect().into_iter().try_for_each(|row| sender.send(row)));
+    /// counts.foreach_rdd(move |rdd, _| Ok(rdd.collect().into_iter().try_for_each(|row| sender.send(row))?));
     /// ssc.start()?;
     /// server.accept().unwrap().0.write_all(b"to be or not to be\n").unwrap();
     /// let mut counted: Vec<_> = receiver.iter().take(4).collect();
@@ -125,7 +150,7 @@ impl StreamingContext {
     ///     StreamingContext::builder("app").configure(|c| c.admin_bind = None).trigger(Trigger::AsSoonAsPossible).build();
     /// let greetings = ssc.receiver_stream("greetings", Greets, StorageLevel::Log);
     /// let (sender, receiver) = std::sync::mpsc::sync_channel(10);
-    /// greetings.foreach_rdd(move |rdd, _| rdd.collect().into_iter().try_for_each(|row| sender.send(row)));
+    /// greetings.foreach_rdd(move |rdd, _| Ok(rdd.collect().into_iter().try_for_each(|row| sender.send(row))?));
     /// ssc.start()?;
     /// assert_eq!(receiver.recv().unwrap(), "hello");
     /// ssc.stop(true);
@@ -159,7 +184,7 @@ impl StreamingContext {
     /// let dir = tempfile::tempdir().unwrap();
     /// let ssc = StreamingContext::builder("app").configure(|c| c.admin_bind = None).build();
     /// let (sender, receiver) = std::sync::mpsc::channel();
-    /// ssc.text_file_stream(dir.path()).foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|line| sender.send(line.to_string())));
+    /// ssc.text_file_stream(dir.path()).foreach_rdd(move |rdd, _| Ok(rdd.iter().try_for_each(|line| sender.send(line.to_string()))?));
     /// ssc.start()?;
     /// let line = (0..).find_map(|n| {
     ///     fs::write(dir.path().join(format!("{n}.txt")), "to be\n").unwrap();
@@ -190,7 +215,7 @@ impl StreamingContext {
     ///     StreamingContext::builder("app").configure(|c| c.admin_bind = None).trigger(Trigger::AsSoonAsPossible).build();
     /// let options = FileOptions::new(dir.path()).suffix(".json").settle_time(Duration::ZERO); // files arrive complete
     /// let (sender, receiver) = std::sync::mpsc::channel();
-    /// ssc.file_stream::<u32>(options, Json).foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|n| sender.send(*n)));
+    /// ssc.file_stream::<u32>(options, Json).foreach_rdd(move |rdd, _| Ok(rdd.iter().try_for_each(|n| sender.send(*n))?));
     /// ssc.start()?;
     /// assert_eq!([receiver.recv().unwrap(), receiver.recv().unwrap()], [7, 8]);
     /// ssc.stop(false);

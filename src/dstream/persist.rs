@@ -24,7 +24,6 @@ impl<T: Data> DStream<T> {
     ///
     /// # Panics
     /// If the program is already running.
-    #[must_use]
     pub fn persist(&self) -> Self {
         self.persist_at(StorageLevel::Memory)
     }
@@ -50,7 +49,6 @@ impl<T: Data> DStream<T> {
     /// # Panics
     /// If the program is already running.
     #[track_caller]
-    #[must_use]
     pub fn persist_at(&self, level: StorageLevel) -> Self {
         assert!(
             !self.builder.is_started(),
@@ -83,7 +81,6 @@ impl<T: Data> DStream<T> {
     ///
     /// # Panics
     /// If the program is already running.
-    #[must_use]
     pub fn cache(&self) -> Self {
         self.persist()
     }
@@ -103,7 +100,6 @@ impl<T: Data> DStream<T> {
     ///
     /// # Panics
     /// If the program is already running.
-    #[must_use]
     pub fn unpersist(&self) -> Self {
         self.persist_at(StorageLevel::None)
     }

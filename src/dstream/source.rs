@@ -5,12 +5,12 @@
 
 use super::{DStream, StreamBuilder};
 use crate::{
-    codec::Decode,
+    codec::{Decode, Utf8},
     plan::{Node, Role},
-    record::Data,
+    record::{Data, Text},
     source::{BadRecordPolicy, SourceSpec, Starting, TopicPattern, decoder},
 };
-use std::panic::Location;
+use std::{marker::PhantomData, panic::Location, sync::PoisonError};
 
 /// Which topics a stream reads, where it begins, and how records that cannot be processed are handled.
 ///
@@ -117,6 +117,16 @@ impl SourceOptions {
 }
 
 impl StreamBuilder {
+    /// The lines of a topic, in one stream however often they are asked for.
+    pub fn text(&self, topic: &str, at: &'static Location<'static>) -> DStream<Text> {
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        let known =
+            texts.get(topic).map(|node| DStream { builder: self.clone(), node: *node, rows: PhantomData });
+        let stream = known.unwrap_or_else(|| self.source(SourceOptions::topic(topic), Utf8, at));
+        texts.insert(topic.to_owned(), stream.node);
+        stream
+    }
+
     /// A stream of decoded records; `at` is the location in the user's program.
     pub fn source<T: Data>(
         &self,

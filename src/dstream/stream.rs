@@ -26,6 +26,8 @@ use std::{
 pub struct StreamBuilder {
     plan: Arc<Mutex<Topology>>,
     pub(super) levels: Arc<Mutex<BTreeMap<NodeId, StorageLevel>>>,
+    /// The topics that are read as text.
+    pub(super) texts: Arc<Mutex<BTreeMap<String, NodeId>>>,
     started: Arc<AtomicBool>,
     stopped: Arc<AtomicBool>,
     /// The application id: the prefix of the names of internal topics.

@@ -34,8 +34,9 @@ pub const GIVEN_UP: &str = "the batch was given up; its input comes again";
 pub fn program(plan: &Topology, config: &Config, instance: Arc<str>, launched_ms: i64) -> Program {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let sinks = plan.nodes.iter().filter_map(|node| {
-        let Role::Sink { topic, .. } = &node.role else { return None };
-        let name = topic.as_ref().map_or_else(|| node.kind.to_string(), |t| format!("{} {t}", node.kind));
+        let Role::Sink { topics, .. } = &node.role else { return None };
+        let name = format!("{} {}", node.kind, topics.join(", "));
+        let name = name.trim_end().to_owned();
         Some((name.into(), node.operation.place.to_string().into()))
     });
     Program {

@@ -189,6 +189,12 @@ impl Metrics {
         }
     }
 
+    /// A destination outside the log refused a row that is already committed.
+    pub fn refused_row(&self, is_kept: bool) {
+        let reason = if is_kept { "dead-letter" } else { "skipped" };
+        self.traffic.records_failed.with_label_values(&[reason]).inc();
+    }
+
     /// How many receivers are in each status.
     pub fn receivers(&self, count: impl Fn(ReceiverStatus) -> u64) {
         for (status, label) in [

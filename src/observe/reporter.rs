@@ -19,6 +19,7 @@ use crate::{
     log::GroupMember,
     record::{BatchId, BatchTime, Offset, TopicPartition},
     runtime::{BatchReport, Observed, Observer, SourcePosition, clock::Clock, ends::Ends},
+    sink::RefusedRow,
 };
 use chrono::{DateTime, Local, TimeZone};
 use std::{
@@ -262,6 +263,14 @@ impl Reporter {
         }
     }
 
+    fn refused_row(&self, seen: &mut Seen, at: &TopicPartition, row: &RefusedRow) {
+        self.metrics.refused_row(row.kept);
+        seen.report_suppressed(self.clock.now_ms());
+        if seen.bad.is_logged() {
+            tracing::warn!(%at, offset = %row.offset, dead_letter = row.kept, "passed over: {}", row.reason);
+        }
+    }
+
     fn bad_record(
         &self,
         seen: &mut Seen,
@@ -308,7 +317,8 @@ fn utc(time_ms: i64) -> String {
 /// The rows of a batch under its header, as Spark prints them.
 fn console(time: BatchTime, rows: &[String], rows_max: usize) -> String {
     let when = Local.timestamp_millis_opt(time.0).single();
-    let when = when.map_or_else(|| format!("{} ms", time.0), |t| t.format("%Y-%m-%d %H:%M:%S").to_string());
+    let format = if time.0 % 1000 == 0 { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M:%S%.3f" };
+    let when = when.map_or_else(|| format!("{} ms", time.0), |t| t.format(format).to_string());
     let line = "-".repeat(43);
     let mut text = format!("{line}\nTime: {when}\n{line}\n");
     for row in rows.iter().take(rows_max) {
@@ -370,6 +380,7 @@ impl Observer for Reporter {
                 self.bad_record(&mut seen, at, *offset, reason, *dead_letter);
             }
             Observed::RefusedRecord { reason } => self.refused_record(&mut seen, reason),
+            Observed::RefusedRow { at, row } => self.refused_row(&mut seen, at, row),
             Observed::Batch(report) => {
                 self.batch(&mut seen, report);
                 drop(seen);
@@ -515,6 +526,12 @@ Time: 2014-10-14 15:25:21
         assert_eq!(console(BatchTime(time), &rows, 2), guide, "as many as are shown");
         assert_eq!(console(BatchTime(time), &rows, 1), format!("{header}(hello,1)\n...\n\n"));
         assert_eq!(console(BatchTime(time), &rows, 0), format!("{header}...\n\n"));
+        let text = console(BatchTime(time + 40), &[], 10);
+        assert_eq!(
+            text.lines().nth(1),
+            Some("Time: 2014-10-14 15:25:21.040"),
+            "batches of less than a second"
+        );
     }
 
     /// The time zone is read once per process, so each zone gets a process of its own.

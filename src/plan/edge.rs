@@ -1,15 +1,16 @@
 //! Edges: where rows leave a stage for a later one.
 //!
 //! Owns their names and the table from an edge to its readers. Knows no rows. Invariants: an edge behind an exchange is named after
-//! the operation that the exchange is a part of, so its name does not depend on what else the program does; names are those of the
-//! whole program, even if a part of it is not computed.
+//! the operation that the exchange is a part of; where operations without state would share a name, the later ones are numbered,
+//! so the name of an edge that leads to state does not depend on what else the program does; names are those of the whole program,
+//! even if a part of it is not computed.
 
-use super::{Input, Node, Topology};
+use super::{Input, Node, OperationId, Topology};
 use crate::{
     operator::{EdgeId, NodeId, Port, Target},
     record::Map,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A node that reads an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +82,30 @@ impl Topology {
         targets
     }
 
-    /// The durable name of the edge behind an exchange.
+    /// The names of the edges behind all exchanges. Those that lead to state keep the names of their operations; the others get a
+    /// number where that name is taken.
     #[must_use]
-    pub fn edge_name(&self, id: NodeId) -> String {
+    pub fn edge_names(&self) -> Map<NodeId, String> {
+        let stateful: BTreeSet<OperationId> =
+            self.nodes.iter().filter(|node| !node.stores.is_empty()).map(|node| node.operation.id).collect();
+        let leads_to_state = |id: NodeId| stateful.contains(&self.node(id).operation.id);
+        let exchanges = || self.iter().filter(|(_, node)| node.is_exchange()).map(|(id, _)| id);
+        let mut names: Map<NodeId, String> =
+            exchanges().filter(|id| leads_to_state(*id)).map(|id| (id, self.edge_name(id))).collect();
+        let mut taken: BTreeSet<String> = names.values().cloned().collect();
+        for id in exchanges().filter(|id| !leads_to_state(*id)) {
+            let name = self.edge_name(id);
+            let numbered = (2..).map(|number| format!("{name}.{number}"));
+            let mut free = std::iter::once(name.clone()).chain(numbered);
+            let free = free.find(|name| !taken.contains(name)).expect("numbers do not end");
+            taken.insert(free.clone());
+            names.insert(id, free);
+        }
+        names
+    }
+
+    /// The name of the edge behind an exchange, if no other operation has it.
+    fn edge_name(&self, id: NodeId) -> String {
         let exchange = self.node(id);
         let (mut last, mut port) = (id, None);
         let follows = |node: &Node, last: NodeId| {
@@ -106,17 +128,16 @@ impl Topology {
     /// stage; such edges are numbered among those of their path, as no row on them outlives the program that named it.
     pub(super) fn all_edges(&self) -> Vec<Edge> {
         let mut edges: Map<Input, Edge> = Map::default();
+        let names = self.edge_names();
         let mut unnamed: BTreeMap<&str, u32> = BTreeMap::new();
         for (from, node) in self.iter() {
             for (to, input, port) in self.readers_of(from).filter(|(to, ..)| self.is_crossed(from, *to)) {
                 let edge = edges.entry(input).or_insert_with(|| {
-                    let name = if node.is_exchange() {
-                        self.edge_name(from)
-                    } else {
+                    let name = names.get(&from).cloned().unwrap_or_else(|| {
                         let number = unnamed.entry(&node.path).or_default();
                         *number += 1;
                         format!("{}.carried-{number}", node.path)
-                    };
+                    });
                     Edge { name, from: input, stage: node.stage, readers: vec![] }
                 });
                 edge.readers.push(EdgeReader { stage: self.stage(to), node: to, port });

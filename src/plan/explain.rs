@@ -7,6 +7,7 @@ use std::fmt;
 
 impl fmt::Display for Topology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.edge_names();
         for stage in 0..self.stages() {
             let per = if stage == 0 { "source partition" } else { "state partition" };
             writeln!(f, "stage {stage}, one task per {per}")?;
@@ -20,8 +21,10 @@ impl fmt::Display for Topology {
                         let topics = s.topics.iter().cloned().chain(pattern).collect::<Vec<_>>();
                         format!("{} {}", node.kind, topics.join(", "))
                     }
-                    Role::Exchange(..) => format!("{} ({})", node.kind, self.edge_name(id)),
-                    Role::Sink { topic: Some(t), .. } => format!("{} {t}", node.kind),
+                    Role::Exchange(..) => format!("{} ({})", node.kind, names[&id]),
+                    Role::Sink { topics, .. } if !topics.is_empty() => {
+                        format!("{} {}", node.kind, topics.join(", "))
+                    }
                     _ => node.kind.to_string(),
                 };
                 write!(f, "  {:>2}  {what}", id.0)?;

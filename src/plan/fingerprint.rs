@@ -49,8 +49,9 @@ impl Fingerprint {
     #[must_use]
     pub fn of(plan: &Topology, state_partitions: u32) -> Self {
         let stores = plan.nodes.iter().flat_map(|n| &n.stores).map(|s| (s.name.clone(), s.format.clone()));
+        let names = plan.edge_names();
         let edges = plan.iter().filter_map(|(id, n)| match &n.role {
-            Role::Exchange(_, format) => Some((plan.edge_name(id), format.name())),
+            Role::Exchange(_, format) => Some((names[&id].clone(), format.name())),
             _ => None,
         });
         Fingerprint {

@@ -95,8 +95,8 @@ pub enum Role {
     Sink {
         /// Makes the operator that encodes.
         factory: Factory,
-        /// The topic, if there is one.
-        topic: Option<Arc<str>>,
+        /// The topics that it may write to.
+        topics: Vec<Arc<str>>,
         /// The output outside the log that takes the rows, if there is one.
         two_phase: Option<TwoPhaseSpec>,
     },

@@ -175,7 +175,8 @@ impl Topology {
     /// Whether rows of a source get to a topic without an exchange: then each of them keeps the timestamp of its record.
     #[must_use]
     pub fn keeps_timestamps(&self, source: NodeId) -> bool {
-        let is_topic = |id: &NodeId| matches!(self.node(*id).role, Role::Sink { topic: Some(_), .. });
+        let is_topic =
+            |id: &NodeId| matches!(&self.node(*id).role, Role::Sink { topics, .. } if !topics.is_empty());
         self.task_nodes(0, Some(source)).iter().any(is_topic)
     }
 
@@ -184,10 +185,11 @@ impl Topology {
     pub fn sink_topics(&self) -> Vec<Arc<str>> {
         let mut topics: Vec<Arc<str>> = vec![];
         for node in &self.nodes {
-            if let Role::Sink { topic: Some(t), .. } = &node.role
-                && !topics.contains(t)
-            {
-                topics.push(t.clone());
+            let Role::Sink { topics: of_sink, .. } = &node.role else { continue };
+            for topic in of_sink {
+                if !topics.contains(topic) {
+                    topics.push(topic.clone());
+                }
             }
         }
         topics

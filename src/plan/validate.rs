@@ -9,7 +9,6 @@ use crate::{
     error::{Error, Result},
     operator::EdgeId,
     record::Map,
-    source::SourceSpec,
     state::StoreId,
 };
 
@@ -35,7 +34,7 @@ impl Topology {
     fn check_outputs(&self, mistakes: &mut Vec<String>) {
         if !self.nodes.iter().any(|n| matches!(n.role, Role::Sink { .. })) {
             mistakes.push(
-                "no output operations registered, so nothing to execute\n  help: end a stream with `.print()` or `.to_kafka(\"topic\")`"
+                "no output operations registered, so nothing to execute\n  help: end a stream with `.print()`, with `.to_kafka_values(\"topic\", Utf8)`, or, if its rows are pairs, with `.to_kafka(\"topic\", Utf8, Json)`"
                     .into(),
             );
         }
@@ -87,13 +86,12 @@ impl Topology {
 
     fn check_edges(&self, told: &[OperationId], mistakes: &mut Vec<String>) {
         let mut names: Map<String, &Place> = Map::default();
-        for (id, node) in self.iter().filter(|(_, node)| node.is_exchange()) {
-            let (name, at) = (self.edge_name(id), &node.operation.place);
-            if let Some(other) = names.insert(name.clone(), at)
-                && !told.contains(&node.operation.id)
-            {
+        for (id, name) in self.edge_names() {
+            let operation = &self.node(id).operation;
+            let at = &operation.place;
+            if let Some(other) = names.insert(name, at).filter(|_| !told.contains(&operation.id)) {
                 mistakes.push(format!(
-                    "{at}: the exchange of this operation and of the one made at {other} would both be called `{name}`\n  help: name one of them: `.named(\"...\")`"
+                    "{at}: this operation and the one made at {other} would have the same durable name\n  help: name one of them: `.named(\"...\")`"
                 ));
             }
         }
@@ -140,13 +138,14 @@ impl Topology {
     /// A program that reads a topic that it writes would never end, and each record would come again.
     fn check_loops(&self, mistakes: &mut Vec<String>) {
         for node in &self.nodes {
-            let Role::Sink { topic: Some(topic), .. } = &node.role else { continue };
-            let reads = |s: &SourceSpec| s.topics.iter().any(|read| **read == **topic);
-            for (source, _) in self.sources().filter(|(_, s)| reads(s)) {
-                let (at, read) = (&node.operation.place, &self.node(source).operation.place);
-                mistakes.push(format!(
-                    "{at}: topic `{topic}` is written here and read at {read}: the program would read what it writes, without end\n  help: write to another topic"
-                ));
+            let Role::Sink { topics, .. } = &node.role else { continue };
+            for (topic, (source, spec)) in topics.iter().flat_map(|t| self.sources().map(move |s| (t, s))) {
+                if spec.topics.iter().any(|read| **read == **topic) {
+                    let (at, read) = (&node.operation.place, &self.node(source).operation.place);
+                    mistakes.push(format!(
+                        "{at}: topic `{topic}` is written here and read at {read}: the program would read what it writes, without end\n  help: write to another topic"
+                    ));
+                }
             }
         }
     }
@@ -158,7 +157,7 @@ impl Topology {
             for topic in &source.topics {
                 if let Some(other) = topics.insert(topic, at) {
                     mistakes.push(format!(
-                        "{at}: topic `{topic}` is read here and at {other}\n  help: read it once and use the stream twice"
+                        "{at}: topic `{topic}` is read here and at {other}, with another codec or other options\n  help: read it once and use the stream twice; where the formats differ, read bytes (`Raw`) and decode in `try_map`"
                     ));
                 }
             }

@@ -11,7 +11,7 @@ use std::{borrow::Borrow, fmt, hash, ops::Deref};
 ///
 /// ```
 /// use tidegate::record::Bytes;
-/// let key = Bytes::from(&b"user-7"[..]);
+/// let key = Bytes::from("user-7");
 /// assert_eq!(&key[..4], b"user");
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +39,21 @@ impl From<HipByt<'static>> for Bytes {
 impl From<&[u8]> for Bytes {
     fn from(bytes: &[u8]) -> Self {
         Bytes(HipByt::from(bytes))
+    }
+}
+impl From<&str> for Bytes {
+    fn from(text: &str) -> Self {
+        Bytes::from(text.as_bytes())
+    }
+}
+impl From<String> for Bytes {
+    fn from(text: String) -> Self {
+        Bytes::from(text.into_bytes())
+    }
+}
+impl<const N: usize> From<&[u8; N]> for Bytes {
+    fn from(bytes: &[u8; N]) -> Self {
+        Bytes::from(&bytes[..])
     }
 }
 impl From<Vec<u8>> for Bytes {

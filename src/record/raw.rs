@@ -203,6 +203,20 @@ impl RawChunk {
         self.shared(self.rows[index].key)
     }
 
+    /// The keys, as the values of records without keys and headers; shares the arena.
+    #[must_use]
+    pub fn keys(&self) -> RawChunk {
+        let no_headers = Span { start: 0, len: 0 };
+        let of_key = |row: &Row| Row {
+            key: Span { start: 0, len: NULL },
+            value: row.key,
+            headers: no_headers,
+            ..*row
+        };
+        let rows = self.rows.iter().map(of_key).collect();
+        RawChunk { arena: self.arena.clone(), rows, headers: vec![], origin: self.origin.clone() }
+    }
+
     fn shared(&self, span: Span) -> Option<HipByt<'static>> {
         (span.len != NULL).then(|| self.arena.slice(span.start as usize..(span.start + span.len) as usize))
     }

@@ -7,6 +7,7 @@ use crate::{
     log::GroupMember,
     operator::{Batch, Counters, NodeId},
     record::{BatchTime, Offset, Partition, TopicPartition},
+    sink::RefusedRow,
 };
 use std::time::Duration;
 
@@ -71,6 +72,13 @@ pub enum Observed<'a> {
     RefusedRecord {
         /// Which record, and why.
         reason: &'a str,
+    },
+    /// A destination outside the log refused a row, and its writer went on behind it.
+    RefusedRow {
+        /// The internal topic.
+        at: &'a TopicPartition,
+        /// The row.
+        row: &'a RefusedRow,
     },
     /// A receiver could not read.
     ReceiverFailed {

@@ -34,10 +34,10 @@ pub use display::{PrintOptions, to_display};
 pub use files::{FileSink, TimeUnit};
 pub use foreach_batch::{CommittedBatch, ForeachBatch};
 pub use latest::Latest;
-pub use outbox::{OutboxFailure, OutboxSource, OutboxWriter};
+pub use outbox::{OutboxFailure, OutboxSource, OutboxWriter, RefusedRow};
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresSink;
-pub use rdd::Rdd;
+pub use rdd::{Outcome, Rdd};
 pub use remembered::Remembered;
 pub use shape::{Sink, SinkContext, SinkShape};
 pub use two_phase::{Collected, TwoPhaseContext, TwoPhaseSink};

@@ -62,6 +62,11 @@ pub trait OutboxWriter: Send {
     /// See [`OutboxFailure`]; unless the outcome is unknown, nothing is then written.
     fn write(&mut self, records: &RawChunk, from: Offset, to: Offset) -> Result<(), OutboxFailure>;
 
+    /// The rows that the destination refused, and behind which the writer went on, since the last call.
+    fn take_refused(&mut self) -> Vec<RefusedRow> {
+        vec![]
+    }
+
     /// Where reading starts when the writer is opened again and everything before `written` is written:
     /// earlier rows may be deleted.
     fn read_again_from(&self, written: Offset) -> Offset {
@@ -70,6 +75,17 @@ pub trait OutboxWriter: Send {
 
     /// What an operator should do if the position lies outside the topic, which now begins at `start`.
     fn reposition(&self, start: Offset) -> String;
+}
+
+/// A row that its destination refused, and that was passed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRow {
+    /// Its offset in the internal topic.
+    pub offset: Offset,
+    /// Why, and which row.
+    pub reason: String,
+    /// Whether it is kept elsewhere.
+    pub kept: bool,
 }
 
 /// Why a writer does not continue.

@@ -9,7 +9,6 @@ use crate::{
     record::{BatchTime, Data},
 };
 use std::{
-    fmt::Display,
     marker::PhantomData,
     panic::{AssertUnwindSafe, Location, catch_unwind},
     sync::Arc,
@@ -21,7 +20,11 @@ use std::{
 /// ```
 /// use tidegate::Rdd;
 /// let rdd = Rdd::from(vec![vec![3, 1], vec![2]]);
-/// assert_eq!((rdd.count(), rdd.take(2), rdd.collect()), (3, vec![3, 1], vec![3, 1, 2]));
+/// assert_eq!((rdd.count(), rdd.take(2)), (3, vec![3, 1]));
+/// for row in &rdd {
+///     assert!(*row > 0);
+/// }
+/// assert_eq!(rdd.collect(), [3, 1, 2]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rdd<T> {
@@ -34,7 +37,48 @@ impl<T> From<Vec<Vec<T>>> for Rdd<T> {
     }
 }
 
-impl<T: Clone> Rdd<T> {
+impl<T> IntoIterator for Rdd<T> {
+    type Item = T;
+    type IntoIter = std::iter::Flatten<std::vec::IntoIter<Vec<T>>>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.partitions.into_iter().flatten()
+    }
+}
+
+impl<'r, T> IntoIterator for &'r Rdd<T> {
+    type Item = &'r T;
+    type IntoIter = std::iter::Flatten<std::slice::Iter<'r, Vec<T>>>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.partitions.iter().flatten()
+    }
+}
+
+/// What a function that is an output gives: nothing, or a `Result` whose error is boxed, so that `?` works in it.
+#[diagnostic::on_unimplemented(
+    message = "a function that is an output gives `()` or `Result<(), Box<dyn Error + Send + Sync>>`, not `{Self}`",
+    note = "use `?` on what gives an error of your own, and end with `Ok(())`"
+)]
+pub trait Outcome: Send + 'static {
+    /// Nothing, or the reason.
+    ///
+    /// # Errors
+    /// Why the function failed.
+    fn reason(self) -> Result<(), String>;
+}
+
+impl Outcome for () {
+    fn reason(self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl Outcome for Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    fn reason(self) -> Result<(), String> {
+        self.map_err(|e| e.to_string())
+    }
+}
+
+impl<T> Rdd<T> {
     /// Number of rows.
     ///
     /// ```
@@ -63,7 +107,7 @@ impl<T: Clone> Rdd<T> {
     /// assert_eq!(rdd.iter().max(), Some(&3));
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.partitions.iter().flatten()
+        self.into_iter()
     }
 
     /// The rows of each partition.
@@ -96,7 +140,10 @@ impl<T: Clone> Rdd<T> {
     /// assert_eq!(rdd.take(2), [3, 1]);
     /// ```
     #[must_use]
-    pub fn take(&self, rows_max: usize) -> Vec<T> {
+    pub fn take(&self, rows_max: usize) -> Vec<T>
+    where
+        T: Clone,
+    {
         self.iter().take(rows_max).cloned().collect()
     }
 
@@ -108,19 +155,19 @@ impl<T: Clone> Rdd<T> {
     /// ```
     #[must_use]
     pub fn collect(self) -> Vec<T> {
-        self.partitions.into_iter().flatten().collect()
+        self.into_iter().collect()
     }
 }
 
 /// `foreach_rdd`: a user function is the output.
-pub struct ForeachRdd<T, E, F> {
+pub struct ForeachRdd<T, R, F> {
     function: Arc<F>,
     emit_schedule: EmitSchedule,
     at: &'static Location<'static>,
-    types: PhantomData<fn(T) -> E>,
+    types: PhantomData<fn(T) -> R>,
 }
 
-impl<T, E, F> ForeachRdd<T, E, F> {
+impl<T, R, F> ForeachRdd<T, R, F> {
     /// Calls `function`, which the program passes at `at`.
     #[must_use]
     pub fn new(function: Arc<F>, emit_schedule: EmitSchedule, at: &'static Location<'static>) -> Self {
@@ -128,9 +175,9 @@ impl<T, E, F> ForeachRdd<T, E, F> {
     }
 }
 
-impl<T: Data, E: Display, F> TwoPhaseSink for ForeachRdd<T, E, F>
+impl<T: Data, R: Outcome, F> TwoPhaseSink for ForeachRdd<T, R, F>
 where
-    F: Fn(Rdd<T>, BatchTime) -> Result<(), E> + Send + Sync,
+    F: Fn(Rdd<T>, BatchTime) -> R + Send + Sync,
 {
     fn prepare(&mut self, batch: &Batch, rows: Collected) -> Result<Option<Vec<u8>>> {
         if !self.emit_schedule.is_due(!rows.is_empty(), batch.time) {
@@ -140,9 +187,9 @@ where
         let failed = |why: String| {
             Error::Output(format!("foreach_rdd at {} in the batch of {}: {why}", self.at, batch.time))
         };
-        match catch_unwind(AssertUnwindSafe(|| (self.function)(rdd, batch.time))) {
+        match catch_unwind(AssertUnwindSafe(|| (self.function)(rdd, batch.time).reason())) {
             Ok(Ok(())) => Ok(None),
-            Ok(Err(e)) => Err(failed(e.to_string())),
+            Ok(Err(why)) => Err(failed(why)),
             Err(panic) => Err(failed(format!("panicked: {}", panic_text(panic.as_ref())))),
         }
     }

@@ -6,7 +6,7 @@
 
 use super::{
     outbox::{OutboxSpec, OutboxWriter, topic_of},
-    topic::TopicSink,
+    topic::{TopicSink, TopicsSink},
     two_phase::{Collect, TwoPhaseContext, TwoPhaseSink, TwoPhaseSpec},
 };
 use crate::{
@@ -55,8 +55,8 @@ type MakeOperator = Arc<dyn Fn() -> Box<dyn Operator> + Send + Sync>;
 pub struct SinkShape<T> {
     /// Creates the operator that takes the rows in a task.
     pub(crate) operator: MakeOperator,
-    /// The topic that it writes to.
-    pub(crate) topic: Option<Arc<str>>,
+    /// The topics that it may write to.
+    pub(crate) topics: Vec<Arc<str>>,
     /// Takes the rows of a batch before the commit.
     pub(crate) two_phase: Option<TwoPhaseSpec>,
     /// Takes the rows from an internal topic.
@@ -76,7 +76,20 @@ impl<T: Data> SinkShape<T> {
         let (topic, encode): (Arc<str>, _) = (topic.into(), Arc::new(encode));
         let to = topic.clone();
         let operator = move || TopicSink::new(to.clone(), encode.clone());
-        SinkShape { topic: Some(topic), ..Self::ending_in(operator) }
+        SinkShape { topics: vec![topic], ..Self::ending_in(operator) }
+    }
+
+    /// Like [`topic`](Self::topic), with a topic for each row: one of `topics`, to which `choose` gives the index, or the
+    /// reason why the row belongs to none of them, which makes it a bad record.
+    pub(crate) fn topics(
+        topics: impl IntoIterator<Item = impl Into<Arc<str>>>,
+        choose: impl Fn(&T) -> Result<usize> + Send + Sync + 'static,
+        encode: impl Fn(&T, &mut RawChunkBuilder) -> Result + Send + Sync + 'static,
+    ) -> Self {
+        let topics: Vec<Arc<str>> = topics.into_iter().map(Into::into).collect();
+        let (to, choose, encode) = (topics.clone(), Arc::new(choose), Arc::new(encode));
+        let operator = move || TopicsSink::new(to.clone(), choose.clone(), encode.clone());
+        SinkShape { topics, ..Self::ending_in(operator) }
     }
 
     /// Rows are prepared before the commit of their batch and shown after it: **exactly once**, if [`TwoPhaseSink::finish`] may be repeated.
@@ -149,6 +162,6 @@ impl<T: Data> SinkShape<T> {
 
     fn ending_in<O: Operator + 'static>(operator: impl Fn() -> O + Send + Sync + 'static) -> Self {
         let operator: MakeOperator = Arc::new(move || Box::new(operator()));
-        SinkShape { operator, topic: None, two_phase: None, outbox: None, rows: PhantomData }
+        SinkShape { operator, topics: vec![], two_phase: None, outbox: None, rows: PhantomData }
     }
 }

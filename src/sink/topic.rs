@@ -6,7 +6,7 @@
 //! ahead of the clock and brokers would refuse it, none.
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     operator::{Context, Operator, Output, Port},
     record::{Chunk, Data, RawChunkBuilder, Stamps},
 };
@@ -53,6 +53,43 @@ where
         }
         if !out.is_empty() {
             cx.out.output(Output::Records { topic: self.topic.clone(), records: out.build() });
+        }
+        Ok(())
+    }
+}
+
+/// Encodes rows for one of several topics each.
+pub struct TopicsSink<T, C, F> {
+    topics: Vec<Arc<str>>,
+    choose: Arc<C>,
+    encode: Arc<F>,
+    rows: PhantomData<fn(T)>,
+}
+
+impl<T, C, F> TopicsSink<T, C, F> {
+    /// Writes what `encode` appends for each row to the topic whose index `choose` gives.
+    #[must_use]
+    pub fn new(topics: Vec<Arc<str>>, choose: Arc<C>, encode: Arc<F>) -> Self {
+        TopicsSink { topics, choose, encode, rows: PhantomData }
+    }
+}
+
+impl<T: Data, C, F> Operator for TopicsSink<T, C, F>
+where
+    C: Fn(&T) -> Result<usize> + Send + Sync,
+    F: Fn(&T, &mut RawChunkBuilder) -> Result + Send + Sync,
+{
+    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        let mut out: Vec<RawChunkBuilder> = self.topics.iter().map(|_| RawChunkBuilder::default()).collect();
+        for row in input.view::<Vec<T>>() {
+            let index = (self.choose)(row)?;
+            let records = out.get_mut(index).ok_or_else(|| {
+                Error::Row(format!("topic number {index} was chosen, but there are {}", self.topics.len()))
+            })?;
+            (self.encode)(row, records)?;
+        }
+        for (topic, records) in self.topics.iter().zip(out).filter(|(_, records)| !records.is_empty()) {
+            cx.out.output(Output::Records { topic: topic.clone(), records: records.build() });
         }
         Ok(())
     }

@@ -2,13 +2,15 @@
 //!
 //! Owns the format of a reference and the rule which line belongs to which range. Knows no stream and no listing.
 //! Invariants: a line belongs to the range in which it begins, so each line of a file is in exactly one of its
-//! ranges; a file that has changed since it was listed yields no line at all.
+//! ranges; a packed file (`.gz`) has one range; a file that has changed since it was listed yields no line at all, as
+//! its new version is listed too.
 
 use crate::record::{Headers, Offset, RawChunk, RawChunkBuilder, RawRecord};
+use flate2::read::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
-    io::{BufRead, BufReader, Seek, SeekFrom},
+    io::{BufRead, BufReader, Read, Seek, SeekFrom},
     path::Path,
     time::UNIX_EPOCH,
 };
@@ -17,6 +19,16 @@ use std::{
 pub(super) const RANGE_BYTES: u64 = 8 << 20;
 /// A line longer than this, in bytes, makes its range bad.
 const LINE_BYTES_MAX: usize = 64 << 20;
+/// A packed file is read as a whole: its text may have so many bytes.
+const UNPACKED_BYTES_MAX: u64 = 512 << 20;
+/// How much is read at once.
+const BUFFER_BYTES: usize = 256 << 10;
+/// What a packed file is estimated to become.
+const PACKED_RATIO: u64 = 8;
+/// How a text in UTF-8 may begin.
+const MARK_UTF8: &[u8] = b"\xef\xbb\xbf";
+/// How a text in UTF-16 begins.
+const MARKS_UTF16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
 /// A file as it was when it was listed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -55,15 +67,27 @@ impl Version {
         metadata.is_file().then(|| Version { name: name.to_owned(), mtime_ns, len: metadata.len() })
     }
 
+    /// Whether it is packed by gzip, which shows in its name.
+    fn is_packed(&self) -> bool {
+        Path::new(&self.name).extension().is_some_and(|end| end == "gz")
+    }
+
     /// Its ranges; an empty file has one too, so that it is remembered.
     pub fn ranges(&self) -> impl Iterator<Item = Reference> {
-        let starts = (0..self.len.max(1)).step_by(usize::try_from(RANGE_BYTES).unwrap_or(usize::MAX));
-        let range = |from: u64| Reference::Range {
+        let width = if self.is_packed() { self.len.max(1) } else { RANGE_BYTES };
+        let starts = (0..self.len.max(1)).step_by(usize::try_from(width).unwrap_or(usize::MAX));
+        let range = move |from: u64| Reference::Range {
             file: self.clone(),
             from,
-            to: self.len.min(from.saturating_add(RANGE_BYTES)),
+            to: self.len.min(from.saturating_add(width)),
         };
         starts.map(range)
+    }
+
+    /// About how many bytes of text are between two of its bytes.
+    pub fn text_bytes(&self, from: u64, to: u64) -> u64 {
+        let ratio = if self.is_packed() { PACKED_RATIO } else { 1 };
+        to.saturating_sub(from).saturating_mul(ratio)
     }
 }
 
@@ -93,43 +117,78 @@ impl Reference {
     }
 }
 
-/// The lines that begin in a range, without their line endings, as the values of records whose offset is the byte
-/// at which they begin.
-pub(super) fn lines(dir: &Path, file: &Version, from: u64, to: u64) -> Result<RawChunk, String> {
+/// The lines that begin in a range, without their line endings, as the values of records whose offset is the byte of
+/// the (unpacked) text at which they begin; `None` = the file has been written again since, and is read as it is now.
+pub(super) fn lines(dir: &Path, file: &Version, from: u64, to: u64) -> Result<Option<RawChunk>, String> {
     let path = dir.join(&file.name);
     let broken = |e: std::io::Error| format!("{}: {e}", path.display());
     let open = File::open(&path).map_err(broken)?;
-    let check = || match Version::of(&file.name, &open.metadata().map_err(broken)?) {
-        Some(now) if now == *file => Ok(()),
-        _ => Err(format!("{}: was changed after it was listed", path.display())),
+    let is_current = || match Version::of(&file.name, &open.metadata().map_err(broken)?) {
+        Some(now) if now == *file => Ok(true),
+        Some(now) if now.mtime_ns != file.mtime_ns => Ok(false),
+        _ => {
+            Err(format!("{}: was changed after it was listed, but not its modification time", path.display()))
+        }
     };
-    check()?;
-    let mut lines = RawChunkBuilder::default();
-    let mut reader = BufReader::with_capacity(256 << 10, &open);
-    let mut at = from.saturating_sub(1); // the byte before shows whether a line begins at `from`
-    reader.seek(SeekFrom::Start(at)).map_err(broken)?;
-    let mut line = vec![];
-    if from > 0 {
-        at += pass_line(&mut reader).map_err(broken)?;
+    if !is_current()? {
+        return Ok(None);
     }
+    let read = || -> Result<RawChunk, String> {
+        if file.is_packed() {
+            let unpacked = MultiGzDecoder::new(&open).take(UNPACKED_BYTES_MAX + 1);
+            let mut reader = BufReader::with_capacity(BUFFER_BYTES, unpacked);
+            let at = pass_mark(&mut reader)?;
+            return lines_of(reader, at, u64::MAX);
+        }
+        let mut reader = BufReader::with_capacity(BUFFER_BYTES, &open);
+        let mut at = pass_mark(&mut reader)?;
+        if from > 0 {
+            at = from - 1; // the byte before shows whether a line begins at `from`
+            reader.seek(SeekFrom::Start(at)).map_err(|e| e.to_string())?;
+            at += pass_line(&mut reader).map_err(|e| e.to_string())?;
+        }
+        lines_of(reader, at, to)
+    };
+    let read = read();
+    // Whatever was read of a file that changes means nothing.
+    if is_current()? { read.map(Some).map_err(|why| format!("{}: {why}", path.display())) } else { Ok(None) }
+}
+
+/// Reads past the mark of UTF-8, if the text begins with it; returns how many bytes that were.
+fn pass_mark(reader: &mut impl BufRead) -> Result<u64, String> {
+    let start = reader.fill_buf().map_err(|e| e.to_string())?;
+    if MARKS_UTF16.iter().any(|mark| start.starts_with(mark)) {
+        return Err(
+            "the text is in UTF-16\n  help: convert it, for example with `iconv -f UTF-16 -t UTF-8`".into()
+        );
+    }
+    let length = if start.starts_with(MARK_UTF8) { MARK_UTF8.len() } else { 0 };
+    reader.consume(length);
+    Ok(length as u64)
+}
+
+/// The lines from the byte `at`, where one begins, up to the last that begins before `to`.
+fn lines_of(mut reader: impl BufRead, mut at: u64, to: u64) -> Result<RawChunk, String> {
+    let (mut lines, mut line) = (RawChunkBuilder::default(), vec![]);
     while at < to {
         line.clear();
-        read_line(&mut reader, &mut line).map_err(broken)?;
+        read_line(&mut reader, &mut line).map_err(|e| e.to_string())?;
         if line.is_empty() {
             break;
         }
         if line.len() > LINE_BYTES_MAX {
-            return Err(format!(
-                "{}: the line at byte {at} has more than {LINE_BYTES_MAX} bytes",
-                path.display()
-            ));
+            return Err(format!("the line at byte {at} has more than {LINE_BYTES_MAX} bytes"));
         }
         let end = line.strip_suffix(b"\n").map_or(&line[..], |l| l.strip_suffix(b"\r").unwrap_or(l));
         let (offset, value) = (Offset(at), Some(end));
         lines.push(RawRecord { offset, timestamp_ms: -1, key: None, value, headers: Headers::NONE });
         at += line.len() as u64;
     }
-    check()?;
+    if to == u64::MAX && at > UNPACKED_BYTES_MAX {
+        return Err(format!(
+            "it has more than {UNPACKED_BYTES_MAX} bytes when unpacked\n  help: unpack it, or split it"
+        ));
+    }
     Ok(lines.build())
 }
 
@@ -162,8 +221,12 @@ mod tests {
         Version::of(name, &dir.join(name).metadata().unwrap()).unwrap()
     }
 
-    fn texts(chunk: &RawChunk) -> Vec<String> {
-        chunk.iter().map(|r| String::from_utf8(r.value.unwrap().to_vec()).unwrap()).collect()
+    fn texts(chunk: Option<&RawChunk>) -> Vec<String> {
+        chunk
+            .into_iter()
+            .flat_map(RawChunk::iter)
+            .map(|r| String::from_utf8(r.value.unwrap().to_vec()).unwrap())
+            .collect()
     }
 
     proptest! {
@@ -182,7 +245,7 @@ mod tests {
             let file = version(dir.path(), "f");
             let mut seen = vec![];
             for from in (0..file.len).step_by(usize::try_from(width).unwrap()) {
-                seen.extend(texts(&lines(dir.path(), &file, from, file.len.min(from + width)).unwrap()));
+                seen.extend(texts(lines(dir.path(), &file, from, file.len.min(from + width)).unwrap().as_ref()));
             }
             prop_assert_eq!(seen, text.lines().map(str::to_owned).collect::<Vec<_>>());
         }
@@ -213,10 +276,60 @@ mod tests {
         all.iter().for_each(|r| r.push(&mut records));
         let read: Vec<_> = records.build().iter().map(|r| Reference::parse(r.value).unwrap()).collect();
         assert_eq!(read, all);
-        assert_eq!(texts(&lines(dir.path(), &file, 0, 4).unwrap()), ["1", "2"]);
-        std::fs::write(dir.path().join("ä b"), "1\n2\n3\n").unwrap();
-        assert!(lines(dir.path(), &file, 0, 4).unwrap_err().contains("was changed after it was listed"));
+        assert_eq!(texts(lines(dir.path(), &file, 0, 4).unwrap().as_ref()), ["1", "2"]);
+        let (path, time) = (
+            dir.path().join("ä b"),
+            UNIX_EPOCH + std::time::Duration::from_nanos(u64::try_from(file.mtime_ns).unwrap()),
+        );
+        std::fs::write(&path, "1\n2\n3\n").unwrap();
+        assert!(lines(dir.path(), &file, 0, 4).unwrap().is_none(), "its new version is listed");
+        File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        assert!(lines(dir.path(), &file, 0, 4).unwrap_err().contains("but not its modification time"));
         std::fs::remove_file(dir.path().join("ä b")).unwrap();
         assert!(lines(dir.path(), &file, 0, 4).unwrap_err().contains("No such file"));
+    }
+
+    fn pack(text: &[u8]) -> Vec<u8> {
+        let mut packer = flate2::write::GzEncoder::new(vec![], flate2::Compression::default());
+        std::io::Write::write_all(&mut packer, text).unwrap();
+        packer.finish().unwrap()
+    }
+
+    #[test]
+    fn packed_files_and_marks_of_encodings_are_understood() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = |name: &str, bytes: &[u8]| {
+            std::fs::write(dir.path().join(name), bytes).unwrap();
+            let file = version(dir.path(), name);
+            assert_eq!(file.ranges().count(), 1);
+            lines(dir.path(), &file, 0, file.len).map(|read| {
+                let offsets = read.iter().flat_map(RawChunk::iter).map(|r| r.offset.0).collect::<Vec<_>>();
+                (texts(read.as_ref()), offsets)
+            })
+        };
+        let long = "packed well\n".repeat(1_000_000);
+        assert_eq!(whole("long.gz", &pack(long.as_bytes())).unwrap().0.len(), 1_000_000);
+        let two = [pack(b"\xef\xbb\xbfone\ntwo\n"), pack(b"three\n")].concat();
+        assert_eq!(
+            whole("a.gz", &two).unwrap(),
+            (vec!["one".into(), "two".into(), "three".into()], vec![3, 7, 11])
+        );
+        assert_eq!(whole("empty.gz", &pack(b"")).unwrap().0, [""; 0]);
+        assert_eq!(
+            whole("mark.txt", b"\xef\xbb\xbfone\ntwo").unwrap(),
+            (vec!["one".into(), "two".into()], vec![3, 7])
+        );
+        let half = &two[..two.len() / 2];
+        assert!(
+            whole("cut.gz", half).unwrap_err().contains("cut.gz: "),
+            "a file that ends too early is no short file"
+        );
+        assert!(whole("no.gz", b"a text that nobody packed\n").unwrap_err().contains("invalid gzip header"));
+        for (name, text) in [("le.txt", b"\xff\xfea\x00\n\x00"), ("be.txt", b"\xfe\xff\x00a\x00\n")] {
+            let why = whole(name, text).unwrap_err();
+            assert!(why.contains(name) && why.contains("UTF-16") && why.contains("iconv"), "{why}");
+        }
+        std::fs::write(dir.path().join("wide"), b"\xff\xfea\x00\n\x00").unwrap();
+        assert!(lines(dir.path(), &version(dir.path(), "wide"), 4, 6).is_err(), "also a later part of it");
     }
 }

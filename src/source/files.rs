@@ -2,7 +2,7 @@
 //!
 //! Owns the listing and what it remembers. Knows no batch. Invariants: what was listed is known from the topic
 //! alone, so each file (by name and modification time) is listed once across restarts, kills and moves to other
-//! processes; the ranges of a file are written in one transaction, by one process at a time; a file is listed only
+//! processes; a file that changes later is another one; the ranges of a file are written in one transaction, by one process at a time; a file is listed only
 //! when it is complete.
 
 use super::{
@@ -99,7 +99,7 @@ impl FileOptions {
         self
     }
 
-    /// What to do with lines that cannot be decoded, and with files that are gone or were changed after they were
+    /// What to do with lines that cannot be decoded, and with files that cannot be read or are gone after they were
     /// listed.
     #[must_use]
     pub fn on_bad_record(mut self, policy: BadRecordPolicy) -> Self {
@@ -142,9 +142,14 @@ struct Lister {
 }
 
 /// What a lister knows while it is running.
+#[derive(Default)]
 struct Listing {
     begun: bool,
     listed: BTreeSet<(String, u128)>,
+    /// Modification time and length of each, to which a file that was renamed is recognised.
+    contents: BTreeSet<(u128, u64)>,
+    /// Whether a warning said already that a file is read again.
+    warned: bool,
     /// Files that may still grow, and for how long they have not.
     settling: BTreeMap<String, (Version, Duration)>,
 }
@@ -183,7 +188,7 @@ impl RunReceiver for Lister {
 impl Listing {
     /// What earlier runs wrote.
     fn read(log: &dyn Log, topic: &str, to: &Intake) -> Result<Self, ReceiverError> {
-        let mut listing = Listing { begun: false, listed: BTreeSet::new(), settling: BTreeMap::new() };
+        let mut listing = Listing::default();
         let at = TopicPartition::new(topic, 0);
         let (mut next, end) = (log.start_offset(&at)?, log.end_offset(&at)?);
         if next == end {
@@ -202,13 +207,34 @@ impl Listing {
             for record in fetched.records.iter() {
                 match Reference::parse(record.value)? {
                     Reference::Begun => listing.begun = true,
-                    Reference::Passed(file) | Reference::Range { file, .. } => {
-                        listing.listed.insert((file.name, file.mtime_ns));
-                    }
+                    Reference::Passed(file) | Reference::Range { file, .. } => listing.remember(&file),
                 }
             }
         }
         Ok(listing)
+    }
+
+    fn remember(&mut self, file: &Version) {
+        self.listed.insert((file.name.clone(), file.mtime_ns));
+        self.contents.insert((file.mtime_ns, file.len));
+    }
+
+    /// Says, once, that a file is read again as a whole, which is seldom what was meant.
+    fn warn_of(&mut self, file: &Version, options: &FileOptions) {
+        let of_name = (file.name.clone(), 0)..=(file.name.clone(), u128::MAX);
+        let what = if self.listed.range(of_name).next().is_some() {
+            "was read before and has changed since"
+        } else if file.len > 0 && self.contents.contains(&(file.mtime_ns, file.len)) {
+            "has the modification time and the length of a file that was read before"
+        } else {
+            return;
+        };
+        if !std::mem::replace(&mut self.warned, true) {
+            tracing::warn!(
+                "{}: {what}; it is read again as a whole, and so is each file that changes or is renamed (said once)\n  next: put complete files into the directory, under names that stay",
+                options.dir.join(&file.name).display()
+            );
+        }
     }
 
     /// The references to write for the files that were found.
@@ -226,11 +252,12 @@ impl Listing {
                 _ => Duration::ZERO,
             };
             if first && options.new_files_only {
+                self.remember(&file);
                 references.push(Reference::Passed(file));
-                self.listed.insert(place);
             } else if quiet >= options.settle_time && references.len() < RECORDS_MAX {
+                self.warn_of(&file, options);
+                self.remember(&file);
                 references.extend(file.ranges());
-                self.listed.insert(place);
             } else {
                 settling.insert(file.name.clone(), (file, quiet));
             }
@@ -297,7 +324,16 @@ struct Lines<T, D> {
 impl<T: Data, D: Decode<T>> Lines<T, D> {
     fn range(&self, index: usize, value: Option<&[u8]>, good: &mut Vec<T>, bad: &mut Vec<BadRecord>) {
         let read = Reference::parse(value).and_then(|reference| match reference {
-            Reference::Range { file, from, to } => Ok(Some((lines(&self.dir, &file, from, to)?, file.name))),
+            Reference::Range { file, from, to } => {
+                let lines = lines(&self.dir, &file, from, to)?;
+                if lines.is_none() {
+                    tracing::warn!(
+                        "{}: was changed after it was listed; it is read as it is now, once it stays unchanged",
+                        self.dir.join(&file.name).display()
+                    );
+                }
+                Ok(lines.map(|lines| (lines, file.name)))
+            }
             Reference::Begun | Reference::Passed(_) => Ok(None),
         });
         match read {
@@ -326,7 +362,9 @@ impl<T: Data, D: Decode<T>> DecodeChunk for Lines<T, D> {
 
     fn bytes(&self, records: &RawChunk) -> usize {
         let bytes = |value| match Reference::parse(value) {
-            Ok(Reference::Range { from, to, .. }) => usize::try_from(to - from).unwrap_or(usize::MAX),
+            Ok(Reference::Range { file, from, to }) => {
+                usize::try_from(file.text_bytes(from, to)).unwrap_or(usize::MAX)
+            }
             _ => 0,
         };
         records.bytes() + records.iter().map(|r| bytes(r.value)).sum::<usize>()
@@ -370,7 +408,7 @@ mod tests {
     }
 
     fn empty() -> Listing {
-        Listing { begun: false, listed: BTreeSet::new(), settling: BTreeMap::new() }
+        Listing::default()
     }
 
     #[test]

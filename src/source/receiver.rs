@@ -87,8 +87,8 @@ pub struct Parcel {
 
 /// What is in a parcel.
 pub enum Load {
-    /// Records for the receiver's topic, and a sender that is notified when they are stored.
-    Records(RawChunk, Option<Sender<()>>),
+    /// Records for the receiver's topic, and a sender that is notified when they are stored, or why one of them never will be.
+    Records(RawChunk, Option<Sender<Result<(), String>>>),
     /// Typed rows for a source within this process.
     Rows(Chunk),
 }
@@ -212,7 +212,7 @@ pub enum ReceiverTarget {
 /// let ssc = app.configure(|c| c.admin_bind = None).build();
 /// let ((seen, saw), (report, stored), (error, errors)) = (channel(), channel(), channel());
 /// let weights = ssc.receiver_stream("scale", Scale { connections: 0, seen }, StorageLevel::Log);
-/// weights.foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|weight| report.send(*weight)));
+/// weights.foreach_rdd(move |rdd, _| Ok(rdd.iter().try_for_each(|weight| report.send(*weight))?));
 /// ssc.add_streaming_listener(Errors(error));
 /// ssc.start()?;
 /// assert_eq!(stored.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
@@ -234,7 +234,8 @@ const WAIT: Duration = Duration::from_millis(50);
 
 impl<T: Data> ReceiverContext<T> {
     /// Hands over one row; waits only while too much is under way. The row is not yet stored when this returns: see
-    /// [`Self::store_all`].
+    /// [`Self::store_all`]. A row that the log refuses because it is too large is left out and reported as an error of
+    /// the receiver, which goes on.
     ///
     /// ```
     /// use tidegate::{
@@ -252,7 +253,7 @@ impl<T: Data> ReceiverContext<T> {
     ///     StreamingContext::builder("app").configure(|c| c.admin_bind = None).trigger(Trigger::AsSoonAsPossible).build();
     /// let (report, stored) = std::sync::mpsc::channel();
     /// let numbers = ssc.receiver_stream("numbers", Numbers, StorageLevel::Memory);
-    /// numbers.foreach_rdd(move |rdd, _| rdd.iter().try_for_each(|n| report.send(*n)));
+    /// numbers.foreach_rdd(move |rdd, _| Ok(rdd.iter().try_for_each(|n| report.send(*n))?));
     /// ssc.start()?;
     /// assert_eq!(stored.iter().take(3).collect::<Vec<_>>(), [1, 2, 3]);
     /// ssc.stop(true);
@@ -306,7 +307,8 @@ impl<T: Data> ReceiverContext<T> {
     /// ```
     ///
     /// # Errors
-    /// If a row cannot be encoded, or the receiver was stopped before they were stored.
+    /// If a row cannot be encoded, or the log refuses one because it is too large (the others are stored then), or the
+    /// receiver was stopped before they were stored.
     pub fn store_all(&self, rows: Vec<T>) -> Result<(), ReceiverError> {
         if rows.is_empty() {
             return Ok(());
@@ -315,18 +317,18 @@ impl<T: Data> ReceiverContext<T> {
         self.send(rows, Some(stored))?;
         loop {
             match answer.recv_timeout(WAIT) {
-                Ok(()) => return Ok(()),
+                Ok(stored) => return stored.map_err(Into::into),
                 Err(RecvTimeoutError::Timeout) if !self.is_stopped() => {}
                 Err(_) => return Err(STOPPED.into()),
             }
         }
     }
 
-    fn send(&self, rows: Vec<T>, stored: Option<Sender<()>>) -> Result<(), ReceiverError> {
+    fn send(&self, rows: Vec<T>, stored: Option<Sender<Result<(), String>>>) -> Result<(), ReceiverError> {
         let Some(encode) = &self.encode else {
             let bytes = rows.len() * size_of::<T>().max(ROW_BYTES_MIN);
             self.intake.send(Load::Rows(Chunk::rows(rows)), bytes)?;
-            return stored.map_or(Ok(()), |s| s.send(()).map_err(Into::into));
+            return stored.map_or(Ok(()), |s| s.send(Ok(())).map_err(Into::into));
         };
         let mut records = RawChunkBuilder::with_capacity(rows.len(), rows.len() * 32);
         for row in &rows {

@@ -35,7 +35,10 @@ impl StateDirectory {
     /// If another process holds it (with its process id), or if it cannot be created.
     pub fn open(root: impl AsRef<Path>, application: &str) -> Result<Self> {
         let path = root.as_ref().join(file_name(application));
-        fs::create_dir_all(&path).map_err(Error::io(format!("creating {}", path.display())))?;
+        fs::create_dir_all(&path).map_err(|e| {
+            let setting = "`--state-dir`, or `StreamingContext::checkpoint(\"dir\")`";
+            Error::no_directory("the state directory", &path, &e, setting)
+        })?;
         let lock_path = path.join(LOCK);
         let opening = || Error::io(format!("opening {}", lock_path.display()));
         let mut lock = OpenOptions::new()

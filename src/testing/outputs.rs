@@ -7,7 +7,6 @@ use super::Driver;
 use crate::{context::StreamingContext, dstream::DStream, error::Result, record::Data, source::Queue};
 use std::{
     cmp::Ordering,
-    convert::Infallible,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -83,7 +82,6 @@ fn batches_of<U: Data + PartialOrd>(
             let mut rows = rdd.collect();
             rows.sort_by(|a, b| a.partial_cmp(b).unwrap_or(Ordering::Equal));
             output.lock().unwrap_or_else(PoisonError::into_inner).replace(rows);
-            Ok::<_, Infallible>(())
         });
     });
     let mut all = vec![];

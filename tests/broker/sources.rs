@@ -173,3 +173,56 @@ fn a_topic_that_was_added_while_the_program_was_down_is_read_on_kafka() {
     write(&first, 0, "later");
     run_until(&["added", "before", "later"]);
 }
+
+/// A line that no record can hold, and rows that the broker refuses: what is behind them is received, and a stop ends.
+#[cfg(feature = "failpoints")]
+#[test]
+fn what_is_too_large_for_a_topic_holds_up_nothing_on_kafka() {
+    use crate::contract::until;
+    use std::{io::Write, net::TcpListener, sync::mpsc};
+    use tidegate::{
+        StreamingContext,
+        codec::Utf8,
+        source::{Receiver, ReceiverContext, ReceiverError, StorageLevel},
+    };
+    /// Sends the answers of the log on.
+    struct Large(mpsc::Sender<Result<(), String>>);
+    impl Receiver<String> for Large {
+        fn receive(&mut self, to: &ReceiverContext<String>) -> Result<(), ReceiverError> {
+            for row in ["one".to_owned(), "z".repeat(1_200_000), "two".to_owned()] {
+                self.0.send(to.store_all(vec![row]).map_err(|e| e.to_string()))?;
+            }
+            to.store_many(vec!["three".into(), "z".repeat(5_000_000), "four".into()])?;
+            while !to.is_stopped() {
+                to.sleep(Duration::from_secs(60));
+            }
+            Ok(())
+        }
+    }
+    let (log, app, dir) = (kafka(), unique("large"), tempfile::tempdir().unwrap());
+    let output = topic(&log);
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let builder = StreamingContext::builder(&app).log(&bootstrap()).checkpoint(dir.path());
+    let ssc = builder.batch_interval(Duration::from_millis(200)).configure(|c| c.admin_bind = None).build();
+    let (send, answers) = mpsc::channel();
+    let rows_of_large = ssc.receiver_stream("large", Large(send), StorageLevel::Log);
+    let lines = ssc.socket_text_stream("127.0.0.1", server.local_addr().unwrap().port());
+    let lengths = lines.map(|line| format!("{} {}", line.chars().next().unwrap_or('-'), line.len()));
+    rows_of_large.union(&lengths).to_kafka_values(&output, Utf8);
+    ssc.start().unwrap();
+    let mut connection = server.accept().unwrap().0;
+    let long = "z".repeat(1_200_000);
+    connection.write_all(format!("before\n{long}\nafter\n").as_bytes()).unwrap();
+    let expected = ["a 5", "b 6", "four", "one", "three", "two", "z 216960", "z 983040"];
+    let values = || {
+        let mut values: Vec<String> = rows(&log, &output).into_iter().map(|(_, value)| value).collect();
+        values.sort();
+        values
+    };
+    until("all that fits is there", || values() == expected);
+    let answers: Vec<_> = answers.try_iter().collect();
+    assert_eq!(answers.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true], "{answers:?}");
+    assert!(answers[1].as_ref().unwrap_err().contains("too large"), "{answers:?}");
+    ssc.stop(true);
+    ssc.await_termination().unwrap();
+}

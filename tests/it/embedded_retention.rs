@@ -97,7 +97,6 @@ impl Counting {
             sums.extend(rdd.collect());
             counted.store(sums.values().sum(), Ordering::SeqCst);
             seen.lock().unwrap().push(kept());
-            Ok::<_, std::io::Error>(())
         });
         ssc.start().unwrap();
         until("the rows are counted", || {

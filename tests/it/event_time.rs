@@ -13,7 +13,7 @@ use tidegate::{
     BadRecordPolicy, Config, EventWindow, SourceOptions, StreamingContext,
     codec::{AsText, Message, Messages, Utf8},
     config::Trigger,
-    log::{self, ProducerSpec, TopicSpec},
+    log::{self, ProducerSpec, RequestSizes, TopicSpec},
     observe::listener::{BatchInfo, StreamingListener},
     record::{Incarnation, InstanceId, Partition},
     runtime::{self, BatchReport, Env, Observed, Observer, Shutdown, clock::Clock},
@@ -128,6 +128,7 @@ fn a_partition_whose_records_cannot_be_read_yet_is_not_idle() {
         transaction_timeout: secs(1_000_000),
         group: String::new(),
         buffer_bytes: 1 << 20,
+        sizes: RequestSizes::default(),
     };
     let mut foreign = driver.log().producer(&spec).unwrap();
     foreign.init().unwrap();
@@ -301,7 +302,7 @@ fn outputs_carry_the_times_of_what_they_were_made_from_and_internal_topics_their
         let lines = ssc.source::<String>(options, Utf8);
         let numbers = lines.try_map(|line| line.parse::<u64>());
         numbers.map(|n| (n, n)).to_kafka("plain", AsText, AsText);
-        numbers.foreach_batch("batches", |_, _| Ok::<_, std::io::Error>(()));
+        numbers.foreach_batch("batches", |_, _| ());
     };
     let settings = Settings { state_partitions: 1, ..Settings::default() };
     let mut driver = Driver::with(settings, program);

@@ -61,7 +61,7 @@ fn words(calls: &Calls, bad: &'static [&'static str]) -> impl Fn(&StreamingConte
             let found = rdd.iter().find(|word| bad.contains(&word.as_str())).cloned();
             match found.as_deref() {
                 Some("panic") => panic!("on purpose"),
-                Some(word) => Err(format!("`{word}` is not welcome")),
+                Some(word) => Err(format!("`{word}` is not welcome").into()),
                 None => Ok(()),
             }
         });
@@ -151,7 +151,7 @@ fn rows_of_another_type_are_reported_and_kept() {
     let given = calls.take();
     driver.restart_as(|ssc| {
         let lengths = ssc.text("lines").map(|line| (line.len(), 1.5f64));
-        lengths.foreach_batch("words", |_, _| Ok::<_, String>(()));
+        lengths.foreach_batch("words", |_, _| ());
     });
     let error = driver.batch("").unwrap_err().to_string();
     let told = "its rows were written by a program with another type of rows: they are str, the program reads (u64,f64)";
@@ -168,7 +168,7 @@ fn mistakes_are_reported_at_the_start() {
         (config.guarantee, config.admin_bind) = (guarantee, None);
         let ssc = StreamingContext::new(config);
         let lines = ssc.queue_stream(&tidegate::source::Queue::<u64>::default(), true);
-        names.iter().for_each(|name| lines.foreach_batch(name, |_, _| Ok::<_, String>(())));
+        names.iter().for_each(|name| lines.foreach_batch(name, |_, _| ()));
         let result: Result = ssc.start().and_then(|()| ssc.await_termination());
         let text = result.unwrap_err().to_string();
         let place = |line: &str| {

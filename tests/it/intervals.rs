@@ -109,7 +109,6 @@ fn missed_intervals_get_batches_of_their_own_and_every_window_is_emitted() {
             if rdd.count() > 0 {
                 into.lock().unwrap().push(time.0);
             }
-            Ok::<_, std::io::Error>(())
         },
     );
     let reports = reports(&ssc);
@@ -203,7 +202,6 @@ fn an_interval_is_one_batch_even_if_it_is_full() {
     let counts = ssc.text("lines").map(|line| (line, 1u64)).reduce_by_key(|a, b| a + b);
     counts.foreach_rdd(move |rdd, time| {
         into.lock().unwrap().push((time.0, rdd.collect().iter().map(|(_, n)| n).sum()));
-        Ok::<_, String>(())
     });
     ssc.start().unwrap();
     until("all lines are counted", || calls.lock().unwrap().iter().map(|(_, n)| n).sum::<u64>() == 20_000);

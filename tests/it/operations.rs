@@ -414,23 +414,20 @@ fn storage_levels_and_operations_cannot_change_after_the_start() {
 }
 
 #[test]
-fn equal_names_of_exchanges_are_refused_until_one_is_named() {
-    let program = |named: bool| {
-        move |ssc: &StreamingContext| {
+fn operations_without_state_need_no_names_of_their_own() {
+    check(
+        |ssc: &StreamingContext| {
             let pairs = pairs(ssc, "p");
             let (first, last) = (pairs.reduce_by_key(Ord::min), pairs.reduce_by_key(Ord::max));
-            let last = if named { last.named("last") } else { last };
             first.join(&last).map(|(k, (a, b))| (k, format!("{a} {b}"))).to_kafka("out", Utf8, Utf8);
-        }
-    };
-    let refused = Driver::new(program(false)).batch("").unwrap_err().to_string();
-    expect![[r#"
-        tests/it/operations.rs:421:71: the exchange of this operation and of the one made at tests/it/operations.rs:421:40 would both be called `p.reduce_by_key.exchange`
-          help: name one of them: `.named("...")`"#]].assert_eq(&refused);
-    check(
-        program(true),
+            for _ in 0..2 {
+                pairs.filter(|(_, n)| n == "2").count().to_kafka_values("counts", AsText);
+            }
+        },
         "p 0 | - | k:1\np 1 | - | k:2\n",
         &expect![[r#"
+        counts | - | 1
+        counts | - | 1
         out | k | 1 2
     "#]],
     );
@@ -445,9 +442,9 @@ fn an_impossible_storage_level_is_refused() {
     });
     let refused = driver.batch("").unwrap_err().to_string();
     expect![[r#"
-        tests/it/operations.rs:443:15: `persist_at(StorageLevel::Log)`: what is computed is not kept in the log
+        tests/it/operations.rs:440:15: `persist_at(StorageLevel::Log)`: what is computed is not kept in the log
           help: write it to a topic (`to_kafka`) that another program reads, or use `StorageLevel::Memory`
-        tests/it/operations.rs:444:13: a receiver cannot have `StorageLevel::None`: its rows must be kept until their batch is committed
+        tests/it/operations.rs:441:13: a receiver cannot have `StorageLevel::None`: its rows must be kept until their batch is committed
           help: `StorageLevel::Log` keeps them over a crash, `StorageLevel::Memory` does not"#]]
     .assert_eq(&refused);
 }

@@ -236,7 +236,7 @@ fn recording(calls: &Calls, ssc: &StreamingContext, fail_on: &'static str, panic
         let fails = rdd.iter().any(|row| row == fail_on);
         calls.lock().unwrap().push((rdd.partitions().to_vec(), time.0));
         assert!(!(fails && panics), "on purpose");
-        if fails { Err("the bank is closed") } else { Ok(()) }
+        if fails { Err("the bank is closed".into()) } else { Ok(()) }
     });
 }
 
@@ -263,7 +263,6 @@ fn a_function_is_called_for_empty_batches_too() {
     let seen = calls.clone();
     numbers.map(|n| n.to_string()).foreach_rdd(move |rdd, time| {
         seen.lock().unwrap().push((rdd.partitions().to_vec(), time.0));
-        Ok::<_, std::io::Error>(())
     });
     ssc.start().unwrap();
     while calls.lock().unwrap().len() < 5 {

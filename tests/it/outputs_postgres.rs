@@ -10,8 +10,8 @@ use expect_test::expect;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
 use tidegate::{
-    PostgresSink, SourceOptions, StreamingContext,
-    codec::Json,
+    BadRecordPolicy, PostgresSink, SourceOptions, StreamingContext, Text,
+    codec::{Json, Utf8},
     record::{Offset, RawChunk, RawChunkBuilder},
     sink::outbox::{OutboxFailure, OutboxSource, OutboxWriter},
 };
@@ -171,6 +171,61 @@ fn misfits_are_reported_before_rows_are_lost() {
         recovery refused: output `postgres-orders` from app-postgres-orders: rows up to offset 1000000 are written, but the topic ends at 1: it lost its end, or was deleted and recreated
           next: decide what to do with the table, then set the position in tidegate_positions to 0
         table `Or"ders` of Postgres at 127.0.0.1:PORT/postgres: was filled from another topic `app-postgres-orders` "#]].assert_eq(&all.join("\n"));
+}
+
+#[test]
+fn a_refused_row_is_left_out_or_kept_apart_if_asked_for() {
+    let postgres = Postgres::start();
+    postgres.run(
+        "CREATE TABLE skipped (n int CHECK (n <> 3)); CREATE TABLE kept (n int PRIMARY KEY CHECK (n <> 3))",
+    );
+    let build = |ssc: &StreamingContext| {
+        let numbers = ssc.text("numbers").map(|line| line.to_string());
+        let sink = |table: &str| PostgresSink::new(&postgres.url(""), table).columns(["n"]);
+        numbers.to_postgres(sink("skipped").on_refused_row(BadRecordPolicy::Skip));
+        numbers.to_postgres(sink("kept").upsert(["n"]).on_refused_row(BadRecordPolicy::DeadLetter));
+    };
+    let mut session = Session::new(PLAIN);
+    session.feed("numbers 0 | - | 1\nnumbers 0 | - | 2\nnumbers 0 | - | 3\nnumbers 0 | - | four\nnumbers 0 | - | 3000000000\nnumbers 0 | - | 6\n");
+    session.run(&build).unwrap();
+    session.run(&build).unwrap();
+    for table in ["skipped", "kept"] {
+        let rows = postgres.texts(&format!("SELECT string_agg(n::text, ' ' ORDER BY n) FROM {table}"));
+        assert_eq!(rows, ["1 2 6"], "{table}");
+    }
+    let show = "SELECT concat_ws(' ', application, topic, record_offset, destination, content, substring(reason FROM '[(]([0-9A-Z]{5})[)]')) \
+        FROM tidegate_dead_letters ORDER BY record_offset";
+    expect![[r#"
+        app app-postgres-kept 2 kept {"n":"3"} 23514
+        app app-postgres-kept 3 kept {"n":"four"} 22P02
+        app app-postgres-kept 4 kept {"n":"3000000000"} 22003"#]]
+    .assert_eq(&postgres.texts(show).join("\n"));
+}
+
+#[test]
+fn what_no_column_can_hold_is_a_bad_record_of_its_source_and_what_json_lacks_is_postgres_own() {
+    let postgres = Postgres::start();
+    postgres.run("CREATE TABLE measured (name text, v float8, all_of float8[])");
+    let build = |ssc: &StreamingContext| {
+        let options = SourceOptions::topic("lines").on_bad_record(BadRecordPolicy::Skip);
+        let lines = ssc.source::<Text>(options, Utf8);
+        let rows = lines.map(|line| {
+            let v: f64 = line.rsplit(':').next().unwrap_or_default().parse().unwrap_or(1.0);
+            (line.replace("NUL", "\0"), v, vec![Some(v), None])
+        });
+        rows.to_postgres(PostgresSink::new(&postgres.url(""), "measured").columns(["name", "v", "all_of"]));
+    };
+    let mut session = Session::new(PLAIN);
+    let lines = ["ok", "aNULb", "n:NaN", "i:inf", "m:-inf"].map(|line| format!("lines 0 | - | {line}\n"));
+    session.feed(&lines.concat());
+    session.run(&build).unwrap();
+    let rows = postgres.texts("SELECT concat_ws(' ', name, v, all_of) FROM measured ORDER BY name");
+    expect![[r#"
+        i:inf Infinity {Infinity,NULL}
+        m:-inf -Infinity {-Infinity,NULL}
+        n:NaN NaN {NaN,NULL}
+        ok 1 {1,NULL}"#]]
+    .assert_eq(&rows.join("\n"));
 }
 
 fn one(value: &str) -> RawChunk {

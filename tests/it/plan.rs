@@ -118,6 +118,37 @@ fn operations_made_in_a_loop_have_identities_and_edges_of_their_own() {
 }
 
 #[test]
+fn only_edges_that_lead_to_no_state_are_numbered() {
+    let plan = plan(|ssc| {
+        let pairs = pairs(ssc, "n");
+        for _ in 0..3 {
+            pairs.reduce_by_key(|a, b| a + b).print();
+        }
+        pairs.join(&pairs.map_values(|n| n + 1)).print();
+        pairs.join(&pairs.map_values(|n| n + 2)).print();
+        pairs.reduce_by_key(|a, b| a + b).named("n.running_reduce_by_key").print(); // before the one with state
+        pairs.running_reduce_by_key(|a, b| a + b).print();
+    });
+    let names = edge_names(&plan);
+    for name in [
+        "n.reduce_by_key.exchange",
+        "n.reduce_by_key.exchange.2",
+        "n.reduce_by_key.exchange.3",
+        "n.running_reduce_by_key.exchange.2",
+        "n.running_reduce_by_key.exchange",
+    ] {
+        assert!(names.iter().any(|known| known == name), "{name}: {names:?}");
+    }
+    assert_eq!(names.iter().filter(|name| name.contains(".join")).count(), 4, "{names:?}");
+    let stateful =
+        plan.iter().find(|(_, node)| node.is_exchange() && node.kind.contains("running")).map(|(id, _)| id);
+    if let Some(id) = stateful {
+        assert_eq!(plan.edge_names()[&id], "n.running_reduce_by_key.exchange");
+    }
+    plan.validate(Trigger::AsSoonAsPossible).unwrap();
+}
+
+#[test]
 fn nodes_of_one_operation_share_its_identity() {
     let plan = plan(|ssc| {
         let pairs = pairs(ssc, "p");

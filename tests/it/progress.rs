@@ -99,7 +99,6 @@ fn a_slow_output_is_called_once_with_each_row() {
     lines.foreach_rdd(move |rdd, _| {
         into.lock().unwrap().extend(rdd.collect().iter().map(|line| line.parse::<u64>().unwrap()));
         std::thread::sleep(SECOND * 3);
-        Ok::<_, String>(())
     });
     ssc.run().unwrap();
     let mut rows = rows.lock().unwrap().clone();

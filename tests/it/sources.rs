@@ -104,7 +104,6 @@ fn collect<T: tidegate::record::Data>(stream: &tidegate::DStream<T>) -> Rows<T> 
     let into = rows.clone();
     stream.foreach_rdd(move |rdd, _| {
         into.0.lock().unwrap().extend(rdd.collect());
-        Ok::<_, std::io::Error>(())
     });
     rows
 }

@@ -27,16 +27,49 @@ fn all_mistakes_are_reported_at_once_with_file_and_line() {
     let pairs = ssc.text("lines").map(|l| (l, 1u64));
     let _ = pairs.running_reduce_by_key(|a, b| a + b);
     let _ = pairs.filter(|(_, n)| *n > 0).running_reduce_by_key(u64::max);
-    let _ = ssc.text("lines").union(&nothing.map(Into::into));
+    let again = ssc.source::<tidegate::Text>(SourceOptions::topic("lines"), Utf8);
+    let _ = ssc.text("lines").union(&again).union(&nothing.map(Into::into));
     expect![[r#"
         tests/it/start_mistakes.rs:26:23: a source without a topic
         no output operations registered, so nothing to execute
-          help: end a stream with `.print()` or `.to_kafka("topic")`
+          help: end a stream with `.print()`, with `.to_kafka_values("topic", Utf8)`, or, if its rows are pairs, with `.to_kafka("topic", Utf8, Json)`
         tests/it/start_mistakes.rs:29:43: this state and the one made at tests/it/start_mistakes.rs:28:19 would both be called `lines.running_reduce_by_key`
           help: name one of them: `.named("...")`
-        tests/it/start_mistakes.rs:30:17: topic `lines` is read here and at tests/it/start_mistakes.rs:27:21
-          help: read it once and use the stream twice
+        tests/it/start_mistakes.rs:30:21: topic `lines` is read here and at tests/it/start_mistakes.rs:27:21, with another codec or other options
+          help: read it once and use the stream twice; where the formats differ, read bytes (`Raw`) and decode in `try_map`
     "#]].assert_eq(&message(ssc.start()));
+}
+
+#[test]
+fn a_topic_that_is_asked_for_as_text_twice_is_read_once() {
+    let mut session = Session::new(PLAIN);
+    let build = |ssc: &StreamingContext| {
+        ssc.text("lines").to_kafka_values("first", Utf8);
+        ssc.text("lines").to_kafka_values("second", Utf8);
+        assert_eq!(ssc.topology().sources().count(), 1);
+    };
+    assert_eq!(session.step(&build, "lines 0 | - | x\n"), ["first | - | x", "second | - | x"]);
+}
+
+#[test]
+fn a_file_in_the_place_of_the_state_directory_is_a_wrong_setting() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut config = Config::new("app", "127.0.0.1:1");
+    (config.admin_bind, config.state_dir) = (None, Some(file.path().to_owned()));
+    let ssc = StreamingContext::new(config);
+    ssc.text("lines").print();
+    let refused = ssc.start().unwrap_err();
+    assert_eq!(refused.exit_code(), 3);
+    let shown = refused.to_string().replace(&file.path().display().to_string(), "FILE");
+    expect![[r#"
+        configuration: the state directory FILE/app cannot be made: FILE is a file
+          next: choose a directory that can be written: `--state-dir`, or `StreamingContext::checkpoint("dir")`"#]].assert_eq(&shown);
+    let ssc =
+        StreamingContext::builder("app").configure(|c| c.admin_bind = None).checkpoint(file.path()).build();
+    ssc.text("lines").print();
+    let refused = ssc.start().unwrap_err();
+    let shown = refused.to_string();
+    assert!(refused.exit_code() == 3 && shown.contains("is a file") && shown.contains("next: "), "{shown}");
 }
 
 #[test]
@@ -52,12 +85,12 @@ fn state_and_windows_need_a_checkpoint_directory_unless_the_log_is_in_memory() {
     };
     let second = std::time::Duration::from_secs(1);
     expect![[r#"
-        tests/it/start_mistakes.rs:58:69: the checkpoint directory has not been set, but `running_reduce_by_key` keeps state
+        tests/it/start_mistakes.rs:91:69: the checkpoint directory has not been set, but `running_reduce_by_key` keeps state
           help: set it with `StreamingContext::checkpoint("dir")`
     "#]]
     .assert_eq(&refused(&|ssc| ssc.text("lines").map(|l| (l, 1u64)).running_reduce_by_key(|a, b| a + b).print()));
     expect![[r#"
-        tests/it/start_mistakes.rs:63:50: the checkpoint directory has not been set, but `window` keeps state
+        tests/it/start_mistakes.rs:96:50: the checkpoint directory has not been set, but `window` keeps state
           help: set it with `StreamingContext::checkpoint("dir")`
     "#]]
     .assert_eq(&refused(&|ssc| ssc.text("lines").window(second).print()));
@@ -138,7 +171,7 @@ fn a_missing_input_topic_is_named() {
     ssc.start().unwrap();
     expect![[r#"
         topic `lines`: does not exist (log in memory)
-          next: create it, or correct the name
+          next: no command creates it: let another program write it, or call `tidegate::log::write` or `Log::create`, or correct the name
     "#]]
     .assert_eq(&message(ssc.await_termination()));
     let dir = tempfile::tempdir().unwrap();
@@ -147,7 +180,7 @@ fn a_missing_input_topic_is_named() {
     let error = message(ssc.await_termination()).replace(&dir.path().display().to_string(), "DIR");
     expect![[r#"
         topic `lines`: does not exist (embedded log in DIR/log)
-          next: create it, or correct the name
+          next: no command creates it: let another program write it, or call `tidegate::log::write` or `Log::create`, or correct the name
     "#]]
     .assert_eq(&error);
 }

@@ -150,7 +150,6 @@ fn rows_of_a_queue_are_counted_and_outputs_outside_the_log_are_timed() {
     queue.push(vec![4u64]);
     ssc.queue_stream(&queue, true).foreach_rdd(|_, _| {
         std::thread::sleep(Duration::from_millis(20));
-        Ok::<_, std::io::Error>(())
     });
     let batches = Batches::default();
     ssc.add_streaming_listener(batches.clone());

@@ -277,7 +277,6 @@ fn behind_a_window_everything_acts_at_its_slides_only() {
         );
         window.foreach_rdd(move |_, time| {
             rdd(time);
-            Ok::<_, std::io::Error>(())
         });
         let transformed = window.transform(move |rows, time| {
             transform(time);

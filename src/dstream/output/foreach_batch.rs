@@ -6,9 +6,9 @@
 use crate::{
     dstream::DStream,
     record::Value,
-    sink::{CommittedBatch, ForeachBatch, Rdd},
+    sink::{CommittedBatch, ForeachBatch, Outcome, Rdd},
 };
-use std::{fmt::Display, panic::Location};
+use std::panic::Location;
 
 impl<T: Value> DStream<T> {
     /// Calls `f` with the rows of each batch that has rows, its id and its time, after the batch has been
@@ -20,7 +20,8 @@ impl<T: Value> DStream<T> {
     /// Rows and time are committed with the batch in the topic `<application id>-foreach-<name>`; one process reads
     /// them from there on a thread of its own and calls `f`. The progress of `f` is kept in the topic `<application
     /// id>-delivered`. An error or a panic of `f` stops the program; the next start calls it again. A slow `f` does
-    /// not slow the program down: batches it has not processed yet wait in the topic, for 7 days.
+    /// not slow the program down: batches it has not processed yet wait in the topic, for 7 days. Like that of
+    /// [`foreach_rdd`](DStream::foreach_rdd), `f` gives nothing, or a `Result` with a boxed error.
     ///
     /// ```
     /// use std::{collections::BTreeMap, sync::{Arc, Mutex}};
@@ -31,7 +32,6 @@ impl<T: Value> DStream<T> {
     ///     let table = table.clone();
     ///     ssc.text("lines").flat_map(|line| line.split(' ')).map(|word| word.to_string()).foreach_batch("words", move |rdd, batch| {
     ///         table.lock().unwrap().entry(batch.id).or_insert_with(|| rdd.collect()); // ON CONFLICT DO NOTHING
-    ///         Ok::<_, std::io::Error>(())
     ///     });
     /// };
     /// let mut driver = Driver::new(words);
@@ -46,10 +46,10 @@ impl<T: Value> DStream<T> {
     /// # Errors
     /// With `--guarantee at-least-once` the program refuses to start.
     #[track_caller]
-    pub fn foreach_batch<E: Display + 'static>(
+    pub fn foreach_batch<R: Outcome>(
         &self,
         name: &str,
-        f: impl Fn(Rdd<T>, CommittedBatch) -> Result<(), E> + Send + Sync + 'static,
+        f: impl Fn(Rdd<T>, CommittedBatch) -> R + Send + Sync + 'static,
     ) {
         let at = Location::caller();
         self.end_in("foreach_batch", &self.here(), ForeachBatch::new(name, f, at));

@@ -11,12 +11,12 @@ mod postgres;
 use crate::{
     codec::{Encode, Message},
     dstream::DStream,
-    error::Result,
+    error::{Error, Result},
     plan::{Factory, Layout, Operation, Role},
     record::{BatchTime, Data, RawChunkBuilder, Value},
     sink::{
-        ConsoleSink, ForeachRdd, PrintOptions, Rdd, Remember, Remembered, Sink, SinkContext, SinkShape,
-        TwoPhaseContext,
+        ConsoleSink, ForeachRdd, Outcome, PrintOptions, Rdd, Remember, Remembered, Sink, SinkContext,
+        SinkShape, TwoPhaseContext,
     },
 };
 use std::{cell::RefCell, panic::Location, sync::Arc};
@@ -54,7 +54,7 @@ impl<T: Value> DStream<T> {
         let options = options.into();
         let emit_schedule = self.emit_schedule();
         let factory: Factory = Arc::new(move |_| Box::new(ConsoleSink::<T>::new(options, emit_schedule)));
-        let role = Role::Sink { factory, topic: None, two_phase: None };
+        let role = Role::Sink { factory, topics: vec![], two_phase: None };
         let _: DStream<()> = self.then("print", &self.here(), Layout::Any, role);
     }
 
@@ -107,31 +107,32 @@ impl<T: Data> DStream<T> {
     /// Calls `f` with the rows of each batch (behind a window: of each slide), even an empty one, and the time of
     /// the batch, on the program's loop, before the batch is committed: **at least once**. After a crash the rows
     /// come again, in a batch with another time; anything that must be exact belongs in a topic, files or Postgres.
-    /// An error or a panic stops the program, and the batch is not committed.
+    /// `f` gives nothing, or a `Result` whose error is boxed, so that `?` works in it; an error or a panic stops the
+    /// program, and the batch is not committed.
     ///
     /// ```
     /// use std::sync::{Arc, Mutex};
     /// use tidegate::{StreamingContext, testing::Driver};
-    /// let counts = Arc::new(Mutex::new(vec![]));
+    /// let (counts, sum) = (Arc::new(Mutex::new(vec![])), Arc::new(Mutex::new(0)));
     /// let mut driver = Driver::new(|ssc: &StreamingContext| {
-    ///     let counts = counts.clone();
-    ///     ssc.text("lines").foreach_rdd(move |rdd, time| {
-    ///         counts.lock().unwrap().push((time.0, rdd.count()));
-    ///         Ok::<_, std::io::Error>(())
+    ///     let (counts, sum, numbers) = (counts.clone(), sum.clone(), ssc.text("numbers"));
+    ///     numbers.foreach_rdd(move |rdd, time| counts.lock().unwrap().push((time.0, rdd.count())));
+    ///     numbers.foreach_rdd(move |rdd, _| {
+    ///         for number in rdd {
+    ///             *sum.lock().unwrap() += number.parse::<i64>()?; // an error would stop the program
+    ///         }
+    ///         Ok(())
     ///     });
     /// });
-    /// driver.batch("lines 0 | - | to be\n")?;
+    /// driver.batch("numbers 0 | - | 7\nnumbers 0 | - | 8\n")?;
     /// driver.batch("")?;
-    /// assert_eq!(*counts.lock().unwrap(), [(1_000, 1), (2_000, 0)]);
+    /// assert_eq!((&counts.lock().unwrap()[..], *sum.lock().unwrap()), (&[(1_000, 2), (2_000, 0)][..], 15));
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     #[track_caller]
-    pub fn foreach_rdd<E: std::fmt::Display + 'static>(
-        &self,
-        f: impl Fn(Rdd<T>, BatchTime) -> Result<(), E> + Send + Sync + 'static,
-    ) {
+    pub fn foreach_rdd<R: Outcome>(&self, f: impl Fn(Rdd<T>, BatchTime) -> R + Send + Sync + 'static) {
         let (at, f, emit_schedule) = (Location::caller(), Arc::new(f), self.emit_schedule());
-        let call = move |_: &_| ForeachRdd::<T, E, _>::new(f.clone(), emit_schedule, at);
+        let call = move |_: &_| ForeachRdd::<T, R, _>::new(f.clone(), emit_schedule, at);
         self.end("foreach_rdd", &self.here(), SinkShape::two_phase("", call));
     }
 
@@ -174,7 +175,7 @@ impl<T: Data> DStream<T> {
     }
 
     pub(crate) fn end(&self, kind: &'static str, op: &Operation, shape: SinkShape<T>) {
-        let SinkShape { operator, topic, two_phase, outbox, .. } = shape;
+        let SinkShape { operator, topics, two_phase, outbox, .. } = shape;
         if let Some(outbox) = outbox {
             let mut plan = self.builder.plan();
             // Where there is a second step too, the plan sees that its name is taken.
@@ -189,7 +190,26 @@ impl<T: Data> DStream<T> {
             plan.outboxes.push(outbox);
         }
         let factory: Factory = Arc::new(move |_| operator());
-        let _: DStream<()> = self.then(kind, op, Layout::Any, Role::Sink { factory, topic, two_phase });
+        let _: DStream<()> = self.then(kind, op, Layout::Any, Role::Sink { factory, topics, two_phase });
+    }
+
+    /// Writes each row as the value of a record without a key; the log spreads such records over its partitions.
+    ///
+    /// ```
+    /// use tidegate::{StreamingContext, codec::Utf8, testing::Driver};
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     ssc.text("lines").filter(|line| line.contains("error")).to_kafka_values("errors", Utf8);
+    /// });
+    /// let written = driver.batch("lines 0 | - | an error\nlines 0 | - | all is well\n")?;
+    /// assert_eq!(written.to_string(), "errors | - | an error\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn to_kafka_values(&self, topic: &str, value: impl Encode<T> + 'static) {
+        let encode = move |row: &T, out: &mut RawChunkBuilder| {
+            out.push_with(-1, None, |bytes| value.encode(row, bytes))
+        };
+        self.end("to_kafka_values", &self.here(), SinkShape::topic(topic, encode));
     }
 
     fn to_topic(
@@ -221,20 +241,67 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     /// ```
     #[track_caller]
     pub fn to_kafka(&self, topic: &str, key: impl Encode<K> + 'static, value: impl Encode<V> + 'static) {
-        let encode = move |(k, v): &(K, V), out: &mut RawChunkBuilder| {
-            KEY_BYTES.with_borrow_mut(|bytes| {
-                bytes.clear();
-                let some = key.encode(k, bytes)?;
-                out.push_with(-1, some.then_some(bytes.as_slice()), |arena| value.encode(v, arena))
+        self.to_topic(topic, &self.here(), record_of(key, value));
+    }
+
+    /// Like [`to_kafka`](DStream::to_kafka), with the topic chosen for each pair by `f` among `topics`, which are checked
+    /// when the program starts. A pair for which `f` gives another topic is a bad record.
+    ///
+    /// ```
+    /// use tidegate::{StreamingContext, codec::{AsText, Utf8}, testing::Driver};
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     let lengths = ssc.text("words").map(|word| { let n = word.len(); (word, n) });
+    ///     lengths.to_kafka_by(["short", "long"], |(_, n)| if *n < 4 { "short" } else { "long" }, Utf8, AsText);
+    /// });
+    /// let written = driver.batch("words 0 | - | sea\nwords 0 | - | harbour\n")?;
+    /// assert_eq!(written.to_string(), "long | harbour | 7\nshort | sea | 3\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn to_kafka_by<S: AsRef<str>>(
+        &self,
+        topics: impl IntoIterator<Item = impl Into<String>>,
+        f: impl Fn(&(K, V)) -> S + Send + Sync + 'static,
+        key: impl Encode<K> + 'static,
+        value: impl Encode<V> + 'static,
+    ) {
+        let topics: Vec<String> = topics.into_iter().map(Into::into).collect();
+        let op = self.here();
+        if topics.is_empty() {
+            self.builder.plan().mistakes.push(format!("{}: `to_kafka_by` without a topic", op.place));
+        }
+        let names = topics.clone();
+        let choose = move |pair: &(K, V)| {
+            let chosen = f(pair);
+            let chosen = chosen.as_ref();
+            names.iter().position(|name| name == chosen).ok_or_else(|| {
+                let names = names.join("`, `");
+                Error::Row(format!(
+                    "the topic `{chosen}` is none of those that this output may write to: `{names}`"
+                ))
             })
         };
-        self.to_topic(topic, &self.here(), encode);
+        self.end("to_kafka_by", &op, SinkShape::topics(topics, choose, record_of(key, value)));
+    }
+}
+
+/// Writes a pair as a record with key and value.
+fn record_of<K, V>(
+    key: impl Encode<K> + 'static,
+    value: impl Encode<V> + 'static,
+) -> impl Fn(&(K, V), &mut RawChunkBuilder) -> Result + Send + Sync + 'static {
+    move |(k, v): &(K, V), out: &mut RawChunkBuilder| {
+        KEY_BYTES.with_borrow_mut(|bytes| {
+            bytes.clear();
+            let some = key.encode(k, bytes)?;
+            out.push_with(-1, some.then_some(bytes.as_slice()), |arena| value.encode(v, arena))
+        })
     }
 }
 
 impl<T: Data> DStream<Message<T>> {
     /// Writes each message as a record with its own key, timestamp and headers.
-    /// Writes each message as a record with its own key, timestamp and headers.
+    ///
     /// ```
     /// use tidegate::{
     ///     SourceOptions, StreamingContext, Text,

@@ -96,7 +96,8 @@ impl Embedded {
     pub fn directory(dir: impl AsRef<Path>, options: Options) -> Result<Arc<Self>> {
         static LOGS: Mutex<BTreeMap<PathBuf, Weak<Store>>> = Mutex::new(BTreeMap::new());
         let dir = dir.as_ref();
-        std::fs::create_dir_all(dir).map_err(Error::io(format!("creating {}", dir.display())))?;
+        std::fs::create_dir_all(dir)
+            .map_err(|e| Error::no_directory("the directory of the log", dir, &e, "`embedded:DIR`"))?;
         let real = dir.canonicalize().map_err(Error::io(format!("opening {}", dir.display())))?;
         let mut logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
         let name = format!("embedded log in {}", dir.display());

@@ -46,6 +46,7 @@ impl Beside {
                 threads,
                 log.clone(),
                 clock.clone(),
+                app.env.observer.clone(),
             ),
             ends: Ends::new(log.clone(), threads.then_some("changelog-ends"))?,
             input_ends: Ends::new(

@@ -4,13 +4,16 @@
 //! Owns those threads, their pauses, and their progress. Knows no batch and no destination. Invariants: a
 //! writer runs in the process that owns the very first partition (a second writer, of a process that does not
 //! yet know that it lost this partition, is refused by the destination); it reads committed records only;
-//! rows are never skipped: what is refused stops the program.
+//! what is refused stops the program, unless the writer went on behind it, which is reported.
 
 use crate::{
     error::{Error, Failure, Reaction, Result},
     log::{Log, Reader},
     record::{Offset, RawChunk, TopicPartition},
-    runtime::clock::Clock,
+    runtime::{
+        clock::Clock,
+        events::{Observed, Observer},
+    },
     sink::outbox::{OutboxFailure, OutboxSource, OutboxSpec, OutboxWriter},
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -45,6 +48,7 @@ pub struct Outboxes {
     application: String,
     log: Arc<dyn Log>,
     clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
     failed: Arc<Mutex<Option<Error>>>,
 }
 
@@ -57,7 +61,7 @@ enum Running {
     },
     /// Told to stop, but still in the middle of a write: until it has ended no other one may begin.
     Ending(JoinHandle<()>),
-    InTheLoop(Writer),
+    InTheLoop(Box<Writer>),
 }
 
 impl Outboxes {
@@ -69,6 +73,7 @@ impl Outboxes {
         threads: bool,
         log: Arc<dyn Log>,
         clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
     ) -> Self {
         let running = specs.iter().map(|_| None).collect();
         Outboxes {
@@ -78,6 +83,7 @@ impl Outboxes {
             application: application.into(),
             log,
             clock,
+            observer,
             failed: Arc::default(),
         }
     }
@@ -116,13 +122,14 @@ impl Outboxes {
             application: self.application.clone(),
             log: self.log.clone(),
             clock: self.clock.clone(),
+            observer: self.observer.clone(),
             written: written.clone(),
             pause: PAUSE_MIN,
             open: None,
             spec,
         };
         if !self.threads {
-            return Ok(Running::InTheLoop(writer));
+            return Ok(Running::InTheLoop(Box::new(writer)));
         }
         let (stop, stopped) = bounded(0);
         let failed = self.failed.clone();
@@ -182,6 +189,7 @@ struct Writer {
     application: String,
     log: Arc<dyn Log>,
     clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
     written: Arc<AtomicU64>,
     pause: Duration,
     open: Option<Open>,
@@ -326,6 +334,9 @@ impl Writer {
                 }
                 written => {
                     written?;
+                    for row in drain.take_refused() {
+                        self.observer.on(&Observed::RefusedRow { at: &self.at, row: &row });
+                    }
                     (done, from) = (until, to);
                     self.pause = PAUSE_MIN;
                 }
@@ -397,6 +408,11 @@ mod tests {
         }
     }
 
+    struct Silent;
+    impl Observer for Silent {
+        fn on(&self, _: &Observed<'_>) {}
+    }
+
     #[test]
     fn a_writer_in_the_middle_of_a_write_is_waited_for_before_another_one_begins() {
         let log = crate::log::open("memory:two-writers", &std::collections::BTreeMap::new()).unwrap();
@@ -410,7 +426,8 @@ mod tests {
             Box::new(slow) as Box<dyn OutboxWriter>
         });
         let spec = OutboxSpec { name: "rows".into(), topic: "outbox".into(), positions: None, make };
-        let mut outboxes = Outboxes::new(vec![spec], "app", true, log, Arc::new(SystemClock::default()));
+        let mut outboxes =
+            Outboxes::new(vec![spec], "app", true, log, Arc::new(SystemClock::default()), Arc::new(Silent));
         outboxes.run(true).unwrap();
         while writing.load(Ordering::SeqCst) == 0 {
             std::thread::yield_now();

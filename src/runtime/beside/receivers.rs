@@ -3,12 +3,13 @@
 //! Owns those threads and their restarts. Knows no batch. Invariants: a receiver runs in the one process that
 //! owns partition 0 of its topic (in every process if its rows stay in memory), and on one thread at a time;
 //! rows are confirmed only once the log has them; what a receiver handed over is written before its stop
-//! completes; a receiver that fails is restarted, after a longer pause each time.
+//! completes; a row that the log refuses holds up no other row and no stop; a receiver that fails is restarted, after a
+//! longer pause each time.
 
 use crate::{
-    error::{Error, Result, panic_text},
+    error::{Error, Reaction, Result, Stage, panic_text},
     log::{Log, Producer, ProducerSpec, RequestSizes},
-    record::{Partition, RawChunkBuilder, TopicPartition},
+    record::{Partition, RawChunk, RawChunkBuilder, TopicPartition},
     runtime::{
         clock::Clock,
         events::{Observed, Observer, ReceiverState},
@@ -30,6 +31,8 @@ use std::{
 const WAITING_BYTES: usize = 16 << 20;
 /// About how much is written at once, bytes.
 const WRITE_BYTES: usize = 1 << 20;
+/// A record of this size is written by itself: if it is refused, no other is written twice.
+const LARGE_BYTES: usize = 512 << 10;
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A receiver that ran this long is healthy: its next restart comes quickly again.
@@ -108,6 +111,11 @@ impl Receivers {
         let spec = self.specs[index].clone();
         let (stop, stopped) = bounded(0);
         let (name, mut threads): (Arc<str>, _) = (spec.name.as_str().into(), vec![]);
+        let (observer, told) = (self.observer.clone(), name.clone());
+        let health = Arc::new(Health::new(move |error| {
+            let state = if error.is_some() { ReceiverState::Error } else { ReceiverState::Recovered };
+            observer.on(&Observed::Receiver { name: &told, state, message: error.unwrap_or_default() });
+        }));
         let (parcels, budget, topic) = match &spec.target {
             ReceiverTarget::Memory(parcels, budget) => (parcels.clone(), budget.clone(), None),
             ReceiverTarget::Topic { name: topic, .. } => {
@@ -116,18 +124,13 @@ impl Receivers {
                     log: self.log.clone(),
                     topic: topic.clone(),
                     producer: None,
-                    clock: self.clock.clone(),
+                    health: health.clone(),
                     stopped: stopped.clone(),
                 };
                 threads.push(spawn(&format!("ingest-{name}"), move || writer.run(&inbox))?);
                 (parcels, Budget::new(WAITING_BYTES), Some((self.log.clone(), topic.clone())))
             }
         };
-        let (observer, told) = (self.observer.clone(), name.clone());
-        let health = Arc::new(Health::new(move |error| {
-            let state = if error.is_some() { ReceiverState::Error } else { ReceiverState::Recovered };
-            observer.on(&Observed::Receiver { name: &told, state, message: error.unwrap_or_default() });
-        }));
         let intake = Intake { parcels, budget, stop: stopped, health, topic };
         let (observer, clock) = (self.observer.clone(), self.clock.clone());
         let work = move || receive(&spec, &name, &intake, observer.as_ref(), clock.as_ref());
@@ -197,7 +200,7 @@ struct Writer {
     log: Arc<dyn Log>,
     topic: String,
     producer: Option<Box<dyn Producer>>,
-    clock: Arc<dyn Clock>,
+    health: Arc<Health>,
     stopped: Inbox<()>,
 }
 
@@ -218,21 +221,62 @@ impl Writer {
     /// Writes a parcel and those queued behind it; `false` = the log does not accept it and the receiver was
     /// stopped.
     fn write_all(&mut self, first: Parcel, inbox: &Inbox<Parcel>) -> bool {
-        let (mut records, mut waiting, mut shares): (RawChunkBuilder, Vec<Sender<()>>, Vec<_>) =
-            Default::default();
+        let (mut records, mut shares): (RawChunkBuilder, Vec<_>) = Default::default();
+        // Who waits, and for the records up to which one.
+        let mut waiting: Vec<(usize, Sender<Result<(), String>>)> = vec![];
         let mut next = Some(first);
         while let Some(Parcel { load, share }) = next {
             shares.push(share);
             if let Load::Records(chunk, stored) = load {
                 chunk.iter().for_each(|record| records.push(record));
-                waiting.extend(stored);
+                waiting.extend(stored.map(|stored| (records.len(), stored)));
             }
             next = if records.bytes() < WRITE_BYTES { inbox.try_recv().ok() } else { None };
         }
-        let records = records.build();
+        let Some(refused) = self.write_apart(&records.build()) else { return false };
+        let mut from = 0;
+        for (to, stored) in waiting {
+            let why = refused.iter().find(|(at, _)| (from..to).contains(at));
+            from = to;
+            let _ = stored.send(why.map_or(Ok(()), |(_, why)| Err(why.clone()))); // whoever waited for it may be gone
+        }
+        true
+    }
+
+    /// Writes records, large ones by themselves, and answers which of them were refused, with the reason; `None` = the log
+    /// does not accept them and the receiver was stopped.
+    fn write_apart(&mut self, records: &RawChunk) -> Option<Vec<(usize, String)>> {
+        let is_large = |at: usize| records.get(at).value.is_some_and(|value| value.len() >= LARGE_BYTES);
+        let (mut done, mut part, mut refused) = (0, records.len(), vec![]);
+        while done < records.len() {
+            let most = (done + part).min(records.len());
+            let end = (done + 1..most).find(|at| is_large(*at) || is_large(at - 1)).unwrap_or(most);
+            match self.write_patiently(&records.slice(done..end)) {
+                Ok(()) => done = end,
+                Err(None) => return None,
+                Err(Some(_)) if end - done > 1 => part = (end - done) / 2,
+                Err(Some(why)) => {
+                    tracing::error!(topic = self.topic, "a row of a receiver is left out: {why}");
+                    self.health.failed(&format!("a row was left out: {why}"));
+                    refused.push((done, why));
+                    (done, part) = (end, records.len());
+                }
+            }
+        }
+        Some(refused)
+    }
+
+    /// Writes records, however long the log cannot take them.
+    ///
+    /// # Errors
+    /// Why the log will never take them; `None` = the receiver was stopped in the meantime.
+    fn write_patiently(&mut self, records: &RawChunk) -> Result<(), Option<String>> {
         let (mut pause, mut tries_left) = (PAUSE_MIN, LAST_TRIES);
-        while let Err(e) = self.write(&records) {
+        while let Err(e) = self.write(records) {
             self.producer = None; // what it had in flight may be written twice
+            if self.is_of_the_records(&e) {
+                return Err(Some(e.to_string()));
+            }
             tracing::warn!(
                 topic = self.topic,
                 retry_in_ms = pause.as_millis(),
@@ -242,18 +286,25 @@ impl Writer {
                 tries_left -= 1;
             }
             if tries_left == 0 {
-                return false; // it was never confirmed as stored
+                return Err(None); // it was never confirmed as stored
             }
-            self.clock.sleep(pause);
+            let _ = self.stopped.recv_timeout(pause); // nothing is sent: the time is over, or the receiver is stopped
             pause = (pause * 2).min(PAUSE_MAX);
         }
-        for stored in waiting {
-            let _ = stored.send(()); // whoever waited for it may be gone
-        }
-        true
+        Ok(())
     }
 
-    fn write(&mut self, records: &crate::record::RawChunk) -> Result {
+    /// Whether a refusal is about the records, not about the topic or our rights on it.
+    fn is_of_the_records(&self, e: &Error) -> bool {
+        let Error::Log(failure) = e else { return false };
+        if (failure.stage, failure.reaction) != (Stage::Produce, Reaction::StopPipeline) {
+            return false;
+        }
+        let described = self.log.describe(&[&self.topic]).ok().and_then(|mut found| found.pop().flatten());
+        described.is_some_and(|topic| topic.may_write != Some(false))
+    }
+
+    fn write(&mut self, records: &RawChunk) -> Result {
         let producer = match &mut self.producer {
             Some(producer) => producer,
             none => {

@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_compressed_record_may_be_larger_than_the_topic_accepts() {
-        let mut info = TopicInfo {
+        let info = TopicInfo {
             id: String::new(),
             partitions: 1,
             replication_factor: 1,

@@ -197,8 +197,8 @@ fn inputs(log: &dyn Log, plan: &Topology, names: &Names) -> Result<Topics> {
     match missing.first() {
         None => Ok(topics),
         Some(name) => {
-            let next = "create it, or correct the name";
-            refused(name, format!("does not exist ({})\n  next: {next}", log.name()))
+            let next = how_to_create(log);
+            refused(name, format!("does not exist ({})\n  next: {next}, or correct the name", log.name()))
         }
     }
 }
@@ -248,6 +248,15 @@ fn spec(config: &Config, name: &str, partitions: u32, settings: &[(&str, String)
         partitions,
         replication_factor: config.replication_factor,
         config: settings.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
+    }
+}
+
+/// What makes a topic to be read come into being.
+fn how_to_create(log: &dyn Log) -> &'static str {
+    if log.creates_output_topics() {
+        "no command creates it: let another program write it, or call `tidegate::log::write` or `Log::create`"
+    } else {
+        "create it"
     }
 }
 

@@ -21,7 +21,9 @@ impl Loop {
                 tracing::warn!("the batch was full: about {left} records are left for the next run");
             }
         }
-        for (rows, rows_max) in self.in_flight.console.values() {
+        let mut printed: Vec<_> = self.in_flight.console.iter().collect();
+        printed.sort_unstable_by_key(|(node, _)| **node); // the order of the program
+        for (_, (rows, rows_max)) in printed {
             self.app.observe(&Observed::Console { time: batch.time, rows, rows_max: *rows_max });
         }
         let report = self.batch_report(batch, committed);

@@ -15,7 +15,7 @@ use crate::{
         Value,
     },
     sink::{
-        Rdd,
+        Outcome, Rdd,
         outbox::{OutboxFailure, OutboxSource, OutboxWriter},
     },
 };
@@ -50,14 +50,14 @@ struct Begun {
 }
 
 /// Delivers committed batches to a function.
-pub struct Deliver<T, E, F> {
+pub struct Deliver<T, R, F> {
     function: Arc<F>,
     at: &'static Location<'static>,
     /// The topic of deliveries.
     positions: Arc<str>,
     open: Option<Open>,
     begun: BTreeMap<Vec<u8>, Begun>,
-    types: PhantomData<fn(T) -> E>,
+    types: PhantomData<fn(T) -> R>,
 }
 
 struct Open {
@@ -66,7 +66,7 @@ struct Open {
     position: Position,
 }
 
-impl<T, E, F> Deliver<T, E, F> {
+impl<T, R, F> Deliver<T, R, F> {
     /// Calls `function`, which the program passes at `at`; keeps its position in the topic `positions`.
     #[must_use]
     pub fn new(function: Arc<F>, at: &'static Location<'static>, positions: Arc<str>) -> Self {
@@ -78,9 +78,9 @@ impl<T, E, F> Deliver<T, E, F> {
     }
 }
 
-impl<T: Value, E: Display, F> Deliver<T, E, F>
+impl<T: Value, R: Outcome, F> Deliver<T, R, F>
 where
-    F: Fn(Rdd<T>, CommittedBatch) -> Result<(), E> + Send + Sync,
+    F: Fn(Rdd<T>, CommittedBatch) -> R + Send + Sync,
 {
     /// Handles the end of a batch.
     fn end(&mut self, end: &End, key: &[u8], at: Offset) -> Result<(), OutboxFailure> {
@@ -121,15 +121,15 @@ where
         }
         let _ = crate::failpoint::passes("before-drained");
         let rdd = Rdd::from(tasks.into_values().collect::<Vec<_>>());
-        match catch_unwind(AssertUnwindSafe(|| (self.function)(rdd, batch))) {
+        match catch_unwind(AssertUnwindSafe(|| (self.function)(rdd, batch).reason())) {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(e)) => Err(failed(e.to_string())),
+            Ok(Err(why)) => Err(failed(why)),
             Err(panic) => Err(failed(format!("panicked: {}", panic_text(panic.as_ref())))),
         }
     }
 }
 
-impl<T, E, F> Deliver<T, E, F> {
+impl<T, R, F> Deliver<T, R, F> {
     /// Makes the position durable.
     fn acknowledge(&mut self, from: Offset, given: Offset) -> Result<(), OutboxFailure> {
         let open = self.open.as_mut().expect("opened before");
@@ -181,9 +181,9 @@ impl<T, E, F> Deliver<T, E, F> {
     }
 }
 
-impl<T: Value, E: Display, F> OutboxWriter for Deliver<T, E, F>
+impl<T: Value, R: Outcome, F> OutboxWriter for Deliver<T, R, F>
 where
-    F: Fn(Rdd<T>, CommittedBatch) -> Result<(), E> + Send + Sync,
+    F: Fn(Rdd<T>, CommittedBatch) -> R + Send + Sync,
 {
     fn open(&mut self, source: &OutboxSource, log: &dyn Log) -> Result<Offset, OutboxFailure> {
         let position = self.position(log, source)?;

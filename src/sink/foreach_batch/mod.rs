@@ -11,6 +11,7 @@ mod deliver;
 use super::{
     Rdd,
     outbox::{OutboxSpec, topic_of},
+    rdd::Outcome,
     shape::{Sink, SinkContext, SinkShape},
 };
 use crate::{
@@ -21,27 +22,27 @@ use crate::{
 use collect::{EncodeRows, SendBatch};
 use deliver::Deliver;
 use serde::{Deserialize, Serialize};
-use std::{fmt::Display, marker::PhantomData, panic::Location, sync::Arc};
+use std::{marker::PhantomData, panic::Location, sync::Arc};
 
 /// A function that is called with each committed batch: see
 /// [`DStream::foreach_batch`](crate::DStream::foreach_batch).
-pub struct ForeachBatch<E, F> {
+pub struct ForeachBatch<R, F> {
     name: String,
     function: Arc<F>,
     at: &'static Location<'static>,
-    error: PhantomData<fn() -> E>,
+    outcome: PhantomData<fn() -> R>,
 }
 
-impl<E, F> ForeachBatch<E, F> {
+impl<R, F> ForeachBatch<R, F> {
     /// Calls `function`, which the program passes at `at`; `name` is durable.
     pub fn new(name: &str, function: F, at: &'static Location<'static>) -> Self {
-        ForeachBatch { name: name.to_owned(), function: Arc::new(function), at, error: PhantomData }
+        ForeachBatch { name: name.to_owned(), function: Arc::new(function), at, outcome: PhantomData }
     }
 }
 
-impl<T: Value, E: Display + 'static, F> Sink<T> for ForeachBatch<E, F>
+impl<T: Value, R: Outcome, F> Sink<T> for ForeachBatch<R, F>
 where
-    F: Fn(Rdd<T>, CommittedBatch) -> Result<(), E> + Send + Sync + 'static,
+    F: Fn(Rdd<T>, CommittedBatch) -> R + Send + Sync + 'static,
 {
     /// An outbox whose records the loop sends, as the end of a batch must be marked there.
     fn shape(self, context: &SinkContext) -> Result<SinkShape<T>, String> {
@@ -52,7 +53,7 @@ where
         let topic = topic_of(&context.application, "foreach", &name)?;
         let positions: Arc<str> = format!("{}-delivered", context.application).into();
         let to = positions.clone();
-        let make = move || Box::new(Deliver::<T, E, _>::new(function.clone(), at, to.clone())) as _;
+        let make = move || Box::new(Deliver::<T, R, _>::new(function.clone(), at, to.clone())) as _;
         let outbox = OutboxSpec {
             name: format!("foreach-{name}"),
             topic: topic.clone(),

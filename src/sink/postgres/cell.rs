@@ -4,7 +4,7 @@
 //! JSON `null` becomes SQL's; every other text is passed to the type's input function, so Postgres itself
 //! checks it.
 
-use serde_json::value::RawValue;
+use super::parts::elements;
 use std::fmt::Write;
 
 /// What determines the text of a value.
@@ -17,9 +17,8 @@ pub(super) enum Kind {
 }
 
 /// The text of a value; `None` = null.
-pub(super) fn text(value: &RawValue, kind: Kind) -> Option<String> {
-    let raw = value.get();
-    match (raw.as_bytes()[0], kind) {
+pub(super) fn text(raw: &str, kind: Kind) -> Option<String> {
+    match (raw.as_bytes().first()?, kind) {
         (b'n', _) => None,
         (_, Kind::Json) => Some(raw.to_owned()),
         (b'"', Kind::Bytes) => Some(hex(unquoted(raw).bytes())),
@@ -48,10 +47,10 @@ fn hex(bytes: impl Iterator<Item = u8>) -> String {
 
 /// `[1,[null,"a\"b"]]` as `{1,{NULL,"a\"b"}}`.
 fn array(raw: &str) -> String {
-    let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(raw) else { return raw.to_owned() };
-    let element = |element: &&RawValue| match element.get().as_bytes()[0] {
-        b'[' => array(element.get()),
-        b'n' => "NULL".to_owned(),
+    let Ok(elements) = elements(raw) else { return raw.to_owned() };
+    let element = |element: &&str| match element.as_bytes().first() {
+        Some(b'[') => array(element),
+        Some(b'n') => "NULL".to_owned(),
         _ => {
             let text = text(element, Kind::Other).unwrap_or_default();
             format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
@@ -79,7 +78,7 @@ mod tests {
     use super::*;
 
     fn of(json: &str, kind: Kind) -> Option<String> {
-        text(serde_json::from_str(json).unwrap(), kind)
+        text(json, kind)
     }
 
     #[test]

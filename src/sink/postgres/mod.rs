@@ -1,23 +1,26 @@
 //! Rows into a table of Postgres, exactly once.
 //!
 //! Owns what a user specifies about it, and the form of its rows in the internal topic: a JSON object by
-//! column. Knows no engine. Invariant: rows get this form in tasks, so a row that has none is handled as a
-//! bad record; what Postgres refuses later stops the program.
+//! column. Knows no engine. Invariants: rows get this form in tasks, so a row that has none, or that no table of
+//! Postgres could hold, is handled as a bad record; what Postgres refuses later stops the program, unless the sink
+//! is told to go on.
 
 mod cell;
 mod connect;
+mod parts;
+mod refused;
 mod table;
 mod writer;
 
 use super::shape::{Sink, SinkContext, SinkShape};
 use crate::{
-    codec::Encode,
+    codec::{Encode, write_json},
     error::{Error, Result},
     record::Value,
+    source::BadRecordPolicy,
 };
 use connect::Address;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use std::sync::Arc;
 use writer::PostgresWriter;
 
@@ -42,6 +45,8 @@ struct Settings {
     columns: Vec<String>,
     /// Columns of the key; empty = each row is inserted.
     keys: Vec<String>,
+    /// What to do with a row that the table refuses.
+    refused: BadRecordPolicy,
 }
 
 impl PostgresSink {
@@ -67,6 +72,17 @@ impl PostgresSink {
     #[must_use]
     pub fn upsert<'a>(mut self, keys: impl IntoIterator<Item = &'a str>) -> Self {
         self.settings.keys = keys.into_iter().map(str::to_owned).collect();
+        self
+    }
+
+    /// What to do with a row that the table refuses: a constraint does not hold, a number is too large, a text is no date.
+    /// By default the program stops, and the row is written once the table accepts it. `Skip` leaves the row out;
+    /// `DeadLetter` puts it into the table `tidegate_dead_letters` of the same database (created if missing), with the
+    /// reason, in the transaction that writes the rows around it. Both are logged and counted
+    /// (`tidegate_records_failed_total`).
+    #[must_use]
+    pub fn on_refused_row(mut self, policy: BadRecordPolicy) -> Self {
+        self.settings.refused = policy;
         self
     }
 
@@ -113,33 +129,48 @@ impl<T: Serialize> Encode<T> for Columns {
 
 fn encode<T: Serialize>(row: &T, columns: &[String], out: &mut Vec<u8>) -> Result {
     let failed = |e: serde_json::Error| Error::Codec(format!("a row for Postgres has no JSON form: {e}"));
+    let start = out.len();
     if columns.is_empty() {
-        let start = out.len();
-        serde_json::to_writer(&mut *out, row).map_err(failed)?;
-        if out[start] == b'{' {
-            return Ok(());
+        write_json(row, out).map_err(failed)?;
+        if out[start] != b'{' {
+            let what = "a row for Postgres has no fields; name the columns of a tuple: `.columns([\"word\", \"n\"])`";
+            return Err(Error::Row(what.into()));
         }
-        let what =
-            "a row for Postgres has no fields; name the columns of a tuple: `.columns([\"word\", \"n\"])`";
-        return Err(Error::Row(what.into()));
+    } else {
+        let mut json = vec![];
+        write_json(row, &mut json).map_err(failed)?;
+        let text = String::from_utf8_lossy(&json);
+        let values = if json[0] == b'[' { parts::elements(&text).map_err(failed)? } else { vec![&*text] };
+        if values.len() != columns.len() {
+            let what =
+                format!("a row for Postgres has {} values for {} columns", values.len(), columns.len());
+            return Err(Error::Row(what));
+        }
+        for (index, (column, value)) in columns.iter().zip(values).enumerate() {
+            out.push(if index == 0 { b'{' } else { b',' });
+            serde_json::to_writer(&mut *out, column).map_err(failed)?;
+            out.push(b':');
+            out.extend_from_slice(value.as_bytes());
+        }
+        out.push(b'}');
     }
-    let text = serde_json::to_string(row).map_err(failed)?;
-    let values: Vec<&RawValue> = match text.as_bytes()[0] {
-        b'[' => serde_json::from_str(&text).map_err(failed)?,
-        _ => vec![serde_json::from_str(&text).map_err(failed)?],
-    };
-    if values.len() != columns.len() {
-        let what = format!("a row for Postgres has {} values for {} columns", values.len(), columns.len());
-        return Err(Error::Row(what));
+    if has_nul(&out[start..]) {
+        return Err(Error::Row("a text has the character NUL, which no column of Postgres can hold".into()));
     }
-    for (index, (column, value)) in columns.iter().zip(values).enumerate() {
-        out.push(if index == 0 { b'{' } else { b',' });
-        serde_json::to_writer(&mut *out, column).map_err(failed)?;
-        out.push(b':');
-        out.extend_from_slice(value.get().as_bytes());
-    }
-    out.push(b'}');
     Ok(())
+}
+
+/// Whether a text of this JSON has the character NUL, which is always written as an escape.
+fn has_nul(json: &[u8]) -> bool {
+    let mut rest = json;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        let (_, escape) = rest.split_at(at + 1);
+        if escape.starts_with(b"u0000") {
+            return true;
+        }
+        rest = escape.get(1..).unwrap_or_default(); // what is escaped may be a backslash
+    }
+    false
 }
 
 #[cfg(test)]
@@ -160,6 +191,12 @@ mod tests {
         assert_eq!(text(&BTreeMap::from([("n", u64::MAX)]), &[]), r#"{"n":18446744073709551615}"#);
         assert_eq!(text(&("a", 0.1f32, None::<u8>), &["w", "x", "q\""]), r#"{"w":"a","x":0.1,"q\"":null}"#);
         assert_eq!(text(&7, &["n"]), r#"{"n":7}"#);
+        assert_eq!(text(&(f64::NAN, [f32::INFINITY]), &["a", "b"]), r#"{"a":"NaN","b":["Infinity"]}"#);
+        assert_eq!(text(&("\\u0000", 1), &["a", "b"]), r#"{"a":"\\u0000","b":1}"#);
+        for nul in ["\0", "a\\\0", "\"\0\""] {
+            assert!(text(&(nul, 1), &["a", "b"]).contains("NUL"), "{nul:?}");
+            assert!(text(&BTreeMap::from([("a", nul)]), &[]).contains("NUL"), "{nul:?}");
+        }
         assert!(text(&("a", 1), &[]).contains("name the columns"));
         assert!(text(&("a", 1), &["w"]).contains("2 values for 1 columns"));
     }

@@ -2,21 +2,24 @@
 //!
 //! Owns the transaction of rows and position, and what an error of Postgres means. Knows no thread.
 //! Invariants: the position is moved first, by compare and set, so two writers wait for each other and only
-//! one of them continues; a row is written as text, which Postgres converts and checks.
+//! one of them continues; a row is written as text, which Postgres converts and checks; a row that is passed over is
+//! told, and as a dead letter it is durable with the position after it.
 
 use super::{
     Settings, cell,
     connect::Address,
+    parts,
+    refused::{self, DeadLetter},
     table::{Table, quoted},
 };
 use crate::{
     error::Error,
     log::Log,
     record::{Map, Offset, RawChunk},
-    sink::outbox::{OutboxFailure, OutboxSource, OutboxWriter},
+    sink::outbox::{OutboxFailure, OutboxSource, OutboxWriter, RefusedRow},
+    source::BadRecordPolicy,
 };
 use postgres::{Client, Transaction, types::ToSql};
-use serde_json::value::RawValue;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write,
@@ -36,6 +39,7 @@ pub struct PostgresWriter {
     address: Arc<Address>,
     settings: Arc<Settings>,
     open: Option<Open>,
+    passed_over: Vec<RefusedRow>,
 }
 
 struct Open {
@@ -54,7 +58,7 @@ struct Rows {
 
 impl PostgresWriter {
     pub(super) fn new(address: Arc<Address>, settings: Arc<Settings>) -> Self {
-        PostgresWriter { address, settings, open: None }
+        PostgresWriter { address, settings, open: None, passed_over: vec![] }
     }
 
     fn broken(&self, what: impl std::fmt::Display) -> OutboxFailure {
@@ -104,6 +108,9 @@ impl PostgresWriter {
         if !there {
             client.batch_execute(CREATE_POSITIONS).map_err(failure)?;
         }
+        if self.settings.refused == BadRecordPolicy::DeadLetter {
+            refused::create(&mut client).map_err(failure)?;
+        }
         client
             .execute(ADD_POSITION, &[&source.application, &source.topic, &source.topic_id])
             .map_err(failure)?;
@@ -120,12 +127,13 @@ impl PostgresWriter {
     }
 
     fn rows(&self, table: &Table, records: &RawChunk) -> Result<Rows, OutboxFailure> {
-        let mut objects: Vec<BTreeMap<String, &RawValue>> = vec![];
+        let mut objects: Vec<BTreeMap<String, &str>> = vec![];
         for record in records.iter() {
-            let object = serde_json::from_slice(record.value.unwrap_or_default());
-            objects.push(object.map_err(|e| {
+            let text = std::str::from_utf8(record.value.unwrap_or_default()).unwrap_or_default();
+            let members = parts::members(text).map_err(|e| {
                 self.broken(format!("the record at offset {} is not ours: {e}", record.offset))
-            })?);
+            })?;
+            objects.push(members.into_iter().collect());
         }
         let columns: BTreeSet<&String> = objects.iter().flat_map(BTreeMap::keys).collect();
         for column in columns.iter().copied().chain(&self.settings.keys) {
@@ -135,7 +143,7 @@ impl PostgresWriter {
             }
         }
         let columns: Vec<String> = columns.into_iter().cloned().collect();
-        let cell = |object: &BTreeMap<String, &RawValue>, column: &String| {
+        let cell = |object: &BTreeMap<String, &str>, column: &String| {
             object.get(column).and_then(|value| cell::text(value, table.columns[column].kind))
         };
         if !self.settings.keys.is_empty() {
@@ -177,12 +185,9 @@ impl PostgresWriter {
     }
 
     /// Why a single row was refused: with its position, its key, and the column.
-    fn blame(&self, open: &mut Open, records: &RawChunk, why: &str) -> OutboxFailure {
+    fn blame(&self, open: &mut Open, records: &RawChunk, why: &str) -> Result<String, OutboxFailure> {
         let offset = records.iter().next().map(|r| r.offset).unwrap_or_default();
-        let rows = match self.rows(&open.table, records) {
-            Ok(rows) => rows,
-            Err(failure) => return failure,
-        };
+        let rows = self.rows(&open.table, records)?;
         let (mut column, mut key) = (String::new(), String::new());
         for (name, cells) in rows.columns.iter().zip(&rows.cells) {
             let value = cells.first().cloned().flatten();
@@ -197,7 +202,36 @@ impl PostgresWriter {
             }
         }
         let topic = &open.source.topic;
-        self.broken(format!("the row at offset {offset} of {topic}{key}{column} is refused: {why}"))
+        Ok(format!("the row at offset {offset} of {topic}{key}{column} is refused: {why}"))
+    }
+
+    /// Handles the only row of `records`, which the table refused: stops, or goes on behind it.
+    fn refused(
+        &mut self,
+        open: &mut Open,
+        records: &RawChunk,
+        between: (Offset, Offset),
+        why: &str,
+    ) -> Result<(), OutboxFailure> {
+        let reason = self.blame(open, records, why)?;
+        let kept = match self.settings.refused {
+            BadRecordPolicy::Fail => return Err(self.broken(reason)),
+            BadRecordPolicy::Skip => false,
+            BadRecordPolicy::DeadLetter => true,
+        };
+        let record = records.get(0);
+        let offset = i64::try_from(record.offset.0).map_err(|_| self.broken("its position is too large"))?;
+        let content = String::from_utf8_lossy(record.value.unwrap_or_default());
+        let (application, topic) = (open.source.application.clone(), open.source.topic.clone());
+        let table = self.settings.table.clone();
+        self.in_transaction(open, between, |tx| {
+            let (application, topic, destination) = (&*application, &*topic, &*table);
+            let letter =
+                DeadLetter { application, topic, offset, destination, content: &content, reason: &reason };
+            if kept { letter.insert(tx) } else { Ok(()) }
+        })?;
+        self.passed_over.push(RefusedRow { offset: record.offset, reason, kept });
+        Ok(())
     }
 }
 
@@ -213,12 +247,16 @@ impl OutboxWriter for PostgresWriter {
         let written = self.try_write(&mut open, records, from, to);
         let result = match written {
             Err(OutboxFailure::Record(why)) if records.len() == 1 => {
-                Err(self.blame(&mut open, records, &why))
+                self.refused(&mut open, records, (from, to), &why)
             }
             other => other,
         };
         self.open = Some(open);
         result
+    }
+
+    fn take_refused(&mut self) -> Vec<RefusedRow> {
+        std::mem::take(&mut self.passed_over)
     }
 
     fn reposition(&self, start: Offset) -> String {
@@ -234,8 +272,21 @@ impl PostgresWriter {
         from: Offset,
         to: Offset,
     ) -> Result<(), OutboxFailure> {
-        let failure = |e: postgres::Error| self.failure(&e);
         let rows = self.rows(&open.table, records)?;
+        let table = open.table.clone();
+        self.in_transaction(open, (from, to), |tx| {
+            if rows.count > 0 { self.insert(tx, &table, &rows) } else { Ok(()) }
+        })
+    }
+
+    /// Moves the position and does `work`, in one transaction.
+    fn in_transaction(
+        &self,
+        open: &mut Open,
+        (from, to): (Offset, Offset),
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<(), postgres::Error>,
+    ) -> Result<(), OutboxFailure> {
+        let failure = |e: postgres::Error| self.failure(&e);
         let position =
             |offset: Offset| i64::try_from(offset.0).map_err(|_| self.broken("its position is too large"));
         let (from, to) = (position(from)?, position(to)?);
@@ -244,9 +295,7 @@ impl PostgresWriter {
         if moved.map_err(failure)? != 1 {
             return Err(OutboxFailure::Superseded); // dropping the transaction rolls it back
         }
-        if rows.count > 0 {
-            self.insert(&mut tx, &open.table, &rows).map_err(failure)?;
-        }
+        work(&mut tx).map_err(failure)?;
         let _ = crate::failpoint::passes("before-drained");
         tx.commit().map_err(failure)?;
         let _ = crate::failpoint::passes("after-drained");

@@ -12,7 +12,7 @@ use std::{
 use tidegate::{
     Config, DStream, SourceOptions, StreamingContext, Text,
     codec::{AsText, Message, Utf8},
-    config::Args,
+    config::{Args, Topics},
     program,
 };
 
@@ -20,18 +20,20 @@ use tidegate::{
 struct Program {
     #[command(flatten)]
     args: Args,
+    #[command(flatten)]
+    topics: Topics,
 }
 
-fn run(name: &str, configure: impl FnOnce(&mut Config), body: impl FnOnce(&Args, DStream<Text>)) {
+fn run(name: &str, configure: impl FnOnce(&mut Config), body: impl FnOnce(&Topics, DStream<Text>)) {
     if std::env::var("TIDEGATE_TEST_PROGRAM").as_deref() != Ok(name) {
         return;
     }
-    let args = Program::parse_from([name]).args;
+    let Program { args, topics } = Program::parse_from([name]);
     let code = program(&args, |args| {
         let mut config = args.config();
         configure(&mut config);
         let ssc = StreamingContext::new(config);
-        body(args, ssc.text(&args.input));
+        body(&topics, ssc.text(&topics.input));
         ssc.run()
     });
     end(code);
@@ -50,10 +52,10 @@ fn ticking() {
     run(
         "ticking",
         |_| {},
-        |args, lines| {
+        |topics, lines| {
             let pairs = lines.map(|line| (line, 1u64));
             let ticks = pairs.update_state_by_key(|_, before: Option<u64>| Some(before.unwrap_or(0) + 1));
-            ticks.to_kafka(&args.output, Utf8, AsText);
+            ticks.to_kafka(&topics.output, Utf8, AsText);
         },
     );
 }
@@ -65,9 +67,9 @@ fn echo() {
     run(
         "echo",
         |_| {},
-        |args, lines| {
+        |topics, lines| {
             let message = |line| Message { value: line, timestamp_ms: -1, ..Message::default() };
-            lines.map(message).to_kafka(&args.output, Utf8);
+            lines.map(message).to_kafka(&topics.output, Utf8);
         },
     );
 }
@@ -84,7 +86,7 @@ fn foreach_batch() {
             lines.map(|line| line.to_string()).foreach_batch("calls", move |rdd, batch| {
                 let call = serde_json::json!({ "id": batch.id, "time": batch.time.0, "rows": rdd.collect() });
                 let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
-                file.write_all(format!("{call}\n").as_bytes())
+                Ok(file.write_all(format!("{call}\n").as_bytes())?)
             });
         },
     );
@@ -95,9 +97,9 @@ fn foreach_batch() {
 #[ignore = "a program that a test starts"]
 fn words_with_backpressure() {
     let configure = |config: &mut Config| config.backpressure = true;
-    run("words_with_backpressure", configure, |args, lines| {
+    run("words_with_backpressure", configure, |topics, lines| {
         let words = lines.flat_map(|line| line.split(' ')).map(|word| (word, 1u64));
-        words.running_reduce_by_key(|a, b| a + b).to_kafka(&args.output, Utf8, AsText);
+        words.running_reduce_by_key(|a, b| a + b).to_kafka(&topics.output, Utf8, AsText);
     });
 }
 
@@ -108,15 +110,15 @@ fn slow_words() {
     run(
         "slow_words",
         |_| {},
-        |args, lines| {
+        |topics, lines| {
             let pause: u64 = std::env::var("TIDEGATE_PAUSE_MS").unwrap().parse().unwrap();
-            lines.map(|line| (line.clone(), line)).to_kafka(&format!("{}-seen", args.output), Utf8, Utf8);
+            lines.map(|line| (line.clone(), line)).to_kafka(&format!("{}-seen", topics.output), Utf8, Utf8);
             let lines = lines.map(move |line| {
                 std::thread::sleep(std::time::Duration::from_millis(pause));
                 line
             });
             let words = lines.flat_map(|line| line.split(' ')).map(|word| (word, 1u64));
-            words.running_reduce_by_key(|a, b| a + b).to_kafka(&args.output, Utf8, AsText);
+            words.running_reduce_by_key(|a, b| a + b).to_kafka(&topics.output, Utf8, AsText);
         },
     );
 }
@@ -128,14 +130,14 @@ fn rotating() {
     if std::env::var("TIDEGATE_TEST_PROGRAM").as_deref() != Ok("rotating") {
         return;
     }
-    let args = Program::parse_from(["rotating"]).args;
+    let Program { args, topics } = Program::parse_from(["rotating"]);
     end(program(&args, |args| {
         let mut config = args.config();
         config.metadata_refresh = Duration::from_secs(1);
         let ssc = StreamingContext::new(config);
-        let topics = SourceOptions::pattern(format!("{}\\..*", args.input));
-        let lines = ssc.source::<Text>(topics, Utf8);
-        lines.map(|line| (line, 1u64)).to_kafka(&args.output, Utf8, AsText);
+        let pattern = SourceOptions::pattern(format!("{}\\..*", topics.input));
+        let lines = ssc.source::<Text>(pattern, Utf8);
+        lines.map(|line| (line, 1u64)).to_kafka(&topics.output, Utf8, AsText);
         ssc.run()
     }));
 }
@@ -145,7 +147,7 @@ fn rotating() {
 #[ignore = "a program that a test starts"]
 fn looking() {
     let configure = |config: &mut Config| config.metadata_refresh = Duration::from_secs(1);
-    run("looking", configure, |args, lines| {
-        lines.map(|line| (line, 1u64)).to_kafka(&args.output, Utf8, AsText);
+    run("looking", configure, |topics, lines| {
+        lines.map(|line| (line, 1u64)).to_kafka(&topics.output, Utf8, AsText);
     });
 }

@@ -109,3 +109,24 @@ fn bad_lines_and_changed_files_are_bad_records() {
     let error = ssc.await_termination().unwrap_err().to_string();
     assert!(error.contains("b.txt") && error.contains("No such file"), "{error}");
 }
+
+#[test]
+fn packed_files_are_read_and_a_file_that_changed_after_it_was_listed_is_read_as_it_is_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let bootstrap = new_log();
+    let mut packer = flate2::write::GzEncoder::new(vec![], flate2::Compression::default());
+    std::io::Write::write_all(&mut packer, b"\xef\xbb\xbfone\ntwo\n").unwrap();
+    put(dir.path(), "a.gz", packer.finish().unwrap());
+    let (ssc, log) = context_on(&bootstrap, "packed", |_| {});
+    let rows = collect(&ssc.file_stream(options(dir.path()), LossyText));
+    ssc.start().unwrap();
+    rows.until(&ssc, 2);
+    let mut stale = tidegate::record::RawChunkBuilder::default();
+    let value = r#"{"range":{"file":{"name":"b.txt","mtime_ns":1,"len":2},"from":0,"to":2}}"#;
+    stale.push(crate::contract::record(Some(b"b"), Some(value.as_bytes())));
+    put(dir.path(), "b.txt", "three\n");
+    tidegate::log::write(&*log, "packed-ingest-files", None, &stale.build()).unwrap();
+    let rows = rows.until(&ssc, 3);
+    stop(&ssc, true);
+    assert_eq!(rows.iter().map(|row| &**row).collect::<Vec<_>>(), ["one", "two", "three"]);
+}

@@ -175,3 +175,64 @@ fn a_restarted_context_continues_with_the_stored_rows() {
     all.extend(after.get());
     assert!(all.into_iter().eq(0..stored), "over the two runs each row once, in order");
 }
+
+/// Stores rows of which one is larger than a record may be.
+struct TooLarge {
+    answers: Arc<Mutex<Vec<Result<(), String>>>>,
+}
+impl Receiver<String> for TooLarge {
+    fn receive(&mut self, to: &ReceiverContext<String>) -> Result<(), ReceiverError> {
+        let large = || "z".repeat(1_200_000);
+        to.store_many(vec!["before".into(), large(), "after".into()])?;
+        for rows in [vec!["first".to_owned(), large()], vec!["second".to_owned()]] {
+            let answer = to.store_all(rows).map_err(|e| e.to_string());
+            self.answers.lock().unwrap().push(answer);
+        }
+        crate::contract::until("it is stopped", || to.is_stopped());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_row_that_is_too_large_for_the_log_holds_up_nothing() {
+    let ((ssc, _), reports) = (context("large"), Reports::default());
+    let answers: Arc<Mutex<Vec<Result<(), String>>>> = Arc::default();
+    let receiver = TooLarge { answers: answers.clone() };
+    let rows = collect(&ssc.receiver_stream("large", receiver, StorageLevel::Log));
+    ssc.add_streaming_listener(reports.clone());
+    ssc.start().unwrap();
+    assert_eq!(rows.until(&ssc, 4), ["before", "after", "first", "second"]);
+    stop(&ssc, true);
+    let answers = answers.lock().unwrap();
+    assert!(answers.len() == 2 && answers[1].is_ok(), "{answers:?}");
+    let why = answers[0].as_ref().unwrap_err();
+    assert!(why.contains("a record of") && why.contains("bytes"), "{why}");
+    let reports = reports.0.lock().unwrap();
+    assert_eq!(
+        reports.iter().filter(|told| told.starts_with("ERROR a row was left out")).count(),
+        2,
+        "{reports:?}"
+    );
+    assert!(reports.last().unwrap().starts_with("INACTIVE"), "{reports:?}");
+}
+
+#[test]
+fn a_line_that_is_too_long_for_a_record_is_cut_and_the_next_ones_are_received() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    for level in [StorageLevel::Log, StorageLevel::Memory] {
+        let (ssc, _) = context("long");
+        let rows = collect(&ssc.socket_text_stream_at("127.0.0.1", port, level));
+        ssc.start().unwrap();
+        let mut connection = server.accept().unwrap().0;
+        let long = "é".repeat(1_200_000);
+        std::io::Write::write_all(&mut connection, format!("before\n{long}\nafter\n").as_bytes()).unwrap();
+        crate::contract::until("the line behind it is there", || {
+            rows.get().iter().any(|row| &**row == "after")
+        });
+        let rows = rows.get();
+        assert!(rows.len() == 5 && &*rows[0] == "before", "{level:?}: {} rows", rows.len());
+        assert_eq!(rows[1..4].iter().map(|row| &**row).collect::<String>(), long);
+        stop(&ssc, true);
+    }
+}

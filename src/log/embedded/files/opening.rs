@@ -45,7 +45,8 @@ pub struct Opening {
 impl Opening {
     /// Locks the directory, which is created if it is missing, and removes what an interrupted compaction left behind.
     pub fn lock(path: &Path) -> Result<Self> {
-        std::fs::create_dir_all(path).map_err(Error::io(format!("creating {}", path.display())))?;
+        std::fs::create_dir_all(path)
+            .map_err(|e| Error::no_directory("the directory of the log", path, &e, "`embedded:DIR`"))?;
         let lock = lock(path)?;
         clean_up(path)?;
         let mut numbers = Segment::list(path)?;
