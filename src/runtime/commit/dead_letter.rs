@@ -19,7 +19,8 @@ pub const HEADERS_BYTES_MAX: usize = 4 << 10;
 pub fn dead_letter(record: RawRecord<'_>, why: &[(&str, &str)], limits: Option<&RecordLimits>) -> RawChunk {
     let mut own: Vec<(&str, String)> = why.iter().map(|(name, text)| (*name, cut(text).to_owned())).collect();
     if record.timestamp_ms >= 0 {
-        own.push(("__tidegate.errors.timestamp-ms", record.timestamp_ms.to_string()));
+        let before_the_message = own.len().saturating_sub(1);
+        own.insert(before_the_message, ("__tidegate.errors.timestamp-ms", record.timestamp_ms.to_string()));
     }
     let fit = Fit::of(&record, &own, limits.and_then(RecordLimits::bytes_max));
     let value = record.value.map(|value| &value[..fit.value_bytes.min(value.len())]);
