@@ -15,8 +15,10 @@ use std::{
     sync::Arc,
 };
 
-/// Held in memory at most, bytes.
-const MEMORY_BYTES_MAX: usize = 64 << 20;
+/// Held in memory at most while the batch takes input, bytes: as much as a batch takes before it ends early.
+const MEMORY_BYTES_MAX: usize = 48 << 20;
+/// The same while the batch ends: what a large window gives is more than fits in memory anyway.
+const ENDING_BYTES_MAX: usize = 16 << 20;
 
 /// Records for one topic.
 struct Entry {
@@ -37,6 +39,7 @@ pub struct Held {
     entries: Vec<Entry>,
     bytes: usize,
     memory_bytes: usize,
+    memory_bytes_max: usize,
     file: Option<File>,
     /// Where the file is made.
     directory: PathBuf,
@@ -46,7 +49,14 @@ impl Held {
     /// Nothing; `directory` has room for what does not fit in memory.
     #[must_use]
     pub fn new(directory: PathBuf) -> Self {
-        Held { entries: vec![], bytes: 0, memory_bytes: 0, file: None, directory }
+        Held {
+            entries: vec![],
+            bytes: 0,
+            memory_bytes: 0,
+            memory_bytes_max: MEMORY_BYTES_MAX,
+            file: None,
+            directory,
+        }
     }
 
     /// Nothing, with the same directory.
@@ -74,7 +84,7 @@ impl Held {
     pub fn push(&mut self, topic: &Arc<str>, partition: Option<Partition>, records: RawChunk) -> Result {
         let bytes = records.memory_bytes();
         self.bytes += bytes;
-        let records = if self.memory_bytes + bytes <= MEMORY_BYTES_MAX {
+        let records = if self.memory_bytes + bytes <= self.memory_bytes_max {
             self.memory_bytes += bytes;
             Place::Memory(records)
         } else {
@@ -82,6 +92,11 @@ impl Held {
         };
         self.entries.push(Entry { topic: topic.clone(), partition, records });
         Ok(())
+    }
+
+    /// The batch takes no more input: less is held in memory from now on.
+    pub fn ending(&mut self) {
+        self.memory_bytes_max = ENDING_BYTES_MAX;
     }
 
     /// Hands everything over, in order, and holds nothing afterwards.
@@ -116,7 +131,7 @@ impl Held {
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.entries.clear();
-        (self.bytes, self.memory_bytes, self.file) = (0, 0, None);
+        (self.bytes, self.memory_bytes, self.memory_bytes_max, self.file) = (0, 0, MEMORY_BYTES_MAX, None);
     }
 
     fn write(&mut self, records: &RawChunk) -> Result<Place> {

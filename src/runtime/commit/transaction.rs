@@ -195,6 +195,11 @@ impl Transaction {
         self.held.bytes()
     }
 
+    /// The batch takes no more input: what it holds from now on may be large.
+    pub fn input_ended(&mut self) {
+        self.held.ending();
+    }
+
     /// Holds records until the batch is computed; without `partition` they are placed by key.
     ///
     /// # Errors

@@ -58,6 +58,7 @@ impl Loop {
         let _ = crate::failpoint::passes("after-poll");
         self.in_flight.input_ended = self.app.now();
         self.in_flight.staged_bytes = self.bytes();
+        self.transaction.input_ended();
         self.app.observe(&Observed::InputEnded { batch, inputs: &self.in_flight.inputs });
         self.end_stages(&batch)?;
         let _ = crate::failpoint::passes("during-compute");
