@@ -464,6 +464,15 @@ mod tests {
     }
 
     #[test]
+    fn what_the_loop_waits_for_is_what_is_missing_for_readiness() {
+        let reporter = new_reporter(Arc::new(Still(AtomicI64::new(5_000))));
+        reporter.on(&Observed::Waiting("waiting for 3 source partitions"));
+        assert_eq!(reporter.status.snapshot().missing(), ["waiting for 3 source partitions"]);
+        reporter.on(&Observed::Running { owned: &[] });
+        assert!(reporter.status.snapshot().missing().is_empty());
+    }
+
+    #[test]
     fn a_thousand_bad_records_make_only_a_few_lines() {
         let (clock, mut file) = (Arc::new(Still(AtomicI64::new(5_000))), tempfile::tempfile().unwrap());
         let writer = file.try_clone().unwrap();

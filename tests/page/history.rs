@@ -245,7 +245,7 @@ fn the_batch_in_progress_shows_its_input_and_what_waits_is_one_row() {
     assert_eq!((shown.len(), shown[0][2].as_str()), (2, "26 records so far"), "{shown:?}");
     assert!(shown[0][4].ends_with(" s"), "for how long: {shown:?}");
     assert_eq!(shown[0][6], "taking input, in `map (made at <main>:3:9)`");
-    assert!(shown[1][1].contains(" to ") && shown[1][6] == "4 queued", "{shown:?}");
+    assert!(shown[1][1].starts_with("from ") && shown[1][6] == "4 queued", "{shown:?}");
     let page = document(served.server.address(), "/streaming/batch/5000");
     assert_eq!(text(&page, "input-size"), "26 records so far");
     assert!(text(&page, "status").ends_with("taking input, in `map (made at <main>:3:9)`"), "{page}");

@@ -79,7 +79,7 @@ function fill(table, rows, none) {
       const td = tr.insertCell(), { text, link, kind, title, share } = typeof cell === "object" ? cell : { text: cell };
       td.className = [columns[i].className, kind].filter(Boolean).join(" ");
       if (link) td.append(Object.assign(document.createElement("a"), { href: link, textContent: text }));
-      else if (share !== undefined) td.append(Object.assign(document.createElement("meter"), { value: share, title: text }));
+      else if (share !== undefined) td.append(Object.assign(document.createElement("progress"), { value: share, title: text }));
       else td.textContent = text;
       if (title) td.title = title;
     });
@@ -290,9 +290,9 @@ class StreamingPage {
       ],
     }));
     // What waits has nothing to show but its time.
-    const [first, last] = [queued[0], queued[queued.length - 1]];
-    const times = queued.length > 1 ? `${formatTime(first.batchId)} to ${formatTime(last.batchId)}` : first && formatTime(first.batchId);
-    const waiting = first ? [{ cells: [times, "-", "-", "-", operations(first), queued.length > 1 ? `${queued.length} queued` : "queued"] }] : [];
+    const waiting = queued.slice(0, 1).map((first) => ({
+      cells: [`from ${formatTime(first.batchId)}`, "-", "-", "-", operations(first), `${queued.length} queued`],
+    }));
     fill(element("active"), running.concat(waiting), "None");
   }
 
