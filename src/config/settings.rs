@@ -24,6 +24,7 @@ impl Config {
     /// assert!(settings.contains(&("-X sasl.password".into(), "(not shown)".into())));
     /// ```
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "one or two for each setting")]
     pub fn settings(&self) -> Vec<(String, String)> {
         // Each field by name, so that a new one cannot be forgotten.
         let Config {
@@ -57,6 +58,8 @@ impl Config {
             leave,
             remember,
             accept_offsets,
+            on_refused_record,
+            accept_state_changes,
         } = self;
         let interval = match trigger {
             Trigger::Interval(interval) => millis(interval),
@@ -72,6 +75,7 @@ impl Config {
             ("--once", is_on(*trigger == Trigger::Once)),
             ("--threads", threads.to_string()),
             ("--guarantee", flag_value(guarantee)),
+            ("--on-refused-record", flag_value(on_refused_record)),
             ("--starting-offsets", flag_value(starting_offsets)),
             ("--state-partitions", state_partitions.to_string()),
             ("--replication-factor", or(replication_factor.as_ref(), "the broker's")),
@@ -83,6 +87,7 @@ impl Config {
             ("--admin-bind", or(admin_bind.as_ref(), "off")),
             ("--leave", is_on(*leave)),
             ("--accept-offsets", is_on(*accept_offsets)),
+            ("--accept-state-changes", is_on(*accept_state_changes)),
             ("staged_bytes_max", staged_bytes_max.to_string()),
             ("batch_records_max", batch_records_max.to_string()),
             ("batch_bytes_max", batch_bytes_max.to_string()),

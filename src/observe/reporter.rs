@@ -17,6 +17,7 @@ use super::{
 use crate::{
     error::panic_text,
     log::GroupMember,
+    operator::Batch,
     record::{BatchId, BatchTime, Offset, TopicPartition},
     runtime::{BatchReport, InputRange, Observed, Observer, SourcePosition, clock::Clock, ends::Ends},
     sink::RefusedRow,
@@ -241,15 +242,6 @@ impl Reporter {
         }
         self.status.progress(line);
         seen.shown = snapshot;
-    }
-
-    fn connection(&self, why: Option<&str>) {
-        self.status.disconnected(why.map(str::to_owned));
-        if let Some(why) = why {
-            tracing::warn!("the log cannot be reached: {why}; waiting");
-        } else {
-            tracing::info!("the log can be reached again");
-        }
     }
 
     fn lag(&self, position: &SourcePosition, end: Offset, now_ms: i64) {

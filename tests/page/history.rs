@@ -274,7 +274,7 @@ fn a_batch_that_was_given_up_is_a_banner_and_stands_before_those_that_are_done()
 fn what_is_waited_for_is_the_text_of_the_readiness_probe() {
     let served = serve(Duration::from_secs(1));
     let why = "waiting for 3 source partitions that pod-1 holds";
-    served.status.phase(Phase::Waiting { why: why.into() });
+    served.status.phase(Phase::WaitingForAssignment { why: why.into() });
     let page = document(served.server.address(), "/");
     assert_eq!(text(&page, "problem"), format!("Not ready: {why}"));
     let mut answer = String::new();
