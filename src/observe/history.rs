@@ -83,7 +83,7 @@ pub struct Active {
     pub takes_input: bool,
     /// When it was cut, in milliseconds since the epoch; `None` = not known.
     pub cut_ms: Option<i64>,
-    /// Records that it has taken so far; updated about once a second.
+    /// Records that it has taken so far; updated about twice a second.
     pub records: usize,
     /// What is running; `None` = it waits for input, or is not known yet.
     pub running: Option<Arc<str>>,

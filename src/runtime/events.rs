@@ -94,7 +94,7 @@ pub enum Observed<'a> {
         /// Where it begins to read.
         inputs: &'a [InputRange],
     },
-    /// How far the batch in flight has come; about once a second.
+    /// How far the batch in flight has come; about twice a second.
     Progress {
         /// Records that it has taken, those that are being computed included.
         records: usize,

@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 /// What takes this long is told; then again each time it has taken twice as long.
 const LONG: Duration = Duration::from_secs(10);
 /// How often the progress of a batch is reported.
-const REPORT_EVERY: Duration = Duration::from_secs(1);
+const REPORT_EVERY: Duration = Duration::from_millis(500);
 
 /// The attention of the loop.
 #[derive(Default)]
