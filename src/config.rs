@@ -4,6 +4,8 @@
 //! pairs of settings. Does not know who uses them. Invariant: a configuration that has passed `validate` is never the
 //! cause of a later failure.
 
+mod settings;
+
 use crate::error::{Error, Result};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 

@@ -36,7 +36,7 @@
 //!                       +- checkpoint: {offsets, state, outputs} become durable as one
 //!
 //! log/     kafka | embedded | sim              THE LOG: topics, group, atomic commit of a batch
-//! record/  codec/  error.rs  config.rs         VOCABULARY: used by all, uses none of the above
+//! record/  codec/  error.rs  config.rs config/ VOCABULARY: used by all, uses none of the above
 //! observe/ ui/                                 WATCHING: metrics, status, history, listeners; the page over HTTP
 //! context/ testing/ sim/ demo/                 AROUND IT: the object a program holds; tests of programs; simulated worlds; the demo
 //! ```

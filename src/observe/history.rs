@@ -34,16 +34,59 @@ pub struct Program {
     pub host: Arc<str>,
     /// When a batch ends.
     pub trigger: Trigger,
-    /// Its streams: the node of the source in the topology, and its name.
-    pub streams: Vec<(usize, Arc<str>)>,
+    /// Its streams.
+    pub streams: Vec<Stream>,
     /// Its output operations: name and place in the program.
     pub operations: Vec<(Arc<str>, Arc<str>)>,
+    /// What it consists of, in the order of the topology.
+    pub operators: Vec<OperatorDescription>,
+    /// The settings of this process: name and value; secrets are masked.
+    pub settings: Vec<(String, String)>,
     /// The topology as text.
     pub topology: String,
     /// What can be queried while it runs: its models.
     pub views: Vec<View>,
     /// When this process started, in milliseconds since the epoch.
     pub launched_ms: i64,
+}
+
+/// A stream of a program: a source.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// The node of the source in the topology.
+    pub id: usize,
+    /// Its name.
+    pub name: Arc<str>,
+    /// The topics that it reads.
+    pub topics: Vec<Arc<str>>,
+}
+
+/// A node of a program's topology.
+#[derive(Clone, Debug)]
+pub struct OperatorDescription {
+    /// Its number.
+    pub id: usize,
+    /// Number of exchanges upstream.
+    pub stage: u32,
+    /// What it is called.
+    pub name: Arc<str>,
+    /// The place in the program.
+    pub place: Arc<str>,
+}
+
+/// A batch that is taking input or being ended.
+#[derive(Clone, Debug)]
+pub struct Active {
+    /// What is known of it.
+    pub batch: Arc<BatchInfo>,
+    /// Whether it is still taking input.
+    pub takes_input: bool,
+    /// When it was cut, in milliseconds since the epoch; `None` = not known.
+    pub cut_ms: Option<i64>,
+    /// Records that it has taken so far; updated about twice a second.
+    pub records: usize,
+    /// What is running; `None` = it waits for input, or is not known yet.
+    pub running: Option<Arc<str>>,
 }
 
 /// How far a partition was read.
@@ -60,8 +103,8 @@ pub struct Position {
 pub struct Moment {
     /// When the first batch began, in milliseconds since the epoch.
     pub started_ms: Option<i64>,
-    /// The batch that is taking input or being ended; the flag says whether it is still taking input.
-    pub active: Option<(Arc<BatchInfo>, bool)>,
+    /// The batch that is taking input or being ended.
+    pub active: Option<Active>,
     /// The last batches, oldest first, including those that were given up.
     pub completed: VecDeque<Arc<BatchInfo>>,
     /// How many batches were completed or given up since the start; the last of `completed` has this number.
@@ -86,12 +129,18 @@ impl Moment {
         self.completed.iter().filter(|b| !b.has_failed())
     }
 
-    /// The batch with this time.
+    /// The batch with this time, and how far it is if it has not ended.
     #[must_use]
-    pub fn batch(&self, time_ms: i64) -> Option<(&Arc<BatchInfo>, bool)> {
-        let active = self.active.as_ref().filter(|(b, _)| b.batch_time_ms == time_ms);
+    pub fn batch(&self, time_ms: i64) -> Option<(&Arc<BatchInfo>, Option<&Active>)> {
+        let active = self.active.as_ref().filter(|a| a.batch.batch_time_ms == time_ms);
         let completed = || self.completed.iter().rev().find(|b| b.batch_time_ms == time_ms);
-        active.map(|(b, takes_input)| (b, *takes_input)).or_else(|| completed().map(|b| (b, false)))
+        active.map(|a| (&a.batch, Some(a))).or_else(|| completed().map(|b| (b, None)))
+    }
+
+    /// Why the last batch that ended was given up, if it was.
+    #[must_use]
+    pub fn given_up_last(&self) -> Option<(&Arc<BatchInfo>, &str)> {
+        self.completed.back().and_then(|batch| Some((batch, batch.failure_reason()?)))
     }
 
     /// How many receivers have this status.
@@ -147,11 +196,36 @@ impl History {
         self.kept().moment.clone()
     }
 
-    /// A batch has begun to take input.
-    pub fn takes_input(&self, id: u64, batch_time_ms: i64) {
+    /// A batch was cut: it takes input from now on.
+    pub fn takes_input(&self, id: u64, batch_time_ms: i64, cut_ms: i64) {
         let batch =
             BatchInfo { id, batch_time_ms, submission_time_ms: batch_time_ms, ..BatchInfo::default() };
-        self.change(|kept| kept.moment.active = Some((Arc::new(batch), true)));
+        let (batch, cut_ms) = (Arc::new(batch), Some(cut_ms));
+        let active = Active { batch, takes_input: true, cut_ms, records: 0, running: None };
+        self.change(|kept| kept.moment.active = Some(active));
+    }
+
+    /// The batch has taken so many records, and this is running; nobody is notified if nothing has changed.
+    pub fn progress(&self, records: usize, running: Option<&str>) {
+        let is_known = |active: &Active| active.records == records && active.running.as_deref() == running;
+        if self.kept().moment.active.as_ref().is_none_or(is_known) {
+            return;
+        }
+        self.change(|kept| {
+            if let Some(active) = &mut kept.moment.active {
+                (active.records, active.running) = (records, running.map(Into::into));
+            }
+        });
+    }
+
+    /// No batch is in flight any more.
+    pub fn closed(&self) {
+        self.change(|kept| kept.moment.active = None);
+    }
+
+    /// This process reads these partitions, and no others.
+    pub fn owned(&self, owned: &[TopicPartition]) {
+        self.kept().moment.positions.retain(|at, _| owned.contains(at));
     }
 
     /// Records how far a partition has been read.
@@ -212,7 +286,12 @@ impl StreamingListener for History {
 
     fn on_batch_started(&self, batch: &BatchInfo) {
         let batch = Arc::new(batch.clone());
-        self.change(|kept| kept.moment.active = Some((batch, false)));
+        self.change(|kept| {
+            let before = kept.moment.active.take().filter(|a| a.batch.id == batch.id);
+            let cut_ms = before.and_then(|a| a.cut_ms);
+            let records = batch.num_records();
+            kept.moment.active = Some(Active { batch, takes_input: false, cut_ms, records, running: None });
+        });
     }
 
     fn on_batch_completed(&self, batch: &BatchInfo) {
@@ -262,7 +341,9 @@ mod tests {
             instance: "a".into(),
             host: "h".into(),
             trigger: Trigger::AsSoonAsPossible,
-            streams: vec![(0, "in".into())],
+            streams: vec![],
+            operators: vec![],
+            settings: vec![],
             operations: vec![("print".into(), "x.rs:1".into())],
             topology: String::new(),
             views: vec![],
@@ -336,10 +417,11 @@ mod tests {
     #[test]
     fn a_batch_that_was_given_up_is_counted_separately() {
         let history = history();
-        history.takes_input(1, 7);
-        assert!(history.moment().batch(7).is_some_and(|(_, takes_input)| takes_input));
+        history.takes_input(7, 7, 3);
+        assert!(history.moment().batch(7).is_some_and(|(_, active)| active.unwrap().takes_input));
         history.on_batch_started(&batch(7, 1, None));
-        assert!(history.moment().batch(7).is_some_and(|(_, takes_input)| !takes_input));
+        let active = history.moment().active.unwrap();
+        assert_eq!((active.takes_input, active.cut_ms), (false, Some(3)));
         history.on_batch_completed(&batch(7, 1, Some("no luck")));
         history.on_batch_completed(&batch(8, 1, None));
         let moment = history.moment();

@@ -110,6 +110,10 @@ pub struct BatchInfo {
     pub watermark_ms: Option<i64>,
     /// One for each sink of the program.
     pub output_operations: Vec<OutputOperationInfo>,
+    /// The parts of the processing delay; together they are all of it.
+    pub phases: Option<BatchPhases>,
+    /// What its operators did, those that did anything; in the order of the topology.
+    pub operators: Vec<OperatorInfo>,
 }
 
 impl BatchInfo {
@@ -130,6 +134,33 @@ impl BatchInfo {
     pub fn failure_reason(&self) -> Option<&str> {
         self.output_operations.iter().find_map(|o| o.failure_reason.as_deref())
     }
+}
+
+/// Where the processing delay of a batch went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchPhases {
+    /// Computing while input arrived.
+    pub input: Duration,
+    /// Ending the batch in the operators, and what outputs outside the log did with their rows. If the batch was given
+    /// up, also that.
+    pub end: Duration,
+    /// Sending the results, and waiting until the log has them.
+    pub flush: Duration,
+    /// Sending the offsets and ending the transaction.
+    pub commit: Duration,
+    /// Writing the changes of local state.
+    pub apply: Duration,
+}
+
+/// What an operator did in a batch, summed over all tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OperatorInfo {
+    /// Its number in the topology.
+    pub id: usize,
+    /// Rows that it got.
+    pub num_records: usize,
+    /// How long it took.
+    pub duration: Duration,
 }
 
 /// What a stream contributed to a batch.
@@ -169,7 +200,8 @@ pub struct OutputOperationInfo {
     pub name: Arc<str>,
     /// The place in the program.
     pub description: Arc<str>,
-    /// How long its operator took, summed over all tasks; `None` = not known yet.
+    /// How long all operators took that its rows came through, its own included, summed over all tasks; at most the
+    /// processing delay of the batch. What several outputs need is part of each. `None` = not known yet.
     pub duration: Option<Duration>,
     /// Why its batch was given up: outputs of a batch become durable together, or none does.
     pub failure_reason: Option<Arc<str>>,

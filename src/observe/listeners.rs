@@ -5,19 +5,19 @@
 //! again next time, and the loop goes on.
 
 use super::{
-    history::Program,
+    history::{OperatorDescription, Program, Stream},
     listener::{
-        BatchInfo, OffsetRange, OutputOperationInfo, ReceiverError, ReceiverId, ReceiverInfo, ReceiverStatus,
-        StreamInputInfo, StreamingListener, StreamingStarted,
+        BatchInfo, BatchPhases, OffsetRange, OperatorInfo, OutputOperationInfo, ReceiverError, ReceiverId,
+        ReceiverInfo, ReceiverStatus, StreamInputInfo, StreamingListener, StreamingStarted,
     },
 };
 use crate::{
     config::{Config, Trigger},
     error::panic_text,
-    operator::{Batch, NodeId},
+    operator::{Batch, NodeId, Work},
     plan::{Node, Role, Topology},
     record::{BatchId, BatchTime, TopicPartition},
-    runtime::{BatchReport, InputRange, ReceiverState},
+    runtime::{BatchReport, InputRange, Phases, ReceiverState},
     source::{ReceiverSpec, SourceSpec, receiver::ReceiverTarget},
 };
 use std::{
@@ -41,6 +41,8 @@ pub fn program(plan: &Topology, config: &Config, instance: Arc<str>, launched_ms
     });
     Program {
         application_id: config.application_id.clone(),
+        operators: operators(plan),
+        settings: settings(config, &instance),
         instance,
         host: host.trim().into(),
         trigger: config.trigger,
@@ -53,17 +55,46 @@ pub fn program(plan: &Topology, config: &Config, instance: Arc<str>, launched_ms
 }
 
 /// Every source with its node and the name that the user knows it by: receiver, topics, or kind.
-fn streams(plan: &Topology) -> Vec<(usize, Arc<str>)> {
-    let name = |id: NodeId, node: &Node| {
-        let topics = match &node.role {
-            Role::Source(spec) => spec.topics.join(", "),
-            Role::Local(_) => node.path.clone(),
+fn streams(plan: &Topology) -> Vec<Stream> {
+    let stream = |id: NodeId, node: &Node| {
+        let (topics, name) = match &node.role {
+            Role::Source(spec) => (spec.topics.clone(), spec.topics.join(", ")),
+            Role::Local(_) => (vec![], node.path.clone()),
             _ => return None,
         };
         let feed = plan.receivers.iter().find(|f| stream_of(plan, f) == Some(id.0));
-        Some((id.0, feed.map_or(topics, |f| f.name.clone()).into()))
+        let name = feed.map_or(name, |f| f.name.clone()).into();
+        Some(Stream { id: id.0, name, topics: topics.into_iter().map(Into::into).collect() })
     };
-    plan.iter().filter_map(|(id, node)| name(id, node)).collect()
+    plan.iter().filter_map(|(id, node)| stream(id, node)).collect()
+}
+
+/// Every node that does something.
+fn operators(plan: &Topology) -> Vec<OperatorDescription> {
+    let description = |(id, node): (NodeId, &Node)| OperatorDescription {
+        id: id.0,
+        stage: plan.stage(id),
+        name: node.kind.to_string().into(),
+        place: node.operation.place.to_string().into(),
+    };
+    plan.iter().filter(|(_, node)| !matches!(node.role, Role::Idle)).map(description).collect()
+}
+
+/// The settings, with the name that this process has after all.
+fn settings(config: &Config, instance: &Arc<str>) -> Vec<(String, String)> {
+    let config = Config { instance_id: Some(instance.to_string()), ..config.clone() };
+    config.settings()
+}
+
+/// A node, and all that its rows come through.
+fn lineage(plan: &Topology, node: NodeId) -> BTreeSet<NodeId> {
+    let mut found = BTreeSet::from([node]);
+    for id in (0..=node.0).rev().map(NodeId) {
+        if found.contains(&id) {
+            found.extend(plan.node(id).inputs.iter().map(|input| input.node));
+        }
+    }
+    found
 }
 
 /// The source that reads what a receiver stores.
@@ -84,8 +115,8 @@ pub struct Listeners {
     program: Program,
     /// The stream of each input topic.
     streams: BTreeMap<String, usize>,
-    /// The sinks, in the order of the program's operations.
-    sinks: Vec<NodeId>,
+    /// What the rows of each of the program's operations come through, in their order.
+    lineages: Vec<BTreeSet<NodeId>>,
     /// The stream of each named receiver.
     receiver_streams: BTreeMap<String, usize>,
     /// The receiver that fills each of the program's own topics.
@@ -109,14 +140,14 @@ impl Listeners {
         let topics = |(id, spec): (NodeId, &SourceSpec)| {
             spec.topics.iter().map(|t| (t.clone(), id.0)).collect::<Vec<_>>()
         };
-        let is_sink = |(id, node): (NodeId, &Node)| match node.role {
-            Role::Sink { .. } => Some(id),
+        let of_sink = |(id, node): (NodeId, &Node)| match node.role {
+            Role::Sink { .. } => Some(lineage(plan, id)),
             _ => None,
         };
         Listeners {
             registered,
             streams: plan.sources().flat_map(topics).collect(),
-            sinks: plan.iter().filter_map(is_sink).collect(),
+            lineages: plan.iter().filter_map(of_sink).collect(),
             program,
             receiver_streams: plan
                 .receivers
@@ -301,17 +332,19 @@ impl Listeners {
         }
         let Some(mut info) = self.open.take() else { return };
         let reason: Option<Arc<str>> = failure.map(Into::into);
-        for (operation, sink) in info.output_operations.iter_mut().zip(&self.sinks) {
-            let time = report.times.iter().find(|(node, _)| node == sink);
-            operation.duration = Some(time.map_or(Duration::ZERO, |(_, time)| *time));
+        let processing = report.total.saturating_sub(report.waited);
+        for (operation, lineage) in info.output_operations.iter_mut().zip(&self.lineages) {
+            let own = report.work.iter().filter(|(node, _)| lineage.contains(node));
+            operation.duration = Some(own.map(|(_, work)| work.time).sum::<Duration>().min(processing));
             operation.failure_reason.clone_from(&reason);
         }
         if failure.is_none() {
             self.watermark_ms = report.counters.watermark_ms.or(self.watermark_ms);
         }
         info.watermark_ms = self.watermark_ms;
+        info.phases = Some(phases(report));
+        info.operators = operators_of(report);
         info.processing_end_ms = Some(now_ms);
-        let processing = report.total.saturating_sub(report.waited);
         info.processing_delay = Some(processing);
         info.total_delay = Some(match self.program.trigger {
             Trigger::Interval(_) => since(info.batch_time_ms, now_ms),
@@ -326,7 +359,7 @@ impl Listeners {
 
     fn submitted(&self, id: u64, batch_time_ms: i64, inputs: &[InputRange], now_ms: i64) -> BatchInfo {
         let mut streams: Vec<StreamInputInfo> = vec![];
-        for (stream_id, name) in &self.program.streams {
+        for Stream { id: stream_id, name, .. } in &self.program.streams {
             let own = || inputs.iter().filter(|i| i.node.0 == *stream_id);
             let range = |i: &InputRange| {
                 let at = i.at.clone().filter(|_| i.until > i.from)?;
@@ -373,6 +406,23 @@ impl Listeners {
     }
 }
 
+/// Where the time went; the wait for input is no part of it.
+fn phases(report: &BatchReport) -> BatchPhases {
+    let Phases { flush, commit, apply } = report.phases;
+    let input = report.total.saturating_sub(report.checkpoint).saturating_sub(report.waited);
+    BatchPhases { input, end: report.checkpoint.saturating_sub(flush + commit + apply), flush, commit, apply }
+}
+
+fn operators_of(report: &BatchReport) -> Vec<OperatorInfo> {
+    let worked = report.work.iter().filter(|(_, work)| *work != Work::default());
+    let info = |&(id, Work { rows, time }): &(NodeId, Work)| OperatorInfo {
+        id: id.0,
+        num_records: rows,
+        duration: time,
+    };
+    worked.map(info).collect()
+}
+
 /// Zero if `from_ms` is in the future.
 fn since(from_ms: i64, now_ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(now_ms - from_ms).unwrap_or(0))
@@ -412,13 +462,17 @@ mod tests {
 
     /// A batch of time 1,000 that was cut at 0, waited for 600 ms and ends 40 ms after its input was complete.
     fn report(id: u64) -> BatchReport {
+        let millis = Duration::from_millis;
+        let work = [(0, 3, 1), (1, 3, 200), (2, 3, 7), (3, 3, 900), (4, 0, 0)];
         BatchReport {
             id,
             time_ms: 1_000,
             total: Duration::from_millis(1_050),
             waited: Duration::from_millis(600),
             inputs: vec![input(5)],
-            times: vec![(NodeId(2), Duration::from_millis(7))],
+            checkpoint: Duration::from_millis(40),
+            phases: Phases { flush: millis(12), commit: millis(8), apply: millis(3) },
+            work: work.map(|(node, rows, ms)| (NodeId(node), Work { rows, time: millis(ms) })).into(),
             ..BatchReport::default()
         }
     }
@@ -443,7 +497,18 @@ mod tests {
         assert_eq!((batch.processing_start_ms, batch.processing_end_ms), (Some(1_010), Some(1_050)));
         assert_eq!((batch.num_records(), batch.streams[0].ranges[0].until), (3, Offset(5)));
         let operations: Vec<_> = batch.output_operations.iter().map(|o| (&*o.name, o.duration)).collect();
-        assert_eq!(operations, [("to_kafka out", millis(7)), ("print", millis(0))]);
+        // The source and the map before it, and its own; what takes longer than the batch was parallel.
+        assert_eq!(operations, [("to_kafka out", millis(208)), ("print", millis(450))]);
+        let operators: Vec<_> = batch.operators.iter().map(|o| (o.id, o.num_records)).collect();
+        assert_eq!(operators, [(0, 3), (1, 3), (2, 3), (3, 3)], "those that did anything");
+        let phases = batch.phases.unwrap();
+        let BatchPhases { input, end, flush, commit, apply } = phases;
+        assert_eq!(
+            [input, end, flush, commit, apply].map(|t| t.as_millis()),
+            [410, 17, 12, 8, 3],
+            "cut to end without the wait, then the parts of the 40 ms"
+        );
+        assert_eq!(Some(input + end + flush + commit + apply), batch.processing_delay);
 
         let (mut without, history) = listeners(Trigger::AsSoonAsPossible);
         run(&mut without, None);
@@ -531,9 +596,9 @@ mod tests {
         }
         let plan = builder.topology();
         let program = program(&plan, &Config::new("app", "memory:"), "pod-0".into(), 0);
-        let names: Vec<_> = program.streams.iter().map(|(_, name)| name.to_string()).collect();
+        let names: Vec<_> = program.streams.iter().map(|s| s.name.to_string()).collect();
         assert_eq!(names, ["kept", "quick"]);
-        let streams: Vec<_> = program.streams.iter().map(|(id, _)| NodeId(*id)).collect();
+        let streams: Vec<_> = program.streams.iter().map(|s| NodeId(s.id)).collect();
         let history = Arc::new(History::new(program.clone()));
         let mut listeners = Listeners::new(&plan, program, vec![history.clone()]);
         let ingest = TopicPartition::new("app-ingest-kept", 0);

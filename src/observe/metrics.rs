@@ -122,7 +122,7 @@ impl Metrics {
             ),
             operation_duration: r.histograms(
                 "tidegate_output_operation_duration_seconds",
-                "How long the operator of an output operation took in a batch, summed over its tasks.",
+                "How long all operators took that the rows of an output operation came through, summed over tasks.",
                 &["operation"],
             ),
             receivers: r.gauges("tidegate_receivers", "Receivers of this process by status.", &["status"]),

@@ -20,7 +20,7 @@ mod stalled;
 #[doc(hidden)]
 pub mod status;
 
-pub use crate::operator::{Counters, Volume};
+pub use crate::operator::{Counters, Volume, Work};
 pub use crate::runtime::{BatchReport, InputRange, Phases, SourcePosition};
 
 pub(crate) use listeners::{Listeners, program};

@@ -17,8 +17,9 @@ use super::{
 use crate::{
     error::panic_text,
     log::GroupMember,
+    operator::Batch,
     record::{BatchId, BatchTime, Offset, TopicPartition},
-    runtime::{BatchReport, Observed, Observer, SourcePosition, clock::Clock, ends::Ends},
+    runtime::{BatchReport, InputRange, Observed, Observer, SourcePosition, clock::Clock, ends::Ends},
     sink::RefusedRow,
 };
 use chrono::{DateTime, Local, TimeZone};
@@ -97,6 +98,16 @@ impl Seen {
         }
     }
 
+    /// A batch begins to read there: where nothing was read before, the lag is known from now on.
+    fn begin(&mut self, inputs: &[InputRange]) {
+        for InputRange { at, from, .. } in inputs {
+            let Some(at) = at.as_ref().filter(|at| self.positions.iter().all(|p| p.at != **at)) else {
+                continue;
+            };
+            self.positions.push(SourcePosition { at: at.clone(), next: *from, newest_ms: None });
+        }
+    }
+
     /// Reports how many bad records were not logged, once their second is over.
     fn report_suppressed(&mut self, now_ms: i64) {
         if let Some(suppressed) = self.bad.suppressed(now_ms) {
@@ -167,6 +178,13 @@ impl Reporter {
             _ => return,
         }
         self.metrics.receivers(|status| listeners.receivers_in(status));
+    }
+
+    fn cut(&self, seen: &mut Seen, batch: Batch, inputs: &[InputRange]) {
+        seen.takes_input = true;
+        seen.begin(inputs);
+        let time_ms = self.listeners().time_of(batch);
+        self.history.takes_input(batch.id.0, time_ms, self.clock.now_ms());
     }
 
     fn batch(&self, seen: &mut Seen, report: &BatchReport) {
@@ -341,11 +359,8 @@ impl Observer for Reporter {
         self.report_to_listeners(event);
         let mut seen = self.seen();
         match event {
-            Observed::Cut(batch) => {
-                seen.takes_input = true;
-                let time_ms = self.listeners().time_of(*batch);
-                self.history.takes_input(batch.id.0, time_ms);
-            }
+            Observed::Cut { batch, inputs } => self.cut(&mut seen, *batch, inputs),
+            Observed::Progress { records, running } => self.history.progress(*records, *running),
             Observed::Waiting(why) => {
                 self.status.phase(Phase::WaitingForAssignment { why: (*why).to_owned() });
                 if seen.waiting != *why {
@@ -369,11 +384,15 @@ impl Observer for Reporter {
                 self.metrics.quarantined();
                 tracing::warn!("a state database was moved aside and is restored from the log: {why}");
             }
-            Observed::Closed => self.metrics.restarted(),
+            Observed::Closed => {
+                self.metrics.restarted();
+                self.history.closed();
+            }
             Observed::Running { owned } => {
                 self.metrics.assigned(owned);
                 seen.waiting.clear();
                 seen.positions.retain(|p| owned.contains(&p.at));
+                self.history.owned(owned);
                 self.status.phase(Phase::Running);
             }
             Observed::BadRecord { at, offset, reason, dead_letter } => {
@@ -434,6 +453,15 @@ mod tests {
         let status = Arc::new(Status::new("app", "one", "memory"));
         let history = Arc::new(History::new(program.clone()));
         Reporter::new(ends, metrics, status, clock, history, Listeners::new(&plan, program, vec![]))
+    }
+
+    #[test]
+    fn what_the_loop_waits_for_is_what_is_missing_for_readiness() {
+        let reporter = new_reporter(Arc::new(Still(AtomicI64::new(5_000))));
+        reporter.on(&Observed::Waiting("waiting for 3 source partitions"));
+        assert_eq!(reporter.status.snapshot().missing(), ["waiting for 3 source partitions"]);
+        reporter.on(&Observed::Running { owned: &[] });
+        assert!(reporter.status.snapshot().missing().is_empty());
     }
 
     #[test]

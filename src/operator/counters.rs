@@ -5,7 +5,7 @@
 //! the two names it.
 
 use crate::record::{Map, Timestamps};
-use std::{ops::AddAssign, sync::Arc};
+use std::{ops::AddAssign, sync::Arc, time::Duration};
 
 /// Records and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,22 @@ impl AddAssign for Volume {
     fn add_assign(&mut self, other: Self) {
         self.records += other.records;
         self.bytes += other.bytes;
+    }
+}
+
+/// What an operator did in a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Rows that it got.
+    pub rows: usize,
+    /// How long it took.
+    pub time: Duration,
+}
+
+impl AddAssign for Work {
+    fn add_assign(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.time += other.time;
     }
 }
 

@@ -11,7 +11,7 @@ mod keyed;
 mod watermark;
 mod window;
 
-pub use counters::{Counters, Volume};
+pub use counters::{Counters, Volume, Work};
 pub use envelope::{EdgeId, Envelope, Upstream};
 pub use exchange::{ByKey, ExchangeFormat, Pairs, Rows, Spread};
 pub use global::{

@@ -5,7 +5,7 @@
 
 use crate::{
     log::GroupMember,
-    operator::{Batch, Counters, NodeId},
+    operator::{Batch, Counters, NodeId, Work},
     record::{BatchTime, Offset, Partition, TopicPartition},
     sink::RefusedRow,
 };
@@ -88,7 +88,19 @@ pub enum Observed<'a> {
         why: &'a str,
     },
     /// A batch was cut: from now on it takes input.
-    Cut(Batch),
+    Cut {
+        /// The batch.
+        batch: Batch,
+        /// Where it begins to read.
+        inputs: &'a [InputRange],
+    },
+    /// How far the batch in flight has come; about twice a second.
+    Progress {
+        /// Records that it has taken, those that are being computed included.
+        records: usize,
+        /// What is running; `None` = it waits for input.
+        running: Option<&'a str>,
+    },
     /// All partitions are given up and recovered again.
     Closed,
     /// The input of a batch is complete; it starts to end.
@@ -179,8 +191,8 @@ pub struct BatchReport {
     pub waited: Duration,
     /// What was read, by source partition and by local source of this process.
     pub inputs: Vec<InputRange>,
-    /// How long each operator took, summed over all tasks; a sink outside the log with its own work.
-    pub times: Vec<(NodeId, Duration)>,
+    /// What each operator did, summed over all tasks; a sink outside the log with its own work.
+    pub work: Vec<(NodeId, Work)>,
 }
 
 /// How far a source partition is read.

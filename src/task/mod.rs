@@ -15,7 +15,8 @@ pub use running::Running;
 use crate::{
     error::{Error, Result, panic_text},
     operator::{
-        Batch, Context, Counters, EdgeId, Emitter, Envelope, NodeId, Operator, Output, Port, Target, Upstream,
+        Batch, Context, Counters, EdgeId, Emitter, Envelope, NodeId, Operator, Output, Port, Target,
+        Upstream, Work,
     },
     panics,
     plan::{EdgeReader, Factory, Role, Topology},
@@ -72,8 +73,8 @@ struct Slot {
     stores: Vec<usize>,
     targets: Vec<Vec<Target>>,
     label: Arc<str>,
-    /// How long it has taken since this was last asked.
-    time: Duration,
+    /// What it has done since this was last asked.
+    work: Work,
     /// The greatest timestamp of the records behind what it has taken in this batch, milliseconds since the epoch.
     newest_ms: Option<i64>,
 }
@@ -110,7 +111,7 @@ impl Task {
                 stores: indexes,
                 targets: plan.targets(*node_id, &nodes),
                 label: format!("{} (made at {})", node.kind, node.operation.place).into(),
-                time: Duration::ZERO,
+                work: Work::default(),
                 newest_ms: None,
             });
         }
@@ -165,16 +166,21 @@ impl Task {
         Task { stopwatch: Some(stopwatch), ..self }
     }
 
-    /// How long each operator took since the last call.
-    pub fn take_times(&mut self) -> impl Iterator<Item = (NodeId, Duration)> {
+    /// What each operator did since the last call.
+    pub fn take_work(&mut self) -> impl Iterator<Item = (NodeId, Work)> {
         let slots = self.nodes.iter().zip(&mut self.slots);
-        slots.map(|(node, slot)| (*node, std::mem::take(&mut slot.time)))
+        slots.map(|(node, slot)| (*node, std::mem::take(&mut slot.work)))
     }
 
     /// Says which operator is running.
     #[must_use]
     pub fn running(&self) -> Arc<Running> {
         self.running.clone()
+    }
+
+    /// The batch takes these records.
+    pub fn takes(&self, records: usize) {
+        self.running.take(records);
     }
 
     /// The task's label.
@@ -327,6 +333,7 @@ impl Task {
         for index in from..self.slots.len() {
             while let Some((port, chunk)) = self.queues[index].pop_front() {
                 self.slots[index].newest_ms = self.slots[index].newest_ms.max(chunk.stamps().greatest());
+                self.slots[index].work.rows += chunk.len();
                 self.call(batch, index, |operator, cx| operator.process(port, chunk, cx))?;
             }
         }
@@ -339,7 +346,7 @@ impl Task {
         index: usize,
         f: impl FnOnce(&mut dyn Operator, &mut Context<'_>) -> Result,
     ) -> Result {
-        let Slot { operator, targets, label, newest_ms, time, .. } = &mut self.slots[index];
+        let Slot { operator, targets, label, newest_ms, work, .. } = &mut self.slots[index];
         let out = Emitter {
             node: self.nodes[index],
             targets,
@@ -363,7 +370,7 @@ impl Task {
         let timing = self.stopwatch.as_ref().map(|now| (now, now()));
         let result = panics::caught(self.quiet, || f(operator.as_mut(), &mut cx));
         if let Some((now, began)) = timing {
-            *time += now().saturating_sub(began);
+            work.time += now().saturating_sub(began);
         }
         self.running.end();
         match result {

@@ -7,12 +7,13 @@ use super::state::{Shared, as_json, not_found};
 use crate::{
     config::Trigger,
     observe::{
-        history::{Moment, Program},
+        history::{Active, Moment, OperatorDescription, Position, Program, Stream},
         listener::{
-            BatchInfo, OutputOperationInfo, ReceiverId, ReceiverInfo, ReceiverStatus, StreamInputInfo,
+            BatchInfo, BatchPhases, OutputOperationInfo, ReceiverId, ReceiverInfo, ReceiverStatus,
+            StreamInputInfo,
         },
     },
-    record::TopicPartition,
+    record::{Offset, TopicPartition},
     runtime::LATE_INTERVALS_MAX,
     sink::View,
 };
@@ -37,6 +38,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/api/v1/applications", get(applications))
         .route(&of(""), get(application))
         .route(&of("/topology"), get(topology))
+        .route(&of("/environment"), get(environment))
         .route(&of("/models"), get(models))
         .route(&of("/models/{name}"), get(model))
         .route(&of("/streaming/statistics"), get(statistics))
@@ -141,11 +143,45 @@ pub(super) struct Batch {
     first_failure_reason: Option<String>,
     /// Beyond Spark: whether it is still taking input.
     taking_input: bool,
+    /// Beyond Spark: since when it takes input, while it is in progress.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut_time: Option<String>,
+    /// Beyond Spark: what is running, while it is in progress.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    running: Option<Arc<str>>,
     /// Beyond Spark: records per second, over the time since the previous batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     input_rate: Option<f64>,
     /// Beyond Spark: what each stream contributed; with the offsets if a single batch was requested.
     streams: Vec<StreamInput>,
+    /// Beyond Spark, if a single batch was requested: where its processing time went.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phases: Option<Phases>,
+    /// Beyond Spark, if a single batch was requested: what each operator did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operators: Option<Vec<OperatorWork>>,
+}
+
+/// The parts of a processing time.
+#[derive(Debug, Serialize)]
+struct Phases {
+    input: u64,
+    end: u64,
+    flush: u64,
+    commit: u64,
+    apply: u64,
+}
+
+/// What an operator did in a batch.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OperatorWork {
+    operator_id: usize,
+    stage: u32,
+    name: Arc<str>,
+    description: Arc<str>,
+    num_records: usize,
+    duration: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -192,7 +228,7 @@ pub(super) struct Operation {
 pub(super) fn statistics_of(program: &Program, moment: &Moment, now_ms: i64) -> Statistics {
     let retained: Vec<&Arc<BatchInfo>> = moment.succeeded().collect();
     let inactive = moment.receivers_in(ReceiverStatus::Inactive) + moment.receivers_in(ReceiverStatus::Error);
-    let open = moment.active.as_ref().map_or(0, |(b, _)| b.num_records() as u64);
+    let open = moment.active.as_ref().map_or(0, |active| active.records as u64);
     Statistics {
         start_time: moment.started_ms.map(date),
         batch_duration: interval_ms(program),
@@ -230,7 +266,10 @@ fn receiver(
         ReceiverId::Partition(at) => Some(at),
         ReceiverId::Named(_) => None,
     };
-    let position = at.and_then(|at| moment.positions.get(at));
+    let position = match at {
+        Some(at) => moment.positions.get(at).copied(),
+        None => position_of_stream(program, moment, info.stream_id),
+    };
     let records = |batch: &BatchInfo| match at {
         Some(at) => records_of(batch, at),
         None => batch.streams.iter().filter(|s| s.stream_id == info.stream_id).map(|s| s.num_records).sum(),
@@ -257,6 +296,13 @@ fn receiver(
     }
 }
 
+/// How far the topic that a named receiver fills is read.
+fn position_of_stream(program: &Program, moment: &Moment, stream_id: usize) -> Option<Position> {
+    let Stream { topics, .. } = program.streams.iter().find(|s| s.id == stream_id)?;
+    let own = moment.positions.iter().filter(|(at, _)| topics.contains(&at.topic)).map(|(_, p)| *p);
+    own.reduce(|a, b| Position { next: Offset(a.next.0 + b.next.0), end: Offset(a.end.0 + b.end.0) })
+}
+
 fn records_of(batch: &BatchInfo, at: &TopicPartition) -> usize {
     let ranges = batch.streams.iter().flat_map(|s| &s.ranges);
     ranges.filter(|r| r.at == *at).map(|r| r.records).sum()
@@ -269,7 +315,7 @@ pub(super) fn last_batches_of(program: &Program, moment: &Moment, count: usize) 
     let mut batches = vec![];
     for (i, info) in moment.completed.iter().enumerate() {
         if i >= first {
-            let mut batch = batch_of(program, info, false, false);
+            let mut batch = batch_of(program, info, None, false);
             batch.input_rate =
                 (!info.has_failed()).then(|| rate(info.num_records(), gap_between_ms(program, before, info)));
             batches.push(batch);
@@ -283,10 +329,10 @@ pub(super) fn last_batches_of(program: &Program, moment: &Moment, count: usize) 
 
 /// The batch under way, and those whose time has passed in the meantime.
 pub(super) fn active_batches_of(program: &Program, moment: &Moment, now_ms: i64) -> Vec<Batch> {
-    let running = moment.active.iter().map(|(b, takes_input)| batch_of(program, b, *takes_input, false));
+    let running = moment.active.iter().map(|active| batch_of(program, &active.batch, Some(active), false));
     let waiting = queued(program, moment, now_ms).map(|time_ms| {
         let info = BatchInfo { batch_time_ms: time_ms, ..BatchInfo::default() };
-        Batch { status: "QUEUED", num_active_output_ops: 0, ..batch_of(program, &info, false, false) }
+        Batch { status: "QUEUED", num_active_output_ops: 0, ..batch_of(program, &info, None, false) }
     });
     running.chain(waiting).collect()
 }
@@ -294,14 +340,20 @@ pub(super) fn active_batches_of(program: &Program, moment: &Moment, now_ms: i64)
 /// The times of batches that are waiting for the one under way.
 fn queued(program: &Program, moment: &Moment, now_ms: i64) -> impl Iterator<Item = i64> {
     let interval = i64::try_from(interval_ms(program)).unwrap_or(i64::MAX);
-    let active = moment.active.as_ref().filter(|_| interval > 0).map(|(b, _)| b.batch_time_ms);
+    let active = moment.active.as_ref().filter(|_| interval > 0).map(|a| a.batch.batch_time_ms);
     let first =
         active.map_or(i64::MAX, |time| time.div_euclid(interval).saturating_add(1).saturating_mul(interval));
     let last = now_ms.min(first.saturating_add((LATE_INTERVALS_MAX - 1).saturating_mul(interval)));
     (first..=last).step_by(usize::try_from(interval).unwrap_or(1).max(1))
 }
 
-pub(super) fn batch_of(program: &Program, info: &BatchInfo, taking_input: bool, with_ranges: bool) -> Batch {
+/// `active`: how far it is, if it has not ended. `is_whole`: with all that is known of it.
+pub(super) fn batch_of(
+    program: &Program,
+    info: &BatchInfo,
+    active: Option<&Active>,
+    is_whole: bool,
+) -> Batch {
     let failed = info.output_operations.iter().filter(|o| o.failure_reason.is_some()).count();
     let (total, is_done) = (program.operations.len(), info.processing_end_ms.is_some());
     Batch {
@@ -309,7 +361,7 @@ pub(super) fn batch_of(program: &Program, info: &BatchInfo, taking_input: bool, 
         batch_time: date(info.batch_time_ms),
         status: if is_done { "COMPLETED" } else { "PROCESSING" },
         batch_duration: interval_ms(program),
-        input_size: info.num_records(),
+        input_size: active.map_or_else(|| info.num_records(), |active| active.records),
         scheduling_delay: info.scheduling_delay.map(millis),
         processing_time: info.processing_delay.map(millis),
         total_delay: info.total_delay.map(millis),
@@ -318,10 +370,37 @@ pub(super) fn batch_of(program: &Program, info: &BatchInfo, taking_input: bool, 
         num_failed_output_ops: failed,
         num_total_output_ops: total,
         first_failure_reason: info.failure_reason().map(ToOwned::to_owned),
-        taking_input,
+        taking_input: active.is_some_and(|active| active.takes_input),
+        cut_time: active.and_then(|active| active.cut_ms).map(date),
+        running: active.and_then(|active| active.running.clone()),
         input_rate: None,
-        streams: info.streams.iter().map(|s| stream_input(s, with_ranges)).collect(),
+        streams: info.streams.iter().map(|s| stream_input(s, is_whole)).collect(),
+        phases: info.phases.filter(|_| is_whole).map(phases_of),
+        operators: (is_whole && is_done).then(|| operators_of(program, info)),
     }
+}
+
+fn phases_of(phases: BatchPhases) -> Phases {
+    let BatchPhases { input, end, flush, commit, apply } = phases;
+    let [input, end, flush, commit, apply] = [input, end, flush, commit, apply].map(millis);
+    Phases { input, end, flush, commit, apply }
+}
+
+fn operators_of(program: &Program, batch: &BatchInfo) -> Vec<OperatorWork> {
+    let of = |operator: &OperatorDescription| {
+        let work = batch.operators.iter().find(|work| work.id == operator.id);
+        OperatorWork {
+            operator_id: operator.id,
+            stage: operator.stage,
+            name: operator.name.clone(),
+            description: operator.place.clone(),
+            num_records: work.map_or(0, |work| work.num_records),
+            duration: work.map_or(0, |work| millis(work.duration)),
+        }
+    };
+    let mut all: Vec<_> = program.operators.iter().map(of).collect();
+    all.sort_by_key(|operator| operator.stage); // keeps the order within a stage
+    all
 }
 
 fn stream_input(stream: &StreamInputInfo, with_ranges: bool) -> StreamInput {
@@ -440,6 +519,14 @@ async fn topology(State(shared): Api, Path(app): Path<String>) -> Response {
     shared.of(&app, |program, _| as_json(&json!({ "text": program.topology })))
 }
 
+async fn environment(State(shared): Api, Path(app): Path<String>) -> Response {
+    shared.of(&app, |program, _| as_json(&environment_of(program)))
+}
+
+pub(super) fn environment_of(program: &Program) -> serde_json::Value {
+    json!({ "tidegateVersion": env!("CARGO_PKG_VERSION"), "settings": program.settings })
+}
+
 /// A model that does not exist yet in this process has only a name.
 fn model_of(view: &View) -> serde_json::Value {
     let name = &*view.name;
@@ -472,7 +559,7 @@ async fn receivers(State(shared): Api, Path(app): Path<String>) -> Response {
 
 async fn stream_receivers(State(shared): Api, Path((app, stream)): Path<(String, String)>) -> Response {
     shared.of(&app, |program, moment| {
-        if !program.streams.iter().any(|(id, _)| id.to_string() == stream) {
+        if !program.streams.iter().any(|s| s.id.to_string() == stream) {
             return not_found(&format!("unknown stream: {stream}"));
         }
         let mut all = receivers_of(program, moment, true);
@@ -502,9 +589,7 @@ async fn batches(State(shared): Api, Path(app): Path<String>, RawQuery(query): R
 }
 
 async fn batch(State(shared): Api, Path((app, id)): Path<(String, String)>) -> Response {
-    shared.of_batch(&app, &id, |program, batch, takes_input| {
-        as_json(&batch_of(program, batch, takes_input, true))
-    })
+    shared.of_batch(&app, &id, |program, batch, active| as_json(&batch_of(program, batch, active, true)))
 }
 
 async fn operations(State(shared): Api, Path((app, id)): Path<(String, String)>) -> Response {
@@ -533,10 +618,10 @@ impl Shared {
         &self,
         app: &str,
         id: &str,
-        answer: impl FnOnce(&Program, &BatchInfo, bool) -> Response,
+        answer: impl FnOnce(&Program, &BatchInfo, Option<&Active>) -> Response,
     ) -> Response {
         self.of(app, |program, moment| match id.parse().ok().and_then(|ms| moment.batch(ms)) {
-            Some((batch, takes_input)) => answer(program, batch, takes_input),
+            Some((batch, active)) => answer(program, batch, active),
             None => not_found(&format!("unknown batch: {id}; the last 1,000 are kept")),
         })
     }

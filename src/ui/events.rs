@@ -38,6 +38,9 @@ pub(super) struct Update {
     missing: Vec<String>,
     /// What a reader should know although nothing is missing.
     notice: Option<String>,
+    /// The last batch that ended, if it was given up, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    given_up: Option<GivenUp>,
     started_ms: Option<i64>,
     statistics: Statistics,
     receivers: Vec<Receiver>,
@@ -48,17 +51,27 @@ pub(super) struct Update {
     last: u64,
 }
 
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct GivenUp {
+    batch_id: i64,
+    reason: String,
+}
+
 /// What is new after the batch number `after`; `None` = everything.
 pub(super) fn update(shared: &Shared, after: Option<u64>) -> Update {
     let (program, moment, now_ms) = (shared.history.program(), shared.history.moment(), (shared.now_ms)());
     let status = shared.status.snapshot();
     let missed = after.and_then(|after| moment.ended.checked_sub(after));
     let missed = missed.and_then(|n| usize::try_from(n).ok()).filter(|n| *n < BATCHES_MAX);
+    let given_up = moment.given_up_last();
     Update {
         reset: missed.is_none(),
         now: now_ms,
         missing: status.missing(),
         notice: status.notice(),
+        given_up: given_up
+            .map(|(batch, why)| GivenUp { batch_id: batch.batch_time_ms, reason: why.to_owned() }),
         started_ms: moment.started_ms,
         statistics: api::statistics_of(program, &moment, now_ms),
         receivers: api::receivers_of(program, &moment, false),

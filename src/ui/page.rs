@@ -47,8 +47,9 @@ async fn streaming(State(shared): State<Arc<Shared>>) -> Response {
     let mut data = json!(events::update(&shared, None));
     data["program"] = json!({
         "id": program.application_id,
-        "streams": program.streams.iter().map(|(id, name)| json!({ "id": id, "name": &**name })).collect::<Vec<_>>(),
+        "streams": program.streams.iter().map(|s| json!({ "id": s.id, "name": &*s.name })).collect::<Vec<_>>(),
         "intervalMs": api::interval_ms(program),
+        "settings": &program.settings,
     });
     let body = include_str!("assets/streaming.html").replace("{{topology}}", &escaped(&program.topology));
     shell(&shared, "Streaming Statistics", &data, &body)
@@ -58,8 +59,8 @@ async fn batch(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Res
     let (program, moment) = (shared.history.program(), shared.history.moment());
     let mut data = json!({ "program": { "id": program.application_id }, "asked": id });
     let known = id.parse().ok().and_then(|ms| moment.batch(ms));
-    if let Some((batch, takes_input)) = known {
-        data["batch"] = json!(api::batch_of(program, batch, takes_input, true));
+    if let Some((batch, active)) = known {
+        data["batch"] = json!(api::batch_of(program, batch, active, true));
         data["operations"] = json!(api::operations_of(batch));
     }
     let mut page = shell(&shared, "Details of batch", &data, include_str!("assets/batch.html"));

@@ -212,6 +212,8 @@ mod tests {
             host: "host".into(),
             trigger: Trigger::AsSoonAsPossible,
             streams: vec![],
+            operators: vec![],
+            settings: vec![],
             operations: vec![],
             topology: "[store {{data}}: <b>]".into(),
             views: vec![],

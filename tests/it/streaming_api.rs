@@ -11,10 +11,10 @@ use std::{
 use tidegate::{
     config::Trigger,
     observe::{
-        history::{History, Position, Program},
+        history::{History, OperatorDescription, Position, Program, Stream},
         listener::{
-            BatchInfo, OffsetRange, OutputOperationInfo, ReceiverError, ReceiverId, ReceiverInfo,
-            ReceiverStatus, StreamInputInfo, StreamingListener, StreamingStarted,
+            BatchInfo, BatchPhases, OffsetRange, OperatorInfo, OutputOperationInfo, ReceiverError,
+            ReceiverId, ReceiverInfo, ReceiverStatus, StreamInputInfo, StreamingListener, StreamingStarted,
         },
         metrics::Metrics,
         status::{Phase, Status},
@@ -25,17 +25,32 @@ use tidegate::{
 
 const SECOND: Trigger = Trigger::Interval(Duration::from_secs(1));
 
+fn stream(id: usize, name: &str, topic: &str) -> Stream {
+    Stream { id, name: name.into(), topics: vec![topic.into()] }
+}
+
+fn operator(id: usize, stage: u32, name: &str) -> OperatorDescription {
+    OperatorDescription { id, stage, name: name.into(), place: format!("src/main.rs:{}:9", 10 + id).into() }
+}
+
 fn program(trigger: Trigger) -> Program {
     Program {
         application_id: "orders".into(),
         instance: "pod-0".into(),
         host: "node-a".into(),
         trigger,
-        streams: vec![(0, "lines".into()), (3, "clicks".into())],
+        streams: vec![stream(0, "lines", "lines"), stream(3, "clicks", "orders-ingest-clicks")],
         operations: vec![
             ("to_kafka counts".into(), "src/main.rs:12:9".into()),
             ("print".into(), "src/main.rs:14:9".into()),
         ],
+        operators: vec![
+            operator(0, 0, "source"),
+            operator(1, 0, "map"),
+            operator(2, 1, "reduce_by_key"),
+            operator(3, 0, "source"),
+        ],
+        settings: vec![("--threads".into(), "2".into()), ("-X sasl.password".into(), "(not shown)".into())],
         topology: "stage 0".into(),
         views: vec![],
         launched_ms: 500,
@@ -87,6 +102,17 @@ fn batch(time_ms: i64, records: usize, failure: Option<&str>) -> BatchInfo {
         total_delay: Some(Duration::from_millis(24)),
         watermark_ms: None,
         output_operations: vec![operation(0, "to_kafka counts"), operation(1, "print")],
+        phases: Some(BatchPhases {
+            input: Duration::from_millis(10),
+            end: Duration::from_millis(9),
+            flush: Duration::from_millis(6),
+            commit: Duration::from_millis(4),
+            apply: Duration::from_millis(1),
+        }),
+        operators: vec![
+            OperatorInfo { id: 1, num_records: records, duration: Duration::from_millis(18) },
+            OperatorInfo { id: 2, num_records: 5, duration: Duration::from_micros(600) },
+        ],
     }
 }
 
@@ -140,7 +166,7 @@ fn running(trigger: Trigger) -> Served {
     history.on_batch_completed(&batch(2_000, 40, None));
     history.on_batch_completed(&batch(3_000, 7, Some("no luck")));
     history.on_batch_completed(&batch(4_000, 7, None));
-    history.takes_input(4, 5_000);
+    history.takes_input(4, 5_000, 4_100);
     served
 }
 
@@ -258,7 +284,7 @@ fn receivers_report_their_errors_and_rates() {
 #[test]
 fn batches_whose_time_has_passed_meanwhile_are_queued() {
     let served = serve_at(SECOND, || 7_100);
-    served.history.takes_input(4, 5_000);
+    served.history.takes_input(4, 5_000, 4_100);
     let (_, all) = get(&served, "/orders/streaming/batches");
     let text = |b: &Value| format!("{} {}", b["batchId"], b["status"]);
     let all: Vec<String> = all.as_array().unwrap().iter().map(text).collect();
@@ -283,8 +309,11 @@ fn batches_are_listed_newest_first_and_a_single_one_has_its_offsets() {
     assert_eq!(brief(&get(&served, "/orders/streaming/batches?status=processing").1), brief(&all)[..1]);
     assert_eq!(brief(&get(&served, "/orders/streaming/batches?status=COMPLETED").1), brief(&all)[1..]);
     assert_eq!(get(&served, "/orders/streaming/batches?status=lost").0, 400);
-    let (code, one) = get(&served, "/orders/streaming/batches/3000");
+    let (code, mut one) = get(&served, "/orders/streaming/batches/3000");
     assert_eq!(code, 200);
+    for of_its_own_test in ["operators", "phases"] {
+        assert!(one.as_object_mut().unwrap().remove(of_its_own_test).is_some());
+    }
     expect![[r#"
         {
           "batchDuration": 1000,
@@ -325,6 +354,95 @@ fn batches_are_listed_newest_first_and_a_single_one_has_its_offsets() {
           "totalDelay": 24
         }"#]]
     .assert_eq(&shown(&one));
+}
+
+#[test]
+fn a_single_batch_shows_where_its_time_went() {
+    let served = running(SECOND);
+    let (_, one) = get(&served, "/orders/streaming/batches/3000");
+    let brief = |o: &Value| {
+        let field = |name: &str| o[name].to_string().trim_matches('"').to_owned();
+        ["stage", "operatorId", "name", "description", "numRecords", "duration"].map(field).join(" ")
+    };
+    let operators: Vec<_> = one["operators"].as_array().unwrap().iter().map(brief).collect();
+    let expected = [
+        "0 0 source src/main.rs:10:9 0 0",
+        "0 1 map src/main.rs:11:9 7 18",
+        "0 3 source src/main.rs:13:9 0 0",
+        "1 2 reduce_by_key src/main.rs:12:9 5 1",
+    ];
+    assert_eq!(operators, expected, "by stage, also those that did nothing");
+    let phases = serde_json::json!({ "input": 10, "end": 9, "flush": 6, "commit": 4, "apply": 1 });
+    assert_eq!(one["phases"], phases);
+}
+
+#[test]
+fn the_batch_in_progress_shows_its_input_so_far_and_what_is_running() {
+    let served = running(SECOND);
+    let history = &served.history;
+    history.progress(26, Some("`map (made at src/main.rs:11:9)`"));
+    let (_, one) = get(&served, "/orders/streaming/batches/5000");
+    let of = |name: &str| one[name].to_string();
+    assert_eq!(
+        [of("status"), of("takingInput"), of("inputSize"), of("cutTime"), of("running")],
+        [
+            "\"PROCESSING\"",
+            "true",
+            "26",
+            "\"1970-01-01T00:00:04.100GMT\"",
+            "\"`map (made at src/main.rs:11:9)`\""
+        ]
+    );
+    assert_eq!(get(&served, "/orders/streaming/statistics").1["numReceivedRecords"], 47 + 26);
+    // Its input is complete: the number is exact, and the cut is the same.
+    history.on_batch_started(&BatchInfo { id: 4, processing_end_ms: None, ..batch(5_000, 30, None) });
+    let (_, one) = get(&served, "/orders/streaming/batches/5000");
+    let of = |name: &str| one[name].to_string();
+    assert_eq!(
+        [of("takingInput"), of("inputSize"), of("cutTime")],
+        ["false", "30", "\"1970-01-01T00:00:04.100GMT\""]
+    );
+    history.closed();
+    assert_eq!(get(&served, "/orders/streaming/batches/5000").0, 404, "no batch is in flight any more");
+}
+
+#[test]
+fn a_receiver_with_a_name_has_the_lag_of_the_topic_that_it_fills() {
+    let served = running(SECOND);
+    let named = ReceiverInfo {
+        stream_id: 3,
+        id: ReceiverId::Named("clicks".into()),
+        ..receiver(0, ReceiverStatus::Active, None)
+    };
+    served.history.on_receiver_started(&named);
+    let lag = || get(&served, "/orders/streaming/receivers/3").1[0]["lag"].clone();
+    assert_eq!(lag(), Value::Null, "not known yet");
+    let at = TopicPartition::new("orders-ingest-clicks", 0);
+    served.history.position(&at, Position { next: Offset(5), end: Offset(90) });
+    assert_eq!(lag(), 85);
+    served.history.owned(&[TopicPartition::new("lines", 1)]);
+    assert_eq!(lag(), Value::Null, "another process reads it");
+}
+
+#[test]
+fn the_environment_lists_the_settings() {
+    let (code, environment) = get(&running(SECOND), "/orders/environment");
+    assert_eq!(code, 200);
+    expect![[r#"
+        {
+          "settings": [
+            [
+              "--threads",
+              "2"
+            ],
+            [
+              "-X sasl.password",
+              "(not shown)"
+            ]
+          ],
+          "tidegateVersion": "VERSION"
+        }"#]]
+    .assert_eq(&shown(&environment).replace(env!("CARGO_PKG_VERSION"), "VERSION"));
 }
 
 #[test]
@@ -421,6 +539,18 @@ fn events_carry_what_is_new_and_resume_after_an_interruption() {
         let (_, update) = event(&mut request(served.server.address(), "/api/v1/events", stale));
         assert_eq!((&update["reset"], ended(&update).len()), (&Value::Bool(true), 5), "{stale}");
     }
+}
+
+#[test]
+fn a_batch_that_was_given_up_is_told_until_a_later_one_is_completed() {
+    let served = running(SECOND);
+    let mut events = request(served.server.address(), "/api/v1/events", "");
+    assert_eq!(event(&mut events).1["givenUp"], Value::Null);
+    served.history.on_batch_completed(&batch(5_000, 1, Some("no luck")));
+    let given_up = event(&mut events).1["givenUp"].clone();
+    assert_eq!((&given_up["batchId"], &given_up["reason"]), (&5_000.into(), &"no luck".into()));
+    served.history.on_batch_completed(&batch(5_001, 1, None));
+    assert_eq!(event(&mut events).1["givenUp"], Value::Null);
 }
 
 #[test]

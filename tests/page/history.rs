@@ -2,14 +2,14 @@
 //! in the meantime.
 
 use crate::{
-    browser::{api, document, element, held_back, rows, text},
+    browser::{api, ask, document, element, held_back, rows, text},
     screenshot::{Screenshot, is_blue, is_red, rgb},
 };
 use std::{sync::Arc, thread, time::Duration};
 use tidegate::{
     config::Trigger,
     observe::{
-        history::{History, Program},
+        history::{History, Program, Stream},
         listener::{
             BatchInfo, OutputOperationInfo, ReceiverError, ReceiverId, ReceiverInfo, ReceiverStatus,
             StreamInputInfo, StreamingListener, StreamingStarted,
@@ -23,16 +23,23 @@ use tidegate::{
 
 struct Served {
     history: Arc<History>,
+    status: Arc<Status>,
     server: Server,
 }
 
 fn serve(interval: Duration) -> Served {
+    serve_at(interval, Settings::default().now_ms)
+}
+
+fn serve_at(interval: Duration, now_ms: fn() -> i64) -> Served {
     let history = Arc::new(History::new(Program {
         application_id: "orders".into(),
         instance: "pod-0".into(),
         host: "node-a".into(),
         trigger: Trigger::Interval(interval),
-        streams: vec![(0, "lines".into())],
+        streams: vec![Stream { id: 0, name: "lines".into(), topics: vec!["lines".into()] }],
+        operators: vec![],
+        settings: vec![("--threads".into(), "<2>".into())],
         operations: vec![("to_kafka counts".into(), "src/main.rs:12:9".into())],
         topology: "stage 0 <b>".into(),
         views: vec![],
@@ -40,9 +47,10 @@ fn serve(interval: Duration) -> Served {
     }));
     let status = Arc::new(Status::new("orders", "pod-0", "memory"));
     status.phase(Phase::Running);
-    let settings = Settings { port: 0, ..Settings::default() };
-    let server = Server::start(settings, Arc::new(Metrics::new("orders")), status, history.clone()).unwrap();
-    Served { history, server }
+    let settings = Settings { port: 0, now_ms, ..Settings::default() };
+    let metrics = Arc::new(Metrics::new("orders"));
+    let server = Server::start(settings, metrics, status.clone(), history.clone()).unwrap();
+    Served { history, status, server }
 }
 
 fn receiver(partition: u32, status: ReceiverStatus, error: Option<&str>) -> ReceiverInfo {
@@ -81,6 +89,7 @@ fn batch(time_ms: i64, records: usize) -> BatchInfo {
             duration: Some(Duration::from_millis(3)),
             failure_reason: None,
         }],
+        ..BatchInfo::default()
     }
 }
 
@@ -91,7 +100,7 @@ fn before_the_first_batch_the_page_says_so() {
     assert_eq!(text(&page, "running"), "No batch has begun yet.");
     assert_eq!(text(&page, "timelines"), "Timelines (Last 0 batches, 0 active, 0 completed)");
     assert_eq!(text(&page, "completed-title"), "Completed Batches (last 0 out of 0)");
-    assert_eq!(page.matches(">No batches yet<").count(), 4, "in each chart");
+    assert_eq!(page.matches(">No batch has ended yet<").count(), 4, "in each chart");
     assert_eq!(text(&page, "topology"), "stage 0 <b>", "as text");
     let unknown = document(served.server.address(), "/streaming/batch/17");
     assert!(text(&unknown, "problem").starts_with("Unknown batch"), "{unknown}");
@@ -147,20 +156,27 @@ fn a_failing_receiver_is_red() {
     assert_eq!((red(0), red(2)), (0, 0), "and of no others");
 }
 
-/// Batches whose processing took these many milliseconds, with an interval of one second.
-fn screenshot_of(processing_ms: &[u64]) -> Screenshot {
+/// Batches with these scheduling delays, processing times and total delays in milliseconds, and an interval of one
+/// second.
+fn screenshot_of(times_ms: &[[u64; 3]]) -> Screenshot {
     let served = serve(Duration::from_secs(1));
     served.history.on_streaming_started(&StreamingStarted { time_ms: 1_000 });
-    for (n, time_ms) in processing_ms.iter().zip(1i64..) {
-        let processing_delay = Some(Duration::from_millis(*n));
-        served.history.on_batch_completed(&BatchInfo { processing_delay, ..batch(time_ms * 1_000, 10) });
+    for (times, time_ms) in times_ms.iter().zip(1i64..) {
+        let [scheduling_delay, processing_delay, total_delay] =
+            times.map(|ms| Some(Duration::from_millis(ms)));
+        served.history.on_batch_completed(&BatchInfo {
+            scheduling_delay,
+            processing_delay,
+            total_delay,
+            ..batch(time_ms * 1_000, 10)
+        });
     }
     Screenshot::of(served.server.address())
 }
 
 #[test]
 fn the_page_is_drawn() {
-    let screenshot = screenshot_of(&[300, 100, 700, 500]);
+    let screenshot = screenshot_of(&[300, 100, 700, 500].map(|ms| [ms, ms, ms]));
     let charts = screenshot.parts["charts"].as_object().unwrap();
     assert_eq!(charts.len(), 4);
     for (name, chart) in charts {
@@ -179,13 +195,14 @@ fn the_page_is_drawn() {
 }
 
 #[test]
-fn the_batch_interval_is_a_line_in_the_chart_of_processing_times_however_short_these_are() {
-    for processing_ms in [[2, 3, 2, 1], [900, 1_100, 1_500, 400]] {
-        let screenshot = screenshot_of(&processing_ms);
+fn the_batch_interval_is_a_line_in_the_chart_of_processing_times_if_it_is_in_range() {
+    for (scale, in_range) in [(2, false), (900, true)] {
+        let times_ms = [1, 2, 1, 2].map(|n| [0, n * scale, n * scale]);
+        let screenshot = screenshot_of(&times_ms);
         for (name, chart) in screenshot.parts["charts"].as_object().unwrap() {
             let red = screenshot.lines(chart, is_red);
-            if name != "processing-time" {
-                assert!(red.iter().all(|n| *n == 0), "{name} has no limit");
+            if name != "processing-time" || !in_range {
+                assert!(red.iter().all(|n| *n == 0), "{name} has no limit at this scale");
                 continue;
             }
             let width = usize::try_from(chart["box"][2].as_u64().unwrap()).unwrap();
@@ -195,6 +212,92 @@ fn the_batch_interval_is_a_line_in_the_chart_of_processing_times_however_short_t
             assert!(line.abs_diff(red.len() / 2) <= 2, "at pixel {line} of {}", red.len());
             assert!(red[line - 14..line - 2].iter().sum::<usize>() > 100, "words above it: {red:?}");
         }
+    }
+}
+
+#[test]
+fn the_three_delays_have_one_scale() {
+    let screenshot = screenshot_of(&[[1_000, 2_000, 4_000]; 5]);
+    // The scale ends at 5 s for all of them.
+    for (name, tenths) in [("scheduling-delay", 2), ("processing-time", 4), ("total-delay", 8)] {
+        let blue = screenshot.lines(&screenshot.parts["charts"][name], is_blue);
+        let line = (0..blue.len()).max_by_key(|y| blue[*y]).unwrap();
+        let expected = blue.len() * (10 - tenths) / 10;
+        assert!(line.abs_diff(expected) <= 3, "{name} at pixel {line} of {}, not {expected}", blue.len());
+    }
+}
+
+fn at_9_500() -> i64 {
+    9_500
+}
+
+#[test]
+fn the_batch_in_progress_shows_its_input_and_what_waits_is_one_row() {
+    let served = serve_at(Duration::from_secs(1), at_9_500);
+    served.history.on_streaming_started(&StreamingStarted { time_ms: 1_000 });
+    served.history.on_batch_completed(&batch(4_000, 10));
+    served.history.takes_input(2, 5_000, 4_100);
+    served.history.progress(26, Some("`map (made at <main>:3:9)`"));
+    let page = document(served.server.address(), "/");
+    assert_eq!(text(&page, "timelines"), "Timelines (Last 6 batches, 5 active, 1 completed)");
+    assert_eq!(text(&page, "active-title"), "Active Batches (5, 4 of them queued)");
+    let shown = rows(&page, "active");
+    assert_eq!((shown.len(), shown[0][2].as_str()), (2, "26 records so far"), "{shown:?}");
+    assert!(shown[0][4].ends_with(" s"), "for how long: {shown:?}");
+    assert_eq!(shown[0][6], "taking input, in `map (made at <main>:3:9)`");
+    assert!(shown[1][1].starts_with("from ") && shown[1][6] == "4 queued", "{shown:?}");
+    let page = document(served.server.address(), "/streaming/batch/5000");
+    assert_eq!(text(&page, "input-size"), "26 records so far");
+    assert!(text(&page, "status").ends_with("taking input, in `map (made at <main>:3:9)`"), "{page}");
+}
+
+#[test]
+fn a_batch_that_was_given_up_is_a_banner_and_stands_before_those_that_are_done() {
+    let served = serve(Duration::from_secs(1));
+    served.history.on_streaming_started(&StreamingStarted { time_ms: 1_000 });
+    served.history.on_batch_completed(&batch(1_000, 10));
+    let mut failed = batch(2_000, 3);
+    failed.output_operations[0].failure_reason = Some("no <luck>".into());
+    served.history.on_batch_completed(&failed);
+    let page = document(served.server.address(), "/");
+    assert!(text(&page, "given-up").ends_with("): no <luck>. Its input comes again."), "{page}");
+    assert!(text(&page, "running").ends_with(" (1 completed batches, 1 given up, 10 records)"), "{page}");
+    assert_eq!((rows(&page, "failed").len(), rows(&page, "completed").len()), (1, 1));
+    assert!(page.find("id=\"failed\"") < page.find("id=\"completed\""));
+    served.history.on_batch_completed(&batch(3_000, 10));
+    let page = document(served.server.address(), "/");
+    assert!(!page.contains("Its input comes again."), "a later batch is done");
+    assert!(text(&page, "running").contains("1 given up"), "and it is still counted");
+}
+
+#[test]
+fn what_is_waited_for_is_the_text_of_the_readiness_probe() {
+    let served = serve(Duration::from_secs(1));
+    let why = "waiting for 3 source partitions that pod-1 holds";
+    served.status.phase(Phase::WaitingForAssignment { why: why.into() });
+    let page = document(served.server.address(), "/");
+    assert_eq!(text(&page, "problem"), format!("Not ready: {why}"));
+    let mut answer = String::new();
+    let mut readyz = ask(served.server.address(), "GET /readyz HTTP/1.1\r\nHost: x\r\n");
+    std::io::Read::read_to_string(&mut readyz, &mut answer).unwrap();
+    assert!(answer.contains(&format!("\"missing\":[\"{why}\"]")), "{answer}");
+}
+
+#[test]
+fn settings_and_long_names_of_processes_are_readable() {
+    let served = serve(Duration::from_secs(1));
+    served.history.on_receiver_started(&ReceiverInfo {
+        instance: "0123456789abcdef0123456789abcdef".into(),
+        ..receiver(0, ReceiverStatus::Active, None)
+    });
+    let page = document(served.server.address(), "/");
+    assert_eq!(rows(&page, "receiver-table")[0][3], "01234567... / node-a");
+    assert!(page.contains("title=\"0123456789abcdef0123456789abcdef / node-a\""), "the whole name");
+    assert_eq!(rows(&page, "setting-table"), [["", "--threads", "<2>"]]);
+    for id in ["state", "settings"] {
+        assert!(
+            page.contains(&format!("href=\"/streaming#{id}\"")) && page.contains(&format!("id=\"{id}\""))
+        );
     }
 }
 

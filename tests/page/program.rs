@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
 };
@@ -129,6 +129,7 @@ fn batch_pages(server: SocketAddr, at: &str, completed: &Value, failed: &Value) 
         let id = batch["batchId"].to_string();
         let page = document(server, &format!("/streaming/batch/{id}"));
         assert_eq!(text(&page, "input-size"), records(&batch["inputSize"]));
+        operators_of(server, at, &id, &page);
         let operations = api(server, &format!("{at}/batches/{id}/operations"));
         let shown = rows(&page, "operations");
         assert_eq!(shown.len(), 2);
@@ -165,6 +166,89 @@ fn batch_pages(server: SocketAddr, at: &str, completed: &Value, failed: &Value) 
             ];
             assert_eq!(row[1..], expected);
         }
+    }
+}
+
+/// Each stage with its operators, as in the JSON.
+fn operators_of(server: SocketAddr, at: &str, id: &str, page: &str) {
+    let one = api(server, &format!("{at}/batches/{id}"));
+    let operators = one["operators"].as_array().unwrap();
+    let names: Vec<_> = operators.iter().map(|o| o["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"map") && names.contains(&"running_reduce_by_key"), "{names:?}");
+    let shown = rows(page, "operators");
+    let (stages, shown): (Vec<_>, Vec<_>) = shown.into_iter().partition(|row| row[0] == "stage");
+    assert_eq!(stages.iter().map(|row| row[1].as_str()).collect::<Vec<_>>(), ["Stage 0", "Stage 1"]);
+    assert_eq!(shown.len(), operators.len());
+    for (row, operator) in shown.iter().zip(operators) {
+        let of = |name: &str| operator[name].to_string().trim_matches('"').to_owned();
+        let took = duration(&operator["duration"]);
+        assert_eq!(row[1..6], [of("operatorId"), of("name"), of("description"), of("numRecords"), took]);
+    }
+    let parts: u64 = ["input", "end", "flush", "commit", "apply"]
+        .map(|part| one["phases"][part].as_u64().unwrap())
+        .iter()
+        .sum();
+    assert!(parts.abs_diff(one["processingTime"].as_u64().unwrap()) <= 3, "rounded: {one}");
+}
+
+#[test]
+fn a_batch_that_takes_long_is_seen_with_its_input_while_it_runs() {
+    let log = log::open("memory:page-slow", &BTreeMap::default()).unwrap();
+    let mut config = Config::new("slow", "memory:page-slow");
+    config.trigger = Trigger::AsSoonAsPossible;
+    config.threads = 2;
+    config.admin_bind = Some("127.0.0.1:0".into());
+    let ssc = StreamingContext::new(config);
+    let (go, may_go) = std::sync::mpsc::channel::<()>();
+    let (may_go, lines) = (Mutex::new(may_go), ssc.source::<Text>(SourceOptions::topic("lines"), Utf8));
+    let slow = lines.map(move |line| {
+        let _ = may_go.lock().unwrap().recv(); // the end of the test also lets it go
+        thread::sleep(Duration::from_millis(20));
+        line
+    });
+    slow.map(|line| (line, 1u64)).to_kafka("out", Utf8, AsText);
+    write(&log, "lines", &["a", "b", "c"]);
+    ssc.start().unwrap();
+    let (server, at) =
+        (ssc.admin_address().unwrap(), "/api/v1/applications/slow/streaming/batches".to_owned());
+    let batch = until(|| {
+        let batches = api(server, &format!("{at}?status=processing"));
+        Some(batches[0].clone()).filter(|batch| batch["running"].is_string())
+    });
+    assert_eq!(batch["inputSize"], 3, "{batch}");
+    let running = batch["running"].as_str().unwrap();
+    assert!(running.starts_with("`map (made at tests/page/program.rs:"), "{running}");
+    let page = document(server, "/");
+    let shown = rows(&page, "active");
+    assert_eq!(
+        (shown[0][2].as_str(), &*shown[0][6]),
+        ("3 records so far", &*format!("taking input, in {running}"))
+    );
+    let lag =
+        until(|| Some(rows(&document(server, "/"), "receiver-table")[0][5].clone()).filter(|lag| lag != "-"));
+    assert_eq!(lag, "3", "known before the first batch has ended");
+    drop(go);
+    let id = batch["batchId"].to_string();
+    let done = until(|| Some(api(server, &format!("{at}/{id}"))).filter(|b| b["status"] == "COMPLETED"));
+    let operators = done["operators"].as_array().unwrap();
+    let map = operators.iter().find(|o| o["name"] == "map").unwrap();
+    assert_eq!(map["numRecords"], 3);
+    let output = api(server, &format!("{at}/{id}/operations/0"));
+    let (map, output) = (map["duration"].as_u64().unwrap(), output["duration"].as_u64().unwrap());
+    let processing = done["processingTime"].as_u64().unwrap();
+    assert!(map >= 60 && output >= map && output <= processing, "{map} {output} {processing}");
+    ssc.stop(false);
+    ssc.await_termination().unwrap();
+}
+
+fn until<T>(mut known: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = known() {
+            return found;
+        }
+        assert!(Instant::now() < end, "waited for 60 s");
+        thread::sleep(Duration::from_millis(100));
     }
 }
 

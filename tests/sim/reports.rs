@@ -32,7 +32,7 @@ impl Observer for Recorder {
     fn on(&self, event: &Observed<'_>) {
         let mut reports = self.0.lock().unwrap();
         match event {
-            Observed::Cut(_) => reports.cut += 1,
+            Observed::Cut { .. } => reports.cut += 1,
             Observed::ReceiverFailed { at, why } => {
                 assert!(&*at.topic == "lines" && !why.is_empty());
                 reports.failed_receivers += 1;

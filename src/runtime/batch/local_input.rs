@@ -74,6 +74,7 @@ impl LocalInput {
             };
             let Some(chunk) = next else { break };
             progress.records += chunk.len();
+            self.task.takes(chunk.len());
             self.taken.push_back(chunk.clone());
             self.task.process(batch, self.node, Port(0), chunk)?;
         }

@@ -9,14 +9,14 @@ use super::{
 };
 use crate::{
     config::Config,
-    operator::{Counters, NodeId},
+    operator::{Counters, NodeId, Work},
     record::{Partition, TopicPartition},
     runtime::events::{InputRange, SourcePosition},
     source::QueueLimits,
     state::Backend,
     task::Task,
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 /// One pass over all source partitions takes about this many bytes, then the staged bytes are checked: short
 /// words that are all new stage some twenty times as much.
@@ -166,13 +166,11 @@ impl Partitions {
         sum
     }
 
-    /// How long each operator took since the last call, summed over all tasks.
-    pub fn take_times(&mut self) -> BTreeMap<NodeId, Duration> {
-        let mut times: BTreeMap<NodeId, Duration> = BTreeMap::new();
-        self.tasks()
-            .flat_map(Task::take_times)
-            .for_each(|(node, time)| *times.entry(node).or_default() += time);
-        times
+    /// What each operator did since the last call, summed over all tasks.
+    pub fn take_work(&mut self) -> BTreeMap<NodeId, Work> {
+        let mut sum: BTreeMap<NodeId, Work> = BTreeMap::new();
+        self.tasks().flat_map(Task::take_work).for_each(|(node, work)| *sum.entry(node).or_default() += work);
+        sum
     }
 
     /// All tasks.

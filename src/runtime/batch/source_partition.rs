@@ -182,6 +182,7 @@ impl SourcePartition {
         progress.timestamps = progress.timestamps.into_iter().chain(timestamps).reduce(Timestamps::and);
         self.newest_ms = self.newest_ms.max(timestamps.map(|t| t.greatest_ms));
         let rows = chunk.len() + bad.len();
+        self.task.takes(records.max(rows));
         self.taken_first = (records > 0).then_some(first);
         let is_rejected = records == 1 && self.rejected.as_ref().is_some_and(|(at, _)| *at == first);
         if is_rejected {

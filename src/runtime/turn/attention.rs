@@ -7,13 +7,15 @@
 
 use crate::{
     error::{Error, Failure, Result},
-    runtime::{app::App, group::Group, pool::Working},
+    runtime::{app::App, events::Observed, group::Group, pool::Working},
     task::Running,
 };
 use std::{sync::Arc, time::Duration};
 
 /// What takes this long is told; then again each time it has taken twice as long.
 const LONG: Duration = Duration::from_secs(10);
+/// How often the progress of a batch is reported.
+const REPORT_EVERY: Duration = Duration::from_millis(500);
 
 /// The attention of the loop.
 #[derive(Default)]
@@ -29,6 +31,8 @@ pub struct Attention {
     running: Vec<Arc<Running>>,
     /// Outputs that are being called.
     outputs: Vec<String>,
+    /// When the progress of the batch is reported next; `None` = it has just begun.
+    report_at: Option<Duration>,
 }
 
 impl Attention {
@@ -36,6 +40,8 @@ impl Attention {
     pub fn watch(&mut self, running: impl Iterator<Item = Arc<Running>>) {
         self.running.clear();
         self.running.extend(running);
+        self.running.iter().for_each(|task| task.begin_batch());
+        self.report_at = None;
     }
 
     /// These outputs are called now; none, once they have returned.
@@ -95,6 +101,7 @@ impl Attention {
             self.lost.get_or_insert(failure);
         }
         self.tell(waited);
+        self.report(app, Some(Self::what));
         if !app.env.shutdown.is_requested() {
             return Ok(());
         }
@@ -108,6 +115,18 @@ impl Attention {
             self.what()
         );
         Err(Error::Killed)
+    }
+
+    /// Reports how far the batch has come, if it is time; `what` is running, or it waits for input.
+    pub fn report(&mut self, app: &App, what: Option<fn(&Self) -> String>) {
+        let now = app.now();
+        if now < *self.report_at.get_or_insert(now + REPORT_EVERY) {
+            return;
+        }
+        self.report_at = Some(now + REPORT_EVERY);
+        let (records, running) =
+            (self.running.iter().map(|r| r.records()).sum(), what.map(|what| what(self)));
+        app.observe(&Observed::Progress { records, running: running.as_deref() });
     }
 
     /// Says what takes long.

@@ -89,7 +89,7 @@ impl Loop {
             inputs,
             ..InFlight::default()
         };
-        self.app.observe(&Observed::Cut(batch));
+        self.app.observe(&Observed::Cut { batch, inputs: &self.in_flight.inputs });
         batch
     }
 
@@ -115,6 +115,7 @@ impl Loop {
         let progressed = !is_full && self.timed_round(batch)?;
         self.group.hear(&self.app)?;
         self.attention.lost()?;
+        self.attention.report(&self.app, None);
         let (config, clock) = (&self.app.config, &self.app.env.clock);
         let age = self.app.since(self.in_flight.began);
         let left = trigger::time_left(config.trigger, batch.time, clock.now_ms(), age);

@@ -43,8 +43,11 @@ impl Loop {
 
     fn batch_report(&mut self, batch: Batch, committed: bool) -> BatchReport {
         let (partitions, in_flight) = (&mut self.partitions, &mut self.in_flight);
-        let mut times = partitions.take_times();
-        in_flight.two_phase_times.drain(..).for_each(|(node, time)| *times.entry(node).or_default() += time);
+        let mut work = partitions.take_work();
+        in_flight
+            .two_phase_times
+            .drain(..)
+            .for_each(|(node, time)| work.entry(node).or_default().time += time);
         let is_sized = self.witness.is_due(); // sizes are read only every few seconds
         BatchReport {
             id: batch.id.0,
@@ -64,7 +67,7 @@ impl Loop {
             positions: partitions.positions(),
             waited: in_flight.waited,
             inputs: std::mem::take(&mut in_flight.inputs),
-            times: times.into_iter().collect(),
+            work: work.into_iter().collect(),
         }
     }
 }

@@ -28,11 +28,10 @@ class Charts {
     new ResizeObserver(() => this.resize()).observe(row);
   }
 
-  show(times, values) {
+  // `greatest`: the scale is at least for this value, so that charts can share one.
+  show(times, values, greatest = 0) {
     this.data = [times.map((t) => t / 1000), values];
-    let greatest = values.reduce((a, b) => Math.max(a, b), 0);
-    if (this.limit) greatest = Math.max(greatest, this.limit.at * 1.1);
-    this.end = scaleEnd(greatest);
+    this.end = scaleEnd(values.reduce((a, b) => Math.max(a, b), greatest));
     this.showEmpty(times.length === 0);
     if (times.length === 0) return;
     if (this.plot) this.plot.setData(this.data); else this.build();
@@ -51,7 +50,7 @@ class Charts {
     const note = this.timeline.querySelector(".empty");
     if (note && !empty) note.remove();
     if (!note && empty) {
-      this.timeline.append(Object.assign(document.createElement("div"), { className: "empty", textContent: "No batches yet" }));
+      this.timeline.append(Object.assign(document.createElement("div"), { className: "empty", textContent: "No batch has ended yet" }));
     }
     if (empty && this.plot) {
       this.plot.destroy();
@@ -96,7 +95,7 @@ class Charts {
   }
 
   drawLimit(u) {
-    if (!this.limit) return;
+    if (!this.limit || this.limit.at > this.end) return;
     const { ctx } = u, ratio = devicePixelRatio, y = u.valToPos(this.limit.at, "y", true);
     ctx.save();
     ctx.strokeStyle = color("limit");

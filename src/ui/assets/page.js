@@ -69,17 +69,19 @@ function parseDate(text) {
 
 // ---- tables ---------------------------------------------------------------------------------------------------------
 
-// Fills a table. A cell is a text, or {text, link, kind}; a row may have a `kind`.
+// Fills a table. A cell is a text, or {text, link, kind, title, share}; a row may have a `kind`.
 function fill(table, rows, none) {
   const body = table.tBodies[0], columns = table.tHead.rows[0].cells;
   body.replaceChildren(...rows.map((row) => {
     const tr = document.createElement("tr");
     if (row.kind) tr.className = row.kind;
     row.cells.forEach((cell, i) => {
-      const td = tr.insertCell(), { text, link, kind } = typeof cell === "object" ? cell : { text: cell };
+      const td = tr.insertCell(), { text, link, kind, title, share } = typeof cell === "object" ? cell : { text: cell };
       td.className = [columns[i].className, kind].filter(Boolean).join(" ");
       if (link) td.append(Object.assign(document.createElement("a"), { href: link, textContent: text }));
+      else if (share !== undefined) td.append(Object.assign(document.createElement("progress"), { value: share, title: text }));
       else td.textContent = text;
+      if (title) td.title = title;
     });
     return tr;
   }));
@@ -100,6 +102,25 @@ function operations(batch) {
 
 function records(n) {
   return n === 1 ? "1 record" : `${grouped(n)} records`;
+}
+
+function inputSoFar(batch) {
+  return batch.takingInput ? `${records(batch.inputSize)} so far` : records(batch.inputSize);
+}
+
+function runningFor(batch, now) {
+  return batch.cutTime ? formatDuration(Math.max(0, Math.floor((now - parseDate(batch.cutTime)) / 1000) * 1000)) : "-";
+}
+
+// What a batch in progress is doing.
+function doing(batch) {
+  const phase = batch.takingInput ? "taking input" : "ending";
+  return batch.running ? `${phase}, in ${batch.running}` : phase;
+}
+
+// The ids of processes are long unless someone chose them: their beginning is enough to tell them apart.
+function short(id) {
+  return id.length > 16 ? `${id.slice(0, 8)}...` : id;
 }
 
 // ---- the streaming page ---------------------------------------------------------------------------------------------
@@ -137,7 +158,14 @@ class StreamingPage {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
       [this.input, ...this.delays.map((d) => d.charts), ...this.streams.map((s) => s.charts)].forEach((c) => c.rebuild());
     });
-    setInterval(() => this.showRunning(), 1000);
+    setInterval(() => {
+      this.showRunning();
+      this.showActive();
+    }, 1000);
+    fill(element("setting-table"), data.program.settings.map(([name, value]) => ({ cells: [name, value] })), "None");
+    document.querySelectorAll(".note").forEach((note) => {
+      note.hidden = !intervalMs;
+    });
   }
 
   take(update) {
@@ -146,6 +174,7 @@ class StreamingPage {
     this.batches = (update.reset ? [] : this.batches).concat(update.ended).slice(-BATCHES_MAX);
     this.succeeded = this.batches.filter((b) => b.numFailedOutputOps === 0);
     this.problem(update.missing.length ? `Not ready: ${update.missing.join("; ")}` : update.notice ?? "");
+    this.showGivenUp();
     this.showRunning();
     this.showCharts();
     this.showReceivers();
@@ -160,13 +189,27 @@ class StreamingPage {
     element("problem").textContent = text;
   }
 
+  // The last batch was given up, unless the cause is already told.
+  showGivenUp() {
+    const { givenUp, missing } = this.update, banner = element("given-up");
+    banner.hidden = !givenUp || missing.some((text) => text.includes(givenUp.reason));
+    if (banner.hidden) return;
+    const link = Object.assign(document.createElement("a"), { href: `/streaming/batch/${givenUp.batchId}`, textContent: formatTime(givenUp.batchId) });
+    banner.replaceChildren("The last batch was given up (", link, `): ${givenUp.reason}. Its input comes again.`);
+  }
+
+  // The server's clock.
+  now() {
+    return this.update.now + (this.silent ? 0 : Date.now() - this.heard);
+  }
+
   showRunning() {
-    const { statistics, startedMs, now } = this.update, line = element("running");
+    const { statistics, startedMs } = this.update, line = element("running");
     if (!startedMs) {
       line.textContent = "No batch has begun yet.";
       return;
     }
-    const age = now + (this.silent ? 0 : Date.now() - this.heard) - startedMs;
+    const age = this.now() - startedMs, givenUp = statistics.numFailedBatches;
     const strong = (id, text) => Object.assign(document.createElement("strong"), { id, textContent: text });
     const every = statistics.batchDuration;
     line.replaceChildren(
@@ -175,22 +218,26 @@ class StreamingPage {
       " for ", strong("age", formatDurationVerbose(age < 1000 ? Math.max(0, age) : age - (age % 1000))),
       " since ", strong("since", formatTime(startedMs - (startedMs % 1000))),
       " (", strong("completed-batches", statistics.numTotalCompletedBatches),
-      " completed batches, ", strong("records", statistics.numProcessedRecords), " records)",
+      " completed batches, ",
+      ...(givenUp ? [strong("given-up-batches", givenUp), " given up, "] : []), strong("records", statistics.numProcessedRecords), " records)",
     );
   }
 
   showCharts() {
     const { statistics } = this.update, times = this.succeeded.map((b) => b.batchId);
-    const { numActiveBatches: active, numTotalCompletedBatches: completed, numActiveReceivers, numReceivers } = statistics;
-    element("timelines").textContent = `Timelines (Last ${times.length} batches, ${active} active, ${completed} completed)`;
+    const { numActiveBatches: active, numActiveReceivers, numReceivers } = statistics, completed = times.length;
+    element("timelines").textContent = `Timelines (Last ${active + completed} batches, ${active} active, ${completed} completed)`;
     element("receivers").textContent = `${numActiveReceivers} / ${numReceivers} active`;
     element("receivers").className = numActiveReceivers < numReceivers ? "error" : "";
     const average = statistics.avgInputRate;
     element("input-rate").querySelector(".average").textContent = average === undefined ? "-" : `${average.toFixed(2)} records/sec`;
     this.input.show(times, this.succeeded.map((b) => b.inputRate));
+    // One scale, so that they can be compared.
+    const values = this.delays.flatMap(({ field }) => this.succeeded.map((b) => b[field] || 0));
+    const greatest = values.reduce((a, b) => Math.max(a, b), 0);
     for (const { field, average, row, charts } of this.delays) {
       row.querySelector(".average").textContent = formatDuration(statistics[average]);
-      charts.show(times, this.succeeded.map((b) => b[field]));
+      charts.show(times, this.succeeded.map((b) => b[field]), greatest);
     }
     if (!element("streams").hidden) this.showStreams(times);
   }
@@ -224,7 +271,7 @@ class StreamingPage {
       cells: [
         r.streamName,
         { text: r.status, kind: r.status.toLowerCase() },
-        { text: r.executorHost ? `${r.executorId} / ${r.executorHost}` : r.executorId, kind: "place" },
+        { text: [short(r.executorId), r.executorHost].filter(Boolean).join(" / "), title: [r.executorId, r.executorHost].filter(Boolean).join(" / ") },
         r.nextOffset === undefined ? "-" : grouped(r.nextOffset),
         r.lag === undefined ? "-" : grouped(r.lag),
         r.lastErrorTime ? formatTime(parseDate(r.lastErrorTime)) : "-",
@@ -234,16 +281,19 @@ class StreamingPage {
   }
 
   showActive() {
-    const { active } = this.update;
-    element("active-title").textContent = `Active Batches (${active.length})`;
-    fill(element("active"), active.slice().reverse().map((b) => b.status === "QUEUED" ? {
-      cells: [formatTime(b.batchId), "-", "-", "-", operations(b), "queued"],
-    } : {
+    const { active } = this.update, queued = active.filter((b) => b.status === "QUEUED");
+    element("active-title").textContent = queued.length ? `Active Batches (${active.length}, ${queued.length} of them queued)` : `Active Batches (${active.length})`;
+    const running = active.filter((b) => b.status !== "QUEUED").map((b) => ({
       cells: [
-        batchLink(b), b.takingInput ? "-" : records(b.inputSize), formatDuration(b.schedulingDelay), formatDuration(b.processingTime),
-        operations(b), b.takingInput ? "processing, taking input" : "processing",
+        batchLink(b), inputSoFar(b), formatDuration(b.schedulingDelay), runningFor(b, this.now()), operations(b),
+        { text: doing(b), kind: "long" },
       ],
-    }), "None");
+    }));
+    // What waits has nothing to show but its time.
+    const waiting = queued.slice(0, 1).map((first) => ({
+      cells: [`from ${formatTime(first.batchId)}`, "-", "-", "-", operations(first), `${queued.length} queued`],
+    }));
+    fill(element("active"), running.concat(waiting), "None");
   }
 
   showFailed() {
@@ -287,15 +337,23 @@ class StreamingPage {
 function showBatch(batch, ops) {
   element("batch-time").textContent = formatTime(batch.batchId);
   const failed = batch.numFailedOutputOps > 0;
-  element("status").textContent = failed ? "GIVEN UP" : batch.status;
+  const age = batch.status === "PROCESSING" && batch.cutTime ? ` for ${runningFor(batch, Date.now())}, ${doing(batch)}` : "";
+  element("status").textContent = failed ? "GIVEN UP" : batch.status + age;
   element("status").className = failed ? "error" : "";
   element("problem").hidden = !failed;
   if (failed) element("problem").textContent = `Given up: ${batch.firstFailureReason}. Its input came again in a later batch.`;
   element("batch-duration").textContent = batch.batchDuration ? formatDurationVerbose(batch.batchDuration) : "as soon as possible";
-  element("input-size").textContent = records(batch.inputSize);
+  element("input-size").textContent = inputSoFar(batch);
   element("scheduling-delay").textContent = formatDuration(batch.schedulingDelay);
   element("processing-time").textContent = formatDuration(batch.processingTime);
   element("total-delay").textContent = formatDuration(batch.totalDelay);
+  const parts = batch.phases && [
+    ["computing while input arrived", batch.phases.input], ["ending the batch", batch.phases.end], ["sending", batch.phases.flush],
+    ["committing", batch.phases.commit], ["writing state", batch.phases.apply],
+  ];
+  element("phases").textContent = parts ? parts.map(([name, ms]) => `${name} ${formatDuration(ms)}`).join(", ") : "";
+  element("total-delay-note").textContent = batch.totalDelay < batch.processingTime ? "from the batch time; most of the work was done before it" : "";
+  showOperators(batch);
   const status = (o) => (o.failureReason ? "FAILED" : batch.status === "COMPLETED" ? "SUCCEEDED" : "PROCESSING");
   fill(element("operations"), ops.map((o) => ({
     kind: o.failureReason ? "failing" : "",
@@ -305,6 +363,20 @@ function showBatch(batch, ops) {
   fill(element("inputs"), ranges.map(([name, r]) => ({
     cells: [name, r.topic, r.partition, grouped(r.fromOffset), grouped(r.untilOffset), grouped(r.numRecords)],
   })), batch.takingInput ? "Still taking input" : failed ? "Nothing was processed before it failed" : batch.inputSize ? "The offsets of this batch are no longer kept" : "No input");
+}
+
+// Each stage with its operators.
+function showOperators(batch) {
+  const all = batch.operators || [], total = all.reduce((sum, o) => sum + o.duration, 0);
+  const share = (ms) => ({ text: total ? `${Math.round((ms * 100) / total)} %` : "-", share: total ? ms / total : 0 });
+  const rows = [...new Set(all.map((o) => o.stage))].flatMap((stage) => {
+    const own = all.filter((o) => o.stage === stage), sum = own.reduce((ms, o) => ms + o.duration, 0);
+    return [
+      { kind: "stage", cells: [`Stage ${stage}`, "", "", "", formatDuration(sum), share(sum)] },
+      ...own.map((o) => ({ cells: [o.operatorId, o.name, o.description, grouped(o.numRecords), formatDuration(o.duration), share(o.duration)] })),
+    ];
+  });
+  fill(element("operators"), rows, batch.status === "COMPLETED" ? "None" : "Known when the batch has ended");
 }
 
 async function followBatch() {
