@@ -124,7 +124,7 @@ impl App {
             transactional_id: (self.config.guarantee == Guarantee::ExactlyOnce).then_some(id),
             transaction_timeout: self.config.transaction_timeout,
             group: self.config.application_id.clone(),
-            buffer_bytes: 64 << 20,
+            buffer_bytes: 32 << 20, // what waits is held by us
             sizes,
         }
     }

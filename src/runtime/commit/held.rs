@@ -18,7 +18,7 @@ use std::{
 /// Held in memory at most while the batch takes input, bytes: as much as a batch takes before it ends early.
 const MEMORY_BYTES_MAX: usize = 48 << 20;
 /// The same while the batch ends: what a large window gives is more than fits in memory anyway.
-const ENDING_BYTES_MAX: usize = 16 << 20;
+const ENDING_BYTES_MAX: usize = 8 << 20;
 
 /// Records for one topic.
 struct Entry {

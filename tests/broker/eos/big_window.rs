@@ -16,9 +16,9 @@ use crate::{contract::unique, subject::bootstrap};
 use rdkafka::Message;
 
 const BUDGET_BYTES: u64 = 16 << 20;
-const RESIDENT_BYTES_MAX: u64 = 256 << 20;
+const RESIDENT_BYTES_MAX: u64 = 320 << 20;
 /// While the changelog is read, the client's queues come on top.
-const RESTORING_BYTES_MAX: u64 = 320 << 20;
+const RESTORING_BYTES_MAX: u64 = 352 << 20;
 const PORTION: u64 = 25_000;
 const WORDS: u64 = 200_000;
 

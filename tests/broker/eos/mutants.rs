@@ -47,7 +47,7 @@ fn state_that_is_written_before_the_commit_is_detected() {
 
 #[test]
 fn offsets_that_are_committed_outside_the_transaction_are_detected() {
-    assert!(!found("mutant-offsets-outside=mutant,after-offsets=kill@3").is_empty());
+    assert!(!found("mutant-offsets-outside=mutant,after-offsets=kill@4").is_empty());
 }
 
 #[test]
