@@ -206,6 +206,7 @@ fn held_join(mutant: &str) -> Vec<String> {
             [
                 "expelled from the group and admitted again",
                 "the partitions were lost while the batch was computed",
+                "this process has not joined the group",
             ]
             .iter()
             .any(|text| run.text().contains(text))
