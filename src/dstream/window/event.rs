@@ -119,6 +119,7 @@ impl EventWindow {
     ///     let window = EventWindow::tumbling(Duration::from_secs(10)).lateness(Duration::from_secs(5));
     ///     clicks.count_by_key_and_event_window(window, |click| click.value).map(|(at, n)| (at.start_ms, n)).print();
     /// });
+    /// driver.set_now_ms(20_000); // a row ahead of the clock moves no watermark
     /// driver.batch("clicks 0 | - | home | @9000\nclicks 0 | - | home | @14000\n")?; // the watermark is at 14 s then
     /// assert_eq!(
     ///     driver.batch("clicks 0 | - | home | @8000\nclicks 0 | - | home | @15000\n")?.to_string(),
