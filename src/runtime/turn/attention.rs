@@ -100,6 +100,16 @@ impl Attention {
         if let Err(failure) = group.hear(app) {
             self.lost.get_or_insert(failure);
         }
+        self.look(app, waited)
+    }
+
+    /// As [`Attention::attend`], but without hearing the group: what it says while a commit is in doubt is of the
+    /// membership in whose name the offsets were sent, and is heard when the outcome is known.
+    ///
+    /// # Errors
+    /// As [`Attention::attend`].
+    pub fn look(&mut self, app: &App, waited: Duration) -> Result {
+        app.observe(&Observed::Alive);
         self.tell(waited);
         self.report(app, Some(Self::what));
         if !app.env.shutdown.is_requested() {

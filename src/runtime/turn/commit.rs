@@ -75,10 +75,10 @@ impl Loop {
                 state.backend.apply(&state.changes, None)?;
             }
         }
-        let Loop { app, group, attention, transaction, .. } = self;
+        let Loop { app, attention, transaction, .. } = self;
         let mut given_up = Ok(());
         let committed = crate::failpoint::around_commit(|| {
-            let attend = &mut |waited| attention.attend(app, group, waited);
+            let attend = &mut |waited| attention.look(app, waited);
             transaction.commit(offsets, membership, app, attend).unwrap_or_else(|e| {
                 given_up = Err(e);
                 Ok(())

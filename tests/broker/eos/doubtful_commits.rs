@@ -137,7 +137,6 @@ fn until_it_gives_up(run: &mut Run) {
 }
 
 #[test]
-#[ignore = "known to fail: the process waits for its partitions when the broker is back"]
 fn the_broker_dies_before_the_end_of_the_transaction() {
     a_broker_that_goes(
         "broker killed in a commit",
