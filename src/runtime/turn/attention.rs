@@ -55,6 +55,12 @@ impl Attention {
         self.is_overdue
     }
 
+    /// Whether the group was lost meanwhile.
+    #[must_use]
+    pub fn has_lost(&self) -> bool {
+        self.lost.is_some()
+    }
+
     /// How the group was lost meanwhile, if it was.
     ///
     /// # Errors
