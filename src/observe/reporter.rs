@@ -385,6 +385,7 @@ impl Observer for Reporter {
                 tracing::warn!("a state database was moved aside and is restored from the log: {why}");
             }
             Observed::Closed => {
+                seen.stalled = Stalled::default();
                 self.metrics.restarted();
                 self.history.closed();
             }

@@ -18,7 +18,7 @@ use crate::{
 impl Loop {
     /// Serves everything that the group reported; at the barrier only.
     pub(super) fn serve_group(&mut self) -> Result {
-        match self.group.poll() {
+        match self.group.poll(&self.app) {
             Ok(()) => {}
             Err(f) if f.reaction == Reaction::Exit => return self.place_taken(f),
             Err(f) if f.reaction == Reaction::CloseTasks => {
@@ -57,7 +57,7 @@ impl Loop {
                     self.forget(&at);
                     self.group.release(&at)?;
                 }
-                GroupEvent::Connection(why) => self.app.observe(&Observed::Connection(why.as_deref())),
+                GroupEvent::Connection(_) => {} // the group has reported it
             }
         }
         self.recover()?;

@@ -61,7 +61,7 @@ impl Loop {
     fn await_membership(&mut self) -> Result {
         let Loop { app, group, attention, .. } = self;
         let began = app.now();
-        while group.membership().is_err() && !group.has_events() && !attention.has_lost() {
+        while group.membership().is_err() && !group.has_events() && !group.has_lost() {
             let waited = app.since(began);
             if waited > app.config.session_timeout {
                 break;
@@ -74,7 +74,7 @@ impl Loop {
 
     /// Sends the offsets and ends the transaction.
     pub(super) fn commit(&mut self) -> Result<Event> {
-        if let Err(f) = self.attention.lost() {
+        if let Err(f) = self.group.take_loss() {
             return self.failed(f.into());
         }
         let membership = match self.group.membership() {
@@ -96,10 +96,10 @@ impl Loop {
                 state.backend.apply(&state.changes, None)?;
             }
         }
-        let Loop { app, attention, transaction, .. } = self;
+        let Loop { app, group, attention, transaction, .. } = self;
         let mut given_up = Ok(());
         let committed = crate::failpoint::around_commit(|| {
-            let attend = &mut |waited| attention.look(app, waited);
+            let attend = &mut |waited| attention.attend(app, group, waited);
             transaction.commit(offsets, membership, app, attend).unwrap_or_else(|e| {
                 given_up = Err(e);
                 Ok(())
