@@ -15,6 +15,7 @@ mod faults;
 mod fetcher;
 mod ffi;
 mod group_assignment;
+mod groups;
 mod listing;
 mod member;
 mod producer;
@@ -24,6 +25,7 @@ use self::{
     admin::Admin,
     client::{Owned, QueryContext},
     config::{Settings, config_error},
+    groups::Groups,
 };
 use super::{GroupMember, GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec};
 use crate::{
@@ -57,6 +59,7 @@ pub struct KafkaLog {
     /// Queries high watermarks and describes topics.
     queries: Owned<BaseConsumer<QueryContext>>,
     admin: OnceLock<Admin>,
+    groups: Groups,
     /// Number of partitions of each topic, as last described: a member's buffer is divided among them.
     partitions: Mutex<BTreeMap<String, u32>>,
     /// The longest transaction of any producer created here, in milliseconds: how long committed offsets may stay
@@ -82,6 +85,7 @@ impl KafkaLog {
             settings,
             queries,
             admin: OnceLock::new(),
+            groups: Groups::default(),
             partitions: Mutex::default(),
             transaction_ms: AtomicU64::new(TRANSACTION_MS),
         })
@@ -227,19 +231,7 @@ impl Log for KafkaLog {
     }
 
     fn members(&self, group: &str) -> Result<Vec<GroupMember>> {
-        let client = self.queries.client().native_ptr();
-        let found = ffi::describe_group(client, group, OFFSET_TIMEOUT);
-        found.map_err(|e| {
-            let f = classify::failure(Stage::Group, &e);
-            let message = match e.code {
-                Code::GroupAuthorizationFailed => format!(
-                    "authorisation failed: {}\n  next: ask for the permission READ on the group `{group}`",
-                    f.message
-                ),
-                _ => format!("describing the group `{group}`: {}", f.message),
-            };
-            Failure { message, ..f }.into()
-        })
+        self.groups.members(&self.settings, group)
     }
 
     fn join(&self, group: &GroupSpec) -> Result<Box<dyn Member>> {
