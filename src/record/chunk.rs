@@ -46,6 +46,16 @@ pub enum Stamps {
 }
 
 impl Stamps {
+    /// That of a row.
+    #[must_use]
+    pub fn of(&self, row: usize) -> Option<i64> {
+        match self {
+            Stamps::Unknown => None,
+            Stamps::Greatest(ms) => Some(*ms),
+            Stamps::Each(all) => all.get(row).copied(),
+        }
+    }
+
     /// The greatest of all rows.
     #[must_use]
     pub fn greatest(&self) -> Option<i64> {

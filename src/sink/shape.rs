@@ -132,16 +132,18 @@ impl<T: Data> SinkShape<T> {
         make: impl Fn() -> W + Send + Sync + 'static,
     ) -> Result<Self, String> {
         let topic = topic_of(&context.application, kind, name)?;
-        let encode = move |row: &T, out: &mut RawChunkBuilder| {
+        let encode = Arc::new(move |row: &T, out: &mut RawChunkBuilder| {
             out.push_with(-1, None, |bytes| value.encode(row, bytes))
-        };
+        });
+        let to = topic.clone();
+        let operator = move || TopicSink::internal(to.clone(), encode.clone());
         let outbox = OutboxSpec {
             name: format!("{kind}-{name}"),
             topic: topic.clone(),
             positions: None,
             make: Arc::new(move || Box::new(make())),
         };
-        Ok(SinkShape { outbox: Some(outbox), ..Self::topic(&topic, encode) })
+        Ok(SinkShape { topics: vec![topic], outbox: Some(outbox), ..Self::ending_in(operator) })
     }
 
     /// As [`two_phase`](Self::two_phase), with rows that `operator` has encoded in tasks.

@@ -3,12 +3,13 @@
 //! Owns the operator that encodes them. Knows no log: what it produces leaves the task and is sent in the
 //! batch's transaction. Invariants: encoding is part of compute (pure, parallel), so a commit only moves
 //! bytes; a record to which `encode` gives no timestamp gets the greatest one of the records that it was made from, or, if that is
-//! ahead of the clock and brokers would refuse it, none.
+//! ahead of the clock and brokers would refuse it, none. A record of an internal topic gets none at all: its retention counts from
+//! when it is written.
 
 use crate::{
     error::{Error, Result},
     operator::{Context, Operator, Output, Port},
-    record::{Chunk, Data, RawChunkBuilder, Stamps},
+    record::{Chunk, Data, RawChunkBuilder},
 };
 use std::{marker::PhantomData, sync::Arc};
 
@@ -16,6 +17,7 @@ use std::{marker::PhantomData, sync::Arc};
 pub struct TopicSink<T, F> {
     topic: Arc<str>,
     encode: Arc<F>,
+    is_internal: bool,
     rows: PhantomData<fn(T)>,
 }
 
@@ -23,8 +25,19 @@ impl<T, F> TopicSink<T, F> {
     /// Writes what `encode` appends for each row to `topic`.
     #[must_use]
     pub fn new(topic: Arc<str>, encode: Arc<F>) -> Self {
-        TopicSink { topic, encode, rows: PhantomData }
+        TopicSink { topic, encode, is_internal: false, rows: PhantomData }
     }
+
+    /// As [`new`](Self::new), for a topic of the application itself.
+    #[must_use]
+    pub fn internal(topic: Arc<str>, encode: Arc<F>) -> Self {
+        TopicSink { is_internal: true, ..Self::new(topic, encode) }
+    }
+}
+
+/// The timestamp of what is made from a row, unless it has one of its own.
+fn stamp_of(input: &Chunk, row: usize, clock_ms: i64) -> Option<i64> {
+    input.stamps().of(row).filter(|ms| *ms <= clock_ms)
 }
 
 impl<T: Data, F> Operator for TopicSink<T, F>
@@ -34,21 +47,11 @@ where
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         let rows = input.view::<Vec<T>>();
         let mut out = RawChunkBuilder::with_capacity(rows.len(), rows.len() * 64);
-        match input.stamps() {
-            Stamps::Each(stamps) => {
-                for (row, stamp) in rows.iter().zip(&**stamps) {
-                    let first = out.len();
-                    (self.encode)(row, &mut out)?;
-                    if *stamp <= cx.batch.clock_ms {
-                        out.stamp(first, *stamp);
-                    }
-                }
-            }
-            Stamps::Unknown | Stamps::Greatest(_) => {
-                rows.iter().try_for_each(|row| (self.encode)(row, &mut out))?;
-                if let Some(newest) = input.stamps().greatest().filter(|ms| *ms <= cx.batch.clock_ms) {
-                    out.stamp(0, newest);
-                }
+        for (index, row) in rows.iter().enumerate() {
+            let first = out.len();
+            (self.encode)(row, &mut out)?;
+            if let Some(ms) = stamp_of(&input, index, cx.batch.clock_ms).filter(|_| !self.is_internal) {
+                out.stamp(first, ms);
             }
         }
         if !out.is_empty() {
@@ -81,12 +84,16 @@ where
 {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         let mut out: Vec<RawChunkBuilder> = self.topics.iter().map(|_| RawChunkBuilder::default()).collect();
-        for row in input.view::<Vec<T>>() {
+        for (row, number) in input.view::<Vec<T>>().iter().zip(0..) {
             let index = (self.choose)(row)?;
             let records = out.get_mut(index).ok_or_else(|| {
                 Error::Row(format!("topic number {index} was chosen, but there are {}", self.topics.len()))
             })?;
+            let first = records.len();
             (self.encode)(row, records)?;
+            if let Some(ms) = stamp_of(&input, number, cx.batch.clock_ms) {
+                records.stamp(first, ms);
+            }
         }
         for (topic, records) in self.topics.iter().zip(out).filter(|(_, records)| !records.is_empty()) {
             cx.out.output(Output::Records { topic: topic.clone(), records: records.build() });

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 use tidegate::{
-    BadRecordPolicy, Config, EventWindow, SourceOptions, StreamingContext,
+    BadRecordPolicy, Config, EventWindow, PostgresSink, SourceOptions, StreamingContext,
     codec::{AsText, Message, Messages, Utf8},
     config::Trigger,
     log::{self, ProducerSpec, RequestSizes, TopicSpec},
@@ -302,19 +302,30 @@ fn outputs_carry_the_times_of_what_they_were_made_from_and_internal_topics_their
         let lines = ssc.source::<String>(options, Utf8);
         let numbers = lines.try_map(|line| line.parse::<u64>());
         numbers.map(|n| (n, n)).to_kafka("plain", AsText, AsText);
+        numbers.map(|n| (n, n)).to_kafka_by(["chosen"], |_| "chosen", AsText, AsText);
         numbers.foreach_batch("batches", |_, _| ());
+        // Nobody answers there, so the rows stay in the topic.
+        numbers
+            .map(|n| (n,))
+            .to_postgres(PostgresSink::new("postgres://u@127.0.0.1:1/db", "numbers").columns(["n"]));
     };
     let settings = Settings { state_partitions: 1, ..Settings::default() };
     let mut driver = Driver::with(settings, program);
     let rows = "in 0 | - | 1 | @0\nin 1 | - | 2 | @500\nin 1 | - | 3 | @400\nin 2 | - | bad | @700\n";
     let written = shown(&driver.batch_at(10_000, rows).unwrap());
-    let plain: Vec<&str> = written.lines().filter(|row| row.starts_with("plain")).collect();
     // Of the partition that they came from, not of the batch; a time of 0 is one, too.
-    assert_eq!(plain, ["plain | 1 | 1 | @0", "plain | 2 | 2 | @500", "plain | 3 | 3 | @400"]);
+    for topic in ["plain", "chosen"] {
+        let rows: Vec<&str> = written.lines().filter_map(|row| row.strip_prefix(topic)).collect();
+        assert_eq!(rows, [" | 1 | 1 | @0", " | 2 | 2 | @500", " | 3 | 3 | @400"], "{topic}");
+    }
     let dead = written.lines().find(|row| row.starts_with("app-dlq")).unwrap();
     assert!(!dead.contains(" | @") && dead.contains("__tidegate.errors.timestamp-ms=700"), "{dead}");
-    let outbox = driver.new_rows("app-foreach-batches").unwrap();
-    assert!(!outbox.is_empty() && outbox.iter().all(|row| !row.contains(" | @")), "{outbox:?}");
+    let batches = driver.new_rows("app-foreach-batches").unwrap();
+    let postgres: Vec<String> =
+        written.lines().filter(|row| row.starts_with("app-postgres-numbers")).map(str::to_owned).collect();
+    for outbox in [batches, postgres] {
+        assert!(!outbox.is_empty() && outbox.iter().all(|row| !row.contains(" | @")), "{outbox:?}");
+    }
 }
 
 #[test]

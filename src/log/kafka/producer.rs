@@ -150,6 +150,11 @@ fn is_of_size(code: Code) -> bool {
     matches!(code, Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize)
 }
 
+/// What the broker said about a record, which is nothing but a code for some of them.
+fn said(code: Code, text: &str) -> String {
+    if text.is_empty() { code.to_string() } else { format!("{text} ({code:?})") }
+}
+
 impl Reports {
     fn failed(&self) -> std::sync::MutexGuard<'_, Failed> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
@@ -372,7 +377,6 @@ impl KafkaProducer {
             Some((cause, text)) if matches!(code, Code::Fatal | Code::State | Code::PurgeQueue) => {
                 (cause, text)
             }
-            _ if text.is_empty() => (code, code.to_string()),
             _ => (code, text.clone()),
         };
         let reaction = classify(Stage::Produce, code, Flags { fatal, ..Flags::default() });
@@ -397,9 +401,9 @@ impl KafkaProducer {
         };
         let name = &self.topics[topic].0;
         let to = if partition < 0 { String::new() } else { format!(", partition {partition}") };
-        let message = format!(
-            "topic `{name}`{to}, a record of {bytes} bytes with the key {key}: {text} ({code:?}){next}"
-        );
+        let said = said(code, &text);
+        let message =
+            format!("topic `{name}`{to}, a record of {bytes} bytes with the key {key}: {said}{next}");
         Failure::new(Stage::Produce, reaction, message)
     }
 
@@ -616,7 +620,7 @@ impl Producer for KafkaProducer {
             fingerprint: r.fingerprint,
             bytes: r.bytes,
             is_named: is_named && !is_of_size(r.code) || is_alone,
-            why: format!("{} ({:?})", r.text, r.code),
+            why: said(r.code, &r.text),
         };
         refused.into_iter().map(of).collect()
     }

@@ -119,8 +119,13 @@ impl Limits {
             }
         }
         if !changed && !self.is_alone && !refused.iter().all(|r| r.is_named) {
+            let next = if self.is_compressed {
+                "raise the topic's `max.message.bytes`: what a record takes that the client compresses is known to the topic alone"
+            } else {
+                "allow this user to describe the topic's settings, or set the client property `batch.size` below the topic's `max.message.bytes`"
+            };
             tracing::warn!(
-                "topic `{}` has refused a batch of records without saying which of them: from now on each record is sent in a batch of its own, which is slow (next: allow this user to describe the topic's settings, or set the client property `batch.size` below the topic's `max.message.bytes`)",
+                "topic `{}` has refused a batch of records without saying which of them: from now on each record is sent in a batch of its own, which is slow (next: {next})",
                 refused[0].topic
             );
             self.is_alone = true;

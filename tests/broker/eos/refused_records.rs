@@ -331,3 +331,31 @@ fn the_first_refused_record_of_many_partitions_is_what_the_log_says_it_is() {
     assert_eq!(ids(&client.read(&app.output)), once((0..4_000).filter(|id| id % 400 != 399)));
     println!("refused by the broker alone: named with its cause at once, or written to the dead letters");
 }
+
+#[test]
+fn what_a_compressed_record_takes_is_judged_by_the_log() {
+    let client = Client::new(&bootstrap());
+    let app = App::new("filter_project", &client).with("properties", "compression.type=lz4");
+    let app = app.with("on-refused-record", "dead-letter");
+    client.alter(&app.output, &[("max.message.bytes", "1000")]);
+    let writer = Writer::new(&client);
+    let mut random = super::Random(1);
+    let noise: String =
+        (0..2_500).map(|_| char::from(b'a' + u8::try_from(random.below(26)).unwrap())).collect();
+    for (id, user) in [(1, "u".repeat(2_500)), (2, noise), (3, "u".into())] {
+        writer.write(&app.input, 0, &format!("key-{id}"), &event(id, &user), None);
+    }
+    writer.flush();
+    let mut run = app.start("");
+    app.catch_up(&client, &mut run);
+    run.stop();
+    assert_eq!(ids(&client.read(&app.output)), once([1, 3].into_iter()));
+    let letters = letters(&client, &app);
+    assert_eq!((letters.len(), letters[0].key.as_str()), (1, "key-2"));
+    let why = letter(&letters, "message");
+    assert!(
+        why.ends_with("with the key `key-2`: MessageSizeTooLarge (Broker: Message size too large)"),
+        "{why}"
+    );
+    println!("compressed: what fits goes out, what does not goes to the dead letters with the log's reason");
+}
