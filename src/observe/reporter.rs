@@ -266,10 +266,10 @@ impl Reporter {
     }
 
     fn connection(&self, why: Option<&str>) {
-        self.status.disconnected(why.map(str::to_owned));
+        let was_reached = self.status.disconnected(why.map(str::to_owned));
         if let Some(why) = why {
             tracing::warn!("the log cannot be reached: {why}; waiting");
-        } else {
+        } else if !was_reached {
             tracing::info!("the log can be reached again");
         }
     }

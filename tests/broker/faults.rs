@@ -85,6 +85,32 @@ fn an_unknown_outcome_is_settled_by_the_token() {
     }
 }
 
+/// What was reported of the connection: whether a broker can be reached.
+fn states(consumer: &TestConsumer) -> Vec<bool> {
+    let state = |e: &GroupEvent| match e {
+        GroupEvent::Connection(state) => Some(state.is_none()),
+        _ => None,
+    };
+    consumer.events.iter().filter_map(state).collect()
+}
+
+/// Its connections stay open, so that the library sees only that its place in the group is lost.
+#[test]
+fn a_broker_that_is_connected_and_does_not_answer_is_reported_and_so_is_its_return() {
+    let broker = Kafka::start();
+    let log = tidegate::log::open(&broker.bootstrap(), &BTreeMap::new()).unwrap();
+    log.connect(Duration::from_secs(10)).unwrap();
+    let mut consumer = TestConsumer::join(&log, &unique("group"), "a", &[&topic(&log, 1)]);
+    consumer.until("held", |s| s.holds().len() == 1);
+    broker.stop_signal();
+    consumer.until("the place is lost", |s| s.events.iter().any(|e| matches!(e, GroupEvent::Lost(_))));
+    consumer.until("the silence is reported", |s| states(s) == [false]);
+    broker.cont_signal();
+    consumer.until("the return is reported", |s| states(s) == [false, true]);
+    consumer.until("held again", |s| s.holds().len() == 1);
+    consumer.member.close(false);
+}
+
 #[test]
 fn the_death_of_a_broker_is_reported_and_so_is_its_return() {
     let mut broker = Kafka::start();
@@ -93,13 +119,6 @@ fn the_death_of_a_broker_is_reported_and_so_is_its_return() {
     let (name, group) = (topic(&log, 1), unique("group"));
     let mut consumer = TestConsumer::join(&log, &group, "a", &[&name]);
     consumer.until("held", |s| s.holds().len() == 1);
-    let states = |s: &TestConsumer| {
-        let state = |e: &GroupEvent| match e {
-            GroupEvent::Connection(state) => Some(state.is_none()),
-            _ => None,
-        };
-        s.events.iter().filter_map(state).collect::<Vec<_>>()
-    };
     broker.kill9();
     consumer.until("the loss is reported", |s| states(s) == [false]);
     broker.restart();

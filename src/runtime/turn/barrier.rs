@@ -144,7 +144,10 @@ impl Loop {
     }
 
     fn try_join(&mut self) -> Result<bool> {
-        let Some(holder) = self.group.held_elsewhere(&self.app)? else {
+        let holder = self.group.held_elsewhere(&self.app)?;
+        // The log has answered; and no membership says so of a loss that one before it has told.
+        self.app.observe(&Observed::Connection(None));
+        let Some(holder) = holder else {
             let _ = crate::failpoint::passes("before-join");
             self.group.join(&self.app)?;
             return Ok(true);
