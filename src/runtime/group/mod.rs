@@ -47,8 +47,6 @@ pub struct Group {
     events: Vec<GroupEvent>,
     /// How the membership was lost while a batch was in flight.
     lost: Option<Failure>,
-    /// The member has reported that the log cannot be reached.
-    is_down: bool,
     /// Partitions that are ours but not recovered.
     pub unrecovered: Vec<TopicPartition>,
     /// The membership is of no further use; a new one is requested at the barrier.
@@ -71,7 +69,6 @@ impl Group {
             member_id: String::new(),
             events: vec![],
             lost: None,
-            is_down: false,
             unrecovered: vec![],
             must_rejoin: true,
             topics,
@@ -92,9 +89,6 @@ impl Group {
         self.leave();
         self.member = Some(app.env.log.join(&spec(app, &self.topics))?);
         self.must_rejoin = false;
-        if std::mem::take(&mut self.is_down) {
-            app.observe(&Observed::Connection(None)); // a new member reports for itself
-        }
         Ok(())
     }
 
@@ -143,7 +137,6 @@ impl Group {
         let heard = self.member.as_mut().map_or(Ok(vec![]), |member| member.poll())?;
         for event in heard {
             if let GroupEvent::Connection(why) = event {
-                self.is_down = why.is_some();
                 app.observe(&Observed::Connection(why.as_deref()));
             } else {
                 self.events.push(event);
@@ -318,7 +311,6 @@ mod tests {
             member_id: "a-1".into(),
             events: vec![],
             lost: None,
-            is_down: false,
             unrecovered: vec![],
             must_rejoin: false,
             topics: Topics::default(),
