@@ -3,8 +3,9 @@
 //! Knows no group. Invariant: a query that is disturbed by a change of leaders is repeated for a while.
 
 use super::{
+    LEADER_PATIENCE,
     client::{Owned, QueryContext},
-    ffi, leader_is_changing,
+    ffi, leader_is_changing, learn_leaders,
 };
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
@@ -47,13 +48,18 @@ pub(super) fn offset_at(
         ),
     };
     let started = Instant::now();
+    let mut patience = LEADER_PATIENCE;
     loop {
         while queries.poll(Duration::ZERO).is_some() {}
-        match ask(queries, at, timestamp_ms) {
+        match ask(queries, at, timestamp_ms, patience) {
             Ok(rdkafka::Offset::Offset(found)) => {
                 return u64::try_from(found).map(|o| Some(Offset(o))).map_err(|_| refused(found.to_string()));
             }
             Ok(_) => return Ok(None),
+            Err(e) if is_silent(&e) && started.elapsed() < TIMEOUT => {
+                learn_leaders(queries, &at.topic, patience);
+                patience *= 2;
+            }
             Err(e) if may_pass(&e) && started.elapsed() < TIMEOUT => thread::sleep(PAUSE),
             Err(e) => return Err(refused(e.to_string())),
         }
@@ -66,10 +72,15 @@ fn may_pass(error: &KafkaError) -> bool {
     leader_is_changing(code) || code == Some(Code::UnknownPartition)
 }
 
+fn is_silent(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(Code::OperationTimedOut)
+}
+
 fn ask(
     queries: &Owned<BaseConsumer<QueryContext>>,
     at: &TopicPartition,
     timestamp_ms: i64,
+    patience: Duration,
 ) -> Result<rdkafka::Offset, KafkaError> {
     let mut times = TopicPartitionList::new();
     times.add_partition_offset(
@@ -77,7 +88,7 @@ fn ask(
         ffi::partition_number(at),
         rdkafka::Offset::Offset(timestamp_ms),
     )?;
-    let answer = queries.offsets_for_times(times, TIMEOUT)?;
+    let answer = queries.offsets_for_times(times, patience)?;
     let of_partition = answer.elements().first().map(|e| (e.error(), e.offset()));
     let (error, offset) = of_partition.ok_or(KafkaError::OffsetFetch(Code::UnknownPartition))?;
     error.map(|()| offset)

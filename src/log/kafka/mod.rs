@@ -47,15 +47,23 @@ use std::{
 
 /// How long one offset query may take.
 const OFFSET_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the leader of a partition may be silent before it is asked for again; then twice as long, and so on.
+const LEADER_PATIENCE: Duration = Duration::from_secs(1);
 const OFFSET_PAUSE: Duration = Duration::from_millis(20);
 /// The number of partitions assumed for a topic that was never described.
 const UNKNOWN_PARTITIONS: usize = 4;
+
+/// A client that only sends queries.
+type Queries = Owned<BaseConsumer<QueryContext>>;
 
 /// A Kafka cluster.
 pub struct KafkaLog {
     settings: Settings,
     /// Queries high watermarks and describes topics.
-    queries: Owned<BaseConsumer<QueryContext>>,
+    queries: Queries,
+    /// Asks about groups; `None` = not asked yet, or without success. A client remembers the coordinator of a group for
+    /// good, so once another broker has taken over, only a new one gets an answer.
+    groups: Mutex<Option<Queries>>,
     admin: OnceLock<Admin>,
     /// Number of partitions of each topic, as last described: a member's buffer is divided among them.
     partitions: Mutex<BTreeMap<String, u32>>,
@@ -75,12 +83,11 @@ impl KafkaLog {
     /// If a property is unknown, malformed, or one that the guarantee depends on.
     pub fn new(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<KafkaLog> {
         let settings = Settings::new(bootstrap, properties)?;
-        let queries =
-            settings.watermarks().create_with_context(QueryContext::default()).map_err(config_error)?;
-        let queries = Owned::new(queries, "watermark handle");
+        let queries = queries(&settings)?;
         Ok(KafkaLog {
             settings,
             queries,
+            groups: Mutex::default(),
             admin: OnceLock::new(),
             partitions: Mutex::default(),
             transaction_ms: AtomicU64::new(TRANSACTION_MS),
@@ -98,15 +105,22 @@ impl KafkaLog {
     /// The first offset and the high watermark.
     fn watermarks(&self, at: &TopicPartition) -> Result<(Offset, Offset)> {
         let started = Instant::now();
+        let mut patience = LEADER_PATIENCE;
         let (low, high) = loop {
             while self.queries.poll(Duration::ZERO).is_some() {}
-            let left = OFFSET_TIMEOUT.saturating_sub(started.elapsed());
+            let left = OFFSET_TIMEOUT.saturating_sub(started.elapsed()).min(patience);
             match self.queries.client().fetch_watermarks(&at.topic, ffi::partition_number(at), left) {
                 Ok(found) => break found,
                 Err(e) => {
                     let code = e.rdkafka_error_code();
-                    let helps =
-                        leader_is_changing(code) || (code == Some(Code::UnknownPartition) && self.exists(at));
+                    let is_silent = code == Some(Code::OperationTimedOut);
+                    if is_silent {
+                        learn_leaders(&self.queries, &at.topic, patience);
+                        patience *= 2;
+                    }
+                    let helps = is_silent
+                        || leader_is_changing(code)
+                        || (code == Some(Code::UnknownPartition) && self.exists(at));
                     if !helps || started.elapsed() >= OFFSET_TIMEOUT {
                         return Err(self.no_offset(at, code));
                     }
@@ -153,6 +167,17 @@ impl KafkaLog {
         };
         Error::Topic { topic: at.topic.to_string(), what: format!("{what}\n  next: {next}") }
     }
+}
+
+fn queries(settings: &Settings) -> Result<Queries> {
+    let client = settings.watermarks().create_with_context(QueryContext::default()).map_err(config_error)?;
+    Ok(Owned::new(client, "watermark handle"))
+}
+
+/// Asks any broker for the leaders of a topic: the library remembers a leader for minutes and goes on asking it, even
+/// if it is gone and another broker has taken over.
+fn learn_leaders(queries: &Queries, topic: &str, timeout: Duration) {
+    let _ = queries.client().fetch_metadata(Some(topic), timeout);
 }
 
 /// Whether the partition's leader is changing, so that it helps to ask again.
@@ -227,8 +252,12 @@ impl Log for KafkaLog {
     }
 
     fn members(&self, group: &str) -> Result<Vec<GroupMember>> {
-        let client = self.queries.client().native_ptr();
-        let found = ffi::describe_group(client, group, OFFSET_TIMEOUT);
+        let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        let client = groups.take().map_or_else(|| queries(&self.settings), Ok)?;
+        let found = ffi::describe_group(client.client().native_ptr(), group, OFFSET_TIMEOUT);
+        if found.is_ok() {
+            *groups = Some(client);
+        }
         found.map_err(|e| {
             let f = classify::failure(Stage::Group, &e);
             let message = match e.code {
