@@ -156,7 +156,7 @@ fn skip_counts_each_bad_record_once() {
     expect![[r#"
         [
             "n-1 0: operator `try_map (made at tests/it/bad_records.rs:27:26)` on partition 1: invalid digit found in string",
-            "n-2 0: the value is null, which only an `Option` can hold: `Json` reads one, and so does `Nullable(codec)`",
+            "n-2 0: the value is null, which only an `Option` can hold: `Utf8` and `Json` read one, and so does `Nullable(codec)`",
         ]
     "#]].assert_debug_eq(&reported);
 }
@@ -168,7 +168,7 @@ fn dead_letters_are_the_exact_records_with_origin_and_reason() {
         ROWS,
         &expect![[r#"
         app-dlq | a | ten | h=x | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=1 | __tidegate.errors.offset=0 | __tidegate.errors.timestamp-ms=7 | __tidegate.errors.message=operator `try_map (made at tests/it/bad_records.rs:27:26)` on partition 1: invalid digit found in string
-        app-dlq | c | - | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=2 | __tidegate.errors.offset=0 | __tidegate.errors.message=the value is null, which only an `Option` can hold: `Json` reads one, and so does `Nullable(codec)`
+        app-dlq | c | - | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=2 | __tidegate.errors.offset=0 | __tidegate.errors.message=the value is null, which only an `Option` can hold: `Utf8` and `Json` read one, and so does `Nullable(codec)`
         sums | a | 1
         sums | b | 5
         sums | c | 4
