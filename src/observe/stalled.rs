@@ -1,7 +1,7 @@
 //! Partitions whose records cannot be read although there are some.
 //!
-//! Owns how long each partition has stood still. Knows no log and no metric. Invariant: a partition is reported only if a
-//! whole batch took nothing from it, and at most once a minute.
+//! Owns how long each partition has stood still since there was more to read. Knows no log and no metric. Invariant: a
+//! partition is reported only if a whole batch took nothing from it although there was something, and at most once a minute.
 
 use crate::{
     record::{Offset, TopicPartition},
@@ -17,8 +17,9 @@ const AGAIN_MS: i64 = 60_000;
 #[derive(Debug)]
 struct Still {
     next: Offset,
-    since_ms: i64,
-    /// Batches that ended here after the first one.
+    /// When more to read was first seen.
+    behind_ms: Option<i64>,
+    /// Batches that ended here since then.
     batches: u32,
     told_ms: Option<i64>,
 }
@@ -29,13 +30,13 @@ pub(super) struct Stalled(BTreeMap<TopicPartition, Still>);
 
 impl Stalled {
     /// A batch ended with these positions.
-    pub(super) fn after_batch(&mut self, positions: &[SourcePosition], now_ms: i64) {
+    pub(super) fn after_batch(&mut self, positions: &[SourcePosition]) {
         self.0.retain(|at, _| positions.iter().any(|p| p.at == *at));
         for SourcePosition { at, next, .. } in positions {
             if let Some(still) = self.0.get_mut(at).filter(|still| still.next == *next) {
-                still.batches += 1;
+                still.batches += u32::from(still.behind_ms.is_some());
             } else {
-                let still = Still { next: *next, since_ms: now_ms, batches: 0, told_ms: None };
+                let still = Still { next: *next, behind_ms: None, batches: 0, told_ms: None };
                 self.0.insert(at.clone(), still);
             }
         }
@@ -51,13 +52,15 @@ impl Stalled {
     ) -> Option<String> {
         let SourcePosition { at, next, .. } = position;
         let still = self.0.get_mut(at).filter(|still| still.next == *next && *next < end)?;
-        let tried = still.batches > 0 || !takes_input;
+        let behind_ms = *still.behind_ms.get_or_insert(now_ms);
+        // The batch in which it was seen may have been about to end.
+        let tried = still.batches > 1 || !takes_input;
         let is_due = still.told_ms.is_none_or(|told_ms| now_ms - told_ms >= AGAIN_MS);
-        if !tried || !is_due || now_ms - still.since_ms < STALLED_MS {
+        if !tried || !is_due || now_ms - behind_ms < STALLED_MS {
             return None;
         }
         still.told_ms = Some(now_ms);
-        let (for_s, records) = ((now_ms - still.since_ms) / 1000, end.0 - next.0);
+        let (for_s, records) = ((now_ms - behind_ms) / 1000, end.0 - next.0);
         Some(format!(
             "waiting for {at}: nothing can be read from offset {next} on, for {for_s} s now, although {records} more are written; most likely the transaction of another producer is open there (next: let that producer end it; on Kafka, `kafka-transactions.sh --bootstrap-server .. describe-producers --topic {} --partition {}` names it)",
             at.topic, at.partition
@@ -74,24 +77,24 @@ mod tests {
         let at =
             |next| SourcePosition { at: TopicPartition::new("in", 3), next: Offset(next), newest_ms: None };
         let (here, end) = (at(7), Offset(9));
+        let batch = |stalled: &mut Stalled| stalled.after_batch(&[at(7)]);
         let mut stalled = Stalled::default();
-        stalled.after_batch(std::slice::from_ref(&here), 1_000);
-        assert_eq!(
-            stalled.why(&here, end, 60_000, true),
-            None,
-            "the first batch after it is still in flight"
-        );
-        stalled.after_batch(std::slice::from_ref(&here), 2_000);
-        assert_eq!(stalled.why(&here, end, 5_999, true), None, "too early");
-        assert_eq!(stalled.why(&here, Offset(7), 6_000, true), None, "there is nothing to read");
-        let why = stalled.why(&here, end, 6_000, true).unwrap();
+        batch(&mut stalled);
+        assert_eq!(stalled.why(&here, Offset(7), 1_000, true), None, "there is nothing to read");
+        (0..9).for_each(|_| batch(&mut stalled));
+        assert_eq!(stalled.why(&here, end, 60_000, true), None, "there was nothing before");
+        assert_eq!(stalled.why(&here, end, 66_000, true), None, "no batch has ended since then");
+        (0..2).for_each(|_| batch(&mut stalled));
+        assert_eq!(stalled.why(&here, end, 64_999, true), None, "too early");
+        let why = stalled.why(&here, end, 65_000, true).unwrap();
         for part in ["in-3", "offset 7", "for 5 s", "2 more", "--topic in --partition 3"] {
             assert!(why.contains(part), "{part}: {why}");
         }
-        assert_eq!(stalled.why(&here, end, 65_999, true), None, "told a moment ago");
-        assert!(stalled.why(&here, end, 66_000, true).is_some());
-        stalled.after_batch(&[at(8)], 70_000);
-        assert_eq!(stalled.why(&here, end, 90_000, false), None, "it moved");
-        assert!(stalled.why(&at(8), end, 90_000, false).is_some(), "no batch is in flight");
+        assert_eq!(stalled.why(&here, end, 124_999, true), None, "told a moment ago");
+        assert!(stalled.why(&here, end, 125_000, true).is_some());
+        stalled.after_batch(&[at(8)]);
+        assert_eq!(stalled.why(&here, end, 190_000, false), None, "it moved");
+        assert_eq!(stalled.why(&at(8), end, 190_000, false), None, "just seen");
+        assert!(stalled.why(&at(8), end, 195_000, false).is_some(), "no batch is in flight");
     }
 }
