@@ -316,6 +316,27 @@ fn the_records_around_a_failing_one_take_effect_exactly_once() {
 }
 
 #[test]
+fn failing_records_of_a_later_stage_cost_few_batches_each() {
+    let build = |ssc: &StreamingContext| {
+        let source = SourceOptions::topic("n").on_bad_record(BadRecordPolicy::Skip);
+        let counts =
+            ssc.source::<String>(source, Utf8).map(|n| (n, 1u64)).running_reduce_by_key(|a, b| a + b);
+        let good = counts.try_map(|(n, count)| if n.ends_with("42") { Err("no") } else { Ok((n, count)) });
+        good.to_kafka("out", Utf8, AsText);
+    };
+    let rows = (0..2_000).fold(String::new(), |all, n| all + &format!("n 0 | - | {n}\n"));
+    let mut session = Session::new(PLAIN);
+    let mut written = session.step(&build, &rows);
+    written.sort();
+    written.dedup();
+    assert_eq!(written.len(), 1_980, "the others, each once: {:?}", written.last());
+    let batches = session.seen.batches.lock().unwrap();
+    assert_eq!(batches.iter().map(|b| b.counters.skipped).sum::<usize>(), 20);
+    let committed = batches.iter().filter(|b| b.committed).count();
+    assert!(committed < 20 * 6, "{committed} batches were committed for 20 records that fail");
+}
+
+#[test]
 fn a_failure_that_no_record_causes_blames_none() {
     let fails = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let switch = fails.clone();
