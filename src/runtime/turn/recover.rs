@@ -16,7 +16,7 @@ use crate::{
             state_partition::StatePartition,
         },
         events::Observed,
-        group::{CommittedPosition, identity::Identity},
+        group::{CommittedPosition, meta::Meta},
         recovery::{Recovery, sources},
     },
 };
@@ -209,7 +209,7 @@ impl Loop {
     /// Announces our incarnation to older processes with our name. Two processes that do this at once are put
     /// in order by their producers: one fences the other, which then takes a higher incarnation.
     fn claim(&mut self, ours: Incarnation, membership: &Membership) -> Result {
-        let row = Identity::claim(&self.app, ours);
+        let row = Meta::claim_row(&self.app.env.instance, ours);
         // Whether or not a claim that failed was written: the next one is higher.
         self.commit_alone(&row, membership, "claiming the next incarnation")
     }
