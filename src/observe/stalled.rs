@@ -101,7 +101,11 @@ mod tests {
         stalled.after_batch(std::slice::from_ref(&here), 1_000);
         assert_eq!(stalled.why(&here, end, 1_500, true), None, "a batch is in flight");
         stalled.after_batch(std::slice::from_ref(&here), 2_000);
-        assert_eq!(stalled.why(&here, end, 60_000, true), None, "the first batch after it is still in flight");
+        assert_eq!(
+            stalled.why(&here, end, 60_000, true),
+            None,
+            "the first batch after it is still in flight"
+        );
         stalled.after_batch(std::slice::from_ref(&here), 3_000);
         assert_eq!(stalled.why(&here, end, 6_999, true), None, "too early");
         let why = stalled.why(&here, end, 7_000, true).unwrap();
