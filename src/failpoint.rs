@@ -58,6 +58,9 @@ pub const GROUP_PLACES: [&str; 3] = ["before-join", "before-release", "after-ans
 /// Places in queries about topics: the broker does not show their settings.
 pub const QUERY_PLACES: [&str; 1] = ["hide-settings"];
 
+/// Places within a call of the client library: it does not return.
+pub const CALL_PLACES: [&str; 1] = ["during-offsets"];
+
 /// Ends a transaction by `call`. A test may lose the request or the answer: then the outcome is in doubt.
 pub(crate) fn around_commit(call: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     let lost = |what: &str| Err(Failure::new(Stage::Commit, Reaction::Unknown, what));
@@ -105,6 +108,7 @@ mod active {
             || crate::failpoint::SOURCE_PLACES.contains(&place)
             || crate::failpoint::GROUP_PLACES.contains(&place)
             || crate::failpoint::QUERY_PLACES.contains(&place)
+            || crate::failpoint::CALL_PLACES.contains(&place)
             || place.starts_with("mutant-");
         assert!(
             known,
