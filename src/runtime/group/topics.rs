@@ -302,9 +302,7 @@ fn ensure_internal(log: &dyn Log, spec: &TopicSpec, is_of_state: bool) -> Result
                 "the number of state partitions is fixed for the life of an application\n  next: start with --state-partitions {has}, or under a new application id"
             )
         } else {
-            format!(
-                "it was not made by tidegate\n  next: delete it and create it with {needs}, or start under a new application id"
-            )
+            "partitions were added to it, or it was made by hand\n  next: start under a new application id; if no application has used it yet, delete it instead".to_owned()
         };
         let what = format!("has {has} partitions, the program needs {needs}: {why}");
         return Err(Error::Topic { topic: spec.name.clone(), what });
@@ -343,7 +341,7 @@ mod tests {
         };
         let meta = refused("app-meta", 1, false);
         assert!(
-            meta.contains("has 3 partitions, the program needs 1") && meta.contains("next: delete it"),
+            meta.contains("has 3 partitions, the program needs 1") && meta.contains("delete it instead"),
             "{meta}"
         );
         assert!(!meta.contains("--state-partitions"), "it would not help: {meta}");
