@@ -1,8 +1,8 @@
 //! Named places where a test can kill, stop, delay or fail the process. They do nothing in a normal build.
 //!
-//! Owns the names and the actions. Knows nothing else but failures of the log. Invariants: without the feature `failpoints` a place compiles to
-//! nothing; with it, a place that acts first appends its name to the file `TIDEGATE_FAILPOINT_LOG`, so that a test can
-//! prove that it fired.
+//! Owns the names and the actions. Knows nothing else but failures of the log. Invariants: without the feature
+//! `failpoints` a place compiles to nothing; with it, a place that acts first appends its name to the file
+//! `TIDEGATE_FAILPOINT_LOG`, so that a test can prove that it fired.
 //!
 //! `TIDEGATE_FAILPOINT=name=action@n[,name=action@n]` acts at the n-th passage (counted from 1). Actions: `kill`
 //! (SIGKILL), `kill-in:ms` (SIGKILL a little later, while the code continues), `stop` (SIGSTOP), `sleep:ms`, `hold`

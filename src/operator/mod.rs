@@ -53,7 +53,7 @@ pub struct Batch {
     /// The greatest time that the clock may show while it takes input, milliseconds since the epoch, as far as was known when it was
     /// cut; for batches that are late or ahead of the clock, the clock's time. What is beyond it is in the future.
     pub clock_ms: i64,
-    /// Whether partitions have come or gone since the last one: then each upstream tells how far it is, and who does not is gone.
+    /// Whether partitions have come or gone since the last one: then each upstream tells how far it is, and one that does not is gone.
     pub is_roll_call: bool,
 }
 
@@ -100,7 +100,7 @@ pub trait Operator: Send {
         false
     }
 
-    /// Whether it takes its input for idle once everything that was in the partition is read: it has had no row for so long.
+    /// Whether it has had no row for so long that its input is idle once everything in the partition is read.
     fn awaits_end(&self) -> bool {
         false
     }

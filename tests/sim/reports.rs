@@ -2,18 +2,15 @@
 
 use crate::{
     count_words::WORD_COUNT,
-    worlds::{PARTITIONS, create, incarnation},
+    worlds::{PARTITIONS, create, in_memory, incarnation, write},
 };
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
 use tidegate::{
-    log::{self, Log},
-    record::RawChunkBuilder,
     runtime::{Observed, Observer},
     sim::{Fault, Faults, World},
-    state::MemoryStorage,
 };
 
 /// What was reported of batches and receivers.
@@ -62,25 +59,14 @@ impl Observer for Recorder {
     }
 }
 
-fn write_a_line(log: &dyn Log) {
-    let mut records = RawChunkBuilder::default();
-    let value = |out: &mut Vec<u8>| {
-        out.extend(b"a b");
-        Ok::<_, ()>(true)
-    };
-    records.push_with(-1, None, value).unwrap();
-    log::write(log, "lines", None, &records.build()).unwrap();
-}
-
 /// A program that gets a record every 200 ms for eight seconds, with these faults meanwhile.
 fn reports(seed: u64, mut faults: Faults) -> Arc<Recorder> {
     faults.calm_after = Duration::from_secs(8);
-    let make = || Arc::new(MemoryStorage::default()) as Arc<dyn tidegate::state::Storage>;
-    let mut world = World::new(seed, faults, make);
+    let mut world = World::new(seed, faults, in_memory);
     create(world.log().as_ref(), "lines", PARTITIONS);
     create(world.log().as_ref(), "counts", 4);
     for step in 0..40 {
-        world.at(Duration::from_millis(step * 200), write_a_line);
+        world.at(Duration::from_millis(step * 200), |log| write(log, None, "a b"));
     }
     let reports = Arc::new(Recorder(Mutex::default()));
     let observer = reports.clone();
@@ -123,7 +109,7 @@ fn a_producer_that_is_lost_again_and_again_is_no_log_that_cannot_be_reached() {
         create(world.log().as_ref(), "lines", PARTITIONS);
         create(world.log().as_ref(), "counts", 4);
         for step in 0..40 {
-            world.at(Duration::from_millis(step * 200), write_a_line);
+            world.at(Duration::from_millis(step * 200), |log| write(log, None, "a b"));
         }
         let reports = Arc::new(Recorder(Mutex::default()));
         let observer = reports.clone();

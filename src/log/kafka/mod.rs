@@ -14,7 +14,6 @@ mod connect;
 mod faults;
 mod fetcher;
 mod ffi;
-mod group_assignment;
 mod listing;
 mod member;
 mod producer;

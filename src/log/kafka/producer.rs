@@ -639,7 +639,6 @@ impl Producer for KafkaProducer {
         let of = |r: Refusal| RefusedRecord {
             topic: self.topics[r.topic].0.to_string(),
             fingerprint: r.fingerprint,
-            bytes: r.bytes,
             is_named: is_named && !is_of_size(r.code) || is_alone,
             why: said(r.code, &r.text),
         };

@@ -5,13 +5,14 @@
 //! partition's queue is split off before the partition is assigned, so that no record ever passes through the common
 //! queue; a membership has a member id and a generation, because without them the broker does not fence a commit.
 
+mod assignment;
+
 use super::{
     classify::{Flags, classify},
     client::{self, Owned},
     config::{Settings, config_error},
     fetcher::{PartitionFetcher, Slot},
     ffi::{self, GroupMetadata, Queue, Waker},
-    group_assignment,
 };
 use crate::{
     error::{Failure, Reaction, Result, Stage},
@@ -569,7 +570,7 @@ impl Member for KafkaMember {
             Failure::new(Stage::Group, Reaction::RetrySame, message)
         })?;
         let group = found.groups().iter().find(|g| g.name() == self.group);
-        Ok(group.and_then(|group| group_assignment::unassigned(group, topics)).unwrap_or_default())
+        Ok(group.and_then(|group| assignment::unassigned(group, topics)).unwrap_or_default())
     }
 
     fn rejoin(&mut self) -> Result<(), Failure> {
