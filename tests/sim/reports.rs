@@ -104,8 +104,7 @@ fn a_producer_that_is_lost_again_and_again_is_no_log_that_cannot_be_reached() {
     for seed in 0..10 {
         let mut faults = Faults::none().with(Fault::ProducerFatal, 150_000);
         faults.calm_after = Duration::from_secs(30);
-        let make = || Arc::new(MemoryStorage::default()) as Arc<dyn tidegate::state::Storage>;
-        let mut world = World::new(seed, faults, make);
+        let mut world = World::new(seed, faults, in_memory);
         create(world.log().as_ref(), "lines", PARTITIONS);
         create(world.log().as_ref(), "counts", 4);
         for step in 0..40 {
