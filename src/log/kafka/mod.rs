@@ -109,8 +109,10 @@ impl KafkaLog {
                     let helps = is_silent
                         || leader_is_changing(code)
                         || (code == Some(Code::UnknownPartition) && exists(&queries, at));
-                    if !helps || started.elapsed() >= OFFSET_TIMEOUT {
+                    if helps && started.elapsed() >= OFFSET_TIMEOUT {
                         self.queries.replace(&queries);
+                    }
+                    if !helps || started.elapsed() >= OFFSET_TIMEOUT {
                         return Err(no_offset(&queries, at, code));
                     }
                     thread::sleep(OFFSET_PAUSE);
@@ -223,10 +225,7 @@ impl Log for KafkaLog {
     }
 
     fn offset_at(&self, at: &TopicPartition, timestamp_ms: i64) -> Result<Offset> {
-        let queries = self.queries.client();
-        let found =
-            listing::offset_at(&queries, at, timestamp_ms).inspect_err(|_| self.queries.replace(&queries));
-        found?.map_or_else(|| self.end_offset(at), Ok)
+        listing::offset_at(&self.queries.client(), at, timestamp_ms)?.map_or_else(|| self.end_offset(at), Ok)
     }
 
     fn topics(&self) -> Result<Vec<String>> {
@@ -241,7 +240,9 @@ impl Log for KafkaLog {
         let queries = self.queries.client();
         let found = ffi::describe_group(queries.client().native_ptr(), group, OFFSET_TIMEOUT);
         found.map_err(|e| {
-            self.queries.replace(&queries);
+            if e.code == Code::OperationTimedOut {
+                self.queries.replace(&queries);
+            }
             let f = classify::failure(Stage::Group, &e);
             let message = match e.code {
                 Code::GroupAuthorizationFailed => format!(

@@ -4,6 +4,7 @@
 
 use super::content::{Content, FileFormat};
 use crate::{
+    codec::{Encode, Json},
     error::{Error, Result},
     sink::to_display,
 };
@@ -28,15 +29,16 @@ impl<T: Serialize> FileFormat<T> for Lines {
     }
 }
 
-/// One line per row, with a JSON document.
+/// One line per row, with a JSON document, as the codec of topics has it.
 pub(super) struct JsonLines;
 
 impl<T: Serialize> FileFormat<T> for JsonLines {
     fn encode(&self, rows: &[&T]) -> Result<Content> {
         let mut lines = vec![];
         for row in rows {
-            serde_json::to_writer(&mut lines, row)
-                .map_err(|e| Error::Codec(format!("a row has no JSON form: {e}")))?;
+            if !Json.encode(row, &mut lines)? {
+                lines.extend_from_slice(b"null");
+            }
             lines.push(b'\n');
         }
         Ok(Content::Lines(lines))
@@ -63,4 +65,20 @@ pub(super) fn write(contents: &[&Content], file: &mut File) -> Result {
         return super::parquet::write(&columns, file);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_json_cannot_express_is_refused_and_no_row_is_lost_for_being_null() {
+        fn lines<T: Serialize>(rows: &[&T]) -> Result<String> {
+            let Content::Lines(lines) = JsonLines.encode(rows)? else { panic!("JSON is lines") };
+            Ok(String::from_utf8(lines).unwrap())
+        }
+        assert_eq!(lines(&[&Some(1.5), &None]).unwrap(), "1.5\nnull\n");
+        let refused = lines(&[&("a", f64::NAN)]).unwrap_err().to_string();
+        assert!(refused.contains("JSON has no number NaN in `[1]`"), "{refused}");
+    }
 }

@@ -1,13 +1,13 @@
 //! Batches that are given up again and again: each time smaller, and in the end no more.
 //!
 //! Pure: what happened to batches in, the limit of the next one or a verdict out. Invariants: a batch that was given
-//! up twice for the same reason takes fewer records than before; nothing is replayed for ever for the same reason
-//! unless the log is what is missing; one batch that makes progress ends it all.
+//! up twice for the same reason takes fewer records than before; nothing is replayed for ever unless the log is what is
+//! missing; one batch that makes progress ends it all.
 
 use crate::error::{Failure, Reaction, Stage};
 use std::time::Duration;
 
-/// A batch that takes only one record is given up so often for the same reason; then the program stops.
+/// A batch that takes only one record is given up so often while the log is there; then the program stops.
 const LAST_TRIES: u32 = 5;
 /// What fails after this time waited for the log.
 const WAITED: Duration = Duration::from_secs(5);
@@ -18,7 +18,7 @@ pub struct Setbacks {
     total: u32,
     /// In a row, for the same reason.
     same: u32,
-    /// In a row, for the same reason, with a batch of one record.
+    /// With a batch of one record, while the log was there.
     alone: u32,
     reason: Option<(Stage, Reaction)>,
     /// Most records of the next batch.
@@ -43,7 +43,7 @@ impl Setbacks {
     pub fn given_up(&mut self, failure: &Failure, records: usize, took: Duration) -> bool {
         let reason = (failure.stage, failure.reaction);
         if self.reason != Some(reason) {
-            (self.reason, self.same, self.alone) = (Some(reason), 0, 0);
+            (self.reason, self.same) = (Some(reason), 0);
         }
         self.total += 1;
         self.same += 1;
@@ -51,16 +51,13 @@ impl Setbacks {
             let records = self.limit.map_or(records, |limit| limit.min(records.max(1)));
             self.limit = Some((records / 2).max(1));
         }
-        if records > 1 {
-            return false;
-        }
-        self.alone += 1;
         let log_is_away = match failure.reaction {
             Reaction::RecreateProducer => false,
             Reaction::AbortReplay => took > WAITED,
             _ => true,
         };
-        self.alone >= LAST_TRIES && !log_is_away
+        self.alone += u32::from(records <= 1 && !log_is_away);
+        self.alone >= LAST_TRIES
     }
 
     /// A batch was committed.
@@ -113,12 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn another_reason_counts_anew() {
+    fn another_reason_does_not_make_batches_smaller_but_ends_the_replay_as_well() {
         let mut setbacks = Setbacks::default();
-        for n in 0..20 {
+        let mut other = |n: u32, records| {
             let reaction = if n % 2 == 0 { Reaction::RecreateProducer } else { Reaction::AbortReplay };
-            assert!(!setbacks.given_up(&failure(reaction), 1, Duration::ZERO));
-        }
-        assert_eq!((setbacks.limit(), setbacks.total()), (None, 20));
+            (setbacks.given_up(&failure(reaction), records, Duration::ZERO), setbacks.limit())
+        };
+        assert!((0..20).all(|n| other(n, 2) == (false, None)));
+        assert_eq!((0..20).find(|n| other(*n, 1).0), Some(4));
     }
 }
