@@ -28,6 +28,7 @@ mod shutdown;
 mod slow_functions;
 mod standby;
 mod standstill;
+mod three_brokers;
 mod three_processes;
 mod topics;
 mod waiting;
@@ -84,5 +85,10 @@ impl Random {
 
     fn below(&mut self, end: u64) -> u64 {
         self.next() % end
+    }
+
+    /// An index into a list of this length.
+    fn index(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(u64::try_from(length).unwrap())).unwrap()
     }
 }

@@ -82,7 +82,7 @@ fn one_of_three_processes_is_killed_again_and_again() {
     let mut taken_over = 0;
     for kill in 0..KILLS {
         sleep(Duration::from_millis(world.random.below(700)));
-        let victim = usize::try_from(world.random.below(3)).unwrap();
+        let victim = world.random.index(3);
         runs.remove(victim).kill();
         // Every fourth stays away until the others have its partitions.
         if kill % 4 == 1 {
