@@ -146,10 +146,7 @@ impl KafkaLog {
         if let Some(code) = code {
             what = format!("{what}: {code} ({code:?})");
         }
-        while self.queries.poll(Duration::ZERO).is_some() {}
-        if let Some((_, reason)) = self.queries.context().last_error() {
-            what = format!("{what}; last error of the connection: {reason}");
-        }
+        what.push_str(&last_error(&self.queries));
         let next = match code {
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
                 "check that the topic exists and has this partition"
@@ -167,6 +164,13 @@ impl KafkaLog {
         };
         Error::Topic { topic: at.topic.to_string(), what: format!("{what}\n  next: {next}") }
     }
+}
+
+/// What the connection has said last, to be appended to a message.
+fn last_error(queries: &Queries) -> String {
+    while queries.poll(Duration::ZERO).is_some() {}
+    let last = queries.context().last_error();
+    last.map_or_else(String::new, |(_, reason)| format!("; last error of the connection: {reason}"))
 }
 
 fn queries(settings: &Settings) -> Result<Queries> {
@@ -255,6 +259,7 @@ impl Log for KafkaLog {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let client = groups.take().map_or_else(|| queries(&self.settings), Ok)?;
         let found = ffi::describe_group(client.client().native_ptr(), group, OFFSET_TIMEOUT);
+        let last = if found.is_ok() { String::new() } else { last_error(&client) };
         if found.is_ok() {
             *groups = Some(client);
         }
@@ -265,7 +270,7 @@ impl Log for KafkaLog {
                     "authorisation failed: {}\n  next: ask for the permission READ on the group `{group}`",
                     f.message
                 ),
-                _ => format!("describing the group `{group}`: {}", f.message),
+                _ => format!("describing the group `{group}`: {}{last}", f.message),
             };
             Failure { message, ..f }.into()
         })
