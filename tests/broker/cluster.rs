@@ -5,7 +5,7 @@
 
 use crate::kafka::{Kafka, free_port};
 
-const IDS: [i32; 3] = [1, 2, 3];
+pub const IDS: [i32; 3] = [1, 2, 3];
 
 const PROPERTIES: &str = "default.replication.factor=3
 min.insync.replicas=2
@@ -38,10 +38,6 @@ impl Cluster {
     /// The addresses of all nodes.
     pub fn bootstrap(&self) -> String {
         self.0.iter().map(Kafka::bootstrap).collect::<Vec<_>>().join(",")
-    }
-
-    pub fn ids(&self) -> [i32; 3] {
-        IDS
     }
 
     pub fn node(&mut self, id: i32) -> &mut Kafka {

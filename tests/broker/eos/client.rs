@@ -14,6 +14,7 @@ use rdkafka::{
     error::KafkaError,
     groups::GroupInfo,
     message::{BorrowedMessage, Headers},
+    metadata::{MetadataPartition, MetadataTopic},
     topic_partition_list::{Offset, TopicPartitionList},
     types::RDKafkaErrorCode,
 };
@@ -90,14 +91,14 @@ impl Client {
     pub fn leader(&self, topic: &str, partition: i32) -> Option<i32> {
         let metadata = self.ends.fetch_metadata(Some(topic), CALL).ok()?;
         let mut partitions = metadata.topics().first()?.partitions().iter();
-        partitions.find(|p| p.id() == partition).map(|p| p.leader()).filter(|leader| *leader >= 0)
+        partitions.find(|p| p.id() == partition).map(MetadataPartition::leader).filter(|leader| *leader >= 0)
     }
 
     /// Waits until every copy of every partition is in sync.
     pub fn until_in_sync(&self) {
         until("all copies are in sync", || {
             let Ok(metadata) = self.ends.fetch_metadata(None, CALL) else { return false };
-            let mut partitions = metadata.topics().iter().flat_map(|t| t.partitions());
+            let mut partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
             partitions.all(|p| p.leader() >= 0 && p.isr().len() == p.replicas().len())
         });
     }

@@ -12,7 +12,7 @@ use super::{
     words::{Lines, Stream, Truth, count, judge},
 };
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, IDS},
     contract::{topic, tp, unique},
 };
 use std::{
@@ -142,7 +142,7 @@ fn brokers_end_in_turn(cluster: &mut Cluster, _: &mut Random) {
     let world = World::new("each broker ends and is started again", cluster);
     let mut run = world.app.start("");
     world.progress(&mut run);
-    for id in cluster.ids() {
+    for id in IDS {
         let led = (0..4).filter(|p| world.client.leader(&world.app.input, *p) == Some(id)).count();
         cluster.node(id).end();
         for partition in 0..4 {
