@@ -1,14 +1,14 @@
-//! A Kafka broker that belongs to one test: started on ports of its own, killed, stopped, restarted.
+//! A Kafka broker that belongs to one test: started on ports of its own, killed, stopped, ended, restarted.
 //!
 //! Owns the process and its folder; both go when the value is dropped. Knows no client: a test connects to
 //! `bootstrap()` with what it tests. `./dev test` sets `TIDEGATE_KAFKA_LIBS` (jars, and a formatted folder to
-//! copy). Invariant: a restart keeps address and data.
+//! copy). Several of them are a cluster (`cluster.rs`). Invariant: a restart keeps address and data.
 
 use std::{
     fs,
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread::sleep,
     time::{Duration, Instant},
@@ -25,6 +25,7 @@ pub struct Kafka {
     process: Child,
     /// The port of the listener with TLS, if it has one.
     secure_port: Option<u16>,
+    heap_mb: u32,
 }
 
 /// Properties of a second listener, `SASL_SSL`, for the given folder of the broker.
@@ -46,19 +47,34 @@ impl Kafka {
         Kafka::start_with(properties, None)
     }
 
+    /// Starts one node of a cluster on these ports (of the broker and of the controller). It answers only when most
+    /// of the nodes run, so this does not wait.
+    pub fn start_node(id: i32, ports: (u16, u16), properties: &str) -> Kafka {
+        let (libs, home) = (libs(), home(ports.0));
+        lay_out(&libs, &home, ports.0, ports.1, &format!("{properties}node.id={id}\n"));
+        // The formatted folder is that of another node; the node gives its folder a name of its own.
+        let formatted = fs::read_to_string(home.join("data/meta.properties")).expect("just copied");
+        let mine = formatted.replace("node.id=1", &format!("node.id={id}"));
+        let mine: Vec<&str> = mine.lines().filter(|line| !line.starts_with("directory.id")).collect();
+        fs::write(home.join("data/meta.properties"), mine.join("\n")).expect("meta.properties");
+        let heap_mb = 256;
+        let process = spawn(&libs, &home, heap_mb);
+        Kafka { process, home, port: ports.0, libs, secure_port: None, heap_mb }
+    }
+
     fn start_with(properties: &str, secure: Option<Secure<'_>>) -> Kafka {
-        let libs = PathBuf::from(std::env::var_os("TIDEGATE_KAFKA_LIBS").expect("run through ./dev test"));
+        let (libs, heap_mb) = (libs(), 512);
         let mut last = String::new();
         for _ in 0..5 {
             let (port, controller) = (free_port(), free_port());
-            let home = std::env::temp_dir().join(format!("tidegate-broker-{port}"));
+            let home = home(port);
             let secure_port = secure.map(|_| free_port());
             lay_out(&libs, &home, port, controller, properties);
             if let (Some(secure), Some(secure_port)) = (secure, secure_port) {
                 add_secure_listener(&home, secure_port, &secure(&home));
             }
-            let process = spawn(&libs, &home);
-            let mut kafka = Kafka { process, home, port, libs: libs.clone(), secure_port };
+            let process = spawn(&libs, &home, heap_mb);
+            let mut kafka = Kafka { process, home, port, libs: libs.clone(), secure_port, heap_mb };
             match kafka.wait_until_it_answers() {
                 Ok(()) => return kafka,
                 Err(log) => last = log, // for example another program took the port meanwhile
@@ -101,12 +117,55 @@ impl Kafka {
         self.signal("CONT");
     }
 
-    /// Starts again after a `kill9`, on the same address and data, and waits until it answers.
+    /// SIGTERM: the broker hands over what it leads, and ends.
+    pub fn end(&mut self) {
+        self.signal("TERM");
+        self.until_ended();
+        assert!(self.log().contains("shut down completed"), "not a clean end: {}", self.home.display());
+    }
+
+    /// From now on no file of the broker can grow, as on a full disk: it gives up at its next write, and this waits for
+    /// that.
+    pub fn fill_disk(&mut self) {
+        let limit = ["--pid", &self.process.id().to_string(), "--fsize=0"];
+        let limited = Command::new("prlimit").args(limit).status();
+        assert!(limited.expect("prlimit is there").success(), "the limit could not be set");
+        let status = self.until_ended();
+        assert!(status.code().is_some_and(|code| code != 0), "it did not end by itself: {status}");
+    }
+
+    fn until_ended(&mut self) -> ExitStatus {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.process.try_wait().expect("our child") {
+                return status;
+            }
+            assert!(Instant::now() < end, "the broker does not end: {}", self.home.display());
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What it has logged since it was started.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.home.join("log")).unwrap_or_default()
+    }
+
+    /// Starts again after its end, on the same address and data, and waits until it answers.
     pub fn restart(&mut self) {
-        assert!(self.process.try_wait().expect("our child").is_some(), "restart comes after kill9");
-        self.process = spawn(&self.libs, &self.home);
+        self.start_again();
+        self.must_answer();
+    }
+
+    /// The same without waiting: for a node that does not answer before others do.
+    pub fn start_again(&mut self) {
+        assert!(self.process.try_wait().expect("our child").is_some(), "a restart comes after the end");
+        self.process = spawn(&self.libs, &self.home, self.heap_mb);
+    }
+
+    /// Waits until it answers.
+    pub fn must_answer(&mut self) {
         if let Err(log) = self.wait_until_it_answers() {
-            panic!("the broker did not come back: {log}");
+            panic!("the broker does not answer: {log}");
         }
     }
 
@@ -121,11 +180,11 @@ impl Kafka {
         assert!(ok.expect("kill is there").success(), "SIG{name} could not be sent");
     }
 
-    fn wait_until_it_answers(&mut self) -> Result<(), String> {
-        let log = self.home.join("log");
+    /// The end of its log if it ends instead, or says nothing for long.
+    pub fn wait_until_it_answers(&mut self) -> Result<(), String> {
         let end = Instant::now() + PATIENCE;
         loop {
-            let text = fs::read_to_string(&log).unwrap_or_default();
+            let text = self.log();
             if text.contains("Kafka Server started") && TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
                 return Ok(());
             }
@@ -173,10 +232,18 @@ fn add_secure_listener(home: &Path, port: u16, properties: &str) {
     fs::write(&path, format!("{text}{own}{properties}")).expect("server.properties");
 }
 
-fn spawn(libs: &Path, home: &Path) -> Child {
+fn libs() -> PathBuf {
+    PathBuf::from(std::env::var_os("TIDEGATE_KAFKA_LIBS").expect("run through ./dev test"))
+}
+
+fn home(port: u16) -> PathBuf {
+    std::env::temp_dir().join(format!("tidegate-broker-{port}"))
+}
+
+fn spawn(libs: &Path, home: &Path, heap_mb: u32) -> Child {
     let log = fs::File::create(home.join("log")).expect("log file");
     let process = Command::new("java")
-        .args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-cp"])
+        .args([&format!("-Xmx{heap_mb}m"), "-XX:TieredStopAtLevel=1", "-cp"])
         .arg(libs.join("*"))
         .arg("kafka.Kafka")
         .arg(home.join("server.properties"))
@@ -192,7 +259,7 @@ fn spawn(libs: &Path, home: &Path) -> Child {
 
 /// A port below the range of ephemeral ports, so that nothing takes it while the broker is down (and no client can
 /// connect to itself there).
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let start = std::process::id().wrapping_mul(37);
     loop {

@@ -6,6 +6,8 @@
 #[path = "../contract/mod.rs"]
 mod contract;
 #[cfg(feature = "failpoints")]
+mod cluster;
+#[cfg(feature = "failpoints")]
 mod eos;
 mod faults;
 mod kafka;

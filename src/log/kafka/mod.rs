@@ -137,10 +137,7 @@ fn no_offset(queries: &QueryClient, at: &TopicPartition, code: Option<Code>) -> 
     if let Some(code) = code {
         what = format!("{what}: {code} ({code:?})");
     }
-    while queries.poll(Duration::ZERO).is_some() {}
-    if let Some((_, reason)) = queries.context().last_error() {
-        what = format!("{what}; last error of the connection: {reason}");
-    }
+    what.push_str(&last_error(queries));
     let next = match code {
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
             "check that the topic exists and has this partition"
@@ -157,6 +154,13 @@ fn no_offset(queries: &QueryClient, at: &TopicPartition, code: Option<Code>) -> 
         }
     };
     Error::Topic { topic: at.topic.to_string(), what: format!("{what}\n  next: {next}") }
+}
+
+/// What the connection has said last, to be appended to a message.
+fn last_error(queries: &QueryClient) -> String {
+    while queries.poll(Duration::ZERO).is_some() {}
+    let last = queries.context().last_error();
+    last.map_or_else(String::new, |(_, reason)| format!("; last error of the connection: {reason}"))
 }
 
 /// Asks any broker for the leaders of a topic: the library remembers a leader for minutes and goes on asking it, even
@@ -249,7 +253,7 @@ impl Log for KafkaLog {
                     "authorisation failed: {}\n  next: ask for the permission READ on the group `{group}`",
                     f.message
                 ),
-                _ => format!("describing the group `{group}`: {}", f.message),
+                _ => format!("describing the group `{group}`: {}{}", f.message, last_error(&queries)),
             };
             Failure { message, ..f }.into()
         })

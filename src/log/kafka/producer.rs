@@ -359,7 +359,13 @@ impl KafkaProducer {
     /// The transaction was given up for a reason that belongs to no record.
     fn given_up(&self, code: Code, text: &str) -> Failure {
         let reaction = classify(Stage::Produce, code, Flags::default());
-        let next = match code {
+        let next = self.lacking(code);
+        Failure::new(Stage::Produce, reaction, format!("{text} ({code:?}){next}"))
+    }
+
+    /// The next step if a right is lacking.
+    fn lacking(&self, code: Code) -> String {
+        match code {
             Code::TopicAuthorizationFailed => {
                 "\n  next: ask for the permission WRITE on the topics that the program writes".into()
             }
@@ -367,9 +373,11 @@ impl KafkaProducer {
                 "\n  next: ask for the permissions DESCRIBE and WRITE on the transactional id `{}`",
                 self.transactional_id
             ),
+            Code::GroupAuthorizationFailed => {
+                "\n  next: ask for the permission READ on the group, which is the application id".into()
+            }
             _ => String::new(),
-        };
-        Failure::new(Stage::Produce, reaction, format!("{text} ({code:?}){next}"))
+        }
     }
 
     fn refusal(&self, refused: &Refusal) -> Failure {
@@ -383,6 +391,9 @@ impl KafkaProducer {
             }
             _ => (code, text.clone()),
         };
+        if code == Code::TransactionalIdAuthorizationFailed {
+            return self.given_up(code, &text); // no record is to blame
+        }
         let reaction = classify(Stage::Produce, code, Flags { fatal, ..Flags::default() });
         let next = match code {
             Code::MessageSizeTooLarge | Code::MessageBatchTooLarge | Code::InvalidMessageSize => {
@@ -497,7 +508,8 @@ impl KafkaProducer {
             if e.code == Code::FencedInstanceId {
                 handle.place_taken(&e.message);
             }
-            failure(Stage::SendOffsets, &e)
+            let failed = failure(Stage::SendOffsets, &e);
+            Failure { message: failed.message + &self.lacking(e.code), ..failed }
         })
     }
 

@@ -14,6 +14,7 @@ use rdkafka::{
     error::KafkaError,
     groups::GroupInfo,
     message::{BorrowedMessage, Headers},
+    metadata::{MetadataPartition, MetadataTopic},
     topic_partition_list::{Offset, TopicPartitionList},
     types::RDKafkaErrorCode,
 };
@@ -23,6 +24,8 @@ use std::{
 };
 
 const CALL: Duration = Duration::from_secs(10);
+/// As many as the brokers make by default.
+const COPIES: TopicReplication<'_> = TopicReplication::Fixed(-1);
 
 /// One record as a reader of committed data sees it.
 #[derive(Clone, Debug)]
@@ -65,16 +68,44 @@ impl Client {
     /// Creates a topic; one with this name that was just deleted may still be going away.
     pub fn create(&self, topic: &str, partitions: i32) {
         until(&format!("topic {topic} is created"), || {
-            let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+            let new = NewTopic::new(topic, partitions, COPIES);
             let made = self.admin(async |admin, options| admin.create_topics([&new], options).await).unwrap();
             made[0].is_ok()
         });
         self.until_led(topic, partitions);
     }
 
+    /// Creates a topic of one partition on these brokers, with settings.
+    pub fn create_on(&self, topic: &str, brokers: &[i32], settings: &[(&str, &str)]) {
+        let copies = [brokers];
+        let mut new = NewTopic::new(topic, 1, TopicReplication::Variable(&copies));
+        for (name, value) in settings {
+            new = new.set(name, value);
+        }
+        let made = self.admin(async |admin, options| admin.create_topics([&new], options).await).unwrap();
+        made[0].as_ref().unwrap();
+        self.until_led(topic, 1);
+    }
+
+    /// The broker that leads a partition, if any does.
+    pub fn leader(&self, topic: &str, partition: i32) -> Option<i32> {
+        let metadata = self.ends.fetch_metadata(Some(topic), CALL).ok()?;
+        let mut partitions = metadata.topics().first()?.partitions().iter();
+        partitions.find(|p| p.id() == partition).map(MetadataPartition::leader).filter(|leader| *leader >= 0)
+    }
+
+    /// Waits until every copy of every partition is in sync.
+    pub fn until_in_sync(&self) {
+        until("all copies are in sync", || {
+            let Ok(metadata) = self.ends.fetch_metadata(None, CALL) else { return false };
+            let mut partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+            partitions.all(|p| p.leader() >= 0 && p.isr().len() == p.replicas().len())
+        });
+    }
+
     /// Creates a topic with a setting.
     pub fn create_with(&self, topic: &str, partitions: i32, setting: (&str, &str)) {
-        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1)).set(setting.0, setting.1);
+        let new = NewTopic::new(topic, partitions, COPIES).set(setting.0, setting.1);
         let made = self.admin(async |admin, options| admin.create_topics([&new], options).await).unwrap();
         made[0].as_ref().unwrap();
         self.until_led(topic, partitions);
@@ -101,6 +132,17 @@ impl Client {
     pub fn delete(&self, topic: &str) {
         let gone = self.admin(async |admin, options| admin.delete_topics(&[topic], options).await).unwrap();
         gone[0].as_ref().unwrap();
+    }
+
+    /// Deletes the records of a partition before an offset.
+    pub fn truncate(&self, topic: &str, partition: i32, before: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(before)).unwrap();
+        let done = self.admin(async |admin, options| admin.delete_records(&list, options).await).unwrap();
+        done.elements()[0].error().unwrap();
+        until(&format!("the records of {topic}-{partition} before {before} are gone"), || {
+            self.ends.fetch_watermarks(topic, partition, CALL).is_ok_and(|(low, _)| low == before)
+        });
     }
 
     /// Waits until a deleted topic is really gone.

@@ -10,8 +10,13 @@ pub mod client;
 mod dead_letters;
 mod doubtful_commits;
 mod events;
+mod expired_id;
 mod foreach_batch;
+mod hostile_records;
+mod http_load;
 mod kill;
+mod locked_table;
+mod lost_records;
 mod membership;
 mod memory;
 mod mutants;
@@ -22,12 +27,14 @@ mod program;
 mod programs;
 mod refusals;
 mod refused_records;
+mod scarce;
 mod secure;
 mod seeks;
 mod shutdown;
 mod slow_functions;
 mod standby;
 mod standstill;
+mod three_brokers;
 mod three_processes;
 mod topics;
 mod waiting;
@@ -84,5 +91,10 @@ impl Random {
 
     fn below(&mut self, end: u64) -> u64 {
         self.next() % end
+    }
+
+    /// An index into a list of this length.
+    fn index(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(u64::try_from(length).unwrap())).unwrap()
     }
 }

@@ -28,6 +28,8 @@ pub struct App {
     bootstrap: String,
     flags: Vec<(String, Option<String>)>,
     properties: Vec<String>,
+    /// What a shell does before it becomes the program.
+    before: Option<String>,
     runs: AtomicU32,
 }
 
@@ -54,6 +56,7 @@ impl App {
             bootstrap: bootstrap.into(),
             flags: vec![],
             properties: vec![],
+            before: None,
             runs: AtomicU32::new(0),
         };
         for (name, value) in [
@@ -102,6 +105,12 @@ impl App {
         self
     }
 
+    /// A shell runs these commands, such as `ulimit`, and then becomes the program.
+    pub fn after(mut self, commands: &str) -> App {
+        self.before = Some(commands.into());
+        self
+    }
+
     pub fn with_flag(mut self, name: &str) -> App {
         self.flags.push((name.into(), None));
         self
@@ -118,7 +127,10 @@ impl App {
         let log = self.folder.join(format!("run-{run:02}.log"));
         let fired = self.folder.join(format!("run-{run:02}.fired"));
         let out = fs::File::create(&log).unwrap();
-        let mut command = self.command();
+        let mut command = match &self.before {
+            None => self.command(),
+            Some(commands) => in_shell(commands, &self.command()),
+        };
         command.env("TIDEGATE_FAILPOINT", failpoints).env("TIDEGATE_FAILPOINT_LOG", &fired);
         command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
         let child = command.spawn().unwrap();
@@ -182,6 +194,14 @@ impl Drop for App {
             let _ = fs::remove_dir_all(&self.folder);
         }
     }
+}
+
+/// The command after others, without its environment.
+fn in_shell(commands: &str, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{commands}; exec \"$0\" \"$@\"")]);
+    shell.arg(command.get_program()).args(command.get_args());
+    shell
 }
 
 /// A program of `programs.rs`, which gets everything through its environment.

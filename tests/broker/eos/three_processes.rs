@@ -12,8 +12,8 @@ use crate::subject::bootstrap;
 use std::{thread::sleep, time::Duration};
 
 const KILLS: usize = 8;
-/// What a log must not say if everything ends in order.
-const DISORDER: [&str; 4] = ["batch given up", "fenced", "seeking in", "ERROR"];
+/// What a log must not say if everything ends in order; a rebalance may still meet a batch.
+const DISORDER: [&str; 3] = ["fenced", "seeking in", "ERROR"];
 
 /// The processes, and their input.
 struct World {
@@ -82,7 +82,7 @@ fn one_of_three_processes_is_killed_again_and_again() {
     let mut taken_over = 0;
     for kill in 0..KILLS {
         sleep(Duration::from_millis(world.random.below(700)));
-        let victim = usize::try_from(world.random.below(3)).unwrap();
+        let victim = world.random.index(3);
         runs.remove(victim).kill();
         // Every fourth stays away until the others have its partitions.
         if kill % 4 == 1 {

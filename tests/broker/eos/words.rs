@@ -53,7 +53,7 @@ pub struct Lines {
     topic: String,
     random: Random,
     /// The number of the next line.
-    number: u64,
+    pub number: u64,
     written: u64,
     pub truth: Truth,
 }
