@@ -203,7 +203,7 @@ impl Reporter {
         self.history.state_bytes(&report.state_bytes);
         seen.batch = report.id;
         seen.positions.clone_from(&report.positions);
-        seen.stalled.after_batch(&report.positions, now);
+        seen.stalled.after_batch(&report.positions);
         seen.takes_input = false;
         self.progress(seen);
     }

@@ -31,7 +31,7 @@ pub(super) struct Stalled(BTreeMap<TopicPartition, Still>);
 
 impl Stalled {
     /// A batch ended with these positions.
-    pub(super) fn after_batch(&mut self, positions: &[SourcePosition], now_ms: i64) {
+    pub(super) fn after_batch(&mut self, positions: &[SourcePosition]) {
         self.0.retain(|at, _| positions.iter().any(|p| p.at == *at));
         for SourcePosition { at, next, .. } in positions {
             if let Some(still) = self.0.get_mut(at).filter(|still| still.next == *next) {
@@ -78,12 +78,12 @@ mod tests {
             |next| SourcePosition { at: TopicPartition::new("in", 3), next: Offset(next), newest_ms: None };
         let (here, end) = (at(7), Offset(9));
         let mut stalled = Stalled::default();
-        stalled.after_batch(std::slice::from_ref(&here), 1_000);
+        stalled.after_batch(std::slice::from_ref(&here));
         assert_eq!(stalled.why(&here, Offset(7), 30_000, true), None, "there is nothing to read");
-        stalled.after_batch(std::slice::from_ref(&here), 59_000);
+        stalled.after_batch(std::slice::from_ref(&here));
         assert_eq!(stalled.why(&here, end, 60_000, true), None, "it has just come");
         assert_eq!(stalled.why(&here, end, 65_000, true), None, "the batch is still in flight");
-        stalled.after_batch(std::slice::from_ref(&here), 61_000);
+        stalled.after_batch(std::slice::from_ref(&here));
         assert_eq!(stalled.why(&here, end, 64_999, true), None, "too early");
         let why = stalled.why(&here, end, 65_000, true).unwrap();
         for part in ["in-3", "offset 7", "for 5 s", "2 more", "--topic in --partition 3"] {
@@ -91,7 +91,7 @@ mod tests {
         }
         assert_eq!(stalled.why(&here, end, 124_999, true), None, "told a moment ago");
         assert!(stalled.why(&here, end, 125_000, true).is_some());
-        stalled.after_batch(&[at(8)], 130_000);
+        stalled.after_batch(&[at(8)]);
         assert_eq!(stalled.why(&here, end, 190_000, false), None, "it moved");
         assert_eq!(stalled.why(&at(8), end, 190_000, false), None, "another one has just come");
         assert!(stalled.why(&at(8), end, 195_000, false).is_some(), "no batch is in flight");
