@@ -361,7 +361,7 @@ fn records_that_fail_before_an_exchange_do_not_cost_a_batch_each() {
     let mut config = Config::new("failing", "memory:failing-before-an-exchange");
     (config.trigger, config.admin_bind) = (Trigger::AvailableNow, None);
     let log = log::open(&config.bootstrap, &config.properties).unwrap();
-    let rows: String = (0..1_000).map(|n| format!("n {} | - | {n}\n", n % 3)).collect();
+    let rows = (0..1_000).fold(String::new(), |all, n| all + &format!("n {} | - | {n}\n", n % 3));
     testing::feed(&*log, 3, &rows).unwrap();
     let ssc = StreamingContext::new(config);
     let options = SourceOptions::topic("n").on_bad_record(BadRecordPolicy::Skip);
