@@ -102,9 +102,10 @@ pub struct Config {
     /// `foreach_rdd`, `print`), what comes later in the interval is then left for the next batch; elsewhere a batch
     /// ends early, at 48 MiB at the latest.
     pub staged_bytes_max: usize,
-    /// A batch ends early after this many records.
+    /// A batch takes no more than this many records; then it ends early, or waits for the end of its interval as with
+    /// [`staged_bytes_max`](Config::staged_bytes_max).
     pub batch_records_max: usize,
-    /// A batch ends early after this many bytes of input.
+    /// The same for bytes of input.
     pub batch_bytes_max: usize,
     /// Limits the records of each batch by what the batches before it achieved, so that a burst is processed at the
     /// program's own pace while it waits in the log. Needs a batch interval.

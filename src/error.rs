@@ -157,6 +157,16 @@ impl Error {
     }
 }
 
+/// How many names a message has before "and N more".
+const NAMED_MAX: usize = 4;
+
+/// The first of these names, and how many more there are.
+pub(crate) fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    let (named, more) = names.split_at(names.len().min(NAMED_MAX));
+    let named = named.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
+    if more.is_empty() { named } else { format!("{named} and {} more", more.len()) }
+}
+
 /// The message of a panic.
 #[must_use]
 pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

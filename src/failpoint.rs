@@ -1,8 +1,8 @@
 //! Named places where a test can kill, stop, delay or fail the process. They do nothing in a normal build.
 //!
-//! Owns the names and the actions. Knows nothing else but failures of the log. Invariants: without the feature `failpoints` a place compiles to
-//! nothing; with it, a place that acts first appends its name to the file `TIDEGATE_FAILPOINT_LOG`, so that a test can
-//! prove that it fired.
+//! Owns the names and the actions. Knows nothing else but failures of the log. Invariants: without the feature
+//! `failpoints` a place compiles to nothing; with it, a place that acts first appends its name to the file
+//! `TIDEGATE_FAILPOINT_LOG`, so that a test can prove that it fired.
 //!
 //! `TIDEGATE_FAILPOINT=name=action@n[,name=action@n]` acts at the n-th passage (counted from 1). Actions: `kill`
 //! (SIGKILL), `kill-in:ms` (SIGKILL a little later, while the code continues), `stop` (SIGSTOP), `sleep:ms`, `hold`
@@ -58,6 +58,9 @@ pub const GROUP_PLACES: [&str; 3] = ["before-join", "before-release", "after-ans
 /// Places in queries about topics: the broker does not show their settings.
 pub const QUERY_PLACES: [&str; 1] = ["hide-settings"];
 
+/// Places within a call of the client library: it does not return.
+pub const CALL_PLACES: [&str; 1] = ["during-offsets"];
+
 /// Ends a transaction by `call`. A test may lose the request or the answer: then the outcome is in doubt.
 pub(crate) fn around_commit(call: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     let lost = |what: &str| Err(Failure::new(Stage::Commit, Reaction::Unknown, what));
@@ -105,6 +108,7 @@ mod active {
             || crate::failpoint::SOURCE_PLACES.contains(&place)
             || crate::failpoint::GROUP_PLACES.contains(&place)
             || crate::failpoint::QUERY_PLACES.contains(&place)
+            || crate::failpoint::CALL_PLACES.contains(&place)
             || place.starts_with("mutant-");
         assert!(
             known,

@@ -15,7 +15,7 @@
 //!     let ssc = StreamingContext::new(Config::new("word-count", "127.0.0.1:9092"));
 //!     ssc.checkpoint("state");
 //!     let words = ssc.text("lines").flat_map(|line| line.split(' ')).filter(|word| !word.is_empty());
-//!     let counts = words.map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b);
+//!     let counts = words.map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b).named("counts");
 //!     counts.to_kafka("counts", Utf8, AsText);
 //!     ssc.run()
 //! }

@@ -73,7 +73,7 @@ pub struct BadRecord {
 /// Why a null is a bad record where the type has no room for it; `what` is the value or the key.
 fn null(what: &str) -> String {
     format!(
-        "the {what} is null, which only an `Option` can hold: `Json` reads one, and so does `Nullable(codec)`"
+        "the {what} is null, which only an `Option` can hold: `Utf8` and `Json` read one, and so does `Nullable(codec)`"
     )
 }
 

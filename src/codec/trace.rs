@@ -62,7 +62,7 @@ const MAX_RUNS: usize = 10_000;
 /// Most samples that are tried for a value once its structure is known.
 const MAX_FAILED: u32 = 64;
 const MAX_DEPTH: usize = 100;
-const STRINGS: [&str; 6] = ["", "0", "a", "1970-01-01T00:00:00Z", "1970-01-01", "00:00:00"];
+pub(super) const STRINGS: [&str; 6] = ["", "0", "a", "1970-01-01T00:00:00Z", "1970-01-01", "00:00:00"];
 const BYTES: [&[u8]; 4] = [&[], &[0; 16], &[0; 4], &[0; 32]];
 const NUMBERS: [u8; 3] = [0, 1, 100];
 

@@ -139,8 +139,8 @@ mod tests {
     fn settings_have_the_names_of_their_flags_and_all_are_documented() {
         let settings = Config::new("app", "memory:").settings();
         let names: Vec<&str> = settings.iter().map(|(name, _)| name.as_str()).collect();
-        // What to read and write, and how to log, is not a setting of the engine.
-        let elsewhere = ["input", "output", "log-format", "log-level"];
+        // How to log is not a setting of the engine.
+        let elsewhere = ["log-format", "log-level"];
         for arg in Args::augment_args(clap::Command::new("p")).get_arguments() {
             let Some(long) = arg.get_long().filter(|long| !arg.is_hide_set() && !elsewhere.contains(long))
             else {

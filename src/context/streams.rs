@@ -16,7 +16,7 @@ use crate::{
 use std::{panic::Location, path::PathBuf, sync::Arc};
 
 impl StreamingContext {
-    /// The lines of a topic: each record's value as text.
+    /// The lines of a topic: each record's value as text. Asked for twice, a topic is still read once: both streams are the same.
     ///
     /// ```
     /// use tidegate::{StreamingContext, testing::Driver};
@@ -24,7 +24,6 @@ impl StreamingContext {
     /// assert_eq!(driver.batch("lines 0 | - | to be\n")?.to_string(), "console | to be\n"); // topic, partition | key | value
     /// # Ok::<(), tidegate::Error>(())
     /// ```
-    /// Asked for twice, a topic is still read once: both streams are the same.
     #[track_caller]
     pub fn text(&self, topic: &str) -> DStream<Text> {
         self.builder.text(topic, Location::caller())

@@ -112,21 +112,27 @@ impl<T> Clone for DStream<T> {
     }
 }
 
-/// The factory of a stateless operator: one closure over the rows of a chunk, or of a part of it.
-pub(super) fn per_rows<T: Data, U: Data>(
-    step: impl Fn(Vec<T>) -> Result<Vec<U>> + Send + Sync + 'static,
-) -> Factory {
+/// The factory of a stateless operator: one closure over chunks.
+pub(super) fn per_chunk(step: impl Fn(Chunk, &mut Context<'_>) -> Result + Send + Sync + 'static) -> Factory {
     let step = Arc::new(step);
     Arc::new(move |_| {
         let step = step.clone();
-        Box::new(PerChunk(move |chunk: Chunk, cx: &mut Context<'_>| {
-            if let Stamps::Each(stamps) = chunk.stamps().clone() {
-                return per_stamp(&*step, chunk.take(), &stamps, cx);
-            }
-            let rows = step(chunk.take())?;
-            cx.out.rows(rows);
-            Ok(())
-        })) as Box<dyn Operator>
+        let step = move |chunk: Chunk, cx: &mut Context<'_>| step(chunk, cx);
+        Box::new(PerChunk(step)) as Box<dyn Operator>
+    })
+}
+
+/// As [`per_chunk`], for steps over the rows of a chunk, or of a part of it.
+pub(super) fn per_rows<T: Data, U: Data>(
+    step: impl Fn(Vec<T>) -> Result<Vec<U>> + Send + Sync + 'static,
+) -> Factory {
+    per_chunk(move |chunk, cx| {
+        if let Stamps::Each(stamps) = chunk.stamps().clone() {
+            return per_stamp(&step, chunk.take(), &stamps, cx);
+        }
+        let rows = step(chunk.take())?;
+        cx.out.rows(rows);
+        Ok(())
     })
 }
 
@@ -134,41 +140,32 @@ pub(super) fn per_rows<T: Data, U: Data>(
 pub(super) fn one_to_one<T: Data, U: Data>(
     step: impl Fn(Vec<T>) -> Result<Vec<U>> + Send + Sync + 'static,
 ) -> Factory {
-    let step = Arc::new(step);
-    Arc::new(move |_| {
-        let step = step.clone();
-        Box::new(PerChunk(move |chunk: Chunk, cx: &mut Context<'_>| {
-            let stamps = chunk.stamps().clone();
-            let rows = step(chunk.take())?;
-            cx.out.chunk(Chunk::rows(rows).stamped(stamps));
-            Ok(())
-        })) as Box<dyn Operator>
+    per_chunk(move |chunk, cx| {
+        let stamps = chunk.stamps().clone();
+        let rows = step(chunk.take())?;
+        cx.out.chunk(Chunk::rows(rows).stamped(stamps));
+        Ok(())
     })
 }
 
 /// The factory of a filter.
 fn kept_if<T: Data>(keep: impl Fn(&T) -> bool + Send + Sync + 'static) -> Factory {
-    let keep = Arc::new(keep);
-    Arc::new(move |_| {
-        let keep = keep.clone();
-        Box::new(PerChunk(move |chunk: Chunk, cx: &mut Context<'_>| {
-            let Stamps::Each(stamps) = chunk.stamps().clone() else {
-                let mut rows: Vec<T> = chunk.take();
-                rows.retain(&*keep);
-                cx.out.rows(rows);
-                return Ok(());
-            };
-            let mut kept_stamps = Vec::with_capacity(stamps.len());
-            let mut rows: Vec<T> = chunk.take();
-            let mut stamps = stamps.iter();
-            rows.retain(|row| {
-                let (keeps, stamp) = (keep(row), stamps.next());
-                kept_stamps.extend(stamp.filter(|_| keeps));
-                keeps
-            });
-            cx.out.stamped_rows(rows, kept_stamps);
-            Ok(())
-        })) as Box<dyn Operator>
+    per_chunk(move |chunk, cx| {
+        let stamps = chunk.stamps().clone();
+        let mut rows: Vec<T> = chunk.take();
+        let Stamps::Each(stamps) = stamps else {
+            rows.retain(&keep);
+            cx.out.rows(rows);
+            return Ok(());
+        };
+        let (mut stamps, mut kept_stamps) = (stamps.iter(), Vec::with_capacity(rows.len()));
+        rows.retain(|row| {
+            let (keeps, stamp) = (keep(row), stamps.next());
+            kept_stamps.extend(stamp.filter(|_| keeps));
+            keeps
+        });
+        cx.out.stamped_rows(rows, kept_stamps);
+        Ok(())
     })
 }
 
@@ -190,11 +187,9 @@ fn per_stamp<T: Data, U: Data>(
 
 /// A step that changes nothing.
 pub(super) fn pass_on() -> Role {
-    Role::Operator(Arc::new(|_| {
-        Box::new(PerChunk(|chunk, cx: &mut Context<'_>| {
-            cx.out.chunk(chunk);
-            Ok(())
-        }))
+    Role::Operator(per_chunk(|chunk, cx| {
+        cx.out.chunk(chunk);
+        Ok(())
     }))
 }
 

@@ -196,8 +196,6 @@ pub struct RefusedRecord {
     pub topic: String,
     /// Identifies it; see [`limits::fingerprint`].
     pub fingerprint: u64,
-    /// Bytes of key and value.
-    pub bytes: usize,
     /// Whether it is certain that this record was refused, and not only the batch that it was sent in.
     pub is_named: bool,
     /// What the log said.

@@ -203,7 +203,7 @@ impl Reporter {
         self.history.state_bytes(&report.state_bytes);
         seen.batch = report.id;
         seen.positions.clone_from(&report.positions);
-        seen.stalled.after_batch(&report.positions);
+        seen.stalled.after_batch(&report.positions, now);
         seen.takes_input = false;
         self.progress(seen);
     }
@@ -266,10 +266,10 @@ impl Reporter {
     }
 
     fn connection(&self, why: Option<&str>) {
-        self.status.disconnected(why.map(str::to_owned));
+        let was_reached = self.status.disconnected(why.map(str::to_owned));
         if let Some(why) = why {
             tracing::warn!("the log cannot be reached: {why}; waiting");
-        } else {
+        } else if !was_reached {
             tracing::info!("the log can be reached again");
         }
     }
@@ -385,6 +385,7 @@ impl Observer for Reporter {
                 tracing::warn!("a state database was moved aside and is restored from the log: {why}");
             }
             Observed::Closed => {
+                seen.stalled = Stalled::default();
                 self.metrics.restarted();
                 self.history.closed();
             }

@@ -1,8 +1,7 @@
 //! Partitions whose records cannot be read although there are some.
 //!
-//! Owns how long each partition has stood still although more was there. Knows no log and no metric. Invariant: a partition is
-//! reported only if a batch ended without taking what was seen there before, and at most once a minute; what has just come to a
-//! partition that was idle is no stall.
+//! Owns how long each partition has stood still. Knows no log and no metric. Invariant: a partition is reported only if a
+//! whole batch that began when there were records took none of them, and at most once a minute.
 
 use crate::{
     record::{Offset, TopicPartition},
@@ -18,11 +17,19 @@ const AGAIN_MS: i64 = 60_000;
 #[derive(Debug)]
 struct Still {
     next: Offset,
-    /// Since when records are known that were not read.
-    behind_ms: Option<i64>,
-    /// Batches that ended since then.
-    batches: u32,
+    /// Since records behind `next` are known.
+    unread: Option<Unread>,
     told_ms: Option<i64>,
+}
+
+#[derive(Debug)]
+struct Unread {
+    /// Since when nothing but the partition itself has kept the program from reading them.
+    since_ms: i64,
+    /// The batch is still in flight that was when they became known: it may have them, or may be past its input.
+    is_busy: bool,
+    /// Batches that began and ended since then.
+    batches: u32,
 }
 
 /// The partitions of a program, as far as they have been read.
@@ -31,13 +38,19 @@ pub(super) struct Stalled(BTreeMap<TopicPartition, Still>);
 
 impl Stalled {
     /// A batch ended with these positions.
-    pub(super) fn after_batch(&mut self, positions: &[SourcePosition]) {
+    pub(super) fn after_batch(&mut self, positions: &[SourcePosition], now_ms: i64) {
         self.0.retain(|at, _| positions.iter().any(|p| p.at == *at));
         for SourcePosition { at, next, .. } in positions {
             if let Some(still) = self.0.get_mut(at).filter(|still| still.next == *next) {
-                still.batches += u32::from(still.behind_ms.is_some());
+                match &mut still.unread {
+                    Some(unread) if unread.is_busy => {
+                        *unread = Unread { since_ms: now_ms, is_busy: false, batches: 0 };
+                    }
+                    Some(unread) => unread.batches += 1,
+                    None => {}
+                }
             } else {
-                let still = Still { next: *next, behind_ms: None, batches: 0, told_ms: None };
+                let still = Still { next: *next, unread: None, told_ms: None };
                 self.0.insert(at.clone(), still);
             }
         }
@@ -52,15 +65,20 @@ impl Stalled {
         takes_input: bool,
     ) -> Option<String> {
         let SourcePosition { at, next, .. } = position;
-        let still = self.0.get_mut(at).filter(|still| still.next == *next && *next < end)?;
-        let since_ms = *still.behind_ms.get_or_insert(now_ms);
-        let tried = still.batches > 0 || !takes_input;
+        let still = self.0.get_mut(at).filter(|still| still.next == *next)?;
+        if *next >= end {
+            still.unread = None;
+            return None;
+        }
+        let new = || Unread { since_ms: now_ms, is_busy: takes_input, batches: 0 };
+        let unread = still.unread.get_or_insert_with(new);
+        let tried = !unread.is_busy && (unread.batches > 0 || !takes_input);
         let is_due = still.told_ms.is_none_or(|told_ms| now_ms - told_ms >= AGAIN_MS);
-        if !tried || !is_due || now_ms - since_ms < STALLED_MS {
+        if !tried || !is_due || now_ms - unread.since_ms < STALLED_MS {
             return None;
         }
         still.told_ms = Some(now_ms);
-        let (for_s, records) = ((now_ms - since_ms) / 1000, end.0 - next.0);
+        let (for_s, records) = ((now_ms - unread.since_ms) / 1000, end.0 - next.0);
         Some(format!(
             "waiting for {at}: nothing can be read from offset {next} on, for {for_s} s now, although {records} more are written; most likely the transaction of another producer is open there (next: let that producer end it; on Kafka, `kafka-transactions.sh --bootstrap-server .. describe-producers --topic {} --partition {}` names it)",
             at.topic, at.partition
@@ -72,28 +90,50 @@ impl Stalled {
 mod tests {
     use super::*;
 
+    fn at(next: u64) -> SourcePosition {
+        SourcePosition { at: TopicPartition::new("in", 3), next: Offset(next), newest_ms: None }
+    }
+
     #[test]
-    fn a_partition_is_reported_once_it_stood_still_over_a_batch() {
-        let at =
-            |next| SourcePosition { at: TopicPartition::new("in", 3), next: Offset(next), newest_ms: None };
+    fn a_partition_is_reported_once_a_whole_batch_took_nothing_of_what_is_there() {
         let (here, end) = (at(7), Offset(9));
         let mut stalled = Stalled::default();
-        stalled.after_batch(std::slice::from_ref(&here));
-        assert_eq!(stalled.why(&here, Offset(7), 30_000, true), None, "there is nothing to read");
-        stalled.after_batch(std::slice::from_ref(&here));
-        assert_eq!(stalled.why(&here, end, 60_000, true), None, "it has just come");
-        assert_eq!(stalled.why(&here, end, 65_000, true), None, "the batch is still in flight");
-        stalled.after_batch(std::slice::from_ref(&here));
-        assert_eq!(stalled.why(&here, end, 64_999, true), None, "too early");
-        let why = stalled.why(&here, end, 65_000, true).unwrap();
+        stalled.after_batch(std::slice::from_ref(&here), 1_000);
+        assert_eq!(stalled.why(&here, end, 1_500, true), None, "a batch is in flight");
+        stalled.after_batch(std::slice::from_ref(&here), 2_000);
+        assert_eq!(
+            stalled.why(&here, end, 60_000, true),
+            None,
+            "the first batch after it is still in flight"
+        );
+        stalled.after_batch(std::slice::from_ref(&here), 3_000);
+        assert_eq!(stalled.why(&here, end, 6_999, true), None, "too early");
+        let why = stalled.why(&here, end, 7_000, true).unwrap();
         for part in ["in-3", "offset 7", "for 5 s", "2 more", "--topic in --partition 3"] {
             assert!(why.contains(part), "{part}: {why}");
         }
-        assert_eq!(stalled.why(&here, end, 124_999, true), None, "told a moment ago");
-        assert!(stalled.why(&here, end, 125_000, true).is_some());
-        stalled.after_batch(&[at(8)]);
-        assert_eq!(stalled.why(&here, end, 190_000, false), None, "it moved");
-        assert_eq!(stalled.why(&at(8), end, 190_000, false), None, "another one has just come");
-        assert!(stalled.why(&at(8), end, 195_000, false).is_some(), "no batch is in flight");
+        assert_eq!(stalled.why(&here, end, 66_999, true), None, "told a moment ago");
+        assert!(stalled.why(&here, end, 67_000, true).is_some());
+        stalled.after_batch(&[at(8)], 70_000);
+        assert_eq!(stalled.why(&here, end, 90_000, false), None, "it moved");
+        assert_eq!(stalled.why(&at(8), end, 90_000, false), None, "a moment ago there was nothing");
+        assert!(stalled.why(&at(8), end, 95_000, false).is_some(), "no batch is in flight");
+    }
+
+    #[test]
+    fn records_that_come_after_a_long_silence_are_not_waited_for_since_then() {
+        let here = at(7);
+        let mut stalled = Stalled::default();
+        for second in 1..=60 {
+            stalled.after_batch(std::slice::from_ref(&here), second * 1_000);
+            assert_eq!(stalled.why(&here, Offset(7), second * 1_000 + 10, true), None);
+        }
+        assert_eq!(stalled.why(&here, Offset(9), 60_500, true), None, "the batch in flight may take them");
+        assert_eq!(stalled.why(&here, Offset(9), 90_000, true), None, "it is in a slow function");
+        stalled.after_batch(std::slice::from_ref(&here), 90_100); // it was past its input when they came
+        assert_eq!(stalled.why(&here, Offset(9), 90_100, false), None, "the next one takes them");
+        assert_eq!(stalled.why(&here, Offset(9), 99_000, true), None, "and is slow, too");
+        stalled.after_batch(&[at(9)], 99_500);
+        assert_eq!(stalled.why(&at(9), Offset(9), 120_000, true), None, "they are read");
     }
 }

@@ -159,9 +159,9 @@ impl Status {
         self.change().phase = phase;
     }
 
-    /// The log cannot be reached (`Some` = why) or can be reached again.
-    pub fn disconnected(&self, why: Option<String>) {
-        self.change().disconnected = why;
+    /// The log cannot be reached (`Some` = why) or can be reached again. Returns whether it could be reached before.
+    pub fn disconnected(&self, why: Option<String>) -> bool {
+        std::mem::replace(&mut self.change().disconnected, why).is_none()
     }
 
     /// These input topics do not exist any more.

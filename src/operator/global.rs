@@ -161,19 +161,20 @@ pub struct WholeBatch<T, F> {
     home: Option<SinglePartition>,
     emit_schedule: EmitSchedule,
     rows: Vec<T>,
+    bytes: usize,
 }
 
 impl<T, F> WholeBatch<T, F> {
     /// Of each task.
     #[must_use]
     pub fn of_each_task(f: Arc<F>, emit_schedule: EmitSchedule) -> Self {
-        WholeBatch { f, home: None, emit_schedule, rows: vec![] }
+        WholeBatch { f, home: None, emit_schedule, rows: vec![], bytes: 0 }
     }
 
     /// Of the task at `home`.
     #[must_use]
     pub fn at(home: SinglePartition, f: Arc<F>, emit_schedule: EmitSchedule) -> Self {
-        WholeBatch { f, home: Some(home), emit_schedule, rows: vec![] }
+        WholeBatch { f, home: Some(home), emit_schedule, rows: vec![], bytes: 0 }
     }
 }
 
@@ -187,12 +188,14 @@ where
     }
 
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
+        self.bytes += input.held_bytes::<T>();
         append(&mut self.rows, input.take());
         Ok(())
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let rows = std::mem::take(&mut self.rows);
+        self.bytes = 0;
         let is_due = self.emit_schedule.is_due(!rows.is_empty(), cx.batch.time);
         if is_due && self.home.as_ref().is_none_or(|home| home.is_here(cx)) {
             let made = (self.f)(rows, cx.batch.time).into_iter().collect();
@@ -202,7 +205,7 @@ where
     }
 
     fn held_bytes(&self) -> usize {
-        self.rows.len() * size_of::<T>()
+        self.bytes
     }
 }
 
@@ -213,13 +216,14 @@ pub struct TwoBatches<T, U, F> {
     emit_schedule: EmitSchedule,
     left: Vec<T>,
     right: Vec<U>,
+    bytes: usize,
 }
 
 impl<T, U, F> TwoBatches<T, U, F> {
     /// At `home`. The stream itself is port 0, the other one port 1.
     #[must_use]
     pub fn new(home: SinglePartition, f: Arc<F>, emit_schedule: EmitSchedule) -> Self {
-        TwoBatches { f, home, emit_schedule, left: vec![], right: vec![] }
+        TwoBatches { f, home, emit_schedule, left: vec![], right: vec![], bytes: 0 }
     }
 }
 
@@ -234,8 +238,10 @@ where
 
     fn process(&mut self, port: Port, input: Chunk, _: &mut Context<'_>) -> Result {
         if port == Port(0) {
+            self.bytes += input.held_bytes::<T>();
             append(&mut self.left, input.take());
         } else {
+            self.bytes += input.held_bytes::<U>();
             append(&mut self.right, input.take());
         }
         Ok(())
@@ -243,6 +249,7 @@ where
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let (left, right) = (std::mem::take(&mut self.left), std::mem::take(&mut self.right));
+        self.bytes = 0;
         let has_rows = !left.is_empty() || !right.is_empty();
         if self.emit_schedule.is_due(has_rows, cx.batch.time) && self.home.is_here(cx) {
             let made = (self.f)(left, right, cx.batch.time).into_iter().collect();
@@ -252,7 +259,7 @@ where
     }
 
     fn held_bytes(&self) -> usize {
-        self.left.len() * size_of::<T>() + self.right.len() * size_of::<U>()
+        self.bytes
     }
 }
 

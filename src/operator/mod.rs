@@ -30,7 +30,7 @@ pub use window::{
 
 use crate::{
     error::Result,
-    record::{BatchId, BatchTime, Chunk, Data, Partition, RawChunk, Stamps},
+    record::{BatchId, BatchTime, Chunk, Data, Partition, RawChunk, Size, Stamps},
     state::Stores,
 };
 use std::{collections::VecDeque, sync::Arc};
@@ -53,7 +53,7 @@ pub struct Batch {
     /// The greatest time that the clock may show while it takes input, milliseconds since the epoch, as far as was known when it was
     /// cut; for batches that are late or ahead of the clock, the clock's time. What is beyond it is in the future.
     pub clock_ms: i64,
-    /// Whether partitions have come or gone since the last one: then each upstream tells how far it is, and who does not is gone.
+    /// Whether partitions have come or gone since the last one: then each upstream tells how far it is, and one that does not is gone.
     pub is_roll_call: bool,
 }
 
@@ -100,7 +100,7 @@ pub trait Operator: Send {
         false
     }
 
-    /// Whether it takes its input for idle once everything that was in the partition is read: it has had no row for so long.
+    /// Whether it has had no row for so long that its input is idle once everything in the partition is read.
     fn awaits_end(&self) -> bool {
         false
     }
@@ -219,6 +219,8 @@ pub struct Emitter<'a> {
     /// The greatest timestamp of the records behind what the operator has taken in this batch; chunks that say nothing of their own
     /// get it.
     pub(crate) newest_ms: Option<i64>,
+    /// The size of the rows that the operator is given; nothing at the end of a batch.
+    pub(crate) given: Size,
     /// This task, for those who get its rows.
     pub upstream: &'a Upstream,
     /// Source or state partition of this task.
@@ -276,6 +278,7 @@ impl Emitter<'_> {
         }
         let is_silent = *chunk.stamps() == Stamps::Unknown;
         let chunk = if is_silent { chunk.stamped(self.newest_ms.into()) } else { chunk };
+        let chunk = chunk.made_from(self.given);
         let targets: &[Target] = self.targets.get(usize::from(output.0)).map_or(&[], Vec::as_slice);
         if let Some((last, rest)) = targets.split_last() {
             for target in rest {

@@ -27,8 +27,6 @@ pub struct Fingerprint {
 /// What happens to the rows of an edge when a changed program starts over what another one left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Same name and format.
-    Keep(String),
     /// It was not there: begins empty.
     New(String),
     /// It is no longer used.
@@ -69,11 +67,24 @@ impl Fingerprint {
         format!("{:016x}", hash_bytes(text.as_bytes()))
     }
 
-    /// What each edge meets when `self` continues from `before`. It is reported only: no row is on its way from one process to
+    /// The edges that differ when `self` continues from `before`. They are reported only: no row is on its way from one process to
     /// another, so a change of an edge contradicts nothing.
     #[must_use]
     pub fn edge_changes_since(&self, before: &Fingerprint) -> Vec<Change> {
-        changes(&before.edges, &self.edges)
+        let mut changes = vec![];
+        for (name, is) in &self.edges {
+            match before.edges.get(name) {
+                None => changes.push(Change::New(name.clone())),
+                Some(was) if was == is => {}
+                Some(was) => {
+                    let (name, was, is) = (name.clone(), was.clone(), is.clone());
+                    changes.push(Change::Incompatible { name, was, is });
+                }
+            }
+        }
+        let gone = before.edges.keys().filter(|name| !self.edges.contains_key(*name));
+        changes.extend(gone.map(|name| Change::Unused(name.clone())));
+        changes
     }
 
     /// What makes `self` place keys otherwise than `before`, one line each.
@@ -94,20 +105,6 @@ impl Fingerprint {
         }
         lines
     }
-}
-
-fn changes(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<Change> {
-    let mut changes = vec![];
-    for (name, is) in now {
-        changes.push(match before.get(name) {
-            None => Change::New(name.clone()),
-            Some(was) if was == is => Change::Keep(name.clone()),
-            Some(was) => Change::Incompatible { name: name.clone(), was: was.clone(), is: is.clone() },
-        });
-    }
-    let gone = before.keys().filter(|name| !now.contains_key(*name));
-    changes.extend(gone.map(|name| Change::Unused(name.clone())));
-    changes
 }
 
 #[cfg(test)]
@@ -140,12 +137,7 @@ mod tests {
         let changed = Change::Incompatible { name: "b.exchange".into(), was: "u8".into(), is: "u64".into() };
         assert_eq!(
             now.edge_changes_since(&before),
-            [
-                Change::Keep("a.exchange".into()),
-                changed,
-                Change::New("d.exchange".into()),
-                Change::Unused("c.exchange".into()),
-            ]
+            [changed, Change::New("d.exchange".into()), Change::Unused("c.exchange".into())]
         );
         assert_eq!(now.moves_since(&before), Vec::<String>::new());
         let moved = Fingerprint { placement: "other".into(), ..with(&[], 4) }.moves_since(&before);

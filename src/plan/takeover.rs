@@ -346,7 +346,7 @@ impl Comparison<'_> {
         lines.extend(self.changed.iter().map(|(name, was, is)| {
             format!("  changed rows  {name}: those that wait in its topic are {was}, the program reads {is}")
         }));
-        lines.extend(now.edge_changes_since(&before.fingerprint).iter().filter_map(edge_line));
+        lines.extend(now.edge_changes_since(&before.fingerprint).iter().map(edge_line));
         if needs_name {
             lines.push("  next: give a changed store a new name (it is then built from new records), or start under a new application id".into());
         }
@@ -366,13 +366,12 @@ impl Comparison<'_> {
     }
 }
 
-fn edge_line(change: &Change) -> Option<String> {
+fn edge_line(change: &Change) -> String {
     match change {
-        Change::Keep(_) => None,
-        Change::New(n) => Some(format!("  new edge      {n}")),
-        Change::Unused(n) => Some(format!("  unused edge   {n}")),
+        Change::New(n) => format!("  new edge      {n}"),
+        Change::Unused(n) => format!("  unused edge   {n}"),
         Change::Incompatible { name, was, is } => {
-            Some(format!("  changed edge  {name}: rows were {was}, are {is}"))
+            format!("  changed edge  {name}: rows were {was}, are {is}")
         }
     }
 }

@@ -33,6 +33,22 @@ impl<T: Value + Hash + Eq> Key for T {}
 /// About how many bytes a row takes whose size is not known.
 const ROW_BYTES: usize = 64;
 
+/// How many rows there are, and about how many bytes they take in memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Size {
+    /// Rows.
+    pub rows: usize,
+    /// Bytes.
+    pub bytes: usize,
+}
+
+impl Size {
+    /// About how many bytes `rows` rows take that were made from these: as much for each, but no more in total.
+    fn of_results(self, rows: usize) -> usize {
+        self.bytes.min(rows.saturating_mul(self.bytes.div_ceil(self.rows.max(1))))
+    }
+}
+
 /// The timestamps of the records that rows were made from, milliseconds since the epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Stamps {
@@ -80,25 +96,33 @@ pub struct Chunk {
     type_name: &'static str,
     len: usize,
     bytes: usize,
+    is_guess: bool,
     stamps: Stamps,
 }
 
 impl Chunk {
     /// A chunk of `len` rows in any payload; its size is guessed.
     pub fn new<P: Any + Send + Sync>(payload: P, len: usize) -> Self {
-        Chunk::sized(payload, len, len * ROW_BYTES)
+        Chunk { is_guess: true, ..Chunk::sized(payload, len, len * ROW_BYTES) }
     }
 
     /// A chunk of `len` rows in a payload that knows that it takes about `bytes` of memory.
     pub fn sized<P: Any + Send + Sync>(payload: P, len: usize, bytes: usize) -> Self {
         let (payload, type_name) = (Arc::new(payload), std::any::type_name::<P>());
-        Chunk { payload, type_name, len, bytes, stamps: Stamps::Unknown }
+        Chunk { payload, type_name, len, bytes, is_guess: false, stamps: Stamps::Unknown }
     }
 
-    /// A chunk of typed rows.
+    /// A chunk of typed rows. What a row holds elsewhere in memory is guessed.
     pub fn rows<T: Data>(rows: Vec<T>) -> Self {
-        let len = rows.len();
-        Chunk::new(rows, len)
+        let (len, row_bytes) = (rows.len(), ROW_BYTES.max(size_of::<T>()));
+        Chunk { is_guess: std::mem::needs_drop::<T>(), ..Chunk::sized(rows, len, len * row_bytes) }
+    }
+
+    /// The same rows, which were made from others of this size: where their own is guessed, it is about as large.
+    #[must_use]
+    pub fn made_from(self, size: Size) -> Self {
+        let bytes = if self.is_guess { self.bytes.max(size.of_results(self.len)) } else { self.bytes };
+        Chunk { bytes, ..self }
     }
 
     /// The same rows with these timestamps.
@@ -131,10 +155,24 @@ impl Chunk {
         self.len == 0
     }
 
-    /// About how many bytes it takes in memory: as its maker said, or a guess from the number of rows.
+    /// About how many bytes it takes in memory: as its maker said, or a guess from the number of rows and what they
+    /// were made from.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// About how many bytes its rows take in vectors of `T`.
+    #[must_use]
+    pub fn held_bytes<T>(&self) -> usize {
+        let flat = self.len * size_of::<T>();
+        if std::mem::needs_drop::<T>() { flat.max(self.bytes) } else { flat }
+    }
+
+    /// How much it is.
+    #[must_use]
+    pub fn size(&self) -> Size {
+        Size { rows: self.len, bytes: self.bytes }
     }
 
     /// Borrows the payload.
@@ -187,6 +225,22 @@ mod tests {
         assert_eq!(Chunk::rows(vec![1u8, 2, 3]).bytes(), 3 * ROW_BYTES);
         let wide = Chunk::sized(vec![0u8; 1 << 20], 1, 1 << 20);
         assert_eq!((wide.len(), wide.bytes()), (1, 1 << 20));
+    }
+
+    #[test]
+    fn rows_that_own_memory_are_as_large_as_what_they_were_made_from() {
+        let wide = Size { rows: 4, bytes: 4_000 };
+        let texts = |n: usize| Chunk::rows(vec![String::new(); n]).made_from(wide).bytes();
+        assert_eq!(texts(4), 4_000);
+        assert_eq!(texts(1), 1_000, "a filter");
+        assert_eq!(texts(40), 4_000, "the words of lines");
+        assert_eq!(texts(1_000), 1_000 * ROW_BYTES, "no less than without");
+        assert_eq!(Chunk::rows(vec![1u64; 4]).made_from(wide).bytes(), 4 * ROW_BYTES, "numbers own nothing");
+        assert_eq!(Chunk::rows(vec![[0u8; 900]; 4]).bytes(), 3_600);
+        assert_eq!(Chunk::rows(vec![1u64; 4]).held_bytes::<u64>(), 32);
+        assert_eq!(Chunk::rows(vec![String::new(); 4]).made_from(wide).held_bytes::<String>(), 4_000);
+        assert_eq!(Chunk::sized((), 4, 7).made_from(wide).bytes(), 7, "its maker knows");
+        assert_eq!(Chunk::rows(vec![String::new()]).made_from(Size::default()).bytes(), ROW_BYTES);
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod raw;
 mod text;
 
 pub use bytes::Bytes;
-pub use chunk::{Chunk, Data, Key, Stamps, Value};
+pub use chunk::{Chunk, Data, Key, Size, Stamps, Value};
 pub use ids::{
     BatchId, BatchTime, Incarnation, InstanceId, Offset, Partition, TaskId, Token, TopicPartition,
 };

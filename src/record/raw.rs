@@ -3,7 +3,7 @@
 //! Owns the layout. Knows no codec and no log. Invariants: a chunk is immutable once built and cheap to share; a null key
 //! or value is not an empty one; offsets within a fetched chunk rise.
 
-use super::{Offset, TopicPartition};
+use super::{Offset, Size, TopicPartition};
 use hipstr::HipByt;
 use std::ops::Range;
 
@@ -175,6 +175,12 @@ impl RawChunk {
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         self.arena.len() + self.rows.len() * size_of::<Row>()
+    }
+
+    /// How much it is in memory.
+    #[must_use]
+    pub fn size(&self) -> Size {
+        Size { rows: self.rows.len(), bytes: self.memory_bytes() }
     }
 
     /// The record at `index`.

@@ -2,8 +2,8 @@
 //!
 //! Owns the listing and what it remembers. Knows no batch. Invariants: what was listed is known from the topic
 //! alone, so each file (by name and modification time) is listed once across restarts, kills and moves to other
-//! processes; a file that changes later is another one; the ranges of a file are written in one transaction, by one process at a time; a file is listed only
-//! when it is complete.
+//! processes; a file that changes later is another one; the ranges of a file are written in one transaction, by one
+//! process at a time; a file is listed only when it is complete.
 
 use super::{
     DecodeChunk, decode,

@@ -171,6 +171,7 @@ impl RecordQueue {
         let timestamps = records.timestamps();
         let (chunk, bad) =
             if self.is_raw { (Chunk::rows::<()>(vec![]), vec![]) } else { self.decoder.decode(&records) };
+        let chunk = chunk.made_from(records.size());
         let bad = bad.into_iter().map(|b| BadRecordAt::of(&records, b.index, b.reason)).collect();
         let first = if records.is_empty() { fetched.next } else { records.get(0).offset };
         Ok(Some(Taken {

@@ -20,7 +20,7 @@ use crate::{
     },
     panics,
     plan::{EdgeReader, Factory, Role, Topology},
-    record::{BatchTime, Chunk, RawChunk, TaskId, TopicPartition},
+    record::{BatchTime, Chunk, RawChunk, Size, TaskId, TopicPartition},
     state::{Backend, Stores},
 };
 use std::{
@@ -240,7 +240,7 @@ impl Task {
     pub fn end_some(&mut self, batch: &Batch) -> Result<bool> {
         while self.ending < self.slots.len() {
             let index = self.ending;
-            self.call(batch, index, |operator, cx| operator.end_batch(cx))?;
+            self.call(batch, index, Size::default(), |operator, cx| operator.end_batch(cx))?;
             self.drain(batch, index + 1)?;
             if !self.slots[index].operator.has_more() {
                 self.slots[index].newest_ms = None;
@@ -334,7 +334,8 @@ impl Task {
             while let Some((port, chunk)) = self.queues[index].pop_front() {
                 self.slots[index].newest_ms = self.slots[index].newest_ms.max(chunk.stamps().greatest());
                 self.slots[index].work.rows += chunk.len();
-                self.call(batch, index, |operator, cx| operator.process(port, chunk, cx))?;
+                let given = chunk.size();
+                self.call(batch, index, given, |operator, cx| operator.process(port, chunk, cx))?;
             }
         }
         Ok(())
@@ -344,6 +345,7 @@ impl Task {
         &mut self,
         batch: &Batch,
         index: usize,
+        given: Size,
         f: impl FnOnce(&mut dyn Operator, &mut Context<'_>) -> Result,
     ) -> Result {
         let Slot { operator, targets, label, newest_ms, work, .. } = &mut self.slots[index];
@@ -354,6 +356,7 @@ impl Task {
             outputs: &mut self.outputs,
             time: batch.time,
             newest_ms: *newest_ms,
+            given,
             upstream: &self.upstream,
             partition: self.id.partition,
             partitions: self.state_partitions,

@@ -53,10 +53,13 @@ pub fn source(facts: &SourceFacts) -> SourceDecision {
             "{at}: the records from {c} on are gone (the first one left is {}): retention passed an unread part\n  next: accept the loss by setting the group's offset to {}, and lengthen the retention",
             facts.start, facts.start
         )),
-        (Some(c), _) | (None, Some(c)) if c > facts.end => Refuse(format!(
-            "{at}: the group's offset {c} lies after the end {}: the topic was truncated or recreated\n  next: start under a new application id",
-            facts.end
-        )),
+        (Some(c), _) | (None, Some(c)) if c > facts.end => {
+            let whose = if facts.committed.is_some() { "the group's" } else { "the last known" };
+            Refuse(format!(
+                "{at}: {whose} offset {c} lies after the end {}: the topic was truncated or recreated\n  next: start under a new application id",
+                facts.end
+            ))
+        }
         (Some(c), _) | (None, Some(c)) => From(c),
         (None, None) if facts.is_first => First,
         (None, None) => From(facts.start),
@@ -274,6 +277,8 @@ mod tests {
                                 refused += 1;
                                 assert!(why.contains("t-1") && why.contains("next:"), "{why}");
                                 assert!(committed.is_some() || witness.is_some());
+                                let names_one = why.lines().next().unwrap().contains("the group's offset");
+                                assert!(committed.is_some() || !names_one, "it has none: {why}");
                             }
                         }
                     }

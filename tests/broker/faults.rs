@@ -5,7 +5,11 @@ use crate::{
     contract::{TestConsumer, at, committed, producer_spec, read_all, rows, topic, tp, unique},
     kafka::Kafka,
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tidegate::{
     error::Reaction,
     log::{GroupEvent, Log, Producer, ProducerSpec},
@@ -19,6 +23,22 @@ fn producer(log: &Arc<dyn Log>, id: &str, group: &str) -> Box<dyn Producer> {
     producer
 }
 
+/// Waits until the consumer is in the group. What it asked before the broker went may be answered to nobody, and take its
+/// place; then it joins as a new member, as the engine does.
+fn has_its_place(log: &Arc<dyn Log>, consumer: &mut TestConsumer, name: &str, group: &str) {
+    let start = Instant::now();
+    while consumer.member.membership().is_err() {
+        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain for the group");
+        match consumer.step(Duration::from_millis(50)) {
+            Err(f) if f.reaction == Reaction::Exit => {
+                let fenced = std::mem::replace(consumer, TestConsumer::join(log, group, "a", &[name]));
+                fenced.member.close(false);
+            }
+            stepped => stepped.unwrap(),
+        }
+    }
+}
+
 /// The committed token, and what readers of committed data see, must agree.
 fn settle(log: &Arc<dyn Log>, consumer: &mut TestConsumer, name: &str, id: &str, group: &str) {
     let mut again = producer(log, id, group);
@@ -29,7 +49,7 @@ fn settle(log: &Arc<dyn Log>, consumer: &mut TestConsumer, name: &str, id: &str,
     // The group may still be rebalancing, as its session may have ended: a commit by an earlier membership is
     // refused.
     let goes_on = (0..10).any(|_| {
-        consumer.until("the group works again", |s| s.member.membership().is_ok());
+        has_its_place(log, consumer, name, group);
         again.begin().unwrap();
         again.send(name, at(0), &rows(&[("k", "3")])).unwrap();
         let member = consumer.member.membership();
@@ -85,6 +105,32 @@ fn an_unknown_outcome_is_settled_by_the_token() {
     }
 }
 
+/// What was reported of the connection: whether a broker can be reached.
+fn states(consumer: &TestConsumer) -> Vec<bool> {
+    let state = |e: &GroupEvent| match e {
+        GroupEvent::Connection(state) => Some(state.is_none()),
+        _ => None,
+    };
+    consumer.events.iter().filter_map(state).collect()
+}
+
+/// Its connections stay open, so that the library sees only that its place in the group is lost.
+#[test]
+fn a_broker_that_is_connected_and_does_not_answer_is_reported_and_so_is_its_return() {
+    let broker = Kafka::start();
+    let log = tidegate::log::open(&broker.bootstrap(), &BTreeMap::new()).unwrap();
+    log.connect(Duration::from_secs(10)).unwrap();
+    let mut consumer = TestConsumer::join(&log, &unique("group"), "a", &[&topic(&log, 1)]);
+    consumer.until("held", |s| s.holds().len() == 1);
+    broker.stop_signal();
+    consumer.until("the place is lost", |s| s.events.iter().any(|e| matches!(e, GroupEvent::Lost(_))));
+    consumer.until("the silence is reported", |s| states(s) == [false]);
+    broker.cont_signal();
+    consumer.until("the return is reported", |s| states(s) == [false, true]);
+    consumer.until("held again", |s| s.holds().len() == 1);
+    consumer.member.close(false);
+}
+
 #[test]
 fn the_death_of_a_broker_is_reported_and_so_is_its_return() {
     let mut broker = Kafka::start();
@@ -93,13 +139,6 @@ fn the_death_of_a_broker_is_reported_and_so_is_its_return() {
     let (name, group) = (topic(&log, 1), unique("group"));
     let mut consumer = TestConsumer::join(&log, &group, "a", &[&name]);
     consumer.until("held", |s| s.holds().len() == 1);
-    let states = |s: &TestConsumer| {
-        let state = |e: &GroupEvent| match e {
-            GroupEvent::Connection(state) => Some(state.is_none()),
-            _ => None,
-        };
-        s.events.iter().filter_map(state).collect::<Vec<_>>()
-    };
     broker.kill9();
     consumer.until("the loss is reported", |s| states(s) == [false]);
     broker.restart();

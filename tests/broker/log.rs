@@ -3,7 +3,7 @@
 use crate::{
     contract::{
         TestConsumer, at, committed, nobody, producer_spec, read_all, rows, topic, tp, transactional, unique,
-        visible, write,
+        until, visible, write,
     },
     subject::{bootstrap, kafka, subject},
 };
@@ -14,7 +14,7 @@ use std::{
 };
 use tidegate::{
     error::{Error, Reaction, Stage, Step},
-    log::{GroupEvent, GroupSpec, ProducerSpec},
+    log::{GroupEvent, GroupSpec, ProducerSpec, TopicSpec},
     record::{Offset, RawChunkBuilder, TopicPartition},
 };
 
@@ -407,19 +407,32 @@ fn committed_offsets_wait_for_a_pending_transaction() {
 }
 
 #[test]
-fn a_missing_topic_is_named() {
+fn a_missing_topic_is_no_failure_and_is_assigned_once_it_is_there() {
     let log = kafka();
-    let missing = unique("missing");
-    let mut member = log.join(&group_spec(&unique("group"), "a", &missing, Duration::from_secs(10))).unwrap();
+    let late = unique("late");
+    let mut member = log.join(&group_spec(&unique("group"), "a", &late, Duration::from_secs(10))).unwrap();
+    // A missing topic is no failure of the membership: which topics exist is looked at elsewhere.
     let begun = Instant::now();
-    let failure = loop {
-        assert!(begun.elapsed() < Duration::from_secs(60), "not reported");
+    while begun.elapsed() < Duration::from_secs(3) {
         member.wait(Duration::from_millis(100));
-        if let Err(failure) = member.poll() {
-            break failure;
+        assert!(!member.poll().unwrap().iter().any(|event| matches!(event, GroupEvent::Assigned(_))));
+    }
+    let spec =
+        TopicSpec { name: late.clone(), partitions: 1, replication_factor: None, config: BTreeMap::new() };
+    log.create(&spec).unwrap();
+    until("the topic is there", || log.describe(&[&late]).unwrap()[0].is_some());
+    member.rejoin().unwrap();
+    let begun = Instant::now();
+    let mut assigned = vec![];
+    while assigned.is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "not assigned");
+        member.wait(Duration::from_millis(100));
+        for event in member.poll().unwrap() {
+            if let GroupEvent::Assigned(at) = event {
+                assigned.extend(at);
+            }
         }
-    };
-    assert_eq!(failure.reaction, Reaction::StopPipeline);
-    assert!(failure.message.contains(&missing), "{failure}");
+    }
+    assert_eq!(assigned, [TopicPartition::new(late.as_str(), 0)]);
     member.close(true);
 }

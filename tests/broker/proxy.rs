@@ -1,5 +1,5 @@
-//! A network between a program and its broker that a test can disturb: it holds requests, cuts connections and
-//! loses replies.
+//! A network between a program and its broker that a test can disturb: it holds requests, cuts connections, loses
+//! replies, is slow, and stands still.
 //!
 //! Forwards frames of Kafka's protocol and reads only their heads (kind of request, correlation id). Where a reply
 //! names the broker's address, the proxy's port is substituted, so that a client never finds a way around it. Knows
@@ -22,6 +22,7 @@ use std::{
 /// Kinds of requests, by their numbers in the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Api {
+    Produce = 0,
     Metadata = 3,
     OffsetFetch = 9,
     FindCoordinator = 10,
@@ -29,6 +30,7 @@ pub enum Api {
     Heartbeat = 12,
     SyncGroup = 14,
     InitProducerId = 22,
+    AddPartitionsToTxn = 24,
     AddOffsetsToTxn = 25,
     EndTxn = 26,
     DescribeCluster = 60,
@@ -99,9 +101,43 @@ pub fn error_of(answer: &[u8]) -> i16 {
     i16::from_be_bytes([answer[8], answer[9]])
 }
 
+/// A direction of the network.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    ToBroker,
+    ToClient,
+}
+
+/// What every frame meets on one way.
+#[derive(Default)]
+struct Road {
+    is_shut: AtomicBool,
+    delay_ms: AtomicU64,
+    /// 0 = without a limit.
+    bytes_a_second: AtomicU64,
+    waited: AtomicU64,
+}
+
+impl Road {
+    fn pass(&self, bytes: usize) {
+        let rate = self.bytes_a_second.load(Ordering::SeqCst);
+        let bytes = u64::try_from(bytes).expect("at most 64 bits");
+        let pause_ms = self.delay_ms.load(Ordering::SeqCst) + (bytes * 1_000).checked_div(rate).unwrap_or(0);
+        if pause_ms > 0 || self.is_shut.load(Ordering::SeqCst) {
+            self.waited.fetch_add(1, Ordering::SeqCst);
+        }
+        thread::sleep(Duration::from_millis(pause_ms));
+        while self.is_shut.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
 struct Shared {
     broker: SocketAddr,
     port: u16,
+    to_broker: Road,
+    to_client: Road,
     rules: Mutex<Vec<Arc<Rule>>>,
     passed: Mutex<BTreeMap<i16, u64>>,
 }
@@ -116,6 +152,8 @@ impl Proxy {
         let shared = Arc::new(Shared {
             broker: broker.parse().expect("an address in numbers"),
             port: listener.local_addr().unwrap().port(),
+            to_broker: Road::default(),
+            to_client: Road::default(),
             rules: Mutex::default(),
             passed: Mutex::default(),
         });
@@ -144,6 +182,36 @@ impl Proxy {
         });
         self.0.rules.lock().unwrap().push(Arc::clone(&rule));
         rule
+    }
+
+    /// Frames of all connections take so much longer, in both directions.
+    pub fn slow(&self, delay: Duration, bytes_a_second: u64) {
+        for way in [Way::ToBroker, Way::ToClient] {
+            let road = self.road(way);
+            road.delay_ms.store(delay.as_millis().try_into().expect("a short time"), Ordering::SeqCst);
+            road.bytes_a_second.store(bytes_a_second, Ordering::SeqCst);
+        }
+    }
+
+    /// Nothing arrives on this way until it is opened; then everything does, late.
+    pub fn shut(&self, way: Way) {
+        self.road(way).is_shut.store(true, Ordering::SeqCst);
+    }
+
+    pub fn open(&self, way: Way) {
+        self.road(way).is_shut.store(false, Ordering::SeqCst);
+    }
+
+    /// How many frames had to wait on this way so far.
+    pub fn waited(&self, way: Way) -> u64 {
+        self.road(way).waited.load(Ordering::SeqCst)
+    }
+
+    fn road(&self, way: Way) -> &Road {
+        match way {
+            Way::ToBroker => &self.0.to_broker,
+            Way::ToClient => &self.0.to_client,
+        }
     }
 
     /// How many requests of this kind have reached the broker undisturbed.
@@ -201,6 +269,7 @@ impl Link {
     fn pass_requests(self: &Arc<Self>, mut client: TcpStream, shared: &Shared) -> io::Result<()> {
         loop {
             let frame = read_frame(&mut client)?;
+            shared.to_broker.pass(frame.len());
             let (api, id) = (i16::from_be_bytes([frame[4], frame[5]]), correlation(&frame[8..]));
             let held = shared.rule(api, |fault| fault != Fault::LoseReply);
             let lose = match held {
@@ -226,6 +295,7 @@ impl Link {
     fn pass_replies(&self, mut broker: TcpStream, shared: &Shared) -> io::Result<()> {
         loop {
             let mut frame = read_frame(&mut broker)?;
+            shared.to_client.pass(frame.len());
             let Some(Waiting { api, lose, copy }) = locked(&self.waiting).remove(&correlation(&frame[4..]))
             else {
                 continue;

@@ -156,7 +156,7 @@ fn skip_counts_each_bad_record_once() {
     expect![[r#"
         [
             "n-1 0: operator `try_map (made at tests/it/bad_records.rs:27:26)` on partition 1: invalid digit found in string",
-            "n-2 0: the value is null, which only an `Option` can hold: `Json` reads one, and so does `Nullable(codec)`",
+            "n-2 0: the value is null, which only an `Option` can hold: `Utf8` and `Json` read one, and so does `Nullable(codec)`",
         ]
     "#]].assert_debug_eq(&reported);
 }
@@ -168,7 +168,7 @@ fn dead_letters_are_the_exact_records_with_origin_and_reason() {
         ROWS,
         &expect![[r#"
         app-dlq | a | ten | h=x | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=1 | __tidegate.errors.offset=0 | __tidegate.errors.timestamp-ms=7 | __tidegate.errors.message=operator `try_map (made at tests/it/bad_records.rs:27:26)` on partition 1: invalid digit found in string
-        app-dlq | c | - | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=2 | __tidegate.errors.offset=0 | __tidegate.errors.message=the value is null, which only an `Option` can hold: `Json` reads one, and so does `Nullable(codec)`
+        app-dlq | c | - | __tidegate.errors.application=app | __tidegate.errors.topic=n | __tidegate.errors.partition=2 | __tidegate.errors.offset=0 | __tidegate.errors.message=the value is null, which only an `Option` can hold: `Utf8` and `Json` read one, and so does `Nullable(codec)`
         sums | a | 1
         sums | b | 5
         sums | c | 4
@@ -313,6 +313,27 @@ fn the_records_around_a_failing_one_take_effect_exactly_once() {
         let sum = |from: u64| (from..from + 100).sum::<u64>();
         assert_eq!(greatest.into_values().collect::<Vec<_>>(), [sum(1000) - BAD, sum(1100), sum(1200)]);
     }
+}
+
+#[test]
+fn failing_records_of_a_later_stage_cost_few_batches_each() {
+    let build = |ssc: &StreamingContext| {
+        let source = SourceOptions::topic("n").on_bad_record(BadRecordPolicy::Skip);
+        let counts =
+            ssc.source::<String>(source, Utf8).map(|n| (n, 1u64)).running_reduce_by_key(|a, b| a + b);
+        let good = counts.try_map(|(n, count)| if n.ends_with("42") { Err("no") } else { Ok((n, count)) });
+        good.to_kafka("out", Utf8, AsText);
+    };
+    let rows = (0..2_000).fold(String::new(), |all, n| all + &format!("n 0 | - | {n}\n"));
+    let mut session = Session::new(PLAIN);
+    let mut written = session.step(&build, &rows);
+    written.sort();
+    written.dedup();
+    assert_eq!(written.len(), 1_980, "the others, each once: {:?}", written.last());
+    let batches = session.seen.batches.lock().unwrap();
+    assert_eq!(batches.iter().map(|b| b.counters.skipped).sum::<usize>(), 20);
+    let committed = batches.iter().filter(|b| b.committed).count();
+    assert!(committed < 20 * 6, "{committed} batches were committed for 20 records that fail");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 use tidegate::{
-    Config, SourceOptions, StreamingContext,
+    Config, DStream, SourceOptions, StreamingContext,
     codec::{AsText, Utf8},
     config::Trigger,
     log::{self, Log, TopicSpec},
@@ -213,4 +213,65 @@ fn an_interval_is_one_batch_even_if_it_is_full() {
     assert!(calls.iter().filter(|(_, n)| *n > 0).count() > 1, "not all of it fits: {calls:?}");
     let metrics = ssc.metrics().unwrap().render();
     assert!(!metrics.contains("tidegate_full_batches_total{application_id=\"app\"} 0"), "{metrics}");
+}
+
+#[test]
+fn rows_that_are_held_count_as_what_they_take_in_memory() {
+    type Build = fn(&DStream<Text>) -> DStream<usize>;
+    let programs: [(&str, Build); 4] = [
+        ("rows", |lines| lines.map(|line| line.to_string()).map(|line| line.len())),
+        ("grouped", |lines| {
+            let grouped = lines.map(|line| (line.len(), line)).group_by_key();
+            grouped.flat_map(|(len, lines)| lines.into_iter().map(move |_| len))
+        }),
+        ("joined", |lines| {
+            let pairs = lines.map(|line| (line.clone(), line));
+            pairs.join(&pairs).map(|(line, _)| line.len())
+        }),
+        ("transformed", |lines| {
+            lines.transform(|lines, _| lines.into_iter().map(|line| line.len()).collect::<Vec<_>>())
+        }),
+    ];
+    for (kind, build) in programs {
+        let (ssc, log) = context(&format!("wide-{kind}"), 500, |config| config.staged_bytes_max = 1 << 20);
+        let lines: Vec<String> = (0..200).map(|n| format!("{n:020000}")).collect();
+        write(&log, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+        let lines = ssc.text("lines");
+        if kind == "rows" {
+            lines.foreach_rdd(|_, _| {});
+        }
+        build(&lines).foreach_rdd(|_, _| {});
+        ssc.start().unwrap();
+        let none = "tidegate_full_batches_total{application_id=\"app\"} 0";
+        until(&format!("4 MB do not fit into a batch of 1 MiB: {kind}"), || {
+            ssc.metrics().is_some_and(|metrics| !metrics.render().contains(none))
+        });
+        ssc.stop(false);
+        ssc.await_termination().unwrap();
+    }
+}
+
+#[test]
+fn rows_for_files_and_for_foreach_batch_count_as_what_was_encoded() {
+    let dir = tempfile::tempdir().unwrap();
+    let prefix = dir.path().join("lines").display().to_string();
+    for kind in ["files", "foreach_batch"] {
+        let (ssc, log) =
+            context(&format!("encoded-{kind}"), 60_000, |config| config.staged_bytes_max = 1 << 20);
+        let lines: Vec<String> = (0..200).map(|n| format!("{n:020000}")).collect();
+        write(&log, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+        let lines = ssc.text("lines");
+        if kind == "files" {
+            lines.save_as_text_files(&prefix, "txt");
+        } else {
+            lines.map(|line| line.to_string()).foreach_batch("lines", |_, _| {});
+        }
+        let reports = reports(&ssc);
+        ssc.start().unwrap();
+        until(&format!("a batch of 1 MiB ends before it has 4 MB: {kind}"), || {
+            reports.lock().unwrap().iter().any(|report| (1..200).contains(&report.counters.records_in))
+        });
+        ssc.stop(false);
+        ssc.await_termination().unwrap();
+    }
 }

@@ -62,7 +62,7 @@ fn a_type_without_room_for_null_names_the_one_that_has() {
     assert_eq!(told.len(), 6, "{told:?}");
     let of_key = told.iter().filter(|told| told.contains("the key is null")).count();
     assert_eq!(of_key, 1);
-    let way = "which only an `Option` can hold: `Json` reads one, and so does `Nullable(codec)`";
+    let way = "which only an `Option` can hold: `Utf8` and `Json` read one, and so does `Nullable(codec)`";
     assert!(told.iter().all(|told| told.contains(way)), "{told:?}");
 }
 

@@ -140,11 +140,10 @@ fn only_edges_that_lead_to_no_state_are_numbered() {
         assert!(names.iter().any(|known| known == name), "{name}: {names:?}");
     }
     assert_eq!(names.iter().filter(|name| name.contains(".join")).count(), 4, "{names:?}");
-    let stateful =
-        plan.iter().find(|(_, node)| node.is_exchange() && node.kind.contains("running")).map(|(id, _)| id);
-    if let Some(id) = stateful {
-        assert_eq!(plan.edge_names()[&id], "n.running_reduce_by_key.exchange");
-    }
+    let (_, state) = plan.iter().find(|(_, node)| !node.stores.is_empty()).unwrap();
+    let leads_to_it = |node: &Node| node.is_exchange() && node.operation.id == state.operation.id;
+    let (edge, _) = plan.iter().find(|(_, node)| leads_to_it(node)).unwrap();
+    assert_eq!(plan.edge_names()[&edge], "n.running_reduce_by_key.exchange");
     plan.validate(Trigger::AsSoonAsPossible).unwrap();
 }
 

@@ -3,7 +3,7 @@
 
 use crate::{
     count_words::WORD_COUNT,
-    worlds::{Case, Silent, create, incarnation, read},
+    worlds::{Case, Silent, create, in_memory, incarnation, read},
 };
 use std::{
     cell::RefCell,
@@ -17,7 +17,6 @@ use tidegate::{
     plan::Topology,
     sim::{Fault, Faults, World, sweep},
     source::{LocalSource, Queue, QueueSource},
-    state::MemoryStorage,
 };
 
 const ROWS: u64 = 40;
@@ -40,8 +39,7 @@ fn passed_and_counted() -> Topology {
 
 /// How often each row was passed on, and each count that was given.
 fn check(seed: u64, faults: Faults) -> Result<BTreeMap<Fault, u64>, String> {
-    let make = || Arc::new(MemoryStorage::default()) as Arc<dyn tidegate::state::Storage>;
-    let mut world = World::new(seed, faults, make);
+    let mut world = World::new(seed, faults, in_memory);
     create(world.log().as_ref(), "seen", 1);
     create(world.log().as_ref(), "counts", 1);
     world.process("a", false, move |env| {

@@ -2,7 +2,7 @@
 
 use crate::{
     count_words::WORD_COUNT,
-    worlds::{Case, PARTITIONS, create, incarnation, sweep_all},
+    worlds::{Case, PARTITIONS, create, in_memory, incarnation, sweep_all, write},
 };
 use std::{
     collections::BTreeMap,
@@ -10,11 +10,8 @@ use std::{
     time::Duration,
 };
 use tidegate::{
-    log,
-    record::RawChunkBuilder,
     runtime::{Observed, Observer},
     sim::{Faults, World},
-    state::MemoryStorage,
 };
 
 const TWO: Case = Case { processes: &["a", "b"], ..WORD_COUNT };
@@ -55,20 +52,11 @@ impl Observer for OfProcess {
 
 /// Two processes, the second of which starts later by `delay`; a line comes five times a second.
 fn two(seed: u64, delay: Duration) -> BTreeMap<&'static str, Report> {
-    let make = || Arc::new(MemoryStorage::default()) as Arc<dyn tidegate::state::Storage>;
-    let mut world = World::new(seed, Faults::none(), make);
+    let mut world = World::new(seed, Faults::none(), in_memory);
     create(world.log().as_ref(), "lines", PARTITIONS);
     create(world.log().as_ref(), "counts", 4);
     for step in 0..100 {
-        world.at(Duration::from_millis(step * 200), |log| {
-            let mut records = RawChunkBuilder::default();
-            let value = |out: &mut Vec<u8>| {
-                out.extend(b"a b");
-                Ok::<_, ()>(true)
-            };
-            records.push_with(-1, None, value).unwrap();
-            log::write(log, "lines", None, &records.build()).unwrap();
-        });
+        world.at(Duration::from_millis(step * 200), |log| write(log, None, "a b"));
     }
     let reports = Reports::default();
     for (name, at) in [("a", Duration::ZERO), ("b", delay)] {

@@ -2,39 +2,25 @@
 
 use crate::{
     count_words::STATELESS,
-    worlds::{Case, PARTITIONS, Silent, create, incarnation, read_rows},
+    worlds::{Case, PARTITIONS, Silent, create, in_memory, incarnation, read_rows, write},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tidegate::{
     config::StartingOffsets,
-    log::{self, Log},
-    record::{Partition, RawChunkBuilder},
     sim::{Faults, World, sweep},
-    state::MemoryStorage,
 };
 
 const LATEST: Case = Case { starting: StartingOffsets::Latest, ..STATELESS };
 /// No fault happens after this time, see `Faults::all`.
 const CALM: Duration = Duration::from_secs(60);
 
-fn write(log: &dyn Log, partition: u32, line: &str) {
-    let mut records = RawChunkBuilder::default();
-    let value = |out: &mut Vec<u8>| {
-        out.extend(line.as_bytes());
-        Ok::<_, ()>(true)
-    };
-    records.push_with(-1, None, value).unwrap();
-    log::write(log, "lines", Some(Partition(partition)), &records.build()).unwrap();
-}
-
 /// Lines that were there before come out never, lines after all faults come out once.
 fn check(seed: u64) -> Result<(), String> {
-    let make = || Arc::new(MemoryStorage::default()) as Arc<dyn tidegate::state::Storage>;
-    let mut world = World::new(seed, Faults::all(), make);
+    let mut world = World::new(seed, Faults::all(), in_memory);
     create(world.log().as_ref(), "lines", PARTITIONS);
     create(world.log().as_ref(), "counts", 4);
     for number in 0..30 {
-        write(world.log().as_ref(), number % PARTITIONS, &format!("old-{number}"));
+        write(world.log().as_ref(), Some(number % PARTITIONS), &format!("old-{number}"));
     }
     let mut late = BTreeSet::new();
     for number in 0..60u32 {
@@ -47,7 +33,7 @@ fn check(seed: u64) -> Result<(), String> {
                 CALM + Duration::from_secs(30) + Duration::from_millis(u64::from(number)),
             )
         };
-        world.at(at, move |log| write(log, number % PARTITIONS, &line));
+        world.at(at, move |log| write(log, Some(number % PARTITIONS), &line));
     }
     for process in LATEST.processes {
         world.process(process, true, |env| incarnation(env, LATEST, Arc::new(Silent)));

@@ -15,10 +15,10 @@ use tidegate::{
     config::{Guarantee, StartingOffsets, Trigger},
     log::{self, Log, TopicSpec},
     plan::Topology,
-    record::{Incarnation, InstanceId, RawChunkBuilder, RawRecord, TopicPartition},
+    record::{Incarnation, InstanceId, Partition, RawChunkBuilder, RawRecord, TopicPartition},
     runtime::{Env, Observed, Observer, Shutdown, clock::Clock, run},
     sim::{Fault, Faults, Outcome, ProcessEnv, Random, World, sweep},
-    state::MemoryStorage,
+    state::{MemoryStorage, Storage},
 };
 use xxhash_rust::xxh3::Xxh3;
 
@@ -86,6 +86,22 @@ pub fn create(log: &dyn Log, name: &str, partitions: u32) {
     log.create(&spec).unwrap();
 }
 
+/// The databases of a process, in memory.
+pub fn in_memory() -> Arc<dyn Storage> {
+    Arc::new(MemoryStorage::default())
+}
+
+/// Writes a line to a partition of the input, or to any.
+pub fn write(log: &dyn Log, partition: Option<u32>, line: &str) {
+    let mut records = RawChunkBuilder::default();
+    let value = |out: &mut Vec<u8>| {
+        out.extend(line.as_bytes());
+        Ok::<_, ()>(true)
+    };
+    records.push_with(-1, None, value).unwrap();
+    log::write(log, "lines", partition.map(Partition), &records.build()).unwrap();
+}
+
 /// Everything committed in a partition.
 fn visit(log: &dyn Log, at: &TopicPartition, mut visit: impl FnMut(RawRecord<'_>)) {
     let (mut from, end) = (log.start_offset(at).unwrap(), log.end_offset(at).unwrap());
@@ -126,8 +142,8 @@ fn replay(log: &dyn Log) -> Result<BTreeMap<String, u64>, String> {
 }
 
 fn world(case: Case, seed: u64, faults: Faults, traced: bool) -> (World, BTreeMap<String, u64>) {
-    let make = || Arc::new(MemoryStorage::default()) as Arc<dyn tidegate::state::Storage>;
-    let mut world = if traced { World::traced(seed, faults, make) } else { World::new(seed, faults, make) };
+    let mut world =
+        if traced { World::traced(seed, faults, in_memory) } else { World::new(seed, faults, in_memory) };
     create(world.log().as_ref(), "lines", PARTITIONS);
     create(world.log().as_ref(), "counts", 4);
     create(world.log().as_ref(), "seen", 1);
@@ -146,16 +162,7 @@ fn world(case: Case, seed: u64, faults: Faults, traced: bool) -> (World, BTreeMa
             lines.push((u32::try_from(random.below(u64::from(PARTITIONS))).unwrap(), line));
         }
         world.at(Duration::from_millis(step * 300), move |log| {
-            for (partition, line) in lines {
-                let mut records = RawChunkBuilder::default();
-                let value = |out: &mut Vec<u8>| {
-                    out.extend(line.as_bytes());
-                    Ok::<_, ()>(true)
-                };
-                records.push_with(-1, None, value).unwrap();
-                log::write(log, "lines", Some(tidegate::record::Partition(partition)), &records.build())
-                    .unwrap();
-            }
+            lines.iter().for_each(|(partition, line)| write(log, Some(*partition), line));
         });
     }
     for process in case.processes {

@@ -4,6 +4,7 @@
 //! which every stored value is still read exactly are allowed; a recursive format has no shape, so it may not change.
 
 use super::encode::tag;
+use crate::codec::trace::STRINGS;
 
 /// The structure of a format.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +40,6 @@ pub(super) const LEAVES: [(&str, u8); 17] = [
     ("f32", tag::F32),
     ("f64", tag::F64),
 ];
-
-const STRINGS: [&str; 6] = ["", "0", "a", "1970-01-01T00:00:00Z", "1970-01-01", "00:00:00"];
 
 impl Shape {
     /// Reads the notation; `None` if it is recursive, was not traced to its end, or has names that make it ambiguous.

@@ -4,11 +4,13 @@
 //! whole map; all rows of a batch see the same version of it, even when the same process computes the batch again.
 
 use crate::{
-    dstream::{DStream, stream::per_rows},
+    dstream::{
+        DStream,
+        stream::{per_chunk, per_rows},
+    },
     error::{Error, Result},
-    operator::{Context, PerChunk},
-    plan::{Factory, Place, Role},
-    record::{BatchTime, Chunk, Data, Key, Map},
+    plan::{Place, Role},
+    record::{BatchTime, Data, Key, Map},
 };
 use std::{
     fmt::Display,
@@ -110,24 +112,21 @@ impl<K: Data, V: Data> DStream<(K, V)> {
     {
         let op = self.here();
         let load = move || load().map(|rows| rows.into_iter().collect()).map_err(|e| e.to_string());
-        let loader = Arc::new(Loader {
+        let loader = Loader {
             load: Box::new(load),
             every_ms: i64::try_from(every.as_millis()).unwrap_or(i64::MAX),
             place: op.place.clone(),
             loaded: Mutex::new(None),
-        });
-        let factory: Factory = Arc::new(move |_| {
-            let loader = loader.clone();
-            Box::new(PerChunk(move |chunk: Chunk, cx: &mut Context<'_>| {
-                let map = loader.map_at(cx.batch.time)?;
-                let rows = chunk.take::<Vec<(K, V)>>().into_iter();
-                let joined = rows.map(|(key, value)| {
-                    let found = map.get(&key).cloned();
-                    (key, (value, found))
-                });
-                cx.out.rows::<(K, (V, Option<W>))>(joined.collect());
-                Ok(())
-            }))
+        };
+        let factory = per_chunk(move |chunk, cx| {
+            let map = loader.map_at(cx.batch.time)?;
+            let rows = chunk.take::<Vec<(K, V)>>().into_iter();
+            let joined = rows.map(|(key, value)| {
+                let found = map.get(&key).cloned();
+                (key, (value, found))
+            });
+            cx.out.rows::<(K, (V, Option<W>))>(joined.collect());
+            Ok(())
         });
         self.then("join_reloaded", &op, self.layout(), Role::Operator(factory))
     }

@@ -215,7 +215,6 @@ impl EventWindow {
     }
 
     fn limits(self) -> EventLimits {
-        let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
         EventLimits {
             future_guard_ms: millis(self.future_guard),
             idle_timeout_ms: millis(self.idle_timeout).max(1),
@@ -223,7 +222,6 @@ impl EventWindow {
     }
 
     fn spans(self) -> EventSpans {
-        let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
         EventSpans {
             size_ms: millis(self.size).max(1),
             hop_ms: millis(self.hop).max(1),
@@ -244,6 +242,10 @@ impl EventWindow {
         };
         Some(format!("an event window of {:?} every {:?}: {what}", self.size, self.hop))
     }
+}
+
+fn millis(d: Duration) -> i64 {
+    i64::try_from(d.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl<T: Data> DStream<Message<T>> {

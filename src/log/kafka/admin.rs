@@ -21,7 +21,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     future::Future,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
     time::{Duration, Instant},
@@ -29,6 +29,10 @@ use std::{
 
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// How long after its creation a topic may still be unknown to a broker: each learns of it in its own time, and any of
+/// them may answer.
+const SPREADS_WITHIN: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(20);
 /// What to do when the broker does not create a topic.
 const BY_HAND: &str = "create it by hand, or ask for the permission";
 const FEWER_COPIES: &str =
@@ -49,12 +53,17 @@ const SETTINGS: &[&str] = &[
 ];
 
 /// The client that describes and creates topics.
-pub(super) struct Admin(Owned<AdminClient<QueryContext>>);
+pub(super) struct Admin {
+    client: Owned<AdminClient<QueryContext>>,
+    /// Topics, and when they were created here.
+    created: Mutex<BTreeMap<String, Instant>>,
+}
 
 impl Admin {
     pub(super) fn new(settings: &Settings) -> Result<Admin> {
         let client = settings.admin().create_with_context(QueryContext::default()).map_err(config_error)?;
-        Ok(Admin(Owned::new(client, "administration client")))
+        let client = Owned::new(client, "administration client");
+        Ok(Admin { client, created: Mutex::default() })
     }
 
     /// Describes each topic, in order.
@@ -68,13 +77,20 @@ impl Admin {
         if names.is_empty() {
             return Ok(vec![]);
         }
-        let answers = ffi::describe_topics(handle.client().native_ptr(), &names, TIMEOUT)
-            .map_err(|e| topic_error(&names.join(", "), &e))?;
+        let answers = loop {
+            let answers = ffi::describe_topics(handle.client().native_ptr(), &names, TIMEOUT)
+                .map_err(|e| topic_error(&names.join(", "), &e))?;
+            let mut pairs = names.iter().zip(&answers);
+            if !pairs.any(|(name, answer)| is_unknown(answer) && self.is_spreading(name)) {
+                break answers;
+            }
+            thread::sleep(PAUSE);
+        };
         let mut infos = BTreeMap::new();
         for (name, answer) in names.into_iter().zip(answers) {
             match answer {
                 Ok(description) => drop(infos.insert(name, info(description))),
-                Err(e) if e.code == Code::UnknownTopicOrPartition => {}
+                ref unknown if is_unknown(unknown) => {}
                 Err(e) => return Err(topic_error(name, &e)),
             }
         }
@@ -85,6 +101,12 @@ impl Admin {
         Ok(topics.iter().map(|topic| infos.get(topic).cloned()).collect())
     }
 
+    /// Whether a topic was created a moment ago.
+    fn is_spreading(&self, topic: &str) -> bool {
+        let created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
+        created.get(topic).is_some_and(|at| at.elapsed() < SPREADS_WITHIN)
+    }
+
     /// The settings of each topic; empty where the broker does not return them.
     fn configs(&self, topics: &[&str]) -> Vec<BTreeMap<String, String>> {
         let nothing = vec![BTreeMap::new(); topics.len()];
@@ -92,7 +114,7 @@ impl Admin {
             return nothing;
         }
         let asked: Vec<ResourceSpecifier<'_>> = topics.iter().map(|t| ResourceSpecifier::Topic(t)).collect();
-        let answer = match block_on(self.0.describe_configs(&asked, &options())) {
+        let answer = match block_on(self.client.describe_configs(&asked, &options())) {
             Ok(answer) => answer,
             Err(e) => {
                 tracing::warn!("the broker does not return the settings of {}: {e}", topics.join(", "));
@@ -114,11 +136,14 @@ impl Admin {
         for (name, value) in &topic.config {
             new = new.set(name, value);
         }
-        let made = block_on(self.0.create_topics([&new], &options()))
+        let made = block_on(self.client.create_topics([&new], &options()))
             .map_err(|e| refused(&topic.name, &e.to_string(), BY_HAND))?;
         for result in made {
             match result {
-                Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
+                Ok(_) | Err((_, Code::TopicAlreadyExists)) => {
+                    let mut created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
+                    created.insert(topic.name.clone(), Instant::now());
+                }
                 Err((_, code @ Code::InvalidReplicationFactor)) => {
                     let copies =
                         topic.replication_factor.map_or("as many as its default".into(), |n| n.to_string());
@@ -132,6 +157,10 @@ impl Admin {
     }
 }
 
+fn is_unknown(answer: &Result<ffi::Description, ffi::CallError>) -> bool {
+    answer.as_ref().is_err_and(|e| e.code == Code::UnknownTopicOrPartition)
+}
+
 /// A new topic is known to the controller first; it can be used once every partition has a leader.
 fn await_leaders(handle: &BaseConsumer<QueryContext>, topic: &str) -> Result {
     let started = Instant::now();
@@ -139,7 +168,7 @@ fn await_leaders(handle: &BaseConsumer<QueryContext>, topic: &str) -> Result {
         let found = ffi::describe_topics(handle.client().native_ptr(), &[topic], TIMEOUT);
         match found.map(|mut all| all.pop()) {
             Ok(Some(Ok(d))) if d.partitions > 0 && d.led == d.partitions => return Ok(()),
-            Ok(_) if started.elapsed() < TIMEOUT => thread::sleep(Duration::from_millis(20)),
+            Ok(_) if started.elapsed() < TIMEOUT => thread::sleep(PAUSE),
             Ok(_) => {
                 return Err(Error::Topic {
                     topic: topic.to_owned(),

@@ -167,6 +167,9 @@ impl Settings {
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("isolation.level", "read_committed")
             .set("session.timeout.ms", ms(session));
+        if crate::failpoint::passes("mutant-uncommitted-input") {
+            config.set("isolation.level", "read_uncommitted");
+        }
         if config.get("heartbeat.interval.ms").is_none() {
             config.set("heartbeat.interval.ms", ms((session / 3).min(Duration::from_secs(3))));
         }

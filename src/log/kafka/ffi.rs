@@ -2,8 +2,8 @@
 //!
 //! Owns batch fetching from a partition's own queue into an arena, producing with a topic handle, the group's identity
 //! as numbers, leader epochs in offset lists, topic descriptions with their ids, and the members of a group with their
-//! names. Knows no policy: it reports codes, and the caller classifies them. Invariants: every handle is destroyed before its client (each handle keeps the
-//! client alive, or is declared before it), and no message outlives the call that took it.
+//! names. Knows no policy: it reports codes, and the caller classifies them. Invariants: every handle is destroyed before
+//! its client (each handle keeps the client alive, or is declared before it), and no message outlives the call that took it.
 #![allow(unsafe_code, reason = "the binding offers none of these calls")]
 
 use crate::{

@@ -2,17 +2,14 @@
 //!
 //! Knows no group. Invariant: a query that is disturbed by a change of leaders is repeated for a while.
 
-use super::{
-    client::{Owned, QueryContext},
-    ffi, leader_is_changing,
-};
+use super::{LEADER_PATIENCE, ffi, leader_is_changing, learn_leaders, queries::QueryClient};
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     record::{Offset, TopicPartition},
 };
 use rdkafka::{
     TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
+    consumer::Consumer,
     error::{KafkaError, RDKafkaErrorCode as Code},
 };
 use std::{
@@ -24,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The names of all topics that the broker lists for us.
-pub(super) fn topics(queries: &Owned<BaseConsumer<QueryContext>>) -> Result<Vec<String>> {
+pub(super) fn topics(queries: &QueryClient) -> Result<Vec<String>> {
     while queries.poll(Duration::ZERO).is_some() {}
     let metadata = queries.client().fetch_metadata(None, TIMEOUT).map_err(|e| {
         let what = format!("the broker does not list its topics: {e}");
@@ -35,7 +32,7 @@ pub(super) fn topics(queries: &Owned<BaseConsumer<QueryContext>>) -> Result<Vec<
 
 /// The first offset whose record is not older than the timestamp; `None` = there is none.
 pub(super) fn offset_at(
-    queries: &Owned<BaseConsumer<QueryContext>>,
+    queries: &QueryClient,
     at: &TopicPartition,
     timestamp_ms: i64,
 ) -> Result<Option<Offset>> {
@@ -47,13 +44,18 @@ pub(super) fn offset_at(
         ),
     };
     let started = Instant::now();
+    let mut patience = LEADER_PATIENCE;
     loop {
         while queries.poll(Duration::ZERO).is_some() {}
-        match ask(queries, at, timestamp_ms) {
+        match ask(queries, at, timestamp_ms, patience) {
             Ok(rdkafka::Offset::Offset(found)) => {
                 return u64::try_from(found).map(|o| Some(Offset(o))).map_err(|_| refused(found.to_string()));
             }
             Ok(_) => return Ok(None),
+            Err(e) if is_silent(&e) && started.elapsed() < TIMEOUT => {
+                learn_leaders(queries, &at.topic, patience);
+                patience *= 2;
+            }
             Err(e) if may_pass(&e) && started.elapsed() < TIMEOUT => thread::sleep(PAUSE),
             Err(e) => return Err(refused(e.to_string())),
         }
@@ -66,10 +68,15 @@ fn may_pass(error: &KafkaError) -> bool {
     leader_is_changing(code) || code == Some(Code::UnknownPartition)
 }
 
+fn is_silent(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(Code::OperationTimedOut)
+}
+
 fn ask(
-    queries: &Owned<BaseConsumer<QueryContext>>,
+    queries: &QueryClient,
     at: &TopicPartition,
     timestamp_ms: i64,
+    patience: Duration,
 ) -> Result<rdkafka::Offset, KafkaError> {
     let mut times = TopicPartitionList::new();
     times.add_partition_offset(
@@ -77,7 +84,7 @@ fn ask(
         ffi::partition_number(at),
         rdkafka::Offset::Offset(timestamp_ms),
     )?;
-    let answer = queries.offsets_for_times(times, TIMEOUT)?;
+    let answer = queries.offsets_for_times(times, patience)?;
     let of_partition = answer.elements().first().map(|e| (e.error(), e.offset()));
     let (error, offset) = of_partition.ok_or(KafkaError::OffsetFetch(Code::UnknownPartition))?;
     error.map(|()| offset)

@@ -14,27 +14,23 @@ mod connect;
 mod faults;
 mod fetcher;
 mod ffi;
-mod group_assignment;
 mod listing;
 mod member;
 mod producer;
+mod queries;
 mod reader;
 
 use self::{
     admin::Admin,
-    client::{Owned, QueryContext},
-    config::{Settings, config_error},
+    config::Settings,
+    queries::{Queries, QueryClient},
 };
 use super::{GroupMember, GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec};
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     record::{Offset, TopicPartition},
 };
-use rdkafka::{
-    consumer::{BaseConsumer, Consumer},
-    error::RDKafkaErrorCode as Code,
-    metadata::MetadataTopic,
-};
+use rdkafka::{consumer::Consumer, error::RDKafkaErrorCode as Code, metadata::MetadataTopic};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -47,6 +43,8 @@ use std::{
 
 /// How long one offset query may take.
 const OFFSET_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the leader of a partition may be silent before it is asked for again; then twice as long, and so on.
+const LEADER_PATIENCE: Duration = Duration::from_secs(1);
 const OFFSET_PAUSE: Duration = Duration::from_millis(20);
 /// The number of partitions assumed for a topic that was never described.
 const UNKNOWN_PARTITIONS: usize = 4;
@@ -54,8 +52,7 @@ const UNKNOWN_PARTITIONS: usize = 4;
 /// A Kafka cluster.
 pub struct KafkaLog {
     settings: Settings,
-    /// Queries high watermarks and describes topics.
-    queries: Owned<BaseConsumer<QueryContext>>,
+    queries: Queries,
     admin: OnceLock<Admin>,
     /// Number of partitions of each topic, as last described: a member's buffer is divided among them.
     partitions: Mutex<BTreeMap<String, u32>>,
@@ -75,9 +72,7 @@ impl KafkaLog {
     /// If a property is unknown, malformed, or one that the guarantee depends on.
     pub fn new(bootstrap: &str, properties: &BTreeMap<String, String>) -> Result<KafkaLog> {
         let settings = Settings::new(bootstrap, properties)?;
-        let queries =
-            settings.watermarks().create_with_context(QueryContext::default()).map_err(config_error)?;
-        let queries = Owned::new(queries, "watermark handle");
+        let queries = Queries::new(&settings)?;
         Ok(KafkaLog {
             settings,
             queries,
@@ -97,62 +92,75 @@ impl KafkaLog {
 
     /// The first offset and the high watermark.
     fn watermarks(&self, at: &TopicPartition) -> Result<(Offset, Offset)> {
-        let started = Instant::now();
+        let (started, queries) = (Instant::now(), self.queries.client());
+        let mut patience = LEADER_PATIENCE;
         let (low, high) = loop {
-            while self.queries.poll(Duration::ZERO).is_some() {}
-            let left = OFFSET_TIMEOUT.saturating_sub(started.elapsed());
-            match self.queries.client().fetch_watermarks(&at.topic, ffi::partition_number(at), left) {
+            while queries.poll(Duration::ZERO).is_some() {}
+            let left = OFFSET_TIMEOUT.saturating_sub(started.elapsed()).min(patience);
+            match queries.client().fetch_watermarks(&at.topic, ffi::partition_number(at), left) {
                 Ok(found) => break found,
                 Err(e) => {
                     let code = e.rdkafka_error_code();
-                    let helps =
-                        leader_is_changing(code) || (code == Some(Code::UnknownPartition) && self.exists(at));
+                    let is_silent = code == Some(Code::OperationTimedOut);
+                    if is_silent {
+                        learn_leaders(&queries, &at.topic, patience);
+                        patience *= 2;
+                    }
+                    let helps = is_silent
+                        || leader_is_changing(code)
+                        || (code == Some(Code::UnknownPartition) && exists(&queries, at));
                     if !helps || started.elapsed() >= OFFSET_TIMEOUT {
-                        return Err(self.no_offset(at, code));
+                        self.queries.replace(&queries);
+                        return Err(no_offset(&queries, at, code));
                     }
                     thread::sleep(OFFSET_PAUSE);
                 }
             }
         };
-        let offset = |raw: i64| u64::try_from(raw).map(Offset).map_err(|_| self.no_offset(at, None));
+        let offset = |raw: i64| u64::try_from(raw).map(Offset).map_err(|_| no_offset(&queries, at, None));
         Ok((offset(low)?, offset(high)?))
     }
+}
 
-    /// Whether this partition exists, as far as can be found out: the library also reports a partition without a leader
-    /// as unknown.
-    fn exists(&self, at: &TopicPartition) -> bool {
-        let found = self.queries.client().fetch_metadata(Some(&at.topic), OFFSET_TIMEOUT);
-        let exists =
-            |t: &MetadataTopic| *t.name() == *at.topic && t.partitions().len() > at.partition.0 as usize;
-        found.map_or(true, |found| found.topics().iter().any(exists))
-    }
+/// Whether this partition exists, as far as can be found out: the library also reports a partition without a leader
+/// as unknown.
+fn exists(queries: &QueryClient, at: &TopicPartition) -> bool {
+    let found = queries.client().fetch_metadata(Some(&at.topic), OFFSET_TIMEOUT);
+    let exists = |t: &MetadataTopic| *t.name() == *at.topic && t.partitions().len() > at.partition.0 as usize;
+    found.map_or(true, |found| found.topics().iter().any(exists))
+}
 
-    fn no_offset(&self, at: &TopicPartition, code: Option<Code>) -> Error {
-        let mut what = format!("partition {}: the broker gives no offsets", at.partition);
-        if let Some(code) = code {
-            what = format!("{what}: {code} ({code:?})");
-        }
-        while self.queries.poll(Duration::ZERO).is_some() {}
-        if let Some((_, reason)) = self.queries.context().last_error() {
-            what = format!("{what}; last error of the connection: {reason}");
-        }
-        let next = match code {
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
-                "check that the topic exists and has this partition"
-            }
-            Some(Code::UnknownPartition) if !self.exists(at) => {
-                "check that the topic exists and has this partition"
-            }
-            Some(Code::TopicAuthorizationFailed) => "ask for the permission to describe and read it",
-            _ => {
-                let next =
-                    "check that the broker that leads the partition can be reached at its advertised address";
-                let what = format!("topic `{}`: {what}\n  next: {next}", at.topic);
-                return Failure::new(Stage::Fetch, Reaction::RetrySame, what).into();
-            }
-        };
-        Error::Topic { topic: at.topic.to_string(), what: format!("{what}\n  next: {next}") }
+fn no_offset(queries: &QueryClient, at: &TopicPartition, code: Option<Code>) -> Error {
+    let mut what = format!("partition {}: the broker gives no offsets", at.partition);
+    if let Some(code) = code {
+        what = format!("{what}: {code} ({code:?})");
     }
+    while queries.poll(Duration::ZERO).is_some() {}
+    if let Some((_, reason)) = queries.context().last_error() {
+        what = format!("{what}; last error of the connection: {reason}");
+    }
+    let next = match code {
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+            "check that the topic exists and has this partition"
+        }
+        Some(Code::UnknownPartition) if !exists(queries, at) => {
+            "check that the topic exists and has this partition"
+        }
+        Some(Code::TopicAuthorizationFailed) => "ask for the permission to describe and read it",
+        _ => {
+            let next =
+                "check that the broker that leads the partition can be reached at its advertised address";
+            let what = format!("topic `{}`: {what}\n  next: {next}", at.topic);
+            return Failure::new(Stage::Fetch, Reaction::RetrySame, what).into();
+        }
+    };
+    Error::Topic { topic: at.topic.to_string(), what: format!("{what}\n  next: {next}") }
+}
+
+/// Asks any broker for the leaders of a topic: the library remembers a leader for minutes and goes on asking it, even
+/// if it is gone and another broker has taken over.
+fn learn_leaders(queries: &QueryClient, topic: &str, timeout: Duration) {
+    let _ = queries.client().fetch_metadata(Some(topic), timeout);
 }
 
 /// Whether the partition's leader is changing, so that it helps to ask again.
@@ -188,11 +196,11 @@ impl Log for KafkaLog {
     }
 
     fn connect(&self, timeout: Duration) -> Result {
-        connect::reach(&self.queries, self.settings.bootstrap(), timeout)
+        connect::reach(&self.queries.client(), self.settings.bootstrap(), timeout)
     }
 
     fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicInfo>>> {
-        let found = self.admin()?.describe(&self.queries, topics)?;
+        let found = self.admin()?.describe(&self.queries.client(), topics)?;
         let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         for (topic, info) in topics.iter().zip(&found) {
             if let Some(info) = info {
@@ -203,7 +211,7 @@ impl Log for KafkaLog {
     }
 
     fn create(&self, topic: &TopicSpec) -> Result {
-        self.admin()?.create(&self.queries, topic)
+        self.admin()?.create(&self.queries.client(), topic)
     }
 
     fn end_offset(&self, at: &TopicPartition) -> Result<Offset> {
@@ -215,11 +223,14 @@ impl Log for KafkaLog {
     }
 
     fn offset_at(&self, at: &TopicPartition, timestamp_ms: i64) -> Result<Offset> {
-        listing::offset_at(&self.queries, at, timestamp_ms)?.map_or_else(|| self.end_offset(at), Ok)
+        let queries = self.queries.client();
+        let found =
+            listing::offset_at(&queries, at, timestamp_ms).inspect_err(|_| self.queries.replace(&queries));
+        found?.map_or_else(|| self.end_offset(at), Ok)
     }
 
     fn topics(&self) -> Result<Vec<String>> {
-        listing::topics(&self.queries)
+        listing::topics(&self.queries.client())
     }
 
     fn read(&self, at: &TopicPartition, from: Offset) -> Result<Box<dyn Reader>> {
@@ -227,9 +238,10 @@ impl Log for KafkaLog {
     }
 
     fn members(&self, group: &str) -> Result<Vec<GroupMember>> {
-        let client = self.queries.client().native_ptr();
-        let found = ffi::describe_group(client, group, OFFSET_TIMEOUT);
+        let queries = self.queries.client();
+        let found = ffi::describe_group(queries.client().native_ptr(), group, OFFSET_TIMEOUT);
         found.map_err(|e| {
+            self.queries.replace(&queries);
             let f = classify::failure(Stage::Group, &e);
             let message = match e.code {
                 Code::GroupAuthorizationFailed => format!(

@@ -33,7 +33,9 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -51,6 +53,8 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 const REFUSED_MAX: usize = 10_000;
 /// How the library begins what it says about a record whose batch was refused because of another one.
 const INNOCENT: &str = "Failed to append record because it was part of a batch";
+/// How much longer than it was told to the library may take with offsets.
+const GRACE: Duration = Duration::from_secs(1);
 /// Added to the transaction timeout: the coordinator looks for expired transactions every 10 s.
 const MARGIN: Duration = Duration::from_secs(10);
 
@@ -310,7 +314,7 @@ impl KafkaProducer {
         let full = self.client.in_flight_count();
         while self.client.in_flight_count() > full / 2 && since.elapsed() <= self.transaction_timeout + MARGIN
         {
-            std::thread::sleep(FULL_PAUSE); // without a flush, which would send small requests
+            thread::sleep(FULL_PAUSE); // without a flush, which would send small requests
             self.serve();
             self.first_failure()?;
         }
@@ -346,7 +350,7 @@ impl KafkaProducer {
             if let Some((code, text)) = transaction.filter(|(code, _)| !is_of_record(*code)) {
                 return Err(self.given_up(code, &text));
             }
-            std::thread::sleep(FULL_PAUSE);
+            thread::sleep(FULL_PAUSE);
         }
         let transaction = self.reports().failed().transaction.clone();
         transaction.map_or(Ok(()), |(code, text)| Err(self.given_up(code, &text)))
@@ -457,24 +461,41 @@ impl KafkaProducer {
                 return Err(failed);
             }
             slice = SLICE;
-            std::thread::sleep(PAUSE);
+            thread::sleep(PAUSE);
         }
     }
 
-    fn add_offsets(&self, offsets: &[(TopicPartition, Committed)], member: &Handle) -> Result<(), Failure> {
+    /// The call runs on a thread of its own, because the library may never return from it: it waits for a coordinator
+    /// of the group that is gone, without a limit. Then thread and client are left behind; nothing can be committed by
+    /// them, because the next producer fences them.
+    fn add_offsets(
+        &self,
+        offsets: &[(TopicPartition, Committed)],
+        member: &Membership,
+        handle: &Handle,
+    ) -> Result<(), Failure> {
         let started = Instant::now();
-        let list = ffi::offset_list(offsets);
-        let sent = ffi::send_offsets(
-            self.client.client().native_ptr(),
-            &list,
-            &member.metadata,
-            self.transaction_timeout,
-        );
+        let (client, list) = (self.client.clone(), ffi::offset_list(offsets));
+        let (member, timeout) = (member.clone(), self.transaction_timeout);
+        let (answer, answered) = mpsc::channel();
+        let send = move || {
+            let _ = crate::failpoint::passes("during-offsets");
+            let sent = member.handle.downcast_ref::<Handle>().map(|handle| {
+                ffi::send_offsets(client.client().native_ptr(), &list, &handle.metadata, timeout)
+            });
+            let _ = answer.send(sent);
+        };
+        let started_thread = thread::Builder::new().name("offsets".into()).spawn(send);
+        let sent = started_thread.ok().and_then(|_| answered.recv_timeout(timeout + GRACE).ok().flatten());
         self.note(started);
+        let Some(sent) = sent else {
+            let what = format!("the client library has not sent the offsets within {:?}", started.elapsed());
+            return Err(Failure::new(Stage::SendOffsets, Reaction::RecreateProducer, what));
+        };
         sent.map_err(|e| {
             self.slow.set(true);
             if e.code == Code::FencedInstanceId {
-                member.place_taken(&e.message);
+                handle.place_taken(&e.message);
             }
             failure(Stage::SendOffsets, &e)
         })
@@ -590,7 +611,7 @@ impl Producer for KafkaProducer {
                 let _ = crate::failpoint::passes("after-offsets");
                 return self.commit_offsets(offsets, member, handle);
             }
-            self.add_offsets(offsets, handle)?;
+            self.add_offsets(offsets, member, handle)?;
         }
         let _ = crate::failpoint::passes("after-offsets");
         if self.transactional { self.end_transaction() } else { Ok(()) }
@@ -618,7 +639,6 @@ impl Producer for KafkaProducer {
         let of = |r: Refusal| RefusedRecord {
             topic: self.topics[r.topic].0.to_string(),
             fingerprint: r.fingerprint,
-            bytes: r.bytes,
             is_named: is_named && !is_of_size(r.code) || is_alone,
             why: said(r.code, &r.text),
         };

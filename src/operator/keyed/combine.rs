@@ -72,12 +72,12 @@ where
 /// `group_by_key`: all values of a key in a batch, in the order in which they come.
 pub struct Group<K, V> {
     held: Map<K, Vec<V>>,
-    values: usize,
+    values_bytes: usize,
 }
 
 impl<K, V> Default for Group<K, V> {
     fn default() -> Self {
-        Group { held: Map::default(), values: 0 }
+        Group { held: Map::default(), values_bytes: 0 }
     }
 }
 
@@ -87,9 +87,8 @@ impl<K: Key, V: Value> Operator for Group<K, V> {
     }
 
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
-        let rows = input.take::<Vec<(K, V)>>();
-        self.values += rows.len();
-        for (key, value) in rows {
+        self.values_bytes += input.held_bytes::<V>();
+        for (key, value) in input.take::<Vec<(K, V)>>() {
             self.held.entry(key).or_default().push(value);
         }
         Ok(())
@@ -97,11 +96,11 @@ impl<K: Key, V: Value> Operator for Group<K, V> {
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         cx.out.rows::<(K, Vec<V>)>(self.held.drain(..).collect());
-        self.values = 0;
+        self.values_bytes = 0;
         Ok(())
     }
 
     fn held_bytes(&self) -> usize {
-        self.held.len() * map_row_bytes::<(K, Vec<V>)>() + self.values * size_of::<V>()
+        self.held.len() * map_row_bytes::<(K, Vec<V>)>() + self.values_bytes
     }
 }

@@ -14,8 +14,8 @@ use std::marker::PhantomData;
 /// right is port 1.
 pub struct CoGroup<K, V, W, U, F> {
     held: Map<K, (Vec<V>, Vec<W>)>,
-    /// Values of each side.
-    values: (usize, usize),
+    /// What the values of both sides take.
+    values_bytes: usize,
     rows: F,
     made: PhantomData<fn() -> U>,
 }
@@ -24,7 +24,7 @@ impl<K, V, W, U, F> CoGroup<K, V, W, U, F> {
     /// `rows` appends the rows made from the values of a key.
     #[must_use]
     pub fn new(rows: F) -> Self {
-        CoGroup { held: Map::default(), values: (0, 0), rows, made: PhantomData }
+        CoGroup { held: Map::default(), values_bytes: 0, rows, made: PhantomData }
     }
 }
 
@@ -38,12 +38,12 @@ where
 
     fn process(&mut self, port: Port, input: Chunk, _: &mut Context<'_>) -> Result {
         if port == Port(0) {
-            self.values.0 += input.len();
+            self.values_bytes += input.held_bytes::<V>();
             for (key, value) in input.take::<Vec<(K, V)>>() {
                 self.held.entry(key).or_default().0.push(value);
             }
         } else {
-            self.values.1 += input.len();
+            self.values_bytes += input.held_bytes::<W>();
             for (key, value) in input.take::<Vec<(K, W)>>() {
                 self.held.entry(key).or_default().1.push(value);
             }
@@ -56,14 +56,13 @@ where
         for (key, (left, right)) in self.held.drain(..) {
             (self.rows)(key, left, right, &mut made);
         }
-        self.values = (0, 0);
+        self.values_bytes = 0;
         cx.out.rows(made);
         Ok(())
     }
 
     fn held_bytes(&self) -> usize {
-        let values = self.values.0 * size_of::<V>() + self.values.1 * size_of::<W>();
-        self.held.len() * map_row_bytes::<(K, Vec<V>, Vec<W>)>() + values
+        self.held.len() * map_row_bytes::<(K, Vec<V>, Vec<W>)>() + self.values_bytes
     }
 }
 
@@ -101,7 +100,7 @@ impl<K, V, W, X> Default for CoGroup3<K, V, W, X> {
 
 impl<K: Key, V: Value, W: Value, X: Value> CoGroup3<K, V, W, X> {
     fn add<T: Data>(&mut self, input: Chunk, values: impl Fn(&mut Three<V, W, X>) -> &mut Vec<T>) {
-        self.values_bytes += input.len() * size_of::<T>();
+        self.values_bytes += input.held_bytes::<T>();
         for (key, value) in input.take::<Vec<(K, T)>>() {
             values(self.held.entry(key).or_default()).push(value);
         }

@@ -20,7 +20,7 @@ pub struct UpdateState<K: Key, V, S: Value, F> {
     initial: Option<Initial<K, S>>,
     emit_schedule: EmitSchedule,
     new: Map<K, Vec<V>>,
-    new_values: usize,
+    new_bytes: usize,
     /// While states are being emitted: where the next part begins.
     next: Option<Vec<u8>>,
 }
@@ -34,7 +34,7 @@ impl<K: Key, V, S: Value, F> UpdateState<K, V, S, F> {
         initial: Option<Initial<K, S>>,
         emit_schedule: EmitSchedule,
     ) -> Self {
-        UpdateState { update, state, initial, emit_schedule, new: Map::default(), new_values: 0, next: None }
+        UpdateState { update, state, initial, emit_schedule, new: Map::default(), new_bytes: 0, next: None }
     }
 
     fn seed(&mut self, cx: &mut Context<'_>) -> Result {
@@ -61,7 +61,7 @@ where
     }
 
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
-        self.new_values += input.len();
+        self.new_bytes += input.held_bytes::<V>();
         for (key, value) in input.take::<Vec<(K, V)>>() {
             self.new.entry(key).or_default().push(value);
         }
@@ -74,7 +74,7 @@ where
             if !self.emit_schedule.is_due(!self.new.is_empty(), cx.batch.time) {
                 return Ok(());
             }
-            self.new_values = 0;
+            self.new_bytes = 0;
             self.seed(cx)?;
         }
         let state = cx.stores.open(self.state);
@@ -107,6 +107,6 @@ where
     }
 
     fn held_bytes(&self) -> usize {
-        self.new.len() * map_row_bytes::<(K, Vec<V>)>() + self.new_values * size_of::<V>()
+        self.new.len() * map_row_bytes::<(K, Vec<V>)>() + self.new_bytes
     }
 }

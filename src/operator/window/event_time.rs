@@ -35,7 +35,7 @@ pub struct EventSpans {
 impl EventSpans {
     /// The starts of the windows that contain a time, the latest first; none before the epoch.
     pub fn starts(self, time_ms: i64) -> impl Iterator<Item = i64> {
-        let last = time_ms.div_euclid(self.hop_ms) * self.hop_ms;
+        let last = self.hop_before(time_ms);
         let first = (time_ms - self.size_ms + 1).max(0);
         (0..).map(move |n| last - n * self.hop_ms).take_while(move |start| *start >= first)
     }

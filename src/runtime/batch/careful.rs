@@ -112,5 +112,9 @@ fn good(
     }
     let (chunk, undecodable) = decoder.decode(records);
     bad.extend(undecodable.into_iter().map(|b| BadRecordAt::of(records, b.index, b.reason)));
-    if chunk.is_empty() { Ok(()) } else { task.process(batch, node, Port(0), chunk) }
+    if chunk.is_empty() {
+        Ok(())
+    } else {
+        task.process(batch, node, Port(0), chunk.made_from(records.size()))
+    }
 }

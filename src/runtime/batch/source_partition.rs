@@ -45,7 +45,8 @@ pub struct SourcePartition {
     is_suspicious: bool,
     /// A task like `task`.
     another_task: Box<dyn Fn() -> Task + Send>,
-    /// Offset of a record that makes batches fail, and why: once it is taken alone, it is a bad record.
+    /// Offset of a record that makes batches fail, and why: it is taken in a chunk of its own, as a bad record, until
+    /// a batch with it is committed.
     pub rejected: Option<(Offset, String)>,
     /// Offset of the first record of the chunk that was taken last.
     pub taken_first: Option<Offset>,
@@ -169,12 +170,17 @@ impl SourcePartition {
             if self.taken_records > 0 && self.queue.ready_records().is_some_and(|waiting| waiting > room) {
                 break;
             }
-            let limits = QueueLimits { chunk_records: limits.chunk_records.min(room), ..limits };
+            let chunk_records = if self.awaits_rejected() { 1 } else { limits.chunk_records.min(room) };
+            let limits = QueueLimits { chunk_records, ..limits };
             let Some(taken) = self.queue.next(limits)? else { break };
             self.take(batch, taken, &mut progress)?;
         }
         progress.outputs = self.task.take_outputs();
         Ok(progress)
+    }
+
+    fn awaits_rejected(&self) -> bool {
+        self.rejected.as_ref().is_some_and(|(at, _)| self.next <= *at)
     }
 
     fn take(&mut self, batch: &Batch, taken: Taken, progress: &mut Progress) -> Result {
@@ -186,7 +192,7 @@ impl SourcePartition {
         self.taken_first = (records > 0).then_some(first);
         let is_rejected = records == 1 && self.rejected.as_ref().is_some_and(|(at, _)| *at == first);
         if is_rejected {
-            bad.extend(self.rejected.take().map(|(offset, reason)| BadRecordAt {
+            bad.extend(self.rejected.clone().map(|(offset, reason)| BadRecordAt {
                 offset,
                 reason,
                 record: RawChunk::default(),
@@ -230,6 +236,7 @@ impl SourcePartition {
     /// The batch in flight is committed.
     pub fn applied(&mut self, is_witnessed: bool) {
         self.committed = Some(self.next);
+        self.rejected.take_if(|(at, _)| *at < self.next);
         (self.start, self.start_epoch) = (self.next, self.leader_epoch);
         if self.careful.as_ref().is_some_and(Careful::is_over) && !self.queue.has_ready() {
             self.queue.set_raw(false);

@@ -311,7 +311,7 @@ impl Writer {
     }
 
     /// Writes a chunk; if one of its records is refused, in smaller and smaller parts until that record is
-    /// alone.
+    /// alone, and behind it in larger and larger ones.
     fn write(
         &mut self,
         drain: &mut dyn OutboxWriter,
@@ -337,7 +337,7 @@ impl Writer {
                     for row in drain.take_refused() {
                         self.observer.on(&Observed::RefusedRow { at: &self.at, row: &row });
                     }
-                    (done, from) = (until, to);
+                    (done, from, part) = (until, to, part.saturating_mul(2));
                     self.pause = PAUSE_MIN;
                 }
             }
@@ -380,7 +380,10 @@ fn of_log(e: Error) -> OutboxFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{record::RawChunkBuilder, runtime::clock::SystemClock};
+    use crate::{
+        record::{Headers, RawChunkBuilder, RawRecord},
+        runtime::clock::SystemClock,
+    };
     use std::sync::atomic::{AtomicBool, AtomicU32};
 
     /// Writes until it is released, and notices if another one writes meanwhile.
@@ -445,5 +448,58 @@ mod tests {
         }
         outboxes.stop();
         assert_eq!(most.load(Ordering::SeqCst), 1);
+    }
+
+    /// Refuses the row of this offset unless it is alone: then it goes on behind it.
+    struct Picky {
+        bad: Offset,
+        writes: usize,
+        written: Vec<(Offset, Offset)>,
+    }
+
+    impl OutboxWriter for Picky {
+        fn open(&mut self, _: &OutboxSource, _: &dyn Log) -> Result<Offset, OutboxFailure> {
+            Ok(Offset(0))
+        }
+        fn write(&mut self, records: &RawChunk, from: Offset, to: Offset) -> Result<(), OutboxFailure> {
+            self.writes += 1;
+            if records.len() > 1 && records.iter().any(|record| record.offset == self.bad) {
+                return Err(OutboxFailure::Record("it is bad".into()));
+            }
+            self.written.push((from, to));
+            Ok(())
+        }
+        fn reposition(&self, _: Offset) -> String {
+            String::new()
+        }
+    }
+
+    #[test]
+    fn rows_behind_a_refused_one_are_written_together_again() {
+        let mut rows = RawChunkBuilder::default();
+        for offset in 0..10_000 {
+            let (key, value, headers) = (None, None, Headers::NONE);
+            rows.push(RawRecord { offset: Offset(offset), timestamp_ms: -1, key, value, headers });
+        }
+        let log = crate::log::open("memory:a-refused-row", &std::collections::BTreeMap::new()).unwrap();
+        let make = Arc::new(|| -> Box<dyn OutboxWriter> { unreachable!("it is open") });
+        let mut writer = Writer {
+            spec: OutboxSpec { name: "rows".into(), topic: "outbox".into(), positions: None, make },
+            at: TopicPartition::new("outbox", 0),
+            application: "app".into(),
+            log,
+            clock: Arc::new(SystemClock::default()),
+            observer: Arc::new(Silent),
+            written: Arc::default(),
+            pause: PAUSE_MIN,
+            open: None,
+        };
+        let mut picky = Picky { bad: Offset(10), writes: 0, written: vec![] };
+        let end = writer.write(&mut picky, &rows.build(), Offset(0), Offset(10_001)).unwrap();
+        assert_eq!(end, Offset(10_001));
+        assert!(picky.written.contains(&(Offset(10), Offset(11))), "{:?}", picky.written);
+        let positions = std::iter::once(Offset(0)).chain(picky.written.iter().map(|(_, to)| *to));
+        assert!(positions.zip(&picky.written).all(|(at, (from, _))| at == *from), "{:?}", picky.written);
+        assert!(picky.writes < 100, "{}", picky.writes);
     }
 }

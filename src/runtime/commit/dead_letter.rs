@@ -10,7 +10,8 @@ use crate::{
 
 /// A header is cut to this length, bytes.
 const HEADER_BYTES_MAX: usize = 1024;
-/// The dead-letter topic accepts this much more than the topics that are read: five headers at their longest.
+/// The dead-letter topic accepts this much more than the topics that are read: room for the headers that say why, of which only
+/// the message may be long.
 pub const HEADERS_BYTES_MAX: usize = 4 << 10;
 
 /// The record with these headers, within the limits of the dead-letter topic. Its own time becomes a header: the topic's

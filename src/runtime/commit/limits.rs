@@ -181,7 +181,6 @@ mod tests {
         RefusedRecord {
             topic: topic.into(),
             fingerprint: fingerprint(record.key, record.value),
-            bytes: 2,
             is_named,
             why: "no".into(),
         }

@@ -3,7 +3,8 @@
 //! Owns the records that are held until a batch is computed, when a transaction is open, and when the producer has
 //! to be replaced. Knows no batch: what is held is the caller's. Invariants: a transaction is open only while held
 //! records are sent and committed, never while a batch is computed; a producer whose requests may still be in flight
-//! (it is suspect) begins no further transaction; the calling thread never waits for the log without attending.
+//! (it is suspect) begins no further transaction; while a batch is in flight, the calling thread never waits for the log
+//! without attending.
 
 use super::{
     held::Held,

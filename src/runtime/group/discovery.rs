@@ -133,7 +133,7 @@ impl Group {
         let Some(other) = assigned.iter().find(|at| !is_ours(&at.topic)) else { return Ok(false) };
         if mem::replace(&mut self.discovery.has_left, true) {
             return Err(Error::Refused(format!(
-                "the group assigned {other}, which this program does not read: another program runs under the application id `{}`\n  next: give each program an application id of its own",
+                "the group assigned {other}, which this program does not read: another program runs, or ran a moment ago, under the application id `{}` (or this one, with another input)\n  next: give each program an application id of its own (--application-id); if only the input has changed, start again after the session timeout",
                 app.config.application_id
             )));
         }

@@ -3,10 +3,7 @@
 //! Owns the assessment of replication. Knows no log: it is given what the log reports about its topics.
 //! Invariant: nothing is promised that the settings do not give.
 
-use crate::{config::Guarantee, log::TopicInfo};
-
-/// How many topics are named before "and N more".
-const NAMED_MAX: usize = 4;
+use crate::{config::Guarantee, error::listed, log::TopicInfo};
 
 const NEXT_IF_SINGLE: &str = "with three brokers or more give them replication factor 3 and min.insync.replicas 2; --replication-factor sets it for new internal topics";
 const NEXT_IF_LAX: &str = "set min.insync.replicas to 2";
@@ -44,7 +41,8 @@ pub(super) fn of_cluster(guarantee: Guarantee, written: &[Written]) -> String {
     let next = if single.is_empty() { NEXT_IF_LAX } else { NEXT_IF_SINGLE };
     let causes = [("replication factor", single), ("min.insync.replicas", lax)];
     let causes = causes.iter().filter(|(_, topics)| !topics.is_empty());
-    let causes: Vec<String> = causes.map(|(what, topics)| format!("{what} 1 of {}", list(topics))).collect();
+    let causes: Vec<String> =
+        causes.map(|(what, topics)| format!("{what} 1 of {}", listed(topics))).collect();
     format!("{promise}: {} (next: {next})", causes.join(", "))
 }
 
@@ -79,12 +77,6 @@ fn name(guarantee: Guarantee) -> &'static str {
         Guarantee::ExactlyOnce => "exactly once",
         Guarantee::AtLeastOnce => "at least once",
     }
-}
-
-fn list(names: &[&str]) -> String {
-    let more = names.len().saturating_sub(NAMED_MAX);
-    let shown = names[..names.len() - more].join(", ");
-    if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     plan::{Change, Start, Takeover, Topology},
-    record::{BatchId, Incarnation, RawChunk, Token},
+    record::{BatchId, Incarnation, Token},
     runtime::{
         app::{App, RETRY_PAUSE},
         events::Observed,
@@ -159,12 +159,6 @@ impl Identity {
         let claimed = self.meta.as_ref().and_then(|meta| meta.claim(&app.env.instance));
         let seen = highest(app, positions).max(claimed).unwrap_or_default();
         Incarnation(seen.max(app.env.incarnation_before).0 + 1)
-    }
-
-    /// The row by which older processes with our name learn that they are older.
-    #[must_use]
-    pub fn claim(app: &App, ours: Incarnation) -> RawChunk {
-        Meta::claim_row(&app.env.instance, ours)
     }
 
     /// Our claim is committed.

@@ -45,6 +45,8 @@ pub struct Group {
     member_id: String,
     /// What happened while a batch was in flight.
     events: Vec<GroupEvent>,
+    /// How the membership was lost while a batch was in flight.
+    lost: Option<Failure>,
     /// Partitions that are ours but not recovered.
     pub unrecovered: Vec<TopicPartition>,
     /// The membership is of no further use; a new one is requested at the barrier.
@@ -66,6 +68,7 @@ impl Group {
             member: None,
             member_id: String::new(),
             events: vec![],
+            lost: None,
             unrecovered: vec![],
             must_rejoin: true,
             topics,
@@ -93,6 +96,7 @@ impl Group {
     pub fn leave(&mut self) {
         self.unrecovered.clear();
         self.events.clear();
+        self.lost = None;
         self.must_rejoin = true;
         if let Some(mut member) = self.member.take() {
             member.leave();
@@ -129,31 +133,43 @@ impl Group {
     ///
     /// # Errors
     /// If the membership is lost, for now or for good.
-    pub fn poll(&mut self) -> Result<(), Failure> {
-        if let Some(member) = &mut self.member {
-            self.events.extend(member.poll()?);
+    pub fn poll(&mut self, app: &App) -> Result<(), Failure> {
+        let heard = self.member.as_mut().map_or(Ok(vec![]), |member| member.poll())?;
+        for event in heard {
+            if let GroupEvent::Connection(why) = event {
+                app.observe(&Observed::Connection(why.as_deref()));
+            } else {
+                self.events.push(event);
+            }
         }
         Ok(())
     }
 
-    /// As [`Group::poll`], while a batch is in flight: whether our place was taken is examined only at the
-    /// barrier; a lost connection is reported at once.
+    /// As [`Group::poll`], while a batch is in flight: that the membership is lost waits for [`Group::take_loss`].
+    pub fn hear(&mut self, app: &App) {
+        app.observe(&Observed::Alive);
+        if let Err(failure) = self.joined().map(drop).and_then(|()| self.poll(app)) {
+            self.lost.get_or_insert(failure);
+        }
+    }
+
+    /// Whether the membership was lost while a batch was in flight.
+    #[must_use]
+    pub fn has_lost(&self) -> bool {
+        self.lost.is_some()
+    }
+
+    /// How the membership was lost while a batch was in flight, if it was. Whether our place was taken is examined
+    /// only at the barrier.
     ///
     /// # Errors
-    /// If the membership is lost.
-    pub fn hear(&mut self, app: &App) -> Result<(), Failure> {
-        app.observe(&Observed::Alive);
-        let heard = self.joined_mut()?.poll().map_err(|f| match f.reaction {
-            Reaction::Exit => Failure { reaction: Reaction::CloseTasks, ..f },
-            _ => f,
-        })?;
-        for event in heard {
-            match event {
-                GroupEvent::Connection(why) => app.observe(&Observed::Connection(why.as_deref())),
-                event => self.events.push(event),
-            }
+    /// The failure, once.
+    pub fn take_loss(&mut self) -> Result<(), Failure> {
+        match self.lost.take() {
+            None => Ok(()),
+            Some(f) if f.reaction == Reaction::Exit => Err(Failure { reaction: Reaction::CloseTasks, ..f }),
+            Some(f) => Err(f),
         }
-        Ok(())
     }
 
     /// Whether an event is waiting for the barrier.
@@ -294,6 +310,7 @@ mod tests {
             member: None,
             member_id: "a-1".into(),
             events: vec![],
+            lost: None,
             unrecovered: vec![],
             must_rejoin: false,
             topics: Topics::default(),

@@ -16,9 +16,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const UNSEEN: &str = "was created, but cannot be seen yet\n  next: start again";
 const DAY_MS: i64 = 86_400_000;
-/// For a topic that gets a row with each batch and is read at each start: only closed segments are compacted.
-const COMPACTED_SOON: [(&str, &str); 3] =
-    [("cleanup.policy", "compact"), ("segment.ms", "600000"), ("segment.bytes", "16777216")];
+/// For a compacted topic that gets a row with each batch and is read at each start: only closed segments are compacted.
+const CLOSED_SOON: [(&str, &str); 2] = [("segment.ms", "600000"), ("segment.bytes", "16777216")];
+/// The most that a broker takes for `max.message.bytes`.
+const MESSAGE_BYTES_MAX: usize = i32::MAX as usize;
 /// How long a changelog keeps tombstones and the exchange topic keeps rows.
 pub const RETENTION_MS: i64 = 7 * DAY_MS;
 /// How much the embedded log keeps of rows that are already written outside: a table may go back this far,
@@ -81,7 +82,7 @@ pub fn prepare(
     for feed in &plan.receivers {
         if let ReceiverTarget::Topic { name, compact } = &feed.target {
             let spec = TopicSpec { config: ingest(log, *compact, 0), ..spec(config, name, 1, &[]) };
-            written.push((spec.name.clone(), ensure_internal(log, &spec)?));
+            written.push((spec.name.clone(), ensure_internal(log, &spec, false)?));
         }
     }
     let outboxes = prepare_outboxes(log, config, plan)?;
@@ -94,9 +95,7 @@ pub fn prepare(
         [("cleanup.policy", "compact".to_owned()), ("delete.retention.ms", RETENTION_MS.to_string())];
     let mut of_meta = compact.to_vec();
     if plan.has_two_phase() {
-        // It gets a row with each batch: only closed segments are compacted, and the topic is read at each
-        // start.
-        of_meta.extend([("segment.ms", "600000".to_owned()), ("segment.bytes", "16777216".to_owned())]);
+        of_meta.extend(CLOSED_SOON.map(|(k, v)| (k, v.to_owned())));
     }
     let mut internal = vec![spec(config, &names.meta, 1, &of_meta)];
     if plan.has_state_partitions() {
@@ -109,7 +108,8 @@ pub fn prepare(
         internal.push(spec(config, &names.dead_letters, 1, &of_dead_letters(&topics)));
     }
     for spec in &internal {
-        written.push((spec.name.clone(), ensure_internal(log, spec)?));
+        let is_of_state = [&*names.exchange, &*names.changelog].contains(&spec.name.as_str());
+        written.push((spec.name.clone(), ensure_internal(log, spec, is_of_state)?));
     }
     tell_guarantee(log, config, written.clone());
     written.extend(outboxes);
@@ -122,7 +122,8 @@ fn of_dead_letters(topics: &Topics) -> Vec<(&'static str, String)> {
         topics.inputs.values().filter_map(|topic| topic.config.get("max.message.bytes")?.parse().ok());
     let largest: Option<usize> = sizes.max();
     let mut kept = vec![("retention.ms", "-1".to_owned())];
-    kept.extend(largest.map(|bytes| ("max.message.bytes", (bytes + HEADERS_BYTES_MAX).to_string())));
+    let bytes_max = largest.map(|bytes| bytes.saturating_add(HEADERS_BYTES_MAX).min(MESSAGE_BYTES_MAX));
+    kept.extend(bytes_max.map(|bytes| ("max.message.bytes", bytes.to_string())));
     kept
 }
 
@@ -132,7 +133,8 @@ fn prepare_outboxes(log: &dyn Log, config: &Config, plan: &Topology) -> Result<V
     let mut written = vec![];
     for drain in &plan.outboxes {
         let kept = ingest(log, false, OUTBOX_BYTES);
-        let info = ensure_internal(log, &TopicSpec { config: kept, ..spec(config, &drain.topic, 1, &[]) })?;
+        let of_outbox = TopicSpec { config: kept, ..spec(config, &drain.topic, 1, &[]) };
+        let info = ensure_internal(log, &of_outbox, false)?;
         written.push((drain.topic.to_string(), info));
         let Some(positions) = &drain.positions else { continue };
         if config.guarantee == Guarantee::AtLeastOnce {
@@ -142,7 +144,9 @@ fn prepare_outboxes(log: &dyn Log, config: &Config, plan: &Topology) -> Result<V
             );
             return Err(Error::Config(what));
         }
-        ensure_internal(log, &spec(config, positions, 1, &COMPACTED_SOON.map(|(k, v)| (k, v.to_owned()))))?;
+        let mut compact = vec![("cleanup.policy", "compact".to_owned())];
+        compact.extend(CLOSED_SOON.map(|(k, v)| (k, v.to_owned())));
+        ensure_internal(log, &spec(config, positions, 1, &compact), false)?;
     }
     Ok(written)
 }
@@ -281,8 +285,9 @@ fn ensure_output(log: &dyn Log, topic: &str) -> Result<TopicInfo> {
     log.describe(&[topic])?.remove(0).ok_or_else(|| missing(UNSEEN))
 }
 
-/// A topic that exists, created by hand or by an earlier run, needs no permission to create.
-fn ensure_internal(log: &dyn Log, spec: &TopicSpec) -> Result<TopicInfo> {
+/// A topic that exists, created by hand or by an earlier run, needs no permission to create. `is_of_state`: whether it has as
+/// many partitions as the state.
+fn ensure_internal(log: &dyn Log, spec: &TopicSpec, is_of_state: bool) -> Result<TopicInfo> {
     let mut info = log.describe(&[&spec.name])?.remove(0);
     if info.is_none() {
         log.create(spec)?;
@@ -291,10 +296,15 @@ fn ensure_internal(log: &dyn Log, spec: &TopicSpec) -> Result<TopicInfo> {
     let info = info.ok_or_else(|| Error::Topic { topic: spec.name.clone(), what: UNSEEN.into() })?;
     check_rights(&spec.name, &info)?;
     if info.partitions != spec.partitions {
-        let what = format!(
-            "has {} partitions, the program needs {}: the number of state partitions is fixed for the life of an application\n  next: start with --state-partitions {}, or under a new application id",
-            info.partitions, spec.partitions, info.partitions
-        );
+        let (has, needs) = (info.partitions, spec.partitions);
+        let why = if is_of_state {
+            format!(
+                "the number of state partitions is fixed for the life of an application\n  next: start with --state-partitions {has}, or under a new application id"
+            )
+        } else {
+            "partitions were added to it, or it was made by hand\n  next: start under a new application id; if no application has used it yet, delete it instead".to_owned()
+        };
+        let what = format!("has {has} partitions, the program needs {needs}: {why}");
         return Err(Error::Topic { topic: spec.name.clone(), what });
     }
     for key in ["cleanup.policy", "delete.retention.ms"] {
@@ -311,4 +321,48 @@ fn ensure_internal(log: &dyn Log, spec: &TopicSpec) -> Result<TopicInfo> {
         }
     }
     Ok(info)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::embedded::Embedded;
+
+    #[test]
+    fn a_topic_with_other_partitions_is_refused_with_what_can_be_done_about_it() {
+        let log = Embedded::named("internal-topics-by-hand");
+        let config = Config::new("app", "memory:");
+        for name in ["app-meta", "app-exchange"] {
+            log.create(&spec(&config, name, 3, &[])).unwrap();
+        }
+        let refused = |name, partitions, is_of_state| {
+            let spec = spec(&config, name, partitions, &[]);
+            ensure_internal(&*log, &spec, is_of_state).unwrap_err().to_string()
+        };
+        let meta = refused("app-meta", 1, false);
+        assert!(
+            meta.contains("has 3 partitions, the program needs 1") && meta.contains("delete it instead"),
+            "{meta}"
+        );
+        assert!(!meta.contains("--state-partitions"), "it would not help: {meta}");
+        assert!(refused("app-exchange", 8, true).contains("next: start with --state-partitions 3"));
+    }
+
+    #[test]
+    fn dead_letters_ask_for_no_more_than_a_broker_takes() {
+        let bytes_max = |of_input: usize| {
+            let config = BTreeMap::from([("max.message.bytes".to_owned(), of_input.to_string())]);
+            let info = TopicInfo {
+                id: String::new(),
+                partitions: 1,
+                replication_factor: 1,
+                may_write: None,
+                config,
+            };
+            let topics = Topics { inputs: BTreeMap::from([("in".to_owned(), info)]) };
+            of_dead_letters(&topics).into_iter().find(|(name, _)| *name == "max.message.bytes").unwrap().1
+        };
+        assert_eq!(bytes_max(1_000), (1_000 + HEADERS_BYTES_MAX).to_string());
+        assert_eq!(bytes_max(MESSAGE_BYTES_MAX), "2147483647");
+    }
 }

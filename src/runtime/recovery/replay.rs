@@ -4,11 +4,11 @@
 //! applied; the target is the high watermark at the start; each piece carries how far it goes, and only the
 //! last one carries the record of a batch, so that a replay that was cut off is recognised and resumed.
 
-use crate::runtime::clock::Clock;
 use crate::{
     error::Result,
     log::{Log, Reader},
     record::{Offset, RawChunk, TopicPartition},
+    runtime::clock::Clock,
     state::Backend,
     task::{recovery_record::RecoveryRecord, restore_progress::RestoreProgress},
 };

@@ -3,7 +3,7 @@
 //! Owns the facts. Decides nothing but where a first start begins: the rest is `task::recovery`. Knows no task.
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, listed},
     record::{Offset, TopicPartition},
     runtime::{
         app::App,
@@ -13,9 +13,6 @@ use crate::{
     task::recovery::{self, SourceDecision, SourceFacts},
 };
 use std::collections::BTreeMap;
-
-/// How many partitions a message names.
-const PLACES_SHOWN: usize = 4;
 
 /// The source offsets that a local database has recorded as consumed.
 pub type Seen = BTreeMap<String, Offset>;
@@ -71,7 +68,7 @@ pub fn report_offsets_of_others(
         tracing::warn!(
             "another consumer of the group `{}` has left offsets in it: reading begins there ({}), the {passed} records before them are not read, and the setting for a first start does not apply",
             app.config.application_id,
-            list(&places)
+            listed(&places)
         );
     }
     let lost = sources.iter().filter(|p| p.committed.is_none() && ran_before && app.config.accept_offsets);
@@ -84,14 +81,6 @@ pub fn report_offsets_of_others(
         }
     }
     Ok(())
-}
-
-/// The first of these, and how many more there are.
-fn list(places: &[String]) -> String {
-    let shown = places.len().min(PLACES_SHOWN);
-    let more = places.len() - shown;
-    let shown = places[..shown].join(", ");
-    if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
 /// The greatest offset of a source partition that the meta topic or a local database has recorded as

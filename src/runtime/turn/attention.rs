@@ -1,12 +1,12 @@
 //! What the loop does while it waits for workers or for the log: it hears the group, sees a request to stop, and
 //! says what takes long.
 //!
-//! Owns the deadline of a stop and what was heard. Knows no batch. Invariants: the loop turns at least once a
+//! Owns the deadline of a stop and what was told. Knows no batch. Invariants: the loop turns at least once a
 //! second, however long a function of the program runs; events of the group only wait for the barrier; after a
 //! request to stop nothing is waited for longer than the stop timeout.
 
 use crate::{
-    error::{Error, Failure, Result},
+    error::{Error, Result},
     runtime::{app::App, events::Observed, group::Group, pool::Working},
     task::Running,
 };
@@ -20,8 +20,6 @@ const REPORT_EVERY: Duration = Duration::from_millis(500);
 /// The attention of the loop.
 #[derive(Default)]
 pub struct Attention {
-    /// How the group was lost while something was waited for.
-    lost: Option<Failure>,
     /// When the request to stop was seen, on the monotonic clock.
     stopping_since: Option<Duration>,
     is_overdue: bool,
@@ -53,14 +51,6 @@ impl Attention {
     #[must_use]
     pub fn is_overdue(&self) -> bool {
         self.is_overdue
-    }
-
-    /// How the group was lost meanwhile, if it was.
-    ///
-    /// # Errors
-    /// The failure, once.
-    pub fn lost(&mut self) -> Result<(), Failure> {
-        self.lost.take().map_or(Ok(()), Err)
     }
 
     /// Runs `work` on every item, on the workers, and attends meanwhile.
@@ -97,19 +87,7 @@ impl Attention {
     /// # Errors
     /// [`Error::Killed`] if a stop takes too long.
     pub fn attend(&mut self, app: &App, group: &mut Group, waited: Duration) -> Result {
-        if let Err(failure) = group.hear(app) {
-            self.lost.get_or_insert(failure);
-        }
-        self.look(app, waited)
-    }
-
-    /// As [`Attention::attend`], but without hearing the group: what it says while a commit is in doubt is of the
-    /// membership in whose name the offsets were sent, and is heard when the outcome is known.
-    ///
-    /// # Errors
-    /// As [`Attention::attend`].
-    pub fn look(&mut self, app: &App, waited: Duration) -> Result {
-        app.observe(&Observed::Alive);
+        group.hear(app);
         self.tell(waited);
         self.report(app, Some(Self::what));
         if !app.env.shutdown.is_requested() {

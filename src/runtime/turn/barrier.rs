@@ -18,7 +18,7 @@ use crate::{
 impl Loop {
     /// Serves everything that the group reported; at the barrier only.
     pub(super) fn serve_group(&mut self) -> Result {
-        match self.group.poll() {
+        match self.group.poll(&self.app) {
             Ok(()) => {}
             Err(f) if f.reaction == Reaction::Exit => return self.place_taken(f),
             Err(f) if f.reaction == Reaction::CloseTasks => {
@@ -57,7 +57,7 @@ impl Loop {
                     self.forget(&at);
                     self.group.release(&at)?;
                 }
-                GroupEvent::Connection(why) => self.app.observe(&Observed::Connection(why.as_deref())),
+                GroupEvent::Connection(_) => {} // the group has reported it
             }
         }
         self.recover()?;
@@ -144,7 +144,10 @@ impl Loop {
     }
 
     fn try_join(&mut self) -> Result<bool> {
-        let Some(holder) = self.group.held_elsewhere(&self.app)? else {
+        let holder = self.group.held_elsewhere(&self.app)?;
+        // The log has answered; and no membership says so of a loss that one before it has told.
+        self.app.observe(&Observed::Connection(None));
+        let Some(holder) = holder else {
             let _ = crate::failpoint::passes("before-join");
             self.group.join(&self.app)?;
             return Ok(true);

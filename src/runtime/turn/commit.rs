@@ -16,6 +16,10 @@ use crate::{
     },
     task::{checkpoint::Event, recovery_record::RecoveryRecord},
 };
+use std::time::Duration;
+
+/// How long a look at a group that is being arranged anew waits for the next.
+const MEMBERSHIP_PAUSE: Duration = Duration::from_millis(20);
 
 impl Loop {
     /// The record of the batch, without the parts that differ per partition.
@@ -27,6 +31,7 @@ impl Loop {
     /// Sends what the batch holds and waits for the acknowledgements, while the next input is fetched and decoded.
     pub(super) fn flush(&mut self) -> Result<Event> {
         let _ = crate::failpoint::passes("before-flush");
+        self.await_membership()?;
         let limits = self.queue_limits();
         let Loop { app, group, partitions, attention, transaction, .. } = self;
         let flushing = transaction.start_flush();
@@ -51,9 +56,25 @@ impl Loop {
         }
     }
 
+    /// Waits while the group is being arranged anew and has nothing to ask of us: what would be sent now could not
+    /// be committed. Not longer than a session lasts: then the batch fails, and that is told.
+    fn await_membership(&mut self) -> Result {
+        let Loop { app, group, attention, .. } = self;
+        let began = app.now();
+        while group.membership().is_err() && !group.has_events() && !group.has_lost() {
+            let waited = app.since(began);
+            if waited > app.config.session_timeout {
+                break;
+            }
+            attention.attend(app, group, waited)?;
+            group.wait(MEMBERSHIP_PAUSE);
+        }
+        Ok(())
+    }
+
     /// Sends the offsets and ends the transaction.
     pub(super) fn commit(&mut self) -> Result<Event> {
-        if let Err(f) = self.attention.lost() {
+        if let Err(f) = self.group.take_loss() {
             return self.failed(f.into());
         }
         let membership = match self.group.membership() {
@@ -75,10 +96,10 @@ impl Loop {
                 state.backend.apply(&state.changes, None)?;
             }
         }
-        let Loop { app, attention, transaction, .. } = self;
+        let Loop { app, group, attention, transaction, .. } = self;
         let mut given_up = Ok(());
         let committed = crate::failpoint::around_commit(|| {
-            let attend = &mut |waited| attention.look(app, waited);
+            let attend = &mut |waited| attention.attend(app, group, waited);
             transaction.commit(offsets, membership, app, attend).unwrap_or_else(|e| {
                 given_up = Err(e);
                 Ok(())

@@ -113,8 +113,8 @@ impl Loop {
     fn input_ends(&mut self, batch: &Batch) -> Result<bool> {
         let is_full = self.is_full();
         let progressed = !is_full && self.timed_round(batch)?;
-        self.group.hear(&self.app)?;
-        self.attention.lost()?;
+        self.group.hear(&self.app);
+        self.group.take_loss()?;
         self.attention.report(&self.app, None);
         let (config, clock) = (&self.app.config, &self.app.env.clock);
         let age = self.app.since(self.in_flight.began);

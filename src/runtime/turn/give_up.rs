@@ -76,7 +76,8 @@ impl Loop {
     /// Reads the outcome of a doubtful commit from its token.
     pub(super) fn settle(&mut self) -> Result<Event> {
         let _ = crate::failpoint::passes("during-settle");
-        match self.group.hear(&self.app) {
+        self.group.hear(&self.app);
+        match self.group.take_loss() {
             Ok(()) => {}
             Err(f) if f.reaction == Reaction::CloseTasks => return self.moved(),
             Err(f) => return self.failed(f.into()),

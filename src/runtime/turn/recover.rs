@@ -16,7 +16,7 @@ use crate::{
             state_partition::StatePartition,
         },
         events::Observed,
-        group::{CommittedPosition, identity::Identity},
+        group::{CommittedPosition, meta::Meta},
         recovery::{Recovery, sources},
     },
 };
@@ -146,10 +146,7 @@ impl Loop {
         let count = app.config.state_partitions;
         let mut opened = vec![];
         for ((position, (at, from)), fetcher) in sources.into_iter().zip(starts).zip(fetchers) {
-            let source = app.plan.source_of(&at.topic).ok_or_else(|| {
-                let group = &app.config.application_id;
-                Error::State(format!("the group `{group}` assigned {at}, which this program does not read: another program runs, or ran a moment ago, under the same application id (or this one, with another input)\n  next: give each program an application id of its own (--application-id); if only the input has changed, start again after the session timeout"))
-            })?;
+            let source = app.plan.source_of(&at.topic).expect("a group that assigns other topics was left");
             let committed = position.committed.map(|c| c.offset);
             let stop_at = if app.is_bounded() { Some(app.env.log.end_offset(&at)?) } else { None };
             tracing::debug!(%at, %from, is_first = committed.is_none(), "source partition ready");
@@ -209,7 +206,7 @@ impl Loop {
     /// Announces our incarnation to older processes with our name. Two processes that do this at once are put
     /// in order by their producers: one fences the other, which then takes a higher incarnation.
     fn claim(&mut self, ours: Incarnation, membership: &Membership) -> Result {
-        let row = Identity::claim(&self.app, ours);
+        let row = Meta::claim_row(&self.app.env.instance, ours);
         // Whether or not a claim that failed was written: the next one is higher.
         self.commit_alone(&row, membership, "claiming the next incarnation")
     }

@@ -15,6 +15,18 @@ pub enum Content {
     Columns(RecordBatch),
 }
 
+impl Content {
+    /// What it takes in memory, bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Content::Lines(lines) => lines.capacity(),
+            #[cfg(feature = "parquet")]
+            Content::Columns(columns) => columns.get_array_memory_size(),
+        }
+    }
+}
+
 /// Encodes rows in tasks.
 pub trait FileFormat<T>: Send + Sync {
     /// Encodes rows, in order.

@@ -58,7 +58,8 @@ impl<T: Data> Operator for EncodeFiles<T> {
         let (node, partition) = (cx.out.node(), cx.out.partition);
         for (folder, rows) in folders {
             let block = Block { folder, content: self.format.encode(&rows)? };
-            let chunk = Chunk::new(block, rows.len());
+            let bytes = block.content.bytes();
+            let chunk = Chunk::sized(block, rows.len(), bytes);
             cx.out.output(Output::Collected { node, partition, chunk });
         }
         Ok(())

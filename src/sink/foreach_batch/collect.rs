@@ -40,7 +40,9 @@ impl<T: Value> Operator for EncodeRows<T> {
             blocks.push(block);
         }
         let (node, partition) = (cx.out.node(), cx.out.partition);
-        cx.out.output(Output::Collected { node, partition, chunk: Chunk::new(blocks, input.len()) });
+        let bytes = blocks.iter().map(Vec::capacity).sum();
+        let chunk = Chunk::sized(blocks, input.len(), bytes);
+        cx.out.output(Output::Collected { node, partition, chunk });
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 // Owns drawing. Knows no batch: gets times (milliseconds), values, and a function to format a value.
 "use strict";
 
-const CHART_HEIGHT = 150, CHART_TOP = 10, CHART_BOTTOM = 26, BINS = 10;
+const CHART_HEIGHT = 154, CHART_TOP = 10, CHART_BOTTOM = 30, BINS = 10;
 
 function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
@@ -77,7 +77,8 @@ class Charts {
       cursor: { x: false, y: false, drag: { x: false, y: false }, points: { size: 8 } },
       scales: { x: { time: true, range: (u, a, b) => (a === b ? [a - 1, b + 1] : [a, b]) }, y: { range: () => [0, this.end] } },
       axes: [
-        { ...axis, size: CHART_BOTTOM, space: 90, values: (u, splits) => splits.map(clock) },
+        // Below the labels of the other axis.
+        { ...axis, size: CHART_BOTTOM, gap: 9, space: 90, values: (u, splits) => splits.map(clock) },
         { ...axis, size: 62, space: 30, values: (u, splits) => splits.map((value) => this.write(value)) },
       ],
       series: [{}, {
@@ -107,15 +108,16 @@ class Charts {
     ctx.stroke();
     ctx.font = 11 * ratio + "px system-ui, sans-serif";
     ctx.textAlign = "right";
-    ctx.textBaseline = "bottom";
-    // Values may pass behind the text.
+    // The text is above the line, unless the line is at the upper edge. Values may pass behind it.
+    const above = y > 18 * ratio, at = above ? y - 3 * ratio : y + 4 * ratio;
+    ctx.textBaseline = above ? "bottom" : "top";
     const x = u.bbox.left + u.bbox.width - 4 * ratio;
     ctx.setLineDash([]);
     ctx.strokeStyle = color("paper");
     ctx.lineWidth = 4 * ratio;
-    ctx.strokeText(this.limit.text, x, y - 3 * ratio);
+    ctx.strokeText(this.limit.text, x, at);
     ctx.fillStyle = color("limit");
-    ctx.fillText(this.limit.text, x, y - 3 * ratio);
+    ctx.fillText(this.limit.text, x, at);
     ctx.restore();
   }
 

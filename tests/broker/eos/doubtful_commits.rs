@@ -178,3 +178,20 @@ fn the_broker_sleeps_in_a_batch() {
         kafka.cont_signal();
     });
 }
+
+/// The library waits without a limit for a coordinator of the group that is gone, whatever it was told.
+#[test]
+fn offsets_that_the_library_never_sends_are_given_up() {
+    let world = World::new("offsets never sent", &bootstrap(), "6000");
+    let mut run = world.app.start("during-offsets=sleep:3600000@5");
+    run.until_fired("during-offsets");
+    world.app.progress(&world.client, &mut run);
+    assert!(run.text().contains("the client library has not sent the offsets"), "{}", run.text());
+    let World { what, seed, client, app, stream } = world;
+    let truth = stream.finish();
+    app.catch_up(&client, &mut run);
+    run.stop();
+    let rows = client.read(&app.output);
+    judge(&format!("{what}, seed {seed}"), &truth, &rows);
+    println!("{what}: a new producer took over, {} words, none lost, none twice", truth.len());
+}

@@ -27,6 +27,8 @@ mod seeks;
 mod shutdown;
 mod slow_functions;
 mod standby;
+mod standstill;
+mod three_processes;
 mod topics;
 mod waiting;
 mod windowed;

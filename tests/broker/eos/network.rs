@@ -21,16 +21,16 @@ const EVERY: u64 = u64::MAX;
 const FENCED_INSTANCE_ID: i16 = 82;
 
 /// A program behind a proxy, and its input.
-struct World {
+pub struct World {
     seed: u64,
-    client: Client,
-    proxy: Proxy,
-    app: App,
+    pub client: Client,
+    pub proxy: Proxy,
+    pub app: App,
     stream: Stream,
 }
 
 impl World {
-    fn new(what: &str) -> World {
+    pub fn new(what: &str) -> World {
         let seed = Random::seed();
         eprintln!("{what}: seed {seed}");
         let (client, proxy) = (Client::new(&bootstrap()), Proxy::start(&bootstrap()));
@@ -40,13 +40,13 @@ impl World {
     }
 
     /// A program that has committed.
-    fn run(&self, failpoints: &str) -> Run {
+    pub fn run(&self, failpoints: &str) -> Run {
         let mut run = self.app.start(failpoints);
         self.app.progress(&self.client, &mut run);
         run
     }
 
-    fn finish(self, what: &str, mut run: Run) -> String {
+    pub fn finish(self, what: &str, mut run: Run) -> String {
         let truth = self.stream.finish();
         self.app.catch_up(&self.client, &mut run);
         let log = run.stop();
@@ -125,15 +125,48 @@ fn a_commit_that_arrives_after_the_next_producer_is_refused_and_the_batch_replay
 }
 
 #[test]
-fn lost_replies_to_offsets_of_a_transaction() {
-    let world = World::new("lost replies to TxnOffsetCommit");
+fn lost_replies_to_each_request_of_a_transaction() {
+    let what = "lost replies in a transaction";
+    let world = World::new(what);
     let mut run = world.run("");
-    for _ in 0..4 {
-        let lost = world.proxy.on(Api::TxnOffsetCommit, Fault::LoseReply, 1);
-        until("a reply is lost", || lost.fired() == 1);
-        world.app.progress(&world.client, &mut run);
+    for api in [Api::AddPartitionsToTxn, Api::Produce, Api::AddOffsetsToTxn, Api::TxnOffsetCommit] {
+        for _ in 0..3 {
+            let lost = world.proxy.on(api, Fault::LoseReply, 1);
+            until(&format!("a reply to {api:?} is lost"), || lost.fired() == 1);
+            world.app.progress(&world.client, &mut run);
+        }
     }
-    world.finish("lost replies to TxnOffsetCommit", run);
+    // The producer of a new process, and the one that replaces it.
+    run.kill();
+    let lost = world.proxy.on(Api::InitProducerId, Fault::LoseReply, 1);
+    let mut run = world.run("lose-answer=fail@3");
+    assert_eq!(lost.fired(), 1);
+    let lost = world.proxy.on(Api::InitProducerId, Fault::LoseReply, 1);
+    until("a reply to InitProducerId is lost", || lost.fired() == 1);
+    world.app.progress(&world.client, &mut run);
+    world.finish(what, run);
+}
+
+/// Records are on their way while the program sends them again on another connection and commits them; and while it
+/// dies, and the next producer ends what it left open. What arrives then is in no transaction: it must not appear, and
+/// must leave none open.
+#[test]
+fn late_records_do_not_appear() {
+    let what = "late records";
+    let world = World::new(what);
+    let mut run = world.run("");
+    let late = world.proxy.on(Api::Produce, Fault::HoldAndCut, 1);
+    until("records are held", || late.fired() == 1);
+    world.app.progress(&world.client, &mut run);
+    late.deliver();
+    world.app.progress(&world.client, &mut run);
+    let late = world.proxy.on(Api::Produce, Fault::Hold, 1);
+    until("records are held", || late.fired() == 1);
+    run.kill();
+    let mut run = world.run("");
+    late.deliver();
+    world.app.progress(&world.client, &mut run);
+    world.finish(what, run);
 }
 
 #[test]

@@ -240,12 +240,12 @@ fn found(window_ms: u64, failpoints: &str) -> Vec<String> {
 
 #[test]
 fn without_a_mutant_the_judge_of_windows_finds_nothing() {
-    assert_eq!(found(LONG_MS, "after-offsets=kill@3"), Vec::<String>::new());
+    assert_eq!(found(LONG_MS, "after-offsets=kill@4"), Vec::<String>::new());
 }
 
 #[test]
 fn windows_that_are_written_before_the_commit_are_detected() {
-    assert!(!found(LONG_MS, "mutant-apply-before-commit=mutant,after-offsets=kill@3").is_empty());
+    assert!(!found(LONG_MS, "mutant-apply-before-commit=mutant,after-offsets=kill@4").is_empty());
 }
 
 #[test]

@@ -62,6 +62,8 @@ impl Lines {
     pub fn new(client: &Client, topic: &str, seed: u64) -> Lines {
         let mut config = client.config();
         config.set("enable.idempotence", "true").set("message.timeout.ms", "0").set("linger.ms", "1");
+        // With several requests in flight librdkafka 2.12 may wait for ever to drain a partition whose leader was away.
+        config.set("max.in.flight.requests.per.connection", "1");
         let producer = config.create_with_context(Delivered::default()).unwrap();
         Lines {
             producer,

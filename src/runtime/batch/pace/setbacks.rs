@@ -1,8 +1,8 @@
 //! Batches that are given up again and again: each time smaller, and in the end no more.
 //!
 //! Pure: what happened to batches in, the limit of the next one or a verdict out. Invariants: a batch that was given
-//! up twice for the same reason takes fewer records than before; nothing is replayed for ever unless the log is what
-//! is missing; one batch that makes progress ends it all.
+//! up twice for the same reason takes fewer records than before; nothing is replayed for ever for the same reason
+//! unless the log is what is missing; one batch that makes progress ends it all.
 
 use crate::error::{Failure, Reaction, Stage};
 use std::time::Duration;

@@ -5,13 +5,14 @@
 //! partition's queue is split off before the partition is assigned, so that no record ever passes through the common
 //! queue; a membership has a member id and a generation, because without them the broker does not fence a commit.
 
+mod assignment;
+
 use super::{
     classify::{Flags, classify},
     client::{self, Owned},
     config::{Settings, config_error},
     fetcher::{PartitionFetcher, Slot},
     ffi::{self, GroupMetadata, Queue, Waker},
-    group_assignment,
 };
 use crate::{
     error::{Failure, Reaction, Result, Stage},
@@ -38,6 +39,8 @@ use std::{
 
 /// Added to the longest transaction: the coordinator looks for expired transactions every 10 s, and a retry needs time.
 const PENDING_MARGIN: Duration = Duration::from_secs(15);
+/// How long the brokers may take to answer before they count as silent.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for a membership to end; after that the shutdown continues in the background.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Joining does not wait for a broker; a request to one makes the library connect now.
@@ -97,6 +100,8 @@ struct State {
     unanswered: Option<Unanswered>,
     /// No broker can be reached.
     down: bool,
+    /// A thread looks whether one can be reached.
+    watched: bool,
     /// The broker refused a commit of this member because another member has taken its place.
     place_taken: Option<String>,
     /// The last error with its text, which the binding does not pass on to the caller of `poll`.
@@ -287,12 +292,18 @@ impl KafkaMember {
         Failure::new(Stage::Group, Reaction::Exit, message)
     }
 
-    /// After a lost connection somebody has to ask whether it is back: the library does not report that.
+    /// After a lost connection somebody has to ask whether it is back: the library does not report that. Nor does it report
+    /// a broker that is connected and does not answer; that costs the place in the group.
     fn watch_connection(&self) {
+        if std::mem::replace(&mut self.consumer.context().state().watched, true) {
+            return;
+        }
         let consumer = Arc::downgrade(&self.consumer);
         let topic = self.topics.first().cloned().unwrap_or_default();
-        let watch = move || while is_still_down(&consumer, &topic) {};
-        let _ = thread::Builder::new().name("kafka-probe".into()).spawn(watch);
+        let watch = move || while is_down(&consumer, &topic) {};
+        if thread::Builder::new().name("kafka-probe".into()).spawn(watch).is_err() {
+            self.consumer.context().state().watched = false;
+        }
     }
 
     /// Seeks every kept partition to the offset after what was really handed over.
@@ -384,22 +395,27 @@ impl KafkaMember {
     }
 }
 
-fn is_still_down(consumer: &Weak<Owned<GroupConsumer>>, topic: &str) -> bool {
+fn is_down(consumer: &Weak<Owned<GroupConsumer>>, topic: &str) -> bool {
     let Some(consumer) = consumer.upgrade() else { return false };
     let context = consumer.context();
     if context.closing.load(Ordering::Acquire) {
         return false;
     }
-    if consumer.client().fetch_metadata(Some(topic), Duration::from_secs(1)).is_ok() {
-        let mut state = context.state();
-        state.down = false;
-        state.events.push_back(GroupEvent::Connection(None));
+    let answered = consumer.client().fetch_metadata(Some(topic), ANSWER_TIMEOUT).is_ok();
+    let mut state = context.state();
+    if state.down == answered {
+        state.down = !answered;
+        let silent = (!answered).then(|| format!("no broker has answered for {ANSWER_TIMEOUT:?}"));
+        state.events.push_back(GroupEvent::Connection(silent));
         context.waker.wake();
-        return false;
     }
+    state.watched = !answered;
+    drop(state);
     drop(consumer);
-    thread::sleep(Duration::from_millis(100));
-    true
+    if !answered {
+        thread::sleep(Duration::from_millis(100));
+    }
+    !answered
 }
 
 impl Member for KafkaMember {
@@ -446,7 +462,7 @@ impl Member for KafkaMember {
                 self.assigned.extend(at.iter().cloned());
             }
         }
-        if events.iter().any(|e| matches!(e, GroupEvent::Connection(Some(_)))) {
+        if events.iter().any(|e| matches!(e, GroupEvent::Connection(Some(_)) | GroupEvent::Lost(_))) {
             self.watch_connection();
         }
         Ok(events)
@@ -554,7 +570,7 @@ impl Member for KafkaMember {
             Failure::new(Stage::Group, Reaction::RetrySame, message)
         })?;
         let group = found.groups().iter().find(|g| g.name() == self.group);
-        Ok(group.and_then(|group| group_assignment::unassigned(group, topics)).unwrap_or_default())
+        Ok(group.and_then(|group| assignment::unassigned(group, topics)).unwrap_or_default())
     }
 
     fn rejoin(&mut self) -> Result<(), Failure> {
