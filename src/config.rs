@@ -11,6 +11,9 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// The least time that a log lets a transaction be open.
 const TRANSACTION_MIN: Duration = Duration::from_secs(1);
+/// A member of the group must be able to give several signs of life within it.
+const SESSION_MIN: Duration = Duration::from_millis(100);
+const SESSION_MAX: Duration = Duration::from_secs(3_600);
 
 /// The default of `--admin-bind`.
 pub const ADMIN_BIND: &str = if cfg!(feature = "page") { "127.0.0.1:4040" } else { "off" };
@@ -229,6 +232,12 @@ impl Config {
                 "transaction timeout {:?} is below {TRANSACTION_MIN:?}, the least that a log takes\n  next: set at least {} ms",
                 self.transaction_timeout,
                 TRANSACTION_MIN.as_millis()
+            )));
+        }
+        if !(SESSION_MIN..=SESSION_MAX).contains(&self.session_timeout) {
+            return Err(Error::Config(format!(
+                "session timeout {:?} is not between {SESSION_MIN:?} and an hour\n  next: set another one (--session-timeout-ms); brokers take 6 s to 30 min by default",
+                self.session_timeout
             )));
         }
         match &self.admin_bind {
@@ -473,6 +482,13 @@ mod tests {
             short.contains("timeout 999ms is below 1s") && short.contains("next: set at least 1000 ms"),
             "{short}"
         );
+        for session in [Duration::ZERO, Duration::from_secs(3_601)] {
+            let mut config = Config::new("app", "memory:");
+            config.session_timeout = session;
+            let told = config.validate().unwrap_err().to_string();
+            assert!(told.contains(&format!("session timeout {session:?} is not between")), "{told}");
+            assert!(told.contains("next: set another one (--session-timeout-ms)"), "{told}");
+        }
         let mut enough = Config::new("app", "memory:");
         enough.trigger = Trigger::AvailableNow;
         enough.transaction_timeout = Duration::from_secs(1);

@@ -376,3 +376,33 @@ fn a_thousand_skipped_records_are_all_in_the_metric() {
     let skipped = metrics.lines().find(line).unwrap_or_else(|| panic!("{metrics}"));
     assert!(skipped.ends_with("} 1000"), "{skipped}");
 }
+
+#[test]
+fn records_that_fail_before_an_exchange_do_not_cost_a_batch_each() {
+    let mut config = Config::new("failing", "memory:failing-before-an-exchange");
+    (config.trigger, config.admin_bind) = (Trigger::AvailableNow, None);
+    let log = log::open(&config.bootstrap, &config.properties).unwrap();
+    let rows = (0..1_000).fold(String::new(), |all, n| all + &format!("n {} | - | {n}\n", n % 3));
+    testing::feed(&*log, 3, &rows).unwrap();
+    let ssc = StreamingContext::new(config);
+    let options = SourceOptions::topic("n").on_bad_record(BadRecordPolicy::Skip);
+    let numbers = ssc.source::<String>(options, Utf8).map(|n| n.parse::<u64>().unwrap());
+    let numbers = numbers.map(|n| {
+        assert!(n % 10 != 0, "no {n}");
+        n
+    });
+    let numbers = numbers.try_map(|n| if n % 10 == 1 { Err("a one") } else { Ok(n) });
+    numbers.map(|n| (n, n)).to_kafka("out", AsText, AsText);
+    ssc.start().unwrap();
+    ssc.await_termination().unwrap();
+    let metrics = ssc.metrics().unwrap().render();
+    let count = |name: &str, label: &str| {
+        let line = metrics.lines().find(|l| l.starts_with(&format!("{name}{{")) && l.contains(label));
+        line.unwrap_or_else(|| panic!("{metrics}")).rsplit(' ').next().unwrap().parse::<u32>().unwrap()
+    };
+    assert_eq!(count("tidegate_records_failed_total", "reason=\"skipped\""), 200);
+    assert_eq!(count("tidegate_records_out_total", "topic=\"out\""), 800);
+    // Each of the three partitions learns once that records of it fail.
+    let given_up = count("tidegate_batches_total", "status=\"failed\"");
+    assert!((1..=3).contains(&given_up), "{given_up} batches were given up");
+}

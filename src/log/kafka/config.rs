@@ -360,7 +360,7 @@ fn check_file(name: &str, path: &str) -> Result {
 pub(super) fn config_error(error: KafkaError) -> Error {
     Error::Config(match error {
         KafkaError::ClientConfig(_, reason, name, value) => {
-            let reason = masked(&reason, &value);
+            let reason = masked(reason.trim_end(), &value);
             format!(
                 "Kafka property `{name}`: {reason}\n  next: see the list of properties of librdkafka (CONFIGURATION.md)"
             )
