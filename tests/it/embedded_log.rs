@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tidegate::{
+    error::Reaction,
     log::{
         Log, TopicSpec,
         embedded::{Embedded, Fsync, Options, Time},
@@ -489,4 +490,29 @@ fn an_interrupted_compaction_is_finished_at_the_next_open() {
     fs::remove_file(&files[files.len() - 2]).unwrap();
     let error = Embedded::directory(dir.path(), options).unwrap_err().to_string();
     assert!(error.contains("the segment is missing"), "{error}");
+}
+
+#[test]
+fn a_transaction_that_is_open_for_too_long_is_over_although_nobody_reads_or_polls() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    log.create(&spec("a", 1)).unwrap();
+    let mut slow = producer_spec(Some("slow"), "none");
+    slow.transaction_timeout = Duration::from_millis(20);
+    for sends_more in [false, true] {
+        let mut producer = log.producer(&slow).unwrap();
+        producer.init().unwrap();
+        producer.begin().unwrap();
+        producer.send("a", at(0), &rows(&[("k", "1")])).unwrap();
+        producer.flush().unwrap();
+        std::thread::sleep(slow.transaction_timeout * 2);
+        let late = if sends_more {
+            producer.send("a", at(0), &rows(&[("k", "2")])).and_then(|()| producer.flush())
+        } else {
+            producer.commit(&[], &nobody())
+        };
+        let failure = late.unwrap_err();
+        assert_eq!(failure.reaction, Reaction::RecreateProducer, "{failure}");
+    }
+    assert_eq!(read_all(&log, &tp("a", 0)), owned(&[]));
 }
