@@ -45,7 +45,8 @@ impl Queries {
     }
 }
 
-fn client(settings: &Settings) -> Result<QueryClient> {
+/// A new one, which knows nothing yet.
+pub(super) fn client(settings: &Settings) -> Result<QueryClient> {
     let client = settings.watermarks().create_with_context(QueryContext::default()).map_err(config_error)?;
     Ok(Owned::new(client, "client for queries"))
 }

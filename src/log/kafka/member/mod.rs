@@ -13,6 +13,7 @@ use super::{
     config::{Settings, config_error},
     fetcher::{PartitionFetcher, Slot},
     ffi::{self, GroupMetadata, Queue, Waker},
+    queries::{self, QueryClient},
 };
 use crate::{
     error::{Failure, Reaction, Result, Stage},
@@ -187,6 +188,7 @@ impl Handle {
 
 /// See [`Member`].
 pub(super) struct KafkaMember {
+    settings: Settings,
     /// What the group assigned to us, started or not.
     assigned: BTreeSet<TopicPartition>,
     slots: BTreeMap<TopicPartition, Arc<Slot>>,
@@ -227,6 +229,7 @@ pub(super) fn join(
     let consumer = Arc::new(Owned::new(GroupConsumer(consumer), "consumer"));
     let events = Queue::of_events(consumer.clone(), consumer.client().native_ptr(), true);
     let member = KafkaMember {
+        settings: settings.clone(),
         assigned: BTreeSet::new(),
         slots: BTreeMap::new(),
         events,
@@ -298,9 +301,16 @@ impl KafkaMember {
         if std::mem::replace(&mut self.consumer.context().state().watched, true) {
             return;
         }
-        let consumer = Arc::downgrade(&self.consumer);
+        let (consumer, settings) = (Arc::downgrade(&self.consumer), self.settings.clone());
         let topic = self.topics.first().cloned().unwrap_or_default();
-        let watch = move || while is_down(&consumer, &topic) {};
+        let watch = move || {
+            // With a client of its own: a request of the member's that times out costs its connection, and with that the
+            // answer to a request to join.
+            match queries::client(&settings) {
+                Ok(probe) => while is_down(&consumer, &probe, &topic) {},
+                Err(e) => tracing::warn!("nobody looks whether the log can be reached: {e}"),
+            }
+        };
         if thread::Builder::new().name("kafka-probe".into()).spawn(watch).is_err() {
             self.consumer.context().state().watched = false;
         }
@@ -395,13 +405,13 @@ impl KafkaMember {
     }
 }
 
-fn is_down(consumer: &Weak<Owned<GroupConsumer>>, topic: &str) -> bool {
+fn is_down(consumer: &Weak<Owned<GroupConsumer>>, probe: &QueryClient, topic: &str) -> bool {
     let Some(consumer) = consumer.upgrade() else { return false };
     let context = consumer.context();
     if context.closing.load(Ordering::Acquire) {
         return false;
     }
-    let answered = consumer.client().fetch_metadata(Some(topic), ANSWER_TIMEOUT).is_ok();
+    let answered = probe.client().fetch_metadata(Some(topic), ANSWER_TIMEOUT).is_ok();
     let mut state = context.state();
     if state.down == answered {
         state.down = !answered;

@@ -113,7 +113,8 @@ mod tests {
     fn another_reason_does_not_make_batches_smaller_but_ends_the_replay_as_well() {
         let mut setbacks = Setbacks::default();
         let mut other = |n: u32, records| {
-            let reaction = if n % 2 == 0 { Reaction::RecreateProducer } else { Reaction::AbortReplay };
+            let reaction =
+                if n.is_multiple_of(2) { Reaction::RecreateProducer } else { Reaction::AbortReplay };
             (setbacks.given_up(&failure(reaction), records, Duration::ZERO), setbacks.limit())
         };
         assert!((0..20).all(|n| other(n, 2) == (false, None)));
