@@ -91,10 +91,9 @@ fn records_that_fail_in_a_function_over_state_are_found_in_one_batch() {
 fn records_that_fail_at_the_end_of_a_batch_are_found_in_one_batch() {
     check("failing-end", |lines| {
         let counts = lines.map(|(line, _)| (line, 1u64)).running_reduce_by_key(|a, b| a + b);
-        counts.try_map(|(line, _)| match is_bad(number(&line)) {
-            true => Err("no good"),
-            false => Ok((line.clone(), line)),
-        })
+        counts.try_map(
+            |(line, _)| if is_bad(number(&line)) { Err("no good") } else { Ok((line.clone(), line)) },
+        )
     });
 }
 
