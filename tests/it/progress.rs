@@ -21,7 +21,7 @@ use tidegate::{
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A program on `lines` lines, each in one of two partitions, with times that are short for what it computes.
-fn program(name: &str, lines: u64) -> (Config, Arc<dyn Log>) {
+pub fn program(name: &str, lines: u64) -> (Config, Arc<dyn Log>) {
     let mut config = Config::new(name, format!("memory:progress-{name}"));
     (config.trigger, config.admin_bind, config.threads) = (Trigger::AvailableNow, None, 2);
     (config.transaction_timeout, config.session_timeout) = (SECOND, SECOND);
@@ -44,7 +44,7 @@ fn program(name: &str, lines: u64) -> (Config, Arc<dyn Log>) {
 }
 
 /// The values of a topic, sorted as numbers.
-fn numbers(log: &dyn Log, topic: &str) -> Vec<u64> {
+pub fn numbers(log: &dyn Log, topic: &str) -> Vec<u64> {
     let mut numbers = vec![];
     for partition in 0..log.describe(&[topic]).unwrap().remove(0).unwrap().partitions {
         let at = TopicPartition::new(topic, partition);
@@ -63,7 +63,7 @@ fn numbers(log: &dyn Log, topic: &str) -> Vec<u64> {
 }
 
 /// Each row as its own key.
-fn keyed(rows: &DStream<Text>) -> DStream<(Text, Text)> {
+pub fn keyed(rows: &DStream<Text>) -> DStream<(Text, Text)> {
     rows.map(|row| (row.clone(), row))
 }
 
@@ -163,7 +163,8 @@ fn many_failing_records_are_found_without_giving_batches_up_for_each() {
     assert!(calls < 40_000 * 4, "records are not tried again and again: {calls} calls for 40,000 rows");
 }
 
-struct GivenUp(Arc<AtomicUsize>);
+/// Counts batches that are given up.
+pub struct GivenUp(pub Arc<AtomicUsize>);
 
 impl StreamingListener for GivenUp {
     fn on_batch_completed(&self, batch: &BatchInfo) {

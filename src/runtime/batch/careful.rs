@@ -3,7 +3,7 @@
 //! Owns a second task, on which records are tried before the task of the batch gets them: a few at a time, and one at
 //! a time where some of them fail. Computing is pure, so what passes there passes in the batch too. Knows no policy.
 //! Invariants: the task of the batch gets the same rows in the same order as without this, but for those of failing
-//! records; what only fails together with other records is left to the search over batches.
+//! records; what only fails together with other records is left to pieces, or to the search over batches.
 
 use crate::{
     error::{Error, Result},

@@ -4,7 +4,7 @@
 //! afresh at each cut.
 
 use crate::{
-    operator::{Batch, Counters, NodeId},
+    operator::{Batch, Counters, NodeId, Output},
     record::Map,
     runtime::events::{InputRange, Phases},
     sink::two_phase::Collected,
@@ -36,6 +36,10 @@ pub struct InFlight {
     pub inputs: Vec<InputRange>,
     /// About how many bytes it held when its input ended; 0 = not known yet.
     pub staged_bytes: usize,
+    /// Whether it was taken in pieces: then all of it has ended.
+    pub has_pieces: bool,
+    /// What has left the last stages of the piece that is being tried, with the number of the first task; `None` = no piece is.
+    pub sent_by_piece: Option<Vec<(u32, Output)>>,
     /// Rows for the console by sink node, with the number to show.
     pub console: Map<NodeId, (Vec<String>, usize)>,
     /// Rows for two-phase sinks, by sink node and task.

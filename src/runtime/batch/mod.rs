@@ -8,5 +8,6 @@ pub mod in_flight;
 pub mod local_input;
 pub mod pace;
 pub mod partitions;
+pub mod pieces;
 pub mod source_partition;
 pub mod state_partition;

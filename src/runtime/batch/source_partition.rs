@@ -160,35 +160,51 @@ impl SourcePartition {
     ) -> Result<Progress> {
         let mut progress = Progress::default();
         while progress.records < records_max.min(round.records_max) && progress.bytes < round.bytes_max {
-            if self.stop_at.is_some_and(|end| self.next >= end) {
-                break;
-            }
-            let room = records_max - progress.records;
-            if self.is_at_its_rate() {
-                break;
-            }
-            if self.taken_records > 0 && self.queue.ready_records().is_some_and(|waiting| waiting > room) {
-                break;
-            }
-            let chunk_records = if self.awaits_rejected() { 1 } else { limits.chunk_records.min(room) };
-            let limits = QueueLimits { chunk_records, ..limits };
-            let Some(taken) = self.queue.next(limits)? else { break };
-            self.take(batch, taken, &mut progress)?;
+            let Some(taken) = self.take_chunk(limits, records_max - progress.records)? else { break };
+            self.process(batch, taken, &mut progress)?;
         }
         progress.outputs = self.task.take_outputs();
         Ok(progress)
+    }
+
+    /// The next chunk, if the batch has room for so many records; to be [processed](Self::process), or noted as
+    /// [taken](Self::took).
+    ///
+    /// # Errors
+    /// If the partition cannot be read.
+    pub fn take_chunk(&mut self, limits: QueueLimits, room: usize) -> Result<Option<Taken>> {
+        let is_at_its_end = self.stop_at.is_some_and(|end| self.next >= end);
+        if room == 0 || is_at_its_end || self.is_at_its_rate() {
+            return Ok(None);
+        }
+        if self.taken_records > 0 && self.queue.ready_records().is_some_and(|waiting| waiting > room) {
+            return Ok(None);
+        }
+        let chunk_records = if self.awaits_rejected() { 1 } else { limits.chunk_records.min(room) };
+        Ok(self.queue.next(QueueLimits { chunk_records, ..limits })?)
     }
 
     fn awaits_rejected(&self) -> bool {
         self.rejected.as_ref().is_some_and(|(at, _)| self.next <= *at)
     }
 
-    fn take(&mut self, batch: &Batch, taken: Taken, progress: &mut Progress) -> Result {
-        let Taken { chunk, raw, mut bad, records, bytes, timestamps, first, next, leader_epoch } = taken;
+    /// The batch takes a chunk.
+    pub fn took(&mut self, taken: &Taken, progress: &mut Progress) {
+        let timestamps = taken.timestamps;
         progress.timestamps = progress.timestamps.into_iter().chain(timestamps).reduce(Timestamps::and);
         self.newest_ms = self.newest_ms.max(timestamps.map(|t| t.greatest_ms));
-        let rows = chunk.len() + bad.len();
-        self.task.takes(records.max(rows));
+        let records = taken.records.max(taken.chunk.len() + taken.bad.len()); // a record may become many rows
+        self.task.takes(records);
+        self.taken_records += records;
+        progress.records += records;
+        progress.bytes += taken.bytes;
+        self.next = taken.next;
+        self.leader_epoch = taken.leader_epoch.or(self.leader_epoch);
+    }
+
+    fn process(&mut self, batch: &Batch, taken: Taken, progress: &mut Progress) -> Result {
+        self.took(&taken, progress);
+        let Taken { mut chunk, raw, mut bad, records, first, .. } = taken;
         self.taken_first = (records > 0).then_some(first);
         let is_rejected = records == 1 && self.rejected.as_ref().is_some_and(|(at, _)| *at == first);
         if is_rejected {
@@ -197,20 +213,22 @@ impl SourcePartition {
                 reason,
                 record: RawChunk::default(),
             }));
-        } else if let Some((raw, careful)) = raw.zip(self.careful.as_mut()) {
+        } else if let Some((raw, careful)) = raw.as_ref().zip(self.careful.as_mut()) {
             let decoder = self.queue.decoder();
-            careful.process((batch, self.node), &raw, decoder.as_ref(), &mut self.task, &mut bad)?;
-        } else if !chunk.is_empty() {
-            self.task.process(batch, self.node, Port(0), chunk).inspect_err(|_| {
-                self.is_suspicious = self.careful.is_none() && self.policy != BadRecordPolicy::Fail;
-            })?;
+            careful.process((batch, self.node), raw, decoder.as_ref(), &mut self.task, &mut bad)?;
+        } else {
+            if let Some(raw) = raw {
+                let (rows, undecodable) = self.queue.decoder().decode(&raw);
+                bad.extend(undecodable.into_iter().map(|b| BadRecordAt::of(&raw, b.index, b.reason)));
+                chunk = rows.made_from(raw.size());
+            }
+            if !chunk.is_empty() {
+                self.task.process(batch, self.node, Port(0), chunk).inspect_err(|_| {
+                    self.is_suspicious = self.careful.is_none() && self.policy != BadRecordPolicy::Fail;
+                })?;
+            }
         }
-        progress.records += records.max(rows); // a record may become many rows
-        self.taken_records += records.max(rows);
-        progress.bytes += bytes;
         progress.bad.extend(bad);
-        self.next = next;
-        self.leader_epoch = leader_epoch.or(self.leader_epoch);
         Ok(())
     }
 
@@ -219,6 +237,12 @@ impl SourcePartition {
     #[must_use]
     pub fn is_suspicious(&self) -> bool {
         self.is_suspicious
+    }
+
+    /// Whether records are left as they come from now on, to be taken in pieces: then nobody else looks for failing ones.
+    pub fn set_in_pieces(&mut self, in_pieces: bool) {
+        self.careful = None;
+        self.queue.set_raw(in_pieces);
     }
 
     /// The batch in flight is given up: its input is delivered again.

@@ -7,7 +7,7 @@ use crate::{
     operator::{Batch, Envelope, Output},
     plan::Topology,
     record::{Offset, Partition, RawChunk, TaskId, TopicPartition},
-    state::Backend,
+    state::{Backend, Overlay},
     task::{Stopwatch, Task, recovery_record::RecoveryRecord},
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -36,14 +36,16 @@ pub struct StatePartition {
     pub at: TopicPartition,
     /// The next offset of the exchange topic.
     pub exchange_next: Offset,
-    /// Its database.
-    pub backend: Arc<dyn Backend>,
+    /// Its database, with what pieces of the batch in flight have changed.
+    pub backend: Arc<Overlay>,
     /// Tasks from stage 1 on.
     pub tasks: Vec<Task>,
     /// Rows that are waiting for each stage.
     pub inbox: Vec<Vec<Envelope>>,
     /// Sealed changes of the batch in flight.
     pub changes: Vec<RawChunk>,
+    /// How many of them are of pieces that have passed.
+    kept: usize,
     /// The source offsets that the local database had recorded as consumed when it was opened: a witness.
     pub seen: Option<BTreeMap<String, Offset>>,
     /// At most the offset after its last committed changelog row: where a roll forward begins.
@@ -64,9 +66,11 @@ impl StatePartition {
     pub fn open(plan: &Topology, recovered: Recovered, state_partitions: u32, stopwatch: &Stopwatch) -> Self {
         let Recovered { at, exchange_next, changelog_end, seen, backend, is_unrecorded } = recovered;
         let partition = at.partition;
+        let backend = Arc::new(Overlay::over(backend));
+        let of_tasks: Arc<dyn Backend> = backend.clone();
         let open = |stage| {
             let id = TaskId { stage, partition };
-            Task::open(plan, id, None, state_partitions, Some(&backend)).timed(stopwatch.clone())
+            Task::open(plan, id, None, state_partitions, Some(&of_tasks)).timed(stopwatch.clone())
         };
         let tasks: Vec<Task> = (1..plan.stages()).map(open).collect();
         StatePartition {
@@ -79,6 +83,7 @@ impl StatePartition {
             seen,
             backend,
             changes: vec![],
+            kept: 0,
             sent_rows: 0,
             touched: is_unrecorded,
             is_unrecorded,
@@ -123,6 +128,7 @@ impl StatePartition {
         let _ = crate::failpoint::passes("during-apply");
         self.backend.apply(&self.changes, Some(record.to_text().as_bytes()))?;
         self.changes.clear();
+        self.kept = 0;
         self.tasks.iter_mut().for_each(Task::applied);
         self.changelog_end = self.end_in_flight();
         self.sent_rows = 0;
@@ -137,8 +143,25 @@ impl StatePartition {
         }
         self.inbox.iter_mut().for_each(Vec::clear);
         self.changes.clear();
+        self.kept = 0;
+        self.backend.clear();
         self.sent_rows = 0;
         self.touched = self.is_unrecorded;
+    }
+
+    /// The piece in flight has passed, and is sealed: what follows sees what it changed.
+    pub fn keep_piece(&mut self) {
+        self.backend.add(&self.changes[self.kept..]);
+        self.kept = self.changes.len();
+        self.tasks.iter_mut().for_each(Task::applied);
+    }
+
+    /// Forgets the piece in flight.
+    pub fn undo_piece(&mut self) {
+        self.tasks.iter_mut().for_each(Task::abort);
+        self.inbox.iter_mut().for_each(Vec::clear);
+        self.changes.truncate(self.kept);
+        self.is_ending = false;
     }
 
     /// Ends a batch that changed nothing.
@@ -155,6 +178,7 @@ impl StatePartition {
     /// About how many bytes are staged.
     #[must_use]
     pub fn staged_bytes(&self) -> usize {
-        self.tasks.iter().map(Task::staged_bytes).sum()
+        let kept: usize = self.changes[..self.kept].iter().map(RawChunk::bytes).sum();
+        2 * kept + self.tasks.iter().map(Task::staged_bytes).sum::<usize>() // once sealed, once to be seen
     }
 }

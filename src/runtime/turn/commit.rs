@@ -14,6 +14,7 @@ use crate::{
         batch::{local_input::LocalInput, partitions::Partitions, source_partition::SourcePartition},
         events::Observed,
     },
+    state::Backend,
     task::{checkpoint::Event, recovery_record::RecoveryRecord},
 };
 use std::time::Duration;
@@ -179,6 +180,9 @@ impl Loop {
         self.refresh_changelog_ends();
         self.witness.applied(self.app.now());
         self.bisection.committed(records);
+        if self.pieces.are_over() {
+            self.end_pieces();
+        }
         self.limits.committed();
         if self.pace.setbacks.total() >= TOLD_FROM && is_progress {
             tracing::info!("batches are committed again");

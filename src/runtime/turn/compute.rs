@@ -60,7 +60,9 @@ impl Loop {
         self.in_flight.staged_bytes = self.bytes();
         self.transaction.input_ended();
         self.app.observe(&Observed::InputEnded { batch, inputs: &self.in_flight.inputs });
-        self.end_stages(&batch)?;
+        if !self.in_flight.has_pieces {
+            self.end_stages(&batch)?;
+        }
         let _ = crate::failpoint::passes("during-compute");
         self.in_flight.counters += self.partitions.take_counters();
         self.send_changes(batch)
@@ -78,7 +80,11 @@ impl Loop {
         self.transaction.forget(); // whatever ended the batch before: nothing of this one is held
         self.attention.watch(self.partitions.tasks().map(|task| task.running()));
         let of_partition = self.pace.rates.partition_records();
-        let inputs = self.partitions.begin_batch(opens_interval, of_partition, self.bisection.is_active());
+        let is_search = self.bisection.is_active() || self.pieces.are_taken();
+        let inputs = self.partitions.begin_batch(opens_interval, of_partition, is_search);
+        if self.pieces.are_taken() {
+            self.partitions.sources.iter_mut().for_each(|source| source.set_in_pieces(true)); // new ones too
+        }
         let began = self.app.now();
         self.in_flight = InFlight {
             batch: Some(batch),
@@ -189,6 +195,9 @@ impl Loop {
     /// One bounded pass: input through stage 0, then its results through the later stages. `false` = there
     /// was nothing.
     fn round(&mut self, batch: &Batch) -> Result<bool> {
+        if self.pieces.are_taken() {
+            return self.round_of_pieces(batch);
+        }
         let limits = self.queue_limits();
         let room = self.room();
         let mut moved = false;
@@ -265,14 +274,14 @@ impl Loop {
     }
 
     /// An error of an operator is not a failure of the receiver.
-    fn report_failed_receiver(&self, source: usize, error: &Error) {
+    pub(super) fn report_failed_receiver(&self, source: usize, error: &Error) {
         if let Error::Log(failure) = error {
             let at = &self.partitions.sources[source].at;
             self.app.observe(&Observed::ReceiverFailed { at, why: &failure.message });
         }
     }
 
-    fn take_progress(&mut self, index: usize, progress: Progress) -> Result {
+    pub(super) fn take_progress(&mut self, index: usize, progress: Progress) -> Result {
         let source = &self.partitions.sources[index];
         let (topic, next) = (source.at.topic.clone(), source.next);
         let input = &mut self.in_flight.inputs[index];
@@ -325,7 +334,7 @@ impl Loop {
     }
 
     /// Ends the batch in every stage, in order.
-    fn end_stages(&mut self, batch: &Batch) -> Result {
+    pub(super) fn end_stages(&mut self, batch: &Batch) -> Result {
         let facts = *batch;
         let Loop { app, group, partitions, attention, .. } = self;
         let of_sources = attention.each(app, group, &mut partitions.sources, move |source| {
@@ -351,9 +360,7 @@ impl Loop {
 
     /// Seals the staged state and holds it with the rows of the meta topic. `false` = the batch changed nothing at all.
     fn send_changes(&mut self, batch: Batch) -> Result<bool> {
-        let Loop { app, group, partitions, attention, .. } = self;
-        let sealed = attention.each(app, group, &mut partitions.states, StatePartition::seal)?;
-        sealed.into_iter().collect::<Result<()>>()?;
+        self.seal()?;
         self.prepare_two_phase(batch)?;
         if self.transaction.holds_nothing() && !self.partitions.have_moved() {
             return Ok(false);
@@ -381,6 +388,13 @@ impl Loop {
             self.transaction.hold(&self.app.names.meta, Some(Partition(0)), rows)?;
         }
         Ok(true)
+    }
+
+    /// Encodes the staged state.
+    pub(super) fn seal(&mut self) -> Result {
+        let Loop { app, group, partitions, attention, .. } = self;
+        let sealed = attention.each(app, group, &mut partitions.states, StatePartition::seal)?;
+        sealed.into_iter().collect()
     }
 
     /// Hands the rows of the batch to the two-phase sinks, and sends what is needed to finish them. A trial
@@ -429,7 +443,7 @@ impl Loop {
 
     /// How many records a source may give in the next round. A rate limit is shared, as all sources take at
     /// the same time.
-    fn room(&self) -> usize {
+    pub(super) fn room(&self) -> usize {
         let room = self.batch_room(self.records_max());
         if self.pace.rates.batch_records() == usize::MAX {
             return room;

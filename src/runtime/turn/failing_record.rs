@@ -61,14 +61,24 @@ impl Loop {
         Ok(dead_letter(record, &headers, limits))
     }
 
-    /// An operator failed. In stage 0 the records of the partition are tried one by one when the batch is replayed. Elsewhere smaller
-    /// and smaller batches are replayed until the record is alone, then a batch without any record.
+    /// An operator failed. In stage 0 the records of the partition are tried one by one when the batch is replayed; elsewhere
+    /// the batch is taken in pieces, where that changes no result. What that does not find is searched for by smaller
+    /// and smaller batches until the record is alone, then a batch without any record.
     pub(super) fn search_failing_record(&mut self, error: Error) -> Event {
-        if !self.bisection.is_active() && self.partitions.sources.iter().any(SourcePartition::is_suspicious) {
+        let has_begun = self.bisection.is_active() || self.pieces.are_taken();
+        if !has_begun && self.partitions.sources.iter().any(SourcePartition::is_suspicious) {
             tracing::debug!("a record failed; from now on records are tried one by one: {error}");
             self.checkpoint.failure = Some(error);
             return Event::GivenUp;
         }
+        if !has_begun && self.may_take_pieces() {
+            tracing::debug!("an operator failed; from now on batches are taken in pieces: {error}");
+            self.pieces.begin();
+            self.partitions.sources.iter_mut().for_each(|source| source.set_in_pieces(true));
+            self.checkpoint.failure = Some(error);
+            return Event::GivenUp;
+        }
+        self.end_pieces();
         let records = self.in_flight.counters.records_in;
         match self.bisection.failed(records, self.app.config.batch_records_max, error) {
             Next::Replay(None) => Event::GivenUp,
@@ -81,6 +91,14 @@ impl Loop {
                 Event::GivenUp
             }
             Next::Stop(error) => self.broken(error),
+        }
+    }
+
+    /// Batches are no longer taken in pieces.
+    pub(super) fn end_pieces(&mut self) {
+        if self.pieces.are_taken() {
+            self.pieces.end();
+            self.partitions.sources.iter_mut().for_each(|source| source.set_in_pieces(false));
         }
     }
 

@@ -10,6 +10,7 @@ mod commit;
 mod compute;
 mod failing_record;
 mod give_up;
+mod pieces;
 mod recover;
 mod refused_record;
 mod report;
@@ -23,6 +24,7 @@ use super::{
         local_input::LocalInput,
         pace::{Pace, trigger},
         partitions::Partitions,
+        pieces::Pieces,
     },
     beside::Beside,
     commit::{limits::Limits, transaction::Transaction, two_phase::TwoPhaseOutputs, witness::Witness},
@@ -58,6 +60,7 @@ struct Loop {
     in_flight: InFlight,
     pace: Pace,
     bisection: Bisection,
+    pieces: Pieces,
     /// What makes the batch durable.
     transaction: Transaction,
     /// What the topics accept that are written.
@@ -116,6 +119,7 @@ impl Loop {
             in_flight: InFlight::default(),
             pace: Pace::new(&app.config, app.plan.window_reaches()),
             bisection: Bisection::default(),
+            pieces: Pieces::default(),
             transaction,
             limits,
             witness: Witness::default(),

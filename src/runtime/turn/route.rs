@@ -15,6 +15,12 @@ impl Loop {
     /// the number of partition 0.
     pub(super) fn route(&mut self, first_task: u32, outputs: Vec<Output>) -> Result {
         for output in outputs {
+            if let Some(sent) = &mut self.in_flight.sent_by_piece
+                && !matches!(output, Output::Rows { .. })
+            {
+                sent.push((first_task, output));
+                continue;
+            }
             match output {
                 Output::Rows { to, envelope } => {
                     let inbox = &mut self.partitions.states[to.0 as usize].inbox;
