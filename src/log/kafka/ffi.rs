@@ -644,7 +644,11 @@ unsafe fn group_members(event: *mut sys::rd_kafka_event_t) -> Result<Vec<GroupMe
         match sys::rd_kafka_error_code(error).into() {
             Code::NoError => {}
             Code::GroupIdNotFound => return Ok(vec![]),
-            code => return Err(plain(code, &text(sys::rd_kafka_error_string(error)))),
+            code => {
+                let said = text(sys::rd_kafka_error_string(error));
+                let cause = if said.trim_end().ends_with(':') { code.to_string() } else { String::new() };
+                return Err(plain(code, &format!("{said}{cause}")));
+            }
         }
         let of = |index| {
             let member = sys::rd_kafka_ConsumerGroupDescription_member(group, index);

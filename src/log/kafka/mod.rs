@@ -244,7 +244,7 @@ impl Log for KafkaLog {
         let queries = self.queries.client();
         let found = ffi::describe_group(queries.client().native_ptr(), group, OFFSET_TIMEOUT);
         found.map_err(|e| {
-            if e.code == Code::OperationTimedOut {
+            if matches!(e.code, Code::OperationTimedOut | Code::NotCoordinator) {
                 self.queries.replace(&queries);
             }
             let f = classify::failure(Stage::Group, &e);

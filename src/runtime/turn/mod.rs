@@ -71,6 +71,8 @@ struct Loop {
     beside: Beside,
     checkpoint: Checkpoint,
     attention: Attention,
+    /// How often in a row the log has not answered a question at the barrier.
+    unanswered: u32,
 }
 
 /// How far the batch in flight is towards its commit.
@@ -127,6 +129,7 @@ impl Loop {
             beside: Beside::new(&app)?,
             checkpoint: Checkpoint { phase: Phase::Barrier, failure: None, retries: 0, is_unanswered: false },
             attention: Attention::default(),
+            unanswered: 0,
             app,
         })
     }
@@ -173,11 +176,17 @@ impl Loop {
     fn when_answered(&mut self, ask: impl FnOnce(&mut Self) -> Result<bool>) -> Result<bool> {
         match ask(self) {
             Err(Error::Log(f)) if f.reaction.may_pass() => {
-                tracing::warn!("{f}; trying again");
+                self.unanswered += 1;
+                if self.unanswered.is_power_of_two() {
+                    tracing::warn!("{f}; trying again");
+                }
                 self.app.env.clock.sleep(RETRY_PAUSE);
                 Ok(false)
             }
-            answer => answer,
+            answer => {
+                self.unanswered = 0;
+                answer
+            }
         }
     }
 
