@@ -7,7 +7,7 @@
 use rdkafka::{
     ClientContext,
     config::RDKafkaLogLevel,
-    consumer::ConsumerContext,
+    consumer::{BaseConsumer, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode as Code},
 };
 use std::{
@@ -93,6 +93,16 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
             tracing::warn!(target: "kafka", "{facility}: {line}");
         }
         _ => tracing::debug!(target: "kafka", "{facility}: {line}"),
+    }
+}
+
+/// Log lines and errors that are served at a time.
+const SERVED_AT_ONCE: usize = 32;
+
+/// Serves log lines and errors that wait: a call without a wait serves only one of them.
+pub(super) fn serve(client: &BaseConsumer<QueryContext>) {
+    for _ in 0..SERVED_AT_ONCE {
+        let _ = client.poll(Duration::ZERO);
     }
 }
 

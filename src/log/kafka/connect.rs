@@ -3,7 +3,10 @@
 //! Owns the interpretation of the client library's error texts. Knows no topic. Invariant: success means that a broker
 //! answered a metadata request; a failure names the step that failed and what to try next.
 
-use super::{client::QueryContext, ffi};
+use super::{
+    client::{QueryContext, serve},
+    ffi,
+};
 use crate::error::{Error, Result, Step};
 use rdkafka::{
     consumer::{BaseConsumer, Consumer},
@@ -28,7 +31,7 @@ pub(super) fn reach(handle: &BaseConsumer<QueryContext>, target: &str, timeout: 
             return Ok(());
         }
         // Serves errors and log lines; without a group no records arrive here.
-        while handle.poll(Duration::ZERO).is_some() {}
+        serve(handle);
         let error = handle.context().last_error();
         let permanent = error.as_ref().is_some_and(|(code, reason)| {
             matches!(step_of(*code, reason), Step::Tls | Step::Sasl | Step::Authorise)

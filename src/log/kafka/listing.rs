@@ -2,7 +2,7 @@
 //!
 //! Knows no group. Invariant: a query that is disturbed by a change of leaders is repeated for a while.
 
-use super::{LEADER_PATIENCE, ffi, leader_is_changing, learn_leaders, queries::QueryClient};
+use super::{LEADER_PATIENCE, client::serve, ffi, leader_is_changing, learn_leaders, queries::QueryClient};
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     record::{Offset, TopicPartition},
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// The names of all topics that the broker lists for us.
 pub(super) fn topics(queries: &QueryClient) -> Result<Vec<String>> {
-    while queries.poll(Duration::ZERO).is_some() {}
+    serve(queries);
     let metadata = queries.client().fetch_metadata(None, TIMEOUT).map_err(|e| {
         let what = format!("the broker does not list its topics: {e}");
         Error::from(Failure::new(Stage::Group, Reaction::RetrySame, what))
@@ -46,7 +46,7 @@ pub(super) fn offset_at(
     let started = Instant::now();
     let mut patience = LEADER_PATIENCE;
     loop {
-        while queries.poll(Duration::ZERO).is_some() {}
+        serve(queries);
         match ask(queries, at, timestamp_ms, patience) {
             Ok(rdkafka::Offset::Offset(found)) => {
                 return u64::try_from(found).map(|o| Some(Offset(o))).map_err(|_| refused(found.to_string()));

@@ -22,6 +22,7 @@ mod reader;
 
 use self::{
     admin::Admin,
+    client::serve,
     config::Settings,
     queries::{Queries, QueryClient},
 };
@@ -95,7 +96,7 @@ impl KafkaLog {
         let (started, queries) = (Instant::now(), self.queries.client());
         let mut patience = LEADER_PATIENCE;
         let (low, high) = loop {
-            while queries.poll(Duration::ZERO).is_some() {}
+            serve(&queries);
             let left = OFFSET_TIMEOUT.saturating_sub(started.elapsed()).min(patience);
             match queries.client().fetch_watermarks(&at.topic, ffi::partition_number(at), left) {
                 Ok(found) => break found,
@@ -158,7 +159,7 @@ fn no_offset(queries: &QueryClient, at: &TopicPartition, code: Option<Code>) -> 
 
 /// What the connection has said last, to be appended to a message.
 fn last_error(queries: &QueryClient) -> String {
-    while queries.poll(Duration::ZERO).is_some() {}
+    serve(queries);
     let last = queries.context().last_error();
     last.map_or_else(String::new, |(_, reason)| format!("; last error of the connection: {reason}"))
 }

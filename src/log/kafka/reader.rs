@@ -4,7 +4,7 @@
 //! records are returned, and `next` skips control and aborted records up to the end that the broker reports.
 
 use super::{
-    client::{Owned, QueryContext},
+    client::{Owned, QueryContext, serve},
     config::{Settings, config_error},
     fetcher::Batches,
     ffi::{self, Queue, Topic, Waker},
@@ -62,7 +62,7 @@ impl Reader for PartitionReader {
         let started = Instant::now();
         loop {
             // Serves the client's errors and log lines; records come through the queue.
-            while self.client.poll(Duration::ZERO).is_some() {}
+            serve(&self.client);
             let (fetched, _) = self.batches.take(&self.at, &self.queue, MOST_RECORDS, MOST_BYTES)?;
             let left = timeout.saturating_sub(started.elapsed());
             if fetched.is_some() || left.is_zero() {
