@@ -37,7 +37,7 @@ const TICK: Duration = Duration::from_secs(1);
 const THROTTLED_PAUSE: Duration = Duration::from_millis(10);
 
 impl Loop {
-    /// Runs the batch until everything is sent.
+    /// Computes the batch. What it sends is held until all of it is computed.
     pub(super) fn compute(&mut self) -> Result<Event> {
         match self.try_compute() {
             Ok(_) if self.bisection.is_trial() => Ok(self.convict()),
@@ -65,7 +65,7 @@ impl Loop {
         }
         let _ = crate::failpoint::passes("during-compute");
         self.in_flight.counters += self.partitions.take_counters();
-        self.send_changes(batch)
+        self.hold_changes(batch)
     }
 
     /// Begins a batch.
@@ -359,7 +359,7 @@ impl Loop {
     }
 
     /// Seals the staged state and holds it with the rows of the meta topic. `false` = the batch changed nothing at all.
-    fn send_changes(&mut self, batch: Batch) -> Result<bool> {
+    fn hold_changes(&mut self, batch: Batch) -> Result<bool> {
         self.seal()?;
         self.prepare_two_phase(batch)?;
         if self.transaction.holds_nothing() && !self.partitions.have_moved() {
