@@ -121,57 +121,6 @@ fn foreign_rows_in_the_meta_topic_stop_a_process_that_reads_them() {
     assert!(error.contains("the meta topic's row `instance/test` is not ours"), "{error}");
 }
 
-fn copy(ssc: &StreamingContext) {
-    ssc.text("lines").map(|l| (l, 1u64)).to_kafka("out", Utf8, AsText);
-}
-
-#[test]
-fn a_partition_whose_seek_fails_after_a_refused_commit_is_read_from_where_it_was() {
-    // The first commits of a process are the claim of its name, and that of the state.
-    for (build, claims) in [(copy as fn(&StreamingContext), 1), (counts, 2)] {
-        let mut session = Session::new(PLAIN);
-        session.step(&build, "lines 0 | - | a\n");
-        session.feed("lines 0 | - | b\nlines 1 | - | c\nlines 2 | - | d\n");
-        let (commits, seeks) = (AtomicU32::new(0), Arc::new(AtomicU32::new(0)));
-        let refused = seeks.clone();
-        let result = run_with(&mut session, &build, move |call, offers| match call {
-            Call::AddOffsets if commits.fetch_add(1, Ordering::Relaxed) == claims => {
-                Verdict::Fault(Fault::CommitRefused)
-            }
-            Call::Seek if refused.fetch_add(1, Ordering::Relaxed) == 0 => {
-                assert!(offers.contains(&Fault::SeekRefused));
-                Verdict::Fault(Fault::SeekRefused)
-            }
-            _ => Verdict::Go,
-        });
-        result.unwrap();
-        assert!(seeks.load(Ordering::Relaxed) > 0);
-        assert_eq!(written(&mut session), ["out | b | 1", "out | c | 1", "out | d | 1"]);
-    }
-}
-
-#[test]
-fn partitions_that_cannot_continue_after_a_rebalance_are_recovered_whenever_it_is_reported() {
-    for build in [copy, counts] {
-        for nth in 0..10 {
-            let mut session = Session::new(PLAIN);
-            session.step(&build, "lines 0 | - | a\n");
-            session.feed("lines 0 | - | b\nlines 1 | - | c\nlines 2 | - | d\n");
-            let polls = Arc::new(AtomicU32::new(0));
-            let counted = polls.clone();
-            let result = run_with(&mut session, &build, move |call, _| match call {
-                Call::Poll if counted.fetch_add(1, Ordering::Relaxed) == nth => {
-                    Verdict::Fault(Fault::SeekRefused)
-                }
-                _ => Verdict::Go,
-            });
-            result.unwrap_or_else(|e| panic!("poll {nth}: {e}"));
-            assert_eq!(written(&mut session), ["out | b | 1", "out | c | 1", "out | d | 1"], "poll {nth}");
-            assert!(nth > 3 || polls.load(Ordering::Relaxed) > nth, "only {polls:?} polls");
-        }
-    }
-}
-
 #[test]
 fn a_process_asked_to_end_during_a_restore_ends_cleanly_and_leaves_the_group_if_it_should() {
     let mut session = Session::new(Way { lose_state: true, ..PLAIN });
