@@ -75,7 +75,7 @@ fn stateless_operations_change_no_durable_name() {
         }
     "#]]
     .assert_debug_eq(&print);
-    expect!["c88332005bbecd20"].assert_eq(&print.short());
+    expect!["7dc1f22daebd7702"].assert_eq(&print.short());
 }
 
 #[test]
