@@ -5,6 +5,7 @@
 //! the operators are recreated.
 
 pub mod checkpoint;
+pub mod exchange_record;
 pub mod recovery;
 pub mod recovery_record;
 pub mod restore_progress;

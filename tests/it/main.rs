@@ -12,6 +12,7 @@ mod embedded_examples;
 mod embedded_log;
 mod embedded_retention;
 mod event_time;
+mod exchange_record;
 mod failing_records;
 mod first_hour;
 mod foreach_batch;
