@@ -5,6 +5,7 @@
 #[macro_use]
 #[path = "../contract/mod.rs"]
 mod contract;
+mod alignment;
 mod bad_records;
 mod demo;
 mod driver;
