@@ -6,6 +6,8 @@
 mod counters;
 mod envelope;
 mod exchange;
+mod exchange_format;
+mod exchange_rows;
 mod global;
 mod keyed;
 mod watermark;
@@ -13,7 +15,9 @@ mod window;
 
 pub use counters::{Counters, Volume, Work};
 pub use envelope::{EdgeId, Envelope, Upstream};
-pub use exchange::{ByKey, ExchangeFormat, Pairs, Rows, Spread};
+pub use exchange::{ByKey, Spread};
+pub use exchange_format::{ExchangeFormat, Pairs, Rows};
+pub use exchange_rows::{EncodedRow, Piece, RowReader, RowWriter};
 pub use global::{
     CountRows, GatherExchange, ReduceRows, SinglePartition, SpreadOver, Total, TwoBatches, WholeBatch,
 };

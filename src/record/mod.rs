@@ -8,6 +8,7 @@ mod ids;
 mod map;
 mod raw;
 mod text;
+pub(crate) mod varint;
 
 pub use bytes::Bytes;
 pub use chunk::{Chunk, Data, Key, Size, Stamps, Value};
