@@ -245,7 +245,7 @@ pub fn waiting_ends_when_there_is_an_event(log: &Arc<dyn Log>) {
     let mut a = TestConsumer::join(log, &group, "a", &[&name]);
     a.until("a holds all", |s| s.holds().len() == 2);
     let joins = {
-        let (log, group) = (log.clone(), group.clone());
+        let log = log.clone();
         std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(300));
             TestConsumer::join(&log, &group, "b", &[&name])

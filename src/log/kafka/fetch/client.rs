@@ -3,13 +3,13 @@
 //! Owns which partitions it reads. Knows no limits and no records. Invariants: a client reads a partition once at a time;
 //! what was queued before the offset was changed is never seen, because the queue is another one.
 
-use super::super::{
-    client::{self, Owned, QueryContext},
-    config::config_error,
-    ffi::{self, Queue, Topic, Waker},
-};
 use crate::{
     error::Result,
+    log::kafka::{
+        client::{self, Owned, QueryContext},
+        config::config_error,
+        ffi::{self, Queue, Topic, Waker},
+    },
     record::{Offset, TopicPartition},
 };
 use rdkafka::{

@@ -4,16 +4,16 @@
 //! record is handed over twice unless the position was set back; a topic that is gone yields nothing (whether it is gone
 //! is found out where topics are looked for).
 
-use super::{
-    super::{
-        classify::{Flags, classify},
-        ffi::{CONSUME_BATCH, Queue, Taken, Waker},
-    },
-    client::{Client, Reading},
-};
+use super::client::{Client, Reading};
 use crate::{
     error::{Failure, Reaction, Stage},
-    log::{Fetched, Fetcher},
+    log::{
+        Fetched, Fetcher,
+        kafka::{
+            classify::{Flags, classify},
+            ffi::{CONSUME_BATCH, Queue, Taken, Waker},
+        },
+    },
     record::{Offset, RawChunkBuilder, TopicPartition},
 };
 use std::sync::{Arc, Mutex};

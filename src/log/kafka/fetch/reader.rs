@@ -6,13 +6,15 @@
 //! broker.
 
 use super::{
-    super::{config::Settings, ffi::Waker},
     client::{Client, Reading},
     partition::Batches,
 };
 use crate::{
     error::{Error, Failure, Result},
-    log::{Fetched, Reader},
+    log::{
+        Fetched, Reader,
+        kafka::{config::Settings, ffi::Waker},
+    },
     record::{Offset, TopicPartition},
 };
 use std::{
@@ -27,18 +29,18 @@ const MOST_RECORDS: usize = 8_192;
 const MOST_BYTES: usize = 8 << 20;
 
 /// What readers are made from.
-pub(in super::super) struct Readers {
+pub(in crate::log::kafka) struct Readers {
     settings: Settings,
     /// The client that was made last, as long as a reader uses it.
     last: Mutex<Weak<Client>>,
 }
 
 impl Readers {
-    pub(in super::super) fn new(settings: &Settings) -> Readers {
+    pub(in crate::log::kafka) fn new(settings: &Settings) -> Readers {
         Readers { settings: settings.clone(), last: Mutex::default() }
     }
 
-    pub(in super::super) fn read(&self, at: &TopicPartition, from: Offset) -> Result<PartitionReader> {
+    pub(in crate::log::kafka) fn read(&self, at: &TopicPartition, from: Offset) -> Result<PartitionReader> {
         let cannot = |what| Error::Topic { topic: at.topic.to_string(), what };
         let waker = Arc::new(Waker::default());
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,7 +59,7 @@ impl Readers {
 }
 
 /// See [`Reader`].
-pub(in super::super) struct PartitionReader {
+pub(in crate::log::kafka) struct PartitionReader {
     batches: Batches,
     waker: Arc<Waker>,
     reading: Reading,
