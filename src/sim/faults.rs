@@ -17,7 +17,7 @@ pub struct Faults {
 }
 
 /// All kinds, with rates that make several of each happen in a few hundred calls.
-const ALL: [(Fault, u64); 23] = [
+const ALL: [(Fault, u64); 24] = [
     (Fault::Crash, 5_000),
     (Fault::CrashAfter, 20_000),
     (Fault::CrashCommitLate, 10_000),
@@ -33,6 +33,7 @@ const ALL: [(Fault, u64); 23] = [
     (Fault::ExpelledSilently, 5_000),
     (Fault::FencedByItself, 5_000),
     (Fault::Usurp, 50_000),
+    (Fault::AnswerRefused, 5_000),
     (Fault::Disconnected, 5_000),
     (Fault::CommitRefused, 20_000),
     (Fault::CommitLost, 20_000),

@@ -121,6 +121,55 @@ fn foreign_rows_in_the_meta_topic_stop_a_process_that_reads_them() {
     assert!(error.contains("the meta topic's row `instance/test` is not ours"), "{error}");
 }
 
+fn copy(ssc: &StreamingContext) {
+    ssc.text("lines").map(|l| (l, 1u64)).to_kafka("out", Utf8, AsText);
+}
+
+/// Each way to lose the place in the group: everything is recovered, whenever it is found out.
+#[test]
+fn a_place_whose_answers_are_refused_is_given_up_and_everything_is_recovered() {
+    for build in [copy as fn(&StreamingContext), counts] {
+        for (at, nth) in (0..10).map(|nth| (Call::Poll, nth)).chain([(Call::Accept, 0)]) {
+            let mut session = Session::new(PLAIN);
+            session.step(&build, "lines 0 | - | a\n");
+            session.feed("lines 0 | - | b\nlines 1 | - | c\nlines 2 | - | d\n");
+            let calls = Arc::new(AtomicU32::new(0));
+            let counted = calls.clone();
+            let result = run_with(&mut session, &build, move |call, offers| {
+                if call != at || counted.fetch_add(1, Ordering::Relaxed) != nth {
+                    return Verdict::Go;
+                }
+                assert!(offers.contains(&Fault::AnswerRefused));
+                Verdict::Fault(Fault::AnswerRefused)
+            });
+            result.unwrap_or_else(|e| panic!("{at:?} {nth}: {e}"));
+            assert_eq!(written(&mut session), ["out | b | 1", "out | c | 1", "out | d | 1"], "{at:?} {nth}");
+            assert!(nth > 3 || calls.load(Ordering::Relaxed) > nth, "only {calls:?} calls");
+        }
+    }
+}
+
+#[test]
+fn input_is_read_again_after_a_refused_commit() {
+    // The first commits of a process are the claim of its name, and that of the state.
+    for (build, claims) in [(copy as fn(&StreamingContext), 1), (counts, 2)] {
+        let mut session = Session::new(PLAIN);
+        session.step(&build, "lines 0 | - | a\n");
+        session.feed("lines 0 | - | b\nlines 1 | - | c\nlines 2 | - | d\n");
+        let commits = Arc::new(AtomicU32::new(0));
+        let counted = commits.clone();
+        let result = run_with(&mut session, &build, move |call, _| match call {
+            Call::AddOffsets if counted.fetch_add(1, Ordering::Relaxed) == claims => {
+                Verdict::Fault(Fault::CommitRefused)
+            }
+            _ => Verdict::Go,
+        });
+        result.unwrap();
+        assert!(commits.load(Ordering::Relaxed) > claims + 1);
+        assert_eq!(written(&mut session), ["out | b | 1", "out | c | 1", "out | d | 1"]);
+    }
+}
+
 #[test]
 fn a_process_asked_to_end_during_a_restore_ends_cleanly_and_leaves_the_group_if_it_should() {
     let mut session = Session::new(Way { lose_state: true, ..PLAIN });

@@ -116,6 +116,16 @@ fn again<T>(mut call: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> 
     }
 }
 
+/// Like `again`, and also where the group refuses an answer.
+fn again_if_refused<T>(mut call: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    loop {
+        match again(&mut call) {
+            Err(f) if f.message.contains("an answer to a rebalance is refused") => {}
+            other => return other,
+        }
+    }
+}
+
 fn producer(env: &ProcessEnv) -> Result<Box<dyn Producer>> {
     let spec = ProducerSpec {
         transactional_id: Some(format!("app-{}", env.instance)),
@@ -154,12 +164,12 @@ impl Copier {
     }
 
     fn serve(&mut self) -> Result {
-        for event in again(|| self.member.poll())? {
+        for event in again_if_refused(|| self.member.poll())? {
             match event {
                 GroupEvent::Assigned(at) => {
                     let from = self.facts(&at)?;
                     let start: Vec<_> = at.iter().cloned().zip(from).collect();
-                    self.member.accept()?;
+                    again_if_refused(|| self.member.accept())?;
                     let fetchers = self.fetch.start(&start)?;
                     self.fetchers.extend(at.iter().cloned().zip(fetchers));
                     for at in at {
@@ -405,6 +415,7 @@ fn the_copy_is_exact_in_every_world_and_every_fault_fires() {
         Fault::ExpelledSilently,
         Fault::FencedByItself,
         Fault::Usurp,
+        Fault::AnswerRefused,
         Fault::Disconnected,
         Fault::CommitRefused,
         Fault::CommitLost,

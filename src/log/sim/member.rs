@@ -63,6 +63,7 @@ impl Member for SimMember {
                 Fault::Expelled,
                 Fault::ExpelledSilently,
                 Fault::FencedByItself,
+                Fault::AnswerRefused,
                 Fault::Disconnected,
             ]
         };
@@ -76,6 +77,7 @@ impl Member for SimMember {
                 self.expel(false);
                 self.fenced = true;
             }
+            Some(Fault::AnswerRefused) => return Err(answer_refused()),
             _ => {}
         }
         if self.fenced {
@@ -121,7 +123,9 @@ impl Member for SimMember {
     }
 
     fn accept(&mut self) -> Result<(), Failure> {
-        self.step(Call::Accept, &[], Stage::Group)?;
+        if self.step(Call::Accept, &[Fault::AnswerRefused], Stage::Group)? == Some(Fault::AnswerRefused) {
+            return Err(answer_refused());
+        }
         self.inner.accept()
     }
 
@@ -140,4 +144,8 @@ impl Member for SimMember {
         let alive = self.fate.step(Call::Release, &[]) != Verdict::Killed;
         self.inner.close(leave && alive);
     }
+}
+
+fn answer_refused() -> Failure {
+    Failure::new(Stage::Group, Reaction::CloseTasks, "simulated: an answer to a rebalance is refused")
 }

@@ -86,6 +86,8 @@ pub enum Fault {
     FencedByItself,
     /// A member that was replaced joins again and expels the newer one.
     Usurp,
+    /// An answer to a rebalance is refused, either one of the engine or one that the client gives by itself.
+    AnswerRefused,
     /// The log cannot be reached for a while, as an event.
     Disconnected,
     /// The commit is refused; none of it happened.
