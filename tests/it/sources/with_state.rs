@@ -2,12 +2,22 @@
 //! their offsets are kept.
 
 use super::{collect, context_on, create, new_log, stop, write};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
 use tidegate::{
-    SourceOptions, StreamingContext,
+    Config, SourceOptions, StreamingContext,
     codec::{AsText, Utf8},
-    log::{Committed, GroupSpec, Log, embedded::Embedded},
-    record::{Text, TopicPartition},
+    log::{self, Committed, GroupSpec, Log, embedded::Embedded},
+    record::{Incarnation, InstanceId, Text, TopicPartition},
+    runtime::{self, Env, Observed, Observer, Shutdown, clock::SystemClock},
+    source::{Receiver, ReceiverContext, ReceiverError, StorageLevel},
+    state::MemoryStorage,
     testing::{Driver, Settings},
 };
 
@@ -110,4 +120,78 @@ fn topics_and_partitions_that_appear_are_taken_up_without_another_assignment() {
     let most = || rows.get().iter().map(|(_, n)| *n).max().unwrap_or(0);
     until("they are read by the next process", &|| most() == 25);
     stop(&ssc, true);
+}
+
+/// Counts how often it is started.
+struct Counted(Arc<AtomicU32>);
+impl Receiver<u32> for Counted {
+    fn receive(&mut self, to: &ReceiverContext<u32>) -> Result<(), ReceiverError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        to.store(1)?;
+        crate::contract::until("it is stopped", || to.is_stopped());
+        Ok(())
+    }
+}
+
+/// Counts the looks of a process that stands by, and the batches that are committed.
+#[derive(Default)]
+struct Watch {
+    looks: AtomicU32,
+    batches: AtomicU32,
+}
+impl Observer for Watch {
+    fn on(&self, event: &Observed<'_>) {
+        match event {
+            Observed::StandingBy { .. } => drop(self.looks.fetch_add(1, Ordering::SeqCst)),
+            Observed::Batch(report) if report.committed => drop(self.batches.fetch_add(1, Ordering::SeqCst)),
+            _ => {}
+        }
+    }
+}
+
+struct Process {
+    starts: Arc<AtomicU32>,
+    watch: Arc<Watch>,
+    shutdown: Shutdown,
+    thread: JoinHandle<tidegate::Result>,
+}
+
+fn process(bootstrap: &str, instance: &str) -> Process {
+    let mut config = Config::new("app", bootstrap);
+    (config.admin_bind, config.leave) = (None, true);
+    let (starts, watch, shutdown) =
+        (Arc::new(AtomicU32::new(0)), Arc::new(Watch::default()), Shutdown::default());
+    let ssc = StreamingContext::new(config.clone());
+    let ones = ssc.receiver_stream("ones", Counted(starts.clone()), StorageLevel::Memory);
+    ones.map(|n| (0u8, n)).running_reduce_by_key(|a, b| a + b).named("sum").to_kafka("out", AsText, AsText);
+    let env = Env {
+        log: log::open(bootstrap, &std::collections::BTreeMap::new()).unwrap(),
+        storage: Arc::new(MemoryStorage::default()),
+        clock: Arc::new(SystemClock::new()),
+        shutdown: shutdown.clone(),
+        observer: watch.clone(),
+        instance: InstanceId(instance.into()),
+        incarnation_before: Incarnation(0),
+    };
+    let plan = ssc.topology();
+    let thread = std::thread::spawn(move || runtime::run(config, plan, env));
+    Process { starts, watch, shutdown, thread }
+}
+
+#[test]
+fn a_process_that_stands_by_receives_nothing_into_its_memory() {
+    let bootstrap = new_log();
+    let first = process(&bootstrap, "first");
+    let until = |what: &str, holds: &dyn Fn() -> bool| crate::contract::until(what, holds);
+    until("the first commits", &|| first.watch.batches.load(Ordering::SeqCst) > 0);
+    let second = process(&bootstrap, "second");
+    until("the second has stood by for a while", &|| second.watch.looks.load(Ordering::SeqCst) > 1);
+    assert_eq!(second.starts.load(Ordering::SeqCst), 0);
+    first.shutdown.request();
+    first.thread.join().unwrap().unwrap();
+    until("the second has taken over", &|| second.watch.batches.load(Ordering::SeqCst) > 0);
+    let starts = [&first.starts, &second.starts].map(|starts| starts.load(Ordering::SeqCst));
+    assert_eq!(starts, [1, 1]);
+    second.shutdown.request();
+    second.thread.join().unwrap().unwrap();
 }
