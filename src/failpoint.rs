@@ -12,7 +12,7 @@
 use crate::error::{Failure, Reaction, Stage};
 
 /// Every place, in the order of a batch; then those that make a call fail.
-pub const PLACES: [&str; 28] = [
+pub const PLACES: [&str; 27] = [
     "after-assignment",
     "during-restore",
     "after-poll",
@@ -44,15 +44,13 @@ pub const PLACES: [&str; 28] = [
     // The request to end the transaction is not sent, or its answer is lost: the outcome is unknown.
     "lose-request",
     "lose-answer",
-    // A seek in a partition is refused.
-    "fail-seek",
 ];
 
 /// Places in sources, outside a batch: around the commit of a listing of files.
 pub const SOURCE_PLACES: [&str; 2] = ["before-listing", "after-listing"];
 
 /// Places around the group: after the look whether another process holds the state, before partitions are given back,
-/// and after the answer to a rebalance, when fetching has started again.
+/// and after the answer to a rebalance.
 pub const GROUP_PLACES: [&str; 3] = ["before-join", "before-release", "after-answer"];
 
 /// Places in queries about topics: the broker does not show their settings.

@@ -1,7 +1,6 @@
 //! The log boundary: everything that the engine knows about Kafka.
 //!
-//! It covers membership and assignment, the records of a partition from an offset (committed data only), high
-//! watermarks, committed offsets, topics, and the atomic commit of one batch. Three logs implement it: `kafka`,
+//! It covers membership and assignment, the records of partitions from offsets (committed data only), high watermarks, committed offsets, topics, and the atomic commit of one batch. Three logs implement it: `kafka`,
 //! `embedded` (in this process, in memory or in a directory) and `sim` (embedded in memory plus seeded faults). A
 //! program chooses one by its bootstrap string. Knows no task, no operator and no state. Invariant: any implementation
 //! that passes the contract tests can be used here.
@@ -81,6 +80,12 @@ pub trait Log: Send + Sync {
     /// If the log does not answer.
     fn topics(&self) -> Result<Vec<String>>;
 
+    /// A handle to fetch many partitions, without a group. It connects at once, and `spec` says how much it may hold.
+    ///
+    /// # Errors
+    /// If the settings are refused.
+    fn fetch(&self, spec: &FetchSpec) -> Result<Box<dyn Fetch>>;
+
     /// Reads one partition from an offset, without a group. Used to restore state.
     ///
     /// # Errors
@@ -104,11 +109,12 @@ pub trait Log: Send + Sync {
     /// If the log does not answer.
     fn members(&self, group: &str) -> Result<Vec<GroupMember>>;
 
-    /// Joins the consumer group. Returns at once; the assignment arrives as an event.
+    /// Joins the consumer group. Returns at once; the assignment arrives as an event. `wake` is called when there may be
+    /// an event.
     ///
     /// # Errors
     /// If the settings are refused.
-    fn join(&self, group: &GroupSpec) -> Result<Box<dyn Member>>;
+    fn join(&self, group: &GroupSpec, wake: Wake) -> Result<Box<dyn Member>>;
 
     /// A producer that is not yet ready: call [`Producer::init`] before anything else.
     ///
@@ -170,9 +176,19 @@ pub struct GroupSpec {
     pub topics: Vec<String>,
     /// How long the group keeps a member that is silent.
     pub session_timeout: Duration,
+}
+
+/// How much is fetched ahead.
+#[derive(Clone, Copy, Debug)]
+pub struct FetchSpec {
     /// Upper bound of the bytes that are fetched but not yet taken, over all partitions.
     pub buffer_bytes: usize,
+    /// How many partitions are expected. More may come: then each gets a smaller share.
+    pub partitions: usize,
 }
+
+/// Ends a [`Fetch::wait`], from any thread.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// Identity and kind of a producer.
 #[derive(Clone, Debug)]
@@ -202,16 +218,13 @@ pub struct RefusedRecord {
     pub why: String,
 }
 
-/// A place in the group: assignment events, fetching, committed offsets. Owned by one thread.
+/// A place in the group: assignment events and committed offsets. Owned by one thread.
 pub trait Member: Send {
     /// Serves the group without blocking: returns what has happened since the last call, in order.
     ///
     /// # Errors
     /// If the membership is lost for good (fenced by a newer member of the same instance, configuration refused).
     fn poll(&mut self) -> Result<Vec<GroupEvent>, Failure>;
-
-    /// Blocks until there may be records or an event, or until `timeout` is over.
-    fn wait(&mut self, timeout: Duration);
 
     /// Our current identity in the group. The member id is the ownership epoch: if it differs from the one at
     /// assignment, all partitions were lost. Read it before `assignment_lost`.
@@ -223,28 +236,21 @@ pub trait Member: Send {
     /// Whether the assignment was lost rather than revoked in order: then nothing of it may be committed.
     fn assignment_lost(&self) -> bool;
 
-    /// The committed offset and metadata of each partition, in order. Waits until no transaction is pending on them;
-    /// `None` = never committed.
+    /// The committed offset and metadata of each partition, in order, whether or not the group assigns it. Waits until no
+    /// transaction is pending on them; `None` = never committed.
     ///
     /// # Errors
     /// If the group's coordinator does not answer in time.
     fn committed(&mut self, at: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Failure>;
 
-    /// Starts assigned partitions (the answer to [`GroupEvent::Assigned`]), or starts them again: fetchers that were
-    /// returned earlier are then closed. Fetching begins at the given offsets. Returns a fetcher for each partition, in
-    /// order.
+    /// Takes over what was assigned: the answer to [`GroupEvent::Assigned`]. Until then the group waits for it. Without
+    /// such an event it does nothing.
     ///
     /// # Errors
-    /// If the assignment has been replaced in the meantime.
-    fn start(&mut self, at: &[(TopicPartition, Offset)]) -> Result<Vec<Box<dyn Fetcher>>, Failure>;
+    /// If the group refuses.
+    fn accept(&mut self) -> Result<(), Failure>;
 
-    /// Moves back (or forward) to an offset of an owned partition; what was already fetched is discarded.
-    ///
-    /// # Errors
-    /// If the partition is not owned.
-    fn seek(&mut self, at: &TopicPartition, to: Offset) -> Result<(), Failure>;
-
-    /// Gives up partitions (the answer to [`GroupEvent::Revoking`] or [`GroupEvent::Lost`]).
+    /// Gives up partitions: the answer to [`GroupEvent::Revoking`] or [`GroupEvent::Lost`].
     ///
     /// # Errors
     /// If the group refuses.
@@ -277,10 +283,26 @@ pub trait Member: Send {
     fn close(self: Box<Self>, leave: bool);
 }
 
+/// Fetches partitions, without a group. Owned by one thread.
+pub trait Fetch: Send {
+    /// Begins to fetch partitions at offsets, while others go on. Returns a fetcher for each, in order; dropping it ends
+    /// the fetching. A partition has one fetcher at a time.
+    ///
+    /// # Errors
+    /// If the log cannot fetch them.
+    fn start(&mut self, at: &[(TopicPartition, Offset)]) -> Result<Vec<Box<dyn Fetcher>>, Failure>;
+
+    /// Blocks until there may be records, until it is woken, or until `timeout` is over.
+    fn wait(&mut self, timeout: Duration);
+
+    /// Ends `wait`.
+    fn wake(&self) -> Wake;
+}
+
 /// What happens to a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupEvent {
-    /// Partitions are ours from now on: answer with [`Member::start`].
+    /// Partitions are ours from now on: answer with [`Member::accept`].
     Assigned(Vec<TopicPartition>),
     /// Partitions are being revoked: finish the batch, then answer with [`Member::release`].
     Revoking(Vec<TopicPartition>),
@@ -312,8 +334,8 @@ pub struct Committed {
     pub metadata: String,
 }
 
-/// The fetched records of one owned partition. May be used on any thread. Bounded: when records are not taken, no more
-/// are fetched.
+/// The fetched records of one partition. May be used on any thread. Bounded: when records are not taken, no more are
+/// fetched.
 pub trait Fetcher: Send {
     /// Takes records in order without blocking, at most `max_records` and about `max_bytes`; `None` = there is nothing
     /// at the moment.
@@ -321,6 +343,10 @@ pub trait Fetcher: Send {
     /// # Errors
     /// If the offset is out of range, the topic is gone, or data does not match its checksum.
     fn take(&mut self, max_records: usize, max_bytes: usize) -> Result<Option<Fetched>, Failure>;
+
+    /// Goes on from another offset; what was already fetched is discarded. If that cannot be done, the next `take` says
+    /// why.
+    fn seek(&mut self, to: Offset);
 }
 
 /// Records taken from a partition.

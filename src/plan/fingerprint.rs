@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 
 /// Version of key placement; a change moves keys between state partitions.
 const PLACEMENT: &str = "xxh3/1";
+/// Version of the rule that says with which state partition a source partition goes.
+const SOURCES: &str = "sources/1";
 
 /// The durable part of a topology.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +20,10 @@ pub struct Fingerprint {
     pub state_partitions: u32,
     /// How keys are placed.
     pub placement: String,
+    /// How source partitions go with state partitions; empty = they do not: without state, and in versions in which the
+    /// group assigned both.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source_placement: String,
     /// Format of each store by name.
     pub stores: BTreeMap<String, String>,
     /// Format of each exchange edge by name.
@@ -55,6 +61,7 @@ impl Fingerprint {
         Fingerprint {
             state_partitions: if plan.is_keyed() { state_partitions } else { 0 },
             placement: PLACEMENT.into(),
+            source_placement: if plan.has_state_partitions() { SOURCES.into() } else { String::new() },
             stores: stores.collect(),
             edges: edges.collect(),
         }
@@ -103,6 +110,10 @@ impl Fingerprint {
         if before.placement != self.placement {
             lines.push(format!("  placement of keys: was {}, is {}", before.placement, self.placement));
         }
+        let (was, is) = (&before.source_placement, &self.source_placement);
+        if was != is && !was.is_empty() && !is.is_empty() {
+            lines.push(format!("  placement of source partitions: was {was}, is {is}"));
+        }
         lines
     }
 }
@@ -116,6 +127,7 @@ mod tests {
         Fingerprint {
             state_partitions: partitions,
             placement: PLACEMENT.into(),
+            source_placement: SOURCES.into(),
             stores,
             edges: BTreeMap::new(),
         }
@@ -142,5 +154,15 @@ mod tests {
         assert_eq!(now.moves_since(&before), Vec::<String>::new());
         let moved = Fingerprint { placement: "other".into(), ..with(&[], 4) }.moves_since(&before);
         assert!(moved[0].contains("was 8, is 4") && moved[1].contains("is other"), "{moved:?}");
+        let of = |source_placement: &str| Fingerprint {
+            source_placement: source_placement.into(),
+            ..with(&[("a", "u8")], 8)
+        };
+        let moved = of("sources/2").moves_since(&before);
+        assert!(moved[0].contains("was sources/1, is sources/2"), "{moved:?}");
+        assert!(
+            before.moves_since(&of("")).is_empty(),
+            "an earlier version, in which the group assigned both"
+        );
     }
 }

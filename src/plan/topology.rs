@@ -157,14 +157,6 @@ impl Topology {
         self.is_keyed() || self.locals().next().is_some()
     }
 
-    /// Whether there is an output outside the log that has something to finish.
-    #[must_use]
-    pub fn has_two_phase(&self) -> bool {
-        self.nodes
-            .iter()
-            .any(|n| matches!(&n.role, Role::Sink { two_phase: Some(o), .. } if !o.name.is_empty()))
-    }
-
     /// The sources with their node.
     pub fn sources(&self) -> impl Iterator<Item = (NodeId, &SourceSpec)> {
         self.iter().filter_map(|(id, n)| match &n.role {

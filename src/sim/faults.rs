@@ -33,7 +33,7 @@ const ALL: [(Fault, u64); 24] = [
     (Fault::ExpelledSilently, 5_000),
     (Fault::FencedByItself, 5_000),
     (Fault::Usurp, 50_000),
-    (Fault::SeekRefused, 5_000),
+    (Fault::AnswerRefused, 5_000),
     (Fault::Disconnected, 5_000),
     (Fault::CommitRefused, 20_000),
     (Fault::CommitLost, 20_000),

@@ -1,7 +1,7 @@
 //! The bounded buffer of one assigned partition: fetched, decoded, not yet computed.
 //!
-//! Owns the fetcher of the partition and what was taken through it. Knows no group: after a seek or a lost
-//! assignment the runtime clears it or drops it. Invariants: chunks leave in the order of their offsets; at most
+//! Owns the fetcher of the partition and what was taken through it. Knows no group: when the
+//! assignment is lost the runtime drops it. Invariants: chunks leave in the order of their offsets; at most
 //! about `buffer_bytes` are held.
 
 use super::DecodeChunk;
@@ -155,11 +155,12 @@ impl RecordQueue {
         self.decoder.clone()
     }
 
-    /// Forgets what was taken but not computed; must be followed by a seek.
-    pub fn clear(&mut self) {
+    /// Forgets what was fetched but not computed, and goes on from an offset.
+    pub fn seek(&mut self, to: Offset) {
         self.ready.clear();
         self.ready_bytes = 0;
         self.ready_records = 0;
+        self.fetcher.seek(to);
     }
 
     fn fetch(&mut self, limits: QueueLimits) -> Result<Option<Taken>, Failure> {

@@ -2,8 +2,8 @@
 
 use crate::{
     contract::{
-        TestConsumer, at, committed, nobody, producer_spec, read_all, rows, topic, tp, transactional, unique,
-        until, visible, write,
+        TestConsumer, at, committed, fetch, nobody, producer_spec, read_all, rows, topic, tp, transactional,
+        unique, until, visible, write,
     },
     subject::{bootstrap, kafka, subject},
 };
@@ -26,7 +26,6 @@ fn group_spec(group: &str, instance: &str, topic: &str, session: Duration) -> Gr
         instance: instance.to_owned(),
         topics: vec![topic.to_owned()],
         session_timeout: session,
-        buffer_bytes: 8 << 20,
     }
 }
 
@@ -77,12 +76,13 @@ fn an_unanswered_assignment_does_not_end_the_membership() {
     let log = kafka();
     let (name, group) = (topic(&log, 2), unique("group"));
     let session = Duration::from_secs(6);
-    let mut member = log.join(&group_spec(&group, "a", &name, session)).unwrap();
+    let mut fetch = fetch(&log);
+    let mut member = log.join(&group_spec(&group, "a", &name, session), fetch.wake()).unwrap();
     let begun = Instant::now();
     let mut assigned = vec![];
     while assigned.is_empty() {
         assert!(begun.elapsed() < Duration::from_secs(30));
-        member.wait(Duration::from_millis(100));
+        fetch.wait(Duration::from_millis(100));
         for event in member.poll().unwrap() {
             if let GroupEvent::Assigned(at) = event {
                 assigned = at;
@@ -96,8 +96,8 @@ fn an_unanswered_assignment_does_not_end_the_membership() {
     let after = member.membership().unwrap();
     assert_eq!((&after.member_id, after.generation), (&before.member_id, before.generation));
     assert!(!member.assignment_lost());
-    let at: Vec<_> = assigned.into_iter().map(|at| (at, Offset(0))).collect();
-    assert_eq!(member.start(&at).unwrap().len(), 2);
+    assert_eq!(assigned.len(), 2);
+    member.accept().unwrap();
     // Proof that heartbeats still reach the broker: it accepts offsets of this member.
     let mut producer = transactional(&log, &unique("writer"), &group);
     producer.begin().unwrap();
@@ -136,17 +136,17 @@ fn an_expelled_member_comes_back_with_another_id() {
     // Stands in for a stopped process: without a call in this time the client itself leaves the group.
     config.insert("max.poll.interval.ms".to_owned(), "6000".to_owned());
     let slow = tidegate::log::open(&bootstrap(), &config).unwrap();
-    let mut member = slow.join(&group_spec(&group, "a", &name, session)).unwrap();
+    let mut fetch = fetch(&log);
+    let mut member = slow.join(&group_spec(&group, "a", &name, session), fetch.wake()).unwrap();
     let (mut first, mut lost, mut second) = (None, vec![], None);
     let begun = Instant::now();
     while second.is_none() {
         assert!(begun.elapsed() < Duration::from_secs(60), "first {first:?} lost {lost:?}");
-        member.wait(Duration::from_millis(50));
+        fetch.wait(Duration::from_millis(50));
         for event in member.poll().unwrap() {
             match event {
-                GroupEvent::Assigned(at) => {
-                    let at: Vec<_> = at.into_iter().map(|at| (at, Offset(0))).collect();
-                    member.start(&at).unwrap();
+                GroupEvent::Assigned(_) => {
+                    member.accept().unwrap();
                     let id = member.membership().unwrap().member_id;
                     if first.is_none() {
                         first = Some(id);
@@ -392,7 +392,8 @@ fn committed_offsets_wait_for_a_pending_transaction() {
     list.add_partition_offset(&name, 0, Position::Offset(7)).unwrap();
     let metadata = outsider.group_metadata().unwrap();
     producer.send_offsets_to_transaction(&list, &metadata, Duration::from_secs(10)).unwrap();
-    let mut consumer = log.join(&group_spec(&group, "a", &name, Duration::from_secs(10))).unwrap();
+    let wake = fetch(&log).wake();
+    let mut consumer = log.join(&group_spec(&group, "a", &name, Duration::from_secs(10)), wake).unwrap();
     let hold = Duration::from_secs(2);
     let begun = Instant::now();
     let end = std::thread::spawn(move || {
@@ -410,11 +411,13 @@ fn committed_offsets_wait_for_a_pending_transaction() {
 fn a_missing_topic_is_no_failure_and_is_assigned_once_it_is_there() {
     let log = kafka();
     let late = unique("late");
-    let mut member = log.join(&group_spec(&unique("group"), "a", &late, Duration::from_secs(10))).unwrap();
+    let mut fetch = fetch(&log);
+    let spec = group_spec(&unique("group"), "a", &late, Duration::from_secs(10));
+    let mut member = log.join(&spec, fetch.wake()).unwrap();
     // A missing topic is no failure of the membership: which topics exist is looked at elsewhere.
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(3) {
-        member.wait(Duration::from_millis(100));
+        fetch.wait(Duration::from_millis(100));
         assert!(!member.poll().unwrap().iter().any(|event| matches!(event, GroupEvent::Assigned(_))));
     }
     let spec =
@@ -426,7 +429,7 @@ fn a_missing_topic_is_no_failure_and_is_assigned_once_it_is_there() {
     let mut assigned = vec![];
     while assigned.is_empty() {
         assert!(begun.elapsed() < Duration::from_secs(60), "not assigned");
-        member.wait(Duration::from_millis(100));
+        fetch.wait(Duration::from_millis(100));
         for event in member.poll().unwrap() {
             if let GroupEvent::Assigned(at) = event {
                 assigned.extend(at);

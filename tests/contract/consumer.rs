@@ -1,4 +1,4 @@
-//! A group member that handles its events as the engine does: starts what it is assigned, releases what is revoked.
+//! A group member that handles its events as the engine does: fetches what it is assigned, releases what is revoked.
 
 use super::{PATIENCE, texts};
 use std::{
@@ -8,12 +8,18 @@ use std::{
 };
 use tidegate::{
     error::Failure,
-    log::{Fetcher, GroupEvent, GroupSpec, Log, Member},
+    log::{Fetch, FetchSpec, Fetcher, GroupEvent, GroupSpec, Log, Member},
     record::{Offset, TopicPartition},
 };
 
+/// A handle that expects a few partitions.
+pub fn fetch(log: &Arc<dyn Log>) -> Box<dyn Fetch> {
+    log.fetch(&FetchSpec { buffer_bytes: 8 << 20, partitions: 4 }).unwrap()
+}
+
 pub struct TestConsumer {
     pub member: Box<dyn Member>,
+    pub fetch: Box<dyn Fetch>,
     pub fetchers: BTreeMap<TopicPartition, Box<dyn Fetcher>>,
     /// All events, in order.
     pub events: Vec<GroupEvent>,
@@ -27,15 +33,15 @@ impl TestConsumer {
             instance: instance.to_owned(),
             topics: topics.iter().map(|t| (*t).to_owned()).collect(),
             session_timeout: Duration::from_secs(10),
-            buffer_bytes: 8 << 20,
         };
-        let member = log.join(&spec).unwrap();
-        TestConsumer { member, fetchers: BTreeMap::new(), events: vec![], member_id: None }
+        let fetch = fetch(log);
+        let member = log.join(&spec, fetch.wake()).unwrap();
+        TestConsumer { member, fetch, fetchers: BTreeMap::new(), events: vec![], member_id: None }
     }
 
     /// Serves the group once.
     pub fn step(&mut self, timeout: Duration) -> Result<(), Failure> {
-        self.member.wait(timeout);
+        self.fetch.wait(timeout);
         for event in self.member.poll()? {
             self.events.push(event.clone());
             match event {
@@ -54,7 +60,8 @@ impl TestConsumer {
         let from = self.member.committed(at)?;
         let start: Vec<(TopicPartition, Offset)> =
             at.iter().zip(from).map(|(tp, c)| (tp.clone(), c.map_or(Offset(0), |c| c.offset))).collect();
-        let fetchers = self.member.start(&start)?;
+        self.member.accept()?;
+        let fetchers = self.fetch.start(&start)?;
         assert_eq!(fetchers.len(), at.len());
         self.fetchers.extend(at.iter().cloned().zip(fetchers));
         self.member_id = Some(self.member.membership()?.member_id);

@@ -1,11 +1,8 @@
-//! The group: assignment, handover, fencing of members, fetching.
+//! The group: assignment, handover, fencing of members, offsets.
 
 use super::*;
 use std::{collections::BTreeSet, time::Instant};
-use tidegate::{
-    error::Reaction,
-    log::{GroupEvent, GroupSpec},
-};
+use tidegate::{error::Reaction, log::GroupEvent};
 
 fn all(name: &str, partitions: u32) -> BTreeSet<TopicPartition> {
     (0..partitions).map(|p| tp(name, p)).collect()
@@ -177,136 +174,88 @@ pub fn a_commit_of_an_unknown_member_is_refused(log: &Arc<dyn Log>) {
     new.member.close(true);
 }
 
-pub fn a_fetcher_takes_within_bounds_and_seeks(log: &Arc<dyn Log>) {
-    let (name, group) = (topic(log, 1), unique("group"));
-    let list: Vec<String> = (0..100).map(|i| i.to_string()).collect();
-    for part in list.chunks(7) {
-        let part: Vec<(&str, &str)> = part.iter().map(|v| ("k", v.as_str())).collect();
-        write(log, &tp(&name, 0), &part);
+/// What is read need not be what the group assigns.
+pub fn offsets_of_other_topics_are_committed_in_the_group(log: &Arc<dyn Log>) {
+    let (seat, read, group) = (topic(log, 1), topic(log, 3), unique("group"));
+    let mut a = TestConsumer::join(log, &group, "a", &[&seat]);
+    a.until("the seat is held", |s| s.holds() == all(&seat, 1));
+    let mut producer = transactional(log, &unique("writer"), &group);
+    let places = [tp(&read, 2), tp(&seat, 0), tp(&read, 0)];
+    for n in 1..3 {
+        producer.begin().unwrap();
+        let list: Vec<_> = places.iter().map(|at| (at.clone(), committed(n, &format!("{at}/{n}")))).collect();
+        producer.commit(&list, &a.member.membership().unwrap()).unwrap();
     }
-    let mut consumer = TestConsumer::join(log, &group, "a", &[&name]);
-    consumer.until("the partition is held", |s| s.holds().len() == 1);
-    let only = tp(&name, 0);
-    let mut values = vec![];
-    let mut seek_to = None;
-    let start = Instant::now();
-    while values.len() < 100 {
-        assert!(start.elapsed() < PATIENCE, "got {} records", values.len());
-        consumer.step(Duration::from_millis(20)).unwrap();
-        let fetcher = consumer.fetchers.get_mut(&only).unwrap();
-        while let Some(fetched) = fetcher.take(10, 1 << 20).unwrap() {
-            assert!(fetched.records.len() <= 10);
-            if values.len() < 30 {
-                seek_to = Some((values.len() + fetched.records.len(), fetched.next));
-            }
-            values.extend(texts(&fetched.records).into_iter().map(|(_, v)| v));
-        }
-    }
-    assert_eq!(values, list);
-    let (count, next) = seek_to.unwrap();
-    consumer.member.seek(&only, next).unwrap();
-    let again: Vec<String> = consumer.take(100 - count)[&only].iter().map(|(_, v)| v.clone()).collect();
-    assert_eq!(again, list[count..], "after going back to {next}");
-    assert!(consumer.member.seek(&tp(&name, 7), Offset(0)).is_err(), "not owned");
-    consumer.member.close(true);
-}
-
-pub fn a_partition_can_be_started_again(log: &Arc<dyn Log>) {
-    let (name, group) = (topic(log, 2), unique("group"));
-    let at = [tp(&name, 0), tp(&name, 1)];
-    at.iter().for_each(|at| write(log, at, &[("k", "1"), ("k", "2")]));
-    let mut a = TestConsumer::join(log, &group, "a", &[&name]);
-    a.until("a holds all", |s| s.holds().len() == 2);
-    assert_eq!(a.take(4).len(), 2);
-    let begun = a.member.membership().unwrap();
-    for _ in 0..2 {
-        let from = at.clone().map(|at| (at, Offset(0)));
-        let before = std::mem::take(&mut a.fetchers);
-        a.fetchers = at.iter().cloned().zip(a.member.start(&from).unwrap()).collect();
-        for mut fetcher in before.into_values() {
-            assert!(fetcher.take(10, 1000).unwrap_or(None).is_none_or(|f| f.records.is_empty()), "closed");
-        }
-        let again = a.take(4);
-        assert!(again.values().all(|rows| *rows == owned(&[("k", "1"), ("k", "2")])), "{again:?}");
-    }
-    let now = a.member.membership().unwrap();
-    assert_eq!(
-        (now.member_id, now.generation),
-        (begun.member_id, begun.generation),
-        "the group was not asked"
-    );
+    producer.begin().unwrap();
+    producer.send(&read, at(1), &rows(&[("k", "v")])).unwrap();
+    producer.abort().unwrap();
+    let found = a.member.committed(&[&places[..], &[tp(&read, 1)]].concat()).unwrap();
+    let metadata: Vec<_> = found.into_iter().map(|c| c.map(|c| (c.offset.0, c.metadata))).collect();
+    let expected = places.iter().map(|at| Some((2, format!("{at}/2"))));
+    assert_eq!(metadata, expected.chain([None]).collect::<Vec<_>>());
+    // They are there for whoever comes after.
     a.member.close(true);
+    let mut b = TestConsumer::join(log, &group, "b", &[&seat]);
+    b.until("the seat is held by another", |s| s.holds() == all(&seat, 1));
+    assert_eq!(b.member.committed(&places).unwrap()[0].as_ref().unwrap().offset, Offset(2));
+    b.member.close(true);
 }
 
-pub fn a_partition_that_was_released_yields_nothing(log: &Arc<dyn Log>) {
+/// An answer may be late: the group waits, and the member goes on meanwhile.
+pub fn a_late_answer_holds_up_only_what_moves(log: &Arc<dyn Log>) {
     let (name, group) = (topic(log, 2), unique("group"));
-    for partition in 0..2 {
-        write(log, &tp(&name, partition), &[("k", "1")]);
-    }
     let mut a = TestConsumer::join(log, &group, "a", &[&name]);
     a.until("a holds all", |s| s.holds().len() == 2);
     let mut b = TestConsumer::join(log, &group, "b", &[&name]);
-    let mut kept = BTreeMap::new();
-    let start = Instant::now();
-    while b.holds().is_empty() {
-        assert!(start.elapsed() < PATIENCE);
-        a.member.wait(Duration::from_millis(50));
+    let (start, mut revoked) = (Instant::now(), vec![]);
+    while revoked.is_empty() {
+        assert!(start.elapsed() < PATIENCE, "nothing is revoked");
+        a.fetch.wait(Duration::from_millis(50));
         for event in a.member.poll().unwrap() {
             if let GroupEvent::Revoking(at) = event {
-                for tp in &at {
-                    kept.extend(a.fetchers.remove_entry(tp));
-                }
-                a.member.release(&at).unwrap();
+                revoked.extend(at);
             }
         }
         b.step(Duration::from_millis(50)).unwrap();
     }
-    let (_, fetcher) = kept.iter_mut().next().unwrap();
-    for _ in 0..5 {
-        assert!(fetcher.take(10, 1000).unwrap_or(None).is_none_or(|f| f.records.is_empty()));
+    (0..2).for_each(|p| write(log, &tp(&name, p), &[("k", "v")]));
+    let mut got = BTreeSet::new();
+    while got.len() < 2 {
+        assert!(start.elapsed() < PATIENCE, "only {got:?} is fetched");
+        a.fetch.wait(Duration::from_millis(50));
+        assert_eq!(a.member.poll().unwrap(), []);
+        for (at, fetcher) in &mut a.fetchers {
+            if fetcher.take(10, 1000).unwrap().is_some_and(|f| !f.records.is_empty()) {
+                got.insert(at.clone());
+            }
+        }
+        b.step(Duration::from_millis(10)).unwrap();
     }
-    assert!(a.member.start(&[(b.holds().first().unwrap().clone(), Offset(0))]).is_err(), "not ours");
+    assert_eq!(b.holds().len(), 0, "not before it is given back");
+    a.fetchers.retain(|at, _| !revoked.contains(at));
+    a.member.release(&revoked).unwrap();
+    settle(&mut [&mut a, &mut b], 2);
+    assert_eq!(b.holds(), revoked.into_iter().collect());
     a.member.close(true);
     b.member.close(true);
 }
 
-pub fn waiting_ends_when_records_arrive(log: &Arc<dyn Log>) {
-    let (name, group) = (topic(log, 1), unique("group"));
-    let spec = GroupSpec {
-        group,
-        instance: "a".into(),
-        topics: vec![name.clone()],
-        session_timeout: Duration::from_secs(10),
-        buffer_bytes: 1 << 20,
-    };
-    let mut member = log.join(&spec).unwrap();
-    let mut fetchers = vec![];
-    let start = Instant::now();
-    while fetchers.is_empty() {
-        assert!(start.elapsed() < PATIENCE);
-        member.wait(Duration::from_secs(1));
-        for event in member.poll().unwrap() {
-            if let GroupEvent::Assigned(at) = event {
-                fetchers = member.start(&[(at[0].clone(), Offset(0))]).unwrap();
-            }
-        }
-    }
-    let writer = {
+pub fn waiting_ends_when_there_is_an_event(log: &Arc<dyn Log>) {
+    let (name, group) = (topic(log, 2), unique("group"));
+    let mut a = TestConsumer::join(log, &group, "a", &[&name]);
+    a.until("a holds all", |s| s.holds().len() == 2);
+    let joins = {
         let log = log.clone();
         std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(300));
-            write(&log, &tp(&name, 0), &[("k", "1")]);
+            TestConsumer::join(&log, &group, "b", &[&name])
         })
     };
     let start = Instant::now();
-    let mut got = 0;
-    while got == 0 {
-        assert!(start.elapsed() < PATIENCE);
-        member.wait(PATIENCE);
-        member.poll().unwrap();
-        got = fetchers[0].take(10, 1000).unwrap().map_or(0, |f| f.records.len());
+    while a.events.iter().all(|event| !matches!(event, GroupEvent::Revoking(_))) {
+        a.step(PATIENCE).unwrap();
     }
-    assert!(start.elapsed() < PATIENCE / 2, "woken by its timeout only");
-    writer.join().unwrap();
-    member.close(true);
+    assert!(start.elapsed() < PATIENCE, "woken by its timeout only");
+    a.member.close(true);
+    joins.join().unwrap().member.close(true);
 }

@@ -7,11 +7,13 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 mod consumer;
+mod fetch;
 mod group;
 mod records;
 mod transactions;
 
-pub use consumer::TestConsumer;
+pub use consumer::{TestConsumer, fetch};
+pub use fetch::*;
 pub use group::*;
 pub use records::*;
 pub use transactions::*;
@@ -73,8 +75,13 @@ macro_rules! contract_tests {
             a_commit_of_an_unknown_member_is_refused,
             a_fetcher_takes_within_bounds_and_seeks,
             a_partition_can_be_started_again,
-            a_partition_that_was_released_yields_nothing,
-            waiting_ends_when_records_arrive,
+            partitions_come_and_go_while_others_are_fetched,
+            a_fetcher_passes_what_was_aborted,
+            a_fetcher_out_of_range_says_so_with_its_partition,
+            waiting_ends_when_records_arrive_or_it_is_woken,
+            offsets_of_other_topics_are_committed_in_the_group,
+            a_late_answer_holds_up_only_what_moves,
+            waiting_ends_when_there_is_an_event,
         );
     };
     ($subject:path; $($case:ident,)*) => {

@@ -125,50 +125,48 @@ fn copy(ssc: &StreamingContext) {
     ssc.text("lines").map(|l| (l, 1u64)).to_kafka("out", Utf8, AsText);
 }
 
+/// Each way to lose the place in the group: everything is recovered, whenever it is found out.
 #[test]
-fn a_partition_whose_seek_fails_after_a_refused_commit_is_read_from_where_it_was() {
+fn a_place_whose_answers_are_refused_is_given_up_and_everything_is_recovered() {
+    for build in [copy as fn(&StreamingContext), counts] {
+        for (at, nth) in (0..10).map(|nth| (Call::Poll, nth)).chain([(Call::Accept, 0)]) {
+            let mut session = Session::new(PLAIN);
+            session.step(&build, "lines 0 | - | a\n");
+            session.feed("lines 0 | - | b\nlines 1 | - | c\nlines 2 | - | d\n");
+            let calls = Arc::new(AtomicU32::new(0));
+            let counted = calls.clone();
+            let result = run_with(&mut session, &build, move |call, offers| {
+                if call != at || counted.fetch_add(1, Ordering::Relaxed) != nth {
+                    return Verdict::Go;
+                }
+                assert!(offers.contains(&Fault::AnswerRefused));
+                Verdict::Fault(Fault::AnswerRefused)
+            });
+            result.unwrap_or_else(|e| panic!("{at:?} {nth}: {e}"));
+            assert_eq!(written(&mut session), ["out | b | 1", "out | c | 1", "out | d | 1"], "{at:?} {nth}");
+            assert!(nth > 3 || calls.load(Ordering::Relaxed) > nth, "only {calls:?} calls");
+        }
+    }
+}
+
+#[test]
+fn input_is_read_again_after_a_refused_commit() {
     // The first commits of a process are the claim of its name, and that of the state.
     for (build, claims) in [(copy as fn(&StreamingContext), 1), (counts, 2)] {
         let mut session = Session::new(PLAIN);
         session.step(&build, "lines 0 | - | a\n");
         session.feed("lines 0 | - | b\nlines 1 | - | c\nlines 2 | - | d\n");
-        let (commits, seeks) = (AtomicU32::new(0), Arc::new(AtomicU32::new(0)));
-        let refused = seeks.clone();
-        let result = run_with(&mut session, &build, move |call, offers| match call {
-            Call::AddOffsets if commits.fetch_add(1, Ordering::Relaxed) == claims => {
+        let commits = Arc::new(AtomicU32::new(0));
+        let counted = commits.clone();
+        let result = run_with(&mut session, &build, move |call, _| match call {
+            Call::AddOffsets if counted.fetch_add(1, Ordering::Relaxed) == claims => {
                 Verdict::Fault(Fault::CommitRefused)
-            }
-            Call::Seek if refused.fetch_add(1, Ordering::Relaxed) == 0 => {
-                assert!(offers.contains(&Fault::SeekRefused));
-                Verdict::Fault(Fault::SeekRefused)
             }
             _ => Verdict::Go,
         });
         result.unwrap();
-        assert!(seeks.load(Ordering::Relaxed) > 0);
+        assert!(commits.load(Ordering::Relaxed) > claims + 1);
         assert_eq!(written(&mut session), ["out | b | 1", "out | c | 1", "out | d | 1"]);
-    }
-}
-
-#[test]
-fn partitions_that_cannot_continue_after_a_rebalance_are_recovered_whenever_it_is_reported() {
-    for build in [copy, counts] {
-        for nth in 0..10 {
-            let mut session = Session::new(PLAIN);
-            session.step(&build, "lines 0 | - | a\n");
-            session.feed("lines 0 | - | b\nlines 1 | - | c\nlines 2 | - | d\n");
-            let polls = Arc::new(AtomicU32::new(0));
-            let counted = polls.clone();
-            let result = run_with(&mut session, &build, move |call, _| match call {
-                Call::Poll if counted.fetch_add(1, Ordering::Relaxed) == nth => {
-                    Verdict::Fault(Fault::SeekRefused)
-                }
-                _ => Verdict::Go,
-            });
-            result.unwrap_or_else(|e| panic!("poll {nth}: {e}"));
-            assert_eq!(written(&mut session), ["out | b | 1", "out | c | 1", "out | d | 1"], "poll {nth}");
-            assert!(nth > 3 || polls.load(Ordering::Relaxed) > nth, "only {polls:?} polls");
-        }
     }
 }
 

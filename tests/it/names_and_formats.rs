@@ -64,6 +64,7 @@ fn stateless_operations_change_no_durable_name() {
         Fingerprint {
             state_partitions: 8,
             placement: "xxh3/1",
+            source_placement: "sources/1",
             stores: {
                 "lines.running_reduce_by_key": "table str -> u64",
             },
@@ -74,7 +75,7 @@ fn stateless_operations_change_no_durable_name() {
         }
     "#]]
     .assert_debug_eq(&print);
-    expect!["c88332005bbecd20"].assert_eq(&print.short());
+    expect!["7dc1f22daebd7702"].assert_eq(&print.short());
 }
 
 #[test]

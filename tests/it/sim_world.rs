@@ -13,8 +13,8 @@ use tidegate::{
     Error, Result,
     error::{Failure, Reaction},
     log::{
-        Committed, Fetcher, GroupEvent, GroupSpec, Log, Member, Producer, ProducerSpec, RequestSizes,
-        TopicSpec,
+        Committed, Fetch, FetchSpec, Fetcher, GroupEvent, GroupSpec, Log, Member, Producer, ProducerSpec,
+        RequestSizes, TopicSpec,
     },
     record::{Offset, Partition, RawChunk, TopicPartition},
     sim::{Fault, Faults, Outcome, ProcessEnv, World, sweep},
@@ -97,6 +97,7 @@ struct Copier {
     env: ProcessEnv,
     mutant: Mutant,
     member: Box<dyn Member>,
+    fetch: Box<dyn Fetch>,
     producer: Box<dyn Producer>,
     owner: String,
     fetchers: BTreeMap<TopicPartition, Box<dyn Fetcher>>,
@@ -115,11 +116,11 @@ fn again<T>(mut call: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> 
     }
 }
 
-/// Like `again`, and also where a partition could not be set to another offset.
-fn again_unless_lost<T>(mut call: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+/// Like `again`, and also where the group refuses an answer.
+fn again_if_refused<T>(mut call: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
     loop {
         match again(&mut call) {
-            Err(f) if f.message.contains("seeking in a partition is refused") => {}
+            Err(f) if f.message.contains("an answer to a rebalance is refused") => {}
             other => return other,
         }
     }
@@ -141,36 +142,35 @@ fn producer(env: &ProcessEnv) -> Result<Box<dyn Producer>> {
 impl Copier {
     fn run(env: ProcessEnv, mutant: Mutant) -> Result {
         let producer = producer(&env)?;
-        let member = env.log.join(&GroupSpec {
+        let fetch = env.log.fetch(&FetchSpec { buffer_bytes: 1 << 20, partitions: 4 })?;
+        let group = GroupSpec {
             group: "app".into(),
             instance: env.instance.clone(),
             topics: vec!["in".into()],
             session_timeout: Duration::from_secs(10),
-            buffer_bytes: 1 << 20,
-        })?;
+        };
+        let member = env.log.join(&group, fetch.wake())?;
         let (fetchers, states) = (BTreeMap::new(), BTreeMap::new());
         let mut copier =
-            Copier { env, mutant, member, producer, owner: String::new(), fetchers, states, batch: 0 };
+            Copier { env, mutant, member, fetch, producer, owner: String::new(), fetchers, states, batch: 0 };
         loop {
             copier.serve()?;
             let batch = copier.take()?;
             if !batch.is_empty() {
                 copier.commit(&batch)?;
             }
-            copier.member.wait(Duration::from_millis(100));
+            copier.fetch.wait(Duration::from_millis(100));
         }
     }
 
     fn serve(&mut self) -> Result {
-        for event in again_unless_lost(|| self.member.poll())? {
+        for event in again_if_refused(|| self.member.poll())? {
             match event {
                 GroupEvent::Assigned(at) => {
                     let from = self.facts(&at)?;
                     let start: Vec<_> = at.iter().cloned().zip(from).collect();
-                    let fetchers = match self.member.start(&start) {
-                        Err(f) if f.reaction == Reaction::CloseTasks => continue,
-                        fetchers => fetchers?,
-                    };
+                    again_if_refused(|| self.member.accept())?;
+                    let fetchers = self.fetch.start(&start)?;
                     self.fetchers.extend(at.iter().cloned().zip(fetchers));
                     for at in at {
                         let state = self.env.storage.open(at.partition, &[])?.backend;
@@ -205,7 +205,7 @@ impl Copier {
     fn back(&mut self) -> Result {
         let held: Vec<_> = self.fetchers.keys().cloned().collect();
         for (at, to) in held.iter().zip(self.facts(&held)?) {
-            again_unless_lost(|| self.member.seek(at, to))?;
+            self.fetchers.get_mut(at).expect("held").seek(to);
         }
         Ok(())
     }
@@ -415,7 +415,7 @@ fn the_copy_is_exact_in_every_world_and_every_fault_fires() {
         Fault::ExpelledSilently,
         Fault::FencedByItself,
         Fault::Usurp,
-        Fault::SeekRefused,
+        Fault::AnswerRefused,
         Fault::Disconnected,
         Fault::CommitRefused,
         Fault::CommitLost,

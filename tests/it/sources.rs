@@ -5,6 +5,7 @@ mod directories;
 mod programs;
 mod receivers;
 mod topics;
+mod with_state;
 
 use crate::contract::unique;
 use std::{

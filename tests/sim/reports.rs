@@ -89,7 +89,7 @@ fn a_receiver_that_cannot_read_is_reported_and_every_batch_ends_once() {
 #[test]
 fn a_log_that_is_reached_by_a_later_membership_is_not_reported_as_lost() {
     for seed in 0..8 {
-        let faults = Faults::none().with(Fault::Disconnected, 200_000).with(Fault::SeekRefused, 200_000);
+        let faults = Faults::none().with(Fault::Disconnected, 200_000).with(Fault::AnswerRefused, 200_000);
         let reports = reports(seed, faults);
         let reports = reports.0.lock().unwrap();
         assert!(reports.closed_while_disconnected > 0, "seed {seed}: no membership was replaced meanwhile");

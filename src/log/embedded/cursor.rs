@@ -1,7 +1,7 @@
 //! A position in a partition that moves forward; fetchers and readers are built on it.
 //!
 //! Knows no group. Invariants: records come in order and once; the position skips offsets that hold no record; at most
-//! one batch is held in memory.
+//! one batch of a partition is held in memory; a wait ends with every change of the log, so none is missed.
 
 use super::{
     partition::{Found, Place},
@@ -9,13 +9,10 @@ use super::{
 };
 use crate::{
     error::{Failure, Result},
-    log::{Fetched, Fetcher, Reader},
+    log::{Fetch, Fetched, Fetcher, Reader, Wake},
     record::{Offset, RawChunk, RawChunkBuilder, RawRecord, TopicPartition},
 };
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 /// Pieces smaller than this are joined with the next one; larger ones are handed over as they are.
 const WORTH_HANDING_OVER: usize = 512;
@@ -30,33 +27,15 @@ pub(super) struct Cursor {
     next: u64,
     batch: RawChunk,
     index: usize,
-    /// The partition was given up: nothing more is returned.
-    closed: bool,
 }
 
 impl Cursor {
     pub fn new(store: Arc<Store>, at: TopicPartition, from: Offset) -> Self {
-        Cursor { store, at, next: from.0, batch: RawChunk::default(), index: 0, closed: false }
-    }
-
-    pub fn seek(&mut self, to: Offset) {
-        (self.next, self.batch, self.index) = (to.0, RawChunk::default(), 0);
-    }
-
-    pub fn close(&mut self) {
-        self.closed = true;
-        self.seek(Offset(self.next));
-    }
-
-    pub fn next(&self) -> u64 {
-        self.next
+        Cursor { store, at, next: from.0, batch: RawChunk::default(), index: 0 }
     }
 
     /// The next records, without waiting.
     pub fn take(&mut self, max_records: usize, max_bytes: usize) -> Result<Option<Fetched>, Failure> {
-        if self.closed {
-            return Ok(None);
-        }
         let (before, mut pieces) = (self.next, vec![]);
         let (mut records, mut bytes) = (0, 0);
         while records < max_records && bytes < max_bytes && self.load()? {
@@ -143,23 +122,53 @@ fn join(mut pieces: Vec<RawChunk>, records: usize, bytes: usize) -> RawChunk {
     all.build()
 }
 
-/// The fetcher of one owned partition.
-#[derive(Clone, Debug)]
-pub(super) struct PartitionFetcher(Arc<Mutex<Cursor>>);
-
-impl PartitionFetcher {
-    pub fn new(cursor: Cursor) -> Self {
-        PartitionFetcher(Arc::new(Mutex::new(cursor)))
+impl Fetcher for Cursor {
+    fn take(&mut self, max_records: usize, max_bytes: usize) -> Result<Option<Fetched>, Failure> {
+        Cursor::take(self, max_records, max_bytes)
     }
 
-    pub fn cursor(&self) -> MutexGuard<'_, Cursor> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seek(&mut self, to: Offset) {
+        (self.next, self.batch, self.index) = (to.0, RawChunk::default(), 0);
     }
 }
 
-impl Fetcher for PartitionFetcher {
-    fn take(&mut self, max_records: usize, max_bytes: usize) -> Result<Option<Fetched>, Failure> {
-        self.cursor().take(max_records, max_bytes)
+/// Fetches partitions. It holds nothing by itself: each cursor reads where the records are.
+#[derive(Debug)]
+pub(crate) struct EmbeddedFetch {
+    store: Arc<Store>,
+    /// What the last wait has seen of the log.
+    seen: u64,
+}
+
+impl EmbeddedFetch {
+    pub(super) fn new(store: Arc<Store>) -> Self {
+        EmbeddedFetch { store, seen: 0 }
+    }
+
+    /// Whether the log has changed since this was asked last: then `wait` would have returned at once.
+    pub(crate) fn has_changed(&mut self) -> bool {
+        let now = self.store.lock().changes;
+        std::mem::replace(&mut self.seen, now) != now
+    }
+}
+
+impl Fetch for EmbeddedFetch {
+    fn start(&mut self, at: &[(TopicPartition, Offset)]) -> Result<Vec<Box<dyn Fetcher>>, Failure> {
+        let open = |(at, from): &(TopicPartition, Offset)| {
+            Box::new(Cursor::new(self.store.clone(), at.clone(), *from)) as Box<dyn Fetcher>
+        };
+        Ok(at.iter().map(open).collect())
+    }
+
+    fn wait(&mut self, timeout: Duration) {
+        let seen = self.seen;
+        self.store.wait(timeout, |state| (state.changes != seen).then_some(()));
+        self.has_changed();
+    }
+
+    fn wake(&self) -> Wake {
+        let store = self.store.clone();
+        Arc::new(move || store.change(|_| ()))
     }
 }
 

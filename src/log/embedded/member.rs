@@ -1,19 +1,16 @@
-//! A member's side of the group: the events it has received, its answers, and the fetchers of its partitions.
+//! A member's side of the group: the events it has received, and its answers.
 //!
 //! Knows no plan. Invariants: an event is reported once; a partition is granted to another member only after `release`;
 //! a member whose place was taken over by a newer one of the same instance fails for good.
 
-use super::{
-    cursor::{Cursor, PartitionFetcher},
-    store::{State, Store},
-};
+use super::store::{State, Store};
 use crate::{
     error::{Failure, Reaction, Result, Stage},
-    log::{Committed, Fetcher, GroupEvent, GroupSpec, Member, Membership},
-    record::{Offset, TopicPartition},
+    log::{Committed, GroupEvent, GroupSpec, Member, Membership},
+    record::TopicPartition,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -29,7 +26,6 @@ pub(crate) struct EmbeddedMember {
     held: BTreeSet<TopicPartition>,
     reported_revoked: BTreeSet<TopicPartition>,
     lost: BTreeSet<TopicPartition>,
-    fetchers: BTreeMap<TopicPartition, PartitionFetcher>,
     closed: bool,
     rejoining: bool,
     /// Simulation: an expelled member joins again without reporting that it lost anything, as librdkafka can do.
@@ -46,7 +42,6 @@ impl EmbeddedMember {
             held: BTreeSet::new(),
             reported_revoked: BTreeSet::new(),
             lost: BTreeSet::new(),
-            fetchers: BTreeMap::new(),
             closed: false,
             rejoining: false,
             silent: false,
@@ -79,12 +74,6 @@ impl EmbeddedMember {
         Ok(self.store.lock().committed(&self.spec.group, at))
     }
 
-    /// Whether `wait` would return at once.
-    pub(crate) fn is_ready(&self) -> bool {
-        let positions = self.positions();
-        self.ready(&self.store.lock(), &positions)
-    }
-
     fn holder<'a>(&self, state: &'a State) -> Option<&'a str> {
         state.groups.get(&self.spec.group)?.holder(&self.spec.instance)
     }
@@ -99,20 +88,6 @@ impl EmbeddedMember {
             self.held.iter().filter(gone).filter(|tp| !self.reported_revoked.contains(*tp)).cloned();
         let assigned = granted.difference(back).filter(|tp| !self.held.contains(*tp));
         (revoking.collect(), assigned.filter(|tp| !self.lost.contains(*tp)).cloned().collect())
-    }
-
-    fn positions(&self) -> Vec<(TopicPartition, u64)> {
-        self.fetchers.iter().map(|(at, fetcher)| (at.clone(), fetcher.cursor().next())).collect()
-    }
-
-    fn ready(&self, state: &State, positions: &[(TopicPartition, u64)]) -> bool {
-        let (revoking, assigned) = self.unreported(state);
-        let more =
-            |(at, next): &(TopicPartition, u64)| state.partition(at).is_some_and(|p| p.stable_end() > *next);
-        !revoking.is_empty()
-            || !assigned.is_empty()
-            || self.holder(state) != Some(&self.member_id)
-            || positions.iter().any(more)
     }
 
     /// Gives up what is revoked before that was reported to this member.
@@ -149,10 +124,6 @@ impl EmbeddedMember {
                 }
             });
         }
-    }
-
-    fn not_owned(at: &TopicPartition) -> Failure {
-        Failure::new(Stage::Group, Reaction::CloseTasks, format!("{at} is not assigned to this member"))
     }
 }
 
@@ -191,12 +162,6 @@ impl Member for EmbeddedMember {
         Ok(events)
     }
 
-    fn wait(&mut self, timeout: Duration) {
-        let positions = self.positions();
-        let store = self.store.clone();
-        store.wait(timeout, |state| self.ready(state, &positions).then_some(()));
-    }
-
     fn membership(&self) -> Result<Membership, Failure> {
         let state = self.store.lock();
         let mut generation = self.generation.lock().unwrap_or_else(PoisonError::into_inner);
@@ -219,32 +184,13 @@ impl Member for EmbeddedMember {
         })
     }
 
-    fn start(&mut self, at: &[(TopicPartition, Offset)]) -> Result<Vec<Box<dyn Fetcher>>, Failure> {
-        if let Some((at, _)) = at.iter().find(|(at, _)| !self.held.contains(at)) {
-            return Err(Self::not_owned(at));
-        }
-        let open = |(at, from): &(TopicPartition, Offset)| {
-            let fetcher = PartitionFetcher::new(Cursor::new(self.store.clone(), at.clone(), *from));
-            if let Some(before) = self.fetchers.insert(at.clone(), fetcher.clone()) {
-                before.cursor().close();
-            }
-            Box::new(fetcher) as Box<dyn Fetcher>
-        };
-        Ok(at.iter().map(open).collect())
-    }
-
-    fn seek(&mut self, at: &TopicPartition, to: Offset) -> Result<(), Failure> {
-        let fetcher = self.fetchers.get(at).ok_or_else(|| Self::not_owned(at))?;
-        fetcher.cursor().seek(to);
-        Ok(())
+    fn accept(&mut self) -> Result<(), Failure> {
+        Ok(()) // an assignment takes effect when it is reported
     }
 
     fn release(&mut self, at: &[TopicPartition]) -> Result<(), Failure> {
         let mut granted = vec![];
         for tp in at {
-            if let Some(fetcher) = self.fetchers.remove(tp) {
-                fetcher.cursor().close();
-            }
             self.reported_revoked.remove(tp);
             if self.held.remove(tp) {
                 granted.push(tp.clone());
@@ -286,6 +232,5 @@ impl Drop for EmbeddedMember {
     /// The place is kept for the session timeout, as for a process that is about to start again.
     fn drop(&mut self) {
         self.vacate();
-        self.fetchers.values().for_each(|fetcher| fetcher.cursor().close());
     }
 }

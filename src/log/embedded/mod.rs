@@ -19,14 +19,15 @@ mod store;
 mod time;
 mod transaction;
 
+pub(crate) use cursor::EmbeddedFetch;
 pub use files::{Fsync, Options};
 pub(crate) use member::EmbeddedMember;
 pub(crate) use producer::EmbeddedProducer;
 pub use time::Time;
 
 use super::{
-    Committed, GroupMember, GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec,
-    timestamps,
+    Committed, Fetch, FetchSpec, GroupMember, GroupSpec, Log, Member, Producer, ProducerSpec, Reader,
+    TopicInfo, TopicSpec, Wake, timestamps,
 };
 use crate::{
     error::{Error, Result},
@@ -188,6 +189,10 @@ impl Embedded {
         EmbeddedMember::join(self.store.clone(), group.clone())
     }
 
+    pub(crate) fn fetch_embedded(&self) -> EmbeddedFetch {
+        EmbeddedFetch::new(self.store.clone())
+    }
+
     pub(crate) fn producer_embedded(&self, spec: &ProducerSpec) -> EmbeddedProducer {
         EmbeddedProducer::new(self.store.clone(), spec.clone())
     }
@@ -257,6 +262,10 @@ impl Log for Embedded {
         Ok(self.store.lock().counts().keys().map(ToString::to_string).collect())
     }
 
+    fn fetch(&self, _: &FetchSpec) -> Result<Box<dyn Fetch>> {
+        Ok(Box::new(self.fetch_embedded()))
+    }
+
     fn read(&self, at: &TopicPartition, from: Offset) -> Result<Box<dyn Reader>> {
         self.of_partition(at, |_| ())?;
         Ok(Box::new(PartitionReader(Cursor::new(self.store.clone(), at.clone(), from))))
@@ -280,7 +289,7 @@ impl Log for Embedded {
         Ok(members.map(member).collect())
     }
 
-    fn join(&self, group: &GroupSpec) -> Result<Box<dyn Member>> {
+    fn join(&self, group: &GroupSpec, _: Wake) -> Result<Box<dyn Member>> {
         Ok(Box::new(self.join_embedded(group)))
     }
 

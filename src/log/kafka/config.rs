@@ -6,7 +6,7 @@
 
 use crate::{
     error::{Error, Result},
-    log::{GroupSpec, ProducerSpec},
+    log::{FetchSpec, GroupSpec, ProducerSpec},
 };
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
 use std::{collections::BTreeMap, time::Duration};
@@ -119,6 +119,12 @@ const PRODUCER: &[&str] = &[
 /// Properties of a consumer that only a member of a group needs.
 const MEMBER: &[&str] = &["group.protocol.type", "heartbeat.interval.ms", "max.poll.interval.ms"];
 
+/// Properties that a member of a group must not have: with a rack the assignor would prefer partitions of that rack, but
+/// nothing is fetched through the member.
+const FETCHING: &[&str] = &["client.rack"];
+
+/// A rebalance takes two rounds, and a member hears of each by its next heartbeat.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 const MIB: usize = 1 << 20;
 /// The memory that the library is assumed to use for a small queued record: it counts only the bytes of key and value.
 const MESSAGE_BYTES: usize = 512;
@@ -151,27 +157,36 @@ impl Settings {
         &self.bootstrap
     }
 
-    /// A member of a group; `partitions` is the total number in all its topics.
-    pub(super) fn member(&self, spec: &GroupSpec, partitions: usize) -> ClientConfig {
+    /// A member of a group, which fetches nothing.
+    pub(super) fn member(&self, spec: &GroupSpec) -> ClientConfig {
         let session = spec.session_timeout;
         let mut config = self.base();
-        set(&mut config, FETCH);
-        let per_partition = (spec.buffer_bytes / partitions.max(1)).max(MIB);
-        bound_fetch(&mut config, per_partition);
-        self.add_user(&mut config, &[PRODUCER]);
+        self.add_user(&mut config, &[PRODUCER, FETCHING]);
         set(&mut config, READ);
         config
             .set("group.id", &spec.group)
             .set("group.instance.id", &spec.instance)
             .set("group.protocol", "classic")
             .set("partition.assignment.strategy", "cooperative-sticky")
+            // Committed offsets are answered only once no transaction is pending on them.
             .set("isolation.level", "read_committed")
             .set("session.timeout.ms", ms(session));
+        if config.get("heartbeat.interval.ms").is_none() {
+            config.set("heartbeat.interval.ms", ms((session / 3).min(HEARTBEAT)));
+        }
+        config
+    }
+
+    /// Fetches many partitions, without a group.
+    pub(super) fn fetch(&self, spec: &FetchSpec) -> ClientConfig {
+        let mut config = self.base();
+        set(&mut config, FETCH);
+        bound_fetch(&mut config, (spec.buffer_bytes / spec.partitions.max(1)).max(MIB));
+        self.add_user(&mut config, &[PRODUCER, MEMBER]);
+        set(&mut config, READ);
+        config.set("isolation.level", "read_committed");
         if crate::failpoint::passes("mutant-uncommitted-input") {
             config.set("isolation.level", "read_uncommitted");
-        }
-        if config.get("heartbeat.interval.ms").is_none() {
-            config.set("heartbeat.interval.ms", ms((session / 3).min(Duration::from_secs(3))));
         }
         config
     }
@@ -417,9 +432,10 @@ mod tests {
             instance: "i".into(),
             topics: vec!["t".into()],
             session_timeout: Duration::from_secs(10),
-            buffer_bytes: 64 * MIB,
         }
     }
+
+    const OF_FOUR: FetchSpec = FetchSpec { buffer_bytes: 64 * MIB, partitions: 4 };
 
     fn transactional() -> ProducerSpec {
         ProducerSpec {
@@ -474,17 +490,26 @@ mod tests {
             ("linger.ms", "9"),
             ("compression.type", "zstd"),
             ("socket.timeout.ms", "60000"),
+            ("client.rack", "a"),
+            ("max.poll.interval.ms", "7000"),
         ])
         .unwrap();
-        let member = s.member(&group(), 4);
-        assert_eq!(member.get("fetch.wait.max.ms"), Some("7"));
-        assert_eq!(member.get("linger.ms"), None, "a consumer has no linger");
+        let (member, fetch) = (s.member(&group()), s.fetch(&OF_FOUR));
+        assert_eq!(fetch.get("fetch.wait.max.ms"), Some("7"));
+        assert_eq!((member.get("linger.ms"), fetch.get("linger.ms")), (None, None), "consumers have none");
+        assert_eq!((member.get("client.rack"), fetch.get("client.rack")), (None, Some("a")));
         assert_eq!(
-            member.get("queued.max.messages.kbytes"),
+            (member.get("max.poll.interval.ms"), fetch.get("max.poll.interval.ms")),
+            (Some("7000"), None)
+        );
+        assert_eq!(member.get("heartbeat.interval.ms"), Some("1000"));
+        assert_eq!(
+            fetch.get("queued.max.messages.kbytes"),
             Some("16384"),
             "the budget is divided among all partitions"
         );
-        assert_eq!(member.get("isolation.level"), Some("read_committed"));
+        let levels = [&member, &fetch].map(|config| config.get("isolation.level"));
+        assert_eq!(levels, [Some("read_committed"); 2]);
         let producer = s.producer(&transactional());
         assert_eq!((producer.get("linger.ms"), producer.get("fetch.wait.max.ms")), (Some("9"), None));
         assert_eq!(producer.get("socket.timeout.ms"), Some("14900"), "within the transaction's time");
@@ -505,7 +530,8 @@ mod tests {
         let mut at_least_once = transactional();
         at_least_once.transactional_id = None;
         for config in [
-            s.member(&group(), 1),
+            s.member(&group()),
+            s.fetch(&OF_FOUR),
             s.reader(),
             s.watermarks(),
             s.admin(),

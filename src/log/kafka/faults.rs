@@ -17,6 +17,8 @@ use rdkafka::{
 };
 use std::{
     collections::BTreeMap,
+    sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -54,14 +56,12 @@ impl Mock {
             instance: "i".into(),
             topics: vec![TOPIC.into()],
             session_timeout: Duration::from_secs(10),
-            buffer_bytes: 1 << 20,
         };
-        let mut member = self.log.join(&spec).unwrap();
+        let mut member = self.log.join(&spec, Arc::new(|| ())).unwrap();
         until("assigned", || {
-            member.wait(Duration::from_millis(50));
             for event in member.poll().unwrap() {
-                if let GroupEvent::Assigned(at) = event {
-                    member.start(&at.into_iter().map(|at| (at, Offset(0))).collect::<Vec<_>>()).unwrap();
+                if let GroupEvent::Assigned(_) = event {
+                    member.accept().unwrap();
                     return true;
                 }
             }
@@ -75,6 +75,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
         assert!(started.elapsed() < PATIENCE, "timed out waiting until {what}");
+        thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -208,7 +209,6 @@ fn a_lost_connection_is_reported_and_so_is_its_return() {
     let mut reported = vec![];
     let mut await_reports = |count: usize| {
         until("the connection's state is reported", || {
-            member.wait(Duration::from_millis(50));
             for event in member.poll().unwrap() {
                 if let GroupEvent::Connection(state) = event {
                     reported.push(state);
@@ -233,14 +233,10 @@ fn closing_a_member_before_it_answers_does_not_hang() {
         instance: "i".into(),
         topics: vec![TOPIC.into()],
         session_timeout: Duration::from_secs(10),
-        buffer_bytes: 1 << 20,
     };
     for leave in [false, true] {
-        let mut member = mock.log.join(&spec).unwrap();
-        until("assigned", || {
-            member.wait(Duration::from_millis(50));
-            member.poll().unwrap().iter().any(|e| matches!(e, GroupEvent::Assigned(_)))
-        });
+        let mut member = mock.log.join(&spec, Arc::new(|| ())).unwrap();
+        until("assigned", || member.poll().unwrap().iter().any(|e| matches!(e, GroupEvent::Assigned(_))));
         let started = Instant::now();
         member.close(leave);
         assert!(started.elapsed() < Duration::from_secs(5), "leave {leave}: {:?}", started.elapsed());

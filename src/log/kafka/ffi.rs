@@ -75,26 +75,6 @@ unsafe impl Send for Queue {}
 unsafe impl Sync for Queue {}
 
 impl Queue {
-    /// The queue of one partition, split off from the consumer's common queue. Must be taken before the partition is
-    /// assigned.
-    pub(super) fn of_partition(
-        owner: Arc<dyn Any + Send + Sync>,
-        client: Client,
-        at: &TopicPartition,
-        waker: Arc<Waker>,
-    ) -> Option<Queue> {
-        let topic = c_string(&at.topic);
-        let partition = partition_number(at);
-        // SAFETY: the client is alive through `owner`; the topic string outlives the call.
-        let native = unsafe { sys::rd_kafka_queue_get_partition(client, topic.as_ptr(), partition) };
-        if native.is_null() {
-            return None;
-        }
-        // SAFETY: a valid queue; no target = records stay in it.
-        unsafe { sys::rd_kafka_queue_forward(native, ptr::null_mut()) };
-        Some(Self::with_waker(native, owner, waker))
-    }
-
     /// The queue of a client's events (reports, errors, log lines), or of the consumer's.
     pub(super) fn of_events(owner: Arc<dyn Any + Send + Sync>, client: Client, consumer: bool) -> Queue {
         // SAFETY: the client is alive through `owner`.
@@ -111,16 +91,9 @@ impl Queue {
 
     /// A new queue for reading a partition without a group.
     pub(super) fn new(owner: Arc<dyn Any + Send + Sync>, client: Client, waker: Arc<Waker>) -> Queue {
-        // SAFETY: the client is alive through `owner`; creation does not fail.
-        Self::with_waker(unsafe { sys::rd_kafka_queue_new(client) }, owner, waker)
-    }
-
-    fn with_waker(
-        native: *mut sys::rd_kafka_queue_t,
-        owner: Arc<dyn Any + Send + Sync>,
-        waker: Arc<Waker>,
-    ) -> Queue {
         let opaque = Arc::as_ptr(&waker).cast_mut().cast();
+        // SAFETY: the client is alive through `owner`; creation does not fail.
+        let native = unsafe { sys::rd_kafka_queue_new(client) };
         // SAFETY: the waker lives as long as this queue, which switches the callback off before it goes.
         unsafe { sys::rd_kafka_queue_cb_event_enable(native, Some(queue_is_nonempty), opaque) };
         Queue { native, waker: Some(waker), _client: owner }
@@ -343,8 +316,9 @@ pub(super) fn flush(client: Client, timeout: Duration) -> bool {
     code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
-/// Asks any broker for the cluster's brokers: true if one answered in time. This makes the library connect now, unlike
-/// waiting for its own first request, which sometimes comes a second late.
+/// Asks any broker for the cluster's brokers, and for the partitions of the topics that the client has handles of: true
+/// if one answered in time; the client takes note of an answer that comes later, too. This makes the library connect now,
+/// unlike waiting for its own first request, which sometimes comes a second late.
 pub(super) fn reach(client: Client, timeout: Duration) -> bool {
     let mut found = ptr::null();
     // SAFETY: the client is alive; the answer is ours to free.

@@ -12,21 +12,24 @@ mod config;
 mod connect;
 #[cfg(test)]
 mod faults;
-mod fetcher;
+mod fetch;
 mod ffi;
 mod listing;
 mod member;
 mod producer;
 mod queries;
-mod reader;
 
 use self::{
     admin::Admin,
     client::serve,
     config::Settings,
+    fetch::{KafkaFetch, Readers},
     queries::{Queries, QueryClient},
 };
-use super::{GroupMember, GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo, TopicSpec};
+use super::{
+    Fetch, FetchSpec, GroupMember, GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo,
+    TopicSpec, Wake,
+};
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     record::{Offset, TopicPartition},
@@ -35,7 +38,7 @@ use rdkafka::{consumer::Consumer, error::RDKafkaErrorCode as Code, metadata::Met
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, OnceLock, PoisonError,
+        OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -47,16 +50,13 @@ const OFFSET_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the leader of a partition may be silent before it is asked for again; then twice as long, and so on.
 const LEADER_PATIENCE: Duration = Duration::from_secs(1);
 const OFFSET_PAUSE: Duration = Duration::from_millis(20);
-/// The number of partitions assumed for a topic that was never described.
-const UNKNOWN_PARTITIONS: usize = 4;
 
 /// A Kafka cluster.
 pub struct KafkaLog {
     settings: Settings,
     queries: Queries,
     admin: OnceLock<Admin>,
-    /// Number of partitions of each topic, as last described: a member's buffer is divided among them.
-    partitions: Mutex<BTreeMap<String, u32>>,
+    readers: Readers,
     /// The longest transaction of any producer created here, in milliseconds: how long committed offsets may stay
     /// pending.
     transaction_ms: AtomicU64,
@@ -75,11 +75,11 @@ impl KafkaLog {
         let settings = Settings::new(bootstrap, properties)?;
         let queries = Queries::new(&settings)?;
         Ok(KafkaLog {
-            settings,
             queries,
             admin: OnceLock::new(),
-            partitions: Mutex::default(),
+            readers: Readers::new(&settings),
             transaction_ms: AtomicU64::new(TRANSACTION_MS),
+            settings,
         })
     }
 
@@ -207,14 +207,7 @@ impl Log for KafkaLog {
     }
 
     fn describe(&self, topics: &[&str]) -> Result<Vec<Option<TopicInfo>>> {
-        let found = self.admin()?.describe(&self.queries.client(), topics)?;
-        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
-        for (topic, info) in topics.iter().zip(&found) {
-            if let Some(info) = info {
-                partitions.insert((*topic).to_owned(), info.partitions);
-            }
-        }
-        Ok(found)
+        self.admin()?.describe(&self.queries.client(), topics)
     }
 
     fn create(&self, topic: &TopicSpec) -> Result {
@@ -237,8 +230,12 @@ impl Log for KafkaLog {
         listing::topics(&self.queries.client())
     }
 
+    fn fetch(&self, spec: &FetchSpec) -> Result<Box<dyn Fetch>> {
+        Ok(Box::new(KafkaFetch::new(&self.settings, spec)?))
+    }
+
     fn read(&self, at: &TopicPartition, from: Offset) -> Result<Box<dyn Reader>> {
-        Ok(Box::new(reader::PartitionReader::new(&self.settings, at, from)?))
+        Ok(Box::new(self.readers.read(at, from)?))
     }
 
     fn members(&self, group: &str) -> Result<Vec<GroupMember>> {
@@ -260,12 +257,9 @@ impl Log for KafkaLog {
         })
     }
 
-    fn join(&self, group: &GroupSpec) -> Result<Box<dyn Member>> {
-        let known = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = |topic: &String| known.get(topic).map_or(UNKNOWN_PARTITIONS, |n| *n as usize);
-        let partitions = group.topics.iter().map(of).sum();
+    fn join(&self, group: &GroupSpec, wake: Wake) -> Result<Box<dyn Member>> {
         let transaction = Duration::from_millis(self.transaction_ms.load(Ordering::Relaxed));
-        Ok(Box::new(member::join(&self.settings, group, partitions, transaction)?))
+        Ok(Box::new(member::join(&self.settings, group, wake, transaction)?))
     }
 
     fn producer(&self, spec: &ProducerSpec) -> Result<Box<dyn Producer>> {

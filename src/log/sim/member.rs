@@ -2,14 +2,14 @@
 //!
 //! Knows no plan of the group. Invariant: it does to the group only what the group's coordinator could have done.
 
-use super::{Call, Fate, Fault, SimFetcher, Verdict, killed, transient};
+use super::{Call, Fate, Fault, Verdict, killed, transient};
 use crate::{
     error::{Failure, Reaction, Result, Stage},
     log::{
-        Committed, Fetcher, GroupEvent, GroupSpec, Member, Membership,
+        Committed, GroupEvent, GroupSpec, Member, Membership,
         embedded::{Embedded, EmbeddedMember},
     },
-    record::{Offset, TopicPartition},
+    record::TopicPartition,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -63,7 +63,7 @@ impl Member for SimMember {
                 Fault::Expelled,
                 Fault::ExpelledSilently,
                 Fault::FencedByItself,
-                Fault::SeekRefused,
+                Fault::AnswerRefused,
                 Fault::Disconnected,
             ]
         };
@@ -77,7 +77,7 @@ impl Member for SimMember {
                 self.expel(false);
                 self.fenced = true;
             }
-            Some(Fault::SeekRefused) => return Err(seek_refused()),
+            Some(Fault::AnswerRefused) => return Err(answer_refused()),
             _ => {}
         }
         if self.fenced {
@@ -94,17 +94,6 @@ impl Member for SimMember {
             events.extend(self.inner.poll()?);
         }
         Ok(events)
-    }
-
-    fn wait(&mut self, timeout: Duration) {
-        let deadline = self.fate.now() + timeout;
-        while self.fate.step(Call::Wait, &[]) != Verdict::Killed && !self.inner.is_ready() {
-            let left = deadline.saturating_sub(self.fate.now());
-            if left.is_zero() {
-                return;
-            }
-            self.fate.block(left);
-        }
     }
 
     fn membership(&self) -> Result<Membership, Failure> {
@@ -133,18 +122,11 @@ impl Member for SimMember {
         }
     }
 
-    fn start(&mut self, at: &[(TopicPartition, Offset)]) -> Result<Vec<Box<dyn Fetcher>>, Failure> {
-        self.step(Call::Start, &[], Stage::Group)?;
-        let fetchers = self.inner.start(at)?;
-        let wrap = |inner| Box::new(SimFetcher { inner, fate: self.fate.clone() }) as Box<dyn Fetcher>;
-        Ok(fetchers.into_iter().map(wrap).collect())
-    }
-
-    fn seek(&mut self, at: &TopicPartition, to: Offset) -> Result<(), Failure> {
-        if self.step(Call::Seek, &[Fault::SeekRefused], Stage::Group)? == Some(Fault::SeekRefused) {
-            return Err(seek_refused());
+    fn accept(&mut self) -> Result<(), Failure> {
+        if self.step(Call::Accept, &[Fault::AnswerRefused], Stage::Group)? == Some(Fault::AnswerRefused) {
+            return Err(answer_refused());
         }
-        self.inner.seek(at, to)
+        self.inner.accept()
     }
 
     fn release(&mut self, at: &[TopicPartition]) -> Result<(), Failure> {
@@ -164,6 +146,6 @@ impl Member for SimMember {
     }
 }
 
-fn seek_refused() -> Failure {
-    Failure::new(Stage::Group, Reaction::CloseTasks, "simulated: seeking in a partition is refused")
+fn answer_refused() -> Failure {
+    Failure::new(Stage::Group, Reaction::CloseTasks, "simulated: an answer to a rebalance is refused")
 }

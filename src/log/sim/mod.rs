@@ -8,8 +8,10 @@ mod member;
 mod producer;
 
 use super::{
-    Fetched, Fetcher, GroupMember, GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo,
-    TopicSpec, embedded::Embedded, timestamps,
+    Fetch, FetchSpec, Fetched, Fetcher, GroupMember, GroupSpec, Log, Member, Producer, ProducerSpec, Reader,
+    TopicInfo, TopicSpec, Wake,
+    embedded::{Embedded, EmbeddedFetch},
+    timestamps,
 };
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
@@ -31,8 +33,8 @@ pub enum Call {
     Poll,
     Wait,
     Committed,
+    Accept,
     Start,
-    Seek,
     Release,
     Rejoin,
     Fetch,
@@ -84,8 +86,8 @@ pub enum Fault {
     FencedByItself,
     /// A member that was replaced joins again and expels the newer one.
     Usurp,
-    /// A seek is refused, either one that the engine asked for or one of the kept partitions after a rebalance.
-    SeekRefused,
+    /// An answer to a rebalance is refused, either one of the engine or one that the client gives by itself.
+    AnswerRefused,
     /// The log cannot be reached for a while, as an event.
     Disconnected,
     /// The commit is refused; none of it happened.
@@ -227,6 +229,11 @@ impl Log for SimLog {
         self.inner.topics()
     }
 
+    fn fetch(&self, _: &FetchSpec) -> Result<Box<dyn Fetch>> {
+        self.step(Call::Describe)?;
+        Ok(Box::new(SimFetch { inner: self.inner.fetch_embedded(), fate: self.fate.clone() }))
+    }
+
     fn read(&self, at: &TopicPartition, from: Offset) -> Result<Box<dyn Reader>> {
         self.step(Call::Read)?;
         let inner = self.inner.read(at, from)?;
@@ -243,7 +250,7 @@ impl Log for SimLog {
         self.inner.members(group)
     }
 
-    fn join(&self, group: &GroupSpec) -> Result<Box<dyn Member>> {
+    fn join(&self, group: &GroupSpec, _: Wake) -> Result<Box<dyn Member>> {
         self.step(Call::Join)?;
         let inner = self.inner.join_embedded(group);
         self.fate.joined(group);
@@ -284,6 +291,36 @@ impl Reader for SimReader {
     }
 }
 
+struct SimFetch {
+    inner: EmbeddedFetch,
+    fate: Arc<dyn Fate>,
+}
+
+impl Fetch for SimFetch {
+    fn start(&mut self, at: &[(TopicPartition, Offset)]) -> Result<Vec<Box<dyn Fetcher>>, Failure> {
+        if self.fate.step(Call::Start, &[]) == Verdict::Killed {
+            return Err(killed(Stage::Fetch));
+        }
+        let wrap = |inner| Box::new(SimFetcher { inner, fate: self.fate.clone() }) as Box<dyn Fetcher>;
+        Ok(self.inner.start(at)?.into_iter().map(wrap).collect())
+    }
+
+    fn wait(&mut self, timeout: Duration) {
+        let deadline = self.fate.now() + timeout;
+        while self.fate.step(Call::Wait, &[]) != Verdict::Killed && !self.inner.has_changed() {
+            let left = deadline.saturating_sub(self.fate.now());
+            if left.is_zero() {
+                return;
+            }
+            self.fate.block(left);
+        }
+    }
+
+    fn wake(&self) -> Wake {
+        self.inner.wake()
+    }
+}
+
 struct SimFetcher {
     inner: Box<dyn Fetcher>,
     fate: Arc<dyn Fate>,
@@ -298,5 +335,9 @@ impl Fetcher for SimFetcher {
             Verdict::Fault(Fault::ShortFetch) => self.inner.take(max_records.min(1), max_bytes),
             _ => self.inner.take(max_records, max_bytes),
         }
+    }
+
+    fn seek(&mut self, to: Offset) {
+        self.inner.seek(to);
     }
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::Config,
     operator::{Counters, NodeId, Work},
-    record::{Partition, TopicPartition},
+    record::{BatchTime, Partition, TopicPartition},
     runtime::events::{InputRange, SourcePosition},
     source::QueueLimits,
     state::Backend,
@@ -77,12 +77,13 @@ impl Partitions {
     /// record panics are not shown.
     pub fn begin_batch(
         &mut self,
+        now: BatchTime,
         opens_interval: bool,
         partition_records: usize,
         quiet: bool,
     ) -> Vec<InputRange> {
         self.tasks().for_each(|task| task.set_quiet(quiet));
-        self.sources.iter_mut().for_each(|s| s.begin_batch(opens_interval, partition_records));
+        self.sources.iter_mut().for_each(|s| s.begin_batch(now, opens_interval, partition_records));
         let sources = self.sources.iter().map(SourcePartition::nothing_read);
         sources.chain(self.locals.iter().map(LocalInput::nothing_read)).collect()
     }

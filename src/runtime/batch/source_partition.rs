@@ -15,6 +15,10 @@ use crate::{
 };
 use std::sync::Arc;
 
+/// An offset is committed anew this long after its last commit, even if it has not moved: the log forgets the offset of a
+/// topic that the group does not subscribe to some days after its last commit, Kafka after 7.
+pub const COMMIT_AGAIN_EVERY_MS: i64 = 86_400_000;
+
 /// One owned source partition.
 pub struct SourcePartition {
     /// Which.
@@ -29,6 +33,10 @@ pub struct SourcePartition {
     pub task: Task,
     /// The committed offset; on a first start there is none.
     pub committed: Option<Offset>,
+    /// The time of the batch that committed it last; `None` = it is not known, as for an offset that was set by hand.
+    committed_at: Option<BatchTime>,
+    /// Whether the batch in flight commits it anew.
+    commits_again: bool,
     /// Where a replay begins: the committed offset, or where a first start begins.
     pub start: Offset,
     /// The next offset to read, including the batch in flight.
@@ -74,6 +82,8 @@ pub struct Start {
     pub from: Offset,
     /// What the group has committed for it.
     pub committed: Option<Offset>,
+    /// The time of the batch that did so, if it is known.
+    pub committed_at: Option<BatchTime>,
     /// Where a bounded run ends.
     pub stop_at: Option<Offset>,
     /// Hands over its records, from `from` on.
@@ -114,7 +124,7 @@ impl SourcePartition {
         state_partitions: u32,
         stopwatch: Stopwatch,
     ) -> Self {
-        let Start { at, from, committed, stop_at, fetcher } = start;
+        let Start { at, from, committed, committed_at, stop_at, fetcher } = start;
         let id = TaskId { stage: 0, partition: at.partition };
         let decoder = stamping(source.decoder.clone(), plan.keeps_timestamps(node));
         let (plan, reads) = (plan.clone(), at.clone());
@@ -128,6 +138,8 @@ impl SourcePartition {
             careful: None,
             is_suspicious: false,
             committed,
+            committed_at,
+            commits_again: false,
             start: from,
             next: from,
             leader_epoch: None,
@@ -248,7 +260,7 @@ impl SourcePartition {
     /// The batch in flight is given up: its input is delivered again.
     pub fn abort(&mut self) {
         self.task.abort();
-        self.queue.clear();
+        self.queue.seek(self.start);
         if std::mem::take(&mut self.is_suspicious) {
             self.careful = Some(Careful::new((self.another_task)()));
             self.queue.set_raw(true);
@@ -258,7 +270,11 @@ impl SourcePartition {
     }
 
     /// The batch in flight is committed.
-    pub fn applied(&mut self, is_witnessed: bool) {
+    pub fn applied(&mut self, is_witnessed: bool, time: BatchTime) {
+        if self.is_touched() {
+            self.committed_at = Some(time);
+        }
+        self.commits_again = false;
         self.committed = Some(self.next);
         self.rejected.take_if(|(at, _)| *at < self.next);
         (self.start, self.start_epoch) = (self.next, self.leader_epoch);
@@ -299,7 +315,8 @@ impl SourcePartition {
     }
 
     /// Begins a batch; what was given up does not count as taken.
-    pub fn begin_batch(&mut self, opens_interval: bool, interval_records_max: usize) {
+    pub fn begin_batch(&mut self, now: BatchTime, opens_interval: bool, interval_records_max: usize) {
+        self.commits_again = self.is_old(now);
         let before = if opens_interval { 0 } else { self.taken_before + self.taken_records };
         (self.taken_before, self.taken_records) = (before, 0);
         self.interval_records_max = interval_records_max;
@@ -331,9 +348,15 @@ impl SourcePartition {
         }
     }
 
-    /// Whether the batch in flight moved this partition, or it was never committed.
+    /// Whether its offset was committed so long ago that it has to be committed again.
+    #[must_use]
+    pub fn is_old(&self, now: BatchTime) -> bool {
+        self.committed_at.is_none_or(|at| now.0.saturating_sub(at.0) >= COMMIT_AGAIN_EVERY_MS)
+    }
+
+    /// Whether the batch in flight commits the offset of this partition: it moved, was never committed, or that is long ago.
     #[must_use]
     pub fn is_touched(&self) -> bool {
-        self.committed != Some(self.next)
+        self.commits_again || self.committed != Some(self.next)
     }
 }

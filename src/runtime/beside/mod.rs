@@ -56,13 +56,14 @@ impl Beside {
         })
     }
 
-    /// Runs what belongs to a process that owns these partitions and, if `is_first`, does what only one process of the application does.
+    /// Runs what belongs to a process that owns these partitions; if `is_first`, what only one process of the application
+    /// does; `has_locals`: it does not stand by, so what feeds the sources of the process itself runs.
     ///
     /// # Errors
     /// Why a writer could not continue, or a thread could not be started.
-    pub fn run(&mut self, owned: &[TopicPartition], is_first: bool) -> Result {
+    pub fn run(&mut self, owned: &[TopicPartition], is_first: bool, has_locals: bool) -> Result {
         self.outboxes.run(is_first)?;
-        self.receivers.run_in(owned)
+        self.receivers.run_in(owned, has_locals)
     }
 
     /// Stops everything for good.

@@ -1,7 +1,7 @@
 //! Runs receivers: a thread that receives, and one that writes what was received to the receiver's topic.
 //!
 //! Owns those threads and their restarts. Knows no batch. Invariants: a receiver runs in the one process that
-//! owns partition 0 of its topic (in every process if its rows stay in memory), and on one thread at a time;
+//! owns partition 0 of its topic (if its rows stay in memory: in every process that does not stand by), and on one thread at a time;
 //! rows are confirmed only once the log has them; what a receiver handed over is written before its stop
 //! completes; a row that the log refuses holds up no other row and no stop; a receiver that fails is restarted, after a
 //! longer pause each time.
@@ -75,11 +75,12 @@ impl Receivers {
         Receivers { specs, running, ending, ended: false, looks: 0, log, observer, clock }
     }
 
-    /// Runs those receivers whose topic's first partition is owned, and stops the others; to be called at each barrier.
+    /// Runs those receivers whose topic's first partition is owned and, if `has_locals`, those whose rows stay in memory;
+    /// stops the others. To be called at each barrier.
     ///
     /// # Errors
     /// If a thread cannot be started.
-    pub fn run_in(&mut self, owned: &[TopicPartition]) -> Result {
+    pub fn run_in(&mut self, owned: &[TopicPartition], has_locals: bool) -> Result {
         if self.ended {
             return Ok(());
         }
@@ -88,7 +89,7 @@ impl Receivers {
                 ReceiverTarget::Topic { name, .. } => {
                     owned.iter().any(|o| *o.topic == **name && o.partition == Partition(0))
                 }
-                ReceiverTarget::Memory(..) => true,
+                ReceiverTarget::Memory(..) => has_locals,
             };
             self.ending[index].retain(|thread| !thread.is_finished());
             if !ours {

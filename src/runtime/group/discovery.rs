@@ -1,6 +1,8 @@
 //! Topics and partitions that appear or go while the program runs.
 //!
-//! Owns when the log is queried for them. Knows no batch. Invariants: the log is queried only at the barrier;
+//! Owns when the log is queried for them. Knows no batch. The group of a program without state has to be asked for a new
+//! assignment then; with state, whoever owns the state partition that a source partition goes with takes it up by
+//! itself. Invariants: the log is queried only at the barrier;
 //! a partition that appears later is read from its beginning, whatever `starting_offsets` says; a topic that a
 //! pattern matched may go, or be made anew; one that the program names may not; a log that does not answer
 //! changes nothing.
@@ -8,6 +10,7 @@
 use super::{Group, topics};
 use crate::{
     error::{Error, Result, Stage},
+    log::TopicInfo,
     record::TopicPartition,
     runtime::{app::App, events::Observed},
 };
@@ -35,20 +38,20 @@ impl Discovery {
 
 impl Group {
     /// Queries the log from time to time for topics that appeared or are gone, and for partitions that were
-    /// added. `true` = the group must be asked for a new assignment.
+    /// added. Returns, if anything has changed, the topics that are not what they were: gone, or made anew.
     ///
     /// # Errors
     /// If a topic that the program names was deleted and made anew.
-    pub fn discover(&mut self, app: &App) -> Result<bool> {
+    pub fn discover(&mut self, app: &App) -> Result<Option<Vec<String>>> {
         if app.since(self.discovery.asked) < app.config.metadata_refresh {
-            return Ok(false);
+            return Ok(None);
         }
         self.discovery.asked = app.now();
         let found = match topics::find(app.env.log.as_ref(), &app.plan, &app.names) {
             Ok(found) => found,
             Err(e) => {
                 tracing::warn!("cannot look for new topics and partitions: {e}");
-                return Ok(false);
+                return Ok(None);
             }
         };
         self.report_missing(app, [found.missing, found.unmatched].concat());
@@ -59,23 +62,21 @@ impl Group {
         let is_gone = |name: &&String| !now.contains_key(*name) && !self.discovery.missing.contains(*name);
         // Without any topic the group cannot be joined: then all wait until one exists.
         let gone = names(before.keys().filter(|_| !now.is_empty()).filter(is_gone).collect());
-        let has_changed = |(name, topic): &(&String, &crate::log::TopicInfo)| {
-            before.get(*name).is_some_and(|b| b.id != topic.id || b.partitions < topic.partitions)
+        let is_anew =
+            |(name, topic): &(&String, &TopicInfo)| before.get(*name).is_some_and(|b| b.id != topic.id);
+        let anew = names(now.iter().filter(is_anew).map(|(name, _)| name).collect());
+        let has_grown = |(name, topic): &(&String, &TopicInfo)| {
+            before.get(*name).is_some_and(|b| b.id == topic.id && b.partitions < topic.partitions)
         };
-        let changed = names(now.iter().filter(has_changed).map(|(name, _)| name).collect());
-        if added.is_empty() && gone.is_empty() && changed.is_empty() {
-            return Ok(false);
+        let grown = names(now.iter().filter(has_grown).map(|(name, _)| name).collect());
+        if [&added, &gone, &anew, &grown].iter().all(|topics| topics.is_empty()) {
+            return Ok(None);
         }
-        tracing::info!(
-            ?added,
-            ?gone,
-            ?changed,
-            "input topics have changed: asking the group for a new assignment"
-        );
+        tracing::info!(?added, ?gone, ?anew, ?grown, "input topics have changed");
         self.topics.inputs.retain(|name, _| !gone.contains(name));
         self.topics.inputs.extend(found.topics.inputs);
         self.discovery.has_rejoined = false;
-        Ok(true)
+        Ok(Some([gone, anew].concat()))
     }
 
     /// The cause of a failure to read: the topic may have been made anew.
@@ -123,22 +124,24 @@ impl Group {
         Ok(self.joined_mut()?.rejoin()?)
     }
 
-    /// Whether partitions were assigned that the program does not read. A static member that starts again gets
-    /// its old assignment back even if a topic of it was deleted: then the group has to be left once.
+    /// Whether partitions were assigned that we have not asked for. A static member that starts again gets its old
+    /// assignment back even if a topic of it was deleted, or if an earlier version subscribed to other topics: then the
+    /// group has to be left once.
     ///
     /// # Errors
     /// If that has not helped.
     pub fn must_leave_for(&mut self, app: &App, assigned: &[TopicPartition]) -> Result<bool> {
-        let is_ours = |topic: &str| self.topics.inputs.contains_key(topic) || *topic == *app.names.exchange;
+        let subscription = self.subscription(app);
+        let is_ours = |topic: &str| subscription.iter().any(|name| name == topic);
         let Some(other) = assigned.iter().find(|at| !is_ours(&at.topic)) else { return Ok(false) };
         if mem::replace(&mut self.discovery.has_left, true) {
             return Err(Error::Refused(format!(
-                "the group assigned {other}, which this program does not read: another program runs, or ran a moment ago, under the application id `{}` (or this one, with another input)\n  next: give each program an application id of its own (--application-id); if only the input has changed, start again after the session timeout",
+                "the group assigned {other}, which this program does not subscribe to: another program runs, or ran a moment ago, under the application id `{}` (or this one, with another input)\n  next: give each program an application id of its own (--application-id); if only the input has changed, start again after the session timeout",
                 app.config.application_id
             )));
         }
         tracing::warn!(
-            "the group assigned {other}, which does not exist any more or is not read by this program: asking the group for a new assignment"
+            "the group assigned {other}, which an earlier process of this name has subscribed to, and this one has not: asking the group for a new assignment"
         );
         Ok(true)
     }

@@ -1,7 +1,8 @@
 //! The consumer group: our place in it, what it assigns and revokes, our identity in it, and the topics that
 //! it covers.
 //!
-//! Owns the member, the events that wait for the barrier, and the partitions that wait to be recovered. Knows no task and no batch.
+//! Owns the member, the handle that fetches, the events that wait for the barrier, and the partitions that wait to be
+//! recovered. Knows no task and no batch.
 //! Invariants: events are served only at the barrier, in their order; a partition is given back only once nothing of it is in flight.
 
 mod discovery;
@@ -9,12 +10,13 @@ mod guarantee;
 pub mod identity;
 pub mod meta;
 mod ownership;
+mod shards;
 pub mod topics;
 mod unassigned;
 
 use crate::{
     error::{Failure, Reaction, Result, Stage},
-    log::{Committed, Fetcher, GroupEvent, GroupSpec, Member, Membership},
+    log::{Committed, Fetch, FetchSpec, Fetcher, GroupEvent, GroupSpec, Member, Membership},
     record::{Offset, TopicPartition},
     runtime::{app::App, events::Observed},
     task::recovery_record::RecoveryRecord,
@@ -41,6 +43,8 @@ pub struct CommittedPosition {
 pub struct Group {
     /// `None` = we are outside: nothing is assigned to us, and nobody waits for us.
     member: Option<Box<dyn Member>>,
+    /// Fetches what is ours; made anew with each membership.
+    fetch: Option<Box<dyn Fetch>>,
     /// Our member id when our partitions were recovered.
     member_id: String,
     /// What happened while a batch was in flight.
@@ -66,6 +70,7 @@ impl Group {
     pub fn outside(app: &App, topics: Topics) -> Self {
         Group {
             member: None,
+            fetch: None,
             member_id: String::new(),
             events: vec![],
             lost: None,
@@ -87,7 +92,18 @@ impl Group {
     /// If the group cannot be joined.
     pub fn join(&mut self, app: &App) -> Result {
         self.leave();
-        self.member = Some(app.env.log.join(&spec(app, &self.topics))?);
+        let fetch = app.env.log.fetch(&FetchSpec {
+            buffer_bytes: app.config.receive_buffer_bytes,
+            partitions: self.topics.inputs.values().map(|info| info.partitions as usize).sum(),
+        })?;
+        let spec = GroupSpec {
+            group: app.config.application_id.clone(),
+            instance: app.env.instance.0.to_string(),
+            topics: self.subscription(app),
+            session_timeout: app.config.session_timeout,
+        };
+        self.member = Some(app.env.log.join(&spec, fetch.wake())?);
+        self.fetch = Some(fetch);
         self.must_rejoin = false;
         Ok(())
     }
@@ -101,6 +117,7 @@ impl Group {
         if let Some(mut member) = self.member.take() {
             member.leave();
         }
+        self.fetch = None;
     }
 
     fn joined(&self) -> Result<&dyn Member, Failure> {
@@ -198,11 +215,18 @@ impl Group {
         }
     }
 
-    /// Takes over partitions, to be fetched from these offsets; `is_first`: we hold none yet.
+    /// Takes over what the group has assigned, if it waits for that.
     ///
     /// # Errors
-    /// If the assignment has been replaced meanwhile, or we were expelled and admitted again since we took over
-    /// those that we hold.
+    /// If the assignment has been replaced meanwhile.
+    pub fn accept(&mut self) -> Result<(), Failure> {
+        self.joined_mut()?.accept()
+    }
+
+    /// Fetches partitions that are recovered, from these offsets; `is_first`: we hold none yet.
+    ///
+    /// # Errors
+    /// If they cannot be fetched, or we were expelled and admitted again since we took over those that we hold.
     pub fn start(
         &mut self,
         at: &[(TopicPartition, Offset)],
@@ -213,17 +237,9 @@ impl Group {
             let what = "expelled from the group and admitted again";
             return Err(Failure::new(Stage::Group, Reaction::CloseTasks, what));
         }
-        let fetchers = self.joined_mut()?.start(at)?;
+        let fetchers = self.fetch.as_mut().ok_or_else(outside)?.start(at)?;
         self.member_id = membership.member_id;
         Ok(fetchers)
-    }
-
-    /// Goes back to an offset of an owned partition.
-    ///
-    /// # Errors
-    /// If the partition is not owned.
-    pub fn seek(&mut self, at: &TopicPartition, to: Offset) -> Result<(), Failure> {
-        self.joined_mut()?.seek(at, to)
     }
 
     /// Our current membership in the group.
@@ -250,8 +266,8 @@ impl Group {
 
     /// Blocks until records or an event may be available, or `timeout` has passed.
     pub fn wait(&mut self, timeout: Duration) {
-        if let Some(member) = &mut self.member {
-            member.wait(timeout);
+        if let Some(fetch) = &mut self.fetch {
+            fetch.wait(timeout);
         }
     }
 
@@ -284,21 +300,6 @@ fn outside() -> Failure {
     Failure::new(Stage::Group, Reaction::RetrySame, "this process is not in the group")
 }
 
-/// Our place in the group of a program that reads these topics.
-fn spec(app: &App, topics: &Topics) -> GroupSpec {
-    let mut subscription: Vec<String> = topics.inputs.keys().cloned().collect();
-    if app.plan.has_state_partitions() {
-        subscription.push(app.names.exchange.to_string());
-    }
-    GroupSpec {
-        group: app.config.application_id.clone(),
-        instance: app.env.instance.0.to_string(),
-        topics: subscription,
-        session_timeout: app.config.session_timeout,
-        buffer_bytes: app.config.receive_buffer_bytes,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -308,6 +309,7 @@ mod tests {
     fn what_is_held_under_another_member_id_is_not_added_to() {
         let mut group = Group {
             member: None,
+            fetch: None,
             member_id: "a-1".into(),
             events: vec![],
             lost: None,

@@ -16,8 +16,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const UNSEEN: &str = "was created, but cannot be seen yet\n  next: start again";
 const DAY_MS: i64 = 86_400_000;
-/// For a compacted topic that gets a row with each batch and is read at each start: only closed segments are compacted.
-const CLOSED_SOON: [(&str, &str); 2] = [("segment.ms", "600000"), ("segment.bytes", "16777216")];
+/// For a compacted topic that gets rows all the time and is read at each start: only closed segments are compacted, and
+/// without the last setting only once half of them is new. A topic that exists keeps what it has.
+const COMPACTED_SOON: [(&str, &str); 3] =
+    [("segment.ms", "600000"), ("segment.bytes", "16777216"), ("max.compaction.lag.ms", "600000")];
 /// The most that a broker takes for `max.message.bytes`.
 const MESSAGE_BYTES_MAX: usize = i32::MAX as usize;
 /// How long a changelog keeps tombstones and the exchange topic keeps rows.
@@ -93,10 +95,8 @@ pub fn prepare(
     }
     let compact =
         [("cleanup.policy", "compact".to_owned()), ("delete.retention.ms", RETENTION_MS.to_string())];
-    let mut of_meta = compact.to_vec();
-    if plan.has_two_phase() {
-        of_meta.extend(CLOSED_SOON.map(|(k, v)| (k, v.to_owned())));
-    }
+    let of_meta: Vec<_> =
+        compact.iter().cloned().chain(COMPACTED_SOON.map(|(k, v)| (k, v.to_owned()))).collect();
     let mut internal = vec![spec(config, &names.meta, 1, &of_meta)];
     if plan.has_state_partitions() {
         let kept = [("cleanup.policy", "delete".to_owned()), ("retention.ms", RETENTION_MS.to_string())];
@@ -145,7 +145,7 @@ fn prepare_outboxes(log: &dyn Log, config: &Config, plan: &Topology) -> Result<V
             return Err(Error::Config(what));
         }
         let mut compact = vec![("cleanup.policy", "compact".to_owned())];
-        compact.extend(CLOSED_SOON.map(|(k, v)| (k, v.to_owned())));
+        compact.extend(COMPACTED_SOON.map(|(k, v)| (k, v.to_owned())));
         ensure_internal(log, &spec(config, positions, 1, &compact), false)?;
     }
     Ok(written)

@@ -50,11 +50,10 @@ impl Group {
         if !self.unassigned.is_time(membership.generation, now, app.config.session_timeout) {
             return false;
         }
-        let mut topics: Vec<_> =
-            self.topics.inputs.iter().map(|(name, info)| (name.clone(), info.partitions)).collect();
-        if app.plan.has_state_partitions() {
-            topics.push((app.names.exchange.to_string(), app.config.state_partitions));
-        }
+        let partitions =
+            |topic: &str| self.topics.inputs.get(topic).map_or(app.config.state_partitions, |t| t.partitions);
+        let subscription = self.subscription(app).into_iter();
+        let topics: Vec<_> = subscription.map(|topic| (topic.clone(), partitions(&topic))).collect();
         let unassigned = match self.joined_mut().and_then(|member| member.unassigned(&topics)) {
             Ok(unassigned) => unassigned,
             Err(f) => {

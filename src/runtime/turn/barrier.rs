@@ -49,12 +49,13 @@ impl Loop {
                         self.close_tasks();
                         return Ok(());
                     }
+                    let at = self.group.with_sources(&self.app, at);
                     self.forget(&at);
                     self.group.unrecovered.extend(at);
                 }
                 GroupEvent::Revoking(at) | GroupEvent::Lost(at) => {
                     let _ = crate::failpoint::passes("before-release");
-                    self.forget(&at);
+                    self.forget(&self.group.with_sources(&self.app, at.clone()));
                     self.group.release(&at)?;
                 }
                 GroupEvent::Connection(_) => {} // the group has reported it
@@ -65,24 +66,42 @@ impl Loop {
             self.look_for_partitions()?;
             self.look_for_an_owner()?;
         }
-        self.beside.run(&self.partitions.owned(), self.owns_the_first_partition())
+        self.beside.run(&self.partitions.owned(), self.owns_the_first_partition(), true)
     }
 
-    /// Asks the group for a new assignment if there are partitions that it does not know of, or that nobody
-    /// reads.
+    /// Takes up partitions that appeared, and asks the group for a new assignment where that takes one, or if there
+    /// are partitions that nobody reads.
     fn look_for_partitions(&mut self) -> Result {
         if !self.group.is_settled() {
             return Ok(());
         }
-        if self.group.discover(&self.app)? {
+        if let Some(changed) = self.group.discover(&self.app)? {
             self.witness.topology_is_written = false;
-            self.close_tasks();
+            if self.app.plan.has_state_partitions() {
+                self.follow(&changed);
+            } else {
+                tracing::info!("asking the group for a new assignment");
+                self.close_tasks();
+            }
             return Ok(());
         }
         if self.group.find_unassigned(&self.app) {
             self.close_tasks();
         }
         Ok(())
+    }
+
+    /// Forgets what was read of topics that have changed, and recovers the source partitions that go with our state
+    /// partitions and are not read yet.
+    fn follow(&mut self, changed: &[String]) {
+        let sources = self.partitions.sources.iter().map(|source| source.at.clone());
+        let (stale, kept): (Vec<_>, Vec<_>) =
+            sources.partition(|at| changed.iter().any(|topic| **topic == *at.topic));
+        self.forget(&stale);
+        let shards: Vec<Partition> = self.partitions.states.iter().map(|state| state.partition).collect();
+        let found = self.group.sources_of(&self.app, &shards).filter(|at| !kept.contains(at));
+        let found: Vec<_> = found.collect();
+        self.group.unrecovered.extend(found);
     }
 
     /// Whether this process does the work that only one process of the application does.
@@ -154,7 +173,7 @@ impl Loop {
         };
         self.app.observe(&Observed::StandingBy { holder });
         self.group.leave();
-        self.beside.run(&[], false)?;
+        self.beside.run(&[], false, false)?;
         for _ in 0..LOOK_EVERY.as_millis() / RETRY_PAUSE.as_millis() {
             if !self.app.env.shutdown.is_requested() {
                 self.app.env.clock.sleep(RETRY_PAUSE);

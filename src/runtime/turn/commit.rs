@@ -1,7 +1,7 @@
 //! Performs the forward actions of the checkpoint machine: flush, commit, apply.
 //!
 //! Decides nothing. Invariants: the member id and a loss of the assignment are checked between the last
-//! acknowledgement and the offsets; offsets are sent for every touched partition, moved or not; the databases
+//! acknowledgement and the offsets; offsets are sent for every touched partition, moved or not, and once a day for the others; the databases
 //! are written only by `apply`.
 
 use super::{Loop, give_up::TOLD_FROM};
@@ -174,7 +174,8 @@ impl Loop {
         let records = self.in_flight.counters.records_in;
         let is_progress = records > 0 || self.pace.setbacks.total() == 0;
         let is_witnessed = self.witness.is_due();
-        self.partitions.sources.iter_mut().for_each(|source| source.applied(is_witnessed));
+        let time = self.in_flight.batch().time;
+        self.partitions.sources.iter_mut().for_each(|source| source.applied(is_witnessed, time));
         self.partitions.locals.iter_mut().for_each(LocalInput::applied);
         self.partitions.have_changed = false;
         self.refresh_changelog_ends();

@@ -81,7 +81,7 @@ impl Loop {
         self.attention.watch(self.partitions.tasks().map(|task| task.running()));
         let of_partition = self.pace.rates.partition_records();
         let is_search = self.bisection.is_active() || self.pieces.are_taken();
-        let inputs = self.partitions.begin_batch(opens_interval, of_partition, is_search);
+        let inputs = self.partitions.begin_batch(batch.time, opens_interval, of_partition, is_search);
         if self.pieces.are_taken() {
             self.partitions.sources.iter_mut().for_each(|source| source.set_in_pieces(true)); // new ones too
         }
@@ -474,7 +474,10 @@ impl Loop {
         }
         let limits = self.queue_limits();
         let is_tick = self.app.plan.closes_by_event_time && self.app.since(self.in_flight.began) >= TICK;
-        let mut there = is_tick || self.partitions.locals.iter().any(LocalInput::has_more);
+        let now = BatchTime(self.app.env.clock.now_ms());
+        let mut there = is_tick
+            || self.partitions.locals.iter().any(LocalInput::has_more)
+            || self.partitions.sources.iter().any(|source| source.is_old(now));
         let mut lost = false;
         for source in &mut self.partitions.sources {
             if let Err(f) = source.queue.fill(limits) {

@@ -132,8 +132,7 @@ impl Loop {
         if found { Event::Ours } else { Event::NotOurs }
     }
 
-    /// Forgets the batch and sets the input back to the committed offsets. If a partition cannot be set back,
-    /// our place in the group is of no further use: everything is recovered again.
+    /// Forgets the batch and sets the input back to the committed offsets.
     pub(super) fn drop_batch(&mut self) -> Result<Event> {
         let phases = self.in_flight.phases;
         if self.in_flight.staged_bytes > 0 && !phases.flush.is_zero() {
@@ -142,21 +141,8 @@ impl Loop {
         self.set_back()?;
         self.partitions.abort();
         self.two_phase.discard();
-        let mut lost = None;
-        for source in &self.partitions.sources {
-            if let Err(f) = self.group.seek(&source.at, source.start) {
-                match f.reaction {
-                    Reaction::Exit | Reaction::StopPipeline => return Err(f.into()),
-                    _ => lost = Some(f),
-                }
-            }
-        }
         self.transaction.forget();
         self.report_replayed(false);
-        if let Some(f) = lost {
-            tracing::warn!("{f}; all partitions are recovered again");
-            self.close_tasks();
-        }
         let _ = crate::failpoint::passes("after-drop");
         Ok(Event::Dropped)
     }

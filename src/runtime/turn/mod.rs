@@ -303,12 +303,10 @@ impl Loop {
         if !self.group.unrecovered.is_empty() || partitions.none_owned() {
             return Some("waiting for the group to assign partitions".into());
         }
-        let inputs: usize = self.group.topics.inputs.values().map(|t| t.partitions as usize).sum();
-        let missing = inputs.saturating_sub(partitions.sources.len());
-        let without_state = (config.state_partitions as usize).saturating_sub(partitions.states.len());
-        if self.app.plan.has_state_partitions() && missing + without_state > 0 {
+        let missing = (config.state_partitions as usize).saturating_sub(partitions.states.len());
+        if self.app.plan.has_state_partitions() && missing > 0 {
             return Some(format!(
-                "waiting for {missing} source and {without_state} state partitions: a program with state runs in one process, and the group of `{}` has not assigned the rest to this one yet; it does so once no other process holds them, at the latest after the session timeout, {} s",
+                "waiting for {missing} state partitions: a program with state runs in one process, and the group of `{}` has not assigned the rest to this one yet; it does so once no other process holds them, at the latest after the session timeout, {} s",
                 config.application_id,
                 config.session_timeout.as_secs_f64()
             ));

@@ -113,6 +113,7 @@ impl Loop {
             let what = "the membership has changed since the state was claimed";
             return Err(Failure::new(Stage::Group, Reaction::RetrySame, what).into());
         }
+        self.group.accept()?;
         self.look_back()?;
         let mut positions = self.group.committed(&self.app, wanted)?;
         let meta = self.group.identity.meta();
@@ -137,9 +138,7 @@ impl Loop {
         let seen: Vec<_> = ready.iter().filter_map(|recovered| recovered.seen.as_ref()).collect();
         let starts = self.starts(&sources, &seen)?;
         sources::report_offsets_of_others(&self.app, self.group.identity.meta(), &sources, &starts)?;
-        let mut places = starts.clone();
-        places.extend(ready.iter().map(|recovered| (recovered.at.clone(), recovered.exchange_next)));
-        let fetchers = self.group.start(&places, membership, self.partitions.none_owned())?;
+        let fetchers = self.group.start(&starts, membership, self.partitions.none_owned())?;
         self.group.assignment_is_known();
         self.beside.ends.answers().for_each(drop); // they are about these partitions as they were before
         let (app, stopwatch) = (&self.app, self.app.stopwatch());
@@ -148,9 +147,10 @@ impl Loop {
         for ((position, (at, from)), fetcher) in sources.into_iter().zip(starts).zip(fetchers) {
             let source = app.plan.source_of(&at.topic).expect("a group that assigns other topics was left");
             let committed = position.committed.map(|c| c.offset);
+            let committed_at = position.record.map(|record| record.time);
             let stop_at = if app.is_bounded() { Some(app.env.log.end_offset(&at)?) } else { None };
             tracing::debug!(%at, %from, is_first = committed.is_none(), "source partition ready");
-            let start = Start { at, from, committed, stop_at, fetcher };
+            let start = Start { at, from, committed, committed_at, stop_at, fetcher };
             opened.push(SourcePartition::open(&app.plan, source, start, count, stopwatch.clone()));
         }
         let open = |recovered| StatePartition::open(&app.plan, recovered, count, &stopwatch);
@@ -228,13 +228,15 @@ impl Loop {
     }
 
     /// A static member that restarts gets its old assignment even if topics grew meanwhile: then the group is
-    /// asked again, once.
+    /// asked again, once. With state, source partitions are not assigned.
     fn rejoin_if_partitions_are_missing(&mut self) -> Result {
+        if self.app.plan.has_state_partitions() {
+            return Ok(());
+        }
         let (partitions, inputs) = (&self.partitions, &self.group.topics.inputs);
         let owned = |topic: &str| partitions.sources.iter().filter(|s| &*s.at.topic == topic).count();
         let grown = inputs.iter().any(|(t, info)| owned(t) > 0 && owned(t) < info.partitions as usize);
         let changed = self.group.identity.meta().is_some_and(|m| m.subscription_changed(&self.group.topics))
-            || (self.app.plan.has_state_partitions() && partitions.states.is_empty())
             || (!self.witness.topology_is_written && self.pace.has_begun()); // the partitions were added during this run
         if changed && (grown || inputs.keys().any(|t| owned(t) == 0)) {
             self.group.rejoin_once()?;

@@ -130,8 +130,7 @@ fn work_continues_under_frequent_rebalances() {
     let written = stream.finish();
     app.catch_up(&client, &mut run);
     assert!(run.fired().len() > 10, "{:?}", run.fired());
-    let log = run.stop();
-    assert!(!log.contains("seeking in"), "{log}");
+    run.stop();
     events::judge("rebalances", written, &client.read(&app.output));
     println!(
         "rebalances: a second process came and went {visits} times over new input and {VISITS_MIN} times without; {written} events, each once"

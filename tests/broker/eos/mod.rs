@@ -29,7 +29,6 @@ mod refusals;
 mod refused_records;
 mod scarce;
 mod secure;
-mod seeks;
 mod shutdown;
 mod slow_functions;
 mod standby;

@@ -142,6 +142,25 @@ fn rotating() {
     }));
 }
 
+/// How often each line has come, in all topics `<input>.*`, which it looks for often.
+#[test]
+#[ignore = "a program that a test starts"]
+fn rotating_counts() {
+    if std::env::var("TIDEGATE_TEST_PROGRAM").as_deref() != Ok("rotating_counts") {
+        return;
+    }
+    let Program { args, topics } = Program::parse_from(["rotating_counts"]);
+    end(program(&args, |args| {
+        let mut config = args.config();
+        config.metadata_refresh = Duration::from_millis(500);
+        let ssc = StreamingContext::new(config);
+        let pattern = SourceOptions::pattern(format!("{}\\..*", topics.input));
+        let lines = ssc.source::<Text>(pattern, Utf8).map(|line| (line, 1u64));
+        lines.running_reduce_by_key(|a, b| a + b).named("counts").to_kafka(&topics.output, Utf8, AsText);
+        ssc.run()
+    }));
+}
+
 /// Passes on lines, and looks each second for what has become of the input.
 #[test]
 #[ignore = "a program that a test starts"]

@@ -5,10 +5,11 @@ use super::{
     events,
     program::{App, Run},
     until,
-    words::Lines,
+    words::{Lines, Stream, Truth, judge, shortfalls},
 };
 use crate::{kafka::Kafka, subject::bootstrap};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tidegate::log::{GroupEvent, GroupSpec};
 
 /// A program that reads the topics `<input>.*`, and looks for them often.
 fn rotating(client: &Client) -> App {
@@ -73,6 +74,105 @@ fn topics_of_a_pattern_rotate_under_a_running_program() {
     passes(&client, &app, &mut run, "1", &["m"], &mut seen);
     run.stop();
     println!("rotation: {} lines, each once, the program never stopped", seen.len());
+}
+
+/// The group does not assign the inputs of a program with state, so it is not asked.
+#[test]
+fn topics_and_partitions_are_taken_up_by_a_program_with_state_without_a_rebalance() {
+    let client = Client::new(&bootstrap());
+    let app = App::new("test:rotating_counts", &client);
+    for name in ["1", "2"] {
+        client.create(&topic(&app, name), 1);
+    }
+    let mut run = app.start("");
+    let mut truth = Truth::new();
+    let mut passes = |run: &mut Run, name: &str, partitions: u64, lines: &[&str]| {
+        let mut writer = Lines::new(&client, &topic(&app, name), 1);
+        for (number, line) in (0..).zip(lines) {
+            writer.write_text(i32::try_from(number % partitions).unwrap(), line);
+            *truth.entry((*line).to_owned()).or_default() += 1;
+        }
+        writer.flush();
+        until(&format!("{lines:?} of {name} are counted (log: {})", run.log.display()), || {
+            run.must_run();
+            shortfalls(&truth, &client.read(&app.output)).is_empty()
+        });
+        judge(name, &truth, &client.read(&app.output));
+    };
+    passes(&mut run, "1", 1, &["a", "b", "a"]);
+    passes(&mut run, "2", 1, &["b"]);
+    let members = client.members(&app.id);
+    client.create(&topic(&app, "3"), 3);
+    passes(&mut run, "3", 3, &["a", "b", "c"]);
+    client.grow(&topic(&app, "3"), 9);
+    passes(&mut run, "3", 9, &["d", "e", "f", "g", "h", "i", "j", "k", "l"]);
+    client.delete(&topic(&app, "1"));
+    until("the deleted topic is noticed", || {
+        run.must_run();
+        run.text().contains(&format!("gone=[\"{}\"]", topic(&app, "1")))
+    });
+    passes(&mut run, "2", 1, &["a"]);
+    client.create(&topic(&app, "1"), 1);
+    passes(&mut run, "1", 1, &["m", "a", "b", "c"]);
+    assert_eq!(client.members(&app.id), members, "the same membership");
+    assert_eq!(client.committed(&app.id, &topic(&app, "3")).len(), 9);
+    let log = run.stop();
+    assert!(!log.contains("a new assignment") && log.matches("joined group").count() == 1, "{log}");
+    let mut run = app.start("");
+    passes(&mut run, "3", 9, &["a"]);
+    run.stop();
+    println!("with state: topics came, grew, went and returned without a rebalance");
+}
+
+/// An earlier version subscribed to the inputs, too. Within the session of its last process the first one of this
+/// version is given that assignment.
+#[test]
+fn a_membership_of_an_earlier_version_is_replaced() {
+    let client = Client::new(&bootstrap());
+    let app = App::new("kafka_word_count", &client).with("session-timeout-ms", "240000");
+    let stream = Stream::start(Lines::new(&client, &app.input, 3));
+    let mut run = app.start("");
+    app.progress(&client, &mut run);
+    run.stop();
+    let log = tidegate::log::open(&bootstrap(), &BTreeMap::new()).unwrap();
+    let spec = GroupSpec {
+        group: app.id.clone(),
+        instance: "pod-1".into(),
+        topics: vec![app.input.clone(), format!("{}-exchange", app.id)],
+        session_timeout: Duration::from_secs(240),
+    };
+    let (mut held, mut earlier, mut has_asked) = (vec![], log.join(&spec, Arc::new(|| ())).unwrap(), false);
+    until("the earlier version holds its inputs and its state", || {
+        for event in earlier.poll().unwrap() {
+            match event {
+                GroupEvent::Assigned(at) => {
+                    held.extend(at);
+                    earlier.accept().unwrap();
+                }
+                GroupEvent::Revoking(at) | GroupEvent::Lost(at) => {
+                    held.retain(|held| !at.contains(held));
+                    earlier.release(&at).unwrap();
+                }
+                GroupEvent::Connection(_) => {}
+            }
+        }
+        if held.len() == 4 && !std::mem::replace(&mut has_asked, true) {
+            earlier.rejoin().unwrap(); // it was given what this version has asked for
+        }
+        held.len() == 8
+    });
+    earlier.close(false);
+    let mut run = app.start("");
+    app.progress(&client, &mut run);
+    let truth = stream.finish();
+    app.catch_up(&client, &mut run);
+    let log = run.stop();
+    assert!(log.contains("an earlier process of this name has subscribed to"), "{log}");
+    judge("taken over", &truth, &client.read(&app.output));
+    println!(
+        "the membership of an earlier version was replaced, {} words, none lost, none twice",
+        truth.len()
+    );
 }
 
 /// A static member that is back within its session gets its old assignment.

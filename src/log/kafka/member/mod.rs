@@ -1,9 +1,9 @@
 //! Membership in the consumer group: classic protocol, cooperative, static.
 //!
 //! Owns the consumer, the order of assignment events and the answers to them. Knows no batch. Invariants: a callback
-//! only records what happened; the library waits for `start` or `release`, and keeps sending heartbeats meanwhile; a
-//! partition's queue is split off before the partition is assigned, so that no record ever passes through the common
-//! queue; a membership has a member id and a generation, because without them the broker does not fence a commit.
+//! only records what happened; the library waits for `accept` or `release`, and keeps sending heartbeats meanwhile; what
+//! the group assigns is never assigned to this client, so it fetches nothing, and a rebalance stops nothing; a
+//! membership has a member id and a generation, because without them the broker does not fence a commit.
 
 mod assignment;
 
@@ -11,14 +11,13 @@ use super::{
     classify::{Flags, classify},
     client::{self, Owned},
     config::{Settings, config_error},
-    fetcher::{PartitionFetcher, Slot},
-    ffi::{self, GroupMetadata, Queue, Waker},
+    ffi::{self, GroupMetadata, Queue},
     queries::{self, QueryClient},
 };
 use crate::{
     error::{Failure, Reaction, Result, Stage},
-    log::{Committed, Fetcher, GroupEvent, GroupSpec, Member, Membership},
-    record::{Offset, TopicPartition},
+    log::{Committed, GroupEvent, GroupSpec, Member, Membership, Wake},
+    record::TopicPartition,
 };
 use rdkafka::{
     ClientContext, TopicPartitionList,
@@ -28,7 +27,7 @@ use rdkafka::{
     types::RDKafkaRespErr,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::VecDeque,
     ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -46,13 +45,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Joining does not wait for a broker; a request to one makes the library connect now.
 const CONNECT_NUDGE: Duration = Duration::from_millis(5);
-const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 const GROUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most events that one `poll` serves.
 const POLL_EVENTS: usize = 256;
-
-/// The consumer, kept alive by the member and the queues of its partitions.
-type Shared = Arc<Owned<GroupConsumer>>;
 
 /// A consumer that, when it is dropped, gives the answer that the library still waits for.
 pub(super) struct GroupConsumer(BaseConsumer<Group>);
@@ -74,21 +69,22 @@ impl GroupConsumer {
     /// From now on the callback answers assignments itself; what is still unanswered is answered here.
     fn end(&self) {
         self.context().closing.store(true, Ordering::Release);
-        let answer = match self.context().state().unanswered.take() {
-            Some(Unanswered::Assigned) => self.incremental_assign(&TopicPartitionList::new()),
-            Some(Unanswered::Revoked(at)) => give_up(&self.0, &at),
-            None => Ok(()),
-        };
-        if let Err(e) = answer {
+        if let Err(e) = self.answer() {
             tracing::debug!("leaving the group: {e}");
         }
+    }
+
+    /// Gives the answer that the library waits for, if it waits.
+    fn answer(&self) -> KafkaResult<()> {
+        let unanswered = self.context().state().unanswered.take();
+        unanswered.map_or(Ok(()), |change| change.answer(&self.0))
     }
 }
 
 /// What the library reports about the group.
 pub(super) struct Group {
     state: Mutex<State>,
-    waker: Arc<Waker>,
+    wake: Wake,
     /// The member is closing: assignments are answered at once, in the callback.
     closing: AtomicBool,
     /// A rebalance that changes nothing here is waiting for its answer.
@@ -98,7 +94,7 @@ pub(super) struct Group {
 #[derive(Default)]
 struct State {
     events: VecDeque<GroupEvent>,
-    unanswered: Option<Unanswered>,
+    unanswered: Option<Change>,
     /// No broker can be reached.
     down: bool,
     /// A thread looks whether one can be reached.
@@ -109,10 +105,23 @@ struct State {
     last_error: Option<(Code, String)>,
 }
 
-/// The answer that the library waits for before it continues.
-enum Unanswered {
+/// A change of the assignment; the library waits for the answer before it continues.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
     Assigned,
-    Revoked(Vec<TopicPartition>),
+    Revoked,
+}
+
+impl Change {
+    /// Nothing is assigned to the client and nothing is taken from it: it fetches nothing. What the group has assigned, the
+    /// library remembers by itself.
+    fn answer(self, consumer: &BaseConsumer<Group>) -> KafkaResult<()> {
+        let nothing = TopicPartitionList::new();
+        match self {
+            Change::Assigned => consumer.incremental_assign(&nothing),
+            Change::Revoked => consumer.incremental_unassign(&nothing),
+        }
+    }
 }
 
 impl Group {
@@ -132,7 +141,7 @@ impl ClientContext for Group {
         if code == Code::AllBrokersDown && !state.down {
             state.down = true;
             state.events.push_back(GroupEvent::Connection(Some(reason.to_owned())));
-            self.waker.wake();
+            (self.wake)();
         }
         state.last_error = Some((code, reason.to_owned()));
     }
@@ -142,30 +151,26 @@ impl ConsumerContext for Group {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let at = partitions(list);
         let assigned = kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        let change = if assigned { Change::Assigned } else { Change::Revoked };
         if self.closing.load(Ordering::Acquire) {
-            let answer = if assigned { consumer.incremental_assign(list) } else { give_up(consumer, &at) };
-            if let Err(e) = answer {
+            if let Err(e) = change.answer(consumer) {
                 tracing::warn!("rebalance: {e}");
             }
             return;
         }
-        // An empty change needs no answer from the engine, but the library waits for one: the next poll gives it.
-        if at.is_empty() {
-            let unanswered = if assigned { Unanswered::Assigned } else { Unanswered::Revoked(at) };
-            self.state().unanswered = Some(unanswered);
-            self.empty_rebalance.store(true, Ordering::Release);
-            self.waker.wake();
-            return;
-        }
-        let (event, unanswered) = match (assigned, consumer.assignment_lost()) {
-            (true, _) => (GroupEvent::Assigned(at), Unanswered::Assigned),
-            (false, false) => (GroupEvent::Revoking(at.clone()), Unanswered::Revoked(at)),
-            (false, true) => (GroupEvent::Lost(at.clone()), Unanswered::Revoked(at)),
-        };
         let mut state = self.state();
-        state.events.push_back(event);
-        state.unanswered = Some(unanswered);
-        self.waker.wake();
+        state.unanswered = Some(change);
+        if at.is_empty() {
+            // The engine need not answer, but the library waits for an answer: the next poll gives it.
+            self.empty_rebalance.store(true, Ordering::Release);
+        } else {
+            state.events.push_back(match change {
+                Change::Assigned => GroupEvent::Assigned(at),
+                Change::Revoked if consumer.assignment_lost() => GroupEvent::Lost(at),
+                Change::Revoked => GroupEvent::Revoking(at),
+            });
+        }
+        (self.wake)();
     }
 }
 
@@ -189,57 +194,47 @@ impl Handle {
 /// See [`Member`].
 pub(super) struct KafkaMember {
     settings: Settings,
-    /// What the group assigned to us, started or not.
-    assigned: BTreeSet<TopicPartition>,
-    slots: BTreeMap<TopicPartition, Arc<Slot>>,
     /// Dropped before the consumer, which this queue keeps alive.
     events: Queue,
-    consumer: Shared,
-    waker: Arc<Waker>,
+    consumer: Arc<Owned<GroupConsumer>>,
+    wake: Wake,
     topics: Vec<String>,
     group: String,
     instance: String,
     /// Set when the place in the group is lost for good.
     place_lost: Option<Failure>,
-    /// Kept partitions still have to be sought to what was handed over; see `reposition`.
-    must_reposition: bool,
     /// Longest wait for a pending transaction of another process.
     committed_timeout: Duration,
 }
 
-/// Joins; the assignment arrives as an event. The buffer is divided among `partitions`; a transaction of the group
-/// takes at most `transaction_timeout`.
+/// Joins; the assignment arrives as an event. A transaction of the group takes at most `transaction_timeout`.
 pub(super) fn join(
     settings: &Settings,
     spec: &GroupSpec,
-    partitions: usize,
+    wake: Wake,
     transaction_timeout: Duration,
 ) -> Result<KafkaMember> {
-    let waker = Arc::new(Waker::default());
     let context = Group {
         state: Mutex::default(),
-        waker: Arc::clone(&waker),
+        wake: Arc::clone(&wake),
         closing: AtomicBool::new(false),
         empty_rebalance: AtomicBool::new(false),
     };
-    let config = settings.member(spec, partitions);
+    let config = settings.member(spec);
     let mut consumer: BaseConsumer<Group> = config.create_with_context(context).map_err(config_error)?;
-    let wake = Arc::clone(&waker);
-    consumer.set_nonempty_callback(move || wake.wake());
+    let of_event = Arc::clone(&wake);
+    consumer.set_nonempty_callback(move || of_event());
     let consumer = Arc::new(Owned::new(GroupConsumer(consumer), "consumer"));
     let events = Queue::of_events(consumer.clone(), consumer.client().native_ptr(), true);
     let member = KafkaMember {
         settings: settings.clone(),
-        assigned: BTreeSet::new(),
-        slots: BTreeMap::new(),
         events,
         consumer,
-        waker,
+        wake,
         topics: spec.topics.clone(),
         group: spec.group.clone(),
         instance: spec.instance.clone(),
         place_lost: None,
-        must_reposition: false,
         committed_timeout: transaction_timeout + PENDING_MARGIN,
     };
     member.subscribe()?;
@@ -316,77 +311,14 @@ impl KafkaMember {
         }
     }
 
-    /// Seeks every kept partition to the offset after what was really handed over.
-    ///
-    /// Each rebalance, even one that changes nothing here, makes the library stop the fetching of all partitions and
-    /// start it again from the position that it believes in. That position can be wrong:
-    ///
-    /// - Records that the library is just handing over when it stops are purged, and can be lost to it.
-    /// - Once it has reported the end of a partition, its position is one offset past that end. The broker answers a
-    ///   fetch from there that no such offset exists.
-    ///
-    /// So this is called twice for each rebalance, before and after it is answered:
-    ///
-    /// ```text
-    /// library                               this file
-    /// -------                               ---------
-    /// reports a rebalance             -->   the engine may finish its batch first
-    ///                                 <--   1. seek to `Slot::next`, so that the restart begins where we are
-    ///                                 <--   2. answer: `incremental_assign` or `incremental_unassign`
-    /// stops and restarts all fetching
-    ///                                 <--   3. seek to `Slot::next` once more
-    /// fetches from `Slot::next`
-    /// ```
-    ///
-    /// If a seek fails, `must_reposition` stays set, and the next poll makes up for it.
-    fn reposition(&mut self, kept: &[Arc<Slot>]) -> Result<(), Failure> {
-        self.must_reposition = true;
-        kept.iter().try_for_each(|slot| self.seek_slot(slot, slot.next()))?;
-        self.must_reposition = false;
-        Ok(())
-    }
-
-    fn kept(&self) -> Vec<Arc<Slot>> {
-        self.slots.values().cloned().collect()
-    }
-
-    /// Answers a rebalance that changes nothing for this member.
-    fn answer_empty_rebalance(&mut self) -> Result<(), Failure> {
-        let kept = self.kept();
-        let set = self.reposition(&kept);
-        let answer = match self.consumer.context().state().unanswered.take() {
-            Some(Unanswered::Assigned) => self.consumer.incremental_assign(&TopicPartitionList::new()),
-            Some(Unanswered::Revoked(at)) => give_up(&self.consumer, &at),
-            None => Ok(()),
-        };
-        if let Err(e) = answer {
-            tracing::warn!("rebalance: {e}");
-        }
+    /// Answers a change.
+    fn answer(&self, what: &str) -> Result<(), Failure> {
+        let answered = self.consumer.answer();
         let _ = crate::failpoint::passes("after-answer");
-        set.and_then(|()| self.reposition(&kept))
+        answered.map_err(|e| Failure::new(Stage::Group, Reaction::CloseTasks, format!("{what}: {e}")))
     }
 
-    fn seek_slot(&self, slot: &Slot, to: Offset) -> Result<(), Failure> {
-        let at = &slot.at;
-        if crate::failpoint::passes("fail-seek") {
-            let message = format!("seeking in {at}: a test refuses it");
-            return Err(Failure::new(Stage::Group, Reaction::CloseTasks, message));
-        }
-        let offset = rdkafka::Offset::Offset(i64::try_from(to.0).expect("Kafka counts offsets with 63 bits"));
-        self.consumer
-            .seek(&at.topic, ffi::partition_number(at), offset, SEEK_TIMEOUT)
-            .map_err(|e| refused(&format!("seeking in {at}"), &e))?;
-        slot.sought(to);
-        Ok(())
-    }
-
-    fn slot(&self, at: &TopicPartition) -> Result<&Arc<Slot>, Failure> {
-        self.slots.get(at).ok_or_else(|| {
-            Failure::new(Stage::Group, Reaction::CloseTasks, format!("{at} is not owned by this process"))
-        })
-    }
-
-    /// Gives up everything that the group revokes until nothing is owned, then leaves.
+    /// Leaves, and waits until the library says so.
     fn leave_group(&self) {
         if self.consumer.client().fatal_error().is_some() {
             return; // the group no longer has a place for us, and the library does not say that it forgot ours
@@ -395,9 +327,8 @@ impl KafkaMember {
         let started = Instant::now();
         while started.elapsed() < CLOSE_TIMEOUT {
             let _ = self.consumer.poll(Duration::from_millis(10));
-            let owned = self.consumer.assignment().map_or(0, |list| list.count());
             let known = GroupMetadata::of(self.consumer.client().native_ptr());
-            if owned == 0 && known.is_none_or(|m| m.member_id().is_empty()) {
+            if known.is_none_or(|m| m.member_id().is_empty()) {
                 return;
             }
         }
@@ -417,7 +348,7 @@ fn is_down(consumer: &Weak<Owned<GroupConsumer>>, probe: &QueryClient, topic: &s
         state.down = !answered;
         let silent = (!answered).then(|| format!("no broker has answered for {ANSWER_TIMEOUT:?}"));
         state.events.push_back(GroupEvent::Connection(silent));
-        context.waker.wake();
+        (context.wake)();
     }
     state.watched = !answered;
     drop(state);
@@ -440,46 +371,29 @@ impl Member for KafkaMember {
         let mut served = 0;
         loop {
             // Called even when nothing is there: the call shows the library that this process is alive.
-            match self.consumer.poll(Duration::ZERO) {
-                None => {}
-                Some(Ok(record)) => return Err(stray(&record)),
-                Some(Err(error)) => {
-                    if let Some(failure) = self.failure_of(&error) {
-                        self.place_lost = Some(failure.clone()).filter(|f| f.reaction == Reaction::Exit);
-                        return Err(failure);
-                    }
-                }
+            if let Some(Err(error)) = self.consumer.poll(Duration::ZERO)
+                && let Some(failure) = self.failure_of(&error)
+            {
+                self.place_lost = Some(failure.clone()).filter(|f| f.reaction == Reaction::Exit);
+                return Err(failure);
             }
             served += 1;
             if self.events.len() == 0 {
                 break;
             }
             if served == POLL_EVENTS {
-                self.waker.wake();
+                (self.wake)();
                 break;
             }
         }
         if self.consumer.context().empty_rebalance.swap(false, Ordering::AcqRel) {
-            self.answer_empty_rebalance()?;
-        } else if self.must_reposition {
-            // Not `answer_empty_rebalance`: what waits for an answer now may be a change that only the engine can answer.
-            let kept = self.kept();
-            self.reposition(&kept)?;
+            self.answer("rebalance")?;
         }
         let events: Vec<GroupEvent> = self.consumer.context().state().events.drain(..).collect();
-        for event in &events {
-            if let GroupEvent::Assigned(at) = event {
-                self.assigned.extend(at.iter().cloned());
-            }
-        }
         if events.iter().any(|e| matches!(e, GroupEvent::Connection(Some(_)) | GroupEvent::Lost(_))) {
             self.watch_connection();
         }
         Ok(events)
-    }
-
-    fn wait(&mut self, timeout: Duration) {
-        self.waker.wait(timeout);
     }
 
     fn membership(&self) -> Result<Membership, Failure> {
@@ -518,60 +432,15 @@ impl Member for KafkaMember {
         })
     }
 
-    fn start(&mut self, at: &[(TopicPartition, Offset)]) -> Result<Vec<Box<dyn Fetcher>>, Failure> {
-        let mut list = TopicPartitionList::with_capacity(at.len());
-        let mut slots = vec![];
-        if let Some((at, _)) = at.iter().find(|(at, _)| !self.assigned.contains(at)) {
-            let message = format!("{at} is not assigned to this process");
-            return Err(Failure::new(Stage::Group, Reaction::CloseTasks, message));
+    fn accept(&mut self) -> Result<(), Failure> {
+        if self.consumer.context().state().unanswered == Some(Change::Assigned) {
+            self.answer("taking over partitions")?;
         }
-        let again: Vec<_> =
-            at.iter().map(|(at, _)| at.clone()).filter(|at| self.slots.contains_key(at)).collect();
-        for slot in again.iter().filter_map(|at| self.slots.remove(at)) {
-            slot.close();
-        }
-        if !again.is_empty() {
-            give_up(&self.consumer, &again).map_err(|e| refused("starting partitions again", &e))?;
-        }
-        for (at, first) in at {
-            let from = i64::try_from(first.0).expect("Kafka counts offsets with 63 bits");
-            list.add_partition_offset(&at.topic, ffi::partition_number(at), rdkafka::Offset::Offset(from))
-                .expect("an offset is not negative");
-            let client = self.consumer.client().native_ptr();
-            let queue = Queue::of_partition(self.consumer.clone(), client, at, Arc::clone(&self.waker))
-                .ok_or_else(|| {
-                    Failure::new(Stage::Group, Reaction::StopPipeline, format!("{at}: no such partition"))
-                })?;
-            slots.push(Arc::new(Slot::new(at.clone(), *first, queue, Arc::clone(&self.waker))));
-        }
-        let kept = self.kept();
-        self.reposition(&kept)?;
-        self.consumer.incremental_assign(&list).map_err(|e| refused("starting partitions", &e))?;
-        self.consumer.context().state().unanswered = None;
-        // Whatever fails from here on, the partitions are started, and the next attempt has to give them up first.
-        self.slots.extend(slots.iter().map(|slot| (slot.at.clone(), Arc::clone(slot))));
-        let _ = crate::failpoint::passes("after-answer");
-        self.reposition(&kept)?;
-        Ok(slots.into_iter().map(|slot| Box::new(PartitionFetcher::new(slot)) as Box<dyn Fetcher>).collect())
+        Ok(())
     }
 
-    fn seek(&mut self, at: &TopicPartition, to: Offset) -> Result<(), Failure> {
-        self.seek_slot(self.slot(at)?, to)
-    }
-
-    fn release(&mut self, at: &[TopicPartition]) -> Result<(), Failure> {
-        for at in at {
-            self.assigned.remove(at);
-            if let Some(slot) = self.slots.remove(at) {
-                slot.close();
-            }
-        }
-        self.consumer.context().state().unanswered = None;
-        let kept = self.kept();
-        let set = self.reposition(&kept);
-        give_up(&self.consumer, at).map_err(|e| refused("giving up partitions", &e))?;
-        let _ = crate::failpoint::passes("after-answer");
-        set.and_then(|()| self.reposition(&kept))
+    fn release(&mut self, _: &[TopicPartition]) -> Result<(), Failure> {
+        self.answer("giving up partitions")
     }
 
     fn unassigned(&mut self, topics: &[(String, u32)]) -> Result<Vec<TopicPartition>, Failure> {
@@ -594,15 +463,12 @@ impl Member for KafkaMember {
     }
 
     fn close(self: Box<Self>, leave: bool) {
-        for slot in self.slots.values() {
-            slot.close();
-        }
         self.consumer.end();
         if leave {
             self.leave_group();
         }
-        let KafkaMember { slots, events, consumer, .. } = *self;
-        drop((slots, events));
+        let KafkaMember { events, consumer, .. } = *self;
+        drop(events);
         // The thread that watches a lost connection may hold it a little longer.
         let started = Instant::now();
         while Arc::strong_count(&consumer) > 1 && started.elapsed() < CLOSE_TIMEOUT {
@@ -622,35 +488,4 @@ fn partitions(list: &TopicPartitionList) -> Vec<TopicPartition> {
         )
     };
     list.elements().iter().map(of).collect()
-}
-
-/// Answers a revocation. The library refuses a list that contains partitions which `start` has not started, and then
-/// still waits.
-fn give_up(consumer: &BaseConsumer<Group>, at: &[TopicPartition]) -> KafkaResult<()> {
-    let mut held = partitions(&consumer.assignment()?);
-    held.retain(|held| at.contains(held));
-    consumer.incremental_unassign(&list_of(&held))
-}
-
-fn list_of(at: &[TopicPartition]) -> TopicPartitionList {
-    let mut list = TopicPartitionList::with_capacity(at.len());
-    for at in at {
-        list.add_partition(&at.topic, ffi::partition_number(at));
-    }
-    list
-}
-
-fn refused(what: &str, error: &KafkaError) -> Failure {
-    Failure::new(Stage::Group, Reaction::CloseTasks, format!("{what}: {error}"))
-}
-
-fn stray(record: &impl rdkafka::Message) -> Failure {
-    let (topic, partition, offset) = (record.topic(), record.partition(), record.offset());
-    Failure::new(
-        Stage::Fetch,
-        Reaction::StopPipeline,
-        format!(
-            "a record of {topic}-{partition} at offset {offset} arrived outside its partition's queue; this is a bug"
-        ),
-    )
 }

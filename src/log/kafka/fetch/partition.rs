@@ -1,94 +1,99 @@
-//! The records of one owned partition, taken in batches from its own queue.
+//! The records of one partition, taken in batches from its own queue.
 //!
-//! Owns the limit on what one call takes. Knows no group. Invariants: once its partition is given up, a fetcher returns
-//! nothing more; records come before the error that follows them; no record is handed over twice unless the position was
-//! set back; a topic that is gone yields nothing (whether it is gone is found out where topics are looked for).
+//! Owns the limit on what one call takes. Knows no group. Invariants: records come before the error that follows them; no
+//! record is handed over twice unless the position was set back; a topic that is gone yields nothing (whether it is gone
+//! is found out where topics are looked for).
 
-use super::{
-    classify::{Flags, classify},
-    ffi::{CONSUME_BATCH, Queue, Taken, Waker},
-};
+use super::client::{Client, Reading};
 use crate::{
     error::{Failure, Reaction, Stage},
-    log::{Fetched, Fetcher},
+    log::{
+        Fetched, Fetcher,
+        kafka::{
+            classify::{Flags, classify},
+            ffi::{CONSUME_BATCH, Queue, Taken, Waker},
+        },
+    },
     record::{Offset, RawChunkBuilder, TopicPartition},
 };
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, Mutex};
 
-/// One owned partition, shared by the member and its fetcher.
+/// One partition that is fetched, shared by its fetcher and by what divides the buffer.
 pub(super) struct Slot {
-    pub(super) at: TopicPartition,
-    /// `None` once the partition is given up; dropping the queue releases the consumer.
-    queue: Mutex<Option<Queue>>,
-    waker: Arc<Waker>,
-    seeks: AtomicU64,
+    reading: Reading,
+    batches: Batches,
     /// The offset after everything that was handed over.
-    next: AtomicU64,
+    next: Offset,
+    waker: Arc<Waker>,
 }
 
 impl Slot {
-    pub(super) fn new(at: TopicPartition, from: Offset, queue: Queue, waker: Arc<Waker>) -> Slot {
-        let (queue, next) = (Mutex::new(Some(queue)), AtomicU64::new(from.0));
-        Slot { at, queue, waker, seeks: AtomicU64::new(0), next }
-    }
-
-    /// The offset after everything that was handed over.
-    pub(super) fn next(&self) -> Offset {
-        Offset(self.next.load(Ordering::Acquire))
-    }
-
-    /// The partition is given up: its fetcher returns nothing more.
-    pub(super) fn close(&self) {
-        self.queue().take();
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Option<Queue>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The position was changed: an error that has not been reported yet belongs to the old one.
-    pub(super) fn sought(&self, to: Offset) {
-        self.next.store(to.0, Ordering::Release);
-        self.seeks.fetch_add(1, Ordering::AcqRel);
-    }
-}
-
-/// The fetcher of a [`Slot`].
-pub(super) struct PartitionFetcher {
-    slot: Arc<Slot>,
-    batches: Batches,
-    seeks: u64,
-}
-
-impl PartitionFetcher {
-    pub(super) fn new(slot: Arc<Slot>) -> PartitionFetcher {
-        let seeks = slot.seeks.load(Ordering::Acquire);
+    pub(super) fn begin(
+        client: &Arc<Client>,
+        at: &TopicPartition,
+        from: Offset,
+        waker: &Arc<Waker>,
+    ) -> Result<Slot, Failure> {
+        let reading = begin(client, at, from, waker)?;
         let batches = Batches { topic_may_go: true, ..Batches::default() };
-        PartitionFetcher { slot, batches, seeks }
+        Ok(Slot { reading, batches, next: from, waker: Arc::clone(waker) })
+    }
+
+    /// Another client fetches what comes next.
+    pub(super) fn go_over_to(&mut self, client: &Arc<Client>) -> Result<(), Failure> {
+        self.reading = begin(client, &self.reading.at, self.next, &self.waker)?;
+        self.batches.forget_error();
+        Ok(())
+    }
+
+    fn take(&mut self, max_records: usize, max_bytes: usize) -> Result<Option<Fetched>, Failure> {
+        let Reading { at, queue, client, .. } = &self.reading;
+        client.serve();
+        let (fetched, more) = self.batches.take(at, queue, max_records, max_bytes)?;
+        if let Some(fetched) = &fetched {
+            in_order(at, fetched, self.next)?;
+            self.next = fetched.next;
+        }
+        if more {
+            self.waker.wake();
+        }
+        Ok(fetched)
+    }
+
+    fn seek(&mut self, to: Offset) {
+        if to == self.next {
+            return; // nothing was handed over since
+        }
+        self.next = to;
+        self.batches.failed =
+            self.reading.seek(to, &self.waker).err().map(|why| failed(&self.reading.at, &why));
     }
 }
+
+fn begin(
+    client: &Arc<Client>,
+    at: &TopicPartition,
+    from: Offset,
+    waker: &Arc<Waker>,
+) -> Result<Reading, Failure> {
+    let reading = client.read(at, from, waker).map_err(|why| failed(at, &why))?;
+    reading.ok_or_else(|| failed(at, "is fetched already; this is a bug"))
+}
+
+fn failed(at: &TopicPartition, why: &str) -> Failure {
+    Failure::new(Stage::Fetch, Reaction::CloseTasks, format!("{at}: {why}"))
+}
+
+/// See [`Fetcher`].
+pub(super) struct PartitionFetcher(pub(super) Arc<Mutex<Slot>>);
 
 impl Fetcher for PartitionFetcher {
     fn take(&mut self, max_records: usize, max_bytes: usize) -> Result<Option<Fetched>, Failure> {
-        let queue = self.slot.queue();
-        let Some(queue) = &*queue else { return Ok(None) };
-        let seeks = self.slot.seeks.load(Ordering::Acquire);
-        if seeks != self.seeks {
-            self.seeks = seeks;
-            self.batches.forget_error();
-        }
-        let (fetched, more) = self.batches.take(&self.slot.at, queue, max_records, max_bytes)?;
-        if let Some(fetched) = &fetched {
-            in_order(&self.slot.at, fetched, self.slot.next())?;
-            self.slot.next.store(fetched.next.0, Ordering::Release);
-        }
-        if more {
-            self.slot.waker.wake();
-        }
-        Ok(fetched)
+        super::lock(&self.0).take(max_records, max_bytes)
+    }
+
+    fn seek(&mut self, to: Offset) {
+        super::lock(&self.0).seek(to);
     }
 }
 
@@ -123,7 +128,7 @@ const SMALL_RECORD: usize = 64;
 const FIRST_RECORDS: usize = 16;
 
 impl Batches {
-    pub(super) fn forget_error(&mut self) {
+    fn forget_error(&mut self) {
         self.failed = None;
     }
 
