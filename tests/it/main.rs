@@ -56,6 +56,7 @@ mod stopping;
 mod streaming_api;
 mod streaming_listener;
 mod testing;
+mod timestamps;
 mod topology;
 mod topology_model;
 mod windows;
