@@ -384,7 +384,9 @@ impl<T: Data> DStream<T> {
         let keyed = streams.iter().all(|stream| stream.layout().is_keyed());
         let layout = if keyed { self.layout() } else { Layout::Any };
         let inputs = streams.iter().map(|stream| stream.node);
-        self.builder.add(Node::new(&op, "union", path, pass_on()).reading(inputs).laid(layout))
+        let rows: Arc<dyn ExchangeFormat> = Arc::new(Rows::<T>::default());
+        let node = Node::new(&op, "union", path, pass_on()).reading(inputs).laid(layout);
+        self.builder.add(node.in_formats(vec![rows; streams.len()]))
     }
 
     /// Gives the last operation a name that survives changes of the program: its state, its exchange and everything

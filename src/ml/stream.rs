@@ -293,7 +293,7 @@ impl<A: Algorithm> Trained<A> {
     ) -> DStream<U> {
         let all: Factory = Arc::new(|_| Box::new(ToAll));
         let format: Arc<dyn ExchangeFormat> = Arc::new(Rows::<A::Model>::default());
-        let models = self.models.placed(kind, op, Layout::Any, all, format);
+        let models = self.models.placed(kind, op, Layout::Any, all, format.clone());
         let rows = rows.in_state_partitions(op);
         let algorithm = self.algorithm.clone();
         let factory: Factory = Arc::new(move |stores: &[usize]| {
@@ -303,7 +303,8 @@ impl<A: Algorithm> Trained<A> {
         let path = format!("{}.{kind}({})", models.path(), rows.path());
         let stores = vec![Table::<(), A::Model>::spec(path.clone())];
         let node = Node::new(op, kind, path, Role::Operator(factory)).keeping(stores);
-        models.add(node.reading([rows.node(), models.node()]))
+        let formats: [Arc<dyn ExchangeFormat>; 2] = [Arc::new(Rows::<T>::default()), format];
+        models.add(node.reading([rows.node(), models.node()]).in_formats(formats))
     }
 }
 

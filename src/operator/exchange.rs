@@ -1,41 +1,22 @@
 //! Re-keying between two stages: partial aggregation first, then the split by key.
 //!
-//! Owns the exchange operators and the byte format of rows that change their process. Knows no log: inside one process rows
-//! are handed over as they are. Invariants: a key goes to the state partition of its *encoded* bytes; rows of one key keep
-//! their order; a row carries the greatest timestamp of those that it was made from; what is held back is sent before the batch ends.
+//! Owns the exchange operators. Knows no log: whether rows are handed over as they are or as bytes is decided elsewhere. Invariants: a
+//! key goes to the state partition of its *encoded* bytes; rows of one key keep their order; a row carries the greatest timestamp of
+//! those that it was made from; what is held back is sent before the batch ends.
 
 use super::{Context, Operator, Port, combined::Combined};
 use crate::{
-    codec::{decode_key, decode_value, encode_key, encode_value, format_of, key_refusal, value_refusal},
+    codec::encode_key,
     error::Result,
-    record::{Chunk, Key, Partition, RawChunk, RawChunkBuilder, StampedRows, Value, partition_of},
+    record::{Chunk, Key, Partition, StampedRows, Value, partition_of},
 };
-use std::{marker::PhantomData, sync::Arc};
+use std::sync::Arc;
 
 /// Combined rows that one task holds at most before it sends them on.
 const HELD_MAX: usize = 1 << 16;
 /// From so many on they are sent on at once if keys hardly repeat: holding them would save nothing, and a batch is measured by what its
 /// state partitions hold.
 const HELD_DISTINCT_MAX: usize = 1 << 13;
-
-/// Turns rows into bytes and back where their owner is another process. Today every owner is this process and rows are handed over as
-/// they are, so only the name is used by a program that runs; tests hold the bytes.
-pub trait ExchangeFormat: Send + Sync {
-    /// Structural name; part of the fingerprint.
-    fn name(&self) -> String;
-    /// Why its rows could not be handed over exactly; such a program does not start.
-    fn refusal(&self) -> Option<String>;
-    /// Appends one record per row: its key and its value; the edge is left to the caller.
-    ///
-    /// # Errors
-    /// If a row cannot be encoded.
-    fn encode(&self, chunk: &Chunk, out: &mut RawChunkBuilder) -> Result;
-    /// The rows of records that `encode` made.
-    ///
-    /// # Errors
-    /// If a record is not of this format.
-    fn decode(&self, records: &RawChunk) -> Result<Chunk>;
-}
 
 /// Splits pairs by key; with `combine`, rows of one key become one row first.
 pub struct ByKey<K, V, F> {
@@ -129,63 +110,5 @@ impl Operator for Spread {
         let to = Partition(cx.out.partition.0 % cx.out.partitions);
         cx.out.to_partition(to, input);
         Ok(())
-    }
-}
-
-/// Pairs as records: key = ordered key bytes, value = versioned value bytes.
-pub struct Pairs<K, V>(PhantomData<fn() -> (K, V)>);
-
-/// Rows without a key as records: null key, value = versioned value bytes.
-pub struct Rows<T>(PhantomData<fn() -> T>);
-
-impl<K, V> Default for Pairs<K, V> {
-    fn default() -> Self {
-        Pairs(PhantomData)
-    }
-}
-impl<T> Default for Rows<T> {
-    fn default() -> Self {
-        Rows(PhantomData)
-    }
-}
-
-impl<K: Key, V: Value> ExchangeFormat for Pairs<K, V> {
-    fn name(&self) -> String {
-        format_of::<(K, V)>()
-    }
-    fn refusal(&self) -> Option<String> {
-        key_refusal::<K>().or_else(value_refusal::<V>)
-    }
-    fn encode(&self, chunk: &Chunk, out: &mut RawChunkBuilder) -> Result {
-        let mut key_bytes = vec![];
-        for (key, value) in chunk.view::<Vec<(K, V)>>() {
-            key_bytes.clear();
-            encode_key(key, &mut key_bytes)?;
-            out.push_with(-1, Some(&key_bytes), |bytes| encode_value(value, bytes).map(|()| true))?;
-        }
-        Ok(())
-    }
-    fn decode(&self, records: &RawChunk) -> Result<Chunk> {
-        let row = |r: crate::record::RawRecord<'_>| -> Result<(K, V)> {
-            Ok((decode_key(r.key.unwrap_or_default())?, decode_value(r.value.unwrap_or_default())?))
-        };
-        Ok(Chunk::rows(records.iter().map(row).collect::<Result<Vec<_>>>()?))
-    }
-}
-
-impl<T: Value> ExchangeFormat for Rows<T> {
-    fn name(&self) -> String {
-        format_of::<T>()
-    }
-    fn refusal(&self) -> Option<String> {
-        value_refusal::<T>()
-    }
-    fn encode(&self, chunk: &Chunk, out: &mut RawChunkBuilder) -> Result {
-        let mut rows = chunk.view::<Vec<T>>().iter();
-        rows.try_for_each(|row| out.push_with(-1, None, |bytes| encode_value(row, bytes).map(|()| true)))
-    }
-    fn decode(&self, records: &RawChunk) -> Result<Chunk> {
-        let rows = records.iter().map(|r| decode_value::<T>(r.value.unwrap_or_default()));
-        Ok(Chunk::rows(rows.collect::<Result<Vec<_>>>()?))
     }
 }

@@ -7,6 +7,8 @@ mod combined;
 mod counters;
 mod envelope;
 mod exchange;
+mod exchange_format;
+mod exchange_rows;
 mod global;
 mod keyed;
 mod watermark;
@@ -14,7 +16,9 @@ mod window;
 
 pub use counters::{Counters, Volume, Work};
 pub use envelope::{EdgeId, Envelope, Upstream};
-pub use exchange::{ByKey, ExchangeFormat, Pairs, Rows, Spread};
+pub use exchange::{ByKey, Spread};
+pub use exchange_format::{ExchangeFormat, Pairs, Rows};
+pub use exchange_rows::{EncodedRow, Piece, RowReader, RowWriter};
 pub use global::{
     CountRows, GatherExchange, ReduceRows, SinglePartition, SpreadOver, Total, TwoBatches, WholeBatch,
 };

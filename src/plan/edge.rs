@@ -1,16 +1,20 @@
 //! Edges: where rows leave a stage for a later one.
 //!
-//! Owns their names and the table from an edge to its readers. Knows no rows. Invariants: an edge behind an exchange is named after
+//! Owns their names, their formats and the table from an edge to its readers. Knows no rows. Invariants: an edge behind an exchange is named after
 //! the operation that the exchange is a part of; where operations without state would share a name, the later ones are numbered,
 //! so the name of an edge that leads to state does not depend on what else the program does; names are those of the whole program,
 //! even if a part of it is not computed.
 
-use super::{Input, Node, OperationId, Topology};
+use super::{Input, Node, OperationId, Role, Topology};
 use crate::{
-    operator::{EdgeId, NodeId, Port, Target},
-    record::Map,
+    operator::{EdgeId, ExchangeFormat, NodeId, Port, Target},
+    record::{Map, hash_bytes},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    sync::Arc,
+};
 
 /// A node that reads an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub struct Edge {
     pub stage: u32,
     /// Who reads them, in the order of nodes.
     pub readers: Vec<EdgeReader>,
+    /// What they are as bytes.
+    pub format: Arc<dyn ExchangeFormat>,
 }
 
 impl Edge {
@@ -54,6 +60,24 @@ impl Topology {
     #[must_use]
     pub fn edge(&self, id: EdgeId) -> &Edge {
         self.edges.get(&id).unwrap_or_else(|| panic!("there is no edge {id}"))
+    }
+
+    /// The edges of what is computed, with their ids, in the order of these.
+    pub fn edges(&self) -> impl Iterator<Item = (EdgeId, &Edge)> {
+        self.edges.iter().map(|(id, edge)| (*id, edge))
+    }
+
+    /// A hash of the edges of what is computed: their ids, names and formats, and the stages between which they lead. Programs in which
+    /// it is the same understand each other's records of the exchange topic.
+    #[must_use]
+    pub fn edge_fingerprint(&self) -> u64 {
+        let mut text = String::new();
+        for (id, edge) in self.edges() {
+            let stages: Vec<String> = edge.stages().map(|stage| stage.to_string()).collect();
+            let (name, from, format) = (&edge.name, edge.stage, edge.format.name());
+            let _ = writeln!(text, "{id} {name}: {from} -> {}: {format}", stages.join(", "));
+        }
+        hash_bytes(text.as_bytes())
     }
 
     /// The edges that a stage reads, with their ids.
@@ -125,7 +149,7 @@ impl Topology {
     }
 
     /// All edges, in the order of the outputs that give their rows. One without an exchange leads along a state partition past a
-    /// stage; such edges are numbered among those of their path, as no row on them outlives the program that named it.
+    /// stage; such edges are numbered among those of their path, and their rows have the format that their first reader asks for.
     pub(super) fn all_edges(&self) -> Vec<Edge> {
         let mut edges: Map<Input, Edge> = Map::default();
         let names = self.edge_names();
@@ -138,7 +162,12 @@ impl Topology {
                         *number += 1;
                         format!("{}.carried-{number}", node.path)
                     });
-                    Edge { name, from: input, stage: node.stage, readers: vec![] }
+                    let format = match &node.role {
+                        Role::Exchange(_, format) => format,
+                        _ => &self.node(to).formats[usize::from(port.0)],
+                    };
+                    let (stage, format) = (node.stage, format.clone());
+                    Edge { name, from: input, stage, readers: vec![], format }
                 });
                 edge.readers.push(EdgeReader { stage: self.stage(to), node: to, port });
             }

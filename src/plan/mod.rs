@@ -10,6 +10,7 @@ mod node;
 mod operation;
 mod takeover;
 mod topology;
+mod upstreams;
 mod validate;
 mod window;
 
@@ -19,3 +20,4 @@ pub use node::{Factory, Input, KeyId, Layout, Node, Role, WindowSpec};
 pub use operation::{Kind, Operation, OperationId, Place};
 pub use takeover::{ReadTopics, Remains, Start, Takeover, Unused};
 pub use topology::Topology;
+pub use upstreams::Upstreams;

@@ -113,6 +113,9 @@ pub struct Node {
     pub path: String,
     /// What it reads, in the order of its ports.
     pub inputs: Vec<Input>,
+    /// The formats of the rows that it reads, by port, if it reads more than one output: from an earlier stage than its own they come as
+    /// bytes where that stage is computed by another process.
+    pub formats: Vec<Arc<dyn ExchangeFormat>>,
     /// How its output lies.
     pub layout: Layout,
     /// What it does.
@@ -136,6 +139,7 @@ impl Node {
             kind: kind.into(),
             path,
             inputs: vec![],
+            formats: vec![],
             layout: Layout::Any,
             role,
             stores: vec![],
@@ -149,6 +153,13 @@ impl Node {
     #[must_use]
     pub fn reading<I: Into<Input>>(mut self, inputs: impl IntoIterator<Item = I>) -> Self {
         self.inputs = inputs.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The rows of its inputs have these formats, by port.
+    #[must_use]
+    pub fn in_formats(mut self, formats: impl Into<Vec<Arc<dyn ExchangeFormat>>>) -> Self {
+        self.formats = formats.into();
         self
     }
 
@@ -183,6 +194,7 @@ impl Node {
     pub(super) fn make_idle(&mut self) {
         self.role = Role::Idle;
         self.inputs.clear();
+        self.formats.clear();
         self.stores.clear();
         (self.window, self.stage, self.slide) = (None, 0, None);
     }

@@ -5,7 +5,7 @@
 
 use super::{
     edge::Edge,
-    node::{Node, Role},
+    node::{Input, Node, Role},
     operation::{Operation, OperationId, Place},
 };
 use crate::{
@@ -51,10 +51,12 @@ impl Topology {
     /// Appends a node. Faces add nodes in order, so a cycle cannot be built.
     ///
     /// # Panics
-    /// If an input does not exist yet: a bug of the face.
+    /// If an input does not exist yet, or leads past a stage in a format that is not known: a bug of the face.
     pub fn add(&mut self, mut node: Node) -> NodeId {
         assert!(node.inputs.iter().all(|i| i.node.0 < self.nodes.len()), "inputs come first");
         node.stage = node.inputs.iter().map(|i| self.stage_after(i.node)).max().unwrap_or(0);
+        let is_carried = node.inputs.iter().any(|input| self.is_carried(*input, node.stage));
+        assert!(!is_carried || node.formats.len() == node.inputs.len(), "`{}` has formats", node.path);
         node.slide = match node.window {
             Some(window) => window.slide,
             None => node.inputs.iter().find_map(|i| self.slide_of(i.node)),
@@ -122,6 +124,11 @@ impl Topology {
     #[must_use]
     pub fn stage_after(&self, id: NodeId) -> u32 {
         self.stage(id) + u32::from(self.node(id).is_exchange())
+    }
+
+    /// Whether rows get from an output to a stage without an exchange, but past others.
+    pub(super) fn is_carried(&self, from: Input, to_stage: u32) -> bool {
+        !self.node(from.node).is_exchange() && self.stage(from.node) < to_stage
     }
 
     /// Number of stages.

@@ -50,7 +50,12 @@ impl Topology {
                 Role::Exchange(_, format) => format.refusal(),
                 _ => None,
             };
-            let Some(why) = of_store.or_else(of_exchange) else { continue };
+            let of_carried = || {
+                let inputs = node.inputs.iter().zip(&node.formats);
+                let mut carried = inputs.filter(|(input, _)| self.is_carried(**input, node.stage));
+                carried.find_map(|(_, format)| format.refusal())
+            };
+            let Some(why) = of_store.or_else(of_exchange).or_else(of_carried) else { continue };
             if !told.contains(&node.operation.id) {
                 told.push(node.operation.id);
                 mistakes.push(format!("{}: {why}\n  help: {HELP}", node.operation.place));

@@ -5,7 +5,11 @@
 
 use hipstr::HipByt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::{borrow::Borrow, fmt, hash, ops::Deref};
+use std::{
+    borrow::Borrow,
+    fmt, hash,
+    ops::{Deref, Range},
+};
 
 /// A byte string that behaves like `&[u8]`; the binary sibling of [`Text`](super::Text).
 ///
@@ -22,6 +26,11 @@ impl Bytes {
     #[must_use]
     pub fn compact(&self) -> Bytes {
         Bytes::from(&**self)
+    }
+
+    /// A part of it, which shares the buffer (a copy when short).
+    pub(crate) fn part(&self, range: Range<usize>) -> Bytes {
+        Bytes(self.0.slice(range))
     }
 }
 

@@ -9,6 +9,7 @@ mod map;
 mod raw;
 mod stamps;
 mod text;
+pub(crate) mod varint;
 
 pub use bytes::Bytes;
 pub use chunk::{Chunk, Data, Key, Size, StampedRows, Value};

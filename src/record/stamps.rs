@@ -74,7 +74,7 @@ impl Stamps {
         match self {
             Stamps::Unknown => None,
             Stamps::Greatest(ms) => Some(*ms),
-            Stamps::Runs(runs) => runs.iter().map(|run| run.ms).max().filter(|ms| *ms != Stamps::NONE),
+            Stamps::Runs(runs) => runs.iter().map(|run| run.ms).max(),
         }
     }
 

@@ -4,7 +4,9 @@
 //! computing is pure; targets always come later in the order, so one forward pass empties all queues; after an abort
 //! the operators are recreated.
 
+pub mod alignment;
 pub mod checkpoint;
+pub mod exchange_record;
 pub mod recovery;
 pub mod recovery_record;
 pub mod restore_progress;

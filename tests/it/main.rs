@@ -5,6 +5,7 @@
 #[macro_use]
 #[path = "../contract/mod.rs"]
 mod contract;
+mod alignment;
 mod bad_records;
 mod demo;
 mod driver;
@@ -12,6 +13,7 @@ mod embedded_examples;
 mod embedded_log;
 mod embedded_retention;
 mod event_time;
+mod exchange_record;
 mod failing_records;
 mod first_hour;
 mod foreach_batch;

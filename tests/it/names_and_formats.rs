@@ -5,9 +5,9 @@ use expect_test::expect;
 use tidegate::{
     Config, DStream, StreamingContext, Text,
     codec::{AsText, Utf8},
-    operator::{ExchangeFormat, Pairs, Rows},
+    operator::{ExchangeFormat, Pairs, RowReader, RowWriter, Rows},
     plan::{Fingerprint, Topology},
-    record::{Chunk, RawChunkBuilder},
+    record::Chunk,
 };
 
 fn plan(build: impl FnOnce(&StreamingContext)) -> Topology {
@@ -91,15 +91,24 @@ fn a_name_given_by_the_user_replaces_the_derived_one() {
     );
 }
 
+fn encoded(format: &dyn ExchangeFormat, chunk: &Chunk) -> Vec<u8> {
+    let mut out = vec![];
+    format.encode(chunk, &mut RowWriter::new(&mut out)).unwrap();
+    out
+}
+
+fn decoded(format: &dyn ExchangeFormat, bytes: &[u8], rows: usize) -> tidegate::Result<Chunk> {
+    format.decode(&mut RowReader::new(bytes, rows))
+}
+
 fn bytes_of(format: &dyn ExchangeFormat, chunk: &Chunk) -> String {
-    let mut out = RawChunkBuilder::default();
-    format.encode(chunk, &mut out).unwrap();
     let hex = |bytes: Option<&[u8]>| match bytes {
         Some(bytes) => bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" "),
         None => "-".into(),
     };
-    let rows = out.build();
-    let lines = rows.iter().map(|r| format!("{} | {}\n", hex(r.key), hex(r.value)));
+    let bytes = encoded(format, chunk);
+    let rows = RowReader::new(&bytes, chunk.len()).map(Result::unwrap);
+    let lines = rows.map(|r| format!("{} | {}\n", hex(r.key), hex(r.value)));
     format!("{}\n{}", format.name(), lines.collect::<String>())
 }
 
@@ -116,9 +125,8 @@ fn rows_on_the_exchange_topic_have_these_bytes_and_come_back() {
         00 ff c3 a4 00 00 | 01 01 d8 04
     "#]]
     .assert_eq(&bytes_of(&format, &chunk));
-    let mut out = RawChunkBuilder::default();
-    format.encode(&chunk, &mut out).unwrap();
-    assert_eq!(format.decode(&out.build()).unwrap().take::<Vec<(Text, Option<i64>)>>(), pairs);
+    let back = decoded(&format, &encoded(&format, &chunk), pairs.len()).unwrap();
+    assert_eq!(back.take::<Vec<(Text, Option<i64>)>>(), pairs);
 
     let rows: Vec<(u64, Vec<String>)> = vec![(7, vec!["x".into(), String::new()]), (u64::MAX, vec![])];
     let format = Rows::<(u64, Vec<String>)>::default();
@@ -129,21 +137,15 @@ fn rows_on_the_exchange_topic_have_these_bytes_and_come_back() {
         - | 01 ff ff ff ff ff ff ff ff ff 01 00
     "#]]
     .assert_eq(&bytes_of(&format, &chunk));
-    let mut out = RawChunkBuilder::default();
-    format.encode(&chunk, &mut out).unwrap();
-    assert_eq!(format.decode(&out.build()).unwrap().take::<Vec<(u64, Vec<String>)>>(), rows);
+    let back = decoded(&format, &encoded(&format, &chunk), rows.len()).unwrap();
+    assert_eq!(back.take::<Vec<(u64, Vec<String>)>>(), rows);
 }
 
 #[test]
 fn rows_in_another_format_are_refused() {
-    let mut records = RawChunkBuilder::default();
-    records
-        .push_with(-1, Some(b"no key bytes"), |v| {
-            v.push(9);
-            Ok::<_, ()>(true)
-        })
-        .unwrap();
-    let records = records.build();
-    assert!(Pairs::<Text, u64>::default().decode(&records).is_err());
-    assert!(Rows::<u64>::default().decode(&records).is_err());
+    let bytes = b"\x0dno key bytes\x02\x09";
+    let row = RowReader::new(bytes, 1).next().unwrap().unwrap();
+    assert_eq!((row.key, row.value), (Some(&b"no key bytes"[..]), Some(&[9][..])));
+    assert!(decoded(&Pairs::<Text, u64>::default(), bytes, 1).is_err());
+    assert!(decoded(&Rows::<u64>::default(), bytes, 1).is_err());
 }

@@ -137,6 +137,16 @@ fn what_cannot_come_back_is_refused_at_the_start_with_its_place() {
         let rows = ssc.text("lines").map(|line| (line, Unwritten { a: 1, b: 2 }));
         rows.running_reduce_by_key(|_, new| new).map(|(_, row)| row.a + row.b).print();
     })));
+    // Rows of stage 1 that go past it, to meet those of stage 2.
+    expect![[r#"
+        tests/it/state_changes.rs:LINE: `it::state_changes::Unwritten` does not come back as it was written: field `a` has no default
+          help: make its `Serialize` and `Deserialize` agree, or use another type
+    "#]]
+    .assert_eq(&without_line(&refused(&|ssc| {
+        let placed = ssc.text("lines").map(|line| (line, 1u8)).partition_by();
+        let late = placed.swap().partition_by().map(|(a, _)| Unwritten { a, b: 1 });
+        placed.map(|(_, a)| Unwritten { a, b: 2 }).union(&late).map(|row| row.a + row.b).print();
+    })));
     expect![[r#"
         tests/it/state_changes.rs:LINE: `it::state_changes::Id` cannot be a key: serde has to look at the value (`untagged`, `tag`, `flatten`, or a type such as a JSON value)
           help: make its `Serialize` and `Deserialize` agree, or use another type

@@ -5,7 +5,7 @@
 use super::NoCombine;
 use crate::{
     dstream::DStream,
-    operator::{CoGroup, CoGroup3, WithStamps, pair_up},
+    operator::{CoGroup, CoGroup3, ExchangeFormat, Pairs, WithStamps, pair_up},
     plan::{Factory, Node, Operation, Role},
     record::{Data, Key, StampedRows, Stamps, Value},
 };
@@ -145,7 +145,9 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         let third = third.by_key::<NoCombine<X>>(&op, None);
         let factory: Factory = Arc::new(|_| Box::new(CoGroup3::<K, V, W, X>::default()));
         let node = Node::new(&op, "cogroup3", path, Role::Operator(factory));
-        self.builder.add(node.reading([first.node, second.node, third.node]).laid(first.layout()))
+        let node = node.reading([first.node, second.node, third.node]).laid(first.layout());
+        let formats = [pairs::<K, V>(), pairs::<K, W>(), pairs::<K, X>()];
+        self.builder.add(node.in_formats(formats))
     }
 
     fn meet<W: Value, U: Data>(
@@ -163,8 +165,13 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         let (left, right) = (self.by_key::<NoCombine<V>>(op, None), other.by_key::<NoCombine<W>>(op, None));
         let factory: Factory = Arc::new(move |_| Box::new(CoGroup::<K, V, W, U, _>::new(rows)));
         let node = Node::new(op, kind, path, Role::Operator(factory));
-        self.builder.add(node.reading([left.node, right.node]).laid(left.layout()))
+        let node = node.reading([left.node, right.node]).laid(left.layout());
+        self.builder.add(node.in_formats([pairs::<K, V>(), pairs::<K, W>()]))
     }
+}
+
+fn pairs<K: Key, V: Value>() -> Arc<dyn ExchangeFormat> {
+    Arc::new(Pairs::<K, V>::default())
 }
 
 /// The values, or a single `None` if there are none.

@@ -7,12 +7,12 @@
 
 use super::event_time::{EventSpans, WindowKey};
 use crate::{
-    codec::{decode_key, decode_value, encode_key, encode_value, format_of, key_refusal, value_refusal},
+    codec::{decode_key, decode_value, encode_key, format_of, key_refusal, value_refusal},
     error::{Error, Result},
-    operator::{Context, ExchangeFormat, Operator, Port, UpstreamMark, UpstreamName},
-    record::{
-        BatchTime, Chunk, Key, Map, Partition, RawChunk, RawChunkBuilder, RawRecord, Value, partition_of,
+    operator::{
+        Context, EncodedRow, ExchangeFormat, Operator, Port, RowReader, RowWriter, UpstreamMark, UpstreamName,
     },
+    record::{BatchTime, Chunk, Key, Map, Partition, Value, partition_of},
 };
 use std::{marker::PhantomData, sync::Arc};
 
@@ -204,7 +204,7 @@ where
     }
 }
 
-/// [`EventRows`] as records: rows as pairs; marks with a null key.
+/// [`EventRows`] as bytes: rows as pairs; marks with a null key.
 pub struct EventFormat<K, V>(PhantomData<fn() -> (K, V)>);
 
 impl<K, V> Default for EventFormat<K, V> {
@@ -222,23 +222,18 @@ impl<K: Key, V: Value> ExchangeFormat for EventFormat<K, V> {
         key_refusal::<K>().or_else(value_refusal::<V>)
     }
 
-    fn encode(&self, chunk: &Chunk, out: &mut RawChunkBuilder) -> Result {
+    fn encode(&self, chunk: &Chunk, out: &mut RowWriter<'_>) -> Result {
         let EventRows { rows, marks } = chunk.view::<EventRows<K, V>>();
-        let mut key_bytes = vec![];
         for EventRow { window, value, newest_ms, records } in rows {
-            key_bytes.clear();
-            encode_key(window, &mut key_bytes)?;
-            out.push_with(-1, Some(&key_bytes), |bytes| {
-                encode_value(&(value.clone(), *newest_ms, *records), bytes).map(|()| true)
-            })?;
+            out.pair(window, &(value.clone(), *newest_ms, *records))?;
         }
-        let mut marks = marks.iter();
-        marks.try_for_each(|mark| out.push_with(-1, None, |bytes| encode_value(mark, bytes).map(|()| true)))
+        marks.iter().try_for_each(|mark| out.value(mark))
     }
 
-    fn decode(&self, records: &RawChunk) -> Result<Chunk> {
+    fn decode(&self, rows: &mut RowReader<'_>) -> Result<Chunk> {
         let mut decoded: EventRows<K, V> = EventRows { rows: vec![], marks: vec![] };
-        for RawRecord { key, value, .. } in records.iter() {
+        for row in rows {
+            let EncodedRow { key, value } = row?;
             let value = value.unwrap_or_default();
             match key {
                 Some(key) => {
@@ -269,12 +264,11 @@ mod tests {
             UpstreamMark { upstream, time_ms, idle }
         };
         let marks = vec![mark(0, Some(29), false), mark(1, None, true)];
-        let mut out = RawChunkBuilder::default();
+        let mut out = vec![];
         let format = EventFormat::<Text, u64>::default();
-        format
-            .encode(&EventRows { rows: rows.clone(), marks: marks.clone() }.into_chunk(), &mut out)
-            .unwrap();
-        let decoded = format.decode(&out.build()).unwrap().take::<EventRows<Text, u64>>();
+        let chunk = EventRows { rows: rows.clone(), marks: marks.clone() }.into_chunk();
+        format.encode(&chunk, &mut RowWriter::new(&mut out)).unwrap();
+        let decoded = format.decode(&mut RowReader::new(&out, 3)).unwrap().take::<EventRows<Text, u64>>();
         assert_eq!((decoded.rows, decoded.marks), (rows, marks));
     }
 }

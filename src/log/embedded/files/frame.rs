@@ -20,7 +20,10 @@
 
 use crate::{
     log::Committed,
-    record::{Headers, Offset, Partition, RawChunk, RawChunkBuilder, RawRecord, TopicPartition},
+    record::{
+        Headers, Offset, Partition, RawChunk, RawChunkBuilder, RawRecord, TopicPartition,
+        varint::{put_varint, take_varint},
+    },
 };
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 use xxhash_rust::xxh3::{Xxh3Builder, xxh3_64_with_seed};
@@ -272,14 +275,6 @@ fn put_nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     out.extend(bytes.unwrap_or_default());
 }
 
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
-    }
-    out.push(value.to_le_bytes()[0]);
-}
-
 fn put_at(out: &mut Vec<u8>, at: &TopicPartition) {
     put_str(out, &at.topic);
     out.extend(at.partition.0.to_le_bytes());
@@ -348,15 +343,10 @@ impl<'a> Input<'a> {
     }
 
     fn varint(&mut self) -> Option<u64> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.take(1)?[0];
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Some(value);
-            }
-        }
-        None
+        let mut rest = self.bytes.get(self.at..)?;
+        let value = take_varint(&mut rest)?;
+        self.at = self.bytes.len() - rest.len();
+        Some(value)
     }
 
     #[expect(clippy::option_option, reason = "outside: decoded or not; inside: null or not")]

@@ -1,0 +1,245 @@
+//! What one stage of a shard has closed, and how far each of its upstreams is.
+//!
+//! Knows no rows. Invariants: the closed time rises; a time is closed only when every upstream that is waited for has marked it; what an
+//! upstream sent for one time is taken by one closing, whole, and never twice, because the last time that was taken is kept for each
+//! upstream; what is prepared counts at once and is forgotten by an abort.
+
+use crate::{
+    operator::Upstream,
+    record::{BatchTime, Offset},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound::{Excluded, Unbounded},
+};
+
+/// Before all batches.
+pub const NEVER: BatchTime = BatchTime(i64::MIN);
+
+/// How far a stage is, as it is committed: the closed time with the offset, the upstreams as a row of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageProgress {
+    /// The last closed time; [`NEVER`] in a shard that is made anew.
+    pub closed: BatchTime,
+    /// The upstreams that are waited for. What they sent for times up to `closed` is taken, later ones are not.
+    pub members: BTreeSet<Upstream>,
+    /// Others of which something was taken, with the last time that was.
+    pub others: BTreeMap<Upstream, BatchTime>,
+}
+
+impl StageProgress {
+    /// The progress of a stage that has closed `closed` for all `members`.
+    #[must_use]
+    pub fn new(closed: BatchTime, members: BTreeSet<Upstream>) -> Self {
+        StageProgress { closed, members, others: BTreeMap::new() }
+    }
+}
+
+/// One upstream of the stage.
+#[derive(Clone)]
+struct Sender {
+    /// The last mark that was read.
+    seen: Option<BatchTime>,
+    /// The last time of which something was taken, as it is committed.
+    done: BatchTime,
+    /// The same, with what is prepared.
+    taken: BatchTime,
+    /// Whether the plan has it as an upstream of the stage.
+    is_read: bool,
+    /// Whether closings wait for its marks.
+    waits: bool,
+    /// Where the mark was read since which it is waited for, unless that is committed.
+    since: Option<Offset>,
+}
+
+/// A stage of a shard.
+#[derive(Clone)]
+pub(super) struct Stage {
+    /// As it is committed.
+    closed: BatchTime,
+    /// With what is prepared.
+    closing: BatchTime,
+    senders: BTreeMap<Upstream, Sender>,
+    /// Times after `closed`, and where each was read first.
+    announced: BTreeMap<BatchTime, Offset>,
+    /// Whether the upstreams differ from those that are committed.
+    row_is_due: bool,
+}
+
+impl Stage {
+    /// The stage as it was committed; upstreams that are not read any more are not waited for.
+    pub(super) fn new(progress: StageProgress, is_read: impl Fn(&Upstream) -> bool) -> Self {
+        let StageProgress { closed, members, others } = progress;
+        let others = others.into_iter().map(|(upstream, done)| (upstream, done, false));
+        let members = members.into_iter().map(|upstream| (upstream, closed, true));
+        let sender = |(upstream, done, is_member): (Upstream, _, _)| {
+            let is_read = is_read(&upstream);
+            let waits = is_member && is_read;
+            (upstream, Sender { seen: None, done, taken: done, is_read, waits, since: None })
+        };
+        let senders = others.chain(members).map(sender).collect();
+        Stage { closed, closing: closed, senders, announced: BTreeMap::new(), row_is_due: true }
+    }
+
+    /// A block was read. `is_read` says whether the plan has its upstream as one of this stage.
+    pub(super) fn block(
+        &mut self,
+        upstream: &Upstream,
+        time: BatchTime,
+        at: Offset,
+        is_read: impl FnOnce() -> bool,
+    ) {
+        self.sender(upstream, is_read);
+        self.announce(time, at);
+    }
+
+    /// A mark was read.
+    pub(super) fn mark(
+        &mut self,
+        upstream: &Upstream,
+        time: BatchTime,
+        at: Offset,
+        is_read: impl FnOnce() -> bool,
+    ) {
+        let sender = self.sender(upstream, is_read);
+        sender.seen = sender.seen.max(Some(time));
+        if sender.is_read && !sender.waits {
+            (sender.waits, sender.since) = (true, Some(at));
+        }
+        if sender.waits {
+            self.announce(time, at);
+        }
+    }
+
+    /// Waits no longer for an upstream. What it sent is still taken.
+    pub(super) fn take_out(&mut self, upstream: &Upstream) {
+        assert_eq!(self.closing, self.closed, "engine bug: what waits changes while a closing is prepared");
+        if let Some(sender) = self.senders.get_mut(upstream) {
+            self.row_is_due |= sender.waits;
+            (sender.waits, sender.since) = (false, None);
+        }
+    }
+
+    /// Whether everything that an upstream sends for this time was read before.
+    pub(super) fn is_marked(&self, upstream: &Upstream, time: BatchTime) -> bool {
+        self.senders.get(upstream).is_some_and(|sender| sender.seen >= Some(time))
+    }
+
+    /// Whether a block is still to be taken.
+    pub(super) fn is_open(&self, upstream: &Upstream, time: BatchTime) -> bool {
+        self.senders.get(upstream).is_none_or(|sender| sender.taken < time)
+    }
+
+    /// Whether closing `closing` takes a block.
+    pub(super) fn takes(&self, upstream: &Upstream, time: BatchTime, closing: BatchTime) -> bool {
+        let is_open = if crate::failpoint::passes("mutant-skip-by-closed") {
+            self.closing < time
+        } else {
+            self.is_open(upstream, time)
+        };
+        is_open && time <= closing && self.is_marked(upstream, time)
+    }
+
+    /// The next time to close: the least that was announced.
+    pub(super) fn next(&self) -> Option<BatchTime> {
+        self.pending().next().map(|(time, _)| *time)
+    }
+
+    /// `next`, if every upstream that is waited for has marked it.
+    pub(super) fn marked(&self) -> Option<BatchTime> {
+        let mut waited = self.senders.values().filter(|sender| sender.waits);
+        if crate::failpoint::passes("mutant-close-without-one") {
+            waited.next();
+        }
+        let marked = waited.map(|sender| sender.seen).min()??;
+        self.next().filter(|time| *time <= marked)
+    }
+
+    /// The upstreams that are waited for and have not marked `time`.
+    pub(super) fn unmarked(&self, time: BatchTime) -> impl Iterator<Item = &Upstream> {
+        let lacks = move |sender: &Sender| sender.waits && sender.seen < Some(time);
+        self.senders.iter().filter(move |(_, sender)| lacks(sender)).map(|(upstream, _)| upstream)
+    }
+
+    /// Number of announced times that are not closed.
+    pub(super) fn behind(&self) -> usize {
+        self.pending().count()
+    }
+
+    /// Prepares the closing of `time`.
+    pub(super) fn close(&mut self, time: BatchTime) {
+        for sender in self.senders.values_mut() {
+            let until = sender.seen.map_or(NEVER, |seen| seen.min(time));
+            let was_member = sender.waits && sender.taken == self.closing;
+            self.row_is_due |= until > sender.taken && !was_member;
+            sender.taken = sender.taken.max(until);
+        }
+        self.closing = time;
+    }
+
+    /// What was prepared is committed.
+    pub(super) fn apply(&mut self) {
+        if self.closing > self.closed {
+            self.row_is_due = false;
+            self.closed = self.closing;
+            self.announced = self.pending().map(|(time, at)| (*time, *at)).collect();
+            self.senders.values_mut().for_each(|sender| sender.done = sender.taken);
+        }
+    }
+
+    /// What was prepared is not committed.
+    pub(super) fn abort(&mut self) {
+        if self.closing > self.closed {
+            self.closing = self.closed;
+            self.senders.values_mut().for_each(|sender| sender.taken = sender.done);
+        }
+    }
+
+    /// The first offset with a mark that is needed after a restart: one of a time that is not closed, or that by which an upstream became
+    /// known, until that is committed.
+    pub(super) fn first_needed(&self) -> Option<Offset> {
+        let is_new = |sender: &&Sender| sender.waits && sender.taken < self.closing;
+        let new = self.senders.values().filter(is_new).filter_map(|sender| sender.since);
+        self.pending().map(|(_, at)| *at).chain(new).min()
+    }
+
+    /// The last closed time, with what is prepared.
+    pub(super) fn closing(&self) -> BatchTime {
+        self.closing
+    }
+
+    /// The progress to commit with what is prepared.
+    pub(super) fn progress(&self) -> StageProgress {
+        let is_member = |sender: &Sender| sender.waits && sender.taken == self.closing;
+        let (members, others): (Vec<_>, Vec<_>) =
+            self.senders.iter().partition(|(_, sender)| is_member(sender));
+        let others = others.into_iter().filter(|(_, sender)| sender.taken > NEVER);
+        StageProgress {
+            closed: self.closing,
+            members: members.into_iter().map(|(upstream, _)| upstream.clone()).collect(),
+            others: others.map(|(upstream, sender)| (upstream.clone(), sender.taken)).collect(),
+        }
+    }
+
+    /// Whether the upstreams have to be committed with what is prepared.
+    pub(super) fn row_is_due(&self) -> bool {
+        self.row_is_due && self.closing > self.closed
+    }
+
+    fn sender(&mut self, upstream: &Upstream, is_read: impl FnOnce() -> bool) -> &mut Sender {
+        let new =
+            |is_read| Sender { seen: None, done: NEVER, taken: NEVER, is_read, waits: false, since: None };
+        self.senders.entry(upstream.clone()).or_insert_with(|| new(is_read()))
+    }
+
+    fn announce(&mut self, time: BatchTime, at: Offset) {
+        if time > self.closed {
+            self.announced.entry(time).or_insert(at);
+        }
+    }
+
+    /// Announced times that are not closed, with what is prepared.
+    fn pending(&self) -> impl Iterator<Item = (&BatchTime, &Offset)> {
+        self.announced.range((Excluded(self.closing), Unbounded))
+    }
+}
