@@ -7,7 +7,7 @@ use tidegate::{
     StreamingContext,
     codec::{AsText, Utf8},
     ml::OnnxModel,
-    testing::{Settings, run, run_every_way},
+    testing::{Driver, Settings, run, run_every_way},
 };
 
 fn load(name: &str) -> OnnxModel {
@@ -117,6 +117,20 @@ fn a_model_scores_a_stream() {
     let expected = "species | 5.1,3.5,1.4,0.2 | 0\nspecies | 7.0,3.2,4.7,1.4 | 1\nsums | sum | 1\nsums | sum | 1\n---\n\
         species | 6.3,3.3,6.0,2.5 | 2\nsums | sum | 1\n";
     assert_eq!(run_every_way(species, input), expected);
+}
+
+#[test]
+fn a_score_carries_the_time_of_its_row() {
+    let mut driver = Driver::new(species);
+    let input = "irises 0 | - | 5.1,3.5,1.4,0.2 | @200\nirises 0 | - | 7.0,3.2,4.7,1.4 | @100\n";
+    let expected = [
+        "species | 5.1,3.5,1.4,0.2 | 0 | @200",
+        "species | 7.0,3.2,4.7,1.4 | 1 | @100",
+        "sums | sum | 1 | @100",
+        "sums | sum | 1 | @200",
+    ];
+    let written = driver.batch_at(1_000, input).unwrap();
+    assert_eq!(written.rows().collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -159,7 +159,7 @@ impl<T: Data> DStream<T> {
         let op = self.here();
         let step = |rows: Vec<T>| Ok(rows.into_iter().map(|row| (row, 1u64)).collect());
         let ones: DStream<(T, u64)> =
-            self.then("map", &op, Layout::Any, Role::Operator(super::stream::per_rows(step)));
+            self.then("map", &op, Layout::Any, Role::Operator(super::stream::one_to_one(step)));
         ones.reduce_values("count_by_value", &op, Arc::new(|a, b| a + b))
     }
 

@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Result},
     operator::{Context, ExchangeFormat, NodeId, Operator, PerChunk, Rows, Spread},
     plan::{Factory, Layout, Node, Operation, Place, Role, Topology},
-    record::{Chunk, Data, Stamps, Value},
+    record::{Chunk, Data, StampedRows, Value},
     source::StorageLevel,
     state::StoreSpec,
 };
@@ -122,27 +122,31 @@ pub(super) fn per_chunk(step: impl Fn(Chunk, &mut Context<'_>) -> Result + Send 
     })
 }
 
-/// As [`per_chunk`], for steps over the rows of a chunk, or of a part of it.
-pub(super) fn per_rows<T: Data, U: Data>(
-    step: impl Fn(Vec<T>) -> Result<Vec<U>> + Send + Sync + 'static,
+/// As [`per_chunk`], for steps over one row, which append what they make of it (there is room for `room` rows at first): it keeps the row's timestamp.
+pub(super) fn per_row<T: Data, U: Data>(
+    room: usize,
+    step: impl Fn(T, &mut Vec<U>) + Send + Sync + 'static,
 ) -> Factory {
     per_chunk(move |chunk, cx| {
-        if let Stamps::Each(stamps) = chunk.stamps().clone() {
-            return per_stamp(&step, chunk.take(), &stamps, cx);
+        let (rows, stamps) = chunk.take_stamped::<Vec<T>>();
+        let mut made = StampedRows::with_capacity(rows.len() * room);
+        let runs = stamps.runs(rows.len());
+        let mut rows = rows.into_iter();
+        for run in runs {
+            made.append(run.ms, |out| rows.by_ref().take(run.rows).for_each(|row| step(row, out)));
         }
-        let rows = step(chunk.take())?;
-        cx.out.rows(rows);
+        cx.out.chunk(made.into_chunk());
         Ok(())
     })
 }
 
-/// As [`per_rows`], for steps that make one row of each: the rows keep their timestamps.
+/// As [`per_chunk`], for steps that make one row of each: the rows keep their timestamps.
 pub(super) fn one_to_one<T: Data, U: Data>(
     step: impl Fn(Vec<T>) -> Result<Vec<U>> + Send + Sync + 'static,
 ) -> Factory {
     per_chunk(move |chunk, cx| {
-        let stamps = chunk.stamps().clone();
-        let rows = step(chunk.take())?;
+        let (rows, stamps) = chunk.take_stamped();
+        let rows = step(rows)?;
         cx.out.chunk(Chunk::rows(rows).stamped(stamps));
         Ok(())
     })
@@ -151,38 +155,19 @@ pub(super) fn one_to_one<T: Data, U: Data>(
 /// The factory of a filter.
 fn kept_if<T: Data>(keep: impl Fn(&T) -> bool + Send + Sync + 'static) -> Factory {
     per_chunk(move |chunk, cx| {
-        let stamps = chunk.stamps().clone();
-        let mut rows: Vec<T> = chunk.take();
-        let Stamps::Each(stamps) = stamps else {
-            rows.retain(&keep);
-            cx.out.rows(rows);
-            return Ok(());
-        };
-        let (mut stamps, mut kept_stamps) = (stamps.iter(), Vec::with_capacity(rows.len()));
+        let (mut rows, stamps) = chunk.take_stamped::<Vec<T>>();
+        let (mut index, mut dropped) = (0, vec![]);
         rows.retain(|row| {
-            let (keeps, stamp) = (keep(row), stamps.next());
-            kept_stamps.extend(stamp.filter(|_| keeps));
+            let keeps = keep(row);
+            if !keeps {
+                dropped.push(index);
+            }
+            index += 1;
             keeps
         });
-        cx.out.stamped_rows(rows, kept_stamps);
+        cx.out.chunk(Chunk::rows(rows).stamped(stamps.without(&dropped)));
         Ok(())
     })
-}
-
-/// Rows of one timestamp at a time, so that what is made of them keeps it.
-fn per_stamp<T: Data, U: Data>(
-    step: &impl Fn(Vec<T>) -> Result<Vec<U>>,
-    rows: Vec<T>,
-    stamps: &[i64],
-    cx: &mut Context<'_>,
-) -> Result {
-    let (mut rows, mut out, mut out_stamps) = (rows.into_iter(), vec![], vec![]);
-    for run in stamps.chunk_by(|a, b| a == b) {
-        out.extend(step(rows.by_ref().take(run.len()).collect())?);
-        out_stamps.resize(out.len(), run[0]);
-    }
-    cx.out.stamped_rows(out, out_stamps);
-    Ok(())
 }
 
 /// A step that changes nothing.
@@ -300,14 +285,8 @@ impl<T: Data> DStream<T> {
         &self,
         f: impl Fn(T) -> I + Send + Sync + 'static,
     ) -> DStream<U> {
-        let step = move |rows: Vec<T>| {
-            let mut out = Vec::with_capacity(rows.len() * 4);
-            for row in rows {
-                out.extend(f(row));
-            }
-            Ok(out)
-        };
-        self.then("flat_map", &self.here(), Layout::Any, Role::Operator(per_rows(step)))
+        let step = per_row(4, move |row, out: &mut Vec<U>| out.extend(f(row)));
+        self.then("flat_map", &self.here(), Layout::Any, Role::Operator(step))
     }
 
     /// Keeps only the rows for which `f` holds.
@@ -334,8 +313,12 @@ impl<T: Data> DStream<T> {
     /// ```
     #[track_caller]
     pub fn filter_map<U: Data>(&self, f: impl Fn(T) -> Option<U> + Send + Sync + 'static) -> DStream<U> {
-        let step = move |rows: Vec<T>| Ok(rows.into_iter().filter_map(&f).collect());
-        self.then("filter_map", &self.here(), Layout::Any, Role::Operator(per_rows(step)))
+        let step = per_row(0, move |row, out: &mut Vec<U>| {
+            if let Some(made) = f(row) {
+                out.push(made);
+            }
+        });
+        self.then("filter_map", &self.here(), Layout::Any, Role::Operator(step))
     }
 
     /// Pairs each row with a key.

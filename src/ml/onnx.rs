@@ -276,7 +276,8 @@ fn scored<T: Data, U: Data>(
     let factory: Factory = Arc::new(move |_| {
         let answer = answer.clone();
         Box::new(PerChunk(move |chunk: Chunk, cx: &mut Context<'_>| {
-            cx.out.rows(answer(chunk.take()).map_err(Error::Row)?);
+            let (rows, stamps) = chunk.take_stamped();
+            cx.out.chunk(Chunk::rows(answer(rows).map_err(Error::Row)?).stamped(stamps));
             Ok(())
         })) as Box<dyn Operator>
     });

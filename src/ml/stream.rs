@@ -388,9 +388,10 @@ impl<A: Algorithm, T: Data, P: Data, U: Data> Operator for Predict<A, T, P, U> {
             let prediction = ask(&self.algorithm, &model, features(&row)).map_err(Error::Row)?;
             Ok(answer(row, prediction))
         };
-        let rows: Result<Vec<U>> = input.take::<Vec<T>>().into_iter().map(answer).collect();
+        let (rows, stamps) = input.take_stamped::<Vec<T>>();
+        let rows: Result<Vec<U>> = rows.into_iter().map(answer).collect();
         self.model = Some(model);
-        cx.out.rows(rows?);
+        cx.out.chunk(Chunk::rows(rows?).stamped(stamps));
         Ok(())
     }
 

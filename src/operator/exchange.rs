@@ -1,13 +1,14 @@
 //! Re-keying between two stages: partial aggregation first, then the split by key.
 //!
-//! Owns the exchange operators. Knows no log: whether rows are handed over as they are or as bytes is decided elsewhere. Invariants: a key goes to the state partition of its *encoded* bytes; rows of one key keep
-//! their order; what is held back is sent before the batch ends.
+//! Owns the exchange operators. Knows no log: whether rows are handed over as they are or as bytes is decided elsewhere. Invariants: a
+//! key goes to the state partition of its *encoded* bytes; rows of one key keep their order; a row carries the greatest timestamp of
+//! those that it was made from; what is held back is sent before the batch ends.
 
-use super::{Context, Operator, Port, map_row_bytes};
+use super::{Context, Operator, Port, combined::Combined};
 use crate::{
     codec::encode_key,
     error::Result,
-    record::{Chunk, Key, Map, Partition, Value, partition_of},
+    record::{Chunk, Key, Partition, StampedRows, Value, partition_of},
 };
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ const HELD_DISTINCT_MAX: usize = 1 << 13;
 /// Splits pairs by key; with `combine`, rows of one key become one row first.
 pub struct ByKey<K, V, F> {
     combine: Option<Arc<F>>,
-    held: Map<K, Option<V>>,
+    held: Combined<K, V>,
     /// Rows that became the held ones.
     taken: usize,
     encoded: Vec<u8>,
@@ -30,42 +31,61 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> ByKey<K, V, F> {
     /// An exchange that combines with `combine` if there is one.
     #[must_use]
     pub fn new(combine: Option<Arc<F>>) -> Self {
-        ByKey { combine, held: Map::default(), taken: 0, encoded: vec![] }
-    }
-
-    fn split(&mut self, rows: impl ExactSizeIterator<Item = (K, V)>, cx: &mut Context<'_>) -> Result {
-        let partitions = cx.out.partitions;
-        let room = rows.len() / partitions as usize + 16;
-        let mut parts: Vec<Vec<(K, V)>> = (0..partitions).map(|_| Vec::with_capacity(room)).collect();
-        for (key, value) in rows {
-            self.encoded.clear();
-            encode_key(&key, &mut self.encoded)?;
-            parts[partition_of(&self.encoded, partitions).0 as usize].push((key, value));
-        }
-        for (partition, rows) in (0..partitions).zip(parts) {
-            cx.out.to_partition(Partition(partition), Chunk::rows(rows));
-        }
-        Ok(())
+        ByKey { combine, held: Combined::default(), taken: 0, encoded: vec![] }
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) -> Result {
-        let mut held = std::mem::take(&mut self.held);
-        let rows = held.drain(..).map(|(k, v)| (k, v.expect("filled when it was made")));
-        let result = self.split(rows, cx);
-        (self.held, self.taken) = (held, 0); // empty, with its allocation
-        result
+        self.taken = 0;
+        let mut parts = Parts::new(self.held.len(), cx.out.partitions);
+        for (row, ms) in self.held.drain() {
+            parts.add(row, ms, &mut self.encoded)?;
+        }
+        parts.send(cx);
+        Ok(())
+    }
+}
+
+/// Rows by the state partition of their key.
+struct Parts<K, V>(Vec<StampedRows<(K, V)>>);
+
+impl<K: Key, V: Value> Parts<K, V> {
+    fn new(rows: usize, partitions: u32) -> Self {
+        let room = rows / partitions as usize + 16;
+        Parts((0..partitions).map(|_| StampedRows::with_capacity(room)).collect())
+    }
+
+    #[inline]
+    fn add(&mut self, row: (K, V), ms: i64, encoded: &mut Vec<u8>) -> Result {
+        encoded.clear();
+        encode_key(&row.0, encoded)?;
+        let partitions = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+        self.0[partition_of(encoded, partitions).0 as usize].push(row, ms);
+        Ok(())
+    }
+
+    fn send(self, cx: &mut Context<'_>) {
+        for (partition, rows) in (0..).zip(self.0) {
+            cx.out.to_partition(Partition(partition), rows.into_chunk());
+        }
     }
 }
 
 impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for ByKey<K, V, F> {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
-        let rows = input.take::<Vec<(K, V)>>();
-        let Some(combine) = &self.combine else { return self.split(rows.into_iter(), cx) };
+        let (rows, stamps) = input.take_stamped::<Vec<(K, V)>>();
+        let mut stamps = stamps.each();
+        let Some(combine) = &self.combine else {
+            let mut parts = Parts::new(rows.len(), cx.out.partitions);
+            for row in rows {
+                parts.add(row, stamps.next_ms(), &mut self.encoded)?;
+            }
+            parts.send(cx);
+            return Ok(());
+        };
         self.taken += rows.len();
         for (key, value) in rows {
-            let slot = self.held.entry(key).or_default();
-            *slot = Some(match slot.take() {
-                Some(old) => combine(old, value),
+            self.held.add(key, stamps.next_ms(), |held| match held {
+                Some(held) => combine(held, value),
                 None => value,
             });
         }
@@ -78,7 +98,7 @@ impl<K: Key, V: Value, F: Fn(V, V) -> V + Send + Sync> Operator for ByKey<K, V, 
     }
 
     fn held_bytes(&self) -> usize {
-        self.held.len() * map_row_bytes::<(K, Option<V>)>()
+        self.held.len() * Combined::<K, V>::row_bytes()
     }
 }
 

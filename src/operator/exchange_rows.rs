@@ -7,7 +7,7 @@ use crate::{
     codec::{encode_key, encode_value},
     error::{Error, Result},
     record::{
-        Key, Value,
+        EachStamp, Key, StampsBuilder, Value,
         varint::{put_varint, take_varint},
     },
 };
@@ -25,9 +25,7 @@ pub struct Piece {
 pub struct RowWriter<'a> {
     out: &'a mut Vec<u8>,
     /// The timestamp of each row, and the greatest of them.
-    stamps: Option<(&'a [i64], i64)>,
-    /// Rows so far.
-    row: usize,
+    stamps: Option<(EachStamp<'a>, i64)>,
     /// Pieces that are complete.
     pieces: Vec<Piece>,
     /// Where the present piece begins, and the rows in it.
@@ -47,7 +45,6 @@ impl<'a> RowWriter<'a> {
         RowWriter {
             out,
             stamps: None,
-            row: 0,
             pieces: vec![],
             start,
             rows: 0,
@@ -66,7 +63,7 @@ impl<'a> RowWriter<'a> {
 
     /// Each row with its timestamp, as far as it lies before the greatest of them.
     #[must_use]
-    pub fn stamped(mut self, each: &'a [i64], greatest: i64) -> Self {
+    pub fn stamped(mut self, each: EachStamp<'a>, greatest: i64) -> Self {
         self.stamps = Some((each, greatest));
         self
     }
@@ -107,16 +104,14 @@ impl<'a> RowWriter<'a> {
     #[inline]
     fn begin(&mut self) -> usize {
         let start = self.out.len();
-        if let Some((each, greatest)) = self.stamps {
-            let ms = each.get(self.row).copied().unwrap_or(greatest);
-            put_varint(self.out, greatest.wrapping_sub(ms).cast_unsigned());
+        if let Some((each, greatest)) = &mut self.stamps {
+            put_varint(self.out, greatest.wrapping_sub(each.next_ms()).cast_unsigned());
         }
         start
     }
 
     #[inline]
     fn end(&mut self, start: usize) {
-        self.row += 1;
         self.rows += 1;
         if self.out.len() > self.full_at {
             self.divide(start);
@@ -176,7 +171,7 @@ pub struct RowReader<'a> {
     rows: usize,
     left: usize,
     /// The greatest timestamp, if each row has one, and those that were read.
-    stamps: Option<(i64, Vec<i64>)>,
+    stamps: Option<(i64, StampsBuilder)>,
 }
 
 impl<'a> RowReader<'a> {
@@ -190,13 +185,13 @@ impl<'a> RowReader<'a> {
     /// Each row has a timestamp, and this is the greatest of them.
     #[must_use]
     pub fn stamped(mut self, greatest: i64) -> Self {
-        self.stamps = Some((greatest, Vec::with_capacity(self.rows)));
+        self.stamps = Some((greatest, StampsBuilder::default()));
         self
     }
 
     /// The timestamps of the rows so far, if each has one.
     #[must_use]
-    pub fn into_stamps(self) -> Option<Vec<i64>> {
+    pub fn into_stamps(self) -> Option<StampsBuilder> {
         self.stamps.map(|(_, each)| each)
     }
 

@@ -6,7 +6,7 @@
 use super::{Context, EmitSchedule, Operator, Port};
 use crate::{
     error::Result,
-    record::{BatchTime, Chunk, Data, Partition, partition_of},
+    record::{BatchTime, Chunk, Data, Partition, StampedRows, partition_of},
 };
 use std::{marker::PhantomData, sync::Arc};
 
@@ -60,12 +60,13 @@ impl<T> SpreadOver<T> {
 impl<T: Data> Operator for SpreadOver<T> {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         let over = self.partitions.min(cx.out.partitions);
-        let rows = input.take::<Vec<T>>();
+        let (rows, stamps) = input.take_stamped::<Vec<T>>();
         let share = rows.len().div_ceil(over as usize);
-        let mut rows = rows.into_iter();
+        let (mut rows, mut stamps) = (rows.into_iter(), stamps.each());
         while rows.len() > 0 {
             let to = Partition((cx.out.partition.0 + self.next) % over);
-            cx.out.to_partition(to, Chunk::rows(rows.by_ref().take(share).collect::<Vec<T>>()));
+            let part: StampedRows<T> = rows.by_ref().take(share).map(|row| (row, stamps.next_ms())).collect();
+            cx.out.to_partition(to, part.into_chunk());
             self.next = (self.next + 1) % over;
         }
         Ok(())

@@ -3,6 +3,7 @@
 //! Pure: no I/O but reads of local state, no clock, no randomness, no threads. Knows no log. Invariant: the same input chunks
 //! and state give the same outputs and staged changes; `self` holds settings, and scratch that is empty between batches.
 
+mod combined;
 mod counters;
 mod envelope;
 mod exchange;
@@ -23,7 +24,7 @@ pub use global::{
 };
 pub use keyed::{
     CoGroup, CoGroup3, CombineValues, Group, Initial, Kept, MapState, MapWithState, Reduce, RunningReduce,
-    STATE_SNAPSHOTS, Seeded, State, TimeoutIndex, UpdateState, pair_up,
+    STATE_SNAPSHOTS, Seeded, State, TimeoutIndex, UpdateState, WithStamps, pair_up,
 };
 pub use watermark::{UpstreamMark, UpstreamName, UpstreamProgress, Watermarks};
 pub use window::{
@@ -34,7 +35,7 @@ pub use window::{
 
 use crate::{
     error::Result,
-    record::{BatchId, BatchTime, Chunk, Data, Partition, RawChunk, Size, Stamps},
+    record::{BatchId, BatchTime, Chunk, Data, Partition, RawChunk, Size, StampedRows, Stamps},
     state::Stores,
 };
 use std::{collections::VecDeque, sync::Arc};
@@ -240,8 +241,8 @@ impl Emitter<'_> {
     }
 
     /// Sends typed rows, each with the greatest timestamp of the records that it was made from.
-    pub fn stamped_rows<T: Data>(&mut self, rows: Vec<T>, stamps: Vec<i64>) {
-        self.chunk(Chunk::rows(rows).stamped(Stamps::Each(stamps.into())));
+    pub fn stamped_rows<T: Data>(&mut self, rows: impl IntoIterator<Item = (T, i64)>) {
+        self.chunk(rows.into_iter().collect::<StampedRows<T>>().into_chunk());
     }
 
     /// Fan-out: every reader gets the same chunk (a reference count), the last one ours. Empty chunks go nowhere.

@@ -171,12 +171,15 @@ impl Topology {
         self.sources().find(|(_, s)| s.reads(topic))
     }
 
-    /// Whether rows of a source get to a topic without an exchange: then each of them keeps the timestamp of its record.
+    /// Whether rows of a source, or what is made of them, get to a topic: then each of them keeps the timestamp of its record.
     #[must_use]
     pub fn keeps_timestamps(&self, source: NodeId) -> bool {
-        let is_topic =
-            |id: &NodeId| matches!(&self.node(*id).role, Role::Sink { topics, .. } if !topics.is_empty());
-        self.task_nodes(0, Some(source)).iter().any(is_topic)
+        let mut is_reached = vec![false; self.nodes.len()];
+        for (id, node) in self.iter() {
+            is_reached[id.0] = id == source || node.inputs.iter().any(|input| is_reached[input.node.0]);
+        }
+        let is_topic = |node: &Node| matches!(&node.role, Role::Sink { topics, .. } if !topics.is_empty());
+        self.nodes.iter().zip(is_reached).any(|(node, is_reached)| is_reached && is_topic(node))
     }
 
     /// Names of the topics that sinks write to, each once.

@@ -3,6 +3,7 @@
 //! Owns the bounds on user types. Knows no operator. Invariant: a chunk's payload is never changed while shared;
 //! `take` moves it for the last reader and clones it for the others.
 
+use super::{Stamps, StampsBuilder};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{any::Any, hash::Hash, sync::Arc};
 
@@ -49,46 +50,6 @@ impl Size {
     }
 }
 
-/// The timestamps of the records that rows were made from, milliseconds since the epoch.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Stamps {
-    /// None of them had one, or nobody has said.
-    #[default]
-    Unknown,
-    /// The greatest of all rows together.
-    Greatest(i64),
-    /// The greatest of each row.
-    Each(Arc<[i64]>),
-}
-
-impl Stamps {
-    /// That of a row.
-    #[must_use]
-    pub fn of(&self, row: usize) -> Option<i64> {
-        match self {
-            Stamps::Unknown => None,
-            Stamps::Greatest(ms) => Some(*ms),
-            Stamps::Each(all) => all.get(row).copied(),
-        }
-    }
-
-    /// The greatest of all rows.
-    #[must_use]
-    pub fn greatest(&self) -> Option<i64> {
-        match self {
-            Stamps::Unknown => None,
-            Stamps::Greatest(ms) => Some(*ms),
-            Stamps::Each(all) => all.iter().copied().max(),
-        }
-    }
-}
-
-impl From<Option<i64>> for Stamps {
-    fn from(greatest: Option<i64>) -> Self {
-        greatest.map_or(Stamps::Unknown, Stamps::Greatest)
-    }
-}
-
 /// A bounded piece of a stream: `Vec<T>` of the typed API, or a record batch of SQL. The engine never looks inside.
 #[derive(Clone)]
 pub struct Chunk {
@@ -131,9 +92,7 @@ impl Chunk {
     /// If there is one for each row, but not as many as rows: a bug of the caller.
     #[must_use]
     pub fn stamped(self, stamps: Stamps) -> Self {
-        if let Stamps::Each(each) = &stamps {
-            assert_eq!(each.len(), self.len, "a timestamp for each row");
-        }
+        assert!(stamps.fits(self.len), "a timestamp for each row");
         Chunk { stamps, ..self }
     }
 
@@ -198,6 +157,63 @@ impl Chunk {
             Err(_) => wrong_type::<P>(self.type_name),
         }
     }
+
+    /// As [`Chunk::take`], with the timestamps of the rows.
+    ///
+    /// # Panics
+    /// As [`Chunk::view`].
+    #[must_use]
+    pub fn take_stamped<P: Any + Send + Sync + Clone>(mut self) -> (P, Stamps) {
+        let stamps = std::mem::take(&mut self.stamps);
+        (self.take(), stamps)
+    }
+}
+
+/// Collects typed rows with their timestamps.
+pub struct StampedRows<T> {
+    rows: Vec<T>,
+    stamps: StampsBuilder,
+}
+
+impl<T> StampedRows<T> {
+    /// No rows, with room for `rows` of them.
+    #[must_use]
+    pub fn with_capacity(rows: usize) -> Self {
+        StampedRows { rows: Vec::with_capacity(rows), stamps: StampsBuilder::default() }
+    }
+
+    /// Appends a row with its timestamp, or [`Stamps::NONE`].
+    #[inline]
+    pub fn push(&mut self, row: T, ms: i64) {
+        self.rows.push(row);
+        self.stamps.push(ms);
+    }
+
+    /// Appends what `add` appends; all of it has this timestamp.
+    #[inline]
+    pub fn append(&mut self, ms: i64, add: impl FnOnce(&mut Vec<T>)) {
+        let before = self.rows.len();
+        add(&mut self.rows);
+        self.stamps.repeat(ms, self.rows.len() - before);
+    }
+
+    /// The finished chunk.
+    #[must_use]
+    pub fn into_chunk(self) -> Chunk
+    where
+        T: Data,
+    {
+        Chunk::rows(self.rows).stamped(self.stamps.build())
+    }
+}
+
+impl<T> FromIterator<(T, i64)> for StampedRows<T> {
+    fn from_iter<I: IntoIterator<Item = (T, i64)>>(rows: I) -> Self {
+        let rows = rows.into_iter();
+        let mut collected = StampedRows::with_capacity(rows.size_hint().0);
+        rows.for_each(|(row, ms)| collected.push(row, ms));
+        collected
+    }
 }
 
 fn wrong_type<P>(got: &str) -> ! {
@@ -241,6 +257,17 @@ mod tests {
         assert_eq!(Chunk::rows(vec![String::new(); 4]).made_from(wide).held_bytes::<String>(), 4_000);
         assert_eq!(Chunk::sized((), 4, 7).made_from(wide).bytes(), 7, "its maker knows");
         assert_eq!(Chunk::rows(vec![String::new()]).made_from(Size::default()).bytes(), ROW_BYTES);
+    }
+
+    #[test]
+    fn rows_that_are_appended_together_have_one_timestamp_and_no_rows_have_none() {
+        let mut rows = StampedRows::with_capacity(0);
+        rows.append(5, |out| out.extend(['a', 'b']));
+        rows.append(6, |_| ());
+        rows.push('c', 7);
+        let chunk = rows.into_chunk();
+        assert_eq!(chunk.stamps(), &[5, 5, 7].into_iter().collect::<StampsBuilder>().build());
+        assert_eq!(chunk.take::<Vec<char>>(), ['a', 'b', 'c']);
     }
 
     #[test]

@@ -35,9 +35,10 @@ impl<T, F> TopicSink<T, F> {
     }
 }
 
-/// The timestamp of what is made from a row, unless it has one of its own.
-fn stamp_of(input: &Chunk, row: usize, clock_ms: i64) -> Option<i64> {
-    input.stamps().of(row).filter(|ms| *ms <= clock_ms)
+/// The rows, each with the timestamp of what is made from it, unless that has one of its own.
+fn stamped<T: Data>(input: &Chunk, clock_ms: i64) -> impl ExactSizeIterator<Item = (&T, Option<i64>)> {
+    let (rows, mut stamps) = (input.view::<Vec<T>>(), input.stamps().each());
+    rows.iter().map(move |row| (row, Some(stamps.next_ms()).filter(|ms| (0..=clock_ms).contains(ms))))
 }
 
 impl<T: Data, F> Operator for TopicSink<T, F>
@@ -45,12 +46,11 @@ where
     F: Fn(&T, &mut RawChunkBuilder) -> Result + Send + Sync,
 {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
-        let rows = input.view::<Vec<T>>();
-        let mut out = RawChunkBuilder::with_capacity(rows.len(), rows.len() * 64);
-        for (index, row) in rows.iter().enumerate() {
+        let mut out = RawChunkBuilder::with_capacity(input.len(), input.len() * 64);
+        for (row, ms) in stamped(&input, cx.batch.clock_ms) {
             let first = out.len();
             (self.encode)(row, &mut out)?;
-            if let Some(ms) = stamp_of(&input, index, cx.batch.clock_ms).filter(|_| !self.is_internal) {
+            if let Some(ms) = ms.filter(|_| !self.is_internal) {
                 out.stamp(first, ms);
             }
         }
@@ -84,14 +84,14 @@ where
 {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         let mut out: Vec<RawChunkBuilder> = self.topics.iter().map(|_| RawChunkBuilder::default()).collect();
-        for (row, number) in input.view::<Vec<T>>().iter().zip(0..) {
+        for (row, ms) in stamped(&input, cx.batch.clock_ms) {
             let index = (self.choose)(row)?;
             let records = out.get_mut(index).ok_or_else(|| {
                 Error::Row(format!("topic number {index} was chosen, but there are {}", self.topics.len()))
             })?;
             let first = records.len();
             (self.encode)(row, records)?;
-            if let Some(ms) = stamp_of(&input, number, cx.batch.clock_ms) {
+            if let Some(ms) = ms {
                 records.stamp(first, ms);
             }
         }

@@ -19,7 +19,7 @@ pub use record_queue::{BadRecordAt, QueueLimits, RecordQueue, Taken};
 
 use crate::{
     codec::{BadRecord, Decode},
-    record::{Chunk, Data, RawChunk, Stamps, Timestamps},
+    record::{Chunk, Data, RawChunk, Stamps, StampsBuilder, Timestamps},
 };
 use std::{marker::PhantomData, sync::Arc};
 
@@ -97,8 +97,8 @@ pub fn stamping(decoder: Arc<dyn DecodeChunk>, each: bool) -> Arc<dyn DecodeChun
             let mut others = bad.iter().map(|bad| bad.index).peekable();
             let of_rows = (0..).zip(records.each_timestamp());
             let of_rows = of_rows.filter(|(index, _)| others.next_if_eq(index).is_none());
-            let stamps = of_rows.map(|(_, ms)| ms).collect::<Vec<_>>();
-            (chunk.stamped(Stamps::Each(stamps.into())), bad)
+            let stamps = of_rows.map(|(_, ms)| ms).collect::<StampsBuilder>();
+            (chunk.stamped(stamps.build()), bad)
         }
         fn bytes(&self, records: &RawChunk) -> usize {
             self.0.bytes(records)

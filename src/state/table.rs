@@ -110,8 +110,18 @@ impl<K: Key, V: Value> Table<K, V> {
     /// # Errors
     /// If the database cannot be read, or holds what is not a `V`.
     pub fn entry(&mut self, key: K) -> Result<Slot<'_, V>> {
+        self.entry_with_index(key).map(|(_, slot)| slot)
+    }
+
+    /// As [`Table::entry`], with the place of the key in the order of first touch: 0 for the batch's first.
+    ///
+    /// # Errors
+    /// As [`Table::entry`].
+    pub fn entry_with_index(&mut self, key: K) -> Result<(usize, Slot<'_, V>)> {
         self.sealed = None;
-        let cell = match self.staged.entry(key) {
+        let entry = self.staged.entry(key);
+        let index = entry.index();
+        let cell = match entry {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(mut entry) => {
                 let fail = self.committed.failed();
@@ -126,7 +136,7 @@ impl<K: Key, V: Value> Table<K, V> {
                 entry.insert(cell)
             }
         };
-        Ok(Slot::staged(cell, &mut self.staged_bytes))
+        Ok((index, Slot::staged(cell, &mut self.staged_bytes)))
     }
 
     /// Like [`Table::entry`], for a key that the caller knows to have no committed value: the database is not asked.
@@ -280,15 +290,16 @@ impl<K: Key, V: Value> Table<K, V> {
     }
 
     /// The keys whose value differs from the committed one, with the new value (`None` = deleted), in the order of
-    /// first touch. Encodes the changes, also for a following [`Store::seal`] if nothing is touched in between.
+    /// first touch, and their place in it. Encodes the changes, also for a following [`Store::seal`] if nothing is touched in between.
     ///
     /// # Errors
     /// If a key or value cannot be encoded.
-    pub fn changed(&mut self) -> Result<impl Iterator<Item = (&K, Option<&V>)>> {
+    pub fn changed(&mut self) -> Result<impl Iterator<Item = (usize, &K, Option<&V>)>> {
         if self.sealed.is_none() {
             self.sealed = Some(self.rows()?);
         }
-        Ok(self.staged.iter().filter(|(_, cell)| cell.is_changed()).map(|(key, cell)| (key, cell.value())))
+        let staged = self.staged.iter().enumerate().filter(|(_, (_, cell))| cell.is_changed());
+        Ok(staged.map(|(index, (key, cell))| (index, key, cell.value())))
     }
 
     /// Visits every key that has a value: committed ones in the order of their bytes, then those that are new in this

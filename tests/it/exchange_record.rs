@@ -11,7 +11,7 @@ use tidegate::{
     codec::{AsText, Message, Messages, Utf8},
     operator::{EdgeId, Envelope, EventRow, EventRows, Upstream, UpstreamMark, UpstreamName, WindowKey},
     plan::Topology,
-    record::{Bytes, Chunk, Partition, Stamps, TaskId, TopicPartition},
+    record::{Bytes, Chunk, Partition, Stamps, StampsBuilder, TaskId, TopicPartition},
     task::exchange_record::{
         ExchangeEdges, Mark, Part, RECORD_BYTES_MAX, RecordReader, RecordWriter, Unreadable,
     },
@@ -85,7 +85,7 @@ fn every_kind() -> (Vec<Envelope>, Vec<Mark>) {
     }];
     let rows = vec![EventRow { window, value: 2u64, newest_ms: TIME + 9, records: 2 }];
     let windows = Chunk::new(EventRows::<String, u64> { rows, marks }, 2);
-    let each = Stamps::Each([TIME - 5, -1, TIME - 300].into());
+    let each = stamps_of([TIME - 5, -1, TIME - 300]);
     let blocks = vec![
         block(PAIRS, source("lines", 0), pairs(&[("a", 1), ("", 300)])),
         block(TEXTS, source("lines", 300), texts(["x".to_owned()]).stamped(Stamps::Greatest(TIME - 7))),
@@ -142,8 +142,10 @@ fn shown(envelope: &Envelope) -> Vec<String> {
         _ => chunk.take::<Vec<Pair>>().iter().map(|row| format!("{row:?}")).collect(),
     };
     assert_eq!(rows.len(), len);
-    let line = |(number, row)| format!("{name} {upstream:?} {time} {:?}: {row}", stamps.of(number));
-    rows.into_iter().enumerate().map(line).collect()
+    let mut each = stamps.each();
+    let mut ms = || (stamps != Stamps::Unknown).then_some(each.next_ms());
+    let line = |row| format!("{name} {upstream:?} {time} {:?}: {row}", ms());
+    rows.into_iter().map(line).collect()
 }
 
 fn shown_parts(parts: &[Part]) -> (Vec<String>, Vec<Mark>) {
@@ -291,7 +293,7 @@ fn large_blocks_are_divided_and_marks_come_last() {
         (0u8..).zip(lengths).map(|(n, length)| char::from(b'a' + n).to_string().repeat(length)).collect();
     let each: Vec<i64> = (TIME - 4..).take(rows.len()).collect();
     let small = block(PAIRS, source("lines", 1), pairs(&[("a", 1)]));
-    let large = block(TEXTS, source("lines", 1), texts(rows).stamped(Stamps::Each(each.into())));
+    let large = block(TEXTS, source("lines", 1), texts(rows).stamped(stamps_of(each)));
     let many = block(TEXTS, source("lines", 2), texts((0..150_000).map(|n| n.to_string())));
     let blocks = [small.clone(), large, many, small];
     let records = written(&blocks, &marks);
@@ -391,9 +393,13 @@ fn upstream(stage: u32) -> impl Strategy<Value = Upstream> {
     if stage == 0 { prop_oneof![source, own].boxed() } else { own.boxed() }
 }
 
+fn stamps_of(each: impl IntoIterator<Item = i64>) -> Stamps {
+    each.into_iter().collect::<StampsBuilder>().build()
+}
+
 fn stamps(rows: usize) -> impl Strategy<Value = Stamps> {
     let near = prop_oneof![TIME - 10_000..TIME, Just(-1), any::<i64>()];
-    let each = prop::collection::vec(near.clone(), rows).prop_map(|each| Stamps::Each(each.into()));
+    let each = prop::collection::vec(near.clone(), rows).prop_map(stamps_of);
     prop_oneof![Just(Stamps::Unknown), near.prop_map(Stamps::Greatest), each]
 }
 

@@ -58,6 +58,7 @@ mod stopping;
 mod streaming_api;
 mod streaming_listener;
 mod testing;
+mod timestamps;
 mod topology;
 mod topology_model;
 mod windows;

@@ -103,7 +103,7 @@ fn run_table(disk: &Disk, ops: &[Op]) {
             }
             Op::Visit(..) => {
                 let changed: Model =
-                    table.changed().unwrap().filter_map(|(key, value)| Some((*key, *value?))).collect();
+                    table.changed().unwrap().filter_map(|(_, key, value)| Some((*key, *value?))).collect();
                 let expected = model.iter().filter(|(key, value)| committed.get(key) != Some(value));
                 assert_eq!(changed, expected.map(|(key, value)| (*key, *value)).collect());
             }

@@ -68,7 +68,7 @@ fn add(table: &mut Table<Text, u64>, word: &str, n: u64) {
 }
 
 fn changed(table: &mut Table<Text, u64>) -> Vec<(String, Option<u64>)> {
-    table.changed().unwrap().map(|(word, n)| (word.to_string(), n.copied())).collect()
+    table.changed().unwrap().map(|(_, word, n)| (word.to_string(), n.copied())).collect()
 }
 
 fn due(table: &mut OrderedTable<(i64, Text), u32>, until: i64) -> Vec<(i64, String, u32)> {
@@ -171,7 +171,7 @@ fn keys_that_are_closed_are_handed_over_and_leave_at_most_a_deletion() {
         assert_eq!((table.get(&"new".into()).unwrap(), table.get(&"old".into()).unwrap()), (None, None));
         assert_eq!(table.close(|_| false).unwrap(), []);
         let changed: Vec<_> =
-            table.changed().unwrap().map(|(key, n)| (key.to_string(), n.copied())).collect();
+            table.changed().unwrap().map(|(_, key, n)| (key.to_string(), n.copied())).collect();
         assert_eq!(changed, [("old".to_owned(), None), ("stays".to_owned(), Some(2))]);
         assert_eq!(apply(&backend, &mut table, "two").len(), 2);
         drop((table, backend));
@@ -368,7 +368,7 @@ fn a_staged_key_does_not_keep_alive_the_text_it_was_cut_from() {
             table.prefetch([&key]).unwrap();
         }
         table.entry(key.clone()).unwrap().set(1);
-        let (staged, _) = table.changed().unwrap().next().unwrap();
+        let (_, staged, _) = table.changed().unwrap().next().unwrap();
         assert_eq!(*staged, key);
         assert!(!shared.contains(&staged.as_ptr()));
     }

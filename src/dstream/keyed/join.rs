@@ -5,14 +5,14 @@
 use super::NoCombine;
 use crate::{
     dstream::DStream,
-    operator::{CoGroup, CoGroup3, ExchangeFormat, Pairs, pair_up},
+    operator::{CoGroup, CoGroup3, ExchangeFormat, Pairs, WithStamps, pair_up},
     plan::{Factory, Node, Operation, Role},
-    record::{Data, Key, Value},
+    record::{Data, Key, StampedRows, Stamps, Value},
 };
 use std::sync::Arc;
 
 /// Appends the rows made from all values of a key on both sides.
-type Rows<K, V, W, U> = fn(K, Vec<V>, Vec<W>, &mut Vec<(K, U)>);
+type Rows<K, V, W, U> = fn(K, WithStamps<V>, WithStamps<W>, &mut StampedRows<(K, U)>);
 
 impl<K: Data, V: Data> DStream<(K, V)> {
     /// The inner join of two streams within each batch, as in Spark: every pair of values with the same key.
@@ -108,7 +108,12 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         K: Key,
         V: Value,
     {
-        let rows: Rows<K, V, W, (Vec<V>, Vec<W>)> = |key, left, right, made| made.push((key, (left, right)));
+        let rows: Rows<K, V, W, (Vec<V>, Vec<W>)> = |key, left, right, made| {
+            let greatest = left.iter().map(|(_, ms)| *ms).chain(right.iter().map(|(_, ms)| *ms)).max();
+            let values =
+                (left.into_iter().map(|(v, _)| v).collect(), right.into_iter().map(|(w, _)| w).collect());
+            made.push((key, values), greatest.unwrap_or(Stamps::NONE));
+        };
         self.meet("cogroup", other, rows, &self.here())
     }
 
@@ -170,6 +175,9 @@ fn pairs<K: Key, V: Value>() -> Arc<dyn ExchangeFormat> {
 }
 
 /// The values, or a single `None` if there are none.
-fn or_none<T>(values: Vec<T>) -> Vec<Option<T>> {
-    if values.is_empty() { vec![None] } else { values.into_iter().map(Some).collect() }
+fn or_none<T>(values: WithStamps<T>) -> WithStamps<Option<T>> {
+    if values.is_empty() {
+        return vec![(None, Stamps::NONE)];
+    }
+    values.into_iter().map(|(value, ms)| (Some(value), ms)).collect()
 }

@@ -6,11 +6,11 @@
 use crate::{
     dstream::{
         DStream,
-        stream::{per_chunk, per_rows},
+        stream::{one_to_one, per_chunk, per_row},
     },
     error::{Error, Result},
     plan::{Place, Role},
-    record::{BatchTime, Data, Key, Map},
+    record::{BatchTime, Chunk, Data, Key, Map},
 };
 use std::{
     fmt::Display,
@@ -35,14 +35,12 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         K: Key,
     {
         let map: Map<K, W> = rows.into_iter().collect();
-        let step = move |rows: Vec<(K, V)>| {
-            let joined = rows.into_iter().filter_map(|(key, value)| {
-                let found = map.get(&key)?.clone();
-                Some((key, (value, found)))
-            });
-            Ok(joined.collect())
-        };
-        self.then("join_static", &self.here(), self.layout(), Role::Operator(per_rows(step)))
+        let step = per_row(0, move |(key, value): (K, V), joined: &mut Vec<(K, (V, W))>| {
+            if let Some(found) = map.get(&key) {
+                joined.push((key, (value, found.clone())));
+            }
+        });
+        self.then("join_static", &self.here(), self.layout(), Role::Operator(step))
     }
 
     /// The left outer join with a map; see [`join_static`](DStream::join_static).
@@ -69,7 +67,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
             });
             Ok(joined.collect())
         };
-        self.then("left_outer_join_static", &self.here(), self.layout(), Role::Operator(per_rows(step)))
+        self.then("left_outer_join_static", &self.here(), self.layout(), Role::Operator(one_to_one(step)))
     }
 
     /// The left outer join with a map returned by `load`: from a file, a database table, the response of a service.
@@ -120,12 +118,12 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         };
         let factory = per_chunk(move |chunk, cx| {
             let map = loader.map_at(cx.batch.time)?;
-            let rows = chunk.take::<Vec<(K, V)>>().into_iter();
-            let joined = rows.map(|(key, value)| {
+            let (rows, stamps) = chunk.take_stamped::<Vec<(K, V)>>();
+            let joined = rows.into_iter().map(|(key, value)| {
                 let found = map.get(&key).cloned();
                 (key, (value, found))
             });
-            cx.out.rows::<(K, (V, Option<W>))>(joined.collect());
+            cx.out.chunk(Chunk::rows::<(K, (V, Option<W>))>(joined.collect()).stamped(stamps));
             Ok(())
         });
         self.then("join_reloaded", &op, self.layout(), Role::Operator(factory))

@@ -14,7 +14,7 @@ pub use state::{MapWithStateDStream, StateSpec};
 use crate::{
     dstream::{
         DStream,
-        stream::{one_to_one, per_rows},
+        stream::{one_to_one, per_row},
     },
     operator::{ByKey, Pairs, Reduce, RunningReduce},
     plan::{Factory, Layout, Operation, Role},
@@ -53,21 +53,17 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         &self,
         f: impl Fn(V) -> I + Send + Sync + 'static,
     ) -> DStream<(K, W)> {
-        let step = move |rows: Vec<(K, V)>| {
-            let mut out = Vec::with_capacity(rows.len());
-            for (key, value) in rows {
-                let mut made = f(value).into_iter().peekable();
-                while let Some(value) = made.next() {
-                    if made.peek().is_none() {
-                        out.push((key, value)); // the last one moves the key
-                        break;
-                    }
-                    out.push((key.clone(), value));
+        let step = per_row(1, move |(key, value): (K, V), out: &mut Vec<(K, W)>| {
+            let mut made = f(value).into_iter().peekable();
+            while let Some(value) = made.next() {
+                if made.peek().is_none() {
+                    out.push((key, value)); // the last one moves the key
+                    break;
                 }
+                out.push((key.clone(), value));
             }
-            Ok(out)
-        };
-        self.then("flat_map_values", &self.here(), self.layout(), Role::Operator(per_rows(step)))
+        });
+        self.then("flat_map_values", &self.here(), self.layout(), Role::Operator(step))
     }
 
     /// The keys, one for each row.

@@ -17,7 +17,11 @@ mod event;
 pub use event::EventWindow;
 
 use crate::{
-    dstream::{DStream, keyed::NoCombine, stream::per_rows},
+    dstream::{
+        DStream,
+        keyed::NoCombine,
+        stream::{one_to_one, per_chunk},
+    },
     operator::{
         Blocks, Invertible, KeepIf, Mark, Panes, Slides, Totals, WindowInverse, WindowReduce, WindowRows,
     },
@@ -78,8 +82,11 @@ impl<T: Value> DStream<T> {
     #[track_caller]
     pub fn count_by_window(&self, length: Duration, slide: Duration) -> DStream<u64> {
         let op = self.here();
-        let count = move |rows: Vec<T>| Ok(vec![(ALL, rows.len() as u64)]);
-        let counts: DStream<(u8, u64)> = self.then("map", &op, Layout::Any, Role::Operator(per_rows(count)));
+        let count = per_chunk(|chunk, cx| {
+            cx.out.rows(vec![(ALL, chunk.len() as u64)]);
+            Ok(())
+        });
+        let counts: DStream<(u8, u64)> = self.then("map", &op, Layout::Any, Role::Operator(count));
         let functions = Invertible {
             reduce: Arc::new(|a: u64, b: u64| a + b),
             inverse: Arc::new(|a: u64, b: u64| a - b),
@@ -162,7 +169,7 @@ impl<T: Value> DStream<T> {
     {
         let op = self.here();
         let ones = |rows: Vec<T>| Ok(rows.into_iter().map(|row| (row, 1u64)).collect());
-        let ones: DStream<(T, u64)> = self.then("map", &op, Layout::Any, Role::Operator(per_rows(ones)));
+        let ones: DStream<(T, u64)> = self.then("map", &op, Layout::Any, Role::Operator(one_to_one(ones)));
         let keep_if: KeepIf<T, u64> = Arc::new(|_, count| *count > 0);
         let functions = Invertible {
             reduce: Arc::new(|a: u64, b: u64| a + b),
@@ -175,7 +182,7 @@ impl<T: Value> DStream<T> {
 
     fn with_key(&self, op: &Operation) -> DStream<(u8, T)> {
         let step = |rows: Vec<T>| Ok(rows.into_iter().map(|row| (ALL, row)).collect());
-        self.then("map", op, Layout::Any, Role::Operator(per_rows(step)))
+        self.then("map", op, Layout::Any, Role::Operator(one_to_one(step)))
     }
 
     fn rows_window(&self, length: Duration, slide: Option<Duration>, op: &Operation) -> DStream<T> {
@@ -303,7 +310,7 @@ impl<K: Key, V: Value> DStream<(K, V)> {
         let placed = self.by_key::<NoCombine<V>>(&op, None);
         let step = |rows: Vec<(K, V)>| Ok(rows.into_iter().map(|(key, value)| (key, vec![value])).collect());
         let lists: DStream<(K, Vec<V>)> =
-            placed.then("map_values", &op, placed.layout(), Role::Operator(per_rows(step)));
+            placed.then("map_values", &op, placed.layout(), Role::Operator(one_to_one(step)));
         let join = |mut a: Vec<V>, b: Vec<V>| {
             a.extend(b);
             a
@@ -389,7 +396,7 @@ impl<T: Data> DStream<T> {
 impl<V: Data> DStream<(u8, V)> {
     fn without_key(&self, op: &Operation) -> DStream<V> {
         let step = |rows: Vec<(u8, V)>| Ok(rows.into_iter().map(|(_, value)| value).collect());
-        self.then("map", op, Layout::Any, Role::Operator(per_rows(step)))
+        self.then("map", op, Layout::Any, Role::Operator(one_to_one(step)))
     }
 }
 

@@ -5,8 +5,8 @@
 
 use crate::{
     error::Result,
-    operator::{Context, Operator, Port, map_row_bytes},
-    record::{Chunk, Data, Key, Map, Value},
+    operator::{Context, Operator, Port, combined::Combined, map_row_bytes},
+    record::{Chunk, Data, Key, Map, Stamps, Value},
 };
 use std::{marker::PhantomData, sync::Arc};
 
@@ -17,7 +17,7 @@ const HELD_MAX: usize = 1 << 16;
 pub struct CombineValues<K, V, C, F, G> {
     create: Arc<F>,
     merge: Arc<G>,
-    held: Map<K, Option<C>>,
+    held: Combined<K, C>,
     value: PhantomData<fn(V)>,
 }
 
@@ -25,14 +25,13 @@ impl<K, V, C, F, G> CombineValues<K, V, C, F, G> {
     /// Combines with these functions.
     #[must_use]
     pub fn new(create: Arc<F>, merge: Arc<G>) -> Self {
-        CombineValues { create, merge, held: Map::default(), value: PhantomData }
+        CombineValues { create, merge, held: Combined::default(), value: PhantomData }
     }
 }
 
 impl<K: Key, V: Data, C: Value, F, G> CombineValues<K, V, C, F, G> {
     fn flush(&mut self, cx: &mut Context<'_>) {
-        let rows = self.held.drain(..).map(|(k, c)| (k, c.expect("filled when it was made")));
-        cx.out.rows::<(K, C)>(rows.collect());
+        cx.out.stamped_rows(self.held.drain());
     }
 }
 
@@ -46,9 +45,10 @@ where
     }
 
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
-        for (key, value) in input.take::<Vec<(K, V)>>() {
-            let slot = self.held.entry(key).or_default();
-            *slot = Some(match slot.take() {
+        let (rows, stamps) = input.take_stamped::<Vec<(K, V)>>();
+        let mut stamps = stamps.each();
+        for (key, value) in rows {
+            self.held.add(key, stamps.next_ms(), |held| match held {
                 Some(combined) => (self.merge)(combined, value),
                 None => (self.create)(value),
             });
@@ -65,13 +65,14 @@ where
     }
 
     fn held_bytes(&self) -> usize {
-        self.held.len() * map_row_bytes::<(K, Option<C>)>()
+        self.held.len() * Combined::<K, C>::row_bytes()
     }
 }
 
 /// `group_by_key`: all values of a key in a batch, in the order in which they come.
 pub struct Group<K, V> {
-    held: Map<K, Vec<V>>,
+    /// The values of each key, and the greatest timestamp of their rows.
+    held: Map<K, (Vec<V>, i64)>,
     values_bytes: usize,
 }
 
@@ -88,19 +89,24 @@ impl<K: Key, V: Value> Operator for Group<K, V> {
 
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
         self.values_bytes += input.held_bytes::<V>();
-        for (key, value) in input.take::<Vec<(K, V)>>() {
-            self.held.entry(key).or_default().push(value);
+        let (rows, stamps) = input.take_stamped::<Vec<(K, V)>>();
+        let mut stamps = stamps.each();
+        for (key, value) in rows {
+            let ms = stamps.next_ms();
+            let (values, newest_ms) = self.held.entry(key).or_insert((vec![], Stamps::NONE));
+            values.push(value);
+            *newest_ms = ms.max(*newest_ms);
         }
         Ok(())
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
-        cx.out.rows::<(K, Vec<V>)>(self.held.drain(..).collect());
+        cx.out.stamped_rows(self.held.drain(..).map(|(key, (values, ms))| ((key, values), ms)));
         self.values_bytes = 0;
         Ok(())
     }
 
     fn held_bytes(&self) -> usize {
-        self.held.len() * map_row_bytes::<(K, Vec<V>)>() + self.values_bytes
+        self.held.len() * map_row_bytes::<(K, Vec<V>, i64)>() + self.values_bytes
     }
 }

@@ -8,7 +8,7 @@ use super::Initial;
 use crate::{
     error::Result,
     operator::{Context, EmitSchedule, Operator, Port},
-    record::{BatchTime, Chunk, Data, Key, Value},
+    record::{BatchTime, Chunk, Data, Key, StampedRows, Value},
     state::{Handle, OrderedTable, Table},
 };
 use serde::{Deserialize, Serialize};
@@ -304,14 +304,18 @@ impl<K: Key, V: Value, S: Value, M: Data> MapWithState<K, V, S, M> {
 impl<K: Key, V: Value, S: Value, M: Data> Operator for MapWithState<K, V, S, M> {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         self.seed(cx)?;
-        let rows = input.take::<Vec<(K, V)>>();
+        let (rows, stamps) = input.take_stamped::<Vec<(K, V)>>();
         self.touched |= !rows.is_empty();
         cx.stores.open(self.states).prefetch(rows.iter().map(|(key, _)| key))?;
-        let mut mapped = Vec::with_capacity(rows.len());
+        let mut mapped: StampedRows<M> = StampedRows::with_capacity(rows.len());
+        let mut stamps = stamps.each();
         for (key, value) in rows {
-            mapped.extend(self.touch(key, value, cx)?);
+            let ms = stamps.next_ms();
+            if let Some(row) = self.touch(key, value, cx)? {
+                mapped.push(row, ms);
+            }
         }
-        cx.out.rows::<M>(mapped);
+        cx.out.chunk(mapped.into_chunk());
         Ok(())
     }
 

@@ -11,7 +11,7 @@ mod update;
 
 pub use combine::{CombineValues, Group};
 pub use initial::{Initial, Seeded};
-pub use join::{CoGroup, CoGroup3, pair_up};
+pub use join::{CoGroup, CoGroup3, WithStamps, pair_up};
 pub use map_state::{Kept, MapState, MapWithState, STATE_SNAPSHOTS, State, TimeoutIndex};
 pub use reduce::{Reduce, RunningReduce};
 pub use update::UpdateState;

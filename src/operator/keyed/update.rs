@@ -1,14 +1,14 @@
 //! `update_state_by_key`: a function over every key with state, in each batch.
 //!
 //! Knows no log. Invariant: all keys are visited by a cursor and emitted in parts, never loaded at once; only
-//! changed values are staged. The cost of a batch grows with the number of keys: `running_reduce_by_key` touches
+//! changed values are staged; a key without a new value carries the batch's greatest timestamp. The cost of a batch grows with the number of keys: `running_reduce_by_key` touches
 //! only changed ones.
 
 use super::Initial;
 use crate::{
     error::Result,
     operator::{Context, EmitSchedule, Operator, Port, ROWS_PER_CHUNK, map_row_bytes},
-    record::{Chunk, Key, Map, Value},
+    record::{Chunk, Key, Map, StampedRows, Stamps, Value},
     state::{Handle, Table},
 };
 use std::sync::Arc;
@@ -19,7 +19,8 @@ pub struct UpdateState<K: Key, V, S: Value, F> {
     state: Handle<Table<K, S>>,
     initial: Option<Initial<K, S>>,
     emit_schedule: EmitSchedule,
-    new: Map<K, Vec<V>>,
+    /// The new values of each key, and the greatest timestamp of their rows.
+    new: Map<K, (Vec<V>, i64)>,
     new_bytes: usize,
     /// While states are being emitted: where the next part begins.
     next: Option<Vec<u8>>,
@@ -62,8 +63,13 @@ where
 
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
         self.new_bytes += input.held_bytes::<V>();
-        for (key, value) in input.take::<Vec<(K, V)>>() {
-            self.new.entry(key).or_default().push(value);
+        let (rows, stamps) = input.take_stamped::<Vec<(K, V)>>();
+        let mut stamps = stamps.each();
+        for (key, value) in rows {
+            let ms = stamps.next_ms();
+            let (values, newest_ms) = self.new.entry(key).or_insert((vec![], Stamps::NONE));
+            values.push(value);
+            *newest_ms = ms.max(*newest_ms);
         }
         Ok(())
     }
@@ -78,11 +84,12 @@ where
             self.seed(cx)?;
         }
         let state = cx.stores.open(self.state);
-        let mut rows: Vec<(K, S)> = vec![];
+        let mut rows: StampedRows<(K, S)> = StampedRows::with_capacity(0);
+        let of_the_batch = cx.out.newest_ms.unwrap_or(Stamps::NONE);
         self.next = state.update_some(from.as_deref(), ROWS_PER_CHUNK, |key, slot| {
-            let values = self.new.swap_remove(key).unwrap_or_default();
+            let (values, ms) = self.new.swap_remove(key).unwrap_or((vec![], of_the_batch));
             if let Some(next) = (self.update)(values, slot.take()) {
-                rows.push((key.clone(), next.clone()));
+                rows.push((key.clone(), next.clone()), ms);
                 slot.set(next);
             }
             Ok(())
@@ -90,15 +97,15 @@ where
         if self.next.is_none() {
             // What is left are keys that had no state so far.
             state.prefetch(self.new.keys())?;
-            for (key, values) in self.new.drain(..) {
+            for (key, (values, ms)) in self.new.drain(..) {
                 let mut slot = state.entry(key.clone())?;
                 if let Some(next) = (self.update)(values, slot.take()) {
-                    rows.push((key, next.clone()));
+                    rows.push((key, next.clone()), ms);
                     slot.set(next);
                 }
             }
         }
-        cx.out.rows(rows);
+        cx.out.chunk(rows.into_chunk());
         Ok(())
     }
 
@@ -107,6 +114,6 @@ where
     }
 
     fn held_bytes(&self) -> usize {
-        self.new.len() * map_row_bytes::<(K, Vec<V>)>() + self.new_bytes
+        self.new.len() * map_row_bytes::<(K, Vec<V>, i64)>() + self.new_bytes
     }
 }

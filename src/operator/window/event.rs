@@ -92,12 +92,9 @@ impl<K: Key, V: Value, F> EventReduce<K, V, F> {
     /// Sends results on.
     fn give(&self, rows: impl IntoIterator<Item = (WindowKey<K>, WindowValue<V>)>, cx: &mut Context<'_>) {
         let size_ms = self.time.spans.size_ms;
-        let (mut given, mut stamps) = (vec![], vec![]);
-        for (WindowKey { start_ms, key }, WindowValue { value, newest_ms }) in rows {
-            given.push((Windowed { start_ms, end_ms: start_ms.saturating_add(size_ms), key }, value));
-            stamps.push(newest_ms);
-        }
-        cx.out.stamped_rows::<(Windowed<K>, V)>(given, stamps);
+        cx.out.stamped_rows(rows.into_iter().map(|(WindowKey { start_ms, key }, of)| {
+            ((Windowed { start_ms, end_ms: start_ms.saturating_add(size_ms), key }, of.value), of.newest_ms)
+        }));
     }
 
     /// Deletes some of the windows that were closed when the batch began: no row of this batch can belong to
@@ -125,7 +122,7 @@ impl<K: Key, V: Value, F> EventReduce<K, V, F> {
         // What closes with this batch is given once more and no longer kept. Most of it was never stored.
         let mut rows = windows.close(|key| key.start_ms < closed_before)?;
         let changed = windows.changed()?;
-        rows.extend(changed.filter_map(|(key, value)| Some((key.clone(), value?.clone()))));
+        rows.extend(changed.filter_map(|(_, key, value)| Some((key.clone(), value?.clone()))));
         self.give(rows, cx);
         Ok(())
     }

@@ -83,7 +83,7 @@ impl Block {
             return Err(unreadable(crate::Error::Codec(cause)));
         }
         let stamps = match (self.stamps, rows.into_stamps()) {
-            (BlockStamps::Each { .. }, Some(each)) => Stamps::Each(each.into()),
+            (BlockStamps::Each { .. }, Some(each)) => each.build(),
             (BlockStamps::Each { greatest }, None) => Stamps::Greatest(greatest),
             (BlockStamps::One(greatest), _) => greatest.into(),
         };

@@ -90,8 +90,8 @@ impl RecordWriter {
         let head = rows_at - head_at;
         let (room, whole) = (RECORD_BYTES_MAX.saturating_sub(rows_at), RECORD_BYTES_MAX - HEADER - head);
         let mut rows = RowWriter::new(out).in_pieces(room, whole);
-        if let (Stamps::Each(each), Some(greatest)) = (chunk.stamps(), greatest) {
-            rows = rows.stamped(each, greatest);
+        if let (Stamps::Runs(_), Some(greatest)) = (chunk.stamps(), greatest) {
+            rows = rows.stamped(chunk.stamps().each(), greatest);
         }
         if let Err(e) = of.format.encode(chunk, &mut rows) {
             self.open.truncate(head_at);
@@ -192,7 +192,7 @@ fn put_stamps(out: &mut Vec<u8>, of: &Stamps, time: BatchTime) -> Option<i64> {
     out.push(match of {
         Stamps::Unknown => stamps::UNKNOWN,
         Stamps::Greatest(_) => stamps::GREATEST,
-        Stamps::Each(_) => stamps::EACH,
+        Stamps::Runs(_) => stamps::EACH,
     });
     let greatest = of.greatest()?;
     put_zigzag(out, greatest.wrapping_sub(time.0));
