@@ -149,10 +149,10 @@ pub fn a_commit_of_an_older_generation_is_refused(log: &Arc<dyn Log>) {
     let failure = producer.commit(&list, &older).unwrap_err();
     assert_eq!(failure.reaction, Reaction::AbortReplay, "{failure}");
     producer.abort().unwrap();
-    assert_eq!(a.member.committed(std::slice::from_ref(&mine)).unwrap(), [None]);
+    assert_eq!(a.member.committed(std::slice::from_ref(&mine))().unwrap(), [None]);
     producer.begin().unwrap();
     producer.commit(&list, &newer).unwrap();
-    assert_eq!(a.member.committed(&[mine]).unwrap()[0].as_ref().unwrap().metadata, "x");
+    assert_eq!(a.member.committed(&[mine])().unwrap()[0].as_ref().unwrap().metadata, "x");
     assert_eq!(visible(log, &tp(&name, 0)), []);
     a.member.close(true);
     b.member.close(true);
@@ -172,7 +172,7 @@ pub fn a_commit_of_an_unknown_member_is_refused(log: &Arc<dyn Log>) {
     let failure = producer.commit(&[(tp(&name, 0), committed(0, "x"))], &gone).unwrap_err();
     assert!([Reaction::CloseTasks, Reaction::AbortReplay].contains(&failure.reaction), "{failure}");
     producer.abort().unwrap();
-    assert_eq!(new.member.committed(&[tp(&name, 0)]).unwrap(), [None]);
+    assert_eq!(new.member.committed(&[tp(&name, 0)])().unwrap(), [None]);
     assert_eq!(visible(log, &tp(&name, 0)), []);
     new.member.close(true);
 }

@@ -6,7 +6,7 @@ use super::{Call, Fate, Fault, SimFetcher, Verdict, killed, transient};
 use crate::{
     error::{Failure, Reaction, Result, Stage},
     log::{
-        Committed, Fetcher, GroupEvent, GroupSpec, Member, Membership,
+        Committed, Fetcher, GroupEvent, GroupSpec, Member, Membership, Question,
         embedded::{Embedded, EmbeddedMember},
     },
     record::{Offset, TopicPartition},
@@ -37,11 +37,7 @@ impl SimMember {
     }
 
     fn step(&self, call: Call, offers: &[Fault], stage: Stage) -> Result<Option<Fault>, Failure> {
-        match self.fate.step(call, offers) {
-            Verdict::Go => Ok(None),
-            Verdict::Fault(fault) => Ok(Some(fault)),
-            Verdict::Killed => Err(killed(stage)),
-        }
+        step(&*self.fate, call, offers, stage)
     }
 
     fn expel(&mut self, silently: bool) {
@@ -115,22 +111,25 @@ impl Member for SimMember {
         self.inner.assignment_lost()
     }
 
-    fn committed(&mut self, at: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Failure> {
-        let deadline = self.fate.now() + COMMITTED_TIMEOUT;
-        loop {
-            let fault = self.step(Call::Committed, &[Fault::Transient], Stage::OffsetFetch)?;
-            if fault == Some(Fault::Transient) {
-                return Err(transient(Stage::OffsetFetch));
+    fn committed(&self, at: &[TopicPartition]) -> Question<Vec<Option<Committed>>> {
+        let (fate, committed_now) = (self.fate.clone(), self.inner.committed_now(at));
+        Box::new(move || {
+            let deadline = fate.now() + COMMITTED_TIMEOUT;
+            loop {
+                let fault = step(&*fate, Call::Committed, &[Fault::Transient], Stage::OffsetFetch)?;
+                if fault == Some(Fault::Transient) {
+                    return Err(transient(Stage::OffsetFetch));
+                }
+                if let Some(found) = committed_now()? {
+                    return Ok(found);
+                }
+                if fate.now() >= deadline {
+                    let what = "a transaction with these offsets stays open";
+                    return Err(Failure::new(Stage::OffsetFetch, Reaction::RetrySame, what));
+                }
+                fate.block(Duration::from_millis(200));
             }
-            if let Some(found) = self.inner.committed_now(at)? {
-                return Ok(found);
-            }
-            if self.fate.now() >= deadline {
-                let what = "a transaction with these offsets stays open";
-                return Err(Failure::new(Stage::OffsetFetch, Reaction::RetrySame, what));
-            }
-            self.fate.block(Duration::from_millis(200));
-        }
+        })
     }
 
     fn start(&mut self, at: &[(TopicPartition, Offset)]) -> Result<Vec<Box<dyn Fetcher>>, Failure> {
@@ -161,6 +160,14 @@ impl Member for SimMember {
         // A dead process sends nothing; its place stays until its session is over.
         let alive = self.fate.step(Call::Release, &[]) != Verdict::Killed;
         self.inner.close(leave && alive);
+    }
+}
+
+fn step(fate: &dyn Fate, call: Call, offers: &[Fault], stage: Stage) -> Result<Option<Fault>, Failure> {
+    match fate.step(call, offers) {
+        Verdict::Go => Ok(None),
+        Verdict::Fault(fault) => Ok(Some(fault)),
+        Verdict::Killed => Err(killed(stage)),
     }
 }
 

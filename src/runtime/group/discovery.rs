@@ -5,9 +5,9 @@
 //! pattern matched may go, or be made anew; one that the program names may not; a log that does not answer
 //! changes nothing.
 
-use super::{Group, topics};
+use super::{Group, topics::Found};
 use crate::{
-    error::{Error, Result, Stage},
+    error::{Error, Result},
     record::TopicPartition,
     runtime::{app::App, events::Observed},
 };
@@ -34,23 +34,20 @@ impl Discovery {
 }
 
 impl Group {
-    /// Queries the log from time to time for topics that appeared or are gone, and for partitions that were
-    /// added. `true` = the group must be asked for a new assignment.
+    /// Whether it is time to look for topics that appeared or are gone, and for partitions that were added.
+    pub fn must_discover(&mut self, app: &App) -> bool {
+        let is_time = app.since(self.discovery.asked) >= app.config.metadata_refresh;
+        if is_time {
+            self.discovery.asked = app.now();
+        }
+        is_time
+    }
+
+    /// What was found. `true` = the group must be asked for a new assignment.
     ///
     /// # Errors
     /// If a topic that the program names was deleted and made anew.
-    pub fn discover(&mut self, app: &App) -> Result<bool> {
-        if app.since(self.discovery.asked) < app.config.metadata_refresh {
-            return Ok(false);
-        }
-        self.discovery.asked = app.now();
-        let found = match topics::find(app.env.log.as_ref(), &app.plan, &app.names) {
-            Ok(found) => found,
-            Err(e) => {
-                tracing::warn!("cannot look for new topics and partitions: {e}");
-                return Ok(false);
-            }
-        };
+    pub fn discovered(&mut self, app: &App, found: Found) -> Result<bool> {
         self.report_missing(app, [found.missing, found.unmatched].concat());
         self.identity.learn(app, &found.topics)?;
         let (before, now) = (&self.topics.inputs, &found.topics.inputs);
@@ -76,17 +73,6 @@ impl Group {
         self.topics.inputs.extend(found.topics.inputs);
         self.discovery.has_rejoined = false;
         Ok(true)
-    }
-
-    /// The cause of a failure to read: the topic may have been made anew.
-    pub fn explained(&mut self, app: &App, error: Error) -> Error {
-        let is_about_reading = matches!(&error, Error::Log(f) if f.stage == Stage::Fetch);
-        if !is_about_reading {
-            return error;
-        }
-        let found = topics::find(app.env.log.as_ref(), &app.plan, &app.names);
-        let made_anew = found.ok().and_then(|found| self.identity.learn(app, &found.topics).err());
-        made_anew.unwrap_or(error)
     }
 
     /// Says once that input topics are gone, and once that they are back.

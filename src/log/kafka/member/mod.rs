@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     error::{Failure, Reaction, Result, Stage},
-    log::{Committed, Fetcher, GroupEvent, GroupSpec, Member, Membership},
+    log::{Committed, Fetcher, GroupEvent, GroupSpec, Member, Membership, Question},
     record::{Offset, TopicPartition},
 };
 use rdkafka::{
@@ -503,18 +503,15 @@ impl Member for KafkaMember {
         self.consumer.assignment_lost()
     }
 
-    fn committed(&mut self, at: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Failure> {
-        if at.is_empty() {
-            return Ok(vec![]);
-        }
-        ffi::committed(self.consumer.client().native_ptr(), at, self.committed_timeout).map_err(|code| {
-            let reaction = classify(Stage::OffsetFetch, code, Flags::default());
-            let first = &at[0];
-            Failure::new(
-                Stage::OffsetFetch,
-                reaction,
-                format!("{first} and {} more: {code} ({code:?})", at.len() - 1),
-            )
+    fn committed(&self, at: &[TopicPartition]) -> Question<Vec<Option<Committed>>> {
+        let (consumer, at, timeout) = (Arc::clone(&self.consumer), at.to_vec(), self.committed_timeout);
+        Box::new(move || {
+            let Some(first) = at.first() else { return Ok(vec![]) };
+            ffi::committed(consumer.client().native_ptr(), &at, timeout).map_err(|code| {
+                let reaction = classify(Stage::OffsetFetch, code, Flags::default());
+                let what = format!("{first} and {} more: {code} ({code:?})", at.len() - 1);
+                Failure::new(Stage::OffsetFetch, reaction, what)
+            })
         })
     }
 
@@ -574,13 +571,16 @@ impl Member for KafkaMember {
         set.and_then(|()| self.reposition(&kept))
     }
 
-    fn unassigned(&mut self, topics: &[(String, u32)]) -> Result<Vec<TopicPartition>, Failure> {
-        let found = self.consumer.fetch_group_list(Some(&self.group), GROUP_TIMEOUT).map_err(|e| {
-            let message = format!("describing the group `{}`: {e}", self.group);
-            Failure::new(Stage::Group, Reaction::RetrySame, message)
-        })?;
-        let group = found.groups().iter().find(|g| g.name() == self.group);
-        Ok(group.and_then(|group| assignment::unassigned(group, topics)).unwrap_or_default())
+    fn unassigned(&self, topics: &[(String, u32)]) -> Question<Vec<TopicPartition>> {
+        let (consumer, name, topics) = (Arc::clone(&self.consumer), self.group.clone(), topics.to_vec());
+        Box::new(move || {
+            let found = consumer.fetch_group_list(Some(&name), GROUP_TIMEOUT).map_err(|e| {
+                let message = format!("describing the group `{name}`: {e}");
+                Failure::new(Stage::Group, Reaction::RetrySame, message)
+            })?;
+            let group = found.groups().iter().find(|g| g.name() == name);
+            Ok(group.and_then(|group| assignment::unassigned(group, &topics)).unwrap_or_default())
+        })
     }
 
     fn rejoin(&mut self) -> Result<(), Failure> {
