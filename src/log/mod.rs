@@ -218,6 +218,9 @@ pub struct RefusedRecord {
     pub why: String,
 }
 
+/// A question that the log may take long to answer: it can be asked on any thread, while the member itself is served.
+pub type Question<T> = Box<dyn FnOnce() -> Result<T, Failure> + Send>;
+
 /// A place in the group: assignment events and committed offsets. Owned by one thread.
 pub trait Member: Send {
     /// Serves the group without blocking: returns what has happened since the last call, in order.
@@ -239,9 +242,8 @@ pub trait Member: Send {
     /// The committed offset and metadata of each partition, in order, whether or not the group assigns it. Waits until no
     /// transaction is pending on them; `None` = never committed.
     ///
-    /// # Errors
-    /// If the group's coordinator does not answer in time.
-    fn committed(&mut self, at: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Failure>;
+    /// The answer is a failure if the group's coordinator does not answer in time.
+    fn committed(&self, at: &[TopicPartition]) -> Question<Vec<Option<Committed>>>;
 
     /// Takes over what was assigned: the answer to [`GroupEvent::Assigned`]. Until then the group waits for it. Without
     /// such an event it does nothing.
@@ -258,12 +260,9 @@ pub trait Member: Send {
 
     /// The partitions of these topics (given with their numbers of partitions) that no member of the group holds; empty
     /// if the log cannot say, or cannot say at the moment.
-    ///
-    /// # Errors
-    /// If the log does not answer.
-    fn unassigned(&mut self, topics: &[(String, u32)]) -> Result<Vec<TopicPartition>, Failure> {
+    fn unassigned(&self, topics: &[(String, u32)]) -> Question<Vec<TopicPartition>> {
         let _ = topics;
-        Ok(vec![])
+        Box::new(|| Ok(vec![]))
     }
 
     /// Leaves the group and joins it again, so that the group computes a new assignment: everything held is revoked or
@@ -275,7 +274,7 @@ pub trait Member: Send {
 
     /// Gives everything back and leaves the group, before this member is replaced by a new one. Otherwise the new one
     /// would inherit its place as it is, and partitions that were revoked but not yet given back would belong to
-    /// nobody.
+    /// nobody. Waits for the group, at most some seconds.
     fn leave(&mut self) {}
 
     /// Ends the membership. With `leave` the member leaves the group at once (scale-in); otherwise the place is kept for a

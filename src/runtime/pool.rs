@@ -22,6 +22,9 @@ const ATTEND_EVERY: Duration = Duration::from_millis(50);
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// Called again and again while something is waited for, with the time that has been waited; an error gives it up.
+pub type Attend<'a> = &'a mut dyn FnMut(Duration) -> Result;
+
 /// A fixed number of worker threads.
 pub struct Pool {
     jobs: Option<Sender<Job>>,
@@ -55,25 +58,12 @@ impl Pool {
         self.threads.len().max(1)
     }
 
-    /// Runs `work` on every item and waits. Returns the results in the order of the items.
-    ///
-    /// # Panics
-    /// If the work panicked: the panics of a program's functions are caught where they are called (by tasks,
-    /// and around decoders), so this is a bug in the engine.
-    pub fn each<T: Send + 'static, R: Send + 'static>(
-        &self,
-        items: &mut Vec<T>,
-        work: impl Fn(&mut T) -> R + Send + Sync + 'static,
-    ) -> Vec<R> {
-        let done = self.start(items, work).wait(items, &mut |_| Ok(()));
-        done.expect("nobody leaves the workers alone")
-    }
-
     /// Starts `work` on every item, which are gone until they are [waited for](Working::wait); without
     /// threads it is done when this returns.
     ///
     /// # Panics
-    /// As [`Pool::each`], in the wait.
+    /// Never here, but in the wait, if the work panicked: the panics of a program's functions are caught where they
+    /// are called (by tasks, and around decoders), so that is a bug in the engine.
     pub fn start<T: Send + 'static, R: Send + 'static>(
         &self,
         items: &mut Vec<T>,
@@ -127,7 +117,7 @@ impl<T, R> Working<T, R> {
     ///
     /// # Panics
     /// If the work panicked.
-    pub fn wait(self, items: &mut Vec<T>, attend: &mut dyn FnMut(Duration) -> Result) -> Result<Vec<R>> {
+    pub fn wait(self, items: &mut Vec<T>, attend: Attend<'_>) -> Result<Vec<R>> {
         let mut slots: Vec<Option<(T, R)>> = (0..self.count).map(|_| None).collect();
         let (mut left, mut waited) = (self.count, Duration::ZERO);
         while left > 0 {
@@ -158,15 +148,20 @@ mod tests {
     use super::*;
     use crate::error::Error;
 
+    fn wait<T, R>(working: Working<T, R>, items: &mut Vec<T>) -> Vec<R> {
+        working.wait(items, &mut |_| Ok(())).unwrap()
+    }
+
     #[test]
     fn results_keep_the_order_of_the_items() {
         for threads in [0, 1, 3] {
             let pool = Pool::new("worker", threads);
             let mut items: Vec<u64> = (0..100).collect();
-            let results = pool.each(&mut items, |n| {
+            let working = pool.start(&mut items, |n| {
                 *n += 1;
                 *n * 2
             });
+            let results = wait(working, &mut items);
             assert_eq!(items, (1..=100).collect::<Vec<_>>(), "{threads} threads");
             assert_eq!(results, (1..=100).map(|n| 2 * n).collect::<Vec<_>>(), "{threads} threads");
         }
@@ -175,7 +170,9 @@ mod tests {
     #[test]
     #[should_panic(expected = "a bug")]
     fn a_panic_reaches_the_caller() {
-        Pool::new("worker", 1).each(&mut vec![()], |()| panic!("a bug"));
+        let mut items = vec![()];
+        let working = Pool::new("worker", 1).start(&mut items, |()| panic!("a bug"));
+        let _: Vec<()> = wait(working, &mut items);
     }
 
     #[test]

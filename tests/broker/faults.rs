@@ -42,7 +42,7 @@ fn has_its_place(log: &Arc<dyn Log>, consumer: &mut TestConsumer, name: &str, gr
 /// The committed token, and what readers of committed data see, must agree.
 fn settle(log: &Arc<dyn Log>, consumer: &mut TestConsumer, name: &str, id: &str, group: &str) {
     let mut again = producer(log, id, group);
-    let token = consumer.member.committed(&[tp(name, 0)]).unwrap()[0].clone().unwrap().metadata;
+    let token = consumer.member.committed(&[tp(name, 0)])().unwrap()[0].clone().unwrap().metadata;
     let seen: Vec<String> = read_all(log, &tp(name, 0)).into_iter().map(|(_, value)| value).collect();
     let expected: &[&str] = if token == "2" { &["1", "2"] } else { &["1"] };
     assert_eq!(seen, expected, "the token says {token}");

@@ -260,7 +260,7 @@ fn a_fenced_producer_is_recognized_at_each_step() {
     let sent = old.send(&name, at(0), &rows(&[("zombie", "2")])).and_then(|()| old.flush());
     assert_eq!(sent.unwrap_err().reaction, Reaction::RecreateProducer, "produce");
     assert_eq!(visible(&log, &tp(&name, 0)), []);
-    assert_eq!(consumer.member.committed(&[tp(&name, 0)]).unwrap(), [None]);
+    assert_eq!(consumer.member.committed(&[tp(&name, 0)])().unwrap(), [None]);
     consumer.member.close(true);
 }
 
@@ -278,7 +278,7 @@ fn at_least_once_commits_offsets_through_the_consumer() {
     offset.leader_epoch = Some(0);
     let member = consumer.member.membership().unwrap();
     producer.commit(&[(tp(&name, 0), offset.clone())], &member).unwrap();
-    assert_eq!(consumer.member.committed(&[tp(&name, 0)]).unwrap(), [Some(offset)]);
+    assert_eq!(consumer.member.committed(&[tp(&name, 0)])().unwrap(), [Some(offset)]);
     assert!(!producer.suspect());
     // The membership was taken over: its offsets are not ours to commit.
     consumer.member.close(true);
@@ -286,7 +286,7 @@ fn at_least_once_commits_offsets_through_the_consumer() {
     other.until("held", |s| s.holds().len() == 1);
     let failure = producer.commit(&[(tp(&name, 0), committed(7, "stale"))], &member).unwrap_err();
     assert!([Reaction::CloseTasks, Reaction::AbortReplay].contains(&failure.reaction), "{failure}");
-    assert_eq!(other.member.committed(&[tp(&name, 0)]).unwrap()[0].as_ref().unwrap().offset, Offset(1));
+    assert_eq!(other.member.committed(&[tp(&name, 0)])().unwrap()[0].as_ref().unwrap().offset, Offset(1));
     other.member.close(true);
 }
 
@@ -393,14 +393,14 @@ fn committed_offsets_wait_for_a_pending_transaction() {
     let metadata = outsider.group_metadata().unwrap();
     producer.send_offsets_to_transaction(&list, &metadata, Duration::from_secs(10)).unwrap();
     let wake = fetch(&log).wake();
-    let mut consumer = log.join(&group_spec(&group, "a", &name, Duration::from_secs(10)), wake).unwrap();
+    let consumer = log.join(&group_spec(&group, "a", &name, Duration::from_secs(10)), wake).unwrap();
     let hold = Duration::from_secs(2);
     let begun = Instant::now();
     let end = std::thread::spawn(move || {
         std::thread::sleep(hold);
         producer.commit_transaction(Duration::from_secs(10)).unwrap();
     });
-    let found = consumer.committed(&[tp(&name, 0)]).unwrap();
+    let found = consumer.committed(&[tp(&name, 0)])().unwrap();
     assert!(begun.elapsed() >= hold, "answered while the outcome was open: {found:?}");
     assert_eq!(found[0].as_ref().unwrap().offset, Offset(7));
     end.join().unwrap();

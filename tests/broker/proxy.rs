@@ -23,12 +23,14 @@ use std::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Api {
     Produce = 0,
+    ListOffsets = 2,
     Metadata = 3,
     OffsetFetch = 9,
     FindCoordinator = 10,
     JoinGroup = 11,
     Heartbeat = 12,
     SyncGroup = 14,
+    DescribeGroups = 15,
     InitProducerId = 22,
     AddPartitionsToTxn = 24,
     AddOffsetsToTxn = 25,

@@ -57,7 +57,7 @@ impl TestConsumer {
     }
 
     fn take_up(&mut self, at: &[TopicPartition]) -> Result<(), Failure> {
-        let from = self.member.committed(at)?;
+        let from = self.member.committed(at)()?;
         let start: Vec<(TopicPartition, Offset)> =
             at.iter().zip(from).map(|(tp, c)| (tp.clone(), c.map_or(Offset(0), |c| c.offset))).collect();
         self.member.accept()?;

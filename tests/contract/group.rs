@@ -146,10 +146,10 @@ pub fn a_commit_of_an_older_generation_is_refused(log: &Arc<dyn Log>) {
     let failure = producer.commit(&list, &older).unwrap_err();
     assert_eq!(failure.reaction, Reaction::AbortReplay, "{failure}");
     producer.abort().unwrap();
-    assert_eq!(a.member.committed(std::slice::from_ref(&mine)).unwrap(), [None]);
+    assert_eq!(a.member.committed(std::slice::from_ref(&mine))().unwrap(), [None]);
     producer.begin().unwrap();
     producer.commit(&list, &newer).unwrap();
-    assert_eq!(a.member.committed(&[mine]).unwrap()[0].as_ref().unwrap().metadata, "x");
+    assert_eq!(a.member.committed(&[mine])().unwrap()[0].as_ref().unwrap().metadata, "x");
     assert_eq!(visible(log, &tp(&name, 0)), []);
     a.member.close(true);
     b.member.close(true);
@@ -169,7 +169,7 @@ pub fn a_commit_of_an_unknown_member_is_refused(log: &Arc<dyn Log>) {
     let failure = producer.commit(&[(tp(&name, 0), committed(0, "x"))], &gone).unwrap_err();
     assert!([Reaction::CloseTasks, Reaction::AbortReplay].contains(&failure.reaction), "{failure}");
     producer.abort().unwrap();
-    assert_eq!(new.member.committed(&[tp(&name, 0)]).unwrap(), [None]);
+    assert_eq!(new.member.committed(&[tp(&name, 0)])().unwrap(), [None]);
     assert_eq!(visible(log, &tp(&name, 0)), []);
     new.member.close(true);
 }
@@ -189,7 +189,7 @@ pub fn offsets_of_other_topics_are_committed_in_the_group(log: &Arc<dyn Log>) {
     producer.begin().unwrap();
     producer.send(&read, at(1), &rows(&[("k", "v")])).unwrap();
     producer.abort().unwrap();
-    let found = a.member.committed(&[&places[..], &[tp(&read, 1)]].concat()).unwrap();
+    let found = a.member.committed(&[&places[..], &[tp(&read, 1)]].concat())().unwrap();
     let metadata: Vec<_> = found.into_iter().map(|c| c.map(|c| (c.offset.0, c.metadata))).collect();
     let expected = places.iter().map(|at| Some((2, format!("{at}/2"))));
     assert_eq!(metadata, expected.chain([None]).collect::<Vec<_>>());
@@ -197,7 +197,7 @@ pub fn offsets_of_other_topics_are_committed_in_the_group(log: &Arc<dyn Log>) {
     a.member.close(true);
     let mut b = TestConsumer::join(log, &group, "b", &[&seat]);
     b.until("the seat is held by another", |s| s.holds() == all(&seat, 1));
-    assert_eq!(b.member.committed(&places).unwrap()[0].as_ref().unwrap().offset, Offset(2));
+    assert_eq!(b.member.committed(&places)().unwrap()[0].as_ref().unwrap().offset, Offset(2));
     b.member.close(true);
 }
 

@@ -54,14 +54,14 @@ pub fn offsets_and_metadata_come_back(log: &Arc<dyn Log>) {
     let mut consumer = TestConsumer::join(log, &group, "a", &[&name]);
     consumer.until("both partitions are held", |s| s.holds().len() == 2);
     let both = [tp(&name, 0), tp(&name, 1)];
-    assert_eq!(consumer.member.committed(&both).unwrap(), [None, None]);
+    assert_eq!(consumer.member.committed(&both)().unwrap(), [None, None]);
     let long = "m".repeat(4000);
     let mut producer = transactional(log, &unique("writer"), &group);
     for offset in [5, 3] {
         producer.begin().unwrap();
         let list = [(tp(&name, 1), committed(offset, &long)), (tp(&name, 0), committed(0, "ä"))];
         producer.commit(&list, &consumer.member.membership().unwrap()).unwrap();
-        let found = consumer.member.committed(&both).unwrap();
+        let found = consumer.member.committed(&both)().unwrap();
         let found: Vec<_> = found.into_iter().map(|c| c.map(|c| (c.offset, c.metadata))).collect();
         assert_eq!(found, [Some((Offset(0), "ä".into())), Some((Offset(offset), long.clone()))]);
     }
@@ -82,7 +82,7 @@ pub fn offsets_of_an_aborted_transaction_are_discarded(log: &Arc<dyn Log>) {
     newer.begin().unwrap();
     newer.send(&name, at(0), &rows(&[("a", "1")])).unwrap();
     newer.abort().unwrap();
-    assert_eq!(consumer.member.committed(&[tp(&name, 0)]).unwrap(), [None]);
+    assert_eq!(consumer.member.committed(&[tp(&name, 0)])().unwrap(), [None]);
     assert_eq!(visible(log, &tp(&name, 0)), []);
     consumer.member.close(true);
 }
@@ -97,7 +97,7 @@ pub fn an_empty_batch_commits_its_metadata(log: &Arc<dyn Log>) {
         producer
             .commit(&[(tp(&name, 0), committed(0, token))], &consumer.member.membership().unwrap())
             .unwrap();
-        let found = consumer.member.committed(&[tp(&name, 0)]).unwrap();
+        let found = consumer.member.committed(&[tp(&name, 0)])().unwrap();
         assert_eq!(found[0].as_ref().unwrap().metadata, token);
     }
     consumer.member.close(true);

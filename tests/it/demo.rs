@@ -40,9 +40,9 @@ fn wait(mut child: Child, out: &mut dyn Read) -> String {
 /// are.
 fn oracle(log: &Arc<dyn Log>) -> (BTreeMap<String, u64>, u64) {
     let partitions = [tp("lines", 0), tp("lines", 1)];
-    let mut consumer = TestConsumer::join(log, "demo", "oracle", &[]);
+    let consumer = TestConsumer::join(log, "demo", "oracle", &[]);
     let (mut counts, mut lines) = (BTreeMap::new(), 0);
-    for (at, committed) in partitions.iter().zip(consumer.member.committed(&partitions).unwrap()) {
+    for (at, committed) in partitions.iter().zip(consumer.member.committed(&partitions)().unwrap()) {
         let committed = usize::try_from(committed.unwrap().offset.0).unwrap();
         let all = read_all(log, at);
         assert!(all.len() >= committed, "nothing was dropped yet");

@@ -66,8 +66,8 @@ fn kill_and_finish(program: &str, dir: &Path, look: impl Fn(&Arc<dyn Log>)) -> u
     run.kill();
     let inputs: Vec<_> = (0..PARTITIONS).map(|p| tp("in", p)).collect();
     let log = open(dir);
-    let mut consumer = TestConsumer::join(&log, "app", "oracle", &[]);
-    let read = consumer.member.committed(&inputs).unwrap();
+    let consumer = TestConsumer::join(&log, "app", "oracle", &[]);
+    let read = consumer.member.committed(&inputs)().unwrap();
     look(&log);
     drop((consumer, log));
     let mut run = start(program, dir, &["--available-now"]);

@@ -50,8 +50,8 @@ fn commit(log: &Arc<dyn Log>, value: &str) {
 
 fn values(log: &Arc<dyn Log>) -> (Vec<String>, Vec<String>, String) {
     let values = |at: &TopicPartition| read_all(log, at).into_iter().map(|(_, v)| v).collect();
-    let mut consumer = TestConsumer::join(log, "group", "a", &["in"]);
-    let metadata = consumer.member.committed(&[tp("in", 0)]).unwrap()[0].clone().map(|c| c.metadata);
+    let consumer = TestConsumer::join(log, "group", "a", &["in"]);
+    let metadata = consumer.member.committed(&[tp("in", 0)])().unwrap()[0].clone().map(|c| c.metadata);
     (values(&tp("a", 0)), values(&tp("b", 0)), metadata.unwrap_or_default())
 }
 

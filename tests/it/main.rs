@@ -46,6 +46,7 @@ mod recovery_refused;
 mod rocks_faults;
 mod rocks_kill;
 mod rocks_reads;
+mod silent_log;
 mod sim_world;
 mod sources;
 mod start_mistakes;

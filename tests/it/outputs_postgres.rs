@@ -98,8 +98,8 @@ fn the_last_row_of_a_key_remains() {
     assert_eq!(positions.len(), 2, "{positions:?}");
     // A log that keeps only what is unread knows the writers' positions.
     let topic = "app-postgres-counts";
-    let mut consumer = TestConsumer::join(&session.log, topic, "look", &[]);
-    let position = consumer.member.committed(&[tp(topic, 0)]).unwrap().remove(0);
+    let consumer = TestConsumer::join(&session.log, topic, "look", &[]);
+    let position = consumer.member.committed(&[tp(topic, 0)])().unwrap().remove(0);
     let position = format!("{topic} {}", position.expect("position").offset);
     assert!(positions.contains(&position), "{position}: {positions:?}");
 }

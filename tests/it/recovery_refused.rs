@@ -38,7 +38,7 @@ fn set(session: &Session, topic: &str, change: impl FnOnce(&mut Committed)) {
     consumer.until("the membership is taken over", |consumer| consumer.member_id.is_some());
     let partitions = session.log.describe(&[topic]).unwrap().remove(0).unwrap().partitions;
     let all: Vec<TopicPartition> = (0..partitions).map(|p| tp(topic, p)).collect();
-    let mut known = all.iter().cloned().zip(consumer.member.committed(&all).unwrap());
+    let mut known = all.iter().cloned().zip(consumer.member.committed(&all)().unwrap());
     let (at, mut committed) = known.find_map(|(at, committed)| Some((at, committed?))).unwrap();
     change(&mut committed);
     let mut producer = transactional(&session.log, &unique("tool"), "app");

@@ -197,7 +197,7 @@ impl Copier {
     }
 
     fn facts(&mut self, at: &[TopicPartition]) -> Result<Vec<Offset>> {
-        let found = again(|| self.member.committed(at))?;
+        let found = again(|| self.member.committed(at)())?;
         Ok(found.into_iter().map(|c| c.map_or(Offset(0), |c| c.offset)).collect())
     }
 
@@ -236,7 +236,7 @@ impl Copier {
                 Reaction::Unknown | Reaction::RecreateProducer => {
                     self.producer = producer(&self.env)?;
                     let held: Vec<_> = batch.keys().cloned().collect();
-                    let found = again(|| self.member.committed(&held))?;
+                    let found = again(|| self.member.committed(&held)())?;
                     if !found.iter().flatten().any(|c| c.metadata == token) {
                         return self.back();
                     }

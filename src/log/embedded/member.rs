@@ -6,7 +6,7 @@
 use super::store::{State, Store};
 use crate::{
     error::{Failure, Reaction, Result, Stage},
-    log::{Committed, GroupEvent, GroupSpec, Member, Membership},
+    log::{Committed, GroupEvent, GroupSpec, Member, Membership, Question},
     record::TopicPartition,
 };
 use std::{
@@ -65,13 +65,16 @@ impl EmbeddedMember {
         self.holder(&self.store.lock()).is_some_and(|id| id != self.member_id)
     }
 
-    /// The committed offsets; `None` while one is pending.
+    /// Reads the committed offsets; `None` while one is pending.
     pub(crate) fn committed_now(
         &self,
         at: &[TopicPartition],
-    ) -> Result<Option<Vec<Option<Committed>>>, Failure> {
-        self.store.expire()?;
-        Ok(self.store.lock().committed(&self.spec.group, at))
+    ) -> impl Fn() -> Result<Option<Vec<Option<Committed>>>, Failure> + Send + use<> {
+        let (store, group, at) = (self.store.clone(), self.spec.group.clone(), at.to_vec());
+        move || {
+            store.expire()?;
+            Ok(store.lock().committed(&group, &at))
+        }
     }
 
     fn holder<'a>(&self, state: &'a State) -> Option<&'a str> {
@@ -175,12 +178,14 @@ impl Member for EmbeddedMember {
         !self.lost.is_empty() || (!self.silent && self.holder(&self.store.lock()) != Some(&self.member_id))
     }
 
-    fn committed(&mut self, at: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Failure> {
-        let group = &self.spec.group;
-        let answer = self.store.wait(COMMITTED_TIMEOUT, |state| state.committed(group, at));
-        answer.ok_or_else(|| {
-            let what = "a transaction with these offsets stays open";
-            Failure::new(Stage::OffsetFetch, Reaction::RetrySame, what)
+    fn committed(&self, at: &[TopicPartition]) -> Question<Vec<Option<Committed>>> {
+        let (store, group, at) = (self.store.clone(), self.spec.group.clone(), at.to_vec());
+        Box::new(move || {
+            let answer = store.wait(COMMITTED_TIMEOUT, |state| state.committed(&group, &at));
+            answer.ok_or_else(|| {
+                let what = "a transaction with these offsets stays open";
+                Failure::new(Stage::OffsetFetch, Reaction::RetrySame, what)
+            })
         })
     }
 

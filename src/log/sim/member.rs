@@ -6,7 +6,7 @@ use super::{Call, Fate, Fault, Verdict, killed, transient};
 use crate::{
     error::{Failure, Reaction, Result, Stage},
     log::{
-        Committed, GroupEvent, GroupSpec, Member, Membership,
+        Committed, GroupEvent, GroupSpec, Member, Membership, Question,
         embedded::{Embedded, EmbeddedMember},
     },
     record::TopicPartition,
@@ -37,11 +37,7 @@ impl SimMember {
     }
 
     fn step(&self, call: Call, offers: &[Fault], stage: Stage) -> Result<Option<Fault>, Failure> {
-        match self.fate.step(call, offers) {
-            Verdict::Go => Ok(None),
-            Verdict::Fault(fault) => Ok(Some(fault)),
-            Verdict::Killed => Err(killed(stage)),
-        }
+        step(&*self.fate, call, offers, stage)
     }
 
     fn expel(&mut self, silently: bool) {
@@ -104,22 +100,25 @@ impl Member for SimMember {
         self.inner.assignment_lost()
     }
 
-    fn committed(&mut self, at: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Failure> {
-        let deadline = self.fate.now() + COMMITTED_TIMEOUT;
-        loop {
-            let fault = self.step(Call::Committed, &[Fault::Transient], Stage::OffsetFetch)?;
-            if fault == Some(Fault::Transient) {
-                return Err(transient(Stage::OffsetFetch));
+    fn committed(&self, at: &[TopicPartition]) -> Question<Vec<Option<Committed>>> {
+        let (fate, committed_now) = (self.fate.clone(), self.inner.committed_now(at));
+        Box::new(move || {
+            let deadline = fate.now() + COMMITTED_TIMEOUT;
+            loop {
+                let fault = step(&*fate, Call::Committed, &[Fault::Transient], Stage::OffsetFetch)?;
+                if fault == Some(Fault::Transient) {
+                    return Err(transient(Stage::OffsetFetch));
+                }
+                if let Some(found) = committed_now()? {
+                    return Ok(found);
+                }
+                if fate.now() >= deadline {
+                    let what = "a transaction with these offsets stays open";
+                    return Err(Failure::new(Stage::OffsetFetch, Reaction::RetrySame, what));
+                }
+                fate.block(Duration::from_millis(200));
             }
-            if let Some(found) = self.inner.committed_now(at)? {
-                return Ok(found);
-            }
-            if self.fate.now() >= deadline {
-                let what = "a transaction with these offsets stays open";
-                return Err(Failure::new(Stage::OffsetFetch, Reaction::RetrySame, what));
-            }
-            self.fate.block(Duration::from_millis(200));
-        }
+        })
     }
 
     fn accept(&mut self) -> Result<(), Failure> {
@@ -148,4 +147,12 @@ impl Member for SimMember {
 
 fn answer_refused() -> Failure {
     Failure::new(Stage::Group, Reaction::CloseTasks, "simulated: an answer to a rebalance is refused")
+}
+
+fn step(fate: &dyn Fate, call: Call, offers: &[Fault], stage: Stage) -> Result<Option<Fault>, Failure> {
+    match fate.step(call, offers) {
+        Verdict::Go => Ok(None),
+        Verdict::Fault(fault) => Ok(Some(fault)),
+        Verdict::Killed => Err(killed(stage)),
+    }
 }

@@ -144,24 +144,26 @@ impl Outboxes {
         Ok(Running::OnThread { stop, thread, written })
     }
 
-    /// Whether the writers that run here have written everything committed.
-    ///
-    /// # Errors
-    /// If the log does not answer with its ends.
-    pub fn have_caught_up(&self) -> Result<bool> {
-        for (spec, running) in self.specs.iter().zip(&self.running) {
-            let written = match running {
-                None => continue,
-                Some(Running::Ending(_)) => return Ok(false),
-                Some(Running::OnThread { written, .. }) => written,
-                Some(Running::InTheLoop(writer)) => &writer.written,
+    /// Asks whether the writers that run here have written everything committed.
+    pub fn have_caught_up(&self) -> impl FnOnce(&dyn Log) -> Result<bool> + Send + use<> {
+        let written = |(spec, running): (&OutboxSpec, &Option<Running>)| {
+            let written = match running.as_ref()? {
+                Running::Ending(_) => None,
+                Running::OnThread { written, .. } => Some(written.clone()),
+                Running::InTheLoop(writer) => Some(writer.written.clone()),
             };
-            let end = self.log.end_offset(&TopicPartition::new(spec.topic.clone(), 0))?;
-            if written.load(Ordering::Acquire) < end.0 {
-                return Ok(false);
+            Some((TopicPartition::new(spec.topic.clone(), 0), written))
+        };
+        let running: Vec<_> = self.specs.iter().zip(&self.running).filter_map(written).collect();
+        move |log| {
+            for (at, written) in running {
+                let Some(written) = written else { return Ok(false) };
+                if written.load(Ordering::Acquire) < log.end_offset(&at)?.0 {
+                    return Ok(false);
+                }
             }
+            Ok(true)
         }
-        Ok(true)
     }
 
     /// Stops all writers; what is not written is written after the next start.
@@ -438,12 +440,12 @@ mod tests {
         outboxes.run(false).unwrap();
         outboxes.run(true).unwrap();
         assert!(matches!(outboxes.running[0], Some(Running::Ending(_))), "it has not ended yet");
-        assert!(!outboxes.have_caught_up().unwrap());
+        assert!(!outboxes.have_caught_up()(&*outboxes.log).unwrap());
         released.store(true, Ordering::SeqCst);
         while !matches!(outboxes.running[0], Some(Running::OnThread { .. })) {
             outboxes.run(true).unwrap();
         }
-        while !outboxes.have_caught_up().unwrap() {
+        while !outboxes.have_caught_up()(&*outboxes.log).unwrap() {
             std::thread::yield_now();
         }
         outboxes.stop();

@@ -6,7 +6,7 @@
 use crate::{
     config::Config,
     log::{
-        Log, RefusedRecord, RequestSizes, TopicInfo,
+        RefusedRecord, RequestSizes, TopicInfo,
         limits::{RecordLimits, Refusal, fingerprint},
     },
     record::{RawChunk, RawRecord},
@@ -103,13 +103,11 @@ impl Limits {
 
     /// The log has refused records that nothing here refuses: settings may have changed, may not be shown, or a batch of
     /// small records was too large.
-    pub fn learn(&mut self, log: &dyn Log, refused: &[RefusedRecord]) -> Learned {
+    /// `topics` are theirs, as far as the log describes them now.
+    pub fn learn(&mut self, topics: Vec<(String, Option<TopicInfo>)>, refused: &[RefusedRecord]) -> Learned {
         let (sizes, mut changed) = (self.sizes(), false);
-        let mut names: Vec<&str> = refused.iter().map(|r| r.topic.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        for (name, info) in names.iter().zip(log.describe(&names).unwrap_or_default()) {
-            let Some(limits) = self.topics.get_mut(*name) else { continue };
+        for (name, info) in topics {
+            let Some(limits) = self.topics.get_mut(&name) else { continue };
             if let Some(info) = info.filter(|info| !info.config.is_empty()) {
                 let new = RecordLimits::of(&info);
                 changed |= new != *limits;
@@ -157,7 +155,7 @@ impl Limits {
 mod tests {
     use super::*;
     use crate::{
-        log::{TopicSpec, embedded::Embedded},
+        log::{Log, TopicSpec, embedded::Embedded},
         record::{Headers, Offset, RawChunkBuilder},
     };
 
@@ -191,6 +189,10 @@ mod tests {
         TopicSpec { name: "out".into(), partitions: 1, replication_factor: None, config }
     }
 
+    fn described(log: &Embedded) -> Vec<(String, Option<TopicInfo>)> {
+        vec![("out".into(), log.describe(&["out"]).unwrap().remove(0))]
+    }
+
     #[test]
     fn each_refusal_adds_knowledge_until_there_is_none_to_add() {
         let log = Embedded::named("limits-that-change");
@@ -202,12 +204,12 @@ mod tests {
         let rows = chunk(&[Some(b"a"), None, Some(b"b")]);
         assert!(limits.first_refused("out", &rows, 0).is_none());
         // The settings are read again, and now they say it.
-        assert_eq!(limits.learn(&*log, &[refused("out", &rows, 1, true)]), Learned::Limits);
+        assert_eq!(limits.learn(described(&log), &[refused("out", &rows, 1, true)]), Learned::Limits);
         let (record, why) = limits.first_refused("out", &rows, 0).unwrap();
         assert_eq!((record.key, why), (None, Refusal::NoKey));
         // A reason that they do not explain.
         let told = vec![refused("out", &rows, 2, true)];
-        assert_eq!(limits.learn(&*log, &told), Learned::Nothing);
+        assert_eq!(limits.learn(described(&log), &told), Learned::Nothing);
         assert!(limits.remember(told.clone()) && !limits.remember(told));
         assert_eq!(limits.refusal("out", &rows.get(2), 0), Some(Refusal::Told("no".into())));
         assert_eq!(limits.refusal("out", &rows.get(0), 0), None);
@@ -223,8 +225,11 @@ mod tests {
         let mut limits = Limits::of([("out", &info)].into_iter(), &Config::new("app", "memory:"));
         let rows = chunk(&[Some(b"a"), Some(b"b")]);
         let both: Vec<_> = (0..2).map(|i| refused("out", &rows, i, false)).collect();
-        assert_eq!((limits.learn(&*log, &both), limits.sizes().batch_bytes_max), (Learned::Sizes, 1));
-        assert_eq!(limits.learn(&*log, &both), Learned::Nothing);
+        assert_eq!(
+            (limits.learn(described(&log), &both), limits.sizes().batch_bytes_max),
+            (Learned::Sizes, 1)
+        );
+        assert_eq!(limits.learn(described(&log), &both), Learned::Nothing);
     }
 
     #[test]

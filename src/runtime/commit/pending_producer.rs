@@ -1,6 +1,7 @@
 //! A producer that is not ready yet: it must first end what a dead process left open under the same id.
 //!
-//! Owns the thread that waits for that. Knows no batch. Invariant: the producer is handed over ready, or not at all.
+//! Owns the thread that waits for that. Knows no batch. Invariants: the producer is handed over ready, or not at all;
+//! of one process, one is made ready at a time.
 
 use crate::{
     error::Result,
@@ -8,22 +9,27 @@ use crate::{
 };
 use std::{sync::Arc, thread::JoinHandle};
 
-/// A producer that is made ready while the group is joined: both wait for the log.
+/// A producer that is made ready beside the loop, for example while the group is joined: both wait for the log.
 pub enum PendingProducer {
     /// On a thread of its own.
     OnThread(JoinHandle<Result<Box<dyn Producer>>>),
-    /// When it is needed, on the calling thread.
+    /// Not begun: once it is needed, and without threads on the calling thread.
     WhenNeeded(ProducerSpec),
 }
 
 impl PendingProducer {
-    /// Starts a thread.
+    /// Starts a thread, which first waits for `before`: two that are made ready at once would fence each other.
     ///
     /// # Panics
     /// If the system cannot start one.
-    pub fn on_thread(log: &Arc<dyn Log>, spec: ProducerSpec) -> Self {
+    pub fn on_thread(log: &Arc<dyn Log>, spec: ProducerSpec, before: Option<PendingProducer>) -> Self {
         let log = log.clone();
-        let make = move || ready(log.as_ref(), &spec);
+        let make = move || {
+            if let Some(PendingProducer::OnThread(handle)) = before {
+                drop(handle.join()); // why it failed, the next one says
+            }
+            ready(log.as_ref(), &spec)
+        };
         let thread = std::thread::Builder::new().name("producer-init".into());
         PendingProducer::OnThread(thread.spawn(make).expect("the system can start a thread"))
     }

@@ -3,8 +3,7 @@
 //! Owns the records that are held until a batch is computed, when a transaction is open, and when the producer has
 //! to be replaced. Knows no batch: what is held is the caller's. Invariants: a transaction is open only while held
 //! records are sent and committed, never while a batch is computed; a producer whose requests may still be in flight
-//! (it is suspect) begins no further transaction; while a batch is in flight, the calling thread never waits for the log
-//! without attending.
+//! (it is suspect) begins no further transaction; the calling thread never waits for the log without attending.
 
 use super::{
     held::Held,
@@ -16,7 +15,7 @@ use crate::{
     record::{Partition, RawChunk, TopicPartition},
     runtime::{
         app::{App, RETRY_PAUSE},
-        pool::{Pool, Working},
+        pool::{Attend, Pool, Working},
     },
 };
 use crossbeam_channel::bounded;
@@ -28,9 +27,6 @@ const RIVAL_WINDOW: Duration = Duration::from_secs(10);
 
 /// How long the last rows of a run are waited for.
 const LAST_WAIT: Duration = Duration::from_secs(2);
-
-/// Called again and again while the log is waited for; an error gives the call up.
-pub type Attend<'a> = &'a mut dyn FnMut(Duration) -> Result;
 
 /// The producer, with what it is to send; moves to the thread that talks to the log and back.
 struct Sender {
@@ -74,19 +70,14 @@ pub struct Transaction {
 pub struct Flushing(Working<Sender, Result>);
 
 impl Transaction {
-    /// Starts making a producer ready.
+    /// Without a producer so far.
     #[must_use]
     pub fn new(app: &App) -> Self {
         let sizes = RequestSizes::default();
-        let spec = app.producer_spec(sizes);
-        let pending = match app.config.threads {
-            0 => PendingProducer::WhenNeeded(spec),
-            _ => PendingProducer::on_thread(&app.env.log, spec),
-        };
         let spill = app.config.state_dir.clone().filter(|d| d.is_dir()).unwrap_or_else(std::env::temp_dir);
         Transaction {
             producer: None,
-            pending: Some(pending),
+            pending: Some(PendingProducer::WhenNeeded(app.producer_spec(sizes))),
             sizes,
             held: Held::new(spill),
             thread: Pool::new("producer", app.config.threads.min(1)),
@@ -96,17 +87,28 @@ impl Transaction {
         }
     }
 
+    /// Begins to make the producer ready, beside the loop, if there is none yet.
+    pub fn make_ready(&mut self, app: &App) {
+        if let Some(PendingProducer::WhenNeeded(spec)) = &self.pending
+            && app.config.threads > 0
+        {
+            self.pending = Some(PendingProducer::on_thread(&app.env.log, spec.clone(), None));
+        }
+    }
+
     /// The topics that are written call for other sizes than a producer has by default: another one takes its place.
     pub fn fit(&mut self, app: &App, sizes: RequestSizes) {
         if self.sizes == sizes {
             return;
         }
         self.sizes = sizes;
-        if let Some(pending) = self.pending.take() {
-            // Two that are made ready at once would fence each other; why the first one failed, the next one says.
-            let _ = pending.wait(app.env.log.as_ref());
-        }
-        self.recreate_later(app);
+        let spec = app.producer_spec(sizes);
+        self.pending = Some(match self.pending.take() {
+            Some(before) if app.config.threads > 0 => {
+                PendingProducer::on_thread(&app.env.log, spec, Some(before))
+            }
+            _ => PendingProducer::WhenNeeded(spec),
+        });
     }
 
     /// Sets the sizes of the next producer.
@@ -125,6 +127,7 @@ impl Transaction {
     /// # Errors
     /// If it cannot be created.
     pub fn is_ready(&mut self, app: &App, may_retry: bool) -> Result<bool> {
+        self.make_ready(app);
         match self.pending.take() {
             None => Ok(true),
             Some(pending) if !pending.is_finished() => {
@@ -209,31 +212,29 @@ impl Transaction {
         self.held.push(topic, partition, records)
     }
 
-    /// Commits these records in a transaction of their own, without offsets.
+    /// Commits these rows to the meta topic in a transaction of their own, without offsets.
     ///
     /// # Errors
     /// As [`Transaction::commit`]; the producer is then of no further use.
     pub fn commit_alone(
         &mut self,
-        topic: &str,
-        partition: Partition,
-        records: &RawChunk,
-        membership: &Membership,
-    ) -> Result<(), Failure> {
-        let producer = self.producer();
-        producer.begin()?;
-        producer.send(topic, Some(partition), records)?;
-        producer.commit(&[], membership)
+        topic: Arc<str>,
+        rows: RawChunk,
+        membership: Membership,
+        attend: Attend<'_>,
+    ) -> Result<Result<(), Failure>> {
+        self.call(move |producer| commit_rows(producer, &topic, &rows, &membership), attend)
     }
 
     /// Commits rows to the meta topic as the last thing, if the log answers soon.
     pub fn commit_last(mut self, app: &App, rows: RawChunk, membership: Membership) {
-        if self.producer.is_none() || self.is_open || self.is_suspect() {
+        if self.is_open || self.is_suspect() {
             return;
         }
+        let Some(mut producer) = self.producer.take() else { return };
         let topic = app.names.meta.clone();
         let mut commit = move || {
-            if let Err(f) = self.commit_alone(&topic, Partition(0), &rows, &membership) {
+            if let Err(f) = commit_rows(producer.as_mut(), &topic, &rows, &membership) {
                 tracing::debug!("the last rows are not written: {f}");
             }
         };
@@ -334,8 +335,16 @@ impl Transaction {
         self.producer = one.pop();
         Ok(answer.expect("ready before the first batch"))
     }
+}
 
-    fn producer(&mut self) -> &mut dyn Producer {
-        self.producer.as_deref_mut().expect("ready before the first batch")
-    }
+/// Commits rows to the meta topic in a transaction of their own.
+fn commit_rows(
+    producer: &mut dyn Producer,
+    topic: &str,
+    rows: &RawChunk,
+    membership: &Membership,
+) -> Result<(), Failure> {
+    producer.begin()?;
+    producer.send(topic, Some(Partition(0)), rows)?;
+    producer.commit(&[], membership)
 }

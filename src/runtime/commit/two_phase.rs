@@ -3,13 +3,16 @@
 //! Owns the order of the two steps, and the rows of the meta topic that carry them over a crash. Knows no format. Invariants: nothing is
 //! finished before its batch is committed; before the first batch everything that was committed is finished.
 
-use super::transaction::Attend;
 use crate::{
     error::Result,
     operator::{Batch, NodeId},
     plan::{Role, Topology},
     record::{Incarnation, Map, RawChunk, RawChunkBuilder, hash_bytes},
-    runtime::{app::App, group::meta::Meta, pool::Working},
+    runtime::{
+        app::App,
+        group::meta::Meta,
+        pool::{Attend, Working},
+    },
     sink::{TwoPhaseContext, TwoPhaseSink, two_phase::Collected},
 };
 use std::{sync::Arc, time::Duration};
@@ -76,24 +79,36 @@ impl TwoPhaseOutputs {
         nodes.map(|node| format!("{} (made at {})", node.kind, node.operation.place)).collect()
     }
 
-    /// Finishes what this process committed earlier, and what the former owners of its partitions committed.
-    /// To be called once the committed offsets of these partitions have been read: then no transaction of a
-    /// former owner is pending.
+    /// Whether what was committed earlier may have to be finished.
+    #[must_use]
+    pub fn must_recover(&self) -> bool {
+        self.0.iter().any(TwoPhaseOutput::is_named)
+    }
+
+    /// Finishes what this process committed earlier, and what the former owners of its partitions committed, on the
+    /// workers. `meta` was read after the committed offsets of these partitions: then no transaction of a former owner
+    /// is pending.
     ///
     /// # Errors
-    /// If the meta topic cannot be read, or a destination cannot be used.
-    pub fn recover(&mut self, app: &App, incarnation: Incarnation, member_id: &str) -> Result {
-        if !self.0.iter().any(TwoPhaseOutput::is_named) {
-            return Ok(());
-        }
-        let meta = Meta::read(app.env.log.as_ref(), &app.names.meta)?;
+    /// If a destination cannot be used, or what `attend` fails with.
+    pub fn recover(
+        &mut self,
+        app: &App,
+        meta: Meta,
+        (incarnation, member_id): (Incarnation, &str),
+        attend: Attend<'_>,
+    ) -> Result {
         // Two processes with one identity can have the same incarnation while neither has committed, but
         // never the same member id.
         let incarnation = format!("{incarnation}-{:016x}", hash_bytes(member_id.as_bytes()));
-        self.0
-            .iter_mut()
-            .filter(|output| output.is_named())
-            .try_for_each(|output| output.sink.recover(&incarnation, &meta.prepared(&output.name)))
+        let recovering = app.pool.start(&mut self.0, move |output| {
+            if output.is_named() {
+                output.sink.recover(&incarnation, &meta.prepared(&output.name))
+            } else {
+                Ok(())
+            }
+        });
+        recovering.wait(&mut self.0, attend)?.into_iter().collect()
     }
 
     /// Hands the rows of the batch to the sinks, on the workers.

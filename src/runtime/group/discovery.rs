@@ -7,9 +7,9 @@
 //! pattern matched may go, or be made anew; one that the program names may not; a log that does not answer
 //! changes nothing.
 
-use super::{Group, topics};
+use super::{Group, topics::Found};
 use crate::{
-    error::{Error, Result, Stage},
+    error::{Error, Result},
     log::TopicInfo,
     record::TopicPartition,
     runtime::{app::App, events::Observed},
@@ -37,23 +37,20 @@ impl Discovery {
 }
 
 impl Group {
-    /// Queries the log from time to time for topics that appeared or are gone, and for partitions that were
-    /// added. Returns, if anything has changed, the topics that are not what they were: gone, or made anew.
+    /// Whether it is time to look for topics that appeared or are gone, and for partitions that were added.
+    pub fn must_discover(&mut self, app: &App) -> bool {
+        let is_time = app.since(self.discovery.asked) >= app.config.metadata_refresh;
+        if is_time {
+            self.discovery.asked = app.now();
+        }
+        is_time
+    }
+
+    /// What was found. Returns, if anything has changed, the topics that are not what they were: gone, or made anew.
     ///
     /// # Errors
     /// If a topic that the program names was deleted and made anew.
-    pub fn discover(&mut self, app: &App) -> Result<Option<Vec<String>>> {
-        if app.since(self.discovery.asked) < app.config.metadata_refresh {
-            return Ok(None);
-        }
-        self.discovery.asked = app.now();
-        let found = match topics::find(app.env.log.as_ref(), &app.plan, &app.names) {
-            Ok(found) => found,
-            Err(e) => {
-                tracing::warn!("cannot look for new topics and partitions: {e}");
-                return Ok(None);
-            }
-        };
+    pub fn discovered(&mut self, app: &App, found: Found) -> Result<Option<Vec<String>>> {
         self.report_missing(app, [found.missing, found.unmatched].concat());
         self.identity.learn(app, &found.topics)?;
         let (before, now) = (&self.topics.inputs, &found.topics.inputs);
@@ -77,17 +74,6 @@ impl Group {
         self.topics.inputs.extend(found.topics.inputs);
         self.discovery.has_rejoined = false;
         Ok(Some([gone, anew].concat()))
-    }
-
-    /// The cause of a failure to read: the topic may have been made anew.
-    pub fn explained(&mut self, app: &App, error: Error) -> Error {
-        let is_about_reading = matches!(&error, Error::Log(f) if f.stage == Stage::Fetch);
-        if !is_about_reading {
-            return error;
-        }
-        let found = topics::find(app.env.log.as_ref(), &app.plan, &app.names);
-        let made_anew = found.ok().and_then(|found| self.identity.learn(app, &found.topics).err());
-        made_anew.unwrap_or(error)
     }
 
     /// Says once that input topics are gone, and once that they are back.

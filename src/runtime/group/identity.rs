@@ -12,19 +12,12 @@ use super::{
     topics::{Topics, policy},
 };
 use crate::{
-    error::{Error, Failure, Reaction, Result, Stage},
+    error::{Error, Result},
+    log::Log,
     plan::{Change, Start, Takeover, Topology},
     record::{BatchId, Incarnation, Token},
-    runtime::{
-        app::{App, RETRY_PAUSE},
-        events::Observed,
-    },
+    runtime::app::App,
 };
-use std::time::Duration;
-
-/// How long a process that lost its place in the group or its producer waits for the claim of the process
-/// that took it.
-const CLAIM_WAIT: Duration = Duration::from_secs(3);
 
 /// The identity of this process.
 #[derive(Default)]
@@ -57,16 +50,25 @@ impl Identity {
         Token { instance: app.env.instance.clone(), incarnation, batch }
     }
 
+    /// Reads what an earlier run left behind, or reads it again as far as that is needed.
+    pub fn looking_back(&self, app: &App) -> impl FnOnce(&dyn Log) -> Result<Meta> + Send + use<> {
+        let (known, topic) = (self.meta.clone(), app.names.meta.clone());
+        move |log| match known {
+            Some(meta) => meta.refreshed(log, &topic),
+            None => Meta::read(log, &topic),
+        }
+    }
+
     /// Checks, once, that this program may continue from what an earlier run left behind, and how.
     ///
     /// # Errors
-    /// [`Error::Refused`] if it may not, or if the meta topic cannot be read.
-    pub fn look_back(&mut self, app: &App, topics: &Topics) -> Result<Option<Takeover>> {
-        if let Some(meta) = &mut self.meta {
-            meta.refresh(app.env.log.as_ref(), &app.names.meta)?;
+    /// [`Error::Refused`] if it may not.
+    pub fn looked_back(&mut self, app: &App, topics: &Topics, found: Meta) -> Result<Option<Takeover>> {
+        if self.meta.is_some() {
+            self.meta = Some(found);
             return Ok(None);
         }
-        let mut meta = Meta::read(app.env.log.as_ref(), &app.names.meta)?;
+        let mut meta = found;
         meta.learn(topics, |name| policy(app, name, app.config.accept_offsets))?;
         let mut takeover = None;
         if let Some(before) = &meta.topology {
@@ -97,52 +99,37 @@ impl Identity {
         self.meta.as_mut().map_or(Ok(()), |meta| meta.learn(topics, |name| policy(app, name, false)))
     }
 
-    /// Whether a newer process with our name has started, judged by its claim.
-    ///
-    /// # Errors
-    /// If the meta topic cannot be read.
-    pub fn is_superseded(&mut self, app: &App) -> Result<bool> {
-        let Some(meta) = self.meta.as_mut() else { return Ok(false) };
-        meta.read_on(app.env.log.as_ref(), &app.names.meta)?;
-        let claim = meta.claim(&app.env.instance);
+    /// Reads further in what is known; returns it with whether it was read to the end. `None` = nothing is known yet.
+    pub fn reading_on(
+        &self,
+        app: &App,
+    ) -> Option<impl FnOnce(&dyn Log) -> Result<(Meta, bool)> + Send + use<>> {
+        let (mut meta, topic) = (self.meta.clone()?, app.names.meta.clone());
+        Some(move |log: &dyn Log| {
+            let whole = meta.read_on(log, &topic)?;
+            Ok((meta, whole))
+        })
+    }
+
+    /// What was read further.
+    pub fn has_read(&mut self, meta: Meta) {
+        self.meta = Some(meta);
+    }
+
+    /// Whether a newer process with our name has started, judged by its claim, as far as that was read.
+    #[must_use]
+    pub fn is_superseded(&self, app: &App) -> bool {
+        let claim = self.meta.as_ref().and_then(|meta| meta.claim(&app.env.instance));
         let superseded = self.incarnation.is_some_and(|ours| claim.is_some_and(|claim| claim > ours));
-        Ok(superseded && !crate::failpoint::passes("mutant-never-superseded"))
+        superseded && !crate::failpoint::passes("mutant-never-superseded")
     }
 
-    /// Whether our batch, which carried a row of the meta topic, was committed; once nothing of ours is open.
-    ///
-    /// # Errors
-    /// If the meta topic cannot be read to its end now.
-    pub fn is_committed(&mut self, app: &App, batch: BatchId) -> Result<bool> {
+    /// Whether our batch, which carried a row of the meta topic, was committed; once nothing of ours is open, and
+    /// the topic was read to its end.
+    #[must_use]
+    pub fn is_committed(&self, app: &App, batch: BatchId) -> bool {
         let token = self.token(app, batch);
-        let Some(meta) = self.meta.as_mut() else { return Ok(false) };
-        if !meta.read_on(app.env.log.as_ref(), &app.names.meta)? {
-            let what = format!("{} is not read to its end: a transaction on it is open", app.names.meta);
-            return Err(Failure::new(Stage::Fetch, Reaction::RetrySame, what).into());
-        }
-        Ok(meta.is_committed(&token))
-    }
-
-    /// Leaves our place and our producer to others for a while. Returns whether a newer process has claimed
-    /// them.
-    ///
-    /// # Errors
-    /// If the meta topic cannot be read.
-    pub fn await_claim(&mut self, app: &App) -> Result<bool> {
-        let until = app.now() + CLAIM_WAIT;
-        loop {
-            app.observe(&Observed::Alive);
-            let superseded = self.is_superseded(app);
-            let asks_again = match &superseded {
-                Ok(superseded) => !superseded,
-                Err(Error::Log(f)) => f.reaction.may_pass(),
-                Err(_) => false,
-            };
-            if !asks_again || app.env.shutdown.is_requested() || app.now() >= until {
-                return superseded;
-            }
-            app.env.clock.sleep(RETRY_PAUSE);
-        }
+        self.meta.as_ref().is_some_and(|meta| meta.is_committed(&token))
     }
 
     /// Whether a newer process has our identity, judged by what it committed.

@@ -218,12 +218,12 @@ impl Meta {
     ///
     /// # Errors
     /// As [`Meta::read`].
-    pub fn refresh(&mut self, log: &dyn Log, topic: &str) -> Result {
-        if self.known.keys().any(|name| self.is_new(name)) {
-            let read = Self::read(log, topic)?;
-            (self.topics, self.witnesses) = (read.topics, read.witnesses);
+    pub fn refreshed(self, log: &dyn Log, topic: &str) -> Result<Self> {
+        if !self.known.keys().any(|name| self.is_new(name)) {
+            return Ok(self);
         }
-        Ok(())
+        let Meta { topics, witnesses, .. } = Self::read(log, topic)?;
+        Ok(Meta { topics, witnesses, ..self })
     }
 
     /// Whether nothing of this topic is committed: what the group has under its name is about another one.

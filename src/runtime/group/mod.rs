@@ -16,15 +16,15 @@ mod unassigned;
 
 use crate::{
     error::{Failure, Reaction, Result, Stage},
-    log::{Committed, Fetch, FetchSpec, Fetcher, GroupEvent, GroupSpec, Member, Membership},
+    log::{Committed, Fetch, FetchSpec, Fetcher, GroupEvent, GroupSpec, Member, Membership, Question},
     record::{Offset, TopicPartition},
     runtime::{app::App, events::Observed},
     task::recovery_record::RecoveryRecord,
 };
 use discovery::Discovery;
 use identity::Identity;
-pub use ownership::LOOK_EVERY;
 use ownership::Ownership;
+pub use ownership::{LOOK_EVERY, others, rivals};
 use std::time::Duration;
 use topics::Topics;
 use unassigned::Unassigned;
@@ -47,9 +47,9 @@ pub struct Group {
     fetch: Option<Box<dyn Fetch>>,
     /// Our member id when our partitions were recovered.
     member_id: String,
-    /// What happened while a batch was in flight.
+    /// What happened while something else was waited for.
     events: Vec<GroupEvent>,
-    /// How the membership was lost while a batch was in flight.
+    /// How the membership was lost while something else was waited for.
     lost: Option<Failure>,
     /// Partitions that are ours but not recovered.
     pub unrecovered: Vec<TopicPartition>,
@@ -84,14 +84,11 @@ impl Group {
         }
     }
 
-    /// Joins the group, or replaces the membership by a new one: what the old one holds, was told or still
-    /// waits for no longer counts. (Subscribing again is not enough: in the middle of a rebalance the client
-    /// takes that as no change.)
+    /// Joins the group, once the old membership is [left](Group::leave).
     ///
     /// # Errors
     /// If the group cannot be joined.
     pub fn join(&mut self, app: &App) -> Result {
-        self.leave();
         let fetch = app.env.log.fetch(&FetchSpec {
             buffer_bytes: app.config.receive_buffer_bytes,
             partitions: self.topics.inputs.values().map(|info| info.partitions as usize).sum(),
@@ -108,16 +105,17 @@ impl Group {
         Ok(())
     }
 
-    /// Leaves the group, to join it at a later barrier.
-    pub fn leave(&mut self) {
+    /// Gives the membership up, to join the group anew at a later barrier: what it holds, was told or still waits
+    /// for no longer counts. Returns the member, which has yet to [leave](Member::leave). (Subscribing again is not
+    /// enough: in the middle of a rebalance the client takes that as no change.)
+    #[must_use]
+    pub fn leave(&mut self) -> Option<Box<dyn Member>> {
         self.unrecovered.clear();
         self.events.clear();
         self.lost = None;
         self.must_rejoin = true;
-        if let Some(mut member) = self.member.take() {
-            member.leave();
-        }
         self.fetch = None;
+        self.member.take()
     }
 
     fn joined(&self) -> Result<&dyn Member, Failure> {
@@ -162,21 +160,22 @@ impl Group {
         Ok(())
     }
 
-    /// As [`Group::poll`], while a batch is in flight: that the membership is lost waits for [`Group::take_loss`].
+    /// As [`Group::poll`], while something else is waited for: that the membership is lost waits for
+    /// [`Group::take_loss`].
     pub fn hear(&mut self, app: &App) {
         app.observe(&Observed::Alive);
-        if let Err(failure) = self.joined().map(drop).and_then(|()| self.poll(app)) {
+        if let Err(failure) = self.poll(app) {
             self.lost.get_or_insert(failure);
         }
     }
 
-    /// Whether the membership was lost while a batch was in flight.
+    /// Whether the membership was lost while something else was waited for.
     #[must_use]
     pub fn has_lost(&self) -> bool {
         self.lost.is_some()
     }
 
-    /// How the membership was lost while a batch was in flight, if it was. Whether our place was taken is examined
+    /// How the membership was lost while something else was waited for, if it was. Whether our place was taken is examined
     /// only at the barrier.
     ///
     /// # Errors
@@ -271,21 +270,12 @@ impl Group {
         }
     }
 
-    /// The committed offsets and recovery records of partitions, read once no transaction on them is pending.
+    /// Asks for the committed offsets of partitions, to be read once no transaction on them is pending.
     ///
     /// # Errors
-    /// If the group's coordinator does not answer, or a record is not ours.
-    pub fn committed(&mut self, app: &App, at: &[TopicPartition]) -> Result<Vec<CommittedPosition>> {
-        let committed = self.joined_mut()?.committed(at)?;
-        let positions = at.iter().zip(committed).map(|(at, committed)| {
-            let parse = |c: &Committed| {
-                RecoveryRecord::parse(&c.metadata, &format!("{at} in group {}", app.config.application_id))
-            };
-            // Offsets that were set from outside, for example with Kafka's own tools, come without metadata.
-            let record = committed.as_ref().filter(|c| !c.metadata.is_empty()).map(parse).transpose()?;
-            Ok(CommittedPosition { at: at.clone(), committed, record })
-        });
-        positions.collect()
+    /// If we have not joined the group.
+    pub fn committed(&self, at: &[TopicPartition]) -> Result<Question<Vec<Option<Committed>>>, Failure> {
+        Ok(self.joined()?.committed(at))
     }
 
     /// Ends the membership; with `leave` the group is notified at once.
@@ -298,6 +288,21 @@ impl Group {
 
 fn outside() -> Failure {
     Failure::new(Stage::Group, Reaction::RetrySame, "this process is not in the group")
+}
+
+impl CommittedPosition {
+    /// The offset of a partition with its recovery record.
+    ///
+    /// # Errors
+    /// If the record is not ours.
+    pub fn of(app: &App, at: &TopicPartition, committed: Option<Committed>) -> Result<Self> {
+        let parse = |c: &Committed| {
+            RecoveryRecord::parse(&c.metadata, &format!("{at} in group {}", app.config.application_id))
+        };
+        // Offsets that were set from outside, for example with Kafka's own tools, come without metadata.
+        let record = committed.as_ref().filter(|c| !c.metadata.is_empty()).map(parse).transpose()?;
+        Ok(CommittedPosition { at: at.clone(), committed, record })
+    }
 }
 
 #[cfg(test)]

@@ -10,10 +10,11 @@
 use super::{Group, meta::Meta};
 use crate::{
     error::{Failure, Reaction, Result, Stage},
-    log::{GroupMember, Membership},
+    log::{GroupMember, Log, Membership},
+    record::Offset,
     runtime::app::App,
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// How often a process that waits for the state looks at the group.
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -33,22 +34,23 @@ pub(super) struct Ownership {
     is_confirmed: bool,
 }
 
+/// The other members of the group, and the claims of the state if there are any.
+pub struct Rivals {
+    others: Vec<GroupMember>,
+    owners: BTreeMap<String, Offset>,
+}
+
 impl Group {
-    /// Whom to stand by for instead of joining; `None` = nobody. To be asked once a second: a group that is
-    /// empty for a single look may be about to be joined again by the process that holds the state.
-    ///
-    /// # Errors
-    /// If the log does not answer.
-    pub fn held_elsewhere(&mut self, app: &App) -> Result<Option<&GroupMember>> {
-        if !app.plan.has_state_partitions() {
-            return Ok(None);
-        }
-        let found = others(app)?.into_iter().next();
+    /// Whom to stand by for instead of joining, judged by the [other members](others); `None` = nobody. To be asked
+    /// once a second: a group that is empty for a single look may be about to be joined again by the process that
+    /// holds the state.
+    pub fn held_elsewhere(&mut self, others: Vec<GroupMember>) -> Option<&GroupMember> {
+        let found = others.into_iter().next();
         let was_empty = std::mem::replace(&mut self.ownership.was_empty, found.is_none());
         if found.is_some() || was_empty {
             self.ownership.holder = found;
         }
-        Ok(self.ownership.holder.as_ref())
+        self.ownership.holder.as_ref()
     }
 
     /// Whether we are outside because another process holds the state.
@@ -79,11 +81,15 @@ impl Group {
     /// is its.
     ///
     /// # Errors
-    /// If the log does not answer, or does not show our claim yet.
-    pub fn earlier_owner(&mut self, app: &App, membership: &Membership) -> Result<Option<GroupMember>> {
-        let (others, has_claimed) = (others(app)?, self.has_claimed(membership));
+    /// If the log does not show our claim yet.
+    pub fn earlier_owner(
+        &mut self,
+        rivals: Rivals,
+        membership: &Membership,
+    ) -> Result<Option<GroupMember>, Failure> {
+        let Rivals { others, owners } = rivals;
+        let has_claimed = self.has_claimed(membership);
         if !others.is_empty() {
-            let owners = Meta::owners(app.env.log.as_ref(), &app.names.meta)?;
             let ours = owners.get(&membership.member_id).copied();
             let ours = if has_claimed { Some(ours.ok_or_else(unread)?) } else { None };
             let is_earlier = |other: &GroupMember| {
@@ -109,11 +115,24 @@ impl Group {
     }
 }
 
-/// The members of the group that do not have our name.
-fn others(app: &App) -> Result<Vec<GroupMember>> {
-    let mut members = app.env.log.members(&app.config.application_id)?;
-    members.retain(|member| *member.instance != *app.env.instance.0);
-    Ok(members)
+/// Asks for the members of the group that do not have our name.
+pub fn others(app: &App) -> impl FnOnce(&dyn Log) -> Result<Vec<GroupMember>> + Send + use<> {
+    let (group, instance) = (app.config.application_id.clone(), app.env.instance.clone());
+    move |log| {
+        let mut members = log.members(&group)?;
+        members.retain(|member| *member.instance != *instance.0);
+        Ok(members)
+    }
+}
+
+/// Asks who may have an earlier claim of the state than we.
+pub fn rivals(app: &App) -> impl FnOnce(&dyn Log) -> Result<Rivals> + Send + use<> {
+    let (others, meta) = (others(app), app.names.meta.clone());
+    move |log| {
+        let others = others(log)?;
+        let owners = if others.is_empty() { BTreeMap::new() } else { Meta::owners(log, &meta)? };
+        Ok(Rivals { others, owners })
+    }
 }
 
 fn unread() -> Failure {

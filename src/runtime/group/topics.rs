@@ -162,11 +162,17 @@ pub struct Found {
     pub unmatched: Vec<String>,
 }
 
+/// Looks for the topics that the program reads.
+pub fn finding(app: &App) -> impl FnOnce(&dyn Log) -> Result<Found> + Send + use<> {
+    let (plan, names) = (app.plan.clone(), app.names.clone());
+    move |log| find(log, &plan, &names)
+}
+
 /// Looks for the topics that the sources of a plan read.
 ///
 /// # Errors
 /// If the log does not answer.
-pub fn find(log: &dyn Log, plan: &Topology, names: &Names) -> Result<Found> {
+fn find(log: &dyn Log, plan: &Topology, names: &Names) -> Result<Found> {
     let named: BTreeSet<String> = plan.sources().flat_map(|(_, s)| s.topics.iter().cloned()).collect();
     let (mut wanted, mut found) = (named.clone(), Found::default());
     if plan.sources().any(|(_, s)| s.pattern.is_some()) {

@@ -7,7 +7,7 @@
 //! to another member are not taken for lost; what did not help is not tried again.
 
 use super::Group;
-use crate::{record::TopicPartition, runtime::app::App};
+use crate::{log::Question, record::TopicPartition, runtime::app::App};
 use std::time::Duration;
 
 /// How often the generation is compared.
@@ -38,29 +38,26 @@ impl Unassigned {
 }
 
 impl Group {
-    /// Looks for partitions that nobody reads, once in each generation of the group. `true` = there are some:
-    /// the group must be asked for a new assignment.
-    pub fn find_unassigned(&mut self, app: &App) -> bool {
+    /// Asks for partitions that nobody reads, once in each generation of the group.
+    pub fn finding_unassigned(&mut self, app: &App) -> Option<Question<Vec<TopicPartition>>> {
         let now = app.now();
         if now < self.unassigned.next {
-            return false;
+            return None;
         }
         self.unassigned.next = now + PAUSE;
-        let Ok(membership) = self.membership() else { return false };
+        let membership = self.membership().ok()?;
         if !self.unassigned.is_time(membership.generation, now, app.config.session_timeout) {
-            return false;
+            return None;
         }
         let partitions =
             |topic: &str| self.topics.inputs.get(topic).map_or(app.config.state_partitions, |t| t.partitions);
         let subscription = self.subscription(app).into_iter();
         let topics: Vec<_> = subscription.map(|topic| (topic.clone(), partitions(&topic))).collect();
-        let unassigned = match self.joined_mut().and_then(|member| member.unassigned(&topics)) {
-            Ok(unassigned) => unassigned,
-            Err(f) => {
-                tracing::warn!("cannot look for partitions that nobody reads: {f}");
-                return false;
-            }
-        };
+        Some(self.joined().ok()?.unassigned(&topics))
+    }
+
+    /// Nobody reads these partitions. `true` = the group must be asked for a new assignment.
+    pub fn found_unassigned(&mut self, app: &App, unassigned: Vec<TopicPartition>) -> bool {
         let found = !unassigned.is_empty() && unassigned != self.unassigned.before;
         if found {
             let list: Vec<_> = unassigned.iter().map(ToString::to_string).collect();

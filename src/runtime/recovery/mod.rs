@@ -14,12 +14,10 @@ use crate::{
     log::Membership,
     record::{Token, TopicPartition},
     runtime::{
-        app::App,
-        batch::state_partition::Recovered,
-        events::Observed,
-        group::{CommittedPosition, Group},
+        app::App, batch::state_partition::Recovered, events::Observed, group::CommittedPosition, pool::Attend,
     },
 };
+pub use restore::Contradiction;
 use restore::{Found, Restore};
 use std::{collections::VecDeque, sync::Arc};
 
@@ -40,22 +38,23 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// Opens the databases of state partitions and decides what to do with each; `token` is that of no batch of
-    /// this process.
+    /// Opens the databases of state partitions, on the workers, and decides what to do with each; `token` is that of
+    /// no batch of this process.
     ///
     /// # Errors
-    /// If a database or the changelog cannot be used, or they contradict each other.
+    /// If a database or the changelog cannot be used, or they contradict each other, or what `attend` fails with.
     pub fn begin(
         app: &App,
         token: &Token,
         membership: Membership,
         mut states: Vec<CommittedPosition>,
         sources: Vec<CommittedPosition>,
+        attend: Attend<'_>,
     ) -> Result<Self> {
         let stores: Vec<String> =
             app.plan.nodes.iter().flat_map(|n| n.stores.iter().map(|s| s.name.clone())).collect();
         let stores = Arc::new(stores);
-        let found = app.pool.each(&mut states, {
+        let opening = app.pool.start(&mut states, {
             let (storage, log, names) = (app.env.storage.clone(), app.env.log.clone(), app.names.clone());
             let (clock, stores) = (app.env.clock.clone(), stores.clone());
             move |position| {
@@ -66,6 +65,7 @@ impl Recovery {
                 found
             }
         });
+        let found = opening.wait(&mut states, attend)?;
         let mut recovery = Recovery {
             membership,
             sources,
@@ -93,31 +93,32 @@ impl Recovery {
         self.waiting.is_empty() && self.active.is_empty()
     }
 
-    /// Advances the restores by a short step, on the workers.
+    /// Advances the restores by a short step, on the workers. A contradiction ends the recovery: it cannot go on.
     ///
     /// # Errors
-    /// If the changelog cannot be read, a database cannot be written, or the two contradict what the group
-    /// has.
-    pub fn step(&mut self, app: &App, group: &mut Group) -> Result {
+    /// If the changelog cannot be read or a database cannot be written, or what `attend` fails with.
+    pub fn step(&mut self, app: &App, attend: Attend<'_>) -> Result<Option<Contradiction>> {
         while self.active.len() < app.pool.width()
-            && let Some(mut next) = self.waiting.pop_front()
+            && let Some(next) = self.waiting.pop_front()
         {
-            next.activate(app)?;
             self.active.push(next);
         }
-        let clock = app.env.clock.clone();
-        let stepped = app.pool.each(&mut self.active, move |restore| restore.step(&*clock));
+        let (log, clock) = (app.env.log.clone(), app.env.clock.clone());
+        let stepping = app.pool.start(&mut self.active, move |restore| restore.step(&*log, &*clock));
+        let stepped = stepping.wait(&mut self.active, attend)?;
         for (mut restore, result) in std::mem::take(&mut self.active).into_iter().zip(stepped) {
             result?;
             restore.report(app);
             if restore.is_done() {
-                restore.check_nothing_is_committed(app, group)?;
+                if let Some(contradiction) = restore.contradiction() {
+                    return Ok(Some(contradiction));
+                }
                 self.is_ready(app, restore);
             } else {
                 self.active.push(restore);
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn is_ready(&mut self, app: &App, restore: Restore) {

@@ -15,7 +15,7 @@ use crate::{
         batch::state_partition::Recovered,
         clock::Clock,
         events::Observed,
-        group::{CommittedPosition, Group, topics::RETENTION_MS},
+        group::{CommittedPosition, topics::RETENTION_MS},
     },
     state::{Backend, Opened, Storage},
     task::{
@@ -73,9 +73,35 @@ enum Work {
     Replay { from: Offset, to: Offset, began_ms: i64, replay: Option<Box<Replay>> },
 }
 
+/// Nothing was committed for a partition, but its changelog holds a committed row. The two facts were read one after
+/// the other: a newer process with our identity may have committed in between, so the group has to be asked again.
+pub struct Contradiction {
+    /// The state partition, named by its partition of the exchange topic.
+    pub at: TopicPartition,
+    row: Offset,
+}
+
+impl Contradiction {
+    /// What it means, now that it is known whether something is committed.
+    #[must_use]
+    pub fn explained(&self, app: &App, is_committed: bool) -> Error {
+        let Contradiction { at, row } = self;
+        if is_committed {
+            let what = format!("{at} was committed while this process started");
+            return Failure::new(Stage::OffsetFetch, Reaction::RetrySame, what).into();
+        }
+        let changelog = app.names.changelog_of(at.partition);
+        Error::Refused(format!(
+            "{changelog}: the group has no offset, but the changelog holds a committed row at {row}: the offsets expired or were deleted\n  next: {}",
+            recovery::ACCEPT_STATE
+        ))
+    }
+}
+
 /// A restore.
 pub(super) struct Restore {
     position: CommittedPosition,
+    changelog: TopicPartition,
     backend: Arc<dyn Backend>,
     /// The record of the last committed batch; `None` = nothing was committed.
     record: Option<RecoveryRecord>,
@@ -84,6 +110,8 @@ pub(super) struct Restore {
     /// Whether the group does not have the record.
     is_unrecorded: bool,
     work: Work,
+    /// Rows are applied in pieces of about this size, bytes.
+    piece_bytes: usize,
     reported: Duration,
 }
 
@@ -174,7 +202,11 @@ impl Restore {
         seen: Option<BTreeMap<String, Offset>>,
         work: Work,
     ) -> Self {
-        Restore { position, backend, record, seen, is_unrecorded: false, work, reported: app.now() }
+        let changelog = app.names.changelog_of(position.at.partition);
+        let share = app.config.state_memory_bytes / PIECES_SHARE / app.pool.width();
+        let piece_bytes = share.clamp(256 << 10, 4 << 20);
+        let (is_unrecorded, reported) = (false, app.now());
+        Restore { position, changelog, backend, record, seen, is_unrecorded, work, piece_bytes, reported }
     }
 
     /// The state partition, named by its partition of the exchange topic.
@@ -188,28 +220,27 @@ impl Restore {
     }
 
     /// Opens what the restore reads.
-    pub fn activate(&mut self, app: &App) -> Result {
-        let (at, log, clock) =
-            (app.names.changelog_of(self.position.at.partition), &*app.env.log, &*app.env.clock);
+    fn activate(&mut self, log: &dyn Log, clock: &dyn Clock) -> Result {
         match &mut self.work {
-            Work::Nothing => {}
-            Work::Check { from, to, rows, .. } => *rows = Some(Rows::read(log, clock, &at, *from, *to)?),
-            Work::Replay { from, to, began_ms, replay } => {
+            Work::Check { from, to, rows: rows @ None, .. } => {
+                *rows = Some(Rows::read(log, clock, &self.changelog, *from, *to)?);
+            }
+            Work::Replay { from, to, began_ms, replay: replay @ None } => {
                 let record =
                     self.record.clone().expect("without a committed record there is nothing to replay");
-                let rows = Rows::read(log, clock, &at, *from, *to)?;
-                let share = app.config.state_memory_bytes / PIECES_SHARE / app.pool.width();
-                let piece_bytes = share.clamp(256 << 10, 4 << 20);
-                let new = Replay::new(rows, self.backend.clone(), record, *began_ms, piece_bytes);
+                let rows = Rows::read(log, clock, &self.changelog, *from, *to)?;
+                let new = Replay::new(rows, self.backend.clone(), record, *began_ms, self.piece_bytes);
                 *replay = Some(Box::new(new));
             }
+            _ => return Ok(()),
         }
-        self.reported = app.now();
+        self.reported = clock.monotonic();
         Ok(())
     }
 
     /// Advances by a short step.
-    pub fn step(&mut self, clock: &dyn Clock) -> Result {
+    pub fn step(&mut self, log: &dyn Log, clock: &dyn Clock) -> Result {
+        self.activate(log, clock)?;
         match &mut self.work {
             Work::Check { rows: Some(rows), found, .. } if !rows.is_done() => {
                 let piece = rows.next(clock)?;
@@ -243,20 +274,9 @@ impl Restore {
     }
 
     /// If nothing was committed for this partition, no committed row may exist either.
-    pub fn check_nothing_is_committed(&self, app: &App, group: &mut Group) -> Result {
-        let Work::Check { found: Some(row), .. } = &self.work else { return Ok(()) };
-        // The two facts were read one after the other: a newer process with our identity may have committed
-        // in between.
-        let at = &self.position.at;
-        if group.committed(app, std::slice::from_ref(at))?.iter().any(|p| p.committed.is_some()) {
-            let what = format!("{at} was committed while this process started");
-            return Err(Failure::new(Stage::OffsetFetch, Reaction::RetrySame, what).into());
-        }
-        let changelog = app.names.changelog_of(at.partition);
-        Err(Error::Refused(format!(
-            "{changelog}: the group has no offset, but the changelog holds a committed row at {row}: the offsets expired or were deleted\n  next: {}",
-            recovery::ACCEPT_STATE
-        )))
+    pub fn contradiction(&self) -> Option<Contradiction> {
+        let Work::Check { found: Some(row), .. } = &self.work else { return None };
+        Some(Contradiction { at: self.position.at.clone(), row: *row })
     }
 
     /// The recovered partition.

@@ -2,11 +2,12 @@
 //! says what takes long.
 //!
 //! Owns the deadline of a stop and what was told. Knows no batch. Invariants: the loop turns at least once a
-//! second, however long a function of the program runs; events of the group only wait for the barrier; after a
-//! request to stop nothing is waited for longer than the stop timeout.
+//! second, however long a function of the program runs or the log does not answer; events of the group only wait for
+//! the barrier; after a request to stop nothing is waited for longer than the stop timeout.
 
 use crate::{
     error::{Error, Result},
+    log::Log,
     runtime::{app::App, events::Observed, group::Group, pool::Working},
     task::Running,
 };
@@ -29,6 +30,8 @@ pub struct Attention {
     running: Vec<Arc<Running>>,
     /// Outputs that are being called.
     outputs: Vec<String>,
+    /// What the log is being asked for.
+    asking: Option<&'static str>,
     /// When the progress of the batch is reported next; `None` = it has just begun.
     report_at: Option<Duration>,
 }
@@ -51,6 +54,32 @@ impl Attention {
     #[must_use]
     pub fn is_overdue(&self) -> bool {
         self.is_overdue
+    }
+
+    /// Whether the loop ends while the log still has not answered a question.
+    #[must_use]
+    pub fn has_left_a_question(&self) -> bool {
+        self.is_overdue && self.asking.is_some()
+    }
+
+    /// Asks the log, on a worker, and attends meanwhile; `what` completes "stopping without waiting for ...".
+    /// Without workers the question is asked here.
+    ///
+    /// # Errors
+    /// The answer, or [`Error::Killed`] if a stop takes too long.
+    pub fn ask<R: Send + 'static, Q: FnOnce(&dyn Log) -> Result<R> + Send + 'static>(
+        &mut self,
+        app: &App,
+        group: &mut Group,
+        what: &'static str,
+        question: Q,
+    ) -> Result<R> {
+        self.asking = Some(what);
+        let log = app.env.log.clone();
+        let ask = move |question: &mut Option<Q>| Some(question.take()?(log.as_ref()));
+        let answer = self.each(app, group, &mut vec![Some(question)], ask)?.pop().flatten();
+        self.asking = None;
+        answer.expect("one question has one answer")
     }
 
     /// Runs `work` on every item, on the workers, and attends meanwhile.
@@ -99,7 +128,7 @@ impl Attention {
         }
         self.is_overdue = true;
         tracing::warn!(
-            "stopping without waiting any longer for {}: the batch in flight is not committed, and the next start processes it again",
+            "stopping without waiting any longer for {}: what is not committed is processed by the next start",
             self.what()
         );
         Err(Error::Killed)
@@ -130,6 +159,9 @@ impl Attention {
 
     /// What is being waited for.
     fn what(&self) -> String {
+        if let Some(what) = self.asking {
+            return what.into();
+        }
         let running = self.running.iter().filter_map(|r| Some(&**r.label()?));
         let mut labels: Vec<&str> = running.chain(self.outputs.iter().map(String::as_str)).collect();
         labels.sort_unstable();

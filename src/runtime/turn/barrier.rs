@@ -6,19 +6,20 @@
 use super::Loop;
 use crate::{
     error::{Error, Failure, Reaction, Result},
-    log::{GroupEvent, Membership},
+    log::{GroupEvent, Log, Membership},
     record::{Partition, TopicPartition},
     runtime::{
         app::RETRY_PAUSE,
         events::Observed,
-        group::{LOOK_EVERY, meta::Meta},
+        group::{self, LOOK_EVERY, meta::Meta, topics},
     },
 };
 
 impl Loop {
     /// Serves everything that the group reported; at the barrier only.
     pub(super) fn serve_group(&mut self) -> Result {
-        match self.group.poll(&self.app) {
+        // Whether our place was taken the poll says, again and again.
+        match self.group.poll(&self.app).and_then(|()| self.group.take_loss()) {
             Ok(()) => {}
             Err(f) if f.reaction == Reaction::Exit => return self.place_taken(f),
             Err(f) if f.reaction == Reaction::CloseTasks => {
@@ -75,18 +76,25 @@ impl Loop {
         if !self.group.is_settled() {
             return Ok(());
         }
-        if let Some(changed) = self.group.discover(&self.app)? {
-            self.witness.topology_is_written = false;
-            if self.app.plan.has_state_partitions() {
-                self.follow(&changed);
-            } else {
-                tracing::info!("asking the group for a new assignment");
+        if self.group.must_discover(&self.app) {
+            let found = self.find("a look for new topics and partitions", topics::finding(&self.app))?;
+            let changed = found.map(|found| self.group.discovered(&self.app, found)).transpose()?;
+            if let Some(changed) = changed.flatten() {
+                self.witness.topology_is_written = false;
+                if self.app.plan.has_state_partitions() {
+                    self.follow(&changed);
+                } else {
+                    tracing::info!("asking the group for a new assignment");
+                    self.close_tasks();
+                }
+                return Ok(());
+            }
+        }
+        if let Some(question) = self.group.finding_unassigned(&self.app) {
+            let found = self.find("a look for partitions that nobody reads", move |_| Ok(question()?))?;
+            if found.is_some_and(|unassigned| self.group.found_unassigned(&self.app, unassigned)) {
                 self.close_tasks();
             }
-            return Ok(());
-        }
-        if self.group.find_unassigned(&self.app) {
-            self.close_tasks();
         }
         Ok(())
     }
@@ -102,6 +110,22 @@ impl Loop {
         let found = self.group.sources_of(&self.app, &shards).filter(|at| !kept.contains(at));
         let found: Vec<_> = found.collect();
         self.group.unrecovered.extend(found);
+    }
+
+    /// What the log does not answer now is looked for another time.
+    fn find<R: Send + 'static>(
+        &mut self,
+        what: &'static str,
+        question: impl FnOnce(&dyn Log) -> Result<R> + Send + 'static,
+    ) -> Result<Option<R>> {
+        match self.ask(what, question) {
+            Err(Error::Killed) => Err(Error::Killed),
+            Err(e) => {
+                tracing::warn!("{what} was not possible: {e}");
+                Ok(None)
+            }
+            found => found.map(Some),
+        }
     }
 
     /// Whether this process does the work that only one process of the application does.
@@ -129,7 +153,7 @@ impl Loop {
         tracing::warn!("{failure}; checking whether a newer process runs");
         self.close_tasks();
         let superseded = match self.group.identity.incarnation() {
-            Some(_) => self.group.identity.await_claim(&self.app),
+            Some(_) => self.await_claim(),
             None => Ok(false), // our first one is still to come
         };
         match superseded {
@@ -150,7 +174,7 @@ impl Loop {
     /// Joins the group, or replaces the membership by a new one, unless a newer process has started or another
     /// one holds the state.
     fn join(&mut self) -> Result {
-        match self.group.identity.is_superseded(&self.app) {
+        match self.is_superseded() {
             Ok(true) => return Err(self.fenced()),
             Err(Error::Log(f)) if f.reaction.may_pass() => {
                 tracing::warn!("{f}; trying again");
@@ -163,16 +187,22 @@ impl Loop {
     }
 
     fn try_join(&mut self) -> Result<bool> {
-        let holder = self.group.held_elsewhere(&self.app)?;
+        let others = if self.app.plan.has_state_partitions() {
+            self.ask("a look at the members of the group", group::others(&self.app))?
+        } else {
+            vec![]
+        };
+        let holder = self.group.held_elsewhere(others);
         // The log has answered; and no membership says so of a loss that one before it has told.
         self.app.observe(&Observed::Connection(None));
         let Some(holder) = holder else {
             let _ = crate::failpoint::passes("before-join");
+            self.leave_group()?;
             self.group.join(&self.app)?;
             return Ok(true);
         };
         self.app.observe(&Observed::StandingBy { holder });
-        self.group.leave();
+        self.leave_group()?;
         self.beside.run(&[], false, false)?;
         for _ in 0..LOOK_EVERY.as_millis() / RETRY_PAUSE.as_millis() {
             if !self.app.env.shutdown.is_requested() {
@@ -180,6 +210,14 @@ impl Loop {
             }
         }
         Ok(false)
+    }
+
+    fn leave_group(&mut self) -> Result {
+        let Some(mut member) = self.group.leave() else { return Ok(()) };
+        self.ask("leaving the group", move |_| {
+            member.leave();
+            Ok(())
+        })
     }
 
     /// Makes sure that the state is ours before anything is recovered: claims it, and leaves the group if
@@ -195,7 +233,7 @@ impl Loop {
         if !self.group.has_claimed(&membership) {
             self.look_back()?;
             let row = Meta::owner_row(&self.app.env.instance, &membership.member_id);
-            self.commit_alone(&row, &membership, "claiming the state")?;
+            self.commit_alone(row, &membership, "claiming the state")?;
             self.group.claimed(&membership);
         }
         self.stands_back(&membership).map(|stands_back| !stands_back)
@@ -203,10 +241,11 @@ impl Loop {
 
     /// Leaves the group if another member has an earlier claim.
     fn stands_back(&mut self, membership: &Membership) -> Result<bool> {
-        let Some(owner) = self.group.earlier_owner(&self.app, membership)? else { return Ok(false) };
+        let rivals = self.ask("a look at who has claimed the state", group::rivals(&self.app))?;
+        let Some(owner) = self.group.earlier_owner(rivals, membership)? else { return Ok(false) };
         tracing::info!("{} was first to claim the state: leaving the group", owner.instance);
         self.close_tasks();
-        self.group.leave();
+        self.leave_group()?;
         Ok(true)
     }
 

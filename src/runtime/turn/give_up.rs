@@ -6,13 +6,18 @@
 
 use super::Loop;
 use crate::{
-    error::{Error, Failure, Reaction, Result},
-    runtime::{batch::local_input::LocalInput, events::Observed, group::CommittedPosition},
+    error::{Error, Failure, Reaction, Result, Stage},
+    runtime::{app::RETRY_PAUSE, batch::local_input::LocalInput, events::Observed, group::CommittedPosition},
     task::checkpoint::{Event, Phase},
 };
+use std::time::Duration;
 
 /// So many batches that were given up in a row are told.
 pub(super) const TOLD_FROM: u32 = 2;
+
+/// How long a process that lost its place in the group or its producer waits for the claim of the process
+/// that took it.
+const CLAIM_WAIT: Duration = Duration::from_secs(3);
 
 impl Loop {
     /// Aborts the open transaction.
@@ -41,9 +46,9 @@ impl Loop {
         // waited for. A producer that is lost again is left to the other side for a while: two processes that
         // take it from each other at once would never stop.
         let superseded = if self.transaction.was_replaced_recently(self.app.now()) {
-            self.group.identity.await_claim(&self.app)
+            self.await_claim()
         } else {
-            self.group.identity.is_superseded(&self.app)
+            self.is_superseded()
         };
         match superseded {
             Ok(true) => return Ok(Event::Fenced),
@@ -54,12 +59,45 @@ impl Loop {
         if places.is_empty() {
             return Ok(Event::NotFenced);
         }
-        match self.group.committed(&self.app, &places) {
+        match self.committed(&places) {
             Ok(positions) if self.group.identity.is_fenced(&self.app, &positions) => Ok(Event::Fenced),
             Ok(_) => Ok(Event::NotFenced),
             // Our place in the group is lost, so the group reveals nothing more.
             Err(Error::Log(f)) if f.reaction == Reaction::CloseTasks => Ok(Event::NotFenced),
             Err(e) => self.failed(e),
+        }
+    }
+
+    /// Reads further in the meta topic; `false` = there may be rows that cannot be read yet.
+    fn read_on(&mut self) -> Result<bool> {
+        let Some(question) = self.group.identity.reading_on(&self.app) else { return Ok(true) };
+        let (meta, whole) = self.ask("reading what other processes have claimed", question)?;
+        self.group.identity.has_read(meta);
+        Ok(whole)
+    }
+
+    /// Whether a newer process with our name has started, judged by its claim.
+    pub(super) fn is_superseded(&mut self) -> Result<bool> {
+        self.read_on()?;
+        Ok(self.group.identity.is_superseded(&self.app))
+    }
+
+    /// Leaves our place and our producer to others for a while. Returns whether a newer process has claimed
+    /// them.
+    pub(super) fn await_claim(&mut self) -> Result<bool> {
+        let until = self.app.now() + CLAIM_WAIT;
+        loop {
+            self.app.observe(&Observed::Alive);
+            let superseded = self.is_superseded();
+            let asks_again = match &superseded {
+                Ok(superseded) => !superseded,
+                Err(Error::Log(f)) => f.reaction.may_pass(),
+                Err(_) => false,
+            };
+            if !asks_again || self.app.env.shutdown.is_requested() || self.app.now() >= until {
+                return superseded;
+            }
+            self.app.env.clock.sleep(RETRY_PAUSE);
         }
     }
 
@@ -83,15 +121,24 @@ impl Loop {
             Err(f) => return self.failed(f.into()),
         }
         let places = self.partitions.owned();
-        let is_ours = self.group.membership().is_ok_and(|membership| !self.group.is_lost(&membership));
-        if places.is_empty() || !is_ours {
+        if places.is_empty() || !self.has_its_place() {
             return self.moved();
         }
-        match self.group.committed(&self.app, &places) {
+        match self.committed(&places) {
             Ok(positions) if self.group.identity.is_fenced(&self.app, &positions) => Ok(Event::Fenced),
-            Ok(positions) => Ok(self.outcome(&positions)),
+            Ok(positions) => match self.outcome(&positions) {
+                // Lost while the group was asked: what it has may be of the next owner.
+                Event::NotOurs if !self.has_its_place() => self.moved(),
+                outcome => Ok(outcome),
+            },
             Err(e) => self.failed(e),
         }
+    }
+
+    /// Whether we are still the member that recovered our partitions, and have them.
+    fn has_its_place(&self) -> bool {
+        !self.group.has_lost()
+            && self.group.membership().is_ok_and(|membership| !self.group.is_lost(&membership))
     }
 
     /// The partitions of a doubtful batch are lost, and with them its token. Whoever gets them reads the outcome there;
@@ -101,8 +148,14 @@ impl Loop {
             && !crate::failpoint::passes("mutant-local-rows-again")
         {
             let batch = self.in_flight.batch().id;
-            match self.group.identity.is_committed(&self.app, batch) {
-                Ok(committed) => {
+            match self.read_on() {
+                Ok(false) => {
+                    let meta = &self.app.names.meta;
+                    let what = format!("{meta} is not read to its end: a transaction on it is open");
+                    return self.failed(Failure::new(Stage::Fetch, Reaction::RetrySame, what).into());
+                }
+                Ok(true) => {
+                    let committed = self.group.identity.is_committed(&self.app, batch);
                     tracing::info!(
                         batch = batch.0,
                         committed,

@@ -29,12 +29,16 @@ use super::{
     beside::Beside,
     commit::{limits::Limits, transaction::Transaction, two_phase::TwoPhaseOutputs, witness::Witness},
     events::{Observed, Phases},
-    group::{Group, topics},
+    group::{
+        Group,
+        topics::{self, Topics},
+    },
     recovery::Recovery,
 };
 use crate::{
     config::{Config, Trigger},
-    error::{Error, Reaction, Result},
+    error::{Error, Reaction, Result, Stage},
+    log::Log,
     plan::Topology,
     task::checkpoint::{Action, Event, Phase},
 };
@@ -91,47 +95,67 @@ struct Checkpoint {
 /// # Errors
 /// Any error that retrying cannot fix; everything committed stays committed.
 pub fn run(config: Config, plan: Topology, env: Env) -> Result {
-    let mut this = Loop::start(config, plan, env)?;
-    let result = match this.turn_until_done() {
+    config.validate()?;
+    plan.validate(config.trigger)?;
+    let mut this = Loop::new(config, plan, env)?;
+    let result = match this.prepare().and_then(|()| this.turn_until_done()) {
         Err(Error::Killed) if this.attention.is_overdue() => Ok(()), // it was told, and nothing is lost
-        result => result.map_err(|error| this.group.explained(&this.app, error)),
+        result => result.map_err(|error| this.explained(error)),
     };
     this.end(result.is_ok());
     result
 }
 
 impl Loop {
-    /// Checks everything that can be checked before records flow, while a thread makes the producer ready.
-    /// Before all checks have passed nothing is processed, and nothing but internal topics is created; what an
-    /// earlier run left behind is examined with the first assignment, when the producer is ready.
-    fn start(config: Config, plan: Topology, env: Env) -> Result<Self> {
-        config.validate()?;
-        plan.validate(config.trigger)?;
-        env.log.connect(config.connect_timeout)?;
+    /// Outside the group, and not connected yet.
+    fn new(config: Config, plan: Topology, env: Env) -> Result<Self> {
         let app = App::new(config, plan, env);
-        let mut transaction = Transaction::new(&app);
-        let (topics, written) = topics::prepare(app.env.log.as_ref(), &app.config, &app.plan, &app.names)?;
-        let limits = Limits::of(written.iter().map(|(name, info)| (name.as_str(), info)), &app.config);
-        transaction.fit(&app, limits.sizes());
         let locals = LocalInput::all(&app.plan, app.config.state_partitions);
         Ok(Loop {
-            group: Group::outside(&app, topics),
+            group: Group::outside(&app, Topics::default()),
             recovery: None,
             partitions: Partitions { locals, ..Partitions::default() },
             in_flight: InFlight::default(),
             pace: Pace::new(&app.config, app.plan.window_reaches()),
             bisection: Bisection::default(),
             pieces: Pieces::default(),
-            transaction,
-            limits,
+            transaction: Transaction::new(&app),
+            limits: Limits::of([].into_iter(), &app.config),
             witness: Witness::default(),
-            two_phase: TwoPhaseOutputs::of(&app.plan, &app.two_phase_context()),
+            two_phase: TwoPhaseOutputs::default(),
             beside: Beside::new(&app)?,
             checkpoint: Checkpoint { phase: Phase::Barrier, failure: None, retries: 0, is_unanswered: false },
             attention: Attention::default(),
             unanswered: 0,
             app,
         })
+    }
+
+    /// Checks everything that can be checked before records flow, while a thread makes the producer ready.
+    /// Before all checks have passed nothing is processed, and nothing but internal topics is created; what an
+    /// earlier run left behind is examined with the first assignment, when the producer is ready.
+    fn prepare(&mut self) -> Result {
+        let timeout = self.app.config.connect_timeout;
+        self.ask("connecting to the log", move |log| log.connect(timeout))?;
+        self.transaction.make_ready(&self.app);
+        let (config, plan, names) = (self.app.config.clone(), self.app.plan.clone(), self.app.names.clone());
+        let check = move |log: &dyn Log| topics::prepare(log, &config, &plan, &names);
+        let (topics, written) = self.ask("the check of the topics", check)?;
+        self.limits = Limits::of(written.iter().map(|(name, info)| (name.as_str(), info)), &self.app.config);
+        self.transaction.fit(&self.app, self.limits.sizes());
+        self.group = Group::outside(&self.app, topics);
+        self.two_phase = TwoPhaseOutputs::of(&self.app.plan, &self.app.two_phase_context());
+        Ok(())
+    }
+
+    /// Asks the log while the loop goes on hearing the group and a request to stop.
+    fn ask<R: Send + 'static>(
+        &mut self,
+        what: &'static str,
+        question: impl FnOnce(&dyn Log) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
+        let Loop { app, group, attention, .. } = self;
+        attention.ask(app, group, what, question)
     }
 
     fn turn_until_done(&mut self) -> Result {
@@ -151,7 +175,7 @@ impl Loop {
                 continue; // its steps themselves wait for the log
             }
             if self.is_done() || self.when_answered(Self::is_drained)? {
-                if self.when_answered(|this| this.beside.outboxes.have_caught_up())? {
+                if self.when_answered(Self::outboxes_have_caught_up)? {
                     return Ok(());
                 }
                 self.group.wait(Duration::from_millis(20));
@@ -207,7 +231,7 @@ impl Loop {
             let (phase, action) = self.checkpoint.phase.on(event);
             tracing::trace!(?event, ?phase, ?action);
             self.checkpoint.phase = phase;
-            self.back_off(event);
+            self.back_off(event)?;
             event = match action {
                 Action::Rest => return Ok(()),
                 Action::Compute => self.compute()?,
@@ -246,7 +270,7 @@ impl Loop {
     }
 
     /// Waits before a failed call is made again, longer each time.
-    fn back_off(&mut self, event: Event) {
+    fn back_off(&mut self, event: Event) -> Result {
         let Event::Failed(_) = event else {
             if matches!(event, Event::Applied { .. } | Event::Empty) {
                 if std::mem::take(&mut self.checkpoint.is_unanswered) {
@@ -254,7 +278,7 @@ impl Loop {
                 }
                 self.checkpoint.retries = 0;
             }
-            return;
+            return Ok(());
         };
         if matches!(self.checkpoint.phase, Phase::Looking(_) | Phase::Replacing(_) | Phase::Settling) {
             self.app.observe(&Observed::Alive);
@@ -268,13 +292,18 @@ impl Loop {
                     self.app.observe(&Observed::Connection(Some(&f.to_string())));
                 }
             }
-            self.app.env.clock.sleep(pause);
+            let clock = self.app.env.clock.clone();
+            self.ask("the next attempt at a call of the log", move |_| {
+                clock.sleep(pause);
+                Ok(())
+            })?;
         }
+        Ok(())
     }
 
     /// Remembers a failure and reports its reaction; a crash ends the loop at once.
     fn failed(&mut self, error: Error) -> Result<Event> {
-        let replay = if let Error::Log(f) = &error { self.refused_by_log(f) } else { None };
+        let replay = if let Error::Log(f) = &error { self.refused_by_log(f)? } else { None };
         let event = match &error {
             Error::Killed => return Err(error),
             Error::Log(f) => replay.unwrap_or(Event::Failed(f.reaction)),
@@ -333,18 +362,42 @@ impl Loop {
             return Ok(false);
         }
         self.beside.receivers.stop();
-        for source in self.partitions.sources.iter().filter(|s| self.beside.receivers.fill(&s.at.topic)) {
-            if source.next < self.app.env.log.end_offset(&source.at)? {
-                return Ok(false);
+        let filled = self.partitions.sources.iter().filter(|s| self.beside.receivers.fill(&s.at.topic));
+        let places: Vec<_> = filled.map(|source| (source.at.clone(), source.next)).collect();
+        let are_passed = self.ask("the ends of the topics of receivers", move |log| {
+            for (at, next) in places {
+                if next < log.end_offset(&at)? {
+                    return Ok(false);
+                }
             }
+            Ok(true)
+        })?;
+        Ok(are_passed && !self.partitions.locals.iter().any(LocalInput::has_more))
+    }
+
+    fn outboxes_have_caught_up(&mut self) -> Result<bool> {
+        let question = self.beside.outboxes.have_caught_up();
+        self.ask("the ends of the topics of outputs", question)
+    }
+
+    /// The cause of a failure to read: the topic may have been made anew.
+    fn explained(&mut self, error: Error) -> Error {
+        let is_about_reading = matches!(&error, Error::Log(f) if f.stage == Stage::Fetch);
+        if !is_about_reading {
+            return error;
         }
-        Ok(!self.partitions.locals.iter().any(LocalInput::has_more))
+        let found = self.ask("a look at the topics", topics::finding(&self.app));
+        let learn = |found: topics::Found| self.group.identity.learn(&self.app, &found.topics).err();
+        found.ok().and_then(learn).unwrap_or(error)
     }
 
     fn end(self, in_order: bool) {
         let _ = crate::failpoint::passes("during-shutdown");
-        let Loop { app, group, partitions, recovery, transaction, mut beside, .. } = self;
+        let Loop { app, group, partitions, recovery, transaction, mut beside, attention, .. } = self;
         beside.stop();
+        if attention.has_left_a_question() {
+            return; // it may hold the membership, and the log does not answer
+        }
         let rows = Witness::last_rows(&partitions.sources);
         match group.membership() {
             Ok(membership) if in_order && !rows.is_empty() && !group.is_lost(&membership) => {

@@ -7,8 +7,8 @@
 use super::Loop;
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
-    log::Membership,
-    record::{BatchId, Incarnation, Partition, RawChunk, TopicPartition},
+    log::{Log, Membership},
+    record::{BatchId, Incarnation, RawChunk, TopicPartition},
     runtime::{
         app::RETRY_PAUSE,
         batch::{
@@ -82,7 +82,13 @@ impl Loop {
             None => self.begin_recovery(wanted)?,
         };
         if !recovery.is_done() {
-            recovery.step(&self.app, &mut self.group)?;
+            let Loop { app, group, attention, .. } = self;
+            let found = recovery.step(app, &mut |waited| attention.attend(app, group, waited))?;
+            if let Some(contradiction) = found {
+                let positions = self.committed(std::slice::from_ref(&contradiction.at))?;
+                let is_committed = positions.iter().any(|p| p.committed.is_some());
+                return Err(contradiction.explained(&self.app, is_committed));
+            }
             if self.app.env.shutdown.is_requested() {
                 tracing::info!(
                     "asked to stop while state is being restored; the next start continues the restore"
@@ -100,10 +106,25 @@ impl Loop {
 
     /// Checks once that this program may continue from what an earlier run left behind, and how.
     pub(super) fn look_back(&mut self) -> Result {
-        if let Some(takeover) = self.group.identity.look_back(&self.app, &self.group.topics)? {
+        let question = self.group.identity.looking_back(&self.app);
+        let found = self.ask("reading what an earlier run left behind", question)?;
+        if let Some(takeover) = self.group.identity.looked_back(&self.app, &self.group.topics, found)? {
             self.app.take_over(takeover);
         }
         Ok(())
+    }
+
+    /// The committed offsets and recovery records of partitions, read once no transaction on them is pending.
+    pub(super) fn committed(&mut self, at: &[TopicPartition]) -> Result<Vec<CommittedPosition>> {
+        let question = self.group.committed(at)?;
+        let committed = self.ask("reading committed offsets", move |_| Ok(question()?))?;
+        let positions = at.iter().zip(committed);
+        positions.map(|(at, committed)| CommittedPosition::of(&self.app, at, committed)).collect()
+    }
+
+    fn bounds(&mut self, sources: &[CommittedPosition]) -> Result<Vec<sources::Bounds>> {
+        let question = sources::bounds(&self.app, self.group.identity.meta(), sources);
+        self.ask("reading where the input begins and ends", question)
     }
 
     fn begin_recovery(&mut self, wanted: &[TopicPartition]) -> Result<Recovery> {
@@ -115,40 +136,68 @@ impl Loop {
         }
         self.group.accept()?;
         self.look_back()?;
-        let mut positions = self.group.committed(&self.app, wanted)?;
+        let mut positions = self.committed(wanted)?;
         let meta = self.group.identity.meta();
         // What the group has for a topic that was made anew is about the old one.
         for position in positions.iter_mut().filter(|p| meta.is_some_and(|meta| meta.is_new(&p.at.topic))) {
             (position.committed, position.record) = (None, None);
         }
         let ours = self.take_incarnation(&positions, &membership)?;
-        self.two_phase.recover(&self.app, ours, &membership.member_id)?;
+        self.finish_outputs(ours, &membership)?;
         self.report_other_version(&positions);
         let (states, sources): (Vec<CommittedPosition>, Vec<CommittedPosition>) =
             positions.into_iter().partition(|p| p.at.topic == self.app.names.exchange);
         if sources.iter().any(|p| p.committed.is_none()) {
-            self.starts(&sources, &[])?; // lost offsets are reported under the name of the input, before any restore
+            let bounds = self.bounds(&sources)?;
+            self.starts(&sources, &bounds, &[])?; // lost offsets are reported under the name of the input, before any restore
         }
         let token = self.group.identity.token(&self.app, BatchId(0)); // batches are numbered from 1
-        Recovery::begin(&self.app, &token, membership, states, sources)
+        let Loop { app, group, attention, .. } = self;
+        let attend = &mut |waited| attention.attend(app, group, waited);
+        Recovery::begin(app, &token, membership, states, sources, attend)
+    }
+
+    /// Finishes what was committed earlier for outputs outside the log.
+    fn finish_outputs(&mut self, ours: Incarnation, membership: &Membership) -> Result {
+        if !self.two_phase.must_recover() {
+            return Ok(());
+        }
+        let topic = self.app.names.meta.clone();
+        let read = move |log: &dyn Log| Meta::read(log, &topic);
+        let meta = self.ask("reading what outputs have to finish", read)?;
+        let Loop { app, group, attention, two_phase, .. } = self;
+        attention.call(two_phase.labels(&app.plan));
+        let whose = (ours, &*membership.member_id);
+        let recovered =
+            two_phase.recover(app, meta, whose, &mut |waited| attention.attend(app, group, waited));
+        attention.call(vec![]);
+        recovered
     }
 
     fn finish_recovery(&mut self, recovery: Recovery) -> Result {
+        let bounds = self.bounds(&recovery.sources)?;
+        if self.group.has_events() || self.group.has_lost() {
+            self.recovery = Some(recovery); // what happened while the log was asked comes first
+            return Ok(());
+        }
         let Recovery { membership, sources, ready, .. } = recovery;
         let seen: Vec<_> = ready.iter().filter_map(|recovered| recovered.seen.as_ref()).collect();
-        let starts = self.starts(&sources, &seen)?;
-        sources::report_offsets_of_others(&self.app, self.group.identity.meta(), &sources, &starts)?;
+        let starts = self.starts(&sources, &bounds, &seen)?;
+        let meta = self.group.identity.meta();
+        sources::report_offsets_of_others(&self.app, meta, &sources, &bounds, &starts);
         let fetchers = self.group.start(&starts, membership, self.partitions.none_owned())?;
         self.group.assignment_is_known();
         self.beside.ends.answers().for_each(drop); // they are about these partitions as they were before
         let (app, stopwatch) = (&self.app, self.app.stopwatch());
         let count = app.config.state_partitions;
         let mut opened = vec![];
-        for ((position, (at, from)), fetcher) in sources.into_iter().zip(starts).zip(fetchers) {
+        for (((position, (at, from)), bounds), fetcher) in
+            sources.into_iter().zip(starts).zip(bounds).zip(fetchers)
+        {
             let source = app.plan.source_of(&at.topic).expect("a group that assigns other topics was left");
             let committed = position.committed.map(|c| c.offset);
             let committed_at = position.record.map(|record| record.time);
-            let stop_at = if app.is_bounded() { Some(app.env.log.end_offset(&at)?) } else { None };
+            let stop_at = app.is_bounded().then_some(bounds.end);
             tracing::debug!(%at, %from, is_first = committed.is_none(), "source partition ready");
             let start = Start { at, from, committed, committed_at, stop_at, fetcher };
             opened.push(SourcePartition::open(&app.plan, source, start, count, stopwatch.clone()));
@@ -163,11 +212,12 @@ impl Loop {
     fn starts(
         &self,
         sources: &[CommittedPosition],
+        bounds: &[sources::Bounds],
         seen: &[&sources::Seen],
     ) -> Result<Vec<(TopicPartition, crate::record::Offset)>> {
         let of_owned = self.partitions.states.iter().filter_map(|s| s.seen.as_ref());
         let seen: Vec<_> = of_owned.chain(seen.iter().copied()).collect();
-        sources::starts(&self.app, self.group.identity.meta(), sources, &seen)
+        sources::starts(&self.app, self.group.identity.meta(), sources, bounds, &seen)
     }
 
     fn report_other_version(&self, positions: &[CommittedPosition]) {
@@ -190,7 +240,7 @@ impl Loop {
         membership: &Membership,
     ) -> Result<Incarnation> {
         self.pace.not_before(positions.iter().filter_map(|p| p.record.as_ref()).map(|r| r.time).max());
-        let superseded = self.group.identity.is_superseded(&self.app)?;
+        let superseded = self.is_superseded()?;
         if let Some(ours) = self.group.identity.incarnation() {
             let is_fenced = superseded || self.group.identity.is_fenced(&self.app, positions);
             return if is_fenced { Err(self.fenced()) } else { Ok(ours) };
@@ -208,14 +258,15 @@ impl Loop {
     fn claim(&mut self, ours: Incarnation, membership: &Membership) -> Result {
         let row = Meta::claim_row(&self.app.env.instance, ours);
         // Whether or not a claim that failed was written: the next one is higher.
-        self.commit_alone(&row, membership, "claiming the next incarnation")
+        self.commit_alone(row, membership, "claiming the next incarnation")
     }
 
     /// Writes rows to the meta topic in a transaction of their own. If that fails in a way that may pass, the
     /// next attempt is made with another producer.
-    pub(super) fn commit_alone(&mut self, rows: &RawChunk, membership: &Membership, what: &str) -> Result {
-        let transaction = &mut self.transaction;
-        match transaction.commit_alone(&self.app.names.meta, Partition(0), rows, membership) {
+    pub(super) fn commit_alone(&mut self, rows: RawChunk, membership: &Membership, what: &str) -> Result {
+        let Loop { app, group, attention, transaction, .. } = self;
+        let attend = &mut |waited| attention.attend(app, group, waited);
+        match transaction.commit_alone(app.names.meta.clone(), rows, membership.clone(), attend)? {
             Ok(()) if !transaction.is_suspect() => Ok(()),
             Err(f) if matches!(f.reaction, Reaction::StopPipeline | Reaction::Exit) => Err(f.into()),
             outcome => {

@@ -17,6 +17,7 @@ use crate::{
     state::{StoreId, changelog},
     task::checkpoint::Event,
 };
+use std::collections::BTreeSet;
 
 impl Loop {
     /// The records of an output that its topic accepts; the others go where the policy says.
@@ -94,19 +95,25 @@ impl Loop {
 
     /// The log has refused records that were sent. `Some` = something was learned, and the batch is replayed with that;
     /// `None` = the failure stands.
-    pub(super) fn refused_by_log(&mut self, failure: &Failure) -> Option<Event> {
+    pub(super) fn refused_by_log(&mut self, failure: &Failure) -> Result<Option<Event>> {
         if failure.stage != Stage::Produce || failure.reaction != Reaction::StopPipeline {
-            return None;
+            return Ok(None);
         }
         let refused = self.transaction.take_refused();
         if refused.is_empty() {
-            return None;
+            return Ok(None);
         }
+        let names: BTreeSet<String> = refused.iter().map(|record| record.topic.clone()).collect();
+        let described = self.ask("the settings of topics that refused records", move |log| {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let infos = log.describe(&names).unwrap_or_default();
+            Ok(names.into_iter().map(str::to_owned).zip(infos).collect())
+        })?;
         let replay = |reaction| {
             tracing::warn!("{failure}; the batch is processed again, with what is known now");
-            Some(Event::Failed(reaction))
+            Ok(Some(Event::Failed(reaction)))
         };
-        match self.limits.learn(self.app.env.log.as_ref(), &refused) {
+        match self.limits.learn(described, &refused) {
             Learned::Sizes => {
                 self.transaction.set_sizes(self.limits.sizes());
                 return replay(Reaction::RecreateProducer);
@@ -116,6 +123,6 @@ impl Loop {
         }
         let may_leave_out = self.app.config.on_refused_record == RefusedRecordPolicy::DeadLetter
             && !refused.iter().any(|record| self.app.names.is_of_engine(&record.topic));
-        if may_leave_out && self.limits.remember(refused) { replay(Reaction::AbortReplay) } else { None }
+        if may_leave_out && self.limits.remember(refused) { replay(Reaction::AbortReplay) } else { Ok(None) }
     }
 }

@@ -1,5 +1,6 @@
 //! A network that is slow, or lets nothing through for longer than a session and a transaction last, in one direction
-//! or in both: what was on its way arrives late, and nothing is lost or counted twice.
+//! or in both: what was on its way arrives late, and nothing is lost or counted twice. Whoever waits for an answer
+//! meanwhile is alive and can be stopped.
 
 use super::{
     client::Client,
@@ -9,12 +10,83 @@ use super::{
     until,
 };
 use crate::{
-    proxy::{Proxy, Way},
+    proxy::{Api, Fault, Proxy, Way},
     subject::bootstrap,
 };
 use std::time::Duration;
 
 const BOTH: [Way; 2] = [Way::ToBroker, Way::ToClient];
+
+/// The program asks the broker something, which never answers: it is alive, and a request to stop is obeyed. If the
+/// question `is_long`, the loop also says that it takes long, which it can do only while it turns.
+fn stops_while_it_asks(proxy: &Proxy, api: Api, mut run: Run, what: &str, is_long: bool) {
+    let question = proxy.on(api, Fault::Hold, u64::MAX);
+    run.go_on();
+    until(what, || {
+        run.must_run();
+        question.fired() > 0
+    });
+    BOTH.iter().for_each(|way| proxy.shut(*way));
+    until("it says what takes long", || {
+        run.must_run();
+        !is_long || run.text().contains(&format!("{what} has been running for 10 s"))
+    });
+    assert_eq!(run.get("/livez").0, 200);
+    let log = run.stop();
+    assert!(log.contains(&format!("stopping without waiting any longer for {what}")), "{log}");
+    BOTH.iter().for_each(|way| proxy.open(*way));
+    question.end();
+    println!("a broker that stood still: stopped without waiting for {what}");
+}
+
+#[test]
+fn a_program_that_waits_for_an_answer_outside_a_batch_is_alive_and_stops() {
+    let (client, proxy) = (Client::new(&bootstrap()), Proxy::start(&bootstrap()));
+    let impatient = |app: App| app.with("stop-timeout-ms", "500");
+
+    // Outside the group.
+    let app = App::new("kafka_word_count", &client);
+    let standby = impatient(app.elsewhere().via(proxy.bootstrap()).with("instance-id", "pod-2"));
+    let mut first = app.start("");
+    app.has_committed(&client, &mut first);
+    let mut second = standby.start("");
+    until("the second stands by", || {
+        second.must_run();
+        second.text().contains("this one stands by")
+    });
+    stops_while_it_asks(&proxy, Api::DescribeGroups, second, "a look at the members of the group", false);
+    first.must_run();
+    first.stop();
+
+    // As it begins to recover: what an earlier run left behind, then the offsets of its partitions.
+    let asked = [
+        ("filter_project", Api::ListOffsets, "reading what an earlier run left behind", false),
+        ("kafka_word_count", Api::OffsetFetch, "reading committed offsets", true),
+    ];
+    for (program, api, what, is_long) in asked {
+        let app = impatient(App::new(program, &client).via(proxy.bootstrap()));
+        let mut run = app.start("after-assignment=hold");
+        run.until_fired("after-assignment");
+        stops_while_it_asks(&proxy, api, run, what, is_long);
+        let mut run = app.start("");
+        app.has_committed(&client, &mut run);
+        run.stop();
+    }
+}
+
+#[test]
+fn a_program_that_cannot_connect_yet_stops() {
+    let (client, proxy) = (Client::new(&bootstrap()), Proxy::start(&bootstrap()));
+    let app = App::new("filter_project", &client).via(proxy.bootstrap()).with("stop-timeout-ms", "500");
+    BOTH.iter().for_each(|way| proxy.shut(*way));
+    let mut run = app.start("");
+    until("it asks the broker", || {
+        run.must_run();
+        proxy.waited(Way::ToBroker) > 0
+    });
+    let log = run.stop();
+    assert!(log.contains("stopping without waiting any longer for connecting to the log"), "{log}");
+}
 
 #[test]
 fn a_program_behind_a_slow_network_goes_on() {

@@ -31,8 +31,8 @@ fn committed(log: &Arc<dyn Log>, group: &str, at: &[TopicPartition]) -> Vec<Opti
         topics: vec![],
         session_timeout: Duration::from_secs(10),
     };
-    let mut member = log.join(&spec, Arc::new(|| ())).unwrap();
-    let found = member.committed(at).unwrap();
+    let member = log.join(&spec, Arc::new(|| ())).unwrap();
+    let found = member.committed(at)().unwrap();
     member.close(true);
     found
 }

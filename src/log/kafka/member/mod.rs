@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     error::{Failure, Reaction, Result, Stage},
-    log::{Committed, GroupEvent, GroupSpec, Member, Membership, Wake},
+    log::{Committed, GroupEvent, GroupSpec, Member, Membership, Question, Wake},
     record::TopicPartition,
 };
 use rdkafka::{
@@ -97,6 +97,9 @@ struct State {
     unanswered: Option<Change>,
     /// No broker can be reached.
     down: bool,
+    /// The library says so, which has to be checked: it counts brokers that went away once and that this client, which talks
+    /// to the group's coordinator alone, has not needed since.
+    suspected: bool,
     /// A thread looks whether one can be reached.
     watched: bool,
     /// The broker refused a commit of this member because another member has taken its place.
@@ -138,9 +141,8 @@ impl ClientContext for Group {
     fn error(&self, error: KafkaError, reason: &str) {
         let Some(code) = error.rdkafka_error_code() else { return };
         let mut state = self.state();
-        if code == Code::AllBrokersDown && !state.down {
-            state.down = true;
-            state.events.push_back(GroupEvent::Connection(Some(reason.to_owned())));
+        if code == Code::AllBrokersDown {
+            state.suspected = true;
             (self.wake)();
         }
         state.last_error = Some((code, reason.to_owned()));
@@ -290,11 +292,15 @@ impl KafkaMember {
         Failure::new(Stage::Group, Reaction::Exit, message)
     }
 
-    /// After a lost connection somebody has to ask whether it is back: the library does not report that. Nor does it report
-    /// a broker that is connected and does not answer; that costs the place in the group.
+    /// Somebody has to ask whether a lost connection is really lost, and when it is back: the library does not report that.
+    /// Nor does it report a broker that is connected and does not answer; that costs the place in the group.
     fn watch_connection(&self) {
-        if std::mem::replace(&mut self.consumer.context().state().watched, true) {
-            return;
+        {
+            let mut state = self.consumer.context().state();
+            if state.watched {
+                return;
+            }
+            (state.watched, state.suspected) = (true, false);
         }
         let (consumer, settings) = (Arc::downgrade(&self.consumer), self.settings.clone());
         let topic = self.topics.first().cloned().unwrap_or_default();
@@ -390,7 +396,8 @@ impl Member for KafkaMember {
             self.answer("rebalance")?;
         }
         let events: Vec<GroupEvent> = self.consumer.context().state().events.drain(..).collect();
-        if events.iter().any(|e| matches!(e, GroupEvent::Connection(Some(_)) | GroupEvent::Lost(_))) {
+        let is_suspected = self.consumer.context().state().suspected;
+        if is_suspected || events.iter().any(|e| matches!(e, GroupEvent::Lost(_))) {
             self.watch_connection();
         }
         Ok(events)
@@ -417,18 +424,15 @@ impl Member for KafkaMember {
         self.consumer.assignment_lost()
     }
 
-    fn committed(&mut self, at: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Failure> {
-        if at.is_empty() {
-            return Ok(vec![]);
-        }
-        ffi::committed(self.consumer.client().native_ptr(), at, self.committed_timeout).map_err(|code| {
-            let reaction = classify(Stage::OffsetFetch, code, Flags::default());
-            let first = &at[0];
-            Failure::new(
-                Stage::OffsetFetch,
-                reaction,
-                format!("{first} and {} more: {code} ({code:?})", at.len() - 1),
-            )
+    fn committed(&self, at: &[TopicPartition]) -> Question<Vec<Option<Committed>>> {
+        let (consumer, at, timeout) = (Arc::clone(&self.consumer), at.to_vec(), self.committed_timeout);
+        Box::new(move || {
+            let Some(first) = at.first() else { return Ok(vec![]) };
+            ffi::committed(consumer.client().native_ptr(), &at, timeout).map_err(|code| {
+                let reaction = classify(Stage::OffsetFetch, code, Flags::default());
+                let what = format!("{first} and {} more: {code} ({code:?})", at.len() - 1);
+                Failure::new(Stage::OffsetFetch, reaction, what)
+            })
         })
     }
 
@@ -443,13 +447,16 @@ impl Member for KafkaMember {
         self.answer("giving up partitions")
     }
 
-    fn unassigned(&mut self, topics: &[(String, u32)]) -> Result<Vec<TopicPartition>, Failure> {
-        let found = self.consumer.fetch_group_list(Some(&self.group), GROUP_TIMEOUT).map_err(|e| {
-            let message = format!("describing the group `{}`: {e}", self.group);
-            Failure::new(Stage::Group, Reaction::RetrySame, message)
-        })?;
-        let group = found.groups().iter().find(|g| g.name() == self.group);
-        Ok(group.and_then(|group| assignment::unassigned(group, topics)).unwrap_or_default())
+    fn unassigned(&self, topics: &[(String, u32)]) -> Question<Vec<TopicPartition>> {
+        let (consumer, name, topics) = (Arc::clone(&self.consumer), self.group.clone(), topics.to_vec());
+        Box::new(move || {
+            let found = consumer.fetch_group_list(Some(&name), GROUP_TIMEOUT).map_err(|e| {
+                let message = format!("describing the group `{name}`: {e}");
+                Failure::new(Stage::Group, Reaction::RetrySame, message)
+            })?;
+            let group = found.groups().iter().find(|g| g.name() == name);
+            Ok(group.and_then(|group| assignment::unassigned(group, &topics)).unwrap_or_default())
+        })
     }
 
     fn rejoin(&mut self) -> Result<(), Failure> {
