@@ -230,7 +230,7 @@ impl Log for SimLog {
     }
 
     fn fetch(&self, _: &FetchSpec) -> Result<Box<dyn Fetch>> {
-        self.step(Call::Describe)?;
+        self.step(Call::Join)?;
         Ok(Box::new(SimFetch { inner: self.inner.fetch_embedded(), fate: self.fate.clone() }))
     }
 
