@@ -147,6 +147,20 @@ pub struct Config {
     /// Go on even if a state begins empty where another one is left behind, or is out of date. For one start: it also accepts what
     /// later changes of the program would do.
     pub accept_state_changes: bool,
+    /// How rows get from one stage to the next.
+    #[doc(hidden)]
+    pub exchange: ExchangeThrough,
+}
+
+/// How rows get from one stage to the next.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExchangeThrough {
+    /// Handed over in memory: all stages run in this process.
+    #[default]
+    Memory,
+    /// Written to the exchange topic, and read from there.
+    Topic,
 }
 
 impl Config {
@@ -186,6 +200,7 @@ impl Config {
             remember: Duration::from_secs(60),
             accept_offsets: false,
             accept_state_changes: false,
+            exchange: ExchangeThrough::default(),
         }
     }
 

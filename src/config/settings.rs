@@ -60,6 +60,7 @@ impl Config {
             accept_offsets,
             on_refused_record,
             accept_state_changes,
+            exchange: _,
         } = self;
         let interval = match trigger {
             Trigger::Interval(interval) => millis(interval),

@@ -29,7 +29,7 @@ pub fn change(record: RawRecord<'_>) -> Option<Change<'_>> {
 }
 
 /// Sets `out` to the beginning of a row key of `store`.
-pub(super) fn store_key(store: StoreId, out: &mut Vec<u8>) {
+pub(crate) fn store_key(store: StoreId, out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(&store.0.to_be_bytes());
 }

@@ -11,6 +11,7 @@ pub mod recovery;
 pub mod recovery_record;
 pub mod restore_progress;
 mod running;
+pub mod stage_row;
 
 pub use running::Running;
 
@@ -215,7 +216,7 @@ impl Task {
     pub fn receive(&mut self, batch: &Batch, envelope: Envelope) -> Result {
         let Envelope { edge, upstream, time, chunk } = envelope;
         let inlet = self.edges.get(&edge).unwrap_or_else(|| panic!("task {} reads no edge {edge}", self.id));
-        assert_eq!(time, batch.time, "rows of another batch, from {upstream} on edge {edge}");
+        assert!(time <= batch.time, "rows of a later batch, from {upstream} on edge {edge}");
         assert_eq!(inlet.stage, upstream.stage(), "rows of another stage on edge {edge}");
         let readers = inlet.readers.clone();
         let Some((last, rest)) = readers.split_last() else { return Ok(()) };

@@ -33,6 +33,9 @@ pub struct RecoveryRecord {
     /// For state partitions: at most the offset after the last changelog row of the batch; a roll forward begins here.
     #[serde(rename = "cl", default, skip_serializing_if = "Option::is_none")]
     pub changelog_end: Option<Offset>,
+    /// Where rows go through the exchange topic: the last time that each stage has closed, from 1 on.
+    #[serde(rename = "cd", default, skip_serializing_if = "Vec::is_empty")]
+    pub closed: Vec<BatchTime>,
     /// The next offset of each source partition when the batch was committed: a witness against lost group offsets.
     /// Kept only with the state, not in the group's metadata.
     #[serde(rename = "in", default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -49,6 +52,7 @@ impl RecoveryRecord {
             time,
             fingerprint: fingerprint.into(),
             changelog_end: None,
+            closed: vec![],
             inputs: BTreeMap::new(),
         }
     }

@@ -89,6 +89,7 @@ impl<'p> Driver<'p> {
         config.threads = settings.threads;
         config.state_partitions = settings.state_partitions;
         config.admin_bind = None;
+        config.exchange = settings.exchange;
         let stamps = AtomicU64::new(0);
         let steady = move || Duration::from_millis(stamps.fetch_add(1, Ordering::Relaxed));
         Driver {

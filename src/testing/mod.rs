@@ -39,7 +39,7 @@ pub use outputs::{outputs, outputs_of_two};
 pub use table::{Reading, feed};
 pub use turnstile::Crash;
 
-use crate::{context::StreamingContext, error::Result};
+use crate::{config::ExchangeThrough, context::StreamingContext, error::Result};
 use std::fmt;
 
 /// How a program is run in a test.
@@ -55,6 +55,9 @@ pub struct Settings {
     pub threads: usize,
     /// What happens to the process between two batches.
     pub between: Between,
+    /// How rows get from one stage to the next.
+    #[doc(hidden)]
+    pub exchange: ExchangeThrough,
 }
 
 impl Default for Settings {
@@ -66,6 +69,7 @@ impl Default for Settings {
             state_partitions: 8,
             threads: 0,
             between: Between::GoesOn,
+            exchange: ExchangeThrough::Memory,
         }
     }
 }
@@ -102,6 +106,17 @@ pub fn ways() -> [Settings; 7] {
     ]
 }
 
+/// Ways in which rows go from stage to stage through the exchange topic.
+fn ways_through_topic() -> [Settings; 4] {
+    let plain = Settings { exchange: ExchangeThrough::Topic, ..Settings::default() };
+    [
+        Settings { threads: 2, state_partitions: 3, ..plain },
+        Settings { between: Between::RestartWithoutState, ..plain },
+        Settings { between: Between::CrashBeforeCommit, ..plain },
+        Settings { between: Between::CrashAfterCommit, ..plain },
+    ]
+}
+
 /// Runs a program over a table of batches, one at each interval; returns what it wrote, with `---` between batches.
 ///
 /// ```
@@ -124,7 +139,7 @@ pub fn run(settings: Settings, program: impl Fn(&StreamingContext), input: &str)
     Ok(batches?.join("---\n"))
 }
 
-/// Like [`run`], in each of the [`ways`]. Console rows are not compared where a process dies after a commit: they
+/// Like [`run`], in each of the [`ways`], and with rows that go through the exchange topic. Console rows are not compared where a process dies after a commit: they
 /// are shown at most once.
 ///
 /// # Panics
@@ -138,7 +153,7 @@ pub fn run_every_way(program: impl Fn(&StreamingContext), input: &str) -> String
     };
     let [plain, others @ ..] = ways();
     let expected = show(plain);
-    for settings in others {
+    for settings in others.into_iter().chain(ways_through_topic()) {
         let written = show(settings);
         let shown_once = settings.between != Between::CrashAfterCommit;
         let compared = |table: &str| -> Vec<String> {

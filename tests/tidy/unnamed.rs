@@ -10,10 +10,9 @@ use std::collections::BTreeMap;
 /// Folders that exist for tests.
 const FOR_TESTS: [&str; 2] = ["src/testing/", "src/sim/"];
 /// Items that only tests name, and why they exist.
-const ONLY_TESTS: [(&str, &str); 3] = [
+const ONLY_TESTS: [(&str, &str); 2] = [
     ("kept_bytes", "no call of the boundary shows what a log in memory still holds"),
-    ("held_back", "the loop does not read the exchange topic yet"),
-    ("read_from", "the loop does not read the exchange topic yet"),
+    ("held_back", "the page does not show yet who holds a time back"),
 ];
 const KINDS: [&str; 7] = ["fn", "struct", "enum", "trait", "type", "const", "static"];
 

@@ -3,17 +3,54 @@
 //! Owns what is known about a batch from its cut to its report. Knows no task. Invariant: it is created
 //! afresh at each cut.
 
+use super::outgoing::Outgoing;
 use crate::{
     operator::{Batch, Counters, NodeId, Output},
-    record::Map,
+    record::{BatchId, Map},
     runtime::events::{InputRange, Phases},
     sink::two_phase::Collected,
 };
 use std::time::Duration;
 
+/// What a transaction is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Content {
+    /// Input, taken through all stages.
+    #[default]
+    Whole,
+    /// Input, taken through the first stage: its rows go through the exchange topic.
+    Input,
+    /// A time that later stages close: their rows have come through the exchange topic.
+    Closing,
+}
+
+impl Content {
+    /// Whether it is computed by this stage.
+    #[must_use]
+    pub fn has_stage(self, stage: u32) -> bool {
+        match self {
+            Content::Whole => true,
+            Content::Input => stage == 0,
+            Content::Closing => stage > 0,
+        }
+    }
+
+    /// Whether it has input.
+    #[must_use]
+    pub fn has_input(self) -> bool {
+        self != Content::Closing
+    }
+}
+
 /// The batch in flight.
 #[derive(Default)]
 pub struct InFlight {
+    /// What it is made of.
+    pub content: Content,
+    /// The number under which it is committed, if it is not that of the batch: others were committed while it took input.
+    pub commit_id: Option<BatchId>,
+    /// What it sends through the exchange topic.
+    pub outgoing: Option<Outgoing>,
     /// Its facts; `None` before the first batch.
     pub batch: Option<Batch>,
     /// When it was cut, on the monotonic clock.
@@ -56,5 +93,14 @@ impl InFlight {
     #[must_use]
     pub fn batch(&self) -> Batch {
         self.batch.expect("a batch is in flight")
+    }
+
+    /// The number under which it is committed.
+    ///
+    /// # Panics
+    /// As [`InFlight::batch`].
+    #[must_use]
+    pub fn commit_id(&self) -> BatchId {
+        self.commit_id.unwrap_or(self.batch().id)
     }
 }

@@ -5,7 +5,9 @@
 pub mod bisection;
 mod careful;
 pub mod in_flight;
+pub mod incoming;
 pub mod local_input;
+pub mod outgoing;
 pub mod pace;
 pub mod partitions;
 pub mod pieces;

@@ -90,9 +90,23 @@ impl Partitions {
 
     /// The batch in flight is given up: its input is delivered again.
     pub fn abort(&mut self) {
-        self.states.iter_mut().for_each(StatePartition::abort);
+        self.abort_states();
         self.locals.iter_mut().for_each(LocalInput::abort);
         self.sources.iter_mut().for_each(SourcePartition::abort);
+    }
+
+    /// What state partitions have computed is given up, while the sources go on.
+    pub fn abort_states(&mut self) {
+        self.states.iter_mut().for_each(StatePartition::abort);
+    }
+
+    /// The time that a stage of all state partitions can close next, and that none of them has still to hear of.
+    #[must_use]
+    pub fn closable(&self, stage: u32) -> Option<BatchTime> {
+        let time = self.states.iter().filter_map(|state| state.closable(stage)).min()?;
+        let is_known =
+            |state: &StatePartition| state.closable(stage) == Some(time) || state.has_closed(stage, time);
+        self.states.iter().all(is_known).then_some(time)
     }
 
     /// The batch in flight changed nothing.
@@ -118,8 +132,9 @@ impl Partitions {
 
     /// Whether the batch in flight has moved an offset or touched state.
     #[must_use]
-    pub fn have_moved(&self) -> bool {
-        self.sources.iter().any(SourcePartition::is_touched) || self.states.iter().any(|s| s.touched)
+    pub fn have_moved(&self, has_input: bool) -> bool {
+        (has_input && self.sources.iter().any(SourcePartition::is_touched))
+            || self.states.iter().any(|s| s.touched)
     }
 
     /// The limits of one record queue; during the search for a failing record chunks are as small as the

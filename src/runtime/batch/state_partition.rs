@@ -2,13 +2,14 @@
 //!
 //! Knows no log call. Invariant: the database changes only in [`StatePartition::apply`].
 
+use super::incoming::Incoming;
 use crate::{
     error::Result,
     operator::{Batch, Envelope, Output},
     plan::Topology,
-    record::{Offset, Partition, RawChunk, TaskId, TopicPartition},
+    record::{BatchTime, Offset, Partition, RawChunk, TaskId, TopicPartition},
     state::{Backend, Overlay},
-    task::{Stopwatch, Task, recovery_record::RecoveryRecord},
+    task::{Stopwatch, Task, recovery_record::RecoveryRecord, stage_row},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -34,8 +35,10 @@ pub struct StatePartition {
     pub partition: Partition,
     /// Its partition of the exchange topic: what the group assigns.
     pub at: TopicPartition,
-    /// The next offset of the exchange topic.
-    pub exchange_next: Offset,
+    /// The next offset of the exchange topic, if no rows come through it.
+    exchange_next: Offset,
+    /// What comes through the exchange topic, if rows go through it.
+    pub incoming: Option<Incoming>,
     /// Its database, with what pieces of the batch in flight have changed.
     pub backend: Arc<Overlay>,
     /// Tasks from stage 1 on.
@@ -77,6 +80,7 @@ impl StatePartition {
             partition,
             at,
             exchange_next,
+            incoming: None,
             inbox: tasks.iter().map(|_| vec![]).collect(),
             tasks,
             changelog_end,
@@ -108,6 +112,50 @@ impl StatePartition {
         Ok(task.take_outputs())
     }
 
+    /// Prepares the closing of a time in a stage: what has come for it is waiting there afterwards.
+    ///
+    /// # Errors
+    /// If it cannot be decoded.
+    pub fn close(&mut self, time: BatchTime, stage: usize) -> Result {
+        let number = u32::try_from(stage).expect("stages are few");
+        if let Some(incoming) = &mut self.incoming {
+            self.inbox[stage - 1] = incoming.close(number, time)?;
+            self.touched |= !self.inbox[stage - 1].is_empty();
+            if let Some(progress) = incoming.changed_progress(number) {
+                self.changes.push(stage_row::changelog_row(number, &progress));
+            }
+        }
+        Ok(())
+    }
+
+    /// The time that a stage can close next.
+    #[must_use]
+    pub fn closable(&self, stage: u32) -> Option<BatchTime> {
+        self.incoming.as_ref().and_then(|incoming| incoming.closable(stage))
+    }
+
+    /// Whether a stage has closed a time.
+    #[must_use]
+    pub fn has_closed(&self, stage: u32, time: BatchTime) -> bool {
+        self.incoming.as_ref().is_none_or(|incoming| incoming.closed(stage) >= time)
+    }
+
+    /// The offset of the exchange topic to commit.
+    #[must_use]
+    pub fn position(&self) -> Offset {
+        self.incoming.as_ref().map_or(self.exchange_next, Incoming::position)
+    }
+
+    /// The record of the batch, with what is particular to this partition.
+    #[must_use]
+    pub fn record(&self, of_batch: &RecoveryRecord) -> RecoveryRecord {
+        let mut record = of_batch.with_changelog_end(self.end_in_flight());
+        if let Some(incoming) = &self.incoming {
+            record.closed = (1..).zip(&self.tasks).map(|(stage, _)| incoming.closed(stage)).collect();
+        }
+        record
+    }
+
     /// Encodes the staged changes of all tasks.
     ///
     /// # Errors
@@ -130,10 +178,16 @@ impl StatePartition {
         self.changes.clear();
         self.kept = 0;
         self.tasks.iter_mut().for_each(Task::applied);
+        self.incoming.iter_mut().for_each(Incoming::apply);
         self.changelog_end = self.end_in_flight();
         self.sent_rows = 0;
         (self.touched, self.is_unrecorded) = (false, false);
         Ok(())
+    }
+
+    /// The batch in flight is committed and has not touched it: what it has closed is committed with a later one.
+    pub fn leave(&mut self) {
+        self.incoming.iter_mut().for_each(Incoming::apply);
     }
 
     /// Forgets the batch in flight.
@@ -145,6 +199,7 @@ impl StatePartition {
         self.changes.clear();
         self.kept = 0;
         self.backend.clear();
+        self.incoming.iter_mut().for_each(Incoming::abort);
         self.sent_rows = 0;
         self.touched = self.is_unrecorded;
     }
@@ -166,6 +221,7 @@ impl StatePartition {
 
     /// Ends a batch that changed nothing.
     pub fn rest(&mut self) {
+        self.leave();
         self.tasks.iter_mut().for_each(Task::rest);
     }
 

@@ -187,6 +187,17 @@ impl Transaction {
         self.is_open
     }
 
+    /// What is held so far is put aside, for a transaction that is committed before it.
+    pub fn put_aside(&mut self) -> Held {
+        let emptied = self.held.emptied();
+        std::mem::replace(&mut self.held, emptied)
+    }
+
+    /// Holds what was put aside.
+    pub fn take_up(&mut self, held: Held) {
+        self.held = held;
+    }
+
     /// Whether the batch sends nothing so far.
     #[must_use]
     pub fn holds_nothing(&self) -> bool {

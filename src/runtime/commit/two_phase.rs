@@ -10,6 +10,7 @@ use crate::{
     record::{Incarnation, Map, RawChunk, RawChunkBuilder, hash_bytes},
     runtime::{
         app::App,
+        batch::in_flight::Content,
         group::meta::Meta,
         pool::{Attend, Working},
     },
@@ -117,13 +118,17 @@ impl TwoPhaseOutputs {
         app: &App,
         batch: Batch,
         mut rows: Map<NodeId, Collected>,
+        content: Content,
     ) -> Working<TwoPhaseOutput, Prepared> {
         for output in &mut self.0 {
             output.rows = rows.swap_remove(&output.node).unwrap_or_default();
         }
-        let now = app.stopwatch();
+        let (now, plan) = (app.stopwatch(), app.plan.clone());
         app.pool.start(&mut self.0, move |output| {
             let began = now();
+            if !content.has_stage(plan.stage(output.node)) {
+                return (Ok(()), (output.node, Duration::ZERO));
+            }
             let prepared = output.sink.prepare(&batch, std::mem::take(&mut output.rows));
             let result = prepared.map(|prepared| output.prepared = prepared);
             (result, (output.node, now().saturating_sub(began)))

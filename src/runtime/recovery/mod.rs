@@ -10,12 +10,14 @@ mod restore;
 pub mod sources;
 
 use crate::{
+    config::ExchangeThrough,
     error::Result,
     log::Membership,
     record::{Token, TopicPartition},
     runtime::{
         app::App, batch::state_partition::Recovered, events::Observed, group::CommittedPosition, pool::Attend,
     },
+    task::stage_row,
 };
 pub use restore::Contradiction;
 use restore::{Found, Restore};
@@ -51,8 +53,11 @@ impl Recovery {
         sources: Vec<CommittedPosition>,
         attend: Attend<'_>,
     ) -> Result<Self> {
-        let stores: Vec<String> =
+        let mut stores: Vec<String> =
             app.plan.nodes.iter().flat_map(|n| n.stores.iter().map(|s| s.name.clone())).collect();
+        if app.config.exchange == ExchangeThrough::Topic {
+            stores.push(stage_row::STORE.into());
+        }
         let stores = Arc::new(stores);
         let opening = app.pool.start(&mut states, {
             let (storage, log, names) = (app.env.storage.clone(), app.env.log.clone(), app.names.clone());

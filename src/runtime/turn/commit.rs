@@ -11,7 +11,10 @@ use crate::{
     operator::Batch,
     record::TopicPartition,
     runtime::{
-        batch::{local_input::LocalInput, partitions::Partitions, source_partition::SourcePartition},
+        batch::{
+            local_input::LocalInput, partitions::Partitions, source_partition::SourcePartition,
+            state_partition::StatePartition,
+        },
         events::Observed,
     },
     state::Backend,
@@ -25,8 +28,10 @@ const MEMBERSHIP_PAUSE: Duration = Duration::from_millis(20);
 impl Loop {
     /// The record of the batch, without the parts that differ per partition.
     fn record(&self, batch: Batch) -> RecoveryRecord {
-        let token = self.group.identity.token(&self.app, batch.id);
-        RecoveryRecord::new(token, batch.time, &self.app.fingerprint_short)
+        let token = self.group.identity.token(&self.app, self.in_flight.commit_id());
+        // A time that is closed says nothing of the times that input may still get.
+        let time = if self.in_flight.content.has_input() { batch.time } else { self.pace.last_time() };
+        RecoveryRecord::new(token, time, &self.app.fingerprint_short)
     }
 
     /// Sends what the batch holds and waits for the acknowledgements, while the next input is fetched and decoded.
@@ -131,6 +136,8 @@ impl Loop {
     /// covers it: where nothing moved, one partition stands in for it.
     fn stand_in(&mut self) {
         let Partitions { sources, states, .. } = &mut self.partitions;
+        let has_input = self.in_flight.content.has_input();
+        let sources = if has_input { &sources[..] } else { &[] };
         let is_moved = sources.iter().any(SourcePartition::is_touched) || states.iter().any(|s| s.touched);
         if let Some(state) = states.first_mut().filter(|_| !is_moved && sources.is_empty()) {
             state.touched = true;
@@ -147,16 +154,17 @@ impl Loop {
             metadata: metadata.to_owned(),
         };
         let (sources, states) = (&self.partitions.sources, &self.partitions.states);
+        let has_input = self.in_flight.content.has_input();
         let mut offsets: Vec<_> = sources
             .iter()
-            .filter(|s| s.is_touched())
+            .filter(|s| has_input && s.is_touched())
             .map(|s| (s.at.clone(), of(s.next, s.leader_epoch, &plain)))
             .collect();
         for state in states.iter().filter(|s| s.touched) {
-            let record = record.with_changelog_end(state.end_in_flight());
-            offsets.push((state.at.clone(), of(state.exchange_next, None, &record.to_metadata()?)));
+            offsets
+                .push((state.at.clone(), of(state.position(), None, &state.record(&record).to_metadata()?)));
         }
-        if offsets.is_empty() {
+        if offsets.is_empty() && has_input {
             offsets.extend(sources.first().map(|s| (s.at.clone(), of(s.next, s.leader_epoch, &plain))));
         }
         Ok(offsets)
@@ -175,12 +183,14 @@ impl Loop {
         let is_progress = records > 0 || self.pace.setbacks.total() == 0;
         let is_witnessed = self.witness.is_due();
         let time = self.in_flight.batch().time;
-        self.partitions.sources.iter_mut().for_each(|source| source.applied(is_witnessed, time));
-        self.partitions.locals.iter_mut().for_each(LocalInput::applied);
-        self.partitions.have_changed = false;
+        if self.in_flight.content.has_input() {
+            self.partitions.sources.iter_mut().for_each(|source| source.applied(is_witnessed, time));
+            self.partitions.locals.iter_mut().for_each(LocalInput::applied);
+            self.partitions.have_changed = false;
+            self.witness.applied(self.app.now());
+            self.bisection.committed(records);
+        }
         self.refresh_changelog_ends();
-        self.witness.applied(self.app.now());
-        self.bisection.committed(records);
         if self.pieces.are_over() {
             self.end_pieces();
         }
@@ -199,11 +209,19 @@ impl Loop {
 
     fn apply_changes(&mut self) -> Result {
         let mut record = self.record(self.in_flight.batch());
-        record.inputs = self.partitions.sources.iter().map(|s| (s.at.to_string(), s.next)).collect();
+        let has_input = self.in_flight.content.has_input();
+        let consumed = |s: &SourcePartition| if has_input { Some(s.next) } else { s.committed };
+        let sources = self.partitions.sources.iter();
+        record.inputs = sources.filter_map(|s| Some((s.at.to_string(), consumed(s)?))).collect();
         let Loop { app, group, partitions, attention, .. } = self;
         let applied = attention.each(app, group, &mut partitions.states, move |state| {
-            let record = record.with_changelog_end(state.end_in_flight());
-            if state.touched { state.apply(&record) } else { Ok(()) }
+            if state.touched {
+                let record = state.record(&record);
+                state.apply(&record)
+            } else {
+                state.leave();
+                Ok(())
+            }
         })?;
         applied.into_iter().collect::<Result>()?;
         self.two_phase.finish()
@@ -228,7 +246,11 @@ impl Loop {
 
     /// A batch that changed nothing: no position moved, not even over control records, and nothing was sent.
     pub(super) fn rest_empty(&mut self) {
-        self.partitions.rest();
+        if self.in_flight.content.has_input() {
+            self.partitions.rest();
+        } else {
+            self.partitions.states.iter_mut().for_each(StatePartition::rest);
+        }
         if let Err(e) = self.two_phase.finish() {
             tracing::warn!("{e}");
         }

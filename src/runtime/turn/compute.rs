@@ -13,8 +13,9 @@ use crate::{
     record::{BatchTime, Partition},
     runtime::{
         batch::{
-            in_flight::InFlight,
+            in_flight::{Content, InFlight},
             local_input::LocalInput,
+            outgoing::Outgoing,
             pace::trigger,
             partitions::ROUND_BYTES,
             source_partition::{Progress, Round, SourcePartition},
@@ -39,6 +40,9 @@ const THROTTLED_PAUSE: Duration = Duration::from_millis(10);
 impl Loop {
     /// Computes the batch. What it sends is held until all of it is computed.
     pub(super) fn compute(&mut self) -> Result<Event> {
+        if !self.in_flight.content.has_input() {
+            return self.compute_closing();
+        }
         match self.try_compute() {
             Ok(_) if self.bisection.is_trial() => Ok(self.convict()),
             Ok(true) => Ok(Event::Computed),
@@ -60,7 +64,9 @@ impl Loop {
         self.in_flight.staged_bytes = self.bytes();
         self.transaction.input_ended();
         self.app.observe(&Observed::InputEnded { batch, inputs: &self.in_flight.inputs });
-        if !self.in_flight.has_pieces {
+        if self.in_flight.content == Content::Input {
+            self.end_input(&batch)?;
+        } else if !self.in_flight.has_pieces {
             self.end_stages(&batch)?;
         }
         let _ = crate::failpoint::passes("during-compute");
@@ -86,7 +92,10 @@ impl Loop {
             self.partitions.sources.iter_mut().for_each(|source| source.set_in_pieces(true)); // new ones too
         }
         let began = self.app.now();
+        let outgoing = self.outgoing();
         self.in_flight = InFlight {
+            content: if outgoing.is_some() { Content::Input } else { Content::Whole },
+            outgoing,
             batch: Some(batch),
             began,
             began_ms,
@@ -117,6 +126,9 @@ impl Loop {
 
     /// Takes one round of input, then waits briefly if there was none. `true` = the batch takes no more.
     fn input_ends(&mut self, batch: &Batch) -> Result<bool> {
+        if self.close_meanwhile()? {
+            return Ok(false);
+        }
         let is_full = self.is_full();
         let progressed = !is_full && self.timed_round(batch)?;
         self.group.hear(&self.app);
@@ -181,7 +193,8 @@ impl Loop {
     /// About how many bytes the batch holds until it is committed.
     fn bytes(&self) -> usize {
         let collected: usize = self.in_flight.collected.values().map(Collected::bytes).sum();
-        self.partitions.staged_bytes() + self.transaction.held_bytes() + collected
+        let outgoing = self.in_flight.outgoing.as_ref().map_or(0, Outgoing::bytes);
+        self.partitions.staged_bytes() + self.transaction.held_bytes() + outgoing + collected
     }
 
     fn timed_round(&mut self, batch: &Batch) -> Result<bool> {
@@ -220,6 +233,9 @@ impl Loop {
             self.take_progress(index, progress)?;
         }
         moved |= self.round_of_locals(batch)?;
+        if self.in_flight.content == Content::Input {
+            return Ok(moved);
+        }
         for stage in 1..self.app.plan.stages() as usize {
             self.run_stage(batch, stage, false)?;
         }
@@ -319,7 +335,7 @@ impl Loop {
         Ok(())
     }
 
-    fn advance_states(
+    pub(super) fn advance_states(
         &mut self,
         advance: impl Fn(&mut StatePartition) -> Result<Vec<Output>> + Send + Sync + 'static,
     ) -> Result {
@@ -335,6 +351,15 @@ impl Loop {
 
     /// Ends the batch in every stage, in order.
     pub(super) fn end_stages(&mut self, batch: &Batch) -> Result {
+        self.end_first_stage(batch)?;
+        for stage in 1..self.app.plan.stages() as usize {
+            self.run_stage(batch, stage, true)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the batch in the tasks of all sources.
+    pub(super) fn end_first_stage(&mut self, batch: &Batch) -> Result {
         let facts = *batch;
         let Loop { app, group, partitions, attention, .. } = self;
         let of_sources = attention.each(app, group, &mut partitions.sources, move |source| {
@@ -352,17 +377,16 @@ impl Loop {
         for (first_task, outputs) in outputs.collect::<Vec<_>>() {
             self.route(first_task, outputs?)?;
         }
-        for stage in 1..self.app.plan.stages() as usize {
-            self.run_stage(batch, stage, true)?;
-        }
         Ok(())
     }
 
     /// Seals the staged state and holds it with the rows of the meta topic. `false` = the batch changed nothing at all.
-    fn hold_changes(&mut self, batch: Batch) -> Result<bool> {
+    pub(super) fn hold_changes(&mut self, batch: Batch) -> Result<bool> {
         self.seal()?;
         self.prepare_two_phase(batch)?;
-        if self.transaction.holds_nothing() && !self.partitions.have_moved() {
+        self.hold_outgoing()?;
+        let has_input = self.in_flight.content.has_input();
+        if self.transaction.holds_nothing() && !self.partitions.have_moved(has_input) {
             return Ok(false);
         }
         let mut changes = self.partitions.states.iter().flat_map(|state| &state.changes);
@@ -373,9 +397,12 @@ impl Loop {
                 state.sent_rows += rows.len() as u64;
             }
         }
+        if !has_input {
+            return Ok(true);
+        }
         if self.partitions.locals.iter().any(LocalInput::has_given) {
             // No offset says whether they were committed.
-            let row = Meta::batch_row(&self.group.identity.token(&self.app, batch.id));
+            let row = Meta::batch_row(&self.group.identity.token(&self.app, self.in_flight.commit_id()));
             self.transaction.hold(&self.app.names.meta, Some(Partition(0)), row)?;
         }
         for rows in self.witness.rows(
@@ -406,7 +433,8 @@ impl Loop {
         let rows = std::mem::take(&mut self.in_flight.collected);
         let Loop { app, group, attention, two_phase, in_flight, .. } = self;
         attention.call(two_phase.labels(&app.plan));
-        let working = two_phase.start_prepare(app, batch, rows);
+        let content = in_flight.content;
+        let working = two_phase.start_prepare(app, batch, rows, content);
         let prepared = two_phase.wait(working, &mut |waited| attention.attend(app, group, waited))?;
         attention.call(vec![]);
         for (topic, records) in two_phase.prepared(app, prepared, &mut in_flight.two_phase_times)? {

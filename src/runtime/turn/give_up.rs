@@ -144,10 +144,11 @@ impl Loop {
     /// The partitions of a doubtful batch are lost, and with them its token. Whoever gets them reads the outcome there;
     /// rows of this process itself, which nobody else has, are delivered again only if they were not committed.
     fn moved(&mut self) -> Result<Event> {
-        if self.partitions.locals.iter().any(LocalInput::has_given)
+        if self.in_flight.content.has_input()
+            && self.partitions.locals.iter().any(LocalInput::has_given)
             && !crate::failpoint::passes("mutant-local-rows-again")
         {
-            let batch = self.in_flight.batch().id;
+            let batch = self.in_flight.commit_id();
             match self.read_on() {
                 Ok(false) => {
                     let meta = &self.app.names.meta;
@@ -172,7 +173,7 @@ impl Loop {
     }
 
     fn outcome(&self, positions: &[CommittedPosition]) -> Event {
-        let ours = self.group.identity.token(&self.app, self.in_flight.batch().id);
+        let ours = self.group.identity.token(&self.app, self.in_flight.commit_id());
         let mut found = positions.iter().any(|p| p.record.as_ref().is_some_and(|r| r.token == ours));
         if crate::failpoint::passes("mutant-settle-by-offset") {
             found = self.partitions.sources.iter().all(|s| {
@@ -190,6 +191,9 @@ impl Loop {
         let phases = self.in_flight.phases;
         if self.in_flight.staged_bytes > 0 && !phases.flush.is_zero() {
             self.pace.staging.learn(self.in_flight.staged_bytes, phases.flush + phases.commit);
+        }
+        if !self.in_flight.content.has_input() {
+            return Ok(self.drop_closing());
         }
         self.set_back()?;
         self.partitions.abort();

@@ -6,6 +6,7 @@
 
 mod attention;
 mod barrier;
+mod closing;
 mod commit;
 mod compute;
 mod failing_record;
@@ -43,6 +44,7 @@ use crate::{
     task::checkpoint::{Action, Event, Phase},
 };
 use attention::Attention;
+use closing::Exchange;
 use std::time::Duration;
 
 /// About how long a log takes to end a transaction after it has reported the commit.
@@ -60,6 +62,8 @@ struct Loop {
     recovery: Option<Recovery>,
     /// The partitions that batches are computed on.
     partitions: Partitions,
+    /// How rows go through the exchange topic, if they do.
+    exchange: Option<Exchange>,
     /// The batch in flight.
     in_flight: InFlight,
     pace: Pace,
@@ -115,6 +119,7 @@ impl Loop {
             group: Group::outside(&app, Topics::default()),
             recovery: None,
             partitions: Partitions { locals, ..Partitions::default() },
+            exchange: None,
             in_flight: InFlight::default(),
             pace: Pace::new(&app.config, app.plan.window_reaches()),
             bisection: Bisection::default(),
@@ -174,6 +179,13 @@ impl Loop {
             if self.recovery.is_some() {
                 continue; // its steps themselves wait for the log
             }
+            if self.close_times()? {
+                continue;
+            }
+            if !self.has_closed_everything() && self.ends_when_closed() {
+                self.group.wait(Duration::from_millis(20));
+                continue;
+            }
             if self.is_done() || self.when_answered(Self::is_drained)? {
                 if self.when_answered(Self::outboxes_have_caught_up)? {
                     return Ok(());
@@ -192,7 +204,7 @@ impl Loop {
                 continue;
             }
             self.let_the_log_settle();
-            self.one_batch()?;
+            self.transact()?;
         }
     }
 
@@ -225,7 +237,7 @@ impl Loop {
     }
 
     /// Drives the checkpoint machine from the cut back to the barrier.
-    fn one_batch(&mut self) -> Result {
+    fn transact(&mut self) -> Result {
         let mut event = Event::Cut;
         loop {
             let (phase, action) = self.checkpoint.phase.on(event);

@@ -6,6 +6,7 @@
 
 use super::Loop;
 use crate::{
+    config::ExchangeThrough,
     error::{Error, Failure, Reaction, Result, Stage},
     log::{Log, Membership},
     record::{BatchId, Incarnation, RawChunk, TopicPartition},
@@ -185,9 +186,14 @@ impl Loop {
         let starts = self.starts(&sources, &bounds, &seen)?;
         let meta = self.group.identity.meta();
         sources::report_offsets_of_others(&self.app, meta, &sources, &bounds, &starts);
-        let fetchers = self.group.start(&starts, membership, self.partitions.none_owned())?;
+        let mut places = starts.clone();
+        if self.app.config.exchange == ExchangeThrough::Topic {
+            places.extend(ready.iter().map(|recovered| (recovered.at.clone(), recovered.exchange_next)));
+        }
+        let mut fetchers = self.group.start(&places, membership, self.partitions.none_owned())?;
         self.group.assignment_is_known();
         self.beside.ends.answers().for_each(drop); // they are about these partitions as they were before
+        let of_exchange = fetchers.split_off(sources.len());
         let (app, stopwatch) = (&self.app, self.app.stopwatch());
         let count = app.config.state_partitions;
         let mut opened = vec![];
@@ -203,7 +209,9 @@ impl Loop {
             opened.push(SourcePartition::open(&app.plan, source, start, count, stopwatch.clone()));
         }
         let open = |recovered| StatePartition::open(&app.plan, recovered, count, &stopwatch);
-        self.partitions.add(opened, ready.into_iter().map(open).collect());
+        let mut states: Vec<StatePartition> = ready.into_iter().map(open).collect();
+        self.open_exchange(&mut states, of_exchange)?;
+        self.partitions.add(opened, states);
         self.rejoin_if_partitions_are_missing()?;
         self.app.observe(&Observed::Running { owned: &self.partitions.owned() });
         Ok(())

@@ -14,8 +14,11 @@ impl Loop {
     /// The batch in flight is done.
     pub(super) fn report(&mut self, committed: bool) {
         let batch = self.in_flight.batch();
-        self.pace.done(batch, !self.bisection.is_active());
-        if self.app.config.trigger == Trigger::Once && self.pace.has_done_a_whole_batch() {
+        let has_input = self.in_flight.content.has_input();
+        if has_input {
+            self.pace.done(batch, !self.bisection.is_active());
+        }
+        if has_input && self.app.config.trigger == Trigger::Once && self.pace.has_done_a_whole_batch() {
             let left = self.partitions.records_left();
             if left > 0 {
                 tracing::warn!("the batch was full: about {left} records are left for the next run");
@@ -29,6 +32,9 @@ impl Loop {
         let report = self.batch_report(batch, committed);
         self.app.observe(&Observed::Batch(&report));
         let (staged_bytes, began_ms) = (self.in_flight.staged_bytes, self.in_flight.began_ms);
+        if !has_input {
+            return;
+        }
         self.pace.learn(&report, staged_bytes, began_ms, self.app.env.clock.now_ms());
     }
 

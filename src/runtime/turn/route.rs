@@ -23,6 +23,10 @@ impl Loop {
             }
             match output {
                 Output::Rows { to, envelope } => {
+                    if let Some(outgoing) = &mut self.in_flight.outgoing {
+                        outgoing.add(to, &envelope)?;
+                        continue;
+                    }
                     let inbox = &mut self.partitions.states[to.0 as usize].inbox;
                     for stage in self.app.plan.edge(envelope.edge).stages() {
                         inbox[stage as usize - 1].push(envelope.clone());

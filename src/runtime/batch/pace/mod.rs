@@ -27,6 +27,7 @@ use std::{collections::VecDeque, time::Duration};
 pub struct Pace {
     trigger: Trigger,
     last_batch: BatchId,
+    has_begun: bool,
     /// The time of the last batch that is done.
     last_time: BatchTime,
     /// The windows over batch times: their slides, and how long after a row they may still give it.
@@ -56,6 +57,7 @@ impl Pace {
         Pace {
             trigger: config.trigger,
             last_batch: BatchId(0),
+            has_begun: false,
             last_time: BatchTime(0),
             windows,
             passed: VecDeque::new(),
@@ -77,7 +79,7 @@ impl Pace {
     /// Whether this run has cut a batch.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        self.last_batch > BatchId(0)
+        self.has_begun
     }
 
     /// Whether any batch that was not limited by the search for a failing record is done.
@@ -95,12 +97,24 @@ impl Pace {
         }
         let trigger::Cut { time, opens_interval } = self.next(now_ms, is_whole);
         self.opened_ms[1] = if opens_interval { Some(now_ms) } else { self.opened_ms[0] };
-        self.last_batch = BatchId(self.last_batch.0 + 1);
+        self.has_begun = true;
         if opens_interval {
             self.rates.next_interval();
         }
         let clock_ms = trigger::clock_until(self.trigger, now_ms, time);
-        (Batch { id: self.last_batch, time, clock_ms, is_roll_call: false }, opens_interval)
+        (Batch { id: self.next_id(), time, clock_ms, is_roll_call: false }, opens_interval)
+    }
+
+    /// The number of a transaction that takes no input.
+    pub fn next_id(&mut self) -> BatchId {
+        self.last_batch = BatchId(self.last_batch.0 + 1);
+        self.last_batch
+    }
+
+    /// The time of the last batch that is done.
+    #[must_use]
+    pub fn last_time(&self) -> BatchTime {
+        self.last_time
     }
 
     /// Whether the batch is for an instant that windows passed over while nothing ran: it takes no input.

@@ -1,0 +1,128 @@
+//! What a state partition gets through the exchange topic.
+//!
+//! Owns the reader of its partition there, and the alignment. Knows no task. Invariants: a record that cannot be read is
+//! never passed over; what is given to a stage is there again after an abort.
+
+use crate::{
+    error::{Error, Result},
+    log::Fetcher,
+    operator::Envelope,
+    record::{BatchTime, Bytes, Offset, TopicPartition},
+    task::{
+        alignment::{self, Alignment, Record, StageProgress},
+        exchange_record::{Block, ExchangeEdges, Part, RecordReader},
+    },
+};
+use std::sync::Arc;
+
+/// One call of the reader takes so much.
+const TAKE_RECORDS: usize = 1_000;
+const TAKE_BYTES: usize = 4 << 20;
+
+/// What comes through the exchange topic for one state partition.
+pub struct Incoming {
+    at: TopicPartition,
+    edges: Arc<ExchangeEdges>,
+    fetcher: Box<dyn Fetcher>,
+    alignment: Alignment<Block>,
+}
+
+impl Incoming {
+    /// Goes on as `alignment` says, with the records of `at` that `fetcher` hands over from its position on.
+    #[must_use]
+    pub fn new(
+        at: TopicPartition,
+        edges: Arc<ExchangeEdges>,
+        fetcher: Box<dyn Fetcher>,
+        alignment: Alignment<Block>,
+    ) -> Self {
+        Incoming { at, edges, fetcher, alignment }
+    }
+
+    /// Takes what has arrived, without waiting. Returns whether there was anything.
+    ///
+    /// # Errors
+    /// If the partition cannot be read, or a record in it cannot be understood.
+    pub fn take(&mut self) -> Result<bool> {
+        let Some(fetched) = self.fetcher.take(TAKE_RECORDS, TAKE_BYTES)? else { return Ok(false) };
+        for index in 0..fetched.records.len() {
+            let offset = fetched.records.get(index).offset;
+            let value = fetched.records.shared_value(index).map(Bytes::from);
+            self.read(offset, value)
+                .map_err(|why| Error::Refused(format!("{}, offset {offset}: {why}", self.at)))?;
+            let from = self.alignment.read_from(offset.next());
+            if from != offset.next() {
+                self.fetcher.seek(from);
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    fn read(&mut self, offset: Offset, value: Option<Bytes>) -> Result<(), String> {
+        let value = value.ok_or(
+            "the record has no value\n  next: look for what writes to this topic besides the program",
+        )?;
+        let (mut blocks, mut marks) = (vec![], vec![]);
+        let parts = RecordReader::new(&self.edges, value).map_err(|e| e.to_string())?;
+        for part in parts {
+            match part.map_err(|e| e.to_string())? {
+                Part::Block(block) => blocks.push(alignment::Block {
+                    edge: block.edge,
+                    upstream: block.upstream.clone(),
+                    time: block.time,
+                    bytes: block.bytes(),
+                    payload: block,
+                }),
+                Part::Mark(mark) => marks.push(alignment::Mark { upstream: mark.upstream, time: mark.time }),
+            }
+        }
+        self.alignment.push(Record { offset, blocks, marks })
+    }
+
+    /// The time that a stage can close next.
+    #[must_use]
+    pub fn closable(&self, stage: u32) -> Option<BatchTime> {
+        self.alignment.closable(stage)
+    }
+
+    /// The last time that a stage has closed, with what is prepared.
+    #[must_use]
+    pub fn closed(&self, stage: u32) -> BatchTime {
+        self.alignment.closed(stage)
+    }
+
+    /// Prepares the closing of a time in a stage; returns the rows that it takes.
+    ///
+    /// # Errors
+    /// If rows cannot be decoded.
+    pub fn close(&mut self, stage: u32, time: BatchTime) -> Result<Vec<Envelope>> {
+        let decoded = self.alignment.units(stage, time).into_iter().map(|block| block.payload.envelope());
+        let refused = |e| Error::Refused(format!("{}, batch time {time}: {e}", self.at));
+        let rows = decoded.collect::<Result<_, _>>().map_err(refused)?;
+        self.alignment.close(stage, time);
+        Ok(rows)
+    }
+
+    /// The offset to commit with what is prepared.
+    #[must_use]
+    pub fn position(&self) -> Offset {
+        self.alignment.position()
+    }
+
+    /// What has to be committed of a stage with what is prepared, if it has changed.
+    #[must_use]
+    pub fn changed_progress(&self, stage: u32) -> Option<StageProgress> {
+        self.alignment.row_is_due(stage).then(|| self.alignment.progress(stage))
+    }
+
+    /// What was prepared is committed.
+    pub fn apply(&mut self) {
+        self.alignment.apply();
+    }
+
+    /// What was prepared is not committed.
+    pub fn abort(&mut self) {
+        self.alignment.abort();
+    }
+}

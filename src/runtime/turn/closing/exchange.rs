@@ -1,0 +1,117 @@
+//! How rows go through the exchange topic: what comes, from where it was committed, and what a transaction sends.
+//!
+//! Knows no operator. Invariants: a state partition goes on with the offset, the closed times and the upstreams that were
+//! committed together; the marks of a batch's input are sent in the transaction of its offsets.
+
+use crate::{
+    config::ExchangeThrough,
+    error::Result,
+    log::{Fetcher, TopicInfo},
+    operator::{Batch, Upstream},
+    record::{BatchTime, Partition, TaskId, TopicPartition},
+    runtime::{
+        batch::{incoming::Incoming, outgoing::Outgoing, state_partition::StatePartition},
+        turn::Loop,
+    },
+    state::Backend as _,
+    task::{
+        alignment::{Alignment, NEVER, StageProgress},
+        exchange_record::ExchangeEdges,
+        recovery_record::RecoveryRecord,
+        stage_row,
+    },
+};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// How rows go through the exchange topic.
+pub(in crate::runtime::turn) struct Exchange {
+    edges: Arc<ExchangeEdges>,
+    /// The times of batches in which upstreams were asked to say how far they are.
+    pub(super) roll_calls: BTreeSet<BatchTime>,
+}
+
+impl Loop {
+    /// Lets state partitions get their rows through the exchange topic, from where that was committed.
+    pub(in crate::runtime::turn) fn open_exchange(
+        &mut self,
+        states: &mut [StatePartition],
+        fetchers: Vec<Box<dyn Fetcher>>,
+    ) -> Result {
+        let app = &self.app;
+        if app.config.exchange == ExchangeThrough::Memory || !app.plan.has_state_partitions() {
+            return Ok(());
+        }
+        let new = || Exchange { edges: Arc::new(ExchangeEdges::of(&app.plan)), roll_calls: BTreeSet::new() };
+        let edges = self.exchange.get_or_insert_with(new).edges.clone();
+        let share = app.config.receive_buffer_bytes / app.config.state_partitions as usize;
+        for (state, fetcher) in states.iter_mut().zip(fetchers) {
+            let place = format!("the local state of {}", state.at);
+            let record = state.backend.record()?;
+            let record = record
+                .map(|bytes| RecoveryRecord::parse(&String::from_utf8_lossy(&bytes), &place))
+                .transpose()?;
+            let mut progress = vec![];
+            for stage in 1..app.plan.stages() {
+                let committed = record
+                    .as_ref()
+                    .map(|record| stage_row::read(&*state.backend, record, stage))
+                    .transpose()?
+                    .flatten();
+                let all = || StageProgress::new(NEVER, self.upstreams(stage));
+                progress.push(committed.unwrap_or_else(all));
+            }
+            let alignment = Alignment::new(&app.plan, state.position(), progress, share);
+            state.incoming = Some(Incoming::new(state.at.clone(), edges.clone(), fetcher, alignment));
+        }
+        Ok(())
+    }
+
+    /// All upstreams of a stage that there are now.
+    fn upstreams(&self, stage: u32) -> BTreeSet<Upstream> {
+        let (plan, inputs) = (&self.app.plan, &self.group.topics.inputs);
+        let of_topic = |(topic, info): (&String, &TopicInfo)| {
+            let topic: Arc<str> = topic.as_str().into();
+            (0..info.partitions).map(move |p| Upstream::Source(TopicPartition::new(topic.clone(), p)))
+        };
+        let locals = self.partitions.locals.iter().map(|local| Upstream::Task(local.task.id()));
+        let partitions = 0..self.app.config.state_partitions;
+        let tasks = (1..stage).flat_map(|stage| {
+            let task = move |p| Upstream::Task(TaskId { stage, partition: Partition(p) });
+            partitions.clone().map(task)
+        });
+        let all = inputs.iter().flat_map(of_topic).chain(locals).chain(tasks);
+        all.filter(|upstream| plan.is_upstream(upstream, stage)).collect()
+    }
+
+    /// What a transaction sends through the exchange topic, if rows go through it.
+    pub(in crate::runtime::turn) fn outgoing(&self) -> Option<Outgoing> {
+        let exchange = self.exchange.as_ref()?;
+        Some(Outgoing::new(&exchange.edges, self.app.config.state_partitions))
+    }
+
+    /// Ends the input of a batch: its rows, and the marks of all sources, go through the exchange topic.
+    pub(in crate::runtime::turn) fn end_input(&mut self, batch: &Batch) -> Result {
+        self.end_first_stage(batch)?;
+        self.in_flight.commit_id = Some(self.pace.next_id());
+        if let Some(exchange) = self.exchange.as_mut().filter(|_| batch.is_roll_call) {
+            exchange.roll_calls.insert(batch.time);
+        }
+        let sources = self.partitions.sources.iter().map(|source| Upstream::Source(source.at.clone()));
+        let locals = self.partitions.locals.iter().map(|local| Upstream::Task(local.task.id()));
+        let outgoing = self.in_flight.outgoing.as_mut().expect("input goes through the topic");
+        sources.chain(locals).for_each(|upstream| outgoing.mark(&upstream, batch.time));
+        // The time of the input is committed with each state partition.
+        self.partitions.states.iter_mut().for_each(|state| state.touched = true);
+        Ok(())
+    }
+
+    /// Holds what goes through the exchange topic.
+    pub(in crate::runtime::turn) fn hold_outgoing(&mut self) -> Result {
+        let Some(outgoing) = self.in_flight.outgoing.take() else { return Ok(()) };
+        for (partition, records) in outgoing.finish() {
+            self.check_internal(&self.app.names.exchange, &records)?;
+            self.transaction.hold(&self.app.names.exchange, Some(partition), records)?;
+        }
+        Ok(())
+    }
+}

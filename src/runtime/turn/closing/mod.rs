@@ -1,0 +1,151 @@
+//! Closes times: later stages take the rows of a time that have come through the exchange topic, once all upstreams have
+//! said that none is missing.
+//!
+//! Knows no operator. Invariants: a transaction closes one time, in each stage in which it can be closed, in all state
+//! partitions of this process; it is committed by itself, also while a batch takes input, which knows nothing of it;
+//! what it takes is there again if it is given up.
+
+mod exchange;
+
+use super::Loop;
+use crate::{
+    error::{Error, Failure, Reaction, Result, Stage},
+    operator::{Batch, Upstream},
+    record::{Partition, TaskId},
+    runtime::batch::{
+        in_flight::{Content, InFlight},
+        incoming::Incoming,
+        state_partition::StatePartition,
+    },
+    task::checkpoint::{Event, Phase},
+};
+pub(super) use exchange::Exchange;
+
+impl Loop {
+    /// Closes a time if one can be closed; at the barrier. Returns whether anything has happened.
+    pub(super) fn close_times(&mut self) -> Result<bool> {
+        if self.exchange.is_none() {
+            return Ok(false);
+        }
+        let Loop { app, group, partitions, attention, .. } = self;
+        let take = |state: &mut StatePartition| state.incoming.as_mut().map_or(Ok(false), Incoming::take);
+        let taken = attention.each(app, group, &mut partitions.states, take)?;
+        let moved = taken.into_iter().collect::<Result<Vec<bool>>>()?.contains(&true);
+        let stages = 1..self.app.plan.stages();
+        let Some(time) = stages.filter_map(|stage| self.partitions.closable(stage)).min() else {
+            return Ok(moved);
+        };
+        let (clock_ms, id) = (self.app.env.clock.now_ms().max(time.0), self.pace.next_id());
+        let is_roll_call = self.exchange.as_ref().is_some_and(|e| e.roll_calls.contains(&time));
+        let began = self.app.now();
+        let closing = InFlight {
+            content: Content::Closing,
+            batch: Some(Batch { id, time, clock_ms, is_roll_call }),
+            outgoing: self.outgoing(),
+            began,
+            began_ms: self.app.env.clock.now_ms(),
+            input_ended: began,
+            ..InFlight::default()
+        };
+        let batch = std::mem::replace(&mut self.in_flight, closing);
+        let done = self.transact();
+        self.in_flight = batch;
+        done.map(|()| true)
+    }
+
+    /// The same, while a batch takes input.
+    pub(super) fn close_meanwhile(&mut self) -> Result<bool> {
+        if self.exchange.is_none() {
+            return Ok(false);
+        }
+        let held = self.transaction.put_aside();
+        let phase = std::mem::replace(&mut self.checkpoint.phase, Phase::Barrier);
+        let closed = self.close_times();
+        self.checkpoint.phase = phase;
+        self.transaction.take_up(held);
+        if self.partitions.states.is_empty() {
+            let what = "the partitions were lost while a time was closed";
+            return Err(Failure::new(Stage::Group, Reaction::CloseTasks, what).into());
+        }
+        closed
+    }
+
+    /// Computes the closing of a time.
+    pub(super) fn compute_closing(&mut self) -> Result<Event> {
+        match self.try_closing() {
+            Ok(true) => Ok(Event::Computed),
+            Ok(false) => {
+                self.rest_empty();
+                Ok(Event::Empty)
+            }
+            Err(e @ Error::Operator { .. }) => Ok(self.broken(e)),
+            Err(e) => self.failed(e),
+        }
+    }
+
+    fn try_closing(&mut self) -> Result<bool> {
+        let batch = self.in_flight.batch();
+        for number in 1..self.app.plan.stages() {
+            if self.partitions.closable(number) == Some(batch.time) {
+                self.close_stage(&batch, number)?;
+            }
+        }
+        let _ = crate::failpoint::passes("during-compute");
+        self.in_flight.counters += self.partitions.take_counters();
+        self.hold_changes(batch)
+    }
+
+    fn close_stage(&mut self, batch: &Batch, number: u32) -> Result {
+        let (facts, stage) = (*batch, number as usize);
+        let can = |state: &StatePartition| state.closable(number) == Some(facts.time);
+        let closing: Vec<Partition> =
+            self.partitions.states.iter().filter(|s| can(s)).map(|s| s.partition).collect();
+        self.advance_states(move |state| {
+            if state.closable(number) != Some(facts.time) {
+                return Ok(vec![]);
+            }
+            state.close(facts.time, stage)?;
+            state.advance(&facts, stage, true)
+        })?;
+        while self.partitions.states.iter().any(|state| state.is_ending) {
+            self.advance_states(move |state| {
+                if state.is_ending { state.advance(&facts, stage, true) } else { Ok(vec![]) }
+            })?;
+        }
+        if self.app.plan.edges().any(|(_, edge)| edge.stage == number) {
+            let outgoing = self.in_flight.outgoing.as_mut().expect("rows go through the topic");
+            for partition in closing {
+                outgoing.mark(&Upstream::Task(TaskId { stage: number, partition }), batch.time);
+            }
+            let marked = |state: &&mut StatePartition| state.has_closed(number, batch.time);
+            self.partitions.states.iter_mut().filter(marked).for_each(|state| state.touched = true);
+        }
+        Ok(())
+    }
+
+    /// Forgets a closing that was given up.
+    pub(super) fn drop_closing(&mut self) -> Event {
+        if let Some(failure) = &self.checkpoint.failure {
+            tracing::info!("a time was not closed, and is closed again: {failure}");
+        }
+        self.partitions.abort_states();
+        self.two_phase.discard();
+        self.transaction.forget();
+        self.report_replayed(false);
+        Event::Dropped
+    }
+
+    /// Whether later stages have closed all times of input that this process has committed.
+    pub(super) fn has_closed_everything(&self) -> bool {
+        let last = self.pace.last_time();
+        let has_closed =
+            |state: &StatePartition| (1..self.app.plan.stages()).all(|stage| state.has_closed(stage, last));
+        self.exchange.is_none() || self.partitions.states.iter().all(has_closed)
+    }
+
+    /// Whether nothing more is to be taken before everything is closed.
+    pub(super) fn ends_when_closed(&self) -> bool {
+        self.app.is_bounded() && self.partitions.have_taken_everything()
+            || self.app.env.shutdown.is_drain_requested()
+    }
+}
