@@ -100,7 +100,7 @@ pub struct Config {
     /// sent, and rows that operators and outputs hold back. The bound is lower where the log takes long to receive
     /// them. Where results depend on where a batch begins and ends (windows over batch time, `reduce_by_key`,
     /// `foreach_rdd`, `print`), what comes later in the interval is then left for the next batch; elsewhere a batch
-    /// ends early, at 48 MiB at the latest.
+    /// ends early, at 48 MiB at the latest, 16 MiB in a program without state.
     pub staged_bytes_max: usize,
     /// A batch takes no more than this many records; then it ends early, or waits for the end of its interval as with
     /// [`staged_bytes_max`](Config::staged_bytes_max).
@@ -154,11 +154,14 @@ pub struct Config {
 
 /// How rows get from one stage to the next.
 #[doc(hidden)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ExchangeThrough {
     /// Handed over in memory: all stages run in this process.
     #[default]
     Memory,
+    /// Handed over in memory while this process has all state partitions, and through the exchange topic while several
+    /// processes share them.
+    Shared,
     /// Written to the exchange topic, and read from there.
     Topic,
 }
@@ -353,6 +356,9 @@ pub struct Args {
     /// For one start: go on even if a state begins empty where another one is left behind, or is out of date
     #[arg(long, env = "TIDEGATE_ACCEPT_STATE_CHANGES")]
     pub accept_state_changes: bool,
+    /// How rows get from one stage to the next
+    #[arg(long, hide = true, env = "TIDEGATE_EXCHANGE", value_enum, default_value_t)]
+    pub exchange: ExchangeThrough,
     /// Log format: text or json
     #[arg(long, env = "TIDEGATE_LOG_FORMAT", default_value = "text")]
     pub log_format: String,
@@ -411,6 +417,7 @@ impl Args {
         config.leave = self.leave;
         config.accept_offsets = self.accept_offsets;
         config.accept_state_changes = self.accept_state_changes;
+        config.exchange = self.exchange;
         config.properties = self.properties_before.iter().chain(&self.properties).cloned().collect();
         config
     }

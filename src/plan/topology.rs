@@ -157,6 +157,19 @@ impl Topology {
         self.is_keyed() || self.locals().next().is_some()
     }
 
+    /// Whether several processes may each compute a share of it. Outputs that take the rows of a whole batch, and rows
+    /// that come from the process itself, keep it in one.
+    #[must_use]
+    pub fn may_be_shared(&self) -> bool {
+        let takes_part = |node: &Node| match &node.role {
+            Role::Sink { topics, two_phase, .. } => !topics.is_empty() && two_phase.is_none(),
+            Role::Local(_) => false,
+            _ => true,
+        };
+        let is_alone = self.receivers.is_empty() && self.outboxes.is_empty() && self.views.is_empty();
+        self.is_keyed() && is_alone && self.nodes.iter().all(takes_part)
+    }
+
     /// The sources with their node.
     pub fn sources(&self) -> impl Iterator<Item = (NodeId, &SourceSpec)> {
         self.iter().filter_map(|(id, n)| match &n.role {

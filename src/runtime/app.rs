@@ -11,7 +11,7 @@ use super::{
     shutdown::Shutdown,
 };
 use crate::{
-    config::{Config, Guarantee, Trigger},
+    config::{Config, ExchangeThrough, Guarantee, Trigger},
     log::{Log, ProducerSpec, RequestSizes},
     plan::{Fingerprint, Remains, Takeover, Topology},
     record::{Incarnation, InstanceId},
@@ -95,6 +95,15 @@ impl App {
     /// Reports to the observer.
     pub fn observe(&self, event: &Observed<'_>) {
         self.env.observer.on(event);
+    }
+
+    /// Whether several processes may share the state; otherwise one has all of it, and others stand by.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.config.exchange != ExchangeThrough::Memory
+            && self.config.guarantee == Guarantee::ExactlyOnce
+            && !self.is_bounded()
+            && self.plan.may_be_shared()
     }
 
     /// The monotonic clock.

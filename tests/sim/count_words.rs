@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use tidegate::{
     DStream, SourceOptions,
     codec::{AsText, Utf8},
-    config::StartingOffsets,
+    config::{ExchangeThrough, StartingOffsets},
     dstream::StreamBuilder,
     plan::Topology,
     record::Text,
@@ -31,6 +31,8 @@ pub const WORD_COUNT: Case = Case {
     topology: word_count,
     counted: |line| line.split(' ').map(str::to_owned).collect(),
     processes: &["a"],
+    state_partitions: 2,
+    exchange: ExchangeThrough::Memory,
     starting: StartingOffsets::Earliest,
 };
 
@@ -46,6 +48,8 @@ pub const STATELESS: Case = Case {
     topology: each_line,
     counted: |line| vec![line.to_owned()],
     processes: &["a", "b"],
+    state_partitions: 2,
+    exchange: ExchangeThrough::Memory,
     starting: StartingOffsets::Earliest,
 };
 
@@ -63,10 +67,12 @@ fn words_by_length() -> Topology {
     builder.topology()
 }
 
-const JOIN: Case = Case {
+pub const JOIN: Case = Case {
     topology: words_by_length,
     counted: |line| line.split(' ').map(|word| word.len().to_string()).collect(),
     processes: &["a"],
+    state_partitions: 2,
+    exchange: ExchangeThrough::Memory,
     starting: StartingOffsets::Earliest,
 };
 

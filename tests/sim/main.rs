@@ -12,6 +12,7 @@ mod local_rows;
 #[cfg(feature = "failpoints")]
 mod mutants;
 mod reports;
+mod shared_state;
 mod slow_functions;
 mod standby;
 mod starting;

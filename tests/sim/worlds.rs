@@ -12,7 +12,7 @@ use std::{
 };
 use tidegate::{
     Config,
-    config::{Guarantee, StartingOffsets, Trigger},
+    config::{ExchangeThrough, Guarantee, StartingOffsets, Trigger},
     log::{self, Log, TopicSpec},
     plan::Topology,
     record::{Incarnation, InstanceId, Partition, RawChunkBuilder, RawRecord, TopicPartition},
@@ -23,7 +23,6 @@ use tidegate::{
 use xxhash_rust::xxh3::Xxh3;
 
 pub const PARTITIONS: u32 = 3;
-const STATE_PARTITIONS: u32 = 2;
 const WORDS: [&str; 7] = ["a", "b", "cc", "dd", "eee", "f", "ggg"];
 
 /// What runs in a world.
@@ -33,6 +32,9 @@ pub struct Case {
     /// What the program counts in a line.
     pub counted: fn(&str) -> Vec<String>,
     pub processes: &'static [&'static str],
+    pub state_partitions: u32,
+    /// Whether they share the state.
+    pub exchange: ExchangeThrough,
     /// Where a first start begins.
     pub starting: StartingOffsets,
 }
@@ -46,7 +48,8 @@ fn config(case: Case) -> Config {
     let mut config = Config::new("app", "simulated");
     config.threads = 0;
     config.trigger = Trigger::Interval(Duration::from_millis(200));
-    config.state_partitions = STATE_PARTITIONS;
+    config.state_partitions = case.state_partitions;
+    config.exchange = case.exchange;
     config.guarantee = Guarantee::ExactlyOnce;
     config.transaction_timeout = Duration::from_secs(3);
     config.session_timeout = Duration::from_secs(2);

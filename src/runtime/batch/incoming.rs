@@ -25,6 +25,8 @@ pub struct Incoming {
     edges: Arc<ExchangeEdges>,
     fetcher: Box<dyn Fetcher>,
     alignment: Alignment<Block>,
+    /// After everything that was fetched, also after what is no record.
+    next: Offset,
 }
 
 impl Incoming {
@@ -36,7 +38,8 @@ impl Incoming {
         fetcher: Box<dyn Fetcher>,
         alignment: Alignment<Block>,
     ) -> Self {
-        Incoming { at, edges, fetcher, alignment }
+        let next = alignment.next_offset();
+        Incoming { at, edges, fetcher, alignment, next }
     }
 
     /// Takes what has arrived, without waiting. Returns whether there was anything.
@@ -53,9 +56,11 @@ impl Incoming {
             let from = self.alignment.read_from(offset.next());
             if from != offset.next() {
                 self.fetcher.seek(from);
-                break;
+                self.next = from;
+                return Ok(true);
             }
         }
+        self.next = fetched.next;
         Ok(true)
     }
 
@@ -78,6 +83,18 @@ impl Incoming {
             }
         }
         self.alignment.push(Record { offset, blocks, marks })
+    }
+
+    /// After everything that was fetched.
+    #[must_use]
+    pub fn next(&self) -> Offset {
+        self.next
+    }
+
+    /// Whether nothing of what was fetched is needed any more.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.alignment.position() == self.alignment.next_offset()
     }
 
     /// The time that a stage can close next.

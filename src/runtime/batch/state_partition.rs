@@ -112,6 +112,13 @@ impl StatePartition {
         Ok(task.take_outputs())
     }
 
+    /// From now on no rows come through the exchange topic.
+    pub fn stop_exchange(&mut self) {
+        if let Some(incoming) = self.incoming.take() {
+            self.exchange_next = incoming.next();
+        }
+    }
+
     /// Prepares the closing of a time in a stage: what has come for it is waiting there afterwards.
     ///
     /// # Errors

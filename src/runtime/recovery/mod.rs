@@ -55,7 +55,7 @@ impl Recovery {
     ) -> Result<Self> {
         let mut stores: Vec<String> =
             app.plan.nodes.iter().flat_map(|n| n.stores.iter().map(|s| s.name.clone())).collect();
-        if app.config.exchange == ExchangeThrough::Topic {
+        if app.config.exchange != ExchangeThrough::Memory {
             stores.push(stage_row::STORE.into());
         }
         let stores = Arc::new(stores);

@@ -62,6 +62,7 @@ impl Loop {
                 GroupEvent::Connection(_) => {} // the group has reported it
             }
         }
+        self.leave_memory()?;
         self.recover()?;
         if self.recovery.is_none() {
             self.look_for_partitions()?;
@@ -187,7 +188,7 @@ impl Loop {
     }
 
     fn try_join(&mut self) -> Result<bool> {
-        let others = if self.app.plan.has_state_partitions() {
+        let others = if self.has_rivals() {
             self.ask("a look at the members of the group", group::others(&self.app))?
         } else {
             vec![]
@@ -212,6 +213,11 @@ impl Loop {
         Ok(false)
     }
 
+    /// Whether one process has all the state, so that others stand by.
+    pub(super) fn has_rivals(&self) -> bool {
+        self.app.plan.has_state_partitions() && !self.app.is_shared()
+    }
+
     fn leave_group(&mut self) -> Result {
         let Some(mut member) = self.group.leave() else { return Ok(()) };
         self.ask("leaving the group", move |_| {
@@ -223,7 +229,7 @@ impl Loop {
     /// Makes sure that the state is ours before anything is recovered: claims it, and leaves the group if
     /// another process has an earlier claim. `false` = it is not ours.
     pub(super) fn holds_state(&mut self) -> Result<bool> {
-        if !self.app.plan.has_state_partitions() {
+        if !self.has_rivals() {
             return Ok(true);
         }
         let membership = self.group.membership()?;
@@ -251,8 +257,7 @@ impl Loop {
 
     /// Nothing may be assigned to us because another process holds everything.
     fn look_for_an_owner(&mut self) -> Result {
-        let waits =
-            self.app.plan.has_state_partitions() && self.partitions.none_owned() && self.group.is_settled();
+        let waits = self.has_rivals() && self.partitions.none_owned() && self.group.is_settled();
         let Ok(membership) = self.group.membership() else { return Ok(()) };
         if waits && self.group.must_look_for_owner(&self.app) {
             self.when_answered(|this| this.stands_back(&membership))?;

@@ -34,6 +34,8 @@ use std::time::Duration;
 const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// Without an interval and input, a program that closes something as event time passes has a batch this often.
 const TICK: Duration = Duration::from_secs(1);
+/// The same, while other processes wait for what this one has not to say.
+const SHARED_TICK: Duration = Duration::from_millis(100);
 /// How often a batch that has taken all it may polls the group.
 const THROTTLED_PAUSE: Duration = Duration::from_millis(10);
 
@@ -170,10 +172,10 @@ impl Loop {
 
     /// Whether the batch holds all that it may.
     fn is_full(&self) -> bool {
-        let counters = &self.in_flight.counters;
+        let (counters, has_state) = (&self.in_flight.counters, self.app.plan.has_state_partitions());
         counters.records_in >= self.records_max()
             || counters.bytes_in >= self.app.config.batch_bytes_max
-            || self.bytes() >= self.pace.staging.bytes_max(self.in_flight.is_whole)
+            || self.bytes() >= self.pace.staging.bytes_max(self.in_flight.is_whole, has_state)
     }
 
     /// The setting that is the cause of it.
@@ -389,6 +391,10 @@ impl Loop {
         if self.transaction.holds_nothing() && !self.partitions.have_moved(has_input) {
             return Ok(false);
         }
+        if self.in_flight.content == Content::Whole && self.app.is_shared() {
+            // Whoever gets a state partition next goes on after this time.
+            self.partitions.states.iter_mut().for_each(|state| state.touched = true);
+        }
         let mut changes = self.partitions.states.iter().flat_map(|state| &state.changes);
         changes.try_for_each(|rows| self.check_internal(&self.app.names.changelog, rows))?;
         for state in &mut self.partitions.states {
@@ -501,7 +507,9 @@ impl Loop {
             return Ok(true);
         }
         let limits = self.queue_limits();
-        let is_tick = self.app.plan.closes_by_event_time && self.app.since(self.in_flight.began) >= TICK;
+        let since = self.app.since(self.in_flight.began);
+        let is_tick = (self.app.plan.closes_by_event_time && since >= TICK)
+            || (self.exchange.is_some() && since >= SHARED_TICK);
         let now = BatchTime(self.app.env.clock.now_ms());
         let mut there = is_tick
             || self.partitions.locals.iter().any(LocalInput::has_more)

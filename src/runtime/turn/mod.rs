@@ -179,6 +179,7 @@ impl Loop {
             if self.recovery.is_some() {
                 continue; // its steps themselves wait for the log
             }
+            self.return_to_memory()?;
             if self.close_times()? {
                 continue;
             }
@@ -345,7 +346,7 @@ impl Loop {
             return Some("waiting for the group to assign partitions".into());
         }
         let missing = (config.state_partitions as usize).saturating_sub(partitions.states.len());
-        if self.app.plan.has_state_partitions() && missing > 0 {
+        if self.app.plan.has_state_partitions() && missing > 0 && !self.app.is_shared() {
             return Some(format!(
                 "waiting for {missing} state partitions: a program with state runs in one process, and the group of `{}` has not assigned the rest to this one yet; it does so once no other process holds them, at the latest after the session timeout, {} s",
                 config.application_id,

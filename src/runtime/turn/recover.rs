@@ -6,7 +6,6 @@
 
 use super::Loop;
 use crate::{
-    config::ExchangeThrough,
     error::{Error, Failure, Reaction, Result, Stage},
     log::{Log, Membership},
     record::{BatchId, Incarnation, RawChunk, TopicPartition},
@@ -131,7 +130,7 @@ impl Loop {
     fn begin_recovery(&mut self, wanted: &[TopicPartition]) -> Result<Recovery> {
         let _ = crate::failpoint::passes("after-assignment");
         let membership = self.group.membership()?;
-        if self.app.plan.has_state_partitions() && !self.group.holds_state(&membership) {
+        if self.has_rivals() && !self.group.holds_state(&membership) {
             let what = "the membership has changed since the state was claimed";
             return Err(Failure::new(Stage::Group, Reaction::RetrySame, what).into());
         }
@@ -177,6 +176,7 @@ impl Loop {
 
     fn finish_recovery(&mut self, recovery: Recovery) -> Result {
         let bounds = self.bounds(&recovery.sources)?;
+        let through_topic = self.goes_through_topic(&recovery.ready)?;
         if self.group.has_events() || self.group.has_lost() {
             self.recovery = Some(recovery); // what happened while the log was asked comes first
             return Ok(());
@@ -187,7 +187,7 @@ impl Loop {
         let meta = self.group.identity.meta();
         sources::report_offsets_of_others(&self.app, meta, &sources, &bounds, &starts);
         let mut places = starts.clone();
-        if self.app.config.exchange == ExchangeThrough::Topic {
+        if through_topic {
             places.extend(ready.iter().map(|recovered| (recovered.at.clone(), recovered.exchange_next)));
         }
         let mut fetchers = self.group.start(&places, membership, self.partitions.none_owned())?;
@@ -210,7 +210,9 @@ impl Loop {
         }
         let open = |recovered| StatePartition::open(&app.plan, recovered, count, &stopwatch);
         let mut states: Vec<StatePartition> = ready.into_iter().map(open).collect();
-        self.open_exchange(&mut states, of_exchange)?;
+        if through_topic {
+            self.open_exchange(&mut states, of_exchange)?;
+        }
         self.partitions.add(opened, states);
         self.rejoin_if_partitions_are_missing()?;
         self.app.observe(&Observed::Running { owned: &self.partitions.owned() });

@@ -29,6 +29,7 @@ mod refusals;
 mod refused_records;
 mod scarce;
 mod secure;
+mod shared_state;
 mod shutdown;
 mod slow_functions;
 mod standby;

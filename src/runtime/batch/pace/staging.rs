@@ -12,6 +12,8 @@ use std::time::Duration;
 const STAGED_BYTES_MIN: usize = 1 << 20;
 /// A batch that may end anywhere ends when it holds so much, bytes.
 const PART_BYTES: usize = 48 << 20;
+/// The same without state, where a larger one combines nothing: it only takes memory.
+const STATELESS_BYTES: usize = 16 << 20;
 /// The part of the transaction's timeout that sending and committing may take, one in this many.
 const PART_OF_TIMEOUT: u32 = 2;
 
@@ -32,10 +34,14 @@ impl Staging {
     }
 
     /// A batch takes no more input once it holds this much, bytes; `is_whole`: whether an interval must be one
-    /// batch.
+    /// batch; `has_state`: whether state is kept.
     #[must_use]
-    pub fn bytes_max(&self, is_whole: bool) -> usize {
-        if is_whole { self.bytes_max } else { self.bytes_max.min(PART_BYTES) }
+    pub fn bytes_max(&self, is_whole: bool, has_state: bool) -> usize {
+        match (is_whole, has_state) {
+            (true, _) => self.bytes_max,
+            (false, true) => self.bytes_max.min(PART_BYTES),
+            (false, false) => self.bytes_max.min(STATELESS_BYTES),
+        }
     }
 
     /// Whether the log, rather than the configuration, is what bounds a batch.
@@ -67,17 +73,18 @@ mod tests {
         let ms = Duration::from_millis;
         let mut staging = Staging::new(64 << 20, ms(8_000));
         staging.learn(64 << 20, ms(4_000));
-        assert_eq!(staging.bytes_max(true), 64 << 20, "in time");
+        assert_eq!(staging.bytes_max(true, true), 64 << 20, "in time");
         staging.learn(64 << 20, ms(16_000));
-        assert_eq!(staging.bytes_max(true), 16 << 20, "a quarter would have been in time");
+        assert_eq!(staging.bytes_max(true, true), 16 << 20, "a quarter would have been in time");
         staging.learn(16 << 20, ms(3_000));
-        assert_eq!(staging.bytes_max(true), 16 << 20, "just in time");
+        assert_eq!(staging.bytes_max(true, true), 16 << 20, "just in time");
         staging.learn(1000, ms(60_000));
-        assert_eq!(staging.bytes_max(true), 1 << 20, "never so little that nothing makes progress");
-        assert_eq!(staging.bytes_max(false), 1 << 20);
+        assert_eq!(staging.bytes_max(true, true), 1 << 20, "never so little that nothing makes progress");
+        assert_eq!(staging.bytes_max(false, true), 1 << 20);
         for _ in 0..10 {
             staging.learn(1 << 20, ms(10));
         }
-        assert_eq!((staging.bytes_max(true), staging.bytes_max(false)), (64 << 20, 48 << 20));
+        assert_eq!((staging.bytes_max(true, true), staging.bytes_max(false, true)), (64 << 20, 48 << 20));
+        assert_eq!((staging.bytes_max(true, false), staging.bytes_max(false, false)), (64 << 20, 16 << 20));
     }
 }

@@ -4,7 +4,6 @@
 //! committed together; the marks of a batch's input are sent in the transaction of its offsets.
 
 use crate::{
-    config::ExchangeThrough,
     error::Result,
     log::{Fetcher, TopicInfo},
     operator::{Batch, Upstream},
@@ -21,13 +20,15 @@ use crate::{
         stage_row,
     },
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// How rows go through the exchange topic.
 pub(in crate::runtime::turn) struct Exchange {
     edges: Arc<ExchangeEdges>,
-    /// The times of batches in which upstreams were asked to say how far they are.
+    /// The times of batches in which all upstreams were asked to say how far they are.
     pub(super) roll_calls: BTreeSet<BatchTime>,
+    /// When it was last tried to hand rows over in memory again.
+    pub(super) tried: Duration,
 }
 
 impl Loop {
@@ -38,10 +39,11 @@ impl Loop {
         fetchers: Vec<Box<dyn Fetcher>>,
     ) -> Result {
         let app = &self.app;
-        if app.config.exchange == ExchangeThrough::Memory || !app.plan.has_state_partitions() {
-            return Ok(());
-        }
-        let new = || Exchange { edges: Arc::new(ExchangeEdges::of(&app.plan)), roll_calls: BTreeSet::new() };
+        let new = || Exchange {
+            edges: Arc::new(ExchangeEdges::of(&app.plan)),
+            roll_calls: BTreeSet::new(),
+            tried: app.now(),
+        };
         let edges = self.exchange.get_or_insert_with(new).edges.clone();
         let share = app.config.receive_buffer_bytes / app.config.state_partitions as usize;
         for (state, fetcher) in states.iter_mut().zip(fetchers) {
@@ -93,7 +95,9 @@ impl Loop {
     pub(in crate::runtime::turn) fn end_input(&mut self, batch: &Batch) -> Result {
         self.end_first_stage(batch)?;
         self.in_flight.commit_id = Some(self.pace.next_id());
-        if let Some(exchange) = self.exchange.as_mut().filter(|_| batch.is_roll_call) {
+        // Upstreams of other processes do not answer.
+        let asks_all = batch.is_roll_call && self.has_all_states();
+        if let Some(exchange) = self.exchange.as_mut().filter(|_| asks_all) {
             exchange.roll_calls.insert(batch.time);
         }
         let sources = self.partitions.sources.iter().map(|source| Upstream::Source(source.at.clone()));

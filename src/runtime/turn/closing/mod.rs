@@ -6,6 +6,7 @@
 //! what it takes is there again if it is given up.
 
 mod exchange;
+mod mode;
 
 use super::Loop;
 use crate::{

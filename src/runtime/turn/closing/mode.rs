@@ -1,0 +1,133 @@
+//! Whether rows go from stage to stage in memory or through the exchange topic.
+//!
+//! Owns the change from one to the other, at the barrier. Knows no rows. Invariants: rows are handed over in memory only by a
+//! process that has all state partitions, and only once nothing in the exchange topic is left to be taken; from the first
+//! state partition that goes to another process on they go through the topic, also to those that stay.
+
+use crate::{
+    config::ExchangeThrough,
+    error::{Error, Reaction, Result},
+    log::Log,
+    record::{Offset, TopicPartition},
+    runtime::{
+        batch::{
+            incoming::Incoming,
+            state_partition::{Recovered, StatePartition},
+        },
+        turn::Loop,
+    },
+};
+use std::time::Duration;
+
+/// How often it is tried to hand rows over in memory again.
+const TRY_EVERY: Duration = Duration::from_secs(2);
+/// How long no input is taken for that.
+const TRY_FOR: Duration = Duration::from_secs(1);
+/// Between two looks at what has arrived meanwhile.
+const PAUSE: Duration = Duration::from_millis(5);
+
+impl Loop {
+    /// Whether this process has all state partitions.
+    pub(super) fn has_all_states(&self) -> bool {
+        self.partitions.states.len() == self.app.config.state_partitions as usize
+    }
+
+    /// Whether rows go through the exchange topic once these state partitions are added.
+    pub(in crate::runtime::turn) fn goes_through_topic(&mut self, added: &[Recovered]) -> Result<bool> {
+        let count = self.partitions.states.len() + added.len();
+        let is_complete = count == self.app.config.state_partitions as usize;
+        match self.app.config.exchange {
+            ExchangeThrough::Memory => return Ok(false),
+            ExchangeThrough::Topic => return Ok(self.app.plan.has_state_partitions()),
+            ExchangeThrough::Shared => {}
+        }
+        if self.exchange.is_some() || !is_complete || added.is_empty() {
+            return Ok(self.exchange.is_some() || (!is_complete && self.app.is_shared()));
+        }
+        let ends = self.ends_of_exchange(added.iter().map(|recovered| recovered.at.clone()).collect())?;
+        Ok(added.iter().zip(ends).any(|(recovered, end)| recovered.exchange_next < end))
+    }
+
+    /// Rows go through the exchange topic once another process has some of the state partitions.
+    pub(in crate::runtime::turn) fn leave_memory(&mut self) -> Result {
+        let is_alone = self.partitions.states.is_empty() || self.has_all_states();
+        if self.exchange.is_some() || is_alone || !self.app.is_shared() {
+            return Ok(());
+        }
+        let places: Vec<_> =
+            self.partitions.states.iter().map(|state| (state.at.clone(), state.position())).collect();
+        let started = self.group.membership().and_then(|m| self.group.start(&places, m, false));
+        let fetchers = match started {
+            Ok(fetchers) => fetchers,
+            Err(f) if f.reaction == Reaction::CloseTasks || f.reaction.may_pass() => {
+                tracing::warn!("{f}; all partitions are recovered again");
+                self.close_tasks();
+                return Ok(());
+            }
+            Err(f) => return Err(f.into()),
+        };
+        tracing::info!("other processes share the state: rows between stages go through the exchange topic");
+        let mut states = std::mem::take(&mut self.partitions.states);
+        let opened = self.open_exchange(&mut states, fetchers);
+        self.partitions.states = states;
+        opened
+    }
+
+    /// Rows are handed over in memory again once this process has all state partitions and nothing is left in the exchange
+    /// topic. No input is taken while it waits for that, and it does not wait long.
+    pub(in crate::runtime::turn) fn return_to_memory(&mut self) -> Result {
+        let Some(exchange) = &mut self.exchange else { return Ok(()) };
+        let began = self.app.now();
+        let is_time = began.saturating_sub(exchange.tried) >= TRY_EVERY;
+        if self.app.config.exchange != ExchangeThrough::Shared || !is_time {
+            return Ok(());
+        }
+        exchange.tried = began;
+        let mut ends = None;
+        while self.is_undisturbed() && self.app.since(began) < TRY_FOR {
+            self.group.hear(&self.app);
+            if self.close_times()? {
+                continue;
+            }
+            let incoming = self.partitions.states.iter().filter_map(|state| state.incoming.as_ref());
+            if self.has_closed_everything() && incoming.clone().all(Incoming::is_empty) {
+                let ends: &Vec<Offset> = match &mut ends {
+                    Some(ends) => ends,
+                    ends => {
+                        let places = self.partitions.states.iter().map(|state| state.at.clone()).collect();
+                        match self.ends_of_exchange(places) {
+                            Ok(found) => ends.insert(found),
+                            Err(Error::Log(f)) if f.reaction.may_pass() => return Ok(()),
+                            Err(e) => return Err(e),
+                        }
+                    }
+                };
+                let mut incoming = self.partitions.states.iter().filter_map(|state| state.incoming.as_ref());
+                let are_passed = ends.iter().all(|end| incoming.next().is_some_and(|i| i.next() >= *end));
+                if are_passed && self.is_undisturbed() {
+                    tracing::info!(
+                        "this process has all the state: rows between stages are handed over in memory"
+                    );
+                    self.partitions.states.iter_mut().for_each(StatePartition::stop_exchange);
+                    self.exchange = None;
+                    return Ok(());
+                }
+            }
+            self.group.wait(PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Whether this process has everything, and nothing is to be served first.
+    fn is_undisturbed(&self) -> bool {
+        let is_asked =
+            self.group.has_events() || self.group.has_lost() || self.app.env.shutdown.is_requested();
+        self.has_all_states() && self.group.is_settled() && !is_asked
+    }
+
+    fn ends_of_exchange(&mut self, places: Vec<TopicPartition>) -> Result<Vec<Offset>> {
+        self.ask("the ends of the exchange topic", move |log: &dyn Log| {
+            places.iter().map(|at| log.end_offset(at)).collect()
+        })
+    }
+}
