@@ -286,7 +286,7 @@ impl Config {
     }
 }
 
-/// The command line flags of a program; every flag has a twin among the environment variables.
+/// The command line flags of a program; every flag that `--help` shows has a twin among the environment variables.
 #[derive(Clone, Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub struct Args {
@@ -356,8 +356,8 @@ pub struct Args {
     /// For one start: go on even if a state begins empty where another one is left behind, or is out of date
     #[arg(long, env = "TIDEGATE_ACCEPT_STATE_CHANGES")]
     pub accept_state_changes: bool,
-    /// How rows get from one stage to the next
-    #[arg(long, hide = true, env = "TIDEGATE_EXCHANGE", value_enum, default_value_t)]
+    /// How rows get from one stage to the next; for tests
+    #[arg(long, hide = true, value_enum, default_value_t)]
     pub exchange: ExchangeThrough,
     /// Log format: text or json
     #[arg(long, env = "TIDEGATE_LOG_FORMAT", default_value = "text")]

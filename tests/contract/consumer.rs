@@ -73,11 +73,16 @@ impl TestConsumer {
     }
 
     pub fn until(&mut self, what: &str, holds: impl Fn(&TestConsumer) -> bool) {
+        self.try_until(what, holds).unwrap();
+    }
+
+    pub fn try_until(&mut self, what: &str, holds: impl Fn(&TestConsumer) -> bool) -> Result<(), Failure> {
         let start = Instant::now();
         while !holds(self) {
             assert!(start.elapsed() < PATIENCE, "waited in vain until {what}; events: {:?}", self.events);
-            self.step(Duration::from_millis(50)).unwrap();
+            self.step(Duration::from_millis(50))?;
         }
+        Ok(())
     }
 
     /// The records that arrive in the time it takes to get `count` of them, by partition.

@@ -4,6 +4,7 @@ use std::process::Command;
 
 const WORD_COUNT: &str = "count_words::every_seed_counts_every_word_exactly_once";
 const STATELESS: &str = "count_words::every_seed_passes_every_line_on_exactly_once_without_state";
+const SHARED: &str = "shared_state::every_seed_counts_every_word_exactly_once_in_three_processes";
 const LOCAL_ROWS: &str = "local_rows::rows_of_the_process_take_effect_once_while_it_lives";
 
 /// Runs a sweep in a process of its own, with a mutant; returns its output.
@@ -23,6 +24,7 @@ fn found(mutant: &str, test: &str, seeds: u32) -> String {
 fn without_a_mutant_the_sweep_finds_nothing() {
     found("", WORD_COUNT, 60);
     found("", STATELESS, 60);
+    found("", SHARED, 60);
 }
 
 #[test]
@@ -33,6 +35,9 @@ fn each_mutant_is_detected_with_its_seed() {
         ("mutant-doubt-means-aborted", WORD_COUNT, 60),
         ("mutant-doubt-means-committed", WORD_COUNT, 60),
         ("mutant-staged-state-kept", WORD_COUNT, 60),
+        ("mutant-memory-too-early", SHARED, 100),
+        ("mutant-fetch-position", SHARED, 20),
+        ("mutant-dropped-before-apply", SHARED, 40),
         // The engine looks at its membership itself, right before the log does: only without both is it found.
         ("mutant-expelled-goes-on=mutant,mutant-no-group-metadata", STATELESS, 1_000),
     ] {

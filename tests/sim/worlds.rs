@@ -50,6 +50,7 @@ fn config(case: Case) -> Config {
     config.trigger = Trigger::Interval(Duration::from_millis(200));
     config.state_partitions = case.state_partitions;
     config.exchange = case.exchange;
+    config.leave = true;
     config.guarantee = Guarantee::ExactlyOnce;
     config.transaction_timeout = Duration::from_secs(3);
     config.session_timeout = Duration::from_secs(2);
@@ -71,12 +72,22 @@ pub fn work(time: Duration) {
 
 /// One incarnation of a program.
 pub fn incarnation(env: ProcessEnv, case: Case, observer: Arc<dyn Observer>) -> tidegate::Result {
+    incarnation_until(env, case, observer, Shutdown::default())
+}
+
+/// The same, until it is asked to stop; then it leaves the group.
+pub fn incarnation_until(
+    env: ProcessEnv,
+    case: Case,
+    observer: Arc<dyn Observer>,
+    shutdown: Shutdown,
+) -> tidegate::Result {
     CLOCK.set(Some(env.clock.clone()));
     let env = Env {
         log: env.log,
         storage: env.storage,
         clock: env.clock,
-        shutdown: Shutdown::default(),
+        shutdown,
         observer,
         instance: InstanceId(env.instance.as_str().into()),
         incarnation_before: Incarnation(0),

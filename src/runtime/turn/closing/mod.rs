@@ -54,9 +54,10 @@ impl Loop {
         done.map(|()| true)
     }
 
-    /// The same, while a batch takes input.
+    /// The same, while a batch takes input. What the group asks comes first, at the barrier: until then nothing may be
+    /// committed, and a closing would be given up again and again.
     pub(super) fn close_meanwhile(&mut self) -> Result<bool> {
-        if self.exchange.is_none() {
+        if self.exchange.is_none() || self.group.has_events() || self.group.has_lost() {
             return Ok(false);
         }
         let held = self.transaction.put_aside();

@@ -89,22 +89,16 @@ impl Loop {
             if self.close_times()? {
                 continue;
             }
-            let incoming = self.partitions.states.iter().filter_map(|state| state.incoming.as_ref());
-            if self.has_closed_everything() && incoming.clone().all(Incoming::is_empty) {
-                let ends: &Vec<Offset> = match &mut ends {
-                    Some(ends) => ends,
-                    ends => {
-                        let places = self.partitions.states.iter().map(|state| state.at.clone()).collect();
-                        match self.ends_of_exchange(places) {
-                            Ok(found) => ends.insert(found),
-                            Err(Error::Log(f)) if f.reaction.may_pass() => return Ok(()),
-                            Err(e) => return Err(e),
-                        }
+            if self.has_taken_everything() {
+                if ends.is_none() {
+                    let places = self.partitions.states.iter().map(|state| state.at.clone()).collect();
+                    match self.ends_of_exchange(places) {
+                        Ok(found) => ends = Some(found),
+                        Err(Error::Log(f)) if f.reaction.may_pass() => return Ok(()),
+                        Err(e) => return Err(e),
                     }
-                };
-                let mut incoming = self.partitions.states.iter().filter_map(|state| state.incoming.as_ref());
-                let are_passed = ends.iter().all(|end| incoming.next().is_some_and(|i| i.next() >= *end));
-                if are_passed && self.is_undisturbed() {
+                }
+                if self.has_read_to(ends.as_deref().unwrap_or_default()) && self.is_undisturbed() {
                     tracing::info!(
                         "this process has all the state: rows between stages are handed over in memory"
                     );
@@ -116,6 +110,20 @@ impl Loop {
             self.group.wait(PAUSE);
         }
         Ok(())
+    }
+
+    /// Whether nothing that has come through the exchange topic is left to be taken.
+    fn has_taken_everything(&self) -> bool {
+        let mut incoming = self.partitions.states.iter().filter_map(|state| state.incoming.as_ref());
+        let has_taken = self.has_closed_everything() && incoming.all(Incoming::is_empty);
+        has_taken || crate::failpoint::passes("mutant-memory-too-early")
+    }
+
+    /// Whether each partition of the exchange topic is read to its end.
+    fn has_read_to(&self, ends: &[Offset]) -> bool {
+        let incoming = self.partitions.states.iter().filter_map(|state| state.incoming.as_ref());
+        incoming.zip(ends).all(|(incoming, end)| incoming.next() >= *end)
+            || crate::failpoint::passes("mutant-memory-too-early")
     }
 
     /// Whether this process has everything, and nothing is to be served first.
