@@ -100,7 +100,7 @@ pub struct Config {
     /// sent, and rows that operators and outputs hold back. The bound is lower where the log takes long to receive
     /// them. Where results depend on where a batch begins and ends (windows over batch time, `reduce_by_key`,
     /// `foreach_rdd`, `print`), what comes later in the interval is then left for the next batch; elsewhere a batch
-    /// ends early, at 48 MiB at the latest, 16 MiB in a program without state.
+    /// ends early, at 48 MiB at the latest, 4 MiB in a program without state.
     pub staged_bytes_max: usize,
     /// A batch takes no more than this many records; then it ends early, or waits for the end of its interval as with
     /// [`staged_bytes_max`](Config::staged_bytes_max).

@@ -13,7 +13,7 @@ const STAGED_BYTES_MIN: usize = 1 << 20;
 /// A batch that may end anywhere ends when it holds so much, bytes.
 const PART_BYTES: usize = 48 << 20;
 /// The same without state, where a larger one combines nothing: it only takes memory.
-const STATELESS_BYTES: usize = 16 << 20;
+const STATELESS_BYTES: usize = 4 << 20;
 /// The part of the transaction's timeout that sending and committing may take, one in this many.
 const PART_OF_TIMEOUT: u32 = 2;
 
