@@ -6,6 +6,7 @@
 //! what it takes is there again if it is given up.
 
 mod exchange;
+mod failing_rows;
 mod mode;
 
 use super::Loop;
@@ -80,7 +81,7 @@ impl Loop {
                 self.rest_empty();
                 Ok(Event::Empty)
             }
-            Err(e @ Error::Operator { .. }) => Ok(self.broken(e)),
+            Err(e @ Error::Operator { .. }) => Ok(self.suspect_rows(e)),
             Err(e) => self.failed(e),
         }
     }
@@ -106,9 +107,10 @@ impl Loop {
             if state.closable(number) != Some(facts.time) {
                 return Ok(vec![]);
             }
-            state.close(facts.time, stage)?;
+            state.close(&facts, stage)?;
             state.advance(&facts, stage, true)
         })?;
+        self.leave_out_failed_rows()?;
         while self.partitions.states.iter().any(|state| state.is_ending) {
             self.advance_states(move |state| {
                 if state.is_ending { state.advance(&facts, stage, true) } else { Ok(vec![]) }
