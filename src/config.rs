@@ -119,6 +119,9 @@ pub struct Config {
     pub metadata_refresh: Duration,
     /// Bytes that are fetched but not yet processed, over all partitions.
     pub receive_buffer_bytes: usize,
+    /// Where several processes share the state: a process takes no input while more bytes of rows than this wait for other processes,
+    /// which are slower. The rows are in the exchange topic; memory holds a part of them.
+    pub waiting_bytes_max: usize,
     /// How long the first connection may take.
     pub connect_timeout: Duration,
     /// The log aborts a transaction that has been open for this long. A transaction is open only while the records of
@@ -192,6 +195,7 @@ impl Config {
             max_rate_per_partition: None,
             metadata_refresh: Duration::from_secs(30),
             receive_buffer_bytes: 32 << 20,
+            waiting_bytes_max: 256 << 20,
             connect_timeout: Duration::from_secs(30),
             transaction_timeout: Duration::from_secs(15),
             session_timeout: Duration::from_secs(10),

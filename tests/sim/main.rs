@@ -8,6 +8,7 @@
 //! `SIM_SEEDS=n` runs this many seeds (default 10,000), `SIM_SEED=n` shows one with its trace.
 
 mod count_words;
+mod held_up;
 mod local_rows;
 #[cfg(feature = "failpoints")]
 mod mutants;

@@ -97,6 +97,12 @@ impl Incoming {
         self.alignment.position() == self.alignment.next_offset()
     }
 
+    /// How many bytes wait for their time.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.alignment.waiting_bytes()
+    }
+
     /// The time that a stage can close next.
     #[must_use]
     pub fn closable(&self, stage: u32) -> Option<BatchTime> {

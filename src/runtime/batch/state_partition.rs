@@ -43,6 +43,8 @@ pub struct StatePartition {
     pub at: TopicPartition,
     /// The next offset of the exchange topic, if no rows come through it.
     exchange_next: Offset,
+    /// The offset of the exchange topic that is committed: nothing before it is needed.
+    pub exchange_committed: Offset,
     /// What comes through the exchange topic, if rows go through it.
     pub incoming: Option<Incoming>,
     /// Its database, with what pieces of the batch in flight have changed.
@@ -90,6 +92,7 @@ impl StatePartition {
             partition,
             at,
             exchange_next,
+            exchange_committed: exchange_next,
             incoming: None,
             inbox: tasks.iter().map(|_| vec![]).collect(),
             tasks,
@@ -219,6 +222,7 @@ impl StatePartition {
         self.changes.clear();
         self.kept = 0;
         self.tasks.iter_mut().for_each(Task::applied);
+        self.exchange_committed = self.position();
         self.incoming.iter_mut().for_each(Incoming::apply);
         self.changelog_end = self.end_in_flight();
         self.sent_rows = 0;

@@ -139,6 +139,21 @@ impl Loop {
         Event::Dropped
     }
 
+    /// Whether so many rows wait for marks of other processes that no input is to be taken: the marks of this one go on.
+    pub(super) fn has_too_much_waiting(&mut self) -> bool {
+        let Some(exchange) = &mut self.exchange else { return false };
+        let incoming = self.partitions.states.iter().filter_map(|state| state.incoming.as_ref());
+        let bytes: usize = incoming.map(Incoming::waiting_bytes).sum();
+        let has_too_much = bytes > self.app.config.waiting_bytes_max;
+        if has_too_much && !exchange.is_held_up {
+            tracing::warn!(
+                "{bytes} bytes of rows wait for other processes: no input is taken until they have caught up (`waiting_bytes_max`)"
+            );
+        }
+        exchange.is_held_up = has_too_much;
+        has_too_much
+    }
+
     /// Whether later stages have closed all times of input that this process has committed.
     pub(super) fn has_closed_everything(&self) -> bool {
         let last = self.pace.last_time();
