@@ -5,6 +5,7 @@ use crate::{
         TestConsumer, at, committed, fetch, nobody, producer_spec, read_all, rows, topic, tp, transactional,
         unique, until, visible, write,
     },
+    proxy::{Proxy, Way},
     subject::{bootstrap, kafka, subject},
 };
 use std::{
@@ -453,4 +454,24 @@ fn a_missing_topic_is_no_failure_and_is_assigned_once_it_is_there() {
     }
     assert_eq!(assigned, [TopicPartition::new(late.as_str(), 0)]);
     member.close(true);
+}
+
+#[test]
+fn who_is_in_a_group_is_asked_of_a_broker_that_stays_silent() {
+    let proxy = Proxy::start(&bootstrap());
+    let log = tidegate::log::open(proxy.bootstrap(), &BTreeMap::new()).unwrap();
+    log.connect(Duration::from_secs(10)).unwrap();
+    let (group, ways) = (unique("silent"), [Way::ToBroker, Way::ToClient]);
+    for _ in 0..2 {
+        until("the broker answers", || log.members(&group).is_ok_and(|found| found.is_empty()));
+        let before = proxy.waited(Way::ToBroker);
+        ways.iter().for_each(|way| proxy.shut(*way));
+        for _ in 0..2 {
+            let error = log.members(&group).unwrap_err().to_string();
+            assert!(error.contains(&format!("describing the group `{group}`")), "{error}");
+        }
+        assert!(proxy.waited(Way::ToBroker) > before, "nothing waited");
+        ways.iter().for_each(|way| proxy.open(*way));
+    }
+    until("the broker answers again", || log.members(&group).is_ok());
 }

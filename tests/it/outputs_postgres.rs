@@ -261,6 +261,31 @@ fn of_two_writers_one_continues() {
 }
 
 #[test]
+fn two_processes_make_the_table_of_positions_at_once() {
+    let postgres = Postgres::start();
+    postgres.run(COUNTS);
+    let ssc = StreamingContext::builder("app").build();
+    counts(&postgres.url(""))(&ssc);
+    let mut writer = (ssc.topology().outboxes[1].make)();
+    let source = OutboxSource { application: "app".into(), topic: "t".into(), topic_id: String::new() };
+    let log = tidegate::log::open("memory:", &BTreeMap::new()).unwrap();
+    let mut other = postgres::Client::connect(&postgres.url(""), postgres::NoTls).unwrap();
+    let mut open = other.transaction().unwrap();
+    let create = "CREATE TABLE tidegate_positions (application text, topic text, partition int, position bigint NOT NULL, \
+        topic_id text NOT NULL, PRIMARY KEY (application, topic, partition))";
+    open.batch_execute(create).unwrap();
+    std::thread::scope(|scope| {
+        let opened = scope.spawn(|| writer.open(&source, &*log).unwrap());
+        let waits = "SELECT count(*)::text FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+        while postgres.texts(waits) != ["1"] {
+            assert!(!opened.is_finished(), "it waits for the other one");
+        }
+        open.commit().unwrap();
+        assert_eq!(opened.join().unwrap(), Offset(0));
+    });
+}
+
+#[test]
 fn a_server_that_is_killed_gets_each_row_once() {
     let mut postgres = Postgres::start();
     postgres.run(COUNTS);

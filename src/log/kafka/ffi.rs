@@ -569,7 +569,13 @@ unsafe fn description(topic: *const sys::rd_kafka_TopicDescription_t) -> Result<
     }
 }
 
-/// The members of a group, according to its coordinator; a group that does not exist has none.
+/// How long librdkafka waits for an answer about a group: as long as it lets one wait. When this time ends while the coordinator is
+/// still looked for, and the coordinator is found later, librdkafka 2.12 uses what it has freed (`rd_kafka_admin_coord_request`,
+/// then `rd_kafka_admin_coord_response_parse`). So we stop waiting, not the request; it ends with its client.
+const GROUP_REQUEST: Duration = Duration::from_secs(3_600);
+
+/// The members of a group, according to its coordinator; a group that does not exist has none. A client that gave no answer in time must
+/// not be asked again.
 pub(super) fn describe_group(
     client: Client,
     group: &str,
@@ -582,11 +588,11 @@ pub(super) fn describe_group(
     unsafe {
         let op = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
         let options = sys::rd_kafka_AdminOptions_new(client, op);
-        let ms = millis(timeout);
+        let ms = millis(GROUP_REQUEST);
         sys::rd_kafka_AdminOptions_set_request_timeout(options, ms, reason.as_mut_ptr(), reason.len());
         let queue = sys::rd_kafka_queue_new(client);
         sys::rd_kafka_DescribeConsumerGroups(client, pointers.as_mut_ptr(), pointers.len(), options, queue);
-        let event = sys::rd_kafka_queue_poll(queue, ms.saturating_add(1_000));
+        let event = sys::rd_kafka_queue_poll(queue, millis(timeout));
         let found = group_members(event);
         if !event.is_null() {
             sys::rd_kafka_event_destroy(event);

@@ -3,6 +3,7 @@
 //! Owns the table of dead letters. Knows no policy. Invariant: a dead letter and the position after its row become durable in one
 //! transaction.
 
+use super::table;
 use postgres::{Client, Transaction};
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS tidegate_dead_letters (application text NOT NULL, topic text NOT NULL, \
@@ -26,9 +27,7 @@ pub(super) struct DeadLetter<'a> {
 
 /// Makes the table of dead letters, if it is missing.
 pub(super) fn create(client: &mut Client) -> Result<(), postgres::Error> {
-    let there: bool =
-        client.query_one("SELECT to_regclass('tidegate_dead_letters') IS NOT NULL", &[])?.try_get(0)?;
-    if there { Ok(()) } else { client.batch_execute(CREATE) }
+    table::make(client, "tidegate_dead_letters", CREATE)
 }
 
 impl DeadLetter<'_> {

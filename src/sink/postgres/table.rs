@@ -5,7 +5,7 @@
 
 use super::cell::Kind;
 use crate::record::Map;
-use postgres::{Client, types::Type};
+use postgres::{Client, error::SqlState, types::Type};
 
 /// A column.
 #[derive(Clone, Debug)]
@@ -31,6 +31,19 @@ pub(super) fn quoted(name: &str) -> String {
 /// `schema.table` in quotes.
 pub(super) fn quoted_table(name: &str) -> String {
     name.splitn(2, '.').map(quoted).collect::<Vec<_>>().join(".")
+}
+
+/// Makes a table of ours, if it is missing. Another process may make it at the same time: `IF NOT EXISTS` then fails once that one has
+/// committed.
+pub(super) fn make(client: &mut Client, name: &str, create: &str) -> Result<(), postgres::Error> {
+    if client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&name])?.try_get(0)? {
+        return Ok(());
+    }
+    let made_meanwhile = [SqlState::DUPLICATE_TABLE, SqlState::DUPLICATE_OBJECT, SqlState::UNIQUE_VIOLATION];
+    match client.batch_execute(create) {
+        Err(e) if e.code().is_some_and(|code| made_meanwhile.contains(code)) => Ok(()),
+        made => made,
+    }
 }
 
 const COLUMNS: &str = "SELECT a.attname, format_type(a.atttypid, -1), t.typname, t.typcategory = 'A' \

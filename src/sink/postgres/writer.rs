@@ -10,7 +10,7 @@ use super::{
     connect::Address,
     parts,
     refused::{self, DeadLetter},
-    table::{Table, quoted},
+    table::{self, Table, quoted},
 };
 use crate::{
     error::Error,
@@ -86,7 +86,7 @@ impl PostgresWriter {
 
     fn try_open(&self, source: &OutboxSource) -> Result<(Open, Offset), OutboxFailure> {
         let failure = |e: postgres::Error| match self.failure(&e) {
-            OutboxFailure::Record(reason) => OutboxFailure::Unavailable(reason), // two processes created the same table
+            OutboxFailure::Record(reason) => OutboxFailure::Unavailable(reason), // no row was sent
             other => other,
         };
         self.address.check().map_err(|e| self.broken(e))?;
@@ -101,13 +101,7 @@ impl PostgresWriter {
                 self.broken(format!("does not exist, or is not visible\n  help: create it with {columns}"))
             );
         };
-        let there: bool = client
-            .query_one("SELECT to_regclass('tidegate_positions') IS NOT NULL", &[])
-            .and_then(|row| row.try_get(0))
-            .map_err(failure)?;
-        if !there {
-            client.batch_execute(CREATE_POSITIONS).map_err(failure)?;
-        }
+        table::make(&mut client, "tidegate_positions", CREATE_POSITIONS).map_err(failure)?;
         if self.settings.refused == BadRecordPolicy::DeadLetter {
             refused::create(&mut client).map_err(failure)?;
         }
