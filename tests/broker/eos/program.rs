@@ -123,6 +123,11 @@ impl App {
 
     /// Starts the program with these failpoints (empty = none).
     pub fn start(&self, failpoints: &str) -> Run {
+        self.start_in(failpoints, &[])
+    }
+
+    /// The same, with an environment that only this run has.
+    pub fn start_in(&self, failpoints: &str, environment: &[(&str, &str)]) -> Run {
         let run = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
         let log = self.folder.join(format!("run-{run:02}.log"));
         let fired = self.folder.join(format!("run-{run:02}.fired"));
@@ -132,6 +137,7 @@ impl App {
             Some(commands) => in_shell(commands, &self.command()),
         };
         command.env("TIDEGATE_FAILPOINT", failpoints).env("TIDEGATE_FAILPOINT_LOG", &fired);
+        command.envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
         let child = command.spawn().unwrap();
         Run { child, log, fired, failpoints: failpoints.into() }
