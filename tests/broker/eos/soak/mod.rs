@@ -108,11 +108,11 @@ fn round(seed: u64, count: usize) {
     let truth = stream.finish();
     let lines = truth.keys().filter(|word| word.starts_with("only-")).count() as u64;
     let rows = read_and_judge(&mut world, lines, &truth);
-    let aside = world.moved_aside();
+    let (aside, stopped) = (world.moved_aside(), world.stopped_by_damage);
     world.stop();
     assert!(rows as u64 > lines && lines > 100, "{rows} rows of {lines} lines are too few for a test");
     println!(
-        "soak: seed {seed}: {count} steps in {} s, {aside} databases moved aside; {lines} lines, {rows} rows, none lost, none twice, all in order",
+        "soak: seed {seed}: {count} steps in {} s, {aside} databases moved aside, {stopped} of them after a stop; {lines} lines, {rows} rows, none lost, none twice, all in order",
         began.elapsed().as_secs()
     );
 }

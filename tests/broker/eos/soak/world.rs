@@ -1,7 +1,8 @@
 //! Three processes that share the state of `programs::stages`, each behind a network of its own, on a broker of their own, and what
 //! happens to them.
 //!
-//! Knows no row. Invariants: each fault proves that it happened; a process ends only if it is told to, or killed.
+//! Knows no row. Invariants: each fault proves that it happened; a process ends only if it is told to or killed, or finds that its
+//! disk is damaged.
 
 use super::{
     super::{
@@ -48,6 +49,9 @@ const AT_START: [Api; 7] = [
     Api::InitProducerId,
     Api::ListOffsets,
 ];
+
+/// What a process says that stops because it has met damage in an open database; it is started again then.
+const DAMAGED: &str = "it is moved aside and restored when it is opened again";
 
 /// What happens to a process, or to the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +111,8 @@ struct Process {
     run: Option<Run>,
     /// Whether it leaves the group when it is stopped.
     leaves: bool,
+    /// Whether its disk was damaged.
+    is_damaged: bool,
 }
 
 impl Process {
@@ -130,6 +136,8 @@ pub struct World {
     pub client: Client,
     processes: Vec<Process>,
     random: Random,
+    /// How often a process stopped because it had met damage.
+    pub stopped_by_damage: usize,
 }
 
 impl World {
@@ -143,10 +151,10 @@ impl World {
         let apps = PROCESSES.map(|id| first.elsewhere().with("instance-id", id));
         let process = |app: App| {
             let proxy = Proxy::start(&kafka.bootstrap());
-            Process { app: app.via(proxy.bootstrap()), proxy, run: None, leaves: false }
+            Process { app: app.via(proxy.bootstrap()), proxy, run: None, leaves: false, is_damaged: false }
         };
         let processes = apps.into_iter().map(process).collect();
-        World { kafka, client, processes, random: Random(seed) }
+        World { kafka, client, processes, random: Random(seed), stopped_by_damage: 0 }
     }
 
     pub fn app(&self) -> &App {
@@ -157,24 +165,38 @@ impl World {
         (0..PROCESSES.len()).for_each(|index| self.start_one(index));
     }
 
-    /// All of them are still there.
+    /// All of those that were not ended are still there. One that has met damage is started again.
     pub fn must_run(&mut self) {
-        self.processes.iter_mut().for_each(|process| process.run().must_run());
+        for index in 0..PROCESSES.len() {
+            let Process { run: Some(run), is_damaged, .. } = &mut self.processes[index] else { continue };
+            if *is_damaged && !run.is_running() && run.text().contains(DAMAGED) {
+                self.stopped_by_damage += 1;
+                self.start_one(index);
+            } else {
+                run.must_run();
+            }
+        }
     }
 
-    /// Waits until each of them has committed something since, and the group has them all.
-    pub fn all_work(&mut self) {
+    /// How many batches each has committed, once all serve their pages.
+    fn committed(&mut self) -> Vec<u64> {
         until("all processes serve their pages", || {
             self.must_run();
             self.processes.iter_mut().all(|process| process.run().text().contains("http://"))
         });
-        let committed = |world: &mut World| -> Vec<u64> {
-            world.processes.iter_mut().map(|process| process.run().checkpoints("committed")).collect()
-        };
-        let before = committed(self);
+        self.processes.iter_mut().map(|process| process.run().checkpoints("committed")).collect()
+    }
+
+    /// Waits until each of them has committed something since, and the group has them all.
+    pub fn all_work(&mut self) {
+        let (mut before, mut stopped) = (self.committed(), self.stopped_by_damage);
         until(&format!("all processes of {} commit", self.app().id), || {
-            self.must_run();
-            let moved = committed(self).iter().zip(&before).all(|(now, before)| *now > before + 3);
+            let now = self.committed();
+            if self.stopped_by_damage != stopped {
+                (before, stopped) = (now, self.stopped_by_damage);
+                return false;
+            }
+            let moved = now.iter().zip(&before).all(|(now, before)| *now > before + 3);
             moved && PROCESSES.iter().all(|id| self.is_member(id))
         });
     }
@@ -196,8 +218,11 @@ impl World {
         self.client.members(&self.app().id).iter().any(|member| member.starts_with(&format!("{id}-")))
     }
 
-    fn until_member(&self, id: &str, is_member: bool) {
-        until(&format!("{id} is a member: {is_member}"), || self.is_member(id) == is_member);
+    fn until_member(&mut self, id: &str, is_member: bool) {
+        until(&format!("{id} is a member: {is_member}"), || {
+            self.must_run();
+            self.is_member(id) == is_member
+        });
     }
 
     fn pause(&mut self, most_ms: u64) {
@@ -208,6 +233,7 @@ impl World {
     pub fn take(&mut self, step: Step) -> String {
         let victim = self.random.index(PROCESSES.len());
         let id = PROCESSES[victim];
+        self.must_run();
         let particular = match step {
             Step::Kill => {
                 self.processes[victim].kill();
@@ -236,6 +262,7 @@ impl World {
             }
             Step::DamageDisk => {
                 self.processes[victim].kill();
+                self.processes[victim].is_damaged = true;
                 self.damage(victim)
             }
             Step::EndBroker | Step::KillBroker => self.restart_broker(step == Step::KillBroker),
