@@ -157,6 +157,7 @@ impl SimLog {
     fn step(&self, call: Call) -> Result {
         match self.fate.step(call, &[]) {
             Verdict::Killed => Err(Error::Killed),
+            Verdict::Fault(Fault::Transient) => Err(transient(Stage::Fetch).into()), // by a test's script only
             _ => Ok(()),
         }
     }
