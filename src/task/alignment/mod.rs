@@ -14,7 +14,7 @@ mod queue;
 mod stage;
 
 pub use queue::{Block, Mark, Record};
-pub use stage::{NEVER, StageProgress};
+pub use stage::{NEVER, StageProgress, Window};
 
 use crate::{
     operator::{EdgeId, Upstream},
@@ -60,6 +60,13 @@ impl<P> Alignment<P> {
         Alignment { plan: plan.clone(), readers, stages, queue: Queue::new(bytes_max), next: position }
     }
 
+    /// The program has these windows: an instant at which one gives rows is closed even if no upstream has a batch for it.
+    #[must_use]
+    pub fn with_windows(mut self, windows: &[Window]) -> Self {
+        self.stages.iter_mut().for_each(|stage| stage.set_windows(windows));
+        self
+    }
+
     /// Takes a record. One that was read before only brings back what was forgotten of it.
     ///
     /// # Errors
@@ -92,7 +99,8 @@ impl<P> Alignment<P> {
         Ok(())
     }
 
-    /// The time that a stage can close next: the least one that was announced after the closed one, if all upstreams have marked it.
+    /// The time that a stage can close next: the least one that was announced after the closed one, or an instant of a window with rows
+    /// before it, if all upstreams have marked it.
     #[must_use]
     pub fn closable(&self, stage: u32) -> Option<BatchTime> {
         let index = index(stage);

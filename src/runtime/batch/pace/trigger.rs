@@ -59,16 +59,29 @@ pub fn passed_over(
     resumes: BatchTime,
     windows: &[(Option<Duration>, Duration)],
 ) -> VecDeque<BatchTime> {
-    let Some(interval) = interval_ms(trigger).filter(|_| last > BatchTime(0)) else { return VecDeque::new() };
+    if last <= BatchTime(0) {
+        return VecDeque::new();
+    }
     let mut times = BTreeSet::new();
-    for (slide, reach) in windows {
-        let step = slide.map_or(interval, millis).max(1);
-        let until = resumes.0.min(last.0.saturating_add(millis(*reach)));
+    for (step, reach) in reaches_ms(trigger, windows) {
+        let until = resumes.0.min(last.0.saturating_add(reach));
         let latest = (0..LATE_INTERVALS_MAX).map(|n| until.div_euclid(step) * step - n * step);
         times.extend(latest.take_while(|time| *time > last.0).map(BatchTime));
     }
     let surplus = times.len().saturating_sub(usize::try_from(LATE_INTERVALS_MAX).unwrap_or(usize::MAX));
     times.into_iter().skip(surplus).collect()
+}
+
+/// The slide of each window, and how long after a row it may still give it, milliseconds. None without an interval.
+pub fn reaches_ms(
+    trigger: Trigger,
+    windows: &[(Option<Duration>, Duration)],
+) -> impl Iterator<Item = (i64, i64)> {
+    let interval = interval_ms(trigger);
+    let reach = move |(slide, reach): &(Option<Duration>, Duration)| {
+        Some((slide.map_or(interval?, millis).max(1), millis(*reach)))
+    };
+    windows.iter().filter_map(reach)
 }
 
 /// The greatest time that the clock may show while a batch takes input that has this time and was cut at `now_ms`, unless its time is

@@ -9,12 +9,15 @@ use crate::{
     operator::{Batch, Upstream},
     record::{BatchTime, Partition, TaskId, TopicPartition},
     runtime::{
-        batch::{incoming::Incoming, outgoing::Outgoing, state_partition::StatePartition},
+        batch::{
+            incoming::Incoming, outgoing::Outgoing, pace::trigger::reaches_ms,
+            state_partition::StatePartition,
+        },
         turn::Loop,
     },
     state::Backend as _,
     task::{
-        alignment::{Alignment, NEVER, StageProgress},
+        alignment::{Alignment, NEVER, StageProgress, Window},
         exchange_record::ExchangeEdges,
         recovery_record::RecoveryRecord,
         stage_row,
@@ -49,6 +52,10 @@ impl Loop {
         };
         let edges = self.exchange.get_or_insert_with(new).edges.clone();
         let share = app.config.receive_buffer_bytes / app.config.state_partitions as usize;
+        let reaches = app.plan.window_reaches();
+        let windows: Vec<Window> = reaches_ms(app.config.trigger, &reaches)
+            .map(|(slide_ms, reach_ms)| Window { slide_ms, reach_ms })
+            .collect();
         for (state, fetcher) in states.iter_mut().zip(fetchers) {
             let place = format!("the local state of {}", state.at);
             let record = state.backend.record()?;
@@ -65,7 +72,8 @@ impl Loop {
                 let all = || StageProgress::new(NEVER, self.upstreams(stage));
                 progress.push(committed.unwrap_or_else(all));
             }
-            let alignment = Alignment::new(&app.plan, state.position(), progress, share);
+            let alignment =
+                Alignment::new(&app.plan, state.position(), progress, share).with_windows(&windows);
             state.incoming = Some(Incoming::new(state.at.clone(), edges.clone(), fetcher, alignment));
         }
         Ok(())
