@@ -39,7 +39,7 @@ fn each_mutant_is_detected_with_its_seed() {
         ("mutant-fetch-position", SHARED, 20),
         ("mutant-dropped-before-apply", SHARED, 40),
         // The engine looks at its membership itself, right before the log does: only without both is it found.
-        ("mutant-expelled-goes-on=mutant,mutant-no-group-metadata", STATELESS, 1_000),
+        ("mutant-expelled-goes-on=mutant,mutant-no-group-metadata=mutant,mutant-nobody-is-gone", STATELESS, 1_000),
     ] {
         let text = found(&format!("{mutant}=mutant"), test, seeds);
         let seed = text
