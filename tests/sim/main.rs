@@ -7,6 +7,7 @@
 //!
 //! `SIM_SEEDS=n` runs this many seeds (default 10,000), `SIM_SEED=n` shows one with its trace.
 
+mod agreement;
 mod count_words;
 mod local_rows;
 #[cfg(feature = "failpoints")]
