@@ -102,8 +102,14 @@ impl Loop {
         }
         let sources = self.partitions.sources.iter().map(|source| Upstream::Source(source.at.clone()));
         let locals = self.partitions.locals.iter().map(|local| Upstream::Task(local.task.id()));
+        let rows = crate::failpoint::passes("mutant-mark-before-rows").then(|| self.outgoing()).flatten();
         let outgoing = self.in_flight.outgoing.as_mut().expect("input goes through the topic");
+        let rows = rows.map(|marks| std::mem::replace(outgoing, marks));
         sources.chain(locals).for_each(|upstream| outgoing.mark(&upstream, batch.time));
+        if let Some(rows) = rows {
+            self.hold_outgoing()?;
+            self.in_flight.outgoing = Some(rows);
+        }
         // The time of the input is committed with each state partition.
         self.partitions.states.iter_mut().for_each(|state| state.touched = true);
         Ok(())
