@@ -100,7 +100,7 @@ pub struct Config {
     /// sent, and rows that operators and outputs hold back. The bound is lower where the log takes long to receive
     /// them. Where results depend on where a batch begins and ends (windows over batch time, `reduce_by_key`,
     /// `foreach_rdd`, `print`), what comes later in the interval is then left for the next batch; elsewhere a batch
-    /// ends early, at 48 MiB at the latest, 16 MiB in a program without state.
+    /// ends early, at 48 MiB at the latest, 4 MiB in a program without state.
     pub staged_bytes_max: usize,
     /// A batch takes no more than this many records; then it ends early, or waits for the end of its interval as with
     /// [`staged_bytes_max`](Config::staged_bytes_max).
@@ -119,6 +119,9 @@ pub struct Config {
     pub metadata_refresh: Duration,
     /// Bytes that are fetched but not yet processed, over all partitions.
     pub receive_buffer_bytes: usize,
+    /// Where several processes share the state: a process takes no input while more bytes of rows than this wait for other processes,
+    /// which are slower. The rows are in the exchange topic; memory holds a part of them.
+    pub waiting_bytes_max: usize,
     /// How long the first connection may take.
     pub connect_timeout: Duration,
     /// The log aborts a transaction that has been open for this long. A transaction is open only while the records of
@@ -192,6 +195,7 @@ impl Config {
             max_rate_per_partition: None,
             metadata_refresh: Duration::from_secs(30),
             receive_buffer_bytes: 32 << 20,
+            waiting_bytes_max: 256 << 20,
             connect_timeout: Duration::from_secs(30),
             transaction_timeout: Duration::from_secs(15),
             session_timeout: Duration::from_secs(10),

@@ -102,6 +102,16 @@ pub trait Log: Send + Sync {
         Ok(())
     }
 
+    /// Deletes the records before these offsets, which nobody needs any more. A log that deletes by itself what its groups have passed
+    /// does nothing.
+    ///
+    /// # Errors
+    /// If the log refuses, or does not answer; some may be deleted then.
+    fn delete_before(&self, places: &[(TopicPartition, Offset)]) -> Result {
+        let _ = places;
+        Ok(())
+    }
+
     /// The members of a consumer group, as the log knows them now: one that has gone silent counts until its session
     /// is over. A group that does not exist has none.
     ///

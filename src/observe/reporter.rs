@@ -274,6 +274,13 @@ impl Reporter {
         }
     }
 
+    fn bad_row(&self, seen: &mut Seen, place: &str, reason: &str, dead_letter: bool) {
+        seen.report_suppressed(self.clock.now_ms());
+        if seen.bad.is_logged() {
+            tracing::warn!(dead_letter, "{place}: {reason}");
+        }
+    }
+
     fn refused_record(&self, seen: &mut Seen, reason: &str) {
         seen.report_suppressed(self.clock.now_ms());
         if seen.bad.is_logged() {
@@ -398,6 +405,9 @@ impl Observer for Reporter {
             }
             Observed::BadRecord { at, offset, reason, dead_letter } => {
                 self.bad_record(&mut seen, at, *offset, reason, *dead_letter);
+            }
+            Observed::BadRow { place, reason, is_kept } => {
+                self.bad_row(&mut seen, place, reason, *is_kept);
             }
             Observed::RefusedRecord { reason } => self.refused_record(&mut seen, reason),
             Observed::RefusedRow { at, row } => self.refused_row(&mut seen, at, row),

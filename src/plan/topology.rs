@@ -9,9 +9,9 @@ use super::{
     operation::{Operation, OperationId, Place},
 };
 use crate::{
-    operator::{EdgeId, NodeId},
+    operator::{EdgeId, NodeId, Upstream},
     sink::{View, outbox::OutboxSpec},
-    source::{MakeLocal, ReceiverSpec, SourceSpec, receiver::ReceiverTarget},
+    source::{BadRecordPolicy, MakeLocal, ReceiverSpec, SourceSpec, receiver::ReceiverTarget},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -182,6 +182,27 @@ impl Topology {
     #[must_use]
     pub fn source_of(&self, topic: &str) -> Option<(NodeId, &SourceSpec)> {
         self.sources().find(|(_, s)| s.reads(topic))
+    }
+
+    /// What is done with rows of an edge that fail behind it: what the sources say that they come from, the strictest of them.
+    #[must_use]
+    pub fn policy_behind(&self, edge: EdgeId, upstream: &Upstream) -> BadRecordPolicy {
+        let from = self.edge(edge).from.node.0;
+        let (mut leads_there, mut policies) = (vec![false; from + 1], vec![]);
+        leads_there[from] = true;
+        for (id, node) in self.nodes[..=from].iter().enumerate().rev() {
+            if !leads_there[id] {
+                continue;
+            }
+            node.inputs.iter().for_each(|input| leads_there[input.node.0] = true);
+            match (&node.role, upstream) {
+                (Role::Source(spec), Upstream::Source(at)) if !spec.reads(&at.topic) => {}
+                (Role::Source(spec), _) => policies.push(spec.policy),
+                _ => {}
+            }
+        }
+        let by_strictness = [BadRecordPolicy::Fail, BadRecordPolicy::DeadLetter, BadRecordPolicy::Skip];
+        by_strictness.into_iter().find(|policy| policies.contains(policy)).unwrap_or_default()
     }
 
     /// Whether rows of a source, or what is made of them, get to a topic: then each of them keeps the timestamp of its record.

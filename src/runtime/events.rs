@@ -68,6 +68,15 @@ pub enum Observed<'a> {
         /// Whether it is written to the dead-letter topic, or only counted.
         dead_letter: bool,
     },
+    /// A row that has come through the exchange topic makes its stage fail, and is left out.
+    BadRow {
+        /// Which.
+        place: &'a str,
+        /// Why.
+        reason: &'a str,
+        /// Whether it is written to the dead-letter topic, or only counted.
+        is_kept: bool,
+    },
     /// A record was not accepted by the topic that it was for, and was written to the dead-letter topic.
     RefusedRecord {
         /// Which record, and why.

@@ -6,7 +6,9 @@
 
 pub mod alignment;
 pub mod checkpoint;
+pub mod closing_rows;
 pub mod exchange_record;
+pub mod failing_rows;
 pub mod recovery;
 pub mod recovery_record;
 pub mod restore_progress;

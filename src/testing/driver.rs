@@ -336,6 +336,9 @@ impl Observer for ToDriver {
             Observed::BadRecord { at, offset, reason, .. } => {
                 push(&self.seen.bad_records, [format!("{at} {offset}: {reason}")]);
             }
+            Observed::BadRow { place, reason, .. } => {
+                push(&self.seen.bad_records, [format!("{place}: {reason}")]);
+            }
             Observed::Batch(report) => push(&self.seen.batches, [(*report).clone()]),
             _ => {}
         }

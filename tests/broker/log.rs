@@ -72,6 +72,21 @@ fn a_recreated_topic_has_another_id() {
 }
 
 #[test]
+fn records_before_an_offset_are_deleted_and_a_refusal_says_where() {
+    let log = kafka();
+    let name = topic(&log, 2);
+    for partition in 0..2 {
+        write(&log, &tp(&name, partition), &[("a", "1"), ("b", "2"), ("c", "3")]);
+    }
+    log.delete_before(&[(tp(&name, 0), Offset(2)), (tp(&name, 1), Offset(0))]).unwrap();
+    let starts = [0, 1].map(|partition| log.start_offset(&tp(&name, partition)).unwrap());
+    assert_eq!(starts, [Offset(2), Offset(0)]);
+    let error =
+        log.delete_before(&[(tp(&name, 0), Offset(3)), (tp(&name, 1), Offset(7))]).unwrap_err().to_string();
+    assert!(error.contains(&format!("{name}-1")) && error.contains("next:"), "{error}");
+}
+
+#[test]
 fn an_unanswered_assignment_does_not_end_the_membership() {
     let log = kafka();
     let (name, group) = (topic(&log, 2), unique("group"));

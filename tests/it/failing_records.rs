@@ -16,23 +16,23 @@ use tidegate::{
     record::{BatchTime, Headers, Offset, Partition, RawChunkBuilder, RawRecord, Text},
 };
 
-const LINES: u64 = 4_000;
+pub const LINES: u64 = 4_000;
 
-fn is_bad(n: u64) -> bool {
+pub fn is_bad(n: u64) -> bool {
     n % 100 == 42
 }
 
-fn number(line: &str) -> u64 {
+pub fn number(line: &str) -> u64 {
     line.parse().unwrap()
 }
 
 /// The lines of a topic, each as its own key.
-fn lines(ssc: &StreamingContext, topic: &str, policy: BadRecordPolicy) -> DStream<(Text, Text)> {
+pub fn lines(ssc: &StreamingContext, topic: &str, policy: BadRecordPolicy) -> DStream<(Text, Text)> {
     keyed(&ssc.source::<Text>(SourceOptions::topic(topic).on_bad_record(policy), Utf8))
 }
 
 /// Fails for bad lines, after it has changed the state.
-fn checked(lines: &DStream<(Text, Text)>) -> DStream<(Text, Text)> {
+pub fn checked(lines: &DStream<(Text, Text)>) -> DStream<(Text, Text)> {
     let check = |_: BatchTime, key: &Text, line: Option<Text>, state: &mut State<u64>| {
         state.update(state.get().unwrap_or(&0) + 1);
         assert!(!is_bad(number(&line?)), "no good");
@@ -49,14 +49,14 @@ fn counting(ssc: &StreamingContext) -> Arc<AtomicUsize> {
 }
 
 /// A further topic of lines, in one partition.
-fn create(log: &dyn Log, topic: &str) {
+pub fn create(log: &dyn Log, topic: &str) {
     let config = BTreeMap::new();
     let spec = TopicSpec { name: topic.into(), partitions: 1, replication_factor: None, config };
     log.create(&spec).unwrap();
 }
 
 /// Adds lines to the first partition of a topic.
-fn write(log: &dyn Log, topic: &str, lines: impl IntoIterator<Item = u64>) {
+pub fn write(log: &dyn Log, topic: &str, lines: impl IntoIterator<Item = u64>) {
     let mut records = RawChunkBuilder::default();
     for line in lines {
         let value = line.to_string();

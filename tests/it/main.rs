@@ -15,6 +15,7 @@ mod embedded_retention;
 mod event_time;
 mod exchange_record;
 mod failing_records;
+mod failing_rows;
 mod first_hour;
 mod foreach_batch;
 mod intervals;

@@ -47,7 +47,7 @@ impl Observer for Silent {
     fn on(&self, _: &Observed<'_>) {}
 }
 
-fn config(case: Case) -> Config {
+pub fn config(case: Case) -> Config {
     let mut config = Config::new("app", "simulated");
     config.threads = 0;
     config.trigger = Trigger::Interval(Duration::from_millis(200));
@@ -70,6 +70,11 @@ thread_local! {
     static CLOCK: RefCell<Option<Arc<dyn Clock>>> = const { RefCell::new(None) };
 }
 
+/// Functions of the program on this thread go by the clock of the process.
+pub fn set_clock(env: &ProcessEnv) {
+    CLOCK.set(Some(env.clock.clone()));
+}
+
 /// A function of a program that takes this long.
 pub fn work(time: Duration) {
     let clock = CLOCK.with_borrow(Clone::clone).expect("called by a simulated process");
@@ -88,7 +93,7 @@ pub fn incarnation_until(
     observer: Arc<dyn Observer>,
     shutdown: Shutdown,
 ) -> tidegate::Result {
-    CLOCK.set(Some(env.clock.clone()));
+    set_clock(&env);
     let env = Env {
         log: env.log,
         storage: env.storage,

@@ -11,8 +11,10 @@ use super::{
 use crate::{
     error::{Error, Result},
     log::{TopicInfo, TopicSpec},
+    record::{Offset, TopicPartition},
 };
 use rdkafka::{
+    TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
     consumer::{BaseConsumer, Consumer},
     error::RDKafkaErrorCode as Code,
@@ -155,6 +157,33 @@ impl Admin {
         }
         await_leaders(handle, &topic.name)
     }
+}
+
+impl Admin {
+    /// Deletes the records before these offsets.
+    pub(super) fn delete_before(&self, places: &[(TopicPartition, Offset)]) -> Result {
+        let mut list = TopicPartitionList::with_capacity(places.len());
+        for (at, before) in places {
+            let offset = rdkafka::Offset::Offset(i64::try_from(before.0).unwrap_or(i64::MAX));
+            let partition = i32::try_from(at.partition.0).unwrap_or(i32::MAX);
+            let added = list.add_partition_offset(&at.topic, partition, offset);
+            added.map_err(|e| refused_to_delete(&at.to_string(), &e.to_string()))?;
+        }
+        let topics = || places.first().map_or("", |(at, _)| &*at.topic);
+        let answer = block_on(self.client.delete_records(&list, &options()))
+            .map_err(|e| refused_to_delete(topics(), &e.to_string()))?;
+        match answer.elements().iter().find_map(|place| Some((place.partition(), place.error().err()?))) {
+            Some((partition, e)) => {
+                Err(refused_to_delete(&format!("{}-{partition}", topics()), &e.to_string()))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn refused_to_delete(at: &str, why: &str) -> Error {
+    let what = format!("records are not deleted: {why}\n  next: ask for the permission DELETE on the topic");
+    Error::Topic { topic: at.into(), what }
 }
 
 fn is_unknown(answer: &Result<ffi::Description, ffi::CallError>) -> bool {

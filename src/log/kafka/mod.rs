@@ -238,6 +238,10 @@ impl Log for KafkaLog {
         Ok(Box::new(self.readers.read(at, from)?))
     }
 
+    fn delete_before(&self, places: &[(TopicPartition, Offset)]) -> Result {
+        self.admin()?.delete_before(places)
+    }
+
     fn members(&self, group: &str) -> Result<Vec<GroupMember>> {
         let queries = self.queries.client();
         let found = ffi::describe_group(queries.client().native_ptr(), group, OFFSET_TIMEOUT);

@@ -6,10 +6,10 @@
 use crate::{
     error::{Error, Result},
     log::Fetcher,
-    operator::Envelope,
     record::{BatchTime, Bytes, Offset, TopicPartition},
     task::{
         alignment::{self, Alignment, Record, StageProgress},
+        closing_rows::ClosingRows,
         exchange_record::{Block, ExchangeEdges, Part, RecordReader},
     },
 };
@@ -97,6 +97,12 @@ impl Incoming {
         self.alignment.position() == self.alignment.next_offset()
     }
 
+    /// How many bytes wait for their time.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.alignment.waiting_bytes()
+    }
+
     /// The time that a stage can close next.
     #[must_use]
     pub fn closable(&self, stage: u32) -> Option<BatchTime> {
@@ -109,16 +115,16 @@ impl Incoming {
         self.alignment.closed(stage)
     }
 
-    /// Prepares the closing of a time in a stage; returns the rows that it takes.
-    ///
-    /// # Errors
-    /// If rows cannot be decoded.
-    pub fn close(&mut self, stage: u32, time: BatchTime) -> Result<Vec<Envelope>> {
-        let decoded = self.alignment.units(stage, time).into_iter().map(|block| block.payload.envelope());
-        let refused = |e| Error::Refused(format!("{}, batch time {time}: {e}", self.at));
-        let rows = decoded.collect::<Result<_, _>>().map_err(refused)?;
+    /// The rows that closing a time in a stage takes.
+    #[must_use]
+    pub fn rows(&self, stage: u32, time: BatchTime) -> ClosingRows {
+        let blocks = self.alignment.units(stage, time).into_iter().map(|block| block.payload.clone());
+        ClosingRows::new(format!("{}, batch time {time}", self.at), blocks.collect())
+    }
+
+    /// Prepares the closing of a time in a stage.
+    pub fn close(&mut self, stage: u32, time: BatchTime) {
         self.alignment.close(stage, time);
-        Ok(rows)
     }
 
     /// The offset to commit with what is prepared.

@@ -4,12 +4,18 @@
 
 use super::incoming::Incoming;
 use crate::{
-    error::Result,
+    error::{Error, Result},
     operator::{Batch, Envelope, Output},
     plan::Topology,
     record::{BatchTime, Offset, Partition, RawChunk, TaskId, TopicPartition},
     state::{Backend, Overlay},
-    task::{Stopwatch, Task, recovery_record::RecoveryRecord, stage_row},
+    task::{
+        Stopwatch, Task,
+        closing_rows::{ClosingRows, FailedRow},
+        failing_rows::{self, Found},
+        recovery_record::RecoveryRecord,
+        stage_row,
+    },
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -37,6 +43,8 @@ pub struct StatePartition {
     pub at: TopicPartition,
     /// The next offset of the exchange topic, if no rows come through it.
     exchange_next: Offset,
+    /// The offset of the exchange topic that is committed: nothing before it is needed.
+    pub exchange_committed: Offset,
     /// What comes through the exchange topic, if rows go through it.
     pub incoming: Option<Incoming>,
     /// Its database, with what pieces of the batch in flight have changed.
@@ -61,6 +69,10 @@ pub struct StatePartition {
     is_unrecorded: bool,
     /// Whether ending the batch, in the current stage, has more to emit.
     pub is_ending: bool,
+    /// The time whose closing has failed: its rows are tried before they are taken.
+    pub suspect: Option<BatchTime>,
+    /// Rows that the closing in flight leaves out, as they fail.
+    pub failed: Vec<FailedRow>,
 }
 
 impl StatePartition {
@@ -80,6 +92,7 @@ impl StatePartition {
             partition,
             at,
             exchange_next,
+            exchange_committed: exchange_next,
             incoming: None,
             inbox: tasks.iter().map(|_| vec![]).collect(),
             tasks,
@@ -92,6 +105,8 @@ impl StatePartition {
             touched: is_unrecorded,
             is_unrecorded,
             is_ending: false,
+            suspect: None,
+            failed: vec![],
         }
     }
 
@@ -119,20 +134,42 @@ impl StatePartition {
         }
     }
 
-    /// Prepares the closing of a time in a stage: what has come for it is waiting there afterwards.
+    /// Prepares the closing of a time in a stage: what has come for it is waiting there afterwards, but for rows that fail.
     ///
     /// # Errors
-    /// If it cannot be decoded.
-    pub fn close(&mut self, time: BatchTime, stage: usize) -> Result {
+    /// If it cannot be decoded, or the stage fails without any row.
+    pub fn close(&mut self, batch: &Batch, stage: usize) -> Result {
         let number = u32::try_from(stage).expect("stages are few");
-        if let Some(incoming) = &mut self.incoming {
-            self.inbox[stage - 1] = incoming.close(number, time)?;
-            self.touched |= !self.inbox[stage - 1].is_empty();
-            if let Some(progress) = incoming.changed_progress(number) {
-                self.changes.push(stage_row::changelog_row(number, &progress));
-            }
+        let Some(incoming) = &mut self.incoming else { return Ok(()) };
+        let rows = incoming.rows(number, batch.time);
+        incoming.close(number, batch.time);
+        if let Some(progress) = incoming.changed_progress(number) {
+            self.changes.push(stage_row::changelog_row(number, &progress));
         }
+        let is_suspect = self.suspect == Some(batch.time);
+        self.inbox[stage - 1] =
+            if is_suspect { self.without_failing(batch, stage, &rows)? } else { rows.envelopes()? };
+        self.touched |= !self.inbox[stage - 1].is_empty();
         Ok(())
+    }
+
+    /// The rows of a closing without those that fail, which are noted.
+    fn without_failing(&mut self, batch: &Batch, stage: usize, rows: &ClosingRows) -> Result<Vec<Envelope>> {
+        let (groups, task) = (rows.by_key()?, &mut self.tasks[stage - 1]);
+        task.set_quiet(true);
+        let found = failing_rows::search(&groups, |positions| trial(task, batch, rows.only(positions)?));
+        task.set_quiet(false);
+        let bad = match found? {
+            Found::Rows(bad) => bad,
+            Found::WithoutRows(error) => return Err(error),
+        };
+        let mut good: Vec<usize> = groups.into_iter().flatten().collect();
+        good.retain(|row| bad.binary_search_by_key(row, |(position, _)| *position).is_err());
+        good.sort_unstable();
+        for (position, error) in bad {
+            self.failed.push(rows.failed(position, error)?);
+        }
+        rows.only(&good)
     }
 
     /// The time that a stage can close next.
@@ -185,6 +222,7 @@ impl StatePartition {
         self.changes.clear();
         self.kept = 0;
         self.tasks.iter_mut().for_each(Task::applied);
+        self.exchange_committed = self.position();
         self.incoming.iter_mut().for_each(Incoming::apply);
         self.changelog_end = self.end_in_flight();
         self.sent_rows = 0;
@@ -203,6 +241,7 @@ impl StatePartition {
             self.tasks.iter_mut().for_each(Task::abort);
         }
         self.inbox.iter_mut().for_each(Vec::clear);
+        self.failed.clear();
         self.changes.clear();
         self.kept = 0;
         self.backend.clear();
@@ -243,5 +282,22 @@ impl StatePartition {
     pub fn staged_bytes(&self) -> usize {
         let kept: usize = self.changes[..self.kept].iter().map(RawChunk::bytes).sum();
         2 * kept + self.tasks.iter().map(Task::staged_bytes).sum::<usize>() // once sealed, once to be seen
+    }
+}
+
+/// Closes a time with these rows, and undoes that; how it fails, if it does.
+fn trial(task: &mut Task, batch: &Batch, rows: Vec<Envelope>) -> Result<Option<Error>> {
+    let close = || {
+        rows.into_iter().try_for_each(|envelope| task.receive(batch, envelope))?;
+        while task.end_some(batch)? {
+            drop(task.take_outputs());
+        }
+        task.seal().map(drop)
+    };
+    let closed = close();
+    task.abort();
+    match closed {
+        Err(e @ Error::Operator { .. }) => Ok(Some(e)),
+        other => other.map(|()| None),
     }
 }

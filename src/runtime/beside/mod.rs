@@ -1,16 +1,18 @@
-//! What runs on threads of its own beside the loop: receivers, writers of outboxes, and requests for the ends
-//! of partitions.
+//! What runs on threads of its own beside the loop: receivers, writers of outboxes, requests for the ends of partitions, and the
+//! deletion of what was taken of the exchange topic.
 //!
 //! Owns who starts and stops them. Knows no batch. Invariant: the loop never waits for any of them except
 //! when it ends.
 
 pub mod ends;
 mod outboxes;
+mod purge;
 mod receivers;
 
-use crate::{error::Result, record::TopicPartition, runtime::app::App};
+use crate::{config::ExchangeThrough, error::Result, record::TopicPartition, runtime::app::App};
 use ends::Ends;
 pub use outboxes::Outboxes;
+pub use purge::Purge;
 pub use receivers::Receivers;
 
 /// Everything that runs beside the loop.
@@ -21,6 +23,8 @@ pub struct Beside {
     pub outboxes: Outboxes,
     /// Ends of changelogs.
     pub ends: Ends,
+    /// What was taken of the exchange topic is deleted.
+    pub purge: Purge,
     /// Ends of inputs, where event time depends on them; of a log in this process they are known at once.
     pub input_ends: Ends,
 }
@@ -49,6 +53,7 @@ impl Beside {
                 app.env.observer.clone(),
             ),
             ends: Ends::new(log.clone(), threads.then_some("changelog-ends"))?,
+            purge: Purge::new(log.clone(), threads && app.config.exchange != ExchangeThrough::Memory)?,
             input_ends: Ends::new(
                 log.clone(),
                 (app.plan.closes_by_event_time && !log.keeps_one_copy()).then_some("input-ends"),

@@ -49,6 +49,12 @@ impl Witness {
         Meta::witness_rows(committed.filter_map(|s| Some((&s.at, s.committed?))))
     }
 
+    /// Whether nothing of this run is committed yet.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        !self.topology_is_written
+    }
+
     /// Whether the batch in flight carries witness rows: every few seconds.
     #[must_use]
     pub fn is_due(&self) -> bool {

@@ -6,7 +6,10 @@
 //! one or stops the program, never continued from an old offset; what counts as a first start is a fact of
 //! each partition, which later runs carry forward.
 
-use super::topics::{TopicPolicy, Topics};
+use super::{
+    peers::Peer,
+    topics::{TopicPolicy, Topics},
+};
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     log::{Log, TopicInfo},
@@ -24,6 +27,8 @@ const TOPOLOGY: &str = "topology";
 const OUTPUT: &str = "output/";
 /// Prefix of the key, before the instance, of a claim of the state; the value is the member id.
 const OWNER: &str = "owner/";
+/// Prefix of the key, before the instance, of what a process that shares the state runs.
+const PEER: &str = "process/";
 /// Seconds without a row, short of the end, after which a read is given up, to be tried again: meanwhile the group is
 /// served, and an operator learns what is waited for.
 const SILENCE_S: u32 = 5;
@@ -63,6 +68,8 @@ pub struct Meta {
     prepared: BTreeMap<String, Vec<Vec<u8>>>,
     claims: BTreeMap<String, Incarnation>,
     batches: BTreeMap<String, String>,
+    /// What processes run, or ran, by instance.
+    pub peers: BTreeMap<String, Peer>,
     /// The position that reading has reached.
     next: Offset,
 }
@@ -130,6 +137,8 @@ impl Meta {
                 meta.prepared.entry(name.into()).or_default().push(value.clone());
             } else if let Some(instance) = key.strip_prefix("batch/") {
                 meta.batches.insert(instance.into(), serde_json::from_slice(value).map_err(foreign)?);
+            } else if let Some(instance) = key.strip_prefix(PEER) {
+                meta.peers.insert(instance.into(), serde_json::from_slice(value).map_err(foreign)?);
             } else if let Some(instance) = key.strip_prefix("instance/") {
                 meta.claims.insert(instance.into(), serde_json::from_slice(value).map_err(foreign)?);
             }
@@ -271,6 +280,14 @@ impl Meta {
     pub fn batch_row(token: &Token) -> RawChunk {
         let mut rows = RawChunkBuilder::default();
         push(&mut rows, &format!("batch/{}", token.instance), &token.to_string());
+        rows.build()
+    }
+
+    /// The row by which other processes learn what this one runs.
+    #[must_use]
+    pub fn peer_row(instance: &InstanceId, peer: &Peer) -> RawChunk {
+        let mut rows = RawChunkBuilder::default();
+        push(&mut rows, &format!("{PEER}{instance}"), peer);
         rows.build()
     }
 

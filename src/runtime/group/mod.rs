@@ -10,6 +10,7 @@ mod guarantee;
 pub mod identity;
 pub mod meta;
 mod ownership;
+pub mod peers;
 mod shards;
 pub mod topics;
 mod unassigned;

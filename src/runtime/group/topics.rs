@@ -5,7 +5,7 @@
 
 use super::guarantee::{self, Written};
 use crate::{
-    config::{Config, Guarantee, RefusedRecordPolicy},
+    config::{Config, ExchangeThrough, Guarantee, RefusedRecordPolicy},
     error::{Error, Result},
     log::{Log, TopicInfo, TopicSpec},
     plan::Topology,
@@ -22,7 +22,7 @@ const COMPACTED_SOON: [(&str, &str); 3] =
     [("segment.ms", "600000"), ("segment.bytes", "16777216"), ("max.compaction.lag.ms", "600000")];
 /// The most that a broker takes for `max.message.bytes`.
 const MESSAGE_BYTES_MAX: usize = i32::MAX as usize;
-/// How long a changelog keeps tombstones and the exchange topic keeps rows.
+/// How long a changelog keeps tombstones, and topics of receivers and outputs keep rows.
 pub const RETENTION_MS: i64 = 7 * DAY_MS;
 /// How much the embedded log keeps of rows that are already written outside: a table may go back this far,
 /// for example when it is restored from a backup.
@@ -99,8 +99,7 @@ pub fn prepare(
         compact.iter().cloned().chain(COMPACTED_SOON.map(|(k, v)| (k, v.to_owned()))).collect();
     let mut internal = vec![spec(config, &names.meta, 1, &of_meta)];
     if plan.has_state_partitions() {
-        let kept = [("cleanup.policy", "delete".to_owned()), ("retention.ms", RETENTION_MS.to_string())];
-        internal.push(spec(config, &names.exchange, config.state_partitions, &kept));
+        internal.push(spec(config, &names.exchange, config.state_partitions, &of_exchange(log)));
         internal.push(spec(config, &names.changelog, config.state_partitions, &compact));
     }
     let of_bad_records = plan.sources().any(|(_, s)| s.policy == BadRecordPolicy::DeadLetter);
@@ -109,11 +108,27 @@ pub fn prepare(
     }
     for spec in &internal {
         let is_of_state = [&*names.exchange, &*names.changelog].contains(&spec.name.as_str());
-        written.push((spec.name.clone(), ensure_internal(log, spec, is_of_state)?));
+        let info = ensure_internal(log, spec, is_of_state)?;
+        if *spec.name == *names.exchange && config.exchange != ExchangeThrough::Memory {
+            check_exchange(&spec.name, &info)?;
+        }
+        written.push((spec.name.clone(), info));
     }
     tell_guarantee(log, config, written.clone());
     written.extend(outboxes);
     Ok((topics, written))
+}
+
+/// Rows on their way are needed until they are taken, however long that takes; then the process that took them deletes them, by
+/// whole segments.
+fn of_exchange(log: &dyn Log) -> Vec<(&'static str, String)> {
+    let mut kept = vec![("cleanup.policy", "delete".to_owned()), ("retention.ms", "-1".to_owned())];
+    if log.deletes_consumed() {
+        kept.extend([("retention.bytes", "0".to_owned()), ("delete.consumed.only", "true".to_owned())]);
+    } else {
+        kept.push(("segment.bytes", (50 << 20).to_string()));
+    }
+    kept
 }
 
 /// Dead letters are kept, and any record that was read fits in, with the headers that say why.
@@ -224,6 +239,19 @@ fn ingest(log: &dyn Log, compact: bool, consumed_bytes: u64) -> BTreeMap<String,
         kept.push(("delete.consumed.only", "true".to_owned()));
     }
     kept.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
+}
+
+/// Fails before rows are sent that the log might delete before they are taken.
+fn check_exchange(topic: &str, info: &TopicInfo) -> Result {
+    match info.config.get("retention.ms") {
+        Some(is) if is != "-1" => {
+            let what = format!(
+                "has retention.ms={is}, but needs -1: rows on their way between processes must not be lost, however long the processes are stopped\n  next: kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config retention.ms=-1"
+            );
+            Err(Error::Topic { topic: topic.into(), what })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn tell_guarantee(log: &dyn Log, config: &Config, mut written: Vec<Written>) {
@@ -352,6 +380,30 @@ mod tests {
         );
         assert!(!meta.contains("--state-partitions"), "it would not help: {meta}");
         assert!(refused("app-exchange", 8, true).contains("next: start with --state-partitions 3"));
+    }
+
+    #[test]
+    fn an_exchange_topic_that_forgets_rows_is_refused_where_processes_share_the_state() {
+        let log = Embedded::named("exchange-topic-of-before");
+        let mut config = Config::new("app", "memory:");
+        log.create(&spec(&config, "app-exchange", 8, &[("retention.ms", "604800000".to_owned())])).unwrap();
+        let ssc = crate::StreamingContext::new(config.clone());
+        ssc.text("in").map(|line| (line, 1u64)).reduce_by_key(|a, b| a + b).to_kafka(
+            "out",
+            crate::codec::Utf8,
+            crate::codec::AsText,
+        );
+        log.create(&spec(&config, "in", 1, &[])).unwrap();
+        let (plan, names) = (ssc.topology().computed(), Names::of("app"));
+        config.exchange = ExchangeThrough::Shared;
+        let error = prepare(&*log, &config, &plan, &names).unwrap_err().to_string();
+        assert!(
+            error.contains("app-exchange") && error.contains("has retention.ms=604800000, but needs -1"),
+            "{error}"
+        );
+        assert!(error.contains("next: kafka-configs.sh"), "{error}");
+        config.exchange = ExchangeThrough::Memory;
+        prepare(&*log, &config, &plan, &names).unwrap();
     }
 
     #[test]

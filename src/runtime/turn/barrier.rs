@@ -11,7 +11,7 @@ use crate::{
     runtime::{
         app::RETRY_PAUSE,
         events::Observed,
-        group::{self, LOOK_EVERY, meta::Meta, topics},
+        group::{self, LOOK_EVERY, meta::Meta, peers::Peer, topics},
     },
 };
 
@@ -193,6 +193,7 @@ impl Loop {
         let others = if self.has_rivals() {
             self.ask("a look at the members of the group", group::others(&self.app))?
         } else {
+            self.compare_with_peers()?;
             vec![]
         };
         let holder = self.group.held_elsewhere(others);
@@ -213,6 +214,23 @@ impl Loop {
             }
         }
         Ok(false)
+    }
+
+    /// Fails if a process that shares the state runs something else.
+    fn compare_with_peers(&mut self) -> Result {
+        if !self.app.is_shared() || !self.witness.is_first() {
+            return Ok(());
+        }
+        let others = self.ask("a look at the members of the group", group::others(&self.app))?;
+        if others.is_empty() {
+            return Ok(());
+        }
+        self.look_back()?; // what the program is called depends on what ran before
+        let known = self.group.identity.meta().map(|meta| &meta.peers);
+        match known.and_then(|known| Peer::of(&self.app, "").refusal(known, &others)) {
+            Some(why) => Err(Error::Config(why)),
+            None => Ok(()),
+        }
     }
 
     /// Whether one process has all the state, so that others stand by.

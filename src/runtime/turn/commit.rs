@@ -191,6 +191,7 @@ impl Loop {
             self.bisection.committed(records);
         }
         self.refresh_changelog_ends();
+        self.purge_exchange();
         if self.pieces.are_over() {
             self.end_pieces();
         }

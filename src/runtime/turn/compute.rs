@@ -9,6 +9,7 @@ use super::Loop;
 use crate::{
     config::Trigger,
     error::{Error, Reaction, Result},
+    log::Membership,
     operator::{Batch, Output, Volume},
     record::{BatchTime, Partition},
     runtime::{
@@ -22,7 +23,7 @@ use crate::{
             state_partition::StatePartition,
         },
         events::Observed,
-        group::meta::Meta,
+        group::{meta::Meta, peers::Peer},
     },
     sink::two_phase::Collected,
     source::QueueLimits,
@@ -132,7 +133,8 @@ impl Loop {
             return Ok(false);
         }
         let is_full = self.is_full();
-        let progressed = !is_full && self.timed_round(batch)?;
+        let is_held_up = self.has_too_much_waiting();
+        let progressed = !is_full && !is_held_up && self.timed_round(batch)?;
         self.group.hear(&self.app);
         self.group.take_loss()?;
         self.attention.report(&self.app, None);
@@ -160,7 +162,7 @@ impl Loop {
         }
         if !progressed {
             let before = self.app.now();
-            if waits || self.rates_are_reached() {
+            if waits || is_held_up || self.rates_are_reached() {
                 self.app.env.clock.sleep(left.min(THROTTLED_PAUSE)); // records may be waiting, so `wait` would not block
             } else {
                 self.group.wait(left.min(IDLE_WAIT));
@@ -411,6 +413,12 @@ impl Loop {
             let row = Meta::batch_row(&self.group.identity.token(&self.app, self.in_flight.commit_id()));
             self.transaction.hold(&self.app.names.meta, Some(Partition(0)), row)?;
         }
+        let membership =
+            self.group.membership().ok().filter(|_| self.witness.is_first() && self.app.is_shared());
+        if let Some(Membership { member_id, .. }) = membership {
+            let row = Meta::peer_row(&self.app.env.instance, &Peer::of(&self.app, &member_id));
+            self.transaction.hold(&self.app.names.meta, Some(Partition(0)), row)?;
+        }
         for rows in self.witness.rows(
             &self.app,
             self.group.identity.meta(),
@@ -529,6 +537,7 @@ impl Loop {
         if lost {
             self.close_tasks();
         }
+        let there = is_tick || (there && !self.exchange.as_ref().is_some_and(|exchange| exchange.is_held_up));
         Ok(there && !lost)
     }
 }

@@ -199,6 +199,12 @@ impl<P> Alignment<P> {
         self.queue.bytes()
     }
 
+    /// How many bytes wait for their time, in memory or forgotten.
+    #[must_use]
+    pub fn waiting_bytes(&self) -> usize {
+        self.queue.waiting_bytes()
+    }
+
     /// The first record with rows that were forgotten and that a stage could take now. Its time is not closable before it is read again.
     #[must_use]
     pub fn needs_rereading(&self) -> Option<Offset> {

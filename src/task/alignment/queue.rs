@@ -53,17 +53,18 @@ pub(super) struct Queue<P> {
     held: BTreeMap<Key, Block<P>>,
     forgotten: BTreeMap<Key, Block<()>>,
     bytes: usize,
+    forgotten_bytes: usize,
     bytes_max: usize,
 }
 
 impl<P> Queue<P> {
     pub(super) fn new(bytes_max: usize) -> Self {
-        Queue { held: BTreeMap::new(), forgotten: BTreeMap::new(), bytes: 0, bytes_max }
+        Queue { held: BTreeMap::new(), forgotten: BTreeMap::new(), bytes: 0, forgotten_bytes: 0, bytes_max }
     }
 
     /// Adds a block, or gives a forgotten one its payload back.
     pub(super) fn hold(&mut self, key: Key, block: Block<P>) {
-        self.forgotten.remove(&key);
+        self.forgotten_bytes -= self.forgotten.remove(&key).map_or(0, |block| block.bytes);
         self.bytes += block.bytes;
         if let Some(before) = self.held.insert(key, block) {
             self.bytes -= before.bytes;
@@ -82,6 +83,7 @@ impl<P> Queue<P> {
             let Some(key) = last.map(|(key, _)| *key) else { return };
             let Some(Block { edge, upstream, time, bytes, .. }) = self.held.remove(&key) else { return };
             self.bytes -= bytes;
+            self.forgotten_bytes += bytes;
             self.forgotten.insert(key, Block { edge, upstream, time, bytes, payload: () });
         }
     }
@@ -93,7 +95,11 @@ impl<P> Queue<P> {
             self.bytes -= if stays { 0 } else { block.bytes };
             stays
         });
-        self.forgotten.retain(|_, block| is_open(&block.upstream, block.edge, block.time));
+        self.forgotten.retain(|_, block| {
+            let stays = is_open(&block.upstream, block.edge, block.time);
+            self.forgotten_bytes -= if stays { 0 } else { block.bytes };
+            stays
+        });
     }
 
     /// What is in memory of times up to `time`.
@@ -122,6 +128,10 @@ impl<P> Queue<P> {
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.bytes + self.forgotten_bytes
     }
 }
 

@@ -70,6 +70,24 @@ impl Block {
         }
     }
 
+    /// The rows at these positions alone, which are given in order.
+    ///
+    /// # Errors
+    /// If its rows are cut off.
+    pub fn only(&self, positions: &[usize]) -> Result<Block, Unreadable> {
+        let (mut bytes, mut wanted) = (vec![], positions.iter().peekable());
+        let mut rows = self.encoded();
+        for position in 0..self.rows {
+            let from = self.bytes.len() - rows.rest();
+            let Some(row) = rows.next() else { break };
+            row.map_err(|cause| Unreadable::Rows { edge: self.edge, cause })?;
+            if wanted.next_if_eq(&&position).is_some() {
+                bytes.extend_from_slice(&self.bytes[from..self.bytes.len() - rows.rest()]);
+            }
+        }
+        Ok(Block { rows: positions.len(), bytes: bytes.into(), ..self.clone() })
+    }
+
     /// Decodes its rows.
     ///
     /// # Errors

@@ -211,6 +211,12 @@ impl Client {
         (0..self.partitions(topic)).map(|p| (p, end(&self.ends, topic, p))).collect()
     }
 
+    /// How many partitions of a topic do not begin with their first record any more.
+    pub fn cut(&self, topic: &str) -> usize {
+        let start = |p| self.ends.fetch_watermarks(topic, p, CALL).map_or(0, |(start, _)| start);
+        (0..self.partitions(topic)).filter(|p| start(*p) > 0).count()
+    }
+
     /// What the group has committed for each partition of a topic, excluding pending transactions.
     pub fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
         let consumer = self.consumer(group, "read_uncommitted");

@@ -280,3 +280,26 @@ fn the_guarantee_is_reported_at_the_start_with_the_topics_that_weaken_it() {
     assert!(line.contains(&expected) && line.contains("(next: "), "{line}");
     println!("{line}");
 }
+
+#[test]
+fn a_process_that_cuts_other_batches_does_not_join_those_that_share_the_state() {
+    let client = Client::new(&bootstrap());
+    let app = App::new("kafka_word_count", &client).with("exchange", "shared").with_flag("leave");
+    let other = app.elsewhere().with("instance-id", "pod-2").with("batch-interval-ms", "250");
+    let mut lines = Lines::new(&client, &app.input, Random::seed());
+    lines.write(400, 4);
+    lines.flush();
+    let mut run = app.start("");
+    app.catch_up(&client, &mut run);
+    let parts = ["configuration: process", "shares the state", "this one with an interval of 250 ms"];
+    refuses(&other, 3, &parts);
+    run.must_run();
+    assert_eq!(client.members(&app.id).len(), 1, "it did not disturb the first one");
+    // Of a process that has ended nobody is reminded.
+    run.stop();
+    lines.write(200, 4);
+    lines.flush();
+    let mut run = other.start("");
+    other.catch_up(&client, &mut run);
+    run.stop();
+}

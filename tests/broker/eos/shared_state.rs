@@ -113,6 +113,10 @@ fn three_processes_share_the_state_and_come_and_go() {
         last.must_run();
         returned(&last)
     });
+    until("what was taken of the exchange topic is deleted", || {
+        last.must_run();
+        client.cut(&format!("{id}-exchange")) > 0
+    });
     let truth = stream.finish();
     let mut last = [last];
     everything_is_counted(&client, &output, &truth, &mut last);

@@ -13,7 +13,7 @@ const STAGED_BYTES_MIN: usize = 1 << 20;
 /// A batch that may end anywhere ends when it holds so much, bytes.
 const PART_BYTES: usize = 48 << 20;
 /// The same without state, where a larger one combines nothing: it only takes memory.
-const STATELESS_BYTES: usize = 16 << 20;
+const STATELESS_BYTES: usize = 4 << 20;
 /// The part of the transaction's timeout that sending and committing may take, one in this many.
 const PART_OF_TIMEOUT: u32 = 2;
 
@@ -85,6 +85,9 @@ mod tests {
             staging.learn(1 << 20, ms(10));
         }
         assert_eq!((staging.bytes_max(true, true), staging.bytes_max(false, true)), (64 << 20, 48 << 20));
-        assert_eq!((staging.bytes_max(true, false), staging.bytes_max(false, false)), (64 << 20, 16 << 20));
+        assert_eq!(
+            (staging.bytes_max(true, false), staging.bytes_max(false, false)),
+            (64 << 20, STATELESS_BYTES)
+        );
     }
 }

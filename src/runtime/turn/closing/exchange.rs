@@ -29,6 +29,8 @@ pub(in crate::runtime::turn) struct Exchange {
     pub(super) roll_calls: BTreeSet<BatchTime>,
     /// When it was last tried to hand rows over in memory again.
     pub(super) tried: Duration,
+    /// Whether no input is taken because of what waits for other processes.
+    pub(in crate::runtime::turn) is_held_up: bool,
 }
 
 impl Loop {
@@ -43,6 +45,7 @@ impl Loop {
             edges: Arc::new(ExchangeEdges::of(&app.plan)),
             roll_calls: BTreeSet::new(),
             tried: app.now(),
+            is_held_up: false,
         };
         let edges = self.exchange.get_or_insert_with(new).edges.clone();
         let share = app.config.receive_buffer_bytes / app.config.state_partitions as usize;
@@ -113,6 +116,13 @@ impl Loop {
         // The time of the input is committed with each state partition.
         self.partitions.states.iter_mut().for_each(|state| state.touched = true);
         Ok(())
+    }
+
+    /// Lets the log delete what is committed as taken, from time to time.
+    pub(in crate::runtime::turn) fn purge_exchange(&mut self) {
+        let Loop { app, partitions, beside, .. } = self;
+        let states = partitions.states.iter();
+        beside.purge.before(app.now(), || states.map(|s| (s.at.clone(), s.exchange_committed)).collect());
     }
 
     /// Holds what goes through the exchange topic.

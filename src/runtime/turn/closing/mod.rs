@@ -6,6 +6,7 @@
 //! what it takes is there again if it is given up.
 
 mod exchange;
+mod failing_rows;
 mod mode;
 
 use super::Loop;
@@ -80,7 +81,7 @@ impl Loop {
                 self.rest_empty();
                 Ok(Event::Empty)
             }
-            Err(e @ Error::Operator { .. }) => Ok(self.broken(e)),
+            Err(e @ Error::Operator { .. }) => Ok(self.suspect_rows(e)),
             Err(e) => self.failed(e),
         }
     }
@@ -106,9 +107,10 @@ impl Loop {
             if state.closable(number) != Some(facts.time) {
                 return Ok(vec![]);
             }
-            state.close(facts.time, stage)?;
+            state.close(&facts, stage)?;
             state.advance(&facts, stage, true)
         })?;
+        self.leave_out_failed_rows()?;
         while self.partitions.states.iter().any(|state| state.is_ending) {
             self.advance_states(move |state| {
                 if state.is_ending { state.advance(&facts, stage, true) } else { Ok(vec![]) }
@@ -135,6 +137,21 @@ impl Loop {
         self.transaction.forget();
         self.report_replayed(false);
         Event::Dropped
+    }
+
+    /// Whether so many rows wait for marks of other processes that no input is to be taken: the marks of this one go on.
+    pub(super) fn has_too_much_waiting(&mut self) -> bool {
+        let Some(exchange) = &mut self.exchange else { return false };
+        let incoming = self.partitions.states.iter().filter_map(|state| state.incoming.as_ref());
+        let bytes: usize = incoming.map(Incoming::waiting_bytes).sum();
+        let has_too_much = bytes > self.app.config.waiting_bytes_max;
+        if has_too_much && !exchange.is_held_up {
+            tracing::warn!(
+                "{bytes} bytes of rows wait for other processes: no input is taken until they have caught up (`waiting_bytes_max`)"
+            );
+        }
+        exchange.is_held_up = has_too_much;
+        has_too_much
     }
 
     /// Whether later stages have closed all times of input that this process has committed.
