@@ -9,6 +9,7 @@
 
 mod agreement;
 mod count_words;
+mod event_time;
 mod held_up;
 mod local_rows;
 #[cfg(feature = "failpoints")]

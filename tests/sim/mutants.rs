@@ -7,7 +7,7 @@ const STATELESS: &str = "count_words::every_seed_passes_every_line_on_exactly_on
 const SHARED: &str = "shared_state::every_seed_counts_every_word_exactly_once_in_three_processes";
 const AGREES: &str = "agreement::every_seed_agrees_in_three_processes";
 const CLOCKS: &str = "agreement::every_seed_agrees_in_processes_whose_clocks_differ_and_jump";
-const GROWS: &str = "agreement::every_seed_agrees_while_the_input_gets_more_partitions";
+const GROWS: &str = "agreement::every_seed_agrees_while_clocks_differ_and_the_input_gets_more_partitions";
 const LOCAL_ROWS: &str = "local_rows::rows_of_the_process_take_effect_once_while_it_lives";
 
 /// Runs a sweep in a process of its own, with a mutant; returns its output.

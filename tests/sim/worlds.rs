@@ -128,7 +128,7 @@ pub fn write(log: &dyn Log, partition: Option<u32>, line: &str) {
 }
 
 /// Everything committed in a partition.
-fn visit(log: &dyn Log, at: &TopicPartition, mut visit: impl FnMut(RawRecord<'_>)) {
+pub fn visit(log: &dyn Log, at: &TopicPartition, mut visit: impl FnMut(RawRecord<'_>)) {
     let (mut from, end) = (log.start_offset(at).unwrap(), log.end_offset(at).unwrap());
     let mut reader = log.read(at, from).unwrap();
     while from < end {

@@ -65,7 +65,13 @@ impl Loop {
                 let all = || StageProgress::new(NEVER, self.upstreams(stage));
                 progress.push(committed.unwrap_or_else(all));
             }
+            let has_begun = |stage: u32| {
+                let closed = record.as_ref().map(|record| record.closed.get(stage as usize - 1));
+                closed.is_some_and(|closed| closed != Some(&NEVER))
+            };
+            let begins: Vec<u32> = (1..app.plan.stages()).filter(|stage| !has_begun(*stage)).collect();
             let alignment = Alignment::new(&app.plan, state.position(), progress, share);
+            let alignment = begins.into_iter().fold(alignment, Alignment::beginning);
             state.incoming = Some(Incoming::new(state.at.clone(), edges.clone(), fetcher, alignment));
         }
         Ok(())
