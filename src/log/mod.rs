@@ -119,6 +119,13 @@ pub trait Log: Send + Sync {
     /// If the log does not answer.
     fn members(&self, group: &str) -> Result<Vec<GroupMember>>;
 
+    /// What a group has committed last for each partition, in order, whatever is pending there in a transaction; for members see
+    /// [`Member::committed`].
+    ///
+    /// # Errors
+    /// If the log does not answer.
+    fn last_committed(&self, group: &str, at: &[TopicPartition]) -> Result<Vec<Option<Committed>>>;
+
     /// Joins the consumer group. Returns at once; the assignment arrives as an event. `wake` is called when there may be
     /// an event.
     ///

@@ -6,7 +6,7 @@
 use super::{
     clock::Clock,
     events::{Observed, Observer},
-    names::Names,
+    names::{Names, transactional_id},
     pool::Pool,
     shutdown::Shutdown,
 };
@@ -128,7 +128,7 @@ impl App {
     /// A producer with our identity.
     #[must_use]
     pub fn producer_spec(&self, sizes: RequestSizes) -> ProducerSpec {
-        let id = format!("{}-{}", self.config.application_id, self.env.instance);
+        let id = transactional_id(&self.config.application_id, &self.env.instance);
         ProducerSpec {
             transactional_id: (self.config.guarantee == Guarantee::ExactlyOnce).then_some(id),
             transaction_timeout: self.config.transaction_timeout,

@@ -3,7 +3,7 @@
 //! Owns the names. Knows no log. Invariant: a name follows from the application id alone, so every process finds the same topics.
 
 use crate::{
-    record::{Partition, TopicPartition},
+    record::{InstanceId, Partition, TopicPartition},
     sink::outbox,
 };
 use std::sync::Arc;
@@ -19,6 +19,12 @@ pub struct Names {
     pub meta: Arc<str>,
     /// Records that could not be processed.
     pub dead_letters: Arc<str>,
+}
+
+/// The name of the transactions of a process.
+#[must_use]
+pub fn transactional_id(application_id: &str, instance: &InstanceId) -> String {
+    format!("{application_id}-{instance}")
 }
 
 impl Names {

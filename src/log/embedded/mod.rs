@@ -294,6 +294,10 @@ impl Log for Embedded {
         Ok(members.map(member).collect())
     }
 
+    fn last_committed(&self, group: &str, at: &[TopicPartition]) -> Result<Vec<Option<Committed>>> {
+        Ok(self.store.lock().last_committed(group, at))
+    }
+
     fn join(&self, group: &GroupSpec, _: Wake) -> Result<Box<dyn Member>> {
         Ok(Box::new(self.join_embedded(group)))
     }

@@ -278,6 +278,12 @@ impl State {
         Some(at.iter().map(|tp| group.offsets.get(tp).cloned()).collect())
     }
 
+    /// The committed offsets of a group, whatever is pending.
+    pub fn last_committed(&self, group: &str, at: &[TopicPartition]) -> Vec<Option<Committed>> {
+        let group = self.groups.get(group);
+        at.iter().map(|tp| group.and_then(|group| group.offsets.get(tp).cloned())).collect()
+    }
+
     /// Assigns offsets to records that will be committed later.
     pub fn reserve(&mut self, at: TopicPartition, rows: RawChunk, now_ms: i64) -> Result<Reserved, Failure> {
         let Some(partition) = self.partition_mut(&at) else {

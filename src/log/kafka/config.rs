@@ -177,6 +177,14 @@ impl Settings {
         config
     }
 
+    /// Asks what a group has committed, without being a member; what is pending in transactions is not waited for.
+    pub(super) fn offsets(&self, group: &str) -> ClientConfig {
+        let mut config = self.base();
+        self.add_user(&mut config, &[PRODUCER, MEMBER, FETCHING]);
+        config.set("group.id", group).set("isolation.level", "read_uncommitted");
+        config
+    }
+
     /// Fetches many partitions, without a group.
     pub(super) fn fetch(&self, spec: &FetchSpec) -> ClientConfig {
         let mut config = self.base();

@@ -27,8 +27,8 @@ use self::{
     queries::{Queries, QueryClient},
 };
 use super::{
-    Fetch, FetchSpec, GroupMember, GroupSpec, Log, Member, Producer, ProducerSpec, Reader, TopicInfo,
-    TopicSpec, Wake,
+    Committed, Fetch, FetchSpec, GroupMember, GroupSpec, Log, Member, Producer, ProducerSpec, Reader,
+    TopicInfo, TopicSpec, Wake,
 };
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
@@ -258,6 +258,19 @@ impl Log for KafkaLog {
                 _ => format!("describing the group `{group}`: {}{}", f.message, last_error(&queries)),
             };
             Failure { message, ..f }.into()
+        })
+    }
+
+    fn last_committed(&self, group: &str, at: &[TopicPartition]) -> Result<Vec<Option<Committed>>> {
+        let Some(first) = at.first() else { return Ok(vec![]) };
+        let client = queries::of_group(&self.settings, group)?;
+        ffi::committed(client.client().native_ptr(), at, OFFSET_TIMEOUT).map_err(|code| {
+            let what = format!(
+                "offsets of the group `{group}`, {first} and {} more: {code} ({code:?})",
+                at.len() - 1
+            );
+            let reaction = classify::classify(Stage::OffsetFetch, code, classify::Flags::default());
+            Failure::new(Stage::OffsetFetch, reaction, what).into()
         })
     }
 

@@ -50,3 +50,10 @@ pub(super) fn client(settings: &Settings) -> Result<QueryClient> {
     let client = settings.watermarks().create_with_context(QueryContext::default()).map_err(config_error)?;
     Ok(Owned::new(client, "client for queries"))
 }
+
+/// One that asks what a group has committed.
+pub(super) fn of_group(settings: &Settings, group: &str) -> Result<QueryClient> {
+    let config = settings.offsets(group);
+    let client = config.create_with_context(QueryContext::default()).map_err(config_error)?;
+    Ok(Owned::new(client, "client for offsets"))
+}

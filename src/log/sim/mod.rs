@@ -8,8 +8,8 @@ mod member;
 mod producer;
 
 use super::{
-    Fetch, FetchSpec, Fetched, Fetcher, GroupMember, GroupSpec, Log, Member, Producer, ProducerSpec, Reader,
-    TopicInfo, TopicSpec, Wake,
+    Committed, Fetch, FetchSpec, Fetched, Fetcher, GroupMember, GroupSpec, Log, Member, Producer,
+    ProducerSpec, Reader, TopicInfo, TopicSpec, Wake,
     embedded::{Embedded, EmbeddedFetch},
     timestamps,
 };
@@ -257,6 +257,11 @@ impl Log for SimLog {
     fn members(&self, group: &str) -> Result<Vec<GroupMember>> {
         self.step_offsets()?;
         self.inner.members(group)
+    }
+
+    fn last_committed(&self, group: &str, at: &[TopicPartition]) -> Result<Vec<Option<Committed>>> {
+        self.step_offsets()?;
+        self.inner.last_committed(group, at)
     }
 
     fn join(&self, group: &GroupSpec, _: Wake) -> Result<Box<dyn Member>> {

@@ -6,6 +6,7 @@
 //! Invariants: events are served only at the barrier, in their order; a partition is given back only once nothing of it is in flight.
 
 mod discovery;
+mod fencing;
 mod guarantee;
 pub mod identity;
 pub mod meta;
@@ -23,6 +24,7 @@ use crate::{
     task::recovery_record::RecoveryRecord,
 };
 use discovery::Discovery;
+use fencing::Fencing;
 use identity::Identity;
 use ownership::Ownership;
 pub use ownership::{LOOK_EVERY, others, rivals};
@@ -63,6 +65,8 @@ pub struct Group {
     discovery: Discovery,
     unassigned: Unassigned,
     ownership: Ownership,
+    /// Processes that are gone.
+    pub fencing: Fencing,
 }
 
 impl Group {
@@ -82,6 +86,7 @@ impl Group {
             discovery: Discovery::since(app.now()),
             unassigned: Unassigned::default(),
             ownership: Ownership::default(),
+            fencing: Fencing::default(),
         }
     }
 
@@ -331,6 +336,7 @@ mod tests {
             discovery: Discovery::since(Duration::ZERO),
             unassigned: Unassigned::default(),
             ownership: Ownership::default(),
+            fencing: Fencing::default(),
         };
         let mut start = |member_id: &str, is_first| {
             let handle = Arc::new(());

@@ -109,8 +109,12 @@ pub fn prepare(
     for spec in &internal {
         let is_of_state = [&*names.exchange, &*names.changelog].contains(&spec.name.as_str());
         let info = ensure_internal(log, spec, is_of_state)?;
-        if *spec.name == *names.exchange && config.exchange != ExchangeThrough::Memory {
-            check_exchange(&spec.name, &info)?;
+        if *spec.name == *names.exchange
+            && config.exchange != ExchangeThrough::Memory
+            && !log.deletes_consumed()
+            && let Err(e) = check_exchange(&spec.name, &info)
+        {
+            tracing::warn!("{e}");
         }
         written.push((spec.name.clone(), info));
     }
@@ -242,7 +246,10 @@ fn ingest(log: &dyn Log, compact: bool, consumed_bytes: u64) -> BTreeMap<String,
 }
 
 /// Fails before rows are sent that the log might delete before they are taken.
-fn check_exchange(topic: &str, info: &TopicInfo) -> Result {
+///
+/// # Errors
+/// [`Error::Topic`] with what is to be altered.
+pub fn check_exchange(topic: &str, info: &TopicInfo) -> Result {
     match info.config.get("retention.ms") {
         Some(is) if is != "-1" => {
             let what = format!(
@@ -396,14 +403,17 @@ mod tests {
         log.create(&spec(&config, "in", 1, &[])).unwrap();
         let (plan, names) = (ssc.topology().computed(), Names::of("app"));
         config.exchange = ExchangeThrough::Shared;
-        let error = prepare(&*log, &config, &plan, &names).unwrap_err().to_string();
+        prepare(&*log, &config, &plan, &names).unwrap(); // one process alone sends none
+        let info = log.describe(&["app-exchange"]).unwrap().remove(0).unwrap();
+        let error = check_exchange("app-exchange", &info).unwrap_err().to_string();
         assert!(
             error.contains("app-exchange") && error.contains("has retention.ms=604800000, but needs -1"),
             "{error}"
         );
         assert!(error.contains("next: kafka-configs.sh"), "{error}");
-        config.exchange = ExchangeThrough::Memory;
-        prepare(&*log, &config, &plan, &names).unwrap();
+        let info =
+            TopicInfo { config: BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned())]), ..info };
+        check_exchange("app-exchange", &info).unwrap();
     }
 
     #[test]

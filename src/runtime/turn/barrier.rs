@@ -225,6 +225,13 @@ impl Loop {
         if others.is_empty() {
             return Ok(());
         }
+        let exchange = self.app.names.exchange.clone();
+        let asked = exchange.clone();
+        let found = self.ask("the settings of the exchange topic", move |log| log.describe(&[&*asked]))?;
+        found
+            .first()
+            .and_then(Option::as_ref)
+            .map_or(Ok(()), |info| topics::check_exchange(&exchange, info))?;
         self.look_back()?; // what the program is called depends on what ran before
         let known = self.group.identity.meta().map(|meta| &meta.peers);
         match known.and_then(|known| Peer::of(&self.app, "").refusal(known, &others)) {

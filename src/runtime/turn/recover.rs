@@ -135,6 +135,7 @@ impl Loop {
             return Err(Failure::new(Stage::Group, Reaction::RetrySame, what).into());
         }
         self.group.accept()?;
+        self.fence_gone(wanted)?;
         self.look_back()?;
         let mut positions = self.committed(wanted)?;
         let meta = self.group.identity.meta();
@@ -155,6 +156,29 @@ impl Loop {
         let Loop { app, group, attention, .. } = self;
         let attend = &mut |waited| attention.attend(app, group, waited);
         Recovery::begin(app, &token, membership, states, sources, attend)
+    }
+
+    /// Ends the transactions that the last owners of these partitions have left open and that are gone. Where that is not possible, the
+    /// log ends them after their timeout.
+    fn fence_gone(&mut self, wanted: &[TopicPartition]) -> Result {
+        let question = self.group.fencing.looking_for_gone(&self.app, wanted);
+        let found = match self.ask("a look at who had the partitions before", question) {
+            Err(Error::Killed) => return Err(Error::Killed),
+            Err(e) => {
+                tracing::warn!("{e}; transactions that are open are waited for");
+                return Ok(());
+            }
+            Ok(found) => found,
+        };
+        for gone in found {
+            tracing::info!("process `{}` is gone: what it may have left open is ended", gone.instance());
+            match self.ask("ending the transaction of a process that is gone", gone.fencing()) {
+                Ok(()) => self.group.fencing.has_fenced(&gone),
+                Err(Error::Killed) => return Err(Error::Killed),
+                Err(e) => tracing::warn!("{e}; its transaction is waited for"),
+            }
+        }
+        Ok(())
     }
 
     /// Finishes what was committed earlier for outputs outside the log.

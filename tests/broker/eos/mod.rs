@@ -12,6 +12,7 @@ mod doubtful_commits;
 mod events;
 mod expired_id;
 mod foreach_batch;
+mod gone;
 mod hostile_records;
 mod http_load;
 mod kill;
