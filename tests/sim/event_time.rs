@@ -133,5 +133,5 @@ fn in_a_calm_world_every_window_has_all_its_rows() {
 
 #[test]
 fn every_seed_gives_each_window_over_event_time_once_with_all_its_rows() {
-    sweep_seeds(500, &Faults::all(), |seed, traced| check(THREE, seed, Faults::all(), traced));
+    sweep_seeds(1_000, &Faults::all(), |seed, traced| check(THREE, seed, Faults::all(), traced));
 }

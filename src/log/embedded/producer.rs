@@ -114,7 +114,7 @@ impl EmbeddedProducer {
     pub(crate) fn landing(&self, marker: Marker) -> Box<dyn FnOnce() -> bool + Send> {
         let store = self.store.clone();
         Box::new(move || {
-            store.change(|state| state.land(marker));
+            store.change(|state| state.land(&marker));
             true
         })
     }

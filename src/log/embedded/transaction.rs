@@ -30,6 +30,7 @@ pub(super) struct Transaction {
 #[derive(Debug)]
 pub(crate) struct Marker {
     id: String,
+    commits: bool,
     written: Vec<(TopicPartition, u64)>,
     offsets: Vec<GroupOffset>,
 }
@@ -147,21 +148,25 @@ impl State {
         for batch in &open.batches {
             written.entry(&batch.at).or_default().push((batch.at.clone(), batch.first));
         }
-        let marker = |written, offsets| Marker { id: producer.id.clone(), written, offsets };
+        let marker = |written, offsets| Marker { id: producer.id.clone(), commits: commit, written, offsets };
         let mut markers: Vec<Marker> = written.into_values().map(|of| marker(of, vec![])).collect();
         if !open.offsets.is_empty() {
-            markers.push(marker(vec![], open.offsets.clone()));
+            markers.push(marker(vec![], open.offsets));
         }
         self.of(producer, stage)?.on_the_way = markers.len();
         if commit {
-            let wrote = self.write(open.batches, open.offsets);
+            let wrote = self.write(open.batches, vec![]);
             wrote.map_err(|e| Failure::new(stage, Reaction::StopPipeline, e.to_string()))?;
         }
         Ok(markers)
     }
 
     /// A marker reaches its partition.
-    pub fn land(&mut self, marker: Marker) {
+    pub fn land(&mut self, marker: &Marker) {
+        if marker.commits {
+            let wrote = self.write(vec![], marker.offsets.clone());
+            wrote.expect("a log in memory has no file to write to");
+        }
         self.settle(&marker.written, &marker.offsets);
         if let Some(transaction) = self.transactions.get_mut(&marker.id) {
             transaction.on_the_way -= 1;

@@ -189,6 +189,7 @@ impl Loop {
             self.partitions.have_changed = false;
             self.witness.applied(self.app.now());
             self.bisection.committed(records);
+            self.input_is_committed();
         }
         self.refresh_changelog_ends();
         self.purge_exchange();

@@ -154,7 +154,7 @@ impl Stage {
 
     /// It has no state: its first closing takes everything up to the first batches of all upstreams.
     pub(super) fn begin(&mut self) {
-        self.begins = true;
+        self.begins = !crate::failpoint::passes("mutant-begins-at-once");
     }
 
     /// The next time to close: the least that was announced; the first time in which all upstreams have spoken, if it begins.

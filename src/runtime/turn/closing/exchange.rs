@@ -25,7 +25,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 /// How rows go through the exchange topic.
 pub(in crate::runtime::turn) struct Exchange {
     edges: Arc<ExchangeEdges>,
-    /// The times of batches in which all upstreams were asked to say how far they are.
+    /// The times of batches in which all upstreams have said how far they are.
     pub(super) roll_calls: BTreeSet<BatchTime>,
     /// When it was last tried to hand rows over in memory again.
     pub(super) tried: Duration,
@@ -104,10 +104,8 @@ impl Loop {
     pub(in crate::runtime::turn) fn end_input(&mut self, batch: &Batch) -> Result {
         self.end_first_stage(batch)?;
         self.in_flight.commit_id = Some(self.pace.next_id());
-        // Upstreams of other processes do not answer.
-        let asks_all = batch.is_roll_call && self.has_all_states();
-        if let Some(exchange) = self.exchange.as_mut().filter(|_| asks_all) {
-            exchange.roll_calls.insert(batch.time);
+        if crate::failpoint::passes("mutant-asks-before-commit") {
+            self.input_is_committed();
         }
         let sources = self.partitions.sources.iter().map(|source| Upstream::Source(source.at.clone()));
         let locals = self.partitions.locals.iter().map(|local| Upstream::Task(local.task.id()));
@@ -122,6 +120,17 @@ impl Loop {
         // The time of the input is committed with each state partition.
         self.partitions.states.iter_mut().for_each(|state| state.touched = true);
         Ok(())
+    }
+
+    /// The input of a batch is committed. Only now it is a fact that all upstreams have answered at its time: one that is given up may
+    /// leave the time to input of other processes.
+    pub(in crate::runtime::turn) fn input_is_committed(&mut self) {
+        let batch = self.in_flight.batch();
+        // Upstreams of other processes do not answer.
+        let asks_all = batch.is_roll_call && self.has_all_states();
+        if let Some(exchange) = self.exchange.as_mut().filter(|_| asks_all) {
+            exchange.roll_calls.insert(batch.time);
+        }
     }
 
     /// Lets the log delete what is committed as taken, from time to time.
