@@ -38,6 +38,8 @@ impl StageProgress {
 /// One upstream of the stage.
 #[derive(Clone)]
 struct Sender {
+    /// The first mark that was read.
+    first: Option<BatchTime>,
     /// The last mark that was read.
     seen: Option<BatchTime>,
     /// The last time of which something was taken, as it is committed.
@@ -60,6 +62,8 @@ pub(super) struct Stage {
     /// With what is prepared.
     closing: BatchTime,
     senders: BTreeMap<Upstream, Sender>,
+    /// Whether it has no state, so that what its upstreams say in their first batches counts from the first closing on.
+    begins: bool,
     /// Times after `closed`, and where each was read first.
     announced: BTreeMap<BatchTime, Offset>,
     /// Whether the upstreams differ from those that are committed.
@@ -75,10 +79,17 @@ impl Stage {
         let sender = |(upstream, done, is_member): (Upstream, _, _)| {
             let is_read = is_read(&upstream);
             let waits = is_member && is_read;
-            (upstream, Sender { seen: None, done, taken: done, is_read, waits, since: None })
+            (upstream, Sender { first: None, seen: None, done, taken: done, is_read, waits, since: None })
         };
         let senders = others.chain(members).map(sender).collect();
-        Stage { closed, closing: closed, senders, announced: BTreeMap::new(), row_is_due: true }
+        Stage {
+            closed,
+            closing: closed,
+            senders,
+            begins: false,
+            announced: BTreeMap::new(),
+            row_is_due: true,
+        }
     }
 
     /// A block was read. `is_read` says whether the plan has its upstream as one of this stage.
@@ -102,6 +113,7 @@ impl Stage {
         is_read: impl FnOnce() -> bool,
     ) {
         let sender = self.sender(upstream, is_read);
+        sender.first = sender.first.or(Some(time));
         sender.seen = sender.seen.max(Some(time));
         if sender.is_read && !sender.waits {
             (sender.waits, sender.since) = (true, Some(at));
@@ -140,9 +152,20 @@ impl Stage {
         is_open && time <= closing && self.is_marked(upstream, time)
     }
 
-    /// The next time to close: the least that was announced.
+    /// It has no state: its first closing takes everything up to the first batches of all upstreams.
+    pub(super) fn begin(&mut self) {
+        self.begins = !crate::failpoint::passes("mutant-begins-at-once");
+    }
+
+    /// The next time to close: the least that was announced; the first time in which all upstreams have spoken, if it begins.
     pub(super) fn next(&self) -> Option<BatchTime> {
-        self.pending().next().map(|(time, _)| *time)
+        let waited = || self.senders.values().filter(|sender| sender.waits);
+        let from = if self.begins && self.closing == NEVER {
+            waited().filter_map(|sender| sender.first).max()
+        } else {
+            None
+        };
+        self.pending().map(|(time, _)| *time).find(|time| Some(*time) >= from)
     }
 
     /// `next`, if every upstream that is waited for has marked it.
@@ -227,8 +250,15 @@ impl Stage {
     }
 
     fn sender(&mut self, upstream: &Upstream, is_read: impl FnOnce() -> bool) -> &mut Sender {
-        let new =
-            |is_read| Sender { seen: None, done: NEVER, taken: NEVER, is_read, waits: false, since: None };
+        let new = |is_read| Sender {
+            first: None,
+            seen: None,
+            done: NEVER,
+            taken: NEVER,
+            is_read,
+            waits: false,
+            since: None,
+        };
         self.senders.entry(upstream.clone()).or_insert_with(|| new(is_read()))
     }
 
