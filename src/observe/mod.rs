@@ -13,6 +13,8 @@ mod listeners;
 pub mod logging;
 pub mod metrics;
 #[doc(hidden)]
+pub mod processes;
+#[doc(hidden)]
 pub mod progress;
 mod reporter;
 mod seldom;

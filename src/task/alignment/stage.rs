@@ -50,6 +50,8 @@ impl StageProgress {
 /// One upstream of the stage.
 #[derive(Clone)]
 struct Sender {
+    /// The first mark that was read.
+    first: Option<BatchTime>,
     /// The last mark that was read.
     seen: Option<BatchTime>,
     /// The last time of which something was taken, as it is committed.
@@ -77,6 +79,8 @@ pub(super) struct Stage {
     reaching: BatchTime,
     windows: Vec<Window>,
     senders: BTreeMap<Upstream, Sender>,
+    /// Whether it has no state, so that what its upstreams say in their first batches counts from the first closing on.
+    begins: bool,
     /// Times after `closed`, and where each was read first.
     announced: BTreeMap<BatchTime, Offset>,
     /// Whether the upstreams differ from those that are committed.
@@ -92,7 +96,7 @@ impl Stage {
         let sender = |(upstream, done, is_member): (Upstream, _, _)| {
             let is_read = is_read(&upstream);
             let waits = is_member && is_read;
-            (upstream, Sender { seen: None, done, taken: done, is_read, waits, since: None })
+            (upstream, Sender { first: None, seen: None, done, taken: done, is_read, waits, since: None })
         };
         let senders = others.chain(members).map(sender).collect();
         Stage {
@@ -102,6 +106,7 @@ impl Stage {
             reaching: closed,
             windows: vec![],
             senders,
+            begins: false,
             announced: BTreeMap::new(),
             row_is_due: true,
         }
@@ -133,6 +138,7 @@ impl Stage {
         is_read: impl FnOnce() -> bool,
     ) {
         let sender = self.sender(upstream, is_read);
+        sender.first = sender.first.or(Some(time));
         sender.seen = sender.seen.max(Some(time));
         if sender.is_read && !sender.waits {
             (sender.waits, sender.since) = (true, Some(at));
@@ -171,10 +177,22 @@ impl Stage {
         is_open && time <= closing && self.is_marked(upstream, time)
     }
 
-    /// The next time to close: the least that was announced, or before it an instant of a window that has rows. Upstreams that were
-    /// away for long, or that others have taken over, may have no batch for it.
+    /// It has no state: its first closing takes everything up to the first batches of all upstreams.
+    pub(super) fn begin(&mut self) {
+        self.begins = !crate::failpoint::passes("mutant-begins-at-once");
+    }
+
+    /// The next time to close: the least that was announced (if it begins, the first time in which all upstreams have spoken), or
+    /// before it an instant of a window that has rows. Upstreams that were away for long, or that others have taken over, may have no
+    /// batch for it.
     pub(super) fn next(&self) -> Option<BatchTime> {
-        let announced = self.pending().next().map(|(time, _)| *time)?;
+        let waited = || self.senders.values().filter(|sender| sender.waits);
+        let from = if self.begins && self.closing == NEVER {
+            waited().filter_map(|sender| sender.first).max()
+        } else {
+            None
+        };
+        let announced = self.pending().map(|(time, _)| *time).find(|time| Some(*time) >= from)?;
         Some(self.passed_over(announced).unwrap_or(announced))
     }
 
@@ -277,8 +295,15 @@ impl Stage {
     }
 
     fn sender(&mut self, upstream: &Upstream, is_read: impl FnOnce() -> bool) -> &mut Sender {
-        let new =
-            |is_read| Sender { seen: None, done: NEVER, taken: NEVER, is_read, waits: false, since: None };
+        let new = |is_read| Sender {
+            first: None,
+            seen: None,
+            done: NEVER,
+            taken: NEVER,
+            is_read,
+            waits: false,
+            since: None,
+        };
         self.senders.entry(upstream.clone()).or_insert_with(|| new(is_read()))
     }
 

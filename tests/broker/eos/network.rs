@@ -219,7 +219,8 @@ fn held_join(mutant: &str) -> Vec<String> {
     let before = member_id(&client, &app, "pod-1");
     assert!(before.is_some(), "{:?}", client.members(&app.id));
     let join = proxy.on(Api::JoinGroup, Fault::Hold, 1);
-    let mut second = other.start("");
+    // Fencing is a second guard, which would hide that the first one is missing.
+    let mut second = other.start(if mutant.is_empty() { "" } else { "mutant-nobody-is-gone=mutant" });
     until("a request to join is held", || join.fired() == 1);
     // Then the second process has all partitions, and commits offsets beyond those of the batch in flight.
     until("the member whose request is held is expelled", || member_id(&client, &app, "pod-1").is_none());

@@ -40,7 +40,7 @@ fn a_program_that_waits_for_an_answer_outside_a_batch_is_alive_and_stops() {
     let impatient = |app: App| app.with("stop-timeout-ms", "500");
 
     // Outside the group.
-    let app = App::new("kafka_word_count", &client);
+    let app = App::new("kafka_word_count", &client).with("exchange", "memory");
     let standby = impatient(app.elsewhere().via(proxy.bootstrap()).with("instance-id", "pod-2"));
     let mut first = app.start("");
     app.has_committed(&client, &mut first);
@@ -56,7 +56,7 @@ fn a_program_that_waits_for_an_answer_outside_a_batch_is_alive_and_stops() {
     // As it begins to recover: what an earlier run left behind, then the offsets of its partitions.
     let asked = [
         ("filter_project", Api::ListOffsets, "reading what an earlier run left behind"),
-        ("kafka_word_count", Api::OffsetFetch, "reading committed offsets"),
+        ("kafka_word_count", Api::OffsetFetch, "a look at who had the partitions before"),
     ];
     for (program, api, what) in asked {
         let app = impatient(App::new(program, &client).via(proxy.bootstrap()));
