@@ -13,8 +13,6 @@ mod listeners;
 pub mod logging;
 pub mod metrics;
 #[doc(hidden)]
-pub mod processes;
-#[doc(hidden)]
 pub mod progress;
 mod reporter;
 mod seldom;

@@ -241,6 +241,7 @@ impl StatePartition {
             self.tasks.iter_mut().for_each(Task::abort);
         }
         self.inbox.iter_mut().for_each(Vec::clear);
+        self.is_ending = false;
         self.failed.clear();
         self.changes.clear();
         self.kept = 0;
