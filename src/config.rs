@@ -159,7 +159,7 @@ pub struct Config {
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ExchangeThrough {
-    /// Handed over in memory: all stages run in this process.
+    /// Handed over in memory: all stages run in this process, and others stand by.
     #[default]
     Memory,
     /// Handed over in memory while this process has all state partitions, and through the exchange topic while several

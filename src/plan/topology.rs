@@ -157,8 +157,8 @@ impl Topology {
         self.is_keyed() || self.locals().next().is_some()
     }
 
-    /// Whether several processes may each compute a share of it. Outputs that take the rows of a whole batch, and rows
-    /// that come from the process itself, keep it in one.
+    /// Whether several processes may each compute a share of it. Outputs that take the rows of a whole batch, rows that come from the
+    /// process itself, and what closes as event time passes, keep it in one.
     #[must_use]
     pub fn may_be_shared(&self) -> bool {
         let takes_part = |node: &Node| match &node.role {
@@ -167,7 +167,7 @@ impl Topology {
             _ => true,
         };
         let is_alone = self.receivers.is_empty() && self.outboxes.is_empty() && self.views.is_empty();
-        self.is_keyed() && is_alone && self.nodes.iter().all(takes_part)
+        self.is_keyed() && is_alone && !self.closes_by_event_time && self.nodes.iter().all(takes_part)
     }
 
     /// The sources with their node.

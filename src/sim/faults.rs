@@ -17,7 +17,7 @@ pub struct Faults {
 }
 
 /// All kinds, with rates that make several of each happen in a few hundred calls.
-const ALL: [(Fault, u64); 24] = [
+const ALL: [(Fault, u64); 27] = [
     (Fault::Crash, 5_000),
     (Fault::CrashAfter, 20_000),
     (Fault::CrashCommitLate, 10_000),
@@ -32,6 +32,8 @@ const ALL: [(Fault, u64); 24] = [
     (Fault::Expelled, 5_000),
     (Fault::ExpelledSilently, 5_000),
     (Fault::FencedByItself, 5_000),
+    (Fault::ExpelledSoon, 50_000),
+    (Fault::AnswerLate, 100_000),
     (Fault::Usurp, 50_000),
     (Fault::AnswerRefused, 5_000),
     (Fault::Disconnected, 5_000),
@@ -40,6 +42,7 @@ const ALL: [(Fault, u64); 24] = [
     (Fault::CommitAborted, 20_000),
     (Fault::CommitLate, 20_000),
     (Fault::CommitSlow, 20_000),
+    (Fault::MarkersApart, 50_000),
     (Fault::StaleCommit, 1_000_000),
     (Fault::ProducerFatal, 5_000),
 ];

@@ -1,9 +1,9 @@
 //! Simulated worlds: several processes, one log, virtual time, and a seed that decides who runs and what goes wrong.
 //!
 //! A world is a pure function of its seed, its faults and its processes: two runs agree in every call. The log is
-//! the embedded one in memory, with the markers of Kafka's transactions. Knows nothing of what the processes
-//! compute; the caller supplies them, and the oracle. Processes must be single-threaded as far as they use what
-//! they are given.
+//! the embedded one in memory, with the markers of Kafka's transactions. Each process has a wall clock of its own.
+//! Knows nothing of what the processes compute; the caller supplies them, and the oracle. Processes must be
+//! single-threaded as far as they use what they are given.
 //!
 //! ```
 //! use std::{sync::Arc, time::Duration};
@@ -155,6 +155,28 @@ impl World {
     /// Does something at a given time, as if from outside: writes input, adds partitions.
     pub fn at(&mut self, time: Duration, action: impl FnOnce(&dyn Log) + Send + 'static) {
         self.scheduler.script(time, Box::new(action));
+    }
+
+    /// Gives a topic more partitions at a given time.
+    ///
+    /// # Panics
+    /// At that time, if the topic does not exist.
+    pub fn add_partitions(&mut self, time: Duration, topic: &str, partitions: u32) {
+        let (log, topic) = (self.log.clone(), topic.to_owned());
+        self.at(time, move |_| log.add_partitions(&topic, partitions).expect("the topic exists"));
+    }
+
+    /// From a given time on, the wall clock of a process is ahead by so much, or behind; it jumps there.
+    ///
+    /// # Panics
+    /// If there is no such process.
+    pub fn set_clock(&mut self, time: Duration, instance: &str, ahead_ms: i64) {
+        let offset_ms = {
+            let state = self.scheduler.lock();
+            let process = state.processes.iter().find(|process| process.instance == instance);
+            process.expect("a process of this name was added").clock_offset_ms.clone()
+        };
+        self.at(time, move |_| offset_ms.store(ahead_ms, Ordering::Relaxed));
     }
 
     /// Virtual time since the start.

@@ -6,7 +6,7 @@ use super::disk::{Disk, MakeStorage};
 use crate::{error::Result, log::Log, runtime::clock::Clock, state::Storage};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicI64},
 };
 
 /// How the message of an incarnation that panicked begins.
@@ -24,7 +24,7 @@ pub struct ProcessEnv {
     pub log: Arc<dyn Log>,
     /// The local disk: what was written survives this incarnation, unless a fault takes it.
     pub storage: Arc<dyn Storage>,
-    /// Virtual time.
+    /// Virtual time; its wall clock may be off.
     pub clock: Arc<dyn Clock>,
     /// Stable name of the process.
     pub instance: String,
@@ -45,13 +45,16 @@ pub(super) struct Process {
     pub instance: String,
     pub body: Arc<Body>,
     pub restart: bool,
+    /// How far its wall clock is ahead, in milliseconds.
+    pub clock_offset_ms: Arc<AtomicI64>,
     make: MakeStorage,
     incarnations: u32,
 }
 
 impl Process {
     pub fn new(instance: &str, restart: bool, body: Arc<Body>, make: MakeStorage) -> Self {
-        Process { instance: instance.to_owned(), body, restart, make, incarnations: 0 }
+        let clock_offset_ms = Arc::default();
+        Process { instance: instance.to_owned(), body, restart, clock_offset_ms, make, incarnations: 0 }
     }
 
     pub fn new_disk(&self) -> Arc<Disk> {

@@ -14,7 +14,13 @@ use crate::{
     },
     runtime::clock::Clock,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 impl Scheduler {
     /// What an incarnation of a process is given.
@@ -25,7 +31,8 @@ impl Scheduler {
         incarnation: u32,
         disk: Arc<Disk>,
     ) -> ProcessEnv {
-        let view = Arc::new(View { scheduler: self.clone(), task });
+        let clock_offset_ms = process.clock_offset_ms.clone();
+        let view = Arc::new(View { scheduler: self.clone(), task, clock_offset_ms });
         ProcessEnv {
             log: Arc::new(SimLog::new(self.log.clone(), view.clone())),
             storage: Arc::new(SimStorage { disk, fate: view.clone() }),
@@ -40,6 +47,7 @@ impl Scheduler {
 struct View {
     scheduler: Arc<Scheduler>,
     task: usize,
+    clock_offset_ms: Arc<AtomicI64>,
 }
 
 impl Fate for View {
@@ -56,7 +64,12 @@ impl Fate for View {
     }
 
     fn later(&self, fault: Fault, action: Box<dyn FnOnce() -> bool + Send>) {
-        let after = self.scheduler.lock().random.below(8_000_000);
+        let within_us = match fault {
+            Fault::ExpelledSoon => 500_000,
+            Fault::MarkersApart => 3_000_000,
+            _ => 8_000_000,
+        };
+        let after = self.scheduler.lock().random.below(within_us);
         self.scheduler.later(Duration::from_micros(after), fault, action);
     }
 
@@ -75,7 +88,8 @@ impl Fate for View {
 
 impl Clock for View {
     fn now_ms(&self) -> i64 {
-        EPOCH_MS + i64::try_from(self.scheduler.tick().as_millis()).expect("worlds are short")
+        let right = EPOCH_MS + i64::try_from(self.scheduler.tick().as_millis()).expect("worlds are short");
+        right + self.clock_offset_ms.load(Ordering::Relaxed)
     }
 
     fn monotonic(&self) -> Duration {

@@ -23,6 +23,7 @@ use std::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Api {
     Produce = 0,
+    Fetch = 1,
     ListOffsets = 2,
     Metadata = 3,
     OffsetFetch = 9,
@@ -85,6 +86,12 @@ impl Rule {
         let answer = link.expect_copy(correlation(&frame[8..]));
         link.to_broker(&frame).expect("the broker is there");
         answer.recv_timeout(Duration::from_secs(30)).expect("the broker replies to a late request")
+    }
+
+    /// Sends the oldest held request to the broker, if its connection is still there; the reply goes to the client if that is.
+    pub fn send_on(&self) {
+        let Held { link, frame } = self.held.lock().unwrap().remove(0);
+        let _ = link.to_broker(&frame);
     }
 
     fn acts(&self, api: i16, fault: impl Fn(Fault) -> bool) -> bool {

@@ -121,6 +121,24 @@ fn foreign_rows_in_the_meta_topic_stop_a_process_that_reads_them() {
     assert!(error.contains("the meta topic's row `instance/test` is not ours"), "{error}");
 }
 
+#[test]
+fn a_start_asks_again_what_the_log_does_not_answer() {
+    for wanted in [Call::Describe, Call::Create] {
+        let mut session = Session::new(PLAIN);
+        session.feed("lines 0 | - | a\n");
+        let asked = Arc::new(AtomicU32::new(0));
+        let counted = asked.clone();
+        let result = run_with(&mut session, &counts, move |call, _| {
+            // The first description is the connection.
+            let is_unanswered = call == wanted && (1..4).contains(&counted.fetch_add(1, Ordering::Relaxed));
+            if is_unanswered { Verdict::Fault(Fault::Transient) } else { Verdict::Go }
+        });
+        result.unwrap();
+        assert!(asked.load(Ordering::Relaxed) > 4, "{wanted:?}");
+        assert_eq!(written(&mut session), ["out | a | 1"]);
+    }
+}
+
 fn copy(ssc: &StreamingContext) {
     ssc.text("lines").map(|l| (l, 1u64)).to_kafka("out", Utf8, AsText);
 }

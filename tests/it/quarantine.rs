@@ -51,7 +51,9 @@ fn a_damaged_database_is_moved_aside_and_the_counts_continue() {
     assert_eq!(run(dir.path()), 1, "by the metric");
     assert!(last(dir.path()).values().all(|count| *count == 2), "{:?}", last(dir.path()));
     let moved = aside(dir.path());
-    assert!(moved.len() == 1 && moved["2-1"].contains("partitions/2"), "{moved:?}");
+    // Where the manifest is cut decides whether it is found damaged, or whole without a column family.
+    let why = moved.get("2-1").map_or("", String::as_str);
+    assert!(moved.len() == 1 && (why.contains("partitions/2") || why.contains("is missing")), "{moved:?}");
     feed(dir.path(), 0, &[("", WORDS)]);
     assert_eq!((run(dir.path()), aside(dir.path())), (0, moved), "once");
     assert_eq!(counts(dir.path()).len(), 3 * 16, "each word, each time");

@@ -414,6 +414,8 @@ fn the_copy_is_exact_in_every_world_and_every_fault_fires() {
         Fault::Expelled,
         Fault::ExpelledSilently,
         Fault::FencedByItself,
+        Fault::ExpelledSoon,
+        Fault::AnswerLate,
         Fault::Usurp,
         Fault::AnswerRefused,
         Fault::Disconnected,
@@ -422,6 +424,7 @@ fn the_copy_is_exact_in_every_world_and_every_fault_fires() {
         Fault::CommitAborted,
         Fault::CommitLate,
         Fault::CommitSlow,
+        Fault::MarkersApart,
         Fault::ProducerFatal,
     ];
     // A stale commit finds an open transaction only in a process that keeps a suspect producer.

@@ -12,7 +12,7 @@ use tidegate::{
     sim::{Fault, Faults},
 };
 
-fn lines(builder: &StreamBuilder) -> DStream<Text> {
+pub fn lines(builder: &StreamBuilder) -> DStream<Text> {
     builder.source::<Text>(SourceOptions::topic("lines"), Utf8, std::panic::Location::caller())
 }
 

@@ -7,7 +7,9 @@
 //!
 //! `SIM_SEEDS=n` runs this many seeds (default 10,000), `SIM_SEED=n` shows one with its trace.
 
+mod agreement;
 mod count_words;
+mod event_time;
 mod held_up;
 mod local_rows;
 #[cfg(feature = "failpoints")]

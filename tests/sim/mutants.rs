@@ -5,6 +5,10 @@ use std::process::Command;
 const WORD_COUNT: &str = "count_words::every_seed_counts_every_word_exactly_once";
 const STATELESS: &str = "count_words::every_seed_passes_every_line_on_exactly_once_without_state";
 const SHARED: &str = "shared_state::every_seed_counts_every_word_exactly_once_in_three_processes";
+const AGREES: &str = "agreement::every_seed_agrees_in_three_processes";
+const CLOCKS: &str = "agreement::every_seed_agrees_in_processes_whose_clocks_differ_and_jump";
+const GROWS: &str = "agreement::every_seed_agrees_while_clocks_differ_and_the_input_gets_more_partitions";
+const FORGETS: &str = "agreement::every_seed_agrees_in_a_process_that_keeps_its_disk_and_one_that_loses_it";
 const LOCAL_ROWS: &str = "local_rows::rows_of_the_process_take_effect_once_while_it_lives";
 
 /// Runs a sweep in a process of its own, with a mutant; returns its output.
@@ -12,6 +16,7 @@ fn found(mutant: &str, test: &str, seeds: u32) -> String {
     let mut sweep = Command::new(std::env::current_exe().unwrap());
     sweep.args(["--exact", test, "--nocapture"]);
     sweep.env_remove("SIM_SEED").env("SIM_SEEDS", seeds.to_string()).env("RUST_BACKTRACE", "0");
+    sweep.env("SIM_FIRST", "1");
     sweep.env("TIDEGATE_FAILPOINT", mutant);
     let ended = sweep.output().unwrap();
     let text = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
@@ -25,6 +30,7 @@ fn without_a_mutant_the_sweep_finds_nothing() {
     found("", WORD_COUNT, 60);
     found("", STATELESS, 60);
     found("", SHARED, 60);
+    found("", AGREES, 60);
 }
 
 #[test]
@@ -38,6 +44,14 @@ fn each_mutant_is_detected_with_its_seed() {
         ("mutant-memory-too-early", SHARED, 100),
         ("mutant-fetch-position", SHARED, 20),
         ("mutant-dropped-before-apply", SHARED, 40),
+        ("mutant-witness-from-next", FORGETS, 5_000),
+        ("mutant-goes-on-after-release", SHARED, 1_000),
+        ("mutant-release-at-once", SHARED, 1_000),
+        ("mutant-stable-end", SHARED, 1_000),
+        ("mutant-close-without-one", AGREES, 200),
+        ("mutant-mark-before-rows", AGREES, 20),
+        ("mutant-mark-time-forgotten", CLOCKS, 400),
+        ("mutant-skip-by-closed", GROWS, 3_000),
         // The engine looks at its membership itself, right before the log does: only without both is it found.
         (
             "mutant-expelled-goes-on=mutant,mutant-no-group-metadata=mutant,mutant-nobody-is-gone",

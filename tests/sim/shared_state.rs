@@ -48,11 +48,14 @@ fn every_seed_joins_and_counts_over_two_exchanges_in_two_processes() {
     sweep_all(JOINED, 1_000);
 }
 
-/// How many batches each process has committed.
+/// What each process has reported: how many batches it has committed, and what it owns.
 #[derive(Clone, Default)]
-struct Committed(Arc<Mutex<BTreeMap<&'static str, u64>>>);
+struct Reported {
+    committed: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+    owned: Arc<Mutex<BTreeMap<&'static str, Vec<TopicPartition>>>>,
+}
 
-struct OfProcess(&'static str, Committed);
+struct OfProcess(&'static str, Reported);
 
 impl Observer for OfProcess {
     fn on(&self, event: &Observed<'_>) {
@@ -60,7 +63,10 @@ impl Observer for OfProcess {
         if let Observed::Batch(batch) = event
             && batch.committed
         {
-            *self.1.0.lock().unwrap().entry(self.0).or_default() += 1;
+            *self.1.committed.lock().unwrap().entry(self.0).or_default() += 1;
+        }
+        if let Observed::Running { owned } = event {
+            self.1.owned.lock().unwrap().insert(self.0, owned.to_vec());
         }
     }
 }
@@ -82,17 +88,17 @@ fn rows_go_through_the_exchange_topic_while_there_are_several_processes() {
                 write(log, Some(step % PARTITIONS), "a b");
             });
         }
-        let committed = Committed::default();
+        let reported = Reported::default();
         let (from, to) = (Duration::from_secs(6), Duration::from_secs(14));
         for (name, at) in [("a", Duration::ZERO), ("b", from), ("c", from)] {
-            let committed = committed.clone();
+            let reported = reported.clone();
             let shutdown = Shutdown::default();
             if name != "a" {
                 let shutdown = shutdown.clone();
                 world.at(to, move |_| shutdown.request());
             }
             world.process_at(at, name, false, move |env| {
-                let observer = Arc::new(OfProcess(name, committed.clone()));
+                let observer = Arc::new(OfProcess(name, reported.clone()));
                 incarnation_until(env, TWO, observer, shutdown.clone())
             });
         }
@@ -101,6 +107,14 @@ fn rows_go_through_the_exchange_topic_while_there_are_several_processes() {
             let seen = seen.clone();
             world.at(Duration::from_secs(second), move |log| seen.lock().unwrap().push(exchanged(log)));
         }
+        // While there are three, each source partition is reported as owned once.
+        let sources: Arc<Mutex<Vec<TopicPartition>>> = Arc::default();
+        let (seen_sources, of_all) = (sources.clone(), reported.owned.clone());
+        world.at(Duration::from_secs(13), move |_| {
+            let all = of_all.lock().unwrap();
+            let of_topic = all.values().flatten().filter(|at| &*at.topic == "lines").cloned();
+            *seen_sources.lock().unwrap() = of_topic.collect();
+        });
         let counts = |w: &World| read(w.log().as_ref(), "counts", 4);
         let outcome = world.run(Duration::from_secs(60), |w| {
             w.now() > Duration::from_secs(31)
@@ -116,7 +130,11 @@ fn rows_go_through_the_exchange_topic_while_there_are_several_processes() {
         assert!(ascending("a") && ascending("b"), "seed {seed}: {:?}", counts(&world));
         let seen = seen.lock().unwrap();
         assert!(seen[0] == 0 && seen[1] > 50 && seen[2] == seen[3], "seed {seed}: {seen:?}");
-        let committed = committed.0.lock().unwrap();
+        let mut sources = sources.lock().unwrap().clone();
+        sources.sort();
+        let lines: Vec<_> = (0..PARTITIONS).map(|p| TopicPartition::new("lines", p)).collect();
+        assert_eq!(sources, lines, "seed {seed}");
+        let committed = reported.committed.lock().unwrap();
         assert!(
             ["a", "b", "c"].iter().all(|name| committed.contains_key(name)),
             "seed {seed}: {committed:?}"

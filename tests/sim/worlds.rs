@@ -7,7 +7,10 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tidegate::{
@@ -23,7 +26,7 @@ use tidegate::{
 use xxhash_rust::xxh3::Xxh3;
 
 pub const PARTITIONS: u32 = 3;
-const WORDS: [&str; 7] = ["a", "b", "cc", "dd", "eee", "f", "ggg"];
+pub const WORDS: [&str; 7] = ["a", "b", "cc", "dd", "eee", "f", "ggg"];
 
 /// What runs in a world.
 #[derive(Clone, Copy)]
@@ -56,6 +59,9 @@ pub fn config(case: Case) -> Config {
     config.session_timeout = Duration::from_secs(2);
     config.witness_interval = Duration::from_secs(1);
     config.starting_offsets = case.starting;
+    if case.exchange == ExchangeThrough::Shared {
+        config.metadata_refresh = Duration::from_secs(1);
+    }
     config
 }
 
@@ -122,7 +128,7 @@ pub fn write(log: &dyn Log, partition: Option<u32>, line: &str) {
 }
 
 /// Everything committed in a partition.
-fn visit(log: &dyn Log, at: &TopicPartition, mut visit: impl FnMut(RawRecord<'_>)) {
+pub fn visit(log: &dyn Log, at: &TopicPartition, mut visit: impl FnMut(RawRecord<'_>)) {
     let (mut from, end) = (log.start_offset(at).unwrap(), log.end_offset(at).unwrap());
     let mut reader = log.read(at, from).unwrap();
     while from < end {
@@ -208,6 +214,15 @@ pub fn content(log: &dyn Log) -> u64 {
     hash.digest()
 }
 
+/// A process that ended as none may end, whatever goes wrong with the log and the disks: it panicked, or it refused what
+/// it found.
+pub fn unexpected(outcome: &Outcome) -> Option<String> {
+    let failed = outcome.ended.iter().filter_map(|ended| Some((ended, ended.result.as_ref().err()?)));
+    let mut wrong =
+        failed.filter(|(_, why)| why.starts_with("panicked") || why.starts_with("recovery refused"));
+    wrong.next().map(|(ended, why)| format!("{} ended: {why}", ended.name))
+}
+
 /// Like `check`; also returns what `look` sees in the log at the end.
 pub fn check_and_look<T>(
     case: Case,
@@ -226,10 +241,8 @@ pub fn check_and_look<T>(
         }
         format!("{what}; faults {:?}; incarnations that ended: {:?}", outcome.fired, outcome.ended)
     };
-    let panicked =
-        outcome.ended.iter().find(|ended| matches!(&ended.result, Err(e) if e.starts_with("panicked")));
-    if let Some(ended) = panicked {
-        return Err(show(format!("{} panicked", ended.name)));
+    if let Some(what) = unexpected(&outcome) {
+        return Err(show(what));
     }
     let counts = replay(world.log().as_ref()).map_err(show)?;
     if counts != oracle {
@@ -244,15 +257,30 @@ pub fn check_and_look<T>(
 
 /// Checks this many seeds with all faults; or the one seed that `SIM_SEED` names, with its trace.
 pub fn sweep_all(case: Case, default: u64) {
+    sweep_seeds(default, &Faults::all(), |seed, traced| check(case, seed, Faults::all(), traced));
+}
+
+/// The same of any worlds with these faults: `check` runs the one of a seed, on request with its trace. With
+/// `SIM_FIRST` only until one has failed.
+pub fn sweep_seeds(
+    default: u64,
+    faults: &Faults,
+    check: impl Fn(u64, bool) -> Result<Outcome, String> + Sync,
+) {
     let number = |name: &str| std::env::var(name).ok().and_then(|s| s.parse::<u64>().ok());
     if let Some(seed) = number("SIM_SEED") {
-        check(case, seed, Faults::all(), true).unwrap();
+        check(seed, true).unwrap();
         return;
     }
+    let (ends_at_first, has_failed) = (number("SIM_FIRST").is_some(), AtomicBool::new(false));
+    let began = std::time::Instant::now();
     let fired: Mutex<BTreeMap<Fault, u64>> = Mutex::default();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let failed = sweep(0..number("SIM_SEEDS").unwrap_or(default), threads, |seed| {
-        let outcome = check(case, seed, Faults::all(), false)?;
+        if ends_at_first && has_failed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let outcome = check(seed, false).inspect_err(|_| has_failed.store(true, Ordering::Relaxed))?;
         let mut fired = fired.lock().unwrap();
         outcome.fired.iter().for_each(|(fault, n)| *fired.entry(*fault).or_default() += n);
         Ok(())
@@ -267,12 +295,12 @@ pub fn sweep_all(case: Case, default: u64) {
         failed.keys().take(20).collect::<Vec<_>>()
     );
     let fired = fired.into_inner().unwrap();
-    println!("faults: {fired:?}");
+    println!("{:?}; faults: {fired:?}", began.elapsed());
     // The copy of a request finds a transaction to end only if a suspect producer is kept.
     assert!(!fired.contains_key(&Fault::StaleCommit), "a transaction was ended by an older request");
     if number("SIM_SEEDS").is_none() {
         let silent: Vec<Fault> =
-            Faults::all().kinds().filter(|f| *f != Fault::StaleCommit && !fired.contains_key(f)).collect();
+            faults.kinds().filter(|f| *f != Fault::StaleCommit && !fired.contains_key(f)).collect();
         assert!(silent.is_empty(), "never happened in {default} seeds: {silent:?}");
     }
 }

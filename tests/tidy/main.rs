@@ -6,6 +6,7 @@
 //! complaints, with a test that shows that it can fail.
 
 mod cycles;
+mod faults;
 mod unnamed;
 
 use std::{

@@ -154,6 +154,11 @@ impl Embedded {
         self.store.lock().changes
     }
 
+    /// Where readers of committed data stop.
+    pub(crate) fn stable_end(&self, at: &TopicPartition) -> Result<Offset> {
+        self.of_partition(at, |p| Offset(p.stable_end()))
+    }
+
     /// Makes the end of a transaction take an offset in each partition that it wrote to, as Kafka's markers do, so that
     /// offsets have gaps. For simulation and tests, in memory only.
     pub fn write_markers(&self) {

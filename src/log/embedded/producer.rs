@@ -5,7 +5,11 @@
 //! those that the records will have. Without a transactional id `flush` itself makes the records visible, and `commit`
 //! only commits the offsets.
 
-use super::{files::GroupOffset, store::Store, transaction::ProducerId};
+use super::{
+    files::GroupOffset,
+    store::Store,
+    transaction::{Marker, ProducerId},
+};
 use crate::{
     error::{Failure, Reaction, Result, Stage},
     log::{Committed, Membership, Producer, ProducerSpec, limits::sent_bytes, partitioner},
@@ -94,6 +98,31 @@ impl EmbeddedProducer {
             Some(id) => self.store.change(|state| state.end(id, commit)),
             None => Ok(()),
         }
+    }
+
+    /// Like `end`, except that the markers of the transaction are still on their way, to [land](Self::landing) one by one.
+    pub(crate) fn end_apart(&mut self, commit: bool) -> Result<Vec<Marker>, Failure> {
+        self.forget();
+        self.store.expire()?;
+        match &self.id {
+            Some(id) => self.store.change(|state| state.end_apart(id, commit)),
+            None => Ok(vec![]),
+        }
+    }
+
+    /// Lets a marker land, whenever it is called.
+    pub(crate) fn landing(&self, marker: Marker) -> Box<dyn FnOnce() -> bool + Send> {
+        let store = self.store.clone();
+        Box::new(move || {
+            store.change(|state| state.land(&marker));
+            true
+        })
+    }
+
+    /// Whether markers of the last transaction under this id have not landed.
+    pub(crate) fn has_markers_on_the_way(&self) -> bool {
+        let id = self.spec.transactional_id.as_ref();
+        id.is_some_and(|id| self.store.lock().has_markers_on_the_way(id))
     }
 
     /// Like `end`, for a request that arrives when this producer has moved on or is gone.

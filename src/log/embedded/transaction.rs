@@ -22,6 +22,17 @@ const MAX_METADATA_BYTES: usize = 4096;
 pub(super) struct Transaction {
     pub epoch: u64,
     open: Option<Open>,
+    /// How many markers of the last one are on their way; in simulation only.
+    on_the_way: usize,
+}
+
+/// What ends a transaction in one partition, or for the offsets of the group.
+#[derive(Debug)]
+pub(crate) struct Marker {
+    id: String,
+    commits: bool,
+    written: Vec<(TopicPartition, u64)>,
+    offsets: Vec<GroupOffset>,
 }
 
 #[derive(Debug)]
@@ -126,6 +137,45 @@ impl State {
         let wrote = self.write(open.batches, open.offsets);
         self.settle(&written, &offsets);
         wrote.map_err(|e| Failure::new(stage, Reaction::StopPipeline, e.to_string()))
+    }
+
+    /// Ends the open transaction, in memory: what becomes of it is decided, but until each of its markers has
+    /// [landed](State::land), readers stop before what it wrote there, and its offsets are pending.
+    pub fn end_apart(&mut self, producer: &ProducerId, commit: bool) -> Result<Vec<Marker>, Failure> {
+        let stage = if commit { Stage::Commit } else { Stage::Abort };
+        let Some(open) = self.of(producer, stage)?.open.take() else { return Ok(vec![]) };
+        let mut written: BTreeMap<&TopicPartition, Vec<(TopicPartition, u64)>> = BTreeMap::new();
+        for batch in &open.batches {
+            written.entry(&batch.at).or_default().push((batch.at.clone(), batch.first));
+        }
+        let marker = |written, offsets| Marker { id: producer.id.clone(), commits: commit, written, offsets };
+        let mut markers: Vec<Marker> = written.into_values().map(|of| marker(of, vec![])).collect();
+        if !open.offsets.is_empty() {
+            markers.push(marker(vec![], open.offsets));
+        }
+        self.of(producer, stage)?.on_the_way = markers.len();
+        if commit {
+            let wrote = self.write(open.batches, vec![]);
+            wrote.map_err(|e| Failure::new(stage, Reaction::StopPipeline, e.to_string()))?;
+        }
+        Ok(markers)
+    }
+
+    /// A marker reaches its partition.
+    pub fn land(&mut self, marker: &Marker) {
+        if marker.commits {
+            let wrote = self.write(vec![], marker.offsets.clone());
+            wrote.expect("a log in memory has no file to write to");
+        }
+        self.settle(&marker.written, &marker.offsets);
+        if let Some(transaction) = self.transactions.get_mut(&marker.id) {
+            transaction.on_the_way -= 1;
+        }
+    }
+
+    /// Whether markers of the last transaction under this id have not landed.
+    pub fn has_markers_on_the_way(&self, id: &str) -> bool {
+        self.transactions.get(id).is_some_and(|transaction| transaction.on_the_way > 0)
     }
 
     /// Ends open transactions and empty places whose time is over; returns whether there were any.

@@ -9,7 +9,7 @@ use super::{
     ffi,
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Failure, Reaction, Result, Stage},
     log::{TopicInfo, TopicSpec},
     record::{Offset, TopicPartition},
 };
@@ -29,6 +29,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// No broker has answered, which may pass.
+const UNANSWERED: [Code; 4] =
+    [Code::OperationTimedOut, Code::RequestTimedOut, Code::BrokerTransportFailure, Code::AllBrokersDown];
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// How long after its creation a topic may still be unknown to a broker: each learns of it in its own time, and any of
@@ -226,6 +229,13 @@ fn options() -> AdminOptions {
 }
 
 fn topic_error(topic: &str, error: &ffi::CallError) -> Error {
+    if UNANSWERED.contains(&error.code) {
+        let what = format!(
+            "topic `{topic}`: {} ({:?})\n  next: check that the brokers can be reached at their advertised addresses",
+            error.message, error.code
+        );
+        return Failure::new(Stage::Fetch, Reaction::RetrySame, what).into();
+    }
     let next = match error.code {
         Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
             "\n  next: ask for permission to describe it"

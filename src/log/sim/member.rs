@@ -15,6 +15,8 @@ use std::{sync::Arc, time::Duration};
 
 /// As in Kafka's client: a transaction with these offsets has ended by its own timeout before.
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(90);
+/// How late a late answer is.
+const LATE: Duration = Duration::from_secs(3);
 
 pub(super) struct SimMember {
     inner: Box<EmbeddedMember>,
@@ -45,6 +47,14 @@ impl SimMember {
         if let Some(id) = self.log.holder(&self.spec.group, &self.spec.instance) {
             self.log.expel(&self.spec.group, &self.spec.instance, &id);
         }
+    }
+
+    /// Expels the member a moment later, if it is still the same one then.
+    fn expel_soon(&mut self) {
+        self.inner.silent = false;
+        let (log, GroupSpec { group, instance, .. }) = (self.log.clone(), self.spec.clone());
+        let Some(id) = self.log.holder(&group, &instance) else { return };
+        self.fate.later(Fault::ExpelledSoon, Box::new(move || log.expel(&group, &instance, &id)));
     }
 }
 
@@ -87,7 +97,13 @@ impl Member for SimMember {
                 .push(GroupEvent::Connection(disconnected.then(|| "simulated: all brokers are down".into())));
         }
         if !disconnected {
-            events.extend(self.inner.poll()?);
+            let heard = self.inner.poll()?;
+            if !heard.is_empty()
+                && self.step(Call::Poll, &[Fault::ExpelledSoon], Stage::Group)? == Some(Fault::ExpelledSoon)
+            {
+                self.expel_soon();
+            }
+            events.extend(heard);
         }
         Ok(events)
     }
@@ -129,7 +145,13 @@ impl Member for SimMember {
     }
 
     fn release(&mut self, at: &[TopicPartition]) -> Result<(), Failure> {
-        self.step(Call::Release, &[], Stage::Group)?;
+        if self.step(Call::Release, &[Fault::AnswerLate], Stage::Group)? == Some(Fault::AnswerLate) {
+            let until = self.fate.now() + LATE;
+            while self.fate.now() < until {
+                self.fate.block(until.saturating_sub(self.fate.now()));
+                self.step(Call::Release, &[], Stage::Group)?;
+            }
+        }
         self.inner.release(at)
     }
 

@@ -86,6 +86,10 @@ pub enum Fault {
     FencedByItself,
     /// A member that was replaced joins again and expels the newer one.
     Usurp,
+    /// The member is expelled a moment after something was reported to it.
+    ExpelledSoon,
+    /// Partitions are given back late.
+    AnswerLate,
     /// An answer to a rebalance is refused, either one of the engine or one that the client gives by itself.
     AnswerRefused,
     /// The log cannot be reached for a while, as an event.
@@ -100,6 +104,8 @@ pub enum Fault {
     CommitLate,
     /// Committed after a long time; the producer is suspect.
     CommitSlow,
+    /// The transaction has ended, but its markers reach the partitions at different times, and the group's offsets too.
+    MarkersApart,
     /// A second copy of an older request to commit ends a later transaction of a producer that should have been replaced.
     StaleCommit,
     /// The producer can no longer be used; its transaction stays open.
@@ -157,6 +163,7 @@ impl SimLog {
     fn step(&self, call: Call) -> Result {
         match self.fate.step(call, &[]) {
             Verdict::Killed => Err(Error::Killed),
+            Verdict::Fault(Fault::Transient) => Err(transient(Stage::Fetch).into()), // by a test's script only
             _ => Ok(()),
         }
     }
@@ -212,6 +219,9 @@ impl Log for SimLog {
 
     fn end_offset(&self, at: &TopicPartition) -> Result<Offset> {
         self.step_offsets()?;
+        if crate::failpoint::passes("mutant-stable-end") {
+            return self.inner.stable_end(at);
+        }
         self.inner.end_offset(at)
     }
 

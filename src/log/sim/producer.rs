@@ -13,6 +13,8 @@ use std::{sync::Arc, time::Duration};
 
 /// How long a slow commit takes.
 const SLOW: Duration = Duration::from_secs(3);
+/// How often a producer looks whether its last transaction is over.
+const MARKERS_WAIT: Duration = Duration::from_millis(100);
 
 pub(super) struct SimProducer {
     inner: EmbeddedProducer,
@@ -45,6 +47,23 @@ impl SimProducer {
 
     fn unknown() -> Failure {
         Failure::new(Stage::Commit, Reaction::Unknown, "simulated: no answer to the request to commit")
+    }
+
+    /// As long as markers of the last transaction are on their way, the next one is turned away.
+    fn await_markers(&mut self, call: Call, stage: Stage) -> Result<(), Failure> {
+        while self.inner.has_markers_on_the_way() {
+            self.fate.block(MARKERS_WAIT);
+            self.step(call, &[], stage)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the transaction; its markers land one by one.
+    fn end_apart(&mut self, commit: bool) -> Result<(), Failure> {
+        for marker in self.inner.end_apart(commit)? {
+            self.fate.later(Fault::MarkersApart, self.inner.landing(marker));
+        }
+        Ok(())
     }
 
     /// The second half of a commit: the request to end the transaction.
@@ -80,6 +99,7 @@ impl SimProducer {
                 self.fate.later(Fault::StaleCommit, self.inner.late_end(true));
                 Ok(())
             }
+            Some(Fault::MarkersApart) => self.end_apart(true),
             Some(Fault::CrashAfter) => {
                 let ended = self.inner.end(true);
                 self.fate.kill();
@@ -94,11 +114,13 @@ impl Producer for SimProducer {
     fn init(&mut self) -> Result<(), Failure> {
         self.step(Call::Init, &[Fault::Transient], Stage::Init)?;
         self.suspect = false;
+        self.await_markers(Call::Init, Stage::Init)?;
         self.inner.init()
     }
 
     fn begin(&mut self) -> Result<(), Failure> {
         self.step(Call::Begin, &[Fault::Transient, Fault::ProducerFatal], Stage::Begin)?;
+        self.await_markers(Call::Begin, Stage::Begin)?;
         self.inner.begin()
     }
 
@@ -134,6 +156,7 @@ impl Producer for SimProducer {
             Fault::CommitAborted,
             Fault::CommitLate,
             Fault::CommitSlow,
+            Fault::MarkersApart,
             Fault::CrashAfter,
             Fault::CrashCommitLate,
         ];
@@ -142,8 +165,11 @@ impl Producer for SimProducer {
     }
 
     fn abort(&mut self) -> Result<(), Failure> {
-        self.step(Call::Abort, &[Fault::ProducerFatal], Stage::Abort)?;
-        self.inner.abort()
+        let offers = [Fault::ProducerFatal, Fault::MarkersApart];
+        match self.step(Call::Abort, &offers, Stage::Abort)? {
+            Some(Fault::MarkersApart) => self.end_apart(false),
+            _ => self.inner.abort(),
+        }
     }
 
     fn suspect(&self) -> bool {

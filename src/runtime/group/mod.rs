@@ -157,6 +157,11 @@ impl Group {
     pub fn poll(&mut self, app: &App) -> Result<(), Failure> {
         let heard = self.member.as_mut().map_or(Ok(vec![]), |member| member.poll())?;
         for event in heard {
+            if let GroupEvent::Revoking(at) = &event
+                && crate::failpoint::passes("mutant-release-at-once")
+            {
+                self.release(at)?;
+            }
             if let GroupEvent::Connection(why) = event {
                 app.observe(&Observed::Connection(why.as_deref()));
             } else {

@@ -50,7 +50,7 @@ impl Peer {
         };
         if self.edges != other.edges {
             return Some(format!(
-                "process `{instance}`, which shares the state of this application, runs a program that moves its rows otherwise (fingerprint {} with tidegate {}, here {} with {})\n  next: run the same version of the program in all processes; to change it, stop them all first (--drain), then start the new one",
+                "process `{instance}`, which shares the state of this application, runs a program that moves its rows otherwise (fingerprint {} with tidegate {}, here {} with {})\n  next: run the same version of the program in all processes; to change it, stop all but one, wait until that one hands rows over in memory, stop it, and start the new one",
                 other.edges, other.version, self.edges, self.version
             ));
         }

@@ -56,8 +56,14 @@ impl Loop {
                 }
                 GroupEvent::Revoking(at) | GroupEvent::Lost(at) => {
                     let _ = crate::failpoint::passes("before-release");
-                    self.forget(&self.group.with_sources(&self.app, at.clone()));
+                    if !crate::failpoint::passes("mutant-goes-on-after-release") {
+                        self.forget(&self.group.with_sources(&self.app, at.clone()));
+                    }
                     self.group.release(&at)?;
+                    // What is still to be recovered is reported once it is.
+                    if self.recovery.is_none() && self.group.is_settled() {
+                        self.app.observe(&Observed::Running { owned: &self.partitions.owned() });
+                    }
                 }
                 GroupEvent::Connection(_) => {} // the group has reported it
             }

@@ -189,6 +189,7 @@ impl Loop {
             self.partitions.have_changed = false;
             self.witness.applied(self.app.now());
             self.bisection.committed(records);
+            self.input_is_committed();
         }
         self.refresh_changelog_ends();
         self.purge_exchange();
@@ -211,7 +212,8 @@ impl Loop {
     fn apply_changes(&mut self) -> Result {
         let mut record = self.record(self.in_flight.batch());
         let has_input = self.in_flight.content.has_input();
-        let consumed = |s: &SourcePartition| if has_input { Some(s.next) } else { s.committed };
+        let is_committed = has_input || crate::failpoint::passes("mutant-witness-from-next");
+        let consumed = |s: &SourcePartition| if is_committed { Some(s.next) } else { s.committed };
         let sources = self.partitions.sources.iter();
         record.inputs = sources.filter_map(|s| Some((s.at.to_string(), consumed(s)?))).collect();
         let Loop { app, group, partitions, attention, .. } = self;

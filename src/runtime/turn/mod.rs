@@ -145,7 +145,7 @@ impl Loop {
         self.transaction.make_ready(&self.app);
         let (config, plan, names) = (self.app.config.clone(), self.app.plan.clone(), self.app.names.clone());
         let check = move |log: &dyn Log| topics::prepare(log, &config, &plan, &names);
-        let (topics, written) = self.ask("the check of the topics", check)?;
+        let (topics, written) = self.ask_again(timeout, "the check of the topics", check)?;
         self.limits = Limits::of(written.iter().map(|(name, info)| (name.as_str(), info)), &self.app.config);
         self.transaction.fit(&self.app, self.limits.sizes());
         self.group = Group::outside(&self.app, topics);
@@ -161,6 +161,29 @@ impl Loop {
     ) -> Result<R> {
         let Loop { app, group, attention, .. } = self;
         attention.ask(app, group, what, question)
+    }
+
+    /// The same, and again for `patience` as long as the log does not answer.
+    fn ask_again<R: Send + 'static>(
+        &mut self,
+        patience: Duration,
+        what: &'static str,
+        question: impl Fn(&dyn Log) -> Result<R> + Clone + Send + 'static,
+    ) -> Result<R> {
+        let began = self.app.now();
+        loop {
+            match self.ask(what, question.clone()) {
+                Err(Error::Log(f))
+                    if f.reaction.may_pass()
+                        && self.app.since(began) < patience
+                        && !self.app.env.shutdown.is_requested() =>
+                {
+                    tracing::warn!("{f}; trying again");
+                    self.app.env.clock.sleep(RETRY_PAUSE);
+                }
+                answer => return answer,
+            }
+        }
     }
 
     fn turn_until_done(&mut self) -> Result {

@@ -6,7 +6,7 @@
 //!
 //! Invariants (tested over all interleavings of three upstreams, and against a list of what each upstream sent):
 //! each block is taken once by each stage that reads it; closed times rise, and rows of an upstream are taken at their own time (of one
-//! that has just become known, by the next closing); no time is closed before every upstream that is waited for has marked it; the
+//! that has just become known, by the next closing; where nothing was closed before, the first one may take several times); no time is closed before every upstream that is waited for has marked it; the
 //! offset to commit lies at or before the first record that is needed again; nothing is dropped before it is committed that it was taken;
 //! what is committed and the records from that offset on give back the alignment as it was.
 
@@ -14,7 +14,7 @@ mod queue;
 mod stage;
 
 pub use queue::{Block, Mark, Record};
-pub use stage::{NEVER, StageProgress};
+pub use stage::{NEVER, StageProgress, Window};
 
 use crate::{
     operator::{EdgeId, Upstream},
@@ -60,6 +60,21 @@ impl<P> Alignment<P> {
         Alignment { plan: plan.clone(), readers, stages, queue: Queue::new(bytes_max), next: position }
     }
 
+    /// The program has these windows: an instant at which one gives rows is closed even if no upstream has a batch for it.
+    #[must_use]
+    pub fn with_windows(mut self, windows: &[Window]) -> Self {
+        self.stages.iter_mut().for_each(|stage| stage.set_windows(windows));
+        self
+    }
+
+    /// A stage has no state yet: its first closing takes all rows up to the greatest of its upstreams' first marks. An upstream says in
+    /// its first batch how far it is in event time, and must be heard before a watermark follows from what others say.
+    #[must_use]
+    pub fn beginning(mut self, stage: u32) -> Self {
+        self.stages[index(stage)].begin();
+        self
+    }
+
     /// Takes a record. One that was read before only brings back what was forgotten of it.
     ///
     /// # Errors
@@ -92,7 +107,8 @@ impl<P> Alignment<P> {
         Ok(())
     }
 
-    /// The time that a stage can close next: the least one that was announced after the closed one, if all upstreams have marked it.
+    /// The time that a stage can close next: the least one that was announced after the closed one, or an instant of a window with rows
+    /// before it, if all upstreams have marked it.
     #[must_use]
     pub fn closable(&self, stage: u32) -> Option<BatchTime> {
         let index = index(stage);

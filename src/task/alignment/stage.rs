@@ -13,6 +13,18 @@ use std::{
     ops::Bound::{Excluded, Unbounded},
 };
 
+/// So many instants of a window that no upstream has a batch for are closed.
+const PASSED_MAX: i64 = 100;
+
+/// A window over batch times.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Its instants are the multiples of this, milliseconds.
+    pub slide_ms: i64,
+    /// How long after a row it may still give it, milliseconds.
+    pub reach_ms: i64,
+}
+
 /// Before all batches.
 pub const NEVER: BatchTime = BatchTime(i64::MIN);
 
@@ -38,6 +50,8 @@ impl StageProgress {
 /// One upstream of the stage.
 #[derive(Clone)]
 struct Sender {
+    /// The first mark that was read.
+    first: Option<BatchTime>,
     /// The last mark that was read.
     seen: Option<BatchTime>,
     /// The last time of which something was taken, as it is committed.
@@ -59,7 +73,14 @@ pub(super) struct Stage {
     closed: BatchTime,
     /// With what is prepared.
     closing: BatchTime,
+    /// The last closed time that an upstream has announced: rows come up to there.
+    reached: BatchTime,
+    /// The same, with what is prepared.
+    reaching: BatchTime,
+    windows: Vec<Window>,
     senders: BTreeMap<Upstream, Sender>,
+    /// Whether it has no state, so that what its upstreams say in their first batches counts from the first closing on.
+    begins: bool,
     /// Times after `closed`, and where each was read first.
     announced: BTreeMap<BatchTime, Offset>,
     /// Whether the upstreams differ from those that are committed.
@@ -75,10 +96,25 @@ impl Stage {
         let sender = |(upstream, done, is_member): (Upstream, _, _)| {
             let is_read = is_read(&upstream);
             let waits = is_member && is_read;
-            (upstream, Sender { seen: None, done, taken: done, is_read, waits, since: None })
+            (upstream, Sender { first: None, seen: None, done, taken: done, is_read, waits, since: None })
         };
         let senders = others.chain(members).map(sender).collect();
-        Stage { closed, closing: closed, senders, announced: BTreeMap::new(), row_is_due: true }
+        Stage {
+            closed,
+            closing: closed,
+            reached: closed,
+            reaching: closed,
+            windows: vec![],
+            senders,
+            begins: false,
+            announced: BTreeMap::new(),
+            row_is_due: true,
+        }
+    }
+
+    /// The program has these windows.
+    pub(super) fn set_windows(&mut self, windows: &[Window]) {
+        self.windows = windows.to_vec();
     }
 
     /// A block was read. `is_read` says whether the plan has its upstream as one of this stage.
@@ -102,6 +138,7 @@ impl Stage {
         is_read: impl FnOnce() -> bool,
     ) {
         let sender = self.sender(upstream, is_read);
+        sender.first = sender.first.or(Some(time));
         sender.seen = sender.seen.max(Some(time));
         if sender.is_read && !sender.waits {
             (sender.waits, sender.since) = (true, Some(at));
@@ -140,9 +177,37 @@ impl Stage {
         is_open && time <= closing && self.is_marked(upstream, time)
     }
 
-    /// The next time to close: the least that was announced.
+    /// It has no state: its first closing takes everything up to the first batches of all upstreams.
+    pub(super) fn begin(&mut self) {
+        self.begins = !crate::failpoint::passes("mutant-begins-at-once");
+    }
+
+    /// The next time to close: the least that was announced (if it begins, the first time in which all upstreams have spoken), or
+    /// before it an instant of a window that has rows. Upstreams that were away for long, or that others have taken over, may have no
+    /// batch for it.
     pub(super) fn next(&self) -> Option<BatchTime> {
-        self.pending().next().map(|(time, _)| *time)
+        let waited = || self.senders.values().filter(|sender| sender.waits);
+        let from = if self.begins && self.closing == NEVER {
+            waited().filter_map(|sender| sender.first).max()
+        } else {
+            None
+        };
+        let announced = self.pending().map(|(time, _)| *time).find(|time| Some(*time) >= from)?;
+        Some(self.passed_over(announced).unwrap_or(announced))
+    }
+
+    fn passed_over(&self, announced: BatchTime) -> Option<BatchTime> {
+        if self.closing == NEVER {
+            return None;
+        }
+        let instant = |Window { slide_ms, reach_ms }: &Window| {
+            let until = (announced.0 - 1).min(self.reaching.0.saturating_add(*reach_ms));
+            let last = until.div_euclid(*slide_ms) * slide_ms;
+            let next = (self.closing.0.div_euclid(*slide_ms) + 1) * slide_ms;
+            let first = next.max(last.saturating_sub(slide_ms.saturating_mul(PASSED_MAX - 1)));
+            (first <= last).then_some(BatchTime(first))
+        };
+        self.windows.iter().filter_map(instant).min()
     }
 
     /// `next`, if every upstream that is waited for has marked it.
@@ -174,6 +239,9 @@ impl Stage {
             self.row_is_due |= until > sender.taken && !was_member;
             sender.taken = sender.taken.max(until);
         }
+        if self.announced.contains_key(&time) {
+            self.reaching = time;
+        }
         self.closing = time;
     }
 
@@ -181,7 +249,7 @@ impl Stage {
     pub(super) fn apply(&mut self) {
         if self.closing > self.closed {
             self.row_is_due = false;
-            self.closed = self.closing;
+            (self.closed, self.reached) = (self.closing, self.reaching);
             self.announced = self.pending().map(|(time, at)| (*time, *at)).collect();
             self.senders.values_mut().for_each(|sender| sender.done = sender.taken);
         }
@@ -190,7 +258,7 @@ impl Stage {
     /// What was prepared is not committed.
     pub(super) fn abort(&mut self) {
         if self.closing > self.closed {
-            self.closing = self.closed;
+            (self.closing, self.reaching) = (self.closed, self.reached);
             self.senders.values_mut().for_each(|sender| sender.taken = sender.done);
         }
     }
@@ -227,8 +295,15 @@ impl Stage {
     }
 
     fn sender(&mut self, upstream: &Upstream, is_read: impl FnOnce() -> bool) -> &mut Sender {
-        let new =
-            |is_read| Sender { seen: None, done: NEVER, taken: NEVER, is_read, waits: false, since: None };
+        let new = |is_read| Sender {
+            first: None,
+            seen: None,
+            done: NEVER,
+            taken: NEVER,
+            is_read,
+            waits: false,
+            since: None,
+        };
         self.senders.entry(upstream.clone()).or_insert_with(|| new(is_read()))
     }
 
@@ -241,5 +316,43 @@ impl Stage {
     /// Announced times that are not closed, with what is prepared.
     fn pending(&self) -> impl Iterator<Item = (&BatchTime, &Offset)> {
         self.announced.range((Excluded(self.closing), Unbounded))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::TopicPartition;
+
+    #[test]
+    fn instants_of_windows_with_rows_are_closed_although_no_upstream_has_a_batch_for_them() {
+        let source = Upstream::Source(TopicPartition::new("lines", 0));
+        let closed = |windows: &[Window]| -> Vec<i64> {
+            let progress = StageProgress::new(BatchTime(9_250), BTreeSet::from([source.clone()]));
+            let mut stage = Stage::new(progress, |_| true);
+            stage.set_windows(windows);
+            assert_eq!(stage.marked(), None, "nothing is marked");
+            for (time, at) in [(20_250, 5), (25_000, 6)] {
+                stage.mark(&source, BatchTime(time), Offset(at), || true);
+            }
+            let mut closed = vec![];
+            while let Some(time) = stage.marked() {
+                stage.close(time);
+                stage.abort();
+                assert_eq!(stage.marked(), Some(time), "given up, and closed again");
+                assert_eq!(stage.first_needed(), Some(Offset(if time.0 <= 20_250 { 5 } else { 6 })));
+                stage.close(time);
+                stage.apply();
+                closed.push(time.0);
+            }
+            closed
+        };
+        assert_eq!(closed(&[]), [20_250, 25_000]);
+        let sliding = Window { slide_ms: 1_000, reach_ms: 3_000 };
+        assert_eq!(closed(&[sliding]), [10_000, 11_000, 12_000, 20_250, 21_000, 22_000, 23_000, 25_000]);
+        let rare = Window { slide_ms: 10_000, reach_ms: 60_000 };
+        assert_eq!(closed(&[rare]), [10_000, 20_000, 20_250, 25_000]);
+        let many = closed(&[Window { slide_ms: 1, reach_ms: 60_000 }]);
+        assert_eq!((many.len(), many[0]), (202, 20_150));
     }
 }

@@ -33,6 +33,7 @@ mod secure;
 mod shared_state;
 mod shutdown;
 mod slow_functions;
+mod soak;
 mod standby;
 mod standstill;
 mod three_brokers;

@@ -8,7 +8,7 @@ use super::{client::Client, deadline, until};
 use crate::contract::unique;
 use std::{
     fs,
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::TcpStream,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
@@ -123,6 +123,11 @@ impl App {
 
     /// Starts the program with these failpoints (empty = none).
     pub fn start(&self, failpoints: &str) -> Run {
+        self.start_in(failpoints, &[])
+    }
+
+    /// The same, with an environment that only this run has.
+    pub fn start_in(&self, failpoints: &str, environment: &[(&str, &str)]) -> Run {
         let run = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
         let log = self.folder.join(format!("run-{run:02}.log"));
         let fired = self.folder.join(format!("run-{run:02}.fired"));
@@ -132,6 +137,7 @@ impl App {
             Some(commands) => in_shell(commands, &self.command()),
         };
         command.env("TIDEGATE_FAILPOINT", failpoints).env("TIDEGATE_FAILPOINT_LOG", &fired);
+        command.envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
         let child = command.spawn().unwrap();
         Run { child, log, fired, failpoints: failpoints.into() }
@@ -335,15 +341,20 @@ impl Run {
 
     /// The response of the program's own HTTP server: the status and the body.
     pub fn get(&self, path: &str) -> (u16, String) {
+        self.try_get(path).unwrap()
+    }
+
+    /// The same; it may be about to end.
+    fn try_get(&self, path: &str) -> io::Result<(u16, String)> {
         let text = self.text();
         let address = text.split("http://").nth(1).and_then(|t| t.split('/').next()).expect("admin address");
-        let mut socket = TcpStream::connect(address).unwrap();
-        write!(socket, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
+        let mut socket = TcpStream::connect(address)?;
+        write!(socket, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
         let mut answer = String::new();
-        socket.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a whole answer");
+        socket.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
         let status = head.split(' ').nth(1).expect("a status line").parse().unwrap();
-        (status, body.to_owned())
+        Ok((status, body.to_owned()))
     }
 
     /// Waits until the program reports that it is ready, or that it is not; it is alive either way.
@@ -362,11 +373,16 @@ impl Run {
 
     /// How often a checkpoint ended this way, according to the program's metrics.
     pub fn checkpoints(&self, status: &str) -> u64 {
-        let (_, metrics) = self.get("/metrics");
+        self.try_checkpoints(status).unwrap()
+    }
+
+    /// The same; it may be about to end.
+    pub fn try_checkpoints(&self, status: &str) -> io::Result<u64> {
+        let (_, metrics) = self.try_get("/metrics")?;
         let label = format!("status=\"{status}\"");
         let line =
             metrics.lines().find(|l| l.starts_with("tidegate_checkpoints_total{") && l.contains(&label));
-        line.and_then(|l| l.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+        Ok(line.and_then(|l| l.rsplit(' ').next()?.parse().ok()).unwrap_or(0))
     }
 
     fn tail(&self) -> String {

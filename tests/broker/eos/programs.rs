@@ -2,18 +2,21 @@
 //!
 //! `program.rs` starts them by name and passes them everything through their environment.
 
+use super::soak;
 use clap::Parser;
 use std::{
+    fmt::Display,
     fs::OpenOptions,
     io::Write,
     process::{ExitCode, exit},
     time::Duration,
 };
 use tidegate::{
-    Config, DStream, SourceOptions, StreamingContext, Text,
+    BatchTime, Config, DStream, SourceOptions, State, StateSpec, StreamingContext, Text,
     codec::{AsText, Message, Utf8},
-    config::{Args, Topics},
+    config::{Args, ExchangeThrough, Topics},
     program,
+    record::Data,
 };
 
 #[derive(Parser)]
@@ -169,4 +172,53 @@ fn looking() {
     run("looking", configure, |topics, lines| {
         lines.map(|line| (line, 1u64)).to_kafka(&topics.output, Utf8, AsText);
     });
+}
+
+/// Several processes share its state. Two keyed stages, with running counts and windows in each; each row that it writes says
+/// of which batch time it is, and `soak::judge` compares them.
+#[test]
+#[ignore = "a program that a test starts"]
+fn stages() {
+    let configure = |config: &mut Config| config.exchange = ExchangeThrough::Shared;
+    run("stages", configure, |topics, lines| {
+        let window = Duration::from_millis(soak::WINDOW_MS.unsigned_abs());
+        let slide = Duration::from_millis(soak::SLIDE_MS.unsigned_abs());
+        // The number of each line, with the one before it in its partition.
+        let numbers = lines.map(|line| {
+            let first = line.split(' ').next().unwrap_or_default();
+            let number: u64 = first.trim_start_matches("only-").parse().unwrap_or(u64::MAX);
+            (number % soak::INPUTS, number)
+        });
+        let follow = |_: BatchTime, partition: &u64, number: Option<u64>, last: &mut State<u64>| {
+            let number = number?;
+            let before = last.get().copied().unwrap_or(number);
+            last.update(number);
+            Some((format!("line:{partition}"), format!("{number} {before}")))
+        };
+        numbers.map_with_state(StateSpec::function(follow)).to_kafka(&topics.output, Utf8, Utf8);
+
+        let words = lines.flat_map(|line| line.split(' ')).map(|word| (word, 1u64));
+        let counts = words.reduce_by_key(|a, b| a + b);
+        let running = words.running_reduce_by_key(|a, b| a + b).named("running");
+        let present = |_: &Text, count: &u64| *count > 0;
+        let recent =
+            words.reduce_by_key_and_window_filtered(|a, b| a + b, |a, b| a - b, window, slide, present);
+        let changes = running.map(|(word, _)| (soak::group(&word), 1u64));
+        let updates = changes.running_reduce_by_key(|a, b| a + b).named("updates");
+        let of_groups = counts.map(|(word, count)| (soak::group(&word), count));
+        let groups = of_groups.reduce_by_key_and_window(|a, b| a + b, window, slide);
+        with_time("batch", &counts, topics);
+        with_time("running", &running, topics);
+        with_time("window", &recent.named("window"), topics);
+        with_time("updates", &updates, topics);
+        with_time("groups", &groups.named("groups"), topics);
+    });
+}
+
+fn with_time<K: Data + Display>(kind: &'static str, counts: &DStream<(K, u64)>, topics: &Topics) {
+    let rows = counts.transform_partitions(move |rows, time| {
+        let row = move |(key, count)| (format!("{kind}:{key}"), format!("{} {count}", time.0));
+        rows.into_iter().map(row)
+    });
+    rows.to_kafka(&topics.output, Utf8, Utf8);
 }

@@ -9,6 +9,11 @@ use super::{
 };
 use crate::subject::bootstrap;
 
+/// A program whose state one process has.
+fn alone(client: &Client) -> App {
+    App::new("kafka_word_count", client).with("exchange", "memory")
+}
+
 fn stands_by(run: &mut Run, for_whom: &str) {
     until("it stands by", || {
         run.must_run();
@@ -33,7 +38,7 @@ fn a_second_process_stands_by_until_the_first_ends() {
     let seed = Random::seed();
     eprintln!("standby: seed {seed}");
     let client = Client::new(&bootstrap());
-    let app = App::new("kafka_word_count", &client);
+    let app = alone(&client);
     let other = app.elsewhere().with("instance-id", "pod-2");
     let stream = Stream::start(Lines::new(&client, &app.input, seed));
     let mut first = app.start("");
@@ -69,7 +74,7 @@ fn of_two_that_start_at_once_exactly_one_computes() {
     let seed = Random::seed();
     eprintln!("two at once: seed {seed}");
     let client = Client::new(&bootstrap());
-    let app = App::new("kafka_word_count", &client);
+    let app = alone(&client);
     let other = app.elsewhere().with("instance-id", "pod-2");
     let stream = Stream::start(Lines::new(&client, &app.input, seed));
     let mut runs = [app.start("before-join=hold"), other.start("before-join=hold")];
@@ -99,7 +104,7 @@ fn one_that_joins_by_mistake_leaves_the_first_alone() {
     let seed = Random::seed();
     eprintln!("joined by mistake: seed {seed}");
     let client = Client::new(&bootstrap());
-    let app = App::new("kafka_word_count", &client);
+    let app = alone(&client);
     let other = app.elsewhere().with("instance-id", "pod-2");
     let stream = Stream::start(Lines::new(&client, &app.input, seed));
     let mut second = other.start("before-join=hold");

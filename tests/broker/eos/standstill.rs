@@ -40,7 +40,7 @@ fn a_program_that_waits_for_an_answer_outside_a_batch_is_alive_and_stops() {
     let impatient = |app: App| app.with("stop-timeout-ms", "500");
 
     // Outside the group.
-    let app = App::new("kafka_word_count", &client);
+    let app = App::new("kafka_word_count", &client).with("exchange", "memory");
     let standby = impatient(app.elsewhere().via(proxy.bootstrap()).with("instance-id", "pod-2"));
     let mut first = app.start("");
     app.has_committed(&client, &mut first);

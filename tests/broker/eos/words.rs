@@ -161,12 +161,17 @@ impl Stream {
     }
 
     /// With this pause after every four lines.
-    pub fn start_with(mut lines: Lines, pause: Duration) -> Stream {
+    pub fn start_with(lines: Lines, pause: Duration) -> Stream {
+        Stream::start_over(lines, 4, pause)
+    }
+
+    /// Writes to so many partitions, with this pause after a line for each.
+    pub fn start_over(mut lines: Lines, partitions: u64, pause: Duration) -> Stream {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                lines.write(4, 4);
+                lines.write(partitions, partitions);
                 sleep(pause);
             }
             lines.flush();

@@ -192,6 +192,25 @@ fn an_upstream_is_waited_for_from_its_first_mark_on_and_what_it_sent_is_taken_ne
 }
 
 #[test]
+fn where_nothing_was_closed_before_the_first_closing_takes_what_all_upstreams_sent_first() {
+    let plan = Plan::new();
+    let mut shard = plan.shard(2, 0).beginning(1);
+    let (a, b) = (source("a", 0), source("a", 1));
+    shard.push(record(0, &[block(plan.counts, &a, 10, 1)], &[mark(&a, 10)])).unwrap();
+    shard.push(record(1, &[block(plan.counts, &a, 20, 2)], &[mark(&a, 20)])).unwrap();
+    assert_eq!(shard.held_back(1), Some((BatchTime(10), vec![&b])));
+    shard.push(record(2, &[block(plan.counts, &b, 25, 3)], &[mark(&b, 25)])).unwrap();
+    assert_eq!(
+        shard.held_back(1),
+        Some((BatchTime(25), vec![&a])),
+        "not 10: b says first at 25 how far it is"
+    );
+    shard.push(record(3, &[block(plan.counts, &a, 30, 4)], &[mark(&a, 30), mark(&b, 40)])).unwrap();
+    assert_eq!(closed(&mut shard, 1, 25), [1, 2, 3]);
+    assert_eq!(closed(&mut shard, 1, 30), [4]);
+}
+
+#[test]
 fn an_upstream_that_became_known_without_rows_is_still_waited_for_after_a_restart() {
     let plan = Plan::new();
     let mut shard = plan.shard(1, 0);

@@ -32,7 +32,7 @@ pub struct Pace {
     last_time: BatchTime,
     /// The windows over batch times: their slides, and how long after a row they may still give it.
     windows: Vec<(Option<Duration>, Duration)>,
-    /// Times of batches for instants that windows passed over before this start.
+    /// Times of batches for instants that windows passed over.
     passed: VecDeque<BatchTime>,
     /// Batches that are not for such an instant come after this time.
     resumes: BatchTime,
@@ -91,10 +91,7 @@ impl Pace {
     /// Cuts the next batch at `now_ms`, milliseconds since the epoch; also returns whether it opens an
     /// interval. `is_whole`: whether an interval must be one batch.
     pub fn cut(&mut self, now_ms: i64, is_whole: bool) -> (Batch, bool) {
-        if !self.has_begun() {
-            self.resumes = trigger::last_before_start(self.trigger, now_ms, self.last_time);
-            self.passed = trigger::passed_over(self.trigger, self.last_time, self.resumes, &self.windows);
-        }
+        self.pass_over(now_ms);
         let trigger::Cut { time, opens_interval } = self.next(now_ms, is_whole);
         self.opened_ms[1] = if opens_interval { Some(now_ms) } else { self.opened_ms[0] };
         self.has_begun = true;
@@ -117,16 +114,26 @@ impl Pace {
         self.last_time
     }
 
-    /// Whether the batch is for an instant that windows passed over while nothing ran: it takes no input.
+    /// Whether the batch is for an instant that windows passed over: it takes no input.
     #[must_use]
     pub fn is_passed_over(&self, batch: Batch) -> bool {
         self.passed.front() == Some(&batch.time)
     }
 
-    fn next(&mut self, now_ms: i64, is_whole: bool) -> trigger::Cut {
+    /// Finds what was passed over while nothing ran, or so long ago that its intervals are merged.
+    fn pass_over(&mut self, now_ms: i64) {
         while self.passed.front().is_some_and(|time| *time <= self.last_time) {
             self.passed.pop_front();
         }
+        if self.passed.is_empty() {
+            let last = self.last_time.max(self.resumes);
+            let resumes = if self.has_begun { trigger::last_before_late } else { trigger::last_before_start };
+            self.resumes = resumes(self.trigger, now_ms, last);
+            self.passed = trigger::passed_over(self.trigger, last, self.resumes, &self.windows);
+        }
+    }
+
+    fn next(&self, now_ms: i64, is_whole: bool) -> trigger::Cut {
         if let Some(time) = self.passed.front() {
             return trigger::Cut { time: *time, opens_interval: true };
         }
@@ -160,5 +167,32 @@ impl Pace {
         if let Some(rate) = self.rates.rate() {
             tracing::debug!(records_per_second = rate, "back-pressure");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_that_are_merged_pass_over_no_instant_of_a_window_with_rows() {
+        let second = Duration::from_secs(1);
+        let config = Config { trigger: Trigger::Interval(second), ..Config::new("late", "") };
+        let mut pace = Pace::new(&config, vec![(Some(2 * second), 4 * second)]);
+        let mut times = |now_ms: i64, count: usize| -> Vec<(i64, bool)> {
+            let mut one = || {
+                let (batch, _) = pace.cut(now_ms, false);
+                assert_eq!(pace.cut(now_ms, false).0.time, batch.time, "given up, and cut again");
+                let found = (batch.time.0, !pace.is_passed_over(batch));
+                pace.done(batch, true);
+                found
+            };
+            (0..count).map(|_| one()).collect()
+        };
+        assert_eq!(times(6_500, 1), [(7_000, true)]);
+        assert_eq!(times(60_500, 2), [(8_000, true), (9_000, true)], "late, and not too late");
+        // The log was away for long.
+        let took_input = [(10_000, false), (12_000, false), (902_000, true), (903_000, true)];
+        assert_eq!(times(1_001_500, 4), took_input);
     }
 }

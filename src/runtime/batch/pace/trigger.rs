@@ -3,8 +3,8 @@
 //! Pure: the clock's readings are arguments. Owns the alignment to the interval. Invariants: a batch's time is greater than the
 //! last one, and ahead of the clock by more than an interval only if the clock was ahead before, or went back: then times go on from
 //! interval to interval, a tenth slower than the clock, until it has caught up. With an interval, each multiple of it that passes while
-//! the process runs is the time of a batch, in order, up to [`LATE_INTERVALS_MAX`]. After a start the instants that windows passed over
-//! while nothing ran come first, as long as what they had kept reaches, and as many. A batch that ends before its boundary, because it
+//! the process runs is the time of a batch, in order, up to [`LATE_INTERVALS_MAX`]. After a start, and before intervals that are merged,
+//! the instants that windows passed over come first, as long as what they had kept reaches, and as many. A batch that ends before its boundary, because it
 //! is full or partitions move, has the boundary's time all the same; what is left of its interval goes to further batches, each one
 //! millisecond later, or, where an interval must be one batch, to the batch of the next interval.
 
@@ -38,8 +38,20 @@ pub fn last_before_start(trigger: Trigger, now_ms: i64, last: BatchTime) -> Batc
     }
 }
 
-/// The times of the batches that a process begins with: instants of windows that passed while nothing ran. The last batch was at `last`,
-/// the first new one comes after `resumes`. Of each window its slide is given, and how long after a row it may still give it.
+/// What counts as the last batch time when a later batch is cut: intervals that passed so long ago are merged into the next batch.
+#[must_use]
+pub fn last_before_late(trigger: Trigger, now_ms: i64, last: BatchTime) -> BatchTime {
+    match interval_ms(trigger) {
+        Some(interval) => {
+            let missed = now_ms.div_euclid(interval).saturating_sub(LATE_INTERVALS_MAX);
+            BatchTime(last.0.max(missed.saturating_mul(interval)))
+        }
+        None => last,
+    }
+}
+
+/// The times of batches for instants of windows that passed while nothing ran, or so long ago that their intervals are merged. The last
+/// batch was at `last`, the next one that takes input comes after `resumes`. Of each window its slide is given, and how long after a row it may still give it.
 #[must_use]
 pub fn passed_over(
     trigger: Trigger,
@@ -47,16 +59,29 @@ pub fn passed_over(
     resumes: BatchTime,
     windows: &[(Option<Duration>, Duration)],
 ) -> VecDeque<BatchTime> {
-    let Some(interval) = interval_ms(trigger).filter(|_| last > BatchTime(0)) else { return VecDeque::new() };
+    if last <= BatchTime(0) {
+        return VecDeque::new();
+    }
     let mut times = BTreeSet::new();
-    for (slide, reach) in windows {
-        let step = slide.map_or(interval, millis).max(1);
-        let until = resumes.0.min(last.0.saturating_add(millis(*reach)));
+    for (step, reach) in reaches_ms(trigger, windows) {
+        let until = resumes.0.min(last.0.saturating_add(reach));
         let latest = (0..LATE_INTERVALS_MAX).map(|n| until.div_euclid(step) * step - n * step);
         times.extend(latest.take_while(|time| *time > last.0).map(BatchTime));
     }
     let surplus = times.len().saturating_sub(usize::try_from(LATE_INTERVALS_MAX).unwrap_or(usize::MAX));
     times.into_iter().skip(surplus).collect()
+}
+
+/// The slide of each window, and how long after a row it may still give it, milliseconds. None without an interval.
+pub fn reaches_ms(
+    trigger: Trigger,
+    windows: &[(Option<Duration>, Duration)],
+) -> impl Iterator<Item = (i64, i64)> {
+    let interval = interval_ms(trigger);
+    let reach = move |(slide, reach): &(Option<Duration>, Duration)| {
+        Some((slide.map_or(interval?, millis).max(1), millis(*reach)))
+    };
+    windows.iter().filter_map(reach)
 }
 
 /// The greatest time that the clock may show while a batch takes input that has this time and was cut at `now_ms`, unless its time is
@@ -76,8 +101,7 @@ pub fn cut(trigger: Trigger, now_ms: i64, last: BatchTime, opened_ms: Option<i64
     let boundary = (now_ms.div_euclid(interval) + 1) * interval;
     let done = last.0.div_euclid(interval) * interval; // the interval of the last batch
     if boundary > done {
-        let oldest = boundary.saturating_sub(interval.saturating_mul(LATE_INTERVALS_MAX));
-        return Cut { time: BatchTime(oldest.max(done + interval)), opens_interval: true };
+        return Cut { time: BatchTime(done + interval), opens_interval: true };
     }
     let is_open = opened_ms.is_some_and(|opened| (opened..opened.saturating_add(interval)).contains(&now_ms));
     // Behind an interval that must be one batch comes the next one; otherwise only if the clock was ahead, or went back.
@@ -207,7 +231,9 @@ mod tests {
             })
             .collect();
         assert_eq!(times, [3_000, 4_000, 5_000, 6_000, 6_001]);
-        assert_eq!(time(SECOND, 1_000_500, 2_000), 1_001_000 - 1_000 * LATE_INTERVALS_MAX);
+        let late = last_before_late(SECOND, 1_000_500, BatchTime(2_000));
+        assert_eq!(time(SECOND, 1_000_500, late.0), 1_001_000 - 1_000 * LATE_INTERVALS_MAX);
+        assert_eq!(last_before_late(SECOND, 5_600, BatchTime(2_001)), BatchTime(2_001), "not so late");
         let down = last_before_start(SECOND, 5_600, BatchTime(2_000));
         assert_eq!((down, time(SECOND, 5_600, down.0)), (BatchTime(5_000), 6_000));
         assert_eq!(

@@ -9,12 +9,15 @@ use crate::{
     operator::{Batch, Upstream},
     record::{BatchTime, Partition, TaskId, TopicPartition},
     runtime::{
-        batch::{incoming::Incoming, outgoing::Outgoing, state_partition::StatePartition},
+        batch::{
+            incoming::Incoming, outgoing::Outgoing, pace::trigger::reaches_ms,
+            state_partition::StatePartition,
+        },
         turn::Loop,
     },
     state::Backend as _,
     task::{
-        alignment::{Alignment, NEVER, StageProgress},
+        alignment::{Alignment, NEVER, StageProgress, Window},
         exchange_record::ExchangeEdges,
         recovery_record::RecoveryRecord,
         stage_row,
@@ -25,7 +28,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 /// How rows go through the exchange topic.
 pub(in crate::runtime::turn) struct Exchange {
     edges: Arc<ExchangeEdges>,
-    /// The times of batches in which all upstreams were asked to say how far they are.
+    /// The times of batches in which all upstreams have said how far they are.
     pub(super) roll_calls: BTreeSet<BatchTime>,
     /// When it was last tried to hand rows over in memory again.
     pub(super) tried: Duration,
@@ -49,6 +52,10 @@ impl Loop {
         };
         let edges = self.exchange.get_or_insert_with(new).edges.clone();
         let share = app.config.receive_buffer_bytes / app.config.state_partitions as usize;
+        let reaches = app.plan.window_reaches();
+        let windows: Vec<Window> = reaches_ms(app.config.trigger, &reaches)
+            .map(|(slide_ms, reach_ms)| Window { slide_ms, reach_ms })
+            .collect();
         for (state, fetcher) in states.iter_mut().zip(fetchers) {
             let place = format!("the local state of {}", state.at);
             let record = state.backend.record()?;
@@ -65,7 +72,14 @@ impl Loop {
                 let all = || StageProgress::new(NEVER, self.upstreams(stage));
                 progress.push(committed.unwrap_or_else(all));
             }
-            let alignment = Alignment::new(&app.plan, state.position(), progress, share);
+            let has_begun = |stage: u32| {
+                let closed = record.as_ref().map(|record| record.closed.get(stage as usize - 1));
+                closed.is_some_and(|closed| closed != Some(&NEVER))
+            };
+            let begins: Vec<u32> = (1..app.plan.stages()).filter(|stage| !has_begun(*stage)).collect();
+            let alignment =
+                Alignment::new(&app.plan, state.position(), progress, share).with_windows(&windows);
+            let alignment = begins.into_iter().fold(alignment, Alignment::beginning);
             state.incoming = Some(Incoming::new(state.at.clone(), edges.clone(), fetcher, alignment));
         }
         Ok(())
@@ -98,18 +112,33 @@ impl Loop {
     pub(in crate::runtime::turn) fn end_input(&mut self, batch: &Batch) -> Result {
         self.end_first_stage(batch)?;
         self.in_flight.commit_id = Some(self.pace.next_id());
+        if crate::failpoint::passes("mutant-asks-before-commit") {
+            self.input_is_committed();
+        }
+        let sources = self.partitions.sources.iter().map(|source| Upstream::Source(source.at.clone()));
+        let locals = self.partitions.locals.iter().map(|local| Upstream::Task(local.task.id()));
+        let rows = crate::failpoint::passes("mutant-mark-before-rows").then(|| self.outgoing()).flatten();
+        let outgoing = self.in_flight.outgoing.as_mut().expect("input goes through the topic");
+        let rows = rows.map(|marks| std::mem::replace(outgoing, marks));
+        sources.chain(locals).for_each(|upstream| outgoing.mark(&upstream, batch.time));
+        if let Some(rows) = rows {
+            self.hold_outgoing()?;
+            self.in_flight.outgoing = Some(rows);
+        }
+        // The time of the input is committed with each state partition.
+        self.partitions.states.iter_mut().for_each(|state| state.touched = true);
+        Ok(())
+    }
+
+    /// The input of a batch is committed. Only now it is a fact that all upstreams have answered at its time: one that is given up may
+    /// leave the time to input of other processes.
+    pub(in crate::runtime::turn) fn input_is_committed(&mut self) {
+        let batch = self.in_flight.batch();
         // Upstreams of other processes do not answer.
         let asks_all = batch.is_roll_call && self.has_all_states();
         if let Some(exchange) = self.exchange.as_mut().filter(|_| asks_all) {
             exchange.roll_calls.insert(batch.time);
         }
-        let sources = self.partitions.sources.iter().map(|source| Upstream::Source(source.at.clone()));
-        let locals = self.partitions.locals.iter().map(|local| Upstream::Task(local.task.id()));
-        let outgoing = self.in_flight.outgoing.as_mut().expect("input goes through the topic");
-        sources.chain(locals).for_each(|upstream| outgoing.mark(&upstream, batch.time));
-        // The time of the input is committed with each state partition.
-        self.partitions.states.iter_mut().for_each(|state| state.touched = true);
-        Ok(())
     }
 
     /// Lets the log delete what is committed as taken, from time to time.
