@@ -160,10 +160,10 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ExchangeThrough {
     /// Handed over in memory: all stages run in this process, and others stand by.
-    #[default]
     Memory,
     /// Handed over in memory while this process has all state partitions, and through the exchange topic while several
     /// processes share them.
+    #[default]
     Shared,
     /// Written to the exchange topic, and read from there.
     Topic,

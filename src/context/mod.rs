@@ -16,13 +16,14 @@ use crate::{
     config::{Args, Config},
     dstream::StreamBuilder,
     error::{Error, Result},
-    log,
+    log::{self, Log},
     observe::{
         self, AfterBatch, Listeners, Reporter,
         history::History,
         listener::StreamingListener,
         logging::{self, LogFormat},
         metrics::Metrics,
+        processes::{Processes, Watch},
         status::{Phase, Status},
     },
     plan::Topology,
@@ -594,6 +595,7 @@ fn start(config: &Config, plan: Topology, observers: Observers) -> Result<Runnin
     let ends = Ends::new(log.clone(), Some("lag"))?;
     let observer = Reporter::new(ends, metrics.clone(), status.clone(), clock.clone(), history, listeners);
     let observer = Arc::new(observer.reporting_to(observers.after_batch, config.progress_line));
+    let watch = watch_processes(config, &computed, &log, &status, &metrics)?;
     let env = Env {
         log,
         storage: process.storage,
@@ -609,7 +611,7 @@ fn start(config: &Config, plan: Topology, observers: Observers) -> Result<Runnin
         let reason = result.as_ref().map_or_else(ToString::to_string, |()| "in order".into());
         status.phase(Phase::Stopped { reason });
         observer.ended();
-        drop((server, process.directory)); // the lock on the directory is held until the very end
+        drop((watch, server, process.directory)); // the lock on the directory is held until the very end
         result
     };
     let end = Arc::new(End::default());
@@ -617,6 +619,28 @@ fn start(config: &Config, plan: Topology, observers: Observers) -> Result<Runnin
     let thread = std::thread::Builder::new().name("tidegate".into());
     thread.spawn(move || end.of(work)).map_err(Error::io("starting the loop's thread"))?;
     Ok(running)
+}
+
+/// Keeps the status and the metrics informed of the processes that share the state, if any do.
+fn watch_processes(
+    config: &Config,
+    plan: &Topology,
+    log: &Arc<dyn Log>,
+    status: &Arc<Status>,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Watch>> {
+    if !runtime::is_shared(config, plan) || log.keeps_one_copy() {
+        return Ok(None);
+    }
+    let (status, metrics) = (Arc::downgrade(status), Arc::downgrade(metrics));
+    let tell = move |processes: Processes| {
+        if let (Some(status), Some(metrics)) = (status.upgrade(), metrics.upgrade()) {
+            metrics.processes(&processes);
+            status.processes(processes);
+        }
+    };
+    let exchange = runtime::exchange_partitions(config);
+    Watch::start(log.clone(), config.application_id.clone(), exchange, tell).map(Some)
 }
 
 /// Says where the page is: louder if it is not where it was asked for.

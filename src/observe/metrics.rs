@@ -4,7 +4,10 @@
 //! once per record. Invariants: names follow Prometheus' rules (prefix `tidegate_`, base units, counters end in
 //! `_total`); labels are bounded by topics, owned partitions and fixed words.
 
-use super::listener::{BatchInfo, OutputOperationInfo, ReceiverStatus, StreamingListener};
+use super::{
+    listener::{BatchInfo, OutputOperationInfo, ReceiverStatus, StreamingListener},
+    processes::Processes,
+};
 use crate::{
     operator::Counters,
     record::{Partition, TopicPartition},
@@ -165,6 +168,24 @@ impl Metrics {
         }
         for (partition, rows) in &report.state_rows {
             self.state.rows.with_label_values(&[&partition.to_string()]).set(gauge(*rows));
+        }
+    }
+
+    /// What the group says of the processes that share the state.
+    pub fn processes(&self, processes: &Processes) {
+        self.state.members.set(i64::try_from(processes.members.len()).unwrap_or(i64::MAX));
+        for state in &processes.state_partitions {
+            let partition = state.partition.to_string();
+            self.state.exchange_lag.with_label_values(&[&partition]).set(gauge(state.lag));
+            let of = [
+                (&self.state.input_time, state.input_time_ms),
+                (&self.state.closed_time, state.closed_time_ms),
+            ];
+            for (metric, ms) in of {
+                if let Some(ms) = ms {
+                    metric.with_label_values(&[&partition]).set(seconds(ms));
+                }
+            }
         }
     }
 
@@ -416,6 +437,10 @@ struct State {
     rows: IntGaugeVec,
     restore_remaining: IntGaugeVec,
     quarantined: IntCounter,
+    members: IntGauge,
+    exchange_lag: IntGaugeVec,
+    input_time: GaugeVec,
+    closed_time: GaugeVec,
 }
 
 impl State {
@@ -431,6 +456,22 @@ impl State {
             quarantined: r.counter(
                 "tidegate_quarantined_stores_total",
                 "Databases moved aside because they were corrupt or contradicted the log.",
+            ),
+            members: r.gauge("tidegate_processes", "Processes that share the state, those in the group."),
+            exchange_lag: r.gauges(
+                "tidegate_exchange_lag_records",
+                "Records of the exchange topic that a state partition of any process has still to take.",
+                &["partition"],
+            ),
+            input_time: r.seconds_of(
+                "tidegate_input_time_seconds",
+                "The batch time up to which the input of a state partition of any process has been taken.",
+                &["partition"],
+            ),
+            closed_time: r.seconds_of(
+                "tidegate_closed_time_seconds",
+                "The batch time up to which a state partition of any process has given its results.",
+                &["partition"],
             ),
         }
     }

@@ -13,10 +13,10 @@ mod listeners;
 pub mod logging;
 pub mod metrics;
 #[doc(hidden)]
+pub mod processes;
+#[doc(hidden)]
 pub mod progress;
 mod reporter;
-mod seldom;
-mod stalled;
 #[doc(hidden)]
 pub mod status;
 

@@ -4,6 +4,7 @@
 //! and no HTTP. Invariant: ready means assigned, restored and connected; a rebalance or lag alone never makes the
 //! process count as dead.
 
+use super::processes::Processes;
 use crate::record::BatchId;
 use serde::Serialize;
 use std::sync::{
@@ -73,6 +74,9 @@ pub struct StatusSnapshot {
     pub last_checkpoint: Option<Checkpoint>,
     /// The last progress line.
     pub progress: String,
+    /// The processes that share the state; `None` = it is not shared, or not known yet.
+    #[serde(skip)]
+    pub processes: Option<Processes>,
 }
 
 impl StatusSnapshot {
@@ -108,8 +112,12 @@ impl StatusSnapshot {
     /// What a reader should know although nothing is missing.
     #[must_use]
     pub fn notice(&self) -> Option<String> {
-        let Phase::Standby { owner } = &self.phase else { return None };
-        Some(format!("Standing by: {owner} holds the state, and this process takes over when that one ends"))
+        match &self.phase {
+            Phase::Standby { owner } => Some(format!(
+                "Standing by: {owner} holds the state, and this process takes over when that one ends"
+            )),
+            _ => self.processes.as_ref().and_then(Processes::notice),
+        }
     }
 }
 
@@ -138,6 +146,7 @@ impl Status {
                 stuck: None,
                 last_checkpoint: None,
                 progress: String::new(),
+                processes: None,
             }),
             turns: AtomicU64::new(0),
         }
@@ -172,6 +181,11 @@ impl Status {
     /// Batches are given up again and again (`Some` = why), or one is committed again.
     pub fn stuck(&self, why: Option<String>) {
         self.change().stuck = why;
+    }
+
+    /// What is known of the processes that share the state.
+    pub fn processes(&self, processes: Processes) {
+        self.change().processes = Some(processes);
     }
 
     /// A checkpoint was committed.

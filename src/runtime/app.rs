@@ -14,7 +14,7 @@ use crate::{
     config::{Config, ExchangeThrough, Guarantee, Trigger},
     log::{Log, ProducerSpec, RequestSizes},
     plan::{Fingerprint, Remains, Takeover, Topology},
-    record::{Incarnation, InstanceId},
+    record::{Incarnation, InstanceId, TopicPartition},
     sink::TwoPhaseContext,
     state::Storage,
     task::Stopwatch,
@@ -40,6 +40,22 @@ pub struct Env {
     pub instance: InstanceId,
     /// The incarnation of the previous process, as far as the state directory knows.
     pub incarnation_before: Incarnation,
+}
+
+/// Whether several processes may share the state of a program.
+#[must_use]
+pub fn is_shared(config: &Config, plan: &Topology) -> bool {
+    config.exchange != ExchangeThrough::Memory
+        && config.guarantee == Guarantee::ExactlyOnce
+        && !matches!(config.trigger, Trigger::AvailableNow | Trigger::Once)
+        && plan.may_be_shared()
+}
+
+/// The partitions of the exchange topic, by which the group assigns those of the state.
+#[must_use]
+pub fn exchange_partitions(config: &Config) -> Vec<TopicPartition> {
+    let topic = Names::of(&config.application_id).exchange;
+    (0..config.state_partitions).map(|partition| TopicPartition::new(topic.clone(), partition)).collect()
 }
 
 /// A started application.
@@ -100,10 +116,7 @@ impl App {
     /// Whether several processes may share the state; otherwise one has all of it, and others stand by.
     #[must_use]
     pub fn is_shared(&self) -> bool {
-        self.config.exchange != ExchangeThrough::Memory
-            && self.config.guarantee == Guarantee::ExactlyOnce
-            && !self.is_bounded()
-            && self.plan.may_be_shared()
+        is_shared(&self.config, &self.plan)
     }
 
     /// The monotonic clock.

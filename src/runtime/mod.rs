@@ -30,7 +30,7 @@ mod recovery;
 mod shutdown;
 mod turn;
 
-pub use app::Env;
+pub use app::{Env, exchange_partitions, is_shared};
 pub use batch::pace::trigger::LATE_INTERVALS_MAX;
 pub use beside::ends;
 pub use events::{BatchReport, InputRange, Observed, Observer, Phases, ReceiverState, SourcePosition};

@@ -39,6 +39,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route(&of(""), get(application))
         .route(&of("/topology"), get(topology))
         .route(&of("/environment"), get(environment))
+        .route(&of("/processes"), get(processes))
         .route(&of("/models"), get(models))
         .route(&of("/models/{name}"), get(model))
         .route(&of("/streaming/statistics"), get(statistics))
@@ -536,6 +537,13 @@ fn model_of(view: &View) -> serde_json::Value {
         }
         None => json!({ "name": name }),
     }
+}
+
+async fn processes(State(shared): Api, Path(app): Path<String>) -> Response {
+    shared.of(&app, |_, _| match shared.status.snapshot().processes {
+        Some(processes) => as_json(&processes),
+        None => not_found("the state is not shared by several processes, or nothing is known of them yet"),
+    })
 }
 
 async fn models(State(shared): Api, Path(app): Path<String>) -> Response {

@@ -7,7 +7,7 @@ use super::{
     api::{self, Batch, Receiver, Statistics},
     state::Shared,
 };
-use crate::observe::history::BATCHES_MAX;
+use crate::observe::{history::BATCHES_MAX, processes::Processes};
 use axum::{
     extract::State,
     http::HeaderMap,
@@ -44,6 +44,9 @@ pub(super) struct Update {
     started_ms: Option<i64>,
     statistics: Statistics,
     receivers: Vec<Receiver>,
+    /// The processes that share the state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    processes: Option<Processes>,
     active: Vec<Batch>,
     /// Batches that have ended since, oldest first, including those that were given up.
     ended: Vec<Batch>,
@@ -75,6 +78,7 @@ pub(super) fn update(shared: &Shared, after: Option<u64>) -> Update {
         started_ms: moment.started_ms,
         statistics: api::statistics_of(program, &moment, now_ms),
         receivers: api::receivers_of(program, &moment, false),
+        processes: status.processes,
         active: api::active_batches_of(program, &moment, now_ms),
         ended: api::last_batches_of(program, &moment, missed.unwrap_or(BATCHES_MAX)),
         last: moment.ended,

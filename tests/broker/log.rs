@@ -459,7 +459,7 @@ fn a_missing_topic_is_no_failure_and_is_assigned_once_it_is_there() {
 #[test]
 fn who_is_in_a_group_is_asked_of_a_broker_that_stays_silent() {
     let proxy = Proxy::start(&bootstrap());
-    let log = tidegate::log::open(proxy.bootstrap(), &BTreeMap::new()).unwrap();
+    let log = tidegate::log::open(&proxy.bootstrap(), &BTreeMap::new()).unwrap();
     log.connect(Duration::from_secs(10)).unwrap();
     let (group, ways) = (unique("silent"), [Way::ToBroker, Way::ToClient]);
     for _ in 0..2 {

@@ -24,7 +24,7 @@ use self::{
     client::serve,
     config::Settings,
     fetch::{KafkaFetch, Readers},
-    queries::{Queries, QueryClient},
+    queries::{GroupQueries, Queries, QueryClient},
 };
 use super::{
     Committed, Fetch, FetchSpec, GroupMember, GroupSpec, Log, Member, Producer, ProducerSpec, Reader,
@@ -55,6 +55,7 @@ const OFFSET_PAUSE: Duration = Duration::from_millis(20);
 pub struct KafkaLog {
     settings: Settings,
     queries: Queries,
+    group_queries: GroupQueries,
     admin: OnceLock<Admin>,
     readers: Readers,
     /// The longest transaction of any producer created here, in milliseconds: how long committed offsets may stay
@@ -76,6 +77,7 @@ impl KafkaLog {
         let queries = Queries::new(&settings)?;
         Ok(KafkaLog {
             queries,
+            group_queries: GroupQueries::new(&settings),
             admin: OnceLock::new(),
             readers: Readers::new(&settings),
             transaction_ms: AtomicU64::new(TRANSACTION_MS),
@@ -263,8 +265,9 @@ impl Log for KafkaLog {
 
     fn last_committed(&self, group: &str, at: &[TopicPartition]) -> Result<Vec<Option<Committed>>> {
         let Some(first) = at.first() else { return Ok(vec![]) };
-        let client = queries::of_group(&self.settings, group)?;
-        ffi::committed(client.client().native_ptr(), at, OFFSET_TIMEOUT).map_err(|code| {
+        let queries = self.group_queries.client(group)?;
+        ffi::committed(queries.client().native_ptr(), at, OFFSET_TIMEOUT).map_err(|code| {
+            self.group_queries.forget();
             let what = format!(
                 "offsets of the group `{group}`, {first} and {} more: {code} ({code:?})",
                 at.len() - 1

@@ -51,9 +51,34 @@ pub(super) fn client(settings: &Settings) -> Result<QueryClient> {
     Ok(Owned::new(client, "client for queries"))
 }
 
-/// One that asks what a group has committed.
-pub(super) fn of_group(settings: &Settings, group: &str) -> Result<QueryClient> {
-    let config = settings.offsets(group);
-    let client = config.create_with_context(QueryContext::default()).map_err(config_error)?;
-    Ok(Owned::new(client, "client for offsets"))
+/// The client that asks what a group has committed, without being in it: that of the group that was asked about last.
+pub(super) struct GroupQueries {
+    settings: Settings,
+    client: Mutex<Option<(String, Arc<QueryClient>)>>,
+}
+
+impl GroupQueries {
+    pub(super) fn new(settings: &Settings) -> GroupQueries {
+        GroupQueries { settings: settings.clone(), client: Mutex::new(None) }
+    }
+
+    /// The client to ask about this group.
+    pub(super) fn client(&self, group: &str) -> Result<Arc<QueryClient>> {
+        let mut kept = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((name, client)) = &*kept
+            && name == group
+        {
+            return Ok(Arc::clone(client));
+        }
+        let config = self.settings.offsets(group);
+        let client = config.create_with_context(QueryContext::default()).map_err(config_error)?;
+        let client = Arc::new(Owned::new(client, "client for offsets"));
+        *kept = Some((group.to_owned(), Arc::clone(&client)));
+        Ok(client)
+    }
+
+    /// A question got no answer: the next one goes to a new client.
+    pub(super) fn forget(&self) {
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }

@@ -178,6 +178,7 @@ class StreamingPage {
     this.showRunning();
     this.showCharts();
     this.showReceivers();
+    this.showProcesses();
     this.showActive();
     this.showFailed();
     this.showCompleted();
@@ -278,6 +279,28 @@ class StreamingPage {
         { text: r.lastErrorMessage || "-", kind: "long" },
       ],
     })), "No receiver was assigned to this process yet");
+  }
+
+  showProcesses() {
+    const { members = [], statePartitions = [], heldBack } = this.update.processes || {};
+    element("processes-section").hidden = members.length < 2 && !heldBack;
+    element("processes-title").textContent = `Processes (${members.length})`;
+    const names = members.map((m) => m.instance);
+    const gone = statePartitions.map((s) => s.owner).filter((owner, at, all) => owner && !names.includes(owner) && all.indexOf(owner) === at);
+    const rows = members.concat(gone.map((instance) => ({ instance, host: "not in the group" })));
+    const least = (of, field) => of.map((s) => s[field]).filter((time) => time !== undefined).reduce((a, b) => Math.min(a, b), Infinity);
+    const time = (ms) => (ms === Infinity ? "-" : formatTime(ms));
+    fill(element("processes"), rows.map(({ instance, host }) => {
+      const own = statePartitions.filter((s) => s.owner === instance);
+      return {
+        kind: heldBack && heldBack.by === instance ? "failing" : "",
+        cells: [
+          { text: short(instance), title: instance }, host, own.map((s) => s.partition).join(", ") || "none",
+          time(least(own, "inputTimeMs")), time(least(own, "closedTimeMs")),
+          grouped(own.reduce((sum, s) => sum + s.lag, 0)),
+        ],
+      };
+    }), "None");
   }
 
   showActive() {

@@ -10,6 +10,7 @@ use super::{
     words::{Lines, Stream, Truth, judge, violations},
 };
 use crate::subject::bootstrap;
+use serde_json::Value;
 use std::{thread::sleep, time::Duration};
 
 const STEPS: usize = 8;
@@ -52,6 +53,29 @@ fn all_work(client: &Client, id: &str, runs: &mut [Run]) {
     });
 }
 
+/// What a process says of all of them.
+fn processes(run: &Run, id: &str) -> Value {
+    let (status, text) = run.get(&format!("/api/v1/applications/{id}/processes"));
+    if status == 200 { serde_json::from_str(&text).unwrap() } else { Value::Null }
+}
+
+/// Waits until each process says that these are there, and that together they own all state partitions.
+fn all_show(id: &str, runs: &mut [Run], instances: &[&str]) {
+    let shows = |seen: &Value| {
+        let members = seen["members"].as_array().cloned().unwrap_or_default();
+        let names: Vec<_> = members.iter().map(|member| member["instance"].as_str().unwrap()).collect();
+        let states = seen["statePartitions"].as_array().cloned().unwrap_or_default();
+        names == instances
+            && !states.is_empty()
+            && states.iter().all(|state| names.contains(&state["owner"].as_str().unwrap_or_default()))
+            && members.iter().all(|member| !member["statePartitions"].as_array().unwrap().is_empty())
+    };
+    until(&format!("each process of {id} shows {instances:?}"), || {
+        runs.iter_mut().for_each(Run::must_run);
+        runs.iter().all(|run| shows(&processes(run, id)))
+    });
+}
+
 fn everything_is_counted(client: &Client, output: &str, truth: &Truth, runs: &mut [Run]) {
     until("everything is counted", || {
         runs.iter_mut().for_each(Run::must_run);
@@ -78,6 +102,7 @@ fn three_processes_share_the_state_and_come_and_go() {
     runs.extend(apps[1..].iter().map(|app| app.start("")));
     all_work(&client, &id, &mut runs);
     assert!(runs[0].text().contains(TO_TOPIC), "{}", runs[0].text());
+    all_show(&id, &mut runs, &["pod-1", "pod-2", "pod-3"]);
     for (number, step) in steps.iter().enumerate() {
         sleep(Duration::from_millis(random.below(1_500)));
         let victim = random.index(3);
@@ -124,4 +149,32 @@ fn three_processes_share_the_state_and_come_and_go() {
     let rows = client.read(&output);
     judge(&format!("seed {seed}"), &truth, &rows);
     println!("shared: {} steps, {} words, {} counts, each once", steps.len(), truth.len(), rows.len());
+}
+
+#[test]
+fn who_holds_results_back_is_shown_by_the_others() {
+    let seed = Random::seed();
+    let client = Client::new(&bootstrap());
+    let first = App::new("kafka_word_count", &client)
+        .with("exchange", "shared")
+        .with("session-timeout-ms", "30000")
+        .with("batch-interval-ms", "500");
+    let second = first.elsewhere().with("instance-id", "pod-2");
+    let (id, output) = (first.id.clone(), first.output.clone());
+    let stream = Stream::start(Lines::new(&client, &first.input, seed));
+    let mut runs = vec![first.start(""), second.start("")];
+    all_work(&client, &id, &mut runs);
+    all_show(&id, &mut runs, &["pod-1", "pod-2"]);
+    runs[1].signal("STOP");
+    until("the other one is named", || processes(&runs[0], &id)["heldBack"]["by"] == "pod-2");
+    let metrics = runs[0].get("/metrics").1;
+    for name in ["tidegate_processes 2", "tidegate_exchange_lag_records{", "tidegate_input_time_seconds{"] {
+        assert!(metrics.contains(name), "{name} is missing: {metrics}");
+    }
+    runs[1].signal("CONT");
+    until("nobody is named any more", || processes(&runs[0], &id)["heldBack"] == Value::Null);
+    let truth = stream.finish();
+    everything_is_counted(&client, &output, &truth, &mut runs);
+    runs.into_iter().for_each(|run| drop(run.stop()));
+    judge(&format!("held back, seed {seed}"), &truth, &client.read(&output));
 }

@@ -3,6 +3,10 @@
 //! Owns no facts: everything comes from the loop. Invariants: never blocks for long; bad records are logged at a
 //! limited rate and always counted; a listener that panics ends nothing.
 
+mod seldom;
+mod stalled;
+
+use self::{seldom::Seldom, stalled::Stalled};
 use super::{
     bad_records::BadRecords,
     history::{History, Position},
@@ -10,8 +14,6 @@ use super::{
     listeners::{GIVEN_UP, Listeners},
     metrics::{Metrics, Outcome},
     progress::{self, Snapshot},
-    seldom::Seldom,
-    stalled::Stalled,
     status::{Checkpoint, Phase, Status},
 };
 use crate::{
