@@ -10,10 +10,8 @@ use std::collections::BTreeMap;
 /// Folders that exist for tests.
 const FOR_TESTS: [&str; 2] = ["src/testing/", "src/sim/"];
 /// Items that only tests name, and why they exist.
-const ONLY_TESTS: [(&str, &str); 2] = [
-    ("kept_bytes", "no call of the boundary shows what a log in memory still holds"),
-    ("held_back", "the page does not show yet who holds a time back"),
-];
+const ONLY_TESTS: [(&str, &str); 1] =
+    [("kept_bytes", "no call of the boundary shows what a log in memory still holds")];
 const KINDS: [&str; 7] = ["fn", "struct", "enum", "trait", "type", "const", "static"];
 
 /// Public items of the sources that neither code nor an example names. `shown` are the texts of examples and
