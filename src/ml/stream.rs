@@ -13,7 +13,7 @@ use crate::{
     plan::{Factory, Layout, Node, Operation, Role},
     record::{Chunk, Data, Partition, Value},
     sink::{KeepLatest, Latest, SinkShape},
-    state::{Handle, Table},
+    state::{Handle, Merge, Placement, Table},
 };
 use std::sync::Arc;
 
@@ -126,7 +126,7 @@ pub trait Training: Algorithm + Sized {
             let (algorithm, home, state) = (taught.clone(), place.clone(), Handle::at(stores[0]));
             Box::new(Train { algorithm, home, emit_schedule, state, examples: vec![], held_bytes: 0 })
         });
-        let store = |name: &str| vec![Table::<(), Self::Model>::spec(name)];
+        let store = |name: &str| vec![Table::<(), Self::Model>::spec(name).placed(Placement::Home)];
         let models = gathered.operation("model", &op, factory, store).kept();
         Trained { algorithm, home, models }
     }
@@ -229,7 +229,7 @@ impl<A: Algorithm> Trained<A> {
             let (home, initial, state) = (home.clone(), algorithm.initial(), Handle::at(stores[0]));
             Box::new(Show { home, initial, state, shown: false })
         });
-        let store = |name: &str| vec![Table::<(), A::Model>::spec(name)];
+        let store = |name: &str| vec![Table::<(), A::Model>::spec(name).placed(Placement::Home)];
         let shown: DStream<A::Model> = self.models.operation("latest", &op, factory, store);
         let kept = latest.clone();
         shown.end("latest", &op, SinkShape::two_phase("", move |_| KeepLatest::new(kept.clone())));
@@ -301,7 +301,7 @@ impl<A: Algorithm> Trained<A> {
             Box::new(Predict { algorithm, state, scoring, model: None, next: None })
         });
         let path = format!("{}.{kind}({})", models.path(), rows.path());
-        let stores = vec![Table::<(), A::Model>::spec(path.clone())];
+        let stores = vec![Table::<(), A::Model>::spec(path.clone()).placed(Placement::Each(Merge::Same))];
         let node = Node::new(op, kind, path, Role::Operator(factory)).keeping(stores);
         let formats: [Arc<dyn ExchangeFormat>; 2] = [Arc::new(Rows::<T>::default()), format];
         models.add(node.reading([rows.node(), models.node()]).in_formats(formats))

@@ -4,7 +4,7 @@
 //! Invariant: equal fingerprints mean that state and rows in flight of one program can be read by the other.
 
 use super::{Role, Topology};
-use crate::record::hash_bytes;
+use crate::{record::hash_bytes, state::Placement};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -28,6 +28,9 @@ pub struct Fingerprint {
     pub stores: BTreeMap<String, String>,
     /// Format of each exchange edge by name.
     pub edges: BTreeMap<String, String>,
+    /// In which state partition the rows of each store are, by its name; empty in versions that did not tell.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub store_placements: BTreeMap<String, Placement>,
 }
 
 /// What happens to the rows of an edge when a changed program starts over what another one left.
@@ -52,7 +55,7 @@ impl Fingerprint {
     /// The fingerprint of a topology that runs with so many state partitions.
     #[must_use]
     pub fn of(plan: &Topology, state_partitions: u32) -> Self {
-        let stores = plan.nodes.iter().flat_map(|n| &n.stores).map(|s| (s.name.clone(), s.format.clone()));
+        let stores = || plan.nodes.iter().flat_map(|n| &n.stores);
         let names = plan.edge_names();
         let edges = plan.iter().filter_map(|(id, n)| match &n.role {
             Role::Exchange(_, format) => Some((names[&id].clone(), format.name())),
@@ -62,8 +65,9 @@ impl Fingerprint {
             state_partitions: if plan.is_keyed() { state_partitions } else { 0 },
             placement: PLACEMENT.into(),
             source_placement: if plan.has_state_partitions() { SOURCES.into() } else { String::new() },
-            stores: stores.collect(),
+            stores: stores().map(|s| (s.name.clone(), s.format.clone())).collect(),
             edges: edges.collect(),
+            store_placements: stores().map(|s| (s.name.clone(), s.placement)).collect(),
         }
     }
 
@@ -114,6 +118,11 @@ impl Fingerprint {
         if was != is && !was.is_empty() && !is.is_empty() {
             lines.push(format!("  placement of source partitions: was {was}, is {is}"));
         }
+        for (name, is) in &self.store_placements {
+            if let Some(was) = before.store_placements.get(name).filter(|was| *was != is) {
+                lines.push(format!("  placement of store `{name}`: was {was}, is {is}"));
+            }
+        }
         lines
     }
 }
@@ -121,6 +130,7 @@ impl Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::Merge;
 
     fn with(stores: &[(&str, &str)], partitions: u32) -> Fingerprint {
         let stores = stores.iter().map(|(n, f)| ((*n).to_owned(), (*f).to_owned())).collect();
@@ -130,6 +140,7 @@ mod tests {
             source_placement: SOURCES.into(),
             stores,
             edges: BTreeMap::new(),
+            store_placements: BTreeMap::from([("a".to_owned(), Placement::Key)]),
         }
     }
 
@@ -160,6 +171,14 @@ mod tests {
         };
         let moved = of("sources/2").moves_since(&before);
         assert!(moved[0].contains("was sources/1, is sources/2"), "{moved:?}");
+        let elsewhere = Fingerprint {
+            store_placements: BTreeMap::from([("a".to_owned(), Placement::Each(Merge::Least))]),
+            ..with(&[("a", "u8")], 8)
+        };
+        let moved = elsewhere.moves_since(&before);
+        assert_eq!(moved, ["  placement of store `a`: was by key, is in each, the least"]);
+        let untold = Fingerprint { store_placements: BTreeMap::new(), ..before.clone() };
+        assert!(elsewhere.moves_since(&untold).is_empty(), "an earlier version, which did not tell");
         assert!(
             before.moves_since(&of("")).is_empty(),
             "an earlier version, in which the group assigned both"

@@ -3,7 +3,7 @@
 //! Owns the store's name, its id and the handle to the database. Knows no type and no staged change. Invariant: codec
 //! errors name the store.
 
-use super::{Backend, Store, StoreId, StoreSpec, VisitRow, changelog};
+use super::{Backend, Placement, Store, StoreId, StoreSpec, VisitRow, changelog};
 use crate::{
     codec::{Stored, format_of, key_refusal, stored_format, value_refusal},
     error::{Error, Result},
@@ -74,6 +74,7 @@ pub(super) fn spec<K: Value, V: Value, S: Store>(
     };
     StoreSpec {
         name,
+        placement: Placement::Key,
         refusal: key_refusal::<K>().or_else(value_refusal::<V>),
         formats: vec![format.clone()],
         format,

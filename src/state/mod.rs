@@ -10,6 +10,7 @@ mod keyspace;
 mod memory;
 mod ordered;
 mod overlay;
+mod placement;
 mod rocks;
 mod rocks_options;
 mod staged;
@@ -19,6 +20,7 @@ pub use directory::StateDirectory;
 pub use memory::MemoryStorage;
 pub use ordered::OrderedTable;
 pub use overlay::Overlay;
+pub use placement::{Merge, Placement};
 pub use rocks::RocksStorage;
 pub use staged::Slot;
 pub use table::Table;
@@ -183,9 +185,27 @@ pub struct StoreSpec {
     pub refusal: Option<String>,
     /// Compares `format` with an earlier one.
     pub changes_since: ChangesSince,
+    /// In which state partition its rows are.
+    pub placement: Placement,
     /// Creates the typed view of the store with this name on an opened database; the name may differ from the first
     /// one.
     pub open: OpenStore,
+}
+
+impl StoreSpec {
+    /// The same store, its rows placed otherwise than by its key.
+    ///
+    /// ```
+    /// use tidegate::state::{Placement, Table};
+    ///
+    /// let model = Table::<(), u64>::spec("model").placed(Placement::Home);
+    /// assert_eq!(model.placement.to_string(), "in one state partition");
+    /// ```
+    #[must_use]
+    pub fn placed(mut self, placement: Placement) -> Self {
+        self.placement = placement;
+        self
+    }
 }
 
 /// A typed index into the stores of a task. Copy it into the operator; open it once per chunk.

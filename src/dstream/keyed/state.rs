@@ -10,7 +10,7 @@ use crate::{
     },
     plan::{Factory, Input, Layout, Node, Operation},
     record::{BatchTime, Data, Key, Value},
-    state::{Handle, Table},
+    state::{Handle, Merge, Placement, Table},
 };
 use std::{ops::Deref, sync::Arc, time::Duration};
 
@@ -90,7 +90,7 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         });
         rows.operation("update_state_by_key", op, factory, |name| {
             let mut stores = vec![Table::<K, S>::spec(name)];
-            stores.extend(has_initial.then(|| Seeded::spec(format!("{name}.seeded"))));
+            stores.extend(has_initial.then(|| Seeded::spec(format!("{name}.seeded")).placed(Placement::Each(Merge::Least))));
             stores
         })
     }
@@ -143,8 +143,8 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         let rows = self.by_key::<NoCombine<V>>(&op, None);
         let states: DStream<(K, S)> = rows.operation("map_with_state", &op, factory, |name| {
             let mut stores = vec![Table::<K, Kept<S>>::spec(name)];
-            stores.extend(idle_timeout.map(|_| TimeoutIndex::<K>::spec(format!("{name}.timeouts"))));
-            stores.extend(has_initial.then(|| Seeded::spec(format!("{name}.seeded"))));
+            stores.extend(idle_timeout.map(|_| TimeoutIndex::<K>::spec(format!("{name}.timeouts")).placed(Placement::KeyAfterTime)));
+            stores.extend(has_initial.then(|| Seeded::spec(format!("{name}.seeded")).placed(Placement::Each(Merge::Least))));
             stores
         });
         let mapped = states.then("mapped", &op, Layout::Any, pass_on());

@@ -12,7 +12,7 @@ use crate::{
     },
     plan::{Factory, Layout, Operation, Role},
     record::{Data, Key, Value},
-    state::{Handle, Table},
+    state::{Handle, Merge, Placement, Table},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -346,8 +346,9 @@ impl<T: Data> DStream<Message<T>> {
             Box::new(EventReduce::<K, V, _>::new(spans, gives, f.clone(), windows, marks))
         });
         placed.operation(kind, op, behind, |name| {
-            let marks = Table::<u8, EventMarks>::spec(format!("{name}.mark"));
-            vec![Table::<WindowKey<K>, WindowValue<V>>::spec(name), marks]
+            let marks = Table::<u8, EventMarks>::spec(format!("{name}.mark")).placed(Placement::Each(Merge::Least));
+            let windows = Table::<WindowKey<K>, WindowValue<V>>::spec(name).placed(Placement::KeyAfterTime);
+            vec![windows, marks]
         })
     }
 }

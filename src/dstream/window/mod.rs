@@ -27,7 +27,7 @@ use crate::{
     },
     plan::{Factory, Layout, Node, Operation, Role, WindowSpec},
     record::{Data, Key, Value},
-    state::{Handle, StoreSpec, Table},
+    state::{Handle, Merge, Placement, StoreSpec, Table},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -192,7 +192,7 @@ impl<T: Value> DStream<T> {
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             Box::new(WindowRows::<T>::new(slides, Handle::at(stores[0]), Handle::at(stores[1])))
         });
-        placed.windowed("window", op, factory, spec, |path| vec![Blocks::<T>::spec(path), marks(path)])
+        placed.windowed("window", op, factory, spec, |path| vec![Blocks::<T>::spec(path).placed(Placement::Blocks), marks(path)])
     }
 }
 
@@ -334,7 +334,7 @@ impl<K: Key, V: Value> DStream<(K, V)> {
             let (panes, marks) = (Handle::at(stores[0]), Handle::at(stores[1]));
             Box::new(WindowReduce::<K, V, F>::new(slides, pane_ms, f.clone(), panes, marks))
         });
-        placed.windowed(kind, op, factory, spec, |path| vec![Panes::<K, V>::spec(path), marks(path)])
+        placed.windowed(kind, op, factory, spec, |path| vec![Panes::<K, V>::spec(path).placed(Placement::KeyAfterTime), marks(path)])
     }
 
     fn inverse_window<F, G>(
@@ -357,7 +357,7 @@ impl<K: Key, V: Value> DStream<(K, V)> {
         });
         placed.windowed(kind, op, factory, spec, |path| {
             let totals = Totals::<K, V>::spec(format!("{path}.totals"));
-            vec![Panes::<K, V>::spec(path), totals, marks(path)]
+            vec![Panes::<K, V>::spec(path).placed(Placement::KeyAfterTime), totals, marks(path)]
         })
     }
 }
@@ -405,5 +405,5 @@ fn window(length: Duration, slide: Duration) -> WindowSpec {
 }
 
 fn marks(path: &str) -> StoreSpec {
-    Table::<u8, Mark>::spec(format!("{path}.mark"))
+    Table::<u8, Mark>::spec(format!("{path}.mark")).placed(Placement::Each(Merge::Least))
 }
