@@ -90,7 +90,10 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         });
         rows.operation("update_state_by_key", op, factory, |name| {
             let mut stores = vec![Table::<K, S>::spec(name)];
-            stores.extend(has_initial.then(|| Seeded::spec(format!("{name}.seeded")).placed(Placement::Each(Merge::Least))));
+            stores.extend(
+                has_initial
+                    .then(|| Seeded::spec(format!("{name}.seeded")).placed(Placement::Each(Merge::Least))),
+            );
             stores
         })
     }
@@ -143,8 +146,13 @@ impl<K: Data, V: Data> DStream<(K, V)> {
         let rows = self.by_key::<NoCombine<V>>(&op, None);
         let states: DStream<(K, S)> = rows.operation("map_with_state", &op, factory, |name| {
             let mut stores = vec![Table::<K, Kept<S>>::spec(name)];
-            stores.extend(idle_timeout.map(|_| TimeoutIndex::<K>::spec(format!("{name}.timeouts")).placed(Placement::KeyAfterTime)));
-            stores.extend(has_initial.then(|| Seeded::spec(format!("{name}.seeded")).placed(Placement::Each(Merge::Least))));
+            stores.extend(idle_timeout.map(|_| {
+                TimeoutIndex::<K>::spec(format!("{name}.timeouts")).placed(Placement::KeyAfterTime)
+            }));
+            stores.extend(
+                has_initial
+                    .then(|| Seeded::spec(format!("{name}.seeded")).placed(Placement::Each(Merge::Least))),
+            );
             stores
         });
         let mapped = states.then("mapped", &op, Layout::Any, pass_on());

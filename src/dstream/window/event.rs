@@ -346,7 +346,8 @@ impl<T: Data> DStream<Message<T>> {
             Box::new(EventReduce::<K, V, _>::new(spans, gives, f.clone(), windows, marks))
         });
         placed.operation(kind, op, behind, |name| {
-            let marks = Table::<u8, EventMarks>::spec(format!("{name}.mark")).placed(Placement::Each(Merge::Least));
+            let marks =
+                Table::<u8, EventMarks>::spec(format!("{name}.mark")).placed(Placement::Each(Merge::Least));
             let windows = Table::<WindowKey<K>, WindowValue<V>>::spec(name).placed(Placement::KeyAfterTime);
             vec![windows, marks]
         })

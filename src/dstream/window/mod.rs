@@ -192,7 +192,9 @@ impl<T: Value> DStream<T> {
         let factory: Factory = Arc::new(move |stores: &[usize]| {
             Box::new(WindowRows::<T>::new(slides, Handle::at(stores[0]), Handle::at(stores[1])))
         });
-        placed.windowed("window", op, factory, spec, |path| vec![Blocks::<T>::spec(path).placed(Placement::Blocks), marks(path)])
+        placed.windowed("window", op, factory, spec, |path| {
+            vec![Blocks::<T>::spec(path).placed(Placement::Blocks), marks(path)]
+        })
     }
 }
 
@@ -334,7 +336,9 @@ impl<K: Key, V: Value> DStream<(K, V)> {
             let (panes, marks) = (Handle::at(stores[0]), Handle::at(stores[1]));
             Box::new(WindowReduce::<K, V, F>::new(slides, pane_ms, f.clone(), panes, marks))
         });
-        placed.windowed(kind, op, factory, spec, |path| vec![Panes::<K, V>::spec(path).placed(Placement::KeyAfterTime), marks(path)])
+        placed.windowed(kind, op, factory, spec, |path| {
+            vec![Panes::<K, V>::spec(path).placed(Placement::KeyAfterTime), marks(path)]
+        })
     }
 
     fn inverse_window<F, G>(
