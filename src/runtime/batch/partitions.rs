@@ -100,12 +100,14 @@ impl Partitions {
         self.states.iter_mut().for_each(StatePartition::abort);
     }
 
-    /// The time that a stage of all state partitions can close next, and that none of them has still to hear of.
+    /// The time that a stage of all state partitions can close next, and that none of them has still to hear of: one that can close a
+    /// later time next has heard of all before, and needs no closing for them, as it begins with that one.
     #[must_use]
     pub fn closable(&self, stage: u32) -> Option<BatchTime> {
         let time = self.states.iter().filter_map(|state| state.closable(stage)).min()?;
-        let is_known =
-            |state: &StatePartition| state.closable(stage) == Some(time) || state.has_closed(stage, time);
+        let is_known = |state: &StatePartition| {
+            state.closable(stage).is_some_and(|next| next >= time) || state.has_closed(stage, time)
+        };
         self.states.iter().all(is_known).then_some(time)
     }
 
