@@ -12,7 +12,7 @@ use crate::{
     operator::{Context, EmitSchedule, ExchangeFormat, Operator, Port, Rows, SinglePartition},
     plan::{Factory, Layout, Node, Operation, Role},
     record::{Chunk, Data, Partition, Value},
-    sink::{KeepLatest, Latest, SinkShape},
+    sink::{Gather, KeepLatest, Latest, SinkShape},
     state::{Handle, Merge, Placement, Table},
 };
 use std::sync::Arc;
@@ -232,7 +232,8 @@ impl<A: Algorithm> Trained<A> {
         let store = |name: &str| vec![Table::<(), A::Model>::spec(name).placed(Placement::Home)];
         let shown: DStream<A::Model> = self.models.operation("latest", &op, factory, store);
         let kept = latest.clone();
-        shown.end("latest", &op, SinkShape::two_phase("", move |_| KeepLatest::new(kept.clone())));
+        let shape = SinkShape::two_phase("", move |_| KeepLatest::new(kept.clone()));
+        shown.end("latest", &op, shape.gathered(Gather::rows::<A::Model>()));
         self.models.view(latest.view(self.models.path().as_ref()));
         latest
     }

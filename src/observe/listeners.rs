@@ -33,7 +33,7 @@ pub const GIVEN_UP: &str = "the batch was given up; its input comes again";
 /// What is known of a program before it runs.
 pub fn program(plan: &Topology, config: &Config, instance: Arc<str>, launched_ms: i64) -> Program {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let sinks = plan.nodes.iter().filter_map(|node| {
+    let sinks = plan.outputs().into_iter().filter_map(|(_, node)| {
         let Role::Sink { topics, .. } = &node.role else { return None };
         let name = format!("{} {}", node.kind, topics.join(", "));
         let name = name.trim_end().to_owned();
@@ -140,14 +140,10 @@ impl Listeners {
         let topics = |(id, spec): (NodeId, &SourceSpec)| {
             spec.topics.iter().map(|t| (t.clone(), id.0)).collect::<Vec<_>>()
         };
-        let of_sink = |(id, node): (NodeId, &Node)| match node.role {
-            Role::Sink { .. } => Some(lineage(plan, id)),
-            _ => None,
-        };
         Listeners {
             registered,
             streams: plan.sources().flat_map(topics).collect(),
-            lineages: plan.iter().filter_map(of_sink).collect(),
+            lineages: plan.outputs().into_iter().map(|(id, _)| lineage(plan, id)).collect(),
             program,
             receiver_streams: plan
                 .receivers

@@ -21,14 +21,16 @@ impl SinglePartition {
         SinglePartition(name.into())
     }
 
-    fn partition(&self, cx: &Context<'_>) -> Partition {
-        partition_of(self.0.as_bytes(), cx.out.partitions)
+    /// Which of so many it is.
+    #[must_use]
+    pub fn among(&self, partitions: u32) -> Partition {
+        partition_of(self.0.as_bytes(), partitions)
     }
 
     /// Whether this task is it.
     #[must_use]
     pub fn is_here(&self, cx: &Context<'_>) -> bool {
-        self.partition(cx) == cx.out.partition
+        self.among(cx.out.partitions) == cx.out.partition
     }
 }
 
@@ -37,7 +39,7 @@ pub struct GatherExchange(pub SinglePartition);
 
 impl Operator for GatherExchange {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
-        cx.out.to_partition(self.0.partition(cx), input);
+        cx.out.to_partition(self.0.among(cx.out.partitions), input);
         Ok(())
     }
 }

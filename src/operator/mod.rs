@@ -134,6 +134,8 @@ pub struct Context<'a> {
     pub counters: &'a mut Counters,
     /// Everything that was in the task's input partition at this batch time is read.
     pub caught_up: BatchTime,
+    /// Who made the rows that are taken: for what reads an edge the task at its other end, otherwise this one.
+    pub sender: &'a Upstream,
     /// Where results go.
     pub out: Emitter<'a>,
 }
@@ -184,7 +186,7 @@ pub enum Output {
         /// The sink node.
         node: NodeId,
         /// The task that made them.
-        partition: Partition,
+        from: Upstream,
         /// The rows.
         chunk: Chunk,
     },

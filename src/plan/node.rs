@@ -6,7 +6,7 @@
 use super::operation::{Kind, Operation, OperationId};
 use crate::{
     operator::{ExchangeFormat, NodeId, Operator, Port},
-    sink::TwoPhaseSpec,
+    sink::{Intake, TwoPhaseSpec},
     source::{MakeLocal, SourceSpec},
     state::StoreSpec,
 };
@@ -99,6 +99,8 @@ pub enum Role {
         topics: Vec<Arc<str>>,
         /// The output outside the log that takes the rows, if there is one.
         two_phase: Option<TwoPhaseSpec>,
+        /// Where it takes rows.
+        intake: Intake,
     },
 }
 

@@ -90,9 +90,10 @@ impl Topology {
     }
 
     fn check_edges(&self, told: &[OperationId], mistakes: &mut Vec<String>) {
+        let plan = if self.is_keyed() { self.clone().gathered() } else { self.clone() };
         let mut names: Map<String, &Place> = Map::default();
-        for (id, name) in self.edge_names() {
-            let operation = &self.node(id).operation;
+        for (id, name) in plan.edge_names() {
+            let operation = &plan.node(id).operation;
             let at = &operation.place;
             if let Some(other) = names.insert(name, at).filter(|_| !told.contains(&operation.id)) {
                 mistakes.push(format!(
@@ -101,8 +102,8 @@ impl Topology {
             }
         }
         let mut ids: Map<EdgeId, String> = Map::default();
-        for edge in self.all_edges() {
-            let (name, at) = (edge.name, &self.node(edge.from.node).operation.place);
+        for edge in plan.all_edges() {
+            let (name, at) = (edge.name, &plan.node(edge.from.node).operation.place);
             if let Some(other) = ids.insert(EdgeId::of(&name), name.clone()).filter(|other| *other != name) {
                 mistakes.push(format!(
                     "{at}: the exchanges `{name}` and `{other}` have the same short id\n  help: name one of the operations: `.named(\"...\")`"

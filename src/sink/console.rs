@@ -1,29 +1,55 @@
 //! Rows become lines of the console.
 //!
-//! Owns the operator that formats them. Knows no terminal: the program shows them after the commit, at most
-//! once.
+//! Owns the operators that format them, and those that show what came from many tasks. Knows no terminal: the program shows them
+//! after the commit, at most once.
 
-use super::display::{self, PrintOptions};
+use super::{
+    display::{self, PrintOptions},
+    gather::Gather,
+};
 use crate::{
     error::Result,
-    operator::{Context, EmitSchedule, Operator, Output, Port},
+    operator::{Context, EmitSchedule, Operator, Output, Port, Rows, SinglePartition},
     record::{Chunk, Value},
 };
-use std::marker::PhantomData;
+use std::{marker::PhantomData, sync::Arc};
 
-/// `print`: the first rows of each batch, shown after the commit.
-pub struct ConsoleSink<T> {
+/// The first rows of a task in a batch, as text; one more is kept, so that it is known whether there are more.
+struct FirstRows<T> {
     options: PrintOptions,
-    emit_schedule: EmitSchedule,
     shown: Vec<String>,
     rows: PhantomData<fn(T)>,
 }
 
-impl<T> ConsoleSink<T> {
-    /// Shows the first rows of a batch; one more is kept, so that it is known whether there are more.
+impl<T: Value> FirstRows<T> {
+    fn of(options: PrintOptions) -> Self {
+        FirstRows { options, shown: vec![], rows: PhantomData }
+    }
+
+    fn add(&mut self, input: &Chunk) -> Result {
+        let room = room(&self.shown, self.options.rows_max);
+        for row in input.view::<Vec<T>>().iter().take(room) {
+            self.shown.push(display::shown(row, self.options.format)?);
+        }
+        Ok(())
+    }
+}
+
+fn room(shown: &[String], rows_max: usize) -> usize {
+    (rows_max + 1).saturating_sub(shown.len())
+}
+
+/// `print` of each task: the first rows of each batch, shown after the commit.
+pub struct ConsoleSink<T> {
+    first: FirstRows<T>,
+    emit_schedule: EmitSchedule,
+}
+
+impl<T: Value> ConsoleSink<T> {
+    /// Shows the first rows of a batch.
     #[must_use]
     pub fn new(options: PrintOptions, emit_schedule: EmitSchedule) -> Self {
-        ConsoleSink { options, emit_schedule, shown: vec![], rows: PhantomData }
+        ConsoleSink { first: FirstRows::of(options), emit_schedule }
     }
 }
 
@@ -33,17 +59,80 @@ impl<T: Value> Operator for ConsoleSink<T> {
     }
 
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
-        let room = (self.options.rows_max + 1).saturating_sub(self.shown.len());
-        for row in input.view::<Vec<T>>().iter().take(room) {
-            self.shown.push(display::shown(row, self.options.format)?);
+        self.first.add(&input)
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        let rows = std::mem::take(&mut self.first.shown);
+        if self.emit_schedule.is_due(!rows.is_empty(), cx.batch.time) {
+            cx.out.output(Output::Console {
+                node: cx.out.node(),
+                rows,
+                rows_max: self.first.options.rows_max,
+            });
         }
+        Ok(())
+    }
+}
+
+/// `print` of all tasks together: each sends its first rows, as text, to one.
+#[must_use]
+pub fn gathered<T: Value>(options: PrintOptions, emit_schedule: EmitSchedule) -> Gather {
+    let rows_max = options.rows_max;
+    Gather {
+        exchange: Arc::new(move |home| {
+            Box::new(SendFirstRows { first: FirstRows::<T>::of(options), home: home.clone() })
+        }),
+        format: Arc::new(Rows::<String>::default()),
+        sink: Arc::new(move |home| {
+            Box::new(ShowFirstRows { home: home.clone(), rows_max, emit_schedule, shown: vec![] })
+        }),
+    }
+}
+
+struct SendFirstRows<T> {
+    first: FirstRows<T>,
+    home: SinglePartition,
+}
+
+impl<T: Value> Operator for SendFirstRows<T> {
+    fn sees_batches(&self) -> bool {
+        true
+    }
+
+    fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
+        self.first.add(&input)
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        let rows = std::mem::take(&mut self.first.shown);
+        cx.out.to_partition(self.home.among(cx.out.partitions), Chunk::rows(rows));
+        Ok(())
+    }
+}
+
+struct ShowFirstRows {
+    home: SinglePartition,
+    rows_max: usize,
+    emit_schedule: EmitSchedule,
+    shown: Vec<String>,
+}
+
+impl Operator for ShowFirstRows {
+    fn sees_batches(&self) -> bool {
+        true
+    }
+
+    fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
+        let room = room(&self.shown, self.rows_max);
+        self.shown.extend(input.take::<Vec<String>>().into_iter().take(room));
         Ok(())
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let rows = std::mem::take(&mut self.shown);
-        if self.emit_schedule.is_due(!rows.is_empty(), cx.batch.time) {
-            cx.out.output(Output::Console { node: cx.out.node(), rows, rows_max: self.options.rows_max });
+        if self.emit_schedule.is_due(!rows.is_empty(), cx.batch.time) && self.home.is_here(cx) {
+            cx.out.output(Output::Console { node: cx.out.node(), rows, rows_max: self.rows_max });
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ mod console;
 mod display;
 mod files;
 mod foreach_batch;
+mod gather;
 mod latest;
 pub mod outbox;
 #[cfg(feature = "postgres")]
@@ -44,7 +45,8 @@ pub use two_phase::{Collected, TwoPhaseContext, TwoPhaseSink};
 
 #[doc(hidden)]
 pub use {
-    console::ConsoleSink,
+    console::{ConsoleSink, gathered as gathered_print},
+    gather::{Gather, Intake},
     latest::{KeepLatest, View},
     rdd::ForeachRdd,
     remembered::Remember,

@@ -5,6 +5,7 @@
 //! where the destination is not reachable.
 
 use super::{
+    gather::{Gather, Intake},
     outbox::{OutboxSpec, OutboxWriter, topic_of},
     topic::{TopicSink, TopicsSink},
     two_phase::{Collect, TwoPhaseContext, TwoPhaseSink, TwoPhaseSpec},
@@ -59,6 +60,8 @@ pub struct SinkShape<T> {
     pub(crate) topics: Vec<Arc<str>>,
     /// Takes the rows of a batch before the commit.
     pub(crate) two_phase: Option<TwoPhaseSpec>,
+    /// Where it takes them.
+    pub(crate) intake: Intake,
     /// Takes the rows from an internal topic.
     pub(crate) outbox: Option<OutboxSpec>,
     pub(super) rows: PhantomData<fn(T)>,
@@ -157,6 +160,11 @@ impl<T: Data> SinkShape<T> {
         SinkShape { two_phase, ..Self::ending_in(operator) }
     }
 
+    /// The same, with all rows of a batch in one process, also where several make them.
+    pub(crate) fn gathered(self, gather: Gather) -> Self {
+        SinkShape { intake: Intake::Gathered(gather), ..self }
+    }
+
     /// The shape of a sink whose settings are wrong: it counts as an output of a program that does not start.
     pub(crate) fn wrong() -> Self {
         Self::ending_in(|| Collect)
@@ -164,6 +172,7 @@ impl<T: Data> SinkShape<T> {
 
     fn ending_in<O: Operator + 'static>(operator: impl Fn() -> O + Send + Sync + 'static) -> Self {
         let operator: MakeOperator = Arc::new(move || Box::new(operator()));
-        SinkShape { operator, topics: vec![], two_phase: None, outbox: None, rows: PhantomData }
+        let (topics, intake) = (vec![], Intake::EachTask);
+        SinkShape { operator, topics, two_phase: None, intake, outbox: None, rows: PhantomData }
     }
 }

@@ -149,8 +149,8 @@ impl Operator for Collect {
     }
 
     fn process(&mut self, _: Port, chunk: Chunk, cx: &mut Context<'_>) -> Result {
-        let (node, partition) = (cx.out.node(), cx.out.partition);
-        cx.out.output(Output::Collected { node, partition, chunk });
+        let (node, from) = (cx.out.node(), cx.out.upstream.clone());
+        cx.out.output(Output::Collected { node, from, chunk });
         Ok(())
     }
 }

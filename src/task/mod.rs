@@ -58,6 +58,8 @@ pub struct Task {
     state_partitions: u32,
     /// Everything that was in its input partition at this batch time is read.
     caught_up: BatchTime,
+    /// Who sent the rows that are taken, if they are of an edge.
+    sender: Option<Upstream>,
     stopwatch: Option<Stopwatch>,
     running: Arc<Running>,
     /// Whether panics are hidden.
@@ -140,6 +142,7 @@ impl Task {
             ending: 0,
             state_partitions,
             caught_up: BatchTime(i64::MAX), // what another task makes comes in the same batch
+            sender: None,
             stopwatch: None,
             running,
             quiet: false,
@@ -222,10 +225,14 @@ impl Task {
         assert_eq!(inlet.stage, upstream.stage(), "rows of another stage on edge {edge}");
         let readers = inlet.readers.clone();
         let Some((last, rest)) = readers.split_last() else { return Ok(()) };
+        self.sender = Some(upstream);
+        let mut handed = Ok(());
         for to in rest {
-            self.hand_over(batch, *to, chunk.clone())?;
+            handed = handed.and_then(|()| self.hand_over(batch, *to, chunk.clone()));
         }
-        self.hand_over(batch, *last, chunk)
+        handed = handed.and_then(|()| self.hand_over(batch, *last, chunk));
+        self.sender = None;
+        handed
     }
 
     /// Ends the batch in every operator, in order.
@@ -366,9 +373,14 @@ impl Task {
             partition: self.id.partition,
             partitions: self.state_partitions,
         };
-        let caught_up = self.caught_up;
-        let mut cx =
-            Context { batch, stores: &mut self.stores, counters: &mut self.counters, caught_up, out };
+        let mut cx = Context {
+            batch,
+            stores: &mut self.stores,
+            counters: &mut self.counters,
+            caught_up: self.caught_up,
+            sender: self.sender.as_ref().unwrap_or(&self.upstream),
+            out,
+        };
         let failed = |reason: String| Error::Operator {
             operator: label.to_string(),
             partition: self.id.partition.0,

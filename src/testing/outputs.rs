@@ -78,7 +78,7 @@ fn batches_of<U: Data + PartialOrd>(
     let output: Arc<Mutex<Option<Vec<U>>>> = Arc::default();
     let mut driver = Driver::new(|ssc| {
         let output = output.clone();
-        stream(ssc).foreach_rdd(move |rdd, _| {
+        stream(ssc).foreach_rdd_here(move |rdd, _| {
             let mut rows = rdd.collect();
             rows.sort_by(|a, b| a.partial_cmp(b).unwrap_or(Ordering::Equal));
             output.lock().unwrap_or_else(PoisonError::into_inner).replace(rows);

@@ -241,7 +241,7 @@ fn the_fingerprint_is_of_names_formats_and_stages() {
             .group_by_key()
             .map_values(|v| v.len())
             .print();
-        ssc.text("b").print();
+        ssc.text("b").to_kafka_values("out", Utf8);
     };
     assert_eq!(first, print(same));
     let others: [fn(&StreamingContext); 3] = [

@@ -32,6 +32,7 @@ mod once_trigger;
 mod operations;
 mod operations_model;
 mod outputs;
+mod outputs_gathered;
 mod outputs_postgres;
 mod outputs_sim;
 mod past_batches;

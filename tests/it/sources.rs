@@ -100,7 +100,7 @@ impl<T: Clone> Rows<T> {
 }
 
 /// The rows of a stream in the order of their batches.
-fn collect<T: tidegate::record::Data>(stream: &tidegate::DStream<T>) -> Rows<T> {
+fn collect<T: tidegate::Value>(stream: &tidegate::DStream<T>) -> Rows<T> {
     let rows = Rows(Arc::default());
     let into = rows.clone();
     stream.foreach_rdd(move |rdd, _| {

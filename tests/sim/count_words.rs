@@ -16,7 +16,7 @@ pub fn lines(builder: &StreamBuilder) -> DStream<Text> {
     builder.source::<Text>(SourceOptions::topic("lines"), Utf8, std::panic::Location::caller())
 }
 
-fn words(builder: &StreamBuilder) -> DStream<Text> {
+pub fn words(builder: &StreamBuilder) -> DStream<Text> {
     lines(builder).flat_map(|line| line.split(' ')).filter(|word| !word.is_empty())
 }
 

@@ -15,8 +15,8 @@ use crate::{
     plan::{Factory, Layout, Operation, Role},
     record::{BatchTime, Data, RawChunkBuilder, Value},
     sink::{
-        ConsoleSink, ForeachRdd, Outcome, PrintOptions, Rdd, Remember, Remembered, Sink, SinkContext,
-        SinkShape, TwoPhaseContext,
+        ConsoleSink, ForeachRdd, Gather, Intake, Outcome, PrintOptions, Rdd, Remember, Remembered, Sink,
+        SinkContext, SinkShape, TwoPhaseContext, gathered_print,
     },
 };
 use std::{cell::RefCell, panic::Location, sync::Arc};
@@ -54,7 +54,8 @@ impl<T: Value> DStream<T> {
         let options = options.into();
         let emit_schedule = self.emit_schedule();
         let factory: Factory = Arc::new(move |_| Box::new(ConsoleSink::<T>::new(options, emit_schedule)));
-        let role = Role::Sink { factory, topics: vec![], two_phase: None };
+        let intake = Intake::Gathered(gathered_print::<T>(options, emit_schedule));
+        let role = Role::Sink { factory, topics: vec![], two_phase: None, intake };
         let _: DStream<()> = self.then("print", &self.here(), Layout::Any, role);
     }
 
@@ -70,6 +71,67 @@ impl<T: Value> DStream<T> {
     #[track_caller]
     pub fn print_rows(&self, rows_max: usize) {
         self.pprint(rows_max);
+    }
+
+    /// Calls `f` with the rows of each batch (behind a window: of each slide), even an empty one, and the time of
+    /// the batch, on the program's loop, before the batch is committed: **at least once**. After a crash the rows
+    /// come again, in a batch with another time; anything that must be exact belongs in a topic, files or Postgres.
+    /// `f` gives nothing, or a `Result` whose error is boxed, so that `?` works in it; an error or a panic stops the
+    /// program, and the batch is not committed.
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use tidegate::{StreamingContext, testing::Driver};
+    /// let (counts, sum) = (Arc::new(Mutex::new(vec![])), Arc::new(Mutex::new(0)));
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     let (counts, sum, numbers) = (counts.clone(), sum.clone(), ssc.text("numbers"));
+    ///     numbers.foreach_rdd(move |rdd, time| counts.lock().unwrap().push((time.0, rdd.count())));
+    ///     numbers.foreach_rdd(move |rdd, _| {
+    ///         for number in rdd {
+    ///             *sum.lock().unwrap() += number.parse::<i64>()?; // an error would stop the program
+    ///         }
+    ///         Ok(())
+    ///     });
+    /// });
+    /// driver.batch("numbers 0 | - | 7\nnumbers 0 | - | 8\n")?;
+    /// driver.batch("")?;
+    /// assert_eq!((&counts.lock().unwrap()[..], *sum.lock().unwrap()), (&[(1_000, 2), (2_000, 0)][..], 15));
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn foreach_rdd<R: Outcome>(&self, f: impl Fn(Rdd<T>, BatchTime) -> R + Send + Sync + 'static) {
+        let shape = self.calling(f, Location::caller()).gathered(Gather::rows::<T>());
+        self.end("foreach_rdd", &self.here(), shape);
+    }
+
+    /// Keeps the rows of past batches in memory for the program itself, for as long as
+    /// [`StreamingContext::remember`](crate::StreamingContext::remember) says. They become available once their
+    /// batch has been committed.
+    ///
+    /// ```
+    /// use tidegate::{BatchTime, StreamingContext, config::Trigger, source::Queue};
+    /// let (queue, trigger) = (Queue::default(), Trigger::AvailableNow);
+    /// let ssc = StreamingContext::builder("app").trigger(trigger).configure(|c| c.admin_bind = None).build();
+    /// let seen = ssc.queue_stream(&queue, true).map(|n: u32| n * 2).remembered();
+    /// queue.push(vec![1, 2]);
+    /// ssc.start()?;
+    /// ssc.await_termination()?;
+    /// let batches = seen.slice(BatchTime(0), BatchTime(i64::MAX));
+    /// assert_eq!(batches.into_iter().map(|(_, rows)| rows).collect::<Vec<_>>(), [[2, 4]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    #[track_caller]
+    #[must_use]
+    pub fn remembered(&self) -> Remembered<T> {
+        let remembered = Remembered::default();
+        let kept = remembered.clone();
+        let slide = self.builder.plan().slide_of(self.node);
+        let remember = move |context: &TwoPhaseContext| {
+            Remember::<T>::new(kept.clone(), context.remember, slide.or(context.interval))
+        };
+        let shape = SinkShape::two_phase("", remember).gathered(Gather::rows::<T>());
+        self.end("remembered", &self.here(), shape);
+        remembered
     }
 }
 
@@ -104,67 +166,6 @@ impl<T: Data> DStream<T> {
         self.end_in("to_sink", &self.here(), sink);
     }
 
-    /// Calls `f` with the rows of each batch (behind a window: of each slide), even an empty one, and the time of
-    /// the batch, on the program's loop, before the batch is committed: **at least once**. After a crash the rows
-    /// come again, in a batch with another time; anything that must be exact belongs in a topic, files or Postgres.
-    /// `f` gives nothing, or a `Result` whose error is boxed, so that `?` works in it; an error or a panic stops the
-    /// program, and the batch is not committed.
-    ///
-    /// ```
-    /// use std::sync::{Arc, Mutex};
-    /// use tidegate::{StreamingContext, testing::Driver};
-    /// let (counts, sum) = (Arc::new(Mutex::new(vec![])), Arc::new(Mutex::new(0)));
-    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
-    ///     let (counts, sum, numbers) = (counts.clone(), sum.clone(), ssc.text("numbers"));
-    ///     numbers.foreach_rdd(move |rdd, time| counts.lock().unwrap().push((time.0, rdd.count())));
-    ///     numbers.foreach_rdd(move |rdd, _| {
-    ///         for number in rdd {
-    ///             *sum.lock().unwrap() += number.parse::<i64>()?; // an error would stop the program
-    ///         }
-    ///         Ok(())
-    ///     });
-    /// });
-    /// driver.batch("numbers 0 | - | 7\nnumbers 0 | - | 8\n")?;
-    /// driver.batch("")?;
-    /// assert_eq!((&counts.lock().unwrap()[..], *sum.lock().unwrap()), (&[(1_000, 2), (2_000, 0)][..], 15));
-    /// # Ok::<(), tidegate::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn foreach_rdd<R: Outcome>(&self, f: impl Fn(Rdd<T>, BatchTime) -> R + Send + Sync + 'static) {
-        let (at, f, emit_schedule) = (Location::caller(), Arc::new(f), self.emit_schedule());
-        let call = move |_: &_| ForeachRdd::<T, R, _>::new(f.clone(), emit_schedule, at);
-        self.end("foreach_rdd", &self.here(), SinkShape::two_phase("", call));
-    }
-
-    /// Keeps the rows of past batches in memory for the program itself, for as long as
-    /// [`StreamingContext::remember`](crate::StreamingContext::remember) says. They become available once their
-    /// batch has been committed.
-    ///
-    /// ```
-    /// use tidegate::{BatchTime, StreamingContext, config::Trigger, source::Queue};
-    /// let (queue, trigger) = (Queue::default(), Trigger::AvailableNow);
-    /// let ssc = StreamingContext::builder("app").trigger(trigger).configure(|c| c.admin_bind = None).build();
-    /// let seen = ssc.queue_stream(&queue, true).map(|n: u32| n * 2).remembered();
-    /// queue.push(vec![1, 2]);
-    /// ssc.start()?;
-    /// ssc.await_termination()?;
-    /// let batches = seen.slice(BatchTime(0), BatchTime(i64::MAX));
-    /// assert_eq!(batches.into_iter().map(|(_, rows)| rows).collect::<Vec<_>>(), [[2, 4]]);
-    /// # Ok::<(), tidegate::Error>(())
-    /// ```
-    #[track_caller]
-    #[must_use]
-    pub fn remembered(&self) -> Remembered<T> {
-        let remembered = Remembered::default();
-        let kept = remembered.clone();
-        let slide = self.builder.plan().slide_of(self.node);
-        let remember = move |context: &TwoPhaseContext| {
-            Remember::<T>::new(kept.clone(), context.remember, slide.or(context.interval))
-        };
-        self.end("remembered", &self.here(), SinkShape::two_phase("", remember));
-        remembered
-    }
-
     /// Ends the stream in a sink, by the operation `kind`.
     pub(crate) fn end_in(&self, kind: &'static str, op: &Operation, sink: impl Sink<T>) {
         let shape = sink.shape(&SinkContext::of(self.builder.application())).unwrap_or_else(|why| {
@@ -174,8 +175,27 @@ impl<T: Data> DStream<T> {
         self.end(kind, op, shape);
     }
 
+    /// What calls `f`, which the program passes at `at`, with the rows of each batch.
+    fn calling<R: Outcome>(
+        &self,
+        f: impl Fn(Rdd<T>, BatchTime) -> R + Send + Sync + 'static,
+        at: &'static Location<'static>,
+    ) -> SinkShape<T> {
+        let (f, emit_schedule) = (Arc::new(f), self.emit_schedule());
+        SinkShape::two_phase("", move |_| ForeachRdd::<T, R, _>::new(f.clone(), emit_schedule, at))
+    }
+
+    /// As [`foreach_rdd`](DStream::foreach_rdd), of a program that runs in one process: its rows are never bytes.
+    #[track_caller]
+    pub(crate) fn foreach_rdd_here<R: Outcome>(
+        &self,
+        f: impl Fn(Rdd<T>, BatchTime) -> R + Send + Sync + 'static,
+    ) {
+        self.end("foreach_rdd", &self.here(), self.calling(f, Location::caller()));
+    }
+
     pub(crate) fn end(&self, kind: &'static str, op: &Operation, shape: SinkShape<T>) {
-        let SinkShape { operator, topics, two_phase, outbox, .. } = shape;
+        let SinkShape { operator, topics, two_phase, intake, outbox, .. } = shape;
         if let Some(outbox) = outbox {
             let mut plan = self.builder.plan();
             // Where there is a second step too, the plan sees that its name is taken.
@@ -190,7 +210,8 @@ impl<T: Data> DStream<T> {
             plan.outboxes.push(outbox);
         }
         let factory: Factory = Arc::new(move |_| operator());
-        let _: DStream<()> = self.then(kind, op, Layout::Any, Role::Sink { factory, topics, two_phase });
+        let _: DStream<()> =
+            self.then(kind, op, Layout::Any, Role::Sink { factory, topics, two_phase, intake });
     }
 
     /// Writes each row as the value of a record without a key; the log spreads such records over its partitions.

@@ -6,11 +6,11 @@
 use super::outgoing::Outgoing;
 use crate::{
     operator::{Batch, Counters, NodeId, Output},
-    record::{BatchId, Map},
+    record::{BatchId, Map, Partition, TaskId},
     runtime::events::{InputRange, Phases},
     sink::two_phase::Collected,
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// What a transaction is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,16 +25,6 @@ pub enum Content {
 }
 
 impl Content {
-    /// Whether it is computed by this stage.
-    #[must_use]
-    pub fn has_stage(self, stage: u32) -> bool {
-        match self {
-            Content::Whole => true,
-            Content::Input => stage == 0,
-            Content::Closing => stage > 0,
-        }
-    }
-
     /// Whether it has input.
     #[must_use]
     pub fn has_input(self) -> bool {
@@ -75,8 +65,10 @@ pub struct InFlight {
     pub staged_bytes: usize,
     /// Whether it was taken in pieces: then all of it has ended.
     pub has_pieces: bool,
-    /// What has left the last stages of the piece that is being tried, with the number of the first task; `None` = no piece is.
-    pub sent_by_piece: Option<Vec<(u32, Output)>>,
+    /// What has left the last stages of the piece that is being tried; `None` = no piece is.
+    pub sent_by_piece: Option<Vec<Output>>,
+    /// The tasks that have closed its time, if it is a closing.
+    pub closed: BTreeSet<TaskId>,
     /// Rows for the console by sink node, with the number to show.
     pub console: Map<NodeId, (Vec<String>, usize)>,
     /// Rows for two-phase sinks, by sink node and task.
@@ -93,6 +85,17 @@ impl InFlight {
     #[must_use]
     pub fn batch(&self) -> Batch {
         self.batch.expect("a batch is in flight")
+    }
+
+    /// Whether it has ended in this stage: on the state partition `home`, or if there is none on any.
+    #[must_use]
+    pub fn has_ended(&self, stage: u32, home: Option<Partition>) -> bool {
+        let is_it = |task: &TaskId| task.stage == stage && home.is_none_or(|home| home == task.partition);
+        match self.content {
+            Content::Whole => true,
+            Content::Input => stage == 0,
+            Content::Closing => self.closed.iter().any(is_it),
+        }
     }
 
     /// The number under which it is committed.

@@ -7,14 +7,14 @@ use crate::{
     error::Result,
     operator::{Batch, NodeId},
     plan::{Role, Topology},
-    record::{Incarnation, Map, RawChunk, RawChunkBuilder, hash_bytes},
+    record::{Incarnation, Partition, RawChunk, RawChunkBuilder, hash_bytes},
     runtime::{
         app::App,
-        batch::in_flight::Content,
+        batch::in_flight::InFlight,
         group::meta::Meta,
         pool::{Attend, Working},
     },
-    sink::{TwoPhaseContext, TwoPhaseSink, two_phase::Collected},
+    sink::{Intake, TwoPhaseContext, TwoPhaseSink, two_phase::Collected},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -24,8 +24,13 @@ pub type Prepared = (Result, (NodeId, Duration));
 /// One two-phase sink.
 pub struct TwoPhaseOutput {
     node: NodeId,
+    stage: u32,
+    /// Where all its rows come to, if they do.
+    home: Option<Partition>,
     name: String,
     sink: Box<dyn TwoPhaseSink>,
+    /// Whether it is given the batch in flight.
+    is_given: bool,
     /// The rows of the batch in flight.
     rows: Collected,
     /// What is needed to finish the batch in flight.
@@ -59,10 +64,17 @@ pub struct TwoPhaseOutputs(Vec<TwoPhaseOutput>);
 impl TwoPhaseOutputs {
     /// The sinks of `plan`.
     #[must_use]
-    pub fn of(plan: &Topology, context: &TwoPhaseContext) -> Self {
+    pub fn of(plan: &Topology, state_partitions: u32, context: &TwoPhaseContext) -> Self {
+        let home = |intake: &Intake| match intake {
+            Intake::At(home) => Some(home.among(state_partitions)),
+            _ => None,
+        };
         let outputs = plan.iter().filter_map(|(node, n)| match &n.role {
-            Role::Sink { two_phase: Some(spec), .. } => Some(TwoPhaseOutput {
+            Role::Sink { two_phase: Some(spec), intake, .. } => Some(TwoPhaseOutput {
                 node,
+                stage: plan.stage(node),
+                home: home(intake),
+                is_given: false,
                 name: spec.name.clone(),
                 sink: (spec.make)(context),
                 rows: Collected::default(),
@@ -117,16 +129,17 @@ impl TwoPhaseOutputs {
         &mut self,
         app: &App,
         batch: Batch,
-        mut rows: Map<NodeId, Collected>,
-        content: Content,
+        in_flight: &mut InFlight,
     ) -> Working<TwoPhaseOutput, Prepared> {
+        let mut rows = std::mem::take(&mut in_flight.collected);
         for output in &mut self.0 {
             output.rows = rows.swap_remove(&output.node).unwrap_or_default();
+            output.is_given = in_flight.has_ended(output.stage, output.home);
         }
-        let (now, plan) = (app.stopwatch(), app.plan.clone());
+        let now = app.stopwatch();
         app.pool.start(&mut self.0, move |output| {
             let began = now();
-            if !content.has_stage(plan.stage(output.node)) {
+            if !output.is_given {
                 return (Ok(()), (output.node, Duration::ZERO));
             }
             let prepared = output.sink.prepare(&batch, std::mem::take(&mut output.rows));

@@ -8,7 +8,9 @@ use crate::{
     config::{Config, ExchangeThrough, Guarantee, RefusedRecordPolicy},
     error::{Error, Result},
     log::{Log, TopicInfo, TopicSpec},
+    operator::Upstream,
     plan::Topology,
+    record::Partition,
     runtime::{app::App, commit::dead_letter::HEADERS_BYTES_MAX, names::Names},
     source::{BadRecordPolicy, receiver::ReceiverTarget},
 };
@@ -36,16 +38,18 @@ pub struct Topics {
 }
 
 impl Topics {
-    /// The number of an input topic's first task when the partitions of all input topics are numbered
-    /// consecutively, as Spark numbers those of a union: tasks of two topics, which may run in two processes,
-    /// never have the same number.
+    /// The number of a task among those of its stage. The partitions of all input topics are numbered consecutively, as Spark
+    /// numbers those of a union: tasks of two topics, which may run in two processes, never have the same number.
     #[must_use]
-    pub fn first_task(&self, topic: &str) -> u32 {
-        self.inputs
-            .iter()
-            .take_while(|(name, _)| name.as_str() < topic)
-            .map(|(_, info)| info.partitions)
-            .sum()
+    pub fn task_number(&self, task: &Upstream) -> Partition {
+        match task {
+            Upstream::Source(at) => {
+                let before = self.inputs.iter().take_while(|(name, _)| name.as_str() < &*at.topic);
+                let first: u32 = before.map(|(_, info)| info.partitions).sum();
+                Partition(first + at.partition.0)
+            }
+            Upstream::Task(id) => id.partition,
+        }
     }
 }
 

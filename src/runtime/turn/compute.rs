@@ -262,7 +262,7 @@ impl Loop {
             self.in_flight.inputs[position].records += records;
             let name = self.partitions.locals[index].name.clone();
             self.count_read(name, Volume { records, bytes: 0 });
-            self.route(0, outputs)?;
+            self.route(outputs)?;
         }
         Ok(moved)
     }
@@ -306,12 +306,12 @@ impl Loop {
         let (topic, next) = (source.at.topic.clone(), source.next);
         let input = &mut self.in_flight.inputs[index];
         (input.until, input.records) = (next, input.records + progress.records);
-        self.count_read(topic.clone(), Volume { records: progress.records, bytes: progress.bytes });
+        self.count_read(topic, Volume { records: progress.records, bytes: progress.bytes });
         self.in_flight.counters.saw(progress.timestamps);
         for bad in progress.bad {
             self.bad_record(index, &bad)?;
         }
-        self.route(self.group.topics.first_task(&topic), progress.outputs)
+        self.route(progress.outputs)
     }
 
     fn count_read(&mut self, name: std::sync::Arc<str>, volume: Volume) {
@@ -348,7 +348,7 @@ impl Loop {
         for (index, outputs) in outputs.into_iter().enumerate() {
             let outputs = outputs?;
             self.partitions.states[index].touched |= !outputs.is_empty();
-            self.route(0, outputs)?;
+            self.route(outputs)?;
         }
         Ok(())
     }
@@ -374,14 +374,7 @@ impl Loop {
             local.task.end_batch(&facts)?;
             Ok::<_, Error>(local.task.take_outputs())
         })?;
-        let sources = self.partitions.sources.iter();
-        let first_tasks: Vec<u32> = sources.map(|s| self.group.topics.first_task(&s.at.topic)).collect();
-        let outputs =
-            first_tasks.into_iter().chain(std::iter::repeat(0)).zip(of_sources.into_iter().chain(of_locals));
-        for (first_task, outputs) in outputs.collect::<Vec<_>>() {
-            self.route(first_task, outputs?)?;
-        }
-        Ok(())
+        of_sources.into_iter().chain(of_locals).try_for_each(|outputs| self.route(outputs?))
     }
 
     /// Seals the staged state and holds it with the rows of the meta topic. `false` = the batch changed nothing at all.
@@ -444,11 +437,9 @@ impl Loop {
         if self.bisection.is_trial() {
             return Ok(());
         }
-        let rows = std::mem::take(&mut self.in_flight.collected);
         let Loop { app, group, attention, two_phase, in_flight, .. } = self;
         attention.call(two_phase.labels(&app.plan));
-        let content = in_flight.content;
-        let working = two_phase.start_prepare(app, batch, rows, content);
+        let working = two_phase.start_prepare(app, batch, in_flight);
         let prepared = two_phase.wait(working, &mut |waited| attention.attend(app, group, waited))?;
         attention.call(vec![]);
         for (topic, records) in two_phase.prepared(app, prepared, &mut in_flight.two_phase_times)? {

@@ -149,7 +149,11 @@ impl Loop {
         self.limits = Limits::of(written.iter().map(|(name, info)| (name.as_str(), info)), &self.app.config);
         self.transaction.fit(&self.app, self.limits.sizes());
         self.group = Group::outside(&self.app, topics);
-        self.two_phase = TwoPhaseOutputs::of(&self.app.plan, &self.app.two_phase_context());
+        self.two_phase = TwoPhaseOutputs::of(
+            &self.app.plan,
+            self.app.config.state_partitions,
+            &self.app.two_phase_context(),
+        );
         Ok(())
     }
 

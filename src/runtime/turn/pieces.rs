@@ -119,9 +119,8 @@ impl Loop {
                 self.in_flight.counters += self.partitions.take_counters();
                 self.partitions.states.iter_mut().for_each(StatePartition::keep_piece);
                 self.in_flight.has_pieces = true;
-                for (first_task, output) in self.in_flight.sent_by_piece.take().into_iter().flatten() {
-                    self.route(first_task, vec![output])?;
-                }
+                let sent = self.in_flight.sent_by_piece.take().unwrap_or_default();
+                self.route(sent)?;
                 Ok(None)
             }
             Err(e @ Error::Operator { .. }) => {

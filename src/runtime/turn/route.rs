@@ -7,18 +7,16 @@ use super::Loop;
 use crate::{
     error::Result,
     operator::{Output, Volume},
-    record::Partition,
 };
 
 impl Loop {
-    /// Passes outputs on. Two-phase sinks see the tasks of all topics numbered consecutively; `first_task` is
-    /// the number of partition 0.
-    pub(super) fn route(&mut self, first_task: u32, outputs: Vec<Output>) -> Result {
+    /// Passes outputs on.
+    pub(super) fn route(&mut self, outputs: Vec<Output>) -> Result {
         for output in outputs {
             if let Some(sent) = &mut self.in_flight.sent_by_piece
                 && !matches!(output, Output::Rows { .. })
             {
-                sent.push((first_task, output));
+                sent.push(output);
                 continue;
             }
             match output {
@@ -38,8 +36,8 @@ impl Loop {
                     *self.in_flight.counters.written.entry(topic.clone()).or_default() += volume;
                     self.transaction.hold(&topic, None, records)?;
                 }
-                Output::Collected { node, partition, chunk } => {
-                    let task = Partition(first_task + partition.0);
+                Output::Collected { node, from, chunk } => {
+                    let task = self.group.topics.task_number(&from);
                     self.in_flight.collected.entry(node).or_default().push(task, chunk);
                 }
                 Output::Console { node, rows, rows_max } => {

@@ -55,12 +55,12 @@ impl<T: Data> Operator for EncodeFiles<T> {
             let folder = self.folder.as_ref().map_or_else(|| Ok(String::new()), |f| f(row, cx.batch.time))?;
             folders.entry(folder).or_default().push(row);
         }
-        let (node, partition) = (cx.out.node(), cx.out.partition);
+        let node = cx.out.node();
         for (folder, rows) in folders {
             let block = Block { folder, content: self.format.encode(&rows)? };
             let bytes = block.content.bytes();
             let chunk = Chunk::sized(block, rows.len(), bytes);
-            cx.out.output(Output::Collected { node, partition, chunk });
+            cx.out.output(Output::Collected { node, from: cx.out.upstream.clone(), chunk });
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 use super::{BLOCK_BYTES, END, End, TASK, push_row};
 use crate::{
     error::{Error, Result},
-    operator::{Batch, Context, Operator, Output, Port},
+    operator::{Batch, Context, Operator, Output, Port, SinglePartition},
     record::{Chunk, Headers, Offset, RawChunk, RawChunkBuilder, RawRecord, Value},
     sink::two_phase::{Collected, TwoPhaseContext, TwoPhaseSink},
 };
@@ -18,12 +18,17 @@ const CHUNK_BYTES: usize = 4 << 20;
 
 type Blocks = Vec<Vec<u8>>;
 
-/// Encodes rows in blocks and passes them to the output of its node.
-pub struct EncodeRows<T>(PhantomData<fn(T)>);
+/// Encodes rows in blocks and passes them to the output of its node, or sends them to the state partition where all are gathered.
+pub struct EncodeRows<T> {
+    home: Option<SinglePartition>,
+    rows: PhantomData<fn(T)>,
+}
 
-impl<T> Default for EncodeRows<T> {
-    fn default() -> Self {
-        EncodeRows(PhantomData)
+impl<T> EncodeRows<T> {
+    /// Sends to `home`, if there is one.
+    #[must_use]
+    pub fn new(home: Option<SinglePartition>) -> Self {
+        EncodeRows { home, rows: PhantomData }
     }
 }
 
@@ -39,10 +44,15 @@ impl<T: Value> Operator for EncodeRows<T> {
         if !block.is_empty() {
             blocks.push(block);
         }
-        let (node, partition) = (cx.out.node(), cx.out.partition);
         let bytes = blocks.iter().map(Vec::capacity).sum();
+        if let Some(home) = &self.home {
+            let count = blocks.len();
+            cx.out.to_partition(home.among(cx.out.partitions), Chunk::sized(blocks, count, bytes));
+            return Ok(());
+        }
+        let (node, from) = (cx.out.node(), cx.out.upstream.clone());
         let chunk = Chunk::sized(blocks, input.len(), bytes);
-        cx.out.output(Output::Collected { node, partition, chunk });
+        cx.out.output(Output::Collected { node, from, chunk });
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ mod deliver;
 
 use super::{
     Rdd,
+    gather::{CollectGathered, Gather},
     outbox::{OutboxSpec, topic_of},
     rdd::Outcome,
     shape::{Sink, SinkContext, SinkShape},
@@ -17,6 +18,7 @@ use super::{
 use crate::{
     codec::{decode_value, encode_value, stored_format, value_refusal},
     error::{Error, Result},
+    operator::Rows,
     record::{BatchTime, Partition, RawRecord, Value},
 };
 use collect::{EncodeRows, SendBatch};
@@ -63,7 +65,12 @@ where
         let name = topic.to_string();
         let format = stored_format::<T>();
         let send = move |context: &_| SendBatch::new(topic.clone(), &format, context);
-        let shape = SinkShape::encoded_two_phase(&name, EncodeRows::<T>::default, send);
+        let shape = SinkShape::encoded_two_phase(&name, || EncodeRows::<T>::new(None), send);
+        let shape = shape.gathered(Gather {
+            exchange: Arc::new(|home| Box::new(EncodeRows::<T>::new(Some(home.clone())))),
+            format: Arc::new(Rows::<Vec<u8>>::default()),
+            sink: Arc::new(|_| Box::new(CollectGathered { sees_batches: false })),
+        });
         Ok(SinkShape { outbox: Some(outbox), ..shape })
     }
 }

@@ -20,12 +20,13 @@ use std::sync::Arc;
 /// use std::sync::Arc;
 /// use tidegate::{
 ///     BatchTime, Config, StreamingContext, Text,
+///     codec::{Json, Utf8},
 ///     operator::{Envelope, Upstream},
 ///     record::{Bytes, Chunk, TopicPartition},
 ///     task::exchange_record::{ExchangeEdges, Part, RecordReader, RecordWriter},
 /// };
 /// let ssc = StreamingContext::new(Config::new("words", "memory:"));
-/// ssc.text("lines").map(|word| (word, 1u64)).group_by_key().print();
+/// ssc.text("lines").map(|word| (word, 1u64)).group_by_key().to_kafka("out", Utf8, Json);
 /// let plan = ssc.topology().computed();
 /// let (edge, _) = plan.edges().next().unwrap();
 /// let edges = Arc::new(ExchangeEdges::of(&plan));

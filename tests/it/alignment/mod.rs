@@ -155,7 +155,7 @@ fn a_stage_waits_for_those_whose_rows_it_reads() {
 fn a_source_of_the_process_is_an_upstream() {
     let ssc = StreamingContext::new(Config::new("app", "memory:"));
     let pairs = || ssc.queue_stream(&Queue::<(Text, u64)>::default(), true);
-    pairs().print();
+    pairs().to_kafka("out", Utf8, AsText);
     pairs().reduce_by_key(|a, b| a + b).print();
     let plan = ssc.topology().computed();
     let local = |n| Upstream::Task(TaskId { stage: 0, partition: Partition(n) });

@@ -103,6 +103,8 @@ impl Loop {
         let can = |state: &StatePartition| state.closable(number) == Some(facts.time);
         let closing: Vec<Partition> =
             self.partitions.states.iter().filter(|s| can(s)).map(|s| s.partition).collect();
+        let tasks = closing.iter().map(|partition| TaskId { stage: number, partition: *partition });
+        self.in_flight.closed.extend(tasks);
         self.advance_states(move |state| {
             if state.closable(number) != Some(facts.time) {
                 return Ok(vec![]);
