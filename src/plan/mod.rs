@@ -6,6 +6,7 @@
 mod edge;
 mod explain;
 mod fingerprint;
+mod gathered;
 mod node;
 mod operation;
 mod takeover;

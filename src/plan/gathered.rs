@@ -1,0 +1,57 @@
+//! Outputs that take the rows of a whole batch, where several processes may make them.
+//!
+//! Owns how such an output becomes an exchange and what stands behind it, and which programs several processes may compute. Knows
+//! no particular output. Invariants: nodes keep their ids; stores, the names of other edges and the fingerprint do not depend on
+//! it; without state partitions nothing is gathered.
+
+use super::{
+    node::{Factory, Node, Role},
+    topology::Topology,
+};
+use crate::{
+    operator::{NodeId, SinglePartition},
+    sink::{Gather, Intake},
+};
+use std::sync::Arc;
+
+impl Topology {
+    /// The topology in which outputs that take the rows of a whole batch take them on one state partition. Their nodes become
+    /// the exchanges that lead there, and those that take the rows come last, so nodes keep their ids. An output whose rows
+    /// would not come back from bytes as they were takes them in each task.
+    pub(super) fn gathered(mut self) -> Self {
+        for id in 0..self.nodes.len() {
+            let node = &mut self.nodes[id];
+            let Role::Sink { topics, two_phase, intake: Intake::Gathered(gather), .. } = &node.role else {
+                continue;
+            };
+            if gather.format.refusal().is_some() {
+                continue;
+            }
+            let (topics, two_phase, Gather { exchange, format, sink }) =
+                (topics.clone(), two_phase.clone(), gather.clone());
+            let home = SinglePartition::of(&format!("{}.{}", node.path, node.kind));
+            let (at, there) = (home.clone(), home.clone());
+            node.role = Role::Exchange(Arc::new(move |_| exchange(&at)), format);
+            let kind = std::mem::replace(&mut node.kind, "gather".into());
+            let (operation, path) = (node.operation.clone(), node.path.clone());
+            let factory: Factory = Arc::new(move |_| sink(&there));
+            let role = Role::Sink { factory, topics, two_phase, intake: Intake::At(home) };
+            self.add(Node::new(&operation, kind, path, role).reading([NodeId(id)]));
+        }
+        self
+    }
+
+    /// Whether several processes may each compute a share of it. Outputs outside the log that take rows in each task, rows that
+    /// come from the process itself or are received by it, and what closes as event time passes, keep it in one.
+    #[must_use]
+    pub fn may_be_shared(&self) -> bool {
+        let takes_part = |node: &Node| match &node.role {
+            Role::Sink { intake: Intake::At(_), .. } => true,
+            Role::Sink { topics, two_phase, .. } => !topics.is_empty() && two_phase.is_none(),
+            Role::Local(_) => false,
+            _ => true,
+        };
+        let is_alone = self.receivers.is_empty() && !self.closes_by_event_time;
+        self.is_keyed() && is_alone && self.nodes.iter().all(takes_part)
+    }
+}
