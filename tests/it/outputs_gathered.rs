@@ -2,6 +2,7 @@
 //! there, whichever way the rows take.
 
 use expect_test::expect;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -206,4 +207,28 @@ fn outputs_of_a_program_without_state_stay_in_each_task() {
     ssc.start().unwrap();
     ssc.await_termination().unwrap();
     assert!(log.describe(&["app-exchange"]).unwrap()[0].is_none());
+}
+
+/// Comes back from bytes without what it counts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct OneWay {
+    #[serde(skip_serializing)]
+    count: u64,
+}
+
+#[test]
+fn rows_that_bytes_would_change_are_passed_on_as_they_are_by_one_process() {
+    let build = |seen: &Arc<Mutex<u64>>, ssc: &StreamingContext| {
+        let seen = seen.clone();
+        counts(ssc).map(|(_, count)| OneWay { count }).foreach_rdd(move |rdd, _| {
+            *seen.lock().unwrap() += rdd.iter().map(|row| row.count).sum::<u64>();
+        });
+    };
+    for exchange in [ExchangeThrough::Memory, ExchangeThrough::Topic] {
+        let seen = Arc::default();
+        let mut driver = Driver::with(Settings { exchange, ..Settings::default() }, |ssc| build(&seen, ssc));
+        driver.batch("lines 0 | - | a b a\nlines 1 | - | b\n").unwrap();
+        assert_eq!(*seen.lock().unwrap(), 4, "{exchange:?}");
+        assert!(!may_be_shared(|ssc| build(&seen, ssc)));
+    }
 }

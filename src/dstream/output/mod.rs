@@ -72,67 +72,6 @@ impl<T: Value> DStream<T> {
     pub fn print_rows(&self, rows_max: usize) {
         self.pprint(rows_max);
     }
-
-    /// Calls `f` with the rows of each batch (behind a window: of each slide), even an empty one, and the time of
-    /// the batch, on the program's loop, before the batch is committed: **at least once**. After a crash the rows
-    /// come again, in a batch with another time; anything that must be exact belongs in a topic, files or Postgres.
-    /// `f` gives nothing, or a `Result` whose error is boxed, so that `?` works in it; an error or a panic stops the
-    /// program, and the batch is not committed.
-    ///
-    /// ```
-    /// use std::sync::{Arc, Mutex};
-    /// use tidegate::{StreamingContext, testing::Driver};
-    /// let (counts, sum) = (Arc::new(Mutex::new(vec![])), Arc::new(Mutex::new(0)));
-    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
-    ///     let (counts, sum, numbers) = (counts.clone(), sum.clone(), ssc.text("numbers"));
-    ///     numbers.foreach_rdd(move |rdd, time| counts.lock().unwrap().push((time.0, rdd.count())));
-    ///     numbers.foreach_rdd(move |rdd, _| {
-    ///         for number in rdd {
-    ///             *sum.lock().unwrap() += number.parse::<i64>()?; // an error would stop the program
-    ///         }
-    ///         Ok(())
-    ///     });
-    /// });
-    /// driver.batch("numbers 0 | - | 7\nnumbers 0 | - | 8\n")?;
-    /// driver.batch("")?;
-    /// assert_eq!((&counts.lock().unwrap()[..], *sum.lock().unwrap()), (&[(1_000, 2), (2_000, 0)][..], 15));
-    /// # Ok::<(), tidegate::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn foreach_rdd<R: Outcome>(&self, f: impl Fn(Rdd<T>, BatchTime) -> R + Send + Sync + 'static) {
-        let shape = self.calling(f, Location::caller()).gathered(Gather::rows::<T>());
-        self.end("foreach_rdd", &self.here(), shape);
-    }
-
-    /// Keeps the rows of past batches in memory for the program itself, for as long as
-    /// [`StreamingContext::remember`](crate::StreamingContext::remember) says. They become available once their
-    /// batch has been committed.
-    ///
-    /// ```
-    /// use tidegate::{BatchTime, StreamingContext, config::Trigger, source::Queue};
-    /// let (queue, trigger) = (Queue::default(), Trigger::AvailableNow);
-    /// let ssc = StreamingContext::builder("app").trigger(trigger).configure(|c| c.admin_bind = None).build();
-    /// let seen = ssc.queue_stream(&queue, true).map(|n: u32| n * 2).remembered();
-    /// queue.push(vec![1, 2]);
-    /// ssc.start()?;
-    /// ssc.await_termination()?;
-    /// let batches = seen.slice(BatchTime(0), BatchTime(i64::MAX));
-    /// assert_eq!(batches.into_iter().map(|(_, rows)| rows).collect::<Vec<_>>(), [[2, 4]]);
-    /// # Ok::<(), tidegate::Error>(())
-    /// ```
-    #[track_caller]
-    #[must_use]
-    pub fn remembered(&self) -> Remembered<T> {
-        let remembered = Remembered::default();
-        let kept = remembered.clone();
-        let slide = self.builder.plan().slide_of(self.node);
-        let remember = move |context: &TwoPhaseContext| {
-            Remember::<T>::new(kept.clone(), context.remember, slide.or(context.interval))
-        };
-        let shape = SinkShape::two_phase("", remember).gathered(Gather::rows::<T>());
-        self.end("remembered", &self.here(), shape);
-        remembered
-    }
 }
 
 impl<T: Data> DStream<T> {
@@ -164,6 +103,73 @@ impl<T: Data> DStream<T> {
     #[track_caller]
     pub fn to_sink(&self, sink: impl Sink<T>) {
         self.end_in("to_sink", &self.here(), sink);
+    }
+
+    /// Calls `f` with the rows of each batch (behind a window: of each slide), even an empty one, and the time of
+    /// the batch, on the program's loop, before the batch is committed: **at least once**. After a crash the rows
+    /// come again, in a batch with another time; anything that must be exact belongs in a topic, files or Postgres.
+    /// `f` gives nothing, or a `Result` whose error is boxed, so that `?` works in it; an error or a panic stops the
+    /// program, and the batch is not committed.
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use tidegate::{StreamingContext, testing::Driver};
+    /// let (counts, sum) = (Arc::new(Mutex::new(vec![])), Arc::new(Mutex::new(0)));
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| {
+    ///     let (counts, sum, numbers) = (counts.clone(), sum.clone(), ssc.text("numbers"));
+    ///     numbers.foreach_rdd(move |rdd, time| counts.lock().unwrap().push((time.0, rdd.count())));
+    ///     numbers.foreach_rdd(move |rdd, _| {
+    ///         for number in rdd {
+    ///             *sum.lock().unwrap() += number.parse::<i64>()?; // an error would stop the program
+    ///         }
+    ///         Ok(())
+    ///     });
+    /// });
+    /// driver.batch("numbers 0 | - | 7\nnumbers 0 | - | 8\n")?;
+    /// driver.batch("")?;
+    /// assert_eq!((&counts.lock().unwrap()[..], *sum.lock().unwrap()), (&[(1_000, 2), (2_000, 0)][..], 15));
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn foreach_rdd<R: Outcome>(&self, f: impl Fn(Rdd<T>, BatchTime) -> R + Send + Sync + 'static)
+    where
+        T: Value,
+    {
+        let shape = self.calling(f, Location::caller()).gathered(Gather::rows::<T>());
+        self.end("foreach_rdd", &self.here(), shape);
+    }
+
+    /// Keeps the rows of past batches in memory for the program itself, for as long as
+    /// [`StreamingContext::remember`](crate::StreamingContext::remember) says. They become available once their
+    /// batch has been committed.
+    ///
+    /// ```
+    /// use tidegate::{BatchTime, StreamingContext, config::Trigger, source::Queue};
+    /// let (queue, trigger) = (Queue::default(), Trigger::AvailableNow);
+    /// let ssc = StreamingContext::builder("app").trigger(trigger).configure(|c| c.admin_bind = None).build();
+    /// let seen = ssc.queue_stream(&queue, true).map(|n: u32| n * 2).remembered();
+    /// queue.push(vec![1, 2]);
+    /// ssc.start()?;
+    /// ssc.await_termination()?;
+    /// let batches = seen.slice(BatchTime(0), BatchTime(i64::MAX));
+    /// assert_eq!(batches.into_iter().map(|(_, rows)| rows).collect::<Vec<_>>(), [[2, 4]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    #[track_caller]
+    #[must_use]
+    pub fn remembered(&self) -> Remembered<T>
+    where
+        T: Value,
+    {
+        let remembered = Remembered::default();
+        let kept = remembered.clone();
+        let slide = self.builder.plan().slide_of(self.node);
+        let remember = move |context: &TwoPhaseContext| {
+            Remember::<T>::new(kept.clone(), context.remember, slide.or(context.interval))
+        };
+        let shape = SinkShape::two_phase("", remember).gathered(Gather::rows::<T>());
+        self.end("remembered", &self.here(), shape);
+        remembered
     }
 
     /// Ends the stream in a sink, by the operation `kind`.
