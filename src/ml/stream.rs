@@ -203,7 +203,7 @@ impl<A: Algorithm> Trained<A> {
 
     /// The newest model for the program itself and, under the name of its state, for everyone at
     /// `/api/v1/applications/<id>/models`: [name](Self::named) it first. It is available from the first batch after
-    /// a start, in the process that trains it.
+    /// a start; where several processes share the state, in one of them.
     ///
     /// ```
     /// use tidegate::{StreamingContext, config::Trigger, source::Queue};
