@@ -507,7 +507,7 @@ impl StreamingContext {
     /// ```
     /// use tidegate::{StreamingContext, config::Trigger, source::Queue};
     /// let queue = Queue::default();
-    /// queue.push(vec!["tide"]);
+    /// queue.push(vec!["tide".to_owned()]);
     /// let ssc = StreamingContext::builder("app").trigger(Trigger::AvailableNow).configure(|c| c.admin_bind = None).build();
     /// let (sender, receiver) = std::sync::mpsc::channel();
     /// ssc.queue_stream(&queue, true).foreach_rdd(move |rdd, _| Ok(rdd.iter().try_for_each(|word| sender.send(word.len()))?));
