@@ -41,8 +41,8 @@ impl Topology {
         self
     }
 
-    /// Whether several processes may each compute a share of it. Outputs outside the log that take rows in each task, rows that
-    /// come from the process itself or are received by it, and what closes as event time passes, keep it in one.
+    /// Whether several processes may each compute a share of it. Outputs outside the log that take rows in each task, and rows
+    /// that come from the process itself or are received by it, keep it in one.
     #[must_use]
     pub fn may_be_shared(&self) -> bool {
         let takes_part = |node: &Node| match &node.role {
@@ -51,7 +51,6 @@ impl Topology {
             Role::Local(_) => false,
             _ => true,
         };
-        let is_alone = self.receivers.is_empty() && !self.closes_by_event_time;
-        self.is_keyed() && is_alone && self.nodes.iter().all(takes_part)
+        self.is_keyed() && self.receivers.is_empty() && self.nodes.iter().all(takes_part)
     }
 }
