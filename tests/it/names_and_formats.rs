@@ -72,10 +72,13 @@ fn stateless_operations_change_no_durable_name() {
                 "lines.running_reduce_by_key.exchange": "(str,u64)",
                 "lines.running_reduce_by_key.reduce_by_key.exchange": "(u64,str)",
             },
+            store_placements: {
+                "lines.running_reduce_by_key": Key,
+            },
         }
     "#]]
     .assert_debug_eq(&print);
-    expect!["7dc1f22daebd7702"].assert_eq(&print.short());
+    expect!["c400a79b93a585f4"].assert_eq(&print.short());
 }
 
 #[test]
