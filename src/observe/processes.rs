@@ -154,7 +154,7 @@ impl Watch {
                         match processes.notice().filter(|_| by != held_back_by) {
                             Some(notice) => tracing::warn!("{notice}"),
                             None if by != held_back_by => {
-                                tracing::info!("results wait for no process any more")
+                                tracing::info!("results wait for no process any more");
                             }
                             None => {}
                         }
@@ -187,16 +187,12 @@ mod tests {
     use super::*;
     use crate::record::{BatchId, Incarnation, InstanceId, Token};
 
-    fn committed(instance: &str, time: i64, closed: &[i64], offset: u64) -> Option<Committed> {
+    fn committed(instance: &str, time: i64, closed: &[i64], offset: u64) -> Committed {
         let token =
             Token { instance: InstanceId(instance.into()), incarnation: Incarnation(1), batch: BatchId(1) };
         let mut record = RecoveryRecord::new(token, BatchTime(time), "00ff");
         record.closed = closed.iter().copied().map(BatchTime).collect();
-        Some(Committed {
-            offset: Offset(offset),
-            leader_epoch: None,
-            metadata: record.to_metadata().unwrap(),
-        })
+        Committed { offset: Offset(offset), leader_epoch: None, metadata: record.to_metadata().unwrap() }
     }
 
     #[test]
@@ -205,9 +201,9 @@ mod tests {
         let state = |partition, committed| (Partition(partition), committed, Offset(9));
         let partitions = || {
             vec![
-                state(0, committed("a", 60_000, &[50_000, 49_000], 4)),
-                state(1, committed("b", 50_000, &[50_000, 50_000], 9)),
-                state(2, committed("a", 60_000, &[], 9)),
+                state(0, Some(committed("a", 60_000, &[50_000, 49_000], 4))),
+                state(1, Some(committed("b", 50_000, &[50_000, 50_000], 9))),
+                state(2, Some(committed("a", 60_000, &[], 9))),
                 state(3, None),
             ]
         };
@@ -222,7 +218,7 @@ mod tests {
         assert_eq!(seen.notice().unwrap(), "Results wait for the process `b`: its input is 10 s behind");
         let gone = Processes::of(vec![member("a")], partitions());
         assert!(gone.notice().unwrap().contains("`b`, which is not in the group: its input"));
-        let level = Processes::of(vec![member("a")], vec![state(0, committed("a", 60_000, &[], 1))]);
+        let level = Processes::of(vec![member("a")], vec![state(0, Some(committed("a", 60_000, &[], 1)))]);
         assert_eq!((level.notice(), level.held_back), (None, None));
     }
 }
