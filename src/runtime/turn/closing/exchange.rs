@@ -76,7 +76,10 @@ impl Loop {
                 let closed = record.as_ref().map(|record| record.closed.get(stage as usize - 1));
                 closed.is_some_and(|closed| closed != Some(&NEVER))
             };
-            let begins: Vec<u32> = (1..app.plan.stages()).filter(|stage| !has_begun(*stage)).collect();
+            // Only a watermark depends on it; otherwise each batch is closed by itself from the first one on.
+            let begins: Vec<u32> = (1..app.plan.stages())
+                .filter(|stage| app.plan.closes_by_event_time && !has_begun(*stage))
+                .collect();
             let alignment =
                 Alignment::new(&app.plan, state.position(), progress, share).with_windows(&windows);
             let alignment = begins.into_iter().fold(alignment, Alignment::beginning);
