@@ -48,7 +48,7 @@ mod zombie;
 use std::time::{Duration, Instant};
 
 /// How long to wait for anything that must happen; nothing here measures speed.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 struct Deadline(Instant);
 
