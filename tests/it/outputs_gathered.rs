@@ -14,7 +14,7 @@ use tidegate::{
     log,
     ml::{StreamingKMeans, Training},
     plan::{Fingerprint, Topology},
-    sink::to_display,
+    sink::{Batch, Collected, Sink, SinkContext, SinkShape, TwoPhaseSink, to_display},
     testing::{Driver, Settings, run_every_way},
 };
 
@@ -144,6 +144,21 @@ fn may_be_shared(build: impl FnOnce(&StreamingContext)) -> bool {
     plan(build).computed().may_be_shared()
 }
 
+/// A two-phase sink of the program itself.
+struct Alone;
+
+impl<T: tidegate::record::Data> Sink<T> for Alone {
+    fn shape(self, _: &SinkContext) -> Result<SinkShape<T>, String> {
+        struct Nothing;
+        impl TwoPhaseSink for Nothing {
+            fn prepare(&mut self, _: &Batch, _: Collected) -> tidegate::Result<Option<Vec<u8>>> {
+                Ok(None)
+            }
+        }
+        Ok(SinkShape::two_phase("alone", |_| Nothing))
+    }
+}
+
 #[test]
 fn what_may_be_computed_by_several_processes() {
     let with = |end: fn(&StreamingContext, &DStream<Text>)| {
@@ -161,8 +176,10 @@ fn what_may_be_computed_by_several_processes() {
         let points = words.map(|word| vec![f64::from(u32::try_from(word.len()).unwrap())]);
         let _ = StreamingKMeans::with_centers(vec![vec![0.0]], vec![0.0]).train_on(&points).latest();
     }));
-    // Files are renamed, and receivers run, by each process on its own.
-    assert!(!with(|_, words| words.map(|word| word.to_string()).to_files(FileSink::text("out"))));
+    // Whether all processes see the files is a setting.
+    assert!(with(|_, words| words.map(|word| word.to_string()).to_files(FileSink::text("out"))));
+    assert!(!with(|_, words| words.to_sink(Alone)));
+    // Receivers run in each process on its own.
     assert!(!with(|ssc, _| ssc.queue_stream(&tidegate::source::Queue::<u32>::default(), true).print()));
     assert!(!may_be_shared(|ssc| words(ssc).print()), "without state there is nothing to share");
 }
