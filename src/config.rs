@@ -141,6 +141,9 @@ pub struct Config {
     pub progress_line: bool,
     /// At a graceful stop, leave the group, because this process does not come back (scale-in).
     pub leave: bool,
+    /// The folders of file outputs are on a file system that all processes of the application see: then several may share the state
+    /// of a program that writes files.
+    pub shared_files: bool,
     /// How long rows of past batches are kept for the program itself, where it asks for them.
     pub remember: Duration,
     /// Accept what contradicts the committed offsets: the group's offsets even where a witness says that more was
@@ -204,6 +207,7 @@ impl Config {
             admin_bind: (ADMIN_BIND != "off").then(|| ADMIN_BIND.into()),
             progress_line: true,
             leave: false,
+            shared_files: false,
             remember: Duration::from_secs(60),
             accept_offsets: false,
             accept_state_changes: false,
@@ -354,6 +358,9 @@ pub struct Args {
     /// At a graceful stop, leave the group, because this process does not come back
     #[arg(long, env = "TIDEGATE_LEAVE")]
     pub leave: bool,
+    /// The folders of file outputs are on a file system that all processes see: then several may share the state
+    #[arg(long, env = "TIDEGATE_SHARED_FILES")]
+    pub shared_files: bool,
     /// Accept the group's offsets, or the last known ones where they are lost, and state and topics as they are now
     #[arg(long, env = "TIDEGATE_ACCEPT_OFFSETS")]
     pub accept_offsets: bool,
@@ -419,6 +426,7 @@ impl Args {
         config.stop_timeout = Duration::from_millis(self.stop_timeout_ms);
         config.admin_bind = (self.admin_bind != "off").then(|| self.admin_bind.clone());
         config.leave = self.leave;
+        config.shared_files = self.shared_files;
         config.accept_offsets = self.accept_offsets;
         config.accept_state_changes = self.accept_state_changes;
         config.exchange = self.exchange;

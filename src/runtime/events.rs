@@ -24,6 +24,8 @@ pub enum Observed<'a> {
     Waiting(&'a str),
     /// Outside the group, because another process of the application holds the state.
     StandingBy {
+        /// What would let this process take part, if a setting does.
+        help: Option<&'static str>,
         /// Which.
         holder: &'a GroupMember,
     },

@@ -10,6 +10,7 @@ const CLOCKS: &str = "agreement::every_seed_agrees_in_processes_whose_clocks_dif
 const GROWS: &str = "agreement::every_seed_agrees_while_clocks_differ_and_the_input_gets_more_partitions";
 const FORGETS: &str = "agreement::every_seed_agrees_in_a_process_that_keeps_its_disk_and_one_that_loses_it";
 const EVENT_TIME: &str = "event_time::every_seed_gives_each_window_over_event_time_once_with_all_its_rows";
+const FILES: &str = "shared_files::every_seed_writes_each_line_once_in_two_processes";
 const LOCAL_ROWS: &str = "local_rows::rows_of_the_process_take_effect_once_while_it_lives";
 
 /// Runs a sweep in a process of its own, with a mutant; returns its output.
@@ -55,6 +56,8 @@ fn each_mutant_is_detected_with_its_seed() {
         ("mutant-skip-by-closed", GROWS, 3_000),
         ("mutant-begins-at-once", EVENT_TIME, 100),
         ("mutant-asks-before-commit", EVENT_TIME, 3_000),
+        ("mutant-success-early", FILES, 20),
+        ("mutant-shares-discarded", FILES, 100),
         // The engine looks at its membership itself, right before the log does: only without both is it found.
         (
             "mutant-expelled-goes-on=mutant,mutant-no-group-metadata=mutant,mutant-nobody-is-gone",

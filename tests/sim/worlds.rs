@@ -53,6 +53,7 @@ pub fn config(case: Case) -> Config {
     config.trigger = Trigger::Interval(Duration::from_millis(200));
     config.state_partitions = case.state_partitions;
     config.exchange = case.exchange;
+    config.shared_files = true;
     config.leave = true;
     config.guarantee = Guarantee::ExactlyOnce;
     config.transaction_timeout = Duration::from_secs(3);

@@ -255,12 +255,13 @@ impl Reporter {
         self.history.position(at, Position { next, end });
     }
 
-    fn stands_by(&self, seen: &mut Seen, holder: &GroupMember) {
+    fn stands_by(&self, seen: &mut Seen, holder: &GroupMember, help: Option<&str>) {
         let at = if holder.host.is_empty() { String::new() } else { format!(" at {}", holder.host) };
         let owner = format!("instance `{}`{at}", holder.instance);
         if seen.waiting != owner {
             tracing::warn!(
-                "{owner} of this application is running: a program with state runs in one process, so this one stands by and takes over when that one ends"
+                "{owner} of this application is running: this program runs in one process, so this one stands by and takes over when that one ends{}",
+                help.map_or_else(String::new, |help| format!("\n  help: {help}"))
             );
             seen.waiting.clone_from(&owner);
         }
@@ -377,7 +378,7 @@ impl Observer for Reporter {
                     (*why).clone_into(&mut seen.waiting);
                 }
             }
-            Observed::StandingBy { holder } => self.stands_by(&mut seen, holder),
+            Observed::StandingBy { holder, help } => self.stands_by(&mut seen, holder, *help),
             Observed::InputsMissing(topics) => self.status.missing_inputs(topics),
             Observed::Restoring { at, done, total, took } => {
                 let remaining = total.saturating_sub(*done);

@@ -5,7 +5,7 @@
 
 use super::outgoing::Outgoing;
 use crate::{
-    operator::{Batch, Counters, NodeId, Output},
+    operator::{Batch, Counters, NodeId, Output, Upstream},
     record::{BatchId, Map, Partition, TaskId},
     runtime::events::{InputRange, Phases},
     sink::two_phase::Collected,
@@ -73,6 +73,8 @@ pub struct InFlight {
     pub console: Map<NodeId, (Vec<String>, usize)>,
     /// Rows for two-phase sinks, by sink node and task.
     pub collected: Map<NodeId, Collected>,
+    /// One of the tasks that have given these, by sink node.
+    pub givers: Map<NodeId, Upstream>,
     /// How long two-phase sinks took their rows.
     pub two_phase_times: Vec<(NodeId, Duration)>,
 }

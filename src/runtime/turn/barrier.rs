@@ -209,7 +209,7 @@ impl Loop {
             self.group.join(&self.app)?;
             return Ok(true);
         };
-        self.app.observe(&Observed::StandingBy { holder });
+        self.app.observe(&Observed::StandingBy { holder, help: self.app.help_to_share() });
         self.leave_group()?;
         self.beside.run(&[], false, false)?;
         for _ in 0..LOOK_EVERY.as_millis() / RETRY_PAUSE.as_millis() {
@@ -228,6 +228,15 @@ impl Loop {
         let others = self.ask("a look at the members of the group", group::others(&self.app))?;
         if others.is_empty() {
             return Ok(());
+        }
+        if self.app.plan.writes_files_in_shares() {
+            let rivals = self.ask("a look at who has claimed the state", group::rivals(&self.app))?;
+            if let Some(alone) = rivals.owner() {
+                return Err(Error::Config(format!(
+                    "process `{}` of this application runs without --shared-files: it has all the state, and shares it with nobody\n  next: stop it, and start all processes with --shared-files; or start this one without, to stand by",
+                    alone.instance
+                )));
+            }
         }
         let exchange = self.app.names.exchange.clone();
         let asked = exchange.clone();

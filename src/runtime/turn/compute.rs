@@ -13,6 +13,7 @@ use crate::{
     operator::{Batch, Output, Volume},
     record::{BatchTime, Partition},
     runtime::{
+        app::RETRY_PAUSE,
         batch::{
             in_flight::{Content, InFlight},
             local_input::LocalInput,
@@ -442,7 +443,11 @@ impl Loop {
         let working = two_phase.start_prepare(app, batch, in_flight);
         let prepared = two_phase.wait(working, &mut |waited| attention.attend(app, group, waited))?;
         attention.call(vec![]);
-        for (topic, records) in two_phase.prepared(app, prepared, &mut in_flight.two_phase_times)? {
+        let prepared = two_phase.prepared(app, prepared, &mut in_flight.two_phase_times);
+        if matches!(prepared, Err(Error::Log(_))) {
+            app.env.clock.sleep(RETRY_PAUSE); // what is missing may come
+        }
+        for (topic, records) in prepared? {
             let records = if self.app.names.is_of_engine(&topic) {
                 self.check_internal(&topic, &records)?;
                 records
@@ -450,6 +455,11 @@ impl Loop {
                 self.accepted(&topic, records)?
             };
             self.transaction.hold(&topic, Some(Partition(0)), records)?;
+        }
+        if let Some(outgoing) = &mut self.in_flight.outgoing {
+            for (home, note) in self.two_phase.notes(&self.app.plan, &batch) {
+                outgoing.add(home, &note)?;
+            }
         }
         Ok(())
     }

@@ -30,6 +30,7 @@ mod refusals;
 mod refused_records;
 mod scarce;
 mod secure;
+mod shared_files;
 mod shared_state;
 mod shutdown;
 mod slow_functions;
