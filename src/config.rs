@@ -99,10 +99,10 @@ pub struct Config {
     /// A batch takes no more input when it holds about this many bytes until its end: changes of state, records to be
     /// sent, and rows that operators and outputs hold back. The bound is lower where the log takes long to receive
     /// them. Where results depend on where a batch begins and ends (windows over batch time, `reduce_by_key`,
-    /// `foreach_rdd`, `print`), what comes later in the interval is then left for the next batch; elsewhere a batch
-    /// ends early, at 48 MiB at the latest, 4 MiB in a program without state.
+    /// `foreach_rdd`, `print`), the interval then goes through the exchange topic in parts, or, where it cannot, what comes later
+    /// is left for the next batch; elsewhere a batch ends early, at 48 MiB at the latest, 4 MiB in a program without state.
     pub staged_bytes_max: usize,
-    /// A batch takes no more than this many records; then it ends early, or waits for the end of its interval as with
+    /// A batch takes no more than this many records; then it ends early, or its interval goes on as with
     /// [`staged_bytes_max`](Config::staged_bytes_max).
     pub batch_records_max: usize,
     /// The same for bytes of input.
@@ -119,8 +119,8 @@ pub struct Config {
     pub metadata_refresh: Duration,
     /// Bytes that are fetched but not yet processed, over all partitions.
     pub receive_buffer_bytes: usize,
-    /// Where several processes share the state: a process takes no input while more bytes of rows than this wait for other processes,
-    /// which are slower. The rows are in the exchange topic; memory holds a part of them.
+    /// A process takes no input while more bytes of rows than this wait in the exchange topic: for other processes, which are slower, or
+    /// for the end of their interval.
     pub waiting_bytes_max: usize,
     /// How long the first connection may take.
     pub connect_timeout: Duration,

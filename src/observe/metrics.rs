@@ -205,6 +205,7 @@ impl Metrics {
         traffic.dead_letters.inc_by(counters.dead_letters as u64);
         traffic.late.inc_by(counters.late as u64);
         traffic.full.inc_by(u64::from(counters.is_full));
+        traffic.parts.inc_by(counters.parts as u64);
         if let Some(ms) = counters.watermark_ms {
             self.distance.watermark.set(seconds(ms));
         }
@@ -487,6 +488,7 @@ struct Traffic {
     dead_letters: IntCounter,
     late: IntCounter,
     full: IntCounter,
+    parts: IntCounter,
 }
 
 impl Traffic {
@@ -517,6 +519,10 @@ impl Traffic {
             full: r.counter(
                 "tidegate_full_batches_total",
                 "Batches that held all that they may, so that records were left for the next interval.",
+            ),
+            parts: r.counter(
+                "tidegate_batch_parts_total",
+                "Parts of batches that were sent to the exchange topic before the rest of their interval was there.",
             ),
         }
     }
@@ -589,6 +595,7 @@ mod tests {
             dead_letters: 2,
             late: 3,
             is_full: true,
+            parts: 2,
             timestamps: Some(Timestamps { least_ms: 1_460, greatest_ms: 1_500 }),
             watermark_ms: Some(7_000),
             // Not shown: sums of what is read.
@@ -653,6 +660,7 @@ mod tests {
             (r#"tidegate_dead_letters_total{application_id="app"}"#, 2.0),
             (r#"tidegate_late_records_dropped_total{application_id="app"}"#, 3.0),
             (r#"tidegate_full_batches_total{application_id="app"}"#, 1.0),
+            (r#"tidegate_batch_parts_total{application_id="app"}"#, 2.0),
             (r#"tidegate_batch_duration_seconds_sum{application_id="app"}"#, 0.03),
             (r#"tidegate_batches_total{status="completed",application_id="app"}"#, 1.0),
             (r#"tidegate_batches_total{status="failed",application_id="app"}"#, 1.0),

@@ -68,6 +68,16 @@ impl Topology {
         self
     }
 
+    /// Whether state partitions may close a batch time in transactions of their own: no output takes the rows of several of them at once.
+    #[must_use]
+    pub fn may_be_closed_apart(&self) -> bool {
+        self.iter().all(|(_, node)| match &node.role {
+            Role::Sink { intake: Intake::At(_), .. } => true,
+            Role::Sink { topics, two_phase, .. } => !topics.is_empty() && two_phase.is_none(),
+            _ => true,
+        })
+    }
+
     /// Whether several processes may each compute a share of it. Outputs outside the log that take rows in each task and finish each by
     /// itself, and rows that come from the process itself or are received by it, keep it in one.
     #[must_use]

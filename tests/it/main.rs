@@ -35,6 +35,7 @@ mod outputs;
 mod outputs_gathered;
 mod outputs_postgres;
 mod outputs_sim;
+mod parts;
 mod past_batches;
 mod plan;
 #[path = "../postgres/mod.rs"]

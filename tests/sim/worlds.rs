@@ -40,6 +40,8 @@ pub struct Case {
     pub exchange: ExchangeThrough,
     /// Where a first start begins.
     pub starting: StartingOffsets,
+    /// A batch may hold so many records.
+    pub batch_records_max: usize,
 }
 
 pub struct Silent;
@@ -60,6 +62,7 @@ pub fn config(case: Case) -> Config {
     config.session_timeout = Duration::from_secs(2);
     config.witness_interval = Duration::from_secs(1);
     config.starting_offsets = case.starting;
+    config.batch_records_max = case.batch_records_max;
     if case.exchange == ExchangeThrough::Shared {
         config.metadata_refresh = Duration::from_secs(1);
     }

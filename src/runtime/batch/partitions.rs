@@ -4,8 +4,8 @@
 //! nothing is computed on a partition that is not here.
 
 use super::{
-    bisection::Bisection, local_input::LocalInput, pace::rate::Rates, source_partition::SourcePartition,
-    state_partition::StatePartition,
+    bisection::Bisection, incoming::Incoming, local_input::LocalInput, pace::rate::Rates,
+    source_partition::SourcePartition, state_partition::StatePartition,
 };
 use crate::{
     config::Config,
@@ -101,14 +101,34 @@ impl Partitions {
     }
 
     /// The time that a stage of all state partitions can close next, and that none of them has still to hear of: one that can close a
-    /// later time next has heard of all before, and needs no closing for them, as it begins with that one.
+    /// later time next has heard of all before, and needs no closing for them, as it begins with that one. If they are closed `apart`, it
+    /// is enough that the rows of one of them are there.
     #[must_use]
-    pub fn closable(&self, stage: u32) -> Option<BatchTime> {
-        let time = self.states.iter().filter_map(|state| state.closable(stage)).min()?;
+    pub fn closable(&self, stage: u32, apart: bool) -> Option<BatchTime> {
+        let time = self.states.iter().filter_map(|state| state.marked(stage)).min()?;
         let is_known = |state: &StatePartition| {
-            state.closable(stage).is_some_and(|next| next >= time) || state.has_closed(stage, time)
+            state.marked(stage).is_some_and(|next| next >= time) || state.has_closed(stage, time)
         };
-        self.states.iter().all(is_known).then_some(time)
+        let mut next = self.states.iter().filter(|state| state.marked(stage) == Some(time));
+        let can = |state: &StatePartition| state.closable(stage) == Some(time);
+        let are_there = if apart { next.any(can) } else { next.all(can) };
+        (are_there && self.states.iter().all(is_known)).then_some(time)
+    }
+
+    /// Lets rows that wait in the exchange topic be in memory: all of them, or if that is more than `bytes_max`, those of the state
+    /// partitions that close the next time first.
+    pub fn share_memory(&mut self, stages: u32, bytes_max: usize) {
+        let bytes = |state: &StatePartition| state.incoming.as_ref().map_or(0, Incoming::waiting_bytes);
+        let have_room = self.states.iter().map(bytes).sum::<usize>() <= bytes_max;
+        let marked = |state: &StatePartition| (1..stages).filter_map(|stage| state.marked(stage)).min();
+        let time = if have_room { None } else { self.states.iter().filter_map(marked).min() };
+        let mut loaded = 0;
+        for state in &mut self.states {
+            let (is_next, bytes) = (time.is_some() && marked(state) == time, bytes(state));
+            let loads = have_room || (is_next && (loaded == 0 || loaded + bytes <= bytes_max));
+            loaded += if loads { bytes } else { 0 };
+            state.incoming.iter_mut().for_each(|incoming| incoming.set_loading(loads));
+        }
     }
 
     /// The batch in flight changed nothing.
@@ -130,6 +150,12 @@ impl Partitions {
     /// Whether results depend on where a batch begins and ends.
     pub fn see_batches(&mut self) -> bool {
         self.tasks().any(|task| task.sees_batches())
+    }
+
+    /// Whether the input of a batch can be sent on in parts, in a transaction each. Rows of this process come once for each batch.
+    #[must_use]
+    pub fn take_parts(&self) -> bool {
+        self.locals.is_empty() && self.sources.iter().all(|source| source.task.takes_parts())
     }
 
     /// Whether the batch in flight has moved an offset or touched state.

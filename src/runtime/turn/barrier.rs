@@ -70,6 +70,7 @@ impl Loop {
         }
         self.leave_memory()?;
         self.recover()?;
+        self.leave_memory()?; // with all that is recovered
         if self.recovery.is_none() {
             self.look_for_partitions()?;
             self.look_for_an_owner()?;

@@ -214,7 +214,7 @@ impl Loop {
                 self.group.wait(Duration::from_millis(20));
                 continue;
             }
-            if self.is_done() || self.when_answered(Self::is_drained)? {
+            if !self.pace.is_open() && (self.is_done() || self.when_answered(Self::is_drained)?) {
                 if self.when_answered(Self::outboxes_have_caught_up)? {
                     return Ok(());
                 }
