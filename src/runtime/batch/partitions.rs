@@ -5,7 +5,7 @@
 
 use super::{
     bisection::Bisection, local_input::LocalInput, pace::rate::Rates, source_partition::SourcePartition,
-    state_partition::StatePartition,
+    state_partition::StatePartition, under_restore::UnderRestore,
 };
 use crate::{
     config::Config,
@@ -16,7 +16,7 @@ use crate::{
     state::Backend,
     task::Task,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 /// One pass over all source partitions takes about this many bytes, then the staged bytes are checked: short
 /// words that are all new stage some twenty times as much.
@@ -31,22 +31,28 @@ pub struct Partitions {
     pub locals: Vec<LocalInput>,
     /// Owned state partitions.
     pub states: Vec<StatePartition>,
+    /// State partitions that are ours and under restore: they take nothing, but what they own of the sources is read.
+    pub restoring: Vec<UnderRestore>,
     /// Whether partitions have come or gone since the last batch that is done.
     pub have_changed: bool,
 }
 
 impl Partitions {
-    /// What the group has assigned and what is recovered.
+    /// What the group has assigned and what is recovered, or under restore while the rest goes on.
     #[must_use]
     pub fn owned(&self) -> Vec<TopicPartition> {
-        let sources = self.sources.iter().map(|s| s.at.clone());
-        sources.chain(self.states.iter().map(|s| s.at.clone())).collect()
+        self.sources.iter().map(|s| s.at.clone()).chain(self.owned_states().cloned()).collect()
     }
 
-    /// Whether no assigned partition is recovered.
+    /// The state partitions among them.
+    pub fn owned_states(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.states.iter().map(|state| &state.at).chain(self.restoring.iter().map(|state| &state.at))
+    }
+
+    /// Whether there is none of these.
     #[must_use]
     pub fn none_owned(&self) -> bool {
-        self.sources.is_empty() && self.states.is_empty()
+        self.sources.is_empty() && self.states.is_empty() && self.restoring.is_empty()
     }
 
     /// Adds recovered partitions.
@@ -63,6 +69,7 @@ impl Partitions {
         self.have_changed = true;
         self.sources.retain(|s| !at.contains(&s.at));
         self.states.retain(|s| !at.contains(&s.at));
+        self.restoring.retain(|s| !at.contains(&s.at));
     }
 
     /// Forgets everything that the group has assigned.
@@ -70,6 +77,7 @@ impl Partitions {
         self.have_changed = true;
         self.sources.clear();
         self.states.clear();
+        self.restoring.clear();
         self.locals.iter_mut().for_each(LocalInput::abort);
     }
 
@@ -101,14 +109,33 @@ impl Partitions {
     }
 
     /// The time that a stage of all state partitions can close next, and that none of them has still to hear of: one that can close a
-    /// later time next has heard of all before, and needs no closing for them, as it begins with that one.
+    /// later time next has heard of all before, and needs no closing for them, as it begins with that one. Those that have closed
+    /// less than others, as they were under restore, catch up in between.
     #[must_use]
     pub fn closable(&self, stage: u32) -> Option<BatchTime> {
-        let time = self.states.iter().filter_map(|state| state.closable(stage)).min()?;
-        let is_known = |state: &StatePartition| {
-            state.closable(stage).is_some_and(|next| next >= time) || state.has_closed(stage, time)
-        };
-        self.states.iter().all(is_known).then_some(time)
+        let (level, behind) = self.by_level(stage);
+        closable(&level, stage).or_else(|| closable(&behind, stage))
+    }
+
+    /// Whether these stages can close something, all of it in state partitions that catch up with the others.
+    #[must_use]
+    pub fn only_catch_up(&self, stages: Range<u32>) -> bool {
+        let mut catch_up = false;
+        for stage in stages {
+            let (level, behind) = self.by_level(stage);
+            if closable(&level, stage).is_some() {
+                return false;
+            }
+            catch_up |= closable(&behind, stage).is_some();
+        }
+        catch_up
+    }
+
+    /// The state partitions that have closed the most in a stage, and the others.
+    fn by_level(&self, stage: u32) -> (Vec<&StatePartition>, Vec<&StatePartition>) {
+        let closed = |state: &StatePartition| state.incoming.as_ref().map(|incoming| incoming.closed(stage));
+        let newest = self.states.iter().map(closed).max().flatten();
+        self.states.iter().partition(|state| closed(state) == newest)
     }
 
     /// The batch in flight changed nothing.
@@ -197,4 +224,12 @@ impl Partitions {
         let locals = self.locals.iter_mut().map(|l| &mut l.task);
         sources.chain(locals).chain(self.states.iter_mut().flat_map(|s| &mut s.tasks))
     }
+}
+
+fn closable(states: &[&StatePartition], stage: u32) -> Option<BatchTime> {
+    let time = states.iter().filter_map(|state| state.closable(stage)).min()?;
+    let is_known = |state: &&StatePartition| {
+        state.closable(stage).is_some_and(|next| next >= time) || state.has_closed(stage, time)
+    };
+    states.iter().all(is_known).then_some(time)
 }
