@@ -96,6 +96,11 @@ pub struct Config {
     pub properties: BTreeMap<String, String>,
     /// Memory for all local state together (block cache and write buffers), in bytes.
     pub state_memory_bytes: usize,
+    /// How long the databases of state partitions that have moved to other processes are kept, so that one that comes back is only
+    /// rolled forward.
+    pub state_kept_for: Duration,
+    /// How many bytes these may take together on disk; the oldest are deleted first.
+    pub state_kept_bytes: u64,
     /// A batch takes no more input when it holds about this many bytes until its end: changes of state, records to be
     /// sent, and rows that operators and outputs hold back. The bound is lower where the log takes long to receive
     /// them. Where results depend on where a batch begins and ends (windows over batch time, `reduce_by_key`,
@@ -190,6 +195,8 @@ impl Config {
             replication_factor: None,
             properties: BTreeMap::new(),
             state_memory_bytes: 96 << 20,
+            state_kept_for: Duration::from_secs(86_400),
+            state_kept_bytes: 10 << 30,
             staged_bytes_max: 192 << 20,
             batch_records_max: 10_000_000,
             batch_bytes_max: 1 << 30,
@@ -340,6 +347,12 @@ pub struct Args {
     /// Memory for all local state together, in bytes
     #[arg(long, env = "TIDEGATE_STATE_MEMORY_BYTES", default_value_t = 96 << 20)]
     pub state_memory_bytes: usize,
+    /// How long databases of state partitions are kept that have moved to other processes
+    #[arg(long, env = "TIDEGATE_STATE_KEPT_FOR_MS", default_value_t = 86_400_000)]
+    pub state_kept_for_ms: u64,
+    /// How many bytes these may take together; the oldest are deleted first
+    #[arg(long, env = "TIDEGATE_STATE_KEPT_BYTES", default_value_t = 10 << 30)]
+    pub state_kept_bytes: u64,
     /// How long the first connection may take
     #[arg(long, env = "TIDEGATE_CONNECT_TIMEOUT_MS", default_value_t = 30_000)]
     pub connect_timeout_ms: u64,
@@ -420,6 +433,8 @@ impl Args {
         config.state_partitions = self.state_partitions;
         config.replication_factor = self.replication_factor;
         config.state_memory_bytes = self.state_memory_bytes;
+        config.state_kept_for = Duration::from_millis(self.state_kept_for_ms);
+        config.state_kept_bytes = self.state_kept_bytes;
         config.connect_timeout = Duration::from_millis(self.connect_timeout_ms);
         config.transaction_timeout = Duration::from_millis(self.transaction_timeout_ms);
         config.session_timeout = Duration::from_millis(self.session_timeout_ms);

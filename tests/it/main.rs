@@ -19,6 +19,7 @@ mod failing_rows;
 mod first_hour;
 mod foreach_batch;
 mod intervals;
+mod kept_state;
 mod key_order;
 mod keyed_state;
 mod log_contract;

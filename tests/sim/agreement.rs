@@ -101,6 +101,8 @@ struct Setting {
     clocks: bool,
     /// The input topic gets more partitions.
     grows: bool,
+    /// Restores take long.
+    slow: bool,
     /// This process has an empty disk at each start, and the others keep theirs.
     forgets: Option<&'static str>,
     /// A batch may hold so many records.
@@ -112,6 +114,7 @@ const ALONE: Setting = Setting {
     exchange: ExchangeThrough::Memory,
     clocks: false,
     grows: false,
+    slow: false,
     forgets: None,
     batch_records_max: usize::MAX,
 };
@@ -139,6 +142,7 @@ impl Setting {
         };
         let kept: &[Fault] = if self.forgets.is_some() { &[Fault::DiskLost, Fault::DiskBehind] } else { &[] };
         let faults = rarer.iter().fold(Faults::all(), |faults, (fault, rate)| faults.with(*fault, *rate));
+        let faults = if self.slow { faults.with(Fault::SlowRestore, 900_000) } else { faults };
         kept.iter().fold(faults, |faults, fault| faults.with(*fault, 0))
     }
 }
@@ -441,4 +445,14 @@ fn every_seed_agrees_while_clocks_differ_and_the_input_gets_more_partitions() {
 #[test]
 fn every_seed_agrees_in_a_process_that_keeps_its_disk_and_one_that_loses_it() {
     sweep_of(Setting { forgets: Some("b"), ..TWO }, 500);
+}
+
+#[test]
+fn every_seed_agrees_in_processes_whose_clocks_differ_and_whose_restores_take_long() {
+    sweep_of(Setting { slow: true, clocks: true, ..THREE }, 1_000);
+}
+
+#[test]
+fn every_seed_agrees_in_a_process_that_keeps_its_disk_and_one_that_loses_it_and_restores_it_slowly() {
+    sweep_of(Setting { slow: true, forgets: Some("b"), ..TWO }, 500);
 }

@@ -15,6 +15,7 @@ mod local_rows;
 #[cfg(feature = "failpoints")]
 mod mutants;
 mod reports;
+mod restores;
 mod shared_files;
 mod shared_outputs;
 mod shared_state;

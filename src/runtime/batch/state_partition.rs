@@ -205,6 +205,23 @@ impl StatePartition {
         self.incoming.as_ref().and_then(|incoming| incoming.marked(stage))
     }
 
+    /// The last time that a stage has closed.
+    #[must_use]
+    pub fn closed(&self, stage: u32) -> Option<BatchTime> {
+        self.incoming.as_ref().map(|incoming| incoming.closed(stage))
+    }
+
+    /// Whether a stage has closed as much as the one that has closed the most, up to `newest`, or does so with its next time.
+    #[must_use]
+    pub fn is_level(&self, stage: u32, newest: Option<BatchTime>) -> bool {
+        self.closed(stage) == newest || self.marked(stage) == newest
+    }
+
+    /// Whether the rows of its next time are held however many they are.
+    pub fn set_loading(&mut self, loads: bool) {
+        self.incoming.iter_mut().for_each(|incoming| incoming.set_loading(loads));
+    }
+
     /// Whether a stage has closed a time.
     #[must_use]
     pub fn has_closed(&self, stage: u32, time: BatchTime) -> bool {

@@ -75,6 +75,10 @@ impl Loop {
             self.look_for_partitions()?;
             self.look_for_an_owner()?;
         }
+        if self.group.is_settled() && self.recovery.is_none() && !self.partitions.none_owned() {
+            let Loop { app, partitions, beside, .. } = self;
+            beside.kept.limit(app.now(), || partitions.owned_states().map(|at| at.partition).collect());
+        }
         self.beside.run(&self.partitions.owned(), self.owns_the_first_partition(), true)
     }
 
@@ -114,7 +118,7 @@ impl Loop {
         let (stale, kept): (Vec<_>, Vec<_>) =
             sources.partition(|at| changed.iter().any(|topic| **topic == *at.topic));
         self.forget(&stale);
-        let shards: Vec<Partition> = self.partitions.states.iter().map(|state| state.partition).collect();
+        let shards: Vec<Partition> = self.partitions.owned_states().map(|at| at.partition).collect();
         let found = self.group.sources_of(&self.app, &shards).filter(|at| !kept.contains(at));
         let found: Vec<_> = found.collect();
         self.group.unrecovered.extend(found);
@@ -139,7 +143,7 @@ impl Loop {
     /// Whether this process does the work that only one process of the application does.
     fn owns_the_first_partition(&self) -> bool {
         if self.app.plan.has_state_partitions() {
-            return self.partitions.states.iter().any(|s| s.partition == Partition(0));
+            return self.partitions.owned_states().any(|at| at.partition == Partition(0));
         }
         let first = self.group.topics.inputs.keys().next();
         let is_first =
@@ -149,6 +153,7 @@ impl Loop {
 
     fn forget(&mut self, at: &[TopicPartition]) {
         self.partitions.remove(at);
+        self.restorer.cancel(at);
         self.group.unrecovered.retain(|u| !at.contains(u));
         if let Some(recovery) = &mut self.recovery {
             recovery.remove(at);

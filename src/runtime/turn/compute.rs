@@ -134,7 +134,8 @@ impl Loop {
 
     /// Takes one round of input, then waits briefly if there was none. `true` = the batch takes no more.
     fn input_ends(&mut self, batch: &Batch) -> Result<bool> {
-        if self.close_meanwhile()? {
+        self.look_at_restores()?;
+        if !self.must_be_cut_first(batch) && self.close_meanwhile()? {
             return Ok(false);
         }
         let is_full = self.is_full();
@@ -172,6 +173,28 @@ impl Loop {
             self.in_flight.waited += self.app.since(before);
         }
         Ok(false)
+    }
+
+    /// Whether its rows and marks go through the exchange topic before state partitions catch up any further: the others, here and
+    /// elsewhere, wait for them.
+    fn must_be_cut_first(&self, batch: &Batch) -> bool {
+        let (trigger, age) = (self.app.config.trigger, self.app.since(self.in_flight.began));
+        let left = trigger::time_left(trigger, batch.time, self.app.env.clock.now_ms(), age);
+        let is_due = left.is_zero() || (trigger == Trigger::AsSoonAsPossible && age >= SHARED_TICK);
+        is_due
+            && self.takes_input_while_catching_up()
+            && self.only_catches_up()
+    }
+
+    /// Whether all that can be closed is of state partitions that were restored and catch up.
+    pub(super) fn only_catches_up(&self) -> bool {
+        let plan = &self.app.plan;
+        self.partitions.only_catch_up(1..plan.stages(), plan.may_be_closed_apart())
+    }
+
+    /// Whether input is taken while state partitions that were restored catch up.
+    pub(super) fn takes_input_while_catching_up(&self) -> bool {
+        self.exchange.is_some() && !self.ends_when_closed() && !self.app.is_bounded()
     }
 
     /// Whether the batch holds all that it may.

@@ -28,6 +28,7 @@ mod program;
 mod programs;
 mod refusals;
 mod refused_records;
+mod restores;
 mod scarce;
 mod secure;
 mod shared_files;

@@ -19,6 +19,7 @@ use crate::{
     runtime::batch::{
         in_flight::{Content, InFlight},
         incoming::Incoming,
+        partitions::Partitions,
         state_partition::StatePartition,
     },
     task::checkpoint::{Event, Phase},
@@ -74,11 +75,12 @@ impl Loop {
             return Ok(false);
         }
         let held = self.transaction.put_aside();
+        let has_states = !self.partitions.states.is_empty();
         let phase = std::mem::replace(&mut self.checkpoint.phase, Phase::Barrier);
         let closed = self.close_times();
         self.checkpoint.phase = phase;
         self.transaction.take_up(held);
-        if self.partitions.states.is_empty() {
+        if has_states && self.partitions.states.is_empty() {
             let what = "the partitions were lost while a time was closed";
             return Err(Failure::new(Stage::Group, Reaction::CloseTasks, what).into());
         }
@@ -199,7 +201,8 @@ impl Loop {
         let last = self.pace.last_time();
         let has_closed =
             |state: &StatePartition| (1..self.app.plan.stages()).all(|stage| state.has_closed(stage, last));
-        self.exchange.is_none() || self.partitions.states.iter().all(has_closed)
+        let Partitions { states, restoring, .. } = &self.partitions;
+        self.exchange.is_none() || (restoring.is_empty() && states.iter().all(has_closed))
     }
 
     /// Whether nothing more is to be taken before everything is closed.
