@@ -137,8 +137,10 @@ fn several_processes_write_together_what_one_writes() {
         assert_eq!(found, expected, "{settings:?}");
         let crashes = matches!(between, Between::CrashBeforeCommit | Between::CrashAfterCommit);
         assert_eq!(driver.crashes() > 0, crashes, "{settings:?}");
-        let inputs = driver.take_reports().into_iter().filter(|report| report.counters.records_in > 0);
-        assert!(inputs.count() >= input.len() - 1, "{settings:?}: each process reports its batches");
+        let inputs =
+            driver.take_reports().into_iter().filter(|report| report.counters.records_in > 0).count();
+        let dies_before_it_reports = between == Between::CrashAfterCommit;
+        assert!(dies_before_it_reports || inputs >= input.len() - 1, "{settings:?}: {inputs} reports");
     }
 }
 

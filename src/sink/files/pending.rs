@@ -273,7 +273,7 @@ mod tests {
         assert_eq!((read("to/part-00000"), read("to/part-00001")), ("x".into(), "y".into()));
         assert_eq!(read("to/_SUCCESS"), "");
         a.discard_shares(|name| name == "share-4-1-1").unwrap();
-        assert_eq!(a.missing(&[of_nobody.clone()]).unwrap(), Some(&*of_nobody));
+        assert_eq!(a.missing(std::slice::from_ref(&of_nobody)).unwrap(), Some(&*of_nobody));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{
     client::Client,
     outputs::{must_equal, words_of_files},
     program::{App, Run},
+    shared_state::all_work,
     until,
     words::{Lines, Stream, Truth, judge, violations},
 };
@@ -21,7 +22,7 @@ const KILLS: [&str; 9] = [
     "before-finish=kill@3",
     "during-finish=kill@1",
     "during-finish=kill@2",
-    "fail-flush=fail@2,after-drop=kill@1",
+    "fail-flush=fail@2,before-finish=kill@3",
     "lose-answer=fail@2,before-finish=kill@2",
 ];
 
@@ -62,12 +63,7 @@ fn each_line_is_in_one_file_of_two_processes() {
     let stream = Stream::start(Lines::new(&client, &input, seed));
     for failpoints in KILLS {
         let mut before: Vec<Run> = apps.iter().map(|app| app.start("")).collect();
-        until("both share the state", || {
-            before.iter_mut().for_each(Run::must_run);
-            client.members(&id).len() == 2
-                && before.iter().any(|run| run.text().contains("through the exchange topic"))
-        });
-        apps[0].progress(&client, &mut before[0]);
+        all_work(&client, &id, &mut before);
         before.into_iter().for_each(Run::kill);
         one_dies(&apps, failpoints);
     }
@@ -126,7 +122,8 @@ fn a_second_process_asks_for_the_files_to_be_shared() {
     until("the second one says what it needs", || waits.text().contains("with --shared-files"));
     assert!(waits.text().contains("this one stands by"), "{}", waits.text());
     waits.kill();
-    let mut refused = second.with_flag("shared-files").start("");
+    let sharing = second.with_flag("shared-files");
+    let mut refused = sharing.start("");
     assert_eq!(refused.exit_code(), 3, "{}", refused.text());
     assert!(
         refused.text().contains("`pod-1` of this application runs without --shared-files"),
