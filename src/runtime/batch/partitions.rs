@@ -151,7 +151,8 @@ impl Partitions {
             return;
         }
         let newest: Vec<_> = (1..stages).map(|stage| (stage, self.newest(stage))).collect();
-        let is_level = |state: &StatePartition| newest.iter().all(|(stage, time)| state.is_level(*stage, *time));
+        let is_level =
+            |state: &StatePartition| newest.iter().all(|(stage, time)| state.is_level(*stage, *time));
         let marked = |state: &StatePartition| (1..stages).filter_map(|stage| state.marked(stage)).min();
         for level in [true, false] {
             let next = self.states.iter().filter(|state| is_level(state) == level).filter_map(marked).min();

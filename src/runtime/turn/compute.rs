@@ -181,9 +181,7 @@ impl Loop {
         let (trigger, age) = (self.app.config.trigger, self.app.since(self.in_flight.began));
         let left = trigger::time_left(trigger, batch.time, self.app.env.clock.now_ms(), age);
         let is_due = left.is_zero() || (trigger == Trigger::AsSoonAsPossible && age >= SHARED_TICK);
-        is_due
-            && self.takes_input_while_catching_up()
-            && self.only_catches_up()
+        is_due && self.takes_input_while_catching_up() && self.only_catches_up()
     }
 
     /// Whether all that can be closed is of state partitions that were restored and catch up.

@@ -56,6 +56,9 @@ const RESTORE_PAUSE: Duration = Duration::from_millis(5);
 /// The number of retries of a call since the last commit from which the log counts as unreachable.
 const RETRIES_QUIET: u32 = 2;
 
+/// For how long calls may fail in other ways before the log counts as unreachable: it answers, and nothing can be committed.
+const FAILING_QUIET: Duration = Duration::from_secs(30);
+
 /// The loop of one process.
 struct Loop {
     app: App,
@@ -95,6 +98,8 @@ struct Checkpoint {
     failure: Option<Error>,
     /// How often a call was retried since the last commit.
     retries: u32,
+    /// When the first of them was, on the monotonic clock.
+    failing_since: Option<Duration>,
     /// The log does not answer, and that has been reported.
     is_unanswered: bool,
 }
@@ -135,7 +140,13 @@ impl Loop {
             witness: Witness::default(),
             two_phase: TwoPhaseOutputs::default(),
             beside: Beside::new(&app)?,
-            checkpoint: Checkpoint { phase: Phase::Barrier, failure: None, retries: 0, is_unanswered: false },
+            checkpoint: Checkpoint {
+                phase: Phase::Barrier,
+                failure: None,
+                retries: 0,
+                failing_since: None,
+                is_unanswered: false,
+            },
             attention: Attention::default(),
             unanswered: 0,
             app,
@@ -333,6 +344,7 @@ impl Loop {
                     self.app.observe(&Observed::Connection(None));
                 }
                 self.checkpoint.retries = 0;
+                self.checkpoint.failing_since = None;
             }
             return Ok(());
         };
@@ -340,10 +352,13 @@ impl Loop {
             self.app.observe(&Observed::Alive);
             self.checkpoint.retries += 1;
             let pause = Duration::from_millis(20 << self.checkpoint.retries.min(8));
+            let failing_for = self.app.since(*self.checkpoint.failing_since.get_or_insert(self.app.now()));
             if let Some(f) = &self.checkpoint.failure {
                 tracing::warn!(retry_in_ms = pause.as_millis(), "{f}");
                 let is_silent = matches!(f, Error::Log(f) if f.reaction == Reaction::RetrySame);
-                if is_silent && self.checkpoint.retries >= RETRIES_QUIET && !self.checkpoint.is_unanswered {
+                let is_beyond_use =
+                    failing_for >= FAILING_QUIET || (is_silent && self.checkpoint.retries >= RETRIES_QUIET);
+                if is_beyond_use && !self.checkpoint.is_unanswered {
                     self.checkpoint.is_unanswered = true;
                     self.app.observe(&Observed::Connection(Some(&f.to_string())));
                 }
