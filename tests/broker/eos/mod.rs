@@ -24,6 +24,7 @@ mod mutants;
 mod network;
 mod open_end;
 mod outputs;
+mod parts;
 mod program;
 mod programs;
 mod refusals;

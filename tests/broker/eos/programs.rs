@@ -182,6 +182,31 @@ fn rotating_counts() {
     }));
 }
 
+/// So many records make a batch of `bursts` full.
+pub const PART_RECORDS: usize = 50;
+
+/// Counts the lines and words of each batch, prints the number of its lines, and appends time and number of lines of each call of a
+/// function to a file.
+#[test]
+#[ignore = "a program that a test starts"]
+fn bursts() {
+    let configure = |config: &mut Config| {
+        (config.batch_records_max, config.exchange) = (PART_RECORDS, ExchangeThrough::Shared);
+    };
+    run("bursts", configure, |topics, lines| {
+        let count = lines.count();
+        count.print();
+        with_time("count", &count.map(|count| ("all", count)), topics);
+        let words = lines.flat_map(|line| line.split(' ')).map(|word| (word, 1u64));
+        with_time("word", &words.reduce_by_key(|a, b| a + b), topics);
+        let path = std::env::var("TIDEGATE_CALLS").unwrap_or_default();
+        lines.foreach_rdd(move |rdd, time| {
+            let mut file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
+            writeln!(file, "{} {}", time.0, rdd.count()).unwrap();
+        });
+    });
+}
+
 /// Passes on lines, and looks each second for what has become of the input.
 #[test]
 #[ignore = "a program that a test starts"]
