@@ -164,7 +164,8 @@ fn results_of_other_state_partitions_go_on_while_a_process_that_joins_restores_i
         let took = until - from;
         assert!(took > Duration::from_secs(2) && most == 2, "seed {seed}: {restored:?}");
         // Each line has up to three words that change; two of four state partitions go on.
-        let (results, samples) = (results_in(&samples.lock().unwrap(), from, until), samples.lock().unwrap());
+        let samples = samples.lock().unwrap();
+        let results = results_in(&samples, from, until);
         let lines = usize::try_from(took.as_millis() / STEP.as_millis()).unwrap();
         assert!(results > lines / 2, "seed {seed}: {results} results while {lines} lines came: {samples:?}");
         let committed = reported.committed.lock().unwrap();
