@@ -72,7 +72,7 @@ pub(super) struct Told {
     ended: Vec<(Restoring, Restore)>,
     /// The most at once since none was under way.
     most: usize,
-    told_at_ms: i64,
+    last_ms: i64,
 }
 
 impl Told {
@@ -86,7 +86,7 @@ impl Told {
     /// What the log says now that these are under way.
     pub(super) fn lines(&mut self, restores: &[Restore], now_ms: i64) -> Vec<String> {
         if self.most == 0 {
-            self.told_at_ms = now_ms;
+            self.last_ms = now_ms;
         }
         self.most = self.most.max(restores.len());
         let mut lines = vec![];
@@ -95,8 +95,8 @@ impl Told {
         }
         if restores.is_empty() {
             self.most = 0;
-        } else if now_ms.saturating_sub(self.told_at_ms) >= TELL_EVERY_MS || now_ms < self.told_at_ms {
-            self.told_at_ms = now_ms;
+        } else if now_ms.saturating_sub(self.last_ms) >= TELL_EVERY_MS || now_ms < self.last_ms {
+            self.last_ms = now_ms;
             lines.extend(self.goes_on(restores));
         }
         lines

@@ -33,6 +33,7 @@ impl Content {
 }
 
 /// The batch in flight.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Default)]
 pub struct InFlight {
     /// What it is made of.

@@ -43,6 +43,14 @@ pub struct Recovery {
     unrecorded: Vec<TopicPartition>,
 }
 
+/// What is assigned, with the offsets that the group has of it.
+pub struct Committed {
+    /// State partitions, named by their partitions of the exchange topic.
+    pub states: Vec<CommittedPosition>,
+    /// The source partitions that go with them.
+    pub sources: Vec<CommittedPosition>,
+}
+
 impl Recovery {
     /// Opens the databases of state partitions, on the workers, decides what to do with each, and begins the restores; `token` is that of
     /// no batch of this process.
@@ -54,10 +62,10 @@ impl Recovery {
         restorer: &mut Restorer,
         token: &Token,
         membership: Membership,
-        mut states: Vec<CommittedPosition>,
-        sources: Vec<CommittedPosition>,
+        committed: Committed,
         attend: Attend<'_>,
     ) -> Result<Self> {
+        let Committed { mut states, sources } = committed;
         let mut stores: Vec<String> =
             app.plan.nodes.iter().flat_map(|n| n.stores.iter().map(|s| s.name.clone())).collect();
         if app.config.exchange != ExchangeThrough::Memory {

@@ -164,13 +164,9 @@ impl Restore {
                 let work = if rows.is_done() { Work::Nothing } else { Work::Check { rows, found: None } };
                 return Ok(Restore { position, backend, record: None, seen, is_unrecorded: false, work });
             }
-            StateDecision::Ready => {
-                let (record, work) = (facts.committed, Work::Nothing);
-                return Ok(Restore { position, backend, record, seen, is_unrecorded: false, work });
-            }
+            StateDecision::Ready => return Ok(Restore::of_nothing(position, backend, facts.committed, seen)),
             StateDecision::Resume(_) if crate::failpoint::passes("mutant-part-is-whole") => {
-                let (record, work) = (facts.committed, Work::Nothing);
-                return Ok(Restore { position, backend, record, seen, is_unrecorded: false, work });
+                return Ok(Restore::of_nothing(position, backend, facts.committed, seen));
             }
             StateDecision::RollForward(from) => from,
             StateDecision::Resume(from) => {
@@ -203,6 +199,16 @@ impl Restore {
         let replay = Replay::new(rows, backend.clone(), record.clone(), began_ms, piece_bytes);
         let work = Work::Replay(Box::new(replay));
         Ok(Restore { position, backend, record: Some(record), seen, is_unrecorded: accept, work })
+    }
+
+    /// The database is up to date.
+    fn of_nothing(
+        position: CommittedPosition,
+        backend: Arc<dyn Backend>,
+        record: Option<RecoveryRecord>,
+        seen: Option<BTreeMap<String, Offset>>,
+    ) -> Self {
+        Restore { position, backend, record, seen, is_unrecorded: false, work: Work::Nothing }
     }
 
     /// The state partition, named by its partition of the exchange topic.

@@ -198,12 +198,11 @@ impl Restorer {
         let mut taken = vec![];
         for ended in ended {
             let restore = ended.unwrap_or_else(|panic| resume_unwind(panic))?;
-            taken.push(match restore.contradiction() {
-                Some(contradiction) => Ended::Contradicts(contradiction),
-                None => {
-                    app.observe(&Observed::Restored(&restore.progress(&*self.shared.clock)));
-                    Ended::Ready(Box::new(restore.into_recovered()))
-                }
+            taken.push(if let Some(contradiction) = restore.contradiction() {
+                Ended::Contradicts(contradiction)
+            } else {
+                app.observe(&Observed::Restored(&restore.progress(&*self.shared.clock)));
+                Ended::Ready(Box::new(restore.into_recovered()))
             });
         }
         Ok(taken)

@@ -20,7 +20,7 @@ use crate::{
         },
         events::Observed,
         group::{CommittedPosition, meta::Meta},
-        recovery::{Ended, Recovery, sources},
+        recovery::{Committed, Ended, Recovery, sources},
     },
 };
 use std::time::Duration;
@@ -226,7 +226,7 @@ impl Loop {
         let token = self.group.identity.token(&self.app, BatchId(0)); // batches are numbered from 1
         let Loop { app, group, attention, restorer, .. } = self;
         let attend = &mut |waited| attention.attend(app, group, waited);
-        Recovery::begin(app, restorer, &token, membership, states, sources, attend)
+        Recovery::begin(app, restorer, &token, membership, Committed { states, sources }, attend)
     }
 
     /// Ends the transactions that the last owners of these partitions have left open and that are gone. Where that is not possible, the
