@@ -14,7 +14,7 @@ mkdir -p "$bin"
 export GOTOOLCHAIN=auto CGO_ENABLED=0 GOFLAGS="-mod=readonly -trimpath -buildvcs=false"
 # A build cache of its own, which can be deleted without touching the user's.
 export GOCACHE="$bin/build-cache"
-version=$(sed -n 's/^require k8s.io\/kubernetes v//p' "$here/programs/kubernetes/go.mod")
+version=$(sed -n 's/^.*k8s.io\/kubernetes v\([0-9.]*\).*/\1/p' "$here/programs/kubernetes/go.mod")
 name=k8s.io/component-base/version
 stamp="-s -w -X $name.gitVersion=v$version -X $name.gitMajor=${version%%.*} -X $name.gitMinor=$(cut -d. -f2 <<<"$version") -X $name.gitTreeState=clean"
 
@@ -33,5 +33,20 @@ build etcd etcd go.etcd.io/etcd/server/v3
 for program in kube-apiserver kubectl kube-controller-manager kube-scheduler kubelet; do
   build kubernetes "$program" "k8s.io/kubernetes/cmd/$program"
 done
+
+# The definitions of the kinds of Prometheus' operator, KEDA and the Gateway API, which lie in their modules.
+crds() { # MODULE FOLDER NAME..
+  local folder name
+  folder=$(go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+  for name in "${@:3}"; do cp "$folder/$2/$name" "$bin/crds.new/"; done
+}
+if [ ! -d "$bin/crds" ]; then
+  rm -rf "$bin/crds.new" && mkdir "$bin/crds.new"
+  crds github.com/prometheus-operator/prometheus-operator@v0.85.0 example/prometheus-operator-crd \
+    monitoring.coreos.com_{servicemonitors,podmonitors,prometheusrules}.yaml
+  crds github.com/kedacore/keda/v2@v2.21.0 config/crd/bases keda.sh_scaledobjects.yaml
+  crds sigs.k8s.io/gateway-api@v1.6.3 config/crd/standard gateway.networking.k8s.io_httproutes.yaml
+  chmod -R u+w "$bin/crds.new" && mv "$bin/crds.new" "$bin/crds"
+fi
 rm -rf "$GOCACHE"
 touch "$bin/.complete"
