@@ -112,6 +112,6 @@ mod tests {
             spill.ask(s(200 + n));
         }
         (0..2).for_each(|_| spill.interval_ended(false));
-        assert!(!spill.is_over(s(219) + STAY_MAX - s(1)) && spill.is_over(s(219) + STAY_MAX));
+        assert!(!spill.is_over(s(218) + STAY_MAX) && spill.is_over(s(219) + STAY_MAX));
     }
 }
