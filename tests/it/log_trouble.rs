@@ -157,13 +157,13 @@ struct SleepClock(AtomicU64);
 
 impl Clock for SleepClock {
     fn now_ms(&self) -> i64 {
-        1_000 + self.0.load(Ordering::Relaxed) as i64
+        1_000 + i64::try_from(self.0.load(Ordering::Relaxed)).unwrap()
     }
     fn monotonic(&self) -> Duration {
         Duration::from_millis(self.0.load(Ordering::Relaxed))
     }
     fn sleep(&self, pause: Duration) {
-        self.0.fetch_add(pause.as_millis() as u64, Ordering::Relaxed);
+        self.0.fetch_add(u64::try_from(pause.as_millis()).unwrap(), Ordering::Relaxed);
         std::thread::sleep(Duration::from_millis(1));
     }
 }

@@ -150,7 +150,8 @@ fn results_of_an_interval_are_whole_however_much_it_has() {
 /// State partitions with many rows of one time close it one after the other; so it is not in memory at once.
 #[test]
 fn large_times_are_closed_a_state_partition_at_a_time() {
-    let lines: String = (0..3_000).map(|n| format!("lines {} | - | key{n}\n", n % 3)).collect();
+    let lines: Vec<String> = (0..3_000).map(|n| format!("lines {} | - | key{n}\n", n % 3)).collect();
+    let lines = lines.concat();
     let closings = |staged_bytes_max: usize| {
         let settings = Settings { exchange: ExchangeThrough::Topic, ..Settings::default() };
         let mut driver = Driver::with(settings, |ssc: &StreamingContext| {

@@ -68,6 +68,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Source {
     upstream: Upstream,
     is_a: bool,
