@@ -176,12 +176,14 @@ fn process(
     });
 }
 
-/// Whether everything was counted, delivered and stored.
+/// Whether everything was counted, printed, delivered and stored: state partitions of one process need not close a time at once.
 fn is_done(world: &World, seen: &Seen) -> bool {
     let (last, outputs) = (("b".to_owned(), LINES.to_string()), seen.outputs());
     let mut delivered = outputs.delivered.values().flatten().flat_map(|(_, rows)| rows);
     let all = read(world.log().as_ref(), "counts", 4);
+    let mut printed = outputs.printed.keys().filter(|(shown, _)| *shown == COUNTS_SHOWN);
     all.contains(&last)
+        && printed.all(|(_, time)| outputs.called.contains_key(time))
         && delivered.any(|row| *row == format!("({},{})", last.0, last.1))
         && outputs.table.1.len() >= all.len()
 }
