@@ -404,6 +404,7 @@ impl Observer for ToDriver {
             Observed::Running { owned } => {
                 self.place.is_running(owned.iter().filter(|at| at.topic == self.exchange).count());
             }
+            Observed::Restores { restores, .. } => self.place.is_restoring(restores.len()),
             Observed::Waiting(_) => self.place.is_waiting(),
             Observed::Console { rows, rows_max, .. } => {
                 let shown = rows.iter().take(*rows_max).map(|row| format!("console | {row}"));

@@ -52,6 +52,8 @@ struct Seat {
     has_joined: bool,
     /// How many state partitions it has.
     states: usize,
+    /// How many restores are under way beside it: it has something to do then, also while it waits.
+    restores: usize,
     /// How much had happened in the log when it last waited: what came before it has looked at.
     seen: Option<u64>,
     /// It waits, and knows nothing that it could do.
@@ -149,6 +151,7 @@ impl Seat {
             phase: Phase::Starting,
             has_joined: false,
             states: 0,
+            restores: 0,
             seen: None,
             is_quiet: false,
             is_dead: false,
@@ -197,6 +200,11 @@ impl Place {
     /// The engine has its partitions, so many of them of the state.
     pub fn is_running(&self, states: usize) {
         self.with(|seat| (seat.phase, seat.states) = (Phase::Running, states));
+    }
+
+    /// So many of its state partitions are being restored.
+    pub fn is_restoring(&self, restores: usize) {
+        self.with(|seat| seat.restores = restores);
     }
 
     /// The engine waits for partitions.
@@ -281,7 +289,7 @@ impl Fate for Place {
         let is_alone = state.seats.len() == 1;
         let seat = &mut state.seats[self.index];
         seat.elapsed += timeout;
-        if seat.phase != Phase::Running || seat.last_call != Call::Wait {
+        if seat.phase != Phase::Running || seat.last_call != Call::Wait || seat.restores > 0 {
             return;
         }
         // What came meanwhile is looked at first.

@@ -260,6 +260,8 @@ fn a_process_asked_to_end_during_a_restore_ends_cleanly_and_leaves_the_group_if_
     let result = run_in(&session, env, &counts, move |call, _| {
         match call {
             Call::Committed => asked.request(), // requested right before the databases are opened
+            // The changelog is read beside the loop: it notices the request first.
+            Call::Read if asked.is_requested() => std::thread::sleep(Duration::from_millis(500)),
             Call::Start => drop(counted.fetch_add(1, Ordering::Relaxed)),
             _ => {}
         }
