@@ -105,6 +105,12 @@ pub trait Operator: Send {
         false
     }
 
+    /// Before an exchange: whether nothing depends on how often it ends one batch, so that parts of a batch can be sent on before the
+    /// rest is there.
+    fn takes_parts(&self) -> bool {
+        !self.sees_batches()
+    }
+
     /// Whether it has had no row for so long that its input is idle once everything in the partition is read.
     fn awaits_end(&self) -> bool {
         false

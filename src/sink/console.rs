@@ -100,6 +100,10 @@ impl<T: Value> Operator for SendFirstRows<T> {
         true
     }
 
+    fn takes_parts(&self) -> bool {
+        true // the first rows of each part have those of the batch among them
+    }
+
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
         self.first.add(&input)
     }

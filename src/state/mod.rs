@@ -16,7 +16,10 @@ mod rocks_options;
 mod staged;
 mod table;
 
-pub use directory::StateDirectory;
+pub use directory::{
+    StateDirectory,
+    kept::{Keep, Kept},
+};
 pub use memory::MemoryStorage;
 pub use ordered::OrderedTable;
 pub use overlay::Overlay;
@@ -77,6 +80,15 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// If it cannot be moved.
     fn quarantine(&self, partition: Partition, reason: &str) -> Result;
+
+    /// Deletes databases that are kept of partitions other than `used`, as far as `keep` asks for it; one that is open is not touched.
+    /// Returns what was deleted. Storage that takes no disk deletes nothing.
+    ///
+    /// # Errors
+    /// If the directory cannot be read, or something in it cannot be deleted.
+    fn limit_kept(&self, _used: &[Partition], _keep: &Keep, _now_ms: i64) -> Result<Vec<Kept>> {
+        Ok(vec![])
+    }
 }
 
 /// An opened database.

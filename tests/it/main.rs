@@ -20,6 +20,7 @@ mod failing_rows;
 mod first_hour;
 mod foreach_batch;
 mod intervals;
+mod kept_state;
 mod key_order;
 mod keyed_state;
 mod log_contract;
@@ -36,6 +37,7 @@ mod outputs;
 mod outputs_gathered;
 mod outputs_postgres;
 mod outputs_sim;
+mod parts;
 mod past_batches;
 mod plan;
 #[path = "../postgres/mod.rs"]

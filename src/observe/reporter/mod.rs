@@ -14,6 +14,7 @@ use super::{
     listeners::{GIVEN_UP, Listeners},
     metrics::{Metrics, Outcome},
     progress::{self, Snapshot},
+    restores::{Restore, Told},
     status::{Checkpoint, Phase, Status},
 };
 use crate::{
@@ -29,7 +30,6 @@ use std::{
     io::{IsTerminal, Write},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 /// How often the progress line is shown and the lag is read.
@@ -67,6 +67,7 @@ struct Seen {
     /// Positions after the last batch.
     positions: Vec<SourcePosition>,
     stalled: Stalled,
+    restores: Told,
     /// A batch is taking input.
     takes_input: bool,
 }
@@ -255,12 +256,13 @@ impl Reporter {
         self.history.position(at, Position { next, end });
     }
 
-    fn stands_by(&self, seen: &mut Seen, holder: &GroupMember) {
+    fn stands_by(&self, seen: &mut Seen, holder: &GroupMember, help: Option<&str>) {
         let at = if holder.host.is_empty() { String::new() } else { format!(" at {}", holder.host) };
         let owner = format!("instance `{}`{at}", holder.instance);
         if seen.waiting != owner {
             tracing::warn!(
-                "{owner} of this application is running: a program with state runs in one process, so this one stands by and takes over when that one ends"
+                "{owner} of this application is running: this program runs in one process, so this one stands by and takes over when that one ends{}",
+                help.map_or_else(String::new, |help| format!("\n  help: {help}"))
             );
             seen.waiting.clone_from(&owner);
         }
@@ -328,13 +330,6 @@ fn notify(listener: &AfterBatch, report: &BatchReport) {
     }
 }
 
-/// Rows per second so far, and the seconds that the rest will take at that rate.
-fn restore_pace(done: u64, remaining: u64, took: Duration) -> (u64, u64) {
-    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
-    let rate = (done.saturating_mul(1000) / took_ms).max(1);
-    (rate, remaining.div_ceil(rate))
-}
-
 /// A time to read.
 fn utc(time_ms: i64) -> String {
     let time = DateTime::from_timestamp_millis(time_ms);
@@ -377,18 +372,19 @@ impl Observer for Reporter {
                     (*why).clone_into(&mut seen.waiting);
                 }
             }
-            Observed::StandingBy { holder } => self.stands_by(&mut seen, holder),
+            Observed::StandingBy { holder, help } => self.stands_by(&mut seen, holder, *help),
             Observed::InputsMissing(topics) => self.status.missing_inputs(topics),
-            Observed::Restoring { at, done, total, took } => {
-                let remaining = total.saturating_sub(*done);
-                self.metrics.restore_remaining(at.partition, Some(remaining));
-                let (rate, left) = restore_pace(*done, remaining, *took);
-                tracing::info!("restoring {at}: {done} of {total} rows, {rate} rows/s, about {left} s left");
+            Observed::Restores { restores, awaited } => {
+                let restores: Vec<Restore> = restores.iter().map(Restore::of).collect();
+                self.metrics.restores(&restores);
+                let lines = seen.restores.lines(&restores, self.clock.now_ms());
+                lines.iter().for_each(|line| tracing::info!("{line}"));
+                self.status.restores(restores);
+                if let Some((done, of)) = *awaited {
+                    self.status.phase(Phase::Restoring { done, of });
+                }
             }
-            Observed::StateReady { partition, done, of } => {
-                self.metrics.restore_remaining(*partition, None);
-                self.status.phase(Phase::Restoring { done: *done, of: *of });
-            }
+            Observed::Restored(restoring) => seen.restores.ended(restoring),
             Observed::Quarantined(why) => {
                 self.metrics.quarantined();
                 tracing::warn!("a state database was moved aside and is restored from the log: {why}");
@@ -438,13 +434,8 @@ mod tests {
         collections::BTreeMap,
         io::Seek,
         sync::atomic::{AtomicI64, Ordering},
+        time::Duration,
     };
-
-    #[test]
-    fn a_restore_reports_its_pace() {
-        assert_eq!(restore_pace(1_000_000, 500_000, Duration::from_secs(2)), (500_000, 1));
-        assert_eq!(restore_pace(0, 10, Duration::ZERO), (1, 10));
-    }
 
     struct Still(AtomicI64);
     impl Clock for Still {

@@ -39,6 +39,7 @@ impl Loop {
                 Output::Collected { node, from, chunk } => {
                     let task = self.group.topics.task_number(&from);
                     self.in_flight.collected.entry(node).or_default().push(task, chunk);
+                    self.in_flight.givers.entry(node).or_insert(from);
                 }
                 Output::Console { node, rows, rows_max } => {
                     let shown = self.in_flight.console.entry(node).or_insert((vec![], rows_max));

@@ -95,6 +95,24 @@ fn foreach_batch() {
     );
 }
 
+/// Lines in files, and word counts in files and in the topic.
+#[test]
+#[ignore = "a program that a test starts"]
+fn lines_and_counts_in_files() {
+    run(
+        "lines_and_counts_in_files",
+        |_| {},
+        |topics, lines| {
+            let dir = std::env::var("TIDEGATE_FILES").unwrap();
+            lines.save_as_text_files(&format!("{dir}/lines/of"), "");
+            let words = lines.flat_map(|line| line.split(' ')).map(|word| (word, 1u64));
+            let counts = words.running_reduce_by_key(|a, b| a + b);
+            counts.save_as_text_files(&format!("{dir}/counts/of"), "");
+            counts.to_kafka(&topics.output, Utf8, AsText);
+        },
+    );
+}
+
 /// `kafka_word_count` with back-pressure.
 #[test]
 #[ignore = "a program that a test starts"]

@@ -4,6 +4,8 @@
 //! numbers. Invariants: at most one process uses a directory; a file is replaced as a whole (written under another
 //! name, synced, renamed) or not at all; the incarnation never repeats.
 
+pub(super) mod kept;
+
 use crate::{
     error::{Error, Result},
     record::{Incarnation, InstanceId},
