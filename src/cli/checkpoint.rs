@@ -6,7 +6,7 @@
 use super::{
     application::{Application, Place},
     connection::Connection,
-    display::{Table, ago, first_line, grouped, or_dash, show, time},
+    display::{Table, first_line, grouped, or_dash, show, time},
 };
 use crate::{
     error::Result,
@@ -212,7 +212,7 @@ fn text(app: &Application, checkpoint: &Checkpoint) -> String {
         text += "\nno state partitions\n";
     } else {
         text += "\nstate partitions\n";
-        text += &states(app, checkpoint, token);
+        text += &states(checkpoint, token);
     }
     text += "\nprocesses that ran\n";
     let mut table = Table::new(&["instance", ">incarnation", "in the group"]);
@@ -227,16 +227,15 @@ fn text(app: &Application, checkpoint: &Checkpoint) -> String {
     text + &table.text()
 }
 
-fn states(app: &Application, checkpoint: &Checkpoint, token: impl Fn(Option<&Record>) -> String) -> String {
+fn states(checkpoint: &Checkpoint, token: impl Fn(Option<&Record>) -> String) -> String {
     let titles = [
         ">partition",
         "token",
         "batch time",
-        "",
         ">exchange",
         ">changelog first",
-        ">committed",
-        ">end",
+        ">changelog committed",
+        ">changelog end",
         "results up to",
         "note",
     ];
@@ -247,7 +246,6 @@ fn states(app: &Application, checkpoint: &Checkpoint, token: impl Fn(Option<&Rec
             state.partition.to_string(),
             token(record),
             or_dash(record.map(|record| time(record.batch_time_ms))),
-            record.map_or_else(String::new, |record| ago(app.now_ms, record.batch_time_ms)),
             or_dash(state.exchange.map(grouped)),
             grouped(state.changelog_start),
             or_dash(state.changelog_committed.map(grouped)),

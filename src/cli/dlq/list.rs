@@ -6,12 +6,15 @@ use super::{DeadLetters, Filter, Letter};
 use crate::{
     cli::{
         connection::Connection,
-        display::{Table, bytes, counted, grouped, show, time},
+        display::{Table, bytes, counted, grouped, readable, show, time},
     },
     error::{Error, Result},
 };
 use serde_json::{Value, json};
 use std::{collections::VecDeque, io::Write};
+
+/// How much of a reason a line shows; `dlq show` has all of it.
+const WHY_CHARS_MAX: usize = 200;
 
 /// The flags of `tidegate dlq list`.
 #[derive(Debug, clap::Args)]
@@ -58,16 +61,16 @@ pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result {
         if count > newest.len() as u64 {
             text += &format!(", the newest {} (--limit)", grouped(newest.len() as u64));
         }
-        let mut table = Table::new(&[">letter", "written", "from", "why", "key", "value", ">bytes"]);
+        let mut table = Table::new(&[">letter", "written", "from", "key", "value", ">bytes", "why"]);
         for letter in &newest {
             table.row(vec![
                 letter.offset.to_string(),
                 time(letter.written_ms),
                 letter.origin.text(),
-                crate::cli::display::readable(letter.message.as_bytes(), 100),
                 letter.key_text(24),
                 letter.value_text(40),
                 bytes(letter.value.as_ref().map_or(0, |value| value.len() as u64)),
+                readable(letter.message.as_bytes(), WHY_CHARS_MAX),
             ]);
         }
         if newest.is_empty() { text + "\n" } else { text + "\n\n" + &table.text() }

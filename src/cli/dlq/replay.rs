@@ -236,7 +236,10 @@ fn text(letters: &DeadLetters, replayed: &Replayed) -> String {
                 group.to.clone(),
                 group.partition.map_or_else(|| "by key".into(), |partition| partition.to_string()),
                 crate::cli::display::grouped(group.records),
-                format!("{} to {}", group.first_letter, group.last_letter),
+                match (group.first_letter, group.last_letter) {
+                    (first, last) if first == last => first.to_string(),
+                    (first, last) => format!("{first} to {last}"),
+                },
             ]);
         }
         text += &format!("\n{}", table.text());

@@ -102,11 +102,14 @@ fn another_program_may_follow() {
         let pairs = rows.map(|m| (u32::try_from(m.value.len()).unwrap(), format!("{}.", m.value)));
         pairs.running_reduce_by_key(|a, b| a + &b).named("counts").to_kafka("sums", AsText, Utf8);
     };
+    let mut without = session(PLAIN);
+    without.step(&counts, ROWS);
+    let refused = without.step(&lengths, "").pop().unwrap();
+    assert!(refused.contains("this program cannot go on from the existing state"), "{refused}");
     let mut session = session(PLAIN);
     session.step(&counts, ROWS);
-    let refused = session.step(&lengths, "").pop().unwrap();
-    assert!(refused.contains("this program cannot go on from the existing state"), "{refused}");
-    tidegate(&session, "reset --to n-0=1");
+    let done = tidegate(&session, "reset --to n-0=1");
+    assert!(done.contains("3 keys deleted"), "{done}");
     assert_eq!(last(session.step(&lengths, "n 1 | a | 7\n")), "1=1.7.");
 }
 
