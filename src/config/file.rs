@@ -8,6 +8,7 @@ use super::Args;
 use crate::error::{Error, Result};
 use clap::{Arg, ArgAction, Args as _, Command};
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     ffi::OsString,
     ops::Range,
@@ -52,7 +53,7 @@ impl ConfigFile {
         let mut named = None;
         while let Some(arg) = args.next() {
             if arg == FLAG {
-                named = args.next().map(|path| path.into_owned());
+                named = args.next().map(Cow::into_owned);
             } else if let Some(path) = arg.strip_prefix(FLAG).and_then(|rest| rest.strip_prefix('=')) {
                 named = Some(path.to_owned());
             }

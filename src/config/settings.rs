@@ -121,8 +121,8 @@ fn is_on(on: bool) -> String {
 fn shown(properties: &BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> {
     properties.iter().map(|(name, value)| {
         // The value of `sasl.password.file` is a path.
-        let is_secret =
-            !name.ends_with(".file") && SECRET.iter().any(|part| name.to_lowercase().contains(part));
+        let is_secret = name.strip_suffix(".file").is_none()
+            && SECRET.iter().any(|part| name.to_lowercase().contains(part));
         (format!("-X {name}"), if is_secret { MASKED.to_owned() } else { value.clone() })
     })
 }
