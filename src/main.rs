@@ -22,6 +22,7 @@ struct Program {
 }
 
 #[derive(Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it")]
 enum Command {
     /// Counts words on a log inside this process; needs no Kafka
     Demo(demo::Options),

@@ -49,7 +49,7 @@ struct Of {
 }
 
 impl Of {
-    fn of(place: &Place) -> Self {
+    fn new(place: &Place) -> Self {
         let committed = place.committed.as_ref().map(|committed| committed.offset);
         let note = match committed {
             None => Some("no offset is committed".to_owned()),
@@ -79,9 +79,9 @@ impl Of {
 /// If the log cannot be reached, or there is no such application.
 pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result {
     let app = options.connection.application()?;
-    let inputs: Vec<Of> = app.input_places()?.iter().map(Of::of).collect();
+    let inputs: Vec<Of> = app.input_places()?.iter().map(Of::new).collect();
     let exchange: Vec<Of> =
-        app.state_places()?.iter().filter(|place| place.committed.is_some()).map(Of::of).collect();
+        app.state_places()?.iter().filter(|place| place.committed.is_some()).map(Of::new).collect();
     let lag = Lag {
         application_id: app.id.clone(),
         processes: app.members.iter().map(|member| member.instance.clone()).collect(),

@@ -4,6 +4,12 @@
 //! group, so it does not matter which program it is. Invariants: a question changes nothing; what changes something has a
 //! `--dry-run`, and is refused while processes of the application run; a mistake is told with its next step.
 
+#![allow(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "an answer is put together once, from lines that are read by people"
+)]
+
 mod application;
 mod check;
 mod checkpoint;

@@ -26,7 +26,7 @@ pub(super) fn check(config: &Config, ticks: &mut Ticks) -> Option<Arc<dyn Log>> 
             ticks.push("state directory", Outcome::Skipped, "a log in memory needs none");
         }
         Some(dir) => {
-            drop(ticks.note("state directory", directory(dir, &config.application_id), Clone::clone))
+            drop(ticks.note("state directory", directory(dir, &config.application_id), Clone::clone));
         }
         None => ticks.push("state directory", Outcome::Skipped, "none is set"),
     }

@@ -188,18 +188,17 @@ impl<'a> Writing<'a> {
         if topic == *self.letters.at.topic {
             return Ok(Err("it would come back to the dead-letter topic itself".into()));
         }
-        let count = match self.partitions.get(&topic) {
-            Some(count) => *count,
-            None => {
-                let found = self.letters.log.describe(&[&topic])?.remove(0);
-                let Some(info) = found else {
-                    let next = "create it, or choose another one with --to";
-                    let what = format!("does not exist ({})\n  next: {next}", self.letters.log.name());
-                    return Err(Error::Topic { topic, what });
-                };
-                self.partitions.insert(topic.clone(), info.partitions);
-                info.partitions
-            }
+        let count = if let Some(count) = self.partitions.get(&topic) {
+            *count
+        } else {
+            let found = self.letters.log.describe(&[&topic])?.remove(0);
+            let Some(info) = found else {
+                let next = "create it, or choose another one with --to";
+                let what = format!("does not exist ({})\n  next: {next}", self.letters.log.name());
+                return Err(Error::Topic { topic, what });
+            };
+            self.partitions.insert(topic.clone(), info.partitions);
+            info.partitions
         };
         Ok(Ok(Destination { partition: partition.filter(|partition| *partition < count), topic }))
     }

@@ -6,8 +6,8 @@
 mod aborted_input;
 mod big_state;
 mod big_window;
-pub mod cli;
-mod client;
+mod cli;
+pub mod client;
 mod dead_letters;
 mod doubtful_commits;
 mod events;

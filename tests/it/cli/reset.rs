@@ -29,7 +29,7 @@ fn last(rows: Vec<String>) -> String {
         let columns: Vec<&str> = row.split(" | ").collect();
         last.insert(columns[1].to_owned(), columns[2].to_owned());
     }
-    last.iter().map(|(key, count)| format!("{key}={count} ")).collect::<String>().trim_end().to_owned()
+    last.iter().map(|(key, count)| format!("{key}={count}")).collect::<Vec<_>>().join(" ")
 }
 
 #[test]
