@@ -4,7 +4,10 @@
 //! pairs of settings. Does not know who uses them. Invariant: a configuration that has passed `validate` is never the
 //! cause of a later failure.
 
+mod file;
 mod settings;
+
+pub use file::ConfigFile;
 
 use crate::error::{Error, Result};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -408,7 +411,8 @@ pub struct Topics {
     pub output: String,
 }
 
-fn property(text: &str) -> Result<(String, String), String> {
+/// The name and the value of a property of the client.
+pub(crate) fn property(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not key=value"))?;
     Ok((key.to_owned(), value.to_owned()))
 }

@@ -38,7 +38,7 @@
 //! log/     kafka | embedded | sim              THE LOG: topics, group, atomic commit of a batch
 //! record/  codec/  error.rs  config.rs config/ VOCABULARY: used by all, uses none of the above
 //! observe/ ui/                                 WATCHING: metrics, status, history, listeners; the page over HTTP
-//! context/ testing/ sim/ demo/                 AROUND IT: the object a program holds; tests of programs; simulated worlds; the demo
+//! context/ testing/ sim/ demo/ cli/            AROUND IT: the object a program holds; tests of programs; simulated worlds; the demo; what operators run
 //! ```
 //!
 //! | for | look at |
@@ -127,6 +127,8 @@ pub mod source;
 pub mod testing;
 
 // Public for the tests of this crate only; no promise is made about them.
+#[doc(hidden)]
+pub mod cli;
 #[doc(hidden)]
 pub mod failpoint;
 #[doc(hidden)]

@@ -120,7 +120,9 @@ fn is_on(on: bool) -> String {
 /// Properties of the client; those that may be secrets without their value.
 fn shown(properties: &BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> {
     properties.iter().map(|(name, value)| {
-        let is_secret = SECRET.iter().any(|part| name.to_lowercase().contains(part));
+        // The value of `sasl.password.file` is a path.
+        let is_secret = name.strip_suffix(".file").is_none()
+            && SECRET.iter().any(|part| name.to_lowercase().contains(part));
         (format!("-X {name}"), if is_secret { MASKED.to_owned() } else { value.clone() })
     })
 }
@@ -174,12 +176,14 @@ mod tests {
         ];
         secrets.iter().for_each(|name| drop(config.properties.insert((*name).into(), "hunter2".into())));
         config.properties.insert("linger.ms".into(), "5".into());
+        config.properties.insert("sasl.password.file".into(), "/run/secrets/kafka".into());
         let settings = config.settings();
         let value = |name: &str| settings.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
         assert_eq!(value("--guarantee"), Some("exactly-once"));
         assert_eq!(value("--batch-interval-ms"), Some("0"));
         assert_eq!(value("-X linger.ms"), Some("5"));
         assert_eq!(value("-X ssl.key.pem"), Some(MASKED));
+        assert_eq!(value("-X sasl.password.file"), Some("/run/secrets/kafka"));
         assert!(settings.iter().all(|(_, value)| !value.contains("hunter2")), "{settings:?}");
     }
 }

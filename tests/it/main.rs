@@ -7,6 +7,7 @@
 mod contract;
 mod alignment;
 mod bad_records;
+mod cli;
 mod demo;
 mod driver;
 mod embedded_examples;

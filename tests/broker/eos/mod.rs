@@ -6,6 +6,7 @@
 mod aborted_input;
 mod big_state;
 mod big_window;
+mod cli;
 pub mod client;
 mod dead_letters;
 mod doubtful_commits;
