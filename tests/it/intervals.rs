@@ -190,9 +190,9 @@ fn a_stopping_program_does_not_wait_for_the_end_of_its_interval() {
     }
 }
 
-/// Counts lines that are there at the start, in intervals of two seconds: the lines of each call for a batch time, and the metrics.
+/// Counts lines that are there at the start, in intervals of six seconds: the lines of each call for a batch time, and the metrics.
 fn counted(name: &str, lines: u64, configure: impl FnOnce(&mut Config)) -> (Vec<(i64, u64)>, String) {
-    let (ssc, log) = context(name, 2_000, configure);
+    let (ssc, log) = context(name, 6_000, configure);
     let all = lines;
     let lines: Vec<String> = (0..lines).map(|n| format!("line {n}")).collect();
     write(&log, &lines.iter().map(String::as_str).collect::<Vec<_>>());
@@ -207,7 +207,7 @@ fn counted(name: &str, lines: u64, configure: impl FnOnce(&mut Config)) -> (Vec<
     ssc.stop(false);
     ssc.await_termination().unwrap();
     let calls = calls.lock().unwrap().clone();
-    assert!(calls.iter().all(|(time, _)| time % 2_000 == 0), "{calls:?}");
+    assert!(calls.iter().all(|(time, _)| time % 6_000 == 0), "{calls:?}");
     assert!(calls.windows(2).all(|pair| pair[0].0 < pair[1].0), "one batch for each interval: {calls:?}");
     (calls, ssc.metrics().unwrap().render())
 }
