@@ -128,7 +128,7 @@ fn reset_to_the_end_counts_only_what_comes_then(client: &Client, app: &App, line
     let mut running = app.start("");
     app.catch_up(client, &mut running);
     running.stop();
-    let now = last(client.read(app.output));
+    let now = last(&client.read(&app.output));
     for (word, count) in &lines.truth {
         let new = count - before.get(word).copied().unwrap_or_default();
         assert!(new == 0 || now[word] == new, "{word}: {} is not {new}", now[word]);
