@@ -167,9 +167,7 @@ impl Loop {
                 .push((state.at.clone(), of(state.position(), None, &state.record(&record).to_metadata()?)));
         }
         // What goes on while they are restored has a time, after which whoever gets them next goes on.
-        let restoring = self.partitions.restoring.iter();
-        let is_timed = has_input && !crate::failpoint::passes("mutant-time-under-restore-forgotten");
-        for state in restoring.filter(|_| is_timed) {
+        for state in self.partitions.restoring.iter().filter(|_| has_input) {
             offsets.push((state.at.clone(), of(state.offset, None, &state.record(&record).to_metadata()?)));
         }
         if offsets.is_empty() && has_input {

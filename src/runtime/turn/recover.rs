@@ -91,8 +91,9 @@ impl Loop {
             self.recovery = Some(self.begin_recovery(wanted)?);
         }
         self.look_at_restores()?;
+        let is_to_stop = self.app.env.shutdown.is_requested();
         match self.recovery.take() {
-            Some(recovery) if recovery.is_done() || self.goes_on_meanwhile(&recovery) => {
+            Some(recovery) if !is_to_stop && (recovery.is_done() || self.goes_on_meanwhile(&recovery)) => {
                 self.finish_recovery(recovery)
             }
             recovery => {
