@@ -14,6 +14,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
+    thread::sleep,
+    time::Duration,
 };
 
 /// Lines of a burst: many times what a batch may hold.
@@ -77,6 +79,7 @@ fn an_interval_with_more_than_a_batch_holds_is_whole_also_after_a_kill_between_i
     let mut run = start("");
     until("the first burst is counted", || {
         run.must_run();
+        sleep(Duration::from_millis(300));
         is_all_there(&lines.truth, &client.read(&app.output))
     });
     // Again while it runs: of the same interval, unless that ends meanwhile.
@@ -84,6 +87,7 @@ fn an_interval_with_more_than_a_batch_holds_is_whole_also_after_a_kill_between_i
     lines.flush();
     until("the second burst is counted", || {
         run.must_run();
+        sleep(Duration::from_millis(300));
         is_all_there(&lines.truth, &client.read(&app.output))
     });
     let second_log = run.log.clone();
