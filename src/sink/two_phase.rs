@@ -95,7 +95,7 @@ pub trait TwoPhaseSink: Send {
     /// The batch is committed: shows the rows to readers. Called on the loop, which waits for it.
     ///
     /// # Errors
-    /// If the destination cannot be used, best as [`Error::Undelivered`](crate::Error::Undelivered), as the rows are
+    /// If the destination cannot be used, best as [`Error::Undelivered`], as the rows are
     /// committed; the next start finishes it.
     fn finish(&mut self, prepared: &[u8]) -> Result {
         let _ = prepared;

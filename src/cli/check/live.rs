@@ -25,6 +25,9 @@ const TCP: Duration = Duration::from_secs(5);
 /// How long the first record of a topic may take; no record is no failure.
 const FETCH: Duration = Duration::from_secs(2);
 const TRANSACTION: Duration = Duration::from_secs(15);
+/// How often the members of the group are asked for, and how long it takes until they are asked for again.
+const MEMBERS_TRIES: u32 = 10;
+const MEMBERS_PAUSE: Duration = Duration::from_millis(500);
 /// The ticks that need a connection, in order.
 const OF_TOPICS: [&str; 4] = ["topics", "rights", "transactions", "replication"];
 
@@ -203,7 +206,7 @@ fn rights(config: &Config, log: &dyn Log, found: &Found) -> Result<String> {
             log.read(&at, start)?.next(FETCH)?;
         }
     }
-    let members = log.members(&config.application_id)?.len() as u64;
+    let members = members(log, &config.application_id)?;
     let unwritable = found.others.iter().filter(|(_, info)| info.may_write == Some(false));
     let unwritable: Vec<&str> = unwritable.map(|(name, _)| name.as_str()).collect();
     let read_only = if unwritable.is_empty() {
@@ -212,6 +215,18 @@ fn rights(config: &Config, log: &dyn Log, found: &Found) -> Result<String> {
         format!("; only to be read: {}", listed(&unwritable))
     };
     Ok(format!("topics can be read; the group has {}{read_only}", counted(members, "process")))
+}
+
+/// How many processes are in the group. A broker that has just started says for a moment that it is not the one to ask.
+fn members(log: &dyn Log, group: &str) -> Result<u64> {
+    let mut left = MEMBERS_TRIES;
+    loop {
+        left -= 1;
+        match log.members(group) {
+            Err(f) if left > 0 && f.reaction.may_pass() => std::thread::sleep(MEMBERS_PAUSE),
+            answer => return Ok(answer?.len() as u64),
+        }
+    }
 }
 
 /// Whether transactions are allowed.
