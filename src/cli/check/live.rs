@@ -223,7 +223,7 @@ fn members(log: &dyn Log, group: &str) -> Result<u64> {
     loop {
         left -= 1;
         match log.members(group) {
-            Err(f) if left > 0 && f.reaction.may_pass() => std::thread::sleep(MEMBERS_PAUSE),
+            Err(Error::Log(f)) if left > 0 && f.reaction.may_pass() => std::thread::sleep(MEMBERS_PAUSE),
             answer => return Ok(answer?.len() as u64),
         }
     }

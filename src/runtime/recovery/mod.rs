@@ -37,8 +37,6 @@ pub struct Recovery {
     pub ready: Vec<Recovered>,
     /// State partitions whose databases are being brought up to date.
     pub restoring: Vec<UnderRestore>,
-    /// Whether the database of a state partition was up to date from the beginning.
-    pub had_ready: bool,
     /// State partitions that have no committed record to go by yet: nothing is computed before they are ready.
     unrecorded: Vec<TopicPartition>,
 }
@@ -84,14 +82,8 @@ impl Recovery {
             }
         });
         let found = opening.wait(&mut states, attend)?;
-        let mut recovery = Recovery {
-            membership,
-            sources,
-            ready: vec![],
-            restoring: vec![],
-            had_ready: false,
-            unrecorded: vec![],
-        };
+        let mut recovery =
+            Recovery { membership, sources, ready: vec![], restoring: vec![], unrecorded: vec![] };
         let mut begun = vec![];
         for (position, found) in states.into_iter().zip(found) {
             let restore = Restore::decide(app, token, position, found?, &stores, restorer.width())?;
@@ -105,7 +97,6 @@ impl Recovery {
             recovery.restoring.push(restore.under_restore());
             begun.push(restore);
         }
-        recovery.had_ready = !recovery.ready.is_empty();
         restorer.add(begun)?;
         Ok(recovery)
     }

@@ -104,14 +104,13 @@ impl Loop {
     }
 
     /// Whether the rest goes on while state partitions are restored: rows go through the exchange topic then, and what has come for a
-    /// partition waits there. A process that has everything, and had nothing of it ready, waits: there is nothing that could go on.
+    /// partition waits there. A process that has everything and hands rows over in memory waits: after most crashes that takes no time.
     fn goes_on_meanwhile(&self, recovery: &Recovery) -> bool {
         let Partitions { states, restoring, .. } = &self.partitions;
         let ready = states.len() + recovery.ready.len();
         let count = ready + restoring.len() + recovery.restoring.len();
         let is_complete = count == self.app.config.state_partitions as usize;
-        let has_ready = !states.is_empty() || recovery.had_ready;
-        let is_split = self.exchange.is_some() || has_ready || !is_complete;
+        let is_split = self.exchange.is_some() || !is_complete;
         self.app.is_shared() && is_split && !recovery.is_unrecorded()
     }
 
