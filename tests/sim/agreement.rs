@@ -405,17 +405,17 @@ fn in_a_calm_world_an_interval_is_one_batch_however_much_it_has() {
 
 #[test]
 fn every_seed_agrees_in_one_process_whose_intervals_have_more_than_a_batch_holds() {
-    sweep_of(FULL, 1_000);
+    sweep_of(FULL, 400);
 }
 
 #[test]
 fn every_seed_agrees_in_two_processes_whose_intervals_have_more_than_a_batch_holds() {
-    sweep_of(FULL.of(&["a", "b"]), 1_000);
+    sweep_of(FULL.of(&["a", "b"]), 300);
 }
 
 #[test]
 fn every_seed_agrees_in_three_processes_with_other_clocks_whose_intervals_have_more_than_a_batch_holds() {
-    sweep_of(Setting { clocks: true, ..FULL.of(&["a", "b", "c"]) }, 1_000);
+    sweep_of(Setting { clocks: true, ..FULL.of(&["a", "b", "c"]) }, 300);
 }
 
 #[test]
@@ -455,10 +455,10 @@ fn every_seed_agrees_in_a_process_that_keeps_its_disk_and_one_that_loses_it() {
 
 #[test]
 fn every_seed_agrees_in_processes_whose_clocks_differ_and_whose_restores_take_long() {
-    sweep_of(Setting { slow: true, clocks: true, ..THREE }, 1_000);
+    sweep_of(Setting { slow: true, clocks: true, ..THREE }, 400);
 }
 
 #[test]
 fn every_seed_agrees_in_a_process_that_keeps_its_disk_and_one_that_loses_it_and_restores_it_slowly() {
-    sweep_of(Setting { slow: true, forgets: Some("b"), ..TWO }, 500);
+    sweep_of(Setting { slow: true, forgets: Some("b"), ..TWO }, 300);
 }

@@ -243,10 +243,10 @@ fn faults() -> Faults {
 
 #[test]
 fn every_seed_writes_each_line_once_in_two_processes() {
-    sweep_seeds(500, &faults(), |seed, traced| check(seed, &["a", "b"], faults(), traced));
+    sweep_seeds(250, &faults(), |seed, traced| check(seed, &["a", "b"], faults(), traced));
 }
 
 #[test]
 fn every_seed_writes_each_line_once_in_three_processes() {
-    sweep_seeds(500, &faults(), |seed, traced| check(seed, &["a", "b", "c"], faults(), traced));
+    sweep_seeds(250, &faults(), |seed, traced| check(seed, &["a", "b", "c"], faults(), traced));
 }
