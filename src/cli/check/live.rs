@@ -11,6 +11,7 @@ use crate::{
     log::{self, Log, ProducerSpec, RequestSizes, TopicInfo},
     record::TopicPartition,
     runtime::{
+        clock::{Clock, SystemClock},
         group::{guarantee, meta::Meta},
         names::Names,
     },
@@ -223,7 +224,9 @@ fn members(log: &dyn Log, group: &str) -> Result<u64> {
     loop {
         left -= 1;
         match log.members(group) {
-            Err(Error::Log(f)) if left > 0 && f.reaction.may_pass() => std::thread::sleep(MEMBERS_PAUSE),
+            Err(Error::Log(f)) if left > 0 && f.reaction.may_pass() => {
+                SystemClock::new().sleep(MEMBERS_PAUSE)
+            }
             answer => return Ok(answer?.len() as u64),
         }
     }
