@@ -225,7 +225,7 @@ fn members(log: &dyn Log, group: &str) -> Result<u64> {
         left -= 1;
         match log.members(group) {
             Err(Error::Log(f)) if left > 0 && f.reaction.may_pass() => {
-                SystemClock::new().sleep(MEMBERS_PAUSE)
+                SystemClock::new().sleep(MEMBERS_PAUSE);
             }
             answer => return Ok(answer?.len() as u64),
         }
