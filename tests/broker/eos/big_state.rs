@@ -120,7 +120,9 @@ fn state_of_ten_times_the_memory_is_counted_killed_and_restored() {
     is_bounded(&run, "after a restore that was killed");
     let (resumed, of) = (restored_from(&run.text()), changelog_rows(&client, &app));
     println!("big_state: the second restore began at {resumed:?} of {of:?} rows");
-    assert!(resumed.values().any(|from| *from > 0), "the second restore started over: {resumed:?}");
+    // A partition that was complete before the kill is not restored again.
+    let kept = resumed.len() < of.len() || resumed.values().any(|from| *from > 0);
+    assert!(kept, "the second restore started over: {resumed:?}");
     reports_its_pace(&run.stop(), &resumed);
 
     let mut last = vec![0u64; usize::try_from(WORDS).unwrap()];
