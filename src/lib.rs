@@ -124,6 +124,8 @@ mod panics;
 pub mod record;
 pub mod sink;
 pub mod source;
+#[cfg(feature = "sql")]
+pub mod sql;
 pub mod testing;
 
 // Public for the tests of this crate only; no promise is made about them.

@@ -1,0 +1,96 @@
+//! The streaming operators that a script becomes, before they are nodes of a topology.
+//!
+//! Owns the nodes and their properties. Knows no text and no operator's code. Invariant: inputs of a node come before it; each node
+//! says in which form its rows come (see [`Properties`]).
+
+use crate::sql::{Span, TableDefinition, agg::AggregateCall};
+use arrow::datatypes::SchemaRef;
+use datafusion_physical_expr::PhysicalExpr;
+use std::sync::Arc;
+
+/// A node, by its position in the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamNodeId(pub usize);
+
+/// Everything that a script computes.
+#[derive(Clone, Debug, Default)]
+pub struct StreamPlan {
+    /// In topological order.
+    pub nodes: Vec<StreamNode>,
+}
+
+/// A node of the plan.
+#[derive(Clone, Debug)]
+pub struct StreamNode {
+    /// What it does.
+    pub operator: StreamOperator,
+    /// What it reads.
+    pub inputs: Vec<StreamNodeId>,
+    /// The columns of its rows.
+    pub schema: SchemaRef,
+    /// What is known of its rows.
+    pub properties: Properties,
+    /// The part of the script that it was made from.
+    pub span: Option<Span>,
+}
+
+/// What is known of the rows of a node, whatever the input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Properties {
+    /// Rows are only added, never taken away.
+    pub is_append_only: bool,
+    /// Columns (by position) that identify a row; `None` = no such columns are known. `Some([])` = there is at most one row.
+    pub unique_key: Option<Vec<usize>>,
+    /// The column of event time, which watermarks follow.
+    pub time_column: Option<usize>,
+}
+
+/// What a node does.
+#[derive(Clone, Debug)]
+pub enum StreamOperator {
+    /// Reads the columns of a table that anything needs.
+    Source {
+        /// The table.
+        table: Arc<TableDefinition>,
+        /// The positions of the columns that are read, in the table's declaration; none of them computed.
+        columns: Vec<usize>,
+    },
+    /// Rows for which the predicate is true, with these columns.
+    Calc {
+        /// `None` = all rows.
+        predicate: Option<Arc<dyn PhysicalExpr>>,
+        /// One for each column of the output; they read the columns of the input.
+        columns: Vec<Arc<dyn PhysicalExpr>>,
+    },
+    /// The rows of all inputs.
+    Union,
+    /// One row for each group. Its columns are the keys, then a value for each call.
+    Aggregate {
+        /// Durable name of its state, such as `counts.aggregate`.
+        name: String,
+        /// The columns of the input that rows are grouped by; none = there is one group.
+        keys: Vec<usize>,
+        /// What is computed of each group.
+        calls: Vec<AggregateCall>,
+    },
+    /// Writes rows to a table.
+    Sink {
+        /// The table.
+        table: Arc<TableDefinition>,
+        /// How changes are written.
+        mode: OutputMode,
+        /// For each physical and written metadata column of the table the column of the input, or `None` for NULL.
+        columns: Vec<Option<usize>>,
+    },
+}
+
+/// How the rows of a changing relation are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputMode {
+    /// Rows that were added; there are no others.
+    Append,
+    /// The new row of each key that changed; a deletion if there is none.
+    Update,
+    /// All rows at each batch that changes any.
+    Complete,
+}
