@@ -5,7 +5,7 @@
 
 use crate::{
     log::GroupMember,
-    operator::{Batch, Counters, NodeId, Work},
+    operator::{Batch, Counters, NodeId, Printed, Work},
     record::{BatchTime, Offset, Partition, TopicPartition},
     sink::RefusedRow,
 };
@@ -125,12 +125,12 @@ pub enum Observed<'a> {
     },
     /// Rows for the console, after the commit.
     Console {
+        /// The output.
+        node: NodeId,
         /// The batch.
         time: BatchTime,
-        /// Rows, one line each; one more than `rows_max` means that there are more.
-        rows: &'a [String],
-        /// How many rows to show.
-        rows_max: usize,
+        /// What it shows.
+        printed: &'a Printed,
     },
     /// A receiver started, failed, or ended.
     Receiver {

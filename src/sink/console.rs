@@ -9,7 +9,9 @@ use super::{
 };
 use crate::{
     error::Result,
-    operator::{Context, EmitSchedule, Operator, Output, Port, Rows, SinglePartition},
+    operator::{
+        Context, EmitSchedule, Heading, Operator, Output, Port, Printed, Rows, SinglePartition,
+    },
     record::{Chunk, Value},
 };
 use std::{marker::PhantomData, sync::Arc};
@@ -65,11 +67,8 @@ impl<T: Value> Operator for ConsoleSink<T> {
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let rows = std::mem::take(&mut self.first.shown);
         if self.emit_schedule.is_due(!rows.is_empty(), cx.batch.time) {
-            cx.out.output(Output::Console {
-                node: cx.out.node(),
-                rows,
-                rows_max: self.first.options.rows_max,
-            });
+            let printed = Printed { heading: Heading::Time, rows, rows_max: self.first.options.rows_max };
+            cx.out.output(Output::Console { node: cx.out.node(), printed });
         }
         Ok(())
     }
@@ -136,7 +135,8 @@ impl Operator for ShowFirstRows {
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let rows = std::mem::take(&mut self.shown);
         if self.emit_schedule.is_due(!rows.is_empty(), cx.batch.time) && self.home.is_here(cx) {
-            cx.out.output(Output::Console { node: cx.out.node(), rows, rows_max: self.rows_max });
+            let printed = Printed { heading: Heading::Time, rows, rows_max: self.rows_max };
+            cx.out.output(Output::Console { node: cx.out.node(), printed });
         }
         Ok(())
     }

@@ -16,6 +16,8 @@ mod schema;
 mod source_text;
 
 pub mod agg;
+pub mod connector;
+pub mod op;
 pub mod plan;
 
 pub use delta::{Delta, Payload};

@@ -18,6 +18,7 @@ use crate::{
         embedded::{Embedded, Time},
         sim::SimLog,
     },
+    operator::Printed,
     plan::Topology,
     record::{Incarnation, InstanceId},
     runtime::{self, BatchReport, Env, Observed, Observer, Shutdown},
@@ -406,7 +407,7 @@ impl Observer for ToDriver {
             }
             Observed::Restores { restores, .. } => self.place.is_restoring(restores.len()),
             Observed::Waiting(_) => self.place.is_waiting(),
-            Observed::Console { rows, rows_max, .. } => {
+            Observed::Console { printed: Printed { rows, rows_max, .. }, .. } => {
                 let shown = rows.iter().take(*rows_max).map(|row| format!("console | {row}"));
                 push(&self.seen.console, shown);
                 if rows.len() > *rows_max {

@@ -104,9 +104,9 @@ struct OfProcess(String, Seen);
 impl Observer for OfProcess {
     fn on(&self, event: &Observed<'_>) {
         match event {
-            Observed::Console { time, rows, rows_max } => {
-                let of = (self.0.clone(), rows.to_vec());
-                self.1.outputs().printed.entry((*rows_max, time.0)).or_default().push(of);
+            Observed::Console { time, printed, .. } => {
+                let of = (self.0.clone(), printed.rows.clone());
+                self.1.outputs().printed.entry((printed.rows_max, time.0)).or_default().push(of);
             }
             Observed::Replayed { .. } => self.1.outputs().given_up += 1,
             Observed::StandingBy { .. } => drop(self.1.outputs().stood_by.insert(self.0.clone())),

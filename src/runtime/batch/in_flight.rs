@@ -5,7 +5,7 @@
 
 use super::outgoing::Outgoing;
 use crate::{
-    operator::{Batch, Counters, NodeId, Output, Upstream},
+    operator::{Batch, Counters, NodeId, Output, Printed, Upstream},
     record::{BatchId, Map, Partition, TaskId},
     runtime::events::{InputRange, Phases},
     sink::two_phase::Collected,
@@ -76,8 +76,8 @@ pub struct InFlight {
     pub closing: BTreeSet<Partition>,
     /// The tasks that have closed its time, if it is a closing.
     pub closed: BTreeSet<TaskId>,
-    /// Rows for the console by sink node, with the number to show.
-    pub console: Map<NodeId, (Vec<String>, usize)>,
+    /// Rows for the console by sink node.
+    pub console: Map<NodeId, Printed>,
     /// Rows for two-phase sinks, by sink node and task.
     pub collected: Map<NodeId, Collected>,
     /// One of the tasks that have given these, by sink node.

@@ -29,8 +29,8 @@ impl Loop {
         }
         let mut printed: Vec<_> = self.in_flight.console.iter().collect();
         printed.sort_unstable_by_key(|(node, _)| **node); // the order of the program
-        for (_, (rows, rows_max)) in printed {
-            self.app.observe(&Observed::Console { time: batch.time, rows, rows_max: *rows_max });
+        for (node, printed) in printed {
+            self.app.observe(&Observed::Console { node: *node, time: batch.time, printed });
         }
         let report = self.batch_report(batch, committed);
         self.app.observe(&Observed::Batch(&report));
