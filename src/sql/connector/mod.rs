@@ -4,9 +4,11 @@
 //! it is declared, whether anything uses it or not.
 
 mod datagen;
+mod generate;
 mod kafka;
 mod options;
 
+pub use generate::Generator;
 pub use options::Options;
 
 use super::{Span, SqlError, SqlResult, TableDefinition};
