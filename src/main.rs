@@ -37,14 +37,16 @@ fn main() -> ExitCode {
 fn run() -> Result<u8> {
     let line: Vec<_> = std::env::args_os().collect();
     let file = ConfigFile::of_command_line(&line)?;
-    let program = Program::command();
-    let matches = file.defaults(program.clone()).get_matches_from(line);
+    let program = cli::arranged(Program::command());
+    let matches = file.defaults(program.clone()).get_matches_from(&line);
     let Program { command } = Program::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     match &command {
         Command::Demo(options) => demo::run(options).map(|()| 0),
         Command::Operator(command) => {
-            logging::init(LogFormat::Text, Some("error"))?;
-            cli::run(command, &Invocation { program, matches, file }, &mut std::io::stdout())
+            if !command.runs_an_application() {
+                logging::init(LogFormat::Text, Some("error"))?;
+            }
+            cli::run(command, &Invocation { program, matches, file, line }, &mut std::io::stdout())
         }
     }
 }

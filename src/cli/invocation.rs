@@ -4,6 +4,7 @@
 
 use crate::config::ConfigFile;
 use clap::{ArgMatches, Command, parser::ValueSource};
+use std::ffi::OsString;
 
 /// A command line that was parsed.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct Invocation {
     pub matches: ArgMatches,
     /// The file of settings.
     pub file: ConfigFile,
+    /// The command line itself.
+    pub line: Vec<OsString>,
 }
 
 impl Invocation {

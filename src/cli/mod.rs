@@ -23,6 +23,8 @@ mod lag;
 mod manual;
 mod reading;
 mod reset;
+#[cfg(feature = "sql")]
+mod run;
 mod topics;
 
 use crate::error::Result;
@@ -32,6 +34,9 @@ use std::io::Write;
 /// The subcommands.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Runs a script of SQL
+    #[cfg(feature = "sql")]
+    Run(Box<run::Options>),
     /// Checks settings and, with --live, the log, before an application is started
     Check(Box<check::Options>),
     /// Shows how far an application is behind
@@ -57,12 +62,33 @@ pub enum Command {
     Man(manual::ManOptions),
 }
 
+impl Command {
+    /// Whether it is an application, with logs of its own, and no question about one.
+    #[must_use]
+    pub fn runs_an_application(&self) -> bool {
+        #[cfg(feature = "sql")]
+        return matches!(self, Command::Run(_));
+        #[cfg(not(feature = "sql"))]
+        false
+    }
+}
+
+/// The command line with what subcommands know better than the flags that they share.
+#[must_use]
+pub fn arranged(program: clap::Command) -> clap::Command {
+    #[cfg(feature = "sql")]
+    let program = program.mut_subcommand("run", run::arranged);
+    program
+}
+
 /// Runs a subcommand; the answer goes to `out`. Returns the exit code.
 ///
 /// # Errors
 /// What went wrong, with the next step.
 pub fn run(command: &Command, invocation: &Invocation, out: &mut dyn Write) -> Result<u8> {
     match command {
+        #[cfg(feature = "sql")]
+        Command::Run(options) => run::run(options, invocation, out),
         Command::Check(options) => return check::run(options, out),
         Command::Lag(options) => lag::run(options, out),
         Command::Topics(options) => topics::run(options, out),

@@ -122,6 +122,18 @@ impl ConfigFile {
         Ok(file)
     }
 
+    /// Says a setting as another text does: a setting of the file goes before it.
+    ///
+    /// # Errors
+    /// If there is no such setting, or it cannot have this value.
+    pub fn add(&mut self, name: &str, value: &str, line: usize) -> Result<(), String> {
+        let known = known();
+        let arg = known.iter().find(|arg| arg.get_long() == Some(name)).ok_or_else(|| unknown(name, &known))?;
+        check(arg, name, value)?;
+        self.settings.entry(name.to_owned()).or_insert(Setting { value: value.to_owned(), line });
+        Ok(())
+    }
+
     /// The command with what the file says as its defaults, in all subcommands.
     #[must_use]
     pub fn defaults(&self, command: Command) -> Command {

@@ -101,7 +101,7 @@ impl Metrics {
         r.gauges("tidegate_build_info", "1; the label says which build runs.", &["version"])
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
-        Metrics {
+        let metrics = Metrics {
             traffic: Traffic::new(&r),
             distance: Distance::new(&r),
             state: State::new(&r),
@@ -146,6 +146,21 @@ impl Metrics {
             process: Process::new(&r),
             owned: Mutex::default(),
             registry,
+        };
+        metrics.begin();
+        metrics
+    }
+
+    /// Every status is there from the start, at 0: a rate over a counter sees its first step only if there was one before it.
+    fn begin(&self) {
+        for status in ["completed", "failed"] {
+            self.batches.with_label_values(&[status]);
+        }
+        for outcome in [Outcome::Committed, Outcome::Aborted, Outcome::Unknown] {
+            self.checkpoints.with_label_values(&[outcome.label()]);
+        }
+        for reason in ["skipped", "dead-letter"] {
+            self.traffic.records_failed.with_label_values(&[reason]);
         }
     }
 

@@ -22,15 +22,16 @@ struct Program {
 /// What a subcommand says about the application of a session; an error begins with `error: `.
 fn tidegate(session: &Session, line: &str) -> String {
     let common = ["--bootstrap", &session.config.bootstrap, "--application-id", "app"];
-    let args = ["tidegate"].into_iter().chain(line.split_whitespace()).chain(common);
+    let line = ["tidegate"].into_iter().chain(line.split_whitespace()).chain(common);
+    let line: Vec<std::ffi::OsString> = line.map(Into::into).collect();
     let (program, file) = (Program::command(), ConfigFile::default());
-    let matches = match program.clone().try_get_matches_from(args) {
+    let matches = match program.clone().try_get_matches_from(&line) {
         Ok(matches) => matches,
         Err(e) => return format!("usage: {e}"),
     };
     let Program { command } = Program::from_arg_matches(&matches).unwrap();
     let mut out = vec![];
-    match cli::run(&command, &cli::Invocation { program, matches, file }, &mut out) {
+    match cli::run(&command, &cli::Invocation { program, matches, file, line }, &mut out) {
         Ok(_) => without_now(&String::from_utf8(out).unwrap()),
         Err(e) => format!("error: {e}\n"),
     }
