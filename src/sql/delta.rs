@@ -3,7 +3,7 @@
 //! Owns the payload of a chunk. Knows no operator. Invariant: there are as many weights as rows, none of them 0; a relation without
 //! weights only grows.
 
-use crate::record::Chunk;
+use crate::{operator::UpstreamMark, record::Chunk};
 use arrow::array::{Array, Int64Array, RecordBatch};
 
 /// Rows that were added to a relation or taken from it.
@@ -42,4 +42,15 @@ impl Delta {
 pub enum Payload {
     /// Rows.
     Rows(Delta),
+    /// How far upstreams are in event time; comes behind the rows of a batch.
+    Marks(Vec<UpstreamMark>),
+}
+
+impl Payload {
+    /// A chunk of marks.
+    #[must_use]
+    pub fn marks(marks: Vec<UpstreamMark>) -> Chunk {
+        let (len, bytes) = (marks.len(), marks.len() * size_of::<UpstreamMark>());
+        Chunk::sized(Payload::Marks(marks), len, bytes)
+    }
 }

@@ -102,8 +102,13 @@ pub struct Calc(pub Arc<CalcPlan>);
 
 impl Operator for Calc {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
-        let (Payload::Rows(delta), stamps) = input.take_stamped::<Payload>();
-        let Delta { rows, weights } = delta;
+        if matches!(input.view::<Payload>(), Payload::Marks(_)) {
+            cx.out.chunk(input);
+            return Ok(());
+        }
+        let (Payload::Rows(Delta { rows, weights }), stamps) = input.take_stamped::<Payload>() else {
+            return Ok(());
+        };
         let mask = match &self.0.predicate {
             None => None,
             Some(predicate) => {

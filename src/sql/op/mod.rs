@@ -3,6 +3,9 @@
 //! Each knows its inputs, its stores and nothing else. Invariant: as for all operators: the same chunks and state give the same rows.
 
 mod calc;
+mod watermark;
 
 pub use calc::{Calc, CalcPlan};
+pub use watermark::Watermark;
+
 pub(crate) use calc::failed;

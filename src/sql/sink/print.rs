@@ -34,7 +34,7 @@ impl PrintSink {
 
 impl Operator for PrintSink {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
-        let Payload::Rows(delta) = input.view::<Payload>();
+        let Payload::Rows(delta) = input.view::<Payload>() else { return Ok(()) };
         let lines = show::changes(&delta.rows, |row| self.kind(delta.weight(row)))?;
         let mut rows = vec![];
         for (row, line) in lines.into_iter().enumerate() {
