@@ -2,9 +2,11 @@
 //!
 //! Each knows its inputs, its stores and nothing else. Invariant: as for all operators: the same chunks and state give the same rows.
 
+mod assign_windows;
 mod calc;
 mod watermark;
 
+pub use assign_windows::{AssignWindows, WindowKind, Windows};
 pub use calc::{Calc, CalcPlan};
 pub use watermark::Watermark;
 
