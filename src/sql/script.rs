@@ -1,0 +1,389 @@
+//! A file of statements: one application.
+//!
+//! Owns the order in which statements are taken, and what a script says besides its queries: settings and answers. Knows no grammar, no
+//! planner's rules and no operator. Invariants: a script with a mistake is refused as a whole, with all mistakes that were found; what
+//! `INSERT`s write is computed in one topology, so each batch of all of them is one transaction.
+
+use super::{
+    SourceText, Span, SqlError, SqlResult, build,
+    connector::{Connector, KafkaTable},
+    parse::{
+        CreateTable, CreateView, Drop, Emit, EmitMode, ExplainKind, Insert, OnExisting, Show, Statement, parse,
+    },
+    plan::{self, InsertInto, Planner, stream_plan::StreamPlan},
+};
+use crate::{
+    config::{Config, ConfigFile},
+    error::{Error, Result},
+    plan::Topology,
+};
+use std::fmt::Write as _;
+
+/// Where Kafka is if nobody says it.
+const BOOTSTRAP: &str = "127.0.0.1:9092";
+
+/// A script that was read, checked and planned.
+///
+/// ```
+/// use tidegate::{StreamingContext, sql::{Script, SourceText}, testing::Driver};
+/// let script = Script::parse(SourceText::new("loud.sql", "
+///     CREATE TABLE lines (line STRING) WITH ('connector' = 'kafka', 'topic' = 'lines', 'format' = 'raw');
+///     CREATE TABLE loud (line STRING) WITH ('connector' = 'kafka', 'topic' = 'loud', 'format' = 'json');
+///     INSERT INTO loud SELECT upper(line) FROM lines WHERE line <> '';
+/// "))?;
+/// let mut driver = Driver::new(move |ssc: &StreamingContext| ssc.sql(&script));
+/// assert_eq!(driver.batch("lines 0 | - | high tide\n")?.to_string(), "loud | - | {\"line\":\"HIGH TIDE\"}\n");
+/// # Ok::<(), tidegate::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Script {
+    text: SourceText,
+    plan: StreamPlan,
+    /// `SET`: names and values of settings.
+    settings: Vec<(String, String, Span)>,
+    /// The topics that are read or written.
+    topics: Vec<KafkaTable>,
+    answers: Vec<String>,
+    has_outputs: bool,
+}
+
+impl Script {
+    /// Reads, checks and plans a script. Nothing is opened and nothing runs.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] with every mistake that was found: its place, a picture of it, the reason and the next step.
+    pub fn parse(text: SourceText) -> Result<Self> {
+        let mut reading = Reading {
+            planner: Planner::new(),
+            script: Script {
+                text,
+                plan: StreamPlan::default(),
+                settings: vec![],
+                topics: vec![],
+                answers: vec![],
+                has_outputs: false,
+            },
+        };
+        let (statements, mut mistakes) = match parse(&reading.script.text) {
+            Ok(statements) => (statements, vec![]),
+            Err(mistakes) => (vec![], mistakes),
+        };
+        for statement in &statements {
+            if let Err(mistake) = reading.take(statement) {
+                mistakes.push(mistake.or_at(statement.span()));
+            }
+        }
+        let script = reading.script;
+        if mistakes.is_empty() && !script.has_outputs && script.answers.is_empty() {
+            mistakes.push(
+                SqlError::at(None, "the script writes nowhere, so there is nothing to compute")
+                    .next("add INSERT INTO <table> SELECT .. FROM .."),
+            );
+        }
+        if mistakes.is_empty() {
+            return Ok(script);
+        }
+        let shown: Vec<String> = mistakes.iter().map(|mistake| mistake.shown_in(&script.text)).collect();
+        Err(Error::Plan(shown.join("\n")))
+    }
+
+    /// What `SHOW`, `DESCRIBE` and `EXPLAIN` answer, in order.
+    #[must_use]
+    pub fn answers(&self) -> &[String] {
+        &self.answers
+    }
+
+    /// Whether it writes anything.
+    #[must_use]
+    pub fn has_outputs(&self) -> bool {
+        self.has_outputs
+    }
+
+    /// The plan of all its queries, as `EXPLAIN` shows it.
+    #[must_use]
+    pub fn explained(&self) -> String {
+        plan::all_sinks(&self.plan)
+    }
+
+    /// Adds what it computes to a topology.
+    pub(crate) fn build(&self, topology: &mut Topology) {
+        if let Err(mistake) = build::build(&self.plan, &self.text, topology) {
+            topology.mistakes.push(mistake.shown_in(&self.text));
+        }
+    }
+
+    /// Adds its `SET`tings to those of a file, which go before them.
+    ///
+    /// # Errors
+    /// If there is no such setting, or it cannot have its value.
+    pub(crate) fn set(&self, file: &mut ConfigFile) -> Result {
+        for (name, value, span) in &self.settings {
+            let line = usize::try_from(span.line).unwrap_or(0);
+            let added = file.add(name, value, line);
+            added.map_err(|what| SqlError::at(*span, what).into_error(&self.text))?;
+        }
+        Ok(())
+    }
+
+    /// Takes up what its tables say of the log: where it is, who reads, and properties of the client. What the configuration says already
+    /// must agree.
+    ///
+    /// # Errors
+    /// If it does not agree.
+    pub(crate) fn configure(&self, config: &mut Config) -> Result {
+        for (key, value, span) in self.topics.iter().flat_map(|table| &table.properties) {
+            let (set, flag) = match key.as_str() {
+                "bootstrap.servers" => (&mut config.bootstrap, "--bootstrap".to_owned()),
+                "group.id" => (&mut config.application_id, "--application-id".to_owned()),
+                _ => (config.properties.entry(key.clone()).or_default(), format!("-X {key}")),
+            };
+            if set.is_empty() {
+                set.clone_from(value);
+            } else if set != value {
+                let mistake = SqlError::at(*span, format!("'properties.{key}' is '{value}', but {flag} is '{set}'"))
+                    .because("all tables of a script are read and written by one client of one application")
+                    .next(format!("leave the option out, or give it the value of {flag}"));
+                return Err(mistake.into_error(&self.text));
+            }
+        }
+        if config.bootstrap.is_empty() && !self.topics.is_empty() {
+            BOOTSTRAP.clone_into(&mut config.bootstrap);
+        }
+        Ok(())
+    }
+}
+
+/// A script while its statements are taken.
+struct Reading {
+    planner: Planner,
+    script: Script,
+}
+
+impl Reading {
+    fn take(&mut self, statement: &Statement) -> SqlResult {
+        match statement {
+            Statement::CreateTable(create) => self.create_table(create),
+            Statement::CreateView(create) => self.create_view(create),
+            Statement::Drop(drop) => self.drop_relation(drop),
+            Statement::Insert(insert) => self.insert(insert),
+            Statement::StatementSet(set) => set.inserts.iter().try_for_each(|insert| self.insert(insert)),
+            Statement::Set { key, option } => {
+                self.script.settings.push(setting(key, &option.value, option.value_span)?);
+                Ok(())
+            }
+            Statement::Reset { key, .. } => {
+                let is_other = |name: &str| key.as_ref().is_some_and(|key| key.text != name);
+                self.script.settings.retain(|(name, ..)| is_other(name));
+                Ok(())
+            }
+            Statement::Show { what, .. } => {
+                let answer = self.shown(*what);
+                self.script.answers.push(answer);
+                Ok(())
+            }
+            Statement::Describe(name) => {
+                let answer = self.described(&name.text).ok_or_else(|| {
+                    self.planner.catalog().unknown_relation(&name.text, name.span, std::iter::empty())
+                })?;
+                self.script.answers.push(answer);
+                Ok(())
+            }
+            Statement::Explain { kind, statement, .. } => {
+                let answer = self.explained(*kind, statement)?;
+                self.script.answers.push(answer);
+                Ok(())
+            }
+            Statement::Select(select) => Err(SqlError::at(select.span, "the rows of this SELECT go nowhere")
+                .because("a script runs without anybody who looks at it")
+                .next("write INSERT INTO <table> SELECT ..; a table WITH ('connector' = 'print') shows rows on the console")),
+        }
+    }
+
+    /// Whether a name is free for a new table or view.
+    fn makes_room(&mut self, name: &str, on_existing: OnExisting) -> bool {
+        match on_existing {
+            OnExisting::Keep => !self.planner.catalog().has(name),
+            OnExisting::Replace => {
+                self.planner.remove(name);
+                true
+            }
+            OnExisting::Refuse => true,
+        }
+    }
+
+    fn create_table(&mut self, create: &CreateTable) -> SqlResult {
+        let definition = &create.definition;
+        if !self.makes_room(&definition.name, create.on_existing) {
+            return Ok(());
+        }
+        Connector::of(definition)?;
+        self.planner.declare_table(definition.clone())
+    }
+
+    fn create_view(&mut self, create: &CreateView) -> SqlResult {
+        if !self.makes_room(&create.name, create.on_existing) {
+            return Ok(());
+        }
+        let columns: Vec<_> = create.columns.iter().map(|column| (column.text.clone(), column.span)).collect();
+        self.planner.declare_view(&create.name, create.span, &columns, (*create.query).clone())
+    }
+
+    fn drop_relation(&mut self, drop: &Drop) -> SqlResult {
+        let (name, catalog) = (&drop.name, self.planner.catalog());
+        let is_there = if drop.is_view {
+            catalog.view(&name.text).is_some()
+        } else {
+            catalog.table(&name.text).is_some()
+        };
+        match (is_there, drop.if_exists) {
+            (true, _) => self.planner.remove(&name.text),
+            (false, true) => {}
+            (false, false) => return Err(catalog.unknown_relation(&name.text, name.span, std::iter::empty())),
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, insert: &Insert) -> SqlResult {
+        let planned = self.planner.plan_insert(&into(insert), &mut self.script.plan);
+        planned.map_err(|e| e.or_at(insert.span))?;
+        self.script.has_outputs = true;
+        self.script.topics = topics_of(&self.script.plan);
+        // What a connector cannot do is a mistake of the script, not of the start.
+        build::build(&self.script.plan, &self.script.text, &mut Topology::default())
+    }
+
+    fn explained(&mut self, kind: ExplainKind, statement: &Statement) -> SqlResult<String> {
+        let mut plan = StreamPlan::default();
+        let mut logical = String::new();
+        let inserts: Vec<&Insert> = match statement {
+            Statement::Insert(insert) => vec![insert],
+            Statement::StatementSet(set) => set.inserts.iter().collect(),
+            _ => vec![],
+        };
+        let mut roots = vec![];
+        for insert in inserts {
+            let planned = self.planner.plan_insert(&into(insert), &mut plan)?;
+            let _ = writeln!(logical, "{}", planned.logical.display_indent());
+            roots.push(planned.root);
+        }
+        if let Statement::Select(select) = statement {
+            let planned = self.planner.plan_query(&select.query, &mut plan)?;
+            let _ = writeln!(logical, "{}", planned.logical.display_indent());
+            roots.push(planned.root);
+        }
+        let stream: String = roots.iter().map(|root| plan::explain_stream_plan(&plan, *root)).collect();
+        let mut topology = Topology::default();
+        build::build(&plan, &self.script.text, &mut topology)?;
+        let logical = format!("logical plan:\n{}", indented(&logical));
+        let stream = format!("stream plan:\n{stream}");
+        let topology = format!("topology:\n{}", indented(&topology.to_string()));
+        let answer = match kind {
+            ExplainKind::All => [logical, stream, topology].join("\n"),
+            ExplainKind::Logical => logical,
+            ExplainKind::Stream => stream,
+            ExplainKind::Topology => topology,
+        };
+        Ok(answer.trim_end().to_owned())
+    }
+
+    fn shown(&self, what: Show) -> String {
+        let catalog = self.planner.catalog();
+        match what {
+            Show::Tables => catalog.names().collect::<Vec<_>>().join("\n"),
+            Show::Views => {
+                catalog.names().filter(|name| catalog.view(name).is_some()).collect::<Vec<_>>().join("\n")
+            }
+            Show::Functions => catalog.function_names().join("\n"),
+        }
+    }
+
+    fn described(&self, name: &str) -> Option<String> {
+        let schema = self.planner.catalog().schema(name)?;
+        let width = schema.fields().iter().map(|field| field.name().chars().count()).max().unwrap_or(0);
+        let line = |field: &arrow::datatypes::FieldRef| {
+            let null = if field.is_nullable() { "" } else { " NOT NULL" };
+            format!("{:width$}  {}{null}", field.name(), plan::type_name(field.data_type()))
+        };
+        Some(schema.fields().iter().map(line).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+fn indented(text: &str) -> String {
+    text.lines().fold(String::new(), |all, line| all + "  " + line + "\n")
+}
+
+/// What the planner is given of an INSERT.
+fn into(insert: &Insert) -> InsertInto<'_> {
+    let emit = |Emit { mode, span }: Emit| {
+        let mode = match mode {
+            EmitMode::Changes => plan::Emit::Changes,
+            EmitMode::OnWindowClose => plan::Emit::OnWindowClose,
+            EmitMode::Complete => plan::Emit::Complete,
+        };
+        (mode, span)
+    };
+    InsertInto {
+        table: &insert.table,
+        span: insert.span,
+        columns: insert.columns.iter().map(|column| (column.text.clone(), column.span)).collect(),
+        query: &insert.query,
+        emit: insert.mode.map(emit),
+    }
+}
+
+/// The tables of a plan that are topics.
+fn topics_of(plan: &StreamPlan) -> Vec<KafkaTable> {
+    let topic = |table| match Connector::of(table) {
+        Ok(Connector::Kafka(kafka) | Connector::UpsertKafka(kafka)) => Some(kafka),
+        _ => None,
+    };
+    plan.tables().filter_map(topic).collect()
+}
+
+/// A setting by the name of its flag: also those of Flink that mean the same.
+fn setting(key: &str, value: &str, span: Span) -> SqlResult<(String, String, Span)> {
+    let wrong = |what: &str, next: &str| Err(SqlError::at(span, what.to_owned()).next(next.to_owned()));
+    Ok(match key {
+        "execution.checkpointing.interval" => match milliseconds(value) {
+            Some(ms) => ("batch-interval-ms".to_owned(), ms.to_string(), span),
+            None => return wrong(&format!("'{value}' is no length of time"), "write '1 s' or '500 ms'"),
+        },
+        "pipeline.name" => ("application-id".to_owned(), value.to_owned(), span),
+        "parallelism.default" => {
+            return wrong(
+                "the number of processes is not a setting of a script",
+                "start as many processes as you want, and choose their worker threads: SET 'threads' = '2'",
+            );
+        }
+        _ => (key.to_owned(), value.to_owned(), span),
+    })
+}
+
+/// `500 ms`, `10 s`, `1 min`, `500`: milliseconds.
+fn milliseconds(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit_ms = match unit.trim() {
+        "" | "ms" | "milli" | "millis" | "millisecond" | "milliseconds" => 1,
+        "s" | "sec" | "secs" | "second" | "seconds" => 1_000,
+        "min" | "m" | "minute" | "minutes" => 60_000,
+        "h" | "hour" | "hours" => 3_600_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_of_time_has_a_unit_of_flink() {
+        assert_eq!(milliseconds("10 s"), Some(10_000));
+        assert_eq!(milliseconds("500ms"), Some(500));
+        assert_eq!(milliseconds("3min"), Some(180_000));
+        assert_eq!(milliseconds("7"), Some(7));
+        assert_eq!(milliseconds("soon"), None);
+    }
+}
