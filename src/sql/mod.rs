@@ -10,17 +10,25 @@
 //! at run time: format/ (bytes -> columns) -> op/ (Delta -> Delta, state in rows/) -> sink/ (columns -> bytes)
 //! ```
 
+mod build;
+mod catalog;
 mod delta;
 mod error;
 mod schema;
+mod script;
 mod source_text;
 
 pub mod agg;
 pub mod connector;
+pub mod format;
 pub mod op;
+pub mod parse;
 pub mod plan;
+pub mod rows;
+pub mod sink;
 
 pub use delta::{Delta, Payload};
 pub use error::{SqlError, SqlResult};
 pub use schema::{Column, ColumnKind, MetadataKey, SqlOption, TableDefinition, WatermarkDefinition};
+pub use script::Script;
 pub use source_text::{SourceText, Span};

@@ -54,6 +54,7 @@ mod rocks_reads;
 mod silent_log;
 mod sim_world;
 mod sources;
+mod sql;
 mod start_mistakes;
 mod state_changes;
 mod state_directory;
