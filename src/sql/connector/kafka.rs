@@ -9,7 +9,9 @@ use crate::{
     sql::{Column, ColumnKind, SqlError, SqlResult, TableDefinition},
 };
 
-const FORMATS: [(&str, Format); 2] = [("json", Format::Json), ("raw", Format::Raw)];
+const KEY_FORMATS: [(&str, Format); 2] = [("json", Format::Json), ("raw", Format::Raw)];
+const VALUE_FORMATS: [(&str, Format); 3] =
+    [("json", Format::Json), ("raw", Format::Raw), ("debezium-json", Format::DebeziumJson)];
 
 /// The options of `kafka` and `upsert-kafka`.
 pub(super) fn table(table: &TableDefinition, options: &mut Options<'_>, is_upsert: bool) -> SqlResult<KafkaTable> {
@@ -30,7 +32,7 @@ pub(super) fn table(table: &TableDefinition, options: &mut Options<'_>, is_upser
             return Err(SqlError::at(pattern.key_span, "a table has a 'topic' or a 'topic-pattern', not both"));
         }
     };
-    let value = match (options.choice("format", &FORMATS)?, options.choice("value.format", &FORMATS)?) {
+    let value = match (options.choice("format", &VALUE_FORMATS)?, options.choice("value.format", &VALUE_FORMATS)?) {
         (Some(format), None) | (None, Some(format)) => format,
         (Some(_), Some(_)) => {
             return Err(SqlError::at(table.span, "'format' and 'value.format' are the same option")
@@ -71,7 +73,7 @@ pub(super) fn table(table: &TableDefinition, options: &mut Options<'_>, is_upser
 }
 
 fn key_format(table: &TableDefinition, options: &mut Options<'_>, is_upsert: bool) -> SqlResult<Option<KeyFormat>> {
-    let format = options.choice("key.format", &FORMATS)?;
+    let format = options.choice("key.format", &KEY_FORMATS)?;
     let fields = options.take("key.fields");
     options.refuse("key.fields-prefix", "columns are called as the fields are", "name columns as the fields")?;
     let is_in_value = options.choice("value.fields-include", &[("ALL", true), ("EXCEPT_KEY", false)])?.unwrap_or(true);

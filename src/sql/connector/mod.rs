@@ -65,6 +65,8 @@ pub struct KafkaTable {
 pub enum Format {
     /// A JSON object with a field for each column.
     Json,
+    /// Debezium's: a JSON object with the row before and after.
+    DebeziumJson,
     /// The bytes of one column.
     Raw,
 }
