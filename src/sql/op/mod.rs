@@ -10,4 +10,4 @@ pub use assign_windows::{AssignWindows, WindowKind, Windows};
 pub use calc::{Calc, CalcPlan};
 pub use watermark::Watermark;
 
-pub(crate) use calc::failed;
+pub(crate) use {assign_windows::times_ms, calc::failed};
