@@ -5,17 +5,23 @@
 
 use super::{
     ColumnKind, SourceText, SqlError, SqlResult, TableDefinition,
-    connector::{Connector, Generator},
-    op::{Calc, CalcPlan},
+    agg::AggregateCall,
+    connector::{Connector, Format, Generator, KafkaTable},
+    format::{RecordColumn, RecordDecoder, RecordFormat},
+    op::{Aggregate, Aggregation, Calc, CalcPlan, PartialAggregate, Takes, Union},
     plan::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
-    rows::RowsFormat,
-    sink::{self, BlackholeSink, PrintSink},
+    rows::{KeyFormat, RowFormat, RowsFormat},
+    sink::{
+        AppendSink, BlackholeSink, CompleteTable, ConsoleSink, PrintSink, RecordEncoder, ShownRows, UpsertSink,
+    },
 };
 use crate::{
-    operator::{ExchangeFormat, NodeId, Operator, PerChunk, Port},
+    error::Error,
+    operator::{ExchangeFormat, GatherExchange, NodeId, Operator, SinglePartition},
     plan::{Factory, Layout, Node, Operation, Role, Topology},
     sink::Intake,
-    source::{MakeLocal, SourceSpec},
+    source::{DecodeChunk, MakeLocal, SourceSpec},
+    state::{Handle, Placement, RowIndex},
 };
 use std::sync::Arc;
 
@@ -51,17 +57,18 @@ impl Builder<'_> {
                 let calc = Arc::new(calc.map_err(|e| SqlError::at(node.span, e.to_string()))?);
                 let kind = if predicate.is_some() { "filter" } else { "select" };
                 let factory: Factory = Arc::new(move |_| Box::new(Calc(calc.clone())));
-                Ok(self.add(&operation, kind, node, Role::Operator(factory)))
+                self.add(&operation, kind, node, Role::Operator(factory))
             }
             StreamOperator::Union => {
-                let factory: Factory = Arc::new(|_| Box::new(PerChunk(|chunk, cx: &mut crate::operator::Context<'_>| {
-                    cx.out.chunk(chunk);
-                    Ok(())
-                })));
-                Ok(self.add(&operation, "union", node, Role::Operator(factory)))
+                let (is_append_only, schema) = (node.properties.is_append_only, node.schema.clone());
+                let factory: Factory =
+                    Arc::new(move |_| Box::new(Union { schema: schema.clone(), is_append_only }));
+                self.add(&operation, "union", node, Role::Operator(factory))
             }
-            StreamOperator::Aggregate { .. } => self.aggregate(&operation, node),
-            StreamOperator::Sink { table, mode, columns } => self.sink(&operation, node, table, *mode, columns),
+            StreamOperator::Aggregate { name, keys, calls } => self.aggregate(&operation, node, name, keys, calls),
+            StreamOperator::Sink { table, mode, columns, key } => {
+                self.sink(&operation, node, table, &Output { mode: *mode, columns, key })
+            }
         }
     }
 
@@ -76,21 +83,16 @@ impl Builder<'_> {
     }
 
     /// Adds a step that keeps nothing; its rows lie as those of its only input do.
-    fn add(&mut self, operation: &Operation, kind: &'static str, node: &StreamNode, role: Role) -> NodeId {
+    fn add(&mut self, operation: &Operation, kind: &'static str, node: &StreamNode, role: Role) -> SqlResult<NodeId> {
         let inputs: Vec<NodeId> = node.inputs.iter().map(|input| self.built(*input)).collect();
         let layout = match inputs[..] {
             [input] => self.topology.node(input).layout,
             _ => Layout::Any,
         };
-        let formats: Vec<Arc<dyn ExchangeFormat>> =
-            node.inputs.iter().map(|input| self.format(&self.plan.nodes[input.0])).collect();
+        let formats = node.inputs.iter().map(|input| format(&self.plan.nodes[input.0]));
+        let formats = formats.collect::<SqlResult<Vec<_>>>()?;
         let added = Node::new(operation, kind, self.path(node), role).reading(inputs).in_formats(formats);
-        self.topology.add(added.laid(layout))
-    }
-
-    /// How the rows of a step are written as bytes.
-    fn format(&self, node: &StreamNode) -> Arc<dyn ExchangeFormat> {
-        Arc::new(RowsFormat::new(node.schema.clone(), !node.properties.is_append_only))
+        Ok(self.topology.add(added.laid(layout)))
     }
 
     fn source(
@@ -102,7 +104,7 @@ impl Builder<'_> {
     ) -> SqlResult<NodeId> {
         let (role, path) = match Connector::of(table)? {
             Connector::Kafka(kafka) => {
-                let decoder = super::format::decoder(table, &kafka, columns, node.schema.clone())?;
+                let decoder = decoder(table, &kafka, columns, node)?;
                 let path = kafka.pattern.as_ref().map_or_else(|| kafka.topics.join("+"), |p| p.as_str().to_owned());
                 let spec = SourceSpec {
                     topics: kafka.topics,
@@ -132,13 +134,46 @@ impl Builder<'_> {
         Ok(self.topology.add(Node::new(operation, "source", path, role)))
     }
 
+    /// Partial states of each task go to the state partitions of their groups, and are added up there.
+    fn aggregate(
+        &mut self,
+        operation: &Operation,
+        node: &StreamNode,
+        name: &str,
+        keys: &[usize],
+        calls: &[AggregateCall],
+    ) -> SqlResult<NodeId> {
+        let input = &self.plan.nodes[node.inputs[0].0];
+        let wrong = |e: Error| SqlError::at(node.span, e.to_string());
+        let aggregation = Aggregation::new(&input.schema, keys.to_vec(), calls.to_vec()).map_err(wrong)?;
+        if !input.properties.is_append_only && !aggregation.takes_back() {
+            return Err(SqlError::at(node.span, "`min` and `max` over rows that change are not supported yet")
+                .because("when the greatest value goes, the next one must be known, so all values would have to be kept")
+                .next("aggregate rows of a table, not of another aggregate"));
+        }
+        let partial = RowsFormat::new(aggregation.partial_schema().clone(), false).map_err(wrong)?;
+        let (store, aggregation) = (aggregation.store(name), Arc::new(aggregation));
+        let of_task = aggregation.clone();
+        let exchange: Factory = Arc::new(move |_| Box::new(made(PartialAggregate::new(of_task.clone()))));
+        let role = Role::Exchange(exchange, Arc::new(partial));
+        let from = self.built(node.inputs[0]);
+        let exchange = self.topology.add(Node::new(operation, "group", self.path(node), role).reading([from]));
+        let output = node.schema.clone();
+        let factory: Factory = Arc::new(move |stores| {
+            let store = Handle::at(stores[0]);
+            Box::new(made(Aggregate::new(aggregation.clone(), Takes::Partial, store, output.clone())))
+        });
+        let aggregate = Node::new(operation, "aggregate", name.to_owned(), Role::Operator(factory));
+        let aggregate = aggregate.reading([exchange]).keeping(vec![store]).laid(Layout::keyed(operation));
+        Ok(self.topology.add(aggregate))
+    }
+
     fn sink(
         &mut self,
         operation: &Operation,
         node: &StreamNode,
         table: &TableDefinition,
-        mode: OutputMode,
-        columns: &[Option<usize>],
+        output: &Output<'_>,
     ) -> SqlResult<NodeId> {
         let input = &self.plan.nodes[node.inputs[0].0];
         let role = match Connector::of(table)? {
@@ -148,33 +183,136 @@ impl Builder<'_> {
                         .next("write to a table of one 'topic'"));
                 };
                 let topic: Arc<str> = topic.as_str().into();
-                let encoder = super::format::encoder(table, &kafka, columns, &input.schema)?;
-                let (to, encoder) = (topic.clone(), Arc::new(encoder));
-                let factory: Factory = match mode {
-                    OutputMode::Append => {
-                        Arc::new(move |_| Box::new(sink::AppendSink::new(to.clone(), encoder.clone())))
+                let encoder = Arc::new(RecordEncoder::new(table, &kafka, output.columns)?);
+                let to = topic.clone();
+                let factory: Factory = match output.mode {
+                    _ if encoder.writes_changes() => {
+                        Arc::new(move |_| Box::new(AppendSink::new(to.clone(), encoder.clone())))
                     }
-                    _ => Arc::new(move |_| Box::new(sink::UpsertSink::new(to.clone(), encoder.clone()))),
+                    OutputMode::Append => {
+                        Arc::new(move |_| Box::new(AppendSink::new(to.clone(), encoder.clone())))
+                    }
+                    OutputMode::Update => {
+                        Arc::new(move |_| Box::new(UpsertSink::new(to.clone(), encoder.clone())))
+                    }
+                    OutputMode::Complete => {
+                        return Err(SqlError::at(node.span, "all rows at each batch cannot be written to a topic")
+                            .next("write the rows that changed: output_mode = 'update', with a PRIMARY KEY"));
+                    }
                 };
                 Role::Sink { factory, topics: vec![topic], two_phase: None, intake: Intake::EachTask }
             }
             Connector::Print { prefix, rows_max } => {
-                let key = input.properties.unique_key.clone().filter(|_| !input.properties.is_append_only);
-                let make = move || PrintSink::new(prefix.clone(), rows_max, key.clone());
-                shown(make)
+                let key = (!input.properties.is_append_only).then(|| output.key.to_vec());
+                let sink = PrintSink::new(prefix, rows_max, &input.schema, key).map_err(|e| not_shown(node, &e))?;
+                shown(move || sink.clone())
             }
-            Connector::Console { rows_max, truncates } => return self.console(operation, node, mode, rows_max, truncates),
+            Connector::Console { rows_max, truncates } => {
+                return self.console(operation, node, table, output.mode, rows_max, truncates);
+            }
             Connector::Blackhole => shown(|| BlackholeSink),
             Connector::Datagen(_) => {
                 return Err(SqlError::at(node.span, format!("`{}` can be read, but not written to", table.name)));
             }
         };
-        Ok(self.add(operation, "insert", node, role))
+        self.add(operation, "insert", node, role)
     }
+
+    /// All rows come to one task, which shows them.
+    fn console(
+        &mut self,
+        operation: &Operation,
+        node: &StreamNode,
+        table: &TableDefinition,
+        mode: OutputMode,
+        rows_max: usize,
+        truncates: bool,
+    ) -> SqlResult<NodeId> {
+        let input = &self.plan.nodes[node.inputs[0].0];
+        let name = format!("{}.console", table.name);
+        let home = SinglePartition::of(&name);
+        let types = input.schema.fields().iter().map(|field| field.data_type());
+        let key = KeyFormat::new(types).map_err(|e| not_shown(node, &e))?;
+        let rows = ShownRows { schema: input.schema.clone(), format: key, rows_max, truncates };
+        let to = home.clone();
+        let exchange: Factory = Arc::new(move |_| Box::new(GatherExchange(to.clone())));
+        let role = Role::Exchange(exchange, format(input)?);
+        let gathered = self.topology.add(
+            Node::new(operation, "gather", self.path(node), role).reading([self.built(node.inputs[0])]),
+        );
+        let (factory, stores): (Factory, _) = if mode == OutputMode::Complete {
+            let columns = RowFormat::of_schema(&input.schema).map_err(|e| not_shown(node, &e))?;
+            let store = RowIndex::spec(&name, &CompleteTable::store_format(&columns.to_string()));
+            let make = move |stores: &[usize]| {
+                Box::new(CompleteTable::new(rows.clone(), Handle::at(stores[0]))) as Box<dyn Operator>
+            };
+            (Arc::new(make), vec![store.placed(Placement::Home)])
+        } else {
+            (Arc::new(move |_: &[usize]| Box::new(ConsoleSink::new(rows.clone())) as Box<dyn Operator>), vec![])
+        };
+        let role = Role::Sink { factory, topics: vec![], two_phase: None, intake: Intake::At(home) };
+        Ok(self.topology.add(Node::new(operation, "insert", name, role).reading([gathered]).keeping(stores)))
+    }
+}
+
+/// What can only fail where it was made before, when the plan was built.
+fn made<T>(made: Result<T, Error>) -> T {
+    made.unwrap_or_else(|e| unreachable!("it was made before: {e}"))
+}
+
+/// How rows leave a script.
+struct Output<'a> {
+    mode: OutputMode,
+    /// For each column of the table that is written the column of the input.
+    columns: &'a [Option<usize>],
+    /// The columns of the input that say which row a change is of.
+    key: &'a [usize],
+}
+
+/// How the rows of a step are written as bytes.
+fn format(node: &StreamNode) -> SqlResult<Arc<dyn ExchangeFormat>> {
+    let format = RowsFormat::new(node.schema.clone(), !node.properties.is_append_only);
+    Ok(Arc::new(format.map_err(|e| SqlError::at(node.span, e.to_string()))?))
+}
+
+fn not_shown(node: &StreamNode, e: &Error) -> SqlError {
+    SqlError::at(node.span, format!("the rows cannot be shown: {e}"))
 }
 
 /// An output that is no topic, in each task.
 fn shown<O: Operator + 'static>(make: impl Fn() -> O + Send + Sync + 'static) -> Role {
     let factory: Factory = Arc::new(move |_| Box::new(make()));
     Role::Sink { factory, topics: vec![], two_phase: None, intake: Intake::EachTask }
+}
+
+/// How the records of a table become rows of these columns.
+fn decoder(
+    table: &TableDefinition,
+    kafka: &KafkaTable,
+    columns: &[usize],
+    node: &StreamNode,
+) -> SqlResult<Arc<dyn DecodeChunk>> {
+    let format = |format: Format| match format {
+        Format::Json => Ok(RecordFormat::Json),
+        Format::Raw => Ok(RecordFormat::Raw),
+        Format::DebeziumJson => Err(SqlError::at(table.span, format!("`{}` cannot be read yet", table.name))
+            .because("rows of Debezium's format change, and their earlier rows would have to be kept")),
+    };
+    let value = format(kafka.value)?;
+    let key = kafka.key.as_ref().map_or(Ok(RecordFormat::Json), |key| format(key.format))?;
+    let is_key = |name: &String| {
+        kafka.key.as_ref().is_some_and(|key| !key.is_in_value && key.fields.contains(name))
+    };
+    let fields = columns.iter().zip(node.schema.fields()).map(|(index, field)| {
+        let column = &table.columns[*index];
+        let field = field.as_ref().clone().with_nullable(!column.is_required);
+        match &column.kind {
+            ColumnKind::Metadata { key, .. } => RecordColumn::Metadata(*key, field),
+            _ if is_key(&column.name) => RecordColumn::Key(field),
+            _ => RecordColumn::Value(field),
+        }
+    });
+    let decoder = RecordDecoder::new(fields.collect(), value, key);
+    let wrong = |what| SqlError::at(table.span, format!("table `{}`: {what}", table.name));
+    Ok(Arc::new(decoder.map_err(wrong)?))
 }

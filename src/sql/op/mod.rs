@@ -4,10 +4,12 @@
 
 mod assign_windows;
 mod calc;
+mod union;
 mod watermark;
 
 pub use assign_windows::{AssignWindows, WindowKind, Windows};
 pub use calc::{Calc, CalcPlan};
+pub use union::Union;
 pub use watermark::Watermark;
 
 pub(crate) use {assign_windows::times_ms, calc::failed};

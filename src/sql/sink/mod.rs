@@ -12,7 +12,7 @@ mod upsert;
 
 pub use append::AppendSink;
 pub use blackhole::BlackholeSink;
-pub use console::{CompleteTable, ConsoleSink};
+pub use console::{CompleteTable, ConsoleSink, ShownRows};
 pub use encode::{RecordEncoder, RowEncoder};
 pub use print::PrintSink;
 pub use upsert::UpsertSink;
