@@ -161,7 +161,7 @@ impl Builder<'_> {
         let output = node.schema.clone();
         let factory: Factory = Arc::new(move |stores| {
             let store = Handle::at(stores[0]);
-            Box::new(made(Aggregate::new(aggregation.clone(), Takes::Partial, store, output.clone())))
+            Box::new(made(Aggregate::new(aggregation.clone(), Takes::Partials, store, output.clone())))
         });
         let aggregate = Node::new(operation, "aggregate", name.to_owned(), Role::Operator(factory));
         let aggregate = aggregate.reading([exchange]).keeping(vec![store]).laid(Layout::keyed(operation));

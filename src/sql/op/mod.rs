@@ -1,14 +1,27 @@
-//! Operators over rows of columns.
+//! The operators of SQL: rows of columns in, rows of columns out.
 //!
-//! Each knows its inputs, its stores and nothing else. Invariant: as for all operators: the same chunks and state give the same rows.
+//! Knows no text and no plan. Invariant: at the end of a batch, the rows that have left an operator, weighted and summed, are what it
+//! computes of all rows that it has taken so far.
 
+mod aggregate;
+mod aggregation;
 mod assign_windows;
 mod calc;
+mod exchange;
+mod partial;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod union;
 mod watermark;
 
+pub use aggregate::{Aggregate, Takes};
+pub use aggregation::Aggregation;
 pub use assign_windows::{AssignWindows, WindowKind, Windows};
 pub use calc::{Calc, CalcPlan};
+pub use exchange::ByColumns;
+pub use partial::PartialAggregate;
 pub use union::Union;
 pub use watermark::Watermark;
 
