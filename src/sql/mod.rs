@@ -16,6 +16,7 @@ mod schema;
 mod source_text;
 
 pub mod agg;
+pub mod parse;
 pub mod plan;
 
 pub use delta::{Delta, Payload};
