@@ -107,7 +107,9 @@ impl Cursor {
     pub(super) fn take_words(&mut self, words: &[&str]) -> bool {
         let are_next = words.iter().enumerate().all(|(n, word)| is_word(self.peek_nth(n), word));
         if are_next {
-            words.iter().for_each(|_| self.parser.advance_token());
+            for _ in words {
+                self.parser.advance_token();
+            }
         }
         are_next
     }

@@ -23,7 +23,7 @@ use datafusion_sql::sqlparser::parser::{Parser, ParserError};
 use datafusion_sql::sqlparser::tokenizer::Token;
 use std::any::TypeId;
 
-/// The dialect of scripts. Settings and functions that planners of DataFusion are tested with stay as they are there.
+/// The dialect of scripts. Settings and functions that planners of `DataFusion` are tested with stay as they are there.
 #[derive(Debug, Default)]
 pub struct StreamDialect;
 

@@ -1,6 +1,6 @@
 //! From the text of a script to its statements.
 //!
-//! Owns the grammar: the words of Flink SQL, with the queries of DataFusion. Knows no catalog and no plan. Invariant: every statement
+//! Owns the grammar: the words of Flink SQL, with the queries of `DataFusion`. Knows no catalog and no plan. Invariant: every statement
 //! with a mistake gives at least one error with a place, and a mistake in one statement hides none in another.
 //!
 //! The text is cut into words once, and the words into statements at each `;`, so that what follows a mistake is read from the next
@@ -194,6 +194,7 @@ impl Script {
             return Ok(self.statements);
         }
         self.mistakes.sort_by_key(|mistake| mistake.span);
+        self.mistakes.dedup();
         Err(self.mistakes)
     }
 }

@@ -87,10 +87,10 @@ impl Visitor for Found {
                 self.add(relation, "MATCH_RECOGNIZE", "write the pattern as joins within a bound of time");
             }
             TableFactor::Pivot { .. } => {
-                self.add(relation, "PIVOT", "write sum(..) FILTER (WHERE ..) for each column")
+                self.add(relation, "PIVOT", "write sum(..) FILTER (WHERE ..) for each column");
             }
             TableFactor::Unpivot { .. } => {
-                self.add(relation, "UNPIVOT", "write a SELECT for each column, with UNION ALL")
+                self.add(relation, "UNPIVOT", "write a SELECT for each column, with UNION ALL");
             }
             TableFactor::JsonTable { .. }
             | TableFactor::OpenJsonTable { .. }

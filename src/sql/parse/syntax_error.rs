@@ -56,10 +56,13 @@ pub(super) fn syntax_error(error: &ParserError, tokens: &[TokenWithSpan]) -> Sql
     let (text, location) = take_place(text);
     let at = location.and_then(|location| tokens.iter().position(|token| token.span.start == location));
     let expectation = text.strip_prefix("Expected: ").or_else(|| text.strip_prefix("Expected "));
-    let Some((expected, _)) = expectation.and_then(|rest| rest.split_once(", found: ")) else {
+    let Some((expected, found)) = expectation.and_then(|rest| rest.split_once(", found: ")) else {
         let span = at.map_or_else(|| end_of(tokens), |at| span_of(&tokens[at]));
         return SqlError::at(span, in_plain_words(text));
     };
+    // Of a word such as FROM where a column is to stand, the parser names the place of the next one.
+    let is_found = |at: &usize| tokens[*at].token.to_string() == found;
+    let at = at.map(|at| at.checked_sub(1).filter(|before| is_found(before) && !is_found(&at)).unwrap_or(at));
     unexpected(&plain_expectation(expected), at, tokens)
 }
 
@@ -219,7 +222,7 @@ fn open_case(tokens: &[TokenWithSpan]) -> Option<&TokenWithSpan> {
     for token in tokens {
         match &token.token {
             Token::Word(word) if word.keyword == Keyword::CASE && word.quote_style.is_none() => {
-                open.push(token)
+                open.push(token);
             }
             Token::Word(word) if word.keyword == Keyword::END && word.quote_style.is_none() => {
                 open.pop();

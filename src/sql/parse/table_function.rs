@@ -75,8 +75,7 @@ impl<'a> TableFunctionArgument<'a> {
     fn of(argument: &'a FunctionArg) -> Self {
         let (name, value) = match argument {
             FunctionArg::Named { name, arg, .. } => (Some(name), arg),
-            FunctionArg::ExprNamed { arg, .. } => (None, arg),
-            FunctionArg::Unnamed(arg) => (None, arg),
+            FunctionArg::ExprNamed { arg, .. } | FunctionArg::Unnamed(arg) => (None, arg),
         };
         let value = match value {
             FunctionArgExpr::Expr(expr) => ArgumentValue::of(expr),

@@ -363,8 +363,17 @@ fn unknown(name: &str, span: Span) -> SqlError {
         "INTERVAL" => mistake
             .because("an interval is a part of an expression only")
             .next("write BIGINT for milliseconds"),
-        _ => match closest(name, NAMES) {
-            Some(nearest) => mistake.next(format!("did you mean {nearest}?")),
+        _ => match closest(
+            name,
+            NAMES.into_iter().chain(ELSEWHERE.iter().flat_map(|(names, _)| names.iter().copied())),
+        ) {
+            Some(nearest) => {
+                let here = ELSEWHERE
+                    .iter()
+                    .find(|(names, _)| names.contains(&nearest))
+                    .map_or(nearest, |(_, here)| here);
+                mistake.next(format!("did you mean {here}?"))
+            }
             None => mistake.next(format!("the types are {}", NAMES.join(", "))),
         },
     }

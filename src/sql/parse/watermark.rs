@@ -81,7 +81,7 @@ fn interval_ms(interval: &Interval, span: Span) -> SqlResult<i64> {
         return length_ms(text, &unit.to_string(), span);
     }
     let parts: Vec<&str> = text.split_whitespace().collect();
-    if parts.is_empty() || parts.len() % 2 != 0 {
+    if parts.is_empty() || !parts.len().is_multiple_of(2) {
         return Err(mistake("an interval is a number with a unit"));
     }
     let lengths = parts.chunks_exact(2).map(|part| length_ms(part[0], part[1], span));

@@ -33,9 +33,10 @@ fn another_misspelt_clause() {
 #[test]
 fn a_comma_too_many() {
     expect![[r#"
-        q.sql:1:45: expected an expression, but here is `bid`
+        q.sql:1:38: there is a comma too many before `FROM`
           1 | INSERT INTO out SELECT auction, price, FROM bid
-            |                                             ^^^
+            |                                      ^
+          next: take the comma away
     "#]]
     .assert_eq(&seen(r#"INSERT INTO out SELECT auction, price, FROM bid"#));
 }

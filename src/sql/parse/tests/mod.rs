@@ -1,5 +1,7 @@
 //! What the author of a script sees, and what becomes of good statements.
 
+#![allow(clippy::needless_raw_string_hashes, reason = "so are snapshots written when they are updated")]
+
 mod mistakes_in_queries;
 mod mistakes_in_tables;
 mod nexmark;

@@ -317,7 +317,8 @@ fn a_script_without_statements() {
 #[test]
 fn deep_nesting_is_a_mistake() {
     let deep = "(".repeat(20_000) + "1" + &")".repeat(20_000);
-    expect!["q.sql:1:1: this statement is nested too deeply"].assert_eq(&super::seen(&format!("SELECT\n  {deep}")).lines().next().unwrap_or_default());
+    expect!["q.sql:1:1: this statement is nested too deeply"]
+        .assert_eq(super::seen(&format!("SELECT\n  {deep}")).lines().next().unwrap_or_default());
     let types = "ARRAY<".repeat(20_000) + "INT" + &">".repeat(20_000);
     let seen = super::seen(&format!("CREATE TABLE t (a\n {types})"));
     assert!(seen.starts_with("q.sql:2:194: types are nested deeper than 32 levels"), "{}", &seen[..200]);
