@@ -78,7 +78,11 @@ impl KeyFormat {
     /// If they are not of this format.
     pub fn encoder<'a>(&self, columns: &'a [ArrayRef]) -> Result<KeyEncoder<'a>> {
         if columns.len() != self.columns.len() {
-            return Err(Error::Codec(format!("{} columns for a key of {}", columns.len(), self.columns.len())));
+            return Err(Error::Codec(format!(
+                "{} columns for a key of {}",
+                columns.len(),
+                self.columns.len()
+            )));
         }
         let column = |(array, column): (&'a ArrayRef, &KeyColumn)| {
             if *array.data_type() != column.data_type {
@@ -95,7 +99,9 @@ impl KeyFormat {
 /// Why a column of this type cannot be in a key, if it cannot.
 fn refusal(data_type: &DataType) -> Option<String> {
     match data_type {
-        DataType::Map(..) => Some("a map cannot be a key, as its entries have no order; group by one of them instead".into()),
+        DataType::Map(..) => {
+            Some("a map cannot be a key, as its entries have no order; group by one of them instead".into())
+        }
         DataType::List(item) => refusal(item.data_type()),
         DataType::Struct(fields) => fields.iter().find_map(|field| refusal(field.data_type())),
         _ => super::type_refusal(data_type),
@@ -134,7 +140,13 @@ macro_rules! put_float {
     ($name:ident $float:ident $unsigned:ident) => {
         #[inline]
         fn $name(value: $float) -> [u8; size_of::<$float>()] {
-            let value = if value.is_nan() { $float::NAN } else if value == 0.0 { 0.0 } else { value };
+            let value = if value.is_nan() {
+                $float::NAN
+            } else if value == 0.0 {
+                0.0
+            } else {
+                value
+            };
             let bits = value.to_bits();
             let sign = 1 << ($unsigned::BITS - 1);
             (if value.is_sign_negative() { !bits } else { bits | sign }).to_be_bytes()

@@ -10,9 +10,9 @@ use crate::{
 };
 use arrow::{
     array::{
-        Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array,
-        Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt8Array, UInt16Array, UInt32Array,
-        UInt64Array,
+        Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
+        Int8Array, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
+        UInt8Array, UInt16Array, UInt32Array, UInt64Array,
     },
     datatypes::{DataType, Field, Schema},
 };
@@ -274,7 +274,8 @@ fn the_bytes_of_keys_and_values_stay_as_they_are() {
 fn the_bytes_of_rows_that_travel_stay_as_they_are() {
     let batch = sample();
     let weights = Some(Int64Array::from(vec![-1, 2]));
-    let (added, changed) = (RowsFormat::new(batch.schema(), false).unwrap(), RowsFormat::new(batch.schema(), true).unwrap());
+    let (added, changed) =
+        (RowsFormat::new(batch.schema(), false).unwrap(), RowsFormat::new(batch.schema(), true).unwrap());
     let mut shown = String::new();
     for (format, weights) in [(&added, None), (&changed, weights.clone())] {
         let mut out = vec![];
@@ -296,7 +297,10 @@ fn the_bytes_of_rows_that_travel_stay_as_they_are() {
     .assert_eq(&shown);
     let chunk = Delta { rows: batch, weights }.into_chunk();
     let refused = added.encode(&chunk, &mut RowWriter::new(&mut vec![])).unwrap_err();
-    assert!(refused.to_string().contains("plan bug: rows with weights where no weights were planned"), "{refused}");
+    assert!(
+        refused.to_string().contains("plan bug: rows with weights where no weights were planned"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -308,9 +312,12 @@ fn rows_of_a_former_format_are_read_by_the_ids_of_their_columns() {
         column(3, "name", DataType::Utf8),
     ])
     .unwrap();
-    let now =
-        RowFormat::new([column(3, "title", DataType::Utf8), column(4, "new", DataType::Boolean), column(1, "count", DataType::Int64)])
-            .unwrap();
+    let now = RowFormat::new([
+        column(3, "title", DataType::Utf8),
+        column(4, "new", DataType::Boolean),
+        column(1, "count", DataType::Int64),
+    ])
+    .unwrap();
     let mut gone = arrow::array::ListBuilder::new(arrow::array::StringBuilder::new());
     gone.append_value([Some("x"), None]);
     let columns: Vec<ArrayRef> = vec![
@@ -333,7 +340,10 @@ fn rows_of_a_former_format_are_read_by_the_ids_of_their_columns() {
     assert_eq!(decoder.finish().unwrap(), expected);
     let other = RowFormat::new([column(1, "count", DataType::Utf8)]).unwrap();
     assert!(other.decoder(2, 0).unwrap().or(1, &former).is_err(), "another type");
-    assert!(RowFormat::new([column(1, "a", DataType::Utf8), column(1, "b", DataType::Utf8)]).is_err(), "one id twice");
+    assert!(
+        RowFormat::new([column(1, "a", DataType::Utf8), column(1, "b", DataType::Utf8)]).is_err(),
+        "one id twice"
+    );
 }
 
 #[test]
@@ -342,7 +352,9 @@ fn types_that_cannot_be_in_rows_are_refused() {
     let map = Samples::new(0, For::Values).column(&DataType::Utf8, 3);
     let columns: [ArrayRef; 1] = [map];
     assert!(KeyFormat::new([&DataType::Int64]).unwrap().encoder(&columns).is_err(), "another type");
-    let entries = DataType::Struct(vec![Field::new("k", DataType::Utf8, false), Field::new("v", DataType::Int8, true)].into());
+    let entries = DataType::Struct(
+        vec![Field::new("k", DataType::Utf8, false), Field::new("v", DataType::Int8, true)].into(),
+    );
     let map = DataType::Map(Arc::new(Field::new("entries", entries, false)), false);
     assert!(KeyFormat::new([&map]).is_err());
 }

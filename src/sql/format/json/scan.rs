@@ -130,7 +130,10 @@ impl<'b> Cursor<'b> {
                 }
                 Some(byte) => {
                     let shown = byte.escape_ascii();
-                    return Err(Fault::at(at, format!("the control character `{shown}` in a string is not escaped")));
+                    return Err(Fault::at(
+                        at,
+                        format!("the control character `{shown}` in a string is not escaped"),
+                    ));
                 }
                 None => return Err(Fault::at(self.bytes.len(), "the string has no end")),
             }
@@ -149,8 +152,15 @@ impl<'b> Cursor<'b> {
     pub fn number(&mut self) -> Result<Number<'b>, Fault> {
         let start = self.at;
         let is_negative = self.eat(b'-');
-        let mut number =
-            Number { text: &[], at: start, is_negative, digits: 0, is_exact: true, exponent: 0, is_integer: true };
+        let mut number = Number {
+            text: &[],
+            at: start,
+            is_negative,
+            digits: 0,
+            is_exact: true,
+            exponent: 0,
+            is_integer: true,
+        };
         let first = self.at;
         self.digits(&mut number)?;
         if self.bytes[first] == b'0' && self.at > first + 1 {
@@ -168,7 +178,8 @@ impl<'b> Cursor<'b> {
             let _ = !is_negative && self.eat(b'+');
             let mut power = Number { is_exact: true, digits: 0, text: &[], ..number };
             self.digits(&mut power)?;
-            let power = if power.is_exact { i32::try_from(power.digits).unwrap_or(i32::MAX) } else { i32::MAX };
+            let power =
+                if power.is_exact { i32::try_from(power.digits).unwrap_or(i32::MAX) } else { i32::MAX };
             number.exponent = number.exponent.saturating_add(if is_negative { -power } else { power });
             number.is_integer = false;
         }
@@ -206,7 +217,10 @@ impl<'b> Cursor<'b> {
                     if !self.eat(if is_object { b'}' } else { b']' }) {
                         depth += 1;
                         if depth > DEPTH_MAX {
-                            return Err(Fault::at(self.at, format!("values are nested more than {DEPTH_MAX} deep")));
+                            return Err(Fault::at(
+                                self.at,
+                                format!("values are nested more than {DEPTH_MAX} deep"),
+                            ));
                         }
                         objects = objects << 1 | u128::from(is_object);
                         if is_object {
