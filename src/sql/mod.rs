@@ -16,7 +16,9 @@ mod schema;
 mod source_text;
 
 pub mod agg;
+pub mod op;
 pub mod plan;
+pub mod rows;
 
 pub use delta::{Delta, Payload};
 pub use error::{SqlError, SqlResult};
