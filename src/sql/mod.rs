@@ -16,6 +16,7 @@ mod schema;
 mod source_text;
 
 pub mod agg;
+pub mod format;
 pub mod op;
 pub mod plan;
 pub mod rows;

@@ -549,8 +549,7 @@ fn prefixed(backend: &dyn Backend, prefixes: &[&[u8]], most: usize) -> Vec<(usiz
 fn several_prefixes_are_visited_in_one_go_each_until_its_visitor_ends_it() {
     let keys: [&[u8]; 7] = [b"a", b"b\x00", b"b\x01x", b"b\xff", b"bb", b"c", b"\xff\xff"];
     let all: Vec<(&[u8], Option<&[u8]>)> = keys.iter().map(|key| (*key, Some(*key))).collect();
-    let prefixes: [&[u8]; 5] = [b"a", b"b", b"bz", b"d", b"\xff"];
-    let prefixes = [prefixes[0], prefixes[1], prefixes[3], prefixes[4]];
+    let prefixes: [&[u8]; 4] = [b"a", b"b", b"d", b"\xff"];
     let expected: Vec<(usize, Vec<u8>)> = [(0, 0), (1, 1), (1, 2), (1, 4), (1, 3), (3, 6)]
         .map(|(prefix, key): (usize, usize)| (prefix, keys[key].to_vec()))
         .to_vec();
@@ -618,7 +617,6 @@ fn a_row_table_gives_old_and_new_bytes_of_what_was_touched() {
         assert_eq!(table.visit_some(next.as_deref(), 9, |key, _| Ok(seen.push(key.to_vec()))).unwrap(), None);
         assert_eq!(seen, [b"b", b"a"], "committed ones in order, then new ones");
         assert_eq!(apply(&backend, &mut table, "two").len(), 2);
-        assert_eq!(backend.rows(), 2);
     });
 }
 
@@ -659,7 +657,7 @@ fn a_row_index_visits_what_was_before_the_batch_and_what_it_has_become() {
         assert_eq!(seen(&index, View::Staged), "0a0+ 0a1+ 0a2= 1b2+");
         apply(&backend, &mut index, "two");
         assert_eq!(seen(&index, View::Committed), "0a0+ 0a1+ 0a2= 1b2+");
-        assert_eq!((backend.rows(), index.staged_bytes()), (5, 0));
+        assert_eq!(index.staged_bytes(), 0);
         index.put(b"a0", b"x");
         index.aborted();
         assert_eq!(seen(&index, View::Staged), "0a0+ 0a1+ 0a2= 1b2+");
