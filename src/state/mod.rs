@@ -8,11 +8,13 @@ pub mod changelog;
 mod directory;
 mod keyspace;
 mod memory;
+mod merged;
 mod ordered;
 mod overlay;
 mod placement;
 mod rocks;
 mod rocks_options;
+mod rows;
 mod staged;
 mod table;
 
@@ -25,6 +27,7 @@ pub use ordered::OrderedTable;
 pub use overlay::Overlay;
 pub use placement::{Merge, Placement};
 pub use rocks::RocksStorage;
+pub use rows::{Formats, RowIndex, RowTable, View};
 pub use staged::Slot;
 pub use table::Table;
 
@@ -59,6 +62,14 @@ fn ids_of(stores: &[String]) -> Result<BTreeMap<StoreId, &str>> {
     }
     ids.remove(&changelog::ENGINE);
     Ok(ids)
+}
+
+/// The first key behind all that begin with `prefix`; `None` = there is none.
+fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut after = prefix.to_vec();
+    while after.pop_if(|byte| *byte == 0xff).is_some() {}
+    *after.last_mut()? += 1;
+    Some(after)
 }
 
 fn not_open(store: StoreId) -> Error {
@@ -106,6 +117,9 @@ pub struct Opened {
 /// Receives a key and its value; returning `false` ends the visit.
 pub type VisitRow<'a> = dyn FnMut(&[u8], &[u8]) -> Result<bool> + 'a;
 
+/// Receives the number of a prefix, a key that begins with it, and the value; returning `false` ends the visit of this prefix.
+pub type VisitPrefixed<'a> = dyn FnMut(usize, &[u8], &[u8]) -> Result<bool> + 'a;
+
 /// The database of one state partition.
 pub trait Backend: Send + Sync {
     /// The copy of the recovery record that was written with the last batch; `None` = empty database.
@@ -131,6 +145,20 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// If the database cannot be read, or what `visit` answers.
     fn scan(&self, store: StoreId, from: Option<&[u8]>, visit: &mut VisitRow<'_>) -> Result;
+
+    /// Visits the rows whose keys begin with each of these prefixes, in key order. The prefixes are sorted, and none begins with
+    /// another. Meant for many reads of few rows: the blocks that are read stay in memory, unlike those of [`Backend::scan`].
+    ///
+    /// # Errors
+    /// If the database cannot be read, or what `visit` answers.
+    fn scan_prefixes(&self, store: StoreId, prefixes: &[&[u8]], visit: &mut VisitPrefixed<'_>) -> Result {
+        for (index, prefix) in prefixes.iter().enumerate() {
+            self.scan(store, Some(prefix), &mut |key, value| {
+                Ok(key.starts_with(prefix) && visit(index, key, value)?)
+            })?;
+        }
+        Ok(())
+    }
 
     /// How far an incomplete restore has got, as passed to [`Backend::restore`]; `None` = the rows are those of the
     /// record.

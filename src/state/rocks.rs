@@ -6,7 +6,7 @@
 //! format, is not touched.
 
 use super::{
-    Backend, Keep, Kept, Opened, Storage, StoreId, VisitRow,
+    Backend, Keep, Kept, Opened, Storage, StoreId, VisitPrefixed, VisitRow,
     changelog::{self, Change},
     directory::kept,
     ids_of,
@@ -425,6 +425,27 @@ impl Backend for RocksBackend {
             rows.next();
         }
         rows.status().map_err(|e| self.failed("reading", &e))
+    }
+
+    fn scan_prefixes(&self, store: StoreId, prefixes: &[&[u8]], visit: &mut VisitPrefixed<'_>) -> Result {
+        let Some(last) = prefixes.last() else { return Ok(()) };
+        let mut options = ReadOptions::default();
+        // Without a bound the step past the last row of a prefix may wade through what was deleted behind it.
+        if let Some(end) = super::after_prefix(last) {
+            options.set_iterate_upper_bound(end);
+        }
+        let mut rows = self.db.raw_iterator_cf_opt(self.family_of(store)?, options);
+        for (index, prefix) in prefixes.iter().enumerate() {
+            rows.seek(prefix);
+            while let Some((key, value)) = rows.item() {
+                if !key.starts_with(prefix) || !visit(index, key, value)? {
+                    break;
+                }
+                rows.next();
+            }
+            rows.status().map_err(|e| self.failed("reading", &e))?;
+        }
+        Ok(())
     }
 
     fn progress(&self) -> Result<Option<Vec<u8>>> {
