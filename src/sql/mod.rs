@@ -10,6 +10,7 @@
 //! at run time: format/ (bytes -> columns) -> op/ (Delta -> Delta, state in rows/) -> sink/ (columns -> bytes)
 //! ```
 
+mod catalog;
 mod delta;
 mod error;
 mod schema;
@@ -18,6 +19,7 @@ mod source_text;
 pub mod agg;
 pub mod plan;
 
+pub use catalog::Catalog;
 pub use delta::{Delta, Payload};
 pub use error::{SqlError, SqlResult};
 pub use schema::{Column, ColumnKind, MetadataKey, SqlOption, TableDefinition, WatermarkDefinition};
