@@ -54,26 +54,23 @@ impl SqlError {
     /// How it is shown to the author of the script.
     #[must_use]
     pub fn shown_in(&self, text: &SourceText) -> String {
-        let mut shown = text.name.to_string();
+        let mut shown = vec![];
         if let Some(span) = self.span {
-            shown += &format!(":{}:{}: {}", span.line, span.column, self.message);
+            shown.push(format!("{}:{}:{}: {}", text.name, span.line, span.column, self.message));
             let line = text.line(span.line);
             let number = span.line.to_string();
             let before = line.chars().take((span.column as usize).saturating_sub(1));
             // A tab stays a tab, so that the caret stands below the place however wide tabs are.
             let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
             let carets = "^".repeat(span.width.max(1) as usize);
-            shown += &format!("\n  {number} | {line}\n  {} | {indent}{carets}", " ".repeat(number.len()));
+            shown.push(format!("  {number} | {line}"));
+            shown.push(format!("  {} | {indent}{carets}", " ".repeat(number.len())));
         } else {
-            shown += &format!(": {}", self.message);
+            shown.push(format!("{}: {}", text.name, self.message));
         }
-        if let Some(reason) = &self.reason {
-            shown += &format!("\n  {reason}");
-        }
-        if let Some(next) = &self.next {
-            shown += &format!("\n  next: {next}");
-        }
-        shown
+        shown.extend(self.reason.iter().map(|reason| format!("  {reason}")));
+        shown.extend(self.next.iter().map(|next| format!("  next: {next}")));
+        shown.join("\n")
     }
 
     /// The error of the engine that it becomes.

@@ -17,6 +17,7 @@ mod schema;
 mod source_text;
 
 pub mod agg;
+pub mod parse;
 pub mod plan;
 
 pub use catalog::Catalog;

@@ -5,6 +5,7 @@
 
 use crate::plan::Place;
 use datafusion_common::{Location, Span as PlannerSpan};
+use datafusion_sql::sqlparser::ast::Spanned;
 use std::sync::Arc;
 
 /// A script with its name.
@@ -20,7 +21,10 @@ impl SourceText {
     /// A script called `name`.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
-        SourceText { name: name.into(), text: text.into() }
+        let text: Arc<str> = text.into();
+        // Some editors begin a file with the mark of its byte order.
+        let text = text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), Arc::from);
+        SourceText { name: name.into(), text }
     }
 
     /// A line, without its end; empty if there is none.
@@ -51,7 +55,8 @@ impl Span {
     /// The place that the parser or the planner names; `None` if it names none.
     #[must_use]
     pub fn of(span: PlannerSpan) -> Option<Self> {
-        let at = |location: Location| (u32::try_from(location.line).ok(), u32::try_from(location.column).ok());
+        let at =
+            |location: Location| (u32::try_from(location.line).ok(), u32::try_from(location.column).ok());
         let ((Some(line), Some(column)), (end_line, end_column)) = (at(span.start), at(span.end)) else {
             return None;
         };
@@ -60,5 +65,11 @@ impl Span {
             _ => 1,
         };
         (line > 0).then_some(Span { line, column, width })
+    }
+
+    /// The place of a node of a parsed query; `None` if it is not known.
+    #[must_use]
+    pub fn of_node(node: &impl Spanned) -> Option<Self> {
+        PlannerSpan::try_from_sqlparser_span(node.span()).and_then(Self::of)
     }
 }
