@@ -92,13 +92,16 @@ impl Catalog {
     /// Adds a table whose queries see `inlined` (its computed columns above a scan), or the scan itself.
     ///
     /// # Errors
-    /// If the name is taken.
+    /// If the name is taken, unless it replaces what has the name.
     pub(super) fn insert_table(
         &mut self,
         definition: Arc<TableDefinition>,
         inlined: Option<LogicalPlan>,
+        replaces: bool,
     ) -> SqlResult {
-        self.check_free(&definition.name, definition.span)?;
+        if !replaces {
+            self.check_free(&definition.name, definition.span)?;
+        }
         let source: Arc<dyn TableSource> = match inlined {
             Some(plan) => Arc::new(Inlined::new(plan)),
             None => Arc::new(TableScanSource::new(definition.clone())),
@@ -110,12 +113,26 @@ impl Catalog {
     /// Adds a view with the plan of its query.
     ///
     /// # Errors
-    /// If the name is taken.
-    pub(super) fn insert_view(&mut self, name: &str, span: Span, query: Arc<Query>, plan: LogicalPlan) -> SqlResult {
-        self.check_free(name, span)?;
+    /// If the name is taken, unless it replaces what has the name.
+    pub(super) fn insert_view(
+        &mut self,
+        name: &str,
+        span: Span,
+        query: Arc<Query>,
+        plan: LogicalPlan,
+        replaces: bool,
+    ) -> SqlResult {
+        if !replaces {
+            self.check_free(name, span)?;
+        }
         let source = Arc::new(Inlined::new(plan));
         self.relations.insert(name.to_owned(), CatalogRelation::View { span, query, source });
         Ok(())
+    }
+
+    /// Forgets a name.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.relations.remove(name);
     }
 
     fn check_free(&self, name: &str, span: Span) -> SqlResult {

@@ -19,11 +19,13 @@ mod refuse;
 mod sink;
 pub mod stream_plan;
 mod types;
+#[cfg(test)]
+mod tests;
 
-pub use closest::closest;
 pub use explain::{all_sinks, explain, stream_plan as explain_stream_plan};
-pub use sink::Emit;
-pub use types::{SqlTypes, is_assignable, type_name};
+
+pub(super) use closest::closest;
+pub(super) use types::SqlTypes;
 
 use self::{
     lower::Lower,
@@ -32,29 +34,15 @@ use self::{
     stream_plan::{StreamNodeId, StreamPlan},
 };
 use super::{
-    Span, SqlError, SqlResult, TableDefinition,
+    SqlError, SqlResult, TableDefinition,
     catalog::{Catalog, TableScanSource},
+    parse::{CreateTable, CreateView, Drop, Insert, OnExisting},
     schema::ColumnKind,
 };
 use datafusion_common::Column as PlanColumn;
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
-use datafusion_sql::sqlparser::ast::{Ident, Query};
+use datafusion_sql::sqlparser::ast::Query;
 use std::sync::Arc;
-
-/// `INSERT INTO table (columns) query EMIT ..`.
-#[derive(Debug)]
-pub struct InsertInto<'q> {
-    /// The table that rows are written to.
-    pub table: &'q str,
-    /// Where its name stands.
-    pub span: Span,
-    /// The columns that are named; none = all, in order.
-    pub columns: Vec<(String, Span)>,
-    /// What is written.
-    pub query: &'q Query,
-    /// When rows leave, if the query says it, and where.
-    pub emit: Option<(Emit, Span)>,
-}
 
 /// A query that became part of a plan.
 #[derive(Debug)]
@@ -88,11 +76,14 @@ impl Planner {
     ///
     /// # Errors
     /// If its name is taken, or a computed column cannot be computed.
-    pub fn declare_table(&mut self, table: TableDefinition) -> SqlResult {
-        let table = Arc::new(table);
+    pub fn declare_table(&mut self, create: CreateTable) -> SqlResult {
+        let table = Arc::new(create.definition);
+        if create.on_existing == OnExisting::Keep && self.catalog.table(&table.name).is_some() {
+            return Ok(());
+        }
         let is_computed = table.columns.iter().any(|column| matches!(column.kind, ColumnKind::Computed(_)));
         let inlined = if is_computed { Some(self.with_computed(&table)?) } else { None };
-        self.catalog.insert_table(table, inlined)
+        self.catalog.insert_table(table, inlined, create.on_existing == OnExisting::Replace)
     }
 
     /// A scan with the computed columns above it, each over those before it.
@@ -120,11 +111,16 @@ impl Planner {
         LogicalPlanBuilder::from(plan).project(in_order).and_then(LogicalPlanBuilder::build).map_err(failed)
     }
 
-    /// Declares a view; its columns are called as the query calls them, or by these names.
+    /// Declares a view; its columns are called as the query calls them, or by the names that it gives them. Views that read a table or
+    /// view that is replaced later keep what it was.
     ///
     /// # Errors
     /// If its name is taken or its query has a mistake.
-    pub fn declare_view(&mut self, name: &str, span: Span, columns: &[Ident], query: Query) -> SqlResult {
+    pub fn declare_view(&mut self, create: CreateView) -> SqlResult {
+        let CreateView { name, span, columns, query, on_existing, .. } = create;
+        if on_existing == OnExisting::Keep && self.catalog.view(&name).is_some() {
+            return Ok(());
+        }
         let mut plan = self.logical(&query)?;
         let count = plan.schema().fields().len();
         if !columns.is_empty() {
@@ -132,12 +128,8 @@ impl Planner {
                 let named = columns.len();
                 return Err(SqlError::at(span, format!("view `{name}` names {named} columns, and its query gives {count}")));
             }
-            let renamed: Vec<_> = plan
-                .schema()
-                .iter()
-                .zip(columns)
-                .map(|((table, field), column)| Expr::Column(PlanColumn::from((table, field))).alias(place::name_of(column)))
-                .collect();
+            let fields: Vec<_> = plan.schema().iter().map(|(table, field)| PlanColumn::from((table, field))).collect();
+            let renamed = fields.into_iter().zip(&columns).map(|(field, column)| Expr::Column(field).alias(&column.text));
             plan = LogicalPlanBuilder::from(plan)
                 .project(renamed)
                 .and_then(LogicalPlanBuilder::build)
@@ -145,21 +137,40 @@ impl Planner {
         }
         // A view that no query reads is checked too.
         optimize::analyze(&self.catalog, plan.clone()).map_err(|error| explain_mistake(&self.catalog, &query, &error))?;
-        self.catalog.insert_view(name, span, Arc::new(query), plan)
+        self.catalog.insert_view(&name, span, Arc::from(query), plan, on_existing == OnExisting::Replace)
+    }
+
+    /// Forgets a table or view.
+    ///
+    /// # Errors
+    /// If there is none of that name and kind.
+    pub fn drop_relation(&mut self, drop: &Drop) -> SqlResult {
+        let Drop { name, is_view, if_exists } = drop;
+        let kind = if *is_view { "view" } else { "table" };
+        let is_there = if *is_view { self.catalog.view(&name.text).is_some() } else { self.catalog.table(&name.text).is_some() };
+        if is_there {
+            self.catalog.remove(&name.text);
+        } else if self.catalog.has(&name.text) {
+            let other = if *is_view { "table" } else { "view" };
+            return Err(SqlError::at(name.span, format!("`{}` is a {other}", name.text)).next(format!("write DROP {}", other.to_uppercase())));
+        } else if !if_exists {
+            return Err(self.catalog.unknown_relation(&name.text, name.span, std::iter::empty()).or_at(name.span).because(format!("only a {kind} that was declared can be dropped")));
+        }
+        Ok(())
     }
 
     /// Adds a query and the table it writes to, to a plan. The plan is as it was if there is a mistake.
     ///
     /// # Errors
     /// The first mistake.
-    pub fn plan_insert(&mut self, insert: &InsertInto<'_>, plan: &mut StreamPlan) -> SqlResult<Planned> {
+    pub fn plan_insert(&mut self, insert: &Insert, plan: &mut StreamPlan) -> SqlResult<Planned> {
         let table = self.target(insert)?;
-        let logical = self.analyzed(insert.query)?;
+        let logical = self.analyzed(&insert.query)?;
         let targets = sink::match_columns(&table, insert, logical.schema().fields().len())?;
-        let logical = sink::with_target_types(&table, &targets, insert.query, logical)?;
-        let logical = self.optimized(insert.query, logical)?;
+        let logical = sink::with_target_types(&table, &targets, &insert.query, logical)?;
+        let logical = self.optimized(&insert.query, logical)?;
         let mut longer = plan.clone();
-        let mut lower = Lower { plan: &mut longer, name: insert.table, query: insert.query, catalog: &self.catalog };
+        let mut lower = Lower { plan: &mut longer, name: &insert.table, query: &insert.query, catalog: &self.catalog };
         let relation = lower.lower(&logical)?;
         let root = sink::add_sink(&mut lower, &table, &targets, insert, &relation)?;
         *plan = longer;
@@ -181,8 +192,8 @@ impl Planner {
         Ok(Planned { logical, root })
     }
 
-    fn target(&self, insert: &InsertInto<'_>) -> SqlResult<Arc<TableDefinition>> {
-        let name = insert.table;
+    fn target(&self, insert: &Insert) -> SqlResult<Arc<TableDefinition>> {
+        let name = insert.table.as_str();
         match self.catalog.table(name) {
             Some(table) => Ok(table.clone()),
             None if self.catalog.view(name).is_some() => {

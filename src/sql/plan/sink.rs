@@ -4,30 +4,22 @@
 //! exactly the type of the table's column; a relation whose rows change is never written to a table that cannot take changes.
 
 use super::{
-    InsertInto, closest,
+    closest,
     lower::{Lower, Relation},
     place::{place_of, place_of_query},
     stream_plan::{OutputMode, Properties, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
     types::{is_assignable, plain, type_name},
 };
-use crate::sql::{Column, ColumnKind, Span, SqlError, SqlResult, TableDefinition};
+use crate::sql::{
+    Column, ColumnKind, Span, SqlError, SqlResult, TableDefinition,
+    parse::{EmitMode, Insert},
+};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion_common::Column as PlanColumn;
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion_physical_expr::expressions::Column as PhysicalColumn;
 use datafusion_sql::sqlparser::ast::{Query, SelectItem, SetExpr};
 use std::sync::Arc;
-
-/// When the rows of a query leave it, as written behind the query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Emit {
-    /// `EMIT ON WINDOW CLOSE`.
-    OnWindowClose,
-    /// `EMIT CHANGES`.
-    Changes,
-    /// `EMIT COMPLETE`.
-    Complete,
-}
 
 /// Where the columns of a query go.
 pub struct Targets {
@@ -49,9 +41,9 @@ pub fn written_columns(table: &TableDefinition) -> impl Iterator<Item = (usize, 
 ///
 /// # Errors
 /// If the numbers differ, a name is wrong or given twice, or a column that must have a value gets none.
-pub fn match_columns(table: &TableDefinition, insert: &InsertInto<'_>, count: usize) -> SqlResult<Targets> {
+pub fn match_columns(table: &TableDefinition, insert: &Insert, count: usize) -> SqlResult<Targets> {
     let name = &table.name;
-    let query_span = place_of_query(insert.query);
+    let query_span = place_of_query(&insert.query);
     let mut positions = Vec::with_capacity(count);
     if insert.columns.is_empty() {
         positions.extend(written_columns(table).map(|(at, ..)| at));
@@ -65,12 +57,12 @@ pub fn match_columns(table: &TableDefinition, insert: &InsertInto<'_>, count: us
             .next(format!("give one value for each, or say which: INSERT INTO {name} (..) SELECT ..")));
         }
     } else {
-        for (column, span) in &insert.columns {
-            positions.push(target_of(table, column, *span)?);
+        for column in &insert.columns {
+            positions.push(target_of(table, &column.text, column.span)?);
         }
         if let Some(again) = (1..positions.len()).find(|&at| positions[..at].contains(&positions[at])) {
-            let (column, span) = &insert.columns[again];
-            return Err(SqlError::at(*span, format!("column `{column}` is named twice")));
+            let column = &insert.columns[again];
+            return Err(SqlError::at(column.span, format!("column `{}` is named twice", column.text)));
         }
         if positions.len() != count {
             let named = columns(positions.len());
@@ -175,7 +167,7 @@ pub fn add_sink(
     lower: &mut Lower<'_>,
     table: &Arc<TableDefinition>,
     targets: &Targets,
-    insert: &InsertInto<'_>,
+    insert: &Insert,
     relation: &Relation,
 ) -> SqlResult<StreamNodeId> {
     let types_agree = relation.columns.iter().zip(relation.schema.fields()).all(|(&at, field)| {
@@ -235,7 +227,7 @@ fn check_volatile(lower: &Lower<'_>, node: StreamNodeId, mode: OutputMode, key: 
 
 struct End<'a> {
     table: &'a TableDefinition,
-    insert: &'a InsertInto<'a>,
+    insert: &'a Insert,
     input: &'a StreamNode,
     node: StreamNodeId,
     /// Columns of the input.
@@ -284,12 +276,13 @@ impl End<'_> {
     }
 
     fn wanted(&self) -> SqlResult<(Option<OutputMode>, Option<Span>)> {
-        if let Some((emit, span)) = self.insert.emit {
-            return match emit {
-                Emit::Complete => Ok((Some(OutputMode::Complete), Some(span))),
-                Emit::Changes => Ok((Some(OutputMode::Update), Some(span))),
-                Emit::OnWindowClose => Ok((Some(OutputMode::Append), Some(span))),
+        if let Some(emit) = self.insert.mode {
+            let mode = match emit.mode {
+                EmitMode::Complete => OutputMode::Complete,
+                EmitMode::Changes => OutputMode::Update,
+                EmitMode::OnWindowClose => OutputMode::Append,
             };
+            return Ok((Some(mode), Some(emit.span)));
         }
         let Some(option) = self.table.options.get("output_mode") else {
             return Ok((None, Some(self.insert.span)));
