@@ -81,6 +81,9 @@ pub enum StreamOperator {
         mode: OutputMode,
         /// For each physical and written metadata column of the table the column of the input, or `None` for NULL.
         columns: Vec<Option<usize>>,
+        /// In mode update the columns of the input that say which row a change is of: those of the table's PRIMARY KEY, or of the
+        /// query's key if the table is for people to look at. Empty in the other modes, and if there is only one row.
+        key: Vec<usize>,
     },
 }
 

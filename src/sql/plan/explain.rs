@@ -1,0 +1,182 @@
+//! The text of `EXPLAIN`.
+//!
+//! Owns how plans are shown. Decides nothing. Invariant: the same plan gives the same text, on every machine.
+
+use super::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan};
+use crate::sql::agg::{AggregateCall, AggregateFunction};
+use arrow::datatypes::SchemaRef;
+use datafusion_expr::LogicalPlan;
+use datafusion_physical_expr::{PhysicalExpr, expressions::Column};
+use std::{
+    fmt::{self, Write},
+    sync::Arc,
+};
+
+/// Both plans of one query; `root` is the node that ends it.
+#[must_use]
+pub fn explain(logical: &LogicalPlan, plan: &StreamPlan, root: StreamNodeId) -> String {
+    format!("logical plan:\n{}\nstream plan:\n{}", indented(&logical.display_indent().to_string()), stream_plan(plan, root))
+}
+
+fn indented(text: &str) -> String {
+    text.lines().fold(String::new(), |all, line| all + "  " + line + "\n")
+}
+
+/// The tree of a node, one node in each line, with what is known of its rows.
+#[must_use]
+pub fn stream_plan(plan: &StreamPlan, root: StreamNodeId) -> String {
+    let mut text = String::new();
+    tree(plan, root, 1, &mut text);
+    text
+}
+
+/// The trees of all sinks of a script.
+#[must_use]
+pub fn all_sinks(plan: &StreamPlan) -> String {
+    let sinks = plan.nodes.iter().enumerate().filter(|(_, node)| matches!(node.operator, StreamOperator::Sink { .. }));
+    sinks.fold(String::new(), |all, (at, _)| all + &stream_plan(plan, StreamNodeId(at)))
+}
+
+fn tree(plan: &StreamPlan, id: StreamNodeId, depth: usize, text: &mut String) {
+    let node = &plan.nodes[id.0];
+    let inputs: Vec<&StreamNode> = node.inputs.iter().map(|input| &plan.nodes[input.0]).collect();
+    let indent = "  ".repeat(depth);
+    // A String takes all that is written to it.
+    let _ = writeln!(text, "{indent}{}", line(node, &inputs));
+    for fact in facts(node, &inputs) {
+        let _ = writeln!(text, "{indent}    {fact}");
+    }
+    for &input in &node.inputs {
+        tree(plan, input, depth + 1, text);
+    }
+}
+
+fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
+    let input = inputs.first().map(|input| &input.schema);
+    match &node.operator {
+        StreamOperator::Source { table, .. } => format!("Source {}: {}", table.name, names(&node.schema)),
+        StreamOperator::Calc { predicate, columns } => {
+            let columns: Vec<_> = columns.iter().zip(node.schema.fields()).map(|(expr, field)| named(expr, field.name())).collect();
+            let columns = columns.join(", ");
+            match predicate {
+                Some(predicate) => format!("Calc: {columns} where {}", sql(predicate)),
+                None => format!("Calc: {columns}"),
+            }
+        }
+        StreamOperator::Union => "Union".to_owned(),
+        StreamOperator::Aggregate { name, keys, calls } => {
+            let calls: Vec<_> = calls.iter().map(|call| call_text(call, input)).collect();
+            let by = if keys.is_empty() { String::new() } else { format!(" by {}", columns_of(input, keys)) };
+            let calls = if calls.is_empty() { "distinct".to_owned() } else { calls.join(", ") };
+            format!("Aggregate {name}: {calls}{by}")
+        }
+        StreamOperator::Sink { table, mode, columns, key } => {
+            let columns: Vec<_> = columns
+                .iter()
+                .zip(node.schema.fields())
+                .map(|(column, field)| match column {
+                    Some(column) => as_text(column_name(input, *column), field.name()),
+                    None => as_text("NULL".to_owned(), field.name()),
+                })
+                .collect();
+            let mode = match mode {
+                OutputMode::Append => "append".to_owned(),
+                OutputMode::Update if key.is_empty() => "update, one row".to_owned(),
+                OutputMode::Update => format!("update by {}", columns_of(input, key)),
+                OutputMode::Complete => "complete".to_owned(),
+            };
+            format!("Sink {}: {} ({mode})", table.name, columns.join(", "))
+        }
+    }
+}
+
+/// What is known of the rows and kept in state; one line each.
+fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
+    let mut facts = Vec::new();
+    if !matches!(node.operator, StreamOperator::Sink { .. }) {
+        let mut rows = if node.properties.is_append_only { "rows: only added" } else { "rows: change" }.to_owned();
+        match node.properties.unique_key.as_deref() {
+            Some([]) => rows += ", one row",
+            Some(key) => rows += &format!(", key {}", columns_of(Some(&node.schema), key)),
+            None => {}
+        }
+        if let Some(time) = node.properties.time_column {
+            rows += &format!(", event time {}", node.schema.field(time).name());
+        }
+        facts.push(rows);
+    }
+    if let StreamOperator::Aggregate { keys, calls, .. } = &node.operator {
+        let input = inputs.first().map(|input| &input.schema);
+        let distinct: Vec<_> =
+            calls.iter().filter(|call| call.is_distinct).map(|call| columns_of(input, &call.arguments)).collect();
+        if keys.is_empty() {
+            facts.push("state: one row, kept for ever".to_owned());
+            facts.push("one partition does all of this".to_owned());
+        } else {
+            facts.push(format!("state: one row per {}, kept for ever", columns_of(input, keys)));
+        }
+        for values in distinct {
+            facts.push(format!("state: one row per group and value of {values}, kept for ever"));
+        }
+    }
+    facts
+}
+
+fn call_text(call: &AggregateCall, input: Option<&SchemaRef>) -> String {
+    let arguments: Vec<_> = call.arguments.iter().map(|&column| column_name(input, column)).collect();
+    let arguments = if arguments.is_empty() { "*".to_owned() } else { arguments.join(", ") };
+    let distinct = if call.is_distinct { "DISTINCT " } else { "" };
+    let filter = call.filter.map_or_else(String::new, |filter| format!(" FILTER (WHERE {})", column_name(input, filter)));
+    format!("{}({distinct}{arguments}){filter}", function_name(call.function))
+}
+
+fn column_name(schema: Option<&SchemaRef>, column: usize) -> String {
+    schema.and_then(|schema| schema.fields().get(column)).map_or_else(|| format!("#{column}"), |field| field.name().clone())
+}
+
+fn columns_of(schema: Option<&SchemaRef>, columns: &[usize]) -> String {
+    let names: Vec<_> = columns.iter().map(|&column| column_name(schema, column)).collect();
+    format!("({})", names.join(", "))
+}
+
+fn names(schema: &SchemaRef) -> String {
+    let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    names.join(", ")
+}
+
+fn named(expr: &Arc<dyn PhysicalExpr>, name: &str) -> String {
+    if let Some(column) = expr.downcast_ref::<Column>() {
+        return as_text(column.name().to_owned(), name);
+    }
+    as_text(sql(expr), name)
+}
+
+fn as_text(value: String, name: &str) -> String {
+    if value == name { value } else { format!("{value} AS {name}") }
+}
+
+fn sql(expr: &Arc<dyn PhysicalExpr>) -> String {
+    struct Sql<'a>(&'a dyn PhysicalExpr);
+    impl fmt::Display for Sql<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.fmt_sql(f)
+        }
+    }
+    Sql(expr.as_ref()).to_string()
+}
+
+fn function_name(function: AggregateFunction) -> &'static str {
+    match function {
+        AggregateFunction::Count => "count",
+        AggregateFunction::Sum => "sum",
+        AggregateFunction::Avg => "avg",
+        AggregateFunction::Min => "min",
+        AggregateFunction::Max => "max",
+        AggregateFunction::BoolAnd => "bool_and",
+        AggregateFunction::BoolOr => "bool_or",
+        AggregateFunction::VarSamp => "var_samp",
+        AggregateFunction::VarPop => "var_pop",
+        AggregateFunction::StddevSamp => "stddev_samp",
+        AggregateFunction::StddevPop => "stddev_pop",
+    }
+}

@@ -1,0 +1,43 @@
+//! Places of parts of a query in the script.
+//!
+//! Owns the way from the parser's places to ours. Knows no plan.
+
+use crate::sql::Span;
+use datafusion_common::Span as PlannerSpan;
+use datafusion_sql::sqlparser::ast::{Expr, Function, Ident, ObjectName, Query, Spanned, visit_expressions};
+use std::ops::ControlFlow;
+
+/// Where a part of a statement stands; `None` if the parser does not say.
+pub fn place_of(part: &impl Spanned) -> Option<Span> {
+    PlannerSpan::try_from_sqlparser_span(part.span()).and_then(Span::of)
+}
+
+/// Where a query begins.
+pub fn place_of_query(query: &Query) -> Option<Span> {
+    place_of(query).map(|span| Span { width: "SELECT".len().try_into().unwrap_or(1), ..span })
+}
+
+/// A name as the planner sees it: in small letters unless it is quoted.
+pub fn name_of(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+}
+
+/// The name of a relation or function as the planner sees it.
+pub fn name_of_object(name: &ObjectName) -> String {
+    let parts: Vec<_> = name.0.iter().filter_map(|part| part.as_ident()).map(name_of).collect();
+    parts.join(".")
+}
+
+/// Where the first call of one of these functions stands.
+pub fn find_call(query: &Query, is_meant: impl Fn(&str) -> bool) -> Option<(String, Span)> {
+    let found = visit_expressions(query, |expr| match expr {
+        Expr::Function(Function { name, .. }) if is_meant(&name_of_object(name)) => {
+            ControlFlow::Break(place_of(name).map(|span| (name_of_object(name), span)))
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    match found {
+        ControlFlow::Break(found) => found,
+        ControlFlow::Continue(()) => None,
+    }
+}
