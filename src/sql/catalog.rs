@@ -79,6 +79,15 @@ impl Catalog {
         })
     }
 
+    /// The names of all functions, in alphabetical order.
+    #[must_use]
+    pub fn function_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.functions.names().collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// The functions.
     pub(super) fn functions(&self) -> &Functions {
         &self.functions

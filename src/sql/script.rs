@@ -7,10 +7,8 @@
 use super::{
     SourceText, Span, SqlError, SqlResult, build,
     connector::{Connector, KafkaTable},
-    parse::{
-        CreateTable, CreateView, Drop, Emit, EmitMode, ExplainKind, Insert, OnExisting, Show, Statement, parse,
-    },
-    plan::{self, InsertInto, Planner, stream_plan::StreamPlan},
+    parse::{CreateTable, ExplainKind, Insert, Show, Statement, parse, type_name},
+    plan::{self, Planner, stream_plan::StreamPlan},
 };
 use crate::{
     config::{Config, ConfigFile},
@@ -163,8 +161,8 @@ impl Reading {
     fn take(&mut self, statement: &Statement) -> SqlResult {
         match statement {
             Statement::CreateTable(create) => self.create_table(create),
-            Statement::CreateView(create) => self.create_view(create),
-            Statement::Drop(drop) => self.drop_relation(drop),
+            Statement::CreateView(create) => self.planner.declare_view(create.clone()),
+            Statement::Drop(drop) => self.planner.drop_relation(drop),
             Statement::Insert(insert) => self.insert(insert),
             Statement::StatementSet(set) => set.inserts.iter().try_for_each(|insert| self.insert(insert)),
             Statement::Set { key, option } => {
@@ -199,52 +197,13 @@ impl Reading {
         }
     }
 
-    /// Whether a name is free for a new table or view.
-    fn makes_room(&mut self, name: &str, on_existing: OnExisting) -> bool {
-        match on_existing {
-            OnExisting::Keep => !self.planner.catalog().has(name),
-            OnExisting::Replace => {
-                self.planner.remove(name);
-                true
-            }
-            OnExisting::Refuse => true,
-        }
-    }
-
     fn create_table(&mut self, create: &CreateTable) -> SqlResult {
-        let definition = &create.definition;
-        if !self.makes_room(&definition.name, create.on_existing) {
-            return Ok(());
-        }
-        Connector::of(definition)?;
-        self.planner.declare_table(definition.clone())
-    }
-
-    fn create_view(&mut self, create: &CreateView) -> SqlResult {
-        if !self.makes_room(&create.name, create.on_existing) {
-            return Ok(());
-        }
-        let columns: Vec<_> = create.columns.iter().map(|column| (column.text.clone(), column.span)).collect();
-        self.planner.declare_view(&create.name, create.span, &columns, (*create.query).clone())
-    }
-
-    fn drop_relation(&mut self, drop: &Drop) -> SqlResult {
-        let (name, catalog) = (&drop.name, self.planner.catalog());
-        let is_there = if drop.is_view {
-            catalog.view(&name.text).is_some()
-        } else {
-            catalog.table(&name.text).is_some()
-        };
-        match (is_there, drop.if_exists) {
-            (true, _) => self.planner.remove(&name.text),
-            (false, true) => {}
-            (false, false) => return Err(catalog.unknown_relation(&name.text, name.span, std::iter::empty())),
-        }
-        Ok(())
+        Connector::of(&create.definition)?;
+        self.planner.declare_table(create.clone())
     }
 
     fn insert(&mut self, insert: &Insert) -> SqlResult {
-        let planned = self.planner.plan_insert(&into(insert), &mut self.script.plan);
+        let planned = self.planner.plan_insert(insert, &mut self.script.plan);
         planned.map_err(|e| e.or_at(insert.span))?;
         self.script.has_outputs = true;
         self.script.topics = topics_of(&self.script.plan);
@@ -262,7 +221,7 @@ impl Reading {
         };
         let mut roots = vec![];
         for insert in inserts {
-            let planned = self.planner.plan_insert(&into(insert), &mut plan)?;
+            let planned = self.planner.plan_insert(insert, &mut plan)?;
             let _ = writeln!(logical, "{}", planned.logical.display_indent());
             roots.push(planned.root);
         }
@@ -302,7 +261,7 @@ impl Reading {
         let width = schema.fields().iter().map(|field| field.name().chars().count()).max().unwrap_or(0);
         let line = |field: &arrow::datatypes::FieldRef| {
             let null = if field.is_nullable() { "" } else { " NOT NULL" };
-            format!("{:width$}  {}{null}", field.name(), plan::type_name(field.data_type()))
+            format!("{:width$}  {}{null}", field.name(), type_name(field.data_type()))
         };
         Some(schema.fields().iter().map(line).collect::<Vec<_>>().join("\n"))
     }
@@ -310,25 +269,6 @@ impl Reading {
 
 fn indented(text: &str) -> String {
     text.lines().fold(String::new(), |all, line| all + "  " + line + "\n")
-}
-
-/// What the planner is given of an INSERT.
-fn into(insert: &Insert) -> InsertInto<'_> {
-    let emit = |Emit { mode, span }: Emit| {
-        let mode = match mode {
-            EmitMode::Changes => plan::Emit::Changes,
-            EmitMode::OnWindowClose => plan::Emit::OnWindowClose,
-            EmitMode::Complete => plan::Emit::Complete,
-        };
-        (mode, span)
-    };
-    InsertInto {
-        table: &insert.table,
-        span: insert.span,
-        columns: insert.columns.iter().map(|column| (column.text.clone(), column.span)).collect(),
-        query: &insert.query,
-        emit: insert.mode.map(emit),
-    }
 }
 
 /// The tables of a plan that are topics.

@@ -115,15 +115,17 @@ impl Generator {
             }
             DataType::Boolean => Arc::new(rows.map(|row| Some(random(row) % 2 == 1)).collect::<BooleanArray>()),
             DataType::Timestamp(TimeUnit::Microsecond, zone) => {
-                let values = times.map(|ms| ms.saturating_mul(1_000)).collect::<TimestampMicrosecondArray>();
+                let values = times.map(|ms| ms.saturating_mul(1_000)).collect::<Vec<_>>();
+                let values = TimestampMicrosecondArray::from(values);
                 Arc::new(values.with_timezone_opt(zone.clone()))
             }
             DataType::Timestamp(_, zone) => {
-                Arc::new(times.collect::<TimestampMillisecondArray>().with_timezone_opt(zone.clone()))
+                let values = TimestampMillisecondArray::from(times.collect::<Vec<_>>());
+                Arc::new(values.with_timezone_opt(zone.clone()))
             }
             DataType::Date32 => {
                 let days = times.map(|ms| i32::try_from(ms.div_euclid(MS_A_DAY)).unwrap_or(i32::MAX));
-                Arc::new(days.collect::<Date32Array>())
+                Arc::new(Date32Array::from(days.collect::<Vec<_>>()))
             }
             _ => Arc::new(rows.map(|row| Some(text(column, random(row)))).collect::<StringArray>()),
         }

@@ -191,7 +191,7 @@ fn stored_states<'t>(
 impl Operator for Aggregate {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         let (payload, stamps) = input.take_stamped::<Payload>();
-        let Payload::Rows(delta) = payload;
+        let Payload::Rows(delta) = payload else { return Ok(()) };
         let (rows, columns) = (delta.rows.num_rows(), delta.rows.columns());
         let table = cx.stores.open(self.state);
         match self.takes {

@@ -40,7 +40,7 @@ impl ByColumns {
 impl Operator for ByColumns {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         let (payload, stamps) = input.take_stamped::<Payload>();
-        let Payload::Rows(delta) = payload;
+        let Payload::Rows(delta) = payload else { return Ok(()) };
         let columns: Vec<ArrayRef> =
             self.columns.iter().map(|column| delta.rows.column(*column).clone()).collect();
         let encoder = self.key.encoder(&columns)?;

@@ -95,7 +95,7 @@ impl PartialAggregate {
 impl Operator for PartialAggregate {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         let (payload, stamps) = input.take_stamped::<Payload>();
-        let Payload::Rows(delta) = payload;
+        let Payload::Rows(delta) = payload else { return Ok(()) };
         self.add(&delta, &stamps)?;
         let hardly_repeat = self.keys.len() >= HELD_DISTINCT_MAX && self.taken < 2 * self.keys.len();
         if hardly_repeat || self.keys.len() >= HELD_MAX { self.flush(cx) } else { Ok(()) }

@@ -103,7 +103,7 @@ pub(super) type Multiset = BTreeMap<Vec<String>, i64>;
 
 /// Adds the rows of a chunk; those that cancel out disappear.
 pub(super) fn collect(chunk: &Chunk, into: &mut Multiset) {
-    let Payload::Rows(delta) = chunk.view::<Payload>();
+    let Payload::Rows(delta) = chunk.view::<Payload>() else { panic!("rows") };
     for row in 0..delta.rows.num_rows() {
         add(into, texts(delta, row), delta.weight(row));
     }

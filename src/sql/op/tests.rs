@@ -315,7 +315,7 @@ fn run(steps: &[Step], calls: &[AggregateCall], is_global: bool, takes: Takes, s
         }
         let mut per_row = BTreeMap::<Vec<String>, [u32; 2]>::new();
         for chunk in query.compute(&rows, *chunk_rows, is_changing) {
-            let Payload::Rows(delta) = chunk.view::<Payload>();
+            let Payload::Rows(delta) = chunk.view::<Payload>() else { panic!("rows") };
             for row in 0..delta.rows.num_rows() {
                 let key = super::testing::texts(delta, row)[..usize::from(!is_global)].to_vec();
                 per_row.entry(key).or_default()[usize::from(delta.weight(row) > 0)] += 1;
@@ -461,7 +461,7 @@ fn small_pieces_are_joined_before_they_go_to_another_partition() {
     assert_eq!(sent.iter().map(|(_, chunk)| chunk.len()).sum::<usize>(), 1_600);
     assert!(sent.len() <= 5, "{}", sent.len());
     for (to, chunk) in &sent {
-        let Payload::Rows(delta) = chunk.view::<Payload>();
+        let Payload::Rows(delta) = chunk.view::<Payload>() else { panic!("rows") };
         let mut before = -1;
         for row in 0..delta.rows.num_rows() {
             let cells = super::testing::texts(delta, row);

@@ -25,6 +25,7 @@ mod tests;
 pub use explain::{all_sinks, explain, stream_plan as explain_stream_plan};
 
 pub(super) use closest::closest;
+pub(super) use sink::written_columns;
 pub(super) use types::SqlTypes;
 
 use self::{

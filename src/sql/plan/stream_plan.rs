@@ -19,6 +19,16 @@ pub struct StreamPlan {
     pub nodes: Vec<StreamNode>,
 }
 
+impl StreamPlan {
+    /// The tables that are read or written, once for each node that does so.
+    pub fn tables(&self) -> impl Iterator<Item = &TableDefinition> {
+        self.nodes.iter().filter_map(|node| match &node.operator {
+            StreamOperator::Source { table, .. } | StreamOperator::Sink { table, .. } => Some(&**table),
+            _ => None,
+        })
+    }
+}
+
 /// A node of the plan.
 #[derive(Clone, Debug)]
 pub struct StreamNode {
