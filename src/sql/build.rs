@@ -66,8 +66,8 @@ impl Builder<'_> {
                 self.add(&operation, "union", node, Role::Operator(factory))
             }
             StreamOperator::Aggregate { name, keys, calls } => self.aggregate(&operation, node, name, keys, calls),
-            StreamOperator::Sink { table, mode, columns, key } => {
-                self.sink(&operation, node, table, &Output { mode: *mode, columns, key })
+            StreamOperator::Sink { table, mode, columns, .. } => {
+                self.sink(&operation, node, table, *mode, columns)
             }
         }
     }
@@ -173,7 +173,8 @@ impl Builder<'_> {
         operation: &Operation,
         node: &StreamNode,
         table: &TableDefinition,
-        output: &Output<'_>,
+        mode: OutputMode,
+        columns: &[Option<usize>],
     ) -> SqlResult<NodeId> {
         let input = &self.plan.nodes[node.inputs[0].0];
         let role = match Connector::of(table)? {
@@ -183,13 +184,10 @@ impl Builder<'_> {
                         .next("write to a table of one 'topic'"));
                 };
                 let topic: Arc<str> = topic.as_str().into();
-                let encoder = Arc::new(RecordEncoder::new(table, &kafka, output.columns)?);
+                let encoder = Arc::new(RecordEncoder::new(table, &kafka, columns)?);
                 let to = topic.clone();
-                let factory: Factory = match output.mode {
-                    _ if encoder.writes_changes() => {
-                        Arc::new(move |_| Box::new(AppendSink::new(to.clone(), encoder.clone())))
-                    }
-                    OutputMode::Append => {
+                let factory: Factory = match mode {
+                    OutputMode::Append | OutputMode::Changes => {
                         Arc::new(move |_| Box::new(AppendSink::new(to.clone(), encoder.clone())))
                     }
                     OutputMode::Update => {
@@ -203,12 +201,12 @@ impl Builder<'_> {
                 Role::Sink { factory, topics: vec![topic], two_phase: None, intake: Intake::EachTask }
             }
             Connector::Print { prefix, rows_max } => {
-                let key = (!input.properties.is_append_only).then(|| output.key.to_vec());
+                let key = input.properties.unique_key.clone().filter(|_| mode != OutputMode::Append);
                 let sink = PrintSink::new(prefix, rows_max, &input.schema, key).map_err(|e| not_shown(node, &e))?;
                 shown(move || sink.clone())
             }
             Connector::Console { rows_max, truncates } => {
-                return self.console(operation, node, table, output.mode, rows_max, truncates);
+                return self.console(operation, node, table, mode, rows_max, truncates);
             }
             Connector::Blackhole => shown(|| BlackholeSink),
             Connector::Datagen(_) => {
@@ -258,15 +256,6 @@ impl Builder<'_> {
 /// What can only fail where it was made before, when the plan was built.
 fn made<T>(made: Result<T, Error>) -> T {
     made.unwrap_or_else(|e| unreachable!("it was made before: {e}"))
-}
-
-/// How rows leave a script.
-struct Output<'a> {
-    mode: OutputMode,
-    /// For each column of the table that is written the column of the input.
-    columns: &'a [Option<usize>],
-    /// The columns of the input that say which row a change is of.
-    key: &'a [usize],
 }
 
 /// How the rows of a step are written as bytes.

@@ -55,29 +55,26 @@ pub struct Windows {
 impl Windows {
     /// Calls `window` with start and end of each window that a time lies in, by their ends.
     pub fn of(&self, time_ms: i64, mut window: impl FnMut(i64, i64)) {
-        let floor = |step: i64| {
+        let floor = |time_ms: i64, step: i64| {
             let from = time_ms.saturating_sub(self.offset_ms);
             from.div_euclid(step).saturating_mul(step).saturating_add(self.offset_ms)
         };
         match self.kind {
             WindowKind::Tumble { size_ms } => {
-                let start = floor(size_ms);
+                let start = floor(time_ms, size_ms);
                 window(start, start.saturating_add(size_ms));
             }
             WindowKind::Hop { size_ms, slide_ms } => {
-                let last = floor(slide_ms);
-                let mut start = last.saturating_sub(size_ms).saturating_add(slide_ms);
-                // A size that is no multiple of the slide: the earliest of these may have ended before.
-                while start.saturating_add(size_ms) <= time_ms {
-                    start += slide_ms;
-                }
-                while start <= last {
+                // The first that ends after the time.
+                let mut start = floor(time_ms.saturating_sub(size_ms), slide_ms).saturating_add(slide_ms);
+                while start <= time_ms {
                     window(start, start.saturating_add(size_ms));
                     start += slide_ms;
                 }
             }
             WindowKind::Cumulate { size_ms, step_ms } => {
-                let (start, mut end) = (floor(size_ms), floor(step_ms).saturating_add(step_ms));
+                let start = floor(time_ms, size_ms);
+                let mut end = floor(time_ms, step_ms).saturating_add(step_ms);
                 while end <= start.saturating_add(size_ms) {
                     window(start, end);
                     end += step_ms;

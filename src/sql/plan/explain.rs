@@ -81,6 +81,7 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
                 .collect();
             let mode = match mode {
                 OutputMode::Append => "append".to_owned(),
+                OutputMode::Changes => "changes".to_owned(),
                 OutputMode::Update if key.is_empty() => "update, one row".to_owned(),
                 OutputMode::Update => format!("update by {}", columns_of(input, key)),
                 OutputMode::Complete => "complete".to_owned(),

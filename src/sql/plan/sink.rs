@@ -258,21 +258,23 @@ impl End<'_> {
                 self.check_key(targets, columns)?;
                 Ok((OutputMode::Update, self.primary_key.to_vec()))
             }
-            wanted => {
-                // A table for people, such as the console, shows changes by the key that the query has.
-                let shows = matches!(self.connector(), "print" | "blackhole" | "console");
-                match &self.input.properties.unique_key {
-                    Some(key) if shows && key.iter().all(|column| columns.contains(column)) => {
-                        Ok((OutputMode::Update, key.clone()))
-                    }
-                    _ => Err(self.changing(plan, place.filter(|_| wanted.is_some()))),
-                }
-            }
+            _ if self.takes_changes() => Ok((OutputMode::Changes, Vec::new())),
+            wanted => Err(self.changing(plan, place.filter(|_| wanted.is_some()))),
         }
     }
 
     fn connector(&self) -> &str {
-        self.table.options.get("connector").map_or("", |option| &option.value)
+        self.option("connector")
+    }
+
+    fn option(&self, key: &str) -> &str {
+        self.table.options.get(key).map_or("", |option| &option.value)
+    }
+
+    /// Whether the table tells rows that go from rows that come, as do those for people to look at, and changes in Debezium's form.
+    fn takes_changes(&self) -> bool {
+        matches!(self.connector(), "print" | "blackhole" | "console")
+            || ["format", "value.format"].iter().any(|key| self.option(key) == "debezium-json")
     }
 
     fn wanted(&self) -> SqlResult<(Option<OutputMode>, Option<Span>)> {

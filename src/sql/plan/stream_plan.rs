@@ -104,6 +104,8 @@ pub enum OutputMode {
     Append,
     /// The new row of each key that changed; a deletion if there is none.
     Update,
+    /// Each change: rows that came, and rows that went.
+    Changes,
     /// All rows at each batch that changes any.
     Complete,
 }

@@ -68,8 +68,8 @@ fn a_view_and_a_union_and_what_the_log_says_of_a_record() {
 fn a_record_that_is_no_row_is_told_with_its_field() {
     let script = |policy: &str| {
         format!(
-            "CREATE TABLE numbers (n INT NOT NULL) WITH ('connector' = 'kafka', 'topic' = 'numbers', 'format' = 'json'{policy});
-             CREATE TABLE out (n INT) WITH ('connector' = 'kafka', 'topic' = 'out', 'format' = 'json');
+            "CREATE TABLE numbers (n BIGINT NOT NULL) WITH ('connector' = 'kafka', 'topic' = 'numbers', 'format' = 'json'{policy});
+             CREATE TABLE out (n BIGINT) WITH ('connector' = 'kafka', 'topic' = 'out', 'format' = 'json');
              INSERT INTO out SELECT 100 / n FROM numbers;"
         )
     };
@@ -122,7 +122,7 @@ INSERT INTO c SELECT m FROM c;
 SELECT 1;",
     );
     for part in [
-        "q.sql:1:43: there is no connector 'kafak'",
+        "q.sql:1:44: there is no connector 'kafak'",
         "next: did you mean 'kafka'?",
         "q.sql:2:",
         "the connector 'kafka' has no option 'scan.startup.mod'",
