@@ -5,7 +5,7 @@ use crate::sql::{
 };
 use arrow::{
     array::{Array, AsArray, RecordBatch, RecordBatchOptions},
-    datatypes::{DataType, Float32Type, Float64Type, Int64Type, Schema, TimeUnit},
+    datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimeUnit},
 };
 use proptest::prelude::*;
 use serde_json::Value;
