@@ -196,15 +196,15 @@ fn put(column: &CellColumn<'_>, row: usize, null: u8, out: &mut Vec<u8>) {
 fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     out.reserve(bytes.len() + 3);
     out.push(SOME);
-    if !bytes.contains(&0) {
-        out.extend_from_slice(bytes);
-    } else {
+    if bytes.contains(&0) {
         for byte in bytes {
             out.push(*byte);
             if *byte == 0 {
                 out.push(0xff);
             }
         }
+    } else {
+        out.extend_from_slice(bytes);
     }
     out.extend_from_slice(&[0, 0]);
 }

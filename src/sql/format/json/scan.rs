@@ -65,7 +65,7 @@ const fn zeros(word: u64) -> u64 {
 /// The high bit of each byte that ends the plain part of a string: a quote, a backslash or a control character; as above.
 const fn specials(word: u64) -> u64 {
     let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-    zeros(word ^ ONES * 0x22) | zeros(word ^ ONES * 0x5c) | control
+    zeros(word ^ (ONES * 0x22)) | zeros(word ^ (ONES * 0x5c)) | control
 }
 
 impl<'b> Cursor<'b> {
@@ -222,9 +222,9 @@ impl<'b> Cursor<'b> {
         self.at += count;
         number.count += count;
         if number.count <= DIGITS_MAX {
-            number.digits = value
+            number.digits = value;
         } else {
-            number.take_checked(&rest[..count])
+            number.take_checked(&rest[..count]);
         }
         Ok(())
     }
