@@ -14,7 +14,10 @@ use arrow::{
 };
 use std::sync::Arc;
 
-fn records(all: &[(Option<&str>, Option<&[u8]>, i64)]) -> RawChunk {
+/// Key, value and timestamp.
+type Sample<'a> = (Option<&'a str>, Option<&'a [u8]>, i64);
+
+fn records(all: &[Sample<'_>]) -> RawChunk {
     let mut builder = RawChunkBuilder::default();
     for (key, value, timestamp_ms) in all {
         let key = key.map(str::as_bytes);
