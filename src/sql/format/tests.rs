@@ -7,14 +7,17 @@ use crate::{
 };
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BinaryArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
-        Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, TimestampMillisecondArray,
+        ArrayRef, AsArray, BinaryArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int64Array,
+        RecordBatch, StringArray, TimestampMicrosecondArray, TimestampMillisecondArray,
     },
     datatypes::{DataType, Field, Int32Type, Int64Type, Schema, TimeUnit, TimestampMillisecondType},
 };
 use std::sync::Arc;
 
-fn records(all: &[(Option<&str>, Option<&[u8]>, i64)]) -> RawChunk {
+/// Key, value and timestamp.
+type Sample<'a> = (Option<&'a str>, Option<&'a [u8]>, i64);
+
+fn records(all: &[Sample<'_>]) -> RawChunk {
     let mut builder = RawChunkBuilder::default();
     for (key, value, timestamp_ms) in all {
         let key = key.map(str::as_bytes);

@@ -7,7 +7,7 @@ use super::types::map_parts;
 use crate::error::{Error, Result};
 use arrow::{
     array::{
-        Array, ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int8Array,
+        ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int8Array,
         Int16Array, Int32Array, Int64Array, ListArray, MapArray, NullBufferBuilder, PrimitiveArray,
         StringArray, StructArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
     },

@@ -15,7 +15,10 @@
 //!
 //! NULL is a 0, which comes first; where it comes last, it is a 2. A descending column has all its bits flipped.
 
-use super::cells::{CellColumn, Cells, range};
+use super::{
+    cells::{CellColumn, Cells, range},
+    types::type_name,
+};
 use crate::error::{Error, Result};
 use arrow::{array::ArrayRef, datatypes::DataType};
 
@@ -85,7 +88,7 @@ impl KeyFormat {
             )));
         }
         let column = |(array, column): (&'a ArrayRef, &KeyColumn)| {
-            if *array.data_type() != column.data_type {
+            if type_name(array.data_type()) != type_name(&column.data_type) {
                 let (is, expected) = (array.data_type(), &column.data_type);
                 return Err(Error::Codec(format!("a column of a key is of type {is}, expected {expected}")));
             }
@@ -193,15 +196,15 @@ fn put(column: &CellColumn<'_>, row: usize, null: u8, out: &mut Vec<u8>) {
 fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     out.reserve(bytes.len() + 3);
     out.push(SOME);
-    if !bytes.contains(&0) {
-        out.extend_from_slice(bytes);
-    } else {
+    if bytes.contains(&0) {
         for byte in bytes {
             out.push(*byte);
             if *byte == 0 {
                 out.push(0xff);
             }
         }
+    } else {
+        out.extend_from_slice(bytes);
     }
     out.extend_from_slice(&[0, 0]);
 }

@@ -34,7 +34,7 @@ impl KeyDecoder {
     /// [`Error::Codec`] if it is none; nothing is appended then.
     pub fn push(&mut self, bytes: &[u8]) -> Result {
         match self.push_prefix(bytes) {
-            Ok(rest) if rest.is_empty() => Ok(()),
+            Ok([]) => Ok(()),
             Ok(rest) => {
                 let left = rest.len();
                 self.rows -= 1;

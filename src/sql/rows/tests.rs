@@ -19,14 +19,14 @@ use arrow::{
 use expect_test::expect;
 use indexmap::IndexMap;
 use proptest::prelude::*;
-use std::sync::Arc;
+use std::{fmt::Write, sync::Arc};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
 }
 
 fn keys(columns: &[ArrayRef]) -> Vec<Vec<u8>> {
-    let format = KeyFormat::new(columns.iter().map(|column| column.data_type())).unwrap();
+    let format = KeyFormat::new(columns.iter().map(Array::data_type)).unwrap();
     keys_of(&format, columns)
 }
 
@@ -119,7 +119,7 @@ proptest! {
     #[test]
     fn keys_of_all_types_come_back(seed: u64) {
         let batch = Samples::new(seed, For::Keys).batch();
-        let format = KeyFormat::new(batch.columns().iter().map(|column| column.data_type())).unwrap();
+        let format = KeyFormat::new(batch.columns().iter().map(Array::data_type)).unwrap();
         let keys = keys_of(&format, batch.columns());
         let mut decoder = format.decoder(0).unwrap();
         keys.iter().for_each(|key| decoder.push(key).unwrap());
@@ -159,7 +159,7 @@ proptest! {
         let mut samples = Samples::new(seed, For::Keys);
         let batch = samples.batch();
         let format = RowFormat::of_schema(batch.schema_ref()).unwrap();
-        let key_format = KeyFormat::new(batch.columns().iter().map(|column| column.data_type())).unwrap();
+        let key_format = KeyFormat::new(batch.columns().iter().map(Array::data_type)).unwrap();
         let (mut values, mut keys) = (format.decoder(1, 0).unwrap(), key_format.decoder(0).unwrap());
         let (encoder, key_encoder) =
             (format.encoder(1, batch.columns()).unwrap(), key_format.encoder(batch.columns()).unwrap());
@@ -203,7 +203,8 @@ proptest! {
             }
             prop_assert_eq!(table.iter().collect::<Vec<_>>(), model.keys().collect::<Vec<_>>());
             prop_assert_eq!(table.find(b"other"), None);
-            (table.clear(), model.clear());
+            table.clear();
+            model.clear();
             prop_assert!(table.is_empty());
         }
     }
@@ -258,15 +259,15 @@ fn the_bytes_of_keys_and_values_stay_as_they_are() {
     for (row, key) in keys(batch.columns()).iter().enumerate() {
         let mut value = vec![];
         encoder.encode(row, &mut value);
-        shown += &format!("key   {}\nvalue {}\n", hex(key), hex(&value));
+        writeln!(shown, "key   {}\nvalue {}", hex(key), hex(&value)).unwrap();
     }
-    expect![[r##"
+    expect![[r#"
         #1 auction i64, #2 user str, #3 price f64, #4 total decimal(10,2), #5 "is open" bool
         key   01 7f ff ff ff ff ff ff fe 01 61 00 ff 62 00 00 01 80 00 00 00 00 00 00 00 00 01 01
         value 01 08 03 03 61 00 62 00 00 00 00 00 00 00 80 01
         key   01 80 00 00 00 00 00 01 2c 00 01 bf f8 00 00 00 00 00 00 01 80 00 00 00 00 00 00 00 00 00 00 00 00 00 00 7d 01 00
         value 01 02 d8 04 00 00 00 00 00 00 f8 3f 7d 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
-    "##]]
+    "#]]
     .assert_eq(&shown);
 }
 
@@ -283,7 +284,7 @@ fn the_bytes_of_rows_that_travel_stay_as_they_are() {
         let chunk = Delta { rows: batch.clone(), weights }.into_chunk();
         format.encode(&chunk, &mut writer).unwrap();
         let _ = writer.finish();
-        shown += &format!("{}\n{}\n", format.name(), hex(&out));
+        writeln!(shown, "{}\n{}", format.name(), hex(&out)).unwrap();
         let back = format.decode(&mut RowReader::new(&out, 2)).unwrap();
         assert_eq!(back.view::<Payload>(), chunk.view::<Payload>());
         assert!(format.decode(&mut RowReader::new(&out[..out.len() - 1], 2)).is_err());

@@ -94,7 +94,7 @@ fn nanoseconds_for_each_event() {
         (0..batch.num_rows()).for_each(|row| encoder.encode(row, &mut out).unwrap());
     });
     for columns in [&batch.columns()[1..2], &batch.columns()[..2]] {
-        let format = KeyFormat::new(columns.iter().map(|column| column.data_type())).unwrap();
+        let format = KeyFormat::new(columns.iter().map(Array::data_type)).unwrap();
         per_event(&format!("key of {} columns", columns.len()), &mut || {
             let encoder = format.encoder(columns).unwrap();
             out.clear();
@@ -113,7 +113,8 @@ fn nanoseconds_for_each_event() {
     let format = RowFormat::of_schema(batch.schema_ref()).unwrap();
     let mut ends = vec![];
     per_event("value of 4 columns", &mut || {
-        (out.clear(), ends.clear());
+        out.clear();
+        ends.clear();
         let encoder = format.encoder(1, batch.columns()).unwrap();
         for row in 0..batch.num_rows() {
             encoder.encode(row, &mut out);

@@ -225,7 +225,7 @@ fn value(cursor: &mut Cursor<'_>, shape: &mut Shape, column: &mut ColumnBuilder)
             cells.push(number(cursor, "an integer")?.signed(*bits)?.cast_unsigned());
         }
         (Kind::Unsigned(bits), Store::Integer(cells)) => {
-            cells.push(number(cursor, "an integer")?.unsigned(*bits)?)
+            cells.push(number(cursor, "an integer")?.unsigned(*bits)?);
         }
         (Kind::Float, Store::Float32(cells)) => cells.push(number(cursor, "a number")?.float()?),
         (Kind::Double, Store::Float64(cells)) => cells.push(number(cursor, "a number")?.double()?),
@@ -236,7 +236,7 @@ fn value(cursor: &mut Cursor<'_>, shape: &mut Shape, column: &mut ColumnBuilder)
         (Kind::Base64, Store::Bytes(_, bytes)) => base64(&string(cursor, "a string of base64")?, bytes)?,
         (Kind::Date, Store::Integer(cells)) => cells.push(i64::from(date(cursor)?).cast_unsigned()),
         (Kind::Timestamp(unit), Store::Integer(cells)) => {
-            cells.push(timestamp(cursor, *unit)?.cast_unsigned())
+            cells.push(timestamp(cursor, *unit)?.cast_unsigned());
         }
         (Kind::List(item), Store::List(_, items)) => array(cursor, item, items)?,
         (Kind::Object(shape), Store::Struct(parts)) => {

@@ -5,7 +5,7 @@ use crate::sql::{
 };
 use arrow::{
     array::{Array, AsArray, RecordBatch, RecordBatchOptions},
-    datatypes::{DataType, Float32Type, Float64Type, Int64Type, Schema, TimeUnit},
+    datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimeUnit},
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -270,14 +270,13 @@ fn is_same(value: &Value, array: &dyn Array, row: usize) -> bool {
     match value {
         Value::Null => array.is_null(row),
         _ if array.is_null(row) => false,
-        Value::Number(number) => match array.data_type() {
-            DataType::Int64 => number.as_i64().unwrap_or(0) == array.as_primitive::<Int64Type>().value(row),
-            _ => {
-                let (expected, read) =
-                    (number.as_f64().unwrap(), array.as_primitive::<Float64Type>().value(row));
-                (expected - read).abs() <= expected.abs() * 1e-15
-            }
-        },
+        Value::Number(number) if *array.data_type() == DataType::Int64 => {
+            number.as_i64().unwrap_or(0) == array.as_primitive::<Int64Type>().value(row)
+        }
+        Value::Number(number) => {
+            let (expected, read) = (number.as_f64().unwrap(), array.as_primitive::<Float64Type>().value(row));
+            (expected - read).abs() <= expected.abs() * 1e-15
+        }
         Value::String(text) => array.as_string::<i32>().value(row) == text,
         Value::Bool(value) => array.as_boolean().value(row) == *value,
         Value::Array(items) => {
@@ -332,8 +331,7 @@ proptest! {
                 }
                 Err(e) => prop_assert!(read.is_err(), "{shown}: {e}"),
                 Ok(value) => {
-                    let known = value.as_object().map(|object| object.clone());
-                    let all = known.as_ref().is_some_and(|object| {
+                    let all = value.as_object().is_some_and(|object| {
                         fields.iter().all(|field| object.get(field.name()).is_none_or(|value| fits(value, field.data_type())))
                     });
                     // -0.0 and 0e9 are zeros to serde_json, and no integers here.
