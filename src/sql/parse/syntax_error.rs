@@ -9,7 +9,7 @@ use datafusion_sql::sqlparser::parser::ParserError;
 use datafusion_sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, TokenizerError};
 
 /// How deep an expression or a query may be nested.
-pub(super) const DEPTH_MAX: usize = 100;
+pub(super) const DEPTH_MAX: usize = 50;
 
 /// The words that a misspelt word of a query may be meant as.
 const CLAUSES: [&str; 28] = [

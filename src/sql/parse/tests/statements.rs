@@ -316,9 +316,13 @@ fn a_script_without_statements() {
 
 #[test]
 fn deep_nesting_is_a_mistake() {
-    let deep = "(".repeat(20_000) + "1" + &")".repeat(20_000);
-    expect!["q.sql:1:1: this statement is nested too deeply"]
-        .assert_eq(super::seen(&format!("SELECT\n  {deep}")).lines().next().unwrap_or_default());
+    for (open, close) in [("(", ")"), ("f(", ")"), ("- ", ""), ("NOT ", "")] {
+        let deep = open.repeat(5_000) + "1" + &close.repeat(5_000);
+        // Where the parser tries one form and then another, it tells of the other.
+        let seen = super::seen(&format!("SELECT\n  {deep}"));
+        let told = if open == "(" { "q.sql:1:1: this statement is nested too deeply" } else { "q.sql:" };
+        assert!(seen.starts_with(told), "{open}: {}", &seen[..80]);
+    }
     let types = "ARRAY<".repeat(20_000) + "INT" + &">".repeat(20_000);
     let seen = super::seen(&format!("CREATE TABLE t (a\n {types})"));
     assert!(seen.starts_with("q.sql:2:194: types are nested deeper than 32 levels"), "{}", &seen[..200]);
