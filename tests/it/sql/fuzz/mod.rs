@@ -77,11 +77,12 @@ struct Case {
     query: String,
 }
 
-fn run(seed: u64, shows: bool) {
+/// Runs a case; `false` = streaming SQL refuses its query, and says that it is not there yet.
+fn run(seed: u64, shows: bool) -> bool {
     let mut random = Random::of(seed);
     let query = Query::random(&mut random);
     let data = Data::random(&mut random);
-    let Some(oracle) = Oracle::of(&query.text) else { return };
+    let Some(oracle) = Oracle::of(&query.text) else { return false };
     let script = format!(
         "{}\nCREATE TABLE out ({}) WITH ('connector' = 'kafka', 'topic' = 'out', 'format' = 'debezium-json');\nINSERT INTO out {};\n",
         data::TABLE,
@@ -92,8 +93,11 @@ fn run(seed: u64, shows: bool) {
     if shows {
         println!("{}\n{data:#?}", case.script);
     }
-    let script = Script::parse(SourceText::new("fuzz.sql", case.script.as_str()))
-        .unwrap_or_else(|e| panic!("seed {seed}: {e}\n{}", case.script));
+    let script = match Script::parse(SourceText::new("fuzz.sql", case.script.as_str())) {
+        Ok(script) => script,
+        Err(e) if e.to_string().contains("not supported yet") => return false,
+        Err(e) => panic!("seed {seed}: {e}\n{}", case.script),
+    };
     let settings = Settings {
         threads: usize::try_from(random.below(3)).unwrap(),
         state_partitions: 1 + u32::try_from(random.below(4)).unwrap(),
@@ -121,13 +125,15 @@ fn run(seed: u64, shows: bool) {
             case.script,
         );
     }
+    true
 }
 
 #[test]
 fn what_has_left_a_query_is_the_answer_of_a_batch_engine() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     if let Some(seed) = number("SQL_FUZZ_SEED") {
-        return run(seed, true);
+        assert!(run(seed, true), "the query is refused");
+        return;
     }
     let first = number("SQL_FUZZ_FIRST").unwrap_or_else(|| {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
@@ -135,5 +141,7 @@ fn what_has_left_a_query_is_the_answer_of_a_batch_engine() {
     });
     let cases = number("SQL_FUZZ_CASES").unwrap_or(CASES);
     println!("SQL_FUZZ_FIRST={first} SQL_FUZZ_CASES={cases} repeats these cases");
-    (first..first + cases).for_each(|seed| run(seed, false));
+    let answered = (first..first + cases).filter(|seed| run(*seed, false)).count();
+    println!("{answered} queries were answered");
+    assert!(2 * answered >= usize::try_from(cases).unwrap(), "most queries are refused");
 }
