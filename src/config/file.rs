@@ -147,6 +147,12 @@ impl ConfigFile {
         command.mut_subcommands(|subcommand| self.defaults(subcommand))
     }
 
+    /// What it says of a setting, by the name of its flag.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(|setting| setting.value.as_str())
+    }
+
     /// The properties of the Kafka client.
     #[must_use]
     pub fn properties(&self) -> BTreeMap<String, String> {

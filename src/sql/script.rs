@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Result},
     plan::Topology,
 };
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 /// Where Kafka is if nobody says it.
 const BOOTSTRAP: &str = "127.0.0.1:9092";
@@ -97,10 +97,25 @@ impl Script {
         self.has_outputs
     }
 
-    /// The plan of all its queries, as `EXPLAIN` shows it.
+    /// The plan of all its queries, as `EXPLAIN STREAM` shows it.
     #[must_use]
     pub fn explained(&self) -> String {
         plan::all_sinks(&self.plan)
+    }
+
+    /// The nodes that run, as `EXPLAIN TOPOLOGY` shows them.
+    #[must_use]
+    pub fn topology(&self) -> String {
+        let mut topology = Topology::default();
+        self.build(&mut topology);
+        indented(&topology.to_string())
+    }
+
+    /// The topics that it reads and writes, as far as they are named, in alphabetical order.
+    #[must_use]
+    pub fn topics(&self) -> Vec<String> {
+        let named: BTreeSet<&String> = self.topics.iter().flat_map(|table| &table.topics).collect();
+        named.into_iter().cloned().collect()
     }
 
     /// Adds what it computes to a topology.
