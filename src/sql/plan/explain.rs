@@ -3,10 +3,14 @@
 //! Owns how plans are shown. Decides nothing. Invariant: the same plan gives the same text, on every machine.
 
 use super::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan};
-use crate::sql::agg::{AggregateCall, AggregateFunction};
+use crate::sql::agg::AggregateFunction;
 use arrow::datatypes::SchemaRef;
+use datafusion_common::{
+    ScalarValue,
+    tree_node::{Transformed, TreeNode},
+};
 use datafusion_expr::LogicalPlan;
-use datafusion_physical_expr::{PhysicalExpr, expressions::Column};
+use datafusion_physical_expr::{PhysicalExpr, expressions::{Column, Literal}};
 use std::{
     fmt::{self, Write},
     sync::Arc,
@@ -54,18 +58,21 @@ fn tree(plan: &StreamPlan, id: StreamNodeId, depth: usize, text: &mut String) {
 fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
     let input = inputs.first().map(|input| &input.schema);
     match &node.operator {
-        StreamOperator::Source { table, .. } => format!("Source {}: {}", table.name, names(&node.schema)),
+        StreamOperator::Source { table, .. } => {
+            let columns = if node.schema.fields().is_empty() { "no columns".to_owned() } else { names(&node.schema) };
+            format!("Source {}: {columns}", table.name)
+        }
         StreamOperator::Calc { predicate, columns } => {
             let columns: Vec<_> = columns.iter().zip(node.schema.fields()).map(|(expr, field)| named(expr, field.name())).collect();
             let columns = columns.join(", ");
             match predicate {
-                Some(predicate) => format!("Calc: {columns} where {}", sql(predicate)),
+                Some(predicate) => format!("Calc: {columns} where {}", expr_text(predicate)),
                 None => format!("Calc: {columns}"),
             }
         }
         StreamOperator::Union => "Union".to_owned(),
         StreamOperator::Aggregate { name, keys, calls } => {
-            let calls: Vec<_> = calls.iter().map(|call| call_text(call, input)).collect();
+            let calls: Vec<_> = calls.iter().map(|call| call.name.as_str()).collect();
             let by = if keys.is_empty() { String::new() } else { format!(" by {}", columns_of(input, keys)) };
             let calls = if calls.is_empty() { "distinct".to_owned() } else { calls.join(", ") };
             format!("Aggregate {name}: {calls}{by}")
@@ -122,12 +129,18 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
     facts
 }
 
-fn call_text(call: &AggregateCall, input: Option<&SchemaRef>) -> String {
-    let arguments: Vec<_> = call.arguments.iter().map(|&column| column_name(input, column)).collect();
+/// A call in SQL.
+pub(super) fn call_text<'a>(
+    function: AggregateFunction,
+    is_distinct: bool,
+    arguments: impl Iterator<Item = &'a str>,
+    filter: Option<&str>,
+) -> String {
+    let arguments: Vec<_> = arguments.collect();
     let arguments = if arguments.is_empty() { "*".to_owned() } else { arguments.join(", ") };
-    let distinct = if call.is_distinct { "DISTINCT " } else { "" };
-    let filter = call.filter.map_or_else(String::new, |filter| format!(" FILTER (WHERE {})", column_name(input, filter)));
-    format!("{}({distinct}{arguments}){filter}", function_name(call.function))
+    let distinct = if is_distinct { "DISTINCT " } else { "" };
+    let filter = filter.map_or_else(String::new, |filter| format!(" FILTER (WHERE {filter})"));
+    format!("{}({distinct}{arguments}){filter}", function_name(function))
 }
 
 fn column_name(schema: Option<&SchemaRef>, column: usize) -> String {
@@ -148,21 +161,33 @@ fn named(expr: &Arc<dyn PhysicalExpr>, name: &str) -> String {
     if let Some(column) = expr.downcast_ref::<Column>() {
         return as_text(column.name().to_owned(), name);
     }
-    as_text(sql(expr), name)
+    as_text(expr_text(expr), name)
 }
 
 fn as_text(value: String, name: &str) -> String {
     if value == name { value } else { format!("{value} AS {name}") }
 }
 
-fn sql(expr: &Arc<dyn PhysicalExpr>) -> String {
+/// An expression in SQL, with texts in quotes.
+pub(super) fn expr_text(expr: &Arc<dyn PhysicalExpr>) -> String {
     struct Sql<'a>(&'a dyn PhysicalExpr);
     impl fmt::Display for Sql<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             self.0.fmt_sql(f)
         }
     }
-    Sql(expr.as_ref()).to_string()
+    let quoted = expr.clone().transform_up(|part| {
+        let text = part.downcast_ref::<Literal>().and_then(|literal| literal.value().try_as_str().flatten());
+        let quoted = text.map(|text| ScalarValue::from(format!("'{}'", text.replace('\'', "''"))));
+        Ok(match quoted {
+            Some(quoted) => Transformed::yes(Arc::new(Literal::new(quoted)) as Arc<dyn PhysicalExpr>),
+            None => Transformed::no(part),
+        })
+    });
+    match quoted {
+        Ok(quoted) => Sql(quoted.data.as_ref()).to_string(),
+        Err(_) => Sql(expr.as_ref()).to_string(),
+    }
 }
 
 fn function_name(function: AggregateFunction) -> &'static str {

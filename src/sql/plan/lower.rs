@@ -5,6 +5,7 @@
 //! plain types (no views, no dictionaries); filters and projections that follow each other are one `Calc`.
 
 use super::{
+    explain::{call_text, expr_text},
     mistakes::plain_text,
     place::{find_call, place_of_query},
     stream_plan::{Properties, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
@@ -16,7 +17,7 @@ use crate::sql::{
     catalog::{Catalog, TableScanSource},
 };
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
-use datafusion_common::{DFSchemaRef, ScalarValue, tree_node::{Transformed, TreeNode}};
+use datafusion_common::{DFSchemaRef, ScalarValue, tree_node::{Transformed, TreeNode, TreeNodeRecursion}};
 use datafusion_expr::{
     Aggregate, Expr, Filter, LogicalPlan, Projection, TableScan, Union, execution_props::ExecutionProps,
     expr::AggregateFunction as PlanAggregate, physical_planning_context::PhysicalPlanningContext,
@@ -160,7 +161,7 @@ impl Lower<'_> {
             Ok(match expr.downcast_ref::<Column>() {
                 Some(column) => {
                     let mapped = self.column(relation, column.index());
-                    Transformed::new(mapped, true, datafusion_common::tree_node::TreeNodeRecursion::Jump)
+                    Transformed::new(mapped, true, TreeNodeRecursion::Jump)
                 }
                 None => Transformed::no(expr),
             })
@@ -233,8 +234,44 @@ impl Lower<'_> {
             unique_key: before.unique_key.as_ref().and_then(|key| key.iter().map(|&column| output_of(column)).collect()),
             time_column: before.time_column.and_then(output_of),
         };
+        if let Some(operator) = self.fused(input, &columns) {
+            let node = &mut self.plan.nodes[input.node.0];
+            (node.operator, node.schema, node.properties) = (operator, Arc::new(Schema::new(fields)), properties);
+            return input.node;
+        }
         let operator = StreamOperator::Calc { predicate: input.predicate.clone(), columns };
         self.add(operator, vec![input.node], fields, properties)
+    }
+
+    /// A `Calc` and the one before it as one, unless something would be computed twice by it. The one before has no other reader, as each
+    /// query makes its own.
+    fn fused(&self, input: &Relation, columns: &[Arc<dyn PhysicalExpr>]) -> Option<StreamOperator> {
+        let StreamOperator::Calc { predicate: before, columns: inner } = &self.node(input.node).operator else {
+            return None;
+        };
+        if before.is_some() && input.predicate.is_some() {
+            return None;
+        }
+        let mut uses = vec![0_usize; inner.len()];
+        columns.iter().chain(&input.predicate).for_each(|expr| count_uses(expr, &mut uses));
+        let is_plain = |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<Column>().is_some();
+        if inner.iter().zip(uses).any(|(expr, uses)| uses > 1 && !is_plain(expr)) || inner.iter().any(is_volatile) {
+            return None;
+        }
+        let replaced = |expr: &Arc<dyn PhysicalExpr>| {
+            let whole = expr.clone().transform_down(|expr| {
+                Ok(match expr.downcast_ref::<Column>() {
+                    Some(column) => Transformed::new(inner[column.index()].clone(), true, TreeNodeRecursion::Jump),
+                    None => Transformed::no(expr),
+                })
+            });
+            whole.map(|transformed| transformed.data).ok()
+        };
+        let predicate = match &input.predicate {
+            Some(predicate) => Some(replaced(predicate)?),
+            None => before.clone(),
+        };
+        Some(StreamOperator::Calc { predicate, columns: columns.iter().map(replaced).collect::<Option<_>>()? })
     }
 
     /// A node with just the columns of the relation, in their order.
@@ -284,9 +321,12 @@ impl Lower<'_> {
             if matches!(expr, Expr::GroupingSet(_)) {
                 return Err(self.refused("GROUPING SETS, CUBE and ROLLUP are not supported"));
             }
-            keys.push(needed.add(self.physical(unalias(expr), &input)?, field.clone()));
+            let key = self.physical(unalias(expr), &input)?;
+            let (data_type, is_nullable) = (field.data_type().clone(), field.is_nullable());
+            keys.push(needed.add(key, data_type, is_nullable));
         }
         let mut calls = Vec::with_capacity(aggregate.aggr_expr.len());
+        let names: Vec<String> = keys.iter().map(|&slot| needed.columns[slot].1.name().clone()).collect();
         for (expr, field) in aggregate.aggr_expr.iter().zip(aggregate.schema.fields().iter().skip(keys.len())) {
             let Expr::AggregateFunction(call) = unalias(expr) else {
                 return Err(self.refused("a part of this query is no aggregate"));
@@ -313,11 +353,11 @@ impl Lower<'_> {
             unique_key: Some((0..keys.len()).collect()),
             time_column: None,
         };
-        let fields: Vec<_> = aggregate
-            .schema
-            .fields()
+        let fields: Vec<_> = names
             .iter()
-            .map(|field| Arc::new(Field::new(field.name(), plain(field.data_type()), field.is_nullable())))
+            .chain(calls.iter().map(|call| &call.name))
+            .zip(aggregate.schema.fields())
+            .map(|(name, field)| Arc::new(Field::new(name, plain(field.data_type()), field.is_nullable())))
             .collect();
         let name = self.state_name("aggregate");
         let columns = (0..fields.len()).collect();
@@ -338,16 +378,19 @@ impl Lower<'_> {
         let mut add = |expr: &Expr| -> SqlResult<usize> {
             let physical = self.physical(unalias(expr), input)?;
             let (data_type, is_nullable) = self.type_of(&physical, input)?;
-            let field = Arc::new(Field::new(expr.schema_name().to_string(), data_type, is_nullable));
-            Ok(needed.add(physical, field))
+            Ok(needed.add(physical, data_type, is_nullable))
         };
+        let arguments = arguments.iter().map(&mut add).collect::<SqlResult<Vec<_>>>()?;
+        let filter = params.filter.as_deref().map(&mut add).transpose()?;
+        let name_of = |slot: usize| needed.columns[slot].1.name().as_str();
+        let text = call_text(function, params.distinct, arguments.iter().map(|&slot| name_of(slot)), filter.map(name_of));
         Ok(AggregateCall {
             function,
-            arguments: arguments.iter().map(&mut add).collect::<SqlResult<_>>()?,
-            filter: params.filter.as_deref().map(&mut add).transpose()?,
+            arguments,
+            filter,
             is_distinct: params.distinct,
             data_type: plain(field.data_type()),
-            name: field.name().clone(),
+            name: text,
         })
     }
 
@@ -421,11 +464,12 @@ struct Needed {
 }
 
 impl Needed {
-    fn add(&mut self, expr: Arc<dyn PhysicalExpr>, field: FieldRef) -> usize {
+    fn add(&mut self, expr: Arc<dyn PhysicalExpr>, data_type: DataType, is_nullable: bool) -> usize {
         if let Some(at) = self.columns.iter().position(|(other, _)| other.as_ref() == expr.as_ref()) {
             return at;
         }
-        self.columns.push((expr, field));
+        let name = expr_text(&expr);
+        self.columns.push((expr, Arc::new(Field::new(name, data_type, is_nullable))));
         self.columns.len() - 1
     }
 }
@@ -449,6 +493,13 @@ fn plain_expr(expr: Arc<dyn PhysicalExpr>, from: &DataType, to: &DataType, input
         return cast.expr().clone();
     }
     Arc::new(CastExpr::new(expr, to.clone(), None))
+}
+
+fn count_uses(expr: &Arc<dyn PhysicalExpr>, uses: &mut [usize]) {
+    match expr.downcast_ref::<Column>() {
+        Some(column) => uses[column.index()] += 1,
+        None => expr.children().into_iter().for_each(|part| count_uses(part, uses)),
+    }
 }
 
 fn is_volatile(expr: &Arc<dyn PhysicalExpr>) -> bool {

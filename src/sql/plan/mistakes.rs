@@ -12,14 +12,17 @@ use super::{
 };
 use crate::sql::{Span, SqlError, catalog::Catalog};
 use arrow::datatypes::{DataType, Field};
-use datafusion_common::{DFSchema, DataFusionError, Result as PlanResult};
+use datafusion_common::{
+    DFSchema, DataFusionError, Result as PlanResult,
+    tree_node::{TreeNode, TreeNodeRecursion},
+};
 use datafusion_expr::{Expr as PlanExpr, ExprSchemable, LogicalPlan, simplify::SimplifyContext};
 use datafusion_optimizer::simplify_expressions::ExprSimplifier;
 use datafusion_sql::{
     planner::PlannerContext,
     sqlparser::ast::{
         BinaryOperator, Cte, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Query, Select,
-        SelectItem, SetExpr, TableFactor, Visit, Visitor, WildcardAdditionalOptions, With, helpers::attached_token::AttachedToken,
+        SelectItem, SetExpr, TableFactor, Value, Visit, Visitor, WildcardAdditionalOptions, With, helpers::attached_token::AttachedToken, visit_expressions,
     },
 };
 use std::{ops::ControlFlow, sync::Arc};
@@ -233,6 +236,10 @@ impl Search<'_> {
                 SqlError::at(span, format!("not everything in the list can be compared with {}", self.type_of(expr, schema)))
                     .next("convert them to one type: CAST(.. AS ..)")
             }
+            Expr::Substring { expr: text, .. } => {
+                let mistake = SqlError::at(span, format!("`substr` does not take ({})", self.type_of(text, schema)));
+                mistake.next("it is called as substr(str, start_pos[, length])")
+            }
             Expr::Case { .. } => SqlError::at(span, "the answers of CASE have types that do not agree")
                 .next("convert them to one type: CAST(.. AS ..)"),
             Expr::Like { expr, .. } | Expr::ILike { expr, .. } | Expr::SimilarTo { expr, .. } => {
@@ -399,7 +406,7 @@ fn known_mistake(query: &Query, error: &DataFusionError) -> Option<SqlError> {
 /// The last place in a query where a column of this name stands.
 fn find_column(query: &Query, name: &str) -> Option<Span> {
     let mut found = None;
-    let _: ControlFlow<()> = datafusion_sql::sqlparser::ast::visit_expressions(query, |expr| {
+    let _: ControlFlow<()> = visit_expressions(query, |expr| {
         let last = match expr {
             Expr::Identifier(ident) => Some(ident),
             Expr::CompoundIdentifier(idents) => idents.last(),
@@ -418,6 +425,39 @@ fn unknown_mistake(query: &Query, error: &DataFusionError) -> SqlError {
     SqlError::at(span.or_else(|| place_of_query(query)), plain_text(error))
 }
 
+/// The refusal of a text that is compared with, or converted to, what it can never be, such as `n > 'many'`.
+///
+/// # Errors
+/// The first such text.
+pub fn check_literals(query: &Query, plan: &LogicalPlan) -> Result<(), SqlError> {
+    let mut wrong = None;
+    // The closures do not fail, and nothing is lost if a part of the plan is not looked at.
+    let _ = plan.apply(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|part| {
+                if let PlanExpr::Cast(cast) = part
+                    && let PlanExpr::Literal(value, _) = cast.expr.as_ref()
+                    && let Some(text) = value.try_as_str().flatten()
+                    && value.cast_to(cast.field.data_type()).is_err()
+                {
+                    wrong = wrong.take().or(Some((text.to_owned(), type_name(cast.field.data_type()))));
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    let Some((text, data_type)) = wrong else { return Ok(()) };
+    let is_meant = |expr: &Expr| match expr {
+        Expr::Value(value) => matches!(&value.value, Value::SingleQuotedString(found) if *found == text),
+        _ => false,
+    };
+    let found = visit_expressions(query, |expr| {
+        if is_meant(expr) { ControlFlow::Break(place_of(expr)) } else { ControlFlow::Continue(()) }
+    });
+    let span = found.break_value().flatten().or_else(|| place_of_query(query));
+    Err(SqlError::at(span, format!("'{text}' is no {data_type}")))
+}
+
 /// The first sentence of an error, without the words of its layers.
 pub fn plain_text(error: &DataFusionError) -> String {
     let text = match error.find_root() {
@@ -425,6 +465,9 @@ pub fn plain_text(error: &DataFusionError) -> String {
         other => other.strip_backtrace(),
     };
     let text = text.lines().next().unwrap_or_default().trim().trim_end_matches('.').to_owned();
+    if text.contains(" { ") || text.is_empty() {
+        return "this cannot be computed".to_owned();
+    }
     let mut chars = text.chars();
     match chars.next() {
         Some(first) if chars.clone().next().is_some_and(char::is_lowercase) => first.to_lowercase().chain(chars).collect(),

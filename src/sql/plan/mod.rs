@@ -11,6 +11,7 @@
 
 mod closest;
 mod explain;
+mod floats;
 mod lower;
 mod mistakes;
 mod optimize;
@@ -215,6 +216,9 @@ impl Planner {
 
     fn optimized(&self, query: &Query, plan: LogicalPlan) -> SqlResult<LogicalPlan> {
         let options = datafusion_expr::planner::ContextProvider::options(&self.catalog);
-        optimize::optimize(options, plan).map_err(|error| SqlError::at(place_of_query(query), plain_text(&error)))
+        let plan = optimize::optimize(options, plan)
+            .map_err(|error| SqlError::at(place_of_query(query), plain_text(&error)))?;
+        mistakes::check_literals(query, &plan)?;
+        Ok(plan)
     }
 }

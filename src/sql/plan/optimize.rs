@@ -6,6 +6,7 @@
 //! compute a state in two steps (`SingleDistinctToGroupBy`), `FilterNullJoinKeys`, since joins drop such keys themselves, and those of
 //! operators that do not exist here.
 
+use super::floats::FloatsWithDecimals;
 use crate::sql::catalog::Catalog;
 use datafusion_common::{Result as PlanResult, config::ConfigOptions};
 use datafusion_expr::{LogicalPlan, planner::ContextProvider};
@@ -50,7 +51,9 @@ pub fn plan_query(catalog: &Catalog, query: &Query) -> PlanResult<LogicalPlan> {
 /// # Errors
 /// DataFusion's, as they are.
 pub fn analyze(catalog: &Catalog, plan: LogicalPlan) -> PlanResult<LogicalPlan> {
-    Analyzer::new().execute_and_check(plan, ContextProvider::options(catalog), |_, _| {})
+    let mut analyzer = Analyzer::new();
+    analyzer.rules.insert(0, Arc::new(FloatsWithDecimals));
+    analyzer.execute_and_check(plan, ContextProvider::options(catalog), |_, _| {})
 }
 
 /// The same rows with less work.

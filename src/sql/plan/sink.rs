@@ -249,7 +249,7 @@ impl End<'_> {
                     .next("leave the mode out"))
             }
             Some(OutputMode::Complete) => Ok((OutputMode::Complete, Vec::new())),
-            Some(OutputMode::Append) if !is_append_only => Err(self.changing(plan, place)),
+            Some(OutputMode::Append) if !is_append_only => Err(self.changing(plan, place, targets, columns)),
             Some(OutputMode::Append) => Ok((OutputMode::Append, Vec::new())),
             None if is_append_only && !has_key => Ok((OutputMode::Append, Vec::new())),
             // Rows that only grow have no earlier row to take back; the last one of each key stays.
@@ -265,7 +265,7 @@ impl End<'_> {
                     Some(key) if shows && key.iter().all(|column| columns.contains(column)) => {
                         Ok((OutputMode::Update, key.clone()))
                     }
-                    _ => Err(self.changing(plan, place.filter(|_| wanted.is_some()))),
+                    _ => Err(self.changing(plan, place.filter(|_| wanted.is_some()), targets, columns)),
                 }
             }
         }
@@ -332,7 +332,7 @@ impl End<'_> {
     }
 
     /// Rows change, and the table cannot take that.
-    fn changing(&self, plan: &StreamPlan, place: Option<Span>) -> SqlError {
+    fn changing(&self, plan: &StreamPlan, place: Option<Span>, targets: &Targets, columns: &[usize]) -> SqlError {
         let table = &self.table.name;
         let cause = changing_cause(plan, self.node);
         let error = SqlError::at(
@@ -341,10 +341,7 @@ impl End<'_> {
         );
         let error = if let Some(cause) = cause { error.because(cause) } else { error };
         let key = match &self.input.properties.unique_key {
-            Some(key) if !key.is_empty() => {
-                let names: Vec<_> = key.iter().map(|&column| self.input.schema.field(column).name().as_str()).collect();
-                names.join(", ")
-            }
+            Some(key) if !key.is_empty() => self.key_names(targets, columns, key).join(", "),
             _ => "..".to_owned(),
         };
         if self.connector() == "kafka" || self.connector() == "upsert-kafka" {
