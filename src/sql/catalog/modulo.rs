@@ -40,9 +40,15 @@ impl ScalarUDFImpl for Modulo {
         Ok(ColumnarValue::Array(rem(&arrays[0], &arrays[1])?))
     }
 
-    fn simplify(&self, mut arguments: Vec<Expr>, _context: &SimplifyContext) -> PlanResult<ExprSimplifyResult> {
+    fn simplify(
+        &self,
+        mut arguments: Vec<Expr>,
+        _context: &SimplifyContext,
+    ) -> PlanResult<ExprSimplifyResult> {
         Ok(match (arguments.pop(), arguments.pop()) {
-            (Some(right), Some(left)) => ExprSimplifyResult::Simplified(binary_expr(left, Operator::Modulo, right)),
+            (Some(right), Some(left)) => {
+                ExprSimplifyResult::Simplified(binary_expr(left, Operator::Modulo, right))
+            }
             _ => ExprSimplifyResult::Original(arguments),
         })
     }

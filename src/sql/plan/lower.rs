@@ -17,7 +17,10 @@ use crate::sql::{
     catalog::{Catalog, TableScanSource},
 };
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
-use datafusion_common::{DFSchemaRef, ScalarValue, tree_node::{Transformed, TreeNode, TreeNodeRecursion}};
+use datafusion_common::{
+    DFSchemaRef, ScalarValue,
+    tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+};
 use datafusion_expr::{
     Aggregate, Expr, Filter, LogicalPlan, Projection, TableScan, Union, execution_props::ExecutionProps,
     expr::AggregateFunction as PlanAggregate, physical_planning_context::PhysicalPlanningContext,
@@ -88,7 +91,13 @@ impl Lower<'_> {
         SqlError::at(place_of_query(self.query), message)
     }
 
-    fn add(&mut self, operator: StreamOperator, inputs: Vec<StreamNodeId>, fields: Vec<FieldRef>, properties: Properties) -> StreamNodeId {
+    fn add(
+        &mut self,
+        operator: StreamOperator,
+        inputs: Vec<StreamNodeId>,
+        fields: Vec<FieldRef>,
+        properties: Properties,
+    ) -> StreamNodeId {
         let id = StreamNodeId(self.plan.nodes.len());
         let schema = Arc::new(Schema::new(fields));
         let span = place_of_query(self.query);
@@ -107,12 +116,17 @@ impl Lower<'_> {
         };
         let table = &source.definition;
         if is_changelog(table) {
-            return Err(SqlError::at(place_of_query(self.query), format!("table `{}` cannot be read yet", table.name))
-                .because("its records are changes of rows, and only tables that grow can be read")
-                .next("read the topic with 'connector' = 'kafka' and a plain format"));
+            return Err(SqlError::at(
+                place_of_query(self.query),
+                format!("table `{}` cannot be read yet", table.name),
+            )
+            .because("its records are changes of rows, and only tables that grow can be read")
+            .next("read the topic with 'connector' = 'kafka' and a plain format"));
         }
         let wanted: Vec<usize> = match &scan.projection {
-            Some(columns) => columns.iter().filter_map(|&column| source.positions.get(column).copied()).collect(),
+            Some(columns) => {
+                columns.iter().filter_map(|&column| source.positions.get(column).copied()).collect()
+            }
             None => source.positions.clone(),
         };
         let found = self.plan.nodes.iter().position(
@@ -141,10 +155,9 @@ impl Lower<'_> {
             }));
         }
         node.schema = Arc::new(Schema::new(fields));
-        node.properties.time_column = table
-            .watermark
-            .as_ref()
-            .and_then(|watermark| node.schema.fields().iter().position(|field| *field.name() == watermark.column));
+        node.properties.time_column = table.watermark.as_ref().and_then(|watermark| {
+            node.schema.fields().iter().position(|field| *field.name() == watermark.column)
+        });
         Ok(Relation { node: id, columns: at, predicate: None, schema: scan.projected_schema.clone() })
     }
 
@@ -154,9 +167,13 @@ impl Lower<'_> {
     /// If it cannot be run.
     fn physical(&self, expr: &Expr, relation: &Relation) -> SqlResult<Arc<dyn PhysicalExpr>> {
         let failed = |error: datafusion_common::DataFusionError| self.refused(&plain_text(&error));
-        let over_schema =
-            create_physical_expr(expr, &relation.schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
-                .map_err(failed)?;
+        let over_schema = create_physical_expr(
+            expr,
+            &relation.schema,
+            &ExecutionProps::new(),
+            &PhysicalPlanningContext::default(),
+        )
+        .map_err(failed)?;
         let over_node = over_schema.transform_down(|expr| {
             Ok(match expr.downcast_ref::<Column>() {
                 Some(column) => {
@@ -227,16 +244,22 @@ impl Lower<'_> {
             .unzip();
         let before = &self.node(input.node).properties;
         let output_of = |wanted: usize| {
-            columns.iter().position(|expr| expr.downcast_ref::<Column>().is_some_and(|column| column.index() == wanted))
+            columns
+                .iter()
+                .position(|expr| expr.downcast_ref::<Column>().is_some_and(|column| column.index() == wanted))
         };
         let properties = Properties {
             is_append_only: before.is_append_only,
-            unique_key: before.unique_key.as_ref().and_then(|key| key.iter().map(|&column| output_of(column)).collect()),
+            unique_key: before
+                .unique_key
+                .as_ref()
+                .and_then(|key| key.iter().map(|&column| output_of(column)).collect()),
             time_column: before.time_column.and_then(output_of),
         };
         if let Some(operator) = self.fused(input, &columns) {
             let node = &mut self.plan.nodes[input.node.0];
-            (node.operator, node.schema, node.properties) = (operator, Arc::new(Schema::new(fields)), properties);
+            (node.operator, node.schema, node.properties) =
+                (operator, Arc::new(Schema::new(fields)), properties);
             return input.node;
         }
         let operator = StreamOperator::Calc { predicate: input.predicate.clone(), columns };
@@ -246,7 +269,8 @@ impl Lower<'_> {
     /// A `Calc` and the one before it as one, unless something would be computed twice by it. The one before has no other reader, as each
     /// query makes its own.
     fn fused(&self, input: &Relation, columns: &[Arc<dyn PhysicalExpr>]) -> Option<StreamOperator> {
-        let StreamOperator::Calc { predicate: before, columns: inner } = &self.node(input.node).operator else {
+        let StreamOperator::Calc { predicate: before, columns: inner } = &self.node(input.node).operator
+        else {
             return None;
         };
         if before.is_some() && input.predicate.is_some() {
@@ -255,13 +279,17 @@ impl Lower<'_> {
         let mut uses = vec![0_usize; inner.len()];
         columns.iter().chain(&input.predicate).for_each(|expr| count_uses(expr, &mut uses));
         let is_plain = |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<Column>().is_some();
-        if inner.iter().zip(uses).any(|(expr, uses)| uses > 1 && !is_plain(expr)) || inner.iter().any(is_volatile) {
+        if inner.iter().zip(uses).any(|(expr, uses)| uses > 1 && !is_plain(expr))
+            || inner.iter().any(is_volatile)
+        {
             return None;
         }
         let replaced = |expr: &Arc<dyn PhysicalExpr>| {
             let whole = expr.clone().transform_down(|expr| {
                 Ok(match expr.downcast_ref::<Column>() {
-                    Some(column) => Transformed::new(inner[column.index()].clone(), true, TreeNodeRecursion::Jump),
+                    Some(column) => {
+                        Transformed::new(inner[column.index()].clone(), true, TreeNodeRecursion::Jump)
+                    }
                     None => Transformed::no(expr),
                 })
             });
@@ -271,7 +299,10 @@ impl Lower<'_> {
             Some(predicate) => Some(replaced(predicate)?),
             None => before.clone(),
         };
-        Some(StreamOperator::Calc { predicate, columns: columns.iter().map(replaced).collect::<Option<_>>()? })
+        Some(StreamOperator::Calc {
+            predicate,
+            columns: columns.iter().map(replaced).collect::<Option<_>>()?,
+        })
     }
 
     /// A node with just the columns of the relation, in their order.
@@ -300,7 +331,8 @@ impl Lower<'_> {
         let properties = Properties {
             is_append_only: properties.iter().all(|input| input.is_append_only),
             unique_key: None,
-            time_column: first_time.filter(|time| properties.iter().all(|input| input.time_column == Some(*time))),
+            time_column: first_time
+                .filter(|time| properties.iter().all(|input| input.time_column == Some(*time))),
         };
         let fields = union
             .schema
@@ -326,8 +358,18 @@ impl Lower<'_> {
             keys.push(needed.add(key, data_type, is_nullable));
         }
         let mut calls = Vec::with_capacity(aggregate.aggr_expr.len());
-        let names: Vec<String> = keys.iter().map(|&slot| needed.columns[slot].1.name().clone()).collect();
-        for (expr, field) in aggregate.aggr_expr.iter().zip(aggregate.schema.fields().iter().skip(keys.len())) {
+        // A key is called as the query calls it, if it does.
+        let called =
+            |(expr, field): (&Expr, &FieldRef)| matches!(expr, Expr::Column(_)).then(|| field.name().clone());
+        let names: Vec<String> = aggregate
+            .group_expr
+            .iter()
+            .zip(aggregate.schema.fields())
+            .zip(&keys)
+            .map(|(key, &slot)| called(key).unwrap_or_else(|| needed.columns[slot].1.name().clone()))
+            .collect();
+        for (expr, field) in aggregate.aggr_expr.iter().zip(aggregate.schema.fields().iter().skip(keys.len()))
+        {
             let Expr::AggregateFunction(call) = unalias(expr) else {
                 return Err(self.refused("a part of this query is no aggregate"));
             };
@@ -365,7 +407,13 @@ impl Lower<'_> {
         Ok(Relation { node, columns, predicate: None, schema: aggregate.schema.clone() })
     }
 
-    fn call(&self, call: &PlanAggregate, field: &FieldRef, input: &Relation, needed: &mut Needed) -> SqlResult<AggregateCall> {
+    fn call(
+        &self,
+        call: &PlanAggregate,
+        field: &FieldRef,
+        input: &Relation,
+        needed: &mut Needed,
+    ) -> SqlResult<AggregateCall> {
         let name = call.func.name();
         let Some(function) = self.catalog.functions().durable(name) else {
             return Err(self.refused(&format!("the aggregate `{name}` is not supported")));
@@ -373,7 +421,10 @@ impl Lower<'_> {
         let params = &call.params;
         let counts_rows = function == AggregateFunction::Count
             && !params.distinct
-            && params.args.iter().all(|arg| matches!(unalias(arg), Expr::Literal(value, _) if !value.is_null()));
+            && params
+                .args
+                .iter()
+                .all(|arg| matches!(unalias(arg), Expr::Literal(value, _) if !value.is_null()));
         let arguments = if counts_rows { &[][..] } else { &params.args[..] };
         let mut add = |expr: &Expr| -> SqlResult<usize> {
             let physical = self.physical(unalias(expr), input)?;
@@ -383,7 +434,12 @@ impl Lower<'_> {
         let arguments = arguments.iter().map(&mut add).collect::<SqlResult<Vec<_>>>()?;
         let filter = params.filter.as_deref().map(&mut add).transpose()?;
         let name_of = |slot: usize| needed.columns[slot].1.name().as_str();
-        let text = call_text(function, params.distinct, arguments.iter().map(|&slot| name_of(slot)), filter.map(name_of));
+        let text = call_text(
+            function,
+            params.distinct,
+            arguments.iter().map(|&slot| name_of(slot)),
+            filter.map(name_of),
+        );
         Ok(AggregateCall {
             function,
             arguments,
@@ -403,10 +459,9 @@ impl Lower<'_> {
     /// A name that no state of the script has.
     fn state_name(&self, kind: &str) -> String {
         let is_taken = |wanted: &str| {
-            self.plan
-                .nodes
-                .iter()
-                .any(|node| matches!(&node.operator, StreamOperator::Aggregate { name, .. } if name == wanted))
+            self.plan.nodes.iter().any(
+                |node| matches!(&node.operator, StreamOperator::Aggregate { name, .. } if name == wanted),
+            )
         };
         let first = format!("{}.{kind}", self.name);
         if !is_taken(&first) {
@@ -449,9 +504,14 @@ impl Lower<'_> {
             })
         };
         let views = self.catalog.names().filter_map(|name| self.catalog.view(name));
-        let found = find_call(self.query, is_volatile).or_else(|| views.into_iter().find_map(|view| find_call(view, is_volatile)));
-        let (name, span) = found.map_or((None, place_of_query(self.query)), |(name, span)| (Some(name), Some(span)));
-        let name = name.map_or_else(|| "a function that gives another value each time".to_owned(), |name| format!("`{name}`"));
+        let found = find_call(self.query, is_volatile)
+            .or_else(|| views.into_iter().find_map(|view| find_call(view, is_volatile)));
+        let (name, span) =
+            found.map_or((None, place_of_query(self.query)), |(name, span)| (Some(name), Some(span)));
+        let name = name.map_or_else(
+            || "a function that gives another value each time".to_owned(),
+            |name| format!("`{name}`"),
+        );
         SqlError::at(span, format!("{name} cannot stand {place}"))
             .because("a change could not be taken back, as the function gives another value each time")
             .next("compute it in the last query, from rows that only grow")
@@ -483,7 +543,12 @@ fn unalias(expr: &Expr) -> &Expr {
 }
 
 /// With the plain form of its type; a cast from that form is undone instead of cast back.
-fn plain_expr(expr: Arc<dyn PhysicalExpr>, from: &DataType, to: &DataType, input: &Schema) -> Arc<dyn PhysicalExpr> {
+fn plain_expr(
+    expr: Arc<dyn PhysicalExpr>,
+    from: &DataType,
+    to: &DataType,
+    input: &Schema,
+) -> Arc<dyn PhysicalExpr> {
     if from == to {
         return expr;
     }

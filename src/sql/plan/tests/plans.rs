@@ -150,10 +150,10 @@ fn an_aggregate_of_an_aggregate() {
          INSERT INTO histogram SELECT n, count(*) FROM per_user GROUP BY n;
          INSERT INTO screen SELECT 'all', max(n) FROM per_user EMIT COMPLETE;",
         &expect![[r#"
-              Sink histogram: count(*) AS n, count(*) AS users (update by (count(*)))
-                Aggregate histogram.aggregate-2: count(*) by (count(*))
-                    rows: change, key (count(*))
-                    state: one row per (count(*)), kept for ever
+              Sink histogram: n, count(*) AS users (update by (n))
+                Aggregate histogram.aggregate-2: count(*) by (n)
+                    rows: change, key (n)
+                    state: one row per (n), kept for ever
                   Aggregate histogram.aggregate: count(*) by (bidder)
                       rows: change, key (bidder)
                       state: one row per (bidder), kept for ever

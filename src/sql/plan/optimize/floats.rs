@@ -3,18 +3,17 @@
 //! Owns one rule. Invariant: what meets a DOUBLE is computed and compared as DOUBLE, as in other databases. DataFusion would make decimals
 //! of both, and fail for each number that a decimal cannot hold; `0.5` is a decimal, so this would be met often.
 
+use arrow::datatypes::DataType;
+use datafusion_common::DFSchema;
 use datafusion_common::{
     Result as PlanResult,
     config::ConfigOptions,
     tree_node::{Transformed, TreeNode},
 };
 use datafusion_expr::{
-    Between, BinaryExpr, Expr, ExprSchemable, LogicalPlan, cast,
-    expr_rewriter::NamePreserver,
+    Between, BinaryExpr, Expr, ExprSchemable, LogicalPlan, cast, expr_rewriter::NamePreserver,
     utils::merge_schema,
 };
-use arrow::datatypes::DataType;
-use datafusion_common::DFSchema;
 use datafusion_optimizer::AnalyzerRule;
 
 /// Runs before types are made to agree.
@@ -61,5 +60,9 @@ fn is_mixed<const N: usize>(parts: [&Expr; N], schema: &DFSchema) -> bool {
 }
 
 fn double(expr: Expr, schema: &DFSchema) -> Expr {
-    if expr.get_type(schema).is_ok_and(|data_type| data_type.is_decimal()) { cast(expr, DataType::Float64) } else { expr }
+    if expr.get_type(schema).is_ok_and(|data_type| data_type.is_decimal()) {
+        cast(expr, DataType::Float64)
+    } else {
+        expr
+    }
 }
