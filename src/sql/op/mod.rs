@@ -25,4 +25,4 @@ pub use partial::PartialAggregate;
 pub use union::Union;
 pub use watermark::Watermark;
 
-pub(crate) use {assign_windows::times_ms, calc::failed};
+pub(crate) use assign_windows::times_ms;

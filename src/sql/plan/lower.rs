@@ -5,6 +5,7 @@
 //! plain types (no views, no dictionaries); filters and projections that follow each other are one `Calc`.
 
 use super::{
+    explain::{call_text, expr_text},
     mistakes::plain_text,
     place::{find_call, place_of_query},
     stream_plan::{Properties, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
@@ -16,7 +17,10 @@ use crate::sql::{
     catalog::{Catalog, TableScanSource},
 };
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
-use datafusion_common::{DFSchemaRef, ScalarValue, tree_node::{Transformed, TreeNode}};
+use datafusion_common::{
+    DFSchemaRef, ScalarValue,
+    tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+};
 use datafusion_expr::{
     Aggregate, Expr, Filter, LogicalPlan, Projection, TableScan, Union, execution_props::ExecutionProps,
     expr::AggregateFunction as PlanAggregate, physical_planning_context::PhysicalPlanningContext,
@@ -87,7 +91,13 @@ impl Lower<'_> {
         SqlError::at(place_of_query(self.query), message)
     }
 
-    fn add(&mut self, operator: StreamOperator, inputs: Vec<StreamNodeId>, fields: Vec<FieldRef>, properties: Properties) -> StreamNodeId {
+    fn add(
+        &mut self,
+        operator: StreamOperator,
+        inputs: Vec<StreamNodeId>,
+        fields: Vec<FieldRef>,
+        properties: Properties,
+    ) -> StreamNodeId {
         let id = StreamNodeId(self.plan.nodes.len());
         let schema = Arc::new(Schema::new(fields));
         let span = place_of_query(self.query);
@@ -106,12 +116,17 @@ impl Lower<'_> {
         };
         let table = &source.definition;
         if is_changelog(table) {
-            return Err(SqlError::at(place_of_query(self.query), format!("table `{}` cannot be read yet", table.name))
-                .because("its records are changes of rows, and only tables that grow can be read")
-                .next("read the topic with 'connector' = 'kafka' and a plain format"));
+            return Err(SqlError::at(
+                place_of_query(self.query),
+                format!("table `{}` cannot be read yet", table.name),
+            )
+            .because("its records are changes of rows, and only tables that grow can be read")
+            .next("read the topic with 'connector' = 'kafka' and a plain format"));
         }
         let wanted: Vec<usize> = match &scan.projection {
-            Some(columns) => columns.iter().filter_map(|&column| source.positions.get(column).copied()).collect(),
+            Some(columns) => {
+                columns.iter().filter_map(|&column| source.positions.get(column).copied()).collect()
+            }
             None => source.positions.clone(),
         };
         let found = self.plan.nodes.iter().position(
@@ -140,10 +155,9 @@ impl Lower<'_> {
             }));
         }
         node.schema = Arc::new(Schema::new(fields));
-        node.properties.time_column = table
-            .watermark
-            .as_ref()
-            .and_then(|watermark| node.schema.fields().iter().position(|field| *field.name() == watermark.column));
+        node.properties.time_column = table.watermark.as_ref().and_then(|watermark| {
+            node.schema.fields().iter().position(|field| *field.name() == watermark.column)
+        });
         Ok(Relation { node: id, columns: at, predicate: None, schema: scan.projected_schema.clone() })
     }
 
@@ -153,14 +167,18 @@ impl Lower<'_> {
     /// If it cannot be run.
     fn physical(&self, expr: &Expr, relation: &Relation) -> SqlResult<Arc<dyn PhysicalExpr>> {
         let failed = |error: datafusion_common::DataFusionError| self.refused(&plain_text(&error));
-        let over_schema =
-            create_physical_expr(expr, &relation.schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
-                .map_err(failed)?;
+        let over_schema = create_physical_expr(
+            expr,
+            &relation.schema,
+            &ExecutionProps::new(),
+            &PhysicalPlanningContext::default(),
+        )
+        .map_err(failed)?;
         let over_node = over_schema.transform_down(|expr| {
             Ok(match expr.downcast_ref::<Column>() {
                 Some(column) => {
                     let mapped = self.column(relation, column.index());
-                    Transformed::new(mapped, true, datafusion_common::tree_node::TreeNodeRecursion::Jump)
+                    Transformed::new(mapped, true, TreeNodeRecursion::Jump)
                 }
                 None => Transformed::no(expr),
             })
@@ -226,15 +244,65 @@ impl Lower<'_> {
             .unzip();
         let before = &self.node(input.node).properties;
         let output_of = |wanted: usize| {
-            columns.iter().position(|expr| expr.downcast_ref::<Column>().is_some_and(|column| column.index() == wanted))
+            columns
+                .iter()
+                .position(|expr| expr.downcast_ref::<Column>().is_some_and(|column| column.index() == wanted))
         };
         let properties = Properties {
             is_append_only: before.is_append_only,
-            unique_key: before.unique_key.as_ref().and_then(|key| key.iter().map(|&column| output_of(column)).collect()),
+            unique_key: before
+                .unique_key
+                .as_ref()
+                .and_then(|key| key.iter().map(|&column| output_of(column)).collect()),
             time_column: before.time_column.and_then(output_of),
         };
+        if let Some(operator) = self.fused(input, &columns) {
+            let node = &mut self.plan.nodes[input.node.0];
+            (node.operator, node.schema, node.properties) =
+                (operator, Arc::new(Schema::new(fields)), properties);
+            return input.node;
+        }
         let operator = StreamOperator::Calc { predicate: input.predicate.clone(), columns };
         self.add(operator, vec![input.node], fields, properties)
+    }
+
+    /// A `Calc` and the one before it as one, unless something would be computed twice by it. The one before has no other reader, as each
+    /// query makes its own.
+    fn fused(&self, input: &Relation, columns: &[Arc<dyn PhysicalExpr>]) -> Option<StreamOperator> {
+        let StreamOperator::Calc { predicate: before, columns: inner } = &self.node(input.node).operator
+        else {
+            return None;
+        };
+        if before.is_some() && input.predicate.is_some() {
+            return None;
+        }
+        let mut uses = vec![0_usize; inner.len()];
+        columns.iter().chain(&input.predicate).for_each(|expr| count_uses(expr, &mut uses));
+        let is_plain = |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<Column>().is_some();
+        if inner.iter().zip(uses).any(|(expr, uses)| uses > 1 && !is_plain(expr))
+            || inner.iter().any(is_volatile)
+        {
+            return None;
+        }
+        let replaced = |expr: &Arc<dyn PhysicalExpr>| {
+            let whole = expr.clone().transform_down(|expr| {
+                Ok(match expr.downcast_ref::<Column>() {
+                    Some(column) => {
+                        Transformed::new(inner[column.index()].clone(), true, TreeNodeRecursion::Jump)
+                    }
+                    None => Transformed::no(expr),
+                })
+            });
+            whole.map(|transformed| transformed.data).ok()
+        };
+        let predicate = match &input.predicate {
+            Some(predicate) => Some(replaced(predicate)?),
+            None => before.clone(),
+        };
+        Some(StreamOperator::Calc {
+            predicate,
+            columns: columns.iter().map(replaced).collect::<Option<_>>()?,
+        })
     }
 
     /// A node with just the columns of the relation, in their order.
@@ -263,7 +331,8 @@ impl Lower<'_> {
         let properties = Properties {
             is_append_only: properties.iter().all(|input| input.is_append_only),
             unique_key: None,
-            time_column: first_time.filter(|time| properties.iter().all(|input| input.time_column == Some(*time))),
+            time_column: first_time
+                .filter(|time| properties.iter().all(|input| input.time_column == Some(*time))),
         };
         let fields = union
             .schema
@@ -284,10 +353,23 @@ impl Lower<'_> {
             if matches!(expr, Expr::GroupingSet(_)) {
                 return Err(self.refused("GROUPING SETS, CUBE and ROLLUP are not supported"));
             }
-            keys.push(needed.add(self.physical(unalias(expr), &input)?, field.clone()));
+            let key = self.physical(unalias(expr), &input)?;
+            let (data_type, is_nullable) = (field.data_type().clone(), field.is_nullable());
+            keys.push(needed.add(key, data_type, is_nullable));
         }
         let mut calls = Vec::with_capacity(aggregate.aggr_expr.len());
-        for (expr, field) in aggregate.aggr_expr.iter().zip(aggregate.schema.fields().iter().skip(keys.len())) {
+        // A key is called as the query calls it, if it does.
+        let called =
+            |(expr, field): (&Expr, &FieldRef)| matches!(expr, Expr::Column(_)).then(|| field.name().clone());
+        let names: Vec<String> = aggregate
+            .group_expr
+            .iter()
+            .zip(aggregate.schema.fields())
+            .zip(&keys)
+            .map(|(key, &slot)| called(key).unwrap_or_else(|| needed.columns[slot].1.name().clone()))
+            .collect();
+        for (expr, field) in aggregate.aggr_expr.iter().zip(aggregate.schema.fields().iter().skip(keys.len()))
+        {
             let Expr::AggregateFunction(call) = unalias(expr) else {
                 return Err(self.refused("a part of this query is no aggregate"));
             };
@@ -313,11 +395,11 @@ impl Lower<'_> {
             unique_key: Some((0..keys.len()).collect()),
             time_column: None,
         };
-        let fields: Vec<_> = aggregate
-            .schema
-            .fields()
+        let fields: Vec<_> = names
             .iter()
-            .map(|field| Arc::new(Field::new(field.name(), plain(field.data_type()), field.is_nullable())))
+            .chain(calls.iter().map(|call| &call.name))
+            .zip(aggregate.schema.fields())
+            .map(|(name, field)| Arc::new(Field::new(name, plain(field.data_type()), field.is_nullable())))
             .collect();
         let name = self.state_name("aggregate");
         let columns = (0..fields.len()).collect();
@@ -325,7 +407,13 @@ impl Lower<'_> {
         Ok(Relation { node, columns, predicate: None, schema: aggregate.schema.clone() })
     }
 
-    fn call(&self, call: &PlanAggregate, field: &FieldRef, input: &Relation, needed: &mut Needed) -> SqlResult<AggregateCall> {
+    fn call(
+        &self,
+        call: &PlanAggregate,
+        field: &FieldRef,
+        input: &Relation,
+        needed: &mut Needed,
+    ) -> SqlResult<AggregateCall> {
         let name = call.func.name();
         let Some(function) = self.catalog.functions().durable(name) else {
             return Err(self.refused(&format!("the aggregate `{name}` is not supported")));
@@ -333,21 +421,32 @@ impl Lower<'_> {
         let params = &call.params;
         let counts_rows = function == AggregateFunction::Count
             && !params.distinct
-            && params.args.iter().all(|arg| matches!(unalias(arg), Expr::Literal(value, _) if !value.is_null()));
+            && params
+                .args
+                .iter()
+                .all(|arg| matches!(unalias(arg), Expr::Literal(value, _) if !value.is_null()));
         let arguments = if counts_rows { &[][..] } else { &params.args[..] };
         let mut add = |expr: &Expr| -> SqlResult<usize> {
             let physical = self.physical(unalias(expr), input)?;
             let (data_type, is_nullable) = self.type_of(&physical, input)?;
-            let field = Arc::new(Field::new(expr.schema_name().to_string(), data_type, is_nullable));
-            Ok(needed.add(physical, field))
+            Ok(needed.add(physical, data_type, is_nullable))
         };
+        let arguments = arguments.iter().map(&mut add).collect::<SqlResult<Vec<_>>>()?;
+        let filter = params.filter.as_deref().map(&mut add).transpose()?;
+        let name_of = |slot: usize| needed.columns[slot].1.name().as_str();
+        let text = call_text(
+            function,
+            params.distinct,
+            arguments.iter().map(|&slot| name_of(slot)),
+            filter.map(name_of),
+        );
         Ok(AggregateCall {
             function,
-            arguments: arguments.iter().map(&mut add).collect::<SqlResult<_>>()?,
-            filter: params.filter.as_deref().map(&mut add).transpose()?,
+            arguments,
+            filter,
             is_distinct: params.distinct,
             data_type: plain(field.data_type()),
-            name: field.name().clone(),
+            name: text,
         })
     }
 
@@ -360,10 +459,9 @@ impl Lower<'_> {
     /// A name that no state of the script has.
     fn state_name(&self, kind: &str) -> String {
         let is_taken = |wanted: &str| {
-            self.plan
-                .nodes
-                .iter()
-                .any(|node| matches!(&node.operator, StreamOperator::Aggregate { name, .. } if name == wanted))
+            self.plan.nodes.iter().any(
+                |node| matches!(&node.operator, StreamOperator::Aggregate { name, .. } if name == wanted),
+            )
         };
         let first = format!("{}.{kind}", self.name);
         if !is_taken(&first) {
@@ -406,9 +504,14 @@ impl Lower<'_> {
             })
         };
         let views = self.catalog.names().filter_map(|name| self.catalog.view(name));
-        let found = find_call(self.query, is_volatile).or_else(|| views.into_iter().find_map(|view| find_call(view, is_volatile)));
-        let (name, span) = found.map_or((None, place_of_query(self.query)), |(name, span)| (Some(name), Some(span)));
-        let name = name.map_or_else(|| "a function that gives another value each time".to_owned(), |name| format!("`{name}`"));
+        let found = find_call(self.query, is_volatile)
+            .or_else(|| views.into_iter().find_map(|view| find_call(view, is_volatile)));
+        let (name, span) =
+            found.map_or((None, place_of_query(self.query)), |(name, span)| (Some(name), Some(span)));
+        let name = name.map_or_else(
+            || "a function that gives another value each time".to_owned(),
+            |name| format!("`{name}`"),
+        );
         SqlError::at(span, format!("{name} cannot stand {place}"))
             .because("a change could not be taken back, as the function gives another value each time")
             .next("compute it in the last query, from rows that only grow")
@@ -421,11 +524,12 @@ struct Needed {
 }
 
 impl Needed {
-    fn add(&mut self, expr: Arc<dyn PhysicalExpr>, field: FieldRef) -> usize {
+    fn add(&mut self, expr: Arc<dyn PhysicalExpr>, data_type: DataType, is_nullable: bool) -> usize {
         if let Some(at) = self.columns.iter().position(|(other, _)| other.as_ref() == expr.as_ref()) {
             return at;
         }
-        self.columns.push((expr, field));
+        let name = expr_text(&expr);
+        self.columns.push((expr, Arc::new(Field::new(name, data_type, is_nullable))));
         self.columns.len() - 1
     }
 }
@@ -439,7 +543,12 @@ fn unalias(expr: &Expr) -> &Expr {
 }
 
 /// With the plain form of its type; a cast from that form is undone instead of cast back.
-fn plain_expr(expr: Arc<dyn PhysicalExpr>, from: &DataType, to: &DataType, input: &Schema) -> Arc<dyn PhysicalExpr> {
+fn plain_expr(
+    expr: Arc<dyn PhysicalExpr>,
+    from: &DataType,
+    to: &DataType,
+    input: &Schema,
+) -> Arc<dyn PhysicalExpr> {
     if from == to {
         return expr;
     }
@@ -449,6 +558,13 @@ fn plain_expr(expr: Arc<dyn PhysicalExpr>, from: &DataType, to: &DataType, input
         return cast.expr().clone();
     }
     Arc::new(CastExpr::new(expr, to.clone(), None))
+}
+
+fn count_uses(expr: &Arc<dyn PhysicalExpr>, uses: &mut [usize]) {
+    match expr.downcast_ref::<Column>() {
+        Some(column) => uses[column.index()] += 1,
+        None => expr.children().into_iter().for_each(|part| count_uses(part, uses)),
+    }
 }
 
 fn is_volatile(expr: &Arc<dyn PhysicalExpr>) -> bool {
