@@ -4,6 +4,10 @@
 //! first that fails is the mistake. Knows no stream. Invariants: the text of DataFusion's errors is shown only if nothing better is known,
 //! and never the debug form of anything.
 
+mod literals;
+
+pub use literals::check_literals;
+
 use super::{
     closest,
     optimize::{plan_query, sql_to_rel},
@@ -12,18 +16,15 @@ use super::{
 };
 use crate::sql::{Span, SqlError, catalog::Catalog};
 use arrow::datatypes::{DataType, Field};
-use datafusion_common::{
-    DFSchema, DataFusionError, Result as PlanResult,
-    tree_node::{TreeNode, TreeNodeRecursion},
-};
+use datafusion_common::{DFSchema, DataFusionError, Result as PlanResult};
 use datafusion_expr::{Expr as PlanExpr, ExprSchemable, LogicalPlan, simplify::SimplifyContext};
 use datafusion_optimizer::simplify_expressions::ExprSimplifier;
 use datafusion_sql::{
     planner::PlannerContext,
     sqlparser::ast::{
         BinaryOperator, Cte, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
-        Query, Select, SelectItem, SetExpr, TableFactor, Value, Visit, Visitor, WildcardAdditionalOptions,
-        With, helpers::attached_token::AttachedToken, visit_expressions,
+        Query, Select, SelectItem, SetExpr, TableFactor, Visit, Visitor, WildcardAdditionalOptions, With,
+        helpers::attached_token::AttachedToken, visit_expressions,
     },
 };
 use std::{ops::ControlFlow, sync::Arc};
@@ -450,39 +451,6 @@ fn find_column(query: &Query, name: &str) -> Option<Span> {
 fn unknown_mistake(query: &Query, error: &DataFusionError) -> SqlError {
     let span = error.diagnostic().and_then(|diagnostic| diagnostic.span).and_then(Span::of);
     SqlError::at(span.or_else(|| place_of_query(query)), plain_text(error))
-}
-
-/// The refusal of a text that is compared with, or converted to, what it can never be, such as `n > 'many'`.
-///
-/// # Errors
-/// The first such text.
-pub fn check_literals(query: &Query, plan: &LogicalPlan) -> Result<(), SqlError> {
-    let mut wrong = None;
-    // The closures do not fail, and nothing is lost if a part of the plan is not looked at.
-    let _ = plan.apply(|node| {
-        node.apply_expressions(|expr| {
-            expr.apply(|part| {
-                if let PlanExpr::Cast(cast) = part
-                    && let PlanExpr::Literal(value, _) = cast.expr.as_ref()
-                    && let Some(text) = value.try_as_str().flatten()
-                    && value.cast_to(cast.field.data_type()).is_err()
-                {
-                    wrong = wrong.take().or(Some((text.to_owned(), type_name(cast.field.data_type()))));
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
-    });
-    let Some((text, data_type)) = wrong else { return Ok(()) };
-    let is_meant = |expr: &Expr| match expr {
-        Expr::Value(value) => matches!(&value.value, Value::SingleQuotedString(found) if *found == text),
-        _ => false,
-    };
-    let found = visit_expressions(query, |expr| {
-        if is_meant(expr) { ControlFlow::Break(place_of(expr)) } else { ControlFlow::Continue(()) }
-    });
-    let span = found.break_value().flatten().or_else(|| place_of_query(query));
-    Err(SqlError::at(span, format!("'{text}' is no {data_type}")))
 }
 
 /// The first sentence of an error, without the words of its layers.

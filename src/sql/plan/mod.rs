@@ -150,8 +150,9 @@ impl Planner {
                 .map_err(|error| SqlError::at(span, plain_text(&error)))?;
         }
         // A view that no query reads is checked too.
-        optimize::analyze(&self.catalog, plan.clone())
+        let analyzed = optimize::analyze(&self.catalog, plan.clone())
             .map_err(|error| explain_mistake(&self.catalog, &query, &error))?;
+        mistakes::check_literals(&query, &analyzed)?;
         self.catalog.insert_view(&name, span, Arc::from(query), plan, on_existing == OnExisting::Replace)
     }
 
@@ -242,10 +243,9 @@ impl Planner {
     }
 
     fn optimized(&self, query: &Query, plan: LogicalPlan) -> SqlResult<LogicalPlan> {
-        let options = datafusion_expr::planner::ContextProvider::options(&self.catalog);
-        let plan = optimize::optimize(options, plan)
-            .map_err(|error| SqlError::at(place_of_query(query), plain_text(&error)))?;
         mistakes::check_literals(query, &plan)?;
-        Ok(plan)
+        let options = datafusion_expr::planner::ContextProvider::options(&self.catalog);
+        optimize::optimize(options, plan)
+            .map_err(|error| SqlError::at(place_of_query(query), plain_text(&error)))
     }
 }

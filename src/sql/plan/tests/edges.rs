@@ -46,10 +46,10 @@ fn the_same_column_twice() {
     check(
         "INSERT INTO wide SELECT channel, channel, url, channel FROM bid;",
         &expect![[r#"
-          Sink wide: channel AS a, channel AS b, url AS c, channel AS d (append)
-            Source bid: channel, url
-                rows: only added
-    "#]],
+              Sink wide: channel AS a, channel AS b, url AS c, channel AS d (append)
+                Source bid: channel, url
+                    rows: only added
+        "#]],
     );
 }
 
