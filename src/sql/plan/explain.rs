@@ -90,6 +90,9 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
             }
         }
         StreamOperator::Union => "Union".to_owned(),
+        StreamOperator::Unnest { list, .. } => {
+            format!("Unnest: {}", input.map_or("", |input| input.field(*list).name()))
+        }
         StreamOperator::Aggregate { name, keys, calls } => {
             let calls: Vec<_> = calls.iter().map(|call| call.name.as_str()).collect();
             let by = if keys.is_empty() {
