@@ -8,7 +8,7 @@ use super::{
     agg::AggregateCall,
     connector::{Connector, Format, Generator, KafkaTable},
     format::{RecordColumn, RecordDecoder, RecordFormat},
-    op::{Aggregate, Aggregation, Calc, CalcPlan, PartialAggregate, Takes, Union},
+    op::{Aggregate, Aggregation, Calc, CalcPlan, PartialAggregate, Takes, Union, Unnest},
     plan::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
     rows::{KeyFormat, RowFormat, RowsFormat},
     sink::{
@@ -64,6 +64,12 @@ impl Builder<'_> {
                 let factory: Factory =
                     Arc::new(move |_| Box::new(Union { schema: schema.clone(), is_append_only }));
                 self.add(&operation, "union", node, Role::Operator(factory))
+            }
+            StreamOperator::Unnest { list, columns, keeps_null } => {
+                let (columns, schema) = (columns.clone(), node.schema.clone());
+                let unnest = Unnest { list: *list, columns, keeps_null: *keeps_null, schema };
+                let factory: Factory = Arc::new(move |_| Box::new(unnest.clone()));
+                self.add(&operation, "unnest", node, Role::Operator(factory))
             }
             StreamOperator::Aggregate { name, keys, calls } => self.aggregate(&operation, node, name, keys, calls),
             StreamOperator::Sink { table, mode, columns, .. } => {

@@ -69,7 +69,7 @@ fn moved(expression: &Arc<dyn PhysicalExpr>, read: &[usize]) -> Result<Arc<dyn P
 }
 
 /// What a failure of an expression says to the person who looks at the record.
-pub(crate) fn failed(e: &DataFusionError) -> Error {
+fn failed(e: &DataFusionError) -> Error {
     match e.find_root() {
         DataFusionError::ArrowError(e, _) => Error::Row(arrow_text(e)),
         DataFusionError::Execution(what) => Error::Row(what.clone()),

@@ -14,6 +14,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod union;
+mod unnest;
 mod watermark;
 
 pub use aggregate::{Aggregate, Takes};
@@ -23,6 +24,7 @@ pub use calc::{Calc, CalcPlan};
 pub use exchange::ByColumns;
 pub use partial::PartialAggregate;
 pub use union::Union;
+pub use unnest::Unnest;
 pub use watermark::Watermark;
 
-pub(crate) use {assign_windows::times_ms, calc::failed};
+pub(crate) use assign_windows::times_ms;

@@ -133,3 +133,17 @@ SELECT 1;",
         assert!(told.contains(part), "`{part}` is missing:\n{told}");
     }
 }
+
+#[test]
+fn a_list_becomes_rows() {
+    let mut driver = driver(
+        "CREATE TABLE lines (line STRING, n INT) WITH ('connector' = 'kafka', 'topic' = 'lines', 'format' = 'json');
+         CREATE TABLE words (word STRING, n INT) WITH ('connector' = 'kafka', 'topic' = 'words', 'format' = 'json');
+         INSERT INTO words SELECT * FROM (SELECT unnest(string_to_array(line, ' ')) AS word, n FROM lines) WHERE word <> 'not';",
+    );
+    let rows = [r#"{"line":"to be or","n":1}"#, r#"{"n":2}"#, r#"{"line":"not to","n":3}"#];
+    let expected = [("to", 1), ("be", 1), ("or", 1), ("to", 3)];
+    let expected: String =
+        expected.iter().map(|(word, n)| format!("words | - | {{\"word\":\"{word}\",\"n\":{n}}}\n")).collect();
+    assert_eq!(driver.batch(&input("lines", &rows)).unwrap().to_string(), expected);
+}
