@@ -36,7 +36,7 @@ impl Lower<'_> {
         });
         let fields: Vec<_> = fields.collect();
         let width = fields.len();
-        let keeps_null = unnest.options.preserve_nulls;
+        let keeps_null = unnest.options.preserve_nulls();
         let operator = StreamOperator::Unnest { list: *list, columns, keeps_null };
         let node = self.add(operator, vec![node], fields, properties);
         let columns = (0..width).collect();
