@@ -1,4 +1,4 @@
--- Counts the words of the topic `lines`, one word a line, and writes each new count to the topic `counts`.
+-- Counts the words of the topic `lines`, whatever their case, and writes each new count to the topic `counts`.
 --
 --   kafka-topics.sh --bootstrap-server localhost:9092 --create --topic lines
 --   kafka-topics.sh --bootstrap-server localhost:9092 --create --topic counts --config cleanup.policy=compact
@@ -10,6 +10,6 @@ CREATE TABLE counts (word STRING, n BIGINT, PRIMARY KEY (word) NOT ENFORCED) WIT
     'connector' = 'upsert-kafka', 'topic' = 'counts', 'key.format' = 'json', 'value.format' = 'json');
 
 CREATE VIEW words AS
-SELECT lower(line) AS word FROM lines WHERE line <> '';
+SELECT unnest(string_to_array(lower(line), ' ')) AS word FROM lines;
 
-INSERT INTO counts SELECT word, count(*) FROM words GROUP BY word;
+INSERT INTO counts SELECT word, count(*) FROM words WHERE word <> '' GROUP BY word;

@@ -120,8 +120,9 @@ pub(super) fn settings(script: &Script, name: &Path, invocation: &Invocation) ->
 pub(super) fn run(options: &Options, invocation: &Invocation, out: &mut dyn Write) -> Result {
     logging::init(options.args.log_format.parse()?, options.args.log_level.as_deref())?;
     let script = read(&options.file)?;
-    for answer in script.answers() {
-        writeln!(out, "{answer}").map_err(Error::io("writing the answer"))?;
+    if !script.answers().is_empty() {
+        let answers = script.answers().join("\n\n");
+        writeln!(out, "{answers}").map_err(Error::io("writing the answers"))?;
     }
     if !script.has_outputs() {
         return Ok(());

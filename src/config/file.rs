@@ -147,6 +147,12 @@ impl ConfigFile {
         command.mut_subcommands(|subcommand| self.defaults(subcommand))
     }
 
+    /// Whether there is a setting of this name.
+    #[must_use]
+    pub fn is_setting(name: &str) -> bool {
+        known().iter().any(|arg| arg.get_long() == Some(name))
+    }
+
     /// What it says of a setting, by the name of its flag.
     #[must_use]
     pub fn setting(&self, name: &str) -> Option<&str> {

@@ -5,7 +5,7 @@
 //! `INSERT`s write is computed in one topology, so each batch of all of them is one transaction.
 
 use super::{
-    SourceText, Span, SqlError, SqlResult, build,
+    SourceText, Span, SqlError, SqlOption, SqlResult, build,
     connector::{Connector, KafkaTable},
     parse::{CreateTable, ExplainKind, Insert, Show, Statement, parse, type_name},
     plan::{self, Planner, stream_plan::StreamPlan},
@@ -37,8 +37,8 @@ const BOOTSTRAP: &str = "127.0.0.1:9092";
 pub struct Script {
     text: SourceText,
     plan: StreamPlan,
-    /// `SET`: names and values of settings.
-    settings: Vec<(String, String, Span)>,
+    /// `SET`, in order.
+    settings: Vec<Setting>,
     /// The topics that are read or written.
     topics: Vec<KafkaTable>,
     answers: Vec<String>,
@@ -81,7 +81,13 @@ impl Script {
         if mistakes.is_empty() {
             return Ok(script);
         }
-        let shown: Vec<String> = mistakes.iter().map(|mistake| mistake.shown_in(&script.text)).collect();
+        let mut shown: Vec<String> = vec![];
+        for mistake in mistakes.iter().map(|mistake| mistake.shown_in(&script.text)) {
+            // A table that is wrong is found again by what uses it.
+            if !shown.contains(&mistake) {
+                shown.push(mistake);
+            }
+        }
         Err(Error::Plan(shown.join("\n")))
     }
 
@@ -130,10 +136,20 @@ impl Script {
     /// # Errors
     /// If there is no such setting, or it cannot have its value.
     pub(crate) fn set(&self, file: &mut ConfigFile) -> Result {
-        for (name, value, span) in &self.settings {
-            let line = usize::try_from(span.line).unwrap_or(0);
-            let added = file.add(name, value, line);
-            added.map_err(|what| SqlError::at(*span, what).into_error(&self.text))?;
+        for Setting { name, value, key_span, value_span } in &self.settings {
+            let line = usize::try_from(key_span.line).unwrap_or(0);
+            let added = file.add(name, value, line).map_err(|what| {
+                if ConfigFile::is_setting(name) {
+                    return SqlError::at(*value_span, what);
+                }
+                match what.split_once("; ") {
+                    Some((what, meant)) if meant.starts_with("did") => SqlError::at(*key_span, what).next(meant),
+                    _ => SqlError::at(*key_span, format!("`{name}` is not a setting")).next(
+                        "settings have the names of the flags of `tidegate run`; a property of the Kafka client is an option of a table: 'properties.<name>'",
+                    ),
+                }
+            });
+            added.map_err(|mistake| mistake.into_error(&self.text))?;
         }
         Ok(())
     }
@@ -166,6 +182,16 @@ impl Script {
     }
 }
 
+/// A setting by the name of its flag.
+#[derive(Debug)]
+struct Setting {
+    name: String,
+    value: String,
+    /// Where its key and its value stand.
+    key_span: Span,
+    value_span: Span,
+}
+
 /// A script while its statements are taken.
 struct Reading {
     planner: Planner,
@@ -181,12 +207,12 @@ impl Reading {
             Statement::Insert(insert) => self.insert(insert),
             Statement::StatementSet(set) => set.inserts.iter().try_for_each(|insert| self.insert(insert)),
             Statement::Set { key, option } => {
-                self.script.settings.push(setting(key, &option.value, option.value_span)?);
+                self.script.settings.push(setting(key, option)?);
                 Ok(())
             }
             Statement::Reset { key, .. } => {
                 let is_other = |name: &str| key.as_ref().is_some_and(|key| key.text != name);
-                self.script.settings.retain(|(name, ..)| is_other(name));
+                self.script.settings.retain(|setting| is_other(&setting.name));
                 Ok(())
             }
             Statement::Show { what, .. } => {
@@ -213,8 +239,10 @@ impl Reading {
     }
 
     fn create_table(&mut self, create: &CreateTable) -> SqlResult {
-        Connector::of(&create.definition)?;
-        self.planner.declare_table(create.clone())
+        let connector = Connector::of(&create.definition);
+        // It is there all the same, so that a wrong option does not make each use of the table a mistake.
+        self.planner.declare_table(create.clone())?;
+        connector.map(drop)
     }
 
     fn insert(&mut self, insert: &Insert) -> SqlResult {
@@ -262,13 +290,14 @@ impl Reading {
 
     fn shown(&self, what: Show) -> String {
         let catalog = self.planner.catalog();
-        match what {
+        let shown = match what {
             Show::Tables => catalog.names().collect::<Vec<_>>().join("\n"),
             Show::Views => {
                 catalog.names().filter(|name| catalog.view(name).is_some()).collect::<Vec<_>>().join("\n")
             }
             Show::Functions => catalog.function_names().join("\n"),
-        }
+        };
+        if shown.is_empty() { "(none)".to_owned() } else { shown }
     }
 
     fn described(&self, name: &str) -> Option<String> {
@@ -295,23 +324,41 @@ fn topics_of(plan: &StreamPlan) -> Vec<KafkaTable> {
     plan.tables().filter_map(topic).collect()
 }
 
+/// Settings of Flink that cannot be taken: name, reason, next step.
+const NOT_HERE: [(&str, &str, &str); 4] = [
+    (
+        "parallelism.default",
+        "the number of processes is not a setting of a script",
+        "start as many processes as you want, and choose their worker threads: SET 'threads' = '2'",
+    ),
+    ("table.exec.state.ttl", "state has no time to live, as answers would change with it", "leave it out"),
+    ("table.local-time-zone", "times without a zone are in UTC", "leave it out"),
+    (
+        "execution.runtime-mode",
+        "a script runs until it is told to end",
+        "leave it out, or start with --available-now: it then ends at what is there at the start",
+    ),
+];
+
 /// A setting by the name of its flag: also those of Flink that mean the same.
-fn setting(key: &str, value: &str, span: Span) -> SqlResult<(String, String, Span)> {
-    let wrong = |what: &str, next: &str| Err(SqlError::at(span, what.to_owned()).next(next.to_owned()));
-    Ok(match key {
+fn setting(key: &str, option: &SqlOption) -> SqlResult<Setting> {
+    let SqlOption { value, key_span, value_span } = option;
+    if let Some((_, reason, next)) = NOT_HERE.iter().find(|(name, ..)| *name == key) {
+        let mistake = SqlError::at(*key_span, format!("the setting '{key}' is not supported"));
+        return Err(mistake.because(*reason).next(*next));
+    }
+    let (name, value) = match key {
         "execution.checkpointing.interval" => match milliseconds(value) {
-            Some(ms) => ("batch-interval-ms".to_owned(), ms.to_string(), span),
-            None => return wrong(&format!("'{value}' is no length of time"), "write '1 s' or '500 ms'"),
+            Some(ms) => ("batch-interval-ms", ms.to_string()),
+            None => {
+                return Err(SqlError::at(*value_span, format!("'{value}' is no length of time"))
+                    .next("write '1 s' or '500 ms'"));
+            }
         },
-        "pipeline.name" => ("application-id".to_owned(), value.to_owned(), span),
-        "parallelism.default" => {
-            return wrong(
-                "the number of processes is not a setting of a script",
-                "start as many processes as you want, and choose their worker threads: SET 'threads' = '2'",
-            );
-        }
-        _ => (key.to_owned(), value.to_owned(), span),
-    })
+        "pipeline.name" => ("application-id", value.clone()),
+        _ => (key, value.clone()),
+    };
+    Ok(Setting { name: name.to_owned(), value, key_span: *key_span, value_span: *value_span })
 }
 
 /// `500 ms`, `10 s`, `1 min`, `500`: milliseconds.

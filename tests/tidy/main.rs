@@ -16,7 +16,7 @@ use std::{
 };
 
 /// The folders (and single files) of `src/`; each may use only those that come before it.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 24] = [
     "error",
     "failpoint",
     "panics",
@@ -31,6 +31,7 @@ const ORDER: [&str; 23] = [
     "plan",
     "dstream",
     "ml",
+    "sql",
     "task",
     "runtime",
     "observe",
@@ -43,7 +44,7 @@ const ORDER: [&str; 23] = [
 ];
 /// Stricter than the order: `task` names neither end of the path, and the loop names no user-facing API.
 const NEVER: [(&str, &[&str]); 2] =
-    [("task", &["log", "source", "sink", "dstream", "ml"]), ("runtime", &["dstream", "ml"])];
+    [("task", &["log", "source", "sink", "dstream", "ml", "sql"]), ("runtime", &["dstream", "ml", "sql"])];
 /// Re-exports at the crate root that may be used by their short path.
 const ROOT_NAMES: [&str; 3] = ["Error", "Result", "Text"];
 /// Crates, and the places that may name them.
