@@ -7,6 +7,7 @@ mod aggregate;
 mod aggregation;
 mod exchange;
 mod partial;
+mod values;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -24,14 +24,14 @@ pub(super) struct Stage<'m> {
 impl<'m> Stage<'m> {
     pub fn new(
         make: &'m dyn Fn() -> Box<dyn Operator>,
-        spec: Option<&StoreSpec>,
+        specs: &[StoreSpec],
         partition: u32,
         partitions: u32,
     ) -> Self {
-        let names: Vec<String> = spec.iter().map(|spec| spec.name.clone()).collect();
+        let names: Vec<String> = specs.iter().map(|spec| spec.name.clone()).collect();
         let backend = MemoryStorage::default().open(Partition(partition), &names).unwrap().backend;
         let open = |spec: &StoreSpec| (spec.open)(&spec.name, Arc::clone(&backend), &spec.formats);
-        let stores = Stores(spec.into_iter().map(open).collect());
+        let stores = Stores(specs.iter().map(open).collect());
         let batch = Batch::new(BatchId(1), BatchTime(0));
         let (operator, partition) = (make(), Partition(partition));
         Stage { make, operator, backend, stores, partition, partitions, batch }

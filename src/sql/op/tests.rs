@@ -128,13 +128,32 @@ fn append_calls() -> Vec<AggregateCall> {
     ]
 }
 
+/// Those over each value once.
+fn distinct_calls() -> Vec<AggregateCall> {
+    use AggregateFunction::{Avg, Count, Sum};
+    let calls = [
+        call(Count, Some(4), false, DataType::Int64),
+        call(Sum, Some(1), true, DataType::Int64),
+        call(Sum, Some(2), false, DataType::Float64),
+        call(Avg, Some(3), true, DataType::Decimal128(14, 6)),
+    ];
+    calls.map(|call| AggregateCall { is_distinct: true, ..call }).to_vec()
+}
+
 /// The value of a call for the rows of a group, as text.
 fn expected(call: &AggregateCall, rows: &[&Row]) -> String {
     use AggregateFunction::{Avg, BoolAnd, BoolOr, Count, Max, Min, StddevPop, StddevSamp, Sum, VarPop, VarSamp};
     let counted: Vec<&&Row> =
         rows.iter().filter(|row| call.filter.is_none() || row.is_in == Some(true)).collect();
-    let integers = || counted.iter().filter_map(|row| row.integer).map(i128::from);
-    let doubles: Vec<f64> = counted.iter().filter_map(|row| row.double).map(Double::value).collect();
+    let mut numbers: Vec<i128> = counted.iter().filter_map(|row| row.integer).map(i128::from).collect();
+    let mut doubles: Vec<f64> = counted.iter().filter_map(|row| row.double).map(Double::value).collect();
+    if call.is_distinct {
+        numbers.sort_unstable();
+        numbers.dedup();
+        doubles.sort_unstable_by(f64::total_cmp);
+        doubles.dedup_by(|a, b| a.total_cmp(b).is_eq());
+    }
+    let integers = || numbers.iter().copied();
     let n = doubles.len();
     let bools: Vec<bool> = counted.iter().filter_map(|row| row.is_in).collect();
     let texts = || counted.iter().filter_map(|row| row.text).map(text_of);
@@ -146,6 +165,7 @@ fn expected(call: &AggregateCall, rows: &[&Row]) -> String {
     let total = |a: &f64, b: &f64| a.total_cmp(b);
     match (call.function, call.arguments.first()) {
         (Count, None) => counted.len().to_string(),
+        (Count, Some(4)) => texts().collect::<std::collections::BTreeSet<_>>().len().to_string(),
         (Count, _) => integers().count().to_string(),
         (Sum, Some(1)) => or_null((integers().count() > 0).then(|| integers().sum::<i128>().to_string())),
         (Sum, Some(6)) => or_null((integers().count() > 0).then(|| integers().map(i128::abs).sum::<i128>().to_string())),
@@ -205,18 +225,22 @@ struct Query<'m> {
 struct Makers {
     partial: Box<dyn Fn() -> Box<dyn Operator>>,
     last: Box<dyn Fn() -> Box<dyn Operator>>,
-    spec: StoreSpec,
+    specs: Vec<StoreSpec>,
 }
 
 const STORE: &str = "q.aggregate";
 
 fn makers(calls: &[AggregateCall], is_global: bool, takes: Takes) -> Makers {
+    makers_of(calls, is_global, takes, true)
+}
+
+fn makers_of(calls: &[AggregateCall], is_global: bool, takes: Takes, is_append_only: bool) -> Makers {
     let keys = if is_global { vec![] } else { vec![0] };
-    let aggregation = Arc::new(Aggregation::new(&input_schema(), keys.clone(), calls.to_vec()).unwrap());
+    let aggregation = Arc::new(Aggregation::new(&input_schema(), keys.clone(), calls.to_vec(), is_append_only).unwrap());
     let mut fields: Vec<Field> = keys.iter().map(|key| input_schema().field(*key).clone()).collect();
     fields.extend(calls.iter().map(|call| Field::new(&call.name, call.data_type.clone(), true)));
     let output: SchemaRef = Arc::new(Schema::new(fields));
-    let spec = aggregation.store(STORE);
+    let specs = aggregation.stores(STORE).unwrap();
     let of_partial = aggregation.clone();
     let partial = move || match takes {
         Takes::Partials => Box::new(PartialAggregate::new(of_partial.clone()).unwrap()) as Box<dyn Operator>,
@@ -225,17 +249,18 @@ fn makers(calls: &[AggregateCall], is_global: bool, takes: Takes) -> Makers {
             Box::new(ByColumns::new(keys.clone(), KeyFormat::new(&types).unwrap()))
         }
     };
+    let values = aggregation.needs_values().then(|| Handle::at(1));
     let last = move || {
-        let aggregate = Aggregate::new(aggregation.clone(), takes, Handle::at(0), output.clone());
+        let aggregate = Aggregate::new(aggregation.clone(), takes, Handle::at(0), values, output.clone());
         Box::new(aggregate.unwrap()) as Box<dyn Operator>
     };
-    Makers { partial: Box::new(partial), last: Box::new(last), spec }
+    Makers { partial: Box::new(partial), last: Box::new(last), specs }
 }
 
 impl<'m> Query<'m> {
     fn new(makers: &'m Makers, sources: u32, partitions: u32) -> Self {
-        let partials = (0..sources).map(|at| Stage::new(&*makers.partial, None, at, partitions));
-        let finals = (0..partitions).map(|at| Stage::new(&*makers.last, Some(&makers.spec), at, partitions));
+        let partials = (0..sources).map(|at| Stage::new(&*makers.partial, &[], at, partitions));
+        let finals = (0..partitions).map(|at| Stage::new(&*makers.last, &makers.specs, at, partitions));
         Query { partials: partials.collect(), finals: finals.collect() }
     }
 
@@ -296,7 +321,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn run(steps: &[Step], calls: &[AggregateCall], is_global: bool, takes: Takes, sources: u32, partitions: u32, is_changing: bool) {
-    let makers = makers(calls, is_global, takes);
+    let makers = makers_of(calls, is_global, takes, !is_changing);
     let mut query = Query::new(&makers, sources, partitions);
     let (mut live, mut shown): (Vec<Row>, Multiset) = (vec![], Multiset::new());
     for (added, removed, chunk_rows, is_lost) in steps {
@@ -359,6 +384,15 @@ proptest! {
     ) {
         let calls: Vec<_> = linear_calls().into_iter().chain(append_calls()).collect();
         run(&steps, &calls, is_global, takes, sources, partitions, false);
+    }
+
+    #[test]
+    fn values_that_change_give_the_least_the_greatest_and_what_is_distinct(
+        steps in prop::collection::vec(step(), 1..6),
+        is_global in any::<bool>(), sources in 1..3u32, partitions in 1..5u32,
+    ) {
+        let calls: Vec<_> = append_calls().into_iter().chain(distinct_calls()).chain(linear_calls()).collect();
+        run(&steps, &calls, is_global, Takes::Rows, sources, partitions, true);
     }
 
     #[test]
@@ -450,7 +484,7 @@ fn many_groups_leave_in_chunks_of_a_bounded_size() {
 #[test]
 fn small_pieces_are_joined_before_they_go_to_another_partition() {
     let make = || Box::new(ByColumns::new(vec![0], KeyFormat::new(&[DataType::Utf8]).unwrap())) as Box<dyn Operator>;
-    let mut stage = Stage::new(&make, None, 0, 2);
+    let mut stage = Stage::new(&make, &[], 0, 2);
     let mut sent = vec![];
     for n in 0..200 {
         let rows: Vec<(Row, i64)> = (0..8).map(|i| (plain(i, n), 1)).collect();
@@ -477,13 +511,13 @@ fn small_pieces_are_joined_before_they_go_to_another_partition() {
 #[test]
 fn a_row_that_is_not_there_cannot_be_taken_away_and_a_sum_does_not_wrap() {
     let counts = makers(&[call(AggregateFunction::Count, None, false, DataType::Int64)], false, Takes::Rows);
-    let mut stage = Stage::new(&*counts.last, Some(&counts.spec), 0, 1);
+    let mut stage = Stage::new(&*counts.last, &counts.specs, 0, 1);
     stage.process(delta_of(&[(plain(1, 1), -1)], true).into_chunk()).unwrap();
     let error = stage.end_batch().err().unwrap().to_string();
     assert!(error.contains("taken from a group that does not have it"), "{error}");
 
     let sums = makers(&[call(AggregateFunction::Sum, Some(1), false, DataType::Int64)], false, Takes::Rows);
-    let mut stage = Stage::new(&*sums.last, Some(&sums.spec), 0, 1);
+    let mut stage = Stage::new(&*sums.last, &sums.specs, 0, 1);
     let many = |integer, weight| delta_of(&[(plain(1, integer), weight)], true).into_chunk();
     stage.process(many(1, i64::MAX)).unwrap();
     stage.end_batch().unwrap();
@@ -497,10 +531,8 @@ fn a_row_that_is_not_there_cannot_be_taken_away_and_a_sum_does_not_wrap() {
 }
 
 #[test]
-fn what_is_distinct_or_of_a_wrong_type_is_refused_with_the_name_of_the_call() {
-    let refusal = |calls: Vec<AggregateCall>| Aggregation::new(&input_schema(), vec![0], calls).unwrap_err().to_string();
-    let distinct = AggregateCall { is_distinct: true, ..call(AggregateFunction::Count, Some(1), false, DataType::Int64) };
-    assert!(refusal(vec![distinct]).contains("DISTINCT"), "told");
+fn an_argument_of_a_wrong_type_is_refused_with_the_name_of_the_call() {
+    let refusal = |calls: Vec<AggregateCall>| Aggregation::new(&input_schema(), vec![0], calls, true).unwrap_err().to_string();
     let sum = call(AggregateFunction::Sum, Some(4), false, DataType::Int64);
     assert!(refusal(vec![sum]).contains("sum of a column of type Utf8 is not supported"));
 }
@@ -520,7 +552,7 @@ fn the_stored_bytes_of_each_function_are_these() {
             Ok(true)
         };
         query.finals[0].backend.scan(StoreId::of(STORE), None, visit).unwrap();
-        (makers.spec.format, found)
+        (makers.specs[0].format.clone(), found)
     };
     let of = |integer, double, text, is_in| Row {
         group: Some(1),
@@ -536,45 +568,45 @@ fn the_stored_bytes_of_each_function_are_these() {
         all += &format!("{format}\n    {}\n", found.join("\n    "));
     }
     expect_test::expect![[r#"
-        rows key(g str) -> #1 $weight i64, #2 "count(None,false).count" i64
+        rows key(g str) -> #1 weight i64, #2 "count().count" i64
             0167310000 -> 01000606
-        rows key(g str) -> #1 $weight i64, #2 "count(Some(1),true).count" i64
+        rows key(g str) -> #1 weight i64, #2 "count(i where b).count" i64
             0167310000 -> 01000602
-        rows key(g str) -> #1 $weight i64, #2 "sum(Some(1),false).sum" i64, #3 "sum(Some(1),false).count" i64
+        rows key(g str) -> #1 weight i64, #2 "sum(i).sum" i64, #3 "sum(i).count" i64
             0167310000 -> 0100060606
-        rows key(g str) -> #1 $weight i64, #2 "sum(Some(2),false).sum" f64, #3 "sum(Some(2),false).finite" i64, #4 "sum(Some(2),false).nan" i64, #5 "sum(Some(2),false).infinite" i64, #6 "sum(Some(2),false).infinite_below" i64
+        rows key(g str) -> #1 weight i64, #2 "sum(d).sum" f64, #3 "sum(d).finite" i64, #4 "sum(d).nan" i64, #5 "sum(d).infinite" i64, #6 "sum(d).infinite_below" i64
             0167310000 -> 013006000000000000e03f0204
-        rows key(g str) -> #1 $weight i64, #2 "avg(Some(2),true).sum" f64, #3 "avg(Some(2),true).finite" i64, #4 "avg(Some(2),true).nan" i64, #5 "avg(Some(2),true).infinite" i64, #6 "avg(Some(2),true).infinite_below" i64
+        rows key(g str) -> #1 weight i64, #2 "avg(d where b).sum" f64, #3 "avg(d where b).finite" i64, #4 "avg(d where b).nan" i64, #5 "avg(d where b).infinite" i64, #6 "avg(d where b).infinite_below" i64
             0167310000 -> 013806000000000000e03f02
-        rows key(g str) -> #1 $weight i64, #2 "sum(Some(3),true).sum" decimal(38,2), #3 "sum(Some(3),true).count" i64
+        rows key(g str) -> #1 weight i64, #2 "sum(m where b).sum" decimal(38,2), #3 "sum(m where b).count" i64
             0167310000 -> 0100060700000000000000000000000000000002
-        rows key(g str) -> #1 $weight i64, #2 "avg(Some(3),false).sum" decimal(38,2), #3 "avg(Some(3),false).count" i64
+        rows key(g str) -> #1 weight i64, #2 "avg(m).sum" decimal(38,2), #3 "avg(m).count" i64
             0167310000 -> 0100060300000000000000000000000000000006
-        rows key(g str) -> #1 $weight i64, #2 "bool_and(Some(5),false).false" i64, #3 "bool_and(Some(5),false).true" i64
+        rows key(g str) -> #1 weight i64, #2 "bool_and(b).false" i64, #3 "bool_and(b).true" i64
             0167310000 -> 0100060402
-        rows key(g str) -> #1 $weight i64, #2 "bool_or(Some(5),false).false" i64, #3 "bool_or(Some(5),false).true" i64
+        rows key(g str) -> #1 weight i64, #2 "bool_or(b).false" i64, #3 "bool_or(b).true" i64
             0167310000 -> 0100060402
-        rows key(g str) -> #1 $weight i64, #2 "var_samp(Some(2),false).count" i64, #3 "var_samp(Some(2),false).mean" f64, #4 "var_samp(Some(2),false).squares" f64, #5 "var_samp(Some(2),false).removed_count" i64, #6 "var_samp(Some(2),false).removed_mean" f64, #7 "var_samp(Some(2),false).removed_squares" f64, #8 "var_samp(Some(2),false).not_finite" i64
+        rows key(g str) -> #1 weight i64, #2 "var_samp(d).count" i64, #3 "var_samp(d).mean" f64, #4 "var_samp(d).squares" f64, #5 "var_samp(d).removed_count" i64, #6 "var_samp(d).removed_mean" f64, #7 "var_samp(d).removed_squares" f64, #8 "var_samp(d).not_finite" i64
             0167310000 -> 01700602000000000000e03f000000000000000004
-        rows key(g str) -> #1 $weight i64, #2 "stddev_pop(Some(2),false).count" i64, #3 "stddev_pop(Some(2),false).mean" f64, #4 "stddev_pop(Some(2),false).squares" f64, #5 "stddev_pop(Some(2),false).removed_count" i64, #6 "stddev_pop(Some(2),false).removed_mean" f64, #7 "stddev_pop(Some(2),false).removed_squares" f64, #8 "stddev_pop(Some(2),false).not_finite" i64
+        rows key(g str) -> #1 weight i64, #2 "stddev_pop(d).count" i64, #3 "stddev_pop(d).mean" f64, #4 "stddev_pop(d).squares" f64, #5 "stddev_pop(d).removed_count" i64, #6 "stddev_pop(d).removed_mean" f64, #7 "stddev_pop(d).removed_squares" f64, #8 "stddev_pop(d).not_finite" i64
             0167310000 -> 01700602000000000000e03f000000000000000004
-        rows key(g str) -> #1 $weight i64, #2 "sum(Some(6),false).sum" decimal(38,0), #3 "sum(Some(6),false).count" i64
+        rows key(g str) -> #1 weight i64, #2 "sum(u).sum" decimal(38,0), #3 "sum(u).count" i64
             0167310000 -> 0100060b00000000000000000000000000000006
-        rows key(g str) -> #1 $weight i64, #2 "min(Some(1),false).min" i64
+        rows key(g str) -> #1 weight i64, #2 "min(i).min" i64
             0167310000 -> 01000603
-        rows key(g str) -> #1 $weight i64, #2 "max(Some(2),false).max" f64
+        rows key(g str) -> #1 weight i64, #2 "max(d).max" f64
             0167310000 -> 010006000000000000f87f
-        rows key(g str) -> #1 $weight i64, #2 "min(Some(2),true).min" f64
+        rows key(g str) -> #1 weight i64, #2 "min(d where b).min" f64
             0167310000 -> 010006000000000000e03f
-        rows key(g str) -> #1 $weight i64, #2 "max(Some(3),false).max" decimal(10,2)
+        rows key(g str) -> #1 weight i64, #2 "max(m).max" decimal(10,2)
             0167310000 -> 01000607000000000000000000000000000000
-        rows key(g str) -> #1 $weight i64, #2 "max(Some(4),true).max" str
+        rows key(g str) -> #1 weight i64, #2 "max(s where b).max" str
             0167310000 -> 010006057878787878
-        rows key(g str) -> #1 $weight i64, #2 "min(Some(4),false).min" str
+        rows key(g str) -> #1 weight i64, #2 "min(s).min" str
             0167310000 -> 01000600
-        rows key(g str) -> #1 $weight i64, #2 "max(Some(5),false).max" bool
+        rows key(g str) -> #1 weight i64, #2 "max(b).max" bool
             0167310000 -> 01000601
-        rows key(g str) -> #1 $weight i64, #2 "max(Some(6),false).max" u64
+        rows key(g str) -> #1 weight i64, #2 "max(u).max" u64
             0167310000 -> 01000607
     "#]].assert_eq(&all);
 }
@@ -584,7 +616,7 @@ fn a_partition_without_rows_of_the_one_group_says_nothing() {
     let makers = makers(&[call(AggregateFunction::Count, None, false, DataType::Int64)], true, Takes::Partials);
     let home = partition_of(&[], 4);
     for at in 0..4 {
-        let mut stage = Stage::new(&*makers.last, Some(&makers.spec), at, 4);
+        let mut stage = Stage::new(&*makers.last, &makers.specs, at, 4);
         let chunks = stage.end_batch().unwrap();
         assert_eq!(chunks.len(), usize::from(Partition(at) == home), "partition {at}");
     }
