@@ -72,7 +72,8 @@ impl RecordDecoder {
     /// # Errors
     /// Why a format cannot give a column.
     pub fn new(columns: Vec<RecordColumn>, value: RecordFormat, key: RecordFormat) -> Result<Self, String> {
-        let schema = Arc::new(Schema::new(columns.iter().map(|column| column.field().clone()).collect::<Vec<_>>()));
+        let schema =
+            Arc::new(Schema::new(columns.iter().map(|column| column.field().clone()).collect::<Vec<_>>()));
         let (mut of_value, mut of_key) = (vec![], vec![]);
         for column in &columns {
             match column {
@@ -210,9 +211,15 @@ fn check(key: MetadataKey, field: &Field) -> Result<(), String> {
         (MetadataKey::Topic, _) => ("STRING", "topic"),
         (MetadataKey::Partition, _) => ("INT or BIGINT", "partition"),
         (MetadataKey::Offset, _) => ("BIGINT", "offset"),
-        (MetadataKey::Timestamp, _) => ("TIMESTAMP(3), TIMESTAMP_LTZ(3), or BIGINT for milliseconds", "timestamp"),
+        (MetadataKey::Timestamp, _) => {
+            ("TIMESTAMP(3), TIMESTAMP_LTZ(3), or BIGINT for milliseconds", "timestamp")
+        }
     };
-    Err(format!("column `{}`: METADATA FROM '{what}' is of type {types}, not {}", field.name(), field.data_type()))
+    Err(format!(
+        "column `{}`: METADATA FROM '{what}' is of type {types}, not {}",
+        field.name(),
+        field.data_type()
+    ))
 }
 
 struct MetadataRows {
@@ -233,7 +240,9 @@ impl MetadataRows {
     fn read(&mut self, record: &RawRecord<'_>) -> Result<(), String> {
         let integer = match self.key {
             MetadataKey::Topic => match &self.origin {
-                Some((topic, _)) => return self.builder.push_bytes(topic.as_bytes()).map_err(|e| e.to_string()),
+                Some((topic, _)) => {
+                    return self.builder.push_bytes(topic.as_bytes()).map_err(|e| e.to_string());
+                }
                 None => None,
             },
             MetadataKey::Partition => self.origin.as_ref().map(|(_, partition)| *partition),
@@ -247,7 +256,12 @@ impl MetadataRows {
         match integer {
             Some(integer) => self.builder.push_integer(integer),
             None if self.field.is_nullable() => self.builder.push_null(),
-            None => return Err(format!("the record has none of what `{}` reads, which is NOT NULL", self.field.name())),
+            None => {
+                return Err(format!(
+                    "the record has none of what `{}` reads, which is NOT NULL",
+                    self.field.name()
+                ));
+            }
         }
         Ok(())
     }

@@ -85,7 +85,9 @@ fn object_plan(fields: &[&Field]) -> Result<(Vec<Vec<u8>>, Vec<Plan>), String> {
 
 fn plan(data_type: &DataType) -> Result<Plan, String> {
     Ok(match data_type {
-        other if type_name(other).is_none() => return Err(format!("JSON has no form for values of type {other}")),
+        other if type_name(other).is_none() => {
+            return Err(format!("JSON has no form for values of type {other}"));
+        }
         DataType::Utf8 => Plan::Text,
         DataType::Binary => Plan::Base64,
         DataType::Date32 => Plan::Date,
@@ -122,7 +124,8 @@ impl JsonEncoder<'_> {
     /// If there are fewer rows: a bug of the caller.
     pub fn encode(&self, row: usize, out: &mut Vec<u8>) -> Result<(), String> {
         let start = out.len();
-        put_object(&self.writer.names, &self.writer.plans, &self.cells, row, out).inspect_err(|_| out.truncate(start))
+        put_object(&self.writer.names, &self.writer.plans, &self.cells, row, out)
+            .inspect_err(|_| out.truncate(start))
     }
 }
 

@@ -58,7 +58,8 @@ impl RawRows {
             return Ok(());
         };
         if *self.column.data_type() == DataType::Utf8 {
-            std::str::from_utf8(bytes).map_err(|e| format!("at byte {}: it is not UTF-8", e.valid_up_to()))?;
+            std::str::from_utf8(bytes)
+                .map_err(|e| format!("at byte {}: it is not UTF-8", e.valid_up_to()))?;
         }
         let rows = self.column.len();
         self.column.push_bytes(bytes).map_err(|e| {

@@ -7,14 +7,17 @@ use crate::{
 };
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BinaryArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray,
-        TimestampMicrosecondArray, TimestampMillisecondArray,
+        ArrayRef, AsArray, BinaryArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int64Array,
+        RecordBatch, StringArray, TimestampMicrosecondArray, TimestampMillisecondArray,
     },
     datatypes::{DataType, Field, Int32Type, Int64Type, Schema, TimeUnit, TimestampMillisecondType},
 };
 use std::sync::Arc;
 
-fn records(all: &[(Option<&str>, Option<&[u8]>, i64)]) -> RawChunk {
+/// Key, value and timestamp.
+type Sample<'a> = (Option<&'a str>, Option<&'a [u8]>, i64);
+
+fn records(all: &[Sample<'_>]) -> RawChunk {
     let mut builder = RawChunkBuilder::default();
     for (key, value, timestamp_ms) in all {
         let key = key.map(str::as_bytes);
@@ -28,7 +31,9 @@ fn records(all: &[(Option<&str>, Option<&[u8]>, i64)]) -> RawChunk {
 fn decoded(decoder: &RecordDecoder, records: &RawChunk) -> (RecordBatch, Vec<BadRecord>) {
     let (chunk, bad) = decoder.decode(records);
     assert_eq!(chunk.len() + bad.len(), records.len());
-    let Payload::Rows(Delta { rows, weights: None }) = chunk.take::<Payload>() else { panic!("rows without weights") };
+    let Payload::Rows(Delta { rows, weights: None }) = chunk.take::<Payload>() else {
+        panic!("rows without weights")
+    };
     (rows, bad)
 }
 
@@ -39,7 +44,8 @@ fn value(name: &str, data_type: DataType) -> RecordColumn {
 #[test]
 fn columns_of_values_keys_and_the_log_come_in_declared_order() {
     let ms = DataType::Timestamp(TimeUnit::Millisecond, None);
-    let metadata = |key, name: &str, data_type| RecordColumn::Metadata(key, Field::new(name, data_type, true));
+    let metadata =
+        |key, name: &str, data_type| RecordColumn::Metadata(key, Field::new(name, data_type, true));
     let columns = vec![
         metadata(MetadataKey::Offset, "at", DataType::Int64),
         value("a", DataType::Int64),
@@ -83,14 +89,24 @@ fn columns_of_values_keys_and_the_log_come_in_declared_order() {
 #[test]
 fn without_columns_records_are_only_counted() {
     let decoder = RecordDecoder::new(vec![], RecordFormat::Json, RecordFormat::Json).unwrap();
-    let (rows, bad) = decoded(&decoder, &records(&[(None, Some(b"{}"), 1), (None, Some(b"{"), 1), (None, Some(b"{\"a\":[]}"), 1)]));
+    let (rows, bad) = decoded(
+        &decoder,
+        &records(&[(None, Some(b"{}"), 1), (None, Some(b"{"), 1), (None, Some(b"{\"a\":[]}"), 1)]),
+    );
     assert_eq!((rows.num_rows(), rows.num_columns(), bad.len()), (2, 0, 1));
 }
 
 #[test]
 fn raw_records_are_strings_or_bytes() {
-    let of = |data_type| RecordDecoder::new(vec![value("line", data_type)], RecordFormat::Raw, RecordFormat::Raw).unwrap();
-    let all = records(&[(None, Some("é".as_bytes()), 1), (None, Some(b"a\xff"), 1), (None, None, 1), (None, Some(b""), 1)]);
+    let of = |data_type| {
+        RecordDecoder::new(vec![value("line", data_type)], RecordFormat::Raw, RecordFormat::Raw).unwrap()
+    };
+    let all = records(&[
+        (None, Some("é".as_bytes()), 1),
+        (None, Some(b"a\xff"), 1),
+        (None, None, 1),
+        (None, Some(b""), 1),
+    ]);
     let (rows, bad) = decoded(&of(DataType::Utf8), &all);
     assert_eq!(rows.column(0).as_string::<i32>().iter().collect::<Vec<_>>(), [Some("é"), None, Some("")]);
     assert_eq!(bad, [BadRecord { index: 1, reason: "value: at byte 1: it is not UTF-8".into() }]);
@@ -98,7 +114,9 @@ fn raw_records_are_strings_or_bytes() {
     let expected = [Some("é".as_bytes()), Some(b"a\xff"), None, Some(b"")];
     assert_eq!(rows.column(0).as_binary::<i32>().iter().collect::<Vec<_>>(), expected);
     assert!(bad.is_empty());
-    assert!(RecordDecoder::new(vec![value("n", DataType::Int64)], RecordFormat::Raw, RecordFormat::Raw).is_err());
+    assert!(
+        RecordDecoder::new(vec![value("n", DataType::Int64)], RecordFormat::Raw, RecordFormat::Raw).is_err()
+    );
 }
 
 #[test]
@@ -110,7 +128,8 @@ fn metadata_of_another_type_is_refused() {
 }
 
 fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
-    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true))).unwrap()
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)))
+        .unwrap()
 }
 
 fn written(rows: &RecordBatch) -> Vec<Result<String, String>> {
@@ -144,7 +163,7 @@ fn values_are_written_as_documented() {
     ]);
     let expected = [
         r#"{"n":-1,"t\"":"a\"\\\u0001\n","x":1.0,"y":0.1,"d":-0.05,"e":0,"b":"AAH//g==","day":"1969-12-31","ms":"2026-11-29T20:35:00.123Z","us":"1970-01-01T00:00:00.000001Z"}"#,
-        r#"{"n":null,"t\"":"é😀","x":1e300,"y":-0.0,"d":123.45,"e":-700,"b":"","day":"2026-11-29","ms":"2026-11-29T20:35:00Z","us":"1970-01-01T00:00:00.001Z"}"#,
+        r#"{"n":null,"t\"":"é😀","x":1e+300,"y":-0.0,"d":123.45,"e":-700,"b":"","day":"2026-11-29","ms":"2026-11-29T20:35:00Z","us":"1970-01-01T00:00:00.001Z"}"#,
     ];
     assert_eq!(written(&rows).into_iter().map(Result::unwrap).collect::<Vec<_>>(), expected);
 }
@@ -169,7 +188,10 @@ fn records_have_a_key_of_some_columns_and_a_value_or_none() {
         ("user", Arc::new(StringArray::from(vec!["ada", "bob"])) as ArrayRef),
         ("x", Arc::new(Float64Array::from(vec![1.0, f64::NAN]))),
     ]);
-    let (key, value) = (JsonWriter::new(rows.schema_ref(), [0]).unwrap(), JsonWriter::new(rows.schema_ref(), [1, 0]).unwrap());
+    let (key, value) = (
+        JsonWriter::new(rows.schema_ref(), [0]).unwrap(),
+        JsonWriter::new(rows.schema_ref(), [1, 0]).unwrap(),
+    );
     let (key, value) = (key.encoder(&rows).unwrap(), value.encoder(&rows).unwrap());
     let mut out = RawChunkBuilder::default();
     push_json(0, 5, Some(&key), Some(&value), &mut out).unwrap();
@@ -178,7 +200,8 @@ fn records_have_a_key_of_some_columns_and_a_value_or_none() {
     push_json(0, 7, None, Some(&value), &mut out).unwrap();
     let chunk = out.build();
     let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
-    let all: Vec<_> = chunk.iter().map(|record| (record.timestamp_ms, text(record.key), text(record.value))).collect();
+    let all: Vec<_> =
+        chunk.iter().map(|record| (record.timestamp_ms, text(record.key), text(record.value))).collect();
     let (ada, bob) = (Some(r#"{"user":"ada"}"#.to_owned()), Some(r#"{"user":"bob"}"#.to_owned()));
     let first = Some(r#"{"x":1.0,"user":"ada"}"#.to_owned());
     assert_eq!(all, [(5, ada, first.clone()), (6, bob, None), (7, None, first)]);

@@ -89,9 +89,16 @@ impl Digits<'_> {
         if self.rest.is_empty() || self.skip(b'Z') || self.skip(b'z') {
             return Ok(0);
         }
-        let sign = if self.skip(b'-') { -1 } else if self.skip(b'+') { 1 } else { return Err(REASON) };
+        let sign = if self.skip(b'-') {
+            -1
+        } else if self.skip(b'+') {
+            1
+        } else {
+            return Err(REASON);
+        };
         let hours = self.number(2).ok_or(REASON)?;
-        let minutes = if self.skip(b':') || !self.rest.is_empty() { self.number(2).ok_or(REASON)? } else { 0 };
+        let minutes =
+            if self.skip(b':') || !self.rest.is_empty() { self.number(2).ok_or(REASON)? } else { 0 };
         if hours > 18 || minutes > 59 { Err(REASON) } else { Ok(sign * (hours * 3_600 + minutes * 60)) }
     }
 }
@@ -258,18 +265,37 @@ mod tests {
         let ms = |text: &str| read_timestamp(text.as_bytes(), TimeUnit::Millisecond);
         let at = DateTime::parse_from_rfc3339("2026-11-29T20:35:00.123Z").unwrap().timestamp_millis();
         for text in [
-            "2026-11-29T20:35:00.123Z", "2026-11-29 20:35:00.123", "2026-11-29T22:35:00.123+02:00",
-            "2026-11-29T22:35:00.123456789+0200", "2026-11-29T18:35:00,1239-02", "+2026-11-29T20:35:00.123z",
+            "2026-11-29T20:35:00.123Z",
+            "2026-11-29 20:35:00.123",
+            "2026-11-29T22:35:00.123+02:00",
+            "2026-11-29T22:35:00.123456789+0200",
+            "2026-11-29T18:35:00,1239-02",
+            "+2026-11-29T20:35:00.123z",
         ] {
             assert_eq!(ms(text), Ok(at), "{text}");
         }
         assert_eq!(ms("2026-11-29T20:35"), Ok(at - 123));
         assert_eq!(ms("1969-12-31T23:59:59.9999"), Ok(-1), "digits are cut off towards the past");
         for text in [
-            "", "2026-11-29", "2026-11-29T", "2026-02-29T00:00", "2026-13-01T00:00", "2026-11-29T24:00", "2026-11-29T20:35:60",
-            "2026-11-29T20:35:00.", "2026-11-29T20:35:00.1234567890", "2026-11-29T20:35:00 Z", "2026-11-29T20:35:00+2",
-            "2026-11-29T20:35:00+02:0", "2026-11-29T20:35:00Zx", "26-11-29T20:35", "2026-1-29T20:35", "--2026-11-29T20:35",
-            "+-2026-11-29T20:35", "2026/11/29 20:35", "2026-11-29T20:35:00+19:00",
+            "",
+            "2026-11-29",
+            "2026-11-29T",
+            "2026-02-29T00:00",
+            "2026-13-01T00:00",
+            "2026-11-29T24:00",
+            "2026-11-29T20:35:60",
+            "2026-11-29T20:35:00.",
+            "2026-11-29T20:35:00.1234567890",
+            "2026-11-29T20:35:00 Z",
+            "2026-11-29T20:35:00+2",
+            "2026-11-29T20:35:00+02:0",
+            "2026-11-29T20:35:00Zx",
+            "26-11-29T20:35",
+            "2026-1-29T20:35",
+            "--2026-11-29T20:35",
+            "+-2026-11-29T20:35",
+            "2026/11/29 20:35",
+            "2026-11-29T20:35:00+19:00",
         ] {
             assert!(ms(text).is_err(), "{text}");
         }
@@ -283,7 +309,10 @@ mod tests {
         assert_eq!(written(-1, TimeUnit::Microsecond), "1969-12-31T23:59:59.999999Z");
         assert_eq!(written(1, TimeUnit::Nanosecond), "1970-01-01T00:00:00.000000001Z");
         assert!(write_timestamp(i64::MAX, TimeUnit::Millisecond, &mut vec![]).is_err());
-        assert_eq!(read_timestamp(b"999999-12-31T23:59:59", TimeUnit::Nanosecond), Err("is a time too far away for its unit"));
+        assert_eq!(
+            read_timestamp(b"999999-12-31T23:59:59", TimeUnit::Nanosecond),
+            Err("is a time too far away for its unit")
+        );
     }
 
     proptest::proptest! {

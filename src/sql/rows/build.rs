@@ -7,14 +7,14 @@ use super::types::map_parts;
 use crate::error::{Error, Result};
 use arrow::{
     array::{
-        Array, ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array,
-        Int32Array, Int64Array, ListArray, MapArray, NullBufferBuilder, PrimitiveArray, StringArray, StructArray,
-        UInt8Array, UInt16Array, UInt32Array, UInt64Array,
+        ArrayRef, BinaryArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int8Array,
+        Int16Array, Int32Array, Int64Array, ListArray, MapArray, NullBufferBuilder, PrimitiveArray,
+        StringArray, StructArray, UInt8Array, UInt16Array, UInt32Array, UInt64Array,
     },
     buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer},
     datatypes::{
-        ArrowPrimitiveType, DataType, Date32Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-        TimestampNanosecondType, TimestampSecondType,
+        ArrowPrimitiveType, DataType, Date32Type, TimeUnit, TimestampMicrosecondType,
+        TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
     },
     error::ArrowError,
 };
@@ -56,7 +56,11 @@ impl ColumnBuilder {
     /// If the type cannot be in a row.
     pub fn new(data_type: &DataType, rows: usize) -> Result<Self> {
         let with = |data_type: &DataType| ColumnBuilder::new(data_type, rows);
-        let refused = || Error::Codec(super::type_refusal(data_type).unwrap_or_else(|| format!("{data_type} is no type of a row")));
+        let refused = || {
+            Error::Codec(
+                super::type_refusal(data_type).unwrap_or_else(|| format!("{data_type} is no type of a row")),
+            )
+        };
         super::type_name(data_type).ok_or_else(refused)?;
         let store = match data_type {
             DataType::Boolean => Store::Boolean(Vec::with_capacity(rows)),
@@ -173,7 +177,9 @@ impl ColumnBuilder {
     }
 
     fn array(&mut self) -> Result<ArrayRef, ArrowError> {
-        let nested = |builder: &mut ColumnBuilder| builder.finish().map_err(|e| ArrowError::ComputeError(e.to_string()));
+        let nested = |builder: &mut ColumnBuilder| {
+            builder.finish().map_err(|e| ArrowError::ComputeError(e.to_string()))
+        };
         let rows = self.nulls.len();
         let nulls = self.nulls.finish();
         Ok(match (&mut self.store, &self.data_type) {
@@ -231,7 +237,11 @@ fn taken(ends: &mut Vec<i32>) -> OffsetBuffer<i32> {
     OffsetBuffer::new(ScalarBuffer::from(mem::replace(ends, vec![0])))
 }
 
-fn integers(cells: Vec<u64>, nulls: Option<NullBuffer>, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+fn integers(
+    cells: Vec<u64>,
+    nulls: Option<NullBuffer>,
+    data_type: &DataType,
+) -> Result<ArrayRef, ArrowError> {
     fn array<T: ArrowPrimitiveType>(
         cells: Vec<T::Native>,
         nulls: Option<NullBuffer>,
@@ -267,7 +277,9 @@ fn integers(cells: Vec<u64>, nulls: Option<NullBuffer>, data_type: &DataType) ->
             };
             array::<Date32Type>(cells.into_iter().map(days).collect(), nulls, data_type)?
         }
-        DataType::Timestamp(TimeUnit::Second, _) => array::<TimestampSecondType>(signed(cells), nulls, data_type)?,
+        DataType::Timestamp(TimeUnit::Second, _) => {
+            array::<TimestampSecondType>(signed(cells), nulls, data_type)?
+        }
         DataType::Timestamp(TimeUnit::Millisecond, _) => {
             array::<TimestampMillisecondType>(signed(cells), nulls, data_type)?
         }

@@ -99,7 +99,8 @@ impl ExchangeFormat for RowsFormat {
             };
             if let Some(weights) = &mut weights {
                 let weight = take_zigzag(&mut value).filter(|weight| *weight != 0);
-                weights.push(weight.ok_or_else(|| Error::Codec("a row has no weight, or the weight 0".into()))?);
+                weights
+                    .push(weight.ok_or_else(|| Error::Codec("a row has no weight, or the weight 0".into()))?);
             }
             decoder.push(value)?;
         }

@@ -15,7 +15,10 @@
 //!
 //! NULL is a 0, which comes first; where it comes last, it is a 2. A descending column has all its bits flipped.
 
-use super::cells::{CellColumn, Cells, range};
+use super::{
+    cells::{CellColumn, Cells, range},
+    types::type_name,
+};
 use crate::error::{Error, Result};
 use arrow::{array::ArrayRef, datatypes::DataType};
 
@@ -78,10 +81,14 @@ impl KeyFormat {
     /// If they are not of this format.
     pub fn encoder<'a>(&self, columns: &'a [ArrayRef]) -> Result<KeyEncoder<'a>> {
         if columns.len() != self.columns.len() {
-            return Err(Error::Codec(format!("{} columns for a key of {}", columns.len(), self.columns.len())));
+            return Err(Error::Codec(format!(
+                "{} columns for a key of {}",
+                columns.len(),
+                self.columns.len()
+            )));
         }
         let column = |(array, column): (&'a ArrayRef, &KeyColumn)| {
-            if *array.data_type() != column.data_type {
+            if type_name(array.data_type()) != type_name(&column.data_type) {
                 let (is, expected) = (array.data_type(), &column.data_type);
                 return Err(Error::Codec(format!("a column of a key is of type {is}, expected {expected}")));
             }
@@ -95,7 +102,9 @@ impl KeyFormat {
 /// Why a column of this type cannot be in a key, if it cannot.
 fn refusal(data_type: &DataType) -> Option<String> {
     match data_type {
-        DataType::Map(..) => Some("a map cannot be a key, as its entries have no order; group by one of them instead".into()),
+        DataType::Map(..) => {
+            Some("a map cannot be a key, as its entries have no order; group by one of them instead".into())
+        }
         DataType::List(item) => refusal(item.data_type()),
         DataType::Struct(fields) => fields.iter().find_map(|field| refusal(field.data_type())),
         _ => super::type_refusal(data_type),
@@ -134,7 +143,13 @@ macro_rules! put_float {
     ($name:ident $float:ident $unsigned:ident) => {
         #[inline]
         fn $name(value: $float) -> [u8; size_of::<$float>()] {
-            let value = if value.is_nan() { $float::NAN } else if value == 0.0 { 0.0 } else { value };
+            let value = if value.is_nan() {
+                $float::NAN
+            } else if value == 0.0 {
+                0.0
+            } else {
+                value
+            };
             let bits = value.to_bits();
             let sign = 1 << ($unsigned::BITS - 1);
             (if value.is_sign_negative() { !bits } else { bits | sign }).to_be_bytes()
@@ -181,15 +196,15 @@ fn put(column: &CellColumn<'_>, row: usize, null: u8, out: &mut Vec<u8>) {
 fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
     out.reserve(bytes.len() + 3);
     out.push(SOME);
-    if !bytes.contains(&0) {
-        out.extend_from_slice(bytes);
-    } else {
+    if bytes.contains(&0) {
         for byte in bytes {
             out.push(*byte);
             if *byte == 0 {
                 out.push(0xff);
             }
         }
+    } else {
+        out.extend_from_slice(bytes);
     }
     out.extend_from_slice(&[0, 0]);
 }

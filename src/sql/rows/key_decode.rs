@@ -34,7 +34,7 @@ impl KeyDecoder {
     /// [`Error::Codec`] if it is none; nothing is appended then.
     pub fn push(&mut self, bytes: &[u8]) -> Result {
         match self.push_prefix(bytes) {
-            Ok(rest) if rest.is_empty() => Ok(()),
+            Ok([]) => Ok(()),
             Ok(rest) => {
                 let left = rest.len();
                 self.rows -= 1;
@@ -169,15 +169,13 @@ impl Cursor<'_> {
             }
             Store::Decimal(cells) => cells.push(i128::from_be_bytes(self.array()?) ^ i128::MIN),
             Store::Bytes(_, bytes) => self.bytes(bytes)?,
-            Store::List(_, items) => {
-                loop {
-                    match self.byte()? {
-                        NULL => break,
-                        SOME => self.cell(items, NULL)?,
-                        other => return Err(format!("{other:#04x} where 0 or 1 was expected")),
-                    }
+            Store::List(_, items) => loop {
+                match self.byte()? {
+                    NULL => break,
+                    SOME => self.cell(items, NULL)?,
+                    other => return Err(format!("{other:#04x} where 0 or 1 was expected")),
                 }
-            }
+            },
             Store::Struct(parts) => {
                 for part in parts {
                     self.cell(part, NULL)?;

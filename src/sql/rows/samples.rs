@@ -70,7 +70,9 @@ impl Samples {
 
     pub fn fields(&mut self, most: usize, depth: usize) -> Fields {
         let names = ["a", "b c", "\"é\"", "d"];
-        (0..=self.below(most)).map(|index| Field::new(names[index % 4], self.data_type(depth), true)).collect()
+        (0..=self.below(most))
+            .map(|index| Field::new(names[index % 4], self.data_type(depth), true))
+            .collect()
     }
 
     /// Some rows of up to four columns.
@@ -101,7 +103,11 @@ impl Samples {
             _ => (1 << (bits - 1)) ^ (self.next() % 2).wrapping_neg(),
         };
         let unused = 64 - bits;
-        if is_signed { (any.cast_signed() << unused >> unused).cast_unsigned() } else { any << unused >> unused }
+        if is_signed {
+            (any.cast_signed() << unused >> unused).cast_unsigned()
+        } else {
+            any << unused >> unused
+        }
     }
 
     fn fill(&mut self, builder: &mut ColumnBuilder) {
@@ -140,7 +146,9 @@ impl Samples {
             Store::Struct(parts) => parts.iter_mut().for_each(|part| self.fill(part)),
             Store::Map(_, parts) => {
                 let [keys, values] = &mut **parts;
-                assert!(matches!(&data_type, DataType::Map(entries, _) if map_parts(entries.data_type()).is_some()));
+                assert!(
+                    matches!(&data_type, DataType::Map(entries, _) if map_parts(entries.data_type()).is_some())
+                );
                 for index in 0..self.below(4) {
                     keys.push_bytes(format!("{index}{}", self.text()).as_bytes()).unwrap();
                     self.fill(values);

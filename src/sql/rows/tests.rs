@@ -10,23 +10,23 @@ use crate::{
 };
 use arrow::{
     array::{
-        Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array,
-        Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt8Array, UInt16Array, UInt32Array,
-        UInt64Array,
+        Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
+        Int8Array, Int16Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
+        UInt8Array, UInt16Array, UInt32Array, UInt64Array,
     },
     datatypes::{DataType, Field, Schema},
 };
 use expect_test::expect;
 use indexmap::IndexMap;
 use proptest::prelude::*;
-use std::sync::Arc;
+use std::{fmt::Write, sync::Arc};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
 }
 
 fn keys(columns: &[ArrayRef]) -> Vec<Vec<u8>> {
-    let format = KeyFormat::new(columns.iter().map(|column| column.data_type())).unwrap();
+    let format = KeyFormat::new(columns.iter().map(Array::data_type)).unwrap();
     keys_of(&format, columns)
 }
 
@@ -119,7 +119,7 @@ proptest! {
     #[test]
     fn keys_of_all_types_come_back(seed: u64) {
         let batch = Samples::new(seed, For::Keys).batch();
-        let format = KeyFormat::new(batch.columns().iter().map(|column| column.data_type())).unwrap();
+        let format = KeyFormat::new(batch.columns().iter().map(Array::data_type)).unwrap();
         let keys = keys_of(&format, batch.columns());
         let mut decoder = format.decoder(0).unwrap();
         keys.iter().for_each(|key| decoder.push(key).unwrap());
@@ -159,7 +159,7 @@ proptest! {
         let mut samples = Samples::new(seed, For::Keys);
         let batch = samples.batch();
         let format = RowFormat::of_schema(batch.schema_ref()).unwrap();
-        let key_format = KeyFormat::new(batch.columns().iter().map(|column| column.data_type())).unwrap();
+        let key_format = KeyFormat::new(batch.columns().iter().map(Array::data_type)).unwrap();
         let (mut values, mut keys) = (format.decoder(1, 0).unwrap(), key_format.decoder(0).unwrap());
         let (encoder, key_encoder) =
             (format.encoder(1, batch.columns()).unwrap(), key_format.encoder(batch.columns()).unwrap());
@@ -203,7 +203,8 @@ proptest! {
             }
             prop_assert_eq!(table.iter().collect::<Vec<_>>(), model.keys().collect::<Vec<_>>());
             prop_assert_eq!(table.find(b"other"), None);
-            (table.clear(), model.clear());
+            table.clear();
+            model.clear();
             prop_assert!(table.is_empty());
         }
     }
@@ -258,15 +259,15 @@ fn the_bytes_of_keys_and_values_stay_as_they_are() {
     for (row, key) in keys(batch.columns()).iter().enumerate() {
         let mut value = vec![];
         encoder.encode(row, &mut value);
-        shown += &format!("key   {}\nvalue {}\n", hex(key), hex(&value));
+        writeln!(shown, "key   {}\nvalue {}", hex(key), hex(&value)).unwrap();
     }
-    expect![[r##"
+    expect![[r#"
         #1 auction i64, #2 user str, #3 price f64, #4 total decimal(10,2), #5 "is open" bool
         key   01 7f ff ff ff ff ff ff fe 01 61 00 ff 62 00 00 01 80 00 00 00 00 00 00 00 00 01 01
         value 01 08 03 03 61 00 62 00 00 00 00 00 00 00 80 01
         key   01 80 00 00 00 00 00 01 2c 00 01 bf f8 00 00 00 00 00 00 01 80 00 00 00 00 00 00 00 00 00 00 00 00 00 00 7d 01 00
         value 01 02 d8 04 00 00 00 00 00 00 f8 3f 7d 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
-    "##]]
+    "#]]
     .assert_eq(&shown);
 }
 
@@ -274,7 +275,8 @@ fn the_bytes_of_keys_and_values_stay_as_they_are() {
 fn the_bytes_of_rows_that_travel_stay_as_they_are() {
     let batch = sample();
     let weights = Some(Int64Array::from(vec![-1, 2]));
-    let (added, changed) = (RowsFormat::new(batch.schema(), false).unwrap(), RowsFormat::new(batch.schema(), true).unwrap());
+    let (added, changed) =
+        (RowsFormat::new(batch.schema(), false).unwrap(), RowsFormat::new(batch.schema(), true).unwrap());
     let mut shown = String::new();
     for (format, weights) in [(&added, None), (&changed, weights.clone())] {
         let mut out = vec![];
@@ -282,7 +284,7 @@ fn the_bytes_of_rows_that_travel_stay_as_they_are() {
         let chunk = Delta { rows: batch.clone(), weights }.into_chunk();
         format.encode(&chunk, &mut writer).unwrap();
         let _ = writer.finish();
-        shown += &format!("{}\n{}\n", format.name(), hex(&out));
+        writeln!(shown, "{}\n{}", format.name(), hex(&out)).unwrap();
         let back = format.decode(&mut RowReader::new(&out, 2)).unwrap();
         assert_eq!(back.view::<Payload>(), chunk.view::<Payload>());
         assert!(format.decode(&mut RowReader::new(&out[..out.len() - 1], 2)).is_err());
@@ -296,7 +298,10 @@ fn the_bytes_of_rows_that_travel_stay_as_they_are() {
     .assert_eq(&shown);
     let chunk = Delta { rows: batch, weights }.into_chunk();
     let refused = added.encode(&chunk, &mut RowWriter::new(&mut vec![])).unwrap_err();
-    assert!(refused.to_string().contains("plan bug: rows with weights where no weights were planned"), "{refused}");
+    assert!(
+        refused.to_string().contains("plan bug: rows with weights where no weights were planned"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -308,9 +313,12 @@ fn rows_of_a_former_format_are_read_by_the_ids_of_their_columns() {
         column(3, "name", DataType::Utf8),
     ])
     .unwrap();
-    let now =
-        RowFormat::new([column(3, "title", DataType::Utf8), column(4, "new", DataType::Boolean), column(1, "count", DataType::Int64)])
-            .unwrap();
+    let now = RowFormat::new([
+        column(3, "title", DataType::Utf8),
+        column(4, "new", DataType::Boolean),
+        column(1, "count", DataType::Int64),
+    ])
+    .unwrap();
     let mut gone = arrow::array::ListBuilder::new(arrow::array::StringBuilder::new());
     gone.append_value([Some("x"), None]);
     let columns: Vec<ArrayRef> = vec![
@@ -333,7 +341,10 @@ fn rows_of_a_former_format_are_read_by_the_ids_of_their_columns() {
     assert_eq!(decoder.finish().unwrap(), expected);
     let other = RowFormat::new([column(1, "count", DataType::Utf8)]).unwrap();
     assert!(other.decoder(2, 0).unwrap().or(1, &former).is_err(), "another type");
-    assert!(RowFormat::new([column(1, "a", DataType::Utf8), column(1, "b", DataType::Utf8)]).is_err(), "one id twice");
+    assert!(
+        RowFormat::new([column(1, "a", DataType::Utf8), column(1, "b", DataType::Utf8)]).is_err(),
+        "one id twice"
+    );
 }
 
 #[test]
@@ -342,7 +353,9 @@ fn types_that_cannot_be_in_rows_are_refused() {
     let map = Samples::new(0, For::Values).column(&DataType::Utf8, 3);
     let columns: [ArrayRef; 1] = [map];
     assert!(KeyFormat::new([&DataType::Int64]).unwrap().encoder(&columns).is_err(), "another type");
-    let entries = DataType::Struct(vec![Field::new("k", DataType::Utf8, false), Field::new("v", DataType::Int8, true)].into());
+    let entries = DataType::Struct(
+        vec![Field::new("k", DataType::Utf8, false), Field::new("v", DataType::Int8, true)].into(),
+    );
     let map = DataType::Map(Arc::new(Field::new("entries", entries, false)), false);
     assert!(KeyFormat::new([&map]).is_err());
 }

@@ -70,7 +70,9 @@ pub fn type_name(data_type: &DataType) -> Option<String> {
 /// Why a column of this type cannot be in a row, if it cannot.
 #[must_use]
 pub fn type_refusal(data_type: &DataType) -> Option<String> {
-    type_name(data_type).is_none().then(|| format!("a column of type {data_type} cannot be stored or sent to another task"))
+    type_name(data_type)
+        .is_none()
+        .then(|| format!("a column of type {data_type} cannot be stored or sent to another task"))
 }
 
 /// A name as it is written in formats: in quotes, unless it is a plain one.
@@ -78,7 +80,11 @@ pub fn type_refusal(data_type: &DataType) -> Option<String> {
 pub fn quoted(name: &str) -> String {
     let is_plain = |c: char| c == '_' || c == '$' || c.is_ascii_alphanumeric();
     let starts_plain = name.starts_with(|c: char| is_plain(c) && !c.is_ascii_digit());
-    if starts_plain && name.chars().all(is_plain) { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+    if starts_plain && name.chars().all(is_plain) {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
 }
 
 /// Whether a zone is UTC.

@@ -62,7 +62,10 @@ impl RowFormat {
                 return Err(Error::Plan(format!("column {name}: {reason}")));
             }
             if !ids.insert(*id) {
-                return Err(Error::Plan(format!("two columns of a store have the id {}; {name} is the second", id.0)));
+                return Err(Error::Plan(format!(
+                    "two columns of a store have the id {}; {name} is the second",
+                    id.0
+                )));
             }
         }
         Ok(RowFormat { columns })
@@ -93,7 +96,11 @@ impl RowFormat {
     /// If they are not of this format.
     pub fn encoder<'a>(&self, number: u8, columns: &'a [ArrayRef]) -> Result<ValueEncoder<'a>> {
         if columns.len() != self.columns.len() {
-            return Err(Error::Codec(format!("{} columns for rows of {}", columns.len(), self.columns.len())));
+            return Err(Error::Codec(format!(
+                "{} columns for rows of {}",
+                columns.len(),
+                self.columns.len()
+            )));
         }
         let column = |(array, RowColumn { name, data_type, .. }): (&'a ArrayRef, &RowColumn)| {
             if type_name(array.data_type()) != type_name(data_type) {

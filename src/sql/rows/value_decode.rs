@@ -44,8 +44,12 @@ impl RowFormat {
     /// None that the format has not told before.
     pub fn decoder(&self, number: u8, rows: usize) -> Result<ValueDecoder> {
         let columns = self.columns().iter().map(|column| ColumnBuilder::new(&column.data_type, rows));
-        let decoder =
-            ValueDecoder { format: self.clone(), columns: columns.collect::<Result<_>>()?, plans: vec![], rows: 0 };
+        let decoder = ValueDecoder {
+            format: self.clone(),
+            columns: columns.collect::<Result<_>>()?,
+            plans: vec![],
+            rows: 0,
+        };
         decoder.or(number, self)
     }
 }
@@ -80,7 +84,9 @@ impl ValueDecoder {
                 return Ok(Step::To(to));
             }
             let (name, was, is) = (&now[to].name, &column.data_type, &now[to].data_type);
-            Err(Error::Plan(format!("column {name} was of type {was} in stored rows and is of type {is} now")))
+            Err(Error::Plan(format!(
+                "column {name} was of type {was} in stored rows and is of type {is} now"
+            )))
         };
         let steps = former.columns().iter().map(step).collect::<Result<Vec<_>>>()?;
         let has = |id| former.columns().iter().any(|column| column.id == id);

@@ -13,6 +13,8 @@
 //! - `ROW` is an object, `ARRAY` an array, `MAP` an object whose fields are the entries.
 
 mod fault;
+#[cfg(test)]
+mod measure;
 mod number;
 mod scan;
 mod shape;
@@ -24,7 +26,10 @@ use crate::{
     error::Result,
     sql::rows::{ColumnBuilder, Store},
 };
-use arrow::{array::ArrayRef, datatypes::{Field, TimeUnit}};
+use arrow::{
+    array::ArrayRef,
+    datatypes::{Field, TimeUnit},
+};
 use base64::{
     Engine,
     alphabet::STANDARD,
@@ -140,7 +145,10 @@ impl JsonRows {
         object(cursor, &mut self.object, &mut self.columns, self.rows)?;
         cursor.whitespace();
         if cursor.at < cursor.bytes.len() {
-            return Err(Fault::at(cursor.at, format!("expected the end behind the object, found {}", cursor.found())));
+            return Err(Fault::at(
+                cursor.at,
+                format!("expected the end behind the object, found {}", cursor.found()),
+            ));
         }
         Ok(())
     }
@@ -148,7 +156,12 @@ impl JsonRows {
 
 /// The fields of an object, behind its brace, as row number `row` of the columns.
 #[inline]
-fn object(cursor: &mut Cursor<'_>, shape: &mut Object, columns: &mut [ColumnBuilder], row: usize) -> Result<(), Fault> {
+fn object(
+    cursor: &mut Cursor<'_>,
+    shape: &mut Object,
+    columns: &mut [ColumnBuilder],
+    row: usize,
+) -> Result<(), Fault> {
     shape.begin();
     let mut filled = 0;
     cursor.whitespace();
@@ -185,7 +198,9 @@ fn object(cursor: &mut Cursor<'_>, shape: &mut Object, columns: &mut [ColumnBuil
 fn missing(at: usize, shape: &Object, columns: &mut [ColumnBuilder], row: usize) -> Result<(), Fault> {
     for (index, column) in columns.iter_mut().enumerate().filter(|(_, column)| column.len() == row) {
         if shape.shapes[index].is_required {
-            return Err(Fault::at(at, "the field is missing, and its column is NOT NULL").within(&shape.names[index]));
+            return Err(
+                Fault::at(at, "the field is missing, and its column is NOT NULL").within(&shape.names[index])
+            );
         }
         column.push_null();
     }
@@ -209,7 +224,9 @@ fn value(cursor: &mut Cursor<'_>, shape: &mut Shape, column: &mut ColumnBuilder)
         (Kind::Signed(bits), Store::Integer(cells)) => {
             cells.push(number(cursor, "an integer")?.signed(*bits)?.cast_unsigned());
         }
-        (Kind::Unsigned(bits), Store::Integer(cells)) => cells.push(number(cursor, "an integer")?.unsigned(*bits)?),
+        (Kind::Unsigned(bits), Store::Integer(cells)) => {
+            cells.push(number(cursor, "an integer")?.unsigned(*bits)?);
+        }
         (Kind::Float, Store::Float32(cells)) => cells.push(number(cursor, "a number")?.float()?),
         (Kind::Double, Store::Float64(cells)) => cells.push(number(cursor, "a number")?.double()?),
         (Kind::Decimal(precision, scale), Store::Decimal(cells)) => {
@@ -218,7 +235,9 @@ fn value(cursor: &mut Cursor<'_>, shape: &mut Shape, column: &mut ColumnBuilder)
         (Kind::Text, Store::Bytes(_, bytes)) => string(cursor, "a string")?.append_to(bytes)?,
         (Kind::Base64, Store::Bytes(_, bytes)) => base64(&string(cursor, "a string of base64")?, bytes)?,
         (Kind::Date, Store::Integer(cells)) => cells.push(i64::from(date(cursor)?).cast_unsigned()),
-        (Kind::Timestamp(unit), Store::Integer(cells)) => cells.push(timestamp(cursor, *unit)?.cast_unsigned()),
+        (Kind::Timestamp(unit), Store::Integer(cells)) => {
+            cells.push(timestamp(cursor, *unit)?.cast_unsigned());
+        }
         (Kind::List(item), Store::List(_, items)) => array(cursor, item, items)?,
         (Kind::Object(shape), Store::Struct(parts)) => {
             if !cursor.eat(b'{') {
@@ -270,7 +289,8 @@ fn timestamp(cursor: &mut Cursor<'_>, unit: TimeUnit) -> Result<i64, Fault> {
     }
     let number = number(cursor, "a time in ISO 8601 or in milliseconds")?;
     let ms = number.signed(64)?;
-    of_ms(ms, unit).ok_or_else(|| Fault::at(number.at, format!("{ms} ms is a time too far away for its unit")))
+    of_ms(ms, unit)
+        .ok_or_else(|| Fault::at(number.at, format!("{ms} ms is a time too far away for its unit")))
 }
 
 #[cold]
@@ -330,7 +350,11 @@ fn map(cursor: &mut Cursor<'_>, shape: &mut Shape, parts: &mut [ColumnBuilder; 2
             return cursor.expected("`,` or `}`");
         }
     }
-    if is_distinct(keys, first) { Ok(()) } else { Err(Fault::at(start, "an entry of the map is there twice")) }
+    if is_distinct(keys, first) {
+        Ok(())
+    } else {
+        Err(Fault::at(start, "an entry of the map is there twice"))
+    }
 }
 
 /// Whether all keys from number `first` on differ.

@@ -6,8 +6,8 @@
 use super::{fault::Fault, scan::Number};
 
 const POWERS: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
-    1e21, 1e22,
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
 ];
 
 impl Number<'_> {
@@ -41,7 +41,10 @@ impl Number<'_> {
         if !self.is_integer {
             return self.refused("is no integer");
         }
-        if !self.is_exact || self.digits > u64::MAX >> (u64::BITS - bits) || self.is_negative && self.digits > 0 {
+        if !self.is_exact
+            || self.digits > u64::MAX >> (u64::BITS - bits)
+            || self.is_negative && self.digits > 0
+        {
             return self.refused(&format!("is out of the range of an unsigned integer of {bits} bits"));
         }
         Ok(self.digits)

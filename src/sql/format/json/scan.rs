@@ -23,6 +23,9 @@ pub(super) struct RawString<'b> {
     has_escapes: bool,
 }
 
+/// A `u64` has room for any so many digits.
+const DIGITS_MAX: usize = 19;
+
 /// A number, with as many digits as a `u64` has room for.
 pub(super) struct Number<'b> {
     pub text: &'b [u8],
@@ -35,6 +38,20 @@ pub(super) struct Number<'b> {
     pub exponent: i32,
     /// It has neither a point nor an exponent.
     pub is_integer: bool,
+    /// Digits so far.
+    count: usize,
+}
+
+impl Number<'_> {
+    /// Appends digits, as long as there is room.
+    #[cold]
+    fn take_checked(&mut self, digits: &[u8]) {
+        for digit in digits {
+            let more = self.digits.checked_mul(10).and_then(|tens| tens.checked_add(u64::from(digit - b'0')));
+            self.is_exact &= more.is_some();
+            self.digits = more.unwrap_or(self.digits);
+        }
+    }
 }
 
 const ONES: u64 = u64::MAX / 255;
@@ -48,7 +65,7 @@ const fn zeros(word: u64) -> u64 {
 /// The high bit of each byte that ends the plain part of a string: a quote, a backslash or a control character; as above.
 const fn specials(word: u64) -> u64 {
     let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-    zeros(word ^ ONES * 0x22) | zeros(word ^ ONES * 0x5c) | control
+    zeros(word ^ (ONES * 0x22)) | zeros(word ^ (ONES * 0x5c)) | control
 }
 
 impl<'b> Cursor<'b> {
@@ -130,7 +147,10 @@ impl<'b> Cursor<'b> {
                 }
                 Some(byte) => {
                     let shown = byte.escape_ascii();
-                    return Err(Fault::at(at, format!("the control character `{shown}` in a string is not escaped")));
+                    return Err(Fault::at(
+                        at,
+                        format!("the control character `{shown}` in a string is not escaped"),
+                    ));
                 }
                 None => return Err(Fault::at(self.bytes.len(), "the string has no end")),
             }
@@ -149,8 +169,16 @@ impl<'b> Cursor<'b> {
     pub fn number(&mut self) -> Result<Number<'b>, Fault> {
         let start = self.at;
         let is_negative = self.eat(b'-');
-        let mut number =
-            Number { text: &[], at: start, is_negative, digits: 0, is_exact: true, exponent: 0, is_integer: true };
+        let mut number = Number {
+            text: &[],
+            at: start,
+            is_negative,
+            digits: 0,
+            is_exact: true,
+            exponent: 0,
+            count: 0,
+            is_integer: true,
+        };
         let first = self.at;
         self.digits(&mut number)?;
         if self.bytes[first] == b'0' && self.at > first + 1 {
@@ -166,9 +194,10 @@ impl<'b> Cursor<'b> {
             self.at += 1;
             let is_negative = self.eat(b'-');
             let _ = !is_negative && self.eat(b'+');
-            let mut power = Number { is_exact: true, digits: 0, text: &[], ..number };
+            let mut power = Number { is_exact: true, digits: 0, count: 0, text: &[], ..number };
             self.digits(&mut power)?;
-            let power = if power.is_exact { i32::try_from(power.digits).unwrap_or(i32::MAX) } else { i32::MAX };
+            let power =
+                if power.is_exact { i32::try_from(power.digits).unwrap_or(i32::MAX) } else { i32::MAX };
             number.exponent = number.exponent.saturating_add(if is_negative { -power } else { power });
             number.is_integer = false;
         }
@@ -179,14 +208,25 @@ impl<'b> Cursor<'b> {
     /// Takes one digit or more.
     #[inline]
     fn digits(&mut self, number: &mut Number<'_>) -> Result<(), Fault> {
-        let start = self.at;
-        while let Some(digit) = self.peek().map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
-            let more = number.digits.checked_mul(10).and_then(|tens| tens.checked_add(u64::from(digit)));
-            number.is_exact &= more.is_some();
-            number.digits = more.unwrap_or(number.digits);
-            self.at += 1;
+        let rest = self.rest();
+        let (mut value, mut count) = (number.digits, 0);
+        while let Some(digit) = rest.get(count).map(|byte| byte.wrapping_sub(b'0'))
+            && digit < 10
+        {
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+            count += 1;
         }
-        if self.at == start { self.expected("a digit") } else { Ok(()) }
+        if count == 0 {
+            return self.expected("a digit");
+        }
+        self.at += count;
+        number.count += count;
+        if number.count <= DIGITS_MAX {
+            number.digits = value;
+        } else {
+            number.take_checked(&rest[..count]);
+        }
+        Ok(())
     }
 
     /// Passes over a value of any kind; it begins here.
@@ -206,7 +246,10 @@ impl<'b> Cursor<'b> {
                     if !self.eat(if is_object { b'}' } else { b']' }) {
                         depth += 1;
                         if depth > DEPTH_MAX {
-                            return Err(Fault::at(self.at, format!("values are nested more than {DEPTH_MAX} deep")));
+                            return Err(Fault::at(
+                                self.at,
+                                format!("values are nested more than {DEPTH_MAX} deep"),
+                            ));
                         }
                         objects = objects << 1 | u128::from(is_object);
                         if is_object {

@@ -5,13 +5,13 @@ use crate::sql::{
 };
 use arrow::{
     array::{Array, AsArray, RecordBatch, RecordBatchOptions},
-    datatypes::{DataType, Float32Type, Float64Type, Int64Type, Schema, TimeUnit},
+    datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimeUnit},
 };
 use proptest::prelude::*;
 use serde_json::Value;
 use std::{fmt::Write, sync::Arc};
 
-fn optional(name: &str, data_type: DataType) -> Field {
+pub(super) fn optional(name: &str, data_type: DataType) -> Field {
     Field::new(name, data_type, true)
 }
 
@@ -51,7 +51,11 @@ fn values_are_read_by_the_types_of_their_columns() {
         (DataType::Decimal128(10, 2), "1.5", "1.50"),
         (DataType::Decimal128(10, 2), "-12e-1", "-1.20"),
         (DataType::Decimal128(3, 2), "9.9900000000000000000000000000000000000000000000", "9.99"),
-        (DataType::Decimal128(38, 0), "99999999999999999999999999999999999999", "99999999999999999999999999999999999999"),
+        (
+            DataType::Decimal128(38, 0),
+            "99999999999999999999999999999999999999",
+            "99999999999999999999999999999999999999",
+        ),
         (DataType::Decimal128(5, 2), "0.000000000000000000000000000000000000000e99", "0.00"),
         (DataType::Float64, "1e-5", "0.00001"),
         (DataType::Float32, "16777217", "16777216.0"),
@@ -64,15 +68,24 @@ fn values_are_read_by_the_types_of_their_columns() {
 
 #[test]
 fn what_does_not_fit_is_refused_with_field_and_byte() {
-    let row = DataType::Struct(vec![Field::new("x", DataType::Int64, false), optional("y", DataType::Utf8)].into());
+    let row =
+        DataType::Struct(vec![Field::new("x", DataType::Int64, false), optional("y", DataType::Utf8)].into());
     let ms = DataType::Timestamp(TimeUnit::Millisecond, None);
     for (data_type, text, reason) in [
         (DataType::Int64, "\"1\"", "field `a` at byte 5: expected an integer, found a string"),
         (DataType::Int64, "1.0", "field `a` at byte 5: 1.0 is no integer"),
         (DataType::Int64, "1e3", "field `a` at byte 5: 1e3 is no integer"),
         (DataType::Int8, "128", "field `a` at byte 5: 128 is out of the range of an integer of 8 bits"),
-        (DataType::Int64, "9223372036854775808", "field `a` at byte 5: 9223372036854775808 is out of the range of an integer of 64 bits"),
-        (DataType::UInt8, "-1", "field `a` at byte 5: -1 is out of the range of an unsigned integer of 8 bits"),
+        (
+            DataType::Int64,
+            "9223372036854775808",
+            "field `a` at byte 5: 9223372036854775808 is out of the range of an integer of 64 bits",
+        ),
+        (
+            DataType::UInt8,
+            "-1",
+            "field `a` at byte 5: -1 is out of the range of an unsigned integer of 8 bits",
+        ),
         (DataType::Int64, "01", "field `a` at byte 5: a number begins with a superfluous 0"),
         (DataType::Int64, "-", "field `a` at byte 6: expected a digit, found `}`"),
         (DataType::Float64, "1.", "field `a` at byte 7: expected a digit, found `}`"),
@@ -82,19 +95,47 @@ fn what_does_not_fit_is_refused_with_field_and_byte() {
         (DataType::Utf8, r#""\ud83d""#, "field `a` at byte 6: the escape in a string is no character"),
         (DataType::Utf8, r#""\ude00\ud83d""#, "field `a` at byte 6: the escape in a string is no character"),
         (DataType::Utf8, r#""ab\x""#, "field `a` at byte 8: a string has an escape that JSON does not know"),
-        (DataType::Utf8, "\"a\nb\"", "field `a` at byte 7: the control character `\\n` in a string is not escaped"),
+        (
+            DataType::Utf8,
+            "\"a\nb\"",
+            "field `a` at byte 7: the control character `\\n` in a string is not escaped",
+        ),
         (DataType::Utf8, "\"abcdefgh", "field `a` at byte 15: the string has no end"),
         (DataType::Boolean, "1", "field `a` at byte 5: expected a boolean, found a number"),
-        (DataType::Date32, "\"2026-02-29\"", "field `a` at byte 6: \"2026-02-29\" is a day that the calendar does not have"),
-        (ms.clone(), "\"2026-11-29\"", "field `a` at byte 6: \"2026-11-29\" has no time behind the date, such as 2026-11-29T20:35:00.123Z"),
+        (
+            DataType::Date32,
+            "\"2026-02-29\"",
+            "field `a` at byte 6: \"2026-02-29\" is a day that the calendar does not have",
+        ),
+        (
+            ms.clone(),
+            "\"2026-11-29\"",
+            "field `a` at byte 6: \"2026-11-29\" has no time behind the date, such as 2026-11-29T20:35:00.123Z",
+        ),
         (ms, "1.5", "field `a` at byte 5: 1.5 is no integer"),
-        (DataType::Decimal128(10, 1), "1.25", "field `a` at byte 5: 1.25 cannot be written exactly as DECIMAL(10,1)"),
+        (
+            DataType::Decimal128(10, 1),
+            "1.25",
+            "field `a` at byte 5: 1.25 cannot be written exactly as DECIMAL(10,1)",
+        ),
         (DataType::Decimal128(3, 1), "100", "field `a` at byte 5: 100 has too many digits for DECIMAL(3,1)"),
         (DataType::Decimal128(3, 1), "\"1\"", "field `a` at byte 5: expected a number, found a string"),
-        (row.clone(), "{\"y\":\"\"}", "field `a.x` at byte 13: the field is missing, and its column is NOT NULL"),
-        (row.clone(), "{\"x\":null}", "field `a.x` at byte 10: the field is null, and its column is NOT NULL"),
+        (
+            row.clone(),
+            "{\"y\":\"\"}",
+            "field `a.x` at byte 13: the field is missing, and its column is NOT NULL",
+        ),
+        (
+            row.clone(),
+            "{\"x\":null}",
+            "field `a.x` at byte 10: the field is null, and its column is NOT NULL",
+        ),
         (row.clone(), "{\"x\":1,\"x\":2}", "field `a.x` at byte 12: the field is there twice"),
-        (DataType::new_list(row, true), "[null,{\"x\":1},{\"x\":[]}]", "field `a[2].x` at byte 24: expected an integer, found an array"),
+        (
+            DataType::new_list(row, true),
+            "[null,{\"x\":1},{\"x\":[]}]",
+            "field `a[2].x` at byte 24: expected an integer, found an array",
+        ),
     ] {
         assert_eq!(cell(data_type, text).unwrap_err(), reason);
     }
@@ -115,7 +156,9 @@ fn what_does_not_fit_is_refused_with_field_and_byte() {
         assert_eq!(read_one(optional("a", DataType::Int64), record).unwrap_err(), reason, "{record}");
     }
     let deep = format!("{{\"b\":{}1{}}}", "[".repeat(129), "]".repeat(129));
-    assert!(read_one(optional("a", DataType::Int64), &deep).unwrap_err().contains("nested more than 128 deep"));
+    assert!(
+        read_one(optional("a", DataType::Int64), &deep).unwrap_err().contains("nested more than 128 deep")
+    );
     let invalid = [&b"{\"b\":\"abc\xff\"}"[..], b"{\"\xc3\":1}"];
     for record in invalid {
         let mut rows = JsonReader::new([]).unwrap().rows(1).unwrap();
@@ -131,7 +174,10 @@ fn types_without_a_form_in_json_and_equal_names_are_refused() {
 
 #[test]
 fn fields_in_any_order_and_of_any_number_are_found() {
-    let mut rows = JsonReader::new([optional("a", DataType::Int64), optional("b", DataType::Utf8)]).unwrap().rows(0).unwrap();
+    let mut rows = JsonReader::new([optional("a", DataType::Int64), optional("b", DataType::Utf8)])
+        .unwrap()
+        .rows(0)
+        .unwrap();
     for n in 0..200 {
         let other = format!("\"x{n}\":[{{\"a\":{n}}}]");
         let text = match n % 4 {
@@ -150,24 +196,33 @@ fn fields_in_any_order_and_of_any_number_are_found() {
 
 #[test]
 fn entries_of_a_map_come_once() {
-    let entries = DataType::Struct(vec![Field::new("key", DataType::Utf8, false), optional("value", DataType::Int64)].into());
+    let entries = DataType::Struct(
+        vec![Field::new("key", DataType::Utf8, false), optional("value", DataType::Int64)].into(),
+    );
     let map = DataType::Map(Arc::new(Field::new("entries", entries, false)), false);
     assert_eq!(shown(map.clone(), "{\"x\":1,\"y\":null}"), "{x: 1, y: }");
     let twice = cell(map.clone(), "{\"x\":1,\"y\":2,\"\\u0078\":3}").unwrap_err();
     assert_eq!(twice, "field `a` at byte 5: an entry of the map is there twice");
-    assert_eq!(cell(map, "{\"x\":[]}").unwrap_err(), "field `a.x` at byte 10: expected an integer, found an array");
+    assert_eq!(
+        cell(map, "{\"x\":[]}").unwrap_err(),
+        "field `a.x` at byte 10: expected an integer, found an array"
+    );
 }
 
 /// Random JSON, mostly right.
 fn random(samples: &mut Samples, depth: usize, out: &mut String) {
-    let ws = |samples: &mut Samples, out: &mut String| out.push_str(["", "", "", " ", "\n\t"][samples.below(5)]);
+    let ws =
+        |samples: &mut Samples, out: &mut String| out.push_str(["", "", "", " ", "\n\t"][samples.below(5)]);
     ws(samples, out);
     match samples.below(if depth == 0 { 6 } else { 8 }) {
         0 => out.push_str(["null", "true", "false", "-0", "0", "1e3"][samples.below(6)]),
         1 => write!(out, "{}", samples.next().cast_signed() >> samples.below(64)).unwrap(),
         2 => write!(out, "{}", f64::from_bits(samples.next() >> 2)).unwrap(),
         3 => write!(out, "{:e}", f64::from_bits(samples.next() >> 2)).unwrap(),
-        4 => out.push_str(["\"\"", "\"é\"", "\"a\\n\\u00e9\\ud83d\\ude00\"", "\"\\ud800\"", "\"0123456789\""][samples.below(5)]),
+        4 => out.push_str(
+            ["\"\"", "\"é\"", "\"a\\n\\u00e9\\ud83d\\ude00\"", "\"\\ud800\"", "\"0123456789\""]
+                [samples.below(5)],
+        ),
         5 => out.push_str("12"),
         6 => {
             out.push('[');
@@ -198,8 +253,12 @@ fn fits(value: &Value, data_type: &DataType) -> bool {
     match (value, data_type) {
         (Value::Null, _) => true,
         (Value::Number(number), DataType::Int64) => number.is_i64() || number.as_f64() == Some(0.0),
-        (Value::Number(_), DataType::Float64) | (Value::String(_), DataType::Utf8) | (Value::Bool(_), DataType::Boolean) => true,
-        (Value::Array(items), DataType::List(item)) => items.iter().all(|value| fits(value, item.data_type())),
+        (Value::Number(_), DataType::Float64)
+        | (Value::String(_), DataType::Utf8)
+        | (Value::Bool(_), DataType::Boolean) => true,
+        (Value::Array(items), DataType::List(item)) => {
+            items.iter().all(|value| fits(value, item.data_type()))
+        }
         (Value::Object(fields), DataType::Struct(parts)) => {
             parts.iter().all(|part| fields.get(part.name()).is_none_or(|value| fits(value, part.data_type())))
         }
@@ -211,24 +270,26 @@ fn is_same(value: &Value, array: &dyn Array, row: usize) -> bool {
     match value {
         Value::Null => array.is_null(row),
         _ if array.is_null(row) => false,
-        Value::Number(number) => match array.data_type() {
-            DataType::Int64 => number.as_i64().unwrap_or(0) == array.as_primitive::<Int64Type>().value(row),
-            _ => {
-                let (expected, read) = (number.as_f64().unwrap(), array.as_primitive::<Float64Type>().value(row));
-                (expected - read).abs() <= expected.abs() * 1e-15
-            }
-        },
+        Value::Number(number) if *array.data_type() == DataType::Int64 => {
+            number.as_i64().unwrap_or(0) == array.as_primitive::<Int64Type>().value(row)
+        }
+        Value::Number(number) => {
+            let (expected, read) = (number.as_f64().unwrap(), array.as_primitive::<Float64Type>().value(row));
+            (expected - read).abs() <= expected.abs() * 1e-15
+        }
         Value::String(text) => array.as_string::<i32>().value(row) == text,
         Value::Bool(value) => array.as_boolean().value(row) == *value,
         Value::Array(items) => {
             let read = array.as_list::<i32>().value(row);
-            read.len() == items.len() && items.iter().enumerate().all(|(index, item)| is_same(item, &read, index))
+            read.len() == items.len()
+                && items.iter().enumerate().all(|(index, item)| is_same(item, &read, index))
         }
         Value::Object(fields) => {
             let DataType::Struct(parts) = array.data_type() else { return false };
-            parts.iter().zip(array.as_struct().columns()).all(|(part, column)| {
-                is_same(fields.get(part.name()).unwrap_or(&Value::Null), column, row)
-            })
+            parts
+                .iter()
+                .zip(array.as_struct().columns())
+                .all(|(part, column)| is_same(fields.get(part.name()).unwrap_or(&Value::Null), column, row))
         }
     }
 }
@@ -270,8 +331,7 @@ proptest! {
                 }
                 Err(e) => prop_assert!(read.is_err(), "{shown}: {e}"),
                 Ok(value) => {
-                    let known = value.as_object().map(|object| object.clone());
-                    let all = known.as_ref().is_some_and(|object| {
+                    let all = value.as_object().is_some_and(|object| {
                         fields.iter().all(|field| object.get(field.name()).is_none_or(|value| fits(value, field.data_type())))
                     });
                     // -0.0 and 0e9 are zeros to serde_json, and no integers here.
@@ -369,105 +429,4 @@ fn is_other_in_arrow(data_type: &DataType) -> bool {
         DataType::Map(..) => true,
         _ => false,
     }
-}
-
-/// The events of the benchmarks.
-fn events(n: u64) -> Vec<String> {
-    let mut samples = Samples::new(1, For::Json);
-    let event = |id| {
-        let (user, item, price) = (samples.below(10_000), samples.below(1_000), samples.below(10_000));
-        format!(
-            "{{\"id\":{id},\"user\":\"user-{user:06}\",\"item\":\"item-{item:05}\",\"price\":{}.{:02},\"ts\":{},\"page\":\"/shop/catalog/section-{:02}/{}\"}}",
-            price / 100, price % 100, 1_795_984_500_000 + id, item % 100, "x".repeat(16),
-        )
-    };
-    (0..n).map(event).collect()
-}
-
-/// How long an event takes, in nanoseconds: read, written, as a key and as a value. A figure to look at, not a test.
-#[test]
-#[ignore = "it measures: run it alone, with optimisation"]
-#[expect(clippy::disallowed_methods, reason = "it measures real time")]
-fn nanoseconds_for_each_event() {
-    use crate::sql::rows::{KeyFormat, KeyTable, RowFormat};
-    let events = events(500_000);
-    let bytes: usize = events.iter().map(String::len).sum();
-    println!("{} bytes each: {}", bytes / events.len(), events[7]);
-    let all = [
-        optional("id", DataType::Int64), optional("user", DataType::Utf8), optional("price", DataType::Float64),
-        optional("ts", DataType::Int64), optional("item", DataType::Utf8), optional("page", DataType::Utf8),
-    ];
-    let per_event = |what: &str, work: &mut dyn FnMut()| {
-        let least = (0..5).map(|_| {
-            let start = std::time::Instant::now();
-            work();
-            start.elapsed()
-        });
-        println!("{what}: {} ns", least.min().unwrap().as_nanos() / events.len() as u128);
-    };
-    for wanted in [2, 4, 6] {
-        let reader = JsonReader::new(all[..wanted].to_vec()).unwrap();
-        per_event(&format!("read {wanted} of 6"), &mut || {
-            for chunk in events.chunks(8_192) {
-                let mut rows = reader.rows(chunk.len()).unwrap();
-                chunk.iter().for_each(|event| rows.read(event.as_bytes()).unwrap());
-                assert_eq!(rows.finish().unwrap()[0].len(), chunk.len());
-            }
-        });
-        let schema = Arc::new(Schema::new(all[..wanted].to_vec()));
-        per_event(&format!("arrow-json {wanted} of 6"), &mut || {
-            for chunk in events.chunks(8_192) {
-                let mut decoder = arrow_json::ReaderBuilder::new(schema.clone()).with_batch_size(8_192).build_decoder().unwrap();
-                for event in chunk {
-                    decoder.decode(event.as_bytes()).unwrap();
-                }
-                assert_eq!(decoder.flush().unwrap().unwrap().num_rows(), chunk.len());
-            }
-        });
-    }
-    let reader = JsonReader::new(all[..4].to_vec()).unwrap();
-    let mut rows = reader.rows(events.len()).unwrap();
-    events.iter().for_each(|event| rows.read(event.as_bytes()).unwrap());
-    let batch = RecordBatch::try_new(Arc::new(Schema::new(all[..4].to_vec())), rows.finish().unwrap()).unwrap();
-    let writer = JsonWriter::new(batch.schema_ref(), 0..4).unwrap();
-    let mut out = Vec::with_capacity(bytes);
-    per_event("write 4 fields", &mut || {
-        out.clear();
-        let encoder = writer.encoder(&batch).unwrap();
-        (0..batch.num_rows()).for_each(|row| encoder.encode(row, &mut out).unwrap());
-    });
-    for columns in [&batch.columns()[1..2], &batch.columns()[..2]] {
-        let format = KeyFormat::new(columns.iter().map(|column| column.data_type())).unwrap();
-        per_event(&format!("key of {} columns", columns.len()), &mut || {
-            let encoder = format.encoder(columns).unwrap();
-            out.clear();
-            (0..batch.num_rows()).for_each(|row| encoder.encode(row, &mut out));
-        });
-        per_event(&format!("key of {} columns into the table", columns.len()), &mut || {
-            let (encoder, mut keys, mut key) = (format.encoder(columns).unwrap(), KeyTable::default(), vec![]);
-            for row in 0..batch.num_rows() {
-                key.clear();
-                encoder.encode(row, &mut key);
-                keys.insert(&key);
-            }
-        });
-    }
-    let format = RowFormat::of_schema(batch.schema_ref()).unwrap();
-    let mut ends = vec![];
-    per_event("value of 4 columns", &mut || {
-        (out.clear(), ends.clear());
-        let encoder = format.encoder(1, batch.columns()).unwrap();
-        for row in 0..batch.num_rows() {
-            encoder.encode(row, &mut out);
-            ends.push(out.len());
-        }
-    });
-    per_event("4 columns of a value", &mut || {
-        let (mut decoder, mut start) = (format.decoder(1, ends.len()).unwrap(), 0);
-        for end in &ends {
-            decoder.push(&out[start..*end]).unwrap();
-            start = *end;
-        }
-        assert_eq!(decoder.finish().unwrap()[0].len(), ends.len());
-    });
 }
