@@ -68,11 +68,26 @@ impl Aggregate {
         let values = match (aggregation.needs_values(), values) {
             (true, Some(values)) if takes == Takes::Rows => Some((values, Values::new()?)),
             (false, _) => None,
-            _ => return Err(Error::Plan("a call needs values, but nothing keeps them; this is a bug in the plan".into())),
+            _ => {
+                return Err(Error::Plan(
+                    "a call needs values, but nothing keeps them; this is a bug in the plan".into(),
+                ));
+            }
         };
         let groups = aggregation.groups()?;
         let (newest_ms, places, encoded) = (vec![], vec![], vec![]);
-        Ok(Aggregate { aggregation, takes, state, output, groups, newest_ms, values, ending: None, places, encoded })
+        Ok(Aggregate {
+            aggregation,
+            takes,
+            state,
+            output,
+            groups,
+            newest_ms,
+            values,
+            ending: None,
+            places,
+            encoded,
+        })
     }
 
     /// Finds the groups of rows in the store; their places are then in `places`.
@@ -130,7 +145,8 @@ impl Aggregate {
         stored_states(&self.aggregation, table, places.clone(), places.start, committed, &mut before)?;
         before.settle()?;
         let (old, new) = (before.values(&(0..count))?, self.groups.values(&places)?);
-        let is_same = |row: usize, same: &[DynComparator]| same.iter().all(|same| same(row, row) == Ordering::Equal);
+        let is_same =
+            |row: usize, same: &[DynComparator]| same.iter().all(|same| same(row, row) == Ordering::Equal);
         let comparators: Vec<DynComparator> = old
             .iter()
             .zip(&new)

@@ -66,7 +66,15 @@ impl Aggregation {
         }
         let row_format = RowFormat::new(columns)?;
         let partial = Arc::new(Schema::new(partial));
-        Ok(Aggregation { input: Arc::clone(input), keys, calls, value_calls, key_format, row_format, partial })
+        Ok(Aggregation {
+            input: Arc::clone(input),
+            keys,
+            calls,
+            value_calls,
+            key_format,
+            row_format,
+            partial,
+        })
     }
 
     /// The columns of the rows between both halves: keys, weight, and states.
@@ -90,9 +98,12 @@ impl Aggregation {
         let keys = self.key_line();
         let mut stores = vec![RowTable::spec(name, &format!("key({keys}) -> {}", self.row_format))];
         if self.needs_values() {
-            let call = |call: &ValueCall| format!("{} {}", call.number, described(&self.calls[call.number], &self.input));
+            let call = |call: &ValueCall| {
+                format!("{} {}", call.number, described(&self.calls[call.number], &self.input))
+            };
             let calls: Vec<String> = self.value_calls.iter().map(call).collect();
-            let format = format!("key(length, {keys}, call, value: {}) -> {}", calls.join(", "), value_format()?);
+            let format =
+                format!("key(length, {keys}, call, value: {}) -> {}", calls.join(", "), value_format()?);
             stores.push(RowIndex::spec(format!("{name}.values"), &format).placed(Placement::KeyAfterLength));
         }
         Ok(stores)
@@ -147,8 +158,10 @@ impl Aggregation {
 
 /// What a call is in the format of a store: its function and what it reads, whatever its result is called.
 fn described(call: &AggregateCall, input: &Schema) -> String {
-    let arguments: Vec<&str> = call.arguments.iter().map(|column| input.field(*column).name().as_str()).collect();
-    let filter = call.filter.map_or_else(String::new, |column| format!(" where {}", input.field(column).name()));
+    let arguments: Vec<&str> =
+        call.arguments.iter().map(|column| input.field(*column).name().as_str()).collect();
+    let filter =
+        call.filter.map_or_else(String::new, |column| format!(" where {}", input.field(column).name()));
     format!("{}({}{filter})", call.function.name(), arguments.join(", "))
 }
 
@@ -190,7 +203,8 @@ impl Groups {
             if of.value_calls.iter().any(|call| call.number == number) {
                 continue;
             }
-            let arguments: Vec<ArrayRef> = call.arguments.iter().map(|column| Arc::clone(&columns[*column])).collect();
+            let arguments: Vec<ArrayRef> =
+                call.arguments.iter().map(|column| Arc::clone(&columns[*column])).collect();
             let filter = call.filter.map(|column| columns[column].as_boolean());
             let rows = AggregateRows { groups, arguments: &arguments, filter, weights };
             states.update(&rows).map_err(|e| named(&call.name, e))?;
@@ -226,7 +240,8 @@ impl Groups {
 
     /// The weights and states of groups: the columns that are stored.
     pub fn columns(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>> {
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(self.weights[groups.clone()].to_vec()))];
+        let mut columns: Vec<ArrayRef> =
+            vec![Arc::new(Int64Array::from(self.weights[groups.clone()].to_vec()))];
         for states in &self.states {
             columns.extend(states.states(groups.clone())?);
         }

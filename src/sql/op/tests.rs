@@ -77,7 +77,9 @@ fn delta_of(rows: &[(Row, i64)], has_weights: bool) -> Delta {
         Arc::new(decimals.with_precision_and_scale(10, 2).unwrap()),
         Arc::new(rows_only().map(|row| row.text.map(text_of)).collect::<StringArray>()),
         Arc::new(rows_only().map(|row| row.is_in).collect::<BooleanArray>()),
-        Arc::new(rows_only().map(|row| row.integer.map(|i| u64::from(i.unsigned_abs()))).collect::<UInt64Array>()),
+        Arc::new(
+            rows_only().map(|row| row.integer.map(|i| u64::from(i.unsigned_abs()))).collect::<UInt64Array>(),
+        ),
     ];
     let rows_of = RecordBatch::try_new(input_schema(), columns).unwrap();
     let weights = has_weights.then(|| rows.iter().map(|(_, weight)| *weight).collect::<Int64Array>());
@@ -88,7 +90,12 @@ fn text_of(n: u8) -> String {
     "x".repeat(usize::from(n) * 5)
 }
 
-fn call(function: AggregateFunction, argument: Option<usize>, filter: bool, data_type: DataType) -> AggregateCall {
+fn call(
+    function: AggregateFunction,
+    argument: Option<usize>,
+    filter: bool,
+    data_type: DataType,
+) -> AggregateCall {
     let name = format!("{}({argument:?},{filter})", function.name());
     let (arguments, filter) = (argument.into_iter().collect(), filter.then_some(5));
     AggregateCall { function, arguments, filter, is_distinct: false, data_type, name }
@@ -142,7 +149,9 @@ fn distinct_calls() -> Vec<AggregateCall> {
 
 /// The value of a call for the rows of a group, as text.
 fn expected(call: &AggregateCall, rows: &[&Row]) -> String {
-    use AggregateFunction::{Avg, BoolAnd, BoolOr, Count, Max, Min, StddevPop, StddevSamp, Sum, VarPop, VarSamp};
+    use AggregateFunction::{
+        Avg, BoolAnd, BoolOr, Count, Max, Min, StddevPop, StddevSamp, Sum, VarPop, VarSamp,
+    };
     let counted: Vec<&&Row> =
         rows.iter().filter(|row| call.filter.is_none() || row.is_in == Some(true)).collect();
     let mut numbers: Vec<i128> = counted.iter().filter_map(|row| row.integer).map(i128::from).collect();
@@ -168,7 +177,9 @@ fn expected(call: &AggregateCall, rows: &[&Row]) -> String {
         (Count, Some(4)) => texts().collect::<std::collections::BTreeSet<_>>().len().to_string(),
         (Count, _) => integers().count().to_string(),
         (Sum, Some(1)) => or_null((integers().count() > 0).then(|| integers().sum::<i128>().to_string())),
-        (Sum, Some(6)) => or_null((integers().count() > 0).then(|| integers().map(i128::abs).sum::<i128>().to_string())),
+        (Sum, Some(6)) => {
+            or_null((integers().count() > 0).then(|| integers().map(i128::abs).sum::<i128>().to_string()))
+        }
         (Sum, Some(3)) => or_null((integers().count() > 0).then(|| decimal(integers().sum(), 2))),
         (Avg, Some(3)) => {
             let count = i128::try_from(integers().count()).unwrap();
@@ -182,7 +193,10 @@ fn expected(call: &AggregateCall, rows: &[&Row]) -> String {
             let divisor = if call.function == VarSamp { n.saturating_sub(1) } else { n };
             let mean = doubles.iter().sum::<f64>() / n as f64;
             let variance = doubles.iter().map(|d| (d - mean) * (d - mean)).sum::<f64>() / divisor as f64;
-            or_null((divisor > 0).then(|| float(if call.function == VarSamp { variance } else { variance.sqrt() })))
+            or_null(
+                (divisor > 0)
+                    .then(|| float(if call.function == VarSamp { variance } else { variance.sqrt() })),
+            )
         }
         (Min, Some(1)) => or_null(integers().min().map(|i| i.to_string())),
         (Max, Some(6)) => or_null(integers().map(i128::abs).max().map(|i| i.to_string())),
@@ -236,7 +250,8 @@ fn makers(calls: &[AggregateCall], is_global: bool, takes: Takes) -> Makers {
 
 fn makers_of(calls: &[AggregateCall], is_global: bool, takes: Takes, is_append_only: bool) -> Makers {
     let keys = if is_global { vec![] } else { vec![0] };
-    let aggregation = Arc::new(Aggregation::new(&input_schema(), keys.clone(), calls.to_vec(), is_append_only).unwrap());
+    let aggregation =
+        Arc::new(Aggregation::new(&input_schema(), keys.clone(), calls.to_vec(), is_append_only).unwrap());
     let mut fields: Vec<Field> = keys.iter().map(|key| input_schema().field(*key).clone()).collect();
     fields.extend(calls.iter().map(|call| Field::new(&call.name, call.data_type.clone(), true)));
     let output: SchemaRef = Arc::new(Schema::new(fields));
@@ -265,7 +280,12 @@ impl<'m> Query<'m> {
     }
 
     /// One batch: its rows in chunks of this size, alternately from each source. Nothing is durable yet.
-    fn compute(&mut self, rows: &[(Row, i64)], chunk_rows: usize, has_weights: bool) -> Vec<crate::record::Chunk> {
+    fn compute(
+        &mut self,
+        rows: &[(Row, i64)],
+        chunk_rows: usize,
+        has_weights: bool,
+    ) -> Vec<crate::record::Chunk> {
         let mut moved = vec![];
         let sources = self.partials.len();
         for (at, rows) in rows.chunks(chunk_rows).enumerate() {
@@ -317,10 +337,23 @@ fn row() -> impl Strategy<Value = Row> {
 type Step = (Vec<Row>, Vec<prop::sample::Index>, usize, bool);
 
 fn step() -> impl Strategy<Value = Step> {
-    (prop::collection::vec(row(), 0..12), prop::collection::vec(any::<prop::sample::Index>(), 0..8), 1..9usize, any::<bool>())
+    (
+        prop::collection::vec(row(), 0..12),
+        prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        1..9usize,
+        any::<bool>(),
+    )
 }
 
-fn run(steps: &[Step], calls: &[AggregateCall], is_global: bool, takes: Takes, sources: u32, partitions: u32, is_changing: bool) {
+fn run(
+    steps: &[Step],
+    calls: &[AggregateCall],
+    is_global: bool,
+    takes: Takes,
+    sources: u32,
+    partitions: u32,
+    is_changing: bool,
+) {
     let makers = makers_of(calls, is_global, takes, !is_changing);
     let mut query = Query::new(&makers, sources, partitions);
     let (mut live, mut shown): (Vec<Row>, Multiset) = (vec![], Multiset::new());
@@ -348,7 +381,10 @@ fn run(steps: &[Step], calls: &[AggregateCall], is_global: bool, takes: Takes, s
             collect(&chunk, &mut shown);
         }
         query.commit();
-        assert!(per_row.values().flatten().all(|n| *n <= 1), "at most one old and one new row of a group: {per_row:?}");
+        assert!(
+            per_row.values().flatten().all(|n| *n <= 1),
+            "at most one old and one new row of a group: {per_row:?}"
+        );
         assert_eq!(shown, answer(&live, calls, is_global));
     }
     let rest: Vec<(Row, i64)> = live.drain(..).map(|row| (row, -1)).collect();
@@ -416,7 +452,8 @@ fn plain(group: u8, integer: i32) -> Row {
 
 #[test]
 fn all_rows_are_one_group_that_has_a_row_from_the_first_batch_on() {
-    let makers = makers(&[call(AggregateFunction::Count, None, false, DataType::Int64)], true, Takes::Partials);
+    let makers =
+        makers(&[call(AggregateFunction::Count, None, false, DataType::Int64)], true, Takes::Partials);
     let mut query = Query::new(&makers, 2, 4);
     let mut each = vec![];
     for rows in [&[][..], &[], &[(plain(1, 1), 1)], &[], &[(plain(1, 1), -1)]] {
@@ -449,7 +486,8 @@ fn a_group_leaves_with_the_greatest_timestamp_of_its_rows_and_nothing_leaves_if_
 
 #[test]
 fn many_groups_leave_in_chunks_of_a_bounded_size() {
-    let makers = makers(&[call(AggregateFunction::Count, None, false, DataType::Int64)], false, Takes::Partials);
+    let makers =
+        makers(&[call(AggregateFunction::Count, None, false, DataType::Int64)], false, Takes::Partials);
     let mut query = Query::new(&makers, 1, 1);
     let schema = input_schema();
     let many = |n: i64| -> Delta {
@@ -472,7 +510,8 @@ fn many_groups_leave_in_chunks_of_a_bounded_size() {
         for (_, chunk) in moved {
             query.finals[0].process(chunk).unwrap();
         }
-        let sizes: Vec<usize> = query.finals[0].end_batch().unwrap().iter().map(|(_, chunk)| chunk.len()).collect();
+        let sizes: Vec<usize> =
+            query.finals[0].end_batch().unwrap().iter().map(|(_, chunk)| chunk.len()).collect();
         assert!(sizes.iter().all(|rows| *rows <= 8_192), "{sizes:?}");
         let sum: usize = sizes.iter().sum();
         assert!(sum == 10_000 || sum == 20_000, "{sizes:?}");
@@ -483,7 +522,8 @@ fn many_groups_leave_in_chunks_of_a_bounded_size() {
 
 #[test]
 fn small_pieces_are_joined_before_they_go_to_another_partition() {
-    let make = || Box::new(ByColumns::new(vec![0], KeyFormat::new(&[DataType::Utf8]).unwrap())) as Box<dyn Operator>;
+    let make =
+        || Box::new(ByColumns::new(vec![0], KeyFormat::new(&[DataType::Utf8]).unwrap())) as Box<dyn Operator>;
     let mut stage = Stage::new(&make, &[], 0, 2);
     let mut sent = vec![];
     for n in 0..200 {
@@ -532,7 +572,9 @@ fn a_row_that_is_not_there_cannot_be_taken_away_and_a_sum_does_not_wrap() {
 
 #[test]
 fn an_argument_of_a_wrong_type_is_refused_with_the_name_of_the_call() {
-    let refusal = |calls: Vec<AggregateCall>| Aggregation::new(&input_schema(), vec![0], calls, true).unwrap_err().to_string();
+    let refusal = |calls: Vec<AggregateCall>| {
+        Aggregation::new(&input_schema(), vec![0], calls, true).unwrap_err().to_string()
+    };
     let sum = call(AggregateFunction::Sum, Some(4), false, DataType::Int64);
     assert!(refusal(vec![sum]).contains("sum of a column of type Utf8 is not supported"));
 }
@@ -613,7 +655,8 @@ fn the_stored_bytes_of_each_function_are_these() {
 
 #[test]
 fn a_partition_without_rows_of_the_one_group_says_nothing() {
-    let makers = makers(&[call(AggregateFunction::Count, None, false, DataType::Int64)], true, Takes::Partials);
+    let makers =
+        makers(&[call(AggregateFunction::Count, None, false, DataType::Int64)], true, Takes::Partials);
     let home = partition_of(&[], 4);
     for at in 0..4 {
         let mut stage = Stage::new(&*makers.last, &makers.specs, at, 4);

@@ -36,7 +36,12 @@ pub(super) struct ValueCall {
 
 impl ValueCall {
     /// `None` if the call can be computed from a state.
-    pub fn of(number: usize, call: &AggregateCall, input: &Schema, is_append_only: bool) -> Result<Option<Self>> {
+    pub fn of(
+        number: usize,
+        call: &AggregateCall,
+        input: &Schema,
+        is_append_only: bool,
+    ) -> Result<Option<Self>> {
         let is_needed = if call.function.takes_back() { call.is_distinct } else { !is_append_only };
         if !is_needed {
             return Ok(None);
@@ -85,10 +90,12 @@ impl Values {
         for (at, value_call) in of.value_calls().iter().enumerate() {
             let call = &of.calls()[value_call.number];
             let columns = delta.rows.columns();
-            let arguments: Vec<ArrayRef> = call.arguments.iter().map(|column| columns[*column].clone()).collect();
+            let arguments: Vec<ArrayRef> =
+                call.arguments.iter().map(|column| columns[*column].clone()).collect();
             let filter = call.filter.map(|column| columns[column].as_boolean());
             let encoder = value_call.key.encoder(&arguments)?;
-            let rows = AggregateRows { groups, arguments: &arguments, filter, weights: delta.weights.as_ref() };
+            let rows =
+                AggregateRows { groups, arguments: &arguments, filter, weights: delta.weights.as_ref() };
             rows.each(|row, group, weight| {
                 self.scratch.clear();
                 put_prefix(table.key(group), value_call.number, &mut self.scratch);
@@ -108,7 +115,13 @@ impl Values {
     }
 
     /// Writes the values, and brings the states of the calls to what the values now are.
-    pub fn end(&mut self, of: &Aggregation, table: &RowTable, values: &mut RowIndex, groups: &mut Groups) -> Result {
+    pub fn end(
+        &mut self,
+        of: &Aggregation,
+        table: &RowTable,
+        values: &mut RowIndex,
+        groups: &mut Groups,
+    ) -> Result {
         if self.keys.is_empty() {
             return Ok(());
         }
@@ -193,7 +206,12 @@ impl Values {
         let arguments = decoder.finish()?;
         let groups: Vec<u32> = crossing.iter().map(|(index, _)| self.touched[*index].group).collect();
         let weights: Int64Array = crossing.iter().map(|(_, weight)| *weight).collect();
-        states.update(&AggregateRows { groups: &groups, arguments: &arguments, filter: None, weights: Some(&weights) })
+        states.update(&AggregateRows {
+            groups: &groups,
+            arguments: &arguments,
+            filter: None,
+            weights: Some(&weights),
+        })
     }
 
     pub fn memory_bytes(&self) -> usize {
