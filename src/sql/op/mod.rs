@@ -9,8 +9,6 @@ mod exchange;
 mod partial;
 mod values;
 #[cfg(test)]
-mod testing;
-#[cfg(test)]
 mod tests;
 
 pub use aggregate::{Aggregate, Takes};
