@@ -8,7 +8,7 @@ use super::{
     agg::AggregateCall,
     connector::{Connector, Format, Generator, KafkaTable},
     format::{RecordColumn, RecordDecoder, RecordFormat},
-    op::{Aggregate, Aggregation, Calc, CalcPlan, PartialAggregate, Takes, Union, Unnest},
+    op::{Aggregate, Aggregation, ByColumns, Calc, CalcPlan, PartialAggregate, Takes, Union, Unnest},
     plan::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
     rows::{KeyFormat, RowFormat, RowsFormat},
     sink::{
@@ -151,26 +151,31 @@ impl Builder<'_> {
     ) -> SqlResult<NodeId> {
         let input = &self.plan.nodes[node.inputs[0].0];
         let wrong = |e: Error| SqlError::at(node.span, e.to_string());
-        let aggregation = Aggregation::new(&input.schema, keys.to_vec(), calls.to_vec()).map_err(wrong)?;
-        if !input.properties.is_append_only && !aggregation.takes_back() {
-            return Err(SqlError::at(node.span, "`min` and `max` over rows that change are not supported yet")
-                .because("when the greatest value goes, the next one must be known, so all values would have to be kept")
-                .next("aggregate rows of a table, not of another aggregate"));
-        }
-        let partial = RowsFormat::new(aggregation.partial_schema().clone(), false).map_err(wrong)?;
-        let (store, aggregation) = (aggregation.store(name), Arc::new(aggregation));
-        let of_task = aggregation.clone();
-        let exchange: Factory = Arc::new(move |_| Box::new(made(PartialAggregate::new(of_task.clone()))));
-        let role = Role::Exchange(exchange, Arc::new(partial));
+        let is_append_only = input.properties.is_append_only;
+        let aggregation = Aggregation::new(&input.schema, keys.to_vec(), calls.to_vec(), is_append_only);
+        let aggregation = Arc::new(aggregation.map_err(wrong)?);
+        let stores = aggregation.stores(name).map_err(wrong)?;
+        let (exchange, format, takes): (Factory, _, _) = if aggregation.needs_values() {
+            let types = keys.iter().map(|key| input.schema.field(*key).data_type());
+            let (keys, key) = (keys.to_vec(), KeyFormat::new(types).map_err(wrong)?);
+            let exchange: Factory = Arc::new(move |_| Box::new(ByColumns::new(keys.clone(), key.clone())));
+            (exchange, format(input)?, Takes::Rows)
+        } else {
+            let partial = RowsFormat::new(aggregation.partial_schema().clone(), false).map_err(wrong)?;
+            let of_task = aggregation.clone();
+            let exchange: Factory = Arc::new(move |_| Box::new(made(PartialAggregate::new(of_task.clone()))));
+            (exchange, Arc::new(partial), Takes::Partials)
+        };
         let from = self.built(node.inputs[0]);
-        let exchange = self.topology.add(Node::new(operation, "group", self.path(node), role).reading([from]));
+        let exchange = Node::new(operation, "group", self.path(node), Role::Exchange(exchange, format));
+        let exchange = self.topology.add(exchange.reading([from]));
         let output = node.schema.clone();
         let factory: Factory = Arc::new(move |stores| {
-            let store = Handle::at(stores[0]);
-            Box::new(made(Aggregate::new(aggregation.clone(), Takes::Partials, store, output.clone())))
+            let (state, values) = (Handle::at(stores[0]), stores.get(1).map(|values| Handle::at(*values)));
+            Box::new(made(Aggregate::new(aggregation.clone(), takes, state, values, output.clone())))
         });
         let aggregate = Node::new(operation, "aggregate", name.to_owned(), Role::Operator(factory));
-        let aggregate = aggregate.reading([exchange]).keeping(vec![store]).laid(Layout::keyed(operation));
+        let aggregate = aggregate.reading([exchange]).keeping(stores).laid(Layout::keyed(operation));
         Ok(self.topology.add(aggregate))
     }
 

@@ -9,8 +9,7 @@ mod assign_windows;
 mod calc;
 mod exchange;
 mod partial;
-#[cfg(test)]
-mod testing;
+mod values;
 #[cfg(test)]
 mod tests;
 mod union;

@@ -42,7 +42,15 @@ impl PartialAggregate {
     pub fn new(aggregation: Arc<Aggregation>) -> Result<Self> {
         let groups = aggregation.groups()?;
         let (keys, of_rows) = (KeyTable::default(), vec![]);
-        Ok(PartialAggregate { aggregation, keys, groups, newest_ms: vec![], taken: 0, of_rows, encoded: vec![] })
+        Ok(PartialAggregate {
+            aggregation,
+            keys,
+            groups,
+            newest_ms: vec![],
+            taken: 0,
+            of_rows,
+            encoded: vec![],
+        })
     }
 
     fn add(&mut self, delta: &Delta, stamps: &Stamps) -> Result {

@@ -11,7 +11,7 @@ use arrow::util::display::array_value_to_string;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// One operator on one state partition, with its store in memory if it has one.
-pub(super) struct Stage<'m> {
+pub(in crate::sql) struct Stage<'m> {
     make: &'m dyn Fn() -> Box<dyn Operator>,
     operator: Box<dyn Operator>,
     pub backend: Arc<dyn Backend>,
@@ -24,14 +24,14 @@ pub(super) struct Stage<'m> {
 impl<'m> Stage<'m> {
     pub fn new(
         make: &'m dyn Fn() -> Box<dyn Operator>,
-        spec: Option<&StoreSpec>,
+        specs: &[StoreSpec],
         partition: u32,
         partitions: u32,
     ) -> Self {
-        let names: Vec<String> = spec.iter().map(|spec| spec.name.clone()).collect();
+        let names: Vec<String> = specs.iter().map(|spec| spec.name.clone()).collect();
         let backend = MemoryStorage::default().open(Partition(partition), &names).unwrap().backend;
         let open = |spec: &StoreSpec| (spec.open)(&spec.name, Arc::clone(&backend), &spec.formats);
-        let stores = Stores(spec.into_iter().map(open).collect());
+        let stores = Stores(specs.iter().map(open).collect());
         let batch = Batch::new(BatchId(1), BatchTime(0));
         let (operator, partition) = (make(), Partition(partition));
         Stage { make, operator, backend, stores, partition, partitions, batch }
@@ -99,17 +99,17 @@ impl<'m> Stage<'m> {
 }
 
 /// Rows as text, each with its weight.
-pub(super) type Multiset = BTreeMap<Vec<String>, i64>;
+pub(in crate::sql) type Multiset = BTreeMap<Vec<String>, i64>;
 
 /// Adds the rows of a chunk; those that cancel out disappear.
-pub(super) fn collect(chunk: &Chunk, into: &mut Multiset) {
+pub(in crate::sql) fn collect(chunk: &Chunk, into: &mut Multiset) {
     let Payload::Rows(delta) = chunk.view::<Payload>() else { panic!("rows") };
     for row in 0..delta.rows.num_rows() {
         add(into, texts(delta, row), delta.weight(row));
     }
 }
 
-pub(super) fn add(rows: &mut Multiset, row: Vec<String>, weight: i64) {
+pub(in crate::sql) fn add(rows: &mut Multiset, row: Vec<String>, weight: i64) {
     let sum = rows.entry(row.clone()).or_default();
     *sum += weight;
     if *sum == 0 {
@@ -118,7 +118,7 @@ pub(super) fn add(rows: &mut Multiset, row: Vec<String>, weight: i64) {
 }
 
 /// The cells of a row as text; `-` = NULL, doubles to six digits behind the point.
-pub(super) fn texts(delta: &Delta, row: usize) -> Vec<String> {
+pub(in crate::sql) fn texts(delta: &Delta, row: usize) -> Vec<String> {
     let cell = |column: &arrow::array::ArrayRef| {
         if column.is_null(row) {
             return "-".to_owned();
@@ -133,6 +133,6 @@ pub(super) fn texts(delta: &Delta, row: usize) -> Vec<String> {
 }
 
 /// How a double is shown: a little above it, so that one which is exactly between two others is rounded like its neighbours.
-pub(super) fn float(number: f64) -> String {
+pub(in crate::sql) fn float(number: f64) -> String {
     format!("{:.6}", number + 3.1e-8)
 }
