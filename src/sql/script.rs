@@ -169,7 +169,13 @@ impl Script {
             if set.is_empty() {
                 set.clone_from(value);
             } else if set != value {
-                let mistake = SqlError::at(*span, format!("'properties.{key}' is '{value}', but {flag} is '{set}'"))
+                // The value of a property may be a secret.
+                let what = if flag.starts_with("-X") {
+                    format!("'properties.{key}' is not what {flag} or another table says")
+                } else {
+                    format!("'properties.{key}' is '{value}', but {flag} is '{set}'")
+                };
+                let mistake = SqlError::at(*span, what)
                     .because("all tables of a script are read and written by one client of one application")
                     .next(format!("leave the option out, or give it the value of {flag}"));
                 return Err(mistake.into_error(&self.text));

@@ -48,7 +48,7 @@ const NEVER: [(&str, &[&str]); 2] =
 /// Re-exports at the crate root that may be used by their short path.
 const ROOT_NAMES: [&str; 3] = ["Error", "Result", "Text"];
 /// Crates, and the places that may name them.
-const FENCES: [(&str, &[&str]); 17] = [
+const FENCES: [(&str, &[&str]); 22] = [
     ("rdkafka", &["src/log/kafka/"]),
     ("rdkafka_sys", &["src/log/kafka/"]),
     ("rocksdb", &["src/state/rocks.rs", "src/state/rocks_options.rs"]),
@@ -58,7 +58,12 @@ const FENCES: [(&str, &[&str]); 17] = [
     ("tract_onnx", &["src/ml/onnx.rs"]),
     ("parquet", &["src/sink/files/"]),
     ("arrow_array", &["src/sink/files/"]),
-    ("arrow_json", &["src/sink/files/"]),
+    ("arrow_json", &["src/sink/files/", "src/sql/format/json/"]),
+    ("datafusion_common", &["src/sql/"]),
+    ("datafusion_expr", &["src/sql/"]),
+    ("datafusion_optimizer", &["src/sql/"]),
+    ("datafusion_physical_expr", &["src/sql/"]),
+    ("datafusion_sql", &["src/sql/"]),
     ("postgres", &["src/sink/postgres/", "src/sink/mod.rs", "src/dstream/output/mod.rs"]),
     ("openssl", &["src/sink/postgres/", "src/log/kafka/config.rs"]),
     ("tokio", &["src/ui/", "src/context/signals.rs"]),

@@ -158,16 +158,4 @@ impl Connector {
         options.end(&name.value)?;
         Ok(connector)
     }
-
-    /// Whether rows can be read from it.
-    #[must_use]
-    pub fn is_source(&self) -> bool {
-        matches!(self, Connector::Kafka(_) | Connector::UpsertKafka(_) | Connector::Datagen(_))
-    }
-
-    /// Whether rows can be written to it.
-    #[must_use]
-    pub fn is_sink(&self) -> bool {
-        !matches!(self, Connector::Datagen(_))
-    }
 }

@@ -37,7 +37,7 @@ fn a_script_is_checked_with_its_settings_and_pictures_of_its_mistakes() {
     let (code, out, err) = run(dir.path(), &["check", "--script", "counts.sql"], "");
     assert_eq!((code, &*err), (0, ""), "{out}");
     assert!(out.contains("ok       script           no mistakes; topics: counts, lines\n"), "{out}");
-    assert!(out.contains("Kafka at 127.0.0.1:9092") && out.contains(".state/counts will be created"), "{out}");
+    assert!(out.contains("kafka at 127.0.0.1:9092") && out.contains(".state/counts will be created"), "{out}");
 
     // The file of settings goes before the script, and the flag before both.
     fs::write(dir.path().join("app.toml"), "application-id = \"of-file\"\nbootstrap = \"embedded:log\"\n").unwrap();
@@ -104,6 +104,11 @@ fn what_keeps_a_script_from_running_is_told_with_the_next_step() {
         assert_eq!((code, &*out), (3, ""), "{err}");
         assert!(err.starts_with("error: ") && err.contains(says), "{says}\nis not in\n{err}");
     }
+    let secret = RIGHT.replace("'raw'", "'raw', 'properties.sasl.password' =\n'canary-of-the-script'");
+    let args = ["run", "-", "--application-id", "a", "-X", "sasl.password=canary-of-the-flag"];
+    let (code, _, err) = run(dir.path(), &args, &secret);
+    assert!(code == 3 && err.contains("'properties.sasl.password' is not what -X sasl.password"), "{err}");
+    assert!(!err.contains("canary"), "{err}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is created");
 }
 
