@@ -12,7 +12,8 @@ use super::{
     plan::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
     rows::{KeyFormat, RowFormat, RowsFormat},
     sink::{
-        AppendSink, BlackholeSink, CompleteTable, ConsoleSink, PrintSink, RecordEncoder, ShownRows, UpsertSink,
+        AppendSink, BlackholeSink, CompleteTable, ConsoleSink, PrintSink, RecordEncoder, ShownRows, TableColumns,
+        UpsertSink,
     },
 };
 use crate::{
@@ -213,11 +214,17 @@ impl Builder<'_> {
             }
             Connector::Print { prefix, rows_max } => {
                 let key = input.properties.unique_key.clone().filter(|_| mode != OutputMode::Append);
-                let sink = PrintSink::new(prefix, rows_max, &input.schema, key).map_err(|e| not_shown(node, &e))?;
+                let columns = TableColumns::new(table, columns)?;
+                let sink = PrintSink::new(prefix, rows_max, columns, &input.schema, key);
+                let sink = sink.map_err(|e| not_shown(node, &e))?;
                 shown(move || sink.clone())
             }
             Connector::Console { rows_max, truncates } => {
-                return self.console(operation, node, table, mode, rows_max, truncates);
+                let columns = TableColumns::new(table, columns)?;
+                let types = columns.schema().fields().iter().map(|field| field.data_type());
+                let format = KeyFormat::new(types).map_err(|e| not_shown(node, &e))?;
+                let rows = ShownRows { columns, format, rows_max, truncates };
+                return self.console(operation, node, table, mode, rows);
             }
             Connector::Blackhole => shown(|| BlackholeSink),
             Connector::Datagen(_) => {
@@ -234,15 +241,11 @@ impl Builder<'_> {
         node: &StreamNode,
         table: &TableDefinition,
         mode: OutputMode,
-        rows_max: usize,
-        truncates: bool,
+        rows: ShownRows,
     ) -> SqlResult<NodeId> {
         let input = &self.plan.nodes[node.inputs[0].0];
         let name = format!("{}.console", table.name);
         let home = SinglePartition::of(&name);
-        let types = input.schema.fields().iter().map(|field| field.data_type());
-        let key = KeyFormat::new(types).map_err(|e| not_shown(node, &e))?;
-        let rows = ShownRows { schema: input.schema.clone(), format: key, rows_max, truncates };
         let to = home.clone();
         let exchange: Factory = Arc::new(move |_| Box::new(GatherExchange(to.clone())));
         let role = Role::Exchange(exchange, format(input)?);
@@ -250,7 +253,7 @@ impl Builder<'_> {
             Node::new(operation, "gather", self.path(node), role).reading([self.built(node.inputs[0])]),
         );
         let (factory, stores): (Factory, _) = if mode == OutputMode::Complete {
-            let columns = RowFormat::of_schema(&input.schema).map_err(|e| not_shown(node, &e))?;
+            let columns = RowFormat::of_schema(rows.columns.schema()).map_err(|e| not_shown(node, &e))?;
             let store = RowIndex::spec(&name, &CompleteTable::store_format(&columns.to_string()));
             let make = move |stores: &[usize]| {
                 Box::new(CompleteTable::new(rows.clone(), Handle::at(stores[0]))) as Box<dyn Operator>

@@ -28,7 +28,7 @@ pub fn explain(logical: &LogicalPlan, plan: &StreamPlan, root: StreamNodeId) -> 
     format!(
         "logical plan:\n{}\nstream plan:\n{}",
         indented(&logical.display_indent().to_string()),
-        stream_plan(plan, root)
+        indented(&stream_plan(plan, root))
     )
 }
 
@@ -40,7 +40,7 @@ fn indented(text: &str) -> String {
 #[must_use]
 pub fn stream_plan(plan: &StreamPlan, root: StreamNodeId) -> String {
     let mut text = String::new();
-    tree(plan, root, 1, &mut text);
+    tree(plan, root, 0, &mut text);
     text
 }
 

@@ -19,9 +19,10 @@ use arrow::{
 };
 use std::sync::Arc;
 
-/// How the rows of one table are written.
-pub struct RecordEncoder {
-    /// The columns that are written into records.
+/// The columns of a table that are written, and where a relation has them.
+#[derive(Clone, Debug)]
+pub struct TableColumns {
+    /// Their names and types.
     schema: SchemaRef,
     /// For each of them the column of the input, or none for NULL.
     sources: Vec<Option<usize>>,
@@ -29,25 +30,14 @@ pub struct RecordEncoder {
     required: Vec<bool>,
     /// The column of the input that is the record's timestamp.
     timestamp: Option<usize>,
-    key: Option<Writer>,
-    value: Writer,
 }
 
-/// How columns become bytes.
-enum Writer {
-    Json(JsonWriter),
-    /// The bytes of this column.
-    Raw(usize),
-    /// A row before and after.
-    Debezium(JsonWriter),
-}
-
-impl RecordEncoder {
-    /// For a table that takes these columns of a relation, one for each of its columns that are written.
+impl TableColumns {
+    /// Of a table that takes these columns of a relation, one for each of its columns that are written.
     ///
     /// # Errors
-    /// If a format has no form for a column.
-    pub fn new(table: &TableDefinition, kafka: &KafkaTable, columns: &[Option<usize>]) -> SqlResult<Self> {
+    /// If a column cannot be written.
+    pub fn new(table: &TableDefinition, columns: &[Option<usize>]) -> SqlResult<Self> {
         let (mut fields, mut sources, mut required, mut timestamp) = (vec![], vec![], vec![], None);
         for ((_, column, data_type), source) in plan::written_columns(table).zip(columns) {
             match &column.kind {
@@ -60,21 +50,13 @@ impl RecordEncoder {
                 }
             }
         }
-        let schema = Arc::new(Schema::new(fields));
-        let position = |name: &String| schema.index_of(name).ok();
-        let key_columns: Vec<usize> = kafka.key.iter().flat_map(|key| &key.fields).filter_map(position).collect();
-        let writer = |format: Format, columns: Vec<usize>| Writer::new(format, &schema, columns);
-        let wrong = |what: String| SqlError::at(table.span, format!("table `{}`: {what}", table.name));
-        let key = match &kafka.key {
-            Some(key) => Some(writer(key.format, key_columns.clone()).map_err(wrong)?),
-            None => None,
-        };
-        let in_value = |column: &usize| {
-            kafka.key.as_ref().is_none_or(|key| key.is_in_value) || !key_columns.contains(column)
-        };
-        let value_columns = (0..schema.fields().len()).filter(in_value).collect();
-        let value = writer(kafka.value, value_columns).map_err(wrong)?;
-        Ok(RecordEncoder { schema, sources, required, timestamp, key, value })
+        Ok(TableColumns { schema: Arc::new(Schema::new(fields)), sources, required, timestamp })
+    }
+
+    /// Their names and types.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 
     /// The rows with the columns of the table.
@@ -97,13 +79,62 @@ impl RecordEncoder {
         RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
             .map_err(|e| Error::Row(format!("the columns of the table: {e}")))
     }
+}
+
+/// How the rows of one table are written.
+pub struct RecordEncoder {
+    columns: TableColumns,
+    key: Option<Writer>,
+    value: Writer,
+}
+
+/// How columns become bytes.
+enum Writer {
+    Json(JsonWriter),
+    /// The bytes of this column.
+    Raw(usize),
+    /// A row before and after.
+    Debezium(JsonWriter),
+}
+
+impl RecordEncoder {
+    /// For a table that takes these columns of a relation, one for each of its columns that are written.
+    ///
+    /// # Errors
+    /// If a format has no form for a column.
+    pub fn new(table: &TableDefinition, kafka: &KafkaTable, columns: &[Option<usize>]) -> SqlResult<Self> {
+        let columns = TableColumns::new(table, columns)?;
+        let schema = columns.schema.clone();
+        let position = |name: &String| schema.index_of(name).ok();
+        let key_columns: Vec<usize> = kafka.key.iter().flat_map(|key| &key.fields).filter_map(position).collect();
+        let writer = |format: Format, columns: Vec<usize>| Writer::new(format, &schema, columns);
+        let wrong = |what: String| SqlError::at(table.span, format!("table `{}`: {what}", table.name));
+        let key = match &kafka.key {
+            Some(key) => Some(writer(key.format, key_columns.clone()).map_err(wrong)?),
+            None => None,
+        };
+        let in_value = |column: &usize| {
+            kafka.key.as_ref().is_none_or(|key| key.is_in_value) || !key_columns.contains(column)
+        };
+        let value_columns = (0..schema.fields().len()).filter(in_value).collect();
+        let value = writer(kafka.value, value_columns).map_err(wrong)?;
+        Ok(RecordEncoder { columns, key, value })
+    }
+
+    /// The rows with the columns of the table.
+    ///
+    /// # Errors
+    /// If a column that must not be NULL is.
+    pub fn rows(&self, input: &RecordBatch) -> Result<RecordBatch> {
+        self.columns.rows(input)
+    }
 
     /// The timestamps that rows give their records, milliseconds.
     ///
     /// # Errors
     /// If the column is no time.
     pub fn timestamps(&self, input: &RecordBatch) -> Result<Option<Int64Array>> {
-        self.timestamp.map(|column| times_ms(input.column(column))).transpose()
+        self.columns.timestamp.map(|column| times_ms(input.column(column))).transpose()
     }
 
     /// Ready to write rows that [`RecordEncoder::rows`] gave.
