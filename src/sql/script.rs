@@ -5,17 +5,24 @@
 //! `INSERT`s write is computed in one topology, so each batch of all of them is one transaction.
 
 use super::{
-    SourceText, Span, SqlError, SqlOption, SqlResult, build,
+    SourceText, Span, SqlError, SqlOption, SqlResult, TableDefinition, build,
     connector::{Connector, KafkaTable},
     parse::{CreateTable, ExplainKind, Insert, Show, Statement, parse, type_name},
-    plan::{self, Planner, stream_plan::StreamPlan},
+    plan::{
+        self, Planner,
+        stream_plan::{StreamOperator, StreamPlan},
+    },
 };
 use crate::{
     config::{Config, ConfigFile},
     error::{Error, Result},
     plan::Topology,
 };
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    sync::Arc,
+};
 
 /// Where Kafka is if nobody says it.
 const BOOTSTRAP: &str = "127.0.0.1:9092";
@@ -72,6 +79,9 @@ impl Script {
             }
         }
         let script = reading.script;
+        if mistakes.is_empty() {
+            mistakes = shared_topics(&script.plan);
+        }
         if mistakes.is_empty() && !script.has_outputs && script.answers.is_empty() {
             mistakes.push(
                 SqlError::at(None, "the script writes nowhere, so there is nothing to compute")
@@ -186,6 +196,52 @@ impl Script {
         }
         Ok(())
     }
+}
+
+/// Topics that two tables read, or that are read and written.
+fn shared_topics(plan: &StreamPlan) -> Vec<SqlError> {
+    let (mut read, mut mistakes) = (BTreeMap::<String, &TableDefinition>::new(), vec![]);
+    let tables = |of: fn(&StreamOperator) -> Option<&Arc<TableDefinition>>| {
+        plan.nodes.iter().filter_map(move |node| {
+            let table = of(&node.operator)?;
+            match Connector::of(table) {
+                Ok(Connector::Kafka(kafka) | Connector::UpsertKafka(kafka)) => Some((table, kafka.topics)),
+                _ => None,
+            }
+        })
+    };
+    let sources = tables(|operator| match operator {
+        StreamOperator::Source { table, .. } => Some(table),
+        _ => None,
+    });
+    for (table, topics) in sources {
+        for topic in topics {
+            let Some(other) = read.insert(topic.clone(), table).filter(|other| other.name != table.name) else {
+                continue;
+            };
+            let what = format!("the topic `{topic}` is read by the tables `{}` and `{}`", other.name, table.name);
+            mistakes.push(
+                SqlError::at(table.span, what)
+                    .because("each record of a topic is read once, and has one form")
+                    .next(format!("declare all columns in `{}`, and read that table wherever they are wanted", other.name)),
+            );
+        }
+    }
+    let sinks = tables(|operator| match operator {
+        StreamOperator::Sink { table, .. } => Some(table),
+        _ => None,
+    });
+    for (table, topics) in sinks {
+        for (topic, other) in topics.iter().filter_map(|topic| read.get_key_value(topic)) {
+            let what = format!("the topic `{topic}` is written here, and read by the table `{}`", other.name);
+            mistakes.push(
+                SqlError::at(table.span, what)
+                    .because("the script would read what it writes, without end")
+                    .next("write to another topic; what a query computes is read by another one through a view"),
+            );
+        }
+    }
+    mistakes
 }
 
 /// A setting by the name of its flag.

@@ -154,7 +154,12 @@ impl Connector {
                 });
             }
         };
-        options.choice("output_mode", &[("append", ()), ("update", ()), ("complete", ())])?;
+        // All rows at each batch are shown by a table that is drawn anew, and by no other.
+        let modes: &[_] = match connector {
+            Connector::Console { .. } => &[("append", ()), ("update", ()), ("complete", ())],
+            _ => &[("append", ()), ("update", ())],
+        };
+        options.choice("output_mode", modes)?;
         options.end(&name.value)?;
         Ok(connector)
     }

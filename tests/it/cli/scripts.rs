@@ -92,6 +92,21 @@ fn what_keeps_a_script_from_running_is_told_with_the_next_step() {
             &format!("SET 'thread' = '2';\n{RIGHT}"),
             "standard input:1:5: `thread` is not a setting\n  1 | SET 'thread' = '2';\n    |     ^^^^^^^^\n  next: did you mean `threads`?",
         ),
+        (
+            &["-"],
+            "CREATE TABLE a (n INT) WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json');
+CREATE TABLE b (n INT) WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json');
+INSERT INTO b SELECT n FROM a;",
+            "standard input:2:14: the topic `t` is written here, and read by the table `a`",
+        ),
+        (
+            &["-"],
+            "CREATE TABLE a (n INT) WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json');
+CREATE TABLE b (n INT) WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json');
+CREATE TABLE c (n INT) WITH ('connector' = 'print');
+INSERT INTO c SELECT n FROM a UNION ALL SELECT n FROM b;",
+            "standard input:2:14: the topic `t` is read by the tables `a` and `b`",
+        ),
         (&["-"], &format!("SET 'a.b' = '2';\n{RIGHT}"), "`a.b` is not a setting"),
         (&["-"], &format!("SET 'threads' = 'two';\n{RIGHT}"), "standard input:1:17: `threads` cannot have this value"),
         (
