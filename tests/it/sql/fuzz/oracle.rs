@@ -130,9 +130,9 @@ fn value(column: &ArrayRef, row: usize) -> Value {
     }
 }
 
-/// All numbers look alike.
+/// All numbers look alike; `serde_json` reads doubles to about their last digit.
 fn number(number: f64) -> Value {
-    Value::String(format!("{}", if number == 0.0 { 0.0 } else { number }))
+    Value::String(format!("{:.13e}", if number == 0.0 { 0.0 } else { number }))
 }
 
 /// A row that was read back, in the same form.
