@@ -49,7 +49,11 @@ pub(super) fn arranged_for_question(question: clap::Command) -> clap::Command {
     let given = clap::builder::ArgPredicate::IsPresent;
     question
         .mut_arg("application_id", |arg| {
-            arg.required(false).required_unless_present("script").default_value_if("script", given.clone(), "")
+            arg.required(false).required_unless_present("script").default_value_if(
+                "script",
+                given.clone(),
+                "",
+            )
         })
         .mut_arg("bootstrap", |arg| arg.default_value_if("script", given, ""))
 }
@@ -94,7 +98,8 @@ pub(super) fn settings(script: &Script, name: &Path, invocation: &Invocation) ->
     let of_subcommand = matches.subcommand().map_or(&matches, |(_, matches)| matches);
     let mut config = Args::from_arg_matches(of_subcommand).unwrap_or_else(|e| e.exit()).config();
     // A question about a script has no defaults for these.
-    for (name, set) in [("bootstrap", &mut config.bootstrap), ("application-id", &mut config.application_id)] {
+    for (name, set) in [("bootstrap", &mut config.bootstrap), ("application-id", &mut config.application_id)]
+    {
         if let Some(value) = file.setting(name).filter(|_| set.is_empty()) {
             value.clone_into(set);
         }

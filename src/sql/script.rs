@@ -216,14 +216,19 @@ fn shared_topics(plan: &StreamPlan) -> Vec<SqlError> {
     });
     for (table, topics) in sources {
         for topic in topics {
-            let Some(other) = read.insert(topic.clone(), table).filter(|other| other.name != table.name) else {
+            let Some(other) = read.insert(topic.clone(), table).filter(|other| other.name != table.name)
+            else {
                 continue;
             };
-            let what = format!("the topic `{topic}` is read by the tables `{}` and `{}`", other.name, table.name);
+            let what =
+                format!("the topic `{topic}` is read by the tables `{}` and `{}`", other.name, table.name);
             mistakes.push(
                 SqlError::at(table.span, what)
                     .because("each record of a topic is read once, and has one form")
-                    .next(format!("declare all columns in `{}`, and read that table wherever they are wanted", other.name)),
+                    .next(format!(
+                        "declare all columns in `{}`, and read that table wherever they are wanted",
+                        other.name
+                    )),
             );
         }
     }
@@ -237,7 +242,9 @@ fn shared_topics(plan: &StreamPlan) -> Vec<SqlError> {
             mistakes.push(
                 SqlError::at(table.span, what)
                     .because("the script would read what it writes, without end")
-                    .next("write to another topic; what a query computes is read by another one through a view"),
+                    .next(
+                        "write to another topic; what a query computes is read by another one through a view",
+                    ),
             );
         }
     }

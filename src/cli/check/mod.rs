@@ -115,7 +115,9 @@ pub(super) fn run(options: &Options, invocation: &Invocation, out: &mut dyn Writ
     if let Some((config, topics)) = &program {
         let log = offline::check(config, &mut ticks);
         match config.bootstrap.is_empty() {
-            true if options.live => ticks.push("connection", Outcome::Skipped, "the log is in the state directory"),
+            true if options.live => {
+                ticks.push("connection", Outcome::Skipped, "the log is in the state directory")
+            }
             false if options.live => live::check(config, log.as_deref(), topics, &mut ticks),
             _ => {}
         }
@@ -125,7 +127,11 @@ pub(super) fn run(options: &Options, invocation: &Invocation, out: &mut dyn Writ
         }
     }
     let failed = ticks.ticks.iter().filter(|tick| tick.outcome == Outcome::Failed).count();
-    let answer = Answer { application_id: program.as_ref().map_or("", |(config, _)| &config.application_id), ok: failed == 0, ticks: &ticks.ticks };
+    let answer = Answer {
+        application_id: program.as_ref().map_or("", |(config, _)| &config.application_id),
+        ok: failed == 0,
+        ticks: &ticks.ticks,
+    };
     show(out, options.settings.output, &answer, || text(&ticks, failed))?;
     Ok(ticks.exit_code)
 }

@@ -32,7 +32,11 @@ pub(super) fn check(config: &Config, ticks: &mut Ticks) -> Option<Arc<dyn Log>> 
         }
         // Beside such a log, state has a folder of its own.
         Some(dir) if config.bootstrap.is_empty() => {
-            drop(ticks.note("state directory", directory(&dir.join("state"), &config.application_id), Clone::clone));
+            drop(ticks.note(
+                "state directory",
+                directory(&dir.join("state"), &config.application_id),
+                Clone::clone,
+            ));
         }
         Some(dir) => {
             drop(ticks.note("state directory", directory(dir, &config.application_id), Clone::clone));

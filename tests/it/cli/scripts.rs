@@ -37,14 +37,25 @@ fn a_script_is_checked_with_its_settings_and_pictures_of_its_mistakes() {
     let (code, out, err) = run(dir.path(), &["check", "--script", "counts.sql"], "");
     assert_eq!((code, &*err), (0, ""), "{out}");
     assert!(out.contains("ok       script           no mistakes; topics: counts, lines\n"), "{out}");
-    assert!(out.contains("kafka at 127.0.0.1:9092") && out.contains(".state/counts will be created"), "{out}");
+    assert!(
+        out.contains("kafka at 127.0.0.1:9092") && out.contains(".state/counts will be created"),
+        "{out}"
+    );
 
     // The file of settings goes before the script, and the flag before both.
-    fs::write(dir.path().join("app.toml"), "application-id = \"of-file\"\nbootstrap = \"embedded:log\"\n").unwrap();
+    fs::write(dir.path().join("app.toml"), "application-id = \"of-file\"\nbootstrap = \"embedded:log\"\n")
+        .unwrap();
     let args = ["check", "--script", "counts.sql", "--config", "app.toml"];
     let (code, out, _) = run(dir.path(), &args, "");
-    assert!(code == 3 && out.contains("there is no log in `log`") && out.contains(".state/of-file will"), "{out}");
-    let (code, out, _) = run(dir.path(), &[&args[..], &["--application-id", "of-flag", "--bootstrap", "memory:"]].concat(), "");
+    assert!(
+        code == 3 && out.contains("there is no log in `log`") && out.contains(".state/of-file will"),
+        "{out}"
+    );
+    let (code, out, _) = run(
+        dir.path(),
+        &[&args[..], &["--application-id", "of-flag", "--bootstrap", "memory:"]].concat(),
+        "",
+    );
     assert_eq!(code, 0, "{out}");
 
     let (code, out, _) = run(dir.path(), &["check", "--script", "wrong.sql"], "");
@@ -68,7 +79,11 @@ fn a_script_is_explained_without_a_log() {
     let dir = tempfile::tempdir().unwrap();
     let (code, out, err) = run(dir.path(), &["explain", "--script", "-"], RIGHT);
     assert_eq!((code, &*err), (0, ""), "{out}");
-    for part in ["stream plan:\n  Sink counts: ", "state: one row per (line), kept for ever", "topology:\n  stage 0, "] {
+    for part in [
+        "stream plan:\n  Sink counts: ",
+        "state: one row per (line), kept for ever",
+        "topology:\n  stage 0, ",
+    ] {
         assert!(out.contains(part), "`{part}`: {out}");
     }
     let (_, out, _) = run(dir.path(), &["explain", "--script", "-", "--output", "json"], RIGHT);
@@ -82,10 +97,22 @@ fn a_script_is_explained_without_a_log() {
 fn what_keeps_a_script_from_running_is_told_with_the_next_step() {
     let dir = tempfile::tempdir().unwrap();
     for (args, script, says) in [
-        (&["no.sql"][..], "", "the script no.sql cannot be read: No such file or directory (os error 2)\n  next: name a file"),
+        (
+            &["no.sql"][..],
+            "",
+            "the script no.sql cannot be read: No such file or directory (os error 2)\n  next: name a file",
+        ),
         (&["."], "", "the script . cannot be read: Is a directory"),
-        (&["-"], RIGHT, "a script from standard input has no name\n  next: name the application: --application-id NAME"),
-        (&["-"], "CREATE TABLE a (n INT) WITH ('connector' = 'print')", "standard input: the script writes nowhere"),
+        (
+            &["-"],
+            RIGHT,
+            "a script from standard input has no name\n  next: name the application: --application-id NAME",
+        ),
+        (
+            &["-"],
+            "CREATE TABLE a (n INT) WITH ('connector' = 'print')",
+            "standard input: the script writes nowhere",
+        ),
         (&["-"], WRONG, "standard input:1:47: there is no connector 'prnt'"),
         (
             &["-"],
@@ -108,7 +135,11 @@ INSERT INTO c SELECT n FROM a UNION ALL SELECT n FROM b;",
             "standard input:2:14: the topic `t` is read by the tables `a` and `b`",
         ),
         (&["-"], &format!("SET 'a.b' = '2';\n{RIGHT}"), "`a.b` is not a setting"),
-        (&["-"], &format!("SET 'threads' = 'two';\n{RIGHT}"), "standard input:1:17: `threads` cannot have this value"),
+        (
+            &["-"],
+            &format!("SET 'threads' = 'two';\n{RIGHT}"),
+            "standard input:1:17: `threads` cannot have this value",
+        ),
         (
             &["-"],
             &format!("SET 'table.exec.state.ttl' = '1 h';\n{RIGHT}"),

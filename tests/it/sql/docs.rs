@@ -109,14 +109,16 @@ fn each_example_of_the_page_gives_what_the_page_says() {
     let (mut wrong, mut page_as_given, mut run) = (String::new(), page.clone(), 0);
     for (number, sql) in blocks.iter().enumerate().filter(|(_, block)| block.kind == "sql") {
         let none = Block { kind: "", body: String::new(), line: sql.line };
-        let is_answer = |block: &&Block<'_>| ["rows", "mistakes", "answers", "functions"].contains(&block.kind);
+        let is_answer =
+            |block: &&Block<'_>| ["rows", "mistakes", "answers", "functions"].contains(&block.kind);
         let after = blocks.get(number + 1).filter(is_answer).unwrap_or(&none);
         run += usize::from(after.kind == "rows");
         match given(&sql.body, after) {
             Ok(given) if given == after.body => {}
             Ok(given) => {
                 let line = after.line;
-                let _ = writeln!(wrong, "docs/sql.md:{line}: the script gives\n{given}and not\n{}", after.body);
+                let _ =
+                    writeln!(wrong, "docs/sql.md:{line}: the script gives\n{given}and not\n{}", after.body);
                 let fence = |body: &str| format!("{}```{}\n{body}```\n", sql_fence(sql), after.kind);
                 page_as_given = page_as_given.replace(&fence(&after.body), &fence(&given));
             }
@@ -152,7 +154,9 @@ fn a_row_that_is_not_written_is_found() {
 
 /// The scripts of examples/sql/.
 fn scripts() -> Vec<(String, String)> {
-    let files = fs::read_dir(path("examples/sql")).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let files = fs::read_dir(path("examples/sql"))
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap());
     let mut scripts: Vec<_> = files.map(|file| (read(&format!("examples/sql/{file}")), file)).collect();
     scripts.sort();
     scripts.into_iter().map(|(text, file)| (file, text)).collect()
@@ -169,14 +173,17 @@ fn the_scripts_of_the_examples_have_no_mistakes_and_the_readme_shows_the_first_o
     let hello = read("examples/sql/hello.sql");
     assert!(names.contains(&"hello.sql") && names.len() >= 3, "{names:?}");
     let readme = read("README.md");
-    let shown = blocks(&readme).into_iter().find(|block| block.kind == "sql").expect("the README shows a script");
+    let shown =
+        blocks(&readme).into_iter().find(|block| block.kind == "sql").expect("the README shows a script");
     assert_eq!(shown.body, hello, "the README shows examples/sql/hello.sql as it is");
     assert!(hello.lines().count() <= 12, "ten lines or so");
 }
 
 #[test]
 fn words_are_counted_and_dear_events_are_kept() {
-    let rows = |file: &str, block: &str| rows_of(parsed(&read(&format!("examples/sql/{file}"))).unwrap(), block).unwrap();
+    let rows = |file: &str, block: &str| {
+        rows_of(parsed(&read(&format!("examples/sql/{file}"))).unwrap(), block).unwrap()
+    };
     let words = "\
 > lines 0 | - | sea tide
 > lines 0 | - |  SEA
