@@ -116,7 +116,7 @@ impl Script {
     /// The plan of all its queries, as `EXPLAIN STREAM` shows it.
     #[must_use]
     pub fn explained(&self) -> String {
-        plan::all_sinks(&self.plan)
+        indented(&plan::all_sinks(&self.plan))
     }
 
     /// The nodes that run, as `EXPLAIN TOPOLOGY` shows them.
@@ -346,7 +346,7 @@ impl Reading {
         let mut topology = Topology::default();
         build::build(&plan, &self.script.text, &mut topology)?;
         let logical = format!("logical plan:\n{}", indented(&logical));
-        let stream = format!("stream plan:\n{stream}");
+        let stream = format!("stream plan:\n{}", indented(&stream));
         let topology = format!("topology:\n{}", indented(&topology.to_string()));
         let answer = match kind {
             ExplainKind::All => [logical, stream, topology].join("\n"),
