@@ -220,6 +220,24 @@ fn shared_topics(plan: &StreamPlan) -> Vec<SqlError> {
             if other.name == table.name {
                 continue;
             }
+            let what =
+                format!("the topic `{topic}` is read by the tables `{}` and `{}`", other.name, table.name);
+            mistakes.push(
+                SqlError::at(table.span, what)
+                    .because("each record of a topic is read once, and has one form")
+                    .next(format!(
+                        "declare all columns in `{}`, and read that table wherever they are wanted",
+                        other.name
+                    )),
+            );
+        }
+    }
+    let sinks = tables(|operator| match operator {
+        StreamOperator::Sink { table, .. } => Some(table),
+        _ => None,
+    });
+    for (table, topics) in sinks {
+        for (topic, other) in topics.iter().filter_map(|topic| read.get_key_value(topic)) {
             let what = format!("the topic `{topic}` is written here, and read by the table `{}`", other.name);
             mistakes.push(
                 SqlError::at(table.span, what)
