@@ -128,7 +128,8 @@ impl ConfigFile {
     /// If there is no such setting, or it cannot have this value.
     pub fn add(&mut self, name: &str, value: &str, line: usize) -> Result<(), String> {
         let known = known();
-        let arg = known.iter().find(|arg| arg.get_long() == Some(name)).ok_or_else(|| unknown(name, &known))?;
+        let arg =
+            known.iter().find(|arg| arg.get_long() == Some(name)).ok_or_else(|| unknown(name, &known))?;
         check(arg, name, value)?;
         self.settings.entry(name.to_owned()).or_insert(Setting { value: value.to_owned(), line });
         Ok(())

@@ -138,9 +138,12 @@ impl Script {
             if set.is_empty() {
                 set.clone_from(value);
             } else if set != value {
-                let mistake = SqlError::at(*span, format!("'properties.{key}' is '{value}', but {flag} is '{set}'"))
-                    .because("all tables of a script are read and written by one client of one application")
-                    .next(format!("leave the option out, or give it the value of {flag}"));
+                let mistake =
+                    SqlError::at(*span, format!("'properties.{key}' is '{value}', but {flag} is '{set}'"))
+                        .because(
+                            "all tables of a script are read and written by one client of one application",
+                        )
+                        .next(format!("leave the option out, or give it the value of {flag}"));
                 return Err(mistake.into_error(&self.text));
             }
         }
