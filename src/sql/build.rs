@@ -12,8 +12,8 @@ use super::{
     plan::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
     rows::{KeyFormat, RowFormat, RowsFormat},
     sink::{
-        AppendSink, BlackholeSink, CompleteTable, ConsoleSink, PrintSink, RecordEncoder, ShownRows, TableColumns,
-        UpsertSink,
+        AppendSink, BlackholeSink, CompleteTable, ConsoleSink, PrintSink, RecordEncoder, ShownRows,
+        TableColumns, UpsertSink,
     },
 };
 use crate::{
@@ -72,7 +72,9 @@ impl Builder<'_> {
                 let factory: Factory = Arc::new(move |_| Box::new(unnest.clone()));
                 self.add(&operation, "unnest", node, Role::Operator(factory))
             }
-            StreamOperator::Aggregate { name, keys, calls } => self.aggregate(&operation, node, name, keys, calls),
+            StreamOperator::Aggregate { name, keys, calls } => {
+                self.aggregate(&operation, node, name, keys, calls)
+            }
             StreamOperator::Sink { table, mode, columns, .. } => {
                 self.sink(&operation, node, table, *mode, columns)
             }
@@ -86,11 +88,19 @@ impl Builder<'_> {
 
     /// The path of what a step reads: that of its first input.
     fn path(&self, node: &StreamNode) -> String {
-        node.inputs.first().map_or_else(String::new, |input| self.topology.node(self.built(*input)).path.clone())
+        node.inputs
+            .first()
+            .map_or_else(String::new, |input| self.topology.node(self.built(*input)).path.clone())
     }
 
     /// Adds a step that keeps nothing; its rows lie as those of its only input do.
-    fn add(&mut self, operation: &Operation, kind: &'static str, node: &StreamNode, role: Role) -> SqlResult<NodeId> {
+    fn add(
+        &mut self,
+        operation: &Operation,
+        kind: &'static str,
+        node: &StreamNode,
+        role: Role,
+    ) -> SqlResult<NodeId> {
         let inputs: Vec<NodeId> = node.inputs.iter().map(|input| self.built(*input)).collect();
         let layout = match inputs[..] {
             [input] => self.topology.node(input).layout,
@@ -112,7 +122,8 @@ impl Builder<'_> {
         let (role, path) = match Connector::of(table)? {
             Connector::Kafka(kafka) => {
                 let decoder = decoder(table, &kafka, columns, node)?;
-                let path = kafka.pattern.as_ref().map_or_else(|| kafka.topics.join("+"), |p| p.as_str().to_owned());
+                let path =
+                    kafka.pattern.as_ref().map_or_else(|| kafka.topics.join("+"), |p| p.as_str().to_owned());
                 let spec = SourceSpec {
                     topics: kafka.topics,
                     pattern: kafka.pattern,
@@ -135,7 +146,10 @@ impl Builder<'_> {
                     .next("read the topic as an append-only table: 'connector' = 'kafka'"));
             }
             Connector::Print { .. } | Connector::Console { .. } | Connector::Blackhole => {
-                return Err(SqlError::at(node.span, format!("`{}` can be written to, but not read", table.name)));
+                return Err(SqlError::at(
+                    node.span,
+                    format!("`{}` can be written to, but not read", table.name),
+                ));
             }
         };
         Ok(self.topology.add(Node::new(operation, "source", path, role)))
@@ -192,8 +206,11 @@ impl Builder<'_> {
         let role = match Connector::of(table)? {
             Connector::Kafka(kafka) | Connector::UpsertKafka(kafka) => {
                 let [topic] = &kafka.topics[..] else {
-                    return Err(SqlError::at(table.span, format!("`{}` stands for several topics", table.name))
-                        .next("write to a table of one 'topic'"));
+                    return Err(SqlError::at(
+                        table.span,
+                        format!("`{}` stands for several topics", table.name),
+                    )
+                    .next("write to a table of one 'topic'"));
                 };
                 let topic: Arc<str> = topic.as_str().into();
                 let encoder = Arc::new(RecordEncoder::new(table, &kafka, columns)?);
@@ -206,8 +223,11 @@ impl Builder<'_> {
                         Arc::new(move |_| Box::new(UpsertSink::new(to.clone(), encoder.clone())))
                     }
                     OutputMode::Complete => {
-                        return Err(SqlError::at(node.span, "all rows at each batch cannot be written to a topic")
-                            .next("write the rows that changed: output_mode = 'update', with a PRIMARY KEY"));
+                        return Err(SqlError::at(
+                            node.span,
+                            "all rows at each batch cannot be written to a topic",
+                        )
+                        .next("write the rows that changed: output_mode = 'update', with a PRIMARY KEY"));
                     }
                 };
                 Role::Sink { factory, topics: vec![topic], two_phase: None, intake: Intake::EachTask }
@@ -228,7 +248,10 @@ impl Builder<'_> {
             }
             Connector::Blackhole => shown(|| BlackholeSink),
             Connector::Datagen(_) => {
-                return Err(SqlError::at(node.span, format!("`{}` can be read, but not written to", table.name)));
+                return Err(SqlError::at(
+                    node.span,
+                    format!("`{}` can be read, but not written to", table.name),
+                ));
             }
         };
         self.add(operation, "insert", node, role)
@@ -249,9 +272,9 @@ impl Builder<'_> {
         let to = home.clone();
         let exchange: Factory = Arc::new(move |_| Box::new(GatherExchange(to.clone())));
         let role = Role::Exchange(exchange, format(input)?);
-        let gathered = self.topology.add(
-            Node::new(operation, "gather", self.path(node), role).reading([self.built(node.inputs[0])]),
-        );
+        let gathered = self
+            .topology
+            .add(Node::new(operation, "gather", self.path(node), role).reading([self.built(node.inputs[0])]));
         let (factory, stores): (Factory, _) = if mode == OutputMode::Complete {
             let columns = RowFormat::of_schema(rows.columns.schema()).map_err(|e| not_shown(node, &e))?;
             let store = RowIndex::spec(&name, &CompleteTable::store_format(&columns.to_string()));
@@ -260,7 +283,10 @@ impl Builder<'_> {
             };
             (Arc::new(make), vec![store.placed(Placement::Home)])
         } else {
-            (Arc::new(move |_: &[usize]| Box::new(ConsoleSink::new(rows.clone())) as Box<dyn Operator>), vec![])
+            (
+                Arc::new(move |_: &[usize]| Box::new(ConsoleSink::new(rows.clone())) as Box<dyn Operator>),
+                vec![],
+            )
         };
         let role = Role::Sink { factory, topics: vec![], two_phase: None, intake: Intake::At(home) };
         Ok(self.topology.add(Node::new(operation, "insert", name, role).reading([gathered]).keeping(stores)))
@@ -303,9 +329,8 @@ fn decoder(
     };
     let value = format(kafka.value)?;
     let key = kafka.key.as_ref().map_or(Ok(RecordFormat::Json), |key| format(key.format))?;
-    let is_key = |name: &String| {
-        kafka.key.as_ref().is_some_and(|key| !key.is_in_value && key.fields.contains(name))
-    };
+    let is_key =
+        |name: &String| kafka.key.as_ref().is_some_and(|key| !key.is_in_value && key.fields.contains(name));
     let fields = columns.iter().zip(node.schema.fields()).map(|(index, field)| {
         let column = &table.columns[*index];
         let field = field.as_ref().clone().with_nullable(!column.is_required);

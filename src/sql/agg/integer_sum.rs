@@ -106,6 +106,7 @@ impl GroupStates for IntegerSums {
         self.counts.resize(groups, 0);
     }
 
+    #[allow(clippy::useless_conversion, reason = "it is none for the other integers")]
     fn update(&mut self, rows: &AggregateRows<'_>) -> Result {
         let column = CellColumn::of(&rows.arguments[0])?;
         integers!(&column.cells, cells => rows.each(|row, group, weight| {
@@ -114,6 +115,7 @@ impl GroupStates for IntegerSums {
         }))
     }
 
+    #[allow(clippy::useless_conversion, reason = "it is none for the other integers")]
     fn merge(&mut self, groups: &[u32], states: &[ArrayRef]) -> Result {
         let column = CellColumn::of(&states[0])?;
         let merged: Result = integers!(&column.cells, cells => {

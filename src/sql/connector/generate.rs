@@ -20,7 +20,7 @@ use arrow::{
         ArrowPrimitiveType, DataType, Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef, TimeUnit,
     },
 };
-use std::sync::Arc;
+use std::{fmt::Write, sync::Arc};
 
 /// Most rows in a chunk.
 const CHUNK_ROWS: u64 = 8_192;
@@ -207,7 +207,7 @@ fn text(column: &Generated, random: u64) -> String {
     let mut text = String::with_capacity(length + 16);
     let mut random = random;
     while text.len() < length {
-        text += &format!("{random:016x}");
+        let _ = write!(text, "{random:016x}"); // a string takes everything
         random = mixed(random);
     }
     text.truncate(length);

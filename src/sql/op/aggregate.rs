@@ -241,13 +241,12 @@ impl Operator for Aggregate {
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
-        let table = match &mut self.values {
-            Some((handle, values)) if self.ending.is_none() => {
-                let (table, stored) = cx.stores.open2(self.state, *handle);
-                values.end(&self.aggregation, table, stored, &mut self.groups)?;
-                table
-            }
-            _ => cx.stores.open(self.state),
+        let table = if let (Some((handle, values)), None) = (&mut self.values, self.ending) {
+            let (table, stored) = cx.stores.open2(self.state, *handle);
+            values.end(&self.aggregation, table, stored, &mut self.groups)?;
+            table
+        } else {
+            cx.stores.open(self.state)
         };
         let first = match self.ending {
             Some(first) => first,

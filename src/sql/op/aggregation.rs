@@ -49,7 +49,7 @@ impl Aggregation {
         };
         let key_fields = keys.iter().map(field).collect::<Result<Vec<_>>>()?;
         let key_format = KeyFormat::new(key_fields.iter().map(|field| field.data_type()))?;
-        let mut partial: Vec<Arc<Field>> = key_fields.clone();
+        let mut partial: Vec<Arc<Field>> = key_fields;
         let mut columns = vec![];
         let mut add = |name: String, data_type: DataType| {
             partial.push(Arc::new(Field::new(format!("${name}"), data_type.clone(), true)));

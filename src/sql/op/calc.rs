@@ -53,7 +53,8 @@ impl CalcPlan {
         };
         let columns = self.columns.iter().map(evaluate).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(|e| not_of_schema(&e))
+        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .map_err(|e| not_of_schema(&e))
     }
 }
 

@@ -9,11 +9,11 @@ mod assign_windows;
 mod calc;
 mod exchange;
 mod partial;
-mod values;
 #[cfg(test)]
 mod tests;
 mod union;
 mod unnest;
+mod values;
 mod watermark;
 
 pub use aggregate::{Aggregate, Takes};

@@ -57,8 +57,11 @@ impl Unnest {
         }
         let (from, elements) = (UInt32Array::from(from), UInt32Array::from(elements));
         let column = |index: &usize| -> Result<ArrayRef> {
-            let (values, indices) =
-                if *index == self.list { (lists.values(), &elements) } else { (delta.rows.column(*index), &from) };
+            let (values, indices) = if *index == self.list {
+                (lists.values(), &elements)
+            } else {
+                (delta.rows.column(*index), &from)
+            };
             take(values, indices, None).map_err(|e| failed(&e))
         };
         let columns = self.columns.iter().map(column).collect::<Result<Vec<_>>>()?;

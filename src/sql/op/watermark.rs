@@ -13,9 +13,7 @@ use crate::{
 use arrow::{
     array::{Array, ArrayRef, AsArray, PrimitiveArray},
     compute,
-    datatypes::{
-        ArrowPrimitiveType, DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    },
+    datatypes::{ArrowPrimitiveType, DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType},
 };
 
 /// Says how far the rows of a task are in event time.

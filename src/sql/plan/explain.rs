@@ -132,11 +132,13 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
             if node.properties.is_append_only { "rows: only added" } else { "rows: change" }.to_owned();
         match node.properties.unique_key.as_deref() {
             Some([]) => rows += ", one row",
-            Some(key) => rows += &format!(", key {}", columns_of(Some(&node.schema), key)),
+            Some(key) => {
+                let _ = write!(rows, ", key {}", columns_of(Some(&node.schema), key));
+            }
             None => {}
         }
         if let Some(time) = node.properties.time_column {
-            rows += &format!(", event time {}", node.schema.field(time).name());
+            let _ = write!(rows, ", event time {}", node.schema.field(time).name());
         }
         facts.push(rows);
     }

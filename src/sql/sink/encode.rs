@@ -65,7 +65,8 @@ impl TableColumns {
     /// If a column that must not be NULL is.
     pub fn rows(&self, input: &RecordBatch) -> Result<RecordBatch> {
         let mut columns: Vec<ArrayRef> = vec![];
-        for ((field, source), required) in self.schema.fields().iter().zip(&self.sources).zip(&self.required) {
+        for ((field, source), required) in self.schema.fields().iter().zip(&self.sources).zip(&self.required)
+        {
             let column = match source {
                 Some(source) => input.column(*source).clone(),
                 None => new_null_array(field.data_type(), input.num_rows()),
@@ -106,7 +107,8 @@ impl RecordEncoder {
         let columns = TableColumns::new(table, columns)?;
         let schema = columns.schema.clone();
         let position = |name: &String| schema.index_of(name).ok();
-        let key_columns: Vec<usize> = kafka.key.iter().flat_map(|key| &key.fields).filter_map(position).collect();
+        let key_columns: Vec<usize> =
+            kafka.key.iter().flat_map(|key| &key.fields).filter_map(position).collect();
         let writer = |format: Format, columns: Vec<usize>| Writer::new(format, &schema, columns);
         let wrong = |what: String| SqlError::at(table.span, format!("table `{}`: {what}", table.name));
         let key = match &kafka.key {
@@ -143,7 +145,11 @@ impl RecordEncoder {
     /// If they are not of the table.
     pub fn encoder<'a>(&'a self, rows: &'a RecordBatch) -> Result<RowEncoder<'a>> {
         let key = self.key.as_ref().map(|key| key.encoder(rows)).transpose()?;
-        Ok(RowEncoder { key, value: self.value.encoder(rows)?, is_change: matches!(self.value, Writer::Debezium(_)) })
+        Ok(RowEncoder {
+            key,
+            value: self.value.encoder(rows)?,
+            is_change: matches!(self.value, Writer::Debezium(_)),
+        })
     }
 
     /// Whether values say what a row was before, so that a relation that changes can be written as it is.
@@ -164,7 +170,9 @@ impl Writer {
             (Format::Json, _) => Ok(Writer::Json(JsonWriter::new(schema, columns)?)),
             (Format::DebeziumJson, _) => Ok(Writer::Debezium(JsonWriter::new(schema, columns)?)),
             (Format::Raw, [column]) if is_raw(schema.field(*column).data_type()) => Ok(Writer::Raw(*column)),
-            (Format::Raw, _) => Err("the format 'raw' has exactly one column, of type STRING or BYTES".into()),
+            (Format::Raw, _) => {
+                Err("the format 'raw' has exactly one column, of type STRING or BYTES".into())
+            }
         }
     }
 

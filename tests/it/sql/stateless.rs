@@ -59,8 +59,10 @@ fn a_view_and_a_union_and_what_the_log_says_of_a_record() {
     let written = driver.batch(&input("events", &rows)).unwrap().to_string();
     let mut lines: Vec<&str> = written.lines().collect();
     lines.sort_unstable();
-    let expected =
-        ["out | - | {\"id\":7,\"at\":0,\"kind\":\"cheap\"}", "out | - | {\"id\":8,\"at\":1,\"kind\":\"dear\"}"];
+    let expected = [
+        "out | - | {\"id\":7,\"at\":0,\"kind\":\"cheap\"}",
+        "out | - | {\"id\":8,\"at\":1,\"kind\":\"dear\"}",
+    ];
     assert_eq!(lines, expected);
 }
 

@@ -1,5 +1,7 @@
 //! Drives operators without a task: batches in, rows out, state in memory, crashes between them.
 
+#![allow(clippy::cast_precision_loss, reason = "few rows")]
+
 use crate::{
     error::Result,
     operator::{Batch, Context, Counters, EdgeId, Emitter, NodeId, Operator, Output, Port, Target, Upstream},

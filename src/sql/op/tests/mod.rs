@@ -1,5 +1,13 @@
 //! Aggregation against a naive recomputation over all rows that are there, after every batch.
 
+#![allow(
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::too_many_arguments,
+    clippy::redundant_clone,
+    reason = "tests say what they mean"
+)]
+
 mod driver;
 mod model;
 

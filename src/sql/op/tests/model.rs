@@ -1,5 +1,7 @@
 //! A table of a few columns, calls of all functions over it, and their values recomputed from all rows.
 
+#![allow(clippy::cast_precision_loss, clippy::too_many_arguments, reason = "a model of few rows")]
+
 use super::driver::{Multiset, add, float};
 use crate::sql::{
     Delta,

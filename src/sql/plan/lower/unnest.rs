@@ -5,7 +5,10 @@
 use super::{Lower, Relation};
 use crate::sql::{
     SqlResult,
-    plan::{stream_plan::{Properties, StreamOperator}, types::plain},
+    plan::{
+        stream_plan::{Properties, StreamOperator},
+        types::plain,
+    },
 };
 use arrow::datatypes::Field;
 use datafusion_expr::Unnest;
@@ -15,7 +18,9 @@ impl Lower<'_> {
     /// The rows that the elements of a list become.
     pub(super) fn unnest(&mut self, unnest: &Unnest) -> SqlResult<Relation> {
         let [(list, how)] = &unnest.list_type_columns[..] else {
-            return Err(self.refused("a query takes one list apart at a time").next("take the other one apart in a view"));
+            return Err(self
+                .refused("a query takes one list apart at a time")
+                .next("take the other one apart in a view"));
         };
         if how.depth != 1 || !unnest.struct_type_columns.is_empty() {
             return Err(self.refused("lists of lists, and rows, are not taken apart in one step"));
@@ -31,9 +36,8 @@ impl Lower<'_> {
             time_column: time_column.and_then(|time| columns.iter().position(|column| *column == time)),
         };
         let fields = unnest.schema.fields().iter();
-        let fields = fields.map(|field| {
-            Arc::new(Field::new(field.name(), plain(field.data_type()), field.is_nullable()))
-        });
+        let fields = fields
+            .map(|field| Arc::new(Field::new(field.name(), plain(field.data_type()), field.is_nullable())));
         let fields: Vec<_> = fields.collect();
         let width = fields.len();
         let keeps_null = unnest.options.preserve_nulls();

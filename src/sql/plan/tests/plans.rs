@@ -1,3 +1,4 @@
+#![allow(clippy::too_many_lines, reason = "golden texts")]
 use super::check;
 use expect_test::expect;
 

@@ -36,9 +36,11 @@ fn context(rows: RecordBatch) -> SessionContext {
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
         .with_target_partitions(1);
     // Without a rule that fails where it has replaced an aggregate by what is known of it, beside others that read it (55.2).
-    let rules = PhysicalOptimizer::new().rules.into_iter().filter(|rule| rule.name() != "aggregate_statistics");
+    let rules =
+        PhysicalOptimizer::new().rules.into_iter().filter(|rule| rule.name() != "aggregate_statistics");
     let state = SessionStateBuilder::new().with_config(config).with_default_features();
-    let context = SessionContext::new_with_state(state.with_physical_optimizer_rules(rules.collect()).build());
+    let context =
+        SessionContext::new_with_state(state.with_physical_optimizer_rules(rules.collect()).build());
     let table = MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap();
     context.register_table("t", Arc::new(table)).unwrap();
     context
@@ -60,7 +62,11 @@ fn table(rows: &[Row]) -> RecordBatch {
     ];
     let fields: Vec<Field> =
         columns.iter().map(|(name, column)| Field::new(*name, column.data_type().clone(), true)).collect();
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.into_iter().map(|(_, column)| column).collect()).unwrap()
+    RecordBatch::try_new(
+        Arc::new(Schema::new(fields)),
+        columns.into_iter().map(|(_, column)| column).collect(),
+    )
+    .unwrap()
 }
 
 impl Oracle {
@@ -118,9 +124,13 @@ fn value(column: &ArrayRef, row: usize) -> Value {
     match column.data_type() {
         DataType::Int32 => number(f64::from(column.as_primitive::<Int32Type>().value(row))),
         DataType::Int64 => number(column.as_primitive::<Int64Type>().value(row).to_string().parse().unwrap()),
-        DataType::UInt64 => number(column.as_primitive::<UInt64Type>().value(row).to_string().parse().unwrap()),
+        DataType::UInt64 => {
+            number(column.as_primitive::<UInt64Type>().value(row).to_string().parse().unwrap())
+        }
         DataType::Float64 => number(column.as_primitive::<Float64Type>().value(row)),
-        DataType::Decimal128(..) => number(column.as_primitive::<Decimal128Type>().value_as_string(row).parse().unwrap()),
+        DataType::Decimal128(..) => {
+            number(column.as_primitive::<Decimal128Type>().value_as_string(row).parse().unwrap())
+        }
         DataType::Boolean => Value::Bool(column.as_boolean().value(row)),
         DataType::Timestamp(..) => {
             let ms = column.as_primitive::<TimestampMillisecondType>().value(row);
