@@ -4,7 +4,7 @@
 //! without a session and without a runtime. Invariants: a name means one relation; a scan reads physical and metadata columns only,
 //! since computed columns are expressions above it.
 
-use super::{Column, ColumnKind, Span, SqlError, SqlResult, TableDefinition, plan::closest};
+use super::{Column, ColumnKind, Span, SqlError, SqlResult, TableDefinition, closest::closest};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::{
     DataFusionError, Result as PlanResult, TableReference, config::ConfigOptions, plan_datafusion_err,

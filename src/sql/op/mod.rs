@@ -13,6 +13,7 @@ mod partial;
 mod tests;
 mod union;
 mod unnest;
+mod value_call;
 mod values;
 mod watermark;
 

@@ -9,7 +9,6 @@
 //!                       | on an error: mistakes (what, where)
 //! ```
 
-mod closest;
 mod explain;
 mod lower;
 mod mistakes;
@@ -24,7 +23,6 @@ mod types;
 
 pub use explain::{all_sinks, explain, stream_plan as explain_stream_plan};
 
-pub(super) use closest::closest;
 pub(super) use sink::written_columns;
 pub(super) use types::SqlTypes;
 

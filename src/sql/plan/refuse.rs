@@ -3,11 +3,8 @@
 //! Owns the refusals that need no types: names of relations and functions that do not exist, clauses that make no sense over rows that
 //! never end, and what no operator does yet. Knows no plan. Invariant: each refusal has a place, a reason or the next step.
 
-use super::{
-    closest,
-    place::{name_of, name_of_object, place_of, place_of_query},
-};
-use crate::sql::{SqlError, catalog::Catalog};
+use super::place::{name_of, name_of_object, place_of, place_of_query};
+use crate::sql::{SqlError, catalog::Catalog, closest::closest};
 use datafusion_sql::sqlparser::ast::{
     Distinct, Expr, Function, FunctionArguments, GroupByExpr, LimitClause, ObjectName, OrderByKind, Query,
     Select, SetExpr, SetOperator, Spanned, TableFactor, Visit, Visitor,

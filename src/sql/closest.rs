@@ -16,6 +16,12 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// The question that a message ends with; empty if there is nothing near.
+#[must_use]
+pub fn question<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    closest(word, candidates).map_or_else(String::new, |nearest| format!("did you mean `{nearest}`?"))
+}
+
 /// Edits between two words; an underscore is no letter.
 fn distance(a: &str, b: &str) -> usize {
     let bare = |word: &str| word.replace('_', "");
