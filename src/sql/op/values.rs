@@ -7,21 +7,21 @@
 //!
 //! A key is the length of the group's key (varint), that key, the number of the call (varint), and the key of the value.
 
-use super::{Aggregation, aggregation::Groups, value_call::value_format};
+use super::{Aggregation, aggregation::Groups, value_call::{ValueCall, value_format};
 use crate::{
     error::{Error, Result},
     record::varint::put_varint,
     sql::{
         Delta,
-        agg::{AggregateCall, AggregateFunction, AggregateRows, GroupStates},
-        rows::{ColumnId, KeyColumn, KeyFormat, KeyTable, RowColumn, RowFormat},
+        agg::{AggregateRows, GroupStates},
+        rows::{KeyTable, RowFormat},
     },
     state::{RowIndex, RowTable, View},
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array},
     compute::take,
-    datatypes::{DataType, Int64Type, Schema},
+    datatypes::Int64Type,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
