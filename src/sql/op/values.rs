@@ -7,7 +7,11 @@
 //!
 //! A key is the length of the group's key (varint), that key, the number of the call (varint), and the key of the value.
 
-use super::{Aggregation, aggregation::Groups, value_call::{ValueCall, value_format};
+use super::{
+    Aggregation,
+    aggregation::Groups,
+    value_call::{ValueCall, value_format},
+};
 use crate::{
     error::{Error, Result},
     record::varint::put_varint,
