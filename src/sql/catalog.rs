@@ -94,11 +94,6 @@ impl Catalog {
         &self.functions
     }
 
-    /// Registers one more scalar function.
-    pub fn add_function(&mut self, function: Arc<ScalarUDF>) {
-        self.functions.add_scalar(function);
-    }
-
     /// Adds a table whose queries see `inlined` (its computed columns above a scan), or the scan itself.
     ///
     /// # Errors
