@@ -17,6 +17,7 @@ use datafusion_sql::sqlparser::ast::Query;
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 mod functions;
+mod modulo;
 
 use functions::Functions;
 

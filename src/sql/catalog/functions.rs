@@ -4,6 +4,7 @@
 //! that a query that calls one is told what there is; `sum` is never rewritten into other aggregates, as what is kept in state must not
 //! change with the optimizer.
 
+use super::modulo::Modulo;
 use crate::sql::agg::AggregateFunction;
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion_common::Result as PlanResult;
@@ -42,6 +43,7 @@ impl Functions {
         for function in datafusion_functions::all_default_functions() {
             functions.add_scalar(function);
         }
+        functions.add_scalar(Arc::new(ScalarUDF::from(Modulo::new())));
         for function in datafusion_functions_nested::all_default_nested_functions() {
             functions.add_scalar(function);
         }

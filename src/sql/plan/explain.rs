@@ -3,10 +3,20 @@
 //! Owns how plans are shown. Decides nothing. Invariant: the same plan gives the same text, on every machine.
 
 use super::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan};
-use crate::sql::agg::{AggregateCall, AggregateFunction};
-use arrow::datatypes::SchemaRef;
+use crate::sql::agg::AggregateFunction;
+use arrow::{
+    datatypes::{DataType, SchemaRef},
+    util::display::array_value_to_string,
+};
+use datafusion_common::{
+    ScalarValue,
+    tree_node::{Transformed, TreeNode},
+};
 use datafusion_expr::LogicalPlan;
-use datafusion_physical_expr::{PhysicalExpr, expressions::Column};
+use datafusion_physical_expr::{
+    PhysicalExpr,
+    expressions::{Column, Literal},
+};
 use std::{
     fmt::{self, Write},
     sync::Arc,
@@ -15,7 +25,11 @@ use std::{
 /// Both plans of one query; `root` is the node that ends it.
 #[must_use]
 pub fn explain(logical: &LogicalPlan, plan: &StreamPlan, root: StreamNodeId) -> String {
-    format!("logical plan:\n{}\nstream plan:\n{}", indented(&logical.display_indent().to_string()), stream_plan(plan, root))
+    format!(
+        "logical plan:\n{}\nstream plan:\n{}",
+        indented(&logical.display_indent().to_string()),
+        stream_plan(plan, root)
+    )
 }
 
 fn indented(text: &str) -> String {
@@ -33,7 +47,11 @@ pub fn stream_plan(plan: &StreamPlan, root: StreamNodeId) -> String {
 /// The trees of all sinks of a script.
 #[must_use]
 pub fn all_sinks(plan: &StreamPlan) -> String {
-    let sinks = plan.nodes.iter().enumerate().filter(|(_, node)| matches!(node.operator, StreamOperator::Sink { .. }));
+    let sinks = plan
+        .nodes
+        .iter()
+        .enumerate()
+        .filter(|(_, node)| matches!(node.operator, StreamOperator::Sink { .. }));
     sinks.fold(String::new(), |all, (at, _)| all + &stream_plan(plan, StreamNodeId(at)))
 }
 
@@ -54,19 +72,31 @@ fn tree(plan: &StreamPlan, id: StreamNodeId, depth: usize, text: &mut String) {
 fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
     let input = inputs.first().map(|input| &input.schema);
     match &node.operator {
-        StreamOperator::Source { table, .. } => format!("Source {}: {}", table.name, names(&node.schema)),
+        StreamOperator::Source { table, .. } => {
+            let columns =
+                if node.schema.fields().is_empty() { "no columns".to_owned() } else { names(&node.schema) };
+            format!("Source {}: {columns}", table.name)
+        }
         StreamOperator::Calc { predicate, columns } => {
-            let columns: Vec<_> = columns.iter().zip(node.schema.fields()).map(|(expr, field)| named(expr, field.name())).collect();
+            let columns: Vec<_> = columns
+                .iter()
+                .zip(node.schema.fields())
+                .map(|(expr, field)| named(expr, field.name()))
+                .collect();
             let columns = columns.join(", ");
             match predicate {
-                Some(predicate) => format!("Calc: {columns} where {}", sql(predicate)),
+                Some(predicate) => format!("Calc: {columns} where {}", expr_text(predicate)),
                 None => format!("Calc: {columns}"),
             }
         }
         StreamOperator::Union => "Union".to_owned(),
         StreamOperator::Aggregate { name, keys, calls } => {
-            let calls: Vec<_> = calls.iter().map(|call| call_text(call, input)).collect();
-            let by = if keys.is_empty() { String::new() } else { format!(" by {}", columns_of(input, keys)) };
+            let calls: Vec<_> = calls.iter().map(|call| call.name.as_str()).collect();
+            let by = if keys.is_empty() {
+                String::new()
+            } else {
+                format!(" by {}", first_columns(&node.schema, keys.len()))
+            };
             let calls = if calls.is_empty() { "distinct".to_owned() } else { calls.join(", ") };
             format!("Aggregate {name}: {calls}{by}")
         }
@@ -95,7 +125,8 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
 fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
     let mut facts = Vec::new();
     if !matches!(node.operator, StreamOperator::Sink { .. }) {
-        let mut rows = if node.properties.is_append_only { "rows: only added" } else { "rows: change" }.to_owned();
+        let mut rows =
+            if node.properties.is_append_only { "rows: only added" } else { "rows: change" }.to_owned();
         match node.properties.unique_key.as_deref() {
             Some([]) => rows += ", one row",
             Some(key) => rows += &format!(", key {}", columns_of(Some(&node.schema), key)),
@@ -108,13 +139,19 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
     }
     if let StreamOperator::Aggregate { keys, calls, .. } = &node.operator {
         let input = inputs.first().map(|input| &input.schema);
-        let distinct: Vec<_> =
-            calls.iter().filter(|call| call.is_distinct).map(|call| columns_of(input, &call.arguments)).collect();
+        let distinct: Vec<_> = calls
+            .iter()
+            .filter(|call| call.is_distinct)
+            .map(|call| columns_of(input, &call.arguments))
+            .collect();
         if keys.is_empty() {
             facts.push("state: one row, kept for ever".to_owned());
             facts.push("one partition does all of this".to_owned());
         } else {
-            facts.push(format!("state: one row per {}, kept for ever", columns_of(input, keys)));
+            facts.push(format!(
+                "state: one row per {}, kept for ever",
+                first_columns(&node.schema, keys.len())
+            ));
         }
         for values in distinct {
             facts.push(format!("state: one row per group and value of {values}, kept for ever"));
@@ -123,21 +160,34 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
     facts
 }
 
-fn call_text(call: &AggregateCall, input: Option<&SchemaRef>) -> String {
-    let arguments: Vec<_> = call.arguments.iter().map(|&column| column_name(input, column)).collect();
+/// A call in SQL.
+pub(super) fn call_text<'a>(
+    function: AggregateFunction,
+    is_distinct: bool,
+    arguments: impl Iterator<Item = &'a str>,
+    filter: Option<&str>,
+) -> String {
+    let arguments: Vec<_> = arguments.collect();
     let arguments = if arguments.is_empty() { "*".to_owned() } else { arguments.join(", ") };
-    let distinct = if call.is_distinct { "DISTINCT " } else { "" };
-    let filter = call.filter.map_or_else(String::new, |filter| format!(" FILTER (WHERE {})", column_name(input, filter)));
-    format!("{}({distinct}{arguments}){filter}", function_name(call.function))
+    let distinct = if is_distinct { "DISTINCT " } else { "" };
+    let filter = filter.map_or_else(String::new, |filter| format!(" FILTER (WHERE {filter})"));
+    format!("{}({distinct}{arguments}){filter}", function_name(function))
 }
 
 fn column_name(schema: Option<&SchemaRef>, column: usize) -> String {
-    schema.and_then(|schema| schema.fields().get(column)).map_or_else(|| format!("#{column}"), |field| field.name().clone())
+    schema
+        .and_then(|schema| schema.fields().get(column))
+        .map_or_else(|| format!("#{column}"), |field| field.name().clone())
 }
 
 fn columns_of(schema: Option<&SchemaRef>, columns: &[usize]) -> String {
     let names: Vec<_> = columns.iter().map(|&column| column_name(schema, column)).collect();
     format!("({})", names.join(", "))
+}
+
+fn first_columns(schema: &SchemaRef, count: usize) -> String {
+    let columns: Vec<_> = (0..count).collect();
+    columns_of(Some(schema), &columns)
 }
 
 fn names(schema: &SchemaRef) -> String {
@@ -149,21 +199,50 @@ fn named(expr: &Arc<dyn PhysicalExpr>, name: &str) -> String {
     if let Some(column) = expr.downcast_ref::<Column>() {
         return as_text(column.name().to_owned(), name);
     }
-    as_text(sql(expr), name)
+    as_text(expr_text(expr), name)
 }
 
 fn as_text(value: String, name: &str) -> String {
     if value == name { value } else { format!("{value} AS {name}") }
 }
 
-fn sql(expr: &Arc<dyn PhysicalExpr>) -> String {
+/// An expression in SQL, with texts in quotes.
+pub(super) fn expr_text(expr: &Arc<dyn PhysicalExpr>) -> String {
     struct Sql<'a>(&'a dyn PhysicalExpr);
     impl fmt::Display for Sql<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             self.0.fmt_sql(f)
         }
     }
-    Sql(expr.as_ref()).to_string()
+    let quoted = expr.clone().transform_up(|part| {
+        let quoted = part.downcast_ref::<Literal>().and_then(|literal| literal_text(literal.value()));
+        Ok(match quoted {
+            Some(quoted) => {
+                Transformed::yes(Arc::new(Literal::new(ScalarValue::from(quoted))) as Arc<dyn PhysicalExpr>)
+            }
+            None => Transformed::no(part),
+        })
+    });
+    match quoted {
+        Ok(quoted) => Sql(quoted.data.as_ref()).to_string(),
+        Err(_) => Sql(expr.as_ref()).to_string(),
+    }
+}
+
+/// A text, a time or an interval in quotes; `None` for others, which show as they are.
+fn literal_text(value: &ScalarValue) -> Option<String> {
+    if value.is_null() {
+        return None;
+    }
+    let kind = match value.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "",
+        DataType::Timestamp(..) => "TIMESTAMP ",
+        DataType::Date32 | DataType::Date64 => "DATE ",
+        DataType::Interval(_) | DataType::Duration(_) => "INTERVAL ",
+        _ => return None,
+    };
+    let text = array_value_to_string(&value.to_array().ok()?, 0).ok()?;
+    Some(format!("{kind}'{}'", text.replace('\'', "''")))
 }
 
 fn function_name(function: AggregateFunction) -> &'static str {

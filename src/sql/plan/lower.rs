@@ -4,22 +4,27 @@
 //! its position in a node for good, also when a later query asks more columns of a source (they come behind); columns of nodes have
 //! plain types (no views, no dictionaries); filters and projections that follow each other are one `Calc`.
 
+mod aggregate;
+
 use super::{
     mistakes::plain_text,
-    place::{find_call, place_of_query},
+    place::place_of_query,
     stream_plan::{Properties, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
     types::plain,
 };
 use crate::sql::{
     SqlError, SqlResult,
-    agg::{AggregateCall, AggregateFunction},
     catalog::{Catalog, TableScanSource},
 };
+use aggregate::is_volatile;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
-use datafusion_common::{DFSchemaRef, ScalarValue, tree_node::{Transformed, TreeNode}};
+use datafusion_common::{
+    DFSchemaRef, ScalarValue,
+    tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+};
 use datafusion_expr::{
-    Aggregate, Expr, Filter, LogicalPlan, Projection, TableScan, Union, execution_props::ExecutionProps,
-    expr::AggregateFunction as PlanAggregate, physical_planning_context::PhysicalPlanningContext,
+    Expr, Filter, LogicalPlan, Projection, TableScan, Union, execution_props::ExecutionProps,
+    physical_planning_context::PhysicalPlanningContext,
 };
 use datafusion_physical_expr::{
     PhysicalExpr, create_physical_expr,
@@ -87,7 +92,13 @@ impl Lower<'_> {
         SqlError::at(place_of_query(self.query), message)
     }
 
-    fn add(&mut self, operator: StreamOperator, inputs: Vec<StreamNodeId>, fields: Vec<FieldRef>, properties: Properties) -> StreamNodeId {
+    fn add(
+        &mut self,
+        operator: StreamOperator,
+        inputs: Vec<StreamNodeId>,
+        fields: Vec<FieldRef>,
+        properties: Properties,
+    ) -> StreamNodeId {
         let id = StreamNodeId(self.plan.nodes.len());
         let schema = Arc::new(Schema::new(fields));
         let span = place_of_query(self.query);
@@ -106,12 +117,17 @@ impl Lower<'_> {
         };
         let table = &source.definition;
         if is_changelog(table) {
-            return Err(SqlError::at(place_of_query(self.query), format!("table `{}` cannot be read yet", table.name))
-                .because("its records are changes of rows, and only tables that grow can be read")
-                .next("read the topic with 'connector' = 'kafka' and a plain format"));
+            return Err(SqlError::at(
+                place_of_query(self.query),
+                format!("table `{}` cannot be read yet", table.name),
+            )
+            .because("its records are changes of rows, and only tables that grow can be read")
+            .next("read the topic with 'connector' = 'kafka' and a plain format"));
         }
         let wanted: Vec<usize> = match &scan.projection {
-            Some(columns) => columns.iter().filter_map(|&column| source.positions.get(column).copied()).collect(),
+            Some(columns) => {
+                columns.iter().filter_map(|&column| source.positions.get(column).copied()).collect()
+            }
             None => source.positions.clone(),
         };
         let found = self.plan.nodes.iter().position(
@@ -140,10 +156,9 @@ impl Lower<'_> {
             }));
         }
         node.schema = Arc::new(Schema::new(fields));
-        node.properties.time_column = table
-            .watermark
-            .as_ref()
-            .and_then(|watermark| node.schema.fields().iter().position(|field| *field.name() == watermark.column));
+        node.properties.time_column = table.watermark.as_ref().and_then(|watermark| {
+            node.schema.fields().iter().position(|field| *field.name() == watermark.column)
+        });
         Ok(Relation { node: id, columns: at, predicate: None, schema: scan.projected_schema.clone() })
     }
 
@@ -153,14 +168,18 @@ impl Lower<'_> {
     /// If it cannot be run.
     fn physical(&self, expr: &Expr, relation: &Relation) -> SqlResult<Arc<dyn PhysicalExpr>> {
         let failed = |error: datafusion_common::DataFusionError| self.refused(&plain_text(&error));
-        let over_schema =
-            create_physical_expr(expr, &relation.schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())
-                .map_err(failed)?;
+        let over_schema = create_physical_expr(
+            expr,
+            &relation.schema,
+            &ExecutionProps::new(),
+            &PhysicalPlanningContext::default(),
+        )
+        .map_err(failed)?;
         let over_node = over_schema.transform_down(|expr| {
             Ok(match expr.downcast_ref::<Column>() {
                 Some(column) => {
                     let mapped = self.column(relation, column.index());
-                    Transformed::new(mapped, true, datafusion_common::tree_node::TreeNodeRecursion::Jump)
+                    Transformed::new(mapped, true, TreeNodeRecursion::Jump)
                 }
                 None => Transformed::no(expr),
             })
@@ -226,15 +245,65 @@ impl Lower<'_> {
             .unzip();
         let before = &self.node(input.node).properties;
         let output_of = |wanted: usize| {
-            columns.iter().position(|expr| expr.downcast_ref::<Column>().is_some_and(|column| column.index() == wanted))
+            columns
+                .iter()
+                .position(|expr| expr.downcast_ref::<Column>().is_some_and(|column| column.index() == wanted))
         };
         let properties = Properties {
             is_append_only: before.is_append_only,
-            unique_key: before.unique_key.as_ref().and_then(|key| key.iter().map(|&column| output_of(column)).collect()),
+            unique_key: before
+                .unique_key
+                .as_ref()
+                .and_then(|key| key.iter().map(|&column| output_of(column)).collect()),
             time_column: before.time_column.and_then(output_of),
         };
+        if let Some(operator) = self.fused(input, &columns) {
+            let node = &mut self.plan.nodes[input.node.0];
+            (node.operator, node.schema, node.properties) =
+                (operator, Arc::new(Schema::new(fields)), properties);
+            return input.node;
+        }
         let operator = StreamOperator::Calc { predicate: input.predicate.clone(), columns };
         self.add(operator, vec![input.node], fields, properties)
+    }
+
+    /// A `Calc` and the one before it as one, unless something would be computed twice by it. The one before has no other reader, as each
+    /// query makes its own.
+    fn fused(&self, input: &Relation, columns: &[Arc<dyn PhysicalExpr>]) -> Option<StreamOperator> {
+        let StreamOperator::Calc { predicate: before, columns: inner } = &self.node(input.node).operator
+        else {
+            return None;
+        };
+        if before.is_some() && input.predicate.is_some() {
+            return None;
+        }
+        let mut uses = vec![0_usize; inner.len()];
+        columns.iter().chain(&input.predicate).for_each(|expr| count_uses(expr, &mut uses));
+        let is_plain = |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<Column>().is_some();
+        if inner.iter().zip(uses).any(|(expr, uses)| uses > 1 && !is_plain(expr))
+            || inner.iter().any(is_volatile)
+        {
+            return None;
+        }
+        let replaced = |expr: &Arc<dyn PhysicalExpr>| {
+            let whole = expr.clone().transform_down(|expr| {
+                Ok(match expr.downcast_ref::<Column>() {
+                    Some(column) => {
+                        Transformed::new(inner[column.index()].clone(), true, TreeNodeRecursion::Jump)
+                    }
+                    None => Transformed::no(expr),
+                })
+            });
+            whole.map(|transformed| transformed.data).ok()
+        };
+        let predicate = match &input.predicate {
+            Some(predicate) => Some(replaced(predicate)?),
+            None => before.clone(),
+        };
+        Some(StreamOperator::Calc {
+            predicate,
+            columns: columns.iter().map(replaced).collect::<Option<_>>()?,
+        })
     }
 
     /// A node with just the columns of the relation, in their order.
@@ -263,7 +332,8 @@ impl Lower<'_> {
         let properties = Properties {
             is_append_only: properties.iter().all(|input| input.is_append_only),
             unique_key: None,
-            time_column: first_time.filter(|time| properties.iter().all(|input| input.time_column == Some(*time))),
+            time_column: first_time
+                .filter(|time| properties.iter().all(|input| input.time_column == Some(*time))),
         };
         let fields = union
             .schema
@@ -274,159 +344,6 @@ impl Lower<'_> {
         let node = self.add(StreamOperator::Union, inputs, fields, properties);
         let columns = (0..union.schema.fields().len()).collect();
         Ok(Relation { node, columns, predicate: None, schema: union.schema.clone() })
-    }
-
-    fn aggregate(&mut self, aggregate: &Aggregate) -> SqlResult<Relation> {
-        let input = self.lower(&aggregate.input)?;
-        let mut needed = Needed { columns: Vec::new() };
-        let mut keys = Vec::with_capacity(aggregate.group_expr.len());
-        for (expr, field) in aggregate.group_expr.iter().zip(aggregate.schema.fields()) {
-            if matches!(expr, Expr::GroupingSet(_)) {
-                return Err(self.refused("GROUPING SETS, CUBE and ROLLUP are not supported"));
-            }
-            keys.push(needed.add(self.physical(unalias(expr), &input)?, field.clone()));
-        }
-        let mut calls = Vec::with_capacity(aggregate.aggr_expr.len());
-        for (expr, field) in aggregate.aggr_expr.iter().zip(aggregate.schema.fields().iter().skip(keys.len())) {
-            let Expr::AggregateFunction(call) = unalias(expr) else {
-                return Err(self.refused("a part of this query is no aggregate"));
-            };
-            calls.push(self.call(call, field, &input, &mut needed)?);
-        }
-        self.check_repeatable(&input, &needed)?;
-        let direct: Option<Vec<usize>> =
-            needed.columns.iter().map(|(expr, _)| Some(expr.downcast_ref::<Column>()?.index())).collect();
-        let node = match direct.filter(|_| input.predicate.is_none()) {
-            Some(at) => {
-                let place = |slot: &mut usize| *slot = at[*slot];
-                keys.iter_mut().for_each(place);
-                for call in &mut calls {
-                    call.arguments.iter_mut().chain(&mut call.filter).for_each(place);
-                }
-                input.node
-            }
-            None => self.calc(&input, needed.columns),
-        };
-        let properties = Properties {
-            // The rows of SELECT DISTINCT over rows that only grow are only added.
-            is_append_only: calls.is_empty() && !keys.is_empty() && self.node(node).properties.is_append_only,
-            unique_key: Some((0..keys.len()).collect()),
-            time_column: None,
-        };
-        let fields: Vec<_> = aggregate
-            .schema
-            .fields()
-            .iter()
-            .map(|field| Arc::new(Field::new(field.name(), plain(field.data_type()), field.is_nullable())))
-            .collect();
-        let name = self.state_name("aggregate");
-        let columns = (0..fields.len()).collect();
-        let node = self.add(StreamOperator::Aggregate { name, keys, calls }, vec![node], fields, properties);
-        Ok(Relation { node, columns, predicate: None, schema: aggregate.schema.clone() })
-    }
-
-    fn call(&self, call: &PlanAggregate, field: &FieldRef, input: &Relation, needed: &mut Needed) -> SqlResult<AggregateCall> {
-        let name = call.func.name();
-        let Some(function) = self.catalog.functions().durable(name) else {
-            return Err(self.refused(&format!("the aggregate `{name}` is not supported")));
-        };
-        let params = &call.params;
-        let counts_rows = function == AggregateFunction::Count
-            && !params.distinct
-            && params.args.iter().all(|arg| matches!(unalias(arg), Expr::Literal(value, _) if !value.is_null()));
-        let arguments = if counts_rows { &[][..] } else { &params.args[..] };
-        let mut add = |expr: &Expr| -> SqlResult<usize> {
-            let physical = self.physical(unalias(expr), input)?;
-            let (data_type, is_nullable) = self.type_of(&physical, input)?;
-            let field = Arc::new(Field::new(expr.schema_name().to_string(), data_type, is_nullable));
-            Ok(needed.add(physical, field))
-        };
-        Ok(AggregateCall {
-            function,
-            arguments: arguments.iter().map(&mut add).collect::<SqlResult<_>>()?,
-            filter: params.filter.as_deref().map(&mut add).transpose()?,
-            is_distinct: params.distinct,
-            data_type: plain(field.data_type()),
-            name: field.name().clone(),
-        })
-    }
-
-    fn type_of(&self, expr: &Arc<dyn PhysicalExpr>, input: &Relation) -> SqlResult<(DataType, bool)> {
-        let schema = &self.node(input.node).schema;
-        let known = expr.data_type(schema).and_then(|data_type| Ok((data_type, expr.nullable(schema)?)));
-        known.map_err(|error| self.refused(&plain_text(&error)))
-    }
-
-    /// A name that no state of the script has.
-    fn state_name(&self, kind: &str) -> String {
-        let is_taken = |wanted: &str| {
-            self.plan
-                .nodes
-                .iter()
-                .any(|node| matches!(&node.operator, StreamOperator::Aggregate { name, .. } if name == wanted))
-        };
-        let first = format!("{}.{kind}", self.name);
-        if !is_taken(&first) {
-            return first;
-        }
-        let mut number = 2;
-        loop {
-            let name = format!("{first}-{number}");
-            if !is_taken(&name) {
-                return name;
-            }
-            number += 1;
-        }
-    }
-
-    /// What state depends on must be the same when a row is taken away as when it was added.
-    fn check_repeatable(&self, input: &Relation, needed: &Needed) -> SqlResult {
-        let here = needed.columns.iter().map(|(expr, _)| expr).chain(&input.predicate);
-        if here.into_iter().any(is_volatile) || self.is_volatile_below(input.node) {
-            return Err(self.volatile_mistake("below an aggregate"));
-        }
-        Ok(())
-    }
-
-    /// Whether a node, or one before it, calls a function that gives another value each time.
-    pub fn is_volatile_below(&self, node: StreamNodeId) -> bool {
-        let node = self.node(node);
-        let here = match &node.operator {
-            StreamOperator::Calc { predicate, columns } => columns.iter().chain(predicate).any(is_volatile),
-            _ => false,
-        };
-        here || node.inputs.iter().any(|&input| self.is_volatile_below(input))
-    }
-
-    /// The refusal of such a function.
-    pub fn volatile_mistake(&self, place: &str) -> SqlError {
-        let is_volatile = |name: &str| {
-            self.catalog.functions().scalar(name).is_some_and(|function| {
-                function.signature().volatility == datafusion_expr::Volatility::Volatile
-            })
-        };
-        let views = self.catalog.names().filter_map(|name| self.catalog.view(name));
-        let found = find_call(self.query, is_volatile).or_else(|| views.into_iter().find_map(|view| find_call(view, is_volatile)));
-        let (name, span) = found.map_or((None, place_of_query(self.query)), |(name, span)| (Some(name), Some(span)));
-        let name = name.map_or_else(|| "a function that gives another value each time".to_owned(), |name| format!("`{name}`"));
-        SqlError::at(span, format!("{name} cannot stand {place}"))
-            .because("a change could not be taken back, as the function gives another value each time")
-            .next("compute it in the last query, from rows that only grow")
-    }
-}
-
-/// The columns that an aggregate reads, each once.
-struct Needed {
-    columns: Vec<Computed>,
-}
-
-impl Needed {
-    fn add(&mut self, expr: Arc<dyn PhysicalExpr>, field: FieldRef) -> usize {
-        if let Some(at) = self.columns.iter().position(|(other, _)| other.as_ref() == expr.as_ref()) {
-            return at;
-        }
-        self.columns.push((expr, field));
-        self.columns.len() - 1
     }
 }
 
@@ -439,7 +356,12 @@ fn unalias(expr: &Expr) -> &Expr {
 }
 
 /// With the plain form of its type; a cast from that form is undone instead of cast back.
-fn plain_expr(expr: Arc<dyn PhysicalExpr>, from: &DataType, to: &DataType, input: &Schema) -> Arc<dyn PhysicalExpr> {
+fn plain_expr(
+    expr: Arc<dyn PhysicalExpr>,
+    from: &DataType,
+    to: &DataType,
+    input: &Schema,
+) -> Arc<dyn PhysicalExpr> {
     if from == to {
         return expr;
     }
@@ -451,8 +373,11 @@ fn plain_expr(expr: Arc<dyn PhysicalExpr>, from: &DataType, to: &DataType, input
     Arc::new(CastExpr::new(expr, to.clone(), None))
 }
 
-fn is_volatile(expr: &Arc<dyn PhysicalExpr>) -> bool {
-    expr.is_volatile_node() || expr.children().into_iter().any(is_volatile)
+fn count_uses(expr: &Arc<dyn PhysicalExpr>, uses: &mut [usize]) {
+    match expr.downcast_ref::<Column>() {
+        Some(column) => uses[column.index()] += 1,
+        None => expr.children().into_iter().for_each(|part| count_uses(part, uses)),
+    }
 }
 
 /// Whether records of a table say how rows change.

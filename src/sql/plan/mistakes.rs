@@ -4,6 +4,10 @@
 //! first that fails is the mistake. Knows no stream. Invariants: the text of DataFusion's errors is shown only if nothing better is known,
 //! and never the debug form of anything.
 
+mod literals;
+
+pub use literals::check_literals;
+
 use super::{
     closest,
     optimize::{plan_query, sql_to_rel},
@@ -18,8 +22,9 @@ use datafusion_optimizer::simplify_expressions::ExprSimplifier;
 use datafusion_sql::{
     planner::PlannerContext,
     sqlparser::ast::{
-        BinaryOperator, Cte, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Query, Select,
-        SelectItem, SetExpr, TableFactor, Visit, Visitor, WildcardAdditionalOptions, With, helpers::attached_token::AttachedToken,
+        BinaryOperator, Cte, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
+        Query, Select, SelectItem, SetExpr, TableFactor, Visit, Visitor, WildcardAdditionalOptions, With,
+        helpers::attached_token::AttachedToken, visit_expressions,
     },
 };
 use std::{ops::ControlFlow, sync::Arc};
@@ -71,9 +76,10 @@ impl Search<'_> {
         match body {
             SetExpr::Select(select) => self.select(select, with),
             SetExpr::Query(query) => self.query(query, with),
-            SetExpr::SetOperation { left, right, .. } => {
-                self.body(left, with).or_else(|| self.body(right, with)).or_else(|| self.union(left, right, with))
-            }
+            SetExpr::SetOperation { left, right, .. } => self
+                .body(left, with)
+                .or_else(|| self.body(right, with))
+                .or_else(|| self.union(left, right, with)),
             _ => None,
         }
     }
@@ -89,10 +95,10 @@ impl Search<'_> {
                     .next("let both queries give as many columns"),
             );
         }
-        let (a, b) = first
-            .iter()
-            .zip(&second)
-            .find(|(a, b)| datafusion_expr::type_coercion::binary::type_union_coercion(a.data_type(), b.data_type()).is_none())?;
+        let (a, b) = first.iter().zip(&second).find(|(a, b)| {
+            datafusion_expr::type_coercion::binary::type_union_coercion(a.data_type(), b.data_type())
+                .is_none()
+        })?;
         Some(
             SqlError::at(
                 span,
@@ -186,8 +192,11 @@ impl Search<'_> {
         }
         let (_, data_type) = plan_expr(self.catalog, expr, schema).ok()?;
         (!matches!(data_type, DataType::Boolean | DataType::Null)).then(|| {
-            SqlError::at(place_of(expr), format!("{clause} needs a condition, but this is {}", type_name(&data_type)))
-                .next("compare it with something")
+            SqlError::at(
+                place_of(expr),
+                format!("{clause} needs a condition, but this is {}", type_name(&data_type)),
+            )
+            .next("compare it with something")
         })
     }
 
@@ -200,7 +209,8 @@ impl Search<'_> {
     }
 
     fn type_of(&self, expr: &Expr, schema: &DFSchema) -> String {
-        plan_expr(self.catalog, expr, schema).map_or_else(|_| "?".to_owned(), |(_, data_type)| type_name(&data_type))
+        plan_expr(self.catalog, expr, schema)
+            .map_or_else(|_| "?".to_owned(), |(_, data_type)| type_name(&data_type))
     }
 
     /// What is wrong with an expression whose parts are right.
@@ -226,12 +236,21 @@ impl Search<'_> {
             }
             Expr::Between { expr, low, high, .. } => {
                 let types = [expr, low, high].map(|expr| self.type_of(expr, schema));
-                SqlError::at(span, format!("{} cannot be compared with {} and {}", types[0], types[1], types[2]))
-                    .next("convert them to one type: CAST(.. AS ..)")
+                SqlError::at(
+                    span,
+                    format!("{} cannot be compared with {} and {}", types[0], types[1], types[2]),
+                )
+                .next("convert them to one type: CAST(.. AS ..)")
             }
-            Expr::InList { expr, .. } => {
-                SqlError::at(span, format!("not everything in the list can be compared with {}", self.type_of(expr, schema)))
-                    .next("convert them to one type: CAST(.. AS ..)")
+            Expr::InList { expr, .. } => SqlError::at(
+                span,
+                format!("not everything in the list can be compared with {}", self.type_of(expr, schema)),
+            )
+            .next("convert them to one type: CAST(.. AS ..)"),
+            Expr::Substring { expr: text, .. } => {
+                let mistake =
+                    SqlError::at(span, format!("`substr` does not take ({})", self.type_of(text, schema)));
+                mistake.next("it is called as substr(str, start_pos[, length])")
             }
             Expr::Case { .. } => SqlError::at(span, "the answers of CASE have types that do not agree")
                 .next("convert them to one type: CAST(.. AS ..)"),
@@ -247,7 +266,9 @@ impl Search<'_> {
         let name = name_of_object(&function.name);
         let span = place_of(&function.name);
         let arguments: Vec<_> = match &function.args {
-            FunctionArguments::List(list) => list.args.iter().map(|argument| self.argument(argument, schema)).collect(),
+            FunctionArguments::List(list) => {
+                list.args.iter().map(|argument| self.argument(argument, schema)).collect()
+            }
             _ => Vec::new(),
         };
         let message = if arguments.is_empty() {
@@ -264,7 +285,9 @@ impl Search<'_> {
 
     fn argument(&self, argument: &FunctionArg, schema: &DFSchema) -> String {
         let expr = match argument {
-            FunctionArg::Named { arg, .. } | FunctionArg::ExprNamed { arg, .. } | FunctionArg::Unnamed(arg) => arg,
+            FunctionArg::Named { arg, .. }
+            | FunctionArg::ExprNamed { arg, .. }
+            | FunctionArg::Unnamed(arg) => arg,
         };
         match expr {
             FunctionArgExpr::Expr(expr) => self.type_of(expr, schema),
@@ -324,11 +347,13 @@ fn binary_mistake(span: Option<Span>, op: &BinaryOperator, left: &str, right: &s
     );
     let logical = matches!(op, BinaryOperator::And | BinaryOperator::Or);
     if compares {
-        SqlError::at(span, format!("{left} cannot be compared with {right}")).next("convert one of them: CAST(.. AS ..)")
+        SqlError::at(span, format!("{left} cannot be compared with {right}"))
+            .next("convert one of them: CAST(.. AS ..)")
     } else if logical {
         SqlError::at(span, format!("{op} takes conditions, but these are {left} and {right}"))
     } else {
-        SqlError::at(span, format!("`{op}` does not take {left} and {right}")).next("convert one of them: CAST(.. AS ..)")
+        SqlError::at(span, format!("`{op}` does not take {left} and {right}"))
+            .next("convert one of them: CAST(.. AS ..)")
     }
 }
 
@@ -336,7 +361,8 @@ fn column_mistake(span: Option<Span>, table: Option<&str>, column: &str, schema:
     let in_table = |qualifier: Option<&datafusion_common::TableReference>| {
         table.is_none_or(|table| qualifier.is_some_and(|qualifier| qualifier.table() == table))
     };
-    let tables: std::collections::BTreeSet<_> = schema.iter().filter_map(|(table, _)| table).map(|t| t.table().to_owned()).collect();
+    let tables: std::collections::BTreeSet<_> =
+        schema.iter().filter_map(|(table, _)| table).map(|t| t.table().to_owned()).collect();
     if let Some(table) = table
         && !tables.contains(table)
     {
@@ -353,8 +379,11 @@ fn column_mistake(span: Option<Span>, table: Option<&str>, column: &str, schema:
         return SqlError::at(span, format!("column `{column}` is in more than one table"))
             .next(format!("write {}", homes.join(" or ")));
     }
-    let names: Vec<&str> =
-        schema.iter().filter(|(qualifier, _)| in_table(*qualifier)).map(|(_, field)| field.name().as_str()).collect();
+    let names: Vec<&str> = schema
+        .iter()
+        .filter(|(qualifier, _)| in_table(*qualifier))
+        .map(|(_, field)| field.name().as_str())
+        .collect();
     let of = match (table, tables.iter().next()) {
         (Some(table), _) => format!(" in `{table}`"),
         (None, Some(only)) if tables.len() == 1 => format!(" in `{only}`"),
@@ -362,6 +391,10 @@ fn column_mistake(span: Option<Span>, table: Option<&str>, column: &str, schema:
     };
     let error = SqlError::at(span, format!("there is no column `{column}`{of}"));
     match closest(column, names.iter().copied()) {
+        // A name with capitals was declared in quotes.
+        Some(close) if close.chars().any(char::is_uppercase) => {
+            error.next(format!("did you mean `\"{close}\"`?"))
+        }
         Some(close) => error.next(format!("did you mean `{close}`?")),
         None => {
             let names: Vec<_> = names.into_iter().map(quoted).collect();
@@ -374,7 +407,9 @@ fn column_mistake(span: Option<Span>, table: Option<&str>, column: &str, schema:
 fn known_mistake(query: &Query, error: &DataFusionError) -> Option<SqlError> {
     let text = error.strip_backtrace();
     let at_diagnostic = error.diagnostic().and_then(|diagnostic| diagnostic.span).and_then(Span::of);
-    if text.contains("must appear in the GROUP BY clause") || text.contains("could not be resolved from available columns") {
+    if text.contains("must appear in the GROUP BY clause")
+        || text.contains("could not be resolved from available columns")
+    {
         let column = text.split('"').nth(1).unwrap_or_default();
         let column = column.rsplit('.').next().unwrap_or_default();
         let span = at_diagnostic.or_else(|| find_column(query, column)).or_else(|| place_of_query(query));
@@ -399,7 +434,7 @@ fn known_mistake(query: &Query, error: &DataFusionError) -> Option<SqlError> {
 /// The last place in a query where a column of this name stands.
 fn find_column(query: &Query, name: &str) -> Option<Span> {
     let mut found = None;
-    let _: ControlFlow<()> = datafusion_sql::sqlparser::ast::visit_expressions(query, |expr| {
+    let _: ControlFlow<()> = visit_expressions(query, |expr| {
         let last = match expr {
             Expr::Identifier(ident) => Some(ident),
             Expr::CompoundIdentifier(idents) => idents.last(),
@@ -421,13 +456,20 @@ fn unknown_mistake(query: &Query, error: &DataFusionError) -> SqlError {
 /// The first sentence of an error, without the words of its layers.
 pub fn plain_text(error: &DataFusionError) -> String {
     let text = match error.find_root() {
-        DataFusionError::Plan(text) | DataFusionError::NotImplemented(text) | DataFusionError::Execution(text) => text.clone(),
+        DataFusionError::Plan(text)
+        | DataFusionError::NotImplemented(text)
+        | DataFusionError::Execution(text) => text.clone(),
         other => other.strip_backtrace(),
     };
     let text = text.lines().next().unwrap_or_default().trim().trim_end_matches('.').to_owned();
+    if text.contains(" { ") || text.is_empty() {
+        return "this cannot be computed".to_owned();
+    }
     let mut chars = text.chars();
     match chars.next() {
-        Some(first) if chars.clone().next().is_some_and(char::is_lowercase) => first.to_lowercase().chain(chars).collect(),
+        Some(first) if chars.clone().next().is_some_and(char::is_lowercase) => {
+            first.to_lowercase().chain(chars).collect()
+        }
         _ => text,
     }
 }

@@ -18,9 +18,9 @@ mod place;
 mod refuse;
 mod sink;
 pub mod stream_plan;
-mod types;
 #[cfg(test)]
 mod tests;
+mod types;
 
 pub use explain::{all_sinks, explain, stream_plan as explain_stream_plan};
 
@@ -30,7 +30,7 @@ pub(super) use types::SqlTypes;
 
 use self::{
     lower::Lower,
-    mistakes::{expr_mistake, explain_mistake, plain_text, plan_expr},
+    mistakes::{explain_mistake, expr_mistake, plain_text, plan_expr},
     place::place_of_query,
     stream_plan::{StreamNodeId, StreamPlan},
 };
@@ -91,7 +91,9 @@ impl Planner {
     fn with_computed(&self, table: &Arc<TableDefinition>) -> SqlResult<LogicalPlan> {
         let failed = |error: datafusion_common::DataFusionError| SqlError::at(table.span, plain_text(&error));
         let source = Arc::new(TableScanSource::new(table.clone()));
-        let mut plan = LogicalPlanBuilder::scan(table.name.as_str(), source, None).and_then(LogicalPlanBuilder::build).map_err(failed)?;
+        let mut plan = LogicalPlanBuilder::scan(table.name.as_str(), source, None)
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(failed)?;
         for column in &table.columns {
             let ColumnKind::Computed(expr) = &column.kind else { continue };
             refuse::check_expr(&self.catalog, expr).map_err(|error| error.or_at(column.span))?;
@@ -99,9 +101,13 @@ impl Planner {
                 let mistake = expr_mistake(&self.catalog, expr, plan.schema());
                 mistake.unwrap_or_else(|| SqlError::at(None, plain_text(&error))).or_at(column.span)
             })?;
-            let before = plan.schema().iter().map(|(table, field)| Expr::Column(PlanColumn::from((table, field))));
+            let before =
+                plan.schema().iter().map(|(table, field)| Expr::Column(PlanColumn::from((table, field))));
             let exprs: Vec<_> = before.chain([value.alias(&column.name)]).collect();
-            plan = LogicalPlanBuilder::from(plan).project(exprs).and_then(LogicalPlanBuilder::build).map_err(failed)?;
+            plan = LogicalPlanBuilder::from(plan)
+                .project(exprs)
+                .and_then(LogicalPlanBuilder::build)
+                .map_err(failed)?;
         }
         let in_order: Vec<_> = table
             .columns
@@ -127,17 +133,26 @@ impl Planner {
         if !columns.is_empty() {
             if columns.len() != count {
                 let named = columns.len();
-                return Err(SqlError::at(span, format!("view `{name}` names {named} columns, and its query gives {count}")));
+                return Err(SqlError::at(
+                    span,
+                    format!("view `{name}` names {named} columns, and its query gives {count}"),
+                ));
             }
-            let fields: Vec<_> = plan.schema().iter().map(|(table, field)| PlanColumn::from((table, field))).collect();
-            let renamed = fields.into_iter().zip(&columns).map(|(field, column)| Expr::Column(field).alias(&column.text));
+            let fields: Vec<_> =
+                plan.schema().iter().map(|(table, field)| PlanColumn::from((table, field))).collect();
+            let renamed = fields
+                .into_iter()
+                .zip(&columns)
+                .map(|(field, column)| Expr::Column(field).alias(&column.text));
             plan = LogicalPlanBuilder::from(plan)
                 .project(renamed)
                 .and_then(LogicalPlanBuilder::build)
                 .map_err(|error| SqlError::at(span, plain_text(&error)))?;
         }
         // A view that no query reads is checked too.
-        optimize::analyze(&self.catalog, plan.clone()).map_err(|error| explain_mistake(&self.catalog, &query, &error))?;
+        let analyzed = optimize::analyze(&self.catalog, plan.clone())
+            .map_err(|error| explain_mistake(&self.catalog, &query, &error))?;
+        mistakes::check_literals(&query, &analyzed)?;
         self.catalog.insert_view(&name, span, Arc::from(query), plan, on_existing == OnExisting::Replace)
     }
 
@@ -148,14 +163,23 @@ impl Planner {
     pub fn drop_relation(&mut self, drop: &Drop) -> SqlResult {
         let Drop { name, is_view, if_exists } = drop;
         let kind = if *is_view { "view" } else { "table" };
-        let is_there = if *is_view { self.catalog.view(&name.text).is_some() } else { self.catalog.table(&name.text).is_some() };
+        let is_there = if *is_view {
+            self.catalog.view(&name.text).is_some()
+        } else {
+            self.catalog.table(&name.text).is_some()
+        };
         if is_there {
             self.catalog.remove(&name.text);
         } else if self.catalog.has(&name.text) {
             let other = if *is_view { "table" } else { "view" };
-            return Err(SqlError::at(name.span, format!("`{}` is a {other}", name.text)).next(format!("write DROP {}", other.to_uppercase())));
+            return Err(SqlError::at(name.span, format!("`{}` is a {other}", name.text))
+                .next(format!("write DROP {}", other.to_uppercase())));
         } else if !if_exists {
-            return Err(self.catalog.unknown_relation(&name.text, name.span, std::iter::empty()).or_at(name.span).because(format!("only a {kind} that was declared can be dropped")));
+            return Err(self
+                .catalog
+                .unknown_relation(&name.text, name.span, std::iter::empty())
+                .or_at(name.span)
+                .because(format!("only a {kind} that was declared can be dropped")));
         }
         Ok(())
     }
@@ -171,7 +195,8 @@ impl Planner {
         let logical = sink::with_target_types(&table, &targets, &insert.query, logical)?;
         let logical = self.optimized(&insert.query, logical)?;
         let mut longer = plan.clone();
-        let mut lower = Lower { plan: &mut longer, name: &insert.table, query: &insert.query, catalog: &self.catalog };
+        let mut lower =
+            Lower { plan: &mut longer, name: &insert.table, query: &insert.query, catalog: &self.catalog };
         let relation = lower.lower(&logical)?;
         let root = sink::add_sink(&mut lower, &table, &targets, insert, &relation)?;
         *plan = longer;
@@ -197,25 +222,30 @@ impl Planner {
         let name = insert.table.as_str();
         match self.catalog.table(name) {
             Some(table) => Ok(table.clone()),
-            None if self.catalog.view(name).is_some() => {
-                Err(SqlError::at(insert.span, format!("`{name}` is a view, and only tables can be written to")))
-            }
+            None if self.catalog.view(name).is_some() => Err(SqlError::at(
+                insert.span,
+                format!("`{name}` is a view, and only tables can be written to"),
+            )),
             None => Err(self.catalog.unknown_relation(name, insert.span, std::iter::empty())),
         }
     }
 
     fn logical(&self, query: &Query) -> SqlResult<LogicalPlan> {
         refuse::check_query(&self.catalog, query).map_err(|error| error.or_at(place_of_query(query)))?;
-        optimize::plan_query(&self.catalog, query).map_err(|error| explain_mistake(&self.catalog, query, &error))
+        optimize::plan_query(&self.catalog, query)
+            .map_err(|error| explain_mistake(&self.catalog, query, &error))
     }
 
     fn analyzed(&self, query: &Query) -> SqlResult<LogicalPlan> {
         let logical = self.logical(query)?;
-        optimize::analyze(&self.catalog, logical).map_err(|error| explain_mistake(&self.catalog, query, &error))
+        optimize::analyze(&self.catalog, logical)
+            .map_err(|error| explain_mistake(&self.catalog, query, &error))
     }
 
     fn optimized(&self, query: &Query, plan: LogicalPlan) -> SqlResult<LogicalPlan> {
+        mistakes::check_literals(query, &plan)?;
         let options = datafusion_expr::planner::ContextProvider::options(&self.catalog);
-        optimize::optimize(options, plan).map_err(|error| SqlError::at(place_of_query(query), plain_text(&error)))
+        optimize::optimize(options, plan)
+            .map_err(|error| SqlError::at(place_of_query(query), plain_text(&error)))
     }
 }

@@ -6,6 +6,9 @@
 //! compute a state in two steps (`SingleDistinctToGroupBy`), `FilterNullJoinKeys`, since joins drop such keys themselves, and those of
 //! operators that do not exist here.
 
+mod floats;
+mod names;
+
 use crate::sql::catalog::Catalog;
 use datafusion_common::{Result as PlanResult, config::ConfigOptions};
 use datafusion_expr::{LogicalPlan, planner::ContextProvider};
@@ -25,6 +28,8 @@ use datafusion_sql::{
     planner::{ParserOptions, SqlToRel},
     sqlparser::ast::{Query, Statement},
 };
+use floats::FloatsWithDecimals;
+use names::with_names;
 use std::sync::Arc;
 
 /// DataFusion's planner with the settings of this grammar.
@@ -42,7 +47,7 @@ pub fn sql_to_rel(catalog: &Catalog) -> SqlToRel<'_, Catalog> {
 /// # Errors
 /// DataFusion's, as they are.
 pub fn plan_query(catalog: &Catalog, query: &Query) -> PlanResult<LogicalPlan> {
-    sql_to_rel(catalog).sql_statement_to_plan(Statement::Query(Box::new(query.clone())))
+    sql_to_rel(catalog).sql_statement_to_plan(Statement::Query(Box::new(with_names(query))))
 }
 
 /// Types are made to agree: casts are written into the plan.
@@ -50,7 +55,9 @@ pub fn plan_query(catalog: &Catalog, query: &Query) -> PlanResult<LogicalPlan> {
 /// # Errors
 /// DataFusion's, as they are.
 pub fn analyze(catalog: &Catalog, plan: LogicalPlan) -> PlanResult<LogicalPlan> {
-    Analyzer::new().execute_and_check(plan, ContextProvider::options(catalog), |_, _| {})
+    let mut analyzer = Analyzer::new();
+    analyzer.rules.insert(0, Arc::new(FloatsWithDecimals));
+    analyzer.execute_and_check(plan, ContextProvider::options(catalog), |_, _| {})
 }
 
 /// The same rows with less work.
@@ -58,8 +65,8 @@ pub fn analyze(catalog: &Catalog, plan: LogicalPlan) -> PlanResult<LogicalPlan> 
 /// # Errors
 /// DataFusion's, as they are.
 pub fn optimize(options: &ConfigOptions, plan: LogicalPlan) -> PlanResult<LogicalPlan> {
-    let context =
-        OptimizerContext::new_with_config_options(Arc::new(options.clone())).without_query_execution_start_time();
+    let context = OptimizerContext::new_with_config_options(Arc::new(options.clone()))
+        .without_query_execution_start_time();
     Optimizer::with_rules(rules()).optimize(plan, &context, |_, _| {})
 }
 

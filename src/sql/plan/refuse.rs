@@ -9,8 +9,8 @@ use super::{
 };
 use crate::sql::{SqlError, catalog::Catalog};
 use datafusion_sql::sqlparser::ast::{
-    Distinct, Expr, Function, FunctionArguments, GroupByExpr, LimitClause, ObjectName, OrderByKind, Query, Select, SetExpr,
-    SetOperator, Spanned, TableFactor, Visit, Visitor,
+    Distinct, Expr, Function, FunctionArguments, GroupByExpr, LimitClause, ObjectName, OrderByKind, Query,
+    Select, SetExpr, SetOperator, Spanned, TableFactor, Visit, Visitor,
 };
 use std::ops::ControlFlow;
 
@@ -103,20 +103,27 @@ impl Visitor for Check<'_> {
                 OrderByKind::Expressions(exprs) => exprs.first().and_then(|by| place_of(&by.expr)),
                 OrderByKind::All(_) => None,
             };
-            let error = SqlError::at(place.or_else(|| place_of_query(query)), "ORDER BY over rows that never end");
+            let error =
+                SqlError::at(place.or_else(|| place_of_query(query)), "ORDER BY over rows that never end");
             return refuse(if query.limit_clause.is_some() || query.fetch.is_some() {
                 error
                     .because("a stream has no end to sort by, and top-N (ORDER BY with LIMIT) is not supported yet")
                     .next("leave ORDER BY and LIMIT out")
             } else {
-                error.because("a stream has no end to sort by").next("leave ORDER BY out; who reads the rows can sort them")
+                error
+                    .because("a stream has no end to sort by")
+                    .next("leave ORDER BY out; who reads the rows can sort them")
             });
         }
         if query.limit_clause.is_some() || query.fetch.is_some() {
             let place = match (&query.limit_clause, &query.fetch) {
-                (Some(LimitClause::LimitOffset { limit: Some(limit), .. } | LimitClause::OffsetCommaLimit { limit, .. }), _) => {
-                    place_of(limit)
-                }
+                (
+                    Some(
+                        LimitClause::LimitOffset { limit: Some(limit), .. }
+                        | LimitClause::OffsetCommaLimit { limit, .. },
+                    ),
+                    _,
+                ) => place_of(limit),
                 (Some(limit), _) => place_of(limit),
                 (_, Some(fetch)) => place_of(fetch),
                 _ => None,
@@ -134,7 +141,9 @@ impl Visitor for Check<'_> {
             || !query.pipe_operators.is_empty()
         {
             let what = "FOR, SETTINGS, FORMAT and |> behind a query are";
-            return refuse(SqlError::at(place_of_query(query), format!("{what} not supported")).next("leave it out"));
+            return refuse(
+                SqlError::at(place_of_query(query), format!("{what} not supported")).next("leave it out"),
+            );
         }
         check_body(&query.body)
     }
@@ -160,14 +169,15 @@ impl Visitor for Check<'_> {
             TableFactor::Table { name, sample: Some(_), .. } => {
                 not_yet(name, "TABLESAMPLE is").because("another run would keep other rows")
             }
-            TableFactor::Table { .. } | TableFactor::Derived { sample: None, lateral: false, .. } => return GO_ON,
+            TableFactor::Table { .. } | TableFactor::Derived { sample: None, lateral: false, .. } => {
+                return GO_ON;
+            }
             TableFactor::Derived { lateral: true, .. } => not_yet(factor, "LATERAL is"),
             TableFactor::NestedJoin { .. } => return GO_ON,
             TableFactor::UNNEST { .. } => not_yet(factor, "UNNEST in FROM is"),
             TableFactor::MatchRecognize { .. } => not_yet(factor, "MATCH_RECOGNIZE is"),
-            TableFactor::Pivot { .. } | TableFactor::Unpivot { .. } => {
-                not_yet(factor, "PIVOT is").next("write one aggregate per column: sum(x) FILTER (WHERE y = ..)")
-            }
+            TableFactor::Pivot { .. } | TableFactor::Unpivot { .. } => not_yet(factor, "PIVOT is")
+                .next("write one aggregate per column: sum(x) FILTER (WHERE y = ..)"),
             _ => not_yet(factor, "this kind of table is"),
         };
         refuse(error)
@@ -200,7 +210,9 @@ impl Visitor for Check<'_> {
 
 fn check_body(body: &SetExpr) -> Found {
     match body {
-        SetExpr::SetOperation { op: SetOperator::Union, .. } | SetExpr::Select(_) | SetExpr::Query(_) => GO_ON,
+        SetExpr::SetOperation { op: SetOperator::Union, .. } | SetExpr::Select(_) | SetExpr::Query(_) => {
+            GO_ON
+        }
         SetExpr::SetOperation { right, op, .. } => {
             refuse(SqlError::at(place_of(right.as_ref()).map(first), format!("{op} is not supported")))
         }
@@ -208,7 +220,9 @@ fn check_body(body: &SetExpr) -> Found {
             SqlError::at(place_of(values), "VALUES is not supported")
                 .because("a query reads at least one table, as rows come from topics"),
         ),
-        SetExpr::Table(_) => refuse(SqlError::at(None, "TABLE t is not supported").next("write SELECT * FROM t")),
+        SetExpr::Table(_) => {
+            refuse(SqlError::at(None, "TABLE t is not supported").next("write SELECT * FROM t"))
+        }
         other => refuse(SqlError::at(place_of(other), "a query begins with SELECT or WITH")),
     }
 }
@@ -287,8 +301,11 @@ impl Check<'_> {
             }
             if !modifiers.is_empty() {
                 return Some(
-                    SqlError::at(place_of(&select.group_by), "WITH ROLLUP, CUBE and TOTALS are not supported")
-                        .next("write one query for each grouping and put UNION ALL between them"),
+                    SqlError::at(
+                        place_of(&select.group_by),
+                        "WITH ROLLUP, CUBE and TOTALS are not supported",
+                    )
+                    .next("write one query for each grouping and put UNION ALL between them"),
                 );
             }
         }
@@ -344,7 +361,10 @@ impl Check<'_> {
         })
     }
 
-    fn aggregate_in_arguments(&self, arguments: &FunctionArguments) -> Option<(String, Option<crate::sql::Span>)> {
+    fn aggregate_in_arguments(
+        &self,
+        arguments: &FunctionArguments,
+    ) -> Option<(String, Option<crate::sql::Span>)> {
         self.first_aggregate(|visitor| arguments.visit(visitor))
     }
 

@@ -66,16 +66,22 @@ pub fn match_columns(table: &TableDefinition, insert: &Insert, count: usize) -> 
         }
         if positions.len() != count {
             let named = columns(positions.len());
-            return Err(SqlError::at(query_span, format!("the query gives {}, and INSERT names {named}", columns(count))));
+            return Err(SqlError::at(
+                query_span,
+                format!("the query gives {}, and INSERT names {named}", columns(count)),
+            ));
         }
     }
     for (at, column, _) in written_columns(table) {
         let is_key = table.primary_key.contains(&column.name);
         if (column.is_required || is_key) && !positions.contains(&at) {
             let why = if is_key { "is part of the PRIMARY KEY" } else { "is NOT NULL" };
-            return Err(SqlError::at(insert.span, format!("no value for column `{}` of table `{name}`", column.name))
-                .because(format!("it {why}"))
-                .next("add it to the columns of INSERT and to the query"));
+            return Err(SqlError::at(
+                insert.span,
+                format!("no value for column `{}` of table `{name}`", column.name),
+            )
+            .because(format!("it {why}"))
+            .next("add it to the columns of INSERT and to the query"));
         }
     }
     Ok(Targets { positions })
@@ -95,8 +101,10 @@ fn target_of(table: &TableDefinition, column: &str, span: Span) -> SqlResult<usi
         });
     };
     match &table.columns[at].kind {
-        ColumnKind::Computed(_) => Err(SqlError::at(span, format!("column `{column}` of table `{name}` is computed"))
-            .next("leave it out: it is never written")),
+        ColumnKind::Computed(_) => {
+            Err(SqlError::at(span, format!("column `{column}` of table `{name}` is computed"))
+                .next("leave it out: it is never written"))
+        }
         ColumnKind::Metadata { is_virtual: true, .. } => {
             Err(SqlError::at(span, format!("column `{column}` of table `{name}` is VIRTUAL"))
                 .next("leave it out: it is only read"))
@@ -119,14 +127,18 @@ pub fn with_target_types(
     for (at, &position) in targets.positions.iter().enumerate() {
         let column = &table.columns[position];
         let (qualifier, field) = plan.schema().qualified_field(at);
-        let (ColumnKind::Physical(wanted) | ColumnKind::Metadata { data_type: wanted, .. }) = &column.kind else {
+        let (ColumnKind::Physical(wanted) | ColumnKind::Metadata { data_type: wanted, .. }) = &column.kind
+        else {
             continue;
         };
         let given = field.data_type();
         let span = || place_of_item(query, at).or_else(|| place_of_query(query));
         let name = &column.name;
         if *given == DataType::Null && (column.is_required || table.primary_key.contains(name)) {
-            return Err(SqlError::at(span(), format!("NULL for column `{name}` of table `{}`, which is NOT NULL", table.name)));
+            return Err(SqlError::at(
+                span(),
+                format!("NULL for column `{name}` of table `{}`, which is NOT NULL", table.name),
+            ));
         }
         if !is_assignable(given, wanted) {
             let (given, wanted) = (type_name(given), type_name(wanted));
@@ -150,9 +162,12 @@ pub fn with_target_types(
 fn place_of_item(query: &Query, at: usize) -> Option<Span> {
     let SetExpr::Select(select) = query.body.as_ref() else { return None };
     let before = select.projection.get(..=at)?;
-    let is_one = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+    let is_one =
+        |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
     match before.last() {
-        Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) if before.iter().all(is_one) => {
+        Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. })
+            if before.iter().all(is_one) =>
+        {
             place_of(expr)
         }
         _ => None,
@@ -180,7 +195,8 @@ pub fn add_sink(
         (lower.exact(relation), (0..relation.columns.len()).collect())
     };
     let input = lower.plan.nodes[node.0].clone();
-    let position_of = |position: usize| targets.positions.iter().position(|&other| other == position).map(|at| columns[at]);
+    let position_of =
+        |position: usize| targets.positions.iter().position(|&other| other == position).map(|at| columns[at]);
     let key_names = table.primary_key.clone();
     let primary_key: Vec<usize> = written_columns(table)
         .filter(|(_, column, _)| key_names.contains(&column.name))
@@ -219,7 +235,10 @@ fn check_volatile(lower: &Lower<'_>, node: StreamNodeId, mode: OutputMode, key: 
         return Err(lower.volatile_mistake("in a condition on rows that change"));
     };
     let is_plain = |at: &usize| columns[*at].downcast_ref::<PhysicalColumn>().is_some();
-    if mode == OutputMode::Update && key.iter().all(is_plain) && !end.inputs.iter().any(|&input| lower.is_volatile_below(input)) {
+    if mode == OutputMode::Update
+        && key.iter().all(is_plain)
+        && !end.inputs.iter().any(|&input| lower.is_volatile_below(input))
+    {
         return Ok(());
     }
     Err(lower.volatile_mistake("in rows that change"))
@@ -236,20 +255,28 @@ struct End<'a> {
 
 impl End<'_> {
     /// How changes are written, and the columns of the input that say which row a change is of.
-    fn mode(&self, plan: &StreamPlan, targets: &Targets, columns: &[usize]) -> SqlResult<(OutputMode, Vec<usize>)> {
+    fn mode(
+        &self,
+        plan: &StreamPlan,
+        targets: &Targets,
+        columns: &[usize],
+    ) -> SqlResult<(OutputMode, Vec<usize>)> {
         let is_append_only = self.input.properties.is_append_only;
         let has_key = !self.table.primary_key.is_empty();
         let (wanted, place) = self.wanted()?;
         match wanted {
-            Some(OutputMode::Complete) if is_append_only => Err(SqlError::at(place, "mode complete for rows that only grow")
-                .because("each batch would write all rows since the beginning again")
-                .next("group the rows, or leave the mode out")),
-            Some(OutputMode::Complete) if self.connector() == "upsert-kafka" => {
-                Err(SqlError::at(place, format!("mode complete for table `{}`, which takes changes of rows by key", self.table.name))
-                    .next("leave the mode out"))
+            Some(OutputMode::Complete) if is_append_only => {
+                Err(SqlError::at(place, "mode complete for rows that only grow")
+                    .because("each batch would write all rows since the beginning again")
+                    .next("group the rows, or leave the mode out"))
             }
+            Some(OutputMode::Complete) if self.connector() == "upsert-kafka" => Err(SqlError::at(
+                place,
+                format!("mode complete for table `{}`, which takes changes of rows by key", self.table.name),
+            )
+            .next("leave the mode out")),
             Some(OutputMode::Complete) => Ok((OutputMode::Complete, Vec::new())),
-            Some(OutputMode::Append) if !is_append_only => Err(self.changing(plan, place)),
+            Some(OutputMode::Append) if !is_append_only => Err(self.changing(plan, place, targets, columns)),
             Some(OutputMode::Append) => Ok((OutputMode::Append, Vec::new())),
             None if is_append_only && !has_key => Ok((OutputMode::Append, Vec::new())),
             // Rows that only grow have no earlier row to take back; the last one of each key stays.
@@ -259,7 +286,7 @@ impl End<'_> {
                 Ok((OutputMode::Update, self.primary_key.to_vec()))
             }
             _ if self.takes_changes() => Ok((OutputMode::Changes, Vec::new())),
-            wanted => Err(self.changing(plan, place.filter(|_| wanted.is_some()))),
+            wanted => Err(self.changing(plan, place.filter(|_| wanted.is_some()), targets, columns)),
         }
     }
 
@@ -315,17 +342,22 @@ impl End<'_> {
         let table = &self.table.name;
         let declared = self.table.primary_key.join(", ");
         let Some(key) = &self.input.properties.unique_key else {
-            return Err(SqlError::at(self.insert.span, "no columns of this query say which row a change is of")
-                .because(format!("PRIMARY KEY ({declared}) of table `{table}` would mix changes of several rows"))
-                .next("keep the columns of GROUP BY as they are among the columns of the query"));
+            return Err(SqlError::at(
+                self.insert.span,
+                "no columns of this query say which row a change is of",
+            )
+            .because(format!("PRIMARY KEY ({declared}) of table `{table}` would mix changes of several rows"))
+            .next("keep the columns of GROUP BY as they are among the columns of the query"));
         };
         let names = self.key_names(targets, columns, key);
         if key.iter().all(|column| self.primary_key.contains(column)) {
             return Ok(());
         }
         let names = names.join(", ");
-        let error =
-            SqlError::at(self.insert.span, format!("one row of this query is known by ({names}); PRIMARY KEY ({declared}) would overwrite"));
+        let error = SqlError::at(
+            self.insert.span,
+            format!("one row of this query is known by ({names}); PRIMARY KEY ({declared}) would overwrite"),
+        );
         Err(if key.iter().all(|column| columns.contains(column)) {
             error.next(format!("declare PRIMARY KEY ({names}) NOT ENFORCED for table `{table}`"))
         } else {
@@ -334,7 +366,13 @@ impl End<'_> {
     }
 
     /// Rows change, and the table cannot take that.
-    fn changing(&self, plan: &StreamPlan, place: Option<Span>) -> SqlError {
+    fn changing(
+        &self,
+        plan: &StreamPlan,
+        place: Option<Span>,
+        targets: &Targets,
+        columns: &[usize],
+    ) -> SqlError {
         let table = &self.table.name;
         let cause = changing_cause(plan, self.node);
         let error = SqlError::at(
@@ -343,16 +381,17 @@ impl End<'_> {
         );
         let error = if let Some(cause) = cause { error.because(cause) } else { error };
         let key = match &self.input.properties.unique_key {
-            Some(key) if !key.is_empty() => {
-                let names: Vec<_> = key.iter().map(|&column| self.input.schema.field(column).name().as_str()).collect();
-                names.join(", ")
-            }
+            Some(key) if !key.is_empty() => self.key_names(targets, columns, key).join(", "),
             _ => "..".to_owned(),
         };
         if self.connector() == "kafka" || self.connector() == "upsert-kafka" {
-            error.next(format!("declare it with 'connector' = 'upsert-kafka' and PRIMARY KEY ({key}) NOT ENFORCED"))
+            error.next(format!(
+                "declare it with 'connector' = 'upsert-kafka' and PRIMARY KEY ({key}) NOT ENFORCED"
+            ))
         } else {
-            error.next(format!("declare PRIMARY KEY ({key}) NOT ENFORCED, or write EMIT COMPLETE behind the query"))
+            error.next(format!(
+                "declare PRIMARY KEY ({key}) NOT ENFORCED, or write EMIT COMPLETE behind the query"
+            ))
         }
     }
 }

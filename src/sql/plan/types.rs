@@ -46,8 +46,10 @@ pub fn type_name(data_type: &DataType) -> String {
         | DataType::LargeListView(item)
         | DataType::FixedSizeList(item, _) => format!("ARRAY<{}>", type_name(item.data_type())),
         DataType::Struct(fields) => {
-            let fields: Vec<_> =
-                fields.iter().map(|field| format!("{} {}", field.name(), type_name(field.data_type()))).collect();
+            let fields: Vec<_> = fields
+                .iter()
+                .map(|field| format!("{} {}", field.name(), type_name(field.data_type())))
+                .collect();
             format!("ROW<{}>", fields.join(", "))
         }
         DataType::Map(entries, _) => match entries.data_type() {
@@ -88,7 +90,11 @@ pub fn plain(data_type: &DataType) -> DataType {
 
 fn plain_field(field: &FieldRef) -> FieldRef {
     let data_type = plain(field.data_type());
-    if &data_type == field.data_type() { field.clone() } else { Arc::new(field.as_ref().clone().with_data_type(data_type)) }
+    if &data_type == field.data_type() {
+        field.clone()
+    } else {
+        Arc::new(field.as_ref().clone().with_data_type(data_type))
+    }
 }
 
 /// Whether a value of one type may be written to a column of another without a `CAST` in the query: no value is lost by it, save that
@@ -99,7 +105,8 @@ pub fn is_assignable(from: &DataType, to: &DataType) -> bool {
     if from == to || *from == DataType::Null {
         return true;
     }
-    let is_decimal = |data_type: &DataType| matches!(data_type, DataType::Decimal128(..) | DataType::Decimal256(..));
+    let is_decimal =
+        |data_type: &DataType| matches!(data_type, DataType::Decimal128(..) | DataType::Decimal256(..));
     match (from, to) {
         (DataType::List(from), DataType::List(to)) => is_assignable(from.data_type(), to.data_type()),
         (DataType::Struct(from), DataType::Struct(to)) => {
@@ -150,8 +157,12 @@ impl TypePlanner for SqlTypes {
             | SqlType::TinyText
             | SqlType::MediumText
             | SqlType::LongText => DataType::Utf8,
-            SqlType::Bytes(_) | SqlType::Binary(_) | SqlType::Varbinary(_) | SqlType::Blob(_) => DataType::Binary,
-            SqlType::Double(ExactNumberInfo::Precision(_) | ExactNumberInfo::PrecisionAndScale(..)) => DataType::Float64,
+            SqlType::Bytes(_) | SqlType::Binary(_) | SqlType::Varbinary(_) | SqlType::Blob(_) => {
+                DataType::Binary
+            }
+            SqlType::Double(ExactNumberInfo::Precision(_) | ExactNumberInfo::PrecisionAndScale(..)) => {
+                DataType::Float64
+            }
             SqlType::Dec(ExactNumberInfo::None) => DataType::Decimal128(10, 0),
             SqlType::Decimal(ExactNumberInfo::None) | SqlType::Numeric(ExactNumberInfo::None) => {
                 DataType::Decimal128(10, 0)

@@ -50,21 +50,20 @@ fn an_unknown_function() {
 
 #[test]
 fn a_function_of_another_dialect() {
-    check("INSERT INTO words SELECT ifnull(line, 'x'), 1 FROM lines", &expect![[r#"
-          Sink words: word, n (append)
-            Calc: CASE WHEN line IS NOT NULL THEN line ELSE x END AS word, 1 AS n
-                rows: only added
-              Source lines: line
-                  rows: only added
-    "#]]);
+    check("INSERT INTO words SELECT len(line), 1 FROM lines", &expect![[r#"
+        q.sql:1:26: there is no function `len`
+          1 | INSERT INTO words SELECT len(line), 1 FROM lines
+            |                          ^^^
+          next: did you mean `length`?"#]]);
 }
 
 #[test]
 fn wrong_arguments() {
     check("INSERT INTO words SELECT substr(price), 1 FROM bid", &expect![[r#"
-        q.sql:1:33: substring without for/from is not valid Substring { expr: Identifier(Ident { value: "price", quote_style: None, span: Span(Location(1,33)..Location(1,38)) }), substring_from: None, substring_for: None, special: false, shorthand: false }
+        q.sql:1:33: `substr` does not take (BIGINT)
           1 | INSERT INTO words SELECT substr(price), 1 FROM bid
-            |                                 ^^^^^"#]]);
+            |                                 ^^^^^
+          next: it is called as substr(str, start_pos[, length])"#]]);
 }
 
 #[test]
@@ -78,11 +77,14 @@ fn wrong_types() {
 
 #[test]
 fn types_that_cannot_be_compared() {
-    check("INSERT INTO words SELECT channel, price FROM bid WHERE date_time > price AND price > 3", &expect![[r#"
-        q.sql:1:56: TIMESTAMP(3) cannot be compared with BIGINT
-          1 | INSERT INTO words SELECT channel, price FROM bid WHERE date_time > price AND price > 3
-            |                                                        ^^^^^^^^^^^^^^^^^
-          next: convert one of them: CAST(.. AS ..)"#]]);
+    check(
+        "INSERT INTO words SELECT channel, price FROM bid WHERE date_time > price AND price > 3",
+        &expect![[r#"
+            q.sql:1:56: TIMESTAMP(3) cannot be compared with BIGINT
+              1 | INSERT INTO words SELECT channel, price FROM bid WHERE date_time > price AND price > 3
+                |                                                        ^^^^^^^^^^^^^^^^^
+              next: convert one of them: CAST(.. AS ..)"#]],
+    );
 }
 
 #[test]
@@ -96,12 +98,15 @@ fn a_condition_that_is_none() {
 
 #[test]
 fn an_aggregate_in_where() {
-    check("INSERT INTO screen SELECT channel, sum(price) FROM bid WHERE sum(price) > 10 GROUP BY channel", &expect![[r#"
-        q.sql:1:62: the aggregate `sum` cannot stand in WHERE
-          1 | INSERT INTO screen SELECT channel, sum(price) FROM bid WHERE sum(price) > 10 GROUP BY channel
-            |                                                              ^^^
-          WHERE chooses rows before they are grouped
-          next: write HAVING behind GROUP BY, or sum(..) FILTER (WHERE ..)"#]]);
+    check(
+        "INSERT INTO screen SELECT channel, sum(price) FROM bid WHERE sum(price) > 10 GROUP BY channel",
+        &expect![[r#"
+            q.sql:1:62: the aggregate `sum` cannot stand in WHERE
+              1 | INSERT INTO screen SELECT channel, sum(price) FROM bid WHERE sum(price) > 10 GROUP BY channel
+                |                                                              ^^^
+              WHERE chooses rows before they are grouped
+              next: write HAVING behind GROUP BY, or sum(..) FILTER (WHERE ..)"#]],
+    );
 }
 
 #[test]
@@ -116,12 +121,15 @@ fn not_in_group_by() {
 
 #[test]
 fn not_in_group_by_of_a_view() {
-    check("CREATE VIEW v AS SELECT channel, bidder + 1 AS b, count(*) AS n FROM bid GROUP BY channel", &expect![[r#"
-        q.sql:1:34: column `bidder` is not in GROUP BY
-          1 | CREATE VIEW v AS SELECT channel, bidder + 1 AS b, count(*) AS n FROM bid GROUP BY channel
-            |                                  ^^^^^^
-          a group has many rows, and each may have another value of it
-          next: add it to GROUP BY, or take one value of the group: max(bidder)"#]]);
+    check(
+        "CREATE VIEW v AS SELECT channel, bidder + 1 AS b, count(*) AS n FROM bid GROUP BY channel",
+        &expect![[r#"
+            q.sql:1:34: column `bidder` is not in GROUP BY
+              1 | CREATE VIEW v AS SELECT channel, bidder + 1 AS b, count(*) AS n FROM bid GROUP BY channel
+                |                                  ^^^^^^
+              a group has many rows, and each may have another value of it
+              next: add it to GROUP BY, or take one value of the group: max(bidder)"#]],
+    );
 }
 
 #[test]
@@ -136,12 +144,15 @@ fn an_aggregate_of_an_aggregate_call() {
 
 #[test]
 fn an_aggregate_without_state() {
-    check("INSERT INTO screen SELECT channel, approx_distinct(bidder) FROM bid GROUP BY channel", &expect![[r#"
-        q.sql:1:36: the aggregate `approx_distinct` is not supported
-          1 | INSERT INTO screen SELECT channel, approx_distinct(bidder) FROM bid GROUP BY channel
-            |                                    ^^^^^^^^^^^^^^^
-          what it keeps of a group has no durable form yet
-          next: there are count, sum, avg, min, max, bool_and, bool_or, var_samp, var_pop, stddev_samp and stddev_pop"#]]);
+    check(
+        "INSERT INTO screen SELECT channel, approx_distinct(bidder) FROM bid GROUP BY channel",
+        &expect![[r#"
+            q.sql:1:36: the aggregate `approx_distinct` is not supported
+              1 | INSERT INTO screen SELECT channel, approx_distinct(bidder) FROM bid GROUP BY channel
+                |                                    ^^^^^^^^^^^^^^^
+              what it keeps of a group has no durable form yet
+              next: there are count, sum, avg, min, max, bool_and, bool_or, var_samp, var_pop, stddev_samp and stddev_pop"#]],
+    );
 }
 
 #[test]
@@ -222,17 +233,20 @@ fn changes_for_a_table_that_grows() {
         q.sql:1:13: rows of this query change later, and table `words` only takes new rows
           1 | INSERT INTO words
             |             ^^^^^
-          `count(Int64(1))` of a group changes with each new row
-          next: declare it with 'connector' = 'upsert-kafka' and PRIMARY KEY (channel) NOT ENFORCED"#]]);
+          `count(*)` of a group changes with each new row
+          next: declare it with 'connector' = 'upsert-kafka' and PRIMARY KEY (word) NOT ENFORCED"#]]);
 }
 
 #[test]
 fn another_key() {
-    check("CREATE TABLE days (auction BIGINT, day DATE, n BIGINT, PRIMARY KEY (auction) NOT ENFORCED)\n  WITH ('connector' = 'upsert-kafka', 'topic' = 'd', 'key.format' = 'json', 'value.format' = 'json');\nINSERT INTO days SELECT auction, CAST(date_time AS DATE), count(*) FROM bid GROUP BY auction, CAST(date_time AS DATE)", &expect![[r#"
-        q.sql:3:13: one row of this query is known by (auction, day); PRIMARY KEY (auction) would overwrite
-          3 | INSERT INTO days SELECT auction, CAST(date_time AS DATE), count(*) FROM bid GROUP BY auction, CAST(date_time AS DATE)
-            |             ^^^^
-          next: declare PRIMARY KEY (auction, day) NOT ENFORCED for table `days`"#]]);
+    check(
+        "CREATE TABLE days (auction BIGINT, day DATE, n BIGINT, PRIMARY KEY (auction) NOT ENFORCED)\n  WITH ('connector' = 'upsert-kafka', 'topic' = 'd', 'key.format' = 'json', 'value.format' = 'json');\nINSERT INTO days SELECT auction, CAST(date_time AS DATE), count(*) FROM bid GROUP BY auction, CAST(date_time AS DATE)",
+        &expect![[r#"
+            q.sql:3:13: one row of this query is known by (auction, day); PRIMARY KEY (auction) would overwrite
+              3 | INSERT INTO days SELECT auction, CAST(date_time AS DATE), count(*) FROM bid GROUP BY auction, CAST(date_time AS DATE)
+                |             ^^^^
+              next: declare PRIMARY KEY (auction, day) NOT ENFORCED for table `days`"#]],
+    );
 }
 
 #[test]
@@ -287,12 +301,15 @@ fn limit() {
 
 #[test]
 fn the_clock() {
-    check("INSERT INTO words SELECT channel, price FROM bid WHERE date_time > now() - INTERVAL '1' HOUR", &expect![[r#"
-        q.sql:1:68: `now` is not supported
-          1 | INSERT INTO words SELECT channel, price FROM bid WHERE date_time > now() - INTERVAL '1' HOUR
-            |                                                                    ^^^
-          a row's answer would change with the clock, and be another one when a batch is computed again
-          next: take the time of the record: a column ts TIMESTAMP(3) METADATA FROM 'timestamp'"#]]);
+    check(
+        "INSERT INTO words SELECT channel, price FROM bid WHERE date_time > now() - INTERVAL '1' HOUR",
+        &expect![[r#"
+            q.sql:1:68: `now` is not supported
+              1 | INSERT INTO words SELECT channel, price FROM bid WHERE date_time > now() - INTERVAL '1' HOUR
+                |                                                                    ^^^
+              a row's answer would change with the clock, and be another one when a batch is computed again
+              next: take the time of the record: a column ts TIMESTAMP(3) METADATA FROM 'timestamp'"#]],
+    );
 }
 
 #[test]
@@ -307,75 +324,99 @@ fn the_clock_without_parentheses() {
 
 #[test]
 fn random_below_an_aggregate() {
-    check("CREATE VIEW sample AS SELECT channel FROM bid WHERE random() < 0.1;\nINSERT INTO counts SELECT channel, count(*) FROM sample GROUP BY channel", &expect![[r#"
-        q.sql:1:53: `random` cannot stand below an aggregate
-          1 | CREATE VIEW sample AS SELECT channel FROM bid WHERE random() < 0.1;
-            |                                                     ^^^^^^
-          a change could not be taken back, as the function gives another value each time
-          next: compute it in the last query, from rows that only grow"#]]);
+    check(
+        "CREATE VIEW sample AS SELECT channel FROM bid WHERE random() < 0.1;\nINSERT INTO counts SELECT channel, count(*) FROM sample GROUP BY channel",
+        &expect![[r#"
+            q.sql:1:53: `random` cannot stand below an aggregate
+              1 | CREATE VIEW sample AS SELECT channel FROM bid WHERE random() < 0.1;
+                |                                                     ^^^^^^
+              a change could not be taken back, as the function gives another value each time
+              next: compute it in the last query, from rows that only grow"#]],
+    );
 }
 
 #[test]
 fn random_over_changes() {
-    check("INSERT INTO counts SELECT channel, n FROM (SELECT channel, count(*) AS n FROM bid GROUP BY channel) WHERE random() < 0.1", &expect![[r#"
-        q.sql:1:107: `random` cannot stand below an aggregate
-          1 | INSERT INTO counts SELECT channel, n FROM (SELECT channel, count(*) AS n FROM bid GROUP BY channel) WHERE random() < 0.1
-            |                                                                                                           ^^^^^^
-          a change could not be taken back, as the function gives another value each time
-          next: compute it in the last query, from rows that only grow"#]]);
+    check(
+        "INSERT INTO counts SELECT channel, n FROM (SELECT channel, count(*) AS n FROM bid GROUP BY channel) WHERE random() < 0.1",
+        &expect![[r#"
+            q.sql:1:107: `random` cannot stand below an aggregate
+              1 | INSERT INTO counts SELECT channel, n FROM (SELECT channel, count(*) AS n FROM bid GROUP BY channel) WHERE random() < 0.1
+                |                                                                                                           ^^^^^^
+              a change could not be taken back, as the function gives another value each time
+              next: compute it in the last query, from rows that only grow"#]],
+    );
 }
 
 #[test]
 fn a_join() {
-    check("INSERT INTO words SELECT a.channel, b.price FROM bid AS a JOIN bid AS b ON a.auction = b.auction", &expect![[r#"
-        q.sql:1:64: joins are not supported yet
-          1 | INSERT INTO words SELECT a.channel, b.price FROM bid AS a JOIN bid AS b ON a.auction = b.auction
-            |                                                                ^^^^^^^^
-          next: read one table or view in each query"#]]);
+    check(
+        "INSERT INTO words SELECT a.channel, b.price FROM bid AS a JOIN bid AS b ON a.auction = b.auction",
+        &expect![[r#"
+            q.sql:1:64: joins are not supported yet
+              1 | INSERT INTO words SELECT a.channel, b.price FROM bid AS a JOIN bid AS b ON a.auction = b.auction
+                |                                                                ^^^^^^^^
+              next: read one table or view in each query"#]],
+    );
 }
 
 #[test]
 fn a_subquery() {
-    check("INSERT INTO words SELECT channel, price FROM bid WHERE price > (SELECT avg(price) FROM bid)", &expect![[r#"
-        q.sql:1:65: a query inside of an expression is not supported
-          1 | INSERT INTO words SELECT channel, price FROM bid WHERE price > (SELECT avg(price) FROM bid)
-            |                                                                 ^^^^^^
-          each change of its answer would touch every row that was compared with it"#]]);
+    check(
+        "INSERT INTO words SELECT channel, price FROM bid WHERE price > (SELECT avg(price) FROM bid)",
+        &expect![[r#"
+            q.sql:1:65: a query inside of an expression is not supported
+              1 | INSERT INTO words SELECT channel, price FROM bid WHERE price > (SELECT avg(price) FROM bid)
+                |                                                                 ^^^^^^
+              each change of its answer would touch every row that was compared with it"#]],
+    );
 }
 
 #[test]
 fn in_a_subquery() {
-    check("INSERT INTO words SELECT channel, price FROM bid WHERE channel IN (SELECT line FROM lines)", &expect![[r#"
-        q.sql:1:68: a query inside of an expression is not supported
-          1 | INSERT INTO words SELECT channel, price FROM bid WHERE channel IN (SELECT line FROM lines)
-            |                                                                    ^^^^^^
-          each change of its answer would touch every row that was compared with it"#]]);
+    check(
+        "INSERT INTO words SELECT channel, price FROM bid WHERE channel IN (SELECT line FROM lines)",
+        &expect![[r#"
+            q.sql:1:68: a query inside of an expression is not supported
+              1 | INSERT INTO words SELECT channel, price FROM bid WHERE channel IN (SELECT line FROM lines)
+                |                                                                    ^^^^^^
+              each change of its answer would touch every row that was compared with it"#]],
+    );
 }
 
 #[test]
 fn recursion() {
-    check("INSERT INTO words WITH RECURSIVE r AS (SELECT line FROM lines UNION ALL SELECT line FROM r) SELECT line, 1 FROM r", &expect![[r#"
-        q.sql:1:19: WITH RECURSIVE is not supported
-          1 | INSERT INTO words WITH RECURSIVE r AS (SELECT line FROM lines UNION ALL SELECT line FROM r) SELECT line, 1 FROM r
-            |                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-          next: write the steps as views, as many as there can be"#]]);
+    check(
+        "INSERT INTO words WITH RECURSIVE r AS (SELECT line FROM lines UNION ALL SELECT line FROM r) SELECT line, 1 FROM r",
+        &expect![[r#"
+            q.sql:1:19: WITH RECURSIVE is not supported
+              1 | INSERT INTO words WITH RECURSIVE r AS (SELECT line FROM lines UNION ALL SELECT line FROM r) SELECT line, 1 FROM r
+                |                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+              next: write the steps as views, as many as there can be"#]],
+    );
 }
 
 #[test]
 fn grouping_sets() {
-    check("INSERT INTO screen SELECT channel, count(*) FROM bid GROUP BY ROLLUP (channel, url)", &expect![[r#"
-        q.sql:1:71: GROUPING SETS, CUBE and ROLLUP are not supported
-          1 | INSERT INTO screen SELECT channel, count(*) FROM bid GROUP BY ROLLUP (channel, url)
-            |                                                                       ^^^^^^^^^^^^
-          next: write one query for each grouping and put UNION ALL between them"#]]);
+    check(
+        "INSERT INTO screen SELECT channel, count(*) FROM bid GROUP BY ROLLUP (channel, url)",
+        &expect![[r#"
+            q.sql:1:71: GROUPING SETS, CUBE and ROLLUP are not supported
+              1 | INSERT INTO screen SELECT channel, count(*) FROM bid GROUP BY ROLLUP (channel, url)
+                |                                                                       ^^^^^^^^^^^^
+              next: write one query for each grouping and put UNION ALL between them"#]],
+    );
 }
 
 #[test]
 fn over() {
-    check("INSERT INTO words SELECT channel, row_number() OVER (PARTITION BY channel ORDER BY date_time) FROM bid", &expect![[r#"
-        q.sql:1:35: `row_number` with OVER is not supported
-          1 | INSERT INTO words SELECT channel, row_number() OVER (PARTITION BY channel ORDER BY date_time) FROM bid
-            |                                   ^^^^^^^^^^"#]]);
+    check(
+        "INSERT INTO words SELECT channel, row_number() OVER (PARTITION BY channel ORDER BY date_time) FROM bid",
+        &expect![[r#"
+            q.sql:1:35: `row_number` with OVER is not supported
+              1 | INSERT INTO words SELECT channel, row_number() OVER (PARTITION BY channel ORDER BY date_time) FROM bid
+                |                                   ^^^^^^^^^^"#]],
+    );
 }
 
 #[test]
@@ -399,74 +440,95 @@ fn no_from() {
 
 #[test]
 fn two_columns_of_one_name() {
-    check("CREATE VIEW v AS SELECT channel, channel FROM bid", &expect![[r#"
-        q.sql:1:25: two columns of this query are called `channel`
-          1 | CREATE VIEW v AS SELECT channel, channel FROM bid
-            |                         ^^^^^^^
+    check("CREATE VIEW v AS SELECT *, channel FROM bid", &expect![[r#"
+        q.sql:1:28: two columns of this query are called `channel`
+          1 | CREATE VIEW v AS SELECT *, channel FROM bid
+            |                            ^^^^^^^
           next: give one of them another name: AS .."#]]);
 }
 
 #[test]
 fn unions_that_differ() {
-    check("INSERT INTO words SELECT channel, price FROM bid UNION ALL SELECT line FROM lines", &expect![[r#"
-        q.sql:1:60: UNION of 2 columns and 1 column
-          1 | INSERT INTO words SELECT channel, price FROM bid UNION ALL SELECT line FROM lines
-            |                                                            ^^^^^^
-          next: let both queries give as many columns"#]]);
+    check(
+        "INSERT INTO words SELECT channel, price FROM bid UNION ALL SELECT line FROM lines",
+        &expect![[r#"
+            q.sql:1:60: UNION of 2 columns and 1 column
+              1 | INSERT INTO words SELECT channel, price FROM bid UNION ALL SELECT line FROM lines
+                |                                                            ^^^^^^
+              next: let both queries give as many columns"#]],
+    );
 }
 
 #[test]
 fn union_types() {
-    check("INSERT INTO words SELECT channel, price FROM bid UNION ALL SELECT line, date_time FROM lines, bid", &expect![[r#"
-        q.sql:1:95: joins are not supported yet
-          1 | INSERT INTO words SELECT channel, price FROM bid UNION ALL SELECT line, date_time FROM lines, bid
-            |                                                                                               ^^^
-          next: read one table or view in each query"#]]);
+    check(
+        "INSERT INTO words SELECT channel, price FROM bid UNION ALL SELECT line, date_time FROM lines, bid",
+        &expect![[r#"
+            q.sql:1:95: joins are not supported yet
+              1 | INSERT INTO words SELECT channel, price FROM bid UNION ALL SELECT line, date_time FROM lines, bid
+                |                                                                                               ^^^
+              next: read one table or view in each query"#]],
+    );
 }
 
 #[test]
 fn union_types_of_one_table() {
-    check("INSERT INTO words SELECT channel, price FROM bid UNION ALL SELECT channel, date_time FROM bid", &expect![[r#"
-        q.sql:1:60: UNION of column `price`, which is BIGINT, and `date_time`, which is TIMESTAMP(3)
-          1 | INSERT INTO words SELECT channel, price FROM bid UNION ALL SELECT channel, date_time FROM bid
-            |                                                            ^^^^^^
-          next: convert one of them: CAST(.. AS ..)"#]]);
+    check(
+        "INSERT INTO words SELECT channel, price FROM bid UNION ALL SELECT channel, date_time FROM bid",
+        &expect![[r#"
+            q.sql:1:60: UNION of column `price`, which is BIGINT, and `date_time`, which is TIMESTAMP(3)
+              1 | INSERT INTO words SELECT channel, price FROM bid UNION ALL SELECT channel, date_time FROM bid
+                |                                                            ^^^^^^
+              next: convert one of them: CAST(.. AS ..)"#]],
+    );
 }
 
 #[test]
 fn a_mistake_in_a_cte() {
-    check("INSERT INTO words WITH a AS (SELECT channel AS c, price AS p FROM bid) SELECT c, q FROM a", &expect![[r#"
-        q.sql:1:82: there is no column `q` in `a`
-          1 | INSERT INTO words WITH a AS (SELECT channel AS c, price AS p FROM bid) SELECT c, q FROM a
-            |                                                                                  ^
-          next: there are: `c`, `p`"#]]);
+    check(
+        "INSERT INTO words WITH a AS (SELECT channel AS c, price AS p FROM bid) SELECT c, q FROM a",
+        &expect![[r#"
+            q.sql:1:82: there is no column `q` in `a`
+              1 | INSERT INTO words WITH a AS (SELECT channel AS c, price AS p FROM bid) SELECT c, q FROM a
+                |                                                                                  ^
+              next: there are: `c`, `p`"#]],
+    );
 }
 
 #[test]
 fn a_mistake_in_having() {
-    check("INSERT INTO counts SELECT channel, count(*) AS n FROM bid GROUP BY channel HAVING n > 'many' AND m > 1", &expect![[r#"
-        q.sql:1:98: there is no column `m` in `bid`
-          1 | INSERT INTO counts SELECT channel, count(*) AS n FROM bid GROUP BY channel HAVING n > 'many' AND m > 1
-            |                                                                                                  ^
-          next: there are: `auction`, `bidder`, `price`, `channel`, `url`, `date_time`, `extra`, `n`"#]]);
+    check(
+        "INSERT INTO counts SELECT channel, count(*) AS n FROM bid GROUP BY channel HAVING n > 'many' AND m > 1",
+        &expect![[r#"
+            q.sql:1:98: there is no column `m` in `bid`
+              1 | INSERT INTO counts SELECT channel, count(*) AS n FROM bid GROUP BY channel HAVING n > 'many' AND m > 1
+                |                                                                                                  ^
+              next: there are: `auction`, `bidder`, `price`, `channel`, `url`, `date_time`, `extra`, `n`"#]],
+    );
 }
 
 #[test]
 fn a_computed_column_of_nothing() {
-    check("CREATE TABLE t (a INT, b AS c + 1) WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json')", &expect![[r#"
-        q.sql:1:29: there is no column `c` in `t`
-          1 | CREATE TABLE t (a INT, b AS c + 1) WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json')
-            |                             ^
-          next: there are: `a`"#]]);
+    check(
+        "CREATE TABLE t (a INT, b AS c + 1) WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json')",
+        &expect![[r#"
+            q.sql:1:29: there is no column `c` in `t`
+              1 | CREATE TABLE t (a INT, b AS c + 1) WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json')
+                |                             ^
+              next: there are: `a`"#]],
+    );
 }
 
 #[test]
 fn a_computed_column_of_wrong_types() {
-    check("CREATE TABLE t (a INT, b AS lower(a, a)) WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json')", &expect![[r#"
-        q.sql:1:29: `lower` does not take (INT, INT)
-          1 | CREATE TABLE t (a INT, b AS lower(a, a)) WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json')
-            |                             ^^^^^
-          next: it is called as lower(str)"#]]);
+    check(
+        "CREATE TABLE t (a INT, b AS lower(a, a)) WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json')",
+        &expect![[r#"
+            q.sql:1:29: `lower` does not take (INT, INT)
+              1 | CREATE TABLE t (a INT, b AS lower(a, a)) WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json')
+                |                             ^^^^^
+              next: it is called as lower(str)"#]],
+    );
 }
 
 #[test]
@@ -490,36 +552,61 @@ fn reading_an_upsert_table() {
 
 #[test]
 fn a_window_function_that_is_misspelt() {
-    check("INSERT INTO words SELECT channel, price FROM TABLE(TUMBL(TABLE bid, DESCRIPTOR(date_time), INTERVAL '10' SECOND))", &expect![[r#"
-        q.sql:1:52: there is no table function `tumbl`
-          1 | INSERT INTO words SELECT channel, price FROM TABLE(TUMBL(TABLE bid, DESCRIPTOR(date_time), INTERVAL '10' SECOND))
-            |                                                    ^^^^^
-          next: did you mean `tumble`?"#]]);
+    check(
+        "INSERT INTO words SELECT channel, price FROM TABLE(TUMBL(TABLE bid, DESCRIPTOR(date_time), INTERVAL '10' SECOND))",
+        &expect![[r#"
+            q.sql:1:52: there is no table function `tumbl`
+              1 | INSERT INTO words SELECT channel, price FROM TABLE(TUMBL(TABLE bid, DESCRIPTOR(date_time), INTERVAL '10' SECOND))
+                |                                                    ^^^^^
+              next: did you mean `tumble`?"#]],
+    );
 }
 
 #[test]
 fn a_cast_that_cannot_be() {
-    check("INSERT INTO words SELECT channel, CAST(date_time AS BOOLEAN) FROM bid", &expect![[r#"
-        q.sql:1:40: column `n` of table `words` is BIGINT, and the query gives BOOLEAN
-          1 | INSERT INTO words SELECT channel, CAST(date_time AS BOOLEAN) FROM bid
-            |                                        ^^^^^^^^^
-          next: convert it: CAST(.. AS BIGINT)"#]]);
+    check("INSERT INTO words SELECT CAST(is_buy AS DATE), 1 FROM trade", &expect![[r#"
+        q.sql:1:31: column `word` of table `words` is STRING, and the query gives DATE
+          1 | INSERT INTO words SELECT CAST(is_buy AS DATE), 1 FROM trade
+            |                               ^^^^^^
+          next: convert it: CAST(.. AS STRING)"#]]);
+}
+
+#[test]
+fn a_text_that_is_no_number() {
+    check("INSERT INTO words SELECT channel, price FROM bid WHERE price > 'many'", &expect![[r#"
+        q.sql:1:64: 'many' is no BIGINT
+          1 | INSERT INTO words SELECT channel, price FROM bid WHERE price > 'many'
+            |                                                                ^^^^^^"#]]);
+}
+
+#[test]
+fn a_text_that_is_no_time() {
+    check("INSERT INTO words SELECT channel, price FROM bid WHERE date_time > 'yesterday'", &expect![[r#"
+        q.sql:1:68: 'yesterday' is no TIMESTAMP(9)
+          1 | INSERT INTO words SELECT channel, price FROM bid WHERE date_time > 'yesterday'
+            |                                                                    ^^^^^^^^^^^"#]]);
 }
 
 #[test]
 fn a_case_of_mixed_types() {
-    check("INSERT INTO words SELECT CASE WHEN price > 1 THEN date_time ELSE TRUE END, price FROM bid", &expect![[r#"
-        q.sql:1:26: the answers of CASE have types that do not agree
-          1 | INSERT INTO words SELECT CASE WHEN price > 1 THEN date_time ELSE TRUE END, price FROM bid
-            |                          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-          next: convert them to one type: CAST(.. AS ..)"#]]);
+    check(
+        "INSERT INTO words SELECT CASE WHEN price > 1 THEN date_time ELSE TRUE END, price FROM bid",
+        &expect![[r#"
+            q.sql:1:26: the answers of CASE have types that do not agree
+              1 | INSERT INTO words SELECT CASE WHEN price > 1 THEN date_time ELSE TRUE END, price FROM bid
+                |                          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+              next: convert them to one type: CAST(.. AS ..)"#]],
+    );
 }
 
 #[test]
 fn an_unknown_output_mode() {
-    check("CREATE TABLE t (a STRING) WITH ('connector' = 'print', 'output_mode' = 'retract');\nINSERT INTO t SELECT line FROM lines", &expect![[r#"
-        q.sql:1:72: there is no output mode `retract`
-          1 | CREATE TABLE t (a STRING) WITH ('connector' = 'print', 'output_mode' = 'retract');
-            |                                                                        ^^^^^^^^^
-          next: write append, update or complete"#]]);
+    check(
+        "CREATE TABLE t (a STRING) WITH ('connector' = 'print', 'output_mode' = 'retract');\nINSERT INTO t SELECT line FROM lines",
+        &expect![[r#"
+            q.sql:1:72: there is no output mode `retract`
+              1 | CREATE TABLE t (a STRING) WITH ('connector' = 'print', 'output_mode' = 'retract');
+                |                                                                        ^^^^^^^^^
+              next: write append, update or complete"#]],
+    );
 }

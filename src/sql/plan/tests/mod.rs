@@ -1,5 +1,6 @@
 //! Scripts and what the planner says of them.
 
+mod edges;
 mod mistakes;
 mod plans;
 
