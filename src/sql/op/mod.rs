@@ -5,7 +5,6 @@
 
 mod aggregate;
 mod aggregation;
-mod assign_windows;
 mod calc;
 mod exchange;
 mod partial;
@@ -14,15 +13,14 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod union;
-mod watermark;
+mod window;
 
 pub use aggregate::{Aggregate, Takes};
 pub use aggregation::Aggregation;
-pub use assign_windows::{AssignWindows, WindowKind, Windows};
 pub use calc::{Calc, CalcPlan};
 pub use exchange::ByColumns;
 pub use partial::PartialAggregate;
 pub use union::Union;
-pub use watermark::Watermark;
+pub use window::{AssignWindows, Watermark, WindowAggregate, WindowEnds, WindowKind, WindowMarks, Windows};
 
-pub(crate) use {assign_windows::times_ms, calc::failed};
+pub(crate) use window::times_ms;
