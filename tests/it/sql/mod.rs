@@ -3,6 +3,7 @@
 mod aggregates;
 mod fuzz;
 mod stateless;
+mod windows;
 
 use tidegate::{
     Result, StreamingContext,
