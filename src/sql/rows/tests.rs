@@ -372,7 +372,7 @@ fn marks_come_back_and_never_among_rows() {
     let chunk = Payload::marks(marks.clone());
     let mut out = vec![];
     format.encode(&chunk, &mut RowWriter::new(&mut out)).unwrap();
-    expect!["01 0f 01 09 62 69 64 2d 31 20 62 69 64 01 b8 17 00 01 0b 01 07 62 69 64 2d 31 20 71 00 01"]
+    expect!["01 10 01 09 62 69 64 2d 31 20 62 69 64 01 b8 17 00 01 0c 01 07 62 69 64 2d 31 20 71 00 01"]
         .assert_eq(&hex(&out));
     let back = format.decode(&mut RowReader::new(&out, 2)).unwrap();
     assert_eq!(back.view::<Payload>(), &Payload::Marks(marks));

@@ -206,7 +206,7 @@ proptest! {
 fn while_all_upstreams_are_idle_windows_close_and_then_nothing_is_said() {
     let makers = makers(Gives::Finals);
     let mut pipeline = Pipeline::new(&makers);
-    let (left, _) = pipeline.batch(&[(1, 100), (2, 104)], vec![mark(0, 105, false), mark(1, 105, false)]);
+    let (left, _) = pipeline.batch(&[(1, 106), (2, 108)], vec![mark(0, 105, false), mark(1, 105, false)]);
     assert!(left.is_empty());
     pipeline.last.iter_mut().for_each(Stage::commit);
     let (mut rows, mut quiet) = (Multiset::new(), vec![]);

@@ -169,7 +169,7 @@ fn group_by_position_and_name() {
                       rows: only added
                     Source bid: channel, price
                         rows: only added
-              Sink screen: word, n (update by (word))
+              Sink screen: word, n (changes)
                 Calc: channel AS word, CAST(bool_or(price > 10) AS Int64) AS n
                     rows: change, key (word)
                   Aggregate screen.aggregate: bool_or(price > 10) by (channel)
@@ -179,7 +179,7 @@ fn group_by_position_and_name() {
                         rows: only added
                       Source bid: channel, price
                           rows: only added
-              Sink screen: word, n (update by (word))
+              Sink screen: word, n (changes)
                 Calc: channel AS word, CAST(stddev_samp(__common_expr_1) + var_pop(__common_expr_1) AS Int64) AS n
                     rows: change, key (word)
                   Aggregate screen.aggregate-2: stddev_samp(__common_expr_1), var_pop(__common_expr_1) by (channel)

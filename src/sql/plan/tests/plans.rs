@@ -199,7 +199,7 @@ fn unions_and_distinct() {
                     state: one row per (channel), kept for ever
                   Source bid: price, channel, url
                       rows: only added
-              Sink screen: word, sum(n) AS n (update by (word))
+              Sink screen: word, sum(n) AS n (changes)
                 Aggregate screen.aggregate-2: sum(n) by (word)
                     rows: change, key (word)
                     state: one row per (word), kept for ever
@@ -249,14 +249,14 @@ fn one_row_for_all() {
         "INSERT INTO screen (n) SELECT count(*) FROM lines;
          INSERT INTO screen SELECT 'sum', sum(amount + 1) + sum(amount + 2) + sum(amount + 3) FROM trade EMIT CHANGES;",
         &expect![[r#"
-              Sink screen: NULL AS word, count(*) AS n (update, one row)
+              Sink screen: NULL AS word, count(*) AS n (changes)
                 Aggregate screen.aggregate: count(*)
                     rows: change, one row
                     state: one row, kept for ever
                     one partition does all of this
                   Source lines: no columns
                       rows: only added
-              Sink screen: word, n (update, one row)
+              Sink screen: word, n (changes)
                 Calc: 'sum' AS word, sum(__common_expr_1 + 1) + sum(__common_expr_1 + 2) + sum(__common_expr_1 + 3) AS n
                     rows: change, one row
                   Aggregate screen.aggregate-2: sum(__common_expr_1 + 1), sum(__common_expr_1 + 2), sum(__common_expr_1 + 3)
