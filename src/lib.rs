@@ -24,7 +24,7 @@
 //! # The map
 //!
 //! ```text
-//!              dstream/  ml/                   FACES   say what to compute; never run it
+//!              dstream/  ml/  sql/             FACES   say what to compute; never run it
 //!                    |
 //!                  plan/                       WAIST   one Topology
 //!                    |
@@ -48,6 +48,7 @@
 //! | formats of keys and values | [`codec`] |
 //! | what comes in, what goes out | [`source`], [`sink`] |
 //! | models that learn from a stream | [`ml`] |
+//! | scripts of SQL | `sql::Script`, `StreamingContext::sql` |
 //! | what goes wrong, and exit codes | [`Error`] |
 //! | where the program runs: Kafka, a directory, memory | [`log::open`] |
 //! | what is told of batches, receivers and outputs | [`observe`] |

@@ -77,7 +77,10 @@ impl Command {
 #[must_use]
 pub fn arranged(program: clap::Command) -> clap::Command {
     #[cfg(feature = "sql")]
-    let program = program.mut_subcommand("run", run::arranged);
+    let program = program
+        .mut_subcommand("run", run::arranged)
+        .mut_subcommand("check", run::arranged_for_question)
+        .mut_subcommand("explain", run::arranged_for_question);
     program
 }
 
@@ -89,7 +92,7 @@ pub fn run(command: &Command, invocation: &Invocation, out: &mut dyn Write) -> R
     match command {
         #[cfg(feature = "sql")]
         Command::Run(options) => run::run(options, invocation, out),
-        Command::Check(options) => return check::run(options, out),
+        Command::Check(options) => return check::run(options, invocation, out),
         Command::Lag(options) => lag::run(options, out),
         Command::Topics(options) => topics::run(options, out),
         Command::Checkpoint(command) => checkpoint::run(command, out),

@@ -1,7 +1,8 @@
 //! `tidegate run`: runs a script of SQL as an application.
 //!
-//! Owns what a script needs besides its text: a name, a log, and settings. Knows no statement. Invariants: a flag, an environment
-//! variable and the file of settings go before what the script says; a script that only asks starts nothing.
+//! Owns what a script needs besides its text: a name, a log, and settings; also for the questions about a script. Knows no statement.
+//! Invariants: a flag, an environment variable and the file of settings go before what the script says; a script that only asks starts
+//! nothing.
 
 use super::Invocation;
 use crate::{
@@ -43,11 +44,25 @@ pub(super) fn arranged(run: clap::Command) -> clap::Command {
     })
 }
 
-/// Reads a script; `-` is standard input.
+/// The same for a question, which is about a script if `--script` is there.
+pub(super) fn arranged_for_question(question: clap::Command) -> clap::Command {
+    let given = clap::builder::ArgPredicate::IsPresent;
+    question
+        .mut_arg("application_id", |arg| {
+            arg.required(false).required_unless_present("script").default_value_if(
+                "script",
+                given.clone(),
+                "",
+            )
+        })
+        .mut_arg("bootstrap", |arg| arg.default_value_if("script", given, ""))
+}
+
+/// Reads and plans a script; `-` is standard input.
 ///
 /// # Errors
-/// If it cannot be read, or is not UTF-8.
-pub(super) fn read(file: &Path) -> Result<SourceText> {
+/// If it cannot be read, is not UTF-8, or has mistakes.
+pub(super) fn read(file: &Path) -> Result<Script> {
     let name = file.display().to_string();
     let text = if name == "-" {
         let mut text = String::new();
@@ -55,7 +70,13 @@ pub(super) fn read(file: &Path) -> Result<SourceText> {
     } else {
         std::fs::read_to_string(file)
     };
-    Ok(SourceText::new(name.clone(), text.map_err(Error::io(format!("reading {name}")))?))
+    let text = text.map_err(|e| {
+        Error::Config(format!(
+            "the script {name} cannot be read: {e}\n  next: name a file of SQL, or `-` for standard input"
+        ))
+    })?;
+    let name = if name == "-" { "standard input".to_owned() } else { name };
+    Script::parse(SourceText::new(name, text))
 }
 
 /// The application's name, if nobody says another one: that of the file.
@@ -66,20 +87,29 @@ fn name_of(file: &Path) -> Option<String> {
     (name != "-" && !name.is_empty()).then_some(name)
 }
 
-/// The settings that a script runs with.
-fn settings(script: &Script, invocation: &Invocation) -> Result<Config> {
+/// The settings that a script runs with, by the flags of the subcommand that was called.
+///
+/// # Errors
+/// If what the script says is wrong, or contradicts the flags.
+pub(super) fn settings(script: &Script, name: &Path, invocation: &Invocation) -> Result<Config> {
     let mut file = invocation.file.clone();
     script.set(&mut file)?;
     let matches = file.defaults(invocation.program.clone()).get_matches_from(&invocation.line);
-    let of_run = matches.subcommand_matches("run").unwrap_or(&matches);
-    let options = Options::from_arg_matches(of_run).unwrap_or_else(|e| e.exit());
-    let mut config = options.args.config();
+    let of_subcommand = matches.subcommand().map_or(&matches, |(_, matches)| matches);
+    let mut config = Args::from_arg_matches(of_subcommand).unwrap_or_else(|e| e.exit()).config();
+    // A question about a script has no defaults for these.
+    for (name, set) in [("bootstrap", &mut config.bootstrap), ("application-id", &mut config.application_id)]
+    {
+        if let Some(value) = file.setting(name).filter(|_| set.is_empty()) {
+            value.clone_into(set);
+        }
+    }
     let mut properties = file.properties();
     properties.append(&mut config.properties);
     config.properties = properties;
     script.configure(&mut config)?;
     if config.application_id.is_empty() {
-        config.application_id = name_of(&options.file).ok_or_else(|| {
+        config.application_id = name_of(name).ok_or_else(|| {
             Error::Config(
                 "a script from standard input has no name\n  next: name the application: --application-id NAME".into(),
             )
@@ -94,14 +124,15 @@ fn settings(script: &Script, invocation: &Invocation) -> Result<Config> {
 /// What went wrong, with the next step.
 pub(super) fn run(options: &Options, invocation: &Invocation, out: &mut dyn Write) -> Result {
     logging::init(options.args.log_format.parse()?, options.args.log_level.as_deref())?;
-    let script = Script::parse(read(&options.file)?)?;
-    for answer in script.answers() {
-        writeln!(out, "{answer}").map_err(Error::io("writing the answer"))?;
+    let script = read(&options.file)?;
+    if !script.answers().is_empty() {
+        let answers = script.answers().join("\n\n");
+        writeln!(out, "{answers}").map_err(Error::io("writing the answers"))?;
     }
     if !script.has_outputs() {
         return Ok(());
     }
-    let ssc = StreamingContext::new(settings(&script, invocation)?);
+    let ssc = StreamingContext::new(settings(&script, &options.file, invocation)?);
     ssc.sql(&script);
     ssc.run()
 }

@@ -128,7 +128,8 @@ impl ConfigFile {
     /// If there is no such setting, or it cannot have this value.
     pub fn add(&mut self, name: &str, value: &str, line: usize) -> Result<(), String> {
         let known = known();
-        let arg = known.iter().find(|arg| arg.get_long() == Some(name)).ok_or_else(|| unknown(name, &known))?;
+        let arg =
+            known.iter().find(|arg| arg.get_long() == Some(name)).ok_or_else(|| unknown(name, &known))?;
         check(arg, name, value)?;
         self.settings.entry(name.to_owned()).or_insert(Setting { value: value.to_owned(), line });
         Ok(())
@@ -145,6 +146,18 @@ impl ConfigFile {
             command.mut_arg(id, |arg| arg.default_value(value).required(false))
         });
         command.mut_subcommands(|subcommand| self.defaults(subcommand))
+    }
+
+    /// Whether there is a setting of this name.
+    #[must_use]
+    pub fn is_setting(name: &str) -> bool {
+        known().iter().any(|arg| arg.get_long() == Some(name))
+    }
+
+    /// What it says of a setting, by the name of its flag.
+    #[must_use]
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(|setting| setting.value.as_str())
     }
 
     /// The properties of the Kafka client.

@@ -9,9 +9,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    operator::{
-        Context, EmitSchedule, Heading, Operator, Output, Port, Printed, Rows, SinglePartition,
-    },
+    operator::{Context, EmitSchedule, Heading, Operator, Output, Port, Printed, Rows, SinglePartition},
     record::{Chunk, Value},
 };
 use std::{marker::PhantomData, sync::Arc};

@@ -9,13 +9,14 @@ use super::{
     connector::{Connector, Format, Generator, KafkaTable, idle_timeout_ms},
     format::{RecordColumn, RecordDecoder, RecordFormat},
     op::{
-        Aggregate, Aggregation, AssignWindows, Calc, CalcPlan, PartialAggregate, Takes, Union, Watermark,
-        WindowAggregate, WindowMarks,
+        Aggregate, Aggregation, AssignWindows, ByColumns, Calc, CalcPlan, PartialAggregate, Takes, Union, Unnest,
+        Watermark, WindowAggregate, WindowMarks,
     },
     plan::stream_plan::{ClosingWindows, OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
     rows::{KeyFormat, RowFormat, RowsFormat},
     sink::{
-        AppendSink, BlackholeSink, CompleteTable, ConsoleSink, PrintSink, RecordEncoder, ShownRows, UpsertSink,
+        AppendSink, BlackholeSink, CompleteTable, ConsoleSink, PrintSink, RecordEncoder, ShownRows,
+        TableColumns, UpsertSink,
     },
 };
 use crate::{
@@ -77,6 +78,12 @@ impl Builder<'_> {
                     Arc::new(move |_| Box::new(AssignWindows { windows, time_column, schema: schema.clone() }));
                 self.add(&operation, "windows", node, Role::Operator(factory))
             }
+            StreamOperator::Unnest { list, columns, keeps_null } => {
+                let (columns, schema) = (columns.clone(), node.schema.clone());
+                let unnest = Unnest { list: *list, columns, keeps_null: *keeps_null, schema };
+                let factory: Factory = Arc::new(move |_| Box::new(unnest.clone()));
+                self.add(&operation, "unnest", node, Role::Operator(factory))
+            }
             StreamOperator::Aggregate { name, keys, calls, windows } => {
                 let grouping = Grouping { name, keys, calls, windows: *windows };
                 self.aggregate(&operation, node, &grouping)
@@ -94,11 +101,19 @@ impl Builder<'_> {
 
     /// The path of what a step reads: that of its first input.
     fn path(&self, node: &StreamNode) -> String {
-        node.inputs.first().map_or_else(String::new, |input| self.topology.node(self.built(*input)).path.clone())
+        node.inputs
+            .first()
+            .map_or_else(String::new, |input| self.topology.node(self.built(*input)).path.clone())
     }
 
     /// Adds a step that keeps nothing; its rows lie as those of its only input do.
-    fn add(&mut self, operation: &Operation, kind: &'static str, node: &StreamNode, role: Role) -> SqlResult<NodeId> {
+    fn add(
+        &mut self,
+        operation: &Operation,
+        kind: &'static str,
+        node: &StreamNode,
+        role: Role,
+    ) -> SqlResult<NodeId> {
         let inputs: Vec<NodeId> = node.inputs.iter().map(|input| self.built(*input)).collect();
         let layout = match inputs[..] {
             [input] => self.topology.node(input).layout,
@@ -120,7 +135,8 @@ impl Builder<'_> {
         let (role, path) = match Connector::of(table)? {
             Connector::Kafka(kafka) => {
                 let decoder = decoder(table, &kafka, columns, node)?;
-                let path = kafka.pattern.as_ref().map_or_else(|| kafka.topics.join("+"), |p| p.as_str().to_owned());
+                let path =
+                    kafka.pattern.as_ref().map_or_else(|| kafka.topics.join("+"), |p| p.as_str().to_owned());
                 let spec = SourceSpec {
                     topics: kafka.topics,
                     pattern: kafka.pattern,
@@ -143,7 +159,10 @@ impl Builder<'_> {
                     .next("read the topic as an append-only table: 'connector' = 'kafka'"));
             }
             Connector::Print { .. } | Connector::Console { .. } | Connector::Blackhole => {
-                return Err(SqlError::at(node.span, format!("`{}` can be written to, but not read", table.name)));
+                return Err(SqlError::at(
+                    node.span,
+                    format!("`{}` can be written to, but not read", table.name),
+                ));
             }
         };
         let source = self.topology.add(Node::new(operation, "source", path, role));
@@ -186,27 +205,38 @@ impl Builder<'_> {
         let Grouping { name, keys, calls, windows } = *grouping;
         let input = &self.plan.nodes[node.inputs[0].0];
         let wrong = |e: Error| SqlError::at(node.span, e.to_string());
-        let aggregation = Aggregation::new(&input.schema, keys.to_vec(), calls.to_vec()).map_err(wrong)?;
-        if !input.properties.is_append_only && !aggregation.takes_back() {
-            return Err(SqlError::at(node.span, "`min` and `max` over rows that change are not supported yet")
-                .because("when the greatest value goes, the next one must be known, so all values would have to be kept")
-                .next("aggregate rows of a table, not of another aggregate"));
+        let is_append_only = input.properties.is_append_only;
+        let aggregation = Aggregation::new(&input.schema, keys.to_vec(), calls.to_vec(), is_append_only);
+        let aggregation = Arc::new(aggregation.map_err(wrong)?);
+        let mut stores = aggregation.stores(name).map_err(wrong)?;
+        if windows.is_some() && aggregation.needs_values() {
+            let what = "DISTINCT in an aggregate of windows, and `min` and `max` there of rows that change, are not supported yet";
+            return Err(SqlError::at(node.span, what)
+                .because("the values of a group would have to go with its window")
+                .next("group by the values too, in a query inside of this one"));
         }
-        let partial = RowsFormat::new(aggregation.partial_schema().clone(), false).map_err(wrong)?;
-        let (store, aggregation) = (aggregation.store(name), Arc::new(aggregation));
-        let of_task = aggregation.clone();
         let is_windowed = windows.is_some();
-        let exchange: Factory = Arc::new(move |_| {
-            let partial = made(PartialAggregate::new(of_task.clone()));
-            Box::new(if is_windowed { partial.with_marks() } else { partial })
-        });
-        let role = Role::Exchange(exchange, Arc::new(partial));
+        let (exchange, format, takes): (Factory, _, _) = if aggregation.needs_values() {
+            let types = keys.iter().map(|key| input.schema.field(*key).data_type());
+            let (keys, key) = (keys.to_vec(), KeyFormat::new(types).map_err(wrong)?);
+            let exchange: Factory = Arc::new(move |_| Box::new(ByColumns::new(keys.clone(), key.clone())));
+            (exchange, format(input)?, Takes::Rows)
+        } else {
+            let partial = RowsFormat::new(aggregation.partial_schema().clone(), false).map_err(wrong)?;
+            let of_task = aggregation.clone();
+            let exchange: Factory = Arc::new(move |_| {
+                let partial = made(PartialAggregate::new(of_task.clone()));
+                Box::new(if is_windowed { partial.with_marks() } else { partial })
+            });
+            (exchange, Arc::new(partial), Takes::Partials)
+        };
         let from = self.built(node.inputs[0]);
-        let exchange = self.topology.add(Node::new(operation, "group", self.path(node), role).reading([from]));
+        let exchange = Node::new(operation, "group", self.path(node), Role::Exchange(exchange, format));
+        let exchange = self.topology.add(exchange.reading([from]));
         let output = node.schema.clone();
         if let Some(ClosingWindows { ends, gives }) = windows {
             self.topology.closes_by_event_time = true;
-            let marks = WindowMarks::store(name);
+            stores.push(WindowMarks::store(name));
             let sends_as: Option<Arc<str>> =
                 self.plan.feeds_windows(StreamNodeId(self.nodes.len())).then(|| name.into());
             let factory: Factory = Arc::new(move |stores| {
@@ -219,15 +249,15 @@ impl Builder<'_> {
                 })
             });
             let aggregate = Node::new(operation, "window", name.to_owned(), Role::Operator(factory));
-            let aggregate = aggregate.reading([exchange]).keeping(vec![store, marks]);
+            let aggregate = aggregate.reading([exchange]).keeping(stores);
             return Ok(self.topology.add(aggregate.laid(Layout::keyed(operation))));
         }
         let factory: Factory = Arc::new(move |stores| {
-            let store = Handle::at(stores[0]);
-            Box::new(made(Aggregate::new(aggregation.clone(), Takes::Partials, store, output.clone())))
+            let (state, values) = (Handle::at(stores[0]), stores.get(1).map(|values| Handle::at(*values)));
+            Box::new(made(Aggregate::new(aggregation.clone(), takes, state, values, output.clone())))
         });
         let aggregate = Node::new(operation, "aggregate", name.to_owned(), Role::Operator(factory));
-        let aggregate = aggregate.reading([exchange]).keeping(vec![store]).laid(Layout::keyed(operation));
+        let aggregate = aggregate.reading([exchange]).keeping(stores).laid(Layout::keyed(operation));
         Ok(self.topology.add(aggregate))
     }
 
@@ -243,8 +273,11 @@ impl Builder<'_> {
         let role = match Connector::of(table)? {
             Connector::Kafka(kafka) | Connector::UpsertKafka(kafka) => {
                 let [topic] = &kafka.topics[..] else {
-                    return Err(SqlError::at(table.span, format!("`{}` stands for several topics", table.name))
-                        .next("write to a table of one 'topic'"));
+                    return Err(SqlError::at(
+                        table.span,
+                        format!("`{}` stands for several topics", table.name),
+                    )
+                    .next("write to a table of one 'topic'"));
                 };
                 let topic: Arc<str> = topic.as_str().into();
                 let encoder = Arc::new(RecordEncoder::new(table, &kafka, columns)?);
@@ -257,23 +290,35 @@ impl Builder<'_> {
                         Arc::new(move |_| Box::new(UpsertSink::new(to.clone(), encoder.clone())))
                     }
                     OutputMode::Complete => {
-                        return Err(SqlError::at(node.span, "all rows at each batch cannot be written to a topic")
-                            .next("write the rows that changed: output_mode = 'update', with a PRIMARY KEY"));
+                        return Err(SqlError::at(
+                            node.span,
+                            "all rows at each batch cannot be written to a topic",
+                        )
+                        .next("write the rows that changed: output_mode = 'update', with a PRIMARY KEY"));
                     }
                 };
                 Role::Sink { factory, topics: vec![topic], two_phase: None, intake: Intake::EachTask }
             }
             Connector::Print { prefix, rows_max } => {
                 let key = input.properties.unique_key.clone().filter(|_| mode != OutputMode::Append);
-                let sink = PrintSink::new(prefix, rows_max, &input.schema, key).map_err(|e| not_shown(node, &e))?;
+                let columns = TableColumns::new(table, columns)?;
+                let sink = PrintSink::new(prefix, rows_max, columns, &input.schema, key);
+                let sink = sink.map_err(|e| not_shown(node, &e))?;
                 shown(move || sink.clone())
             }
             Connector::Console { rows_max, truncates } => {
-                return self.console(operation, node, table, mode, rows_max, truncates);
+                let columns = TableColumns::new(table, columns)?;
+                let types = columns.schema().fields().iter().map(|field| field.data_type());
+                let format = KeyFormat::new(types).map_err(|e| not_shown(node, &e))?;
+                let rows = ShownRows { columns, format, rows_max, truncates };
+                return self.console(operation, node, table, mode, rows);
             }
             Connector::Blackhole => shown(|| BlackholeSink),
             Connector::Datagen(_) => {
-                return Err(SqlError::at(node.span, format!("`{}` can be read, but not written to", table.name)));
+                return Err(SqlError::at(
+                    node.span,
+                    format!("`{}` can be read, but not written to", table.name),
+                ));
             }
         };
         self.add(operation, "insert", node, role)
@@ -286,30 +331,29 @@ impl Builder<'_> {
         node: &StreamNode,
         table: &TableDefinition,
         mode: OutputMode,
-        rows_max: usize,
-        truncates: bool,
+        rows: ShownRows,
     ) -> SqlResult<NodeId> {
         let input = &self.plan.nodes[node.inputs[0].0];
         let name = format!("{}.console", table.name);
         let home = SinglePartition::of(&name);
-        let types = input.schema.fields().iter().map(|field| field.data_type());
-        let key = KeyFormat::new(types).map_err(|e| not_shown(node, &e))?;
-        let rows = ShownRows { schema: input.schema.clone(), format: key, rows_max, truncates };
         let to = home.clone();
         let exchange: Factory = Arc::new(move |_| Box::new(GatherExchange(to.clone())));
         let role = Role::Exchange(exchange, format(input)?);
-        let gathered = self.topology.add(
-            Node::new(operation, "gather", self.path(node), role).reading([self.built(node.inputs[0])]),
-        );
+        let gathered = self
+            .topology
+            .add(Node::new(operation, "gather", self.path(node), role).reading([self.built(node.inputs[0])]));
         let (factory, stores): (Factory, _) = if mode == OutputMode::Complete {
-            let columns = RowFormat::of_schema(&input.schema).map_err(|e| not_shown(node, &e))?;
+            let columns = RowFormat::of_schema(rows.columns.schema()).map_err(|e| not_shown(node, &e))?;
             let store = RowIndex::spec(&name, &CompleteTable::store_format(&columns.to_string()));
             let make = move |stores: &[usize]| {
                 Box::new(CompleteTable::new(rows.clone(), Handle::at(stores[0]))) as Box<dyn Operator>
             };
             (Arc::new(make), vec![store.placed(Placement::Home)])
         } else {
-            (Arc::new(move |_: &[usize]| Box::new(ConsoleSink::new(rows.clone())) as Box<dyn Operator>), vec![])
+            (
+                Arc::new(move |_: &[usize]| Box::new(ConsoleSink::new(rows.clone())) as Box<dyn Operator>),
+                vec![],
+            )
         };
         let role = Role::Sink { factory, topics: vec![], two_phase: None, intake: Intake::At(home) };
         Ok(self.topology.add(Node::new(operation, "insert", name, role).reading([gathered]).keeping(stores)))
@@ -360,9 +404,8 @@ fn decoder(
     };
     let value = format(kafka.value)?;
     let key = kafka.key.as_ref().map_or(Ok(RecordFormat::Json), |key| format(key.format))?;
-    let is_key = |name: &String| {
-        kafka.key.as_ref().is_some_and(|key| !key.is_in_value && key.fields.contains(name))
-    };
+    let is_key =
+        |name: &String| kafka.key.as_ref().is_some_and(|key| !key.is_in_value && key.fields.contains(name));
     let fields = columns.iter().zip(node.schema.fields()).map(|(index, field)| {
         let column = &table.columns[*index];
         let field = field.as_ref().clone().with_nullable(!column.is_required);

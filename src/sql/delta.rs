@@ -31,7 +31,7 @@ impl Delta {
     /// A chunk of these rows.
     #[must_use]
     pub fn into_chunk(self) -> Chunk {
-        let weights = self.weights.as_ref().map_or(0, |weights| weights.get_array_memory_size());
+        let weights = self.weights.as_ref().map_or(0, Array::get_array_memory_size);
         let (len, bytes) = (self.rows.num_rows(), self.rows.get_array_memory_size() + weights);
         Chunk::sized(Payload::Rows(self), len, bytes)
     }

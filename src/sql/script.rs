@@ -5,17 +5,24 @@
 //! `INSERT`s write is computed in one topology, so each batch of all of them is one transaction.
 
 use super::{
-    SourceText, Span, SqlError, SqlResult, build,
+    SourceText, Span, SqlError, SqlOption, SqlResult, TableDefinition, build,
     connector::{Connector, KafkaTable},
     parse::{CreateTable, ExplainKind, Insert, Show, Statement, parse, type_name},
-    plan::{self, Planner, stream_plan::StreamPlan},
+    plan::{
+        self, Planner,
+        stream_plan::{StreamOperator, StreamPlan},
+    },
 };
 use crate::{
     config::{Config, ConfigFile},
     error::{Error, Result},
     plan::Topology,
 };
-use std::fmt::Write as _;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    sync::Arc,
+};
 
 /// Where Kafka is if nobody says it.
 const BOOTSTRAP: &str = "127.0.0.1:9092";
@@ -37,8 +44,8 @@ const BOOTSTRAP: &str = "127.0.0.1:9092";
 pub struct Script {
     text: SourceText,
     plan: StreamPlan,
-    /// `SET`: names and values of settings.
-    settings: Vec<(String, String, Span)>,
+    /// `SET`, in order.
+    settings: Vec<Setting>,
     /// The topics that are read or written.
     topics: Vec<KafkaTable>,
     answers: Vec<String>,
@@ -72,6 +79,9 @@ impl Script {
             }
         }
         let script = reading.script;
+        if mistakes.is_empty() {
+            mistakes = shared_topics(&script.plan);
+        }
         if mistakes.is_empty() && !script.has_outputs && script.answers.is_empty() {
             mistakes.push(
                 SqlError::at(None, "the script writes nowhere, so there is nothing to compute")
@@ -81,7 +91,13 @@ impl Script {
         if mistakes.is_empty() {
             return Ok(script);
         }
-        let shown: Vec<String> = mistakes.iter().map(|mistake| mistake.shown_in(&script.text)).collect();
+        let mut shown: Vec<String> = vec![];
+        for mistake in mistakes.iter().map(|mistake| mistake.shown_in(&script.text)) {
+            // A table that is wrong is found again by what uses it.
+            if !shown.contains(&mistake) {
+                shown.push(mistake);
+            }
+        }
         Err(Error::Plan(shown.join("\n")))
     }
 
@@ -97,10 +113,25 @@ impl Script {
         self.has_outputs
     }
 
-    /// The plan of all its queries, as `EXPLAIN` shows it.
+    /// The plan of all its queries, as `EXPLAIN STREAM` shows it.
     #[must_use]
     pub fn explained(&self) -> String {
-        plan::all_sinks(&self.plan)
+        indented(&plan::all_sinks(&self.plan))
+    }
+
+    /// The nodes that run, as `EXPLAIN TOPOLOGY` shows them.
+    #[must_use]
+    pub fn topology(&self) -> String {
+        let mut topology = Topology::default();
+        self.build(&mut topology);
+        indented(&topology.to_string())
+    }
+
+    /// The topics that it reads and writes, as far as they are named, in alphabetical order.
+    #[must_use]
+    pub fn topics(&self) -> Vec<String> {
+        let named: BTreeSet<&String> = self.topics.iter().flat_map(|table| &table.topics).collect();
+        named.into_iter().cloned().collect()
     }
 
     /// Adds what it computes to a topology.
@@ -115,10 +146,20 @@ impl Script {
     /// # Errors
     /// If there is no such setting, or it cannot have its value.
     pub(crate) fn set(&self, file: &mut ConfigFile) -> Result {
-        for (name, value, span) in &self.settings {
-            let line = usize::try_from(span.line).unwrap_or(0);
-            let added = file.add(name, value, line);
-            added.map_err(|what| SqlError::at(*span, what).into_error(&self.text))?;
+        for Setting { name, value, key_span, value_span } in &self.settings {
+            let line = usize::try_from(key_span.line).unwrap_or(0);
+            let added = file.add(name, value, line).map_err(|what| {
+                if ConfigFile::is_setting(name) {
+                    return SqlError::at(*value_span, what);
+                }
+                match what.split_once("; ") {
+                    Some((what, meant)) if meant.starts_with("did") => SqlError::at(*key_span, what).next(meant),
+                    _ => SqlError::at(*key_span, format!("`{name}` is not a setting")).next(
+                        "settings have the names of the flags of `tidegate run`; a property of the Kafka client is an option of a table: 'properties.<name>'",
+                    ),
+                }
+            });
+            added.map_err(|mistake| mistake.into_error(&self.text))?;
         }
         Ok(())
     }
@@ -138,7 +179,13 @@ impl Script {
             if set.is_empty() {
                 set.clone_from(value);
             } else if set != value {
-                let mistake = SqlError::at(*span, format!("'properties.{key}' is '{value}', but {flag} is '{set}'"))
+                // The value of a property may be a secret.
+                let what = if flag.starts_with("-X") {
+                    format!("'properties.{key}' is not what {flag} or another table says")
+                } else {
+                    format!("'properties.{key}' is '{value}', but {flag} is '{set}'")
+                };
+                let mistake = SqlError::at(*span, what)
                     .because("all tables of a script are read and written by one client of one application")
                     .next(format!("leave the option out, or give it the value of {flag}"));
                 return Err(mistake.into_error(&self.text));
@@ -149,6 +196,69 @@ impl Script {
         }
         Ok(())
     }
+}
+
+/// Topics that two tables read, or that are read and written.
+fn shared_topics(plan: &StreamPlan) -> Vec<SqlError> {
+    let (mut read, mut mistakes) = (BTreeMap::<String, &TableDefinition>::new(), vec![]);
+    let tables = |of: fn(&StreamOperator) -> Option<&Arc<TableDefinition>>| {
+        plan.nodes.iter().filter_map(move |node| {
+            let table = of(&node.operator)?;
+            match Connector::of(table) {
+                Ok(Connector::Kafka(kafka) | Connector::UpsertKafka(kafka)) => Some((table, kafka.topics)),
+                _ => None,
+            }
+        })
+    };
+    let sources = tables(|operator| match operator {
+        StreamOperator::Source { table, .. } => Some(table),
+        _ => None,
+    });
+    for (table, topics) in sources {
+        for topic in topics {
+            let other = *read.entry(topic.clone()).or_insert(table);
+            if other.name == table.name {
+                continue;
+            }
+            let what =
+                format!("the topic `{topic}` is read by the tables `{}` and `{}`", other.name, table.name);
+            mistakes.push(
+                SqlError::at(table.span, what)
+                    .because("each record of a topic is read once, and has one form")
+                    .next(format!(
+                        "declare all columns in `{}`, and read that table wherever they are wanted",
+                        other.name
+                    )),
+            );
+        }
+    }
+    let sinks = tables(|operator| match operator {
+        StreamOperator::Sink { table, .. } => Some(table),
+        _ => None,
+    });
+    for (table, topics) in sinks {
+        for (topic, other) in topics.iter().filter_map(|topic| read.get_key_value(topic)) {
+            let what = format!("the topic `{topic}` is written here, and read by the table `{}`", other.name);
+            mistakes.push(
+                SqlError::at(table.span, what)
+                    .because("the script would read what it writes, without end")
+                    .next(
+                        "write to another topic; what a query computes is read by another one through a view",
+                    ),
+            );
+        }
+    }
+    mistakes
+}
+
+/// A setting by the name of its flag.
+#[derive(Debug)]
+struct Setting {
+    name: String,
+    value: String,
+    /// Where its key and its value stand.
+    key_span: Span,
+    value_span: Span,
 }
 
 /// A script while its statements are taken.
@@ -166,12 +276,12 @@ impl Reading {
             Statement::Insert(insert) => self.insert(insert),
             Statement::StatementSet(set) => set.inserts.iter().try_for_each(|insert| self.insert(insert)),
             Statement::Set { key, option } => {
-                self.script.settings.push(setting(key, &option.value, option.value_span)?);
+                self.script.settings.push(setting(key, option)?);
                 Ok(())
             }
             Statement::Reset { key, .. } => {
                 let is_other = |name: &str| key.as_ref().is_some_and(|key| key.text != name);
-                self.script.settings.retain(|(name, ..)| is_other(name));
+                self.script.settings.retain(|setting| is_other(&setting.name));
                 Ok(())
             }
             Statement::Show { what, .. } => {
@@ -198,8 +308,10 @@ impl Reading {
     }
 
     fn create_table(&mut self, create: &CreateTable) -> SqlResult {
-        Connector::of(&create.definition)?;
-        self.planner.declare_table(create.clone())
+        let connector = Connector::of(&create.definition);
+        // It is there all the same, so that a wrong option does not make each use of the table a mistake.
+        self.planner.declare_table(create.clone())?;
+        connector.map(drop)
     }
 
     fn insert(&mut self, insert: &Insert) -> SqlResult {
@@ -234,7 +346,7 @@ impl Reading {
         let mut topology = Topology::default();
         build::build(&plan, &self.script.text, &mut topology)?;
         let logical = format!("logical plan:\n{}", indented(&logical));
-        let stream = format!("stream plan:\n{stream}");
+        let stream = format!("stream plan:\n{}", indented(&stream));
         let topology = format!("topology:\n{}", indented(&topology.to_string()));
         let answer = match kind {
             ExplainKind::All => [logical, stream, topology].join("\n"),
@@ -247,13 +359,14 @@ impl Reading {
 
     fn shown(&self, what: Show) -> String {
         let catalog = self.planner.catalog();
-        match what {
+        let shown = match what {
             Show::Tables => catalog.names().collect::<Vec<_>>().join("\n"),
             Show::Views => {
                 catalog.names().filter(|name| catalog.view(name).is_some()).collect::<Vec<_>>().join("\n")
             }
             Show::Functions => catalog.function_names().join("\n"),
-        }
+        };
+        if shown.is_empty() { "(none)".to_owned() } else { shown }
     }
 
     fn described(&self, name: &str) -> Option<String> {
@@ -280,23 +393,41 @@ fn topics_of(plan: &StreamPlan) -> Vec<KafkaTable> {
     plan.tables().filter_map(topic).collect()
 }
 
+/// Settings of Flink that cannot be taken: name, reason, next step.
+const NOT_HERE: [(&str, &str, &str); 4] = [
+    (
+        "parallelism.default",
+        "the number of processes is not a setting of a script",
+        "start as many processes as you want, and choose their worker threads: SET 'threads' = '2'",
+    ),
+    ("table.exec.state.ttl", "state has no time to live, as answers would change with it", "leave it out"),
+    ("table.local-time-zone", "times without a zone are in UTC", "leave it out"),
+    (
+        "execution.runtime-mode",
+        "a script runs until it is told to end",
+        "leave it out, or start with --available-now: it then ends at what is there at the start",
+    ),
+];
+
 /// A setting by the name of its flag: also those of Flink that mean the same.
-fn setting(key: &str, value: &str, span: Span) -> SqlResult<(String, String, Span)> {
-    let wrong = |what: &str, next: &str| Err(SqlError::at(span, what.to_owned()).next(next.to_owned()));
-    Ok(match key {
+fn setting(key: &str, option: &SqlOption) -> SqlResult<Setting> {
+    let SqlOption { value, key_span, value_span } = option;
+    if let Some((_, reason, next)) = NOT_HERE.iter().find(|(name, ..)| *name == key) {
+        let mistake = SqlError::at(*key_span, format!("the setting '{key}' is not supported"));
+        return Err(mistake.because(*reason).next(*next));
+    }
+    let (name, value) = match key {
         "execution.checkpointing.interval" => match milliseconds(value) {
-            Some(ms) => ("batch-interval-ms".to_owned(), ms.to_string(), span),
-            None => return wrong(&format!("'{value}' is no length of time"), "write '1 s' or '500 ms'"),
+            Some(ms) => ("batch-interval-ms", ms.to_string()),
+            None => {
+                return Err(SqlError::at(*value_span, format!("'{value}' is no length of time"))
+                    .next("write '1 s' or '500 ms'"));
+            }
         },
-        "pipeline.name" => ("application-id".to_owned(), value.to_owned(), span),
-        "parallelism.default" => {
-            return wrong(
-                "the number of processes is not a setting of a script",
-                "start as many processes as you want, and choose their worker threads: SET 'threads' = '2'",
-            );
-        }
-        _ => (key.to_owned(), value.to_owned(), span),
-    })
+        "pipeline.name" => ("application-id", value.clone()),
+        _ => (key, value.clone()),
+    };
+    Ok(Setting { name: name.to_owned(), value, key_span: *key_span, value_span: *value_span })
 }
 
 /// `500 ms`, `10 s`, `1 min`, `500`: milliseconds.

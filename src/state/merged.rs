@@ -76,9 +76,8 @@ impl<C: Changed> Merge<'_, '_, C> {
         let Some(of) = &mut self.of else { return Ok(()) };
         while of.goes_on {
             let prefix = of.prefix;
-            let is_next = |(ours, _): &(&Bytes, &C)| {
-                ours.starts_with(prefix) && key.is_none_or(|key| &***ours < key)
-            };
+            let is_next =
+                |(ours, _): &(&Bytes, &C)| ours.starts_with(prefix) && key.is_none_or(|key| &***ours < key);
             let Some((ours, change)) = of.left.next_if(is_next) else { return Ok(()) };
             if let Some(value) = change.value() {
                 of.goes_on = (self.visit)(of.index, ours, value)?;

@@ -1,16 +1,20 @@
 //! `tidegate check`: whether an application can start, one tick after the other.
 //!
-//! Owns the list of ticks. Knows no program: what an application reads is known if it ran before, or is named. Invariants: a tick that
-//! fails says what to do next; what cannot be looked at because of an earlier failure is said to be skipped, never passed over.
+//! Owns the list of ticks. Knows no program but a script of SQL: what an application reads is known if it ran before, is named, or stands
+//! in the script. Invariants: a tick that fails says what to do next; what cannot be looked at because of an earlier failure is said to be skipped, never passed over.
 
 mod live;
 mod offline;
 
 use super::{
+    Invocation,
     config_show::Settings,
     display::{first_line, show},
 };
-use crate::error::{Error, Result};
+use crate::{
+    config::Config,
+    error::{Error, Result},
+};
 use serde::Serialize;
 use std::io::Write;
 
@@ -25,6 +29,10 @@ pub struct Options {
     /// With --live: a topic that must exist, such as an input or an output; may be repeated
     #[arg(long = "topic", value_name = "TOPIC")]
     topics: Vec<String>,
+    /// A script of SQL: whether it is right; with --live, its topics must exist
+    #[cfg(feature = "sql")]
+    #[arg(long, value_name = "FILE")]
+    script: Option<std::path::PathBuf>,
 }
 
 /// How a tick ended.
@@ -101,17 +109,57 @@ struct Answer<'a> {
 ///
 /// # Errors
 /// If the file of settings cannot be read.
-pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result<u8> {
-    let config = options.settings.config()?;
+pub(super) fn run(options: &Options, invocation: &Invocation, out: &mut dyn Write) -> Result<u8> {
     let mut ticks = Ticks::default();
-    let log = offline::check(&config, &mut ticks);
-    if options.live {
-        live::check(&config, log.as_deref(), &options.topics, &mut ticks);
+    let program = program(options, invocation, &mut ticks)?;
+    if let Some((config, topics)) = &program {
+        let log = offline::check(config, &mut ticks);
+        match config.bootstrap.is_empty() {
+            true if options.live => {
+                ticks.push("connection", Outcome::Skipped, "the log is in the state directory")
+            }
+            false if options.live => live::check(config, log.as_deref(), topics, &mut ticks),
+            _ => {}
+        }
+    } else {
+        for name in ["settings", "log", "state directory"] {
+            ticks.push(name, Outcome::Skipped, "the script has mistakes");
+        }
     }
     let failed = ticks.ticks.iter().filter(|tick| tick.outcome == Outcome::Failed).count();
-    let answer = Answer { application_id: &config.application_id, ok: failed == 0, ticks: &ticks.ticks };
+    let answer = Answer {
+        application_id: program.as_ref().map_or("", |(config, _)| &config.application_id),
+        ok: failed == 0,
+        ticks: &ticks.ticks,
+    };
     show(out, options.settings.output, &answer, || text(&ticks, failed))?;
     Ok(ticks.exit_code)
+}
+
+/// The settings, and the topics that must exist; none if there is a script that is wrong.
+type Program = Option<(Config, Vec<String>)>;
+
+#[cfg(feature = "sql")]
+fn program(options: &Options, invocation: &Invocation, ticks: &mut Ticks) -> Result<Program> {
+    let Some(file) = &options.script else {
+        return Ok(Some((options.settings.config()?, options.topics.clone())));
+    };
+    let found = super::run::read(file).and_then(|script| {
+        let config = super::run::settings(&script, file, invocation)?;
+        Ok((script, config))
+    });
+    let told = |(script, _): &(crate::sql::Script, Config)| match script.topics().as_slice() {
+        _ if !script.has_outputs() => "no mistakes; it writes nothing".to_owned(),
+        [] => "no mistakes; it reads and writes no topic".to_owned(),
+        topics => format!("no mistakes; topics: {}", topics.join(", ")),
+    };
+    let found = ticks.note("script", found, told);
+    Ok(found.map(|(script, config)| (config, [script.topics(), options.topics.clone()].concat())))
+}
+
+#[cfg(not(feature = "sql"))]
+fn program(options: &Options, _: &Invocation, _: &mut Ticks) -> Result<Program> {
+    Ok(Some((options.settings.config()?, options.topics.clone())))
 }
 
 fn text(ticks: &Ticks, failed: usize) -> String {
@@ -127,7 +175,9 @@ fn text(ticks: &Ticks, failed: usize) -> String {
         text += format!("{mark}  {name:width$}  {}", first_line(detail)).trim_end();
         text.push('\n');
         for line in detail.lines().skip(1) {
-            text += &format!("{:indent$}{}\n", "", line.trim_start(), indent = 11 + width);
+            // What is indented further is a picture.
+            let line = line.strip_prefix("  ").unwrap_or(line);
+            text += &format!("{:indent$}{line}\n", "", indent = 11 + width);
         }
     }
     text + &match failed {

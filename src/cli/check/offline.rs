@@ -15,15 +15,28 @@ use std::{path::Path, sync::Arc};
 /// Checks; returns the log, not connected, if its settings are right.
 pub(super) fn check(config: &Config, ticks: &mut Ticks) -> Option<Arc<dyn Log>> {
     ticks.note("settings", config.validate(), |()| format!("{} settings are valid", config.settings().len()));
-    let opened =
-        must_exist(&config.bootstrap).and_then(|()| log::open(&config.bootstrap, &config.properties));
-    let log = ticks.note("log", opened, |log| match config.properties.len() {
-        0 => log.name(),
-        n => format!("{}, with {n} {}", log.name(), if n == 1 { "property" } else { "properties" }),
-    });
+    let log = if config.bootstrap.is_empty() {
+        ticks.ok("log", "a log in the state directory");
+        None
+    } else {
+        let opened =
+            must_exist(&config.bootstrap).and_then(|()| log::open(&config.bootstrap, &config.properties));
+        ticks.note("log", opened, |log| match config.properties.len() {
+            0 => log.name(),
+            n => format!("{}, with {n} {}", log.name(), if n == 1 { "property" } else { "properties" }),
+        })
+    };
     match &config.state_dir {
         Some(_) if log::ends_with_process(&config.bootstrap) => {
             ticks.push("state directory", Outcome::Skipped, "a log in memory needs none");
+        }
+        // Beside such a log, state has a folder of its own.
+        Some(dir) if config.bootstrap.is_empty() => {
+            drop(ticks.note(
+                "state directory",
+                directory(&dir.join("state"), &config.application_id),
+                Clone::clone,
+            ));
         }
         Some(dir) => {
             drop(ticks.note("state directory", directory(dir, &config.application_id), Clone::clone));

@@ -1,6 +1,8 @@
-//! `tidegate explain`: what an application computes, as far as it is committed, and the plan of a process that runs.
+//! `tidegate explain`: what an application computes, as far as it is committed, and the plan of a process that runs; or what a script
+//! would compute.
 //!
-//! Owns the question. Invariant: without a page to ask, everything comes from the row `topology` of the meta topic.
+//! Owns the question. Invariants: without a page to ask, everything comes from the row `topology` of the meta topic; a script is
+//! explained without a log.
 
 mod page;
 
@@ -22,6 +24,10 @@ pub struct Options {
     /// Also ask the page of a running process for its plan, such as 127.0.0.1:4040
     #[arg(long, value_name = "HOST:PORT")]
     page: Option<String>,
+    /// A script of SQL: its plans are shown, without a log
+    #[cfg(feature = "sql")]
+    #[arg(long, value_name = "FILE", conflicts_with = "page")]
+    script: Option<std::path::PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -51,11 +57,28 @@ struct Process {
     version: Option<String>,
 }
 
+/// What a script would compute.
+#[cfg(feature = "sql")]
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OfScript {
+    stream_plan: String,
+    topology: String,
+}
+
 /// Answers.
 ///
 /// # Errors
-/// If the log or the page cannot be reached, or there is no such application.
+/// If the log or the page cannot be reached, there is no such application, or the script has mistakes.
 pub(super) fn run(options: &Options, out: &mut dyn Write) -> Result {
+    #[cfg(feature = "sql")]
+    if let Some(file) = &options.script {
+        let script = super::run::read(file)?;
+        let plans = OfScript { stream_plan: script.explained(), topology: script.topology() };
+        return show(out, options.connection.output, &plans, || {
+            format!("stream plan:\n{}\ntopology:\n{}", plans.stream_plan, plans.topology)
+        });
+    }
     let app = options.connection.application()?;
     let states = app.state_places()?;
     let topology = app.meta.topology.as_ref();

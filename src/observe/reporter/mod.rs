@@ -75,6 +75,14 @@ struct Seen {
     printed: BTreeMap<NodeId, u64>,
 }
 
+impl Seen {
+    fn print(&mut self, node: NodeId, time: BatchTime, printed: &Printed) {
+        let count = self.printed.entry(node).or_default();
+        show(&console(time, *count, printed));
+        *count += 1;
+    }
+}
+
 /// Records that came too late for their windows.
 #[derive(Default)]
 struct Late {
@@ -431,11 +439,7 @@ impl Observer for Reporter {
                 let outcome = if *unknown { Outcome::Unknown } else { Outcome::Aborted };
                 self.metrics.checkpoint_done(outcome, *took, self.clock.now_ms());
             }
-            Observed::Console { node, time, printed } => {
-                let count = seen.printed.entry(*node).or_default();
-                show(&console(*time, *count, printed));
-                *count += 1;
-            }
+            Observed::Console { node, time, printed } => seen.print(*node, *time, printed),
             Observed::NoProgress(why) => self.status.stuck(why.map(str::to_owned)),
             Observed::Connection(why) => self.connection(*why),
             _ => {}
@@ -601,7 +605,8 @@ Time: 2014-10-14 15:25:21
     #[test]
     fn the_time_is_shown_in_the_time_zone_of_the_process() {
         if let Ok(expected) = std::env::var("TIDEGATE_TEST_PRINTED") {
-            let text = console(BatchTime(1_413_300_321_000), 0, &Printed { rows_max: 10, ..Printed::default() });
+            let text =
+                console(BatchTime(1_413_300_321_000), 0, &Printed { rows_max: 10, ..Printed::default() });
             assert_eq!(text.lines().nth(1), Some(expected.as_str()));
             return;
         }

@@ -55,7 +55,8 @@ impl GroupStates for Bools {
     }
 
     fn states(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>> {
-        let column = |value: usize| count_column(self.counts[groups.clone()].iter().map(|counts| counts[value]));
+        let column =
+            |value: usize| count_column(self.counts[groups.clone()].iter().map(|counts| counts[value]));
         Ok(vec![column(0), column(1)])
     }
 

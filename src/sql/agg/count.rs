@@ -52,11 +52,7 @@ fn add(count: &mut i64, more: i64) -> Result {
 }
 
 /// Calls `add` with each group and the count that is merged into it.
-pub(super) fn counts(
-    state: &ArrayRef,
-    groups: &[u32],
-    mut add: impl FnMut(usize, i64) -> Result,
-) -> Result {
+pub(super) fn counts(state: &ArrayRef, groups: &[u32], mut add: impl FnMut(usize, i64) -> Result) -> Result {
     let counts = state.as_primitive::<Int64Type>();
     for (row, group) in groups.iter().enumerate() {
         if counts.is_valid(row) && counts.value(row) != 0 {

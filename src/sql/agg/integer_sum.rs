@@ -48,7 +48,14 @@ impl IntegerSums {
             DataType::Int64 => DataType::Int64,
             _ => DataType::Decimal128(DECIMAL128_MAX_PRECISION, scale),
         };
-        is_possible.then(|| IntegerSums { is_mean, scale, state, result: result.clone(), sums: vec![], counts: vec![] })
+        is_possible.then(|| IntegerSums {
+            is_mean,
+            scale,
+            state,
+            result: result.clone(),
+            sums: vec![],
+            counts: vec![],
+        })
     }
 
     fn name(&self) -> &'static str {
@@ -99,6 +106,7 @@ impl GroupStates for IntegerSums {
         self.counts.resize(groups, 0);
     }
 
+    #[allow(clippy::useless_conversion, reason = "it is none for the other integers")]
     fn update(&mut self, rows: &AggregateRows<'_>) -> Result {
         let column = CellColumn::of(&rows.arguments[0])?;
         integers!(&column.cells, cells => rows.each(|row, group, weight| {
@@ -107,6 +115,7 @@ impl GroupStates for IntegerSums {
         }))
     }
 
+    #[allow(clippy::useless_conversion, reason = "it is none for the other integers")]
     fn merge(&mut self, groups: &[u32], states: &[ArrayRef]) -> Result {
         let column = CellColumn::of(&states[0])?;
         let merged: Result = integers!(&column.cells, cells => {
@@ -143,7 +152,8 @@ impl GroupStates for IntegerSums {
     fn values(&self, groups: Range<usize>) -> Result<ArrayRef> {
         let of_groups = self.sums[groups.clone()].iter().zip(&self.counts[groups.clone()]);
         if self.result == DataType::Float64 {
-            let mean = |(sum, count): (&i128, &i64)| (*count != 0).then(|| float(*sum) / float(i128::from(*count)));
+            let mean =
+                |(sum, count): (&i128, &i64)| (*count != 0).then(|| float(*sum) / float(i128::from(*count)));
             return Ok(Arc::new(of_groups.map(mean).collect::<Float64Array>()));
         }
         let scale = if let DataType::Decimal128(_, scale) = self.result { scale } else { 0 };
@@ -185,7 +195,10 @@ pub(super) fn push(column: &mut ColumnBuilder, number: i128) -> Result<bool> {
     if fits {
         match &mut column.store {
             Store::Integer(cells) => {
-                cells.push(i64::try_from(number).map_or_else(|_| u64::try_from(number).unwrap_or_default(), i64::cast_unsigned));
+                cells.push(
+                    i64::try_from(number)
+                        .map_or_else(|_| u64::try_from(number).unwrap_or_default(), i64::cast_unsigned),
+                );
             }
             Store::Decimal(cells) => cells.push(number),
             Store::Boolean(cells) => cells.push(number != 0),

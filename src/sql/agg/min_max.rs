@@ -73,7 +73,9 @@ impl Extremes {
             };
         }
         match (&mut self.values, &column.cells) {
-            (Values::Numbers(kept), Cells::Boolean(cells)) => numbers!(kept, row => i128::from(cells.value(row))),
+            (Values::Numbers(kept), Cells::Boolean(cells)) => {
+                numbers!(kept, row => i128::from(cells.value(row)))
+            }
             (Values::Numbers(kept), Cells::Int8(cells)) => numbers!(kept, row => i128::from(cells[row])),
             (Values::Numbers(kept), Cells::Int16(cells)) => numbers!(kept, row => i128::from(cells[row])),
             (Values::Numbers(kept), Cells::Int32(cells)) => numbers!(kept, row => i128::from(cells[row])),

@@ -163,7 +163,9 @@ impl AggregateCall {
             (AggregateFunction::Sum | AggregateFunction::Avg, Some(argument)) => {
                 let is_mean = function == AggregateFunction::Avg;
                 match argument {
-                    DataType::Float32 | DataType::Float64 => Some(Box::new(float_sum::FloatSums::new(is_mean))),
+                    DataType::Float32 | DataType::Float64 => {
+                        Some(Box::new(float_sum::FloatSums::new(is_mean)))
+                    }
                     _ => integer_sum::IntegerSums::new(argument, result, is_mean).map(boxed),
                 }
             }
@@ -173,9 +175,7 @@ impl AggregateCall {
             (AggregateFunction::BoolAnd | AggregateFunction::BoolOr, Some(DataType::Boolean)) => {
                 Some(Box::new(bools::Bools::new(function == AggregateFunction::BoolAnd)))
             }
-            (_, Some(DataType::Float32 | DataType::Float64)) => {
-                moments::Moments::new(function).map(boxed)
-            }
+            (_, Some(DataType::Float32 | DataType::Float64)) => moments::Moments::new(function).map(boxed),
             _ => None,
         };
         states.ok_or_else(|| {
@@ -191,7 +191,9 @@ fn boxed<S: GroupStates + 'static>(states: S) -> Box<dyn GroupStates> {
 
 /// A number does not fit.
 fn overflow(function: &str) -> Error {
-    Error::Codec(format!("{function}: the result is too large for its type; cast the argument to a larger type"))
+    Error::Codec(format!(
+        "{function}: the result is too large for its type; cast the argument to a larger type"
+    ))
 }
 
 /// More was taken away than was there.

@@ -113,7 +113,8 @@ impl Moments {
 
     fn value(&self, group: &Changing) -> Option<f64> {
         let is_sample = matches!(self.function, AggregateFunction::VarSamp | AggregateFunction::StddevSamp);
-        let is_deviation = matches!(self.function, AggregateFunction::StddevSamp | AggregateFunction::StddevPop);
+        let is_deviation =
+            matches!(self.function, AggregateFunction::StddevSamp | AggregateFunction::StddevPop);
         let count = group.added.count + group.not_finite;
         let divisor = if is_sample { count - 1 } else { count };
         if divisor <= 0 {
@@ -168,7 +169,8 @@ impl GroupStates for Moments {
     fn settle(&mut self) -> Result {
         for group in &mut self.groups {
             let left = group.added.without(std::mem::take(&mut group.removed));
-            group.added = left.filter(|_| group.not_finite >= 0).ok_or_else(|| below_zero(self.function.name()))?;
+            group.added =
+                left.filter(|_| group.not_finite >= 0).ok_or_else(|| below_zero(self.function.name()))?;
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ impl AggregateRows<'_> {
     /// # Errors
     /// What `add` answers.
     #[inline]
-    pub(super) fn each(&self, mut add: impl FnMut(usize, usize, i64) -> Result) -> Result {
+    pub(in crate::sql) fn each(&self, mut add: impl FnMut(usize, usize, i64) -> Result) -> Result {
         match (self.counting(), self.weights) {
             (None, None) => {
                 for (row, group) in self.groups.iter().enumerate() {

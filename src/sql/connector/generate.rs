@@ -20,7 +20,7 @@ use arrow::{
         ArrowPrimitiveType, DataType, Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef, TimeUnit,
     },
 };
-use std::sync::Arc;
+use std::{fmt::Write, sync::Arc};
 
 /// Most rows in a chunk.
 const CHUNK_ROWS: u64 = 8_192;
@@ -68,8 +68,9 @@ impl Generator {
             let generator = set.unwrap_or(FieldGenerator::Random { min: None, max: None, length: None });
             if !is_made_up(data_type, &generator) {
                 let text = format!("values of `{}`, which is {data_type}, cannot be made up so", column.name);
-                return Err(SqlError::at(column.span, text)
-                    .next("generate numbers, texts, booleans, dates or timestamps; a sequence is of integers"));
+                return Err(SqlError::at(column.span, text).next(
+                    "generate numbers, texts, booleans, dates or timestamps; a sequence is of integers",
+                ));
             }
             let salt = hash_bytes(column.name.as_bytes());
             generated.push(Generated { data_type: data_type.clone(), salt, generator });
@@ -106,14 +107,18 @@ impl Generator {
                 let values = rows.map(|row| float(column, random(row)) as f32);
                 Arc::new(values.collect::<Float32Array>())
             }
-            DataType::Float64 => Arc::new(rows.map(|row| float(column, random(row))).collect::<Float64Array>()),
+            DataType::Float64 => {
+                Arc::new(rows.map(|row| float(column, random(row))).collect::<Float64Array>())
+            }
             DataType::Decimal128(precision, scale) => {
                 let bound = 10i128.pow(u32::from(*precision).min(18));
                 let values = rows.map(|row| i128::from(random(row)) % bound);
                 let values = values.collect::<Decimal128Array>();
                 Arc::new(values.clone().with_precision_and_scale(*precision, *scale).unwrap_or(values))
             }
-            DataType::Boolean => Arc::new(rows.map(|row| Some(random(row) % 2 == 1)).collect::<BooleanArray>()),
+            DataType::Boolean => {
+                Arc::new(rows.map(|row| Some(random(row) % 2 == 1)).collect::<BooleanArray>())
+            }
             DataType::Timestamp(TimeUnit::Microsecond, zone) => {
                 let values = times.map(|ms| ms.saturating_mul(1_000)).collect::<Vec<_>>();
                 let values = TimestampMicrosecondArray::from(values);
@@ -202,7 +207,7 @@ fn text(column: &Generated, random: u64) -> String {
     let mut text = String::with_capacity(length + 16);
     let mut random = random;
     while text.len() < length {
-        text += &format!("{random:016x}");
+        let _ = write!(text, "{random:016x}"); // a string takes everything
         random = mixed(random);
     }
     text.truncate(length);

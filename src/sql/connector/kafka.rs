@@ -14,32 +14,48 @@ const VALUE_FORMATS: [(&str, Format); 3] =
     [("json", Format::Json), ("raw", Format::Raw), ("debezium-json", Format::DebeziumJson)];
 
 /// The options of `kafka` and `upsert-kafka`.
-pub(super) fn table(table: &TableDefinition, options: &mut Options<'_>, is_upsert: bool) -> SqlResult<KafkaTable> {
+pub(super) fn table(
+    table: &TableDefinition,
+    options: &mut Options<'_>,
+    is_upsert: bool,
+) -> SqlResult<KafkaTable> {
     let topics = options.take("topic").map(|topic| {
-        topic.value.split(';').map(|topic| topic.trim().to_owned()).filter(|topic| !topic.is_empty()).collect()
+        topic
+            .value
+            .split(';')
+            .map(|topic| topic.trim().to_owned())
+            .filter(|topic| !topic.is_empty())
+            .collect()
     });
     let pattern = options.take("topic-pattern");
     let (topics, pattern) = match (topics, pattern) {
         (Some(topics), None) => (topics, None),
         (None, Some(pattern)) => {
             let compiled = TopicPattern::new(&pattern.value).map_err(|e| {
-                SqlError::at(pattern.value_span, format!("'{}' is not a regular expression: {e}", pattern.value))
+                SqlError::at(
+                    pattern.value_span,
+                    format!("'{}' is not a regular expression: {e}", pattern.value),
+                )
             })?;
             (vec![], Some(compiled))
         }
         (None, None) => return Err(options.missing("topic", &table.name)),
         (Some(_), Some(pattern)) => {
-            return Err(SqlError::at(pattern.key_span, "a table has a 'topic' or a 'topic-pattern', not both"));
+            return Err(SqlError::at(
+                pattern.key_span,
+                "a table has a 'topic' or a 'topic-pattern', not both",
+            ));
         }
     };
-    let value = match (options.choice("format", &VALUE_FORMATS)?, options.choice("value.format", &VALUE_FORMATS)?) {
-        (Some(format), None) | (None, Some(format)) => format,
-        (Some(_), Some(_)) => {
-            return Err(SqlError::at(table.span, "'format' and 'value.format' are the same option")
-                .next("write one of them"));
-        }
-        (None, None) => return Err(options.missing("format", "json")),
-    };
+    let value =
+        match (options.choice("format", &VALUE_FORMATS)?, options.choice("value.format", &VALUE_FORMATS)?) {
+            (Some(format), None) | (None, Some(format)) => format,
+            (Some(_), Some(_)) => {
+                return Err(SqlError::at(table.span, "'format' and 'value.format' are the same option")
+                    .next("write one of them"));
+            }
+            (None, None) => return Err(options.missing("format", "json")),
+        };
     let key = key_format(table, options, is_upsert)?;
     let starting = starting(options, is_upsert)?;
     let policies = [
@@ -49,7 +65,8 @@ pub(super) fn table(table: &TableDefinition, options: &mut Options<'_>, is_upser
     ];
     let policy = options.choice("on-bad-record", &policies)?;
     let ignores = options.choice("json.ignore-parse-errors", &[("true", true), ("false", false)])?;
-    let policy = policy.unwrap_or(if ignores == Some(true) { BadRecordPolicy::Skip } else { BadRecordPolicy::Fail });
+    let policy =
+        policy.unwrap_or(if ignores == Some(true) { BadRecordPolicy::Skip } else { BadRecordPolicy::Fail });
     options.choice("json.timestamp-format.standard", &[("ISO-8601", ())])?;
     options.choice("json.encode.decimal-as-plain-number", &[("true", ())])?;
     options.choice("sink.delivery-guarantee", &[("exactly-once", ())])?;
@@ -72,25 +89,38 @@ pub(super) fn table(table: &TableDefinition, options: &mut Options<'_>, is_upser
     Ok(KafkaTable { topics, pattern, starting, policy, value, key, properties })
 }
 
-fn key_format(table: &TableDefinition, options: &mut Options<'_>, is_upsert: bool) -> SqlResult<Option<KeyFormat>> {
+fn key_format(
+    table: &TableDefinition,
+    options: &mut Options<'_>,
+    is_upsert: bool,
+) -> SqlResult<Option<KeyFormat>> {
     let format = options.choice("key.format", &KEY_FORMATS)?;
     let fields = options.take("key.fields");
-    options.refuse("key.fields-prefix", "columns are called as the fields are", "name columns as the fields")?;
-    let is_in_value = options.choice("value.fields-include", &[("ALL", true), ("EXCEPT_KEY", false)])?.unwrap_or(true);
+    options.refuse(
+        "key.fields-prefix",
+        "columns are called as the fields are",
+        "name columns as the fields",
+    )?;
+    let is_in_value =
+        options.choice("value.fields-include", &[("ALL", true), ("EXCEPT_KEY", false)])?.unwrap_or(true);
     if is_upsert {
         if let Some(fields) = fields {
             return Err(SqlError::at(fields.key_span, "the key of an upsert table is its primary key")
                 .next("leave 'key.fields' out and declare PRIMARY KEY (..) NOT ENFORCED"));
         }
         if table.primary_key.is_empty() {
-            return Err(SqlError::at(table.span, format!("the upsert table `{}` has no primary key", table.name))
-                .because("the last record of each key is its row")
-                .next("add PRIMARY KEY (..) NOT ENFORCED to its columns"));
+            return Err(SqlError::at(
+                table.span,
+                format!("the upsert table `{}` has no primary key", table.name),
+            )
+            .because("the last record of each key is its row")
+            .next("add PRIMARY KEY (..) NOT ENFORCED to its columns"));
         }
         let format = format.unwrap_or(Format::Json);
         return Ok(Some(KeyFormat { format, fields: table.primary_key.clone(), is_in_value }));
     }
-    let names = |fields: &str| -> Vec<String> { fields.split(';').map(|name| name.trim().to_owned()).collect() };
+    let names =
+        |fields: &str| -> Vec<String> { fields.split(';').map(|name| name.trim().to_owned()).collect() };
     match (format, fields) {
         (None, None) => Ok(None),
         (Some(format), Some(fields)) => {
@@ -100,8 +130,10 @@ fn key_format(table: &TableDefinition, options: &mut Options<'_>, is_upsert: boo
                 table.columns.iter().find(of_name).is_some_and(|c| matches!(c.kind, ColumnKind::Physical(_)))
             };
             match names.iter().find(|name| !is_column(name)) {
-                Some(name) => Err(SqlError::at(fields.value_span, format!("`{name}` is no column of the record"))
-                    .next("name columns of the table, with `;` between them")),
+                Some(name) => {
+                    Err(SqlError::at(fields.value_span, format!("`{name}` is no column of the record"))
+                        .next("name columns of the table, with `;` between them"))
+                }
                 None => Ok(Some(KeyFormat { format, fields: names, is_in_value })),
             }
         }

@@ -174,20 +174,13 @@ impl Connector {
             }
         };
         idle_timeout(&mut options)?;
-        options.choice("output_mode", &[("append", ()), ("update", ()), ("complete", ())])?;
+        // All rows at each batch are shown by a table that is drawn anew, and by no other.
+        let modes: &[_] = match connector {
+            Connector::Console { .. } => &[("append", ()), ("update", ()), ("complete", ())],
+            _ => &[("append", ()), ("update", ())],
+        };
+        options.choice("output_mode", modes)?;
         options.end(&name.value)?;
         Ok(connector)
-    }
-
-    /// Whether rows can be read from it.
-    #[must_use]
-    pub fn is_source(&self) -> bool {
-        matches!(self, Connector::Kafka(_) | Connector::UpsertKafka(_) | Connector::Datagen(_))
-    }
-
-    /// Whether rows can be written to it.
-    #[must_use]
-    pub fn is_sink(&self) -> bool {
-        !matches!(self, Connector::Datagen(_))
     }
 }

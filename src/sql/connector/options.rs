@@ -75,7 +75,9 @@ impl<'t> Options<'t> {
     /// If it is there.
     pub fn refuse(&mut self, key: &'static str, why: &str, next: &str) -> SqlResult {
         let Some(option) = self.take(key) else { return Ok(()) };
-        Err(SqlError::at(option.key_span, format!("the option '{key}' is not supported")).because(why).next(next))
+        Err(SqlError::at(option.key_span, format!("the option '{key}' is not supported"))
+            .because(why)
+            .next(next))
     }
 
     /// All options whose key begins with `prefix`, with the rest of the key.
@@ -90,10 +92,8 @@ impl<'t> Options<'t> {
     /// If one is left.
     pub fn end(self, connector: &str) -> SqlResult {
         let Some((key, option)) = self.left.first_key_value() else { return Ok(()) };
-        let error = SqlError::at(
-            option.key_span,
-            format!("the connector '{connector}' has no option '{key}'"),
-        );
+        let error =
+            SqlError::at(option.key_span, format!("the connector '{connector}' has no option '{key}'"));
         let near = self.known.iter().map(|known| (strsim::damerau_levenshtein(known, key), known)).min();
         Err(match near {
             Some((distance, known)) if distance <= 3 => error.next(format!("did you mean '{known}'?")),

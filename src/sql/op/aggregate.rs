@@ -8,13 +8,14 @@ use super::{
     Aggregation,
     aggregation::Groups,
     exchange::{batch, failed, stamped},
+    values::Values,
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
     operator::{Context, Operator, Port},
     record::{Chunk, Stamps, partition_of},
     sql::{Delta, Payload},
-    state::{Handle, RowTable},
+    state::{Handle, RowIndex, RowTable},
 };
 use arrow::{
     array::{ArrayRef, DynComparator, Int64Array, UInt32Array, make_comparator},
@@ -44,6 +45,7 @@ pub struct Aggregate {
     /// The touched groups, by their place in the store.
     pub(super) groups: Groups,
     newest_ms: Vec<i64>,
+    values: Option<(Handle<RowIndex>, Values)>,
     /// While the batch ends: the first group whose change has not left yet.
     ending: Option<usize>,
     places: Vec<u32>,
@@ -51,20 +53,41 @@ pub struct Aggregate {
 }
 
 impl Aggregate {
-    /// Keeps the states of `aggregation` in the store `state`, and sends rows of the columns `output`: those of the keys, then one for
-    /// each call.
+    /// Keeps the states of `aggregation` in the store `state`, and the values of its groups, if it needs them, in the store `values`. It
+    /// sends rows of the columns `output`: those of the keys, then one for each call.
     ///
     /// # Errors
-    /// None that the aggregation has not told when it was made.
+    /// [`Error::Plan`] if the aggregation needs values, and there is no store or the rows are [`Takes::Partials`].
     pub fn new(
         aggregation: Arc<Aggregation>,
         takes: Takes,
         state: Handle<RowTable>,
+        values: Option<Handle<RowIndex>>,
         output: SchemaRef,
     ) -> Result<Self> {
+        let values = match (aggregation.needs_values(), values) {
+            (true, Some(values)) if takes == Takes::Rows => Some((values, Values::new()?)),
+            (false, _) => None,
+            _ => {
+                return Err(Error::Plan(
+                    "a call needs values, but nothing keeps them; this is a bug in the plan".into(),
+                ));
+            }
+        };
         let groups = aggregation.groups()?;
         let (newest_ms, places, encoded) = (vec![], vec![], vec![]);
-        Ok(Aggregate { aggregation, takes, state, output, groups, newest_ms, ending: None, places, encoded })
+        Ok(Aggregate {
+            aggregation,
+            takes,
+            state,
+            output,
+            groups,
+            newest_ms,
+            values,
+            ending: None,
+            places,
+            encoded,
+        })
     }
 
     /// Finds the groups of rows in the store; their places are then in `places`.
@@ -99,6 +122,9 @@ impl Aggregate {
             Takes::Rows => {
                 self.touch(table, &self.aggregation.key_columns(columns), rows)?;
                 self.groups.update(&self.aggregation, &self.places, delta)?;
+                if let Some((_, values)) = &mut self.values {
+                    values.add(&self.aggregation, table, &self.places, delta)?;
+                }
             }
             Takes::Partials => {
                 let (keys, states) = columns.split_at(self.aggregation.key_format().columns().len());
@@ -144,7 +170,8 @@ impl Aggregate {
         stored_states(&self.aggregation, table, places.clone(), places.start, committed, &mut before)?;
         before.settle()?;
         let (old, new) = (before.values(&(0..count))?, self.groups.values(&places)?);
-        let is_same = |row: usize, same: &[DynComparator]| same.iter().all(|same| same(row, row) == Ordering::Equal);
+        let is_same =
+            |row: usize, same: &[DynComparator]| same.iter().all(|same| same(row, row) == Ordering::Equal);
         let comparators: Vec<DynComparator> = old
             .iter()
             .zip(&new)
@@ -224,7 +251,13 @@ impl Operator for Aggregate {
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
-        let table = cx.stores.open(self.state);
+        let table = if let (Some((handle, values)), None) = (&mut self.values, self.ending) {
+            let (table, stored) = cx.stores.open2(self.state, *handle);
+            values.end(&self.aggregation, table, stored, &mut self.groups)?;
+            table
+        } else {
+            cx.stores.open(self.state)
+        };
         let first = match self.ending {
             Some(first) => first,
             None => {
@@ -252,6 +285,7 @@ impl Operator for Aggregate {
     }
 
     fn held_bytes(&self) -> usize {
-        self.groups.memory_bytes() + size_of_val(&self.newest_ms[..])
+        let values = self.values.as_ref().map_or(0, |(_, values)| values.memory_bytes());
+        self.groups.memory_bytes() + size_of_val(&self.newest_ms[..]) + values
     }
 }

@@ -3,6 +3,7 @@
 //! Owns the columns of partial states and of stored ones, which are the same: the weight of a group, then the states of each call. Knows
 //! no store and no batch. Invariant: the columns are durable; they depend on the calls and the types of their arguments alone.
 
+use super::values::{ValueCall, value_format};
 use crate::{
     error::{Error, Result},
     sql::{
@@ -10,7 +11,7 @@ use crate::{
         agg::{AggregateCall, AggregateRows, GroupStates},
         rows::{ColumnId, KeyFormat, RowColumn, RowFormat, quoted, type_name},
     },
-    state::{RowTable, StoreSpec},
+    state::{Placement, RowIndex, RowTable, StoreSpec},
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, Int64Array},
@@ -24,46 +25,56 @@ pub struct Aggregation {
     input: SchemaRef,
     keys: Vec<usize>,
     calls: Vec<AggregateCall>,
+    value_calls: Vec<ValueCall>,
     key_format: KeyFormat,
     row_format: RowFormat,
     partial: SchemaRef,
 }
 
-/// What the weight of a group is called among columns: nothing of a script can have this name without quotes.
-const WEIGHT: &str = "$weight";
-
 impl Aggregation {
-    /// Groups the rows of `input` by the columns `keys`, and computes `calls` of each group.
+    /// Groups the rows of `input` by the columns `keys`, and computes `calls` of each group. If rows are only added to the input, `min`
+    /// and `max` need no more than their state.
     ///
     /// # Errors
-    /// [`Error::Plan`] if it cannot be computed from states: a call that is distinct, a type that cannot be a key, a function that is not
-    /// there for the type of its argument.
-    pub fn new(input: &SchemaRef, keys: Vec<usize>, calls: Vec<AggregateCall>) -> Result<Self> {
+    /// [`Error::Plan`] if a type cannot be a key, or a function is not there for the type of its argument.
+    pub fn new(
+        input: &SchemaRef,
+        keys: Vec<usize>,
+        calls: Vec<AggregateCall>,
+        is_append_only: bool,
+    ) -> Result<Self> {
         let field = |column: &usize| {
             let field = input.fields().get(*column);
             field.cloned().ok_or_else(|| Error::Plan(format!("there is no column {column} to group by")))
         };
         let key_fields = keys.iter().map(field).collect::<Result<Vec<_>>>()?;
         let key_format = KeyFormat::new(key_fields.iter().map(|field| field.data_type()))?;
-        let mut partial: Vec<Arc<Field>> = key_fields.clone();
+        let mut partial: Vec<Arc<Field>> = key_fields;
         let mut columns = vec![];
         let mut add = |name: String, data_type: DataType| {
-            partial.push(Arc::new(Field::new(&name, data_type.clone(), true)));
+            partial.push(Arc::new(Field::new(format!("${name}"), data_type.clone(), true)));
             let id = ColumnId(u32::try_from(columns.len() + 1).unwrap_or(u32::MAX));
             columns.push(RowColumn { id, name, data_type });
         };
-        add(WEIGHT.into(), DataType::Int64);
-        for call in &calls {
-            if call.is_distinct {
-                return Err(Error::Plan(format!("`{}`: DISTINCT needs the values of each group", call.name)));
-            }
+        add("weight".into(), DataType::Int64);
+        let mut value_calls = vec![];
+        for (number, call) in calls.iter().enumerate() {
+            value_calls.extend(ValueCall::of(number, call, input, is_append_only)?);
             for column in call.group_states(input)?.columns() {
-                add(format!("{}.{}", call.name, column.name), column.data_type);
+                add(format!("{}.{}", described(call, input), column.name), column.data_type);
             }
         }
         let row_format = RowFormat::new(columns)?;
         let partial = Arc::new(Schema::new(partial));
-        Ok(Aggregation { input: Arc::clone(input), keys, calls, key_format, row_format, partial })
+        Ok(Aggregation {
+            input: Arc::clone(input),
+            keys,
+            calls,
+            value_calls,
+            key_format,
+            row_format,
+            partial,
+        })
     }
 
     /// The columns of the rows between both halves: keys, weight, and states.
@@ -72,22 +83,52 @@ impl Aggregation {
         &self.partial
     }
 
-    /// Whether no call needs that rows are only added.
+    /// Whether a call needs the values of its groups. Then there is a second store, and the rows of the input must go to the half behind
+    /// the exchange as they are.
     #[must_use]
-    pub fn takes_back(&self) -> bool {
-        self.calls.iter().all(|call| call.function.takes_back())
+    pub fn needs_values(&self) -> bool {
+        !self.value_calls.is_empty()
     }
 
-    /// How the plan declares the store of the states.
-    #[must_use]
-    pub fn store(&self, name: impl Into<String>) -> StoreSpec {
+    /// How the plan declares the stores of states and, if there are any, of values.
+    ///
+    /// # Errors
+    /// None that it has not told when it was made.
+    pub fn stores(&self, name: &str) -> Result<Vec<StoreSpec>> {
+        let keys = self.key_line();
+        let mut stores = vec![RowTable::spec(name, &format!("key({keys}) -> {}", self.row_format))];
+        if self.needs_values() {
+            let call = |call: &ValueCall| {
+                format!("{} {}", call.number, described(&self.calls[call.number], &self.input))
+            };
+            let calls: Vec<String> = self.value_calls.iter().map(call).collect();
+            let format =
+                format!("key(length, {keys}, call, value: {}) -> {}", calls.join(", "), value_format()?);
+            stores.push(RowIndex::spec(format!("{name}.values"), &format).placed(Placement::KeyAfterLength));
+        }
+        Ok(stores)
+    }
+
+    /// The columns of the key, as they stand in the formats of stores.
+    fn key_line(&self) -> String {
         let key = |column: &usize| {
             let field = self.input.field(*column);
             let of_type = type_name(field.data_type()).unwrap_or_default();
             format!("{} {of_type}", quoted(field.name()))
         };
-        let keys: Vec<String> = self.keys.iter().map(key).collect();
-        RowTable::spec(name, &format!("key({}) -> {}", keys.join(", "), self.row_format))
+        self.keys.iter().map(key).collect::<Vec<String>>().join(", ")
+    }
+
+    pub(super) fn input(&self) -> &Schema {
+        &self.input
+    }
+
+    pub(super) fn calls(&self) -> &[AggregateCall] {
+        &self.calls
+    }
+
+    pub(super) fn value_calls(&self) -> &[ValueCall] {
+        &self.value_calls
     }
 
     /// Whether all rows are one group.
@@ -115,6 +156,15 @@ impl Aggregation {
     }
 }
 
+/// What a call is in the format of a store: its function and what it reads, whatever its result is called.
+fn described(call: &AggregateCall, input: &Schema) -> String {
+    let arguments: Vec<&str> =
+        call.arguments.iter().map(|column| input.field(*column).name().as_str()).collect();
+    let filter =
+        call.filter.map_or_else(String::new, |column| format!(" where {}", input.field(column).name()));
+    format!("{}({}{filter})", call.function.name(), arguments.join(", "))
+}
+
 /// The weight of each group, and its states.
 pub(super) struct Groups {
     weights: Vec<i64>,
@@ -137,15 +187,24 @@ impl Groups {
         self.weights[group]
     }
 
-    /// Adds rows of the input of an aggregation, each to its group.
+    /// The states of a call.
+    pub fn states_of(&mut self, call: usize) -> &mut Box<dyn GroupStates> {
+        &mut self.states[call]
+    }
+
+    /// Adds rows of the input of an aggregation, each to its group; not to the calls that need values.
     pub fn update(&mut self, of: &Aggregation, groups: &[u32], delta: &Delta) -> Result {
         let columns = delta.rows.columns();
         let weights = delta.weights.as_ref();
         for (row, group) in groups.iter().enumerate() {
             add(&mut self.weights[*group as usize], delta.weight(row))?;
         }
-        for (call, states) in of.calls.iter().zip(&mut self.states) {
-            let arguments: Vec<ArrayRef> = call.arguments.iter().map(|column| Arc::clone(&columns[*column])).collect();
+        for (number, (call, states)) in of.calls.iter().zip(&mut self.states).enumerate() {
+            if of.value_calls.iter().any(|call| call.number == number) {
+                continue;
+            }
+            let arguments: Vec<ArrayRef> =
+                call.arguments.iter().map(|column| Arc::clone(&columns[*column])).collect();
             let filter = call.filter.map(|column| columns[column].as_boolean());
             let rows = AggregateRows { groups, arguments: &arguments, filter, weights };
             states.update(&rows).map_err(|e| named(&call.name, e))?;
@@ -181,7 +240,8 @@ impl Groups {
 
     /// The weights and states of groups: the columns that are stored.
     pub fn columns(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>> {
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(self.weights[groups.clone()].to_vec()))];
+        let mut columns: Vec<ArrayRef> =
+            vec![Arc::new(Int64Array::from(self.weights[groups.clone()].to_vec()))];
         for states in &self.states {
             columns.extend(states.states(groups.clone())?);
         }

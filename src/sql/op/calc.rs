@@ -53,7 +53,8 @@ impl CalcPlan {
         };
         let columns = self.columns.iter().map(evaluate).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options).map_err(|e| not_of_schema(&e))
+        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .map_err(|e| not_of_schema(&e))
     }
 }
 
@@ -69,7 +70,7 @@ fn moved(expression: &Arc<dyn PhysicalExpr>, read: &[usize]) -> Result<Arc<dyn P
 }
 
 /// What a failure of an expression says to the person who looks at the record.
-pub(crate) fn failed(e: &DataFusionError) -> Error {
+fn failed(e: &DataFusionError) -> Error {
     match e.find_root() {
         DataFusionError::ArrowError(e, _) => Error::Row(arrow_text(e)),
         DataFusionError::Execution(what) => Error::Row(what.clone()),

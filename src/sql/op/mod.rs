@@ -9,10 +9,10 @@ mod calc;
 mod exchange;
 mod partial;
 #[cfg(test)]
-mod testing;
-#[cfg(test)]
 mod tests;
 mod union;
+mod unnest;
+mod values;
 mod window;
 
 pub use aggregate::{Aggregate, Takes};
@@ -21,6 +21,7 @@ pub use calc::{Calc, CalcPlan};
 pub use exchange::ByColumns;
 pub use partial::PartialAggregate;
 pub use union::Union;
+pub use unnest::Unnest;
 pub use window::{AssignWindows, Watermark, WindowAggregate, WindowEnds, WindowKind, WindowMarks, Windows};
 
 pub(crate) use window::times_ms;

@@ -9,7 +9,7 @@ use crate::{
     sql::{Delta, Payload},
 };
 use arrow::{
-    array::{Int64Array, RecordBatch},
+    array::{Int64Array, RecordBatch, RecordBatchOptions},
     datatypes::SchemaRef,
 };
 
@@ -30,7 +30,9 @@ impl Operator for Union {
         let (Payload::Rows(Delta { rows, weights }), stamps) = input.take_stamped::<Payload>() else {
             return Ok(());
         };
-        let rows = RecordBatch::try_new(self.schema.clone(), rows.columns().to_vec())
+        // There may be no columns at all, as for a count of the rows.
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        let rows = RecordBatch::try_new_with_options(self.schema.clone(), rows.columns().to_vec(), &options)
             .map_err(|e| Error::Row(format!("the columns of the union: {e}")))?;
         let weights = if self.is_append_only {
             None

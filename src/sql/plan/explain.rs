@@ -30,7 +30,7 @@ pub fn explain(logical: &LogicalPlan, plan: &StreamPlan, root: StreamNodeId) -> 
     format!(
         "logical plan:\n{}\nstream plan:\n{}",
         indented(&logical.display_indent().to_string()),
-        stream_plan(plan, root)
+        indented(&stream_plan(plan, root))
     )
 }
 
@@ -42,7 +42,7 @@ fn indented(text: &str) -> String {
 #[must_use]
 pub fn stream_plan(plan: &StreamPlan, root: StreamNodeId) -> String {
     let mut text = String::new();
-    tree(plan, root, 1, &mut text);
+    tree(plan, root, 0, &mut text);
     text
 }
 
@@ -95,6 +95,9 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
         StreamOperator::AssignWindows { windows, time_column } => {
             format!("Windows: {} of {}", windows_text(windows), column_name(input, *time_column))
         }
+        StreamOperator::Unnest { list, .. } => {
+            format!("Unnest: {}", input.map_or("", |input| input.field(*list).name()))
+        }
         StreamOperator::Aggregate { name, keys, calls, .. } => {
             let calls: Vec<_> = calls.iter().map(|call| call.name.as_str()).collect();
             let by = if keys.is_empty() {
@@ -142,11 +145,13 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
             if node.properties.is_append_only { "rows: only added" } else { "rows: change" }.to_owned();
         match node.properties.unique_key.as_deref() {
             Some([]) => rows += ", one row",
-            Some(key) => rows += &format!(", key {}", columns_of(Some(&node.schema), key)),
+            Some(key) => {
+                let _ = write!(rows, ", key {}", columns_of(Some(&node.schema), key));
+            }
             None => {}
         }
         if let Some(time) = node.properties.time_column {
-            rows += &format!(", event time {}", node.schema.field(time).name());
+            let _ = write!(rows, ", event time {}", node.schema.field(time).name());
         }
         facts.push(rows);
     }

@@ -5,6 +5,7 @@
 //! plain types (no views, no dictionaries); filters and projections that follow each other are one `Calc`.
 
 mod aggregate;
+mod unnest;
 mod windows;
 
 use super::{
@@ -89,7 +90,7 @@ impl Lower<'_> {
             LogicalPlan::Sort(_) => Err(self.refused("ORDER BY over rows that never end")),
             LogicalPlan::Limit(_) => Err(self.refused("LIMIT is not supported")),
             LogicalPlan::Window(_) => Err(self.refused("functions with OVER are not supported")),
-            LogicalPlan::Unnest(_) => Err(self.refused("unnest is not supported")),
+            LogicalPlan::Unnest(unnest) => self.unnest(unnest),
             LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
                 Err(self.refused("a part of this query reads no table"))
             }

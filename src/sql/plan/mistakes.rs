@@ -15,7 +15,7 @@ use super::{
     types::type_name,
 };
 use crate::sql::{Span, SqlError, catalog::Catalog};
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion_common::{DFSchema, DataFusionError, Result as PlanResult};
 use datafusion_expr::{Expr as PlanExpr, ExprSchemable, LogicalPlan, simplify::SimplifyContext};
 use datafusion_optimizer::simplify_expressions::ExprSimplifier;
@@ -157,9 +157,8 @@ impl Search<'_> {
             return Some(mistake);
         }
         for item in &select.projection {
-            let expr = match item {
-                SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => expr,
-                _ => continue,
+            let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else {
+                continue;
             };
             if let Some(mistake) = self.expr(expr, &schema) {
                 return Some(mistake);
@@ -183,7 +182,7 @@ impl Search<'_> {
         }
         let Ok((_, data_type)) = plan_expr(self.catalog, expr, schema) else { return seen };
         let field = Field::new(alias, data_type, true);
-        match DFSchema::from_unqualified_fields(vec![field].into(), std::collections::HashMap::new()) {
+        match DFSchema::try_from(Schema::new(vec![field])) {
             Ok(more) => seen.join(&more).unwrap_or(seen),
             Err(_) => seen,
         }

@@ -121,6 +121,15 @@ pub enum StreamOperator {
     },
     /// The rows of all inputs.
     Union,
+    /// A row for each element of a list.
+    Unnest {
+        /// The column of the input that is a list.
+        list: usize,
+        /// For each column of the output the column of the input that it comes from.
+        columns: Vec<usize>,
+        /// Whether a list that is NULL makes a row.
+        keeps_null: bool,
+    },
     /// One row for each group. Its columns are the keys, then a value for each call.
     Aggregate {
         /// Durable name of its state, such as `counts.aggregate`.

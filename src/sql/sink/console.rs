@@ -3,7 +3,7 @@
 //! Owns the rows of a batch, and for complete mode all rows, in state. Knows no terminal: what it makes is shown after the commit, at most
 //! once. Invariants: all rows of a batch come to one task; rows of complete mode are in the order of their columns.
 
-use super::show;
+use super::{TableColumns, show};
 use crate::{
     error::{Error, Result},
     operator::{Context, Heading, Operator, Output, Port, Printed},
@@ -11,16 +11,19 @@ use crate::{
         Chunk,
         varint::{put_zigzag, take_zigzag},
     },
-    sql::{Payload, rows::KeyFormat, rows::KeyTable},
+    sql::{
+        Payload,
+        rows::{KeyFormat, KeyTable},
+    },
     state::{Handle, RowIndex, View},
 };
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::array::RecordBatch;
 
 /// What a table shows, and how.
 #[derive(Clone)]
 pub struct ShownRows {
     /// The columns.
-    pub schema: SchemaRef,
+    pub columns: TableColumns,
     /// The same as a key: rows that are equal are one.
     pub format: KeyFormat,
     /// How many rows are shown.
@@ -34,7 +37,7 @@ impl ShownRows {
     fn show<'k>(&self, keys: impl IntoIterator<Item = &'k [u8]>, cx: &mut Context<'_>) -> Result {
         let mut decoder = self.format.decoder(self.rows_max)?;
         keys.into_iter().try_for_each(|key| decoder.push(key))?;
-        let rows = RecordBatch::try_new(self.schema.clone(), decoder.finish()?)
+        let rows = RecordBatch::try_new(self.columns.schema().clone(), decoder.finish()?)
             .map_err(|e| Error::Codec(format!("rows do not fit their columns: {e}")))?;
         let rows = show::table(&rows, self.rows_max, self.truncates)?;
         let printed = Printed { heading: Heading::Count, rows, rows_max: usize::MAX };
@@ -66,7 +69,8 @@ impl Operator for ConsoleSink {
 
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
         let Payload::Rows(delta) = input.view::<Payload>() else { return Ok(()) };
-        let encoder = self.shown.format.encoder(delta.rows.columns())?;
+        let rows = self.shown.columns.rows(&delta.rows)?;
+        let encoder = self.shown.format.encoder(rows.columns())?;
         let mut key = vec![];
         for row in 0..delta.rows.num_rows() {
             key.clear();
@@ -134,7 +138,8 @@ impl Operator for CompleteTable {
 
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         let Payload::Rows(delta) = input.view::<Payload>() else { return Ok(()) };
-        let encoder = self.shown.format.encoder(delta.rows.columns())?;
+        let rows = self.shown.columns.rows(&delta.rows)?;
+        let encoder = self.shown.format.encoder(rows.columns())?;
         let store = cx.stores.open(self.rows);
         let number = store.formats().present();
         let (mut key, mut value) = (vec![], vec![]);

@@ -19,9 +19,10 @@ use arrow::{
 };
 use std::sync::Arc;
 
-/// How the rows of one table are written.
-pub struct RecordEncoder {
-    /// The columns that are written into records.
+/// The columns of a table that are written, and where a relation has them.
+#[derive(Clone, Debug)]
+pub struct TableColumns {
+    /// Their names and types.
     schema: SchemaRef,
     /// For each of them the column of the input, or none for NULL.
     sources: Vec<Option<usize>>,
@@ -29,6 +30,61 @@ pub struct RecordEncoder {
     required: Vec<bool>,
     /// The column of the input that is the record's timestamp.
     timestamp: Option<usize>,
+}
+
+impl TableColumns {
+    /// Of a table that takes these columns of a relation, one for each of its columns that are written.
+    ///
+    /// # Errors
+    /// If a column cannot be written.
+    pub fn new(table: &TableDefinition, columns: &[Option<usize>]) -> SqlResult<Self> {
+        let (mut fields, mut sources, mut required, mut timestamp) = (vec![], vec![], vec![], None);
+        for ((_, column, data_type), source) in plan::written_columns(table).zip(columns) {
+            match &column.kind {
+                ColumnKind::Metadata { key: MetadataKey::Timestamp, .. } => timestamp = *source,
+                ColumnKind::Metadata { .. } => return Err(not_written(column)),
+                _ => {
+                    fields.push(Field::new(&column.name, data_type.clone(), true));
+                    sources.push(*source);
+                    required.push(column.is_required);
+                }
+            }
+        }
+        Ok(TableColumns { schema: Arc::new(Schema::new(fields)), sources, required, timestamp })
+    }
+
+    /// Their names and types.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The rows with the columns of the table.
+    ///
+    /// # Errors
+    /// If a column that must not be NULL is.
+    pub fn rows(&self, input: &RecordBatch) -> Result<RecordBatch> {
+        let mut columns: Vec<ArrayRef> = vec![];
+        for ((field, source), required) in self.schema.fields().iter().zip(&self.sources).zip(&self.required)
+        {
+            let column = match source {
+                Some(source) => input.column(*source).clone(),
+                None => new_null_array(field.data_type(), input.num_rows()),
+            };
+            if *required && column.null_count() > 0 {
+                return Err(Error::Row(format!("column `{}` is NULL, and it is NOT NULL", field.name())));
+            }
+            columns.push(column);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(input.num_rows()));
+        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .map_err(|e| Error::Row(format!("the columns of the table: {e}")))
+    }
+}
+
+/// How the rows of one table are written.
+pub struct RecordEncoder {
+    columns: TableColumns,
     key: Option<Writer>,
     value: Writer,
 }
@@ -48,21 +104,11 @@ impl RecordEncoder {
     /// # Errors
     /// If a format has no form for a column.
     pub fn new(table: &TableDefinition, kafka: &KafkaTable, columns: &[Option<usize>]) -> SqlResult<Self> {
-        let (mut fields, mut sources, mut required, mut timestamp) = (vec![], vec![], vec![], None);
-        for ((_, column, data_type), source) in plan::written_columns(table).zip(columns) {
-            match &column.kind {
-                ColumnKind::Metadata { key: MetadataKey::Timestamp, .. } => timestamp = *source,
-                ColumnKind::Metadata { .. } => return Err(not_written(column)),
-                _ => {
-                    fields.push(Field::new(&column.name, data_type.clone(), true));
-                    sources.push(*source);
-                    required.push(column.is_required);
-                }
-            }
-        }
-        let schema = Arc::new(Schema::new(fields));
+        let columns = TableColumns::new(table, columns)?;
+        let schema = columns.schema.clone();
         let position = |name: &String| schema.index_of(name).ok();
-        let key_columns: Vec<usize> = kafka.key.iter().flat_map(|key| &key.fields).filter_map(position).collect();
+        let key_columns: Vec<usize> =
+            kafka.key.iter().flat_map(|key| &key.fields).filter_map(position).collect();
         let writer = |format: Format, columns: Vec<usize>| Writer::new(format, &schema, columns);
         let wrong = |what: String| SqlError::at(table.span, format!("table `{}`: {what}", table.name));
         let key = match &kafka.key {
@@ -74,7 +120,7 @@ impl RecordEncoder {
         };
         let value_columns = (0..schema.fields().len()).filter(in_value).collect();
         let value = writer(kafka.value, value_columns).map_err(wrong)?;
-        Ok(RecordEncoder { schema, sources, required, timestamp, key, value })
+        Ok(RecordEncoder { columns, key, value })
     }
 
     /// The rows with the columns of the table.
@@ -82,20 +128,7 @@ impl RecordEncoder {
     /// # Errors
     /// If a column that must not be NULL is.
     pub fn rows(&self, input: &RecordBatch) -> Result<RecordBatch> {
-        let mut columns: Vec<ArrayRef> = vec![];
-        for ((field, source), required) in self.schema.fields().iter().zip(&self.sources).zip(&self.required) {
-            let column = match source {
-                Some(source) => input.column(*source).clone(),
-                None => new_null_array(field.data_type(), input.num_rows()),
-            };
-            if *required && column.null_count() > 0 {
-                return Err(Error::Row(format!("column `{}` is NULL, and it is NOT NULL", field.name())));
-            }
-            columns.push(column);
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(input.num_rows()));
-        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
-            .map_err(|e| Error::Row(format!("the columns of the table: {e}")))
+        self.columns.rows(input)
     }
 
     /// The timestamps that rows give their records, milliseconds.
@@ -103,7 +136,7 @@ impl RecordEncoder {
     /// # Errors
     /// If the column is no time.
     pub fn timestamps(&self, input: &RecordBatch) -> Result<Option<Int64Array>> {
-        self.timestamp.map(|column| times_ms(input.column(column))).transpose()
+        self.columns.timestamp.map(|column| times_ms(input.column(column))).transpose()
     }
 
     /// Ready to write rows that [`RecordEncoder::rows`] gave.
@@ -112,7 +145,11 @@ impl RecordEncoder {
     /// If they are not of the table.
     pub fn encoder<'a>(&'a self, rows: &'a RecordBatch) -> Result<RowEncoder<'a>> {
         let key = self.key.as_ref().map(|key| key.encoder(rows)).transpose()?;
-        Ok(RowEncoder { key, value: self.value.encoder(rows)?, is_change: matches!(self.value, Writer::Debezium(_)) })
+        Ok(RowEncoder {
+            key,
+            value: self.value.encoder(rows)?,
+            is_change: matches!(self.value, Writer::Debezium(_)),
+        })
     }
 
     /// Whether values say what a row was before, so that a relation that changes can be written as it is.
@@ -133,7 +170,9 @@ impl Writer {
             (Format::Json, _) => Ok(Writer::Json(JsonWriter::new(schema, columns)?)),
             (Format::DebeziumJson, _) => Ok(Writer::Debezium(JsonWriter::new(schema, columns)?)),
             (Format::Raw, [column]) if is_raw(schema.field(*column).data_type()) => Ok(Writer::Raw(*column)),
-            (Format::Raw, _) => Err("the format 'raw' has exactly one column, of type STRING or BYTES".into()),
+            (Format::Raw, _) => {
+                Err("the format 'raw' has exactly one column, of type STRING or BYTES".into())
+            }
         }
     }
 

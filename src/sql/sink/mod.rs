@@ -13,6 +13,6 @@ mod upsert;
 pub use append::AppendSink;
 pub use blackhole::BlackholeSink;
 pub use console::{CompleteTable, ConsoleSink, ShownRows};
-pub use encode::{RecordEncoder, RowEncoder};
+pub use encode::{RecordEncoder, RowEncoder, TableColumns};
 pub use print::PrintSink;
 pub use upsert::UpsertSink;

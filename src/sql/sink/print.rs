@@ -3,7 +3,7 @@
 //! Owns the operator. Knows no terminal: what it makes is shown after the commit, at most once. Invariant: a row that another one of its key
 //! takes the place of is told as an update; one that only comes or goes, as an insertion or deletion.
 
-use super::show;
+use super::{TableColumns, show};
 use crate::{
     error::Result,
     operator::{Context, Heading, Operator, Output, Port, Printed},
@@ -22,18 +22,20 @@ pub struct PrintSink {
     prefix: Option<String>,
     /// How many of a batch are shown.
     rows_max: usize,
-    /// The columns that say which row a change is of, if rows change.
+    columns: TableColumns,
+    /// The columns of the input that say which row a change is of, if rows change.
     key: Option<(Vec<usize>, KeyFormat)>,
 }
 
 impl PrintSink {
-    /// Shows rows of these columns; `key` says which row a change is of, if rows change.
+    /// Shows these columns of rows of a schema; `key` says which row a change is of, if rows change.
     ///
     /// # Errors
     /// If a column cannot be in a key.
     pub fn new(
         prefix: Option<String>,
         rows_max: usize,
+        columns: TableColumns,
         schema: &Schema,
         key: Option<Vec<usize>>,
     ) -> Result<Self> {
@@ -41,7 +43,7 @@ impl PrintSink {
             let format = KeyFormat::new(columns.iter().map(|column| schema.field(*column).data_type()))?;
             Ok::<_, crate::Error>((columns, format))
         });
-        Ok(PrintSink { prefix, rows_max, key: key.transpose()? })
+        Ok(PrintSink { prefix, rows_max, columns, key: key.transpose()? })
     }
 
     /// What happened to each row.
@@ -80,7 +82,8 @@ impl Operator for PrintSink {
         let Payload::Rows(delta) = input.view::<Payload>() else { return Ok(()) };
         let kinds = self.kinds(delta)?;
         let mut rows = vec![];
-        for (row, line) in show::changes(&delta.rows, |row| kinds[row])?.into_iter().enumerate() {
+        let shown = self.columns.rows(&delta.rows)?;
+        for (row, line) in show::changes(&shown, |row| kinds[row])?.into_iter().enumerate() {
             let line = match &self.prefix {
                 Some(prefix) => format!("{prefix}> {line}"),
                 None => line,

@@ -91,7 +91,8 @@ mod tests {
     fn rows() -> RecordBatch {
         let words = StringArray::from(vec![Some("tea"), None, Some("a text of more than twenty characters")]);
         let counts = Int64Array::from(vec![Some(3), Some(12_345), None]);
-        RecordBatch::try_from_iter([("word", Arc::new(words) as ArrayRef), ("n", Arc::new(counts) as _)]).unwrap()
+        RecordBatch::try_from_iter([("word", Arc::new(words) as ArrayRef), ("n", Arc::new(counts) as _)])
+            .unwrap()
     }
 
     #[test]
@@ -119,6 +120,9 @@ only showing top 1 row";
     fn changes_are_as_flink_prints_them() {
         let kinds = ["+I", "-U", "+U"];
         let lines = changes(&rows(), |row| kinds[row]).unwrap();
-        assert_eq!(lines, ["+I[tea, 3]", "-U[null, 12345]", "+U[a text of more than twenty characters, null]"]);
+        assert_eq!(
+            lines,
+            ["+I[tea, 3]", "-U[null, 12345]", "+U[a text of more than twenty characters, null]"]
+        );
     }
 }

@@ -70,14 +70,12 @@ impl Operator for UpsertSink {
             let has_value = encoder.value(row, &mut value)?;
             let of_records = stamps.next_ms();
             let ms = times.as_ref().map_or(of_records, |times| times.value(row));
-            let change = match self.changes.get_mut(&key[..]) {
-                Some(change) => change,
-                None => {
-                    self.held_bytes += key.len() + size_of::<(Box<[u8]>, Change)>() + 2 * size_of::<usize>();
-                    let fresh = Change { values: vec![], newest_ms: Stamps::NONE };
-                    self.changes.entry(key.as_slice().into()).or_insert(fresh)
-                }
-            };
+            if !self.changes.contains_key(&key[..]) {
+                self.held_bytes += key.len() + size_of::<(Box<[u8]>, Change)>() + 2 * size_of::<usize>();
+                let fresh = Change { values: vec![], newest_ms: Stamps::NONE };
+                self.changes.insert(key.as_slice().into(), fresh);
+            }
+            let Some(change) = self.changes.get_mut(&key[..]) else { continue };
             self.held_bytes += value.len() + size_of::<(Option<Box<[u8]>>, i64)>();
             change.add(has_value.then_some(&value[..]), delta.weight(row), ms);
         }
@@ -95,7 +93,9 @@ impl Operator for UpsertSink {
                 (Some((value, 1)), None) => value.as_deref(),
                 _ => {
                     let key = String::from_utf8_lossy(key);
-                    return Err(Error::Row(format!("the key {key} has several rows\n  next: choose a PRIMARY KEY that tells them apart")));
+                    return Err(Error::Row(format!(
+                        "the key {key} has several rows\n  next: choose a PRIMARY KEY that tells them apart"
+                    )));
                 }
             };
             out.push_with(ms, Some(key), |bytes| {

@@ -5,7 +5,7 @@
 
 use super::{Formats, cell::RowCell, spec};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     record::{Bytes, RawChunk, RawChunkBuilder},
     state::{Backend, Store, StoreSpec, VisitPrefixed, keyspace::Keyspace, merged, staged::INLINE_BYTES},
 };
@@ -71,6 +71,11 @@ impl RowIndex {
     #[must_use]
     pub fn formats(&self) -> &Formats {
         &self.formats
+    }
+
+    /// Adds the store's name to an error of what its rows are.
+    pub fn failed(&self) -> impl Fn(Error) -> Error + '_ {
+        self.committed.failed()
     }
 
     /// Reads the committed values of keys with one multi-get, for [`RowIndex::old`] and [`RowIndex::new_value`].

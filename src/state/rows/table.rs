@@ -63,11 +63,7 @@ impl RowTable {
     ///
     /// # Errors
     /// If the database cannot be read; no key was touched then.
-    pub fn touch<'k>(
-        &mut self,
-        keys: impl IntoIterator<Item = &'k [u8]>,
-        places: &mut Vec<u32>,
-    ) -> Result {
+    pub fn touch<'k>(&mut self, keys: impl IntoIterator<Item = &'k [u8]>, places: &mut Vec<u32>) -> Result {
         let (first, places_before) = (self.staged.len(), places.len());
         for key in keys {
             let place = match self.staged.get_index_of(key) {

@@ -38,6 +38,7 @@ mod shared_state;
 mod shutdown;
 mod slow_functions;
 mod soak;
+mod sql;
 mod standby;
 mod standstill;
 mod three_brokers;

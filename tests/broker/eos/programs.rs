@@ -17,6 +17,7 @@ use tidegate::{
     config::{Args, ExchangeThrough, Topics},
     program,
     record::Data,
+    sql::{Script, SourceText},
 };
 
 #[derive(Parser)]
@@ -61,6 +62,36 @@ fn ticking() {
             ticks.to_kafka(&topics.output, Utf8, AsText);
         },
     );
+}
+
+/// Counts words by SQL, and sums up how many words there are, in a second topic.
+#[test]
+#[ignore = "a program that a test starts"]
+fn sql_word_count() {
+    if std::env::var("TIDEGATE_TEST_PROGRAM").as_deref() != Ok("sql_word_count") {
+        return;
+    }
+    let Program { args, topics } = Program::parse_from(["sql_word_count"]);
+    let (input, output) = (&topics.input, &topics.output);
+    let script = format!(
+        "CREATE TABLE lines (line STRING) WITH ('connector' = 'kafka', 'topic' = '{input}', 'format' = 'raw');
+         CREATE TABLE counts (word STRING, n STRING, PRIMARY KEY (word) NOT ENFORCED) WITH ('connector' = 'upsert-kafka',
+             'topic' = '{output}', 'key.format' = 'raw', 'value.format' = 'raw', 'value.fields-include' = 'EXCEPT_KEY');
+         CREATE TABLE totals (kind STRING, words BIGINT, n BIGINT, PRIMARY KEY (kind) NOT ENFORCED) WITH (
+             'connector' = 'upsert-kafka', 'topic' = '{output}-totals', 'format' = 'json');
+         CREATE VIEW words AS SELECT word FROM (SELECT unnest(string_to_array(line, ' ')) AS word FROM lines) WHERE word <> '';
+         CREATE VIEW counted AS SELECT word, count(*) AS n FROM words GROUP BY word;
+         EXECUTE STATEMENT SET BEGIN
+             INSERT INTO counts SELECT word, CAST(n AS STRING) FROM counted;
+             INSERT INTO totals SELECT 'all', count(*), sum(n) FROM counted;
+         END;"
+    );
+    let code = program(&args, |args| {
+        let ssc = StreamingContext::new(args.config());
+        ssc.sql(&Script::parse(SourceText::new("words.sql", script))?);
+        ssc.run()
+    });
+    end(code);
 }
 
 /// Each line as it is.

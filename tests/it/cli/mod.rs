@@ -3,6 +3,7 @@
 mod dlq;
 mod questions;
 mod reset;
+mod scripts;
 mod settings;
 
 use crate::driver::Session;

@@ -37,7 +37,10 @@ fn a_group_that_no_longer_passes_having_is_deleted() {
     );
     let row = |d: i64| format!("moves 0 | - | {{\"who\":\"ann\",\"d\":{d}}}\n");
     assert_eq!(driver.batch(&row(4)).unwrap().to_string(), "");
-    assert_eq!(driver.batch(&row(9)).unwrap().to_string(), "high | {\"who\":\"ann\"} | {\"who\":\"ann\",\"total\":13}\n");
+    assert_eq!(
+        driver.batch(&row(9)).unwrap().to_string(),
+        "high | {\"who\":\"ann\"} | {\"who\":\"ann\",\"total\":13}\n"
+    );
     assert_eq!(driver.batch(&row(-5)).unwrap().to_string(), "high | {\"who\":\"ann\"} | -\n");
 }
 
@@ -67,5 +70,33 @@ fn an_aggregate_of_an_aggregate_follows_its_changes() {
     let expected = ["sizes | {\"n\":1} | {\"n\":1,\"words\":1}", "sizes | {\"n\":2} | {\"n\":2,\"words\":1}"];
     assert_eq!(sorted(&second.to_string()), expected);
     let third = driver.batch("lines 0 | - | b\n").unwrap();
-    assert_eq!(sorted(&third.to_string()), ["sizes | {\"n\":1} | -", "sizes | {\"n\":2} | {\"n\":2,\"words\":2}"]);
+    assert_eq!(
+        sorted(&third.to_string()),
+        ["sizes | {\"n\":1} | -", "sizes | {\"n\":2} | {\"n\":2,\"words\":2}"]
+    );
+}
+
+#[test]
+fn complete_mode_prints_all_groups_as_spark_does() {
+    let mut driver = driver(
+        "CREATE TABLE lines (line STRING) WITH ('connector' = 'kafka', 'topic' = 'lines', 'format' = 'raw');
+         CREATE TABLE screen (word STRING, count BIGINT) WITH ('connector' = 'console', 'output_mode' = 'complete');
+         INSERT INTO screen SELECT word, count(*) FROM (SELECT unnest(string_to_array(line, ' ')) AS word FROM lines) GROUP BY word;",
+    );
+    let block = |rows: &[&str]| {
+        let lines =
+            ["+----+-----+", "|word|count|", "+----+-----+"].iter().chain(rows).chain(&["+----+-----+"]);
+        lines.map(|line| format!("console | {line}")).collect::<Vec<_>>()
+    };
+    let shown = |written: &str| written.lines().map(str::to_owned).collect::<Vec<_>>();
+    let sorted_block = |rows: &[&str]| {
+        let mut lines = block(rows);
+        lines.sort();
+        lines
+    };
+    let first = shown(&driver.batch("lines 0 | - | to be or not to be\n").unwrap().to_string());
+    assert_eq!(first, sorted_block(&["|  be|    2|", "| not|    1|", "|  or|    1|", "|  to|    2|"]));
+    assert_eq!(driver.batch("").unwrap().to_string(), "", "nothing changed");
+    let second = shown(&driver.batch("lines 1 | - | be\n").unwrap().to_string());
+    assert_eq!(second, sorted_block(&["|  be|    3|", "| not|    1|", "|  or|    1|", "|  to|    2|"]));
 }

@@ -59,8 +59,10 @@ fn a_view_and_a_union_and_what_the_log_says_of_a_record() {
     let written = driver.batch(&input("events", &rows)).unwrap().to_string();
     let mut lines: Vec<&str> = written.lines().collect();
     lines.sort_unstable();
-    let expected =
-        ["out | - | {\"id\":7,\"at\":0,\"kind\":\"cheap\"}", "out | - | {\"id\":8,\"at\":1,\"kind\":\"dear\"}"];
+    let expected = [
+        "out | - | {\"id\":7,\"at\":0,\"kind\":\"cheap\"}",
+        "out | - | {\"id\":8,\"at\":1,\"kind\":\"dear\"}",
+    ];
     assert_eq!(lines, expected);
 }
 
@@ -132,4 +134,18 @@ SELECT 1;",
     ] {
         assert!(told.contains(part), "`{part}` is missing:\n{told}");
     }
+}
+
+#[test]
+fn a_list_becomes_rows() {
+    let mut driver = driver(
+        "CREATE TABLE lines (line STRING, n INT) WITH ('connector' = 'kafka', 'topic' = 'lines', 'format' = 'json');
+         CREATE TABLE words (word STRING, n INT) WITH ('connector' = 'kafka', 'topic' = 'words', 'format' = 'json');
+         INSERT INTO words SELECT * FROM (SELECT unnest(string_to_array(line, ' ')) AS word, n FROM lines) WHERE word <> 'not';",
+    );
+    let rows = [r#"{"line":"to be or","n":1}"#, r#"{"n":2}"#, r#"{"line":"not to","n":3}"#];
+    let expected = [("be", 1), ("or", 1), ("to", 1), ("to", 3)];
+    let expected: String =
+        expected.iter().map(|(word, n)| format!("words | - | {{\"word\":\"{word}\",\"n\":{n}}}\n")).collect();
+    assert_eq!(driver.batch(&input("lines", &rows)).unwrap().to_string(), expected);
 }

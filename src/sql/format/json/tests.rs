@@ -1,3 +1,5 @@
+#![allow(clippy::too_many_lines, clippy::redundant_clone, reason = "tables of values")]
+
 use super::*;
 use crate::sql::{
     format::JsonWriter,

@@ -66,7 +66,7 @@ impl WindowAggregate {
         marks: Handle<Table<u8, WindowMarks>>,
         output: SchemaRef,
     ) -> Result<Self> {
-        let inner = Aggregate::new(aggregation, Takes::Partials, state, output)?;
+        let inner = Aggregate::new(aggregation, Takes::Partials, state, None, output)?;
         let time = WindowTime::new(ends, marks);
         Ok(WindowAggregate { inner, gives, time, sends_as: None, reported: None, ending: None })
     }

@@ -11,9 +11,7 @@ use crate::{
     sql::{Delta, Payload},
 };
 use arrow::{
-    array::{
-        Array, ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMillisecondArray, UInt32Array,
-    },
+    array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, TimestampMillisecondArray, UInt32Array},
     compute::take,
     datatypes::{DataType, SchemaRef, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType},
     error::ArrowError,
@@ -132,7 +130,9 @@ impl AssignWindows {
         if times.null_count() > 0 {
             let schema = delta.rows.schema();
             let name = schema.field(self.time_column).name();
-            return Err(Error::Row(format!("the event time `{name}` is NULL, so the row belongs to no window")));
+            return Err(Error::Row(format!(
+                "the event time `{name}` is NULL, so the row belongs to no window"
+            )));
         }
         let (mut from, mut starts, mut ends) = (vec![], vec![], vec![]);
         let mut of_rows = StampsBuilder::default();

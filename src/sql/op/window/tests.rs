@@ -9,7 +9,7 @@ use crate::{
         agg::{AggregateCall, AggregateFunction},
         op::{
             Aggregation, PartialAggregate,
-            testing::{Multiset, Stage, add, collect},
+            tests::driver::{Multiset, Stage, add, collect},
         },
     },
     state::{Handle, StoreId},
@@ -42,7 +42,7 @@ fn aggregation() -> Arc<Aggregation> {
         data_type: DataType::Int64,
         name: "count(*)".into(),
     };
-    Arc::new(Aggregation::new(&windowed(), vec![3, 2, 0], vec![count]).unwrap())
+    Arc::new(Aggregation::new(&windowed(), vec![3, 2, 0], vec![count], true).unwrap())
 }
 
 fn rows(of: &[(u8, i64)]) -> Chunk {
@@ -86,9 +86,10 @@ fn makers(gives: Gives) -> [Make; 3] {
 
 impl<'m> Pipeline<'m> {
     fn new(makers: &'m [Make; 3]) -> Self {
-        let specs = [aggregation().store("q"), WindowMarks::store("q")];
+        let mut specs = aggregation().stores("q").unwrap();
+        specs.push(WindowMarks::store("q"));
         let last = (0..2).map(|at| Stage::new(&*makers[2], &specs, at, 2)).collect();
-        Pipeline { first: Stage::new(&*makers[0], None, 0, 2), partial: Stage::new(&*makers[1], None, 0, 2), last }
+        Pipeline { first: Stage::new(&*makers[0], &[], 0, 2), partial: Stage::new(&*makers[1], &[], 0, 2), last }
     }
 
     /// What leaves in a batch, and the marks of both partitions behind it.

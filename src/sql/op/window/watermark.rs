@@ -13,9 +13,7 @@ use crate::{
 use arrow::{
     array::{Array, ArrayRef, AsArray, PrimitiveArray},
     compute,
-    datatypes::{
-        ArrowPrimitiveType, DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    },
+    datatypes::{ArrowPrimitiveType, DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType},
 };
 use std::sync::Arc;
 

@@ -30,7 +30,7 @@ impl AnalyzerRule for FloatsWithDecimals {
                 let changed = expr.transform_up(|expr| Ok(as_doubles(expr, &schema)))?;
                 Ok(changed.update_data(|expr| name.restore(expr)))
             })?;
-            changed.map_data(|plan| plan.recompute_schema())
+            changed.map_data(LogicalPlan::recompute_schema)
         })
         .map(|transformed| transformed.data)
     }

@@ -153,42 +153,42 @@ fn group_by_position_and_name() {
          INSERT INTO screen SELECT channel, bool_or(price > 10)::BIGINT FROM bid GROUP BY channel, 'constant';
          INSERT INTO screen SELECT channel, CAST(stddev(price) + var_pop(price) AS BIGINT) FROM bid GROUP BY channel;",
         &expect![[r#"
-              Sink counts: upper(channel) AS word, count(*) AS n (update by (upper(channel)))
-                Aggregate counts.aggregate: count(*) by (upper(channel))
-                    rows: change, key (upper(channel))
-                    state: one row per (upper(channel)), kept for ever
-                  Calc: upper(channel)
+            Sink counts: upper(channel) AS word, count(*) AS n (update by (upper(channel)))
+              Aggregate counts.aggregate: count(*) by (upper(channel))
+                  rows: change, key (upper(channel))
+                  state: one row per (upper(channel)), kept for ever
+                Calc: upper(channel)
+                    rows: only added
+                  Source bid: channel, price
+                      rows: only added
+            Sink counts: upper(channel) AS word, count(*) AS n (update by (upper(channel)))
+              Aggregate counts.aggregate-2: count(*) by (upper(channel))
+                  rows: change, key (upper(channel))
+                  state: one row per (upper(channel)), kept for ever
+                Calc: upper(channel)
+                    rows: only added
+                  Source bid: channel, price
+                      rows: only added
+            Sink screen: word, n (changes)
+              Calc: channel AS word, CAST(bool_or(price > 10) AS Int64) AS n
+                  rows: change, key (word)
+                Aggregate screen.aggregate: bool_or(price > 10) by (channel)
+                    rows: change, key (channel)
+                    state: one row per (channel), kept for ever
+                  Calc: channel, price > 10
                       rows: only added
                     Source bid: channel, price
                         rows: only added
-              Sink counts: upper(channel) AS word, count(*) AS n (update by (upper(channel)))
-                Aggregate counts.aggregate-2: count(*) by (upper(channel))
-                    rows: change, key (upper(channel))
-                    state: one row per (upper(channel)), kept for ever
-                  Calc: upper(channel)
+            Sink screen: word, n (changes)
+              Calc: channel AS word, CAST(stddev_samp(__common_expr_1) + var_pop(__common_expr_1) AS Int64) AS n
+                  rows: change, key (word)
+                Aggregate screen.aggregate-2: stddev_samp(__common_expr_1), var_pop(__common_expr_1) by (channel)
+                    rows: change, key (channel)
+                    state: one row per (channel), kept for ever
+                  Calc: CAST(price AS Float64) AS __common_expr_1, channel
                       rows: only added
                     Source bid: channel, price
                         rows: only added
-              Sink screen: word, n (changes)
-                Calc: channel AS word, CAST(bool_or(price > 10) AS Int64) AS n
-                    rows: change, key (word)
-                  Aggregate screen.aggregate: bool_or(price > 10) by (channel)
-                      rows: change, key (channel)
-                      state: one row per (channel), kept for ever
-                    Calc: channel, price > 10
-                        rows: only added
-                      Source bid: channel, price
-                          rows: only added
-              Sink screen: word, n (changes)
-                Calc: channel AS word, CAST(stddev_samp(__common_expr_1) + var_pop(__common_expr_1) AS Int64) AS n
-                    rows: change, key (word)
-                  Aggregate screen.aggregate-2: stddev_samp(__common_expr_1), var_pop(__common_expr_1) by (channel)
-                      rows: change, key (channel)
-                      state: one row per (channel), kept for ever
-                    Calc: CAST(price AS Float64) AS __common_expr_1, channel
-                        rows: only added
-                      Source bid: channel, price
-                          rows: only added
         "#]],
     );
 }

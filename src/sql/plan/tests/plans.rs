@@ -1,3 +1,4 @@
+#![allow(clippy::too_many_lines, reason = "golden texts")]
 use super::check;
 use expect_test::expect;
 
@@ -182,40 +183,40 @@ fn unions_and_distinct() {
          INSERT INTO words (word) SELECT DISTINCT channel FROM bid;
          INSERT INTO screen SELECT word, sum(n) FROM (SELECT line AS word, 1 AS n FROM lines UNION SELECT url, 2 FROM bid) GROUP BY word;",
         &expect![[r#"
-              Sink words: line AS word, Int64(1) AS n (append)
-                Union
+            Sink words: line AS word, Int64(1) AS n (append)
+              Union
+                  rows: only added
+                Calc: line, 1 AS Int64(1)
                     rows: only added
-                  Calc: line, 1 AS Int64(1)
+                  Source lines: line
                       rows: only added
-                    Source lines: line
-                        rows: only added
-                  Calc: channel AS line, price AS Int64(1) where price > 3
-                      rows: only added
-                    Source bid: price, channel, url
-                        rows: only added
-              Sink words: channel AS word, NULL AS n (append)
-                Aggregate words.aggregate: distinct by (channel)
-                    rows: only added, key (channel)
-                    state: one row per (channel), kept for ever
+                Calc: channel AS line, price AS Int64(1) where price > 3
+                    rows: only added
                   Source bid: price, channel, url
                       rows: only added
-              Sink screen: word, sum(n) AS n (changes)
-                Aggregate screen.aggregate-2: sum(n) by (word)
-                    rows: change, key (word)
-                    state: one row per (word), kept for ever
-                  Aggregate screen.aggregate: distinct by (word, n)
-                      rows: only added, key (word, n)
-                      state: one row per (word, n), kept for ever
-                    Union
+            Sink words: channel AS word, NULL AS n (append)
+              Aggregate words.aggregate: distinct by (channel)
+                  rows: only added, key (channel)
+                  state: one row per (channel), kept for ever
+                Source bid: price, channel, url
+                    rows: only added
+            Sink screen: word, sum(n) AS n (changes)
+              Aggregate screen.aggregate-2: sum(n) by (word)
+                  rows: change, key (word)
+                  state: one row per (word), kept for ever
+                Aggregate screen.aggregate: distinct by (word, n)
+                    rows: only added, key (word, n)
+                    state: one row per (word, n), kept for ever
+                  Union
+                      rows: only added
+                    Calc: line AS word, 1 AS n
                         rows: only added
-                      Calc: line AS word, 1 AS n
+                      Source lines: line
                           rows: only added
-                        Source lines: line
-                            rows: only added
-                      Calc: url AS word, 2 AS n
+                    Calc: url AS word, 2 AS n
+                        rows: only added
+                      Source bid: price, channel, url
                           rows: only added
-                        Source bid: price, channel, url
-                            rows: only added
         "#]],
     );
 }
@@ -249,26 +250,26 @@ fn one_row_for_all() {
         "INSERT INTO screen (n) SELECT count(*) FROM lines;
          INSERT INTO screen SELECT 'sum', sum(amount + 1) + sum(amount + 2) + sum(amount + 3) FROM trade EMIT CHANGES;",
         &expect![[r#"
-              Sink screen: NULL AS word, count(*) AS n (changes)
-                Aggregate screen.aggregate: count(*)
+            Sink screen: NULL AS word, count(*) AS n (changes)
+              Aggregate screen.aggregate: count(*)
+                  rows: change, one row
+                  state: one row, kept for ever
+                  one partition does all of this
+                Source lines: no columns
+                    rows: only added
+            Sink screen: word, n (changes)
+              Calc: 'sum' AS word, sum(__common_expr_1 + 1) + sum(__common_expr_1 + 2) + sum(__common_expr_1 + 3) AS n
+                  rows: change, one row
+                Aggregate screen.aggregate-2: sum(__common_expr_1 + 1), sum(__common_expr_1 + 2), sum(__common_expr_1 + 3)
                     rows: change, one row
                     state: one row, kept for ever
                     one partition does all of this
-                  Source lines: no columns
+                  Calc: __common_expr_1 + 1, __common_expr_1 + 2, __common_expr_1 + 3
                       rows: only added
-              Sink screen: word, n (changes)
-                Calc: 'sum' AS word, sum(__common_expr_1 + 1) + sum(__common_expr_1 + 2) + sum(__common_expr_1 + 3) AS n
-                    rows: change, one row
-                  Aggregate screen.aggregate-2: sum(__common_expr_1 + 1), sum(__common_expr_1 + 2), sum(__common_expr_1 + 3)
-                      rows: change, one row
-                      state: one row, kept for ever
-                      one partition does all of this
-                    Calc: __common_expr_1 + 1, __common_expr_1 + 2, __common_expr_1 + 3
+                    Calc: CAST(amount AS Int64) AS __common_expr_1
                         rows: only added
-                      Calc: CAST(amount AS Int64) AS __common_expr_1
+                      Source trade: amount
                           rows: only added
-                        Source trade: amount
-                            rows: only added
         "#]],
     );
 }

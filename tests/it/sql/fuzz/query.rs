@@ -35,7 +35,8 @@ impl Query {
         let depth = random.below(3);
         let mut relation = table();
         for _ in 0..=depth {
-            relation = if random.chance(55) { grouped(random, &relation) } else { selected(random, &relation) };
+            relation =
+                if random.chance(55) { grouped(random, &relation) } else { selected(random, &relation) };
         }
         Query { text: relation.text }
     }
@@ -73,7 +74,11 @@ fn predicate(random: &mut Random, columns: &[Column]) -> String {
         Kind::Int => {
             format!("{name} {} {}", random.of_these(&["<", ">", "=", "<>", "<=", ">="]), random.below(5))
         }
-        Kind::Text => format!("{name} {} '{}'", random.of_these(&["<", ">=", "=", "<>"]), random.of_these(&["", "a", "b"])),
+        Kind::Text => format!(
+            "{name} {} '{}'",
+            random.of_these(&["<", ">=", "=", "<>"]),
+            random.of_these(&["", "a", "b"])
+        ),
         Kind::Decimal => format!("{name} > {}", random.of_these(&["0", "1.50", "-2.25"])),
         Kind::Double => format!("{name} <= {}", random.of_these(&["0", "1.5", "-2.25"])),
         Kind::Bool => name.clone(),
@@ -94,9 +99,9 @@ fn filter(random: &mut Random, columns: &[Column]) -> String {
 fn expression(random: &mut Random, columns: &[Column]) -> (String, Kind) {
     let Column { name, kind } = &columns[usize::try_from(random.below(columns.len() as u64)).unwrap()];
     let text = match kind {
-        Kind::Int if random.chance(40) => {
-            random.of_these(&["COL + 1", "COL * 2", "abs(COL)", "COL % 3", "coalesce(COL, 0)"]).replace("COL", name)
-        }
+        Kind::Int if random.chance(40) => random
+            .of_these(&["COL + 1", "COL * 2", "abs(COL)", "COL % 3", "coalesce(COL, 0)"])
+            .replace("COL", name),
         Kind::Text if random.chance(40) => {
             random.of_these(&["upper(COL)", "COL || '-x'", "coalesce(COL, '?')"]).replace("COL", name)
         }
@@ -137,7 +142,8 @@ fn aggregate(random: &mut Random, columns: &[Column]) -> (String, Kind) {
 fn grouped(random: &mut Random, of: &Relation) -> Relation {
     let (mut list, mut keys, mut columns) = (vec![], vec![], vec![]);
     for _ in 0..random.below(3) {
-        let column = of_kind(random, &of.columns, &[Kind::Int, Kind::Text, Kind::Bool, Kind::Time, Kind::Decimal]);
+        let column =
+            of_kind(random, &of.columns, &[Kind::Int, Kind::Text, Kind::Bool, Kind::Time, Kind::Decimal]);
         let Some(Column { name, kind }) = column else { continue };
         if !keys.contains(name) {
             list.push(format!("{name} AS g{}", keys.len()));

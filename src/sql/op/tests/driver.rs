@@ -1,5 +1,7 @@
 //! Drives operators without a task: batches in, rows out, state in memory, crashes between them.
 
+#![allow(clippy::cast_precision_loss, reason = "few rows")]
+
 use crate::{
     error::Result,
     operator::{Batch, Context, Counters, EdgeId, Emitter, NodeId, Operator, Output, Port, Target, Upstream},
@@ -11,7 +13,7 @@ use arrow::util::display::array_value_to_string;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// One operator on one state partition, with its store in memory if it has one.
-pub(super) struct Stage<'m> {
+pub(in crate::sql) struct Stage<'m> {
     make: &'m dyn Fn() -> Box<dyn Operator>,
     operator: Box<dyn Operator>,
     pub backend: Arc<dyn Backend>,
@@ -24,17 +26,16 @@ pub(super) struct Stage<'m> {
 }
 
 impl<'m> Stage<'m> {
-    pub fn new<'s>(
+    pub fn new(
         make: &'m dyn Fn() -> Box<dyn Operator>,
-        specs: impl IntoIterator<Item = &'s StoreSpec>,
+        specs: &[StoreSpec],
         partition: u32,
         partitions: u32,
     ) -> Self {
-        let specs: Vec<&StoreSpec> = specs.into_iter().collect();
         let names: Vec<String> = specs.iter().map(|spec| spec.name.clone()).collect();
         let backend = MemoryStorage::default().open(Partition(partition), &names).unwrap().backend;
         let open = |spec: &StoreSpec| (spec.open)(&spec.name, Arc::clone(&backend), &spec.formats);
-        let stores = Stores(specs.into_iter().map(open).collect());
+        let stores = Stores(specs.iter().map(open).collect());
         let batch = Batch::new(BatchId(1), BatchTime(0));
         let (operator, partition) = (make(), Partition(partition));
         Stage { make, operator, backend, stores, partition, partitions, batch, late: 0 }
@@ -104,17 +105,17 @@ impl<'m> Stage<'m> {
 }
 
 /// Rows as text, each with its weight.
-pub(super) type Multiset = BTreeMap<Vec<String>, i64>;
+pub(in crate::sql) type Multiset = BTreeMap<Vec<String>, i64>;
 
 /// Adds the rows of a chunk; those that cancel out disappear.
-pub(super) fn collect(chunk: &Chunk, into: &mut Multiset) {
+pub(in crate::sql) fn collect(chunk: &Chunk, into: &mut Multiset) {
     let Payload::Rows(delta) = chunk.view::<Payload>() else { panic!("rows") };
     for row in 0..delta.rows.num_rows() {
         add(into, texts(delta, row), delta.weight(row));
     }
 }
 
-pub(super) fn add(rows: &mut Multiset, row: Vec<String>, weight: i64) {
+pub(in crate::sql) fn add(rows: &mut Multiset, row: Vec<String>, weight: i64) {
     let sum = rows.entry(row.clone()).or_default();
     *sum += weight;
     if *sum == 0 {
@@ -123,7 +124,7 @@ pub(super) fn add(rows: &mut Multiset, row: Vec<String>, weight: i64) {
 }
 
 /// The cells of a row as text; `-` = NULL, doubles to six digits behind the point.
-pub(super) fn texts(delta: &Delta, row: usize) -> Vec<String> {
+pub(in crate::sql) fn texts(delta: &Delta, row: usize) -> Vec<String> {
     let cell = |column: &arrow::array::ArrayRef| {
         if column.is_null(row) {
             return "-".to_owned();
@@ -138,6 +139,6 @@ pub(super) fn texts(delta: &Delta, row: usize) -> Vec<String> {
 }
 
 /// How a double is shown: a little above it, so that one which is exactly between two others is rounded like its neighbours.
-pub(super) fn float(number: f64) -> String {
+pub(in crate::sql) fn float(number: f64) -> String {
     format!("{:.6}", number + 3.1e-8)
 }
