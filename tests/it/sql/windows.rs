@@ -18,13 +18,25 @@ fn script(sink: &str, query: &str) -> String {
 }
 
 const APPEND: &str = "f BIGINT, t BIGINT, k STRING, n BIGINT, s BIGINT) WITH ('connector' = 'kafka', 'topic' = 'out', 'format' = 'json'";
-const UPSERT: &str = "f BIGINT, t BIGINT, k STRING, n BIGINT, s BIGINT, PRIMARY KEY (f, t, k) NOT ENFORCED) WITH ('connector' = 'upsert-kafka', 'topic' = 'out', 'format' = 'json'";
+const UPSERT: &str = "f TIMESTAMP(3), t TIMESTAMP(3), k STRING, n BIGINT, s BIGINT, PRIMARY KEY (f, t, k) NOT ENFORCED) WITH ('connector' = 'upsert-kafka', 'topic' = 'out', 'format' = 'json'";
 
 /// The counts and sums of each key and window of `windows`.
 fn counts(windows: &str) -> String {
     format!(
         "SELECT CAST(window_start AS BIGINT), CAST(window_end AS BIGINT), k, count(*), sum(v) FROM TABLE({windows}) GROUP BY window_start, window_end, k"
     )
+}
+
+/// The same, with each change of them.
+fn changes(windows: &str) -> String {
+    format!(
+        "SELECT window_start, window_end, k, count(*), sum(v) FROM TABLE({windows}) GROUP BY window_start, window_end, k EMIT CHANGES"
+    )
+}
+
+/// A script of both kinds, and whether rows leave when their window closes.
+fn both(windows: &str) -> [(String, bool); 2] {
+    [(script(APPEND, &counts(windows)), true), (script(UPSERT, &changes(windows)), false)]
 }
 
 const TUMBLE: &str = "TUMBLE(TABLE bid, DESCRIPTOR(ts), INTERVAL '0.010' SECOND)";
@@ -45,8 +57,10 @@ fn every_way(script: &str, input: &str, expected: &Expect) {
     expected.assert_eq(&run_every_way(|ssc: &StreamingContext| ssc.sql(&script), input));
 }
 
+/// The rows, without the timestamps of records.
 fn sorted(written: &impl ToString) -> Vec<String> {
-    let mut lines: Vec<String> = written.to_string().lines().map(str::to_owned).collect();
+    let bare = |row: &str| row.split(" | @").next().unwrap_or(row).to_owned();
+    let mut lines: Vec<String> = written.to_string().lines().map(bare).collect();
     lines.sort();
     lines
 }
@@ -64,14 +78,43 @@ fn three_batches() -> String {
 
 #[test]
 fn a_window_leaves_once_when_the_watermark_has_passed_its_end() {
-    every_way(&script(APPEND, &counts(TUMBLE)), &three_batches(), &expect![[r#""#]]);
-    every_way(&script(APPEND, &counts(HOP)), &three_batches(), &expect![[r#""#]]);
-    every_way(&script(APPEND, &counts(CUMULATE)), &three_batches(), &expect![[r#""#]]);
+    every_way(&script(APPEND, &counts(TUMBLE)), &three_batches(), &expect![[r#"
+        ---
+        out | - | {"f":0,"t":10,"k":"a","n":2,"s":3} | @9
+        out | - | {"f":0,"t":10,"k":"b","n":1,"s":16} | @9
+        ---
+        out | - | {"f":10,"t":20,"k":"a","n":1,"s":8} | @19
+        out | - | {"f":10,"t":20,"k":"b","n":1,"s":4} | @19
+        out | - | {"f":20,"t":30,"k":"tick","n":3,"s":0} | @29
+    "#]]);
+    every_way(&script(APPEND, &counts(HOP)), &three_batches(), &expect![[r#"
+        ---
+        out | - | {"f":-10,"t":10,"k":"a","n":2,"s":3} | @9
+        out | - | {"f":-10,"t":10,"k":"b","n":1,"s":16} | @9
+        ---
+        out | - | {"f":0,"t":20,"k":"a","n":3,"s":11} | @19
+        out | - | {"f":0,"t":20,"k":"b","n":2,"s":20} | @19
+        out | - | {"f":10,"t":30,"k":"a","n":1,"s":8} | @29
+        out | - | {"f":10,"t":30,"k":"b","n":1,"s":4} | @29
+        out | - | {"f":10,"t":30,"k":"tick","n":3,"s":0} | @29
+        out | - | {"f":20,"t":40,"k":"tick","n":3,"s":0} | @39
+    "#]]);
+    every_way(&script(APPEND, &counts(CUMULATE)), &three_batches(), &expect![[r#"
+        ---
+        out | - | {"f":0,"t":10,"k":"a","n":2,"s":3} | @9
+        out | - | {"f":0,"t":10,"k":"b","n":1,"s":16} | @9
+        ---
+        out | - | {"f":0,"t":20,"k":"a","n":3,"s":11} | @19
+        out | - | {"f":0,"t":20,"k":"b","n":2,"s":20} | @19
+        out | - | {"f":0,"t":30,"k":"a","n":3,"s":11} | @29
+        out | - | {"f":0,"t":30,"k":"b","n":2,"s":20} | @29
+        out | - | {"f":0,"t":30,"k":"tick","n":3,"s":0} | @29
+    "#]]);
 }
 
 #[test]
 fn with_changes_a_window_leaves_at_each_batch_that_changes_it_and_is_not_taken_back() {
-    let changes = |windows: &str| script(UPSERT, &(counts(windows) + " EMIT CHANGES"));
+    let changes = |windows: &str| script(UPSERT, &changes(windows));
     every_way(&changes(TUMBLE), &three_batches(), &expect![[r#""#]]);
     every_way(&changes(HOP), &three_batches(), &expect![[r#""#]]);
     every_way(&changes(CUMULATE), &three_batches(), &expect![[r#""#]]);
@@ -80,29 +123,28 @@ fn with_changes_a_window_leaves_at_each_batch_that_changes_it_and_is_not_taken_b
 #[test]
 fn late_rows_are_left_out_and_counted_also_after_a_restart() {
     for settings in ways() {
-        for (sink, emit) in [(APPEND, ""), (UPSERT, " EMIT CHANGES")] {
-            let mut driver = driver_with(settings, &script(sink, &(counts(TUMBLE) + emit)));
+        for (script, _) in both(TUMBLE) {
+            let mut driver = driver_with(settings, &script);
             driver.batch(&(all_at(25) + &row(0, "a", 1, 12))).unwrap();
             assert_eq!(late(&driver), 0, "in the batch that moves the watermark nothing is late yet");
-            let second = driver.batch(&(row(0, "a", 1, 9) + &row(1, "a", 1, 11) + &row(2, "a", 1, 22))).unwrap();
-            let is_told = settings.between != tidegate::testing::Between::CrashAfterCommit;
-            if is_told {
+            let late_rows = row(0, "a", 777, 9) + &row(1, "a", 777, 11);
+            let mut written = driver.batch(&(late_rows + &row(2, "a", 2, 22))).unwrap().to_string();
+            if settings.between != tidegate::testing::Between::CrashAfterCommit {
                 assert_eq!(late(&driver), 2, "{settings:?}"); // a process that died reported nothing
             }
-            assert!(!second.to_string().contains("\"t\":10"), "{second}");
             driver.restart_without_state();
-            let third = driver.batch(&(row(0, "a", 1, 19) + &all_at(35))).unwrap().to_string();
-            assert!(third.contains(r#"{"f":20,"t":30,"k":"#), "{third}");
-            assert!(!third.contains(r#""t":20"#), "{third}");
+            written += &driver.batch(&(row(0, "a", 777, 19) + &all_at(35))).unwrap().to_string();
+            assert!(written.contains(r#""k":"a","n":1,"s":2"#), "{settings:?}: {written}");
+            assert!(!written.contains("77"), "{settings:?}: {written}");
         }
     }
 }
 
 #[test]
 fn what_is_closed_is_deleted_from_state() {
-    for (sink, emit) in [(APPEND, ""), (UPSERT, " EMIT CHANGES")] {
+    for (script, is_final) in both(TUMBLE) {
         let settings = Settings { state_partitions: 1, ..Settings::default() };
-        let mut driver = driver_with(settings, &script(sink, &(counts(TUMBLE) + emit)));
+        let mut driver = driver_with(settings, &script);
         let tombstones = |driver: &mut Driver<'_>| {
             let rows = driver.new_rows("app-changelog").unwrap();
             rows.iter().filter(|row| row.ends_with("| -")).count()
@@ -111,10 +153,10 @@ fn what_is_closed_is_deleted_from_state() {
         driver.batch(&many).unwrap();
         assert_eq!(tombstones(&mut driver), 0);
         let written = driver.batch(&all_at(15)).unwrap();
-        assert_eq!(written.rows().count(), if emit.is_empty() { 5_000 } else { 1 }, "{emit}");
-        assert_eq!(tombstones(&mut driver), 5_000, "{emit}");
+        assert_eq!(written.rows().count(), if is_final { 5_000 } else { 1 }, "{script}");
+        assert_eq!(tombstones(&mut driver), 5_000, "{script}");
         driver.batch(&all_at(45)).unwrap();
-        assert_eq!(tombstones(&mut driver), 1, "{emit}");
+        assert_eq!(tombstones(&mut driver), 1, "{script}");
     }
 }
 
@@ -128,8 +170,14 @@ fn a_crash_changes_nothing() {
             rows.extend(sorted(&driver.batch(batch).unwrap()));
         }
         assert_eq!(driver.crashes(), 3);
-        let written = rows.iter().map(|row| row.clone() + "\n").collect::<String>();
-        expect![[r#""#]].assert_eq(&written);
+        let expected = [
+            r#"out | - | {"f":0,"t":10,"k":"a","n":2,"s":3}"#,
+            r#"out | - | {"f":0,"t":10,"k":"b","n":1,"s":16}"#,
+            r#"out | - | {"f":10,"t":20,"k":"a","n":1,"s":8}"#,
+            r#"out | - | {"f":10,"t":20,"k":"b","n":1,"s":4}"#,
+            r#"out | - | {"f":20,"t":30,"k":"tick","n":3,"s":0}"#,
+        ];
+        assert_eq!(rows, expected);
     }
 }
 
@@ -180,13 +228,25 @@ fn windows_of_windows_close_behind_them() {
             SELECT window_start, window_end, k, count(*) AS n FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(ts), INTERVAL '0.010' SECOND))
             GROUP BY window_start, window_end, k)
         GROUP BY window_start, window_end";
-    every_way(&script(APPEND, nested), &three_batches(), &expect![[r#""#]]);
+    every_way(&script(APPEND, nested), &three_batches(), &expect![[r#"
+        ---
+        out | - | {"f":0,"t":10,"k":"all","n":2,"s":2} | @9
+        ---
+        out | - | {"f":10,"t":20,"k":"all","n":1,"s":2} | @19
+        out | - | {"f":20,"t":30,"k":"all","n":3,"s":1} | @29
+    "#]]);
     let cascade = "SELECT CAST(window_start AS BIGINT), CAST(window_end AS BIGINT), k, count(*), sum(n)
         FROM TABLE(TUMBLE((SELECT k, window_time AS rowtime, count(*) AS n FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(ts), INTERVAL '0.010' SECOND))
                 GROUP BY window_start, window_end, window_time, k),
             DESCRIPTOR(rowtime), INTERVAL '0.020' SECOND))
         GROUP BY window_start, window_end, k";
-    every_way(&script(APPEND, cascade), &three_batches(), &expect![[r#""#]]);
+    every_way(&script(APPEND, cascade), &three_batches(), &expect![[r#"
+        ---
+        ---
+        out | - | {"f":0,"t":20,"k":"a","n":2,"s":3} | @19
+        out | - | {"f":0,"t":20,"k":"b","n":2,"s":2} | @19
+        out | - | {"f":20,"t":40,"k":"tick","n":1,"s":3} | @39
+    "#]]);
 }
 
 #[test]
@@ -194,7 +254,21 @@ fn arguments_have_names_too_and_filters_stay_above_windows() {
     let named = counts(
         "TUMBLE(DATA => TABLE bid, TIMECOL => DESCRIPTOR(ts), SIZE => INTERVAL '0.010' SECOND, OFFSET => INTERVAL '0.003' SECOND)",
     );
-    every_way(&script(APPEND, &named), &three_batches(), &expect![[r#""#]]);
+    every_way(&script(APPEND, &named), &three_batches(), &expect![[r#"
+        ---
+        out | - | {"f":3,"t":13,"k":"a","n":3,"s":11} | @12
+        out | - | {"f":3,"t":13,"k":"b","n":1,"s":16} | @12
+        ---
+        out | - | {"f":13,"t":23,"k":"b","n":1,"s":4} | @22
+        out | - | {"f":13,"t":23,"k":"tick","n":3,"s":0} | @22
+    "#]]);
     let plain = "SELECT CAST(window_start AS BIGINT), CAST(window_end AS BIGINT), k, v, 0 FROM HOP(bid, ts, INTERVAL '0.010' SECOND, INTERVAL '0.020' SECOND) WHERE k = 'a' AND window_end > TIMESTAMP '1970-01-01 00:00:00.010'";
-    every_way(&script(APPEND, plain), &three_batches(), &expect![[r#""#]]);
+    every_way(&script(APPEND, plain), &three_batches(), &expect![[r#"
+        out | - | {"f":0,"t":20,"k":"a","n":1,"s":0}
+        out | - | {"f":0,"t":20,"k":"a","n":2,"s":0}
+        ---
+        out | - | {"f":0,"t":20,"k":"a","n":8,"s":0}
+        out | - | {"f":10,"t":30,"k":"a","n":8,"s":0}
+        ---
+    "#]]);
 }
