@@ -20,11 +20,13 @@ pub mod stream_plan;
 #[cfg(test)]
 mod tests;
 mod types;
+mod windows;
 
 pub use explain::{all_sinks, explain, stream_plan as explain_stream_plan};
 
 pub(super) use sink::written_columns;
 pub(super) use types::SqlTypes;
+pub(super) use windows::WindowsPlanner;
 
 use self::{
     lower::Lower,
@@ -32,6 +34,7 @@ use self::{
     place::place_of_query,
     stream_plan::{StreamNodeId, StreamPlan},
 };
+use crate::operator::Gives;
 use super::{
     SqlError, SqlResult, TableDefinition,
     catalog::{Catalog, TableScanSource},
@@ -193,8 +196,13 @@ impl Planner {
         let logical = sink::with_target_types(&table, &targets, &insert.query, logical)?;
         let logical = self.optimized(&insert.query, logical)?;
         let mut longer = plan.clone();
-        let mut lower =
-            Lower { plan: &mut longer, name: &insert.table, query: &insert.query, catalog: &self.catalog };
+        let mut lower = Lower {
+            plan: &mut longer,
+            name: &insert.table,
+            query: &insert.query,
+            catalog: &self.catalog,
+            gives: sink::gives(&table, insert),
+        };
         let relation = lower.lower(&logical)?;
         let root = sink::add_sink(&mut lower, &table, &targets, insert, &relation)?;
         *plan = longer;
@@ -209,7 +217,7 @@ impl Planner {
         let logical = self.analyzed(query)?;
         let logical = self.optimized(query, logical)?;
         let mut longer = plan.clone();
-        let mut lower = Lower { plan: &mut longer, name: "query", query, catalog: &self.catalog };
+        let mut lower = Lower { plan: &mut longer, name: "query", query, catalog: &self.catalog, gives: Gives::Finals };
         let relation = lower.lower(&logical)?;
         let root = lower.exact(&relation);
         *plan = longer;
