@@ -74,6 +74,8 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     vec![
         Arc::new(OptimizeUnions::new()),
         Arc::new(SimplifyExpressions::new()),
+        // Before filters are pushed down: a condition that is never true would pass an aggregate without keys, which then has its row.
+        Arc::new(EliminateFilter::new()),
         Arc::new(ReplaceDistinctWithAggregate::new()),
         Arc::new(EliminateDuplicatedExpr::new()),
         Arc::new(PushDownFilter::new()),
