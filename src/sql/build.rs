@@ -9,8 +9,8 @@ use super::{
     connector::{Connector, Format, Generator, KafkaTable, idle_timeout_ms},
     format::{RecordColumn, RecordDecoder, RecordFormat},
     op::{
-        Aggregate, Aggregation, AssignWindows, ByColumns, Calc, CalcPlan, PartialAggregate, Takes, Union, Unnest,
-        Watermark, WindowAggregate, WindowMarks,
+        Aggregate, Aggregation, AssignWindows, ByColumns, Calc, CalcPlan, PartialAggregate, Takes, Union,
+        Unnest, Watermark, WindowAggregate, WindowMarks,
     },
     plan::stream_plan::{ClosingWindows, OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
     rows::{KeyFormat, RowFormat, RowsFormat},
@@ -74,8 +74,9 @@ impl Builder<'_> {
             }
             StreamOperator::AssignWindows { windows, time_column } => {
                 let (windows, time_column, schema) = (*windows, *time_column, node.schema.clone());
-                let factory: Factory =
-                    Arc::new(move |_| Box::new(AssignWindows { windows, time_column, schema: schema.clone() }));
+                let factory: Factory = Arc::new(move |_| {
+                    Box::new(AssignWindows { windows, time_column, schema: schema.clone() })
+                });
                 self.add(&operation, "windows", node, Role::Operator(factory))
             }
             StreamOperator::Unnest { list, columns, keeps_null } => {
@@ -184,14 +185,16 @@ impl Builder<'_> {
         if !self.plan.feeds_windows(id) {
             return Ok(source);
         }
-        let limits = EventLimits { future_guard_ms: FUTURE_GUARD_MS, idle_timeout_ms: idle_timeout_ms(table)? };
+        let limits =
+            EventLimits { future_guard_ms: FUTURE_GUARD_MS, idle_timeout_ms: idle_timeout_ms(table)? };
         let (name, delay_ms): (Arc<str>, _) = (table.name.as_str().into(), watermark.delay_ms);
         let factory: Factory =
             Arc::new(move |_| Box::new(Watermark::new(name.clone(), column, delay_ms, limits)));
         let path = self.topology.node(source).path.clone();
         let role = Role::Operator(factory);
         let layout = self.topology.node(source).layout;
-        let added = Node::new(operation, "watermark", path, role).reading([source]).in_formats([format(node)?]);
+        let added =
+            Node::new(operation, "watermark", path, role).reading([source]).in_formats([format(node)?]);
         Ok(self.topology.add(added.laid(layout)))
     }
 

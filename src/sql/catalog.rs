@@ -41,7 +41,12 @@ impl Catalog {
     pub fn new() -> Self {
         let mut options = ConfigOptions::new();
         options.execution.time_zone = Some("UTC".to_owned());
-        Catalog { relations: BTreeMap::new(), functions: Functions::new(), relation_planners: [Arc::new(super::plan::WindowsPlanner)], options }
+        Catalog {
+            relations: BTreeMap::new(),
+            functions: Functions::new(),
+            relation_planners: [Arc::new(super::plan::WindowsPlanner)],
+            options,
+        }
     }
 
     /// A table by its name.

@@ -2,9 +2,9 @@
 //!
 //! Owns how plans are shown. Decides nothing. Invariant: the same plan gives the same text, on every machine.
 
+use super::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan};
 use super::windows::{length, windows_text};
 use crate::operator::Gives;
-use super::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan};
 use crate::sql::agg::AggregateFunction;
 use arrow::{
     datatypes::{DataType, SchemaRef},
@@ -133,7 +133,8 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
 fn watermark(plan: &StreamPlan, id: StreamNodeId) -> Option<String> {
     let StreamOperator::Source { table, .. } = &plan.nodes[id.0].operator else { return None };
     let watermark = table.watermark.as_ref().filter(|_| plan.feeds_windows(id))?;
-    let delay = if watermark.delay_ms == 0 { String::new() } else { format!(" - {}", length(watermark.delay_ms)) };
+    let delay =
+        if watermark.delay_ms == 0 { String::new() } else { format!(" - {}", length(watermark.delay_ms)) };
     Some(format!("watermark: {}{delay}, of the slowest partition", watermark.column))
 }
 
@@ -175,10 +176,7 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
             facts.push("state: one row, kept for ever".to_owned());
             facts.push("one partition does all of this".to_owned());
         } else {
-            facts.push(format!(
-                "state: one row per {}, {kept}",
-                first_columns(&node.schema, keys.len())
-            ));
+            facts.push(format!("state: one row per {}, {kept}", first_columns(&node.schema, keys.len())));
         }
         for values in distinct {
             facts.push(format!("state: one row per group and value of {values}, {kept}"));

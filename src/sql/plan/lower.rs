@@ -82,10 +82,12 @@ impl Lower<'_> {
             LogicalPlan::Projection(projection) => self.projection(projection),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Union(union) => self.union(union),
-            LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<WindowsNode>() {
-                Some(windows) => self.windows(windows),
-                None => Err(self.refused("a part of this query has no streaming operator")),
-            },
+            LogicalPlan::Extension(extension) => {
+                match extension.node.as_any().downcast_ref::<WindowsNode>() {
+                    Some(windows) => self.windows(windows),
+                    None => Err(self.refused("a part of this query has no streaming operator")),
+                }
+            }
             LogicalPlan::Join(_) => Err(self.refused("joins are not supported yet")),
             LogicalPlan::Sort(_) => Err(self.refused("ORDER BY over rows that never end")),
             LogicalPlan::Limit(_) => Err(self.refused("LIMIT is not supported")),
@@ -266,9 +268,9 @@ impl Lower<'_> {
                 .as_ref()
                 .and_then(|key| key.iter().map(|&column| output_of(column)).collect()),
             time_column: before.time_column.and_then(output_of),
-            window_end: before.window_end.and_then(|end| {
-                Some(WindowEnd { column: output_of(end.column)?, ends: end.ends })
-            }),
+            window_end: before
+                .window_end
+                .and_then(|end| Some(WindowEnd { column: output_of(end.column)?, ends: end.ends })),
         };
         if let Some(operator) = self.fused(input, &columns) {
             let node = &mut self.plan.nodes[input.node.0];
@@ -348,8 +350,7 @@ impl Lower<'_> {
             unique_key: None,
             time_column: first_time
                 .filter(|time| properties.iter().all(|input| input.time_column == Some(*time))),
-            window_end: first_end
-                .filter(|end| properties.iter().all(|input| input.window_end == Some(*end))),
+            window_end: first_end.filter(|end| properties.iter().all(|input| input.window_end == Some(*end))),
         };
         let fields = union
             .schema

@@ -36,13 +36,13 @@ use self::{
     place::place_of_query,
     stream_plan::{StreamNodeId, StreamPlan},
 };
-use crate::operator::Gives;
 use super::{
     SqlError, SqlResult, TableDefinition,
     catalog::{Catalog, TableScanSource},
     parse::{CreateTable, CreateView, Drop, Insert, OnExisting},
     schema::ColumnKind,
 };
+use crate::operator::Gives;
 use datafusion_common::Column as PlanColumn;
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion_sql::sqlparser::ast::Query;
@@ -219,7 +219,8 @@ impl Planner {
         let logical = self.analyzed(query)?;
         let logical = self.optimized(query, logical)?;
         let mut longer = plan.clone();
-        let mut lower = Lower { plan: &mut longer, name: "query", query, catalog: &self.catalog, gives: Gives::Finals };
+        let mut lower =
+            Lower { plan: &mut longer, name: "query", query, catalog: &self.catalog, gives: Gives::Finals };
         let relation = lower.lower(&logical)?;
         let root = lower.exact(&relation);
         *plan = longer;

@@ -427,7 +427,8 @@ fn open_windows(plan: &StreamPlan, node: StreamNodeId) -> Option<(String, String
                     let input = &plan.nodes[before.inputs.first()?.0];
                     let time = input.schema.field(*time_column).name();
                     let why = format!("`{time}` has no watermark, so a window never closes");
-                    let next = format!("add WATERMARK FOR {time} AS {time} - INTERVAL '5' SECOND to its table");
+                    let next =
+                        format!("add WATERMARK FOR {time} AS {time} - INTERVAL '5' SECOND to its table");
                     return Some((why, next));
                 }
                 StreamOperator::Calc { .. } => at = *before.inputs.first()?,

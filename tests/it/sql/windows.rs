@@ -41,7 +41,8 @@ fn both(windows: &str) -> [(String, bool); 2] {
 
 const TUMBLE: &str = "TUMBLE(TABLE bid, DESCRIPTOR(ts), INTERVAL '0.010' SECOND)";
 const HOP: &str = "HOP(TABLE bid, DESCRIPTOR(ts), INTERVAL '0.010' SECOND, INTERVAL '0.020' SECOND)";
-const CUMULATE: &str = "CUMULATE(TABLE bid, DESCRIPTOR(ts), INTERVAL '0.010' SECOND, INTERVAL '0.030' SECOND)";
+const CUMULATE: &str =
+    "CUMULATE(TABLE bid, DESCRIPTOR(ts), INTERVAL '0.010' SECOND, INTERVAL '0.030' SECOND)";
 
 fn row(partition: u32, k: &str, v: i64, ts: i64) -> String {
     format!("in {partition} | - | {{\"k\":\"{k}\",\"v\":{v},\"ts\":{ts}}}\n")
@@ -78,7 +79,10 @@ fn three_batches() -> String {
 
 #[test]
 fn a_window_leaves_once_when_the_watermark_has_passed_its_end() {
-    every_way(&script(APPEND, &counts(TUMBLE)), &three_batches(), &expect![[r#"
+    every_way(
+        &script(APPEND, &counts(TUMBLE)),
+        &three_batches(),
+        &expect![[r#"
         ---
         out | - | {"f":0,"t":10,"k":"a","n":2,"s":3} | @9
         out | - | {"f":0,"t":10,"k":"b","n":1,"s":16} | @9
@@ -86,8 +90,12 @@ fn a_window_leaves_once_when_the_watermark_has_passed_its_end() {
         out | - | {"f":10,"t":20,"k":"a","n":1,"s":8} | @19
         out | - | {"f":10,"t":20,"k":"b","n":1,"s":4} | @19
         out | - | {"f":20,"t":30,"k":"tick","n":3,"s":0} | @29
-    "#]]);
-    every_way(&script(APPEND, &counts(HOP)), &three_batches(), &expect![[r#"
+    "#]],
+    );
+    every_way(
+        &script(APPEND, &counts(HOP)),
+        &three_batches(),
+        &expect![[r#"
         ---
         out | - | {"f":-10,"t":10,"k":"a","n":2,"s":3} | @9
         out | - | {"f":-10,"t":10,"k":"b","n":1,"s":16} | @9
@@ -98,8 +106,12 @@ fn a_window_leaves_once_when_the_watermark_has_passed_its_end() {
         out | - | {"f":10,"t":30,"k":"b","n":1,"s":4} | @29
         out | - | {"f":10,"t":30,"k":"tick","n":3,"s":0} | @29
         out | - | {"f":20,"t":40,"k":"tick","n":3,"s":0} | @39
-    "#]]);
-    every_way(&script(APPEND, &counts(CUMULATE)), &three_batches(), &expect![[r#"
+    "#]],
+    );
+    every_way(
+        &script(APPEND, &counts(CUMULATE)),
+        &three_batches(),
+        &expect![[r#"
         ---
         out | - | {"f":0,"t":10,"k":"a","n":2,"s":3} | @9
         out | - | {"f":0,"t":10,"k":"b","n":1,"s":16} | @9
@@ -109,7 +121,8 @@ fn a_window_leaves_once_when_the_watermark_has_passed_its_end() {
         out | - | {"f":0,"t":30,"k":"a","n":3,"s":11} | @29
         out | - | {"f":0,"t":30,"k":"b","n":2,"s":20} | @29
         out | - | {"f":0,"t":30,"k":"tick","n":3,"s":0} | @29
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -217,7 +230,10 @@ fn a_partition_without_rows_holds_windows_back_until_it_is_idle() {
         assert!(batches < 20);
     };
     assert!((5..9).contains(&batches), "idle after 5 s: {batches}");
-    let expected = [r#"out | - | {"f":0,"t":10,"k":"a","n":1,"s":1}"#, r#"out | - | {"f":0,"t":10,"k":"b","n":1,"s":1}"#];
+    let expected = [
+        r#"out | - | {"f":0,"t":10,"k":"a","n":1,"s":1}"#,
+        r#"out | - | {"f":0,"t":10,"k":"b","n":1,"s":1}"#,
+    ];
     assert_eq!(sorted(&rows), expected);
 }
 
@@ -228,25 +244,33 @@ fn windows_of_windows_close_behind_them() {
             SELECT window_start, window_end, k, count(*) AS n FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(ts), INTERVAL '0.010' SECOND))
             GROUP BY window_start, window_end, k)
         GROUP BY window_start, window_end";
-    every_way(&script(APPEND, nested), &three_batches(), &expect![[r#"
+    every_way(
+        &script(APPEND, nested),
+        &three_batches(),
+        &expect![[r#"
         ---
         out | - | {"f":0,"t":10,"k":"all","n":2,"s":2} | @9
         ---
         out | - | {"f":10,"t":20,"k":"all","n":1,"s":2} | @19
         out | - | {"f":20,"t":30,"k":"all","n":3,"s":1} | @29
-    "#]]);
+    "#]],
+    );
     let cascade = "SELECT CAST(window_start AS BIGINT), CAST(window_end AS BIGINT), k, count(*), sum(n)
         FROM TABLE(TUMBLE((SELECT k, window_time AS rowtime, count(*) AS n FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(ts), INTERVAL '0.010' SECOND))
                 GROUP BY window_start, window_end, window_time, k),
             DESCRIPTOR(rowtime), INTERVAL '0.020' SECOND))
         GROUP BY window_start, window_end, k";
-    every_way(&script(APPEND, cascade), &three_batches(), &expect![[r#"
+    every_way(
+        &script(APPEND, cascade),
+        &three_batches(),
+        &expect![[r#"
         ---
         ---
         out | - | {"f":0,"t":20,"k":"a","n":2,"s":3} | @19
         out | - | {"f":0,"t":20,"k":"b","n":2,"s":2} | @19
         out | - | {"f":20,"t":40,"k":"tick","n":1,"s":3} | @39
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -254,21 +278,29 @@ fn arguments_have_names_too_and_filters_stay_above_windows() {
     let named = counts(
         "TUMBLE(DATA => TABLE bid, TIMECOL => DESCRIPTOR(ts), SIZE => INTERVAL '0.010' SECOND, OFFSET => INTERVAL '0.003' SECOND)",
     );
-    every_way(&script(APPEND, &named), &three_batches(), &expect![[r#"
+    every_way(
+        &script(APPEND, &named),
+        &three_batches(),
+        &expect![[r#"
         ---
         out | - | {"f":3,"t":13,"k":"a","n":3,"s":11} | @12
         out | - | {"f":3,"t":13,"k":"b","n":1,"s":16} | @12
         ---
         out | - | {"f":13,"t":23,"k":"b","n":1,"s":4} | @22
         out | - | {"f":13,"t":23,"k":"tick","n":3,"s":0} | @22
-    "#]]);
+    "#]],
+    );
     let plain = "SELECT CAST(window_start AS BIGINT), CAST(window_end AS BIGINT), k, v, 0 FROM HOP(bid, ts, INTERVAL '0.010' SECOND, INTERVAL '0.020' SECOND) WHERE k = 'a' AND window_end > TIMESTAMP '1970-01-01 00:00:00.010'";
-    every_way(&script(APPEND, plain), &three_batches(), &expect![[r#"
+    every_way(
+        &script(APPEND, plain),
+        &three_batches(),
+        &expect![[r#"
         out | - | {"f":0,"t":20,"k":"a","n":1,"s":0}
         out | - | {"f":0,"t":20,"k":"a","n":2,"s":0}
         ---
         out | - | {"f":0,"t":20,"k":"a","n":8,"s":0}
         out | - | {"f":10,"t":30,"k":"a","n":8,"s":0}
         ---
-    "#]]);
+    "#]],
+    );
 }

@@ -84,7 +84,12 @@ impl WindowAggregate {
         let watermark = self.time.before(cx)?.time.get();
         let is_late = |end: &i64| watermark.is_some_and(|watermark| *end <= watermark);
         let late: Vec<usize> = (0..ends.len()).filter(|row| is_late(&ends.value(*row))).collect();
-        ends.values().iter().filter(|end| !is_late(end)).max().into_iter().for_each(|end| self.time.saw(*end));
+        ends.values()
+            .iter()
+            .filter(|end| !is_late(end))
+            .max()
+            .into_iter()
+            .for_each(|end| self.time.saw(*end));
         if late.is_empty() {
             return Ok((delta, stamps));
         }
@@ -93,7 +98,8 @@ impl WindowAggregate {
         for row in &late {
             cx.counters.late += usize::try_from(weights.value(*row).unsigned_abs()).unwrap_or(usize::MAX);
         }
-        let kept: UInt32Array = (0u32..).zip(ends.values()).filter(|(_, end)| !is_late(end)).map(|(row, _)| row).collect();
+        let kept: UInt32Array =
+            (0u32..).zip(ends.values()).filter(|(_, end)| !is_late(end)).map(|(row, _)| row).collect();
         let rows = take_record_batch(&delta.rows, &kept).map_err(|e| failed(&e))?;
         Ok((Delta::added(rows), stamps.without(&late)))
     }
@@ -109,7 +115,12 @@ impl WindowAggregate {
     }
 
     /// What leaves of some of the touched groups.
-    fn touched(&self, table: &RowTable, places: Range<usize>, watermark: Option<i64>) -> Result<Option<Chunk>> {
+    fn touched(
+        &self,
+        table: &RowTable,
+        places: Range<usize>,
+        watermark: Option<i64>,
+    ) -> Result<Option<Chunk>> {
         if self.gives == Gives::Updates {
             return self.inner.changes(table, places);
         }
@@ -120,14 +131,19 @@ impl WindowAggregate {
         if leaving.is_empty() {
             return Ok(None);
         }
-        let rows: UInt32Array = leaving.iter().map(|place| u32::try_from(place - first).unwrap_or(u32::MAX)).collect();
+        let rows: UInt32Array =
+            leaving.iter().map(|place| u32::try_from(place - first).unwrap_or(u32::MAX)).collect();
         let taken = |column: &ArrayRef| take(column, &rows, None).map_err(|e| failed(&e));
         let values = self.inner.groups.values(&places)?.iter().map(taken).collect::<Result<Vec<_>>>()?;
         self.closed(leaving.iter().map(|place| table.key(*place)), values).map(Some)
     }
 
     /// Rows of closed groups: their keys, and the values of the calls.
-    fn closed<'k>(&self, keys: impl ExactSizeIterator<Item = &'k [u8]>, values: Vec<ArrayRef>) -> Result<Chunk> {
+    fn closed<'k>(
+        &self,
+        keys: impl ExactSizeIterator<Item = &'k [u8]>,
+        values: Vec<ArrayRef>,
+    ) -> Result<Chunk> {
         let rows = keys.len();
         let mut decoder = self.inner.aggregation.key_format().decoder(rows)?;
         let mut times_ms = Vec::with_capacity(rows);

@@ -25,11 +25,19 @@ const TIME: DataType = DataType::Timestamp(TimeUnit::Millisecond, None);
 const WINDOWS: Windows = Windows { kind: WindowKind::Hop { size_ms: 20, slide_ms: 10 }, offset_ms: 3 };
 
 fn schema(names: &[(&str, DataType)]) -> SchemaRef {
-    Arc::new(Schema::new(names.iter().map(|(name, of)| Field::new(*name, of.clone(), true)).collect::<Vec<_>>()))
+    Arc::new(Schema::new(
+        names.iter().map(|(name, of)| Field::new(*name, of.clone(), true)).collect::<Vec<_>>(),
+    ))
 }
 
 fn windowed() -> SchemaRef {
-    let names = [("k", DataType::Utf8), ("ts", TIME), ("window_start", TIME), ("window_end", TIME), ("window_time", TIME)];
+    let names = [
+        ("k", DataType::Utf8),
+        ("ts", TIME),
+        ("window_start", TIME),
+        ("window_end", TIME),
+        ("window_time", TIME),
+    ];
     schema(&names)
 }
 
@@ -49,7 +57,8 @@ fn rows(of: &[(u8, i64)]) -> Chunk {
     let names: StringArray = of.iter().map(|(k, _)| Some(format!("k{k}"))).collect();
     let times: TimestampMillisecondArray = of.iter().map(|(_, ts)| Some(*ts)).collect();
     let columns: Vec<ArrayRef> = vec![Arc::new(names), Arc::new(times)];
-    Delta::added(RecordBatch::try_new(schema(&[("k", DataType::Utf8), ("ts", TIME)]), columns).unwrap()).into_chunk()
+    Delta::added(RecordBatch::try_new(schema(&[("k", DataType::Utf8), ("ts", TIME)]), columns).unwrap())
+        .into_chunk()
 }
 
 fn mark(partition: u32, time_ms: i64, idle: bool) -> UpstreamMark {
@@ -72,13 +81,19 @@ struct Pipeline<'m> {
 type Make = Box<dyn Fn() -> Box<dyn Operator>>;
 
 fn makers(gives: Gives) -> [Make; 3] {
-    let output = schema(&[("window_end", TIME), ("window_start", TIME), ("k", DataType::Utf8), ("n", DataType::Int64)]);
+    let output = schema(&[
+        ("window_end", TIME),
+        ("window_start", TIME),
+        ("k", DataType::Utf8),
+        ("n", DataType::Int64),
+    ]);
     [
         Box::new(|| Box::new(AssignWindows { windows: WINDOWS, time_column: 1, schema: windowed() })),
         Box::new(|| Box::new(PartialAggregate::new(aggregation()).unwrap().with_marks())),
         Box::new(move || {
             let (state, marks) = (Handle::at(0), Handle::at(1));
-            let made = WindowAggregate::new(aggregation(), gives, WINDOWS.ends(), state, marks, output.clone());
+            let made =
+                WindowAggregate::new(aggregation(), gives, WINDOWS.ends(), state, marks, output.clone());
             Box::new(made.unwrap().sending_marks("q".into()))
         }),
     ]
@@ -89,7 +104,11 @@ impl<'m> Pipeline<'m> {
         let mut specs = aggregation().stores("q").unwrap();
         specs.push(WindowMarks::store("q"));
         let last = (0..2).map(|at| Stage::new(&*makers[2], &specs, at, 2)).collect();
-        Pipeline { first: Stage::new(&*makers[0], &[], 0, 2), partial: Stage::new(&*makers[1], &[], 0, 2), last }
+        Pipeline {
+            first: Stage::new(&*makers[0], &[], 0, 2),
+            partial: Stage::new(&*makers[1], &[], 0, 2),
+            last,
+        }
     }
 
     /// What leaves in a batch, and the marks of both partitions behind it.
@@ -143,7 +162,10 @@ impl<'m> Pipeline<'m> {
 type Batch = (Vec<(u8, i64)>, i64, i64, bool);
 
 fn batches() -> impl Strategy<Value = Vec<Batch>> {
-    prop::collection::vec((prop::collection::vec((0..3u8, 0..60i64), 0..9), 0..25i64, 0..25i64, prop::bool::weighted(0.2)), 1..20)
+    prop::collection::vec(
+        (prop::collection::vec((0..3u8, 0..60i64), 0..9), 0..25i64, 0..25i64, prop::bool::weighted(0.2)),
+        1..20,
+    )
 }
 
 proptest! {

@@ -60,7 +60,8 @@ impl Watermark {
             return;
         }
         self.reported = Some((time_ms, idle));
-        let mark = UpstreamMark { upstream: UpstreamName::of_part(cx.out.upstream, &self.name), time_ms, idle };
+        let mark =
+            UpstreamMark { upstream: UpstreamName::of_part(cx.out.upstream, &self.name), time_ms, idle };
         cx.out.chunk(Payload::marks(vec![mark]));
     }
 }

@@ -78,7 +78,8 @@ impl Lower<'_> {
             time_column: before.time_column.filter(|_| windows.is_some()).and_then(key_of),
             window_end: windows.map(|windows| WindowEnd { column: 0, ends: windows.ends }),
         };
-        let all: Vec<usize> = order.iter().copied().chain(keys.len()..aggregate.schema.fields().len()).collect();
+        let all: Vec<usize> =
+            order.iter().copied().chain(keys.len()..aggregate.schema.fields().len()).collect();
         let names: Vec<&String> = names.iter().chain(calls.iter().map(|call| &call.name)).collect();
         let fields: Vec<_> = all
             .iter()

@@ -25,9 +25,11 @@ impl Lower<'_> {
     /// Rows with their windows.
     pub(super) fn windows(&mut self, node: &WindowsNode) -> SqlResult<Relation> {
         let input = self.lower(&node.input)?;
-        let time_column = node.input.schema().index_of_column(&node.time).map_err(|_| {
-            self.refused("the column of event time is not among those of the input")
-        })?;
+        let time_column = node
+            .input
+            .schema()
+            .index_of_column(&node.time)
+            .map_err(|_| self.refused("the column of event time is not among those of the input"))?;
         let exact = self.exact(&input);
         let before = self.node(exact);
         let (properties, columns) = (before.properties.clone(), before.schema.fields().len());

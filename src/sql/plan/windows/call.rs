@@ -9,7 +9,9 @@ use crate::sql::{
     parse::{ArgumentValue, TableFunctionCall, interval_ms},
     plan::place::{name_of_object, place_of},
 };
-use datafusion_sql::sqlparser::ast::{Expr, Ident, ObjectName, Query, TableAlias, TableFactor, UnaryOperator};
+use datafusion_sql::sqlparser::ast::{
+    Expr, Ident, ObjectName, Query, TableAlias, TableFactor, UnaryOperator,
+};
 
 /// The most windows that a row may lie in.
 const WINDOWS_MAX: i64 = 10_000;
@@ -113,7 +115,8 @@ impl<'a> WindowCall<'a> {
     /// If one is missing, is not what it must be, or makes no windows.
     pub fn of(call: &TableFunctionCall<'a>) -> SqlResult<Self> {
         let span = place_of(call.name);
-        let function = Function::of(call.name).ok_or_else(|| SqlError::at(span, "this is no window function"))?;
+        let function =
+            Function::of(call.name).ok_or_else(|| SqlError::at(span, "this is no window function"))?;
         let mut values = arguments(call, function, span)?;
         let mut take = |name: &str| {
             let at = function.arguments().iter().position(|known| *known == name);
@@ -177,13 +180,19 @@ fn arguments<'a>(
     let list = known.join(", ");
     let named = call.arguments.iter().filter(|argument| argument.name.is_some()).count();
     if named != 0 && named != call.arguments.len() {
-        return Err(SqlError::at(span, format!("some arguments of {} have a name, and some have none", call.name))
-            .next(format!("give all of them names, or none: {list}")));
+        return Err(SqlError::at(
+            span,
+            format!("some arguments of {} have a name, and some have none", call.name),
+        )
+        .next(format!("give all of them names, or none: {list}")));
     }
     if call.arguments.len() > known.len() {
         let given = call.arguments.len();
-        return Err(SqlError::at(span, format!("{} takes {} arguments, and has {given}", call.name, known.len()))
-            .next(format!("they are {list}; OFFSET may be left out")));
+        return Err(SqlError::at(
+            span,
+            format!("{} takes {} arguments, and has {given}", call.name, known.len()),
+        )
+        .next(format!("they are {list}; OFFSET may be left out")));
     }
     for (at, argument) in call.arguments.iter().enumerate() {
         let at = match argument.name {
@@ -191,8 +200,11 @@ fn arguments<'a>(
             Some(name) => {
                 let found = known.iter().position(|known| name.value.eq_ignore_ascii_case(known));
                 found.ok_or_else(|| {
-                    SqlError::at(place_of_ident(name), format!("{} has no argument {}", call.name, name.value))
-                        .next(format!("they are {list}"))
+                    SqlError::at(
+                        place_of_ident(name),
+                        format!("{} has no argument {}", call.name, name.value),
+                    )
+                    .next(format!("they are {list}"))
                 })?
             }
         };
@@ -207,7 +219,11 @@ fn place_of_ident(name: &Ident) -> Option<Span> {
     place_of(&ObjectName::from(vec![name.clone()]))
 }
 
-fn input<'a>(value: &ArgumentValue<'a>, span: Option<Span>, function: Function) -> SqlResult<WindowInput<'a>> {
+fn input<'a>(
+    value: &ArgumentValue<'a>,
+    span: Option<Span>,
+    function: Function,
+) -> SqlResult<WindowInput<'a>> {
     match value {
         ArgumentValue::Table { name, partition_by: [] } => Ok(WindowInput::Table(name)),
         ArgumentValue::Table { partition_by: [key, ..], .. } => {
@@ -233,7 +249,9 @@ fn time_column<'a>(value: &ArgumentValue<'a>, span: Option<Span>) -> SqlResult<(
         ArgumentValue::Expr(Expr::Identifier(column)) => Some(column),
         _ => None,
     };
-    let wrong = || SqlError::at(span, "a window function takes its times from one column").next("write DESCRIPTOR(ts)");
+    let wrong = || {
+        SqlError::at(span, "a window function takes its times from one column").next("write DESCRIPTOR(ts)")
+    };
     let column = column.ok_or_else(wrong)?;
     Ok((column, place_of_ident(column).or(span)))
 }
@@ -260,7 +278,10 @@ fn length_ms(
     };
     let ms = sign * interval_ms(interval, place.unwrap_or_default())?;
     if is_positive && ms <= 0 {
-        return Err(SqlError::at(place, format!("the {} of a window must be longer than nothing", name.to_lowercase())));
+        return Err(SqlError::at(
+            place,
+            format!("the {} of a window must be longer than nothing", name.to_lowercase()),
+        ));
     }
     Ok((ms, place))
 }

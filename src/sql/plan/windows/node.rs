@@ -4,7 +4,7 @@
 
 use crate::sql::op::{WindowKind, Windows};
 use arrow::datatypes::{DataType, Field, TimeUnit};
-use datafusion_common::{Column, DFSchema, ExprSchema, DFSchemaRef, DataFusionError, Result as PlanResult};
+use datafusion_common::{Column, DFSchema, DFSchemaRef, DataFusionError, ExprSchema, Result as PlanResult};
 use datafusion_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 use std::{
     cmp::Ordering,
@@ -49,7 +49,8 @@ impl WindowsNode {
         });
         let before = input.schema().iter().map(|(table, field)| (table.cloned(), field.clone()));
         let fields = before.chain(added).collect();
-        let schema = Arc::new(DFSchema::new_with_metadata(fields, DFSchema::metadata(input.schema()).clone())?);
+        let schema =
+            Arc::new(DFSchema::new_with_metadata(fields, DFSchema::metadata(input.schema()).clone())?);
         Ok(WindowsNode { input, time, windows, schema })
     }
 }
