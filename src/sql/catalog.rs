@@ -4,7 +4,7 @@
 //! without a session and without a runtime. Invariants: a name means one relation; a scan reads physical and metadata columns only,
 //! since computed columns are expressions above it.
 
-use super::{Column, ColumnKind, Span, SqlError, SqlResult, TableDefinition, plan::closest};
+use super::{Column, ColumnKind, Span, SqlError, SqlResult, TableDefinition, closest::closest};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::{
     DataFusionError, Result as PlanResult, TableReference, config::ConfigOptions, plan_datafusion_err,
@@ -98,11 +98,6 @@ impl Catalog {
     /// The functions.
     pub(super) fn functions(&self) -> &Functions {
         &self.functions
-    }
-
-    /// Registers one more scalar function.
-    pub fn add_function(&mut self, function: Arc<ScalarUDF>) {
-        self.functions.add_scalar(function);
     }
 
     /// Adds a table whose queries see `inlined` (its computed columns above a scan), or the scan itself.

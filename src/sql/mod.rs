@@ -12,6 +12,7 @@
 
 mod build;
 mod catalog;
+mod closest;
 mod delta;
 mod error;
 mod schema;

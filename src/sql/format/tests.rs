@@ -1,3 +1,5 @@
+//! Records that become rows, and those that do not.
+
 use super::*;
 use crate::{
     codec::BadRecord,

@@ -3,7 +3,7 @@
 //! Owns the columns of partial states and of stored ones, which are the same: the weight of a group, then the states of each call. Knows
 //! no store and no batch. Invariant: the columns are durable; they depend on the calls and the types of their arguments alone.
 
-use super::values::{ValueCall, value_format};
+use super::value_call::{ValueCall, value_format};
 use crate::{
     error::{Error, Result},
     sql::{

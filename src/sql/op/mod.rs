@@ -12,6 +12,7 @@ mod partial;
 mod tests;
 mod union;
 mod unnest;
+mod value_call;
 mod values;
 mod window;
 

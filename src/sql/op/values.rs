@@ -7,54 +7,27 @@
 //!
 //! A key is the length of the group's key (varint), that key, the number of the call (varint), and the key of the value.
 
-use super::{Aggregation, aggregation::Groups};
+use super::{
+    Aggregation,
+    aggregation::Groups,
+    value_call::{ValueCall, value_format},
+};
 use crate::{
     error::{Error, Result},
     record::varint::put_varint,
     sql::{
         Delta,
-        agg::{AggregateCall, AggregateFunction, AggregateRows, GroupStates},
-        rows::{ColumnId, KeyColumn, KeyFormat, KeyTable, RowColumn, RowFormat},
+        agg::{AggregateRows, GroupStates},
+        rows::{KeyTable, RowFormat},
     },
     state::{RowIndex, RowTable, View},
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array},
     compute::take,
-    datatypes::{DataType, Int64Type, Schema},
+    datatypes::Int64Type,
 };
 use std::{collections::BTreeMap, sync::Arc};
-
-/// A call that needs the values of its groups.
-#[derive(Clone, Debug)]
-pub(super) struct ValueCall {
-    /// Its position among the calls.
-    pub number: usize,
-    /// The columns of its values.
-    key: KeyFormat,
-}
-
-impl ValueCall {
-    /// `None` if the call can be computed from a state.
-    pub fn of(
-        number: usize,
-        call: &AggregateCall,
-        input: &Schema,
-        is_append_only: bool,
-    ) -> Result<Option<Self>> {
-        let is_needed = if call.function.takes_back() { call.is_distinct } else { !is_append_only };
-        if !is_needed {
-            return Ok(None);
-        }
-        let column = |column: &usize| KeyColumn {
-            data_type: input.field(*column).data_type().clone(),
-            is_descending: call.function == AggregateFunction::Max,
-            is_null_greatest: false,
-        };
-        let key = KeyFormat::ordered(call.arguments.iter().map(column))?;
-        Ok(Some(ValueCall { number, key }))
-    }
-}
 
 /// The values that a batch has touched.
 pub(super) struct Values {
@@ -73,11 +46,6 @@ struct Touched {
     /// Where the value begins in the key.
     start: usize,
     change: i64,
-}
-
-/// The columns of what is stored of a value.
-pub(super) fn value_format() -> Result<RowFormat> {
-    RowFormat::new([RowColumn { id: ColumnId(1), name: "weight".into(), data_type: DataType::Int64 }])
 }
 
 impl Values {

@@ -3,12 +3,12 @@
 //! Owns the grammar of columns and what can be checked without other tables. Knows no connector and no option. Invariant: in a definition,
 //! names of columns differ, the columns of the key and of event time exist, and there is one watermark at most.
 
-use super::closest::question;
 use super::cursor::{Cursor, is_word};
 use super::options::{ends_part, parse_options};
 use super::statement::{CreateTable, Name, OnExisting};
 use super::types::{parse_type, type_name};
 use super::watermark::{Watermark, parse_watermark};
+use crate::sql::closest::question;
 use crate::sql::{
     Column, ColumnKind, MetadataKey, Span, SqlError, SqlOption, SqlResult, TableDefinition,
     WatermarkDefinition,

@@ -2,7 +2,6 @@
 //!
 //! Owns their grammar. Knows no other statement of the script. Invariant: a statement is taken up to its end, or it is a mistake.
 
-use super::closest::closest;
 use super::create_table::parse_create_table;
 use super::cursor::{Cursor, is_word};
 use super::options::{parse_key, parse_option};
@@ -10,6 +9,7 @@ use super::refuse::refuse;
 use super::statement::{
     CreateView, Drop, Emit, EmitMode, ExplainKind, Insert, Name, OnExisting, Select, Show, Statement,
 };
+use crate::sql::closest::closest;
 use crate::sql::{Span, SqlError, SqlResult};
 use datafusion_sql::sqlparser::ast::Query;
 use datafusion_sql::sqlparser::tokenizer::Token;

@@ -6,7 +6,6 @@
 //! The text is cut into words once, and the words into statements at each `;`, so that what follows a mistake is read from the next
 //! statement on. [`TableFunctionCall`] says how `TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), ..))` looks in the tree of a query.
 
-mod closest;
 mod create_table;
 mod cursor;
 mod dialect;

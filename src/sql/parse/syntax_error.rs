@@ -2,7 +2,7 @@
 //!
 //! Owns the translation. Knows no statement; the tokens it is given are without spaces and comments. Invariant: no name of a type of the parser is shown; a place is that of a token.
 
-use super::closest::closest;
+use crate::sql::closest::closest;
 use crate::sql::{Span, SqlError};
 use datafusion_sql::sqlparser::keywords::Keyword;
 use datafusion_sql::sqlparser::parser::ParserError;

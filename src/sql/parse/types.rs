@@ -3,10 +3,10 @@
 //! Owns both directions. Knows no table. Invariant: a type that is taken holds every value of its name, except that the lengths of
 //! VARCHAR, CHAR, VARBINARY and BINARY are not enforced.
 
-use super::closest::closest;
 use super::cursor::{Cursor, is_word};
 use super::statement::Name;
 use super::syntax_error::{lexical_error, shown};
+use crate::sql::closest::closest;
 use crate::sql::{Span, SqlError, SqlResult};
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, Fields, TimeUnit};
 use datafusion_sql::sqlparser::tokenizer::{Token, Tokenizer};

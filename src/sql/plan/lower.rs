@@ -20,7 +20,6 @@ use crate::sql::{
     SqlError, SqlResult,
     catalog::{Catalog, TableScanSource},
 };
-use aggregate::is_volatile;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion_common::{
     DFSchemaRef, ScalarValue,
@@ -407,4 +406,8 @@ fn is_changelog(table: &crate::sql::TableDefinition) -> bool {
 /// Whether a predicate keeps every row.
 fn is_true(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(ScalarValue::Boolean(Some(true)), _))
+}
+
+fn is_volatile(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    expr.is_volatile_node() || expr.children().into_iter().any(is_volatile)
 }

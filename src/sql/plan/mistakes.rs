@@ -9,12 +9,11 @@ mod literals;
 pub use literals::check_literals;
 
 use super::{
-    closest,
     optimize::{plan_query, sql_to_rel},
     place::{name_of, name_of_object, place_of, place_of_query},
     types::type_name,
 };
-use crate::sql::{Span, SqlError, catalog::Catalog};
+use crate::sql::{Span, SqlError, catalog::Catalog, closest::closest};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion_common::{DFSchema, DataFusionError, Result as PlanResult};
 use datafusion_expr::{Expr as PlanExpr, ExprSchemable, LogicalPlan, simplify::SimplifyContext};

@@ -9,7 +9,6 @@
 //!                       | on an error: mistakes (what, where)
 //! ```
 
-mod closest;
 mod explain;
 mod lower;
 mod mistakes;
@@ -25,7 +24,6 @@ mod windows;
 
 pub use explain::{all_sinks, explain, stream_plan as explain_stream_plan};
 
-pub(super) use closest::closest;
 pub(super) use sink::written_columns;
 pub(super) use types::SqlTypes;
 pub(super) use windows::WindowsPlanner;

@@ -4,11 +4,10 @@
 //! never end, and what no operator does yet. Knows no plan. Invariant: each refusal has a place, a reason or the next step.
 
 use super::{
-    closest,
     place::{name_of, name_of_object, place_of, place_of_query},
     windows::{WindowCall, WindowInput, is_window_function},
 };
-use crate::sql::{SqlError, SqlResult, catalog::Catalog, parse::TableFunctionCall};
+use crate::sql::{SqlError, SqlResult, catalog::Catalog, closest::closest, parse::TableFunctionCall};
 use datafusion_sql::sqlparser::ast::{
     Distinct, Expr, Function, FunctionArguments, GroupByExpr, LimitClause, ObjectName, OrderByKind, Query,
     Select, SetExpr, SetOperator, Spanned, TableFactor, Visit, Visitor,

@@ -4,7 +4,6 @@
 //! exactly the type of the table's column; a relation whose rows change is never written to a table that cannot take changes.
 
 use super::{
-    closest,
     lower::{Lower, Relation},
     place::{place_of, place_of_query},
     stream_plan::{OutputMode, Properties, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
@@ -13,6 +12,7 @@ use super::{
 use crate::operator::Gives;
 use crate::sql::{
     Column, ColumnKind, Span, SqlError, SqlResult, TableDefinition,
+    closest::closest,
     parse::{EmitMode, Insert},
 };
 use arrow::datatypes::{DataType, Field, Schema};

@@ -9,8 +9,7 @@ mod node;
 pub use call::{WindowCall, WindowInput, is_window_function};
 pub use node::{WindowsNode, length, windows_text};
 
-use super::closest;
-use crate::sql::{Span, SqlError, parse::TableFunctionCall};
+use crate::sql::{Span, SqlError, closest::closest, parse::TableFunctionCall};
 use datafusion_common::{Column, DataFusionError, Result as PlanResult};
 use datafusion_expr::{
     Extension, LogicalPlan,

@@ -1,3 +1,5 @@
+//! Bytes of keys and rows, and back.
+
 use super::{
     samples::{For, Samples},
     *,

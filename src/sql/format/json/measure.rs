@@ -1,3 +1,5 @@
+//! How long JSON takes: figures to look at.
+
 use super::{tests::optional, *};
 use crate::sql::{
     format::JsonWriter,

@@ -1,3 +1,5 @@
+//! JSON read and written, against other readers of it.
+
 #![allow(clippy::too_many_lines, clippy::redundant_clone, reason = "tables of values")]
 
 use super::*;

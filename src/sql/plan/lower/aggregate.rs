@@ -3,7 +3,7 @@
 //! Owns which columns an aggregate reads and the names of states. Knows no function's code. Invariants: what an aggregate reads are
 //! columns of its input, each once; no function that gives another value each time decides what is kept in state.
 
-use super::{Computed, Lower, Relation, unalias, windows::WindowedKeys};
+use super::{Computed, Lower, Relation, is_volatile, unalias, windows::WindowedKeys};
 use crate::operator::Gives;
 use crate::sql::{
     SqlError, SqlResult,
@@ -221,8 +221,4 @@ impl Needed {
         self.columns.push((expr, Arc::new(Field::new(name, data_type, is_nullable))));
         self.columns.len() - 1
     }
-}
-
-pub(super) fn is_volatile(expr: &Arc<dyn PhysicalExpr>) -> bool {
-    expr.is_volatile_node() || expr.children().into_iter().any(is_volatile)
 }

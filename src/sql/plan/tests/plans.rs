@@ -1,3 +1,5 @@
+//! Plans of good statements, as EXPLAIN shows them.
+
 #![allow(clippy::too_many_lines, reason = "golden texts")]
 use super::check;
 use expect_test::expect;
