@@ -6,10 +6,13 @@
 use super::{
     ColumnKind, SourceText, SqlError, SqlResult, TableDefinition,
     agg::AggregateCall,
-    connector::{Connector, Format, Generator, KafkaTable},
+    connector::{Connector, Format, Generator, KafkaTable, idle_timeout_ms},
     format::{RecordColumn, RecordDecoder, RecordFormat},
-    op::{Aggregate, Aggregation, ByColumns, Calc, CalcPlan, PartialAggregate, Takes, Union, Unnest},
-    plan::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
+    op::{
+        Aggregate, Aggregation, AssignWindows, ByColumns, Calc, CalcPlan, PartialAggregate, Takes, Union,
+        Unnest, Watermark, WindowAggregate, WindowMarks,
+    },
+    plan::stream_plan::{ClosingWindows, OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
     rows::{KeyFormat, RowFormat, RowsFormat},
     sink::{
         AppendSink, BlackholeSink, CompleteTable, ConsoleSink, PrintSink, RecordEncoder, ShownRows,
@@ -18,13 +21,16 @@ use super::{
 };
 use crate::{
     error::Error,
-    operator::{ExchangeFormat, GatherExchange, NodeId, Operator, SinglePartition},
+    operator::{EventLimits, ExchangeFormat, GatherExchange, NodeId, Operator, SinglePartition},
     plan::{Factory, Layout, Node, Operation, Role, Topology},
     sink::Intake,
     source::{DecodeChunk, MakeLocal, SourceSpec},
     state::{Handle, Placement, RowIndex},
 };
 use std::sync::Arc;
+
+/// How far ahead of the clock the time of a row may be without being passed over by watermarks, as for windows of DStreams.
+const FUTURE_GUARD_MS: i64 = 3_600_000;
 
 /// Adds what a plan computes to a topology.
 ///
@@ -66,14 +72,22 @@ impl Builder<'_> {
                     Arc::new(move |_| Box::new(Union { schema: schema.clone(), is_append_only }));
                 self.add(&operation, "union", node, Role::Operator(factory))
             }
+            StreamOperator::AssignWindows { windows, time_column } => {
+                let (windows, time_column, schema) = (*windows, *time_column, node.schema.clone());
+                let factory: Factory = Arc::new(move |_| {
+                    Box::new(AssignWindows { windows, time_column, schema: schema.clone() })
+                });
+                self.add(&operation, "windows", node, Role::Operator(factory))
+            }
             StreamOperator::Unnest { list, columns, keeps_null } => {
                 let (columns, schema) = (columns.clone(), node.schema.clone());
                 let unnest = Unnest { list: *list, columns, keeps_null: *keeps_null, schema };
                 let factory: Factory = Arc::new(move |_| Box::new(unnest.clone()));
                 self.add(&operation, "unnest", node, Role::Operator(factory))
             }
-            StreamOperator::Aggregate { name, keys, calls } => {
-                self.aggregate(&operation, node, name, keys, calls)
+            StreamOperator::Aggregate { name, keys, calls, windows } => {
+                let grouping = Grouping { name, keys, calls, windows: *windows };
+                self.aggregate(&operation, node, &grouping)
             }
             StreamOperator::Sink { table, mode, columns, .. } => {
                 self.sink(&operation, node, table, *mode, columns)
@@ -152,7 +166,36 @@ impl Builder<'_> {
                 ));
             }
         };
-        Ok(self.topology.add(Node::new(operation, "source", path, role)))
+        let source = self.topology.add(Node::new(operation, "source", path, role));
+        self.watermark(operation, node, table, source)
+    }
+
+    /// Says behind the rows of a table how far they are in event time, if windows ask.
+    fn watermark(
+        &mut self,
+        operation: &Operation,
+        node: &StreamNode,
+        table: &TableDefinition,
+        source: NodeId,
+    ) -> SqlResult<NodeId> {
+        let id = StreamNodeId(self.nodes.len());
+        let (Some(watermark), Some(column)) = (&table.watermark, node.properties.time_column) else {
+            return Ok(source);
+        };
+        if !self.plan.feeds_windows(id) {
+            return Ok(source);
+        }
+        let limits =
+            EventLimits { future_guard_ms: FUTURE_GUARD_MS, idle_timeout_ms: idle_timeout_ms(table)? };
+        let (name, delay_ms): (Arc<str>, _) = (table.name.as_str().into(), watermark.delay_ms);
+        let factory: Factory =
+            Arc::new(move |_| Box::new(Watermark::new(name.clone(), column, delay_ms, limits)));
+        let path = self.topology.node(source).path.clone();
+        let role = Role::Operator(factory);
+        let layout = self.topology.node(source).layout;
+        let added =
+            Node::new(operation, "watermark", path, role).reading([source]).in_formats([format(node)?]);
+        Ok(self.topology.add(added.laid(layout)))
     }
 
     /// Partial states of each task go to the state partitions of their groups, and are added up there.
@@ -160,16 +203,22 @@ impl Builder<'_> {
         &mut self,
         operation: &Operation,
         node: &StreamNode,
-        name: &str,
-        keys: &[usize],
-        calls: &[AggregateCall],
+        grouping: &Grouping<'_>,
     ) -> SqlResult<NodeId> {
+        let Grouping { name, keys, calls, windows } = *grouping;
         let input = &self.plan.nodes[node.inputs[0].0];
         let wrong = |e: Error| SqlError::at(node.span, e.to_string());
         let is_append_only = input.properties.is_append_only;
         let aggregation = Aggregation::new(&input.schema, keys.to_vec(), calls.to_vec(), is_append_only);
         let aggregation = Arc::new(aggregation.map_err(wrong)?);
-        let stores = aggregation.stores(name).map_err(wrong)?;
+        let mut stores = aggregation.stores(name).map_err(wrong)?;
+        if windows.is_some() && aggregation.needs_values() {
+            let what = "DISTINCT in an aggregate of windows, and `min` and `max` there of rows that change, are not supported yet";
+            return Err(SqlError::at(node.span, what)
+                .because("the values of a group would have to go with its window")
+                .next("group by the values too, in a query inside of this one"));
+        }
+        let is_windowed = windows.is_some();
         let (exchange, format, takes): (Factory, _, _) = if aggregation.needs_values() {
             let types = keys.iter().map(|key| input.schema.field(*key).data_type());
             let (keys, key) = (keys.to_vec(), KeyFormat::new(types).map_err(wrong)?);
@@ -178,13 +227,34 @@ impl Builder<'_> {
         } else {
             let partial = RowsFormat::new(aggregation.partial_schema().clone(), false).map_err(wrong)?;
             let of_task = aggregation.clone();
-            let exchange: Factory = Arc::new(move |_| Box::new(made(PartialAggregate::new(of_task.clone()))));
+            let exchange: Factory = Arc::new(move |_| {
+                let partial = made(PartialAggregate::new(of_task.clone()));
+                Box::new(if is_windowed { partial.with_marks() } else { partial })
+            });
             (exchange, Arc::new(partial), Takes::Partials)
         };
         let from = self.built(node.inputs[0]);
         let exchange = Node::new(operation, "group", self.path(node), Role::Exchange(exchange, format));
         let exchange = self.topology.add(exchange.reading([from]));
         let output = node.schema.clone();
+        if let Some(ClosingWindows { ends, gives }) = windows {
+            self.topology.closes_by_event_time = true;
+            stores.push(WindowMarks::store(name));
+            let sends_as: Option<Arc<str>> =
+                self.plan.feeds_windows(StreamNodeId(self.nodes.len())).then(|| name.into());
+            let factory: Factory = Arc::new(move |stores| {
+                let (state, marks) = (Handle::at(stores[0]), Handle::at(stores[1]));
+                let (aggregation, output) = (aggregation.clone(), output.clone());
+                let made = made(WindowAggregate::new(aggregation, gives, ends, state, marks, output));
+                Box::new(match &sends_as {
+                    Some(name) => made.sending_marks(name.clone()),
+                    None => made,
+                })
+            });
+            let aggregate = Node::new(operation, "window", name.to_owned(), Role::Operator(factory));
+            let aggregate = aggregate.reading([exchange]).keeping(stores);
+            return Ok(self.topology.add(aggregate.laid(Layout::keyed(operation))));
+        }
         let factory: Factory = Arc::new(move |stores| {
             let (state, values) = (Handle::at(stores[0]), stores.get(1).map(|values| Handle::at(*values)));
             Box::new(made(Aggregate::new(aggregation.clone(), takes, state, values, output.clone())))
@@ -291,6 +361,14 @@ impl Builder<'_> {
         let role = Role::Sink { factory, topics: vec![], two_phase: None, intake: Intake::At(home) };
         Ok(self.topology.add(Node::new(operation, "insert", name, role).reading([gathered]).keeping(stores)))
     }
+}
+
+/// How rows are grouped and what is computed of each group.
+struct Grouping<'a> {
+    name: &'a str,
+    keys: &'a [usize],
+    calls: &'a [AggregateCall],
+    windows: Option<ClosingWindows>,
 }
 
 /// What can only fail where it was made before, when the plan was built.

@@ -11,7 +11,7 @@ use datafusion_common::{
 };
 use datafusion_expr::{
     AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
-    planner::{ContextProvider, ExprPlanner, TypePlanner},
+    planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner},
 };
 use datafusion_sql::sqlparser::ast::Query;
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
@@ -25,6 +25,7 @@ use functions::Functions;
 pub struct Catalog {
     relations: BTreeMap<String, CatalogRelation>,
     functions: Functions,
+    relation_planners: [Arc<dyn RelationPlanner>; 1],
     options: ConfigOptions,
 }
 
@@ -40,7 +41,12 @@ impl Catalog {
     pub fn new() -> Self {
         let mut options = ConfigOptions::new();
         options.execution.time_zone = Some("UTC".to_owned());
-        Catalog { relations: BTreeMap::new(), functions: Functions::new(), options }
+        Catalog {
+            relations: BTreeMap::new(),
+            functions: Functions::new(),
+            relation_planners: [Arc::new(super::plan::WindowsPlanner)],
+            options,
+        }
     }
 
     /// A table by its name.
@@ -92,11 +98,6 @@ impl Catalog {
     /// The functions.
     pub(super) fn functions(&self) -> &Functions {
         &self.functions
-    }
-
-    /// Registers one more scalar function.
-    pub fn add_function(&mut self, function: Arc<ScalarUDF>) {
-        self.functions.add_scalar(function);
     }
 
     /// Adds a table whose queries see `inlined` (its computed columns above a scan), or the scan itself.
@@ -199,6 +200,10 @@ impl ContextProvider for Catalog {
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
         self.functions.planners()
+    }
+
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        &self.relation_planners
     }
 
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {

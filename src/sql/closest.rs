@@ -6,10 +6,11 @@
 /// The candidate that is most like a word, if one is like it at all; capitals do not count. The first of equals.
 #[must_use]
 pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.to_lowercase();
+    let (asked, word) = (word, word.to_lowercase());
     let bound = (word.chars().count() / 3).max(1);
     candidates
         .into_iter()
+        .filter(|candidate| *candidate != asked)
         .map(|candidate| (distance(&word, &candidate.to_lowercase()), candidate))
         .filter(|(distance, candidate)| *distance <= bound && *distance < candidate.chars().count())
         .min_by_key(|(distance, _)| *distance)

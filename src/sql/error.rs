@@ -86,6 +86,8 @@ impl fmt::Display for SqlError {
     }
 }
 
+impl std::error::Error for SqlError {}
+
 impl fmt::Debug for SqlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:?}", self.message, self.span)

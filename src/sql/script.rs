@@ -431,7 +431,7 @@ fn setting(key: &str, option: &SqlOption) -> SqlResult<Setting> {
 }
 
 /// `500 ms`, `10 s`, `1 min`, `500`: milliseconds.
-fn milliseconds(text: &str) -> Option<u64> {
+pub(super) fn milliseconds(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);

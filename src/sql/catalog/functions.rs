@@ -61,7 +61,7 @@ impl Functions {
     }
 
     /// One more.
-    pub fn add_scalar(&mut self, function: Arc<ScalarUDF>) {
+    fn add_scalar(&mut self, function: Arc<ScalarUDF>) {
         for name in function.aliases() {
             self.scalars.insert(name.clone(), function.clone());
         }

@@ -11,7 +11,7 @@ mod options;
 pub use generate::Generator;
 pub use options::Options;
 
-use super::{Span, SqlError, SqlResult, TableDefinition};
+use super::{Span, SqlError, SqlResult, TableDefinition, script::milliseconds};
 use crate::source::{BadRecordPolicy, Starting, TopicPattern};
 
 /// What a table stands for.
@@ -120,6 +120,25 @@ const CONNECTORS: [&str; 6] = ["kafka", "upsert-kafka", "datagen", "print", "con
 const PRINTED_MAX: usize = 1_000;
 /// Rows that `console` shows, as Spark's does.
 const CONSOLE_MAX: usize = 20;
+/// As for windows of DStreams.
+const IDLE_TIMEOUT_MS: i64 = 60_000;
+
+/// `'scan.watermark.idle-timeout'`: after how long without rows a partition no longer holds windows back; a minute if nobody says it.
+///
+/// # Errors
+/// If it is no length of time.
+pub fn idle_timeout_ms(table: &TableDefinition) -> SqlResult<i64> {
+    idle_timeout(&mut Options::of(table)).map(|ms| ms.unwrap_or(IDLE_TIMEOUT_MS))
+}
+
+fn idle_timeout(options: &mut Options<'_>) -> SqlResult<Option<i64>> {
+    let Some(option) = options.take("scan.watermark.idle-timeout") else { return Ok(None) };
+    let ms = milliseconds(&option.value).and_then(|ms| i64::try_from(ms).ok()).filter(|ms| *ms > 0);
+    ms.map(Some).ok_or_else(|| {
+        SqlError::at(option.value_span, format!("'{}' is no length of time", option.value))
+            .next("write 'scan.watermark.idle-timeout' = '30 s'")
+    })
+}
 
 impl Connector {
     /// What a table stands for, by its options.
@@ -154,6 +173,7 @@ impl Connector {
                 });
             }
         };
+        idle_timeout(&mut options)?;
         // All rows at each batch are shown by a table that is drawn anew, and by no other.
         let modes: &[_] = match connector {
             Connector::Console { .. } => &[("append", ()), ("update", ()), ("complete", ())],

@@ -25,7 +25,7 @@ use arrow::{
 use std::{cmp::Ordering, ops::Range, sync::Arc};
 
 /// Groups whose changes leave in one chunk: at most 8,192 rows.
-const GROUPS_PER_CHUNK: usize = 4_096;
+pub(super) const GROUPS_PER_CHUNK: usize = 4_096;
 
 /// What the rows of an aggregation's input are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +38,12 @@ pub enum Takes {
 
 /// The half of an aggregation behind the exchange: one row for each group, of its keys and the value of each call.
 pub struct Aggregate {
-    aggregation: Arc<Aggregation>,
+    pub(super) aggregation: Arc<Aggregation>,
     takes: Takes,
-    state: Handle<RowTable>,
-    output: SchemaRef,
+    pub(super) state: Handle<RowTable>,
+    pub(super) output: SchemaRef,
     /// The touched groups, by their place in the store.
-    groups: Groups,
+    pub(super) groups: Groups,
     newest_ms: Vec<i64>,
     values: Option<(Handle<RowIndex>, Values)>,
     /// While the batch ends: the first group whose change has not left yet.
@@ -115,13 +115,38 @@ impl Aggregate {
         stored_states(&self.aggregation, table, first..table.touched(), 0, stored, &mut self.groups)
     }
 
-    /// Writes the states of all touched groups.
-    fn stage(&mut self, table: &mut RowTable) -> Result {
+    /// Takes rows.
+    pub(super) fn take(&mut self, delta: &Delta, stamps: &Stamps, table: &mut RowTable) -> Result {
+        let (rows, columns) = (delta.rows.num_rows(), delta.rows.columns());
+        match self.takes {
+            Takes::Rows => {
+                self.touch(table, &self.aggregation.key_columns(columns), rows)?;
+                self.groups.update(&self.aggregation, &self.places, delta)?;
+                if let Some((_, values)) = &mut self.values {
+                    values.add(&self.aggregation, table, &self.places, delta)?;
+                }
+            }
+            Takes::Partials => {
+                let (keys, states) = columns.split_at(self.aggregation.key_format().columns().len());
+                self.touch(table, keys, rows)?;
+                self.groups.merge(&self.places, states)?;
+            }
+        }
+        let mut stamps = stamps.each();
+        for place in &self.places {
+            let newest_ms = &mut self.newest_ms[*place as usize];
+            *newest_ms = stamps.next_ms().max(*newest_ms);
+        }
+        Ok(())
+    }
+
+    /// Writes the states of all touched groups; of those that are not kept there is none then.
+    pub(super) fn stage(&mut self, table: &mut RowTable, is_kept: impl Fn(&[u8]) -> bool) -> Result {
         self.groups.settle()?;
         let columns = self.groups.columns(0..self.groups.len())?;
         let encoder = self.aggregation.row_format().encoder(table.formats().present(), &columns)?;
         for place in 0..self.groups.len() {
-            if self.has_row(place) {
+            if self.has_row(place) && is_kept(table.key(place)) {
                 self.encoded.clear();
                 encoder.encode(place, &mut self.encoded);
                 table.put(place, &self.encoded);
@@ -132,12 +157,12 @@ impl Aggregate {
         Ok(())
     }
 
-    fn has_row(&self, place: usize) -> bool {
+    pub(super) fn has_row(&self, place: usize) -> bool {
         self.groups.weight(place) != 0 || self.aggregation.is_global()
     }
 
     /// What has become of the rows of some groups; `None` = nothing.
-    fn changes(&self, table: &RowTable, places: Range<usize>) -> Result<Option<Chunk>> {
+    pub(super) fn changes(&self, table: &RowTable, places: Range<usize>) -> Result<Option<Chunk>> {
         let count = places.len();
         let mut before = self.aggregation.groups()?;
         before.resize(count);
@@ -187,10 +212,16 @@ impl Aggregate {
         let delta = Delta { rows: batch(&self.output, columns, rows)?, weights };
         Ok(Some(stamped(delta, &newest_ms)))
     }
+
+    /// The batch is over.
+    pub(super) fn clear(&mut self) {
+        self.groups.resize(0);
+        self.newest_ms.clear();
+    }
 }
 
 /// Adds what is stored of groups to `groups`, where the group at `places.start` has the number `places.start - base`.
-fn stored_states<'t>(
+pub(super) fn stored_states<'t>(
     aggregation: &Aggregation,
     table: &RowTable,
     places: Range<usize>,
@@ -216,28 +247,7 @@ impl Operator for Aggregate {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         let (payload, stamps) = input.take_stamped::<Payload>();
         let Payload::Rows(delta) = payload else { return Ok(()) };
-        let (rows, columns) = (delta.rows.num_rows(), delta.rows.columns());
-        let table = cx.stores.open(self.state);
-        match self.takes {
-            Takes::Rows => {
-                self.touch(table, &self.aggregation.key_columns(columns), rows)?;
-                self.groups.update(&self.aggregation, &self.places, &delta)?;
-                if let Some((_, values)) = &mut self.values {
-                    values.add(&self.aggregation, table, &self.places, &delta)?;
-                }
-            }
-            Takes::Partials => {
-                let (keys, states) = columns.split_at(self.aggregation.key_format().columns().len());
-                self.touch(table, keys, rows)?;
-                self.groups.merge(&self.places, states)?;
-            }
-        }
-        let mut stamps = stamps.each();
-        for place in &self.places {
-            let newest_ms = &mut self.newest_ms[*place as usize];
-            *newest_ms = stamps.next_ms().max(*newest_ms);
-        }
-        Ok(())
+        self.take(&delta, &stamps, cx.stores.open(self.state))
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
@@ -255,7 +265,7 @@ impl Operator for Aggregate {
                 if self.aggregation.is_global() && is_home && table.touched() == 0 {
                     self.touch(table, &[], 1)?;
                 }
-                self.stage(table)?;
+                self.stage(table, |_| true)?;
                 0
             }
         };
@@ -265,8 +275,7 @@ impl Operator for Aggregate {
         }
         self.ending = (end < self.groups.len()).then_some(end);
         if self.ending.is_none() {
-            self.groups.resize(0);
-            self.newest_ms.clear();
+            self.clear();
         }
         Ok(())
     }

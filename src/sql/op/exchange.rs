@@ -2,11 +2,11 @@
 //!
 //! Owns the split of rows by the hash of their encoded key, and the joining of small pieces. Knows no log. Invariants: a key goes to the
 //! state partition of its encoded bytes, whichever operator sends it; rows for one partition keep their order; what is held back is sent
-//! before the batch ends.
+//! before the batch ends, and marks of event time go to every state partition behind it.
 
 use crate::{
     error::{Error, Result},
-    operator::{Context, Operator, Port},
+    operator::{Context, Operator, Port, UpstreamMark},
     record::{Chunk, Partition, StampsBuilder, partition_of},
     sql::{Delta, Payload, rows::KeyFormat},
 };
@@ -27,20 +27,38 @@ pub struct ByColumns {
     encoded: Vec<u8>,
     /// What is held back, by state partition.
     held: Vec<Held>,
+    marks: Vec<UpstreamMark>,
+}
+
+/// Sends marks to every state partition.
+pub(super) fn send_marks(marks: &mut Vec<UpstreamMark>, cx: &mut Context<'_>) {
+    if marks.is_empty() {
+        return;
+    }
+    for partition in (0..cx.out.partitions).map(Partition) {
+        cx.out.to_partition(partition, Payload::marks(marks.clone()));
+    }
+    marks.clear();
 }
 
 impl ByColumns {
     /// Splits by these columns, whose keys have this format.
     #[must_use]
     pub fn new(columns: Vec<usize>, key: KeyFormat) -> Self {
-        ByColumns { columns, key, encoded: vec![], held: vec![] }
+        ByColumns { columns, key, encoded: vec![], held: vec![], marks: vec![] }
     }
 }
 
 impl Operator for ByColumns {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         let (payload, stamps) = input.take_stamped::<Payload>();
-        let Payload::Rows(delta) = payload else { return Ok(()) };
+        let delta = match payload {
+            Payload::Rows(delta) => delta,
+            Payload::Marks(marks) => {
+                self.marks.extend(marks);
+                return Ok(());
+            }
+        };
         let columns: Vec<ArrayRef> =
             self.columns.iter().map(|column| delta.rows.column(*column).clone()).collect();
         let encoder = self.key.encoder(&columns)?;
@@ -69,6 +87,7 @@ impl Operator for ByColumns {
                 cx.out.to_partition(partition, held.join()?);
             }
         }
+        send_marks(&mut self.marks, cx);
         Ok(())
     }
 

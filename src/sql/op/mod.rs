@@ -5,7 +5,6 @@
 
 mod aggregate;
 mod aggregation;
-mod assign_windows;
 mod calc;
 mod exchange;
 mod partial;
@@ -15,16 +14,15 @@ mod union;
 mod unnest;
 mod value_call;
 mod values;
-mod watermark;
+mod window;
 
 pub use aggregate::{Aggregate, Takes};
 pub use aggregation::Aggregation;
-pub use assign_windows::{AssignWindows, WindowKind, Windows};
 pub use calc::{Calc, CalcPlan};
 pub use exchange::ByColumns;
 pub use partial::PartialAggregate;
 pub use union::Union;
 pub use unnest::Unnest;
-pub use watermark::Watermark;
+pub use window::{AssignWindows, Watermark, WindowAggregate, WindowEnds, WindowKind, WindowMarks, Windows};
 
-pub(crate) use assign_windows::times_ms;
+pub(crate) use window::times_ms;

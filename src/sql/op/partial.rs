@@ -2,16 +2,17 @@
 //!
 //! Owns what is held of the groups until they are sent on. Knows no store. Invariants: a group goes to the state partition of its encoded
 //! key; its row carries the greatest timestamp of those that it was made from; what is held back is sent before the batch ends; the sum
-//! of what was sent of a group does not depend on when it was sent.
+//! of what was sent of a group does not depend on when it was sent; marks of event time go to every state partition behind the rows, if
+//! the other half closes windows by them.
 
 use super::{
     Aggregation,
     aggregation::Groups,
-    exchange::{Parts, batch, stamped, taken},
+    exchange::{Parts, batch, send_marks, stamped, taken},
 };
 use crate::{
     error::Result,
-    operator::{Context, Operator, Port},
+    operator::{Context, Operator, Port, UpstreamMark},
     record::{Chunk, Stamps, partition_of},
     sql::{Delta, Payload, rows::KeyTable},
 };
@@ -32,6 +33,8 @@ pub struct PartialAggregate {
     taken: usize,
     of_rows: Vec<u32>,
     encoded: Vec<u8>,
+    /// Marks of the batch; `None` = the other half takes none.
+    marks: Option<Vec<UpstreamMark>>,
 }
 
 impl PartialAggregate {
@@ -42,15 +45,15 @@ impl PartialAggregate {
     pub fn new(aggregation: Arc<Aggregation>) -> Result<Self> {
         let groups = aggregation.groups()?;
         let (keys, of_rows) = (KeyTable::default(), vec![]);
-        Ok(PartialAggregate {
-            aggregation,
-            keys,
-            groups,
-            newest_ms: vec![],
-            taken: 0,
-            of_rows,
-            encoded: vec![],
-        })
+        let (newest_ms, encoded, marks) = (vec![], vec![], None);
+        Ok(PartialAggregate { aggregation, keys, groups, newest_ms, taken: 0, of_rows, encoded, marks })
+    }
+
+    /// Sends marks of event time on.
+    #[must_use]
+    pub fn with_marks(mut self) -> Self {
+        self.marks = Some(vec![]);
+        self
     }
 
     fn add(&mut self, delta: &Delta, stamps: &Stamps) -> Result {
@@ -103,14 +106,22 @@ impl PartialAggregate {
 impl Operator for PartialAggregate {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         let (payload, stamps) = input.take_stamped::<Payload>();
-        let Payload::Rows(delta) = payload else { return Ok(()) };
+        let delta = match payload {
+            Payload::Rows(delta) => delta,
+            Payload::Marks(marks) => {
+                self.marks.iter_mut().for_each(|held| held.extend_from_slice(&marks));
+                return Ok(());
+            }
+        };
         self.add(&delta, &stamps)?;
         let hardly_repeat = self.keys.len() >= HELD_DISTINCT_MAX && self.taken < 2 * self.keys.len();
         if hardly_repeat || self.keys.len() >= HELD_MAX { self.flush(cx) } else { Ok(()) }
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
-        self.flush(cx)
+        self.flush(cx)?;
+        self.marks.iter_mut().for_each(|marks| send_marks(marks, cx));
+        Ok(())
     }
 
     fn held_bytes(&self) -> usize {

@@ -27,6 +27,7 @@ pub use statement::{
 };
 pub use table_function::{ArgumentValue, TableFunctionArgument, TableFunctionCall};
 pub use types::{data_type, type_name};
+pub use watermark::interval_ms;
 
 use super::{SourceText, Span, SqlError};
 use cursor::Cursor;

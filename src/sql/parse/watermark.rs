@@ -59,7 +59,10 @@ fn without_parens(expr: &Expr) -> &Expr {
 }
 
 /// The length of an interval, such as `INTERVAL '5' SECOND` or `INTERVAL '1 minute 30 seconds'`.
-fn interval_ms(interval: &Interval, span: Span) -> SqlResult<i64> {
+///
+/// # Errors
+/// If it has no fixed length, is negative, or is no whole number of milliseconds.
+pub fn interval_ms(interval: &Interval, span: Span) -> SqlResult<i64> {
     let mistake =
         |message: &str| SqlError::at(span, message).next("write, for instance, INTERVAL '90' SECOND");
     if interval.last_field.is_some() {
@@ -105,8 +108,8 @@ fn length_ms(number: &str, unit: &str, span: Span) -> SqlResult<i64> {
                 .next("write it in days, such as INTERVAL '30' DAY"));
         }
         "microsecond" | "microseconds" | "us" | "nanosecond" | "nanoseconds" | "ns" => {
-            return Err(SqlError::at(span, format!("`{unit}` is too short for a watermark"))
-                .because("watermarks are in milliseconds")
+            return Err(SqlError::at(span, format!("`{unit}` is too short"))
+                .because("event time is in milliseconds")
                 .next("write it in seconds, such as INTERVAL '0.001' SECOND"));
         }
         _ => {

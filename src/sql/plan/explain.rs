@@ -3,6 +3,8 @@
 //! Owns how plans are shown. Decides nothing. Invariant: the same plan gives the same text, on every machine.
 
 use super::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan};
+use super::windows::{length, windows_text};
+use crate::operator::Gives;
 use crate::sql::agg::AggregateFunction;
 use arrow::{
     datatypes::{DataType, SchemaRef},
@@ -61,7 +63,7 @@ fn tree(plan: &StreamPlan, id: StreamNodeId, depth: usize, text: &mut String) {
     let indent = "  ".repeat(depth);
     // A String takes all that is written to it.
     let _ = writeln!(text, "{indent}{}", line(node, &inputs));
-    for fact in facts(node, &inputs) {
+    for fact in facts(node, &inputs).into_iter().chain(watermark(plan, id)) {
         let _ = writeln!(text, "{indent}    {fact}");
     }
     for &input in &node.inputs {
@@ -90,10 +92,13 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
             }
         }
         StreamOperator::Union => "Union".to_owned(),
+        StreamOperator::AssignWindows { windows, time_column } => {
+            format!("Windows: {} of {}", windows_text(windows), column_name(input, *time_column))
+        }
         StreamOperator::Unnest { list, .. } => {
             format!("Unnest: {}", input.map_or("", |input| input.field(*list).name()))
         }
-        StreamOperator::Aggregate { name, keys, calls } => {
+        StreamOperator::Aggregate { name, keys, calls, .. } => {
             let calls: Vec<_> = calls.iter().map(|call| call.name.as_str()).collect();
             let by = if keys.is_empty() {
                 String::new()
@@ -124,6 +129,15 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
     }
 }
 
+/// How far a source is in event time, if windows follow it.
+fn watermark(plan: &StreamPlan, id: StreamNodeId) -> Option<String> {
+    let StreamOperator::Source { table, .. } = &plan.nodes[id.0].operator else { return None };
+    let watermark = table.watermark.as_ref().filter(|_| plan.feeds_windows(id))?;
+    let delay =
+        if watermark.delay_ms == 0 { String::new() } else { format!(" - {}", length(watermark.delay_ms)) };
+    Some(format!("watermark: {}{delay}, of the slowest partition", watermark.column))
+}
+
 /// What is known of the rows and kept in state; one line each.
 fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
     let mut facts = Vec::new();
@@ -142,7 +156,16 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
         }
         facts.push(rows);
     }
-    if let StreamOperator::Aggregate { keys, calls, .. } = &node.operator {
+    if let StreamOperator::Aggregate { keys, calls, windows, .. } = &node.operator {
+        let kept = match windows {
+            Some(_) => format!("kept until the watermark passes {}", column_name(Some(&node.schema), 0)),
+            None => "kept for ever".to_owned(),
+        };
+        match windows.map(|windows| windows.gives) {
+            Some(Gives::Finals) => facts.push("a row leaves when its window closes".to_owned()),
+            Some(Gives::Updates) => facts.push("a row leaves at each batch that changes it".to_owned()),
+            None => {}
+        }
         let input = inputs.first().map(|input| &input.schema);
         let distinct: Vec<_> = calls
             .iter()
@@ -153,13 +176,10 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
             facts.push("state: one row, kept for ever".to_owned());
             facts.push("one partition does all of this".to_owned());
         } else {
-            facts.push(format!(
-                "state: one row per {}, kept for ever",
-                first_columns(&node.schema, keys.len())
-            ));
+            facts.push(format!("state: one row per {}, {kept}", first_columns(&node.schema, keys.len())));
         }
         for values in distinct {
-            facts.push(format!("state: one row per group and value of {values}, kept for ever"));
+            facts.push(format!("state: one row per group and value of {values}, {kept}"));
         }
     }
     facts

@@ -6,13 +6,16 @@
 
 mod aggregate;
 mod unnest;
+mod windows;
 
 use super::{
     mistakes::plain_text,
     place::place_of_query,
-    stream_plan::{Properties, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
+    stream_plan::{Properties, StreamNode, StreamNodeId, StreamOperator, StreamPlan, WindowEnd},
     types::plain,
+    windows::WindowsNode,
 };
+use crate::operator::Gives;
 use crate::sql::{
     SqlError, SqlResult,
     catalog::{Catalog, TableScanSource},
@@ -55,6 +58,8 @@ pub struct Lower<'a> {
     pub query: &'a Query,
     /// For places in views.
     pub catalog: &'a Catalog,
+    /// Which rows of windows leave.
+    pub gives: Gives,
 }
 
 /// An expression with the field that it becomes.
@@ -76,6 +81,12 @@ impl Lower<'_> {
             LogicalPlan::Projection(projection) => self.projection(projection),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::Extension(extension) => {
+                match extension.node.as_any().downcast_ref::<WindowsNode>() {
+                    Some(windows) => self.windows(windows),
+                    None => Err(self.refused("a part of this query has no streaming operator")),
+                }
+            }
             LogicalPlan::Join(_) => Err(self.refused("joins are not supported yet")),
             LogicalPlan::Sort(_) => Err(self.refused("ORDER BY over rows that never end")),
             LogicalPlan::Limit(_) => Err(self.refused("LIMIT is not supported")),
@@ -256,6 +267,9 @@ impl Lower<'_> {
                 .as_ref()
                 .and_then(|key| key.iter().map(|&column| output_of(column)).collect()),
             time_column: before.time_column.and_then(output_of),
+            window_end: before
+                .window_end
+                .and_then(|end| Some(WindowEnd { column: output_of(end.column)?, ends: end.ends })),
         };
         if let Some(operator) = self.fused(input, &columns) {
             let node = &mut self.plan.nodes[input.node.0];
@@ -329,11 +343,13 @@ impl Lower<'_> {
         }
         let properties: Vec<_> = inputs.iter().map(|&input| self.node(input).properties.clone()).collect();
         let first_time = properties.first().and_then(|first| first.time_column);
+        let first_end = properties.first().and_then(|first| first.window_end);
         let properties = Properties {
             is_append_only: properties.iter().all(|input| input.is_append_only),
             unique_key: None,
             time_column: first_time
                 .filter(|time| properties.iter().all(|input| input.time_column == Some(*time))),
+            window_end: first_end.filter(|end| properties.iter().all(|input| input.window_end == Some(*end))),
         };
         let fields = union
             .schema

@@ -30,6 +30,9 @@ use std::{ops::ControlFlow, sync::Arc};
 
 /// The mistake of a query that DataFusion refused.
 pub fn explain_mistake(catalog: &Catalog, query: &Query, error: &DataFusionError) -> SqlError {
+    if let Some(mistake) = super::windows::inner(error) {
+        return mistake.clone();
+    }
     let search = Search { catalog };
     search
         .query(query, &[])

@@ -20,11 +20,13 @@ pub mod stream_plan;
 #[cfg(test)]
 mod tests;
 mod types;
+mod windows;
 
 pub use explain::{all_sinks, explain, stream_plan as explain_stream_plan};
 
 pub(super) use sink::written_columns;
 pub(super) use types::SqlTypes;
+pub(super) use windows::WindowsPlanner;
 
 use self::{
     lower::Lower,
@@ -38,6 +40,7 @@ use super::{
     parse::{CreateTable, CreateView, Drop, Insert, OnExisting},
     schema::ColumnKind,
 };
+use crate::operator::Gives;
 use datafusion_common::Column as PlanColumn;
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion_sql::sqlparser::ast::Query;
@@ -193,8 +196,13 @@ impl Planner {
         let logical = sink::with_target_types(&table, &targets, &insert.query, logical)?;
         let logical = self.optimized(&insert.query, logical)?;
         let mut longer = plan.clone();
-        let mut lower =
-            Lower { plan: &mut longer, name: &insert.table, query: &insert.query, catalog: &self.catalog };
+        let mut lower = Lower {
+            plan: &mut longer,
+            name: &insert.table,
+            query: &insert.query,
+            catalog: &self.catalog,
+            gives: sink::gives(&table, insert),
+        };
         let relation = lower.lower(&logical)?;
         let root = sink::add_sink(&mut lower, &table, &targets, insert, &relation)?;
         *plan = longer;
@@ -209,7 +217,8 @@ impl Planner {
         let logical = self.analyzed(query)?;
         let logical = self.optimized(query, logical)?;
         let mut longer = plan.clone();
-        let mut lower = Lower { plan: &mut longer, name: "query", query, catalog: &self.catalog };
+        let mut lower =
+            Lower { plan: &mut longer, name: "query", query, catalog: &self.catalog, gives: Gives::Finals };
         let relation = lower.lower(&logical)?;
         let root = lower.exact(&relation);
         *plan = longer;

@@ -3,8 +3,11 @@
 //! Owns the refusals that need no types: names of relations and functions that do not exist, clauses that make no sense over rows that
 //! never end, and what no operator does yet. Knows no plan. Invariant: each refusal has a place, a reason or the next step.
 
-use super::place::{name_of, name_of_object, place_of, place_of_query};
-use crate::sql::{SqlError, catalog::Catalog, closest::closest};
+use super::{
+    place::{name_of, name_of_object, place_of, place_of_query},
+    windows::{WindowCall, WindowInput, is_window_function},
+};
+use crate::sql::{SqlError, SqlResult, catalog::Catalog, closest::closest, parse::TableFunctionCall};
 use datafusion_sql::sqlparser::ast::{
     Distinct, Expr, Function, FunctionArguments, GroupByExpr, LimitClause, ObjectName, OrderByKind, Query,
     Select, SetExpr, SetOperator, Spanned, TableFactor, Visit, Visitor,
@@ -50,7 +53,7 @@ const OTHER_NAMES: [(&str, &str); 13] = [
 /// # Errors
 /// That thing.
 pub fn check_query(catalog: &Catalog, query: &Query) -> Result<(), SqlError> {
-    let mut check = Check { catalog, with: Vec::new() };
+    let mut check = Check { catalog, with: Vec::new(), in_call: vec![] };
     match query.visit(&mut check) {
         ControlFlow::Break(error) => Err(*error),
         ControlFlow::Continue(()) => Ok(()),
@@ -62,7 +65,7 @@ pub fn check_query(catalog: &Catalog, query: &Query) -> Result<(), SqlError> {
 /// # Errors
 /// The first thing that cannot be.
 pub fn check_expr(catalog: &Catalog, expr: &Expr) -> Result<(), SqlError> {
-    let mut check = Check { catalog, with: Vec::new() };
+    let mut check = Check { catalog, with: Vec::new(), in_call: vec![] };
     let ControlFlow::Break(error) = expr.visit(&mut check) else { return Ok(()) };
     Err(*error)
 }
@@ -71,6 +74,8 @@ struct Check<'a> {
     catalog: &'a Catalog,
     /// Names of `WITH`, of the queries around.
     with: Vec<Vec<String>>,
+    /// Whether this is inside of a call of a windowing function, and not in a query in it; of the queries around too.
+    in_call: Vec<bool>,
 }
 
 type Found = ControlFlow<Box<SqlError>>;
@@ -91,6 +96,7 @@ impl Visitor for Check<'_> {
     fn pre_visit_query(&mut self, query: &Query) -> Found {
         let with = query.with.iter().flat_map(|with| &with.cte_tables);
         self.with.push(with.map(|cte| name_of(&cte.alias.name)).collect());
+        self.in_call.push(false);
         if let Some(with) = query.with.as_ref().filter(|with| with.recursive) {
             let error = not_yet(with, "WITH RECURSIVE is");
             return refuse(error.because("each new row would have to start the recursion again"));
@@ -147,6 +153,7 @@ impl Visitor for Check<'_> {
 
     fn post_visit_query(&mut self, _query: &Query) -> Found {
         self.with.pop();
+        self.in_call.pop();
         GO_ON
     }
 
@@ -154,7 +161,19 @@ impl Visitor for Check<'_> {
         if let Some(error) = self.select_mistake(select) { refuse(error) } else { GO_ON }
     }
 
+    fn post_visit_table_factor(&mut self, _factor: &TableFactor) -> Found {
+        self.in_call.last_mut().into_iter().for_each(|in_call| *in_call = false);
+        GO_ON
+    }
+
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> Found {
+        if let Some(call) = TableFunctionCall::of(factor).filter(|call| is_window_function(call.name)) {
+            self.in_call.last_mut().into_iter().for_each(|in_call| *in_call = true);
+            return match self.window_mistake(&call) {
+                Err(mistake) => refuse(mistake),
+                Ok(()) => GO_ON,
+            };
+        }
         let error = match factor {
             TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
                 table_function(&name_of_object(name), name)
@@ -182,6 +201,9 @@ impl Visitor for Check<'_> {
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> Found {
         let name = name_of_object(relation);
+        if self.is_in_call() {
+            return GO_ON;
+        }
         if self.catalog.has(&name) || self.with.iter().flatten().any(|with| *with == name) {
             return GO_ON;
         }
@@ -191,6 +213,8 @@ impl Visitor for Check<'_> {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> Found {
         let error = match expr {
+            // What the arguments of a windowing function are has been looked at.
+            Expr::Function(_) | Expr::Subquery(_) if self.is_in_call() => None,
             Expr::Function(function) => self.function_mistake(function),
             Expr::Exists { subquery, .. } | Expr::InSubquery { subquery, .. } | Expr::Subquery(subquery) => {
                 Some(subquery_mistake(subquery))
@@ -247,6 +271,21 @@ fn table_function(name: &str, part: &impl Spanned) -> SqlError {
 }
 
 impl Check<'_> {
+    fn is_in_call(&self) -> bool {
+        self.in_call.last().is_some_and(|in_call| *in_call)
+    }
+
+    fn window_mistake(&self, call: &TableFunctionCall<'_>) -> SqlResult {
+        let WindowInput::Table(name) = WindowCall::of(call)?.input else { return Ok(()) };
+        let table = ObjectName::from(name.to_vec());
+        let name = name_of_object(&table);
+        if self.catalog.has(&name) || self.with.iter().flatten().any(|with| *with == name) {
+            return Ok(());
+        }
+        let with = self.with.iter().flatten().map(String::as_str);
+        Err(self.catalog.unknown_relation(&name, place_of(&table), with))
+    }
+
     fn select_mistake(&self, select: &Select) -> Option<SqlError> {
         let at = || place_of(select).map(|span| crate::sql::Span { width: 6, ..span });
         if let Some(Distinct::On(_)) = &select.distinct {

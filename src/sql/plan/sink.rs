@@ -9,6 +9,7 @@ use super::{
     stream_plan::{OutputMode, Properties, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
     types::{is_assignable, plain, type_name},
 };
+use crate::operator::Gives;
 use crate::sql::{
     Column, ColumnKind, Span, SqlError, SqlResult, TableDefinition,
     closest::closest,
@@ -219,7 +220,7 @@ pub fn add_sink(
         operator,
         inputs: vec![node],
         schema: Arc::new(Schema::new(fields)),
-        properties: Properties { unique_key: None, time_column: None, ..input.properties },
+        properties: Properties { unique_key: None, time_column: None, window_end: None, ..input.properties },
         span: Some(insert.span),
     });
     Ok(id)
@@ -379,6 +380,9 @@ impl End<'_> {
             place.or(Some(self.insert.span)),
             format!("rows of this query change later, and table `{table}` only takes new rows"),
         );
+        if let Some((why, next)) = open_windows(plan, self.node) {
+            return error.because(why).next(next);
+        }
         let error = if let Some(cause) = cause { error.because(cause) } else { error };
         let key = match &self.input.properties.unique_key {
             Some(key) if !key.is_empty() => self.key_names(targets, columns, key).join(", "),
@@ -394,6 +398,46 @@ impl End<'_> {
             ))
         }
     }
+}
+
+/// Which rows of windows leave: the result of each when it closes, unless changes are asked for.
+pub fn gives(table: &TableDefinition, insert: &Insert) -> Gives {
+    let of_table = || table.options.get("output_mode").map_or("", |option| option.value.as_str());
+    match insert.mode.as_ref().map(|emit| emit.mode) {
+        Some(EmitMode::OnWindowClose) => Gives::Finals,
+        Some(EmitMode::Changes | EmitMode::Complete) => Gives::Updates,
+        None if matches!(of_table(), "update" | "complete") => Gives::Updates,
+        None => Gives::Finals,
+    }
+}
+
+/// Why windows that the rows of a node are grouped by never close, and what to do about it.
+fn open_windows(plan: &StreamPlan, node: StreamNodeId) -> Option<(String, String)> {
+    let node = &plan.nodes[node.0];
+    if let StreamOperator::Aggregate { windows: None, .. } = &node.operator {
+        let mut at = *node.inputs.first()?;
+        loop {
+            let before = &plan.nodes[at.0];
+            match &before.operator {
+                StreamOperator::AssignWindows { .. } if before.properties.window_end.is_some() => {
+                    let why = "rows are grouped without `window_end`, so a group never closes".to_owned();
+                    return Some((why, "add window_start and window_end to GROUP BY".to_owned()));
+                }
+                StreamOperator::AssignWindows { time_column, .. } => {
+                    let input = &plan.nodes[before.inputs.first()?.0];
+                    let time = input.schema.field(*time_column).name();
+                    let why = format!("`{time}` has no watermark, so a window never closes");
+                    let next =
+                        format!("add WATERMARK FOR {time} AS {time} - INTERVAL '5' SECOND to its table");
+                    return Some((why, next));
+                }
+                StreamOperator::Calc { .. } => at = *before.inputs.first()?,
+                _ => return None,
+            }
+        }
+    }
+    let changes = |input: &&StreamNodeId| !plan.nodes[input.0].properties.is_append_only;
+    node.inputs.iter().filter(changes).find_map(|input| open_windows(plan, *input))
 }
 
 /// What makes the rows of a node change.

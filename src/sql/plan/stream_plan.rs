@@ -3,7 +3,14 @@
 //! Owns the nodes and their properties. Knows no text and no operator's code. Invariant: inputs of a node come before it; each node
 //! says in which form its rows come (see [`Properties`]).
 
-use crate::sql::{Span, TableDefinition, agg::AggregateCall};
+use crate::{
+    operator::Gives,
+    sql::{
+        Span, TableDefinition,
+        agg::AggregateCall,
+        op::{WindowEnds, Windows},
+    },
+};
 use arrow::datatypes::SchemaRef;
 use datafusion_physical_expr::PhysicalExpr;
 use std::sync::Arc;
@@ -25,6 +32,19 @@ impl StreamPlan {
         self.nodes.iter().filter_map(|node| match &node.operator {
             StreamOperator::Source { table, .. } | StreamOperator::Sink { table, .. } => Some(&**table),
             _ => None,
+        })
+    }
+
+    /// Whether windows that close read the rows of a node, or what is made of them: then it says how far it is in event time.
+    #[must_use]
+    pub fn feeds_windows(&self, id: StreamNodeId) -> bool {
+        let reads = |node: &&StreamNode| node.inputs.contains(&id);
+        (id.0..).zip(self.nodes.iter().skip(id.0)).filter(|(_, node)| reads(node)).any(|(at, node)| {
+            match &node.operator {
+                StreamOperator::Aggregate { windows, .. } => windows.is_some(),
+                StreamOperator::Sink { .. } => false,
+                _ => self.feeds_windows(StreamNodeId(at)),
+            }
         })
     }
 }
@@ -53,6 +73,26 @@ pub struct Properties {
     pub unique_key: Option<Vec<usize>>,
     /// The column of event time, which watermarks follow.
     pub time_column: Option<usize>,
+    /// The column with the end of a window over event time that each row is in.
+    pub window_end: Option<WindowEnd>,
+}
+
+/// A column with the ends of windows over event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowEnd {
+    /// The column.
+    pub column: usize,
+    /// Which times it can have.
+    pub ends: WindowEnds,
+}
+
+/// What an aggregate does with its windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClosingWindows {
+    /// When they end.
+    pub ends: WindowEnds,
+    /// Which rows leave.
+    pub gives: Gives,
 }
 
 /// What a node does.
@@ -71,6 +111,13 @@ pub enum StreamOperator {
         predicate: Option<Arc<dyn PhysicalExpr>>,
         /// One for each column of the output; they read the columns of the input.
         columns: Vec<Arc<dyn PhysicalExpr>>,
+    },
+    /// Rows with their windows, in three more columns: start, end, and the last time before the end.
+    AssignWindows {
+        /// Which windows.
+        windows: Windows,
+        /// The column of event time.
+        time_column: usize,
     },
     /// The rows of all inputs.
     Union,
@@ -91,6 +138,8 @@ pub enum StreamOperator {
         keys: Vec<usize>,
         /// What is computed of each group.
         calls: Vec<AggregateCall>,
+        /// If the first key is the end of a window over event time: what is done when it closes.
+        windows: Option<ClosingWindows>,
     },
     /// Writes rows to a table.
     Sink {

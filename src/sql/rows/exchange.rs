@@ -3,7 +3,8 @@
 //! Owns the bytes of such a row. Knows no log and no record. Invariant: rows come back as they were, with their weights, or encoding or
 //! decoding them is an error.
 //!
-//! A row has no key: where it goes is decided before it is encoded. Its value is the row in the form of stored rows (see `value.rs`), format 1; in front, where the
+//! A row has no key: where it goes is decided before it is encoded. A mark of event time has an empty key, and the mark as its value; rows
+//! and marks are never in one chunk. The value of a row is the row in the form of stored rows (see `value.rs`), format 1; in front, where the
 //! relation has weights, the weight as a varint in zigzag.
 
 use super::{
@@ -11,6 +12,7 @@ use super::{
     value::RowFormat,
 };
 use crate::{
+    codec::decode_value,
     error::{Error, Result},
     operator::{EncodedRow, ExchangeFormat, RowReader, RowWriter},
     record::{
@@ -83,8 +85,7 @@ impl ExchangeFormat for RowsFormat {
     fn encode(&self, chunk: &Chunk, out: &mut RowWriter<'_>) -> Result {
         match chunk.view::<Payload>() {
             Payload::Rows(delta) => self.encode_rows(delta, out),
-            #[allow(unreachable_patterns, reason = "rows are the only payload so far")]
-            _ => Err(Error::Codec("plan bug: only rows travel to another task".into())),
+            Payload::Marks(marks) => marks.iter().try_for_each(|mark| out.pair(&(), mark)),
         }
     }
 
@@ -92,17 +93,29 @@ impl ExchangeFormat for RowsFormat {
         let expected = rows.size_hint().1.unwrap_or_default();
         let mut decoder = self.format.decoder(NUMBER, expected)?;
         let mut weights = self.has_weights.then(|| Vec::with_capacity(expected));
+        let mut marks = vec![];
         for row in rows {
             let EncodedRow { key, value } = row?;
-            let (None, Some(mut value)) = (key, value) else {
-                return Err(Error::Codec("a row of columns has a key, or no value".into()));
-            };
+            let mut value = value.ok_or_else(|| Error::Codec("a row of columns has no value".into()))?;
+            match key {
+                None => {}
+                Some([]) => {
+                    marks.push(decode_value(value)?);
+                    continue;
+                }
+                Some(_) => return Err(Error::Codec("a row of columns has a key".into())),
+            }
             if let Some(weights) = &mut weights {
                 let weight = take_zigzag(&mut value).filter(|weight| *weight != 0);
                 weights
                     .push(weight.ok_or_else(|| Error::Codec("a row has no weight, or the weight 0".into()))?);
             }
             decoder.push(value)?;
+        }
+        if !marks.is_empty() {
+            let is_mixed = decoder.len() > 0;
+            let mixed = || Error::Codec("rows and marks of event time in one chunk".into());
+            return if is_mixed { Err(mixed()) } else { Ok(Payload::marks(marks)) };
         }
         let options = RecordBatchOptions::new().with_row_count(Some(decoder.len()));
         let rows = RecordBatch::try_new_with_options(self.schema.clone(), decoder.finish()?, &options)

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     codec::encode_key,
-    operator::{ExchangeFormat, RowReader, RowWriter},
-    record::{Chunk, StampsBuilder},
+    operator::{ExchangeFormat, RowReader, RowWriter, Upstream, UpstreamMark, UpstreamName},
+    record::{Chunk, StampsBuilder, TopicPartition},
     sql::{Delta, Payload},
 };
 use arrow::{
@@ -360,6 +360,27 @@ fn types_that_cannot_be_in_rows_are_refused() {
     );
     let map = DataType::Map(Arc::new(Field::new("entries", entries, false)), false);
     assert!(KeyFormat::new([&map]).is_err());
+}
+
+#[test]
+fn marks_come_back_and_never_among_rows() {
+    let format = RowsFormat::new(sample().schema(), false).unwrap();
+    let mark = |name: &str, time_ms, idle| UpstreamMark {
+        upstream: UpstreamName::of_part(&Upstream::Source(TopicPartition::new("bid", 1)), name),
+        time_ms,
+        idle,
+    };
+    let marks = vec![mark("bid", Some(1_500), false), mark("q", None, true)];
+    let chunk = Payload::marks(marks.clone());
+    let mut out = vec![];
+    format.encode(&chunk, &mut RowWriter::new(&mut out)).unwrap();
+    expect!["01 10 01 09 62 69 64 2d 31 20 62 69 64 01 b8 17 00 01 0c 01 07 62 69 64 2d 31 20 71 00 01"]
+        .assert_eq(&hex(&out));
+    let back = format.decode(&mut RowReader::new(&out, 2)).unwrap();
+    assert_eq!(back.view::<Payload>(), &Payload::Marks(marks));
+
+    format.encode(&Delta::added(sample()).into_chunk(), &mut RowWriter::new(&mut out)).unwrap();
+    assert!(format.decode(&mut RowReader::new(&out, 4)).err().unwrap().to_string().contains("in one chunk"));
 }
 
 #[test]

@@ -188,6 +188,44 @@ impl RowTable {
         Ok(None)
     }
 
+    /// Takes the committed rows whose keys are from `from` (inclusive) to `to` (exclusive) and were not touched in this batch: visits each,
+    /// and deletes it; at most `keys_max`. Returns where the next part begins, or `None` after the last one. A key that was taken has been
+    /// touched.
+    ///
+    /// # Errors
+    /// If the database cannot be read, or what `visit` answers; nothing is deleted then.
+    pub fn take_range(
+        &mut self,
+        from: &[u8],
+        to: &[u8],
+        keys_max: usize,
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result,
+    ) -> Result<Option<Vec<u8>>> {
+        let (mut taken, mut next) = (vec![], None);
+        self.committed.scan(Some(from), &mut |key, value| {
+            if key >= to {
+                return Ok(false);
+            }
+            if self.staged.contains_key(key) {
+                return Ok(true);
+            }
+            if taken.len() == keys_max {
+                next = Some(key.to_vec());
+                return Ok(false);
+            }
+            visit(key, value)?;
+            taken.push((Bytes::from(key), Bytes::from(value)));
+            Ok(true)
+        })?;
+        for (key, value) in taken {
+            let mut cell = RowCell::read(Some(&value));
+            cell.delete();
+            self.staged_bytes += weight_of(key.len()) + cell.heap_bytes();
+            self.staged.insert(key, cell);
+        }
+        Ok(next)
+    }
+
     fn clear(&mut self) {
         self.staged.clear();
         self.staged_bytes = 0;

@@ -4,6 +4,7 @@ mod aggregates;
 mod docs;
 mod fuzz;
 mod stateless;
+mod windows;
 
 use tidegate::{
     Result, StreamingContext,

@@ -20,7 +20,9 @@ pub(in crate::sql) struct Stage<'m> {
     stores: Stores,
     partition: Partition,
     partitions: u32,
-    batch: Batch,
+    pub batch: Batch,
+    /// How many rows were late since it was made.
+    pub late: usize,
 }
 
 impl<'m> Stage<'m> {
@@ -36,20 +38,20 @@ impl<'m> Stage<'m> {
         let stores = Stores(specs.iter().map(open).collect());
         let batch = Batch::new(BatchId(1), BatchTime(0));
         let (operator, partition) = (make(), Partition(partition));
-        Stage { make, operator, backend, stores, partition, partitions, batch }
+        Stage { make, operator, backend, stores, partition, partitions, batch, late: 0 }
     }
 
     fn call(
         &mut self,
         run: impl FnOnce(&mut dyn Operator, &mut Context<'_>) -> Result,
     ) -> Result<Vec<(Partition, Chunk)>> {
-        let mut outputs = vec![];
+        let (mut outputs, mut counters) = (vec![], Counters::default());
         let upstream = Upstream::Task(TaskId { stage: 1, partition: self.partition });
         let targets = [vec![Target::Edge(EdgeId(1))]];
         let mut context = Context {
             batch: &self.batch,
             stores: &mut self.stores,
-            counters: &mut Counters::default(),
+            counters: &mut counters,
             caught_up: BatchTime(0),
             sender: &upstream,
             out: Emitter {
@@ -65,7 +67,9 @@ impl<'m> Stage<'m> {
                 partitions: self.partitions,
             },
         };
-        run(&mut *self.operator, &mut context)?;
+        let ran = run(&mut *self.operator, &mut context);
+        self.late += counters.late;
+        ran?;
         let rows = |output| match output {
             Output::Rows { to, envelope } => (to, envelope.chunk),
             _ => panic!("rows only"),

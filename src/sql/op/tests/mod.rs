@@ -8,7 +8,7 @@
     reason = "tests say what they mean"
 )]
 
-mod driver;
+pub(in crate::sql) mod driver;
 mod model;
 
 use super::{Aggregate, Aggregation, ByColumns, PartialAggregate, Takes};

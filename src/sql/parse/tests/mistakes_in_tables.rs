@@ -184,7 +184,7 @@ fn a_watermark_of_no_column() {
         q.sql:1:48: there is no column `tz` in this table
           1 | CREATE TABLE t (ts TIMESTAMP(3), WATERMARK FOR tz AS tz - INTERVAL '5' SECOND)
             |                                                ^^
-          next: declare it, or name one that is
+          next: did you mean `ts`?
     "#]]
     .assert_eq(&seen(r#"CREATE TABLE t (ts TIMESTAMP(3), WATERMARK FOR tz AS tz - INTERVAL '5' SECOND)"#));
 }

@@ -306,7 +306,7 @@ fn small_statements() {
 #[test]
 fn a_script_without_statements() {
     for text in ["", "  ;; -- nothing\n", "\u{feff}"] {
-        assert_eq!(super::super::parse(&SourceText::new("q.sql", text)).unwrap(), []);
+        assert_eq!(crate::sql::parse::parse(&SourceText::new("q.sql", text)).unwrap(), []);
     }
     assert!(matches!(
         one("\u{feff}SHOW TABLES"),

@@ -3,7 +3,8 @@
 //! Owns which columns an aggregate reads and the names of states. Knows no function's code. Invariants: what an aggregate reads are
 //! columns of its input, each once; no function that gives another value each time decides what is kept in state.
 
-use super::{Computed, Lower, Relation, is_volatile, unalias};
+use super::{Computed, Lower, Relation, is_volatile, unalias, windows::WindowedKeys};
+use crate::operator::Gives;
 use crate::sql::{
     SqlError, SqlResult,
     agg::{AggregateCall, AggregateFunction},
@@ -11,7 +12,7 @@ use crate::sql::{
         explain::{call_text, expr_text},
         mistakes::plain_text,
         place::{find_call, place_of_query},
-        stream_plan::{Properties, StreamNodeId, StreamOperator},
+        stream_plan::{Properties, StreamNodeId, StreamOperator, WindowEnd},
         types::plain,
     },
 };
@@ -66,21 +67,32 @@ impl Lower<'_> {
             }
             None => self.calc(&input, needed.columns),
         };
+        let WindowedKeys { order, windows } = self.windowed_keys(node, &keys);
+        let before = &self.node(node).properties;
+        let key_of = |column: usize| order.iter().position(|key| keys[*key] == column);
+        let is_final = windows.is_some_and(|windows| windows.gives == Gives::Finals);
         let properties = Properties {
             // The rows of SELECT DISTINCT over rows that only grow are only added.
-            is_append_only: calls.is_empty() && !keys.is_empty() && self.node(node).properties.is_append_only,
+            is_append_only: is_final || calls.is_empty() && !keys.is_empty() && before.is_append_only,
             unique_key: Some((0..keys.len()).collect()),
-            time_column: None,
+            time_column: before.time_column.filter(|_| windows.is_some()).and_then(key_of),
+            window_end: windows.map(|windows| WindowEnd { column: 0, ends: windows.ends }),
         };
-        let fields: Vec<_> = names
+        let all: Vec<usize> =
+            order.iter().copied().chain(keys.len()..aggregate.schema.fields().len()).collect();
+        let names: Vec<&String> = names.iter().chain(calls.iter().map(|call| &call.name)).collect();
+        let fields: Vec<_> = all
             .iter()
-            .chain(calls.iter().map(|call| &call.name))
-            .zip(aggregate.schema.fields())
+            .map(|at| (names[*at], aggregate.schema.field(*at)))
             .map(|(name, field)| Arc::new(Field::new(name, plain(field.data_type()), field.is_nullable())))
             .collect();
         let name = self.state_name("aggregate");
-        let columns = (0..fields.len()).collect();
-        let node = self.add(StreamOperator::Aggregate { name, keys, calls }, vec![node], fields, properties);
+        // Where each column of the query is among those of the node.
+        let mut columns = vec![0; all.len()];
+        all.iter().enumerate().for_each(|(here, at)| columns[*at] = here);
+        let keys = order.iter().map(|key| keys[*key]).collect();
+        let operator = StreamOperator::Aggregate { name, keys, calls, windows };
+        let node = self.add(operator, vec![node], fields, properties);
         Ok(Relation { node, columns, predicate: None, schema: aggregate.schema.clone() })
     }
 

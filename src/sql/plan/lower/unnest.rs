@@ -6,7 +6,7 @@ use super::{Lower, Relation};
 use crate::sql::{
     SqlResult,
     plan::{
-        stream_plan::{Properties, StreamOperator},
+        stream_plan::{Properties, StreamOperator, WindowEnd},
         types::plain,
     },
 };
@@ -29,11 +29,12 @@ impl Lower<'_> {
         let node = self.exact(&input);
         let before = self.node(node).properties.clone();
         let columns = unnest.dependency_indices.clone();
-        let time_column = before.time_column.filter(|time| time != list);
+        let at = |wanted: usize| columns.iter().position(|column| *column == wanted && wanted != *list);
         let properties = Properties {
             is_append_only: before.is_append_only,
             unique_key: None,
-            time_column: time_column.and_then(|time| columns.iter().position(|column| *column == time)),
+            time_column: before.time_column.and_then(at),
+            window_end: before.window_end.and_then(|end| Some(WindowEnd { column: at(end.column)?, ..end })),
         };
         let fields = unnest.schema.fields().iter();
         let fields = fields

@@ -15,9 +15,12 @@ use arrow::{
     compute,
     datatypes::{ArrowPrimitiveType, DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType},
 };
+use std::sync::Arc;
 
 /// Says how far the rows of a task are in event time.
 pub struct Watermark {
+    /// The table: a task may read one partition for several.
+    name: Arc<str>,
     column: usize,
     /// How late rows may be.
     delay_ms: i64,
@@ -33,10 +36,11 @@ pub struct Watermark {
 }
 
 impl Watermark {
-    /// By this column, less this delay.
+    /// Of the rows of the table `name`, by this column, less this delay.
     #[must_use]
-    pub fn new(column: usize, delay_ms: i64, limits: EventLimits) -> Self {
+    pub fn new(name: Arc<str>, column: usize, delay_ms: i64, limits: EventLimits) -> Self {
         Watermark {
+            name,
             column,
             delay_ms,
             limits,
@@ -56,7 +60,8 @@ impl Watermark {
             return;
         }
         self.reported = Some((time_ms, idle));
-        let mark = UpstreamMark { upstream: UpstreamName::from(cx.out.upstream), time_ms, idle };
+        let mark =
+            UpstreamMark { upstream: UpstreamName::of_part(cx.out.upstream, &self.name), time_ms, idle };
         cx.out.chunk(Payload::marks(vec![mark]));
     }
 }

@@ -3,6 +3,7 @@
 //! Owns which windows those are. Knows no aggregate and no watermark. Invariants: windows start at multiples of the slide from the epoch
 //! (plus the offset); a row comes once for each of its windows, those in the order of their ends; a row without a time is an error.
 
+use super::WindowEnds;
 use crate::{
     error::{Error, Result},
     operator::{Context, Operator, Port},
@@ -18,7 +19,7 @@ use arrow::{
 use std::sync::Arc;
 
 /// The windows of a table-valued function, milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WindowKind {
     /// Windows of this size, one after the other.
     Tumble {
@@ -42,7 +43,7 @@ pub enum WindowKind {
 }
 
 /// Windows, shifted by an offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Windows {
     /// Which.
     pub kind: WindowKind,
@@ -51,6 +52,17 @@ pub struct Windows {
 }
 
 impl Windows {
+    /// The times at which windows end.
+    #[must_use]
+    pub fn ends(&self) -> WindowEnds {
+        let (step_ms, size_ms) = match self.kind {
+            WindowKind::Tumble { size_ms } => (size_ms, size_ms),
+            WindowKind::Hop { size_ms, slide_ms } => (slide_ms, size_ms),
+            WindowKind::Cumulate { size_ms, step_ms } => (step_ms, size_ms),
+        };
+        WindowEnds { step_ms, offset_ms: self.offset_ms.saturating_add(size_ms).rem_euclid(step_ms) }
+    }
+
     /// Calls `window` with start and end of each window that a time lies in, by their ends.
     pub fn of(&self, time_ms: i64, mut window: impl FnMut(i64, i64)) {
         let floor = |time_ms: i64, step: i64| {
