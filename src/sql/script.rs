@@ -6,7 +6,7 @@
 
 use super::{
     SourceText, Span, SqlError, SqlOption, SqlResult, TableDefinition, build,
-    connector::{Connector, KafkaTable},
+    connector::{Connector, KafkaTable, milliseconds},
     parse::{CreateTable, ExplainKind, Insert, Show, Statement, parse, type_name},
     plan::{
         self, Planner,
@@ -428,33 +428,4 @@ fn setting(key: &str, option: &SqlOption) -> SqlResult<Setting> {
         _ => (key, value.clone()),
     };
     Ok(Setting { name: name.to_owned(), value, key_span: *key_span, value_span: *value_span })
-}
-
-/// `500 ms`, `10 s`, `1 min`, `500`: milliseconds.
-pub(super) fn milliseconds(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let unit_ms = match unit.trim() {
-        "" | "ms" | "milli" | "millis" | "millisecond" | "milliseconds" => 1,
-        "s" | "sec" | "secs" | "second" | "seconds" => 1_000,
-        "min" | "m" | "minute" | "minutes" => 60_000,
-        "h" | "hour" | "hours" => 3_600_000,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(unit_ms)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_length_of_time_has_a_unit_of_flink() {
-        assert_eq!(milliseconds("10 s"), Some(10_000));
-        assert_eq!(milliseconds("500ms"), Some(500));
-        assert_eq!(milliseconds("3min"), Some(180_000));
-        assert_eq!(milliseconds("7"), Some(7));
-        assert_eq!(milliseconds("soon"), None);
-    }
 }

@@ -6,12 +6,14 @@
 mod datagen;
 mod generate;
 mod kafka;
+mod length_of_time;
 mod options;
 
 pub use generate::Generator;
+pub use length_of_time::milliseconds;
 pub use options::Options;
 
-use super::{Span, SqlError, SqlResult, TableDefinition, script::milliseconds};
+use super::{Span, SqlError, SqlResult, TableDefinition};
 use crate::source::{BadRecordPolicy, Starting, TopicPattern};
 
 /// What a table stands for.

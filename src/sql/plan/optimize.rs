@@ -16,6 +16,7 @@ use datafusion_optimizer::{
     Analyzer, Optimizer, OptimizerContext, OptimizerRule,
     common_subexpr_eliminate::CommonSubexprEliminate,
     eliminate_duplicated_expr::EliminateDuplicatedExpr,
+    eliminate_filter::EliminateFilter,
     eliminate_group_by_constant::EliminateGroupByConstant,
     extract_leaf_expressions::{ExtractLeafExpressions, PushDownLeafProjections},
     optimize_projections::OptimizeProjections,
