@@ -92,6 +92,9 @@ impl Lower<'_> {
             LogicalPlan::Limit(_) => Err(self.refused("LIMIT is not supported")),
             LogicalPlan::Window(_) => Err(self.refused("functions with OVER are not supported")),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
+            LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row => Err(self
+                .refused("a condition of this query is never true, so a part of it has no rows")
+                .next("correct the condition")),
             LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
                 Err(self.refused("a part of this query reads no table"))
             }

@@ -276,10 +276,15 @@ impl End<'_> {
                 format!("mode complete for table `{}`, which takes changes of rows by key", self.table.name),
             )
             .next("leave the mode out")),
+            Some(OutputMode::Complete) if self.connector() != "console" => Err(SqlError::at(
+                place,
+                format!("table `{}` cannot show all rows at each batch", self.table.name),
+            )
+            .next("write to a table WITH ('connector' = 'console'), or leave the mode out")),
             Some(OutputMode::Complete) => Ok((OutputMode::Complete, Vec::new())),
             Some(OutputMode::Append) if !is_append_only => Err(self.changing(plan, place, targets, columns)),
             Some(OutputMode::Append) => Ok((OutputMode::Append, Vec::new())),
-            None if is_append_only && !has_key => Ok((OutputMode::Append, Vec::new())),
+            _ if is_append_only && !has_key => Ok((OutputMode::Append, Vec::new())),
             // Rows that only grow have no earlier row to take back; the last one of each key stays.
             _ if is_append_only => Ok((OutputMode::Update, self.primary_key.to_vec())),
             _ if has_key => {
