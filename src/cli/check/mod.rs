@@ -116,7 +116,7 @@ pub(super) fn run(options: &Options, invocation: &Invocation, out: &mut dyn Writ
         let log = offline::check(config, &mut ticks);
         match config.bootstrap.is_empty() {
             true if options.live => {
-                ticks.push("connection", Outcome::Skipped, "the log is in the state directory")
+                ticks.push("connection", Outcome::Skipped, "the log is in the state directory");
             }
             false if options.live => live::check(config, log.as_deref(), topics, &mut ticks),
             _ => {}

@@ -1,6 +1,6 @@
 //! Variance and standard deviation: how many numbers, their mean, and the sum of squares of what they differ from it.
 //!
-//! Owns the merging and unmerging of such moments (Chan, Golub and LeVeque). Invariants: what is added and what is taken away within a
+//! Owns the merging and unmerging of such moments (Chan, Golub and `LeVeque`). Invariants: what is added and what is taken away within a
 //! batch are kept apart until it ends, so a state is never divided by a number of rows that is not there; what is not finite is only
 //! counted, so it can be taken away again.
 

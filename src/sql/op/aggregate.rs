@@ -258,16 +258,15 @@ impl Operator for Aggregate {
         } else {
             cx.stores.open(self.state)
         };
-        let first = match self.ending {
-            Some(first) => first,
-            None => {
-                let is_home = partition_of(&[], cx.out.partitions) == cx.out.partition;
-                if self.aggregation.is_global() && is_home && table.touched() == 0 {
-                    self.touch(table, &[], 1)?;
-                }
-                self.stage(table, |_| true)?;
-                0
+        let first = if let Some(first) = self.ending {
+            first
+        } else {
+            let is_home = partition_of(&[], cx.out.partitions) == cx.out.partition;
+            if self.aggregation.is_global() && is_home && table.touched() == 0 {
+                self.touch(table, &[], 1)?;
             }
+            self.stage(table, |_| true)?;
+            0
         };
         let end = self.groups.len().min(first + GROUPS_PER_CHUNK);
         if let Some(chunk) = self.changes(table, first..end)? {

@@ -113,7 +113,7 @@ impl ExchangeFormat for RowsFormat {
             decoder.push(value)?;
         }
         if !marks.is_empty() {
-            let is_mixed = decoder.len() > 0;
+            let is_mixed = !decoder.is_empty();
             let mixed = || Error::Codec("rows and marks of event time in one chunk".into());
             return if is_mixed { Err(mixed()) } else { Ok(Payload::marks(marks)) };
         }

@@ -127,7 +127,7 @@ proptest! {
         keys.iter().for_each(|key| decoder.push(key).unwrap());
         let columns = decoder.finish().unwrap();
         // Of NaN and of zero there is one each, so bytes are compared.
-        prop_assert_eq!(keys_of(&format, &columns), keys.clone());
+        prop_assert_eq!(&keys_of(&format, &columns), &keys);
         for (one, other) in keys.iter().zip(keys.iter().skip(1)) {
             prop_assert!(one == other || !one.starts_with(other) && !other.starts_with(one));
         }

@@ -40,7 +40,7 @@ fn cpu_ns() -> u64 {
 /// How long an event takes, in nanoseconds: read, written, as a key and as a value. A figure to look at, not a test.
 #[test]
 #[ignore = "it measures: run it alone, with optimisation"]
-#[allow(clippy::redundant_clone, reason = "each part measures its own copy")]
+#[allow(clippy::redundant_clone, clippy::too_many_lines, reason = "each part measures its own copy")]
 fn nanoseconds_for_each_event() {
     let events = events(500_000);
     let bytes: usize = events.iter().map(String::len).sum();

@@ -1,6 +1,6 @@
 //! Drives operators without a task: batches in, rows out, state in memory, crashes between them.
 
-#![allow(clippy::cast_precision_loss, reason = "few rows")]
+#![allow(clippy::cast_precision_loss, clippy::needless_pass_by_value, reason = "few rows")]
 
 use crate::{
     error::Result,

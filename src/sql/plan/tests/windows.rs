@@ -144,6 +144,7 @@ fn changes_of_windows_need_a_table_that_takes_them() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "golden texts")]
 fn mistakes_in_arguments() {
     for (from, expected) in [
         (
