@@ -591,7 +591,7 @@ fn a_row_table_gives_old_and_new_bytes_of_what_was_touched() {
         assert_eq!((&places[..], table.touched()), (&[0, 1, 0, 2][..], 3));
         for place in 0..3 {
             assert_eq!((table.old(place), table.new_value(place)), (None, None));
-            table.put(place, &[place as u8; 40]);
+            table.put(place, &[u8::try_from(place).unwrap(); 40]);
         }
         table.delete(1);
         assert!(table.staged_bytes() > 80);
@@ -612,9 +612,18 @@ fn a_row_table_gives_old_and_new_bytes_of_what_was_touched() {
         table.put(0, b"new");
         table.delete(2);
         let mut seen = vec![];
-        let next = table.visit_some(None, 1, |key, _| Ok(seen.push(key.to_vec()))).unwrap();
+        let next = table
+            .visit_some(None, 1, |key, _| {
+                seen.push(key.to_vec());
+                Ok(())
+            })
+            .unwrap();
         assert_eq!((&seen[..], next.as_deref()), (&[][..], Some(&b"b"[..])), "the first one is deleted");
-        assert_eq!(table.visit_some(next.as_deref(), 9, |key, _| Ok(seen.push(key.to_vec()))).unwrap(), None);
+        let rest = table.visit_some(next.as_deref(), 9, |key, _| {
+            seen.push(key.to_vec());
+            Ok(())
+        });
+        assert_eq!(rest.unwrap(), None);
         assert_eq!(seen, [b"b", b"a"], "committed ones in order, then new ones");
         assert_eq!(apply(&backend, &mut table, "two").len(), 2);
     });

@@ -34,5 +34,5 @@ pub fn mistakes(script: &str) -> String {
 
 /// Rows of a topic in the form of the driver: `topic partition | key | value`.
 pub fn input(topic: &str, rows: &[&str]) -> String {
-    rows.iter().map(|row| format!("{topic} 0 | - | {row}\n")).collect()
+    rows.iter().fold(String::new(), |all, row| all + &format!("{topic} 0 | - | {row}\n"))
 }

@@ -145,7 +145,7 @@ fn a_list_becomes_rows() {
     );
     let rows = [r#"{"line":"to be or","n":1}"#, r#"{"n":2}"#, r#"{"line":"not to","n":3}"#];
     let expected = [("be", 1), ("or", 1), ("to", 1), ("to", 3)];
-    let expected: String =
-        expected.iter().map(|(word, n)| format!("words | - | {{\"word\":\"{word}\",\"n\":{n}}}\n")).collect();
+    let line = |(word, n): &(&str, i32)| format!("words | - | {{\"word\":\"{word}\",\"n\":{n}}}\n");
+    let expected = expected.iter().map(line).collect::<Vec<_>>().concat();
     assert_eq!(driver.batch(&input("lines", &rows)).unwrap().to_string(), expected);
 }

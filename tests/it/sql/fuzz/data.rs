@@ -1,5 +1,7 @@
 //! Rows by chance, few values of each kind, so that groups and joins meet.
 
+#![allow(clippy::many_single_char_names, reason = "columns have short names")]
+
 use super::Random;
 
 /// The table of all cases.

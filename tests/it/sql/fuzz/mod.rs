@@ -9,7 +9,7 @@ mod oracle;
 mod query;
 
 use self::{
-    data::Data,
+    data::{Data, Row},
     oracle::{Oracle, normal},
     query::Query,
 };
@@ -112,7 +112,7 @@ fn run(seed: u64, shows: bool) -> bool {
         if random.chance(20) {
             driver.crash_at(if random.chance(50) { Crash::BeforeCommit } else { Crash::AfterCommit });
         }
-        let input: String = batch.iter().map(|row| row.input()).collect();
+        let input: String = batch.iter().map(Row::input).collect();
         let written = driver.batch(&input).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{}", case.script));
         apply(&written.to_string(), &mut rows);
         read.extend(batch.iter().cloned());

@@ -1,5 +1,7 @@
 //! Queries by chance, each of which a batch engine can answer exactly.
 
+#![allow(clippy::format_push_string, clippy::range_plus_one, reason = "texts are put together")]
+
 use super::Random;
 
 /// A column of a relation: its name and what may be done with it.
