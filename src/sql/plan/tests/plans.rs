@@ -150,8 +150,9 @@ fn an_aggregate_of_an_aggregate() {
         "CREATE VIEW per_user AS SELECT bidder, count(*) AS n FROM bid GROUP BY bidder;
          CREATE TABLE histogram (n BIGINT, users BIGINT, PRIMARY KEY (n) NOT ENFORCED)
            WITH ('connector' = 'upsert-kafka', 'topic' = 'h', 'key.format' = 'json', 'value.format' = 'json');
+         CREATE TABLE shown (word STRING, n BIGINT) WITH ('connector' = 'console');
          INSERT INTO histogram SELECT n, count(*) FROM per_user GROUP BY n;
-         INSERT INTO screen SELECT 'all', max(n) FROM per_user EMIT COMPLETE;",
+         INSERT INTO shown SELECT 'all', max(n) FROM per_user EMIT COMPLETE;",
         &expect![[r#"
               Sink histogram: n, count(*) AS users (update by (n))
                 Aggregate histogram.aggregate-2: count(*) by (n)
@@ -162,14 +163,14 @@ fn an_aggregate_of_an_aggregate() {
                       state: one row per (bidder), kept for ever
                     Source bid: bidder
                         rows: only added
-              Sink screen: word, n (complete)
+              Sink shown: word, n (complete)
                 Calc: 'all' AS word, max(count(*)) AS n
                     rows: change, one row
-                  Aggregate screen.aggregate-2: max(count(*))
+                  Aggregate shown.aggregate-2: max(count(*))
                       rows: change, one row
                       state: one row, kept for ever
                       one partition does all of this
-                    Aggregate screen.aggregate: count(*) by (bidder)
+                    Aggregate shown.aggregate: count(*) by (bidder)
                         rows: change, key (bidder)
                         state: one row per (bidder), kept for ever
                       Source bid: bidder
