@@ -1,7 +1,6 @@
 //! What a script declares: tables with their columns and options.
 //!
-//! Owns the declarations as they were written. Knows no connector. Invariant: names are as the user wrote them, in small letters unless
-//! they were quoted.
+//! Owns the declarations. Knows no connector. Invariant: names are as the user wrote them.
 
 use super::Span;
 use arrow::datatypes::DataType;

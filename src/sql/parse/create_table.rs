@@ -194,7 +194,7 @@ impl Parts {
                 mistakes.push(
                     SqlError::at(column.span, format!("there are two columns `{}`", column.name))
                         .because(reason)
-                        .next("give one of them another name; names without quotes are in small letters"),
+                        .next("give one of them another name"),
                 );
             }
         }

@@ -244,10 +244,7 @@ pub(super) fn is_word(token: &Token, expected: &str) -> bool {
     matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(expected))
 }
 
-/// What a name means: in small letters, unless it was quoted.
+/// What a name means: it is as it was written, as in Flink, whether it was quoted or not.
 pub(super) fn name_of(ident: &Ident) -> String {
-    match ident.quote_style {
-        Some(_) => ident.value.clone(),
-        None => ident.value.to_lowercase(),
-    }
+    ident.value.clone()
 }

@@ -1,7 +1,6 @@
 //! The statements of a script.
 //!
-//! Owns their form. Knows neither text nor plan. Invariant: each statement knows where it stands; names are in small letters unless they
-//! were quoted.
+//! Owns their form. Knows neither text nor plan. Invariant: each statement knows where it stands; names are as they were written.
 
 use crate::sql::{Span, SqlOption, TableDefinition};
 use datafusion_sql::sqlparser::ast::Query;
@@ -9,7 +8,7 @@ use datafusion_sql::sqlparser::ast::Query;
 /// A name, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
-    /// In small letters, unless it was quoted.
+    /// As it was written.
     pub text: String,
     /// Its place.
     pub span: Span,

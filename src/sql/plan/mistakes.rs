@@ -10,7 +10,7 @@ pub use literals::check_literals;
 
 use super::{
     optimize::{plan_query, sql_to_rel},
-    place::{name_of, name_of_object, place_of, place_of_query},
+    place::{name_of, name_of_function, place_of, place_of_query},
     types::type_name,
 };
 use crate::sql::{Span, SqlError, catalog::Catalog, closest::closest};
@@ -264,7 +264,7 @@ impl Search<'_> {
     }
 
     fn function_mistake(&self, function: &Function, schema: &DFSchema, error: &DataFusionError) -> SqlError {
-        let name = name_of_object(&function.name);
+        let name = name_of_function(&function.name);
         let span = place_of(&function.name);
         let arguments: Vec<_> = match &function.args {
             FunctionArguments::List(list) => {

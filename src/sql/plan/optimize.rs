@@ -37,7 +37,7 @@ use std::sync::Arc;
 pub fn sql_to_rel(catalog: &Catalog) -> SqlToRel<'_, Catalog> {
     let options = ParserOptions::new()
         .with_parse_float_as_decimal(true)
-        .with_enable_ident_normalization(true)
+        .with_enable_ident_normalization(false)
         .with_map_string_types_to_utf8view(false)
         .with_collect_spans(true);
     SqlToRel::new_with_options(catalog, options)

@@ -17,12 +17,22 @@ pub fn place_of_query(query: &Query) -> Option<Span> {
     place_of(query).map(|span| Span { width: "SELECT".len().try_into().unwrap_or(1), ..span })
 }
 
-/// A name as the planner sees it: in small letters unless it is quoted.
+/// The name of a column or relation as the planner sees it: as it was written.
 pub fn name_of(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+    ident.value.clone()
 }
 
-/// The name of a relation or function as the planner sees it.
+/// The name of a function: in small letters unless it is quoted.
+pub fn name_of_function(name: &ObjectName) -> String {
+    let small = |ident: &Ident| match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    };
+    let parts: Vec<_> = name.0.iter().filter_map(|part| part.as_ident()).map(small).collect();
+    parts.join(".")
+}
+
+/// The name of a relation as the planner sees it.
 pub fn name_of_object(name: &ObjectName) -> String {
     let parts: Vec<_> = name.0.iter().filter_map(|part| part.as_ident()).map(name_of).collect();
     parts.join(".")
@@ -31,8 +41,8 @@ pub fn name_of_object(name: &ObjectName) -> String {
 /// Where the first call of one of these functions stands.
 pub fn find_call(query: &Query, is_meant: impl Fn(&str) -> bool) -> Option<(String, Span)> {
     let found = visit_expressions(query, |expr| match expr {
-        Expr::Function(Function { name, .. }) if is_meant(&name_of_object(name)) => {
-            ControlFlow::Break(place_of(name).map(|span| (name_of_object(name), span)))
+        Expr::Function(Function { name, .. }) if is_meant(&name_of_function(name)) => {
+            ControlFlow::Break(place_of(name).map(|span| (name_of_function(name), span)))
         }
         _ => ControlFlow::Continue(()),
     });

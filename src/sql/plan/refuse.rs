@@ -4,7 +4,7 @@
 //! never end, and what no operator does yet. Knows no plan. Invariant: each refusal has a place, a reason or the next step.
 
 use super::{
-    place::{name_of, name_of_object, place_of, place_of_query},
+    place::{name_of, name_of_function, name_of_object, place_of, place_of_query},
     windows::{WindowCall, WindowInput, is_window_function},
 };
 use crate::sql::{SqlError, SqlResult, catalog::Catalog, closest::closest, parse::TableFunctionCall};
@@ -176,10 +176,10 @@ impl Visitor for Check<'_> {
         }
         let error = match factor {
             TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => {
-                table_function(&name_of_object(name), name)
+                table_function(&name_of_function(name), name)
             }
             TableFactor::TableFunction { expr: Expr::Function(function), .. } => {
-                table_function(&name_of_object(&function.name), &function.name)
+                table_function(&name_of_function(&function.name), &function.name)
             }
             TableFactor::Table { name, version: Some(_), .. } => not_yet(name, "FOR SYSTEM_TIME AS OF is"),
             TableFactor::Table { name, sample: Some(_), .. } => {
@@ -349,7 +349,7 @@ impl Check<'_> {
     }
 
     fn function_mistake(&self, function: &Function) -> Option<SqlError> {
-        let name = name_of_object(&function.name);
+        let name = name_of_function(&function.name);
         let span = place_of(&function.name);
         let functions = self.catalog.functions();
         if function.over.is_some() {
@@ -446,7 +446,7 @@ impl Visitor for FirstAggregate<'_> {
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Self::Break> {
         match expr {
             Expr::Function(Function { name, .. }) if self.depth == 0 => {
-                let called = name_of_object(name);
+                let called = name_of_function(name);
                 if self.catalog.functions().aggregate(&called).is_some() {
                     return ControlFlow::Break((called, place_of(name)));
                 }

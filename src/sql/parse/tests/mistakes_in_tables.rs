@@ -88,15 +88,15 @@ fn nested_types() {
 fn a_column_twice() {
     expect![[r#"
         q.sql:3:3: there are two columns `id`
-          3 |   ID STRING
+          3 |   id STRING
             |   ^^
           it is declared in line 2 already
-          next: give one of them another name; names without quotes are in small letters
+          next: give one of them another name
     "#]]
     .assert_eq(&seen(
         r#"CREATE TABLE t (
   id BIGINT,
-  ID STRING
+  id STRING
 )"#,
     ));
 }
@@ -425,7 +425,7 @@ fn mistakes_of_all_statements() {
           1 | CREATE TABLE a (x BIGNIT, y INT, y INT);
             |                                  ^
           it is declared in line 1 already
-          next: give one of them another name; names without quotes are in small letters
+          next: give one of them another name
         q.sql:2:28: expected a name, but the statement ends here
           2 | INSERT INTO b SELECT x FROM;
             |                            ^
