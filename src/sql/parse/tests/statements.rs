@@ -60,7 +60,7 @@ fn a_table_with_everything() {
     );
     assert_eq!((create.on_existing, create.is_temporary), (OnExisting::Keep, true));
     expect![[r#"
-        orders
+        Orders
           id BIGINT NOT NULL
           customerName STRING NOT NULL
           Total DECIMAL(10, 2)
@@ -123,7 +123,7 @@ fn all_types() {
           y TIMESTAMP_LTZ(6)
           z ARRAY<ARRAY<INT NOT NULL>>
           aa MAP<STRING, ARRAY<ROW<a INT, b MAP<STRING, DOUBLE>>>>
-          ab ROW<x INT, y STRING NOT NULL>
+          ab ROW<x INT, Y STRING NOT NULL>
           ac ROW<x INT, y ARRAY<STRING>>
           ad ARRAY<INT>
           ae BIGINT

@@ -11,10 +11,10 @@ fn quoted_names_keep_their_capitals() {
          INSERT INTO R (OTHER, \"Word\") SELECT \"Word\", OTHER FROM Q;
          INSERT INTO r SELECT word, other FROM q;",
         &expect![[r#"
-            q.sql:4:31: there is no column `word` in `q`
-              4 |          INSERT INTO r SELECT word, other FROM q;
-                |                               ^^^^
-              next: did you mean `"Word"`?"#]],
+            q.sql:3:22: there is no table or view `R`
+              3 |          INSERT INTO R (OTHER, "Word") SELECT "Word", OTHER FROM Q;
+                |                      ^
+              next: did you mean `r`?"#]],
     );
 }
 
