@@ -393,9 +393,6 @@ fn column_mistake(span: Option<Span>, table: Option<&str>, column: &str, schema:
     let error = SqlError::at(span, format!("there is no column `{column}`{of}"));
     match closest(column, names.iter().copied()) {
         // A name with capitals was declared in quotes.
-        Some(close) if close.chars().any(char::is_uppercase) => {
-            error.next(format!("did you mean `\"{close}\"`?"))
-        }
         Some(close) => error.next(format!("did you mean `{close}`?")),
         None => {
             let names: Vec<_> = names.into_iter().map(quoted).collect();

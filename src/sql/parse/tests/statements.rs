@@ -168,7 +168,7 @@ fn watermarks_of_all_lengths() {
         ("ts - INTERVAL '250' MILLISECOND", 250),
         ("ts - INTERVAL '5 seconds'", 5_000),
         ("ts - INTERVAL '1 minute 30 seconds'", 90_000),
-        ("TS - INTERVAL '0' SECOND", 0),
+        ("ts - INTERVAL '0' SECOND", 0),
     ] {
         let create = table(&format!("CREATE TABLE t (ts TIMESTAMP(3), WATERMARK FOR ts AS {delay})"));
         assert_eq!(create.definition.watermark.unwrap().delay_ms, expected_ms, "{delay}");
@@ -203,7 +203,7 @@ fn views_and_drops() {
     assert_eq!(view.columns.iter().map(|column| column.text.as_str()).collect::<Vec<_>>(), ["a", "B"]);
     assert_eq!(view.query.to_string(), "WITH t AS (SELECT 1, 2) SELECT * FROM t");
     let Statement::CreateView(view) = replaced else { panic!() };
-    assert!(!view.is_temporary && view.name == "v" && view.on_existing == OnExisting::Replace);
+    assert!(!view.is_temporary && view.name == "V" && view.on_existing == OnExisting::Replace);
     let Statement::Drop(drop) = drop else { panic!() };
     assert!(drop.is_view && drop.if_exists && drop.name.text == "v");
 }
@@ -229,7 +229,7 @@ fn inserts_with_modes() {
         }
     }
     let Statement::Insert(insert) = one("INSERT INTO Out (a, `B`) (SELECT 1, 2)") else { panic!() };
-    assert_eq!((insert.table.as_str(), insert.span), ("out", Span { line: 1, column: 13, width: 3 }));
+    assert_eq!((insert.table.as_str(), insert.span), ("Out", Span { line: 1, column: 13, width: 3 }));
     assert_eq!(insert.columns[1].text, "B");
     let Statement::Insert(insert) = one("INSERT INTO out (SELECT 1) UNION ALL VALUES (2)") else { panic!() };
     assert!(insert.columns.is_empty());

@@ -4,17 +4,29 @@ use super::check;
 use expect_test::expect;
 
 #[test]
-fn quoted_names_keep_their_capitals() {
+fn names_keep_their_letters() {
     check(
-        "CREATE TABLE q (\"Word\" STRING, Other STRING) WITH ('connector' = 'kafka', 'topic' = 'q', 'format' = 'json');
-         CREATE TABLE r (\"Word\" STRING, other STRING) WITH ('connector' = 'print');
-         INSERT INTO R (OTHER, \"Word\") SELECT \"Word\", OTHER FROM Q;
-         INSERT INTO r SELECT word, other FROM q;",
+        "CREATE TABLE q (userId STRING, other STRING) WITH ('connector' = 'kafka', 'topic' = 'q', 'format' = 'json');
+         INSERT INTO screen SELECT userid, 1 FROM q;",
         &expect![[r#"
-            q.sql:3:22: there is no table or view `R`
-              3 |          INSERT INTO R (OTHER, "Word") SELECT "Word", OTHER FROM Q;
-                |                      ^
-              next: did you mean `r`?"#]],
+            q.sql:2:36: there is no column `userid` in `q`
+              2 |          INSERT INTO screen SELECT userid, 1 FROM q;
+                |                                    ^^^^^^
+              next: did you mean `userId`?"#]],
+    );
+    check(
+        "CREATE TABLE q (userId STRING, n BIGINT) WITH ('connector' = 'kafka', 'topic' = 'q', 'format' = 'json');
+         INSERT INTO screen SELECT UPPER(userId), COUNT(*) FROM q GROUP BY UPPER(userId);",
+        &expect![[r#"
+            Sink screen: upper(userId) AS word, count(*) AS n (changes)
+              Aggregate screen.aggregate: count(*) by (upper(userId))
+                  rows: change, key (upper(userId))
+                  state: one row per (upper(userId)), kept for ever
+                Calc: upper(userId)
+                    rows: only added
+                  Source q: userId
+                      rows: only added
+        "#]],
     );
 }
 
