@@ -391,14 +391,11 @@ fn column_mistake(span: Option<Span>, table: Option<&str>, column: &str, schema:
         _ => String::new(),
     };
     let error = SqlError::at(span, format!("there is no column `{column}`{of}"));
-    match closest(column, names.iter().copied()) {
-        // A name with capitals was declared in quotes.
-        Some(close) => error.next(format!("did you mean `{close}`?")),
-        None => {
-            let names: Vec<_> = names.into_iter().map(quoted).collect();
-            error.next(format!("there are: {}", names.join(", ")))
-        }
+    if let Some(close) = closest(column, names.iter().copied()) {
+        return error.next(format!("did you mean `{close}`?"));
     }
+    let names: Vec<_> = names.into_iter().map(quoted).collect();
+    error.next(format!("there are: {}", names.join(", ")))
 }
 
 /// Mistakes of a whole SELECT, which DataFusion tells by its text only.
