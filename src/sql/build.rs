@@ -6,7 +6,7 @@
 use super::{
     ColumnKind, SourceText, SqlError, SqlResult, TableDefinition,
     agg::AggregateCall,
-    connector::{Connector, Format, Generator, KafkaTable, idle_timeout_ms},
+    connector::{Connector, Format, Generator, IDLE_TIMEOUT_MS, KafkaTable, idle_timeout_ms},
     format::{RecordColumn, RecordDecoder, RecordFormat},
     op::{
         Aggregate, Aggregation, AssignWindows, ByColumns, Calc, CalcPlan, PartialAggregate, Takes, Union,
@@ -15,8 +15,8 @@ use super::{
     plan::stream_plan::{ClosingWindows, OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
     rows::{KeyFormat, RowFormat, RowsFormat},
     sink::{
-        AppendSink, BlackholeSink, CompleteTable, ConsoleSink, PrintSink, RecordEncoder, ShownRows,
-        TableColumns, UpsertSink,
+        AppendSink, BlackholeSink, CompleteTable, ConsoleSink, Outlet, PrintSink, RecordEncoder, ShownAt,
+        ShownRows, TableColumns, UpsertSink,
     },
 };
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
     plan::{Factory, Layout, Node, Operation, Role, Topology},
     sink::Intake,
     source::{DecodeChunk, MakeLocal, SourceSpec},
-    state::{Handle, Placement, RowIndex},
+    state::{Handle, Placement, RowIndex, StoreSpec},
 };
 use std::sync::Arc;
 
@@ -37,7 +37,20 @@ const FUTURE_GUARD_MS: i64 = 3_600_000;
 /// # Errors
 /// If a table cannot be read or written as the plan wants it.
 pub fn build(plan: &StreamPlan, text: &SourceText, topology: &mut Topology) -> SqlResult {
-    let mut built = Builder { plan, text, topology, nodes: vec![] };
+    build_with(plan, text, None, topology)
+}
+
+/// The same, where the program itself takes the rows that are written to one table.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_with(
+    plan: &StreamPlan,
+    text: &SourceText,
+    taken: Option<&Taken>,
+    topology: &mut Topology,
+) -> SqlResult {
+    let mut built = Builder { plan, text, taken, topology, nodes: vec![] };
     for node in &plan.nodes {
         let id = built.node(node).map_err(|e| e.or_at(node.span))?;
         built.nodes.push(id);
@@ -45,9 +58,21 @@ pub fn build(plan: &StreamPlan, text: &SourceText, topology: &mut Topology) -> S
     Ok(())
 }
 
+/// Rows that the program itself takes.
+#[derive(Debug)]
+pub struct Taken {
+    /// What the table is called that stands for it in the plan.
+    pub table: String,
+    /// The application, which durable names begin with.
+    pub application: String,
+    /// Where they go.
+    pub outlet: Outlet,
+}
+
 struct Builder<'a> {
     plan: &'a StreamPlan,
     text: &'a SourceText,
+    taken: Option<&'a Taken>,
     topology: &'a mut Topology,
     /// What each node of the plan became.
     nodes: Vec<NodeId>,
@@ -65,6 +90,9 @@ impl Builder<'_> {
                 let kind = if predicate.is_some() { "filter" } else { "select" };
                 let factory: Factory = Arc::new(move |_| Box::new(Calc(calc.clone())));
                 self.add(&operation, kind, node, Role::Operator(factory))
+            }
+            StreamOperator::Watermark { name, column, delay_ms } => {
+                self.watermark_of(&operation, node, name, *column, *delay_ms)
             }
             StreamOperator::Union => {
                 let (is_append_only, schema) = (node.properties.is_append_only, node.schema.clone());
@@ -198,6 +226,25 @@ impl Builder<'_> {
         Ok(self.topology.add(added.laid(layout)))
     }
 
+    /// The same, of rows of any step of the first stage.
+    fn watermark_of(
+        &mut self,
+        operation: &Operation,
+        node: &StreamNode,
+        name: &str,
+        column: usize,
+        delay_ms: i64,
+    ) -> SqlResult<NodeId> {
+        if !self.plan.feeds_windows(StreamNodeId(self.nodes.len())) {
+            return Ok(self.built(node.inputs[0]));
+        }
+        let limits = EventLimits { future_guard_ms: FUTURE_GUARD_MS, idle_timeout_ms: IDLE_TIMEOUT_MS };
+        let name: Arc<str> = name.into();
+        let factory: Factory =
+            Arc::new(move |_| Box::new(Watermark::new(name.clone(), column, delay_ms, limits)));
+        self.add(operation, "watermark", node, Role::Operator(factory))
+    }
+
     /// Partial states of each task go to the state partitions of their groups, and are added up there.
     fn aggregate(
         &mut self,
@@ -273,6 +320,10 @@ impl Builder<'_> {
         columns: &[Option<usize>],
     ) -> SqlResult<NodeId> {
         let input = &self.plan.nodes[node.inputs[0].0];
+        if let Some(taken) = self.taken.filter(|taken| taken.table == table.name) {
+            let columns = TableColumns::new(table, columns)?;
+            return self.outlet(operation, node, mode, columns, taken);
+        }
         let role = match Connector::of(table)? {
             Connector::Kafka(kafka) | Connector::UpsertKafka(kafka) => {
                 let [topic] = &kafka.topics[..] else {
@@ -313,7 +364,7 @@ impl Builder<'_> {
                 let columns = TableColumns::new(table, columns)?;
                 let types = columns.schema().fields().iter().map(|field| field.data_type());
                 let format = KeyFormat::new(types).map_err(|e| not_shown(node, &e))?;
-                let rows = ShownRows { columns, format, rows_max, truncates };
+                let rows = ShownRows { columns, format, rows_max, place: ShownAt::Console { truncates } };
                 return self.console(operation, node, table, mode, rows);
             }
             Connector::Blackhole => shown(|| BlackholeSink),
@@ -336,31 +387,88 @@ impl Builder<'_> {
         mode: OutputMode,
         rows: ShownRows,
     ) -> SqlResult<NodeId> {
-        let input = &self.plan.nodes[node.inputs[0].0];
         let name = format!("{}.console", table.name);
-        let home = SinglePartition::of(&name);
-        let to = home.clone();
-        let exchange: Factory = Arc::new(move |_| Box::new(GatherExchange(to.clone())));
-        let role = Role::Exchange(exchange, format(input)?);
-        let gathered = self
-            .topology
-            .add(Node::new(operation, "gather", self.path(node), role).reading([self.built(node.inputs[0])]));
-        let (factory, stores): (Factory, _) = if mode == OutputMode::Complete {
-            let columns = RowFormat::of_schema(rows.columns.schema()).map_err(|e| not_shown(node, &e))?;
-            let store = RowIndex::spec(&name, &CompleteTable::store_format(&columns.to_string()));
-            let make = move |stores: &[usize]| {
-                Box::new(CompleteTable::new(rows.clone(), Handle::at(stores[0]))) as Box<dyn Operator>
-            };
-            (Arc::new(make), vec![store.placed(Placement::Home)])
-        } else {
-            (
-                Arc::new(move |_: &[usize]| Box::new(ConsoleSink::new(rows.clone())) as Box<dyn Operator>),
-                vec![],
-            )
-        };
+        let (gathered, home) = self.gather(operation, node, &name)?;
+        let (factory, stores) = shows(&name, node, mode, rows)?;
         let role = Role::Sink { factory, topics: vec![], two_phase: None, intake: Intake::At(home) };
         Ok(self.topology.add(Node::new(operation, "insert", name, role).reading([gathered]).keeping(stores)))
     }
+
+    /// All rows come to one task, which gives them to the program.
+    fn outlet(
+        &mut self,
+        operation: &Operation,
+        node: &StreamNode,
+        mode: OutputMode,
+        columns: TableColumns,
+        taken: &Taken,
+    ) -> SqlResult<NodeId> {
+        let table = &taken.table;
+        let types = columns.schema().fields().iter().map(|field| field.data_type());
+        let format = KeyFormat::new(types).map_err(|e| not_shown(node, &e))?;
+        let mut rows = ShownRows { columns, format, rows_max: usize::MAX, place: ShownAt::Memory };
+        match &taken.outlet {
+            Outlet::Memory(memory) => {
+                let name = format!("{table}.memory");
+                let (gathered, home) = self.gather(operation, node, &name)?;
+                let (factory, stores) = shows(&name, node, mode, rows)?;
+                let two_phase = Outlet::memory(memory).two_phase;
+                let role = Role::Sink { factory, topics: vec![], two_phase, intake: Intake::At(home) };
+                let sink = Node::new(operation, "memory", name, role);
+                Ok(self.topology.add(sink.reading([gathered]).keeping(stores)))
+            }
+            Outlet::Batches(function, at) => {
+                rows.place = ShownAt::Bytes;
+                let name = format!("{table}.foreach-batch");
+                let shape = Outlet::batches(function, at, table, &taken.application, &rows);
+                let shape = shape.map_err(|why| SqlError::at(node.span, why))?;
+                let (gathered, home) = self.gather(operation, node, &name)?;
+                let (factory, stores) = shows(&name, node, mode, rows)?;
+                let made = Node::new(operation, "rows", name.clone(), Role::Operator(factory));
+                let made = self.topology.add(made.reading([gathered]).keeping(stores));
+                self.topology.outboxes.extend(shape.outbox);
+                let (operator, two_phase) = (shape.operator, shape.two_phase);
+                let factory: Factory = Arc::new(move |_| operator());
+                let role = Role::Sink { factory, topics: shape.topics, two_phase, intake: Intake::At(home) };
+                Ok(self.topology.add(Node::new(operation, "foreach_batch", name, role).reading([made])))
+            }
+        }
+    }
+
+    /// The rows of a step in one task, and which one that is.
+    fn gather(
+        &mut self,
+        operation: &Operation,
+        node: &StreamNode,
+        name: &str,
+    ) -> SqlResult<(NodeId, SinglePartition)> {
+        let input = &self.plan.nodes[node.inputs[0].0];
+        let home = SinglePartition::of(name);
+        let to = home.clone();
+        let exchange: Factory = Arc::new(move |_| Box::new(GatherExchange(to.clone())));
+        let role = Role::Exchange(exchange, format(input)?);
+        let node =
+            Node::new(operation, "gather", self.path(node), role).reading([self.built(node.inputs[0])]);
+        Ok((self.topology.add(node), home))
+    }
+}
+
+/// What shows the rows that have come to one task, with what it keeps.
+fn shows(
+    name: &str,
+    node: &StreamNode,
+    mode: OutputMode,
+    rows: ShownRows,
+) -> SqlResult<(Factory, Vec<StoreSpec>)> {
+    if mode != OutputMode::Complete {
+        let factory: Factory = Arc::new(move |_| Box::new(ConsoleSink::new(rows.clone())));
+        return Ok((factory, vec![]));
+    }
+    let columns = RowFormat::of_schema(rows.columns.schema()).map_err(|e| not_shown(node, &e))?;
+    let store = RowIndex::spec(name, &CompleteTable::store_format(&columns.to_string()));
+    let factory: Factory =
+        Arc::new(move |stores| Box::new(CompleteTable::new(rows.clone(), Handle::at(stores[0]))));
+    Ok((factory, vec![store.placed(Placement::Home)]))
 }
 
 /// How rows are grouped and what is computed of each group.

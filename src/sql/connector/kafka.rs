@@ -6,7 +6,7 @@
 use super::{Format, KafkaTable, KeyFormat, Options};
 use crate::{
     source::{BadRecordPolicy, Starting, TopicPattern},
-    sql::{Column, ColumnKind, SqlError, SqlResult, TableDefinition},
+    sql::{ColumnKind, SqlError, SqlResult, TableColumn as Column, TableDefinition},
 };
 
 const KEY_FORMATS: [(&str, Format); 2] = [("json", Format::Json), ("raw", Format::Raw)];

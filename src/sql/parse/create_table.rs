@@ -10,7 +10,7 @@ use super::types::{parse_type, type_name};
 use super::watermark::{Watermark, parse_watermark};
 use crate::sql::closest::question;
 use crate::sql::{
-    Column, ColumnKind, MetadataKey, Span, SqlError, SqlOption, SqlResult, TableDefinition,
+    ColumnKind, MetadataKey, Span, SqlError, SqlOption, SqlResult, TableColumn as Column, TableDefinition,
     WatermarkDefinition,
 };
 use arrow::datatypes::DataType;

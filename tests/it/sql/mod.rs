@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod docs;
+mod frames;
 mod fuzz;
 mod stateless;
 mod windows;
