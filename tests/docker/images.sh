@@ -5,6 +5,7 @@
 # `--build-context` puts an image with the binary in place of the stage `build`.
 #
 #   images.sh build FOLDER BINARY NAME    builds localhost/NAME:test, and writes it to FOLDER/NAME.tar
+#   images.sh pause FOLDER                the process that holds a pod's namespaces, as localhost/pause:test, in FOLDER/pause.tar
 #   images.sh podman FOLDER ARGUMENTS..   podman on that store
 set -euo pipefail
 here="$(dirname "$(readlink -f "$0")")"
@@ -68,10 +69,24 @@ build() {
   buildah push --quiet "localhost/$name:test" "docker-archive:$store/$name.tar:localhost/$name:test"
 }
 
+pause() {
+  local out="$store/pause"
+  rm -rf "$out" "$store/pause.tar" && mkdir -p "$out"
+  cc -Os -static -o "$out/pause" "$here/../kube/pause.c"
+  local container
+  container=$(buildah from scratch)
+  buildah add --quiet "$container" "$out" / >/dev/null
+  buildah config --entrypoint '["/pause"]' --user 65535:65535 "$container"
+  buildah commit --quiet "$container" localhost/pause:test >/dev/null
+  buildah rm "$container" >/dev/null
+  buildah push --quiet localhost/pause:test "docker-archive:$store/pause.tar:localhost/pause:test"
+}
+
 command="$1"
 settings "$2"
 shift 2
 case "$command" in
   build) build "$@" ;;
+  pause) pause ;;
   podman) exec podman "$@" ;;
 esac
