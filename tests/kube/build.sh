@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Builds the programs of a Kubernetes node from the Go module proxy, once: helm, etcd, and five programs of Kubernetes.
+# Builds the programs of a Kubernetes node from the Go module proxy, once: helm, helm-docs, etcd, and five programs of Kubernetes.
 # Owns the folder of binaries. Versions and checksums are pinned by go.mod and go.sum below programs/. Knows nothing of the
 # cluster that they make.
 #
-#   build.sh FOLDER all|helm    binaries that are there already are not built again
+#   build.sh FOLDER all|helm    `helm`: that and helm-docs; binaries that are there already are not built again
 #
 # About 17 minutes of CPU time, 0.8 GB of downloads, 4 GB of build cache (deleted afterwards), 0.55 GB of binaries.
 # TIDEGATE_KUBE_JOBS=n (default: all cores) limits how many packages are compiled at once.
@@ -29,6 +29,7 @@ build() {
 }
 
 build helm helm helm.sh/helm/v3/cmd/helm
+build helm-docs helm-docs github.com/norwoodj/helm-docs/cmd/helm-docs
 [ "$2" = helm ] && exit
 build etcd etcd go.etcd.io/etcd/server/v3
 for program in kube-apiserver kubectl kube-controller-manager kube-scheduler kubelet; do

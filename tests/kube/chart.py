@@ -64,28 +64,11 @@ def settings_are_flags_of_the_program():
     return f"{len(names)} of {len(documented)} flags"
 
 
+HELM_DOCS = ["helm-docs", "--chart-search-root", CHART, "--sort-values-order", "file", "--log-level", "warning"]
+
+
 def readme_lists_the_values():
-    assert table() in read(CHART, "README.md"), "README.md is out of date: python3 tests/kube/chart.py writes its table"
-
-
-def table():
-    """The table of values, from values.yaml and its comments."""
-    rows, path, comment, top = [], [], "", yaml.safe_load(read(CHART, "values.yaml"))
-    for line in read(CHART, "values.yaml").splitlines():
-        if line.strip().startswith("# -- "):
-            comment = line.strip()[5:]
-        elif match := re.match(r"^( *)([a-zA-Z]+):", line):
-            path = path[: len(match[1]) // 2] + [match[2]]
-            value = top
-            for name in path:
-                value = value[name]
-            if not isinstance(value, dict) or not value or comment:
-                shown = "(object)" if isinstance(value, dict) and value else json.dumps(value)
-                rows.append(f"| `{'.'.join(path)}` | `{shown}` | {comment.replace('|', '&#124;')} |")
-            comment = ""
-        elif not line.strip():
-            comment = ""
-    return "\n".join(["| value | default | meaning |", "|---|---|---|"] + rows)
+    assert call(*HELM_DOCS, "--dry-run").strip() == read(CHART, "README.md").strip(), "README.md is out of date: ./dev kube readme"
 
 
 def mistakes_are_named():
@@ -102,6 +85,9 @@ def mistakes_are_named():
         (good + ["--set", "replicas=9", "--set", "settings.statePartitions=8"], "nothing to do"),
         (good + ["--set", "terminationGracePeriodSeconds=20"], "longer than settings.stopTimeoutMs"),
         (good + ["--set", "metrics.podMonitor.enabled=true", "--set", "metrics.serviceMonitor.enabled=true"], "enable one"),
+        (good + ["--set", "script.sql=SELECT 1", "--set", "script.existingConfigMap=c"], "two scripts"),
+        (good + ["--set", "script.sql=SELECT 1", "--set", "input=lines"], "a script names its topics itself"),
+        (good + ["--set", "script.sql=SELECT 1", "--set", "script.check=online"], "/script/check"),
     ]
     helm("template", "r", CHART, *KUBERNETES, *good)
     for arguments, message in cases:
@@ -142,6 +128,8 @@ def admit(objects):
     for item in objects:
         item["metadata"]["namespace"] = SPACE
         kinds.append(item["kind"])
+        if item["kind"] == "Job":
+            dry_run({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": SPACE}, "spec": item["spec"]["template"]["spec"]})
         if item["kind"] == "StatefulSet":
             pod = item["spec"]["template"]
             claims = [{"name": c["metadata"]["name"], "emptyDir": {}} for c in item["spec"].get("volumeClaimTemplates", [])]
@@ -169,7 +157,7 @@ def every_values_file_is_admitted_under_restricted():
         except AssertionError as error:
             raise AssertionError(f"{os.path.basename(file)}: {error}") from error
     expected = {"StatefulSet", "Service", "ConfigMap", "ServiceAccount", "PodDisruptionBudget", "ServiceMonitor", "PodMonitor", "PrometheusRule",
-                "ScaledObject", "HorizontalPodAutoscaler", "Ingress", "HTTPRoute", "NetworkPolicy"}
+                "ScaledObject", "HorizontalPodAutoscaler", "Ingress", "HTTPRoute", "NetworkPolicy", "Job"}
     assert kinds == expected, kinds ^ expected
     return f"{len(CI)} files, {len(kinds)} kinds"
 
@@ -199,9 +187,3 @@ def the_server_refuses_what_is_wrong():
 
 OFFLINE = [lint_and_render, values_and_schema_agree, settings_are_flags_of_the_program, readme_lists_the_values, mistakes_are_named, rules_and_runbooks]
 TESTS = [every_values_file_is_admitted_under_restricted, the_server_refuses_what_is_wrong]
-
-if __name__ == "__main__":
-    head, _, rest = read(CHART, "README.md").partition("| value | default | meaning |")
-    end = rest.find("\n\n")
-    with open(os.path.join(CHART, "README.md"), "w") as out:
-        out.write(head + table() + (rest[end:] if end >= 0 else "\n"))

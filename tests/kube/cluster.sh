@@ -58,6 +58,13 @@ current-context: x
 TEXT
 }
 
+# What containerd, kubelet and their plugins write to fixed places is of this cluster only.
+folders() {
+  mkdir "$home/var" "$home/var-work"
+  mount -t overlay -o "lowerdir=/var,upperdir=$home/var,workdir=$home/var-work" overlay /var
+  mount -t tmpfs tmpfs /run
+}
+
 network() {
   ip link set lo up
   ip link add tg0 type bridge
@@ -170,6 +177,7 @@ inside() {
   shift 3
   export KUBECONFIG="$home/pki/admin.kubeconfig" PATH="$bin:$PATH:/usr/sbin:/sbin"
   trap 'exit 0' TERM INT
+  folders
   certificates
   network
   kafka

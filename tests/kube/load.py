@@ -4,6 +4,7 @@ Owns a producer of lines, a reader of committed counts, and the number of times 
 Kubernetes. Invariant: a count that a reader sees never falls, never comes twice, and never exceeds what was written.
 """
 
+import json
 import threading
 import time
 from collections import Counter
@@ -30,9 +31,21 @@ def assigned(bootstrap, group):
     return {m.group_instance_id: len(m.assignment.topic_partitions) for m in described.members}
 
 
+def as_text(message):
+    """Word and count, as the example writes them."""
+    return message.key().decode(), int(message.value())
+
+
+def as_json(message):
+    """Word and count, as a table of SQL with these columns has them."""
+    row = json.loads(message.value())
+    assert json.loads(message.key()) == {"word": row["word"]}, (message.key(), message.value())
+    return row["word"], row["n"]
+
+
 class Load:
-    def __init__(self, bootstrap, lines, counts, records_per_second, keys):
-        self.bootstrap, self.lines, self.counts = bootstrap, lines, counts
+    def __init__(self, bootstrap, lines, counts, records_per_second, keys, decode=as_text):
+        self.bootstrap, self.lines, self.counts, self.decode = bootstrap, lines, counts, decode
         self.pause_seconds, self.keys = 1 / records_per_second, keys
         self.written, self.seen, self.arrivals, self.wrong = Counter(), {}, [], []
         self.feeding, self.ended = threading.Event(), threading.Event()
@@ -47,7 +60,6 @@ class Load:
         while not self.ended.is_set():
             if not self.feeding.is_set():
                 producer.flush(30)
-                self.flushed = number
                 time.sleep(0.02)
                 due = time.monotonic()
                 continue
@@ -69,7 +81,8 @@ class Load:
             for message in reader.consume(500, 0.1):
                 if message.error():
                     continue
-                word, count, before = message.key().decode(), int(message.value()), self.seen.get(message.key().decode(), 0)
+                word, count = self.decode(message)
+                before = self.seen.get(word, 0)
                 if count <= before:
                     self.wrong.append(f"{word}: {count} after {before}")
                 with self.lock:

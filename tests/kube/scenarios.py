@@ -6,11 +6,12 @@ them. Each prints how long results stood still: the longest time without a new r
 
 import os
 import subprocess
+import tempfile
 import time
 import urllib.request
 
 from client import CHART, Failed, call, get, helm, kubectl, ready, until
-from load import Load, assigned, create_topics, topics
+from load import Load, as_json, assigned, create_topics, topics
 
 BOOTSTRAP = "10.244.7.1:9092"
 SPACE, RELEASE, APPLICATION = "streams", "r", "word-count"
@@ -236,7 +237,7 @@ def volume_lost():
 def out_of_memory():
     """A limit below what the program needs; then the right one. A pod that never becomes ready is deleted by hand."""
     def happening():
-        helm("upgrade", RELEASE, CHART, "-n", SPACE, *values(podAnnotations__revision="third", resources__limits__memory="24Mi"))
+        helm("upgrade", RELEASE, CHART, "-n", SPACE, *values(podAnnotations__revision="third", resources__limits__memory="24Mi", resources__requests__memory="16Mi"))
         def killed():
             status = get(SPACE, "pod", f"{NAME}-0")["status"]["containerStatuses"][0]
             return any("OOMKilled" == status[s].get("terminated", {}).get("reason") for s in ("state", "lastState"))
@@ -316,8 +317,73 @@ def installed_again_it_goes_on():
     return f"ready after {time.monotonic() - start:.1f} s without a volume, " + under_load(lambda: None)
 
 
+SCRIPT_RELEASE = "script"
+SCRIPT_NAME = f"{SCRIPT_RELEASE}-tidegate"
+SCRIPT = """
+CREATE TABLE lines (line STRING) WITH ('connector' = 'kafka', 'topic' = 'script-lines', 'format' = 'raw');
+CREATE TABLE counts (word STRING, n BIGINT, PRIMARY KEY (word) NOT ENFORCED)
+  WITH ('connector' = 'upsert-kafka', 'topic' = 'script-counts', 'format' = 'json');
+INSERT INTO counts SELECT word, count(*)
+FROM (SELECT unnest(string_to_array(line, ' ')) AS word FROM lines) GROUP BY word;
+"""
+
+
+def script(text, **changes):
+    """Installs or upgrades the release of the script; the exit code and what Helm said."""
+    changes = {"image.repository": "localhost/tidegate", "applicationId": "script-counts", "input": None, "output": None, "script.check": "live"} | changes
+    arguments = [part for key, value in {**VALUES, **changes}.items() if value is not None for part in ("--set", f"{key}={value}")]
+    with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
+        file.write(text)
+        file.flush()
+        return helm("upgrade", "--install", SCRIPT_RELEASE, CHART, "-n", SPACE, "--wait", "--timeout", "180s", *arguments, "--set-file", f"script.sql={file.name}", ok=False)
+
+
+def a_script_with_a_mistake_is_not_installed():
+    """Helm's own output shows the place; no pod of the release is there."""
+    create_topics(BOOTSTRAP, "script-lines", "script-counts")
+    start = time.monotonic()
+    code, said = script(SCRIPT.replace("count(*)", "cuont(*)"))
+    assert code != 0 and "there is no function `cuont`" in said and "pipeline.sql:5:33" in said, said
+    taken = time.monotonic() - start
+    until("nothing is left", lambda: not get(SPACE, "all,configmap,pvc", "-l", f"app.kubernetes.io/instance={SCRIPT_RELEASE}")["items"], 60)
+    helm("uninstall", SCRIPT_RELEASE, "-n", SPACE)
+    return f"helm install failed after {taken:.1f} s and named line and column"
+
+
+def script_counts_exactly_when_its_pod_is_killed():
+    global load
+    start = time.monotonic()
+    code, said = script(SCRIPT)
+    assert code == 0, said
+    taken = time.monotonic() - start
+    load = Load(BOOTSTRAP, "script-lines", "script-counts", 200, 1000, as_json)
+    def happening():
+        kubectl("-n", SPACE, "delete", "pod", f"{SCRIPT_NAME}-0", "--force", "--grace-period=0")
+        _, back = until("the pod", lambda: ready(SPACE, f"{SCRIPT_NAME}-0"))
+        return f"helm install --wait with its check {taken:.1f} s, ready again after {back:.1f} s"
+    return under_load(happening)
+
+
+def script_goes_on_when_an_upgrade_has_mistakes():
+    """A topic that is not there, which only `live` sees; then a change that is right, which replaces the pod."""
+    before = get(SPACE, "pod", f"{SCRIPT_NAME}-0")["metadata"]["uid"]
+    def happening():
+        code, said = script(SCRIPT.replace("'script-lines'", "'script-liens'"))
+        assert code != 0 and "script-liens" in said, said
+        assert get(SPACE, "pod", f"{SCRIPT_NAME}-0")["metadata"]["uid"] == before, "the pod was replaced"
+        start = time.monotonic()
+        code, said = script("-- The same, said again.\n" + SCRIPT)
+        assert code == 0, said
+        assert get(SPACE, "pod", f"{SCRIPT_NAME}-0")["metadata"]["uid"] != before, "the pod has the old script"
+        return f"refused; a comment more: upgraded in {time.monotonic() - start:.1f} s"
+    said = under_load(happening)
+    helm("uninstall", SCRIPT_RELEASE, "-n", SPACE, "--wait")
+    return said
+
+
 TESTS = [
     install_is_ready_and_counts, page_and_metrics_answer_through_port_forward, pod_killed, process_killed, rolling_upgrade_with_state,
     scale_out_from_one_to_three, rolling_upgrade_of_three, node_drained, scale_in_from_three_to_one, scale_in_that_leaves, volume_lost,
     out_of_memory, wrong_broker_address, missing_secret, uninstall_leaves_what_it_says, installed_again_it_goes_on,
+    a_script_with_a_mistake_is_not_installed, script_counts_exactly_when_its_pod_is_killed, script_goes_on_when_an_upgrade_has_mistakes,
 ]
