@@ -345,7 +345,7 @@ impl Metrics {
                 match families.entry(family.name().to_owned()) {
                     Entry::Vacant(free) => drop(free.insert(family)),
                     Entry::Occupied(mut known) => {
-                        known.get_mut().mut_metric().extend_from_slice(family.get_metric())
+                        known.get_mut().mut_metric().extend_from_slice(family.get_metric());
                     }
                 }
             }

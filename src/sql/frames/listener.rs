@@ -3,11 +3,12 @@
 //! Owns the trait and its events. Knows no engine. Invariant: of each query `started` comes first, before `start` returns, and `terminated` last,
 //! once.
 
-use super::{
-    progress::StreamingQueryProgress,
-    query::{QueryId, RunId},
+use super::progress::{QueryId, RunId, StreamingQueryProgress};
+use crate::error::panic_text;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError},
 };
-use std::sync::Arc;
 
 /// Notified of queries. Progress is told on the loop's thread of a query: each method must return quickly. By default all of them do nothing.
 ///
@@ -86,4 +87,36 @@ pub struct QueryTerminatedEvent {
     pub run_id: RunId,
     /// Why it failed; `None` = it did not.
     pub exception: Option<String>,
+}
+
+/// Who is notified of the queries of a session. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Listeners(Arc<Mutex<Vec<Arc<dyn StreamingQueryListener>>>>);
+
+impl Listeners {
+    /// One more.
+    pub fn add(&self, listener: Arc<dyn StreamingQueryListener>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(listener);
+    }
+
+    fn each(&self, tell: impl Fn(&dyn StreamingQueryListener)) {
+        let listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for listener in listeners {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| tell(listener.as_ref()))) {
+                tracing::error!("a listener of queries panicked: {}", panic_text(panic.as_ref()));
+            }
+        }
+    }
+
+    pub fn started(&self, event: &QueryStartedEvent) {
+        self.each(|listener| listener.on_query_started(event));
+    }
+
+    pub fn progress(&self, event: &QueryProgressEvent) {
+        self.each(|listener| listener.on_query_progress(event));
+    }
+
+    pub fn terminated(&self, event: &QueryTerminatedEvent) {
+        self.each(|listener| listener.on_query_terminated(event));
+    }
 }

@@ -29,8 +29,10 @@ mod writer;
 pub use column::{Column, ColumnOrLiteral, ColumnOrName};
 pub use frame::{DataFrame, GroupedData, JoinType};
 pub use listener::{QueryProgressEvent, QueryStartedEvent, QueryTerminatedEvent, StreamingQueryListener};
-pub use progress::{SinkProgress, SourceProgress, StateOperatorProgress, StreamingQueryProgress};
-pub use query::{QueryId, RunId, StreamingQuery, StreamingQueryStatus};
+pub use progress::{
+    QueryId, RunId, SinkProgress, SourceProgress, StateOperatorProgress, StreamingQueryProgress,
+};
+pub use query::{StreamingQuery, StreamingQueryStatus};
 pub use reader::DataStreamReader;
 pub use session::{SessionBuilder, StreamSession};
 pub use streams::StreamingQueryManager;

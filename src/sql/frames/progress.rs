@@ -3,14 +3,47 @@
 //! Owns the names of its fields, which are Spark's, and how they follow from what the engine reports. Knows no query's rows. Invariant: a
 //! number that the engine does not know is left out, never 0.
 
-use super::query::{QueryId, RunId};
 use crate::{
     observe::{BatchReport, listener::BatchInfo},
     record::Partition,
 };
 use chrono::DateTime;
-use serde::Serialize;
-use std::collections::BTreeMap;
+use serde::{Serialize, Serializer};
+use std::{collections::BTreeMap, fmt};
+
+/// As Spark and others write 128 bits of an identity.
+fn hyphenated(bits: u128) -> String {
+    let digits = format!("{bits:032x}");
+    let part = |from: usize, to: usize| &digits[from..to];
+    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+}
+
+macro_rules! ids {
+    ($($(#[doc = $doc:literal])+ $name:ident;)*) => {$(
+        $(#[doc = $doc])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub(super) u128);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&hyphenated(self.0))
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// Identifies a query: the same after each restart, as it follows from the query's name and the log.
+    QueryId;
+    /// Identifies a run of a query.
+    RunId;
+}
 
 /// What a query did in a batch. As [`json`](Self::json) it has Spark's names.
 #[derive(Clone, Debug, Serialize)]

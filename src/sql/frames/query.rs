@@ -4,9 +4,8 @@
 //! get the same outcome; an error of the engine is the query's exception.
 
 use super::{
-    listener::{QueryProgressEvent, QueryTerminatedEvent},
-    progress::{QueryFacts, StateSizes, StreamingQueryProgress, of_batch},
-    streams::Notified,
+    listener::{Listeners, QueryProgressEvent, QueryTerminatedEvent},
+    progress::{QueryFacts, QueryId, RunId, StateSizes, StreamingQueryProgress, of_batch},
 };
 use crate::{
     config::Config,
@@ -22,7 +21,7 @@ use crate::{
     record::{Offset, TopicPartition},
     runtime::clock::{Clock, SystemClock},
 };
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
@@ -37,40 +36,6 @@ const RECENT_MAX: usize = 100;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Without a batch for so long there is nothing left to process of sources that know no end.
 const SILENCE: Duration = Duration::from_secs(2);
-
-/// As Spark and others write 128 bits of an identity.
-fn hyphenated(bits: u128) -> String {
-    let digits = format!("{bits:032x}");
-    let part = |from: usize, to: usize| &digits[from..to];
-    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
-}
-
-macro_rules! ids {
-    ($($(#[doc = $doc:literal])+ $name:ident;)*) => {$(
-        $(#[doc = $doc])+
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub(super) u128);
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&hyphenated(self.0))
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-    )*};
-}
-
-ids! {
-    /// Identifies a query: the same after each restart, as it follows from the query's name and the log.
-    QueryId;
-    /// Identifies a run of a query.
-    RunId;
-}
 
 /// What a query is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -126,8 +91,12 @@ impl Run {
         self.end.outcome.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the end of the engine and tells it, on a thread of its own.
-    pub fn watch(self: &Arc<Self>, notified: Notified) -> Result {
+    /// Waits for the end of the engine and tells it, on a thread of its own: first the listeners, then those who wait, then `ended`.
+    pub fn watch(
+        self: &Arc<Self>,
+        listeners: Listeners,
+        ended: impl FnOnce(Result) + Send + 'static,
+    ) -> Result {
         let run = self.clone();
         let work = move || {
             let waited = catch_unwind(AssertUnwindSafe(|| run.context.await_termination()));
@@ -138,10 +107,10 @@ impl Run {
             let exception = outcome.as_ref().err().map(ToString::to_string);
             run.recorder.ended(exception.clone());
             let (id, run_id) = (run.facts.id, run.facts.run_id);
-            notified.terminated(&QueryTerminatedEvent { id, run_id, exception });
+            listeners.terminated(&QueryTerminatedEvent { id, run_id, exception });
             *run.outcome() = Some(outcome.clone());
             run.end.come.notify_all();
-            notified.ended(run_id, outcome);
+            ended(outcome);
         };
         let thread = std::thread::Builder::new().name("query-watch".into()).spawn(work);
         thread.map(drop).map_err(Error::io("starting the thread that waits for a query"))
@@ -335,7 +304,7 @@ impl fmt::Debug for StreamingQuery {
 pub struct Recorder {
     facts: OnceLock<QueryFacts>,
     seen: Mutex<Recorded>,
-    notified: Notified,
+    listeners: Listeners,
     view: OnceLock<Arc<QueryView>>,
 }
 
@@ -355,8 +324,8 @@ pub struct Recorded {
 }
 
 impl Recorder {
-    pub fn new(notified: Notified) -> Self {
-        Recorder { facts: OnceLock::new(), seen: Mutex::default(), notified, view: OnceLock::new() }
+    pub fn new(listeners: Listeners) -> Self {
+        Recorder { facts: OnceLock::new(), seen: Mutex::default(), listeners, view: OnceLock::new() }
     }
 
     /// What is the same in all batches; said before the first one.
@@ -402,7 +371,7 @@ impl Recorder {
         if let (Some(view), Ok(json)) = (self.view.get(), serde_json::to_value(&*progress)) {
             view.progress(json);
         }
-        self.notified.progress(&QueryProgressEvent { progress });
+        self.listeners.progress(&QueryProgressEvent { progress });
     }
 }
 

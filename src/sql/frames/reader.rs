@@ -13,8 +13,9 @@ use super::{
 use crate::{
     error::Result,
     sql::{
-        SqlResult, TableDefinition,
-        parse::{CreateTable, OnExisting},
+        SourceText, SqlError, SqlResult, TableDefinition,
+        connector::Connector,
+        parse::{CreateTable, OnExisting, Statement, parse},
     },
 };
 use std::{collections::BTreeMap, fmt::Display, panic::Location};
@@ -47,6 +48,107 @@ impl StreamSession {
     pub fn read_stream(&self) -> DataStreamReader {
         let (session, options) = (self.clone(), BTreeMap::new());
         DataStreamReader { session, format: None, schema: None, options }
+    }
+}
+
+impl StreamSession {
+    /// Takes statements of SQL: a query becomes a DataFrame; `CREATE TABLE`, `CREATE VIEW` and `DROP` declare and forget relations, and give a
+    /// DataFrame without columns, as in Spark. Of several statements, the DataFrame is that of the last one.
+    ///
+    /// ```
+    /// use tidegate::sql::StreamSession;
+    /// let spark = StreamSession::builder("session-sql").get_or_create()?;
+    /// spark.sql("CREATE TABLE lines (line STRING) WITH ('connector' = 'kafka', 'topic' = 'lines', 'format' = 'raw')")?;
+    /// let words = spark.sql("SELECT unnest(string_to_array(line, ' ')) AS word FROM lines")?;
+    /// assert_eq!(words.columns(), ["word"]);
+    ///
+    /// let mistake = spark.sql("SELECT wort FROM lines").unwrap_err().to_string();
+    /// assert!(mistake.contains("1:8: there is no column `wort`"), "{mistake}");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Plan`](crate::Error::Plan) with every mistake that was found, each with its place in the text.
+    #[track_caller]
+    pub fn sql(&self, text: &str) -> Result<DataFrame> {
+        let at = Location::caller();
+        let text = SourceText::new(format!("sql of {at}"), text);
+        let statements = parse(&text).map_err(|mistakes| {
+            let shown: Vec<String> = mistakes.iter().map(|mistake| mistake.shown_in(&text)).collect();
+            crate::Error::Plan(shown.join("\n"))
+        })?;
+        let mut frame = DataFrame::nothing(self);
+        for statement in &statements {
+            let taken = self.take(statement);
+            frame = taken.map_err(|mistake| mistake.or_at(statement.span()).into_error(&text))?;
+        }
+        Ok(frame)
+    }
+
+    fn take(&self, statement: &Statement) -> Result<DataFrame, SqlError> {
+        let elsewhere = |what: &str, next: &str| Err(SqlError::at(statement.span(), what).next(next));
+        let mut planner = self.0.planner();
+        match statement {
+            Statement::CreateTable(create) => {
+                Connector::of(&create.definition)?;
+                planner.declare_table(create.clone())?;
+            }
+            Statement::CreateView(create) => planner.declare_view(create.clone())?,
+            Statement::Drop(drop) => planner.drop_relation(drop)?,
+            Statement::Select(select) => {
+                if let Some(emit) = &select.mode {
+                    return Err(SqlError::at(
+                        emit.span,
+                        "how changes leave a DataFrame is said when it is written",
+                    )
+                    .next("leave EMIT out, and call write_stream().output_mode(..)"));
+                }
+                let schema = planner.columns_of(&select.query)?;
+                drop(planner);
+                return Ok(DataFrame::of_query(self, select.query.as_ref().clone(), schema));
+            }
+            Statement::Insert(_) | Statement::StatementSet(_) => {
+                return elsewhere(
+                    "an INSERT is started as a query",
+                    "write .sql(\"SELECT ..\")?.write_stream().to_table(..)",
+                );
+            }
+            Statement::Set { .. } | Statement::Reset { .. } => {
+                return elsewhere(
+                    "settings are those of the session",
+                    "call StreamSession::builder(..).configure(..)",
+                );
+            }
+            Statement::Show { .. } | Statement::Describe(_) | Statement::Explain { .. } => {
+                return elsewhere("this statement has no rows", "call tables(), print_schema() or explain()");
+            }
+        }
+        Ok(DataFrame::nothing(self))
+    }
+
+    /// A table or view that was declared, or the rows that a query has written to [memory](Self::memory).
+    ///
+    /// ```
+    /// use tidegate::sql::StreamSession;
+    /// let spark = StreamSession::builder("session-table").get_or_create()?;
+    /// spark.sql("CREATE TABLE lines (line STRING) WITH ('connector' = 'kafka', 'topic' = 'lines', 'format' = 'raw')")?;
+    /// assert!(spark.table("lines")?.is_streaming());
+    /// assert!(spark.table("line").unwrap_err().to_string().contains("did you mean `lines`?"));
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Plan`](crate::Error::Plan) if there is none of that name.
+    #[track_caller]
+    pub fn table(&self, name: &str) -> Result<DataFrame> {
+        let at = Location::caller();
+        let planner = self.0.planner();
+        if !planner.catalog().has(name) {
+            let unknown = planner.catalog().unknown_relation(name, None, std::iter::empty());
+            return Err(told(at, unknown));
+        }
+        drop(planner);
+        DataFrame::reading(self, tree::table(name), at)
     }
 }
 
@@ -208,23 +310,7 @@ impl DataStreamReader {
                 return Err(wrong(at, format!("the option `{refused}` is not supported"), next));
             }
         }
-        // Spark's default, for queries that have not run before.
-        let from = options.remove("startingOffsets").unwrap_or_else(|| "latest".into());
-        let at_ms = options.remove("startingTimestamp");
-        match (from.as_str(), at_ms) {
-            (_, Some(ms)) => {
-                text = text.with("scan.startup.mode", "timestamp").with("scan.startup.timestamp-millis", ms);
-            }
-            ("earliest" | "latest", None) => text = text.with("scan.startup.mode", format!("{from}-offset")),
-            (other, None) => {
-                let what = format!("`startingOffsets` is `{other}`");
-                return Err(wrong(
-                    at,
-                    what,
-                    "write earliest or latest; option(\"startingTimestamp\", ms) is a time",
-                ));
-            }
-        }
+        let mut text = starting(text, options, at)?;
         // What was lost is never passed over: a first start begins at what is stored, and a restart is refused.
         if options.remove("failOnDataLoss").is_some_and(|value| value != "true") {
             let next = "leave it out: a query whose position is lost does not start, and says how to go on";
@@ -234,6 +320,11 @@ impl DataStreamReader {
             let key = key.strip_prefix("kafka.").map_or(key.clone(), |rest| format!("properties.{rest}"));
             text.options.insert(key, value);
         }
+        self.record_columns(text, at)
+    }
+
+    /// The columns of the schema, or those of records as they are.
+    fn record_columns(&self, mut text: TableText, at: At) -> Result<TableText> {
         let has_format = ["format", "value.format"].iter().any(|key| text.options.contains_key(*key));
         match (&self.schema, has_format) {
             (Some(schema), true) => text.columns = vec![schema.clone()],
@@ -267,4 +358,26 @@ impl DataStreamReader {
         }
         Ok(text)
     }
+}
+
+/// Where a query begins to read that has not run before.
+fn starting(mut text: TableText, options: &mut BTreeMap<String, String>, at: At) -> Result<TableText> {
+    // Spark's default, for queries that have not run before.
+    let from = options.remove("startingOffsets").unwrap_or_else(|| "latest".into());
+    let at_ms = options.remove("startingTimestamp");
+    match (from.as_str(), at_ms) {
+        (_, Some(ms)) => {
+            text = text.with("scan.startup.mode", "timestamp").with("scan.startup.timestamp-millis", ms);
+        }
+        ("earliest" | "latest", None) => text = text.with("scan.startup.mode", format!("{from}-offset")),
+        (other, None) => {
+            let what = format!("`startingOffsets` is `{other}`");
+            return Err(wrong(
+                at,
+                what,
+                "write earliest or latest; option(\"startingTimestamp\", ms) is a time",
+            ));
+        }
+    }
+    Ok(text)
 }

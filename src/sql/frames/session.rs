@@ -3,22 +3,11 @@
 //! Owns the declarations, the settings that all queries share, and the registry of sessions. Knows no query's rows. Invariants: a name means
 //! one relation in all of a session; nothing runs before a query is started.
 
-use super::{
-    frame::DataFrame,
-    mistake::{told, wrong},
-    streams::Streams,
-    tree,
-};
+use super::{mistake::wrong, streams::Streams};
 use crate::{
     config::Config,
     error::Result,
-    sql::{
-        SourceText, SqlError,
-        connector::Connector,
-        parse::{Statement, parse},
-        plan::Planner,
-        sink::MemoryTable,
-    },
+    sql::{plan::Planner, sink::MemoryTable},
     state::RocksMemory,
 };
 use arrow::array::RecordBatch;
@@ -171,105 +160,6 @@ impl StreamSession {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
-    }
-
-    /// Takes statements of SQL: a query becomes a DataFrame; `CREATE TABLE`, `CREATE VIEW` and `DROP` declare and forget relations, and give a
-    /// DataFrame without columns, as in Spark. Of several statements, the DataFrame is that of the last one.
-    ///
-    /// ```
-    /// use tidegate::sql::StreamSession;
-    /// let spark = StreamSession::builder("session-sql").get_or_create()?;
-    /// spark.sql("CREATE TABLE lines (line STRING) WITH ('connector' = 'kafka', 'topic' = 'lines', 'format' = 'raw')")?;
-    /// let words = spark.sql("SELECT unnest(string_to_array(line, ' ')) AS word FROM lines")?;
-    /// assert_eq!(words.columns(), ["word"]);
-    ///
-    /// let mistake = spark.sql("SELECT wort FROM lines").unwrap_err().to_string();
-    /// assert!(mistake.contains("1:8: there is no column `wort`"), "{mistake}");
-    /// # Ok::<(), tidegate::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Plan`](crate::Error::Plan) with every mistake that was found, each with its place in the text.
-    #[track_caller]
-    pub fn sql(&self, text: &str) -> Result<DataFrame> {
-        let at = Location::caller();
-        let text = SourceText::new(format!("sql of {at}"), text);
-        let statements = parse(&text).map_err(|mistakes| {
-            let shown: Vec<String> = mistakes.iter().map(|mistake| mistake.shown_in(&text)).collect();
-            crate::Error::Plan(shown.join("\n"))
-        })?;
-        let mut frame = DataFrame::nothing(self);
-        for statement in &statements {
-            let taken = self.take(statement);
-            frame = taken.map_err(|mistake| mistake.or_at(statement.span()).into_error(&text))?;
-        }
-        Ok(frame)
-    }
-
-    fn take(&self, statement: &Statement) -> Result<DataFrame, SqlError> {
-        let elsewhere = |what: &str, next: &str| Err(SqlError::at(statement.span(), what).next(next));
-        let mut planner = self.0.planner();
-        match statement {
-            Statement::CreateTable(create) => {
-                Connector::of(&create.definition)?;
-                planner.declare_table(create.clone())?;
-            }
-            Statement::CreateView(create) => planner.declare_view(create.clone())?,
-            Statement::Drop(drop) => planner.drop_relation(drop)?,
-            Statement::Select(select) => {
-                if let Some(emit) = &select.mode {
-                    return Err(SqlError::at(
-                        emit.span,
-                        "how changes leave a DataFrame is said when it is written",
-                    )
-                    .next("leave EMIT out, and call write_stream().output_mode(..)"));
-                }
-                let schema = planner.columns_of(&select.query)?;
-                drop(planner);
-                return Ok(DataFrame::of_query(self, select.query.as_ref().clone(), schema));
-            }
-            Statement::Insert(_) | Statement::StatementSet(_) => {
-                return elsewhere(
-                    "an INSERT is started as a query",
-                    "write .sql(\"SELECT ..\")?.write_stream().to_table(..)",
-                );
-            }
-            Statement::Set { .. } | Statement::Reset { .. } => {
-                return elsewhere(
-                    "settings are those of the session",
-                    "call StreamSession::builder(..).configure(..)",
-                );
-            }
-            Statement::Show { .. } | Statement::Describe(_) | Statement::Explain { .. } => {
-                return elsewhere("this statement has no rows", "call tables(), print_schema() or explain()");
-            }
-        }
-        Ok(DataFrame::nothing(self))
-    }
-
-    /// A table or view that was declared, or the rows that a query has written to [memory](Self::memory).
-    ///
-    /// ```
-    /// use tidegate::sql::StreamSession;
-    /// let spark = StreamSession::builder("session-table").get_or_create()?;
-    /// spark.sql("CREATE TABLE lines (line STRING) WITH ('connector' = 'kafka', 'topic' = 'lines', 'format' = 'raw')")?;
-    /// assert!(spark.table("lines")?.is_streaming());
-    /// assert!(spark.table("line").unwrap_err().to_string().contains("did you mean `lines`?"));
-    /// # Ok::<(), tidegate::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::Plan`](crate::Error::Plan) if there is none of that name.
-    #[track_caller]
-    pub fn table(&self, name: &str) -> Result<DataFrame> {
-        let at = Location::caller();
-        let planner = self.0.planner();
-        if !planner.catalog().has(name) {
-            let unknown = planner.catalog().unknown_relation(name, None, std::iter::empty());
-            return Err(told(at, unknown));
-        }
-        drop(planner);
-        DataFrame::reading(self, tree::table(name), at)
     }
 
     /// The names of the tables and views that were declared, in alphabetical order.

@@ -4,17 +4,17 @@
 //! name; listeners are told of each query in order; a listener that panics ends nothing.
 
 use super::{
-    listener::{QueryProgressEvent, QueryStartedEvent, QueryTerminatedEvent, StreamingQueryListener},
-    query::{QueryId, RunId, StreamingQuery},
+    listener::{Listeners, StreamingQueryListener},
+    progress::{QueryId, RunId},
+    query::StreamingQuery,
     session::StreamSession,
 };
 use crate::{
-    error::{Error, Result, panic_text},
+    error::{Error, Result},
     observe::queries::QueryBoard,
     ui::Server,
 };
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -27,7 +27,7 @@ pub struct Streams(Arc<Known>);
 struct Known {
     queries: Mutex<Queries>,
     ended: Condvar,
-    listeners: Mutex<Vec<Arc<dyn StreamingQueryListener>>>,
+    listeners: Listeners,
     board: QueryBoard,
     server: Mutex<Option<Server>>,
 }
@@ -40,10 +40,6 @@ struct Queries {
     /// How those ended that have ended since the last reset.
     ended: Vec<Result>,
 }
-
-/// The listeners of a session, and whoever waits for an end.
-#[derive(Clone)]
-pub struct Notified(Streams);
 
 /// A name that is taken for a query until it runs.
 pub struct Claim {
@@ -80,8 +76,17 @@ impl Streams {
         self.queries().active.push(query.clone());
     }
 
-    pub fn notified(&self) -> Notified {
-        Notified(self.clone())
+    pub fn listeners(&self) -> &Listeners {
+        &self.0.listeners
+    }
+
+    /// A query has ended, and its listeners were told.
+    pub fn ended(&self, run_id: RunId, outcome: Result) {
+        let mut queries = self.queries();
+        queries.active.retain(|query| query.run_id() != run_id);
+        queries.ended.push(outcome);
+        drop(queries);
+        self.0.ended.notify_all();
     }
 
     pub fn board(&self) -> &QueryBoard {
@@ -91,38 +96,6 @@ impl Streams {
     /// The server of the session's page; started by the first query that has one.
     pub fn server(&self) -> MutexGuard<'_, Option<Server>> {
         self.0.server.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Notified {
-    fn each(&self, tell: impl Fn(&dyn StreamingQueryListener)) {
-        let listeners = self.0.0.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for listener in listeners {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| tell(listener.as_ref()))) {
-                tracing::error!("a listener of queries panicked: {}", panic_text(panic.as_ref()));
-            }
-        }
-    }
-
-    pub fn started(&self, event: &QueryStartedEvent) {
-        self.each(|listener| listener.on_query_started(event));
-    }
-
-    pub fn progress(&self, event: &QueryProgressEvent) {
-        self.each(|listener| listener.on_query_progress(event));
-    }
-
-    pub fn terminated(&self, event: &QueryTerminatedEvent) {
-        self.each(|listener| listener.on_query_terminated(event));
-    }
-
-    /// A query has ended, and its listeners were told.
-    pub fn ended(&self, run_id: RunId, outcome: Result) {
-        let mut queries = self.0.queries();
-        queries.active.retain(|query| query.run_id() != run_id);
-        queries.ended.push(outcome);
-        drop(queries);
-        self.0.0.ended.notify_all();
     }
 }
 
@@ -201,7 +174,7 @@ impl StreamingQueryManager {
 
     /// Notifies a listener of all queries of the session from now on.
     pub fn add_listener(&self, listener: impl StreamingQueryListener + 'static) {
-        self.0.0.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(listener));
+        self.0.listeners().add(Arc::new(listener));
     }
 }
 

@@ -7,8 +7,8 @@ use super::{
     frame::{DataFrame, parsed_ms},
     listener::{QueryStartedEvent, QueryTerminatedEvent},
     mistake::{At, told, wrong},
-    progress::QueryFacts,
-    query::{QueryId, Recorder, Run, RunId, StreamingQuery},
+    progress::{QueryFacts, QueryId, RunId},
+    query::{Recorder, Run, StreamingQuery},
     session::StreamSession,
     target::{OutputMode, Said, Target},
 };
@@ -319,7 +319,8 @@ impl DataStreamWriter {
             states: states(&topology),
             writes_topic: !topology.sink_topics().is_empty(),
             sink: target.description,
-            planning_ms: u64::try_from((clock.monotonic() - began).as_millis()).unwrap_or(u64::MAX),
+            planning_ms: u64::try_from(clock.monotonic().saturating_sub(began).as_millis())
+                .unwrap_or(u64::MAX),
         };
         if let (Some(memory), Some(_)) = (&target.memory, &target.taken) {
             session.0.tables().insert(application.clone(), memory.clone());
@@ -338,8 +339,8 @@ impl DataStreamWriter {
         facts: QueryFacts,
     ) -> Result<StreamingQuery> {
         let session = &self.frame.session;
-        let notified = session.0.streams.notified();
-        let recorder = Arc::new(Recorder::new(notified.clone()));
+        let listeners = session.0.streams.listeners().clone();
+        let recorder = Arc::new(Recorder::new(listeners.clone()));
         recorder.begin(facts.clone());
         context.add_streaming_listener(Shared(recorder.clone()));
         let after = recorder.clone();
@@ -348,7 +349,7 @@ impl DataStreamWriter {
             context.share_state_memory(state_memory(session)?);
         }
         let clock = SystemClock::new();
-        notified.started(&QueryStartedEvent {
+        listeners.started(&QueryStartedEvent {
             id: facts.id,
             run_id: facts.run_id,
             name: facts.name.clone(),
@@ -358,7 +359,7 @@ impl DataStreamWriter {
         if let Err(error) = started {
             let exception = Some(error.to_string());
             let (id, run_id) = (facts.id, facts.run_id);
-            notified.terminated(&QueryTerminatedEvent { id, run_id, exception });
+            listeners.terminated(&QueryTerminatedEvent { id, run_id, exception });
             return Err(error);
         }
         if let Some((metrics, status, history)) = context.watched() {
@@ -382,7 +383,8 @@ impl DataStreamWriter {
         let run = Arc::new(Run::new(facts, context, config, sources, explained, recorder));
         let query = StreamingQuery(run.clone());
         session.0.streams.add(&query);
-        run.watch(notified)?;
+        let (streams, run_id) = (session.0.streams.clone(), run.facts.run_id);
+        run.watch(listeners, move |outcome| streams.ended(run_id, outcome))?;
         Ok(query)
     }
 

@@ -13,7 +13,6 @@ use crate::{
         tree::Parts,
     },
 };
-use datafusion_sql::sqlparser::ast::Expr;
 use std::panic::Location;
 
 /// A DataFrame whose rows are grouped: see [`DataFrame::group_by`].
@@ -153,13 +152,5 @@ impl GroupedData {
     ) -> Result<DataFrame> {
         let columns: Vec<Column> = names.into_iter().map(function).collect();
         self.computed(&columns, at)
-    }
-}
-
-/// The expression without parentheses.
-pub(super) fn unnested(expr: &Expr) -> &Expr {
-    match expr {
-        Expr::Nested(inner) => unnested(inner),
-        other => other,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns how both get into the plan. Knows no operator. Invariant: the columns of a DataFrame stay as they are, save that windows add theirs.
 
-use super::{DataFrame, grouped::unnested};
+use super::DataFrame;
 use crate::{
     error::Result,
     sql::{
@@ -72,6 +72,14 @@ impl WindowKey {
             _ => return Err(SqlError::at(None, "it takes a column of time, a size, and perhaps a slide")),
         };
         Ok(WindowKey { time: time.clone(), windows: Windows { kind, offset_ms: 0 } })
+    }
+}
+
+/// The expression without parentheses.
+fn unnested(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Nested(inner) => unnested(inner),
+        other => other,
     }
 }
 
