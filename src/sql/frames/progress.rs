@@ -220,7 +220,7 @@ pub fn of_batch(
         }
         let topics: Vec<&str> = end.keys().map(String::as_str).collect();
         let description = match topics[..] {
-            [] => stream.name.to_string(),
+            [] => stream.name.trim_start_matches('#').to_owned(),
             _ => format!("KafkaV2[Subscribe[{}]]", topics.join(",")),
         };
         SourceProgress {

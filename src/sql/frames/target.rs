@@ -133,7 +133,7 @@ impl Said<'_> {
                 let what = "rows of this query change later, and output mode append gives each row once";
                 let mistake = SqlError::at(None, what)
                     .because("an aggregate of a group changes with each new row")
-                    .next("call output_mode(\"update\") or output_mode(\"complete\"), or group by a window of a column with_watermark");
+                    .next("call output_mode(\"update\") or output_mode(\"complete\"), or with_watermark(..) and group by a window of its column");
                 Err(told(self.at, mistake))
             }
             OutputMode::Complete if is_append_only => {

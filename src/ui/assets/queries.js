@@ -6,15 +6,16 @@ const EVERY_MS = 1000, ROWS = 50;
 let data = JSON.parse(document.getElementById("data").textContent);
 
 const rate = (value) => (value === undefined || value === null ? "-" : value.toFixed(2));
+const lasted = (query) => formatDurationVerbose(query.duration < 1000 ? query.duration : Math.floor(query.duration / 1000) * 1000);
 const latest = (value) => (value === undefined || value === null ? "-" : grouped(value));
 
 function row(query, withError) {
   const cells = [
     query.name || "-", query.status, query.id, { text: query.runId, link: `/queries/${query.runId}` },
-    formatTime(query.startTime), formatDurationVerbose(Math.floor(query.duration / 1000) * 1000),
+    formatTime(query.startTime), lasted(query),
     rate(query.inputRowsPerSecond), rate(query.processedRowsPerSecond), latest(query.latestBatch),
   ];
-  if (withError) cells.push({ text: query.exception || "-", kind: "long" });
+  if (withError) cells.splice(2, 0, { text: query.exception || "-", kind: "long" });
   return { kind: query.exception ? "failing" : "", cells };
 }
 
@@ -27,12 +28,13 @@ function showQueries() {
 }
 
 const sum = (progress, name) => progress.stateOperators.reduce((all, operator) => all + (operator[name] || 0), 0);
+const whole = (ms) => formatDuration(Math.round(ms));
 const CHARTS = [
   ["input-rate", (p) => p.inputRowsPerSecond, formatRate],
   ["process-rate", (p) => p.processedRowsPerSecond, formatRate],
   ["input-rows", (p) => p.numInputRows, (n) => grouped(Math.round(n))],
-  ["batch-duration", (p) => p.durationMs.triggerExecution, formatDuration],
-  ["watermark-gap", (p) => (p.eventTime && p.eventTime.watermark ? Date.parse(p.timestamp) - Date.parse(p.eventTime.watermark) : undefined), formatDuration],
+  ["batch-duration", (p) => p.durationMs.triggerExecution, whole],
+  ["watermark-gap", (p) => (p.eventTime && p.eventTime.watermark ? Date.parse(p.timestamp) - Date.parse(p.eventTime.watermark) : undefined), whole],
   ["state-rows", (p) => (p.stateOperators.some((o) => o.numRowsTotal !== undefined) ? sum(p, "numRowsTotal") : undefined), (n) => grouped(Math.round(n))],
   ["state-bytes", (p) => (p.stateOperators.some((o) => o.memoryUsedBytes !== undefined) ? sum(p, "memoryUsedBytes") : undefined), formatBytes],
   ["dropped-rows", (p) => (p.stateOperators.some((o) => o.numRowsDroppedByWatermark !== undefined) ? sum(p, "numRowsDroppedByWatermark") : undefined), (n) => grouped(Math.round(n))],
@@ -57,7 +59,7 @@ function showQuery() {
   element("status").textContent = query.status;
   element("id").textContent = query.id;
   element("run-id").textContent = query.runId;
-  element("running").textContent = `${ended} for ${formatDurationVerbose(Math.floor(query.duration / 1000) * 1000)} since ${formatTime(query.startTime)}`;
+  element("running").textContent = `${ended} for ${lasted(query)} since ${formatTime(query.startTime)}`;
   element("problem").hidden = !query.exception;
   element("problem").textContent = query.exception || "";
   element("timelines").textContent = `Timelines (last ${progress.length} batches with rows)`;
