@@ -15,4 +15,6 @@ mod settings;
 #[cfg(feature = "parquet")]
 mod shape;
 
+pub use content::Content as FileContent;
+pub use output::{EncodeBlocks, FileBlock};
 pub use settings::{FileSink, TimeUnit};

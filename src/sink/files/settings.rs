@@ -6,12 +6,12 @@
 use super::{
     content::FileFormat,
     format::{JsonLines, Lines},
-    output::{EncodeFiles, FileOutput, FolderOf},
+    output::{EncodeBlocks, EncodeChunks, EncodeFiles, FileOutput, FolderOf},
     place::Place,
 };
 use crate::{
     error::{Error, Result},
-    record::{BatchTime, Value},
+    record::{BatchTime, Data, Value},
     sink::shape::{Sink, SinkContext, SinkShape},
 };
 use chrono::{DateTime, Utc};
@@ -182,6 +182,21 @@ impl<T: Value> FileSink<T> {
         Some(Arc::new(move |row: &T, batch: BatchTime| {
             unit.folder(time.as_ref().map_or(batch.0, |f| f(row)))
         }))
+    }
+}
+
+impl<T: Data> SinkShape<T> {
+    /// Files below a folder, of chunks that `encode` encodes.
+    pub(crate) fn files_of_blocks(
+        root: &str,
+        extension: &'static str,
+        encode: Arc<dyn EncodeBlocks>,
+    ) -> Self {
+        let place = Place::Tree { root: root.to_owned(), extension };
+        let name = place.name();
+        let operator = move || EncodeChunks(encode.clone());
+        let write = move |context: &_| FileOutput::new(place.clone(), context);
+        SinkShape::encoded_two_phase(&name, operator, write).in_shares()
     }
 }
 
