@@ -36,7 +36,10 @@ impl Builder<'_> {
             Connector::Kafka(kafka) | Connector::UpsertKafka(kafka) => {
                 topic_role(table, node, &kafka, mode, columns)?
             }
-            Connector::Jdbc(jdbc) => return self.jdbc(operation, node, table, &jdbc, mode, columns),
+            Connector::Jdbc(jdbc) => {
+                let written = Written { table, mode, columns };
+                return self.jdbc(operation, node, &jdbc, &written);
+            }
             Connector::Files(files) => {
                 let role = files_role(table, node, &files, mode, columns)?;
                 return self.add(operation, "insert", node, role);
@@ -112,6 +115,14 @@ fn shown<O: Operator + 'static>(make: impl Fn() -> O + Send + Sync + 'static) ->
     Role::Sink { factory, topics: vec![], two_phase: None, intake: Intake::EachTask }
 }
 
+/// What is written, and how.
+struct Written<'a> {
+    table: &'a TableDefinition,
+    mode: OutputMode,
+    /// For each column of the table that is written the column of the input.
+    columns: &'a [Option<usize>],
+}
+
 /// How changes of a table become records of a topic.
 fn records(
     node: &StreamNode,
@@ -184,12 +195,11 @@ impl Builder<'_> {
         &mut self,
         operation: &Operation,
         node: &StreamNode,
-        table: &TableDefinition,
         jdbc: &JdbcTable,
-        mode: OutputMode,
-        columns: &[Option<usize>],
+        written: &Written<'_>,
     ) -> SqlResult<NodeId> {
         use crate::sink::{PostgresSink, SinkContext};
+        let Written { table, mode, columns } = *written;
         let keys = table.primary_key.iter().map(String::as_str);
         let sink = PostgresSink::new(&jdbc.url, &jdbc.table).upsert(keys).named(&table.name);
         let sink = sink.on_refused_row(jdbc.refused);
@@ -213,10 +223,8 @@ impl Builder<'_> {
         &mut self,
         _: &Operation,
         _: &StreamNode,
-        table: &TableDefinition,
         _: &JdbcTable,
-        _: OutputMode,
-        _: &[Option<usize>],
+        Written { table, mode: _, columns: _ }: &Written<'_>,
     ) -> SqlResult<NodeId> {
         Err(SqlError::at(table.span, format!("table `{}`: this build writes to no database", table.name)))
     }

@@ -2,6 +2,8 @@
 //!
 //! Owns what is escaped in them. Knows no file system. Invariant: a value that was written is read back as it was.
 
+use std::fmt::Write;
+
 /// Whether a character of a value would mean something else in the name of a folder.
 fn is_special(c: char) -> bool {
     c.is_control()
@@ -15,7 +17,7 @@ pub fn push_folder(column: &str, value: &str, out: &mut String) {
             if is_special(c) {
                 let mut bytes = [0; 4];
                 for byte in c.encode_utf8(&mut bytes).bytes() {
-                    *out += &format!("%{byte:02X}");
+                    let _ = write!(out, "%{byte:02X}"); // a string takes everything
                 }
             } else {
                 out.push(c);
@@ -40,15 +42,12 @@ fn unescaped(text: &str) -> String {
     while let Some((byte, after)) = rest.split_first() {
         let hex =
             (*byte == b'%').then(|| after.get(..2)).flatten().and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(escaped) => {
-                bytes.push(escaped);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(*byte);
-                rest = after;
-            }
+        if let Some(escaped) = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            bytes.push(escaped);
+            rest = &after[2..];
+        } else {
+            bytes.push(*byte);
+            rest = after;
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()

@@ -7,6 +7,7 @@ use crate::{
     source::BadRecordPolicy,
     sql::{ColumnKind, SqlError, SqlResult, TableDefinition},
 };
+use std::fmt::Write;
 
 /// What such a URL begins with.
 const PREFIX: &str = "jdbc:postgresql://";
@@ -44,27 +45,53 @@ pub(super) fn table(table: &TableDefinition, options: &mut Options<'_>) -> SqlRe
         return Err(SqlError::at(column.span, "rows of a database have no metadata")
             .next("declare the column without METADATA, or leave it out"));
     }
-    let url = with_user(place, user, password).ok_or_else(|| {
-        SqlError::at(table.span, format!("table `{}`: this build writes to no database", table.name))
-            .next("build with the cargo feature `postgres`")
-    })?;
+    if cfg!(not(feature = "postgres")) {
+        return Err(SqlError::at(
+            table.span,
+            format!("table `{}`: this build writes to no database", table.name),
+        )
+        .next("build with the cargo feature `postgres`"));
+    }
+    let url = with_user(place, user, password);
     Ok(JdbcTable { url, table: name, refused })
 }
 
 /// The URL of the client: user and password in front of the place.
-#[cfg(feature = "postgres")]
-fn with_user(place: &str, user: Option<&str>, password: Option<&str>) -> Option<String> {
-    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let user = match (user, password) {
-        (None, _) => String::new(),
-        (Some(user), None) => format!("{}@", encoded(user)),
-        (Some(user), Some(password)) => format!("{}:{}@", encoded(user), encoded(password)),
-    };
-    Some(format!("postgres://{user}{place}"))
+fn with_user(place: &str, user: Option<&str>, password: Option<&str>) -> String {
+    let mut url = "postgres://".to_owned();
+    if let Some(user) = user {
+        push_encoded(user, &mut url);
+        if let Some(password) = password {
+            url.push(':');
+            push_encoded(password, &mut url);
+        }
+        url.push('@');
+    }
+    url + place
 }
 
-#[cfg(not(feature = "postgres"))]
-fn with_user(_: &str, _: Option<&str>, _: Option<&str>) -> Option<String> {
-    None
+/// Appends a text as a part of a URL.
+fn push_encoded(text: &str, url: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            url.push(char::from(byte));
+        } else {
+            let _ = write!(url, "%{byte:02X}"); // a string takes everything
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_and_password_stand_in_front_of_the_place() {
+        let place = "h:5432/db?sslmode=require";
+        assert_eq!(with_user(place, None, Some("unused")), "postgres://h:5432/db?sslmode=require");
+        assert_eq!(
+            with_user(place, Some("me"), Some("p@ss/ü")),
+            "postgres://me:p%40ss%2F%C3%BC@h:5432/db?sslmode=require"
+        );
+    }
 }

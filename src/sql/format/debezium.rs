@@ -128,7 +128,7 @@ impl DebeziumRows {
             }
         }
         let sides: Vec<&StructArray> =
-            [&plain[0], &plain[1], &wrapped[0], &wrapped[1]].map(|side| side.as_struct()).to_vec();
+            [&plain[0], &plain[1], &wrapped[0], &wrapped[1]].map(AsArray::as_struct).to_vec();
         let mut picked = vec![];
         for at in 0..self.fields.len() {
             let of_sides: Vec<&dyn Array> = sides.iter().map(|side| side.column(at).as_ref()).collect();

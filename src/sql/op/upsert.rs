@@ -163,7 +163,7 @@ impl Upsert {
         let number = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         for (index, place) in changed.iter().enumerate() {
             keys.push(table.key(*place))?;
-            let (old_row, new_row) = (old.rows[index], new.rows[index]);
+            let (old_row, new_row) = (old.of_keys[index], new.of_keys[index]);
             if let (Some(old_row), Some(new_row)) = (old_row, new_row)
                 && is_same(old_row, new_row)
             {
@@ -218,7 +218,7 @@ impl Upsert {
 struct Rows {
     columns: Vec<ArrayRef>,
     /// For each key its row, if it has one.
-    rows: Vec<Option<usize>>,
+    of_keys: Vec<Option<usize>>,
     count: usize,
 }
 
@@ -230,16 +230,16 @@ impl Rows {
         stored: impl Fn(usize) -> Option<&'t [u8]>,
     ) -> Result<Self> {
         let mut decoder = plan.row.decoder(table.formats().present(), places.len())?;
-        let (mut rows, mut count) = (Vec::with_capacity(places.len()), 0);
+        let (mut of_keys, mut count) = (Vec::with_capacity(places.len()), 0);
         for place in places {
             let value = stored(*place);
             if let Some(value) = value {
                 decoder.push(value).map_err(table.failed())?;
             }
-            rows.push(value.map(|_| count));
+            of_keys.push(value.map(|_| count));
             count += usize::from(value.is_some());
         }
-        Ok(Rows { columns: decoder.finish().map_err(table.failed())?, rows, count })
+        Ok(Rows { columns: decoder.finish().map_err(table.failed())?, of_keys, count })
     }
 }
 

@@ -51,7 +51,7 @@ impl FileRows {
         let folders = CsvWriter::new(CsvOptions::default(), schema, of_folders).map_err(wrong)?;
         let content = form(&files.format, schema, in_files).map_err(wrong)?;
         let (folder_names, null_name) = (table.partitioned_by.clone(), files.null_name.clone());
-        Ok(FileRows { folders, folder_names, null_name, content, columns })
+        Ok(FileRows { columns, folders, folder_names, null_name, content })
     }
 
     /// The folder of a row.

@@ -206,7 +206,7 @@ impl FileReader<'_> {
         loading: &mut Loading<'_>,
     ) -> SqlResult {
         let fields = self.in_files();
-        super::parquet::read(file, &fields, |columns, rows| {
+        super::columns::read(file, &fields, |columns, rows| {
             loading.add(self.with_fixed(path, columns, rows, fixed)?)
         })
         .map_err(|error| match error.span {

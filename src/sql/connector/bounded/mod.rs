@@ -3,9 +3,9 @@
 //! Owns which tables those are, and how their rows come. Knows no query. Invariants: a table has 256 MiB of rows at most; a record that is no row
 //! is told with its file and line, and follows `on-bad-record`.
 
-mod files;
 #[cfg(feature = "parquet")]
-mod parquet;
+mod columns;
+mod files;
 #[cfg(test)]
 mod tests;
 

@@ -130,7 +130,7 @@ fn columns_of_parquet_are_found_by_their_names_and_become_those_of_the_table() {
         ("id", Arc::new(Int32Array::from(vec![1, 2])) as _),
     ])
     .unwrap();
-    super::parquet::tests::write(&dir.path().join("a.parquet"), &rows);
+    super::columns::tests::write(&dir.path().join("a.parquet"), &rows);
     let of = |columns: &str| {
         let options = "'connector' = 'filesystem', 'path' = 'PATH', 'format' = 'parquet'";
         table(&format!("CREATE TABLE t ({columns}) WITH ({options})"), dir.path())
