@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     error::Result,
-    sql::rows::{ColumnBuilder, Store, type_name},
+    sql::{
+        plan,
+        rows::{ColumnBuilder, Store, type_name},
+    },
 };
 use arrow::{
     array::ArrayRef,
@@ -113,7 +116,8 @@ pub(super) fn check(field: &Field) -> Result<(), String> {
     if is_scalar && type_name(field.data_type()).is_some() {
         return Ok(());
     }
-    Err(format!("column `{}`: CSV has no form for values of type {}", field.name(), field.data_type()))
+    let is = plan::type_name(field.data_type());
+    Err(format!("column `{}`: CSV has no form for values of type {is}", field.name()))
 }
 
 /// Columns that are filled record by record.
@@ -474,6 +478,9 @@ mod tests {
         let item = Arc::new(Field::new("item", DataType::Int64, true));
         let list = Field::new("x", DataType::List(item), true);
         let refused = CsvReader::new(CsvOptions::default(), ["x".to_owned()], [list]).err().unwrap();
-        assert!(refused.starts_with("column `x`: CSV has no form for values of type List"), "{refused}");
+        assert!(
+            refused.starts_with("column `x`: CSV has no form for values of type ARRAY<BIGINT>"),
+            "{refused}"
+        );
     }
 }

@@ -396,6 +396,9 @@ impl End<'_> {
         if self.connector() == "filesystem" {
             return error.next("write to a table with 'connector' = 'upsert-kafka' or 'jdbc', or to 'format' = 'debezium-json'");
         }
+        if self.connector() == "jdbc" {
+            return error.next(format!("declare PRIMARY KEY ({key}) NOT ENFORCED"));
+        }
         if self.connector() == "kafka" || self.connector() == "upsert-kafka" {
             error.next(format!(
                 "declare it with 'connector' = 'upsert-kafka' and PRIMARY KEY ({key}) NOT ENFORCED"

@@ -22,7 +22,14 @@ a 0 | - | 4;\"say \"\"hi\"\", you\";0;1500;false
 ",
         )
         .unwrap();
-    expect![[r#""#]].assert_eq(&(written.to_string() + &driver.take_bad_records().join("\n") + "\n"));
+    expect![[r#"
+        b | - | "say ""hi"", you",1970-01-01T00:00:01.500Z,0.00,4
+        b | - | n/a,n/a,n/a,2
+        b | - | tea; green,2026-11-29T20:35:00Z,5.00,1
+        a-0 2: value: field `id` at byte 0: "x" is no integer
+        a-0 3: value: at byte 5: expected 5 fields, found 2
+    "#]]
+    .assert_eq(&(written.to_string() + &driver.take_bad_records().join("\n") + "\n"));
 }
 
 #[test]
