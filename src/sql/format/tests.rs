@@ -90,6 +90,34 @@ fn columns_of_values_keys_and_the_log_come_in_declared_order() {
 }
 
 #[test]
+fn headers_are_a_map_with_the_last_value_of_each_name() {
+    let mut builder = RawChunkBuilder::default();
+    let headers = Headers::NONE;
+    let record = |value| RawRecord { offset: Offset(0), timestamp_ms: 1, key: None, value, headers };
+    builder.push(record(Some(b"{}")));
+    for (name, value) in [("trace", Some(&b"1"[..])), ("none", None), ("trace", Some(b"2"))] {
+        builder.push_header(name, value);
+    }
+    builder.push(record(Some(b"{")));
+    builder.push_header("lost", Some(b"x"));
+    builder.push(record(Some(b"{}")));
+    let entries = DataType::Struct(
+        vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true)].into(),
+    );
+    let map = DataType::Map(Arc::new(Field::new("entries", entries, false)), false);
+    let column = RecordColumn::Metadata(MetadataKey::Headers, Field::new("h", map, false));
+    let decoder =
+        RecordDecoder::new(vec![column], Changes::Additions(RecordFormat::Json), RecordFormat::Json).unwrap();
+    let (rows, bad) = decoded(&decoder, &builder.build());
+    assert_eq!((rows.num_rows(), bad.len()), (2, 1));
+    let map = rows.column(0).as_map();
+    assert_eq!((map.value_length(0), map.value_length(1)), (2, 0));
+    assert_eq!(map.keys().as_string::<i32>().iter().flatten().collect::<Vec<_>>(), ["trace", "none"]);
+    let values: Vec<_> = map.values().as_binary::<i32>().iter().collect();
+    assert_eq!(values, [Some(&b"2"[..]), None]);
+}
+
+#[test]
 fn without_columns_records_are_only_counted() {
     let decoder =
         RecordDecoder::new(vec![], Changes::Additions(RecordFormat::Json), RecordFormat::Json).unwrap();
