@@ -114,6 +114,7 @@ impl FileOptions {
     }
 
     /// The same with a decoder of whole chunks, for which a line is the value of a record. `skips_empty_lines` = they are no records.
+    #[cfg(feature = "sql")]
     pub(crate) fn source_of(self, lines: Arc<dyn DecodeChunk>, skips_empty_lines: bool) -> FileSource {
         let decoder = Arc::new(ChunksOfLines { dir: self.dir.clone(), lines, skips_empty_lines });
         self.source_with(decoder)
@@ -399,12 +400,14 @@ impl<T: Data, D: Decode<T>> DecodeChunk for Lines<T, D> {
 }
 
 /// Turns references into lines, and hands all of them to a decoder of chunks.
+#[cfg(feature = "sql")]
 struct ChunksOfLines {
     dir: PathBuf,
     lines: Arc<dyn DecodeChunk>,
     skips_empty_lines: bool,
 }
 
+#[cfg(feature = "sql")]
 impl DecodeChunk for ChunksOfLines {
     fn decode(&self, records: &RawChunk) -> (Chunk, Vec<BadRecord>) {
         let (mut all, mut bad, mut origins) = (RawChunkBuilder::default(), vec![], vec![]);

@@ -70,6 +70,7 @@ impl<T: Data> Operator for EncodeFiles<T> {
 }
 
 /// Rows of one chunk for one folder, encoded.
+#[cfg(feature = "sql")]
 pub struct FileBlock {
     /// The folder, below the root; empty = the root itself.
     pub folder: String,
@@ -80,6 +81,7 @@ pub struct FileBlock {
 }
 
 /// Encodes whole chunks, whatever they are, for files.
+#[cfg(feature = "sql")]
 pub trait EncodeBlocks: Send + Sync {
     /// The rows of a chunk, folder by folder.
     ///
@@ -89,8 +91,10 @@ pub trait EncodeBlocks: Send + Sync {
 }
 
 /// Passes what is encoded of whole chunks to the output of its node.
+#[cfg(feature = "sql")]
 pub struct EncodeChunks(pub Arc<dyn EncodeBlocks>);
 
+#[cfg(feature = "sql")]
 impl Operator for EncodeChunks {
     fn process(&mut self, _: Port, chunk: Chunk, cx: &mut Context<'_>) -> Result {
         let node = cx.out.node();

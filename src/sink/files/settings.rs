@@ -6,12 +6,12 @@
 use super::{
     content::FileFormat,
     format::{JsonLines, Lines},
-    output::{EncodeBlocks, EncodeChunks, EncodeFiles, FileOutput, FolderOf},
+    output::{EncodeFiles, FileOutput, FolderOf},
     place::Place,
 };
 use crate::{
     error::{Error, Result},
-    record::{BatchTime, Data, Value},
+    record::{BatchTime, Value},
     sink::shape::{Sink, SinkContext, SinkShape},
 };
 use chrono::{DateTime, Utc};
@@ -185,16 +185,17 @@ impl<T: Value> FileSink<T> {
     }
 }
 
-impl<T: Data> SinkShape<T> {
+#[cfg(feature = "sql")]
+impl<T: crate::record::Data> SinkShape<T> {
     /// Files below a folder, of chunks that `encode` encodes.
     pub(crate) fn files_of_blocks(
         root: &str,
         extension: &'static str,
-        encode: Arc<dyn EncodeBlocks>,
+        encode: Arc<dyn super::EncodeBlocks>,
     ) -> Self {
         let place = Place::Tree { root: root.to_owned(), extension };
         let name = place.name();
-        let operator = move || EncodeChunks(encode.clone());
+        let operator = move || super::EncodeChunks(encode.clone());
         let write = move |context: &_| FileOutput::new(place.clone(), context);
         SinkShape::encoded_two_phase(&name, operator, write).in_shares()
     }

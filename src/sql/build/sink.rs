@@ -224,8 +224,10 @@ impl Builder<'_> {
         _: &Operation,
         _: &StreamNode,
         _: &JdbcTable,
-        Written { table, mode: _, columns: _ }: &Written<'_>,
+        written: &Written<'_>,
     ) -> SqlResult<NodeId> {
+        let Written { table, mode, columns } = written;
+        let _ = (mode, columns);
         Err(SqlError::at(table.span, format!("table `{}`: this build writes to no database", table.name)))
     }
 }

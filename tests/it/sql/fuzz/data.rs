@@ -127,7 +127,7 @@ impl Data {
     pub fn random(random: &mut Random) -> Self {
         let kind = Kind::random(random);
         let mut table = Table { kind, rows: BTreeMap::new(), added: vec![] };
-        let batches = (0..1 + random.below(4)).map(|_| {
+        let batches = (0..=random.below(4)).map(|_| {
             let input = (0..random.below(12)).map(|_| table.record(random)).collect();
             Batch { input, rows: table.added.iter().chain(table.rows.values()).cloned().collect() }
         });
