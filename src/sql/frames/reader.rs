@@ -253,7 +253,7 @@ impl DataStreamReader {
             }
             "socket" => {
                 no_schema("the format `socket`")?;
-                text.name = "#socket".into();
+                text.name = "socket".into();
                 text.columns = columns(&["`value` STRING"]);
                 text = text.with("connector", "socket").with("format", "raw");
                 for (spark, here) in [("host", "hostname"), ("port", "port")] {
@@ -270,7 +270,7 @@ impl DataStreamReader {
                         "call schema(\"name TYPE, ..\")",
                     ));
                 }
-                text.name = format!("#{other}");
+                text.name = other.to_owned();
                 text.columns = columns(&[]);
                 text = text.with("connector", other);
             }

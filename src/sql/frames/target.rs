@@ -42,8 +42,6 @@ pub struct Said<'s> {
     pub name: &'s str,
     /// Whether the program gave it that name.
     pub is_named: bool,
-    /// The application that runs it.
-    pub application: &'s str,
     pub format: Option<&'s str>,
     pub mode: OutputMode,
     pub options: BTreeMap<String, String>,
@@ -222,8 +220,7 @@ impl Said<'_> {
         memory: Option<MemoryTable>,
     ) -> Result<Target> {
         self.no_options(&format!("the format `{format}`"))?;
-        let (table, application) = (self.name.to_owned(), self.application.to_owned());
-        let taken = Some(build::Taken { table, application, outlet });
+        let taken = Some(build::Taken { table: self.name.to_owned(), outlet });
         let table = text.with("connector", format).definition().map_err(|mistake| told(self.at, mistake))?;
         Ok(Target { table: Arc::new(table), insert, taken, memory, description: format.to_owned() })
     }

@@ -248,10 +248,11 @@ impl DataStreamWriter {
         let at = Location::caller();
         let name = self.application();
         let application = ssc.config().application_id.clone();
-        let Planned { stream, target, .. } = self.planned(&name, &application, self.options.clone(), at)?;
+        let Planned { stream, target, .. } = self.planned(&name, self.options.clone(), at)?;
         let place = SourceText::at_rust(at);
-        let built =
-            ssc.add_plan(|topology| build::build_with(&stream, &place, target.taken.as_ref(), topology));
+        let built = ssc.add_plan(|topology| {
+            build::build_with(&stream, &place, &application, target.taken.as_ref(), topology)
+        });
         built.map_err(|mistake| told(at, mistake))?;
         if let Some(memory) = target.memory {
             self.frame.session.0.tables().insert(name, memory);
@@ -264,18 +265,11 @@ impl DataStreamWriter {
         self.name.clone().unwrap_or_else(|| self.frame.session.0.config.application_id.clone())
     }
 
-    fn planned(
-        &self,
-        name: &str,
-        application: &str,
-        options: BTreeMap<String, String>,
-        at: At,
-    ) -> Result<Planned> {
+    fn planned(&self, name: &str, options: BTreeMap<String, String>, at: At) -> Result<Planned> {
         let said = Said {
             frame: &self.frame,
             name,
             is_named: self.name.is_some(),
-            application,
             format: self.format.as_deref(),
             mode: self.mode(at)?,
             options,
@@ -304,11 +298,12 @@ impl DataStreamWriter {
         let place = SourceText::at_rust(at);
         let mut options = self.options.clone();
         let config = self.config(&application, &mut options, at)?;
-        let Planned { stream, target, plans } = self.planned(&application, &application, options, at)?;
+        let Planned { stream, target, plans } = self.planned(&application, options, at)?;
         let config = with_tables(config, &stream, at)?;
         let context = StreamingContext::new(config.clone());
         let built = context.add_plan(|topology| {
-            build::build_with(&stream, &place, target.taken.as_ref(), topology).map(|()| topology.clone())
+            build::build_with(&stream, &place, &application, target.taken.as_ref(), topology)
+                .map(|()| topology.clone())
         });
         let topology = built.map_err(|mistake| told(at, mistake))?;
         let explained = format!("{plans}\ntopology:\n{topology}");
