@@ -270,7 +270,7 @@ impl DataStreamReader {
                         "call schema(\"name TYPE, ..\")",
                     ));
                 }
-                text.name = other.to_owned();
+                other.clone_into(&mut text.name);
                 text.columns = columns(&[]);
                 text = text.with("connector", other);
             }
