@@ -213,7 +213,7 @@ impl DataStreamWriter {
     /// assert_eq!(spark.memory("large")?.iter().map(|rows| rows.num_rows()).sum::<usize>(), 2);
     ///
     /// let told = spark.table("ticks")?.agg([col("n").alias("m")]).unwrap_err().to_string();
-    /// assert!(told.contains("n"), "{told}");
+    /// assert!(told.contains("`agg` without an aggregate"), "{told}");
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     ///

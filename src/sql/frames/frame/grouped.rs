@@ -13,7 +13,8 @@ use crate::{
         tree::Parts,
     },
 };
-use std::panic::Location;
+use datafusion_sql::sqlparser::ast::{Expr, visit_expressions};
+use std::{ops::ControlFlow, panic::Location};
 
 /// A DataFrame whose rows are grouped: see [`DataFrame::group_by`].
 #[derive(Clone, Debug)]
@@ -40,6 +41,19 @@ impl DataFrame {
     pub fn group_by<C: ColumnOrName>(&self, columns: impl IntoIterator<Item = C>) -> GroupedData {
         let keys = self.columns_given(columns, Location::caller());
         GroupedData { frame: self.clone(), keys }
+    }
+
+    /// Whether a column calls an aggregate function.
+    fn has_aggregate(&self, column: &Column) -> bool {
+        let planner = self.session.0.planner();
+        let is_aggregate = |name: &str| planner.catalog().functions().aggregate(name).is_some();
+        let found = visit_expressions(&column.expr(), |expr| match expr {
+            Expr::Function(call) if is_aggregate(&call.name.to_string().to_lowercase()) => {
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        });
+        found.is_break()
     }
 
     /// Aggregates of all rows: one row.
@@ -74,6 +88,10 @@ impl GroupedData {
     fn computed(&self, columns: &[Column], at: At) -> Result<DataFrame> {
         let keys = self.keys.as_ref().map_err(Clone::clone)?;
         self.frame.check_columns(columns, at)?;
+        if keys.is_empty() && !columns.iter().any(|column| self.frame.has_aggregate(column)) {
+            let next = "call select(..), or compute something of all rows, such as count(\"*\")";
+            return Err(super::wrong(at, "`agg` without an aggregate", next));
+        }
         let mut frame = self.frame.clone();
         let (mut items, mut group_by) = (vec![], vec![]);
         let mut windows = keys.iter().filter_map(WindowKey::of);
