@@ -3,6 +3,8 @@
 //! Owns which operators a step becomes and what they are called. Knows no text but where things stand in it. Invariant: durable names
 //! come from tables and from the names that the plan gives to what keeps state, never from positions.
 
+mod join;
+
 use super::{
     ColumnKind, SourceText, SqlError, SqlResult, TableDefinition,
     agg::AggregateCall,
@@ -12,7 +14,10 @@ use super::{
         Aggregate, Aggregation, AssignWindows, ByColumns, Calc, CalcPlan, PartialAggregate, Takes, Union,
         Unnest, Watermark, WindowAggregate, WindowMarks,
     },
-    plan::stream_plan::{ClosingWindows, OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
+    plan::{
+        lies_by,
+        stream_plan::{ClosingWindows, OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
+    },
     rows::{KeyFormat, RowFormat, RowsFormat},
     sink::{
         AppendSink, BlackholeSink, CompleteTable, ConsoleSink, PrintSink, RecordEncoder, ShownRows,
@@ -27,6 +32,7 @@ use crate::{
     source::{DecodeChunk, MakeLocal, SourceSpec},
     state::{Handle, Placement, RowIndex},
 };
+use join::Joining;
 use std::sync::Arc;
 
 /// How far ahead of the clock the time of a row may be without being passed over by watermarks, as for windows of DStreams.
@@ -89,8 +95,14 @@ impl Builder<'_> {
                 let grouping = Grouping { name, keys, calls, windows: *windows };
                 self.aggregate(&operation, node, &grouping)
             }
-            StreamOperator::Sink { table, mode, columns, .. } => {
-                self.sink(&operation, node, table, *mode, columns)
+            StreamOperator::Join { name, kind, sides, condition, time, nulls_match } => {
+                let (condition, nulls_match) = (condition.as_ref(), *nulls_match);
+                let joining = Joining { name, kind: *kind, sides, condition, time: *time, nulls_match };
+                self.join(&operation, node, &joining)
+            }
+            StreamOperator::Sink { table, mode, columns, key } => {
+                let from = self.sink_input(&operation, node, table, (*mode, key))?;
+                self.sink(&operation, node, table, (*mode, from), columns)
             }
         }
     }
@@ -269,7 +281,7 @@ impl Builder<'_> {
         operation: &Operation,
         node: &StreamNode,
         table: &TableDefinition,
-        mode: OutputMode,
+        (mode, from): (OutputMode, NodeId),
         columns: &[Option<usize>],
     ) -> SqlResult<NodeId> {
         let input = &self.plan.nodes[node.inputs[0].0];
@@ -324,7 +336,39 @@ impl Builder<'_> {
                 ));
             }
         };
-        self.add(operation, "insert", node, role)
+        let layout = self.topology.node(from).layout;
+        let added = Node::new(operation, "insert", self.path(node), role).reading([from]);
+        Ok(self.topology.add(added.in_formats([format(input)?]).laid(layout)))
+    }
+
+    /// Where a table takes its rows from: changes of one key all come to one task, which sees the last of them.
+    fn sink_input(
+        &mut self,
+        operation: &Operation,
+        node: &StreamNode,
+        table: &TableDefinition,
+        (mode, key): (OutputMode, &[usize]),
+    ) -> SqlResult<NodeId> {
+        let connector = table.options.get("connector").map_or("", |option| option.value.as_str());
+        let is_shown = matches!(connector, "print" | "console" | "blackhole");
+        let (id, from) = (node.inputs[0], self.built(node.inputs[0]));
+        let input = &self.plan.nodes[id.0];
+        let lies_by_key = |columns: Vec<usize>| columns.iter().all(|column| key.contains(column));
+        if mode != OutputMode::Update
+            || is_shown
+            || key.is_empty()
+            || input.properties.is_append_only
+            || lies_by(self.plan, id).is_some_and(lies_by_key)
+        {
+            return Ok(from);
+        }
+        let types = key.iter().map(|column| input.schema.field(*column).data_type());
+        let format_of_key = KeyFormat::new(types).map_err(|e| SqlError::at(node.span, e.to_string()))?;
+        let key = key.to_vec();
+        let factory: Factory =
+            Arc::new(move |_| Box::new(ByColumns::new(key.clone(), format_of_key.clone())));
+        let exchange = Node::new(operation, "key", self.path(node), Role::Exchange(factory, format(input)?));
+        Ok(self.topology.add(exchange.reading([from])))
     }
 
     /// All rows come to one task, which shows them.

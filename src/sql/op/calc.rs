@@ -59,7 +59,7 @@ impl CalcPlan {
 }
 
 /// The expression over the columns `read` alone.
-fn moved(expression: &Arc<dyn PhysicalExpr>, read: &[usize]) -> Result<Arc<dyn PhysicalExpr>> {
+pub(super) fn moved(expression: &Arc<dyn PhysicalExpr>, read: &[usize]) -> Result<Arc<dyn PhysicalExpr>> {
     use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
     let moved = Arc::clone(expression).transform(|node| {
         let Some(column) = node.downcast_ref::<Column>() else { return Ok(Transformed::no(node)) };
@@ -70,7 +70,7 @@ fn moved(expression: &Arc<dyn PhysicalExpr>, read: &[usize]) -> Result<Arc<dyn P
 }
 
 /// What a failure of an expression says to the person who looks at the record.
-fn failed(e: &DataFusionError) -> Error {
+pub(super) fn failed(e: &DataFusionError) -> Error {
     match e.find_root() {
         DataFusionError::ArrowError(e, _) => Error::Row(arrow_text(e)),
         DataFusionError::Execution(what) => Error::Row(what.clone()),

@@ -7,6 +7,7 @@ mod aggregate;
 mod aggregation;
 mod calc;
 mod exchange;
+mod join;
 mod partial;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ pub use aggregate::{Aggregate, Takes};
 pub use aggregation::Aggregation;
 pub use calc::{Calc, CalcPlan};
 pub use exchange::ByColumns;
+pub use join::{Join, JoinKind, JoinPlan, JoinSide, JoinTime, Side};
 pub use partial::PartialAggregate;
 pub use union::Union;
 pub use unnest::Unnest;

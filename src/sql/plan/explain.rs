@@ -2,6 +2,8 @@
 //!
 //! Owns how plans are shown. Decides nothing. Invariant: the same plan gives the same text, on every machine.
 
+mod joins;
+
 use super::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan};
 use super::windows::{length, windows_text};
 use crate::operator::Gives;
@@ -108,6 +110,9 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
             let calls = if calls.is_empty() { "distinct".to_owned() } else { calls.join(", ") };
             format!("Aggregate {name}: {calls}{by}")
         }
+        StreamOperator::Join { name, kind, sides, condition, .. } => {
+            joins::line(name, *kind, sides, condition.as_ref(), inputs)
+        }
         StreamOperator::Sink { table, mode, columns, key } => {
             let columns: Vec<_> = columns
                 .iter()
@@ -155,6 +160,9 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
             let _ = write!(rows, ", event time {}", node.schema.field(time).name());
         }
         facts.push(rows);
+    }
+    if let StreamOperator::Join { kind, sides, time, .. } = &node.operator {
+        facts.extend(joins::facts(node, *kind, sides, *time, inputs));
     }
     if let StreamOperator::Aggregate { keys, calls, windows, .. } = &node.operator {
         let kept = match windows {

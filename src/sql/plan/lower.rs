@@ -5,6 +5,8 @@
 //! plain types (no views, no dictionaries); filters and projections that follow each other are one `Calc`.
 
 mod aggregate;
+mod bounds;
+mod join;
 mod unnest;
 mod windows;
 
@@ -87,7 +89,7 @@ impl Lower<'_> {
                     None => Err(self.refused("a part of this query has no streaming operator")),
                 }
             }
-            LogicalPlan::Join(_) => Err(self.refused("joins are not supported yet")),
+            LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Sort(_) => Err(self.refused("ORDER BY over rows that never end")),
             LogicalPlan::Limit(_) => Err(self.refused("LIMIT is not supported")),
             LogicalPlan::Window(_) => Err(self.refused("functions with OVER are not supported")),
@@ -181,6 +183,7 @@ impl Lower<'_> {
     /// # Errors
     /// If it cannot be run.
     fn physical(&self, expr: &Expr, relation: &Relation) -> SqlResult<Arc<dyn PhysicalExpr>> {
+        self.check_subqueries(expr)?;
         let failed = |error: datafusion_common::DataFusionError| self.refused(&plain_text(&error));
         let over_schema = create_physical_expr(
             expr,

@@ -14,6 +14,7 @@ mod lower;
 mod mistakes;
 mod optimize;
 mod place;
+mod placement;
 mod refuse;
 mod sink;
 pub mod stream_plan;
@@ -24,6 +25,7 @@ mod windows;
 
 pub use explain::{all_sinks, explain, stream_plan as explain_stream_plan};
 
+pub(super) use placement::lies_by;
 pub(super) use sink::written_columns;
 pub(super) use types::SqlTypes;
 pub(super) use windows::WindowsPlanner;

@@ -15,14 +15,19 @@ use datafusion_expr::{LogicalPlan, planner::ContextProvider};
 use datafusion_optimizer::{
     Analyzer, Optimizer, OptimizerContext, OptimizerRule,
     common_subexpr_eliminate::CommonSubexprEliminate,
+    decorrelate_predicate_subquery::DecorrelatePredicateSubquery,
+    eliminate_cross_join::EliminateCrossJoin,
     eliminate_duplicated_expr::EliminateDuplicatedExpr,
     eliminate_filter::EliminateFilter,
     eliminate_group_by_constant::EliminateGroupByConstant,
+    eliminate_outer_join::EliminateOuterJoin,
+    extract_equijoin_predicate::ExtractEquijoinPredicate,
     extract_leaf_expressions::{ExtractLeafExpressions, PushDownLeafProjections},
     optimize_projections::OptimizeProjections,
     optimize_unions::OptimizeUnions,
     push_down_filter::PushDownFilter,
     replace_distinct_aggregate::ReplaceDistinctWithAggregate,
+    scalar_subquery_to_join::ScalarSubqueryToJoin,
     simplify_expressions::SimplifyExpressions,
 };
 use datafusion_sql::{
@@ -78,7 +83,12 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         // Before filters are pushed down: a condition that is never true would pass an aggregate without keys, which then has its row.
         Arc::new(EliminateFilter::new()),
         Arc::new(ReplaceDistinctWithAggregate::new()),
+        Arc::new(DecorrelatePredicateSubquery::new()),
+        Arc::new(ScalarSubqueryToJoin::new()),
+        Arc::new(ExtractEquijoinPredicate::new()),
         Arc::new(EliminateDuplicatedExpr::new()),
+        Arc::new(EliminateCrossJoin::new()),
+        Arc::new(EliminateOuterJoin::new()),
         Arc::new(PushDownFilter::new()),
         Arc::new(EliminateGroupByConstant::new()),
         Arc::new(CommonSubexprEliminate::new()),

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::sql::{SqlError, SqlResult, catalog::Catalog, closest::closest, parse::TableFunctionCall};
 use datafusion_sql::sqlparser::ast::{
-    Distinct, Expr, Function, FunctionArguments, GroupByExpr, LimitClause, ObjectName, OrderByKind, Query,
-    Select, SetExpr, SetOperator, Spanned, TableFactor, Visit, Visitor,
+    Distinct, Expr, Function, FunctionArguments, GroupByExpr, Join, JoinOperator, LimitClause, ObjectName,
+    OrderByKind, Query, Select, SetExpr, SetOperator, Spanned, TableFactor, Visit, Visitor,
 };
 use std::ops::ControlFlow;
 
@@ -216,9 +216,10 @@ impl Visitor for Check<'_> {
             // What the arguments of a windowing function are has been looked at.
             Expr::Function(_) | Expr::Subquery(_) if self.is_in_call() => None,
             Expr::Function(function) => self.function_mistake(function),
-            Expr::Exists { subquery, .. } | Expr::InSubquery { subquery, .. } | Expr::Subquery(subquery) => {
-                Some(subquery_mistake(subquery))
-            }
+            Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => match right.as_ref() {
+                Expr::Subquery(subquery) => Some(subquery_mistake(subquery)),
+                _ => None,
+            },
             Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => Some(
                 not_yet(expr, "GROUPING SETS, CUBE and ROLLUP are")
                     .next("write one query for each grouping and put UNION ALL between them"),
@@ -254,8 +255,9 @@ fn first(span: crate::sql::Span) -> crate::sql::Span {
 }
 
 fn subquery_mistake(subquery: &Query) -> SqlError {
-    SqlError::at(place_of_query(subquery), "a query inside of an expression is not supported")
+    SqlError::at(place_of_query(subquery), "a comparison with ANY or ALL rows of a query is not supported")
         .because("each change of its answer would touch every row that was compared with it")
+        .next("write IN, EXISTS or NOT EXISTS, with an equality of columns of both queries")
 }
 
 fn table_function(name: &str, part: &impl Spanned) -> SqlError {
@@ -298,11 +300,8 @@ impl Check<'_> {
                     .next("add FROM and the name of a table or view"),
             );
         }
-        if let [_, second, ..] = select.from.as_slice() {
-            return Some(join_mistake(&second.relation));
-        }
-        if let Some(join) = select.from.first().and_then(|from| from.joins.first()) {
-            return Some(join_mistake(&join.relation));
+        if let Some(error) = select.from.iter().flat_map(|from| &from.joins).find_map(join_mistake) {
+            return Some(error);
         }
         if let Some(qualify) = &select.qualify {
             return Some(not_yet(qualify, "QUALIFY is"));
@@ -421,8 +420,18 @@ impl Check<'_> {
     }
 }
 
-fn join_mistake(second: &TableFactor) -> SqlError {
-    SqlError::at(place_of(second), "joins are not supported yet").next("read one table or view in each query")
+fn join_mistake(join: &Join) -> Option<SqlError> {
+    let what = match &join.join_operator {
+        JoinOperator::AsOf { .. } => "ASOF JOIN is",
+        JoinOperator::CrossApply | JoinOperator::OuterApply => "APPLY is",
+        JoinOperator::ArrayJoin | JoinOperator::LeftArrayJoin | JoinOperator::InnerArrayJoin => {
+            "ARRAY JOIN is"
+        }
+        JoinOperator::StraightJoin(_) => "STRAIGHT_JOIN is",
+        _ => return None,
+    };
+    let error = not_yet(&join.relation, what);
+    Some(error.next("write JOIN, LEFT JOIN, RIGHT JOIN or FULL JOIN with ON"))
 }
 
 struct FirstAggregate<'a> {

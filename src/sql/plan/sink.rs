@@ -388,6 +388,11 @@ impl End<'_> {
         if let Some((why, next)) = open_windows(plan, self.node) {
             return error.because(why).next(next);
         }
+        if waits_for_ever(plan, self.node) {
+            return error
+                .because("that a row has no partner is only known when time has passed")
+                .next("add a bound of time, a.ts BETWEEN b.ts - INTERVAL .. AND b.ts + INTERVAL .., and WATERMARK to both tables");
+        }
         let error = if let Some(cause) = cause { error.because(cause) } else { error };
         let key = match &self.input.properties.unique_key {
             Some(key) if !key.is_empty() => self.key_names(targets, columns, key).join(", "),
@@ -443,6 +448,19 @@ fn open_windows(plan: &StreamPlan, node: StreamNodeId) -> Option<(String, String
     }
     let changes = |input: &&StreamNodeId| !plan.nodes[input.0].properties.is_append_only;
     node.inputs.iter().filter(changes).find_map(|input| open_windows(plan, *input))
+}
+
+/// Whether what makes the rows of a node change is a join that has no bound of time.
+fn waits_for_ever(plan: &StreamPlan, node: StreamNodeId) -> bool {
+    let node = &plan.nodes[node.0];
+    let mut changing = node.inputs.iter().filter(|input| !plan.nodes[input.0].properties.is_append_only);
+    match &node.operator {
+        StreamOperator::Aggregate { .. } => false,
+        StreamOperator::Join { kind, time: None, .. } if kind.waits_for_absence() => {
+            changing.next().is_none()
+        }
+        _ => changing.any(|input| waits_for_ever(plan, *input)),
+    }
 }
 
 /// What makes the rows of a node change.

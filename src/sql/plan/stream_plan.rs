@@ -8,7 +8,7 @@ use crate::{
     sql::{
         Span, TableDefinition,
         agg::AggregateCall,
-        op::{WindowEnds, Windows},
+        op::{JoinKind, JoinSide, JoinTime, WindowEnds, Windows},
     },
 };
 use arrow::datatypes::SchemaRef;
@@ -42,6 +42,7 @@ impl StreamPlan {
         (id.0..).zip(self.nodes.iter().skip(id.0)).filter(|(_, node)| reads(node)).any(|(at, node)| {
             match &node.operator {
                 StreamOperator::Aggregate { windows, .. } => windows.is_some(),
+                StreamOperator::Join { time, .. } => time.is_some(),
                 StreamOperator::Sink { .. } => false,
                 _ => self.feeds_windows(StreamNodeId(at)),
             }
@@ -141,6 +142,21 @@ pub enum StreamOperator {
         /// If the first key is the end of a window over event time: what is done when it closes.
         windows: Option<ClosingWindows>,
     },
+    /// Rows of two inputs with equal keys.
+    Join {
+        /// Durable name of its state, such as `paid.join`.
+        name: String,
+        /// Which rows leave.
+        kind: JoinKind,
+        /// The keys of both inputs, and what is kept of their rows.
+        sides: [JoinSide; 2],
+        /// What must hold of a pair besides: over the kept columns of the first input, and those of the second behind them.
+        condition: Option<Arc<dyn PhysicalExpr>>,
+        /// How time bounds it: then its state does not grow for ever.
+        time: Option<JoinTime>,
+        /// NULL equals NULL in keys.
+        nulls_match: bool,
+    },
     /// Writes rows to a table.
     Sink {
         /// The table.
@@ -153,6 +169,17 @@ pub enum StreamOperator {
         /// query's key if the table is for people to look at. Empty in the other modes, and if there is only one row.
         key: Vec<usize>,
     },
+}
+
+impl StreamOperator {
+    /// The durable name of its state, if it keeps any.
+    #[must_use]
+    pub fn state_name(&self) -> Option<&str> {
+        match self {
+            StreamOperator::Aggregate { name, .. } | StreamOperator::Join { name, .. } => Some(name),
+            _ => None,
+        }
+    }
 }
 
 /// How the rows of a changing relation are written.

@@ -3,6 +3,7 @@
 mod aggregates;
 mod docs;
 mod fuzz;
+mod joins;
 mod stateless;
 mod windows;
 

@@ -78,7 +78,11 @@ impl<'m> Stage<'m> {
     }
 
     pub fn process(&mut self, chunk: Chunk) -> Result<Vec<(Partition, Chunk)>> {
-        self.call(|operator, cx| operator.process(Port(0), chunk, cx))
+        self.process_at(Port(0), chunk)
+    }
+
+    pub fn process_at(&mut self, port: Port, chunk: Chunk) -> Result<Vec<(Partition, Chunk)>> {
+        self.call(|operator, cx| operator.process(port, chunk, cx))
     }
 
     pub fn end_batch(&mut self) -> Result<Vec<(Partition, Chunk)>> {

@@ -15,3 +15,4 @@ pub use time::{WindowEnds, WindowMarks};
 pub use watermark::Watermark;
 
 pub(crate) use assign::times_ms;
+pub(super) use time::WindowTime;

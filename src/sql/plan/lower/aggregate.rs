@@ -146,12 +146,9 @@ impl Lower<'_> {
     }
 
     /// A name that no state of the script has.
-    fn state_name(&self, kind: &str) -> String {
-        let is_taken = |wanted: &str| {
-            self.plan.nodes.iter().any(
-                |node| matches!(&node.operator, StreamOperator::Aggregate { name, .. } if name == wanted),
-            )
-        };
+    pub(super) fn state_name(&self, kind: &str) -> String {
+        let is_taken =
+            |wanted: &str| self.plan.nodes.iter().any(|node| node.operator.state_name() == Some(wanted));
         let first = format!("{}.{kind}", self.name);
         if !is_taken(&first) {
             return first;

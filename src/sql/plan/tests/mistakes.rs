@@ -427,14 +427,47 @@ fn random_over_changes() {
 }
 
 #[test]
-fn a_join() {
+fn a_join_without_equality() {
     check(
-        "INSERT INTO words SELECT a.channel, b.price FROM bid AS a JOIN bid AS b ON a.auction = b.auction",
-        &expect![[r#"
-            q.sql:1:64: joins are not supported yet
-              1 | INSERT INTO words SELECT a.channel, b.price FROM bid AS a JOIN bid AS b ON a.auction = b.auction
-                |                                                                ^^^^^^^^
-              next: read one table or view in each query"#]],
+        "INSERT INTO words SELECT a.channel, b.price FROM bid AS a JOIN bid AS b ON a.auction < b.auction",
+        &expect![[""]],
+    );
+    check("INSERT INTO words SELECT line, price FROM lines, bid", &expect![[""]]);
+    check(
+        "INSERT INTO words SELECT channel, n FROM bid CROSS JOIN (SELECT count(*) AS n FROM lines) AS l",
+        &expect![[""]],
+    );
+}
+
+#[test]
+fn an_outer_join_that_never_ends() {
+    check(
+        "INSERT INTO words SELECT a.channel, b.price FROM bid AS a LEFT JOIN bid AS b ON a.auction = b.bidder",
+        &expect![[""]],
+    );
+}
+
+#[test]
+fn a_condition_of_a_join() {
+    check(
+        "INSERT INTO words SELECT a.channel, b.price FROM bid AS a JOIN bid AS b ON a.auction = b.channel AND b.prize > 1",
+        &expect![[""]],
+    );
+    check(
+        "INSERT INTO words SELECT channel, a.price FROM bid AS a JOIN bid AS b ON a.auction = b.auction",
+        &expect![[""]],
+    );
+    check(
+        "INSERT INTO words SELECT a.channel, b.price FROM bid AS a JOIN bid AS b ON a.auction = b.auction AND random() < 0.5",
+        &expect![[""]],
+    );
+}
+
+#[test]
+fn not_in() {
+    check(
+        "INSERT INTO words SELECT channel, price FROM bid WHERE channel NOT IN (SELECT line FROM lines)",
+        &expect![[""]],
     );
 }
 

@@ -4,13 +4,18 @@
 
 use super::Random;
 
-/// The table of all cases.
-pub const TABLE: &str = "CREATE TABLE t (k BIGINT, s STRING, n INT, d DECIMAL(10, 2), x DOUBLE, b BOOLEAN, ts TIMESTAMP(3)) \
-    WITH ('connector' = 'kafka', 'topic' = 't', 'format' = 'json');";
+/// The declaration of a table; all have the same columns.
+pub fn declared(table: &str, watermark: &str) -> String {
+    format!(
+        "CREATE TABLE {table} (k BIGINT, s STRING, n INT, d DECIMAL(10, 2), x DOUBLE, b BOOLEAN, ts TIMESTAMP(3){watermark}) \
+         WITH ('connector' = 'kafka', 'topic' = '{table}', 'format' = 'json');\n"
+    )
+}
 
 /// A row; `None` = NULL.
 #[derive(Clone, Debug)]
 pub struct Row {
+    pub table: &'static str,
     pub partition: u64,
     pub k: Option<i64>,
     pub s: Option<&'static str>,
@@ -34,6 +39,7 @@ impl Row {
         let ts_ms = maybe(&mut |r| 1_000 * i64::try_from(r.below(100)).unwrap());
         let s = maybe(&mut |r| i64::try_from(r.below(4)).unwrap());
         Row {
+            table: random.of_these(&["t", "t", "u"]),
             partition: random.below(3),
             k,
             s: s.map(|s| ["", "a", "b", "ab"][usize::try_from(s).unwrap()]),
@@ -47,7 +53,7 @@ impl Row {
 
     /// The line of the driver that writes it.
     pub fn input(&self) -> String {
-        let Row { partition, k, s, n, d, x, b, ts_ms } = self;
+        let Row { table, partition, k, s, n, d, x, b, ts_ms } = self;
         let mut fields = vec![];
         let mut field = |name: &str, value: Option<String>| {
             fields.extend(value.map(|value| format!("\"{name}\":{value}")));
@@ -59,7 +65,7 @@ impl Row {
         field("x", x.map(|x| eighths(x).to_string()));
         field("b", b.map(|b| b.to_string()));
         field("ts", ts_ms.map(|ms| ms.to_string()));
-        format!("t {partition} | - | {{{}}}\n", fields.join(","))
+        format!("{table} {partition} | - | {{{}}}\n", fields.join(","))
     }
 }
 
@@ -75,7 +81,7 @@ pub fn eighths(x: i64) -> f64 {
 }
 
 /// The input of a case.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Data {
     pub batches: Vec<Vec<Row>>,
 }
@@ -89,4 +95,33 @@ impl Data {
         };
         Data { batches: (0..batches).map(|_| batch(random)).collect() }
     }
+
+    /// Rows whose times are in order but for a few milliseconds, and at the end one in each partition that is far ahead.
+    pub fn in_time(random: &mut Random) -> Self {
+        let mut data = Data::random(random);
+        let mut now_ms = 20;
+        for row in data.batches.iter_mut().flatten() {
+            now_ms += i64::try_from(random.below(4)).unwrap();
+            let early_ms = i64::try_from(random.below(u64::from(DISORDER_MS) + 1)).unwrap();
+            row.ts_ms = row.ts_ms.map(|_| now_ms - early_ms);
+        }
+        let last = |table: &'static str, partition| Row {
+            table,
+            partition,
+            k: None,
+            s: None,
+            n: None,
+            d: None,
+            x: None,
+            b: None,
+            ts_ms: Some(900),
+        };
+        let tables = ["t", "u"].into_iter();
+        data.batches
+            .push(tables.flat_map(|table| (0..3).map(move |partition| last(table, partition))).collect());
+        data
+    }
 }
+
+/// How late rows of [`Data::in_time`] are at most.
+pub const DISORDER_MS: u32 = 5;

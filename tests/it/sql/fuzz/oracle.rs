@@ -24,13 +24,14 @@ use serde_json::{Map, Value};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::runtime::{Builder, Runtime};
 
-/// A batch engine with the table of the cases.
+/// A batch engine with the tables of the cases.
 pub struct Oracle {
     runtime: Runtime,
     schema: SchemaRef,
 }
 
-fn context(rows: RecordBatch) -> SessionContext {
+/// Both tables, as `table` gives them.
+fn context(table: impl Fn(&str) -> RecordBatch) -> SessionContext {
     let config = SessionConfig::new()
         .set_bool("datafusion.sql_parser.parse_float_as_decimal", true)
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
@@ -41,15 +42,20 @@ fn context(rows: RecordBatch) -> SessionContext {
     let state = SessionStateBuilder::new().with_config(config).with_default_features();
     let context =
         SessionContext::new_with_state(state.with_physical_optimizer_rules(rules.collect()).build());
-    let table = MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap();
-    context.register_table("t", Arc::new(table)).unwrap();
+    for name in ["t", "u"] {
+        let rows = table(name);
+        let table = MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap();
+        context.register_table(name, Arc::new(table)).unwrap();
+    }
     context
 }
 
-fn table(rows: &[Row]) -> RecordBatch {
-    fn column<A: Array + FromIterator<T> + 'static, T>(rows: &[Row], of: impl Fn(&Row) -> T) -> A {
-        rows.iter().map(of).collect()
+fn table(name: &str, rows: &[Row]) -> RecordBatch {
+    fn column<A: Array + FromIterator<T> + 'static, T>(rows: &[&Row], of: impl Fn(&Row) -> T) -> A {
+        rows.iter().map(|row| of(row)).collect()
     }
+    let rows: Vec<&Row> = rows.iter().filter(|row| row.table == name).collect();
+    let rows = &rows[..];
     let d: Decimal128Array = column(rows, |row| row.d.map(i128::from));
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("k", Arc::new(column::<Int64Array, _>(rows, |row| row.k))),
@@ -73,7 +79,7 @@ impl Oracle {
     /// For a query; `None` if the engine refuses it.
     pub fn of(query: &str) -> Option<Self> {
         let runtime = Builder::new_current_thread().build().unwrap();
-        let planned = runtime.block_on(context(table(&[])).sql(query)).ok()?;
+        let planned = runtime.block_on(context(|name| table(name, &[])).sql(query)).ok()?;
         let schema = planned.schema().inner().clone();
         Some(Oracle { runtime, schema })
     }
@@ -98,7 +104,8 @@ impl Oracle {
 
     /// The answer over these rows.
     pub fn answer(&self, query: &str, rows: &[Row]) -> Rows {
-        let answer = async { context(table(rows)).sql(query).await.unwrap().collect().await.unwrap() };
+        let answer =
+            async { context(|name| table(name, rows)).sql(query).await.unwrap().collect().await.unwrap() };
         let mut counted: Rows = BTreeMap::new();
         for batch in self.runtime.block_on(answer) {
             for row in 0..batch.num_rows() {

@@ -2,17 +2,17 @@
 
 #![allow(clippy::format_push_string, clippy::range_plus_one, reason = "texts are put together")]
 
-use super::Random;
+use super::{Random, joins::joined};
 
 /// A column of a relation: its name and what may be done with it.
 #[derive(Clone)]
-struct Column {
-    name: String,
-    kind: Kind,
+pub struct Column {
+    pub name: String,
+    pub kind: Kind,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub enum Kind {
     Int,
     Text,
     Decimal,
@@ -27,24 +27,42 @@ pub struct Query {
 }
 
 /// What a query reads: its text and columns.
-struct Relation {
-    text: String,
-    columns: Vec<Column>,
+pub struct Relation {
+    pub text: String,
+    pub columns: Vec<Column>,
+}
+
+impl Relation {
+    pub fn is_table(&self) -> bool {
+        ["t", "u"].contains(&self.text.as_str())
+    }
 }
 
 impl Query {
     pub fn random(random: &mut Random) -> Self {
         let depth = random.below(3);
-        let mut relation = table();
+        let mut relation = table("t");
         for _ in 0..=depth {
-            relation =
-                if random.chance(55) { grouped(random, &relation) } else { selected(random, &relation) };
+            relation = step(random, relation);
         }
         Query { text: relation.text }
     }
 }
 
-fn table() -> Relation {
+/// One more query around a relation.
+fn step(random: &mut Random, relation: Relation) -> Relation {
+    if random.chance(35) {
+        let mut other = table(random.of_these(&["t", "u", "u"]));
+        if random.chance(40) {
+            other = if random.chance(60) { grouped(random, &other) } else { selected(random, &other) };
+        }
+        let (left, right) = if random.chance(50) { (&relation, &other) } else { (&other, &relation) };
+        return joined(random, left, right).unwrap_or(relation);
+    }
+    if random.chance(55) { grouped(random, &relation) } else { selected(random, &relation) }
+}
+
+pub fn table(name: &str) -> Relation {
     let column = |name: &str, kind| Column { name: name.to_owned(), kind };
     let columns = vec![
         column("k", Kind::Int),
@@ -55,7 +73,7 @@ fn table() -> Relation {
         column("b", Kind::Bool),
         column("ts", Kind::Time),
     ];
-    Relation { text: "t".to_owned(), columns }
+    Relation { text: name.to_owned(), columns }
 }
 
 fn of_kind<'c>(random: &mut Random, columns: &'c [Column], kinds: &[Kind]) -> Option<&'c Column> {
@@ -65,10 +83,10 @@ fn of_kind<'c>(random: &mut Random, columns: &'c [Column], kinds: &[Kind]) -> Op
 
 /// As something that stands behind FROM.
 fn from(relation: &Relation) -> String {
-    if relation.text == "t" { "t".to_owned() } else { format!("({}) AS r", relation.text) }
+    if relation.is_table() { relation.text.clone() } else { format!("({}) AS r", relation.text) }
 }
 
-fn predicate(random: &mut Random, columns: &[Column]) -> String {
+pub fn predicate(random: &mut Random, columns: &[Column]) -> String {
     let column = of_kind(random, columns, &[Kind::Int, Kind::Text, Kind::Decimal, Kind::Double, Kind::Bool]);
     let Some(Column { name, kind }) = column else { return "true".to_owned() };
     let simple = match kind {

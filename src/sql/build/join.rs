@@ -1,0 +1,102 @@
+//! Joins as nodes of a topology.
+//!
+//! Owns which sides need an exchange. Knows no row. Invariant: rows of both sides with equal keys come to one state partition.
+
+use super::{Builder, format, made};
+use crate::{
+    error::Error,
+    operator::{NodeId, Operator},
+    plan::{Factory, Layout, Node, Operation, Role},
+    sql::{
+        SqlError, SqlResult,
+        op::{ByColumns, Join, JoinKind, JoinPlan, JoinSide, JoinTime},
+        plan::{
+            lies_by,
+            stream_plan::{StreamNode, StreamNodeId},
+        },
+        rows::KeyFormat,
+    },
+    state::Handle,
+};
+use datafusion_physical_expr::PhysicalExpr;
+use std::sync::Arc;
+
+/// What a join of the plan computes.
+pub(super) struct Joining<'a> {
+    pub name: &'a str,
+    pub kind: JoinKind,
+    pub sides: &'a [JoinSide; 2],
+    pub condition: Option<&'a Arc<dyn PhysicalExpr>>,
+    pub time: Option<JoinTime>,
+    pub nulls_match: bool,
+}
+
+impl Builder<'_> {
+    /// Rows of both inputs go to the state partition of their key, and meet there.
+    pub(super) fn join(
+        &mut self,
+        operation: &Operation,
+        node: &StreamNode,
+        joining: &Joining<'_>,
+    ) -> SqlResult<NodeId> {
+        let wrong = |e: Error| SqlError::at(node.span, e.to_string());
+        let inputs = [node.inputs[0], node.inputs[1]];
+        let of = inputs.map(|input| &self.plan.nodes[input.0]);
+        let inputs_grow = of.iter().all(|input| input.properties.is_append_only);
+        let plan = JoinPlan::new(
+            joining.kind,
+            of.map(|input| &input.schema),
+            joining.sides.clone(),
+            node.schema.clone(),
+        );
+        let plan = plan
+            .map_err(wrong)?
+            .when(joining.condition.cloned())
+            .matching_nulls(joining.nulls_match)
+            .growing(inputs_grow, node.properties.is_append_only)
+            .bounded(joining.time);
+        let plan = Arc::new(plan);
+        let mut reads = vec![];
+        let mut formats = vec![];
+        for (input, side) in inputs.into_iter().zip(joining.sides) {
+            reads.push(self.by_key(operation, input, side)?);
+            formats.push(format(&self.plan.nodes[input.0])?);
+        }
+        let stores = plan.stores(joining.name);
+        // Told here, and not by each task.
+        let (left, right) = (Handle::at(0), Handle::at(1));
+        Join::new(plan.clone(), [left, right], None).map_err(wrong)?;
+        let is_timed = joining.time.is_some();
+        self.topology.closes_by_event_time |= is_timed;
+        let sends = is_timed && self.plan.feeds_windows(StreamNodeId(self.nodes.len()));
+        let sends_as: Option<Arc<str>> = sends.then(|| joining.name.into());
+        let factory: Factory = Arc::new(move |stores| {
+            let marks = stores.get(2).map(|marks| Handle::at(*marks));
+            let of_sides = [Handle::at(stores[0]), Handle::at(stores[1])];
+            let join = made(Join::new(plan.clone(), of_sides, marks));
+            Box::new(match &sends_as {
+                Some(name) => join.sending_marks(name.clone()),
+                None => join,
+            }) as Box<dyn Operator>
+        });
+        let join = Node::new(operation, "join", joining.name.to_owned(), Role::Operator(factory));
+        let join = join.reading(reads).in_formats(formats).keeping(stores);
+        Ok(self.topology.add(join.laid(Layout::keyed(operation))))
+    }
+
+    /// The rows of a side by its key: as they lie, or behind an exchange.
+    fn by_key(&mut self, operation: &Operation, input: StreamNodeId, side: &JoinSide) -> SqlResult<NodeId> {
+        let from = self.built(input);
+        if lies_by(self.plan, input).is_some_and(|columns| columns == side.keys) {
+            return Ok(from);
+        }
+        let node = &self.plan.nodes[input.0];
+        let types = side.keys.iter().map(|key| node.schema.field(*key).data_type());
+        let key = KeyFormat::new(types).map_err(|e| SqlError::at(node.span, e.to_string()))?;
+        let keys = side.keys.clone();
+        let exchange: Factory = Arc::new(move |_| Box::new(ByColumns::new(keys.clone(), key.clone())));
+        let path = self.topology.node(from).path.clone();
+        let exchange = Node::new(operation, "key", path, Role::Exchange(exchange, format(node)?));
+        Ok(self.topology.add(exchange.reading([from])))
+    }
+}
