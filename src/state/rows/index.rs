@@ -246,18 +246,15 @@ impl RowIndex {
             taken.push((key, Some(value)));
         }
         for (key, value) in taken {
-            match self.staged.get_mut(&key[..]) {
-                Some(cell) => {
-                    let before = cell.heap_bytes();
-                    cell.delete();
-                    self.staged_bytes = self.staged_bytes + cell.heap_bytes() - before;
-                }
-                None => {
-                    let mut cell = RowCell::read(value.as_deref());
-                    cell.delete();
-                    self.staged_bytes += weight_of(key.len()) + cell.heap_bytes();
-                    self.staged.insert(key, cell);
-                }
+            if let Some(cell) = self.staged.get_mut(&key[..]) {
+                let before = cell.heap_bytes();
+                cell.delete();
+                self.staged_bytes = self.staged_bytes + cell.heap_bytes() - before;
+            } else {
+                let mut cell = RowCell::read(value.as_deref());
+                cell.delete();
+                self.staged_bytes += weight_of(key.len()) + cell.heap_bytes();
+                self.staged.insert(key, cell);
             }
         }
         Ok(left)

@@ -8,6 +8,7 @@ use super::{
     operator::Join,
     plan::{JoinPlan, Side, SidePlan, Singles, put_time, time_of},
     recompute::Groups,
+    side::SideRows,
     singles::SingleRows,
 };
 use crate::{
@@ -58,7 +59,7 @@ impl Join {
     }
 
     fn begin_end(&mut self, cx: &mut Context<'_>) -> Result<Ending> {
-        self.sides.iter().try_for_each(|side| side.settle())?;
+        self.sides.iter().try_for_each(SideRows::settle)?;
         let marks = self.time.as_mut().map(|time| time.advance(cx)).transpose()?;
         let step = if self.recomputes() && !self.groups.is_empty() {
             Step::Groups(Groups::of(self))

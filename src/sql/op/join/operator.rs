@@ -102,7 +102,7 @@ impl Join {
         let of_side = plan.side(side);
         let columns: Vec<ArrayRef> = delta.rows.columns()[..of_side.side.columns].to_vec();
         let kept = self.keep(side, delta, stamps, &columns, cx)?;
-        self.send_lone(side, delta, &columns, stamps, &kept.lone, cx)?;
+        self.send_lone(side, (delta, stamps), &columns, &kept.lone, cx)?;
         if kept.seekers.is_empty() {
             return Ok(());
         }
@@ -248,9 +248,8 @@ impl Join {
     fn send_lone(
         &self,
         side: Side,
-        delta: &Delta,
+        (delta, stamps): (&Delta, &Stamps),
         columns: &[ArrayRef],
-        stamps: &Stamps,
         lone: &[u32],
         cx: &mut Context<'_>,
     ) -> Result {

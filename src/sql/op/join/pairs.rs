@@ -118,7 +118,8 @@ pub(super) struct Pairs<'a> {
     found: Vec<Found>,
     /// The keys and bytes of what was found, where it is kept that they have met a partner.
     names: Option<(Arena, Arena)>,
-    pairs: usize,
+    /// How many pairs wait to be tried.
+    waiting: usize,
     pub met: Met,
 }
 
@@ -133,7 +134,7 @@ impl<'a> Pairs<'a> {
         let decoder = other.row_format.decoder(format, 64)?;
         let names = other.has_flags.then(Default::default);
         let met = Met { seekers: vec![None; seekers.rows.len()], ..Met::default() };
-        Ok(Pairs { plan, condition, seekers, decoder, found: vec![], names, pairs: 0, met })
+        Ok(Pairs { plan, condition, seekers, decoder, found: vec![], names, waiting: 0, met })
     }
 
     /// A row of the other side, under the prefix of this number.
@@ -151,8 +152,8 @@ impl<'a> Pairs<'a> {
             keys.push(key);
             rows.push(entry.row);
         }
-        self.pairs += self.seekers.by_prefix[prefix].len();
-        if self.pairs >= ROWS_PER_CHUNK { self.flush(out) } else { Ok(()) }
+        self.waiting += self.seekers.by_prefix[prefix].len();
+        if self.waiting >= ROWS_PER_CHUNK { self.flush(out) } else { Ok(()) }
     }
 
     /// Tries the pairs of what was found so far, and sends those on for which the condition holds.
@@ -162,7 +163,7 @@ impl<'a> Pairs<'a> {
         }
         let theirs = self.decoder.finish()?;
         let found = std::mem::take(&mut self.found);
-        self.pairs = 0;
+        self.waiting = 0;
         // Of each pair the seeker and what it found.
         let mut pairs: Vec<(u32, u32)> = vec![];
         for (at, Found { prefix, .. }) in (0u32..).zip(&found) {
@@ -206,13 +207,12 @@ impl<'a> Pairs<'a> {
         for (seeker, at) in pairs {
             let ms = self.seekers.rows[*seeker as usize].ms.max(found[*at as usize].ms);
             // The pairs of what was found lie together.
-            match met_ms.last_mut().filter(|_| last == Some(*at)) {
-                Some(newest_ms) => *newest_ms = ms.max(*newest_ms),
-                None => {
-                    met_keys.push(keys.get(*at as usize));
-                    met_rows.push(rows.get(*at as usize));
-                    met_ms.push(ms);
-                }
+            if let Some(newest_ms) = met_ms.last_mut().filter(|_| last == Some(*at)) {
+                *newest_ms = ms.max(*newest_ms);
+            } else {
+                met_keys.push(keys.get(*at as usize));
+                met_rows.push(rows.get(*at as usize));
+                met_ms.push(ms);
             }
             last = Some(*at);
         }

@@ -1,6 +1,13 @@
 //! Joins against a model that keeps all rows: what has left after every batch, and what is stored at the end.
 
-#![allow(clippy::cast_possible_wrap, clippy::cast_possible_truncation, reason = "few rows")]
+#![allow(
+    clippy::cast_possible_wrap,
+    clippy::cast_possible_truncation,
+    clippy::too_many_arguments,
+    clippy::single_match_else,
+    clippy::format_collect,
+    reason = "tests say what they mean"
+)]
 
 use super::{Join, JoinKind, JoinPlan, JoinSide, JoinTime, Side};
 use crate::{
@@ -115,8 +122,8 @@ fn within(from_ms: i64, to_ms: i64) -> Arc<dyn PhysicalExpr> {
     )
 }
 
-fn plan(kind: JoinKind, keys: Vec<usize>) -> JoinPlan {
-    let side = |columns| JoinSide { keys: keys.clone(), columns, is_unique: false };
+fn plan(kind: JoinKind, keys: &[usize]) -> JoinPlan {
+    let side = |columns| JoinSide { keys: keys.to_vec(), columns, is_unique: false };
     JoinPlan::new(kind, [&schema(), &schema()], [side(3), side(3)], output(kind)).unwrap()
 }
 
@@ -178,7 +185,7 @@ proptest! {
         chunks in 1..9_usize,
         crashes in any::<u8>(),
     ) {
-        let plan = plan(kind, vec![0]).when(has_condition.then(condition));
+        let plan = plan(kind, &[0]).when(has_condition.then(condition));
         let maker = maker(plan);
         let mut stage = Stage::new(&*maker.make, &maker.stores, 0, 1);
         let mut other = Stage::new(&*maker.make, &maker.stores, 0, 1);
@@ -227,7 +234,7 @@ proptest! {
         has_condition in any::<bool>(),
         chunks in 1..5_usize,
     ) {
-        let maker = maker(plan(kind, vec![0]).when(has_condition.then(condition)));
+        let maker = maker(plan(kind, &[0]).when(has_condition.then(condition)));
         let mut stage = Stage::new(&*maker.make, &maker.stores, 0, 1);
         let side = |is_left: bool| if is_left { Side::Left } else { Side::Right };
         let changes: Vec<(Side, Row, i64)> = [1, -1]
@@ -254,7 +261,7 @@ proptest! {
     ) {
         let (from_ms, to_ms) = bounds;
         let time = JoinTime::Bound { times: [2, 2], from_ms, to_ms };
-        let plan = plan(kind, vec![0])
+        let plan = plan(kind, &[0])
             .when(Some(within(from_ms, to_ms)))
             .growing(true, is_append_only || !kind.waits_for_absence())
             .bounded(Some(time));
@@ -283,7 +290,7 @@ proptest! {
             .collect();
         let at = crate::sql::op::WindowEnds { step_ms: 1, offset_ms: 0 };
         let time = JoinTime::Windows { ends: [2, 2], at };
-        let plan = plan(kind, vec![2, 0])
+        let plan = plan(kind, &[2, 0])
             .growing(true, is_append_only || !kind.waits_for_absence())
             .bounded(Some(time));
         timed(&in_windows, kind, plan, chunks, time, is_append_only, &|a, b| {
@@ -347,7 +354,7 @@ fn timed(
 
 #[test]
 fn a_row_that_was_never_there_cannot_be_taken() {
-    let maker = maker(plan(JoinKind::Inner, vec![0]));
+    let maker = maker(plan(JoinKind::Inner, &[0]));
     let mut stage = Stage::new(&*maker.make, &maker.stores, 0, 1);
     stage.process_at(Port(1), chunk(&[((Some(1), 1, 1), -1)], true)).unwrap();
     let told = stage.end_batch().map(|_| ()).unwrap_err().to_string();
@@ -357,7 +364,7 @@ fn a_row_that_was_never_there_cannot_be_taken() {
 #[test]
 fn equal_rows_are_as_many_as_there_are() {
     for is_append_only in [false, true] {
-        let plan = plan(JoinKind::Inner, vec![0]).growing(is_append_only, is_append_only);
+        let plan = plan(JoinKind::Inner, &[0]).growing(is_append_only, is_append_only);
         let maker = maker(plan);
         let mut stage = Stage::new(&*maker.make, &maker.stores, 0, 1);
         let row = (Some(1), 2, 0);
@@ -379,7 +386,7 @@ fn stores_have_these_formats_and_keys() {
             .map(|spec| format!("{} ({}): {}", spec.name, spec.placement, spec.format))
             .collect()
     };
-    let untimed = stores(plan(JoinKind::Left, vec![0]));
+    let untimed = stores(plan(JoinKind::Left, &[0]));
     assert_eq!(
         untimed,
         [
@@ -388,7 +395,7 @@ fn stores_have_these_formats_and_keys() {
         ]
     );
     let time = JoinTime::Bound { times: [2, 2], from_ms: -2_000, to_ms: 2_000 };
-    let timed = plan(JoinKind::Left, vec![0]).growing(true, true).bounded(Some(time));
+    let timed = plan(JoinKind::Left, &[0]).growing(true, true).bounded(Some(time));
     assert_eq!(
         stores(timed.clone())[0],
         "q.join.left (by the part of the key whose length comes after a time): row-index key(time, length, k i64, row) -> [weight, matched, #1 k i64, #2 v i64, #3 ts ts_ms]"

@@ -80,7 +80,7 @@ impl Timed<'_> {
     fn bound(&self, part: &Expr, times: (usize, usize), bounds: &mut Bounds) {
         match part {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-                self.compared(left, *op, right, times, bounds)
+                self.compared(left, *op, right, times, bounds);
             }
             Expr::Between(Between { expr, negated: false, low, high }) => {
                 self.compared(expr, Operator::GtEq, low, times, bounds);

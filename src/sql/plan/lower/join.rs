@@ -11,7 +11,7 @@ use crate::{
         op::{JoinKind, JoinSide, JoinTime},
         plan::{
             mistakes::plain_text,
-            place::place_of_query,
+            place::{place_of_join, place_of_subquery},
             placement::lies_by,
             stream_plan::{Properties, StreamNodeId, StreamOperator, WindowEnd},
             types::plain,
@@ -33,11 +33,11 @@ use datafusion_physical_expr::{
 use std::sync::Arc;
 
 /// One side: a node whose first columns are those of the relation.
-struct Keyed {
-    node: StreamNodeId,
+pub(super) struct Keyed {
+    pub node: StreamNodeId,
     /// How many of its columns are kept.
-    columns: usize,
-    keys: Vec<usize>,
+    pub columns: usize,
+    pub keys: Vec<usize>,
 }
 
 impl Lower<'_> {
@@ -56,10 +56,7 @@ impl Lower<'_> {
             JoinType::RightMark => (JoinKind::Mark, true),
         };
         if join.null_aware {
-            return Err(self
-                .refused("NOT IN over columns that can be NULL is not supported")
-                .because("one NULL in the subquery would take away all rows, and each row would have to know of it")
-                .next("write NOT EXISTS (SELECT .. WHERE a = b), or declare the columns NOT NULL"));
+            return Err(self.not_in());
         }
         if join.on.is_empty() {
             return Err(self.without_equality(join));
@@ -118,9 +115,18 @@ impl Lower<'_> {
         Ok(Relation { node, columns, predicate: None, schema: join.schema.clone() })
     }
 
+    pub(super) fn not_in(&self) -> SqlError {
+        let what = "NOT IN over columns that can be NULL is not supported";
+        SqlError::at(place_of_subquery(self.query), what)
+            .because(
+                "one NULL in the subquery would take away all rows, and each row would have to know of it",
+            )
+            .next("write NOT EXISTS (SELECT .. WHERE a = b), or declare the columns NOT NULL")
+    }
+
     fn without_equality(&self, join: &Join) -> SqlError {
         let is_one_row = |plan: &datafusion_expr::LogicalPlan| plan.max_rows() == Some(1);
-        let error = self.refused("a join without an equality");
+        let error = SqlError::at(place_of_join(self.query), "a join without an equality");
         if is_one_row(&join.left) || is_one_row(&join.right) {
             return error
                 .because("each change of the one row would touch every row of the other side")
@@ -132,7 +138,12 @@ impl Lower<'_> {
     }
 
     /// A node with the columns of a relation, if they are needed, and those that it meets by.
-    fn keyed(&mut self, relation: &Relation, on: &[&Expr], needs_columns: bool) -> SqlResult<Keyed> {
+    pub(super) fn keyed(
+        &mut self,
+        relation: &Relation,
+        on: &[&Expr],
+        needs_columns: bool,
+    ) -> SqlResult<Keyed> {
         let plain_keys: Option<Vec<usize>> = on
             .iter()
             .map(|expr| match unalias(expr) {
@@ -147,7 +158,7 @@ impl Lower<'_> {
             return Ok(Keyed { node: self.exact(relation), columns, keys: keys.clone() });
         }
         let mut computed = (0..columns)
-            .map(|column| (self.column(relation, column), relation.schema.field(column).clone().into()))
+            .map(|column| (self.column(relation, column), relation.schema.field(column).clone()))
             .collect::<Vec<(Arc<dyn PhysicalExpr>, FieldRef)>>();
         let mut keys = vec![];
         for expr in on {
@@ -167,7 +178,7 @@ impl Lower<'_> {
     }
 
     /// A condition over the columns of both sides.
-    fn pair_condition(
+    pub(super) fn pair_condition(
         &self,
         filter: &Expr,
         schema: &DFSchema,
@@ -212,7 +223,7 @@ impl Lower<'_> {
         (a, b)
     }
 
-    fn join_fields(&self, kind: JoinKind, [a, b]: [&Keyed; 2], join: &Join) -> Vec<FieldRef> {
+    pub(super) fn join_fields(&self, kind: JoinKind, [a, b]: [&Keyed; 2], join: &Join) -> Vec<FieldRef> {
         let of = |side: &Keyed, can_be_absent: bool| -> Vec<FieldRef> {
             let fields = self.node(side.node).schema.fields().iter().take(side.columns);
             fields
@@ -341,7 +352,7 @@ impl Lower<'_> {
         }
         let is_scalar = expr.exists(|expr| Ok(matches!(expr, Expr::ScalarSubquery(_)))).unwrap_or(false);
         let error =
-            SqlError::at(place_of_query(self.query), "a query inside of this expression is not supported");
+            SqlError::at(place_of_subquery(self.query), "a query inside of an expression is not supported");
         Err(if is_scalar {
             error
                 .because("each change of its answer would touch every row that was compared with it")

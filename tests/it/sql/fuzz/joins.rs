@@ -97,7 +97,7 @@ fn residual(random: &mut Random, left: &Relation, right: &Relation) -> Option<St
 /// Some columns of a side, with new names.
 fn listed(random: &mut Random, of: &Relation, alias: &str, first: usize) -> Vec<(String, Column)> {
     let mut list = vec![];
-    for index in 0..1 + usize::try_from(random.below(3)).unwrap() {
+    for index in 0..=usize::try_from(random.below(3)).unwrap() {
         let Column { name, kind } =
             &of.columns[usize::try_from(random.below(of.columns.len() as u64)).unwrap()];
         list.push((format!("{alias}.{name}"), Column { name: format!("j{}", first + index), kind: *kind }));

@@ -1,8 +1,8 @@
 //! Queries and rows by chance: after every batch, what has left a query adds up to what a batch engine answers over all rows so far.
 //!
 //! The oracle is DataFusion's own engine, which shares the planner's front with streaming SQL, but neither lowering, operators, state nor
-//! formats. A case is a seed: its query, its rows, how these are cut into batches, how many threads and state partitions compute them, and
-//! where the process dies. `SQL_FUZZ_SEED=n` runs that case alone and shows it; `SQL_FUZZ_CASES=n` runs so many.
+//! formats. A case is a seed: its query, its rows, how these are cut into batches, how many threads and state partitions compute them, in
+//! one process or two, in memory or through the exchange topic, and where the process dies or loses its state. `SQL_FUZZ_SEED=n` runs that case alone and shows it; `SQL_FUZZ_CASES=n` runs so many.
 
 mod data;
 mod joins;
@@ -17,8 +17,9 @@ use self::{
 use std::collections::BTreeMap;
 use tidegate::{
     StreamingContext,
+    config::ExchangeThrough,
     sql::{Script, SourceText},
-    testing::{Crash, Driver, Settings},
+    testing::{Between, Crash, Driver, Settings},
 };
 
 /// Cases of a run, unless `SQL_FUZZ_CASES` says another number.
@@ -100,11 +101,12 @@ fn run(seed: u64, shows: bool) -> bool {
         oracle.columns(),
         query.text
     );
-    answers(&mut random, Case { seed, script, query: query.text, compares_each: true }, &data, &oracle, shows)
+    let case = Case { seed, script, query: query.text, compares_each: true };
+    answers(&mut random, &case, &data, &oracle, shows)
 }
 
 /// Runs a case; `false` = streaming SQL refuses its query, and says that it is not there yet.
-fn answers(random: &mut Random, case: Case, data: &Data, oracle: &Oracle, shows: bool) -> bool {
+fn answers(random: &mut Random, case: &Case, data: &Data, oracle: &Oracle, shows: bool) -> bool {
     let seed = case.seed;
     if shows {
         println!("{}\n{data:#?}", case.script);
@@ -117,6 +119,9 @@ fn answers(random: &mut Random, case: Case, data: &Data, oracle: &Oracle, shows:
     let settings = Settings {
         threads: usize::try_from(random.below(3)).unwrap(),
         state_partitions: 1 + u32::try_from(random.below(4)).unwrap(),
+        processes: if random.chance(8) { 2 } else { 1 },
+        between: if random.chance(12) { Between::RestartWithoutState } else { Between::GoesOn },
+        exchange: if random.chance(12) { ExchangeThrough::Topic } else { ExchangeThrough::Memory },
         ..Settings::default()
     };
     let reads = |table: &str| {
@@ -130,7 +135,7 @@ fn answers(random: &mut Random, case: Case, data: &Data, oracle: &Oracle, shows:
     let mut driver = Driver::with(settings, move |ssc: &StreamingContext| ssc.sql(&script));
     let (mut rows, mut read) = (Rows::new(), vec![]);
     for (number, batch) in data.batches.iter().enumerate() {
-        if random.chance(20) {
+        if settings.processes == 1 && random.chance(20) {
             driver.crash_at(if random.chance(50) { Crash::BeforeCommit } else { Crash::AfterCommit });
         }
         let batch: Vec<Row> = batch.iter().filter(|row| read_tables.contains(&row.table)).cloned().collect();
@@ -176,7 +181,7 @@ fn run_timed(seed: u64, shows: bool) -> bool {
         && !query.contains("RIGHT")
         && !query.contains("FULL");
     let case = Case { seed, script, query, compares_each: is_changing || is_inner };
-    assert!(answers(&mut random, case, &data, &oracle, shows), "seed {seed} is refused");
+    assert!(answers(&mut random, &case, &data, &oracle, shows), "seed {seed} is refused");
     true
 }
 
