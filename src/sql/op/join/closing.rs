@@ -4,19 +4,15 @@
 //! row that goes leaves, if it has met no partner and nothing was said of it before; nothing that goes is taken back.
 
 use super::{
-    entries::{Entry, entries},
-    operator::Join,
-    plan::{JoinPlan, Side, SidePlan, Singles, put_time, time_of},
+    entries::{each_row, entries},
+    joining::Joining,
+    plan::{JoinPlan, Singles, put_time, time_of},
     recompute::Groups,
     side::SideRows,
-    singles::SingleRows,
+    singles::{SingleRows, send_change},
+    time::Side,
 };
-use crate::{
-    error::Result,
-    operator::{Context, Emitter},
-    sql::op::WindowMarks,
-};
-use std::cmp::Ordering;
+use crate::{error::Result, operator::Context, sql::op::WindowMarks};
 
 /// Touched rows that are looked at, or rows that go, in one step.
 const ROWS_PER_STEP: usize = 4_096;
@@ -38,32 +34,14 @@ enum Step {
     Done,
 }
 
-impl Join {
-    /// One step of the end of the batch.
-    pub(super) fn end_some(&mut self, cx: &mut Context<'_>) -> Result {
-        let ending = match self.ending.take() {
-            Some(ending) => ending,
-            None => self.begin_end(cx)?,
-        };
-        let ending = self.go_on(ending, cx)?;
-        if !matches!(ending.step, Step::Done) {
-            self.ending = Some(ending);
-            return Ok(());
-        }
-        self.clear();
-        if let Some(marks) = ending.marks {
-            self.report(&marks, cx);
-            self.time.iter_mut().try_for_each(|time| time.end(marks.clone(), cx))?;
-        }
-        Ok(())
-    }
-
-    fn begin_end(&mut self, cx: &mut Context<'_>) -> Result<Ending> {
-        self.sides.iter().try_for_each(SideRows::settle)?;
-        let marks = self.time.as_mut().map(|time| time.advance(cx)).transpose()?;
-        let step = if self.recomputes() && !self.groups.is_empty() {
-            Step::Groups(Groups::of(self))
-        } else if self.plan.uses_flags() && self.plan.kind.singles(Side::Left).is_some() {
+impl Ending {
+    /// The first step of the end of a batch.
+    pub fn begin(join: &mut Joining, cx: &mut Context<'_>) -> Result<Self> {
+        join.sides.iter().try_for_each(SideRows::settle)?;
+        let marks = join.time.as_mut().map(|time| time.advance(cx)).transpose()?;
+        let step = if join.recomputes() && !join.groups.is_empty() {
+            Step::Groups(Groups::of(join))
+        } else if join.plan.uses_flags() && join.plan.kind.singles(Side::Left).is_some() {
             Step::Rows(Side::Left, 0)
         } else {
             first_to_go(marks.as_ref())
@@ -71,23 +49,24 @@ impl Join {
         Ok(Ending { marks, step })
     }
 
-    fn go_on(&self, ending: Ending, cx: &mut Context<'_>) -> Result<Ending> {
-        let Ending { mut marks, step } = ending;
+    /// Takes a step; `None` = it was the last one.
+    pub fn go_on(self, join: &mut Joining, cx: &mut Context<'_>) -> Result<Option<Self>> {
+        let Ending { mut marks, step } = self;
         let step = match step {
-            Step::Groups(groups) => match groups.step(self, cx)? {
+            Step::Groups(groups) => match groups.step(join, cx)? {
                 Some(groups) => Step::Groups(groups),
                 None => first_to_go(marks.as_ref()),
             },
-            Step::Rows(side, at) => match (self.touched_rows(side, at, cx)?, side) {
+            Step::Rows(side, at) => match (join.touched_rows(side, at, cx)?, side) {
                 (Some(at), _) => Step::Rows(side, at),
-                (None, Side::Left) if self.plan.kind.singles(Side::Right).is_some() => {
+                (None, Side::Left) if join.plan.kind.singles(Side::Right).is_some() => {
                     Step::Rows(Side::Right, 0)
                 }
                 (None, _) => first_to_go(marks.as_ref()),
             },
             Step::Go(side, from) => {
                 let watermark = marks.as_ref().and_then(|marks| marks.time.get());
-                match (self.rows_that_go(side, &from, watermark, cx)?, side) {
+                match (join.rows_that_go(side, &from, watermark, cx)?, side) {
                     (Some(next), _) => Step::Go(side, next),
                     (None, Side::Left) => Step::Go(Side::Right, first_key(marks.as_ref())),
                     (None, Side::Right) => {
@@ -98,9 +77,19 @@ impl Join {
             }
             Step::Done => Step::Done,
         };
-        Ok(Ending { marks, step })
+        if !matches!(step, Step::Done) {
+            return Ok(Some(Ending { marks, step }));
+        }
+        join.clear();
+        if let Some(marks) = marks {
+            join.report(&marks, cx);
+            join.time.iter_mut().try_for_each(|time| time.end(marks.clone(), cx))?;
+        }
+        Ok(None)
     }
+}
 
+impl Joining {
     /// What has become of touched rows that know whether they have met a partner; returns where the next step begins.
     fn touched_rows(&self, side: Side, from: usize, cx: &mut Context<'_>) -> Result<Option<usize>> {
         let of_side = &self.sides[side.index()];
@@ -111,7 +100,7 @@ impl Join {
         for at in from..to {
             let key = of_side.touched.keys.get(at);
             let lists = [store.old(key), store.new_value(key)].map(Option::unwrap_or_default);
-            each_row(self.plan.side(side), lists, |row, old, new| {
+            each_row(lists, self.plan.side(side).has_flags, |row, old, new| {
                 let [old, new] =
                     [old, new].map(|(weight, is_matched)| said(&self.plan, singles, weight, is_matched));
                 send_change(&mut leaving, row, [old, new], of_side.touched.newest_ms[at], &mut cx.out)
@@ -178,45 +167,4 @@ fn said(plan: &JoinPlan, singles: Singles, weight: i64, is_matched: bool) -> (i6
         return (0, false);
     }
     (singles.leaves(weight, is_matched), is_matched)
-}
-
-/// Sends the difference between what was said of a row and what is said now.
-pub(super) fn send_change(
-    leaving: &mut SingleRows<'_>,
-    row: &[u8],
-    [old, new]: [(i64, bool); 2],
-    ms: i64,
-    out: &mut Emitter<'_>,
-) -> Result {
-    if old.1 == new.1 {
-        return leaving.push(row, new.0 - old.0, new.1, ms, out);
-    }
-    leaving.push(row, -old.0, old.1, ms, out)?;
-    leaving.push(row, new.0, new.1, ms, out)
-}
-
-/// Visits the rows of two lists, with weight and whether they have met a partner in each; (0, false) where a row is not there.
-pub(super) fn each_row(
-    of_side: &SidePlan,
-    [old, new]: [&[u8]; 2],
-    mut visit: impl FnMut(&[u8], (i64, bool), (i64, bool)) -> Result,
-) -> Result {
-    let read = |value| entries(value, of_side.has_flags).collect::<Result<Vec<Entry<'_>>>>();
-    let (old, new) = (read(old)?, read(new)?);
-    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
-    let facts =
-        |entry: Option<&Entry<'_>>| entry.map_or((0, false), |entry| (entry.weight, entry.is_matched));
-    loop {
-        let order = match (old.peek(), new.peek()) {
-            (None, None) => return Ok(()),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(old), Some(new)) => old.row.cmp(new.row),
-        };
-        let old = if order == Ordering::Greater { None } else { old.next() };
-        let new = if order == Ordering::Less { None } else { new.next() };
-        if let Some(row) = old.or(new).map(|entry| entry.row) {
-            visit(row, facts(old), facts(new))?;
-        }
-    }
 }

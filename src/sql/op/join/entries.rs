@@ -10,6 +10,7 @@ use crate::{
     error::{Error, Result},
     record::varint::{put_varint, put_zigzag, take_varint, take_zigzag},
 };
+use std::cmp::Ordering;
 
 /// A row of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +111,32 @@ pub(super) fn with_changed(
         put_changed(change(0, false)?, out);
     }
     Ok(())
+}
+
+/// Visits the rows of two lists, with weight and whether they have met a partner in each; (0, false) where a row is not there.
+pub(super) fn each_row(
+    [old, new]: [&[u8]; 2],
+    has_flags: bool,
+    mut visit: impl FnMut(&[u8], (i64, bool), (i64, bool)) -> Result,
+) -> Result {
+    let read = |value| entries(value, has_flags).collect::<Result<Vec<Entry<'_>>>>();
+    let (old, new) = (read(old)?, read(new)?);
+    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+    let facts =
+        |entry: Option<&Entry<'_>>| entry.map_or((0, false), |entry| (entry.weight, entry.is_matched));
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => return Ok(()),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(old), Some(new)) => old.row.cmp(new.row),
+        };
+        let old = if order == Ordering::Greater { None } else { old.next() };
+        let new = if order == Ordering::Less { None } else { new.next() };
+        if let Some(row) = old.or(new).map(|entry| entry.row) {
+            visit(row, facts(old), facts(new))?;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod closing;
 mod entries;
+mod joining;
 mod operator;
 mod pairs;
 mod plan;
@@ -17,5 +18,5 @@ mod tests;
 mod time;
 
 pub use operator::Join;
-pub use plan::{JoinKind, JoinPlan, JoinSide, Side};
-pub use time::JoinTime;
+pub use plan::{JoinKind, JoinPlan, JoinSide};
+pub use time::{JoinTime, Side};

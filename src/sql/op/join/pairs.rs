@@ -3,11 +3,7 @@
 //! Owns how pairs are put together, tried and sent on. Knows no store. Invariants: at most so many pairs are held at once; the columns of
 //! the left come first, whichever side came second; a pair carries the newer timestamp of its two rows.
 
-use super::{
-    entries::Entry,
-    plan::{JoinPlan, Side},
-    side::Arena,
-};
+use super::{entries::Entry, plan::JoinPlan, side::Arena, time::Side};
 use crate::{
     error::{Error, Result},
     operator::Emitter,

@@ -6,7 +6,7 @@
 //! A row is kept under the length of its key (varint), the key, and XXH3 of the row (8 bytes, big-endian), unless the key alone identifies
 //! it; where time bounds the join, the time from which on it can go comes first (8 bytes, big-endian, sign flipped).
 
-use super::time::JoinTime;
+use super::time::{JoinTime, Side};
 use crate::{
     error::{Error, Result},
     record::{hash_bytes, varint::put_varint},
@@ -19,38 +19,6 @@ use crate::{
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_physical_expr::PhysicalExpr;
 use std::sync::Arc;
-
-/// A side of a join.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The first.
-    Left,
-    /// The second.
-    Right,
-}
-
-impl Side {
-    /// Both.
-    pub const BOTH: [Side; 2] = [Side::Left, Side::Right];
-
-    /// 0 or 1.
-    #[must_use]
-    pub fn index(self) -> usize {
-        match self {
-            Side::Left => 0,
-            Side::Right => 1,
-        }
-    }
-
-    /// The other one.
-    #[must_use]
-    pub fn other(self) -> Side {
-        match self {
-            Side::Left => Side::Right,
-            Side::Right => Side::Left,
-        }
-    }
-}
 
 /// Which rows a join gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

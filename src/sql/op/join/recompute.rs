@@ -4,13 +4,13 @@
 //! if the other side has any row of its key, so nothing else is read of it; keys are taken in the order of their bytes.
 
 use super::{
-    closing::{each_row, send_change},
-    entries::entries,
-    operator::Join,
+    entries::{each_row, entries},
+    joining::Joining,
     pairs::{Condition, ROWS_PER_CHUNK},
-    plan::{Side, SidePlan},
+    plan::SidePlan,
     side::has_rows,
-    singles::SingleRows,
+    singles::{SingleRows, send_change},
+    time::Side,
 };
 use crate::{
     error::Result,
@@ -34,7 +34,7 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    pub fn of(join: &Join) -> Self {
+    pub fn of(join: &Joining) -> Self {
         let groups = &join.groups;
         let mut order: Vec<u32> = (0u32..).zip(groups.iter()).map(|(at, _)| at).collect();
         order.sort_unstable_by(|a, b| groups.get(*a as usize).cmp(groups.get(*b as usize)));
@@ -54,7 +54,7 @@ impl Groups {
     }
 
     /// Sends what has become of some keys; returns what is left.
-    pub fn step(mut self, join: &Join, cx: &mut Context<'_>) -> Result<Option<Self>> {
+    pub fn step(mut self, join: &Joining, cx: &mut Context<'_>) -> Result<Option<Self>> {
         let keys = KEYS_PER_STEP[usize::from(join.condition.is_some())];
         let range = self.next..self.order.len().min(self.next + keys);
         self.next = range.end;
@@ -69,16 +69,16 @@ impl Groups {
         Ok((self.next < self.order.len()).then_some(self))
     }
 
-    fn prefixes<'j>(&self, join: &'j Join, range: Range<usize>) -> Vec<&'j [u8]> {
+    fn prefixes<'j>(&self, join: &'j Joining, range: Range<usize>) -> Vec<&'j [u8]> {
         self.order[range].iter().map(|group| join.groups.get(*group as usize)).collect()
     }
 
-    fn ms(&self, join: &Join, at: usize) -> i64 {
+    fn ms(&self, join: &Joining, at: usize) -> i64 {
         join.groups_ms[self.order[at] as usize]
     }
 
     /// The rows of one side whose partner is a matter of the key alone.
-    fn by_key(&self, join: &Join, side: Side, range: Range<usize>, cx: &mut Context<'_>) -> Result {
+    fn by_key(&self, join: &Joining, side: Side, range: Range<usize>, cx: &mut Context<'_>) -> Result {
         let Some(singles) = join.plan.kind.singles(side) else { return Ok(()) };
         let prefixes = self.prefixes(join, range.clone());
         let other = side.other();
@@ -100,7 +100,7 @@ impl Groups {
             }
             let key = touched.keys.get(*row as usize);
             let lists = [store.old(key), store.new_value(key)].map(Option::unwrap_or_default);
-            each_row(of_side, lists, |row, old, new| {
+            each_row(lists, of_side.has_flags, |row, old, new| {
                 let said = [(old.0, is_matched), (new.0, is_matched)];
                 send_change(&mut leaving, row, said, self.ms(join, at), &mut cx.out)
             })
@@ -126,7 +126,7 @@ impl Groups {
     /// The rows of both sides, where a condition is tried for each pair.
     fn by_condition(
         &self,
-        join: &Join,
+        join: &Joining,
         condition: &Condition,
         range: Range<usize>,
         cx: &mut Context<'_>,

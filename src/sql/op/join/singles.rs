@@ -5,7 +5,8 @@
 
 use super::{
     pairs::{Leaving, ROWS_PER_CHUNK},
-    plan::{JoinKind, JoinPlan, Side},
+    plan::{JoinKind, JoinPlan},
+    time::Side,
 };
 use crate::{error::Result, operator::Emitter, sql::rows::ValueDecoder};
 use arrow::array::{ArrayRef, BooleanArray, UInt32Array, new_null_array};
@@ -70,6 +71,21 @@ impl<'a> SingleRows<'a> {
             single_columns(self.plan, self.side, columns, rows.iter().map(|(_, is_matched)| *is_matched));
         self.leaving.send(&self.plan.output, columns, out)
     }
+}
+
+/// Sends the difference between what was said of a row and what is said now.
+pub(super) fn send_change(
+    leaving: &mut SingleRows<'_>,
+    row: &[u8],
+    [old, new]: [(i64, bool); 2],
+    ms: i64,
+    out: &mut Emitter<'_>,
+) -> Result {
+    if old.1 == new.1 {
+        return leaving.push(row, new.0 - old.0, new.1, ms, out);
+    }
+    leaving.push(row, -old.0, old.1, ms, out)?;
+    leaving.push(row, new.0, new.1, ms, out)
 }
 
 /// The columns of the output, from those of one side.

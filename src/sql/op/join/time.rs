@@ -8,12 +8,43 @@
 //! behind that is rounded up to multiples of a step, a quarter of the bound, so that few times are looked through for a row, and rows that go
 //! together lie together.
 
-use super::plan::Side;
 use crate::{
     error::{Error, Result},
     sql::op::{WindowEnds, times_ms},
 };
 use arrow::array::{ArrayRef, Int64Array};
+
+/// A side of a join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The first.
+    Left,
+    /// The second.
+    Right,
+}
+
+impl Side {
+    /// Both.
+    pub const BOTH: [Side; 2] = [Side::Left, Side::Right];
+
+    /// 0 or 1.
+    #[must_use]
+    pub fn index(self) -> usize {
+        match self {
+            Side::Left => 0,
+            Side::Right => 1,
+        }
+    }
+
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Side {
+        match self {
+            Side::Left => Side::Right,
+            Side::Right => Side::Left,
+        }
+    }
+}
 
 /// How time bounds a join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
