@@ -32,7 +32,6 @@ use crate::{
     source::{DecodeChunk, MakeLocal, SourceSpec},
     state::{Handle, Placement, RowIndex},
 };
-use join::Joining;
 use std::sync::Arc;
 
 /// How far ahead of the clock the time of a row may be without being passed over by watermarks, as for windows of DStreams.
@@ -95,11 +94,7 @@ impl Builder<'_> {
                 let grouping = Grouping { name, keys, calls, windows: *windows };
                 self.aggregate(&operation, node, &grouping)
             }
-            StreamOperator::Join { name, kind, sides, condition, time, nulls_match } => {
-                let (condition, nulls_match) = (condition.as_ref(), *nulls_match);
-                let joining = Joining { name, kind: *kind, sides, condition, time: *time, nulls_match };
-                self.join(&operation, node, &joining)
-            }
+            StreamOperator::Join { .. } => self.join(&operation, node),
             StreamOperator::Sink { table, mode, columns, key } => {
                 let from = self.sink_input(&operation, node, table, (*mode, key))?;
                 self.sink(&operation, node, table, (*mode, from), columns)

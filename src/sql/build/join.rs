@@ -9,67 +9,49 @@ use crate::{
     plan::{Factory, Layout, Node, Operation, Role},
     sql::{
         SqlError, SqlResult,
-        op::{ByColumns, Join, JoinKind, JoinPlan, JoinSide, JoinTime},
+        op::{ByColumns, Join, JoinPlan, JoinSide},
         plan::{
             lies_by,
-            stream_plan::{StreamNode, StreamNodeId},
+            stream_plan::{StreamNode, StreamNodeId, StreamOperator},
         },
         rows::KeyFormat,
     },
     state::Handle,
 };
-use datafusion_physical_expr::PhysicalExpr;
 use std::sync::Arc;
-
-/// What a join of the plan computes.
-pub(super) struct Joining<'a> {
-    pub name: &'a str,
-    pub kind: JoinKind,
-    pub sides: &'a [JoinSide; 2],
-    pub condition: Option<&'a Arc<dyn PhysicalExpr>>,
-    pub time: Option<JoinTime>,
-    pub nulls_match: bool,
-}
 
 impl Builder<'_> {
     /// Rows of both inputs go to the state partition of their key, and meet there.
-    pub(super) fn join(
-        &mut self,
-        operation: &Operation,
-        node: &StreamNode,
-        joining: &Joining<'_>,
-    ) -> SqlResult<NodeId> {
+    pub(super) fn join(&mut self, operation: &Operation, node: &StreamNode) -> SqlResult<NodeId> {
+        let StreamOperator::Join { name, kind, sides, condition, time, nulls_match } = &node.operator else {
+            return Err(SqlError::at(node.span, "a join is not where it was planned"));
+        };
         let wrong = |e: Error| SqlError::at(node.span, e.to_string());
         let inputs = [node.inputs[0], node.inputs[1]];
         let of = inputs.map(|input| &self.plan.nodes[input.0]);
         let inputs_grow = of.iter().all(|input| input.properties.is_append_only);
-        let plan = JoinPlan::new(
-            joining.kind,
-            of.map(|input| &input.schema),
-            joining.sides.clone(),
-            node.schema.clone(),
-        );
+        let plan = JoinPlan::new(*kind, of.map(|input| &input.schema), sides.clone(), node.schema.clone());
         let plan = plan
             .map_err(wrong)?
-            .when(joining.condition.cloned())
-            .matching_nulls(joining.nulls_match)
+            .when(condition.clone())
+            .matching_nulls(*nulls_match)
             .growing(inputs_grow, node.properties.is_append_only)
-            .bounded(joining.time);
+            .bounded(*time);
         let plan = Arc::new(plan);
         let mut reads = vec![];
         let mut formats = vec![];
-        for (input, side) in inputs.into_iter().zip(joining.sides) {
+        for (input, side) in inputs.into_iter().zip(sides) {
             reads.push(self.by_key(operation, input, side)?);
             formats.push(format(&self.plan.nodes[input.0])?);
         }
-        let stores = plan.stores(joining.name);
+        let stores = plan.stores(name);
         // Told here, and not by each task.
         let (left, right) = (Handle::at(0), Handle::at(1));
         Join::new(plan.clone(), [left, right], None).map_err(wrong)?;
-        let is_timed = joining.time.is_some();
+        let is_timed = time.is_some();
         self.topology.closes_by_event_time |= is_timed;
         let sends = is_timed && self.plan.feeds_windows(StreamNodeId(self.nodes.len()));
-        let sends_as: Option<Arc<str>> = sends.then(|| joining.name.into());
+        let sends_as: Option<Arc<str>> = sends.then(|| name.as_str().into());
         let factory: Factory = Arc::new(move |stores| {
             let marks = stores.get(2).map(|marks| Handle::at(*marks));
             let of_sides = [Handle::at(stores[0]), Handle::at(stores[1])];
@@ -79,7 +61,7 @@ impl Builder<'_> {
                 None => join,
             }) as Box<dyn Operator>
         });
-        let join = Node::new(operation, "join", joining.name.to_owned(), Role::Operator(factory));
+        let join = Node::new(operation, "join", name.clone(), Role::Operator(factory));
         let join = join.reading(reads).in_formats(formats).keeping(stores);
         Ok(self.topology.add(join.laid(Layout::keyed(operation))))
     }

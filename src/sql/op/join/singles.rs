@@ -8,7 +8,11 @@ use super::{
     plan::{JoinKind, JoinPlan},
     time::Side,
 };
-use crate::{error::Result, operator::Emitter, sql::rows::ValueDecoder};
+use crate::{
+    error::Result,
+    operator::Emitter,
+    sql::{op::exchange::failed, rows::ValueDecoder},
+};
 use arrow::array::{ArrayRef, BooleanArray, UInt32Array, new_null_array};
 use arrow::compute::take;
 use std::sync::Arc;
@@ -65,8 +69,7 @@ impl<'a> SingleRows<'a> {
         let rows = std::mem::take(&mut self.rows);
         let at: UInt32Array = rows.iter().map(|(row, _)| *row).collect();
         let columns = columns.iter().map(|column| take(column, &at, None));
-        let columns =
-            columns.collect::<Result<Vec<_>, _>>().map_err(|e| super::super::exchange::failed(&e))?;
+        let columns = columns.collect::<Result<Vec<_>, _>>().map_err(|e| failed(&e))?;
         let columns =
             single_columns(self.plan, self.side, columns, rows.iter().map(|(_, is_matched)| *is_matched));
         self.leaving.send(&self.plan.output, columns, out)
