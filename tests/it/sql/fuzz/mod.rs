@@ -116,10 +116,11 @@ fn answers(random: &mut Random, case: &Case, data: &Data, oracle: &Oracle, shows
         Err(e) if REFUSALS.iter().any(|why| e.to_string().contains(why)) => return false,
         Err(e) => panic!("seed {seed}: {e}\n{}", case.script),
     };
+    let processes = if random.chance(8) { 2 } else { 1 };
     let settings = Settings {
         threads: usize::try_from(random.below(3)).unwrap(),
-        state_partitions: 1 + u32::try_from(random.below(4)).unwrap(),
-        processes: if random.chance(8) { 2 } else { 1 },
+        state_partitions: u32::try_from(processes + usize::try_from(random.below(4)).unwrap()).unwrap(),
+        processes,
         between: if random.chance(12) { Between::RestartWithoutState } else { Between::GoesOn },
         exchange: if random.chance(12) { ExchangeThrough::Topic } else { ExchangeThrough::Memory },
         ..Settings::default()
