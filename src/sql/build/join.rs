@@ -9,12 +9,8 @@ use crate::{
     plan::{Factory, Layout, Node, Operation, Role},
     sql::{
         SqlError, SqlResult,
-        op::{ByColumns, Join, JoinPlan, JoinSide},
-        plan::{
-            lies_by,
-            stream_plan::{StreamNode, StreamNodeId, StreamOperator},
-        },
-        rows::KeyFormat,
+        op::{Join, JoinPlan},
+        plan::stream_plan::{StreamNode, StreamNodeId, StreamOperator},
     },
     state::Handle,
 };
@@ -41,7 +37,7 @@ impl Builder<'_> {
         let mut reads = vec![];
         let mut formats = vec![];
         for (input, side) in inputs.into_iter().zip(sides) {
-            reads.push(self.by_key(operation, input, side)?);
+            reads.push(self.placed_by(operation, input, &side.keys)?);
             formats.push(format(&self.plan.nodes[input.0])?);
         }
         let stores = plan.stores(name);
@@ -64,21 +60,5 @@ impl Builder<'_> {
         let join = Node::new(operation, "join", name.clone(), Role::Operator(factory));
         let join = join.reading(reads).in_formats(formats).keeping(stores);
         Ok(self.topology.add(join.laid(Layout::keyed(operation))))
-    }
-
-    /// The rows of a side by its key: as they lie, or behind an exchange.
-    fn by_key(&mut self, operation: &Operation, input: StreamNodeId, side: &JoinSide) -> SqlResult<NodeId> {
-        let from = self.built(input);
-        if lies_by(self.plan, input).is_some_and(|columns| columns == side.keys) {
-            return Ok(from);
-        }
-        let node = &self.plan.nodes[input.0];
-        let types = side.keys.iter().map(|key| node.schema.field(*key).data_type());
-        let key = KeyFormat::new(types).map_err(|e| SqlError::at(node.span, e.to_string()))?;
-        let keys = side.keys.clone();
-        let exchange: Factory = Arc::new(move |_| Box::new(ByColumns::new(keys.clone(), key.clone())));
-        let path = self.topology.node(from).path.clone();
-        let exchange = Node::new(operation, "key", path, Role::Exchange(exchange, format(node)?));
-        Ok(self.topology.add(exchange.reading([from])))
     }
 }

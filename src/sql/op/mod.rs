@@ -13,6 +13,7 @@ mod partial;
 mod tests;
 mod union;
 mod unnest;
+mod upsert;
 mod value_call;
 mod values;
 mod window;
@@ -25,6 +26,7 @@ pub use join::{Join, JoinKind, JoinPlan, JoinSide, JoinTime, Side};
 pub use partial::PartialAggregate;
 pub use union::Union;
 pub use unnest::Unnest;
+pub use upsert::{Upsert, UpsertPlan};
 pub use window::{AssignWindows, Watermark, WindowAggregate, WindowEnds, WindowKind, WindowMarks, Windows};
 
 pub(crate) use window::times_ms;

@@ -4,7 +4,7 @@
 
 mod joins;
 
-use super::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan};
+use super::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan, TableRows};
 use super::windows::{length, windows_text};
 use crate::operator::Gives;
 use crate::sql::agg::AggregateFunction;
@@ -163,6 +163,12 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
     }
     if let StreamOperator::Join { kind, sides, time, .. } = &node.operator {
         facts.extend(joins::facts(node, *kind, sides, *time, inputs));
+    }
+    if let StreamOperator::Source { table, .. } = &node.operator
+        && TableRows::of(table) == TableRows::ByKey
+    {
+        let key = table.primary_key.join(", ");
+        facts.push(format!("state {}.rows: one row per ({key}), kept until it is deleted", table.name));
     }
     if let StreamOperator::Aggregate { keys, calls, windows, .. } = &node.operator {
         let kept = match windows {

@@ -11,6 +11,8 @@ use datafusion_physical_expr::expressions::Column;
 pub fn lies_by(plan: &StreamPlan, id: StreamNodeId) -> Option<Vec<usize>> {
     let node = &plan.nodes[id.0];
     match &node.operator {
+        // The rows of a table by key are kept by it.
+        StreamOperator::Source { .. } => node.properties.unique_key.clone(),
         StreamOperator::Aggregate { keys, .. } if !keys.is_empty() => Some((0..keys.len()).collect()),
         StreamOperator::Calc { columns, .. } => {
             let before = lies_by(plan, *node.inputs.first()?)?;

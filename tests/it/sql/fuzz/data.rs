@@ -1,22 +1,52 @@
 //! Rows by chance, few values of each kind, so that groups and joins meet.
 
-#![allow(clippy::many_single_char_names, reason = "columns have short names")]
+#![allow(clippy::format_push_string, clippy::many_single_char_names, reason = "columns have short names")]
 
 use super::Random;
+use std::collections::BTreeMap;
 
-/// The declaration of a table; all have the same columns.
-pub fn declared(table: &str, watermark: &str) -> String {
-    format!(
-        "CREATE TABLE {table} (k BIGINT, s STRING, n INT, d DECIMAL(10, 2), x DOUBLE, b BOOLEAN, ts TIMESTAMP(3){watermark}) \
-         WITH ('connector' = 'kafka', 'topic' = '{table}', 'format' = 'json');\n"
-    )
+/// What the records of the table say of its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Each is a row that is added.
+    Added,
+    /// The last record of a key is its row.
+    Upsert,
+    /// Debezium's changes, by a key.
+    DebeziumByKey,
+    /// Debezium's changes, as they are.
+    Debezium,
+}
+
+impl Kind {
+    fn random(random: &mut Random) -> Self {
+        match random.below(10) {
+            0..=4 => Kind::Added,
+            5..=7 => Kind::Upsert,
+            8 => Kind::DebeziumByKey,
+            _ => Kind::Debezium,
+        }
+    }
+
+    /// The table of a case.
+    pub fn table(self, watermark: &str) -> String {
+        let (key, connector, format) = match self {
+            Kind::Added => ("", "kafka", "json"),
+            Kind::Upsert => (", PRIMARY KEY (id) NOT ENFORCED", "upsert-kafka", "json"),
+            Kind::DebeziumByKey => (", PRIMARY KEY (id) NOT ENFORCED", "kafka", "debezium-json"),
+            Kind::Debezium => ("", "kafka", "debezium-json"),
+        };
+        format!(
+            "CREATE TABLE t (id BIGINT, k BIGINT, s STRING, n INT, d DECIMAL(10, 2), x DOUBLE, b BOOLEAN, ts TIMESTAMP(3){watermark}{key}) \
+            WITH ('connector' = '{connector}', 'topic' = 't', 'format' = '{format}');"
+        )
+    }
 }
 
 /// A row; `None` = NULL.
 #[derive(Clone, Debug)]
 pub struct Row {
-    pub table: &'static str,
-    pub partition: u64,
+    pub id: i64,
     pub k: Option<i64>,
     pub s: Option<&'static str>,
     pub n: Option<i32>,
@@ -29,7 +59,7 @@ pub struct Row {
 }
 
 impl Row {
-    fn random(random: &mut Random) -> Self {
+    fn random(id: i64, random: &mut Random) -> Self {
         let mut maybe = |of: &mut dyn FnMut(&mut Random) -> i64| (!random.chance(12)).then(|| of(random));
         let k = maybe(&mut |r| i64::try_from(r.below(5)).unwrap());
         let n = maybe(&mut |r| i64::try_from(r.below(11)).unwrap() - 5);
@@ -39,8 +69,7 @@ impl Row {
         let ts_ms = maybe(&mut |r| 1_000 * i64::try_from(r.below(100)).unwrap());
         let s = maybe(&mut |r| i64::try_from(r.below(4)).unwrap());
         Row {
-            table: random.of_these(&["t", "t", "u"]),
-            partition: random.below(3),
+            id,
             k,
             s: s.map(|s| ["", "a", "b", "ab"][usize::try_from(s).unwrap()]),
             n: n.map(|n| i32::try_from(n).unwrap()),
@@ -51,10 +80,10 @@ impl Row {
         }
     }
 
-    /// The line of the driver that writes it.
-    pub fn input(&self) -> String {
-        let Row { table, partition, k, s, n, d, x, b, ts_ms } = self;
-        let mut fields = vec![];
+    /// Its object of JSON.
+    fn json(&self) -> String {
+        let Row { id, k, s, n, d, x, b, ts_ms } = self;
+        let mut fields = vec![format!("\"id\":{id}")];
         let mut field = |name: &str, value: Option<String>| {
             fields.extend(value.map(|value| format!("\"{name}\":{value}")));
         };
@@ -65,7 +94,7 @@ impl Row {
         field("x", x.map(|x| eighths(x).to_string()));
         field("b", b.map(|b| b.to_string()));
         field("ts", ts_ms.map(|ms| ms.to_string()));
-        format!("{table} {partition} | - | {{{}}}\n", fields.join(","))
+        format!("{{{}}}", fields.join(","))
     }
 }
 
@@ -80,48 +109,106 @@ pub fn eighths(x: i64) -> f64 {
     f64::from(i32::try_from(x).unwrap()) / 8.0
 }
 
+/// A batch: the lines of the driver that are its input, and the rows that the table has after it.
+#[derive(Debug)]
+pub struct Batch {
+    pub input: String,
+    pub rows: Vec<Row>,
+}
+
 /// The input of a case.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Data {
-    pub batches: Vec<Vec<Row>>,
+    pub kind: Kind,
+    pub batches: Vec<Batch>,
 }
 
 impl Data {
     pub fn random(random: &mut Random) -> Self {
-        let batches = 1 + random.below(4);
-        let batch = |random: &mut Random| {
-            let rows = random.below(12);
-            (0..rows).map(|_| Row::random(random)).collect()
-        };
-        Data { batches: (0..batches).map(|_| batch(random)).collect() }
-    }
-
-    /// Rows whose times are in order but for a few milliseconds, and at the end one in each partition that is far ahead.
-    pub fn in_time(random: &mut Random) -> Self {
-        let mut data = Data::random(random);
-        let mut now_ms = 20;
-        for row in data.batches.iter_mut().flatten() {
-            now_ms += i64::try_from(random.below(4)).unwrap();
-            let early_ms = i64::try_from(random.below(u64::from(DISORDER_MS) + 1)).unwrap();
-            row.ts_ms = row.ts_ms.map(|_| now_ms - early_ms);
-        }
-        let last = |table: &'static str, partition| Row {
-            table,
-            partition,
-            k: None,
-            s: None,
-            n: None,
-            d: None,
-            x: None,
-            b: None,
-            ts_ms: Some(900),
-        };
-        let tables = ["t", "u"].into_iter();
-        data.batches
-            .push(tables.flat_map(|table| (0..3).map(move |partition| last(table, partition))).collect());
-        data
+        let kind = Kind::random(random);
+        let mut table = Table { kind, rows: BTreeMap::new(), added: vec![] };
+        let batches = (0..=random.below(4)).map(|_| {
+            let input = (0..random.below(12)).map(|_| table.record(random)).collect();
+            Batch { input, rows: table.added.iter().chain(table.rows.values()).cloned().collect() }
+        });
+        Data { kind, batches: batches.collect() }
     }
 }
 
 /// How late rows of [`Data::in_time`] are at most.
-pub const DISORDER_MS: u32 = 5;
+pub const DISORDER_MS: i64 = 5;
+
+impl Data {
+    /// Rows that are only added, whose times are in order but for a few milliseconds, and at the end one in each partition that is far
+    /// ahead.
+    pub fn in_time(random: &mut Random) -> Self {
+        let (mut now_ms, mut rows, mut batches) = (20, vec![], vec![]);
+        for _ in 0..=random.below(5) {
+            let mut input = String::new();
+            for id in 0..i64::try_from(random.below(14)).unwrap() {
+                let mut row = Row::random(id, random);
+                now_ms += i64::try_from(random.below(4)).unwrap();
+                let early_ms = i64::try_from(random.below(6)).unwrap().min(DISORDER_MS);
+                row.ts_ms = row.ts_ms.map(|_| now_ms - early_ms);
+                input += &format!("t {} | - | {}\n", random.below(3), row.json());
+                rows.push(row);
+            }
+            batches.push(Batch { input, rows: rows.clone() });
+        }
+        let last = Row { id: 0, k: None, s: None, n: None, d: None, x: None, b: None, ts_ms: Some(900) };
+        let input = (0..3).map(|partition| format!("t {partition} | - | {}\n", last.json())).collect();
+        rows.extend([last.clone(), last.clone(), last]);
+        batches.push(Batch { input, rows });
+        Data { kind: Kind::Added, batches }
+    }
+}
+
+/// The table while records are made for it.
+struct Table {
+    kind: Kind,
+    rows: BTreeMap<i64, Row>,
+    added: Vec<Row>,
+}
+
+impl Table {
+    /// The line of a record, which changes the table.
+    fn record(&mut self, random: &mut Random) -> String {
+        let id = i64::try_from(random.below(8)).unwrap();
+        let row = Row::random(id, random);
+        if self.kind == Kind::Added {
+            let line = format!("t {} | - | {}\n", random.below(3), row.json());
+            self.added.push(row);
+            return line;
+        }
+        // All records of a key are in one partition.
+        let partition = id % 3;
+        let goes = random.chance(25);
+        // A record may say what is already so.
+        let row = match self.rows.get(&id) {
+            Some(same) if random.chance(15) => same.clone(),
+            _ => row,
+        };
+        let before = if goes { self.rows.remove(&id) } else { self.rows.insert(id, row.clone()) };
+        if self.kind == Kind::Upsert {
+            let value = if goes { "-".to_owned() } else { row.json() };
+            return format!("t {partition} | {{\"id\":{id}}} | {value}\n");
+        }
+        let (op, after) = match (&before, goes) {
+            (None, true) => return String::new(),
+            (Some(_), true) => ("d", "null".to_owned()),
+            (Some(_), false) => ("u", row.json()),
+            (None, false) => (random.of_these(&["c", "r"]), row.json()),
+        };
+        let is_short = self.kind == Kind::DebeziumByKey && random.chance(50);
+        let before = match before {
+            Some(_) if is_short && goes => format!("{{\"id\":{id}}}"),
+            Some(row) if !is_short => row.json(),
+            _ => "null".to_owned(),
+        };
+        let change = format!("{{\"before\":{before},\"after\":{after},\"op\":\"{op}\"}}");
+        let change =
+            if random.chance(30) { format!("{{\"schema\":{{}},\"payload\":{change}}}") } else { change };
+        let tombstone = if goes { format!("t {partition} | - | -\n") } else { String::new() };
+        format!("t {partition} | - | {change}\n{tombstone}")
+    }
+}

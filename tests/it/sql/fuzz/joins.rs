@@ -129,15 +129,19 @@ pub fn timed(random: &mut Random) -> String {
         on += random.of_these(&[" AND a.n < b.n", " AND a.s <> b.s", " AND a.n + b.n > 0"]);
     }
     let both = "a.k AS k, a.n AS n, b.n AS m, a.ts AS t, b.ts AS v";
+    // Two tables, as rows of one.
+    let (t, u) = ("(SELECT k, n, s, ts FROM t WHERE b)", "(SELECT k, n, s, ts FROM t WHERE NOT b)");
     match random.below(7) {
-        0 => format!("SELECT {both} FROM t AS a JOIN u AS b ON {on}"),
-        1 => format!("SELECT {both} FROM t AS a LEFT JOIN u AS b ON {on}"),
-        2 => format!("SELECT {both} FROM t AS a RIGHT JOIN u AS b ON {on}"),
-        3 => format!("SELECT {both} FROM t AS a FULL JOIN u AS b ON {on}"),
-        4 => format!("SELECT {both} FROM t AS a LEFT JOIN t AS b ON {on}"),
-        5 => format!("SELECT a.k AS k, a.n AS n FROM t AS a WHERE EXISTS (SELECT 1 FROM u AS b WHERE {on})"),
+        0 => format!("SELECT {both} FROM {t} AS a JOIN {u} AS b ON {on}"),
+        1 => format!("SELECT {both} FROM {t} AS a LEFT JOIN {u} AS b ON {on}"),
+        2 => format!("SELECT {both} FROM {t} AS a RIGHT JOIN {u} AS b ON {on}"),
+        3 => format!("SELECT {both} FROM {t} AS a FULL JOIN {u} AS b ON {on}"),
+        4 => format!("SELECT {both} FROM {t} AS a LEFT JOIN {t} AS b ON {on}"),
+        5 => format!(
+            "SELECT a.k AS k, a.n AS n FROM {t} AS a WHERE EXISTS (SELECT 1 FROM {u} AS b WHERE {on})"
+        ),
         _ => format!(
-            "SELECT a.k AS k, a.n AS n FROM t AS a WHERE NOT EXISTS (SELECT 1 FROM u AS b WHERE {on})"
+            "SELECT a.k AS k, a.n AS n FROM {t} AS a WHERE NOT EXISTS (SELECT 1 FROM {u} AS b WHERE {on})"
         ),
     }
 }

@@ -24,14 +24,13 @@ use serde_json::{Map, Value};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::runtime::{Builder, Runtime};
 
-/// A batch engine with the tables of the cases.
+/// A batch engine with the table of the cases.
 pub struct Oracle {
     runtime: Runtime,
     schema: SchemaRef,
 }
 
-/// Both tables, as `table` gives them.
-fn context(table: impl Fn(&str) -> RecordBatch) -> SessionContext {
+fn context(rows: RecordBatch) -> SessionContext {
     let config = SessionConfig::new()
         .set_bool("datafusion.sql_parser.parse_float_as_decimal", true)
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
@@ -42,22 +41,18 @@ fn context(table: impl Fn(&str) -> RecordBatch) -> SessionContext {
     let state = SessionStateBuilder::new().with_config(config).with_default_features();
     let context =
         SessionContext::new_with_state(state.with_physical_optimizer_rules(rules.collect()).build());
-    for name in ["t", "u"] {
-        let rows = table(name);
-        let table = MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap();
-        context.register_table(name, Arc::new(table)).unwrap();
-    }
+    let table = MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap();
+    context.register_table("t", Arc::new(table)).unwrap();
     context
 }
 
-fn table(name: &str, rows: &[Row]) -> RecordBatch {
-    fn column<A: Array + FromIterator<T> + 'static, T>(rows: &[&Row], of: impl Fn(&Row) -> T) -> A {
-        rows.iter().map(|row| of(row)).collect()
+fn table(rows: &[Row]) -> RecordBatch {
+    fn column<A: Array + FromIterator<T> + 'static, T>(rows: &[Row], of: impl Fn(&Row) -> T) -> A {
+        rows.iter().map(of).collect()
     }
-    let rows: Vec<&Row> = rows.iter().filter(|row| row.table == name).collect();
-    let rows = &rows[..];
     let d: Decimal128Array = column(rows, |row| row.d.map(i128::from));
     let columns: Vec<(&str, ArrayRef)> = vec![
+        ("id", Arc::new(column::<Int64Array, _>(rows, |row| Some(row.id)))),
         ("k", Arc::new(column::<Int64Array, _>(rows, |row| row.k))),
         ("s", Arc::new(column::<StringArray, _>(rows, |row| row.s))),
         ("n", Arc::new(column::<Int32Array, _>(rows, |row| row.n))),
@@ -79,7 +74,7 @@ impl Oracle {
     /// For a query; `None` if the engine refuses it.
     pub fn of(query: &str) -> Option<Self> {
         let runtime = Builder::new_current_thread().build().unwrap();
-        let planned = runtime.block_on(context(|name| table(name, &[])).sql(query)).ok()?;
+        let planned = runtime.block_on(context(table(&[])).sql(query)).ok()?;
         let schema = planned.schema().inner().clone();
         Some(Oracle { runtime, schema })
     }
@@ -104,8 +99,7 @@ impl Oracle {
 
     /// The answer over these rows.
     pub fn answer(&self, query: &str, rows: &[Row]) -> Rows {
-        let answer =
-            async { context(|name| table(name, rows)).sql(query).await.unwrap().collect().await.unwrap() };
+        let answer = async { context(table(rows)).sql(query).await.unwrap().collect().await.unwrap() };
         let mut counted: Rows = BTreeMap::new();
         for batch in self.runtime.block_on(answer) {
             for row in 0..batch.num_rows() {

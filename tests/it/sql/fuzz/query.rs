@@ -34,14 +34,14 @@ pub struct Relation {
 
 impl Relation {
     pub fn is_table(&self) -> bool {
-        ["t", "u"].contains(&self.text.as_str())
+        self.text == "t"
     }
 }
 
 impl Query {
     pub fn random(random: &mut Random) -> Self {
         let depth = random.below(3);
-        let mut relation = table("t");
+        let mut relation = table();
         for _ in 0..=depth {
             relation = step(random, relation);
         }
@@ -52,7 +52,7 @@ impl Query {
 /// One more query around a relation.
 fn step(random: &mut Random, relation: Relation) -> Relation {
     if random.chance(35) {
-        let mut other = table(random.of_these(&["t", "u", "u"]));
+        let mut other = table();
         if random.chance(40) {
             other = if random.chance(60) { grouped(random, &other) } else { selected(random, &other) };
         }
@@ -62,9 +62,10 @@ fn step(random: &mut Random, relation: Relation) -> Relation {
     if random.chance(55) { grouped(random, &relation) } else { selected(random, &relation) }
 }
 
-pub fn table(name: &str) -> Relation {
+fn table() -> Relation {
     let column = |name: &str, kind| Column { name: name.to_owned(), kind };
     let columns = vec![
+        column("id", Kind::Int),
         column("k", Kind::Int),
         column("s", Kind::Text),
         column("n", Kind::Int),
@@ -73,7 +74,7 @@ pub fn table(name: &str) -> Relation {
         column("b", Kind::Bool),
         column("ts", Kind::Time),
     ];
-    Relation { text: name.to_owned(), columns }
+    Relation { text: "t".to_owned(), columns }
 }
 
 fn of_kind<'c>(random: &mut Random, columns: &'c [Column], kinds: &[Kind]) -> Option<&'c Column> {
