@@ -117,7 +117,10 @@ fn answers(random: &mut Random, case: &Case, data: &Data, oracle: &Oracle, shows
         Err(e) if REFUSALS.iter().any(|why| e.to_string().contains(why)) => return false,
         Err(e) => panic!("seed {seed}: {e}\n{}", case.script),
     };
-    let processes = if random.chance(8) { 2 } else { 1 };
+    // Only programs with state are shared.
+    let has_state =
+        ["GROUP BY", "JOIN", "EXISTS", " IN (", "count(", "sum("].iter().any(|of| case.query.contains(of));
+    let processes = if random.chance(8) && has_state { 2 } else { 1 };
     let settings = Settings {
         threads: usize::try_from(random.below(3)).unwrap(),
         state_partitions: u32::try_from(processes + usize::try_from(random.below(4)).unwrap()).unwrap(),
