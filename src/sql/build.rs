@@ -3,14 +3,20 @@
 //! Owns which operators a step becomes and what they are called. Knows no text but where things stand in it. Invariant: durable names
 //! come from tables and from the names that the plan gives to what keeps state, never from positions.
 
+mod closing;
+mod over;
+mod ranks;
+
+use over::OverStep;
+
 use super::{
     ColumnKind, SourceText, SqlError, SqlResult, TableDefinition,
     agg::AggregateCall,
     connector::{Connector, Format, Generator, KafkaTable, idle_timeout_ms},
     format::{RecordColumn, RecordDecoder, RecordFormat},
     op::{
-        Aggregate, Aggregation, AssignWindows, ByColumns, Calc, CalcPlan, PartialAggregate, Takes, Union,
-        Unnest, Watermark, WindowAggregate, WindowMarks,
+        Aggregate, Aggregation, AssignWindows, ByColumns, Calc, CalcPlan, OrderColumn, PartialAggregate,
+        Takes, Union, Unnest, Watermark, WindowAggregate, WindowMarks,
     },
     plan::stream_plan::{ClosingWindows, OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
     rows::{KeyFormat, RowFormat, RowsFormat},
@@ -89,8 +95,21 @@ impl Builder<'_> {
                 let grouping = Grouping { name, keys, calls, windows: *windows };
                 self.aggregate(&operation, node, &grouping)
             }
-            StreamOperator::Sink { table, mode, columns, .. } => {
-                self.sink(&operation, node, table, *mode, columns)
+            StreamOperator::TopN { name, ranking, windows } => {
+                self.top_n(&operation, node, name, ranking, *windows)
+            }
+            StreamOperator::SetOperation { name, kind, keys, windows } => {
+                self.set_operation(&operation, node, name, (*kind, keys), *windows)
+            }
+            StreamOperator::Deduplicate { name, keys, expiry, windows } => {
+                self.deduplicate(&operation, node, name, (keys, *expiry), *windows)
+            }
+            StreamOperator::Over { name, partition, time, calls, windows } => {
+                let over = OverStep { name, partition, time: *time, calls, windows: *windows };
+                self.over(&operation, node, &over)
+            }
+            StreamOperator::Sink { table, mode, columns, order, .. } => {
+                self.sink(&operation, node, table, *mode, (columns, order))
             }
         }
     }
@@ -270,7 +289,7 @@ impl Builder<'_> {
         node: &StreamNode,
         table: &TableDefinition,
         mode: OutputMode,
-        columns: &[Option<usize>],
+        (columns, order): (&[Option<usize>], &[OrderColumn]),
     ) -> SqlResult<NodeId> {
         let input = &self.plan.nodes[node.inputs[0].0];
         let role = match Connector::of(table)? {
@@ -311,9 +330,8 @@ impl Builder<'_> {
             }
             Connector::Console { rows_max, truncates } => {
                 let columns = TableColumns::new(table, columns)?;
-                let types = columns.schema().fields().iter().map(|field| field.data_type());
-                let format = KeyFormat::new(types).map_err(|e| not_shown(node, &e))?;
-                let rows = ShownRows { columns, format, rows_max, truncates };
+                let rows = ShownRows::new(columns, order, rows_max, truncates);
+                let rows = rows.map_err(|e| not_shown(node, &e))?;
                 return self.console(operation, node, table, mode, rows);
             }
             Connector::Blackhole => shown(|| BlackholeSink),
@@ -347,7 +365,7 @@ impl Builder<'_> {
             .add(Node::new(operation, "gather", self.path(node), role).reading([self.built(node.inputs[0])]));
         let (factory, stores): (Factory, _) = if mode == OutputMode::Complete {
             let columns = RowFormat::of_schema(rows.columns.schema()).map_err(|e| not_shown(node, &e))?;
-            let store = RowIndex::spec(&name, &CompleteTable::store_format(&columns.to_string()));
+            let store = RowIndex::spec(&name, &rows.store_format(&columns.to_string()));
             let make = move |stores: &[usize]| {
                 Box::new(CompleteTable::new(rows.clone(), Handle::at(stores[0]))) as Box<dyn Operator>
             };

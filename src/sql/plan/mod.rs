@@ -24,6 +24,8 @@ mod windows;
 
 pub use explain::{all_sinks, explain, stream_plan as explain_stream_plan};
 
+pub use optimize::DeduplicateNode;
+
 pub(super) use sink::written_columns;
 pub(super) use types::SqlTypes;
 pub(super) use windows::WindowsPlanner;
@@ -129,7 +131,7 @@ impl Planner {
         if on_existing == OnExisting::Keep && self.catalog.view(&name).is_some() {
             return Ok(());
         }
-        let mut plan = self.logical(&query)?;
+        let mut plan = self.logical(&query, false)?;
         let count = plan.schema().fields().len();
         if !columns.is_empty() {
             if columns.len() != count {
@@ -191,10 +193,12 @@ impl Planner {
     /// The first mistake.
     pub fn plan_insert(&mut self, insert: &Insert, plan: &mut StreamPlan) -> SqlResult<Planned> {
         let table = self.target(insert)?;
-        let logical = self.analyzed(&insert.query)?;
+        let logical = self.analyzed(&insert.query, sink::is_complete(&table, insert))?;
         let targets = sink::match_columns(&table, insert, logical.schema().fields().len())?;
         let logical = sink::with_target_types(&table, &targets, &insert.query, logical)?;
         let logical = self.optimized(&insert.query, logical)?;
+        let is_complete = sink::is_complete(&table, insert);
+        let order = if is_complete { sink::order_of(&logical, &insert.query)? } else { vec![] };
         let mut longer = plan.clone();
         let mut lower = Lower {
             plan: &mut longer,
@@ -202,9 +206,10 @@ impl Planner {
             query: &insert.query,
             catalog: &self.catalog,
             gives: sink::gives(&table, insert),
+            is_complete,
         };
         let relation = lower.lower(&logical)?;
-        let root = sink::add_sink(&mut lower, &table, &targets, insert, &relation)?;
+        let root = sink::add_sink(&mut lower, &table, &targets, insert, &relation, &order)?;
         *plan = longer;
         Ok(Planned { logical, root })
     }
@@ -214,11 +219,17 @@ impl Planner {
     /// # Errors
     /// The first mistake.
     pub fn plan_query(&mut self, query: &Query, plan: &mut StreamPlan) -> SqlResult<Planned> {
-        let logical = self.analyzed(query)?;
+        let logical = self.analyzed(query, false)?;
         let logical = self.optimized(query, logical)?;
         let mut longer = plan.clone();
-        let mut lower =
-            Lower { plan: &mut longer, name: "query", query, catalog: &self.catalog, gives: Gives::Finals };
+        let mut lower = Lower {
+            plan: &mut longer,
+            name: "query",
+            query,
+            catalog: &self.catalog,
+            gives: Gives::Finals,
+            is_complete: false,
+        };
         let relation = lower.lower(&logical)?;
         let root = lower.exact(&relation);
         *plan = longer;
@@ -237,14 +248,16 @@ impl Planner {
         }
     }
 
-    fn logical(&self, query: &Query) -> SqlResult<LogicalPlan> {
-        refuse::check_query(&self.catalog, query).map_err(|error| error.or_at(place_of_query(query)))?;
+    /// `may_sort`: whether the query may have ORDER BY without LIMIT.
+    fn logical(&self, query: &Query, may_sort: bool) -> SqlResult<LogicalPlan> {
+        refuse::check_query(&self.catalog, query, may_sort)
+            .map_err(|error| error.or_at(place_of_query(query)))?;
         optimize::plan_query(&self.catalog, query)
             .map_err(|error| explain_mistake(&self.catalog, query, &error))
     }
 
-    fn analyzed(&self, query: &Query) -> SqlResult<LogicalPlan> {
-        let logical = self.logical(query)?;
+    fn analyzed(&self, query: &Query, may_sort: bool) -> SqlResult<LogicalPlan> {
+        let logical = self.logical(query, may_sort)?;
         optimize::analyze(&self.catalog, logical)
             .map_err(|error| explain_mistake(&self.catalog, query, &error))
     }

@@ -1,7 +1,8 @@
 //! `'connector' = 'console'`: a table on the console for each batch that changed anything, as Spark's streaming queries print it.
 //!
 //! Owns the rows of a batch, and for complete mode all rows, in state. Knows no terminal: what it makes is shown after the commit, at most
-//! once. Invariants: all rows of a batch come to one task; rows of complete mode are in the order of their columns.
+//! once. Invariants: all rows of a batch come to one task; rows of complete mode are in the order asked for,
+//! then in that of their columns.
 
 use super::{TableColumns, show};
 use crate::{
@@ -13,19 +14,24 @@ use crate::{
     },
     sql::{
         Payload,
-        rows::{KeyFormat, KeyTable},
+        op::OrderColumn,
+        rows::{KeyColumn, KeyFormat, KeyTable, quoted},
     },
     state::{Handle, RowIndex, View},
 };
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 
 /// What a table shows, and how.
 #[derive(Clone)]
 pub struct ShownRows {
     /// The columns.
     pub columns: TableColumns,
-    /// The same as a key: rows that are equal are one.
-    pub format: KeyFormat,
+    /// The same as a key: rows that are equal are one, and are in the order of their keys.
+    format: KeyFormat,
+    /// For each column of the key the column that is shown.
+    key_columns: Vec<usize>,
+    /// What the order is called; empty = that of the columns.
+    order: String,
     /// How many rows are shown.
     pub rows_max: usize,
     /// Whether long values are cut.
@@ -33,11 +39,64 @@ pub struct ShownRows {
 }
 
 impl ShownRows {
+    /// Rows of these columns, sorted by some of them, then by the others from left to right.
+    ///
+    /// # Errors
+    /// If a type cannot be a key.
+    pub fn new(
+        columns: TableColumns,
+        order: &[OrderColumn],
+        rows_max: usize,
+        truncates: bool,
+    ) -> Result<Self> {
+        let plain = |column| OrderColumn { column, is_descending: false, is_null_greatest: false };
+        let mut by: Vec<OrderColumn> = vec![];
+        for column in order.iter().copied().chain((0..columns.schema().fields().len()).map(plain)) {
+            if !by.iter().any(|other| other.column == column.column) {
+                by.push(column);
+            }
+        }
+        let format = KeyFormat::ordered(by.iter().map(|by| KeyColumn {
+            data_type: columns.schema().field(by.column).data_type().clone(),
+            is_descending: by.is_descending,
+            is_null_greatest: by.is_null_greatest,
+        }))?;
+        let text = |by: &OrderColumn| {
+            let order = match (by.is_descending, by.is_null_greatest) {
+                (false, false) => "",
+                (false, true) => " nulls last",
+                (true, true) => " desc",
+                (true, false) => " desc nulls last",
+            };
+            format!("{}{order}", quoted(columns.schema().field(by.column).name()))
+        };
+        let order = order.iter().map(text).collect::<Vec<_>>().join(", ");
+        let key_columns = by.iter().map(|by| by.column).collect();
+        Ok(ShownRows { columns, format, key_columns, order, rows_max, truncates })
+    }
+
+    /// What the rows of the store are in which all of them are kept.
+    #[must_use]
+    pub fn store_format(&self, columns: &str) -> String {
+        let order = if self.order.is_empty() { String::new() } else { format!(" by ({})", self.order) };
+        format!("table {columns}{order} -> weight")
+    }
+
+    /// The columns of the keys of rows.
+    fn key_columns(&self, rows: &RecordBatch) -> Vec<ArrayRef> {
+        self.key_columns.iter().map(|column| rows.column(*column).clone()).collect()
+    }
+
     /// Shows rows, given by their keys.
     fn show<'k>(&self, keys: impl IntoIterator<Item = &'k [u8]>, cx: &mut Context<'_>) -> Result {
         let mut decoder = self.format.decoder(self.rows_max)?;
         keys.into_iter().try_for_each(|key| decoder.push(key))?;
-        let rows = RecordBatch::try_new(self.columns.schema().clone(), decoder.finish()?)
+        let by_key = decoder.finish()?;
+        let mut columns = by_key.clone();
+        for (column, at) in by_key.into_iter().zip(&self.key_columns) {
+            columns[*at] = column;
+        }
+        let rows = RecordBatch::try_new(self.columns.schema().clone(), columns)
             .map_err(|e| Error::Codec(format!("rows do not fit their columns: {e}")))?;
         let rows = show::table(&rows, self.rows_max, self.truncates)?;
         let printed = Printed { heading: Heading::Count, rows, rows_max: usize::MAX };
@@ -70,7 +129,8 @@ impl Operator for ConsoleSink {
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
         let Payload::Rows(delta) = input.view::<Payload>() else { return Ok(()) };
         let rows = self.shown.columns.rows(&delta.rows)?;
-        let encoder = self.shown.format.encoder(rows.columns())?;
+        let columns = self.shown.key_columns(&rows);
+        let encoder = self.shown.format.encoder(&columns)?;
         let mut key = vec![];
         for row in 0..delta.rows.num_rows() {
             key.clear();
@@ -116,12 +176,6 @@ impl CompleteTable {
     pub fn new(shown: ShownRows, rows: Handle<RowIndex>) -> Self {
         CompleteTable { shown, rows, is_changed: false }
     }
-
-    /// What the store's rows are.
-    #[must_use]
-    pub fn store_format(columns: &str) -> String {
-        format!("table {columns} -> weight")
-    }
 }
 
 /// The weight of a stored row.
@@ -139,7 +193,8 @@ impl Operator for CompleteTable {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         let Payload::Rows(delta) = input.view::<Payload>() else { return Ok(()) };
         let rows = self.shown.columns.rows(&delta.rows)?;
-        let encoder = self.shown.format.encoder(rows.columns())?;
+        let columns = self.shown.key_columns(&rows);
+        let encoder = self.shown.format.encoder(&columns)?;
         let store = cx.stores.open(self.rows);
         let number = store.formats().present();
         let (mut key, mut value) = (vec![], vec![]);

@@ -1,8 +1,10 @@
 //! Scripts of SQL, batch by batch: what they write, and what is said of their mistakes.
 
 mod aggregates;
+mod distinct;
 mod docs;
 mod fuzz;
+mod ranks;
 mod stateless;
 mod windows;
 

@@ -139,18 +139,20 @@ impl Lower<'_> {
         })
     }
 
-    fn type_of(&self, expr: &Arc<dyn PhysicalExpr>, input: &Relation) -> SqlResult<(DataType, bool)> {
+    pub(super) fn type_of(
+        &self,
+        expr: &Arc<dyn PhysicalExpr>,
+        input: &Relation,
+    ) -> SqlResult<(DataType, bool)> {
         let schema = &self.node(input.node).schema;
         let known = expr.data_type(schema).and_then(|data_type| Ok((data_type, expr.nullable(schema)?)));
         known.map_err(|error| self.refused(&plain_text(&error)))
     }
 
     /// A name that no state of the script has.
-    fn state_name(&self, kind: &str) -> String {
+    pub(super) fn state_name(&self, kind: &str) -> String {
         let is_taken = |wanted: &str| {
-            self.plan.nodes.iter().any(
-                |node| matches!(&node.operator, StreamOperator::Aggregate { name, .. } if name == wanted),
-            )
+            self.plan.nodes.iter().any(|node| node.operator.state().is_some_and(|state| state.name == wanted))
         };
         let first = format!("{}.{kind}", self.name);
         if !is_taken(&first) {

@@ -5,6 +5,7 @@
 mod edges;
 mod mistakes;
 mod plans;
+mod ranks;
 mod windows;
 
 use super::{Planner, all_sinks, explain, stream_plan::StreamPlan};
