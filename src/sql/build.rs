@@ -3,11 +3,16 @@
 //! Owns which operators a step becomes and what they are called. Knows no text but where things stand in it. Invariant: durable names
 //! come from tables and from the names that the plan gives to what keeps state, never from positions.
 
+mod closing;
 mod join;
 mod outlet;
+mod over;
 mod placed;
+mod ranks;
 mod sink;
 mod source;
+
+use over::OverStep;
 
 use super::{
     SourceText, SqlError, SqlResult,
@@ -115,10 +120,23 @@ impl Builder<'_> {
                 self.aggregate(&operation, node, &grouping)
             }
             StreamOperator::Join { .. } => self.join(&operation, node),
-            StreamOperator::Sink { table, mode, columns, .. } => {
+            StreamOperator::TopN { name, ranking, windows } => {
+                self.top_n(&operation, node, name, ranking, *windows)
+            }
+            StreamOperator::SetOperation { name, kind, keys, windows } => {
+                self.set_operation(&operation, node, name, (*kind, keys), *windows)
+            }
+            StreamOperator::Deduplicate { name, keys, expiry, windows } => {
+                self.deduplicate(&operation, node, name, (keys, *expiry), *windows)
+            }
+            StreamOperator::Over { name, partition, time, calls, windows } => {
+                let over = OverStep { name, partition, time: *time, calls, windows: *windows };
+                self.over(&operation, node, &over)
+            }
+            StreamOperator::Sink { table, mode, columns, order, .. } => {
                 let (input, from) = (node.inputs[0], self.sink_input(&operation, node)?);
                 let before = std::mem::replace(&mut self.nodes[input.0], from);
-                let sink = self.sink(&operation, node, table, *mode, columns);
+                let sink = self.sink(&operation, node, table, *mode, (columns, order));
                 self.nodes[input.0] = before;
                 sink
             }

@@ -20,8 +20,10 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 mod functions;
 mod modulo;
+mod number;
 
 use functions::Functions;
+pub use functions::WINDOW_FUNCTIONS;
 
 /// What a script has declared so far.
 pub struct Catalog {
@@ -224,8 +226,8 @@ impl ContextProvider for Catalog {
         self.functions.aggregate(name)
     }
 
-    fn get_window_meta(&self, _name: &str) -> Option<Arc<WindowUDF>> {
-        None
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.functions.window(name)
     }
 
     fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {

@@ -17,8 +17,8 @@ pub enum Placement {
     KeyAfterTime,
     /// In the one where the part of the key is placed whose length, a varint, comes first: values of groups.
     KeyAfterLength,
-    /// In the one where the part of the key is placed whose length, a varint, comes after a time of eight bytes: rows of joins that go
-    /// when time has passed.
+    /// In the one where the part of the key is placed whose length, a varint, comes after a time of eight bytes: rows of windows in order,
+    /// and rows of joins that go when time has passed.
     KeyAfterTimeAndLength,
     /// All in one, chosen by the name of the operation.
     Home,

@@ -4,23 +4,28 @@
 //! that a query that calls one is told what there is; `sum` is never rewritten into other aggregates, as what is kept in state must not
 //! change with the optimizer.
 
-use super::modulo::Modulo;
+use super::{modulo::Modulo, number::Number};
 use crate::sql::agg::AggregateFunction;
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion_common::Result as PlanResult;
 use datafusion_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, HigherOrderUDF, ScalarUDF, Signature,
+    Accumulator, AggregateUDF, AggregateUDFImpl, HigherOrderUDF, ScalarUDF, Signature, WindowUDF,
     function::{AccumulatorArgs, StateFieldsArgs},
     planner::ExprPlanner,
 };
 use datafusion_functions_aggregate::sum::Sum;
 use std::{collections::BTreeMap, sync::Arc};
 
+/// The functions that stand before OVER alone.
+pub const WINDOW_FUNCTIONS: [&str; 6] =
+    ["row_number", "rank", "dense_rank", "lag", "first_value", "last_value"];
+
 /// Functions by their names and other names, in small letters.
 pub struct Functions {
     scalars: BTreeMap<String, Arc<ScalarUDF>>,
     higher_order: BTreeMap<String, Arc<HigherOrderUDF>>,
     aggregates: BTreeMap<String, Arc<AggregateUDF>>,
+    windows: BTreeMap<String, Arc<WindowUDF>>,
     planners: Vec<Arc<dyn ExprPlanner>>,
 }
 
@@ -31,6 +36,7 @@ impl Functions {
             scalars: BTreeMap::new(),
             higher_order: BTreeMap::new(),
             aggregates: BTreeMap::new(),
+            windows: BTreeMap::new(),
             planners: vec![
                 Arc::new(datafusion_functions::core::planner::CoreFunctionPlanner::default()),
                 Arc::new(datafusion_functions_nested::planner::NestedFunctionPlanner),
@@ -55,6 +61,14 @@ impl Functions {
                 functions.aggregates.insert(name.clone(), function.clone());
             }
             functions.aggregates.insert(function.name().to_owned(), function);
+        }
+        for function in datafusion_functions_window::all_default_window_functions() {
+            if WINDOW_FUNCTIONS.contains(&function.name()) {
+                functions.windows.insert(function.name().to_owned(), function);
+            }
+        }
+        for name in ["row_number", "rank", "dense_rank"] {
+            functions.windows.insert(name.to_owned(), Arc::new(WindowUDF::from(Number::new(name))));
         }
         functions.aggregates.insert("sum".to_owned(), Arc::new(AggregateUDF::from(PlainSum(Sum::new()))));
         functions
@@ -86,6 +100,11 @@ impl Functions {
     /// An aggregate function, also one that cannot be run.
     pub fn aggregate(&self, name: &str) -> Option<Arc<AggregateUDF>> {
         self.aggregates.get(name).cloned()
+    }
+
+    /// A function that stands before OVER alone.
+    pub fn window(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.windows.get(name).cloned()
     }
 
     /// The function that a call of this name has in state; `None` if there is none.

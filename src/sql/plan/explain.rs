@@ -3,11 +3,11 @@
 //! Owns how plans are shown. Decides nothing. Invariant: the same plan gives the same text, on every machine.
 
 mod joins;
+mod ranks;
 
 use super::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan, TableRows};
 use super::windows::{length, windows_text};
-use crate::operator::Gives;
-use crate::sql::agg::AggregateFunction;
+use crate::sql::{agg::AggregateFunction, op::OrderColumn};
 use arrow::{
     datatypes::{DataType, SchemaRef},
     util::display::array_value_to_string,
@@ -116,7 +116,11 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
         StreamOperator::Join { name, kind, sides, condition, .. } => {
             joins::line(name, *kind, sides, condition.as_ref(), inputs)
         }
-        StreamOperator::Sink { table, mode, columns, key } => {
+        StreamOperator::TopN { .. }
+        | StreamOperator::Deduplicate { .. }
+        | StreamOperator::Over { .. }
+        | StreamOperator::SetOperation { .. } => ranks::line(node, input),
+        StreamOperator::Sink { table, mode, columns, key, order } => {
             let columns: Vec<_> = columns
                 .iter()
                 .zip(node.schema.fields())
@@ -130,11 +134,26 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
                 OutputMode::Changes => "changes".to_owned(),
                 OutputMode::Update if key.is_empty() => "update, one row".to_owned(),
                 OutputMode::Update => format!("update by {}", columns_of(input, key)),
-                OutputMode::Complete => "complete".to_owned(),
+                OutputMode::Complete if order.is_empty() => "complete".to_owned(),
+                OutputMode::Complete => format!("complete, by {}", order_text(order, Some(&node.schema))),
             };
             format!("Sink {}: {} ({mode})", table.name, columns.join(", "))
         }
     }
+}
+
+/// Columns of ORDER BY.
+fn order_text(order: &[OrderColumn], schema: Option<&SchemaRef>) -> String {
+    let by = |by: &OrderColumn| {
+        let order = match (by.is_descending, by.is_null_greatest) {
+            (false, false) => "",
+            (false, true) => " NULLS LAST",
+            (true, false) => " DESC",
+            (true, true) => " DESC NULLS FIRST",
+        };
+        format!("{}{order}", column_name(schema, by.column))
+    };
+    order.iter().map(by).collect::<Vec<_>>().join(", ")
 }
 
 /// How far a source is in event time, if windows follow it.
@@ -166,6 +185,7 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
     }
     if let StreamOperator::Join { kind, sides, time, .. } = &node.operator {
         facts.extend(joins::facts(node, *kind, sides, *time, inputs));
+        return facts;
     }
     if let StreamOperator::Source { table, .. } = &node.operator
         && TableRows::of(table) == TableRows::ByKey
@@ -173,16 +193,10 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
         let key = table.primary_key.join(", ");
         facts.push(format!("state {}.rows: one row per ({key}), kept until it is deleted", table.name));
     }
-    if let StreamOperator::Aggregate { keys, calls, windows, .. } = &node.operator {
-        let kept = match windows {
-            Some(_) => format!("kept until the watermark passes {}", column_name(Some(&node.schema), 0)),
-            None => "kept for ever".to_owned(),
-        };
-        match windows.map(|windows| windows.gives) {
-            Some(Gives::Finals) => facts.push("a row leaves when its window closes".to_owned()),
-            Some(Gives::Updates) => facts.push("a row leaves at each batch that changes it".to_owned()),
-            None => {}
-        }
+    let kept = ranks::kept(node);
+    facts.extend(ranks::leaves(node).map(str::to_owned));
+    facts.extend(ranks::state(node, inputs, &kept));
+    if let StreamOperator::Aggregate { keys, calls, .. } = &node.operator {
         let input = inputs.first().map(|input| &input.schema);
         let distinct: Vec<_> = calls
             .iter()

@@ -6,8 +6,13 @@
 //! compute a state in two steps (`SingleDistinctToGroupBy`), `FilterNullJoinKeys`, since joins drop such keys themselves, and those of
 //! operators that do not exist here.
 
+mod deduplicate;
 mod floats;
 mod names;
+mod sets;
+
+pub use deduplicate::DeduplicateNode;
+pub use sets::SetNode;
 
 use crate::sql::catalog::Catalog;
 use datafusion_common::{Result as PlanResult, config::ConfigOptions};
@@ -31,11 +36,12 @@ use datafusion_optimizer::{
     simplify_expressions::SimplifyExpressions,
 };
 use datafusion_sql::{
-    planner::{ParserOptions, SqlToRel},
+    planner::{NullOrdering, ParserOptions, SqlToRel},
     sqlparser::ast::{Query, Statement},
 };
 use floats::FloatsWithDecimals;
 use names::with_names;
+use sets::SetOperations;
 use std::sync::Arc;
 
 /// DataFusion's planner with the settings of this grammar.
@@ -44,6 +50,8 @@ pub fn sql_to_rel(catalog: &Catalog) -> SqlToRel<'_, Catalog> {
         .with_parse_float_as_decimal(true)
         .with_enable_ident_normalization(false)
         .with_map_string_types_to_utf8view(false)
+        // NULL is less than all values, as in Flink and Spark.
+        .with_default_null_ordering(NullOrdering::NullsMin)
         .with_collect_spans(true);
     SqlToRel::new_with_options(catalog, options)
 }
@@ -63,6 +71,7 @@ pub fn plan_query(catalog: &Catalog, query: &Query) -> PlanResult<LogicalPlan> {
 pub fn analyze(catalog: &Catalog, plan: LogicalPlan) -> PlanResult<LogicalPlan> {
     let mut analyzer = Analyzer::new();
     analyzer.rules.insert(0, Arc::new(FloatsWithDecimals));
+    analyzer.rules.push(Arc::new(SetOperations));
     analyzer.execute_and_check(plan, ContextProvider::options(catalog), |_, _| {})
 }
 

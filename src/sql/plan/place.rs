@@ -72,3 +72,17 @@ pub fn find_call(query: &Query, is_meant: impl Fn(&str) -> bool) -> Option<(Stri
         ControlFlow::Continue(()) => None,
     }
 }
+
+/// Where the first call of a function with OVER stands.
+pub fn find_over(query: &Query, wanted: &str) -> Option<Span> {
+    let found = visit_expressions(query, |expr| match expr {
+        Expr::Function(Function { name, over: Some(_), .. }) if name_of_function(name) == wanted => {
+            ControlFlow::Break(place_of(name))
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    match found {
+        ControlFlow::Break(found) => found,
+        ControlFlow::Continue(()) => None,
+    }
+}

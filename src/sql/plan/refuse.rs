@@ -7,7 +7,12 @@ use super::{
     place::{name_of, name_of_function, name_of_object, place_of, place_of_query},
     windows::{WindowCall, WindowInput, is_window_function},
 };
-use crate::sql::{SqlError, SqlResult, catalog::Catalog, closest::closest, parse::TableFunctionCall};
+use crate::sql::{
+    SqlError, SqlResult,
+    catalog::{Catalog, WINDOW_FUNCTIONS},
+    closest::closest,
+    parse::TableFunctionCall,
+};
 use datafusion_sql::sqlparser::ast::{
     Distinct, Expr, Function, FunctionArguments, GroupByExpr, Join, JoinOperator, LimitClause, ObjectName,
     OrderByKind, Query, Select, SetExpr, SetOperator, Spanned, TableFactor, Visit, Visitor,
@@ -48,12 +53,12 @@ const OTHER_NAMES: [(&str, &str); 13] = [
     ("rand", "random"),
 ];
 
-/// Finds the first thing in a query that cannot be.
+/// Finds the first thing in a query that cannot be. `may_sort`: whether it may have ORDER BY without LIMIT.
 ///
 /// # Errors
 /// That thing.
-pub fn check_query(catalog: &Catalog, query: &Query) -> Result<(), SqlError> {
-    let mut check = Check { catalog, with: Vec::new(), in_call: vec![] };
+pub fn check_query(catalog: &Catalog, query: &Query, may_sort: bool) -> Result<(), SqlError> {
+    let mut check = Check { catalog, with: Vec::new(), in_call: vec![], may_sort };
     match query.visit(&mut check) {
         ControlFlow::Break(error) => Err(*error),
         ControlFlow::Continue(()) => Ok(()),
@@ -65,7 +70,7 @@ pub fn check_query(catalog: &Catalog, query: &Query) -> Result<(), SqlError> {
 /// # Errors
 /// The first thing that cannot be.
 pub fn check_expr(catalog: &Catalog, expr: &Expr) -> Result<(), SqlError> {
-    let mut check = Check { catalog, with: Vec::new(), in_call: vec![] };
+    let mut check = Check { catalog, with: Vec::new(), in_call: vec![], may_sort: false };
     let ControlFlow::Break(error) = expr.visit(&mut check) else { return Ok(()) };
     Err(*error)
 }
@@ -76,6 +81,8 @@ struct Check<'a> {
     with: Vec<Vec<String>>,
     /// Whether this is inside of a call of a windowing function, and not in a query in it; of the queries around too.
     in_call: Vec<bool>,
+    /// Whether the outermost query may have ORDER BY without LIMIT.
+    may_sort: bool,
 }
 
 type Found = ControlFlow<Box<SqlError>>;
@@ -101,41 +108,8 @@ impl Visitor for Check<'_> {
             let error = not_yet(with, "WITH RECURSIVE is");
             return refuse(error.because("each new row would have to start the recursion again"));
         }
-        if let Some(order_by) = &query.order_by {
-            let place = match &order_by.kind {
-                OrderByKind::Expressions(exprs) => exprs.first().and_then(|by| place_of(&by.expr)),
-                OrderByKind::All(_) => None,
-            };
-            let error =
-                SqlError::at(place.or_else(|| place_of_query(query)), "ORDER BY over rows that never end");
-            return refuse(if query.limit_clause.is_some() || query.fetch.is_some() {
-                error
-                    .because("a stream has no end to sort by, and top-N (ORDER BY with LIMIT) is not supported yet")
-                    .next("leave ORDER BY and LIMIT out")
-            } else {
-                error
-                    .because("a stream has no end to sort by")
-                    .next("leave ORDER BY out; who reads the rows can sort them")
-            });
-        }
-        if query.limit_clause.is_some() || query.fetch.is_some() {
-            let place = match (&query.limit_clause, &query.fetch) {
-                (
-                    Some(
-                        LimitClause::LimitOffset { limit: Some(limit), .. }
-                        | LimitClause::OffsetCommaLimit { limit, .. },
-                    ),
-                    _,
-                ) => place_of(limit),
-                (Some(limit), _) => place_of(limit),
-                (_, Some(fetch)) => place_of(fetch),
-                _ => None,
-            };
-            return refuse(
-                SqlError::at(place.or_else(|| place_of_query(query)), "LIMIT without ORDER BY")
-                    .because("which rows it keeps is a matter of chance, and would change with every restart")
-                    .next("leave LIMIT out"),
-            );
+        if let Some(error) = self.order_mistake(query) {
+            return refuse(error);
         }
         if !query.locks.is_empty()
             || query.for_clause.is_some()
@@ -232,9 +206,12 @@ impl Visitor for Check<'_> {
 
 fn check_body(body: &SetExpr) -> Found {
     match body {
-        SetExpr::SetOperation { op: SetOperator::Union, .. } | SetExpr::Select(_) | SetExpr::Query(_) => {
-            GO_ON
+        SetExpr::SetOperation {
+            op: SetOperator::Union | SetOperator::Intersect | SetOperator::Except,
+            ..
         }
+        | SetExpr::Select(_)
+        | SetExpr::Query(_) => GO_ON,
         SetExpr::SetOperation { right, op, .. } => {
             refuse(SqlError::at(place_of(right.as_ref()).map(first), format!("{op} is not supported")))
         }
@@ -273,6 +250,45 @@ fn table_function(name: &str, part: &impl Spanned) -> SqlError {
 }
 
 impl Check<'_> {
+    /// ORDER BY without LIMIT, or the other way round.
+    fn order_mistake(&self, query: &Query) -> Option<SqlError> {
+        if let Some(fetch) = &query.fetch {
+            return Some(not_yet(fetch, "FETCH FIRST is").next("write LIMIT and the number of rows"));
+        }
+        match (&query.order_by, &query.limit_clause) {
+            (Some(order_by), None) => {
+                if self.may_sort && self.with.len() == 1 {
+                    return None;
+                }
+                let place = match &order_by.kind {
+                    OrderByKind::Expressions(exprs) => exprs.first().and_then(|by| place_of(&by.expr)),
+                    OrderByKind::All(_) => None,
+                };
+                let error = SqlError::at(
+                    place.or_else(|| place_of_query(query)),
+                    "ORDER BY over rows that never end",
+                )
+                .because("a stream has no end to sort by");
+                Some(error.next("add LIMIT, or leave ORDER BY out; a table WITH ('connector' = 'console', 'output_mode' = 'complete') shows all rows in order"))
+            }
+            (None, Some(limit)) => {
+                let place = match limit {
+                    LimitClause::LimitOffset { limit: Some(limit), .. }
+                    | LimitClause::OffsetCommaLimit { limit, .. } => place_of(limit),
+                    limit @ LimitClause::LimitOffset { .. } => place_of(limit),
+                };
+                Some(
+                    SqlError::at(place.or_else(|| place_of_query(query)), "LIMIT without ORDER BY")
+                        .because(
+                            "which rows it keeps is a matter of chance, and would change with every restart",
+                        )
+                        .next("add ORDER BY, or leave LIMIT out"),
+                )
+            }
+            _ => None,
+        }
+    }
+
     fn is_in_call(&self) -> bool {
         self.in_call.last().is_some_and(|in_call| *in_call)
     }
@@ -302,9 +318,6 @@ impl Check<'_> {
         }
         if let Some(error) = select.from.iter().flat_map(|from| &from.joins).find_map(join_mistake) {
             return Some(error);
-        }
-        if let Some(qualify) = &select.qualify {
-            return Some(not_yet(qualify, "QUALIFY is"));
         }
         if select.top.is_some()
             || select.into.is_some()
@@ -352,7 +365,12 @@ impl Check<'_> {
         let span = place_of(&function.name);
         let functions = self.catalog.functions();
         if function.over.is_some() {
-            return Some(SqlError::at(span, format!("`{name}` with OVER is not supported")));
+            let is_known = functions.window(&name).is_some()
+                || functions.durable(&name).is_some() && functions.aggregate(&name).is_some();
+            return (!is_known).then(|| {
+                SqlError::at(span, format!("`{name}` with OVER is not supported"))
+                    .next(format!("there are {}, and the aggregates", WINDOW_FUNCTIONS.join(", ")))
+            });
         }
         if CLOCK_FUNCTIONS.contains(&name.as_str()) {
             return Some(

@@ -3,6 +3,10 @@
 //! Owns the rules of `INSERT INTO` and of output modes. Knows no connector beyond its name. Invariants: every column that is written has
 //! exactly the type of the table's column; a relation whose rows change is never written to a table that cannot take changes.
 
+mod order;
+
+pub use order::order_of;
+
 use super::{
     lower::{Lower, Relation},
     place::{place_of, place_of_query},
@@ -13,6 +17,7 @@ use crate::operator::Gives;
 use crate::sql::{
     ColumnKind, Span, SqlError, SqlResult, TableColumn as Column, TableDefinition,
     closest::closest,
+    op::OrderColumn,
     parse::{EmitMode, Insert},
 };
 use arrow::datatypes::{DataType, Field, Schema};
@@ -190,6 +195,7 @@ pub fn add_sink(
     targets: &Targets,
     insert: &Insert,
     relation: &Relation,
+    order: &[OrderColumn],
 ) -> SqlResult<StreamNodeId> {
     let types_agree = relation.columns.iter().zip(relation.schema.fields()).all(|(&at, field)| {
         lower.plan.nodes[relation.node.0].schema.field(at).data_type() == field.data_type()
@@ -211,11 +217,17 @@ pub fn add_sink(
     let end = End { table, insert, input: &input, node, primary_key: &primary_key };
     let (mode, key) = end.mode(lower.plan, targets, &columns)?;
     check_volatile(lower, node, mode, &key)?;
+    let shown = |by: &OrderColumn| {
+        let position = targets.positions[by.column];
+        let column = written_columns(table).position(|(at, ..)| at == position)?;
+        Some(OrderColumn { column, ..*by })
+    };
     let operator = StreamOperator::Sink {
         table: table.clone(),
         mode,
         columns: written_columns(table).map(|(at, ..)| position_of(at)).collect(),
         key,
+        order: order.iter().filter_map(shown).collect(),
     };
     let fields: Vec<_> = written_columns(table)
         .map(|(_, column, data_type)| Field::new(&column.name, data_type.clone(), !column.is_required))
@@ -434,6 +446,14 @@ pub fn gives(table: &TableDefinition, insert: &Insert) -> Gives {
     }
 }
 
+/// Whether all rows are shown at each batch.
+pub fn is_complete(table: &TableDefinition, insert: &Insert) -> bool {
+    match insert.mode.as_ref().map(|emit| emit.mode) {
+        Some(mode) => mode == EmitMode::Complete,
+        None => table.options.get("output_mode").is_some_and(|option| option.value == "complete"),
+    }
+}
+
 /// Why windows that the rows of a node are grouped by never close, and what to do about it.
 fn open_windows(plan: &StreamPlan, node: StreamNodeId) -> Option<(String, String)> {
     let node = &plan.nodes[node.0];
@@ -479,6 +499,16 @@ fn waits_for_ever(plan: &StreamPlan, node: StreamNodeId) -> bool {
 /// What makes the rows of a node change.
 fn changing_cause(plan: &StreamPlan, node: StreamNodeId) -> Option<String> {
     let node = &plan.nodes[node.0];
+    match &node.operator {
+        StreamOperator::TopN { ranking, .. } => {
+            let of = if ranking.partition.is_empty() { "all" } else { "a partition" };
+            return Some(format!("the first rows of {of} change with each better one"));
+        }
+        StreamOperator::SetOperation { kind, .. } if !kind.grows() => {
+            return Some(format!("{} takes a row back when the second query has it", kind.name()));
+        }
+        _ => {}
+    }
     if let StreamOperator::Aggregate { keys, calls, .. } = &node.operator {
         let of = if keys.is_empty() { "of all rows" } else { "of a group" };
         let name = calls.first().map_or("a value", |call| call.name.as_str());

@@ -8,7 +8,9 @@ use crate::{
     sql::{
         Span, TableDefinition,
         agg::AggregateCall,
-        op::{JoinKind, JoinSide, JoinTime, WindowEnds, Windows},
+        op::{
+            Expiry, JoinKind, JoinSide, JoinTime, OrderColumn, OverCall, Ranking, SetKind, WindowEnds, Windows,
+        },
     },
 };
 use arrow::datatypes::SchemaRef;
@@ -41,10 +43,12 @@ impl StreamPlan {
         let reads = |node: &&StreamNode| node.inputs.contains(&id);
         (id.0..).zip(self.nodes.iter().skip(id.0)).filter(|(_, node)| reads(node)).any(|(at, node)| {
             match &node.operator {
-                StreamOperator::Aggregate { windows, .. } => windows.is_some(),
                 StreamOperator::Join { time, .. } => time.is_some(),
                 StreamOperator::Sink { .. } => false,
-                _ => self.feeds_windows(StreamNodeId(at)),
+                operator => match operator.state() {
+                    Some(state) => state.windows.is_some(),
+                    None => self.feeds_windows(StreamNodeId(at)),
+                },
             }
         })
     }
@@ -193,6 +197,51 @@ pub enum StreamOperator {
         /// NULL equals NULL in keys.
         nulls_match: bool,
     },
+    /// The first rows of each partition. Its columns are those of the input, then the number of the row if it is shown.
+    TopN {
+        /// Durable name of its state, such as `best.top-n`.
+        name: String,
+        /// Which rows.
+        ranking: Ranking,
+        /// If the first column of the partition is the end of a window over event time: what is done when it closes.
+        windows: Option<ClosingWindows>,
+    },
+    /// The rows of two inputs that are in the answer of a set operation.
+    SetOperation {
+        /// Durable name of its state, such as `both.set`.
+        name: String,
+        /// Which.
+        kind: SetKind,
+        /// All columns, in the order of their key: the end of the window first, if windows close.
+        keys: Vec<usize>,
+        /// If rows are in windows over event time: what is done when one closes.
+        windows: Option<ClosingWindows>,
+    },
+    /// The first row of each key that comes.
+    Deduplicate {
+        /// Durable name of its state, such as `once.deduplicate`.
+        name: String,
+        /// The columns of the key.
+        keys: Vec<usize>,
+        /// When a key is forgotten; `None` = never.
+        expiry: Option<Expiry>,
+        /// Event time, if keys are forgotten.
+        windows: Option<ClosingWindows>,
+    },
+    /// Each row with what functions make of the rows of its partition up to it, in the order of event time. Its columns are those of the
+    /// input, then a value for each call.
+    Over {
+        /// Durable name of its state, such as `moving.over`.
+        name: String,
+        /// The columns whose values make a partition; none = all rows are one.
+        partition: Vec<usize>,
+        /// The column of event time.
+        time: usize,
+        /// What is computed.
+        calls: Vec<OverCall>,
+        /// When rows leave: when the watermark has passed them.
+        windows: ClosingWindows,
+    },
     /// Writes rows to a table.
     Sink {
         /// The table.
@@ -204,16 +253,41 @@ pub enum StreamOperator {
         /// In mode update the columns of the input that say which row a change is of: those of the table's PRIMARY KEY, or of the
         /// query's key if the table is for people to look at. Empty in the other modes, and if there is only one row.
         key: Vec<usize>,
+        /// In mode complete the order in which rows are shown, by the columns that are written; empty = that of the columns.
+        order: Vec<OrderColumn>,
     },
 }
 
+/// What an operator keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct OperatorState<'a> {
+    /// Its durable name.
+    pub name: &'a str,
+    /// The windows that it goes with.
+    pub windows: Option<ClosingWindows>,
+}
+
 impl StreamOperator {
-    /// The durable name of its state, if it keeps any.
+    /// What the operator keeps; `None` = nothing.
     #[must_use]
-    pub fn state_name(&self) -> Option<&str> {
+    pub fn state(&self) -> Option<OperatorState<'_>> {
         match self {
-            StreamOperator::Aggregate { name, .. } | StreamOperator::Join { name, .. } => Some(name),
-            _ => None,
+            StreamOperator::Aggregate { name, windows, .. }
+            | StreamOperator::TopN { name, windows, .. }
+            | StreamOperator::Deduplicate { name, windows, .. }
+            | StreamOperator::SetOperation { name, windows, .. } => {
+                Some(OperatorState { name, windows: *windows })
+            }
+            StreamOperator::Join { name, .. } => Some(OperatorState { name, windows: None }),
+            StreamOperator::Over { name, windows, .. } => {
+                Some(OperatorState { name, windows: Some(*windows) })
+            }
+            StreamOperator::Source { .. }
+            | StreamOperator::Calc { .. }
+            | StreamOperator::AssignWindows { .. }
+            | StreamOperator::Union
+            | StreamOperator::Unnest { .. }
+            | StreamOperator::Sink { .. } => None,
         }
     }
 }

@@ -7,7 +7,9 @@ use super::{Formats, cell::RowCell, spec};
 use crate::{
     error::{Error, Result},
     record::{Bytes, RawChunk, RawChunkBuilder},
-    state::{Backend, Store, StoreSpec, VisitPrefixed, keyspace::Keyspace, merged, staged::INLINE_BYTES},
+    state::{
+        Backend, Store, StoreSpec, VisitPrefixed, VisitRow, keyspace::Keyspace, merged, staged::INLINE_BYTES,
+    },
 };
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -152,6 +154,50 @@ impl RowIndex {
         merged::visit_prefixes(&self.staged, prefixes, visit, |visit| {
             self.committed.scan_prefixes(prefixes, visit)
         })
+    }
+
+    /// Visits the rows whose keys are from `from` (inclusive) to `to` (exclusive) in order, as this batch has left them so far, until
+    /// `visit` returns `false`.
+    ///
+    /// # Errors
+    /// If the database cannot be read, or what `visit` answers.
+    pub fn visit_range(&self, from: &[u8], to: &[u8], visit: &mut VisitRow<'_>) -> Result {
+        if from >= to {
+            return Ok(());
+        }
+        let range = (Bound::Included(from), Bound::Excluded(to));
+        let mut changed = self.staged.range::<[u8], _>(range).peekable();
+        let mut goes_on = true;
+        self.committed.scan(Some(from), &mut |key, value| {
+            if key >= to {
+                return Ok(false);
+            }
+            while let Some((ours, cell)) = changed.next_if(|(ours, _)| &***ours < key) {
+                if let Some(value) = cell.new_value() {
+                    goes_on = visit(ours, value)?;
+                }
+                if !goes_on {
+                    return Ok(false);
+                }
+            }
+            let value = match changed.next_if(|(ours, _)| &***ours == key) {
+                Some((_, cell)) => cell.new_value(),
+                None => Some(value),
+            };
+            if let Some(value) = value {
+                goes_on = visit(key, value)?;
+            }
+            Ok(goes_on)
+        })?;
+        for (key, cell) in changed {
+            if !goes_on {
+                break;
+            }
+            if let Some(value) = cell.new_value() {
+                goes_on = visit(key, value)?;
+            }
+        }
+        Ok(())
     }
 
     /// Deletes the rows whose keys are from `from` (inclusive) to `to` (exclusive), at most `limit` of the database at a time. Returns

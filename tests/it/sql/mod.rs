@@ -2,12 +2,14 @@
 
 mod aggregates;
 mod csv;
+mod distinct;
 mod docs;
 mod files;
 mod frames;
 mod fuzz;
 mod jdbc;
 mod joins;
+mod ranks;
 mod stateless;
 mod upsert;
 mod windows;

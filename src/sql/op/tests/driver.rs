@@ -93,6 +93,10 @@ impl<'m> Stage<'m> {
         Ok(sent)
     }
 
+    pub fn held_bytes(&self) -> usize {
+        self.operator.held_bytes()
+    }
+
     /// The batch is durable.
     pub fn commit(&mut self) {
         for store in &mut self.stores.0 {

@@ -4,6 +4,7 @@
 
 mod aggregate;
 mod assign;
+mod closing;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -11,8 +12,10 @@ mod watermark;
 
 pub use aggregate::WindowAggregate;
 pub use assign::{AssignWindows, WindowKind, Windows};
+pub use closing::Closing;
 pub use time::{WindowEnds, WindowMarks};
 pub use watermark::Watermark;
 
 pub(crate) use assign::times_ms;
+pub(super) use closing::{DELETED_PER_BATCH, ends_ms, time_bytes, time_of};
 pub(super) use time::WindowTime;

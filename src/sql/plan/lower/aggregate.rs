@@ -139,7 +139,11 @@ impl Lower<'_> {
         })
     }
 
-    fn type_of(&self, expr: &Arc<dyn PhysicalExpr>, input: &Relation) -> SqlResult<(DataType, bool)> {
+    pub(super) fn type_of(
+        &self,
+        expr: &Arc<dyn PhysicalExpr>,
+        input: &Relation,
+    ) -> SqlResult<(DataType, bool)> {
         let schema = &self.node(input.node).schema;
         let known = expr.data_type(schema).and_then(|data_type| Ok((data_type, expr.nullable(schema)?)));
         known.map_err(|error| self.refused(&plain_text(&error)))
@@ -147,8 +151,9 @@ impl Lower<'_> {
 
     /// A name that no state of the script has.
     pub(super) fn state_name(&self, kind: &str) -> String {
-        let is_taken =
-            |wanted: &str| self.plan.nodes.iter().any(|node| node.operator.state_name() == Some(wanted));
+        let is_taken = |wanted: &str| {
+            self.plan.nodes.iter().any(|node| node.operator.state().is_some_and(|state| state.name == wanted))
+        };
         let first = format!("{}.{kind}", self.name);
         if !is_taken(&first) {
             return first;

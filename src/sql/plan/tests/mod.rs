@@ -6,6 +6,7 @@ mod edges;
 mod joins;
 mod mistakes;
 mod plans;
+mod ranks;
 mod windows;
 
 use super::{Planner, all_sinks, explain, stream_plan::StreamPlan};

@@ -10,7 +10,7 @@ use super::{
 /// A join of two relations.
 pub fn joined(random: &mut Random, left: &Relation, right: &Relation) -> Option<Relation> {
     let keys = keys(random, left, right)?;
-    let (a, b) = (aliased(left, "a"), aliased(right, "b"));
+    let (a, b) = (LEFT, RIGHT);
     let mut on: Vec<String> = keys.iter().map(|(a, b)| format!("a.{a} = b.{b}")).collect();
     let residual = residual(random, left, right);
     if random.below(100) < 35 {
@@ -30,7 +30,7 @@ pub fn joined(random: &mut Random, left: &Relation, right: &Relation) -> Option<
                 4 => format!("SELECT {list} FROM {a} RIGHT JOIN {b} ON {on}"),
                 _ => format!("SELECT {list} FROM {a} FULL JOIN {b} ON {on}"),
             };
-            return Some(Relation { text, columns: columns(&all) });
+            return Some(of_both(&text, left, right, columns(&all)));
         }
         6 => {
             let (mine, theirs) = &keys[0];
@@ -43,7 +43,22 @@ pub fn joined(random: &mut Random, left: &Relation, right: &Relation) -> Option<
         8 => format!("SELECT {} FROM {a} WHERE EXISTS (SELECT 1 FROM {b} WHERE {on})", list(&of_left)),
         _ => format!("SELECT {} FROM {a} WHERE NOT EXISTS (SELECT 1 FROM {b} WHERE {on})", list(&of_left)),
     };
-    Some(Relation { text, columns: columns(&of_left) })
+    Some(of_both(&text, left, right, columns(&of_left)))
+}
+
+/// What stands for the relations in the text of a join.
+const LEFT: &str = "{left}";
+const RIGHT: &str = "{right}";
+
+fn of_both(text: &str, left: &Relation, right: &Relation, columns: Vec<Column>) -> Relation {
+    let filled = |a: &str, b: &str| text.replace(LEFT, a).replace(RIGHT, b);
+    let asked = |of: &Relation, name| match &of.oracle {
+        Some(oracle) => format!("({oracle}) AS {name}"),
+        None => aliased(of, name),
+    };
+    let has_other = left.oracle.is_some() || right.oracle.is_some();
+    let oracle = has_other.then(|| filled(&asked(left, "a"), &asked(right, "b")));
+    Relation { text: filled(&aliased(left, "a"), &aliased(right, "b")), oracle, columns }
 }
 
 fn aliased(relation: &Relation, name: &str) -> String {

@@ -34,6 +34,7 @@ fn context(rows: RecordBatch) -> SessionContext {
     let config = SessionConfig::new()
         .set_bool("datafusion.sql_parser.parse_float_as_decimal", true)
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
+        .set_str("datafusion.sql_parser.default_null_ordering", "nulls_min")
         .with_target_partitions(1);
     // Without a rule that fails where it has replaced an aggregate by what is known of it, beside others that read it (55.2).
     let rules =
