@@ -9,7 +9,8 @@ use crate::{
         Span, TableDefinition,
         agg::AggregateCall,
         op::{
-            Expiry, JoinKind, JoinSide, JoinTime, OrderColumn, OverCall, Ranking, SetKind, WindowEnds, Windows,
+            Expiry, JoinKind, JoinSide, JoinTime, OrderColumn, OverCall, Ranking, SetKind, WindowEnds,
+            Windows,
         },
     },
 };

@@ -120,8 +120,22 @@ fn answers(random: &mut Random, case: &Case, data: &Data, oracle: &Oracle, shows
         Err(e) => panic!("seed {seed}: {e}\n{}", case.script),
     };
     // Only programs with state are shared.
-    let has_state =
-        ["GROUP BY", "JOIN", "EXISTS", " IN (", "count(", "sum(", "OVER", "LIMIT", "DISTINCT", "UNION", "INTERSECT", "EXCEPT"].iter().any(|of| case.query.contains(of));
+    let has_state = [
+        "GROUP BY",
+        "JOIN",
+        "EXISTS",
+        " IN (",
+        "count(",
+        "sum(",
+        "OVER",
+        "LIMIT",
+        "DISTINCT",
+        "UNION",
+        "INTERSECT",
+        "EXCEPT",
+    ]
+    .iter()
+    .any(|of| case.query.contains(of));
     let processes = if random.chance(8) && has_state { 2 } else { 1 };
     let settings = Settings {
         threads: usize::try_from(random.below(3)).unwrap(),
