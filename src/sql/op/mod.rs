@@ -23,6 +23,9 @@ pub use exchange::ByColumns;
 pub use partial::PartialAggregate;
 pub use union::Union;
 pub use unnest::Unnest;
-pub use window::{AssignWindows, Watermark, WindowAggregate, WindowEnds, WindowKind, WindowMarks, Windows};
+pub use window::{
+    AssignWindows, BatchTimeMarks, LateRows, SessionAggregate, SessionColumn, SessionPlan, SessionStores,
+    Watermark, WindowAggregate, WindowEnds, WindowKind, WindowMarks, WindowStores, Windows,
+};
 
 pub(crate) use window::times_ms;

@@ -5,6 +5,7 @@
 //! plain types (no views, no dictionaries); filters and projections that follow each other are one `Calc`.
 
 mod aggregate;
+mod sessions;
 mod unnest;
 mod windows;
 
@@ -13,12 +14,12 @@ use super::{
     place::place_of_query,
     stream_plan::{Properties, StreamNode, StreamNodeId, StreamOperator, StreamPlan, WindowEnd},
     types::plain,
-    windows::WindowsNode,
+    windows::{LateNode, WindowsNode},
 };
 use crate::operator::Gives;
 use crate::sql::{
     SqlError, SqlResult,
-    catalog::{Catalog, TableScanSource},
+    catalog::{Catalog, ClockFunction, TableScanSource},
 };
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion_common::{
@@ -82,9 +83,11 @@ impl Lower<'_> {
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Extension(extension) => {
-                match extension.node.as_any().downcast_ref::<WindowsNode>() {
-                    Some(windows) => self.windows(windows),
-                    None => Err(self.refused("a part of this query has no streaming operator")),
+                let node = extension.node.as_any();
+                match (node.downcast_ref::<WindowsNode>(), node.downcast_ref::<LateNode>()) {
+                    (Some(windows), _) => self.windows(windows),
+                    (None, Some(late)) => self.late(late),
+                    (None, None) => Err(self.refused("a part of this query has no streaming operator")),
                 }
             }
             LogicalPlan::Join(_) => Err(self.refused("joins are not supported yet")),
@@ -413,4 +416,12 @@ fn is_true(expr: &Expr) -> bool {
 
 fn is_volatile(expr: &Arc<dyn PhysicalExpr>) -> bool {
     expr.is_volatile_node() || expr.children().into_iter().any(is_volatile)
+}
+
+/// Whether an expression could give another value for a row that is taken away than it gave when the row came. The time of a batch cannot
+/// if rows are only added.
+fn varies(expr: &Arc<dyn PhysicalExpr>, is_append_only: bool) -> bool {
+    let is_time = is_append_only && ClockFunction::called_by(expr).is_some();
+    (expr.is_volatile_node() && !is_time)
+        || expr.children().into_iter().any(|part| varies(part, is_append_only))
 }

@@ -26,7 +26,7 @@ pub use explain::{all_sinks, explain, stream_plan as explain_stream_plan};
 
 pub(super) use sink::written_columns;
 pub(super) use types::SqlTypes;
-pub(super) use windows::WindowsPlanner;
+pub(super) use windows::{LATE, LateNode, WindowsPlanner};
 
 use self::{
     lower::Lower,
@@ -97,6 +97,7 @@ impl Planner {
             .map_err(failed)?;
         for column in &table.columns {
             let ColumnKind::Computed(expr) = &column.kind else { continue };
+            let expr = &windows::rewritten_expr(expr);
             refuse::check_expr(&self.catalog, expr).map_err(|error| error.or_at(column.span))?;
             let (value, _) = plan_expr(&self.catalog, expr, plan.schema()).map_err(|error| {
                 let mistake = expr_mistake(&self.catalog, expr, plan.schema());
@@ -129,6 +130,7 @@ impl Planner {
         if on_existing == OnExisting::Keep && self.catalog.view(&name).is_some() {
             return Ok(());
         }
+        let query = Box::new(windows::rewritten(&query)?);
         let mut plan = self.logical(&query)?;
         let count = plan.schema().fields().len();
         if !columns.is_empty() {
@@ -191,6 +193,8 @@ impl Planner {
     /// The first mistake.
     pub fn plan_insert(&mut self, insert: &Insert, plan: &mut StreamPlan) -> SqlResult<Planned> {
         let table = self.target(insert)?;
+        let query = Box::new(windows::rewritten(&insert.query)?);
+        let insert = &Insert { query, ..insert.clone() };
         let logical = self.analyzed(&insert.query)?;
         let targets = sink::match_columns(&table, insert, logical.schema().fields().len())?;
         let logical = sink::with_target_types(&table, &targets, &insert.query, logical)?;
@@ -205,6 +209,7 @@ impl Planner {
         };
         let relation = lower.lower(&logical)?;
         let root = sink::add_sink(&mut lower, &table, &targets, insert, &relation)?;
+        windows::check_sessions(&longer, &insert.query)?;
         *plan = longer;
         Ok(Planned { logical, root })
     }
@@ -214,6 +219,7 @@ impl Planner {
     /// # Errors
     /// The first mistake.
     pub fn plan_query(&mut self, query: &Query, plan: &mut StreamPlan) -> SqlResult<Planned> {
+        let query = &windows::rewritten(query)?;
         let logical = self.analyzed(query)?;
         let logical = self.optimized(query, logical)?;
         let mut longer = plan.clone();
@@ -221,6 +227,7 @@ impl Planner {
             Lower { plan: &mut longer, name: "query", query, catalog: &self.catalog, gives: Gives::Finals };
         let relation = lower.lower(&logical)?;
         let root = lower.exact(&relation);
+        windows::check_sessions(&longer, query)?;
         *plan = longer;
         Ok(Planned { logical, root })
     }

@@ -419,6 +419,10 @@ pub fn gives(table: &TableDefinition, insert: &Insert) -> Gives {
 /// Why windows that the rows of a node are grouped by never close, and what to do about it.
 fn open_windows(plan: &StreamPlan, node: StreamNodeId) -> Option<(String, String)> {
     let node = &plan.nodes[node.0];
+    if let StreamOperator::Sessions { closes: false, .. } = &node.operator {
+        let why = "the time of its rows has no watermark, so a session never closes".to_owned();
+        return Some((why, "add WATERMARK FOR ts AS ts - INTERVAL '5' SECOND to the table".to_owned()));
+    }
     if let StreamOperator::Aggregate { windows: None, .. } = &node.operator {
         let mut at = *node.inputs.first()?;
         loop {
@@ -448,6 +452,9 @@ fn open_windows(plan: &StreamPlan, node: StreamNodeId) -> Option<(String, String
 /// What makes the rows of a node change.
 fn changing_cause(plan: &StreamPlan, node: StreamNodeId) -> Option<String> {
     let node = &plan.nodes[node.0];
+    if let StreamOperator::Sessions { .. } = &node.operator {
+        return Some("a session changes with each row that joins it".to_owned());
+    }
     if let StreamOperator::Aggregate { keys, calls, .. } = &node.operator {
         let of = if keys.is_empty() { "of all rows" } else { "of a group" };
         let name = calls.first().map_or("a value", |call| call.name.as_str());

@@ -1,8 +1,12 @@
 //! Scripts of SQL, batch by batch: what they write, and what is said of their mistakes.
 
 mod aggregates;
+mod clock;
 mod docs;
+mod functions;
 mod fuzz;
+mod late;
+mod sessions;
 mod stateless;
 mod windows;
 

@@ -7,6 +7,7 @@
 mod data;
 mod oracle;
 mod query;
+mod windows;
 
 use self::{
     data::{Data, Row},
