@@ -33,7 +33,12 @@ fn the_clock_is_the_time_of_the_batch_also_when_it_is_computed_again() {
     driver.crash_at(Crash::AfterCommit);
     all += &driver.batch("in 0 | - | {\"n\":4}\n").unwrap().to_string();
     assert_eq!(driver.crashes(), 2);
-    expect![[""]].assert_eq(&all);
+    expect![[r#"
+        out | - | {"n":1,"a":"2026-11-30T00:53:21Z","b":"2026-11-30T00:53:21Z","c":"2026-11-30","d":1796000001,"e":"2026-11-30T00:53:21Z","f":"00:53:21.000"}
+        out | - | {"n":2,"a":"2026-11-30T00:53:21Z","b":"2026-11-30T00:53:21Z","c":"2026-11-30","d":1796000001,"e":"2026-11-30T00:53:21Z","f":"00:53:21.000"}
+        out | - | {"n":3,"a":"2026-11-30T00:53:22Z","b":"2026-11-30T00:53:22Z","c":"2026-11-30","d":1796000002,"e":"2026-11-30T00:53:22Z","f":"00:53:22.000"}
+        out | - | {"n":4,"a":"2026-11-30T00:53:23Z","b":"2026-11-30T00:53:23Z","c":"2026-11-30","d":1796000003,"e":"2026-11-30T00:53:23Z","f":"00:53:23.000"}
+    "#]].assert_eq(&all);
 }
 
 #[test]
@@ -43,7 +48,18 @@ fn windows_of_processing_time_close_as_batches_pass() {
     let sink = format!("bidder STRING, n BIGINT, f BIGINT, t BIGINT) {OUT}");
     let script = parsed(&bids(sink.trim_end_matches(')'), query)).unwrap();
     let input = "in 0 | - | {\"bidder\":\"a\",\"price\":1}\nin 1 | - | {\"bidder\":\"a\",\"price\":2}\n---\nin 0 | - | {\"bidder\":\"b\",\"price\":2}\n---\n---\nin 2 | - | {\"bidder\":\"a\",\"price\":1}\n---\n---\n---\n";
-    expect![[""]].assert_eq(&run_every_way(|ssc: &StreamingContext| ssc.sql(&script), input));
+    expect![[r#"
+        ---
+        out | - | {"bidder":"a","n":2,"f":0,"t":2000} | @1999
+        ---
+        ---
+        out | - | {"bidder":"b","n":1,"f":2000,"t":4000} | @3999
+        ---
+        ---
+        out | - | {"bidder":"a","n":1,"f":4000,"t":6000} | @5999
+        ---
+    "#]]
+    .assert_eq(&run_every_way(|ssc: &StreamingContext| ssc.sql(&script), input));
 }
 
 #[test]
@@ -68,9 +84,29 @@ fn what_changes_with_the_clock_is_refused() {
         of("SELECT bidder, price FROM bid WHERE p_time > now() - INTERVAL '1' DAY"),
         of("SELECT bidder, count(*) FROM bid GROUP BY bidder HAVING max(p_time) < CURRENT_TIMESTAMP"),
         of(
-            "SELECT bidder, UNIX_TIMESTAMP() FROM (SELECT bidder, count(*) AS n FROM bid GROUP BY bidder) AS counts",
+            "SELECT bidder, UNIX_TIMESTAMP() + n FROM (SELECT bidder, count(*) AS n FROM bid GROUP BY bidder) AS counts",
         ),
         of("SELECT bidder, count(*) FROM bid WHERE CURRENT_DATE = DATE '2026-01-01' GROUP BY bidder"),
     ];
-    expect![[""]].assert_eq(&all.join("\n"));
+    expect![[r#"
+        q.sql:3:71: `now` cannot stand in a condition
+          3 |          INSERT INTO out SELECT bidder, price FROM bid WHERE p_time > now() - INTERVAL '1' DAY;
+            |                                                                       ^^^
+          rows would have to leave the answer as time passes, without any input
+          next: group by windows of a column with WATERMARK, or join within bounds of time
+        q.sql:3:96: `current_timestamp` cannot stand in a condition
+          3 |          INSERT INTO out SELECT bidder, count(*) FROM bid GROUP BY bidder HAVING max(p_time) < CURRENT_TIMESTAMP;
+            |                                                                                                ^^^^^^^^^^^^^^^^^
+          rows would have to leave the answer as time passes, without any input
+          next: group by windows of a column with WATERMARK, or join within bounds of time
+        q.sql:3:41: `unix_timestamp` cannot stand in rows that change
+          3 |          INSERT INTO out SELECT bidder, UNIX_TIMESTAMP() + n FROM (SELECT bidder, count(*) AS n FROM bid GROUP BY bidder) AS counts;
+            |                                         ^^^^^^^^^^^^^^
+          a change could not be taken back, as the function gives another value each time
+          next: compute it in the last query, from rows that only grow
+        q.sql:3:65: `current_date` cannot stand in a condition
+          3 |          INSERT INTO out SELECT bidder, count(*) FROM bid WHERE CURRENT_DATE = DATE '2026-01-01' GROUP BY bidder;
+            |                                                                 ^^^^^^^^^^^^
+          rows would have to leave the answer as time passes, without any input
+          next: group by windows of a column with WATERMARK, or join within bounds of time"#]].assert_eq(&all.join("\n"));
 }

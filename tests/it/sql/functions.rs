@@ -50,7 +50,31 @@ fn functions_of_texts() {
         "CASE WHEN lower(s) = 'apple' THEN '0' ELSE SUBSTRING(s, 3, 2) END",
         "MOD(n, 7)",
     ]);
-    expect![[""]].assert_eq(&given.join("\n"));
+    expect![[r#"
+        SPLIT_INDEX(s, ',', 1) = bb
+        SPLIT_INDEX(s, ',', 2) = 
+        SPLIT_INDEX(s, ',', 9) = NULL
+        SPLIT_INDEX(url, '/', 3) = abo
+        REGEXP_EXTRACT(url, '(&|^)channel_id=([^&]*)', 2) = 42
+        REGEXP_EXTRACT(s, 'b+') = bb
+        REGEXP_EXTRACT(s, 'x') = NULL
+        REGEXP(s, 'b{2}') = true
+        REGEXP_REPLACE(s, ',+', '-', 'g') = a-bb-c
+        count_char(s, ',') = 3
+        CONCAT_WS('-', s, NULL, 'z') = a,bb,,c-z
+        IF(n > 1, 'large', s) = large
+        IF(n < 1, 1 / 0, 7) = 7
+        JSON_VALUE(j, '$.a.b[1]') = x
+        JSON_VALUE(j, 'lax $.a[''b''][0]') = 1
+        JSON_VALUE(j, '$.c') = true
+        JSON_VALUE(j, '$.a') = NULL
+        JSON_VALUE(s, '$.a') = NULL
+        LOWER(UPPER(s)) = a,bb,,c
+        CHAR_LENGTH(s) = 7
+        IFNULL(NULL, s) = a,bb,,c
+        CASE WHEN lower(s) = 'apple' THEN '0' ELSE SUBSTRING(s, 3, 2) END = bb
+        MOD(n, 7) = 4"#]]
+    .assert_eq(&given.join("\n"));
 }
 
 #[test]
@@ -86,7 +110,37 @@ fn functions_of_times() {
         "DATE_TRUNC('hour', ts)",
         "ts + INTERVAL '1' DAY",
     ]);
-    expect![[""]].assert_eq(&given.join("\n"));
+    expect![[r#"
+        DATE_FORMAT(ts, 'yyyy-MM-dd HH:mm') = 2026-03-07 15:04
+        DATE_FORMAT(on_day, 'EEE d MMM yy') = Sat 7 Mar 26
+        DATE_FORMAT('2026-03-07 01:02:03', 'HHmmss') = 010203
+        TO_TIMESTAMP('2026-03-07 15:04:05') = 2026-03-07T15:04:05
+        TO_TIMESTAMP('07/03/2026 15', 'dd/MM/yyyy HH') = 2026-03-07T15:00:00
+        TO_TIMESTAMP('soon') = NULL
+        TO_TIMESTAMP(n) = 2026-11-30T00:53:20
+        TO_TIMESTAMP_LTZ(n * 1000, 3) = 2026-11-30T00:53:20Z
+        TO_TIMESTAMP_LTZ(n, 0) = 2026-11-30T00:53:20Z
+        UNIX_TIMESTAMP(ts) = 1772895845
+        UNIX_TIMESTAMP('2026-03-07 15:04:05') = 1772895845
+        UNIX_TIMESTAMP('07.03.2026', 'dd.MM.yyyy') = 1772841600
+        FROM_UNIXTIME(n) = 2026-11-30 00:53:20
+        FROM_UNIXTIME(n, 'yyyy/MM') = 2026/11
+        YEAR(ts) = 2026
+        QUARTER(ts) = 1
+        MONTH(on_day) = 3
+        WEEK(ts) = 10
+        DAYOFYEAR(ts) = 66
+        DAYOFMONTH(ts) = 7
+        DAYOFWEEK(ts) = 7
+        HOUR(ts) = 15
+        MINUTE(ts) = 4
+        SECOND(ts) = 5
+        EXTRACT(HOUR FROM ts) = 15
+        EXTRACT(DOW FROM ts) = 6
+        TO_DATE('2026-03-07') = 2026-03-07
+        DATE_TRUNC('hour', ts) = 2026-03-07T15:00:00
+        ts + INTERVAL '1' DAY = 2026-03-08T15:04:05.120"#]]
+    .assert_eq(&given.join("\n"));
 }
 
 #[test]
@@ -106,5 +160,30 @@ fn wrong_arguments_are_told() {
         of("CURRENT_TIME"),
         of("UNIX_TIMESTAMP(s, s, s)"),
     ];
-    expect![[""]].assert_eq(&all.join("\n"));
+    expect![[r#"
+        q.sql:3:37: `split_index` does not take (STRING, BIGINT, BIGINT)
+          3 |              INSERT INTO out SELECT SPLIT_INDEX(s, n, 1) FROM t;
+            |                                     ^^^^^^^^^^^
+          next: it is called as split_index(STRING, STRING, BIGINT)
+        q.sql:3:37: `date_format` does not take (BIGINT, STRING)
+          3 |              INSERT INTO out SELECT DATE_FORMAT(n, 'yyyy') FROM t;
+            |                                     ^^^^^^^^^^^
+          next: it is called as date_format(TIMESTAMP, STRING)
+        q.sql:3:37: `if` does not take (STRING, STRING, STRING)
+          3 |              INSERT INTO out SELECT IF(s, 'a', 'b') FROM t;
+            |                                     ^^
+          next: it is called as if(BOOLEAN, value, value)
+        q.sql:3:37: `hour` does not take (BIGINT)
+          3 |              INSERT INTO out SELECT HOUR(n) FROM t;
+            |                                     ^^^^
+          next: it is called as hour(TIMESTAMP) or hour(DATE)
+        q.sql:3:37: `current_time` is not supported
+          3 |              INSERT INTO out SELECT CURRENT_TIME FROM t;
+            |                                     ^^^^^^^^^^^^
+          there is no type for a time of day
+          next: write CURRENT_TIMESTAMP, and take its parts: HOUR(..), MINUTE(..)
+        q.sql:3:37: `unix_timestamp` does not take (STRING, STRING, STRING)
+          3 |              INSERT INTO out SELECT UNIX_TIMESTAMP(s, s, s) FROM t;
+            |                                     ^^^^^^^^^^^^^^
+          next: it is called as unix_timestamp(), unix_timestamp(TIMESTAMP) or unix_timestamp(STRING, STRING)"#]].assert_eq(&all.join("\n"));
 }

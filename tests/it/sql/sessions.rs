@@ -48,12 +48,43 @@ fn batches() -> String {
 
 #[test]
 fn a_session_leaves_once_when_the_watermark_has_passed_its_end() {
-    every_way(&script(APPEND, SESSIONS), &batches(), &expect![[""]]);
+    every_way(
+        &script(APPEND, SESSIONS),
+        &batches(),
+        &expect![[r#"
+        ---
+        ---
+        out | - | {"f":10,"t":30,"k":"b","n":2,"s":8,"d":1,"a":4.0} | @29
+        out | - | {"f":3,"t":30,"k":"a","n":3,"s":5,"d":2,"a":1.6666666666666667} | @29
+        ---
+        out | - | {"f":31,"t":41,"k":"b","n":1,"s":5,"d":1,"a":5.0} | @40
+        out | - | {"f":40,"t":50,"k":"tick","n":3,"s":0,"d":1,"a":0.0} | @49
+    "#]],
+    );
 }
 
 #[test]
 fn with_changes_a_session_takes_the_place_of_those_that_it_was_made_of() {
-    every_way(&script(CHANGES, &format!("{SESSIONS} EMIT CHANGES")), &batches(), &expect![[""]]);
+    every_way(
+        &script(CHANGES, &format!("{SESSIONS} EMIT CHANGES")),
+        &batches(),
+        &expect![[r#"
+        console | +I[10, 20, b, 1, 4, 1, 4.0]
+        console | +I[20, 30, a, 1, 2, 1, 2.0]
+        console | +I[3, 13, a, 1, 1, 1, 1.0]
+        ---
+        console | +I[10, 30, b, 2, 8, 1, 4.0]
+        console | +I[3, 30, a, 3, 5, 2, 1.6666666666666667]
+        console | +I[31, 41, b, 1, 5, 1, 5.0]
+        console | -D[10, 20, b, 1, 4, 1, 4.0]
+        console | -D[20, 30, a, 1, 2, 1, 2.0]
+        console | -D[3, 13, a, 1, 1, 1, 1.0]
+        ---
+        console | +I[40, 50, tick, 3, 0, 1, 0.0]
+        ---
+        console | +I[60, 70, tick, 3, 0, 1, 0.0]
+    "#]],
+    );
 }
 
 #[test]
@@ -144,5 +175,38 @@ fn mistakes_with_sessions_are_told() {
             "SELECT 1, 2, 'a', count(*), 3, 4, 5.0 FROM visit GROUP BY session_window(ts + INTERVAL '1' SECOND, '5 minutes')",
         ),
     ];
-    expect![[""]].assert_eq(&all.join("\n"));
+    expect![[r#"
+        q.sql:4:93: the rows of SESSION are not grouped
+          4 |          INSERT INTO out SELECT CAST(window_start AS BIGINT), 2, k, v, 3, 4, 5.0 FROM TABLE(SESSION(TABLE visit PARTITION BY k, DESCRIPTOR(ts), INTERVAL '10' SECOND));
+            |                                                                                             ^^^^^^^
+          where a session ends is known when no more rows join it
+          next: write GROUP BY window_start, window_end and the columns of PARTITION BY, and read the result in a query around it
+        q.sql:4:73: a condition between SESSION and its GROUP BY
+          4 |          INSERT INTO out SELECT 1, 2, k, count(*), 3, 4, 5.0 FROM TABLE(SESSION(TABLE visit PARTITION BY k, DESCRIPTOR(ts), INTERVAL '10' SECOND)) WHERE v > 1 GROUP BY window_start, window_end, k;
+            |                                                                         ^^^^^^^
+          rows that do not meet it would still hold sessions together
+          next: put it inside: SESSION((SELECT * FROM t WHERE ..), ..), or into HAVING
+        q.sql:4:73: SESSION is partitioned by other columns than its rows are grouped by
+          4 |          INSERT INTO out SELECT 1, 2, k, count(*), 3, 4, 5.0 FROM TABLE(SESSION(TABLE visit PARTITION BY k, DESCRIPTOR(ts), INTERVAL '10' SECOND)) GROUP BY window_end, k, v;
+            |                                                                         ^^^^^^^
+          a session with several rows, or several sessions in one row, are not supported
+          next: name the same columns in PARTITION BY and in GROUP BY, beside window_start and window_end
+        q.sql:4:73: SESSION is partitioned by other columns than its rows are grouped by
+          4 |          INSERT INTO out SELECT 1, 2, k, count(*), 3, 4, 5.0 FROM TABLE(SESSION(TABLE visit, DESCRIPTOR(ts), INTERVAL '10' SECOND)) GROUP BY window_start, window_end, k;
+            |                                                                         ^^^^^^^
+          a session with several rows, or several sessions in one row, are not supported
+          next: name the same columns in PARTITION BY and in GROUP BY, beside window_start and window_end
+        q.sql:4:108: sessions are partitioned by columns
+          4 |          INSERT INTO out SELECT 1, 2, 'a', count(*), 3, 4, 5.0 FROM TABLE(SESSION(TABLE visit PARTITION BY lower(k), DESCRIPTOR(ts), INTERVAL '10' SECOND)) GROUP BY window_end;
+            |                                                                                                            ^^^^^^^
+          next: compute the column in a query or view before, and name it
+        q.sql:4:84: `session_window` in GROUP BY cannot have 1 arguments
+          4 |          INSERT INTO out SELECT 1, 2, 'a', count(*), 3, 4, 5.0 FROM visit GROUP BY session_window(ts);
+            |                                                                                    ^^^^^^^^^^^^^^
+          next: write session_window(ts, '5 minutes')
+        q.sql:4:99: the time of `session_window` is a column
+          4 |          INSERT INTO out SELECT 1, 2, 'a', count(*), 3, 4, 5.0 FROM visit GROUP BY session_window(ts + INTERVAL '1' SECOND, '5 minutes');
+            |                                                                                                   ^^^^^^^^^^^^^^^^^
+          an expression has no watermark
+          next: compute it in the table that has the WATERMARK: ts AS .."#]].assert_eq(&all.join("\n"));
 }

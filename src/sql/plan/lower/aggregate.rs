@@ -241,7 +241,8 @@ impl Lower<'_> {
             found.map_or((None, place_of_query(self.query)), |(name, span)| (Some(name), Some(span)));
         let name = name.map_or_else(
             || "a function that gives another value each time".to_owned(),
-            |name| format!("`{name}`"),
+            // Without the mark of names that scripts cannot write.
+            |name| format!("`{}`", name.trim_start_matches('$')),
         );
         SqlError::at(span, format!("{name} cannot stand {place}"))
             .because("a change could not be taken back, as the function gives another value each time")

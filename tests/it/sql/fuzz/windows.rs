@@ -317,7 +317,9 @@ fn run(seed: u64, shows: bool) {
         }
         let input: String = batch.iter().map(Row::input).collect();
         let written = driver.batch(&input).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{text}"));
-        apply(&written.to_string(), &mut has);
+        // Without the timestamps of records.
+        let rows = |line: &str| line.split(" | @").next().unwrap().to_owned() + "\n";
+        apply(&written.to_string().lines().map(rows).collect::<String>(), &mut has);
         model.take(&query, batch, has_watermark);
         if shows {
             println!("batch {number}, watermark {:?}:\n{written}", model.watermark);
