@@ -13,7 +13,7 @@ use call::place_of_ident;
 
 pub use call::{WindowCall, WindowInput, is_window_function};
 pub use group_by::{rewritten, rewritten_expr};
-pub use late::{LateNode, SUFFIX as LATE};
+pub use late::{LATE, LateNode};
 pub use node::{WindowsNode, length, windows_text};
 pub use sessions::{check as check_sessions, mistake as session_mistake, origin, session_column};
 

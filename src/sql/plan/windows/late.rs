@@ -8,7 +8,7 @@ use datafusion_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
 use std::{cmp::Ordering, fmt};
 
 /// What stands behind the name of a table.
-pub const SUFFIX: &str = "$late";
+pub const LATE: &str = "$late";
 
 /// The late rows of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -10,11 +10,10 @@
 //!
 //! Times have eight bytes, big-endian with the sign bit flipped.
 
-use super::super::WindowMarks;
 use crate::{
     error::{Error, Result},
     sql::{
-        op::{Aggregation, values::put_group},
+        op::{Aggregation, WindowMarks, values::put_group},
         rows::{ColumnId, RowColumn, RowFormat},
     },
     state::{Placement, RowIndex, RowTable, StoreSpec},
