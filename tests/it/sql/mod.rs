@@ -2,12 +2,16 @@
 
 mod aggregates;
 mod clock;
+mod csv;
 mod docs;
+mod files;
 mod functions;
 mod fuzz;
+mod jdbc;
 mod late;
 mod sessions;
 mod stateless;
+mod upsert;
 mod windows;
 
 use tidegate::{
