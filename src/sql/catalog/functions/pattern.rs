@@ -166,9 +166,8 @@ impl Pattern {
                         'm' => minute = value,
                         's' => second = value,
                         _ => {
-                            nanos = value.checked_mul(
-                                10_u32.checked_pow(9_u32.checked_sub(u32::try_from(digits).ok()?)?)?,
-                            )?
+                            let missing = 9_u32.checked_sub(u32::try_from(digits).ok()?)?;
+                            nanos = value.checked_mul(10_u32.checked_pow(missing)?)?;
                         }
                     }
                 }
