@@ -5,7 +5,7 @@
 //! since computed columns are expressions above it.
 
 use super::{
-    Column, ColumnKind, Span, SqlError, SqlResult, TableDefinition,
+    ColumnKind, Span, SqlError, SqlResult, TableColumn as Column, TableDefinition,
     closest::closest,
     plan::{LATE, LateNode},
 };
@@ -102,9 +102,9 @@ impl Catalog {
         Some(Arc::new(Inlined::new(LogicalPlan::Extension(Extension { node }))))
     }
 
-    /// The names of all tables and views, in alphabetical order.
+    /// The names of all tables and views, in alphabetical order, without those that only a DataFrame knows.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.relations.keys().map(String::as_str)
+        self.relations.keys().map(String::as_str).filter(|name| !name.starts_with('#'))
     }
 
     /// The columns of a table or a view; of a table with the computed ones.
@@ -200,7 +200,7 @@ impl Catalog {
         }
         match closest(name, self.names().chain(also)) {
             Some(close) => error.next(format!("did you mean `{close}`?")),
-            None if self.relations.is_empty() => error.next("declare it before the query: CREATE TABLE"),
+            None if self.names().next().is_none() => error.next("declare it before the query: CREATE TABLE"),
             None => {
                 let names: Vec<_> = self.names().take(10).map(|name| format!("`{name}`")).collect();
                 error.next(format!("declare it before the query; there are: {}", names.join(", ")))

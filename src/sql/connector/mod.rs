@@ -194,7 +194,7 @@ const CONSOLE_MAX: usize = 20;
 const IDLE_TIMEOUT: &str = "scan.watermark.idle-timeout";
 const WALL_CLOCK_BOUND: &str = "scan.watermark.wall-clock-bound";
 /// As for windows of DStreams.
-const IDLE_TIMEOUT_MS: i64 = 60_000;
+pub const IDLE_TIMEOUT_MS: i64 = 60_000;
 
 /// `'scan.watermark.idle-timeout'`: after how long without rows a partition no longer holds windows back; a minute if nobody says it.
 ///

@@ -14,7 +14,7 @@ use super::{
     place::place_of_query,
     stream_plan::{Properties, StreamNode, StreamNodeId, StreamOperator, StreamPlan, TableRows, WindowEnd},
     types::plain,
-    windows::{LateNode, WindowsNode},
+    windows::{LateNode, WatermarkNode, WindowsNode},
 };
 use crate::operator::Gives;
 use crate::sql::{
@@ -84,6 +84,9 @@ impl Lower<'_> {
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Extension(extension) => {
                 let node = extension.node.as_any();
+                if let Some(watermark) = node.downcast_ref::<WatermarkNode>() {
+                    return self.watermark(watermark);
+                }
                 match (node.downcast_ref::<WindowsNode>(), node.downcast_ref::<LateNode>()) {
                     (Some(windows), _) => self.windows(windows),
                     (None, Some(late)) => self.late(late),

@@ -188,6 +188,15 @@ pub enum StreamOperator {
         /// Which rows leave.
         gives: Gives,
     },
+    /// Rows as they are; says behind them how far they are in event time.
+    Watermark {
+        /// What the marks are called: no other source or watermark of the plan is called so.
+        name: String,
+        /// The column of event time.
+        column: usize,
+        /// How late rows may be, milliseconds.
+        delay_ms: i64,
+    },
     /// The rows of all inputs.
     Union,
     /// A row for each element of a list.

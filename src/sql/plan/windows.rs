@@ -8,14 +8,16 @@ mod group_by;
 mod late;
 mod node;
 mod sessions;
+mod watermark;
 
 use call::place_of_ident;
 
 pub use call::{WindowCall, WindowInput, is_window_function};
 pub use group_by::{rewritten, rewritten_expr};
 pub use late::{LATE, LateNode};
-pub use node::{WindowsNode, length, windows_text};
+pub use node::{ADDED, WindowsNode, is_time, length, windows_text};
 pub use sessions::{check as check_sessions, mistake as session_mistake, origin, session_column};
+pub use watermark::WatermarkNode;
 
 use crate::sql::{Span, SqlError, closest::closest, parse::TableFunctionCall};
 use datafusion_common::{Column, DataFusionError, Result as PlanResult};

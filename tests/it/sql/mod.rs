@@ -5,6 +5,7 @@ mod clock;
 mod csv;
 mod docs;
 mod files;
+mod frames;
 mod functions;
 mod fuzz;
 mod jdbc;
