@@ -4,7 +4,17 @@
 //! that a query that calls one is told what there is; `sum` is never rewritten into other aggregates, as what is kept in state must not
 //! change with the optimizer.
 
-use super::{modulo::Modulo, number::Number};
+mod clock;
+mod modulo;
+mod parts;
+mod pattern;
+mod plain;
+mod texts;
+mod times;
+
+pub use clock::ClockFunction;
+
+use super::number::Number;
 use crate::sql::agg::AggregateFunction;
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion_common::Result as PlanResult;
@@ -14,11 +24,28 @@ use datafusion_expr::{
     planner::ExprPlanner,
 };
 use datafusion_functions_aggregate::sum::Sum;
+use modulo::Modulo;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// The functions that stand before OVER alone.
 pub const WINDOW_FUNCTIONS: [&str; 6] =
     ["row_number", "rank", "dense_rank", "lag", "first_value", "last_value"];
+/// What DataFusion has and streaming queries cannot use: functions of times of day, for which there is no type, and of files and metadata
+/// of a plan.
+const LEFT_OUT: [&str; 12] = [
+    "arrow_field",
+    "arrow_metadata",
+    "current_time",
+    "file_row_index",
+    "input_file_name",
+    "make_time",
+    "now",
+    "to_time",
+    "union_extract",
+    "union_tag",
+    "version",
+    "with_metadata",
+];
 
 /// Functions by their names and other names, in small letters.
 pub struct Functions {
@@ -46,13 +73,17 @@ impl Functions {
                 Arc::new(datafusion_functions::unicode::planner::UnicodeFunctionPlanner),
             ],
         };
-        for function in datafusion_functions::all_default_functions() {
+        let of_datafusion = datafusion_functions::all_default_functions();
+        for function in of_datafusion.into_iter().filter(|function| !LEFT_OUT.contains(&function.name())) {
             functions.add_scalar(function);
         }
-        functions.add_scalar(Arc::new(ScalarUDF::from(Modulo::new())));
         for function in datafusion_functions_nested::all_default_nested_functions() {
             functions.add_scalar(function);
         }
+        functions.add_scalar(Arc::new(ScalarUDF::from(Modulo::new())));
+        // After DataFusion's, as they take the place of those with their names.
+        let own = clock::functions().into_iter().chain(texts::functions()).chain(times::functions());
+        own.chain(parts::functions()).for_each(|function| functions.add_scalar(Arc::new(function)));
         for function in datafusion_functions_nested::all_default_higher_order_functions() {
             functions.higher_order.insert(function.name().to_owned(), function);
         }
@@ -128,7 +159,8 @@ impl Functions {
     /// All names that a query may call.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let aggregates = self.aggregates.keys().filter(|name| self.durable(name).is_some());
-        self.scalars.keys().chain(self.higher_order.keys()).chain(aggregates).map(String::as_str)
+        let all = self.scalars.keys().chain(self.higher_order.keys()).chain(aggregates).map(String::as_str);
+        all.filter(|name| !name.starts_with('$'))
     }
 
     /// How a function is called, as its documentation says.

@@ -35,7 +35,8 @@ pub use union::Union;
 pub use unnest::Unnest;
 pub use upsert::{Upsert, UpsertPlan};
 pub use window::{
-    AssignWindows, Closing, Watermark, WindowAggregate, WindowEnds, WindowKind, WindowMarks, Windows,
+    AssignWindows, BatchTimeMarks, Closing, LateRows, SessionAggregate, SessionColumn, SessionPlan,
+    SessionStores, Watermark, WindowAggregate, WindowEnds, WindowKind, WindowMarks, WindowStores, Windows,
 };
 
 pub(crate) use window::times_ms;

@@ -100,6 +100,10 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
         StreamOperator::AssignWindows { windows, time_column } => {
             format!("Windows: {} of {}", windows_text(windows), column_name(input, *time_column))
         }
+        StreamOperator::SessionWindows { .. }
+        | StreamOperator::BatchTime { .. }
+        | StreamOperator::Late { .. }
+        | StreamOperator::Sessions { .. } => line_of_times(&node.operator, input),
         StreamOperator::Unnest { list, .. } => {
             format!("Unnest: {}", input.map_or("", |input| input.field(*list).name()))
         }
@@ -156,6 +160,29 @@ fn order_text(order: &[OrderColumn], schema: Option<&SchemaRef>) -> String {
     order.iter().map(by).collect::<Vec<_>>().join(", ")
 }
 
+/// The line of an operator of sessions, of late rows or of the times of batches.
+fn line_of_times(operator: &StreamOperator, input: Option<&SchemaRef>) -> String {
+    match operator {
+        StreamOperator::SessionWindows { gap_ms, time_column, .. } => {
+            format!("Sessions of rows: gap {} of {}", length(*gap_ms), column_name(input, *time_column))
+        }
+        StreamOperator::BatchTime { column } => {
+            format!("BatchTime: {} is the time of the batch", column_name(input, *column))
+        }
+        StreamOperator::Late { name, time_column } => {
+            format!("Late {name}: {} before the watermark", column_name(input, *time_column))
+        }
+        StreamOperator::Sessions { name, group, calls, gap_ms, .. } => {
+            let calls: Vec<_> = calls.iter().map(|call| call.name.as_str()).collect();
+            let by =
+                if group.is_empty() { String::new() } else { format!(" by {}", columns_of(input, group)) };
+            let calls = if calls.is_empty() { "distinct".to_owned() } else { calls.join(", ") };
+            format!("Sessions {name}: {calls}{by}, gap {}", length(*gap_ms))
+        }
+        _ => String::new(),
+    }
+}
+
 /// How far a source is in event time, if windows follow it.
 fn watermark(plan: &StreamPlan, id: StreamNodeId) -> Option<String> {
     let StreamOperator::Source { table, .. } = &plan.nodes[id.0].operator else { return None };
@@ -183,6 +210,7 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
         }
         facts.push(rows);
     }
+    facts.extend(facts_of_sessions(node, inputs));
     if let StreamOperator::Join { kind, sides, time, .. } = &node.operator {
         facts.extend(joins::facts(node, *kind, sides, *time, inputs));
         return facts;
@@ -212,6 +240,29 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
         for values in distinct {
             facts.push(format!("state: one row per group and value of {values}, {kept}"));
         }
+    }
+    facts
+}
+
+/// What is known of sessions and kept of them.
+fn facts_of_sessions(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
+    let StreamOperator::Sessions { group, calls, closes, gives, .. } = &node.operator else { return vec![] };
+    let mut facts = vec![];
+    let input = inputs.first().map(|input| &input.schema);
+    let kept = if *closes { "kept until the watermark passes its end" } else { "kept for ever" };
+    facts.push(match gives {
+        Gives::Finals => "a row leaves when its session closes".to_owned(),
+        Gives::Updates => "a row leaves at each batch that changes it".to_owned(),
+    });
+    if group.is_empty() {
+        facts.push(format!("state: one row per session, {kept}"));
+        facts.push("one partition does all of this".to_owned());
+    } else {
+        facts.push(format!("state: one row per {} and session, {kept}", columns_of(input, group)));
+    }
+    for call in calls.iter().filter(|call| call.is_distinct) {
+        let values = columns_of(input, &call.arguments);
+        facts.push(format!("state: one row per session and value of {values}, {kept}"));
     }
     facts
 }

@@ -10,6 +10,7 @@ mod deduplicate;
 mod join;
 mod over;
 mod ranks;
+mod sessions;
 mod sets;
 mod unnest;
 mod windows;
@@ -22,12 +23,12 @@ use super::{
     place::place_of_query,
     stream_plan::{Properties, StreamNode, StreamNodeId, StreamOperator, StreamPlan, TableRows, WindowEnd},
     types::plain,
-    windows::{WatermarkNode, WindowsNode},
+    windows::{LateNode, WatermarkNode, WindowsNode},
 };
 use crate::operator::Gives;
 use crate::sql::{
     SqlError, SqlResult,
-    catalog::{Catalog, TableScanSource},
+    catalog::{Catalog, ClockFunction, TableScanSource},
 };
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion_common::{
@@ -98,6 +99,8 @@ impl Lower<'_> {
                     self.watermark(watermark)
                 } else if let Some(windows) = node.downcast_ref::<WindowsNode>() {
                     self.windows(windows)
+                } else if let Some(late) = node.downcast_ref::<LateNode>() {
+                    self.late(late)
                 } else if let Some(deduplicate) = node.downcast_ref::<DeduplicateNode>() {
                     self.deduplicate(deduplicate)
                 } else if let Some(sets) = node.downcast_ref::<SetNode>() {
@@ -454,4 +457,12 @@ fn is_true(expr: &Expr) -> bool {
 
 fn is_volatile(expr: &Arc<dyn PhysicalExpr>) -> bool {
     expr.is_volatile_node() || expr.children().into_iter().any(is_volatile)
+}
+
+/// Whether an expression could give another value for a row that is taken away than it gave when the row came. The time of a batch cannot
+/// if rows are only added.
+fn varies(expr: &Arc<dyn PhysicalExpr>, is_append_only: bool) -> bool {
+    let is_time = is_append_only && ClockFunction::called_by(expr).is_some();
+    (expr.is_volatile_node() && !is_time)
+        || expr.children().into_iter().any(|part| varies(part, is_append_only))
 }

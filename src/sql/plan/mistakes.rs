@@ -310,9 +310,15 @@ impl Search<'_> {
             format!("`{name}` does not take ({})", arguments.join(", "))
         };
         let mistake = SqlError::at(span, message);
-        match self.catalog.functions().syntax(&name) {
-            Some(syntax) => mistake.next(format!("it is called as {syntax}")),
-            None => mistake.because(plain_text(error)),
+        if let Some(syntax) = self.catalog.functions().syntax(&name) {
+            return mistake.next(format!("it is called as {syntax}"));
+        }
+        let text = plain_text(error);
+        // That of a function of our own is inside of DataFusion's.
+        let why = text.rsplit_once("Error during planning: ").map_or(text.as_str(), |(_, why)| why);
+        match why.split_once(" is called as ") {
+            Some((_, forms)) => mistake.next(format!("it is called as {forms}")),
+            None => mistake.because(why),
         }
     }
 

@@ -32,8 +32,9 @@ pub(super) use sink::{FOREACH_BATCH, MEMORY, written_columns};
 #[cfg(feature = "parquet")]
 pub(super) use types::is_assignable;
 pub(super) use types::{SqlTypes, type_name};
-pub(super) use windows::WindowsPlanner;
-pub(super) use windows::{ADDED as WINDOW_COLUMNS, WatermarkNode, WindowsNode, is_time};
+pub(super) use windows::{
+    ADDED as WINDOW_COLUMNS, LATE, LateNode, WatermarkNode, WindowsNode, WindowsPlanner, is_time,
+};
 
 use self::{
     lower::Lower,
@@ -104,6 +105,7 @@ impl Planner {
             .map_err(failed)?;
         for column in &table.columns {
             let ColumnKind::Computed(expr) = &column.kind else { continue };
+            let expr = &windows::rewritten_expr(expr);
             refuse::check_expr(&self.catalog, expr).map_err(|error| error.or_at(column.span))?;
             let (value, _) = plan_expr(&self.catalog, expr, plan.schema()).map_err(|error| {
                 let mistake = expr_mistake(&self.catalog, expr, plan.schema());
@@ -136,6 +138,7 @@ impl Planner {
         if on_existing == OnExisting::Keep && self.catalog.view(&name).is_some() {
             return Ok(());
         }
+        let query = Box::new(windows::rewritten(&query)?);
         let mut plan = self.logical(&query, false)?;
         let count = plan.schema().fields().len();
         if !columns.is_empty() {
@@ -212,6 +215,8 @@ impl Planner {
         plan: &mut StreamPlan,
     ) -> SqlResult<Planned> {
         let is_complete = sink::is_complete(table, insert);
+        let query = Box::new(windows::rewritten(&insert.query)?);
+        let insert = &Insert { query, ..insert.clone() };
         let logical = self.analyzed(&insert.query, is_complete)?;
         let targets = sink::match_columns(table, insert, logical.schema().fields().len())?;
         let logical = sink::with_target_types(table, &targets, &insert.query, logical)?;
@@ -228,6 +233,7 @@ impl Planner {
         };
         let relation = lower.lower(&logical)?;
         let root = sink::add_sink(&mut lower, table, &targets, insert, &relation, &order)?;
+        windows::check_sessions(&longer, &insert.query)?;
         *plan = longer;
         Ok(Planned { logical, root })
     }
@@ -245,6 +251,7 @@ impl Planner {
     /// # Errors
     /// The first mistake.
     pub fn plan_giving(&self, query: &Query, gives: Gives, plan: &mut StreamPlan) -> SqlResult<Planned> {
+        let query = &windows::rewritten(query)?;
         let logical = self.analyzed(query, false)?;
         let logical = self.optimized(query, logical)?;
         let mut longer = plan.clone();
@@ -258,6 +265,7 @@ impl Planner {
         };
         let relation = lower.lower(&logical)?;
         let root = lower.exact(&relation);
+        windows::check_sessions(&longer, query)?;
         *plan = longer;
         Ok(Planned { logical, root })
     }

@@ -16,6 +16,7 @@ use crate::sql::{
 use datafusion_sql::sqlparser::ast::{
     Distinct, Expr, Function, FunctionArguments, GroupByExpr, Join, JoinOperator, LimitClause, ObjectName,
     OrderByKind, Query, Select, SetExpr, SetOperator, Spanned, TableFactor, Visit, Visitor,
+    visit_expressions,
 };
 use std::ops::ControlFlow;
 
@@ -24,31 +25,25 @@ pub const AGGREGATES: &str =
     "count, sum, avg, min, max, bool_and, bool_or, var_samp, var_pop, stddev_samp and stddev_pop";
 
 /// Functions of the clock.
-pub const CLOCK_FUNCTIONS: [&str; 9] = [
+const CLOCK_FUNCTIONS: [&str; 7] = [
     "now",
     "current_timestamp",
+    "current_row_timestamp",
     "current_date",
-    "current_time",
-    "localtime",
     "localtimestamp",
     "today",
     "proctime",
-    "unix_timestamp",
 ];
 
 /// Functions of other dialects and what they are called here.
-const OTHER_NAMES: [(&str, &str); 13] = [
+const OTHER_NAMES: [(&str, &str); 9] = [
     ("ifnull", "coalesce"),
     ("isnull", "coalesce"),
     ("len", "length"),
     ("substring_index", "split_part"),
-    ("split_index", "split_part"),
-    ("date_format", "to_char"),
     ("unix_millis", "to_unixtime"),
-    ("from_unixtime", "to_timestamp_seconds"),
     ("approx_count_distinct", "count(DISTINCT ..)"),
     ("count_distinct", "count(DISTINCT ..)"),
-    ("regexp_extract", "regexp_match"),
     ("truncate", "trunc"),
     ("rand", "random"),
 ];
@@ -178,7 +173,7 @@ impl Visitor for Check<'_> {
         if self.is_in_call() {
             return GO_ON;
         }
-        if self.catalog.has(&name) || self.with.iter().flatten().any(|with| *with == name) {
+        if self.catalog.can_read(&name) || self.with.iter().flatten().any(|with| *with == name) {
             return GO_ON;
         }
         let with = self.with.iter().flatten().map(String::as_str);
@@ -297,7 +292,7 @@ impl Check<'_> {
         let WindowInput::Table(name) = WindowCall::of(call)?.input else { return Ok(()) };
         let table = ObjectName::from(name.to_vec());
         let name = name_of_object(&table);
-        if self.catalog.has(&name) || self.with.iter().flatten().any(|with| *with == name) {
+        if self.catalog.can_read(&name) || self.with.iter().flatten().any(|with| *with == name) {
             return Ok(());
         }
         let with = self.with.iter().flatten().map(String::as_str);
@@ -331,6 +326,15 @@ impl Check<'_> {
         {
             let what = "TOP, INTO, LATERAL VIEW, PREWHERE, CONNECT BY, CLUSTER BY, DISTRIBUTE BY, SORT BY and WINDOW are";
             return Some(SqlError::at(at(), format!("{what} not supported")).next("leave it out"));
+        }
+        let mut conditions = select.selection.iter().chain(&select.having);
+        let mut on = select.from.iter().flat_map(|from| &from.joins).map(|join| &join.join_operator);
+        if let Some((name, span)) = conditions.find_map(clock_in).or_else(|| on.find_map(clock_in)) {
+            return Some(
+                SqlError::at(span, format!("`{name}` cannot stand in a condition"))
+                    .because("rows would have to leave the answer as time passes, without any input")
+                    .next("group by windows of a column with WATERMARK, or join within bounds of time"),
+            );
         }
         let aggregate = |expr: &Expr| self.aggregate_in(expr);
         if let Some((name, span)) = select.selection.as_ref().and_then(aggregate) {
@@ -372,11 +376,11 @@ impl Check<'_> {
                     .next(format!("there are {}, and the aggregates", WINDOW_FUNCTIONS.join(", ")))
             });
         }
-        if CLOCK_FUNCTIONS.contains(&name.as_str()) {
+        if ["current_time", "localtime", "make_time", "to_time"].contains(&name.as_str()) {
             return Some(
                 SqlError::at(span, format!("`{name}` is not supported"))
-                    .because("a row's answer would change with the clock, and be another one when a batch is computed again")
-                    .next("take the time of the record: a column ts TIMESTAMP(3) METADATA FROM 'timestamp'"),
+                    .because("there is no type for a time of day")
+                    .next("write CURRENT_TIMESTAMP, and take its parts: HOUR(..), MINUTE(..)"),
             );
         }
         if functions.aggregate(&name).is_some() {
@@ -435,6 +439,22 @@ impl Check<'_> {
             ControlFlow::Break(found) => Some(found),
             ControlFlow::Continue(()) => None,
         }
+    }
+}
+
+/// The first function of the clock in a condition, not in queries inside of it.
+fn clock_in(condition: &impl Visit) -> Option<(String, Option<crate::sql::Span>)> {
+    let found = visit_expressions(condition, |expr| match expr {
+        Expr::Function(Function { name, .. })
+            if CLOCK_FUNCTIONS.contains(&name_of_function(name).as_str()) =>
+        {
+            ControlFlow::Break((name_of_function(name), place_of(name)))
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    match found {
+        ControlFlow::Break(found) => Some(found),
+        ControlFlow::Continue(()) => None,
     }
 }
 

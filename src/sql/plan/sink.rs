@@ -457,6 +457,10 @@ pub fn is_complete(table: &TableDefinition, insert: &Insert) -> bool {
 /// Why windows that the rows of a node are grouped by never close, and what to do about it.
 fn open_windows(plan: &StreamPlan, node: StreamNodeId) -> Option<(String, String)> {
     let node = &plan.nodes[node.0];
+    if let StreamOperator::Sessions { closes: false, .. } = &node.operator {
+        let why = "the time of its rows has no watermark, so a session never closes".to_owned();
+        return Some((why, "add WATERMARK FOR ts AS ts - INTERVAL '5' SECOND to the table".to_owned()));
+    }
     if let StreamOperator::Aggregate { windows: None, .. } = &node.operator {
         let mut at = *node.inputs.first()?;
         loop {
@@ -506,6 +510,9 @@ fn changing_cause(plan: &StreamPlan, node: StreamNodeId) -> Option<String> {
         }
         StreamOperator::SetOperation { kind, .. } if !kind.grows() => {
             return Some(format!("{} takes a row back when the second query has it", kind.name()));
+        }
+        StreamOperator::Sessions { .. } => {
+            return Some("a session changes with each row that joins it".to_owned());
         }
         _ => {}
     }

@@ -9,8 +9,8 @@ use crate::{
         Span, TableDefinition,
         agg::AggregateCall,
         op::{
-            Expiry, JoinKind, JoinSide, JoinTime, OrderColumn, OverCall, Ranking, SetKind, WindowEnds,
-            Windows,
+            Expiry, JoinKind, JoinSide, JoinTime, OrderColumn, OverCall, Ranking, SessionColumn, SetKind,
+            WindowEnds, Windows,
         },
     },
 };
@@ -45,6 +45,8 @@ impl StreamPlan {
         (id.0..).zip(self.nodes.iter().skip(id.0)).filter(|(_, node)| reads(node)).any(|(at, node)| {
             match &node.operator {
                 StreamOperator::Join { time, .. } => time.is_some(),
+                StreamOperator::Sessions { closes, .. } => *closes,
+                StreamOperator::Late { .. } => true,
                 StreamOperator::Sink { .. } => false,
                 operator => match operator.state() {
                     Some(state) => state.windows.is_some(),
@@ -151,6 +153,46 @@ pub enum StreamOperator {
         windows: Windows,
         /// The column of event time.
         time_column: usize,
+    },
+    /// Rows with the stretch of time that each of them alone is a session of, in three more columns as above; only `Sessions` read these.
+    SessionWindows {
+        /// How far apart rows of one session are at most, milliseconds.
+        gap_ms: i64,
+        /// The column of event time.
+        time_column: usize,
+        /// The columns that tell the rows of one session from those of another; `None` = those that rows are grouped by.
+        partition_by: Option<Vec<usize>>,
+    },
+    /// Rows whose event time, in this column, is the time of their batch.
+    BatchTime {
+        /// The column.
+        column: usize,
+    },
+    /// Rows whose event time the watermark had passed before their batch.
+    Late {
+        /// Durable name of its state, such as `late.late`.
+        name: String,
+        /// The column of event time.
+        time_column: usize,
+    },
+    /// One row for each session. Its columns are those of `columns`, then a value for each call.
+    Sessions {
+        /// Durable name of its state, such as `visits.sessions`.
+        name: String,
+        /// The columns of the input that tell groups apart.
+        group: Vec<usize>,
+        /// What is computed of each session.
+        calls: Vec<AggregateCall>,
+        /// What each column before the values is.
+        columns: Vec<SessionColumn>,
+        /// The column of the input with a time of each row's own session, and how far that is behind the row, milliseconds.
+        time: (usize, i64),
+        /// How far apart rows of one session are at most, milliseconds.
+        gap_ms: i64,
+        /// Whether a watermark closes them.
+        closes: bool,
+        /// Which rows leave.
+        gives: Gives,
     },
     /// Rows as they are; says behind them how far they are in event time.
     Watermark {
@@ -279,13 +321,17 @@ impl StreamOperator {
             | StreamOperator::SetOperation { name, windows, .. } => {
                 Some(OperatorState { name, windows: *windows })
             }
-            StreamOperator::Join { name, .. } => Some(OperatorState { name, windows: None }),
+            StreamOperator::Join { name, .. }
+            | StreamOperator::Late { name, .. }
+            | StreamOperator::Sessions { name, .. } => Some(OperatorState { name, windows: None }),
             StreamOperator::Over { name, windows, .. } => {
                 Some(OperatorState { name, windows: Some(*windows) })
             }
             StreamOperator::Source { .. }
             | StreamOperator::Calc { .. }
             | StreamOperator::AssignWindows { .. }
+            | StreamOperator::SessionWindows { .. }
+            | StreamOperator::BatchTime { .. }
             | StreamOperator::Union
             | StreamOperator::Unnest { .. }
             | StreamOperator::Sink { .. } => None,

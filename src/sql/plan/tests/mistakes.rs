@@ -379,11 +379,11 @@ fn the_clock() {
     check(
         "INSERT INTO words SELECT channel, price FROM bid WHERE date_time > now() - INTERVAL '1' HOUR",
         &expect![[r#"
-            q.sql:1:68: `now` is not supported
+            q.sql:1:68: `now` cannot stand in a condition
               1 | INSERT INTO words SELECT channel, price FROM bid WHERE date_time > now() - INTERVAL '1' HOUR
                 |                                                                    ^^^
-              a row's answer would change with the clock, and be another one when a batch is computed again
-              next: take the time of the record: a column ts TIMESTAMP(3) METADATA FROM 'timestamp'"#]],
+              rows would have to leave the answer as time passes, without any input
+              next: group by windows of a column with WATERMARK, or join within bounds of time"#]],
     );
 }
 
@@ -392,11 +392,12 @@ fn the_clock_without_parentheses() {
     check(
         "INSERT INTO out_bid SELECT auction, bidder, price, CURRENT_TIMESTAMP FROM bid",
         &expect![[r#"
-        q.sql:1:52: `current_timestamp` is not supported
-          1 | INSERT INTO out_bid SELECT auction, bidder, price, CURRENT_TIMESTAMP FROM bid
-            |                                                    ^^^^^^^^^^^^^^^^^
-          a row's answer would change with the clock, and be another one when a batch is computed again
-          next: take the time of the record: a column ts TIMESTAMP(3) METADATA FROM 'timestamp'"#]],
+            Sink out_bid: auction, bidder, price, date_time (append)
+              Calc: auction, bidder, CAST(price AS Decimal128(23, 3)) AS price, CAST(now() AS Timestamp(Millisecond, None)) AS date_time
+                  rows: only added
+                Source bid: auction, bidder, price
+                    rows: only added
+        "#]],
     );
 }
 

@@ -9,6 +9,7 @@ mod data;
 mod joins;
 mod oracle;
 mod query;
+mod windows;
 
 use self::{
     data::Data,
