@@ -379,11 +379,11 @@ fn the_clock() {
     check(
         "INSERT INTO words SELECT channel, price FROM bid WHERE date_time > now() - INTERVAL '1' HOUR",
         &expect![[r#"
-            q.sql:1:68: `now` is not supported
+            q.sql:1:68: `now` cannot stand in a condition
               1 | INSERT INTO words SELECT channel, price FROM bid WHERE date_time > now() - INTERVAL '1' HOUR
                 |                                                                    ^^^
-              a row's answer would change with the clock, and be another one when a batch is computed again
-              next: take the time of the record: a column ts TIMESTAMP(3) METADATA FROM 'timestamp'"#]],
+              rows would have to leave the answer as time passes, without any input
+              next: group by windows of a column with WATERMARK, or join within bounds of time"#]],
     );
 }
 
@@ -392,11 +392,12 @@ fn the_clock_without_parentheses() {
     check(
         "INSERT INTO out_bid SELECT auction, bidder, price, CURRENT_TIMESTAMP FROM bid",
         &expect![[r#"
-        q.sql:1:52: `current_timestamp` is not supported
-          1 | INSERT INTO out_bid SELECT auction, bidder, price, CURRENT_TIMESTAMP FROM bid
-            |                                                    ^^^^^^^^^^^^^^^^^
-          a row's answer would change with the clock, and be another one when a batch is computed again
-          next: take the time of the record: a column ts TIMESTAMP(3) METADATA FROM 'timestamp'"#]],
+            Sink out_bid: auction, bidder, price, date_time (append)
+              Calc: auction, bidder, CAST(price AS Decimal128(23, 3)) AS price, CAST(now() AS Timestamp(Millisecond, None)) AS date_time
+                  rows: only added
+                Source bid: auction, bidder, price
+                    rows: only added
+        "#]],
     );
 }
 
@@ -427,14 +428,88 @@ fn random_over_changes() {
 }
 
 #[test]
-fn a_join() {
+fn a_join_without_equality() {
     check(
-        "INSERT INTO words SELECT a.channel, b.price FROM bid AS a JOIN bid AS b ON a.auction = b.auction",
+        "INSERT INTO words SELECT a.channel, b.price FROM bid AS a JOIN bid AS b ON a.auction < b.auction",
         &expect![[r#"
-            q.sql:1:64: joins are not supported yet
-              1 | INSERT INTO words SELECT a.channel, b.price FROM bid AS a JOIN bid AS b ON a.auction = b.auction
+            q.sql:1:64: a join without an equality
+              1 | INSERT INTO words SELECT a.channel, b.price FROM bid AS a JOIN bid AS b ON a.auction < b.auction
                 |                                                                ^^^^^^^^
-              next: read one table or view in each query"#]],
+              each row would meet every row of the other side, and all of them would be kept
+              next: add a condition such as a.id = b.id"#]],
+    );
+    check(
+        "INSERT INTO words SELECT line, price FROM lines, bid",
+        &expect![[r#"
+        q.sql:1:50: a join without an equality
+          1 | INSERT INTO words SELECT line, price FROM lines, bid
+            |                                                  ^^^
+          each row would meet every row of the other side, and all of them would be kept
+          next: add a condition such as a.id = b.id"#]],
+    );
+    check(
+        "INSERT INTO words SELECT channel, n FROM bid CROSS JOIN (SELECT count(*) AS n FROM lines) AS l",
+        &expect![[r#"
+            q.sql:1:58: a join without an equality
+              1 | INSERT INTO words SELECT channel, n FROM bid CROSS JOIN (SELECT count(*) AS n FROM lines) AS l
+                |                                                          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+              each change of the one row would touch every row of the other side
+              next: join by a column that both sides have, such as that of a GROUP BY"#]],
+    );
+}
+
+#[test]
+fn an_outer_join_that_never_ends() {
+    check(
+        "INSERT INTO words SELECT a.channel, b.price FROM bid AS a LEFT JOIN bid AS b ON a.auction = b.bidder",
+        &expect![[r#"
+            q.sql:1:13: rows of this query change later, and table `words` only takes new rows
+              1 | INSERT INTO words SELECT a.channel, b.price FROM bid AS a LEFT JOIN bid AS b ON a.auction = b.bidder
+                |             ^^^^^
+              that a row has no partner is only known when time has passed
+              next: add a bound of time, a.ts BETWEEN b.ts - INTERVAL .. AND b.ts + INTERVAL .., and WATERMARK to both tables"#]],
+    );
+}
+
+#[test]
+fn a_condition_of_a_join() {
+    check(
+        "INSERT INTO words SELECT a.channel, b.price FROM bid AS a JOIN bid AS b ON a.auction = b.channel AND b.prize > 1",
+        &expect![[r#"
+            q.sql:1:102: there is no column `prize` in `b`
+              1 | INSERT INTO words SELECT a.channel, b.price FROM bid AS a JOIN bid AS b ON a.auction = b.channel AND b.prize > 1
+                |                                                                                                      ^^^^^^^
+              next: did you mean `price`?"#]],
+    );
+    check(
+        "INSERT INTO words SELECT channel, a.price FROM bid AS a JOIN bid AS b ON a.auction = b.auction",
+        &expect![[r#"
+            q.sql:1:26: column `channel` is in more than one table
+              1 | INSERT INTO words SELECT channel, a.price FROM bid AS a JOIN bid AS b ON a.auction = b.auction
+                |                          ^^^^^^^
+              next: write `a.channel` or `b.channel`"#]],
+    );
+    check(
+        "INSERT INTO words SELECT a.channel, b.price FROM bid AS a JOIN bid AS b ON a.auction = b.auction AND random() < 0.5",
+        &expect![[r#"
+            q.sql:1:102: `random` cannot stand below a join
+              1 | INSERT INTO words SELECT a.channel, b.price FROM bid AS a JOIN bid AS b ON a.auction = b.auction AND random() < 0.5
+                |                                                                                                      ^^^^^^
+              a change could not be taken back, as the function gives another value each time
+              next: compute it in the last query, from rows that only grow"#]],
+    );
+}
+
+#[test]
+fn not_in() {
+    check(
+        "INSERT INTO words SELECT channel, price FROM bid WHERE channel NOT IN (SELECT line FROM lines)",
+        &expect![[r#"
+            q.sql:1:72: NOT IN over columns that can be NULL is not supported
+              1 | INSERT INTO words SELECT channel, price FROM bid WHERE channel NOT IN (SELECT line FROM lines)
+                |                                                                        ^^^^^^
+              one NULL in the subquery would take away all rows, and each row would have to know of it
+              next: write NOT EXISTS (SELECT .. WHERE a = b), or declare the columns NOT NULL"#]],
     );
 }
 
@@ -446,7 +521,8 @@ fn a_subquery() {
             q.sql:1:65: a query inside of an expression is not supported
               1 | INSERT INTO words SELECT channel, price FROM bid WHERE price > (SELECT avg(price) FROM bid)
                 |                                                                 ^^^^^^
-              each change of its answer would touch every row that was compared with it"#]],
+              each change of its answer would touch every row that was compared with it
+              next: join with a query that is grouped by a column of both"#]],
     );
 }
 
@@ -455,10 +531,21 @@ fn in_a_subquery() {
     check(
         "INSERT INTO words SELECT channel, price FROM bid WHERE channel IN (SELECT line FROM lines)",
         &expect![[r#"
-            q.sql:1:68: a query inside of an expression is not supported
-              1 | INSERT INTO words SELECT channel, price FROM bid WHERE channel IN (SELECT line FROM lines)
-                |                                                                    ^^^^^^
-              each change of its answer would touch every row that was compared with it"#]],
+            Sink words: channel AS word, price AS n (append)
+              Join words.join: rows of the first input with a partner, channel = line
+                  rows: only added
+                  state: all rows of the first input, by (channel), kept for ever
+                  state: how many rows of the second input have each (line), kept for ever
+                  state grows for ever: nothing says when a row can no longer meet another one
+                Calc: price, channel
+                    rows: only added
+                  Source bid: price, channel
+                      rows: only added
+                Calc: line
+                    rows: only added
+                  Source lines: line
+                      rows: only added
+        "#]],
     );
 }
 
@@ -551,10 +638,10 @@ fn union_types() {
     check(
         "INSERT INTO words SELECT channel, price FROM bid UNION ALL SELECT line, date_time FROM lines, bid",
         &expect![[r#"
-            q.sql:1:95: joins are not supported yet
+            q.sql:1:60: UNION of column `price`, which is BIGINT, and `date_time`, which is TIMESTAMP(3)
               1 | INSERT INTO words SELECT channel, price FROM bid UNION ALL SELECT line, date_time FROM lines, bid
-                |                                                                                               ^^^
-              next: read one table or view in each query"#]],
+                |                                                            ^^^^^^
+              next: convert one of them: CAST(.. AS ..)"#]],
     );
 }
 
