@@ -7,7 +7,10 @@ mod ranks;
 
 use super::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan, TableRows};
 use super::windows::{length, windows_text};
-use crate::sql::{agg::AggregateFunction, op::OrderColumn};
+use crate::{
+    operator::Gives,
+    sql::{agg::AggregateFunction, op::OrderColumn},
+};
 use arrow::{
     datatypes::{DataType, SchemaRef},
     util::display::array_value_to_string,

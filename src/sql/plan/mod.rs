@@ -275,7 +275,7 @@ impl Planner {
     /// # Errors
     /// The first mistake.
     pub fn columns_of(&self, query: &Query) -> SqlResult<DFSchemaRef> {
-        let logical = self.analyzed(query)?;
+        let logical = self.analyzed(query, false)?;
         mistakes::check_literals(query, &logical)?;
         Ok(logical.schema().clone())
     }
@@ -290,7 +290,7 @@ impl Planner {
         query: &Query,
         above: impl FnOnce(LogicalPlan) -> SqlResult<LogicalPlan>,
     ) -> SqlResult {
-        let plan = above(self.logical(query)?)?;
+        let plan = above(self.logical(query, false)?)?;
         self.catalog.insert_view(name, Span::default(), Arc::new(query.clone()), plan, true)
     }
 

@@ -332,6 +332,7 @@ impl StreamOperator {
             | StreamOperator::AssignWindows { .. }
             | StreamOperator::SessionWindows { .. }
             | StreamOperator::BatchTime { .. }
+            | StreamOperator::Watermark { .. }
             | StreamOperator::Union
             | StreamOperator::Unnest { .. }
             | StreamOperator::Sink { .. } => None,

@@ -32,7 +32,7 @@ pub struct ShownRows {
     /// The columns.
     pub columns: TableColumns,
     /// The same as a key: rows that are equal are one, and are in the order of their keys.
-    format: KeyFormat,
+    pub(super) format: KeyFormat,
     /// For each column of the key the column that is shown.
     key_columns: Vec<usize>,
     /// What the order is called; empty = that of the columns.
