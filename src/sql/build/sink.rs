@@ -13,7 +13,6 @@ use crate::{
         connector::{Connector, FilesTable, Format, JdbcTable, KafkaTable},
         op::OrderColumn,
         plan::stream_plan::{OutputMode, StreamNode},
-        rows::KeyFormat,
         sink::{
             AppendSink, BlackholeSink, FileRows, PrintSink, RecordEncoder, ShownAt, ShownRows, TableColumns,
             UpsertSink,
