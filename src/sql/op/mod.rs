@@ -15,6 +15,7 @@ mod rank;
 mod tests;
 mod union;
 mod unnest;
+mod upsert;
 mod value_call;
 mod values;
 mod weights;
@@ -30,6 +31,7 @@ pub use partial::PartialAggregate;
 pub use rank::{OrderColumn, RankFunction, Ranking, TopN, TopNPlan};
 pub use union::Union;
 pub use unnest::Unnest;
+pub use upsert::{Upsert, UpsertPlan};
 pub use window::{
     AssignWindows, Closing, Watermark, WindowAggregate, WindowEnds, WindowKind, WindowMarks, Windows,
 };

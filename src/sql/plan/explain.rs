@@ -4,7 +4,7 @@
 
 mod ranks;
 
-use super::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan};
+use super::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan, TableRows};
 use super::windows::{length, windows_text};
 use crate::sql::{agg::AggregateFunction, op::OrderColumn};
 use arrow::{
@@ -175,6 +175,12 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
             let _ = write!(rows, ", event time {}", node.schema.field(time).name());
         }
         facts.push(rows);
+    }
+    if let StreamOperator::Source { table, .. } = &node.operator
+        && TableRows::of(table) == TableRows::ByKey
+    {
+        let key = table.primary_key.join(", ");
+        facts.push(format!("state {}.rows: one row per ({key}), kept until it is deleted", table.name));
     }
     let kept = ranks::kept(node);
     facts.extend(ranks::leaves(node).map(str::to_owned));

@@ -1,11 +1,16 @@
 //! Scripts of SQL, batch by batch: what they write, and what is said of their mistakes.
 
 mod aggregates;
+mod csv;
 mod distinct;
 mod docs;
+mod files;
 mod fuzz;
+mod jdbc;
+mod over;
 mod ranks;
 mod stateless;
+mod upsert;
 mod windows;
 
 use tidegate::{
