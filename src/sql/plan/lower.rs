@@ -20,7 +20,7 @@ use super::{
     place::place_of_query,
     stream_plan::{Properties, StreamNode, StreamNodeId, StreamOperator, StreamPlan, TableRows, WindowEnd},
     types::plain,
-    windows::WindowsNode,
+    windows::{WatermarkNode, WindowsNode},
 };
 use crate::operator::Gives;
 use crate::sql::{
@@ -92,7 +92,9 @@ impl Lower<'_> {
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Extension(extension) => {
                 let node = extension.node.as_any();
-                if let Some(windows) = node.downcast_ref::<WindowsNode>() {
+                if let Some(watermark) = node.downcast_ref::<WatermarkNode>() {
+                    self.watermark(watermark)
+                } else if let Some(windows) = node.downcast_ref::<WindowsNode>() {
                     self.windows(windows)
                 } else if let Some(deduplicate) = node.downcast_ref::<DeduplicateNode>() {
                     self.deduplicate(deduplicate)

@@ -1,4 +1,5 @@
-//! `'connector' = 'console'`: a table on the console for each batch that changed anything, as Spark's streaming queries print it.
+//! `'connector' = 'console'`: a table on the console for each batch that changed anything, as Spark's streaming queries print it. The same
+//! rows can be given to the program.
 //!
 //! Owns the rows of a batch, and for complete mode all rows, in state. Knows no terminal: what it makes is shown after the commit, at most
 //! once. Invariants: all rows of a batch come to one task; rows of complete mode are in the order asked for,
@@ -15,11 +16,15 @@ use crate::{
     sql::{
         Payload,
         op::OrderColumn,
+        parse,
         rows::{KeyColumn, KeyFormat, KeyTable, quoted},
     },
     state::{Handle, RowIndex, View},
 };
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::{
+    array::{ArrayRef, RecordBatch},
+    datatypes::{FieldRef, Schema},
+};
 
 /// What a table shows, and how.
 #[derive(Clone)]
@@ -27,16 +32,33 @@ pub struct ShownRows {
     /// The columns.
     pub columns: TableColumns,
     /// The same as a key: rows that are equal are one, and are in the order of their keys.
-    format: KeyFormat,
+    pub format: KeyFormat,
     /// For each column of the key the column that is shown.
     key_columns: Vec<usize>,
     /// What the order is called; empty = that of the columns.
     order: String,
     /// How many rows are shown.
     pub rows_max: usize,
-    /// Whether long values are cut.
-    pub truncates: bool,
+    /// Where.
+    pub place: ShownAt,
 }
+
+/// Where the rows of a batch are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShownAt {
+    /// As a table on the console.
+    Console {
+        /// Whether long values are cut.
+        truncates: bool,
+    },
+    /// To the program, as columns.
+    Memory,
+    /// To what comes next, as bytes: the columns, then each row as a key.
+    Bytes,
+}
+
+/// How many rows there is room for at first.
+const ROOM_ROWS: usize = 1_024;
 
 impl ShownRows {
     /// Rows of these columns, sorted by some of them, then by the others from left to right.
@@ -47,7 +69,7 @@ impl ShownRows {
         columns: TableColumns,
         order: &[OrderColumn],
         rows_max: usize,
-        truncates: bool,
+        place: ShownAt,
     ) -> Result<Self> {
         let plain = |column| OrderColumn { column, is_descending: false, is_null_greatest: false };
         let mut by: Vec<OrderColumn> = vec![];
@@ -72,7 +94,7 @@ impl ShownRows {
         };
         let order = order.iter().map(text).collect::<Vec<_>>().join(", ");
         let key_columns = by.iter().map(|by| by.column).collect();
-        Ok(ShownRows { columns, format, key_columns, order, rows_max, truncates })
+        Ok(ShownRows { columns, format, key_columns, order, rows_max, place })
     }
 
     /// What the rows of the store are in which all of them are kept.
@@ -89,7 +111,14 @@ impl ShownRows {
 
     /// Shows rows, given by their keys.
     fn show<'k>(&self, keys: impl IntoIterator<Item = &'k [u8]>, cx: &mut Context<'_>) -> Result {
-        let mut decoder = self.format.decoder(self.rows_max)?;
+        if self.place == ShownAt::Bytes {
+            let columns = columns_text(self.columns.schema()).into_bytes();
+            let rows: Vec<Vec<u8>> =
+                std::iter::once(columns).chain(keys.into_iter().map(<[u8]>::to_vec)).collect();
+            cx.out.chunk(Chunk::rows(rows));
+            return Ok(());
+        }
+        let mut decoder = self.format.decoder(self.rows_max.min(ROOM_ROWS))?;
         keys.into_iter().try_for_each(|key| decoder.push(key))?;
         let by_key = decoder.finish()?;
         let mut columns = by_key.clone();
@@ -98,11 +127,27 @@ impl ShownRows {
         }
         let rows = RecordBatch::try_new(self.columns.schema().clone(), columns)
             .map_err(|e| Error::Codec(format!("rows do not fit their columns: {e}")))?;
-        let rows = show::table(&rows, self.rows_max, self.truncates)?;
-        let printed = Printed { heading: Heading::Count, rows, rows_max: usize::MAX };
-        cx.out.output(Output::Console { node: cx.out.node(), printed });
+        match self.place {
+            ShownAt::Console { truncates } => {
+                let rows = show::table(&rows, self.rows_max, truncates)?;
+                let printed = Printed { heading: Heading::Count, rows, rows_max: usize::MAX };
+                cx.out.output(Output::Console { node: cx.out.node(), printed });
+            }
+            ShownAt::Memory | ShownAt::Bytes => {
+                let (node, from) = (cx.out.node(), cx.out.upstream.clone());
+                let (len, bytes) = (1, rows.get_array_memory_size());
+                cx.out.output(Output::Collected { node, from, chunk: Chunk::sized(vec![rows], len, bytes) });
+            }
+        }
         Ok(())
     }
+}
+
+/// Columns with their types, one on each line.
+#[must_use]
+pub fn columns_text(schema: &Schema) -> String {
+    let column = |field: &FieldRef| format!("{} {}\n", field.name(), parse::type_name(field.data_type()));
+    schema.fields().iter().map(column).collect()
 }
 
 /// Shows the rows that a batch added: those of append mode, and the new rows of update mode.

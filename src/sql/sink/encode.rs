@@ -6,7 +6,7 @@
 use crate::{
     error::{Error, Result},
     sql::{
-        Column, ColumnKind, MetadataKey, SqlError, SqlResult, TableDefinition,
+        ColumnKind, MetadataKey, SqlError, SqlResult, TableColumn as Column, TableDefinition,
         connector::{Format, KeyFormat},
         format::{CsvEncoder, CsvWriter, JsonEncoder, JsonWriter},
         op::times_ms,

@@ -5,6 +5,7 @@ mod csv;
 mod distinct;
 mod docs;
 mod files;
+mod frames;
 mod fuzz;
 mod jdbc;
 mod over;

@@ -48,7 +48,9 @@ fn the_first_rows_of_each_partition() {
                         rows: only added
         "#]],
     );
-    check("EXPLAIN SELECT channel FROM bid ORDER BY price DESC LIMIT 5 OFFSET 2", &expect![[r#"
+    check(
+        "EXPLAIN SELECT channel FROM bid ORDER BY price DESC LIMIT 5 OFFSET 2",
+        &expect![[r#"
         logical plan:
           Limit: skip=2, fetch=5
             Projection: bid.channel
@@ -67,7 +69,8 @@ fn the_first_rows_of_each_partition() {
                   rows: only added
                 Source bid: price, channel
                     rows: only added
-    "#]]);
+    "#]],
+    );
     check(
         "EXPLAIN SELECT channel, c FROM (SELECT channel, count(*) AS c FROM bid GROUP BY channel) ORDER BY c DESC, channel LIMIT 5",
         &expect![[r#"
@@ -188,7 +191,9 @@ fn the_first_and_the_last_row_of_a_key() {
 
 #[test]
 fn set_operations() {
-    check("EXPLAIN SELECT channel FROM bid INTERSECT SELECT line FROM lines", &expect![[r#"
+    check(
+        "EXPLAIN SELECT channel FROM bid INTERSECT SELECT line FROM lines",
+        &expect![[r#"
         logical plan:
           SetOperation: INTERSECT
             TableScan: bid projection=[channel]
@@ -206,7 +211,8 @@ fn set_operations() {
                 rows: only added
               Source lines: line
                   rows: only added
-    "#]]);
+    "#]],
+    );
     check(
         "EXPLAIN SELECT channel, price FROM bid EXCEPT ALL SELECT channel, CAST(bidder AS INT) FROM bid",
         &expect![[r#"
@@ -279,7 +285,9 @@ fn functions_by_event_time() {
                         watermark: date_time - 4 s, of the slowest partition
         "#]],
     );
-    check("EXPLAIN SELECT price, ROW_NUMBER() OVER (ORDER BY date_time) FROM bid", &expect![[r#"
+    check(
+        "EXPLAIN SELECT price, ROW_NUMBER() OVER (ORDER BY date_time) FROM bid",
+        &expect![[r#"
         logical plan:
           Projection: bid.price, row_number() ORDER BY [bid.date_time ASC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
             WindowAggr: windowExpr=[[row_number() ORDER BY [bid.date_time ASC NULLS FIRST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW]]
@@ -298,7 +306,8 @@ fn functions_by_event_time() {
                 Source bid: price, date_time
                     rows: only added, event time date_time
                     watermark: date_time - 4 s, of the slowest partition
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -321,18 +330,24 @@ fn an_order_that_is_not_that_of_event_time() {
               rows that never end have no other order that is known when a row leaves
               next: write ORDER BY and the column of the table's WATERMARK, ascending"#]],
     );
-    check("INSERT INTO screen SELECT 'all', count(*) OVER () FROM bid", &expect![[r#"
+    check(
+        "INSERT INTO screen SELECT 'all', count(*) OVER () FROM bid",
+        &expect![[r#"
         q.sql:1:34: `count` with OVER has no ORDER BY
           1 | INSERT INTO screen SELECT 'all', count(*) OVER () FROM bid
             |                                  ^^^^^
           rows that never end have an order by event time only
-          next: write ORDER BY and the column of the table's WATERMARK"#]]);
-    check("INSERT INTO screen SELECT 'all', sum(amount) OVER (ORDER BY at) FROM trade", &expect![[r#"
+          next: write ORDER BY and the column of the table's WATERMARK"#]],
+    );
+    check(
+        "INSERT INTO screen SELECT 'all', sum(amount) OVER (ORDER BY at) FROM trade",
+        &expect![[r#"
         q.sql:1:34: `sum` with OVER is not in the order of event time
           1 | INSERT INTO screen SELECT 'all', sum(amount) OVER (ORDER BY at) FROM trade
             |                                  ^^^
           rows that never end have no other order that is known when a row leaves
-          next: add WATERMARK FOR at AS at - INTERVAL '5' SECOND to its table, and write ORDER BY at"#]]);
+          next: add WATERMARK FOR at AS at - INTERVAL '5' SECOND to its table, and write ORDER BY at"#]],
+    );
     check(
         "INSERT INTO screen SELECT channel, row_number() OVER (PARTITION BY channel ORDER BY price) FROM bid",
         &expect![[r#"
@@ -404,12 +419,15 @@ fn frames_that_cannot_be() {
 
 #[test]
 fn tables_that_cannot_take_first_rows() {
-    check("INSERT INTO words SELECT channel, price FROM bid ORDER BY price LIMIT 3", &expect![[r#"
+    check(
+        "INSERT INTO words SELECT channel, price FROM bid ORDER BY price LIMIT 3",
+        &expect![[r#"
         q.sql:1:13: rows of this query change later, and table `words` only takes new rows
           1 | INSERT INTO words SELECT channel, price FROM bid ORDER BY price LIMIT 3
             |             ^^^^^
           the first rows of all change with each better one
-          next: declare it with 'connector' = 'upsert-kafka' and PRIMARY KEY (..) NOT ENFORCED"#]]);
+          next: declare it with 'connector' = 'upsert-kafka' and PRIMARY KEY (..) NOT ENFORCED"#]],
+    );
     check(
         "INSERT INTO counts SELECT channel, price FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY channel ORDER BY price) AS n FROM bid) WHERE n <= 2",
         &expect![[r#"
@@ -419,17 +437,23 @@ fn tables_that_cannot_take_first_rows() {
               PRIMARY KEY (word) of table `counts` would mix changes of several rows
               next: keep the columns of GROUP BY as they are among the columns of the query"#]],
     );
-    check("INSERT INTO words SELECT channel, price FROM bid ORDER BY price OFFSET 3", &expect![[r#"
+    check(
+        "INSERT INTO words SELECT channel, price FROM bid ORDER BY price OFFSET 3",
+        &expect![[r#"
         q.sql:1:19: OFFSET without LIMIT
           1 | INSERT INTO words SELECT channel, price FROM bid ORDER BY price OFFSET 3
             |                   ^^^^^^
           a stream has no end, so the rows behind the first ones have none either
-          next: add LIMIT"#]]);
-    check("INSERT INTO words SELECT channel, price FROM bid ORDER BY price LIMIT 0", &expect![[r#"
+          next: add LIMIT"#]],
+    );
+    check(
+        "INSERT INTO words SELECT channel, price FROM bid ORDER BY price LIMIT 0",
+        &expect![[r#"
         q.sql:1:19: LIMIT 0 leaves no rows
           1 | INSERT INTO words SELECT channel, price FROM bid ORDER BY price LIMIT 0
             |                   ^^^^^^
-          next: give a number from 1 on"#]]);
+          next: give a number from 1 on"#]],
+    );
     check(
         "INSERT INTO words SELECT channel, price FROM bid ORDER BY price FETCH FIRST 3 ROWS ONLY",
         &expect![[r#"
@@ -447,10 +471,13 @@ fn tables_that_cannot_take_first_rows() {
               a stream has no end to sort by
               next: add LIMIT, or leave ORDER BY out; a table WITH ('connector' = 'console', 'output_mode' = 'complete') shows all rows in order"#]],
     );
-    check("INSERT INTO screen SELECT channel, price FROM bid ORDER BY random() LIMIT 3", &expect![[r#"
+    check(
+        "INSERT INTO screen SELECT channel, price FROM bid ORDER BY random() LIMIT 3",
+        &expect![[r#"
         q.sql:1:60: `random` cannot stand below a top-N
           1 | INSERT INTO screen SELECT channel, price FROM bid ORDER BY random() LIMIT 3
             |                                                            ^^^^^^
           a change could not be taken back, as the function gives another value each time
-          next: compute it in the last query, from rows that only grow"#]]);
+          next: compute it in the last query, from rows that only grow"#]],
+    );
 }
