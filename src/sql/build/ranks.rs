@@ -95,7 +95,8 @@ impl Builder<'_> {
         (kind, keys): (SetKind, &[usize]),
         windows: Option<ClosingWindows>,
     ) -> SqlResult<NodeId> {
-        let plan = SetPlan::new(kind, keys.to_vec(), node.schema.clone()).map_err(|e| wrong(node, &e))?;
+        let plan = SetPlan::new(kind, keys.to_vec(), node.schema.clone(), node.properties.is_append_only)
+            .map_err(|e| wrong(node, &e))?;
         let plan = Arc::new(plan);
         let mut exchanges = vec![];
         for input in &node.inputs {

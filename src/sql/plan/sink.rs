@@ -363,6 +363,19 @@ impl End<'_> {
             .collect()
     }
 
+    /// What makes the rows of the query known by columns.
+    fn key_hint(&self) -> &'static str {
+        match &self.input.operator {
+            StreamOperator::TopN { .. } => {
+                "add the columns of PARTITION BY and the number of the row to the query"
+            }
+            StreamOperator::Calc { .. } | StreamOperator::Aggregate { .. } => {
+                "keep the columns of GROUP BY or PARTITION BY, and the number of a row, as they are among the columns of the query"
+            }
+            _ => "keep the columns that tell rows apart among the columns of the query",
+        }
+    }
+
     fn check_key(&self, targets: &Targets, columns: &[usize]) -> SqlResult {
         let table = &self.table.name;
         let declared = self.table.primary_key.join(", ");
@@ -372,7 +385,7 @@ impl End<'_> {
                 "no columns of this query say which row a change is of",
             )
             .because(format!("PRIMARY KEY ({declared}) of table `{table}` would mix changes of several rows"))
-            .next("keep the columns of GROUP BY as they are among the columns of the query"));
+            .next(self.key_hint()));
         };
         let names = self.key_names(targets, columns, key);
         if key.iter().all(|column| self.primary_key.contains(column)) {

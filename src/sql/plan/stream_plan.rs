@@ -329,6 +329,7 @@ impl StreamOperator {
             }
             StreamOperator::Source { .. }
             | StreamOperator::Calc { .. }
+            | StreamOperator::Watermark { .. }
             | StreamOperator::AssignWindows { .. }
             | StreamOperator::SessionWindows { .. }
             | StreamOperator::BatchTime { .. }

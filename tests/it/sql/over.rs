@@ -83,7 +83,10 @@ fn the_first_row_of_each_key_by_event_time_leaves_once() {
 #[test]
 fn many_rows_leave_at_once_and_late_ones_are_left_out() {
     let settings = Settings { state_partitions: 1, ..Settings::default() };
-    let lagging = script("k STRING, v BIGINT, before BIGINT", "SELECT k, v, LAG(v, 2) OVER (PARTITION BY k ORDER BY ts) FROM bid");
+    let lagging = script(
+        "k STRING, v BIGINT, before BIGINT",
+        "SELECT k, v, LAG(v, 2) OVER (PARTITION BY k ORDER BY ts) FROM bid",
+    );
     let mut driver: Driver<'_> = driver_with(settings, &lagging);
     let many: String = (0..3_000).map(|n| row(0, "a", n, n)).collect();
     driver.batch(&many).unwrap();

@@ -215,7 +215,13 @@ fn windows_of_the_first_rows_of_windows_close_behind_them() {
             ),
         ),
         &three_batches(),
-        &expect![[r#""#]],
+        &expect![[r#"
+            ---
+            out | - | {"f":"1970-01-01T00:00:00Z","c":2,"s":18} | @9
+            ---
+            out | - | {"f":"1970-01-01T00:00:00.010Z","c":2,"s":12} | @19
+            out | - | {"f":"1970-01-01T00:00:00.020Z","c":1,"s":0} | @29
+        "#]],
     );
 }
 

@@ -87,14 +87,22 @@ pub struct SetPlan {
     /// For each column its place in the key.
     at: Vec<usize>,
     weights: RowFormat,
+    /// Whether rows are only added to the answer.
+    is_append_only: bool,
 }
 
 impl SetPlan {
-    /// Over rows of `output`, whose key has these columns: all of them, in the order in which they are sent by key.
+    /// Over rows of `output`, whose key has these columns: all of them, in the order in which they are sent by key. `is_append_only` =
+    /// rows are only added to the answer.
     ///
     /// # Errors
     /// [`Error::Plan`] if a column cannot be part of a key.
-    pub fn new(kind: SetKind, key_columns: Vec<usize>, output: SchemaRef) -> Result<Self> {
+    pub fn new(
+        kind: SetKind,
+        key_columns: Vec<usize>,
+        output: SchemaRef,
+        is_append_only: bool,
+    ) -> Result<Self> {
         let key = KeyFormat::new(key_columns.iter().map(|at| output.field(*at).data_type()))?;
         let at = |column| key_columns.iter().position(|other| *other == column);
         let lost = || Error::Plan("a column has no place in the key of a set operation".into());
@@ -106,7 +114,7 @@ impl SetPlan {
             data_type: DataType::Int64,
         };
         let weights = RowFormat::new([(1, "first"), (2, "second")].map(weight))?;
-        Ok(SetPlan { kind, output, key_columns, key, at, weights })
+        Ok(SetPlan { kind, output, key_columns, key, at, weights, is_append_only })
     }
 
     /// The store of its rows.
@@ -244,11 +252,12 @@ impl SetOperation {
                 changes.push((table.key(place), change, self.changes[place].1));
             }
         }
-        self.chunk(&changes, false)
+        self.chunk(&changes)
     }
 
     /// These rows, each so often; `None` if there are none.
-    fn chunk(&self, rows: &[(&[u8], i64, i64)], repeats: bool) -> Result<Option<Chunk>> {
+    fn chunk(&self, rows: &[(&[u8], i64, i64)]) -> Result<Option<Chunk>> {
+        let repeats = self.plan.is_append_only;
         let times = |weight: i64| if repeats { usize::try_from(weight).unwrap_or_default() } else { 1 };
         let rows: Vec<&(&[u8], i64, i64)> =
             rows.iter().flat_map(|row| std::iter::repeat_n(row, times(row.1))).collect();
@@ -256,8 +265,7 @@ impl SetOperation {
             return Ok(None);
         }
         let columns = self.plan.columns(rows.iter().map(|row| row.0))?;
-        let weights = (!repeats && rows.iter().any(|row| row.1 != 1))
-            .then(|| rows.iter().map(|row| row.1).collect::<Int64Array>());
+        let weights = (!repeats).then(|| rows.iter().map(|row| row.1).collect::<Int64Array>());
         let stamps: Vec<i64> = rows.iter().map(|row| row.2).collect();
         Ok(Some(stamped(Delta { rows: batch(&self.plan.output, columns, rows.len())?, weights }, &stamps)))
     }
@@ -275,7 +283,7 @@ impl SetOperation {
                     .map(|(place, weights)| (table.key(*place), self.plan.kind.count(weights)))
                     .map(|(key, count)| (key, count, time_of(&key[1..]).saturating_sub(1)))
                     .collect();
-                cx_out.extend(self.chunk(&rows, true)?);
+                cx_out.extend(self.chunk(&rows)?);
             }
         }
         closed.into_iter().for_each(|place| table.delete(place));
@@ -301,7 +309,7 @@ impl SetOperation {
             .map(|((key, _), weights)| (&key[..], self.plan.kind.count(weights)))
             .map(|(key, count)| (key, count, time_of(&key[1..]).saturating_sub(1)))
             .collect();
-        if let Some(chunk) = self.chunk(&rows, true)? {
+        if let Some(chunk) = self.chunk(&rows)? {
             cx.out.chunk(chunk);
         }
         Ok(next)

@@ -142,8 +142,9 @@ impl TopN {
             let ranks = rows.iter().map(|(row, _)| row.rank);
             columns.push(Arc::new(Int64Array::from_iter_values(ranks)) as ArrayRef);
         }
-        let weights = rows.iter().any(|(_, weight)| *weight != 1);
-        let weights = weights.then(|| rows.iter().map(|(_, weight)| *weight).collect::<Int64Array>());
+        // Rows of closed windows are only added.
+        let weights =
+            (!self.is_final()).then(|| rows.iter().map(|(_, weight)| *weight).collect::<Int64Array>());
         let delta = Delta { rows: batch(&self.plan.output, columns, rows.len())?, weights };
         Ok(Some(stamped(delta, stamps)))
     }

@@ -62,14 +62,14 @@ impl Lower<'_> {
             self.with_columns(input, &exprs, "below a function with OVER")?;
         let time = time.first().copied().unwrap_or_default();
         let before = self.node(node).clone();
-        if before.properties.time_column != Some(time) || !by.asc {
-            return Err(self.not_by_time(first, window, before.properties.time_column.is_some()));
-        }
         if !before.properties.is_append_only {
             return Err(self
                 .over_mistake(first, "with OVER reads rows that change")
                 .because("a row leaves once, when the watermark has passed it, and could not be taken back")
                 .next("compute it from a table that grows, or from windows that close"));
+        }
+        if before.properties.time_column != Some(time) || !by.asc {
+            return Err(self.not_by_time(first, window, before.properties.time_column.is_some()));
         }
         let (partition, _) = self.window_first(node, partition);
         let mut fields = before.schema.fields().to_vec();

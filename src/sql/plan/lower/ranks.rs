@@ -29,8 +29,8 @@ struct Numbered<'e> {
     order: &'e [SortExpr],
     function: RankFunction,
     bounds: Bounds,
-    /// The field of the number, if it is shown.
-    shown: Option<Field>,
+    /// Whether the number is shown.
+    shows_rank: bool,
 }
 
 /// The numbers that pass.
@@ -81,7 +81,7 @@ impl Lower<'_> {
             order: &call.params.order_by,
             function,
             bounds,
-            shown: shows.then(|| window.schema.field(window.input.schema().fields().len()).as_ref().clone()),
+            shows_rank: shows,
         };
         let relation = self.top_n(&input, &numbered)?;
         let relation = below.seen(relation, shows)?;
@@ -155,7 +155,7 @@ impl Lower<'_> {
             order: &sort.expr,
             function: RankFunction::RowNumber,
             bounds,
-            shown: None,
+            shows_rank: false,
         };
         let schema = sort.input.schema().clone();
         Ok(Relation { schema, ..self.top_n(&input, &numbered)? })
@@ -177,14 +177,14 @@ impl Lower<'_> {
                 is_null_greatest: by.nulls_first != by.asc,
             })
             .collect();
-        let Numbered { function, bounds: Bounds { from, to }, .. } = *numbered;
+        let Numbered { function, bounds: Bounds { from, to }, shows_rank, .. } = *numbered;
         let (partition, windows) = self.window_first(node, partition);
         let before = self.node(node).clone();
         let mut fields = before.schema.fields().to_vec();
         let rank = fields.len();
-        let shows_rank = numbered.shown.is_some();
         fields.extend(
-            numbered.shown.as_ref().map(|field| Arc::new(Field::new(field.name(), DataType::UInt64, false))),
+            shows_rank
+                .then(|| Arc::new(Field::new(format!("{}()", function.name()), DataType::Int64, false))),
         );
         let is_final = windows.is_some_and(|windows| windows.gives == Gives::Finals);
         let of_number = (function == RankFunction::RowNumber && (shows_rank || from == to)).then(|| {

@@ -15,9 +15,6 @@ use datafusion_sql::sqlparser::ast::{OrderByKind, Query};
 /// # Errors
 /// If it is sorted by something else than its columns.
 pub fn order_of(plan: &LogicalPlan, query: &Query) -> SqlResult<Vec<OrderColumn>> {
-    if query.order_by.is_none() {
-        return Ok(vec![]);
-    }
     // Behind the sort there are only projections, and a limit.
     let (mut at, mut projections) = (plan, vec![]);
     let sort = loop {

@@ -340,11 +340,11 @@ fn order_by() {
     check(
         "INSERT INTO words SELECT channel, price FROM bid ORDER BY price",
         &expect![[r#"
-        q.sql:1:59: ORDER BY over rows that never end
-          1 | INSERT INTO words SELECT channel, price FROM bid ORDER BY price
-            |                                                           ^^^^^
-          a stream has no end to sort by
-          next: leave ORDER BY out; who reads the rows can sort them"#]],
+            q.sql:1:59: ORDER BY over rows that never end
+              1 | INSERT INTO words SELECT channel, price FROM bid ORDER BY price
+                |                                                           ^^^^^
+              a stream has no end to sort by
+              next: add LIMIT, or leave ORDER BY out; a table WITH ('connector' = 'console', 'output_mode' = 'complete') shows all rows in order"#]],
     );
 }
 
@@ -353,11 +353,11 @@ fn top_n() {
     check(
         "INSERT INTO words SELECT channel, price FROM bid ORDER BY price LIMIT 10",
         &expect![[r#"
-        q.sql:1:59: ORDER BY over rows that never end
-          1 | INSERT INTO words SELECT channel, price FROM bid ORDER BY price LIMIT 10
-            |                                                           ^^^^^
-          a stream has no end to sort by, and top-N (ORDER BY with LIMIT) is not supported yet
-          next: leave ORDER BY and LIMIT out"#]],
+            q.sql:1:13: rows of this query change later, and table `words` only takes new rows
+              1 | INSERT INTO words SELECT channel, price FROM bid ORDER BY price LIMIT 10
+                |             ^^^^^
+              the first rows of all change with each better one
+              next: declare it with 'connector' = 'upsert-kafka' and PRIMARY KEY (..) NOT ENFORCED"#]],
     );
 }
 
@@ -366,11 +366,11 @@ fn limit() {
     check(
         "INSERT INTO words SELECT channel, price FROM bid LIMIT 10",
         &expect![[r#"
-        q.sql:1:56: LIMIT without ORDER BY
-          1 | INSERT INTO words SELECT channel, price FROM bid LIMIT 10
-            |                                                        ^^
-          which rows it keeps is a matter of chance, and would change with every restart
-          next: leave LIMIT out"#]],
+            q.sql:1:56: LIMIT without ORDER BY
+              1 | INSERT INTO words SELECT channel, price FROM bid LIMIT 10
+                |                                                        ^^
+              which rows it keeps is a matter of chance, and would change with every restart
+              next: add ORDER BY, or leave LIMIT out"#]],
     );
 }
 
@@ -578,9 +578,17 @@ fn over() {
     check(
         "INSERT INTO words SELECT channel, row_number() OVER (PARTITION BY channel ORDER BY date_time) FROM bid",
         &expect![[r#"
-            q.sql:1:35: `row_number` with OVER is not supported
-              1 | INSERT INTO words SELECT channel, row_number() OVER (PARTITION BY channel ORDER BY date_time) FROM bid
-                |                                   ^^^^^^^^^^"#]],
+            Sink words: channel AS word, row_number() AS n (append)
+              Over words.over: row_number() of each (channel) by date_time
+                  rows: only added, event time date_time
+                  a row leaves when the watermark has passed it
+                  state: one row per (channel), kept for ever; rows that wait for the watermark
+                Calc: channel, date_time
+                    rows: only added, event time date_time
+                  Source bid: channel, date_time
+                      rows: only added, event time date_time
+                      watermark: date_time - 4 s, of the slowest partition
+        "#]],
     );
 }
 
