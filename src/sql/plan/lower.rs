@@ -5,6 +5,7 @@
 //! plain types (no views, no dictionaries); filters and projections that follow each other are one `Calc`.
 
 mod aggregate;
+mod below;
 mod bounds;
 mod deduplicate;
 mod join;
@@ -15,7 +16,7 @@ mod sets;
 mod unnest;
 mod windows;
 
-use ranks::WindowBelow;
+use below::{WindowBelow, unalias};
 
 use super::{
     mistakes::plain_text,
@@ -414,14 +415,6 @@ impl Lower<'_> {
         let node = self.add(StreamOperator::Union, inputs, fields, properties);
         let columns = (0..union.schema.fields().len()).collect();
         Ok(Relation { node, columns, predicate: None, schema: union.schema.clone() })
-    }
-}
-
-/// Without the names given to it.
-fn unalias(expr: &Expr) -> &Expr {
-    match expr {
-        Expr::Alias(alias) => unalias(&alias.expr),
-        other => other,
     }
 }
 

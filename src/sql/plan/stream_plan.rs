@@ -333,7 +333,6 @@ impl StreamOperator {
             | StreamOperator::AssignWindows { .. }
             | StreamOperator::SessionWindows { .. }
             | StreamOperator::BatchTime { .. }
-            | StreamOperator::Watermark { .. }
             | StreamOperator::Union
             | StreamOperator::Unnest { .. }
             | StreamOperator::Sink { .. } => None,

@@ -46,22 +46,67 @@ fn both() -> String {
 
 #[test]
 fn rows_of_both_leave_once_or_as_often_as_both_have_them() {
-    every_way(&script(APPEND, "SELECT k, v FROM a INTERSECT SELECT k, v FROM b"), &both(), &expect![[r#""#]]);
+    every_way(
+        &script(APPEND, "SELECT k, v FROM a INTERSECT SELECT k, v FROM b"),
+        &both(),
+        &expect![[r#"
+        ---
+        out | - | {"k":"x","v":1}
+        ---
+        out | - | {"k":"y","v":2}
+    "#]],
+    );
     every_way(
         &script(APPEND, "SELECT k, v FROM a INTERSECT ALL SELECT k, v FROM b"),
         &both(),
-        &expect![[r#""#]],
+        &expect![[r#"
+            ---
+            out | - | {"k":"x","v":1}
+            ---
+            out | - | {"k":"x","v":1}
+            out | - | {"k":"y","v":2}
+        "#]],
     );
-    every_way(&script(APPEND, "SELECT k, v FROM a UNION SELECT k, v FROM b"), &both(), &expect![[r#""#]]);
+    every_way(
+        &script(APPEND, "SELECT k, v FROM a UNION SELECT k, v FROM b"),
+        &both(),
+        &expect![[r#"
+        out | - | {"k":"x","v":1}
+        out | - | {"k":"y","v":2}
+        ---
+        out | - | {"k":"z","v":3}
+        ---
+    "#]],
+    );
 }
 
 #[test]
 fn rows_that_the_second_has_are_taken_back() {
-    every_way(&script(CHANGES, "SELECT k, v FROM a EXCEPT SELECT k, v FROM b"), &both(), &expect![[r#""#]]);
+    every_way(
+        &script(CHANGES, "SELECT k, v FROM a EXCEPT SELECT k, v FROM b"),
+        &both(),
+        &expect![[r#"
+        out | - | {"before":null,"after":{"k":"x","v":1},"op":"c"}
+        out | - | {"before":null,"after":{"k":"y","v":2},"op":"c"}
+        ---
+        out | - | {"before":{"k":"x","v":1},"after":null,"op":"d"}
+        ---
+        out | - | {"before":{"k":"y","v":2},"after":null,"op":"d"}
+    "#]],
+    );
     every_way(
         &script(CHANGES, "SELECT k, v FROM a EXCEPT ALL SELECT k, v FROM b"),
         &both(),
-        &expect![[r#""#]],
+        &expect![[r#"
+            out | - | {"before":null,"after":{"k":"x","v":1},"op":"c"}
+            out | - | {"before":null,"after":{"k":"x","v":1},"op":"c"}
+            out | - | {"before":null,"after":{"k":"y","v":2},"op":"c"}
+            ---
+            out | - | {"before":{"k":"x","v":1},"after":null,"op":"d"}
+            ---
+            out | - | {"before":{"k":"x","v":1},"after":null,"op":"d"}
+            out | - | {"before":{"k":"y","v":2},"after":null,"op":"d"}
+        "#]],
     );
 }
 
@@ -71,7 +116,12 @@ fn over_rows_that_change_a_row_is_there_while_any_group_has_it() {
     every_way(
         &script(CHANGES, "SELECT DISTINCT 'n', n FROM (SELECT k, count(*) AS n FROM a GROUP BY k)"),
         &both(),
-        &expect![[r#""#]],
+        &expect![[r#"
+            out | - | {"before":null,"after":{"k":"n","v":1},"op":"c"}
+            out | - | {"before":null,"after":{"k":"n","v":2},"op":"c"}
+            ---
+            ---
+        "#]],
     );
     every_way(
         &script(
@@ -79,7 +129,11 @@ fn over_rows_that_change_a_row_is_there_while_any_group_has_it() {
             "SELECT k, count(*) FROM a GROUP BY k INTERSECT SELECT k, count(*) FROM b GROUP BY k",
         ),
         &both(),
-        &expect![[r#""#]],
+        &expect![[r#"
+            ---
+            ---
+            out | - | {"before":null,"after":{"k":"y","v":1},"op":"c"}
+        "#]],
     );
 }
 
@@ -105,16 +159,31 @@ fn the_rows_of_windows_leave_when_they_close() {
     every_way(
         &script(WINDOWS, &format!("SELECT window_start, k FROM (SELECT DISTINCT * FROM ({}))", of("a"))),
         &input,
-        &expect![[r#""#]],
+        &expect![[r#"
+            ---
+            out | - | {"f":"1970-01-01T00:00:00Z","k":"x"} | @9
+            ---
+            out | - | {"f":"1970-01-01T00:00:00.010Z","k":"tick"} | @19
+            out | - | {"f":"1970-01-01T00:00:00.010Z","k":"y"} | @19
+        "#]],
     );
     every_way(
         &script(WINDOWS, &format!("SELECT window_start, k FROM ({} INTERSECT {})", of("a"), of("b"))),
         &input,
-        &expect![[r#""#]],
+        &expect![[r#"
+            ---
+            out | - | {"f":"1970-01-01T00:00:00Z","k":"x"} | @9
+            ---
+            out | - | {"f":"1970-01-01T00:00:00.010Z","k":"tick"} | @19
+            out | - | {"f":"1970-01-01T00:00:00.010Z","k":"y"} | @19
+        "#]],
     );
     every_way(
         &script(WINDOWS, &format!("SELECT window_start, k FROM ({} EXCEPT {})", of("a"), of("b"))),
         &input,
-        &expect![[r#""#]],
+        &expect![[r#"
+            ---
+            ---
+        "#]],
     );
 }

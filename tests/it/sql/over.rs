@@ -64,7 +64,12 @@ fn all_rows_can_be_one_partition_and_more_be_made_of_the_answer() {
              GROUP BY window_start, window_end",
         ),
         &three_batches(),
-        &expect![[r#""#]],
+        &expect![[r#"
+            ---
+            out | - | {"opened":"1970-01-01T00:00:00Z","n":4,"most":11} | @9
+            ---
+            out | - | {"opened":"1970-01-01T00:00:00.010Z","n":5,"most":6} | @19
+        "#]],
     );
 }
 
@@ -76,13 +81,20 @@ fn the_first_row_of_each_key_by_event_time_leaves_once() {
             "SELECT k, v, ts FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY ts) AS n FROM bid) WHERE n = 1",
         ),
         &three_batches(),
-        &expect![[r#""#]],
+        &expect![[r#"
+            ---
+            out | - | {"k":"a","v":1,"ts":"1970-01-01T00:00:00.003Z"} | @3
+            out | - | {"k":"b","v":16,"ts":"1970-01-01T00:00:00.004Z"} | @4
+            ---
+            out | - | {"k":"tick","v":0,"ts":"1970-01-01T00:00:00.018Z"} | @18
+        "#]],
     );
 }
 
 #[test]
 fn many_rows_leave_at_once_and_late_ones_are_left_out() {
-    let settings = Settings { state_partitions: 1, ..Settings::default() };
+    // No time is ahead of the clock.
+    let settings = Settings { state_partitions: 1, interval_ms: 10_000, ..Settings::default() };
     let lagging = script(
         "k STRING, v BIGINT, before BIGINT",
         "SELECT k, v, LAG(v, 2) OVER (PARTITION BY k ORDER BY ts) FROM bid",

@@ -54,7 +54,17 @@ fn the_first_rows_of_each_key_change_by_key_and_number() {
             "SELECT k, n, v FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY k ORDER BY v DESC) AS n FROM bid) WHERE n <= 2",
         ),
         &prices(),
-        &expect![[r#""#]],
+        &expect![[r#"
+            out | {"k":"a","n":1} | {"k":"a","n":1,"v":5}
+            out | {"k":"a","n":2} | {"k":"a","n":2,"v":3}
+            out | {"k":"b","n":1} | {"k":"b","n":1,"v":4}
+            ---
+            out | {"k":"a","n":1} | {"k":"a","n":1,"v":7}
+            out | {"k":"a","n":2} | {"k":"a","n":2,"v":5}
+            out | {"k":"b","n":2} | {"k":"b","n":2,"v":4}
+            ---
+            out | {"k":"b","n":1} | {"k":"b","n":1,"v":9}
+        "#]],
     );
 }
 
@@ -135,7 +145,15 @@ fn over_rows_that_change_the_next_ones_move_up() {
             "SELECT k, c, n FROM (SELECT k, c, ROW_NUMBER() OVER (ORDER BY c, k) AS n FROM (SELECT k, count(*) AS c FROM bid GROUP BY k)) WHERE n <= 2",
         ),
         &prices(),
-        &expect![[r#""#]],
+        &expect![[r#"
+            out | {"n":1} | {"k":"b","c":1,"n":1}
+            out | {"n":2} | {"k":"a","c":2,"n":2}
+            ---
+            out | {"n":1} | {"k":"b","c":2,"n":1}
+            out | {"n":2} | {"k":"a","c":4,"n":2}
+            ---
+            out | {"n":1} | {"k":"b","c":3,"n":1}
+        "#]],
     );
 }
 
@@ -179,7 +197,20 @@ fn best() -> String {
 
 #[test]
 fn the_first_rows_of_a_window_leave_once_when_it_closes() {
-    every_way(&best(), &three_batches(), &expect![[r#""#]]);
+    every_way(
+        &best(),
+        &three_batches(),
+        &expect![[r#"
+        ---
+        out | - | {"f":"1970-01-01T00:00:00Z","k":"a","v":2,"n":2} | @9
+        out | - | {"f":"1970-01-01T00:00:00Z","k":"b","v":16,"n":1} | @9
+        ---
+        out | - | {"f":"1970-01-01T00:00:00.010Z","k":"a","v":8,"n":1} | @19
+        out | - | {"f":"1970-01-01T00:00:00.010Z","k":"b","v":4,"n":2} | @19
+        out | - | {"f":"1970-01-01T00:00:00.020Z","k":"tick","v":0,"n":1} | @29
+        out | - | {"f":"1970-01-01T00:00:00.020Z","k":"tick","v":0,"n":2} | @29
+    "#]],
+    );
     let of_groups = format!(
         "SELECT window_start, k, c FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY c DESC, k) AS n
            FROM (SELECT window_start, window_end, k, count(*) AS c FROM {TUMBLE} GROUP BY window_start, window_end, k)) WHERE n = 1"
@@ -187,7 +218,13 @@ fn the_first_rows_of_a_window_leave_once_when_it_closes() {
     every_way(
         &script(&sink("f TIMESTAMP(3), k STRING, c BIGINT", APPEND), &of_groups),
         &three_batches(),
-        &expect![[r#""#]],
+        &expect![[r#"
+            ---
+            out | - | {"f":"1970-01-01T00:00:00Z","k":"a","c":2} | @9
+            ---
+            out | - | {"f":"1970-01-01T00:00:00.010Z","k":"a","c":1} | @19
+            out | - | {"f":"1970-01-01T00:00:00.020Z","k":"tick","c":3} | @29
+        "#]],
     );
     every_way(
         &script(
@@ -199,7 +236,15 @@ fn the_first_rows_of_a_window_leave_once_when_it_closes() {
             ) + " EMIT CHANGES"),
         ),
         &three_batches(),
-        &expect![[r#""#]],
+        &expect![[r#"
+            out | {"f":"1970-01-01T00:00:00.010Z","t":"1970-01-01T00:00:00.020Z"} | {"f":"1970-01-01T00:00:00.010Z","t":"1970-01-01T00:00:00.020Z","k":"b","c":1}
+            out | {"f":"1970-01-01T00:00:00Z","t":"1970-01-01T00:00:00.010Z"} | {"f":"1970-01-01T00:00:00Z","t":"1970-01-01T00:00:00.010Z","k":"a","c":2}
+            ---
+            out | {"f":"1970-01-01T00:00:00.010Z","t":"1970-01-01T00:00:00.020Z"} | {"f":"1970-01-01T00:00:00.010Z","t":"1970-01-01T00:00:00.020Z","k":"a","c":1}
+            out | {"f":"1970-01-01T00:00:00.020Z","t":"1970-01-01T00:00:00.030Z"} | {"f":"1970-01-01T00:00:00.020Z","t":"1970-01-01T00:00:00.030Z","k":"tick","c":3}
+            ---
+            out | {"f":"1970-01-01T00:00:00.040Z","t":"1970-01-01T00:00:00.050Z"} | {"f":"1970-01-01T00:00:00.040Z","t":"1970-01-01T00:00:00.050Z","k":"tick","c":3}
+        "#]],
     );
 }
 

@@ -141,7 +141,7 @@ fn a_row_that_is_not_there_cannot_be_taken_away() {
 }
 
 mod first {
-    use super::super::{Deduplicate, DeduplicatePlan, Expiry};
+    use crate::sql::op::{Deduplicate, DeduplicatePlan, Expiry};
     use crate::{
         operator::{Gives, Operator, Upstream, UpstreamMark, UpstreamName},
         record::TopicPartition,

@@ -3,7 +3,9 @@
 //! Owns which columns an aggregate reads and the names of states. Knows no function's code. Invariants: what an aggregate reads are
 //! columns of its input, each once; no function that gives another value each time decides what is kept in state.
 
-use super::{Computed, Lower, Relation, sessions::SessionKeys, unalias, varies, windows::WindowedKeys};
+use super::{
+    Computed, Lower, Relation, below::unalias, sessions::SessionKeys, varies, windows::WindowedKeys,
+};
 use crate::operator::Gives;
 use crate::sql::{
     SqlError, SqlResult,

@@ -3,7 +3,7 @@
 //! Owns which conditions are bounds. Knows no operator's code. Invariant: bounds are at least as wide as what the condition allows; where
 //! that cannot be seen, there are none, and rows are kept.
 
-use super::{Lower, unalias};
+use super::{Lower, below::unalias};
 use crate::sql::{
     op::{JoinTime, WindowEnds},
     plan::stream_plan::Properties,

@@ -3,7 +3,7 @@
 //! Owns the form of a join. Knows no operator's code. Invariants: the first side is the one whose rows are kept without a partner; what a
 //! row meets by are columns of its input; a relation is only said to grow if no row of it is ever taken back.
 
-use super::{Lower, Relation, bounds::Timed, is_true, is_volatile, unalias};
+use super::{Lower, Relation, below::unalias, bounds::Timed, is_true, is_volatile};
 use crate::{
     operator::Gives,
     sql::{

@@ -2,7 +2,7 @@
 //!
 //! Owns what they may be. Knows no operator's code. Invariant: each refusal says what to write instead.
 
-use super::{Lower, Relation, unalias};
+use super::{Lower, Relation, below::unalias};
 use crate::{
     operator::Gives,
     sql::{

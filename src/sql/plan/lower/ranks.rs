@@ -3,7 +3,10 @@
 //! Owns which numbers pass. Knows no operator's code. Invariants: a bound is a comparison of the number with a literal, and there is an
 //! upper one; what decides which rows are kept is the same whenever it is computed.
 
-use super::{Lower, Relation, unalias};
+use super::{
+    Lower, Relation,
+    below::{WindowBelow, unalias, widened},
+};
 use crate::{
     operator::Gives,
     sql::{
@@ -16,9 +19,9 @@ use crate::{
     },
 };
 use arrow::datatypes::{DataType, Field};
-use datafusion_common::{DFSchema, DFSchemaRef, ScalarValue};
+use datafusion_common::{DFSchema, ScalarValue};
 use datafusion_expr::{
-    BinaryExpr, Expr, FetchType, Limit, LogicalPlan, Operator, Projection, SkipType, Sort, SortExpr, Window,
+    BinaryExpr, Expr, FetchType, Limit, LogicalPlan, Operator, Projection, SkipType, Sort, SortExpr,
     expr::WindowFunction, utils::conjunction, utils::split_conjunction,
 };
 use std::sync::Arc;
@@ -67,7 +70,7 @@ impl Lower<'_> {
         let ranking = ranking.filter(|(call, _)| bounds.to < i64::MAX && !call.params.order_by.is_empty());
         let Some((call, function)) = ranking else {
             let relation = self.over_of(&input, window)?;
-            return self.filtered(below.seen(relation, true)?, predicate);
+            return self.filtered(Self::seen(below, relation, true)?, predicate);
         };
         if bounds.from > bounds.to {
             return Err(self
@@ -84,7 +87,7 @@ impl Lower<'_> {
             shows_rank: shows,
         };
         let relation = self.top_n(&input, &numbered)?;
-        let relation = below.seen(relation, shows)?;
+        let relation = Self::seen(below, relation, shows)?;
         match conjunction(rest) {
             Some(rest) => self.filtered(relation, &rest),
             None => Ok(relation),
@@ -108,6 +111,20 @@ impl Lower<'_> {
             && properties.time_column.is_some()
             && place(&by.expr) == properties.time_column
             && !is_windowed
+    }
+
+    /// The columns that are read of a relation with those of the window function; without what it answers unless that is shown.
+    fn seen(below: &WindowBelow<'_>, relation: Relation, shows: bool) -> SqlResult<Relation> {
+        let kept: Vec<usize> =
+            (0..below.columns.len()).filter(|at| shows || below.columns[*at] < below.inputs()).collect();
+        let columns = kept.iter().map(|at| relation.columns[below.columns[*at]]).collect();
+        let fields = kept.iter().map(|at| {
+            let (table, field) = below.schema.qualified_field(*at);
+            (table.cloned(), field.clone())
+        });
+        let schema = DFSchema::new_with_metadata(fields.collect(), below.schema.metadata().clone())
+            .map_err(|error| SqlError::at(None, plain_text(&error)))?;
+        Ok(Relation { columns, schema: Arc::new(schema), ..relation })
     }
 
     /// `ORDER BY .. LIMIT ..`.
@@ -268,75 +285,6 @@ impl Lower<'_> {
     }
 }
 
-/// A window function, and which of its columns are read: above it there may be projections of columns.
-pub(super) struct WindowBelow<'p> {
-    window: &'p Window,
-    /// For each column of the schema the column of the window function.
-    columns: Vec<usize>,
-    schema: &'p DFSchemaRef,
-}
-
-impl<'p> WindowBelow<'p> {
-    /// The one that a plan is; `None` = it is something else.
-    pub fn of(plan: &'p LogicalPlan) -> Option<Self> {
-        match plan {
-            LogicalPlan::Window(window) => Some(WindowBelow {
-                window,
-                columns: (0..window.schema.fields().len()).collect(),
-                schema: &window.schema,
-            }),
-            LogicalPlan::Projection(projection) => {
-                let below = WindowBelow::of(&projection.input)?;
-                let column = |expr: &Expr| match unalias(expr) {
-                    Expr::Column(column) => Some(below.columns[below.schema.index_of_column(column).ok()?]),
-                    _ => None,
-                };
-                let columns = projection.expr.iter().map(column).collect::<Option<_>>()?;
-                Some(WindowBelow { columns, schema: &projection.schema, ..below })
-            }
-            LogicalPlan::SubqueryAlias(alias) => {
-                Some(WindowBelow { schema: &alias.schema, ..WindowBelow::of(&alias.input)? })
-            }
-            _ => None,
-        }
-    }
-
-    /// How many columns the input has; what functions answer is behind them.
-    fn inputs(&self) -> usize {
-        self.window.input.schema().fields().len()
-    }
-
-    /// Whether an expression is what a function answers.
-    fn is_function(&self, expr: &Expr) -> bool {
-        match widened(expr) {
-            Expr::Column(column) => {
-                self.schema.index_of_column(column).is_ok_and(|at| self.columns[at] >= self.inputs())
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether expressions read what a function answers.
-    pub fn uses_function(&self, exprs: &[Expr]) -> bool {
-        let columns = exprs.iter().flat_map(Expr::column_refs);
-        columns.into_iter().any(|column| self.is_function(&Expr::Column(column.clone())))
-    }
-
-    /// The columns that are read of a relation with those of the window function; without what it answers unless that is shown.
-    fn seen(&self, relation: Relation, shows: bool) -> SqlResult<Relation> {
-        let kept: Vec<usize> =
-            (0..self.columns.len()).filter(|at| shows || self.columns[*at] < self.inputs()).collect();
-        let columns = kept.iter().map(|at| relation.columns[self.columns[*at]]).collect();
-        let fields = kept.iter().map(|at| {
-            let (table, field) = self.schema.qualified_field(*at);
-            (table.cloned(), field.clone())
-        });
-        let schema = DFSchema::new_with_metadata(fields.collect(), self.schema.metadata().clone())
-            .map_err(|error| SqlError::at(None, plain_text(&error)))?;
-        Ok(Relation { columns, schema: Arc::new(schema), ..relation })
-    }
-}
-
 /// A call of a function that numbers rows.
 fn ranking_call(expr: &Expr) -> Option<(&WindowFunction, RankFunction)> {
     let Expr::WindowFunction(call) = unalias(expr) else { return None };
@@ -374,21 +322,6 @@ fn bound_of(expr: &Expr, is_number: impl Fn(&Expr) -> bool) -> Option<Bounds> {
         Operator::GtEq => Bounds { from: literal, to: none },
         _ => return None,
     })
-}
-
-/// Without casts to types that can be compared with a literal.
-fn widened(expr: &Expr) -> &Expr {
-    match unalias(expr) {
-        Expr::Cast(cast)
-            if matches!(
-                cast.field.data_type(),
-                DataType::Int64 | DataType::UInt64 | DataType::Decimal128(_, 0)
-            ) =>
-        {
-            widened(&cast.expr)
-        }
-        other => other,
-    }
 }
 
 /// A whole number that is written there.

@@ -15,10 +15,10 @@ fn the_first_rows_of_each_partition() {
                     TableScan: bid projection=[price, channel]
 
             stream plan:
-              Calc: channel, price, CAST(row_number() PARTITION BY [bid.channel] ORDER BY [bid.price DESC NULLS LAST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW AS Int64) AS n where price > 5
-                  rows: change
+              Calc: channel, price, row_number() AS n where price > 5
+                  rows: change, key (channel, n)
                 TopN query.top-n: row_number 1 to 3 of each (channel) by price DESC
-                    rows: change, key (channel, row_number() PARTITION BY [bid.channel] ORDER BY [bid.price DESC NULLS LAST] RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+                    rows: change, key (channel, row_number())
                     state: the first rows of each (channel), kept for ever
                   Calc: price, channel
                       rows: only added
@@ -365,11 +365,11 @@ fn rows_that_change_below_over() {
         "INSERT INTO screen SELECT channel, lag(price) OVER (PARTITION BY channel ORDER BY date_time)
          FROM (SELECT * FROM bid ORDER BY price LIMIT 3)",
         &expect![[r#"
-            q.sql:1:36: `lag` with OVER is not in the order of event time
+            q.sql:1:36: `lag` with OVER reads rows that change
               1 | INSERT INTO screen SELECT channel, lag(price) OVER (PARTITION BY channel ORDER BY date_time)
                 |                                    ^^^
-              rows that never end have no other order that is known when a row leaves
-              next: add WATERMARK FOR date_time AS date_time - INTERVAL '5' SECOND to its table, and write ORDER BY date_time"#]],
+              a row leaves once, when the watermark has passed it, and could not be taken back
+              next: compute it from a table that grows, or from windows that close"#]],
     );
 }
 
@@ -435,7 +435,7 @@ fn tables_that_cannot_take_first_rows() {
               1 | INSERT INTO counts SELECT channel, price FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY channel ORDER BY price) AS n FROM bid) WHERE n <= 2
                 |             ^^^^^^
               PRIMARY KEY (word) of table `counts` would mix changes of several rows
-              next: keep the columns of GROUP BY as they are among the columns of the query"#]],
+              next: add the columns of PARTITION BY and the number of the row to the query"#]],
     );
     check(
         "INSERT INTO words SELECT channel, price FROM bid ORDER BY price OFFSET 3",
@@ -479,5 +479,50 @@ fn tables_that_cannot_take_first_rows() {
             |                                                            ^^^^^^
           a change could not be taken back, as the function gives another value each time
           next: compute it in the last query, from rows that only grow"#]],
+    );
+}
+
+#[test]
+fn first_rows_into_a_table_that_grows() {
+    check(
+        "INSERT INTO words SELECT channel, price FROM bid ORDER BY price LIMIT 10",
+        &expect![[r#"
+            q.sql:1:13: rows of this query change later, and table `words` only takes new rows
+              1 | INSERT INTO words SELECT channel, price FROM bid ORDER BY price LIMIT 10
+                |             ^^^^^
+              the first rows of all change with each better one
+              next: declare it with 'connector' = 'upsert-kafka' and PRIMARY KEY (..) NOT ENFORCED"#]],
+    );
+}
+
+#[test]
+fn limit_without_an_order() {
+    check(
+        "INSERT INTO words SELECT channel, price FROM bid LIMIT 10",
+        &expect![[r#"
+            q.sql:1:56: LIMIT without ORDER BY
+              1 | INSERT INTO words SELECT channel, price FROM bid LIMIT 10
+                |                                                        ^^
+              which rows it keeps is a matter of chance, and would change with every restart
+              next: add ORDER BY, or leave LIMIT out"#]],
+    );
+}
+
+#[test]
+fn row_number_without_a_bound() {
+    check(
+        "INSERT INTO words SELECT channel, row_number() OVER (PARTITION BY channel ORDER BY date_time) FROM bid",
+        &expect![[r#"
+            Sink words: channel AS word, row_number() AS n (append)
+              Over words.over: row_number() of each (channel) by date_time
+                  rows: only added, event time date_time
+                  a row leaves when the watermark has passed it
+                  state: one row per (channel), kept for ever; rows that wait for the watermark
+                Calc: channel, date_time
+                    rows: only added, event time date_time
+                  Source bid: channel, date_time
+                      rows: only added, event time date_time
+                      watermark: date_time - 4 s, of the slowest partition
+        "#]],
     );
 }
