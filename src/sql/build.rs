@@ -104,19 +104,11 @@ impl Builder<'_> {
                 self.add(&operation, "union", node, Role::Operator(factory))
             }
             StreamOperator::AssignWindows { windows, time_column } => {
-                let (windows, time_column, schema) = (*windows, *time_column, node.schema.clone());
-                let factory: Factory = Arc::new(move |_| {
-                    Box::new(AssignWindows { windows, time_column, schema: schema.clone() })
-                });
-                self.add(&operation, "windows", node, Role::Operator(factory))
+                self.assign_windows(&operation, node, *windows, *time_column)
             }
             StreamOperator::SessionWindows { gap_ms, time_column, .. } => {
                 let windows = Windows { kind: WindowKind::Session { gap_ms: *gap_ms }, offset_ms: 0 };
-                let (time_column, schema) = (*time_column, node.schema.clone());
-                let factory: Factory = Arc::new(move |_| {
-                    Box::new(AssignWindows { windows, time_column, schema: schema.clone() })
-                });
-                self.add(&operation, "windows", node, Role::Operator(factory))
+                self.assign_windows(&operation, node, windows, *time_column)
             }
             StreamOperator::BatchTime { .. } => {
                 let factory: Factory = Arc::new(|_| Box::<BatchTimeMarks>::default());
@@ -156,6 +148,19 @@ impl Builder<'_> {
                 sink
             }
         }
+    }
+
+    fn assign_windows(
+        &mut self,
+        operation: &Operation,
+        node: &StreamNode,
+        windows: Windows,
+        time_column: usize,
+    ) -> SqlResult<NodeId> {
+        let schema = node.schema.clone();
+        let factory: Factory =
+            Arc::new(move |_| Box::new(AssignWindows { windows, time_column, schema: schema.clone() }));
+        self.add(operation, "windows", node, Role::Operator(factory))
     }
 
     /// The node that a step became.

@@ -21,7 +21,10 @@ CREATE TABLE lines (line STRING) WITH ('connector' = 'kafka', 'topic' = 'lines',
 CREATE TABLE counts (k STRING, v STRING, PRIMARY KEY (k) NOT ENFORCED) WITH (
     'connector' = 'upsert-kafka', 'topic' = 'counts', 'key.format' = 'raw', 'value.format' = 'raw', 'value.fields-include' = 'EXCEPT_KEY'
 );
-CREATE VIEW words AS SELECT word FROM lines CROSS JOIN UNNEST(string_to_array(line, ' ')) AS w(word);
+CREATE TABLE places (place BIGINT, v STRING, PRIMARY KEY (place) NOT ENFORCED) WITH (
+    'connector' = 'upsert-kafka', 'topic' = 'counts', 'key.format' = 'json', 'value.format' = 'raw', 'value.fields-include' = 'EXCEPT_KEY'
+);
+CREATE VIEW words AS SELECT unnest(string_to_array(line, ' ')) AS word FROM lines;
 CREATE VIEW often AS SELECT word, count(*) AS n FROM words GROUP BY word;
 ";
 
@@ -75,7 +78,7 @@ type Rows = BTreeMap<String, String>;
 /// The words that are written most, by their place.
 fn top() -> Topology {
     planned!(
-        "INSERT INTO counts SELECT CAST(place AS STRING), word || ' ' || CAST(n AS STRING) FROM (
+        "INSERT INTO places SELECT place, word || ' ' || CAST(n AS STRING) FROM (
              SELECT word, n, ROW_NUMBER() OVER (ORDER BY n DESC, word) AS place FROM often
          ) WHERE place <= 3;"
     )
@@ -84,7 +87,9 @@ fn top() -> Topology {
 fn top_of(words: &Words) -> Rows {
     let mut words: Vec<_> = words.iter().collect();
     words.sort_by_key(|(word, n)| (std::cmp::Reverse(**n), *word));
-    let row = |(at, (word, n)): (usize, &(&String, &u64))| ((at + 1).to_string(), format!("{word} {n}"));
+    let row = |(at, (word, n)): (usize, &(&String, &u64))| {
+        (format!("{{\"place\":{}}}", at + 1), format!("{word} {n}"))
+    };
     words.iter().take(3).enumerate().map(row).collect()
 }
 

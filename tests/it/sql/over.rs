@@ -106,7 +106,7 @@ fn many_rows_leave_at_once_and_late_ones_are_left_out() {
     assert_eq!(written.rows().count(), 3_000);
     let written = written.to_string();
     assert!(written.contains(r#"{"k":"a","v":2999,"before":2997}"#), "{written}");
-    driver.take_reports();
+    let _ = driver.take_reports();
     driver.batch(&row(0, "a", 7, 3_990)).unwrap();
     let late: usize = driver.take_reports().iter().map(|report| report.counters.late).sum();
     assert_eq!(late, 1);

@@ -48,6 +48,10 @@ fn the_first_rows_of_each_partition() {
                         rows: only added
         "#]],
     );
+}
+
+#[test]
+fn the_first_rows_of_all() {
     check(
         "EXPLAIN SELECT channel FROM bid ORDER BY price DESC LIMIT 5 OFFSET 2",
         &expect![[r#"

@@ -156,7 +156,7 @@ impl Data {
             batches.push(Batch { input, rows: rows.clone() });
         }
         let last = Row { id: 0, k: None, s: None, n: None, d: None, x: None, b: None, ts_ms: Some(900) };
-        let input = (0..3).map(|partition| format!("t {partition} | - | {}\n", last.json())).collect();
+        let input = [0, 1, 2].map(|partition| format!("t {partition} | - | {}\n", last.json())).concat();
         rows.extend([last.clone(), last.clone(), last]);
         batches.push(Batch { input, rows });
         Data { kind: Kind::Added, batches }

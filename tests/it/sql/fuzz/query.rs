@@ -188,7 +188,7 @@ fn sets(random: &mut Random, of: &Relation) -> Relation {
     let plain = operation.trim_end_matches(" ALL");
     let numbered = |from: &str, at: usize| {
         format!(
-            "SELECT {list}, row_number() OVER (PARTITION BY {list} ORDER BY {list}) AS copy FROM ({}) AS s",
+            "SELECT {list}, row_number() OVER (PARTITION BY {list}) AS copy FROM ({}) AS s",
             side(from, at)
         )
     };

@@ -130,7 +130,7 @@ impl Query {
         ];
         let mut list: Vec<String> =
             keys.iter().enumerate().map(|(at, key)| format!("{key} AS g{at}")).collect();
-        for at in 0..1 + random.below(3) {
+        for at in 0..=random.below(3) {
             list.push(format!("{} AS a{at}", random.of_these(&aggregates)));
         }
         let filter = if matches!(kind, Kind::Session(_)) || random.chance(70) { "" } else { " WHERE n > 0" };
@@ -275,7 +275,7 @@ fn rows(random: &mut Random) -> Vec<Vec<Row>> {
         }
         rows
     };
-    (0..1 + random.below(6)).map(|_| batch(random)).collect()
+    (0..=random.below(6)).map(|_| batch(random)).collect()
 }
 
 fn run(seed: u64, shows: bool) {
