@@ -62,12 +62,12 @@ fn a_calm_world_counts_everything() {
 
 #[test]
 fn every_seed_counts_every_word_exactly_once_in_one_process() {
-    sweep_all(COUNTS, 500);
+    sweep_all(COUNTS, 300);
 }
 
 #[test]
 fn every_seed_counts_every_word_exactly_once_in_two_processes() {
-    sweep_all(SHARED, 500);
+    sweep_all(SHARED, 300);
 }
 
 /// How often each word was written.
@@ -169,7 +169,7 @@ fn sweep_held(topology: fn() -> Topology, expected: fn(&Words) -> Rows) {
     for base in [COUNTS, SHARED] {
         let case = Case { topology, ..base };
         check_held(case, expected, 0, Faults::none(), false).unwrap();
-        sweep_seeds(250, &Faults::all(), |seed, traced| {
+        sweep_seeds(100, &Faults::all(), |seed, traced| {
             check_held(case, expected, seed, Faults::all(), traced)
         });
     }

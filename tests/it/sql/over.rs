@@ -50,7 +50,19 @@ fn a_row_leaves_with_what_came_before_it_when_the_watermark_has_passed_it() {
                 .replace("OVER w", "OVER (PARTITION BY k ORDER BY ts)"),
         ),
         &three_batches(),
-        &expect![[r#""#]],
+        &expect![[r#"
+            ---
+            out | - | {"k":"a","v":1,"n":1,"before":null,"so_far":6,"two":1,"near":2} | @3
+            out | - | {"k":"a","v":2,"n":3,"before":5,"so_far":8,"two":7,"near":3} | @9
+            out | - | {"k":"a","v":5,"n":2,"before":1,"so_far":6,"two":6,"near":2} | @3
+            out | - | {"k":"a","v":8,"n":4,"before":2,"so_far":16,"two":10,"near":2} | @12
+            out | - | {"k":"b","v":16,"n":1,"before":null,"so_far":16,"two":16,"near":1} | @4
+            ---
+            out | - | {"k":"b","v":4,"n":2,"before":16,"so_far":20,"two":20,"near":1} | @14
+            out | - | {"k":"tick","v":0,"n":1,"before":null,"so_far":0,"two":0,"near":3} | @18
+            out | - | {"k":"tick","v":0,"n":2,"before":0,"so_far":0,"two":0,"near":3} | @18
+            out | - | {"k":"tick","v":0,"n":3,"before":0,"so_far":0,"two":0,"near":3} | @18
+        "#]],
     );
 }
 
