@@ -3,6 +3,9 @@
 //! Owns which operators a step becomes and what they are called. Knows no text but where things stand in it. Invariant: durable names
 //! come from tables and from the names that the plan gives to what keeps state, never from positions.
 
+mod event_time;
+mod fields;
+
 use super::{
     ColumnKind, SourceText, SqlError, SqlResult, TableDefinition,
     agg::AggregateCall,
@@ -27,6 +30,7 @@ use crate::{
     source::{DecodeChunk, MakeLocal, SourceSpec},
     state::{Handle, Placement, RowIndex},
 };
+use event_time::RecordColumns;
 use std::sync::Arc;
 
 /// How far ahead of the clock the time of a row may be without being passed over by watermarks, as for windows of DStreams.
@@ -37,6 +41,7 @@ const FUTURE_GUARD_MS: i64 = 3_600_000;
 /// # Errors
 /// If a table cannot be read or written as the plan wants it.
 pub fn build(plan: &StreamPlan, text: &SourceText, topology: &mut Topology) -> SqlResult {
+    let plan = &fields::narrowed(plan);
     let mut built = Builder { plan, text, topology, nodes: vec![] };
     for node in &plan.nodes {
         let id = built.node(node).map_err(|e| e.or_at(node.span))?;
@@ -58,7 +63,12 @@ impl Builder<'_> {
         let place = self.text.place(node.span.unwrap_or_default());
         let operation = self.topology.operation(place);
         match &node.operator {
-            StreamOperator::Source { table, columns } => self.source(&operation, node, table, columns),
+            StreamOperator::Source { table, columns, event_time } => {
+                let reads = RecordColumns::of(node, columns, event_time.as_deref());
+                let source = self.source(&operation, &reads.node, table, &reads.columns)?;
+                let source = self.event_time(&operation, node, &reads, source)?;
+                self.watermark(&operation, node, table, source)
+            }
             StreamOperator::Calc { predicate, columns } => {
                 let calc = CalcPlan::new(predicate.clone(), columns, node.schema.clone());
                 let calc = Arc::new(calc.map_err(|e| SqlError::at(node.span, e.to_string()))?);
@@ -166,8 +176,7 @@ impl Builder<'_> {
                 ));
             }
         };
-        let source = self.topology.add(Node::new(operation, "source", path, role));
-        self.watermark(operation, node, table, source)
+        Ok(self.topology.add(Node::new(operation, "source", path, role)))
     }
 
     /// Says behind the rows of a table how far they are in event time, if windows ask.

@@ -5,8 +5,12 @@
 //! plain types (no views, no dictionaries); filters and projections that follow each other are one `Calc`.
 
 mod aggregate;
+mod event_time;
+mod share;
 mod unnest;
 mod windows;
+
+pub use event_time::scan_source;
 
 use super::{
     mistakes::plain_text,
@@ -150,25 +154,33 @@ impl Lower<'_> {
         let id = match found {
             Some(at) => StreamNodeId(at),
             None => self.add(
-                StreamOperator::Source { table: table.clone(), columns: Vec::new() },
+                StreamOperator::Source { table: table.clone(), columns: Vec::new(), event_time: None },
                 Vec::new(),
                 Vec::new(),
                 Properties { is_append_only: true, ..Properties::default() },
             ),
         };
         let node = &mut self.plan.nodes[id.0];
-        let StreamOperator::Source { columns, .. } = &mut node.operator else {
+        let StreamOperator::Source { columns, event_time, .. } = &mut node.operator else {
             return Err(SqlError::at(None, "a source is not where it was planned"));
         };
         let mut fields = node.schema.fields().to_vec();
-        let mut at = Vec::with_capacity(wanted.len());
-        for (output, position) in wanted.into_iter().enumerate() {
-            at.push(columns.iter().position(|&column| column == position).unwrap_or_else(|| {
-                columns.push(position);
-                fields.push(scan.projected_schema.field(output).clone());
-                fields.len() - 1
-            }));
+        let computed = source.event_time.as_ref().filter(|time| wanted.contains(&time.position));
+        if computed.is_some() {
+            *event_time = computed.cloned();
         }
+        let mut at = Vec::with_capacity(wanted.len());
+        for position in wanted.iter().chain(computed.into_iter().flat_map(|time| &time.reads)) {
+            at.push(match columns.iter().position(|column| column == position) {
+                Some(at) => at,
+                None => {
+                    columns.push(*position);
+                    fields.extend(source.field(*position));
+                    fields.len() - 1
+                }
+            });
+        }
+        at.truncate(wanted.len());
         node.schema = Arc::new(Schema::new(fields));
         node.properties.time_column = table.watermark.as_ref().and_then(|watermark| {
             node.schema.fields().iter().position(|field| *field.name() == watermark.column)
