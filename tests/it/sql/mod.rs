@@ -3,6 +3,7 @@
 mod aggregates;
 mod docs;
 mod fuzz;
+mod nexmark;
 mod stateless;
 mod windows;
 
