@@ -92,17 +92,161 @@ TIDEGATE_{{ $name | snakecase | upper }}: {{ if kindIs "float64" $value }}{{ $va
 {{- join "," $all -}}
 {{- end -}}
 
+{{/* Whether a script of SQL is what runs; empty if not. */}}
+{{- define "tidegate.hasScript" -}}
+{{- if or .Values.script.sql .Values.script.existingConfigMap -}}true{{- end -}}
+{{- end -}}
+
+{{/* Variables that a ConfigMap cannot have: from Secrets, and those that are made of them. */}}
+{{- define "tidegate.variables" -}}
+{{- range $property, $key := .Values.kafka.secretProperties }}
+- name: KAFKA_{{ $property | replace "." "_" | upper }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $.Values.kafka.existingSecret }}
+      key: {{ $key }}
+{{- end }}
+{{- with include "tidegate.properties" . }}
+- name: TIDEGATE_PROPERTIES
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Where the program finds files. A folder of a ConfigMap cannot hold another mount, so the script is mounted as a file. */}}
+{{- define "tidegate.mounts" -}}
+- name: state
+  mountPath: /var/lib/tidegate
+- name: tmp
+  mountPath: /tmp
+{{- if include "tidegate.hasScript" . }}
+- name: script
+  mountPath: /etc/tidegate/pipeline.sql
+  subPath: pipeline.sql
+  readOnly: true
+{{- end }}
+{{- if .Values.kafka.tls.existingSecret }}
+- name: tls
+  mountPath: /etc/tidegate/tls
+  readOnly: true
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The volumes of these but that of the state. `own` is the ConfigMap with the script of the values. */}}
+{{- define "tidegate.volumes" -}}
+- name: tmp
+  emptyDir: {}
+{{- if include "tidegate.hasScript" .context }}
+- name: script
+  configMap:
+    name: {{ .context.Values.script.existingConfigMap | default .own }}
+    items:
+      - key: {{ ternary .context.Values.script.key "pipeline.sql" (not (empty .context.Values.script.existingConfigMap)) }}
+        path: pipeline.sql
+{{- end }}
+{{- with .context.Values.kafka.tls.existingSecret }}
+- name: tls
+  secret:
+    secretName: {{ . }}
+{{- end }}
+{{- with .context.Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* A pod of a Job that runs `tidegate` once: `name` of the container, `image`, `command` or none, `arguments`. */}}
+{{- define "tidegate.tool" -}}
+{{- $v := .context.Values -}}
+metadata:
+  labels:
+    # Not those that the StatefulSet, its budget and its services select.
+    app.kubernetes.io/name: {{ include "tidegate.name" .context }}-{{ .name }}
+    app.kubernetes.io/instance: {{ .context.Release.Name }}
+spec:
+  restartPolicy: Never
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  {{- with $v.image.pullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  securityContext:
+    {{- toYaml $v.podSecurityContext | nindent 4 }}
+  containers:
+    - name: {{ .name }}
+      image: {{ .image | quote }}
+      imagePullPolicy: {{ $v.image.pullPolicy }}
+      securityContext:
+        {{- toYaml $v.securityContext | nindent 8 }}
+      {{- with .command }}
+      command:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      args:
+        {{- toYaml .arguments | nindent 8 }}
+      {{- with $v.extraEnvFrom }}
+      envFrom:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      env:
+        {{- range $name, $value := include "tidegate.environment" .context | fromYaml }}
+        - name: {{ $name }}
+          value: {{ $value | quote }}
+        {{- end }}
+        {{- with include "tidegate.variables" .context | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
+      resources:
+        {{- toYaml $v.resources | nindent 8 }}
+      volumeMounts:
+        {{- include "tidegate.mounts" .context | nindent 8 }}
+  {{- with $v.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $v.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  volumes:
+    - name: state
+      emptyDir: {}
+    {{- include "tidegate.volumes" (dict "context" .context "own" (printf "%s-%s" (include "tidegate.fullname" .context) (ternary "check" "script" (eq .name "check")))) | nindent 4 }}
+{{- end -}}
+
 {{/* What a schema cannot say: each message names the value and the next step. */}}
 {{- define "tidegate.check" -}}
 {{- $v := .Values -}}
 {{- if not $v.image.repository -}}
-{{- fail "image.repository is not set: the image of your program (docker/Dockerfile.program shows how to make one)" -}}
+{{- fail "image.repository is not set: the image of your program (docker/Dockerfile.program shows how to make one), or tidegate's for a script" -}}
+{{- end -}}
+{{- if and $v.script.sql $v.script.existingConfigMap -}}
+{{- fail "script.sql and script.existingConfigMap are two scripts: set one" -}}
+{{- end -}}
+{{- if and (include "tidegate.hasScript" .) (or $v.input $v.output) -}}
+{{- fail "input and output are flags of programs; a script names its topics itself" -}}
 {{- end -}}
 {{- if not $v.applicationId -}}
 {{- fail "applicationId is not set: the name of the application, which is its consumer group" -}}
 {{- end -}}
 {{- if not $v.kafka.bootstrapServers -}}
 {{- fail "kafka.bootstrapServers is not set: host:port of a broker" -}}
+{{- end -}}
+{{- if $v.reset.enabled -}}
+{{- if not $v.reset.to -}}
+{{- fail "reset.to is not set: earliest, latest, a time such as 2026-11-29T16:00:00Z, or offsets such as lines-0=120" -}}
+{{- end -}}
+{{- if and (not $v.reset.image) (not (include "tidegate.hasScript" .)) -}}
+{{- fail "reset.image is not set: tidegate's own image (docker/Dockerfile), which has the command; your program's does not" -}}
+{{- end -}}
+{{- if or $v.autoscaling.enabled (gt (int $v.replicas) 0) -}}
+{{- fail "reset.enabled is for a stopped application: set replicas=0 and autoscaling.enabled=false" -}}
+{{- end -}}
 {{- end -}}
 {{- if and $v.kafka.secretProperties (not $v.kafka.existingSecret) -}}
 {{- fail "kafka.secretProperties names keys of a Secret, but kafka.existingSecret is not set" -}}
