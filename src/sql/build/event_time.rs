@@ -3,7 +3,7 @@
 //! Owns the step that computes it. Knows no connector. Invariant: the columns of a source come in the order of the plan, whether they are
 //! read or computed.
 
-use super::{Builder, format};
+use super::Builder;
 use crate::{
     operator::NodeId,
     plan::{Factory, Node, Operation, Role},
@@ -11,19 +11,20 @@ use crate::{
         SqlError, SqlResult,
         op::{Calc, CalcPlan},
         plan::stream_plan::{ComputedTime, StreamNode},
+        rows::RowsFormat,
     },
 };
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion_physical_expr::{PhysicalExpr, expressions::Column};
 use std::sync::Arc;
 
 /// What a source reads of its records.
 pub(super) struct RecordColumns {
-    /// The source with these columns only.
-    pub node: StreamNode,
     /// Their positions in the table's declaration.
     pub columns: Vec<usize>,
+    /// Their fields.
+    pub schema: SchemaRef,
     /// How the columns of the plan follow from them, if one is computed.
     computed: Option<Vec<Arc<dyn PhysicalExpr>>>,
 }
@@ -32,7 +33,7 @@ impl RecordColumns {
     /// Of a source with these columns.
     pub fn of(node: &StreamNode, columns: &[usize], time: Option<&ComputedTime>) -> Self {
         let Some(time) = time else {
-            return RecordColumns { node: node.clone(), columns: columns.to_vec(), computed: None };
+            return RecordColumns { columns: columns.to_vec(), schema: node.schema.clone(), computed: None };
         };
         let read: Vec<usize> = columns.iter().copied().filter(|column| *column != time.position).collect();
         let fields = columns.iter().zip(node.schema.fields());
@@ -50,7 +51,7 @@ impl RecordColumns {
         let of =
             |position: &usize| if *position == time.position { moved.clone() } else { column(*position) };
         let computed = columns.iter().map(of).collect();
-        RecordColumns { node: StreamNode { schema, ..node.clone() }, columns: read, computed: Some(computed) }
+        RecordColumns { columns: read, schema, computed: Some(computed) }
     }
 }
 
@@ -67,8 +68,10 @@ impl Builder<'_> {
         let calc = CalcPlan::new(None, columns, node.schema.clone());
         let calc = Arc::new(calc.map_err(|e| SqlError::at(node.span, e.to_string()))?);
         let factory: Factory = Arc::new(move |_| Box::new(Calc(calc.clone())));
+        let format = RowsFormat::new(reads.schema.clone(), !node.properties.is_append_only);
+        let format = format.map_err(|e| SqlError::at(node.span, e.to_string()))?;
         let (path, layout) = (self.topology.node(source).path.clone(), self.topology.node(source).layout);
         let added = Node::new(operation, "event-time", path, Role::Operator(factory));
-        Ok(self.topology.add(added.reading([source]).in_formats([format(&reads.node)?]).laid(layout)))
+        Ok(self.topology.add(added.reading([source]).in_formats([Arc::new(format) as _]).laid(layout)))
     }
 }

@@ -3,7 +3,7 @@
 //! Owns the narrower types of a source's columns. Knows no format. Invariants: an expression finds a field by its name, so it need not
 //! change; a column of which anything but single fields is taken is read as a whole.
 
-use crate::sql::plan::stream_plan::{StreamNodeId, StreamOperator, StreamPlan};
+use crate::sql::plan::stream_plan::{StreamNodeId, StreamOperator, StreamPlan, TableRows};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
 use datafusion_physical_expr::{
     PhysicalExpr, ScalarFunctionExpr,
@@ -53,7 +53,11 @@ impl Taken {
 pub(super) fn narrowed(plan: &StreamPlan) -> StreamPlan {
     let mut narrow = plan.clone();
     for (at, node) in plan.nodes.iter().enumerate() {
-        let StreamOperator::Source { columns, event_time, .. } = &node.operator else { continue };
+        let StreamOperator::Source { table, columns, event_time } = &node.operator else { continue };
+        // What is kept of the row of a key does not follow from what queries take.
+        if TableRows::of(table) == TableRows::ByKey {
+            continue;
+        }
         let mut taken: Vec<Taken> = columns.iter().map(|_| Taken::Nothing).collect();
         if let Some(time) = event_time {
             let of_source = |read: usize| columns.iter().position(|column| *column == time.reads[read]);

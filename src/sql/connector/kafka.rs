@@ -3,15 +3,17 @@
 //! Owns the options of `kafka` and `upsert-kafka`, which are Flink's. Knows no record. Invariant: an option that would be ignored is refused
 //! with the reason.
 
-use super::{Format, KafkaTable, KeyFormat, Options};
+use super::{
+    Format, KafkaTable, KeyFormat, Options,
+    formats::{self, Side},
+};
 use crate::{
-    source::{BadRecordPolicy, Starting, TopicPattern},
+    source::{Starting, TopicPattern},
     sql::{Column, ColumnKind, SqlError, SqlResult, TableDefinition},
 };
 
-const KEY_FORMATS: [(&str, Format); 2] = [("json", Format::Json), ("raw", Format::Raw)];
-const VALUE_FORMATS: [(&str, Format); 3] =
-    [("json", Format::Json), ("raw", Format::Raw), ("debezium-json", Format::DebeziumJson)];
+const KEY_FORMATS: [(&str, &str); 4] = [("json", "json"), ("csv", "csv"), ("raw", "raw"), ("text", "raw")];
+const VALUE_FORMATS: [&str; 5] = ["json", "csv", "raw", "text", "debezium-json"];
 
 /// The options of `kafka` and `upsert-kafka`.
 pub(super) fn table(
@@ -47,34 +49,21 @@ pub(super) fn table(
             ));
         }
     };
-    let value =
-        match (options.choice("format", &VALUE_FORMATS)?, options.choice("value.format", &VALUE_FORMATS)?) {
-            (Some(format), None) | (None, Some(format)) => format,
-            (Some(_), Some(_)) => {
-                return Err(SqlError::at(table.span, "'format' and 'value.format' are the same option")
-                    .next("write one of them"));
-            }
-            (None, None) => return Err(options.missing("format", "json")),
-        };
+    let value = formats::value_format(table, options, &VALUE_FORMATS)?;
     let key = key_format(table, options, is_upsert)?;
     let starting = starting(options, is_upsert)?;
-    let policies = [
-        ("fail", BadRecordPolicy::Fail),
-        ("skip", BadRecordPolicy::Skip),
-        ("dead-letter", BadRecordPolicy::DeadLetter),
-    ];
-    let policy = options.choice("on-bad-record", &policies)?;
-    let ignores = options.choice("json.ignore-parse-errors", &[("true", true), ("false", false)])?;
-    let policy =
-        policy.unwrap_or(if ignores == Some(true) { BadRecordPolicy::Skip } else { BadRecordPolicy::Fail });
-    options.choice("json.timestamp-format.standard", &[("ISO-8601", ())])?;
-    options.choice("json.encode.decimal-as-plain-number", &[("true", ())])?;
+    let policy = formats::policy(options)?;
     options.choice("sink.delivery-guarantee", &[("exactly-once", ())])?;
     options.choice("sink.partitioner", &[("default", ())])?;
     options.refuse(
         "scan.bounded.mode",
         "an application ends when it is told to",
         "leave it out and start with --available-now: it then ends at what is there at the start",
+    )?;
+    options.refuse(
+        "scan.startup.specific-offsets",
+        "offsets of single partitions belong to the group, not to a script",
+        "leave it out, and set them while the application is stopped: tidegate reset --to",
     )?;
     options.refuse("sink.parallelism", "the number of processes and threads decides", "leave it out")?;
     options.refuse("scan.parallelism", "the number of processes and threads decides", "leave it out")?;
@@ -95,6 +84,7 @@ fn key_format(
     is_upsert: bool,
 ) -> SqlResult<Option<KeyFormat>> {
     let format = options.choice("key.format", &KEY_FORMATS)?;
+    let format = format.map(|name| formats::format(options, Side::Key, name)).transpose()?;
     let fields = options.take("key.fields");
     options.refuse(
         "key.fields-prefix",

@@ -10,7 +10,7 @@ use crate::sql::{
     plan::{
         mistakes::{expr_mistake, plain_text, plan_expr},
         optimize, refuse,
-        stream_plan::ComputedTime,
+        stream_plan::{ComputedTime, TableRows},
         types::plain,
     },
 };
@@ -32,7 +32,10 @@ use std::{collections::BTreeMap, sync::Arc};
 /// If that column cannot be computed, or is no time.
 pub fn scan_source(catalog: &Catalog, table: &Arc<TableDefinition>) -> SqlResult<TableScanSource> {
     let plain_scan = TableScanSource::new(table.clone());
-    let Some(watermark) = &table.watermark else { return Ok(plain_scan) };
+    let Some(watermark) = table.watermark.as_ref().filter(|_| TableRows::of(table) == TableRows::Added)
+    else {
+        return Ok(plain_scan);
+    };
     let is_time = |column: &crate::sql::Column| {
         column.name == watermark.column && matches!(column.kind, ColumnKind::Computed(_))
     };
