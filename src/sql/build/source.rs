@@ -53,11 +53,7 @@ impl Builder<'_> {
         let rows = TableRows::of(table);
         let reads = RecordColumns::of(node, columns, event_time);
         let (read, schema) = match rows {
-            TableRows::ByKey => {
-                let read = read_columns(table);
-                let schema = kept_schema(table, &read);
-                (read, schema)
-            }
+            TableRows::ByKey => kept_columns(table),
             TableRows::Added | TableRows::Changed => (reads.columns.clone(), reads.schema.clone()),
         };
         let source = match Connector::of(table)? {
@@ -230,6 +226,13 @@ struct Kept<'a> {
 fn read_columns(table: &TableDefinition) -> Vec<usize> {
     let is_read = |column: &Column| !matches!(column.kind, ColumnKind::Computed(_));
     table.columns.iter().enumerate().filter(|(_, column)| is_read(column)).map(|(at, _)| at).collect()
+}
+
+/// These columns and their fields.
+fn kept_columns(table: &TableDefinition) -> (Vec<usize>, SchemaRef) {
+    let read = read_columns(table);
+    let schema = kept_schema(table, &read);
+    (read, schema)
 }
 
 /// Of a row that went, nothing but the key is known.
