@@ -158,14 +158,12 @@ impl Lower<'_> {
         }
         let mut at = Vec::with_capacity(wanted.len());
         for position in wanted.iter().chain(computed.into_iter().flat_map(|time| &time.reads)) {
-            at.push(match columns.iter().position(|column| column == position) {
-                Some(at) => at,
-                None => {
-                    columns.push(*position);
-                    fields.extend(source.field(*position));
-                    fields.len() - 1
-                }
-            });
+            let found = columns.iter().position(|column| column == position);
+            if found.is_none() {
+                columns.push(*position);
+                fields.extend(source.field(*position));
+            }
+            at.push(found.unwrap_or(columns.len() - 1));
         }
         at.truncate(wanted.len());
         node.schema = Arc::new(Schema::new(fields));

@@ -87,17 +87,13 @@ impl Lower<'_> {
             .map(|at| (names[*at], aggregate.schema.field(*at)))
             .map(|(name, field)| Arc::new(Field::new(name, plain(field.data_type()), field.is_nullable())))
             .collect();
-        // Where each column of the query is among those of the node.
-        let mut columns = vec![0; all.len()];
+        let mut columns = vec![0; all.len()]; // of the query, among those of the node
         all.iter().enumerate().for_each(|(here, at)| columns[*at] = here);
         let keys = order.iter().map(|key| keys[*key]).collect();
         let name = self.state_name("aggregate");
         let operator = StreamOperator::Aggregate { name, keys, calls, windows };
-        let node = match self.shared(&operator, node, start) {
-            Some(shared) => {
-                self.plan.nodes.truncate(start);
-                shared
-            }
+        let node = match self.take_shared(&operator, node, start) {
+            Some(shared) => shared,
             None => self.add(operator, vec![node], fields, properties),
         };
         Ok(Relation { node, columns, predicate: None, schema: aggregate.schema.clone() })

@@ -10,13 +10,20 @@ use datafusion_physical_expr::{PhysicalExpr, expressions::Column};
 use std::sync::Arc;
 
 impl Lower<'_> {
-    /// An aggregate of this query among the nodes before `start` that gives the same rows.
-    pub(super) fn shared(
-        &self,
+    /// An aggregate of this query that gives the same rows, in whose place the nodes from `start` on are not needed.
+    pub(super) fn take_shared(
+        &mut self,
         operator: &StreamOperator,
         input: StreamNodeId,
         start: usize,
     ) -> Option<StreamNodeId> {
+        let shared = self.shared(operator, input, start)?;
+        self.plan.nodes.truncate(start);
+        Some(shared)
+    }
+
+    /// An aggregate of this query among the nodes before `start` that gives the same rows.
+    fn shared(&self, operator: &StreamOperator, input: StreamNodeId, start: usize) -> Option<StreamNodeId> {
         let of_query = format!("{}.", self.name);
         let mut before = self.plan.nodes.iter().take(start).enumerate();
         before.find_map(|(at, node)| {
