@@ -34,7 +34,7 @@ use crate::{
     plan::{Factory, Layout, Node, Operation, Role, Topology},
     state::Handle,
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Adds what a plan computes to a topology of an application, whose id precedes the names of its topics.
 ///
@@ -57,7 +57,8 @@ pub fn build_with(
 ) -> SqlResult {
     let plan = &fields::narrowed(plan);
     let application = application.to_owned();
-    let mut built = Builder { plan, text, application, taken, topology, nodes: vec![] };
+    let mut built =
+        Builder { plan, text, application, taken, topology, nodes: vec![], records_of: BTreeMap::new() };
     for node in &plan.nodes {
         let id = built.node(node).map_err(|e| e.or_at(node.span))?;
         built.nodes.push(id);
@@ -82,6 +83,8 @@ struct Builder<'a> {
     topology: &'a mut Topology,
     /// What each node of the plan became.
     nodes: Vec<NodeId>,
+    /// The records of tables whose rows are known by a key, by the names of the tables.
+    records_of: BTreeMap<String, NodeId>,
 }
 
 impl Builder<'_> {
@@ -92,6 +95,7 @@ impl Builder<'_> {
             StreamOperator::Source { table, columns, event_time } => {
                 self.source(&operation, node, table, columns, event_time.as_deref())
             }
+            StreamOperator::Versions { table } => self.records_by_key(&operation, node, table),
             StreamOperator::Calc { predicate, columns } => {
                 let calc = CalcPlan::new(predicate.clone(), columns, node.schema.clone());
                 let calc = Arc::new(calc.map_err(|e| SqlError::at(node.span, e.to_string()))?);
@@ -132,6 +136,8 @@ impl Builder<'_> {
                 self.aggregate(&operation, node, &grouping)
             }
             StreamOperator::Join { .. } => self.join(&operation, node),
+            StreamOperator::StaticJoin { .. } => self.static_join(&operation, node),
+            StreamOperator::AsOf { .. } => self.as_of(&operation, node),
             StreamOperator::TopN { name, ranking, windows } => {
                 self.top_n(&operation, node, name, ranking, *windows)
             }

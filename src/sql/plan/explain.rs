@@ -84,6 +84,7 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
                 if node.schema.fields().is_empty() { "no columns".to_owned() } else { names(&node.schema) };
             format!("Source {}: {columns}", table.name)
         }
+        StreamOperator::Versions { table } => format!("Versions {}: {}", table.name, names(&node.schema)),
         StreamOperator::Calc { predicate, columns } => {
             let columns: Vec<_> = columns
                 .iter()
@@ -121,7 +122,19 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
             format!("Aggregate {name}: {calls}{by}")
         }
         StreamOperator::Join { name, kind, sides, condition, .. } => {
-            joins::line(name, *kind, sides, condition.as_ref(), inputs)
+            let schemas: Vec<_> = inputs.iter().map(|input| &input.schema).collect();
+            joins::line(&format!("Join {name}"), *kind, sides, condition.as_ref(), &schemas)
+        }
+        StreamOperator::AsOf { name, kind, sides, condition, times, .. } => {
+            let schemas: Vec<_> = inputs.iter().map(|input| &input.schema).collect();
+            let line = joins::line(&format!("AsOf {name}"), *kind, sides, condition.as_ref(), &schemas);
+            let [time, since] = [0, 1].map(|side| column_name(schemas.get(side).copied(), times[side]));
+            format!("{line}, {since} as of {time}")
+        }
+        StreamOperator::StaticJoin { table, kind, sides, condition, .. } => {
+            let of_table = table.rows.schema();
+            let schemas: Vec<_> = input.into_iter().chain([&of_table]).collect();
+            joins::line(&format!("StaticJoin {}", table.name), *kind, sides, condition.as_ref(), &schemas)
         }
         StreamOperator::TopN { .. }
         | StreamOperator::Deduplicate { .. }
@@ -188,7 +201,11 @@ fn line_of_times(operator: &StreamOperator, input: Option<&SchemaRef>) -> String
 
 /// How far a source is in event time, if windows follow it.
 fn watermark(plan: &StreamPlan, id: StreamNodeId) -> Option<String> {
-    let StreamOperator::Source { table, .. } = &plan.nodes[id.0].operator else { return None };
+    let (StreamOperator::Source { table, .. } | StreamOperator::Versions { table }) =
+        &plan.nodes[id.0].operator
+    else {
+        return None;
+    };
     let watermark = table.watermark.as_ref().filter(|_| plan.feeds_windows(id))?;
     let delay =
         if watermark.delay_ms == 0 { String::new() } else { format!(" - {}", length(watermark.delay_ms)) };
@@ -214,6 +231,12 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
         facts.push(rows);
     }
     facts.extend(facts_of_sessions(node, inputs));
+    if let StreamOperator::StaticJoin { table, .. } = &node.operator {
+        facts.push(joins::of_table(table));
+    }
+    if let StreamOperator::AsOf { kind, sides, times, .. } = &node.operator {
+        facts.extend(joins::of_versions(*kind, sides, *times, inputs));
+    }
     if let StreamOperator::Join { kind, sides, time, .. } = &node.operator {
         facts.extend(joins::facts(node, *kind, sides, *time, inputs));
         return facts;

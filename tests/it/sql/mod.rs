@@ -17,6 +17,7 @@ mod over;
 mod ranks;
 mod sessions;
 mod stateless;
+mod static_joins;
 mod upsert;
 mod windows;
 
