@@ -121,20 +121,8 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
             let calls = if calls.is_empty() { "distinct".to_owned() } else { calls.join(", ") };
             format!("Aggregate {name}: {calls}{by}")
         }
-        StreamOperator::Join { name, kind, sides, condition, .. } => {
-            let schemas: Vec<_> = inputs.iter().map(|input| &input.schema).collect();
-            joins::line(&format!("Join {name}"), *kind, sides, condition.as_ref(), &schemas)
-        }
-        StreamOperator::AsOf { name, kind, sides, condition, times, .. } => {
-            let schemas: Vec<_> = inputs.iter().map(|input| &input.schema).collect();
-            let line = joins::line(&format!("AsOf {name}"), *kind, sides, condition.as_ref(), &schemas);
-            let [time, since] = [0, 1].map(|side| column_name(schemas.get(side).copied(), times[side]));
-            format!("{line}, {since} as of {time}")
-        }
-        StreamOperator::StaticJoin { table, kind, sides, condition, .. } => {
-            let of_table = table.rows.schema();
-            let schemas: Vec<_> = input.into_iter().chain([&of_table]).collect();
-            joins::line(&format!("StaticJoin {}", table.name), *kind, sides, condition.as_ref(), &schemas)
+        StreamOperator::Join { .. } | StreamOperator::AsOf { .. } | StreamOperator::StaticJoin { .. } => {
+            joins::line_of(&node.operator, inputs)
         }
         StreamOperator::TopN { .. }
         | StreamOperator::Deduplicate { .. }

@@ -102,7 +102,7 @@ fn check_key(table: &TableDefinition, rows: &RecordBatch) -> SqlResult {
         table.primary_key.iter().map(|name| rows.column_by_name(name).cloned()).collect();
     let Some(columns) = columns.filter(|columns| !columns.is_empty()) else { return Ok(()) };
     let failed = |e: crate::Error| SqlError::at(table.span, format!("table `{}`: {e}", table.name));
-    let format = KeyFormat::new(columns.iter().map(|column| column.data_type())).map_err(failed)?;
+    let format = KeyFormat::new(columns.iter().map(Array::data_type)).map_err(failed)?;
     let encoder = format.encoder(&columns).map_err(failed)?;
     let (mut keys, mut key) = (KeyTable::default(), vec![]);
     for row in 0..rows.num_rows() {

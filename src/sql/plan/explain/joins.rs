@@ -7,7 +7,7 @@ use crate::sql::{
     connector::bounded::bytes_of,
     op::{JoinKind, JoinSide, JoinTime, Side},
     plan::{
-        stream_plan::{StaticRows, StreamNode},
+        stream_plan::{StaticRows, StreamNode, StreamOperator},
         windows::length,
     },
 };
@@ -15,7 +15,28 @@ use arrow::datatypes::SchemaRef;
 use datafusion_physical_expr::PhysicalExpr;
 use std::sync::Arc;
 
-pub(super) fn line(
+/// The line of a join of any kind.
+pub(super) fn line_of(operator: &StreamOperator, inputs: &[&StreamNode]) -> String {
+    let schemas: Vec<&SchemaRef> = inputs.iter().map(|input| &input.schema).collect();
+    match operator {
+        StreamOperator::Join { name, kind, sides, condition, .. } => {
+            line(&format!("Join {name}"), *kind, sides, condition.as_ref(), &schemas)
+        }
+        StreamOperator::AsOf { name, kind, sides, condition, times, .. } => {
+            let line = line(&format!("AsOf {name}"), *kind, sides, condition.as_ref(), &schemas);
+            let [time, since] = [0, 1].map(|side| column_name(schemas.get(side).copied(), times[side]));
+            format!("{line}, {since} as of {time}")
+        }
+        StreamOperator::StaticJoin { table, kind, sides, condition, .. } => {
+            let of_table = table.rows.schema();
+            let schemas: Vec<&SchemaRef> = schemas.into_iter().chain([&of_table]).collect();
+            line(&format!("StaticJoin {}", table.name), *kind, sides, condition.as_ref(), &schemas)
+        }
+        _ => String::new(),
+    }
+}
+
+fn line(
     name: &str,
     kind: JoinKind,
     sides: &[JoinSide; 2],

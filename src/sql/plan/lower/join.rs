@@ -48,18 +48,7 @@ pub(super) struct Keyed {
 impl Lower<'_> {
     /// Rows of two relations with equal keys.
     pub(super) fn join(&mut self, join: &Join) -> SqlResult<Relation> {
-        let (kind, is_swapped) = match join.join_type {
-            JoinType::Inner => (JoinKind::Inner, false),
-            JoinType::Left => (JoinKind::Left, false),
-            JoinType::Right => (JoinKind::Left, true),
-            JoinType::Full => (JoinKind::Full, false),
-            JoinType::LeftSemi => (JoinKind::Semi, false),
-            JoinType::RightSemi => (JoinKind::Semi, true),
-            JoinType::LeftAnti => (JoinKind::Anti, false),
-            JoinType::RightAnti => (JoinKind::Anti, true),
-            JoinType::LeftMark => (JoinKind::Mark, false),
-            JoinType::RightMark => (JoinKind::Mark, true),
-        };
+        let (kind, is_swapped) = kind_of(join.join_type);
         if join.null_aware {
             return Err(self.not_in());
         }
@@ -111,7 +100,7 @@ impl Lower<'_> {
             is_unique: is_unique(side, of),
         });
         let properties = self.join_properties(kind, [&a, &b], &of_both, &sides, time);
-        let fields = self.join_fields(kind, &of_pair, join);
+        let fields = Self::join_fields(kind, &of_pair, join);
         let inputs = vec![a.node, b.node];
         let name = self.state_name("join");
         let nulls_match = join.null_equality == NullEquality::NullEqualsNull;
@@ -237,7 +226,7 @@ impl Lower<'_> {
         (a, b)
     }
 
-    fn join_fields(&self, kind: JoinKind, [a, b]: &[(SchemaRef, usize); 2], join: &Join) -> Vec<FieldRef> {
+    fn join_fields(kind: JoinKind, [a, b]: &[(SchemaRef, usize); 2], join: &Join) -> Vec<FieldRef> {
         let of = |(schema, columns): &(SchemaRef, usize), can_be_absent: bool| -> Vec<FieldRef> {
             let fields = schema.fields().iter().take(*columns);
             fields
@@ -376,5 +365,21 @@ impl Lower<'_> {
                 .because("EXISTS and IN become joins only as conditions of WHERE, with equalities of columns of both queries")
                 .next("write it as a condition of WHERE, or as a LEFT JOIN")
         })
+    }
+}
+
+/// Which rows a join gives, and whether the second relation is the one that stays.
+fn kind_of(join_type: JoinType) -> (JoinKind, bool) {
+    match join_type {
+        JoinType::Inner => (JoinKind::Inner, false),
+        JoinType::Left => (JoinKind::Left, false),
+        JoinType::Right => (JoinKind::Left, true),
+        JoinType::Full => (JoinKind::Full, false),
+        JoinType::LeftSemi => (JoinKind::Semi, false),
+        JoinType::RightSemi => (JoinKind::Semi, true),
+        JoinType::LeftAnti => (JoinKind::Anti, false),
+        JoinType::RightAnti => (JoinKind::Anti, true),
+        JoinType::LeftMark => (JoinKind::Mark, false),
+        JoinType::RightMark => (JoinKind::Mark, true),
     }
 }

@@ -84,16 +84,14 @@ impl Rewrite<'_> {
         let column = if is_static { first_column(table) } else { valid_from(table, &time, span)? };
         *version = (!is_static).then(|| TableVersion::TimestampAsOf(time.clone()));
         let relation = alias.as_ref().map_or_else(|| Ident::new(&called), |alias| alias.name.clone());
-        let constraint = match &mut join.join_operator {
-            JoinOperator::Join(on)
-            | JoinOperator::Inner(on)
-            | JoinOperator::Left(on)
-            | JoinOperator::LeftOuter(on) => on,
-            _ => {
-                return Err(SqlError::at(span, format!("{CLAUSE} in this kind of join"))
-                    .because("each row looks at a table once, and leaves with what it finds there, or with nothing")
-                    .next("write JOIN or LEFT JOIN"));
-            }
+        let (JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)) = &mut join.join_operator
+        else {
+            return Err(SqlError::at(span, format!("{CLAUSE} in this kind of join"))
+                .because("each row looks at a table once, and leaves with what it finds there, or with nothing")
+                .next("write JOIN or LEFT JOIN"));
         };
         if is_static && is_clock(&time) {
             return Ok(());

@@ -127,6 +127,46 @@ impl Lower<'_> {
                 .because("a row that is taken back later would have to meet the version that it met, which may be forgotten")
                 .next("read a table that only grows, or leave FOR SYSTEM_TIME AS OF out"));
         }
+        let (b, kept, since) = self.kept_of(&table)?;
+        let schema = first.schema.join(&table.schema).map_err(|e| self.refused(&plain_text(&e)))?;
+        let of_pair = [&a, &b].map(|side| (self.node(side.node).schema.clone(), side.columns));
+        let is_time = |part: &&Expr| as_of_time(part).is_none();
+        rest.extend(split_conjunction(filter).into_iter().filter(is_time).cloned());
+        let condition =
+            conjunction(rest).map(|rest| self.pair_condition(&rest, &schema, &of_pair)).transpose()?;
+        let condition = both(condition, self.of_version(&table, &kept, a.columns)?);
+        if condition.as_ref().is_some_and(super::is_volatile) {
+            return Err(self.volatile_mistake("below a join"));
+        }
+        let before = self.node(a.node).properties.clone();
+        let shown = |column: &usize| *column < a.columns;
+        let properties = Properties {
+            is_append_only: true,
+            unique_key: before.unique_key.filter(|key| key.iter().all(shown)),
+            time_column: Some(time),
+            window_end: None,
+        };
+        let fields = Self::join_fields(kind, &of_pair, join);
+        let columns = (0..a.columns + table.columns.len()).collect();
+        let sides = [&a, &b].map(|side| JoinSide {
+            keys: side.keys.clone(),
+            columns: side.columns,
+            is_unique: false,
+        });
+        let operator = StreamOperator::AsOf {
+            name: self.state_name("as-of"),
+            kind,
+            sides,
+            condition,
+            times: [time, since],
+            windows: ClosingWindows { ends: ENDS, gives: Gives::Finals },
+        };
+        let node = self.add(operator, vec![a.node, b.node], fields, properties);
+        Ok(Relation { node, columns, predicate: None, schema: join.schema.clone() })
+    }
+
+    /// The second side with what is kept of a version: the node, for each of its columns that of the versions, and the column of time.
+    fn kept_of(&mut self, table: &Table) -> SqlResult<(Keyed, Vec<usize>, usize)> {
         // What is kept of a version: the columns that are asked for, then those of the key, of time and of its condition.
         let mut kept = table.columns.clone();
         let mut keep = |column: usize| {
@@ -155,41 +195,7 @@ impl Lower<'_> {
         let all =
             Relation { node: table.versions, columns: vec![], predicate: None, schema: table.schema.clone() };
         let b = Keyed { node: self.calc(&all, computed.collect()), columns: kept.len(), keys };
-        let schema = first.schema.join(&table.schema).map_err(|e| self.refused(&plain_text(&e)))?;
-        let of_pair = [&a, &b].map(|side| (self.node(side.node).schema.clone(), side.columns));
-        let is_time = |part: &&Expr| as_of_time(part).is_none();
-        rest.extend(split_conjunction(filter).into_iter().filter(is_time).cloned());
-        let condition =
-            conjunction(rest).map(|rest| self.pair_condition(&rest, &schema, &of_pair)).transpose()?;
-        let condition = both(condition, self.of_version(&table, &kept, a.columns)?);
-        if condition.as_ref().is_some_and(super::is_volatile) {
-            return Err(self.volatile_mistake("below a join"));
-        }
-        let before = self.node(a.node).properties.clone();
-        let shown = |column: &usize| *column < a.columns;
-        let properties = Properties {
-            is_append_only: true,
-            unique_key: before.unique_key.filter(|key| key.iter().all(shown)),
-            time_column: Some(time),
-            window_end: None,
-        };
-        let fields = self.join_fields(kind, &of_pair, join);
-        let columns = (0..a.columns + table.columns.len()).collect();
-        let sides = [&a, &b].map(|side| JoinSide {
-            keys: side.keys.clone(),
-            columns: side.columns,
-            is_unique: false,
-        });
-        let operator = StreamOperator::AsOf {
-            name: self.state_name("as-of"),
-            kind,
-            sides,
-            condition,
-            times: [time, since],
-            windows: ClosingWindows { ends: ENDS, gives: Gives::Finals },
-        };
-        let node = self.add(operator, vec![a.node, b.node], fields, properties);
-        Ok(Relation { node, columns, predicate: None, schema: join.schema.clone() })
+        Ok((b, kept, since))
     }
 
     /// The second side: versions, under conditions and with names.

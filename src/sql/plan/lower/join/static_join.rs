@@ -99,7 +99,7 @@ impl Lower<'_> {
             window_end: before.window_end.filter(|end| kept(&end.column)),
             ..before
         };
-        let fields = self.join_fields(kind, &of_pair, join);
+        let fields = Self::join_fields(kind, &of_pair, join);
         let columns = match kind {
             JoinKind::Semi | JoinKind::Anti => (0..a.columns).collect(),
             JoinKind::Mark => (0..=a.columns).collect(),

@@ -202,13 +202,12 @@ impl Operator for AsOf {
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
-        let Ending { before, mut marks, step } = match self.ending.take() {
-            Some(ending) => ending,
-            None => {
-                self.waiting.settle()?;
-                let before = self.closing.watermark(cx)?;
-                Ending { before, marks: self.closing.advance(cx)?, step: Step::Add(0) }
-            }
+        let Ending { before, mut marks, step } = if let Some(ending) = self.ending.take() {
+            ending
+        } else {
+            self.waiting.settle()?;
+            let before = self.closing.watermark(cx)?;
+            Ending { before, marks: self.closing.advance(cx)?, step: Step::Add(0) }
         };
         let watermark = marks.time.get();
         // What is before was taken by earlier batches.
@@ -225,13 +224,14 @@ impl Operator for AsOf {
                 Some(next) => Step::Leave(next),
                 None => Step::Forget(first(&marks)),
             },
-            (Step::Forget(from), Some(watermark)) => match self.versions.forget(&from, watermark, cx)? {
-                Some(next) => Step::Forget(next),
-                None => {
+            (Step::Forget(from), Some(watermark)) => {
+                if let Some(next) = self.versions.forget(&from, watermark, cx)? {
+                    Step::Forget(next)
+                } else {
                     marks.deleted_to_ms = Some(watermark);
                     Step::Done
                 }
-            },
+            }
             _ => Step::Done,
         };
         if !matches!(step, Step::Done) {
