@@ -16,8 +16,11 @@ PARTITIONS = 4
 
 
 def create_topics(bootstrap, *names):
+    """Those that are not there."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    for name, made in admin.create_topics([NewTopic(n, PARTITIONS, 1) for n in names]).items():
+    there = topics(bootstrap)
+    missing = [NewTopic(n, PARTITIONS, 1) for n in names if n not in there]
+    for made in (admin.create_topics(missing) if missing else {}).values():
         made.result(30)
 
 
@@ -27,7 +30,8 @@ def topics(bootstrap):
 
 def assigned(bootstrap, group):
     """Partitions of each member of the group, by instance id."""
-    described = AdminClient({"bootstrap.servers": bootstrap}).describe_consumer_groups([group])[group].result(30)
+    admin = AdminClient({"bootstrap.servers": bootstrap})  # a client that is not held ends its calls
+    described = admin.describe_consumer_groups([group])[group].result(30)
     return {m.group_instance_id: len(m.assignment.topic_partitions) for m in described.members}
 
 
@@ -102,6 +106,10 @@ class Load:
             time.sleep(0.05)
         self.since = time.monotonic()
 
+    def stop(self):
+        """Ends the feeding."""
+        self.feeding.clear()
+
     def expect_all_again(self):
         """The application begins anew: each count comes once more, from the first. Only while nothing is written."""
         self.seen = {}
@@ -113,7 +121,7 @@ class Load:
 
     def exact(self, seconds=120):
         """Ends the feeding, and waits until each word has the count that was written. Returns the number of records."""
-        self.feeding.clear()
+        self.stop()
         end = time.monotonic() + seconds
         while True:
             assert not self.wrong, f"counts are wrong: {self.wrong[:5]}"

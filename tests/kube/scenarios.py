@@ -4,21 +4,21 @@ Each function is a test; they run in this order, on one release, since state fro
 them. Each prints how long results stood still: the longest time without a new result at the reader.
 """
 
-import os
 import subprocess
 import tempfile
 import time
 import urllib.request
 
-from client import CHART, Failed, call, get, helm, kubectl, ready, until
+from client import CHART, call, get, helm, kubectl, make_namespace, make_volumes, ready, until
 from load import Load, as_json, assigned, create_topics, topics
 
 BOOTSTRAP = "10.244.7.1:9092"
-SPACE, RELEASE, APPLICATION = "streams", "r", "word-count"
+SPACE, RELEASE, APPLICATION = "streams", "r", "words"
+LINES, COUNTS = "words-in", "words-out"
 NAME = f"{RELEASE}-tidegate"
 VALUES = {
     "image.repository": "localhost/kafka_word_count", "image.tag": "test", "image.pullPolicy": "Never",
-    "applicationId": APPLICATION, "input": "lines", "output": "counts", "kafka.bootstrapServers": BOOTSTRAP,
+    "applicationId": APPLICATION, "input": LINES, "output": COUNTS, "kafka.bootstrapServers": BOOTSTRAP,
     "persistence.storageClassName": "local", "persistence.size": "1Gi", "settings.batchIntervalMs": 200, "settings.threads": 1,
     "settings.sessionTimeoutMs": 6000, "settings.statePartitions": 6, "resources.requests.cpu": "50m", "resources.requests.memory": "64Mi",
 }
@@ -37,39 +37,21 @@ def upgrade(**changes):
 
 def set_up():
     """A namespace that enforces Pod Security restricted, volumes, topics."""
-    kubectl("create", "namespace", SPACE)
-    kubectl("label", "namespace", SPACE, "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
-    kubectl("apply", "-f", "-", stdin="""
-apiVersion: storage.k8s.io/v1
-kind: StorageClass
-metadata: {name: local}
-provisioner: kubernetes.io/no-provisioner
-volumeBindingMode: WaitForFirstConsumer
-""")
-    for number in range(8):
-        path = f"{os.environ['TIDEGATE_KUBE_HOME']}/volumes/{number}"
-        os.makedirs(path)
-        kubectl("apply", "-f", "-", stdin=f"""
-apiVersion: v1
-kind: PersistentVolume
-metadata: {{name: local-{number}}}
-spec:
-  capacity: {{storage: 1Gi}}
-  accessModes: [ReadWriteOnce]
-  persistentVolumeReclaimPolicy: Retain
-  storageClassName: local
-  local: {{path: {path}}}
-  nodeAffinity: {{required: {{nodeSelectorTerms: [{{matchExpressions: [{{key: kubernetes.io/hostname, operator: In, values: [n1]}}]}}]}}}}
-""")
-    create_topics(BOOTSTRAP, "lines", "counts")
+    make_namespace(SPACE)
+    make_volumes()
+    create_topics(BOOTSTRAP, LINES, COUNTS)
 
 
 def under_load(happening):
     """Feeds, lets it happen, feeds for two seconds more, and demands exact counts. Returns what to print."""
     load.start()
-    time.sleep(1)
-    said = happening() or ""
-    time.sleep(2)
+    try:
+        time.sleep(1)
+        said = happening() or ""
+        time.sleep(2)
+    except BaseException:
+        load.stop()
+        raise
     stood = load.stood_still_seconds()
     records = load.exact()
     return f"{said}{', ' if said else ''}results stood still for {stood:.1f} s at most, {records} records exact"
@@ -82,7 +64,7 @@ def install_is_ready_and_counts():
     taken = time.monotonic() - start
     pod = get(SPACE, "pod", f"{NAME}-0")
     assert pod["spec"]["securityContext"]["runAsNonRoot"], pod["spec"]
-    load = Load(BOOTSTRAP, "lines", "counts", 200, 1000)
+    load = Load(BOOTSTRAP, LINES, COUNTS, 200, 1000)
     return f"helm install --wait {taken:.1f} s, " + under_load(lambda: None)
 
 
@@ -98,7 +80,7 @@ def page_and_metrics_answer_through_port_forward():
                 return None
 
         text, _ = until("the metrics", metrics, 30)
-        assert f'tidegate_records_in_total{{topic="lines",application_id="{APPLICATION}"}}' in text, text[:500]
+        assert f'tidegate_records_in_total{{topic="{LINES}",application_id="{APPLICATION}"}}' in text, text[:500]
         assert "<html" in read("/"), "the page"
         read("/readyz")
         code, said = call("promtool", "check", "metrics", stdin=text, ok=False)
@@ -237,7 +219,7 @@ def volume_lost():
 def out_of_memory():
     """A limit below what the program needs; then the right one. A pod that never becomes ready is deleted by hand."""
     def happening():
-        helm("upgrade", RELEASE, CHART, "-n", SPACE, *values(podAnnotations__revision="third", resources__limits__memory="24Mi", resources__requests__memory="16Mi"))
+        helm("upgrade", RELEASE, CHART, "-n", SPACE, *values(podAnnotations__revision="third", resources__limits__memory="16Mi", resources__requests__memory="16Mi"))
         def killed():
             status = get(SPACE, "pod", f"{NAME}-0")["status"]["containerStatuses"][0]
             return any("OOMKilled" == status[s].get("terminated", {}).get("reason") for s in ("state", "lastState"))
