@@ -249,16 +249,20 @@ impl Config {
                 "instance id `{i}`: 1 to 100 characters of a-z A-Z 0-9 . _ -"
             )));
         }
-        for (name, value, range) in [
-            ("state partitions", self.state_partitions as usize, 1..=1024),
-            ("threads", self.threads, 0..=1024),
-            ("staged bytes", self.staged_bytes_max, 1 << 16..=1 << 33),
-            ("state memory bytes", self.state_memory_bytes, 8 << 20..=1 << 40),
-            ("receive buffer bytes", self.receive_buffer_bytes, 1 << 16..=1 << 33),
-            ("batch records", self.batch_records_max, 1..=usize::MAX),
+        for (name, value, range, setting) in [
+            ("state partitions", self.state_partitions as usize, 1..=1024, "--state-partitions"),
+            ("threads", self.threads, 0..=1024, "--threads"),
+            ("staged bytes", self.staged_bytes_max, 1 << 16..=1 << 33, "staged_bytes_max"),
+            ("state memory bytes", self.state_memory_bytes, 8 << 20..=1 << 40, "--state-memory-bytes"),
+            ("receive buffer bytes", self.receive_buffer_bytes, 1 << 16..=1 << 33, "receive_buffer_bytes"),
+            ("batch records", self.batch_records_max, 1..=usize::MAX, "batch_records_max"),
         ] {
             if !range.contains(&value) {
-                let what = format!("{name}: {value} is not between {} and {}", range.start(), range.end());
+                let what = format!(
+                    "{name}: {value} is not between {} and {}\n  next: correct {setting}",
+                    range.start(),
+                    range.end()
+                );
                 return Err(Error::Config(what));
             }
         }

@@ -76,7 +76,7 @@ def readme_installs_and_shows_the_page():
     global load
     install, status, forward = block("README", "Install")
     notes = run(install)
-    assert f"helm uninstall word-count leaves" in notes, notes
+    assert "helm uninstall word-count leaves" in notes, notes
     start = time.monotonic()
     run(status)
     taken = time.monotonic() - start
@@ -94,6 +94,15 @@ def readme_installs_and_shows_the_page():
     finally:
         process.kill()
     return f"rolled out {taken:.1f} s after helm install, the page answers, {load.exact()} records exact"
+
+
+def readme_looks_and_changes():
+    """A pod is deleted, the values are changed, and changed back, while lines come."""
+    load.start()
+    for command in block("README", "Look at it, change it"):
+        run(command)
+    until("the former values", lambda: "TIDEGATE_BATCH_INTERVAL_MS" not in get(SPACE, "configmap", NAME)["data"] and ready(SPACE, f"{NAME}-0"))
+    return f"{load.exact()} records exact"
 
 
 def readme_installs_a_script():
@@ -154,5 +163,5 @@ def every_block_was_run():
 
 
 TESTS = [
-    readme_installs_and_shows_the_page, readme_installs_a_script, page_scales, page_scales_in_without_waiting, page_resets, every_block_was_run,
+    readme_installs_and_shows_the_page, readme_looks_and_changes, readme_installs_a_script, page_scales, page_scales_in_without_waiting, page_resets, every_block_was_run,
 ]

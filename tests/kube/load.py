@@ -96,6 +96,21 @@ class Load:
                 self.arrivals.append(time.monotonic())
         reader.close()
 
+    def burst(self, lines, new_words):
+        """Writes so many lines at once, each with words that never were there before. Call `exact` afterwards."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 20, "enable.idempotence": True})
+        for number in range(lines):
+            line = " ".join(["the", *(f"new{number * new_words + n:x}" for n in range(new_words))])
+            with self.lock:
+                self.written.update(line.split(" "))
+            while True:
+                try:
+                    producer.produce(self.lines, line)
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+        producer.flush(60)
+
     def start(self):
         """Feeds, until `exact`; returns when results come."""
         before = len(self.arrivals)

@@ -4,12 +4,14 @@ Each function is a test; they run in this order, on one release, since state fro
 them. Each prints how long results stood still: the longest time without a new result at the reader.
 """
 
+import glob
+import re
 import subprocess
 import tempfile
 import time
 import urllib.request
 
-from client import CHART, call, get, helm, kubectl, make_namespace, make_volumes, ready, until
+from client import CHART, call, get, helm, kubectl, make_namespace, make_volumes, read, ready, until
 from load import Load, as_json, assigned, create_topics, topics
 
 BOOTSTRAP = "10.244.7.1:9092"
@@ -216,6 +218,33 @@ def volume_lost():
     return under_load(happening)
 
 
+def a_low_memory_limit_is_kept():
+    """The program reads the limit of its container, and keeps to it when very many new words come at once."""
+    def happening():
+        upgrade(podAnnotations__revision="third", resources__limits__memory="256Mi", resources__requests__memory="256Mi")
+        log = kubectl("-n", SPACE, "logs", f"{NAME}-0")
+        assert "memory limit 256 MiB: up to 24 MiB for state (--state-memory-bytes), 48 MiB for what a batch holds" in log, log
+        load.stop()
+        load.burst(100_000, 6)
+    said = under_load(happening)
+    status = get(SPACE, "pod", f"{NAME}-0")["status"]["containerStatuses"][0]
+    assert status["restartCount"] == 0, status
+    return f"limit 256 MiB, 600,000 new words at once, at most {most_resident_bytes() >> 20} MiB resident; {said}"
+
+
+def most_resident_bytes():
+    """The greatest resident memory that the one process of the program ever had."""
+    texts = []
+    for folder in glob.glob("/proc/[0-9]*"):
+        try:
+            if read(folder, "comm").strip() == "program":
+                texts.append(read(folder, "status"))
+        except OSError:
+            pass
+    assert len(texts) == 1, len(texts)
+    return int(re.search(r"VmHWM:\s+(\d+) kB", texts[0])[1]) << 10
+
+
 def out_of_memory():
     """A limit below what the program needs; then the right one. A pod that never becomes ready is deleted by hand."""
     def happening():
@@ -383,6 +412,6 @@ def script_goes_on_when_an_upgrade_has_mistakes():
 TESTS = [
     install_is_ready_and_counts, page_and_metrics_answer_through_port_forward, pod_killed, process_killed, rolling_upgrade_with_state,
     scale_out_from_one_to_three, rolling_upgrade_of_three, node_drained, scale_in_from_three_to_one, scale_in_that_leaves, volume_lost,
-    out_of_memory, wrong_broker_address, missing_secret, uninstall_leaves_what_it_says, installed_again_it_goes_on,
+    a_low_memory_limit_is_kept, out_of_memory, wrong_broker_address, missing_secret, uninstall_leaves_what_it_says, installed_again_it_goes_on,
     reset_reads_everything_again, a_script_with_a_mistake_is_not_installed, script_counts_exactly_when_its_pod_is_killed, script_goes_on_when_an_upgrade_has_mistakes,
 ]

@@ -244,6 +244,9 @@ spec:
 {{- if not $v.kafka.bootstrapServers -}}
 {{- fail "kafka.bootstrapServers is not set: host:port of a broker" -}}
 {{- end -}}
+{{- if not (regexMatch "^([^,: ]+|\\[[0-9a-fA-F:]+\\]):[0-9]{1,5}(,([^,: ]+|\\[[0-9a-fA-F:]+\\]):[0-9]{1,5})*$" $v.kafka.bootstrapServers) -}}
+{{- fail (printf "kafka.bootstrapServers: %q is not host:port, or several of them with commas between them and without spaces" $v.kafka.bootstrapServers) -}}
+{{- end -}}
 {{- if $v.reset.enabled -}}
 {{- if not $v.reset.to -}}
 {{- fail "reset.to is not set: earliest, latest, a time such as 2026-11-29T16:00:00Z, or offsets such as lines-0=120" -}}
