@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Measures tidegate against raw librdkafka and Kafka Streams, in one go on one machine and one broker. Run it with `./dev bench`.
 
-./dev bench [throughput|stall|latency|restart|windows ...] [--quick] [--peers raw,kstreams,tidegate] [--work w1,w2,w3t] [--repeat N]
+./dev bench [throughput|stall|latency|restart|windows|shared|moves ...] [--quick] [--peers raw,kstreams,tidegate] [--work w1,w2,w3t] [--repeat N]
 
 Outputs of throughput, stall and restart are checked against an oracle that recomputes the input. How the numbers are made: benches/README.md.
 """
 import argparse
+import concurrent.futures
 import glob
 import json
 import os
@@ -40,6 +41,7 @@ class Size:
         self.lines = 20_000 if quick else 500_000
         self.latency_s = 10 if quick else 60
         self.windows_s = 5 if quick else 40
+        self.moved_keys = [20_000] if quick else [500_000, 5_000_000]
         self.keys = [20_000, 100_000] if quick else [500_000, 5_000_000]
         self.name = "quick" if quick else "full"
 
@@ -108,7 +110,7 @@ def generate(**options):
 
 
 class Run:
-    """One program on one input with an output topic, a state folder and a log of its own."""
+    """One program on one input with an output topic, state folders and a log of its own, as one process or several."""
 
     count = 0
 
@@ -121,22 +123,34 @@ class Run:
         self.state = f"{CACHE}/state/{self.id}"
         os.makedirs(self.state)
         topics(create=f"{self.out}:{PARTITIONS}{output_config}")
-        self.process = None
+        self.processes = {}
 
-    def command(self, commit_ms, tuned):
+    def command(self, commit_ms, name):
+        # An instance id: otherwise it is lost with the state folder, and the session must time out.
+        state = f"{self.state}/{name or 'only'}"
+        os.makedirs(state, exist_ok=True)
         if self.peer == "kstreams":
-            extra = ["c.group.instance.id=bench", "c.session.timeout.ms=10000"] if tuned else []
+            extra = ["c.group.instance.id=" + name, "c.session.timeout.ms=10000"] if name else []
             return machine.java_command("kstreams", "peers.KsApp", "bootstrap=" + machine.BOOTSTRAP, "app=" + self.app, "in=" + self.source,
-                                        "out=" + self.out, "id=" + self.id, "state=" + self.state, "mode=eos", f"commit={commit_ms}", *extra, heap="2g")
-        extra = ["--instance-id", "bench"] if tuned else []  # otherwise the id is lost with the state folder, and the session must time out
+                                        "out=" + self.out, "id=" + self.id, "state=" + state, "mode=eos", f"commit={commit_ms}", *extra, heap="2g")
+        extra = ["--instance-id", name] if name else []
         return [f"{TARGET}/examples/{self.example}", "--bootstrap", machine.BOOTSTRAP, "--input", self.source, "--output", self.out,
-                "--application-id", self.id, "--state-dir", self.state, "--batch-interval-ms", str(commit_ms), "--threads", "2",
+                "--application-id", self.id, "--state-dir", state, "--batch-interval-ms", str(commit_ms), "--threads", "2",
                 "--guarantee", "exactly-once", "--starting-offsets", "earliest", "--state-partitions", str(PARTITIONS), *self.flags, *extra]
 
-    def start(self, commit_ms, tuned=False):
+    def start(self, commit_ms, name=None):
         log = open(f"{CACHE}/logs/{self.id}.log", "ab")
-        self.process = machine.start(self.command(commit_ms, tuned), log)
+        self.processes[name] = machine.start(self.command(commit_ms, name), log)
         return time.time()
+
+    def stop(self, name, how):
+        stop(self.processes.pop(name), how)
+
+    def cpu(self):
+        return sum(cpu_tree(process.pid) for process in self.processes.values())
+
+    def rss_mb(self):
+        return max(machine.rss_mb(process.pid) for process in self.processes.values())
 
     def watch(self):
         return Watch(self.out, self.source, self.id)
@@ -149,23 +163,24 @@ class Run:
         return sample["in"] / total
 
     def end(self, keep=False):
-        if self.process:
-            stop(self.process)
+        while self.processes:
+            stop(self.processes.popitem()[1])
         if not keep:
             topics(delete=self.id + "*")
             shutil.rmtree(self.state, ignore_errors=True)
 
     def trouble(self):
         """Why the run cannot continue, if it cannot."""
-        code = self.process.poll()
-        return None if code is None else f"ended by itself with code {code} (log: {CACHE}/logs/{self.id}.log)"
+        codes = [process.poll() for process in self.processes.values()]
+        ended = next((code for code in codes if code is not None), None)
+        return None if ended is None else f"ended by itself with code {ended} (log: {CACHE}/logs/{self.id}.log)"
 
 
 def follow(run, watch, begin, until, limit_s):
     """Samples of the run until `until(sample)`; each with seconds since `begin`, CPU seconds and resident MB of its processes."""
     samples, broker = [], machine.broker_cpu()
     for s in watch:
-        s |= {"t": s["ms"] / 1000 - begin, "cpu": cpu_tree(run.process.pid), "rss": machine.rss_mb(run.process.pid), "broker": machine.broker_cpu() - broker}
+        s |= {"t": s["ms"] / 1000 - begin, "cpu": run.cpu(), "rss": run.rss_mb(), "broker": machine.broker_cpu() - broker}
         samples.append(s)
         if until(s):
             return samples
@@ -250,9 +265,9 @@ def latency(peer, app, size):
     kind = "events" if app == "w1" else "lines"
     n = rate * (seconds + 20)
     generator = generate(kind=kind, topic=source, rate=rate, n=n, **({} if app == "w1" else {"mark": 1}))
-    before, begin = cpu_tree(run.process.pid), time.time()
+    before, begin = run.cpu(), time.time()
     seen = json.loads(java("tools", "peers.Scan", mode="latency", topic=run.out, sec=seconds, skip=skip, by="payload" if app == "w1" else "mark"))
-    cores = (cpu_tree(run.process.pid) - before) / (time.time() - begin)
+    cores = (run.cpu() - before) / (time.time() - begin)
     stop(generator, signal.SIGKILL)
     if run.trouble() or not seen["n"]:
         sys.exit(f"bench: {peer} {app}: {run.trouble() or 'nothing came out'} (log: {CACHE}/logs/{run.id}.log)")
@@ -277,11 +292,11 @@ def restart(peer, keys, kept, size):
     java("tools", "peers.Gen", kind="lines", topic=source, n=base, **words)
     run = Run(peer, "w2", source)
     with run.watch() as watch:
-        begin = run.start(1000, tuned=True)
+        begin = run.start(1000, "bench")
         follow(run, watch, begin, lambda s: run.progress(s, base) >= 1, 900)
         traffic = generate(kind="lines", topic=source, n=live, rate=rate, **{"from": base}, **words)
         killed_at = follow(run, watch, begin, lambda s: run.progress(s, base + live / 10) >= 1, 900)[-1]
-    stop(run.process, signal.SIGKILL)
+    run.stop("bench", signal.SIGKILL)
     with run.watch() as watch:
         written = next(iter(watch))["high"]
     state_mb = int(subprocess.run(["du", "-sm", run.state], check=True, stdout=subprocess.PIPE).stdout.split()[0])
@@ -289,7 +304,7 @@ def restart(peer, keys, kept, size):
         shutil.rmtree(run.state)
         os.makedirs(run.state)
     with run.watch() as watch:
-        begin = run.start(1000, tuned=True)
+        begin = run.start(1000, "bench")
         # Ends of transactions use offsets too: back at work = more is committed than was written before, and their markers.
         back = follow(run, watch, begin, lambda s: s["out"] > written + 4 * PARTITIONS, 600)[-1]
         traffic.wait()
@@ -321,6 +336,100 @@ def windows(form, panes, size):
     words, seconds = (last["in"] - first["in"]) * WORDS_A_LINE, last["t"] - first["t"]
     return dict(kind="windows", peer="tidegate", app=form, panes=panes, rate=rate * WORDS_A_LINE, done=round(words / seconds), behind_ms=round(1000 * behind / rate),
                 given_per_s=round((last["out"] - first["out"]) / seconds), cpu_s_per_m=round((last["cpu"] - first["cpu"]) / words * 1e6, 3), peak_rss_mb=round(last["rss"]))
+
+
+def shared(peer, app, processes, size):
+    """Throughput and CPU of one process or several that share the state; both are there before the input comes."""
+    n = size.lines if app == "w2" else size.events
+    kind = "lines" if app == "w2" else "events"
+    source = f"bench-live-{os.getpid()}-{time.time_ns()}"
+    topics(create=f"{source}:{PARTITIONS}")
+    run = Run(peer, app, source)
+    for i in range(processes):
+        run.start(1000, f"p{i}")
+    time.sleep(12)
+    before, broker = run.cpu(), machine.broker_cpu()
+    generated = json.loads(java("tools", "peers.Gen", kind=kind, topic=source, n=n, partitions=PARTITIONS))
+    with run.watch() as watch:
+        follow(run, watch, time.time(), quiet(lambda s: run.progress(s, n) >= 1), 900)
+    used, broker = run.cpu() - before, machine.broker_cpu() - broker
+    between = run.id + ("-exchange" if peer == "tidegate" else "-*-repartition")
+    size_of = {name: int(topics(size=name)) for name in (source, between)}
+    rss = run.rss_mb()
+    run.end(keep=True)
+    units = n * (WORDS_A_LINE if app == "w2" else 1)
+    result = dict(kind="shared", peer=peer, app=app, processes=processes, units=units, cpu_s_per_m=round(used / units * 1e6, 3),
+                  broker_cpu_s_per_m=round(broker / units * 1e6, 3), between_bytes_per_byte=round(size_of[between] / size_of[source], 3), peak_rss_mb=round(rss),
+                  input_mb=round(generated["n"] * generated["avg_bytes"] / 1e6), verified=verify(app, run.out, n))
+    run.end()
+    topics(delete=source)
+    return result
+
+
+def quiet(condition, for_s=3):
+    """True once the condition has held, and nothing was written, for some time."""
+    since = {"out": -1, "t": 0}
+
+    def holds(s):
+        if s["out"] != since["out"] or not condition(s):
+            since.update(out=s["out"], t=s["t"])
+        return s["t"] - since["t"] >= for_s
+
+    return holds
+
+
+MOVES = {  # the processes that are there from the beginning
+    "none": ["a"],
+    "none, two processes": ["a", "b"],
+    "one joins": ["a"],
+    "rolling restart of three": ["a", "b", "c"],
+    "killed, state kept by the heir": ["a"],
+    "killed, no state at the heir": ["a", "b"],
+}
+
+
+def moves(peer, event, keys, size):
+    """How long results stand still: the word count has `keys` words and live traffic; each line ends in a word that says when it was
+    created, and the time until its count is visible is measured over the event, for all of them."""
+    base, rate, commit_ms = keys * 4 // WORDS_A_LINE, 500, 100 if peer == "kstreams" else 0
+    words = dict(seed=2, vocab=keys, zipf=0)
+    source = f"bench-moves-{os.getpid()}-{time.time_ns()}"
+    topics(create=f"{source}:{PARTITIONS}")
+    run = Run(peer, "w2", source)
+    for name in MOVES[event]:
+        run.start(commit_ms, name)
+    time.sleep(12)
+    java("tools", "peers.Gen", kind="lines", topic=source, n=base, **words)
+    with run.watch() as watch:
+        follow(run, watch, time.time(), quiet(lambda s: run.progress(s, base) >= 1), 900)
+    state_mb = int(subprocess.run(["du", "-sm", run.state], check=True, stdout=subprocess.PIPE).stdout.split()[0])
+    restore_s = keys / 50_000
+    if event == "killed, state kept by the heir":
+        run.start(commit_ms, "b")
+        time.sleep(15 + restore_s)
+    traffic = generate(kind="lines", topic=source, n=rate * 600, rate=rate, mark=1, **{"from": base}, **words)
+    time.sleep(5)
+    seconds = round((15 if size.name == "quick" else 45) + restore_s)
+    with concurrent.futures.ThreadPoolExecutor() as beside:
+        scan = beside.submit(java, "tools", "peers.Scan", mode="latency", topic=run.out, sec=seconds, skip=0, by="mark")
+        time.sleep(5)
+        if event == "one joins":
+            run.start(commit_ms, "b")
+        elif event.startswith("killed"):
+            run.stop("b", signal.SIGKILL)
+        elif event.startswith("rolling"):
+            for name in MOVES[event]:
+                run.stop(name, signal.SIGTERM)
+                run.start(commit_ms, name)
+                time.sleep(8)
+        seen = json.loads(scan.result())
+    stop(traffic, signal.SIGKILL)
+    why = run.trouble()
+    if why or not seen["n"]:
+        sys.exit(f"bench: {peer} moves, {event}: {why or 'nothing came out'} (log: {CACHE}/logs/{run.id}.log)")
+    run.end()
+    topics(delete=source)
+    return dict(kind="moves", peer=peer, app="w2", event=event, keys=keys, state_mb=state_mb, seen=seen["n"], visible_ms=seen["visible_ms"])
 
 
 def verify(app, topic, n, **options):
@@ -356,6 +465,16 @@ def measurements(args, peers, size):
             for kept in (True, False):
                 for peer in engines:
                     yield lambda peer=peer, keys=keys, kept=kept: [restart(peer, keys, kept, size)]
+    if "shared" in args.what:
+        for app in [app for app in args.work if app != "w1"]:  # which has no state
+            for processes in (1, 2):
+                for peer in engines:
+                    yield lambda peer=peer, app=app, processes=processes: [shared(peer, app, processes, size)]
+    if "moves" in args.what:
+        for keys in size.moved_keys:
+            for event in [event for event in MOVES if event.startswith(args.events or "")]:
+                for peer in engines:
+                    yield lambda peer=peer, event=event, keys=keys: [moves(peer, event, keys, size)]
     if "windows" in args.what and "tidegate" in peers:
         for panes in (10, 100):
             for form in FORMS:
@@ -367,6 +486,8 @@ COLUMNS = {
     "stall": ["partitions", "peer", "units", "overall", "cpu_s_per_m", "verified"],
     "latency": ["app", "peer", "rate", "p50", "p90", "p99", "p999", "max", "cpu_cores", "seen"],
     "restart": ["keys", "state", "peer", "back_s", "state_mb", "peak_rss_mb", "verified"],
+    "shared": ["app", "processes", "peer", "units", "cpu_s_per_m", "broker_cpu_s_per_m", "between_bytes_per_byte", "peak_rss_mb", "verified"],
+    "moves": ["event", "keys", "peer", "p50", "p99", "max", "state_mb", "seen"],
     "windows": ["app", "panes", "rate", "done", "behind_ms", "given_per_s", "cpu_s_per_m", "peak_rss_mb"],
 }
 
@@ -376,8 +497,8 @@ def table(kind, results):
     columns, groups = COLUMNS[kind], {}
     for r in results:
         r = r | r.get("visible_ms", {})
-        groups.setdefault(tuple(r.get(c) for c in ("app", "panes", "partitions", "keys", "state", "peer")), []).append(r)
-    print(f"\n{kind} ({'ms until a read_committed reader has it' if kind == 'latency' else 'medians'})\n")
+        groups.setdefault(tuple(r.get(c) for c in ("app", "panes", "partitions", "processes", "event", "keys", "state", "peer")), []).append(r)
+    print(f"\n{kind} ({'ms until a read_committed reader has it' if kind in ('latency', 'moves') else 'medians'})\n")
     print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
     for runs in groups.values():
         print("| " + " | ".join(cell([r.get(c) for r in runs]) for c in columns) + " |")
@@ -395,10 +516,11 @@ def cell(values):
 
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n")[0])
-    parser.add_argument("what", nargs="*", choices=[*COLUMNS, []], help="throughput, stall, latency, restart, windows; nothing = all")
+    parser.add_argument("what", nargs="*", choices=[*COLUMNS, []], help="throughput, stall, latency, restart, windows, shared, moves; nothing = all")
     parser.add_argument("--quick", action="store_true", help="small sizes: tests the harness, measures nothing")
     parser.add_argument("--peers", default="raw,kstreams,tidegate")
     parser.add_argument("--work", default="w1,w2,w3t", help="which programs, of " + ", ".join(EXAMPLE))
+    parser.add_argument("--events", help="moves: only those that begin with this")
     parser.add_argument("--repeat", type=int, default=1)
     args = parser.parse_args()
     args.what = args.what or list(COLUMNS)

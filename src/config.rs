@@ -4,7 +4,10 @@
 //! pairs of settings. Does not know who uses them. Invariant: a configuration that has passed `validate` is never the
 //! cause of a later failure.
 
+mod file;
 mod settings;
+
+pub use file::ConfigFile;
 
 use crate::error::{Error, Result};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -96,13 +99,18 @@ pub struct Config {
     pub properties: BTreeMap<String, String>,
     /// Memory for all local state together (block cache and write buffers), in bytes.
     pub state_memory_bytes: usize,
+    /// How long the databases of state partitions that have moved to other processes are kept, so that one that comes back is only
+    /// rolled forward.
+    pub state_kept_for: Duration,
+    /// How many bytes these may take together on disk; the oldest are deleted first.
+    pub state_kept_bytes: u64,
     /// A batch takes no more input when it holds about this many bytes until its end: changes of state, records to be
     /// sent, and rows that operators and outputs hold back. The bound is lower where the log takes long to receive
     /// them. Where results depend on where a batch begins and ends (windows over batch time, `reduce_by_key`,
-    /// `foreach_rdd`, `print`), what comes later in the interval is then left for the next batch; elsewhere a batch
-    /// ends early, at 48 MiB at the latest, 4 MiB in a program without state.
+    /// `foreach_rdd`, `print`), the interval then goes through the exchange topic in parts, or, where it cannot, what comes later
+    /// is left for the next batch; elsewhere a batch ends early, at 48 MiB at the latest, 4 MiB in a program without state.
     pub staged_bytes_max: usize,
-    /// A batch takes no more than this many records; then it ends early, or waits for the end of its interval as with
+    /// A batch takes no more than this many records; then it ends early, or its interval goes on as with
     /// [`staged_bytes_max`](Config::staged_bytes_max).
     pub batch_records_max: usize,
     /// The same for bytes of input.
@@ -119,8 +127,8 @@ pub struct Config {
     pub metadata_refresh: Duration,
     /// Bytes that are fetched but not yet processed, over all partitions.
     pub receive_buffer_bytes: usize,
-    /// Where several processes share the state: a process takes no input while more bytes of rows than this wait for other processes,
-    /// which are slower. The rows are in the exchange topic; memory holds a part of them.
+    /// A process takes no input while more bytes of rows than this wait in the exchange topic: for other processes, which are slower, or
+    /// for the end of their interval.
     pub waiting_bytes_max: usize,
     /// How long the first connection may take.
     pub connect_timeout: Duration,
@@ -141,6 +149,9 @@ pub struct Config {
     pub progress_line: bool,
     /// At a graceful stop, leave the group, because this process does not come back (scale-in).
     pub leave: bool,
+    /// The folders of file outputs are on a file system that all processes of the application see: then several may share the state
+    /// of a program that writes files.
+    pub shared_files: bool,
     /// How long rows of past batches are kept for the program itself, where it asks for them.
     pub remember: Duration,
     /// Accept what contradicts the committed offsets: the group's offsets even where a witness says that more was
@@ -187,6 +198,8 @@ impl Config {
             replication_factor: None,
             properties: BTreeMap::new(),
             state_memory_bytes: 96 << 20,
+            state_kept_for: Duration::from_secs(86_400),
+            state_kept_bytes: 10 << 30,
             staged_bytes_max: 192 << 20,
             batch_records_max: 10_000_000,
             batch_bytes_max: 1 << 30,
@@ -204,6 +217,7 @@ impl Config {
             admin_bind: (ADMIN_BIND != "off").then(|| ADMIN_BIND.into()),
             progress_line: true,
             leave: false,
+            shared_files: false,
             remember: Duration::from_secs(60),
             accept_offsets: false,
             accept_state_changes: false,
@@ -336,6 +350,12 @@ pub struct Args {
     /// Memory for all local state together, in bytes
     #[arg(long, env = "TIDEGATE_STATE_MEMORY_BYTES", default_value_t = 96 << 20)]
     pub state_memory_bytes: usize,
+    /// How long databases of state partitions are kept that have moved to other processes
+    #[arg(long, env = "TIDEGATE_STATE_KEPT_FOR_MS", default_value_t = 86_400_000)]
+    pub state_kept_for_ms: u64,
+    /// How many bytes these may take together; the oldest are deleted first
+    #[arg(long, env = "TIDEGATE_STATE_KEPT_BYTES", default_value_t = 10 << 30)]
+    pub state_kept_bytes: u64,
     /// How long the first connection may take
     #[arg(long, env = "TIDEGATE_CONNECT_TIMEOUT_MS", default_value_t = 30_000)]
     pub connect_timeout_ms: u64,
@@ -354,6 +374,9 @@ pub struct Args {
     /// At a graceful stop, leave the group, because this process does not come back
     #[arg(long, env = "TIDEGATE_LEAVE")]
     pub leave: bool,
+    /// The folders of file outputs are on a file system that all processes see: then several may share the state
+    #[arg(long, env = "TIDEGATE_SHARED_FILES")]
+    pub shared_files: bool,
     /// Accept the group's offsets, or the last known ones where they are lost, and state and topics as they are now
     #[arg(long, env = "TIDEGATE_ACCEPT_OFFSETS")]
     pub accept_offsets: bool,
@@ -388,7 +411,8 @@ pub struct Topics {
     pub output: String,
 }
 
-fn property(text: &str) -> Result<(String, String), String> {
+/// The name and the value of a property of the client.
+pub(crate) fn property(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is not key=value"))?;
     Ok((key.to_owned(), value.to_owned()))
 }
@@ -413,12 +437,15 @@ impl Args {
         config.state_partitions = self.state_partitions;
         config.replication_factor = self.replication_factor;
         config.state_memory_bytes = self.state_memory_bytes;
+        config.state_kept_for = Duration::from_millis(self.state_kept_for_ms);
+        config.state_kept_bytes = self.state_kept_bytes;
         config.connect_timeout = Duration::from_millis(self.connect_timeout_ms);
         config.transaction_timeout = Duration::from_millis(self.transaction_timeout_ms);
         config.session_timeout = Duration::from_millis(self.session_timeout_ms);
         config.stop_timeout = Duration::from_millis(self.stop_timeout_ms);
         config.admin_bind = (self.admin_bind != "off").then(|| self.admin_bind.clone());
         config.leave = self.leave;
+        config.shared_files = self.shared_files;
         config.accept_offsets = self.accept_offsets;
         config.accept_state_changes = self.accept_state_changes;
         config.exchange = self.exchange;

@@ -53,6 +53,9 @@ pub const SOURCE_PLACES: [&str; 2] = ["before-listing", "after-listing"];
 /// and after the answer to a rebalance.
 pub const GROUP_PLACES: [&str; 3] = ["before-join", "before-release", "after-answer"];
 
+/// Places between two parts of a batch: after the first of them is committed.
+pub const PART_PLACES: [&str; 1] = ["between-parts"];
+
 /// Places in queries about topics: the broker does not show their settings.
 pub const QUERY_PLACES: [&str; 1] = ["hide-settings"];
 
@@ -105,6 +108,7 @@ mod active {
         let known = crate::failpoint::PLACES.contains(&place)
             || crate::failpoint::SOURCE_PLACES.contains(&place)
             || crate::failpoint::GROUP_PLACES.contains(&place)
+            || crate::failpoint::PART_PLACES.contains(&place)
             || crate::failpoint::QUERY_PLACES.contains(&place)
             || crate::failpoint::CALL_PLACES.contains(&place)
             || place.starts_with("mutant-");

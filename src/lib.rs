@@ -24,7 +24,7 @@
 //! # The map
 //!
 //! ```text
-//!              dstream/  ml/                   FACES   say what to compute; never run it
+//!              dstream/  ml/  sql/             FACES   say what to compute; never run it
 //!                    |
 //!                  plan/                       WAIST   one Topology
 //!                    |
@@ -38,7 +38,7 @@
 //! log/     kafka | embedded | sim              THE LOG: topics, group, atomic commit of a batch
 //! record/  codec/  registry/  error.rs  config.rs config/ VOCABULARY: used by all, uses none of the above
 //! observe/ ui/                                 WATCHING: metrics, status, history, listeners; the page over HTTP
-//! context/ testing/ sim/ demo/                 AROUND IT: the object a program holds; tests of programs; simulated worlds; the demo
+//! context/ testing/ sim/ demo/ cli/            AROUND IT: the object a program holds; tests of programs; simulated worlds; the demo; what operators run
 //! ```
 //!
 //! | for | look at |
@@ -49,6 +49,7 @@
 //! | a registry of schemas | `registry` (feature `avro`) |
 //! | what comes in, what goes out | [`source`], [`sink`] |
 //! | models that learn from a stream | [`ml`] |
+//! | scripts of SQL | `sql::Script`, `StreamingContext::sql` |
 //! | what goes wrong, and exit codes | [`Error`] |
 //! | where the program runs: Kafka, a directory, memory | [`log::open`] |
 //! | what is told of batches, receivers and outputs | [`observe`] |
@@ -127,9 +128,13 @@ pub mod record;
 pub mod registry;
 pub mod sink;
 pub mod source;
+#[cfg(feature = "sql")]
+pub mod sql;
 pub mod testing;
 
 // Public for the tests of this crate only; no promise is made about them.
+#[doc(hidden)]
+pub mod cli;
 #[doc(hidden)]
 pub mod failpoint;
 #[doc(hidden)]

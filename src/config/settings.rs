@@ -40,6 +40,8 @@ impl Config {
             replication_factor,
             properties,
             state_memory_bytes,
+            state_kept_for,
+            state_kept_bytes,
             staged_bytes_max,
             batch_records_max,
             batch_bytes_max,
@@ -57,6 +59,7 @@ impl Config {
             admin_bind,
             progress_line,
             leave,
+            shared_files,
             remember,
             accept_offsets,
             on_refused_record,
@@ -82,12 +85,15 @@ impl Config {
             ("--state-partitions", state_partitions.to_string()),
             ("--replication-factor", or(replication_factor.as_ref(), "the broker's")),
             ("--state-memory-bytes", state_memory_bytes.to_string()),
+            ("--state-kept-for-ms", millis(state_kept_for)),
+            ("--state-kept-bytes", state_kept_bytes.to_string()),
             ("--connect-timeout-ms", millis(connect_timeout)),
             ("--transaction-timeout-ms", millis(transaction_timeout)),
             ("--session-timeout-ms", millis(session_timeout)),
             ("--stop-timeout-ms", millis(stop_timeout)),
             ("--admin-bind", or(admin_bind.as_ref(), "off")),
             ("--leave", is_on(*leave)),
+            ("--shared-files", is_on(*shared_files)),
             ("--accept-offsets", is_on(*accept_offsets)),
             ("--accept-state-changes", is_on(*accept_state_changes)),
             ("staged_bytes_max", staged_bytes_max.to_string()),
@@ -114,7 +120,9 @@ fn is_on(on: bool) -> String {
 /// Properties of the client; those that may be secrets without their value.
 fn shown(properties: &BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> {
     properties.iter().map(|(name, value)| {
-        let is_secret = SECRET.iter().any(|part| name.to_lowercase().contains(part));
+        // The value of `sasl.password.file` is a path.
+        let is_secret = name.strip_suffix(".file").is_none()
+            && SECRET.iter().any(|part| name.to_lowercase().contains(part));
         (format!("-X {name}"), if is_secret { MASKED.to_owned() } else { value.clone() })
     })
 }
@@ -168,12 +176,14 @@ mod tests {
         ];
         secrets.iter().for_each(|name| drop(config.properties.insert((*name).into(), "hunter2".into())));
         config.properties.insert("linger.ms".into(), "5".into());
+        config.properties.insert("sasl.password.file".into(), "/run/secrets/kafka".into());
         let settings = config.settings();
         let value = |name: &str| settings.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
         assert_eq!(value("--guarantee"), Some("exactly-once"));
         assert_eq!(value("--batch-interval-ms"), Some("0"));
         assert_eq!(value("-X linger.ms"), Some("5"));
         assert_eq!(value("-X ssl.key.pem"), Some(MASKED));
+        assert_eq!(value("-X sasl.password.file"), Some("/run/secrets/kafka"));
         assert!(settings.iter().all(|(_, value)| !value.contains("hunter2")), "{settings:?}");
     }
 }

@@ -16,6 +16,25 @@ use crate::{
 use std::{panic::Location, path::PathBuf, sync::Arc};
 
 impl StreamingContext {
+    /// Adds what a script of SQL computes. Its queries and the streams of the program are one application: each batch of all of them is one
+    /// transaction.
+    ///
+    /// ```
+    /// use tidegate::{StreamingContext, sql::{Script, SourceText}, testing::Driver};
+    /// let script = Script::parse(SourceText::new("long.sql", "
+    ///     CREATE TABLE lines (line STRING) WITH ('connector' = 'kafka', 'topic' = 'lines', 'format' = 'raw');
+    ///     CREATE TABLE long (line STRING) WITH ('connector' = 'kafka', 'topic' = 'long', 'format' = 'raw');
+    ///     INSERT INTO long SELECT line FROM lines WHERE character_length(line) > 4;
+    /// "))?;
+    /// let mut driver = Driver::new(move |ssc: &StreamingContext| ssc.sql(&script));
+    /// assert_eq!(driver.batch("lines 0 | - | tide\nlines 0 | - | harbour\n")?.to_string(), "long | - | harbour\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    #[cfg(feature = "sql")]
+    pub fn sql(&self, script: &crate::sql::Script) {
+        script.build(&mut self.builder.plan());
+    }
+
     /// The lines of a topic: each record's value as text. Asked for twice, a topic is still read once: both streams are the same.
     ///
     /// ```

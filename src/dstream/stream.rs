@@ -70,7 +70,7 @@ impl StreamBuilder {
         self.plan().operation(at)
     }
 
-    pub(super) fn plan(&self) -> MutexGuard<'_, Topology> {
+    pub(crate) fn plan(&self) -> MutexGuard<'_, Topology> {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

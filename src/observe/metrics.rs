@@ -7,14 +7,11 @@
 use super::{
     listener::{BatchInfo, OutputOperationInfo, ReceiverStatus, StreamingListener},
     processes::Processes,
+    restores::Restore,
 };
-use crate::{
-    operator::Counters,
-    record::{Partition, TopicPartition},
-    runtime::BatchReport,
-};
+use crate::{operator::Counters, record::TopicPartition, runtime::BatchReport};
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Counter, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 use std::{
@@ -104,7 +101,7 @@ impl Metrics {
         r.gauges("tidegate_build_info", "1; the label says which build runs.", &["version"])
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
-        Metrics {
+        let metrics = Metrics {
             traffic: Traffic::new(&r),
             distance: Distance::new(&r),
             state: State::new(&r),
@@ -149,6 +146,21 @@ impl Metrics {
             process: Process::new(&r),
             owned: Mutex::default(),
             registry,
+        };
+        metrics.begin();
+        metrics
+    }
+
+    /// Every status is there from the start, at 0: a rate over a counter sees its first step only if there was one before it.
+    fn begin(&self) {
+        for status in ["completed", "failed"] {
+            self.batches.with_label_values(&[status]);
+        }
+        for outcome in [Outcome::Committed, Outcome::Aborted, Outcome::Unknown] {
+            self.checkpoints.with_label_values(&[outcome.label()]);
+        }
+        for reason in ["skipped", "dead-letter"] {
+            self.traffic.records_failed.with_label_values(&[reason]);
         }
     }
 
@@ -205,6 +217,7 @@ impl Metrics {
         traffic.dead_letters.inc_by(counters.dead_letters as u64);
         traffic.late.inc_by(counters.late as u64);
         traffic.full.inc_by(u64::from(counters.is_full));
+        traffic.parts.inc_by(counters.parts as u64);
         if let Some(ms) = counters.watermark_ms {
             self.distance.watermark.set(seconds(ms));
         }
@@ -242,7 +255,6 @@ impl Metrics {
         // Those that are still owned are reported again with the next batches.
         self.state.bytes.reset();
         self.state.rows.reset();
-        self.state.restore_remaining.reset();
         self.assigned_partitions.set(gauge(partitions.len() as u64));
         let mut owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
         let now: BTreeSet<&TopicPartition> = partitions.iter().collect();
@@ -280,9 +292,24 @@ impl Metrics {
         self.restarts.inc();
     }
 
-    /// Changelog records that a state partition has yet to read; `None` = restored, or no longer here.
-    pub fn restore_remaining(&self, partition: Partition, records: Option<u64>) {
-        set_or_remove(&self.state.restore_remaining, partition, records);
+    /// These are all state partitions of this process that are being restored.
+    pub fn restores(&self, restores: &[Restore]) {
+        let State { restore_records, restore_remaining, restore_rate, restore_left, .. } = &self.state;
+        let all = [restore_records, restore_remaining, restore_rate, restore_left];
+        all.iter().for_each(|metric| metric.reset());
+        for restore in restores {
+            let numbers = [
+                Some(restore.records),
+                Some(restore.left()),
+                restore.records_per_second,
+                restore.seconds_left,
+            ];
+            for (metric, number) in all.iter().zip(numbers) {
+                if let Some(number) = number {
+                    metric.with_label_values(&[&restore.partition.to_string()]).set(gauge(number));
+                }
+            }
+        }
     }
 
     /// A database was moved aside.
@@ -334,14 +361,6 @@ impl StreamingListener for Metrics {
     }
 }
 
-fn set_or_remove(of: &IntGaugeVec, partition: Partition, value: Option<u64>) {
-    let label = partition.to_string();
-    match value {
-        Some(value) => of.with_label_values(&[&label]).set(gauge(value)),
-        None => drop(of.remove_label_values(&[&label])), // fails only if it was never set
-    }
-}
-
 fn sum(of: &IntCounterVec) -> u64 {
     let families = of.collect();
     let series = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
@@ -381,6 +400,9 @@ impl Register<'_> {
     }
     fn seconds(&self, name: &str, help: &str) -> Gauge {
         self.add(Gauge::new(name, help))
+    }
+    fn seconds_counted(&self, name: &str, help: &str) -> Counter {
+        self.add(Counter::new(name, help))
     }
     fn seconds_of(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
         self.add(GaugeVec::new(Opts::new(name, help), labels))
@@ -435,7 +457,10 @@ impl Distance {
 struct State {
     bytes: IntGaugeVec,
     rows: IntGaugeVec,
+    restore_records: IntGaugeVec,
     restore_remaining: IntGaugeVec,
+    restore_rate: IntGaugeVec,
+    restore_left: IntGaugeVec,
     quarantined: IntCounter,
     members: IntGauge,
     exchange_lag: IntGaugeVec,
@@ -448,9 +473,24 @@ impl State {
         State {
             bytes: r.gauges("tidegate_state_bytes", "Size of the local state.", &["partition"]),
             rows: r.gauges("tidegate_state_rows", "Rows of the local state, estimated.", &["partition"]),
+            restore_records: r.gauges(
+                "tidegate_restore_records",
+                "Changelog records that a state partition under restore has to read in all.",
+                &["partition"],
+            ),
             restore_remaining: r.gauges(
                 "tidegate_restore_records_remaining",
                 "Changelog records that a state partition has still to read.",
+                &["partition"],
+            ),
+            restore_rate: r.gauges(
+                "tidegate_restore_records_per_second",
+                "Changelog records that a state partition under restore reads per second.",
+                &["partition"],
+            ),
+            restore_left: r.gauges(
+                "tidegate_restore_seconds_left",
+                "How long the restore of a state partition will still take at its rate.",
                 &["partition"],
             ),
             quarantined: r.counter(
@@ -487,6 +527,7 @@ struct Traffic {
     dead_letters: IntCounter,
     late: IntCounter,
     full: IntCounter,
+    parts: IntCounter,
 }
 
 impl Traffic {
@@ -518,6 +559,10 @@ impl Traffic {
                 "tidegate_full_batches_total",
                 "Batches that held all that they may, so that records were left for the next interval.",
             ),
+            parts: r.counter(
+                "tidegate_batch_parts_total",
+                "Parts of batches that were sent to the exchange topic before the rest of their interval was there.",
+            ),
         }
     }
 }
@@ -525,7 +570,7 @@ impl Traffic {
 /// What the operating system says about this process, under the names that all Prometheus clients use. Read on
 /// request; stays 0 where there is no `/proc`.
 struct Process {
-    cpu: Gauge,
+    cpu: Counter,
     resident: IntGauge,
     files: IntGauge,
     threads: IntGauge,
@@ -535,7 +580,7 @@ struct Process {
 impl Process {
     fn new(r: &Register<'_>) -> Self {
         Process {
-            cpu: r.seconds("process_cpu_seconds_total", "User and system CPU time."),
+            cpu: r.seconds_counted("process_cpu_seconds_total", "User and system CPU time."),
             resident: r.gauge("process_resident_memory_bytes", "Resident memory."),
             files: r.gauge("process_open_fds", "Open file descriptors."),
             threads: r.gauge("process_threads", "Threads."),
@@ -550,7 +595,10 @@ impl Process {
         let fields: Vec<&str> =
             stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
         let field = |n: usize| fields.get(n - 3).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
-        self.cpu.set((field(14) + field(15)) / TICKS_PER_SECOND);
+        let used = (field(14) + field(15)) / TICKS_PER_SECOND;
+        // A counter only rises. Two requests at once may both add what has been used since the last one; the counter then
+        // stands still until the time used has caught up.
+        self.cpu.inc_by((used - self.cpu.get()).max(0.0));
         #[expect(clippy::cast_possible_truncation, reason = "whole numbers of the kernel")]
         {
             self.threads.set(field(20) as i64);
@@ -576,7 +624,7 @@ mod tests {
     use super::*;
     use crate::{
         operator::Volume,
-        record::{Map, Timestamps},
+        record::{Map, Partition, Timestamps},
     };
 
     fn used() -> Metrics {
@@ -589,6 +637,7 @@ mod tests {
             dead_letters: 2,
             late: 3,
             is_full: true,
+            parts: 2,
             timestamps: Some(Timestamps { least_ms: 1_460, greatest_ms: 1_500 }),
             watermark_ms: Some(7_000),
             // Not shown: sums of what is read.
@@ -631,7 +680,13 @@ mod tests {
         m.restarted();
         let (state_bytes, state_rows) = (vec![(Partition(2), 4096)], vec![(Partition(2), 12)]);
         m.batch(&BatchReport { state_bytes, state_rows, ahead_ms: 2_500, ..BatchReport::default() }, 1_600);
-        m.restore_remaining(Partition(2), Some(77));
+        m.restores(&[Restore {
+            partition: 2,
+            records: 100,
+            records_done: 23,
+            records_per_second: Some(11),
+            seconds_left: Some(7),
+        }]);
         m.quarantined();
         m
     }
@@ -653,6 +708,7 @@ mod tests {
             (r#"tidegate_dead_letters_total{application_id="app"}"#, 2.0),
             (r#"tidegate_late_records_dropped_total{application_id="app"}"#, 3.0),
             (r#"tidegate_full_batches_total{application_id="app"}"#, 1.0),
+            (r#"tidegate_batch_parts_total{application_id="app"}"#, 2.0),
             (r#"tidegate_batch_duration_seconds_sum{application_id="app"}"#, 0.03),
             (r#"tidegate_batches_total{status="completed",application_id="app"}"#, 1.0),
             (r#"tidegate_batches_total{status="failed",application_id="app"}"#, 1.0),
@@ -680,6 +736,9 @@ mod tests {
             (r#"tidegate_restarts_total{application_id="app"}"#, 1.0),
             (r#"tidegate_state_bytes{partition="2",application_id="app"}"#, 4096.0),
             (r#"tidegate_restore_records_remaining{partition="2",application_id="app"}"#, 77.0),
+            (r#"tidegate_restore_records{partition="2",application_id="app"}"#, 100.0),
+            (r#"tidegate_restore_records_per_second{partition="2",application_id="app"}"#, 11.0),
+            (r#"tidegate_restore_seconds_left{partition="2",application_id="app"}"#, 7.0),
             (r#"tidegate_quarantined_stores_total{application_id="app"}"#, 1.0),
         ] {
             assert_eq!(value(&text, series), Some(expected), "{series}\n{text}");
@@ -693,7 +752,7 @@ mod tests {
         assert_eq!(m.totals(), Totals { records_in: 15, records_out: 7, lag: Some(7) });
         m.assigned(&[TopicPartition::new("in", 1), TopicPartition::new("in", 2)]);
         m.lag(&TopicPartition::new("in", 0), 9, Some(1)); // a late report on a partition that we do not own
-        m.restore_remaining(Partition(3), None); // never set
+        m.restores(&[]);
         let text = m.render();
         assert!(!text.contains(r#"partition="0""#) && !text.contains(r#"partition="2""#), "{text}");
         assert_eq!(m.totals().lag, None, "the lag of partition 2 is not known yet");
@@ -724,9 +783,7 @@ mod tests {
             assert!(helps.contains(name), "{name} has no help");
             assert!(name.starts_with("tidegate_") || name.starts_with("process_"), "{name}");
             assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{name}");
-            if kind == "counter" || kind == "histogram" {
-                assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
-            }
+            assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
             assert_eq!(
                 name.ends_with("_seconds"),
                 kind == "histogram" || name.contains("_time") || name.ends_with("_lag_seconds"),
@@ -742,7 +799,15 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn the_process_metrics_are_read() {
-        let text = Metrics::new("app").render();
+        let metrics = Metrics::new("app");
+        let mut text = metrics.render();
+        let cpu =
+            |text: &str| value(text, "process_cpu_seconds_total{application_id=\"app\"}").expect("CPU time");
+        while cpu(&text) < 0.05 {
+            let next = metrics.render();
+            assert!(cpu(&next) >= cpu(&text), "a counter rises");
+            text = next;
+        }
         let of = |name: &str| value(&text, &format!("{name}{{application_id=\"app\"}}")).expect(name);
         assert!(of("process_resident_memory_bytes") > 1e6);
         assert!(of("process_open_fds") >= 3.0);

@@ -18,6 +18,8 @@ pub mod processes;
 pub mod progress;
 mod reporter;
 #[doc(hidden)]
+pub mod restores;
+#[doc(hidden)]
 pub mod status;
 
 pub use crate::operator::{Counters, Volume, Work};

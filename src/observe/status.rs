@@ -4,7 +4,10 @@
 //! and no HTTP. Invariant: ready means assigned, restored and connected; a rebalance or lag alone never makes the
 //! process count as dead.
 
-use super::processes::Processes;
+use super::{
+    processes::Processes,
+    restores::{Restore, seconds_left},
+};
 use crate::record::BatchId;
 use serde::Serialize;
 use std::sync::{
@@ -74,6 +77,9 @@ pub struct StatusSnapshot {
     pub last_checkpoint: Option<Checkpoint>,
     /// The last progress line.
     pub progress: String,
+    /// The state partitions of this process that are being restored.
+    #[serde(skip)]
+    pub restores: Vec<Restore>,
     /// The processes that share the state; `None` = it is not shared, or not known yet.
     #[serde(skip)]
     pub processes: Option<Processes>,
@@ -88,10 +94,13 @@ impl StatusSnapshot {
             Phase::Starting => missing.push("the log has not been reached and checked yet".to_string()),
             Phase::WaitingForAssignment { why } => missing.push(why.clone()),
             Phase::Restoring { done, of } => {
-                missing.push(format!(
-                    "{} of {of} state partitions are not restored yet",
-                    of.saturating_sub(*done)
-                ));
+                let (left, time) = (of.saturating_sub(*done), self.time_left());
+                missing.push(format!("{left} of {of} state partitions are not restored yet{time}"));
+            }
+            Phase::Running if !self.restores.is_empty() => {
+                let (count, time) = (self.restores.len(), self.time_left());
+                let are = if count == 1 { "state partition is" } else { "state partitions are" };
+                missing.push(format!("{count} {are} being restored{time}"));
             }
             Phase::Running | Phase::Standby { .. } => {}
             Phase::Stopped { reason } => missing.push(format!("the pipeline has stopped: {reason}")),
@@ -107,6 +116,10 @@ impl StatusSnapshot {
             missing.push(format!("batches are given up again and again: {why}"));
         }
         missing
+    }
+
+    fn time_left(&self) -> String {
+        seconds_left(&self.restores).map_or_else(String::new, |seconds| format!(", about {seconds} s left"))
     }
 
     /// What a reader should know although nothing is missing.
@@ -146,6 +159,7 @@ impl Status {
                 stuck: None,
                 last_checkpoint: None,
                 progress: String::new(),
+                restores: vec![],
                 processes: None,
             }),
             turns: AtomicU64::new(0),
@@ -181,6 +195,11 @@ impl Status {
     /// Batches are given up again and again (`Some` = why), or one is committed again.
     pub fn stuck(&self, why: Option<String>) {
         self.change().stuck = why;
+    }
+
+    /// These state partitions of this process are being restored.
+    pub fn restores(&self, restores: Vec<Restore>) {
+        self.change().restores = restores;
     }
 
     /// What is known of the processes that share the state.
@@ -228,6 +247,20 @@ mod tests {
         assert_eq!(missing(), "5 of 8 state partitions are not restored yet");
         status.phase(Phase::Running);
         assert_eq!(missing(), "");
+        let (records, records_done) = (900, 500);
+        let restore = Restore {
+            partition: 1,
+            records,
+            records_done,
+            records_per_second: Some(100),
+            seconds_left: Some(4),
+        };
+        status.restores(vec![restore.clone()]);
+        assert_eq!(missing(), "1 state partition is being restored, about 4 s left", "the rest goes on");
+        let waits = Restore { records_per_second: None, seconds_left: None, ..restore };
+        status.restores(vec![waits.clone(), waits]);
+        assert_eq!(missing(), "2 state partitions are being restored");
+        status.restores(vec![]);
         status.disconnected(Some("connection refused".into()));
         assert_eq!(missing(), "the log cannot be reached: connection refused");
         status.disconnected(None);

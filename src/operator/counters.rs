@@ -58,6 +58,8 @@ pub struct Counters {
     pub late: usize,
     /// Whether it held all that it may, so that records were left for the next one.
     pub is_full: bool,
+    /// Parts of batches that were sent on before the rest was there, because the batch held all that it may.
+    pub parts: usize,
     /// Timestamps of the records taken.
     pub timestamps: Option<Timestamps>,
     /// How far event time has come in the windows over it that moved, milliseconds since the epoch; the least of them.
@@ -95,6 +97,7 @@ impl AddAssign for Counters {
         self.dead_letters += other.dead_letters;
         self.late += other.late;
         self.is_full |= other.is_full;
+        self.parts += other.parts;
         self.saw(other.timestamps);
         other.watermark_ms.into_iter().for_each(|ms| self.watermark_moved(ms));
     }
@@ -117,6 +120,7 @@ mod tests {
             dead_letters: 5,
             late: 6,
             is_full: true,
+            parts: 7,
             timestamps: timestamps(100, 200),
             watermark_ms: Some(50),
         };
@@ -126,8 +130,8 @@ mod tests {
         sum += Counters { timestamps: timestamps(150, 300), watermark_ms: Some(40), ..one };
         sum += Counters { read: read("b", 7), ..Counters::default() };
         assert_eq!(
-            (sum.records_in, sum.bytes_in, sum.skipped, sum.dead_letters, sum.late),
-            (2, 4, 8, 10, 12)
+            (sum.records_in, sum.bytes_in, sum.skipped, sum.dead_letters, sum.late, sum.parts),
+            (2, 4, 8, 10, 12, 14)
         );
         assert_eq!((sum.records_out(), sum.read["a"].records, sum.read["b"].records), (6, 2, 7));
         assert_eq!((sum.timestamps, sum.watermark_ms), (timestamps(100, 300), Some(40)));

@@ -94,6 +94,18 @@ impl<'a> RowWriter<'a> {
         Ok(())
     }
 
+    /// Appends a row without a key whose value `write` gives as bytes.
+    #[inline]
+    pub fn bytes(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.begin();
+        self.out.push(0);
+        let at = self.out.len();
+        self.out.push(0);
+        write(self.out);
+        end_part(self.out, at);
+        self.end(start);
+    }
+
     /// The pieces, in order; the last one has the rest.
     #[must_use]
     pub fn finish(mut self) -> Vec<Piece> {
@@ -135,12 +147,18 @@ fn part(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Result) -> Result
     let at = out.len();
     out.push(0);
     write(out)?;
+    end_part(out, at);
+    Ok(())
+}
+
+/// Writes the length of a part, plus one, into the byte at `at` that is kept for it.
+#[inline]
+fn end_part(out: &mut Vec<u8>, at: usize) {
     let length = out.len() - at;
     match u8::try_from(length) {
         Ok(short) if short < 0x80 => out[at] = short,
         _ => lengthen(out, at, length),
     }
-    Ok(())
 }
 
 /// Makes room for a length that needs more than the one byte that it has.

@@ -105,6 +105,12 @@ pub trait Operator: Send {
         false
     }
 
+    /// Before an exchange: whether nothing depends on how often it ends one batch, so that parts of a batch can be sent on before the
+    /// rest is there.
+    fn takes_parts(&self) -> bool {
+        !self.sees_batches()
+    }
+
     /// Whether it has had no row for so long that its input is idle once everything in the partition is read.
     fn awaits_end(&self) -> bool {
         false
@@ -194,11 +200,32 @@ pub enum Output {
     Console {
         /// The sink node.
         node: NodeId,
-        /// Printed rows, without a header; one more than `rows_max` says that there are more.
-        rows: Vec<String>,
-        /// How many rows of a batch are shown.
-        rows_max: usize,
+        /// What is shown.
+        printed: Printed,
     },
+}
+
+/// The rows of a batch as text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Printed {
+    /// What stands above them.
+    pub heading: Heading,
+    /// Each on a line of its own; one more than `rows_max` says that there are more.
+    pub rows: Vec<String>,
+    /// How many rows of a batch are shown.
+    pub rows_max: usize,
+}
+
+/// What stands above the printed rows of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Heading {
+    /// The batch time, as above DStreams of Spark.
+    #[default]
+    Time,
+    /// How many batches the output has printed before, as above streaming queries of Spark.
+    Count,
+    /// Nothing.
+    None,
 }
 
 impl Output {

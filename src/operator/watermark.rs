@@ -15,6 +15,14 @@ use std::collections::{BTreeMap, BTreeSet};
 #[serde(transparent)]
 pub struct UpstreamName(Text);
 
+impl UpstreamName {
+    /// One of several parts of an upstream that each say how far they are; `part` is durable too.
+    #[must_use]
+    pub fn of_part(upstream: &Upstream, part: &str) -> Self {
+        UpstreamName(format!("{upstream} {part}").into())
+    }
+}
+
 impl From<&Upstream> for UpstreamName {
     fn from(upstream: &Upstream) -> Self {
         UpstreamName(upstream.to_string().into())
@@ -57,6 +65,12 @@ impl Watermarks {
         self.watermark
     }
 
+    /// Whether all upstreams are idle.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        !self.upstreams.is_empty() && self.upstreams.values().all(|upstream| upstream.idle)
+    }
+
     /// Takes up what upstreams told. In a roll call all of them tell: those that do not are gone.
     pub fn advance(&mut self, news: Vec<UpstreamMark>, is_roll_call: bool) {
         if is_roll_call {
@@ -78,7 +92,7 @@ impl Watermarks {
     /// While all upstreams are idle, the watermark goes on as fast as batch times do, up to `wanted_ms`, the last one that anything
     /// waits for. It moves only to what `step` makes of a time: the last one before it at which something happens.
     pub fn go_on(&mut self, now: BatchTime, wanted_ms: Option<i64>, step: impl Fn(i64) -> i64) {
-        if self.upstreams.is_empty() || self.upstreams.values().any(|upstream| !upstream.idle) {
+        if !self.is_idle() {
             self.idle_since = None;
             return;
         }
@@ -129,6 +143,7 @@ mod tests {
         assert_eq!(told(&mut watermarks, &[("a", Some(10), false), ("b", None, false)]), None);
         assert_eq!(told(&mut watermarks, &[("b", None, true)]), Some(10), "b never had a row");
         assert_eq!(told(&mut watermarks, &[("a", Some(20), false)]), Some(20));
+        assert!(!watermarks.is_idle(), "a has rows");
         assert_eq!(told(&mut watermarks, &[("b", Some(15), false)]), Some(20), "never back");
         assert_eq!(told(&mut watermarks, &[("a", Some(30), false)]), Some(20), "b is at 15");
         assert_eq!(
@@ -136,6 +151,7 @@ mod tests {
             Some(30),
             "the greatest"
         );
+        assert!(watermarks.is_idle() && !Watermarks::default().is_idle());
     }
 
     #[test]

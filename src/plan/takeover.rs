@@ -148,6 +148,15 @@ fn specs(plan: &Topology) -> impl Iterator<Item = &StoreSpec> {
 }
 
 impl Remains {
+    /// The same with all state gone: each store of the program that runs next is a new one.
+    #[must_use]
+    pub fn without_stores(&self) -> Self {
+        let (stores, store_placements) = (BTreeMap::new(), BTreeMap::new());
+        let fingerprint = Fingerprint { stores, store_placements, ..self.fingerprint.clone() };
+        let (formats, unused) = (BTreeMap::new(), BTreeMap::new());
+        Remains { fingerprint, formats, unused, sources: self.sources.clone() }
+    }
+
     /// What is known of the sources. An earlier version kept nothing of them: then a topic that was read, and that stands in the name
     /// of a store, is the only one of its source.
     fn known_sources(&self, topics: &[&str]) -> BTreeMap<String, ReadTopics> {
@@ -168,6 +177,13 @@ impl ReadTopics {
     fn of(source: &SourceSpec) -> Self {
         let pattern = source.pattern.as_ref().map(|p| p.as_str().to_owned());
         ReadTopics { topics: source.topics.iter().cloned().collect(), pattern, format: source.format.clone() }
+    }
+
+    /// What it reads, as text: topics, and a pattern as `/pattern/`.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let pattern = self.pattern.as_ref().map(|pattern| format!("/{pattern}/"));
+        self.topics.iter().cloned().chain(pattern).collect::<Vec<_>>().join(", ")
     }
 
     fn has(&self, topic: &str) -> bool {

@@ -31,7 +31,7 @@ pub struct Topology {
     pub views: Vec<View>,
     /// Mistakes found while building, with file and line.
     pub mistakes: Vec<String>,
-    /// Nodes that are computed although no sink reads them, as they are wanted for their state.
+    /// Nodes that are computed although no sink reads them, as they are wanted for their state, or take what outputs say.
     pub kept: BTreeSet<NodeId>,
     /// Whether an operation closes something when event time has passed: then batches are cut also while nothing comes.
     pub closes_by_event_time: bool,

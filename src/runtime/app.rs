@@ -45,6 +45,11 @@ pub struct Env {
 /// Whether several processes may share the state of a program.
 #[must_use]
 pub fn is_shared(config: &Config, plan: &Topology) -> bool {
+    may_be_shared(config, plan) && (config.shared_files || !plan.writes_files_in_shares())
+}
+
+/// The same, if they see the same files.
+fn may_be_shared(config: &Config, plan: &Topology) -> bool {
     config.exchange != ExchangeThrough::Memory
         && config.guarantee == Guarantee::ExactlyOnce
         && !matches!(config.trigger, Trigger::AvailableNow | Trigger::Once)
@@ -117,6 +122,13 @@ impl App {
     #[must_use]
     pub fn is_shared(&self) -> bool {
         is_shared(&self.config, &self.plan)
+    }
+
+    /// What would let several processes share the state, if a setting does.
+    #[must_use]
+    pub fn help_to_share(&self) -> Option<&'static str> {
+        let by_setting = !self.is_shared() && may_be_shared(&self.config, &self.plan);
+        by_setting.then_some("the program writes files: with --shared-files, and a file system that all processes see, they share the work")
     }
 
     /// The monotonic clock.

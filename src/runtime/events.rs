@@ -5,7 +5,7 @@
 
 use crate::{
     log::GroupMember,
-    operator::{Batch, Counters, NodeId, Work},
+    operator::{Batch, Counters, NodeId, Printed, Work},
     record::{BatchTime, Offset, Partition, TopicPartition},
     sink::RefusedRow,
 };
@@ -24,33 +24,24 @@ pub enum Observed<'a> {
     Waiting(&'a str),
     /// Outside the group, because another process of the application holds the state.
     StandingBy {
+        /// What would let this process take part, if a setting does.
+        help: Option<&'static str>,
         /// Which.
         holder: &'a GroupMember,
     },
     /// Input topics that the program names do not exist any more; empty = all exist again.
     InputsMissing(&'a [String]),
-    /// Restoring a state partition: approximate rows done and rows in total.
-    Restoring {
-        /// The partition of the changelog.
-        at: &'a TopicPartition,
-        /// Offsets passed.
-        done: u64,
-        /// Offsets to pass.
-        total: u64,
-        /// Since this restore began.
-        took: Duration,
+    /// State partitions are being restored; about once a second, and whenever there are more or fewer of them.
+    Restores {
+        /// Each of them; none, once all are restored or given up.
+        restores: &'a [Restoring],
+        /// If nothing else is computed before they are restored: how many are ready, of how many.
+        awaited: Option<(usize, usize)>,
     },
     /// A database was moved aside.
     Quarantined(&'a str),
     /// A state partition is restored.
-    StateReady {
-        /// Which.
-        partition: Partition,
-        /// How many are ready now.
-        done: usize,
-        /// Out of how many that are being restored.
-        of: usize,
-    },
+    Restored(&'a Restoring),
     /// Partitions are owned and recovered; the loop runs.
     Running {
         /// All owned partitions.
@@ -134,12 +125,12 @@ pub enum Observed<'a> {
     },
     /// Rows for the console, after the commit.
     Console {
+        /// The output.
+        node: NodeId,
         /// The batch.
         time: BatchTime,
-        /// Rows, one line each; one more than `rows_max` means that there are more.
-        rows: &'a [String],
-        /// How many rows to show.
-        rows_max: usize,
+        /// What it shows.
+        printed: &'a Printed,
     },
     /// A receiver started, failed, or ended.
     Receiver {
@@ -156,6 +147,19 @@ pub enum Observed<'a> {
     Connection(Option<&'a str>),
     /// The loop completed a turn: it is alive.
     Alive,
+}
+
+/// How far the restore of a state partition has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restoring {
+    /// Which.
+    pub partition: Partition,
+    /// Offsets of the changelog passed: about as many rows.
+    pub done: u64,
+    /// Offsets to pass in all.
+    pub total: u64,
+    /// Since it began to read; 0 = it waits for others.
+    pub took: Duration,
 }
 
 /// The state of a receiver.

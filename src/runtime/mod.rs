@@ -7,7 +7,7 @@
 //! turn/      the loop itself, a file for each phase of a turn     calls the parts; nothing calls it
 //!   |
 //!   +- group/     the consumer group, who we are in it, topics    what the group assigns and revokes
-//!   +- recovery/  assigned partitions -> partitions that compute  a step per turn
+//!   +- recovery/  assigned partitions -> partitions that compute  beside the loop
 //!   +- batch/     partitions, pace, search for a failing record   what a batch is made of
 //!   +- commit/    transaction, witness rows, two-phase sinks    what makes it durable
 //!   +- beside/    receivers, outboxes, ends of partitions         threads of their own
@@ -23,8 +23,8 @@ mod beside;
 pub mod clock;
 mod commit;
 mod events;
-mod group;
-mod names;
+pub mod group;
+pub mod names;
 mod pool;
 mod recovery;
 mod shutdown;
@@ -33,6 +33,8 @@ mod turn;
 pub use app::{Env, exchange_partitions, is_shared};
 pub use batch::pace::trigger::LATE_INTERVALS_MAX;
 pub use beside::ends;
-pub use events::{BatchReport, InputRange, Observed, Observer, Phases, ReceiverState, SourcePosition};
+pub use events::{
+    BatchReport, InputRange, Observed, Observer, Phases, ReceiverState, Restoring, SourcePosition,
+};
 pub use shutdown::Shutdown;
 pub use turn::run;

@@ -52,12 +52,6 @@ impl Pool {
         Pool { jobs: Some(jobs), threads: (0..threads).map(spawn).collect(), is_left_alone }
     }
 
-    /// How many items are processed at a time.
-    #[must_use]
-    pub fn width(&self) -> usize {
-        self.threads.len().max(1)
-    }
-
     /// Starts `work` on every item, which are gone until they are [waited for](Working::wait); without
     /// threads it is done when this returns.
     ///

@@ -67,6 +67,7 @@ impl Fate for View {
         let within_us = match fault {
             Fault::ExpelledSoon => 500_000,
             Fault::MarkersApart => 3_000_000,
+            Fault::SlowRestore => 300_000,
             _ => 8_000_000,
         };
         let after = self.scheduler.lock().random.below(within_us);

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    operator::{Context, EmitSchedule, Operator, Output, Port, Rows, SinglePartition},
+    operator::{Context, EmitSchedule, Heading, Operator, Output, Port, Printed, Rows, SinglePartition},
     record::{Chunk, Value},
 };
 use std::{marker::PhantomData, sync::Arc};
@@ -65,11 +65,8 @@ impl<T: Value> Operator for ConsoleSink<T> {
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let rows = std::mem::take(&mut self.first.shown);
         if self.emit_schedule.is_due(!rows.is_empty(), cx.batch.time) {
-            cx.out.output(Output::Console {
-                node: cx.out.node(),
-                rows,
-                rows_max: self.first.options.rows_max,
-            });
+            let printed = Printed { heading: Heading::Time, rows, rows_max: self.first.options.rows_max };
+            cx.out.output(Output::Console { node: cx.out.node(), printed });
         }
         Ok(())
     }
@@ -98,6 +95,10 @@ struct SendFirstRows<T> {
 impl<T: Value> Operator for SendFirstRows<T> {
     fn sees_batches(&self) -> bool {
         true
+    }
+
+    fn takes_parts(&self) -> bool {
+        true // the first rows of each part have those of the batch among them
     }
 
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
@@ -132,7 +133,8 @@ impl Operator for ShowFirstRows {
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let rows = std::mem::take(&mut self.shown);
         if self.emit_schedule.is_due(!rows.is_empty(), cx.batch.time) && self.home.is_here(cx) {
-            cx.out.output(Output::Console { node: cx.out.node(), rows, rows_max: self.rows_max });
+            let printed = Printed { heading: Heading::Time, rows, rows_max: self.rows_max };
+            cx.out.output(Output::Console { node: cx.out.node(), printed });
         }
         Ok(())
     }

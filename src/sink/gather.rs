@@ -6,7 +6,9 @@
 
 use crate::{
     error::Result,
-    operator::{Context, ExchangeFormat, GatherExchange, Operator, Output, Port, Rows, SinglePartition},
+    operator::{
+        Context, ExchangeFormat, GatherExchange, NodeId, Operator, Output, Port, Rows, SinglePartition,
+    },
     record::{Chunk, Value},
 };
 use std::sync::Arc;
@@ -47,6 +49,28 @@ pub enum Intake {
     Gathered(Gather),
     /// In the task of this state partition.
     At(SinglePartition),
+    /// In each task that makes them; what is prepared there is finished together, in one task.
+    InShares(Shares),
+}
+
+/// Where what the processes have prepared of a batch comes together.
+#[derive(Clone)]
+pub struct Shares {
+    /// The exchange through which the notes come that say what is prepared.
+    pub exchange: NodeId,
+    /// What takes them.
+    pub taken_by: NodeId,
+    /// Where that is.
+    pub home: SinglePartition,
+}
+
+/// The exchange through which notes come. It takes no row: what is prepared is known only once the batch has ended.
+pub struct SendNotes;
+
+impl Operator for SendNotes {
+    fn process(&mut self, _: Port, _: Chunk, _: &mut Context<'_>) -> Result {
+        Ok(())
+    }
 }
 
 /// Passes what has come from many tasks to the output of its node.

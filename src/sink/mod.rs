@@ -46,7 +46,7 @@ pub use two_phase::{Collected, TwoPhaseContext, TwoPhaseSink};
 #[doc(hidden)]
 pub use {
     console::{ConsoleSink, gathered as gathered_print},
-    gather::{Gather, Intake},
+    gather::{CollectGathered, Gather, Intake, SendNotes, Shares},
     latest::{KeepLatest, View},
     rdd::ForeachRdd,
     remembered::Remember,

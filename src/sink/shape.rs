@@ -156,8 +156,14 @@ impl<T: Data> SinkShape<T> {
         make: impl Fn(&TwoPhaseContext) -> S + Send + Sync + 'static,
     ) -> Self {
         let make = Arc::new(move |context: &TwoPhaseContext| Box::new(make(context)) as _);
-        let two_phase = Some(TwoPhaseSpec { name: name.to_owned(), make });
+        let two_phase = Some(TwoPhaseSpec { name: name.to_owned(), make, in_shares: false });
         SinkShape { two_phase, ..Self::ending_in(operator) }
+    }
+
+    /// The same, where several processes may each prepare a share of a batch.
+    pub(super) fn in_shares(mut self) -> Self {
+        self.two_phase.iter_mut().for_each(|spec| spec.in_shares = true);
+        self
     }
 
     /// The same, with all rows of a batch in one process, also where several make them.

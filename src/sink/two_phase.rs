@@ -6,7 +6,7 @@
 //! batch that is finished.
 
 use crate::{
-    error::Result,
+    error::{Error, Result},
     operator::{Batch, Context, Operator, Output, Port},
     record::{Chunk, Data, Partition, RawChunk},
 };
@@ -62,7 +62,7 @@ impl Collected {
     }
 }
 
-/// An output outside the log.
+/// An output outside the log. A program with state that has one of another crate runs as one process.
 pub trait TwoPhaseSink: Send {
     /// Called whenever partitions were assigned, with no batch in flight: `committed` holds what was prepared
     /// with the last committed batch of each process of the application. Finishes all of it, even what
@@ -95,11 +95,31 @@ pub trait TwoPhaseSink: Send {
     /// The batch is committed: shows the rows to readers. Called on the loop, which waits for it.
     ///
     /// # Errors
-    /// If the destination cannot be used, best as [`Error::Undelivered`](crate::Error::Undelivered), as the rows are
+    /// If the destination cannot be used, best as [`Error::Undelivered`], as the rows are
     /// committed; the next start finishes it.
     fn finish(&mut self, prepared: &[u8]) -> Result {
         let _ = prepared;
         Ok(())
+    }
+
+    /// As [`TwoPhaseSink::prepare`], of the share of this process in a batch that several prepare; what is returned is given to
+    /// [`TwoPhaseSink::join_shares`], by the process that finishes the batch. [`TwoPhaseSink::recover`] leaves it alone.
+    ///
+    /// # Errors
+    /// As [`TwoPhaseSink::prepare`].
+    #[doc(hidden)]
+    fn prepare_share(&mut self, batch: &Batch, rows: Collected) -> Result<Option<Vec<u8>>> {
+        self.prepare(batch, rows)
+    }
+
+    /// All shares of a batch are committed: what [`TwoPhaseSink::finish`] needs to finish them together. Called before that is committed.
+    ///
+    /// # Errors
+    /// If one is out of reach.
+    #[doc(hidden)]
+    fn join_shares(&mut self, batch: &Batch, shares: Vec<Vec<u8>>) -> Result<Vec<u8>> {
+        let _ = (batch, shares);
+        Err(Error::Output("this output does not take shares".into()))
     }
 
     /// The batch was given up: deletes what was prepared.
@@ -137,6 +157,8 @@ pub struct TwoPhaseSpec {
     pub name: String,
     /// Creates it.
     pub make: MakeTwoPhaseSink,
+    /// Whether several processes may each prepare a share of a batch.
+    pub in_shares: bool,
 }
 
 /// Passes chunks to the output of its node.

@@ -3,7 +3,7 @@
 //! Owns the store's name, its id and the handle to the database. Knows no type and no staged change. Invariant: codec
 //! errors name the store.
 
-use super::{Backend, Placement, Store, StoreId, StoreSpec, VisitRow, changelog};
+use super::{Backend, Placement, Store, StoreId, StoreSpec, VisitPrefixed, VisitRow, changelog};
 use crate::{
     codec::{Stored, format_of, key_refusal, stored_format, value_refusal},
     error::{Error, Result},
@@ -51,6 +51,11 @@ impl Keyspace {
     /// Visits rows in the order of their keys, like [`Backend::scan`].
     pub fn scan(&self, from: Option<&[u8]>, visit: &mut VisitRow<'_>) -> Result {
         self.backend.scan(self.id, from, visit)
+    }
+
+    /// Visits rows by the beginnings of their keys, like [`Backend::scan_prefixes`].
+    pub fn scan_prefixes(&self, prefixes: &[&[u8]], visit: &mut VisitPrefixed<'_>) -> Result {
+        self.backend.scan_prefixes(self.id, prefixes, visit)
     }
 
     /// Begins the key of a changelog row of this store.

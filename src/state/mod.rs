@@ -8,20 +8,26 @@ pub mod changelog;
 mod directory;
 mod keyspace;
 mod memory;
+mod merged;
 mod ordered;
 mod overlay;
 mod placement;
 mod rocks;
 mod rocks_options;
+mod rows;
 mod staged;
 mod table;
 
-pub use directory::StateDirectory;
+pub use directory::{
+    StateDirectory,
+    kept::{Keep, Kept},
+};
 pub use memory::MemoryStorage;
 pub use ordered::OrderedTable;
 pub use overlay::Overlay;
 pub use placement::{Merge, Placement};
 pub use rocks::RocksStorage;
+pub use rows::{Formats, RowIndex, RowTable, View};
 pub use staged::Slot;
 pub use table::Table;
 
@@ -58,6 +64,14 @@ fn ids_of(stores: &[String]) -> Result<BTreeMap<StoreId, &str>> {
     Ok(ids)
 }
 
+/// The first key behind all that begin with `prefix`; `None` = there is none.
+fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut after = prefix.to_vec();
+    while after.pop_if(|byte| *byte == 0xff).is_some() {}
+    *after.last_mut()? += 1;
+    Some(after)
+}
+
 fn not_open(store: StoreId) -> Error {
     Error::State(format!("store {:08x} was read but not opened; this is a bug in the plan", store.0))
 }
@@ -77,6 +91,15 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// If it cannot be moved.
     fn quarantine(&self, partition: Partition, reason: &str) -> Result;
+
+    /// Deletes databases that are kept of partitions other than `used`, as far as `keep` asks for it; one that is open is not touched.
+    /// Returns what was deleted. Storage that takes no disk deletes nothing.
+    ///
+    /// # Errors
+    /// If the directory cannot be read, or something in it cannot be deleted.
+    fn limit_kept(&self, _used: &[Partition], _keep: &Keep, _now_ms: i64) -> Result<Vec<Kept>> {
+        Ok(vec![])
+    }
 }
 
 /// An opened database.
@@ -93,6 +116,9 @@ pub struct Opened {
 
 /// Receives a key and its value; returning `false` ends the visit.
 pub type VisitRow<'a> = dyn FnMut(&[u8], &[u8]) -> Result<bool> + 'a;
+
+/// Receives the number of a prefix, a key that begins with it, and the value; returning `false` ends the visit of this prefix.
+pub type VisitPrefixed<'a> = dyn FnMut(usize, &[u8], &[u8]) -> Result<bool> + 'a;
 
 /// The database of one state partition.
 pub trait Backend: Send + Sync {
@@ -119,6 +145,20 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// If the database cannot be read, or what `visit` answers.
     fn scan(&self, store: StoreId, from: Option<&[u8]>, visit: &mut VisitRow<'_>) -> Result;
+
+    /// Visits the rows whose keys begin with each of these prefixes, in key order. The prefixes are sorted, and none begins with
+    /// another. Meant for many reads of few rows: the blocks that are read stay in memory, unlike those of [`Backend::scan`].
+    ///
+    /// # Errors
+    /// If the database cannot be read, or what `visit` answers.
+    fn scan_prefixes(&self, store: StoreId, prefixes: &[&[u8]], visit: &mut VisitPrefixed<'_>) -> Result {
+        for (index, prefix) in prefixes.iter().enumerate() {
+            self.scan(store, Some(prefix), &mut |key, value| {
+                Ok(key.starts_with(prefix) && visit(index, key, value)?)
+            })?;
+        }
+        Ok(())
+    }
 
     /// How far an incomplete restore has got, as passed to [`Backend::restore`]; `None` = the rows are those of the
     /// record.

@@ -173,15 +173,8 @@ impl<K: Value, V: Value> OrderedTable<K, V> {
     ) -> Result {
         let mut from = vec![];
         encode_key(prefix, &mut from).map_err(self.committed.failed())?;
-        let mut after = from.clone();
-        while after.pop_if(|byte| *byte == 0xff).is_some() {}
-        let to = match after.last_mut() {
-            Some(last) => {
-                *last += 1;
-                Bound::Excluded(&after[..])
-            }
-            None => Bound::Unbounded,
-        };
+        let after = super::after_prefix(&from);
+        let to = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         self.visit_bytes((Bound::Included(&from), to), visit)
     }
 

@@ -4,8 +4,9 @@
 //! database, which they do not reach from here; once a batch is written, or given up, there are none.
 
 use super::{
-    Backend, StoreId, VisitRow,
+    Backend, StoreId, VisitPrefixed, VisitRow,
     changelog::{self, Change},
+    merged,
 };
 use crate::{
     error::Result,
@@ -106,6 +107,16 @@ impl Backend for Overlay {
         Ok(())
     }
 
+    fn scan_prefixes(&self, store: StoreId, prefixes: &[&[u8]], visit: &mut VisitPrefixed<'_>) -> Result {
+        let changed = self.changed();
+        let Some(rows) = changed.get(&store) else {
+            return self.database.scan_prefixes(store, prefixes, visit);
+        };
+        merged::visit_prefixes(rows, prefixes, visit, |visit| {
+            self.database.scan_prefixes(store, prefixes, visit)
+        })
+    }
+
     fn progress(&self) -> Result<Option<Vec<u8>>> {
         self.database.progress()
     }
@@ -169,6 +180,12 @@ mod tests {
             Ok(rows.len() < most)
         };
         backend.scan(StoreId::of(STORE), from, visit).unwrap();
+        let prefixes: [&[u8]; 4] = [&[0], &[2, 1], &[3], &[15]];
+        let visit = &mut |index: usize, key: &[u8], value: &[u8]| {
+            rows.push([[&[u8::try_from(index).unwrap()], key].concat(), value.to_vec()]);
+            Ok(rows.len() < 2 * most)
+        };
+        backend.scan_prefixes(StoreId::of(STORE), &prefixes, visit).unwrap();
         let keys: Vec<[u8; 1]> = (0..16).rev().map(|key| [key]).collect();
         let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
         let mut values = vec![None; keys.len()];

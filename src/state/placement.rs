@@ -15,6 +15,8 @@ pub enum Placement {
     Key,
     /// In the one where the part of the key is placed that comes after a time of eight bytes: panes, timeouts.
     KeyAfterTime,
+    /// In the one where the part of the key is placed whose length, a varint, comes first: values of groups.
+    KeyAfterLength,
     /// All in one, chosen by the name of the operation.
     Home,
     /// Each has its own row under the same key, and this is what becomes of several of them.
@@ -38,6 +40,7 @@ impl fmt::Display for Placement {
         f.write_str(match self {
             Placement::Key => "by key",
             Placement::KeyAfterTime => "by the key after a time",
+            Placement::KeyAfterLength => "by the part of the key whose length comes first",
             Placement::Home => "in one state partition",
             Placement::Each(Merge::Least) => "in each, the least",
             Placement::Each(Merge::Same) => "in each, the same",

@@ -6,8 +6,9 @@
 //! format, is not touched.
 
 use super::{
-    Backend, Opened, Storage, StoreId, VisitRow,
+    Backend, Keep, Kept, Opened, Storage, StoreId, VisitPrefixed, VisitRow,
     changelog::{self, Change},
+    directory::kept,
     ids_of,
     rocks_options::{Shared, WRITE_LOG_BYTES},
 };
@@ -20,11 +21,11 @@ use rocksdb::{
     IteratorMode, ReadOptions, WriteBatch, WriteOptions,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
@@ -47,7 +48,21 @@ const MARK_BYTES: usize = 1024;
 pub struct RocksStorage {
     directory: PathBuf,
     shared: Shared,
-    open: Mutex<BTreeMap<Partition, Weak<RocksBackend>>>,
+    in_use: Mutex<InUse>,
+}
+
+/// What is not to be touched otherwise.
+#[derive(Default)]
+struct InUse {
+    open: BTreeMap<Partition, Weak<RocksBackend>>,
+    opening: BTreeSet<Partition>,
+}
+
+impl InUse {
+    fn has(&self, partition: Partition) -> bool {
+        let is_open = |backend: &Weak<RocksBackend>| backend.strong_count() > 0;
+        self.opening.contains(&partition) || self.open.get(&partition).is_some_and(is_open)
+    }
 }
 
 impl RocksStorage {
@@ -60,12 +75,11 @@ impl RocksStorage {
     /// If `RocksDB` has no environment.
     pub fn new(directory: impl Into<PathBuf>, memory_bytes: usize) -> Result<Self> {
         let directory = directory.into();
-        Ok(RocksStorage { directory, shared: Shared::new(memory_bytes)?, open: Mutex::default() })
+        Ok(RocksStorage { directory, shared: Shared::new(memory_bytes)?, in_use: Mutex::default() })
     }
 
-    fn is_open(&self, partition: Partition) -> bool {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.get(&partition).is_some_and(|backend| backend.strong_count() > 0)
+    fn in_use(&self) -> MutexGuard<'_, InUse> {
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn path(&self, partition: Partition) -> PathBuf {
@@ -129,6 +143,32 @@ impl RocksStorage {
         DB::open_cf_descriptors(&self.shared.database()?, path, families).map_err(refusal)
     }
 
+    /// Opens the database of a partition; one that is damaged is moved aside, and an empty one opened. Returns why it was moved, and the
+    /// stores that are new.
+    fn open_or_replace(
+        &self,
+        partition: Partition,
+        stores: &[String],
+    ) -> Result<(Arc<RocksBackend>, Option<String>, Vec<String>)> {
+        let path = self.path(partition);
+        fs::create_dir_all(&path).map_err(Error::io(format!("creating {}", path.display())))?;
+        let marked = fs::read_to_string(path.join(DAMAGED_FILE)).ok();
+        let first = match marked {
+            Some(reason) => Err(Refusal::Damaged(reason)),
+            None => self.try_open(partition, stores),
+        };
+        let (second, quarantined) = match first {
+            Err(Refusal::Damaged(reason)) => {
+                self.move_aside(partition, &reason)?;
+                fs::create_dir_all(&path).map_err(Error::io(format!("creating {}", path.display())))?;
+                (self.try_open(partition, stores), Some(reason))
+            }
+            other => (other, None),
+        };
+        let (backend, added) = second.map_err(|refusal| refusal.into_error(&path))?;
+        Ok((Arc::new(backend), quarantined, added))
+    }
+
     /// Moves a database aside and writes the reason next to it.
     fn move_aside(&self, partition: Partition, reason: &str) -> Result {
         let from = self.path(partition);
@@ -161,39 +201,46 @@ impl RocksStorage {
 impl Storage for RocksStorage {
     fn open(&self, partition: Partition, stores: &[String]) -> Result<Opened> {
         let path = self.path(partition);
-        if self.is_open(partition) {
+        let mut in_use = self.in_use();
+        if in_use.has(partition) {
             return Err(Error::State(format!("{} is already open in this process", path.display())));
         }
-        fs::create_dir_all(&path).map_err(Error::io(format!("creating {}", path.display())))?;
-        let marked = fs::read_to_string(path.join(DAMAGED_FILE)).ok();
-        let first = match marked {
-            Some(reason) => Err(Refusal::Damaged(reason)),
-            None => self.try_open(partition, stores),
-        };
-        let (second, quarantined) = match first {
-            Err(Refusal::Damaged(reason)) => {
-                self.move_aside(partition, &reason)?;
-                fs::create_dir_all(&path).map_err(Error::io(format!("creating {}", path.display())))?;
-                (self.try_open(partition, stores), Some(reason))
-            }
-            other => (other, None),
-        };
-        let (backend, added) = second.map_err(|refusal| refusal.into_error(&path))?;
-        let backend = Arc::new(backend);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.insert(partition, Arc::downgrade(&backend));
+        in_use.opening.insert(partition);
+        drop(in_use);
+        let opened = self.open_or_replace(partition, stores);
+        let mut in_use = self.in_use();
+        in_use.opening.remove(&partition);
+        let (backend, quarantined, added) = opened?;
+        in_use.open.insert(partition, Arc::downgrade(&backend));
         Ok(Opened { backend, quarantined, added })
     }
 
     fn quarantine(&self, partition: Partition, reason: &str) -> Result {
         let path = self.path(partition);
-        if self.is_open(partition) {
+        if self.in_use().has(partition) {
             mark_damaged(&path, reason).map_err(Error::io(format!("writing in {}", path.display())))
         } else if path.exists() {
             self.move_aside(partition, reason)
         } else {
             Ok(())
         }
+    }
+
+    fn limit_kept(&self, used: &[Partition], keep: &Keep, now_ms: i64) -> Result<Vec<Kept>> {
+        kept::clear(&self.directory)?;
+        let mut found = kept::find(&self.directory)?;
+        found
+            .retain(|database| !used.contains(&database.partition) && !self.in_use().has(database.partition));
+        let mut deleted = vec![];
+        for database in kept::too_much(found, keep, now_ms) {
+            let in_use = self.in_use();
+            if !in_use.has(database.partition) {
+                kept::put_away(&self.directory, database.partition)?;
+                deleted.push(database);
+            }
+        }
+        kept::clear(&self.directory)?;
+        Ok(deleted)
     }
 }
 
@@ -378,6 +425,27 @@ impl Backend for RocksBackend {
             rows.next();
         }
         rows.status().map_err(|e| self.failed("reading", &e))
+    }
+
+    fn scan_prefixes(&self, store: StoreId, prefixes: &[&[u8]], visit: &mut VisitPrefixed<'_>) -> Result {
+        let Some(last) = prefixes.last() else { return Ok(()) };
+        let mut options = ReadOptions::default();
+        // Without a bound the step past the last row of a prefix may wade through what was deleted behind it.
+        if let Some(end) = super::after_prefix(last) {
+            options.set_iterate_upper_bound(end);
+        }
+        let mut rows = self.db.raw_iterator_cf_opt(self.family_of(store)?, options);
+        for (index, prefix) in prefixes.iter().enumerate() {
+            rows.seek(prefix);
+            while let Some((key, value)) = rows.item() {
+                if !key.starts_with(prefix) || !visit(index, key, value)? {
+                    break;
+                }
+                rows.next();
+            }
+            rows.status().map_err(|e| self.failed("reading", &e))?;
+        }
+        Ok(())
     }
 
     fn progress(&self) -> Result<Option<Vec<u8>>> {

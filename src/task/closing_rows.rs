@@ -1,7 +1,8 @@
 //! The rows that the closing of a time takes, as they came.
 //!
 //! Pure. Owns their numbering: by position over all blocks, in the order in which they are taken, so that some of them can be left
-//! out. Knows no task. Invariant: a position means the same row as long as the time is not closed.
+//! out. Knows no task. Invariants: a position means the same row as long as the time is not closed and none was taken; they are decoded
+//! block by block, as they are taken, so no more than one block of them is in memory as rows.
 
 use crate::{
     error::{Error, Result},
@@ -9,12 +10,13 @@ use crate::{
     record::{BatchTime, Map},
     task::exchange_record::{Block, Unreadable},
 };
+use std::collections::VecDeque;
 
 /// The rows of one time for one stage of a state partition.
 pub struct ClosingRows {
     /// Where they were read, for errors.
     place: String,
-    blocks: Vec<Block>,
+    blocks: VecDeque<Block>,
 }
 
 /// A row that makes its stage fail.
@@ -39,36 +41,42 @@ pub struct FailedRow {
 impl ClosingRows {
     /// These blocks, read at `place`.
     #[must_use]
-    pub fn new(place: String, blocks: Vec<Block>) -> Self {
-        ClosingRows { place, blocks }
+    pub fn new(place: String, blocks: impl IntoIterator<Item = Block>) -> Self {
+        ClosingRows { place, blocks: blocks.into_iter().collect() }
     }
 
-    /// All of them.
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    /// Takes the rows of the first block.
     ///
     /// # Errors
-    /// If rows cannot be decoded.
-    pub fn envelopes(&self) -> Result<Vec<Envelope>> {
-        self.blocks.iter().map(Block::envelope).collect::<Result<_, _>>().map_err(|e| self.refused(&e))
+    /// If they cannot be decoded.
+    pub fn take(&mut self) -> Result<Option<Envelope>> {
+        let first = self.blocks.pop_front();
+        first.map(|block| block.envelope().map_err(|e| self.refused(&e))).transpose()
     }
 
     /// Those at these positions, which are given in order.
     ///
     /// # Errors
     /// If rows cannot be decoded.
-    pub fn only(&self, positions: &[usize]) -> Result<Vec<Envelope>> {
-        let (mut first, mut rest, mut envelopes) = (0, positions, vec![]);
+    pub fn only(&self, positions: &[usize]) -> Result<ClosingRows> {
+        let (mut first, mut rest, mut blocks) = (0, positions, VecDeque::new());
         for block in &self.blocks {
             let (of_block, later) = rest.split_at(rest.partition_point(|p| *p < first + block.rows));
             let of_block: Vec<usize> = of_block.iter().map(|position| position - first).collect();
             if of_block.len() == block.rows {
-                envelopes.push(block.envelope().map_err(|e| self.refused(&e))?);
+                blocks.push_back(block.clone());
             } else if !of_block.is_empty() {
-                let some = block.only(&of_block).and_then(|block| block.envelope());
-                envelopes.push(some.map_err(|e| self.refused(&e))?);
+                blocks.push_back(block.only(&of_block).map_err(|e| self.refused(&e))?);
             }
             (first, rest) = (first + block.rows, later);
         }
-        Ok(envelopes)
+        Ok(ClosingRows { place: self.place.clone(), blocks })
     }
 
     /// All positions, those of one key together; a row without a key stands alone.

@@ -257,12 +257,18 @@ impl Task {
             if !self.slots[index].operator.has_more() {
                 self.slots[index].newest_ms = None;
                 self.ending += 1;
-            } else if self.outputs.iter().map(Output::bytes).sum::<usize>() >= OUTPUT_BYTES {
+            } else if self.is_full() {
                 return Ok(true);
             }
         }
         self.ending = 0;
         Ok(false)
+    }
+
+    /// Whether so much waits to be taken that no more is to be passed through before that.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.outputs.iter().map(Output::bytes).sum::<usize>() >= OUTPUT_BYTES
     }
 
     /// What has left the task since the last call.
@@ -286,6 +292,12 @@ impl Task {
     #[must_use]
     pub fn sees_batches(&self) -> bool {
         self.slots.iter().any(|slot| slot.operator.sees_batches())
+    }
+
+    /// Before an exchange: whether parts of a batch can be sent on before the rest is there.
+    #[must_use]
+    pub fn takes_parts(&self) -> bool {
+        self.slots.iter().all(|slot| slot.operator.takes_parts())
     }
 
     /// The staged changes of all stores as changelog rows; empty chunks are left out.

@@ -1,22 +1,25 @@
-//! The driver: one process of a program, stepped from batch to batch, ended and restarted.
+//! The driver: the processes of a program, stepped from batch to batch, ended and restarted.
 //!
-//! Owns the log, the local state and the engine's thread. Knows nothing of the form of tables. Invariants: between
-//! two calls the engine is held with nothing in flight; a batch that was cut off runs again at the same time.
+//! Owns the log, the local state and the engines' threads. Knows nothing of the form of tables. Invariants: between
+//! two calls the engines are held with nothing in flight; a batch that was cut off runs again at the same time; several processes
+//! share all the work from the first batch on.
 
 use super::{
     Between, Settings, Written, WrittenBatch,
     table::{self, Reading},
-    turnstile::{Crash, Turnstile},
+    turnstile::{Crash, Place, Rest, Turnstile},
 };
 use crate::{
-    config::{Config, Trigger},
+    config::{Config, ExchangeThrough, Trigger},
     context::StreamingContext,
     error::{Error, Result},
     log::{
         Log,
         embedded::{Embedded, Time},
-        sim::{Fate, SimLog},
+        sim::SimLog,
     },
+    operator::Printed,
+    plan::Topology,
     record::{Incarnation, InstanceId},
     runtime::{self, BatchReport, Env, Observed, Observer, Shutdown},
     state::MemoryStorage,
@@ -37,20 +40,40 @@ pub struct Driver<'p> {
     settings: Settings,
     config: Config,
     log: Arc<Embedded>,
-    storage: MemoryStorage,
+    /// Of each process.
+    storages: Vec<MemoryStorage>,
     seen: Arc<Seen>,
     reading: Reading,
     now_ms: i64,
     crash: Option<Crash>,
     crashes: usize,
-    process: Option<Process>,
+    running: Option<Running>,
+}
+
+/// The processes, once they have started.
+struct Running {
+    turnstile: Arc<Turnstile>,
+    processes: Vec<Process>,
+    outputs: Vec<Arc<str>>,
+}
+
+impl Running {
+    fn kill(&self) {
+        self.turnstile.kill_all();
+    }
+
+    fn end(self) {
+        self.kill();
+        for process in self.processes {
+            let _ = process.thread.join(); // it ends with an error, as it was killed
+        }
+    }
 }
 
 /// One process.
 struct Process {
-    turnstile: Arc<Turnstile>,
+    place: Arc<Place>,
     thread: JoinHandle<Result>,
-    outputs: Vec<Arc<str>>,
 }
 
 /// What the engine reported, over all processes.
@@ -64,7 +87,8 @@ struct Seen {
 /// Reports to the turnstile and the driver.
 struct ToDriver {
     seen: Arc<Seen>,
-    turnstile: Arc<Turnstile>,
+    place: Arc<Place>,
+    exchange: Arc<str>,
 }
 
 fn taken<T>(from: &Mutex<Vec<T>>) -> Vec<T> {
@@ -89,7 +113,8 @@ impl<'p> Driver<'p> {
         config.threads = settings.threads;
         config.state_partitions = settings.state_partitions;
         config.admin_bind = None;
-        config.exchange = settings.exchange;
+        config.exchange = if settings.processes > 1 { ExchangeThrough::Shared } else { settings.exchange };
+        config.shared_files = true; // all on one machine
         let stamps = AtomicU64::new(0);
         let steady = move || Duration::from_millis(stamps.fetch_add(1, Ordering::Relaxed));
         Driver {
@@ -97,13 +122,13 @@ impl<'p> Driver<'p> {
             settings,
             config,
             log: Arc::new(Embedded::in_memory(Time::new(|| table::EPOCH_MS, steady))),
-            storage: MemoryStorage::default(),
+            storages: vec![MemoryStorage::default(); settings.processes.max(1)],
             seen: Arc::default(),
             reading: Reading::default(),
             now_ms: 0,
             crash: None,
             crashes: 0,
-            process: None,
+            running: None,
         }
     }
 
@@ -186,7 +211,7 @@ impl<'p> Driver<'p> {
     /// Ends the process; the next batch starts a new one without local state, which is restored from the changelog.
     pub fn restart_without_state(&mut self) {
         self.end();
-        self.storage = MemoryStorage::default();
+        self.storages.iter_mut().for_each(|storage| *storage = MemoryStorage::default());
     }
 
     /// Ends the process; the next batch starts a different program on its state.
@@ -236,68 +261,121 @@ impl<'p> Driver<'p> {
         Ok(WrittenBatch { time_ms: goal, rows: self.new_output()? })
     }
 
-    /// Lets the process run up to a time, starting it if there is none.
+    /// Lets the processes run up to a time, starting them if there are none.
     fn run_to(&mut self, goal: i64) -> Result {
         let mut now = goal - self.settings.interval_ms;
+        let mut running = match self.running.take() {
+            Some(running) => {
+                running.turnstile.go_to(goal, self.crash);
+                running
+            }
+            None => self.start_all(now, goal)?,
+        };
         loop {
-            match &self.process {
-                Some(process) => process.turnstile.go_to(goal, self.crash),
-                None => self.process = Some(self.start(now, goal)?),
-            }
-            if self.process.as_ref().is_some_and(|process| process.turnstile.reached()) {
+            let Rest::Ended(index) = running.turnstile.rest() else {
+                self.running = Some(running);
                 return Ok(());
-            }
-            let Some(process) = self.process.take() else { continue };
-            let crashed = process.turnstile.has_crashed();
-            let result = process.thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+            };
+            let process = running.processes.remove(index);
+            let crashed = process.place.has_crashed();
+            let result = process.thread.join().unwrap_or_else(|panic| {
+                running.kill();
+                resume_unwind(panic)
+            });
             if !crashed {
+                running.end();
                 return result.and(Err(Error::Killed));
             }
             self.crashes += 1;
             if self.crash.take() == Some(Crash::AfterCommit) {
                 now = goal; // the batch of that time is committed
             }
+            let place = running.turnstile.enter_again(index, now);
+            running.processes.insert(index, self.start(place, self.plan())?);
         }
     }
 
-    fn start(&self, now: i64, goal: i64) -> Result<Process> {
+    /// Whether several processes would share the program.
+    pub(super) fn may_be_shared(&self) -> bool {
+        let config = Config { exchange: ExchangeThrough::Shared, ..self.config.clone() };
+        runtime::is_shared(&config, &self.plan().computed())
+    }
+
+    fn plan(&self) -> Topology {
         let ssc = StreamingContext::new(self.config.clone());
         (self.program)(&ssc);
-        let plan = ssc.topology();
+        ssc.topology()
+    }
+
+    fn start_all(&self, now: i64, goal: i64) -> Result<Running> {
+        let (plan, count) = (self.plan(), self.settings.processes.max(1));
+        if count > 1 {
+            self.check_shared(&plan)?;
+        }
         for topic in plan.sources().flat_map(|(_, source)| &source.topics) {
             table::make_topic(&*self.log, topic, self.settings.input_partitions)?;
         }
         let outputs = plan.sink_topics();
-        let turnstile = Arc::new(Turnstile::new(now, goal, self.crash));
+        let plans: Vec<Topology> = std::iter::once(plan).chain((1..count).map(|_| self.plan())).collect();
+        let turnstile = Arc::new(Turnstile::new(self.log.clone(), self.config.state_partitions));
+        turnstile.go_to(goal, self.crash);
+        let places: Vec<_> = (0..count).map(|_| turnstile.enter(now)).collect();
+        let mut running = Running { turnstile, processes: vec![], outputs };
+        for (place, plan) in places.into_iter().zip(plans) {
+            running.processes.push(self.start(place, plan)?);
+        }
+        Ok(running)
+    }
+
+    /// Whether several processes may run it.
+    fn check_shared(&self, plan: &Topology) -> Result {
+        let (processes, states) = (self.settings.processes, self.config.state_partitions);
+        if processes > states as usize {
+            return Err(Error::Config(format!(
+                "{processes} processes have only {states} state partitions to share\n  next: set `state_partitions` to {processes} or more"
+            )));
+        }
+        if runtime::is_shared(&self.config, &plan.clone().computed()) {
+            return Ok(());
+        }
+        Err(Error::Config(
+            "several processes do not share this program: it has no state, or something that one process does by itself, such as a queue as its source\n  next: run it with `processes: 1`".into(),
+        ))
+    }
+
+    fn start(&self, place: Arc<Place>, plan: Topology) -> Result<Process> {
+        let index = place.index();
+        let name = if self.settings.processes > 1 { format!("test-{index}") } else { "test".into() };
+        let exchange = format!("{}-exchange", self.config.application_id).into();
+        let observer = ToDriver { seen: self.seen.clone(), place: place.clone(), exchange };
         let env = Env {
-            log: Arc::new(SimLog::new(self.log.clone(), turnstile.clone())),
-            storage: Arc::new(self.storage.clone()),
-            clock: turnstile.clone(),
+            log: Arc::new(SimLog::new(self.log.clone(), place.clone())),
+            storage: Arc::new(self.storages[index].clone()),
+            clock: place.clone(),
             shutdown: Shutdown::default(),
-            observer: Arc::new(ToDriver { seen: self.seen.clone(), turnstile: turnstile.clone() }),
-            instance: InstanceId("test".into()),
+            observer: Arc::new(observer),
+            instance: InstanceId(name.as_str().into()),
             incarnation_before: Incarnation(0),
         };
-        let (config, ending) = (self.config.clone(), Ending(turnstile.clone()));
+        let (config, ending) = (self.config.clone(), Ending(place.clone()));
         let work = move || {
             let _ending = ending;
             runtime::run(config, plan, env)
         };
         let thread = std::thread::Builder::new().name("tidegate".into()).spawn(work);
-        Ok(Process { turnstile, thread: thread.map_err(Error::io("starting the engine's thread"))?, outputs })
+        Ok(Process { place, thread: thread.map_err(Error::io("starting the engine's thread"))? })
     }
 
     fn end(&mut self) {
-        if let Some(process) = self.process.take() {
-            process.turnstile.kill();
-            let _ = process.thread.join(); // it ends with an error, as it was killed
+        if let Some(running) = self.running.take() {
+            running.end();
         }
     }
 
     fn new_output(&mut self) -> Result<Vec<String>> {
         let mut rows = taken(&self.seen.console);
         let dead_letters = format!("{}-dlq", self.config.application_id);
-        let outputs = self.process.as_ref().map_or(&[][..], |process| &process.outputs);
+        let outputs = self.running.as_ref().map_or(&[][..], |running| &running.outputs);
         for topic in outputs.iter().map(|t| &**t).chain([&*dead_letters]) {
             rows.extend(self.reading.new_rows(&*self.log, topic)?);
         }
@@ -313,7 +391,7 @@ impl Drop for Driver<'_> {
 }
 
 /// Reports that the engine's thread has ended, however it ends.
-struct Ending(Arc<Turnstile>);
+struct Ending(Arc<Place>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
@@ -324,9 +402,12 @@ impl Drop for Ending {
 impl Observer for ToDriver {
     fn on(&self, event: &Observed<'_>) {
         match event {
-            Observed::Running { .. } => self.turnstile.set_running(true),
-            Observed::Waiting(_) => self.turnstile.set_running(false),
-            Observed::Console { rows, rows_max, .. } => {
+            Observed::Running { owned } => {
+                self.place.is_running(owned.iter().filter(|at| at.topic == self.exchange).count());
+            }
+            Observed::Restores { restores, .. } => self.place.is_restoring(restores.len()),
+            Observed::Waiting(_) => self.place.is_waiting(),
+            Observed::Console { printed: Printed { rows, rows_max, .. }, .. } => {
                 let shown = rows.iter().take(*rows_max).map(|row| format!("console | {row}"));
                 push(&self.seen.console, shown);
                 if rows.len() > *rows_max {

@@ -20,6 +20,21 @@
 //! # Ok::<(), tidegate::Error>(())
 //! ```
 //!
+//! With [`Settings::processes`] several processes run the program, as they do in production: they share the state partitions and the
+//! input, and what they write together is what one process writes.
+//!
+//! ```
+//! # use tidegate::{StreamingContext, codec::{AsText, Utf8}, testing::{Settings, run}};
+//! # let word_count = |ssc: &StreamingContext| {
+//! #     let words = ssc.text("lines").flat_map(|line| line.split(' '));
+//! #     words.map(|word| (word, 1u64)).running_reduce_by_key(|a, b| a + b).to_kafka("counts", Utf8, AsText);
+//! # };
+//! let input = "lines 0 | - | to be\nlines 1 | - | or not to be\n---\nlines 2 | - | be\n";
+//! let written = run(Settings { processes: 3, ..Settings::default() }, word_count, input)?;
+//! assert_eq!(written, run(Settings::default(), word_count, input)?);
+//! # Ok::<(), tidegate::Error>(())
+//! ```
+//!
 //! # Tables
 //!
 //! An input row is `topic partition | key | value`; `-` is null, `''` is empty. Further columns are `@timestamp` in
@@ -39,7 +54,7 @@ pub use outputs::{outputs, outputs_of_two};
 pub use table::{Reading, feed};
 pub use turnstile::Crash;
 
-use crate::{config::ExchangeThrough, context::StreamingContext, error::Result};
+use crate::{config::ExchangeThrough, context::StreamingContext, error::Result, record::hash_bytes};
 use std::fmt;
 
 /// How a program is run in a test.
@@ -51,8 +66,11 @@ pub struct Settings {
     pub input_partitions: u32,
     /// Number of state partitions.
     pub state_partitions: u32,
-    /// Worker threads; 0 = all on one thread.
+    /// Worker threads of each process; 0 = all on one thread.
     pub threads: usize,
+    /// Processes that share the program's state partitions, and with them its input, from the first batch on; a program that one
+    /// process runs by itself is refused. What happens between two batches happens to all of them, a crash to one.
+    pub processes: usize,
     /// What happens to the process between two batches.
     pub between: Between,
     /// How rows get from one stage to the next.
@@ -61,13 +79,14 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// One second, 3 input partitions, 8 state partitions, no worker threads, nothing between two batches.
+    /// One second, 3 input partitions, 8 state partitions, one process without worker threads, nothing between two batches.
     fn default() -> Self {
         Settings {
             interval_ms: 1_000,
             input_partitions: 3,
             state_partitions: 8,
             threads: 0,
+            processes: 1,
             between: Between::GoesOn,
             exchange: ExchangeThrough::Memory,
         }
@@ -117,6 +136,19 @@ fn ways_through_topic() -> [Settings; 4] {
     ]
 }
 
+/// Ways in which several processes share the state: all go on; and one in which something happens to them, which `choice` chooses.
+fn ways_of_several(choice: u64) -> [Settings; 3] {
+    let of = |processes, between| Settings { processes, between, ..Settings::default() };
+    let disturbed = [
+        of(3, Between::Restart),
+        of(2, Between::RestartWithoutState),
+        of(2, Between::CrashBeforeCommit),
+        of(3, Between::CrashAfterCommit),
+    ];
+    let chosen = usize::try_from(choice % disturbed.len() as u64).unwrap_or(0);
+    [of(2, Between::GoesOn), of(3, Between::GoesOn), disturbed[chosen]]
+}
+
 /// Runs a program over a table of batches, one at each interval; returns what it wrote, with `---` between batches.
 ///
 /// ```
@@ -139,8 +171,9 @@ pub fn run(settings: Settings, program: impl Fn(&StreamingContext), input: &str)
     Ok(batches?.join("---\n"))
 }
 
-/// Like [`run`], in each of the [`ways`], and with rows that go through the exchange topic. Console rows are not compared where a process dies after a commit: they
-/// are shown at most once.
+/// Like [`run`], in each of the [`ways`], with rows that go through the exchange topic, and, if several processes may share the program,
+/// with two and three of them; what disturbs these follows from the name of the test and the input. Console rows are not compared where
+/// a process dies after a commit: they are shown at most once.
 ///
 /// # Panics
 /// If the program fails, or does not write the same in every way; the message shows both.
@@ -153,7 +186,13 @@ pub fn run_every_way(program: impl Fn(&StreamingContext), input: &str) -> String
     };
     let [plain, others @ ..] = ways();
     let expected = show(plain);
-    for settings in others.into_iter().chain(ways_through_topic()) {
+    let of_several = if Driver::new(&program).may_be_shared() {
+        let test = std::thread::current().name().map(str::to_owned).unwrap_or_default();
+        ways_of_several(hash_bytes(format!("{test} {input}").as_bytes())).to_vec()
+    } else {
+        vec![]
+    };
+    for settings in others.into_iter().chain(ways_through_topic()).chain(of_several) {
         let written = show(settings);
         let shown_once = settings.between != Between::CrashAfterCommit;
         let compared = |table: &str| -> Vec<String> {

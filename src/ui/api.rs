@@ -40,6 +40,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route(&of("/topology"), get(topology))
         .route(&of("/environment"), get(environment))
         .route(&of("/processes"), get(processes))
+        .route(&of("/restores"), get(restores))
         .route(&of("/models"), get(models))
         .route(&of("/models/{name}"), get(model))
         .route(&of("/streaming/statistics"), get(statistics))
@@ -544,6 +545,10 @@ async fn processes(State(shared): Api, Path(app): Path<String>) -> Response {
         Some(processes) => as_json(&processes),
         None => not_found("the state is not shared by several processes, or nothing is known of them yet"),
     })
+}
+
+async fn restores(State(shared): Api, Path(app): Path<String>) -> Response {
+    shared.of(&app, |_, _| as_json(&shared.status.snapshot().restores))
 }
 
 async fn models(State(shared): Api, Path(app): Path<String>) -> Response {

@@ -7,7 +7,7 @@ use super::{
     api::{self, Batch, Receiver, Statistics},
     state::Shared,
 };
-use crate::observe::{history::BATCHES_MAX, processes::Processes};
+use crate::observe::{history::BATCHES_MAX, processes::Processes, restores::Restore};
 use axum::{
     extract::State,
     http::HeaderMap,
@@ -47,6 +47,9 @@ pub(super) struct Update {
     /// The processes that share the state.
     #[serde(skip_serializing_if = "Option::is_none")]
     processes: Option<Processes>,
+    /// The state partitions of this process that are being restored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    restores: Vec<Restore>,
     active: Vec<Batch>,
     /// Batches that have ended since, oldest first, including those that were given up.
     ended: Vec<Batch>,
@@ -79,6 +82,7 @@ pub(super) fn update(shared: &Shared, after: Option<u64>) -> Update {
         statistics: api::statistics_of(program, &moment, now_ms),
         receivers: api::receivers_of(program, &moment, false),
         processes: status.processes,
+        restores: status.restores,
         active: api::active_batches_of(program, &moment, now_ms),
         ended: api::last_batches_of(program, &moment, missed.unwrap_or(BATCHES_MAX)),
         last: moment.ended,

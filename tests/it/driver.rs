@@ -18,6 +18,7 @@ use tidegate::{
     Config, Error, Result, StreamingContext,
     config::Trigger,
     log::{self, Log, TopicSpec},
+    operator::Printed,
     record::{Incarnation, InstanceId},
     runtime::{self, BatchReport, Env, Observed, Observer, Shutdown, clock::Clock},
     state::MemoryStorage,
@@ -205,7 +206,7 @@ impl Seen {
 impl Observer for Seen {
     fn on(&self, event: &Observed<'_>) {
         match event {
-            Observed::Console { rows, rows_max, .. } => {
+            Observed::Console { printed: Printed { rows, rows_max, .. }, .. } => {
                 let mut console = self.console.lock().unwrap();
                 console.extend(rows.iter().take(*rows_max).map(|row| format!("console | {row}")));
                 if rows.len() > *rows_max {

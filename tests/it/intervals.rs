@@ -11,7 +11,7 @@ use std::{
 use tidegate::{
     Config, DStream, SourceOptions, StreamingContext,
     codec::{AsText, Utf8},
-    config::Trigger,
+    config::{ExchangeThrough, Trigger},
     log::{self, Log, TopicSpec},
     observe::BatchReport,
     record::{Partition, Text},
@@ -190,12 +190,11 @@ fn a_stopping_program_does_not_wait_for_the_end_of_its_interval() {
     }
 }
 
-/// Where results depend on where batches begin and end, what does not fit in one is left for the next interval.
-#[test]
-fn an_interval_is_one_batch_even_if_it_is_full() {
-    const INTERVAL_MS: i64 = 200;
-    let (ssc, log) = context("full", 200, |config| config.staged_bytes_max = 1 << 16);
-    let lines: Vec<String> = (0..20_000).map(|n| format!("line {n}")).collect();
+/// Counts lines that are there at the start, in intervals of six seconds: the lines of each call for a batch time, and the metrics.
+fn counted(name: &str, lines: u64, configure: impl FnOnce(&mut Config)) -> (Vec<(i64, u64)>, String) {
+    let (ssc, log) = context(name, 6_000, configure);
+    let all = lines;
+    let lines: Vec<String> = (0..lines).map(|n| format!("line {n}")).collect();
     write(&log, &lines.iter().map(String::as_str).collect::<Vec<_>>());
     let calls: Arc<Mutex<Vec<(i64, u64)>>> = Arc::default();
     let into = calls.clone();
@@ -204,15 +203,45 @@ fn an_interval_is_one_batch_even_if_it_is_full() {
         into.lock().unwrap().push((time.0, rdd.collect().iter().map(|(_, n)| n).sum()));
     });
     ssc.start().unwrap();
-    until("all lines are counted", || calls.lock().unwrap().iter().map(|(_, n)| n).sum::<u64>() == 20_000);
+    until("all lines are counted", || calls.lock().unwrap().iter().map(|(_, n)| n).sum::<u64>() == all);
     ssc.stop(false);
     ssc.await_termination().unwrap();
     let calls = calls.lock().unwrap().clone();
-    assert!(calls.iter().all(|(time, _)| time % INTERVAL_MS == 0), "{calls:?}");
+    assert!(calls.iter().all(|(time, _)| time % 6_000 == 0), "{calls:?}");
     assert!(calls.windows(2).all(|pair| pair[0].0 < pair[1].0), "one batch for each interval: {calls:?}");
+    (calls, ssc.metrics().unwrap().render())
+}
+
+const NONE_FULL: &str = "tidegate_full_batches_total{application_id=\"app\"} 0";
+const NO_PARTS: &str = "tidegate_batch_parts_total{application_id=\"app\"} 0";
+
+/// Where results depend on where batches begin and end, what does not fit in memory goes through the exchange topic.
+#[test]
+fn an_interval_is_one_batch_even_if_it_has_more_than_one_holds() {
+    for exchange in [ExchangeThrough::Shared, ExchangeThrough::Topic] {
+        let name = format!("parts-{exchange:?}");
+        let (calls, metrics) = counted(&name, 20_000, |config| {
+            (config.staged_bytes_max, config.exchange) = (1 << 16, exchange);
+        });
+        // How much an interval has depends on the machine; it is more than a batch holds.
+        assert!(calls.iter().any(|(_, n)| *n > 5_000), "{calls:?}");
+        assert!(!metrics.contains(NO_PARTS) && metrics.contains(NONE_FULL), "{metrics}");
+    }
+}
+
+/// What does not fit there either is left for the next interval, as what cannot go through the topic.
+#[test]
+fn what_an_interval_has_no_room_for_is_left_for_the_next_one() {
+    let (calls, metrics) = counted("full", 5_000, |config| {
+        (config.staged_bytes_max, config.exchange) = (1 << 16, ExchangeThrough::Memory);
+    });
     assert!(calls.iter().filter(|(_, n)| *n > 0).count() > 1, "not all of it fits: {calls:?}");
-    let metrics = ssc.metrics().unwrap().render();
-    assert!(!metrics.contains("tidegate_full_batches_total{application_id=\"app\"} 0"), "{metrics}");
+    assert!(!metrics.contains(NONE_FULL) && metrics.contains(NO_PARTS), "{metrics}");
+    let (calls, metrics) = counted("waiting", 5_000, |config| {
+        (config.staged_bytes_max, config.waiting_bytes_max) = (1 << 16, 20_000);
+    });
+    assert!(calls.iter().filter(|(_, n)| *n > 0).count() > 1, "not all of it fits: {calls:?}");
+    assert!(!metrics.contains(NONE_FULL) && !metrics.contains(NO_PARTS), "{metrics}");
 }
 
 #[test]
@@ -233,7 +262,9 @@ fn rows_that_are_held_count_as_what_they_take_in_memory() {
         }),
     ];
     for (kind, build) in programs {
-        let (ssc, log) = context(&format!("wide-{kind}"), 500, |config| config.staged_bytes_max = 1 << 20);
+        let (ssc, log) = context(&format!("wide-{kind}"), 2_000, |config| {
+            (config.staged_bytes_max, config.exchange) = (1 << 20, ExchangeThrough::Memory);
+        });
         let lines: Vec<String> = (0..200).map(|n| format!("{n:020000}")).collect();
         write(&log, &lines.iter().map(String::as_str).collect::<Vec<_>>());
         let lines = ssc.text("lines");

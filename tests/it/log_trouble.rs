@@ -6,8 +6,8 @@
 use crate::driver::{PLAIN, Session, Way};
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -21,7 +21,7 @@ use tidegate::{
         sim::{Call, Fate, Fault, SimLog, Verdict},
     },
     record::{InstanceId, Partition, RawChunkBuilder},
-    runtime::{self, Env},
+    runtime::{self, Env, Observed, Observer, clock::Clock},
     source::{Receiver, ReceiverContext, ReceiverError, StorageLevel},
 };
 
@@ -136,6 +136,66 @@ fn a_start_asks_again_what_the_log_does_not_answer() {
         result.unwrap();
         assert!(asked.load(Ordering::Relaxed) > 4, "{wanted:?}");
         assert_eq!(written(&mut session), ["out | a | 1"]);
+    }
+}
+
+/// Remembers for which reasons the log could not be used.
+#[derive(Default)]
+struct Connections(Mutex<Vec<Option<String>>>);
+
+impl Observer for Connections {
+    fn on(&self, event: &Observed<'_>) {
+        if let Observed::Connection(why) = event {
+            self.0.lock().unwrap().push(why.map(str::to_owned));
+        }
+    }
+}
+
+/// A clock that moves only while someone sleeps.
+#[derive(Default)]
+struct SleepClock(AtomicU64);
+
+impl Clock for SleepClock {
+    fn now_ms(&self) -> i64 {
+        1_000 + i64::try_from(self.0.load(Ordering::Relaxed)).unwrap()
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+    fn sleep(&self, pause: Duration) {
+        self.0.fetch_add(u64::try_from(pause.as_millis()).unwrap(), Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The log answers, and never gives a new producer: a process that cannot commit for so long is not ready.
+#[test]
+fn a_producer_that_cannot_be_replaced_for_long_is_told_until_it_is() {
+    for (refusals, is_told) in [(4, false), (20, true)] {
+        let mut session = Session::new(PLAIN);
+        session.step(&counts, "lines 0 | - | a\n");
+        session.feed("lines 0 | - | b\n");
+        let (mut env, told) = (session.env(), Arc::new(Connections::default()));
+        (env.observer, env.clock) = (told.clone(), Arc::new(SleepClock::default()));
+        let (has_failed, asked) = (AtomicBool::new(false), Arc::new(AtomicU32::new(0)));
+        let counted = asked.clone();
+        run_in(&session, env, &counts, move |call, _| match call {
+            Call::Flush if !has_failed.swap(true, Ordering::Relaxed) => Verdict::Fault(Fault::ProducerFatal),
+            Call::Init
+                if has_failed.load(Ordering::Relaxed)
+                    && counted.fetch_add(1, Ordering::Relaxed) < refusals =>
+            {
+                Verdict::Fault(Fault::ProducerFatal)
+            }
+            _ => Verdict::Go,
+        })
+        .unwrap();
+        assert!(asked.load(Ordering::Relaxed) > refusals);
+        let told = told.0.lock().unwrap();
+        let reason = told.iter().flatten().next();
+        assert_eq!(reason.is_some_and(|why| why.contains("the producer is fatal")), is_told, "{told:?}");
+        assert!(told.last().is_none_or(Option::is_none), "{told:?}");
+        assert_eq!(written(&mut session), ["out | b | 1"]);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Outputs that take the rows of a whole batch: in a program with state they come to one state partition, and give the same
 //! there, whichever way the rows take.
 
+use crate::outputs::files;
 use expect_test::expect;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -14,8 +15,8 @@ use tidegate::{
     log,
     ml::{StreamingKMeans, Training},
     plan::{Fingerprint, Topology},
-    sink::to_display,
-    testing::{Driver, Settings, run_every_way},
+    sink::{Batch, Collected, Sink, SinkContext, SinkShape, TwoPhaseSink, to_display},
+    testing::{Crash, Driver, Settings, run_every_way},
 };
 
 const LINES: &str = "lines 0 | - | a b\nlines 1 | - | a\n---\n---\nlines 2 | - | a c d\n";
@@ -144,6 +145,60 @@ fn may_be_shared(build: impl FnOnce(&StreamingContext)) -> bool {
     plan(build).computed().may_be_shared()
 }
 
+/// A two-phase sink of the program itself.
+struct Alone;
+
+impl<T: tidegate::record::Data> Sink<T> for Alone {
+    fn shape(self, _: &SinkContext) -> Result<SinkShape<T>, String> {
+        struct Nothing;
+        impl TwoPhaseSink for Nothing {
+            fn prepare(&mut self, _: &Batch, _: Collected) -> tidegate::Result<Option<Vec<u8>>> {
+                Ok(None)
+            }
+        }
+        Ok(SinkShape::two_phase("alone", |_| Nothing))
+    }
+}
+
+/// Tasks have files of their own, in as many processes as share the program; and in one in which notes on them go through the topic.
+#[test]
+fn files_are_the_same_however_many_processes_write_them() {
+    let input = ["lines 0 | - | a b\nlines 1 | - | c\n", "", "lines 0 | - | d a\nlines 2 | - | e\n"];
+    let written = |settings: Settings, crash: Option<Crash>| {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        let mut driver = Driver::with(settings, |ssc| {
+            words(ssc).save_as_text_files(&at("words"), "txt");
+            counts(ssc).save_as_json_files(&at("counts"), "");
+            words(ssc).map(|word| word.to_string()).to_files(FileSink::text(&at("tree")));
+        });
+        for rows in input {
+            crash.into_iter().for_each(|crash| driver.crash_at(crash));
+            driver.batch(rows).unwrap();
+        }
+        driver.batch("").unwrap(); // state that was restored beside the loop is taken up between batches
+        let crashes = driver.crashes();
+        drop(driver);
+        (files(dir.path()), crashes)
+    };
+    let (expected, _) = written(Settings::default(), None);
+    assert_eq!(expected.keys().filter(|name| name.ends_with("_SUCCESS")).count(), 4, "{expected:?}");
+    let plain = Settings::default();
+    let crash = [Crash::BeforeCommit, Crash::AfterCommit];
+    let of_several = [2, 3].map(|processes| (Settings { processes, ..plain }, None));
+    let crashing = crash.map(|crash| (Settings { processes: 2, ..plain }, Some(crash)));
+    let through_topic =
+        crash.map(|crash| (Settings { exchange: ExchangeThrough::Topic, ..plain }, Some(crash)));
+    for (settings, crash) in of_several.into_iter().chain(crashing).chain(through_topic) {
+        let (mut found, crashes) = written(settings, crash);
+        if crash == Some(Crash::BeforeCommit) {
+            found.retain(|name, _| !name.contains("/share-")); // what a process wrote in vain before it died stays for a day
+        }
+        assert_eq!(found, expected, "{settings:?} {crash:?}");
+        assert_eq!(crashes > 0, crash.is_some(), "{settings:?}");
+    }
+}
+
 #[test]
 fn what_may_be_computed_by_several_processes() {
     let with = |end: fn(&StreamingContext, &DStream<Text>)| {
@@ -161,8 +216,10 @@ fn what_may_be_computed_by_several_processes() {
         let points = words.map(|word| vec![f64::from(u32::try_from(word.len()).unwrap())]);
         let _ = StreamingKMeans::with_centers(vec![vec![0.0]], vec![0.0]).train_on(&points).latest();
     }));
-    // Files are renamed, and receivers run, by each process on its own.
-    assert!(!with(|_, words| words.map(|word| word.to_string()).to_files(FileSink::text("out"))));
+    // Whether all processes see the files is a setting.
+    assert!(with(|_, words| words.map(|word| word.to_string()).to_files(FileSink::text("out"))));
+    assert!(!with(|_, words| words.to_sink(Alone)));
+    // Receivers run in each process on its own.
     assert!(!with(|ssc, _| ssc.queue_stream(&tidegate::source::Queue::<u32>::default(), true).print()));
     assert!(!may_be_shared(|ssc| words(ssc).print()), "without state there is nothing to share");
 }

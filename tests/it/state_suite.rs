@@ -5,9 +5,10 @@ use std::{ops::Bound, sync::Arc};
 use tempfile::TempDir;
 use tidegate::{
     Result, Text,
-    record::{Partition, RawChunk, RawChunkBuilder},
+    record::{Headers, Offset, Partition, RawChunk, RawChunkBuilder, RawRecord},
     state::{
-        Backend, MemoryStorage, OrderedTable, RocksStorage, Storage, Store, StoreId, Table,
+        Backend, MemoryStorage, OrderedTable, Overlay, RocksStorage, RowIndex, RowTable, Storage, Store,
+        StoreId, Table, View,
         changelog::{self, Change},
     },
 };
@@ -518,4 +519,156 @@ fn a_plan_declares_tables_with_their_format() {
     assert_eq!((spec.name.as_str(), spec.format.as_str()), ("a", "table str -> [u64]"));
     let spec = OrderedTable::<(i64, Text), ()>::spec("b");
     assert_eq!((spec.name.as_str(), spec.format.as_str()), ("b", "ordered (i64,str) -> ()"));
+}
+
+/// A changelog chunk for the store of timers.
+fn changes(rows: &[(&[u8], Option<&[u8]>)]) -> RawChunk {
+    let mut chunk = RawChunkBuilder::default();
+    for (key, value) in rows {
+        let key = [&StoreId::of(TIMERS).0.to_be_bytes()[..], key].concat();
+        let (offset, headers) = (Offset(0), Headers::NONE);
+        chunk.push(RawRecord { offset, timestamp_ms: 0, key: Some(&key), value: *value, headers });
+    }
+    chunk.build()
+}
+
+/// What a visit of prefixes sees, at most `most` rows of each.
+fn prefixed(backend: &dyn Backend, prefixes: &[&[u8]], most: usize) -> Vec<(usize, Vec<u8>)> {
+    let (mut seen, mut of_prefix) = (vec![], vec![0; prefixes.len()]);
+    let visit = &mut |index: usize, key: &[u8], value: &[u8]| {
+        assert_eq!(key, value, "the rows of this test");
+        seen.push((index, key.to_vec()));
+        of_prefix[index] += 1;
+        Ok(of_prefix[index] < most)
+    };
+    backend.scan_prefixes(StoreId::of(TIMERS), prefixes, visit).unwrap();
+    seen
+}
+
+#[test]
+fn several_prefixes_are_visited_in_one_go_each_until_its_visitor_ends_it() {
+    let keys: [&[u8]; 7] = [b"a", b"b\x00", b"b\x01x", b"b\xff", b"bb", b"c", b"\xff\xff"];
+    let all: Vec<(&[u8], Option<&[u8]>)> = keys.iter().map(|key| (*key, Some(*key))).collect();
+    let prefixes: [&[u8]; 4] = [b"a", b"b", b"d", b"\xff"];
+    let expected: Vec<(usize, Vec<u8>)> = [(0, 0), (1, 1), (1, 2), (1, 4), (1, 3), (3, 6)]
+        .map(|(prefix, key): (usize, usize)| (prefix, keys[key].to_vec()))
+        .to_vec();
+    Disk::each(|disk| {
+        let backend = disk.open();
+        assert_eq!(prefixed(&*backend, &prefixes, 9), []);
+        backend.apply(&[changes(&all)], Some(b"one")).unwrap();
+        assert_eq!(prefixed(&*backend, &prefixes, 9), expected);
+        assert_eq!(prefixed(&*backend, &[], 9), []);
+        let first: Vec<_> = [0, 1, 5].map(|at| expected[at].clone()).to_vec();
+        assert_eq!(prefixed(&*backend, &prefixes, 1), first, "the next prefix is visited all the same");
+        assert_eq!(prefixed(&*backend, &[b"b"], 9).len(), 4);
+        assert_eq!(prefixed(&*backend, &[b""], 9).len(), 7, "the empty prefix is that of all rows");
+
+        // The same rows, half of them in front of the database.
+        let (below, above): (Vec<_>, Vec<_>) = all.iter().enumerate().partition(|(at, _)| at % 2 == 0);
+        let gone: Vec<_> = above.iter().map(|(_, (key, _))| (*key, None)).collect();
+        backend.apply(&[changes(&gone)], None).unwrap();
+        let overlay = Overlay::over(backend);
+        assert_eq!(prefixed(&overlay, &prefixes, 9).len(), below.len());
+        let above: Vec<_> = above.into_iter().map(|(_, row)| *row).collect();
+        overlay.add(&[changes(&above)]);
+        assert_eq!(prefixed(&overlay, &prefixes, 9), expected);
+        assert_eq!(prefixed(&overlay, &prefixes, 1), first);
+        let gone: [(&[u8], Option<&[u8]>); 2] = [(b"a", None), (b"bb", None)];
+        overlay.add(&[changes(&gone)]);
+        assert_eq!(prefixed(&overlay, &prefixes, 9), [1, 2, 4, 5].map(|at| expected[at].clone()));
+    });
+}
+
+#[test]
+fn a_row_table_gives_old_and_new_bytes_of_what_was_touched() {
+    Disk::each(|disk| {
+        let backend = disk.open();
+        let open = || RowTable::new(TIMERS, "rows key(str) -> bytes", Arc::clone(&backend));
+        let mut table = open();
+        let mut places = vec![];
+        table.touch([&b"b"[..], b"a", b"b", b""], &mut places).unwrap();
+        assert_eq!((&places[..], table.touched()), (&[0, 1, 0, 2][..], 3));
+        for place in 0..3 {
+            assert_eq!((table.old(place), table.new_value(place)), (None, None));
+            table.put(place, &[u8::try_from(place).unwrap(); 40]);
+        }
+        table.delete(1);
+        assert!(table.staged_bytes() > 80);
+        let rows = apply(&backend, &mut table, "one");
+        let keys: Vec<_> = rows.iter().map(|row| row.key.unwrap()[4..].to_vec()).collect();
+        assert_eq!(keys, [&b"b"[..], b""], "in the order of first touch; what came and went is no change");
+        assert_eq!((table.touched(), table.staged_bytes()), (0, 0));
+
+        let mut table = open();
+        places.clear();
+        table.touch([&b"a"[..], b"b"], &mut places).unwrap();
+        table.touch([&b""[..], b"a"], &mut places).unwrap();
+        assert_eq!(places, [0, 1, 2, 0]);
+        assert_eq!((table.key(1), table.old(1)), (&b"b"[..], Some(&[0; 40][..])));
+        table.put(1, &[9]);
+        table.put(1, &[0; 40]);
+        assert_eq!(table.seal().unwrap().len(), 0, "as it was");
+        table.put(0, b"new");
+        table.delete(2);
+        let mut seen = vec![];
+        let next = table
+            .visit_some(None, 1, |key, _| {
+                seen.push(key.to_vec());
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!((&seen[..], next.as_deref()), (&[][..], Some(&b"b"[..])), "the first one is deleted");
+        let rest = table.visit_some(next.as_deref(), 9, |key, _| {
+            seen.push(key.to_vec());
+            Ok(())
+        });
+        assert_eq!(rest.unwrap(), None);
+        assert_eq!(seen, [b"b", b"a"], "committed ones in order, then new ones");
+        assert_eq!(apply(&backend, &mut table, "two").len(), 2);
+    });
+}
+
+#[test]
+fn a_row_index_visits_what_was_before_the_batch_and_what_it_has_become() {
+    Disk::each(|disk| {
+        let backend = disk.open();
+        let mut index = RowIndex::new(TIMERS, "rows key(str, i64) -> bytes", Arc::clone(&backend));
+        let seen = |index: &RowIndex, view| {
+            let mut seen = vec![];
+            let visit = &mut |at: usize, key: &[u8], value: &[u8]| {
+                seen.push(format!("{at}{}{}", key.escape_ascii(), value.escape_ascii()));
+                Ok(true)
+            };
+            index.visit_prefixes(view, &[b"a", b"b", b"c"], visit).unwrap();
+            seen.join(" ")
+        };
+        for key in [&b"a1"[..], b"a2", b"b1", b"c1", b"c2", b"c3", b"d1"] {
+            index.put(key, b"=");
+        }
+        assert_eq!(seen(&index, View::Committed), "");
+        apply(&backend, &mut index, "one");
+        index.touch([&b"a1"[..], b"b1", b"b2"]).unwrap();
+        index.put(b"a1", b"+");
+        index.delete(b"b1");
+        index.put(b"b2", b"+");
+        index.put(b"a0", b"+");
+        index.delete(b"c2");
+        assert_eq!((index.old(b"a1"), index.new_value(b"a1")), (Some(&b"="[..]), Some(&b"+"[..])));
+        assert_eq!(seen(&index, View::Committed), "0a1= 0a2= 1b1= 2c1= 2c2= 2c3=");
+        assert_eq!(seen(&index, View::Staged), "0a0+ 0a1+ 0a2= 1b2+ 2c1= 2c3=");
+        index.put(b"c9", b"+");
+        let left = index.delete_range(b"c", b"d", 2).unwrap();
+        assert_eq!(left.as_deref(), Some(&b"c3"[..]));
+        assert_eq!(seen(&index, View::Staged), "0a0+ 0a1+ 0a2= 1b2+ 2c3= 2c9+");
+        assert_eq!(index.delete_range(b"c3", b"d", 9).unwrap(), None);
+        assert_eq!(index.delete_range(b"d", b"c", 9).unwrap(), None);
+        assert_eq!(seen(&index, View::Staged), "0a0+ 0a1+ 0a2= 1b2+");
+        apply(&backend, &mut index, "two");
+        assert_eq!(seen(&index, View::Committed), "0a0+ 0a1+ 0a2= 1b2+");
+        assert_eq!(index.staged_bytes(), 0);
+        index.put(b"a0", b"x");
+        index.aborted();
+        assert_eq!(seen(&index, View::Staged), "0a0+ 0a1+ 0a2= 1b2+");
+    });
 }

@@ -107,3 +107,54 @@ fn a_program_that_fails_says_why_and_can_be_restarted() {
     });
     assert_eq!(driver.batch("").unwrap().to_string(), "out | one | 0\n");
 }
+
+/// What each batch writes follows from the input, not from which process reads it.
+#[test]
+fn several_processes_write_together_what_one_writes() {
+    let input = ["lines 0 | - | a b\nlines 1 | - | b\n", "", "lines 2 | - | a\n", "lines 0 | - | c a\n"];
+    let program = |ssc: &StreamingContext| {
+        counts(ssc);
+        states(ssc);
+        ssc.text("lines").count().map(|count| ("all", count)).to_kafka("number", Utf8, AsText);
+    };
+    let written = |settings: Settings| -> (Vec<String>, Driver<'_>) {
+        let mut driver = Driver::with(settings, program);
+        let written = input.iter().map(|rows| driver.batch(rows).unwrap().by_time()).collect();
+        (written, driver)
+    };
+    let (expected, _) = written(Settings::default());
+    for (processes, between) in [
+        (2, Between::GoesOn),
+        (3, Between::GoesOn),
+        (8, Between::GoesOn),
+        (3, Between::Restart),
+        (2, Between::RestartWithoutState),
+        (2, Between::CrashBeforeCommit),
+        (3, Between::CrashAfterCommit),
+    ] {
+        let settings = Settings { processes, between, ..Settings::default() };
+        let (found, driver) = written(settings);
+        assert_eq!(found, expected, "{settings:?}");
+        let crashes = matches!(between, Between::CrashBeforeCommit | Between::CrashAfterCommit);
+        assert_eq!(driver.crashes() > 0, crashes, "{settings:?}");
+        let inputs =
+            driver.take_reports().into_iter().filter(|report| report.counters.records_in > 0).count();
+        let dies_before_it_reports = between == Between::CrashAfterCommit;
+        assert!(dies_before_it_reports || inputs >= input.len() - 1, "{settings:?}: {inputs} reports");
+    }
+}
+
+#[test]
+fn a_program_that_several_processes_would_not_share_is_refused() {
+    let refused = |settings: Settings, program: fn(&StreamingContext)| {
+        Driver::with(settings, program).batch("").unwrap_err().to_string()
+    };
+    let two = Settings { processes: 2, ..Settings::default() };
+    let without_state = refused(two, |ssc| ssc.text("lines").to_kafka_values("out", Utf8));
+    expect![[r#"
+        configuration: several processes do not share this program: it has no state, or something that one process does by itself, such as a queue as its source
+          next: run it with `processes: 1`"#]]
+    .assert_eq(&without_state);
+    let of_one = refused(Settings { state_partitions: 1, ..two }, counts);
+    assert!(of_one.contains("2 processes have only 1 state partitions to share"), "{of_one}");
+}

@@ -31,6 +31,8 @@ const INTERVAL_MS: i64 = 200;
 const WINDOW_MS: i64 = 1_000;
 /// Lines are written this often.
 const STEP_MS: u64 = 500;
+/// Where a batch holds few records: so many.
+const BATCH_RECORDS_MAX: usize = 2;
 /// Topics and partitions of what is written.
 const SEEN: (&str, u32) = ("seen", 4);
 
@@ -99,8 +101,12 @@ struct Setting {
     clocks: bool,
     /// The input topic gets more partitions.
     grows: bool,
+    /// Restores take long.
+    slow: bool,
     /// This process has an empty disk at each start, and the others keep theirs.
     forgets: Option<&'static str>,
+    /// A batch may hold so many records.
+    batch_records_max: usize,
 }
 
 const ALONE: Setting = Setting {
@@ -108,12 +114,25 @@ const ALONE: Setting = Setting {
     exchange: ExchangeThrough::Memory,
     clocks: false,
     grows: false,
+    slow: false,
     forgets: None,
+    batch_records_max: usize::MAX,
 };
 const TWO: Setting = Setting { processes: &["a", "b"], exchange: ExchangeThrough::Shared, ..ALONE };
 const THREE: Setting = Setting { processes: &["a", "b", "c"], ..TWO };
+/// Most intervals have more than a batch may hold.
+const FULL: Setting =
+    Setting { exchange: ExchangeThrough::Shared, batch_records_max: BATCH_RECORDS_MAX, ..ALONE };
 
 impl Setting {
+    const fn of(self, processes: &'static [&'static str]) -> Self {
+        Setting { processes, ..self }
+    }
+
+    const fn through_topic(self) -> Self {
+        Setting { exchange: ExchangeThrough::Topic, ..self }
+    }
+
     /// In two worlds of three processes live longer, so that several of them share the state for a while.
     fn faults(self, seed: u64) -> Faults {
         let rarer: &[(Fault, u64)] = match seed % 3 {
@@ -123,6 +142,7 @@ impl Setting {
         };
         let kept: &[Fault] = if self.forgets.is_some() { &[Fault::DiskLost, Fault::DiskBehind] } else { &[] };
         let faults = rarer.iter().fold(Faults::all(), |faults, (fault, rate)| faults.with(*fault, *rate));
+        let faults = if self.slow { faults.with(Fault::SlowRestore, 900_000) } else { faults };
         kept.iter().fold(faults, |faults, fault| faults.with(*fault, 0))
     }
 }
@@ -147,6 +167,8 @@ const RARE: [(Fault, u64); 12] = [
 #[derive(Default)]
 struct Input {
     lines: BTreeMap<u64, u64>,
+    /// By partition and number, the step in which a line was written.
+    steps: BTreeMap<(u64, u64), u64>,
     words: BTreeMap<String, u64>,
 }
 
@@ -165,10 +187,12 @@ fn world(setting: Setting, seed: u64, faults: Faults, traced: bool) -> (World, I
             world.add_partitions(Duration::from_millis(step * STEP_MS - 50), "lines", count);
         }
         let mut lines: Vec<(u32, String)> = vec![];
-        for _ in 0..below(4) {
+        let lines_max = if setting.batch_records_max == usize::MAX { 4 } else { 10 };
+        for _ in 0..below(lines_max) {
             let to = below(partitions);
             let number = input.lines.entry(to).or_default();
             let mut line = format!("{to} {number}");
+            input.steps.insert((to, *number), step);
             *number += 1;
             for _ in 0..=below(4) {
                 let word = WORDS[usize::try_from(below(7)).unwrap()];
@@ -181,7 +205,13 @@ fn world(setting: Setting, seed: u64, faults: Faults, traced: bool) -> (World, I
             lines.iter().for_each(|(partition, line)| write(log, Some(*partition), line));
         });
     }
-    let case = Case { topology: program, state_partitions: 4, exchange: setting.exchange, ..WORD_COUNT };
+    let case = Case {
+        topology: program,
+        state_partitions: 4,
+        exchange: setting.exchange,
+        batch_records_max: setting.batch_records_max,
+        ..WORD_COUNT
+    };
     for process in setting.processes {
         let forgets = setting.forgets == Some(process);
         world.process(process, true, move |env| {
@@ -331,12 +361,61 @@ fn sweep_of(setting: Setting, default: u64) {
 fn in_a_calm_world_all_results_agree() {
     let through_topic = Setting { exchange: ExchangeThrough::Topic, ..ALONE };
     let (clocks, grows) = (Setting { clocks: true, ..TWO }, Setting { grows: true, ..THREE });
-    for setting in [ALONE, through_topic, TWO, THREE, clocks, grows] {
+    let full = [FULL, FULL.through_topic(), FULL.of(&["a", "b"]), FULL.of(&["a", "b", "c"])];
+    for setting in [ALONE, through_topic, TWO, THREE, clocks, grows].into_iter().chain(full) {
         for seed in 0..10 {
             let outcome = check(setting, seed, Faults::none(), false).unwrap();
             assert!(outcome.ended.is_empty(), "seed {seed}: {outcome:?}");
         }
     }
+}
+
+/// Lines that are written at one moment are of one batch, although it may hold only a part of them.
+#[test]
+fn in_a_calm_world_an_interval_is_one_batch_however_much_it_has() {
+    let settings = [FULL, FULL.through_topic(), FULL.of(&["a", "b"]), FULL.of(&["a", "b", "c"])];
+    let (mut whole, mut late) = (0, 0);
+    for (setting, seed) in settings.into_iter().flat_map(|setting| (0..30).map(move |seed| (setting, seed))) {
+        let (mut world, input) = world(setting, seed, Faults::none(), false);
+        let outcome = world.run(Duration::from_secs(30), |w| {
+            judge(&seen(w.log().as_ref()), &input, setting).is_ok() && w.now() > Duration::from_secs(11)
+        });
+        assert!(outcome.finished, "seed {seed}: {:?}", outcome.ended);
+        let seen = seen(world.log().as_ref());
+        let mut times: BTreeMap<u64, Vec<i64>> = BTreeMap::new();
+        for (from, time, number) in rows(&seen, "first") {
+            assert_eq!(time % INTERVAL_MS, 0, "seed {seed}");
+            times.entry(input.steps[&(from, number)]).or_default().push(time);
+        }
+        // Processes have started, and the step is not at the boundary of an interval.
+        let inside = |step: u64| step > 6 && !(step * STEP_MS).is_multiple_of(INTERVAL_MS.unsigned_abs());
+        let mut full = 0;
+        for (step, times) in times.iter().filter(|(step, _)| inside(**step)) {
+            full += usize::from(times.len() > BATCH_RECORDS_MAX);
+            // What is read only after the end of an interval is of the next one: a process may be busy at that moment.
+            let is_late = |time: &i64| *time == times[0] || *time == times[0] + INTERVAL_MS;
+            assert!(times.iter().all(is_late), "seed {seed}: step {step} is in {times:?}");
+            let is_whole = times.iter().all(|time| *time == times[0]);
+            *(if is_whole { &mut whole } else { &mut late }) += 1;
+        }
+        assert!(full > 0, "seed {seed}: {times:?}");
+    }
+    assert!(whole > 500 && late < 5, "{late} steps came late, {whole} did not");
+}
+
+#[test]
+fn every_seed_agrees_in_one_process_whose_intervals_have_more_than_a_batch_holds() {
+    sweep_of(FULL, 400);
+}
+
+#[test]
+fn every_seed_agrees_in_two_processes_whose_intervals_have_more_than_a_batch_holds() {
+    sweep_of(FULL.of(&["a", "b"]), 300);
+}
+
+#[test]
+fn every_seed_agrees_in_three_processes_with_other_clocks_whose_intervals_have_more_than_a_batch_holds() {
+    sweep_of(Setting { clocks: true, ..FULL.of(&["a", "b", "c"]) }, 300);
 }
 
 #[test]
@@ -372,4 +451,14 @@ fn every_seed_agrees_while_clocks_differ_and_the_input_gets_more_partitions() {
 #[test]
 fn every_seed_agrees_in_a_process_that_keeps_its_disk_and_one_that_loses_it() {
     sweep_of(Setting { forgets: Some("b"), ..TWO }, 500);
+}
+
+#[test]
+fn every_seed_agrees_in_processes_whose_clocks_differ_and_whose_restores_take_long() {
+    sweep_of(Setting { slow: true, clocks: true, ..THREE }, 400);
+}
+
+#[test]
+fn every_seed_agrees_in_a_process_that_keeps_its_disk_and_one_that_loses_it_and_restores_it_slowly() {
+    sweep_of(Setting { slow: true, forgets: Some("b"), ..TWO }, 300);
 }

@@ -34,6 +34,7 @@ pub const WORD_COUNT: Case = Case {
     state_partitions: 2,
     exchange: ExchangeThrough::Memory,
     starting: StartingOffsets::Earliest,
+    batch_records_max: usize::MAX,
 };
 
 fn each_line() -> Topology {
@@ -51,6 +52,7 @@ pub const STATELESS: Case = Case {
     state_partitions: 2,
     exchange: ExchangeThrough::Memory,
     starting: StartingOffsets::Earliest,
+    batch_records_max: usize::MAX,
 };
 
 /// The words of each batch are counted and joined with their lengths, then counted by length over all batches.
@@ -74,6 +76,7 @@ pub const JOIN: Case = Case {
     state_partitions: 2,
     exchange: ExchangeThrough::Memory,
     starting: StartingOffsets::Earliest,
+    batch_records_max: usize::MAX,
 };
 
 #[test]

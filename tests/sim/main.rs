@@ -15,6 +15,8 @@ mod local_rows;
 #[cfg(feature = "failpoints")]
 mod mutants;
 mod reports;
+mod restores;
+mod shared_files;
 mod shared_outputs;
 mod shared_state;
 mod slow_functions;

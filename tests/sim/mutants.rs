@@ -7,9 +7,15 @@ const STATELESS: &str = "count_words::every_seed_passes_every_line_on_exactly_on
 const SHARED: &str = "shared_state::every_seed_counts_every_word_exactly_once_in_three_processes";
 const AGREES: &str = "agreement::every_seed_agrees_in_three_processes";
 const CLOCKS: &str = "agreement::every_seed_agrees_in_processes_whose_clocks_differ_and_jump";
+const FULL: &str =
+    "agreement::every_seed_agrees_in_two_processes_whose_intervals_have_more_than_a_batch_holds";
+const FULL_CLOCKS: &str = "agreement::every_seed_agrees_in_three_processes_with_other_clocks_whose_intervals_have_more_than_a_batch_holds";
 const GROWS: &str = "agreement::every_seed_agrees_while_clocks_differ_and_the_input_gets_more_partitions";
 const FORGETS: &str = "agreement::every_seed_agrees_in_a_process_that_keeps_its_disk_and_one_that_loses_it";
+const SLOW: &str =
+    "restores::every_seed_counts_every_word_exactly_once_in_three_processes_whose_restores_take_long";
 const EVENT_TIME: &str = "event_time::every_seed_gives_each_window_over_event_time_once_with_all_its_rows";
+const FILES: &str = "shared_files::every_seed_writes_each_line_once_in_two_processes";
 const LOCAL_ROWS: &str = "local_rows::rows_of_the_process_take_effect_once_while_it_lives";
 
 /// Runs a sweep in a process of its own, with a mutant; returns its output.
@@ -52,9 +58,16 @@ fn each_mutant_is_detected_with_its_seed() {
         ("mutant-close-without-one", AGREES, 200),
         ("mutant-mark-before-rows", AGREES, 20),
         ("mutant-mark-time-forgotten", CLOCKS, 400),
+        ("mutant-mark-with-first-part", FULL, 20),
+        ("mutant-part-after-mark", FULL, 20),
+        ("mutant-part-time-forgotten", FULL_CLOCKS, 1_000),
         ("mutant-skip-by-closed", GROWS, 3_000),
+        ("mutant-taken-up-early", SLOW, 40),
+        ("mutant-part-is-whole", SLOW, 40),
         ("mutant-begins-at-once", EVENT_TIME, 100),
         ("mutant-asks-before-commit", EVENT_TIME, 3_000),
+        ("mutant-success-early", FILES, 20),
+        ("mutant-shares-discarded", FILES, 100),
         // The engine looks at its membership itself, right before the log does: only without both is it found.
         (
             "mutant-expelled-goes-on=mutant,mutant-no-group-metadata=mutant,mutant-nobody-is-gone",

@@ -104,9 +104,9 @@ struct OfProcess(String, Seen);
 impl Observer for OfProcess {
     fn on(&self, event: &Observed<'_>) {
         match event {
-            Observed::Console { time, rows, rows_max } => {
-                let of = (self.0.clone(), rows.to_vec());
-                self.1.outputs().printed.entry((*rows_max, time.0)).or_default().push(of);
+            Observed::Console { time, printed, .. } => {
+                let of = (self.0.clone(), printed.rows.clone());
+                self.1.outputs().printed.entry((printed.rows_max, time.0)).or_default().push(of);
             }
             Observed::Replayed { .. } => self.1.outputs().given_up += 1,
             Observed::StandingBy { .. } => drop(self.1.outputs().stood_by.insert(self.0.clone())),
@@ -176,12 +176,14 @@ fn process(
     });
 }
 
-/// Whether everything was counted, delivered and stored.
+/// Whether everything was counted, printed, delivered and stored: state partitions of one process need not close a time at once.
 fn is_done(world: &World, seen: &Seen) -> bool {
     let (last, outputs) = (("b".to_owned(), LINES.to_string()), seen.outputs());
     let mut delivered = outputs.delivered.values().flatten().flat_map(|(_, rows)| rows);
     let all = read(world.log().as_ref(), "counts", 4);
+    let mut printed = outputs.printed.keys().filter(|(shown, _)| *shown == COUNTS_SHOWN);
     all.contains(&last)
+        && printed.all(|(_, time)| outputs.called.contains_key(time))
         && delivered.any(|row| *row == format!("({},{})", last.0, last.1))
         && outputs.table.1.len() >= all.len()
 }

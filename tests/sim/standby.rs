@@ -41,7 +41,7 @@ impl Observer for OfProcess {
         match event {
             Observed::Batch(batch) => report.committed += u64::from(batch.committed),
             Observed::Replayed { .. } => report.given_up += 1,
-            Observed::StandingBy { holder } => {
+            Observed::StandingBy { holder, .. } => {
                 assert_ne!(holder.instance, self.0, "stands by for itself");
                 report.stood_by += 1;
             }

@@ -40,6 +40,8 @@ pub struct Case {
     pub exchange: ExchangeThrough,
     /// Where a first start begins.
     pub starting: StartingOffsets,
+    /// A batch may hold so many records.
+    pub batch_records_max: usize,
 }
 
 pub struct Silent;
@@ -53,12 +55,14 @@ pub fn config(case: Case) -> Config {
     config.trigger = Trigger::Interval(Duration::from_millis(200));
     config.state_partitions = case.state_partitions;
     config.exchange = case.exchange;
+    config.shared_files = true;
     config.leave = true;
     config.guarantee = Guarantee::ExactlyOnce;
     config.transaction_timeout = Duration::from_secs(3);
     config.session_timeout = Duration::from_secs(2);
     config.witness_interval = Duration::from_secs(1);
     config.starting_offsets = case.starting;
+    config.batch_records_max = case.batch_records_max;
     if case.exchange == ExchangeThrough::Shared {
         config.metadata_refresh = Duration::from_secs(1);
     }

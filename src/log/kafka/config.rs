@@ -142,11 +142,12 @@ impl Settings {
         // This comes first, because it only has an effect before the client library's own initialisation: OpenSSL then
         // does not tear itself down when the process ends, under threads of clients that are still closing.
         openssl::init();
-        for (name, value) in properties {
+        let properties = from_files(properties)?;
+        for (name, value) in &properties {
             refuse(name)?;
             check_file(name, value)?;
         }
-        let settings = Settings { bootstrap: bootstrap.to_owned(), user: properties.clone() };
+        let settings = Settings { bootstrap: bootstrap.to_owned(), user: properties };
         let mut all = settings.base();
         settings.add_user(&mut all, &[]);
         all.create_native_config().map_err(config_error)?;
@@ -367,6 +368,31 @@ const FILES: &[&str] = &[
     "ssl.key.location",
     "ssl.keystore.location",
 ];
+
+/// The ending of a property's name whose value is in a file, such as `sasl.password.file`.
+const IN_FILE: &str = ".file";
+
+/// The properties with those values that are in files, without the newline at the end of such a file.
+fn from_files(properties: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
+    let mut read = BTreeMap::new();
+    for (name, value) in properties {
+        let Some(of) = name.strip_suffix(IN_FILE) else {
+            read.insert(name.clone(), value.clone());
+            continue;
+        };
+        if properties.contains_key(of) {
+            let what =
+                format!("Kafka properties `{of}` and `{name}` are both set\n  next: remove one of them");
+            return Err(Error::Config(what));
+        }
+        let text = std::fs::read_to_string(value).map_err(|e| {
+            let next = "correct the path, or make the file readable for the user of this process";
+            Error::Config(format!("Kafka property `{name}`: `{value}` cannot be read: {e}\n  next: {next}"))
+        })?;
+        read.insert(of.to_owned(), text.trim_end_matches(['\r', '\n']).to_owned());
+    }
+    Ok(read)
+}
 
 fn check_file(name: &str, path: &str) -> Result {
     if !FILES.contains(&name) || (name == "ssl.ca.location" && path == "probe") {

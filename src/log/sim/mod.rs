@@ -19,7 +19,13 @@ use crate::{
 };
 use member::SimMember;
 use producer::SimProducer;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 /// Calls at which other processes may run and a fault may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,6 +81,8 @@ pub enum Fault {
     EmptyFetch,
     /// A fetch returns a single record.
     ShortFetch,
+    /// A changelog is read record by record, with a pause after each: its restore takes long.
+    SlowRestore,
     /// The group computes a new assignment.
     Rebalance,
     /// The member was expelled, and it is reported to it that it lost everything.
@@ -246,8 +254,9 @@ impl Log for SimLog {
 
     fn read(&self, at: &TopicPartition, from: Offset) -> Result<Box<dyn Reader>> {
         self.step(Call::Read)?;
-        let inner = self.inner.read(at, from)?;
-        Ok(Box::new(SimReader { inner, fate: self.fate.clone() }))
+        let (inner, fate) = (self.inner.read(at, from)?, self.fate.clone());
+        let is_changelog = at.topic.ends_with("-changelog");
+        Ok(Box::new(SimReader { inner, fate, is_changelog, rest: None, pauses: Arc::default() }))
     }
 
     fn passed(&self, reader: &str, at: &TopicPartition, until: Offset) -> Result {
@@ -281,21 +290,59 @@ impl Log for SimLog {
 struct SimReader {
     inner: Box<dyn Reader>,
     fate: Arc<dyn Fate>,
+    is_changelog: bool,
+    /// What was fetched and not handed over.
+    rest: Option<Fetched>,
+    /// Whether nothing is handed over for now.
+    pauses: Arc<AtomicBool>,
+}
+
+impl SimReader {
+    fn fetch(&mut self) -> Result<Option<Fetched>, Failure> {
+        match self.rest.take() {
+            None => self.inner.next(Duration::ZERO),
+            rest => Ok(rest),
+        }
+    }
+
+    /// Hands over one record, and nothing more for a while.
+    fn fetch_one(&mut self) -> Result<Option<Fetched>, Failure> {
+        let Some(mut fetched) = self.fetch()? else { return Ok(None) };
+        let pauses = self.pauses.clone();
+        pauses.store(true, Ordering::Relaxed);
+        let end = Box::new(move || pauses.swap(false, Ordering::Relaxed));
+        self.fate.later(Fault::SlowRestore, end);
+        let records = fetched.records.len();
+        if records > 1 {
+            let first = fetched.records.slice(0..1);
+            let (next, leader_epoch) = (fetched.records.get(1).offset, fetched.leader_epoch);
+            fetched.records = fetched.records.slice(1..records);
+            self.rest = Some(std::mem::replace(&mut fetched, Fetched { records: first, next, leader_epoch }));
+        }
+        Ok(Some(fetched))
+    }
 }
 
 impl Reader for SimReader {
     fn next(&mut self, timeout: Duration) -> Result<Option<Fetched>, Failure> {
         let deadline = self.fate.now() + timeout;
+        let offers: &[Fault] = if self.is_changelog {
+            &[Fault::Transient, Fault::EmptyFetch, Fault::SlowRestore]
+        } else {
+            &[Fault::Transient, Fault::EmptyFetch]
+        };
         loop {
-            match self.fate.step(Call::Read, &[Fault::Transient, Fault::EmptyFetch]) {
+            let verdict = self.fate.step(Call::Read, offers);
+            let fetched = match verdict {
                 Verdict::Killed => return Err(killed(Stage::Fetch)),
+                _ if self.pauses.load(Ordering::Relaxed) => None,
                 Verdict::Fault(Fault::Transient) => return Err(transient(Stage::Fetch)),
-                Verdict::Fault(Fault::EmptyFetch) => {}
-                _ => {
-                    if let Some(fetched) = self.inner.next(Duration::ZERO)? {
-                        return Ok(Some(fetched));
-                    }
-                }
+                Verdict::Fault(Fault::EmptyFetch) => None,
+                Verdict::Fault(Fault::SlowRestore) => self.fetch_one()?,
+                _ => self.fetch()?,
+            };
+            if fetched.is_some() {
+                return Ok(fetched);
             }
             let left = deadline.saturating_sub(self.fate.now());
             if left.is_zero() {

@@ -14,22 +14,23 @@ use super::{
     listeners::{GIVEN_UP, Listeners},
     metrics::{Metrics, Outcome},
     progress::{self, Snapshot},
+    restores::{Restore, Told},
     status::{Checkpoint, Phase, Status},
 };
 use crate::{
     error::panic_text,
     log::GroupMember,
-    operator::Batch,
+    operator::{Batch, Heading, NodeId, Printed},
     record::{BatchId, BatchTime, Offset, TopicPartition},
     runtime::{BatchReport, InputRange, Observed, Observer, SourcePosition, clock::Clock, ends::Ends},
     sink::RefusedRow,
 };
 use chrono::{DateTime, Local, TimeZone};
 use std::{
+    collections::BTreeMap,
     io::{IsTerminal, Write},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 /// How often the progress line is shown and the lag is read.
@@ -67,8 +68,19 @@ struct Seen {
     /// Positions after the last batch.
     positions: Vec<SourcePosition>,
     stalled: Stalled,
+    restores: Told,
     /// A batch is taking input.
     takes_input: bool,
+    /// How many batches each output has printed.
+    printed: BTreeMap<NodeId, u64>,
+}
+
+impl Seen {
+    fn print(&mut self, node: NodeId, time: BatchTime, printed: &Printed) {
+        let count = self.printed.entry(node).or_default();
+        show(&console(time, *count, printed));
+        *count += 1;
+    }
 }
 
 /// Records that came too late for their windows.
@@ -255,12 +267,13 @@ impl Reporter {
         self.history.position(at, Position { next, end });
     }
 
-    fn stands_by(&self, seen: &mut Seen, holder: &GroupMember) {
+    fn stands_by(&self, seen: &mut Seen, holder: &GroupMember, help: Option<&str>) {
         let at = if holder.host.is_empty() { String::new() } else { format!(" at {}", holder.host) };
         let owner = format!("instance `{}`{at}", holder.instance);
         if seen.waiting != owner {
             tracing::warn!(
-                "{owner} of this application is running: a program with state runs in one process, so this one stands by and takes over when that one ends"
+                "{owner} of this application is running: this program runs in one process, so this one stands by and takes over when that one ends{}",
+                help.map_or_else(String::new, |help| format!("\n  help: {help}"))
             );
             seen.waiting.clone_from(&owner);
         }
@@ -315,8 +328,7 @@ impl Reporter {
     }
 }
 
-fn show(time: BatchTime, rows: &[String], rows_max: usize) {
-    let text = console(time, rows, rows_max);
+fn show(text: &str) {
     if let Err(e) = std::io::stdout().lock().write_all(text.as_bytes()) {
         tracing::debug!("the console is gone: {e}");
     }
@@ -328,35 +340,39 @@ fn notify(listener: &AfterBatch, report: &BatchReport) {
     }
 }
 
-/// Rows per second so far, and the seconds that the rest will take at that rate.
-fn restore_pace(done: u64, remaining: u64, took: Duration) -> (u64, u64) {
-    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
-    let rate = (done.saturating_mul(1000) / took_ms).max(1);
-    (rate, remaining.div_ceil(rate))
-}
-
 /// A time to read.
 fn utc(time_ms: i64) -> String {
     let time = DateTime::from_timestamp_millis(time_ms);
     time.map_or_else(|| format!("{time_ms} ms"), |time| time.format("%Y-%m-%d %H:%M:%S").to_string())
 }
 
-/// The rows of a batch under its header, as Spark prints them.
-fn console(time: BatchTime, rows: &[String], rows_max: usize) -> String {
-    let when = Local.timestamp_millis_opt(time.0).single();
-    let format = if time.0 % 1000 == 0 { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M:%S%.3f" };
-    let when = when.map_or_else(|| format!("{} ms", time.0), |t| t.format(format).to_string());
+/// The rows of a batch under its header, as Spark prints them; `count` batches of this output were printed before.
+fn console(time: BatchTime, count: u64, printed: &Printed) -> String {
+    let Printed { heading, rows, rows_max } = printed;
     let line = "-".repeat(43);
-    let mut text = format!("{line}\nTime: {when}\n{line}\n");
-    for row in rows.iter().take(rows_max) {
+    let mut text = match heading {
+        Heading::Time => format!("{line}\nTime: {}\n{line}\n", shown_time(time)),
+        Heading::Count => format!("{line}\nBatch: {count}\n{line}\n"),
+        Heading::None => String::new(),
+    };
+    for row in rows.iter().take(*rows_max) {
         text.push_str(row);
         text.push('\n');
     }
-    if rows.len() > rows_max {
+    if rows.len() > *rows_max {
         text.push_str("...\n");
     }
-    text.push('\n');
+    if *heading != Heading::None {
+        text.push('\n');
+    }
     text
+}
+
+/// In the time zone of the process.
+fn shown_time(time: BatchTime) -> String {
+    let format = if time.0 % 1000 == 0 { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M:%S%.3f" };
+    let when = Local.timestamp_millis_opt(time.0).single();
+    when.map_or_else(|| format!("{} ms", time.0), |t| t.format(format).to_string())
 }
 
 impl Observer for Reporter {
@@ -377,18 +393,19 @@ impl Observer for Reporter {
                     (*why).clone_into(&mut seen.waiting);
                 }
             }
-            Observed::StandingBy { holder } => self.stands_by(&mut seen, holder),
+            Observed::StandingBy { holder, help } => self.stands_by(&mut seen, holder, *help),
             Observed::InputsMissing(topics) => self.status.missing_inputs(topics),
-            Observed::Restoring { at, done, total, took } => {
-                let remaining = total.saturating_sub(*done);
-                self.metrics.restore_remaining(at.partition, Some(remaining));
-                let (rate, left) = restore_pace(*done, remaining, *took);
-                tracing::info!("restoring {at}: {done} of {total} rows, {rate} rows/s, about {left} s left");
+            Observed::Restores { restores, awaited } => {
+                let restores: Vec<Restore> = restores.iter().map(Restore::of).collect();
+                self.metrics.restores(&restores);
+                let lines = seen.restores.lines(&restores, self.clock.now_ms());
+                lines.iter().for_each(|line| tracing::info!("{line}"));
+                self.status.restores(restores);
+                if let Some((done, of)) = *awaited {
+                    self.status.phase(Phase::Restoring { done, of });
+                }
             }
-            Observed::StateReady { partition, done, of } => {
-                self.metrics.restore_remaining(*partition, None);
-                self.status.phase(Phase::Restoring { done: *done, of: *of });
-            }
+            Observed::Restored(restoring) => seen.restores.ended(restoring),
             Observed::Quarantined(why) => {
                 self.metrics.quarantined();
                 tracing::warn!("a state database was moved aside and is restored from the log: {why}");
@@ -422,7 +439,7 @@ impl Observer for Reporter {
                 let outcome = if *unknown { Outcome::Unknown } else { Outcome::Aborted };
                 self.metrics.checkpoint_done(outcome, *took, self.clock.now_ms());
             }
-            Observed::Console { time, rows, rows_max } => show(*time, rows, *rows_max),
+            Observed::Console { node, time, printed } => seen.print(*node, *time, printed),
             Observed::NoProgress(why) => self.status.stuck(why.map(str::to_owned)),
             Observed::Connection(why) => self.connection(*why),
             _ => {}
@@ -438,13 +455,8 @@ mod tests {
         collections::BTreeMap,
         io::Seek,
         sync::atomic::{AtomicI64, Ordering},
+        time::Duration,
     };
-
-    #[test]
-    fn a_restore_reports_its_pace() {
-        assert_eq!(restore_pace(1_000_000, 500_000, Duration::from_secs(2)), (500_000, 1));
-        assert_eq!(restore_pace(0, 10, Duration::ZERO), (1, 10));
-    }
 
     struct Still(AtomicI64);
     impl Clock for Still {
@@ -550,7 +562,13 @@ mod tests {
     /// The block of Spark's programming guide, in whatever time zone the test runs.
     #[test]
     fn a_printed_batch_is_the_block_of_the_guide() {
-        let rows = ["(hello,1)".to_owned(), "(world,1)".to_owned()];
+        let of = |rows: &[&str], rows_max| Printed {
+            heading: Heading::Time,
+            rows: rows.iter().map(|row| (*row).to_owned()).collect(),
+            rows_max,
+        };
+        let console = |time, rows: &[&str], rows_max| console(time, 0, &of(rows, rows_max));
+        let rows = ["(hello,1)", "(world,1)"];
         let time = Local.with_ymd_and_hms(2014, 10, 14, 15, 25, 21).single().unwrap().timestamp_millis();
         let text = console(BatchTime(time), &rows, 10);
         let guide = "\
@@ -575,11 +593,20 @@ Time: 2014-10-14 15:25:21
         );
     }
 
+    #[test]
+    fn other_outputs_print_their_count_or_nothing_above_rows() {
+        let counted = Printed { heading: Heading::Count, rows: vec!["+I[1]".into()], rows_max: 1 };
+        let line = "-".repeat(43);
+        assert_eq!(console(BatchTime(0), 7, &counted), format!("{line}\nBatch: 7\n{line}\n+I[1]\n\n"));
+        assert_eq!(console(BatchTime(0), 7, &Printed { heading: Heading::None, ..counted }), "+I[1]\n");
+    }
+
     /// The time zone is read once per process, so each zone gets a process of its own.
     #[test]
     fn the_time_is_shown_in_the_time_zone_of_the_process() {
         if let Ok(expected) = std::env::var("TIDEGATE_TEST_PRINTED") {
-            let text = console(BatchTime(1_413_300_321_000), &[], 10);
+            let text =
+                console(BatchTime(1_413_300_321_000), 0, &Printed { rows_max: 10, ..Printed::default() });
             assert_eq!(text.lines().nth(1), Some(expected.as_str()));
             return;
         }

@@ -5,7 +5,7 @@
 
 use super::outgoing::Outgoing;
 use crate::{
-    operator::{Batch, Counters, NodeId, Output},
+    operator::{Batch, Counters, NodeId, Output, Printed, Upstream},
     record::{BatchId, Map, Partition, TaskId},
     runtime::events::{InputRange, Phases},
     sink::two_phase::Collected,
@@ -33,6 +33,7 @@ impl Content {
 }
 
 /// The batch in flight.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Default)]
 pub struct InFlight {
     /// What it is made of.
@@ -51,6 +52,10 @@ pub struct InFlight {
     pub input_ended: Duration,
     /// Whether its interval must be one batch.
     pub is_whole: bool,
+    /// Whether more input of its time follows, in another transaction: then its end is not told yet.
+    pub is_part: bool,
+    /// Whether it is given up because it has no room for its interval: then the interval goes through the exchange topic.
+    pub is_spilled: bool,
     /// How long the loop waited for input.
     pub waited: Duration,
     /// How long its checkpoint has taken so far.
@@ -67,12 +72,16 @@ pub struct InFlight {
     pub has_pieces: bool,
     /// What has left the last stages of the piece that is being tried; `None` = no piece is.
     pub sent_by_piece: Option<Vec<Output>>,
+    /// The state partitions in which it closes its time, if it is a closing.
+    pub closing: BTreeSet<Partition>,
     /// The tasks that have closed its time, if it is a closing.
     pub closed: BTreeSet<TaskId>,
-    /// Rows for the console by sink node, with the number to show.
-    pub console: Map<NodeId, (Vec<String>, usize)>,
+    /// Rows for the console by sink node.
+    pub console: Map<NodeId, Printed>,
     /// Rows for two-phase sinks, by sink node and task.
     pub collected: Map<NodeId, Collected>,
+    /// One of the tasks that have given these, by sink node.
+    pub givers: Map<NodeId, Upstream>,
     /// How long two-phase sinks took their rows.
     pub two_phase_times: Vec<(NodeId, Duration)>,
 }

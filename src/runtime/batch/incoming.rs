@@ -6,6 +6,7 @@
 use crate::{
     error::{Error, Result},
     log::Fetcher,
+    operator::Upstream,
     record::{BatchTime, Bytes, Offset, TopicPartition},
     task::{
         alignment::{self, Alignment, Record, StageProgress},
@@ -47,6 +48,11 @@ impl Incoming {
     /// # Errors
     /// If the partition cannot be read, or a record in it cannot be understood.
     pub fn take(&mut self) -> Result<bool> {
+        let from = self.alignment.read_from(self.next);
+        if from != self.next {
+            self.fetcher.seek(from);
+            self.next = from;
+        }
         let Some(fetched) = self.fetcher.take(TAKE_RECORDS, TAKE_BYTES)? else { return Ok(false) };
         for index in 0..fetched.records.len() {
             let offset = fetched.records.get(index).offset;
@@ -91,6 +97,11 @@ impl Incoming {
         self.next
     }
 
+    /// The upstreams that the program does not read any more, and that have sent a part of a batch and not its end.
+    pub fn cut_off(&self) -> impl Iterator<Item = &Upstream> {
+        self.alignment.cut_off()
+    }
+
     /// Whether nothing of what was fetched is needed any more.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -109,6 +120,17 @@ impl Incoming {
         self.alignment.closable(stage)
     }
 
+    /// The same, also if its rows have to be read again before.
+    #[must_use]
+    pub fn marked(&self, stage: u32) -> Option<BatchTime> {
+        self.alignment.marked(stage)
+    }
+
+    /// Whether the rows of the next time are held however many they are.
+    pub fn set_loading(&mut self, loads: bool) {
+        self.alignment.set_loading(loads);
+    }
+
     /// The last time that a stage has closed, with what is prepared.
     #[must_use]
     pub fn closed(&self, stage: u32) -> BatchTime {
@@ -119,7 +141,13 @@ impl Incoming {
     #[must_use]
     pub fn rows(&self, stage: u32, time: BatchTime) -> ClosingRows {
         let blocks = self.alignment.units(stage, time).into_iter().map(|block| block.payload.clone());
-        ClosingRows::new(format!("{}, batch time {time}", self.at), blocks.collect())
+        ClosingRows::new(format!("{}, batch time {time}", self.at), blocks)
+    }
+
+    /// About how many bytes they are.
+    #[must_use]
+    pub fn due_bytes(&self, stage: u32, time: BatchTime) -> usize {
+        self.alignment.units(stage, time).into_iter().map(|block| block.bytes).sum()
     }
 
     /// Prepares the closing of a time in a stage.

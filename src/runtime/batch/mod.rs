@@ -13,3 +13,4 @@ pub mod partitions;
 pub mod pieces;
 pub mod source_partition;
 pub mod state_partition;
+pub mod under_restore;

@@ -4,8 +4,8 @@
 //! nothing is computed on a partition that is not here.
 
 use super::{
-    bisection::Bisection, local_input::LocalInput, pace::rate::Rates, source_partition::SourcePartition,
-    state_partition::StatePartition,
+    bisection::Bisection, incoming::Incoming, local_input::LocalInput, pace::rate::Rates,
+    source_partition::SourcePartition, state_partition::StatePartition, under_restore::UnderRestore,
 };
 use crate::{
     config::Config,
@@ -16,7 +16,7 @@ use crate::{
     state::Backend,
     task::Task,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 /// One pass over all source partitions takes about this many bytes, then the staged bytes are checked: short
 /// words that are all new stage some twenty times as much.
@@ -31,22 +31,28 @@ pub struct Partitions {
     pub locals: Vec<LocalInput>,
     /// Owned state partitions.
     pub states: Vec<StatePartition>,
+    /// State partitions that are ours and under restore: they take nothing, but what they own of the sources is read.
+    pub restoring: Vec<UnderRestore>,
     /// Whether partitions have come or gone since the last batch that is done.
     pub have_changed: bool,
 }
 
 impl Partitions {
-    /// What the group has assigned and what is recovered.
+    /// What the group has assigned and what is recovered, or under restore while the rest goes on.
     #[must_use]
     pub fn owned(&self) -> Vec<TopicPartition> {
-        let sources = self.sources.iter().map(|s| s.at.clone());
-        sources.chain(self.states.iter().map(|s| s.at.clone())).collect()
+        self.sources.iter().map(|s| s.at.clone()).chain(self.owned_states().cloned()).collect()
     }
 
-    /// Whether no assigned partition is recovered.
+    /// The state partitions among them.
+    pub fn owned_states(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.states.iter().map(|state| &state.at).chain(self.restoring.iter().map(|state| &state.at))
+    }
+
+    /// Whether there is none of these.
     #[must_use]
     pub fn none_owned(&self) -> bool {
-        self.sources.is_empty() && self.states.is_empty()
+        self.sources.is_empty() && self.states.is_empty() && self.restoring.is_empty()
     }
 
     /// Adds recovered partitions.
@@ -63,6 +69,7 @@ impl Partitions {
         self.have_changed = true;
         self.sources.retain(|s| !at.contains(&s.at));
         self.states.retain(|s| !at.contains(&s.at));
+        self.restoring.retain(|s| !at.contains(&s.at));
     }
 
     /// Forgets everything that the group has assigned.
@@ -70,6 +77,7 @@ impl Partitions {
         self.have_changed = true;
         self.sources.clear();
         self.states.clear();
+        self.restoring.clear();
         self.locals.iter_mut().for_each(LocalInput::abort);
     }
 
@@ -101,14 +109,61 @@ impl Partitions {
     }
 
     /// The time that a stage of all state partitions can close next, and that none of them has still to hear of: one that can close a
-    /// later time next has heard of all before, and needs no closing for them, as it begins with that one.
+    /// later time next has heard of all before, and needs no closing for them, as it begins with that one. If they are closed `apart`, it
+    /// is enough that the rows of one of them are there. Those that have closed less than others, as they were under restore, catch up
+    /// in between.
     #[must_use]
-    pub fn closable(&self, stage: u32) -> Option<BatchTime> {
-        let time = self.states.iter().filter_map(|state| state.closable(stage)).min()?;
-        let is_known = |state: &StatePartition| {
-            state.closable(stage).is_some_and(|next| next >= time) || state.has_closed(stage, time)
-        };
-        self.states.iter().all(is_known).then_some(time)
+    pub fn closable(&self, stage: u32, apart: bool) -> Option<BatchTime> {
+        let (level, behind) = self.by_level(stage);
+        closable(&level, stage, apart).or_else(|| closable(&behind, stage, apart))
+    }
+
+    /// Whether these stages can close something, all of it in state partitions that catch up with the others.
+    #[must_use]
+    pub fn only_catch_up(&self, stages: Range<u32>, apart: bool) -> bool {
+        let mut catch_up = false;
+        for stage in stages {
+            let (level, behind) = self.by_level(stage);
+            if closable(&level, stage, apart).is_some() {
+                return false;
+            }
+            catch_up |= closable(&behind, stage, apart).is_some();
+        }
+        catch_up
+    }
+
+    /// The state partitions that have closed the most in a stage, or do so with their next time, and the others.
+    fn by_level(&self, stage: u32) -> (Vec<&StatePartition>, Vec<&StatePartition>) {
+        let newest = self.newest(stage);
+        self.states.iter().partition(|state| state.is_level(stage, newest))
+    }
+
+    fn newest(&self, stage: u32) -> Option<BatchTime> {
+        self.states.iter().filter_map(|state| state.closed(stage)).max()
+    }
+
+    /// Lets rows that wait in the exchange topic be in memory: all of them, or if that is more than `bytes_max`, those of the state
+    /// partitions that close the next time first; and as much of those that catch up.
+    pub fn share_memory(&mut self, stages: u32, bytes_max: usize) {
+        let bytes = |state: &StatePartition| state.incoming.as_ref().map_or(0, Incoming::waiting_bytes);
+        if self.states.iter().map(bytes).sum::<usize>() <= bytes_max {
+            self.states.iter_mut().for_each(|state| state.set_loading(true));
+            return;
+        }
+        let newest: Vec<_> = (1..stages).map(|stage| (stage, self.newest(stage))).collect();
+        let is_level =
+            |state: &StatePartition| newest.iter().all(|(stage, time)| state.is_level(*stage, *time));
+        let marked = |state: &StatePartition| (1..stages).filter_map(|stage| state.marked(stage)).min();
+        for level in [true, false] {
+            let next = self.states.iter().filter(|state| is_level(state) == level).filter_map(marked).min();
+            let mut loaded = 0;
+            for state in self.states.iter_mut().filter(|state| is_level(state) == level) {
+                let (is_next, bytes) = (next.is_some() && marked(state) == next, bytes(state));
+                let loads = is_next && (loaded == 0 || loaded + bytes <= bytes_max);
+                loaded += if loads { bytes } else { 0 };
+                state.set_loading(loads);
+            }
+        }
     }
 
     /// The batch in flight changed nothing.
@@ -130,6 +185,12 @@ impl Partitions {
     /// Whether results depend on where a batch begins and ends.
     pub fn see_batches(&mut self) -> bool {
         self.tasks().any(|task| task.sees_batches())
+    }
+
+    /// Whether the input of a batch can be sent on in parts, in a transaction each. Rows of this process come once for each batch.
+    #[must_use]
+    pub fn take_parts(&self) -> bool {
+        self.locals.is_empty() && self.sources.iter().all(|source| source.task.takes_parts())
     }
 
     /// Whether the batch in flight has moved an offset or touched state.
@@ -197,4 +258,15 @@ impl Partitions {
         let locals = self.locals.iter_mut().map(|l| &mut l.task);
         sources.chain(locals).chain(self.states.iter_mut().flat_map(|s| &mut s.tasks))
     }
+}
+
+fn closable(states: &[&StatePartition], stage: u32, apart: bool) -> Option<BatchTime> {
+    let time = states.iter().filter_map(|state| state.marked(stage)).min()?;
+    let is_known = |state: &&StatePartition| {
+        state.marked(stage).is_some_and(|next| next >= time) || state.has_closed(stage, time)
+    };
+    let mut next = states.iter().filter(|state| state.marked(stage) == Some(time));
+    let can = |state: &&StatePartition| state.closable(stage) == Some(time);
+    let are_there = if apart { next.any(can) } else { next.all(can) };
+    (are_there && states.iter().all(is_known)).then_some(time)
 }

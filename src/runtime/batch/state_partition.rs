@@ -53,6 +53,8 @@ pub struct StatePartition {
     pub tasks: Vec<Task>,
     /// Rows that are waiting for each stage.
     pub inbox: Vec<Vec<Envelope>>,
+    /// Rows that the closing in flight takes next, in the stage that is running.
+    due: Option<ClosingRows>,
     /// Sealed changes of the batch in flight.
     pub changes: Vec<RawChunk>,
     /// How many of them are of pieces that have passed.
@@ -95,6 +97,7 @@ impl StatePartition {
             exchange_committed: exchange_next,
             incoming: None,
             inbox: tasks.iter().map(|_| vec![]).collect(),
+            due: None,
             tasks,
             changelog_end,
             seen,
@@ -110,8 +113,8 @@ impl StatePartition {
         }
     }
 
-    /// Runs what is waiting for stage `stage` (from 1) and, at the end of the batch, ends the batch there;
-    /// `is_ending` says whether there is more to come, in another call.
+    /// Runs what is waiting for stage `stage` (from 1) and, at the end of the batch, takes what its closing takes, and ends the batch
+    /// there; `is_ending` says whether there is more to come, in another call.
     ///
     /// # Errors
     /// If an operator fails.
@@ -122,15 +125,25 @@ impl StatePartition {
             task.receive(batch, envelope)?;
         }
         if end {
+            while let Some(envelope) = self.due.as_mut().map_or(Ok(None), ClosingRows::take)? {
+                task.receive(batch, envelope)?;
+                if task.is_full() {
+                    self.is_ending = true;
+                    return Ok(task.take_outputs());
+                }
+            }
+            self.due = None;
             self.is_ending = task.end_some(batch)?;
         }
         Ok(task.take_outputs())
     }
 
-    /// From now on no rows come through the exchange topic.
+    /// From now on no rows come through the exchange topic. The next batch commits that, whatever it changes: what its record says of
+    /// closed times would be of the past when rows go through the topic again.
     pub fn stop_exchange(&mut self) {
         if let Some(incoming) = self.incoming.take() {
             self.exchange_next = incoming.next();
+            (self.is_unrecorded, self.touched) = (true, true);
         }
     }
 
@@ -147,14 +160,22 @@ impl StatePartition {
             self.changes.push(stage_row::changelog_row(number, &progress));
         }
         let is_suspect = self.suspect == Some(batch.time);
-        self.inbox[stage - 1] =
-            if is_suspect { self.without_failing(batch, stage, &rows)? } else { rows.envelopes()? };
-        self.touched |= !self.inbox[stage - 1].is_empty();
+        let rows = if is_suspect { self.without_failing(batch, stage, &rows)? } else { rows };
+        self.touched |= !rows.is_empty();
+        self.due = Some(rows);
         Ok(())
     }
 
+    /// About how many bytes of rows closing a time takes, in the stages that can close it.
+    #[must_use]
+    pub fn due_bytes(&self, time: BatchTime) -> usize {
+        let Some(incoming) = &self.incoming else { return 0 };
+        let due = (1..).zip(&self.tasks).filter(|(stage, _)| incoming.closable(*stage) == Some(time));
+        due.map(|(stage, _)| incoming.due_bytes(stage, time)).sum()
+    }
+
     /// The rows of a closing without those that fail, which are noted.
-    fn without_failing(&mut self, batch: &Batch, stage: usize, rows: &ClosingRows) -> Result<Vec<Envelope>> {
+    fn without_failing(&mut self, batch: &Batch, stage: usize, rows: &ClosingRows) -> Result<ClosingRows> {
         let (groups, task) = (rows.by_key()?, &mut self.tasks[stage - 1]);
         task.set_quiet(true);
         let found = failing_rows::search(&groups, |positions| trial(task, batch, rows.only(positions)?));
@@ -176,6 +197,29 @@ impl StatePartition {
     #[must_use]
     pub fn closable(&self, stage: u32) -> Option<BatchTime> {
         self.incoming.as_ref().and_then(|incoming| incoming.closable(stage))
+    }
+
+    /// The same, also if its rows have to be read again before.
+    #[must_use]
+    pub fn marked(&self, stage: u32) -> Option<BatchTime> {
+        self.incoming.as_ref().and_then(|incoming| incoming.marked(stage))
+    }
+
+    /// The last time that a stage has closed.
+    #[must_use]
+    pub fn closed(&self, stage: u32) -> Option<BatchTime> {
+        self.incoming.as_ref().map(|incoming| incoming.closed(stage))
+    }
+
+    /// Whether a stage has closed as much as the one that has closed the most, up to `newest`, or does so with its next time.
+    #[must_use]
+    pub fn is_level(&self, stage: u32, newest: Option<BatchTime>) -> bool {
+        self.closed(stage) == newest || self.marked(stage) == newest
+    }
+
+    /// Whether the rows of its next time are held however many they are.
+    pub fn set_loading(&mut self, loads: bool) {
+        self.incoming.iter_mut().for_each(|incoming| incoming.set_loading(loads));
     }
 
     /// Whether a stage has closed a time.
@@ -241,6 +285,7 @@ impl StatePartition {
             self.tasks.iter_mut().for_each(Task::abort);
         }
         self.inbox.iter_mut().for_each(Vec::clear);
+        self.due = None;
         self.is_ending = false;
         self.failed.clear();
         self.changes.clear();
@@ -287,9 +332,12 @@ impl StatePartition {
 }
 
 /// Closes a time with these rows, and undoes that; how it fails, if it does.
-fn trial(task: &mut Task, batch: &Batch, rows: Vec<Envelope>) -> Result<Option<Error>> {
-    let close = || {
-        rows.into_iter().try_for_each(|envelope| task.receive(batch, envelope))?;
+fn trial(task: &mut Task, batch: &Batch, mut rows: ClosingRows) -> Result<Option<Error>> {
+    let mut close = || {
+        while let Some(envelope) = rows.take()? {
+            task.receive(batch, envelope)?;
+            drop(task.take_outputs());
+        }
         while task.end_some(batch)? {
             drop(task.take_outputs());
         }

@@ -1,16 +1,18 @@
 //! What runs on threads of its own beside the loop: receivers, writers of outboxes, requests for the ends of partitions, and the
-//! deletion of what was taken of the exchange topic.
+//! deletion of what was taken of the exchange topic and of what is kept no longer of state partitions that moved away.
 //!
 //! Owns who starts and stops them. Knows no batch. Invariant: the loop never waits for any of them except
 //! when it ends.
 
 pub mod ends;
+mod kept;
 mod outboxes;
 mod purge;
 mod receivers;
 
 use crate::{config::ExchangeThrough, error::Result, record::TopicPartition, runtime::app::App};
 use ends::Ends;
+pub use kept::Kept;
 pub use outboxes::Outboxes;
 pub use purge::Purge;
 pub use receivers::Receivers;
@@ -25,6 +27,8 @@ pub struct Beside {
     pub ends: Ends,
     /// What was taken of the exchange topic is deleted.
     pub purge: Purge,
+    /// What is kept of state partitions that moved away is limited.
+    pub kept: Kept,
     /// Ends of inputs, where event time depends on them; of a log in this process they are known at once.
     pub input_ends: Ends,
 }
@@ -54,6 +58,7 @@ impl Beside {
             ),
             ends: Ends::new(log.clone(), threads.then_some("changelog-ends"))?,
             purge: Purge::new(log.clone(), threads && app.config.exchange != ExchangeThrough::Memory)?,
+            kept: Kept::new(app)?,
             input_ends: Ends::new(
                 log.clone(),
                 (app.plan.closes_by_event_time && !log.keeps_one_copy()).then_some("input-ends"),

@@ -1,25 +1,39 @@
 //! Two-phase sinks: prepared before the commit, finished after it.
 //!
-//! Owns the order of the two steps, and the rows of the meta topic that carry them over a crash. Knows no format. Invariants: nothing is
-//! finished before its batch is committed; before the first batch everything that was committed is finished.
+//! Owns the order of the two steps, the rows of the meta topic that carry them over a crash, and the notes by which the shares that
+//! several processes have prepared come together. Knows no format. Invariants: nothing is finished before its batch is committed;
+//! before the first batch everything that was committed is finished; shares are finished once all of them are committed, by whoever
+//! has committed that they are.
 
 use crate::{
-    error::Result,
-    operator::{Batch, NodeId},
+    error::{Error, Result},
+    operator::{Batch, Envelope, NodeId, Upstream},
     plan::{Role, Topology},
-    record::{Incarnation, Partition, RawChunk, RawChunkBuilder, hash_bytes},
+    record::{Chunk, Incarnation, Partition, RawChunk, RawChunkBuilder, hash_bytes},
     runtime::{
         app::App,
-        batch::in_flight::InFlight,
+        batch::in_flight::{Content, InFlight},
         group::meta::Meta,
         pool::{Attend, Working},
     },
-    sink::{Intake, TwoPhaseContext, TwoPhaseSink, two_phase::Collected},
+    sink::{Intake, Shares, TwoPhaseContext, TwoPhaseSink, two_phase::Collected},
 };
 use std::{sync::Arc, time::Duration};
 
 /// How the preparation of a sink ended, and how long it took.
 pub type Prepared = (Result, (NodeId, Duration));
+
+/// A share that is out of reach is looked for so often, about ten seconds: a process that is behind learns meanwhile that another one
+/// has taken its place.
+const MISSES_MAX: u32 = 50;
+
+/// Where the shares of a sink come together.
+struct Together {
+    exchange: NodeId,
+    taken_by: NodeId,
+    stage: u32,
+    home: Partition,
+}
 
 /// One two-phase sink.
 pub struct TwoPhaseOutput {
@@ -27,23 +41,66 @@ pub struct TwoPhaseOutput {
     stage: u32,
     /// Where all its rows come to, if they do.
     home: Option<Partition>,
+    /// Where what is prepared is finished together, if several processes may prepare it.
+    together: Option<Together>,
     name: String,
     sink: Box<dyn TwoPhaseSink>,
     /// Whether it is given the batch in flight.
     is_given: bool,
+    /// Whether that is only the share of this process.
+    is_share: bool,
     /// The rows of the batch in flight.
     rows: Collected,
-    /// What is needed to finish the batch in flight.
+    /// One of the tasks that have given them.
+    given_by: Option<Upstream>,
+    /// The notes on what the batch in flight finishes.
+    notes: Collected,
+    /// What the batch in flight has prepared.
     prepared: Option<Vec<u8>>,
+    /// What is needed to finish what the batch in flight finishes.
+    to_finish: Option<Vec<u8>>,
+    /// How often in a row a share was out of reach.
+    misses: u32,
 }
 
 impl TwoPhaseOutput {
-    fn finish(&mut self) -> Result {
-        self.prepared.take().map_or(Ok(()), |prepared| self.sink.finish(&prepared))
+    fn prepare(&mut self, batch: &Batch) -> Result {
+        let (rows, notes) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.notes));
+        if self.is_given && self.is_share {
+            self.prepared = self.sink.prepare_share(batch, rows)?;
+        } else if self.is_given {
+            self.prepared = self.sink.prepare(batch, rows)?;
+            self.to_finish.clone_from(&self.prepared);
+        }
+        if !notes.is_empty() {
+            self.to_finish = Some(self.join(batch, notes)?);
+        }
+        Ok(())
     }
 
-    /// Deletes what was prepared; what cannot be deleted now is deleted at the next start.
+    fn join(&mut self, batch: &Batch, notes: Collected) -> Result<Vec<u8>> {
+        let joined = self.sink.join_shares(batch, notes.rows::<Vec<u8>>().collect());
+        match &joined {
+            Err(Error::Log(failure)) if self.misses < MISSES_MAX => {
+                if self.misses == 0 {
+                    tracing::warn!("{failure}");
+                }
+                self.misses += 1;
+            }
+            Err(Error::Log(failure)) => return Err(Error::Output(failure.message.clone())),
+            _ => self.misses = 0,
+        }
+        joined
+    }
+
+    fn finish(&mut self) -> Result {
+        self.prepared = None;
+        self.to_finish.take().map_or(Ok(()), |prepared| self.sink.finish(&prepared))
+    }
+
+    /// Deletes what was prepared; what cannot be deleted now is deleted at the next start. What others have prepared stays.
     fn discard(&mut self) {
+        self.to_finish = None;
         if let Some(prepared) = self.prepared.take()
             && let Err(e) = self.sink.discard(&prepared)
         {
@@ -69,16 +126,31 @@ impl TwoPhaseOutputs {
             Intake::At(home) => Some(home.among(state_partitions)),
             _ => None,
         };
+        let together = |intake: &Intake| match intake {
+            Intake::InShares(Shares { exchange, taken_by, home }) => Some(Together {
+                exchange: *exchange,
+                taken_by: *taken_by,
+                stage: plan.stage(*taken_by),
+                home: home.among(state_partitions),
+            }),
+            _ => None,
+        };
         let outputs = plan.iter().filter_map(|(node, n)| match &n.role {
             Role::Sink { two_phase: Some(spec), intake, .. } => Some(TwoPhaseOutput {
                 node,
                 stage: plan.stage(node),
                 home: home(intake),
+                together: together(intake),
                 is_given: false,
+                is_share: false,
                 name: spec.name.clone(),
                 sink: (spec.make)(context),
                 rows: Collected::default(),
+                given_by: None,
+                notes: Collected::default(),
                 prepared: None,
+                to_finish: None,
+                misses: 0,
             }),
             _ => None,
         });
@@ -134,16 +206,22 @@ impl TwoPhaseOutputs {
         let mut rows = std::mem::take(&mut in_flight.collected);
         for output in &mut self.0 {
             output.rows = rows.swap_remove(&output.node).unwrap_or_default();
+            output.given_by = in_flight.givers.swap_remove(&output.node);
             output.is_given = in_flight.has_ended(output.stage, output.home);
+            output.is_share = output.together.is_some() && in_flight.content != Content::Whole;
+            if let Some(together) = &output.together {
+                debug_assert!(
+                    !rows.contains_key(&together.taken_by)
+                        || in_flight.has_ended(together.stage, Some(together.home)),
+                    "notes are taken when all shares are committed"
+                );
+                output.notes = rows.swap_remove(&together.taken_by).unwrap_or_default();
+            }
         }
         let now = app.stopwatch();
         app.pool.start(&mut self.0, move |output| {
             let began = now();
-            if !output.is_given {
-                return (Ok(()), (output.node, Duration::ZERO));
-            }
-            let prepared = output.sink.prepare(&batch, std::mem::take(&mut output.rows));
-            let result = prepared.map(|prepared| output.prepared = prepared);
+            let result = output.prepare(&batch);
             (result, (output.node, now().saturating_sub(began)))
         })
     }
@@ -181,7 +259,7 @@ impl TwoPhaseOutputs {
         let mut records: Vec<_> = self.0.iter_mut().flat_map(|output| output.sink.take_records()).collect();
         let mut meta_rows = RawChunkBuilder::default();
         for output in self.0.iter().filter(|output| output.is_named()) {
-            if let Some(prepared) = &output.prepared {
+            if let Some(prepared) = &output.to_finish {
                 Meta::push_prepared(&output.name, &app.env.instance, prepared, &mut meta_rows);
             }
         }
@@ -189,6 +267,21 @@ impl TwoPhaseOutputs {
             records.push((app.names.meta.clone(), meta_rows.build()));
         }
         Ok(records)
+    }
+
+    /// The notes on what was prepared as a share, each with the state partition that it is for; after
+    /// [`prepared`](TwoPhaseOutputs::prepared).
+    #[must_use]
+    pub fn notes(&self, plan: &Topology, batch: &Batch) -> Vec<(Partition, Envelope)> {
+        let note = |output: &TwoPhaseOutput| {
+            let together = output.together.as_ref().filter(|_| output.is_share)?;
+            let (prepared, upstream) = (output.prepared.clone()?, output.given_by.clone()?);
+            let mut edges = plan.edges().filter(|(_, edge)| edge.from.node == together.exchange);
+            let (edge, _) = edges.next().expect("what takes the notes is computed");
+            let chunk = Chunk::rows(vec![prepared]);
+            Some((together.home, Envelope { edge, upstream, time: batch.time, chunk }))
+        };
+        self.0.iter().filter_map(note).collect()
     }
 
     /// The batch is committed.
@@ -207,6 +300,6 @@ impl TwoPhaseOutputs {
 
     /// The outcome of the batch is not known here: the next recovery reads it from the log.
     pub fn forget(&mut self) {
-        self.0.iter_mut().for_each(|output| output.prepared = None);
+        self.0.iter_mut().for_each(|output| (output.prepared, output.to_finish) = (None, None));
     }
 }

@@ -9,7 +9,7 @@ const NEXT_IF_SINGLE: &str = "with three brokers or more give them replication f
 const NEXT_IF_LAX: &str = "set min.insync.replicas to 2";
 
 /// One topic on which the guarantee rests.
-pub(super) type Written = (String, TopicInfo);
+pub type Written = (String, TopicInfo);
 
 /// How many brokers may lose their disks without the loss of an acknowledged record. A setting that cannot be
 /// read counts as Kafka's default.
@@ -23,7 +23,8 @@ fn insync(info: &TopicInfo) -> Option<u16> {
 }
 
 /// The line for a cluster whose topics are copied between brokers.
-pub(super) fn of_cluster(guarantee: Guarantee, written: &[Written]) -> String {
+#[must_use]
+pub fn of_cluster(guarantee: Guarantee, written: &[Written]) -> String {
     let least = written.iter().map(|(_, info)| survives(info)).min().unwrap_or(0);
     let failures = if least == 1 { "failure" } else { "failures" };
     let promise = format!("{}; survives {least} broker {failures}", name(guarantee));
@@ -47,12 +48,14 @@ pub(super) fn of_cluster(guarantee: Guarantee, written: &[Written]) -> String {
 }
 
 /// The line for a log without copies.
-pub(super) fn of_one_copy(guarantee: Guarantee, log: &str) -> String {
+#[must_use]
+pub fn of_one_copy(guarantee: Guarantee, log: &str) -> String {
     format!("{}; there is one copy ({log}): what is committed lasts as long as that copy", name(guarantee))
 }
 
 /// Settings that can lose acknowledged records although there are copies.
-pub(super) fn warnings(written: &[Written]) -> Vec<String> {
+#[must_use]
+pub fn warnings(written: &[Written]) -> Vec<String> {
     let mut warnings = vec![];
     for (topic, info) in written {
         let factor = info.replication_factor;

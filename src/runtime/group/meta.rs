@@ -44,7 +44,8 @@ struct TopicRow {
     /// covers it: what was added later is read from its beginning.
     #[serde(default)]
     first_partitions: u32,
-    /// Whether the name belonged to another topic before: what databases have recorded of it is about that one.
+    /// Whether the name belonged to another topic before, or its offsets were reset: what databases have recorded of it is about
+    /// what was before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     has_returned: bool,
 }
@@ -80,17 +81,27 @@ impl Meta {
     /// # Errors
     /// If it cannot be read, or a row is not ours.
     pub fn read(log: &dyn Log, topic: &str) -> Result<Self> {
-        let at = TopicPartition::new(topic, 0);
-        let mut from = log.start_offset(&at)?;
-        let (rows, whole) = rows(log, &at, &mut from, SILENCE_S)?;
-        let rows = rows.into_iter().map(|(key, (_, value))| (key, value)).collect();
-        if !whole {
+        let (meta, is_whole) = Self::read_so_far(log, topic)?;
+        if !is_whole {
+            let (at, from) = (TopicPartition::new(topic, 0), meta.next);
             let what = format!(
                 "{at} can be read only up to {from}: a transaction is open there, of this application or of another producer; it is waited for until it ends, or the log ends it after its timeout"
             );
             return Err(Failure::new(Stage::Fetch, Reaction::RetrySame, what).into());
         }
-        Ok(Meta { next: from, ..Self::parse(&rows)? })
+        Ok(meta)
+    }
+
+    /// Reads the meta topic as far as it can be read now; `false` = not to its end, because a transaction is open there.
+    ///
+    /// # Errors
+    /// As [`Meta::read`].
+    pub fn read_so_far(log: &dyn Log, topic: &str) -> Result<(Self, bool)> {
+        let at = TopicPartition::new(topic, 0);
+        let mut from = log.start_offset(&at)?;
+        let (rows, is_whole) = rows(log, &at, &mut from, SILENCE_S)?;
+        let rows = rows.into_iter().map(|(key, (_, value))| (key, value)).collect();
+        Ok((Meta { next: from, ..Self::parse(&rows)? }, is_whole))
     }
 
     /// Reads further, for incarnations and outcomes only: what this run left in the other rows says nothing about
@@ -183,6 +194,17 @@ impl Meta {
         self.claims.get(&*instance.0).copied()
     }
 
+    /// The processes that ever ran, by instance, with the incarnation that started last.
+    pub fn instances(&self) -> impl Iterator<Item = (&str, Incarnation)> {
+        self.claims.iter().map(|(instance, incarnation)| (instance.as_str(), *incarnation))
+    }
+
+    /// Whether the setting for a first start covered a partition of a topic that was read before.
+    #[must_use]
+    pub fn was_first(&self, at: &TopicPartition) -> bool {
+        self.topics.get(&*at.topic).is_some_and(|row| at.partition.0 < row.first_partitions)
+    }
+
     /// Whether topics or partitions were added since the last run.
     #[must_use]
     pub fn subscription_changed(&self, topics: &Topics) -> bool {
@@ -265,6 +287,22 @@ impl Meta {
                 let all = (0..row.partitions).map(|p| TopicPartition::new(name.as_str(), p));
                 all.for_each(|at| push(&mut rows, &format!("source/{at}"), &Offset(0)));
             }
+        }
+        rows.build()
+    }
+
+    /// The rows from which a later start learns that reading goes on at these offsets, wherever the application was before: what
+    /// databases have recorded of the inputs is not about this any more. Without `keep_state` it also learns of no store.
+    #[must_use]
+    pub fn reset_rows(&self, to: &[(TopicPartition, Offset)], keep_state: bool) -> RawChunk {
+        let mut rows = RawChunkBuilder::default();
+        let is_moved = |name: &str| to.iter().any(|(at, _)| *at.topic == *name);
+        for (name, row) in self.topics.iter().filter(|(name, _)| is_moved(name)) {
+            push(&mut rows, &format!("topic/{name}"), &TopicRow { has_returned: true, ..row.clone() });
+        }
+        to.iter().for_each(|(at, offset)| push(&mut rows, &format!("source/{at}"), offset));
+        if let Some(topology) = self.topology.as_ref().filter(|_| !keep_state) {
+            push(&mut rows, TOPOLOGY, &topology.without_stores());
         }
         rows.build()
     }

@@ -7,7 +7,7 @@
 
 mod discovery;
 mod fencing;
-mod guarantee;
+pub mod guarantee;
 pub mod identity;
 pub mod meta;
 mod ownership;

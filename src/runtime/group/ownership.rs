@@ -40,6 +40,14 @@ pub struct Rivals {
     owners: BTreeMap<String, Offset>,
 }
 
+impl Rivals {
+    /// A member that has claimed the state for itself.
+    #[must_use]
+    pub fn owner(&self) -> Option<&GroupMember> {
+        self.others.iter().find(|other| self.owners.contains_key(&other.member_id))
+    }
+}
+
 impl Group {
     /// Whom to stand by for instead of joining, judged by the [other members](others); `None` = nobody. To be asked
     /// once a second: a group that is empty for a single look may be about to be joined again by the process that

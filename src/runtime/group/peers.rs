@@ -34,6 +34,12 @@ impl Peer {
         Peer { member_id: member_id.to_owned(), edges, interval_ms, version }
     }
 
+    /// The version of tidegate.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
     /// Why a process that runs `self` must not join those of `members` that are known; by the names of their instances.
     #[must_use]
     pub fn refusal(&self, known: &BTreeMap<String, Peer>, members: &[GroupMember]) -> Option<String> {

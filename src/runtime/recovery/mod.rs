@@ -1,12 +1,13 @@
 //! From partitions that the group has assigned to partitions that can compute.
 //!
 //! Owns the databases that are being brought up to date, and what is waiting for them. Knows no batch.
-//! Decides nothing: that is `task::recovery`. Invariants: the loop takes one step of it per turn, so that the
-//! group is served meanwhile; as many partitions are restored at a time as there are workers, within one
-//! memory budget; a restore that is given up resumes where it stopped.
+//! Decides nothing: that is `task::recovery`. Invariants: databases are brought up to date beside the loop, within one
+//! memory budget; a restore that is given up resumes where it stopped; what may be refused is looked at before anything
+//! is computed.
 
 mod replay;
 mod restore;
+mod restorer;
 pub mod sources;
 
 use crate::{
@@ -15,13 +16,16 @@ use crate::{
     log::Membership,
     record::{Token, TopicPartition},
     runtime::{
-        app::App, batch::state_partition::Recovered, events::Observed, group::CommittedPosition, pool::Attend,
+        app::App,
+        batch::{state_partition::Recovered, under_restore::UnderRestore},
+        group::CommittedPosition,
+        pool::Attend,
     },
     task::stage_row,
 };
-pub use restore::Contradiction;
 use restore::{Found, Restore};
-use std::{collections::VecDeque, sync::Arc};
+pub use restorer::{Ended, Restorer};
+use std::sync::Arc;
 
 /// A recovery under way.
 pub struct Recovery {
@@ -29,30 +33,37 @@ pub struct Recovery {
     pub membership: Membership,
     /// Source partitions, waiting for the state.
     pub sources: Vec<CommittedPosition>,
-    /// Restores that have not begun.
-    waiting: VecDeque<Restore>,
-    /// Restores that are under way.
-    active: Vec<Restore>,
     /// State partitions whose databases are up to date.
     pub ready: Vec<Recovered>,
-    /// How many state partitions there are in all.
-    of: usize,
+    /// State partitions whose databases are being brought up to date.
+    pub restoring: Vec<UnderRestore>,
+    /// State partitions that have no committed record to go by yet: nothing is computed before they are ready.
+    unrecorded: Vec<TopicPartition>,
+}
+
+/// What is assigned, with the offsets that the group has of it.
+pub struct Committed {
+    /// State partitions, named by their partitions of the exchange topic.
+    pub states: Vec<CommittedPosition>,
+    /// The source partitions that go with them.
+    pub sources: Vec<CommittedPosition>,
 }
 
 impl Recovery {
-    /// Opens the databases of state partitions, on the workers, and decides what to do with each; `token` is that of
+    /// Opens the databases of state partitions, on the workers, decides what to do with each, and begins the restores; `token` is that of
     /// no batch of this process.
     ///
     /// # Errors
     /// If a database or the changelog cannot be used, or they contradict each other, or what `attend` fails with.
     pub fn begin(
         app: &App,
+        restorer: &mut Restorer,
         token: &Token,
         membership: Membership,
-        mut states: Vec<CommittedPosition>,
-        sources: Vec<CommittedPosition>,
+        committed: Committed,
         attend: Attend<'_>,
     ) -> Result<Self> {
+        let Committed { mut states, sources } = committed;
         let mut stores: Vec<String> =
             app.plan.nodes.iter().flat_map(|n| n.stores.iter().map(|s| s.name.clone())).collect();
         if app.config.exchange != ExchangeThrough::Memory {
@@ -71,81 +82,66 @@ impl Recovery {
             }
         });
         let found = opening.wait(&mut states, attend)?;
-        let mut recovery = Recovery {
-            membership,
-            sources,
-            waiting: VecDeque::new(),
-            active: vec![],
-            ready: vec![],
-            of: found.len(),
-        };
+        let mut recovery =
+            Recovery { membership, sources, ready: vec![], restoring: vec![], unrecorded: vec![] };
+        let mut begun = vec![];
         for (position, found) in states.into_iter().zip(found) {
-            let restore = Restore::decide(app, token, position, found?, &stores)?;
+            let restore = Restore::decide(app, token, position, found?, &stores, restorer.width())?;
             if restore.is_done() {
-                recovery.is_ready(app, restore);
-            } else {
-                recovery.waiting.push_back(restore);
+                recovery.ready.push(restore.into_recovered());
+                continue;
             }
+            if !restore.is_recorded() {
+                recovery.unrecorded.push(restore.at().clone());
+            }
+            recovery.restoring.push(restore.under_restore());
+            begun.push(restore);
         }
-        // What may be refused is looked at before anything is restored.
-        recovery.waiting.make_contiguous().sort_by_key(|restore| !restore.may_be_refused());
+        restorer.add(begun)?;
         Ok(recovery)
     }
 
     /// Whether all databases are up to date.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.waiting.is_empty() && self.active.is_empty()
+        self.restoring.is_empty()
     }
 
-    /// Advances the restores by a short step, on the workers. A contradiction ends the recovery: it cannot go on.
-    ///
-    /// # Errors
-    /// If the changelog cannot be read or a database cannot be written, or what `attend` fails with.
-    pub fn step(&mut self, app: &App, attend: Attend<'_>) -> Result<Option<Contradiction>> {
-        while self.active.len() < app.pool.width()
-            && let Some(next) = self.waiting.pop_front()
-        {
-            self.active.push(next);
-        }
-        let (log, clock) = (app.env.log.clone(), app.env.clock.clone());
-        let stepping = app.pool.start(&mut self.active, move |restore| restore.step(&*log, &*clock));
-        let stepped = stepping.wait(&mut self.active, attend)?;
-        for (mut restore, result) in std::mem::take(&mut self.active).into_iter().zip(stepped) {
-            result?;
-            restore.report(app);
-            if restore.is_done() {
-                if let Some(contradiction) = restore.contradiction() {
-                    return Ok(Some(contradiction));
-                }
-                self.is_ready(app, restore);
-            } else {
-                self.active.push(restore);
-            }
-        }
-        Ok(None)
+    /// How many databases are up to date, of how many.
+    #[must_use]
+    pub fn progress(&self) -> (usize, usize) {
+        (self.ready.len(), self.ready.len() + self.restoring.len())
     }
 
-    fn is_ready(&mut self, app: &App, restore: Restore) {
-        let recovered = restore.into_recovered();
-        let partition = recovered.at.partition;
+    /// Whether a partition has no committed record to go by yet.
+    #[must_use]
+    pub fn is_unrecorded(&self) -> bool {
+        !self.unrecorded.is_empty()
+    }
+
+    /// A database is up to date; returned if it is not of this recovery.
+    pub fn is_ready(&mut self, recovered: Recovered) -> Option<Recovered> {
+        let of = self.restoring.iter().position(|restoring| restoring.at == recovered.at);
+        let Some(index) = of else { return Some(recovered) };
+        self.restoring.remove(index);
+        self.unrecorded.retain(|at| *at != recovered.at);
         self.ready.push(recovered);
-        app.observe(&Observed::StateReady { partition, done: self.ready.len(), of: self.of });
+        None
     }
 
     /// All partitions that it covers.
     #[must_use]
     pub fn partitions(&self) -> Vec<TopicPartition> {
-        let restores = self.waiting.iter().chain(&self.active).map(Restore::at);
+        let restoring = self.restoring.iter().map(|restoring| &restoring.at);
         let ready = self.ready.iter().map(|recovered| &recovered.at);
-        self.sources.iter().map(|p| &p.at).chain(restores).chain(ready).cloned().collect()
+        self.sources.iter().map(|p| &p.at).chain(restoring).chain(ready).cloned().collect()
     }
 
     /// Gives up partitions that were revoked.
     pub fn remove(&mut self, at: &[TopicPartition]) {
         self.sources.retain(|p| !at.contains(&p.at));
-        self.waiting.retain(|restore| !at.contains(restore.at()));
-        self.active.retain(|restore| !at.contains(restore.at()));
+        self.restoring.retain(|restoring| !at.contains(&restoring.at));
+        self.unrecorded.retain(|partition| !at.contains(partition));
         self.ready.retain(|recovered| !at.contains(&recovered.at));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Owns the reading and the pieces. Decides nothing, knows no group. Invariants: only committed rows are
 //! applied; the target is the high watermark at the start; each piece carries how far it goes, and only the
-//! last one carries the record of a batch, so that a replay that was cut off is recognised and resumed.
+//! last one carries the record of a batch, so that a replay that was cut off is recognised and resumed; after a
+//! failure to read it goes on where it was.
 
 use crate::{
     error::Result,
@@ -14,55 +15,63 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// One step takes about this long; between steps the loop serves the group.
-const STEP: Duration = Duration::from_millis(200);
-/// How long a read waits for rows.
-const READ_WAIT: Duration = Duration::from_millis(100);
 /// How long the changelog may be silent before that is reported, and reported again.
 const SILENCE_REPORT: Duration = Duration::from_secs(10);
+
+/// How much one step does.
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    /// It reads once, and goes on for about so long.
+    pub time: Duration,
+    /// A read waits so long for rows.
+    pub wait: Duration,
+}
 
 /// Committed rows of a changelog partition between two offsets.
 pub(super) struct Rows {
     at: TopicPartition,
     next: Offset,
     target: Offset,
-    /// `None` once the target is reached.
+    /// `None` before the first read, after a failure, and once the target is reached.
     reader: Option<Box<dyn Reader>>,
     /// When rows came last, or when it was last reported that none come.
-    heard: Duration,
+    heard: Option<Duration>,
 }
 
 impl Rows {
     /// Rows from `next` until the position passes `target`.
-    ///
-    /// # Errors
-    /// If the partition cannot be read.
-    pub fn read(
-        log: &dyn Log,
-        clock: &dyn Clock,
-        at: &TopicPartition,
-        next: Offset,
-        target: Offset,
-    ) -> Result<Self> {
-        let reader = if next < target { Some(log.read(at, next)?) } else { None };
-        Ok(Rows { at: at.clone(), next, target, reader, heard: clock.monotonic() })
+    pub fn new(at: &TopicPartition, next: Offset, target: Offset) -> Self {
+        Rows { at: at.clone(), next, target, reader: None, heard: None }
     }
 
     pub fn is_done(&self) -> bool {
         self.next >= self.target
     }
 
+    /// How many offsets are left.
+    pub fn left(&self) -> u64 {
+        self.target.0.saturating_sub(self.next.0)
+    }
+
     /// The next rows; `None` = nothing came for a moment, or everything is read.
     ///
     /// # Errors
-    /// If the changelog cannot be read.
-    pub fn next(&mut self, clock: &dyn Clock) -> Result<Option<RawChunk>> {
-        let Some(reader) = &mut self.reader else { return Ok(None) };
-        let fetched = reader.next(READ_WAIT)?;
+    /// If the changelog cannot be read; another call goes on where this one was.
+    pub fn next(&mut self, log: &dyn Log, clock: &dyn Clock, wait: Duration) -> Result<Option<RawChunk>> {
+        if self.is_done() {
+            return Ok(None);
+        }
+        let mut reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => log.read(&self.at, self.next)?,
+        };
+        let fetched = reader.next(wait)?;
         let now = clock.monotonic();
+        let heard = *self.heard.get_or_insert(now);
         let Some(fetched) = fetched else {
-            if now.saturating_sub(self.heard) > SILENCE_REPORT {
-                self.heard = now;
+            self.reader = Some(reader);
+            if now.saturating_sub(heard) > SILENCE_REPORT {
+                self.heard = Some(now);
                 tracing::warn!(
                     "{} can be read only up to {}, short of its end {}: a transaction is open there, of this application or of another producer; it is waited for until it ends, or the log ends it after its timeout",
                     self.at,
@@ -72,10 +81,8 @@ impl Rows {
             }
             return Ok(None);
         };
-        (self.next, self.heard) = (fetched.next, now);
-        if self.is_done() {
-            self.reader = None;
-        }
+        (self.next, self.heard) = (fetched.next, Some(now));
+        self.reader = Some(reader).filter(|_| !self.is_done());
         Ok(Some(fetched.records))
     }
 }
@@ -93,7 +100,8 @@ pub(super) struct Replay {
     piece_bytes: usize,
     piece: Vec<RawChunk>,
     bytes: usize,
-    began: Duration,
+    /// When the first step was taken.
+    began: Option<Duration>,
     is_done: bool,
 }
 
@@ -107,7 +115,7 @@ impl Replay {
         piece_bytes: usize,
     ) -> Self {
         let progress = RestoreProgress::new(rows.next, rows.target, record.token.clone(), began_ms);
-        let (first, began) = (rows.next, rows.heard);
+        let first = rows.next;
         Replay {
             rows,
             first,
@@ -117,20 +125,23 @@ impl Replay {
             piece_bytes,
             piece: vec![],
             bytes: 0,
-            began,
+            began: None,
             is_done: false,
         }
     }
 
-    /// Reads and applies for about [`STEP`], or until everything is applied.
+    /// Reads and applies for a while, or until everything is applied. Returns whether anything was read.
     ///
     /// # Errors
     /// If the changelog cannot be read or the database cannot be written.
-    pub fn step(&mut self, clock: &dyn Clock) -> Result {
-        let until = clock.monotonic() + STEP;
+    pub fn step(&mut self, log: &dyn Log, clock: &dyn Clock, step: Step) -> Result<bool> {
+        let now = clock.monotonic();
+        let (until, mut moved) = (now + step.time, false);
+        self.began.get_or_insert(now);
         while !self.rows.is_done() {
-            let Some(rows) = self.rows.next(clock)? else { return Ok(()) };
+            let Some(rows) = self.rows.next(log, clock, step.wait)? else { return Ok(moved) };
             let _ = crate::failpoint::passes("during-restore");
+            moved = true;
             self.bytes += rows.bytes();
             self.piece.push(rows);
             if self.bytes >= self.piece_bytes && !self.rows.is_done() {
@@ -139,14 +150,14 @@ impl Replay {
                 self.piece.clear();
                 self.bytes = 0;
             }
-            if clock.monotonic() >= until {
-                return Ok(());
+            if clock.monotonic() >= until && !self.rows.is_done() {
+                return Ok(true);
             }
         }
         self.backend.apply(&self.piece, Some(self.record.to_text().as_bytes()))?;
         self.piece = vec![];
         self.is_done = true;
-        Ok(())
+        Ok(true)
     }
 
     /// Whether the database is at the record.
@@ -154,13 +165,15 @@ impl Replay {
         self.is_done
     }
 
+    /// How many offsets are left to pass.
+    pub fn left(&self) -> u64 {
+        self.rows.left()
+    }
+
     /// Offsets passed, offsets to pass, and how long that took.
     pub fn pace(&self, clock: &dyn Clock) -> (u64, u64, Duration) {
         let (first, end) = (self.first.0, self.rows.target.0.max(self.first.0));
-        (self.rows.next.0.min(end) - first, end - first, clock.monotonic().saturating_sub(self.began))
-    }
-
-    pub fn at(&self) -> &TopicPartition {
-        &self.rows.at
+        let took = self.began.map_or(Duration::ZERO, |began| clock.monotonic().saturating_sub(began));
+        (self.rows.next.0.min(end) - first, end - first, took)
     }
 }

@@ -5,16 +5,16 @@
 //! changelog is read after the producer has become ready, so no transaction of an earlier owner can add to
 //! it.
 
-use super::replay::{Replay, Rows};
+use super::replay::{Replay, Rows, Step};
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     log::Log,
     record::{BatchTime, Offset, Token, TopicPartition},
     runtime::{
         app::App,
-        batch::state_partition::Recovered,
+        batch::{state_partition::Recovered, under_restore::UnderRestore},
         clock::Clock,
-        events::Observed,
+        events::{Observed, Restoring},
         group::{CommittedPosition, topics::RETENTION_MS},
     },
     state::{Backend, Opened, Storage},
@@ -24,13 +24,19 @@ use crate::{
         restore_progress::RestoreProgress,
     },
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The part of the memory for state that rows on their way into databases may take, one in this many, for all
 /// partitions together.
 const PIECES_SHARE: usize = 16;
-/// How often progress is reported.
-const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// The size of the pieces in which rows are applied. Without threads each read is a piece, so that there are some.
+fn piece_bytes(app: &App, at_once: usize) -> usize {
+    if app.config.threads == 0 {
+        return 1;
+    }
+    (app.config.state_memory_bytes / PIECES_SHARE / at_once).clamp(256 << 10, 4 << 20)
+}
 
 /// An opened database with what is known about it.
 pub(super) struct Found {
@@ -68,9 +74,9 @@ enum Work {
     /// Nothing.
     Nothing,
     /// Nothing was committed: then the changelog must hold no committed row either.
-    Check { from: Offset, to: Offset, rows: Option<Rows>, found: Option<Offset> },
+    Check { rows: Rows, found: Option<Offset> },
     /// The changelog must be applied.
-    Replay { from: Offset, to: Offset, began_ms: i64, replay: Option<Box<Replay>> },
+    Replay(Box<Replay>),
 }
 
 /// Nothing was committed for a partition, but its changelog holds a committed row. The two facts were read one after
@@ -101,7 +107,6 @@ impl Contradiction {
 /// A restore.
 pub(super) struct Restore {
     position: CommittedPosition,
-    changelog: TopicPartition,
     backend: Arc<dyn Backend>,
     /// The record of the last committed batch; `None` = nothing was committed.
     record: Option<RecoveryRecord>,
@@ -110,20 +115,19 @@ pub(super) struct Restore {
     /// Whether the group does not have the record.
     is_unrecorded: bool,
     work: Work,
-    /// Rows are applied in pieces of about this size, bytes.
-    piece_bytes: usize,
-    reported: Duration,
 }
 
 impl Restore {
     /// Decides what has to be done with an opened database.
     /// `token` names what this process takes as it is, without a committed record.
+    /// `at_once` restores share the memory for rows on their way.
     pub fn decide(
         app: &App,
         token: &Token,
         position: CommittedPosition,
         found: Found,
         stores: &[String],
+        at_once: usize,
     ) -> Result<Self> {
         let Found { opened, local, progress, changelog_start, changelog_end } = found;
         let Opened { mut backend, quarantined, added } = opened;
@@ -156,12 +160,13 @@ impl Restore {
                 changelog_start
             }
             StateDecision::Fresh => {
-                let work = Work::Check { from: changelog_start, to: changelog_end, rows: None, found: None };
-                let work = if changelog_start < changelog_end { work } else { Work::Nothing };
-                return Ok(Restore::new(app, position, backend, None, seen, work));
+                let rows = Rows::new(&facts.at, changelog_start, changelog_end);
+                let work = if rows.is_done() { Work::Nothing } else { Work::Check { rows, found: None } };
+                return Ok(Restore { position, backend, record: None, seen, is_unrecorded: false, work });
             }
-            StateDecision::Ready => {
-                return Ok(Restore::new(app, position, backend, facts.committed, seen, Work::Nothing));
+            StateDecision::Ready => return Ok(Restore::of_nothing(position, backend, facts.committed, seen)),
+            StateDecision::Resume(_) if crate::failpoint::passes("mutant-part-is-whole") => {
+                return Ok(Restore::of_nothing(position, backend, facts.committed, seen));
             }
             StateDecision::RollForward(from) => from,
             StateDecision::Resume(from) => {
@@ -180,7 +185,6 @@ impl Restore {
             StateDecision::Refuse(why) => return Err(Error::Refused(why)),
         };
         tracing::info!(at = %facts.at, %from, to = %changelog_end, "restoring state from the changelog");
-        let work = Work::Replay { from, to: changelog_end, began_ms, replay: None };
         let record = facts.committed.unwrap_or_else(|| {
             let why = if position.committed.is_some() { "was set by hand" } else { "is lost" };
             tracing::warn!(
@@ -190,23 +194,21 @@ impl Restore {
             RecoveryRecord::new(token.clone(), BatchTime(now_ms), &app.fingerprint_short)
                 .with_changelog_end(changelog_end)
         });
-        let restore = Restore::new(app, position, backend, Some(record), seen, work);
-        Ok(Restore { is_unrecorded: accept, ..restore })
+        let rows = Rows::new(&facts.at, from, changelog_end);
+        let piece_bytes = piece_bytes(app, at_once);
+        let replay = Replay::new(rows, backend.clone(), record.clone(), began_ms, piece_bytes);
+        let work = Work::Replay(Box::new(replay));
+        Ok(Restore { position, backend, record: Some(record), seen, is_unrecorded: accept, work })
     }
 
-    fn new(
-        app: &App,
+    /// The database is up to date.
+    fn of_nothing(
         position: CommittedPosition,
         backend: Arc<dyn Backend>,
         record: Option<RecoveryRecord>,
         seen: Option<BTreeMap<String, Offset>>,
-        work: Work,
     ) -> Self {
-        let changelog = app.names.changelog_of(position.at.partition);
-        let share = app.config.state_memory_bytes / PIECES_SHARE / app.pool.width();
-        let piece_bytes = share.clamp(256 << 10, 4 << 20);
-        let (is_unrecorded, reported) = (false, app.now());
-        Restore { position, changelog, backend, record, seen, is_unrecorded, work, piece_bytes, reported }
+        Restore { position, backend, record, seen, is_unrecorded: false, work: Work::Nothing }
     }
 
     /// The state partition, named by its partition of the exchange topic.
@@ -219,36 +221,28 @@ impl Restore {
         matches!(self.work, Work::Check { .. })
     }
 
-    /// Opens what the restore reads.
-    fn activate(&mut self, log: &dyn Log, clock: &dyn Clock) -> Result {
-        match &mut self.work {
-            Work::Check { from, to, rows: rows @ None, .. } => {
-                *rows = Some(Rows::read(log, clock, &self.changelog, *from, *to)?);
-            }
-            Work::Replay { from, to, began_ms, replay: replay @ None } => {
-                let record =
-                    self.record.clone().expect("without a committed record there is nothing to replay");
-                let rows = Rows::read(log, clock, &self.changelog, *from, *to)?;
-                let new = Replay::new(rows, self.backend.clone(), record, *began_ms, self.piece_bytes);
-                *replay = Some(Box::new(new));
-            }
-            _ => return Ok(()),
-        }
-        self.reported = clock.monotonic();
-        Ok(())
+    /// Whether the group has the record to which it leads: then its partition can be ours while the restore goes on.
+    pub fn is_recorded(&self) -> bool {
+        !self.is_unrecorded && self.record.is_some()
     }
 
-    /// Advances by a short step.
-    pub fn step(&mut self, log: &dyn Log, clock: &dyn Clock) -> Result {
-        self.activate(log, clock)?;
+    /// What is known of the partition until then.
+    pub fn under_restore(&self) -> UnderRestore {
+        let CommittedPosition { at, committed, record } = &self.position;
+        let offset = committed.as_ref().map(|committed| committed.offset).unwrap_or_default();
+        UnderRestore::new(at.clone(), offset, record.as_ref(), self.seen.clone())
+    }
+
+    /// Advances by a short step. Returns whether anything was read.
+    pub fn step(&mut self, log: &dyn Log, clock: &dyn Clock, step: Step) -> Result<bool> {
         match &mut self.work {
-            Work::Check { rows: Some(rows), found, .. } if !rows.is_done() => {
-                let piece = rows.next(clock)?;
-                *found = found.or(piece.and_then(|piece| piece.last_offset()));
-                Ok(())
+            Work::Nothing => Ok(false),
+            Work::Check { rows, found } => {
+                let Some(piece) = rows.next(log, clock, step.wait)? else { return Ok(false) };
+                *found = found.or(piece.last_offset());
+                Ok(true)
             }
-            Work::Replay { replay: Some(replay), .. } => replay.step(clock),
-            _ => Ok(()),
+            Work::Replay(replay) => replay.step(log, clock, step),
         }
     }
 
@@ -256,21 +250,27 @@ impl Restore {
     pub fn is_done(&self) -> bool {
         match &self.work {
             Work::Nothing => true,
-            Work::Check { rows, .. } => rows.as_ref().is_some_and(Rows::is_done),
-            Work::Replay { replay, .. } => replay.as_ref().is_some_and(|replay| replay.is_done()),
+            Work::Check { rows, .. } => rows.is_done(),
+            Work::Replay(replay) => replay.is_done(),
         }
     }
 
-    /// Reports its progress once a second, and at its end.
-    pub fn report(&mut self, app: &App) {
-        let Work::Replay { replay: Some(replay), .. } = &self.work else { return };
-        if app.since(self.reported) > REPORT_EVERY || replay.is_done() {
-            self.reported = app.now();
-            let (done, total, took) = replay.pace(&*app.env.clock);
-            if total > 0 {
-                app.observe(&Observed::Restoring { at: replay.at(), done, total, took });
-            }
+    /// How many offsets of the changelog are left to pass.
+    pub fn left(&self) -> u64 {
+        match &self.work {
+            Work::Nothing => 0,
+            Work::Check { rows, .. } => rows.left(),
+            Work::Replay(replay) => replay.left(),
         }
+    }
+
+    /// How far it has come.
+    pub fn progress(&self, clock: &dyn Clock) -> Restoring {
+        let (done, total, took) = match &self.work {
+            Work::Replay(replay) => replay.pace(clock),
+            _ => Default::default(),
+        };
+        Restoring { partition: self.position.at.partition, done, total, took }
     }
 
     /// If nothing was committed for this partition, no committed row may exist either.

@@ -70,9 +70,14 @@ impl Loop {
         }
         self.leave_memory()?;
         self.recover()?;
+        self.leave_memory()?; // with all that is recovered
         if self.recovery.is_none() {
             self.look_for_partitions()?;
             self.look_for_an_owner()?;
+        }
+        if self.group.is_settled() && self.recovery.is_none() && !self.partitions.none_owned() {
+            let Loop { app, partitions, beside, .. } = self;
+            beside.kept.limit(app.now(), || partitions.owned_states().map(|at| at.partition).collect());
         }
         self.beside.run(&self.partitions.owned(), self.owns_the_first_partition(), true)
     }
@@ -113,7 +118,7 @@ impl Loop {
         let (stale, kept): (Vec<_>, Vec<_>) =
             sources.partition(|at| changed.iter().any(|topic| **topic == *at.topic));
         self.forget(&stale);
-        let shards: Vec<Partition> = self.partitions.states.iter().map(|state| state.partition).collect();
+        let shards: Vec<Partition> = self.partitions.owned_states().map(|at| at.partition).collect();
         let found = self.group.sources_of(&self.app, &shards).filter(|at| !kept.contains(at));
         let found: Vec<_> = found.collect();
         self.group.unrecovered.extend(found);
@@ -138,7 +143,7 @@ impl Loop {
     /// Whether this process does the work that only one process of the application does.
     fn owns_the_first_partition(&self) -> bool {
         if self.app.plan.has_state_partitions() {
-            return self.partitions.states.iter().any(|s| s.partition == Partition(0));
+            return self.partitions.owned_states().any(|at| at.partition == Partition(0));
         }
         let first = self.group.topics.inputs.keys().next();
         let is_first =
@@ -148,6 +153,7 @@ impl Loop {
 
     fn forget(&mut self, at: &[TopicPartition]) {
         self.partitions.remove(at);
+        self.restorer.cancel(at);
         self.group.unrecovered.retain(|u| !at.contains(u));
         if let Some(recovery) = &mut self.recovery {
             recovery.remove(at);
@@ -209,7 +215,7 @@ impl Loop {
             self.group.join(&self.app)?;
             return Ok(true);
         };
-        self.app.observe(&Observed::StandingBy { holder });
+        self.app.observe(&Observed::StandingBy { holder, help: self.app.help_to_share() });
         self.leave_group()?;
         self.beside.run(&[], false, false)?;
         for _ in 0..LOOK_EVERY.as_millis() / RETRY_PAUSE.as_millis() {
@@ -228,6 +234,15 @@ impl Loop {
         let others = self.ask("a look at the members of the group", group::others(&self.app))?;
         if others.is_empty() {
             return Ok(());
+        }
+        if self.app.plan.writes_files_in_shares() {
+            let rivals = self.ask("a look at who has claimed the state", group::rivals(&self.app))?;
+            if let Some(alone) = rivals.owner() {
+                return Err(Error::Config(format!(
+                    "process `{}` of this application runs without --shared-files: it has all the state, and shares it with nobody\n  next: stop it, and start all processes with --shared-files; or start this one without, to stand by",
+                    alone.instance
+                )));
+            }
         }
         let exchange = self.app.names.exchange.clone();
         let asked = exchange.clone();

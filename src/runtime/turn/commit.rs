@@ -30,7 +30,9 @@ impl Loop {
     fn record(&self, batch: Batch) -> RecoveryRecord {
         let token = self.group.identity.token(&self.app, self.in_flight.commit_id());
         // A time that is closed says nothing of the times that input may still get.
-        let time = if self.in_flight.content.has_input() { batch.time } else { self.pace.last_time() };
+        let is_part = self.in_flight.is_part && crate::failpoint::passes("mutant-part-time-forgotten");
+        let has_input = self.in_flight.content.has_input() && !is_part;
+        let time = if has_input { batch.time } else { self.pace.last_begun() };
         RecoveryRecord::new(token, time, &self.app.fingerprint_short)
     }
 
@@ -164,6 +166,10 @@ impl Loop {
             offsets
                 .push((state.at.clone(), of(state.position(), None, &state.record(&record).to_metadata()?)));
         }
+        // What goes on while they are restored has a time, after which whoever gets them next goes on.
+        for state in self.partitions.restoring.iter().filter(|_| has_input) {
+            offsets.push((state.at.clone(), of(state.offset, None, &state.record(&record).to_metadata()?)));
+        }
         if offsets.is_empty() && has_input {
             offsets.extend(sources.first().map(|s| (s.at.clone(), of(s.next, s.leader_epoch, &plain))));
         }
@@ -205,6 +211,9 @@ impl Loop {
         self.checkpoint.failure = None;
         self.in_flight.phases.apply = self.app.since(began);
         let _ = crate::failpoint::passes("after-apply");
+        if self.in_flight.is_part {
+            let _ = crate::failpoint::passes("between-parts");
+        }
         self.report(is_progress);
         Ok(Event::Applied { suspect: self.transaction.is_suspect() })
     }

@@ -13,6 +13,7 @@ use crate::{
     operator::{Batch, Output, Volume},
     record::{BatchTime, Partition},
     runtime::{
+        app::RETRY_PAUSE,
         batch::{
             in_flight::{Content, InFlight},
             local_input::LocalInput,
@@ -47,6 +48,7 @@ impl Loop {
             return self.compute_closing();
         }
         match self.try_compute() {
+            Ok(_) if self.in_flight.is_spilled => Ok(self.spill()),
             Ok(_) if self.bisection.is_trial() => Ok(self.convict()),
             Ok(true) => Ok(Event::Computed),
             Ok(false) => {
@@ -62,6 +64,9 @@ impl Loop {
         let batch = self.cut();
         // What has come since the program was down belongs to the batches after the start.
         while !self.pace.is_passed_over(batch) && !self.input_ends(&batch)? {}
+        if self.in_flight.is_spilled {
+            return Ok(false);
+        }
         let _ = crate::failpoint::passes("after-poll");
         self.in_flight.input_ended = self.app.now();
         self.in_flight.staged_bytes = self.bytes();
@@ -129,7 +134,8 @@ impl Loop {
 
     /// Takes one round of input, then waits briefly if there was none. `true` = the batch takes no more.
     fn input_ends(&mut self, batch: &Batch) -> Result<bool> {
-        if self.close_meanwhile()? {
+        self.look_at_restores()?;
+        if !self.must_be_cut_first(batch) && self.close_meanwhile()? {
             return Ok(false);
         }
         let is_full = self.is_full();
@@ -143,7 +149,7 @@ impl Loop {
         let left = trigger::time_left(config.trigger, batch.time, clock.now_ms(), age);
         let is_full = is_full || self.is_full();
         let idle = !progressed && self.ends_now_that_idle();
-        // Where an interval must be one batch, what does not fit is left for the next one.
+        // Where an interval must be one batch, what does not fit is sent on in parts, or left for the next one.
         let is_limited = self.bisection.is_active() || self.pace.setbacks.limit().is_some();
         let has_interval = matches!(config.trigger, Trigger::Interval(_));
         let waits = is_full && self.in_flight.is_whole && has_interval && !is_limited;
@@ -151,15 +157,12 @@ impl Loop {
         if is_over || self.app.env.shutdown.is_requested() || (!progressed && self.is_drained()?) {
             return Ok(true);
         }
-        if waits && !self.in_flight.counters.is_full {
-            self.in_flight.counters.is_full = true;
-            tracing::warn!(
-                "the batch holds all that it may ({}): what comes until {} is left for the next one\n  next: raise {}, or choose a shorter batch interval",
-                self.what_is_full(),
-                batch.time,
-                self.what_is_full()
-            );
+        self.in_flight.is_part = waits && self.may_send_parts();
+        self.in_flight.is_spilled = waits && self.may_spill();
+        if self.in_flight.is_part || self.in_flight.is_spilled {
+            return Ok(true);
         }
+        self.tell_if_full(batch, waits);
         if !progressed {
             let before = self.app.now();
             if waits || is_held_up || self.rates_are_reached() {
@@ -172,18 +175,55 @@ impl Loop {
         Ok(false)
     }
 
+    /// Whether its rows and marks go through the exchange topic before state partitions catch up any further: the others, here and
+    /// elsewhere, wait for them.
+    fn must_be_cut_first(&self, batch: &Batch) -> bool {
+        let (trigger, age) = (self.app.config.trigger, self.app.since(self.in_flight.began));
+        let left = trigger::time_left(trigger, batch.time, self.app.env.clock.now_ms(), age);
+        let is_due = left.is_zero() || (trigger == Trigger::AsSoonAsPossible && age >= SHARED_TICK);
+        is_due && self.takes_input_while_catching_up() && self.only_catches_up()
+    }
+
+    /// Whether all that can be closed is of state partitions that were restored and catch up.
+    pub(super) fn only_catches_up(&self) -> bool {
+        let plan = &self.app.plan;
+        self.partitions.only_catch_up(1..plan.stages(), plan.may_be_closed_apart())
+    }
+
+    /// Whether input is taken while state partitions that were restored catch up.
+    pub(super) fn takes_input_while_catching_up(&self) -> bool {
+        self.exchange.is_some() && !self.ends_when_closed() && !self.app.is_bounded()
+    }
+
     /// Whether the batch holds all that it may.
     fn is_full(&self) -> bool {
         let (counters, has_state) = (&self.in_flight.counters, self.app.plan.has_state_partitions());
+        let is_whole = self.in_flight.is_whole && !self.may_send_parts();
         counters.records_in >= self.records_max()
             || counters.bytes_in >= self.app.config.batch_bytes_max
-            || self.bytes() >= self.pace.staging.bytes_max(self.in_flight.is_whole, has_state)
+            || self.bytes() >= self.pace.staging.bytes_max(is_whole, has_state)
+    }
+
+    /// Says once that an interval has more than its batch may hold.
+    fn tell_if_full(&mut self, batch: &Batch, waits: bool) {
+        // What waits in the exchange topic is of this batch alone once everything before it is closed.
+        let is_all_of_it = self.in_flight.is_whole && self.has_closed_everything();
+        let has_no_room = waits || (self.exchange.as_ref().is_some_and(|e| e.is_held_up) && is_all_of_it);
+        if has_no_room && !std::mem::replace(&mut self.in_flight.counters.is_full, true) {
+            let what = self.what_is_full();
+            tracing::warn!(
+                "the batch holds all that it may ({what}): what comes until {} is left for the next one\n  next: raise {what}, or choose a shorter batch interval",
+                batch.time,
+            );
+        }
     }
 
     /// The setting that is the cause of it.
-    fn what_is_full(&self) -> &'static str {
+    pub(super) fn what_is_full(&self) -> &'static str {
         let counters = &self.in_flight.counters;
-        if counters.records_in >= self.app.config.batch_records_max {
+        if self.exchange.as_ref().is_some_and(|exchange| exchange.is_held_up) {
+            "`waiting_bytes_max`"
+        } else if counters.records_in >= self.app.config.batch_records_max {
             "`batch_records_max`"
         } else if counters.bytes_in >= self.app.config.batch_bytes_max {
             "`batch_bytes_max`"
@@ -445,7 +485,11 @@ impl Loop {
         let working = two_phase.start_prepare(app, batch, in_flight);
         let prepared = two_phase.wait(working, &mut |waited| attention.attend(app, group, waited))?;
         attention.call(vec![]);
-        for (topic, records) in two_phase.prepared(app, prepared, &mut in_flight.two_phase_times)? {
+        let prepared = two_phase.prepared(app, prepared, &mut in_flight.two_phase_times);
+        if matches!(prepared, Err(Error::Log(_))) {
+            app.env.clock.sleep(RETRY_PAUSE); // what is missing may come
+        }
+        for (topic, records) in prepared? {
             let records = if self.app.names.is_of_engine(&topic) {
                 self.check_internal(&topic, &records)?;
                 records
@@ -453,6 +497,11 @@ impl Loop {
                 self.accepted(&topic, records)?
             };
             self.transaction.hold(&topic, Some(Partition(0)), records)?;
+        }
+        if let Some(outgoing) = &mut self.in_flight.outgoing {
+            for (home, note) in self.two_phase.notes(&self.app.plan, &batch) {
+                outgoing.add(home, &note)?;
+            }
         }
         Ok(())
     }

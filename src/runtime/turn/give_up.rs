@@ -241,6 +241,7 @@ impl Loop {
         }
         self.partitions.close();
         self.recovery = None;
+        self.restorer.cancel_all();
         self.two_phase.forget();
         self.transaction.forget();
         self.group.abandon();

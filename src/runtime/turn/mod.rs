@@ -34,7 +34,7 @@ use super::{
         Group,
         topics::{self, Topics},
     },
-    recovery::Recovery,
+    recovery::{Recovery, Restorer},
 };
 use crate::{
     config::{Config, Trigger},
@@ -50,8 +50,14 @@ use std::time::Duration;
 /// About how long a log takes to end a transaction after it has reported the commit.
 const SETTLE: Duration = Duration::from_millis(5);
 
+/// How long the loop waits before it looks again at restores that it waits for.
+const RESTORE_PAUSE: Duration = Duration::from_millis(5);
+
 /// The number of retries of a call since the last commit from which the log counts as unreachable.
 const RETRIES_QUIET: u32 = 2;
+
+/// For how long calls may fail in other ways before the log counts as unreachable: it answers, and nothing can be committed.
+const FAILING_QUIET: Duration = Duration::from_secs(30);
 
 /// The loop of one process.
 struct Loop {
@@ -60,6 +66,8 @@ struct Loop {
     group: Group,
     /// Partitions that are being recovered.
     recovery: Option<Recovery>,
+    /// Databases that are brought up to date beside the loop.
+    restorer: Restorer,
     /// The partitions that batches are computed on.
     partitions: Partitions,
     /// How rows go through the exchange topic, if they do.
@@ -90,6 +98,8 @@ struct Checkpoint {
     failure: Option<Error>,
     /// How often a call was retried since the last commit.
     retries: u32,
+    /// When the first of them was, on the monotonic clock.
+    failing_since: Option<Duration>,
     /// The log does not answer, and that has been reported.
     is_unanswered: bool,
 }
@@ -118,6 +128,7 @@ impl Loop {
         Ok(Loop {
             group: Group::outside(&app, Topics::default()),
             recovery: None,
+            restorer: Restorer::new(&app),
             partitions: Partitions { locals, ..Partitions::default() },
             exchange: None,
             in_flight: InFlight::default(),
@@ -129,7 +140,13 @@ impl Loop {
             witness: Witness::default(),
             two_phase: TwoPhaseOutputs::default(),
             beside: Beside::new(&app)?,
-            checkpoint: Checkpoint { phase: Phase::Barrier, failure: None, retries: 0, is_unanswered: false },
+            checkpoint: Checkpoint {
+                phase: Phase::Barrier,
+                failure: None,
+                retries: 0,
+                failing_since: None,
+                is_unanswered: false,
+            },
             attention: Attention::default(),
             unanswered: 0,
             app,
@@ -195,6 +212,11 @@ impl Loop {
             self.app.observe(&Observed::Alive);
             self.serve_group()?;
             if self.app.env.shutdown.is_requested() {
+                if self.restorer.is_busy() {
+                    tracing::info!(
+                        "asked to stop while state is being restored; the next start continues the restore"
+                    );
+                }
                 return Ok(());
             }
             if self.group.must_rejoin() {
@@ -204,17 +226,20 @@ impl Loop {
                 continue;
             }
             if self.recovery.is_some() {
-                continue; // its steps themselves wait for the log
+                self.group.wait(RESTORE_PAUSE);
+                continue;
             }
             self.return_to_memory()?;
-            if self.close_times()? {
+            let catches_up = self.only_catches_up();
+            let has_closed = self.close_times()?;
+            if has_closed && !(catches_up && self.takes_input_while_catching_up()) {
                 continue;
             }
             if !self.has_closed_everything() && self.ends_when_closed() {
                 self.group.wait(Duration::from_millis(20));
                 continue;
             }
-            if self.is_done() || self.when_answered(Self::is_drained)? {
+            if !self.pace.is_open() && (self.is_done() || self.when_answered(Self::is_drained)?) {
                 if self.when_answered(Self::outboxes_have_caught_up)? {
                     return Ok(());
                 }
@@ -228,7 +253,9 @@ impl Loop {
             }
             let has_begun = self.partitions.sources.iter().all(|source| source.committed.is_some());
             if trigger::ends_when_idle(self.app.config.trigger) && has_begun && !self.has_input()? {
-                self.group.wait(Duration::from_millis(50));
+                if !has_closed {
+                    self.group.wait(Duration::from_millis(50));
+                }
                 continue;
             }
             self.let_the_log_settle();
@@ -317,6 +344,7 @@ impl Loop {
                     self.app.observe(&Observed::Connection(None));
                 }
                 self.checkpoint.retries = 0;
+                self.checkpoint.failing_since = None;
             }
             return Ok(());
         };
@@ -324,10 +352,13 @@ impl Loop {
             self.app.observe(&Observed::Alive);
             self.checkpoint.retries += 1;
             let pause = Duration::from_millis(20 << self.checkpoint.retries.min(8));
+            let failing_for = self.app.since(*self.checkpoint.failing_since.get_or_insert(self.app.now()));
             if let Some(f) = &self.checkpoint.failure {
                 tracing::warn!(retry_in_ms = pause.as_millis(), "{f}");
                 let is_silent = matches!(f, Error::Log(f) if f.reaction == Reaction::RetrySame);
-                if is_silent && self.checkpoint.retries >= RETRIES_QUIET && !self.checkpoint.is_unanswered {
+                let is_beyond_use =
+                    failing_for >= FAILING_QUIET || (is_silent && self.checkpoint.retries >= RETRIES_QUIET);
+                if is_beyond_use && !self.checkpoint.is_unanswered {
                     self.checkpoint.is_unanswered = true;
                     self.app.observe(&Observed::Connection(Some(&f.to_string())));
                 }
@@ -433,8 +464,10 @@ impl Loop {
 
     fn end(self, in_order: bool) {
         let _ = crate::failpoint::passes("during-shutdown");
-        let Loop { app, group, partitions, recovery, transaction, mut beside, attention, .. } = self;
+        let Loop { app, group, partitions, recovery, restorer, transaction, mut beside, attention, .. } =
+            self;
         beside.stop();
+        restorer.stop();
         if attention.has_left_a_question() {
             return; // it may hold the membership, and the log does not answer
         }

@@ -1,8 +1,10 @@
-//! Recovery in the loop: from assigned partitions to partitions that compute, one step per turn.
+//! Recovery in the loop: from assigned partitions to partitions that compute.
 //!
 //! Owns the order: producer ready, what earlier runs left behind, committed positions, our incarnation,
-//! sinks, state, sources. Invariants: facts are read only after the producer is ready; whatever recovery
-//! refuses stops the process with the reason; what the log cannot answer now is asked again.
+//! sinks, state, sources. Databases are brought up to date beside the loop; whether the rest goes on meanwhile is decided here.
+//! Invariants: facts are read only after the producer is ready; whatever recovery
+//! refuses stops the process with the reason; what the log cannot answer now is asked again; a partition under restore takes nothing
+//! before it is taken up, at the barrier.
 
 use super::Loop;
 use crate::{
@@ -12,34 +14,23 @@ use crate::{
     runtime::{
         app::RETRY_PAUSE,
         batch::{
+            partitions::Partitions,
             source_partition::{SourcePartition, Start},
-            state_partition::StatePartition,
+            state_partition::{Recovered, StatePartition},
         },
         events::Observed,
         group::{CommittedPosition, meta::Meta},
-        recovery::{Recovery, sources},
+        recovery::{Committed, Ended, Recovery, sources},
     },
 };
 use std::time::Duration;
 
 impl Loop {
-    /// Begins to recover what the group has assigned, or takes the recovery one step further.
+    /// Begins to recover what the group has assigned, or takes the recovery further; takes up what was restored meanwhile.
     pub(super) fn recover(&mut self) -> Result {
         let is_wanted = self.recovery.is_none() && !self.group.unrecovered.is_empty();
-        if is_wanted && !self.transaction.is_ready(&self.app, self.group.identity.incarnation().is_some())? {
-            self.group.wait(Duration::from_millis(5));
+        if is_wanted && !self.may_begin()? {
             return Ok(());
-        }
-        if is_wanted {
-            match self.holds_state() {
-                Ok(true) => {}
-                Ok(false) => return Ok(()),
-                Err(Error::Log(f)) if f.reaction.may_pass() => {
-                    self.try_later(&f);
-                    return Ok(());
-                }
-                Err(e) => return Err(e),
-            }
         }
         let wanted = match &self.recovery {
             Some(recovery) => recovery.partitions(),
@@ -47,11 +38,13 @@ impl Loop {
         };
         if wanted.is_empty() {
             self.recovery = None; // the partitions that it covered were revoked
-            return Ok(());
+            self.look_at_restores()?;
+            return self.take_up_restored();
         }
         match self.try_recover(&wanted) {
             Err(Error::Log(f)) if f.reaction.may_pass() => {
                 self.recovery = None;
+                self.restorer.cancel(&wanted);
                 self.group.unrecovered.extend(wanted);
                 self.try_later(&f);
                 Ok(())
@@ -60,10 +53,27 @@ impl Loop {
         }
     }
 
+    /// Whether a recovery can begin now.
+    fn may_begin(&mut self) -> Result<bool> {
+        let is_ready = self.transaction.is_ready(&self.app, self.group.identity.incarnation().is_some())?;
+        if !is_ready || !self.restorer.is_free(&self.group.unrecovered) {
+            self.group.wait(Duration::from_millis(5));
+            return Ok(false);
+        }
+        match self.holds_state() {
+            Err(Error::Log(f)) if f.reaction.may_pass() => {
+                self.try_later(&f);
+                Ok(false)
+            }
+            holds => holds,
+        }
+    }
+
     /// The log did not answer the group: what is being recovered is recovered from the beginning, as far as it is still ours.
     pub(super) fn give_recovery_up(&mut self, failure: &Failure) {
-        let wanted = self.recovery.take().map(|recovery| recovery.partitions());
-        self.group.unrecovered.extend(wanted.into_iter().flatten());
+        let wanted = self.recovery.take().map(|recovery| recovery.partitions()).unwrap_or_default();
+        self.restorer.cancel(&wanted);
+        self.group.unrecovered.extend(wanted);
         self.try_later(failure);
     }
 
@@ -77,30 +87,91 @@ impl Loop {
     }
 
     fn try_recover(&mut self, wanted: &[TopicPartition]) -> Result {
-        let mut recovery = match self.recovery.take() {
-            Some(under_way) => under_way,
-            None => self.begin_recovery(wanted)?,
-        };
-        if !recovery.is_done() {
-            let Loop { app, group, attention, .. } = self;
-            let found = recovery.step(app, &mut |waited| attention.attend(app, group, waited))?;
-            if let Some(contradiction) = found {
-                let positions = self.committed(std::slice::from_ref(&contradiction.at))?;
-                let is_committed = positions.iter().any(|p| p.committed.is_some());
-                return Err(contradiction.explained(&self.app, is_committed));
+        if self.recovery.is_none() {
+            self.recovery = Some(self.begin_recovery(wanted)?);
+        }
+        self.look_at_restores()?;
+        let is_to_stop = self.app.env.shutdown.is_requested();
+        match self.recovery.take() {
+            Some(recovery) if !is_to_stop && (recovery.is_done() || self.goes_on_meanwhile(&recovery)) => {
+                self.finish_recovery(recovery)
             }
-            if self.app.env.shutdown.is_requested() {
-                tracing::info!(
-                    "asked to stop while state is being restored; the next start continues the restore"
-                );
-                self.recovery = Some(recovery);
+            recovery => {
+                self.recovery = recovery;
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the rest goes on while state partitions are restored: rows go through the exchange topic then, and what has come for a
+    /// partition waits there. A process that has everything and hands rows over in memory waits: after most crashes that takes no time.
+    fn goes_on_meanwhile(&self, recovery: &Recovery) -> bool {
+        let Partitions { states, restoring, .. } = &self.partitions;
+        let ready = states.len() + recovery.ready.len();
+        let count = ready + restoring.len() + recovery.restoring.len();
+        let is_complete = count == self.app.config.state_partitions as usize;
+        let is_split = self.exchange.is_some() || !is_complete;
+        self.app.is_shared() && is_split && !recovery.is_unrecorded()
+    }
+
+    /// Takes note of what has been restored. Where there are no threads, restores take a step.
+    pub(super) fn look_at_restores(&mut self) -> Result {
+        for ended in self.restorer.take_ended(&self.app)? {
+            let recovered = match ended {
+                Ended::Ready(recovered) => *recovered,
+                Ended::Contradicts(contradiction) => {
+                    let positions = self.committed(std::slice::from_ref(&contradiction.at))?;
+                    let is_committed = positions.iter().any(|p| p.committed.is_some());
+                    return Err(contradiction.explained(&self.app, is_committed));
+                }
+            };
+            let recovered = match &mut self.recovery {
+                Some(recovery) => recovery.is_ready(recovered),
+                None => Some(recovered),
+            };
+            let Some(recovered) = recovered else { continue };
+            let of = self.partitions.restoring.iter_mut().find(|state| state.at == recovered.at);
+            if let Some(state) = of {
+                state.recovered = Some(recovered);
+            }
+        }
+        let awaited = self.recovery.as_ref().filter(|r| !self.goes_on_meanwhile(r)).map(Recovery::progress);
+        self.restorer.report(&self.app, awaited);
+        Ok(())
+    }
+
+    /// Takes up state partitions whose restore has ended; at the barrier. What has come for them meanwhile is read from the committed
+    /// offset on.
+    fn take_up_restored(&mut self) -> Result {
+        if self.group.has_events() || self.group.has_lost() {
+            return Ok(());
+        }
+        let Ok(membership) = self.group.membership() else { return Ok(()) };
+        let restoring = std::mem::take(&mut self.partitions.restoring);
+        let (restored, left): (Vec<_>, Vec<_>) =
+            restoring.into_iter().partition(|state| state.recovered.is_some());
+        self.partitions.restoring = left;
+        let restored: Vec<Recovered> = restored.into_iter().filter_map(|state| state.recovered).collect();
+        if restored.is_empty() {
+            return Ok(());
+        }
+        let places: Vec<_> = restored.iter().map(|r| (r.at.clone(), r.exchange_next)).collect();
+        let fetchers = match self.group.start(&places, membership, false) {
+            Ok(fetchers) => fetchers,
+            Err(f) if f.reaction.may_pass() => {
+                tracing::warn!("{f}; all partitions are recovered again");
+                self.close_tasks();
                 return Ok(());
             }
-        }
-        if recovery.is_done() {
-            return self.finish_recovery(recovery);
-        }
-        self.recovery = Some(recovery);
+            Err(f) => return Err(f.into()),
+        };
+        self.beside.ends.answers().for_each(drop); // as for others that are recovered
+        let (app, stopwatch) = (&self.app, self.app.stopwatch());
+        let open =
+            |recovered| StatePartition::open(&app.plan, recovered, app.config.state_partitions, &stopwatch);
+        let mut states: Vec<StatePartition> = restored.into_iter().map(open).collect();
+        self.open_exchange(&mut states, fetchers)?;
+        self.partitions.add(vec![], states);
         Ok(())
     }
 
@@ -153,9 +224,9 @@ impl Loop {
             self.starts(&sources, &bounds, &[])?; // lost offsets are reported under the name of the input, before any restore
         }
         let token = self.group.identity.token(&self.app, BatchId(0)); // batches are numbered from 1
-        let Loop { app, group, attention, .. } = self;
+        let Loop { app, group, attention, restorer, .. } = self;
         let attend = &mut |waited| attention.attend(app, group, waited);
-        Recovery::begin(app, &token, membership, states, sources, attend)
+        Recovery::begin(app, restorer, &token, membership, Committed { states, sources }, attend)
     }
 
     /// Ends the transactions that the last owners of these partitions have left open and that are gone. Where that is not possible, the
@@ -205,8 +276,10 @@ impl Loop {
             self.recovery = Some(recovery); // what happened while the log was asked comes first
             return Ok(());
         }
-        let Recovery { membership, sources, ready, .. } = recovery;
-        let seen: Vec<_> = ready.iter().filter_map(|recovered| recovered.seen.as_ref()).collect();
+        let Recovery { membership, sources, ready, restoring, .. } = recovery;
+        let of_restoring = restoring.iter().filter_map(|state| state.seen.as_ref());
+        let seen: Vec<_> =
+            ready.iter().filter_map(|recovered| recovered.seen.as_ref()).chain(of_restoring).collect();
         let starts = self.starts(&sources, &bounds, &seen)?;
         let meta = self.group.identity.meta();
         sources::report_offsets_of_others(&self.app, meta, &sources, &bounds, &starts);
@@ -238,6 +311,7 @@ impl Loop {
             self.open_exchange(&mut states, of_exchange)?;
         }
         self.partitions.add(opened, states);
+        self.partitions.restoring.extend(restoring);
         self.rejoin_if_partitions_are_missing()?;
         self.app.observe(&Observed::Running { owned: &self.partitions.owned() });
         Ok(())
@@ -250,7 +324,8 @@ impl Loop {
         seen: &[&sources::Seen],
     ) -> Result<Vec<(TopicPartition, crate::record::Offset)>> {
         let of_owned = self.partitions.states.iter().filter_map(|s| s.seen.as_ref());
-        let seen: Vec<_> = of_owned.chain(seen.iter().copied()).collect();
+        let of_restoring = self.partitions.restoring.iter().filter_map(|s| s.seen.as_ref());
+        let seen: Vec<_> = of_owned.chain(of_restoring).chain(seen.iter().copied()).collect();
         sources::starts(&self.app, self.group.identity.meta(), sources, bounds, &seen)
     }
 

@@ -15,7 +15,10 @@ impl Loop {
     pub(super) fn report(&mut self, committed: bool) {
         let batch = self.in_flight.batch();
         let has_input = self.in_flight.content.has_input();
-        if has_input {
+        let is_part = self.in_flight.is_part || crate::failpoint::passes("mutant-part-after-mark");
+        if has_input && is_part {
+            self.pace.part_done(batch, self.app.now());
+        } else if has_input {
             self.pace.done(batch, !self.bisection.is_active());
         }
         if has_input && self.app.config.trigger == Trigger::Once && self.pace.has_done_a_whole_batch() {
@@ -26,8 +29,8 @@ impl Loop {
         }
         let mut printed: Vec<_> = self.in_flight.console.iter().collect();
         printed.sort_unstable_by_key(|(node, _)| **node); // the order of the program
-        for (_, (rows, rows_max)) in printed {
-            self.app.observe(&Observed::Console { time: batch.time, rows, rows_max: *rows_max });
+        for (node, printed) in printed {
+            self.app.observe(&Observed::Console { node: *node, time: batch.time, printed });
         }
         let report = self.batch_report(batch, committed);
         self.app.observe(&Observed::Batch(&report));

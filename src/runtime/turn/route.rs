@@ -6,7 +6,7 @@
 use super::Loop;
 use crate::{
     error::Result,
-    operator::{Output, Volume},
+    operator::{Output, Printed, Volume},
 };
 
 impl Loop {
@@ -39,11 +39,13 @@ impl Loop {
                 Output::Collected { node, from, chunk } => {
                     let task = self.group.topics.task_number(&from);
                     self.in_flight.collected.entry(node).or_default().push(task, chunk);
+                    self.in_flight.givers.entry(node).or_insert(from);
                 }
-                Output::Console { node, rows, rows_max } => {
-                    let shown = self.in_flight.console.entry(node).or_insert((vec![], rows_max));
-                    let room = (rows_max + 1).saturating_sub(shown.0.len());
-                    shown.0.extend(rows.into_iter().take(room));
+                Output::Console { node, printed: Printed { heading, rows, rows_max } } => {
+                    let shown = self.in_flight.console.entry(node);
+                    let shown = shown.or_insert(Printed { heading, rows: vec![], rows_max });
+                    let room = rows_max.saturating_add(1).saturating_sub(shown.rows.len());
+                    shown.rows.extend(rows.into_iter().take(room));
                 }
             }
         }

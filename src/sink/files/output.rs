@@ -2,16 +2,16 @@
 //!
 //! Owns which rows go where. Knows no format. Invariants: rows are encoded in tasks, so a row that cannot be
 //! encoded is handled as a bad record; a file holds rows of one task and one batch; nothing is written for a
-//! batch without rows.
+//! batch without rows; shares of a batch are finished only once all of them are seen here.
 
 use super::{
     content::{Content, FileFormat},
     format::write,
-    pending::Pending,
+    pending::{Pending, SHARE},
     place::Place,
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Failure, Reaction, Result, Stage},
     operator::{Batch, Context, Operator, Output, Port},
     record::{BatchTime, Chunk, Data, Map, hash_bytes},
     sink::two_phase::{Collected, TwoPhaseContext, TwoPhaseSink},
@@ -22,6 +22,9 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+/// How long after its time a share is kept that no process has named, in milliseconds of batch time.
+const ABANDONED_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// The folder of a row, from the row and the time of its batch.
 pub type FolderOf<T> = Arc<dyn Fn(&T, BatchTime) -> Result<String> + Send + Sync>;
@@ -66,13 +69,35 @@ impl<T: Data> Operator for EncodeFiles<T> {
     }
 }
 
-/// What the meta topic says about a batch: its files are those in `from`.
-#[derive(Debug, Serialize, Deserialize)]
-struct Prepared {
-    /// The folder of its pending files, below the root.
-    from: PathBuf,
-    /// The folder of its final files, below the root.
-    to: String,
+/// What the meta topic says about a batch.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Prepared {
+    /// Its files are those in `from`.
+    Whole {
+        /// The folder of its pending files, below the root.
+        from: PathBuf,
+        /// The folder of its final files, below the root.
+        to: String,
+    },
+    /// Its files are those in all of `shares`.
+    Shares {
+        /// The folders of its pending files, below the root, of any process.
+        shares: Vec<PathBuf>,
+        /// The folder of its final files, below the root.
+        to: String,
+        /// Its time.
+        time: BatchTime,
+    },
+}
+
+impl Prepared {
+    fn folders(&self) -> &[PathBuf] {
+        match self {
+            Prepared::Whole { from, .. } => std::slice::from_ref(from),
+            Prepared::Shares { shares, .. } => shares,
+        }
+    }
 }
 
 /// Files as an output of a plan.
@@ -100,20 +125,17 @@ impl FileOutput {
             ))
         })
     }
-}
 
-impl TwoPhaseSink for FileOutput {
-    fn recover(&mut self, incarnation: &str, committed: &[Vec<u8>]) -> Result {
-        incarnation.clone_into(&mut self.incarnation);
-        committed.iter().try_for_each(|prepared| self.finish(prepared))?;
-        self.pending.discard_all()
+    fn to_bytes(&self, prepared: &Prepared) -> Result<Vec<u8>> {
+        serde_json::to_vec(prepared).map_err(|e| Error::Output(format!("{}: {e}", self.place.name())))
     }
 
-    fn prepare(&mut self, batch: &Batch, rows: Collected) -> Result<Option<Vec<u8>>> {
+    /// Writes the files of a batch into a pending folder of this name.
+    fn write(&self, name: &str, batch: &Batch, rows: Collected) -> Result<Option<Vec<u8>>> {
         if rows.is_empty() {
             return Ok(None);
         }
-        let from = self.pending.folder(&format!("{}-{}", self.incarnation, batch.id))?;
+        let from = self.pending.folder(name)?;
         for (task, chunks) in rows.chunks() {
             let mut folders: Map<&str, Vec<&Content>> = Map::default();
             for block in chunks.iter().map(Chunk::view::<Block>) {
@@ -124,18 +146,100 @@ impl TwoPhaseSink for FileOutput {
                 self.pending.write(&from, &Path::new(folder).join(&file), |file| write(&contents, file))?;
             }
         }
-        let prepared = Prepared { from, to: self.place.folder(batch.time) };
-        serde_json::to_vec(&prepared)
-            .map(Some)
-            .map_err(|e| Error::Output(format!("{}: {e}", self.place.name())))
+        self.to_bytes(&Prepared::Whole { from, to: self.place.folder(batch.time) }).map(Some)
+    }
+}
+
+impl TwoPhaseSink for FileOutput {
+    fn recover(&mut self, incarnation: &str, committed: &[Vec<u8>]) -> Result {
+        incarnation.clone_into(&mut self.incarnation);
+        committed.iter().try_for_each(|prepared| self.finish(prepared))?;
+        self.pending.discard_all()
+    }
+
+    fn prepare(&mut self, batch: &Batch, rows: Collected) -> Result<Option<Vec<u8>>> {
+        self.write(&format!("{}-{}", self.incarnation, batch.id), batch, rows)
+    }
+
+    fn prepare_share(&mut self, batch: &Batch, rows: Collected) -> Result<Option<Vec<u8>>> {
+        let share = self.write(&share_name(batch, &self.incarnation), batch, rows)?;
+        if let Some(mark) = self.place.mark().filter(|_| share.is_some())
+            && crate::failpoint::passes("mutant-success-early")
+        {
+            self.pending.mark(Path::new(&self.place.folder(batch.time)), mark)?;
+        }
+        Ok(share)
+    }
+
+    fn join_shares(&mut self, batch: &Batch, shares: Vec<Vec<u8>>) -> Result<Vec<u8>> {
+        let mut folders: Vec<PathBuf> = vec![];
+        for share in shares {
+            folders.extend_from_slice(self.parse(&share)?.folders());
+        }
+        folders.sort();
+        if let Some(missing) = self.pending.missing(&folders)? {
+            let what = format!(
+                "the folder {}, which another process wrote for the batch of {}, is not seen here\n  next: let all processes see the same file system at this path, or start without --shared-files: then one process runs, and others stand by",
+                missing.display(),
+                batch.time
+            );
+            // Whoever finds it so may also be behind: then another process has finished the batch, and this one is about to learn that.
+            return Err(Failure::new(Stage::Commit, Reaction::AbortReplay, what).into());
+        }
+        let (to, time) = (self.place.folder(batch.time), batch.time);
+        self.to_bytes(&Prepared::Shares { shares: folders, to, time })
     }
 
     fn finish(&mut self, prepared: &[u8]) -> Result {
-        let Prepared { from, to } = self.parse(prepared)?;
-        self.pending.finish(&from, Path::new(&to), self.place.mark())
+        let prepared = self.parse(prepared)?;
+        let (Prepared::Whole { to, .. } | Prepared::Shares { to, .. }) = &prepared;
+        self.pending.finish(prepared.folders(), Path::new(to), self.place.mark())?;
+        if let Prepared::Shares { time, .. } = prepared {
+            self.pending.discard_shares(|name| is_abandoned(name, time))?;
+        }
+        Ok(())
     }
 
     fn discard(&mut self, prepared: &[u8]) -> Result {
-        self.pending.discard(&self.parse(prepared)?.from)
+        self.parse(prepared)?.folders().iter().try_for_each(|folder| self.pending.discard(folder))
+    }
+}
+
+/// The name of a pending folder that holds the share of a process in a batch.
+fn share_name(batch: &Batch, incarnation: &str) -> String {
+    format!("{SHARE}{}-{incarnation}-{}", batch.time, batch.id)
+}
+
+/// Whether a pending folder of a share belongs to nobody any more once the batch of `finished` is finished: the process that wrote it
+/// has died before it was committed. A share of a recent time may be of an upstream whose batches come late.
+fn is_abandoned(name: &str, finished: BatchTime) -> bool {
+    let time = name.strip_prefix(SHARE).and_then(|rest| rest.split('-').next()?.parse::<i64>().ok());
+    time.is_some_and(|time| time.saturating_add(ABANDONED_MS) < finished.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::BatchId;
+
+    #[test]
+    fn rows_of_the_meta_topic_are_told_apart() {
+        let whole = r#"{"from":".tidegate-pending/_a/_b/_c/1-x-1","to":"words-1000"}"#; // as an earlier version wrote it
+        let shares =
+            Prepared::Shares { shares: vec!["p".into()], to: "words-1000".into(), time: BatchTime(1_000) };
+        let parsed: Prepared = serde_json::from_str(whole).unwrap();
+        assert_eq!(parsed.folders(), [PathBuf::from(".tidegate-pending/_a/_b/_c/1-x-1")]);
+        let text = serde_json::to_string(&shares).unwrap();
+        assert_eq!(text, r#"{"shares":["p"],"to":"words-1000","time":1000}"#);
+        assert_eq!(serde_json::from_str::<Prepared>(&text).unwrap(), shares);
+    }
+
+    #[test]
+    fn a_share_is_abandoned_a_day_after_its_time() {
+        let name = share_name(&Batch::new(BatchId(7), BatchTime(5_000)), "3-00ff");
+        assert_eq!(name, "share-5000-3-00ff-7");
+        assert!(!is_abandoned(&name, BatchTime(5_000 + ABANDONED_MS)));
+        assert!(is_abandoned(&name, BatchTime(5_001 + ABANDONED_MS)));
+        assert!(!is_abandoned("3-00ff-7", BatchTime(i64::MAX)), "what one process finishes by itself");
     }
 }

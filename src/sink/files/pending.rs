@@ -4,7 +4,8 @@
 //! format and no batch. Invariants: a file gets its final name whole or not at all, by a rename within one
 //! file system; an existing file is never overwritten; a folder of pending files is removed only after all
 //! its files have final names on the disk, so what is gone is finished; everything that a process has not
-//! finished is in a folder of its own.
+//! finished is in a folder of its own; a share of a batch that several processes write is not deleted by a process that starts, as
+//! the batch may be finished later.
 
 use crate::error::{Error, Result};
 use std::{
@@ -17,12 +18,19 @@ use std::{
 /// Readers of folders, such as Spark's, skip names that begin with a dot.
 const PENDING: &str = ".tidegate-pending";
 
+/// How the name of a folder begins that holds the share of a process in a batch.
+pub(super) const SHARE: &str = "share-";
+
 /// The pending files of one output in one process.
 pub(super) struct Pending {
     /// Where final files go.
     root: PathBuf,
     /// Below `root`: the folder of this output and process.
     own: PathBuf,
+    /// Below `root`: the folder of all processes of the application.
+    all: PathBuf,
+    /// The name of this output's folder in that of a process.
+    output: String,
     /// Goes into the name of a file whose own name is taken.
     instance: String,
 }
@@ -30,8 +38,10 @@ pub(super) struct Pending {
 impl Pending {
     /// `path` keeps applications, processes and outputs apart; each of its parts is a file name.
     pub fn new(root: &Path, path: [&str; 3], instance: &str) -> Self {
-        let own = path.iter().fold(PathBuf::from(PENDING), |at, part| at.join(format!("_{part}")));
-        Pending { root: root.to_owned(), own, instance: instance.to_owned() }
+        let [all, instance_folder, output] = path.map(|part| format!("_{part}"));
+        let all = Path::new(PENDING).join(all);
+        let own = all.join(instance_folder).join(&output);
+        Pending { root: root.to_owned(), own, all, output, instance: instance.to_owned() }
     }
 
     /// A new folder for the files of one batch, as a path below the root.
@@ -52,23 +62,47 @@ impl Pending {
         sync(parent)
     }
 
-    /// Gives the files of a pending folder their final names below the folder `to`; then writes the empty
-    /// file `mark`, if one is given. May be called again, and by several processes at once.
-    pub fn finish(&self, folder: &Path, to: &Path, mark: Option<&str>) -> Result {
-        let (from, to) = (self.root.join(folder), self.root.join(to));
-        if !exists(&from)? {
-            return self.is_finished(folder);
+    /// Gives the files of pending folders their final names below the folder `to`; then writes the empty file `mark`, if one is
+    /// given. May be called again, and by several processes at once.
+    pub fn finish(&self, folders: &[PathBuf], to: &Path, mark: Option<&str>) -> Result {
+        let to = self.root.join(to);
+        let (mut is_unfinished, mut changed) = (false, BTreeSet::new());
+        for folder in folders {
+            let from = self.root.join(folder);
+            if exists(&from)? {
+                is_unfinished = true;
+                self.publish(&from, &to, &mut changed)?;
+            } else {
+                self.is_finished(folder)?;
+            }
         }
-        let mut changed = BTreeSet::new();
-        self.publish(&from, &to, &mut changed)?;
+        if !is_unfinished {
+            return Ok(());
+        }
         changed.iter().try_for_each(|folder| sync(folder))?;
         if let Some(mark) = mark {
-            create(&to)?;
-            let path = to.join(mark);
-            File::create(&path).and_then(|f| f.sync_all()).map_err(failed("writing", &path))?;
-            sync(&to)?;
+            self.mark(&to, mark)?;
         }
-        self.discard(folder)
+        folders.iter().try_for_each(|folder| self.discard(folder))
+    }
+
+    /// Writes the empty file `mark` into the folder `to`.
+    pub fn mark(&self, to: &Path, mark: &str) -> Result {
+        let to = self.root.join(to);
+        create(&to)?;
+        let path = to.join(mark);
+        File::create(&path).and_then(|f| f.sync_all()).map_err(failed("writing", &path))?;
+        sync(&to)
+    }
+
+    /// The first of these folders that is not there.
+    pub fn missing<'a>(&self, folders: &'a [PathBuf]) -> Result<Option<&'a Path>> {
+        for folder in folders {
+            if !exists(&self.root.join(folder))? {
+                return Ok(Some(folder));
+            }
+        }
+        Ok(None)
     }
 
     /// A pending folder is gone: its files are finished. If the folder around it is gone too, this is not the
@@ -123,9 +157,24 @@ impl Pending {
         }
     }
 
-    /// Deletes everything pending for this output and process.
+    /// Deletes everything pending for this output and process, but for its shares.
     pub fn discard_all(&self) -> Result {
-        names(&self.root.join(&self.own))?.iter().try_for_each(|name| self.discard(&self.own.join(name)))
+        let names = names(&self.root.join(&self.own))?;
+        let is_kept =
+            |name: &String| name.starts_with(SHARE) && !crate::failpoint::passes("mutant-shares-discarded");
+        let mut own = names.iter().filter(|name| !is_kept(name));
+        own.try_for_each(|name| self.discard(&self.own.join(name)))
+    }
+
+    /// Deletes the shares of this output, of any process, that belong to nobody any more.
+    pub fn discard_shares(&self, is_abandoned: impl Fn(&str) -> bool) -> Result {
+        for process in names(&self.root.join(&self.all))? {
+            let folder = self.all.join(process).join(&self.output);
+            for name in names(&self.root.join(&folder))?.iter().filter(|name| is_abandoned(name)) {
+                self.discard(&folder.join(name))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -194,13 +243,37 @@ mod tests {
         write(&pending, &folder, "day=1/part-00000.txt", "x");
         assert!(!root.path().join("to").exists());
         for _ in 0..2 {
-            pending.finish(&folder, Path::new("to"), Some("_SUCCESS")).unwrap();
+            pending.finish(std::slice::from_ref(&folder), Path::new("to"), Some("_SUCCESS")).unwrap();
             assert_eq!(read(root.path(), "to/day=1/part-00000.txt"), "x");
             assert_eq!(read(root.path(), "to/_SUCCESS"), "");
         }
         fs::remove_dir_all(root.path().join("to")).unwrap();
-        pending.finish(&folder, Path::new("to"), Some("_SUCCESS")).unwrap();
+        pending.finish(std::slice::from_ref(&folder), Path::new("to"), Some("_SUCCESS")).unwrap();
         assert!(!root.path().join("to").exists(), "what a user deleted does not come back");
+    }
+
+    #[test]
+    fn shares_of_several_processes_are_finished_before_the_mark_and_only_abandoned_ones_are_deleted() {
+        let root = tempfile::tempdir().unwrap();
+        let [a, b] = ["a", "b"].map(|i| Pending::new(root.path(), ["app", i, "out"], i));
+        let folders: Vec<PathBuf> = [&a, &b].map(|p| p.folder("share-5-1-1").unwrap()).into();
+        write(&a, &folders[0], "part-00000", "x");
+        write(&b, &folders[1], "part-00001", "y");
+        let of_nobody = b.folder("share-4-1-1").unwrap();
+        [&a, &b].iter().for_each(|p| p.discard_all().unwrap());
+        assert_eq!(a.missing(&folders).unwrap(), None, "a process that starts deletes no share");
+        // Whoever finished it before died after the first share.
+        let mut changed = BTreeSet::new();
+        a.publish(&root.path().join(&folders[0]), &root.path().join("to"), &mut changed).unwrap();
+        a.discard(&folders[0]).unwrap();
+        assert!(!root.path().join("to/_SUCCESS").exists());
+        assert_eq!(a.missing(&folders).unwrap(), Some(&*folders[0]));
+        b.finish(&folders, Path::new("to"), Some("_SUCCESS")).unwrap();
+        let read = |name: &str| read(root.path(), name);
+        assert_eq!((read("to/part-00000"), read("to/part-00001")), ("x".into(), "y".into()));
+        assert_eq!(read("to/_SUCCESS"), "");
+        a.discard_shares(|name| name == "share-4-1-1").unwrap();
+        assert_eq!(a.missing(std::slice::from_ref(&of_nobody)).unwrap(), Some(&*of_nobody));
     }
 
     #[test]
@@ -210,8 +283,8 @@ mod tests {
         let folder = a.folder("1-1").unwrap();
         write(&a, &folder, "part-00000.txt", "x");
         fs::remove_dir_all(root.path().join(PENDING)).unwrap();
-        b.finish(&folder, Path::new("to"), None).unwrap(); // it has a disk of its own
-        let refused = a.finish(&folder, Path::new("to"), None).unwrap_err().to_string();
+        b.finish(std::slice::from_ref(&folder), Path::new("to"), None).unwrap(); // it has a disk of its own
+        let refused = a.finish(std::slice::from_ref(&folder), Path::new("to"), None).unwrap_err().to_string();
         assert!(refused.contains("is gone") && refused.contains("mkdir -p"), "{refused}");
     }
 
@@ -224,9 +297,9 @@ mod tests {
             write(p, &folder, "part-00000.txt", &p.instance);
             folder
         });
-        a.finish(&folders[0], Path::new("to"), None).unwrap();
+        a.finish(&folders[..1], Path::new("to"), None).unwrap();
         a.discard_all().unwrap();
-        b.finish(&folders[1], Path::new("to"), None).unwrap();
+        b.finish(&folders[1..], Path::new("to"), None).unwrap();
         let [first, second] = ["to/part-00000.txt", "to/part-00000-b.txt"].map(|f| read(root.path(), f));
         assert_eq!((first.as_str(), second.as_str()), ("a", "b"));
     }

@@ -205,7 +205,7 @@ impl<T: Value> Sink<T> for FileSink<T> {
         let name = place.name();
         let encode = move || EncodeFiles::new(format.clone(), folder.clone());
         let write = move |context: &_| FileOutput::new(place.clone(), context);
-        Ok(SinkShape::encoded_two_phase(&name, encode, write))
+        Ok(SinkShape::encoded_two_phase(&name, encode, write).in_shares())
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Alignment<P> {
     queue: Queue<P>,
     /// After the last record that was read.
     next: Offset,
+    /// Whether the rows of the next time are held, however many they are.
+    loads: bool,
 }
 
 impl<P> Alignment<P> {
@@ -57,7 +59,14 @@ impl<P> Alignment<P> {
         for (index, number) in (1..plan.stages()).enumerate() {
             plan.edges_into(number).for_each(|(edge, _)| readers.entry(edge).or_default().push(index));
         }
-        Alignment { plan: plan.clone(), readers, stages, queue: Queue::new(bytes_max), next: position }
+        Alignment {
+            plan: plan.clone(),
+            readers,
+            stages,
+            queue: Queue::new(bytes_max),
+            next: position,
+            loads: true,
+        }
     }
 
     /// The program has these windows: an instant at which one gives rows is closed even if no upstream has a batch for it.
@@ -93,9 +102,9 @@ impl<P> Alignment<P> {
                 self.queue.hold(key, block);
             }
         }
-        let (readers, stages) = (&self.readers, &self.stages);
+        let (readers, stages, loads) = (&self.readers, &self.stages, self.loads);
         self.queue.forget(|block| {
-            let is_due = |stage: &Stage| stage.next().is_none_or(|next| block.time <= next);
+            let is_due = |stage: &Stage| loads && stage.next().is_none_or(|next| block.time <= next);
             let mut of = readers[&block.edge].iter().map(|index| &stages[*index]);
             of.any(|stage| is_due(stage) && stage.is_open(&block.upstream, block.time))
         });
@@ -113,6 +122,18 @@ impl<P> Alignment<P> {
     pub fn closable(&self, stage: u32) -> Option<BatchTime> {
         let index = index(stage);
         self.stages[index].marked().filter(|time| self.lacking(index, *time).next().is_none())
+    }
+
+    /// The same, also if rows of that time are forgotten: then it can be closed once they are read again.
+    #[must_use]
+    pub fn marked(&self, stage: u32) -> Option<BatchTime> {
+        self.stages[index(stage)].marked()
+    }
+
+    /// Whether the rows of the next time are held, and read again if they were forgotten, however many they are; otherwise no more is held
+    /// than the bound, until it is their turn.
+    pub fn set_loading(&mut self, loads: bool) {
+        self.loads = loads;
     }
 
     /// What closing `time` takes, by upstream, and of each in the order of offsets: blocks of this time, and those of earlier ones from
@@ -203,6 +224,12 @@ impl<P> Alignment<P> {
         Some((time, stage.unmarked(time).collect()))
     }
 
+    /// The upstreams that the plan does not read any more, and that have sent a part of a batch and not its end. Nobody sends more of them:
+    /// somebody has to mark for them, so that what they sent is taken.
+    pub fn cut_off(&self) -> impl Iterator<Item = &Upstream> {
+        self.stages.iter().flat_map(Stage::cut_off)
+    }
+
     /// The greatest number of announced times that a stage has not closed.
     #[must_use]
     pub fn behind(&self) -> usize {
@@ -222,8 +249,12 @@ impl<P> Alignment<P> {
     }
 
     /// The first record with rows that were forgotten and that a stage could take now. Its time is not closable before it is read again.
+    /// None while they are not to be held.
     #[must_use]
     pub fn needs_rereading(&self) -> Option<Offset> {
+        if !self.loads {
+            return None;
+        }
         let marked = self.stages.iter().enumerate().filter_map(|(i, stage)| Some((i, stage.marked()?)));
         marked.flat_map(|(index, time)| self.lacking(index, time)).min()
     }

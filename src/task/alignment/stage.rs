@@ -54,6 +54,8 @@ struct Sender {
     first: Option<BatchTime>,
     /// The last mark that was read.
     seen: Option<BatchTime>,
+    /// The time of the last block that was read.
+    sent: Option<BatchTime>,
     /// The last time of which something was taken, as it is committed.
     done: BatchTime,
     /// The same, with what is prepared.
@@ -96,7 +98,19 @@ impl Stage {
         let sender = |(upstream, done, is_member): (Upstream, _, _)| {
             let is_read = is_read(&upstream);
             let waits = is_member && is_read;
-            (upstream, Sender { first: None, seen: None, done, taken: done, is_read, waits, since: None })
+            (
+                upstream,
+                Sender {
+                    first: None,
+                    seen: None,
+                    sent: None,
+                    done,
+                    taken: done,
+                    is_read,
+                    waits,
+                    since: None,
+                },
+            )
         };
         let senders = others.chain(members).map(sender).collect();
         Stage {
@@ -125,7 +139,8 @@ impl Stage {
         at: Offset,
         is_read: impl FnOnce() -> bool,
     ) {
-        self.sender(upstream, is_read);
+        let sender = self.sender(upstream, is_read);
+        sender.sent = sender.sent.max(Some(time));
         self.announce(time, at);
     }
 
@@ -175,6 +190,12 @@ impl Stage {
             self.is_open(upstream, time)
         };
         is_open && time <= closing && self.is_marked(upstream, time)
+    }
+
+    /// The upstreams that the plan does not read any more and that have not marked all that they sent.
+    pub(super) fn cut_off(&self) -> impl Iterator<Item = &Upstream> {
+        let is_cut_off = |sender: &Sender| !sender.is_read && sender.sent > sender.seen;
+        self.senders.iter().filter(move |(_, sender)| is_cut_off(sender)).map(|(upstream, _)| upstream)
     }
 
     /// It has no state: its first closing takes everything up to the first batches of all upstreams.
@@ -298,6 +319,7 @@ impl Stage {
         let new = |is_read| Sender {
             first: None,
             seen: None,
+            sent: None,
             done: NEVER,
             taken: NEVER,
             is_read,

@@ -283,7 +283,16 @@ class StreamingPage {
 
   showProcesses() {
     const { members = [], statePartitions = [], heldBack } = this.update.processes || {};
+    const { restores = [] } = this.update;
     element("processes-section").hidden = members.length < 2 && !heldBack;
+    element("restores-section").hidden = !restores.length;
+    fill(element("restores"), restores.map((r) => ({
+      cells: [
+        r.partition, grouped(r.recordsDone), grouped(r.records),
+        r.recordsPerSecond === undefined ? "-" : grouped(r.recordsPerSecond),
+        r.secondsLeft === undefined ? "-" : formatDuration(r.secondsLeft * 1000),
+      ],
+    })), "None");
     element("processes-title").textContent = `Processes (${members.length})`;
     const names = members.map((m) => m.instance);
     const gone = statePartitions.map((s) => s.owner).filter((owner, at, all) => owner && !names.includes(owner) && all.indexOf(owner) === at);

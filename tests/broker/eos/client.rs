@@ -264,7 +264,9 @@ impl Client {
                 Some(Ok(record)) if record.offset() < ends[&record.partition()] => visit(&record),
                 Some(Ok(record)) => drop(ended.insert(record.partition())),
                 Some(Err(KafkaError::PartitionEOF(partition))) => drop(ended.insert(partition)),
-                Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure))) => {}
+                Some(Err(KafkaError::MessageConsumption(
+                    RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown,
+                ))) => {}
                 Some(Err(e)) => panic!("reading {topic}: {e}"),
             }
         }

@@ -5,6 +5,7 @@ use super::{
     client::Client,
     events::{Events, judge as judge_events},
     program::App,
+    shared_state::everything_is_counted,
     until,
     words::{Lines, Stream, judge},
 };
@@ -33,7 +34,7 @@ fn what_a_process_with_state_has_left_open_is_ended_by_who_takes_its_partitions_
     });
     app.progress(&client, &mut first);
     let truth = stream.finish();
-    app.catch_up(&client, &mut first);
+    everything_is_counted(&client, &app.output, &truth, std::slice::from_mut(&mut first));
     first.stop();
     let rows = client.read(&app.output);
     judge(&format!("seed {seed}"), &truth, &rows);

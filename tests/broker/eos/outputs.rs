@@ -43,7 +43,7 @@ pub const TABLE_KILLS: [&str; 9] = [
 ];
 
 /// The words of all final files below a folder.
-fn words_of_files(root: &Path) -> (Truth, usize) {
+pub fn words_of_files(root: &Path) -> (Truth, usize) {
     let (mut words, mut number, mut folders) = (Truth::new(), 0, vec![root.to_owned()]);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {

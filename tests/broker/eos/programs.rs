@@ -17,6 +17,7 @@ use tidegate::{
     config::{Args, ExchangeThrough, Topics},
     program,
     record::Data,
+    sql::{Script, SourceText},
 };
 
 #[derive(Parser)]
@@ -63,6 +64,36 @@ fn ticking() {
     );
 }
 
+/// Counts words by SQL, and sums up how many words there are, in a second topic.
+#[test]
+#[ignore = "a program that a test starts"]
+fn sql_word_count() {
+    if std::env::var("TIDEGATE_TEST_PROGRAM").as_deref() != Ok("sql_word_count") {
+        return;
+    }
+    let Program { args, topics } = Program::parse_from(["sql_word_count"]);
+    let (input, output) = (&topics.input, &topics.output);
+    let script = format!(
+        "CREATE TABLE lines (line STRING) WITH ('connector' = 'kafka', 'topic' = '{input}', 'format' = 'raw');
+         CREATE TABLE counts (word STRING, n STRING, PRIMARY KEY (word) NOT ENFORCED) WITH ('connector' = 'upsert-kafka',
+             'topic' = '{output}', 'key.format' = 'raw', 'value.format' = 'raw', 'value.fields-include' = 'EXCEPT_KEY');
+         CREATE TABLE totals (kind STRING, words BIGINT, n BIGINT, PRIMARY KEY (kind) NOT ENFORCED) WITH (
+             'connector' = 'upsert-kafka', 'topic' = '{output}-totals', 'format' = 'json');
+         CREATE VIEW words AS SELECT word FROM (SELECT unnest(string_to_array(line, ' ')) AS word FROM lines) WHERE word <> '';
+         CREATE VIEW counted AS SELECT word, count(*) AS n FROM words GROUP BY word;
+         EXECUTE STATEMENT SET BEGIN
+             INSERT INTO counts SELECT word, CAST(n AS STRING) FROM counted;
+             INSERT INTO totals SELECT 'all', count(*), sum(n) FROM counted;
+         END;"
+    );
+    let code = program(&args, |args| {
+        let ssc = StreamingContext::new(args.config());
+        ssc.sql(&Script::parse(SourceText::new("words.sql", script))?);
+        ssc.run()
+    });
+    end(code);
+}
+
 /// Each line as it is.
 #[test]
 #[ignore = "a program that a test starts"]
@@ -91,6 +122,24 @@ fn foreach_batch() {
                 let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
                 Ok(file.write_all(format!("{call}\n").as_bytes())?)
             });
+        },
+    );
+}
+
+/// Lines in files, and word counts in files and in the topic.
+#[test]
+#[ignore = "a program that a test starts"]
+fn lines_and_counts_in_files() {
+    run(
+        "lines_and_counts_in_files",
+        |_| {},
+        |topics, lines| {
+            let dir = std::env::var("TIDEGATE_FILES").unwrap();
+            lines.save_as_text_files(&format!("{dir}/lines/of"), "");
+            let words = lines.flat_map(|line| line.split(' ')).map(|word| (word, 1u64));
+            let counts = words.running_reduce_by_key(|a, b| a + b);
+            counts.save_as_text_files(&format!("{dir}/counts/of"), "");
+            counts.to_kafka(&topics.output, Utf8, AsText);
         },
     );
 }
@@ -162,6 +211,31 @@ fn rotating_counts() {
         lines.running_reduce_by_key(|a, b| a + b).named("counts").to_kafka(&topics.output, Utf8, AsText);
         ssc.run()
     }));
+}
+
+/// So many records make a batch of `bursts` full.
+pub const PART_RECORDS: usize = 50;
+
+/// Counts the lines and words of each batch, prints the number of its lines, and appends time and number of lines of each call of a
+/// function to a file.
+#[test]
+#[ignore = "a program that a test starts"]
+fn bursts() {
+    let configure = |config: &mut Config| {
+        (config.batch_records_max, config.exchange) = (PART_RECORDS, ExchangeThrough::Shared);
+    };
+    run("bursts", configure, |topics, lines| {
+        let count = lines.count();
+        count.print();
+        with_time("count", &count.map(|count| ("all", count)), topics);
+        let words = lines.flat_map(|line| line.split(' ')).map(|word| (word, 1u64));
+        with_time("word", &words.reduce_by_key(|a, b| a + b), topics);
+        let path = std::env::var("TIDEGATE_CALLS").unwrap_or_default();
+        lines.foreach_rdd(move |rdd, time| {
+            let mut file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
+            writeln!(file, "{} {}", time.0, rdd.count()).unwrap();
+        });
+    });
 }
 
 /// Passes on lines, and looks each second for what has become of the input.

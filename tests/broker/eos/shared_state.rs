@@ -40,7 +40,7 @@ fn steps(random: &mut Random) -> Vec<Step> {
 }
 
 /// Waits until each of them has committed something since, and the group has so many members.
-fn all_work(client: &Client, id: &str, runs: &mut [Run]) {
+pub fn all_work(client: &Client, id: &str, runs: &mut [Run]) {
     until("all processes serve their pages", || {
         runs.iter_mut().for_each(Run::must_run);
         runs.iter().all(|run| run.text().contains("http://"))
@@ -76,7 +76,7 @@ fn all_show(id: &str, runs: &mut [Run], instances: &[&str]) {
     });
 }
 
-fn everything_is_counted(client: &Client, output: &str, truth: &Truth, runs: &mut [Run]) {
+pub fn everything_is_counted(client: &Client, output: &str, truth: &Truth, runs: &mut [Run]) {
     until("everything is counted", || {
         runs.iter_mut().for_each(Run::must_run);
         sleep(Duration::from_millis(300));

@@ -23,6 +23,16 @@ enum Step {
         blocks: usize,
         is_split: bool,
     },
+    /// A source sends a part of a batch: which one, how far ahead, with how many blocks.
+    Part {
+        source: usize,
+        ahead: i64,
+        blocks: usize,
+    },
+    /// A source gets another owner, who goes on after the time of a part.
+    TakeOver(usize),
+    /// Whether the rows of the next time are held however many they are.
+    Load(bool),
     /// So many records are read.
     Read(usize),
     /// So many closings are prepared.
@@ -42,7 +52,11 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let cut = (0..9usize, 0..3i64, 0..4usize, any::<bool>());
+    let part = (0..9usize, 0..3i64, 1..4usize);
     prop_oneof![
+        4 => part.prop_map(|(source, ahead, blocks)| Step::Part { source, ahead, blocks }),
+        1 => (0..9usize).prop_map(Step::TakeOver),
+        1 => any::<bool>().prop_map(Step::Load),
         8 => cut.prop_map(|(source, ahead, blocks, is_split)| Step::Cut { source, ahead, blocks, is_split }),
         8 => (1..6usize).prop_map(Step::Read),
         4 => (1..5usize).prop_map(Step::Close),
@@ -54,14 +68,27 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Source {
     upstream: Upstream,
     is_a: bool,
     /// The time of its last batch.
     last: i64,
+    /// The time of a batch of which parts are sent, and not its end.
+    open: Option<i64>,
+    /// Whether a part of its last batch is sent, and not its end.
+    is_unended: bool,
     is_gone: bool,
     /// Whether the shard was made with it.
     is_first: bool,
+}
+
+impl Source {
+    /// The time of what it sends next: that of a batch which has not ended, or one so far ahead.
+    fn next_time(&self, ahead: i64) -> i64 {
+        let next = if ahead == 0 { self.last + 1 } else { (self.last / 10 + ahead) * 10 };
+        self.open.unwrap_or(next)
+    }
 }
 
 /// A closing: stage, time, and what was taken.
@@ -92,6 +119,8 @@ impl World {
             upstream: source(topic, partition),
             is_a: topic == "a",
             last: 0,
+            open: None,
+            is_unended: false,
             is_gone: false,
             is_first: true,
         };
@@ -135,10 +164,20 @@ impl World {
         match *step {
             Step::Cut { source, ahead, blocks, is_split } => {
                 let index = index(source);
-                let last = self.sources[index].last;
-                let time = if ahead == 0 { last + 1 } else { (last / 10 + ahead) * 10 };
+                let time = self.sources[index].next_time(ahead);
                 self.cut(index, time, blocks, is_split);
             }
+            Step::Part { source, ahead, blocks } => {
+                let index = index(source);
+                let time = self.sources[index].next_time(ahead);
+                self.part(index, time, blocks);
+            }
+            Step::TakeOver(source) => {
+                let index = index(source);
+                let Source { last, open, .. } = &mut self.sources[index];
+                *last = open.take().unwrap_or(*last);
+            }
+            Step::Load(loads) => self.shard.set_loading(loads),
             Step::Read(records) => self.read(records),
             Step::Close(closings) => self.close(closings),
             Step::Commit => self.commit(),
@@ -150,11 +189,16 @@ impl World {
             Step::Add { is_a, last } => {
                 let partition = u32::try_from(self.sources.len()).unwrap();
                 let upstream = source(if is_a { "a" } else { "b" }, partition);
-                self.sources.push(Source { upstream, is_a, last, is_gone: false, is_first: false });
+                let (open, is_unended, is_gone, is_first) = (None, false, false, false);
+                self.sources.push(Source { upstream, is_a, last, open, is_unended, is_gone, is_first });
             }
             // One of each topic stays.
             Step::Remove(source) => {
                 let index = index(source);
+                let Source { last, open, is_unended, .. } = self.sources[index];
+                if is_unended {
+                    self.cut(index, open.unwrap_or(last), 0, false); // what it sent of a batch is ended before
+                }
                 self.sources[index].is_gone = index > 1;
             }
         }
@@ -176,22 +220,37 @@ impl World {
         }
     }
 
+    fn blocks_of(&mut self, index: usize, time: i64, blocks: usize) -> Vec<Block<u32>> {
+        let Plan { both, counts, other, .. } = self.plan;
+        let edges = if self.sources[index].is_a { [both, counts] } else { [other, other] };
+        let upstream = self.sources[index].upstream.clone();
+        (0..blocks).map(|n| self.block(edges[n % 2], &upstream, time)).collect()
+    }
+
+    fn part(&mut self, index: usize, time: i64, blocks: usize) {
+        if !self.sources[index].is_gone {
+            let blocks = self.blocks_of(index, time, blocks);
+            self.append(blocks, vec![]);
+            (self.sources[index].open, self.sources[index].is_unended) = (Some(time), true);
+            PARTS.set(PARTS.get() + 1);
+        }
+    }
+
     fn cut(&mut self, index: usize, time: i64, blocks: usize, is_split: bool) {
-        let Source { upstream, is_a, is_gone, .. } = &self.sources[index];
-        let (upstream, is_a) = (upstream.clone(), *is_a);
+        let Source { upstream, is_gone, .. } = &self.sources[index];
+        let upstream = upstream.clone();
         if *is_gone {
             return;
         }
-        let Plan { both, counts, other, .. } = self.plan;
-        let edges = if is_a { [both, counts] } else { [other, other] };
-        let mut blocks: Vec<_> = (0..blocks).map(|n| self.block(edges[n % 2], &upstream, time)).collect();
+        let mut blocks = self.blocks_of(index, time, blocks);
         if is_split {
             let rest = blocks.split_off(blocks.len() / 2);
             self.append(blocks, vec![]);
             blocks = rest;
         }
         self.append(blocks, vec![mark(&upstream, time)]);
-        self.sources[index].last = time;
+        let source = &mut self.sources[index];
+        (source.last, source.open, source.is_unended) = (time, None, false);
     }
 
     fn read(&mut self, records: usize) {
@@ -248,8 +307,10 @@ impl World {
     /// Everything that was sent is read and taken.
     fn finish(&mut self) {
         self.step(&Step::Abort);
+        self.step(&Step::Load(true));
         // What comes from a partition for the first time may come after the closing of its time, and waits for the next one.
-        let first = self.sources.iter().map(|source| source.last).max().unwrap() + 10;
+        let ends = self.sources.iter().map(|source| source.last.max(source.open.unwrap_or(0)));
+        let first = ends.max().unwrap() + 10;
         let last = first + 10;
         for time in [first, last] {
             (0..self.sources.len()).for_each(|index| self.cut(index, time, 1, false));
@@ -341,6 +402,8 @@ impl World {
 }
 
 thread_local! {
+    /// Over all histories: how many parts were sent.
+    static PARTS: Cell<usize> = const { Cell::new(0) };
     /// Over all histories: how often records were read again, and how many partitions were added and removed.
     static HAPPENED: Cell<[usize; 3]> = const { Cell::new([0; 3]) };
 }
@@ -367,5 +430,6 @@ fn each_unit_is_taken_once_in_order_and_never_before_its_time() {
     if let Err(found) = tested {
         panic!("{found}");
     }
+    assert!(PARTS.get() > 50, "{}", PARTS.get());
     assert!(HAPPENED.get().into_iter().all(|count| count > 50), "{:?}", HAPPENED.get());
 }

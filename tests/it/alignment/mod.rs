@@ -254,7 +254,9 @@ fn what_the_plan_does_not_read_any_more_is_not_waited_for_and_still_taken() {
 
     let mut shard = Alignment::new(&plan.topology, Offset(2), [first, second], usize::MAX);
     shard.push(record(2, &[block(plan.other, &gone, 30, 3)], &[])).unwrap();
+    assert_eq!(shard.cut_off().collect::<Vec<_>>(), [&gone], "nobody else says that nothing more comes");
     shard.push(record(4, &[], &[mark(&gone, 30), mark(&a, 40)])).unwrap();
+    assert_eq!(shard.cut_off().count(), 0);
     assert_eq!(closed(&mut shard, 1, 40), [3]);
 }
 

@@ -3,11 +3,13 @@
 //! Owns the number and time of the last batch, and what is learned from each; each file here is one bound or
 //! one estimate, and pure. Knows no task. Invariants:
 //! numbers and times increase; a batch that was given up does not use up its time: it runs again with the
-//! same one.
+//! same one; as long as a batch is open, of which parts are committed, what follows is of its time, unless another owner of its input
+//! may have gone on after it.
 
 pub mod rate;
 mod round;
 mod setbacks;
+mod spill;
 mod staging;
 pub mod trigger;
 
@@ -20,6 +22,7 @@ use crate::{
 use rate::{Achieved, Rates};
 use round::RoundSize;
 use setbacks::Setbacks;
+use spill::Spill;
 use staging::Staging;
 use std::{collections::VecDeque, time::Duration};
 
@@ -30,6 +33,8 @@ pub struct Pace {
     has_begun: bool,
     /// The time of the last batch that is done.
     last_time: BatchTime,
+    /// The time of a batch of which parts are committed, and not yet its end.
+    open: Option<BatchTime>,
     /// The windows over batch times: their slides, and how long after a row they may still give it.
     windows: Vec<(Option<Duration>, Duration)>,
     /// Times of batches for instants that windows passed over.
@@ -48,6 +53,8 @@ pub struct Pace {
     pub round: RoundSize,
     /// Batches that were given up since the last progress.
     pub setbacks: Setbacks,
+    /// Whether rows go through the exchange topic because of their number.
+    pub spill: Spill,
 }
 
 impl Pace {
@@ -59,6 +66,7 @@ impl Pace {
             last_batch: BatchId(0),
             has_begun: false,
             last_time: BatchTime(0),
+            open: None,
             windows,
             passed: VecDeque::new(),
             resumes: BatchTime(0),
@@ -68,12 +76,15 @@ impl Pace {
             staging: Staging::new(config.staged_bytes_max, config.transaction_timeout),
             round: RoundSize::default(),
             setbacks: Setbacks::default(),
+            spill: Spill::default(),
         }
     }
 
-    /// Batches up to this time were committed before.
+    /// Batches up to this time were committed before. An open one up to there ends with the next batch: whoever had the partition may
+    /// have ended it.
     pub fn not_before(&mut self, committed: Option<BatchTime>) {
         self.last_time = self.last_time.max(committed.unwrap_or_default());
+        self.open = self.open.filter(|time| *time > self.last_time);
     }
 
     /// Whether this run has cut a batch.
@@ -91,7 +102,9 @@ impl Pace {
     /// Cuts the next batch at `now_ms`, milliseconds since the epoch; also returns whether it opens an
     /// interval. `is_whole`: whether an interval must be one batch.
     pub fn cut(&mut self, now_ms: i64, is_whole: bool) -> (Batch, bool) {
-        self.pass_over(now_ms);
+        if self.open.is_none() {
+            self.pass_over(now_ms);
+        }
         let trigger::Cut { time, opens_interval } = self.next(now_ms, is_whole);
         self.opened_ms[1] = if opens_interval { Some(now_ms) } else { self.opened_ms[0] };
         self.has_begun = true;
@@ -114,6 +127,18 @@ impl Pace {
         self.last_time
     }
 
+    /// The time of the last batch of which anything is done.
+    #[must_use]
+    pub fn last_begun(&self) -> BatchTime {
+        self.last_time.max(self.open.unwrap_or_default())
+    }
+
+    /// Whether parts of a batch are committed, and not yet its end.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Whether the batch is for an instant that windows passed over: it takes no input.
     #[must_use]
     pub fn is_passed_over(&self, batch: Batch) -> bool {
@@ -134,6 +159,9 @@ impl Pace {
     }
 
     fn next(&self, now_ms: i64, is_whole: bool) -> trigger::Cut {
+        if let Some(time) = self.open {
+            return trigger::Cut { time, opens_interval: false };
+        }
         if let Some(time) = self.passed.front() {
             return trigger::Cut { time: *time, opens_interval: true };
         }
@@ -142,9 +170,18 @@ impl Pace {
 
     /// A batch is done; `is_whole` = no search for a failing record limited it.
     pub fn done(&mut self, batch: Batch, is_whole: bool) {
+        self.spill.interval_ended(self.open.is_some());
+        self.open = None;
         self.last_time = batch.time; // a batch that was given up runs again at its time
         self.opened_ms[0] = self.opened_ms[1];
         self.whole_batches += u64::from(is_whole);
+    }
+
+    /// A part of a batch is committed: what follows has the same time.
+    pub fn part_done(&mut self, batch: Batch, now: Duration) {
+        self.open = Some(batch.time);
+        self.opened_ms[0] = self.opened_ms[1];
+        self.spill.part(now);
     }
 
     /// Learns from a batch that is done: it was cut at `began_ms`, and the time is now `now_ms`.
@@ -173,6 +210,30 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_of_a_batch_have_its_time_until_it_ends_or_its_input_may_have_moved_on() {
+        let config =
+            Config { trigger: Trigger::Interval(Duration::from_secs(1)), ..Config::new("parts", "") };
+        let mut pace = Pace::new(&config, vec![]);
+        let (batch, opens) = pace.cut(6_500, true);
+        assert_eq!((batch.time, opens), (BatchTime(7_000), true));
+        pace.part_done(batch, Duration::ZERO);
+        assert_eq!((pace.last_time(), pace.last_begun()), (BatchTime(0), batch.time));
+        for now_ms in [6_600, 7_100, 200_000] {
+            let (part, opens) = pace.cut(now_ms, true);
+            assert_eq!((part.time, opens, pace.is_open()), (batch.time, false, true));
+        }
+        pace.not_before(Some(BatchTime(6_999)));
+        assert!(pace.is_open(), "that is before it");
+        pace.done(batch, true);
+        assert_eq!((pace.is_open(), pace.last_time()), (false, batch.time));
+        let (batch, _) = pace.cut(7_500, true);
+        pace.part_done(batch, Duration::ZERO);
+        pace.not_before(Some(batch.time));
+        assert!(!pace.is_open(), "another process may have ended it");
+        assert_eq!(pace.cut(7_600, true).0.time, BatchTime(9_000));
+    }
 
     #[test]
     fn intervals_that_are_merged_pass_over_no_instant_of_a_window_with_rows() {

@@ -37,7 +37,8 @@ pub(in crate::runtime::turn) struct Exchange {
 }
 
 impl Loop {
-    /// Lets state partitions get their rows through the exchange topic, from where that was committed.
+    /// Lets state partitions get their rows through the exchange topic, from where that was committed. Records of batches in memory say of
+    /// no stage what it has closed.
     pub(in crate::runtime::turn) fn open_exchange(
         &mut self,
         states: &mut [StatePartition],
@@ -111,10 +112,17 @@ impl Loop {
         Some(Outgoing::new(&exchange.edges, self.app.config.state_partitions))
     }
 
-    /// Ends the input of a batch: its rows, and the marks of all sources, go through the exchange topic.
+    /// Ends the input of a batch: its rows, and the marks of all sources, go through the exchange topic. If it is a part, only its
+    /// rows do: the marks go with the last one.
     pub(in crate::runtime::turn) fn end_input(&mut self, batch: &Batch) -> Result {
         self.end_first_stage(batch)?;
         self.in_flight.commit_id = Some(self.pace.next_id());
+        if self.in_flight.is_part {
+            self.in_flight.counters.parts += 1;
+            if !crate::failpoint::passes("mutant-mark-with-first-part") {
+                return Ok(());
+            }
+        }
         if crate::failpoint::passes("mutant-asks-before-commit") {
             self.input_is_committed();
         }
@@ -123,7 +131,9 @@ impl Loop {
         let rows = crate::failpoint::passes("mutant-mark-before-rows").then(|| self.outgoing()).flatten();
         let outgoing = self.in_flight.outgoing.as_mut().expect("input goes through the topic");
         let rows = rows.map(|marks| std::mem::replace(outgoing, marks));
-        sources.chain(locals).for_each(|upstream| outgoing.mark(&upstream, batch.time));
+        let incoming = self.partitions.states.iter().filter_map(|state| state.incoming.as_ref());
+        let cut_off: BTreeSet<Upstream> = incoming.flat_map(Incoming::cut_off).cloned().collect();
+        sources.chain(locals).chain(cut_off).for_each(|upstream| outgoing.mark(&upstream, batch.time));
         if let Some(rows) = rows {
             self.hold_outgoing()?;
             self.in_flight.outgoing = Some(rows);

@@ -2,39 +2,51 @@
 //! said that none is missing.
 //!
 //! Knows no operator. Invariants: a transaction closes one time, in each stage in which it can be closed, in all state
-//! partitions of this process; it is committed by itself, also while a batch takes input, which knows nothing of it;
+//! partitions of this process, or where they have many rows of it in a few at a time, as far as no output takes rows of all of
+//! them; it is committed by itself, also while a batch takes input, which knows nothing of it;
 //! what it takes is there again if it is given up.
 
 mod exchange;
 mod failing_rows;
 mod mode;
+mod parts;
 
 use super::Loop;
 use crate::{
     error::{Error, Failure, Reaction, Result, Stage},
     operator::{Batch, Upstream},
-    record::{Partition, TaskId},
+    record::{BatchTime, Partition, TaskId},
     runtime::batch::{
         in_flight::{Content, InFlight},
         incoming::Incoming,
+        partitions::Partitions,
         state_partition::StatePartition,
     },
     task::checkpoint::{Event, Phase},
 };
 pub(super) use exchange::Exchange;
+use std::collections::BTreeSet;
+
+/// Rows that wait in the exchange topic take so much memory, as a part of what a batch may stage.
+const LOADED_PART: usize = 3;
+/// Short rows that are all new stage about so many times their bytes.
+const STAGED_PER_BYTE: usize = 8;
 
 impl Loop {
     /// Closes a time if one can be closed; at the barrier. Returns whether anything has happened.
     pub(super) fn close_times(&mut self) -> Result<bool> {
-        if self.exchange.is_none() {
+        if self.exchange.is_none() || (self.has_rivals() && !self.has_all_states()) {
             return Ok(false);
         }
+        let apart = self.app.plan.may_be_closed_apart();
         let Loop { app, group, partitions, attention, .. } = self;
+        let loaded_max = if apart { app.config.staged_bytes_max / LOADED_PART } else { usize::MAX };
+        partitions.share_memory(app.plan.stages(), loaded_max);
         let take = |state: &mut StatePartition| state.incoming.as_mut().map_or(Ok(false), Incoming::take);
         let taken = attention.each(app, group, &mut partitions.states, take)?;
         let moved = taken.into_iter().collect::<Result<Vec<bool>>>()?.contains(&true);
         let stages = 1..self.app.plan.stages();
-        let Some(time) = stages.filter_map(|stage| self.partitions.closable(stage)).min() else {
+        let Some(time) = stages.filter_map(|stage| self.partitions.closable(stage, apart)).min() else {
             return Ok(moved);
         };
         let (clock_ms, id) = (self.app.env.clock.now_ms().max(time.0), self.pace.next_id());
@@ -43,6 +55,7 @@ impl Loop {
         let closing = InFlight {
             content: Content::Closing,
             batch: Some(Batch { id, time, clock_ms, is_roll_call }),
+            closing: self.closed_together(time),
             outgoing: self.outgoing(),
             began,
             began_ms: self.app.env.clock.now_ms(),
@@ -62,11 +75,12 @@ impl Loop {
             return Ok(false);
         }
         let held = self.transaction.put_aside();
+        let has_states = !self.partitions.states.is_empty();
         let phase = std::mem::replace(&mut self.checkpoint.phase, Phase::Barrier);
         let closed = self.close_times();
         self.checkpoint.phase = phase;
         self.transaction.take_up(held);
-        if self.partitions.states.is_empty() {
+        if has_states && self.partitions.states.is_empty() {
             let what = "the partitions were lost while a time was closed";
             return Err(Failure::new(Stage::Group, Reaction::CloseTasks, what).into());
         }
@@ -88,8 +102,9 @@ impl Loop {
 
     fn try_closing(&mut self) -> Result<bool> {
         let batch = self.in_flight.batch();
+        let apart = self.app.plan.may_be_closed_apart();
         for number in 1..self.app.plan.stages() {
-            if self.partitions.closable(number) == Some(batch.time) {
+            if self.partitions.closable(number, apart) == Some(batch.time) {
                 self.close_stage(&batch, number)?;
             }
         }
@@ -98,15 +113,39 @@ impl Loop {
         self.hold_changes(batch)
     }
 
+    /// The state partitions in which a time is closed by one transaction: those that can close it in any stage, from the first on, as many
+    /// as have not too many rows of it together.
+    fn closed_together(&self, time: BatchTime) -> BTreeSet<Partition> {
+        let stages = 1..self.app.plan.stages();
+        let can = |state: &&StatePartition| stages.clone().any(|stage| state.closable(stage) == Some(time));
+        let closing = self.partitions.states.iter().filter(can);
+        if !self.app.plan.may_be_closed_apart() {
+            return closing.map(|state| state.partition).collect();
+        }
+        let bytes_max = self.app.config.staged_bytes_max / STAGED_PER_BYTE;
+        let mut sum = 0;
+        let fits = |state: &&StatePartition| {
+            let (before, bytes) = (sum, state.due_bytes(time));
+            sum += bytes;
+            before == 0 || sum <= bytes_max
+        };
+        closing.take_while(fits).map(|state| state.partition).collect()
+    }
+
     fn close_stage(&mut self, batch: &Batch, number: u32) -> Result {
         let (facts, stage) = (*batch, number as usize);
-        let can = |state: &StatePartition| state.closable(number) == Some(facts.time);
+        let together = self.in_flight.closing.clone();
+        let can = |state: &StatePartition| {
+            together.contains(&state.partition) && state.closable(number) == Some(facts.time)
+        };
         let closing: Vec<Partition> =
             self.partitions.states.iter().filter(|s| can(s)).map(|s| s.partition).collect();
         let tasks = closing.iter().map(|partition| TaskId { stage: number, partition: *partition });
         self.in_flight.closed.extend(tasks);
+        let these: BTreeSet<Partition> = closing.iter().copied().collect();
+        let closed = these.clone();
         self.advance_states(move |state| {
-            if state.closable(number) != Some(facts.time) {
+            if !closed.contains(&state.partition) {
                 return Ok(vec![]);
             }
             state.close(&facts, stage)?;
@@ -123,7 +162,7 @@ impl Loop {
             for partition in closing {
                 outgoing.mark(&Upstream::Task(TaskId { stage: number, partition }), batch.time);
             }
-            let marked = |state: &&mut StatePartition| state.has_closed(number, batch.time);
+            let marked = |state: &&mut StatePartition| these.contains(&state.partition);
             self.partitions.states.iter_mut().filter(marked).for_each(|state| state.touched = true);
         }
         Ok(())
@@ -141,7 +180,8 @@ impl Loop {
         Event::Dropped
     }
 
-    /// Whether so many rows wait for marks of other processes that no input is to be taken: the marks of this one go on.
+    /// Whether so many rows wait for marks, of other processes or of this one at the end of an interval, that no input is to be taken: the
+    /// marks of this one go on.
     pub(super) fn has_too_much_waiting(&mut self) -> bool {
         let Some(exchange) = &mut self.exchange else { return false };
         let incoming = self.partitions.states.iter().filter_map(|state| state.incoming.as_ref());
@@ -149,7 +189,7 @@ impl Loop {
         let has_too_much = bytes > self.app.config.waiting_bytes_max;
         if has_too_much && !exchange.is_held_up {
             tracing::warn!(
-                "{bytes} bytes of rows wait for other processes: no input is taken until they have caught up (`waiting_bytes_max`)"
+                "{bytes} bytes of rows wait for the end of their batch, or for other processes: no input is taken until they are closed (`waiting_bytes_max`)"
             );
         }
         exchange.is_held_up = has_too_much;
@@ -161,7 +201,8 @@ impl Loop {
         let last = self.pace.last_time();
         let has_closed =
             |state: &StatePartition| (1..self.app.plan.stages()).all(|stage| state.has_closed(stage, last));
-        self.exchange.is_none() || self.partitions.states.iter().all(has_closed)
+        let Partitions { states, restoring, .. } = &self.partitions;
+        self.exchange.is_none() || (restoring.is_empty() && states.iter().all(has_closed))
     }
 
     /// Whether nothing more is to be taken before everything is closed.

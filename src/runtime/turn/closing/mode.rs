@@ -2,7 +2,8 @@
 //!
 //! Owns the change from one to the other, at the barrier. Knows no rows. Invariants: rows are handed over in memory only by a
 //! process that has all state partitions, and only once nothing in the exchange topic is left to be taken; from the first
-//! state partition that goes to another process on they go through the topic, also to those that stay.
+//! state partition that goes to another process on, or an interval that has no room in memory, they go through the topic, also to those
+//! that stay.
 
 use crate::{
     config::ExchangeThrough,
@@ -44,18 +45,26 @@ impl Loop {
         if self.exchange.is_some() || !is_complete || added.is_empty() {
             return Ok(self.exchange.is_some() || (!is_complete && self.app.is_shared()));
         }
-        let ends = self.ends_of_exchange(added.iter().map(|recovered| recovered.at.clone()).collect())?;
-        Ok(added.iter().zip(ends).any(|(recovered, end)| recovered.exchange_next < end))
+        let before = self.partitions.states.iter().map(|state| (state.at.clone(), state.position()));
+        let added = added.iter().map(|recovered| (recovered.at.clone(), recovered.exchange_next));
+        let (places, nexts): (Vec<_>, Vec<_>) = before.chain(added).unzip();
+        let ends = self.ends_of_exchange(places)?;
+        Ok(nexts.into_iter().zip(ends).any(|(next, end)| next < end))
     }
 
-    /// Rows go through the exchange topic once another process has some of the state partitions.
+    /// Rows go through the exchange topic once another process has some of the state partitions, or an interval has no room in memory.
     pub(in crate::runtime::turn) fn leave_memory(&mut self) -> Result {
-        let is_alone = self.partitions.states.is_empty() || self.has_all_states();
-        if self.exchange.is_some() || is_alone || !self.app.is_shared() {
+        if self.exchange.is_some() {
+            self.pace.spill.began();
+        }
+        let is_alone = self.has_all_states() || !self.app.is_shared();
+        let goes = self.exchange.is_some() || self.pace.spill.is_wanted() || !is_alone;
+        let in_memory = |state: &&StatePartition| state.incoming.is_none();
+        let left = self.partitions.states.iter().filter(in_memory);
+        let places: Vec<_> = left.map(|state| (state.at.clone(), state.position())).collect();
+        if !goes || places.is_empty() {
             return Ok(());
         }
-        let places: Vec<_> =
-            self.partitions.states.iter().map(|state| (state.at.clone(), state.position())).collect();
         let started = self.group.membership().and_then(|m| self.group.start(&places, m, false));
         let fetchers = match started {
             Ok(fetchers) => fetchers,
@@ -66,9 +75,18 @@ impl Loop {
             }
             Err(f) => return Err(f.into()),
         };
-        tracing::info!("other processes share the state: rows between stages go through the exchange topic");
-        let mut states = std::mem::take(&mut self.partitions.states);
-        let opened = self.open_exchange(&mut states, fetchers);
+        if !self.has_all_states() {
+            tracing::info!(
+                "other processes share the state: rows between stages go through the exchange topic"
+            );
+        }
+        self.pace.spill.began();
+        let states = std::mem::take(&mut self.partitions.states);
+        let (mut opening, mut states): (Vec<_>, Vec<_>) =
+            states.into_iter().partition(|state| state.incoming.is_none());
+        let opened = self.open_exchange(&mut opening, fetchers);
+        states.extend(opening);
+        states.sort_by_key(|state| state.partition);
         self.partitions.states = states;
         opened
     }
@@ -78,7 +96,9 @@ impl Loop {
     pub(in crate::runtime::turn) fn return_to_memory(&mut self) -> Result {
         let Some(exchange) = &mut self.exchange else { return Ok(()) };
         let began = self.app.now();
-        let is_time = began.saturating_sub(exchange.tried) >= TRY_EVERY;
+        let is_time = began.saturating_sub(exchange.tried) >= TRY_EVERY
+            && self.pace.spill.is_over(began)
+            && !self.pace.is_open();
         if self.app.config.exchange != ExchangeThrough::Shared || !is_time {
             return Ok(());
         }
@@ -104,6 +124,7 @@ impl Loop {
                     );
                     self.partitions.states.iter_mut().for_each(StatePartition::stop_exchange);
                     self.exchange = None;
+                    self.pace.spill.returned(self.app.now());
                     return Ok(());
                 }
             }

@@ -6,7 +6,7 @@ import org.apache.kafka.common.TopicPartition;
 
 /**
  * bootstrap= and any of: delete=name,... (name* allowed), create=name:partitions[:config=value;...],..., end=name (prints the sum
- * of its end offsets, -1 if there is no such topic).
+ * of its end offsets, -1 if there is no such topic), size=name (name* allowed; prints the bytes that the first broker has of them).
  */
 public final class Topics {
   public static void main(String[] a) throws Exception {
@@ -18,11 +18,17 @@ public final class Topics {
         admin.deleteTopics(present.stream().filter(t -> names.stream().anyMatch(n -> matches(n, t))).toList()).all().get();
       }
       if (o.containsKey("create")) for (String spec : o.get("create").split(",")) create(admin, spec.split(":"));
+      if (o.containsKey("size")) {
+        int broker = admin.describeCluster().nodes().get().iterator().next().id();
+        System.out.println(admin.describeLogDirs(List.of(broker)).allDescriptions().get().get(broker).values().stream()
+            .flatMap(d -> d.replicaInfos().entrySet().stream()).filter(e -> matches(o.get("size"), e.getKey().topic())).mapToLong(e -> e.getValue().size()).sum());
+      }
       if (o.containsKey("end")) System.out.println(present.contains(o.get("end")) ? end(admin, o.get("end")) : -1);
     }
   }
   static boolean matches(String pattern, String topic) {
-    return pattern.endsWith("*") ? topic.startsWith(pattern.substring(0, pattern.length() - 1)) : topic.equals(pattern);
+    int star = pattern.indexOf('*');
+    return star < 0 ? topic.equals(pattern) : topic.startsWith(pattern.substring(0, star)) && topic.endsWith(pattern.substring(star + 1));
   }
   static void create(Admin admin, String[] f) throws Exception {
     Map<String, String> config = new HashMap<>(Map.of("retention.ms", "-1"));

@@ -4,6 +4,8 @@
 //! numbers. Invariants: at most one process uses a directory; a file is replaced as a whole (written under another
 //! name, synced, renamed) or not at all; the incarnation never repeats.
 
+pub(super) mod kept;
+
 use crate::{
     error::{Error, Result},
     record::{Incarnation, InstanceId},
@@ -29,12 +31,18 @@ pub struct StateDirectory {
 }
 
 impl StateDirectory {
+    /// Where the directory of `application` is, under `root`, whether or not it exists.
+    #[must_use]
+    pub fn place(root: &Path, application: &str) -> PathBuf {
+        root.join(file_name(application))
+    }
+
     /// Creates (if needed) and locks the directory of `application` under `root`.
     ///
     /// # Errors
     /// If another process holds it (with its process id), or if it cannot be created.
     pub fn open(root: impl AsRef<Path>, application: &str) -> Result<Self> {
-        let path = root.as_ref().join(file_name(application));
+        let path = Self::place(root.as_ref(), application);
         fs::create_dir_all(&path).map_err(|e| {
             let setting = "`--state-dir`, or `StreamingContext::checkpoint(\"dir\")`";
             Error::no_directory("the state directory", &path, &e, setting)

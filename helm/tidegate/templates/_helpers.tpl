@@ -1,0 +1,151 @@
+{{- define "tidegate.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* At most 52 characters: a StatefulSet's pods carry a hash of ten behind its name in a label. */}}
+{{- define "tidegate.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
+{{- else if contains (include "tidegate.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "tidegate.name" .) | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "tidegate.selector" -}}
+app.kubernetes.io/name: {{ include "tidegate.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "tidegate.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "tidegate.selector" . }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | quote }}
+app.kubernetes.io/component: stream-processor
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "tidegate.metadata" -}}
+name: {{ include "tidegate.fullname" . }}
+namespace: {{ .Release.Namespace }}
+labels:
+  {{- include "tidegate.labels" . | nindent 2 }}
+{{- end -}}
+
+{{- define "tidegate.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "tidegate.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "tidegate.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the program is told, without secrets. Numbers as whole numbers, not as 1e+06. */}}
+{{- define "tidegate.environment" -}}
+TIDEGATE_APPLICATION_ID: {{ .Values.applicationId | quote }}
+TIDEGATE_BOOTSTRAP: {{ .Values.kafka.bootstrapServers | quote }}
+TIDEGATE_STATE_DIR: /var/lib/tidegate/state
+TIDEGATE_ADMIN_BIND: "0.0.0.0:4040"
+{{- with .Values.input }}
+TIDEGATE_INPUT: {{ . | quote }}
+{{- end }}
+{{- with .Values.output }}
+TIDEGATE_OUTPUT: {{ . | quote }}
+{{- end }}
+{{- range $name, $value := .Values.settings }}
+{{- if not (kindIs "invalid" $value) }}
+TIDEGATE_{{ $name | snakecase | upper }}: {{ if kindIs "float64" $value }}{{ $value | int64 | quote }}{{ else }}{{ $value | quote }}{{ end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Properties of the client: public ones, files of the TLS secret, and references to variables that come from the secret. */}}
+{{- define "tidegate.properties" -}}
+{{- $all := list -}}
+{{- range $key, $value := .Values.kafka.properties -}}
+{{- $all = append $all (printf "%s=%s" $key (ternary (toString (int64 (default 0 (ternary $value 0 (kindIs "float64" $value))))) (toString $value) (kindIs "float64" $value))) -}}
+{{- end -}}
+{{- with .Values.kafka.tls -}}
+{{- if .existingSecret -}}
+{{- $all = append $all "ssl.ca.location=/etc/tidegate/tls/ca.crt" -}}
+{{- if .clientCertificate -}}
+{{- $all = append $all "ssl.certificate.location=/etc/tidegate/tls/tls.crt" -}}
+{{- $all = append $all "ssl.key.location=/etc/tidegate/tls/tls.key" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $value := .Values.kafka.secretProperties -}}
+{{- $all = append $all (printf "%s=$(KAFKA_%s)" $key ($key | replace "." "_" | upper)) -}}
+{{- end -}}
+{{- join "," $all -}}
+{{- end -}}
+
+{{/* What a schema cannot say: each message names the value and the next step. */}}
+{{- define "tidegate.check" -}}
+{{- $v := .Values -}}
+{{- if not $v.image.repository -}}
+{{- fail "image.repository is not set: the image of your program (docker/Dockerfile.program shows how to make one)" -}}
+{{- end -}}
+{{- if not $v.applicationId -}}
+{{- fail "applicationId is not set: the name of the application, which is its consumer group" -}}
+{{- end -}}
+{{- if not $v.kafka.bootstrapServers -}}
+{{- fail "kafka.bootstrapServers is not set: host:port of a broker" -}}
+{{- end -}}
+{{- if and $v.kafka.secretProperties (not $v.kafka.existingSecret) -}}
+{{- fail "kafka.secretProperties names keys of a Secret, but kafka.existingSecret is not set" -}}
+{{- end -}}
+{{- range $key, $value := $v.kafka.properties -}}
+{{- if regexMatch "password|secret|\\.pem$|oauthbearer\\.config|sasl\\.username" $key -}}
+{{- fail (printf "kafka.properties: %s belongs into a Secret: kafka.existingSecret and kafka.secretProperties" $key) -}}
+{{- end -}}
+{{- if contains "," (toString $value) -}}
+{{- fail (printf "kafka.properties: the value of %s contains a comma; pass it as an argument: args: [-X, %q]" $key (printf "%s=%v" $key $value)) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $v.kafka.tls.clientCertificate (not $v.kafka.tls.existingSecret) -}}
+{{- fail "kafka.tls.clientCertificate needs kafka.tls.existingSecret" -}}
+{{- end -}}
+{{- if $v.autoscaling.enabled -}}
+{{- if gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas) -}}
+{{- fail "autoscaling.minReplicas is greater than autoscaling.maxReplicas" -}}
+{{- end -}}
+{{- if and (eq $v.autoscaling.type "hpa") (not $v.autoscaling.hpa.lagMetricName) (not $v.autoscaling.hpa.cpuUtilization) -}}
+{{- fail "autoscaling.hpa has no metric: set lagMetricName or cpuUtilization" -}}
+{{- end -}}
+{{- if and (eq $v.autoscaling.type "keda") (not $v.autoscaling.keda.topics) (not $v.input) -}}
+{{- fail "autoscaling.keda.topics is empty and there is no input: name the topics whose lag counts" -}}
+{{- end -}}
+{{- end -}}
+{{- $most := ternary (int $v.autoscaling.maxReplicas) (int $v.replicas) $v.autoscaling.enabled -}}
+{{- if and $v.settings.statePartitions (gt $most (int $v.settings.statePartitions)) -}}
+{{- fail (printf "%d replicas, but settings.statePartitions is %d: the others would have nothing to do" $most (int $v.settings.statePartitions)) -}}
+{{- end -}}
+{{- if and $v.terminationGracePeriodSeconds (le (mul 1000 (int $v.terminationGracePeriodSeconds)) (int $v.settings.stopTimeoutMs)) -}}
+{{- fail "terminationGracePeriodSeconds must be longer than settings.stopTimeoutMs, or pods are killed in the middle of a batch" -}}
+{{- end -}}
+{{- if and $v.ingress.enabled (not $v.ingress.hosts) -}}
+{{- fail "ingress.hosts is empty" -}}
+{{- end -}}
+{{- if and $v.httpRoute.enabled (not $v.httpRoute.parentRefs) -}}
+{{- fail "httpRoute.parentRefs is empty: name the Gateway" -}}
+{{- end -}}
+{{- if and (or $v.ingress.enabled $v.httpRoute.enabled) (not $v.service.enabled) -}}
+{{- fail "ingress and httpRoute need service.enabled" -}}
+{{- end -}}
+{{- if and $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled -}}
+{{- fail "metrics.serviceMonitor and metrics.podMonitor would both scrape the same pods: enable one" -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,149 @@
+//! Filter and projection.
+//!
+//! Owns how expressions are evaluated over rows. Knows no store. Invariants: a row keeps its weight and its timestamp; only columns
+//! that the result needs are filtered.
+
+use crate::{
+    error::{Error, Result},
+    operator::{Context, Operator, Port},
+    record::{Chunk, Stamps},
+    sql::{Delta, Payload},
+};
+use arrow::{
+    array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions},
+    buffer::BooleanBuffer,
+    compute::{filter, filter_record_batch, prep_null_mask_filter},
+    datatypes::SchemaRef,
+    error::ArrowError,
+};
+use datafusion_common::{DataFusionError, cast::as_boolean_array};
+use datafusion_physical_expr::{PhysicalExpr, expressions::Column, utils::collect_columns};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// What a `Calc` computes; shared by its tasks.
+pub struct CalcPlan {
+    predicate: Option<Arc<dyn PhysicalExpr>>,
+    /// The columns of the input that the results read, in order.
+    read: Vec<usize>,
+    /// One for each column of the result, over the columns of `read`.
+    columns: Vec<Arc<dyn PhysicalExpr>>,
+    schema: SchemaRef,
+}
+
+impl CalcPlan {
+    /// The rows of the input for which `predicate` is true, with these columns, called as in `schema`.
+    ///
+    /// # Errors
+    /// If an expression reads a column that does not exist.
+    pub fn new(
+        predicate: Option<Arc<dyn PhysicalExpr>>,
+        columns: &[Arc<dyn PhysicalExpr>],
+        schema: SchemaRef,
+    ) -> Result<Self> {
+        let all = columns.iter().flat_map(collect_columns).map(|column| column.index());
+        let read: Vec<usize> = all.collect::<BTreeSet<_>>().into_iter().collect();
+        let moved = columns.iter().map(|column| moved(column, &read)).collect::<Result<_>>()?;
+        Ok(CalcPlan { predicate, read, columns: moved, schema })
+    }
+
+    fn rows_of(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let evaluate = |column: &Arc<dyn PhysicalExpr>| -> Result<ArrayRef> {
+            let value = column.evaluate(rows).map_err(|e| failed(&e))?;
+            value.into_array(rows.num_rows()).map_err(|e| failed(&e))
+        };
+        let columns = self.columns.iter().map(evaluate).collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .map_err(|e| not_of_schema(&e))
+    }
+}
+
+/// The expression over the columns `read` alone.
+fn moved(expression: &Arc<dyn PhysicalExpr>, read: &[usize]) -> Result<Arc<dyn PhysicalExpr>> {
+    use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
+    let moved = Arc::clone(expression).transform(|node| {
+        let Some(column) = node.downcast_ref::<Column>() else { return Ok(Transformed::no(node)) };
+        let Ok(index) = read.binary_search(&column.index()) else { return Ok(Transformed::no(node)) };
+        Ok(Transformed::yes(Arc::new(Column::new(column.name(), index)) as Arc<dyn PhysicalExpr>))
+    });
+    moved.data().map_err(|e| failed(&e))
+}
+
+/// What a failure of an expression says to the person who looks at the record.
+fn failed(e: &DataFusionError) -> Error {
+    match e.find_root() {
+        DataFusionError::ArrowError(e, _) => Error::Row(arrow_text(e)),
+        DataFusionError::Execution(what) => Error::Row(what.clone()),
+        other => Error::Row(other.strip_backtrace()),
+    }
+}
+
+fn arrow_text(e: &ArrowError) -> String {
+    match e {
+        ArrowError::DivideByZero => "division by zero".to_owned(),
+        ArrowError::ArithmeticOverflow(what)
+        | ArrowError::ComputeError(what)
+        | ArrowError::CastError(what)
+        | ArrowError::InvalidArgumentError(what)
+        | ArrowError::ParseError(what) => what.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn not_of_schema(e: &ArrowError) -> Error {
+    match e {
+        // The text names the column.
+        ArrowError::InvalidArgumentError(what) => Error::Row(what.clone()),
+        other => Error::Row(other.to_string()),
+    }
+}
+
+/// Filters and projects.
+pub struct Calc(pub Arc<CalcPlan>);
+
+impl Operator for Calc {
+    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        if matches!(input.view::<Payload>(), Payload::Marks(_)) {
+            cx.out.chunk(input);
+            return Ok(());
+        }
+        let (Payload::Rows(Delta { rows, weights }), stamps) = input.take_stamped::<Payload>() else {
+            return Ok(());
+        };
+        let mask = match &self.0.predicate {
+            None => None,
+            Some(predicate) => {
+                let value = predicate.evaluate(&rows).map_err(|e| failed(&e))?;
+                let array = value.into_array(rows.num_rows()).map_err(|e| failed(&e))?;
+                let mask = as_boolean_array(&array).map_err(|e| failed(&e))?;
+                // NULL is not true.
+                let mask = if mask.null_count() > 0 { prep_null_mask_filter(mask) } else { mask.clone() };
+                (mask.true_count() < rows.num_rows()).then_some(mask)
+            }
+        };
+        let read = rows.project(&self.0.read).map_err(|e| not_of_schema(&e))?;
+        let (read, weights, stamps) = match mask {
+            None => (read, weights, stamps),
+            Some(mask) if mask.true_count() == 0 => return Ok(()),
+            Some(mask) => {
+                let kept = filter_record_batch(&read, &mask).map_err(|e| not_of_schema(&e))?;
+                let weights = weights.map(|weights| filter(&weights, &mask)).transpose();
+                let weights = weights.map_err(|e| not_of_schema(&e))?;
+                let weights = weights.map(|weights| arrow::array::AsArray::as_primitive(&weights).clone());
+                (kept, weights, stamps_of_kept(stamps, &mask))
+            }
+        };
+        let rows = self.0.rows_of(&read)?;
+        cx.out.chunk(Delta { rows, weights }.into_chunk().stamped(stamps));
+        Ok(())
+    }
+}
+
+fn stamps_of_kept(stamps: Stamps, mask: &BooleanArray) -> Stamps {
+    if !matches!(stamps, Stamps::Runs(_)) {
+        return stamps;
+    }
+    let values: &BooleanBuffer = mask.values();
+    let dropped: Vec<usize> = (0..values.len()).filter(|row| !values.value(*row)).collect();
+    stamps.without(&dropped)
+}

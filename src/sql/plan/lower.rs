@@ -1,0 +1,416 @@
+//! From a logical plan to streaming operators.
+//!
+//! Owns which operator each logical node becomes. Knows no text of a query beyond the places of its mistakes. Invariants: a column keeps
+//! its position in a node for good, also when a later query asks more columns of a source (they come behind); columns of nodes have
+//! plain types (no views, no dictionaries); filters and projections that follow each other are one `Calc`.
+
+mod aggregate;
+mod unnest;
+mod windows;
+
+use super::{
+    mistakes::plain_text,
+    place::place_of_query,
+    stream_plan::{Properties, StreamNode, StreamNodeId, StreamOperator, StreamPlan, WindowEnd},
+    types::plain,
+    windows::WindowsNode,
+};
+use crate::operator::Gives;
+use crate::sql::{
+    SqlError, SqlResult,
+    catalog::{Catalog, TableScanSource},
+};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
+use datafusion_common::{
+    DFSchemaRef, ScalarValue,
+    tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+};
+use datafusion_expr::{
+    Expr, Filter, LogicalPlan, Projection, TableScan, Union, execution_props::ExecutionProps,
+    physical_planning_context::PhysicalPlanningContext,
+};
+use datafusion_physical_expr::{
+    PhysicalExpr, create_physical_expr,
+    expressions::{BinaryExpr, CastExpr, Column},
+};
+use datafusion_sql::sqlparser::ast::Query;
+use std::sync::Arc;
+
+/// The rows of a node as a logical plan sees them: renamed, put in another order, and only those for which the predicate holds.
+pub struct Relation {
+    /// The node.
+    pub node: StreamNodeId,
+    /// For each column of the schema the column of the node.
+    pub columns: Vec<usize>,
+    /// Over the columns of the node.
+    pub predicate: Option<Arc<dyn PhysicalExpr>>,
+    /// The names and types that the logical plan knows.
+    pub schema: DFSchemaRef,
+}
+
+/// Lowers the plan of one query.
+pub struct Lower<'a> {
+    /// Where nodes are added.
+    pub plan: &'a mut StreamPlan,
+    /// What states are named after.
+    pub name: &'a str,
+    /// For places.
+    pub query: &'a Query,
+    /// For places in views.
+    pub catalog: &'a Catalog,
+    /// Which rows of windows leave.
+    pub gives: Gives,
+}
+
+/// An expression with the field that it becomes.
+pub type Computed = (Arc<dyn PhysicalExpr>, FieldRef);
+
+impl Lower<'_> {
+    /// The relation of a logical plan.
+    ///
+    /// # Errors
+    /// If there is no operator for a part of it.
+    pub fn lower(&mut self, plan: &LogicalPlan) -> SqlResult<Relation> {
+        match plan {
+            LogicalPlan::TableScan(scan) => self.scan(scan),
+            LogicalPlan::SubqueryAlias(alias) => {
+                let input = self.lower(&alias.input)?;
+                Ok(Relation { schema: alias.schema.clone(), ..input })
+            }
+            LogicalPlan::Filter(filter) => self.filter(filter),
+            LogicalPlan::Projection(projection) => self.projection(projection),
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::Extension(extension) => {
+                match extension.node.as_any().downcast_ref::<WindowsNode>() {
+                    Some(windows) => self.windows(windows),
+                    None => Err(self.refused("a part of this query has no streaming operator")),
+                }
+            }
+            LogicalPlan::Join(_) => Err(self.refused("joins are not supported yet")),
+            LogicalPlan::Sort(_) => Err(self.refused("ORDER BY over rows that never end")),
+            LogicalPlan::Limit(_) => Err(self.refused("LIMIT is not supported")),
+            LogicalPlan::Window(_) => Err(self.refused("functions with OVER are not supported")),
+            LogicalPlan::Unnest(unnest) => self.unnest(unnest),
+            LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row => Err(self
+                .refused("a condition of this query is never true, so a part of it has no rows")
+                .next("correct the condition")),
+            LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
+                Err(self.refused("a part of this query reads no table"))
+            }
+            _ => Err(self.refused("a part of this query has no streaming operator")),
+        }
+    }
+
+    fn refused(&self, message: &str) -> SqlError {
+        SqlError::at(place_of_query(self.query), message)
+    }
+
+    fn add(
+        &mut self,
+        operator: StreamOperator,
+        inputs: Vec<StreamNodeId>,
+        fields: Vec<FieldRef>,
+        properties: Properties,
+    ) -> StreamNodeId {
+        let id = StreamNodeId(self.plan.nodes.len());
+        let schema = Arc::new(Schema::new(fields));
+        let span = place_of_query(self.query);
+        self.plan.nodes.push(StreamNode { operator, inputs, schema, properties, span });
+        id
+    }
+
+    fn node(&self, id: StreamNodeId) -> &StreamNode {
+        &self.plan.nodes[id.0]
+    }
+
+    /// One source for each table, which reads every column that anything needs.
+    fn scan(&mut self, scan: &TableScan) -> SqlResult<Relation> {
+        let Some(source) = scan.source.downcast_ref::<TableScanSource>() else {
+            return Err(self.refused("a part of this query reads no table"));
+        };
+        let table = &source.definition;
+        if is_changelog(table) {
+            return Err(SqlError::at(
+                place_of_query(self.query),
+                format!("table `{}` cannot be read yet", table.name),
+            )
+            .because("its records are changes of rows, and only tables that grow can be read")
+            .next("read the topic with 'connector' = 'kafka' and a plain format"));
+        }
+        let wanted: Vec<usize> = match &scan.projection {
+            Some(columns) => {
+                columns.iter().filter_map(|&column| source.positions.get(column).copied()).collect()
+            }
+            None => source.positions.clone(),
+        };
+        let found = self.plan.nodes.iter().position(
+            |node| matches!(&node.operator, StreamOperator::Source { table: other, .. } if other.name == table.name),
+        );
+        let id = match found {
+            Some(at) => StreamNodeId(at),
+            None => self.add(
+                StreamOperator::Source { table: table.clone(), columns: Vec::new() },
+                Vec::new(),
+                Vec::new(),
+                Properties { is_append_only: true, ..Properties::default() },
+            ),
+        };
+        let node = &mut self.plan.nodes[id.0];
+        let StreamOperator::Source { columns, .. } = &mut node.operator else {
+            return Err(SqlError::at(None, "a source is not where it was planned"));
+        };
+        let mut fields = node.schema.fields().to_vec();
+        let mut at = Vec::with_capacity(wanted.len());
+        for (output, position) in wanted.into_iter().enumerate() {
+            at.push(columns.iter().position(|&column| column == position).unwrap_or_else(|| {
+                columns.push(position);
+                fields.push(scan.projected_schema.field(output).clone());
+                fields.len() - 1
+            }));
+        }
+        node.schema = Arc::new(Schema::new(fields));
+        node.properties.time_column = table.watermark.as_ref().and_then(|watermark| {
+            node.schema.fields().iter().position(|field| *field.name() == watermark.column)
+        });
+        Ok(Relation { node: id, columns: at, predicate: None, schema: scan.projected_schema.clone() })
+    }
+
+    /// An expression over the columns of the relation's node.
+    ///
+    /// # Errors
+    /// If it cannot be run.
+    fn physical(&self, expr: &Expr, relation: &Relation) -> SqlResult<Arc<dyn PhysicalExpr>> {
+        let failed = |error: datafusion_common::DataFusionError| self.refused(&plain_text(&error));
+        let over_schema = create_physical_expr(
+            expr,
+            &relation.schema,
+            &ExecutionProps::new(),
+            &PhysicalPlanningContext::default(),
+        )
+        .map_err(failed)?;
+        let over_node = over_schema.transform_down(|expr| {
+            Ok(match expr.downcast_ref::<Column>() {
+                Some(column) => {
+                    let mapped = self.column(relation, column.index());
+                    Transformed::new(mapped, true, TreeNodeRecursion::Jump)
+                }
+                None => Transformed::no(expr),
+            })
+        });
+        over_node.map(|transformed| transformed.data).map_err(failed)
+    }
+
+    /// A column of the relation as an expression over its node; it has the type that the logical plan knows.
+    fn column(&self, relation: &Relation, column: usize) -> Arc<dyn PhysicalExpr> {
+        let at = relation.columns[column];
+        let field = self.node(relation.node).schema.field(at);
+        let expr: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), at));
+        let wanted = relation.schema.field(column).data_type();
+        if field.data_type() == wanted { expr } else { Arc::new(CastExpr::new(expr, wanted.clone(), None)) }
+    }
+
+    fn filter(&mut self, filter: &Filter) -> SqlResult<Relation> {
+        let mut input = self.lower(&filter.input)?;
+        if is_true(&filter.predicate) {
+            return Ok(input);
+        }
+        let predicate = self.physical(&filter.predicate, &input)?;
+        input.predicate = Some(match input.predicate.take() {
+            Some(before) => Arc::new(BinaryExpr::new(before, datafusion_expr::Operator::And, predicate)),
+            None => predicate,
+        });
+        Ok(input)
+    }
+
+    fn projection(&mut self, projection: &Projection) -> SqlResult<Relation> {
+        let input = self.lower(&projection.input)?;
+        let plain_columns: Option<Vec<usize>> = projection
+            .expr
+            .iter()
+            .map(|expr| match unalias(expr) {
+                Expr::Column(column) => Some(input.columns[input.schema.index_of_column(column).ok()?]),
+                _ => None,
+            })
+            .collect();
+        if let Some(columns) = plain_columns {
+            return Ok(Relation { columns, schema: projection.schema.clone(), ..input });
+        }
+        let computed = projection
+            .expr
+            .iter()
+            .zip(projection.schema.fields())
+            .map(|(expr, field)| Ok((self.physical(unalias(expr), &input)?, field.clone())))
+            .collect::<SqlResult<Vec<_>>>()?;
+        let node = self.calc(&input, computed);
+        let columns = (0..projection.expr.len()).collect();
+        Ok(Relation { node, columns, predicate: None, schema: projection.schema.clone() })
+    }
+
+    /// A node that computes these columns of the relation.
+    pub fn calc(&mut self, input: &Relation, computed: Vec<Computed>) -> StreamNodeId {
+        let (columns, fields): (Vec<_>, Vec<_>) = computed
+            .into_iter()
+            .map(|(expr, field)| {
+                let data_type = plain(field.data_type());
+                let expr = plain_expr(expr, field.data_type(), &data_type, &self.node(input.node).schema);
+                (expr, Arc::new(Field::new(field.name(), data_type, field.is_nullable())))
+            })
+            .unzip();
+        let before = &self.node(input.node).properties;
+        let output_of = |wanted: usize| {
+            columns
+                .iter()
+                .position(|expr| expr.downcast_ref::<Column>().is_some_and(|column| column.index() == wanted))
+        };
+        let properties = Properties {
+            is_append_only: before.is_append_only,
+            unique_key: before
+                .unique_key
+                .as_ref()
+                .and_then(|key| key.iter().map(|&column| output_of(column)).collect()),
+            time_column: before.time_column.and_then(output_of),
+            window_end: before
+                .window_end
+                .and_then(|end| Some(WindowEnd { column: output_of(end.column)?, ends: end.ends })),
+        };
+        if let Some(operator) = self.fused(input, &columns) {
+            let node = &mut self.plan.nodes[input.node.0];
+            (node.operator, node.schema, node.properties) =
+                (operator, Arc::new(Schema::new(fields)), properties);
+            return input.node;
+        }
+        let operator = StreamOperator::Calc { predicate: input.predicate.clone(), columns };
+        self.add(operator, vec![input.node], fields, properties)
+    }
+
+    /// A `Calc` and the one before it as one, unless something would be computed twice by it. The one before has no other reader, as each
+    /// query makes its own.
+    fn fused(&self, input: &Relation, columns: &[Arc<dyn PhysicalExpr>]) -> Option<StreamOperator> {
+        let StreamOperator::Calc { predicate: before, columns: inner } = &self.node(input.node).operator
+        else {
+            return None;
+        };
+        if before.is_some() && input.predicate.is_some() {
+            return None;
+        }
+        let mut uses = vec![0_usize; inner.len()];
+        columns.iter().chain(&input.predicate).for_each(|expr| count_uses(expr, &mut uses));
+        let is_plain = |expr: &Arc<dyn PhysicalExpr>| expr.downcast_ref::<Column>().is_some();
+        if inner.iter().zip(uses).any(|(expr, uses)| uses > 1 && !is_plain(expr))
+            || inner.iter().any(is_volatile)
+        {
+            return None;
+        }
+        let replaced = |expr: &Arc<dyn PhysicalExpr>| {
+            let whole = expr.clone().transform_down(|expr| {
+                Ok(match expr.downcast_ref::<Column>() {
+                    Some(column) => {
+                        Transformed::new(inner[column.index()].clone(), true, TreeNodeRecursion::Jump)
+                    }
+                    None => Transformed::no(expr),
+                })
+            });
+            whole.map(|transformed| transformed.data).ok()
+        };
+        let predicate = match &input.predicate {
+            Some(predicate) => Some(replaced(predicate)?),
+            None => before.clone(),
+        };
+        Some(StreamOperator::Calc {
+            predicate,
+            columns: columns.iter().map(replaced).collect::<Option<_>>()?,
+        })
+    }
+
+    /// A node with just the columns of the relation, in their order.
+    pub fn exact(&mut self, relation: &Relation) -> StreamNodeId {
+        let node = self.node(relation.node);
+        let same = relation.predicate.is_none()
+            && !matches!(node.operator, StreamOperator::Source { .. })
+            && relation.columns.iter().copied().eq(0..node.schema.fields().len());
+        if same {
+            return relation.node;
+        }
+        let computed = (0..relation.columns.len())
+            .map(|column| (self.column(relation, column), relation.schema.field(column).clone()))
+            .collect();
+        self.calc(relation, computed)
+    }
+
+    fn union(&mut self, union: &Union) -> SqlResult<Relation> {
+        let mut inputs = Vec::with_capacity(union.inputs.len());
+        for input in &union.inputs {
+            let relation = self.lower(input)?;
+            inputs.push(self.exact(&relation));
+        }
+        let properties: Vec<_> = inputs.iter().map(|&input| self.node(input).properties.clone()).collect();
+        let first_time = properties.first().and_then(|first| first.time_column);
+        let first_end = properties.first().and_then(|first| first.window_end);
+        let properties = Properties {
+            is_append_only: properties.iter().all(|input| input.is_append_only),
+            unique_key: None,
+            time_column: first_time
+                .filter(|time| properties.iter().all(|input| input.time_column == Some(*time))),
+            window_end: first_end.filter(|end| properties.iter().all(|input| input.window_end == Some(*end))),
+        };
+        let fields = union
+            .schema
+            .fields()
+            .iter()
+            .map(|field| Arc::new(Field::new(field.name(), plain(field.data_type()), field.is_nullable())))
+            .collect();
+        let node = self.add(StreamOperator::Union, inputs, fields, properties);
+        let columns = (0..union.schema.fields().len()).collect();
+        Ok(Relation { node, columns, predicate: None, schema: union.schema.clone() })
+    }
+}
+
+/// Without the names given to it.
+fn unalias(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Alias(alias) => unalias(&alias.expr),
+        other => other,
+    }
+}
+
+/// With the plain form of its type; a cast from that form is undone instead of cast back.
+fn plain_expr(
+    expr: Arc<dyn PhysicalExpr>,
+    from: &DataType,
+    to: &DataType,
+    input: &Schema,
+) -> Arc<dyn PhysicalExpr> {
+    if from == to {
+        return expr;
+    }
+    if let Some(cast) = expr.downcast_ref::<CastExpr>()
+        && cast.expr().data_type(input).is_ok_and(|inner| inner == *to)
+    {
+        return cast.expr().clone();
+    }
+    Arc::new(CastExpr::new(expr, to.clone(), None))
+}
+
+fn count_uses(expr: &Arc<dyn PhysicalExpr>, uses: &mut [usize]) {
+    match expr.downcast_ref::<Column>() {
+        Some(column) => uses[column.index()] += 1,
+        None => expr.children().into_iter().for_each(|part| count_uses(part, uses)),
+    }
+}
+
+/// Whether records of a table say how rows change.
+fn is_changelog(table: &crate::sql::TableDefinition) -> bool {
+    let option = |key: &str| table.options.get(key).map_or("", |option| option.value.as_str());
+    option("connector") == "upsert-kafka"
+        || ["format", "value.format"].into_iter().any(|key| option(key).starts_with("debezium"))
+}
+
+/// Whether a predicate keeps every row.
+fn is_true(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(ScalarValue::Boolean(Some(true)), _))
+}
+
+fn is_volatile(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    expr.is_volatile_node() || expr.children().into_iter().any(is_volatile)
+}

@@ -1,0 +1,224 @@
+//! Aggregates, and what may not stand below them.
+//!
+//! Owns which columns an aggregate reads and the names of states. Knows no function's code. Invariants: what an aggregate reads are
+//! columns of its input, each once; no function that gives another value each time decides what is kept in state.
+
+use super::{Computed, Lower, Relation, is_volatile, unalias, windows::WindowedKeys};
+use crate::operator::Gives;
+use crate::sql::{
+    SqlError, SqlResult,
+    agg::{AggregateCall, AggregateFunction},
+    plan::{
+        explain::{call_text, expr_text},
+        mistakes::plain_text,
+        place::{find_call, place_of_query},
+        stream_plan::{Properties, StreamNodeId, StreamOperator, WindowEnd},
+        types::plain,
+    },
+};
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion_expr::{Aggregate, Expr, expr::AggregateFunction as PlanAggregate};
+use datafusion_physical_expr::{PhysicalExpr, expressions::Column};
+use std::sync::Arc;
+
+impl Lower<'_> {
+    /// One row for each group.
+    pub(super) fn aggregate(&mut self, aggregate: &Aggregate) -> SqlResult<Relation> {
+        let input = self.lower(&aggregate.input)?;
+        let mut needed = Needed { columns: Vec::new() };
+        let mut keys = Vec::with_capacity(aggregate.group_expr.len());
+        for (expr, field) in aggregate.group_expr.iter().zip(aggregate.schema.fields()) {
+            if matches!(expr, Expr::GroupingSet(_)) {
+                return Err(self.refused("GROUPING SETS, CUBE and ROLLUP are not supported"));
+            }
+            let key = self.physical(unalias(expr), &input)?;
+            let (data_type, is_nullable) = (field.data_type().clone(), field.is_nullable());
+            keys.push(needed.add(key, data_type, is_nullable));
+        }
+        let mut calls = Vec::with_capacity(aggregate.aggr_expr.len());
+        // A key is called as the query calls it, if it does.
+        let called =
+            |(expr, field): (&Expr, &FieldRef)| matches!(expr, Expr::Column(_)).then(|| field.name().clone());
+        let names: Vec<String> = aggregate
+            .group_expr
+            .iter()
+            .zip(aggregate.schema.fields())
+            .zip(&keys)
+            .map(|(key, &slot)| called(key).unwrap_or_else(|| needed.columns[slot].1.name().clone()))
+            .collect();
+        for (expr, field) in aggregate.aggr_expr.iter().zip(aggregate.schema.fields().iter().skip(keys.len()))
+        {
+            let Expr::AggregateFunction(call) = unalias(expr) else {
+                return Err(self.refused("a part of this query is no aggregate"));
+            };
+            calls.push(self.call(call, field, &input, &mut needed)?);
+        }
+        self.check_repeatable(&input, &needed)?;
+        let direct: Option<Vec<usize>> =
+            needed.columns.iter().map(|(expr, _)| Some(expr.downcast_ref::<Column>()?.index())).collect();
+        let node = match direct.filter(|_| input.predicate.is_none()) {
+            Some(at) => {
+                let place = |slot: &mut usize| *slot = at[*slot];
+                keys.iter_mut().for_each(place);
+                for call in &mut calls {
+                    call.arguments.iter_mut().chain(&mut call.filter).for_each(place);
+                }
+                input.node
+            }
+            None => self.calc(&input, needed.columns),
+        };
+        let WindowedKeys { order, windows } = self.windowed_keys(node, &keys);
+        let before = &self.node(node).properties;
+        let key_of = |column: usize| order.iter().position(|key| keys[*key] == column);
+        let is_final = windows.is_some_and(|windows| windows.gives == Gives::Finals);
+        let properties = Properties {
+            // The rows of SELECT DISTINCT over rows that only grow are only added.
+            is_append_only: is_final || calls.is_empty() && !keys.is_empty() && before.is_append_only,
+            unique_key: Some((0..keys.len()).collect()),
+            time_column: before.time_column.filter(|_| windows.is_some()).and_then(key_of),
+            window_end: windows.map(|windows| WindowEnd { column: 0, ends: windows.ends }),
+        };
+        let all: Vec<usize> =
+            order.iter().copied().chain(keys.len()..aggregate.schema.fields().len()).collect();
+        let names: Vec<&String> = names.iter().chain(calls.iter().map(|call| &call.name)).collect();
+        let fields: Vec<_> = all
+            .iter()
+            .map(|at| (names[*at], aggregate.schema.field(*at)))
+            .map(|(name, field)| Arc::new(Field::new(name, plain(field.data_type()), field.is_nullable())))
+            .collect();
+        let name = self.state_name("aggregate");
+        // Where each column of the query is among those of the node.
+        let mut columns = vec![0; all.len()];
+        all.iter().enumerate().for_each(|(here, at)| columns[*at] = here);
+        let keys = order.iter().map(|key| keys[*key]).collect();
+        let operator = StreamOperator::Aggregate { name, keys, calls, windows };
+        let node = self.add(operator, vec![node], fields, properties);
+        Ok(Relation { node, columns, predicate: None, schema: aggregate.schema.clone() })
+    }
+
+    fn call(
+        &self,
+        call: &PlanAggregate,
+        field: &FieldRef,
+        input: &Relation,
+        needed: &mut Needed,
+    ) -> SqlResult<AggregateCall> {
+        let name = call.func.name();
+        let Some(function) = self.catalog.functions().durable(name) else {
+            return Err(self.refused(&format!("the aggregate `{name}` is not supported")));
+        };
+        let params = &call.params;
+        let counts_rows = function == AggregateFunction::Count
+            && !params.distinct
+            && params
+                .args
+                .iter()
+                .all(|arg| matches!(unalias(arg), Expr::Literal(value, _) if !value.is_null()));
+        let arguments = if counts_rows { &[][..] } else { &params.args[..] };
+        let mut add = |expr: &Expr| -> SqlResult<usize> {
+            let physical = self.physical(unalias(expr), input)?;
+            let (data_type, is_nullable) = self.type_of(&physical, input)?;
+            Ok(needed.add(physical, data_type, is_nullable))
+        };
+        let arguments = arguments.iter().map(&mut add).collect::<SqlResult<Vec<_>>>()?;
+        let filter = params.filter.as_deref().map(&mut add).transpose()?;
+        let name_of = |slot: usize| needed.columns[slot].1.name().as_str();
+        let text = call_text(
+            function,
+            params.distinct,
+            arguments.iter().map(|&slot| name_of(slot)),
+            filter.map(name_of),
+        );
+        Ok(AggregateCall {
+            function,
+            arguments,
+            filter,
+            is_distinct: params.distinct,
+            data_type: plain(field.data_type()),
+            name: text,
+        })
+    }
+
+    fn type_of(&self, expr: &Arc<dyn PhysicalExpr>, input: &Relation) -> SqlResult<(DataType, bool)> {
+        let schema = &self.node(input.node).schema;
+        let known = expr.data_type(schema).and_then(|data_type| Ok((data_type, expr.nullable(schema)?)));
+        known.map_err(|error| self.refused(&plain_text(&error)))
+    }
+
+    /// A name that no state of the script has.
+    fn state_name(&self, kind: &str) -> String {
+        let is_taken = |wanted: &str| {
+            self.plan.nodes.iter().any(
+                |node| matches!(&node.operator, StreamOperator::Aggregate { name, .. } if name == wanted),
+            )
+        };
+        let first = format!("{}.{kind}", self.name);
+        if !is_taken(&first) {
+            return first;
+        }
+        let mut number = 2;
+        loop {
+            let name = format!("{first}-{number}");
+            if !is_taken(&name) {
+                return name;
+            }
+            number += 1;
+        }
+    }
+
+    /// What state depends on must be the same when a row is taken away as when it was added.
+    fn check_repeatable(&self, input: &Relation, needed: &Needed) -> SqlResult {
+        let here = needed.columns.iter().map(|(expr, _)| expr).chain(&input.predicate);
+        if here.into_iter().any(is_volatile) || self.is_volatile_below(input.node) {
+            return Err(self.volatile_mistake("below an aggregate"));
+        }
+        Ok(())
+    }
+
+    /// Whether a node, or one before it, calls a function that gives another value each time.
+    pub fn is_volatile_below(&self, node: StreamNodeId) -> bool {
+        let node = self.node(node);
+        let here = match &node.operator {
+            StreamOperator::Calc { predicate, columns } => columns.iter().chain(predicate).any(is_volatile),
+            _ => false,
+        };
+        here || node.inputs.iter().any(|&input| self.is_volatile_below(input))
+    }
+
+    /// The refusal of such a function.
+    pub fn volatile_mistake(&self, place: &str) -> SqlError {
+        let is_volatile = |name: &str| {
+            self.catalog.functions().scalar(name).is_some_and(|function| {
+                function.signature().volatility == datafusion_expr::Volatility::Volatile
+            })
+        };
+        let views = self.catalog.names().filter_map(|name| self.catalog.view(name));
+        let found = find_call(self.query, is_volatile)
+            .or_else(|| views.into_iter().find_map(|view| find_call(view, is_volatile)));
+        let (name, span) =
+            found.map_or((None, place_of_query(self.query)), |(name, span)| (Some(name), Some(span)));
+        let name = name.map_or_else(
+            || "a function that gives another value each time".to_owned(),
+            |name| format!("`{name}`"),
+        );
+        SqlError::at(span, format!("{name} cannot stand {place}"))
+            .because("a change could not be taken back, as the function gives another value each time")
+            .next("compute it in the last query, from rows that only grow")
+    }
+}
+
+/// The columns that an aggregate reads, each once.
+struct Needed {
+    columns: Vec<Computed>,
+}
+
+impl Needed {
+    fn add(&mut self, expr: Arc<dyn PhysicalExpr>, data_type: DataType, is_nullable: bool) -> usize {
+        if let Some(at) = self.columns.iter().position(|(other, _)| other.as_ref() == expr.as_ref()) {
+            return at;
+        }
+        let name = expr_text(&expr);
+        self.columns.push((expr, Arc::new(Field::new(name, data_type, is_nullable))));
+        self.columns.len() - 1
+    }
+}

@@ -1,0 +1,70 @@
+//! Windows over event time: where rows get them, and the aggregates that close with them.
+//!
+//! Owns when a window is known to close. Knows no operator's code. Invariant: only windows of a column that watermarks follow ever close.
+
+use super::{Lower, Relation};
+use crate::sql::{
+    SqlResult,
+    plan::{
+        stream_plan::{ClosingWindows, Properties, StreamNodeId, StreamOperator, WindowEnd},
+        windows::WindowsNode,
+    },
+};
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use std::sync::Arc;
+
+/// What is left of the grouping of a windowed aggregate, once the end of its window is its first key.
+pub(super) struct WindowedKeys {
+    /// For each key, in the new order, its place in the old one.
+    pub order: Vec<usize>,
+    /// What the aggregate does with its windows; `None` = it has none that close.
+    pub windows: Option<ClosingWindows>,
+}
+
+impl Lower<'_> {
+    /// Rows with their windows.
+    pub(super) fn windows(&mut self, node: &WindowsNode) -> SqlResult<Relation> {
+        let input = self.lower(&node.input)?;
+        let time_column = node
+            .input
+            .schema()
+            .index_of_column(&node.time)
+            .map_err(|_| self.refused("the column of event time is not among those of the input"))?;
+        let exact = self.exact(&input);
+        let before = self.node(exact);
+        let (properties, columns) = (before.properties.clone(), before.schema.fields().len());
+        let mut fields: Vec<FieldRef> = before.schema.fields().to_vec();
+        let zone = match before.schema.field(time_column).data_type() {
+            DataType::Timestamp(_, zone) => zone.clone(),
+            _ => None,
+        };
+        for (name, zone) in [("window_start", None), ("window_end", None), ("window_time", zone)] {
+            fields.push(Arc::new(Field::new(name, DataType::Timestamp(TimeUnit::Millisecond, zone), false)));
+        }
+        let closes = properties.time_column == Some(time_column);
+        let properties = Properties {
+            is_append_only: properties.is_append_only,
+            unique_key: None,
+            time_column: closes.then_some(columns + 2),
+            window_end: closes.then(|| WindowEnd { column: columns + 1, ends: node.windows.ends() }),
+        };
+        let operator = StreamOperator::AssignWindows { windows: node.windows, time_column };
+        let id = self.add(operator, vec![exact], fields, properties);
+        let schema = datafusion_expr::UserDefinedLogicalNodeCore::schema(node).clone();
+        Ok(Relation { node: id, columns: (0..columns + 3).collect(), predicate: None, schema })
+    }
+
+    /// The keys of an aggregate with the end of the window in front, if it is one of them.
+    pub(super) fn windowed_keys(&self, input: StreamNodeId, keys: &[usize]) -> WindowedKeys {
+        let all = (0..keys.len()).collect();
+        let Some(end) = self.node(input).properties.window_end else {
+            return WindowedKeys { order: all, windows: None };
+        };
+        let Some(first) = keys.iter().position(|key| *key == end.column) else {
+            return WindowedKeys { order: all, windows: None };
+        };
+        let others = (0..keys.len()).filter(|key| *key != first);
+        let windows = ClosingWindows { ends: end.ends, gives: self.gives };
+        WindowedKeys { order: std::iter::once(first).chain(others).collect(), windows: Some(windows) }
+    }
+}

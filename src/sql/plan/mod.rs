@@ -1,0 +1,258 @@
+//! From statements to a plan of streaming operators.
+//!
+//! Owns the way of a query: refusals read from its text, DataFusion's logical plan with types that agree, a fixed list of rules, and the
+//! operators it becomes. Knows no grammar of statements and no operator's code. Invariants: a mistake of the user is told in words of SQL
+//! and at its place; one plan holds all queries of a script, and each table is read by one source.
+//!
+//! ```text
+//! Query -> refuse -> optimize (DataFusion) -> sink (columns, types) -> lower -> StreamPlan -> explain
+//!                       | on an error: mistakes (what, where)
+//! ```
+
+mod explain;
+mod lower;
+mod mistakes;
+mod optimize;
+mod place;
+mod refuse;
+mod sink;
+pub mod stream_plan;
+#[cfg(test)]
+mod tests;
+mod types;
+mod windows;
+
+pub use explain::{all_sinks, explain, stream_plan as explain_stream_plan};
+
+pub(super) use sink::written_columns;
+pub(super) use types::SqlTypes;
+pub(super) use windows::WindowsPlanner;
+
+use self::{
+    lower::Lower,
+    mistakes::{explain_mistake, expr_mistake, plain_text, plan_expr},
+    place::place_of_query,
+    stream_plan::{StreamNodeId, StreamPlan},
+};
+use super::{
+    SqlError, SqlResult, TableDefinition,
+    catalog::{Catalog, TableScanSource},
+    parse::{CreateTable, CreateView, Drop, Insert, OnExisting},
+    schema::ColumnKind,
+};
+use crate::operator::Gives;
+use datafusion_common::Column as PlanColumn;
+use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion_sql::sqlparser::ast::Query;
+use std::sync::Arc;
+
+/// A query that became part of a plan.
+#[derive(Debug)]
+pub struct Planned {
+    /// DataFusion's plan, after all rules.
+    pub logical: LogicalPlan,
+    /// The node that ends it.
+    pub root: StreamNodeId,
+}
+
+/// Plans the statements of one script, one after the other.
+#[derive(Debug, Default)]
+pub struct Planner {
+    catalog: Catalog,
+}
+
+impl Planner {
+    /// For a script that has declared nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the script has declared.
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Declares a table.
+    ///
+    /// # Errors
+    /// If its name is taken, or a computed column cannot be computed.
+    pub fn declare_table(&mut self, create: CreateTable) -> SqlResult {
+        let table = Arc::new(create.definition);
+        if create.on_existing == OnExisting::Keep && self.catalog.table(&table.name).is_some() {
+            return Ok(());
+        }
+        let is_computed = table.columns.iter().any(|column| matches!(column.kind, ColumnKind::Computed(_)));
+        let inlined = if is_computed { Some(self.with_computed(&table)?) } else { None };
+        self.catalog.insert_table(table, inlined, create.on_existing == OnExisting::Replace)
+    }
+
+    /// A scan with the computed columns above it, each over those before it.
+    fn with_computed(&self, table: &Arc<TableDefinition>) -> SqlResult<LogicalPlan> {
+        let failed = |error: datafusion_common::DataFusionError| SqlError::at(table.span, plain_text(&error));
+        let source = Arc::new(TableScanSource::new(table.clone()));
+        let mut plan = LogicalPlanBuilder::scan(table.name.as_str(), source, None)
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(failed)?;
+        for column in &table.columns {
+            let ColumnKind::Computed(expr) = &column.kind else { continue };
+            refuse::check_expr(&self.catalog, expr).map_err(|error| error.or_at(column.span))?;
+            let (value, _) = plan_expr(&self.catalog, expr, plan.schema()).map_err(|error| {
+                let mistake = expr_mistake(&self.catalog, expr, plan.schema());
+                mistake.unwrap_or_else(|| SqlError::at(None, plain_text(&error))).or_at(column.span)
+            })?;
+            let before =
+                plan.schema().iter().map(|(table, field)| Expr::Column(PlanColumn::from((table, field))));
+            let exprs: Vec<_> = before.chain([value.alias(&column.name)]).collect();
+            plan = LogicalPlanBuilder::from(plan)
+                .project(exprs)
+                .and_then(LogicalPlanBuilder::build)
+                .map_err(failed)?;
+        }
+        let in_order: Vec<_> = table
+            .columns
+            .iter()
+            .filter_map(|column| plan.schema().iter().find(|(_, field)| *field.name() == column.name))
+            .map(|(table, field)| Expr::Column(PlanColumn::from((table, field))))
+            .collect();
+        LogicalPlanBuilder::from(plan).project(in_order).and_then(LogicalPlanBuilder::build).map_err(failed)
+    }
+
+    /// Declares a view; its columns are called as the query calls them, or by the names that it gives them. Views that read a table or
+    /// view that is replaced later keep what it was.
+    ///
+    /// # Errors
+    /// If its name is taken or its query has a mistake.
+    pub fn declare_view(&mut self, create: CreateView) -> SqlResult {
+        let CreateView { name, span, columns, query, on_existing, .. } = create;
+        if on_existing == OnExisting::Keep && self.catalog.view(&name).is_some() {
+            return Ok(());
+        }
+        let mut plan = self.logical(&query)?;
+        let count = plan.schema().fields().len();
+        if !columns.is_empty() {
+            if columns.len() != count {
+                let named = columns.len();
+                return Err(SqlError::at(
+                    span,
+                    format!("view `{name}` names {named} columns, and its query gives {count}"),
+                ));
+            }
+            let fields: Vec<_> =
+                plan.schema().iter().map(|(table, field)| PlanColumn::from((table, field))).collect();
+            let renamed = fields
+                .into_iter()
+                .zip(&columns)
+                .map(|(field, column)| Expr::Column(field).alias(&column.text));
+            plan = LogicalPlanBuilder::from(plan)
+                .project(renamed)
+                .and_then(LogicalPlanBuilder::build)
+                .map_err(|error| SqlError::at(span, plain_text(&error)))?;
+        }
+        // A view that no query reads is checked too.
+        let analyzed = optimize::analyze(&self.catalog, plan.clone())
+            .map_err(|error| explain_mistake(&self.catalog, &query, &error))?;
+        mistakes::check_literals(&query, &analyzed)?;
+        self.catalog.insert_view(&name, span, Arc::from(query), plan, on_existing == OnExisting::Replace)
+    }
+
+    /// Forgets a table or view.
+    ///
+    /// # Errors
+    /// If there is none of that name and kind.
+    pub fn drop_relation(&mut self, drop: &Drop) -> SqlResult {
+        let Drop { name, is_view, if_exists } = drop;
+        let kind = if *is_view { "view" } else { "table" };
+        let is_there = if *is_view {
+            self.catalog.view(&name.text).is_some()
+        } else {
+            self.catalog.table(&name.text).is_some()
+        };
+        if is_there {
+            self.catalog.remove(&name.text);
+        } else if self.catalog.has(&name.text) {
+            let other = if *is_view { "table" } else { "view" };
+            return Err(SqlError::at(name.span, format!("`{}` is a {other}", name.text))
+                .next(format!("write DROP {}", other.to_uppercase())));
+        } else if !if_exists {
+            return Err(self
+                .catalog
+                .unknown_relation(&name.text, name.span, std::iter::empty())
+                .or_at(name.span)
+                .because(format!("only a {kind} that was declared can be dropped")));
+        }
+        Ok(())
+    }
+
+    /// Adds a query and the table it writes to, to a plan. The plan is as it was if there is a mistake.
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn plan_insert(&mut self, insert: &Insert, plan: &mut StreamPlan) -> SqlResult<Planned> {
+        let table = self.target(insert)?;
+        let logical = self.analyzed(&insert.query)?;
+        let targets = sink::match_columns(&table, insert, logical.schema().fields().len())?;
+        let logical = sink::with_target_types(&table, &targets, &insert.query, logical)?;
+        let logical = self.optimized(&insert.query, logical)?;
+        let mut longer = plan.clone();
+        let mut lower = Lower {
+            plan: &mut longer,
+            name: &insert.table,
+            query: &insert.query,
+            catalog: &self.catalog,
+            gives: sink::gives(&table, insert),
+        };
+        let relation = lower.lower(&logical)?;
+        let root = sink::add_sink(&mut lower, &table, &targets, insert, &relation)?;
+        *plan = longer;
+        Ok(Planned { logical, root })
+    }
+
+    /// Adds a query that no table takes, to look at its plan.
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn plan_query(&mut self, query: &Query, plan: &mut StreamPlan) -> SqlResult<Planned> {
+        let logical = self.analyzed(query)?;
+        let logical = self.optimized(query, logical)?;
+        let mut longer = plan.clone();
+        let mut lower =
+            Lower { plan: &mut longer, name: "query", query, catalog: &self.catalog, gives: Gives::Finals };
+        let relation = lower.lower(&logical)?;
+        let root = lower.exact(&relation);
+        *plan = longer;
+        Ok(Planned { logical, root })
+    }
+
+    fn target(&self, insert: &Insert) -> SqlResult<Arc<TableDefinition>> {
+        let name = insert.table.as_str();
+        match self.catalog.table(name) {
+            Some(table) => Ok(table.clone()),
+            None if self.catalog.view(name).is_some() => Err(SqlError::at(
+                insert.span,
+                format!("`{name}` is a view, and only tables can be written to"),
+            )),
+            None => Err(self.catalog.unknown_relation(name, insert.span, std::iter::empty())),
+        }
+    }
+
+    fn logical(&self, query: &Query) -> SqlResult<LogicalPlan> {
+        refuse::check_query(&self.catalog, query).map_err(|error| error.or_at(place_of_query(query)))?;
+        optimize::plan_query(&self.catalog, query)
+            .map_err(|error| explain_mistake(&self.catalog, query, &error))
+    }
+
+    fn analyzed(&self, query: &Query) -> SqlResult<LogicalPlan> {
+        let logical = self.logical(query)?;
+        optimize::analyze(&self.catalog, logical)
+            .map_err(|error| explain_mistake(&self.catalog, query, &error))
+    }
+
+    fn optimized(&self, query: &Query, plan: LogicalPlan) -> SqlResult<LogicalPlan> {
+        mistakes::check_literals(query, &plan)?;
+        let options = datafusion_expr::planner::ContextProvider::options(&self.catalog);
+        optimize::optimize(options, plan)
+            .map_err(|error| SqlError::at(place_of_query(query), plain_text(&error)))
+    }
+}

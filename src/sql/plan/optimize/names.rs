@@ -1,0 +1,117 @@
+//! Names for columns of a query that have none, or that of another one.
+//!
+//! Owns the rule: a field of a row is called as the field, a second column of one name gets a number, and another expression whose name
+//! is taken is called `EXPR$` and its position. Knows no plan. Invariant: names that the user gave are never changed.
+
+use crate::sql::plan::place::name_of;
+use datafusion_sql::sqlparser::ast::{
+    Expr, Ident, Query, Select, SelectItem, TableFactor, VisitMut, VisitorMut,
+};
+use std::{collections::BTreeSet, ops::ControlFlow};
+
+/// The query with names for all columns that need one.
+pub fn with_names(query: &Query) -> Query {
+    let mut query = query.clone();
+    // The visitor never stops before the end.
+    let _: ControlFlow<()> = query.visit(&mut Names);
+    query
+}
+
+struct Names;
+
+impl VisitorMut for Names {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        let tables = table_names(select);
+        let mut taken = BTreeSet::new();
+        for item in &select.projection {
+            match item {
+                SelectItem::ExprWithAlias { alias, .. } => {
+                    taken.insert(name_of(alias));
+                }
+                SelectItem::UnnamedExpr(Expr::Identifier(ident)) => {
+                    taken.insert(name_of(ident));
+                }
+                _ => {}
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for (at, item) in select.projection.iter_mut().enumerate() {
+            let SelectItem::UnnamedExpr(expr) = item else { continue };
+            let given = match &*expr {
+                Expr::Identifier(ident) => {
+                    let name = name_of(ident);
+                    (!seen.insert(name.clone())).then(|| numbered(&name, &taken))
+                }
+                Expr::CompoundIdentifier(parts) => compound(parts, &tables, &taken, &mut seen),
+                other => {
+                    let name = inner_name(other);
+                    let is_taken = name.as_ref().is_some_and(|name| taken.contains(name))
+                        || !seen.insert(other.to_string());
+                    is_taken.then(|| format!("EXPR${at}"))
+                }
+            };
+            if let Some(name) = given {
+                taken.insert(name.clone());
+                let alias = Ident::with_quote('"', name);
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// A name for `table.column` or `row.field`, if it needs one.
+fn compound(
+    parts: &[Ident],
+    tables: &BTreeSet<String>,
+    taken: &BTreeSet<String>,
+    seen: &mut BTreeSet<String>,
+) -> Option<String> {
+    let name = parts.last().map(name_of)?;
+    let is_column = parts.len() == 2 && parts.first().is_some_and(|first| tables.contains(&name_of(first)));
+    if !seen.insert(name.clone()) || (!is_column && taken.contains(&name)) {
+        return Some(numbered(&name, taken));
+    }
+    (!is_column).then_some(name)
+}
+
+/// The name with the first number that makes it one of its own.
+fn numbered(name: &str, taken: &BTreeSet<String>) -> String {
+    let mut number = 0_usize;
+    loop {
+        let numbered = format!("{name}{number}");
+        if !taken.contains(&numbered) {
+            return numbered;
+        }
+        number += 1;
+    }
+}
+
+/// The column that a conversion is called after.
+fn inner_name(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => inner_name(expr),
+        Expr::Identifier(ident) => Some(name_of(ident)),
+        Expr::CompoundIdentifier(parts) => parts.last().map(name_of),
+        _ => None,
+    }
+}
+
+/// What the tables in FROM are called.
+fn table_names(select: &Select) -> BTreeSet<String> {
+    let factors = select
+        .from
+        .iter()
+        .flat_map(|from| std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation)));
+    factors
+        .filter_map(|factor| match factor {
+            TableFactor::Table { alias: Some(alias), .. }
+            | TableFactor::Derived { alias: Some(alias), .. }
+            | TableFactor::TableFunction { alias: Some(alias), .. } => Some(name_of(&alias.name)),
+            TableFactor::Table { name, .. } => name.0.last().and_then(|part| part.as_ident()).map(name_of),
+            _ => None,
+        })
+        .collect()
+}

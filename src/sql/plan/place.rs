@@ -1,0 +1,53 @@
+//! Places of parts of a query in the script.
+//!
+//! Owns the way from the parser's places to ours. Knows no plan.
+
+use crate::sql::Span;
+use datafusion_common::Span as PlannerSpan;
+use datafusion_sql::sqlparser::ast::{Expr, Function, Ident, ObjectName, Query, Spanned, visit_expressions};
+use std::ops::ControlFlow;
+
+/// Where a part of a statement stands; `None` if the parser does not say.
+pub fn place_of(part: &impl Spanned) -> Option<Span> {
+    PlannerSpan::try_from_sqlparser_span(part.span()).and_then(Span::of)
+}
+
+/// Where a query begins.
+pub fn place_of_query(query: &Query) -> Option<Span> {
+    place_of(query).map(|span| Span { width: "SELECT".len().try_into().unwrap_or(1), ..span })
+}
+
+/// The name of a column or relation as the planner sees it: as it was written.
+pub fn name_of(ident: &Ident) -> String {
+    ident.value.clone()
+}
+
+/// The name of a function: in small letters unless it is quoted.
+pub fn name_of_function(name: &ObjectName) -> String {
+    let small = |ident: &Ident| match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    };
+    let parts: Vec<_> = name.0.iter().filter_map(|part| part.as_ident()).map(small).collect();
+    parts.join(".")
+}
+
+/// The name of a relation as the planner sees it.
+pub fn name_of_object(name: &ObjectName) -> String {
+    let parts: Vec<_> = name.0.iter().filter_map(|part| part.as_ident()).map(name_of).collect();
+    parts.join(".")
+}
+
+/// Where the first call of one of these functions stands.
+pub fn find_call(query: &Query, is_meant: impl Fn(&str) -> bool) -> Option<(String, Span)> {
+    let found = visit_expressions(query, |expr| match expr {
+        Expr::Function(Function { name, .. }) if is_meant(&name_of_function(name)) => {
+            ControlFlow::Break(place_of(name).map(|span| (name_of_function(name), span)))
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    match found {
+        ControlFlow::Break(found) => found,
+        ControlFlow::Continue(()) => None,
+    }
+}

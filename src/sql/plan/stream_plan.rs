@@ -1,0 +1,169 @@
+//! The streaming operators that a script becomes, before they are nodes of a topology.
+//!
+//! Owns the nodes and their properties. Knows no text and no operator's code. Invariant: inputs of a node come before it; each node
+//! says in which form its rows come (see [`Properties`]).
+
+use crate::{
+    operator::Gives,
+    sql::{
+        Span, TableDefinition,
+        agg::AggregateCall,
+        op::{WindowEnds, Windows},
+    },
+};
+use arrow::datatypes::SchemaRef;
+use datafusion_physical_expr::PhysicalExpr;
+use std::sync::Arc;
+
+/// A node, by its position in the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamNodeId(pub usize);
+
+/// Everything that a script computes.
+#[derive(Clone, Debug, Default)]
+pub struct StreamPlan {
+    /// In topological order.
+    pub nodes: Vec<StreamNode>,
+}
+
+impl StreamPlan {
+    /// The tables that are read or written, once for each node that does so.
+    pub fn tables(&self) -> impl Iterator<Item = &TableDefinition> {
+        self.nodes.iter().filter_map(|node| match &node.operator {
+            StreamOperator::Source { table, .. } | StreamOperator::Sink { table, .. } => Some(&**table),
+            _ => None,
+        })
+    }
+
+    /// Whether windows that close read the rows of a node, or what is made of them: then it says how far it is in event time.
+    #[must_use]
+    pub fn feeds_windows(&self, id: StreamNodeId) -> bool {
+        let reads = |node: &&StreamNode| node.inputs.contains(&id);
+        (id.0..).zip(self.nodes.iter().skip(id.0)).filter(|(_, node)| reads(node)).any(|(at, node)| {
+            match &node.operator {
+                StreamOperator::Aggregate { windows, .. } => windows.is_some(),
+                StreamOperator::Sink { .. } => false,
+                _ => self.feeds_windows(StreamNodeId(at)),
+            }
+        })
+    }
+}
+
+/// A node of the plan.
+#[derive(Clone, Debug)]
+pub struct StreamNode {
+    /// What it does.
+    pub operator: StreamOperator,
+    /// What it reads.
+    pub inputs: Vec<StreamNodeId>,
+    /// The columns of its rows.
+    pub schema: SchemaRef,
+    /// What is known of its rows.
+    pub properties: Properties,
+    /// The part of the script that it was made from.
+    pub span: Option<Span>,
+}
+
+/// What is known of the rows of a node, whatever the input.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Properties {
+    /// Rows are only added, never taken away.
+    pub is_append_only: bool,
+    /// Columns (by position) that identify a row; `None` = no such columns are known. `Some([])` = there is at most one row.
+    pub unique_key: Option<Vec<usize>>,
+    /// The column of event time, which watermarks follow.
+    pub time_column: Option<usize>,
+    /// The column with the end of a window over event time that each row is in.
+    pub window_end: Option<WindowEnd>,
+}
+
+/// A column with the ends of windows over event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowEnd {
+    /// The column.
+    pub column: usize,
+    /// Which times it can have.
+    pub ends: WindowEnds,
+}
+
+/// What an aggregate does with its windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClosingWindows {
+    /// When they end.
+    pub ends: WindowEnds,
+    /// Which rows leave.
+    pub gives: Gives,
+}
+
+/// What a node does.
+#[derive(Clone, Debug)]
+pub enum StreamOperator {
+    /// Reads the columns of a table that anything needs.
+    Source {
+        /// The table.
+        table: Arc<TableDefinition>,
+        /// The positions of the columns that are read, in the table's declaration; none of them computed.
+        columns: Vec<usize>,
+    },
+    /// Rows for which the predicate is true, with these columns.
+    Calc {
+        /// `None` = all rows.
+        predicate: Option<Arc<dyn PhysicalExpr>>,
+        /// One for each column of the output; they read the columns of the input.
+        columns: Vec<Arc<dyn PhysicalExpr>>,
+    },
+    /// Rows with their windows, in three more columns: start, end, and the last time before the end.
+    AssignWindows {
+        /// Which windows.
+        windows: Windows,
+        /// The column of event time.
+        time_column: usize,
+    },
+    /// The rows of all inputs.
+    Union,
+    /// A row for each element of a list.
+    Unnest {
+        /// The column of the input that is a list.
+        list: usize,
+        /// For each column of the output the column of the input that it comes from.
+        columns: Vec<usize>,
+        /// Whether a list that is NULL makes a row.
+        keeps_null: bool,
+    },
+    /// One row for each group. Its columns are the keys, then a value for each call.
+    Aggregate {
+        /// Durable name of its state, such as `counts.aggregate`.
+        name: String,
+        /// The columns of the input that rows are grouped by; none = there is one group.
+        keys: Vec<usize>,
+        /// What is computed of each group.
+        calls: Vec<AggregateCall>,
+        /// If the first key is the end of a window over event time: what is done when it closes.
+        windows: Option<ClosingWindows>,
+    },
+    /// Writes rows to a table.
+    Sink {
+        /// The table.
+        table: Arc<TableDefinition>,
+        /// How changes are written.
+        mode: OutputMode,
+        /// For each physical and written metadata column of the table the column of the input, or `None` for NULL.
+        columns: Vec<Option<usize>>,
+        /// In mode update the columns of the input that say which row a change is of: those of the table's PRIMARY KEY, or of the
+        /// query's key if the table is for people to look at. Empty in the other modes, and if there is only one row.
+        key: Vec<usize>,
+    },
+}
+
+/// How the rows of a changing relation are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputMode {
+    /// Rows that were added; there are no others.
+    Append,
+    /// The new row of each key that changed; a deletion if there is none.
+    Update,
+    /// Each change: rows that came, and rows that went.
+    Changes,
+    /// All rows at each batch that changes any.
+    Complete,
+}

@@ -1,0 +1,177 @@
+//! `'connector' = 'console'`: a table on the console for each batch that changed anything, as Spark's streaming queries print it.
+//!
+//! Owns the rows of a batch, and for complete mode all rows, in state. Knows no terminal: what it makes is shown after the commit, at most
+//! once. Invariants: all rows of a batch come to one task; rows of complete mode are in the order of their columns.
+
+use super::{TableColumns, show};
+use crate::{
+    error::{Error, Result},
+    operator::{Context, Heading, Operator, Output, Port, Printed},
+    record::{
+        Chunk,
+        varint::{put_zigzag, take_zigzag},
+    },
+    sql::{
+        Payload,
+        rows::{KeyFormat, KeyTable},
+    },
+    state::{Handle, RowIndex, View},
+};
+use arrow::array::RecordBatch;
+
+/// What a table shows, and how.
+#[derive(Clone)]
+pub struct ShownRows {
+    /// The columns.
+    pub columns: TableColumns,
+    /// The same as a key: rows that are equal are one.
+    pub format: KeyFormat,
+    /// How many rows are shown.
+    pub rows_max: usize,
+    /// Whether long values are cut.
+    pub truncates: bool,
+}
+
+impl ShownRows {
+    /// Shows rows, given by their keys.
+    fn show<'k>(&self, keys: impl IntoIterator<Item = &'k [u8]>, cx: &mut Context<'_>) -> Result {
+        let mut decoder = self.format.decoder(self.rows_max)?;
+        keys.into_iter().try_for_each(|key| decoder.push(key))?;
+        let rows = RecordBatch::try_new(self.columns.schema().clone(), decoder.finish()?)
+            .map_err(|e| Error::Codec(format!("rows do not fit their columns: {e}")))?;
+        let rows = show::table(&rows, self.rows_max, self.truncates)?;
+        let printed = Printed { heading: Heading::Count, rows, rows_max: usize::MAX };
+        cx.out.output(Output::Console { node: cx.out.node(), printed });
+        Ok(())
+    }
+}
+
+/// Shows the rows that a batch added: those of append mode, and the new rows of update mode.
+pub struct ConsoleSink {
+    shown: ShownRows,
+    keys: KeyTable,
+    /// How often each came, less how often it went.
+    weights: Vec<i64>,
+}
+
+impl ConsoleSink {
+    /// Shows rows so.
+    #[must_use]
+    pub fn new(shown: ShownRows) -> Self {
+        ConsoleSink { shown, keys: KeyTable::default(), weights: vec![] }
+    }
+}
+
+impl Operator for ConsoleSink {
+    fn sees_batches(&self) -> bool {
+        true
+    }
+
+    fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
+        let Payload::Rows(delta) = input.view::<Payload>() else { return Ok(()) };
+        let rows = self.shown.columns.rows(&delta.rows)?;
+        let encoder = self.shown.format.encoder(rows.columns())?;
+        let mut key = vec![];
+        for row in 0..delta.rows.num_rows() {
+            key.clear();
+            encoder.encode(row, &mut key);
+            let slot = self.keys.insert(&key);
+            if slot.is_new {
+                self.weights.push(0);
+            }
+            self.weights[slot.index] += delta.weight(row);
+        }
+        Ok(())
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        let times = |weight: i64| usize::try_from(weight).unwrap_or(0);
+        let rows = self.weights.iter().enumerate();
+        let rows = rows.flat_map(|(index, weight)| std::iter::repeat_n(self.keys.get(index), times(*weight)));
+        let mut rows = rows.take(self.shown.rows_max.saturating_add(1)).peekable();
+        if rows.peek().is_some() {
+            self.shown.show(rows, cx)?;
+        }
+        self.keys.clear();
+        self.weights.clear();
+        Ok(())
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.keys.memory_bytes() + self.weights.len() * size_of::<i64>()
+    }
+}
+
+/// Shows all rows of a relation whenever a batch has changed one.
+pub struct CompleteTable {
+    shown: ShownRows,
+    /// Row -> how often it is there.
+    rows: Handle<RowIndex>,
+    is_changed: bool,
+}
+
+impl CompleteTable {
+    /// Shows rows so, and keeps them in this store.
+    #[must_use]
+    pub fn new(shown: ShownRows, rows: Handle<RowIndex>) -> Self {
+        CompleteTable { shown, rows, is_changed: false }
+    }
+
+    /// What the store's rows are.
+    #[must_use]
+    pub fn store_format(columns: &str) -> String {
+        format!("table {columns} -> weight")
+    }
+}
+
+/// The weight of a stored row.
+fn weight_of(value: Option<&[u8]>) -> Result<i64> {
+    let Some(bytes) = value else { return Ok(0) };
+    let mut rest = bytes.get(1..).unwrap_or_default();
+    take_zigzag(&mut rest).ok_or_else(|| Error::Codec("the weight of a row is no number".into()))
+}
+
+impl Operator for CompleteTable {
+    fn sees_batches(&self) -> bool {
+        true
+    }
+
+    fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
+        let Payload::Rows(delta) = input.view::<Payload>() else { return Ok(()) };
+        let rows = self.shown.columns.rows(&delta.rows)?;
+        let encoder = self.shown.format.encoder(rows.columns())?;
+        let store = cx.stores.open(self.rows);
+        let number = store.formats().present();
+        let (mut key, mut value) = (vec![], vec![]);
+        for row in 0..delta.rows.num_rows() {
+            key.clear();
+            encoder.encode(row, &mut key);
+            store.touch([&key[..]])?;
+            let weight = weight_of(store.new_value(&key))? + delta.weight(row);
+            if weight == 0 {
+                store.delete(&key);
+            } else {
+                value.clear();
+                value.push(number);
+                put_zigzag(&mut value, weight);
+                store.put(&key, &value);
+            }
+            self.is_changed = true;
+        }
+        Ok(())
+    }
+
+    fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
+        if !std::mem::take(&mut self.is_changed) {
+            return Ok(());
+        }
+        let most = self.shown.rows_max.saturating_add(1);
+        let mut keys: Vec<Vec<u8>> = vec![];
+        cx.stores.open(self.rows).visit_prefixes(View::Staged, &[b""], &mut |_, key, value| {
+            let times = usize::try_from(weight_of(Some(value))?).unwrap_or(0);
+            keys.extend(std::iter::repeat_n(key.to_vec(), times.min(most - keys.len())));
+            Ok(keys.len() < most)
+        })?;
+        self.shown.show(keys.iter().map(Vec::as_slice), cx)
+    }
+}

@@ -1,0 +1,248 @@
+//! Rows become keys and values of records.
+//!
+//! Owns the columns of a table as they are written, and the formats of both. Knows no log and no batch. Invariant: a row that a format has
+//! no form for is an error of that row, never a record that says something else.
+
+use crate::{
+    error::{Error, Result},
+    sql::{
+        Column, ColumnKind, MetadataKey, SqlError, SqlResult, TableDefinition,
+        connector::{Format, KafkaTable},
+        format::{JsonEncoder, JsonWriter},
+        op::times_ms,
+        plan,
+    },
+};
+use arrow::{
+    array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, new_null_array},
+    datatypes::{DataType, Field, Schema, SchemaRef},
+};
+use std::sync::Arc;
+
+/// The columns of a table that are written, and where a relation has them.
+#[derive(Clone, Debug)]
+pub struct TableColumns {
+    /// Their names and types.
+    schema: SchemaRef,
+    /// For each of them the column of the input, or none for NULL.
+    sources: Vec<Option<usize>>,
+    /// Which of them must not be NULL.
+    required: Vec<bool>,
+    /// The column of the input that is the record's timestamp.
+    timestamp: Option<usize>,
+}
+
+impl TableColumns {
+    /// Of a table that takes these columns of a relation, one for each of its columns that are written.
+    ///
+    /// # Errors
+    /// If a column cannot be written.
+    pub fn new(table: &TableDefinition, columns: &[Option<usize>]) -> SqlResult<Self> {
+        let (mut fields, mut sources, mut required, mut timestamp) = (vec![], vec![], vec![], None);
+        for ((_, column, data_type), source) in plan::written_columns(table).zip(columns) {
+            match &column.kind {
+                ColumnKind::Metadata { key: MetadataKey::Timestamp, .. } => timestamp = *source,
+                ColumnKind::Metadata { .. } => return Err(not_written(column)),
+                _ => {
+                    fields.push(Field::new(&column.name, data_type.clone(), true));
+                    sources.push(*source);
+                    required.push(column.is_required);
+                }
+            }
+        }
+        Ok(TableColumns { schema: Arc::new(Schema::new(fields)), sources, required, timestamp })
+    }
+
+    /// Their names and types.
+    #[must_use]
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The rows with the columns of the table.
+    ///
+    /// # Errors
+    /// If a column that must not be NULL is.
+    pub fn rows(&self, input: &RecordBatch) -> Result<RecordBatch> {
+        let mut columns: Vec<ArrayRef> = vec![];
+        for ((field, source), required) in self.schema.fields().iter().zip(&self.sources).zip(&self.required)
+        {
+            let column = match source {
+                Some(source) => input.column(*source).clone(),
+                None => new_null_array(field.data_type(), input.num_rows()),
+            };
+            if *required && column.null_count() > 0 {
+                return Err(Error::Row(format!("column `{}` is NULL, and it is NOT NULL", field.name())));
+            }
+            columns.push(column);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(input.num_rows()));
+        RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)
+            .map_err(|e| Error::Row(format!("the columns of the table: {e}")))
+    }
+}
+
+/// How the rows of one table are written.
+pub struct RecordEncoder {
+    columns: TableColumns,
+    key: Option<Writer>,
+    value: Writer,
+}
+
+/// How columns become bytes.
+enum Writer {
+    Json(JsonWriter),
+    /// The bytes of this column.
+    Raw(usize),
+    /// A row before and after.
+    Debezium(JsonWriter),
+}
+
+impl RecordEncoder {
+    /// For a table that takes these columns of a relation, one for each of its columns that are written.
+    ///
+    /// # Errors
+    /// If a format has no form for a column.
+    pub fn new(table: &TableDefinition, kafka: &KafkaTable, columns: &[Option<usize>]) -> SqlResult<Self> {
+        let columns = TableColumns::new(table, columns)?;
+        let schema = columns.schema.clone();
+        let position = |name: &String| schema.index_of(name).ok();
+        let key_columns: Vec<usize> =
+            kafka.key.iter().flat_map(|key| &key.fields).filter_map(position).collect();
+        let writer = |format: Format, columns: Vec<usize>| Writer::new(format, &schema, columns);
+        let wrong = |what: String| SqlError::at(table.span, format!("table `{}`: {what}", table.name));
+        let key = match &kafka.key {
+            Some(key) => Some(writer(key.format, key_columns.clone()).map_err(wrong)?),
+            None => None,
+        };
+        let in_value = |column: &usize| {
+            kafka.key.as_ref().is_none_or(|key| key.is_in_value) || !key_columns.contains(column)
+        };
+        let value_columns = (0..schema.fields().len()).filter(in_value).collect();
+        let value = writer(kafka.value, value_columns).map_err(wrong)?;
+        Ok(RecordEncoder { columns, key, value })
+    }
+
+    /// The rows with the columns of the table.
+    ///
+    /// # Errors
+    /// If a column that must not be NULL is.
+    pub fn rows(&self, input: &RecordBatch) -> Result<RecordBatch> {
+        self.columns.rows(input)
+    }
+
+    /// The timestamps that rows give their records, milliseconds.
+    ///
+    /// # Errors
+    /// If the column is no time.
+    pub fn timestamps(&self, input: &RecordBatch) -> Result<Option<Int64Array>> {
+        self.columns.timestamp.map(|column| times_ms(input.column(column))).transpose()
+    }
+
+    /// Ready to write rows that [`RecordEncoder::rows`] gave.
+    ///
+    /// # Errors
+    /// If they are not of the table.
+    pub fn encoder<'a>(&'a self, rows: &'a RecordBatch) -> Result<RowEncoder<'a>> {
+        let key = self.key.as_ref().map(|key| key.encoder(rows)).transpose()?;
+        Ok(RowEncoder {
+            key,
+            value: self.value.encoder(rows)?,
+            is_change: matches!(self.value, Writer::Debezium(_)),
+        })
+    }
+
+    /// Whether values say what a row was before, so that a relation that changes can be written as it is.
+    #[must_use]
+    pub fn writes_changes(&self) -> bool {
+        matches!(self.value, Writer::Debezium(_))
+    }
+}
+
+fn not_written(column: &Column) -> SqlError {
+    SqlError::at(column.span, format!("the log itself says what `{}` is", column.name))
+        .next("add VIRTUAL: the column is then only read")
+}
+
+impl Writer {
+    fn new(format: Format, schema: &Schema, columns: Vec<usize>) -> Result<Self, String> {
+        match (format, &columns[..]) {
+            (Format::Json, _) => Ok(Writer::Json(JsonWriter::new(schema, columns)?)),
+            (Format::DebeziumJson, _) => Ok(Writer::Debezium(JsonWriter::new(schema, columns)?)),
+            (Format::Raw, [column]) if is_raw(schema.field(*column).data_type()) => Ok(Writer::Raw(*column)),
+            (Format::Raw, _) => {
+                Err("the format 'raw' has exactly one column, of type STRING or BYTES".into())
+            }
+        }
+    }
+
+    fn encoder<'a>(&'a self, rows: &'a RecordBatch) -> Result<Encoder<'a>> {
+        Ok(match self {
+            Writer::Json(writer) | Writer::Debezium(writer) => Encoder::Json(writer.encoder(rows)?),
+            Writer::Raw(column) => Encoder::Raw(rows.column(*column)),
+        })
+    }
+}
+
+fn is_raw(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::Binary)
+}
+
+enum Encoder<'a> {
+    Json(JsonEncoder<'a>),
+    Raw(&'a ArrayRef),
+}
+
+impl Encoder<'_> {
+    /// Appends the bytes of a row; `false` = it is null.
+    fn encode(&self, row: usize, out: &mut Vec<u8>) -> Result<bool> {
+        match self {
+            Encoder::Json(encoder) => encoder.encode(row, out).map_err(Error::Row)?,
+            Encoder::Raw(column) if column.is_null(row) => return Ok(false),
+            Encoder::Raw(column) => match column.data_type() {
+                DataType::Utf8 => out.extend_from_slice(column.as_string::<i32>().value(row).as_bytes()),
+                _ => out.extend_from_slice(column.as_binary::<i32>().value(row)),
+            },
+        }
+        Ok(true)
+    }
+}
+
+/// Writes rows of one batch.
+pub struct RowEncoder<'a> {
+    key: Option<Encoder<'a>>,
+    value: Encoder<'a>,
+    is_change: bool,
+}
+
+impl RowEncoder<'_> {
+    /// Appends the key of a row; `false` = records have none.
+    ///
+    /// # Errors
+    /// Why it has no form.
+    pub fn key(&self, row: usize, out: &mut Vec<u8>) -> Result<bool> {
+        self.key.as_ref().map_or(Ok(false), |key| key.encode(row, out))
+    }
+
+    /// Appends the value of a row; `false` = it is null.
+    ///
+    /// # Errors
+    /// Why it has no form.
+    pub fn value(&self, row: usize, out: &mut Vec<u8>) -> Result<bool> {
+        self.value.encode(row, out)
+    }
+
+    /// Appends the value that says that a row came, or went; a row alone where values say nothing of it.
+    ///
+    /// # Errors
+    /// As [`RowEncoder::value`].
+    pub fn change(&self, row: usize, came: bool, out: &mut Vec<u8>) -> Result<bool> {
+        if !self.is_change {
+            return self.value(row, out);
+        }
+        out.extend_from_slice(if came { b"{\"before\":null,\"after\":" } else { b"{\"before\":" });
+        self.value.encode(row, out)?;
+        out.extend_from_slice(if came { b",\"op\":\"c\"}" } else { b",\"after\":null,\"op\":\"d\"}" });
+        Ok(true)
+    }
+}

@@ -1,0 +1,18 @@
+//! Where rows leave a script: topics and the console.
+//!
+//! Owns the operators that end a path. Knows no log and no terminal.
+
+mod append;
+mod blackhole;
+mod console;
+mod encode;
+mod print;
+mod show;
+mod upsert;
+
+pub use append::AppendSink;
+pub use blackhole::BlackholeSink;
+pub use console::{CompleteTable, ConsoleSink, ShownRows};
+pub use encode::{RecordEncoder, RowEncoder, TableColumns};
+pub use print::PrintSink;
+pub use upsert::UpsertSink;

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Images without a registry: a base of the same name as the Dockerfile's, made of Debian's packages, and the last stage of
+# docker/Dockerfile around a binary that cargo has built already.
+# Owns a folder with an image store of its own. Invariant: the Dockerfile is used as it is. Its first stages, which compile, are not run:
+# `--build-context` puts an image with the binary in place of the stage `build`.
+#
+#   images.sh build FOLDER BINARY NAME    builds localhost/NAME:test, and writes it to FOLDER/NAME.tar
+#   images.sh podman FOLDER ARGUMENTS..   podman on that store
+set -euo pipefail
+here="$(dirname "$(readlink -f "$0")")"
+project="$here/../.."
+DISTROLESS=gcr.io/distroless/cc-debian12:nonroot
+
+# settings FOLDER: what buildah and podman need where there is no systemd, and where limits cannot be raised.
+settings() {
+  store="$1"
+  mkdir -p "$store"
+  cat >"$store/containers.conf" <<'TEXT'
+[containers]
+default_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+TEXT
+  cat >"$store/storage.conf" <<TEXT
+[storage]
+driver = "overlay"
+graphroot = "$store/images"
+runroot = "$store/run"
+TEXT
+  export CONTAINERS_CONF="$store/containers.conf" CONTAINERS_STORAGE_CONF="$store/storage.conf" BUILDAH_ISOLATION=chroot
+}
+
+# from_folder FOLDER IMAGE: an image with these files.
+from_folder() {
+  local container
+  container=$(buildah from scratch)
+  buildah add --quiet "$container" "$1" / >/dev/null
+  buildah config --env PATH=/usr/local/bin:/usr/bin:/bin --env SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt "$container"
+  buildah commit --quiet "$container" "$2" >/dev/null
+  buildah rm "$container" >/dev/null
+}
+
+# The packages that Google's image of this name has.
+distroless() {
+  buildah inspect --type image "$DISTROLESS" >/dev/null 2>&1 && return
+  local root="$store/distroless" packages="$store/packages" package
+  rm -rf "$root" "$packages" && mkdir -p "$root" "$packages"
+  (cd "$packages" && apt-get download -qq base-files netbase tzdata ca-certificates libc6 libssl3 libgcc-s1 libstdc++6 libgomp1 >/dev/null)
+  for package in "$packages"/*.deb; do dpkg-deb -x "$package" "$root"; done
+  cat "$root"/usr/share/ca-certificates/mozilla/*.crt >"$root/etc/ssl/certs/ca-certificates.crt"
+  echo 'nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin' >"$root/etc/passwd"
+  echo 'nonroot:x:65532:' >"$root/etc/group"
+  mkdir -p "$root/home/nonroot" "$root/tmp" && chmod 1777 "$root/tmp" && chown 65532:65532 "$root/home/nonroot"
+  from_folder "$root" "$DISTROLESS"
+}
+
+build() {
+  local binary="$1" name="$2" out="$store/built"
+  distroless
+  rm -rf "$out" && mkdir -p "$out/out/state"
+  strip -o "$out/out/program" "$binary"
+  from_folder "$out" localhost/built:test
+  buildah bud --quiet --pull=never --network=host --build-context build=docker-image://localhost/built:test \
+    -f "$project/docker/Dockerfile" -t "localhost/$name:test" "$project" >/dev/null
+  rm -f "$store/$name.tar"
+  buildah push --quiet "localhost/$name:test" "docker-archive:$store/$name.tar:localhost/$name:test"
+}
+
+command="$1"
+settings "$2"
+shift 2
+case "$command" in
+  build) build "$@" ;;
+  podman) exec podman "$@" ;;
+esac

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# The image as users run it: linted, built by buildah, run by podman as nobody, with a read-only root, no capabilities and a memory limit.
+# Owns a folder with everything that it makes. What is not run here: the stages that compile (images.sh), and Docker itself.
+#
+#   test.sh FOLDER TIDEGATE    the folder, and the binary `tidegate`; hadolint, buildah, podman and promtool are in the PATH
+set -uo pipefail
+here="$(dirname "$(readlink -f "$0")")"
+folder="$1" binary="$2" port=$((20000 + RANDOM % 12000)) passed=0 failed=0
+images() { "$here/images.sh" "$@"; }
+
+# check NAME COMMAND..
+check() {
+  local name="$1" said
+  shift
+  if said=$("$@" 2>&1); then passed=$((passed + 1)); echo "ok     $name"; else failed=$((failed + 1)); echo "FAILED $name: $said"; fi
+}
+
+container() { images podman "$folder" "$@"; }
+status_of() { container inspect demo --format "$1"; }
+is() { [ "$1" = "$2" ] || { echo "$1, not $2"; return 1; }; }
+field() { sed -n "s/^$1:\t\([^\t]*\).*/\1/p" "/proc/$(status_of '{{.State.Pid}}')/status"; }
+answers() { local try; for try in $(seq 120); do curl -sf "http://127.0.0.1:$port/readyz" && return; sleep 0.5; done; container logs demo; return 1; }
+metrics() { curl -sf "http://127.0.0.1:$port/metrics" >"$folder/metrics" && grep -q tidegate_build_info "$folder/metrics" && promtool check metrics <"$folder/metrics"; }
+counts() { local try; for try in $(seq 60); do curl -sf "http://127.0.0.1:$port/metrics" | grep -q '^tidegate_records_in_total{.*} [1-9]' && return; sleep 0.5; done; return 1; }
+
+check "hadolint: Dockerfile" hadolint "$here/../../docker/Dockerfile"
+check "hadolint: Dockerfile.program" hadolint "$here/../../docker/Dockerfile.program"
+check "the image is built" images build "$folder" "$binary" tidegate
+check "it starts, read-only, without capabilities, in 512 MiB" container run -d --name demo --network host --read-only --cap-drop ALL \
+  --security-opt no-new-privileges --memory 512m --tmpfs /tmp localhost/tidegate:test demo --rate 2000 --admin-bind "127.0.0.1:$port"
+check "it is ready" answers
+check "it counts" counts
+check "its metrics are well-formed" metrics
+check "it is user 65532" is "$(field Uid)" 65532
+check "it has no capabilities" is "$(field CapEff)" 0000000000000000
+check "it gains no privileges" is "$(field NoNewPrivs)" 1
+check "its root is read-only" is "$(status_of '{{.HostConfig.ReadonlyRootfs}}')" true
+check "its memory is limited" is "$(status_of '{{.HostConfig.Memory}}')" 536870912
+check "SIGTERM ends it" container stop -t 30 demo
+check "in order" is "$(status_of '{{.State.ExitCode}} {{.State.OOMKilled}}')" "0 false"
+container rm -f demo >/dev/null 2>&1
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

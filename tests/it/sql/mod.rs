@@ -1,0 +1,38 @@
+//! Scripts of SQL, batch by batch: what they write, and what is said of their mistakes.
+
+mod aggregates;
+mod docs;
+mod fuzz;
+mod stateless;
+mod windows;
+
+use tidegate::{
+    Result, StreamingContext,
+    sql::{Script, SourceText},
+    testing::{Driver, Settings},
+};
+
+/// A driver of a script called `q.sql`.
+pub fn driver(script: &str) -> Driver<'static> {
+    driver_with(Settings::default(), script)
+}
+
+/// The same with other settings.
+pub fn driver_with(settings: Settings, script: &str) -> Driver<'static> {
+    let script = parsed(script).unwrap();
+    Driver::with(settings, move |ssc: &StreamingContext| ssc.sql(&script))
+}
+
+pub fn parsed(script: &str) -> Result<Script> {
+    Script::parse(SourceText::new("q.sql", script))
+}
+
+/// What is said of a script with mistakes.
+pub fn mistakes(script: &str) -> String {
+    parsed(script).unwrap_err().to_string()
+}
+
+/// Rows of a topic in the form of the driver: `topic partition | key | value`.
+pub fn input(topic: &str, rows: &[&str]) -> String {
+    rows.iter().fold(String::new(), |all, row| all + &format!("{topic} 0 | - | {row}\n"))
+}
