@@ -30,6 +30,8 @@ pub use pairs::Pairs;
 pub use raw::Raw;
 #[cfg(feature = "avro")]
 pub use schema::{AvroReader, AvroSchema, AvroWriter};
+#[cfg(feature = "sql")]
+pub(crate) use schema::{Found, Lookup, PREFIX_LEN, prefix};
 pub use text::{AsText, Utf8};
 pub use trace::format_of;
 pub use value::{VALUE_VERSION, decode_value, encode_value};

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use fetched::Fetched;
 use http::{Http, Request};
 use reply::{Compatibility, Referenced, Registration, Stored, body_of};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Most schemas that one schema refers to, directly or not.
 const REFERENCES_MAX: usize = 200;
@@ -40,6 +40,7 @@ pub struct Registry {
 struct Shared {
     http: Http,
     fetched: Fetched,
+    start_timeout: Duration,
 }
 
 /// Whether the registry says that it does not have what was asked for.
@@ -63,9 +64,26 @@ impl Registry {
     /// [`Error::Config`] for a setting or a file of keys; [`Error::Unreachable`] if no server answers in time; [`Error::Registry`] if
     /// one refuses us.
     pub fn connect(config: &RegistryConfig) -> Result<Registry> {
-        let http = Http::new(config)?;
-        http.wait_until_it_answers(config.start_timeout)?;
-        Ok(Registry { of: Arc::new(Shared { http, fetched: Fetched::default() }) })
+        let registry = Registry::unasked(config)?;
+        registry.wait_until_it_answers()?;
+        Ok(registry)
+    }
+
+    /// The same, but nothing is asked yet.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a setting or a file of keys.
+    pub(crate) fn unasked(config: &RegistryConfig) -> Result<Registry> {
+        let (http, start_timeout) = (Http::new(config)?, config.start_timeout);
+        Ok(Registry { of: Arc::new(Shared { http, fetched: Fetched::default(), start_timeout }) })
+    }
+
+    /// Waits until a server answers, at most for [`RegistryConfig::start_timeout`].
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] if none answers in time; [`Error::Registry`] if one refuses us.
+    pub(crate) fn wait_until_it_answers(&self) -> Result {
+        self.of.http.wait_until_it_answers(self.of.start_timeout)
     }
 
     /// The schema that an id stands for. It is fetched once.
@@ -132,6 +150,25 @@ impl Registry {
     pub fn register(&self, subject: &Subject, schema: &Schema) -> Result<SchemaId> {
         let path = format!("/subjects/{}/versions", subject.escaped());
         let what = format!("registering a schema of the kind {} under subject `{subject}`", schema.kind());
+        let reply: Registration = self.of.http.call(&Request::post(path, body_of(schema), what))?.parsed()?;
+        Ok(reply.id)
+    }
+
+    /// The id that a schema has under a subject, where somebody else registers what is written.
+    ///
+    /// ```no_run
+    /// use tidegate::registry::{Registry, RegistryConfig, Schema, SchemaKind, Subject};
+    /// let registry = Registry::connect(&RegistryConfig::new("http://127.0.0.1:8081"))?;
+    /// let schema = Schema::new(SchemaKind::Avro, "\"double\"");
+    /// let id = registry.id_of(&Subject::new("levels-value"), &schema)?;
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Registry`] if it is not among the schemas of the subject; [`Error::Unreachable`] if no server answers.
+    pub fn id_of(&self, subject: &Subject, schema: &Schema) -> Result<SchemaId> {
+        let path = format!("/subjects/{}", subject.escaped());
+        let what = format!("looking up a schema of the kind {} under subject `{subject}`", schema.kind());
         let reply: Registration = self.of.http.call(&Request::post(path, body_of(schema), what))?.parsed()?;
         Ok(reply.id)
     }

@@ -16,7 +16,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 ///     .request_timeout(Duration::from_secs(5));
 /// assert!(!format!("{config:?}").contains("secret"));
 /// ```
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RegistryConfig {
     pub(super) urls: Vec<String>,
     pub(super) auth: Auth,
@@ -26,7 +26,7 @@ pub struct RegistryConfig {
     pub(super) start_timeout: Duration,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) enum Auth {
     None,
     Basic { user: String, password: String },

@@ -6,8 +6,8 @@
 use super::{
     ColumnKind, SourceText, SqlError, SqlResult, TableDefinition,
     agg::AggregateCall,
-    connector::{Connector, Format, Generator, KafkaTable, idle_timeout_ms},
-    format::{RecordColumn, RecordDecoder, RecordFormat},
+    connector::{Connector, Format, Generator, KafkaTable, Registries, idle_timeout_ms},
+    format::{RecordColumn, RecordDecoder, RecordFormat, Registration},
     op::{
         Aggregate, Aggregation, AssignWindows, ByColumns, Calc, CalcPlan, PartialAggregate, Takes, Union,
         Unnest, Watermark, WindowAggregate, WindowMarks,
@@ -37,10 +37,24 @@ const FUTURE_GUARD_MS: i64 = 3_600_000;
 /// # Errors
 /// If a table cannot be read or written as the plan wants it.
 pub fn build(plan: &StreamPlan, text: &SourceText, topology: &mut Topology) -> SqlResult {
-    let mut built = Builder { plan, text, topology, nodes: vec![] };
+    let mut built = Builder {
+        plan,
+        text,
+        topology,
+        nodes: vec![],
+        registries: Registries::default(),
+        registrations: vec![],
+    };
     for node in &plan.nodes {
         let id = built.node(node).map_err(|e| e.or_at(node.span))?;
         built.nodes.push(id);
+    }
+    let Builder { registries, registrations, .. } = built;
+    for registry in registries.iter().cloned() {
+        topology.preparations.push(Arc::new(move || registry.wait_until_it_answers()));
+    }
+    for registration in registrations {
+        topology.preparations.push(Arc::new(move || registration.make()));
     }
     Ok(())
 }
@@ -51,6 +65,9 @@ struct Builder<'a> {
     topology: &'a mut Topology,
     /// What each node of the plan became.
     nodes: Vec<NodeId>,
+    registries: Registries,
+    /// What is registered at the start.
+    registrations: Vec<Registration>,
 }
 
 impl Builder<'_> {
@@ -135,7 +152,7 @@ impl Builder<'_> {
     ) -> SqlResult<NodeId> {
         let (role, path) = match Connector::of(table)? {
             Connector::Kafka(kafka) => {
-                let decoder = decoder(table, &kafka, columns, node)?;
+                let decoder = decoder(table, &kafka, columns, node, &mut self.registries)?;
                 let path =
                     kafka.pattern.as_ref().map_or_else(|| kafka.topics.join("+"), |p| p.as_str().to_owned());
                 let spec = SourceSpec {
@@ -283,7 +300,9 @@ impl Builder<'_> {
                     .next("write to a table of one 'topic'"));
                 };
                 let topic: Arc<str> = topic.as_str().into();
-                let encoder = Arc::new(RecordEncoder::new(table, &kafka, columns)?);
+                let encoder = RecordEncoder::new(table, &kafka, columns, &mut self.registries)?;
+                self.registrations.extend(encoder.registrations().cloned());
+                let encoder = Arc::new(encoder);
                 let to = topic.clone();
                 let factory: Factory = match mode {
                     OutputMode::Append | OutputMode::Changes => {
@@ -398,15 +417,22 @@ fn decoder(
     kafka: &KafkaTable,
     columns: &[usize],
     node: &StreamNode,
+    registries: &mut Registries,
 ) -> SqlResult<Arc<dyn DecodeChunk>> {
-    let format = |format: Format| match format {
+    let wrong = |what| SqlError::at(table.span, format!("table `{}`: {what}", table.name));
+    let mut format = |format: &Format| match format {
+        Format::Avro(options) => Ok(RecordFormat::Avro(*options)),
+        Format::AvroConfluent(of) => {
+            let registry = registries.get(&of.registry).map_err(|e| wrong(e.to_string()))?;
+            Ok(RecordFormat::Registered(registry))
+        }
         Format::Json => Ok(RecordFormat::Json),
         Format::Raw => Ok(RecordFormat::Raw),
         Format::DebeziumJson => Err(SqlError::at(table.span, format!("`{}` cannot be read yet", table.name))
             .because("rows of Debezium's format change, and their earlier rows would have to be kept")),
     };
-    let value = format(kafka.value)?;
-    let key = kafka.key.as_ref().map_or(Ok(RecordFormat::Json), |key| format(key.format))?;
+    let value = format(&kafka.value)?;
+    let key = kafka.key.as_ref().map_or(Ok(RecordFormat::Json), |key| format(&key.format))?;
     let is_key =
         |name: &String| kafka.key.as_ref().is_some_and(|key| !key.is_in_value && key.fields.contains(name));
     let fields = columns.iter().zip(node.schema.fields()).map(|(index, field)| {
@@ -419,6 +445,5 @@ fn decoder(
         }
     });
     let decoder = RecordDecoder::new(fields.collect(), value, key);
-    let wrong = |what| SqlError::at(table.span, format!("table `{}`: {what}", table.name));
     Ok(Arc::new(decoder.map_err(wrong)?))
 }

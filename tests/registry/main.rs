@@ -9,6 +9,8 @@ mod programs;
 mod proxy;
 mod running;
 mod server;
+#[cfg(feature = "sql")]
+mod sql;
 
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -7,10 +7,11 @@ use std::{
     path::Path,
     process::{Command, Stdio},
 };
+use tempfile::NamedTempFile;
 use tidegate::{
     codec::{AvroReader, BadRecord, Decode},
     record::RawChunkBuilder,
-    registry::{Schema, SchemaKind, Subject},
+    registry::{Schema, SchemaId, SchemaKind, Subject},
 };
 
 /// Runs the Java program, and gives the lines that it prints.
@@ -30,6 +31,26 @@ fn java(args: &[&str], input: &str) -> Vec<String> {
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
+/// Records that Java writes, each behind this id.
+pub fn write(schema: &str, id: SchemaId, count: usize) -> Vec<Vec<u8>> {
+    let file = file_of(schema);
+    let lines = java(&["write", file.path().to_str().unwrap(), &id.to_string(), &count.to_string()], "");
+    lines.iter().map(|line| bytes(line)).collect()
+}
+
+/// What Java reads from these values: the id and the record.
+pub fn read(schema: &str, values: &[Vec<u8>]) -> Vec<String> {
+    let hex =
+        values.iter().map(|value| value.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n");
+    java(&["read", file_of(schema).path().to_str().unwrap()], &hex.collect::<String>())
+}
+
+fn file_of(schema: &str) -> NamedTempFile {
+    let file = NamedTempFile::new().unwrap();
+    fs::write(file.path(), schema).unwrap();
+    file
+}
+
 fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len() / 2).map(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).unwrap()).collect()
 }
@@ -37,17 +58,13 @@ fn bytes(hex: &str) -> Vec<u8> {
 #[test]
 fn java_writes_what_we_read_and_reads_what_we_write() {
     let (registry, name) = (registry(), unique("java"));
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("order.avsc");
-    fs::write(&file, NEW).unwrap();
-    let file = file.to_str().unwrap();
     let subject = Subject::new(format!("{name}-value"));
     let id = registry.register(&subject, &Schema::new(SchemaKind::Avro, NEW)).unwrap();
 
     let mut records = RawChunkBuilder::default();
-    for line in java(&["write", file, &id.to_string(), "5"], "") {
+    for record in write(NEW, id, 5) {
         let write = |out: &mut Vec<u8>| {
-            out.extend(bytes(&line));
+            out.extend_from_slice(&record);
             Ok::<_, ()>(true)
         };
         records.push_with(0, None, write).unwrap();
@@ -62,8 +79,7 @@ fn java_writes_what_we_read_and_reads_what_we_write() {
     assert_eq!(good, expected);
 
     let ours = expected.iter().map(|order| framed(&registry, &subject.to_string(), NEW, order));
-    let hex = ours.map(|value| value.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n");
-    let read = java(&["read", file], &hex.collect::<String>());
+    let read = read(NEW, &ours.collect::<Vec<_>>());
     assert_eq!(read.len(), 5);
     assert_eq!(read[3], format!(r#"{id} {{"id": 3, "user": "user 3", "price": 1.5, "note": "note 3"}}"#));
     assert_eq!(read[0], format!(r#"{id} {{"id": 0, "user": "user 0", "price": 0.0, "note": null}}"#));

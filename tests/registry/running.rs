@@ -18,7 +18,7 @@ use tidegate::{
     registry::{Registry, RegistryConfig, Subject},
 };
 
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A log in memory with topics of two partitions.
 pub fn log_of(name: &str, topics: &[&str]) -> (Config, Arc<dyn Log>) {

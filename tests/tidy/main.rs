@@ -70,7 +70,7 @@ const FENCES: [(&str, &[&str]); 24] = [
     ("tokio", &["src/ui/", "src/context/signals.rs"]),
     ("flate2", &["src/source/file_ranges.rs"]),
     ("ureq", &["src/registry/http.rs"]),
-    ("serde_avro_fast", &["src/codec/schema/"]),
+    ("serde_avro_fast", &["src/codec/schema/", "src/sql/format/avro/"]),
     ("clap", &["src/main.rs", "src/demo/", "src/cli/", "src/config"]),
     ("comfy_table", &["src/cli/display.rs"]),
     ("toml", &["src/config"]),

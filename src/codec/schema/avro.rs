@@ -12,7 +12,7 @@ use crate::{
     codec::{BadRecord, Decode, Encode, decode_each, null},
     error::{Error, Result},
     record::{Data, RawChunk},
-    registry::{Registry, SchemaId, SchemaKey, Subject},
+    registry::{RecordPart, Registry, SchemaId, SchemaKey, Subject},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_avro_fast::{
@@ -81,7 +81,9 @@ impl AvroReader {
     /// ```
     #[must_use]
     pub fn new(registry: &Registry) -> AvroReader {
-        AvroReader { schemas: Schemas::ById(Arc::new(Lookup::new(registry, AvroSchema::of))) }
+        AvroReader {
+            schemas: Schemas::ById(Arc::new(Lookup::new(registry, RecordPart::Value, AvroSchema::of))),
+        }
     }
 
     /// Reads values that name no schema, and all have this one.

@@ -66,7 +66,7 @@ impl AvroSchema {
 
     /// # Errors
     /// Why it cannot be used.
-    pub(super) fn of(schema: &Schema) -> Result<AvroSchema, String> {
+    pub(crate) fn of(schema: &Schema) -> Result<AvroSchema, String> {
         if schema.kind() != SchemaKind::Avro {
             return Err(format!("it is a schema of the kind {}, not one in Avro", schema.kind()));
         }
@@ -84,6 +84,22 @@ impl AvroSchema {
 
     pub(super) fn parsed(&self) -> &serde_avro_fast::Schema {
         &self.of.parsed
+    }
+
+    /// Its types, as a graph.
+    ///
+    /// # Errors
+    /// None: it was parsed before.
+    #[cfg(feature = "sql")]
+    pub(crate) fn nodes(&self) -> Result<serde_avro_fast::schema::SchemaMut, String> {
+        self.of.parsed.json().parse().map_err(|e| shortened(&format!("not a valid schema: {e}")))
+    }
+
+    /// Whether it describes a record.
+    #[cfg(feature = "sql")]
+    pub(crate) fn is_record(&self) -> bool {
+        let schema: Option<Value> = serde_json::from_str(self.of.parsed.json()).ok();
+        schema.is_some_and(|schema| schema.get("type").and_then(Value::as_str) == Some("record"))
     }
 }
 

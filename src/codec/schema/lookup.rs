@@ -8,7 +8,7 @@ use super::frame;
 use crate::{
     error::{Error, Result},
     record::{RawChunk, RawRecord},
-    registry::{Registry, Schema, SchemaKey, denies},
+    registry::{RecordPart, Registry, Schema, SchemaKey, denies},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,11 +19,16 @@ use std::{
 const BAD_MAX: usize = 10_000;
 
 /// A schema in the form of a codec, or why there is none.
-pub(super) type Found<S> = Result<Arc<S>, Arc<str>>;
+pub(crate) type Found<S> = Result<Arc<S>, Arc<str>>;
 
-pub(super) struct Lookup<S> {
+/// What is made of a schema.
+type Parse<S> = Box<dyn Fn(&Schema) -> Result<S, String> + Send + Sync>;
+
+pub(crate) struct Lookup<S> {
     registry: Registry,
-    parse: fn(&Schema) -> Result<S, String>,
+    /// Of which part of records.
+    part: RecordPart,
+    parse: Parse<S>,
     known: RwLock<Known<S>>,
 }
 
@@ -40,9 +45,23 @@ struct Bad {
 }
 
 impl<S> Lookup<S> {
-    pub fn new(registry: &Registry, parse: fn(&Schema) -> Result<S, String>) -> Self {
+    /// Of the schemas of this part of records; `parse` makes of them what the codec works with.
+    pub fn new(
+        registry: &Registry,
+        part: RecordPart,
+        parse: impl Fn(&Schema) -> Result<S, String> + Send + Sync + 'static,
+    ) -> Self {
         let known = Known { schemas: BTreeMap::new(), bad: BTreeMap::new() };
-        Lookup { registry: registry.clone(), parse, known: RwLock::new(known) }
+        Lookup { registry: registry.clone(), part, parse: Box::new(parse), known: RwLock::new(known) }
+    }
+
+    /// The schema of a record's part, the part without its prefix, and how long that is.
+    ///
+    /// # Errors
+    /// Why there is none.
+    #[inline]
+    pub fn split<'r>(&self, record: &RawRecord<'r>) -> Result<(SchemaKey, &'r [u8], usize), String> {
+        frame::split(record, self.part)
     }
 
     /// Gets all schemas that these records need and that are not known.
@@ -52,7 +71,7 @@ impl<S> Lookup<S> {
     pub fn prepare(&self, raw: &RawChunk) -> Result {
         let (mut asked, mut last) = (BTreeSet::new(), None);
         for record in raw.iter() {
-            let Ok((key, ..)) = frame::split(record) else { continue };
+            let Ok((key, ..)) = self.split(&record) else { continue };
             if last == Some(key) || !asked.insert(key) {
                 continue;
             }
@@ -135,7 +154,7 @@ impl<S> Lookup<S> {
     ) -> impl FnMut(RawRecord<'r>) -> Result<T, String> {
         let mut last: Option<(SchemaKey, Found<S>)> = None;
         move |record| {
-            let (key, body, prefix_len) = frame::split(record)?;
+            let (key, body, prefix_len) = self.split(&record)?;
             if last.as_ref().is_none_or(|(of, _)| *of != key) {
                 last = Some((key, self.get(key)));
             }

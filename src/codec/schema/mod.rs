@@ -12,6 +12,8 @@ mod lookup;
 
 pub use avro::{AvroReader, AvroWriter};
 pub use avro_schema::AvroSchema;
+pub(crate) use frame::{PREFIX_LEN, prefix};
+pub(crate) use lookup::{Found, Lookup};
 
 use crate::error::{Error, Result};
 use std::path::Path;

@@ -3,15 +3,46 @@
 //! Owns the options of `kafka` and `upsert-kafka`, which are Flink's. Knows no record. Invariant: an option that would be ignored is refused
 //! with the reason.
 
-use super::{Format, KafkaTable, KeyFormat, Options};
+use super::{Format, KafkaTable, KeyFormat, Options, avro};
 use crate::{
     source::{BadRecordPolicy, Starting, TopicPattern},
     sql::{Column, ColumnKind, SqlError, SqlResult, TableDefinition},
 };
 
-const KEY_FORMATS: [(&str, Format); 2] = [("json", Format::Json), ("raw", Format::Raw)];
-const VALUE_FORMATS: [(&str, Format); 3] =
-    [("json", Format::Json), ("raw", Format::Raw), ("debezium-json", Format::DebeziumJson)];
+/// The name of a format, before its options are taken.
+#[derive(Clone, Copy)]
+enum FormatName {
+    Avro,
+    AvroConfluent,
+    DebeziumJson,
+    Json,
+    Raw,
+}
+
+const KEY_FORMATS: [(&str, FormatName); 4] = [
+    ("json", FormatName::Json),
+    ("raw", FormatName::Raw),
+    ("avro", FormatName::Avro),
+    ("avro-confluent", FormatName::AvroConfluent),
+];
+const VALUE_FORMATS: [(&str, FormatName); 5] = [
+    ("json", FormatName::Json),
+    ("raw", FormatName::Raw),
+    ("debezium-json", FormatName::DebeziumJson),
+    ("avro", FormatName::Avro),
+    ("avro-confluent", FormatName::AvroConfluent),
+];
+
+/// The format of this name, with the options that begin with `prefix` and the name.
+fn format_of(name: FormatName, options: &mut Options<'_>, prefix: &str) -> SqlResult<Format> {
+    Ok(match name {
+        FormatName::Avro => avro::plain(options, &format!("{prefix}avro."))?,
+        FormatName::AvroConfluent => avro::confluent(options, &format!("{prefix}avro-confluent."))?,
+        FormatName::DebeziumJson => Format::DebeziumJson,
+        FormatName::Json => Format::Json,
+        FormatName::Raw => Format::Raw,
+    })
+}
 
 /// The options of `kafka` and `upsert-kafka`.
 pub(super) fn table(
@@ -49,7 +80,8 @@ pub(super) fn table(
     };
     let value =
         match (options.choice("format", &VALUE_FORMATS)?, options.choice("value.format", &VALUE_FORMATS)?) {
-            (Some(format), None) | (None, Some(format)) => format,
+            (Some(format), None) => format_of(format, options, "")?,
+            (None, Some(format)) => format_of(format, options, "value.")?,
             (Some(_), Some(_)) => {
                 return Err(SqlError::at(table.span, "'format' and 'value.format' are the same option")
                     .next("write one of them"));
@@ -116,7 +148,7 @@ fn key_format(
             .because("the last record of each key is its row")
             .next("add PRIMARY KEY (..) NOT ENFORCED to its columns"));
         }
-        let format = format.unwrap_or(Format::Json);
+        let format = format_of(format.unwrap_or(FormatName::Json), options, "key.")?;
         return Ok(Some(KeyFormat { format, fields: table.primary_key.clone(), is_in_value }));
     }
     let names =
@@ -134,7 +166,10 @@ fn key_format(
                     Err(SqlError::at(fields.value_span, format!("`{name}` is no column of the record"))
                         .next("name columns of the table, with `;` between them"))
                 }
-                None => Ok(Some(KeyFormat { format, fields: names, is_in_value })),
+                None => {
+                    let format = format_of(format, options, "key.")?;
+                    Ok(Some(KeyFormat { format, fields: names, is_in_value }))
+                }
             }
         }
         (Some(_), None) => Err(SqlError::at(table.span, "'key.format' without 'key.fields'")

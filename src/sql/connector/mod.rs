@@ -3,17 +3,21 @@
 //! Owns the connectors with their options. Knows no record and no operator. Invariant: a table whose options are wrong is refused where
 //! it is declared, whether anything uses it or not.
 
+mod avro;
 mod datagen;
 mod generate;
 mod kafka;
 mod length_of_time;
 mod options;
+mod registries;
 
+pub use avro::RegistryFormat;
 pub use generate::Generator;
 pub use length_of_time::milliseconds;
 pub use options::Options;
+pub use registries::Registries;
 
-use super::{Span, SqlError, SqlResult, TableDefinition};
+use super::{Span, SqlError, SqlResult, TableDefinition, format::SchemaOptions};
 use crate::source::{BadRecordPolicy, Starting, TopicPattern};
 
 /// What a table stands for.
@@ -63,8 +67,12 @@ pub struct KafkaTable {
 }
 
 /// What the bytes of a key or value are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// Avro, with the schema of the columns.
+    Avro(SchemaOptions),
+    /// Avro, with the id of the schema in a registry before it.
+    AvroConfluent(Box<RegistryFormat>),
     /// A JSON object with a field for each column.
     Json,
     /// Debezium's: a JSON object with the row before and after.

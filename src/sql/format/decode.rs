@@ -3,6 +3,7 @@
 //! Owns the order of columns. Knows no format's bytes. Invariants: columns are in declared order; a record is one row or one bad record.
 
 use super::{
+    avro::{AvroReader, AvroRows, SchemaOptions},
     json::{JsonReader, JsonRows},
     raw::{RawReader, RawRows},
     time::of_ms,
@@ -11,6 +12,7 @@ use crate::{
     codec::BadRecord,
     error::Result,
     record::{Chunk, RawChunk, RawRecord},
+    registry::{RecordPart, Registry},
     source::DecodeChunk,
     sql::{Delta, MetadataKey, rows::ColumnBuilder},
 };
@@ -21,8 +23,12 @@ use arrow::{
 use std::sync::Arc;
 
 /// How keys or values of records are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum RecordFormat {
+    /// A record in Avro, with the schema of the columns.
+    Avro(SchemaOptions),
+    /// A record in Avro, behind the id of its schema in this registry.
+    Registered(Registry),
     /// An object of JSON with a field for each column.
     Json,
     /// One column, of all bytes.
@@ -57,11 +63,13 @@ pub struct RecordDecoder {
 }
 
 enum Reader {
+    Avro(AvroReader),
     Json(JsonReader),
     Raw(RawReader),
 }
 
 enum Rows {
+    Avro(AvroRows),
     Json(JsonRows),
     Raw(RawRows),
 }
@@ -82,8 +90,8 @@ impl RecordDecoder {
                 RecordColumn::Metadata(key, field) => check(*key, field)?,
             }
         }
-        let key = if of_key.is_empty() { None } else { Some(Reader::new(key, of_key)?) };
-        Ok(RecordDecoder { schema, columns, value: Reader::new(value, of_value)?, key })
+        let key = if of_key.is_empty() { None } else { Some(Reader::new(key, RecordPart::Key, of_key)?) };
+        Ok(RecordDecoder { schema, columns, value: Reader::new(value, RecordPart::Value, of_value)?, key })
     }
 
     /// The columns of the rows.
@@ -144,6 +152,15 @@ impl DecodeChunk for RecordDecoder {
             }
         }
     }
+
+    fn prepare(&self, records: &RawChunk) -> Result {
+        self.value.prepare(records)?;
+        self.key.as_ref().map_or(Ok(()), |key| key.prepare(records))
+    }
+
+    fn prepares(&self) -> bool {
+        self.value.prepares() || self.key.as_ref().is_some_and(Reader::prepares)
+    }
 }
 
 #[inline]
@@ -153,16 +170,20 @@ fn read(
     key: Option<&mut Rows>,
     metadata: &mut [MetadataRows],
 ) -> Result<(), String> {
-    value.read("value", record.value)?;
+    value.read(record, RecordPart::Value)?;
     if let Some(key) = key {
-        key.read("key", record.key)?;
+        key.read(record, RecordPart::Key)?;
     }
     metadata.iter_mut().try_for_each(|column| column.read(record))
 }
 
 impl Reader {
-    fn new(format: RecordFormat, fields: Vec<Field>) -> Result<Self, String> {
+    fn new(format: RecordFormat, part: RecordPart, fields: Vec<Field>) -> Result<Self, String> {
         Ok(match format {
+            RecordFormat::Avro(options) => Reader::Avro(AvroReader::of_columns(fields, options)?),
+            RecordFormat::Registered(registry) => {
+                Reader::Avro(AvroReader::registered(&registry, part, fields)?)
+            }
             RecordFormat::Json => Reader::Json(JsonReader::new(fields)?),
             RecordFormat::Raw => Reader::Raw(RawReader::new(fields)?),
         })
@@ -170,24 +191,43 @@ impl Reader {
 
     fn rows(&self, rows: usize) -> Result<Rows> {
         Ok(match self {
+            Reader::Avro(reader) => Rows::Avro(reader.rows(rows)?),
             Reader::Json(reader) => Rows::Json(reader.rows(rows)?),
             Reader::Raw(reader) => Rows::Raw(reader.rows(rows)?),
         })
+    }
+
+    fn prepare(&self, records: &RawChunk) -> Result {
+        match self {
+            Reader::Avro(reader) => reader.prepare(records),
+            Reader::Json(_) | Reader::Raw(_) => Ok(()),
+        }
+    }
+
+    fn prepares(&self) -> bool {
+        matches!(self, Reader::Avro(reader) if reader.prepares())
     }
 }
 
 impl Rows {
     #[inline]
-    fn read(&mut self, what: &str, bytes: Option<&[u8]>) -> Result<(), String> {
-        match (self, bytes) {
-            (Rows::Json(rows), Some(bytes)) => rows.read(bytes).map_err(|reason| format!("{what}: {reason}")),
-            (Rows::Json(_), None) => Err(format!("the {what} is null, which is no object of JSON")),
-            (Rows::Raw(rows), bytes) => rows.read(bytes).map_err(|reason| format!("{what}: {reason}")),
-        }
+    fn read(&mut self, record: &RawRecord<'_>, part: RecordPart) -> Result<(), String> {
+        let (bytes, what) = match part {
+            RecordPart::Key => (record.key, "key"),
+            RecordPart::Value => (record.value, "value"),
+        };
+        let read = match (self, bytes) {
+            (Rows::Avro(rows), _) => rows.read(record, part),
+            (Rows::Json(rows), Some(bytes)) => rows.read(bytes),
+            (Rows::Json(_), None) => return Err(format!("the {what} is null, which is no object of JSON")),
+            (Rows::Raw(rows), bytes) => rows.read(bytes),
+        };
+        read.map_err(|reason| format!("{what}: {reason}"))
     }
 
     fn truncate(&mut self, rows: usize) {
         match self {
+            Rows::Avro(all) => all.truncate(rows),
             Rows::Json(all) => all.truncate(rows),
             Rows::Raw(all) => all.truncate(rows),
         }
@@ -195,6 +235,7 @@ impl Rows {
 
     fn finish(&mut self) -> Result<Vec<ArrayRef>> {
         match self {
+            Rows::Avro(rows) => rows.finish(),
             Rows::Json(rows) => rows.finish(),
             Rows::Raw(rows) => Ok(vec![rows.finish()?]),
         }

@@ -28,3 +28,4 @@ pub use value_decode::ValueDecoder;
 
 pub(in crate::sql) use build::{ColumnBuilder, Store};
 pub(in crate::sql) use cells::{CellColumn, Cells, range};
+pub(in crate::sql) use types::map_parts;

@@ -5,17 +5,18 @@
 
 use crate::{
     error::{Error, Result},
+    registry::{RecordPart, SubjectStrategy},
     sql::{
         Column, ColumnKind, MetadataKey, SqlError, SqlResult, TableDefinition,
-        connector::{Format, KafkaTable},
-        format::{JsonEncoder, JsonWriter},
+        connector::{Format, KafkaTable, Registries},
+        format::{AvroEncoder, AvroWriter, JsonEncoder, JsonWriter, Registration},
         op::times_ms,
         plan,
     },
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, new_null_array},
-    datatypes::{DataType, Field, Schema, SchemaRef},
+    datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
 };
 use std::sync::Arc;
 
@@ -59,6 +60,12 @@ impl TableColumns {
         &self.schema
     }
 
+    /// The same, with what must not be NULL.
+    fn fields(&self) -> Vec<Field> {
+        let with = |(field, required): (&FieldRef, &bool)| field.as_ref().clone().with_nullable(!required);
+        self.schema.fields().iter().zip(&self.required).map(with).collect()
+    }
+
     /// The rows with the columns of the table.
     ///
     /// # Errors
@@ -91,6 +98,8 @@ pub struct RecordEncoder {
 
 /// How columns become bytes.
 enum Writer {
+    /// Behind the id of the schema, if it is registered.
+    Avro(AvroWriter, Option<Registration>),
     Json(JsonWriter),
     /// The bytes of this column.
     Raw(usize),
@@ -103,23 +112,30 @@ impl RecordEncoder {
     ///
     /// # Errors
     /// If a format has no form for a column.
-    pub fn new(table: &TableDefinition, kafka: &KafkaTable, columns: &[Option<usize>]) -> SqlResult<Self> {
+    pub fn new(
+        table: &TableDefinition,
+        kafka: &KafkaTable,
+        columns: &[Option<usize>],
+        registries: &mut Registries,
+    ) -> SqlResult<Self> {
         let columns = TableColumns::new(table, columns)?;
         let schema = columns.schema.clone();
         let position = |name: &String| schema.index_of(name).ok();
         let key_columns: Vec<usize> =
             kafka.key.iter().flat_map(|key| &key.fields).filter_map(position).collect();
-        let writer = |format: Format, columns: Vec<usize>| Writer::new(format, &schema, columns);
+        let topic = kafka.topics.first().map_or("", String::as_str);
+        let fields = columns.fields();
+        let mut writers = Writers { table, topic, schema: &schema, fields: &fields, registries };
         let wrong = |what: String| SqlError::at(table.span, format!("table `{}`: {what}", table.name));
         let key = match &kafka.key {
-            Some(key) => Some(writer(key.format, key_columns.clone()).map_err(wrong)?),
+            Some(key) => Some(writers.of(&key.format, RecordPart::Key, key_columns.clone()).map_err(wrong)?),
             None => None,
         };
         let in_value = |column: &usize| {
             kafka.key.as_ref().is_none_or(|key| key.is_in_value) || !key_columns.contains(column)
         };
         let value_columns = (0..schema.fields().len()).filter(in_value).collect();
-        let value = writer(kafka.value, value_columns).map_err(wrong)?;
+        let value = writers.of(&kafka.value, RecordPart::Value, value_columns).map_err(wrong)?;
         Ok(RecordEncoder { columns, key, value })
     }
 
@@ -152,6 +168,14 @@ impl RecordEncoder {
         })
     }
 
+    /// What is to be registered before a row is written.
+    pub fn registrations(&self) -> impl Iterator<Item = &Registration> {
+        self.key.iter().chain([&self.value]).filter_map(|writer| match writer {
+            Writer::Avro(_, registration) => registration.as_ref(),
+            _ => None,
+        })
+    }
+
     /// Whether values say what a row was before, so that a relation that changes can be written as it is.
     #[must_use]
     pub fn writes_changes(&self) -> bool {
@@ -164,20 +188,52 @@ fn not_written(column: &Column) -> SqlError {
         .next("add VIRTUAL: the column is then only read")
 }
 
-impl Writer {
-    fn new(format: Format, schema: &Schema, columns: Vec<usize>) -> Result<Self, String> {
+/// What makes the writers of a table.
+struct Writers<'a> {
+    table: &'a TableDefinition,
+    topic: &'a str,
+    schema: &'a Schema,
+    /// The same columns, with what must not be NULL.
+    fields: &'a [Field],
+    registries: &'a mut Registries,
+}
+
+impl Writers<'_> {
+    fn of(&mut self, format: &Format, part: RecordPart, columns: Vec<usize>) -> Result<Writer, String> {
         match (format, &columns[..]) {
-            (Format::Json, _) => Ok(Writer::Json(JsonWriter::new(schema, columns)?)),
-            (Format::DebeziumJson, _) => Ok(Writer::Debezium(JsonWriter::new(schema, columns)?)),
-            (Format::Raw, [column]) if is_raw(schema.field(*column).data_type()) => Ok(Writer::Raw(*column)),
+            (Format::Avro(options), _) => {
+                Ok(Writer::Avro(AvroWriter::new(None, self.fields, columns, *options)?, None))
+            }
+            (Format::AvroConfluent(of), _) => {
+                let taken: Vec<Field> = columns.iter().map(|column| self.fields[*column].clone()).collect();
+                let schema = of.schema.as_deref();
+                let writer = AvroWriter::new(schema, self.fields, columns, of.options)?;
+                let by_name = || SubjectStrategy::TopicName.subject(self.topic, part, "");
+                let subject = of.subject.clone().unwrap_or_else(by_name);
+                let registry = self.registries.get(&of.registry).map_err(|e| e.to_string())?;
+                let of_columns = (taken, of.options, self.table.name.as_str());
+                let registration = Registration::new(&registry, subject, of.registers, schema, of_columns);
+                Ok(Writer::Avro(writer, Some(registration)))
+            }
+            (Format::Json, _) => Ok(Writer::Json(JsonWriter::new(self.schema, columns)?)),
+            (Format::DebeziumJson, _) => Ok(Writer::Debezium(JsonWriter::new(self.schema, columns)?)),
+            (Format::Raw, [column]) if is_raw(self.schema.field(*column).data_type()) => {
+                Ok(Writer::Raw(*column))
+            }
             (Format::Raw, _) => {
                 Err("the format 'raw' has exactly one column, of type STRING or BYTES".into())
             }
         }
     }
+}
 
+impl Writer {
     fn encoder<'a>(&'a self, rows: &'a RecordBatch) -> Result<Encoder<'a>> {
         Ok(match self {
+            Writer::Avro(writer, registration) => {
+                let prefix = registration.as_ref().map(Registration::prefix).transpose()?;
+                Encoder::Avro(prefix.unwrap_or_default(), writer.encoder(rows)?)
+            }
             Writer::Json(writer) | Writer::Debezium(writer) => Encoder::Json(writer.encoder(rows)?),
             Writer::Raw(column) => Encoder::Raw(rows.column(*column)),
         })
@@ -189,6 +245,8 @@ fn is_raw(data_type: &DataType) -> bool {
 }
 
 enum Encoder<'a> {
+    /// What stands before each value.
+    Avro(&'a [u8], AvroEncoder<'a>),
     Json(JsonEncoder<'a>),
     Raw(&'a ArrayRef),
 }
@@ -197,6 +255,14 @@ impl Encoder<'_> {
     /// Appends the bytes of a row; `false` = it is null.
     fn encode(&self, row: usize, out: &mut Vec<u8>) -> Result<bool> {
         match self {
+            Encoder::Avro(prefix, encoder) => {
+                let start = out.len();
+                out.extend_from_slice(prefix);
+                encoder.encode(row, out).map_err(|why| {
+                    out.truncate(start);
+                    Error::Row(why)
+                })?;
+            }
             Encoder::Json(encoder) => encoder.encode(row, out).map_err(Error::Row)?,
             Encoder::Raw(column) if column.is_null(row) => return Ok(false),
             Encoder::Raw(column) => match column.data_type() {

@@ -12,7 +12,6 @@
 //!   base64.
 //! - `ROW` is an object, `ARRAY` an array, `MAP` an object whose fields are the entries.
 
-mod fault;
 #[cfg(test)]
 mod measure;
 mod number;
@@ -21,6 +20,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
+use super::fault::Fault;
 use super::time::{of_ms, read_date, read_timestamp};
 use crate::{
     error::Result,
@@ -35,7 +35,6 @@ use base64::{
     alphabet::STANDARD,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use fault::Fault;
 use scan::{Cursor, RawString};
 use shape::{Kind, Object, Shape};
 

@@ -3,7 +3,7 @@
 //! Owns strings, numbers and how values are passed over. Knows no column. Invariants: what it takes is JSON to the letter of RFC 8259;
 //! nothing recurses, and what is passed over is checked like what is read.
 
-use super::fault::Fault;
+use crate::sql::format::fault::Fault;
 
 /// How deep values may be nested that are passed over.
 const DEPTH_MAX: u32 = 128;

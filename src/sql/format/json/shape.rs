@@ -3,8 +3,8 @@
 //! Owns names, types and what is remembered of the order of fields. Knows no cell. Invariant: what is remembered makes reading faster,
 //! never different.
 
-use super::{fault::Fault, scan::Cursor};
-use crate::sql::rows::type_name;
+use super::scan::Cursor;
+use crate::sql::{format::fault::Fault, rows::type_name};
 use arrow::datatypes::{DataType, Field, TimeUnit};
 
 /// Most names that are remembered of an object.
