@@ -5,7 +5,10 @@
 # `--build-context` puts an image with the binary in place of the stage `build`.
 #
 #   images.sh build FOLDER BINARY NAME    builds localhost/NAME:test, and writes it to FOLDER/NAME.tar
+#   images.sh pause FOLDER                the process that holds a pod's namespaces, as localhost/pause:test, in FOLDER/pause.tar
+#   images.sh layer FOLDER FILES NAME CONFIG  the base with the files of a folder on top, as NAME; CONFIG is JSON: entrypoint, cmd, env
 #   images.sh podman FOLDER ARGUMENTS..   podman on that store
+#   images.sh compose FOLDER ARGUMENTS..  podman-compose on that store
 set -euo pipefail
 here="$(dirname "$(readlink -f "$0")")"
 project="$here/../.."
@@ -15,13 +18,16 @@ DISTROLESS=gcr.io/distroless/cc-debian12:nonroot
 settings() {
   store="$1"
   mkdir -p "$store"
-  cat >"$store/containers.conf" <<'TEXT'
+  cat >"$store/containers.conf" <<TEXT
 [containers]
 default_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]
 [engine]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+[network]
+network_backend = "netavark"
+network_config_dir = "$store/networks"
 TEXT
   cat >"$store/storage.conf" <<TEXT
 [storage]
@@ -68,10 +74,40 @@ build() {
   buildah push --quiet "localhost/$name:test" "docker-archive:$store/$name.tar:localhost/$name:test"
 }
 
+pause() {
+  local out="$store/pause"
+  rm -rf "$out" "$store/pause.tar" && mkdir -p "$out"
+  cc -Os -static -o "$out/pause" "$here/../kube/pause.c"
+  local container
+  container=$(buildah from scratch)
+  buildah add --quiet "$container" "$out" / >/dev/null
+  buildah config --entrypoint '["/pause"]' --user 65535:65535 "$container"
+  buildah commit --quiet "$container" localhost/pause:test >/dev/null
+  buildah rm "$container" >/dev/null
+  buildah push --quiet localhost/pause:test "docker-archive:$store/pause.tar:localhost/pause:test"
+}
+
+layer() {
+  local container config="$3" pair options=()
+  distroless
+  container=$(buildah from "$DISTROLESS")
+  buildah add --quiet "$container" "$1" / >/dev/null
+  field() { python3 -c 'import json, sys; v = json.loads(sys.argv[1]).get(sys.argv[2]); print(json.dumps(v) if isinstance(v, list) else "\n".join(f"{k}={v[k]}" for k in v or {}))' "$config" "$1"; }
+  while read -r pair; do [ -z "$pair" ] || options+=(--env "$pair"); done < <(field env)
+  # An entry point deletes the command, so the command comes after it.
+  buildah config "${options[@]}" --entrypoint "$(field entrypoint)" "$container"
+  buildah config --cmd "$(field cmd)" "$container"
+  buildah commit --quiet "$container" "$2" >/dev/null
+  buildah rm "$container" >/dev/null
+}
+
 command="$1"
 settings "$2"
 shift 2
 case "$command" in
   build) build "$@" ;;
+  pause) pause ;;
+  layer) layer "$@" ;;
   podman) exec podman "$@" ;;
+  compose) exec podman-compose "$@" ;;
 esac

@@ -1,7 +1,9 @@
-"""Calls of programs such as helm. Knows no test."""
+"""Calls of kubectl and helm, and waiting. Knows no test."""
 
+import json
 import os
 import subprocess
+import time
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CHART = os.path.join(PROJECT, "helm", "tidegate")
@@ -21,5 +23,33 @@ def call(*command, stdin=None, ok=True):
     return done.stdout
 
 
+def kubectl(*arguments, **options):
+    return call("kubectl", *arguments, **options)
+
+
 def helm(*arguments, **options):
     return call("helm", *arguments, **options)
+
+
+def get(namespace, *what):
+    return json.loads(kubectl("-n", namespace, "get", *what, "-o", "json"))
+
+
+def until(what, condition, seconds=120):
+    """Waits; returns what the condition gave and how long it took."""
+    start = time.monotonic()
+    while True:
+        try:
+            if (given := condition()):
+                return given, time.monotonic() - start
+            last = given
+        except (Failed, KeyError, IndexError) as error:
+            last = error
+        if time.monotonic() - start > seconds:
+            raise AssertionError(f"not within {seconds} s: {what} ({last})")
+        time.sleep(0.2)
+
+
+def ready(namespace, pod):
+    status = get(namespace, "pod", pod)
+    return "deletionTimestamp" not in status["metadata"] and status["status"]["containerStatuses"][0]["ready"] and status

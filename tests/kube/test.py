@@ -1,6 +1,6 @@
-"""Runs the tests of the chart, and prints a line for each, with its time.
+"""Runs the tests of chart and cluster, and prints a line for each, with its time.
 
-  test.py [NAME...]    tests whose names contain one of these
+  test.py [--offline] [NAME...]    tests whose names contain one of these; those of one release build on one another
 
 Ends with "N passed, N failed"; the exit code is 1 if any failed.
 """
@@ -11,6 +11,8 @@ import time
 import traceback
 
 import chart
+import scenarios
+from client import kubectl
 
 
 def run(test):
@@ -25,8 +27,21 @@ def run(test):
     return True
 
 
-def main(names):
-    results = [run(t) for t in chart.TESTS if not names or any(n in t.__name__ for n in names)]
+def main(arguments):
+    offline = "--offline" in arguments
+    names = [a for a in arguments if not a.startswith("--")]
+    chosen = lambda tests: [t for t in tests if not names or any(n in t.__name__ for n in names)]
+    results = [run(t) for t in chosen(chart.OFFLINE)]
+    if not offline:
+        for module in (chart, scenarios):
+            if tests := chosen(module.TESTS):
+                module.set_up()
+                for test in tests:
+                    results.append(run(test))
+                    if not results[-1] and module is scenarios:
+                        print(kubectl("-n", scenarios.SPACE, "get", "pods,pvc", "-o", "wide", ok=False)[1])
+                        print(kubectl("-n", scenarios.SPACE, "get", "events", "--sort-by=.lastTimestamp", ok=False)[1][-3000:])
+                        print(kubectl("-n", scenarios.SPACE, "logs", f"{scenarios.NAME}-0", "--tail=20", ok=False)[1], flush=True)
     failed = results.count(False)
     print(f"{len(results) - failed} passed, {failed} failed")
     return 1 if failed or not results else 0

@@ -92,11 +92,84 @@ TIDEGATE_{{ $name | snakecase | upper }}: {{ if kindIs "float64" $value }}{{ $va
 {{- join "," $all -}}
 {{- end -}}
 
+{{/* Whether a script of SQL is what runs; empty if not. */}}
+{{- define "tidegate.hasScript" -}}
+{{- if or .Values.script.sql .Values.script.existingConfigMap -}}true{{- end -}}
+{{- end -}}
+
+{{/* Variables that a ConfigMap cannot have: from Secrets, and those that are made of them. */}}
+{{- define "tidegate.variables" -}}
+{{- range $property, $key := .Values.kafka.secretProperties }}
+- name: KAFKA_{{ $property | replace "." "_" | upper }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $.Values.kafka.existingSecret }}
+      key: {{ $key }}
+{{- end }}
+{{- with include "tidegate.properties" . }}
+- name: TIDEGATE_PROPERTIES
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Where the program finds files. A folder of a ConfigMap cannot hold another mount, so the script is mounted as a file. */}}
+{{- define "tidegate.mounts" -}}
+- name: state
+  mountPath: /var/lib/tidegate
+- name: tmp
+  mountPath: /tmp
+{{- if include "tidegate.hasScript" . }}
+- name: script
+  mountPath: /etc/tidegate/pipeline.sql
+  subPath: pipeline.sql
+  readOnly: true
+{{- end }}
+{{- if .Values.kafka.tls.existingSecret }}
+- name: tls
+  mountPath: /etc/tidegate/tls
+  readOnly: true
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The volumes of these but that of the state. `own` is the ConfigMap with the script of the values. */}}
+{{- define "tidegate.volumes" -}}
+- name: tmp
+  emptyDir: {}
+{{- if include "tidegate.hasScript" .context }}
+- name: script
+  configMap:
+    name: {{ .context.Values.script.existingConfigMap | default .own }}
+    items:
+      - key: {{ ternary .context.Values.script.key "pipeline.sql" (not (empty .context.Values.script.existingConfigMap)) }}
+        path: pipeline.sql
+{{- end }}
+{{- with .context.Values.kafka.tls.existingSecret }}
+- name: tls
+  secret:
+    secretName: {{ . }}
+{{- end }}
+{{- with .context.Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
 {{/* What a schema cannot say: each message names the value and the next step. */}}
 {{- define "tidegate.check" -}}
 {{- $v := .Values -}}
 {{- if not $v.image.repository -}}
-{{- fail "image.repository is not set: the image of your program (docker/Dockerfile.program shows how to make one)" -}}
+{{- fail "image.repository is not set: the image of your program (docker/Dockerfile.program shows how to make one), or tidegate's for a script" -}}
+{{- end -}}
+{{- if and $v.script.sql $v.script.existingConfigMap -}}
+{{- fail "script.sql and script.existingConfigMap are two scripts: set one" -}}
+{{- end -}}
+{{- if and (include "tidegate.hasScript" .) (or $v.input $v.output) -}}
+{{- fail "input and output are flags of programs; a script names its topics itself" -}}
 {{- end -}}
 {{- if not $v.applicationId -}}
 {{- fail "applicationId is not set: the name of the application, which is its consumer group" -}}

@@ -1,0 +1,389 @@
+"""What happens to an application in a cluster, under load, and that its counts are exact each time.
+
+Each function is a test; they run in this order, on one release, since state from before is what they are about. `./dev kube test` runs
+them. Each prints how long results stood still: the longest time without a new result at the reader.
+"""
+
+import os
+import subprocess
+import tempfile
+import time
+import urllib.request
+
+from client import CHART, Failed, call, get, helm, kubectl, ready, until
+from load import Load, as_json, assigned, create_topics, topics
+
+BOOTSTRAP = "10.244.7.1:9092"
+SPACE, RELEASE, APPLICATION = "streams", "r", "word-count"
+NAME = f"{RELEASE}-tidegate"
+VALUES = {
+    "image.repository": "localhost/kafka_word_count", "image.tag": "test", "image.pullPolicy": "Never",
+    "applicationId": APPLICATION, "input": "lines", "output": "counts", "kafka.bootstrapServers": BOOTSTRAP,
+    "persistence.storageClassName": "local", "persistence.size": "1Gi", "settings.batchIntervalMs": 200, "settings.threads": 1,
+    "settings.sessionTimeoutMs": 6000, "settings.statePartitions": 6, "resources.requests.cpu": "50m", "resources.requests.memory": "64Mi",
+}
+load = None
+
+
+def values(**changes):
+    """`a__b=1` is `--set a.b=1`."""
+    merged = {**VALUES, **{k.replace("__", "."): v for k, v in changes.items()}}
+    return [part for key, value in merged.items() for part in ("--set", f"{key}={str(value).lower() if isinstance(value, bool) else value}".replace("10.244.7.1:9092,", "10.244.7.1:9092\\,"))]
+
+
+def upgrade(**changes):
+    helm("upgrade", "--install", RELEASE, CHART, "-n", SPACE, "--wait", "--timeout", "180s", *values(**changes))
+
+
+def set_up():
+    """A namespace that enforces Pod Security restricted, volumes, topics."""
+    kubectl("create", "namespace", SPACE)
+    kubectl("label", "namespace", SPACE, "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
+    kubectl("apply", "-f", "-", stdin="""
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: local}
+provisioner: kubernetes.io/no-provisioner
+volumeBindingMode: WaitForFirstConsumer
+""")
+    for number in range(8):
+        path = f"{os.environ['TIDEGATE_KUBE_HOME']}/volumes/{number}"
+        os.makedirs(path)
+        kubectl("apply", "-f", "-", stdin=f"""
+apiVersion: v1
+kind: PersistentVolume
+metadata: {{name: local-{number}}}
+spec:
+  capacity: {{storage: 1Gi}}
+  accessModes: [ReadWriteOnce]
+  persistentVolumeReclaimPolicy: Retain
+  storageClassName: local
+  local: {{path: {path}}}
+  nodeAffinity: {{required: {{nodeSelectorTerms: [{{matchExpressions: [{{key: kubernetes.io/hostname, operator: In, values: [n1]}}]}}]}}}}
+""")
+    create_topics(BOOTSTRAP, "lines", "counts")
+
+
+def under_load(happening):
+    """Feeds, lets it happen, feeds for two seconds more, and demands exact counts. Returns what to print."""
+    load.start()
+    time.sleep(1)
+    said = happening() or ""
+    time.sleep(2)
+    stood = load.stood_still_seconds()
+    records = load.exact()
+    return f"{said}{', ' if said else ''}results stood still for {stood:.1f} s at most, {records} records exact"
+
+
+def install_is_ready_and_counts():
+    global load
+    start = time.monotonic()
+    upgrade()
+    taken = time.monotonic() - start
+    pod = get(SPACE, "pod", f"{NAME}-0")
+    assert pod["spec"]["securityContext"]["runAsNonRoot"], pod["spec"]
+    load = Load(BOOTSTRAP, "lines", "counts", 200, 1000)
+    return f"helm install --wait {taken:.1f} s, " + under_load(lambda: None)
+
+
+def page_and_metrics_answer_through_port_forward():
+    forward = subprocess.Popen(["kubectl", "-n", SPACE, "port-forward", f"{NAME}-0", "14040:4040"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        read = lambda path: urllib.request.urlopen(f"http://127.0.0.1:14040{path}", timeout=5).read().decode()
+
+        def metrics():
+            try:
+                return read("/metrics")
+            except OSError:
+                return None
+
+        text, _ = until("the metrics", metrics, 30)
+        assert f'tidegate_records_in_total{{topic="lines",application_id="{APPLICATION}"}}' in text, text[:500]
+        assert "<html" in read("/"), "the page"
+        read("/readyz")
+        code, said = call("promtool", "check", "metrics", stdin=text, ok=False)
+        assert code == 0, said
+        return f"{len(text.splitlines())} lines of metrics, promtool check metrics finds nothing"
+    finally:
+        forward.kill()
+
+
+def pod_killed():
+    def happening():
+        kubectl("-n", SPACE, "delete", "pod", f"{NAME}-0", "--force", "--grace-period=0")
+        _, taken = until("the pod", lambda: ready(SPACE, f"{NAME}-0"))
+        return f"ready again after {taken:.1f} s"
+    return under_load(happening)
+
+
+def process_killed():
+    """The process, not the pod: the container restarts in place."""
+    def happening():
+        before = get(SPACE, "pod", f"{NAME}-0")["status"]["containerStatuses"][0]["restartCount"]
+        call("pkill", "-9", "-x", "program")
+        def restarted():
+            pod = ready(SPACE, f"{NAME}-0")
+            return pod and pod["status"]["containerStatuses"][0]["restartCount"] > before
+        _, taken = until("the restart", restarted)
+        return f"ready again after {taken:.1f} s"
+    return under_load(happening)
+
+
+def rolling_upgrade_with_state():
+    def happening():
+        start = time.monotonic()
+        upgrade(podAnnotations__revision="second")
+        return f"upgraded in {time.monotonic() - start:.1f} s"
+    return under_load(happening)
+
+
+def share_of_each():
+    """Once each of the pods has some of the state partitions: who has how many."""
+    wanted = {p["metadata"]["name"] for p in get(SPACE, "pods")["items"]}
+    def shared():
+        members = assigned(BOOTSTRAP, APPLICATION)
+        return set(members) == wanted and all(members.values()) and members
+    return until("a share for each", shared, 60)[0]
+
+
+def scale_out_from_one_to_three():
+    def happening():
+        start = time.monotonic()
+        upgrade(podAnnotations__revision="second", replicas=3)
+        taken = time.monotonic() - start
+        return f"three pods ready after {taken:.1f} s, partitions {sorted(share_of_each().values())}"
+    return under_load(happening)
+
+
+def rolling_upgrade_of_three():
+    """Static membership: each pod is back within its session, and no partition moves."""
+    def happening():
+        before, start = share_of_each(), time.monotonic()
+        upgrade(podAnnotations__revision="third", replicas=3)
+        taken = time.monotonic() - start
+        after = share_of_each()
+        return f"upgraded in {taken:.1f} s, partitions by pod {'as before' if before == after else f'moved: {before} {after}'}"
+    return under_load(happening)
+
+
+def node_drained():
+    """Two of three pods stay, because of the budget; the third comes back after uncordon."""
+    def happening():
+        code, said = kubectl("drain", "n1", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=12s", ok=False)
+        assert code != 0 and "disruption budget" in said, said
+        left = [p["metadata"]["name"] for p in get(SPACE, "pods")["items"] if p["status"]["phase"] == "Running"]
+        assert len(left) == 2, left
+        share_of_each_of(left)
+        kubectl("uncordon", "n1")
+        until("three pods", lambda: all(ready(SPACE, f"{NAME}-{n}") for n in range(3)))
+        return f"the budget kept {len(left)} of 3 pods"
+    try:
+        return under_load(happening)
+    finally:
+        kubectl("uncordon", "n1")
+
+
+def share_of_each_of(names):
+    until("the others have all partitions", lambda: set(assigned(BOOTSTRAP, APPLICATION)) == set(names), 60)
+
+
+def scale_in_from_three_to_one():
+    """Without --leave the last one waits for the session of the others."""
+    def happening():
+        upgrade(podAnnotations__revision="third", replicas=1)
+        _, taken = until("the group of one", lambda: set(assigned(BOOTSTRAP, APPLICATION)) == {f"{NAME}-0"}, 60)
+        return "session 6 s"
+    return under_load(happening)
+
+
+def scale_in_that_leaves():
+    """Pods that are to go restart with --leave first (updateStrategy.partition); the others are not touched."""
+    upgrade(podAnnotations__revision="third", replicas=3)
+    share_of_each()
+    first = get(SPACE, "pod", f"{NAME}-0")["metadata"]["uid"]
+    def prepare():
+        upgrade(podAnnotations__revision="third", replicas=3, settings__leave=True, updateStrategy__partition=1)
+        share_of_each()
+    def go():
+        upgrade(podAnnotations__revision="third", replicas=1, settings__leave=True, updateStrategy__partition=1)
+        until("the group of one", lambda: set(assigned(BOOTSTRAP, APPLICATION)) == {f"{NAME}-0"}, 60)
+    prepared = under_load(prepare)
+    gone = under_load(go)
+    upgrade(podAnnotations__revision="third")
+    assert get(SPACE, "pod", f"{NAME}-0")["metadata"]["uid"] == first, "the pod that stays was restarted"
+    return f"prepared: {prepared}; scaled in: {gone}; pod 0 was never restarted"
+
+
+def volume_lost():
+    """Claim, volume and pod are gone: state is restored from the changelog."""
+    def happening():
+        volume = get(SPACE, "pvc", f"state-{NAME}-0")["spec"]["volumeName"]
+        kubectl("-n", SPACE, "delete", "pvc", f"state-{NAME}-0", "--wait=false")
+        kubectl("-n", SPACE, "delete", "pod", f"{NAME}-0", "--force", "--grace-period=0")
+        def elsewhere():
+            claim = get(SPACE, "pvc", f"state-{NAME}-0")
+            return claim["spec"].get("volumeName", volume) != volume and ready(SPACE, f"{NAME}-0")
+        try:
+            _, taken = until("another volume", elsewhere, 60)
+        except AssertionError:
+            # The pod came back before its claim was gone; without it the controller makes both anew.
+            kubectl("-n", SPACE, "delete", "pod", f"{NAME}-0", "--force", "--grace-period=0")
+            _, taken = until("another volume", elsewhere)
+            return f"ready on another volume after a second delete, {taken:.1f} s"
+        return f"ready on another volume after {taken:.1f} s"
+    return under_load(happening)
+
+
+def out_of_memory():
+    """A limit below what the program needs; then the right one. A pod that never becomes ready is deleted by hand."""
+    def happening():
+        helm("upgrade", RELEASE, CHART, "-n", SPACE, *values(podAnnotations__revision="third", resources__limits__memory="24Mi", resources__requests__memory="16Mi"))
+        def killed():
+            status = get(SPACE, "pod", f"{NAME}-0")["status"]["containerStatuses"][0]
+            return any("OOMKilled" == status[s].get("terminated", {}).get("reason") for s in ("state", "lastState"))
+        _, taken = until("OOMKilled", killed)
+        helm("upgrade", RELEASE, CHART, "-n", SPACE, *values(podAnnotations__revision="third"))
+        return f"OOMKilled after {taken:.1f} s, " + repaired()
+    return under_load(happening)
+
+
+def repaired():
+    """After the values were put right: does the controller replace a pod that never became ready?"""
+    start = time.monotonic()
+    try:
+        until("ready by itself", lambda: right_again(), 30)
+        return f"ready by itself {time.monotonic() - start:.1f} s after the upgrade back"
+    except AssertionError:
+        kubectl("-n", SPACE, "delete", "pod", f"{NAME}-0")
+        until("ready after its pod was deleted", lambda: right_again())
+        return f"ready {time.monotonic() - start:.1f} s after the upgrade back, once the pod was deleted by hand"
+
+
+def right_again():
+    wanted = get(SPACE, "statefulset", NAME)["status"]["updateRevision"]
+    pod = ready(SPACE, f"{NAME}-0")
+    return pod and pod["metadata"]["labels"]["controller-revision-hash"] == wanted
+
+
+def wrong_broker_address():
+    """A person sees: the pod is not ready, and its log says why. The one that was right goes on afterwards."""
+    def happening():
+        helm("upgrade", RELEASE, CHART, "-n", SPACE, *values(podAnnotations__revision="third", kafka__bootstrapServers="10.244.7.1:9999", settings__connectTimeoutMs=3000))
+        def told():
+            code, said = kubectl("-n", SPACE, "logs", f"{NAME}-0", "--previous", ok=False)
+            return code == 0 and "10.244.7.1:9999" in said and said
+        said, taken = until("its log names the address", told, 60)
+        status = get(SPACE, "pod", f"{NAME}-0")["status"]["containerStatuses"][0]
+        assert status["lastState"]["terminated"]["exitCode"] == 4, status
+        helm("upgrade", RELEASE, CHART, "-n", SPACE, *values(podAnnotations__revision="third"))
+        return f"exit code 4 seen after {taken:.1f} s, its last line: {said.strip().splitlines()[-1][:160]!r}, " + repaired()
+    return under_load(happening)
+
+
+def missing_secret():
+    """A person sees CreateContainerConfigError with the name of the Secret; once it exists the pod starts by itself."""
+    def happening():
+        helm("upgrade", RELEASE, CHART, "-n", SPACE, *values(podAnnotations__revision="third", kafka__existingSecret="credentials", **{"kafka__secretProperties.client\\.id": "id"}))
+        def told():
+            waiting = get(SPACE, "pod", f"{NAME}-0")["status"]["containerStatuses"][0]["state"].get("waiting", {})
+            return waiting.get("reason") == "CreateContainerConfigError" and waiting["message"]
+        said, _ = until("CreateContainerConfigError", told)
+        start = time.monotonic()
+        kubectl("-n", SPACE, "create", "secret", "generic", "credentials", "--from-literal=id=word-counter")
+        until("ready", lambda: right_again())
+        return f"{said!r}, ready {time.monotonic() - start:.1f} s after the Secret was made"
+    told = under_load(happening)
+    log = kubectl("-n", SPACE, "logs", f"{NAME}-0")
+    assert "word-counter" not in log, "a value of a Secret is in the log"
+    return told
+
+
+def uninstall_leaves_what_it_says():
+    before = topics(BOOTSTRAP)
+    helm("uninstall", RELEASE, "-n", SPACE, "--wait")
+    until("no pods", lambda: not get(SPACE, "pods")["items"])
+    left = kubectl("-n", SPACE, "get", "all,configmap,serviceaccount,pdb,pvc,secret", "-o", "name").split()
+    left = [n for n in left if n not in ("configmap/kube-root-ca.crt", "serviceaccount/default", "secret/credentials")]
+    assert left and all(n.startswith(f"persistentvolumeclaim/state-{NAME}-") for n in left), left
+    assert topics(BOOTSTRAP) == before, "topics"
+    kubectl("-n", SPACE, "delete", "pvc", "-l", f"app.kubernetes.io/instance={RELEASE}")
+    assert not get(SPACE, "pvc")["items"], "the command of NOTES.txt leaves claims"
+    return f"left: {len(left)} claims, {len(before)} topics; the command of NOTES.txt deletes the claims"
+
+
+def installed_again_it_goes_on():
+    start = time.monotonic()
+    upgrade(persistence__enabled=False)
+    return f"ready after {time.monotonic() - start:.1f} s without a volume, " + under_load(lambda: None)
+
+
+SCRIPT_RELEASE = "script"
+SCRIPT_NAME = f"{SCRIPT_RELEASE}-tidegate"
+SCRIPT = """
+CREATE TABLE lines (line STRING) WITH ('connector' = 'kafka', 'topic' = 'script-lines', 'format' = 'raw');
+CREATE TABLE counts (word STRING, n BIGINT, PRIMARY KEY (word) NOT ENFORCED)
+  WITH ('connector' = 'upsert-kafka', 'topic' = 'script-counts', 'format' = 'json');
+INSERT INTO counts SELECT word, count(*)
+FROM (SELECT unnest(string_to_array(line, ' ')) AS word FROM lines) GROUP BY word;
+"""
+
+
+def script(text, **changes):
+    """Installs or upgrades the release of the script; the exit code and what Helm said."""
+    changes = {"image.repository": "localhost/tidegate", "applicationId": "script-counts", "input": None, "output": None, "script.check": "live"} | changes
+    arguments = [part for key, value in {**VALUES, **changes}.items() if value is not None for part in ("--set", f"{key}={value}")]
+    with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
+        file.write(text)
+        file.flush()
+        return helm("upgrade", "--install", SCRIPT_RELEASE, CHART, "-n", SPACE, "--wait", "--timeout", "180s", *arguments, "--set-file", f"script.sql={file.name}", ok=False)
+
+
+def a_script_with_a_mistake_is_not_installed():
+    """Helm's own output shows the place; no pod of the release is there."""
+    create_topics(BOOTSTRAP, "script-lines", "script-counts")
+    start = time.monotonic()
+    code, said = script(SCRIPT.replace("count(*)", "cuont(*)"))
+    assert code != 0 and "there is no function `cuont`" in said and "pipeline.sql:5:33" in said, said
+    taken = time.monotonic() - start
+    until("nothing is left", lambda: not get(SPACE, "all,configmap,pvc", "-l", f"app.kubernetes.io/instance={SCRIPT_RELEASE}")["items"], 60)
+    helm("uninstall", SCRIPT_RELEASE, "-n", SPACE)
+    return f"helm install failed after {taken:.1f} s and named line and column"
+
+
+def script_counts_exactly_when_its_pod_is_killed():
+    global load
+    start = time.monotonic()
+    code, said = script(SCRIPT)
+    assert code == 0, said
+    taken = time.monotonic() - start
+    load = Load(BOOTSTRAP, "script-lines", "script-counts", 200, 1000, as_json)
+    def happening():
+        kubectl("-n", SPACE, "delete", "pod", f"{SCRIPT_NAME}-0", "--force", "--grace-period=0")
+        _, back = until("the pod", lambda: ready(SPACE, f"{SCRIPT_NAME}-0"))
+        return f"helm install --wait with its check {taken:.1f} s, ready again after {back:.1f} s"
+    return under_load(happening)
+
+
+def script_goes_on_when_an_upgrade_has_mistakes():
+    """A topic that is not there, which only `live` sees; then a change that is right, which replaces the pod."""
+    before = get(SPACE, "pod", f"{SCRIPT_NAME}-0")["metadata"]["uid"]
+    def happening():
+        code, said = script(SCRIPT.replace("'script-lines'", "'script-liens'"))
+        assert code != 0 and "script-liens" in said, said
+        assert get(SPACE, "pod", f"{SCRIPT_NAME}-0")["metadata"]["uid"] == before, "the pod was replaced"
+        start = time.monotonic()
+        code, said = script("-- The same, said again.\n" + SCRIPT)
+        assert code == 0, said
+        assert get(SPACE, "pod", f"{SCRIPT_NAME}-0")["metadata"]["uid"] != before, "the pod has the old script"
+        return f"refused; a comment more: upgraded in {time.monotonic() - start:.1f} s"
+    said = under_load(happening)
+    helm("uninstall", SCRIPT_RELEASE, "-n", SPACE, "--wait")
+    return said
+
+
+TESTS = [
+    install_is_ready_and_counts, page_and_metrics_answer_through_port_forward, pod_killed, process_killed, rolling_upgrade_with_state,
+    scale_out_from_one_to_three, rolling_upgrade_of_three, node_drained, scale_in_from_three_to_one, scale_in_that_leaves, volume_lost,
+    out_of_memory, wrong_broker_address, missing_secret, uninstall_leaves_what_it_says, installed_again_it_goes_on,
+    a_script_with_a_mistake_is_not_installed, script_counts_exactly_when_its_pod_is_killed, script_goes_on_when_an_upgrade_has_mistakes,
+]
