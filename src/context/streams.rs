@@ -32,7 +32,8 @@ impl StreamingContext {
     /// ```
     #[cfg(feature = "sql")]
     pub fn sql(&self, script: &crate::sql::Script) {
-        script.build(&mut self.builder.plan());
+        let application = self.application_id();
+        script.build(&application, &mut self.builder.plan());
     }
 
     /// The lines of a topic: each record's value as text. Asked for twice, a topic is still read once: both streams are the same.

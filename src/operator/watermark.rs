@@ -21,6 +21,12 @@ impl UpstreamName {
     pub fn of_part(upstream: &Upstream, part: &str) -> Self {
         UpstreamName(format!("{upstream} {part}").into())
     }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl From<&Upstream> for UpstreamName {

@@ -32,12 +32,16 @@ pub mod two_phase;
 
 pub use crate::operator::Batch;
 pub use display::{PrintOptions, to_display};
+#[cfg(feature = "sql")]
+pub(crate) use files::{EncodeBlocks, FileBlock, FileContent};
 pub use files::{FileSink, TimeUnit};
 pub use foreach_batch::{CommittedBatch, ForeachBatch};
 pub use latest::Latest;
 pub use outbox::{OutboxFailure, OutboxSource, OutboxWriter, RefusedRow};
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresSink;
+#[cfg(all(feature = "postgres", feature = "sql"))]
+pub(crate) use postgres::has_nul;
 pub use rdd::{Outcome, Rdd};
 pub use remembered::Remembered;
 pub use shape::{Sink, SinkContext, SinkShape};

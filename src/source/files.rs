@@ -19,7 +19,7 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     marker::PhantomData,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -109,12 +109,24 @@ impl FileOptions {
 
     /// The source that reads these files.
     pub fn source<T: Data>(self, decode: impl Decode<T> + 'static) -> FileSource {
+        let decoder = Arc::new(Lines { dir: self.dir.clone(), decode, row: PhantomData });
+        self.source_with(decoder)
+    }
+
+    /// The same with a decoder of whole chunks, for which a line is the value of a record. `skips_empty_lines` = they are no records.
+    #[cfg(feature = "sql")]
+    pub(crate) fn source_of(self, lines: Arc<dyn DecodeChunk>, skips_empty_lines: bool) -> FileSource {
+        let decoder = Arc::new(ChunksOfLines { dir: self.dir.clone(), lines, skips_empty_lines });
+        self.source_with(decoder)
+    }
+
+    fn source_with(self, decoder: Arc<dyn DecodeChunk>) -> FileSource {
         let clean = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' };
         let path = self.dir.to_string_lossy().trim_matches('/').chars().map(clean).collect::<String>();
         FileSource {
             name: self.name.clone().unwrap_or_else(|| format!("files-{path}")),
             policy: self.policy,
-            decoder: Arc::new(Lines { dir: self.dir.clone(), decode, row: PhantomData }),
+            decoder,
             lister: Arc::new(Mutex::new(Lister { options: self })),
         }
     }
@@ -321,31 +333,48 @@ struct Lines<T, D> {
     row: PhantomData<fn() -> T>,
 }
 
+/// The lines that a record refers to, with the name of their file; `None` = there are none, or they are read elsewhere.
+fn referred(dir: &Path, value: Option<&[u8]>) -> Result<Option<(RawChunk, String)>, String> {
+    let (file, from, to) = match Reference::parse(value)? {
+        Reference::Range { file, from, to } => (file, from, to),
+        Reference::Begun | Reference::Passed(_) => return Ok(None),
+    };
+    let lines = lines(dir, &file, from, to)?;
+    if lines.is_none() {
+        tracing::warn!(
+            "{}: was changed after it was listed; it is read as it is now, once it stays unchanged",
+            dir.join(&file.name).display()
+        );
+    }
+    Ok(lines.map(|lines| (lines, file.name)))
+}
+
+/// A line that is no row, as it is told of the record at `index` that refers to it.
+fn bad_line(index: usize, name: &str, lines: &RawChunk, bad: BadRecord) -> BadRecord {
+    let (at, reason) = (lines.get(bad.index).offset, bad.reason);
+    BadRecord { index, reason: format!("{name}, the line at byte {at}: {reason}") }
+}
+
+/// About how many bytes of text records refer to.
+fn referred_bytes(records: &RawChunk) -> usize {
+    let bytes = |value| match Reference::parse(value) {
+        Ok(Reference::Range { file, from, to }) => {
+            usize::try_from(file.text_bytes(from, to)).unwrap_or(usize::MAX)
+        }
+        _ => 0,
+    };
+    records.bytes() + records.iter().map(|r| bytes(r.value)).sum::<usize>()
+}
+
 impl<T: Data, D: Decode<T>> Lines<T, D> {
     fn range(&self, index: usize, value: Option<&[u8]>, good: &mut Vec<T>, bad: &mut Vec<BadRecord>) {
-        let read = Reference::parse(value).and_then(|reference| match reference {
-            Reference::Range { file, from, to } => {
-                let lines = lines(&self.dir, &file, from, to)?;
-                if lines.is_none() {
-                    tracing::warn!(
-                        "{}: was changed after it was listed; it is read as it is now, once it stays unchanged",
-                        self.dir.join(&file.name).display()
-                    );
-                }
-                Ok(lines.map(|lines| (lines, file.name)))
-            }
-            Reference::Begun | Reference::Passed(_) => Ok(None),
-        });
-        match read {
+        match referred(&self.dir, value) {
             Err(reason) => bad.push(BadRecord { index, reason }),
             Ok(None) => {}
             Ok(Some((lines, name))) => {
                 let mut bad_lines = vec![];
                 decode::all(&self.decode, &lines, good, &mut bad_lines);
-                bad.extend(bad_lines.into_iter().map(|b| {
-                    let (at, reason) = (lines.get(b.index).offset, b.reason);
-                    BadRecord { index, reason: format!("{name}, the line at byte {at}: {reason}") }
-                }));
+                bad.extend(bad_lines.into_iter().map(|bad| bad_line(index, &name, &lines, bad)));
             }
         }
     }
@@ -361,13 +390,55 @@ impl<T: Data, D: Decode<T>> DecodeChunk for Lines<T, D> {
     }
 
     fn bytes(&self, records: &RawChunk) -> usize {
-        let bytes = |value| match Reference::parse(value) {
-            Ok(Reference::Range { file, from, to }) => {
-                usize::try_from(file.text_bytes(from, to)).unwrap_or(usize::MAX)
+        referred_bytes(records)
+    }
+
+    /// Each record may become a whole range of lines.
+    fn chunk_records_max(&self) -> usize {
+        1
+    }
+}
+
+/// Turns references into lines, and hands all of them to a decoder of chunks.
+#[cfg(feature = "sql")]
+struct ChunksOfLines {
+    dir: PathBuf,
+    lines: Arc<dyn DecodeChunk>,
+    skips_empty_lines: bool,
+}
+
+#[cfg(feature = "sql")]
+impl DecodeChunk for ChunksOfLines {
+    fn decode(&self, records: &RawChunk) -> (Chunk, Vec<BadRecord>) {
+        let (mut all, mut bad, mut origins) = (RawChunkBuilder::default(), vec![], vec![]);
+        for (index, record) in records.iter().enumerate() {
+            match referred(&self.dir, record.value) {
+                Err(reason) => bad.push(BadRecord { index, reason }),
+                Ok(None) => {}
+                Ok(Some((lines, name))) => {
+                    let name: Arc<str> = name.into();
+                    for line in lines.iter() {
+                        if self.skips_empty_lines && line.value.is_none_or(<[u8]>::is_empty) {
+                            continue;
+                        }
+                        all.push(line);
+                        origins.push((index, name.clone()));
+                    }
+                }
             }
-            _ => 0,
-        };
-        records.bytes() + records.iter().map(|r| bytes(r.value)).sum::<usize>()
+        }
+        let all = all.build();
+        let (chunk, bad_lines) = self.lines.decode(&all);
+        bad.extend(bad_lines.into_iter().map(|bad| {
+            let (index, name) = &origins[bad.index];
+            bad_line(*index, name, &all, bad)
+        }));
+        bad.sort_by_key(|bad| bad.index);
+        (chunk, bad)
+    }
+
+    fn bytes(&self, records: &RawChunk) -> usize {
+        referred_bytes(records)
     }
 
     /// Each record may become a whole range of lines.

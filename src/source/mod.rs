@@ -103,6 +103,9 @@ pub fn stamping(decoder: Arc<dyn DecodeChunk>, each: bool) -> Arc<dyn DecodeChun
     impl DecodeChunk for Stamping {
         fn decode(&self, records: &RawChunk) -> (Chunk, Vec<BadRecord>) {
             let (chunk, bad) = self.0.decode(records);
+            if *chunk.stamps() != Stamps::Unknown {
+                return (chunk, bad); // it knows which record each row is of
+            }
             let Some(Timestamps { least_ms, greatest_ms }) = records.timestamps() else {
                 return (chunk, bad);
             };

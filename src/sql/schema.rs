@@ -49,6 +49,8 @@ pub enum MetadataKey {
     Offset,
     /// The record's timestamp.
     Timestamp,
+    /// The record's headers.
+    Headers,
 }
 
 /// `WATERMARK FOR column AS column - INTERVAL ..`.
@@ -86,6 +88,8 @@ pub struct TableDefinition {
     pub watermark: Option<WatermarkDefinition>,
     /// The columns of `PRIMARY KEY (..) NOT ENFORCED`; none = there is none.
     pub primary_key: Vec<String>,
+    /// The columns of `PARTITIONED BY (..)`, whose values are in the names of folders.
+    pub partitioned_by: Vec<String>,
     /// `WITH (..)`, by key.
     pub options: BTreeMap<String, SqlOption>,
 }

@@ -26,6 +26,8 @@ use std::{
 
 /// Where Kafka is if nobody says it.
 const BOOTSTRAP: &str = "127.0.0.1:9092";
+/// Stands for the application's id while a script is only looked at.
+const APPLICATION: &str = "application";
 
 /// A script that was read, checked and planned.
 ///
@@ -123,7 +125,7 @@ impl Script {
     #[must_use]
     pub fn topology(&self) -> String {
         let mut topology = Topology::default();
-        self.build(&mut topology);
+        self.build(APPLICATION, &mut topology);
         indented(&topology.to_string())
     }
 
@@ -134,9 +136,9 @@ impl Script {
         named.into_iter().cloned().collect()
     }
 
-    /// Adds what it computes to a topology.
-    pub(crate) fn build(&self, topology: &mut Topology) {
-        if let Err(mistake) = build::build(&self.plan, &self.text, topology) {
+    /// Adds what it computes to a topology of an application, whose id precedes the names of its topics.
+    pub(crate) fn build(&self, application: &str, topology: &mut Topology) {
+        if let Err(mistake) = build::build(&self.plan, &self.text, application, topology) {
             topology.mistakes.push(mistake.shown_in(&self.text));
         }
     }
@@ -320,7 +322,7 @@ impl Reading {
         self.script.has_outputs = true;
         self.script.topics = topics_of(&self.script.plan);
         // What a connector cannot do is a mistake of the script, not of the start.
-        build::build(&self.script.plan, &self.script.text, &mut Topology::default())
+        build::build(&self.script.plan, &self.script.text, APPLICATION, &mut Topology::default())
     }
 
     fn explained(&mut self, kind: ExplainKind, statement: &Statement) -> SqlResult<String> {
@@ -344,7 +346,7 @@ impl Reading {
         }
         let stream: String = roots.iter().map(|root| plan::explain_stream_plan(&plan, *root)).collect();
         let mut topology = Topology::default();
-        build::build(&plan, &self.script.text, &mut topology)?;
+        build::build(&plan, &self.script.text, APPLICATION, &mut topology)?;
         let logical = format!("logical plan:\n{}", indented(&logical));
         let stream = format!("stream plan:\n{}", indented(&stream));
         let topology = format!("topology:\n{}", indented(&topology.to_string()));

@@ -87,6 +87,8 @@ def mistakes_are_named():
         (good + ["--set", "metrics.podMonitor.enabled=true", "--set", "metrics.serviceMonitor.enabled=true"], "enable one"),
         (good + ["--set", "script.sql=SELECT 1", "--set", "script.existingConfigMap=c"], "two scripts"),
         (good + ["--set", "script.sql=SELECT 1", "--set", "input=lines"], "a script names its topics itself"),
+        (good + ["--set", "reset.enabled=true", "--set", "reset.to=earliest", "--set", "replicas=0"], "reset.image is not set"),
+        (good + ["--set", "reset.enabled=true", "--set", "reset.to=earliest", "--set", "reset.image=t:1"], "for a stopped application"),
         (good + ["--set", "script.sql=SELECT 1", "--set", "script.check=online"], "/script/check"),
     ]
     helm("template", "r", CHART, *KUBERNETES, *good)

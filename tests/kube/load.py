@@ -102,6 +102,10 @@ class Load:
             time.sleep(0.05)
         self.since = time.monotonic()
 
+    def expect_all_again(self):
+        """The application begins anew: each count comes once more, from the first. Only while nothing is written."""
+        self.seen = {}
+
     def stood_still_seconds(self):
         """The longest time without a result since `start`, up to now."""
         times = [self.since] + [t for t in list(self.arrivals) if t > self.since] + [time.monotonic()]

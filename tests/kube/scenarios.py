@@ -317,6 +317,22 @@ def installed_again_it_goes_on():
     return f"ready after {time.monotonic() - start:.1f} s without a volume, " + under_load(lambda: None)
 
 
+def reset_reads_everything_again():
+    """The Job's dry run changes nothing; the reset empties the state, so each word is counted anew, to the same number."""
+    stopped = {"persistence__enabled": False, "replicas": 0, "reset__enabled": True, "reset__to": "earliest", "reset__image": "localhost/tidegate:test"}
+    finished = lambda: all(j["status"].get("succeeded") for j in get(SPACE, "jobs")["items"]) and get(SPACE, "jobs")["items"]
+    logs = lambda: kubectl("-n", SPACE, "logs", "--selector", "app.kubernetes.io/name=tidegate-reset", "--tail=-1")
+    upgrade(**stopped)
+    until("the dry run", finished)
+    said = logs()
+    assert "nothing is changed" in said, said
+    load.expect_all_again()
+    upgrade(**stopped, reset__dryRun=False)
+    _, taken = until("the reset", lambda: len(finished() or []) == 1 and "--dry-run" not in finished()[0]["spec"]["template"]["spec"]["containers"][0]["args"])
+    upgrade(persistence__enabled=False)
+    return f"reset within {taken:.1f} s, {load.exact()} records counted once more, exact"
+
+
 SCRIPT_RELEASE = "script"
 SCRIPT_NAME = f"{SCRIPT_RELEASE}-tidegate"
 SCRIPT = """
@@ -385,5 +401,5 @@ TESTS = [
     install_is_ready_and_counts, page_and_metrics_answer_through_port_forward, pod_killed, process_killed, rolling_upgrade_with_state,
     scale_out_from_one_to_three, rolling_upgrade_of_three, node_drained, scale_in_from_three_to_one, scale_in_that_leaves, volume_lost,
     out_of_memory, wrong_broker_address, missing_secret, uninstall_leaves_what_it_says, installed_again_it_goes_on,
-    a_script_with_a_mistake_is_not_installed, script_counts_exactly_when_its_pod_is_killed, script_goes_on_when_an_upgrade_has_mistakes,
+    reset_reads_everything_again, a_script_with_a_mistake_is_not_installed, script_counts_exactly_when_its_pod_is_killed, script_goes_on_when_an_upgrade_has_mistakes,
 ]

@@ -19,37 +19,37 @@ use tidegate::{
     registry::{Registry, RegistryConfig, Subject},
 };
 
-pub const OLD: &str = r#"{"type":"record","name":"Order","namespace":"shop","fields":[
+const OLD: &str = r#"{"type":"record","name":"Order","namespace":"shop","fields":[
   {"name":"id","type":"long"},{"name":"user","type":"string"},{"name":"price","type":"double"}]}"#;
-pub const NEW: &str = r#"{"type":"record","name":"Order","namespace":"shop","fields":[
+const NEW: &str = r#"{"type":"record","name":"Order","namespace":"shop","fields":[
   {"name":"id","type":"long"},{"name":"user","type":"string"},{"name":"price","type":"double"},
   {"name":"note","type":["null","string"],"default":null}]}"#;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Order {
-    pub id: i64,
-    pub user: String,
-    pub price: f64,
+struct Order {
+    id: i64,
+    user: String,
+    price: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
+    note: Option<String>,
 }
 
-pub fn order(id: i64, note: Option<&str>) -> Order {
+fn order(id: i64, note: Option<&str>) -> Order {
     Order { id, user: format!("user {id}"), price: 0.5, note: note.map(str::to_owned) }
 }
 
 /// A name that no other test has, not even in an earlier run.
-pub fn unique(name: &str) -> String {
+fn unique(name: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!("{name}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-pub fn registry() -> Registry {
+fn registry() -> Registry {
     Registry::connect(&RegistryConfig::new(&server::url())).unwrap()
 }
 
 /// The bytes of an order under a subject with this schema, which is registered.
-pub fn framed(registry: &Registry, subject: &str, schema: &str, order: &Order) -> Vec<u8> {
+fn framed(registry: &Registry, subject: &str, schema: &str, order: &Order) -> Vec<u8> {
     let schema = AvroSchema::parse(schema).unwrap();
     let writer = AvroWriter::register(registry, &Subject::new(subject), &schema).unwrap();
     let mut out = vec![];

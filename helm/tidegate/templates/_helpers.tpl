@@ -159,6 +159,66 @@ TIDEGATE_{{ $name | snakecase | upper }}: {{ if kindIs "float64" $value }}{{ $va
 {{- end }}
 {{- end -}}
 
+{{/* A pod of a Job that runs `tidegate` once: `name` of the container, `image`, `command` or none, `arguments`. */}}
+{{- define "tidegate.tool" -}}
+{{- $v := .context.Values -}}
+metadata:
+  labels:
+    # Not those that the StatefulSet, its budget and its services select.
+    app.kubernetes.io/name: {{ include "tidegate.name" .context }}-{{ .name }}
+    app.kubernetes.io/instance: {{ .context.Release.Name }}
+spec:
+  restartPolicy: Never
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  {{- with $v.image.pullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  securityContext:
+    {{- toYaml $v.podSecurityContext | nindent 4 }}
+  containers:
+    - name: {{ .name }}
+      image: {{ .image | quote }}
+      imagePullPolicy: {{ $v.image.pullPolicy }}
+      securityContext:
+        {{- toYaml $v.securityContext | nindent 8 }}
+      {{- with .command }}
+      command:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      args:
+        {{- toYaml .arguments | nindent 8 }}
+      {{- with $v.extraEnvFrom }}
+      envFrom:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      env:
+        {{- range $name, $value := include "tidegate.environment" .context | fromYaml }}
+        - name: {{ $name }}
+          value: {{ $value | quote }}
+        {{- end }}
+        {{- with include "tidegate.variables" .context | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
+      resources:
+        {{- toYaml $v.resources | nindent 8 }}
+      volumeMounts:
+        {{- include "tidegate.mounts" .context | nindent 8 }}
+  {{- with $v.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $v.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  volumes:
+    - name: state
+      emptyDir: {}
+    {{- include "tidegate.volumes" (dict "context" .context "own" (printf "%s-%s" (include "tidegate.fullname" .context) (ternary "check" "script" (eq .name "check")))) | nindent 4 }}
+{{- end -}}
+
 {{/* What a schema cannot say: each message names the value and the next step. */}}
 {{- define "tidegate.check" -}}
 {{- $v := .Values -}}
@@ -176,6 +236,17 @@ TIDEGATE_{{ $name | snakecase | upper }}: {{ if kindIs "float64" $value }}{{ $va
 {{- end -}}
 {{- if not $v.kafka.bootstrapServers -}}
 {{- fail "kafka.bootstrapServers is not set: host:port of a broker" -}}
+{{- end -}}
+{{- if $v.reset.enabled -}}
+{{- if not $v.reset.to -}}
+{{- fail "reset.to is not set: earliest, latest, a time such as 2026-11-29T16:00:00Z, or offsets such as lines-0=120" -}}
+{{- end -}}
+{{- if and (not $v.reset.image) (not (include "tidegate.hasScript" .)) -}}
+{{- fail "reset.image is not set: tidegate's own image (docker/Dockerfile), which has the command; your program's does not" -}}
+{{- end -}}
+{{- if or $v.autoscaling.enabled (gt (int $v.replicas) 0) -}}
+{{- fail "reset.enabled is for a stopped application: set replicas=0 and autoscaling.enabled=false" -}}
+{{- end -}}
 {{- end -}}
 {{- if and $v.kafka.secretProperties (not $v.kafka.existingSecret) -}}
 {{- fail "kafka.secretProperties names keys of a Secret, but kafka.existingSecret is not set" -}}

@@ -156,9 +156,8 @@ fn read<T: DeserializeOwned>(
     }
     // Once more, to say where.
     let mut again = state(schema, body);
-    let error = match serde_path_to_error::deserialize::<_, T>(again.deserializer()) {
-        Ok(_) => return Err(format!("not a value of {}", what())),
-        Err(error) => error,
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(again.deserializer()) else {
+        return Err(format!("not a value of {}", what()));
     };
     let at = prefix + body.len() - left(again);
     let field = match error.path().to_string() {
@@ -297,6 +296,17 @@ mod tests {
         price: f64,
     }
 
+    #[derive(Clone, Debug, PartialEq, Deserialize)]
+    struct Narrow {
+        price: f64,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct Deep {
+        #[allow(dead_code, reason = "only its depth matters")]
+        next: Option<Box<Deep>>,
+    }
+
     fn order() -> Order {
         Order {
             id: -7,
@@ -345,10 +355,6 @@ mod tests {
             tags: BTreeMap::new(),
         };
         assert_eq!(decode(OLD, &[&old]), (vec![expected], vec![]));
-        #[derive(Clone, Debug, PartialEq, Deserialize)]
-        struct Narrow {
-            price: f64,
-        }
         let (mut good, mut bad): (Vec<Narrow>, _) = (vec![], vec![]);
         let mut records = RawChunkBuilder::default();
         let write = |out: &mut Vec<u8>| {
@@ -395,12 +401,7 @@ mod tests {
         let told = read::<Vec<()>>(&schema, None, &endless, 0).unwrap_err();
         assert!(told.contains("not a value of `array`"), "{told}");
         let deep = r#"{"type":"record","name":"Deep","fields":[{"name":"next","type":["null","Deep"]}]}"#;
-        #[derive(Debug, Deserialize)]
-        struct Deep {
-            #[allow(dead_code, reason = "only its depth matters")]
-            next: Option<Box<Deep>>,
-        }
-        assert!(read::<Deep>(&AvroSchema::parse(deep).unwrap(), None, &[2; 100_000], 0).is_err());
+        assert!(read::<Deep>(&AvroSchema::parse(deep).unwrap(), None, &vec![2; 100_000], 0).is_err());
     }
 
     #[test]

@@ -15,4 +15,8 @@ mod settings;
 #[cfg(feature = "parquet")]
 mod shape;
 
+#[cfg(feature = "sql")]
+pub use content::Content as FileContent;
+#[cfg(feature = "sql")]
+pub use output::{EncodeBlocks, EncodeChunks, FileBlock};
 pub use settings::{FileSink, TimeUnit};

@@ -69,6 +69,44 @@ impl<T: Data> Operator for EncodeFiles<T> {
     }
 }
 
+/// Rows of one chunk for one folder, encoded.
+#[cfg(feature = "sql")]
+pub struct FileBlock {
+    /// The folder, below the root; empty = the root itself.
+    pub folder: String,
+    /// The rows.
+    pub content: Content,
+    /// How many they are.
+    pub rows: usize,
+}
+
+/// Encodes whole chunks, whatever they are, for files.
+#[cfg(feature = "sql")]
+pub trait EncodeBlocks: Send + Sync {
+    /// The rows of a chunk, folder by folder.
+    ///
+    /// # Errors
+    /// If a row has no form.
+    fn blocks(&self, chunk: &Chunk) -> Result<Vec<FileBlock>>;
+}
+
+/// Passes what is encoded of whole chunks to the output of its node.
+#[cfg(feature = "sql")]
+pub struct EncodeChunks(pub Arc<dyn EncodeBlocks>);
+
+#[cfg(feature = "sql")]
+impl Operator for EncodeChunks {
+    fn process(&mut self, _: Port, chunk: Chunk, cx: &mut Context<'_>) -> Result {
+        let node = cx.out.node();
+        for FileBlock { folder, content, rows } in self.0.blocks(&chunk)? {
+            let bytes = content.bytes();
+            let chunk = Chunk::sized(Block { folder, content }, rows, bytes);
+            cx.out.output(Output::Collected { node, from: cx.out.upstream.clone(), chunk });
+        }
+        Ok(())
+    }
+}
+
 /// What the meta topic says about a batch.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]

@@ -185,6 +185,22 @@ impl<T: Value> FileSink<T> {
     }
 }
 
+#[cfg(feature = "sql")]
+impl<T: crate::record::Data> SinkShape<T> {
+    /// Files below a folder, of chunks that `encode` encodes.
+    pub(crate) fn files_of_blocks(
+        root: &str,
+        extension: &'static str,
+        encode: Arc<dyn super::EncodeBlocks>,
+    ) -> Self {
+        let place = Place::Tree { root: root.to_owned(), extension };
+        let name = place.name();
+        let operator = move || super::EncodeChunks(encode.clone());
+        let write = move |context: &_| FileOutput::new(place.clone(), context);
+        SinkShape::encoded_two_phase(&name, operator, write).in_shares()
+    }
+}
+
 impl<T: Value> Sink<T> for FileSink<T> {
     fn shape(self, _: &SinkContext) -> Result<SinkShape<T>, String> {
         if self.dir.is_empty() || self.dir.contains("://") {

@@ -12,6 +12,8 @@ mod refused;
 mod table;
 mod writer;
 
+#[cfg(feature = "sql")]
+use super::outbox::{OutboxSpec, topic_of};
 use super::shape::{Sink, SinkContext, SinkShape};
 use crate::{
     codec::{Encode, write_json},
@@ -108,6 +110,22 @@ impl PostgresSink {
     }
 }
 
+impl PostgresSink {
+    /// The topic, and the writer that takes rows from it: each is an object by column; one that is null deletes the row of its key, which is an object
+    /// by the columns of the key.
+    ///
+    /// # Errors
+    /// What is wrong with the settings; secrets are not revealed.
+    #[cfg(feature = "sql")]
+    pub(crate) fn outbox(self, context: &SinkContext) -> Result<OutboxSpec, String> {
+        let (address, settings) = (Arc::new(self.address()?), Arc::new(self.settings));
+        let topic = topic_of(&context.application, "postgres", &self.name)?;
+        let make = move || PostgresWriter::new(address.clone(), settings.clone());
+        let name = format!("postgres-{}", self.name);
+        Ok(OutboxSpec { name, topic, positions: None, make: Arc::new(move || Box::new(make())) })
+    }
+}
+
 impl<T: Value> Sink<T> for PostgresSink {
     fn shape(self, context: &SinkContext) -> Result<SinkShape<T>, String> {
         let (address, settings) = (Arc::new(self.address()?), Arc::new(self.settings));
@@ -161,7 +179,7 @@ fn encode<T: Serialize>(row: &T, columns: &[String], out: &mut Vec<u8>) -> Resul
 }
 
 /// Whether a text of this JSON has the character NUL, which is always written as an escape.
-fn has_nul(json: &[u8]) -> bool {
+pub(crate) fn has_nul(json: &[u8]) -> bool {
     let mut rest = json;
     while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
         let (_, escape) = rest.split_at(at + 1);

@@ -99,6 +99,18 @@ impl Table {
         )
     }
 
+    /// The statement that takes an array of texts for each column of the key, and deletes the rows that have them.
+    pub fn delete(&self, keys: &[String]) -> String {
+        let arrays = (1..=keys.len()).map(|n| format!("${n}::text[]")).collect::<Vec<_>>().join(", ");
+        let names = (1..=keys.len()).map(|n| format!("c{n}")).collect::<Vec<_>>().join(", ");
+        let same = |(n, key): (usize, &String)| {
+            let type_name = self.columns.get(key).map_or("text", |c| &c.type_name);
+            format!("target.{} = rows.c{n}::{type_name}", quoted(key))
+        };
+        let same = (1..).zip(keys).map(same).collect::<Vec<_>>().join(" AND ");
+        format!("DELETE FROM {} AS target USING unnest({arrays}) AS rows({names}) WHERE {same}", self.name)
+    }
+
     /// The statement that tests whether a text is a value of a column.
     pub fn trial(&self, column: &str) -> Option<String> {
         self.columns.get(column).map(|c| format!("SELECT $1::text::{} IS NULL", c.type_name))
@@ -130,5 +142,9 @@ mod tests {
             r#"INSERT INTO "s"."t""; drop" ("a""b", "id") SELECT c1::text, c2::bigint FROM unnest($1::text[], $2::text[]) AS rows(c1, c2) ON CONFLICT ("id") DO UPDATE SET "a""b" = EXCLUDED."a""b""#
         );
         assert!(table.upsert(&["id"], &["id".into()]).ends_with(r#"ON CONFLICT ("id") DO NOTHING"#));
+        assert_eq!(
+            table.delete(&["id".into(), "a\"b".into()]),
+            r#"DELETE FROM "s"."t""; drop" AS target USING unnest($1::text[], $2::text[]) AS rows(c1, c2) WHERE target."id" = rows.c1::bigint AND target."a""b" = rows.c2::text"#
+        );
     }
 }

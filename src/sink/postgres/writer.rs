@@ -54,6 +54,8 @@ struct Rows {
     /// By column, then by row.
     cells: Vec<Vec<Option<String>>>,
     count: usize,
+    /// The keys of rows that are deleted, by column.
+    deleted: Vec<Vec<Option<String>>>,
 }
 
 impl PostgresWriter {
@@ -121,9 +123,12 @@ impl PostgresWriter {
     }
 
     fn rows(&self, table: &Table, records: &RawChunk) -> Result<Rows, OutboxFailure> {
-        let mut objects: Vec<BTreeMap<String, &str>> = vec![];
+        // A record whose value is null deletes the row of its key.
+        let (mut objects, mut is_deleted): (Vec<BTreeMap<String, &str>>, Vec<bool>) = (vec![], vec![]);
         for record in records.iter() {
-            let text = std::str::from_utf8(record.value.unwrap_or_default()).unwrap_or_default();
+            is_deleted.push(record.value.is_none());
+            let text = record.value.or(record.key).unwrap_or_default();
+            let text = std::str::from_utf8(text).unwrap_or_default();
             let members = parts::members(text).map_err(|e| {
                 self.broken(format!("the record at offset {} is not ours: {e}", record.offset))
             })?;
@@ -140,6 +145,7 @@ impl PostgresWriter {
         let cell = |object: &BTreeMap<String, &str>, column: &String| {
             object.get(column).and_then(|value| cell::text(value, table.columns[column].kind))
         };
+        let mut deleted = vec![];
         if !self.settings.keys.is_empty() {
             // One statement may not change a row twice: the last one of each key remains.
             let mut last: Map<Vec<Option<String>>, usize> = Map::default();
@@ -148,10 +154,15 @@ impl PostgresWriter {
             }
             let mut kept: Vec<usize> = last.into_values().collect();
             kept.sort_unstable();
-            objects = kept.into_iter().map(|index| std::mem::take(&mut objects[index])).collect();
+            let (gone, there): (Vec<usize>, Vec<usize>) =
+                kept.into_iter().partition(|index| is_deleted[*index]);
+            let keys = self.settings.keys.iter();
+            deleted =
+                keys.map(|key| gone.iter().map(|index| cell(&objects[*index], key)).collect()).collect();
+            objects = there.into_iter().map(|index| std::mem::take(&mut objects[index])).collect();
         }
         let cells = columns.iter().map(|column| objects.iter().map(|o| cell(o, column)).collect()).collect();
-        Ok(Rows { columns, cells, count: objects.len() })
+        Ok(Rows { columns, cells, count: objects.len(), deleted })
     }
 
     fn insert(&self, tx: &mut Transaction<'_>, table: &Table, rows: &Rows) -> Result<(), postgres::Error> {
@@ -269,6 +280,11 @@ impl PostgresWriter {
         let rows = self.rows(&open.table, records)?;
         let table = open.table.clone();
         self.in_transaction(open, (from, to), |tx| {
+            if rows.deleted.iter().any(|column| !column.is_empty()) {
+                let keys: Vec<&(dyn ToSql + Sync)> =
+                    rows.deleted.iter().map(|column| column as &(dyn ToSql + Sync)).collect();
+                tx.execute(&table.delete(&self.settings.keys), &keys)?;
+            }
             if rows.count > 0 { self.insert(tx, &table, &rows) } else { Ok(()) }
         })
     }

@@ -3,46 +3,24 @@
 //! Owns the options of `kafka` and `upsert-kafka`, which are Flink's. Knows no record. Invariant: an option that would be ignored is refused
 //! with the reason.
 
-use super::{Format, KafkaTable, KeyFormat, Options, avro};
+use super::{
+    Format, KafkaTable, KeyFormat, Options,
+    formats::{self, Side},
+};
 use crate::{
-    source::{BadRecordPolicy, Starting, TopicPattern},
+    source::{Starting, TopicPattern},
     sql::{Column, ColumnKind, SqlError, SqlResult, TableDefinition},
 };
 
-/// The name of a format, before its options are taken.
-#[derive(Clone, Copy)]
-enum FormatName {
-    Avro,
-    AvroConfluent,
-    DebeziumJson,
-    Json,
-    Raw,
-}
-
-const KEY_FORMATS: [(&str, FormatName); 4] = [
-    ("json", FormatName::Json),
-    ("raw", FormatName::Raw),
-    ("avro", FormatName::Avro),
-    ("avro-confluent", FormatName::AvroConfluent),
+const KEY_FORMATS: [(&str, &str); 6] = [
+    ("json", "json"),
+    ("csv", "csv"),
+    ("raw", "raw"),
+    ("text", "raw"),
+    ("avro", "avro"),
+    ("avro-confluent", "avro-confluent"),
 ];
-const VALUE_FORMATS: [(&str, FormatName); 5] = [
-    ("json", FormatName::Json),
-    ("raw", FormatName::Raw),
-    ("debezium-json", FormatName::DebeziumJson),
-    ("avro", FormatName::Avro),
-    ("avro-confluent", FormatName::AvroConfluent),
-];
-
-/// The format of this name, with the options that begin with `prefix` and the name.
-fn format_of(name: FormatName, options: &mut Options<'_>, prefix: &str) -> SqlResult<Format> {
-    Ok(match name {
-        FormatName::Avro => avro::plain(options, &format!("{prefix}avro."))?,
-        FormatName::AvroConfluent => avro::confluent(options, &format!("{prefix}avro-confluent."))?,
-        FormatName::DebeziumJson => Format::DebeziumJson,
-        FormatName::Json => Format::Json,
-        FormatName::Raw => Format::Raw,
-    })
-}
+const VALUE_FORMATS: [&str; 7] = ["json", "csv", "raw", "text", "debezium-json", "avro", "avro-confluent"];
 
 /// The options of `kafka` and `upsert-kafka`.
 pub(super) fn table(
@@ -78,35 +56,21 @@ pub(super) fn table(
             ));
         }
     };
-    let value =
-        match (options.choice("format", &VALUE_FORMATS)?, options.choice("value.format", &VALUE_FORMATS)?) {
-            (Some(format), None) => format_of(format, options, "")?,
-            (None, Some(format)) => format_of(format, options, "value.")?,
-            (Some(_), Some(_)) => {
-                return Err(SqlError::at(table.span, "'format' and 'value.format' are the same option")
-                    .next("write one of them"));
-            }
-            (None, None) => return Err(options.missing("format", "json")),
-        };
+    let value = formats::value_format(table, options, &VALUE_FORMATS)?;
     let key = key_format(table, options, is_upsert)?;
     let starting = starting(options, is_upsert)?;
-    let policies = [
-        ("fail", BadRecordPolicy::Fail),
-        ("skip", BadRecordPolicy::Skip),
-        ("dead-letter", BadRecordPolicy::DeadLetter),
-    ];
-    let policy = options.choice("on-bad-record", &policies)?;
-    let ignores = options.choice("json.ignore-parse-errors", &[("true", true), ("false", false)])?;
-    let policy =
-        policy.unwrap_or(if ignores == Some(true) { BadRecordPolicy::Skip } else { BadRecordPolicy::Fail });
-    options.choice("json.timestamp-format.standard", &[("ISO-8601", ())])?;
-    options.choice("json.encode.decimal-as-plain-number", &[("true", ())])?;
+    let policy = formats::policy(options)?;
     options.choice("sink.delivery-guarantee", &[("exactly-once", ())])?;
     options.choice("sink.partitioner", &[("default", ())])?;
     options.refuse(
         "scan.bounded.mode",
         "an application ends when it is told to",
         "leave it out and start with --available-now: it then ends at what is there at the start",
+    )?;
+    options.refuse(
+        "scan.startup.specific-offsets",
+        "offsets of single partitions belong to the group, not to a script",
+        "leave it out, and set them while the application is stopped: tidegate reset --to",
     )?;
     options.refuse("sink.parallelism", "the number of processes and threads decides", "leave it out")?;
     options.refuse("scan.parallelism", "the number of processes and threads decides", "leave it out")?;
@@ -127,6 +91,7 @@ fn key_format(
     is_upsert: bool,
 ) -> SqlResult<Option<KeyFormat>> {
     let format = options.choice("key.format", &KEY_FORMATS)?;
+    let format = format.map(|name| formats::format(options, Side::Key, name)).transpose()?;
     let fields = options.take("key.fields");
     options.refuse(
         "key.fields-prefix",
@@ -148,7 +113,7 @@ fn key_format(
             .because("the last record of each key is its row")
             .next("add PRIMARY KEY (..) NOT ENFORCED to its columns"));
         }
-        let format = format_of(format.unwrap_or(FormatName::Json), options, "key.")?;
+        let format = format.unwrap_or(Format::Json);
         return Ok(Some(KeyFormat { format, fields: table.primary_key.clone(), is_in_value }));
     }
     let names =
@@ -166,10 +131,7 @@ fn key_format(
                     Err(SqlError::at(fields.value_span, format!("`{name}` is no column of the record"))
                         .next("name columns of the table, with `;` between them"))
                 }
-                None => {
-                    let format = format_of(format, options, "key.")?;
-                    Ok(Some(KeyFormat { format, fields: names, is_in_value }))
-                }
+                None => Ok(Some(KeyFormat { format, fields: names, is_in_value })),
             }
         }
         (Some(_), None) => Err(SqlError::at(table.span, "'key.format' without 'key.fields'")

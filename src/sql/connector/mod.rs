@@ -4,21 +4,32 @@
 //! it is declared, whether anything uses it or not.
 
 mod avro;
+pub mod bounded;
 mod datagen;
+mod filesystem;
+mod folders;
+mod formats;
 mod generate;
+mod jdbc;
 mod kafka;
 mod length_of_time;
 mod options;
 mod registries;
+mod socket;
 
 pub use avro::RegistryFormat;
+pub use folders::{folder_value, push_folder};
 pub use generate::Generator;
 pub use length_of_time::milliseconds;
 pub use options::Options;
 pub use registries::Registries;
 
-use super::{Span, SqlError, SqlResult, TableDefinition, format::SchemaOptions};
+use super::{
+    Span, SqlError, SqlResult, TableDefinition,
+    format::{CsvOptions, SchemaOptions},
+};
 use crate::source::{BadRecordPolicy, Starting, TopicPattern};
+use std::{path::PathBuf, time::Duration};
 
 /// What a table stands for.
 #[derive(Clone, Debug)]
@@ -27,6 +38,12 @@ pub enum Connector {
     Kafka(KafkaTable),
     /// `'connector' = 'upsert-kafka'`: the last record of each key is its row; a null value deletes it.
     UpsertKafka(KafkaTable),
+    /// `'connector' = 'filesystem'`: files of a folder.
+    Files(FilesTable),
+    /// `'connector' = 'jdbc'`: a table of Postgres.
+    Jdbc(JdbcTable),
+    /// `'connector' = 'socket'`: the lines that a TCP server sends.
+    Socket(SocketTable),
     /// `'connector' = 'datagen'`: rows made up by this process.
     Datagen(DatagenTable),
     /// `'connector' = 'print'`: a line on the console for each change.
@@ -66,6 +83,55 @@ pub struct KafkaTable {
     pub properties: Vec<(String, String, Span)>,
 }
 
+/// Files and what they hold.
+#[derive(Clone, Debug)]
+pub struct FilesTable {
+    /// The folder, or a file.
+    pub path: PathBuf,
+    /// What their lines are.
+    pub format: Format,
+    /// What to do with a line that is not a row.
+    pub policy: BadRecordPolicy,
+    /// How often the folder is looked at for new files; `None` = the files are read once, at the start.
+    pub monitor: Option<Duration>,
+    /// After how long without a change a new file is complete.
+    pub settle_time: Duration,
+    /// Whether the first line of each file is a heading.
+    pub ignores_first_line: bool,
+    /// What stands for NULL in the name of a folder.
+    pub null_name: String,
+}
+
+/// A table of a database.
+#[derive(Clone)]
+pub struct JdbcTable {
+    /// Where the database is, with the password.
+    pub url: String,
+    /// Its name there.
+    pub table: String,
+    /// What to do with a row that the table refuses.
+    pub refused: BadRecordPolicy,
+}
+
+impl std::fmt::Debug for JdbcTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JdbcTable").field("table", &self.table).finish_non_exhaustive()
+    }
+}
+
+/// A TCP server and what its lines are.
+#[derive(Clone, Debug)]
+pub struct SocketTable {
+    /// Where it is.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// What its lines are.
+    pub format: Format,
+    /// What to do with a line that is not a row.
+    pub policy: BadRecordPolicy,
+}
+
 /// What the bytes of a key or value are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -75,6 +141,10 @@ pub enum Format {
     AvroConfluent(Box<RegistryFormat>),
     /// A JSON object with a field for each column.
     Json,
+    /// A line of CSV with a field for each column.
+    Csv(CsvOptions),
+    /// Files of columns.
+    Parquet,
     /// Debezium's: a JSON object with the row before and after.
     DebeziumJson,
     /// The bytes of one column.
@@ -125,7 +195,8 @@ pub enum FieldGenerator {
 }
 
 /// The names of the connectors.
-const CONNECTORS: [&str; 6] = ["kafka", "upsert-kafka", "datagen", "print", "console", "blackhole"];
+const CONNECTORS: [&str; 9] =
+    ["kafka", "upsert-kafka", "filesystem", "jdbc", "socket", "datagen", "print", "console", "blackhole"];
 /// Rows of a batch that `print` shows.
 const PRINTED_MAX: usize = 1_000;
 /// Rows that `console` shows, as Spark's does.
@@ -161,6 +232,9 @@ impl Connector {
         let connector = match name.value.as_str() {
             "kafka" => Connector::Kafka(kafka::table(table, &mut options, false)?),
             "upsert-kafka" => Connector::UpsertKafka(kafka::table(table, &mut options, true)?),
+            "filesystem" => Connector::Files(filesystem::table(table, &mut options)?),
+            "jdbc" => Connector::Jdbc(jdbc::table(table, &mut options)?),
+            "socket" => Connector::Socket(socket::table(table, &mut options)?),
             "datagen" => Connector::Datagen(datagen::table(table, &mut options)?),
             "print" => {
                 let prefix = options.take("print-identifier").map(|option| option.value.clone());
@@ -184,6 +258,14 @@ impl Connector {
             }
         };
         idle_timeout(&mut options)?;
+        if !table.partitioned_by.is_empty() && !matches!(connector, Connector::Files(_)) {
+            return Err(SqlError::at(
+                table.span,
+                format!("PARTITIONED BY with the connector '{}'", name.value),
+            )
+            .because("only files are in folders by the values of columns; records of a topic go by their key")
+            .next("take it away"));
+        }
         // All rows at each batch are shown by a table that is drawn anew, and by no other.
         let modes: &[_] = match connector {
             Connector::Console { .. } => &[("append", ()), ("update", ()), ("complete", ())],

@@ -86,6 +86,12 @@ impl<'t> Options<'t> {
         keys.into_iter().filter_map(|key| Some((&key[prefix.len()..], self.left.remove(key)?))).collect()
     }
 
+    /// Whether there is an option whose key begins with `prefix`.
+    #[must_use]
+    pub fn has_any(&self, prefix: &str) -> bool {
+        self.left.keys().any(|key| key.starts_with(prefix))
+    }
+
     /// No more options: those that nobody took are mistakes.
     ///
     /// # Errors

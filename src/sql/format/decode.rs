@@ -1,39 +1,30 @@
 //! Records to rows: values, keys, and what the log says of them.
 //!
-//! Owns the order of columns. Knows no format's bytes. Invariants: columns are in declared order; a record is one row or one bad record.
+//! Owns the order of columns, and which rows have a weight. Knows no format's bytes. Invariants: columns are in declared order; a record of a table
+//! that only grows is one row or one bad record; one that says how rows change is any number of rows, or one bad record.
 
 use super::{
-    avro::{AvroReader, AvroRows, SchemaOptions},
-    json::{JsonReader, JsonRows},
-    raw::{RawReader, RawRows},
+    debezium::{DebeziumReader, DebeziumRows},
+    reader::{RecordFormat, RowReader, Rows},
     time::of_ms,
 };
 use crate::{
     codec::BadRecord,
     error::Result,
-    record::{Chunk, RawChunk, RawRecord},
-    registry::{RecordPart, Registry},
+    record::{Chunk, RawChunk, RawRecord, Stamps, StampsBuilder},
+    registry::RecordPart,
     source::DecodeChunk,
-    sql::{Delta, MetadataKey, rows::ColumnBuilder},
+    sql::{
+        Delta, MetadataKey,
+        rows::{ColumnBuilder, Store, map_parts},
+    },
 };
 use arrow::{
-    array::{ArrayRef, RecordBatch, RecordBatchOptions},
+    array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array},
+    compute::take,
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
 use std::sync::Arc;
-
-/// How keys or values of records are written.
-#[derive(Clone)]
-pub enum RecordFormat {
-    /// A record in Avro, with the schema of the columns.
-    Avro(SchemaOptions),
-    /// A record in Avro, behind the id of its schema in this registry.
-    Registered(Registry),
-    /// An object of JSON with a field for each column.
-    Json,
-    /// One column, of all bytes.
-    Raw,
-}
 
 /// Where a column of a table comes from.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,34 +45,53 @@ impl RecordColumn {
     }
 }
 
-/// Decodes the records of an append-only table.
+/// What values say of the rows of a table.
+#[derive(Clone)]
+pub enum Changes {
+    /// Each is a row that is added.
+    Additions(RecordFormat),
+    /// Each is the row that its key has from now on; one that is null says that there is none. Columns that are not in the key are NULL in a row
+    /// that says so, whatever they are declared.
+    Upserts(RecordFormat),
+    /// Each says of a row that it came, changed or went, in Debezium's form. If rows are known by the columns of a key, as with
+    /// [`Upserts`](Changes::Upserts); otherwise as they are.
+    Debezium(Option<Vec<String>>),
+}
+
+/// Decodes the records of a table.
 pub struct RecordDecoder {
     schema: SchemaRef,
     columns: Vec<RecordColumn>,
-    value: Reader,
-    key: Option<Reader>,
+    value: ValueReader,
+    key: Option<RowReader>,
+    has_weights: bool,
 }
 
-enum Reader {
-    Avro(AvroReader),
-    Json(JsonReader),
-    Raw(RawReader),
+enum ValueReader {
+    Additions(RowReader),
+    Upserts(RowReader),
+    Debezium(DebeziumReader),
 }
 
-enum Rows {
-    Avro(AvroRows),
-    Json(JsonRows),
-    Raw(RawRows),
+enum ValueRows {
+    Additions(Rows),
+    Upserts(Rows),
+    Debezium(DebeziumRows),
 }
 
 impl RecordDecoder {
-    /// Reads these columns, values and keys in these formats. A key is read only if there is a column for it.
+    /// Reads these columns. A key is read only if there is a column for it.
     ///
     /// # Errors
     /// Why a format cannot give a column.
-    pub fn new(columns: Vec<RecordColumn>, value: RecordFormat, key: RecordFormat) -> Result<Self, String> {
-        let schema =
-            Arc::new(Schema::new(columns.iter().map(|column| column.field().clone()).collect::<Vec<_>>()));
+    pub fn new(columns: Vec<RecordColumn>, value: Changes, key: RecordFormat) -> Result<Self, String> {
+        let has_weights = !matches!(value, Changes::Additions(_));
+        let field = |column: &RecordColumn| {
+            let field = column.field().clone();
+            let is_nullable = field.is_nullable() || has_weights && !matches!(column, RecordColumn::Key(_));
+            field.with_nullable(is_nullable)
+        };
+        let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
         let (mut of_value, mut of_key) = (vec![], vec![]);
         for column in &columns {
             match column {
@@ -90,8 +100,13 @@ impl RecordDecoder {
                 RecordColumn::Metadata(key, field) => check(*key, field)?,
             }
         }
-        let key = if of_key.is_empty() { None } else { Some(Reader::new(key, RecordPart::Key, of_key)?) };
-        Ok(RecordDecoder { schema, columns, value: Reader::new(value, RecordPart::Value, of_value)?, key })
+        let key = if of_key.is_empty() { None } else { Some(RowReader::new(key, of_key)?) };
+        let value = match value {
+            Changes::Additions(format) => ValueReader::Additions(RowReader::new(format, of_value)?),
+            Changes::Upserts(format) => ValueReader::Upserts(RowReader::new(format, of_value)?),
+            Changes::Debezium(keys) => ValueReader::Debezium(DebeziumReader::new(of_value, keys.as_deref())?),
+        };
+        Ok(RecordDecoder { schema, columns, value, key, has_weights })
     }
 
     /// The columns of the rows.
@@ -100,7 +115,8 @@ impl RecordDecoder {
         &self.schema
     }
 
-    fn rows(&self, records: &RawChunk) -> Result<(Delta, Vec<BadRecord>)> {
+    /// Rows with the timestamps of their records where a record may be several, and the records that are none.
+    fn rows(&self, records: &RawChunk) -> Result<(Delta, Option<Stamps>, Vec<BadRecord>)> {
         let mut value = self.value.rows(records.len())?;
         let mut key = self.key.as_ref().map(|key| key.rows(records.len())).transpose()?;
         let metadata = self.columns.iter().filter_map(|column| match column {
@@ -108,10 +124,13 @@ impl RecordDecoder {
             _ => None,
         });
         let mut metadata = metadata.collect::<Result<Vec<_>>>()?;
-        let (mut rows, mut bad) = (0, vec![]);
+        // Of each record that was read: its number, its timestamp, and whether it says that there is a row.
+        let (mut read_records, mut bad): (Vec<Read>, _) = (vec![], vec![]);
         for (index, record) in records.iter().enumerate() {
+            let rows = read_records.len();
             match read(&record, &mut value, key.as_mut(), &mut metadata) {
-                Ok(()) => rows += 1,
+                Ok(Some(weight)) => read_records.push(Read { index, ms: record.timestamp_ms, weight }),
+                Ok(None) => {}
                 Err(reason) => {
                     value.truncate(rows);
                     key.iter_mut().for_each(|key| key.truncate(rows));
@@ -120,126 +139,169 @@ impl RecordDecoder {
                 }
             }
         }
-        let mut of_value = value.finish()?.into_iter();
+        let changes = value.finish(&read_records)?;
+        let of_records = |column: ArrayRef| match &changes.records {
+            None => Ok(column),
+            Some(records) => take(&column, records, None)
+                .map_err(|e| crate::Error::Codec(format!("an operation on columns failed: {e}"))),
+        };
+        let mut of_value = changes.columns.into_iter();
         let mut of_key = key.map(|mut key| key.finish()).transpose()?.unwrap_or_default().into_iter();
         let mut of_log = metadata.iter_mut();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
-            match column {
-                RecordColumn::Value(_) => columns.extend(of_value.next()),
-                RecordColumn::Key(_) => columns.extend(of_key.next()),
+            columns.extend(match column {
+                RecordColumn::Value(_) => of_value.next(),
+                RecordColumn::Key(_) => of_key.next().map(of_records).transpose()?,
                 RecordColumn::Metadata(..) => {
-                    columns.extend(of_log.next().map(|column| column.builder.finish()).transpose()?);
+                    let column = of_log.next().map(|column| column.builder.finish()).transpose()?;
+                    column.map(of_records).transpose()?
+                }
+            });
+        }
+        bad.extend(changes.bad);
+        bad.sort_by_key(|bad| bad.index);
+        let options = RecordBatchOptions::new().with_row_count(Some(changes.rows));
+        let rows = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
+        let rows = rows.map_err(|e| crate::Error::Codec(format!("rows do not fit their columns: {e}")))?;
+        let stamp = |record: u32| read_records[record as usize].ms;
+        let stamps = changes.records.as_ref().map(|records| {
+            records.values().iter().map(|record| stamp(*record)).collect::<StampsBuilder>().build()
+        });
+        Ok((Delta { rows, weights: changes.weights }, stamps, bad))
+    }
+}
+
+/// A record that was read.
+struct Read {
+    index: usize,
+    ms: i64,
+    weight: i64,
+}
+
+/// What the values of records have become.
+struct ReadValues {
+    columns: Vec<ArrayRef>,
+    rows: usize,
+    weights: Option<Int64Array>,
+    /// For each row its record among those that were read; `None` = they are the rows.
+    records: Option<UInt32Array>,
+    bad: Vec<BadRecord>,
+}
+
+impl ValueReader {
+    /// The reader of values that are rows.
+    fn of_rows(&self) -> Option<&RowReader> {
+        match self {
+            ValueReader::Additions(reader) | ValueReader::Upserts(reader) => Some(reader),
+            ValueReader::Debezium(_) => None,
+        }
+    }
+
+    fn rows(&self, records: usize) -> Result<ValueRows> {
+        Ok(match self {
+            ValueReader::Additions(reader) => ValueRows::Additions(reader.rows(records)?),
+            ValueReader::Upserts(reader) => ValueRows::Upserts(reader.rows(records)?),
+            ValueReader::Debezium(reader) => ValueRows::Debezium(reader.rows(records)?),
+        })
+    }
+}
+
+impl ValueRows {
+    /// Takes a value; the weight of its row, or `None` for a record that says nothing.
+    #[inline]
+    fn read(&mut self, record: &RawRecord<'_>) -> Result<Option<i64>, String> {
+        match (self, record.value) {
+            (ValueRows::Additions(rows), _) | (ValueRows::Upserts(rows), Some(_)) => {
+                rows.read_part(record, RecordPart::Value).map(|()| Some(1))
+            }
+            (ValueRows::Upserts(rows), None) => {
+                rows.push_null();
+                Ok(Some(-1))
+            }
+            (ValueRows::Debezium(rows), Some(value)) => rows.read(value).map(|()| Some(1)),
+            // It follows the record that says that a row went, so that compaction may remove both.
+            (ValueRows::Debezium(_), None) => Ok(None),
+        }
+    }
+
+    fn truncate(&mut self, records: usize) {
+        match self {
+            ValueRows::Additions(rows) | ValueRows::Upserts(rows) => rows.truncate(records),
+            ValueRows::Debezium(rows) => rows.truncate(records),
+        }
+    }
+
+    fn finish(&mut self, read: &[Read]) -> Result<ReadValues> {
+        let rows = read.len();
+        Ok(match self {
+            ValueRows::Additions(values) => {
+                ReadValues { columns: values.finish()?, rows, weights: None, records: None, bad: vec![] }
+            }
+            ValueRows::Upserts(values) => {
+                let weights = Some(read.iter().map(|read| read.weight).collect());
+                ReadValues { columns: values.finish()?, rows, weights, records: None, bad: vec![] }
+            }
+            ValueRows::Debezium(values) => {
+                let changes = values.finish()?;
+                let bad = changes.bad.into_iter().map(|(record, reason)| BadRecord {
+                    index: read[record].index,
+                    reason: format!("value: {reason}"),
+                });
+                ReadValues {
+                    columns: changes.columns,
+                    rows: changes.weights.len(),
+                    weights: Some(changes.weights.into()),
+                    bad: bad.collect(),
+                    records: Some(changes.records),
                 }
             }
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
-        let batch = batch.map_err(|e| crate::Error::Codec(format!("rows do not fit their columns: {e}")))?;
-        Ok((Delta::added(batch), bad))
+        })
     }
 }
 
 impl DecodeChunk for RecordDecoder {
     fn decode(&self, records: &RawChunk) -> (Chunk, Vec<BadRecord>) {
         match self.rows(records) {
-            Ok((delta, bad)) => (delta.into_chunk(), bad),
+            Ok((delta, None, bad)) => (delta.into_chunk(), bad),
+            Ok((delta, Some(stamps), bad)) => (delta.into_chunk().stamped(stamps), bad),
             Err(e) => {
                 // A bug, or more than 2 GiB: no record gets lost without a reason.
                 let reason = e.to_string();
                 let bad = (0..records.len()).map(|index| BadRecord { index, reason: reason.clone() });
-                (Delta::added(RecordBatch::new_empty(self.schema.clone())).into_chunk(), bad.collect())
+                let weights = self.has_weights.then(|| Int64Array::from(Vec::<i64>::new()));
+                let none = Delta { rows: RecordBatch::new_empty(self.schema.clone()), weights };
+                (none.into_chunk(), bad.collect())
             }
         }
     }
 
     fn prepare(&self, records: &RawChunk) -> Result {
-        self.value.prepare(records)?;
-        self.key.as_ref().map_or(Ok(()), |key| key.prepare(records))
+        let readers = self.value.of_rows().into_iter().chain(&self.key);
+        readers.into_iter().try_for_each(|reader| reader.prepare(records))
     }
 
     fn prepares(&self) -> bool {
-        self.value.prepares() || self.key.as_ref().is_some_and(Reader::prepares)
+        self.value.of_rows().into_iter().chain(&self.key).any(RowReader::prepares)
     }
 }
 
+/// Takes a record: the weight of its row, or `None` if it says nothing.
 #[inline]
 fn read(
     record: &RawRecord<'_>,
-    value: &mut Rows,
+    value: &mut ValueRows,
     key: Option<&mut Rows>,
     metadata: &mut [MetadataRows],
-) -> Result<(), String> {
-    value.read(record, RecordPart::Value)?;
+) -> Result<Option<i64>, String> {
+    let Some(weight) = value.read(record).map_err(|reason| format!("value: {reason}"))? else {
+        return Ok(None);
+    };
     if let Some(key) = key {
-        key.read(record, RecordPart::Key)?;
+        key.read_part(record, RecordPart::Key).map_err(|reason| format!("key: {reason}"))?;
     }
-    metadata.iter_mut().try_for_each(|column| column.read(record))
-}
-
-impl Reader {
-    fn new(format: RecordFormat, part: RecordPart, fields: Vec<Field>) -> Result<Self, String> {
-        Ok(match format {
-            RecordFormat::Avro(options) => Reader::Avro(AvroReader::of_columns(fields, options)?),
-            RecordFormat::Registered(registry) => {
-                Reader::Avro(AvroReader::registered(&registry, part, fields)?)
-            }
-            RecordFormat::Json => Reader::Json(JsonReader::new(fields)?),
-            RecordFormat::Raw => Reader::Raw(RawReader::new(fields)?),
-        })
-    }
-
-    fn rows(&self, rows: usize) -> Result<Rows> {
-        Ok(match self {
-            Reader::Avro(reader) => Rows::Avro(reader.rows(rows)?),
-            Reader::Json(reader) => Rows::Json(reader.rows(rows)?),
-            Reader::Raw(reader) => Rows::Raw(reader.rows(rows)?),
-        })
-    }
-
-    fn prepare(&self, records: &RawChunk) -> Result {
-        match self {
-            Reader::Avro(reader) => reader.prepare(records),
-            Reader::Json(_) | Reader::Raw(_) => Ok(()),
-        }
-    }
-
-    fn prepares(&self) -> bool {
-        matches!(self, Reader::Avro(reader) if reader.prepares())
-    }
-}
-
-impl Rows {
-    #[inline]
-    fn read(&mut self, record: &RawRecord<'_>, part: RecordPart) -> Result<(), String> {
-        let (bytes, what) = match part {
-            RecordPart::Key => (record.key, "key"),
-            RecordPart::Value => (record.value, "value"),
-        };
-        let read = match (self, bytes) {
-            (Rows::Avro(rows), _) => rows.read(record, part),
-            (Rows::Json(rows), Some(bytes)) => rows.read(bytes),
-            (Rows::Json(_), None) => return Err(format!("the {what} is null, which is no object of JSON")),
-            (Rows::Raw(rows), bytes) => rows.read(bytes),
-        };
-        read.map_err(|reason| format!("{what}: {reason}"))
-    }
-
-    fn truncate(&mut self, rows: usize) {
-        match self {
-            Rows::Avro(all) => all.truncate(rows),
-            Rows::Json(all) => all.truncate(rows),
-            Rows::Raw(all) => all.truncate(rows),
-        }
-    }
-
-    fn finish(&mut self) -> Result<Vec<ArrayRef>> {
-        match self {
-            Rows::Avro(rows) => rows.finish(),
-            Rows::Json(rows) => rows.finish(),
-            Rows::Raw(rows) => Ok(vec![rows.finish()?]),
-        }
-    }
+    metadata.iter_mut().try_for_each(|column| column.read(record))?;
+    Ok(Some(weight))
 }
 
 /// Whether a column can be of that.
@@ -249,6 +311,8 @@ fn check(key: MetadataKey, field: &Field) -> Result<(), String> {
         (MetadataKey::Partition, DataType::Int32 | DataType::Int64) => return Ok(()),
         (MetadataKey::Offset, DataType::Int64) => return Ok(()),
         (MetadataKey::Timestamp, DataType::Timestamp(..) | DataType::Int64) => return Ok(()),
+        (MetadataKey::Headers, DataType::Map(entries, _)) if is_headers(entries.data_type()) => return Ok(()),
+        (MetadataKey::Headers, _) => ("MAP<STRING, BYTES>", "headers"),
         (MetadataKey::Topic, _) => ("STRING", "topic"),
         (MetadataKey::Partition, _) => ("INT or BIGINT", "partition"),
         (MetadataKey::Offset, _) => ("BIGINT", "offset"),
@@ -261,6 +325,11 @@ fn check(key: MetadataKey, field: &Field) -> Result<(), String> {
         field.name(),
         field.data_type()
     ))
+}
+
+/// Whether these are the entries of a map of byte strings.
+pub(in crate::sql) fn is_headers(entries: &DataType) -> bool {
+    matches!(map_parts(entries), Some((DataType::Utf8, DataType::Binary)))
 }
 
 struct MetadataRows {
@@ -286,6 +355,7 @@ impl MetadataRows {
                 }
                 None => None,
             },
+            MetadataKey::Headers => return self.headers(record),
             MetadataKey::Partition => self.origin.as_ref().map(|(_, partition)| *partition),
             MetadataKey::Offset => i64::try_from(record.offset.0).ok(),
             MetadataKey::Timestamp => match self.field.data_type() {
@@ -305,5 +375,28 @@ impl MetadataRows {
             }
         }
         Ok(())
+    }
+
+    /// The last value of each name, in the order of their first ones.
+    fn headers(&mut self, record: &RawRecord<'_>) -> Result<(), String> {
+        let told = |e: crate::Error| e.to_string();
+        let mut headers: Vec<(&str, Option<&[u8]>)> = vec![];
+        for (name, value) in record.headers.iter() {
+            match headers.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, known)) => *known = value,
+                None => headers.push((name, value)),
+            }
+        }
+        if let Store::Map(_, parts) = &mut self.builder.store {
+            let [names, values] = &mut **parts;
+            for (name, value) in headers {
+                names.push_bytes(name.as_bytes()).map_err(told)?;
+                match value {
+                    Some(value) => values.push_bytes(value).map_err(told)?,
+                    None => values.push_null(),
+                }
+            }
+        }
+        self.builder.end_cell().map_err(told)
     }
 }

@@ -4,7 +4,7 @@
 
 /// A mistake in a record; boxed, as nearly every record has none.
 #[derive(Debug)]
-pub(super) struct Fault(Box<Parts>);
+pub(in crate::sql) struct Fault(Box<Parts>);
 
 #[derive(Debug)]
 struct Parts {
@@ -32,6 +32,12 @@ impl Fault {
     pub fn within_item(mut self, index: usize) -> Self {
         self.0.path.push(format!("[{index}]"));
         self
+    }
+
+    /// What is wrong, without its place.
+    #[cold]
+    pub fn into_message(self) -> String {
+        self.0.message
     }
 
     /// As it is told.

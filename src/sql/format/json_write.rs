@@ -239,7 +239,7 @@ fn put(plan: &Plan, column: &CellColumn<'_>, row: usize, out: &mut Vec<u8>) -> R
     }
 }
 
-fn put_plain(cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) -> Result<(), String> {
+pub(super) fn put_plain(cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) -> Result<(), String> {
     let written = match cells {
         Cells::Boolean(cells) => {
             out.extend_from_slice(if cells.value(row) { b"true" } else { b"false" });
@@ -266,7 +266,7 @@ fn put_text(text: &str, out: &mut Vec<u8>) -> Result<(), String> {
     serde_json::to_writer(out, text).map_err(|e| e.to_string())
 }
 
-fn put_decimal(value: i128, scale: i8, out: &mut Vec<u8>) {
+pub(super) fn put_decimal(value: i128, scale: i8, out: &mut Vec<u8>) {
     if value < 0 {
         out.push(b'-');
     }

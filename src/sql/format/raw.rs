@@ -68,6 +68,11 @@ impl RawRows {
         })
     }
 
+    /// Appends NULL, also where the column is `NOT NULL`.
+    pub fn push_null(&mut self) {
+        self.column.push_null();
+    }
+
     /// Keeps the first `rows` rows.
     pub fn truncate(&mut self, rows: usize) {
         self.column.truncate(rows);

@@ -57,7 +57,8 @@ fn columns_of_values_keys_and_the_log_come_in_declared_order() {
         value("b", DataType::Utf8),
         metadata(MetadataKey::Partition, "p", DataType::Int32),
     ];
-    let decoder = RecordDecoder::new(columns, RecordFormat::Json, RecordFormat::Raw).unwrap();
+    let decoder =
+        RecordDecoder::new(columns, Changes::Additions(RecordFormat::Json), RecordFormat::Raw).unwrap();
     let (rows, bad) = decoded(
         &decoder,
         &records(&[
@@ -74,7 +75,7 @@ fn columns_of_values_keys_and_the_log_come_in_declared_order() {
         [
             (1, "key: it is null, and its column is NOT NULL"),
             (2, "value: field `a` at byte 5: expected an integer, found the end"),
-            (3, "the value is null, which is no object of JSON"),
+            (3, "value: it is null, which is no object of JSON"),
         ]
     );
     let names: Vec<_> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
@@ -89,8 +90,37 @@ fn columns_of_values_keys_and_the_log_come_in_declared_order() {
 }
 
 #[test]
+fn headers_are_a_map_with_the_last_value_of_each_name() {
+    let mut builder = RawChunkBuilder::default();
+    let headers = Headers::NONE;
+    let record = |value| RawRecord { offset: Offset(0), timestamp_ms: 1, key: None, value, headers };
+    builder.push(record(Some(b"{}")));
+    for (name, value) in [("trace", Some(&b"1"[..])), ("none", None), ("trace", Some(b"2"))] {
+        builder.push_header(name, value);
+    }
+    builder.push(record(Some(b"{")));
+    builder.push_header("lost", Some(b"x"));
+    builder.push(record(Some(b"{}")));
+    let entries = DataType::Struct(
+        vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true)].into(),
+    );
+    let map = DataType::Map(Arc::new(Field::new("entries", entries, false)), false);
+    let column = RecordColumn::Metadata(MetadataKey::Headers, Field::new("h", map, false));
+    let decoder =
+        RecordDecoder::new(vec![column], Changes::Additions(RecordFormat::Json), RecordFormat::Json).unwrap();
+    let (rows, bad) = decoded(&decoder, &builder.build());
+    assert_eq!((rows.num_rows(), bad.len()), (2, 1));
+    let map = rows.column(0).as_map();
+    assert_eq!((map.value_length(0), map.value_length(1)), (2, 0));
+    assert_eq!(map.keys().as_string::<i32>().iter().flatten().collect::<Vec<_>>(), ["trace", "none"]);
+    let values: Vec<_> = map.values().as_binary::<i32>().iter().collect();
+    assert_eq!(values, [Some(&b"2"[..]), None]);
+}
+
+#[test]
 fn without_columns_records_are_only_counted() {
-    let decoder = RecordDecoder::new(vec![], RecordFormat::Json, RecordFormat::Json).unwrap();
+    let decoder =
+        RecordDecoder::new(vec![], Changes::Additions(RecordFormat::Json), RecordFormat::Json).unwrap();
     let (rows, bad) = decoded(
         &decoder,
         &records(&[(None, Some(b"{}"), 1), (None, Some(b"{"), 1), (None, Some(b"{\"a\":[]}"), 1)]),
@@ -101,7 +131,12 @@ fn without_columns_records_are_only_counted() {
 #[test]
 fn raw_records_are_strings_or_bytes() {
     let of = |data_type| {
-        RecordDecoder::new(vec![value("line", data_type)], RecordFormat::Raw, RecordFormat::Raw).unwrap()
+        RecordDecoder::new(
+            vec![value("line", data_type)],
+            Changes::Additions(RecordFormat::Raw),
+            RecordFormat::Raw,
+        )
+        .unwrap()
     };
     let all = records(&[
         (None, Some("é".as_bytes()), 1),
@@ -117,14 +152,22 @@ fn raw_records_are_strings_or_bytes() {
     assert_eq!(rows.column(0).as_binary::<i32>().iter().collect::<Vec<_>>(), expected);
     assert!(bad.is_empty());
     assert!(
-        RecordDecoder::new(vec![value("n", DataType::Int64)], RecordFormat::Raw, RecordFormat::Raw).is_err()
+        RecordDecoder::new(
+            vec![value("n", DataType::Int64)],
+            Changes::Additions(RecordFormat::Raw),
+            RecordFormat::Raw
+        )
+        .is_err()
     );
 }
 
 #[test]
 fn metadata_of_another_type_is_refused() {
     let column = RecordColumn::Metadata(MetadataKey::Timestamp, Field::new("ts", DataType::Utf8, true));
-    let refused = RecordDecoder::new(vec![column], RecordFormat::Json, RecordFormat::Json).err().unwrap();
+    let refused =
+        RecordDecoder::new(vec![column], Changes::Additions(RecordFormat::Json), RecordFormat::Json)
+            .err()
+            .unwrap();
     let expected = "column `ts`: METADATA FROM 'timestamp' is of type TIMESTAMP(3), TIMESTAMP_LTZ(3), or BIGINT for milliseconds, not Utf8";
     assert_eq!(refused, expected);
 }

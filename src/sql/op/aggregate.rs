@@ -146,6 +146,10 @@ impl Aggregate {
         let columns = self.groups.columns(0..self.groups.len())?;
         let encoder = self.aggregation.row_format().encoder(table.formats().present(), &columns)?;
         for place in 0..self.groups.len() {
+            if self.groups.weight(place) < 0 {
+                let what = "a row was taken from a group that does not have it; the source sends changes that contradict each other";
+                return Err(Error::Row(what.into()));
+            }
             if self.has_row(place) && is_kept(table.key(place)) {
                 self.encoded.clear();
                 encoder.encode(place, &mut self.encoded);

@@ -150,7 +150,7 @@ struct Held {
 impl Held {
     fn push(&mut self, (delta, newest_ms): (Delta, Vec<i64>)) {
         self.rows += delta.rows.num_rows();
-        self.bytes += delta.rows.get_array_memory_size() + size_of_val(&newest_ms[..]);
+        self.bytes += delta.bytes() + size_of_val(&newest_ms[..]);
         self.newest_ms.extend(newest_ms);
         self.pieces.push(delta);
     }

@@ -12,6 +12,7 @@ mod partial;
 mod tests;
 mod union;
 mod unnest;
+mod upsert;
 mod value_call;
 mod values;
 mod window;
@@ -23,6 +24,7 @@ pub use exchange::ByColumns;
 pub use partial::PartialAggregate;
 pub use union::Union;
 pub use unnest::Unnest;
+pub use upsert::{Upsert, UpsertPlan};
 pub use window::{AssignWindows, Watermark, WindowAggregate, WindowEnds, WindowKind, WindowMarks, Windows};
 
 pub(crate) use window::times_ms;

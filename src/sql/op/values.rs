@@ -100,7 +100,7 @@ impl Values {
             let new = old.checked_add(touched.change).ok_or_else(too_many)?;
             if new < 0 {
                 let what = "a value was taken from a group that does not have it; the source sends changes that contradict each other";
-                return Err(Error::Codec(what.into()));
+                return Err(Error::Row(what.into()));
             }
             after.push(new);
         }

@@ -9,6 +9,7 @@ use super::statement::{CreateTable, Name, OnExisting};
 use super::types::{parse_type, type_name};
 use super::watermark::{Watermark, parse_watermark};
 use crate::sql::closest::question;
+use crate::sql::format::is_headers;
 use crate::sql::{
     Column, ColumnKind, MetadataKey, Span, SqlError, SqlOption, SqlResult, TableDefinition,
     WatermarkDefinition,
@@ -33,9 +34,15 @@ pub(super) fn parse_create_table(
         cursor.string("the comment")?;
     }
     refuse_clauses(cursor)?;
+    let folders = if cursor.take_words(&["PARTITIONED", "BY"]) {
+        cursor.names("the name of a column")?
+    } else {
+        vec![]
+    };
     let options = if cursor.take_word("WITH") { parse_options(cursor, mistakes)? } else { BTreeMap::new() };
     refuse_clauses(cursor)?;
-    let definition = parts.into_definition(name, options, mistakes);
+    let partitioned_by = parts.partitioned_by(folders, mistakes);
+    let definition = TableDefinition { partitioned_by, ..parts.into_definition(name, options, mistakes) };
     Ok(CreateTable { definition, on_existing, is_temporary })
 }
 
@@ -49,8 +56,8 @@ fn refuse_clauses(cursor: &Cursor) -> SqlResult {
         return Err(refused("CREATE TABLE .. AS SELECT")
             .next("declare the columns, then write INSERT INTO .. SELECT"));
     }
-    if cursor.is_word("PARTITIONED") || cursor.is_word("DISTRIBUTED") {
-        return Err(refused("PARTITIONED BY")
+    if cursor.is_word("DISTRIBUTED") {
+        return Err(refused("DISTRIBUTED BY")
             .because("rows are written by the key of the table")
             .next("take it away"));
     }
@@ -181,6 +188,33 @@ impl Parts {
         Ok(())
     }
 
+    /// The columns of `PARTITIONED BY`.
+    fn partitioned_by(&self, names: Vec<Name>, mistakes: &mut Vec<SqlError>) -> Vec<String> {
+        let mut columns = vec![];
+        for name in names {
+            let column = self.columns.iter().find(|column| column.name == name.text);
+            match column.map(|column| &column.kind) {
+                Some(ColumnKind::Physical(_)) => columns.push(name.text),
+                Some(_) => mistakes.push(
+                    SqlError::at(name.span, format!("`{}` is no column of the rows", name.text))
+                        .next("name columns with a type, without AS and METADATA"),
+                ),
+                None if self.broken.iter().any(|broken| broken.text == name.text) => {}
+                None => {
+                    let near = question(&name.text, self.columns.iter().map(|column| column.name.as_str()));
+                    let mistake =
+                        SqlError::at(name.span, format!("there is no column `{}` in this table", name.text));
+                    mistakes.push(mistake.next(if near.is_empty() {
+                        "declare it, or name one that is".to_owned()
+                    } else {
+                        near
+                    }));
+                }
+            }
+        }
+        columns
+    }
+
     fn into_definition(
         self,
         name: Name,
@@ -255,7 +289,8 @@ impl Parts {
             .iter_mut()
             .filter(|column| primary_key.contains(&column.name))
             .for_each(|column| column.is_required = true);
-        TableDefinition { name: name.text, span: name.span, columns, watermark, primary_key, options }
+        let (span, name, partitioned_by) = (name.span, name.text, vec![]);
+        TableDefinition { name, span, columns, watermark, primary_key, partitioned_by, options }
     }
 }
 
@@ -312,14 +347,15 @@ fn parse_metadata(cursor: &mut Cursor, column: &Name) -> SqlResult<(MetadataKey,
         "partition" => MetadataKey::Partition,
         "offset" => MetadataKey::Offset,
         "timestamp" => MetadataKey::Timestamp,
-        "headers" | "timestamp-type" | "leader-epoch" => {
-            return Err(SqlError::at(span, format!("the metadata `{key}` is not supported yet"))
-                .next("the keys are 'topic', 'partition', 'offset' and 'timestamp'"));
+        "headers" => MetadataKey::Headers,
+        "timestamp-type" | "leader-epoch" => {
+            return Err(SqlError::at(span, format!("the metadata `{key}` is not supported"))
+                .because("records come without it")
+                .next("the keys are 'topic', 'partition', 'offset', 'timestamp' and 'headers'"));
         }
         _ => {
-            let near = question(&key, ["topic", "partition", "offset", "timestamp"]);
-            let known =
-                "the keys are 'topic', 'partition', 'offset' and 'timestamp'; write METADATA FROM 'key'";
+            let near = question(&key, ["topic", "partition", "offset", "timestamp", "headers"]);
+            let known = "the keys are 'topic', 'partition', 'offset', 'timestamp' and 'headers'; write METADATA FROM 'key'";
             return Err(SqlError::at(span, format!("there is no metadata `{key}`"))
                 .next(if near.is_empty() { known.to_string() } else { near }));
         }
@@ -336,6 +372,10 @@ fn check_metadata_type(key: MetadataKey, data_type: &DataType, span: Span) -> Sq
         MetadataKey::Offset => ("offset", "BIGINT", matches!(data_type, DataType::Int64)),
         MetadataKey::Timestamp => {
             ("timestamp", "TIMESTAMP(3) or TIMESTAMP_LTZ(3)", matches!(data_type, DataType::Timestamp(..)))
+        }
+        MetadataKey::Headers => {
+            let fits = matches!(data_type, DataType::Map(entries, _) if is_headers(entries.data_type()));
+            ("headers", "MAP<STRING, BYTES>", fits)
         }
     };
     if fits {

@@ -2,7 +2,7 @@
 //!
 //! Owns how plans are shown. Decides nothing. Invariant: the same plan gives the same text, on every machine.
 
-use super::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan};
+use super::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan, TableRows};
 use super::windows::{length, windows_text};
 use crate::operator::Gives;
 use crate::sql::agg::AggregateFunction;
@@ -155,6 +155,12 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
             let _ = write!(rows, ", event time {}", node.schema.field(time).name());
         }
         facts.push(rows);
+    }
+    if let StreamOperator::Source { table, .. } = &node.operator
+        && TableRows::of(table) == TableRows::ByKey
+    {
+        let key = table.primary_key.join(", ");
+        facts.push(format!("state {}.rows: one row per ({key}), kept until it is deleted", table.name));
     }
     if let StreamOperator::Aggregate { keys, calls, windows, .. } = &node.operator {
         let kept = match windows {

@@ -11,7 +11,7 @@ mod windows;
 use super::{
     mistakes::plain_text,
     place::place_of_query,
-    stream_plan::{Properties, StreamNode, StreamNodeId, StreamOperator, StreamPlan, WindowEnd},
+    stream_plan::{Properties, StreamNode, StreamNodeId, StreamOperator, StreamPlan, TableRows, WindowEnd},
     types::plain,
     windows::WindowsNode,
 };
@@ -130,14 +130,6 @@ impl Lower<'_> {
             return Err(self.refused("a part of this query reads no table"));
         };
         let table = &source.definition;
-        if is_changelog(table) {
-            return Err(SqlError::at(
-                place_of_query(self.query),
-                format!("table `{}` cannot be read yet", table.name),
-            )
-            .because("its records are changes of rows, and only tables that grow can be read")
-            .next("read the topic with 'connector' = 'kafka' and a plain format"));
-        }
         let wanted: Vec<usize> = match &scan.projection {
             Some(columns) => {
                 columns.iter().filter_map(|&column| source.positions.get(column).copied()).collect()
@@ -149,12 +141,7 @@ impl Lower<'_> {
         );
         let id = match found {
             Some(at) => StreamNodeId(at),
-            None => self.add(
-                StreamOperator::Source { table: table.clone(), columns: Vec::new() },
-                Vec::new(),
-                Vec::new(),
-                Properties { is_append_only: true, ..Properties::default() },
-            ),
+            None => self.add_source(source),
         };
         let node = &mut self.plan.nodes[id.0];
         let StreamOperator::Source { columns, .. } = &mut node.operator else {
@@ -170,10 +157,32 @@ impl Lower<'_> {
             }));
         }
         node.schema = Arc::new(Schema::new(fields));
-        node.properties.time_column = table.watermark.as_ref().and_then(|watermark| {
-            node.schema.fields().iter().position(|field| *field.name() == watermark.column)
-        });
+        // A row that may be taken back when its window has closed makes no window close.
+        node.properties.time_column =
+            table.watermark.as_ref().filter(|_| TableRows::of(table) == TableRows::Added).and_then(
+                |watermark| node.schema.fields().iter().position(|field| *field.name() == watermark.column),
+            );
         Ok(Relation { node: id, columns: at, predicate: None, schema: scan.projected_schema.clone() })
+    }
+
+    /// A source of a table that nothing has read so far. The columns of its key, if rows are known by it, are read anyway, and come first.
+    fn add_source(&mut self, source: &TableScanSource) -> StreamNodeId {
+        let (table, rows) = (&source.definition, TableRows::of(&source.definition));
+        let mut columns = vec![];
+        if rows == TableRows::ByKey {
+            let place = |name: &String| table.columns.iter().position(|column| column.name == *name);
+            columns.extend(table.primary_key.iter().filter_map(place));
+        }
+        let schema = datafusion_expr::TableSource::schema(source);
+        let field = |column: &usize| {
+            let at = source.positions.iter().position(|position| position == column);
+            at.map(|at| schema.fields()[at].clone())
+        };
+        let fields = columns.iter().filter_map(field).collect();
+        let unique_key = (rows == TableRows::ByKey).then(|| (0..columns.len()).collect());
+        let is_append_only = rows == TableRows::Added;
+        let properties = Properties { is_append_only, unique_key, ..Properties::default() };
+        self.add(StreamOperator::Source { table: table.clone(), columns }, vec![], fields, properties)
     }
 
     /// An expression over the columns of the relation's node.
@@ -397,13 +406,6 @@ fn count_uses(expr: &Arc<dyn PhysicalExpr>, uses: &mut [usize]) {
         Some(column) => uses[column.index()] += 1,
         None => expr.children().into_iter().for_each(|part| count_uses(part, uses)),
     }
-}
-
-/// Whether records of a table say how rows change.
-fn is_changelog(table: &crate::sql::TableDefinition) -> bool {
-    let option = |key: &str| table.options.get(key).map_or("", |option| option.value.as_str());
-    option("connector") == "upsert-kafka"
-        || ["format", "value.format"].into_iter().any(|key| option(key).starts_with("debezium"))
 }
 
 /// Whether a predicate keeps every row.

@@ -25,7 +25,9 @@ mod windows;
 pub use explain::{all_sinks, explain, stream_plan as explain_stream_plan};
 
 pub(super) use sink::written_columns;
-pub(super) use types::SqlTypes;
+#[cfg(feature = "parquet")]
+pub(super) use types::is_assignable;
+pub(super) use types::{SqlTypes, type_name};
 pub(super) use windows::WindowsPlanner;
 
 use self::{

@@ -393,6 +393,12 @@ impl End<'_> {
             Some(key) if !key.is_empty() => self.key_names(targets, columns, key).join(", "),
             _ => "..".to_owned(),
         };
+        if self.connector() == "filesystem" {
+            return error.next("write to a table with 'connector' = 'upsert-kafka' or 'jdbc', or to 'format' = 'debezium-json'");
+        }
+        if self.connector() == "jdbc" {
+            return error.next(format!("declare PRIMARY KEY ({key}) NOT ENFORCED"));
+        }
         if self.connector() == "kafka" || self.connector() == "upsert-kafka" {
             error.next(format!(
                 "declare it with 'connector' = 'upsert-kafka' and PRIMARY KEY ({key}) NOT ENFORCED"
@@ -452,6 +458,9 @@ fn changing_cause(plan: &StreamPlan, node: StreamNodeId) -> Option<String> {
         let of = if keys.is_empty() { "of all rows" } else { "of a group" };
         let name = calls.first().map_or("a value", |call| call.name.as_str());
         return Some(format!("`{name}` {of} changes with each new row"));
+    }
+    if let StreamOperator::Source { table, .. } = &node.operator {
+        return Some(format!("records of table `{}` say how its rows change", table.name));
     }
     node.inputs.iter().find_map(|&input| {
         (!plan.nodes[input.0].properties.is_append_only).then(|| changing_cause(plan, input)).flatten()

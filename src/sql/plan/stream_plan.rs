@@ -49,6 +49,33 @@ impl StreamPlan {
     }
 }
 
+/// What the records of a table say of its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableRows {
+    /// Each is a row that is added, and none is ever taken back.
+    Added,
+    /// They say which row came and which one went.
+    Changed,
+    /// They say what the row of a key is now; the last row of each key is kept.
+    ByKey,
+}
+
+impl TableRows {
+    /// Those of a table, by its options.
+    #[must_use]
+    pub fn of(table: &TableDefinition) -> Self {
+        let option = |key: &str| table.options.get(key).map_or("", |option| option.value.as_str());
+        let is_debezium = ["format", "value.format"].into_iter().any(|key| option(key) == "debezium-json");
+        let has_key = !table.primary_key.is_empty();
+        match (option("connector"), is_debezium) {
+            ("upsert-kafka", _) => TableRows::ByKey,
+            (_, true) if has_key => TableRows::ByKey,
+            (_, true) => TableRows::Changed,
+            _ => TableRows::Added,
+        }
+    }
+}
+
 /// A node of the plan.
 #[derive(Clone, Debug)]
 pub struct StreamNode {

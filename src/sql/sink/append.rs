@@ -17,14 +17,16 @@ use std::sync::Arc;
 pub struct AppendSink {
     topic: Arc<str>,
     encoder: Arc<RecordEncoder>,
+    /// Whether it is a topic of the application, whose records are stamped when they are written.
+    is_internal: bool,
     key: Vec<u8>,
 }
 
 impl AppendSink {
-    /// Writes to this topic.
+    /// Writes to this topic; `is_internal` = it is one of the application, whose records are stamped when they are written.
     #[must_use]
-    pub fn new(topic: Arc<str>, encoder: Arc<RecordEncoder>) -> Self {
-        AppendSink { topic, encoder, key: vec![] }
+    pub fn new(topic: Arc<str>, encoder: Arc<RecordEncoder>, is_internal: bool) -> Self {
+        AppendSink { topic, encoder, is_internal, key: vec![] }
     }
 }
 
@@ -39,7 +41,7 @@ impl Operator for AppendSink {
         for row in 0..rows.num_rows() {
             let of_records = Some(stamps.next_ms()).filter(|ms| (0..=cx.batch.clock_ms).contains(ms));
             let of_row = times.as_ref().filter(|times| times.is_valid(row)).map(|times| times.value(row));
-            let ms = of_row.or(of_records).unwrap_or(-1);
+            let ms = of_row.or(of_records).filter(|_| !self.is_internal).unwrap_or(-1);
             let weight = delta.weight(row);
             if weight < 0 && !self.encoder.writes_changes() {
                 return Err(Error::Row("plan bug: a row was taken away from a table that only grows".into()));

@@ -8,8 +8,8 @@ use crate::{
     registry::{RecordPart, SubjectStrategy},
     sql::{
         Column, ColumnKind, MetadataKey, SqlError, SqlResult, TableDefinition,
-        connector::{Format, KafkaTable, Registries},
-        format::{AvroEncoder, AvroWriter, JsonEncoder, JsonWriter, Registration},
+        connector::{Format, KeyFormat, Registries},
+        format::{AvroEncoder, AvroWriter, CsvEncoder, CsvWriter, JsonEncoder, JsonWriter, Registration},
         op::times_ms,
         plan,
     },
@@ -94,13 +94,16 @@ pub struct RecordEncoder {
     columns: TableColumns,
     key: Option<Writer>,
     value: Writer,
+    /// Whether a text with the character NUL makes a row bad: no column of Postgres can hold it.
+    refuses_nul: bool,
 }
 
 /// How columns become bytes.
-enum Writer {
+pub(super) enum Writer {
     /// Behind the id of the schema, if it is registered.
     Avro(AvroWriter, Option<Registration>),
     Json(JsonWriter),
+    Csv(CsvWriter),
     /// The bytes of this column.
     Raw(usize),
     /// A row before and after.
@@ -108,35 +111,54 @@ enum Writer {
 }
 
 impl RecordEncoder {
-    /// For a table that takes these columns of a relation, one for each of its columns that are written.
+    /// For a table that takes these columns of a relation, one for each of its columns that are written. Schemas are registered for `topic`.
     ///
     /// # Errors
     /// If a format has no form for a column.
     pub fn new(
         table: &TableDefinition,
-        kafka: &KafkaTable,
+        value: &Format,
+        key: Option<&KeyFormat>,
         columns: &[Option<usize>],
+        topic: &str,
         registries: &mut Registries,
     ) -> SqlResult<Self> {
         let columns = TableColumns::new(table, columns)?;
         let schema = columns.schema.clone();
-        let position = |name: &String| schema.index_of(name).ok();
-        let key_columns: Vec<usize> =
-            kafka.key.iter().flat_map(|key| &key.fields).filter_map(position).collect();
-        let topic = kafka.topics.first().map_or("", String::as_str);
         let fields = columns.fields();
         let mut writers = Writers { table, topic, schema: &schema, fields: &fields, registries };
+        let position = |name: &String| schema.index_of(name).ok();
+        let key_columns: Vec<usize> = key.iter().flat_map(|key| &key.fields).filter_map(position).collect();
         let wrong = |what: String| SqlError::at(table.span, format!("table `{}`: {what}", table.name));
-        let key = match &kafka.key {
+        let in_value =
+            |column: &usize| key.is_none_or(|key| key.is_in_value) || !key_columns.contains(column);
+        let value_columns = (0..schema.fields().len()).filter(in_value).collect();
+        let value = writers.of(value, RecordPart::Value, value_columns).map_err(wrong)?;
+        let key = match key {
             Some(key) => Some(writers.of(&key.format, RecordPart::Key, key_columns.clone()).map_err(wrong)?),
             None => None,
         };
-        let in_value = |column: &usize| {
-            kafka.key.as_ref().is_none_or(|key| key.is_in_value) || !key_columns.contains(column)
-        };
-        let value_columns = (0..schema.fields().len()).filter(in_value).collect();
-        let value = writers.of(&kafka.value, RecordPart::Value, value_columns).map_err(wrong)?;
-        Ok(RecordEncoder { columns, key, value })
+        Ok(RecordEncoder { columns, key, value, refuses_nul: false })
+    }
+
+    /// For rows on their way to a database: objects by column, and keys of the columns of the primary key.
+    ///
+    /// # Errors
+    /// If a column has no form there.
+    #[cfg(feature = "postgres")]
+    pub fn for_postgres(table: &TableDefinition, columns: &[Option<usize>]) -> SqlResult<Self> {
+        let is_bytes = |column: &&Column| matches!(column.kind, ColumnKind::Physical(DataType::Binary));
+        if let Some(column) = table.columns.iter().find(is_bytes) {
+            return Err(SqlError::at(column.span, "BYTES cannot be written to a database")
+                .next("write text: encode(column, 'hex')"));
+        }
+        let fields = table.primary_key.clone();
+        let key = KeyFormat { format: Format::Json, fields, is_in_value: true };
+        let key = Some(&key).filter(|key| !key.fields.is_empty());
+        Ok(RecordEncoder {
+            refuses_nul: true,
+            ..Self::new(table, &Format::Json, key, columns, "", &mut Registries::default())?
+        })
     }
 
     /// The rows with the columns of the table.
@@ -165,6 +187,7 @@ impl RecordEncoder {
             key,
             value: self.value.encoder(rows)?,
             is_change: matches!(self.value, Writer::Debezium(_)),
+            refuses_nul: self.refuses_nul,
         })
     }
 
@@ -200,11 +223,11 @@ struct Writers<'a> {
 
 impl Writers<'_> {
     fn of(&mut self, format: &Format, part: RecordPart, columns: Vec<usize>) -> Result<Writer, String> {
-        match (format, &columns[..]) {
-            (Format::Avro(options), _) => {
+        match format {
+            Format::Avro(options) => {
                 Ok(Writer::Avro(AvroWriter::new(None, self.fields, columns, *options)?, None))
             }
-            (Format::AvroConfluent(of), _) => {
+            Format::AvroConfluent(of) => {
                 let taken: Vec<Field> = columns.iter().map(|column| self.fields[*column].clone()).collect();
                 let schema = of.schema.as_deref();
                 let writer = AvroWriter::new(schema, self.fields, columns, of.options)?;
@@ -215,26 +238,37 @@ impl Writers<'_> {
                 let registration = Registration::new(&registry, subject, of.registers, schema, of_columns);
                 Ok(Writer::Avro(writer, Some(registration)))
             }
-            (Format::Json, _) => Ok(Writer::Json(JsonWriter::new(self.schema, columns)?)),
-            (Format::DebeziumJson, _) => Ok(Writer::Debezium(JsonWriter::new(self.schema, columns)?)),
-            (Format::Raw, [column]) if is_raw(self.schema.field(*column).data_type()) => {
-                Ok(Writer::Raw(*column))
-            }
-            (Format::Raw, _) => {
-                Err("the format 'raw' has exactly one column, of type STRING or BYTES".into())
-            }
+            format => Writer::new(format, self.schema, columns),
         }
     }
 }
 
 impl Writer {
-    fn encoder<'a>(&'a self, rows: &'a RecordBatch) -> Result<Encoder<'a>> {
+    /// Writes these columns of rows of a schema, in a format that needs nothing else.
+    pub fn new(format: &Format, schema: &Schema, columns: Vec<usize>) -> Result<Self, String> {
+        match (format, &columns[..]) {
+            (Format::Json, _) => Ok(Writer::Json(JsonWriter::new(schema, columns)?)),
+            (Format::Csv(options), _) => Ok(Writer::Csv(CsvWriter::new(options.clone(), schema, columns)?)),
+            (Format::DebeziumJson, _) => Ok(Writer::Debezium(JsonWriter::new(schema, columns)?)),
+            (Format::Raw, [column]) if is_raw(schema.field(*column).data_type()) => Ok(Writer::Raw(*column)),
+            (Format::Avro(_) | Format::AvroConfluent(_), _) => {
+                Err("the format 'avro' is one of topics".into())
+            }
+            (Format::Raw | Format::Parquet, _) => {
+                Err("the format 'raw' has exactly one column, of type STRING or BYTES".into())
+            }
+        }
+    }
+
+    /// Ready to write the rows of a batch.
+    pub fn encoder<'a>(&'a self, rows: &'a RecordBatch) -> Result<Encoder<'a>> {
         Ok(match self {
             Writer::Avro(writer, registration) => {
                 let prefix = registration.as_ref().map(Registration::prefix).transpose()?;
                 Encoder::Avro(prefix.unwrap_or_default(), writer.encoder(rows)?)
             }
             Writer::Json(writer) | Writer::Debezium(writer) => Encoder::Json(writer.encoder(rows)?),
+            Writer::Csv(writer) => Encoder::Csv(writer.encoder(rows)?),
             Writer::Raw(column) => Encoder::Raw(rows.column(*column)),
         })
     }
@@ -244,16 +278,18 @@ fn is_raw(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::Binary)
 }
 
-enum Encoder<'a> {
+/// Writes rows of one batch with one writer.
+pub(super) enum Encoder<'a> {
     /// What stands before each value.
     Avro(&'a [u8], AvroEncoder<'a>),
     Json(JsonEncoder<'a>),
+    Csv(CsvEncoder<'a>),
     Raw(&'a ArrayRef),
 }
 
 impl Encoder<'_> {
     /// Appends the bytes of a row; `false` = it is null.
-    fn encode(&self, row: usize, out: &mut Vec<u8>) -> Result<bool> {
+    pub fn encode(&self, row: usize, out: &mut Vec<u8>) -> Result<bool> {
         match self {
             Encoder::Avro(prefix, encoder) => {
                 let start = out.len();
@@ -264,6 +300,7 @@ impl Encoder<'_> {
                 })?;
             }
             Encoder::Json(encoder) => encoder.encode(row, out).map_err(Error::Row)?,
+            Encoder::Csv(encoder) => encoder.encode(row, out).map_err(Error::Row)?,
             Encoder::Raw(column) if column.is_null(row) => return Ok(false),
             Encoder::Raw(column) => match column.data_type() {
                 DataType::Utf8 => out.extend_from_slice(column.as_string::<i32>().value(row).as_bytes()),
@@ -279,6 +316,7 @@ pub struct RowEncoder<'a> {
     key: Option<Encoder<'a>>,
     value: Encoder<'a>,
     is_change: bool,
+    refuses_nul: bool,
 }
 
 impl RowEncoder<'_> {
@@ -295,7 +333,15 @@ impl RowEncoder<'_> {
     /// # Errors
     /// Why it has no form.
     pub fn value(&self, row: usize, out: &mut Vec<u8>) -> Result<bool> {
-        self.value.encode(row, out)
+        let start = out.len();
+        let has_value = self.value.encode(row, out)?;
+        #[cfg(feature = "postgres")]
+        if self.refuses_nul && crate::sink::has_nul(&out[start..]) {
+            let what = "a text has the character NUL, which no column of Postgres can hold";
+            return Err(Error::Row(what.into()));
+        }
+        let _ = (start, self.refuses_nul);
+        Ok(has_value)
     }
 
     /// Appends the value that says that a row came, or went; a row alone where values say nothing of it.

@@ -1,4 +1,4 @@
-//! Where rows leave a script: topics and the console.
+//! Where rows leave a script: topics, files and the console.
 //!
 //! Owns the operators that end a path. Knows no log and no terminal.
 
@@ -6,6 +6,7 @@ mod append;
 mod blackhole;
 mod console;
 mod encode;
+mod files;
 mod print;
 mod show;
 mod upsert;
@@ -14,5 +15,6 @@ pub use append::AppendSink;
 pub use blackhole::BlackholeSink;
 pub use console::{CompleteTable, ConsoleSink, ShownRows};
 pub use encode::{RecordEncoder, RowEncoder, TableColumns};
+pub use files::FileRows;
 pub use print::PrintSink;
 pub use upsert::UpsertSink;

@@ -39,6 +39,8 @@ impl Change {
 pub struct UpsertSink {
     topic: Arc<str>,
     encoder: Arc<RecordEncoder>,
+    /// Whether it is a topic of the application, whose records are stamped when they are written.
+    is_internal: bool,
     changes: Map<Box<[u8]>, Change>,
     held_bytes: usize,
     /// Keys whose records have left, at the end of a batch.
@@ -46,10 +48,10 @@ pub struct UpsertSink {
 }
 
 impl UpsertSink {
-    /// Writes to this topic.
+    /// Writes to this topic; `is_internal` = it is one of the application, whose records are stamped when they are written.
     #[must_use]
-    pub fn new(topic: Arc<str>, encoder: Arc<RecordEncoder>) -> Self {
-        UpsertSink { topic, encoder, changes: Map::default(), held_bytes: 0, sent: 0 }
+    pub fn new(topic: Arc<str>, encoder: Arc<RecordEncoder>, is_internal: bool) -> Self {
+        UpsertSink { topic, encoder, is_internal, changes: Map::default(), held_bytes: 0, sent: 0 }
     }
 }
 
@@ -85,7 +87,8 @@ impl Operator for UpsertSink {
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
         let mut out = RawChunkBuilder::default();
         for (key, change) in self.changes.iter().skip(self.sent).take(RECORDS_MAX) {
-            let ms = Some(change.newest_ms).filter(|ms| (0..=cx.batch.clock_ms).contains(ms)).unwrap_or(-1);
+            let is_known = |ms: &i64| !self.is_internal && (0..=cx.batch.clock_ms).contains(ms);
+            let ms = Some(change.newest_ms).filter(is_known).unwrap_or(-1);
             let mut came = change.values.iter().filter(|(_, weight)| *weight > 0);
             let value = match (came.next(), came.next()) {
                 (None, _) if change.values.iter().all(|(_, weight)| *weight == 0) => continue,

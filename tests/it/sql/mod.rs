@@ -1,9 +1,13 @@
 //! Scripts of SQL, batch by batch: what they write, and what is said of their mistakes.
 
 mod aggregates;
+mod csv;
 mod docs;
+mod files;
 mod fuzz;
+mod jdbc;
 mod stateless;
+mod upsert;
 mod windows;
 
 use tidegate::{

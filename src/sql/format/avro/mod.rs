@@ -185,6 +185,12 @@ impl AvroRows {
         }
     }
 
+    /// Appends a row of NULLs, also where the columns are `NOT NULL`.
+    pub fn push_null(&mut self) {
+        self.columns.iter_mut().for_each(ColumnBuilder::push_null);
+        self.rows += 1;
+    }
+
     /// Keeps the first `rows` rows.
     pub fn truncate(&mut self, rows: usize) {
         self.rows = self.rows.min(rows);

@@ -250,7 +250,7 @@ fn what_a_schema_cannot_give_is_told() {
         ),
         reader("\"long\"", vec![optional("a", DataType::Int64)]).err().unwrap(),
     ];
-    expect![[r#"
+    expect![[r"
         column `a`: string cannot be BIGINT
         column `a`: double cannot be FLOAT
         column `a`: long cannot be STRING
@@ -260,7 +260,7 @@ fn what_a_schema_cannot_give_is_told() {
         column `a`: long (time-micros) cannot be TIMESTAMP(3)
         column `a`: column `b` is NOT NULL, and the record `I` has no such field
         column `a`: item: string cannot be DATE
-        the schema is long, not a record with a field for each column"#]]
+        the schema is long, not a record with a field for each column"]]
     .assert_eq(&all.join("\n"));
 }
 
@@ -446,13 +446,13 @@ fn what_a_schema_cannot_take_is_told() {
             optional("a", DataType::Decimal128(10, 2)),
         ),
     ];
-    expect![[r#"
+    expect![[r"
         column `a`: BIGINT cannot be int
         column `a`: BIGINT cannot be string
         column `a`: a union of 2 types besides null is not written
         the record `R` has no field for the column `a`
         there is no column for the field `b` of the record `R`, which cannot be null
-        column `a`: DECIMAL(10, 2) cannot be bytes (decimal(9, 2))"#]]
+        column `a`: DECIMAL(10, 2) cannot be bytes (decimal(9, 2))"]]
     .assert_eq(&all.join("\n"));
     let schema = r#"{"name":"a","type":{"type":"enum","name":"E","symbols":["x","y"]}},{"name":"b","type":["int","null"]}"#;
     let writer = writer(schema, optional("a", DataType::Utf8)).unwrap();

@@ -20,8 +20,10 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
-use super::fault::Fault;
-use super::time::{of_ms, read_date, read_timestamp};
+use super::{
+    fault::Fault,
+    time::{of_ms, read_date, read_timestamp},
+};
 use crate::{
     error::Result,
     sql::rows::{ColumnBuilder, Store},
@@ -39,7 +41,7 @@ use scan::{Cursor, RawString};
 use shape::{Kind, Object, Shape};
 
 /// With or without padding.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
@@ -82,6 +84,30 @@ impl JsonReader {
     }
 }
 
+/// A decimal as CSV has it: also with a plus, or with leading zeros.
+///
+/// # Errors
+/// Why it is none of so many digits.
+pub(super) fn decimal_of(text: &[u8], precision: u8, scale: i8) -> Result<i128, String> {
+    let (sign, digits) = match text {
+        [b'-', digits @ ..] => (-1, digits),
+        [b'+', digits @ ..] => (1, digits),
+        digits => (1, digits),
+    };
+    let zeros = digits.iter().take_while(|byte| **byte == b'0').count();
+    let is_after_zeros = digits.get(zeros).is_some_and(u8::is_ascii_digit);
+    let mut cursor =
+        Cursor { bytes: &digits[if is_after_zeros { zeros } else { zeros.saturating_sub(1) }..], at: 0 };
+    let number =
+        if cursor.peek().is_some_and(|byte| byte.is_ascii_digit()) { cursor.number().ok() } else { None };
+    match number {
+        Some(number) if cursor.at == cursor.bytes.len() => {
+            number.decimal(precision, scale).map(|value| sign * value).map_err(Fault::into_message)
+        }
+        _ => Err(format!("\"{}\" is no number", text[..text.len().min(48)].escape_ascii())),
+    }
+}
+
 /// Columns that are filled record by record.
 pub struct JsonRows {
     object: Object,
@@ -107,6 +133,12 @@ impl JsonRows {
                 Err(fault.into_reason())
             }
         }
+    }
+
+    /// Appends a row of NULLs, also where the columns are `NOT NULL`.
+    pub fn push_null(&mut self) {
+        self.columns.iter_mut().for_each(ColumnBuilder::push_null);
+        self.rows += 1;
     }
 
     /// Rows so far.

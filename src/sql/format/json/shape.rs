@@ -4,7 +4,8 @@
 //! never different.
 
 use super::scan::Cursor;
-use crate::sql::{format::fault::Fault, rows::type_name};
+use crate::sql::format::fault::Fault;
+use crate::sql::rows::type_name;
 use arrow::datatypes::{DataType, Field, TimeUnit};
 
 /// Most names that are remembered of an object.

@@ -155,14 +155,14 @@ fn metadata_that_is_not_there() {
           2 |   k BIGINT METADATA FROM 'ofset',
             |                          ^^^^^^^
           next: did you mean `offset`?
-        q.sql:3:26: the metadata `headers` is not supported yet
+        q.sql:3:5: the metadata 'headers' is MAP<STRING, BYTES>, not STRING
           3 |   h STRING METADATA FROM 'headers',
-            |                          ^^^^^^^^^
-          next: the keys are 'topic', 'partition', 'offset' and 'timestamp'
+            |     ^^^^^^
+          next: write MAP<STRING, BYTES>
         q.sql:4:3: there is no metadata `place`
           4 |   place INT METADATA,
             |   ^^^^^
-          next: the keys are 'topic', 'partition', 'offset' and 'timestamp'; write METADATA FROM 'key'
+          next: the keys are 'topic', 'partition', 'offset', 'timestamp' and 'headers'; write METADATA FROM 'key'
         q.sql:5:5: the metadata 'partition' is INT or BIGINT, not STRING
           5 |   p STRING METADATA FROM 'partition'
             |     ^^^^^^
@@ -377,8 +377,8 @@ fn clauses_of_others() {
           1 | CREATE TABLE a (x INT DEFAULT 0, UNIQUE (x));
             |                                  ^^^^^^
           next: declare columns, a WATERMARK and a PRIMARY KEY only
-        q.sql:2:24: PARTITIONED BY is not supported
-          2 | CREATE TABLE b (x INT) PARTITIONED BY (x);
+        q.sql:2:24: DISTRIBUTED BY is not supported
+          2 | CREATE TABLE b (x INT) DISTRIBUTED BY (x);
             |                        ^^^^^^^^^^^
           rows are written by the key of the table
           next: take it away
@@ -405,7 +405,7 @@ fn clauses_of_others() {
     "#]]
     .assert_eq(&seen(
         r#"CREATE TABLE a (x INT DEFAULT 0, UNIQUE (x));
-CREATE TABLE b (x INT) PARTITIONED BY (x);
+CREATE TABLE b (x INT) DISTRIBUTED BY (x);
 CREATE TABLE c (LIKE a);
 CREATE TABLE d (x INT) LIKE a;
 CREATE TABLE e (x INT) AS SELECT 1;

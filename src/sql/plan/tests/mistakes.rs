@@ -631,15 +631,15 @@ fn a_name_that_is_taken() {
 }
 
 #[test]
-fn reading_an_upsert_table() {
+fn an_upsert_table_into_one_that_only_grows() {
     check(
-        "INSERT INTO screen SELECT word, n FROM counts",
+        "INSERT INTO words SELECT word, n FROM counts",
         &expect![[r#"
-        q.sql:1:20: table `counts` cannot be read yet
-          1 | INSERT INTO screen SELECT word, n FROM counts
-            |                    ^^^^^^
-          its records are changes of rows, and only tables that grow can be read
-          next: read the topic with 'connector' = 'kafka' and a plain format"#]],
+            q.sql:1:13: rows of this query change later, and table `words` only takes new rows
+              1 | INSERT INTO words SELECT word, n FROM counts
+                |             ^^^^^
+              records of table `counts` say how its rows change
+              next: declare it with 'connector' = 'upsert-kafka' and PRIMARY KEY (word) NOT ENFORCED"#]],
     );
 }
 

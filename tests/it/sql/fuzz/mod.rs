@@ -1,7 +1,8 @@
-//! Queries and rows by chance: after every batch, what has left a query adds up to what a batch engine answers over all rows so far.
+//! Queries and rows by chance: after every batch, what has left a query adds up to what a batch engine answers over all rows so far, or, of a
+//! table whose records say how its rows change, over those that it has.
 //!
 //! The oracle is DataFusion's own engine, which shares the planner's front with streaming SQL, but neither lowering, operators, state nor
-//! formats. A case is a seed: its query, its rows, how these are cut into batches, how many threads and state partitions compute them, and
+//! formats. A case is a seed: its query, its table and rows, how these are cut into batches, how many threads and state partitions compute them, and
 //! where the process dies. `SQL_FUZZ_SEED=n` runs that case alone and shows it; `SQL_FUZZ_CASES=n` runs so many.
 
 mod data;
@@ -9,7 +10,7 @@ mod oracle;
 mod query;
 
 use self::{
-    data::{Data, Row},
+    data::Data,
     oracle::{Oracle, normal},
     query::Query,
 };
@@ -88,7 +89,7 @@ fn run(seed: u64, shows: bool) -> bool {
     let Some(oracle) = Oracle::of(&query.text) else { return false };
     let script = format!(
         "{}\nCREATE TABLE out ({}) WITH ('connector' = 'kafka', 'topic' = 'out', 'format' = 'debezium-json');\nINSERT INTO out {};\n",
-        data::TABLE,
+        data.kind.table(),
         oracle.columns(),
         query.text
     );
@@ -107,16 +108,15 @@ fn run(seed: u64, shows: bool) -> bool {
         ..Settings::default()
     };
     let mut driver = Driver::with(settings, move |ssc: &StreamingContext| ssc.sql(&script));
-    let (mut rows, mut read) = (Rows::new(), vec![]);
+    let mut rows = Rows::new();
     for (number, batch) in data.batches.iter().enumerate() {
         if random.chance(20) {
             driver.crash_at(if random.chance(50) { Crash::BeforeCommit } else { Crash::AfterCommit });
         }
-        let input: String = batch.iter().map(Row::input).collect();
-        let written = driver.batch(&input).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{}", case.script));
+        let written =
+            driver.batch(&batch.input).unwrap_or_else(|e| panic!("seed {seed}: {e}\n{}", case.script));
         apply(&written.to_string(), &mut rows);
-        read.extend(batch.iter().cloned());
-        let expected = oracle.answer(&case.query, &read);
+        let expected = oracle.answer(&case.query, &batch.rows);
         if shows {
             println!("batch {number}:\n{written}");
         }

@@ -52,6 +52,7 @@ fn table(rows: &[Row]) -> RecordBatch {
     }
     let d: Decimal128Array = column(rows, |row| row.d.map(i128::from));
     let columns: Vec<(&str, ArrayRef)> = vec![
+        ("id", Arc::new(column::<Int64Array, _>(rows, |row| Some(row.id)))),
         ("k", Arc::new(column::<Int64Array, _>(rows, |row| row.k))),
         ("s", Arc::new(column::<StringArray, _>(rows, |row| row.s))),
         ("n", Arc::new(column::<Int32Array, _>(rows, |row| row.n))),

@@ -47,6 +47,7 @@ impl Query {
 fn table() -> Relation {
     let column = |name: &str, kind| Column { name: name.to_owned(), kind };
     let columns = vec![
+        column("id", Kind::Int),
         column("k", Kind::Int),
         column("s", Kind::Text),
         column("n", Kind::Int),
