@@ -38,7 +38,7 @@
 //! log/     kafka | embedded | sim              THE LOG: topics, group, atomic commit of a batch
 //! record/  codec/  registry/  error.rs  config.rs config/ VOCABULARY: used by all, uses none of the above
 //! observe/ ui/                                 WATCHING: metrics, status, history, listeners; the page over HTTP
-//! context/ testing/ sim/ demo/ cli/            AROUND IT: the object a program holds; tests of programs; simulated worlds; the demo; what operators run
+//! context/ sql/frames/ testing/ sim/ demo/ cli/ AROUND IT: the objects a program holds; tests of programs; simulated worlds; the demo; what operators run
 //! ```
 //!
 //! | for | look at |
@@ -50,6 +50,7 @@
 //! | what comes in, what goes out | [`source`], [`sink`] |
 //! | models that learn from a stream | [`ml`] |
 //! | scripts of SQL | `sql::Script`, `StreamingContext::sql` |
+//! | DataFrames, and queries that are started | `sql::StreamSession`, `sql::DataFrame`, `sql::StreamingQuery` |
 //! | what goes wrong, and exit codes | [`Error`] |
 //! | where the program runs: Kafka, a directory, memory | [`log::open`] |
 //! | what is told of batches, receivers and outputs | [`observe`] |
@@ -178,6 +179,11 @@ struct Recipes;
 #[cfg(all(doctest, feature = "avro"))]
 #[doc = include_str!("../docs/schemas.md")]
 struct Schemas;
+
+/// The examples of the guide to DataFrames, so that they run.
+#[cfg(all(doctest, feature = "sql"))]
+#[doc = include_str!("../docs/dataframes.md")]
+struct DataFrames;
 
 /// The example of the migration guide, so that it runs.
 #[cfg(doctest)]

@@ -5,7 +5,7 @@
 
 use crate::{
     error::{Result, panic_text},
-    observe::metrics::Metrics,
+    observe::{history::History, metrics::Metrics, status::Status},
     runtime::Shutdown,
 };
 use std::{
@@ -33,6 +33,8 @@ pub(super) struct Running {
     pub shutdown: Shutdown,
     pub address: Option<SocketAddr>,
     pub metrics: Arc<Metrics>,
+    pub status: Arc<Status>,
+    pub history: Arc<History>,
     pub end: Arc<End>,
 }
 

@@ -32,17 +32,18 @@ use crate::{
         clock::{Clock, SystemClock},
         ends::Ends,
     },
-    ui::{Server, Settings},
+    state::RocksMemory,
+    ui::Server,
 };
 use lifecycle::{End, Lifecycle, Running};
 use process_state::ProcessState;
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     panic::Location,
     path::PathBuf,
     process::ExitCode,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -72,6 +73,8 @@ pub struct StreamingContext {
     builder: StreamBuilder,
     listeners: Mutex<Observers>,
     lifecycle: Mutex<Lifecycle>,
+    /// The memory that its databases share with those of other programs of the process, if they do.
+    state_memory: OnceLock<RocksMemory>,
 }
 
 /// The observers that are notified of batches.
@@ -99,7 +102,26 @@ impl StreamingContext {
             builder,
             listeners: Mutex::default(),
             lifecycle: Mutex::default(),
+            state_memory: OnceLock::new(),
         }
+    }
+
+    /// Adds to the program what another face builds.
+    #[cfg(feature = "sql")]
+    pub(crate) fn add_plan<T>(&self, build: impl FnOnce(&mut Topology) -> T) -> T {
+        build(&mut self.builder.plan())
+    }
+
+    /// The databases of this program share their memory with those of others. Call it before `start`.
+    #[cfg(feature = "sql")]
+    pub(crate) fn share_state_memory(&self, memory: &RocksMemory) {
+        let _ = self.state_memory.set(memory.clone()); // whoever comes first decides
+    }
+
+    /// What can be seen of the program, once it was started.
+    #[cfg(feature = "sql")]
+    pub(crate) fn watched(&self) -> Option<(Arc<Metrics>, Arc<Status>, Arc<History>)> {
+        self.started().map(|running| (running.metrics, running.status, running.history))
     }
 
     /// A context with one batch per second, on its own log: in the checkpoint directory, or in memory if there is none.
@@ -342,7 +364,7 @@ impl StreamingContext {
         config.state_dir = config.state_dir.as_deref().map(checkpoint::directory).transpose()?;
         check_checkpoint(&config, &plan.clone().computed())?;
         plan.prepare()?;
-        *lifecycle = Lifecycle::Started(start(&settle(config), plan, listeners)?);
+        *lifecycle = Lifecycle::Started(start(&settle(config), plan, listeners, self.state_memory.get())?);
         self.builder.start();
         Ok(())
     }
@@ -571,11 +593,16 @@ fn check_checkpoint(config: &Config, plan: &Topology) -> Result {
     }
 }
 
-fn start(config: &Config, plan: Topology, observers: Observers) -> Result<Running> {
+fn start(
+    config: &Config,
+    plan: Topology,
+    observers: Observers,
+    state_memory: Option<&RocksMemory>,
+) -> Result<Running> {
     config.validate()?;
     plan.validate(config.trigger)?;
     let log = log::open(&config.bootstrap, &config.properties)?;
-    let process = ProcessState::open(config)?;
+    let process = ProcessState::open(config, state_memory)?;
     let metrics = Arc::new(Metrics::new(&config.application_id));
     let status = Arc::new(Status::new(&config.application_id, &*process.instance.0, log.name()));
     let (shutdown, clock): (_, Arc<dyn Clock>) = (Shutdown::default(), Arc::new(SystemClock::new()));
@@ -583,7 +610,7 @@ fn start(config: &Config, plan: Topology, observers: Observers) -> Result<Runnin
     let program = observe::program(&computed, config, process.instance.0.clone(), clock.now_ms());
     let history = Arc::new(History::new(program.clone()));
     let server = match &config.admin_bind {
-        Some(bind) => Some(Server::start(settings(bind)?, metrics.clone(), status.clone(), history.clone())?),
+        Some(bind) => Some(Server::start(bind.parse()?, metrics.clone(), status.clone(), history.clone())?),
         None => None,
     };
     let address = server.as_ref().map(Server::address);
@@ -594,7 +621,8 @@ fn start(config: &Config, plan: Topology, observers: Observers) -> Result<Runnin
     batch_listeners.extend(observers.listeners);
     let listeners = Listeners::new(&computed, program, batch_listeners);
     let ends = Ends::new(log.clone(), Some("lag"))?;
-    let observer = Reporter::new(ends, metrics.clone(), status.clone(), clock.clone(), history, listeners);
+    let observer =
+        Reporter::new(ends, metrics.clone(), status.clone(), clock.clone(), history.clone(), listeners);
     let observer = Arc::new(observer.reporting_to(observers.after_batch, config.progress_line));
     let watch = watch_processes(config, &computed, &log, &status, &metrics)?;
     let env = Env {
@@ -607,16 +635,16 @@ fn start(config: &Config, plan: Topology, observers: Observers) -> Result<Runnin
         incarnation_before: process.incarnation_before,
     };
     let config = config.clone();
+    let (end, of_run) = (Arc::new(End::default()), status.clone());
+    let running = Running { shutdown, address, metrics, status, history, end: end.clone() };
     let work = move || {
         let result = runtime::run(config, plan, env);
         let reason = result.as_ref().map_or_else(ToString::to_string, |()| "in order".into());
-        status.phase(Phase::Stopped { reason });
+        of_run.phase(Phase::Stopped { reason });
         observer.ended();
         drop((watch, server, process.directory)); // the lock on the directory is held until the very end
         result
     };
-    let end = Arc::new(End::default());
-    let running = Running { shutdown, address, metrics, end: end.clone() };
     let thread = std::thread::Builder::new().name("tidegate".into());
     thread.spawn(move || end.of(work)).map_err(Error::io("starting the loop's thread"))?;
     Ok(running)
@@ -704,11 +732,4 @@ fn exit_code(result: Result) -> ExitCode {
             ExitCode::from(e.exit_code())
         }
     }
-}
-
-fn settings(bind: &str) -> Result<Settings> {
-    let wrong = || Error::Config(format!("admin address `{bind}` is not IP:PORT, such as 127.0.0.1:4040"));
-    let (ip, port) = bind.rsplit_once(':').ok_or_else(wrong)?;
-    let bind: IpAddr = ip.trim_matches(['[', ']']).parse().map_err(|_| wrong())?;
-    Ok(Settings { bind, port: port.parse().map_err(|_| wrong())?, ..Settings::default() })
 }

@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     log,
     record::{Incarnation, InstanceId},
-    state::{MemoryStorage, RocksStorage, StateDirectory, Storage},
+    state::{MemoryStorage, RocksMemory, RocksStorage, StateDirectory, Storage},
 };
 use std::{io::Read, path::Path, sync::Arc};
 
@@ -24,7 +24,8 @@ pub(super) struct ProcessState {
 }
 
 impl ProcessState {
-    pub fn open(config: &Config) -> Result<Self> {
+    /// Opens both; databases share `memory` with those of other programs, if there is one.
+    pub fn open(config: &Config, memory: Option<&RocksMemory>) -> Result<Self> {
         if log::ends_with_process(&config.bootstrap) {
             let instance = InstanceId(config.instance_id.as_deref().unwrap_or("memory").into());
             let storage = Arc::new(MemoryStorage::default());
@@ -40,7 +41,11 @@ impl ProcessState {
         let random = |bits: &mut [u8]| std::fs::File::open("/dev/urandom")?.read_exact(bits);
         let instance = directory.instance_id(config.instance_id.as_deref(), random)?;
         let this = directory.next_incarnation(Incarnation(1))?;
-        let storage = Arc::new(RocksStorage::new(directory.databases(), config.state_memory_bytes)?);
+        let storage = match memory {
+            Some(memory) => RocksStorage::sharing(directory.databases(), memory),
+            None => RocksStorage::new(directory.databases(), config.state_memory_bytes)?,
+        };
+        let storage = Arc::new(storage);
         let incarnation_before = Incarnation(this.0 - 1);
         Ok(ProcessState { storage, instance, incarnation_before, directory: Some(directory) })
     }

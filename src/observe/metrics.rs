@@ -15,7 +15,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     fs,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -333,6 +333,25 @@ impl Metrics {
     pub fn render(&self) -> String {
         self.process.refresh();
         TextEncoder::new().encode_to_string(&self.registry.gather()).expect("encoding into memory")
+    }
+
+    /// The metrics of several programs of one process as one text: each metric once, with the series of all of them.
+    #[must_use]
+    pub fn render_all(all: &[&Metrics]) -> String {
+        let mut families = BTreeMap::<String, prometheus::proto::MetricFamily>::new();
+        for metrics in all {
+            metrics.process.refresh();
+            for family in metrics.registry.gather() {
+                match families.entry(family.name().to_owned()) {
+                    Entry::Vacant(free) => drop(free.insert(family)),
+                    Entry::Occupied(mut known) => {
+                        known.get_mut().mut_metric().extend_from_slice(family.get_metric());
+                    }
+                }
+            }
+        }
+        let families: Vec<_> = families.into_values().collect();
+        TextEncoder::new().encode_to_string(&families).expect("encoding into memory")
     }
 
     /// The content type of [`Metrics::render`].

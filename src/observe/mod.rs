@@ -16,6 +16,8 @@ pub mod metrics;
 pub mod processes;
 #[doc(hidden)]
 pub mod progress;
+#[doc(hidden)]
+pub mod queries;
 mod reporter;
 #[doc(hidden)]
 pub mod restores;

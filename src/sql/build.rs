@@ -3,6 +3,7 @@
 //! Owns which operators a step becomes and what they are called. Knows no text but where things stand in it. Invariant: durable names
 //! come from tables and from the names that the plan gives to what keeps state, never from positions.
 
+mod outlet;
 mod sink;
 mod source;
 
@@ -17,6 +18,7 @@ use super::{
     },
     plan::stream_plan::{ClosingWindows, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
     rows::{KeyFormat, RowsFormat},
+    sink::Outlet,
 };
 use crate::{
     error::Error,
@@ -31,10 +33,26 @@ use std::sync::Arc;
 /// # Errors
 /// If a table cannot be read or written as the plan wants it.
 pub fn build(plan: &StreamPlan, text: &SourceText, application: &str, topology: &mut Topology) -> SqlResult {
+    build_with(plan, text, application, None, topology)
+}
+
+/// The same, where the program itself takes the rows that are written to one table.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_with(
+    plan: &StreamPlan,
+    text: &SourceText,
+    application: &str,
+    taken: Option<&Taken>,
+    topology: &mut Topology,
+) -> SqlResult {
+    let application = application.to_owned();
     let mut built = Builder {
         plan,
         text,
-        application: application.to_owned(),
+        application,
+        taken,
         topology,
         nodes: vec![],
         registries: Registries::default(),
@@ -54,10 +72,20 @@ pub fn build(plan: &StreamPlan, text: &SourceText, application: &str, topology: 
     Ok(())
 }
 
+/// Rows that the program itself takes.
+#[derive(Debug)]
+pub struct Taken {
+    /// What the table is called that stands for it in the plan.
+    pub table: String,
+    /// Where they go.
+    pub outlet: Outlet,
+}
+
 struct Builder<'a> {
     plan: &'a StreamPlan,
     text: &'a SourceText,
     application: String,
+    taken: Option<&'a Taken>,
     topology: &'a mut Topology,
     /// What each node of the plan became.
     nodes: Vec<NodeId>,
@@ -78,6 +106,9 @@ impl Builder<'_> {
                 let kind = if predicate.is_some() { "filter" } else { "select" };
                 let factory: Factory = Arc::new(move |_| Box::new(Calc(calc.clone())));
                 self.add(&operation, kind, node, Role::Operator(factory))
+            }
+            StreamOperator::Watermark { name, column, delay_ms } => {
+                self.watermark_of(&operation, node, name, *column, *delay_ms)
             }
             StreamOperator::Union => {
                 let (is_append_only, schema) = (node.properties.is_append_only, node.schema.clone());

@@ -4,7 +4,9 @@
 //! without a session and without a runtime. Invariants: a name means one relation; a scan reads physical and metadata columns only,
 //! since computed columns are expressions above it.
 
-use super::{Column, ColumnKind, Span, SqlError, SqlResult, TableDefinition, closest::closest};
+use super::{
+    ColumnKind, Span, SqlError, SqlResult, TableColumn as Column, TableDefinition, closest::closest,
+};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::{
     DataFusionError, Result as PlanResult, TableReference, config::ConfigOptions, plan_datafusion_err,
@@ -73,9 +75,9 @@ impl Catalog {
         self.relations.contains_key(name)
     }
 
-    /// The names of all tables and views, in alphabetical order.
+    /// The names of all tables and views, in alphabetical order, without those that only a DataFrame knows.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.relations.keys().map(String::as_str)
+        self.relations.keys().map(String::as_str).filter(|name| !name.starts_with('#'))
     }
 
     /// The columns of a table or a view; of a table with the computed ones.
@@ -166,7 +168,7 @@ impl Catalog {
         let error = SqlError::at(span, format!("there is no table or view `{name}`"));
         match closest(name, self.names().chain(also)) {
             Some(close) => error.next(format!("did you mean `{close}`?")),
-            None if self.relations.is_empty() => error.next("declare it before the query: CREATE TABLE"),
+            None if self.names().next().is_none() => error.next("declare it before the query: CREATE TABLE"),
             None => {
                 let names: Vec<_> = self.names().take(10).map(|name| format!("`{name}`")).collect();
                 error.next(format!("declare it before the query; there are: {}", names.join(", ")))

@@ -22,6 +22,7 @@ mod source_text;
 pub mod agg;
 pub mod connector;
 pub mod format;
+mod frames;
 pub mod op;
 pub mod parse;
 pub mod plan;
@@ -30,6 +31,15 @@ pub mod sink;
 
 pub use delta::{Delta, Payload};
 pub use error::{SqlError, SqlResult};
-pub use schema::{Column, ColumnKind, MetadataKey, SqlOption, TableDefinition, WatermarkDefinition};
+pub use frames::{
+    Column, ColumnOrLiteral, ColumnOrName, DataFrame, DataStreamReader, DataStreamWriter, GroupedData,
+    JoinType, QueryId, QueryProgressEvent, QueryStartedEvent, QueryTerminatedEvent, RunId, SessionBuilder,
+    SinkProgress, SourceProgress, StateOperatorProgress, StreamSession, StreamingQuery,
+    StreamingQueryListener, StreamingQueryManager, StreamingQueryProgress, StreamingQueryStatus, Trigger,
+    functions,
+};
+pub use schema::{
+    Column as TableColumn, ColumnKind, MetadataKey, SqlOption, TableDefinition, WatermarkDefinition,
+};
 pub use script::Script;
 pub use source_text::{SourceText, Span};

@@ -6,7 +6,7 @@
 use crate::plan::Place;
 use datafusion_common::{Location, Span as PlannerSpan};
 use datafusion_sql::sqlparser::ast::Spanned;
-use std::sync::Arc;
+use std::{panic, sync::Arc};
 
 /// A script with its name.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub struct SourceText {
     pub name: Arc<str>,
     /// All of it.
     pub text: Arc<str>,
+    /// The line of a program that stands for all of its places.
+    rust: Option<&'static panic::Location<'static>>,
 }
 
 impl SourceText {
@@ -24,7 +26,13 @@ impl SourceText {
         let text: Arc<str> = text.into();
         // Some editors begin a file with the mark of its byte order.
         let text = text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), Arc::from);
-        SourceText { name: name.into(), text }
+        SourceText { name: name.into(), text, rust: None }
+    }
+
+    /// No text, but a line of a program.
+    #[must_use]
+    pub(super) fn at_rust(at: &'static panic::Location<'static>) -> Self {
+        SourceText { rust: Some(at), ..SourceText::new(at.to_string(), "") }
     }
 
     /// A line, without its end; empty if there is none.
@@ -36,7 +44,10 @@ impl SourceText {
     /// A place in it, for nodes of the plan.
     #[must_use]
     pub fn place(&self, span: Span) -> Place {
-        Place::Text { file: self.name.clone(), line: span.line, column: span.column }
+        match self.rust {
+            Some(at) => Place::Rust(at),
+            None => Place::Text { file: self.name.clone(), line: span.line, column: span.column },
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub use memory::MemoryStorage;
 pub use ordered::OrderedTable;
 pub use overlay::Overlay;
 pub use placement::{Merge, Placement};
-pub use rocks::RocksStorage;
+pub use rocks::{RocksMemory, RocksStorage};
 pub use rows::{Formats, RowIndex, RowTable, View};
 pub use staged::Slot;
 pub use table::Table;

@@ -44,10 +44,24 @@ const KEYS_PER_GET: usize = 1024;
 /// Room for a record or a progress in a write batch.
 const MARK_BYTES: usize = 1024;
 
+/// Memory that databases share, also those of several programs of one process: block cache and write buffers. Cheap to clone.
+#[derive(Clone)]
+pub struct RocksMemory(Arc<Shared>);
+
+impl RocksMemory {
+    /// About so many bytes, for all databases together.
+    ///
+    /// # Errors
+    /// If `RocksDB` has no environment.
+    pub fn new(bytes: usize) -> Result<Self> {
+        Ok(RocksMemory(Arc::new(Shared::new(bytes)?)))
+    }
+}
+
 /// The databases of this process, in one directory.
 pub struct RocksStorage {
     directory: PathBuf,
-    shared: Shared,
+    shared: Arc<Shared>,
     in_use: Mutex<InUse>,
 }
 
@@ -74,8 +88,13 @@ impl RocksStorage {
     /// # Errors
     /// If `RocksDB` has no environment.
     pub fn new(directory: impl Into<PathBuf>, memory_bytes: usize) -> Result<Self> {
-        let directory = directory.into();
-        Ok(RocksStorage { directory, shared: Shared::new(memory_bytes)?, in_use: Mutex::default() })
+        Ok(Self::sharing(directory, &RocksMemory::new(memory_bytes)?))
+    }
+
+    /// Databases under `directory` that share their memory with others of the process.
+    #[must_use]
+    pub fn sharing(directory: impl Into<PathBuf>, memory: &RocksMemory) -> Self {
+        RocksStorage { directory: directory.into(), shared: memory.0.clone(), in_use: Mutex::default() }
     }
 
     fn in_use(&self) -> MutexGuard<'_, InUse> {

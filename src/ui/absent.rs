@@ -5,7 +5,7 @@
 use super::settings::Settings;
 use crate::{
     error::{Error, Result},
-    observe::{history::History, metrics::Metrics, status::Status},
+    observe::{history::History, metrics::Metrics, queries::QueryBoard, status::Status},
 };
 use std::{net::SocketAddr, sync::Arc};
 
@@ -18,6 +18,14 @@ impl Server {
     /// # Errors
     /// [`Error::Config`], always.
     pub fn start(_: Settings, _: Arc<Metrics>, _: Arc<Status>, _: Arc<History>) -> Result<Server> {
+        Err(Error::Config("this program was built without the cargo feature `page`".into()))
+    }
+
+    /// Refuses.
+    ///
+    /// # Errors
+    /// [`Error::Config`], always.
+    pub fn for_queries(_: Settings, _: QueryBoard) -> Result<Server> {
         Err(Error::Config("this program was built without the cargo feature `page`".into()))
     }
 

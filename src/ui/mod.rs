@@ -1,6 +1,6 @@
 //! What people and programs see of a running process over HTTP.
 //!
-//! Knows metrics, status and history only; reads, never changes anything.
+//! Knows metrics, status, history and the board of queries only; reads, never changes anything.
 
 #[cfg(not(feature = "page"))]
 mod absent;
@@ -10,6 +10,8 @@ mod api;
 mod events;
 #[cfg(feature = "page")]
 mod page;
+#[cfg(feature = "page")]
+mod queries;
 #[cfg(feature = "page")]
 mod server;
 mod settings;

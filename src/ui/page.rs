@@ -17,20 +17,29 @@ use std::sync::Arc;
 
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
-const POLICY: &str = "default-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'";
+pub(super) const POLICY: &str =
+    "default-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'";
 /// A wave; the colour suits light and dark.
 const ICON: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 32 32\"><path d=\"M2 20c5 0 5-8 10-8s5 8 10 8 5-8 8-8\" \
 fill=\"none\" stroke=\"#0a7ea4\" stroke-width=\"4\" stroke-linecap=\"round\"/></svg>";
 
 /// The pages and their files.
 pub(super) fn routes() -> Router<Arc<Shared>> {
-    let file = |kind, text: &'static str| get(move || async move { ([(header::CONTENT_TYPE, kind)], text) });
     Router::new()
         .route("/", get(streaming))
         .route("/streaming", get(streaming))
         .route("/streaming/", get(streaming))
         .route("/streaming/batch/{batch}", get(batch))
+        .merge(files())
+}
+
+/// The files of all pages.
+pub(super) fn files<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    let file = |kind, text: &'static str| get(move || async move { ([(header::CONTENT_TYPE, kind)], text) });
+    Router::new()
         .route("/static/page.js", file(JAVASCRIPT, include_str!("assets/page.js")))
+        .route("/static/queries.js", file(JAVASCRIPT, include_str!("assets/queries.js")))
+        .route("/static/words.js", file(JAVASCRIPT, include_str!("assets/words.js")))
         .route("/static/charts.js", file(JAVASCRIPT, include_str!("assets/charts.js")))
         .route("/static/page.css", file(STYLE, include_str!("assets/page.css")))
         .route("/static/uplot.js", file(JAVASCRIPT, include_str!("assets/uplot.min.js")))

@@ -8,12 +8,13 @@
 
 use super::{
     api, events, page,
+    queries::{self, Queries},
     settings::Settings,
     state::{Shared, as_json},
 };
 use crate::{
     error::{Error, Result},
-    observe::{history::History, metrics::Metrics, status::Status},
+    observe::{history::History, metrics::Metrics, queries::QueryBoard, status::Status},
 };
 use axum::{
     Router,
@@ -56,11 +57,7 @@ impl Server {
         status: Arc<Status>,
         history: Arc<History>,
     ) -> Result<Server> {
-        let listener = bind(settings.bind, settings.port)?;
-        let failed = |e| Error::io("the status page's socket")(e);
-        let address = listener.local_addr().map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let listener = Listening::bind(settings)?;
         let last_turn = Mutex::new((status.turns(), Instant::now()));
         let (changes, (close, closing)) = (watch::Sender::new(0u64), watch::channel(false));
         let changed = changes.clone();
@@ -68,16 +65,27 @@ impl Server {
         let Settings { liveness, now_ms, .. } = settings;
         let shared =
             Arc::new(Shared { metrics, status, history, now_ms, changes, closing, liveness, last_turn });
-        let (stop, stopped) = oneshot::channel();
-        let thread = thread::Builder::new()
-            .name("status-page".into())
-            .spawn(move || {
-                if let Err(e) = runtime.block_on(serve(listener, shared, stopped, close)) {
-                    tracing::error!("the status page has ended: {e}");
-                }
-            })
-            .map_err(Error::io("the status page's thread"))?;
-        Ok(Server { address, stop: Some(stop), thread: Some(thread) })
+        let router = Router::new()
+            .merge(page::routes())
+            .merge(api::routes())
+            .route("/api/v1/events", get(events::events))
+            .route("/metrics", get(metrics_of))
+            .route("/livez", get(livez))
+            .route("/readyz", get(readyz))
+            .route("/version", get(version))
+            .with_state(shared.clone());
+        listener.serve(router, move || note_turns(&shared), close)
+    }
+
+    /// The same, for the queries of a board.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn for_queries(settings: Settings, board: QueryBoard) -> Result<Server> {
+        let listener = Listening::bind(settings)?;
+        let queries = Arc::new(Queries::new(board, settings.now_ms, settings.liveness));
+        let router = queries::routes().route("/version", get(version)).with_state(queries.clone());
+        listener.serve(router, move || queries.look(), watch::channel(false).0)
     }
 
     /// The address that the server actually listens on.
@@ -111,22 +119,52 @@ fn bind(address: IpAddr, first: u16) -> Result<TcpListener> {
     )))
 }
 
+/// A socket that is bound, and the thread's runtime.
+struct Listening {
+    listener: TcpListener,
+    address: SocketAddr,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Listening {
+    fn bind(settings: Settings) -> Result<Self> {
+        let listener = bind(settings.bind, settings.port)?;
+        let failed = |e| Error::io("the status page's socket")(e);
+        let address = listener.local_addr().map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        Ok(Listening { listener, address, runtime })
+    }
+
+    /// Serves from a thread of its own; `look` is called again and again. `close` is dropped when the server ends.
+    fn serve(
+        self,
+        router: Router,
+        look: impl Fn() + Send + 'static,
+        close: watch::Sender<bool>,
+    ) -> Result<Server> {
+        let Listening { listener, address, runtime } = self;
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::Builder::new()
+            .name("status-page".into())
+            .spawn(move || {
+                if let Err(e) = runtime.block_on(serve(listener, router, look, stopped, close)) {
+                    tracing::error!("the status page has ended: {e}");
+                }
+            })
+            .map_err(Error::io("the status page's thread"))?;
+        Ok(Server { address, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
 async fn serve(
     listener: TcpListener,
-    shared: Arc<Shared>,
+    router: Router,
+    look: impl Fn(),
     stopped: oneshot::Receiver<()>,
     close: watch::Sender<bool>,
 ) -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let router = Router::new()
-        .merge(page::routes())
-        .merge(api::routes())
-        .route("/api/v1/events", get(events::events))
-        .route("/metrics", get(metrics))
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .route("/version", get(version))
-        .with_state(shared.clone());
     let (drain, draining) = oneshot::channel::<()>();
     let server = axum::serve(listener, router).with_graceful_shutdown(async {
         let _ = draining.await; // the closed channel is the signal
@@ -139,23 +177,28 @@ async fn serve(
     tokio::select! {
         ended = server => ended,
         () = shutdown => Ok(()),
-        () = watch(&shared) => Ok(()),
+        () = watch(look) => Ok(()),
     }
 }
 
-/// Notes when the loop turns; never ends.
-async fn watch(shared: &Shared) {
+/// Looks whether loops turn; never ends.
+async fn watch(look: impl Fn()) {
     loop {
         tokio::time::sleep(CHECK_EVERY).await;
-        let turns = shared.status.turns();
-        let mut last = shared.last_turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.0 != turns {
-            *last = (turns, Instant::now());
-        }
+        look();
     }
 }
 
-async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+/// Notes when the loop turns.
+fn note_turns(shared: &Shared) {
+    let turns = shared.status.turns();
+    let mut last = shared.last_turn.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.0 != turns {
+        *last = (turns, Instant::now());
+    }
+}
+
+async fn metrics_of(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, Metrics::CONTENT_TYPE)], shared.metrics.render())
 }
 

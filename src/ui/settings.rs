@@ -4,8 +4,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "the page is about real time, whatever clock the loop has")]
 
+use crate::error::Error;
 use std::{
     net::{IpAddr, Ipv4Addr},
+    str::FromStr,
     time::Duration,
 };
 
@@ -27,6 +29,19 @@ impl Default for Settings {
     fn default() -> Self {
         let liveness = Duration::from_secs(180);
         Settings { bind: Ipv4Addr::LOCALHOST.into(), port: 4040, liveness, now_ms }
+    }
+}
+
+impl FromStr for Settings {
+    type Err = Error;
+
+    /// `IP:PORT`.
+    fn from_str(bind: &str) -> Result<Self, Error> {
+        let wrong =
+            || Error::Config(format!("admin address `{bind}` is not IP:PORT, such as 127.0.0.1:4040"));
+        let (ip, port) = bind.rsplit_once(':').ok_or_else(wrong)?;
+        let bind: IpAddr = ip.trim_matches(['[', ']']).parse().map_err(|_| wrong())?;
+        Ok(Settings { bind, port: port.parse().map_err(|_| wrong())?, ..Settings::default() })
     }
 }
 

@@ -361,7 +361,8 @@ def a_script_with_a_mistake_is_not_installed():
     code, said = script(SCRIPT.replace("count(*)", "cuont(*)"))
     assert code != 0 and "there is no function `cuont`" in said and "pipeline.sql:5:33" in said, said
     taken = time.monotonic() - start
-    until("nothing is left", lambda: not get(SPACE, "all,configmap,pvc", "-l", f"app.kubernetes.io/instance={SCRIPT_RELEASE}")["items"], 60)
+    left = get(SPACE, "statefulset,service,configmap,pvc,job", "-l", f"app.kubernetes.io/instance={SCRIPT_RELEASE}")["items"]
+    assert [o["metadata"]["name"] for o in left] == [f"{SCRIPT_NAME}-check"] and left[0]["kind"] == "Job", left
     helm("uninstall", SCRIPT_RELEASE, "-n", SPACE)
     return f"helm install failed after {taken:.1f} s and named line and column"
 

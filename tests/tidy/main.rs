@@ -39,6 +39,7 @@ const ORDER: [&str; 25] = [
     "ui",
     "sim",
     "context",
+    "frames",
     "testing",
     "cli",
     "demo",
@@ -307,6 +308,8 @@ fn examples(path: &str, text: &str) -> Complaints {
 /// The folder or single file of `src/` that a path belongs to; `None` for the crate roots and for other trees.
 fn folder(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("src/")?;
+    // The part of SQL that runs queries comes after what runs programs.
+    let rest = rest.strip_prefix("sql/").filter(|inner| inner.starts_with("frames/")).unwrap_or(rest);
     let first = rest.split('/').next()?.trim_end_matches(".rs");
     (!["lib", "main"].contains(&first)).then_some(first)
 }

@@ -2,23 +2,22 @@
 //!
 //! Owns the nodes at the end of a path. Knows no query. Invariant: what keeps rows for a destination is named after its table.
 
-use super::{Builder, format};
+use super::Builder;
 use crate::{
     error::Error,
-    operator::{GatherExchange, NodeId, Operator, SinglePartition},
-    plan::{Factory, Node, Operation, Role},
+    operator::{NodeId, Operator},
+    plan::{Factory, Operation, Role},
     sink::{Intake, SinkShape},
     sql::{
         SqlError, SqlResult, TableDefinition,
         connector::{Connector, FilesTable, Format, JdbcTable, KafkaTable},
         plan::stream_plan::{OutputMode, StreamNode},
-        rows::{KeyFormat, RowFormat},
+        rows::KeyFormat,
         sink::{
-            AppendSink, BlackholeSink, CompleteTable, ConsoleSink, FileRows, PrintSink, RecordEncoder,
-            ShownRows, TableColumns, UpsertSink,
+            AppendSink, BlackholeSink, FileRows, PrintSink, RecordEncoder, ShownAt, ShownRows, TableColumns,
+            UpsertSink,
         },
     },
-    state::{Handle, Placement, RowIndex},
 };
 use std::sync::Arc;
 
@@ -32,6 +31,9 @@ impl Builder<'_> {
         columns: &[Option<usize>],
     ) -> SqlResult<NodeId> {
         let input = &self.plan.nodes[node.inputs[0].0];
+        if let Some(taken) = self.taken.filter(|taken| taken.table == table.name) {
+            return self.outlet(operation, node, mode, TableColumns::new(table, columns)?, taken);
+        }
         let role = match Connector::of(table)? {
             Connector::Kafka(kafka) | Connector::UpsertKafka(kafka) => {
                 self.topic_role(node, &kafka, &Written { table, mode, columns })?
@@ -55,7 +57,7 @@ impl Builder<'_> {
                 let columns = TableColumns::new(table, columns)?;
                 let types = columns.schema().fields().iter().map(|field| field.data_type());
                 let format = KeyFormat::new(types).map_err(|e| not_shown(node, &e))?;
-                let rows = ShownRows { columns, format, rows_max, truncates };
+                let rows = ShownRows { columns, format, rows_max, place: ShownAt::Console { truncates } };
                 return self.console(operation, node, table, mode, rows);
             }
             Connector::Blackhole => shown(|| BlackholeSink),
@@ -68,44 +70,9 @@ impl Builder<'_> {
         };
         self.add(operation, "insert", node, role)
     }
-
-    /// All rows come to one task, which shows them.
-    fn console(
-        &mut self,
-        operation: &Operation,
-        node: &StreamNode,
-        table: &TableDefinition,
-        mode: OutputMode,
-        rows: ShownRows,
-    ) -> SqlResult<NodeId> {
-        let input = &self.plan.nodes[node.inputs[0].0];
-        let name = format!("{}.console", table.name);
-        let home = SinglePartition::of(&name);
-        let to = home.clone();
-        let exchange: Factory = Arc::new(move |_| Box::new(GatherExchange(to.clone())));
-        let role = Role::Exchange(exchange, format(input)?);
-        let gathered = self
-            .topology
-            .add(Node::new(operation, "gather", self.path(node), role).reading([self.built(node.inputs[0])]));
-        let (factory, stores): (Factory, _) = if mode == OutputMode::Complete {
-            let columns = RowFormat::of_schema(rows.columns.schema()).map_err(|e| not_shown(node, &e))?;
-            let store = RowIndex::spec(&name, &CompleteTable::store_format(&columns.to_string()));
-            let make = move |stores: &[usize]| {
-                Box::new(CompleteTable::new(rows.clone(), Handle::at(stores[0]))) as Box<dyn Operator>
-            };
-            (Arc::new(make), vec![store.placed(Placement::Home)])
-        } else {
-            (
-                Arc::new(move |_: &[usize]| Box::new(ConsoleSink::new(rows.clone())) as Box<dyn Operator>),
-                vec![],
-            )
-        };
-        let role = Role::Sink { factory, topics: vec![], two_phase: None, intake: Intake::At(home) };
-        Ok(self.topology.add(Node::new(operation, "insert", name, role).reading([gathered]).keeping(stores)))
-    }
 }
 
-fn not_shown(node: &StreamNode, e: &Error) -> SqlError {
+pub(super) fn not_shown(node: &StreamNode, e: &Error) -> SqlError {
     SqlError::at(node.span, format!("the rows cannot be shown: {e}"))
 }
 

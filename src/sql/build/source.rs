@@ -16,10 +16,10 @@ use crate::{
         receiver::{self, ReceiverTarget, RunReceiver},
     },
     sql::{
-        Column, ColumnKind, SqlError, SqlResult, TableDefinition,
+        ColumnKind, SqlError, SqlResult, TableColumn as Column, TableDefinition,
         connector::{
-            Connector, FilesTable, Format, Generator, KafkaTable, KeyFormat, Registries, bounded,
-            idle_timeout_ms,
+            Connector, FilesTable, Format, Generator, IDLE_TIMEOUT_MS, KafkaTable, KeyFormat, Registries,
+            bounded, idle_timeout_ms,
         },
         format::{Changes, RecordColumn, RecordDecoder, RecordFormat},
         op::{ByColumns, Upsert, UpsertPlan, Watermark},
@@ -148,6 +148,25 @@ impl Builder<'_> {
         let target = ReceiverTarget::Topic { name: source.topics.concat(), compact: is_compact };
         self.topology.receivers.push(ReceiverSpec { name: name.clone(), target, receiver });
         Ok(self.topology.add(Node::new(operation, "source", name, Role::Source(source))))
+    }
+
+    /// Says behind the rows of any step of the first stage how far they are in event time, if windows ask.
+    pub(super) fn watermark_of(
+        &mut self,
+        operation: &Operation,
+        node: &StreamNode,
+        name: &str,
+        column: usize,
+        delay_ms: i64,
+    ) -> SqlResult<NodeId> {
+        if !self.plan.feeds_windows(StreamNodeId(self.nodes.len())) {
+            return Ok(self.built(node.inputs[0]));
+        }
+        let limits = EventLimits { future_guard_ms: FUTURE_GUARD_MS, idle_timeout_ms: IDLE_TIMEOUT_MS };
+        let name: Arc<str> = name.into();
+        let factory: Factory =
+            Arc::new(move |_| Box::new(Watermark::new(name.clone(), column, delay_ms, limits)));
+        self.add(operation, "watermark", node, Role::Operator(factory))
     }
 
     /// Says behind the rows of a table how far they are in event time, if something asks.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     source::{Starting, TopicPattern},
-    sql::{Column, ColumnKind, SqlError, SqlResult, TableDefinition},
+    sql::{ColumnKind, SqlError, SqlResult, TableColumn as Column, TableDefinition},
 };
 
 const KEY_FORMATS: [(&str, &str); 6] = [

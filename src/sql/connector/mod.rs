@@ -202,7 +202,7 @@ const PRINTED_MAX: usize = 1_000;
 /// Rows that `console` shows, as Spark's does.
 const CONSOLE_MAX: usize = 20;
 /// As for windows of DStreams.
-const IDLE_TIMEOUT_MS: i64 = 60_000;
+pub const IDLE_TIMEOUT_MS: i64 = 60_000;
 
 /// `'scan.watermark.idle-timeout'`: after how long without rows a partition no longer holds windows back; a minute if nobody says it.
 ///

@@ -11,7 +11,7 @@ use super::watermark::{Watermark, parse_watermark};
 use crate::sql::closest::question;
 use crate::sql::format::is_headers;
 use crate::sql::{
-    Column, ColumnKind, MetadataKey, Span, SqlError, SqlOption, SqlResult, TableDefinition,
+    ColumnKind, MetadataKey, Span, SqlError, SqlOption, SqlResult, TableColumn as Column, TableDefinition,
     WatermarkDefinition,
 };
 use arrow::datatypes::DataType;

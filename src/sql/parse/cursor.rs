@@ -7,7 +7,7 @@ use super::dialect::StreamDialect;
 use super::statement::Name;
 use super::syntax_error::{DEPTH_MAX, end_of, span_of, syntax_error, unexpected};
 use crate::sql::{Span, SqlError, SqlResult};
-use datafusion_sql::sqlparser::ast::{Expr, Ident, Query};
+use datafusion_sql::sqlparser::ast::{DataType, Expr, Ident, Query, SelectItem};
 use datafusion_sql::sqlparser::parser::{Parser, ParserError};
 use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -191,6 +191,16 @@ impl Cursor {
     /// Takes an expression.
     pub(super) fn expr(&mut self) -> SqlResult<Expr> {
         self.run(Parser::parse_expr)
+    }
+
+    /// Takes a column of the list of a SELECT.
+    pub(super) fn select_item(&mut self) -> SqlResult<SelectItem> {
+        self.run(Parser::parse_select_item)
+    }
+
+    /// Takes a type.
+    pub(super) fn data_type(&mut self) -> SqlResult<DataType> {
+        self.run(Parser::parse_data_type)
     }
 
     /// Takes a query.

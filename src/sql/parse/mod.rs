@@ -29,8 +29,9 @@ pub use table_function::{ArgumentValue, TableFunctionArgument, TableFunctionCall
 pub use types::{data_type, type_name};
 pub use watermark::interval_ms;
 
-use super::{SourceText, Span, SqlError};
+use super::{SourceText, Span, SqlError, SqlResult};
 use cursor::Cursor;
+use datafusion_sql::sqlparser::ast::{DataType, SelectItem};
 use datafusion_sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
 use dispatch::{parse_explain_kind, parse_statement, starts_statement};
 use syntax_error::{end_of, lexical_error, span_of};
@@ -67,6 +68,36 @@ pub fn parse(text: &SourceText) -> Result<Vec<Statement>, Vec<SqlError>> {
         }
     }
     script.end()
+}
+
+/// One column of the list of a SELECT: an expression with or without a name, or `*`.
+///
+/// # Errors
+/// If it is none, with the place.
+pub fn select_item(text: &SourceText) -> SqlResult<SelectItem> {
+    let mut cursor = cursor_of(text)?;
+    let item = cursor.select_item()?;
+    if cursor.is_at_end() { Ok(item) } else { Err(cursor.expected("the end of the expression")) }
+}
+
+/// A type, by its name in SQL.
+///
+/// # Errors
+/// If it is none, with the place.
+pub fn type_of(text: &str) -> SqlResult<DataType> {
+    let mut cursor = cursor_of(&SourceText::new("type", text))?;
+    let data_type = cursor.data_type()?;
+    if cursor.is_at_end() { Ok(data_type) } else { Err(cursor.expected("the end of the type")) }
+}
+
+fn cursor_of(text: &SourceText) -> SqlResult<Cursor> {
+    let (dialect, mut tokens) = (StreamDialect, vec![]);
+    let lexed = Tokenizer::new(&dialect, &text.text).tokenize_with_location_into_buf(&mut tokens);
+    lexed.map_err(|error| {
+        let begin = tokens.last().map(|last| end_of(std::slice::from_ref(last)));
+        lexical_error(&error, begin)
+    })?;
+    Ok(Cursor::new(&tokens))
 }
 
 /// The statements so far.

@@ -91,6 +91,9 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
                 None => format!("Calc: {columns}"),
             }
         }
+        StreamOperator::Watermark { column, delay_ms, .. } => {
+            format!("Watermark: {} - {}", column_name(input, *column), length(*delay_ms))
+        }
         StreamOperator::Union => "Union".to_owned(),
         StreamOperator::AssignWindows { windows, time_column } => {
             format!("Windows: {} of {}", windows_text(windows), column_name(input, *time_column))

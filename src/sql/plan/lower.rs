@@ -13,7 +13,7 @@ use super::{
     place::place_of_query,
     stream_plan::{Properties, StreamNode, StreamNodeId, StreamOperator, StreamPlan, TableRows, WindowEnd},
     types::plain,
-    windows::WindowsNode,
+    windows::{WatermarkNode, WindowsNode},
 };
 use crate::operator::Gives;
 use crate::sql::{
@@ -82,7 +82,11 @@ impl Lower<'_> {
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Extension(extension) => {
-                match extension.node.as_any().downcast_ref::<WindowsNode>() {
+                let node = extension.node.as_any();
+                if let Some(watermark) = node.downcast_ref::<WatermarkNode>() {
+                    return self.watermark(watermark);
+                }
+                match node.downcast_ref::<WindowsNode>() {
                     Some(windows) => self.windows(windows),
                     None => Err(self.refused("a part of this query has no streaming operator")),
                 }

@@ -362,8 +362,12 @@ fn column_mistake(span: Option<Span>, table: Option<&str>, column: &str, schema:
     let in_table = |qualifier: Option<&datafusion_common::TableReference>| {
         table.is_none_or(|table| qualifier.is_some_and(|qualifier| qualifier.table() == table))
     };
-    let tables: std::collections::BTreeSet<_> =
-        schema.iter().filter_map(|(table, _)| table).map(|t| t.table().to_owned()).collect();
+    let tables: std::collections::BTreeSet<_> = schema
+        .iter()
+        .filter_map(|(table, _)| table)
+        .map(|t| t.table().to_owned())
+        .filter(|t| !t.starts_with('#'))
+        .collect();
     if let Some(table) = table
         && !tables.contains(table)
     {

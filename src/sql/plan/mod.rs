@@ -24,11 +24,12 @@ mod windows;
 
 pub use explain::{all_sinks, explain, stream_plan as explain_stream_plan};
 
-pub(super) use sink::written_columns;
+pub(super) use sink::{FOREACH_BATCH, MEMORY, written_columns};
 #[cfg(feature = "parquet")]
 pub(super) use types::is_assignable;
 pub(super) use types::{SqlTypes, type_name};
 pub(super) use windows::WindowsPlanner;
+pub(super) use windows::{ADDED as WINDOW_COLUMNS, WatermarkNode, WindowsNode, is_time};
 
 use self::{
     lower::Lower,
@@ -37,13 +38,13 @@ use self::{
     stream_plan::{StreamNodeId, StreamPlan},
 };
 use super::{
-    SqlError, SqlResult, TableDefinition,
+    Span, SqlError, SqlResult, TableDefinition,
     catalog::{Catalog, TableScanSource},
     parse::{CreateTable, CreateView, Drop, Insert, OnExisting},
     schema::ColumnKind,
 };
 use crate::operator::Gives;
-use datafusion_common::Column as PlanColumn;
+use datafusion_common::{Column as PlanColumn, DFSchemaRef};
 use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion_sql::sqlparser::ast::Query;
 use std::sync::Arc;
@@ -193,9 +194,22 @@ impl Planner {
     /// The first mistake.
     pub fn plan_insert(&mut self, insert: &Insert, plan: &mut StreamPlan) -> SqlResult<Planned> {
         let table = self.target(insert)?;
+        self.plan_into(&table, insert, plan)
+    }
+
+    /// The same, for a table that need not be declared.
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn plan_into(
+        &self,
+        table: &Arc<TableDefinition>,
+        insert: &Insert,
+        plan: &mut StreamPlan,
+    ) -> SqlResult<Planned> {
         let logical = self.analyzed(&insert.query)?;
-        let targets = sink::match_columns(&table, insert, logical.schema().fields().len())?;
-        let logical = sink::with_target_types(&table, &targets, &insert.query, logical)?;
+        let targets = sink::match_columns(table, insert, logical.schema().fields().len())?;
+        let logical = sink::with_target_types(table, &targets, &insert.query, logical)?;
         let logical = self.optimized(&insert.query, logical)?;
         let mut longer = plan.clone();
         let mut lower = Lower {
@@ -203,10 +217,10 @@ impl Planner {
             name: &insert.table,
             query: &insert.query,
             catalog: &self.catalog,
-            gives: sink::gives(&table, insert),
+            gives: sink::gives(table, insert),
         };
         let relation = lower.lower(&logical)?;
-        let root = sink::add_sink(&mut lower, &table, &targets, insert, &relation)?;
+        let root = sink::add_sink(&mut lower, table, &targets, insert, &relation)?;
         *plan = longer;
         Ok(Planned { logical, root })
     }
@@ -216,15 +230,46 @@ impl Planner {
     /// # Errors
     /// The first mistake.
     pub fn plan_query(&mut self, query: &Query, plan: &mut StreamPlan) -> SqlResult<Planned> {
+        self.plan_giving(query, Gives::Finals, plan)
+    }
+
+    /// The same, with the rows of windows that are asked for.
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn plan_giving(&self, query: &Query, gives: Gives, plan: &mut StreamPlan) -> SqlResult<Planned> {
         let logical = self.analyzed(query)?;
         let logical = self.optimized(query, logical)?;
         let mut longer = plan.clone();
-        let mut lower =
-            Lower { plan: &mut longer, name: "query", query, catalog: &self.catalog, gives: Gives::Finals };
+        let mut lower = Lower { plan: &mut longer, name: "query", query, catalog: &self.catalog, gives };
         let relation = lower.lower(&logical)?;
         let root = lower.exact(&relation);
         *plan = longer;
         Ok(Planned { logical, root })
+    }
+
+    /// The columns that a query gives, with the names of the relations that they are of.
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn columns_of(&self, query: &Query) -> SqlResult<DFSchemaRef> {
+        let logical = self.analyzed(query)?;
+        mistakes::check_literals(query, &logical)?;
+        Ok(logical.schema().clone())
+    }
+
+    /// Gives a query under a name, with something above its plan; it is read as a view is.
+    ///
+    /// # Errors
+    /// If the query has a mistake, or what is above it refuses it.
+    pub fn declare_above(
+        &mut self,
+        name: &str,
+        query: &Query,
+        above: impl FnOnce(LogicalPlan) -> SqlResult<LogicalPlan>,
+    ) -> SqlResult {
+        let plan = above(self.logical(query)?)?;
+        self.catalog.insert_view(name, Span::default(), Arc::new(query.clone()), plan, true)
     }
 
     fn target(&self, insert: &Insert) -> SqlResult<Arc<TableDefinition>> {

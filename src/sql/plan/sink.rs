@@ -11,7 +11,7 @@ use super::{
 };
 use crate::operator::Gives;
 use crate::sql::{
-    Column, ColumnKind, Span, SqlError, SqlResult, TableDefinition,
+    ColumnKind, Span, SqlError, SqlResult, TableColumn as Column, TableDefinition,
     closest::closest,
     parse::{EmitMode, Insert},
 };
@@ -21,6 +21,11 @@ use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
 use datafusion_physical_expr::expressions::Column as PhysicalColumn;
 use datafusion_sql::sqlparser::ast::{Query, SelectItem, SetExpr};
 use std::sync::Arc;
+
+/// What a table of a DataFrame stands for, whose rows the program keeps in memory.
+pub const MEMORY: &str = "memory";
+/// What a table of a DataFrame stands for, whose rows a function of the program takes.
+pub const FOREACH_BATCH: &str = "foreach-batch";
 
 /// Where the columns of a query go.
 pub struct Targets {
@@ -276,11 +281,13 @@ impl End<'_> {
                 format!("mode complete for table `{}`, which takes changes of rows by key", self.table.name),
             )
             .next("leave the mode out")),
-            Some(OutputMode::Complete) if self.connector() != "console" => Err(SqlError::at(
-                place,
-                format!("table `{}` cannot show all rows at each batch", self.table.name),
-            )
-            .next("write to a table WITH ('connector' = 'console'), or leave the mode out")),
+            Some(OutputMode::Complete) if !matches!(self.connector(), "console" | MEMORY | FOREACH_BATCH) => {
+                Err(SqlError::at(
+                    place,
+                    format!("table `{}` cannot show all rows at each batch", self.table.name),
+                )
+                .next("write to a table WITH ('connector' = 'console'), or leave the mode out"))
+            }
             Some(OutputMode::Complete) => Ok((OutputMode::Complete, Vec::new())),
             Some(OutputMode::Append) if !is_append_only => Err(self.changing(plan, place, targets, columns)),
             Some(OutputMode::Append) => Ok((OutputMode::Append, Vec::new())),
@@ -306,7 +313,7 @@ impl End<'_> {
 
     /// Whether the table tells rows that go from rows that come, as do those for people to look at, and changes in Debezium's form.
     fn takes_changes(&self) -> bool {
-        matches!(self.connector(), "print" | "blackhole" | "console")
+        matches!(self.connector(), "print" | "blackhole" | "console" | MEMORY | FOREACH_BATCH)
             || ["format", "value.format"].iter().any(|key| self.option(key) == "debezium-json")
     }
 

@@ -146,6 +146,15 @@ pub enum StreamOperator {
         /// The column of event time.
         time_column: usize,
     },
+    /// Rows as they are; says behind them how far they are in event time.
+    Watermark {
+        /// What the marks are called: no other source or watermark of the plan is called so.
+        name: String,
+        /// The column of event time.
+        column: usize,
+        /// How late rows may be, milliseconds.
+        delay_ms: i64,
+    },
     /// The rows of all inputs.
     Union,
     /// A row for each element of a list.

@@ -5,9 +5,11 @@
 
 mod call;
 mod node;
+mod watermark;
 
 pub use call::{WindowCall, WindowInput, is_window_function};
-pub use node::{WindowsNode, length, windows_text};
+pub use node::{ADDED, WindowsNode, is_time, length, windows_text};
+pub use watermark::WatermarkNode;
 
 use crate::sql::{Span, SqlError, closest::closest, parse::TableFunctionCall};
 use datafusion_common::{Column, DataFusionError, Result as PlanResult};

@@ -1,4 +1,5 @@
-//! `'connector' = 'console'`: a table on the console for each batch that changed anything, as Spark's streaming queries print it.
+//! `'connector' = 'console'`: a table on the console for each batch that changed anything, as Spark's streaming queries print it. The same
+//! rows can be given to the program.
 //!
 //! Owns the rows of a batch, and for complete mode all rows, in state. Knows no terminal: what it makes is shown after the commit, at most
 //! once. Invariants: all rows of a batch come to one task; rows of complete mode are in the order of their columns.
@@ -12,12 +13,15 @@ use crate::{
         varint::{put_zigzag, take_zigzag},
     },
     sql::{
-        Payload,
+        Payload, parse,
         rows::{KeyFormat, KeyTable},
     },
     state::{Handle, RowIndex, View},
 };
-use arrow::array::RecordBatch;
+use arrow::{
+    array::RecordBatch,
+    datatypes::{FieldRef, Schema},
+};
 
 /// What a table shows, and how.
 #[derive(Clone)]
@@ -28,22 +32,62 @@ pub struct ShownRows {
     pub format: KeyFormat,
     /// How many rows are shown.
     pub rows_max: usize,
-    /// Whether long values are cut.
-    pub truncates: bool,
+    /// Where.
+    pub place: ShownAt,
 }
+
+/// Where the rows of a batch are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShownAt {
+    /// As a table on the console.
+    Console {
+        /// Whether long values are cut.
+        truncates: bool,
+    },
+    /// To the program, as columns.
+    Memory,
+    /// To what comes next, as bytes: the columns, then each row as a key.
+    Bytes,
+}
+
+/// How many rows there is room for at first.
+const ROOM_ROWS: usize = 1_024;
 
 impl ShownRows {
     /// Shows rows, given by their keys.
     fn show<'k>(&self, keys: impl IntoIterator<Item = &'k [u8]>, cx: &mut Context<'_>) -> Result {
-        let mut decoder = self.format.decoder(self.rows_max)?;
+        if self.place == ShownAt::Bytes {
+            let columns = columns_text(self.columns.schema()).into_bytes();
+            let rows: Vec<Vec<u8>> =
+                std::iter::once(columns).chain(keys.into_iter().map(<[u8]>::to_vec)).collect();
+            cx.out.chunk(Chunk::rows(rows));
+            return Ok(());
+        }
+        let mut decoder = self.format.decoder(self.rows_max.min(ROOM_ROWS))?;
         keys.into_iter().try_for_each(|key| decoder.push(key))?;
         let rows = RecordBatch::try_new(self.columns.schema().clone(), decoder.finish()?)
             .map_err(|e| Error::Codec(format!("rows do not fit their columns: {e}")))?;
-        let rows = show::table(&rows, self.rows_max, self.truncates)?;
-        let printed = Printed { heading: Heading::Count, rows, rows_max: usize::MAX };
-        cx.out.output(Output::Console { node: cx.out.node(), printed });
+        match self.place {
+            ShownAt::Console { truncates } => {
+                let rows = show::table(&rows, self.rows_max, truncates)?;
+                let printed = Printed { heading: Heading::Count, rows, rows_max: usize::MAX };
+                cx.out.output(Output::Console { node: cx.out.node(), printed });
+            }
+            ShownAt::Memory | ShownAt::Bytes => {
+                let (node, from) = (cx.out.node(), cx.out.upstream.clone());
+                let (len, bytes) = (1, rows.get_array_memory_size());
+                cx.out.output(Output::Collected { node, from, chunk: Chunk::sized(vec![rows], len, bytes) });
+            }
+        }
         Ok(())
     }
+}
+
+/// Columns with their types, one on each line.
+#[must_use]
+pub fn columns_text(schema: &Schema) -> String {
+    let column = |field: &FieldRef| format!("{} {}\n", field.name(), parse::type_name(field.data_type()));
+    schema.fields().iter().map(column).collect()
 }
 
 /// Shows the rows that a batch added: those of append mode, and the new rows of update mode.

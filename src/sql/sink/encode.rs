@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Result},
     registry::{RecordPart, SubjectStrategy},
     sql::{
-        Column, ColumnKind, MetadataKey, SqlError, SqlResult, TableDefinition,
+        ColumnKind, MetadataKey, SqlError, SqlResult, TableColumn as Column, TableDefinition,
         connector::{Format, KeyFormat, Registries},
         format::{AvroEncoder, AvroWriter, CsvEncoder, CsvWriter, JsonEncoder, JsonWriter, Registration},
         op::times_ms,

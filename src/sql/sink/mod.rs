@@ -8,13 +8,15 @@ mod console;
 mod encode;
 mod files;
 mod print;
+mod program;
 mod show;
 mod upsert;
 
 pub use append::AppendSink;
 pub use blackhole::BlackholeSink;
-pub use console::{CompleteTable, ConsoleSink, ShownRows};
+pub use console::{CompleteTable, ConsoleSink, ShownAt, ShownRows, columns_text};
 pub use encode::{RecordEncoder, RowEncoder, TableColumns};
 pub use files::FileRows;
 pub use print::PrintSink;
+pub use program::{BatchOfRows, MemoryTable, Outlet};
 pub use upsert::UpsertSink;

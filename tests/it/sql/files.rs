@@ -140,7 +140,7 @@ fn files_that_come_are_read_once_also_after_a_restart() {
     );
     let mut first = run(&file, dir.path());
     first.until("it has read the file", |process| process.out().contains("[2, bob, jr]"));
-    let told = "a.csv, the line at byte 19: field `id` at byte 0: \"x\" is no integer";
+    let told = "a.csv, the line at byte 19: value: field `id` at byte 0: \"x\" is no integer";
     first.until("the bad line is told", |process| (process.out() + &process.err()).contains(told));
     drop(first);
     put(&input, "b.csv", "3,eve\n");

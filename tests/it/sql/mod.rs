@@ -4,6 +4,7 @@ mod aggregates;
 mod csv;
 mod docs;
 mod files;
+mod frames;
 mod fuzz;
 mod jdbc;
 mod stateless;

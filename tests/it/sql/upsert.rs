@@ -231,6 +231,7 @@ fn the_plan_says_what_is_kept() {
                     state users.rows: one row per (id), kept until it is deleted
     "#]].assert_eq(&(script.answers().join("\n") + "\n"));
     expect![[r#"
+        topology:
           stage 0, one task per source partition
              0  source users
              1  key (users.rows.exchange)  <- 0
@@ -241,7 +242,7 @@ fn the_plan_says_what_is_kept() {
           stage 2, one task per state partition
              5  aggregate  <- 4  [store places.aggregate: rows key(place str) -> #1 weight i64, #2 "count().count" i64, #3 "sum(CAST(points AS Int64)).sum" i64, #4 "sum(CAST(points AS Int64)).count" i64, #5 "min(points).min" i32, #6 "max(points).max" i32]  [store places.aggregate.values: row-index key(length, place str, call, value: 2 min(points), 3 max(points)) -> #1 weight i64]
              6  insert places  <- 5
-    "#]].assert_eq(&script.topology());
+    "#]].assert_eq(&format!("topology:\n{}", script.topology()));
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub fn is_bounded(table: &TableDefinition) -> bool {
 /// The columns of [`load`]: those of the table that are not computed, in their order.
 #[must_use]
 pub fn schema(table: &TableDefinition) -> SchemaRef {
-    let field = |column: &crate::sql::Column| match &column.kind {
+    let field = |column: &crate::sql::TableColumn| match &column.kind {
         ColumnKind::Physical(data_type) | ColumnKind::Metadata { data_type, .. } => {
             let is_required = column.is_required || table.primary_key.contains(&column.name);
             Some(Field::new(&column.name, data_type.clone(), !is_required))

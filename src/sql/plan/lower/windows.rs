@@ -6,8 +6,8 @@ use super::{Lower, Relation};
 use crate::sql::{
     SqlResult,
     plan::{
-        stream_plan::{ClosingWindows, Properties, StreamNodeId, StreamOperator, WindowEnd},
-        windows::WindowsNode,
+        stream_plan::{ClosingWindows, Properties, StreamNode, StreamNodeId, StreamOperator, WindowEnd},
+        windows::{WatermarkNode, WindowsNode},
     },
 };
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
@@ -22,6 +22,44 @@ pub(super) struct WindowedKeys {
 }
 
 impl Lower<'_> {
+    /// Rows whose times windows follow.
+    pub(super) fn watermark(&mut self, node: &WatermarkNode) -> SqlResult<Relation> {
+        let input = self.lower(&node.input)?;
+        let lost = |_| self.refused("the column of event time is not among those of the input");
+        let column = node.input.schema().index_of_column(&node.time).map_err(lost)?;
+        let exact = self.exact(&input);
+        if self.is_grouped(exact) {
+            return Err(self
+                .refused("a watermark of rows that were computed from several others")
+                .because("how far a source is in event time is seen in its own rows")
+                .next("say it before rows are grouped, joined and sorted"));
+        }
+        let before = self.node(exact);
+        let (properties, fields) = (before.properties.clone(), before.schema.fields().to_vec());
+        let properties = Properties { time_column: Some(column), ..properties };
+        let is_watermark = |node: &&StreamNode| matches!(node.operator, StreamOperator::Watermark { .. });
+        let number = self.plan.nodes.iter().filter(is_watermark).count() + 1;
+        let name = format!("{}.watermark-{number}", self.name);
+        let width = fields.len();
+        let operator = StreamOperator::Watermark { name, column, delay_ms: node.delay_ms };
+        let id = self.add(operator, vec![exact], fields, properties);
+        let schema = datafusion_expr::UserDefinedLogicalNodeCore::schema(node).clone();
+        Ok(Relation { node: id, columns: (0..width).collect(), predicate: None, schema })
+    }
+
+    /// Whether rows of a node were made from several of a source.
+    fn is_grouped(&self, node: StreamNodeId) -> bool {
+        let node = self.node(node);
+        match &node.operator {
+            StreamOperator::Source { .. } => false,
+            StreamOperator::Calc { .. }
+            | StreamOperator::Unnest { .. }
+            | StreamOperator::Union
+            | StreamOperator::Watermark { .. } => node.inputs.iter().any(|input| self.is_grouped(*input)),
+            _ => true,
+        }
+    }
+
     /// Rows with their windows.
     pub(super) fn windows(&mut self, node: &WindowsNode) -> SqlResult<Relation> {
         let input = self.lower(&node.input)?;

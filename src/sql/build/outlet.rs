@@ -1,0 +1,112 @@
+//! Rows of a whole batch in one task: for the console, and for the program itself.
+//!
+//! Owns these nodes. Knows no terminal and no function. Invariant: what keeps rows for a destination is named after its table.
+
+use super::{Builder, Taken, format, sink::not_shown};
+use crate::{
+    operator::{GatherExchange, NodeId, SinglePartition},
+    plan::{Factory, Node, Operation, Role},
+    sink::Intake,
+    sql::{
+        SqlError, SqlResult, TableDefinition,
+        plan::stream_plan::{OutputMode, StreamNode},
+        rows::{KeyFormat, RowFormat},
+        sink::{CompleteTable, ConsoleSink, Outlet, ShownAt, ShownRows, TableColumns},
+    },
+    state::{Handle, Placement, RowIndex, StoreSpec},
+};
+use std::sync::Arc;
+
+impl Builder<'_> {
+    /// All rows come to one task, which shows them.
+    pub(super) fn console(
+        &mut self,
+        operation: &Operation,
+        node: &StreamNode,
+        table: &TableDefinition,
+        mode: OutputMode,
+        rows: ShownRows,
+    ) -> SqlResult<NodeId> {
+        let name = format!("{}.console", table.name);
+        let (gathered, home) = self.gather(operation, node, &name)?;
+        let (factory, stores) = shows(&name, node, mode, rows)?;
+        let role = Role::Sink { factory, topics: vec![], two_phase: None, intake: Intake::At(home) };
+        Ok(self.topology.add(Node::new(operation, "insert", name, role).reading([gathered]).keeping(stores)))
+    }
+
+    /// All rows come to one task, which gives them to the program.
+    pub(super) fn outlet(
+        &mut self,
+        operation: &Operation,
+        node: &StreamNode,
+        mode: OutputMode,
+        columns: TableColumns,
+        taken: &Taken,
+    ) -> SqlResult<NodeId> {
+        let table = &taken.table;
+        let types = columns.schema().fields().iter().map(|field| field.data_type());
+        let format = KeyFormat::new(types).map_err(|e| not_shown(node, &e))?;
+        let mut rows = ShownRows { columns, format, rows_max: usize::MAX, place: ShownAt::Memory };
+        match &taken.outlet {
+            Outlet::Memory(memory) => {
+                let name = format!("{table}.memory");
+                let (gathered, home) = self.gather(operation, node, &name)?;
+                let (factory, stores) = shows(&name, node, mode, rows)?;
+                let two_phase = Outlet::memory(memory).two_phase;
+                let role = Role::Sink { factory, topics: vec![], two_phase, intake: Intake::At(home) };
+                let sink = Node::new(operation, "memory", name, role);
+                Ok(self.topology.add(sink.reading([gathered]).keeping(stores)))
+            }
+            Outlet::Batches(function, at) => {
+                rows.place = ShownAt::Bytes;
+                let name = format!("{table}.foreach-batch");
+                let shape = Outlet::batches(function, at, table, &self.application, &rows);
+                let shape = shape.map_err(|why| SqlError::at(node.span, why))?;
+                let (gathered, home) = self.gather(operation, node, &name)?;
+                let (factory, stores) = shows(&name, node, mode, rows)?;
+                let made = Node::new(operation, "rows", name.clone(), Role::Operator(factory));
+                let made = self.topology.add(made.reading([gathered]).keeping(stores));
+                self.topology.outboxes.extend(shape.outbox);
+                let (operator, two_phase) = (shape.operator, shape.two_phase);
+                let factory: Factory = Arc::new(move |_| operator());
+                let role = Role::Sink { factory, topics: shape.topics, two_phase, intake: Intake::At(home) };
+                Ok(self.topology.add(Node::new(operation, "foreach_batch", name, role).reading([made])))
+            }
+        }
+    }
+
+    /// The rows of a step in one task, and which one that is.
+    fn gather(
+        &mut self,
+        operation: &Operation,
+        node: &StreamNode,
+        name: &str,
+    ) -> SqlResult<(NodeId, SinglePartition)> {
+        let input = &self.plan.nodes[node.inputs[0].0];
+        let home = SinglePartition::of(name);
+        let to = home.clone();
+        let exchange: Factory = Arc::new(move |_| Box::new(GatherExchange(to.clone())));
+        let role = Role::Exchange(exchange, format(input)?);
+        let node =
+            Node::new(operation, "gather", self.path(node), role).reading([self.built(node.inputs[0])]);
+        Ok((self.topology.add(node), home))
+    }
+}
+
+/// What shows the rows that have come to one task, with what it keeps.
+fn shows(
+    name: &str,
+    node: &StreamNode,
+    mode: OutputMode,
+    rows: ShownRows,
+) -> SqlResult<(Factory, Vec<StoreSpec>)> {
+    if mode != OutputMode::Complete {
+        let factory: Factory = Arc::new(move |_| Box::new(ConsoleSink::new(rows.clone())));
+        return Ok((factory, vec![]));
+    }
+    let columns = RowFormat::of_schema(rows.columns.schema()).map_err(|e| not_shown(node, &e))?;
+    let store = RowIndex::spec(name, &CompleteTable::store_format(&columns.to_string()));
+    let factory: Factory =
+        Arc::new(move |stores| Box::new(CompleteTable::new(rows.clone(), Handle::at(stores[0]))));
+    Ok((factory, vec![store.placed(Placement::Home)]))
+}

@@ -1,0 +1,178 @@
+//! DataFrames: a query and the session that it belongs to.
+//!
+//! Owns the query of each, as a relation with a condition on its rows. Knows no operator. Invariants: a DataFrame never changes, methods give
+//! new ones; each has been planned, so its columns are known and it has no mistake that the planner sees.
+
+mod combine;
+mod describe;
+mod grouped;
+mod project;
+mod rows;
+mod time;
+
+pub use combine::JoinType;
+pub use grouped::GroupedData;
+
+pub(super) use time::parsed_ms;
+
+use super::{
+    column::{Column, ColumnOrName},
+    mistake::{At, told, wrong},
+    session::StreamSession,
+    tree::{self, Parts},
+};
+use crate::error::Result;
+use datafusion_common::{DFSchema, DFSchemaRef};
+use datafusion_sql::sqlparser::ast::{Expr, Query, SelectItem, TableFactor, TableWithJoins};
+use std::sync::Arc;
+
+/// Rows that keep coming, with the same columns: a query over tables. Made by a [`StreamSession`], and from others by methods, which have
+/// Spark's names. It runs once it is [written](DataFrame::write_stream).
+///
+/// ```
+/// use tidegate::sql::{StreamSession, functions::{col, lower}};
+/// let spark = StreamSession::builder("frame-doc").get_or_create()?;
+/// spark.sql("CREATE TABLE lines (line STRING) WITH ('connector' = 'kafka', 'topic' = 'lines', 'format' = 'raw')")?;
+/// let words = spark.table("lines")?.filter(col("line").neq(""))?.select([lower("line").alias("word")])?;
+/// assert_eq!(words.columns(), ["word"]);
+/// # Ok::<(), tidegate::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct DataFrame {
+    pub(super) session: StreamSession,
+    from: TableWithJoins,
+    filter: Option<Expr>,
+    schema: DFSchemaRef,
+    /// The query itself, where it is no relation with a condition: rows in an order, or a number of them.
+    whole: Option<Query>,
+}
+
+impl DataFrame {
+    /// Without rows and columns: the answer to a declaration.
+    pub(super) fn nothing(session: &StreamSession) -> Self {
+        let (from, schema) = (tree::alone(tree::table("")), Arc::new(DFSchema::empty()));
+        DataFrame { session: session.clone(), from, filter: None, schema, whole: None }
+    }
+
+    /// The rows of a relation.
+    pub(super) fn reading(session: &StreamSession, relation: TableFactor, at: At) -> Result<Self> {
+        Self::planned(session, tree::alone(relation), None, at)
+    }
+
+    /// The rows of a query whose columns are known.
+    pub(super) fn of_query(session: &StreamSession, query: Query, schema: DFSchemaRef) -> Self {
+        let from = tree::alone(tree::derived(query, None));
+        // The names of relations inside of the query are not seen outside.
+        let has_names = schema.iter().any(|(relation, _)| relation.is_some());
+        let plain = has_names.then(|| DFSchema::try_from(schema.as_arrow().clone()).ok()).flatten();
+        let schema = plain.map_or(schema, Arc::new);
+        DataFrame { session: session.clone(), from, filter: None, schema, whole: None }
+    }
+
+    fn planned(session: &StreamSession, from: TableWithJoins, filter: Option<Expr>, at: At) -> Result<Self> {
+        let query = Parts::of(from.clone(), filter.clone()).query();
+        let schema = session.0.planner().columns_of(&query).map_err(|mistake| told(at, mistake))?;
+        Ok(DataFrame { session: session.clone(), from, filter, schema, whole: None })
+    }
+
+    /// The rows of a query over this DataFrame.
+    fn then(&self, query: Query, at: At) -> Result<Self> {
+        self.check(at)?;
+        let schema = self.session.0.planner().columns_of(&query).map_err(|mistake| told(at, mistake))?;
+        Ok(Self::of_query(&self.session, query, schema))
+    }
+
+    fn check(&self, at: At) -> Result {
+        if self.schema.fields().is_empty() && self.whole.is_none() {
+            return Err(wrong(at, "this DataFrame has no columns", "make it of a query or a table"));
+        }
+        Ok(())
+    }
+
+    /// Its query.
+    pub(super) fn query(&self) -> Query {
+        match &self.whole {
+            Some(query) => query.clone(),
+            None => Parts::of(self.from.clone(), self.filter.clone()).query(),
+        }
+    }
+
+    /// What a query over it reads, and under which condition.
+    fn parts(&self) -> Parts {
+        match &self.whole {
+            Some(query) => Parts::of(tree::alone(tree::derived(query.clone(), None)), None),
+            None => Parts::of(self.from.clone(), self.filter.clone()),
+        }
+    }
+
+    /// It as a relation of others, under a name if there is one.
+    fn relation(&self, alias: Option<&str>) -> TableFactor {
+        match (&self.from, &self.filter, &self.whole, alias) {
+            (TableWithJoins { relation, joins }, None, None, None) if joins.is_empty() => relation.clone(),
+            _ => tree::derived(self.query(), alias),
+        }
+    }
+
+    /// Its columns as items of a list, each by its name.
+    fn items(&self) -> Vec<(String, SelectItem)> {
+        let item =
+            |(relation, field): (Option<&datafusion_common::TableReference>, &arrow::datatypes::FieldRef)| {
+                let name = super::column::ident(field.name());
+                let expr = match relation {
+                    Some(relation) => {
+                        Expr::CompoundIdentifier(vec![super::column::ident(relation.table()), name])
+                    }
+                    None => Expr::Identifier(name),
+                };
+                (field.name().clone(), SelectItem::UnnamedExpr(expr))
+            };
+        self.schema.iter().map(item).collect()
+    }
+
+    /// The first mistake of columns that a method was given.
+    fn check_columns<'c>(&self, columns: impl IntoIterator<Item = &'c Column>, at: At) -> Result {
+        self.check(at)?;
+        match columns.into_iter().find_map(|column| column.mistake.clone()) {
+            Some(mistake) => Err(wrong(at, mistake.to_string(), "correct the expression")),
+            None => Ok(()),
+        }
+    }
+
+    /// That there is a column of this name.
+    fn check_name(&self, name: &str, at: At) -> Result {
+        if self.schema.fields().iter().any(|field| field.name() == name) {
+            return Ok(());
+        }
+        let names = self.columns();
+        let next = match crate::sql::closest::closest(name, names.iter().map(String::as_str)) {
+            Some(close) => format!("did you mean `{close}`?"),
+            None => format!("there are: `{}`", names.join("`, `")),
+        };
+        Err(wrong(at, format!("there is no column `{name}`"), next))
+    }
+
+    /// What becomes of a text that names a column, or of a column.
+    fn columns_given<C: ColumnOrName>(
+        &self,
+        columns: impl IntoIterator<Item = C>,
+        at: At,
+    ) -> Result<Vec<Column>> {
+        let columns: Vec<Column> = columns.into_iter().map(C::into_column).collect();
+        self.check_columns(&columns, at)?;
+        Ok(columns)
+    }
+}
+
+/// A column as an item of a list. What has no name is called as it is written.
+fn item(column: &Column) -> SelectItem {
+    match &column.item {
+        SelectItem::UnnamedExpr(expr) if !is_plain(expr) => {
+            SelectItem::ExprWithAlias { expr: expr.clone(), alias: super::column::ident(&column.name()) }
+        }
+        other => other.clone(),
+    }
+}
+
+fn is_plain(expr: &Expr) -> bool {
+    matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+}

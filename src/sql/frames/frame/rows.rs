@@ -1,0 +1,51 @@
+//! Rows by their values and their order: without duplicates, in an order, the first of them.
+//!
+//! Owns the methods. Knows no state.
+
+use super::{DataFrame, tree};
+use crate::{
+    error::Result,
+    sql::frames::{column::ColumnOrName, tree::Parts},
+};
+use std::panic::Location;
+
+impl DataFrame {
+    /// Each row once.
+    ///
+    /// ```
+    /// # use tidegate::sql::StreamSession;
+    /// # let spark = StreamSession::builder("frame-distinct").get_or_create()?;
+    /// # spark.sql("CREATE TABLE lines (line STRING) WITH ('connector' = 'kafka', 'topic' = 'lines', 'format' = 'raw')")?;
+    /// assert_eq!(spark.table("lines")?.distinct()?.columns(), ["line"]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    #[track_caller]
+    pub fn distinct(&self) -> Result<DataFrame> {
+        self.then(Parts { is_distinct: true, ..self.parts() }.query(), Location::caller())
+    }
+
+    /// In the order of these columns: of a DataFrame that never ends only its [first rows](Self::limit) are known.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    #[track_caller]
+    pub fn order_by<C: ColumnOrName>(&self, columns: impl IntoIterator<Item = C>) -> Result<DataFrame> {
+        let at = Location::caller();
+        let columns = self.columns_given(columns, at)?;
+        let by = columns.iter().map(super::Column::order_by).collect();
+        // Whether an order is possible is known once the number of rows is.
+        Ok(DataFrame { whole: Some(tree::ordered(self.query(), by)), ..self.clone() })
+    }
+
+    /// The first rows of an [order](Self::order_by).
+    ///
+    /// # Errors
+    /// As [`select`](Self::select), and if there is no order: which rows are kept would be a matter of chance.
+    #[track_caller]
+    pub fn limit(&self, rows: u64) -> Result<DataFrame> {
+        self.then(tree::limited(self.query(), rows), Location::caller())
+    }
+}

@@ -1,0 +1,74 @@
+//! Functions of lists, maps and rows.
+//!
+//! Owns their names, which are Spark's. Knows no value: the functions are those of SQL.
+
+use super::scalar;
+use crate::sql::frames::column::{Column, ColumnOrLiteral, ColumnOrName};
+
+/// A row for each element of a list; none if there is no element.
+#[must_use]
+pub fn explode(column: impl ColumnOrName) -> Column {
+    scalar("unnest", [column.into_column()])
+}
+
+/// The number of elements of a list.
+#[must_use]
+pub fn size(column: impl ColumnOrName) -> Column {
+    scalar("array_length", [column.into_column()])
+}
+
+/// Whether a value is among the elements of a list.
+#[must_use]
+pub fn array_contains(column: impl ColumnOrName, value: impl ColumnOrLiteral) -> Column {
+    scalar("array_has", [column.into_column(), value.into_operand()])
+}
+
+/// The elements of a list as one text.
+#[must_use]
+pub fn array_join(column: impl ColumnOrName, delimiter: impl ColumnOrLiteral) -> Column {
+    scalar("array_to_string", [column.into_column(), delimiter.into_operand()])
+}
+
+/// The different elements of a list.
+#[must_use]
+pub fn array_distinct(column: impl ColumnOrName) -> Column {
+    scalar("array_distinct", [column.into_column()])
+}
+
+/// The elements of a list in order.
+#[must_use]
+pub fn sort_array(column: impl ColumnOrName) -> Column {
+    scalar("array_sort", [column.into_column()])
+}
+
+/// The keys of a map.
+#[must_use]
+pub fn map_keys(column: impl ColumnOrName) -> Column {
+    scalar("map_keys", [column.into_column()])
+}
+
+/// The values of a map.
+#[must_use]
+pub fn map_values(column: impl ColumnOrName) -> Column {
+    scalar("map_values", [column.into_column()])
+}
+
+/// What a text of JSON has at a path such as `$.a.b`, as a text.
+#[must_use]
+pub fn get_json_object(column: impl ColumnOrName, path: impl ColumnOrLiteral) -> Column {
+    scalar("json_value", [column.into_column(), path.into_operand()])
+}
+
+/// A list of these columns.
+#[must_use]
+pub fn array<C: ColumnOrName>(columns: impl IntoIterator<Item = C>) -> Column {
+    scalar("make_array", columns.into_iter().map(C::into_column).collect::<Vec<_>>())
+}
+
+/// A row of these columns, with their names.
+#[must_use]
+pub fn struct_<C: ColumnOrName>(columns: impl IntoIterator<Item = C>) -> Column {
+    let columns: Vec<Column> = columns.into_iter().map(C::into_column).collect();
+    let named = columns.iter().flat_map(|column| [column.name().as_str().into_operand(), column.clone()]);
+    scalar("named_struct", named.collect::<Vec<_>>())
+}

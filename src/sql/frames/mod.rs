@@ -1,0 +1,41 @@
+//! DataFrames: queries over tables that grow for ever, made by methods with Spark's names, and the engines that run them.
+//!
+//! Owns the objects that a program holds: [`StreamSession`], [`DataFrame`], [`Column`], [`StreamingQuery`]. A DataFrame is a query, kept as the
+//! tree that SQL is read into, so both are planned by one planner and refused for the same reasons. It comes after all other layers, since a
+//! query that is started is a program of its own. Invariants: a mistake is told by the method that makes it, at its line in the program;
+//! nothing runs before `start`.
+//!
+//! ```text
+//! reader -> DataFrame -> writer -> start -> StreamingQuery        session: declarations, queries
+//!            Column, functions     |
+//!                                 plan/, build.rs -> Topology -> context/
+//! ```
+
+mod column;
+mod frame;
+pub mod functions;
+mod listener;
+mod mistake;
+mod progress;
+mod query;
+mod reader;
+mod session;
+mod streams;
+mod table;
+mod target;
+mod tree;
+mod writer;
+
+pub use column::{Column, ColumnOrLiteral, ColumnOrName};
+pub use frame::{DataFrame, GroupedData, JoinType};
+pub use listener::{QueryProgressEvent, QueryStartedEvent, QueryTerminatedEvent, StreamingQueryListener};
+pub use progress::{
+    QueryId, RunId, SinkProgress, SourceProgress, StateOperatorProgress, StreamingQueryProgress,
+};
+pub use query::{StreamingQuery, StreamingQueryStatus};
+pub use reader::DataStreamReader;
+pub use session::{SessionBuilder, StreamSession};
+pub use streams::StreamingQueryManager;
+pub use writer::DataStreamWriter;
+
+pub use crate::config::Trigger;
