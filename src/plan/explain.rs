@@ -25,6 +25,8 @@ impl fmt::Display for Topology {
                     Role::Sink { topics, .. } if !topics.is_empty() => {
                         format!("{} {}", node.kind, topics.join(", "))
                     }
+                    // Rows that the process makes or is given itself.
+                    Role::Local(_) if node.kind != node.path => format!("{} {}", node.kind, node.path),
                     _ => node.kind.to_string(),
                 };
                 write!(f, "  {:>2}  {what}", id.0)?;

@@ -119,7 +119,10 @@ impl Fingerprint {
             lines.push(format!("  placement of source partitions: was {was}, is {is}"));
         }
         for (name, is) in &self.store_placements {
-            if let Some(was) = before.store_placements.get(name).filter(|was| *was != is) {
+            // Earlier versions said so of windows over event time, whose rows have always been where their window and key are placed.
+            let is_same =
+                |was: &Placement| was == is || (*was, *is) == (Placement::KeyAfterTime, Placement::Key);
+            if let Some(was) = before.store_placements.get(name).filter(|was| !is_same(was)) {
                 lines.push(format!("  placement of store `{name}`: was {was}, is {is}"));
             }
         }
@@ -177,6 +180,15 @@ mod tests {
         };
         let moved = elsewhere.moves_since(&before);
         assert_eq!(moved, ["  placement of store `a`: was by key, is in each, the least"]);
+        let of_windows = Fingerprint {
+            store_placements: BTreeMap::from([("a".to_owned(), Placement::KeyAfterTime)]),
+            ..with(&[("a", "u8")], 8)
+        };
+        assert!(
+            before.moves_since(&of_windows).is_empty(),
+            "an earlier version, which told another rule than it had"
+        );
+        assert!(!of_windows.moves_since(&before).is_empty());
         let untold = Fingerprint { store_placements: BTreeMap::new(), ..before.clone() };
         assert!(elsewhere.moves_since(&untold).is_empty(), "an earlier version, which did not tell");
         assert!(

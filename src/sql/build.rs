@@ -3,9 +3,17 @@
 //! Owns which operators a step becomes and what they are called. Knows no text but where things stand in it. Invariant: durable names
 //! come from tables and from the names that the plan gives to what keeps state, never from positions.
 
+mod closing;
+mod join;
 mod outlet;
+mod over;
+mod placed;
+mod ranks;
+mod sessions;
 mod sink;
 mod source;
+
+use over::OverStep;
 
 use super::{
     SourceText, SqlError, SqlResult,
@@ -13,8 +21,8 @@ use super::{
     connector::Registries,
     format::Registration,
     op::{
-        Aggregate, Aggregation, AssignWindows, ByColumns, Calc, CalcPlan, PartialAggregate, Takes, Union,
-        Unnest, WindowAggregate, WindowMarks,
+        Aggregate, Aggregation, AssignWindows, BatchTimeMarks, ByColumns, Calc, CalcPlan, PartialAggregate,
+        Takes, Union, Unnest, WindowAggregate, WindowKind, WindowMarks, WindowStores, Windows,
     },
     plan::stream_plan::{ClosingWindows, StreamNode, StreamNodeId, StreamOperator, StreamPlan},
     rows::{KeyFormat, RowsFormat},
@@ -104,7 +112,7 @@ impl Builder<'_> {
                 let calc = CalcPlan::new(predicate.clone(), columns, node.schema.clone());
                 let calc = Arc::new(calc.map_err(|e| SqlError::at(node.span, e.to_string()))?);
                 let kind = if predicate.is_some() { "filter" } else { "select" };
-                let factory: Factory = Arc::new(move |_| Box::new(Calc(calc.clone())));
+                let factory: Factory = Arc::new(move |_| Box::new(Calc::new(calc.clone())));
                 self.add(&operation, kind, node, Role::Operator(factory))
             }
             StreamOperator::Watermark { name, column, delay_ms } => {
@@ -117,12 +125,18 @@ impl Builder<'_> {
                 self.add(&operation, "union", node, Role::Operator(factory))
             }
             StreamOperator::AssignWindows { windows, time_column } => {
-                let (windows, time_column, schema) = (*windows, *time_column, node.schema.clone());
-                let factory: Factory = Arc::new(move |_| {
-                    Box::new(AssignWindows { windows, time_column, schema: schema.clone() })
-                });
-                self.add(&operation, "windows", node, Role::Operator(factory))
+                self.assign_windows(&operation, node, *windows, *time_column)
             }
+            StreamOperator::SessionWindows { gap_ms, time_column, .. } => {
+                let windows = Windows { kind: WindowKind::Session { gap_ms: *gap_ms }, offset_ms: 0 };
+                self.assign_windows(&operation, node, windows, *time_column)
+            }
+            StreamOperator::BatchTime { .. } => {
+                let factory: Factory = Arc::new(|_| Box::<BatchTimeMarks>::default());
+                self.add(&operation, "batch-time", node, Role::Operator(factory))
+            }
+            StreamOperator::Sessions { .. } => self.sessions(&operation, node),
+            StreamOperator::Late { name, time_column } => self.late(&operation, node, name, *time_column),
             StreamOperator::Unnest { list, columns, keeps_null } => {
                 let (columns, schema) = (columns.clone(), node.schema.clone());
                 let unnest = Unnest { list: *list, columns, keeps_null: *keeps_null, schema };
@@ -133,10 +147,41 @@ impl Builder<'_> {
                 let grouping = Grouping { name, keys, calls, windows: *windows };
                 self.aggregate(&operation, node, &grouping)
             }
-            StreamOperator::Sink { table, mode, columns, .. } => {
-                self.sink(&operation, node, table, *mode, columns)
+            StreamOperator::Join { .. } => self.join(&operation, node),
+            StreamOperator::TopN { name, ranking, windows } => {
+                self.top_n(&operation, node, name, ranking, *windows)
+            }
+            StreamOperator::SetOperation { name, kind, keys, windows } => {
+                self.set_operation(&operation, node, name, (*kind, keys), *windows)
+            }
+            StreamOperator::Deduplicate { name, keys, expiry, windows } => {
+                self.deduplicate(&operation, node, name, (keys, *expiry), *windows)
+            }
+            StreamOperator::Over { name, partition, time, calls, windows } => {
+                let over = OverStep { name, partition, time: *time, calls, windows: *windows };
+                self.over(&operation, node, &over)
+            }
+            StreamOperator::Sink { table, mode, columns, order, .. } => {
+                let (input, from) = (node.inputs[0], self.sink_input(&operation, node)?);
+                let before = std::mem::replace(&mut self.nodes[input.0], from);
+                let sink = self.sink(&operation, node, table, *mode, (columns, order));
+                self.nodes[input.0] = before;
+                sink
             }
         }
+    }
+
+    fn assign_windows(
+        &mut self,
+        operation: &Operation,
+        node: &StreamNode,
+        windows: Windows,
+        time_column: usize,
+    ) -> SqlResult<NodeId> {
+        let schema = node.schema.clone();
+        let factory: Factory =
+            Arc::new(move |_| Box::new(AssignWindows { windows, time_column, schema: schema.clone() }));
+        self.add(operation, "windows", node, Role::Operator(factory))
     }
 
     /// The node that a step became.
@@ -184,12 +229,6 @@ impl Builder<'_> {
         let aggregation = Aggregation::new(&input.schema, keys.to_vec(), calls.to_vec(), is_append_only);
         let aggregation = Arc::new(aggregation.map_err(wrong)?);
         let mut stores = aggregation.stores(name).map_err(wrong)?;
-        if windows.is_some() && aggregation.needs_values() {
-            let what = "DISTINCT in an aggregate of windows, and `min` and `max` there of rows that change, are not supported yet";
-            return Err(SqlError::at(node.span, what)
-                .because("the values of a group would have to go with its window")
-                .next("group by the values too, in a query inside of this one"));
-        }
         let is_windowed = windows.is_some();
         let (exchange, format, takes): (Factory, _, _) = if aggregation.needs_values() {
             let types = keys.iter().map(|key| input.schema.field(*key).data_type());
@@ -215,9 +254,9 @@ impl Builder<'_> {
             let sends_as: Option<Arc<str>> =
                 self.plan.feeds_windows(StreamNodeId(self.nodes.len())).then(|| name.into());
             let factory: Factory = Arc::new(move |stores| {
-                let (state, marks) = (Handle::at(stores[0]), Handle::at(stores[1]));
+                let stores = WindowStores::at(stores);
                 let (aggregation, output) = (aggregation.clone(), output.clone());
-                let made = made(WindowAggregate::new(aggregation, gives, ends, state, marks, output));
+                let made = made(WindowAggregate::new(aggregation, gives, ends, stores, output));
                 Box::new(match &sends_as {
                     Some(name) => made.sending_marks(name.clone()),
                     None => made,

@@ -5,23 +5,30 @@
 //! since computed columns are expressions above it.
 
 use super::{
-    ColumnKind, Span, SqlError, SqlResult, TableColumn as Column, TableDefinition, closest::closest,
+    ColumnKind, Span, SqlError, SqlResult, TableColumn as Column, TableDefinition,
+    closest::closest,
+    plan::{LATE, LateNode},
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::{
-    DataFusionError, Result as PlanResult, TableReference, config::ConfigOptions, plan_datafusion_err,
+    Column as PlanColumn, DataFusionError, Result as PlanResult, TableReference, config::ConfigOptions,
+    plan_datafusion_err,
 };
 use datafusion_expr::{
-    AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
+    AggregateUDF, Extension, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource,
+    WindowUDF,
     planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner},
 };
 use datafusion_sql::sqlparser::ast::Query;
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 mod functions;
-mod modulo;
+mod number;
 
 use functions::Functions;
+pub use functions::WINDOW_FUNCTIONS;
+
+pub(super) use functions::ClockFunction;
 
 /// What a script has declared so far.
 pub struct Catalog {
@@ -73,6 +80,28 @@ impl Catalog {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.relations.contains_key(name)
+    }
+
+    /// Whether a query can read this name: a table, a view, or the late rows of a table.
+    #[must_use]
+    pub fn can_read(&self, name: &str) -> bool {
+        self.has(name) || self.late_rows(name).is_some()
+    }
+
+    /// `t$late`: the rows of a table with a watermark that came too late.
+    fn late_rows(&self, name: &str) -> Option<Arc<dyn TableSource>> {
+        let Some(CatalogRelation::Table { definition, source }) =
+            self.relations.get(name.strip_suffix(LATE)?)
+        else {
+            return None;
+        };
+        let watermark = definition.watermark.as_ref()?;
+        let all = LogicalPlanBuilder::scan(definition.name.as_str(), source.clone(), None);
+        let input = all.and_then(LogicalPlanBuilder::build).ok()?;
+        let (table, field) = input.schema().iter().find(|(_, field)| *field.name() == watermark.column)?;
+        let time = PlanColumn::from((table, field));
+        let node = Arc::new(LateNode { input, time });
+        Some(Arc::new(Inlined::new(LogicalPlan::Extension(Extension { node }))))
     }
 
     /// The names of all tables and views, in alphabetical order, without those that only a DataFrame knows.
@@ -166,6 +195,11 @@ impl Catalog {
         also: impl Iterator<Item = &'a str>,
     ) -> SqlError {
         let error = SqlError::at(span, format!("there is no table or view `{name}`"));
+        if let Some(table) = name.strip_suffix(LATE).and_then(|table| self.table(table)) {
+            return error
+                .because(format!("table `{}` has no watermark, so none of its rows is late", table.name))
+                .next("add WATERMARK FOR ts AS ts - INTERVAL '5' SECOND to the table");
+        }
         match closest(name, self.names().chain(also)) {
             Some(close) => error.next(format!("did you mean `{close}`?")),
             None if self.names().next().is_none() => error.next("declare it before the query: CREATE TABLE"),
@@ -196,6 +230,9 @@ impl ContextProvider for Catalog {
                 TableReference::Bare { .. },
                 Some(CatalogRelation::Table { source, .. } | CatalogRelation::View { source, .. }),
             ) => Ok(source.clone()),
+            (TableReference::Bare { table }, None) => {
+                self.late_rows(table).ok_or_else(|| unknown_table(&name))
+            }
             _ => Err(unknown_table(&name)),
         }
     }
@@ -224,8 +261,8 @@ impl ContextProvider for Catalog {
         self.functions.aggregate(name)
     }
 
-    fn get_window_meta(&self, _name: &str) -> Option<Arc<WindowUDF>> {
-        None
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.functions.window(name)
     }
 
     fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {

@@ -136,8 +136,9 @@ impl Script {
         named.into_iter().cloned().collect()
     }
 
-    /// Adds what it computes to a topology of an application, whose id precedes the names of its topics.
-    pub(crate) fn build(&self, application: &str, topology: &mut Topology) {
+    /// Adds what it computes to a topology of an application, whose id precedes the names of its topics; a mistake goes to the
+    /// topology's mistakes.
+    pub fn build(&self, application: &str, topology: &mut Topology) {
         if let Err(mistake) = build::build(&self.plan, &self.text, application, topology) {
             topology.mistakes.push(mistake.shown_in(&self.text));
         }

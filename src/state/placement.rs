@@ -17,6 +17,9 @@ pub enum Placement {
     KeyAfterTime,
     /// In the one where the part of the key is placed whose length, a varint, comes first: values of groups.
     KeyAfterLength,
+    /// In the one where the part of the key is placed whose length, a varint, comes after a time of eight bytes: rows of windows in order,
+    /// and rows of joins that go when time has passed.
+    KeyAfterTimeAndLength,
     /// All in one, chosen by the name of the operation.
     Home,
     /// Each has its own row under the same key, and this is what becomes of several of them.
@@ -41,6 +44,7 @@ impl fmt::Display for Placement {
             Placement::Key => "by key",
             Placement::KeyAfterTime => "by the key after a time",
             Placement::KeyAfterLength => "by the part of the key whose length comes first",
+            Placement::KeyAfterTimeAndLength => "by the part of the key whose length comes after a time",
             Placement::Home => "in one state partition",
             Placement::Each(Merge::Least) => "in each, the least",
             Placement::Each(Merge::Same) => "in each, the same",

@@ -672,3 +672,50 @@ fn a_row_index_visits_what_was_before_the_batch_and_what_it_has_become() {
         assert_eq!(seen(&index, View::Staged), "0a0+ 0a1+ 0a2= 1b2+");
     });
 }
+
+#[test]
+fn a_range_of_a_row_index_is_taken_in_parts_with_what_the_batch_has_made_of_it() {
+    Disk::each(|disk| {
+        for limit in [1, 2, 3, 9] {
+            let backend = disk.open();
+            let mut index = RowIndex::new(TIMERS, "rows key(str, i64) -> bytes", Arc::clone(&backend));
+            let mut seen = vec![];
+            let mut from = b"b".to_vec();
+            for key in [&b"a1"[..], b"b1", b"b2", b"b3", b"b4", b"b6", b"c1"] {
+                index.put(key, b"=");
+            }
+            apply(&backend, &mut index, "one");
+            index.delete(b"b1");
+            index.delete(b"b2");
+            index.touch([&b"b3"[..]]).unwrap();
+            index.put(b"b3", b"+");
+            index.put(b"b5", b"+");
+            index.put(b"b7", b"+");
+            loop {
+                let mut part = 0;
+                let left = index.take_range(&from, b"c", limit, |key, value| {
+                    seen.push(format!("{}{}", key.escape_ascii(), value.escape_ascii()));
+                    part += 1;
+                    Ok(())
+                });
+                assert!(part <= limit);
+                match left.unwrap() {
+                    Some(next) => from = next,
+                    None => break,
+                }
+            }
+            assert_eq!(seen.join(" "), "b3+ b4= b5+ b6= b7+", "{limit}");
+            apply(&backend, &mut index, "two");
+            let mut rest = vec![];
+            let visit = &mut |_: usize, key: &[u8], _: &[u8]| {
+                rest.push(key.escape_ascii().to_string());
+                Ok(true)
+            };
+            index.visit_prefixes(View::Staged, &[b"a", b"b", b"c"], visit).unwrap();
+            assert_eq!(rest, ["a1", "c1"]);
+            index.delete(b"a1");
+            index.delete(b"c1");
+            apply(&backend, &mut index, "three");
+        }
+    });
+}

@@ -20,6 +20,8 @@ mod shared_files;
 mod shared_outputs;
 mod shared_state;
 mod slow_functions;
+#[cfg(feature = "sql")]
+mod sql;
 mod standby;
 mod starting;
 mod worlds;

@@ -170,7 +170,8 @@ fn replay(log: &dyn Log) -> Result<BTreeMap<String, u64>, String> {
     Ok(counts)
 }
 
-fn world(case: Case, seed: u64, faults: Faults, traced: bool) -> (World, BTreeMap<String, u64>) {
+/// A world in which a program runs, and how often each key will have been written.
+pub fn world(case: Case, seed: u64, faults: Faults, traced: bool) -> (World, BTreeMap<String, u64>) {
     let mut world =
         if traced { World::traced(seed, faults, in_memory) } else { World::new(seed, faults, in_memory) };
     create(world.log().as_ref(), "lines", PARTITIONS);

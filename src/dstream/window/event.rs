@@ -348,7 +348,7 @@ impl<T: Data> DStream<Message<T>> {
         placed.operation(kind, op, behind, |name| {
             let marks =
                 Table::<u8, EventMarks>::spec(format!("{name}.mark")).placed(Placement::Each(Merge::Least));
-            let windows = Table::<WindowKey<K>, WindowValue<V>>::spec(name).placed(Placement::KeyAfterTime);
+            let windows = Table::<WindowKey<K>, WindowValue<V>>::spec(name);
             vec![windows, marks]
         })
     }

@@ -88,8 +88,10 @@ fn retire<T: Send + 'static>(client: T, what: &'static str) -> Receiver<()> {
 /// Forwards a log line of the library. Errors are reported again where they have a consequence.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
     use RDKafkaLogLevel as L;
+    // A broker that has just begun to coordinate; the client asks again, and whoever waits for it says what lasts.
+    let is_starting = line.contains("Coordinator load in progress");
     match level {
-        L::Emerg | L::Alert | L::Critical | L::Error | L::Warning => {
+        L::Emerg | L::Alert | L::Critical | L::Error | L::Warning if !is_starting => {
             tracing::warn!(target: "kafka", "{facility}: {line}");
         }
         _ => tracing::debug!(target: "kafka", "{facility}: {line}"),

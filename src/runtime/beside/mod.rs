@@ -1,18 +1,25 @@
-//! What runs on threads of its own beside the loop: receivers, writers of outboxes, requests for the ends of partitions, and the
-//! deletion of what was taken of the exchange topic and of what is kept no longer of state partitions that moved away.
+//! What runs on threads of its own beside the loop: receivers, writers of outboxes, requests for the ends of partitions, looks for
+//! what has changed in the log, and the deletion of what was taken of the exchange topic and of what is kept no longer of state partitions that moved away.
 //!
 //! Owns who starts and stops them. Knows no batch. Invariant: the loop never waits for any of them except
 //! when it ends.
 
 pub mod ends;
 mod kept;
+mod looks;
 mod outboxes;
 mod purge;
 mod receivers;
 
-use crate::{config::ExchangeThrough, error::Result, record::TopicPartition, runtime::app::App};
+use crate::{
+    config::ExchangeThrough,
+    error::Result,
+    record::TopicPartition,
+    runtime::{app::App, group::Look},
+};
 use ends::Ends;
 pub use kept::Kept;
+pub use looks::Looks;
 pub use outboxes::Outboxes;
 pub use purge::Purge;
 pub use receivers::Receivers;
@@ -25,6 +32,8 @@ pub struct Beside {
     pub outboxes: Outboxes,
     /// Ends of changelogs.
     pub ends: Ends,
+    /// Topics and partitions that appeared, and partitions that nobody reads.
+    pub looks: Looks<Look>,
     /// What was taken of the exchange topic is deleted.
     pub purge: Purge,
     /// What is kept of state partitions that moved away is limited.
@@ -57,6 +66,7 @@ impl Beside {
                 app.env.observer.clone(),
             ),
             ends: Ends::new(log.clone(), threads.then_some("changelog-ends"))?,
+            looks: Looks::new(log.clone(), threads.then_some("looks"))?,
             purge: Purge::new(log.clone(), threads && app.config.exchange != ExchangeThrough::Memory)?,
             kept: Kept::new(app)?,
             input_ends: Ends::new(

@@ -32,6 +32,19 @@ use std::time::Duration;
 use topics::Topics;
 use unassigned::Unassigned;
 
+/// What is found in the log while the loop goes on.
+pub enum Look {
+    /// The topics that the program reads.
+    Topics(topics::Found),
+    /// Partitions that no process read in a generation of the group.
+    Unassigned {
+        /// The generation.
+        generation: i32,
+        /// The partitions.
+        at: Vec<TopicPartition>,
+    },
+}
+
 /// A partition with what the group has committed for it.
 pub struct CommittedPosition {
     /// The partition.

@@ -38,8 +38,8 @@ impl Unassigned {
 }
 
 impl Group {
-    /// Asks for partitions that nobody reads, once in each generation of the group.
-    pub fn finding_unassigned(&mut self, app: &App) -> Option<Question<Vec<TopicPartition>>> {
+    /// Asks for partitions that nobody reads, once in each generation of the group, which is given with it.
+    pub fn finding_unassigned(&mut self, app: &App) -> Option<(i32, Question<Vec<TopicPartition>>)> {
         let now = app.now();
         if now < self.unassigned.next {
             return None;
@@ -53,11 +53,14 @@ impl Group {
             |topic: &str| self.topics.inputs.get(topic).map_or(app.config.state_partitions, |t| t.partitions);
         let subscription = self.subscription(app).into_iter();
         let topics: Vec<_> = subscription.map(|topic| (topic.clone(), partitions(&topic))).collect();
-        Some(self.joined().ok()?.unassigned(&topics))
+        Some((membership.generation, self.joined().ok()?.unassigned(&topics)))
     }
 
-    /// Nobody reads these partitions. `true` = the group must be asked for a new assignment.
-    pub fn found_unassigned(&mut self, app: &App, unassigned: Vec<TopicPartition>) -> bool {
+    /// Nobody read these partitions in that generation. `true` = the group must be asked for a new assignment.
+    pub fn found_unassigned(&mut self, app: &App, generation: i32, unassigned: Vec<TopicPartition>) -> bool {
+        if self.unassigned.generation != Some(generation) {
+            return false; // they have been assigned since
+        }
         let found = !unassigned.is_empty() && unassigned != self.unassigned.before;
         if found {
             let list: Vec<_> = unassigned.iter().map(ToString::to_string).collect();

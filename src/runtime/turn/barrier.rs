@@ -11,7 +11,7 @@ use crate::{
     runtime::{
         app::RETRY_PAUSE,
         events::Observed,
-        group::{self, LOOK_EVERY, meta::Meta, peers::Peer, topics},
+        group::{self, LOOK_EVERY, Look, meta::Meta, peers::Peer, topics},
     },
 };
 
@@ -88,25 +88,37 @@ impl Loop {
         if !self.group.is_settled() {
             return Ok(());
         }
-        if self.group.must_discover(&self.app) {
-            let found = self.find("a look for new topics and partitions", topics::finding(&self.app))?;
-            let changed = found.map(|found| self.group.discovered(&self.app, found)).transpose()?;
-            if let Some(changed) = changed.flatten() {
-                self.witness.topology_is_written = false;
-                if self.app.plan.has_state_partitions() {
-                    self.follow(&changed);
-                } else {
-                    tracing::info!("asking the group for a new assignment");
-                    self.close_tasks();
-                }
-                return Ok(());
+        let Loop { app, group, beside, .. } = self;
+        if !beside.looks.is_busy() {
+            if group.must_discover(app) {
+                let find = topics::finding(app);
+                let look = Box::new(move |log: &dyn Log| Ok(Look::Topics(find(log)?)));
+                beside.looks.ask("a look for new topics and partitions", look);
+            } else if let Some((generation, question)) = group.finding_unassigned(app) {
+                let look = Box::new(move |_: &dyn Log| Ok(Look::Unassigned { generation, at: question()? }));
+                beside.looks.ask("a look for partitions that nobody reads", look);
             }
         }
-        if let Some(question) = self.group.finding_unassigned(&self.app) {
-            let found = self.find("a look for partitions that nobody reads", move |_| Ok(question()?))?;
-            if found.is_some_and(|unassigned| self.group.found_unassigned(&self.app, unassigned)) {
-                self.close_tasks();
+        match beside.looks.found()? {
+            None => Ok(()),
+            Some(Look::Topics(found)) => self.take_topics(found),
+            Some(Look::Unassigned { generation, at }) => {
+                if self.group.found_unassigned(&self.app, generation, at) {
+                    self.close_tasks();
+                }
+                Ok(())
             }
+        }
+    }
+
+    fn take_topics(&mut self, found: topics::Found) -> Result {
+        let Some(changed) = self.group.discovered(&self.app, found)? else { return Ok(()) };
+        self.witness.topology_is_written = false;
+        if self.app.plan.has_state_partitions() {
+            self.follow(&changed);
+        } else {
+            tracing::info!("asking the group for a new assignment");
+            self.close_tasks();
         }
         Ok(())
     }
@@ -122,22 +134,6 @@ impl Loop {
         let found = self.group.sources_of(&self.app, &shards).filter(|at| !kept.contains(at));
         let found: Vec<_> = found.collect();
         self.group.unrecovered.extend(found);
-    }
-
-    /// What the log does not answer now is looked for another time.
-    fn find<R: Send + 'static>(
-        &mut self,
-        what: &'static str,
-        question: impl FnOnce(&dyn Log) -> Result<R> + Send + 'static,
-    ) -> Result<Option<R>> {
-        match self.ask(what, question) {
-            Err(Error::Killed) => Err(Error::Killed),
-            Err(e) => {
-                tracing::warn!("{what} was not possible: {e}");
-                Ok(None)
-            }
-            found => found.map(Some),
-        }
     }
 
     /// Whether this process does the work that only one process of the application does.

@@ -59,6 +59,9 @@ const RETRIES_QUIET: u32 = 2;
 /// For how long calls may fail in other ways before the log counts as unreachable: it answers, and nothing can be committed.
 const FAILING_QUIET: Duration = Duration::from_secs(30);
 
+/// A log that does not answer for so short a time at the start is just starting itself.
+const UNREMARKABLE: Duration = Duration::from_secs(2);
+
 /// The loop of one process.
 struct Loop {
     app: App,
@@ -199,7 +202,11 @@ impl Loop {
                         && self.app.since(began) < patience
                         && !self.app.env.shutdown.is_requested() =>
                 {
-                    tracing::warn!("{f}; trying again");
+                    if self.app.since(began) < UNREMARKABLE {
+                        tracing::debug!("{f}; trying again");
+                    } else {
+                        tracing::warn!("{f}; trying again");
+                    }
                     self.app.env.clock.sleep(RETRY_PAUSE);
                 }
                 answer => return answer,

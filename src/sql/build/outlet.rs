@@ -9,8 +9,9 @@ use crate::{
     sink::Intake,
     sql::{
         SqlError, SqlResult, TableDefinition,
+        op::OrderColumn,
         plan::stream_plan::{OutputMode, StreamNode},
-        rows::{KeyFormat, RowFormat},
+        rows::RowFormat,
         sink::{CompleteTable, ConsoleSink, Outlet, ShownAt, ShownRows, TableColumns},
     },
     state::{Handle, Placement, RowIndex, StoreSpec},
@@ -40,13 +41,15 @@ impl Builder<'_> {
         operation: &Operation,
         node: &StreamNode,
         mode: OutputMode,
-        columns: TableColumns,
+        (columns, order): (TableColumns, &[OrderColumn]),
         taken: &Taken,
     ) -> SqlResult<NodeId> {
         let table = &taken.table;
-        let types = columns.schema().fields().iter().map(|field| field.data_type());
-        let format = KeyFormat::new(types).map_err(|e| not_shown(node, &e))?;
-        let mut rows = ShownRows { columns, format, rows_max: usize::MAX, place: ShownAt::Memory };
+        let (order, place) = match &taken.outlet {
+            Outlet::Memory(_) => (order, ShownAt::Memory),
+            Outlet::Batches(..) => (&[][..], ShownAt::Bytes),
+        };
+        let rows = ShownRows::new(columns, order, usize::MAX, place).map_err(|e| not_shown(node, &e))?;
         match &taken.outlet {
             Outlet::Memory(memory) => {
                 let name = format!("{table}.memory");
@@ -58,7 +61,6 @@ impl Builder<'_> {
                 Ok(self.topology.add(sink.reading([gathered]).keeping(stores)))
             }
             Outlet::Batches(function, at) => {
-                rows.place = ShownAt::Bytes;
                 let name = format!("{table}.foreach-batch");
                 let shape = Outlet::batches(function, at, table, &self.application, &rows);
                 let shape = shape.map_err(|why| SqlError::at(node.span, why))?;
@@ -105,7 +107,7 @@ fn shows(
         return Ok((factory, vec![]));
     }
     let columns = RowFormat::of_schema(rows.columns.schema()).map_err(|e| not_shown(node, &e))?;
-    let store = RowIndex::spec(name, &CompleteTable::store_format(&columns.to_string()));
+    let store = RowIndex::spec(name, &rows.store_format(&columns.to_string()));
     let factory: Factory =
         Arc::new(move |stores| Box::new(CompleteTable::new(rows.clone(), Handle::at(stores[0]))));
     Ok((factory, vec![store.placed(Placement::Home)]))

@@ -11,8 +11,8 @@ use crate::{
     sql::{
         SqlError, SqlResult, TableDefinition,
         connector::{Connector, FilesTable, Format, JdbcTable, KafkaTable},
+        op::OrderColumn,
         plan::stream_plan::{OutputMode, StreamNode},
-        rows::KeyFormat,
         sink::{
             AppendSink, BlackholeSink, FileRows, PrintSink, RecordEncoder, ShownAt, ShownRows, TableColumns,
             UpsertSink,
@@ -28,11 +28,11 @@ impl Builder<'_> {
         node: &StreamNode,
         table: &TableDefinition,
         mode: OutputMode,
-        columns: &[Option<usize>],
+        (columns, order): (&[Option<usize>], &[OrderColumn]),
     ) -> SqlResult<NodeId> {
         let input = &self.plan.nodes[node.inputs[0].0];
         if let Some(taken) = self.taken.filter(|taken| taken.table == table.name) {
-            return self.outlet(operation, node, mode, TableColumns::new(table, columns)?, taken);
+            return self.outlet(operation, node, mode, (TableColumns::new(table, columns)?, order), taken);
         }
         let role = match Connector::of(table)? {
             Connector::Kafka(kafka) | Connector::UpsertKafka(kafka) => {
@@ -55,9 +55,8 @@ impl Builder<'_> {
             }
             Connector::Console { rows_max, truncates } => {
                 let columns = TableColumns::new(table, columns)?;
-                let types = columns.schema().fields().iter().map(|field| field.data_type());
-                let format = KeyFormat::new(types).map_err(|e| not_shown(node, &e))?;
-                let rows = ShownRows { columns, format, rows_max, place: ShownAt::Console { truncates } };
+                let rows = ShownRows::new(columns, order, rows_max, ShownAt::Console { truncates });
+                let rows = rows.map_err(|e| not_shown(node, &e))?;
                 return self.console(operation, node, table, mode, rows);
             }
             Connector::Blackhole => shown(|| BlackholeSink),

@@ -19,7 +19,7 @@ use crate::{
         ColumnKind, SqlError, SqlResult, TableColumn as Column, TableDefinition,
         connector::{
             Connector, FilesTable, Format, Generator, IDLE_TIMEOUT_MS, KafkaTable, KeyFormat, Registries,
-            bounded, idle_timeout_ms,
+            bounded, idle_timeout_ms, wall_clock_bound_ms,
         },
         format::{Changes, RecordColumn, RecordDecoder, RecordFormat},
         op::{ByColumns, Upsert, UpsertPlan, Watermark},
@@ -186,8 +186,10 @@ impl Builder<'_> {
         let limits =
             EventLimits { future_guard_ms: FUTURE_GUARD_MS, idle_timeout_ms: idle_timeout_ms(table)? };
         let (name, delay_ms): (Arc<str>, _) = (table.name.as_str().into(), watermark.delay_ms);
-        let factory: Factory =
-            Arc::new(move |_| Box::new(Watermark::new(name.clone(), column, delay_ms, limits)));
+        let bound_ms = wall_clock_bound_ms(table)?;
+        let factory: Factory = Arc::new(move |_| {
+            Box::new(Watermark::new(name.clone(), column, delay_ms, limits).bounded(bound_ms))
+        });
         let path = self.topology.node(source).path.clone();
         let layout = self.topology.node(source).layout;
         let has_weights = TableRows::of(table) != TableRows::Added;

@@ -4,23 +4,55 @@
 //! that a query that calls one is told what there is; `sum` is never rewritten into other aggregates, as what is kept in state must not
 //! change with the optimizer.
 
-use super::modulo::Modulo;
+mod clock;
+mod modulo;
+mod parts;
+mod pattern;
+mod plain;
+mod texts;
+mod times;
+
+pub use clock::ClockFunction;
+
+use super::number::Number;
 use crate::sql::agg::AggregateFunction;
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion_common::Result as PlanResult;
 use datafusion_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, HigherOrderUDF, ScalarUDF, Signature,
+    Accumulator, AggregateUDF, AggregateUDFImpl, HigherOrderUDF, ScalarUDF, Signature, WindowUDF,
     function::{AccumulatorArgs, StateFieldsArgs},
     planner::ExprPlanner,
 };
 use datafusion_functions_aggregate::sum::Sum;
+use modulo::Modulo;
 use std::{collections::BTreeMap, sync::Arc};
+
+/// The functions that stand before OVER alone.
+pub const WINDOW_FUNCTIONS: [&str; 6] =
+    ["row_number", "rank", "dense_rank", "lag", "first_value", "last_value"];
+/// What DataFusion has and streaming queries cannot use: functions of times of day, for which there is no type, and of files and metadata
+/// of a plan.
+const LEFT_OUT: [&str; 12] = [
+    "arrow_field",
+    "arrow_metadata",
+    "current_time",
+    "file_row_index",
+    "input_file_name",
+    "make_time",
+    "now",
+    "to_time",
+    "union_extract",
+    "union_tag",
+    "version",
+    "with_metadata",
+];
 
 /// Functions by their names and other names, in small letters.
 pub struct Functions {
     scalars: BTreeMap<String, Arc<ScalarUDF>>,
     higher_order: BTreeMap<String, Arc<HigherOrderUDF>>,
     aggregates: BTreeMap<String, Arc<AggregateUDF>>,
+    windows: BTreeMap<String, Arc<WindowUDF>>,
     planners: Vec<Arc<dyn ExprPlanner>>,
 }
 
@@ -31,22 +63,28 @@ impl Functions {
             scalars: BTreeMap::new(),
             higher_order: BTreeMap::new(),
             aggregates: BTreeMap::new(),
+            windows: BTreeMap::new(),
             planners: vec![
                 Arc::new(datafusion_functions::core::planner::CoreFunctionPlanner::default()),
                 Arc::new(datafusion_functions_nested::planner::NestedFunctionPlanner),
                 Arc::new(datafusion_functions_nested::planner::FieldAccessPlanner),
                 Arc::new(datafusion_functions_aggregate::planner::AggregateFunctionPlanner),
+                Arc::new(datafusion_functions_window::planner::WindowFunctionPlanner),
                 Arc::new(datafusion_functions::datetime::planner::DatetimeFunctionPlanner),
                 Arc::new(datafusion_functions::unicode::planner::UnicodeFunctionPlanner),
             ],
         };
-        for function in datafusion_functions::all_default_functions() {
+        let of_datafusion = datafusion_functions::all_default_functions();
+        for function in of_datafusion.into_iter().filter(|function| !LEFT_OUT.contains(&function.name())) {
             functions.add_scalar(function);
         }
-        functions.add_scalar(Arc::new(ScalarUDF::from(Modulo::new())));
         for function in datafusion_functions_nested::all_default_nested_functions() {
             functions.add_scalar(function);
         }
+        functions.add_scalar(Arc::new(ScalarUDF::from(Modulo::new())));
+        // After DataFusion's, as they take the place of those with their names.
+        let own = clock::functions().into_iter().chain(texts::functions()).chain(times::functions());
+        own.chain(parts::functions()).for_each(|function| functions.add_scalar(Arc::new(function)));
         for function in datafusion_functions_nested::all_default_higher_order_functions() {
             functions.higher_order.insert(function.name().to_owned(), function);
         }
@@ -55,6 +93,14 @@ impl Functions {
                 functions.aggregates.insert(name.clone(), function.clone());
             }
             functions.aggregates.insert(function.name().to_owned(), function);
+        }
+        for function in datafusion_functions_window::all_default_window_functions() {
+            if WINDOW_FUNCTIONS.contains(&function.name()) {
+                functions.windows.insert(function.name().to_owned(), function);
+            }
+        }
+        for name in ["row_number", "rank", "dense_rank"] {
+            functions.windows.insert(name.to_owned(), Arc::new(WindowUDF::from(Number::new(name))));
         }
         functions.aggregates.insert("sum".to_owned(), Arc::new(AggregateUDF::from(PlainSum(Sum::new()))));
         functions
@@ -88,6 +134,11 @@ impl Functions {
         self.aggregates.get(name).cloned()
     }
 
+    /// A function that stands before OVER alone.
+    pub fn window(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.windows.get(name).cloned()
+    }
+
     /// The function that a call of this name has in state; `None` if there is none.
     pub fn durable(&self, name: &str) -> Option<AggregateFunction> {
         Some(match self.aggregates.get(name)?.name() {
@@ -109,7 +160,8 @@ impl Functions {
     /// All names that a query may call.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let aggregates = self.aggregates.keys().filter(|name| self.durable(name).is_some());
-        self.scalars.keys().chain(self.higher_order.keys()).chain(aggregates).map(String::as_str)
+        let all = self.scalars.keys().chain(self.higher_order.keys()).chain(aggregates).map(String::as_str);
+        all.filter(|name| !name.starts_with('$'))
     }
 
     /// How a function is called, as its documentation says.

@@ -201,6 +201,9 @@ const CONNECTORS: [&str; 9] =
 const PRINTED_MAX: usize = 1_000;
 /// Rows that `console` shows, as Spark's does.
 const CONSOLE_MAX: usize = 20;
+/// The options of watermarks.
+const IDLE_TIMEOUT: &str = "scan.watermark.idle-timeout";
+const WALL_CLOCK_BOUND: &str = "scan.watermark.wall-clock-bound";
 /// As for windows of DStreams.
 pub const IDLE_TIMEOUT_MS: i64 = 60_000;
 
@@ -213,11 +216,23 @@ pub fn idle_timeout_ms(table: &TableDefinition) -> SqlResult<i64> {
 }
 
 fn idle_timeout(options: &mut Options<'_>) -> SqlResult<Option<i64>> {
-    let Some(option) = options.take("scan.watermark.idle-timeout") else { return Ok(None) };
+    length_of_time(options, IDLE_TIMEOUT, "30 s")
+}
+
+/// `'scan.watermark.wall-clock-bound'`: how far a watermark is behind the clock at most; `None` = as far as rows say.
+///
+/// # Errors
+/// If it is no length of time.
+pub fn wall_clock_bound_ms(table: &TableDefinition) -> SqlResult<Option<i64>> {
+    length_of_time(&mut Options::of(table), WALL_CLOCK_BOUND, "10 min")
+}
+
+fn length_of_time(options: &mut Options<'_>, key: &'static str, example: &str) -> SqlResult<Option<i64>> {
+    let Some(option) = options.take(key) else { return Ok(None) };
     let ms = milliseconds(&option.value).and_then(|ms| i64::try_from(ms).ok()).filter(|ms| *ms > 0);
     ms.map(Some).ok_or_else(|| {
         SqlError::at(option.value_span, format!("'{}' is no length of time", option.value))
-            .next("write 'scan.watermark.idle-timeout' = '30 s'")
+            .next(format!("write '{key}' = '{example}'"))
     })
 }
 
@@ -258,6 +273,7 @@ impl Connector {
             }
         };
         idle_timeout(&mut options)?;
+        length_of_time(&mut options, WALL_CLOCK_BOUND, "10 min")?;
         if !table.partitioned_by.is_empty() && !matches!(connector, Connector::Files(_)) {
             return Err(SqlError::at(
                 table.span,

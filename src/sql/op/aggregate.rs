@@ -39,13 +39,13 @@ pub enum Takes {
 /// The half of an aggregation behind the exchange: one row for each group, of its keys and the value of each call.
 pub struct Aggregate {
     pub(super) aggregation: Arc<Aggregation>,
-    takes: Takes,
+    pub(super) takes: Takes,
     pub(super) state: Handle<RowTable>,
     pub(super) output: SchemaRef,
     /// The touched groups, by their place in the store.
     pub(super) groups: Groups,
     newest_ms: Vec<i64>,
-    values: Option<(Handle<RowIndex>, Values)>,
+    pub(super) values: Option<(Handle<RowIndex>, Values)>,
     /// While the batch ends: the first group whose change has not left yet.
     ending: Option<usize>,
     places: Vec<u32>,
@@ -123,7 +123,7 @@ impl Aggregate {
                 self.touch(table, &self.aggregation.key_columns(columns), rows)?;
                 self.groups.update(&self.aggregation, &self.places, delta)?;
                 if let Some((_, values)) = &mut self.values {
-                    values.add(&self.aggregation, table, &self.places, delta)?;
+                    values.add(&self.aggregation, &*table, &self.places, delta)?;
                 }
             }
             Takes::Partials => {
@@ -138,6 +138,13 @@ impl Aggregate {
             *newest_ms = stamps.next_ms().max(*newest_ms);
         }
         Ok(())
+    }
+
+    /// Takes up what the batch has done to the values of groups.
+    pub(super) fn end_values(&mut self, cx: &mut Context<'_>) -> Result {
+        let Some((handle, values)) = &mut self.values else { return Ok(()) };
+        let (table, stored) = cx.stores.open2(self.state, *handle);
+        values.end(&self.aggregation, &*table, table.touched(), stored, &mut self.groups)
     }
 
     /// Writes the states of all touched groups; of those that are not kept there is none then.
@@ -255,13 +262,10 @@ impl Operator for Aggregate {
     }
 
     fn end_batch(&mut self, cx: &mut Context<'_>) -> Result {
-        let table = if let (Some((handle, values)), None) = (&mut self.values, self.ending) {
-            let (table, stored) = cx.stores.open2(self.state, *handle);
-            values.end(&self.aggregation, table, stored, &mut self.groups)?;
-            table
-        } else {
-            cx.stores.open(self.state)
-        };
+        if self.ending.is_none() {
+            self.end_values(cx)?;
+        }
+        let table = cx.stores.open(self.state);
         let first = if let Some(first) = self.ending {
             first
         } else {

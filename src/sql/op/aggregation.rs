@@ -98,19 +98,23 @@ impl Aggregation {
         let keys = self.key_line();
         let mut stores = vec![RowTable::spec(name, &format!("key({keys}) -> {}", self.row_format))];
         if self.needs_values() {
-            let call = |call: &ValueCall| {
-                format!("{} {}", call.number, described(&self.calls[call.number], &self.input))
-            };
-            let calls: Vec<String> = self.value_calls.iter().map(call).collect();
-            let format =
-                format!("key(length, {keys}, call, value: {}) -> {}", calls.join(", "), value_format()?);
+            let format = format!("key(length, {keys}, {}", self.values_line()?);
             stores.push(RowIndex::spec(format!("{name}.values"), &format).placed(Placement::KeyAfterLength));
         }
         Ok(stores)
     }
 
+    /// The calls that need values with what is stored of a value, as they stand in the formats of stores.
+    pub(super) fn values_line(&self) -> Result<String> {
+        let call = |call: &ValueCall| {
+            format!("{} {}", call.number, described(&self.calls[call.number], &self.input))
+        };
+        let calls: Vec<String> = self.value_calls.iter().map(call).collect();
+        Ok(format!("call, value: {}) -> {}", calls.join(", "), value_format()?))
+    }
+
     /// The columns of the key, as they stand in the formats of stores.
-    fn key_line(&self) -> String {
+    pub(super) fn key_line(&self) -> String {
         let key = |column: &usize| {
             let field = self.input.field(*column);
             let of_type = type_name(field.data_type()).unwrap_or_default();
@@ -131,6 +135,16 @@ impl Aggregation {
         &self.value_calls
     }
 
+    /// For each column behind the weight of what is stored, whether it is of a call that needs values.
+    pub(super) fn of_value_calls(&self) -> Result<Vec<bool>> {
+        let mut all = vec![];
+        for (number, call) in self.calls.iter().enumerate() {
+            let needs_values = self.value_calls.iter().any(|value_call| value_call.number == number);
+            all.extend(call.group_states(&self.input)?.columns().iter().map(|_| needs_values));
+        }
+        Ok(all)
+    }
+
     /// Whether all rows are one group.
     pub(super) fn is_global(&self) -> bool {
         self.keys.is_empty()
@@ -142,6 +156,11 @@ impl Aggregation {
 
     pub(super) fn row_format(&self) -> &RowFormat {
         &self.row_format
+    }
+
+    /// The column of `input` that is the first key.
+    pub(super) fn first_key(&self) -> Option<usize> {
+        self.keys.first().copied()
     }
 
     /// The columns of `input` that rows are grouped by.

@@ -6,8 +6,8 @@
 use crate::{
     error::{Error, Result},
     operator::{Context, Operator, Port},
-    record::{Chunk, Stamps},
-    sql::{Delta, Payload},
+    record::{BatchTime, Chunk, Stamps},
+    sql::{Delta, Payload, catalog::ClockFunction},
 };
 use arrow::{
     array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions},
@@ -17,7 +17,11 @@ use arrow::{
     error::ArrowError,
 };
 use datafusion_common::{DataFusionError, cast::as_boolean_array};
-use datafusion_physical_expr::{PhysicalExpr, expressions::Column, utils::collect_columns};
+use datafusion_physical_expr::{
+    PhysicalExpr,
+    expressions::{Column, Literal},
+    utils::collect_columns,
+};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// What a `Calc` computes; shared by its tasks.
@@ -28,6 +32,8 @@ pub struct CalcPlan {
     /// One for each column of the result, over the columns of `read`.
     columns: Vec<Arc<dyn PhysicalExpr>>,
     schema: SchemaRef,
+    /// Whether a column calls a function of the clock.
+    asks_clock: bool,
 }
 
 impl CalcPlan {
@@ -43,7 +49,21 @@ impl CalcPlan {
         let all = columns.iter().flat_map(collect_columns).map(|column| column.index());
         let read: Vec<usize> = all.collect::<BTreeSet<_>>().into_iter().collect();
         let moved = columns.iter().map(|column| moved(column, &read)).collect::<Result<_>>()?;
-        Ok(CalcPlan { predicate, read, columns: moved, schema })
+        let moved: Vec<Arc<dyn PhysicalExpr>> = moved;
+        let asks_clock = moved.iter().any(asks_clock);
+        Ok(CalcPlan { predicate, read, columns: moved, schema, asks_clock })
+    }
+
+    /// The same with the time of a batch in the place of functions of the clock.
+    fn at(&self, time: BatchTime) -> Result<Self> {
+        let columns = self.columns.iter().map(|column| at(column, time)).collect::<Result<_>>()?;
+        Ok(CalcPlan {
+            predicate: self.predicate.clone(),
+            read: self.read.clone(),
+            columns,
+            schema: self.schema.clone(),
+            asks_clock: false,
+        })
     }
 
     fn rows_of(&self, rows: &RecordBatch) -> Result<RecordBatch> {
@@ -59,7 +79,7 @@ impl CalcPlan {
 }
 
 /// The expression over the columns `read` alone.
-fn moved(expression: &Arc<dyn PhysicalExpr>, read: &[usize]) -> Result<Arc<dyn PhysicalExpr>> {
+pub(super) fn moved(expression: &Arc<dyn PhysicalExpr>, read: &[usize]) -> Result<Arc<dyn PhysicalExpr>> {
     use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
     let moved = Arc::clone(expression).transform(|node| {
         let Some(column) = node.downcast_ref::<Column>() else { return Ok(Transformed::no(node)) };
@@ -69,8 +89,24 @@ fn moved(expression: &Arc<dyn PhysicalExpr>, read: &[usize]) -> Result<Arc<dyn P
     moved.data().map_err(|e| failed(&e))
 }
 
+fn asks_clock(expression: &Arc<dyn PhysicalExpr>) -> bool {
+    ClockFunction::called_by(expression).is_some() || expression.children().into_iter().any(asks_clock)
+}
+
+/// The expression with this time in the place of functions of the clock.
+fn at(expression: &Arc<dyn PhysicalExpr>, time: BatchTime) -> Result<Arc<dyn PhysicalExpr>> {
+    use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
+    let known = Arc::clone(expression).transform(|node| {
+        Ok(match ClockFunction::value_of(&node, time.0) {
+            Some(value) => Transformed::yes(Arc::new(Literal::new(value)) as Arc<dyn PhysicalExpr>),
+            None => Transformed::no(node),
+        })
+    });
+    known.data().map_err(|e| failed(&e))
+}
+
 /// What a failure of an expression says to the person who looks at the record.
-fn failed(e: &DataFusionError) -> Error {
+pub(super) fn failed(e: &DataFusionError) -> Error {
     match e.find_root() {
         DataFusionError::ArrowError(e, _) => Error::Row(arrow_text(e)),
         DataFusionError::Execution(what) => Error::Row(what.clone()),
@@ -99,7 +135,29 @@ fn not_of_schema(e: &ArrowError) -> Error {
 }
 
 /// Filters and projects.
-pub struct Calc(pub Arc<CalcPlan>);
+pub struct Calc {
+    plan: Arc<CalcPlan>,
+    /// The plan as it is in the batch, if it asks the clock.
+    of_batch: Option<(BatchTime, Arc<CalcPlan>)>,
+}
+
+impl Calc {
+    /// Computes this.
+    #[must_use]
+    pub fn new(plan: Arc<CalcPlan>) -> Self {
+        Calc { plan, of_batch: None }
+    }
+
+    fn plan(&mut self, time: BatchTime) -> Result<Arc<CalcPlan>> {
+        if !self.plan.asks_clock {
+            return Ok(self.plan.clone());
+        }
+        if self.of_batch.as_ref().is_none_or(|(of, _)| *of != time) {
+            self.of_batch = Some((time, Arc::new(self.plan.at(time)?)));
+        }
+        Ok(self.of_batch.as_ref().map_or_else(|| self.plan.clone(), |(_, plan)| plan.clone()))
+    }
+}
 
 impl Operator for Calc {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
@@ -110,7 +168,8 @@ impl Operator for Calc {
         let (Payload::Rows(Delta { rows, weights }), stamps) = input.take_stamped::<Payload>() else {
             return Ok(());
         };
-        let mask = match &self.0.predicate {
+        let plan = self.plan(cx.batch.time)?;
+        let mask = match &plan.predicate {
             None => None,
             Some(predicate) => {
                 let value = predicate.evaluate(&rows).map_err(|e| failed(&e))?;
@@ -121,7 +180,7 @@ impl Operator for Calc {
                 (mask.true_count() < rows.num_rows()).then_some(mask)
             }
         };
-        let read = rows.project(&self.0.read).map_err(|e| not_of_schema(&e))?;
+        let read = rows.project(&plan.read).map_err(|e| not_of_schema(&e))?;
         let (read, weights, stamps) = match mask {
             None => (read, weights, stamps),
             Some(mask) if mask.true_count() == 0 => return Ok(()),
@@ -133,7 +192,7 @@ impl Operator for Calc {
                 (kept, weights, stamps_of_kept(stamps, &mask))
             }
         };
-        let rows = self.0.rows_of(&read)?;
+        let rows = plan.rows_of(&read)?;
         cx.out.chunk(Delta { rows, weights }.into_chunk().stamped(stamps));
         Ok(())
     }

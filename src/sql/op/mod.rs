@@ -6,8 +6,12 @@
 mod aggregate;
 mod aggregation;
 mod calc;
+mod distinct;
 mod exchange;
+mod join;
+mod over;
 mod partial;
+mod rank;
 #[cfg(test)]
 mod tests;
 mod union;
@@ -15,16 +19,24 @@ mod unnest;
 mod upsert;
 mod value_call;
 mod values;
+mod weights;
 mod window;
 
 pub use aggregate::{Aggregate, Takes};
 pub use aggregation::Aggregation;
 pub use calc::{Calc, CalcPlan};
+pub use distinct::{Deduplicate, DeduplicatePlan, Expiry, SetKind, SetOperation, SetPlan};
 pub use exchange::ByColumns;
+pub use join::{Join, JoinKind, JoinPlan, JoinSide, JoinTime, Side};
+pub use over::{Frame, Over, OverCall, OverFunction, OverPlan};
 pub use partial::PartialAggregate;
+pub use rank::{OrderColumn, RankFunction, Ranking, TopN, TopNPlan};
 pub use union::Union;
 pub use unnest::Unnest;
 pub use upsert::{Upsert, UpsertPlan};
-pub use window::{AssignWindows, Watermark, WindowAggregate, WindowEnds, WindowKind, WindowMarks, Windows};
+pub use window::{
+    AssignWindows, BatchTimeMarks, Closing, LateRows, SessionAggregate, SessionColumn, SessionPlan,
+    SessionStores, Watermark, WindowAggregate, WindowEnds, WindowKind, WindowMarks, WindowStores, Windows,
+};
 
 pub(crate) use window::times_ms;

@@ -5,7 +5,8 @@
 //! when its weight is 0; a function that is DISTINCT is told when a value comes and when it goes; `min` and `max` are the first value of
 //! the group after the batch, as the values of `max` are kept in descending order.
 //!
-//! A key is the length of the group's key (varint), that key, the number of the call (varint), and the key of the value.
+//! A key is the length of the group's key (varint), that key, the start of the session if groups are sessions, the number of the call
+//! (varint), and the key of the value.
 
 use super::{
     Aggregation,
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    record::varint::put_varint,
+    record::varint::{put_varint, take_varint},
     sql::{
         Delta,
         agg::{AggregateRows, GroupStates},
@@ -27,7 +28,10 @@ use arrow::{
     compute::take,
     datatypes::Int64Type,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// The values that a batch has touched.
 pub(super) struct Values {
@@ -39,7 +43,7 @@ pub(super) struct Values {
 
 /// What a batch does to one value.
 struct Touched {
-    /// The group's place in the store of states.
+    /// The group's place.
     group: u32,
     /// The position among the calls that need values.
     call: usize,
@@ -53,8 +57,14 @@ impl Values {
         Ok(Values { format: value_format()?, keys: KeyTable::default(), touched: vec![], scratch: vec![] })
     }
 
-    /// Takes the rows of a chunk, whose groups are at these places of `table`.
-    pub fn add(&mut self, of: &Aggregation, table: &RowTable, groups: &[u32], delta: &Delta) -> Result {
+    /// Takes the rows of a chunk, whose groups have these places.
+    pub fn add(
+        &mut self,
+        of: &Aggregation,
+        prefixes: &impl GroupPrefixes,
+        groups: &[u32],
+        delta: &Delta,
+    ) -> Result {
         for (at, value_call) in of.value_calls().iter().enumerate() {
             let call = &of.calls()[value_call.number];
             let columns = delta.rows.columns();
@@ -66,27 +76,69 @@ impl Values {
                 AggregateRows { groups, arguments: &arguments, filter, weights: delta.weights.as_ref() };
             rows.each(|row, group, weight| {
                 self.scratch.clear();
-                put_prefix(table.key(group), value_call.number, &mut self.scratch);
+                prefixes.put(group, &mut self.scratch);
+                put_varint(&mut self.scratch, value_call.number as u64);
                 let start = self.scratch.len();
                 encoder.encode(row, &mut self.scratch);
-                let slot = self.keys.insert(&self.scratch);
-                if slot.is_new {
-                    let group = u32::try_from(group).unwrap_or(u32::MAX);
-                    self.touched.push(Touched { group, call: at, start, change: 0 });
-                }
-                let change = &mut self.touched[slot.index].change;
-                *change = change.checked_add(weight).ok_or_else(too_many)?;
-                Ok(())
+                self.change(group, at, start, weight)
             })?;
         }
         Ok(())
     }
 
-    /// Writes the values, and brings the states of the calls to what the values now are.
+    /// Moves the values of a group that has become part of another one.
+    pub fn adopt(
+        &mut self,
+        of: &Aggregation,
+        from: &[u8],
+        prefixes: &impl GroupPrefixes,
+        to: usize,
+        values: &mut RowIndex,
+    ) -> Result {
+        let mut decoder = self.format.decoder(values.formats().present(), 0)?;
+        let mut moved = vec![];
+        values.visit_prefixes(View::Committed, &[from], &mut |_, key, value| {
+            decoder.push(value)?;
+            moved.push(key.to_vec());
+            Ok(true)
+        })?;
+        let columns = decoder.finish().map_err(values.failed())?;
+        let weights = columns[0].as_primitive::<Int64Type>();
+        let no_call = || Error::Codec("the key of a value names no call".into());
+        for (key, weight) in moved.iter().zip(weights.values()) {
+            values.delete(key);
+            let mut rest = &key[from.len()..];
+            let before = rest.len();
+            let number = take_varint(&mut rest).ok_or_else(no_call)?;
+            let is_called = |call: &ValueCall| call.number as u64 == number;
+            let call = of.value_calls().iter().position(is_called).ok_or_else(no_call)?;
+            self.scratch.clear();
+            prefixes.put(to, &mut self.scratch);
+            let start = self.scratch.len() + before - rest.len();
+            self.scratch.extend_from_slice(&key[from.len()..]);
+            self.change(to, call, start, *weight)?;
+        }
+        Ok(())
+    }
+
+    /// Changes the weight of the value whose key is in `scratch`.
+    fn change(&mut self, group: usize, call: usize, start: usize, weight: i64) -> Result {
+        let slot = self.keys.insert(&self.scratch);
+        if slot.is_new {
+            let group = u32::try_from(group).unwrap_or(u32::MAX);
+            self.touched.push(Touched { group, call, start, change: 0 });
+        }
+        let change = &mut self.touched[slot.index].change;
+        *change = change.checked_add(weight).ok_or_else(too_many)?;
+        Ok(())
+    }
+
+    /// Writes the values, and brings the states of the calls to what the values now are; there are so many groups.
     pub fn end(
         &mut self,
         of: &Aggregation,
-        table: &RowTable,
+        prefixes: &impl GroupPrefixes,
+        count: usize,
         values: &mut RowIndex,
         groups: &mut Groups,
     ) -> Result {
@@ -122,8 +174,8 @@ impl Values {
                 self.tell(call, &crossing, states.as_mut())?;
             } else {
                 let places = crossing.iter().map(|(index, _)| self.touched[*index].group);
-                let mut first = firsts(call, table, values, places)?;
-                first.replace(of.calls()[call.number].group_states(of.input())?, states, table.touched())?;
+                let mut first = firsts(call, prefixes, values, places)?;
+                first.replace(of.calls()[call.number].group_states(of.input())?, states, count)?;
             }
         }
         self.keys.clear();
@@ -182,6 +234,19 @@ impl Values {
         })
     }
 
+    /// Deletes all values of groups that are gone, whose keys begin so.
+    pub fn forget(values: &mut RowIndex, prefixes: impl Iterator<Item = Vec<u8>>) -> Result {
+        let prefixes: BTreeSet<Vec<u8>> = prefixes.collect();
+        let prefixes: Vec<&[u8]> = prefixes.iter().map(|prefix| &prefix[..]).collect();
+        let mut gone = vec![];
+        values.visit_prefixes(View::Staged, &prefixes, &mut |_, key, _| {
+            gone.push(key.to_vec());
+            Ok(true)
+        })?;
+        gone.iter().for_each(|key| values.delete(key));
+        Ok(())
+    }
+
     pub fn memory_bytes(&self) -> usize {
         if self.keys.is_empty() { 0 } else { self.keys.memory_bytes() + size_of_val(&self.touched[..]) }
     }
@@ -197,14 +262,15 @@ struct Firsts {
 /// Looks up the first value of groups.
 fn firsts(
     call: &ValueCall,
-    table: &RowTable,
+    of_groups: &impl GroupPrefixes,
     values: &RowIndex,
     places: impl Iterator<Item = u32>,
 ) -> Result<Firsts> {
     let mut prefixes = BTreeMap::new();
     for place in places {
         let mut prefix = vec![];
-        put_prefix(table.key(place as usize), call.number, &mut prefix);
+        of_groups.put(place as usize, &mut prefix);
+        put_varint(&mut prefix, call.number as u64);
         prefixes.insert(prefix, place);
     }
     let groups: Vec<u32> = prefixes.values().copied().collect();
@@ -243,10 +309,29 @@ impl Firsts {
     }
 }
 
-fn put_prefix(group: &[u8], call: usize, out: &mut Vec<u8>) {
+/// What the keys of the values of a group begin with.
+pub(super) trait GroupPrefixes {
+    /// Appends that of the group at this place.
+    fn put(&self, place: usize, out: &mut Vec<u8>);
+}
+
+impl GroupPrefixes for RowTable {
+    fn put(&self, place: usize, out: &mut Vec<u8>) {
+        put_group(self.key(place), out);
+    }
+}
+
+/// The key of a group behind its length.
+pub(super) fn put_group(group: &[u8], out: &mut Vec<u8>) {
     put_varint(out, group.len() as u64);
     out.extend_from_slice(group);
-    put_varint(out, call as u64);
+}
+
+/// What the keys of the values of the group with this key begin with.
+pub(super) fn group_prefix(group: &[u8]) -> Vec<u8> {
+    let mut prefix = vec![];
+    put_group(group, &mut prefix);
+    prefix
 }
 
 fn too_many() -> Error {

@@ -2,10 +2,15 @@
 //!
 //! Owns how plans are shown. Decides nothing. Invariant: the same plan gives the same text, on every machine.
 
+mod joins;
+mod ranks;
+
 use super::stream_plan::{OutputMode, StreamNode, StreamNodeId, StreamOperator, StreamPlan, TableRows};
 use super::windows::{length, windows_text};
-use crate::operator::Gives;
-use crate::sql::agg::AggregateFunction;
+use crate::{
+    operator::Gives,
+    sql::{agg::AggregateFunction, op::OrderColumn},
+};
 use arrow::{
     datatypes::{DataType, SchemaRef},
     util::display::array_value_to_string,
@@ -98,6 +103,10 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
         StreamOperator::AssignWindows { windows, time_column } => {
             format!("Windows: {} of {}", windows_text(windows), column_name(input, *time_column))
         }
+        StreamOperator::SessionWindows { .. }
+        | StreamOperator::BatchTime { .. }
+        | StreamOperator::Late { .. }
+        | StreamOperator::Sessions { .. } => line_of_times(&node.operator, input),
         StreamOperator::Unnest { list, .. } => {
             format!("Unnest: {}", input.map_or("", |input| input.field(*list).name()))
         }
@@ -111,7 +120,14 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
             let calls = if calls.is_empty() { "distinct".to_owned() } else { calls.join(", ") };
             format!("Aggregate {name}: {calls}{by}")
         }
-        StreamOperator::Sink { table, mode, columns, key } => {
+        StreamOperator::Join { name, kind, sides, condition, .. } => {
+            joins::line(name, *kind, sides, condition.as_ref(), inputs)
+        }
+        StreamOperator::TopN { .. }
+        | StreamOperator::Deduplicate { .. }
+        | StreamOperator::Over { .. }
+        | StreamOperator::SetOperation { .. } => ranks::line(node, input),
+        StreamOperator::Sink { table, mode, columns, key, order } => {
             let columns: Vec<_> = columns
                 .iter()
                 .zip(node.schema.fields())
@@ -125,10 +141,48 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
                 OutputMode::Changes => "changes".to_owned(),
                 OutputMode::Update if key.is_empty() => "update, one row".to_owned(),
                 OutputMode::Update => format!("update by {}", columns_of(input, key)),
-                OutputMode::Complete => "complete".to_owned(),
+                OutputMode::Complete if order.is_empty() => "complete".to_owned(),
+                OutputMode::Complete => format!("complete, by {}", order_text(order, Some(&node.schema))),
             };
             format!("Sink {}: {} ({mode})", table.name, columns.join(", "))
         }
+    }
+}
+
+/// Columns of ORDER BY.
+fn order_text(order: &[OrderColumn], schema: Option<&SchemaRef>) -> String {
+    let by = |by: &OrderColumn| {
+        let order = match (by.is_descending, by.is_null_greatest) {
+            (false, false) => "",
+            (false, true) => " NULLS LAST",
+            (true, false) => " DESC",
+            (true, true) => " DESC NULLS FIRST",
+        };
+        format!("{}{order}", column_name(schema, by.column))
+    };
+    order.iter().map(by).collect::<Vec<_>>().join(", ")
+}
+
+/// The line of an operator of sessions, of late rows or of the times of batches.
+fn line_of_times(operator: &StreamOperator, input: Option<&SchemaRef>) -> String {
+    match operator {
+        StreamOperator::SessionWindows { gap_ms, time_column, .. } => {
+            format!("Sessions of rows: gap {} of {}", length(*gap_ms), column_name(input, *time_column))
+        }
+        StreamOperator::BatchTime { column } => {
+            format!("BatchTime: {} is the time of the batch", column_name(input, *column))
+        }
+        StreamOperator::Late { name, time_column } => {
+            format!("Late {name}: {} before the watermark", column_name(input, *time_column))
+        }
+        StreamOperator::Sessions { name, group, calls, gap_ms, .. } => {
+            let calls: Vec<_> = calls.iter().map(|call| call.name.as_str()).collect();
+            let by =
+                if group.is_empty() { String::new() } else { format!(" by {}", columns_of(input, group)) };
+            let calls = if calls.is_empty() { "distinct".to_owned() } else { calls.join(", ") };
+            format!("Sessions {name}: {calls}{by}, gap {}", length(*gap_ms))
+        }
+        _ => String::new(),
     }
 }
 
@@ -159,22 +213,21 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
         }
         facts.push(rows);
     }
+    facts.extend(facts_of_sessions(node, inputs));
+    if let StreamOperator::Join { kind, sides, time, .. } = &node.operator {
+        facts.extend(joins::facts(node, *kind, sides, *time, inputs));
+        return facts;
+    }
     if let StreamOperator::Source { table, .. } = &node.operator
         && TableRows::of(table) == TableRows::ByKey
     {
         let key = table.primary_key.join(", ");
         facts.push(format!("state {}.rows: one row per ({key}), kept until it is deleted", table.name));
     }
-    if let StreamOperator::Aggregate { keys, calls, windows, .. } = &node.operator {
-        let kept = match windows {
-            Some(_) => format!("kept until the watermark passes {}", column_name(Some(&node.schema), 0)),
-            None => "kept for ever".to_owned(),
-        };
-        match windows.map(|windows| windows.gives) {
-            Some(Gives::Finals) => facts.push("a row leaves when its window closes".to_owned()),
-            Some(Gives::Updates) => facts.push("a row leaves at each batch that changes it".to_owned()),
-            None => {}
-        }
+    let kept = ranks::kept(node);
+    facts.extend(ranks::leaves(node).map(str::to_owned));
+    facts.extend(ranks::state(node, inputs, &kept));
+    if let StreamOperator::Aggregate { keys, calls, .. } = &node.operator {
         let input = inputs.first().map(|input| &input.schema);
         let distinct: Vec<_> = calls
             .iter()
@@ -190,6 +243,29 @@ fn facts(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
         for values in distinct {
             facts.push(format!("state: one row per group and value of {values}, {kept}"));
         }
+    }
+    facts
+}
+
+/// What is known of sessions and kept of them.
+fn facts_of_sessions(node: &StreamNode, inputs: &[&StreamNode]) -> Vec<String> {
+    let StreamOperator::Sessions { group, calls, closes, gives, .. } = &node.operator else { return vec![] };
+    let mut facts = vec![];
+    let input = inputs.first().map(|input| &input.schema);
+    let kept = if *closes { "kept until the watermark passes its end" } else { "kept for ever" };
+    facts.push(match gives {
+        Gives::Finals => "a row leaves when its session closes".to_owned(),
+        Gives::Updates => "a row leaves at each batch that changes it".to_owned(),
+    });
+    if group.is_empty() {
+        facts.push(format!("state: one row per session, {kept}"));
+        facts.push("one partition does all of this".to_owned());
+    } else {
+        facts.push(format!("state: one row per {} and session, {kept}", columns_of(input, group)));
+    }
+    for call in calls.iter().filter(|call| call.is_distinct) {
+        let values = columns_of(input, &call.arguments);
+        facts.push(format!("state: one row per session and value of {values}, {kept}"));
     }
     facts
 }

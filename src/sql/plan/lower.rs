@@ -5,20 +5,31 @@
 //! plain types (no views, no dictionaries); filters and projections that follow each other are one `Calc`.
 
 mod aggregate;
+mod below;
+mod bounds;
+mod deduplicate;
+mod join;
+mod over;
+mod ranks;
+mod sessions;
+mod sets;
 mod unnest;
 mod windows;
 
+use below::{WindowBelow, unalias};
+
 use super::{
     mistakes::plain_text,
+    optimize::{DeduplicateNode, SetNode},
     place::place_of_query,
     stream_plan::{Properties, StreamNode, StreamNodeId, StreamOperator, StreamPlan, TableRows, WindowEnd},
     types::plain,
-    windows::{WatermarkNode, WindowsNode},
+    windows::{LateNode, WatermarkNode, WindowsNode},
 };
 use crate::operator::Gives;
 use crate::sql::{
     SqlError, SqlResult,
-    catalog::{Catalog, TableScanSource},
+    catalog::{Catalog, ClockFunction, TableScanSource},
 };
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion_common::{
@@ -60,6 +71,8 @@ pub struct Lower<'a> {
     pub catalog: &'a Catalog,
     /// Which rows of windows leave.
     pub gives: Gives,
+    /// Whether all rows are shown at each batch, so that they can have an order.
+    pub is_complete: bool,
 }
 
 /// An expression with the field that it becomes.
@@ -84,17 +97,25 @@ impl Lower<'_> {
             LogicalPlan::Extension(extension) => {
                 let node = extension.node.as_any();
                 if let Some(watermark) = node.downcast_ref::<WatermarkNode>() {
-                    return self.watermark(watermark);
-                }
-                match node.downcast_ref::<WindowsNode>() {
-                    Some(windows) => self.windows(windows),
-                    None => Err(self.refused("a part of this query has no streaming operator")),
+                    self.watermark(watermark)
+                } else if let Some(windows) = node.downcast_ref::<WindowsNode>() {
+                    self.windows(windows)
+                } else if let Some(late) = node.downcast_ref::<LateNode>() {
+                    self.late(late)
+                } else if let Some(deduplicate) = node.downcast_ref::<DeduplicateNode>() {
+                    self.deduplicate(deduplicate)
+                } else if let Some(sets) = node.downcast_ref::<SetNode>() {
+                    self.set_operation(sets)
+                } else {
+                    Err(self.refused("a part of this query has no streaming operator"))
                 }
             }
-            LogicalPlan::Join(_) => Err(self.refused("joins are not supported yet")),
+            LogicalPlan::Join(join) => self.join(join),
+            // How rows are shown is no matter of the plan.
+            LogicalPlan::Sort(sort) if self.is_complete => self.lower(&sort.input),
             LogicalPlan::Sort(_) => Err(self.refused("ORDER BY over rows that never end")),
-            LogicalPlan::Limit(_) => Err(self.refused("LIMIT is not supported")),
-            LogicalPlan::Window(_) => Err(self.refused("functions with OVER are not supported")),
+            LogicalPlan::Limit(limit) => self.limit(limit),
+            LogicalPlan::Window(window) => self.over(window),
             LogicalPlan::Unnest(unnest) => self.unnest(unnest),
             LogicalPlan::EmptyRelation(empty) if !empty.produce_one_row => Err(self
                 .refused("a condition of this query is never true, so a part of it has no rows")
@@ -194,6 +215,7 @@ impl Lower<'_> {
     /// # Errors
     /// If it cannot be run.
     fn physical(&self, expr: &Expr, relation: &Relation) -> SqlResult<Arc<dyn PhysicalExpr>> {
+        self.check_subqueries(expr)?;
         let failed = |error: datafusion_common::DataFusionError| self.refused(&plain_text(&error));
         let over_schema = create_physical_expr(
             expr,
@@ -224,11 +246,19 @@ impl Lower<'_> {
     }
 
     fn filter(&mut self, filter: &Filter) -> SqlResult<Relation> {
-        let mut input = self.lower(&filter.input)?;
-        if is_true(&filter.predicate) {
+        if let Some(below) = WindowBelow::of(&filter.input) {
+            return self.filtered_window(&filter.predicate, &below, true);
+        }
+        let input = self.lower(&filter.input)?;
+        self.filtered(input, &filter.predicate)
+    }
+
+    /// The rows of a relation for which a condition holds.
+    fn filtered(&self, mut input: Relation, predicate: &Expr) -> SqlResult<Relation> {
+        if is_true(predicate) {
             return Ok(input);
         }
-        let predicate = self.physical(&filter.predicate, &input)?;
+        let predicate = self.physical(predicate, &input)?;
         input.predicate = Some(match input.predicate.take() {
             Some(before) => Arc::new(BinaryExpr::new(before, datafusion_expr::Operator::And, predicate)),
             None => predicate,
@@ -237,9 +267,20 @@ impl Lower<'_> {
     }
 
     fn projection(&mut self, projection: &Projection) -> SqlResult<Relation> {
-        let input = self.lower(&projection.input)?;
-        let plain_columns: Option<Vec<usize>> = projection
-            .expr
+        let input = match projection.input.as_ref() {
+            LogicalPlan::Filter(Filter { predicate, input, .. })
+                if let Some(below) = WindowBelow::of(input) =>
+            {
+                self.filtered_window(predicate, &below, below.uses_function(&projection.expr))?
+            }
+            input => self.lower(input)?,
+        };
+        self.projected(&projection.expr, &projection.schema, input)
+    }
+
+    /// Expressions over a relation.
+    fn projected(&mut self, exprs: &[Expr], schema: &DFSchemaRef, input: Relation) -> SqlResult<Relation> {
+        let plain_columns: Option<Vec<usize>> = exprs
             .iter()
             .map(|expr| match unalias(expr) {
                 Expr::Column(column) => Some(input.columns[input.schema.index_of_column(column).ok()?]),
@@ -247,17 +288,15 @@ impl Lower<'_> {
             })
             .collect();
         if let Some(columns) = plain_columns {
-            return Ok(Relation { columns, schema: projection.schema.clone(), ..input });
+            return Ok(Relation { columns, schema: schema.clone(), ..input });
         }
-        let computed = projection
-            .expr
+        let computed = exprs
             .iter()
-            .zip(projection.schema.fields())
+            .zip(schema.fields())
             .map(|(expr, field)| Ok((self.physical(unalias(expr), &input)?, field.clone())))
             .collect::<SqlResult<Vec<_>>>()?;
         let node = self.calc(&input, computed);
-        let columns = (0..projection.expr.len()).collect();
-        Ok(Relation { node, columns, predicate: None, schema: projection.schema.clone() })
+        Ok(Relation { node, columns: (0..exprs.len()).collect(), predicate: None, schema: schema.clone() })
     }
 
     /// A node that computes these columns of the relation.
@@ -379,14 +418,6 @@ impl Lower<'_> {
     }
 }
 
-/// Without the names given to it.
-fn unalias(expr: &Expr) -> &Expr {
-    match expr {
-        Expr::Alias(alias) => unalias(&alias.expr),
-        other => other,
-    }
-}
-
 /// With the plain form of its type; a cast from that form is undone instead of cast back.
 fn plain_expr(
     expr: Arc<dyn PhysicalExpr>,
@@ -419,4 +450,12 @@ fn is_true(expr: &Expr) -> bool {
 
 fn is_volatile(expr: &Arc<dyn PhysicalExpr>) -> bool {
     expr.is_volatile_node() || expr.children().into_iter().any(is_volatile)
+}
+
+/// Whether an expression could give another value for a row that is taken away than it gave when the row came. The time of a batch cannot
+/// if rows are only added.
+fn varies(expr: &Arc<dyn PhysicalExpr>, is_append_only: bool) -> bool {
+    let is_time = is_append_only && ClockFunction::called_by(expr).is_some();
+    (expr.is_volatile_node() && !is_time)
+        || expr.children().into_iter().any(|part| varies(part, is_append_only))
 }

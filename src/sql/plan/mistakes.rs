@@ -22,8 +22,8 @@ use datafusion_sql::{
     planner::PlannerContext,
     sqlparser::ast::{
         BinaryOperator, Cte, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
-        Query, Select, SelectItem, SetExpr, TableFactor, Visit, Visitor, WildcardAdditionalOptions, With,
-        helpers::attached_token::AttachedToken, visit_expressions,
+        JoinConstraint, JoinOperator, Query, Select, SelectItem, SetExpr, TableFactor, Visit, Visitor,
+        WildcardAdditionalOptions, With, helpers::attached_token::AttachedToken, visit_expressions,
     },
 };
 use std::{ops::ControlFlow, sync::Arc};
@@ -142,6 +142,9 @@ impl Search<'_> {
                 return Some(mistake);
             }
         }
+        if let Some(mistake) = self.joins(select, with) {
+            return Some(mistake);
+        }
         let mut from = select.clone();
         from.projection = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
         from.selection = None;
@@ -172,6 +175,35 @@ impl Search<'_> {
             return Some(mistake);
         }
         select.having.as_ref().and_then(|expr| boolean(expr, &seen, "HAVING"))
+    }
+
+    /// The first condition of a join that is wrong, over the columns of what stands before it.
+    fn joins(&self, select: &Select, with: &[Cte]) -> Option<SqlError> {
+        for table in &select.from {
+            for (at, join) in table.joins.iter().enumerate() {
+                if let TableFactor::Derived { subquery, .. } = &join.relation
+                    && let Some(mistake) = self.query(subquery, with)
+                {
+                    return Some(mistake);
+                }
+                let Some(JoinConstraint::On(condition)) = constraint(&join.join_operator) else { continue };
+                let mut all = select.clone();
+                all.projection = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
+                (all.selection, all.distinct, all.having) = (None, None, None);
+                all.group_by = GroupByExpr::Expressions(Vec::new(), Vec::new());
+                let mut table = table.clone();
+                table.joins.truncate(at + 1);
+                for join in &mut table.joins {
+                    join.join_operator = JoinOperator::CrossJoin(JoinConstraint::None);
+                }
+                all.from = vec![table];
+                let schema = self.plan(SetExpr::Select(Box::new(all)), with).ok()?.schema().as_ref().clone();
+                if let Some(mistake) = self.condition(condition, &schema, "ON") {
+                    return Some(mistake);
+                }
+            }
+        }
+        None
     }
 
     /// The columns with one more that has a name given by `AS`, which GROUP BY and HAVING may use.
@@ -278,9 +310,15 @@ impl Search<'_> {
             format!("`{name}` does not take ({})", arguments.join(", "))
         };
         let mistake = SqlError::at(span, message);
-        match self.catalog.functions().syntax(&name) {
-            Some(syntax) => mistake.next(format!("it is called as {syntax}")),
-            None => mistake.because(plain_text(error)),
+        if let Some(syntax) = self.catalog.functions().syntax(&name) {
+            return mistake.next(format!("it is called as {syntax}"));
+        }
+        let text = plain_text(error);
+        // That of a function of our own is inside of DataFusion's.
+        let why = text.rsplit_once("Error during planning: ").map_or(text.as_str(), |(_, why)| why);
+        match why.split_once(" is called as ") {
+            Some((_, forms)) => mistake.next(format!("it is called as {forms}")),
+            None => mistake.because(why),
         }
     }
 
@@ -325,6 +363,25 @@ impl Visitor for Innermost<'_> {
             Ok(_) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(Box::new(self.search.describe(expr, self.schema, &error))),
         }
+    }
+}
+
+fn constraint(operator: &JoinOperator) -> Option<&JoinConstraint> {
+    match operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint)
+        | JoinOperator::Semi(constraint)
+        | JoinOperator::LeftSemi(constraint)
+        | JoinOperator::RightSemi(constraint)
+        | JoinOperator::Anti(constraint)
+        | JoinOperator::LeftAnti(constraint)
+        | JoinOperator::RightAnti(constraint) => Some(constraint),
+        _ => None,
     }
 }
 

@@ -14,6 +14,7 @@ mod lower;
 mod mistakes;
 mod optimize;
 mod place;
+mod placement;
 mod refuse;
 mod sink;
 pub mod stream_plan;
@@ -24,12 +25,16 @@ mod windows;
 
 pub use explain::{all_sinks, explain, stream_plan as explain_stream_plan};
 
+pub use optimize::DeduplicateNode;
+
+pub(super) use placement::lies_by;
 pub(super) use sink::{FOREACH_BATCH, MEMORY, written_columns};
 #[cfg(feature = "parquet")]
 pub(super) use types::is_assignable;
 pub(super) use types::{SqlTypes, type_name};
-pub(super) use windows::WindowsPlanner;
-pub(super) use windows::{ADDED as WINDOW_COLUMNS, WatermarkNode, WindowsNode, is_time};
+pub(super) use windows::{
+    ADDED as WINDOW_COLUMNS, LATE, LateNode, WatermarkNode, WindowsNode, WindowsPlanner, is_time,
+};
 
 use self::{
     lower::Lower,
@@ -100,6 +105,7 @@ impl Planner {
             .map_err(failed)?;
         for column in &table.columns {
             let ColumnKind::Computed(expr) = &column.kind else { continue };
+            let expr = &windows::rewritten_expr(expr);
             refuse::check_expr(&self.catalog, expr).map_err(|error| error.or_at(column.span))?;
             let (value, _) = plan_expr(&self.catalog, expr, plan.schema()).map_err(|error| {
                 let mistake = expr_mistake(&self.catalog, expr, plan.schema());
@@ -132,7 +138,8 @@ impl Planner {
         if on_existing == OnExisting::Keep && self.catalog.view(&name).is_some() {
             return Ok(());
         }
-        let mut plan = self.logical(&query)?;
+        let query = Box::new(windows::rewritten(&query)?);
+        let mut plan = self.logical(&query, false)?;
         let count = plan.schema().fields().len();
         if !columns.is_empty() {
             if columns.len() != count {
@@ -207,10 +214,14 @@ impl Planner {
         insert: &Insert,
         plan: &mut StreamPlan,
     ) -> SqlResult<Planned> {
-        let logical = self.analyzed(&insert.query)?;
+        let is_complete = sink::is_complete(table, insert);
+        let query = Box::new(windows::rewritten(&insert.query)?);
+        let insert = &Insert { query, ..insert.clone() };
+        let logical = self.analyzed(&insert.query, is_complete)?;
         let targets = sink::match_columns(table, insert, logical.schema().fields().len())?;
         let logical = sink::with_target_types(table, &targets, &insert.query, logical)?;
         let logical = self.optimized(&insert.query, logical)?;
+        let order = if is_complete { sink::order_of(&logical, &insert.query)? } else { vec![] };
         let mut longer = plan.clone();
         let mut lower = Lower {
             plan: &mut longer,
@@ -218,9 +229,11 @@ impl Planner {
             query: &insert.query,
             catalog: &self.catalog,
             gives: sink::gives(table, insert),
+            is_complete,
         };
         let relation = lower.lower(&logical)?;
-        let root = sink::add_sink(&mut lower, table, &targets, insert, &relation)?;
+        let root = sink::add_sink(&mut lower, table, &targets, insert, &relation, &order)?;
+        windows::check_sessions(&longer, &insert.query)?;
         *plan = longer;
         Ok(Planned { logical, root })
     }
@@ -238,12 +251,21 @@ impl Planner {
     /// # Errors
     /// The first mistake.
     pub fn plan_giving(&self, query: &Query, gives: Gives, plan: &mut StreamPlan) -> SqlResult<Planned> {
-        let logical = self.analyzed(query)?;
+        let query = &windows::rewritten(query)?;
+        let logical = self.analyzed(query, false)?;
         let logical = self.optimized(query, logical)?;
         let mut longer = plan.clone();
-        let mut lower = Lower { plan: &mut longer, name: "query", query, catalog: &self.catalog, gives };
+        let mut lower = Lower {
+            plan: &mut longer,
+            name: "query",
+            query,
+            catalog: &self.catalog,
+            gives,
+            is_complete: false,
+        };
         let relation = lower.lower(&logical)?;
         let root = lower.exact(&relation);
+        windows::check_sessions(&longer, query)?;
         *plan = longer;
         Ok(Planned { logical, root })
     }
@@ -253,7 +275,7 @@ impl Planner {
     /// # Errors
     /// The first mistake.
     pub fn columns_of(&self, query: &Query) -> SqlResult<DFSchemaRef> {
-        let logical = self.analyzed(query)?;
+        let logical = self.analyzed(query, false)?;
         mistakes::check_literals(query, &logical)?;
         Ok(logical.schema().clone())
     }
@@ -268,7 +290,7 @@ impl Planner {
         query: &Query,
         above: impl FnOnce(LogicalPlan) -> SqlResult<LogicalPlan>,
     ) -> SqlResult {
-        let plan = above(self.logical(query)?)?;
+        let plan = above(self.logical(query, false)?)?;
         self.catalog.insert_view(name, Span::default(), Arc::new(query.clone()), plan, true)
     }
 
@@ -284,14 +306,16 @@ impl Planner {
         }
     }
 
-    fn logical(&self, query: &Query) -> SqlResult<LogicalPlan> {
-        refuse::check_query(&self.catalog, query).map_err(|error| error.or_at(place_of_query(query)))?;
+    /// `may_sort`: whether the query may have ORDER BY without LIMIT.
+    fn logical(&self, query: &Query, may_sort: bool) -> SqlResult<LogicalPlan> {
+        refuse::check_query(&self.catalog, query, may_sort)
+            .map_err(|error| error.or_at(place_of_query(query)))?;
         optimize::plan_query(&self.catalog, query)
             .map_err(|error| explain_mistake(&self.catalog, query, &error))
     }
 
-    fn analyzed(&self, query: &Query) -> SqlResult<LogicalPlan> {
-        let logical = self.logical(query)?;
+    fn analyzed(&self, query: &Query, may_sort: bool) -> SqlResult<LogicalPlan> {
+        let logical = self.logical(query, may_sort)?;
         optimize::analyze(&self.catalog, logical)
             .map_err(|error| explain_mistake(&self.catalog, query, &error))
     }

@@ -6,8 +6,13 @@
 //! compute a state in two steps (`SingleDistinctToGroupBy`), `FilterNullJoinKeys`, since joins drop such keys themselves, and those of
 //! operators that do not exist here.
 
+mod deduplicate;
 mod floats;
 mod names;
+mod sets;
+
+pub use deduplicate::DeduplicateNode;
+pub use sets::SetNode;
 
 use crate::sql::catalog::Catalog;
 use datafusion_common::{Result as PlanResult, config::ConfigOptions};
@@ -15,22 +20,28 @@ use datafusion_expr::{LogicalPlan, planner::ContextProvider};
 use datafusion_optimizer::{
     Analyzer, Optimizer, OptimizerContext, OptimizerRule,
     common_subexpr_eliminate::CommonSubexprEliminate,
+    decorrelate_predicate_subquery::DecorrelatePredicateSubquery,
+    eliminate_cross_join::EliminateCrossJoin,
     eliminate_duplicated_expr::EliminateDuplicatedExpr,
     eliminate_filter::EliminateFilter,
     eliminate_group_by_constant::EliminateGroupByConstant,
+    eliminate_outer_join::EliminateOuterJoin,
+    extract_equijoin_predicate::ExtractEquijoinPredicate,
     extract_leaf_expressions::{ExtractLeafExpressions, PushDownLeafProjections},
     optimize_projections::OptimizeProjections,
     optimize_unions::OptimizeUnions,
     push_down_filter::PushDownFilter,
     replace_distinct_aggregate::ReplaceDistinctWithAggregate,
+    scalar_subquery_to_join::ScalarSubqueryToJoin,
     simplify_expressions::SimplifyExpressions,
 };
 use datafusion_sql::{
-    planner::{ParserOptions, SqlToRel},
+    planner::{NullOrdering, ParserOptions, SqlToRel},
     sqlparser::ast::{Query, Statement},
 };
 use floats::FloatsWithDecimals;
 use names::with_names;
+use sets::SetOperations;
 use std::sync::Arc;
 
 /// DataFusion's planner with the settings of this grammar.
@@ -39,6 +50,8 @@ pub fn sql_to_rel(catalog: &Catalog) -> SqlToRel<'_, Catalog> {
         .with_parse_float_as_decimal(true)
         .with_enable_ident_normalization(false)
         .with_map_string_types_to_utf8view(false)
+        // NULL is less than all values, as in Flink and Spark.
+        .with_default_null_ordering(NullOrdering::NullsMin)
         .with_collect_spans(true);
     SqlToRel::new_with_options(catalog, options)
 }
@@ -58,6 +71,7 @@ pub fn plan_query(catalog: &Catalog, query: &Query) -> PlanResult<LogicalPlan> {
 pub fn analyze(catalog: &Catalog, plan: LogicalPlan) -> PlanResult<LogicalPlan> {
     let mut analyzer = Analyzer::new();
     analyzer.rules.insert(0, Arc::new(FloatsWithDecimals));
+    analyzer.rules.push(Arc::new(SetOperations));
     analyzer.execute_and_check(plan, ContextProvider::options(catalog), |_, _| {})
 }
 
@@ -78,7 +92,12 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         // Before filters are pushed down: a condition that is never true would pass an aggregate without keys, which then has its row.
         Arc::new(EliminateFilter::new()),
         Arc::new(ReplaceDistinctWithAggregate::new()),
+        Arc::new(DecorrelatePredicateSubquery::new()),
+        Arc::new(ScalarSubqueryToJoin::new()),
+        Arc::new(ExtractEquijoinPredicate::new()),
         Arc::new(EliminateDuplicatedExpr::new()),
+        Arc::new(EliminateCrossJoin::new()),
+        Arc::new(EliminateOuterJoin::new()),
         Arc::new(PushDownFilter::new()),
         Arc::new(EliminateGroupByConstant::new()),
         Arc::new(CommonSubexprEliminate::new()),

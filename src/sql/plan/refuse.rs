@@ -7,10 +7,16 @@ use super::{
     place::{name_of, name_of_function, name_of_object, place_of, place_of_query},
     windows::{WindowCall, WindowInput, is_window_function},
 };
-use crate::sql::{SqlError, SqlResult, catalog::Catalog, closest::closest, parse::TableFunctionCall};
+use crate::sql::{
+    SqlError, SqlResult,
+    catalog::{Catalog, WINDOW_FUNCTIONS},
+    closest::closest,
+    parse::TableFunctionCall,
+};
 use datafusion_sql::sqlparser::ast::{
-    Distinct, Expr, Function, FunctionArguments, GroupByExpr, LimitClause, ObjectName, OrderByKind, Query,
-    Select, SetExpr, SetOperator, Spanned, TableFactor, Visit, Visitor,
+    Distinct, Expr, Function, FunctionArguments, GroupByExpr, Join, JoinOperator, LimitClause, ObjectName,
+    OrderByKind, Query, Select, SetExpr, SetOperator, Spanned, TableFactor, Visit, Visitor,
+    visit_expressions,
 };
 use std::ops::ControlFlow;
 
@@ -19,41 +25,35 @@ pub const AGGREGATES: &str =
     "count, sum, avg, min, max, bool_and, bool_or, var_samp, var_pop, stddev_samp and stddev_pop";
 
 /// Functions of the clock.
-pub const CLOCK_FUNCTIONS: [&str; 9] = [
+const CLOCK_FUNCTIONS: [&str; 7] = [
     "now",
     "current_timestamp",
+    "current_row_timestamp",
     "current_date",
-    "current_time",
-    "localtime",
     "localtimestamp",
     "today",
     "proctime",
-    "unix_timestamp",
 ];
 
 /// Functions of other dialects and what they are called here.
-const OTHER_NAMES: [(&str, &str); 13] = [
+const OTHER_NAMES: [(&str, &str); 9] = [
     ("ifnull", "coalesce"),
     ("isnull", "coalesce"),
     ("len", "length"),
     ("substring_index", "split_part"),
-    ("split_index", "split_part"),
-    ("date_format", "to_char"),
     ("unix_millis", "to_unixtime"),
-    ("from_unixtime", "to_timestamp_seconds"),
     ("approx_count_distinct", "count(DISTINCT ..)"),
     ("count_distinct", "count(DISTINCT ..)"),
-    ("regexp_extract", "regexp_match"),
     ("truncate", "trunc"),
     ("rand", "random"),
 ];
 
-/// Finds the first thing in a query that cannot be.
+/// Finds the first thing in a query that cannot be. `may_sort`: whether it may have ORDER BY without LIMIT.
 ///
 /// # Errors
 /// That thing.
-pub fn check_query(catalog: &Catalog, query: &Query) -> Result<(), SqlError> {
-    let mut check = Check { catalog, with: Vec::new(), in_call: vec![] };
+pub fn check_query(catalog: &Catalog, query: &Query, may_sort: bool) -> Result<(), SqlError> {
+    let mut check = Check { catalog, with: Vec::new(), in_call: vec![], may_sort };
     match query.visit(&mut check) {
         ControlFlow::Break(error) => Err(*error),
         ControlFlow::Continue(()) => Ok(()),
@@ -65,7 +65,7 @@ pub fn check_query(catalog: &Catalog, query: &Query) -> Result<(), SqlError> {
 /// # Errors
 /// The first thing that cannot be.
 pub fn check_expr(catalog: &Catalog, expr: &Expr) -> Result<(), SqlError> {
-    let mut check = Check { catalog, with: Vec::new(), in_call: vec![] };
+    let mut check = Check { catalog, with: Vec::new(), in_call: vec![], may_sort: false };
     let ControlFlow::Break(error) = expr.visit(&mut check) else { return Ok(()) };
     Err(*error)
 }
@@ -76,6 +76,8 @@ struct Check<'a> {
     with: Vec<Vec<String>>,
     /// Whether this is inside of a call of a windowing function, and not in a query in it; of the queries around too.
     in_call: Vec<bool>,
+    /// Whether the outermost query may have ORDER BY without LIMIT.
+    may_sort: bool,
 }
 
 type Found = ControlFlow<Box<SqlError>>;
@@ -101,41 +103,8 @@ impl Visitor for Check<'_> {
             let error = not_yet(with, "WITH RECURSIVE is");
             return refuse(error.because("each new row would have to start the recursion again"));
         }
-        if let Some(order_by) = &query.order_by {
-            let place = match &order_by.kind {
-                OrderByKind::Expressions(exprs) => exprs.first().and_then(|by| place_of(&by.expr)),
-                OrderByKind::All(_) => None,
-            };
-            let error =
-                SqlError::at(place.or_else(|| place_of_query(query)), "ORDER BY over rows that never end");
-            return refuse(if query.limit_clause.is_some() || query.fetch.is_some() {
-                error
-                    .because("a stream has no end to sort by, and top-N (ORDER BY with LIMIT) is not supported yet")
-                    .next("leave ORDER BY and LIMIT out")
-            } else {
-                error
-                    .because("a stream has no end to sort by")
-                    .next("leave ORDER BY out; who reads the rows can sort them")
-            });
-        }
-        if query.limit_clause.is_some() || query.fetch.is_some() {
-            let place = match (&query.limit_clause, &query.fetch) {
-                (
-                    Some(
-                        LimitClause::LimitOffset { limit: Some(limit), .. }
-                        | LimitClause::OffsetCommaLimit { limit, .. },
-                    ),
-                    _,
-                ) => place_of(limit),
-                (Some(limit), _) => place_of(limit),
-                (_, Some(fetch)) => place_of(fetch),
-                _ => None,
-            };
-            return refuse(
-                SqlError::at(place.or_else(|| place_of_query(query)), "LIMIT without ORDER BY")
-                    .because("which rows it keeps is a matter of chance, and would change with every restart")
-                    .next("leave LIMIT out"),
-            );
+        if let Some(error) = self.order_mistake(query) {
+            return refuse(error);
         }
         if !query.locks.is_empty()
             || query.for_clause.is_some()
@@ -204,7 +173,7 @@ impl Visitor for Check<'_> {
         if self.is_in_call() {
             return GO_ON;
         }
-        if self.catalog.has(&name) || self.with.iter().flatten().any(|with| *with == name) {
+        if self.catalog.can_read(&name) || self.with.iter().flatten().any(|with| *with == name) {
             return GO_ON;
         }
         let with = self.with.iter().flatten().map(String::as_str);
@@ -216,9 +185,10 @@ impl Visitor for Check<'_> {
             // What the arguments of a windowing function are has been looked at.
             Expr::Function(_) | Expr::Subquery(_) if self.is_in_call() => None,
             Expr::Function(function) => self.function_mistake(function),
-            Expr::Exists { subquery, .. } | Expr::InSubquery { subquery, .. } | Expr::Subquery(subquery) => {
-                Some(subquery_mistake(subquery))
-            }
+            Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => match right.as_ref() {
+                Expr::Subquery(subquery) => Some(subquery_mistake(subquery)),
+                _ => None,
+            },
             Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => Some(
                 not_yet(expr, "GROUPING SETS, CUBE and ROLLUP are")
                     .next("write one query for each grouping and put UNION ALL between them"),
@@ -231,9 +201,12 @@ impl Visitor for Check<'_> {
 
 fn check_body(body: &SetExpr) -> Found {
     match body {
-        SetExpr::SetOperation { op: SetOperator::Union, .. } | SetExpr::Select(_) | SetExpr::Query(_) => {
-            GO_ON
+        SetExpr::SetOperation {
+            op: SetOperator::Union | SetOperator::Intersect | SetOperator::Except,
+            ..
         }
+        | SetExpr::Select(_)
+        | SetExpr::Query(_) => GO_ON,
         SetExpr::SetOperation { right, op, .. } => {
             refuse(SqlError::at(place_of(right.as_ref()).map(first), format!("{op} is not supported")))
         }
@@ -254,8 +227,9 @@ fn first(span: crate::sql::Span) -> crate::sql::Span {
 }
 
 fn subquery_mistake(subquery: &Query) -> SqlError {
-    SqlError::at(place_of_query(subquery), "a query inside of an expression is not supported")
+    SqlError::at(place_of_query(subquery), "a comparison with ANY or ALL rows of a query is not supported")
         .because("each change of its answer would touch every row that was compared with it")
+        .next("write IN, EXISTS or NOT EXISTS, with an equality of columns of both queries")
 }
 
 fn table_function(name: &str, part: &impl Spanned) -> SqlError {
@@ -271,6 +245,45 @@ fn table_function(name: &str, part: &impl Spanned) -> SqlError {
 }
 
 impl Check<'_> {
+    /// ORDER BY without LIMIT, or the other way round.
+    fn order_mistake(&self, query: &Query) -> Option<SqlError> {
+        if let Some(fetch) = &query.fetch {
+            return Some(not_yet(fetch, "FETCH FIRST is").next("write LIMIT and the number of rows"));
+        }
+        match (&query.order_by, &query.limit_clause) {
+            (Some(order_by), None) => {
+                if self.may_sort && self.with.len() == 1 {
+                    return None;
+                }
+                let place = match &order_by.kind {
+                    OrderByKind::Expressions(exprs) => exprs.first().and_then(|by| place_of(&by.expr)),
+                    OrderByKind::All(_) => None,
+                };
+                let error = SqlError::at(
+                    place.or_else(|| place_of_query(query)),
+                    "ORDER BY over rows that never end",
+                )
+                .because("a stream has no end to sort by");
+                Some(error.next("add LIMIT, or leave ORDER BY out; a table WITH ('connector' = 'console', 'output_mode' = 'complete') shows all rows in order"))
+            }
+            (None, Some(limit)) => {
+                let place = match limit {
+                    LimitClause::LimitOffset { limit: Some(limit), .. }
+                    | LimitClause::OffsetCommaLimit { limit, .. } => place_of(limit),
+                    limit @ LimitClause::LimitOffset { .. } => place_of(limit),
+                };
+                Some(
+                    SqlError::at(place.or_else(|| place_of_query(query)), "LIMIT without ORDER BY")
+                        .because(
+                            "which rows it keeps is a matter of chance, and would change with every restart",
+                        )
+                        .next("add ORDER BY, or leave LIMIT out"),
+                )
+            }
+            _ => None,
+        }
+    }
+
     fn is_in_call(&self) -> bool {
         self.in_call.last().is_some_and(|in_call| *in_call)
     }
@@ -279,7 +292,7 @@ impl Check<'_> {
         let WindowInput::Table(name) = WindowCall::of(call)?.input else { return Ok(()) };
         let table = ObjectName::from(name.to_vec());
         let name = name_of_object(&table);
-        if self.catalog.has(&name) || self.with.iter().flatten().any(|with| *with == name) {
+        if self.catalog.can_read(&name) || self.with.iter().flatten().any(|with| *with == name) {
             return Ok(());
         }
         let with = self.with.iter().flatten().map(String::as_str);
@@ -298,14 +311,8 @@ impl Check<'_> {
                     .next("add FROM and the name of a table or view"),
             );
         }
-        if let [_, second, ..] = select.from.as_slice() {
-            return Some(join_mistake(&second.relation));
-        }
-        if let Some(join) = select.from.first().and_then(|from| from.joins.first()) {
-            return Some(join_mistake(&join.relation));
-        }
-        if let Some(qualify) = &select.qualify {
-            return Some(not_yet(qualify, "QUALIFY is"));
+        if let Some(error) = select.from.iter().flat_map(|from| &from.joins).find_map(join_mistake) {
+            return Some(error);
         }
         if select.top.is_some()
             || select.into.is_some()
@@ -319,6 +326,15 @@ impl Check<'_> {
         {
             let what = "TOP, INTO, LATERAL VIEW, PREWHERE, CONNECT BY, CLUSTER BY, DISTRIBUTE BY, SORT BY and WINDOW are";
             return Some(SqlError::at(at(), format!("{what} not supported")).next("leave it out"));
+        }
+        let mut conditions = select.selection.iter().chain(&select.having);
+        let mut on = select.from.iter().flat_map(|from| &from.joins).map(|join| &join.join_operator);
+        if let Some((name, span)) = conditions.find_map(clock_in).or_else(|| on.find_map(clock_in)) {
+            return Some(
+                SqlError::at(span, format!("`{name}` cannot stand in a condition"))
+                    .because("rows would have to leave the answer as time passes, without any input")
+                    .next("group by windows of a column with WATERMARK, or join within bounds of time"),
+            );
         }
         let aggregate = |expr: &Expr| self.aggregate_in(expr);
         if let Some((name, span)) = select.selection.as_ref().and_then(aggregate) {
@@ -353,13 +369,18 @@ impl Check<'_> {
         let span = place_of(&function.name);
         let functions = self.catalog.functions();
         if function.over.is_some() {
-            return Some(SqlError::at(span, format!("`{name}` with OVER is not supported")));
+            let is_known = functions.window(&name).is_some()
+                || functions.durable(&name).is_some() && functions.aggregate(&name).is_some();
+            return (!is_known).then(|| {
+                SqlError::at(span, format!("`{name}` with OVER is not supported"))
+                    .next(format!("there are {}, and the aggregates", WINDOW_FUNCTIONS.join(", ")))
+            });
         }
-        if CLOCK_FUNCTIONS.contains(&name.as_str()) {
+        if ["current_time", "localtime", "make_time", "to_time"].contains(&name.as_str()) {
             return Some(
                 SqlError::at(span, format!("`{name}` is not supported"))
-                    .because("a row's answer would change with the clock, and be another one when a batch is computed again")
-                    .next("take the time of the record: a column ts TIMESTAMP(3) METADATA FROM 'timestamp'"),
+                    .because("there is no type for a time of day")
+                    .next("write CURRENT_TIMESTAMP, and take its parts: HOUR(..), MINUTE(..)"),
             );
         }
         if functions.aggregate(&name).is_some() {
@@ -421,8 +442,34 @@ impl Check<'_> {
     }
 }
 
-fn join_mistake(second: &TableFactor) -> SqlError {
-    SqlError::at(place_of(second), "joins are not supported yet").next("read one table or view in each query")
+/// The first function of the clock in a condition, not in queries inside of it.
+fn clock_in(condition: &impl Visit) -> Option<(String, Option<crate::sql::Span>)> {
+    let found = visit_expressions(condition, |expr| match expr {
+        Expr::Function(Function { name, .. })
+            if CLOCK_FUNCTIONS.contains(&name_of_function(name).as_str()) =>
+        {
+            ControlFlow::Break((name_of_function(name), place_of(name)))
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    match found {
+        ControlFlow::Break(found) => Some(found),
+        ControlFlow::Continue(()) => None,
+    }
+}
+
+fn join_mistake(join: &Join) -> Option<SqlError> {
+    let what = match &join.join_operator {
+        JoinOperator::AsOf { .. } => "ASOF JOIN is",
+        JoinOperator::CrossApply | JoinOperator::OuterApply => "APPLY is",
+        JoinOperator::ArrayJoin | JoinOperator::LeftArrayJoin | JoinOperator::InnerArrayJoin => {
+            "ARRAY JOIN is"
+        }
+        JoinOperator::StraightJoin(_) => "STRAIGHT_JOIN is",
+        _ => return None,
+    };
+    let error = not_yet(&join.relation, what);
+    Some(error.next("write JOIN, LEFT JOIN, RIGHT JOIN or FULL JOIN with ON"))
 }
 
 struct FirstAggregate<'a> {

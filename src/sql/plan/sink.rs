@@ -3,6 +3,10 @@
 //! Owns the rules of `INSERT INTO` and of output modes. Knows no connector beyond its name. Invariants: every column that is written has
 //! exactly the type of the table's column; a relation whose rows change is never written to a table that cannot take changes.
 
+mod order;
+
+pub use order::order_of;
+
 use super::{
     lower::{Lower, Relation},
     place::{place_of, place_of_query},
@@ -13,6 +17,7 @@ use crate::operator::Gives;
 use crate::sql::{
     ColumnKind, Span, SqlError, SqlResult, TableColumn as Column, TableDefinition,
     closest::closest,
+    op::OrderColumn,
     parse::{EmitMode, Insert},
 };
 use arrow::datatypes::{DataType, Field, Schema};
@@ -190,6 +195,7 @@ pub fn add_sink(
     targets: &Targets,
     insert: &Insert,
     relation: &Relation,
+    order: &[OrderColumn],
 ) -> SqlResult<StreamNodeId> {
     let types_agree = relation.columns.iter().zip(relation.schema.fields()).all(|(&at, field)| {
         lower.plan.nodes[relation.node.0].schema.field(at).data_type() == field.data_type()
@@ -211,11 +217,17 @@ pub fn add_sink(
     let end = End { table, insert, input: &input, node, primary_key: &primary_key };
     let (mode, key) = end.mode(lower.plan, targets, &columns)?;
     check_volatile(lower, node, mode, &key)?;
+    let shown = |by: &OrderColumn| {
+        let position = targets.positions[by.column];
+        let column = written_columns(table).position(|(at, ..)| at == position)?;
+        Some(OrderColumn { column, ..*by })
+    };
     let operator = StreamOperator::Sink {
         table: table.clone(),
         mode,
         columns: written_columns(table).map(|(at, ..)| position_of(at)).collect(),
         key,
+        order: order.iter().filter_map(shown).collect(),
     };
     let fields: Vec<_> = written_columns(table)
         .map(|(_, column, data_type)| Field::new(&column.name, data_type.clone(), !column.is_required))
@@ -351,6 +363,19 @@ impl End<'_> {
             .collect()
     }
 
+    /// What makes the rows of the query known by columns.
+    fn key_hint(&self) -> &'static str {
+        match &self.input.operator {
+            StreamOperator::TopN { .. } => {
+                "add the columns of PARTITION BY and the number of the row to the query"
+            }
+            StreamOperator::Calc { .. } | StreamOperator::Aggregate { .. } => {
+                "keep the columns of GROUP BY or PARTITION BY, and the number of a row, as they are among the columns of the query"
+            }
+            _ => "keep the columns that tell rows apart among the columns of the query",
+        }
+    }
+
     fn check_key(&self, targets: &Targets, columns: &[usize]) -> SqlResult {
         let table = &self.table.name;
         let declared = self.table.primary_key.join(", ");
@@ -360,7 +385,7 @@ impl End<'_> {
                 "no columns of this query say which row a change is of",
             )
             .because(format!("PRIMARY KEY ({declared}) of table `{table}` would mix changes of several rows"))
-            .next("keep the columns of GROUP BY as they are among the columns of the query"));
+            .next(self.key_hint()));
         };
         let names = self.key_names(targets, columns, key);
         if key.iter().all(|column| self.primary_key.contains(column)) {
@@ -394,6 +419,11 @@ impl End<'_> {
         );
         if let Some((why, next)) = open_windows(plan, self.node) {
             return error.because(why).next(next);
+        }
+        if waits_for_ever(plan, self.node) {
+            return error
+                .because("that a row has no partner is only known when time has passed")
+                .next("add a bound of time, a.ts BETWEEN b.ts - INTERVAL .. AND b.ts + INTERVAL .., and WATERMARK to both tables");
         }
         let error = if let Some(cause) = cause { error.because(cause) } else { error };
         let key = match &self.input.properties.unique_key {
@@ -429,9 +459,21 @@ pub fn gives(table: &TableDefinition, insert: &Insert) -> Gives {
     }
 }
 
+/// Whether all rows are shown at each batch.
+pub fn is_complete(table: &TableDefinition, insert: &Insert) -> bool {
+    match insert.mode.as_ref().map(|emit| emit.mode) {
+        Some(mode) => mode == EmitMode::Complete,
+        None => table.options.get("output_mode").is_some_and(|option| option.value == "complete"),
+    }
+}
+
 /// Why windows that the rows of a node are grouped by never close, and what to do about it.
 fn open_windows(plan: &StreamPlan, node: StreamNodeId) -> Option<(String, String)> {
     let node = &plan.nodes[node.0];
+    if let StreamOperator::Sessions { closes: false, .. } = &node.operator {
+        let why = "the time of its rows has no watermark, so a session never closes".to_owned();
+        return Some((why, "add WATERMARK FOR ts AS ts - INTERVAL '5' SECOND to the table".to_owned()));
+    }
     if let StreamOperator::Aggregate { windows: None, .. } = &node.operator {
         let mut at = *node.inputs.first()?;
         loop {
@@ -458,9 +500,35 @@ fn open_windows(plan: &StreamPlan, node: StreamNodeId) -> Option<(String, String
     node.inputs.iter().filter(changes).find_map(|input| open_windows(plan, *input))
 }
 
+/// Whether what makes the rows of a node change is a join that has no bound of time.
+fn waits_for_ever(plan: &StreamPlan, node: StreamNodeId) -> bool {
+    let node = &plan.nodes[node.0];
+    let mut changing = node.inputs.iter().filter(|input| !plan.nodes[input.0].properties.is_append_only);
+    match &node.operator {
+        StreamOperator::Aggregate { .. } => false,
+        StreamOperator::Join { kind, time: None, .. } if kind.waits_for_absence() => {
+            changing.next().is_none()
+        }
+        _ => changing.any(|input| waits_for_ever(plan, *input)),
+    }
+}
+
 /// What makes the rows of a node change.
 fn changing_cause(plan: &StreamPlan, node: StreamNodeId) -> Option<String> {
     let node = &plan.nodes[node.0];
+    match &node.operator {
+        StreamOperator::TopN { ranking, .. } => {
+            let of = if ranking.partition.is_empty() { "all" } else { "a partition" };
+            return Some(format!("the first rows of {of} change with each better one"));
+        }
+        StreamOperator::SetOperation { kind, .. } if !kind.grows() => {
+            return Some(format!("{} takes a row back when the second query has it", kind.name()));
+        }
+        StreamOperator::Sessions { .. } => {
+            return Some("a session changes with each row that joins it".to_owned());
+        }
+        _ => {}
+    }
     if let StreamOperator::Aggregate { keys, calls, .. } = &node.operator {
         let of = if keys.is_empty() { "of all rows" } else { "of a group" };
         let name = calls.first().map_or("a value", |call| call.name.as_str());

@@ -8,7 +8,10 @@ use crate::{
     sql::{
         Span, TableDefinition,
         agg::AggregateCall,
-        op::{WindowEnds, Windows},
+        op::{
+            Expiry, JoinKind, JoinSide, JoinTime, OrderColumn, OverCall, Ranking, SessionColumn, SetKind,
+            WindowEnds, Windows,
+        },
     },
 };
 use arrow::datatypes::SchemaRef;
@@ -41,9 +44,14 @@ impl StreamPlan {
         let reads = |node: &&StreamNode| node.inputs.contains(&id);
         (id.0..).zip(self.nodes.iter().skip(id.0)).filter(|(_, node)| reads(node)).any(|(at, node)| {
             match &node.operator {
-                StreamOperator::Aggregate { windows, .. } => windows.is_some(),
+                StreamOperator::Join { time, .. } => time.is_some(),
+                StreamOperator::Sessions { closes, .. } => *closes,
+                StreamOperator::Late { .. } => true,
                 StreamOperator::Sink { .. } => false,
-                _ => self.feeds_windows(StreamNodeId(at)),
+                operator => match operator.state() {
+                    Some(state) => state.windows.is_some(),
+                    None => self.feeds_windows(StreamNodeId(at)),
+                },
             }
         })
     }
@@ -146,6 +154,46 @@ pub enum StreamOperator {
         /// The column of event time.
         time_column: usize,
     },
+    /// Rows with the stretch of time that each of them alone is a session of, in three more columns as above; only `Sessions` read these.
+    SessionWindows {
+        /// How far apart rows of one session are at most, milliseconds.
+        gap_ms: i64,
+        /// The column of event time.
+        time_column: usize,
+        /// The columns that tell the rows of one session from those of another; `None` = those that rows are grouped by.
+        partition_by: Option<Vec<usize>>,
+    },
+    /// Rows whose event time, in this column, is the time of their batch.
+    BatchTime {
+        /// The column.
+        column: usize,
+    },
+    /// Rows whose event time the watermark had passed before their batch.
+    Late {
+        /// Durable name of its state, such as `late.late`.
+        name: String,
+        /// The column of event time.
+        time_column: usize,
+    },
+    /// One row for each session. Its columns are those of `columns`, then a value for each call.
+    Sessions {
+        /// Durable name of its state, such as `visits.sessions`.
+        name: String,
+        /// The columns of the input that tell groups apart.
+        group: Vec<usize>,
+        /// What is computed of each session.
+        calls: Vec<AggregateCall>,
+        /// What each column before the values is.
+        columns: Vec<SessionColumn>,
+        /// The column of the input with a time of each row's own session, and how far that is behind the row, milliseconds.
+        time: (usize, i64),
+        /// How far apart rows of one session are at most, milliseconds.
+        gap_ms: i64,
+        /// Whether a watermark closes them.
+        closes: bool,
+        /// Which rows leave.
+        gives: Gives,
+    },
     /// Rows as they are; says behind them how far they are in event time.
     Watermark {
         /// What the marks are called: no other source or watermark of the plan is called so.
@@ -177,6 +225,66 @@ pub enum StreamOperator {
         /// If the first key is the end of a window over event time: what is done when it closes.
         windows: Option<ClosingWindows>,
     },
+    /// Rows of two inputs with equal keys.
+    Join {
+        /// Durable name of its state, such as `paid.join`.
+        name: String,
+        /// Which rows leave.
+        kind: JoinKind,
+        /// The keys of both inputs, and what is kept of their rows.
+        sides: [JoinSide; 2],
+        /// What must hold of a pair besides: over the kept columns of the first input, and those of the second behind them.
+        condition: Option<Arc<dyn PhysicalExpr>>,
+        /// How time bounds it: then its state does not grow for ever.
+        time: Option<JoinTime>,
+        /// NULL equals NULL in keys.
+        nulls_match: bool,
+    },
+    /// The first rows of each partition. Its columns are those of the input, then the number of the row if it is shown.
+    TopN {
+        /// Durable name of its state, such as `best.top-n`.
+        name: String,
+        /// Which rows.
+        ranking: Ranking,
+        /// If the first column of the partition is the end of a window over event time: what is done when it closes.
+        windows: Option<ClosingWindows>,
+    },
+    /// The rows of two inputs that are in the answer of a set operation.
+    SetOperation {
+        /// Durable name of its state, such as `both.set`.
+        name: String,
+        /// Which.
+        kind: SetKind,
+        /// All columns, in the order of their key: the end of the window first, if windows close.
+        keys: Vec<usize>,
+        /// If rows are in windows over event time: what is done when one closes.
+        windows: Option<ClosingWindows>,
+    },
+    /// The first row of each key that comes.
+    Deduplicate {
+        /// Durable name of its state, such as `once.deduplicate`.
+        name: String,
+        /// The columns of the key.
+        keys: Vec<usize>,
+        /// When a key is forgotten; `None` = never.
+        expiry: Option<Expiry>,
+        /// Event time, if keys are forgotten.
+        windows: Option<ClosingWindows>,
+    },
+    /// Each row with what functions make of the rows of its partition up to it, in the order of event time. Its columns are those of the
+    /// input, then a value for each call.
+    Over {
+        /// Durable name of its state, such as `moving.over`.
+        name: String,
+        /// The columns whose values make a partition; none = all rows are one.
+        partition: Vec<usize>,
+        /// The column of event time.
+        time: usize,
+        /// What is computed.
+        calls: Vec<OverCall>,
+        /// When rows leave: when the watermark has passed them.
+        windows: ClosingWindows,
+    },
     /// Writes rows to a table.
     Sink {
         /// The table.
@@ -188,7 +296,48 @@ pub enum StreamOperator {
         /// In mode update the columns of the input that say which row a change is of: those of the table's PRIMARY KEY, or of the
         /// query's key if the table is for people to look at. Empty in the other modes, and if there is only one row.
         key: Vec<usize>,
+        /// In mode complete the order in which rows are shown, by the columns that are written; empty = that of the columns.
+        order: Vec<OrderColumn>,
     },
+}
+
+/// What an operator keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct OperatorState<'a> {
+    /// Its durable name.
+    pub name: &'a str,
+    /// The windows that it goes with.
+    pub windows: Option<ClosingWindows>,
+}
+
+impl StreamOperator {
+    /// What the operator keeps; `None` = nothing.
+    #[must_use]
+    pub fn state(&self) -> Option<OperatorState<'_>> {
+        match self {
+            StreamOperator::Aggregate { name, windows, .. }
+            | StreamOperator::TopN { name, windows, .. }
+            | StreamOperator::Deduplicate { name, windows, .. }
+            | StreamOperator::SetOperation { name, windows, .. } => {
+                Some(OperatorState { name, windows: *windows })
+            }
+            StreamOperator::Join { name, .. }
+            | StreamOperator::Late { name, .. }
+            | StreamOperator::Sessions { name, .. } => Some(OperatorState { name, windows: None }),
+            StreamOperator::Over { name, windows, .. } => {
+                Some(OperatorState { name, windows: Some(*windows) })
+            }
+            StreamOperator::Source { .. }
+            | StreamOperator::Calc { .. }
+            | StreamOperator::Watermark { .. }
+            | StreamOperator::AssignWindows { .. }
+            | StreamOperator::SessionWindows { .. }
+            | StreamOperator::BatchTime { .. }
+            | StreamOperator::Union
+            | StreamOperator::Unnest { .. }
+            | StreamOperator::Sink { .. } => None,
+        }
+    }
 }
 
 /// How the rows of a changing relation are written.

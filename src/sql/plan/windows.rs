@@ -1,14 +1,22 @@
-//! Windowing functions in FROM: `TUMBLE`, `HOP` and `CUMULATE`, as plans.
+//! Windowing functions in FROM: `TUMBLE`, `HOP`, `CUMULATE` and `SESSION`, as plans.
 //!
 //! Owns how such a call becomes a node of the logical plan. Knows no operator. Invariant: the columns of the input come first, as they
 //! are, then `window_start`, `window_end` and `window_time`.
 
 mod call;
+mod group_by;
+mod late;
 mod node;
+mod sessions;
 mod watermark;
 
+use call::place_of_ident;
+
 pub use call::{WindowCall, WindowInput, is_window_function};
+pub use group_by::{rewritten, rewritten_expr};
+pub use late::{LATE, LateNode};
 pub use node::{ADDED, WindowsNode, is_time, length, windows_text};
+pub use sessions::{check as check_sessions, mistake as session_mistake, origin, session_column};
 pub use watermark::WatermarkNode;
 
 use crate::sql::{Span, SqlError, closest::closest, parse::TableFunctionCall};
@@ -36,7 +44,13 @@ impl RelationPlanner for WindowsPlanner {
         };
         let input = context.plan(call.input.relation())?;
         let time = time_column(&input, &context.normalize_ident(call.column.clone()), call.column_span)?;
-        let node = WindowsNode::new(input, time, call.windows)?;
+        let mut partition_by = call.partition_by.as_ref().map(|_| vec![]);
+        for ident in call.partition_by.iter().flatten() {
+            let name = context.normalize_ident((*ident).clone());
+            let column = column_named(&input, &name, place_of_ident(ident).or(call.column_span))?;
+            partition_by.iter_mut().for_each(|columns| columns.push(column.clone()));
+        }
+        let node = WindowsNode::new(input, time, call.windows, partition_by)?;
         let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, call.alias.cloned()))))
     }
@@ -53,6 +67,19 @@ pub fn inner(error: &DataFusionError) -> Option<&SqlError> {
         DataFusionError::External(error) => error.downcast_ref(),
         _ => None,
     }
+}
+
+/// A column that sessions are partitioned by.
+fn column_named(input: &LogicalPlan, name: &str, span: Option<Span>) -> PlanResult<Column> {
+    let schema = input.schema();
+    if let Some((table, field)) = schema.iter().find(|(_, field)| field.name() == name) {
+        return Ok(Column::from((table, field)));
+    }
+    let mistake = SqlError::at(span, format!("there is no column `{name}` to partition by"));
+    Err(outer(match closest(name, schema.fields().iter().map(|field| field.name().as_str())) {
+        Some(close) => mistake.next(format!("did you mean `{close}`?")),
+        None => mistake.next("name a column of the table"),
+    }))
 }
 
 fn time_column(input: &LogicalPlan, name: &str, span: Option<Span>) -> PlanResult<Column> {

@@ -50,15 +50,13 @@ impl RowsFormat {
 
     fn encode_rows(&self, delta: &Delta, out: &mut RowWriter<'_>) -> Result {
         let encoder = self.format.encoder(NUMBER, delta.rows.columns())?;
-        if self.has_weights != delta.weights.is_some() {
-            let has = |has: bool| if has { "weights" } else { "no weights" };
-            let (given, told) = (has(delta.weights.is_some()), has(self.has_weights));
-            return Err(Error::Codec(format!("plan bug: rows with {given} where {told} were planned")));
+        if delta.weights.is_some() && !self.has_weights {
+            return Err(Error::Codec("plan bug: rows with weights where none were planned".into()));
         }
         for row in 0..delta.rows.num_rows() {
             out.bytes(|out| {
-                if let Some(weights) = &delta.weights {
-                    put_zigzag(out, weights.value(row));
+                if self.has_weights {
+                    put_zigzag(out, delta.weight(row));
                 }
                 encoder.encode(row, out);
             });

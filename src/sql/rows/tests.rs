@@ -300,10 +300,7 @@ fn the_bytes_of_rows_that_travel_stay_as_they_are() {
     .assert_eq(&shown);
     let chunk = Delta { rows: batch, weights }.into_chunk();
     let refused = added.encode(&chunk, &mut RowWriter::new(&mut vec![])).unwrap_err();
-    assert!(
-        refused.to_string().contains("plan bug: rows with weights where no weights were planned"),
-        "{refused}"
-    );
+    assert!(refused.to_string().contains("plan bug: rows with weights where none were planned"), "{refused}");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! rows can be given to the program.
 //!
 //! Owns the rows of a batch, and for complete mode all rows, in state. Knows no terminal: what it makes is shown after the commit, at most
-//! once. Invariants: all rows of a batch come to one task; rows of complete mode are in the order of their columns.
+//! once. Invariants: all rows of a batch come to one task; rows of complete mode are in the order asked for,
+//! then in that of their columns.
 
 use super::{TableColumns, show};
 use crate::{
@@ -13,13 +14,15 @@ use crate::{
         varint::{put_zigzag, take_zigzag},
     },
     sql::{
-        Payload, parse,
-        rows::{KeyFormat, KeyTable},
+        Payload,
+        op::OrderColumn,
+        parse,
+        rows::{KeyColumn, KeyFormat, KeyTable, quoted},
     },
     state::{Handle, RowIndex, View},
 };
 use arrow::{
-    array::RecordBatch,
+    array::{ArrayRef, RecordBatch},
     datatypes::{FieldRef, Schema},
 };
 
@@ -28,8 +31,12 @@ use arrow::{
 pub struct ShownRows {
     /// The columns.
     pub columns: TableColumns,
-    /// The same as a key: rows that are equal are one.
-    pub format: KeyFormat,
+    /// The same as a key: rows that are equal are one, and are in the order of their keys.
+    pub(super) format: KeyFormat,
+    /// For each column of the key the column that is shown.
+    key_columns: Vec<usize>,
+    /// What the order is called; empty = that of the columns.
+    order: String,
     /// How many rows are shown.
     pub rows_max: usize,
     /// Where.
@@ -54,6 +61,54 @@ pub enum ShownAt {
 const ROOM_ROWS: usize = 1_024;
 
 impl ShownRows {
+    /// Rows of these columns, sorted by some of them, then by the others from left to right.
+    ///
+    /// # Errors
+    /// If a type cannot be a key.
+    pub fn new(
+        columns: TableColumns,
+        order: &[OrderColumn],
+        rows_max: usize,
+        place: ShownAt,
+    ) -> Result<Self> {
+        let plain = |column| OrderColumn { column, is_descending: false, is_null_greatest: false };
+        let mut by: Vec<OrderColumn> = vec![];
+        for column in order.iter().copied().chain((0..columns.schema().fields().len()).map(plain)) {
+            if !by.iter().any(|other| other.column == column.column) {
+                by.push(column);
+            }
+        }
+        let format = KeyFormat::ordered(by.iter().map(|by| KeyColumn {
+            data_type: columns.schema().field(by.column).data_type().clone(),
+            is_descending: by.is_descending,
+            is_null_greatest: by.is_null_greatest,
+        }))?;
+        let text = |by: &OrderColumn| {
+            let order = match (by.is_descending, by.is_null_greatest) {
+                (false, false) => "",
+                (false, true) => " nulls last",
+                (true, true) => " desc",
+                (true, false) => " desc nulls last",
+            };
+            format!("{}{order}", quoted(columns.schema().field(by.column).name()))
+        };
+        let order = order.iter().map(text).collect::<Vec<_>>().join(", ");
+        let key_columns = by.iter().map(|by| by.column).collect();
+        Ok(ShownRows { columns, format, key_columns, order, rows_max, place })
+    }
+
+    /// What the rows of the store are in which all of them are kept.
+    #[must_use]
+    pub fn store_format(&self, columns: &str) -> String {
+        let order = if self.order.is_empty() { String::new() } else { format!(" by ({})", self.order) };
+        format!("table {columns}{order} -> weight")
+    }
+
+    /// The columns of the keys of rows.
+    fn key_columns(&self, rows: &RecordBatch) -> Vec<ArrayRef> {
+        self.key_columns.iter().map(|column| rows.column(*column).clone()).collect()
+    }
+
     /// Shows rows, given by their keys.
     fn show<'k>(&self, keys: impl IntoIterator<Item = &'k [u8]>, cx: &mut Context<'_>) -> Result {
         if self.place == ShownAt::Bytes {
@@ -65,7 +120,12 @@ impl ShownRows {
         }
         let mut decoder = self.format.decoder(self.rows_max.min(ROOM_ROWS))?;
         keys.into_iter().try_for_each(|key| decoder.push(key))?;
-        let rows = RecordBatch::try_new(self.columns.schema().clone(), decoder.finish()?)
+        let by_key = decoder.finish()?;
+        let mut columns = by_key.clone();
+        for (column, at) in by_key.into_iter().zip(&self.key_columns) {
+            columns[*at] = column;
+        }
+        let rows = RecordBatch::try_new(self.columns.schema().clone(), columns)
             .map_err(|e| Error::Codec(format!("rows do not fit their columns: {e}")))?;
         match self.place {
             ShownAt::Console { truncates } => {
@@ -114,7 +174,8 @@ impl Operator for ConsoleSink {
     fn process(&mut self, _: Port, input: Chunk, _: &mut Context<'_>) -> Result {
         let Payload::Rows(delta) = input.view::<Payload>() else { return Ok(()) };
         let rows = self.shown.columns.rows(&delta.rows)?;
-        let encoder = self.shown.format.encoder(rows.columns())?;
+        let columns = self.shown.key_columns(&rows);
+        let encoder = self.shown.format.encoder(&columns)?;
         let mut key = vec![];
         for row in 0..delta.rows.num_rows() {
             key.clear();
@@ -160,12 +221,6 @@ impl CompleteTable {
     pub fn new(shown: ShownRows, rows: Handle<RowIndex>) -> Self {
         CompleteTable { shown, rows, is_changed: false }
     }
-
-    /// What the store's rows are.
-    #[must_use]
-    pub fn store_format(columns: &str) -> String {
-        format!("table {columns} -> weight")
-    }
 }
 
 /// The weight of a stored row.
@@ -183,7 +238,8 @@ impl Operator for CompleteTable {
     fn process(&mut self, _: Port, input: Chunk, cx: &mut Context<'_>) -> Result {
         let Payload::Rows(delta) = input.view::<Payload>() else { return Ok(()) };
         let rows = self.shown.columns.rows(&delta.rows)?;
-        let encoder = self.shown.format.encoder(rows.columns())?;
+        let columns = self.shown.key_columns(&rows);
+        let encoder = self.shown.format.encoder(&columns)?;
         let store = cx.stores.open(self.rows);
         let number = store.formats().present();
         let (mut key, mut value) = (vec![], vec![]);

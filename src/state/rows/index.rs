@@ -7,7 +7,9 @@ use super::{Formats, cell::RowCell, spec};
 use crate::{
     error::{Error, Result},
     record::{Bytes, RawChunk, RawChunkBuilder},
-    state::{Backend, Store, StoreSpec, VisitPrefixed, keyspace::Keyspace, merged, staged::INLINE_BYTES},
+    state::{
+        Backend, Store, StoreSpec, VisitPrefixed, VisitRow, keyspace::Keyspace, merged, staged::INLINE_BYTES,
+    },
 };
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -154,6 +156,50 @@ impl RowIndex {
         })
     }
 
+    /// Visits the rows whose keys are from `from` (inclusive) to `to` (exclusive) in order, as this batch has left them so far, until
+    /// `visit` returns `false`.
+    ///
+    /// # Errors
+    /// If the database cannot be read, or what `visit` answers.
+    pub fn visit_range(&self, from: &[u8], to: &[u8], visit: &mut VisitRow<'_>) -> Result {
+        if from >= to {
+            return Ok(());
+        }
+        let range = (Bound::Included(from), Bound::Excluded(to));
+        let mut changed = self.staged.range::<[u8], _>(range).peekable();
+        let mut goes_on = true;
+        self.committed.scan(Some(from), &mut |key, value| {
+            if key >= to {
+                return Ok(false);
+            }
+            while let Some((ours, cell)) = changed.next_if(|(ours, _)| &***ours < key) {
+                if let Some(value) = cell.new_value() {
+                    goes_on = visit(ours, value)?;
+                }
+                if !goes_on {
+                    return Ok(false);
+                }
+            }
+            let value = match changed.next_if(|(ours, _)| &***ours == key) {
+                Some((_, cell)) => cell.new_value(),
+                None => Some(value),
+            };
+            if let Some(value) = value {
+                goes_on = visit(key, value)?;
+            }
+            Ok(goes_on)
+        })?;
+        for (key, cell) in changed {
+            if !goes_on {
+                break;
+            }
+            if let Some(value) = cell.new_value() {
+                goes_on = visit(key, value)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Deletes the rows whose keys are from `from` (inclusive) to `to` (exclusive), at most `limit` of the database at a time. Returns
     /// the first key that is left, if there is one.
     ///
@@ -188,6 +234,73 @@ impl RowIndex {
                 cell.delete();
                 self.staged_bytes += weight_of(entry.key().len()) + cell.heap_bytes();
                 entry.insert(cell);
+            }
+        }
+        Ok(left)
+    }
+
+    /// Takes the rows whose keys are from `from` (inclusive) to `to` (exclusive), committed ones and those of this batch: visits each in
+    /// order, and deletes it; at most `limit`. Returns the first key that is left, if there is one.
+    ///
+    /// # Errors
+    /// If the database cannot be read, or what `visit` answers; nothing is deleted then.
+    pub fn take_range(
+        &mut self,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result,
+    ) -> Result<Option<Vec<u8>>> {
+        if from >= to {
+            return Ok(None);
+        }
+        let mut committed: Vec<(Bytes, Bytes)> = vec![];
+        self.committed.scan(Some(from), &mut |key, value| {
+            let is_in = key < to && committed.len() <= limit;
+            if is_in {
+                committed.push((Bytes::from(key), Bytes::from(value)));
+            }
+            Ok(is_in)
+        })?;
+        // What was not read of the database is left, with what comes behind it.
+        let unread = if committed.len() > limit { committed.pop().map(|(key, _)| key) } else { None };
+        let range = (Bound::Included(from), Bound::Excluded(unread.as_deref().unwrap_or(to)));
+        let mut staged = self.staged.range::<[u8], _>(range).peekable();
+        let mut committed = committed.into_iter().peekable();
+        let (mut taken, mut left): (Vec<(Bytes, Option<Bytes>)>, _) =
+            (vec![], unread.as_deref().map(<[u8]>::to_vec));
+        loop {
+            let (key, value) = match (staged.peek(), committed.peek()) {
+                (None, None) => break,
+                (Some((ours, cell)), theirs) if theirs.is_none_or(|(key, _)| *ours <= key) => {
+                    let taken = ((*ours).clone(), cell.new_value().map(Bytes::from));
+                    committed.next_if(|(key, _)| *key == taken.0);
+                    staged.next();
+                    taken
+                }
+                _ => match committed.next() {
+                    Some((key, value)) => (key, Some(value)),
+                    None => break,
+                },
+            };
+            let Some(value) = value else { continue };
+            if taken.len() == limit {
+                left = Some(key.to_vec());
+                break;
+            }
+            visit(&key, &value)?;
+            taken.push((key, Some(value)));
+        }
+        for (key, value) in taken {
+            if let Some(cell) = self.staged.get_mut(&key[..]) {
+                let before = cell.heap_bytes();
+                cell.delete();
+                self.staged_bytes = self.staged_bytes + cell.heap_bytes() - before;
+            } else {
+                let mut cell = RowCell::read(value.as_deref());
+                cell.delete();
+                self.staged_bytes += weight_of(key.len()) + cell.heap_bytes();
+                self.staged.insert(key, cell);
             }
         }
         Ok(left)

@@ -94,6 +94,38 @@ fn sql_word_count() {
     end(code);
 }
 
+/// Counts words by SQL, joined with the counts of those that are frequent, and sums over both in a second topic.
+#[test]
+#[ignore = "a program that a test starts"]
+fn sql_outer_join() {
+    if std::env::var("TIDEGATE_TEST_PROGRAM").as_deref() != Ok("sql_outer_join") {
+        return;
+    }
+    let Program { args, topics } = Program::parse_from(["sql_outer_join"]);
+    let (input, output) = (&topics.input, &topics.output);
+    let script = format!(
+        "CREATE TABLE lines (line STRING) WITH ('connector' = 'kafka', 'topic' = '{input}', 'format' = 'raw');
+         CREATE TABLE counts (word STRING, n STRING, PRIMARY KEY (word) NOT ENFORCED) WITH ('connector' = 'upsert-kafka',
+             'topic' = '{output}', 'key.format' = 'raw', 'value.format' = 'raw', 'value.fields-include' = 'EXCEPT_KEY');
+         CREATE TABLE totals (kind STRING, words BIGINT, n BIGINT, frequent BIGINT, m BIGINT, PRIMARY KEY (kind) NOT ENFORCED)
+             WITH ('connector' = 'upsert-kafka', 'topic' = '{output}-totals', 'format' = 'json');
+         CREATE VIEW words AS SELECT word FROM (SELECT unnest(string_to_array(line, ' ')) AS word FROM lines) WHERE word <> '';
+         CREATE VIEW counted AS SELECT word, count(*) AS n FROM words GROUP BY word;
+         CREATE VIEW frequent AS SELECT word, count(*) AS m FROM words GROUP BY word HAVING count(*) > 100;
+         CREATE VIEW joined AS SELECT c.word, c.n, f.m FROM counted AS c LEFT JOIN frequent AS f ON c.word = f.word;
+         EXECUTE STATEMENT SET BEGIN
+             INSERT INTO counts SELECT word, CAST(n AS STRING) FROM joined;
+             INSERT INTO totals SELECT 'all', count(*), sum(n), count(m), coalesce(sum(m), 0) FROM joined;
+         END;"
+    );
+    let code = program(&args, |args| {
+        let ssc = StreamingContext::new(args.config());
+        ssc.sql(&Script::parse(SourceText::new("joined.sql", script))?);
+        ssc.run()
+    });
+    end(code);
+}
+
 /// Each line as it is.
 #[test]
 #[ignore = "a program that a test starts"]

@@ -1,4 +1,5 @@
-//! Streaming SQL: an aggregate and an aggregate of it, killed at places of a batch and between, by one process and by two.
+//! Streaming SQL: an aggregate and an aggregate of it, and an outer join of two aggregates, killed at places of a batch and between, by one
+//! process and by two.
 
 use super::{
     Random,
@@ -71,6 +72,54 @@ fn counts_and_sums_over_them_are_exact_whatever_is_killed() {
     app.catch_up(&client, &mut run);
     run.stop();
     is_right(&client, &app, &truth, &format!("seed {seed}"));
+}
+
+/// The counts, and the last sums over them and over those of frequent words.
+fn is_joined_right(client: &Client, app: &App, truth: &Truth, what: &str) {
+    judge(what, truth, &client.read(&app.output));
+    let totals = client.read(&format!("{}-totals", app.output));
+    let last = totals.last().unwrap_or_else(|| panic!("{what}: no sums"));
+    let frequent: Vec<u64> = truth.values().copied().filter(|n| *n > 100).collect();
+    assert!(!frequent.is_empty(), "{what}: no word is frequent");
+    let (words, n) = (truth.len(), truth.values().sum::<u64>());
+    let (count, m) = (frequent.len(), frequent.iter().sum::<u64>());
+    let expected = format!("{{\"kind\":\"all\",\"words\":{words},\"n\":{n},\"frequent\":{count},\"m\":{m}}}");
+    assert_eq!(last.value, expected, "{what}");
+}
+
+#[test]
+fn an_outer_join_is_exact_whatever_is_killed() {
+    let seed = Random::seed();
+    eprintln!("sql: seed {seed} (TIDEGATE_TEST_SEED={seed} repeats it)");
+    let (client, mut random) = (Client::new(&bootstrap()), Random(seed));
+    let app = App::new("test:sql_outer_join", &client);
+    client.create(&format!("{}-totals", app.output), 2);
+    let stream = Stream::start(Lines::new(&client, &app.input, seed));
+    for (failpoints, is_lost) in KILLS.into_iter().step_by(2) {
+        let mut before = app.start("");
+        app.progress(&client, &mut before);
+        before.kill();
+        if is_lost {
+            app.lose_state();
+        }
+        app.start(failpoints).dies_at_its_failpoint();
+    }
+    for number in 0..RANDOM_KILLS {
+        if number % 2 == 1 {
+            app.lose_state();
+        }
+        let mut run = app.start("");
+        if number % 4 < 2 {
+            app.progress(&client, &mut run);
+        }
+        sleep(Duration::from_millis(50 + random.below(1_450)));
+        run.kill();
+    }
+    let truth = stream.finish();
+    let mut run = app.start("");
+    app.catch_up(&client, &mut run);
+    run.stop();
+    is_joined_right(&client, &app, &truth, &format!("seed {seed}"));
 }
 
 #[test]

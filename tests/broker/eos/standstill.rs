@@ -13,7 +13,7 @@ use crate::{
     proxy::{Api, Fault, Proxy, Way},
     subject::bootstrap,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const BOTH: [Way; 2] = [Way::ToBroker, Way::ToClient];
 
@@ -97,6 +97,28 @@ fn a_program_behind_a_slow_network_goes_on() {
     world.proxy.slow(Duration::ZERO, 0);
     let log = world.finish(what, run);
     assert!(!log.contains("batch given up"), "{log}");
+}
+
+#[test]
+fn batches_go_on_while_a_look_for_new_topics_is_not_answered() {
+    let what = "unanswered look";
+    let world = World::new(what);
+    let mut run = world.run("");
+    let asked = world.proxy.on(Api::Metadata, Fault::Hold, u64::MAX);
+    let committed = || world.client.committed(&world.app.id, &world.app.input).values().sum::<i64>();
+    let (mut sum, mut since) = (committed(), Instant::now());
+    until("the program gives the look up", || {
+        run.must_run();
+        let now = committed();
+        if now > sum {
+            (sum, since) = (now, Instant::now());
+        }
+        run.text().contains("a look for new topics and partitions was not possible")
+    });
+    // Nobody answers for ten seconds before the look is given up.
+    assert!(asked.fired() > 0 && since.elapsed() < Duration::from_secs(5), "nothing was committed meanwhile");
+    asked.end();
+    world.finish(what, run);
 }
 
 #[test]

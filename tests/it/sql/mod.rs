@@ -1,12 +1,20 @@
 //! Scripts of SQL, batch by batch: what they write, and what is said of their mistakes.
 
 mod aggregates;
+mod clock;
 mod csv;
+mod distinct;
 mod docs;
 mod files;
 mod frames;
+mod functions;
 mod fuzz;
 mod jdbc;
+mod joins;
+mod late;
+mod over;
+mod ranks;
+mod sessions;
 mod stateless;
 mod upsert;
 mod windows;

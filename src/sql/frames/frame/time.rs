@@ -162,8 +162,8 @@ impl DataFrame {
                 return Err(mistake.next("rename it before rows are grouped by windows"));
             }
             let time = time_column(&input, &name)?;
-            let node =
-                WindowsNode::new(input, time, windows).map_err(|e| SqlError::at(None, e.to_string()))?;
+            let node = WindowsNode::new(input, time, windows, None)
+                .map_err(|e| SqlError::at(None, e.to_string()))?;
             Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
         })
     }

@@ -78,7 +78,11 @@ impl<'m> Stage<'m> {
     }
 
     pub fn process(&mut self, chunk: Chunk) -> Result<Vec<(Partition, Chunk)>> {
-        self.call(|operator, cx| operator.process(Port(0), chunk, cx))
+        self.process_at(Port(0), chunk)
+    }
+
+    pub fn process_at(&mut self, port: Port, chunk: Chunk) -> Result<Vec<(Partition, Chunk)>> {
+        self.call(|operator, cx| operator.process(port, chunk, cx))
     }
 
     pub fn end_batch(&mut self) -> Result<Vec<(Partition, Chunk)>> {
@@ -87,6 +91,10 @@ impl<'m> Stage<'m> {
             sent.extend(self.call(|operator, cx| operator.end_batch(cx))?);
         }
         Ok(sent)
+    }
+
+    pub fn held_bytes(&self) -> usize {
+        self.operator.held_bytes()
     }
 
     /// The batch is durable.

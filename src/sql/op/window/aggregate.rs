@@ -5,10 +5,10 @@
 //! that closes it; a row leaves for each group when its window closes, or for each batch that changes it, and is never taken back because
 //! its window has closed; the mark of event time that goes on comes behind the rows.
 
-use super::{WindowEnds, WindowMarks, time::WindowTime};
+use super::{WindowEnds, WindowMarks, report::MarksOut, time::WindowTime};
 use crate::{
     error::{Error, Result},
-    operator::{Context, Gives, Operator, Port, UpstreamMark, UpstreamName},
+    operator::{Context, Gives, Operator, Port},
     record::{Chunk, Stamps},
     sql::{
         Delta, Payload,
@@ -16,9 +16,10 @@ use crate::{
             Aggregate, Aggregation, Takes,
             aggregate::{GROUPS_PER_CHUNK, stored_states},
             exchange::{batch, failed, stamped},
+            values::{Values, group_prefix},
         },
     },
-    state::{Handle, RowTable, Table},
+    state::{Handle, RowIndex, RowTable, Table},
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array},
@@ -30,15 +31,32 @@ use std::{ops::Range, sync::Arc};
 /// How many closed groups a batch deletes whose rows have left before.
 const DELETED_PER_BATCH: usize = 8_192;
 
+/// Where the operator finds its state.
+#[derive(Clone, Copy)]
+pub struct WindowStores {
+    state: Handle<RowTable>,
+    values: Option<Handle<RowIndex>>,
+    marks: Handle<Table<u8, WindowMarks>>,
+}
+
+impl WindowStores {
+    /// Those of the aggregation at these places, with that of the marks behind them.
+    #[must_use]
+    pub fn at(places: &[usize]) -> Self {
+        WindowStores {
+            state: Handle::at(places[0]),
+            values: (places.len() > 2).then(|| Handle::at(places[1])),
+            marks: Handle::at(places[places.len() - 1]),
+        }
+    }
+}
+
 /// The half of a windowed aggregation behind the exchange: one row for each group, of its keys and the value of each call.
 pub struct WindowAggregate {
     inner: Aggregate,
     gives: Gives,
     time: WindowTime,
-    /// Under which name it says how far it is, if something behind it asks.
-    sends_as: Option<Arc<str>>,
-    /// What was said last: the mark's time, and whether no row comes unless one comes in.
-    reported: Option<(Option<i64>, bool)>,
+    marks_out: MarksOut,
     ending: Option<Ending>,
 }
 
@@ -52,35 +70,38 @@ struct Ending {
 }
 
 impl WindowAggregate {
-    /// Keeps the states of `aggregation` in the store `state` and its marks in `marks`, and sends rows of the columns `output`: those of
-    /// the keys, then one for each call. The first key is the end of the window, in milliseconds. It takes what
-    /// [`PartialAggregate`](crate::sql::op::PartialAggregate) makes.
+    /// Keeps what it has of `aggregation` in the stores, and sends rows of the columns `output`: those of the keys, then one for each call. The first key is the end of the window, in milliseconds. It takes what
+    /// [`PartialAggregate`](crate::sql::op::PartialAggregate) makes; if the aggregation needs values it takes rows.
     ///
     /// # Errors
-    /// None that the aggregation has not told when it was made.
+    /// None that the aggregation has not told when it was made, and if values are needed and there is no store for them.
     pub fn new(
         aggregation: Arc<Aggregation>,
         gives: Gives,
         ends: WindowEnds,
-        state: Handle<RowTable>,
-        marks: Handle<Table<u8, WindowMarks>>,
+        stores: WindowStores,
         output: SchemaRef,
     ) -> Result<Self> {
-        let inner = Aggregate::new(aggregation, Takes::Partials, state, None, output)?;
-        let time = WindowTime::new(ends, marks);
-        Ok(WindowAggregate { inner, gives, time, sends_as: None, reported: None, ending: None })
+        let takes = if aggregation.needs_values() { Takes::Rows } else { Takes::Partials };
+        let inner = Aggregate::new(aggregation, takes, stores.state, stores.values, output)?;
+        let time = WindowTime::new(ends, stores.marks);
+        Ok(WindowAggregate { inner, gives, time, marks_out: MarksOut::default(), ending: None })
     }
 
     /// Says how far it is to windows behind it, under its durable name.
     #[must_use]
     pub fn sending_marks(mut self, name: Arc<str>) -> Self {
-        self.sends_as = Some(name);
+        self.marks_out = MarksOut::named(name);
         self
     }
 
     /// Rows without those of windows that were closed when the batch began.
     fn in_time(&mut self, delta: Delta, stamps: Stamps, cx: &mut Context<'_>) -> Result<(Delta, Stamps)> {
-        let ends = ends_of(delta.rows.column(0))?;
+        let first_key = match self.inner.takes {
+            Takes::Rows => self.inner.aggregation.first_key().unwrap_or_default(),
+            Takes::Partials => 0,
+        };
+        let ends = ends_of(delta.rows.column(first_key))?;
         let watermark = self.time.before(cx)?.time.get();
         let is_late = |end: &i64| watermark.is_some_and(|watermark| *end <= watermark);
         let late: Vec<usize> = (0..ends.len()).filter(|row| is_late(&ends.value(*row))).collect();
@@ -93,15 +114,19 @@ impl WindowAggregate {
         if late.is_empty() {
             return Ok((delta, stamps));
         }
-        let weights = delta.rows.column(self.inner.aggregation.key_format().columns().len());
-        let weights = weights.as_primitive::<Int64Type>();
+        let partial = delta.rows.columns().get(self.inner.aggregation.key_format().columns().len());
+        let partial = partial.filter(|_| self.inner.takes == Takes::Partials);
+        let partial = partial.map(AsArray::as_primitive::<Int64Type>);
         for row in &late {
-            cx.counters.late += usize::try_from(weights.value(*row).unsigned_abs()).unwrap_or(usize::MAX);
+            let weight = partial.map_or_else(|| delta.weight(*row), |weights| weights.value(*row));
+            cx.counters.late += usize::try_from(weight.unsigned_abs()).unwrap_or(usize::MAX);
         }
         let kept: UInt32Array =
             (0u32..).zip(ends.values()).filter(|(_, end)| !is_late(end)).map(|(row, _)| row).collect();
         let rows = take_record_batch(&delta.rows, &kept).map_err(|e| failed(&e))?;
-        Ok((Delta::added(rows), stamps.without(&late)))
+        let weights = delta.weights.as_ref().map(|weights| take(weights, &kept, None)).transpose();
+        let weights = weights.map_err(|e| failed(&e))?.map(|weights| weights.as_primitive().clone());
+        Ok((Delta { rows, weights }, stamps.without(&late)))
     }
 
     /// Advances event time, writes the states of windows that are open then, and says what is still to be done.
@@ -109,7 +134,13 @@ impl WindowAggregate {
         let marks = self.time.advance(cx)?;
         let watermark = marks.time.get();
         let is_open = |key: &[u8]| watermark.is_none_or(|watermark| end_of(key) > watermark);
+        self.inner.end_values(cx)?;
         self.inner.stage(cx.stores.open(self.inner.state), is_open)?;
+        if let Some((handle, _)) = &self.inner.values {
+            let (table, values) = cx.stores.open2(self.inner.state, *handle);
+            let touched = table.keys(0..self.inner.groups.len());
+            Values::forget(values, touched.filter(|key| !is_open(key)).map(group_prefix))?;
+        }
         let from = (watermark > marks.deleted_to_ms).then(|| marks.deleted_to_ms.map_or(vec![], after));
         Ok(Ending { marks, place: 0, from })
     }
@@ -160,15 +191,15 @@ impl WindowAggregate {
     fn take_stored(&self, from: &[u8], watermark: i64, cx: &mut Context<'_>) -> Result<Option<Vec<u8>>> {
         let table = cx.stores.open(self.inner.state);
         let mut taken: Vec<(Vec<u8>, Vec<u8>)> = vec![];
-        let (gives, to) = (self.gives, after(watermark));
+        let (gives, to, values) = (self.gives, after(watermark), self.inner.values.as_ref());
         let limit = if gives == Gives::Updates { DELETED_PER_BATCH } else { GROUPS_PER_CHUNK };
         let next = table.take_range(from, &to, limit, |key, value| {
-            if gives == Gives::Finals {
+            if gives == Gives::Finals || values.is_some() {
                 taken.push((key.to_vec(), value.to_vec()));
             }
             Ok(())
         })?;
-        if !taken.is_empty() {
+        if gives == Gives::Finals && !taken.is_empty() {
             let mut groups = self.inner.aggregation.groups()?;
             groups.resize(taken.len());
             let stored = |at: usize| Some(&taken[at].1[..]);
@@ -177,6 +208,9 @@ impl WindowAggregate {
             let values = groups.values(&(0..taken.len()))?;
             let chunk = self.closed(taken.iter().map(|(key, _)| &key[..]), values)?;
             cx.out.chunk(chunk);
+        }
+        if let Some((handle, _)) = values {
+            Values::forget(cx.stores.open(*handle), taken.iter().map(|(key, _)| group_prefix(key)))?;
         }
         Ok(next)
     }
@@ -204,17 +238,6 @@ impl WindowAggregate {
 
     fn is_done(&self, ending: &Ending) -> bool {
         ending.place >= self.inner.groups.len() && ending.from.is_none()
-    }
-
-    fn report(&mut self, marks: &WindowMarks, cx: &mut Context<'_>) {
-        let Some(name) = &self.sends_as else { return };
-        let (time_ms, idle) = (marks.time.get(), marks.is_quiet());
-        if self.reported == Some((time_ms, idle)) && !cx.batch.is_roll_call {
-            return;
-        }
-        self.reported = Some((time_ms, idle));
-        let upstream = UpstreamName::of_part(cx.out.upstream, name);
-        cx.out.chunk(Payload::marks(vec![UpstreamMark { upstream, time_ms, idle }]));
     }
 }
 
@@ -266,7 +289,7 @@ impl Operator for WindowAggregate {
             return Ok(());
         }
         self.inner.clear();
-        self.report(&ending.marks, cx);
+        self.marks_out.report(&ending.marks, cx);
         self.time.end(ending.marks, cx)
     }
 

@@ -1,4 +1,4 @@
-//! Rows get the windows that their event time lies in: `TUMBLE`, `HOP` and `CUMULATE`.
+//! Rows get the windows that their event time lies in: `TUMBLE`, `HOP` and `CUMULATE`, and what sessions are made of.
 //!
 //! Owns which windows those are. Knows no aggregate and no watermark. Invariants: windows start at multiples of the slide from the epoch
 //! (plus the offset); a row comes once for each of its windows, those in the order of their ends; a row without a time is an error.
@@ -40,6 +40,12 @@ pub enum WindowKind {
         /// How far their ends are apart.
         step_ms: i64,
     },
+    /// The rows of a group between which there is no gap as long as this. A row alone has a window of this length; an aggregate makes
+    /// sessions of them.
+    Session {
+        /// How long.
+        gap_ms: i64,
+    },
 }
 
 /// Windows, shifted by an offset.
@@ -59,6 +65,7 @@ impl Windows {
             WindowKind::Tumble { size_ms } => (size_ms, size_ms),
             WindowKind::Hop { size_ms, slide_ms } => (slide_ms, size_ms),
             WindowKind::Cumulate { size_ms, step_ms } => (step_ms, size_ms),
+            WindowKind::Session { .. } => (1, 0),
         };
         WindowEnds { step_ms, offset_ms: self.offset_ms.saturating_add(size_ms).rem_euclid(step_ms) }
     }
@@ -90,6 +97,7 @@ impl Windows {
                     end += step_ms;
                 }
             }
+            WindowKind::Session { gap_ms } => window(time_ms, time_ms.saturating_add(gap_ms)),
         }
     }
 }

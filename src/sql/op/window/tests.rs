@@ -1,6 +1,6 @@
 //! Windows against a model that keeps all rows: what is late, what leaves when, what is stored.
 
-use super::{AssignWindows, WindowAggregate, WindowKind, WindowMarks, Windows};
+use super::{AssignWindows, WindowAggregate, WindowKind, WindowMarks, WindowStores, Windows};
 use crate::{
     operator::{Gives, Operator, Upstream, UpstreamMark, UpstreamName},
     record::{Chunk, Partition, TopicPartition},
@@ -12,7 +12,7 @@ use crate::{
             tests::driver::{Multiset, Stage, add, collect},
         },
     },
-    state::{Handle, StoreId},
+    state::StoreId,
 };
 use arrow::{
     array::{ArrayRef, RecordBatch, StringArray, TimestampMillisecondArray},
@@ -91,9 +91,13 @@ fn makers(gives: Gives) -> [Make; 3] {
         Box::new(|| Box::new(AssignWindows { windows: WINDOWS, time_column: 1, schema: windowed() })),
         Box::new(|| Box::new(PartialAggregate::new(aggregation()).unwrap().with_marks())),
         Box::new(move || {
-            let (state, marks) = (Handle::at(0), Handle::at(1));
-            let made =
-                WindowAggregate::new(aggregation(), gives, WINDOWS.ends(), state, marks, output.clone());
+            let made = WindowAggregate::new(
+                aggregation(),
+                gives,
+                WINDOWS.ends(),
+                WindowStores::at(&[0, 1]),
+                output.clone(),
+            );
             Box::new(made.unwrap().sending_marks("q".into()))
         }),
     ]

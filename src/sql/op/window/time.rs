@@ -55,7 +55,7 @@ impl WindowMarks {
 }
 
 /// The marks while a batch is computed.
-pub(super) struct WindowTime {
+pub(in crate::sql::op) struct WindowTime {
     ends: WindowEnds,
     store: Handle<Table<u8, WindowMarks>>,
     /// As they were when the batch began, once something has asked.

@@ -25,6 +25,8 @@ pub struct Watermark {
     /// How late rows may be.
     delay_ms: i64,
     limits: EventLimits,
+    /// How far behind the batch's time the mark is at most, while there are rows.
+    bound_ms: Option<i64>,
     /// The greatest time so far that was not ahead of the clock.
     greatest_ms: Option<i64>,
     /// The last batch that had rows, or the first one.
@@ -44,6 +46,7 @@ impl Watermark {
             column,
             delay_ms,
             limits,
+            bound_ms: None,
             greatest_ms: None,
             active: None,
             is_quiet: false,
@@ -51,11 +54,20 @@ impl Watermark {
         }
     }
 
+    /// While there are rows the mark is at most so far behind the time of the batch, whatever the rows say.
+    #[must_use]
+    pub fn bounded(mut self, bound_ms: Option<i64>) -> Self {
+        self.bound_ms = bound_ms;
+        self
+    }
+
     fn report(&mut self, cx: &mut Context<'_>) {
         let active = *self.active.get_or_insert(cx.batch.time);
         self.is_quiet = cx.batch.time.0.saturating_sub(active.0) >= self.limits.idle_timeout_ms;
         let idle = self.is_quiet && cx.caught_up > active;
-        let time_ms = self.greatest_ms.map(|ms| ms.saturating_sub(self.delay_ms));
+        let of_rows = self.greatest_ms.map(|ms| ms.saturating_sub(self.delay_ms));
+        let of_clock = self.bound_ms.filter(|_| self.greatest_ms.is_some() && !self.is_quiet);
+        let time_ms = of_rows.max(of_clock.map(|bound_ms| cx.batch.time.0.saturating_sub(bound_ms)));
         if self.reported == Some((time_ms, idle)) && !cx.batch.is_roll_call {
             return;
         }

@@ -3,11 +3,14 @@
 //! Owns which columns an aggregate reads and the names of states. Knows no function's code. Invariants: what an aggregate reads are
 //! columns of its input, each once; no function that gives another value each time decides what is kept in state.
 
-use super::{Computed, Lower, Relation, is_volatile, unalias, windows::WindowedKeys};
+use super::{
+    Computed, Lower, Relation, below::unalias, sessions::SessionKeys, varies, windows::WindowedKeys,
+};
 use crate::operator::Gives;
 use crate::sql::{
     SqlError, SqlResult,
     agg::{AggregateCall, AggregateFunction},
+    op::{SessionColumn, WindowEnds},
     plan::{
         explain::{call_text, expr_text},
         mistakes::plain_text,
@@ -67,6 +70,9 @@ impl Lower<'_> {
             }
             None => self.calc(&input, needed.columns),
         };
+        if let Some(sessions) = self.session_keys(node, &keys, &calls)? {
+            return Ok(self.sessions(node, aggregate, &names, calls, sessions));
+        }
         let WindowedKeys { order, windows } = self.windowed_keys(node, &keys);
         let before = &self.node(node).properties;
         let key_of = |column: usize| order.iter().position(|key| keys[*key] == column);
@@ -94,6 +100,37 @@ impl Lower<'_> {
         let operator = StreamOperator::Aggregate { name, keys, calls, windows };
         let node = self.add(operator, vec![node], fields, properties);
         Ok(Relation { node, columns, predicate: None, schema: aggregate.schema.clone() })
+    }
+
+    /// One row for each session.
+    fn sessions(
+        &mut self,
+        input: StreamNodeId,
+        aggregate: &Aggregate,
+        names: &[String],
+        calls: Vec<AggregateCall>,
+        sessions: SessionKeys,
+    ) -> Relation {
+        let gives = sessions.gives(self.gives);
+        let SessionKeys { columns, group, time, gap_ms, closes } = sessions;
+        let position = |wanted| columns.iter().position(|column| *column == wanted).filter(|_| closes);
+        let ends = WindowEnds { step_ms: 1, offset_ms: 0 };
+        let properties = Properties {
+            is_append_only: gives == Gives::Finals,
+            unique_key: Some((0..columns.len()).collect()),
+            time_column: position(SessionColumn::Time),
+            window_end: position(SessionColumn::End).map(|column| WindowEnd { column, ends }),
+        };
+        let names = names.iter().chain(calls.iter().map(|call| &call.name));
+        let fields: Vec<_> = names
+            .zip(aggregate.schema.fields())
+            .map(|(name, field)| Arc::new(Field::new(name, plain(field.data_type()), field.is_nullable())))
+            .collect();
+        let name = self.state_name("sessions");
+        let count = fields.len();
+        let operator = StreamOperator::Sessions { name, group, calls, columns, time, gap_ms, closes, gives };
+        let node = self.add(operator, vec![input], fields, properties);
+        Relation { node, columns: (0..count).collect(), predicate: None, schema: aggregate.schema.clone() }
     }
 
     fn call(
@@ -139,18 +176,20 @@ impl Lower<'_> {
         })
     }
 
-    fn type_of(&self, expr: &Arc<dyn PhysicalExpr>, input: &Relation) -> SqlResult<(DataType, bool)> {
+    pub(super) fn type_of(
+        &self,
+        expr: &Arc<dyn PhysicalExpr>,
+        input: &Relation,
+    ) -> SqlResult<(DataType, bool)> {
         let schema = &self.node(input.node).schema;
         let known = expr.data_type(schema).and_then(|data_type| Ok((data_type, expr.nullable(schema)?)));
         known.map_err(|error| self.refused(&plain_text(&error)))
     }
 
     /// A name that no state of the script has.
-    fn state_name(&self, kind: &str) -> String {
+    pub(super) fn state_name(&self, kind: &str) -> String {
         let is_taken = |wanted: &str| {
-            self.plan.nodes.iter().any(
-                |node| matches!(&node.operator, StreamOperator::Aggregate { name, .. } if name == wanted),
-            )
+            self.plan.nodes.iter().any(|node| node.operator.state().is_some_and(|state| state.name == wanted))
         };
         let first = format!("{}.{kind}", self.name);
         if !is_taken(&first) {
@@ -169,17 +208,23 @@ impl Lower<'_> {
     /// What state depends on must be the same when a row is taken away as when it was added.
     fn check_repeatable(&self, input: &Relation, needed: &Needed) -> SqlResult {
         let here = needed.columns.iter().map(|(expr, _)| expr).chain(&input.predicate);
-        if here.into_iter().any(is_volatile) || self.is_volatile_below(input.node) {
+        let is_append_only = self.node(input.node).properties.is_append_only;
+        if here.into_iter().any(|expr| varies(expr, is_append_only)) || self.is_volatile_below(input.node) {
             return Err(self.volatile_mistake("below an aggregate"));
         }
         Ok(())
     }
 
-    /// Whether a node, or one before it, calls a function that gives another value each time.
+    /// Whether a node, or one before it, calls a function that gives another value each time. That of the clock does not, over rows that
+    /// are only added.
     pub fn is_volatile_below(&self, node: StreamNodeId) -> bool {
         let node = self.node(node);
+        let grows = |input: &StreamNodeId| self.node(*input).properties.is_append_only;
+        let is_append_only = node.inputs.iter().all(grows);
         let here = match &node.operator {
-            StreamOperator::Calc { predicate, columns } => columns.iter().chain(predicate).any(is_volatile),
+            StreamOperator::Calc { predicate, columns } => {
+                columns.iter().chain(predicate).any(|expr| varies(expr, is_append_only))
+            }
             _ => false,
         };
         here || node.inputs.iter().any(|&input| self.is_volatile_below(input))
@@ -199,7 +244,8 @@ impl Lower<'_> {
             found.map_or((None, place_of_query(self.query)), |(name, span)| (Some(name), Some(span)));
         let name = name.map_or_else(
             || "a function that gives another value each time".to_owned(),
-            |name| format!("`{name}`"),
+            // Without the mark of names that scripts cannot write.
+            |name| format!("`{}`", name.trim_start_matches('$')),
         );
         SqlError::at(span, format!("{name} cannot stand {place}"))
             .because("a change could not be taken back, as the function gives another value each time")

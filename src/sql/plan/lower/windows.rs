@@ -5,9 +5,11 @@
 use super::{Lower, Relation};
 use crate::sql::{
     SqlResult,
+    catalog::ClockFunction,
+    op::WindowKind,
     plan::{
         stream_plan::{ClosingWindows, Properties, StreamNode, StreamNodeId, StreamOperator, WindowEnd},
-        windows::{WatermarkNode, WindowsNode},
+        windows::{LateNode, WatermarkNode, WindowsNode, origin},
     },
 };
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
@@ -69,6 +71,7 @@ impl Lower<'_> {
             .index_of_column(&node.time)
             .map_err(|_| self.refused("the column of event time is not among those of the input"))?;
         let exact = self.exact(&input);
+        let exact = self.with_batch_time(exact, time_column);
         let before = self.node(exact);
         let (properties, columns) = (before.properties.clone(), before.schema.fields().len());
         let mut fields: Vec<FieldRef> = before.schema.fields().to_vec();
@@ -86,10 +89,62 @@ impl Lower<'_> {
             time_column: closes.then_some(columns + 2),
             window_end: closes.then(|| WindowEnd { column: columns + 1, ends: node.windows.ends() }),
         };
-        let operator = StreamOperator::AssignWindows { windows: node.windows, time_column };
+        let partition_by = node.partition_by.as_ref().map(|columns| {
+            let index = |column| node.input.schema().index_of_column(column);
+            columns.iter().map(index).collect::<Result<Vec<usize>, _>>()
+        });
+        let partition_by =
+            partition_by.transpose().map_err(|_| self.refused("a column of PARTITION BY is not there"))?;
+        let operator = match node.windows.kind {
+            WindowKind::Session { gap_ms } => {
+                StreamOperator::SessionWindows { gap_ms, time_column, partition_by }
+            }
+            _ => StreamOperator::AssignWindows { windows: node.windows, time_column },
+        };
         let id = self.add(operator, vec![exact], fields, properties);
         let schema = datafusion_expr::UserDefinedLogicalNodeCore::schema(node).clone();
         Ok(Relation { node: id, columns: (0..columns + 3).collect(), predicate: None, schema })
+    }
+
+    /// The rows of a node whose time in a column is the time of batches say so, as nothing else moves that time.
+    fn with_batch_time(&mut self, node: StreamNodeId, column: usize) -> StreamNodeId {
+        let before = self.node(node);
+        let properties = before.properties.clone();
+        if properties.time_column == Some(column) || !self.is_batch_time(node, column) {
+            return node;
+        }
+        let fields = before.schema.fields().to_vec();
+        let properties = Properties { time_column: Some(column), ..properties };
+        self.add(StreamOperator::BatchTime { column }, vec![node], fields, properties)
+    }
+
+    /// Whether a column is the time of the batch.
+    fn is_batch_time(&self, node: StreamNodeId, column: usize) -> bool {
+        let (node, column) = origin(self.plan, node, column);
+        match &self.node(node).operator {
+            StreamOperator::Calc { columns, .. } => {
+                columns.get(column).and_then(ClockFunction::called_by).is_some_and(ClockFunction::is_time)
+            }
+            _ => false,
+        }
+    }
+
+    /// The late rows of a table.
+    pub(super) fn late(&mut self, node: &LateNode) -> SqlResult<Relation> {
+        let input = self.lower(&node.input)?;
+        let schema = node.input.schema();
+        let time = schema.index_of_column(&node.time);
+        let time_column =
+            time.map_err(|_| self.refused("the column of event time is not among those of the input"))?;
+        let exact = self.exact(&input);
+        let before = self.node(exact);
+        let fields: Vec<FieldRef> = before.schema.fields().to_vec();
+        // What windows would be made of it is late as well.
+        let properties = Properties { time_column: None, window_end: None, ..before.properties.clone() };
+        let operator = StreamOperator::Late { name: self.state_name("late"), time_column };
+        let count = fields.len();
+        let id = self.add(operator, vec![exact], fields, properties);
+        Ok(Relation { node: id, columns: (0..count).collect(), predicate: None, schema: schema.clone() })
     }
 
     /// The keys of an aggregate with the end of the window in front, if it is one of them.

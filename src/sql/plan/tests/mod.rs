@@ -3,8 +3,10 @@
 #![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them")]
 
 mod edges;
+mod joins;
 mod mistakes;
 mod plans;
+mod ranks;
 mod windows;
 
 use super::{Planner, all_sinks, explain, stream_plan::StreamPlan};

@@ -239,9 +239,19 @@ fn mistakes_in_arguments() {
         (
             "TABLE(SESSION(TABLE bid PARTITION BY auction, DESCRIPTOR(date_time), INTERVAL '10' SECOND))",
             expect![[r#"
-            q.sql:6:12: the window function SESSION is not supported
-              6 | FROM TABLE(SESSION(TABLE bid PARTITION BY auction, DESCRIPTOR(date_time), INTERVAL '10' SECOND))
-                |            ^^^^^^^"#]],
+                Sink per_window: window_start AS f, window_end AS t, auction, count(*) AS n (append)
+                  Sessions per_window.sessions: count(*) by (auction), gap 10 s
+                      rows: only added, key (window_start, window_end, auction)
+                      a row leaves when its session closes
+                      state: one row per (auction) and session, kept until the watermark passes its end
+                    Sessions of rows: gap 10 s of date_time
+                        rows: only added, event time window_time
+                      Calc: auction, date_time
+                          rows: only added, event time date_time
+                        Source bid: auction, date_time
+                            rows: only added, event time date_time
+                            watermark: date_time - 4 s, of the slowest partition
+            "#]],
         ),
         (
             "TABLE(TUMBEL(TABLE bid, DESCRIPTOR(date_time), INTERVAL '10' SECOND))",

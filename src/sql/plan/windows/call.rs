@@ -3,6 +3,7 @@
 //! Owns which arguments there are and which windows make sense. Knows no schema. Invariants: lengths are positive; a hop is a whole number
 //! of slides, and a cumulating window of steps.
 
+use super::group_by::SESSION_OF_GROUP;
 use crate::sql::{
     Span, SqlError, SqlResult,
     op::{WindowKind, Windows},
@@ -16,7 +17,7 @@ use datafusion_sql::sqlparser::ast::{
 /// The most windows that a row may lie in.
 const WINDOWS_MAX: i64 = 10_000;
 
-/// A call of `TUMBLE`, `HOP` or `CUMULATE`.
+/// A call of `TUMBLE`, `HOP`, `CUMULATE` or `SESSION`.
 #[derive(Debug)]
 pub struct WindowCall<'a> {
     /// What it gives windows to.
@@ -27,6 +28,8 @@ pub struct WindowCall<'a> {
     pub column_span: Option<Span>,
     /// The windows.
     pub windows: Windows,
+    /// The columns that tell the rows of one session from those of another; `None` = those that rows are grouped by.
+    pub partition_by: Option<Vec<&'a Ident>>,
     /// What the result is called.
     pub alias: Option<&'a TableAlias>,
 }
@@ -76,6 +79,9 @@ enum Function {
     Tumble,
     Hop,
     Cumulate,
+    Session,
+    /// Written as a window in GROUP BY.
+    SessionOfGroup,
 }
 
 impl Function {
@@ -84,6 +90,8 @@ impl Function {
             "tumble" => Some(Function::Tumble),
             "hop" => Some(Function::Hop),
             "cumulate" => Some(Function::Cumulate),
+            "session" => Some(Function::Session),
+            SESSION_OF_GROUP => Some(Function::SessionOfGroup),
             _ => None,
         }
     }
@@ -94,6 +102,7 @@ impl Function {
             Function::Tumble => &["DATA", "TIMECOL", "SIZE", "OFFSET"],
             Function::Hop => &["DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"],
             Function::Cumulate => &["DATA", "TIMECOL", "STEP", "SIZE", "OFFSET"],
+            Function::Session | Function::SessionOfGroup => &["DATA", "TIMECOL", "GAP"],
         }
     }
 
@@ -104,6 +113,10 @@ impl Function {
             Function::Cumulate => {
                 "TABLE(CUMULATE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' MINUTE, INTERVAL '1' HOUR))"
             }
+            Function::Session => {
+                "TABLE(SESSION(TABLE t PARTITION BY k, DESCRIPTOR(ts), INTERVAL '5' MINUTE))"
+            }
+            Function::SessionOfGroup => "session_window(ts, '5 minutes')",
         }
     }
 }
@@ -126,15 +139,21 @@ impl<'a> WindowCall<'a> {
             SqlError::at(span, format!("{} lacks its argument {name}", call.name))
                 .next(format!("write {}", function.example()))
         };
-        let input = input(&take("DATA").ok_or_else(|| missing("DATA"))?, span, function)?;
+        let (input, partition_by) = input(&take("DATA").ok_or_else(|| missing("DATA"))?, span, function)?;
         let column = take("TIMECOL").ok_or_else(|| missing("TIMECOL"))?;
         let (column, column_span) = time_column(&column, span)?;
         let mut length = |name: &str, is_positive: bool| {
             take(name).map(|value| length_ms(name, &value, is_positive, span)).transpose()
         };
+        if matches!(function, Function::Session | Function::SessionOfGroup) {
+            let (gap_ms, _) = length("GAP", true)?.ok_or_else(|| missing("GAP"))?;
+            let windows = Windows { kind: WindowKind::Session { gap_ms }, offset_ms: 0 };
+            let partition_by = (function == Function::Session).then_some(partition_by);
+            return Ok(WindowCall { input, column, column_span, windows, partition_by, alias: call.alias });
+        }
         let (size_ms, size_span) = length("SIZE", true)?.ok_or_else(|| missing("SIZE"))?;
         let other = match function {
-            Function::Tumble => None,
+            Function::Tumble | Function::Session | Function::SessionOfGroup => None,
             Function::Hop => Some(length("SLIDE", true)?.ok_or_else(|| missing("SLIDE"))?.0),
             Function::Cumulate => Some(length("STEP", true)?.ok_or_else(|| missing("STEP"))?.0),
         };
@@ -147,7 +166,8 @@ impl<'a> WindowCall<'a> {
             (Function::Cumulate, Some(step_ms)) => WindowKind::Cumulate { size_ms, step_ms },
             _ => WindowKind::Tumble { size_ms },
         };
-        Ok(WindowCall { input, column, column_span, windows: Windows { kind, offset_ms }, alias: call.alias })
+        let windows = Windows { kind, offset_ms };
+        Ok(WindowCall { input, column, column_span, windows, partition_by: None, alias: call.alias })
     }
 }
 
@@ -192,7 +212,11 @@ fn arguments<'a>(
             span,
             format!("{} takes {} arguments, and has {given}", call.name, known.len()),
         )
-        .next(format!("they are {list}; OFFSET may be left out")));
+        .next(if known.contains(&"OFFSET") {
+            format!("they are {list}; OFFSET may be left out")
+        } else {
+            format!("they are {list}")
+        }));
     }
     for (at, argument) in call.arguments.iter().enumerate() {
         let at = match argument.name {
@@ -215,7 +239,7 @@ fn arguments<'a>(
     Ok(values)
 }
 
-fn place_of_ident(name: &Ident) -> Option<Span> {
+pub(super) fn place_of_ident(name: &Ident) -> Option<Span> {
     place_of(&ObjectName::from(vec![name.clone()]))
 }
 
@@ -223,16 +247,30 @@ fn input<'a>(
     value: &ArgumentValue<'a>,
     span: Option<Span>,
     function: Function,
-) -> SqlResult<WindowInput<'a>> {
+) -> SqlResult<(WindowInput<'a>, Vec<&'a Ident>)> {
+    let whole = |input| Ok((input, vec![]));
     match value {
-        ArgumentValue::Table { name, partition_by: [] } => Ok(WindowInput::Table(name)),
+        ArgumentValue::Table { name, partition_by: [] } => whole(WindowInput::Table(name)),
+        ArgumentValue::Table { name, partition_by } if function == Function::Session => {
+            let column = |key: &'a Expr| match key {
+                Expr::Identifier(column) => Ok(column),
+                Expr::CompoundIdentifier(parts) if parts.len() == 2 => Ok(&parts[1]),
+                other => {
+                    let mistake = "sessions are partitioned by columns";
+                    Err(SqlError::at(place_of(other).or(span), mistake)
+                        .next("compute the column in a query or view before, and name it"))
+                }
+            };
+            let columns = partition_by.iter().map(column).collect::<SqlResult<_>>()?;
+            Ok((WindowInput::Table(name), columns))
+        }
         ArgumentValue::Table { partition_by: [key, ..], .. } => {
             Err(SqlError::at(place_of(key).or(span), "PARTITION BY makes no difference to these windows")
                 .next("leave it out, and name the column in GROUP BY"))
         }
-        ArgumentValue::Query(query) => Ok(WindowInput::Query(query)),
-        ArgumentValue::Expr(Expr::Identifier(name)) => Ok(WindowInput::Table(std::slice::from_ref(name))),
-        ArgumentValue::Expr(Expr::CompoundIdentifier(parts)) => Ok(WindowInput::Table(parts)),
+        ArgumentValue::Query(query) => whole(WindowInput::Query(query)),
+        ArgumentValue::Expr(Expr::Identifier(name)) => whole(WindowInput::Table(std::slice::from_ref(name))),
+        ArgumentValue::Expr(Expr::CompoundIdentifier(parts)) => whole(WindowInput::Table(parts)),
         ArgumentValue::Expr(_) | ArgumentValue::Descriptor(_) | ArgumentValue::Wildcard => {
             Err(SqlError::at(span, "the first argument of a window function is a table")
                 .next(format!("write {}", function.example())))

@@ -25,6 +25,8 @@ pub struct WindowsNode {
     pub time: Column,
     /// The windows.
     pub windows: Windows,
+    /// The columns that tell the rows of one session from those of another; `None` = those that rows are grouped by.
+    pub partition_by: Option<Vec<Column>>,
     schema: DFSchemaRef,
 }
 
@@ -38,7 +40,12 @@ impl WindowsNode {
     ///
     /// # Errors
     /// If there is no such column.
-    pub fn new(input: LogicalPlan, time: Column, windows: Windows) -> PlanResult<Self> {
+    pub fn new(
+        input: LogicalPlan,
+        time: Column,
+        windows: Windows,
+        partition_by: Option<Vec<Column>>,
+    ) -> PlanResult<Self> {
         let zone = match input.schema().as_ref().field_from_column(&time)?.data_type() {
             DataType::Timestamp(_, zone) => zone.clone(),
             _ => None,
@@ -51,7 +58,7 @@ impl WindowsNode {
         let fields = before.chain(added).collect();
         let schema =
             Arc::new(DFSchema::new_with_metadata(fields, DFSchema::metadata(input.schema()).clone())?);
-        Ok(WindowsNode { input, time, windows, schema })
+        Ok(WindowsNode { input, time, windows, partition_by, schema })
     }
 }
 
@@ -65,6 +72,7 @@ pub fn windows_text(windows: &Windows) -> String {
         WindowKind::Cumulate { size_ms, step_ms } => {
             format!("CUMULATE size {} step {}", length(size_ms), length(step_ms))
         }
+        WindowKind::Session { gap_ms } => format!("SESSION gap {}", length(gap_ms)),
     };
     if windows.offset_ms == 0 { text } else { format!("{text} offset {}", length(windows.offset_ms)) }
 }
@@ -78,7 +86,10 @@ pub fn length(ms: i64) -> String {
 
 impl PartialEq for WindowsNode {
     fn eq(&self, other: &Self) -> bool {
-        self.time == other.time && self.windows == other.windows && self.input == other.input
+        self.time == other.time
+            && self.windows == other.windows
+            && self.partition_by == other.partition_by
+            && self.input == other.input
     }
 }
 
@@ -88,13 +99,18 @@ impl Hash for WindowsNode {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.time.hash(state);
         self.windows.hash(state);
+        self.partition_by.hash(state);
         self.input.hash(state);
     }
 }
 
 impl PartialOrd for WindowsNode {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        match (&self.time, self.windows).cmp(&(&other.time, other.windows)) {
+        match (&self.time, self.windows, &self.partition_by).cmp(&(
+            &other.time,
+            other.windows,
+            &other.partition_by,
+        )) {
             Ordering::Equal => self.input.partial_cmp(&other.input),
             order => Some(order),
         }
@@ -115,19 +131,33 @@ impl UserDefinedLogicalNodeCore for WindowsNode {
     }
 
     fn expressions(&self) -> Vec<Expr> {
-        vec![Expr::Column(self.time.clone())]
+        let partition_by = self.partition_by.iter().flatten();
+        std::iter::once(&self.time).chain(partition_by).cloned().map(Expr::Column).collect()
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Windows: {} of {}", windows_text(&self.windows), self.time)
+        write!(f, "Windows: {} of {}", windows_text(&self.windows), self.time)?;
+        match self.partition_by.as_deref() {
+            None | Some([]) => Ok(()),
+            Some(columns) => {
+                let names: Vec<String> = columns.iter().map(ToString::to_string).collect();
+                write!(f, " by {}", names.join(", "))
+            }
+        }
     }
 
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> PlanResult<Self> {
         let wrong = || DataFusionError::Plan("windows have one input and one column of time".to_owned());
-        let (Some(Expr::Column(time)), Some(input)) = (exprs.into_iter().next(), inputs.pop()) else {
+        let columns = exprs.into_iter().map(|expr| match expr {
+            Expr::Column(column) => Ok(column),
+            _ => Err(wrong()),
+        });
+        let mut columns = columns.collect::<PlanResult<Vec<_>>>()?.into_iter();
+        let (Some(time), Some(input)) = (columns.next(), inputs.pop()) else {
             return Err(wrong());
         };
-        WindowsNode::new(input, time, self.windows)
+        let partition_by = self.partition_by.as_ref().map(|_| columns.collect());
+        WindowsNode::new(input, time, self.windows, partition_by)
     }
 
     fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {

@@ -1,6 +1,6 @@
 //! Rows by chance, few values of each kind, so that groups and joins meet.
 
-#![allow(clippy::many_single_char_names, reason = "columns have short names")]
+#![allow(clippy::format_push_string, clippy::many_single_char_names, reason = "columns have short names")]
 
 use super::Random;
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ impl Kind {
     }
 
     /// The table of a case.
-    pub fn table(self) -> String {
+    pub fn table(self, watermark: &str) -> String {
         let (key, connector, format) = match self {
             Kind::Added => ("", "kafka", "json"),
             Kind::Upsert => (", PRIMARY KEY (id) NOT ENFORCED", "upsert-kafka", "json"),
@@ -37,7 +37,7 @@ impl Kind {
             Kind::Debezium => ("", "kafka", "debezium-json"),
         };
         format!(
-            "CREATE TABLE t (id BIGINT, k BIGINT, s STRING, n INT, d DECIMAL(10, 2), x DOUBLE, b BOOLEAN, ts TIMESTAMP(3){key}) \
+            "CREATE TABLE t (id BIGINT, k BIGINT, s STRING, n INT, d DECIMAL(10, 2), x DOUBLE, b BOOLEAN, ts TIMESTAMP(3){watermark}{key}) \
             WITH ('connector' = '{connector}', 'topic' = 't', 'format' = '{format}');"
         )
     }
@@ -132,6 +132,34 @@ impl Data {
             Batch { input, rows: table.added.iter().chain(table.rows.values()).cloned().collect() }
         });
         Data { kind, batches: batches.collect() }
+    }
+}
+
+/// How late rows of [`Data::in_time`] are at most.
+pub const DISORDER_MS: i64 = 5;
+
+impl Data {
+    /// Rows that are only added, whose times are in order but for a few milliseconds, and at the end one in each partition that is far
+    /// ahead.
+    pub fn in_time(random: &mut Random) -> Self {
+        let (mut now_ms, mut rows, mut batches) = (20, vec![], vec![]);
+        for _ in 0..=random.below(5) {
+            let mut input = String::new();
+            for id in 0..i64::try_from(random.below(14)).unwrap() {
+                let mut row = Row::random(id, random);
+                now_ms += i64::try_from(random.below(4)).unwrap();
+                let early_ms = i64::try_from(random.below(6)).unwrap().min(DISORDER_MS);
+                row.ts_ms = row.ts_ms.map(|_| now_ms - early_ms);
+                input += &format!("t {} | - | {}\n", random.below(3), row.json());
+                rows.push(row);
+            }
+            batches.push(Batch { input, rows: rows.clone() });
+        }
+        let last = Row { id: 0, k: None, s: None, n: None, d: None, x: None, b: None, ts_ms: Some(900) };
+        let input = [0, 1, 2].map(|partition| format!("t {partition} | - | {}\n", last.json())).concat();
+        rows.extend([last.clone(), last.clone(), last]);
+        batches.push(Batch { input, rows });
+        Data { kind: Kind::Added, batches }
     }
 }
 

@@ -34,6 +34,7 @@ fn context(rows: RecordBatch) -> SessionContext {
     let config = SessionConfig::new()
         .set_bool("datafusion.sql_parser.parse_float_as_decimal", true)
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
+        .set_str("datafusion.sql_parser.default_null_ordering", "nulls_min")
         .with_target_partitions(1);
     // Without a rule that fails where it has replaced an aggregate by what is known of it, beside others that read it (55.2).
     let rules =
@@ -73,8 +74,13 @@ fn table(rows: &[Row]) -> RecordBatch {
 impl Oracle {
     /// For a query; `None` if the engine refuses it.
     pub fn of(query: &str) -> Option<Self> {
+        Self::over(table(&[]), query)
+    }
+
+    /// For a query over a table with the columns of these rows.
+    pub fn over(rows: RecordBatch, query: &str) -> Option<Self> {
         let runtime = Builder::new_current_thread().build().unwrap();
-        let planned = runtime.block_on(context(table(&[])).sql(query)).ok()?;
+        let planned = runtime.block_on(context(rows).sql(query)).ok()?;
         let schema = planned.schema().inner().clone();
         Some(Oracle { runtime, schema })
     }
@@ -99,7 +105,12 @@ impl Oracle {
 
     /// The answer over these rows.
     pub fn answer(&self, query: &str, rows: &[Row]) -> Rows {
-        let answer = async { context(table(rows)).sql(query).await.unwrap().collect().await.unwrap() };
+        self.answer_over(query, table(rows))
+    }
+
+    /// The same over rows of any columns.
+    pub fn answer_over(&self, query: &str, rows: RecordBatch) -> Rows {
+        let answer = async { context(rows).sql(query).await.unwrap().collect().await.unwrap() };
         let mut counted: Rows = BTreeMap::new();
         for batch in self.runtime.block_on(answer) {
             for row in 0..batch.num_rows() {

@@ -2,17 +2,17 @@
 
 #![allow(clippy::format_push_string, clippy::range_plus_one, reason = "texts are put together")]
 
-use super::Random;
+use super::{Random, joins::joined};
 
 /// A column of a relation: its name and what may be done with it.
 #[derive(Clone)]
-struct Column {
-    name: String,
-    kind: Kind,
+pub struct Column {
+    pub name: String,
+    pub kind: Kind,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub enum Kind {
     Int,
     Text,
     Decimal,
@@ -24,12 +24,22 @@ enum Kind {
 /// A query.
 pub struct Query {
     pub text: String,
+    /// What a batch engine is asked that does not know all of it.
+    pub oracle: String,
 }
 
 /// What a query reads: its text and columns.
-struct Relation {
-    text: String,
-    columns: Vec<Column>,
+pub struct Relation {
+    pub text: String,
+    /// The same for the batch engine, if it is another one.
+    pub oracle: Option<String>,
+    pub columns: Vec<Column>,
+}
+
+impl Relation {
+    pub fn is_table(&self) -> bool {
+        self.text == "t"
+    }
 }
 
 impl Query {
@@ -37,10 +47,29 @@ impl Query {
         let depth = random.below(3);
         let mut relation = table();
         for _ in 0..=depth {
-            relation =
-                if random.chance(55) { grouped(random, &relation) } else { selected(random, &relation) };
+            relation = step(random, relation);
         }
-        Query { text: relation.text }
+        Query { oracle: relation.oracle.unwrap_or_else(|| relation.text.clone()), text: relation.text }
+    }
+}
+
+/// One more query around a relation.
+fn step(random: &mut Random, relation: Relation) -> Relation {
+    if random.chance(35) {
+        let mut other = table();
+        if random.chance(40) {
+            other = if random.chance(60) { grouped(random, &other) } else { selected(random, &other) };
+        }
+        let (left, right) = if random.chance(50) { (&relation, &other) } else { (&other, &relation) };
+        return joined(random, left, right).unwrap_or(relation);
+    }
+    match random.below(100) {
+        0..40 => grouped(random, &relation),
+        40..65 => selected(random, &relation),
+        65..80 => ranked(random, &relation),
+        80..87 => limited(random, &relation),
+        87..93 => distinct(random, &relation),
+        _ => sets(random, &relation),
     }
 }
 
@@ -56,7 +85,7 @@ fn table() -> Relation {
         column("b", Kind::Bool),
         column("ts", Kind::Time),
     ];
-    Relation { text: "t".to_owned(), columns }
+    Relation { text: "t".to_owned(), oracle: None, columns }
 }
 
 fn of_kind<'c>(random: &mut Random, columns: &'c [Column], kinds: &[Kind]) -> Option<&'c Column> {
@@ -66,10 +95,111 @@ fn of_kind<'c>(random: &mut Random, columns: &'c [Column], kinds: &[Kind]) -> Op
 
 /// As something that stands behind FROM.
 fn from(relation: &Relation) -> String {
-    if relation.text == "t" { "t".to_owned() } else { format!("({}) AS r", relation.text) }
+    if relation.is_table() { relation.text.clone() } else { format!("({}) AS r", relation.text) }
 }
 
-fn predicate(random: &mut Random, columns: &[Column]) -> String {
+/// A query over a relation, which is what `query` makes of the text that stands behind FROM.
+fn over(of: &Relation, columns: Vec<Column>, query: impl Fn(&str) -> String) -> Relation {
+    let oracle = of.oracle.as_ref().map(|oracle| query(&format!("({oracle}) AS r")));
+    Relation { text: query(&from(of)), oracle, columns }
+}
+
+fn names(columns: &[Column]) -> String {
+    columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// All columns, some of them in another order, each up or down: rows that are equal in all of it are equal.
+fn total_order(random: &mut Random, columns: &[Column]) -> String {
+    let first = usize::try_from(random.below(columns.len() as u64)).unwrap();
+    let mut order = vec![];
+    for at in 0..columns.len() {
+        let name = &columns[(at + first) % columns.len()].name;
+        let nulls = random.of_these(&["", "", " NULLS FIRST", " NULLS LAST"]);
+        order.push(format!("{name}{}{nulls}", random.of_these(&["", " DESC"])));
+    }
+    order.join(", ")
+}
+
+/// The first rows of each partition.
+fn ranked(random: &mut Random, of: &Relation) -> Relation {
+    let function = random.of_these(&["ROW_NUMBER", "ROW_NUMBER", "RANK", "DENSE_RANK"]);
+    let partition = if random.chance(75) {
+        format!("PARTITION BY {} ", random.of_these(&of.columns.iter().collect::<Vec<_>>()).name)
+    } else {
+        String::new()
+    };
+    // With numbers that are shared the rows that are equal in a part of the order pass together.
+    let order = if function == "ROW_NUMBER" {
+        total_order(random, &of.columns)
+    } else {
+        random.of_these(&of.columns.iter().collect::<Vec<_>>()).name.clone()
+    };
+    let bound = random.of_these(&["= 1", "<= 2", "< 4", "BETWEEN 2 AND 3", "= 2", "> 1 AND rn <= 3"]);
+    let mut columns: Vec<Column> = vec![];
+    let mut list = vec![];
+    for (index, column) in of.columns.iter().enumerate() {
+        list.push(format!("{} AS c{index}", column.name));
+        columns.push(Column { name: format!("c{index}"), kind: column.kind });
+    }
+    if random.chance(40) {
+        list.push("CAST(rn AS BIGINT) AS n0".to_owned());
+        columns.push(Column { name: "n0".to_owned(), kind: Kind::Int });
+    }
+    let filter = filter(random, &of.columns);
+    let rest =
+        if random.chance(20) { format!(" AND {}", predicate(random, &of.columns)) } else { String::new() };
+    over(of, columns, |from| {
+        format!(
+            "SELECT {} FROM (SELECT *, {function}() OVER ({partition}ORDER BY {order}) AS rn FROM {from}{filter}) AS o WHERE rn {bound}{rest}",
+            list.join(", ")
+        )
+    })
+}
+
+/// The first rows of all.
+fn limited(random: &mut Random, of: &Relation) -> Relation {
+    let order = total_order(random, &of.columns);
+    let offset = if random.chance(30) { format!(" OFFSET {}", random.below(3)) } else { String::new() };
+    let limit = 1 + random.below(4);
+    let columns = of.columns.clone();
+    over(of, columns, |from| {
+        format!("SELECT {} FROM {from} ORDER BY {order} LIMIT {limit}{offset}", names(&of.columns))
+    })
+}
+
+fn distinct(random: &mut Random, of: &Relation) -> Relation {
+    let columns: Vec<Column> = of.columns.iter().filter(|_| random.chance(60)).cloned().collect();
+    let columns = if columns.is_empty() { of.columns.clone() } else { columns };
+    let list = names(&columns);
+    over(of, columns, |from| format!("SELECT DISTINCT {list} FROM {from}"))
+}
+
+/// A set operation of some rows of a relation and some others.
+fn sets(random: &mut Random, of: &Relation) -> Relation {
+    let columns: Vec<Column> = of.columns.iter().filter(|_| random.chance(50)).cloned().collect();
+    let columns = if columns.is_empty() { of.columns.clone() } else { columns };
+    let list = names(&columns);
+    let conditions = [predicate(random, &of.columns), predicate(random, &of.columns)];
+    let side = |from: &str, side: usize| format!("SELECT {list} FROM {from} WHERE {}", conditions[side]);
+    let operation =
+        random.of_these(&["UNION", "INTERSECT", "INTERSECT ALL", "EXCEPT", "EXCEPT ALL", "EXCEPT ALL"]);
+    let text = |from: &str| format!("{} {operation} {}", side(from, 0), side(from, 1));
+    // The engine's joins do not count rows; the same rows, numbered, are distinct.
+    let plain = operation.trim_end_matches(" ALL");
+    let numbered = |from: &str, at: usize| {
+        format!(
+            "SELECT {list}, row_number() OVER (PARTITION BY {list}) AS copy FROM ({}) AS s",
+            side(from, at)
+        )
+    };
+    let counted =
+        |from: &str| format!("SELECT {list} FROM ({} {plain} {}) AS u", numbered(from, 0), numbered(from, 1));
+    let of_engine = of.oracle.as_ref().map_or_else(|| from(of), |oracle| format!("({oracle}) AS r"));
+    let oracle = if plain == operation { text(&of_engine) } else { counted(&of_engine) };
+    Relation { text: text(&from(of)), oracle: Some(oracle), columns }
+}
+
+pub fn predicate(random: &mut Random, columns: &[Column]) -> String {
     let column = of_kind(random, columns, &[Kind::Int, Kind::Text, Kind::Decimal, Kind::Double, Kind::Bool]);
     let Some(Column { name, kind }) = column else { return "true".to_owned() };
     let simple = match kind {
@@ -123,9 +253,11 @@ fn selected(random: &mut Random, of: &Relation) -> Relation {
         list.push(format!("{text} AS c{index}"));
         columns.push(Column { name: format!("c{index}"), kind });
     }
-    let text = format!("SELECT {} FROM {}{}", list.join(", "), from(of), filter(random, &of.columns));
-    let text = if random.chance(15) { format!("{text} UNION ALL {text}") } else { text };
-    Relation { text, columns }
+    let (filter, is_twice) = (filter(random, &of.columns), random.chance(15));
+    over(of, columns, |from| {
+        let text = format!("SELECT {} FROM {from}{filter}", list.join(", "));
+        if is_twice { format!("{text} UNION ALL {text}") } else { text }
+    })
 }
 
 fn aggregate(random: &mut Random, columns: &[Column]) -> (String, Kind) {
@@ -162,12 +294,13 @@ fn grouped(random: &mut Random, of: &Relation) -> Relation {
         list.push(format!("{text} AS a{index}"));
         columns.push(Column { name: format!("a{index}"), kind });
     }
-    let mut text = format!("SELECT {} FROM {}{}", list.join(", "), from(of), filter(random, &of.columns));
+    let filter = filter(random, &of.columns);
+    let mut behind = String::new();
     if !keys.is_empty() {
-        text += &format!(" GROUP BY {}", keys.join(", "));
+        behind = format!(" GROUP BY {}", keys.join(", "));
         if random.chance(25) {
-            text += &format!(" HAVING count(*) > {}", random.below(3));
+            behind += &format!(" HAVING count(*) > {}", random.below(3));
         }
     }
-    Relation { text, columns }
+    over(of, columns, |from| format!("SELECT {} FROM {from}{filter}{behind}", list.join(", ")))
 }
