@@ -33,7 +33,15 @@ pub(super) struct Running {
     pub shutdown: Shutdown,
     pub address: Option<SocketAddr>,
     pub metrics: Arc<Metrics>,
+    #[cfg_attr(
+        not(feature = "sql"),
+        expect(dead_code, reason = "only streaming queries are watched by their program")
+    )]
     pub status: Arc<Status>,
+    #[cfg_attr(
+        not(feature = "sql"),
+        expect(dead_code, reason = "only streaming queries are watched by their program")
+    )]
     pub history: Arc<History>,
     pub end: Arc<End>,
 }

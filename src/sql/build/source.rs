@@ -91,10 +91,10 @@ impl Builder<'_> {
             Connector::Files(_) if bounded::is_bounded(table) => {
                 return Err(SqlError::at(
                     node.span,
-                    format!("table `{}` is read once, at the start", table.name),
+                    format!("table `{}` has an end, and cannot be read by a query yet", table.name),
                 )
-                .because("its rows do not come as time passes, so a query can only join it to rows that do")
-                .next("join it, or read its files as they come: 'source.monitor-interval' = '1 s'"));
+                .because("without 'source.monitor-interval' its files are read once, at the start")
+                .next("read its files as they come: 'source.monitor-interval' = '1 s'"));
             }
             Connector::Files(files) => {
                 let decoder = decoder(table, None, &files.format, &read, &schema, &mut self.registries)?;

@@ -241,11 +241,11 @@ fn what_files_and_sockets_cannot_do_is_refused() {
     }
     assert!(!told.contains("secret@h/db', 'table-name' = 't' is"), "{told}");
     expect![[r#"
-        q.sql:3:17: table `t` is read once, at the start
+        q.sql:3:17: table `t` has an end, and cannot be read by a query yet
           3 | INSERT INTO out SELECT a FROM t;
             |                 ^^^^^^
-          its rows do not come as time passes, so a query can only join it to rows that do
-          next: join it, or read its files as they come: 'source.monitor-interval' = '1 s'
+          without 'source.monitor-interval' its files are read once, at the start
+          next: read its files as they come: 'source.monitor-interval' = '1 s'
 
         q.sql:1:77: 's3://bucket/t' is no path of a file system
           1 | CREATE TABLE t (a INT, b STRING) WITH ('connector' = 'filesystem', 'path' = 's3://bucket/t', 'format' = 'csv');

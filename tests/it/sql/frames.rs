@@ -137,6 +137,65 @@ fn each_method_gives_rows() {
     );
 }
 
+/// What a frame writes for two batches.
+fn written(frame: &DataFrame, batches: [&str; 2]) -> [Vec<String>; 2] {
+    let keyed = frame.select([col("item").alias("key"), col("n").cast("STRING").alias("value")]).unwrap();
+    let writer = keyed.write_stream().format("kafka").option("topic", "out").output_mode("update");
+    let mut driver = Driver::new(move |ssc: &StreamingContext| writer.add_to(ssc).unwrap());
+    batches.map(|batch| {
+        let written = driver.batch(batch).unwrap().to_string();
+        let mut rows: Vec<String> = written.lines().map(str::to_owned).collect();
+        rows.sort();
+        rows
+    })
+}
+
+#[test]
+fn frames_are_joined_compared_and_cut() {
+    let spark = session("combined");
+    let of = |topic: &str| {
+        let reader = spark.read_stream().format("kafka").option("subscribe", topic);
+        let reader = reader.option("value.format", "json").option("startingOffsets", "earliest");
+        reader.schema("item STRING, n BIGINT").load().unwrap()
+    };
+    let batches = [
+        "sales 0 | - | {\"item\":\"tea\",\"n\":2}\nsales 1 | - | {\"item\":\"sea\",\"n\":5}\nstock 0 | - | {\"item\":\"tea\",\"n\":9}\n",
+        "stock 1 | - | {\"item\":\"sea\",\"n\":1}\nsales 0 | - | {\"item\":\"oil\",\"n\":7}\n",
+    ];
+    let totals = |topic: &str| of(topic).group_by(["item"]).agg([sum("n").alias("n")]).unwrap();
+    let (sold, there) = (totals("sales").alias("a").unwrap(), totals("stock").alias("b").unwrap());
+    let joined = sold.join(&there, expr("a.item = b.item"), "left_outer").unwrap();
+    let left = joined.select([expr("a.item AS item"), expr("coalesce(b.n, 0) - a.n AS n")]).unwrap();
+    assert_eq!(
+        written(&left, batches),
+        [vec!["out | sea | -5", "out | tea | 7"], vec!["out | oil | -7", "out | sea | -4"]]
+    );
+
+    let using = totals("sales").join_using(&totals("stock"), ["item"], "left_semi").unwrap();
+    assert_eq!(written(&using, batches), [vec!["out | tea | 2"], vec!["out | sea | 5"]]);
+
+    let items = |topic: &str| of(topic).select([col("item"), lit(1).cast("BIGINT").alias("n")]).unwrap();
+    let both = items("sales")
+        .intersect(&items("stock"))
+        .unwrap()
+        .group_by(["item"])
+        .agg([sum("n").alias("n")])
+        .unwrap();
+    assert_eq!(written(&both, batches), [vec!["out | tea | 1"], vec!["out | sea | 1"]]);
+    let only = items("sales")
+        .except(&items("stock"))
+        .unwrap()
+        .group_by(["item"])
+        .agg([sum("n").alias("n")])
+        .unwrap();
+    assert_eq!(written(&only, batches), [vec!["out | sea | 1"], vec!["out | oil | 1", "out | sea | -"]]);
+    let once = items("sales").distinct().unwrap().group_by(["item"]).agg([sum("n").alias("n")]).unwrap();
+    assert_eq!(written(&once, batches), [vec!["out | sea | 1", "out | tea | 1"], vec!["out | oil | 1"]]);
+
+    let first = totals("sales").order_by([col("n").desc()]).unwrap().limit(1).unwrap();
+    assert_eq!(written(&first, batches), [vec!["out | sea | 5"], vec!["out | oil | 7", "out | sea | -"]]);
+}
+
 #[test]
 fn groups_have_all_that_is_computed_of_them_and_are_seen_by_sql() {
     let spark = session("groups");

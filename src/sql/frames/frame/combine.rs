@@ -114,15 +114,6 @@ impl DataFrame {
         self.beside(other, how.operator(on), at)
     }
 
-    /// Each row with each of a table that does not grow.
-    ///
-    /// # Errors
-    /// As [`select`](Self::select).
-    #[track_caller]
-    pub fn cross_join(&self, other: &DataFrame) -> Result<DataFrame> {
-        self.beside(other, JoinOperator::CrossJoin(JoinConstraint::None), Location::caller())
-    }
-
     fn beside(&self, other: &DataFrame, join_operator: JoinOperator, at: At) -> Result<DataFrame> {
         self.check_session(other, at)?;
         let join = Join { relation: other.relation(None), global: false, join_operator };

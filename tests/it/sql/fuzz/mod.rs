@@ -131,7 +131,7 @@ fn answers(random: &mut Random, case: &Case, data: &Data, oracle: &Oracle, shows
         "OVER",
         "LIMIT",
         "DISTINCT",
-        "UNION",
+        "UNION SELECT",
         "INTERSECT",
         "EXCEPT",
     ]
