@@ -4,6 +4,8 @@
 //! come from tables and from the names that the plan gives to what keeps state, never from positions.
 
 mod closing;
+mod event_time;
+mod fields;
 mod join;
 mod outlet;
 mod over;
@@ -55,6 +57,7 @@ pub fn build_with(
     taken: Option<&Taken>,
     topology: &mut Topology,
 ) -> SqlResult {
+    let plan = &fields::narrowed(plan);
     let application = application.to_owned();
     let mut built = Builder {
         plan,
@@ -107,7 +110,9 @@ impl Builder<'_> {
         let place = self.text.place(node.span.unwrap_or_default());
         let operation = self.topology.operation(place);
         match &node.operator {
-            StreamOperator::Source { table, columns } => self.source(&operation, node, table, columns),
+            StreamOperator::Source { table, columns, event_time } => {
+                self.source(&operation, node, table, columns, event_time.as_deref())
+            }
             StreamOperator::Calc { predicate, columns } => {
                 let calc = CalcPlan::new(predicate.clone(), columns, node.schema.clone());
                 let calc = Arc::new(calc.map_err(|e| SqlError::at(node.span, e.to_string()))?);

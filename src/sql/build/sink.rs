@@ -188,6 +188,7 @@ impl Builder<'_> {
     }
 
     #[cfg(not(feature = "postgres"))]
+    #[expect(clippy::unused_self, reason = "with the feature it adds to the topology")]
     fn jdbc(
         &mut self,
         _: &Operation,

@@ -3,7 +3,7 @@
 //! Owns the nodes at the beginning of a path. Knows no query. Invariants: a topic of ours is named after its table; the last row of each key is
 //! kept under the name of the table too.
 
-use super::Builder;
+use super::{Builder, event_time::RecordColumns};
 use crate::{
     codec::{Encode, Utf8},
     operator::{EventLimits, NodeId},
@@ -23,7 +23,7 @@ use crate::{
         },
         format::{Changes, RecordColumn, RecordDecoder, RecordFormat},
         op::{ByColumns, Upsert, UpsertPlan, Watermark},
-        plan::stream_plan::{StreamNode, StreamNodeId, TableRows},
+        plan::stream_plan::{ComputedTime, StreamNode, StreamNodeId, TableRows},
         rows::RowsFormat,
     },
     state::Handle,
@@ -49,13 +49,17 @@ impl Builder<'_> {
         node: &StreamNode,
         table: &TableDefinition,
         columns: &[usize],
+        event_time: Option<&ComputedTime>,
     ) -> SqlResult<NodeId> {
         let only = |what: &str| {
             Err(SqlError::at(node.span, format!("`{}` can be written to, but not read{what}", table.name)))
         };
         let rows = TableRows::of(table);
-        let read = if rows == TableRows::ByKey { read_columns(table) } else { columns.to_vec() };
-        let schema = if rows == TableRows::ByKey { kept_schema(table, &read) } else { node.schema.clone() };
+        let reads = RecordColumns::of(node, columns, event_time);
+        let (read, schema) = match rows {
+            TableRows::ByKey => kept_columns(table),
+            TableRows::Added | TableRows::Changed => (reads.columns.clone(), reads.schema.clone()),
+        };
         let source = match Connector::of(table)? {
             Connector::Kafka(kafka) | Connector::UpsertKafka(kafka) => {
                 let decoder =
@@ -73,7 +77,7 @@ impl Builder<'_> {
                 self.topology.add(Node::new(operation, "source", path, Role::Source(spec)))
             }
             Connector::Datagen(datagen) => {
-                let generator = Generator::new(table, &datagen, columns, node.schema.clone())?;
+                let generator = Generator::new(table, &datagen, &read, schema.clone())?;
                 let make: MakeLocal = Arc::new(move || Box::new(generator.clone()));
                 self.topology.add(Node::new(operation, "source", table.name.clone(), Role::Local(make)))
             }
@@ -110,10 +114,11 @@ impl Builder<'_> {
             Connector::Jdbc(_) => return only(" as it changes"),
             Connector::Print { .. } | Connector::Console { .. } | Connector::Blackhole => return only(""),
         };
-        let source = self.watermark(operation, table, source, &schema)?;
         if rows != TableRows::ByKey {
-            return Ok(source);
+            let source = self.event_time(operation, node, &reads, source)?;
+            return self.watermark(operation, table, source, &node.schema);
         }
+        let source = self.watermark(operation, table, source, &schema)?;
         self.by_key(operation, node, table, &Kept { columns: &read, schema, source, given: columns })
     }
 
@@ -247,6 +252,13 @@ struct Kept<'a> {
 fn read_columns(table: &TableDefinition) -> Vec<usize> {
     let is_read = |column: &Column| !matches!(column.kind, ColumnKind::Computed(_));
     table.columns.iter().enumerate().filter(|(_, column)| is_read(column)).map(|(at, _)| at).collect()
+}
+
+/// These columns and their fields.
+fn kept_columns(table: &TableDefinition) -> (Vec<usize>, SchemaRef) {
+    let read = read_columns(table);
+    let schema = kept_schema(table, &read);
+    (read, schema)
 }
 
 /// Of a row that went, nothing but the key is known.

@@ -105,7 +105,7 @@ pub fn split(column: impl ColumnOrName, delimiter: impl ColumnOrLiteral) -> Colu
     scalar("string_to_array", [column.into_column(), delimiter.into_operand()])
 }
 
-/// With the first part that a regular expression matches replaced; with the flag `g` in [`expr`], each.
+/// With the first part that a regular expression matches replaced; with the flag `g` in [`expr`](super::expr), each.
 #[must_use]
 pub fn regexp_replace(
     column: impl ColumnOrName,
