@@ -264,13 +264,12 @@ impl Events {
             _ => hot(persons(n)) + 1,
         };
         let price = chance.price();
-        let (channel, url) = match chance.below(2) {
-            0 => self.channel(chance.below(CHANNELS)),
-            _ => {
-                let hot = chance.below(HOT_CHANNELS.len() as u64);
-                let name = HOT_CHANNELS[usize::try_from(hot).unwrap_or(0)];
-                (name.to_owned(), Chance::of(self.seed ^ 0x5eed, CHANNELS + hot).url())
-            }
+        let (channel, url) = if chance.below(2) == 0 {
+            self.channel(chance.below(CHANNELS))
+        } else {
+            let hot = chance.below(HOT_CHANNELS.len() as u64);
+            let name = HOT_CHANNELS[usize::try_from(hot).unwrap_or(0)];
+            (name.to_owned(), Chance::of(self.seed ^ 0x5eed, CHANNELS + hot).url())
         };
         let extra = chance.extra(32, BID_BYTES);
         let (auction, bidder) = (signed(FIRST_ID + auction), signed(FIRST_ID + bidder));
@@ -283,7 +282,8 @@ impl Events {
         let mut url = chance.url();
         if chance.below(10) > 0 {
             let id = u32::try_from(number).unwrap_or(0).reverse_bits() >> 1;
-            url += &format!("&channel_id={id}");
+            url.push_str("&channel_id=");
+            url.push_str(&id.to_string());
         }
         (format!("channel-{number}"), url)
     }
@@ -292,8 +292,8 @@ impl Events {
 fn person(n: u64, time_ms: i64, chance: &mut Chance) -> Person {
     let name = format!("{} {}", chance.of_these(&FIRST_NAMES), chance.of_these(&LAST_NAMES));
     let email_address = format!("{}@{}.com", chance.text(7, ' '), chance.text(5, ' '));
-    let [a, b, c, d] = std::array::from_fn(|_| chance.below(10_000));
-    let credit_card = format!("{a:04} {b:04} {c:04} {d:04}");
+    let digits: [String; 4] = std::array::from_fn(|_| format!("{:04}", chance.below(10_000)));
+    let credit_card = digits.join(" ");
     let (city, state) = (chance.of_these(&CITIES), chance.of_these(&STATES));
     let used = 8 + name.len() + email_address.len() + credit_card.len() + city.len() + state.len();
     let extra = chance.extra(used, PERSON_BYTES);

@@ -244,7 +244,7 @@ fn state(bootstrap: &str, application_id: &str, script: &Path) -> Result {
         .nodes
         .iter()
         .flat_map(|node| &node.stores)
-        .map(|store| (StoreId::of(&store.name), store.name.to_string()))
+        .map(|store| (StoreId::of(&store.name), store.name.clone()))
         .collect();
     let log = log::open(bootstrap, &BTreeMap::new())?;
     let topic = format!("{application_id}-changelog");

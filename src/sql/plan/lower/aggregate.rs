@@ -64,11 +64,7 @@ impl Lower<'_> {
             needed.columns.iter().map(|(expr, _)| Some(expr.downcast_ref::<Column>()?.index())).collect();
         let node = match direct.filter(|_| input.predicate.is_none()) {
             Some(at) => {
-                let place = |slot: &mut usize| *slot = at[*slot];
-                keys.iter_mut().for_each(place);
-                for call in &mut calls {
-                    call.arguments.iter_mut().chain(&mut call.filter).for_each(place);
-                }
+                moved_to(&at, &mut keys, &mut calls);
                 input.node
             }
             None => self.calc(&input, needed.columns),
@@ -272,4 +268,11 @@ impl Needed {
         self.columns.push((expr, Arc::new(Field::new(name, data_type, is_nullable))));
         self.columns.len() - 1
     }
+}
+
+/// Keys and calls that read these columns in the place of their slots.
+fn moved_to(columns: &[usize], keys: &mut [usize], calls: &mut [AggregateCall]) {
+    let place = |slot: &mut usize| *slot = columns[*slot];
+    keys.iter_mut().for_each(place);
+    calls.iter_mut().for_each(|call| call.arguments.iter_mut().chain(&mut call.filter).for_each(place));
 }

@@ -75,8 +75,8 @@ fn side_input() -> PathBuf {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
-        let rows: String = (0..oracle::SIDE_INPUT).map(|n| format!("{n},{n}\n")).collect();
-        fs::write(folder.path().join("side_input.csv"), rows).unwrap();
+        let rows: Vec<String> = (0..oracle::SIDE_INPUT).map(|n| format!("{n},{n}\n")).collect();
+        fs::write(folder.path().join("side_input.csv"), rows.concat()).unwrap();
         folder
     });
     folder.path().join("side_input.csv")
@@ -114,7 +114,7 @@ fn run(query: u32, seed: u64) {
         for n in read..until {
             let event = events.event(n);
             let partition = n % PARTITIONS;
-            input += &format!("nexmark {partition} | - | ");
+            input.extend(["nexmark ", &partition.to_string(), " | - | "]);
             event.write_json(&mut input);
             input.push('\n');
             let newest = &mut newest[usize::try_from(partition).unwrap()];
