@@ -3,7 +3,11 @@
 //! Owns the names of formats and their options, which are Flink's. Knows no record. Invariant: an option of a format that the table does not
 //! have is a mistake, like any other that nobody takes.
 
-use super::{Format, Options, avro};
+mod avro;
+
+pub use avro::RegistryFormat;
+
+use super::{Format, Options};
 use crate::{
     source::BadRecordPolicy,
     sql::{SqlError, SqlOption, SqlResult, TableDefinition, format::CsvOptions},

@@ -3,7 +3,6 @@
 //! Owns the connectors with their options. Knows no record and no operator. Invariant: a table whose options are wrong is refused where
 //! it is declared, whether anything uses it or not.
 
-mod avro;
 pub mod bounded;
 mod datagen;
 mod filesystem;
@@ -17,8 +16,8 @@ mod options;
 mod registries;
 mod socket;
 
-pub use avro::RegistryFormat;
 pub use folders::{folder_value, push_folder};
+pub use formats::RegistryFormat;
 pub use generate::Generator;
 pub use length_of_time::milliseconds;
 pub use options::Options;
