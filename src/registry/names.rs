@@ -64,11 +64,15 @@ impl Subject {
             if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
                 out.push(char::from(byte));
             } else {
-                out.push_str(&format!("%{byte:02X}"));
+                out.extend(['%', hex_digit(byte >> 4), hex_digit(byte & 15)]);
             }
         }
         out
     }
+}
+
+fn hex_digit(half: u8) -> char {
+    char::from_digit(half.into(), 16).unwrap_or('0').to_ascii_uppercase()
 }
 
 impl fmt::Display for Subject {

@@ -197,6 +197,7 @@ impl RecordQueue {
             raw: self.is_raw.then_some(records),
         }))
     }
+
     /// The next records, as far as they can be decoded now.
     fn fetch_decodable(&mut self, records_max: usize, bytes_max: usize) -> Result<Option<Fetched>, Failure> {
         let was_waiting = self.waiting.is_some();
@@ -226,7 +227,7 @@ impl RecordQueue {
             return Ok(Some(fetched));
         }
         let next = fetched.records.get(ready).offset;
-        let first = Fetched { records: fetched.records.slice(0..ready), next, ..fetched.clone() };
+        let first = Fetched { records: fetched.records.slice(0..ready), next, ..fetched };
         self.waiting = Some(Fetched { records: fetched.records.slice(ready..count), ..fetched });
         Ok((ready > 0).then_some(first))
     }

@@ -74,7 +74,7 @@ pub fn build_with(
         built.nodes.push(id);
     }
     let Builder { registries, registrations, .. } = built;
-    for registry in registries.iter().cloned() {
+    for registry in registries.into_all() {
         topology.preparations.push(Arc::new(move || registry.wait_until_it_answers()));
     }
     for registration in registrations {

@@ -55,8 +55,10 @@ fn schemas_are_registered_compared_and_fetched_once() {
 fn what_is_not_there_is_denied_with_the_registrys_words() {
     let proxy = Proxy::new(server::address());
     let registry = Registry::connect(&RegistryConfig::new(&proxy.url())).unwrap();
-    let told =
-        (0..3).map(|_| registry.schema(SchemaId(99_999_999).into()).unwrap_err().to_string()).last().unwrap();
+    let told = (0..3)
+        .map(|_| registry.schema(SchemaId(99_999_999).into()).unwrap_err().to_string())
+        .next_back()
+        .unwrap();
     assert!(told.contains("fetching schema 99999999 was refused") && told.contains("40403"), "{told}");
     assert_eq!(proxy.requests("99999999"), 1, "it is not asked for again at once");
     let told = registry.latest(&Subject::new("no-such-subject")).unwrap_err().to_string();

@@ -2,6 +2,7 @@
 
 use crate::{NEW, Order, framed, order, registry, server, unique};
 use std::{
+    fmt::Write as _,
     fs,
     io::Write,
     path::Path,
@@ -40,9 +41,12 @@ pub fn write(schema: &str, id: SchemaId, count: usize) -> Vec<Vec<u8>> {
 
 /// What Java reads from these values: the id and the record.
 pub fn read(schema: &str, values: &[Vec<u8>]) -> Vec<String> {
-    let hex =
-        values.iter().map(|value| value.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n");
-    java(&["read", file_of(schema).path().to_str().unwrap()], &hex.collect::<String>())
+    let mut hex = String::new();
+    for value in values {
+        value.iter().for_each(|byte| write!(hex, "{byte:02x}").unwrap());
+        hex.push('\n');
+    }
+    java(&["read", file_of(schema).path().to_str().unwrap()], &hex)
 }
 
 fn file_of(schema: &str) -> NamedTempFile {

@@ -28,7 +28,7 @@ impl Registries {
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Registry> {
-        self.known.iter().map(|(_, registry)| registry)
+    pub fn into_all(self) -> impl Iterator<Item = Registry> {
+        self.known.into_iter().map(|(_, registry)| registry)
     }
 }

@@ -84,7 +84,7 @@ pub(super) fn confluent(options: &mut Options<'_>, prefix: &str) -> SqlResult<Fo
     }
     match (options.take(&key("ssl.certificate.location")), options.take(&key("ssl.key.location"))) {
         (Some(certificate), Some(key)) => {
-            registry = registry.client_certificate(&certificate.value, &key.value)
+            registry = registry.client_certificate(&certificate.value, &key.value);
         }
         (None, None) => {}
         (Some(one), None) | (None, Some(one)) => {
@@ -158,96 +158,153 @@ INSERT INTO t SELECT a FROM s;"
     #[test]
     fn mistakes_in_options_are_told_where_they_are() {
         let with = |more: &str| format!("{REGISTRY},\n  {more}");
-        check("a BIGINT", "'format' = 'avro-confluent'", &expect![[r#"
+        check(
+            "a BIGINT",
+            "'format' = 'avro-confluent'",
+            &expect![[r"
             q.sql:2:14: table `t` lacks the option 'avro-confluent.url'
               2 | CREATE TABLE t (a BIGINT) WITH ('connector' = 'kafka', 'topic' = 't',
                 |              ^
               next: add 'avro-confluent.url' = 'http://127.0.0.1:8081' to WITH (..)
-        "#]]);
-        check("a BIGINT", "'format' = 'avro', 'avro.encoding' = 'json'", &expect![[r#"
+        "]],
+        );
+        check(
+            "a BIGINT",
+            "'format' = 'avro', 'avro.encoding' = 'json'",
+            &expect![[r"
             q.sql:3:40: 'avro.encoding' cannot be 'json'
               3 |   'format' = 'avro', 'avro.encoding' = 'json');
                 |                                        ^^^^^^
               next: choose one of 'binary'
-        "#]]);
-        check("a BIGINT", "'format' = 'avor'", &expect![[r#"
+        "]],
+        );
+        check(
+            "a BIGINT",
+            "'format' = 'avor'",
+            &expect![[r"
             q.sql:3:14: 'format' cannot be 'avor'
               3 |   'format' = 'avor');
                 |              ^^^^^^
               next: choose one of 'json', 'csv', 'raw', 'text', 'debezium-json', 'avro', 'avro-confluent'
-        "#]]);
-        check("a BIGINT", "'format' = 'avro-confluent', 'avro-confluent.url' = 'r:8081'", &expect![[r#"
+        "]],
+        );
+        check(
+            "a BIGINT",
+            "'format' = 'avro-confluent', 'avro-confluent.url' = 'r:8081'",
+            &expect![[r"
             q.sql:2:14: table `t`: configuration: `r:8081` is not the URL of a schema registry
               next: begin it with http:// or https://
               2 | CREATE TABLE t (a BIGINT) WITH ('connector' = 'kafka', 'topic' = 't',
                 |              ^
-        "#]]);
-        check("a BIGINT", &with("'avro-confluent.urll' = 'http://r'"), &expect![[r#"
+        "]],
+        );
+        check(
+            "a BIGINT",
+            &with("'avro-confluent.urll' = 'http://r'"),
+            &expect![[r"
             q.sql:4:3: the connector 'kafka' has no option 'avro-confluent.urll'
               4 |   'avro-confluent.urll' = 'http://r');
                 |   ^^^^^^^^^^^^^^^^^^^^^
               next: did you mean 'avro-confluent.url'?
-        "#]]);
-        check("a BIGINT", &with("'avro-confluent.ssl.truststore.location' = '/a.jks'"), &expect![[r#"
+        "]],
+        );
+        check(
+            "a BIGINT",
+            &with("'avro-confluent.ssl.truststore.location' = '/a.jks'"),
+            &expect![[r"
             q.sql:4:3: the option 'avro-confluent.ssl.truststore.location' is not supported
               4 |   'avro-confluent.ssl.truststore.location' = '/a.jks');
                 |   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
               stores of Java are not read
               next: write the certificates as PEM, and name the files: 'avro-confluent.ssl.ca.location'
-        "#]]);
-        check("a BIGINT", &with("'avro-confluent.ssl.key.location' = '/a.pem'"), &expect![[r#"
+        "]],
+        );
+    }
+
+    #[test]
+    fn mistakes_in_what_a_registry_is_shown() {
+        let with = |more: &str| format!("{REGISTRY},\n  {more}");
+        check(
+            "a BIGINT",
+            &with("'avro-confluent.ssl.key.location' = '/a.pem'"),
+            &expect![[r"
             q.sql:4:3: a certificate of the client has a key, in a file of its own
               4 |   'avro-confluent.ssl.key.location' = '/a.pem');
                 |   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
               next: name both: 'avro-confluent.ssl.certificate.location' and 'avro-confluent.ssl.key.location'
-        "#]]);
+        "]],
+        );
         check(
             "a BIGINT",
             &with("'avro-confluent.bearer-auth.token' = 'x', 'avro-confluent.basic-auth.user-info' = 'a:b'"),
-            &expect![[r#"
+            &expect![[r"
                 q.sql:4:3: a registry is shown a user or a token, not both
                   4 |   'avro-confluent.bearer-auth.token' = 'x', 'avro-confluent.basic-auth.user-info' = 'a:b');
                     |   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
                   next: leave one of them out
-            "#]],
+            "]],
         );
-        check("a BIGINT", &with("'avro-confluent.bearer-auth.token.file' = '/no/such/file'"), &expect![[r#"
+        check(
+            "a BIGINT",
+            &with("'avro-confluent.bearer-auth.token.file' = '/no/such/file'"),
+            &expect![[r"
             q.sql:4:45: the file /no/such/file cannot be read: No such file or directory (os error 2)
               4 |   'avro-confluent.bearer-auth.token.file' = '/no/such/file');
                 |                                             ^^^^^^^^^^^^^^^
-        "#]]);
-        check("a BIGINT", &with("'avro-confluent.basic-auth.user-info' = 'ann'"), &expect![[r#"
+        "]],
+        );
+        check(
+            "a BIGINT",
+            &with("'avro-confluent.basic-auth.user-info' = 'ann'"),
+            &expect![[r"
             q.sql:4:43: 'avro-confluent.basic-auth.user-info' has no colon
               4 |   'avro-confluent.basic-auth.user-info' = 'ann');
                 |                                           ^^^^^
               next: write it as 'user:password'
-        "#]]);
-        check("a BIGINT", &with("'avro-confluent.ssl.ca.location' = '/no/such/file'"), &expect![[r#"
+        "]],
+        );
+        check(
+            "a BIGINT",
+            &with("'avro-confluent.ssl.ca.location' = '/no/such/file'"),
+            &expect![[r"
             q.sql:2:14: table `t`: the file of authorities /no/such/file of the schema registry cannot be read: No such file or directory (os error 2)
               2 | CREATE TABLE t (a BIGINT) WITH ('connector' = 'kafka', 'topic' = 't',
                 |              ^
-        "#]]);
-        check("a BIGINT", &with("'avro-confluent.schema' = '{\"type\":\"record\"'"), &expect![[r#"
+        "]],
+        );
+        check(
+            "a BIGINT",
+            &with("'avro-confluent.schema' = '{\"type\":\"record\"'"),
+            &expect![[r#"
             q.sql:4:29: configuration: Avro schema: 1:16: not JSON: EOF while parsing an object
               4 |   'avro-confluent.schema' = '{"type":"record"');
                 |                             ^^^^^^^^^^^^^^^^^^
               next: write a schema of Avro, as JSON
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
     fn columns_that_a_schema_cannot_take_are_told_before_the_start() {
-        check("`a b` BIGINT", "'format' = 'avro'", &expect![[r#"
+        check(
+            "`a b` BIGINT",
+            "'format' = 'avro'",
+            &expect![[r"
             q.sql:2:14: table `t`: column `a b`: names in Avro are letters, digits and underscores, and do not begin with a digit
               2 | CREATE TABLE t (`a b` BIGINT) WITH ('connector' = 'kafka', 'topic' = 't',
                 |              ^
-        "#]]);
+        "]],
+        );
         let schema = r#"'avro-confluent.schema' = '{"type":"record","name":"R","fields":[{"name":"a","type":"int"}]}'"#;
-        check("a BIGINT", &format!("{REGISTRY},\n  {schema}"), &expect![[r#"
+        check(
+            "a BIGINT",
+            &format!("{REGISTRY},\n  {schema}"),
+            &expect![[r"
             q.sql:2:14: table `t`: column `a`: BIGINT cannot be int
               2 | CREATE TABLE t (a BIGINT) WITH ('connector' = 'kafka', 'topic' = 't',
                 |              ^
-        "#]]);
+        "]],
+        );
         check("a BIGINT", REGISTRY, &expect![["no mistake"]]);
     }
 

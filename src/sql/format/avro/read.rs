@@ -94,26 +94,16 @@ impl ReadPlan {
             (Plan::Float(wire), Store::Float32(cells)) => cells.push(float(cursor, *wire)?),
             (Plan::Double(wire), Store::Float64(cells)) => cells.push(double(cursor, *wire)?),
             (Plan::Decimal { from, scale, precision, column_scale }, Store::Decimal(cells)) => {
-                let value = match from {
-                    DecimalWire::Bytes => whole(cursor.sized()?, at)?,
-                    DecimalWire::Fixed(size) => whole(cursor.take(*size)?, at)?,
-                    DecimalWire::Int => cursor.int()?.into(),
-                    DecimalWire::Long => cursor.long()?.into(),
-                };
-                cells.push(rescaled(value, i32::from(*column_scale) - scale, *precision).ok_or_else(
-                    || {
-                        let form = format!("DECIMAL({precision}, {column_scale})");
-                        Fault::at(
-                            at,
-                            format!(
-                                "{value} with {scale} digits behind the point has no exact form as {form}"
-                            ),
-                        )
-                    },
-                )?);
+                let value = decimal(cursor, from)?;
+                let exact = rescaled(value, i32::from(*column_scale) - scale, *precision);
+                cells.push(exact.ok_or_else(|| {
+                    let form = format!("DECIMAL({precision}, {column_scale})");
+                    let what = "digits behind the point has no exact form as";
+                    Fault::at(at, format!("{value} with {scale} {what} {form}"))
+                })?);
             }
             (Plan::Text, Store::Bytes(_, bytes)) => {
-                bytes.extend_from_slice(text(cursor.sized()?, cursor.at)?)
+                bytes.extend_from_slice(text(cursor.sized()?, cursor.at)?);
             }
             (Plan::Bytes, Store::Bytes(_, bytes)) => bytes.extend_from_slice(cursor.sized()?),
             (Plan::Fixed(size), Store::Bytes(_, bytes)) => bytes.extend_from_slice(cursor.take(*size)?),
@@ -227,6 +217,16 @@ fn skip_blocks(
             (count, None) => (0..count).try_for_each(|_| item(cursor))?,
         }
     }
+}
+
+fn decimal(cursor: &mut Cursor<'_>, from: &DecimalWire) -> Result<i128, Fault> {
+    let at = cursor.at;
+    Ok(match from {
+        DecimalWire::Bytes => whole(cursor.sized()?, at)?,
+        DecimalWire::Fixed(size) => whole(cursor.take(*size)?, at)?,
+        DecimalWire::Int => cursor.int()?.into(),
+        DecimalWire::Long => cursor.long()?.into(),
+    })
 }
 
 #[inline]

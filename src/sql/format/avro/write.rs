@@ -288,13 +288,7 @@ fn put(plan: &Plan, column: &CellColumn<'_>, row: usize, out: &mut Vec<u8>) -> R
             put_sized(&bytes[redundant(&bytes)..], out);
         }
         (Plan::DecimalFixed(size), Cells::Decimal(cells)) => {
-            let bytes = cells[row].to_be_bytes();
-            let needed = &bytes[redundant(&bytes)..];
-            let Some(more) = size.checked_sub(needed.len()) else {
-                return Err(format!("it needs {} bytes, and the schema has {size}", needed.len()));
-            };
-            out.resize(out.len() + more, if cells[row] < 0 { 0xff } else { 0 });
-            out.extend_from_slice(needed);
+            put_fixed(cells[row], *size, out)?;
         }
         (Plan::Timestamp(from, to), Cells::Int64(cells)) => {
             let value = in_unit(cells[row], *from, *to);
@@ -310,14 +304,26 @@ fn put(plan: &Plan, column: &CellColumn<'_>, row: usize, out: &mut Vec<u8>) -> R
             put_block(range(offsets, row), out, |entry, out| {
                 put(&Plan::Bytes, &parts[0], entry, out)?;
                 put(plan, &parts[1], entry, out)
-            })?
+            })?;
         }
         (Plan::Record(fields), Cells::Struct(parts)) => put_record(fields, parts, row, out)?,
         (Plan::Integer, cells) => {
-            put_long(integer(cells, row).ok_or("bug: the column has another type")?, out)
+            put_long(integer(cells, row).ok_or("bug: the column has another type")?, out);
         }
         _ => return Err("bug: the column has another type".into()),
     }
+    Ok(())
+}
+
+/// A decimal of a fixed number of bytes.
+fn put_fixed(value: i128, size: usize, out: &mut Vec<u8>) -> Result<(), String> {
+    let bytes = value.to_be_bytes();
+    let needed = &bytes[redundant(&bytes)..];
+    let Some(more) = size.checked_sub(needed.len()) else {
+        return Err(format!("it needs {} bytes, and the schema has {size}", needed.len()));
+    };
+    out.resize(out.len() + more, if value < 0 { 0xff } else { 0 });
+    out.extend_from_slice(needed);
     Ok(())
 }
 
