@@ -30,7 +30,7 @@ def topics(bootstrap):
 
 def assigned(bootstrap, group):
     """Partitions of each member of the group, by instance id."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})  # a client that is not held ends its calls
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3})  # a client that is not held ends its calls
     described = admin.describe_consumer_groups([group])[group].result(30)
     return {m.group_instance_id: len(m.assignment.topic_partitions) for m in described.members}
 
