@@ -13,7 +13,7 @@ mod streams;
 pub use builder::ContextBuilder;
 
 use crate::{
-    config::{Args, Config},
+    config::{Args, Config, memory},
     dstream::StreamBuilder,
     error::{Error, Result},
     log::{self, Log},
@@ -363,6 +363,7 @@ impl StreamingContext {
         let (mut config, plan) = (self.config().clone(), self.topology());
         config.state_dir = config.state_dir.as_deref().map(checkpoint::directory).transpose()?;
         check_checkpoint(&config, &plan.clone().computed())?;
+        plan.prepare()?;
         *lifecycle = Lifecycle::Started(start(&settle(config), plan, listeners, self.state_memory.get())?);
         self.builder.start();
         Ok(())
@@ -600,6 +601,7 @@ fn start(
 ) -> Result<Running> {
     config.validate()?;
     plan.validate(config.trigger)?;
+    memory::tell(config);
     let log = log::open(&config.bootstrap, &config.properties)?;
     let process = ProcessState::open(config, state_memory)?;
     let metrics = Arc::new(Metrics::new(&config.application_id));

@@ -20,6 +20,8 @@ use over::OverStep;
 use super::{
     SourceText, SqlError, SqlResult,
     agg::AggregateCall,
+    connector::Registries,
+    format::Registration,
     op::{
         Aggregate, Aggregation, AssignWindows, BatchTimeMarks, ByColumns, Calc, CalcPlan, PartialAggregate,
         Takes, Union, Unnest, WindowAggregate, WindowKind, WindowMarks, WindowStores, Windows,
@@ -57,11 +59,27 @@ pub fn build_with(
 ) -> SqlResult {
     let plan = &fields::narrowed(plan);
     let application = application.to_owned();
-    let mut built =
-        Builder { plan, text, application, taken, topology, nodes: vec![], records_of: BTreeMap::new() };
+    let mut built = Builder {
+        plan,
+        text,
+        application,
+        taken,
+        topology,
+        nodes: vec![],
+        records_of: BTreeMap::new(),
+        registries: Registries::default(),
+        registrations: vec![],
+    };
     for node in &plan.nodes {
         let id = built.node(node).map_err(|e| e.or_at(node.span))?;
         built.nodes.push(id);
+    }
+    let Builder { registries, registrations, .. } = built;
+    for registry in registries.into_all() {
+        topology.preparations.push(Arc::new(move || registry.wait_until_it_answers()));
+    }
+    for registration in registrations {
+        topology.preparations.push(Arc::new(move || registration.make()));
     }
     Ok(())
 }
@@ -85,6 +103,9 @@ struct Builder<'a> {
     nodes: Vec<NodeId>,
     /// The records of tables whose rows are known by a key, by the names of the tables.
     records_of: BTreeMap<String, NodeId>,
+    registries: Registries,
+    /// What is registered at the start.
+    registrations: Vec<Registration>,
 }
 
 impl Builder<'_> {

@@ -9,6 +9,7 @@ use crate::{
     operator::{EventLimits, NodeId},
     plan::{Factory, Layout, Node, Operation, Role},
     record::Text,
+    registry::RecordPart,
     source::{
         BadRecordPolicy, DecodeChunk, FileOptions, FileSource, MakeLocal, ReceiverSpec, SocketReceiver,
         SourceSpec, Starting,
@@ -17,8 +18,8 @@ use crate::{
     sql::{
         ColumnKind, SqlError, SqlResult, TableColumn as Column, TableDefinition,
         connector::{
-            Connector, FilesTable, Format, Generator, IDLE_TIMEOUT_MS, KafkaTable, bounded, idle_timeout_ms,
-            wall_clock_bound_ms,
+            Connector, FilesTable, Format, Generator, IDLE_TIMEOUT_MS, KafkaTable, KeyFormat, Registries,
+            bounded, idle_timeout_ms, wall_clock_bound_ms,
         },
         format::{Changes, RecordColumn, RecordDecoder, RecordFormat},
         op::{ByColumns, Upsert, UpsertPlan, Watermark},
@@ -111,7 +112,7 @@ impl Builder<'_> {
         };
         Ok(match Connector::of(table)? {
             Connector::Kafka(kafka) | Connector::UpsertKafka(kafka) => {
-                let decoder = decoder(table, Some(&kafka), &kafka.value, read, schema)?;
+                let decoder = decoder(table, Some(&kafka), &kafka.value, read, schema, &mut self.registries)?;
                 let path =
                     kafka.pattern.as_ref().map_or_else(|| kafka.topics.join("+"), |p| p.as_str().to_owned());
                 let spec = SourceSpec {
@@ -130,7 +131,7 @@ impl Builder<'_> {
                 self.topology.add(Node::new(operation, "source", table.name.clone(), Role::Local(make)))
             }
             Connector::Socket(socket) => {
-                let decoder = decoder(table, None, &socket.format, read, schema)?;
+                let decoder = decoder(table, None, &socket.format, read, schema, &mut self.registries)?;
                 let encode: Arc<dyn Encode<Text>> = Arc::new(Utf8);
                 let receiver = receiver::erased(SocketReceiver::new(socket.host, socket.port), Some(encode));
                 let source = self.ingested(table, decoder, socket.policy)?;
@@ -149,7 +150,7 @@ impl Builder<'_> {
                 .next("write FROM stream JOIN table ON .., where the table may be a query with WHERE and expressions, but without DISTINCT and aggregates; files that keep coming are a stream: 'source.monitor-interval' = '1 s'"));
             }
             Connector::Files(files) => {
-                let decoder = decoder(table, None, &files.format, read, schema)?;
+                let decoder = decoder(table, None, &files.format, read, schema, &mut self.registries)?;
                 let FileSource { lister, decoder, policy, .. } =
                     file_source(&files, decoder, &name_of(table)?);
                 let source = self.ingested(table, decoder, policy)?;
@@ -345,7 +346,9 @@ fn decoder(
     value: &Format,
     columns: &[usize],
     schema: &Schema,
+    registries: &mut Registries,
 ) -> SqlResult<Arc<dyn DecodeChunk>> {
+    let wrong = |what| SqlError::at(table.span, format!("table `{}`: {what}", table.name));
     let key = kafka.and_then(|kafka| kafka.key.as_ref());
     let rows = TableRows::of(table);
     let is_debezium = *value == Format::DebeziumJson;
@@ -365,21 +368,28 @@ fn decoder(
             _ => RecordColumn::Value(field),
         }
     });
-    let format = |format: &Format, names: Vec<String>| match format {
-        Format::Json | Format::DebeziumJson => RecordFormat::Json,
-        Format::Csv(options) => RecordFormat::Csv(options.clone(), names),
-        Format::Raw | Format::Parquet => RecordFormat::Raw,
+    let mut format = |format: &Format, part: RecordPart, names: Vec<String>| -> SqlResult<RecordFormat> {
+        Ok(match format {
+            Format::Avro(options) => RecordFormat::Avro(*options),
+            Format::AvroConfluent(of) => {
+                let registry = registries.get(&of.registry).map_err(|e| wrong(e.to_string()))?;
+                RecordFormat::Registered(registry, part)
+            }
+            Format::Json | Format::DebeziumJson => RecordFormat::Json,
+            Format::Csv(options) => RecordFormat::Csv(options.clone(), names),
+            Format::Raw | Format::Parquet => RecordFormat::Raw,
+        })
     };
     let physical = table.columns.iter().filter(|column| matches!(column.kind, ColumnKind::Physical(_)));
     let in_value = physical.map(|column| column.name.clone()).filter(|name| !only_in_key(name)).collect();
-    let value = format(value, in_value);
+    let value = format(value, RecordPart::Value, in_value)?;
     let changes = match rows {
         _ if is_debezium => Changes::Debezium((rows == TableRows::ByKey).then(|| table.primary_key.clone())),
         TableRows::ByKey => Changes::Upserts(value),
         TableRows::Added | TableRows::Changed => Changes::Additions(value),
     };
-    let key = key.map_or(RecordFormat::Json, |key| format(&key.format, key.fields.clone()));
+    let of_key = |key: &KeyFormat| format(&key.format, RecordPart::Key, key.fields.clone());
+    let key = key.map_or(Ok(RecordFormat::Json), of_key)?;
     let decoder = RecordDecoder::new(fields.collect(), changes, key);
-    let wrong = |what| SqlError::at(table.span, format!("table `{}`: {what}", table.name));
     Ok(Arc::new(decoder.map_err(wrong)?))
 }

@@ -1,5 +1,7 @@
 //! Joins with the versions of a table: `FOR SYSTEM_TIME AS OF` the event time of a stream.
 
+#![allow(clippy::too_many_lines, reason = "golden texts")]
+
 use super::{
     fuzz::{Random, Rows, apply},
     mistakes, parsed,
@@ -54,7 +56,8 @@ fn gives(script: &str, input: &str, expected: &Expect) {
 
 /// Rates of two currencies; orders before, between, at and after their changes, and one of an unknown currency.
 fn orders() -> String {
-    let first = rate(1, 10, 10) + &rate(1, 11, 20) + &rate(2, 20, 15) + &order(1, "1", 9) + &order(2, "1", 19);
+    let first =
+        rate(1, 10, 10) + &rate(1, 11, 20) + &rate(2, 20, 15) + &order(1, "1", 9) + &order(2, "1", 19);
     let second = order(3, "1", 20) + &order(4, "2", 25) + &order(5, "7", 26) + &order(6, "null", 27);
     // This rate comes behind the order that meets it.
     let third = rate(2, 21, 24) + &all_at(40);
@@ -64,7 +67,10 @@ fn orders() -> String {
 
 #[test]
 fn a_row_meets_the_version_that_was_valid_at_its_time() {
-    gives(&script(SINCE, &joined("JOIN", "")), &orders(), &expect![[r#"
+    gives(
+        &script(SINCE, &joined("JOIN", "")),
+        &orders(),
+        &expect![[r#"
         ---
         ---
         out | - | {"id":2,"rate":10} | @19
@@ -72,8 +78,12 @@ fn a_row_meets_the_version_that_was_valid_at_its_time() {
         out | - | {"id":4,"rate":21} | @25
         ---
         out | - | {"id":7,"rate":12} | @36
-    "#]]);
-    gives(&script(SINCE, &joined("LEFT JOIN", "AND o.id <> 3")), &orders(), &expect![[r#"
+    "#]],
+    );
+    gives(
+        &script(SINCE, &joined("LEFT JOIN", "AND o.id <> 3")),
+        &orders(),
+        &expect![[r#"
         ---
         ---
         out | - | {"id":1,"rate":null} | @9
@@ -87,12 +97,16 @@ fn a_row_meets_the_version_that_was_valid_at_its_time() {
         out | - | {"id":0,"rate":null} | @40
         out | - | {"id":0,"rate":null} | @40
         out | - | {"id":7,"rate":12} | @36
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn conditions_decide_after_the_version_has_been_found() {
-    gives(&script(SINCE, &joined("LEFT JOIN", "AND r.rate < 11")), &orders(), &expect![[r#"
+    gives(
+        &script(SINCE, &joined("LEFT JOIN", "AND r.rate < 11")),
+        &orders(),
+        &expect![[r#"
         ---
         ---
         out | - | {"id":1,"rate":null} | @9
@@ -106,15 +120,23 @@ fn conditions_decide_after_the_version_has_been_found() {
         out | - | {"id":0,"rate":null} | @40
         out | - | {"id":0,"rate":null} | @40
         out | - | {"id":7,"rate":null} | @36
-    "#]]);
-    gives(&script(SINCE, &joined("JOIN", "WHERE r.rate > 10 AND r.rate + o.id <> 25")), &orders(), &expect![[r#"
+    "#]],
+    );
+    gives(
+        &script(SINCE, &joined("JOIN", "WHERE r.rate > 10 AND r.rate + o.id <> 25")),
+        &orders(),
+        &expect![[r#"
         ---
         ---
         out | - | {"id":3,"rate":11} | @20
         ---
         out | - | {"id":7,"rate":12} | @36
-    "#]]);
-    gives(&script(SINCE, &joined("LEFT JOIN", "WHERE r.rate IS NULL")), &orders(), &expect![[r#"
+    "#]],
+    );
+    gives(
+        &script(SINCE, &joined("LEFT JOIN", "WHERE r.rate IS NULL")),
+        &orders(),
+        &expect![[r#"
         ---
         ---
         out | - | {"id":1,"rate":null} | @9
@@ -124,30 +146,44 @@ fn conditions_decide_after_the_version_has_been_found() {
         out | - | {"id":0,"rate":null} | @40
         out | - | {"id":0,"rate":null} | @40
         out | - | {"id":0,"rate":null} | @40
-    "#]]);
+    "#]],
+    );
 }
 
 /// A null value has no time of its own, unless the time is that of the record.
 #[test]
 fn a_row_that_is_deleted_is_valid_no_more() {
     let query = joined("LEFT JOIN", "");
-    let deleted = rate(1, 10, 10) + &rate(1, 11, 20) + "r 1 | {\"code\":1} | -\n" + &order(1, "1", 15) + &order(2, "1", 25) + &all_at(40);
-    gives(&script(SINCE, &query), &deleted, &expect![[r#"
+    let deleted = rate(1, 10, 10)
+        + &rate(1, 11, 20)
+        + "r 1 | {\"code\":1} | -\n"
+        + &order(1, "1", 15)
+        + &order(2, "1", 25)
+        + &all_at(40);
+    gives(
+        &script(SINCE, &query),
+        &deleted,
+        &expect![[r#"
         out | - | {"id":1,"rate":10} | @15
         out | - | {"id":2,"rate":null} | @25
-    "#]]);
+    "#]],
+    );
     let of_record = |since: i64, value: &str| format!("r 1 | {{\"code\":1}} | {value} | @{since}\n");
     let ticks: String = (0..3)
         .map(|at| format!("o {at} | - | {{\"id\":0,\"currency\":null,\"ts\":40}}\nr {at} | {{\"code\":9{at}}} | {{\"rate\":0}} | @40\n"))
         .collect();
     let deleted = of_record(10, "{\"rate\":10}") + &of_record(20, "-") + &of_record(30, "{\"rate\":12}");
     let orders: String = [5, 15, 25, 31].iter().map(|ts| order(*ts, "1", *ts)).collect();
-    gives(&script(OF_RECORD, &query), &(deleted + &orders + &ticks), &expect![[r#"
+    gives(
+        &script(OF_RECORD, &query),
+        &(deleted + &orders + &ticks),
+        &expect![[r#"
         out | - | {"id":15,"rate":10} | @15
         out | - | {"id":25,"rate":null} | @25
         out | - | {"id":31,"rate":12} | @31
         out | - | {"id":5,"rate":null} | @5
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -157,12 +193,16 @@ fn what_comes_too_late_is_left_out_or_counts_for_what_has_not_left() {
     let second = order(1, "1", 39) + &order(2, "1", 40) + &rate(1, 11, 30) + &all_at(60);
     // Hidden by the one since 30.
     let third = rate(1, 12, 29) + &order(3, "1", 56) + &all_at(70);
-    gives(&script(SINCE, &joined("JOIN", "")), &[first, second, third].join("---\n"), &expect![[r#"
+    gives(
+        &script(SINCE, &joined("JOIN", "")),
+        &[first, second, third].join("---\n"),
+        &expect![[r#"
         ---
         out | - | {"id":2,"rate":11} | @40
         ---
         out | - | {"id":3,"rate":11} | @56
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -170,12 +210,22 @@ fn windows_may_follow() {
     let query = "INSERT INTO out SELECT count(*), sum(rate) FROM TABLE(TUMBLE((
             SELECT r.rate, o.ts FROM orders AS o LEFT JOIN rates FOR SYSTEM_TIME AS OF o.ts AS r ON o.currency = r.code
         ), DESCRIPTOR(ts), INTERVAL '0.01' SECOND)) GROUP BY window_start, window_end";
-    let input = rate(1, 10, 10) + &order(1, "1", 12) + &order(2, "1", 18) + &order(4, "1", 21) + &rate(1, 11, 15) + "---\n" + &all_at(36);
-    gives(&script(SINCE, query), &input, &expect![[r#"
+    let input = rate(1, 10, 10)
+        + &order(1, "1", 12)
+        + &order(2, "1", 18)
+        + &order(4, "1", 21)
+        + &rate(1, 11, 15)
+        + "---\n"
+        + &all_at(36);
+    gives(
+        &script(SINCE, query),
+        &input,
+        &expect![[r#"
         ---
         out | - | {"id":1,"rate":11} | @29
         out | - | {"id":2,"rate":21} | @19
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -184,10 +234,14 @@ fn a_table_is_read_once_for_its_versions_and_as_it_is() {
         CREATE TABLE now (code BIGINT, rate BIGINT, PRIMARY KEY (code) NOT ENFORCED) WITH ('connector' = 'upsert-kafka', 'topic' = 'now', 'format' = 'json');
         INSERT INTO now SELECT code, rate FROM rates WHERE code < 90";
     let input = rate(1, 10, 10) + &rate(1, 11, 20) + &order(1, "1", 15) + &all_at(40);
-    gives(&script(SINCE, query), &input, &expect![[r#"
+    gives(
+        &script(SINCE, query),
+        &input,
+        &expect![[r#"
         now | {"code":1} | {"code":1,"rate":11}
         out | - | {"id":1,"rate":10} | @15
-    "#]]);
+    "#]],
+    );
     let explained = script(SINCE, query) + "\nEXPLAIN STREAM " + &joined("LEFT JOIN", "AND r.rate > 1") + ";";
     let parsed = parsed(&explained).unwrap();
     expect![[r#"
@@ -198,7 +252,6 @@ fn a_table_is_read_once_for_its_versions_and_as_it_is() {
                 a row leaves when the watermark of both inputs passes ts, also without a version
                 state: rows of the first input, kept until the watermark passes ts
                 state: versions of the second input per (code), kept until the watermark passes since of the next one
-                a row leaves when its window closes
               Calc: id, currency, ts
                   rows: only added, event time ts
                 Source orders: id, currency, ts
@@ -232,8 +285,10 @@ fn a_table_is_read_once_for_its_versions_and_as_it_is() {
 /// Debezium's records of a table with a key are versions as well.
 #[test]
 fn changes_of_a_database_are_versions() {
-    let query = script(SINCE, &joined("LEFT JOIN", ""))
-        .replace("'connector' = 'upsert-kafka', 'topic' = 'r', 'format' = 'json'", "'connector' = 'kafka', 'topic' = 'r', 'format' = 'debezium-json'");
+    let query = script(SINCE, &joined("LEFT JOIN", "")).replace(
+        "'connector' = 'upsert-kafka', 'topic' = 'r', 'format' = 'json'",
+        "'connector' = 'kafka', 'topic' = 'r', 'format' = 'debezium-json'",
+    );
     let row = |rate: i64, since: i64| format!("{{\"code\":1,\"rate\":{rate},\"since\":{since}}}");
     let changes = format!(
         "r 1 | - | {{\"before\":null,\"after\":{a},\"op\":\"c\"}}\nr 1 | - | {{\"before\":{a},\"after\":{b},\"op\":\"u\"}}\n",
@@ -244,11 +299,15 @@ fn changes_of_a_database_are_versions() {
         .map(|at| format!("o {at} | - | {{\"id\":0,\"currency\":null,\"ts\":40}}\nr {at} | - | {{\"before\":null,\"after\":{{\"code\":9{at},\"rate\":0,\"since\":40}},\"op\":\"c\"}}\n"))
         .collect();
     let orders = order(1, "1", 9) + &order(2, "1", 19) + &order(3, "1", 20);
-    gives(&query, &(changes + &orders + &ticks), &expect![[r#"
+    gives(
+        &query,
+        &(changes + &orders + &ticks),
+        &expect![[r#"
         out | - | {"id":1,"rate":null} | @9
         out | - | {"id":2,"rate":10} | @19
         out | - | {"id":3,"rate":11} | @20
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -385,7 +444,8 @@ impl Model {
             }
         }
         for rates in self.rates.values_mut() {
-            if let Some((newest, rate)) = rates.range(..=watermark).next_back().map(|(ts, rate)| (*ts, *rate)) {
+            if let Some((newest, rate)) = rates.range(..=watermark).next_back().map(|(ts, rate)| (*ts, *rate))
+            {
                 rates.retain(|ts, _| *ts > newest || *ts == newest && rate.is_some());
             }
         }
@@ -397,7 +457,8 @@ impl Model {
 fn run(seed: u64) {
     let mut random = Random::of(seed);
     let keeps_all = random.chance(50);
-    let query = script(SINCE, &joined(if keeps_all { "LEFT JOIN" } else { "JOIN" }, "")).replace("'5 s'", "'1 h'");
+    let query =
+        script(SINCE, &joined(if keeps_all { "LEFT JOIN" } else { "JOIN" }, "")).replace("'5 s'", "'1 h'");
     let script = parsed(&query).unwrap();
     let processes = if random.chance(20) { 2 } else { 1 };
     let settings = Settings {
@@ -413,16 +474,22 @@ fn run(seed: u64) {
     let span = 5 + i64::try_from(random.below(40)).unwrap();
     for batch in 0..12 {
         let at = batch * 10;
-        let around = |random: &mut Random| (at - span / 2 + i64::try_from(random.below(u64::try_from(span).unwrap())).unwrap()).max(0);
+        let around = |random: &mut Random| {
+            (at - span / 2 + i64::try_from(random.below(u64::try_from(span).unwrap())).unwrap()).max(0)
+        };
         let mut input = String::new();
         for _ in 0..random.below(25) {
             let ts = around(&mut random);
             let currency = i64::try_from(random.below(5)).unwrap();
             if random.chance(50) {
                 let partition = random.below(3);
-                let (id, currency) = (i64::try_from(random.below(50)).unwrap(), Some(currency).filter(|currency| *currency < 4));
+                let (id, currency) = (
+                    i64::try_from(random.below(50)).unwrap(),
+                    Some(currency).filter(|currency| *currency < 4),
+                );
                 let shown = currency.map_or("null".to_owned(), |currency| currency.to_string());
-                let _ = writeln!(input, "o {partition} | - | {{\"id\":{id},\"currency\":{shown},\"ts\":{ts}}}");
+                let _ =
+                    writeln!(input, "o {partition} | - | {{\"id\":{id},\"currency\":{shown},\"ts\":{ts}}}");
                 if model.watermark.is_none_or(|watermark| ts >= watermark) {
                     model.waiting.push((id, currency, ts));
                 }
@@ -440,7 +507,10 @@ fn run(seed: u64) {
                 continue;
             }
             let rate = i64::try_from(random.below(1_000)).unwrap();
-            let _ = writeln!(input, "r {partition} | {{\"code\":{currency}}} | {{\"rate\":{rate},\"since\":{ts}}}");
+            let _ = writeln!(
+                input,
+                "r {partition} | {{\"code\":{currency}}} | {{\"rate\":{rate},\"since\":{ts}}}"
+            );
             rates.insert(ts, Some(rate));
             model.saw(3 + usize::try_from(partition).unwrap(), ts);
         }

@@ -1,5 +1,7 @@
 //! Joins of a stream with a table that is read once, at the start.
 
+#![allow(clippy::too_many_lines, reason = "golden texts")]
+
 use super::{driver_with, mistakes, parsed};
 use datafusion::arrow::{
     array::{Int64Array, RecordBatch, StringArray},

@@ -90,7 +90,9 @@ impl Rewrite<'_> {
         | JoinOperator::LeftOuter(constraint)) = &mut join.join_operator
         else {
             return Err(SqlError::at(span, format!("{CLAUSE} in this kind of join"))
-                .because("each row looks at a table once, and leaves with what it finds there, or with nothing")
+                .because(
+                    "each row looks at a table once, and leaves with what it finds there, or with nothing",
+                )
                 .next("write JOIN or LEFT JOIN"));
         };
         if is_static && is_clock(&time) {
