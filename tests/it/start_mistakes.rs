@@ -206,6 +206,7 @@ fn impossible_settings_are_reported_before_anything_starts() {
     expect![[r#"
         configuration: application id `my app`: 1 to 100 characters of a-z A-Z 0-9 . _ - (it names the group and topics)
         configuration: state partitions: 0 is not between 1 and 1024
+          next: correct --state-partitions
         configuration: admin address `localhost` is not IP:PORT, such as 127.0.0.1:4040
         configuration: `embedded:` needs a directory, as in `embedded:./data`
         configuration: `localhost` does not name a log: expected host:port[,host:port] for Kafka, embedded:DIR, or memory:
