@@ -16,9 +16,10 @@ use std::{
 };
 
 /// The folders (and single files) of `src/`; each may use only those that come before it.
-const ORDER: [&str; 25] = [
+const ORDER: [&str; 26] = [
     "error",
     "failpoint",
+    "host",
     "panics",
     "record",
     "config",
