@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Measures tidegate against raw librdkafka and Kafka Streams, in one go on one machine and one broker. Run it with `./dev bench`.
 
-./dev bench [throughput|stall|latency|restart|windows|shared|moves ...] [--quick] [--peers raw,kstreams,tidegate] [--work w1,w2,w3t] [--repeat N]
+./dev bench [throughput|stall|latency|restart|windows|shared|moves|faces|nexmark ...] [--quick] [--peers raw,kstreams,tidegate,flink]
+            [--work w1,w2,w3t] [--queries q0,q5] [--events-millions N] [--repeat N]
 
 Outputs of throughput, stall and restart are checked against an oracle that recomputes the input. How the numbers are made: benches/README.md.
 """
@@ -18,6 +19,7 @@ import sys
 import time
 
 import machine
+import nexmark
 from machine import Watch, cpu_tree, java, stop, topics
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -29,6 +31,7 @@ WORDS_A_LINE = 10
 EXAMPLE = {"w1": "filter_project", "w2": "kafka_word_count", "w3t": "windowed_counts", "w3h": "windowed_counts"}
 FLAGS = {"w3h": ["--hop-ms", "10000"]}
 LATENCY = ["w1", "w2"]
+FACES = ["w1", "w2"]  # programs that are scripts, too
 FORMS = {"inverse": [], "recomputed": ["--recompute"]}  # of a window over batch times
 SLIDE_MS, KEYS = 200, 1000
 
@@ -43,10 +46,11 @@ class Size:
         self.windows_s = 5 if quick else 40
         self.moved_keys = [20_000] if quick else [500_000, 5_000_000]
         self.keys = [20_000, 100_000] if quick else [500_000, 5_000_000]
+        self.nexmark = 20_000 if quick else 4_000_000
         self.name = "quick" if quick else "full"
 
 
-def prepare(peers, names):
+def prepare(peers, names, with_sql):
     """Builds what is measured and what measures."""
     print("building ...", file=sys.stderr)
     os.makedirs(CACHE + "/logs", exist_ok=True)
@@ -62,6 +66,8 @@ def prepare(peers, names):
         peers.remove("tidegate")
     if "raw" in peers:
         build_raw()
+    if with_sql:
+        run_quietly(["cargo", "build", "--locked", "--release", "--bin", "tidegate"], "cargo")
 
 
 def run_quietly(command, name):
@@ -134,9 +140,20 @@ class Run:
             return machine.java_command("kstreams", "peers.KsApp", "bootstrap=" + machine.BOOTSTRAP, "app=" + self.app, "in=" + self.source,
                                         "out=" + self.out, "id=" + self.id, "state=" + state, "mode=eos", f"commit={commit_ms}", *extra, heap="2g")
         extra = ["--instance-id", name] if name else []
-        return [f"{TARGET}/examples/{self.example}", "--bootstrap", machine.BOOTSTRAP, "--input", self.source, "--output", self.out,
-                "--application-id", self.id, "--state-dir", state, "--batch-interval-ms", str(commit_ms), "--threads", "2",
+        if self.peer == "sql":
+            program = [f"{TARGET}/tidegate", "run", self.script()]
+        else:
+            program = [f"{TARGET}/examples/{self.example}", "--input", self.source, "--output", self.out]
+        return [*program, "--bootstrap", machine.BOOTSTRAP, "--application-id", self.id, "--state-dir", state, "--batch-interval-ms", str(commit_ms), "--threads", "2",
                 "--guarantee", "exactly-once", "--starting-offsets", "earliest", "--state-partitions", str(PARTITIONS), *self.flags, *extra]
+
+    def script(self):
+        """The program as a script of SQL, on its topics."""
+        with open(f"{HERE}/scripts/{self.example}.sql") as file:
+            text = file.read().replace("{in}", self.source).replace("{out}", self.out)
+        with open(f"{self.state}/{self.example}.sql", "w") as file:
+            file.write(text)
+        return file.name
 
     def start(self, commit_ms, name=None):
         log = open(f"{CACHE}/logs/{self.id}.log", "ab")
@@ -443,13 +460,19 @@ def verify(app, topic, n, **options):
 
 
 def measurements(args, peers, size):
-    engines = [p for p in peers if p != "raw"]
+    engines = [p for p in peers if p in ("kstreams", "tidegate")]
     if "throughput" in args.what:
         if "raw" in peers:
             yield lambda: raw(size)
         for app in args.work:
             for peer in engines:
                 yield lambda peer=peer, app=app: [throughput(peer, app, size)]
+    if "faces" in args.what:
+        for app in [app for app in args.work if app in FACES]:
+            for peer in ("tidegate", "sql"):
+                yield lambda peer=peer, app=app: [throughput(peer, app, size) | dict(kind="faces")]
+    if "nexmark" in args.what:
+        yield from args.nexmark.measurements(args.queries, peers)
     if "stall" in args.what:
         for partitions in (1, PARTITIONS):
             for peer in engines:
@@ -488,12 +511,16 @@ COLUMNS = {
     "restart": ["keys", "state", "peer", "back_s", "state_mb", "peak_rss_mb", "verified"],
     "shared": ["app", "processes", "peer", "units", "cpu_s_per_m", "broker_cpu_s_per_m", "between_bytes_per_byte", "peak_rss_mb", "verified"],
     "moves": ["event", "keys", "peer", "p50", "p99", "max", "state_mb", "seen"],
+    "faces": ["app", "peer", "units", "steady", "overall", "cpu_s_per_m", "broker_cpu_s_per_m", "peak_rss_mb", "verified"],
+    "nexmark": [],
     "windows": ["app", "panes", "rate", "done", "behind_ms", "given_per_s", "cpu_s_per_m", "peak_rss_mb"],
 }
 
 
 def table(kind, results):
     """A Markdown table; repeated runs are shown by their median."""
+    if kind == "nexmark":
+        return nexmark.tables(results, statistics.median)
     columns, groups = COLUMNS[kind], {}
     for r in results:
         r = r | r.get("visible_ms", {})
@@ -516,23 +543,34 @@ def cell(values):
 
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n")[0])
-    parser.add_argument("what", nargs="*", choices=[*COLUMNS, []], help="throughput, stall, latency, restart, windows, shared, moves; nothing = all")
+    parser.add_argument("what", nargs="*", choices=[*COLUMNS, []], help="throughput, stall, latency, restart, windows, shared, moves, faces, nexmark; nothing = all")
     parser.add_argument("--quick", action="store_true", help="small sizes: tests the harness, measures nothing")
-    parser.add_argument("--peers", default="raw,kstreams,tidegate")
+    parser.add_argument("--peers", default="raw,kstreams,tidegate,flink")
     parser.add_argument("--work", default="w1,w2,w3t", help="which programs, of " + ", ".join(EXAMPLE))
     parser.add_argument("--events", help="moves: only those that begin with this")
+    parser.add_argument("--queries", default=",".join(nexmark.ALL), help="nexmark: only these")
+    parser.add_argument("--events-millions", type=float, help="nexmark: another number of events")
     parser.add_argument("--repeat", type=int, default=1)
     args = parser.parse_args()
     args.what = args.what or list(COLUMNS)
     peers, size = args.peers.split(","), Size(args.quick)
     args.work = args.work.split(",")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
-    examples = [EXAMPLE[app] for app in args.work] if set(args.what) != {"windows"} else []
-    prepare(peers, examples + (["windowed_word_count"] if "windows" in args.what else []))
+    args.queries = args.queries.split(",")
+    examples = [EXAMPLE[app] for app in args.work] if set(args.what) - {"windows", "nexmark"} else []
+    if set(args.what) <= {"faces", "nexmark"}:
+        peers = [peer for peer in peers if peer in ("tidegate", "flink")]
+    prepare(peers, examples + (["windowed_word_count"] if "windows" in args.what else []), "faces" in args.what)
+    if "nexmark" in args.what:
+        events = round(args.events_millions * 1e6) if args.events_millions else size.nexmark
+        args.nexmark = nexmark.Nexmark(CACHE, TARGET, events, run_quietly)
+        args.nexmark.build("flink" in peers)
     shutil.rmtree(CACHE + "/state", ignore_errors=True)
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=REPO, stdout=subprocess.PIPE, text=True).stdout.strip()
     results = []
     with machine.broker():
+        if "nexmark" in args.what:
+            args.nexmark.prepare("flink" in peers)
         for _ in range(args.repeat):
             for measure in measurements(args, peers, size):
                 idle = machine.idle_percent()

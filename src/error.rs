@@ -20,7 +20,7 @@ pub enum Error {
     /// All mistakes made while the topology was built, one per line, each with file and line.
     #[error("{0}")]
     Plan(String),
-    /// The log could not be reached at start; `step` says how far the connection got.
+    /// The log, or a schema registry, could not be reached; `step` says how far the connection got.
     #[error("cannot reach {target}: {step} failed: {cause}\n  next: {next}")]
     Unreachable {
         /// The address, as the user wrote it.
@@ -39,6 +39,25 @@ pub enum Error {
         topic: String,
         /// What is wrong and what to do.
         what: String,
+    },
+    /// A schema registry refused a request.
+    #[error(
+        "{url}: {what} was refused: {message} (HTTP status {status}{})\n  next: {next}",
+        if *code > 0 { format!(", code {code}") } else { String::new() }
+    )]
+    Registry {
+        /// The server.
+        url: String,
+        /// What was asked for, with the subject or the id.
+        what: String,
+        /// The status of the answer.
+        status: u16,
+        /// The registry's own code; 0 = none, so the answer may not be one of a registry.
+        code: u32,
+        /// The registry's own message.
+        message: String,
+        /// What to try next.
+        next: String,
     },
     /// A record could not be decoded or processed and the policy is `fail`.
     #[error(
@@ -142,7 +161,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Config(_) | Error::Plan(_) => 3,
-            Error::Unreachable { .. } | Error::Topic { .. } => 4,
+            Error::Unreachable { .. } | Error::Topic { .. } | Error::Registry { .. } => 4,
             Error::Fenced(_) => 5,
             Error::Log(f) if f.reaction == Reaction::Exit => 5,
             // The group or the transactional id is refused: treated like a missing topic.
@@ -192,6 +211,8 @@ pub enum Step {
     Authorise,
     /// The broker answered, but did not send what was requested (for example metadata) in time.
     Metadata,
+    /// A server was connected, but did not answer the request, or not with a result.
+    Request,
 }
 
 impl fmt::Display for Step {
@@ -203,6 +224,7 @@ impl fmt::Display for Step {
             Step::Sasl => "SASL authentication",
             Step::Authorise => "authorisation",
             Step::Metadata => "reading metadata",
+            Step::Request => "the request",
         })
     }
 }

@@ -36,7 +36,7 @@
 //!                       +- checkpoint: {offsets, state, outputs} become durable as one
 //!
 //! log/     kafka | embedded | sim              THE LOG: topics, group, atomic commit of a batch
-//! record/  codec/  error.rs  config.rs config/ VOCABULARY: used by all, uses none of the above
+//! record/  codec/  registry/  error.rs  config.rs config/ VOCABULARY: used by all, uses none of the above
 //! observe/ ui/                                 WATCHING: metrics, status, history, listeners; the page over HTTP
 //! context/ sql/frames/ testing/ sim/ demo/ cli/ AROUND IT: the objects a program holds; tests of programs; simulated worlds; the demo; what operators run
 //! ```
@@ -46,6 +46,7 @@
 //! | the object a program holds | [`StreamingContext`], [`Config`] |
 //! | what can be done with a stream | [`DStream`] |
 //! | formats of keys and values | [`codec`] |
+//! | a registry of schemas | `registry` (feature `avro`) |
 //! | what comes in, what goes out | [`source`], [`sink`] |
 //! | models that learn from a stream | [`ml`] |
 //! | scripts of SQL | `sql::Script`, `StreamingContext::sql` |
@@ -124,6 +125,8 @@ pub mod ml;
 pub mod observe;
 mod panics;
 pub mod record;
+#[cfg(feature = "registry")]
+pub mod registry;
 pub mod sink;
 pub mod source;
 #[cfg(feature = "sql")]
@@ -173,6 +176,11 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/recipes.md")]
 struct Recipes;
+
+/// The examples of the guide to schemas, so that they run.
+#[cfg(all(doctest, feature = "avro"))]
+#[doc = include_str!("../docs/schemas.md")]
+struct Schemas;
 
 /// The examples of the guide to DataFrames, so that they run.
 #[cfg(all(doctest, feature = "sql"))]

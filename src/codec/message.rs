@@ -83,6 +83,14 @@ impl<T: Data, D: Decode<T>> Decode<Message<T>> for Messages<D> {
         let decoded = (0..raw.len()).filter(|index| bad.next_if_eq(index).is_none());
         good.extend(decoded.zip(values).map(|(index, value)| message(raw, index, value)));
     }
+
+    fn prepare(&self, raw: &RawChunk) -> Result {
+        self.0.prepare(raw)
+    }
+
+    fn prepares(&self) -> bool {
+        self.0.prepares()
+    }
 }
 
 fn message<T>(raw: &RawChunk, index: usize, value: T) -> Message<T> {

@@ -4,7 +4,10 @@
 //! the offset is that of the record.
 
 use super::{BadRecord, Decode, Message, Messages};
-use crate::record::{Data, Offset, RawChunk, TopicPartition};
+use crate::{
+    error::Result,
+    record::{Data, Offset, RawChunk, TopicPartition},
+};
 use serde::{Deserialize, Serialize};
 
 /// A message and where it was read.
@@ -46,5 +49,13 @@ impl<T: Data, D: Decode<T>> Decode<MessageAt<T>> for MessagesAt<D> {
             message,
         };
         good.extend(decoded.zip(messages).map(place));
+    }
+
+    fn prepare(&self, raw: &RawChunk) -> Result {
+        self.0.prepare(raw)
+    }
+
+    fn prepares(&self) -> bool {
+        self.0.prepares()
     }
 }

@@ -14,6 +14,8 @@ mod native;
 mod nullable;
 mod pairs;
 mod raw;
+#[cfg(feature = "avro")]
+mod schema;
 mod text;
 mod trace;
 mod value;
@@ -26,6 +28,10 @@ pub use native::Native;
 pub use nullable::Nullable;
 pub use pairs::Pairs;
 pub use raw::Raw;
+#[cfg(feature = "avro")]
+pub use schema::{AvroReader, AvroSchema, AvroWriter};
+#[cfg(feature = "sql")]
+pub(crate) use schema::{Found, Lookup, PREFIX_LEN, prefix};
 pub use text::{AsText, Utf8};
 pub use trace::format_of;
 pub use value::{VALUE_VERSION, decode_value, encode_value};
@@ -44,11 +50,32 @@ pub trait Decode<T: Data>: Send + Sync {
     /// Decodes each record in order: into `good`, or into `bad` with the reason. Every record ends up in exactly one of
     /// them, and the indexes in `bad` rise.
     fn decode(&self, raw: &RawChunk, good: &mut Vec<T>, bad: &mut Vec<BadRecord>);
+
+    /// Gets what these records need besides their bytes, such as schemas, so that `decode` depends on nothing else. It is called
+    /// before `decode`, on a thread that may wait for a few seconds, if [`prepares`](Self::prepares). What is had once is kept.
+    ///
+    /// # Errors
+    /// What is missing now, but may come: the records stay where they are, neither good nor bad, and this is called again.
+    fn prepare(&self, raw: &RawChunk) -> Result {
+        let _ = raw;
+        Ok(())
+    }
+
+    /// Whether [`prepare`](Self::prepare) does anything.
+    fn prepares(&self) -> bool {
+        false
+    }
 }
 
 impl<T: Data, D: Decode<T> + ?Sized> Decode<T> for &D {
     fn decode(&self, raw: &RawChunk, good: &mut Vec<T>, bad: &mut Vec<BadRecord>) {
         (**self).decode(raw, good, bad);
+    }
+    fn prepare(&self, raw: &RawChunk) -> Result {
+        (**self).prepare(raw)
+    }
+    fn prepares(&self) -> bool {
+        (**self).prepares()
     }
 }
 

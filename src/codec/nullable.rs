@@ -35,6 +35,14 @@ impl<T: Data, D: Decode<T>> Decode<Option<T>> for Nullable<D> {
             }
         }
     }
+
+    fn prepare(&self, raw: &RawChunk) -> Result {
+        self.0.prepare(raw)
+    }
+
+    fn prepares(&self) -> bool {
+        self.0.prepares()
+    }
 }
 
 impl<T, E: Encode<T>> Encode<Option<T>> for Nullable<E> {

@@ -4,7 +4,10 @@
 //! reason of the first that cannot.
 
 use super::{BadRecord, Decode, null, one_by_one};
-use crate::record::{Data, RawChunk};
+use crate::{
+    error::Result,
+    record::{Data, RawChunk},
+};
 
 /// Decodes keys with the format `.0` and values with the format `.1`. In [`Messages`](super::Messages), timestamp and headers stay
 /// with the pair: a [`Message<(K, V)>`](super::Message).
@@ -43,6 +46,15 @@ impl<K: Data, V: Data, DK: Decode<K>, DV: Decode<V>> Decode<(K, V)> for Pairs<DK
             };
             bad.push(BadRecord { index, reason });
         }
+    }
+
+    fn prepare(&self, raw: &RawChunk) -> Result {
+        self.0.prepare(&raw.keys())?;
+        self.1.prepare(raw)
+    }
+
+    fn prepares(&self) -> bool {
+        self.0.prepares() || self.1.prepares()
     }
 }
 

@@ -364,6 +364,7 @@ impl StreamingContext {
         let (mut config, plan) = (self.config().clone(), self.topology());
         config.state_dir = config.state_dir.as_deref().map(checkpoint::directory).transpose()?;
         check_checkpoint(&config, &plan.clone().computed())?;
+        plan.prepare()?;
         *lifecycle = Lifecycle::Started(start(&settle(config), plan, listeners, self.state_memory.get())?);
         self.builder.start();
         Ok(())

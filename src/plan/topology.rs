@@ -9,6 +9,7 @@ use super::{
     operation::{Operation, OperationId, Place},
 };
 use crate::{
+    error::Result,
     operator::{EdgeId, NodeId, Upstream},
     sink::{View, outbox::OutboxSpec},
     source::{BadRecordPolicy, MakeLocal, ReceiverSpec, SourceSpec, receiver::ReceiverTarget},
@@ -17,6 +18,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+
+/// What a program needs before it can start, such as a schema in a registry.
+pub type Preparation = Arc<dyn Fn() -> Result + Send + Sync>;
 
 /// Everything that a program computes.
 #[derive(Clone, Default)]
@@ -35,6 +39,8 @@ pub struct Topology {
     pub kept: BTreeSet<NodeId>,
     /// Whether an operation closes something when event time has passed: then batches are cut also while nothing comes.
     pub closes_by_event_time: bool,
+    /// What is done once before anything is read, in order: it may wait, and an error ends the start.
+    pub preparations: Vec<Preparation>,
     /// Number of operations.
     operations: u32,
     /// The edges of what is computed.
@@ -42,6 +48,14 @@ pub struct Topology {
 }
 
 impl Topology {
+    /// Does what is to be done before anything is read.
+    ///
+    /// # Errors
+    /// Why the program cannot start.
+    pub fn prepare(&self) -> Result {
+        self.preparations.iter().try_for_each(|prepare| prepare())
+    }
+
     /// An operation of the user's program, with an identity of its own.
     pub fn operation(&mut self, at: impl Into<Place>) -> Operation {
         self.operations += 1;

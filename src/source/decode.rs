@@ -5,6 +5,7 @@
 
 use crate::{
     codec::{BadRecord, Decode},
+    error::Result,
     panics::{self, caught},
     record::{Data, RawChunk},
 };
@@ -37,6 +38,14 @@ pub(super) fn all<T: Data>(
             }
         }
     }
+}
+
+/// Prepares the decoder. One that panics is left to show that again when it decodes.
+///
+/// # Errors
+/// What is missing now.
+pub(super) fn prepare<T: Data>(decode: &impl Decode<T>, records: &RawChunk) -> Result {
+    caught(false, || decode.prepare(records)).unwrap_or(Ok(()))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub use record_queue::{BadRecordAt, QueueLimits, RecordQueue, Taken};
 
 use crate::{
     codec::{BadRecord, Decode},
+    error::Result,
     record::{Chunk, Data, RawChunk, Stamps, StampsBuilder, Timestamps},
 };
 use std::{marker::PhantomData, sync::Arc};
@@ -69,6 +70,20 @@ pub trait DecodeChunk: Send + Sync {
     /// The rows that could be decoded, in order, and those that could not.
     fn decode(&self, records: &RawChunk) -> (Chunk, Vec<BadRecord>);
 
+    /// Gets what decoding these records needs besides them.
+    ///
+    /// # Errors
+    /// What is missing now: the records are to wait.
+    fn prepare(&self, records: &RawChunk) -> Result {
+        let _ = records;
+        Ok(())
+    }
+
+    /// Whether there is anything to get, so that it may take long.
+    fn prepares(&self) -> bool {
+        false
+    }
+
     /// Roughly how many bytes the rows of these records take.
     fn bytes(&self, records: &RawChunk) -> usize {
         records.bytes()
@@ -103,6 +118,12 @@ pub fn stamping(decoder: Arc<dyn DecodeChunk>, each: bool) -> Arc<dyn DecodeChun
             let stamps = of_rows.map(|(_, ms)| ms).collect::<StampsBuilder>();
             (chunk.stamped(stamps.build()), bad)
         }
+        fn prepare(&self, records: &RawChunk) -> Result {
+            self.0.prepare(records)
+        }
+        fn prepares(&self) -> bool {
+            self.0.prepares()
+        }
         fn bytes(&self, records: &RawChunk) -> usize {
             self.0.bytes(records)
         }
@@ -121,6 +142,12 @@ pub fn decoder<T: Data>(decode: impl Decode<T> + 'static) -> Arc<dyn DecodeChunk
             let (mut good, mut bad) = (Vec::with_capacity(records.len()), vec![]);
             decode::all(&self.0, records, &mut good, &mut bad);
             (Chunk::rows(good), bad)
+        }
+        fn prepare(&self, records: &RawChunk) -> Result {
+            decode::prepare(&self.0, records)
+        }
+        fn prepares(&self) -> bool {
+            self.0.prepares()
         }
     }
     Arc::new(Typed(decode, PhantomData))

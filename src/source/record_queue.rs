@@ -2,12 +2,12 @@
 //!
 //! Owns the fetcher of the partition and what was taken through it. Knows no group: when the
 //! assignment is lost the runtime drops it. Invariants: chunks leave in the order of their offsets; at most
-//! about `buffer_bytes` are held.
+//! about `buffer_bytes` are held. Records that wait for what their decoder needs hold up only their own partition.
 
 use super::DecodeChunk;
 use crate::{
     error::{Failure, Result},
-    log::Fetcher,
+    log::{Fetched, Fetcher},
     record::{Chunk, Offset, RawChunk, RawChunkBuilder, Timestamps, TopicPartition},
 };
 use std::{collections::VecDeque, sync::Arc};
@@ -80,6 +80,10 @@ pub struct RecordQueue {
     ready_records: usize,
     /// Whether records are left as they come.
     is_raw: bool,
+    /// What was fetched and cannot be decoded yet.
+    waiting: Option<Fetched>,
+    /// What that waits for, until it is told.
+    held_up: Option<String>,
 }
 
 impl RecordQueue {
@@ -94,6 +98,8 @@ impl RecordQueue {
             ready_bytes: 0,
             ready_records: 0,
             is_raw: false,
+            waiting: None,
+            held_up: None,
         }
     }
 
@@ -144,6 +150,11 @@ impl RecordQueue {
         !self.ready.is_empty()
     }
 
+    /// What the next records wait for, before they can be decoded; given once each time that they begin to wait.
+    pub fn take_held_up(&mut self) -> Option<String> {
+        self.held_up.take()
+    }
+
     /// Whether records are left as they come from now on, for whoever wants to decode them a few at a time.
     pub fn set_raw(&mut self, is_raw: bool) {
         self.is_raw = is_raw;
@@ -160,15 +171,14 @@ impl RecordQueue {
         self.ready.clear();
         self.ready_bytes = 0;
         self.ready_records = 0;
+        (self.waiting, self.held_up) = (None, None);
         self.fetcher.seek(to);
     }
 
     fn fetch(&mut self, limits: QueueLimits) -> Result<Option<Taken>, Failure> {
         let most = limits.chunk_records.min(self.decoder.chunk_records_max());
-        let Some(fetched) = self.fetcher.take(most, limits.chunk_bytes)? else {
-            return Ok(None);
-        };
-        let records = fetched.records.from_partition(&self.at);
+        let Some(fetched) = self.fetch_decodable(most, limits.chunk_bytes)? else { return Ok(None) };
+        let records = fetched.records;
         let timestamps = records.timestamps();
         let (chunk, bad) =
             if self.is_raw { (Chunk::rows::<()>(vec![]), vec![]) } else { self.decoder.decode(&records) };
@@ -186,5 +196,45 @@ impl RecordQueue {
             leader_epoch: fetched.leader_epoch,
             raw: self.is_raw.then_some(records),
         }))
+    }
+
+    /// The next records, as far as they can be decoded now.
+    fn fetch_decodable(&mut self, records_max: usize, bytes_max: usize) -> Result<Option<Fetched>, Failure> {
+        let was_waiting = self.waiting.is_some();
+        let fetched = match self.waiting.take() {
+            Some(waiting) => waiting,
+            None => match self.fetcher.take(records_max, bytes_max)? {
+                Some(fetched) => Fetched { records: fetched.records.from_partition(&self.at), ..fetched },
+                None => return Ok(None),
+            },
+        };
+        if !self.decoder.prepares() {
+            return Ok(Some(fetched));
+        }
+        let count = fetched.records.len();
+        let (mut ready, mut why) = (count.min(records_max), None);
+        if let Err(e) = self.decoder.prepare(&fetched.records.slice(0..ready)) {
+            let is_held_up =
+                |index: &usize| self.decoder.prepare(&fetched.records.slice(*index..index + 1)).is_err();
+            // If the last one of them could be had meanwhile, all of them can be.
+            let first = (0..ready).find(is_held_up);
+            (ready, why) = (first.unwrap_or(ready), first.map(|_| e.to_string()));
+        }
+        if !was_waiting || ready > 0 {
+            self.held_up = why;
+        }
+        if ready == count {
+            return Ok(Some(fetched));
+        }
+        let next = fetched.records.get(ready).offset;
+        let first = Fetched { records: fetched.records.slice(0..ready), next, ..fetched };
+        self.waiting = Some(Fetched { records: fetched.records.slice(ready..count), ..fetched });
+        Ok((ready > 0).then_some(first))
+    }
+
+    /// Whether decoding may take long, because records wait for something.
+    #[must_use]
+    pub fn prepares(&self) -> bool {
+        self.decoder.prepares()
     }
 }

@@ -4,6 +4,8 @@
 //! come from tables and from the names that the plan gives to what keeps state, never from positions.
 
 mod closing;
+mod event_time;
+mod fields;
 mod join;
 mod outlet;
 mod over;
@@ -18,6 +20,8 @@ use over::OverStep;
 use super::{
     SourceText, SqlError, SqlResult,
     agg::AggregateCall,
+    connector::Registries,
+    format::Registration,
     op::{
         Aggregate, Aggregation, AssignWindows, BatchTimeMarks, ByColumns, Calc, CalcPlan, PartialAggregate,
         Takes, Union, Unnest, WindowAggregate, WindowKind, WindowMarks, WindowStores, Windows,
@@ -53,11 +57,28 @@ pub fn build_with(
     taken: Option<&Taken>,
     topology: &mut Topology,
 ) -> SqlResult {
+    let plan = &fields::narrowed(plan);
     let application = application.to_owned();
-    let mut built = Builder { plan, text, application, taken, topology, nodes: vec![] };
+    let mut built = Builder {
+        plan,
+        text,
+        application,
+        taken,
+        topology,
+        nodes: vec![],
+        registries: Registries::default(),
+        registrations: vec![],
+    };
     for node in &plan.nodes {
         let id = built.node(node).map_err(|e| e.or_at(node.span))?;
         built.nodes.push(id);
+    }
+    let Builder { registries, registrations, .. } = built;
+    for registry in registries.into_all() {
+        topology.preparations.push(Arc::new(move || registry.wait_until_it_answers()));
+    }
+    for registration in registrations {
+        topology.preparations.push(Arc::new(move || registration.make()));
     }
     Ok(())
 }
@@ -79,6 +100,9 @@ struct Builder<'a> {
     topology: &'a mut Topology,
     /// What each node of the plan became.
     nodes: Vec<NodeId>,
+    registries: Registries,
+    /// What is registered at the start.
+    registrations: Vec<Registration>,
 }
 
 impl Builder<'_> {
@@ -86,7 +110,9 @@ impl Builder<'_> {
         let place = self.text.place(node.span.unwrap_or_default());
         let operation = self.topology.operation(place);
         match &node.operator {
-            StreamOperator::Source { table, columns } => self.source(&operation, node, table, columns),
+            StreamOperator::Source { table, columns, event_time } => {
+                self.source(&operation, node, table, columns, event_time.as_deref())
+            }
             StreamOperator::Calc { predicate, columns } => {
                 let calc = CalcPlan::new(predicate.clone(), columns, node.schema.clone());
                 let calc = Arc::new(calc.map_err(|e| SqlError::at(node.span, e.to_string()))?);

@@ -1,15 +1,15 @@
 //! The tables and views of a script, and the functions that its queries may call.
 //!
 //! Owns names: which relation and which function a name means. Knows no query and no operator. It answers DataFusion's planner directly,
-//! without a session and without a runtime. Invariants: a name means one relation; a scan reads physical and metadata columns only,
-//! since computed columns are expressions above it.
+//! without a session and without a runtime. Invariants: a name means one relation; a scan reads physical and metadata columns and that of
+//! event time only, since other computed columns are expressions above it.
 
 use super::{
     ColumnKind, Span, SqlError, SqlResult, TableColumn as Column, TableDefinition,
     closest::closest,
-    plan::{LATE, LateNode},
+    plan::{LATE, LateNode, stream_plan::ComputedTime},
 };
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion_common::{
     Column as PlanColumn, DataFusionError, Result as PlanResult, TableReference, config::ConfigOptions,
     plan_datafusion_err,
@@ -294,12 +294,14 @@ fn unknown_table(name: &TableReference) -> DataFusionError {
     plan_datafusion_err!("table '{name}' not found")
 }
 
-/// What a scan of a table reads: its physical and metadata columns.
+/// What a scan of a table reads: its physical and metadata columns, and that of event time.
 pub(super) struct TableScanSource {
     /// The table.
     pub definition: Arc<TableDefinition>,
     /// For each column of the scan its position in the declaration.
     pub positions: Vec<usize>,
+    /// The column of event time, if it is computed.
+    pub event_time: Option<Arc<ComputedTime>>,
     schema: SchemaRef,
 }
 
@@ -312,7 +314,23 @@ impl TableScanSource {
             .enumerate()
             .filter_map(|(at, column)| Some((at, read_field(&definition, column)?)))
             .unzip();
-        TableScanSource { schema: Arc::new(Schema::new(fields)), positions, definition }
+        TableScanSource { schema: Arc::new(Schema::new(fields)), positions, event_time: None, definition }
+    }
+
+    /// A scan that has the computed column of event time, too.
+    pub fn with_event_time(definition: Arc<TableDefinition>, time: ComputedTime, field: Field) -> Self {
+        let mut scan = Self::new(definition);
+        let at = scan.positions.partition_point(|position| *position < time.position);
+        let mut fields = scan.schema.fields().to_vec();
+        fields.insert(at, Arc::new(field));
+        scan.positions.insert(at, time.position);
+        TableScanSource { schema: Arc::new(Schema::new(fields)), event_time: Some(Arc::new(time)), ..scan }
+    }
+
+    /// The field of a column, by its position in the declaration.
+    pub fn field(&self, position: usize) -> Option<FieldRef> {
+        let at = self.positions.iter().position(|other| *other == position)?;
+        self.schema.fields().get(at).cloned()
     }
 }
 

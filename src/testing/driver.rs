@@ -344,6 +344,7 @@ impl<'p> Driver<'p> {
     }
 
     fn start(&self, place: Arc<Place>, plan: Topology) -> Result<Process> {
+        plan.prepare()?;
         let index = place.index();
         let name = if self.settings.processes > 1 { format!("test-{index}") } else { "test".into() };
         let exchange = format!("{}-exchange", self.config.application_id).into();

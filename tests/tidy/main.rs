@@ -23,6 +23,7 @@ const ORDER: [&str; 26] = [
     "panics",
     "record",
     "config",
+    "registry",
     "codec",
     "state",
     "operator",
@@ -50,7 +51,7 @@ const NEVER: [(&str, &[&str]); 2] =
 /// Re-exports at the crate root that may be used by their short path.
 const ROOT_NAMES: [&str; 3] = ["Error", "Result", "Text"];
 /// Crates, and the places that may name them.
-const FENCES: [(&str, &[&str]); 22] = [
+const FENCES: [(&str, &[&str]); 24] = [
     ("rdkafka", &["src/log/kafka/"]),
     ("rdkafka_sys", &["src/log/kafka/"]),
     ("rocksdb", &["src/state/rocks.rs", "src/state/rocks_options.rs"]),
@@ -70,6 +71,8 @@ const FENCES: [(&str, &[&str]); 22] = [
     ("openssl", &["src/sink/postgres/", "src/log/kafka/config.rs"]),
     ("tokio", &["src/ui/", "src/context/signals.rs"]),
     ("flate2", &["src/source/file_ranges.rs"]),
+    ("ureq", &["src/registry/http.rs"]),
+    ("serde_avro_fast", &["src/codec/schema/", "src/sql/format/avro/"]),
     ("clap", &["src/main.rs", "src/demo/", "src/cli/", "src/config"]),
     ("comfy_table", &["src/cli/display.rs"]),
     ("toml", &["src/config"]),
@@ -88,6 +91,7 @@ const PERMITS: [(&str, &[&str]); 3] = [
             "src/log/kafka",
             "src/log/embedded",
             "src/log/mod.rs",
+            "src/registry/",
             "src/ui/",
             "src/sim/",
             "src/main.rs",

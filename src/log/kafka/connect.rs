@@ -91,7 +91,7 @@ fn next_of(step: Step, target: &str) -> String {
             .to_owned(),
         Step::Sasl => "check `sasl.mechanism`, `sasl.username` and `sasl.password`, and `security.protocol` (does this listener use SASL?)".to_owned(),
         Step::Authorise => "ask the cluster's administrator for permission".to_owned(),
-        Step::Metadata => "check that the address belongs to a Kafka broker and that `security.protocol` matches the listener".to_owned(),
+        Step::Metadata | Step::Request => "check that the address belongs to a Kafka broker and that `security.protocol` matches the listener".to_owned(),
     }
 }
 

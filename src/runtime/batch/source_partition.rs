@@ -112,6 +112,8 @@ pub struct Progress {
     pub bad: Vec<BadRecordAt>,
     /// What left the task.
     pub outputs: Vec<Output>,
+    /// What the records that are next begin to wait for, before they can be decoded.
+    pub held_up: Option<String>,
 }
 
 impl SourcePartition {
@@ -176,6 +178,7 @@ impl SourcePartition {
             self.process(batch, taken, &mut progress)?;
         }
         progress.outputs = self.task.take_outputs();
+        progress.held_up = self.queue.take_held_up();
         Ok(progress)
     }
 

@@ -351,6 +351,9 @@ impl Loop {
         for bad in progress.bad {
             self.bad_record(index, &bad)?;
         }
+        if let Some(why) = progress.held_up {
+            self.app.observe(&Observed::ReceiverFailed { at: &self.partitions.sources[index].at, why: &why });
+        }
         self.route(progress.outputs)
     }
 
@@ -563,14 +566,23 @@ impl Loop {
             || self.partitions.locals.iter().any(LocalInput::has_more)
             || self.partitions.sources.iter().any(|source| source.is_old(now));
         let mut lost = false;
-        for source in &mut self.partitions.sources {
-            if let Err(f) = source.queue.fill(limits) {
+        let filled: Vec<_> = if self.partitions.sources.iter().any(|source| source.queue.prepares()) {
+            let Loop { app, group, partitions, attention, .. } = self;
+            attention.each(app, group, &mut partitions.sources, move |source| source.queue.fill(limits))?
+        } else {
+            self.partitions.sources.iter_mut().map(|source| source.queue.fill(limits)).collect()
+        };
+        for (source, filled) in self.partitions.sources.iter_mut().zip(filled) {
+            if let Err(f) = filled {
                 self.app.observe(&Observed::ReceiverFailed { at: &source.at, why: &f.message });
                 match f.reaction {
                     Reaction::RetrySame | Reaction::AbortReplay => tracing::warn!("{f}; trying again"),
                     Reaction::CloseTasks => lost = true,
                     _ => return Err(f.into()),
                 }
+            }
+            if let Some(why) = source.queue.take_held_up() {
+                self.app.observe(&Observed::ReceiverFailed { at: &source.at, why: &why });
             }
             there |= source.queue.has_ready();
         }

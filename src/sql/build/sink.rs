@@ -36,7 +36,7 @@ impl Builder<'_> {
         }
         let role = match Connector::of(table)? {
             Connector::Kafka(kafka) | Connector::UpsertKafka(kafka) => {
-                topic_role(table, node, &kafka, mode, columns)?
+                self.topic_role(node, &kafka, &Written { table, mode, columns })?
             }
             Connector::Jdbc(jdbc) => {
                 let written = Written { table, mode, columns };
@@ -112,23 +112,6 @@ fn records(
     })
 }
 
-fn topic_role(
-    table: &TableDefinition,
-    node: &StreamNode,
-    kafka: &KafkaTable,
-    mode: OutputMode,
-    columns: &[Option<usize>],
-) -> SqlResult<Role> {
-    let [topic] = &kafka.topics[..] else {
-        return Err(SqlError::at(table.span, format!("`{}` stands for several topics", table.name))
-            .next("write to a table of one 'topic'"));
-    };
-    let topic: Arc<str> = topic.as_str().into();
-    let encoder = RecordEncoder::new(table, &kafka.value, kafka.key.as_ref(), columns)?;
-    let factory = records(node, &topic, Arc::new(encoder), mode, false)?;
-    Ok(Role::Sink { factory, topics: vec![topic], two_phase: None, intake: Intake::EachTask })
-}
-
 fn files_role(
     table: &TableDefinition,
     node: &StreamNode,
@@ -146,6 +129,7 @@ fn files_role(
         Format::Json | Format::DebeziumJson => "json",
         Format::Csv(_) => "csv",
         Format::Parquet => "parquet",
+        Format::Avro(_) | Format::AvroConfluent(_) => "avro",
         Format::Raw => "txt",
     };
     let root = files.path.display().to_string();
@@ -155,6 +139,25 @@ fn files_role(
 }
 
 impl Builder<'_> {
+    fn topic_role(
+        &mut self,
+        node: &StreamNode,
+        kafka: &KafkaTable,
+        written: &Written<'_>,
+    ) -> SqlResult<Role> {
+        let Written { table, mode, columns } = *written;
+        let [topic] = &kafka.topics[..] else {
+            return Err(SqlError::at(table.span, format!("`{}` stands for several topics", table.name))
+                .next("write to a table of one 'topic'"));
+        };
+        let (key, registries) = (kafka.key.as_ref(), &mut self.registries);
+        let encoder = RecordEncoder::new(table, &kafka.value, key, columns, topic, registries)?;
+        self.registrations.extend(encoder.registrations().cloned());
+        let topic: Arc<str> = topic.as_str().into();
+        let factory = records(node, &topic, Arc::new(encoder), mode, false)?;
+        Ok(Role::Sink { factory, topics: vec![topic], two_phase: None, intake: Intake::EachTask })
+    }
+
     /// Rows go through a topic of the application, from which a writer takes them to the database.
     #[cfg(feature = "postgres")]
     fn jdbc(

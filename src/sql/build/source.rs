@@ -3,12 +3,13 @@
 //! Owns the nodes at the beginning of a path. Knows no query. Invariants: a topic of ours is named after its table; the last row of each key is
 //! kept under the name of the table too.
 
-use super::Builder;
+use super::{Builder, event_time::RecordColumns};
 use crate::{
     codec::{Encode, Utf8},
     operator::{EventLimits, NodeId},
     plan::{Factory, Layout, Node, Operation, Role},
     record::Text,
+    registry::RecordPart,
     source::{
         BadRecordPolicy, DecodeChunk, FileOptions, FileSource, MakeLocal, ReceiverSpec, SocketReceiver,
         SourceSpec, Starting,
@@ -17,12 +18,12 @@ use crate::{
     sql::{
         ColumnKind, SqlError, SqlResult, TableColumn as Column, TableDefinition,
         connector::{
-            Connector, FilesTable, Format, Generator, IDLE_TIMEOUT_MS, KafkaTable, bounded, idle_timeout_ms,
-            wall_clock_bound_ms,
+            Connector, FilesTable, Format, Generator, IDLE_TIMEOUT_MS, KafkaTable, KeyFormat, Registries,
+            bounded, idle_timeout_ms, wall_clock_bound_ms,
         },
         format::{Changes, RecordColumn, RecordDecoder, RecordFormat},
         op::{ByColumns, Upsert, UpsertPlan, Watermark},
-        plan::stream_plan::{StreamNode, StreamNodeId, TableRows},
+        plan::stream_plan::{ComputedTime, StreamNode, StreamNodeId, TableRows},
         rows::RowsFormat,
     },
     state::Handle,
@@ -48,16 +49,21 @@ impl Builder<'_> {
         node: &StreamNode,
         table: &TableDefinition,
         columns: &[usize],
+        event_time: Option<&ComputedTime>,
     ) -> SqlResult<NodeId> {
         let only = |what: &str| {
             Err(SqlError::at(node.span, format!("`{}` can be written to, but not read{what}", table.name)))
         };
         let rows = TableRows::of(table);
-        let read = if rows == TableRows::ByKey { read_columns(table) } else { columns.to_vec() };
-        let schema = if rows == TableRows::ByKey { kept_schema(table, &read) } else { node.schema.clone() };
+        let reads = RecordColumns::of(node, columns, event_time);
+        let (read, schema) = match rows {
+            TableRows::ByKey => kept_columns(table),
+            TableRows::Added | TableRows::Changed => (reads.columns.clone(), reads.schema.clone()),
+        };
         let source = match Connector::of(table)? {
             Connector::Kafka(kafka) | Connector::UpsertKafka(kafka) => {
-                let decoder = decoder(table, Some(&kafka), &kafka.value, &read, &schema)?;
+                let decoder =
+                    decoder(table, Some(&kafka), &kafka.value, &read, &schema, &mut self.registries)?;
                 let path =
                     kafka.pattern.as_ref().map_or_else(|| kafka.topics.join("+"), |p| p.as_str().to_owned());
                 let spec = SourceSpec {
@@ -71,12 +77,12 @@ impl Builder<'_> {
                 self.topology.add(Node::new(operation, "source", path, Role::Source(spec)))
             }
             Connector::Datagen(datagen) => {
-                let generator = Generator::new(table, &datagen, columns, node.schema.clone())?;
+                let generator = Generator::new(table, &datagen, &read, schema.clone())?;
                 let make: MakeLocal = Arc::new(move || Box::new(generator.clone()));
                 self.topology.add(Node::new(operation, "source", table.name.clone(), Role::Local(make)))
             }
             Connector::Socket(socket) => {
-                let decoder = decoder(table, None, &socket.format, &read, &schema)?;
+                let decoder = decoder(table, None, &socket.format, &read, &schema, &mut self.registries)?;
                 let encode: Arc<dyn Encode<Text>> = Arc::new(Utf8);
                 let receiver = receiver::erased(SocketReceiver::new(socket.host, socket.port), Some(encode));
                 let source = self.ingested(table, decoder, socket.policy)?;
@@ -95,7 +101,7 @@ impl Builder<'_> {
                 .next("read its files as they come: 'source.monitor-interval' = '1 s'"));
             }
             Connector::Files(files) => {
-                let decoder = decoder(table, None, &files.format, &read, &schema)?;
+                let decoder = decoder(table, None, &files.format, &read, &schema, &mut self.registries)?;
                 let FileSource { lister, decoder, policy, .. } =
                     file_source(&files, decoder, &name_of(table)?);
                 let source = self.ingested(table, decoder, policy)?;
@@ -108,10 +114,11 @@ impl Builder<'_> {
             Connector::Jdbc(_) => return only(" as it changes"),
             Connector::Print { .. } | Connector::Console { .. } | Connector::Blackhole => return only(""),
         };
-        let source = self.watermark(operation, table, source, &schema)?;
         if rows != TableRows::ByKey {
-            return Ok(source);
+            let source = self.event_time(operation, node, &reads, source)?;
+            return self.watermark(operation, table, source, &node.schema);
         }
+        let source = self.watermark(operation, table, source, &schema)?;
         self.by_key(operation, node, table, &Kept { columns: &read, schema, source, given: columns })
     }
 
@@ -247,6 +254,13 @@ fn read_columns(table: &TableDefinition) -> Vec<usize> {
     table.columns.iter().enumerate().filter(|(_, column)| is_read(column)).map(|(at, _)| at).collect()
 }
 
+/// These columns and their fields.
+fn kept_columns(table: &TableDefinition) -> (Vec<usize>, SchemaRef) {
+    let read = read_columns(table);
+    let schema = kept_schema(table, &read);
+    (read, schema)
+}
+
 /// Of a row that went, nothing but the key is known.
 fn kept_schema(table: &TableDefinition, columns: &[usize]) -> SchemaRef {
     let field = |at: &usize| {
@@ -289,7 +303,9 @@ fn decoder(
     value: &Format,
     columns: &[usize],
     schema: &Schema,
+    registries: &mut Registries,
 ) -> SqlResult<Arc<dyn DecodeChunk>> {
+    let wrong = |what| SqlError::at(table.span, format!("table `{}`: {what}", table.name));
     let key = kafka.and_then(|kafka| kafka.key.as_ref());
     let rows = TableRows::of(table);
     let is_debezium = *value == Format::DebeziumJson;
@@ -309,21 +325,28 @@ fn decoder(
             _ => RecordColumn::Value(field),
         }
     });
-    let format = |format: &Format, names: Vec<String>| match format {
-        Format::Json | Format::DebeziumJson => RecordFormat::Json,
-        Format::Csv(options) => RecordFormat::Csv(options.clone(), names),
-        Format::Raw | Format::Parquet => RecordFormat::Raw,
+    let mut format = |format: &Format, part: RecordPart, names: Vec<String>| -> SqlResult<RecordFormat> {
+        Ok(match format {
+            Format::Avro(options) => RecordFormat::Avro(*options),
+            Format::AvroConfluent(of) => {
+                let registry = registries.get(&of.registry).map_err(|e| wrong(e.to_string()))?;
+                RecordFormat::Registered(registry, part)
+            }
+            Format::Json | Format::DebeziumJson => RecordFormat::Json,
+            Format::Csv(options) => RecordFormat::Csv(options.clone(), names),
+            Format::Raw | Format::Parquet => RecordFormat::Raw,
+        })
     };
     let physical = table.columns.iter().filter(|column| matches!(column.kind, ColumnKind::Physical(_)));
     let in_value = physical.map(|column| column.name.clone()).filter(|name| !only_in_key(name)).collect();
-    let value = format(value, in_value);
+    let value = format(value, RecordPart::Value, in_value)?;
     let changes = match rows {
         _ if is_debezium => Changes::Debezium((rows == TableRows::ByKey).then(|| table.primary_key.clone())),
         TableRows::ByKey => Changes::Upserts(value),
         TableRows::Added | TableRows::Changed => Changes::Additions(value),
     };
-    let key = key.map_or(RecordFormat::Json, |key| format(&key.format, key.fields.clone()));
+    let of_key = |key: &KeyFormat| format(&key.format, RecordPart::Key, key.fields.clone());
+    let key = key.map_or(Ok(RecordFormat::Json), of_key)?;
     let decoder = RecordDecoder::new(fields.collect(), changes, key);
-    let wrong = |what| SqlError::at(table.span, format!("table `{}`: {what}", table.name));
     Ok(Arc::new(decoder.map_err(wrong)?))
 }

@@ -3,6 +3,10 @@
 //! Owns the names of formats and their options, which are Flink's. Knows no record. Invariant: an option of a format that the table does not
 //! have is a mistake, like any other that nobody takes.
 
+mod avro;
+
+pub use avro::RegistryFormat;
+
 use super::{Format, Options};
 use crate::{
     source::BadRecordPolicy,
@@ -57,7 +61,14 @@ fn refuse(options: &mut Options<'_>, side: Side, names: Names, why: &str, next: 
 
 /// A format by its name, with its options.
 pub(super) fn format(options: &mut Options<'_>, side: Side, name: &str) -> SqlResult<Format> {
+    let prefix = match side {
+        Side::Key => "key.",
+        Side::Value if options.has_any("value.avro") => "value.",
+        Side::Value => "",
+    };
     Ok(match name {
+        "avro" => avro::plain(options, &format!("{prefix}avro."))?,
+        "avro-confluent" => avro::confluent(options, &format!("{prefix}avro-confluent."))?,
         "json" => Format::Json,
         "csv" => Format::Csv(csv(options, side)?),
         "debezium-json" => Format::DebeziumJson,

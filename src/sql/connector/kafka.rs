@@ -12,8 +12,15 @@ use crate::{
     sql::{ColumnKind, SqlError, SqlResult, TableColumn as Column, TableDefinition},
 };
 
-const KEY_FORMATS: [(&str, &str); 4] = [("json", "json"), ("csv", "csv"), ("raw", "raw"), ("text", "raw")];
-const VALUE_FORMATS: [&str; 5] = ["json", "csv", "raw", "text", "debezium-json"];
+const KEY_FORMATS: [(&str, &str); 6] = [
+    ("json", "json"),
+    ("csv", "csv"),
+    ("raw", "raw"),
+    ("text", "raw"),
+    ("avro", "avro"),
+    ("avro-confluent", "avro-confluent"),
+];
+const VALUE_FORMATS: [&str; 7] = ["json", "csv", "raw", "text", "debezium-json", "avro", "avro-confluent"];
 
 /// The options of `kafka` and `upsert-kafka`.
 pub(super) fn table(

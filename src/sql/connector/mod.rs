@@ -13,14 +13,20 @@ mod jdbc;
 mod kafka;
 mod length_of_time;
 mod options;
+mod registries;
 mod socket;
 
 pub use folders::{folder_value, push_folder};
+pub use formats::RegistryFormat;
 pub use generate::Generator;
 pub use length_of_time::milliseconds;
 pub use options::Options;
+pub use registries::Registries;
 
-use super::{Span, SqlError, SqlResult, TableDefinition, format::CsvOptions};
+use super::{
+    Span, SqlError, SqlResult, TableDefinition,
+    format::{CsvOptions, SchemaOptions},
+};
 use crate::source::{BadRecordPolicy, Starting, TopicPattern};
 use std::{path::PathBuf, time::Duration};
 
@@ -128,6 +134,10 @@ pub struct SocketTable {
 /// What the bytes of a key or value are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
+    /// Avro, with the schema of the columns.
+    Avro(SchemaOptions),
+    /// Avro, with the id of the schema in a registry before it.
+    AvroConfluent(Box<RegistryFormat>),
     /// A JSON object with a field for each column.
     Json,
     /// A line of CSV with a field for each column.

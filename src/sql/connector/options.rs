@@ -11,7 +11,7 @@ pub struct Options<'t> {
     table: &'t TableDefinition,
     left: BTreeMap<&'t str, &'t SqlOption>,
     /// Those that were asked for, whether they are there or not.
-    known: BTreeSet<&'static str>,
+    known: BTreeSet<String>,
 }
 
 impl<'t> Options<'t> {
@@ -23,8 +23,8 @@ impl<'t> Options<'t> {
     }
 
     /// An option, if it is there.
-    pub fn take(&mut self, key: &'static str) -> Option<&'t SqlOption> {
-        self.known.insert(key);
+    pub fn take(&mut self, key: &str) -> Option<&'t SqlOption> {
+        self.known.insert(key.to_owned());
         self.left.remove(key)
     }
 
@@ -32,7 +32,7 @@ impl<'t> Options<'t> {
     ///
     /// # Errors
     /// If it is not.
-    pub fn need(&mut self, key: &'static str, example: &str) -> SqlResult<&'t SqlOption> {
+    pub fn need(&mut self, key: &str, example: &str) -> SqlResult<&'t SqlOption> {
         self.take(key).ok_or_else(|| self.missing(key, example))
     }
 
@@ -47,7 +47,7 @@ impl<'t> Options<'t> {
     ///
     /// # Errors
     /// If it has another value.
-    pub fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> SqlResult<Option<T>> {
+    pub fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> SqlResult<Option<T>> {
         let Some(option) = self.take(key) else { return Ok(None) };
         let chosen = choices.iter().find(|(name, _)| option.value.eq_ignore_ascii_case(name));
         chosen.map(|(_, choice)| Some(*choice)).ok_or_else(|| {
@@ -61,7 +61,7 @@ impl<'t> Options<'t> {
     ///
     /// # Errors
     /// If it is not a number of this type.
-    pub fn number<T: std::str::FromStr>(&mut self, key: &'static str, example: &str) -> SqlResult<Option<T>> {
+    pub fn number<T: std::str::FromStr>(&mut self, key: &str, example: &str) -> SqlResult<Option<T>> {
         let Some(option) = self.take(key) else { return Ok(None) };
         option.value.parse().map(Some).map_err(|_| {
             SqlError::at(option.value_span, format!("'{key}' must be a number, but is '{}'", option.value))
@@ -73,7 +73,7 @@ impl<'t> Options<'t> {
     ///
     /// # Errors
     /// If it is there.
-    pub fn refuse(&mut self, key: &'static str, why: &str, next: &str) -> SqlResult {
+    pub fn refuse(&mut self, key: &str, why: &str, next: &str) -> SqlResult {
         let Some(option) = self.take(key) else { return Ok(()) };
         Err(SqlError::at(option.key_span, format!("the option '{key}' is not supported"))
             .because(why)
@@ -84,6 +84,12 @@ impl<'t> Options<'t> {
     pub fn take_prefixed(&mut self, prefix: &str) -> Vec<(&'t str, &'t SqlOption)> {
         let keys: Vec<&str> = self.left.keys().copied().filter(|key| key.starts_with(prefix)).collect();
         keys.into_iter().filter_map(|key| Some((&key[prefix.len()..], self.left.remove(key)?))).collect()
+    }
+
+    /// Whether there is an option whose key begins with `prefix`.
+    #[must_use]
+    pub fn has_any(&self, prefix: &str) -> bool {
+        self.left.keys().any(|key| key.starts_with(prefix))
     }
 
     /// No more options: those that nobody took are mistakes.

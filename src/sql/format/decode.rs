@@ -12,6 +12,7 @@ use crate::{
     codec::BadRecord,
     error::Result,
     record::{Chunk, RawChunk, RawRecord, Stamps, StampsBuilder},
+    registry::RecordPart,
     source::DecodeChunk,
     sql::{
         Delta, MetadataKey,
@@ -45,7 +46,7 @@ impl RecordColumn {
 }
 
 /// What values say of the rows of a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Changes {
     /// Each is a row that is added.
     Additions(RecordFormat),
@@ -189,6 +190,14 @@ struct ReadValues {
 }
 
 impl ValueReader {
+    /// The reader of values that are rows.
+    fn of_rows(&self) -> Option<&RowReader> {
+        match self {
+            ValueReader::Additions(reader) | ValueReader::Upserts(reader) => Some(reader),
+            ValueReader::Debezium(_) => None,
+        }
+    }
+
     fn rows(&self, records: usize) -> Result<ValueRows> {
         Ok(match self {
             ValueReader::Additions(reader) => ValueRows::Additions(reader.rows(records)?),
@@ -201,10 +210,11 @@ impl ValueReader {
 impl ValueRows {
     /// Takes a value; the weight of its row, or `None` for a record that says nothing.
     #[inline]
-    fn read(&mut self, value: Option<&[u8]>) -> Result<Option<i64>, String> {
-        match (self, value) {
-            (ValueRows::Additions(rows), value) => rows.read(value).map(|()| Some(1)),
-            (ValueRows::Upserts(rows), Some(value)) => rows.read(Some(value)).map(|()| Some(1)),
+    fn read(&mut self, record: &RawRecord<'_>) -> Result<Option<i64>, String> {
+        match (self, record.value) {
+            (ValueRows::Additions(rows), _) | (ValueRows::Upserts(rows), Some(_)) => {
+                rows.read_part(record, RecordPart::Value).map(|()| Some(1))
+            }
             (ValueRows::Upserts(rows), None) => {
                 rows.push_null();
                 Ok(Some(-1))
@@ -265,6 +275,15 @@ impl DecodeChunk for RecordDecoder {
             }
         }
     }
+
+    fn prepare(&self, records: &RawChunk) -> Result {
+        let readers = self.value.of_rows().into_iter().chain(&self.key);
+        readers.into_iter().try_for_each(|reader| reader.prepare(records))
+    }
+
+    fn prepares(&self) -> bool {
+        self.value.of_rows().into_iter().chain(&self.key).any(RowReader::prepares)
+    }
 }
 
 /// Takes a record: the weight of its row, or `None` if it says nothing.
@@ -275,11 +294,11 @@ fn read(
     key: Option<&mut Rows>,
     metadata: &mut [MetadataRows],
 ) -> Result<Option<i64>, String> {
-    let Some(weight) = value.read(record.value).map_err(|reason| format!("value: {reason}"))? else {
+    let Some(weight) = value.read(record).map_err(|reason| format!("value: {reason}"))? else {
         return Ok(None);
     };
     if let Some(key) = key {
-        key.read(record.key).map_err(|reason| format!("key: {reason}"))?;
+        key.read_part(record, RecordPart::Key).map_err(|reason| format!("key: {reason}"))?;
     }
     metadata.iter_mut().try_for_each(|column| column.read(record))?;
     Ok(Some(weight))

@@ -1,8 +1,9 @@
-//! Records to rows of columns and back: JSON, CSV and raw.
+//! Records to rows of columns and back: JSON, CSV, Avro and raw.
 //!
 //! Owns the formats of topics that SQL reads and writes. Knows no topic and no operator. Invariants: a record gives one row or one reason,
 //! never both, and never a panic; what one format writes, it reads back as it was.
 
+mod avro;
 mod csv;
 mod csv_write;
 mod debezium;
@@ -16,6 +17,10 @@ mod reader;
 mod tests;
 mod time;
 
+pub use avro::{
+    AvroEncoder, AvroReader, AvroRows, AvroWriter, ReadPlan, Registration, SchemaOptions, record_name,
+    schema_of,
+};
 pub use csv::{CsvOptions, CsvReader, CsvRows};
 pub use csv_write::{CsvEncoder, CsvWriter};
 pub use debezium::{Changes as DebeziumChanges, DebeziumReader, DebeziumRows};

@@ -8,6 +8,7 @@ mod aggregate;
 mod below;
 mod bounds;
 mod deduplicate;
+mod event_time;
 mod join;
 mod over;
 mod ranks;
@@ -17,6 +18,7 @@ mod unnest;
 mod windows;
 
 use below::{WindowBelow, unalias};
+pub use event_time::scan_source;
 
 use super::{
     mistakes::plain_text,
@@ -169,18 +171,24 @@ impl Lower<'_> {
             None => self.add_source(source),
         };
         let node = &mut self.plan.nodes[id.0];
-        let StreamOperator::Source { columns, .. } = &mut node.operator else {
+        let StreamOperator::Source { columns, event_time, .. } = &mut node.operator else {
             return Err(SqlError::at(None, "a source is not where it was planned"));
         };
         let mut fields = node.schema.fields().to_vec();
-        let mut at = Vec::with_capacity(wanted.len());
-        for (output, position) in wanted.into_iter().enumerate() {
-            at.push(columns.iter().position(|&column| column == position).unwrap_or_else(|| {
-                columns.push(position);
-                fields.push(scan.projected_schema.field(output).clone());
-                fields.len() - 1
-            }));
+        let computed = source.event_time.as_ref().filter(|time| wanted.contains(&time.position));
+        if computed.is_some() {
+            *event_time = computed.cloned();
         }
+        let mut at = Vec::with_capacity(wanted.len());
+        for position in wanted.iter().chain(computed.into_iter().flat_map(|time| &time.reads)) {
+            let found = columns.iter().position(|column| column == position);
+            if found.is_none() {
+                columns.push(*position);
+                fields.extend(source.field(*position));
+            }
+            at.push(found.unwrap_or(columns.len() - 1));
+        }
+        at.truncate(wanted.len());
         node.schema = Arc::new(Schema::new(fields));
         // A row that may be taken back when its window has closed makes no window close.
         node.properties.time_column =
@@ -207,7 +215,8 @@ impl Lower<'_> {
         let unique_key = (rows == TableRows::ByKey).then(|| (0..columns.len()).collect());
         let is_append_only = rows == TableRows::Added;
         let properties = Properties { is_append_only, unique_key, ..Properties::default() };
-        self.add(StreamOperator::Source { table: table.clone(), columns }, vec![], fields, properties)
+        let operator = StreamOperator::Source { table: table.clone(), columns, event_time: None };
+        self.add(operator, vec![], fields, properties)
     }
 
     /// An expression over the columns of the relation's node.

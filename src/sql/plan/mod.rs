@@ -44,7 +44,7 @@ use self::{
 };
 use super::{
     Span, SqlError, SqlResult, TableDefinition,
-    catalog::{Catalog, TableScanSource},
+    catalog::Catalog,
     parse::{CreateTable, CreateView, Drop, Insert, OnExisting},
     schema::ColumnKind,
 };
@@ -96,15 +96,20 @@ impl Planner {
         self.catalog.insert_table(table, inlined, create.on_existing == OnExisting::Replace)
     }
 
-    /// A scan with the computed columns above it, each over those before it.
+    /// A scan with the computed columns above it (but that of event time, which the scan has), each over those before it.
     fn with_computed(&self, table: &Arc<TableDefinition>) -> SqlResult<LogicalPlan> {
         let failed = |error: datafusion_common::DataFusionError| SqlError::at(table.span, plain_text(&error));
-        let source = Arc::new(TableScanSource::new(table.clone()));
+        let source = lower::scan_source(&self.catalog, table)?;
+        let in_scan = source.event_time.as_ref().map(|time| time.position);
+        let source = Arc::new(source);
         let mut plan = LogicalPlanBuilder::scan(table.name.as_str(), source, None)
             .and_then(LogicalPlanBuilder::build)
             .map_err(failed)?;
-        for column in &table.columns {
+        for (position, column) in table.columns.iter().enumerate() {
             let ColumnKind::Computed(expr) = &column.kind else { continue };
+            if in_scan == Some(position) {
+                continue;
+            }
             let expr = &windows::rewritten_expr(expr);
             refuse::check_expr(&self.catalog, expr).map_err(|error| error.or_at(column.span))?;
             let (value, _) = plan_expr(&self.catalog, expr, plan.schema()).map_err(|error| {

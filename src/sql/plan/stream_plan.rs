@@ -130,6 +130,17 @@ pub struct ClosingWindows {
     pub gives: Gives,
 }
 
+/// A computed column that a watermark follows: the source computes it.
+#[derive(Clone, Debug)]
+pub struct ComputedTime {
+    /// Its position in the table's declaration.
+    pub position: usize,
+    /// The positions of the columns that it is computed from.
+    pub reads: Vec<usize>,
+    /// The expression, over these.
+    pub expr: Arc<dyn PhysicalExpr>,
+}
+
 /// What a node does.
 #[derive(Clone, Debug)]
 pub enum StreamOperator {
@@ -137,8 +148,10 @@ pub enum StreamOperator {
     Source {
         /// The table.
         table: Arc<TableDefinition>,
-        /// The positions of the columns that are read, in the table's declaration; none of them computed.
+        /// The positions of the columns that are read, in the table's declaration; none of them computed but that of event time.
         columns: Vec<usize>,
+        /// The column of event time, if it is among them and computed.
+        event_time: Option<Arc<ComputedTime>>,
     },
     /// Rows for which the predicate is true, with these columns.
     Calc {

@@ -5,17 +5,18 @@
 
 use crate::{
     error::{Error, Result},
+    registry::{RecordPart, SubjectStrategy},
     sql::{
         ColumnKind, MetadataKey, SqlError, SqlResult, TableColumn as Column, TableDefinition,
-        connector::{Format, KeyFormat},
-        format::{CsvEncoder, CsvWriter, JsonEncoder, JsonWriter},
+        connector::{Format, KeyFormat, Registries},
+        format::{AvroEncoder, AvroWriter, CsvEncoder, CsvWriter, JsonEncoder, JsonWriter, Registration},
         op::times_ms,
         plan,
     },
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, new_null_array},
-    datatypes::{DataType, Field, Schema, SchemaRef},
+    datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
 };
 use std::sync::Arc;
 
@@ -59,6 +60,12 @@ impl TableColumns {
         &self.schema
     }
 
+    /// The same, with what must not be NULL.
+    fn fields(&self) -> Vec<Field> {
+        let with = |(field, required): (&FieldRef, &bool)| field.as_ref().clone().with_nullable(!required);
+        self.schema.fields().iter().zip(&self.required).map(with).collect()
+    }
+
     /// The rows with the columns of the table.
     ///
     /// # Errors
@@ -93,6 +100,8 @@ pub struct RecordEncoder {
 
 /// How columns become bytes.
 pub(super) enum Writer {
+    /// Behind the id of the schema, if it is registered.
+    Avro(AvroWriter, Option<Registration>),
     Json(JsonWriter),
     Csv(CsvWriter),
     /// The bytes of this column.
@@ -102,7 +111,7 @@ pub(super) enum Writer {
 }
 
 impl RecordEncoder {
-    /// For a table that takes these columns of a relation, one for each of its columns that are written.
+    /// For a table that takes these columns of a relation, one for each of its columns that are written. Schemas are registered for `topic`.
     ///
     /// # Errors
     /// If a format has no form for a column.
@@ -111,19 +120,22 @@ impl RecordEncoder {
         value: &Format,
         key: Option<&KeyFormat>,
         columns: &[Option<usize>],
+        topic: &str,
+        registries: &mut Registries,
     ) -> SqlResult<Self> {
         let columns = TableColumns::new(table, columns)?;
         let schema = columns.schema.clone();
+        let fields = columns.fields();
+        let mut writers = Writers { table, topic, schema: &schema, fields: &fields, registries };
         let position = |name: &String| schema.index_of(name).ok();
         let key_columns: Vec<usize> = key.iter().flat_map(|key| &key.fields).filter_map(position).collect();
-        let writer = |format: &Format, columns: Vec<usize>| Writer::new(format, &schema, columns);
         let wrong = |what: String| SqlError::at(table.span, format!("table `{}`: {what}", table.name));
         let in_value =
             |column: &usize| key.is_none_or(|key| key.is_in_value) || !key_columns.contains(column);
         let value_columns = (0..schema.fields().len()).filter(in_value).collect();
-        let value = writer(value, value_columns).map_err(wrong)?;
+        let value = writers.of(value, RecordPart::Value, value_columns).map_err(wrong)?;
         let key = match key {
-            Some(key) => Some(writer(&key.format, key_columns.clone()).map_err(wrong)?),
+            Some(key) => Some(writers.of(&key.format, RecordPart::Key, key_columns.clone()).map_err(wrong)?),
             None => None,
         };
         Ok(RecordEncoder { columns, key, value, refuses_nul: false })
@@ -143,7 +155,10 @@ impl RecordEncoder {
         let fields = table.primary_key.clone();
         let key = KeyFormat { format: Format::Json, fields, is_in_value: true };
         let key = Some(&key).filter(|key| !key.fields.is_empty());
-        Ok(RecordEncoder { refuses_nul: true, ..Self::new(table, &Format::Json, key, columns)? })
+        Ok(RecordEncoder {
+            refuses_nul: true,
+            ..Self::new(table, &Format::Json, key, columns, "", &mut Registries::default())?
+        })
     }
 
     /// The rows with the columns of the table.
@@ -176,6 +191,14 @@ impl RecordEncoder {
         })
     }
 
+    /// What is to be registered before a row is written.
+    pub fn registrations(&self) -> impl Iterator<Item = &Registration> {
+        self.key.iter().chain([&self.value]).filter_map(|writer| match writer {
+            Writer::Avro(_, registration) => registration.as_ref(),
+            _ => None,
+        })
+    }
+
     /// Whether values say what a row was before, so that a relation that changes can be written as it is.
     #[must_use]
     pub fn writes_changes(&self) -> bool {
@@ -188,14 +211,49 @@ fn not_written(column: &Column) -> SqlError {
         .next("add VIRTUAL: the column is then only read")
 }
 
+/// What makes the writers of a table.
+struct Writers<'a> {
+    table: &'a TableDefinition,
+    topic: &'a str,
+    schema: &'a Schema,
+    /// The same columns, with what must not be NULL.
+    fields: &'a [Field],
+    registries: &'a mut Registries,
+}
+
+impl Writers<'_> {
+    fn of(&mut self, format: &Format, part: RecordPart, columns: Vec<usize>) -> Result<Writer, String> {
+        match format {
+            Format::Avro(options) => {
+                Ok(Writer::Avro(AvroWriter::new(None, self.fields, columns, *options)?, None))
+            }
+            Format::AvroConfluent(of) => {
+                let taken: Vec<Field> = columns.iter().map(|column| self.fields[*column].clone()).collect();
+                let schema = of.schema.as_deref();
+                let writer = AvroWriter::new(schema, self.fields, columns, of.options)?;
+                let by_name = || SubjectStrategy::TopicName.subject(self.topic, part, "");
+                let subject = of.subject.clone().unwrap_or_else(by_name);
+                let registry = self.registries.get(&of.registry).map_err(|e| e.to_string())?;
+                let of_columns = (taken, of.options, self.table.name.as_str());
+                let registration = Registration::new(&registry, subject, of.registers, schema, of_columns);
+                Ok(Writer::Avro(writer, Some(registration)))
+            }
+            format => Writer::new(format, self.schema, columns),
+        }
+    }
+}
+
 impl Writer {
-    /// Writes these columns of rows of a schema.
+    /// Writes these columns of rows of a schema, in a format that needs nothing else.
     pub fn new(format: &Format, schema: &Schema, columns: Vec<usize>) -> Result<Self, String> {
         match (format, &columns[..]) {
             (Format::Json, _) => Ok(Writer::Json(JsonWriter::new(schema, columns)?)),
             (Format::Csv(options), _) => Ok(Writer::Csv(CsvWriter::new(options.clone(), schema, columns)?)),
             (Format::DebeziumJson, _) => Ok(Writer::Debezium(JsonWriter::new(schema, columns)?)),
             (Format::Raw, [column]) if is_raw(schema.field(*column).data_type()) => Ok(Writer::Raw(*column)),
+            (Format::Avro(_) | Format::AvroConfluent(_), _) => {
+                Err("the format 'avro' is one of topics".into())
+            }
             (Format::Raw | Format::Parquet, _) => {
                 Err("the format 'raw' has exactly one column, of type STRING or BYTES".into())
             }
@@ -205,6 +263,10 @@ impl Writer {
     /// Ready to write the rows of a batch.
     pub fn encoder<'a>(&'a self, rows: &'a RecordBatch) -> Result<Encoder<'a>> {
         Ok(match self {
+            Writer::Avro(writer, registration) => {
+                let prefix = registration.as_ref().map(Registration::prefix).transpose()?;
+                Encoder::Avro(prefix.unwrap_or_default(), writer.encoder(rows)?)
+            }
             Writer::Json(writer) | Writer::Debezium(writer) => Encoder::Json(writer.encoder(rows)?),
             Writer::Csv(writer) => Encoder::Csv(writer.encoder(rows)?),
             Writer::Raw(column) => Encoder::Raw(rows.column(*column)),
@@ -218,6 +280,8 @@ fn is_raw(data_type: &DataType) -> bool {
 
 /// Writes rows of one batch with one writer.
 pub(super) enum Encoder<'a> {
+    /// What stands before each value.
+    Avro(&'a [u8], AvroEncoder<'a>),
     Json(JsonEncoder<'a>),
     Csv(CsvEncoder<'a>),
     Raw(&'a ArrayRef),
@@ -227,6 +291,14 @@ impl Encoder<'_> {
     /// Appends the bytes of a row; `false` = it is null.
     pub fn encode(&self, row: usize, out: &mut Vec<u8>) -> Result<bool> {
         match self {
+            Encoder::Avro(prefix, encoder) => {
+                let start = out.len();
+                out.extend_from_slice(prefix);
+                encoder.encode(row, out).map_err(|why| {
+                    out.truncate(start);
+                    Error::Row(why)
+                })?;
+            }
             Encoder::Json(encoder) => encoder.encode(row, out).map_err(Error::Row)?,
             Encoder::Csv(encoder) => encoder.encode(row, out).map_err(Error::Row)?,
             Encoder::Raw(column) if column.is_null(row) => return Ok(false),

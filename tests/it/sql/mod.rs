@@ -12,6 +12,7 @@ mod fuzz;
 mod jdbc;
 mod joins;
 mod late;
+mod nexmark;
 mod over;
 mod ranks;
 mod sessions;

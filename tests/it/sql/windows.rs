@@ -356,3 +356,28 @@ fn arguments_have_names_too_and_filters_stay_above_windows() {
     "#]],
     );
 }
+
+#[test]
+fn event_time_may_be_computed_and_nested() {
+    let script = "CREATE TABLE bid (
+            k STRING, at ROW<unused STRING, ms BIGINT>, half AS at.ms / 2, ts AS to_timestamp_millis(half * 2),
+            WATERMARK FOR ts AS ts - INTERVAL '0.005' SECOND
+        ) WITH ('connector' = 'kafka', 'topic' = 'in', 'format' = 'json');
+        CREATE TABLE out (t BIGINT, k STRING, n BIGINT) WITH ('connector' = 'kafka', 'topic' = 'out', 'format' = 'json');
+        INSERT INTO out SELECT CAST(window_end AS BIGINT), k, count(*) FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(ts), INTERVAL '0.010' SECOND))
+        GROUP BY window_start, window_end, k;";
+    let row = |partition: u32, k: &str, ms: i64| {
+        format!("in {partition} | - | {{\"k\":\"{k}\",\"at\":{{\"ms\":{ms},\"unused\":7}}}}\n")
+    };
+    let all_at = |ms| (0..3).map(|partition| row(partition, "tick", ms)).collect::<String>();
+    every_way(
+        script,
+        &(row(0, "a", 2) + &row(1, "a", 8) + "---\n" + &all_at(16) + "---\n" + &all_at(40)),
+        &expect![[r#"
+            ---
+            out | - | {"t":10,"k":"a","n":2} | @9
+            ---
+            out | - | {"t":20,"k":"tick","n":3} | @19
+        "#]],
+    );
+}

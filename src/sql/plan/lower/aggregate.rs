@@ -3,6 +3,8 @@
 //! Owns which columns an aggregate reads and the names of states. Knows no function's code. Invariants: what an aggregate reads are
 //! columns of its input, each once; no function that gives another value each time decides what is kept in state.
 
+mod share;
+
 use super::{
     Computed, Lower, Relation, below::unalias, sessions::SessionKeys, varies, windows::WindowedKeys,
 };
@@ -27,6 +29,7 @@ use std::sync::Arc;
 impl Lower<'_> {
     /// One row for each group.
     pub(super) fn aggregate(&mut self, aggregate: &Aggregate) -> SqlResult<Relation> {
+        let start = self.plan.nodes.len();
         let input = self.lower(&aggregate.input)?;
         let mut needed = Needed { columns: Vec::new() };
         let mut keys = Vec::with_capacity(aggregate.group_expr.len());
@@ -61,11 +64,7 @@ impl Lower<'_> {
             needed.columns.iter().map(|(expr, _)| Some(expr.downcast_ref::<Column>()?.index())).collect();
         let node = match direct.filter(|_| input.predicate.is_none()) {
             Some(at) => {
-                let place = |slot: &mut usize| *slot = at[*slot];
-                keys.iter_mut().for_each(place);
-                for call in &mut calls {
-                    call.arguments.iter_mut().chain(&mut call.filter).for_each(place);
-                }
+                moved_to(&at, &mut keys, &mut calls);
                 input.node
             }
             None => self.calc(&input, needed.columns),
@@ -92,13 +91,15 @@ impl Lower<'_> {
             .map(|at| (names[*at], aggregate.schema.field(*at)))
             .map(|(name, field)| Arc::new(Field::new(name, plain(field.data_type()), field.is_nullable())))
             .collect();
-        let name = self.state_name("aggregate");
-        // Where each column of the query is among those of the node.
-        let mut columns = vec![0; all.len()];
+        let mut columns = vec![0; all.len()]; // of the query, among those of the node
         all.iter().enumerate().for_each(|(here, at)| columns[*at] = here);
         let keys = order.iter().map(|key| keys[*key]).collect();
+        let name = self.state_name("aggregate");
         let operator = StreamOperator::Aggregate { name, keys, calls, windows };
-        let node = self.add(operator, vec![node], fields, properties);
+        let node = match self.take_shared(&operator, node, start) {
+            Some(shared) => shared,
+            None => self.add(operator, vec![node], fields, properties),
+        };
         Ok(Relation { node, columns, predicate: None, schema: aggregate.schema.clone() })
     }
 
@@ -267,4 +268,11 @@ impl Needed {
         self.columns.push((expr, Arc::new(Field::new(name, data_type, is_nullable))));
         self.columns.len() - 1
     }
+}
+
+/// Keys and calls that read these columns in the place of their slots.
+fn moved_to(columns: &[usize], keys: &mut [usize], calls: &mut [AggregateCall]) {
+    let place = |slot: &mut usize| *slot = columns[*slot];
+    keys.iter_mut().for_each(place);
+    calls.iter_mut().for_each(|call| call.arguments.iter_mut().chain(&mut call.filter).for_each(place));
 }

@@ -169,7 +169,7 @@ fn group_by_position_and_name() {
                   Source bid: channel, price
                       rows: only added
             Sink counts: upper(channel) AS word, count(*) AS n (update by (upper(channel)))
-              Aggregate counts.aggregate-2: count(*) by (upper(channel))
+              Aggregate counts.aggregate: count(*) by (upper(channel))
                   rows: change, key (upper(channel))
                   state: one row per (upper(channel)), kept for ever
                 Calc: upper(channel)

@@ -136,11 +136,11 @@ fn nexmark_5() {
                             watermark: date_time - 4 s, of the slowest partition
                 Calc: max(count(*)) AS maxn, starttime, endtime
                     rows: only added, key (endtime, starttime)
-                  Aggregate out3.aggregate-3: max(count(*)) by (endtime, starttime)
+                  Aggregate out3.aggregate-2: max(count(*)) by (endtime, starttime)
                       rows: only added, key (endtime, starttime)
                       a row leaves when its window closes
                       state: one row per (endtime, starttime), kept until the watermark passes endtime
-                    Aggregate out3.aggregate-2: count(*) by (window_end, auction, window_start)
+                    Aggregate out3.aggregate: count(*) by (window_end, auction, window_start)
                         rows: only added, key (window_end, auction, window_start)
                         a row leaves when its window closes
                         state: one row per (window_end, auction, window_start), kept until the watermark passes window_end
@@ -413,12 +413,12 @@ fn keys_of_joined_aggregates_and_rows_that_lie_where_they_meet() {
                   rows: change, key (auction)
                   state: all rows of the first input, by (count(*)), kept for ever
                   state: one row of the second input per (seller), kept for ever
-                Aggregate keyed.aggregate-3: count(*) by (auction)
+                Aggregate keyed.aggregate: count(*) by (auction)
                     rows: change, key (auction)
                     state: one row per (auction), kept for ever
                   Source bid: auction
                       rows: only added
-                Aggregate keyed.aggregate-4: count(*) by (seller)
+                Aggregate keyed.aggregate-2: count(*) by (seller)
                     rows: change, key (seller)
                     state: one row per (seller), kept for ever
                   Source auction: seller
@@ -426,7 +426,7 @@ fn keys_of_joined_aggregates_and_rows_that_lie_where_they_meet() {
             Sink keyed: id, n, m (update by (id))
               Calc: seller AS id, sum(count(*)) AS n, 0 AS m
                   rows: change, key (id)
-                Aggregate keyed.aggregate-7: sum(count(*)) by (seller)
+                Aggregate keyed.aggregate-4: sum(count(*)) by (seller)
                     rows: change, key (seller)
                     state: one row per (seller), kept for ever
                   Join keyed.join-3: inner, auction = seller
@@ -434,12 +434,12 @@ fn keys_of_joined_aggregates_and_rows_that_lie_where_they_meet() {
                       state: one row of the first input per (auction), kept for ever
                       state: one row of the second input per (seller), kept for ever
                       state grows for ever: nothing says when a row can no longer meet another one
-                    Aggregate keyed.aggregate-5: count(*) by (auction)
+                    Aggregate keyed.aggregate: count(*) by (auction)
                         rows: change, key (auction)
                         state: one row per (auction), kept for ever
                       Source bid: auction
                           rows: only added
-                    Aggregate keyed.aggregate-6: distinct by (seller)
+                    Aggregate keyed.aggregate-3: distinct by (seller)
                         rows: only added, key (seller)
                         state: one row per (seller), kept for ever
                       Source auction: seller

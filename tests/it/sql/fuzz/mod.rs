@@ -11,6 +11,7 @@ mod oracle;
 mod query;
 mod windows;
 
+pub use self::oracle::{batch_context, shown};
 use self::{
     data::Data,
     oracle::{Oracle, normal},
@@ -31,7 +32,7 @@ const CASES: u64 = 200;
 pub struct Random(u64);
 
 impl Random {
-    fn of(seed: u64) -> Self {
+    pub fn of(seed: u64) -> Self {
         Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
@@ -43,11 +44,11 @@ impl Random {
     }
 
     /// Below `bound`.
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         (self.next() >> 33) % bound
     }
 
-    fn chance(&mut self, percent: u64) -> bool {
+    pub fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
@@ -60,10 +61,10 @@ impl Random {
 const REFUSALS: [&str; 3] = ["not supported yet", "is never true", "reads no table"];
 
 /// How many times each row is there.
-type Rows = BTreeMap<String, i64>;
+pub type Rows = BTreeMap<String, i64>;
 
 /// Adds the changes of a batch: values of Debezium's form in a topic, or rows that came, as the driver shows them.
-fn apply(changes: &str, rows: &mut Rows) {
+pub fn apply(changes: &str, rows: &mut Rows) {
     for line in changes.lines().filter(|line| line.starts_with("out | ")) {
         let value = line.splitn(3, " | ").nth(2).unwrap();
         let value = value.split(" | @").next().unwrap();

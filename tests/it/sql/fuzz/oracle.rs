@@ -30,8 +30,10 @@ pub struct Oracle {
     schema: SchemaRef,
 }
 
-fn context(rows: RecordBatch) -> SessionContext {
+/// A batch engine without tables.
+pub fn batch_context() -> SessionContext {
     let config = SessionConfig::new()
+        .set_bool("datafusion.sql_parser.enable_ident_normalization", false)
         .set_bool("datafusion.sql_parser.parse_float_as_decimal", true)
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
         .set_str("datafusion.sql_parser.default_null_ordering", "nulls_min")
@@ -40,8 +42,11 @@ fn context(rows: RecordBatch) -> SessionContext {
     let rules =
         PhysicalOptimizer::new().rules.into_iter().filter(|rule| rule.name() != "aggregate_statistics");
     let state = SessionStateBuilder::new().with_config(config).with_default_features();
-    let context =
-        SessionContext::new_with_state(state.with_physical_optimizer_rules(rules.collect()).build());
+    SessionContext::new_with_state(state.with_physical_optimizer_rules(rules.collect()).build())
+}
+
+fn context(rows: RecordBatch) -> SessionContext {
+    let context = batch_context();
     let table = MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap();
     context.register_table("t", Arc::new(table)).unwrap();
     context
@@ -121,7 +126,8 @@ impl Oracle {
     }
 }
 
-fn shown(batch: &RecordBatch, row: usize) -> String {
+/// A row, in the form of [`normal`].
+pub fn shown(batch: &RecordBatch, row: usize) -> String {
     let schema = batch.schema();
     let fields = schema.fields().iter().zip(batch.columns());
     let object: Map<String, Value> =

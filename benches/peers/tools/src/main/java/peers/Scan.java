@@ -73,7 +73,7 @@ public final class Scan {
       long[] last = new long[vocab]; long[] back = new long[1];
       recs = scan(topic, r -> {
         byte[] k = r.key(); int rank = 0; for (int i = 4; i >= 0; i--) rank = rank * 26 + (k[i] - 'a');
-        long v = num(r.value(), 0); if (v <= last[rank]) back[0]++; last[rank] = v; });
+        long v = num(r.value(), r.value()[0] == '{' ? find(r.value(), "\"n\":") : 0); if (v <= last[rank]) back[0]++; last[rank] = v; });
       dup = back[0]; // a count that does not go up: a repeated or re-computed update
       long max = 0;
       for (int i = 0; i < vocab; i++) { if (want[i] > 0 && last[i] == 0) missing++; else if (want[i] != last[i]) bad++; max = Math.max(max, last[i]); }
