@@ -118,7 +118,7 @@ fn write_set(tag: u8, elements: &Bound<'_, PyAny>, depth: usize, out: &mut Vec<u
     written.sort_unstable();
     out.push(tag);
     put_varint(written.len() as u64, out);
-    written.iter().for_each(|one| out.extend_from_slice(one));
+    out.extend(written.concat());
     Ok(())
 }
 

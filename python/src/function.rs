@@ -146,7 +146,7 @@ impl Function {
 }
 
 /// `lambda f, rows: list(map(f, rows))`: the loop over the rows is the interpreter's own, which calls functions faster.
-fn list_of_map<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyAny>> {
+fn list_of_map(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static LIST_OF_MAP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let made = LIST_OF_MAP
         .get_or_try_init(py, || py.import("tidegate._calls")?.getattr("list_of_map").map(Bound::unbind))?;

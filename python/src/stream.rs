@@ -337,6 +337,7 @@ impl Stream {
     }
 
     #[pyo3(signature = (f, inverse, length, slide, filter, at))]
+    #[expect(clippy::too_many_arguments, reason = "they are the arguments of a method of PySpark")]
     fn reduce_by_key_and_window(
         &self,
         f: Py<PyAny>,

@@ -106,7 +106,9 @@ impl Value {
         let parts = parts.into_iter();
         let mut out = vec![tag];
         put_varint(parts.len() as u64, &mut out);
-        parts.for_each(|part| out.extend_from_slice(part.bytes()));
+        for part in parts {
+            out.extend_from_slice(part.bytes());
+        }
         Value(Bytes::from(out))
     }
 
@@ -157,21 +159,20 @@ impl Value {
     /// # Errors
     /// The name of the type that cannot be a key.
     pub fn into_key(self) -> Result<Value, &'static str> {
-        match self.0.first() {
-            Some(&(tag::NONE..=tag::BIG_INT | tag::STR | tag::BYTES)) => Ok(self),
-            _ => {
-                let mut key = self.0.to_vec();
-                let mut reader = Reader::new(&self.0);
-                let mut zeros = vec![];
-                reader.check_key(&mut zeros)?;
-                if zeros.is_empty() {
-                    return Ok(self);
-                }
-                // Of the two zeros, which are equal, a key has the positive one.
-                zeros.into_iter().for_each(|at| key[at + 7] = 0);
-                Ok(Value(Bytes::from(key)))
-            }
+        if let Some(&(tag::NONE..=tag::BIG_INT | tag::STR | tag::BYTES)) = self.0.first() {
+            return Ok(self);
         }
+        let mut zeros = vec![];
+        Reader::new(&self.0).check_key(&mut zeros)?;
+        if zeros.is_empty() {
+            return Ok(self);
+        }
+        // Of the two zeros, which are equal, a key has the positive one.
+        let mut key = self.0.to_vec();
+        for at in zeros {
+            key[at + 7] = 0;
+        }
+        Ok(Value(Bytes::from(key)))
     }
 }
 
@@ -213,7 +214,7 @@ pub fn put_varint(mut number: u64, out: &mut Vec<u8>) {
         out.push((number & 0x7f) as u8 | 0x80);
         number >>= 7;
     }
-    out.push(number as u8);
+    out.push((number & 0x7f) as u8);
 }
 
 pub fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {

@@ -136,12 +136,14 @@ class Errors(unittest.TestCase):
 
 
 PROGRAM = """
-import sys, time
+import sys, threading, time
 from tidegate.pyspark import SparkConf, SparkContext
 from tidegate.pyspark.streaming import StreamingContext
 ssc = StreamingContext(SparkContext(conf=SparkConf().setAppName("p").set("tidegate.admin-bind", "off")), 0.05)
+began = threading.Event()
 def work(rdd):
     print("working", flush=True)
+    began.set()
     {work}
 ssc.queueStream([[1]]).foreachRDD(work)
 ssc.start()
@@ -180,7 +182,7 @@ class Ends(unittest.TestCase):
         self.assertEqual((program.returncode, err), (0, ""))
 
     def test_a_program_that_does_not_wait_ends(self):
-        out, err = self.ended(self.program(wait="time.sleep(0.2)"), 5)
+        out, err = self.ended(self.program(wait="began.wait()"), 5)
         self.assertIn("ended", out)
         self.assertEqual(err, "")
 
