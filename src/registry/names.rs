@@ -207,6 +207,7 @@ impl Schema {
     }
 
     /// Names and texts of all schemas that it refers to, directly or not; each comes after those that it refers to itself.
+    #[cfg(feature = "avro")]
     pub(crate) fn parts(&self) -> &[(String, String)] {
         &self.parts
     }

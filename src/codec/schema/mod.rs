@@ -12,7 +12,9 @@ mod lookup;
 
 pub use avro::{AvroReader, AvroWriter};
 pub use avro_schema::AvroSchema;
+#[cfg(feature = "sql")]
 pub(crate) use frame::{PREFIX_LEN, prefix};
+#[cfg(feature = "sql")]
 pub(crate) use lookup::{Found, Lookup};
 
 use crate::error::{Error, Result};
