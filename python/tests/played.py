@@ -51,7 +51,7 @@ class Played:
             threading.Thread(target=lambda s=stream, t=to: [t.append(text) for text in s], daemon=True).start()
 
     def connected(self):
-        self.server.settimeout(90)
+        self.server.settimeout(200)
         try:
             self.client = self.server.accept()[0]
         except TimeoutError:
@@ -66,7 +66,7 @@ class Played:
         rows = [block.split("\n\n")[0].splitlines() for block in blocks if "\n\n" in block or block == "\n" or block.endswith("\n")]
         return [sorted(of) for of in rows if of and of != [""]]
 
-    def until(self, count, seconds=90):
+    def until(self, count, seconds=200):
         deadline = time.monotonic() + seconds
         while len(self.batches()) < count:
             if self.process.poll() is not None or time.monotonic() > deadline:

@@ -9,36 +9,13 @@ import textwrap
 import time
 import unittest
 
-from worlds import World, batches_of
+from worlds import World, batches_of, written
 
 import tidegate
-from tidegate.pyspark.streaming import StreamingListener
 
 
 def inverse(text):
     return 1 / int(text)
-
-
-def written(log, topic, rows):
-    """Writes rows to a topic, by a program of its own."""
-    with World("writer", bootstrap=log) as world:
-        world.ssc.queueStream([rows]).repartition(1).toKafka(topic)
-        world.ssc.addStreamingListener(Written(rows))
-        world.ssc.start()
-        deadline = time.time() + 20
-        while rows and time.time() < deadline:
-            world.ssc.awaitTerminationOrTimeout(0.02)
-
-
-class Written(StreamingListener):
-    """Takes the rows away once they are committed."""
-
-    def __init__(self, rows):
-        self.rows = rows
-
-    def onBatchCompleted(self, batchCompleted):
-        if batchCompleted.batchInfo().numRecords():
-            self.rows.clear()
 
 
 class Errors(unittest.TestCase):
@@ -169,7 +146,7 @@ class Ends(unittest.TestCase):
     def test_an_interrupt_ends_a_wait_at_once(self):
         program = self.program()
         program.send_signal(signal.SIGINT)
-        out, err = self.ended(program, 5)
+        out, err = self.ended(program, 15)
         self.assertIn("KeyboardInterrupt", err)
         self.assertNotIn("ended", out)
         self.assertNotIn("panicked", err)
@@ -177,12 +154,12 @@ class Ends(unittest.TestCase):
     def test_a_request_to_end_ends_in_order(self):
         program = self.program()
         program.send_signal(signal.SIGTERM)
-        out, err = self.ended(program, 5)
+        out, err = self.ended(program, 15)
         self.assertIn("ended", out)
         self.assertEqual((program.returncode, err), (0, ""))
 
     def test_a_program_that_does_not_wait_ends(self):
-        out, err = self.ended(self.program(wait="began.wait()"), 5)
+        out, err = self.ended(self.program(wait="began.wait()"), 15)
         self.assertIn("ended", out)
         self.assertEqual(err, "")
 
@@ -191,25 +168,29 @@ class Ends(unittest.TestCase):
         program.send_signal(signal.SIGINT)
         time.sleep(0.5)
         program.send_signal(signal.SIGINT)
-        self.ended(program, 5)
+        self.ended(program, 15)
         self.assertEqual(program.returncode, 130)
 
     def test_a_log_that_is_not_there_can_be_interrupted(self):
         text = """
+            import sys
             from tidegate.pyspark import SparkConf, SparkContext
             from tidegate.pyspark.streaming import StreamingContext
             conf = SparkConf().setAppName("p").set("tidegate.admin-bind", "off").set("tidegate.bootstrap", "127.0.0.1:1")
             ssc = StreamingContext(SparkContext(conf=conf), 1)
+            ssc.checkpoint(sys.argv[1])
             ssc.kafkaStream("t").pprint()
             print("starting", flush=True)
             ssc.start()
         """
-        program = subprocess.Popen([sys.executable, "-c", textwrap.dedent(text)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        program = subprocess.Popen([sys.executable, "-c", textwrap.dedent(text), directory.name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(program.kill)
         self.assertEqual(program.stdout.readline(), "starting\n")
         time.sleep(0.3)
         program.send_signal(signal.SIGINT)
-        _, err = self.ended(program, 5)
+        _, err = self.ended(program, 15)
         self.assertTrue("KeyboardInterrupt" in err or program.returncode == 130, err)
 
 

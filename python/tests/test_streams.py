@@ -12,7 +12,7 @@ import unittest
 from typing import NamedTuple
 
 import worlds
-from worlds import World, batches_of
+from worlds import World, batches_of, written
 
 import tidegate
 from tidegate.pyspark.streaming import StreamingContext, StreamingListener
@@ -220,11 +220,7 @@ class Outputs(unittest.TestCase):
         with tempfile.TemporaryDirectory() as directory:
             log = f"embedded:{directory}/log"
             rows = [("k", "v"), ("n", None), "alone", (1, 2.5), KafkaRecord(b"r", "w", 7_000, [("h", b"1"), ("z", None)])]
-            with World("writer", bootstrap=log) as world:
-                world.ssc.queueStream([rows]).toKafka("out")
-                world.ssc.queueStream([[1]]).foreachRDD(lambda rdd: None)
-                world.ssc.start()
-                world.ssc.awaitTerminationOrTimeout(0.6)
+            written(log, "out", list(rows))
             got = []
             with World("reader", bootstrap=log) as world:
                 world.ssc.kafkaStream("out", part="record", startingOffsets="earliest").foreachRDD(lambda rdd: got.extend(rdd.collect()))

@@ -5,7 +5,7 @@ import tempfile
 import time
 
 from tidegate.pyspark import SparkConf, SparkContext
-from tidegate.pyspark.streaming import StreamingContext
+from tidegate.pyspark.streaming import StreamingContext, StreamingListener
 
 INTERVAL = 0.05
 
@@ -48,3 +48,25 @@ def batches_of(build, *inputs, interval=INTERVAL, count=None, checkpoint=None):
                 if world.ssc.awaitTerminationOrTimeout(0.01):
                     break
     return got[:wanted]
+
+
+def written(log, topic, rows):
+    """Writes rows to a topic, by a program of its own."""
+    with World("writer", bootstrap=log) as world:
+        world.ssc.queueStream([rows]).repartition(1).toKafka(topic)
+        world.ssc.addStreamingListener(Written(rows))
+        world.ssc.start()
+        deadline = time.time() + 20
+        while rows and time.time() < deadline:
+            world.ssc.awaitTerminationOrTimeout(0.02)
+
+
+class Written(StreamingListener):
+    """Takes the rows away once they are committed."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def onBatchCompleted(self, batchCompleted):
+        if batchCompleted.batchInfo().numRecords():
+            self.rows.clear()

@@ -432,7 +432,8 @@ fn no_files_of_a_folder_use_each_other_in_cycles() {
 
 #[test]
 fn every_public_item_is_used() {
-    let shown = files(&["examples", "benches", "docs", "python/src", "README.md", "src/main.rs"], &[".rs", ".md"]);
+    let shown =
+        files(&["examples", "benches", "docs", "python/src", "README.md", "src/main.rs"], &[".rs", ".md"]);
     assert_none(unnamed::unnamed(&files(&["src"], &[".rs"]), &shown));
 }
 
