@@ -5,6 +5,7 @@
 //! cause of a later failure.
 
 mod file;
+pub(crate) mod memory;
 mod settings;
 
 pub use file::ConfigFile;
@@ -97,7 +98,8 @@ pub struct Config {
     pub replication_factor: Option<u16>,
     /// Properties of the Kafka client, under librdkafka's names.
     pub properties: BTreeMap<String, String>,
-    /// Memory for all local state together (block cache and write buffers), in bytes.
+    /// Memory for all local state together (block cache and write buffers), in bytes. The default follows the memory limit of the process's
+    /// control group: 96 MiB at 1 GiB or without one, as much less as the limit is lower, and a quarter of what is above 1 GiB more.
     pub state_memory_bytes: usize,
     /// How long the databases of state partitions that have moved to other processes are kept, so that one that comes back is only
     /// rolled forward.
@@ -108,7 +110,8 @@ pub struct Config {
     /// sent, and rows that operators and outputs hold back. The bound is lower where the log takes long to receive
     /// them. Where results depend on where a batch begins and ends (windows over batch time, `reduce_by_key`,
     /// `foreach_rdd`, `print`), the interval then goes through the exchange topic in parts, or, where it cannot, what comes later
-    /// is left for the next batch; elsewhere a batch ends early, at 48 MiB at the latest, 4 MiB in a program without state.
+    /// is left for the next batch; elsewhere a batch ends early, at 48 MiB at the latest, 4 MiB in a program without state. The default
+    /// is lower under a memory limit below 1 GiB, in the same proportion.
     pub staged_bytes_max: usize,
     /// A batch takes no more than this many records; then it ends early, or its interval goes on as with
     /// [`staged_bytes_max`](Config::staged_bytes_max).
@@ -125,7 +128,8 @@ pub struct Config {
     pub max_rate_per_partition: Option<u64>,
     /// How often to look for topics that match patterns, for new partitions, and for topics that were deleted.
     pub metadata_refresh: Duration,
-    /// Bytes that are fetched but not yet processed, over all partitions.
+    /// Bytes that are fetched but not yet processed, over all partitions. The default is lower under a memory limit below 1 GiB, in the
+    /// same proportion.
     pub receive_buffer_bytes: usize,
     /// A process takes no input while more bytes of rows than this wait in the exchange topic: for other processes, which are slower, or
     /// for the end of their interval.
@@ -184,6 +188,7 @@ impl Config {
     /// The defaults for an application on the log `bootstrap`.
     #[must_use]
     pub fn new(application_id: impl Into<String>, bootstrap: impl Into<String>) -> Self {
+        let memory = memory::Parts::of_process();
         Config {
             bootstrap: bootstrap.into(),
             application_id: application_id.into(),
@@ -197,17 +202,17 @@ impl Config {
             state_partitions: 8,
             replication_factor: None,
             properties: BTreeMap::new(),
-            state_memory_bytes: 96 << 20,
+            state_memory_bytes: memory.state,
             state_kept_for: Duration::from_secs(86_400),
             state_kept_bytes: 10 << 30,
-            staged_bytes_max: 192 << 20,
+            staged_bytes_max: memory.staged,
             batch_records_max: 10_000_000,
             batch_bytes_max: 1 << 30,
             backpressure: false,
             initial_rate: None,
             max_rate_per_partition: None,
             metadata_refresh: Duration::from_secs(30),
-            receive_buffer_bytes: 32 << 20,
+            receive_buffer_bytes: memory.receive_buffer,
             waiting_bytes_max: 256 << 20,
             connect_timeout: Duration::from_secs(30),
             transaction_timeout: Duration::from_secs(15),
@@ -244,16 +249,20 @@ impl Config {
                 "instance id `{i}`: 1 to 100 characters of a-z A-Z 0-9 . _ -"
             )));
         }
-        for (name, value, range) in [
-            ("state partitions", self.state_partitions as usize, 1..=1024),
-            ("threads", self.threads, 0..=1024),
-            ("staged bytes", self.staged_bytes_max, 1 << 16..=1 << 33),
-            ("state memory bytes", self.state_memory_bytes, 8 << 20..=1 << 40),
-            ("receive buffer bytes", self.receive_buffer_bytes, 1 << 16..=1 << 33),
-            ("batch records", self.batch_records_max, 1..=usize::MAX),
+        for (name, value, range, setting) in [
+            ("state partitions", self.state_partitions as usize, 1..=1024, "--state-partitions"),
+            ("threads", self.threads, 0..=1024, "--threads"),
+            ("staged bytes", self.staged_bytes_max, 1 << 16..=1 << 33, "staged_bytes_max"),
+            ("state memory bytes", self.state_memory_bytes, 8 << 20..=1 << 40, "--state-memory-bytes"),
+            ("receive buffer bytes", self.receive_buffer_bytes, 1 << 16..=1 << 33, "receive_buffer_bytes"),
+            ("batch records", self.batch_records_max, 1..=usize::MAX, "batch_records_max"),
         ] {
             if !range.contains(&value) {
-                let what = format!("{name}: {value} is not between {} and {}", range.start(), range.end());
+                let what = format!(
+                    "{name}: {value} is not between {} and {}\n  next: correct {setting}",
+                    range.start(),
+                    range.end()
+                );
                 return Err(Error::Config(what));
             }
         }
@@ -347,9 +356,9 @@ pub struct Args {
     /// Copies of internal topics [default: the broker's]
     #[arg(long, env = "TIDEGATE_REPLICATION_FACTOR")]
     pub replication_factor: Option<u16>,
-    /// Memory for all local state together, in bytes
-    #[arg(long, env = "TIDEGATE_STATE_MEMORY_BYTES", default_value_t = 96 << 20)]
-    pub state_memory_bytes: usize,
+    /// Memory for all local state together, in bytes [default: follows the memory limit of the container; 96 MiB without one]
+    #[arg(long, env = "TIDEGATE_STATE_MEMORY_BYTES")]
+    pub state_memory_bytes: Option<usize>,
     /// How long databases of state partitions are kept that have moved to other processes
     #[arg(long, env = "TIDEGATE_STATE_KEPT_FOR_MS", default_value_t = 86_400_000)]
     pub state_kept_for_ms: u64,
@@ -436,7 +445,7 @@ impl Args {
         config.on_refused_record = self.on_refused_record;
         config.state_partitions = self.state_partitions;
         config.replication_factor = self.replication_factor;
-        config.state_memory_bytes = self.state_memory_bytes;
+        config.state_memory_bytes = self.state_memory_bytes.unwrap_or(config.state_memory_bytes);
         config.state_kept_for = Duration::from_millis(self.state_kept_for_ms);
         config.state_kept_bytes = self.state_kept_bytes;
         config.connect_timeout = Duration::from_millis(self.connect_timeout_ms);

@@ -7,7 +7,7 @@ use super::{
     invocation::Invocation,
 };
 use crate::{
-    config::{Args, Config, ConfigFile},
+    config::{Args, Config, ConfigFile, memory},
     error::Result,
 };
 use serde::Serialize;
@@ -72,8 +72,12 @@ struct Shown {
 pub(super) fn run(Command::Show(options): &Command, invocation: &Invocation, out: &mut dyn Write) -> Result {
     let config = options.settings.config()?;
     let settings = config.settings().into_iter();
+    let origin = |name: &str| match invocation.origin(name) {
+        default if default == "default" && memory::decides(name) => "default, by the memory limit".to_owned(),
+        origin => origin,
+    };
     let shown: Vec<Shown> =
-        settings.map(|(name, value)| Shown { origin: invocation.origin(&name), name, value }).collect();
+        settings.map(|(name, value)| Shown { origin: origin(&name), name, value }).collect();
     show(out, options.settings.output, &shown, || {
         let mut table =
             Table::new(if options.origin { &["setting", "value", "from"] } else { &["setting", "value"] });

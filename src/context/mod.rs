@@ -13,7 +13,7 @@ mod streams;
 pub use builder::ContextBuilder;
 
 use crate::{
-    config::{Args, Config},
+    config::{Args, Config, memory},
     dstream::StreamBuilder,
     error::{Error, Result},
     host,
@@ -602,6 +602,7 @@ fn start(
 ) -> Result<Running> {
     config.validate()?;
     plan.validate(config.trigger)?;
+    memory::tell(config);
     let log = log::open(&config.bootstrap, &config.properties)?;
     let process = ProcessState::open(config, state_memory)?;
     let metrics = Arc::new(Metrics::new(&config.application_id));

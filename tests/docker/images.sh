@@ -72,7 +72,11 @@ build() {
     -f "$project/docker/Dockerfile" -t "localhost/$name:test" "$project" >/dev/null
   rm -f "$store/$name.tar"
   buildah push --quiet "localhost/$name:test" "docker-archive:$store/$name.tar:localhost/$name:test"
+  without_former
 }
+
+# What an image of the same name replaced has no name any more, and would stay for ever.
+without_former() { buildah rmi --prune >/dev/null 2>&1 || true; }
 
 pause() {
   local out="$store/pause"
@@ -85,6 +89,7 @@ pause() {
   buildah commit --quiet "$container" localhost/pause:test >/dev/null
   buildah rm "$container" >/dev/null
   buildah push --quiet localhost/pause:test "docker-archive:$store/pause.tar:localhost/pause:test"
+  without_former
 }
 
 layer() {
@@ -99,6 +104,7 @@ layer() {
   buildah config --cmd "$(field cmd)" "$container"
   buildah commit --quiet "$container" "$2" >/dev/null
   buildah rm "$container" >/dev/null
+  without_former
 }
 
 command="$1"

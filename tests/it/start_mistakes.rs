@@ -206,6 +206,7 @@ fn impossible_settings_are_reported_before_anything_starts() {
     expect![[r#"
         configuration: application id `my app`: 1 to 100 characters of a-z A-Z 0-9 . _ - (it names the group and topics)
         configuration: state partitions: 0 is not between 1 and 1024
+          next: correct --state-partitions
         configuration: admin address `localhost` is not IP:PORT, such as 127.0.0.1:4040
         configuration: `embedded:` needs a directory, as in `embedded:./data`
         configuration: `localhost` does not name a log: expected host:port[,host:port] for Kafka, embedded:DIR, or memory:
@@ -293,7 +294,7 @@ fn a_program_that_reads_what_it_writes_is_refused_with_both_places() {
     lines.to_kafka("lines", Utf8, AsText);
     lines.to_kafka("other", Utf8, AsText);
     expect![[r#"
-        tests/it/start_mistakes.rs:293:11: topic `lines` is written here and read at tests/it/start_mistakes.rs:292:21: the program would read what it writes, without end
+        tests/it/start_mistakes.rs:294:11: topic `lines` is written here and read at tests/it/start_mistakes.rs:293:21: the program would read what it writes, without end
           help: write to another topic
     "#]].assert_eq(&message(ssc.start()));
 }

@@ -10,16 +10,11 @@ import re
 
 import yaml
 
-from client import CHART, PROJECT, call, helm, kubectl
+from client import CHART, PROJECT, call, helm, kubectl, make_namespace, read
 
 SPACE = "admission"
 CI = sorted(glob.glob(os.path.join(CHART, "ci", "*-values.yaml")))
 KUBERNETES = ["--kube-version", "1.37"]
-
-
-def read(*path):
-    with open(os.path.join(*path)) as file:
-        return file.read()
 
 
 def lint_and_render():
@@ -79,7 +74,8 @@ def mistakes_are_named():
         (good + ["--set", "replica=2"], "replica"),
         (good + ["--set", "settings.batchIntervalMs=fast"], "batchIntervalMs"),
         (good + ["--set", "settings.guarantee=once"], "guarantee"),
-        (good + ["--set", "kafka.bootstrapServers=kafka"], "bootstrapServers"),
+        (good + ["--set", "kafka.bootstrapServers=kafka"], '"kafka" is not host:port'),
+        (good + ["--set", "settings.stateMemoryBytes=5"], "stateMemoryBytes"),
         (good + ["--set", "kafka.properties.sasl\\.password=x"], "belongs into a Secret"),
         (good + ["--set", "kafka.secretProperties.sasl\\.password=p"], "kafka.existingSecret is not set"),
         (good + ["--set", "replicas=9", "--set", "settings.statePartitions=8"], "nothing to do"),
@@ -96,6 +92,17 @@ def mistakes_are_named():
         code, said = helm("template", "r", CHART, *KUBERNETES, *arguments, ok=False)
         assert code != 0 and message in said, f"{arguments}: {said}"
     return f"{len(cases)} mistakes"
+
+
+def a_tag_may_look_like_a_number():
+    """With --set and in a file; one whose last digit would be lost is refused."""
+    good = ["template", "r", CHART, *KUBERNETES, "--set", "image.repository=i", "--set", "applicationId=a", "--set", "kafka.bootstrapServers=k:9092"]
+    image = lambda *arguments, **options: re.findall('image: "(.*)"', helm(*good, *arguments, **options))
+    assert image("--set", "image.tag=1") == ["i:1"]
+    assert image("-f", "-", stdin="image: {tag: 20261130}") == ["i:20261130"]
+    assert image("-f", "-", stdin='image: {tag: "1.10"}') == ["i:1.10"]
+    code, said = helm(*good, "-f", "-", stdin="image: {tag: 1.10}", ok=False)
+    assert code != 0 and "/image/tag" in said, said
 
 
 def rules_and_runbooks():
@@ -117,37 +124,34 @@ def rules_and_runbooks():
 
 
 def set_up():
-    kubectl("create", "namespace", SPACE)
-    kubectl("label", "namespace", SPACE, *(f"pod-security.kubernetes.io/{mode}=restricted" for mode in ("enforce", "warn")))
+    make_namespace(SPACE)
     for file in sorted(glob.glob(os.path.join(os.environ["TIDEGATE_KUBE_BIN"], "crds", "*.yaml"))):
         kubectl("apply", "--server-side", "-f", file)
     kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
 
 
 def admit(objects):
-    """Each object as the API server takes it: no unknown field, no warning. The pod of a StatefulSet too."""
-    kinds = []
-    for item in objects:
+    """The objects as the API server takes them: no unknown field, no warning. The pods of Jobs and StatefulSets too."""
+    items, pod = [], {"apiVersion": "v1", "kind": "Pod"}
+    for number, item in enumerate(objects):
         item["metadata"]["namespace"] = SPACE
-        kinds.append(item["kind"])
+        metadata = {"name": f"p{number}", "namespace": SPACE}
         if item["kind"] == "Job":
-            dry_run({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": SPACE}, "spec": item["spec"]["template"]["spec"]})
+            items.append({**pod, "metadata": metadata, "spec": item["spec"]["template"]["spec"]})
         if item["kind"] == "StatefulSet":
-            pod = item["spec"]["template"]
+            template = item["spec"]["template"]["spec"]
             claims = [{"name": c["metadata"]["name"], "emptyDir": {}} for c in item["spec"].get("volumeClaimTemplates", [])]
-            spec = {**pod["spec"], "volumes": pod["spec"]["volumes"] + claims, "serviceAccountName": "default"}
-            dry_run({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": SPACE}, "spec": spec})
-        dry_run(item)
-    return kinds
-
-
-def dry_run(item):
-    code, said = kubectl("create", "--dry-run=server", "--validate=strict", "-f", "-", stdin=json.dumps(item), ok=False)
-    assert code == 0 and "Warning" not in said, f"{item['kind']}: {said}"
+            items.append({**pod, "metadata": metadata, "spec": {**template, "volumes": template["volumes"] + claims, "serviceAccountName": "default"}})
+        items.append(item)
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    code, said = kubectl("create", "--dry-run=server", "--validate=strict", "-f", "-", stdin=text, ok=False)
+    assert code == 0 and "Warning" not in said, said
+    assert said.count("created (server dry run)") == len(items), said
+    return [item["kind"] for item in objects]
 
 
 def rendered(file):
-    text = helm("template", "r", CHART, "-n", SPACE, "-f", file)
+    text = helm("template", "r", CHART, "-n", SPACE, "-f", file, *KUBERNETES)
     return [item for item in yaml.safe_load_all(text) if item]
 
 
@@ -187,5 +191,5 @@ def the_server_refuses_what_is_wrong():
     return f"{spoiled} of {spoiled}"
 
 
-OFFLINE = [lint_and_render, values_and_schema_agree, settings_are_flags_of_the_program, readme_lists_the_values, mistakes_are_named, rules_and_runbooks]
+OFFLINE = [lint_and_render, values_and_schema_agree, settings_are_flags_of_the_program, readme_lists_the_values, mistakes_are_named, a_tag_may_look_like_a_number, rules_and_runbooks]
 TESTS = [every_values_file_is_admitted_under_restricted, the_server_refuses_what_is_wrong]

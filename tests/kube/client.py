@@ -9,6 +9,11 @@ PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 CHART = os.path.join(PROJECT, "helm", "tidegate")
 
 
+def read(*path):
+    with open(os.path.join(*path)) as file:
+        return file.read()
+
+
 class Failed(Exception):
     """A command failed: the command and what it said."""
 
@@ -53,3 +58,37 @@ def until(what, condition, seconds=120):
 def ready(namespace, pod):
     status = get(namespace, "pod", pod)
     return "deletionTimestamp" not in status["metadata"] and status["status"]["containerStatuses"][0]["ready"] and status
+
+
+def make_namespace(name):
+    """A namespace that enforces Pod Security restricted, if it is not there."""
+    kubectl("create", "namespace", name, ok=False)
+    kubectl("label", "--overwrite", "namespace", name, *(f"pod-security.kubernetes.io/{mode}=restricted" for mode in ("enforce", "warn")))
+
+
+def make_volumes():
+    """Volumes of the node's disk, and the class of the cluster that hands them out; nothing if they are there."""
+    if kubectl("get", "storageclass", "local", ok=False)[0] == 0:
+        return
+    kubectl("apply", "-f", "-", stdin="""
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: local, annotations: {storageclass.kubernetes.io/is-default-class: "true"}}
+provisioner: kubernetes.io/no-provisioner
+volumeBindingMode: WaitForFirstConsumer
+""")
+    for number in range(16):
+        path = f"{os.environ['TIDEGATE_KUBE_HOME']}/volumes/{number}"
+        os.makedirs(path)
+        kubectl("apply", "-f", "-", stdin=f"""
+apiVersion: v1
+kind: PersistentVolume
+metadata: {{name: local-{number}}}
+spec:
+  capacity: {{storage: 10Gi}}
+  accessModes: [ReadWriteOnce]
+  persistentVolumeReclaimPolicy: Retain
+  storageClassName: local
+  local: {{path: {path}}}
+  nodeAffinity: {{required: {{nodeSelectorTerms: [{{matchExpressions: [{{key: kubernetes.io/hostname, operator: In, values: [n1]}}]}}]}}}}
+""")

@@ -117,6 +117,8 @@ oom_score = 0
 disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs"]
 [grpc]
   address = "$home/containerd.sock"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "$home/containerd/opt"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "localhost/pause:test"
   restrict_oom_score_adj = true
@@ -160,10 +162,14 @@ cgroupsPerQOS: true
 oomScoreAdj: 0
 containerRuntimeEndpoint: unix://$home/containerd.sock
 registerNode: true
+volumePluginDir: $home/kubelet/plugins
 serverTLSBootstrap: false
 syncFrequency: 5s
 nodeStatusUpdateFrequency: 5s
 maxPods: 50
+# The images cannot be fetched again, however full the disk is.
+imageGCHighThresholdPercent: 100
+imageGCLowThresholdPercent: 99
 evictionHard: {memory.available: 64Mi, nodefs.available: 1%, nodefs.inodesFree: 1%, imagefs.available: 1%}
 TEXT
   "$bin/kubelet" --config="$home/kubelet.yaml" --kubeconfig="$home/pki/node.kubeconfig" --hostname-override=n1 --node-ip="$ADDRESS" \
@@ -216,7 +222,8 @@ run_inside() {
   shift
   local pid
   pid=$(first_process) || die "it is not up"
-  exec nsenter --target "$pid" --net --mount --pid --ipc "$@"
+  # Another mount namespace begins in its own root folder.
+  exec nsenter --target "$pid" --net --mount --pid --ipc env --chdir="$PWD" "$@"
 }
 
 down() {

@@ -16,8 +16,11 @@ PARTITIONS = 4
 
 
 def create_topics(bootstrap, *names):
+    """Those that are not there."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    for name, made in admin.create_topics([NewTopic(n, PARTITIONS, 1) for n in names]).items():
+    there = topics(bootstrap)
+    missing = [NewTopic(n, PARTITIONS, 1) for n in names if n not in there]
+    for made in (admin.create_topics(missing) if missing else {}).values():
         made.result(30)
 
 
@@ -27,7 +30,8 @@ def topics(bootstrap):
 
 def assigned(bootstrap, group):
     """Partitions of each member of the group, by instance id."""
-    described = AdminClient({"bootstrap.servers": bootstrap}).describe_consumer_groups([group])[group].result(30)
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3})  # a client that is not held ends its calls
+    described = admin.describe_consumer_groups([group])[group].result(30)
     return {m.group_instance_id: len(m.assignment.topic_partitions) for m in described.members}
 
 
@@ -92,6 +96,21 @@ class Load:
                 self.arrivals.append(time.monotonic())
         reader.close()
 
+    def burst(self, lines, new_words):
+        """Writes so many lines at once, each with words that never were there before. Call `exact` afterwards."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 20, "enable.idempotence": True})
+        for number in range(lines):
+            line = " ".join(["the", *(f"new{number * new_words + n:x}" for n in range(new_words))])
+            with self.lock:
+                self.written.update(line.split(" "))
+            while True:
+                try:
+                    producer.produce(self.lines, line)
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+        producer.flush(60)
+
     def start(self):
         """Feeds, until `exact`; returns when results come."""
         before = len(self.arrivals)
@@ -101,6 +120,10 @@ class Load:
             assert time.monotonic() < end, "no results within 60 s"
             time.sleep(0.05)
         self.since = time.monotonic()
+
+    def stop(self):
+        """Ends the feeding."""
+        self.feeding.clear()
 
     def expect_all_again(self):
         """The application begins anew: each count comes once more, from the first. Only while nothing is written."""
@@ -113,7 +136,7 @@ class Load:
 
     def exact(self, seconds=120):
         """Ends the feeding, and waits until each word has the count that was written. Returns the number of records."""
-        self.feeding.clear()
+        self.stop()
         end = time.monotonic() + seconds
         while True:
             assert not self.wrong, f"counts are wrong: {self.wrong[:5]}"

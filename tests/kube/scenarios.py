@@ -4,21 +4,23 @@ Each function is a test; they run in this order, on one release, since state fro
 them. Each prints how long results stood still: the longest time without a new result at the reader.
 """
 
-import os
+import glob
+import re
 import subprocess
 import tempfile
 import time
 import urllib.request
 
-from client import CHART, Failed, call, get, helm, kubectl, ready, until
+from client import CHART, call, get, helm, kubectl, make_namespace, make_volumes, read, ready, until
 from load import Load, as_json, assigned, create_topics, topics
 
 BOOTSTRAP = "10.244.7.1:9092"
-SPACE, RELEASE, APPLICATION = "streams", "r", "word-count"
+SPACE, RELEASE, APPLICATION = "streams", "r", "words"
+LINES, COUNTS = "words-in", "words-out"
 NAME = f"{RELEASE}-tidegate"
 VALUES = {
     "image.repository": "localhost/kafka_word_count", "image.tag": "test", "image.pullPolicy": "Never",
-    "applicationId": APPLICATION, "input": "lines", "output": "counts", "kafka.bootstrapServers": BOOTSTRAP,
+    "applicationId": APPLICATION, "input": LINES, "output": COUNTS, "kafka.bootstrapServers": BOOTSTRAP,
     "persistence.storageClassName": "local", "persistence.size": "1Gi", "settings.batchIntervalMs": 200, "settings.threads": 1,
     "settings.sessionTimeoutMs": 6000, "settings.statePartitions": 6, "resources.requests.cpu": "50m", "resources.requests.memory": "64Mi",
 }
@@ -37,39 +39,21 @@ def upgrade(**changes):
 
 def set_up():
     """A namespace that enforces Pod Security restricted, volumes, topics."""
-    kubectl("create", "namespace", SPACE)
-    kubectl("label", "namespace", SPACE, "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
-    kubectl("apply", "-f", "-", stdin="""
-apiVersion: storage.k8s.io/v1
-kind: StorageClass
-metadata: {name: local}
-provisioner: kubernetes.io/no-provisioner
-volumeBindingMode: WaitForFirstConsumer
-""")
-    for number in range(8):
-        path = f"{os.environ['TIDEGATE_KUBE_HOME']}/volumes/{number}"
-        os.makedirs(path)
-        kubectl("apply", "-f", "-", stdin=f"""
-apiVersion: v1
-kind: PersistentVolume
-metadata: {{name: local-{number}}}
-spec:
-  capacity: {{storage: 1Gi}}
-  accessModes: [ReadWriteOnce]
-  persistentVolumeReclaimPolicy: Retain
-  storageClassName: local
-  local: {{path: {path}}}
-  nodeAffinity: {{required: {{nodeSelectorTerms: [{{matchExpressions: [{{key: kubernetes.io/hostname, operator: In, values: [n1]}}]}}]}}}}
-""")
-    create_topics(BOOTSTRAP, "lines", "counts")
+    make_namespace(SPACE)
+    make_volumes()
+    create_topics(BOOTSTRAP, LINES, COUNTS)
 
 
 def under_load(happening):
     """Feeds, lets it happen, feeds for two seconds more, and demands exact counts. Returns what to print."""
     load.start()
-    time.sleep(1)
-    said = happening() or ""
-    time.sleep(2)
+    try:
+        time.sleep(1)
+        said = happening() or ""
+        time.sleep(2)
+    except BaseException:
+        load.stop()
+        raise
     stood = load.stood_still_seconds()
     records = load.exact()
     return f"{said}{', ' if said else ''}results stood still for {stood:.1f} s at most, {records} records exact"
@@ -82,7 +66,7 @@ def install_is_ready_and_counts():
     taken = time.monotonic() - start
     pod = get(SPACE, "pod", f"{NAME}-0")
     assert pod["spec"]["securityContext"]["runAsNonRoot"], pod["spec"]
-    load = Load(BOOTSTRAP, "lines", "counts", 200, 1000)
+    load = Load(BOOTSTRAP, LINES, COUNTS, 200, 1000)
     return f"helm install --wait {taken:.1f} s, " + under_load(lambda: None)
 
 
@@ -98,7 +82,7 @@ def page_and_metrics_answer_through_port_forward():
                 return None
 
         text, _ = until("the metrics", metrics, 30)
-        assert f'tidegate_records_in_total{{topic="lines",application_id="{APPLICATION}"}}' in text, text[:500]
+        assert f'tidegate_records_in_total{{topic="{LINES}",application_id="{APPLICATION}"}}' in text, text[:500]
         assert "<html" in read("/"), "the page"
         read("/readyz")
         code, said = call("promtool", "check", "metrics", stdin=text, ok=False)
@@ -234,10 +218,37 @@ def volume_lost():
     return under_load(happening)
 
 
+def a_low_memory_limit_is_kept():
+    """The program reads the limit of its container, and keeps to it when very many new words come at once."""
+    def happening():
+        upgrade(podAnnotations__revision="third", resources__limits__memory="256Mi", resources__requests__memory="256Mi")
+        log = kubectl("-n", SPACE, "logs", f"{NAME}-0")
+        assert "memory limit 256 MiB: up to 24 MiB for state (--state-memory-bytes), 48 MiB for what a batch holds" in log, log
+        load.stop()
+        load.burst(100_000, 6)
+    said = under_load(happening)
+    status = get(SPACE, "pod", f"{NAME}-0")["status"]["containerStatuses"][0]
+    assert status["restartCount"] == 0, status
+    return f"limit 256 MiB, 600,000 new words at once, at most {most_resident_bytes() >> 20} MiB resident; {said}"
+
+
+def most_resident_bytes():
+    """The greatest resident memory that the one process of the program ever had."""
+    texts = []
+    for folder in glob.glob("/proc/[0-9]*"):
+        try:
+            if read(folder, "comm").strip() == "program":
+                texts.append(read(folder, "status"))
+        except OSError:
+            pass
+    assert len(texts) == 1, len(texts)
+    return int(re.search(r"VmHWM:\s+(\d+) kB", texts[0])[1]) << 10
+
+
 def out_of_memory():
     """A limit below what the program needs; then the right one. A pod that never becomes ready is deleted by hand."""
     def happening():
-        helm("upgrade", RELEASE, CHART, "-n", SPACE, *values(podAnnotations__revision="third", resources__limits__memory="24Mi", resources__requests__memory="16Mi"))
+        helm("upgrade", RELEASE, CHART, "-n", SPACE, *values(podAnnotations__revision="third", resources__limits__memory="16Mi", resources__requests__memory="16Mi"))
         def killed():
             status = get(SPACE, "pod", f"{NAME}-0")["status"]["containerStatuses"][0]
             return any("OOMKilled" == status[s].get("terminated", {}).get("reason") for s in ("state", "lastState"))
@@ -401,6 +412,6 @@ def script_goes_on_when_an_upgrade_has_mistakes():
 TESTS = [
     install_is_ready_and_counts, page_and_metrics_answer_through_port_forward, pod_killed, process_killed, rolling_upgrade_with_state,
     scale_out_from_one_to_three, rolling_upgrade_of_three, node_drained, scale_in_from_three_to_one, scale_in_that_leaves, volume_lost,
-    out_of_memory, wrong_broker_address, missing_secret, uninstall_leaves_what_it_says, installed_again_it_goes_on,
+    a_low_memory_limit_is_kept, out_of_memory, wrong_broker_address, missing_secret, uninstall_leaves_what_it_says, installed_again_it_goes_on,
     reset_reads_everything_again, a_script_with_a_mistake_is_not_installed, script_counts_exactly_when_its_pod_is_killed, script_goes_on_when_an_upgrade_has_mistakes,
 ]

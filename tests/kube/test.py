@@ -11,6 +11,7 @@ import time
 import traceback
 
 import chart
+import guide
 import scenarios
 from client import kubectl
 
@@ -33,15 +34,15 @@ def main(arguments):
     chosen = lambda tests: [t for t in tests if not names or any(n in t.__name__ for n in names)]
     results = [run(t) for t in chosen(chart.OFFLINE)]
     if not offline:
-        for module in (chart, scenarios):
+        for module in (chart, scenarios, guide):
             if tests := chosen(module.TESTS):
                 module.set_up()
                 for test in tests:
                     results.append(run(test))
-                    if not results[-1] and module is scenarios:
-                        print(kubectl("-n", scenarios.SPACE, "get", "pods,pvc", "-o", "wide", ok=False)[1])
-                        print(kubectl("-n", scenarios.SPACE, "get", "events", "--sort-by=.lastTimestamp", ok=False)[1][-3000:])
-                        print(kubectl("-n", scenarios.SPACE, "logs", f"{scenarios.NAME}-0", "--tail=20", ok=False)[1], flush=True)
+                    if not results[-1] and module is not chart:
+                        print(kubectl("-n", module.SPACE, "get", "pods,pvc", "-o", "wide", ok=False)[1])
+                        print(kubectl("-n", module.SPACE, "get", "events", "--sort-by=.lastTimestamp", ok=False)[1][-3000:])
+                        print(kubectl("-n", module.SPACE, "logs", f"{module.NAME}-0", "--tail=20", ok=False)[1], flush=True)
     failed = results.count(False)
     print(f"{len(results) - failed} passed, {failed} failed")
     return 1 if failed or not results else 0

@@ -21,7 +21,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "tidegate.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "tidegate.selector" . }}
-app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | quote }}
+app.kubernetes.io/version: {{ include "tidegate.tag" . | trunc 63 | quote }}
 app.kubernetes.io/component: stream-processor
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- with .Values.commonLabels }}
@@ -44,11 +44,17 @@ labels:
 {{- end -}}
 {{- end -}}
 
+{{/* `--set image.tag=1` gives a number, and a file of values does, too. */}}
+{{- define "tidegate.tag" -}}
+{{- $tag := .Values.image.tag | default .Chart.AppVersion -}}
+{{- if kindIs "string" $tag }}{{ $tag }}{{ else }}{{ int64 $tag }}{{ end -}}
+{{- end -}}
+
 {{- define "tidegate.image" -}}
 {{- if .Values.image.digest -}}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- printf "%s:%s" .Values.image.repository (include "tidegate.tag" .) -}}
 {{- end -}}
 {{- end -}}
 
@@ -181,6 +187,7 @@ spec:
     - name: {{ .name }}
       image: {{ .image | quote }}
       imagePullPolicy: {{ $v.image.pullPolicy }}
+      terminationMessagePolicy: FallbackToLogsOnError
       securityContext:
         {{- toYaml $v.securityContext | nindent 8 }}
       {{- with .command }}
@@ -236,6 +243,9 @@ spec:
 {{- end -}}
 {{- if not $v.kafka.bootstrapServers -}}
 {{- fail "kafka.bootstrapServers is not set: host:port of a broker" -}}
+{{- end -}}
+{{- if not (regexMatch "^([^,: ]+|\\[[0-9a-fA-F:]+\\]):[0-9]{1,5}(,([^,: ]+|\\[[0-9a-fA-F:]+\\]):[0-9]{1,5})*$" $v.kafka.bootstrapServers) -}}
+{{- fail (printf "kafka.bootstrapServers: %q is not host:port, or several of them with commas between them and without spaces" $v.kafka.bootstrapServers) -}}
 {{- end -}}
 {{- if $v.reset.enabled -}}
 {{- if not $v.reset.to -}}

@@ -39,9 +39,10 @@ fn flush(producer: &BaseProducer) {
     });
 }
 
-/// With the flags' defaults, not those of the other tests.
+/// With the flags' defaults, not those of the other tests. State's follows the memory limit of the machine that runs them.
 fn with_defaults(app: App) -> App {
     app.with("transaction-timeout-ms", "15000")
+        .with("state-memory-bytes", "100663296")
         .with("session-timeout-ms", "10000")
         .with("state-partitions", "8")
 }
