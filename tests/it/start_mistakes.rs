@@ -294,7 +294,7 @@ fn a_program_that_reads_what_it_writes_is_refused_with_both_places() {
     lines.to_kafka("lines", Utf8, AsText);
     lines.to_kafka("other", Utf8, AsText);
     expect![[r#"
-        tests/it/start_mistakes.rs:293:11: topic `lines` is written here and read at tests/it/start_mistakes.rs:292:21: the program would read what it writes, without end
+        tests/it/start_mistakes.rs:294:11: topic `lines` is written here and read at tests/it/start_mistakes.rs:293:21: the program would read what it writes, without end
           help: write to another topic
     "#]].assert_eq(&message(ssc.start()));
 }
