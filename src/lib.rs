@@ -139,6 +139,8 @@ pub mod cli;
 #[doc(hidden)]
 pub mod failpoint;
 #[doc(hidden)]
+pub mod host;
+#[doc(hidden)]
 pub mod operator;
 #[doc(hidden)]
 pub mod plan;

@@ -1,9 +1,10 @@
 //! Panics in a program's functions: caught, and shown once.
 //!
 //! The search for the record that makes a function panic runs the same records again and again; only the first panic is
-//! worth showing. Knows no task and no source. Invariants: the program's own panic hook shows every panic except those
+//! worth showing. What a function rejects on purpose is not shown at all. Knows no task and no source. Invariants: the program's own panic hook shows every panic except those
 //! of a search; nothing in the process is changed before a first search begins.
 
+use crate::{error::panic_text, host::Rejected};
 use std::{
     any::Any,
     cell::Cell,
@@ -13,6 +14,15 @@ use std::{
 
 thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Why a function of the program did not return: it panicked, or has rejected what it was given; `what` precedes the text of
+/// a panic.
+pub(crate) fn reason(panic: &(dyn Any + Send), what: &str) -> String {
+    match panic.downcast_ref::<Rejected>() {
+        Some(Rejected(reason)) => reason.clone(),
+        None => format!("{what}: {}", panic_text(panic)),
+    }
 }
 
 /// Calls `f`, which may panic; `quiet` = the panic is not shown.

@@ -16,6 +16,7 @@ use crate::{
     config::{Args, Config, memory},
     dstream::StreamBuilder,
     error::{Error, Result},
+    host,
     log::{self, Log},
     observe::{
         self, AfterBatch, Listeners, Reporter,
@@ -639,7 +640,7 @@ fn start(
     let (end, of_run) = (Arc::new(End::default()), status.clone());
     let running = Running { shutdown, address, metrics, status, history, end: end.clone() };
     let work = move || {
-        let result = runtime::run(config, plan, env);
+        let result = host::around(|| runtime::run(config, plan, env));
         let reason = result.as_ref().map_or_else(ToString::to_string, |()| "in order".into());
         of_run.phase(Phase::Stopped { reason });
         observer.ended();

@@ -10,7 +10,7 @@ use crate::{
         Total, TwoBatches, WholeBatch,
     },
     plan::{Factory, Layout, Node, Operation, Role},
-    record::{BatchTime, Data, Key, Value},
+    record::{BatchTime, Data, Key, Partition, Value},
 };
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ impl<T: Data> DStream<T> {
         &self,
         f: impl Fn(Vec<T>) -> I + Send + Sync + 'static,
     ) -> DStream<U> {
-        self.each_task("map_partitions", &self.here(), move |rows, _| f(rows))
+        self.each_task("map_partitions", &self.here(), move |rows, _, _| f(rows))
     }
 
     /// Like [`map_partitions`](DStream::map_partitions), but also passes the batch time: the part of
@@ -48,7 +48,26 @@ impl<T: Data> DStream<T> {
         &self,
         f: impl Fn(Vec<T>, BatchTime) -> I + Send + Sync + 'static,
     ) -> DStream<U> {
-        self.each_task("transform_partitions", &self.here(), f)
+        self.each_task("transform_partitions", &self.here(), move |rows, time, _| f(rows, time))
+    }
+
+    /// Like [`map_partitions`](DStream::map_partitions), but also passes the number of the partition.
+    ///
+    /// ```
+    /// use tidegate::{DStream, testing::outputs};
+    /// let numbered =
+    ///     |numbers: DStream<i32>| numbers.map_partitions_with_index(|at, rows| rows.into_iter().map(move |n| (at.0, n)));
+    /// assert_eq!(outputs([[5, 6]], numbered)?, [[(0, 5), (0, 6)]]);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn map_partitions_with_index<U: Data, I: IntoIterator<Item = U> + 'static>(
+        &self,
+        f: impl Fn(Partition, Vec<T>) -> I + Send + Sync + 'static,
+    ) -> DStream<U> {
+        self.each_task("map_partitions_with_index", &self.here(), move |rows, _, partition| {
+            f(partition, rows)
+        })
     }
 
     /// The rows of each partition in a batch as one row, even when there are none.
@@ -60,14 +79,14 @@ impl<T: Data> DStream<T> {
     /// ```
     #[track_caller]
     pub fn glom(&self) -> DStream<Vec<T>> {
-        self.each_task("glom", &self.here(), |rows, _| [rows])
+        self.each_task("glom", &self.here(), |rows, _, _| [rows])
     }
 
     fn each_task<U: Data, I: IntoIterator<Item = U> + 'static>(
         &self,
         kind: &'static str,
         op: &Operation,
-        f: impl Fn(Vec<T>, BatchTime) -> I + Send + Sync + 'static,
+        f: impl Fn(Vec<T>, BatchTime, Partition) -> I + Send + Sync + 'static,
     ) -> DStream<U> {
         let (f, emit_schedule) = (Arc::new(f), self.emit_schedule());
         let factory: Factory =
@@ -189,7 +208,8 @@ impl<T: Data> DStream<T> {
     where
         T: Value,
     {
-        let (op, f, emit_schedule) = (self.here(), Arc::new(f), self.emit_schedule());
+        let (op, emit_schedule) = (self.here(), self.emit_schedule());
+        let f = Arc::new(move |rows, time, _| f(rows, time));
         let home = SinglePartition::of(&format!("{}.transform", self.path()));
         let gathered = self.gather(home.clone(), &op);
         let factory: Factory =

@@ -5,6 +5,7 @@
 //! never from positions.
 
 mod batch;
+mod chunks;
 mod extension;
 mod keyed;
 mod output;

@@ -6,7 +6,7 @@
 use super::{DStream, StreamBuilder};
 use crate::{
     codec::{Decode, Encode},
-    plan::{Node, Role},
+    plan::{Node, Place, Role},
     record::Data,
     source::{
         BadRecordPolicy, FileOptions, FileSource, MakeLocal, Receiver, ReceiverSpec, SourceSpec, Starting,
@@ -40,7 +40,8 @@ impl StreamBuilder {
         at: &'static Location<'static>,
     ) -> DStream<T> {
         let ReceiverOptions { name, receiver, level, format, refusal } = spec;
-        self.check_name(&name, at);
+        let at = Place::from(at);
+        self.check_name(&name, &at);
         if let Some(why) = refusal.filter(|_| level != StorageLevel::Memory) {
             self.plan()
                 .mistakes
@@ -76,7 +77,7 @@ impl StreamBuilder {
     }
 
     /// The name of a receiver is part of its topic's name, and must be unique.
-    fn check_name(&self, name: &str, at: &'static Location<'static>) {
+    fn check_name(&self, name: &str, at: &Place) {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let mut plan = self.plan();
         if name.is_empty() || name.len() > 100 || !name.chars().all(allowed) {
@@ -99,7 +100,7 @@ impl StreamBuilder {
         at: &'static Location<'static>,
     ) -> DStream<T> {
         let FileSource { name, policy, lister, decoder } = options.source(decode);
-        self.check_name(&name, at);
+        self.check_name(&name, &Place::from(at));
         let topic = format!("{prefix}-ingest-{name}");
         let source = SourceSpec {
             topics: vec![topic.clone()],

@@ -6,7 +6,7 @@
 use super::{DStream, StreamBuilder};
 use crate::{
     codec::{Decode, Utf8},
-    plan::{Node, Role},
+    plan::{Node, Place, Role},
     record::{Data, Text},
     source::{BadRecordPolicy, SourceSpec, Starting, TopicPattern, decoder},
 };
@@ -139,13 +139,13 @@ impl StreamBuilder {
         if let Some(text) = &pattern {
             match TopicPattern::new(text) {
                 Ok(pattern) => compiled = Some(pattern),
-                Err(e) => self
-                    .plan()
-                    .mistakes
-                    .push(format!("{at}: the pattern `{text}` is not a regular expression: {e}")),
+                Err(e) => self.plan().mistakes.push(format!(
+                    "{}: the pattern `{text}` is not a regular expression: {e}",
+                    Place::from(at)
+                )),
             }
         } else if topics.is_empty() {
-            self.plan().mistakes.push(format!("{at}: a source without a topic"));
+            self.plan().mistakes.push(format!("{}: a source without a topic", Place::from(at)));
         }
         let path = pattern.unwrap_or_else(|| topics.join("+"));
         let source = SourceSpec {

@@ -184,7 +184,7 @@ impl<T, F> WholeBatch<T, F> {
 impl<T: Data, U: Data, I, F> Operator for WholeBatch<T, F>
 where
     I: IntoIterator<Item = U>,
-    F: Fn(Vec<T>, BatchTime) -> I + Send + Sync,
+    F: Fn(Vec<T>, BatchTime, Partition) -> I + Send + Sync,
 {
     fn sees_batches(&self) -> bool {
         true
@@ -201,7 +201,7 @@ where
         self.bytes = 0;
         let is_due = self.emit_schedule.is_due(!rows.is_empty(), cx.batch.time);
         if is_due && self.home.as_ref().is_none_or(|home| home.is_here(cx)) {
-            let made = (self.f)(rows, cx.batch.time).into_iter().collect();
+            let made = (self.f)(rows, cx.batch.time, cx.out.partition).into_iter().collect();
             cx.out.rows::<U>(made);
         }
         Ok(())

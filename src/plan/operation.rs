@@ -3,9 +3,10 @@
 //! Owns identity and place. Knows no node. Invariant: two operations have two identities, also when they stand at one place, as in a
 //! loop.
 
+use crate::host::{self, Line};
 use std::{borrow::Cow, fmt, panic::Location, sync::Arc};
 
-/// A place in the user's program; shows as `file:line:column`.
+/// A place in the user's program; shows as `file:line:column`, or without the column.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     /// In Rust code.
@@ -19,11 +20,14 @@ pub enum Place {
         /// Counts from 1.
         column: u32,
     },
+    /// In a program of another language.
+    Host(Line),
 }
 
+/// Where the user's program calls: what calls for a program of another language says which line of it that is.
 impl From<&'static Location<'static>> for Place {
     fn from(at: &'static Location<'static>) -> Self {
-        Place::Rust(at)
+        host::caller().map_or(Place::Rust(at), Place::Host)
     }
 }
 
@@ -32,6 +36,7 @@ impl fmt::Display for Place {
         match self {
             Place::Rust(at) => at.fmt(f),
             Place::Text { file, line, column } => write!(f, "{file}:{line}:{column}"),
+            Place::Host(Line { file, line }) => write!(f, "{file}:{line}"),
         }
     }
 }

@@ -29,7 +29,8 @@ impl Bytes {
     }
 
     /// A part of it, which shares the buffer (a copy when short).
-    pub(crate) fn part(&self, range: Range<usize>) -> Bytes {
+    #[must_use]
+    pub fn part(&self, range: Range<usize>) -> Bytes {
         Bytes(self.0.slice(range))
     }
 }

@@ -5,7 +5,7 @@
 //! alone; without threads everything runs on the calling thread, which is how the simulator gets a single
 //! order.
 
-use crate::error::Result;
+use crate::{error::Result, host};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -43,7 +43,7 @@ impl Pool {
         let (jobs, queue) = unbounded::<Job>();
         let spawn = |n| {
             let queue = queue.clone();
-            let work = move || queue.iter().for_each(|job: Job| job());
+            let work = move || host::around(|| queue.iter().for_each(|job: Job| job()));
             std::thread::Builder::new()
                 .name(format!("{name}-{n}"))
                 .spawn(work)

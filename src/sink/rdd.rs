@@ -4,13 +4,14 @@
 
 use super::two_phase::{Collected, TwoPhaseSink};
 use crate::{
-    error::{Error, Result, panic_text},
+    error::{Error, Result},
     operator::{Batch, EmitSchedule},
+    panics,
     record::{BatchTime, Data},
 };
 use std::{
     marker::PhantomData,
-    panic::{AssertUnwindSafe, Location, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
@@ -163,14 +164,15 @@ impl<T> Rdd<T> {
 pub struct ForeachRdd<T, R, F> {
     function: Arc<F>,
     emit_schedule: EmitSchedule,
-    at: &'static Location<'static>,
+    /// Where the program passes it.
+    at: Arc<str>,
     types: PhantomData<fn(T) -> R>,
 }
 
 impl<T, R, F> ForeachRdd<T, R, F> {
     /// Calls `function`, which the program passes at `at`.
     #[must_use]
-    pub fn new(function: Arc<F>, emit_schedule: EmitSchedule, at: &'static Location<'static>) -> Self {
+    pub fn new(function: Arc<F>, emit_schedule: EmitSchedule, at: Arc<str>) -> Self {
         ForeachRdd { function, emit_schedule, at, types: PhantomData }
     }
 }
@@ -190,7 +192,7 @@ where
         match catch_unwind(AssertUnwindSafe(|| (self.function)(rdd, batch.time).reason())) {
             Ok(Ok(())) => Ok(None),
             Ok(Err(why)) => Err(failed(why)),
-            Err(panic) => Err(failed(format!("panicked: {}", panic_text(panic.as_ref())))),
+            Err(panic) => Err(failed(panics::reason(panic.as_ref(), "panicked"))),
         }
     }
 }

@@ -5,8 +5,8 @@
 
 use crate::{
     codec::{BadRecord, Decode},
-    error::{Result, panic_text},
-    panics::caught,
+    error::Result,
+    panics::{self, caught},
     record::{Data, RawChunk},
 };
 
@@ -33,7 +33,7 @@ pub(super) fn all<T: Data>(
                 bad.extend(why.into_iter().map(|b| BadRecord { index, ..b }));
             }
             Err(panic) => {
-                let reason = format!("the decoder panicked: {}", panic_text(panic.as_ref()));
+                let reason = panics::reason(panic.as_ref(), "the decoder panicked");
                 bad.push(BadRecord { index, reason });
             }
         }

@@ -11,7 +11,7 @@ use crate::{
 };
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// Supplies rows to batches.
@@ -43,11 +43,17 @@ pub type MakeLocal = Arc<dyn Fn() -> Box<dyn LocalSource> + Send + Sync>;
 /// queue.push(vec!["c"]);
 /// assert_eq!(queue.len(), 2);
 /// ```
-pub struct Queue<T>(Arc<Mutex<VecDeque<Vec<T>>>>);
+pub struct Queue<T>(Arc<Mutex<Waiting<T>>>);
+
+struct Waiting<T> {
+    batches: VecDeque<Vec<T>>,
+    /// What a batch gets for which nothing is waiting.
+    otherwise: Option<Vec<T>>,
+}
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
-        Queue(Arc::default())
+        Queue(Arc::new(Mutex::new(Waiting { batches: VecDeque::new(), otherwise: None })))
     }
 }
 
@@ -71,7 +77,27 @@ impl<T> Queue<T> {
     /// # Ok::<(), tidegate::Error>(())
     /// ```
     pub fn push(&self, rows: Vec<T>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(rows);
+        self.waiting().batches.push_back(rows);
+    }
+
+    /// From now on a batch for which nothing is waiting gets these rows.
+    ///
+    /// ```
+    /// use tidegate::{StreamingContext, source::Queue, testing::Driver};
+    /// let queue = Queue::default();
+    /// queue.otherwise(vec!['z']);
+    /// queue.push(vec!['a']);
+    /// let mut driver = Driver::new(|ssc: &StreamingContext| ssc.queue_stream(&queue, true).print());
+    /// assert_eq!(driver.batch("")?.to_string(), "console | a\n");
+    /// assert_eq!(driver.batch("")?.to_string(), "console | z\n");
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    pub fn otherwise(&self, rows: Vec<T>) {
+        self.waiting().otherwise = Some(rows);
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Number of batches waiting.
@@ -84,7 +110,7 @@ impl<T> Queue<T> {
     /// ```
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.waiting().batches.len()
     }
 
     /// Whether no batch is waiting.
@@ -98,8 +124,13 @@ impl<T> Queue<T> {
         self.len() == 0
     }
 
-    fn pop(&self) -> Option<Vec<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    /// What is waiting; `is_first` = the batch has got nothing yet.
+    fn pop(&self, is_first: bool) -> Option<Vec<T>>
+    where
+        T: Clone,
+    {
+        let mut waiting = self.waiting();
+        waiting.batches.pop_front().or_else(|| waiting.otherwise.clone().filter(|_| is_first))
     }
 }
 
@@ -120,11 +151,12 @@ impl<T> QueueSource<T> {
 
 impl<T: Data> LocalSource for QueueSource<T> {
     fn take(&mut self, batch: &Batch) -> Result<Option<Chunk>> {
-        if self.one_at_a_time && self.given_in == Some(batch.id) {
+        let is_first = self.given_in != Some(batch.id);
+        if self.one_at_a_time && !is_first {
             return Ok(None);
         }
         self.given_in = Some(batch.id);
-        Ok(self.queue.pop().map(Chunk::rows))
+        Ok(self.queue.pop(is_first).map(Chunk::rows))
     }
 
     fn has_more(&self) -> bool {

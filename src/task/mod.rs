@@ -18,7 +18,7 @@ pub mod stage_row;
 pub use running::Running;
 
 use crate::{
-    error::{Error, Result, panic_text},
+    error::{Error, Result},
     operator::{
         Batch, Context, Counters, EdgeId, Emitter, Envelope, NodeId, Operator, Output, Port, Target,
         Upstream, Work,
@@ -312,7 +312,7 @@ impl Task {
                 Err(panic) => {
                     let slot = self.slots.iter().find(|s| s.stores.contains(&index));
                     let operator = slot.map_or_else(String::new, |s| s.label.to_string());
-                    let reason = format!("panicked: {}", panic_text(panic.as_ref()));
+                    let reason = panics::reason(panic.as_ref(), "panicked");
                     return Err(Error::Operator { operator, partition: self.id.partition.0, reason });
                 }
             };
@@ -409,7 +409,7 @@ impl Task {
             Ok(Ok(())) => Ok(()),
             Ok(Err(e @ (Error::State(_) | Error::Killed | Error::Io { .. }))) => Err(e),
             Ok(Err(e)) => Err(failed(e.to_string())),
-            Err(panic) => Err(failed(format!("panicked: {}", panic_text(panic.as_ref())))),
+            Err(panic) => Err(failed(panics::reason(panic.as_ref(), "panicked"))),
         }
     }
 }

@@ -20,6 +20,11 @@ status_of() { container inspect demo --format "$1"; }
 is() { [ "$1" = "$2" ] || { echo "$1, not $2"; return 1; }; }
 field() { sed -n "s/^$1:\t\([^\t]*\).*/\1/p" "/proc/$(status_of '{{.State.Pid}}')/status"; }
 answers() { local try; for try in $(seq 120); do curl -sf "http://127.0.0.1:$port/readyz" && return; sleep 0.5; done; container logs demo; return 1; }
+follows() {
+  local said
+  said=$(container run --rm --network host --read-only --cap-drop ALL --memory 512m localhost/tidegate:test config show --application-id a --origin) || { echo "$said"; return 1; }
+  grep -E "^--state-memory-bytes +$1 +default, by the memory limit" <<<"$said" || { grep memory <<<"$said"; return 1; }
+}
 metrics() { curl -sf "http://127.0.0.1:$port/metrics" >"$folder/metrics" && grep -q tidegate_build_info "$folder/metrics" && promtool check metrics <"$folder/metrics"; }
 counts() { local try; for try in $(seq 60); do curl -sf "http://127.0.0.1:$port/metrics" | grep -q '^tidegate_records_in_total{.*} [1-9]' && return; sleep 0.5; done; return 1; }
 
@@ -36,6 +41,7 @@ check "it has no capabilities" is "$(field CapEff)" 0000000000000000
 check "it gains no privileges" is "$(field NoNewPrivs)" 1
 check "its root is read-only" is "$(status_of '{{.HostConfig.ReadonlyRootfs}}')" true
 check "its memory is limited" is "$(status_of '{{.HostConfig.Memory}}')" 536870912
+check "which decides how much state takes" follows 50331648
 check "SIGTERM ends it" container stop -t 30 demo
 check "in order" is "$(status_of '{{.State.ExitCode}} {{.State.OOMKilled}}')" "0 false"
 container rm -f demo >/dev/null 2>&1

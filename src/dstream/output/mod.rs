@@ -19,7 +19,7 @@ use crate::{
         SinkContext, SinkShape, TwoPhaseContext, gathered_print,
     },
 };
-use std::{cell::RefCell, panic::Location, sync::Arc};
+use std::{cell::RefCell, sync::Arc};
 
 thread_local! {
     static KEY_BYTES: RefCell<Vec<u8>> = const { RefCell::new(vec![]) };
@@ -135,8 +135,8 @@ impl<T: Data> DStream<T> {
     where
         T: Value,
     {
-        let shape = self.calling(f, Location::caller()).gathered(Gather::rows::<T>());
-        self.end("foreach_rdd", &self.here(), shape);
+        let op = self.here();
+        self.end("foreach_rdd", &op, self.calling(f, &op).gathered(Gather::rows::<T>()));
     }
 
     /// Keeps the rows of past batches in memory for the program itself, for as long as
@@ -181,14 +181,15 @@ impl<T: Data> DStream<T> {
         self.end(kind, op, shape);
     }
 
-    /// What calls `f`, which the program passes at `at`, with the rows of each batch.
+    /// What calls `f`, which the program passes where `op` stands, with the rows of each batch.
     fn calling<R: Outcome>(
         &self,
         f: impl Fn(Rdd<T>, BatchTime) -> R + Send + Sync + 'static,
-        at: &'static Location<'static>,
+        op: &Operation,
     ) -> SinkShape<T> {
         let (f, emit_schedule) = (Arc::new(f), self.emit_schedule());
-        SinkShape::two_phase("", move |_| ForeachRdd::<T, R, _>::new(f.clone(), emit_schedule, at))
+        let at: Arc<str> = op.place.to_string().into();
+        SinkShape::two_phase("", move |_| ForeachRdd::<T, R, _>::new(f.clone(), emit_schedule, at.clone()))
     }
 
     /// As [`foreach_rdd`](DStream::foreach_rdd), of a program that runs in one process: its rows are never bytes.
@@ -197,7 +198,8 @@ impl<T: Data> DStream<T> {
         &self,
         f: impl Fn(Rdd<T>, BatchTime) -> R + Send + Sync + 'static,
     ) {
-        self.end("foreach_rdd", &self.here(), self.calling(f, Location::caller()));
+        let op = self.here();
+        self.end("foreach_rdd", &op, self.calling(f, &op));
     }
 
     pub(crate) fn end(&self, kind: &'static str, op: &Operation, shape: SinkShape<T>) {

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     error::panic_text,
+    host,
     log::GroupMember,
     operator::{Batch, Heading, NodeId, Printed},
     record::{BatchId, BatchTime, Offset, TopicPartition},
@@ -28,7 +29,7 @@ use crate::{
 use chrono::{DateTime, Local, TimeZone};
 use std::{
     collections::BTreeMap,
-    io::{IsTerminal, Write},
+    io::IsTerminal,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -329,7 +330,7 @@ impl Reporter {
 }
 
 fn show(text: &str) {
-    if let Err(e) = std::io::stdout().lock().write_all(text.as_bytes()) {
+    if let Err(e) = host::print(text) {
         tracing::debug!("the console is gone: {e}");
     }
 }
@@ -368,9 +369,9 @@ fn console(time: BatchTime, count: u64, printed: &Printed) -> String {
     text
 }
 
-/// In the time zone of the process.
+/// In the time zone of the process, as Python shows it: with microseconds if they are not zero.
 fn shown_time(time: BatchTime) -> String {
-    let format = if time.0 % 1000 == 0 { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M:%S%.3f" };
+    let format = if time.0 % 1000 == 0 { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M:%S%.6f" };
     let when = Local.timestamp_millis_opt(time.0).single();
     when.map_or_else(|| format!("{} ms", time.0), |t| t.format(format).to_string())
 }
@@ -588,7 +589,7 @@ Time: 2014-10-14 15:25:21
         let text = console(BatchTime(time + 40), &[], 10);
         assert_eq!(
             text.lines().nth(1),
-            Some("Time: 2014-10-14 15:25:21.040"),
+            Some("Time: 2014-10-14 15:25:21.040000"),
             "batches of less than a second"
         );
     }

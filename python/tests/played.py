@@ -1,0 +1,121 @@
+"""Plays programs: gives each its input step by step, and takes what it prints, batch by batch.
+
+The programs are written for PySpark. What PySpark prints is recorded by ``record/programs.py``; the tests run the same texts with the import lines
+changed, and compare.
+"""
+
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+HERE = pathlib.Path(__file__).parent
+PROGRAMS = HERE / "programs"
+GOLDEN = HERE / "golden" / "programs"
+LINE = "-" * 43
+#: What a program gets, step by step: the next one when the last one was printed. And how many batches with rows it prints in all.
+STEPS = {
+    "lecture": (["to be or not to be"], 5),
+    "network": (["to be or not to be", "that is the question", "it's a tide"], 3),
+    "stateful": (["to be or not to be", "tide gate tide", "be"], 3),
+    "recoverable": (["a tide", "b b sea a"], 2),
+    "queued": ([], 4),
+    "files": (["to be or not to be", "one line\nand another line"], 2),
+    "windowed": (["to be or not to be"], 8),
+}
+
+
+class Played:
+    """A program that runs."""
+
+    def __init__(self, name, directory, python=sys.executable, package="tidegate.pyspark", env=None):
+        text = (PROGRAMS / f"{name}.py").read_text().replace("from pyspark", f"from {package}")
+        self.path = pathlib.Path(directory) / f"{name}.py"
+        self.path.write_text(text)
+        self.server = socket.create_server(("127.0.0.1", 0))
+        port = str(self.server.getsockname()[1])
+        self.files = pathlib.Path(directory) / "files"
+        self.files.mkdir(exist_ok=True)
+        arguments = [port, f"{directory}/checkpoint", f"{directory}/out.txt"] if name != "files" else [str(self.files)]
+        environment = {**os.environ, "TIDEGATE_ADMIN_BIND": "off", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **(env or {})}
+        self.process = subprocess.Popen(
+            [python, str(self.path), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
+        self.out, self.err = [], []
+        for stream, to in ((self.process.stdout, self.out), (self.process.stderr, self.err)):
+            threading.Thread(target=lambda s=stream, t=to: [t.append(text) for text in s], daemon=True).start()
+
+    def connected(self):
+        self.server.settimeout(200)
+        try:
+            self.client = self.server.accept()[0]
+        except TimeoutError:
+            raise AssertionError(f"{self.path.stem} did not connect\n{''.join(self.err)[-3000:]}") from None
+
+    def batches(self):
+        """The rows of each batch that has any, in the order of their texts."""
+        text = "".join(self.out)
+        blocks = re.split(rf"{LINE}\nTime: [^\n]*\n{LINE}\n", text)[1:]
+        if not blocks:
+            return [[row] for row in text.splitlines() if row and row != "Counts of a batch"]
+        rows = [block.split("\n\n")[0].splitlines() for block in blocks if "\n\n" in block or block == "\n" or block.endswith("\n")]
+        return [sorted(of) for of in rows if of and of != [""]]
+
+    def until(self, count, seconds=200):
+        deadline = time.monotonic() + seconds
+        while len(self.batches()) < count:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"{self.path.stem}: {self.batches()} after {seconds} s\n{''.join(self.err)[-3000:]}")
+            time.sleep(0.05)
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+        self.server.close()
+
+
+def play(name, settle_seconds=12, **options):
+    """What a program prints: the rows of each batch that has any."""
+    steps, count = STEPS[name]
+    with tempfile.TemporaryDirectory() as directory:
+        played = Played(name, directory, **options)
+        try:
+            if name not in ("queued", "files"):
+                played.connected()
+                time.sleep(0.5)
+            elif name == "files":
+                played.until(0)
+                time.sleep(settle_seconds)  # files that are there when the program begins are skipped
+            for number, step in enumerate(steps):
+                if name == "stateful":
+                    played.until(1)
+                seen, last = len(played.batches()), played.batches()[-1:]
+                if name == "files":
+                    hidden = played.files / f".{number}"
+                    hidden.write_text(step + "\n")
+                    hidden.rename(played.files / f"{number}.txt")
+                else:
+                    played.client.sendall(step.encode() + b"\n")
+                played.until(seen + 1)
+                while name == "stateful" and played.batches()[-1:] == last:
+                    played.until(len(played.batches()) + 1)
+            played.until(count)
+            return said(name, played.batches()[:count] if name != "stateful" else distinct(played.batches()))
+        finally:
+            played.end()
+
+
+def distinct(batches):
+    """Each state once."""
+    return [batch for before, batch in zip([None] + batches, batches) if batch != before]
+
+
+def said(name, batches):
+    if name == "windowed":  # several outputs, whose order among each other is open
+        batches = sorted(batches)
+    return "".join("".join(f"{row}\n" for row in rows) + "\n" for rows in batches)
