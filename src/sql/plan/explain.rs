@@ -113,11 +113,8 @@ fn line(node: &StreamNode, inputs: &[&StreamNode]) -> String {
         }
         StreamOperator::Aggregate { name, keys, calls, .. } => {
             let calls: Vec<_> = calls.iter().map(|call| call.name.as_str()).collect();
-            let by = if keys.is_empty() {
-                String::new()
-            } else {
-                format!(" by {}", first_columns(&node.schema, keys.len()))
-            };
+            let by = format!(" by {}", first_columns(&node.schema, keys.len()));
+            let by = if keys.is_empty() { "" } else { &by };
             let calls = if calls.is_empty() { "distinct".to_owned() } else { calls.join(", ") };
             format!("Aggregate {name}: {calls}{by}")
         }

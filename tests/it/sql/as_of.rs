@@ -263,6 +263,7 @@ fn a_table_is_read_once_for_its_versions_and_as_it_is() {
                     rows: change
                     watermark: since - 5 ms, of the slowest partition"#]].assert_eq(&parsed.answers().join("\n"));
     expect![[r#"
+        topology:
           stage 0, one task per source partition
              0  source r
              1  watermark  <- 0
@@ -279,7 +280,7 @@ fn a_table_is_read_once_for_its_versions_and_as_it_is() {
             11  upsert  <- 10  [store rates.rows: rows key(code i64) -> #2 rate i64, #3 since ts_ms]
             12  filter  <- 11
             13  insert now  <- 12
-    "#]].assert_eq(&parsed.topology());
+    "#]].assert_eq(&format!("topology:\n{}", parsed.topology()));
 }
 
 /// Debezium's records of a table with a key are versions as well.

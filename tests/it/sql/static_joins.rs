@@ -356,13 +356,13 @@ fn rows_in_memory_are_told() {
                     rows: only added"#]]
     .assert_eq(&script.answers().join("\n"));
     expect![[r#"
+        topology:
           stage 0, one task per source partition
              0  source sales
              1  select  <- 0
              2  lookup  <- 1
              3  insert out  <- 2
-    "#]]
-    .assert_eq(&script.topology());
+    "#]].assert_eq(&format!("topology:\n{}", script.topology()));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod as_of;
 mod static_join;
+mod tables;
 
 use super::{Lower, Relation, below::unalias, bounds::Timed, is_true, is_volatile};
 use crate::{
@@ -22,7 +23,6 @@ use crate::{
     },
 };
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
-use as_of::as_of_time;
 use datafusion_common::{
     DFSchema, JoinType, NullEquality,
     tree_node::{Transformed, TreeNode, TreeNodeRecursion},
@@ -34,8 +34,8 @@ use datafusion_physical_expr::{
     PhysicalExpr, create_physical_expr,
     expressions::{CastExpr, Column},
 };
-use static_join::is_static;
 use std::sync::Arc;
+use tables::{as_of_time, is_static};
 
 /// One side: a node whose first columns are those of the relation.
 pub(super) struct Keyed {

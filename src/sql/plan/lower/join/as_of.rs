@@ -4,12 +4,12 @@
 //! code. Invariants: each row of the stream meets one version at most, so its key is that of what leaves; conditions on the table decide
 //! after the version has been found.
 
-use super::{Keyed, Lower, Relation, unalias};
+use super::{Keyed, Lower, Relation, tables::as_of_time, unalias};
 use crate::{
     operator::Gives,
     sql::{
         SqlError, SqlResult, TableDefinition,
-        catalog::{AS_OF, ClockFunction, TableScanSource},
+        catalog::{ClockFunction, TableScanSource},
         op::{JoinKind, JoinSide, WindowEnds},
         plan::{
             mistakes::plain_text,
@@ -38,14 +38,6 @@ use std::sync::Arc;
 
 /// When rows leave: at each millisecond.
 const ENDS: WindowEnds = WindowEnds { step_ms: 1, offset_ms: 0 };
-
-/// The time of which a condition says that the second relation is looked at as of it.
-pub(super) fn as_of_time(filter: &Expr) -> Option<&Expr> {
-    split_conjunction(filter).into_iter().find_map(|part| match part {
-        Expr::ScalarFunction(call) if call.func.name() == AS_OF => call.args.first(),
-        _ => None,
-    })
-}
 
 /// The table and what is taken of its versions.
 struct Table {
